@@ -1,0 +1,79 @@
+// Every way in which the sidecar itself refuses or fails a request: one closed table, code -> answer. The README's
+// table is held against this one by a test.
+
+/** What an error answer looks like: status, `error` text, `title`, and the error type of RFC 9209 section 2.3. */
+export interface ErrorKind {
+  readonly status: number;
+  /** Short text for the `error` member; one per status and cause, part of the public contract. */
+  readonly error: string;
+  /** Error type for the Proxy-Status field (RFC 9209 section 2.3). */
+  readonly proxyStatus: string;
+}
+
+const kind = (status: number, error: string, proxyStatus: string): ErrorKind => ({
+  status,
+  error,
+  proxyStatus,
+});
+
+export const errorKinds = {
+  malformed_request: kind(400, "Bad request", "http_request_error"),
+  authentication_required: kind(401, "Authentication required", "http_request_denied"),
+  invalid_api_key: kind(401, "Invalid API key", "http_request_denied"),
+  invalid_token: kind(401, "Invalid or expired token", "http_request_denied"),
+  forbidden: kind(403, "Forbidden", "http_request_denied"),
+  route_not_found: kind(404, "Route not found", "destination_not_found"),
+  method_not_allowed: kind(405, "Method not allowed", "http_request_denied"),
+  request_timeout: kind(408, "Request timeout", "http_request_error"),
+  payload_too_large: kind(413, "Payload too large", "http_request_error"),
+  fields_too_large: kind(431, "Request header fields too large", "http_request_error"),
+  rate_limited: kind(429, "Rate limit exceeded", "http_request_denied"),
+  internal_error: kind(500, "Internal error", "proxy_internal_error"),
+  upstream_unavailable: kind(502, "Upstream unavailable", "destination_unavailable"),
+  upstream_refused: kind(502, "Upstream unavailable", "connection_refused"),
+  upstream_reset: kind(502, "Upstream unavailable", "connection_terminated"),
+  upstream_invalid_response: kind(502, "Upstream unavailable", "http_protocol_error"),
+  not_ready: kind(503, "Service unavailable", "proxy_configuration_error"),
+  draining: kind(503, "Service unavailable", "destination_unavailable"),
+  overloaded: kind(503, "Service unavailable", "connection_limit_reached"),
+  dependency_unavailable: kind(503, "Service unavailable", "proxy_internal_error"),
+  plugin_failed: kind(503, "Service unavailable", "proxy_internal_error"),
+  upstream_timeout: kind(504, "Upstream timeout", "http_response_timeout"),
+  upstream_connect_timeout: kind(504, "Upstream timeout", "connection_timeout"),
+} as const satisfies Record<string, ErrorKind>;
+
+export type ErrorCode = keyof typeof errorKinds;
+
+export interface GatewayErrorOptions {
+  /** For the log only; never sent to the client. */
+  readonly cause?: unknown;
+  /** Further response fields (`Allow`, `WWW-Authenticate`, `Retry-After` …): name, value, name, value. */
+  readonly fields?: readonly string[];
+  /** `type` of the problem document when there is a more exact one than `about:blank`. */
+  readonly type?: string;
+  /** Further members of the problem document. */
+  readonly members?: Readonly<Record<string, unknown>>;
+}
+
+/** A refusal or failure with a code of the table above. `detail` goes to the client: no secrets, no internals. */
+export class GatewayError extends Error {
+  override readonly name = "GatewayError";
+  readonly code: ErrorCode;
+  readonly detail: string;
+  readonly fields: readonly string[];
+  readonly type: string;
+  readonly members: Readonly<Record<string, unknown>>;
+
+  constructor(code: ErrorCode, detail: string, options: GatewayErrorOptions = {}) {
+    super(`${code}: ${detail}`, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.detail = detail;
+    this.fields = options.fields ?? [];
+    this.type = options.type ?? "about:blank";
+    this.members = options.members ?? {};
+  }
+
+  get kind(): ErrorKind {
+    return errorKinds[this.code];
+  }
+}

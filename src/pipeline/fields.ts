@@ -1,0 +1,97 @@
+// Header fields of one message, in the order they came (RFC 9110 section 5). Names keep their spelling on the
+// wire and are looked up in lower case; nothing is merged until somebody asks for the combined value.
+
+/** An ordered, mutable list of header fields. All `lowerName` arguments must already be in lower case. */
+export class Fields {
+  /** name, value, name, value … as `node:http` gives and takes them. */
+  readonly #flat: string[];
+  readonly #lower: string[];
+
+  /** @param flat name, value, name, value …; the list is copied, later changes to it do not show here. */
+  constructor(flat: readonly string[] = []) {
+    this.#flat = flat.slice();
+    this.#lower = [];
+    for (let i = 0; i < flat.length; i += 2) this.#lower.push((flat[i] as string).toLowerCase());
+  }
+
+  get size(): number {
+    return this.#lower.length;
+  }
+
+  has(lowerName: string): boolean {
+    return this.#lower.includes(lowerName);
+  }
+
+  /** The value; several lines of one field are joined as RFC 9110 section 5.3 says ("; " for Cookie, RFC 9113 8.2.3). */
+  get(lowerName: string): string | undefined {
+    const first = this.#lower.indexOf(lowerName);
+    if (first === -1) return undefined;
+    const value = this.#flat[first * 2 + 1] as string;
+    if (this.#lower.indexOf(lowerName, first + 1) === -1) return value;
+    return this.getAll(lowerName).join(lowerName === "cookie" ? "; " : ", ");
+  }
+
+  /** One value per field line, in order. */
+  getAll(lowerName: string): string[] {
+    const values: string[] = [];
+    for (let i = 0; i < this.#lower.length; i += 1) {
+      if (this.#lower[i] === lowerName) values.push(this.#flat[i * 2 + 1] as string);
+    }
+    return values;
+  }
+
+  /** Replaces every line of that field by one; its place is that of the first, or the end. */
+  set(name: string, value: string): void {
+    const lower = name.toLowerCase();
+    const first = this.#lower.indexOf(lower);
+    if (first === -1) {
+      this.append(name, value);
+      return;
+    }
+    this.#flat[first * 2] = name;
+    this.#flat[first * 2 + 1] = value;
+    for (let i = this.#lower.length - 1; i > first; i -= 1) {
+      if (this.#lower[i] === lower) this.#removeAt(i);
+    }
+  }
+
+  /** Adds one more line at the end, whatever is there already. */
+  append(name: string, value: string): void {
+    this.#flat.push(name, value);
+    this.#lower.push(name.toLowerCase());
+  }
+
+  delete(lowerName: string): void {
+    for (let i = this.#lower.length - 1; i >= 0; i -= 1) {
+      if (this.#lower[i] === lowerName) this.#removeAt(i);
+    }
+  }
+
+  /** Deletes each line whose lower-case name the test says yes to. */
+  deleteWhere(matches: (lowerName: string) => boolean): void {
+    for (let i = this.#lower.length - 1; i >= 0; i -= 1) {
+      if (matches(this.#lower[i] as string)) this.#removeAt(i);
+    }
+  }
+
+  /** Calls back for each line in order. */
+  forEach(visit: (lowerName: string, value: string, name: string) => void): void {
+    for (let i = 0; i < this.#lower.length; i += 1) {
+      visit(this.#lower[i] as string, this.#flat[i * 2 + 1] as string, this.#flat[i * 2] as string);
+    }
+  }
+
+  /** The live flat list, for handing to `node:http`; callers must not change it. */
+  toFlat(): string[] {
+    return this.#flat;
+  }
+
+  copy(): Fields {
+    return new Fields(this.#flat);
+  }
+
+  #removeAt(index: number): void {
+    this.#flat.splice(index * 2, 2);
+    this.#lower.splice(index, 1);
+  }
+}
