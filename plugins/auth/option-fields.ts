@@ -1,0 +1,77 @@
+// Option fields that several parts of the schema share: path patterns, addresses, URLs, secret names, claim mapping.
+import { isIP } from "node:net";
+import ipaddr from "ipaddr.js";
+import { z } from "zod";
+
+const patternText = /^\/[^?#\s\\]*$/;
+
+/** A path pattern: exact, or a whole-segment prefix that ends in `/*`. */
+export const pathPattern = z
+  .string()
+  .regex(patternText, "must start with / and hold no query, fragment, blank or backslash")
+  .refine((text) => !text.slice(0, -1).includes("*") && (!text.endsWith("*") || text.endsWith("/*")), {
+    error: "a * may only stand alone as the last segment",
+  })
+  .describe("Path pattern of the normalised path: exact, or a prefix of whole segments that ends in /*");
+
+/** Method names as RFC 9110 section 9.1 has them: case-sensitive tokens. */
+export const methodList = z
+  .array(z.string().regex(/^[A-Z][A-Z-]*$/, "must be a method in capitals"))
+  .min(1)
+  .describe("Methods it holds for");
+
+/** Address or CIDR range, IPv4 or IPv6. */
+export const cidr = z.string().refine((text) => isIP(text) !== 0 || ipaddr.isValidCIDR(text), {
+  error: "must be an address or CIDR range",
+});
+
+export const header = z
+  .string()
+  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "must be a field name")
+  .toLowerCase();
+
+const loopbackHosts = new Set(["localhost", "127.0.0.1", "[::1]"]);
+
+/** Whether a URL may carry keys and tokens: https, or plain http to this very machine. */
+export function isSafeUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const url = new URL(text);
+  if (url.username !== "" || url.password !== "" || url.hash !== "") return false;
+  return url.protocol === "https:" || (url.protocol === "http:" && loopbackHosts.has(url.hostname));
+}
+
+export const safeUrl = z.string().refine(isSafeUrl, {
+  error: "must be an https URL without user info or fragment; plain http only to loopback",
+});
+
+/** Name of a secret: `X` is read from OUTRIGGER_X or the file that OUTRIGGER_X_FILE names. */
+export const secretName = z
+  .string()
+  .regex(/^[A-Z][A-Z0-9_]*$/, "must be a name in capitals, without OUTRIGGER_")
+  .refine((text) => !text.startsWith("OUTRIGGER_"), { error: "leave OUTRIGGER_ out" });
+
+const claimPath = z.string().min(1).max(256);
+
+/** Which claims say who somebody is. A path is a claim's own name, or names joined by dots for nested ones. */
+export const claimMapping = z
+  .strictObject({
+    userId: claimPath.default("sub").describe("Claim that holds the user id; a token without it is refused"),
+    plan: claimPath.default("plan").describe("Claim that holds the plan"),
+    scopes: claimPath
+      .default("scope")
+      .describe("Claim that holds the scopes: words in a string, or an array"),
+    roles: claimPath.default("roles").describe("Claim that holds the roles: words in a string, or an array"),
+  })
+  .prefault({})
+  .describe("Where in the claims the identity is");
+
+const claimValue = z.union([z.string(), z.number(), z.boolean()]);
+
+/** Claims that must be there with a given value, or with one of several. */
+export const requiredClaims = z
+  .record(claimPath, z.union([claimValue, z.array(claimValue).min(1)]))
+  .default({})
+  .describe("Claims a token must have: the value, or a list of which one must match; no conversion of types");
+
+export type ClaimMapping = z.output<typeof claimMapping>;
+export type RequiredClaims = z.output<typeof requiredClaims>;

@@ -1,0 +1,236 @@
+// Options of the auth plugin: who may call, how they show it, and what the service gets to know.
+import { z } from "zod";
+import { cidr, header, methodList, pathPattern, secretName } from "./option-fields.ts";
+import { jwtOptions } from "./options-jwt.ts";
+
+const names = z.array(z.string().min(1)).min(1);
+const scalar = z.union([z.string(), z.number(), z.boolean()]);
+
+const anyOrAll = z
+  .strictObject({
+    any: names.optional().describe("At least one of these (default: not asked)"),
+    all: names.optional().describe("Every one of these (default: not asked)"),
+  })
+  .refine((value) => value.any !== undefined || value.all !== undefined, { error: "needs any or all" });
+
+const claimTest = z
+  .strictObject({
+    equals: scalar.optional().describe("The claim is this, or an array that holds it (default: not asked)"),
+    oneOf: z
+      .array(scalar)
+      .min(1)
+      .optional()
+      .describe("The claim is, or holds, one of these (default: not asked)"),
+    prefix: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("The claim is, or holds, a string that starts so (default: not asked)"),
+  })
+  .refine((value) => Object.values(value).filter((test) => test !== undefined).length === 1, {
+    error: "needs exactly one of equals, oneOf, prefix",
+  });
+
+const condition = z.strictObject({
+  scopes: anyOrAll.optional().describe("Scopes of the caller (default: not asked)"),
+  roles: anyOrAll.optional().describe("Roles of the caller (default: not asked)"),
+  plan: z
+    .strictObject({ any: names })
+    .optional()
+    .describe("Plans of which the caller has one (default: not asked)"),
+  claims: z.record(z.string().min(1), claimTest).optional().describe("Claims by path (default: not asked)"),
+  certificate: z
+    .strictObject({ any: names })
+    .optional()
+    .describe(
+      "Ids of the client certificate, e.g. spiffe://…; a trailing * is a prefix (default: not asked)",
+    ),
+  client: z
+    .strictObject({ cidrs: z.array(cidr).min(1) })
+    .optional()
+    .describe("Ranges that hold the client's address (default: not asked)"),
+});
+
+const rule = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(/^[\w.-]{1,64}$/)
+      .optional()
+      .describe("Name in log lines and metrics (default: its place in the list)"),
+    path: pathPattern.default("/*").describe("Paths it holds for"),
+    methods: methodList.optional().describe("Methods it holds for (default: all)"),
+    allow: z
+      .union([condition, z.array(condition).min(1)])
+      .optional()
+      .describe(
+        "What callers must meet: all of one condition; a list = any of its conditions; {} = any known caller",
+      ),
+    deny: z
+      .union([condition, z.array(condition).min(1)])
+      .optional()
+      .describe("Who is refused whatever else allows them; {} = everybody"),
+    dryRun: z.boolean().default(false).describe("Only log and count what it would refuse"),
+  })
+  .refine((value) => (value.allow === undefined) !== (value.deny === undefined), {
+    error: "needs either allow or deny",
+  });
+
+const keyRecord = z.strictObject({
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, "must be 64 hex digits in lower case")
+    .describe("SHA-256 of the key, hex"),
+  id: z.string().min(1).max(256).describe("Name of the key in logs and limits"),
+  userId: z.string().min(1).max(256).describe("Whose key it is"),
+  plan: z.string().min(1).optional().describe("The holder's plan (default: none)"),
+  scopes: z.array(z.string().min(1)).default([]).describe("Scopes of the key"),
+  roles: z.array(z.string().min(1)).default([]).describe("Roles of the key"),
+  claims: z.record(z.string(), z.unknown()).default({}).describe("Further facts, for rules and limits"),
+  expiresAt: z.iso.datetime({ offset: true }).optional().describe("When it ends (default: never)"),
+  disabled: z.boolean().default(false).describe("Refuse it"),
+  cidrs: z.array(cidr).optional().describe("Client addresses it is good from (default: all)"),
+  services: z.array(z.string().min(1)).optional().describe("Services it is good for (default: all)"),
+});
+
+const apiKeys = z
+  .strictObject({
+    headers: z
+      .array(header)
+      .default(["x-api-key"])
+      .describe("Fields that carry a key, besides `Authorization: ApiKey …`"),
+    query: z
+      .array(z.string().min(1))
+      .default([])
+      .describe("Query parameters that carry a key; they show in the service's logs"),
+    keys: z.array(keyRecord).default([]).describe("Keys in the policy itself, by their hash"),
+    requirePepper: z
+      .boolean()
+      .default(false)
+      .describe(
+        "Take only keys stored under an HMAC with OUTRIGGER_API_KEY_PEPPER, not under a plain SHA-256",
+      ),
+    onStoreError: z
+      .enum(["deny", "stale"])
+      .default("deny")
+      .describe("While Redis is out of reach: 503, or go on with keys seen good before"),
+    staleSeconds: z
+      .int()
+      .min(1)
+      .max(86_400)
+      .default(300)
+      .describe("With stale: longest time since a key was seen good"),
+    cacheSeconds: z
+      .int()
+      .min(1)
+      .max(3600)
+      .default(60)
+      .describe("How often a cached key is read again, should a message be lost"),
+    negativeSeconds: z.int().min(0).max(3600).default(30).describe("How long an unknown key is remembered"),
+    maxLookupsPerSecond: z
+      .int()
+      .min(1)
+      .max(100_000)
+      .default(1000)
+      .describe("Look-ups of keys not cached; more are 503"),
+  })
+  .describe("API keys; false = none are taken");
+
+const certificates = z.strictObject({
+  forwarded: z.boolean().default(false).describe("Believe X-Forwarded-Client-Cert of trusted proxies"),
+  identities: z
+    .array(
+      z.strictObject({
+        id: z
+          .string()
+          .min(1)
+          .describe("Id in the certificate: its SPIFFE or other URI, or DNS name; a trailing * is a prefix"),
+        userId: z.string().min(1).optional().describe("User id (default: the id itself)"),
+        plan: z.string().min(1).optional().describe("Plan (default: none)"),
+        scopes: z.array(z.string().min(1)).default([]).describe("Scopes"),
+        roles: z.array(z.string().min(1)).default([]).describe("Roles"),
+      }),
+    )
+    .min(1)
+    .describe("Who a certificate is; the first match counts, one that matches none is refused"),
+});
+
+const assertion = z.strictObject({
+  key: secretName.describe("Name of the secret with the private key: PKCS #8 PEM or JWK"),
+  algorithm: z
+    .enum(["ES256", "EdDSA", "RS256", "PS256"])
+    .default("ES256")
+    .describe("Signature algorithm; must fit the key"),
+  header: header.default("x-outrigger-identity").describe("Field towards the service"),
+  issuer: z.string().min(1).default("outrigger").describe("`iss` of the assertion"),
+  audience: z.string().min(1).optional().describe("`aud` of the assertion (default: the service's name)"),
+  lifetimeSeconds: z
+    .int()
+    .min(5)
+    .max(600)
+    .default(60)
+    .describe("Life of one assertion; reused for its first half"),
+  claims: z.array(z.string().min(1)).default([]).describe("Verified claims passed on, by name"),
+});
+
+const exclusion = z.union([
+  pathPattern,
+  z.strictObject({
+    path: pathPattern,
+    methods: methodList.optional().describe("Methods it holds for (default: all)"),
+  }),
+]);
+
+export const authOptions = z.strictObject({
+  required: z
+    .boolean()
+    .default(true)
+    .describe("Refuse callers that show nothing; a bad credential is refused either way"),
+  exclude: z
+    .array(exclusion)
+    .default([])
+    .describe("Paths left alone: nothing is asked, read or removed there"),
+  apiKeys: z
+    .union([z.literal(false), apiKeys])
+    .prefault({})
+    .describe("API keys; false = none are taken"),
+  jwt: jwtOptions.optional().describe("Bearer tokens and browser login (default: no token is taken)"),
+  certificates: certificates
+    .optional()
+    .describe("Client certificates as identities (default: not looked at)"),
+  rules: z
+    .array(rule)
+    .default([])
+    .describe("Every rule that holds for a request must let it pass; deny wins"),
+  forwardCredentials: z
+    .boolean()
+    .default(false)
+    .describe("Leave the caller's credential in the request to the service"),
+  assertion: assertion.optional().describe("Signed identity towards the service (default: none)"),
+  guessing: z
+    .union([
+      z.literal(false),
+      z.strictObject({
+        failures: z
+          .int()
+          .min(1)
+          .default(300)
+          .describe("Bad credentials taken in one window, per client address and per key id"),
+        windowSeconds: z.int().min(1).max(86_400).default(60).describe("Length of the window"),
+      }),
+    ])
+    .prefault({})
+    .describe("Limit on bad credentials: 429 before any look-up; false = none"),
+  realm: z
+    .string()
+    .regex(/^[\x20-\x21\x23-\x5b\x5d-\x7e]{1,64}$/)
+    .default("outrigger")
+    .describe("Realm in WWW-Authenticate"),
+});
+
+export type AuthOptions = z.output<typeof authOptions>;
+export type ApiKeyOptions = Exclude<AuthOptions["apiKeys"], false>;
+export type RuleOptions = AuthOptions["rules"][number];
+export type ConditionOptions = z.output<typeof condition>;
+export type CertificateOptions = z.output<typeof certificates>;
+export type AssertionOptions = z.output<typeof assertion>;
