@@ -1,0 +1,60 @@
+// Which origins a policy means: checked when the policy is read, compiled to exact strings and anchored patterns.
+
+/** `*.` before the host, then host and port as in an exact origin; the port may be `*`. */
+const originPattern = /^([a-z][a-z0-9+.-]*):\/\/(\*\.)?([^/*:[\]@?#\s]+|\[[0-9a-f:.]+\])(?::(\*|\d{1,5}))?$/;
+
+/** Longer than any origin of a real host (253 bytes); keeps the patterns away from junk. */
+const maxOriginLength = 512;
+
+/** @returns what is wrong with an entry of `origins`, with the form browsers send where that helps */
+export function originProblem(entry: string): string | undefined {
+  if (entry === "*" || entry === "null") return undefined;
+  const parts = originPattern.exec(entry);
+  if (parts === null) return "must be scheme://host or scheme://host:port in lower case, without a path";
+  const [, scheme, wildcard, host, port] = parts as unknown as [string, string, string?, string?, string?];
+  if (wildcard !== undefined && /^\[|(^|\.)\d+$/.test(host as string)) {
+    return "*. stands for labels of a name; an IP address has none";
+  }
+  const numberOfPort = port === undefined || port === "*" ? "" : `:${port}`;
+  const exact = `${scheme}://${host}${numberOfPort}`;
+  const sent = originAsSent(exact);
+  if (sent === undefined) return "is not a valid origin";
+  return sent === exact ? undefined : `would never match: browsers send ${sent}`;
+}
+
+/** The serialisation that a browser gives an origin (HTML standard): lower case, punycode, no default port. */
+function originAsSent(origin: string): string | undefined {
+  const url = URL.parse(origin);
+  if (url === null) return undefined;
+  if (url.origin !== "null") return url.origin;
+  // Schemes without a standard origin (browser extensions, app shells) are sent as they are.
+  return `${url.protocol}//${url.host}`;
+}
+
+/**
+ * Compiles `origins`. Compares whole origins byte for byte or by an anchored pattern, never by substring, so that
+ * `https://app.example.com.evil.net` and `https://evilexample.com` do not pass for neighbours.
+ */
+export function compileOrigins(entries: readonly string[]): (origin: string) => boolean {
+  const exact = new Set<string>();
+  const patterns: RegExp[] = [];
+  for (const entry of entries) {
+    if (entry === "*") return () => true;
+    if (entry.includes("*")) patterns.push(compilePattern(entry));
+    else exact.add(entry);
+  }
+  return function isAllowed(origin) {
+    if (exact.has(origin)) return true;
+    return origin.length <= maxOriginLength && patterns.some((pattern) => pattern.test(origin));
+  };
+}
+
+/** Labels cannot hold the dot that ends them, so that the pattern runs in linear time. */
+function compilePattern(entry: string): RegExp {
+  const anyPort = entry.endsWith(":*");
+  const [scheme = "", host = ""] = (anyPort ? entry.slice(0, -2) : entry).split("://");
+  const wildcard = host.startsWith("*.");
+  const fixed = RegExp.escape(wildcard ? host.slice(2) : host);
+  const labels = wildcard ? "(?:[a-z0-9_-]+\\.)+" : "";
+  return new RegExp(`^${RegExp.escape(scheme)}://${labels}${fixed}${anyPort ? "(?::\\d{1,5})?" : ""}$`);
+}

@@ -1,0 +1,7 @@
+// The registry: every plugin this sidecar knows. A policy that names another one is refused.
+import type { PluginDefinition } from "../src/pipeline/contract.ts";
+import { cors } from "./cors/index.ts";
+import { logging } from "./logging/index.ts";
+import { transform } from "./transform/index.ts";
+
+export const registry: readonly PluginDefinition[] = [logging, cors, transform];

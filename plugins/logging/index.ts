@@ -1,0 +1,80 @@
+// The logging plugin: one access-log line for every exchange, whatever became of it, and the fields that let a
+// client quote it (X-Request-Id, X-Response-Time).
+import { definePlugin, type Exchange, type Hooks } from "../../src/pipeline/contract.ts";
+import { compileLine, levelNumbers, levelOf } from "./line.ts";
+import { loggingOptions } from "./options.ts";
+import { compileFieldPicker, secretNames } from "./redact.ts";
+import { keepsSample } from "./sample.ts";
+import { createLineStream, type LineStream } from "./stream.ts";
+
+const name = "logging";
+
+export const logging = definePlugin({
+  name,
+  version: "1.0.0",
+  apiVersion: 1,
+  // First in, last out: it sees refused requests too, and the response as the client gets it.
+  priority: 5,
+  security: false,
+  failMode: "open",
+  options: loggingOptions,
+
+  init: (services): LineStream => createLineStream(services.metrics),
+
+  setup({ options, services, state, route }): Hooks {
+    const { accessLog, clock, fleet, store } = services;
+    const leastLevel = levelNumbers[options.level];
+    const line = compileLine(options, route, fleet, clock);
+    const streamKey = `logs:${fleet.service}`;
+    const streamStore = options.stream ? store : undefined;
+    if (options.stream && store === undefined) {
+      services.logger.warn({ plugin: name, route: route.pattern }, "stream is on but REDIS_URL is not set");
+    }
+
+    const hooks: Hooks = {
+      onResponse(exchange, response) {
+        response.fields.set("X-Request-Id", exchange.id);
+        const elapsedMs = Math.round(clock.mono() - exchange.startedMono);
+        response.fields.set("X-Response-Time", `${elapsedMs}ms`);
+      },
+      onComplete(exchange, outcome) {
+        const level = levelOf(outcome);
+        if (level < leastLevel) return;
+        if (level === levelNumbers.info && !keepsSample(exchange.id, options.sample)) return;
+        const text = line(exchange, outcome, level, options.headers.length > 0 ? headersOf(exchange) : "");
+        accessLog.write(text);
+        if (streamStore !== undefined) {
+          state.append(streamStore, streamKey, text, options.streamMaxEntries);
+        }
+      },
+      ...(streamStore === undefined ? {} : { close: () => state.settled() }),
+    };
+    return options.headers.length === 0
+      ? hooks
+      : withHeaders(hooks, compileFieldPicker(options.headers, secretNames(options.redact)));
+  },
+});
+
+function headersOf(exchange: Exchange): string {
+  const members = exchange.notes.get(name);
+  return typeof members === "string" ? members : "";
+}
+
+function note(exchange: Exchange, member: string, picked: string): void {
+  if (picked !== "") exchange.notes.set(name, `${headersOf(exchange)},"${member}":${picked}`);
+}
+
+/** Notes the chosen fields while they are as the client sent them and as it gets them. */
+function withHeaders(hooks: Hooks, pick: ReturnType<typeof compileFieldPicker>): Hooks {
+  return {
+    ...hooks,
+    onRequest(exchange) {
+      note(exchange, "requestHeaders", pick(exchange.request.fields));
+    },
+    onResponse(exchange, response) {
+      const done = hooks.onResponse?.(exchange, response);
+      note(exchange, "responseHeaders", pick(response.fields));
+      return done;
+    },
+  };
+}

@@ -1,0 +1,82 @@
+// What the access log must not show: header fields and query parameters that carry secrets.
+import type { Fields } from "../../src/pipeline/contract.ts";
+import { jsonText } from "./text.ts";
+
+export const redacted = "[redacted]";
+
+const secretFields = ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"];
+
+/** Parameters that carry credentials in OAuth 2.0 (RFC 6749, 6750, 7523), signed URLs and common practice. */
+const secretParameters = [
+  "access_token",
+  "api_key",
+  "api-key",
+  "apikey",
+  "assertion",
+  "auth",
+  "authorization",
+  "client_assertion",
+  "client_secret",
+  "code",
+  "code_verifier",
+  "id_token",
+  "jwt",
+  "key",
+  "passwd",
+  "password",
+  "refresh_token",
+  "secret",
+  "session",
+  "sig",
+  "signature",
+  "token",
+  "x-amz-credential",
+  "x-amz-security-token",
+  "x-amz-signature",
+  "x-goog-signature",
+];
+
+/** The names (lower case) that may never show, with those that the policy adds. */
+export function secretNames(redact: readonly string[]): ReadonlySet<string> {
+  return new Set([...secretFields, ...redact.map((name) => name.toLowerCase())]);
+}
+
+/**
+ * Compiles the choice of fields.
+ * @returns a function from fields to the JSON object of those that are there, or "" when none is
+ */
+export function compileFieldPicker(
+  names: readonly string[],
+  secrets: ReadonlySet<string>,
+): (fields: Fields) => string {
+  const picked = [...new Set(names.map((name) => name.toLowerCase()))].map((lower) => ({
+    lower,
+    key: `"${lower}":`,
+    secret: secrets.has(lower),
+  }));
+  return function pickFields(fields) {
+    let members = "";
+    for (const { lower, key, secret } of picked) {
+      const value = fields.get(lower);
+      if (value === undefined) continue;
+      members += `${members === "" ? "" : ","}${key}${jsonText(secret ? redacted : value)}`;
+    }
+    return members === "" ? "" : `{${members}}`;
+  };
+}
+
+/** Compiles the redaction of a query (with its `?`). A name that cannot be decoded counts as secret. */
+export function compileQueryRedaction(secrets: ReadonlySet<string>): (query: string) => string {
+  const all = new Set([...secrets, ...secretParameters]);
+  const isSecret = (name: string): boolean => {
+    try {
+      return all.has(decodeURIComponent(name.replaceAll("+", " ")).trim().toLowerCase());
+    } catch {
+      return true;
+    }
+  };
+  return (query) =>
+    query.replace(/([^?&;=]*)=([^&;]*)/g, (pair, name: string) =>
+      isSecret(name) ? `${name}=${redacted}` : pair,
+    );
+}

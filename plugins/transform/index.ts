@@ -1,0 +1,77 @@
+// The transform plugin: tells the service who calls (X-User-Id, X-User-Plan, X-User-Scopes) and sets or removes
+// header fields both ways.
+import { definePlugin, type Exchange, type Fields, type Hooks } from "../../src/pipeline/contract.ts";
+import { ownedRequestFields } from "./names.ts";
+import { transformOptions } from "./options.ts";
+import { compileTemplate, plan, scopes, userId, type Fill } from "./template.ts";
+
+/** Sets one field, or leaves it out when its value is missing. */
+type Setter = (fields: Fields, exchange: Exchange) => void;
+
+/** Several lines of these fields stand beside each other; replacing the service's would lose its cookies or cached variants. */
+const accumulating = new Set(["set-cookie", "vary"]);
+
+function setter(name: string, fill: Fill): Setter {
+  if (accumulating.has(name.toLowerCase())) {
+    return function appendField(fields, exchange) {
+      const value = fill(exchange);
+      if (value !== undefined) fields.append(name, value);
+    };
+  }
+  return function setField(fields, exchange) {
+    const value = fill(exchange);
+    if (value !== undefined) fields.set(name, value);
+  };
+}
+
+/** First the removals, then the settings; undefined when there is nothing to do. */
+function compileChange(remove: readonly string[], add: Readonly<Record<string, string>>): Setter | undefined {
+  const removed = new Set(remove.map((name) => name.toLowerCase()));
+  const isRemoved = (lowerName: string): boolean => removed.has(lowerName);
+  const setters = Object.entries(add).map(([name, text]) => setter(name, compileTemplate(text)));
+  if (removed.size === 0 && setters.length === 0) return undefined;
+  return function changeFields(fields, exchange) {
+    if (removed.size > 0) fields.deleteWhere(isRemoved);
+    for (const set of setters) set(fields, exchange);
+  };
+}
+
+const identityFields: readonly Setter[] = [
+  setter("X-User-Id", userId),
+  setter("X-User-Plan", plan),
+  setter("X-User-Scopes", scopes),
+];
+
+export const transform = definePlugin({
+  name: "transform",
+  version: "1.0.0",
+  apiVersion: 1,
+  // Last before the service: whatever identity the plugins before it have established is settled.
+  priority: 50,
+  security: false,
+  // A service that trusts these fields must not get a request without them.
+  failMode: "closed",
+  options: transformOptions,
+
+  setup({ options }): Hooks {
+    const onRequest = compileChange(options.removeHeaders, options.addHeaders);
+    const onResponse = compileChange(options.removeResponseHeaders, options.addResponseHeaders);
+    return {
+      ownedRequestFields: ownedRequestFields(Object.keys(options.addHeaders)),
+      onRequest(exchange) {
+        const { fields } = exchange.request;
+        if (exchange.identity !== undefined) {
+          for (const set of identityFields) set(fields, exchange);
+        }
+        onRequest?.(fields, exchange);
+      },
+      ...(onResponse === undefined
+        ? {}
+        : {
+            onResponse(exchange, response) {
+              onResponse(response.fields, exchange);
+            },
+          }),
+    };
+  },
+});
