@@ -1,0 +1,68 @@
+// Secrets of the environment: from the variable itself, or from the file that `<NAME>_FILE` names.
+import { closeSync, openSync, readSync } from "node:fs";
+import { FormatError, parsePath, reason, type ReadFile } from "./config-formats.ts";
+
+const maxFileBytes = 1_048_576;
+
+/** Reads at most 1 MiB as UTF-8. Not `readFileSync`, which reads /dev/zero until memory ends. */
+export function readTextFile(path: string): string {
+  const file = openSync(path, "r");
+  try {
+    const bytes = Buffer.alloc(maxFileBytes + 1);
+    let length = 0;
+    while (length <= maxFileBytes) {
+      const read = readSync(file, bytes, length, bytes.length - length, null);
+      if (read === 0) return bytes.toString("utf8", 0, length);
+      length += read;
+    }
+    throw new Error("larger than 1 MiB");
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** The text of a secret's file without its final line end, which editors and `echo` add. */
+function readSecretFile(path: string, readFile: ReadFile): string {
+  if (path === "") throw new FormatError("is empty: give a path or unset it");
+  let text: string;
+  try {
+    text = readFile(parsePath(path));
+  } catch (error) {
+    throw new FormatError(`cannot be read: ${reason(error)}`);
+  }
+  const secret = text.replace(/\r?\n$/, "");
+  if (secret === "") throw new FormatError("names an empty file");
+  return secret;
+}
+
+/**
+ * @param names the variables that hold secrets
+ * @param problems takes one line for each that is wrong
+ * @returns the secrets that are set and not empty, by variable
+ */
+export function readSecrets(
+  env: Readonly<Record<string, string | undefined>>,
+  names: Iterable<string>,
+  readFile: ReadFile,
+  problems: string[],
+): Readonly<Record<string, string>> {
+  const found: Record<string, string> = {};
+  for (const name of names) {
+    const text = env[name];
+    const path = env[`${name}_FILE`];
+    if (text !== undefined && path !== undefined) {
+      problems.push(`${name}: both it and ${name}_FILE are set: choose one`);
+    } else if (text === "") {
+      problems.push(`${name}: is empty: give a value or unset it`);
+    } else if (text !== undefined) {
+      found[name] = text;
+    } else if (path !== undefined) {
+      try {
+        found[name] = readSecretFile(path, readFile);
+      } catch (error) {
+        problems.push(`${name}_FILE: ${(error as Error).message}`);
+      }
+    }
+  }
+  return found;
+}

@@ -1,0 +1,230 @@
+// The table of all settings: one row for each environment variable, with its default, its format and what it means.
+// `outrigger config` prints it.
+import { hostname } from "node:os";
+import {
+  integer,
+  matching,
+  oneOf,
+  parseCidrs,
+  parseHostPatterns,
+  parseListen,
+  parsePath,
+  parsePublicKeys,
+  parseReadableFile,
+  parseSecret,
+  parseToken,
+  parseUpstream,
+  type ReadFile,
+} from "./config-formats.ts";
+
+/** One variable. `default` is the text that counts when it is unset; null = the setting is then `undefined`. */
+export interface Setting<T> {
+  readonly env: string;
+  readonly default: string | null;
+  readonly doc: string;
+  readonly parse: (text: string, readFile: ReadFile) => T;
+  /** Never shown; may also come from the file that `<env>_FILE` names. */
+  readonly secret?: true;
+}
+
+type Parse<T> = Setting<T>["parse"];
+
+/** A setting with a default. */
+function setting<T>(env: string, fallback: string, parse: Parse<T>, doc: string): Setting<T> {
+  return { env, default: fallback, parse, doc };
+}
+/** A setting that may be absent. */
+function optional<T>(env: string, parse: Parse<T>, doc: string): Setting<T | undefined> {
+  return { env, default: null, parse, doc };
+}
+/** A secret that may be absent. */
+function secret(env: string, parse: Parse<string>, doc: string): Setting<string | undefined> {
+  return { env, default: null, parse, doc, secret: true };
+}
+
+const hour = 3_600_000;
+const gibibyte = 1_073_741_824;
+const word = (longest: number): Parse<string> =>
+  matching(
+    new RegExp(`^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,${longest - 1}})$`),
+    `at most ${longest} letters, digits, dots, dashes and underscores, starting with a letter or digit`,
+  );
+// Host names are the kernel's to choose; what Redis keys and labels cannot carry is replaced.
+const ownHostName =
+  hostname()
+    .replace(/[^A-Za-z0-9._-]/g, "-")
+    .replace(/^[._-]+/, "")
+    .slice(0, 253) || "outrigger";
+
+export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+
+export const settings = {
+  service: setting(
+    "OUTRIGGER_SERVICE",
+    "default",
+    word(128),
+    "Name of the service behind this sidecar: selects its policy layer, names its cache, log stream and metrics",
+  ),
+  instance: setting(
+    "OUTRIGGER_INSTANCE",
+    ownHostName,
+    word(253),
+    "Name of this sidecar in the fleet; default: the host name",
+  ),
+  listen: setting(
+    "OUTRIGGER_LISTEN",
+    "0.0.0.0:8080",
+    parseListen,
+    "Where clients connect: host:port, [ipv6]:port or unix:/path",
+  ),
+  upstream: setting(
+    "OUTRIGGER_UPSTREAM",
+    "http://127.0.0.1:3000",
+    parseUpstream,
+    "The service: http:// or https:// on loopback, or unix:/path",
+  ),
+  upstreamAllow: setting(
+    "OUTRIGGER_UPSTREAM_ALLOW",
+    "",
+    parseHostPatterns,
+    "Hosts besides loopback that an upstream may name: host:port and *.suffix:port, comma-separated",
+  ),
+  upstreamConnections: setting(
+    "OUTRIGGER_UPSTREAM_CONNECTIONS",
+    "128",
+    integer(1, 65_535),
+    "Most connections to one upstream",
+  ),
+  upstreamTimeoutMs: setting(
+    "OUTRIGGER_UPSTREAM_TIMEOUT_MS",
+    "30000",
+    integer(1, hour),
+    "Longest wait for a response head and for every later gap, where a route sets no timeout",
+  ),
+  upstreamConnectTimeoutMs: setting(
+    "OUTRIGGER_UPSTREAM_CONNECT_TIMEOUT_MS",
+    "2000",
+    integer(1, hour),
+    "Longest wait for a connection to an upstream",
+  ),
+  upstreamIdleMs: setting(
+    "OUTRIGGER_UPSTREAM_IDLE_MS",
+    "4000",
+    integer(0, hour),
+    "How long an idle connection to an upstream is kept; shorter than the service keeps it (Node: 5000)",
+  ),
+  admin: setting(
+    "OUTRIGGER_ADMIN",
+    "0.0.0.0:9901",
+    parseListen,
+    "Health, metrics and control: host:port, [ipv6]:port or unix:/path",
+  ),
+  adminToken: secret(
+    "OUTRIGGER_ADMIN_TOKEN",
+    parseToken,
+    "Bearer token that opens the sensitive admin endpoints to peers that are not on loopback",
+  ),
+  redisUrl: secret(
+    "REDIS_URL",
+    parseSecret,
+    "Shared state: redis://, rediss://, several nodes with commas (Cluster), redis+sentinel://; unset: embedded",
+  ),
+  keyPrefix: setting(
+    "OUTRIGGER_KEY_PREFIX",
+    "outrigger:",
+    matching(/^[\x21-\x7e]{1,64}$/, "at most 64 visible ASCII characters without spaces"),
+    "In front of every Redis key",
+  ),
+  policyFile: optional(
+    "OUTRIGGER_POLICY_FILE",
+    parsePath,
+    "Policy when REDIS_URL is unset (watched); with Redis, the baseline while Redis holds none and none was kept",
+  ),
+  policyMaxBytes: setting(
+    "OUTRIGGER_POLICY_MAX_BYTES",
+    "1048576",
+    integer(1, 64 * 1_048_576),
+    "Largest policy document that is read",
+  ),
+  policyKeys: optional(
+    "OUTRIGGER_POLICY_KEYS",
+    parsePublicKeys,
+    "JWKS of public keys, inline or a file path: a policy that none of them signed is refused",
+  ),
+  stateDir: optional(
+    "OUTRIGGER_STATE_DIR",
+    parsePath,
+    "Directory where the last good policy is kept over restarts",
+  ),
+  trustedProxies: setting(
+    "OUTRIGGER_TRUSTED_PROXIES",
+    "",
+    parseCidrs,
+    "Networks whose X-Forwarded-For and Forwarded are believed, comma-separated",
+  ),
+  tlsCert: optional("OUTRIGGER_TLS_CERT", parseReadableFile, "Certificate chain (PEM file) of the listener"),
+  tlsKey: optional("OUTRIGGER_TLS_KEY", parseReadableFile, "Private key (PEM file) of that certificate"),
+  tlsClientCa: optional(
+    "OUTRIGGER_TLS_CLIENT_CA",
+    parseReadableFile,
+    "Authorities (PEM file) that client certificates are checked against",
+  ),
+  maxBodyBytes: setting(
+    "OUTRIGGER_MAX_BODY_BYTES",
+    "0",
+    integer(0, 1024 * gibibyte),
+    "Largest request body; 0 = unlimited",
+  ),
+  maxHeaderBytes: setting(
+    "OUTRIGGER_MAX_HEADER_BYTES",
+    "16384",
+    integer(1024, 1_048_576),
+    "Largest head of a request",
+  ),
+  headerTimeoutMs: setting(
+    "OUTRIGGER_HEADER_TIMEOUT_MS",
+    "10000",
+    integer(1, hour),
+    "Longest time for the head of a request to arrive",
+  ),
+  keepAliveMs: setting(
+    "OUTRIGGER_KEEPALIVE_MS",
+    "65000",
+    integer(0, hour),
+    "How long an idle connection of a client is kept",
+  ),
+  maxConnections: setting(
+    "OUTRIGGER_MAX_CONNECTIONS",
+    "10000",
+    integer(1, 1_000_000),
+    "Most connections of clients at a time",
+  ),
+  workers: setting(
+    "OUTRIGGER_WORKERS",
+    "1",
+    (text): number | "auto" => (text === "auto" ? text : integer(1, 256)(text)),
+    "Processes that serve; auto = one a processor",
+  ),
+  apiKeyPepper: secret(
+    "OUTRIGGER_API_KEY_PEPPER",
+    parseSecret,
+    "Peppers of API key digests, comma-separated, newest first",
+  ),
+  sessionKeys: secret(
+    "OUTRIGGER_SESSION_KEYS",
+    parseSecret,
+    "Keys of session cookies, comma-separated, newest first",
+  ),
+  assertionKey: secret(
+    "OUTRIGGER_ASSERTION_KEY",
+    parseSecret,
+    "Private key that signs the identity assertion for the service",
+  ),
+  drainMs: setting(
+    "OUTRIGGER_DRAIN_MS",
+    "10000",
+    integer(0, hour),
+    "Longest wait for requests in flight at shutdown",
+  ),
+  logLevel: setting("LOG_LEVEL", "info", oneOf(...logLevels), "Least level that is logged"),
+} as const satisfies Record<string, Setting<unknown>>;
