@@ -44,11 +44,11 @@ export const safeUrl = z.string().refine(isSafeUrl, {
   error: "must be an https URL without user info or fragment; plain http only to loopback",
 });
 
-/** Name of a secret: `X` is read from OUTRIGGER_X or the file that OUTRIGGER_X_FILE names. */
-export const secretName = z
-  .string()
-  .regex(/^[A-Z][A-Z0-9_]*$/, "must be a name in capitals, without OUTRIGGER_")
-  .refine((text) => !text.startsWith("OUTRIGGER_"), { error: "leave OUTRIGGER_ out" });
+/** Name of a secret that a policy may refer to: `SECRET_X` is read from OUTRIGGER_SECRET_X or OUTRIGGER_SECRET_X_FILE. */
+export const secretName = z.string().regex(/^SECRET_[A-Z0-9_]+$/, "must be a name of the form SECRET_NAME");
+
+/** What may become a field towards the service: no control characters, so that no line can be added. */
+export const identityText = /^\P{Cc}{1,256}$/u;
 
 const claimPath = z.string().min(1).max(256);
 

@@ -23,7 +23,8 @@ const algorithmNames = [
 const privateMembers = ["d", "p", "q", "dp", "dq", "qi", "k"];
 
 const publicJwk = z
-  .looseObject({ kty: z.enum(["RSA", "EC", "OKP"]) })
+  .record(z.string(), z.unknown())
+  .refine((jwk) => ["RSA", "EC", "OKP"].includes(String(jwk["kty"])), { error: "needs kty RSA, EC or OKP" })
   .refine((jwk) => !privateMembers.some((name) => Object.hasOwn(jwk, name)), {
     error: "must be a public key: it holds private members",
   });
@@ -36,7 +37,7 @@ const issuerFields = z.strictObject({
     .default(false)
     .describe("Find the keys by OpenID Connect Discovery at the issuer's URL"),
   jwks: z
-    .strictObject({ keys: z.array(publicJwk).min(1) })
+    .strictObject({ keys: z.array(publicJwk).min(1).describe("Public keys as JWKs (RFC 7517)") })
     .optional()
     .describe("The issuer's public keys themselves (default: not used)"),
   secret: secretName
@@ -143,7 +144,8 @@ const login = z.strictObject({
     .regex(/^\/(?![/\\])[^\s\\]*$/)
     .default("/")
     .describe("Path to go to after the logout"),
-  sessionKeys: secretName
+  sessionKeys: z
+    .union([z.literal("SESSION_KEYS"), secretName])
     .default("SESSION_KEYS")
     .describe(
       "Name of the secret with the cookie keys: base64url of 32 bytes, comma-separated, the first encrypts",
@@ -209,7 +211,7 @@ export const jwtOptions = z
       .int()
       .min(1)
       .max(3600)
-      .default(30)
+      .default(10)
       .describe("Time after which unknown key ids may cause one more look each"),
     jwksTimeoutMs: z.int().min(50).max(10_000).default(2000).describe("Longest wait for an issuer"),
     shareKeys: z

@@ -46,7 +46,7 @@ const condition = z.strictObject({
       "Ids of the client certificate, e.g. spiffe://…; a trailing * is a prefix (default: not asked)",
     ),
   client: z
-    .strictObject({ cidrs: z.array(cidr).min(1) })
+    .strictObject({ cidrs: z.array(cidr).min(1).describe("Addresses and ranges") })
     .optional()
     .describe("Ranges that hold the client's address (default: not asked)"),
 });
@@ -156,7 +156,10 @@ const certificates = z.strictObject({
 });
 
 const assertion = z.strictObject({
-  key: secretName.describe("Name of the secret with the private key: PKCS #8 PEM or JWK"),
+  key: z
+    .union([z.literal("ASSERTION_KEY"), secretName])
+    .default("ASSERTION_KEY")
+    .describe("Name of the secret with the private key: PKCS #8 PEM or JWK"),
   algorithm: z
     .enum(["ES256", "EdDSA", "RS256", "PS256"])
     .default("ES256")

@@ -1,0 +1,27 @@
+// Ranges of client addresses, compiled into the runtime's own BlockList.
+import { BlockList, isIP } from "node:net";
+import ipaddr from "ipaddr.js";
+
+/** @param ranges addresses or CIDR ranges; an IPv4 range also takes the same addresses mapped into IPv6 */
+export function compileRanges(ranges: readonly string[]): (address: string) => boolean {
+  const list = new BlockList();
+  for (const range of ranges) {
+    if (isIP(range) !== 0) list.addAddress(range, isIP(range) === 4 ? "ipv4" : "ipv6");
+    else {
+      const [network, bits] = ipaddr.parseCIDR(range);
+      list.addSubnet(network.toString(), bits, network.kind());
+    }
+  }
+  return (address) => {
+    const family = isIP(address);
+    return family !== 0 && list.check(address, family === 4 ? "ipv4" : "ipv6");
+  };
+}
+
+/** Whom failures are counted for: the address, or the /64 of an IPv6 one, since a host owns all of that. */
+export function addressGroup(address: string): string {
+  if (!address.includes(":") || isIP(address) !== 6) return address;
+  const parsed = ipaddr.parse(address) as ipaddr.IPv6;
+  if (parsed.isIPv4MappedAddress()) return parsed.toIPv4Address().toString();
+  return parsed.parts.slice(0, 4).join(":");
+}

@@ -1,0 +1,65 @@
+// From verified claims to an identity, without conversions: a claim of the wrong type refuses the token.
+import type { Identity } from "../../src/pipeline/contract.ts";
+import { identityText, type ClaimMapping, type RequiredClaims } from "./option-fields.ts";
+import type { AuthMethod } from "./finding.ts";
+import type { JsonObject } from "./token-parts.ts";
+
+/** @param path a claim's own name, dots and all, or else names joined by dots for nested claims */
+export function claimAt(claims: JsonObject, path: string): unknown {
+  if (Object.hasOwn(claims, path)) return claims[path];
+  let value: unknown = claims;
+  for (const name of path.split(".")) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
+    value = (value as JsonObject)[name];
+  }
+  return value;
+}
+
+/** Whether a claim is a value, or is an array that holds it. */
+export function claimHolds(claim: unknown, matches: (value: unknown) => boolean): boolean {
+  return Array.isArray(claim) ? claim.some(matches) : matches(claim);
+}
+
+/** @returns path of the first required claim that is not as it must be */
+export function missingClaim(claims: JsonObject, required: RequiredClaims): string | undefined {
+  for (const [path, wanted] of Object.entries(required)) {
+    const values: readonly unknown[] = Array.isArray(wanted) ? wanted : [wanted];
+    if (!claimHolds(claimAt(claims, path), (value) => values.includes(value))) return path;
+  }
+  return undefined;
+}
+
+/** @returns undefined when the claim is neither a string of words nor an array of strings */
+function words(claim: unknown): readonly string[] | undefined {
+  if (claim === undefined || claim === null) return [];
+  const list: readonly unknown[] =
+    typeof claim === "string" ? claim.split(" ") : Array.isArray(claim) ? claim : [0];
+  const kept = list.filter((word) => word !== "");
+  return kept.every((word) => typeof word === "string" && identityText.test(word))
+    ? (kept as string[])
+    : undefined;
+}
+
+/** @returns the identity, or the name of the claim that is not of its type */
+export function mapIdentity(
+  claims: JsonObject,
+  mapping: ClaimMapping,
+  method: AuthMethod,
+  credentialId: string | undefined,
+): Identity | string {
+  const userId = claimAt(claims, mapping.userId);
+  if (typeof userId !== "string" || !identityText.test(userId)) return mapping.userId;
+  const plan = claimAt(claims, mapping.plan) ?? undefined;
+  if (plan !== undefined && (typeof plan !== "string" || !identityText.test(plan))) return mapping.plan;
+  const scopes = words(claimAt(claims, mapping.scopes));
+  if (scopes === undefined) return mapping.scopes;
+  const roles = words(claimAt(claims, mapping.roles));
+  if (roles === undefined) return mapping.roles;
+  return { userId, plan, scopes, roles, method, credentialId, claims };
+}
+
+/** Whether `aud` (RFC 7519 section 4.1.3) names one of the wanted; nothing wanted = not checked. */
+export function audienceFits(audience: unknown, wanted: readonly string[]): boolean {
+  if (wanted.length === 0) return true;
+  return claimHolds(audience, (value) => typeof value === "string" && wanted.includes(value));
+}

@@ -1,0 +1,94 @@
+// What a request shows: the API key and the bearer token, read strictly and at most one of each.
+import type { ExchangeRequest } from "../../src/pipeline/contract.ts";
+
+export interface Credentials {
+  /** As sent; visible ASCII without blanks, at most `maxKeyLength` characters. */
+  readonly apiKey: string | undefined;
+  /** As sent and unchecked: what is known by its digest needs no further look. */
+  readonly bearer: string | undefined;
+  /** Why they are not to be used at all. */
+  readonly malformed: string | undefined;
+}
+
+export interface CredentialOptions {
+  /** Lower-case names of fields with a key. */
+  readonly keyHeaders: readonly string[];
+  readonly keyQuery: readonly string[];
+  readonly takesKeys: boolean;
+}
+
+const maxKeyLength = 512;
+const none: Credentials = { apiKey: undefined, bearer: undefined, malformed: undefined };
+const bad = (malformed: string): Credentials => ({ apiKey: undefined, bearer: undefined, malformed });
+
+// Two lines of one field arrive joined by ", ": the blank makes this refuse them.
+const visible = /^[\x21-\x7e]+$/;
+
+/** Scheme of `Authorization` in lower case, for the two that are read here. */
+function schemeOf(value: string): "bearer" | "apikey" | undefined {
+  const space = value.indexOf(" ");
+  const scheme = (space === -1 ? value : value.slice(0, space)).toLowerCase();
+  return scheme === "bearer" || scheme === "apikey" ? scheme : undefined;
+}
+
+/** Values of one query parameter, percent-decoded; a malformed escape gives "" and so a refusal. */
+function queryValues(query: string, name: string): string[] {
+  const values: string[] = [];
+  for (const part of query.slice(1).split("&")) {
+    const equals = part.indexOf("=");
+    try {
+      if (decodeURIComponent(equals === -1 ? part : part.slice(0, equals)) !== name) continue;
+      values.push(equals === -1 ? "" : decodeURIComponent(part.slice(equals + 1)));
+    } catch {
+      values.push("");
+    }
+  }
+  return values;
+}
+
+/** Reads the credentials of a request. Never throws. */
+export function readCredentials(request: ExchangeRequest, options: CredentialOptions): Credentials {
+  const { fields } = request;
+  let apiKey: string | undefined;
+  let keys = 0;
+  for (const header of options.keyHeaders) {
+    const value = fields.get(header);
+    if (value === undefined) continue;
+    apiKey = value;
+    keys += 1;
+  }
+  if (request.query !== "") {
+    for (const name of options.keyQuery) {
+      for (const value of queryValues(request.query, name)) {
+        apiKey = value;
+        keys += 1;
+      }
+    }
+  }
+  let bearer: string | undefined;
+  const authorization = fields.get("authorization");
+  if (authorization !== undefined) {
+    const scheme = schemeOf(authorization);
+    if (scheme === "bearer") {
+      bearer = authorization.slice(7).trim();
+    } else if (scheme === "apikey" && options.takesKeys) {
+      apiKey = authorization.slice(7).trim();
+      keys += 1;
+    } else if (fields.getAll("authorization").length > 1) {
+      return bad("several Authorization fields");
+    }
+  }
+  if (keys > 1) return bad("several API keys");
+  if (apiKey !== undefined && (apiKey.length > maxKeyLength || !visible.test(apiKey)))
+    return bad("malformed API key");
+  if (apiKey === undefined && bearer === undefined) return none;
+  return { apiKey, bearer, malformed: undefined };
+}
+
+/** Takes the credentials out of what goes to the service; schemes that are not ours stay. */
+export function removeCredentials(request: ExchangeRequest, options: CredentialOptions): void {
+  const { fields } = request;
+  for (const header of options.keyHeaders) if (fields.has(header)) fields.delete(header);
+  const authorization = fields.get("authorization");
+  if (authorization !== undefined && schemeOf(authorization) !== undefined) fields.delete("authorization");
+}

@@ -1,0 +1,50 @@
+// What looking at one credential came to. Findings are made once and shared: nothing here is per request.
+import type { ErrorCode, Identity } from "../../src/pipeline/contract.ts";
+
+/** How a caller showed who it is; label of metrics. */
+export type AuthMethod = "api-key" | "jwt" | "introspection" | "session" | "certificate" | "none";
+
+export interface Accepted {
+  readonly kind: "accepted";
+  readonly identity: Identity;
+}
+/** The credential is bad. */
+export interface Refused {
+  readonly kind: "refused";
+  readonly method: AuthMethod;
+  readonly code: Extract<ErrorCode, "invalid_api_key" | "invalid_token" | "authentication_required">;
+  /** For the log and metrics, never for the client. */
+  readonly because: string;
+  /** Id of the key that is known but not good, for counting failures. */
+  readonly credentialId: string | undefined;
+}
+/** Nobody can tell now: Redis or an issuer is out of reach, or too much is going on. */
+export interface Unavailable {
+  readonly kind: "unavailable";
+  readonly method: AuthMethod;
+  readonly code: Extract<ErrorCode, "dependency_unavailable" | "overloaded">;
+  readonly because: string;
+}
+export type Finding = Accepted | Refused | Unavailable;
+export type MaybeFinding = Finding | Promise<Finding>;
+
+export function accepted(identity: Identity): Accepted {
+  return { kind: "accepted", identity };
+}
+
+const codeOf = (method: AuthMethod): Refused["code"] => {
+  if (method === "api-key") return "invalid_api_key";
+  return method === "certificate" || method === "none" ? "authentication_required" : "invalid_token";
+};
+
+export function refused(method: AuthMethod, because: string, credentialId?: string): Refused {
+  return { kind: "refused", method, code: codeOf(method), because, credentialId };
+}
+
+export function unavailable(
+  method: AuthMethod,
+  because: string,
+  code: Unavailable["code"] = "dependency_unavailable",
+): Unavailable {
+  return { kind: "unavailable", method, code, because };
+}

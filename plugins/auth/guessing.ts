@@ -1,0 +1,54 @@
+// Counts bad credentials per client address and per key id, in fixed windows and bounded memory.
+import { LRUCache } from "lru-cache";
+import type { Clock } from "../../src/pipeline/contract.ts";
+import { addressGroup } from "./addresses.ts";
+
+interface Window {
+  endsMono: number;
+  failures: number;
+}
+
+const maxCounted = 65_536;
+
+/** Failures of one process; every sidecar counts for itself. */
+export class GuessLimit {
+  readonly #limit: number;
+  readonly #windowMs: number;
+  readonly #clock: Clock;
+  readonly #windows = new LRUCache<string, Window>({ max: maxCounted });
+
+  constructor(options: { failures: number; windowSeconds: number }, clock: Clock) {
+    this.#limit = options.failures;
+    this.#windowMs = options.windowSeconds * 1000;
+    this.#clock = clock;
+  }
+
+  /** @returns whole seconds to wait, or 0 when the address may go on */
+  waitSeconds(address: string): number {
+    return this.#windows.size === 0 ? 0 : this.#wait(`a:${addressGroup(address)}`);
+  }
+
+  /** The same for a key that is known but not good. */
+  waitSecondsForKey(keyId: string): number {
+    return this.#windows.size === 0 ? 0 : this.#wait(`k:${keyId}`);
+  }
+
+  failed(address: string, keyId: string | undefined): void {
+    this.#count(`a:${addressGroup(address)}`);
+    if (keyId !== undefined) this.#count(`k:${keyId}`);
+  }
+
+  #wait(name: string): number {
+    const window = this.#windows.get(name);
+    if (window === undefined || window.failures < this.#limit) return 0;
+    return Math.max(0, Math.ceil((window.endsMono - this.#clock.mono()) / 1000));
+  }
+
+  #count(name: string): void {
+    const now = this.#clock.mono();
+    const window = this.#windows.get(name);
+    if (window === undefined || window.endsMono <= now) {
+      this.#windows.set(name, { endsMono: now + this.#windowMs, failures: 1 });
+    } else window.failures += 1;
+  }
+}

@@ -1,0 +1,125 @@
+// Opaque tokens: asks the authorization server (RFC 7662) and believes the answer for a bounded time.
+import { z } from "zod";
+import type { HttpAnswer, Services } from "../../src/pipeline/contract.ts";
+import { audienceFits, mapIdentity, missingClaim } from "./claims.ts";
+import { accepted, refused, unavailable, type Accepted, type Refused, type Unavailable } from "./finding.ts";
+import type { IntrospectionOptions } from "./options-jwt.ts";
+
+const answerShape = z.looseObject({
+  active: z.boolean(),
+  exp: z.number().optional(),
+  nbf: z.number().optional(),
+  iss: z.string().optional(),
+  token_type: z.string().optional(),
+});
+
+export interface IntrospectionVerdict {
+  readonly finding: Accepted | Refused;
+  /** Epoch milliseconds until which it is believed. */
+  readonly untilMs: number;
+}
+
+const maxBytes = 65_536;
+const outOfReach = unavailable("introspection", "token: the introspection endpoint is out of reach");
+const inactive = refused("introspection", "token: not active");
+
+/** RFC 6749 section 2.3.1: form-encoded before it is put into Basic. */
+const formEncode = (text: string): string => new URLSearchParams({ v: text }).toString().slice(2);
+
+export class Introspection {
+  readonly #options: IntrospectionOptions;
+  readonly #services: Services;
+  readonly #secret: string;
+
+  /** @throws Error when the client's secret is not set */
+  constructor(options: IntrospectionOptions, services: Services) {
+    this.#options = options;
+    this.#services = services;
+    const secret = services.secrets.get(options.clientSecret);
+    if (secret === undefined)
+      throw new Error(`introspection.clientSecret: OUTRIGGER_${options.clientSecret} is not set`);
+    this.#secret = secret;
+  }
+
+  /** Never rejects. */
+  async ask(token: string): Promise<IntrospectionVerdict | Unavailable> {
+    let answer: HttpAnswer;
+    try {
+      answer = await this.#request(token);
+    } catch (error) {
+      this.#services.logger.warn({ err: error }, "token introspection failed");
+      return outOfReach;
+    }
+    const value = answer.status === 200 ? parseJson(answer.body) : undefined;
+    const parsed = answerShape.safeParse(value);
+    if (!parsed.success) {
+      const { status } = answer;
+      this.#services.logger.warn({ status }, "token introspection answered what cannot be used");
+      return outOfReach;
+    }
+    return this.#judge(parsed.data);
+  }
+
+  #request(token: string): Promise<HttpAnswer> {
+    const { endpoint: url, clientId, clientAuth, timeoutMs } = this.#options;
+    const form = new URLSearchParams({ token, token_type_hint: "access_token" });
+    const fields: Record<string, string> = {
+      accept: "application/json",
+      "content-type": "application/x-www-form-urlencoded",
+    };
+    if (clientAuth === "basic") {
+      const pair = `${formEncode(clientId)}:${formEncode(this.#secret)}`;
+      fields["authorization"] = `Basic ${Buffer.from(pair).toString("base64")}`;
+    } else {
+      form.set("client_id", clientId);
+      form.set("client_secret", this.#secret);
+    }
+    const body = form.toString();
+    return this.#services.http.request({
+      url,
+      method: "POST",
+      fields,
+      body,
+      timeoutMs,
+      maxBodyBytes: maxBytes,
+    });
+  }
+
+  #judge(claims: z.output<typeof answerShape>): IntrospectionVerdict {
+    const nowMs = this.#services.clock.now();
+    const cachedMs = nowMs + this.#options.cacheSeconds * 1000;
+    const fault = this.#fault(claims, nowMs);
+    if (fault !== undefined) return { finding: fault, untilMs: cachedMs };
+    const identity = mapIdentity(
+      claims,
+      this.#options.claims,
+      "introspection",
+      claims.iss ?? this.#options.endpoint,
+    );
+    if (typeof identity === "string") {
+      return { finding: refused("introspection", `token: claim ${identity}`), untilMs: cachedMs };
+    }
+    return { finding: accepted(identity), untilMs: Math.min(cachedMs, (claims.exp ?? Infinity) * 1000) };
+  }
+
+  #fault(claims: z.output<typeof answerShape>, nowMs: number): Refused | undefined {
+    const { issuer, audience, requiredClaims } = this.#options;
+    if (!claims.active) return inactive;
+    if (claims.exp !== undefined && claims.exp * 1000 <= nowMs) return inactive;
+    if (claims.nbf !== undefined && claims.nbf * 1000 > nowMs) return inactive;
+    if (issuer !== undefined && claims.iss !== undefined && claims.iss !== issuer) {
+      return refused("introspection", "token: issuer");
+    }
+    if (!audienceFits(claims["aud"], audience)) return refused("introspection", "token: audience");
+    const missing = missingClaim(claims, requiredClaims);
+    return missing === undefined ? undefined : refused("introspection", `token: claim ${missing}`);
+  }
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString("utf8"));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,153 @@
+// One issuer: everything about a token that can be refused without cryptography, and then its signature.
+import {
+  compactVerify,
+  errors,
+  type CryptoKey,
+  type JWSHeaderParameters,
+  type FlattenedJWSInput,
+} from "jose";
+import type { Clock } from "../../src/pipeline/contract.ts";
+import { audienceFits, mapIdentity, missingClaim } from "./claims.ts";
+import { accepted, refused, unavailable, type Accepted, type Refused, type Unavailable } from "./finding.ts";
+import type { JwksSource } from "./jwks.ts";
+import type { KeyMark, KeySet } from "./key-set.ts";
+import type { IssuerOptions } from "./options-jwt.ts";
+import type { JsonObject, TokenParts } from "./token-parts.ts";
+
+/** Where the keys are: published, in the policy, or one shared secret. */
+export type KeyMaterial =
+  | { readonly kind: "source"; readonly source: JwksSource }
+  | { readonly kind: "set"; readonly set: KeySet }
+  | { readonly kind: "secret"; readonly secret: Uint8Array };
+
+export interface Vouched {
+  readonly finding: Accepted;
+  /** Epoch milliseconds at which the token ends. */
+  readonly endsMs: number;
+  readonly mark: KeyMark | undefined;
+}
+/** A refusal that holds as long as the issuer's keys stay as they are. */
+export interface Disowned {
+  readonly finding: Refused;
+  readonly mark: KeyMark | undefined;
+}
+
+const outOfReach = unavailable("jwt", "token: the issuer's keys are out of reach");
+const badSignature = refused("jwt", "token: signature");
+const noKey = refused("jwt", "token: unknown key");
+/** Headers that bring or point to a key: never believed, and no token of an honest issuer needs them. */
+const keyHints = ["jwk", "jku", "x5u"];
+/** The end of the year 9999: later dates are nonsense. */
+const lastSecond = 253_402_300_799;
+
+function isDate(value: unknown): value is number {
+  return typeof value === "number" && value >= 0 && value <= lastSecond;
+}
+
+export class Issuer {
+  readonly options: IssuerOptions;
+  readonly #keys: KeyMaterial;
+  readonly #clock: Clock;
+  readonly #algorithms: string[];
+  readonly #types: ReadonlySet<string>;
+
+  constructor(options: IssuerOptions, keys: KeyMaterial, clock: Clock) {
+    this.options = options;
+    this.#keys = keys;
+    this.#clock = clock;
+    this.#algorithms =
+      options.algorithms ?? (keys.kind === "secret" ? ["HS256"] : ["RS256", "ES256", "EdDSA"]);
+    this.#types = new Set(options.typ.map(shortType));
+  }
+
+  /** Everything but the signature. @returns why the token is refused */
+  #fault({ header, claims }: TokenParts): string | undefined {
+    const { options } = this;
+    if (!this.#algorithms.includes(header["alg"] as string)) return "algorithm";
+    // We understand no critical header, so RFC 7515 section 4.1.11 says refuse; b64 (RFC 7797) is one of them.
+    if (header["crit"] !== undefined || header["b64"] !== undefined) return "crit";
+    if (keyHints.some((name) => header[name] !== undefined)) return "embedded key";
+    const { kid, typ } = header;
+    if (kid !== undefined && typeof kid !== "string") return "kid";
+    if (typ !== undefined && (typeof typ !== "string" || !this.#types.has(shortType(typ)))) return "typ";
+    const timeFault = this.#timeFault(claims);
+    if (timeFault !== undefined) return timeFault;
+    if (!audienceFits(claims["aud"], options.audience)) return "audience";
+    const missing = missingClaim(claims, options.requiredClaims);
+    return missing === undefined ? undefined : `claim ${missing}`;
+  }
+
+  #timeFault(claims: JsonObject): string | undefined {
+    const { clockToleranceSeconds: tolerance, maxAgeSeconds, requireExp } = this.options;
+    const now = this.#clock.now() / 1000;
+    const { exp, nbf, iat } = claims;
+    if (exp === undefined ? requireExp : !isDate(exp)) return "exp";
+    if (isDate(exp) && exp + tolerance <= now) return "expired";
+    if (nbf !== undefined && (!isDate(nbf) || nbf - tolerance > now)) return "not yet valid";
+    if (iat !== undefined && (!isDate(iat) || iat - tolerance > now)) return "issued in the future";
+    if (maxAgeSeconds === undefined) return undefined;
+    return isDate(iat) && iat + maxAgeSeconds + tolerance > now ? undefined : "too old";
+  }
+
+  /** @returns Epoch milliseconds at which the claims end */
+  #endsMs(claims: JsonObject): number {
+    const { exp, iat } = claims;
+    const age = this.options.maxAgeSeconds;
+    const ends = isDate(exp) ? exp : Infinity;
+    return (age !== undefined && isDate(iat) ? Math.min(ends, iat + age) : ends) * 1000;
+  }
+
+  /** What can be said without cryptography: a refusal, or the identity that a good signature would give. */
+  inspect(parts: TokenParts): Refused | Accepted {
+    const fault = this.#fault(parts);
+    if (fault !== undefined) return refused("jwt", `token: ${fault}`);
+    const identity = mapIdentity(parts.claims, this.options.claims, "jwt", this.options.issuer);
+    return typeof identity === "string" ? refused("jwt", `token: claim ${identity}`) : accepted(identity);
+  }
+
+  /** Checks the signature of a token that `inspect` found nothing against. Never rejects. */
+  async verify(
+    token: string,
+    parts: TokenParts,
+    finding: Accepted,
+  ): Promise<Vouched | Disowned | Unavailable> {
+    const kid = parts.header["kid"] as string | undefined;
+    const endsMs = this.#endsMs(parts.claims);
+    if (this.#keys.kind === "secret") {
+      const good = await this.#verifies(token, this.#keys.secret);
+      return good ? { finding, endsMs, mark: undefined } : { finding: badSignature, mark: undefined };
+    }
+    const set = this.#keys.kind === "set" ? this.#keys.set : await this.#keys.source.keysFor(kid);
+    if (set === undefined) return outOfReach;
+    if (!set.mayHold(kid)) return { finding: noKey, mark: set.whole };
+    const good = await this.#verifiesWith(token, set);
+    return good ? { finding, endsMs, mark: set.markOf(kid) } : { finding: badSignature, mark: set.whole };
+  }
+
+  async #verifiesWith(token: string, set: KeySet): Promise<boolean> {
+    const resolve = (header?: JWSHeaderParameters, input?: FlattenedJWSInput) => set.resolve(header, input);
+    try {
+      await compactVerify(token, resolve, { algorithms: this.#algorithms });
+      return true;
+    } catch (error) {
+      if (!(error instanceof errors.JWKSMultipleMatchingKeys)) return false;
+      // Several keys fit (no kid, or one kid twice): any of them may have signed; a key set holds few.
+      for await (const key of error) if (await this.#verifies(token, key)) return true;
+      return false;
+    }
+  }
+
+  async #verifies(token: string, key: Uint8Array | CryptoKey): Promise<boolean> {
+    try {
+      await compactVerify(token, key, { algorithms: this.#algorithms });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+}
+
+/** Media type of RFC 7515 section 4.1.9: case-insensitive, `application/` may be left out. */
+function shortType(typ: string): string {
+  return typ.toLowerCase().replace(/^application\//, "");
+}

@@ -1,0 +1,204 @@
+// Keeps an issuer's public keys: fetched ahead of need, one fetch at a time, shared with the fleet, kept while the
+// issuer is down. jose's own remote set asks again on every request then, and keeps nothing.
+import type { Services } from "../../src/pipeline/contract.ts";
+import { discover } from "./discovery.ts";
+import { JwksShare, type SharedKeys } from "./jwks-share.ts";
+import { KeySet, parseJwks } from "./key-set.ts";
+
+export interface JwksSettings {
+  readonly issuer: string;
+  /** undefined = found by discovery. */
+  readonly jwksUri: string | undefined;
+  readonly refreshMs: number;
+  readonly maxStaleMs: number;
+  /** Time after which unknown key ids may cause one more fetch. */
+  readonly cooldownMs: number;
+  readonly timeoutMs: number;
+  readonly share: boolean;
+}
+
+const maxBytes = 262_144;
+/** Fetches that unknown key ids may cause in a row: a rotation needs one, a flood gets no more. */
+const unknownBurst = 3;
+const firstBackoffMs = 500;
+const maxBackoffMs = 30_000;
+const pollMs = 50;
+const leaseMs = 1_000;
+/** A copy from a clock further ahead than this is not believed. */
+const maxClockLeadMs = 60_000;
+
+export class JwksSource {
+  readonly #settings: JwksSettings;
+  readonly #services: Services;
+  readonly #share: JwksShare | undefined;
+  readonly #stopWatch: () => void;
+  #set: KeySet | undefined;
+  #running: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #failures = 0;
+  #retryMono = 0;
+  #unknownBudget = unknownBurst;
+  #unknownMono: number;
+  #jwksUri: string | undefined;
+  #closed = false;
+
+  constructor(settings: JwksSettings, services: Services) {
+    this.#settings = settings;
+    this.#services = services;
+    this.#jwksUri = settings.jwksUri;
+    this.#unknownMono = services.clock.mono();
+    const { store } = services;
+    const subject = settings.jwksUri ?? `discovery ${settings.issuer}`;
+    this.#share =
+      settings.share && store
+        ? new JwksShare({ ...services, store }, subject, settings.maxStaleMs + 60_000)
+        : undefined;
+    this.#stopWatch = this.#share?.watch(() => void this.#adoptShared()) ?? (() => {});
+    void this.refresh();
+  }
+
+  /** Text of what is wrong; undefined = well. */
+  health(): string | undefined {
+    if (this.#failures === 0 && this.#current() !== undefined) return undefined;
+    return `keys of ${this.#settings.issuer}: ${this.#current() ? "kept, the issuer does not answer" : "none yet"}`;
+  }
+
+  /**
+   * Keys to look for `kid` in; plainly when it is known. An unknown one may cause a fetch, within a budget.
+   * @returns undefined when nobody can tell now: no keys yet or too old ones, or a new key while the issuer is down
+   */
+  keysFor(kid: string | undefined): KeySet | undefined | Promise<KeySet | undefined> {
+    const set = this.#current();
+    if (set?.mayHold(kid)) return set;
+    const mayAsk =
+      set === undefined ? this.#services.clock.mono() >= this.#retryMono : this.#takeUnknownBudget();
+    if (!mayAsk && this.#running === undefined) return this.#verdictWithout(kid);
+    return (this.#running ?? this.refresh(kid)).then(() => this.#verdictWithout(kid));
+  }
+
+  /** One fetch at a time; never rejects. @param kid the key id that is looked for */
+  refresh(kid?: string): Promise<void> {
+    this.#running ??= this.#refresh(kid).finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#stopWatch();
+  }
+
+  #current(): KeySet | undefined {
+    const set = this.#set;
+    if (set === undefined) return undefined;
+    const ageMs = this.#services.clock.now() - set.fetchedAtMs;
+    return ageMs > this.#settings.maxStaleMs + this.#settings.refreshMs ? undefined : set;
+  }
+
+  /** With the issuer answering, an unknown key id is a bad token; without, nobody knows. */
+  #verdictWithout(kid: string | undefined): KeySet | undefined {
+    const set = this.#current();
+    if (set === undefined || set.mayHold(kid)) return set;
+    return this.#failures === 0 ? set : undefined;
+  }
+
+  #takeUnknownBudget(): boolean {
+    const now = this.#services.clock.mono();
+    const refill = (now - this.#unknownMono) / this.#settings.cooldownMs;
+    this.#unknownBudget = Math.min(unknownBurst, this.#unknownBudget + refill);
+    this.#unknownMono = now;
+    if (this.#unknownBudget < 1) return false;
+    this.#unknownBudget -= 1;
+    return true;
+  }
+
+  async #refresh(kid: string | undefined): Promise<void> {
+    clearTimeout(this.#timer);
+    let nextMs = this.#settings.refreshMs;
+    try {
+      const maxAgeMs = (await this.#refreshShared(kid)) ? undefined : await this.#fetch();
+      this.#failures = 0;
+      nextMs = Math.min(nextMs, maxAgeMs ?? nextMs) * 0.8;
+    } catch (error) {
+      nextMs = Math.min(maxBackoffMs, firstBackoffMs * 2 ** this.#failures);
+      this.#failures += 1;
+      const { logger, clock } = this.#services;
+      this.#retryMono = clock.mono() + nextMs;
+      logger.warn(
+        { issuer: this.#settings.issuer, err: error, failures: this.#failures },
+        "an issuer's keys cannot be fetched",
+      );
+    }
+    if (this.#closed) return;
+    // Jitter keeps a fleet that started together from asking together.
+    this.#timer = setTimeout(() => void this.refresh(), nextMs * (0.9 + Math.random() * 0.2)).unref();
+  }
+
+  /** @returns true when another sidecar's fetch serves; false = fetch here */
+  async #refreshShared(kid: string | undefined): Promise<boolean> {
+    const share = this.#share;
+    if (share === undefined || !this.#services.store?.up) return false;
+    try {
+      if (this.#adopt(await share.read(), kid)) return true;
+      const before = this.#set?.fetchedAtMs;
+      const endMono = this.#services.clock.mono() + this.#settings.timeoutMs;
+      // Never given back: the lease also keeps the fleet from asking more than once in its time.
+      while (!(await share.lease(Math.min(leaseMs, this.#settings.timeoutMs)))) {
+        if (this.#closed || this.#services.clock.mono() > endMono) return false;
+        await new Promise<void>((resolve) => setTimeout(resolve, pollMs).unref());
+        if (this.#adopt(await share.read(), kid) || this.#set?.fetchedAtMs !== before) return true;
+      }
+    } catch {
+      // Redis is no condition for asking the issuer.
+    }
+    return false;
+  }
+
+  async #adoptShared(): Promise<void> {
+    try {
+      this.#adopt(await this.#share?.read(), undefined);
+    } catch {
+      // The next refresh looks again.
+    }
+  }
+
+  /** @returns whether the copy is recent, and newer than what is here or enough to find `kid` in */
+  #adopt(copy: SharedKeys | undefined, kid: string | undefined): boolean {
+    const nowMs = this.#services.clock.now();
+    if (copy === undefined || copy.fetchedAtMs > nowMs + maxClockLeadMs) return false;
+    if (copy.fetchedAtMs > (this.#set?.fetchedAtMs ?? -Infinity)) this.#take(copy);
+    if (kid !== undefined) return this.#set?.mayHold(kid) === true;
+    return nowMs - copy.fetchedAtMs < this.#settings.refreshMs * 0.5;
+  }
+
+  #take(keys: SharedKeys): void {
+    this.#set = new KeySet(parseJwks(keys.json), keys.fetchedAtMs, this.#set);
+  }
+
+  /** Asks the issuer. @returns how long it says the answer holds, in milliseconds */
+  async #fetch(): Promise<number | undefined> {
+    const { http, clock } = this.#services;
+    const { timeoutMs, issuer } = this.#settings;
+    this.#jwksUri ??= (await discover(issuer, http, timeoutMs)).jwks_uri;
+    const url = this.#jwksUri;
+    const fields = { accept: "application/jwk-set+json, application/json" };
+    const answer = await http
+      .request({ url, timeoutMs, maxBodyBytes: maxBytes, fields })
+      .catch((error: unknown) => {
+        // The provider may have moved its keys: look at its metadata again next time.
+        this.#jwksUri = this.#settings.jwksUri;
+        throw error;
+      });
+    if (answer.status !== 200) {
+      this.#jwksUri = this.#settings.jwksUri;
+      throw new Error(`the key set at ${url} answered ${answer.status}`);
+    }
+    const keys = { json: answer.body.toString("utf8"), fetchedAtMs: clock.now() };
+    this.#take(keys);
+    await this.#share?.write(keys).catch(() => undefined);
+    const maxAge = /(?:^|[\s,])max-age=(\d{1,9})/.exec(answer.fields.get("cache-control") ?? "")?.[1];
+    return maxAge === undefined ? undefined : Math.max(5, Number(maxAge)) * 1000;
+  }
+}

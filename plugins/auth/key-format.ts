@@ -1,0 +1,56 @@
+// The shape of keys that we make: a prefix that scanners know, 256 random bits, and a checksum that tells a typo or a
+// false find without a look-up. Keys of any other shape are taken as they are.
+import { createHmac, hash, randomBytes } from "node:crypto";
+import { crc32 } from "node:zlib";
+
+export const keyPrefix = "outrigger_";
+const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/** 62^43 > 2^256, 62^6 > 2^32. */
+const bodyLength = 43;
+const checksumLength = 6;
+
+function base62(value: bigint, length: number): string {
+  let text = "";
+  for (let rest = value; text.length < length; rest /= 62n) text = digits[Number(rest % 62n)] + text;
+  return text;
+}
+
+function checksum(body: string): string {
+  return base62(BigInt(crc32(keyPrefix + body)), checksumLength);
+}
+
+/** A new key from the system's generator. */
+export function createKey(): string {
+  const body = base62(BigInt(`0x${randomBytes(32).toString("hex")}`), bodyLength);
+  return keyPrefix + body + checksum(body);
+}
+
+/** False for a key that has our prefix but was mistyped or made up; true for whatever has another shape. */
+export function hasGoodShape(key: string): boolean {
+  if (!key.startsWith(keyPrefix)) return true;
+  const body = key.slice(keyPrefix.length, -checksumLength);
+  return body.length === bodyLength && key.endsWith(checksum(body));
+}
+
+/** Hex SHA-256 of a key: what is stored, and what caches know it by. */
+export function keyDigest(key: string): string {
+  return hash("sha256", key, "hex");
+}
+
+/** Hex HMAC-SHA-256 of a key under a pepper. */
+export function pepperedDigest(key: string, pepper: string): string {
+  return createHmac("sha256", pepper).update(key).digest("hex");
+}
+
+/**
+ * @param secret peppers separated by commas; the first is for new keys, all are good for look-ups
+ * @throws Error when one of them is too short to be a secret
+ */
+export function parsePeppers(secret: string | undefined): string[] {
+  const peppers = (secret ?? "").split(",").map((pepper) => pepper.trim());
+  const given = peppers.filter((pepper) => pepper !== "");
+  if (given.some((pepper) => pepper.length < 16)) {
+    throw new Error("OUTRIGGER_API_KEY_PEPPER: a pepper needs at least 16 characters");
+  }
+  return given;
+}

@@ -1,0 +1,73 @@
+// One state of an issuer's public keys. Marks tie cached verdicts to the key that vouched for them.
+import { createLocalJWKSet, type JSONWebKeySet } from "jose";
+import { z } from "zod";
+
+/** Shared by everything that a key vouched for; true once that key is gone. */
+export interface KeyMark {
+  retired: boolean;
+}
+
+const maxKeys = 100;
+const jwksShape = z.looseObject({ keys: z.array(z.looseObject({ kty: z.string() })).max(maxKeys) });
+
+/** @throws Error when the text is not a key set; keys with private or secret members are left out */
+export function parseJwks(json: string): JSONWebKeySet {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    throw new Error("the key set is not JSON");
+  }
+  const parsed = jwksShape.safeParse(value);
+  if (!parsed.success) throw new Error("the key set has not the shape of a JWKS");
+  const keys = parsed.data.keys.filter((key) => key.kty !== "oct" && !Object.hasOwn(key, "d"));
+  return { keys };
+}
+
+export class KeySet {
+  readonly jwks: JSONWebKeySet;
+  readonly resolve: ReturnType<typeof createLocalJWKSet>;
+  /** Epoch milliseconds at which the issuer gave it. */
+  readonly fetchedAtMs: number;
+  /** Retired with the set itself: for tokens without `kid`, and for refusals. */
+  readonly whole: KeyMark;
+  readonly #marks = new Map<string, KeyMark>();
+  readonly #texts = new Map<string, string>();
+
+  /** @param previous the set that this one replaces: marks of keys that stay are carried over, others retired */
+  constructor(jwks: JSONWebKeySet, fetchedAtMs: number, previous?: KeySet) {
+    this.jwks = jwks;
+    this.resolve = createLocalJWKSet(jwks);
+    this.fetchedAtMs = fetchedAtMs;
+    for (const key of jwks.keys) {
+      if (typeof key.kid !== "string") continue;
+      // Keys that share a kid stand and fall together.
+      this.#texts.set(key.kid, (this.#texts.get(key.kid) ?? "") + JSON.stringify(key));
+    }
+    this.whole = { retired: false };
+    if (previous === undefined) {
+      for (const kid of this.#texts.keys()) this.#marks.set(kid, { retired: false });
+    } else this.whole = this.#succeed(previous);
+  }
+
+  /** Takes over the marks of what stays as it was, and retires the others. */
+  #succeed(previous: KeySet): KeyMark {
+    for (const [kid, text] of this.#texts) {
+      const kept = previous.#texts.get(kid) === text ? previous.#marks.get(kid) : undefined;
+      this.#marks.set(kid, kept ?? { retired: false });
+    }
+    for (const [kid, mark] of previous.#marks) if (this.#marks.get(kid) !== mark) mark.retired = true;
+    if (JSON.stringify(previous.jwks) === JSON.stringify(this.jwks)) return previous.whole;
+    previous.whole.retired = true;
+    return { retired: false };
+  }
+
+  /** Whether a token with this `kid`, or with none, may find its key here. */
+  mayHold(kid: string | undefined): boolean {
+    return kid === undefined ? this.jwks.keys.length > 0 : this.#marks.has(kid);
+  }
+
+  markOf(kid: string | undefined): KeyMark {
+    return (kid === undefined ? undefined : this.#marks.get(kid)) ?? this.whole;
+  }
+}

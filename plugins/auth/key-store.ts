@@ -1,0 +1,200 @@
+// API keys in Redis, and what this process knows of them. A key seen once costs no round trip; the server's
+// invalidation messages take it out again. Unknown keys are remembered in a bounded negative cache and not in a filter
+// of all known keys: a filter has to be filled by scanning a database that other data fills too, in every sidecar, and
+// is wrong for a moment after every plain SET. Keys never seen before are held back by a budget of look-ups instead.
+import { LRUCache } from "lru-cache";
+import type { Counter, Services, Store } from "../../src/pipeline/contract.ts";
+import { keyDigest, parsePeppers, pepperedDigest } from "./key-format.ts";
+import { parseKeyRecord, type KeyRecord } from "./key-record.ts";
+
+export type KeyAnswer =
+  | { readonly state: "known"; readonly record: KeyRecord }
+  | { readonly state: "unknown" }
+  | { readonly state: "unavailable"; readonly because: string }
+  | { readonly state: "overloaded" };
+
+export interface KeyQuery {
+  /** Look only under HMACs. */
+  readonly requirePepper: boolean;
+  /** 0 = nothing goes on while Redis is out of reach. */
+  readonly staleMs: number;
+  readonly confirmMs: number;
+  readonly negativeMs: number;
+  readonly maxLookupsPerSecond: number;
+}
+
+interface Known {
+  readonly answer: KeyAnswer;
+  readonly storeKey: string | undefined;
+  /** Monotonic time at which Redis said so. */
+  seenMono: number;
+  /** Epoch of the watch in which Redis said so: in a later one, messages may have been lost. */
+  epoch: number;
+}
+
+interface Lookup {
+  readonly promise: Promise<KeyAnswer>;
+}
+
+const prefix = "apikey:";
+const maxKnown = 65_536;
+const maxUnknown = 65_536;
+const unknown: KeyAnswer = { state: "unknown" };
+const overloaded: KeyAnswer = { state: "overloaded" };
+const outOfReach: KeyAnswer = { state: "unavailable", because: "redis is out of reach" };
+
+/** One for the process; lives as long as it. */
+export class KeyStore {
+  readonly #store: Store | undefined;
+  readonly #services: Services;
+  readonly #peppers: readonly string[];
+  readonly #lookups: Counter;
+  readonly #known = new LRUCache<string, Known>({ max: maxKnown, dispose: (known) => this.#unlink(known) });
+  readonly #unknown = new LRUCache<string, Known>({ max: maxUnknown });
+  readonly #byStoreKey = new Map<string, string>();
+  readonly #running = new Map<string, Lookup>();
+  /** Changes with every message about any key; a look-up that spans a change is not kept. */
+  #changes = 0;
+  #epoch = 0;
+  #budget = 0;
+  #budgetMono = -Infinity;
+
+  constructor(services: Services) {
+    this.#services = services;
+    this.#store = services.store;
+    this.#peppers = parsePeppers(services.secrets.get("API_KEY_PEPPER"));
+    this.#lookups = services.metrics.counter(
+      "outrigger_auth_key_lookups_total",
+      "Look-ups of API keys in Redis",
+    )();
+    this.#store?.watch(prefix, (key) => this.#changed(key));
+  }
+
+  get size(): { known: number; unknown: number } {
+    return { known: this.#known.size, unknown: this.#unknown.size };
+  }
+
+  /**
+   * What Redis says of a key; plainly when that is known already.
+   * @param digest hex SHA-256 of the key
+   * @param mayAsk false = answer from memory or not at all
+   */
+  peek(digest: string, query: KeyQuery): KeyAnswer | undefined {
+    if (this.#store === undefined) return unknown;
+    const name = query.requirePepper ? `p${digest}` : digest;
+    const known = this.#known.get(name) ?? this.#unknown.get(name);
+    if (known === undefined) return undefined;
+    const ageMs = this.#services.clock.mono() - known.seenMono;
+    const confirmed = known.epoch === this.#epoch && this.#store.up;
+    if (known.answer.state === "unknown") return confirmed && ageMs < query.negativeMs ? unknown : undefined;
+    if (confirmed && ageMs < query.confirmMs) return known.answer;
+    if (!this.#store.up) return ageMs < query.staleMs ? known.answer : outOfReach;
+    return undefined;
+  }
+
+  /** Asks Redis; simultaneous questions about one key are one. Never rejects. */
+  ask(key: string, digest: string, query: KeyQuery): KeyAnswer | Promise<KeyAnswer> {
+    const store = this.#store;
+    if (store === undefined) return unknown;
+    const name = query.requirePepper ? `p${digest}` : digest;
+    const running = this.#running.get(name);
+    if (running !== undefined) return running.promise;
+    if (!store.up) return outOfReach;
+    if (!this.#takeBudget(query.maxLookupsPerSecond)) return overloaded;
+    const promise = this.#lookUp(store, key, digest, name, query).finally(() => this.#running.delete(name));
+    this.#running.set(name, { promise });
+    return promise;
+  }
+
+  async #lookUp(
+    store: Store,
+    key: string,
+    digest: string,
+    name: string,
+    query: KeyQuery,
+  ): Promise<KeyAnswer> {
+    const storeKeys = this.#peppers.map((pepper) => prefix + pepperedDigest(key, pepper));
+    if (!query.requirePepper) storeKeys.push(prefix + digest);
+    const changes = this.#changes;
+    const epoch = this.#epoch;
+    const before = this.#known.peek(name);
+    let values: (string | null)[];
+    try {
+      this.#lookups.inc(storeKeys.length);
+      values = await Promise.all(storeKeys.map((storeKey) => store.get(storeKey)));
+    } catch {
+      return this.#staleOr(name, before, query);
+    }
+    const found = values.findIndex((value) => value !== null);
+    const answer = found === -1 ? unknown : this.#read(values[found] as string, storeKeys[found] as string);
+    // A change seen meanwhile may be of this key: the answer serves those who wait, the next caller asks again.
+    if (changes === this.#changes)
+      this.#keep(name, answer, found === -1 ? undefined : storeKeys[found], epoch);
+    return answer;
+  }
+
+  #read(json: string, storeKey: string): KeyAnswer {
+    try {
+      return { state: "known", record: parseKeyRecord(json) };
+    } catch (error) {
+      const fault = error instanceof Error ? error.message : "unreadable";
+      this.#services.logger.error(
+        { key: storeKey, fault },
+        "an API key's record is not valid: its requests get 503",
+      );
+      return { state: "unavailable", because: "the key's record is not valid" };
+    }
+  }
+
+  #keep(name: string, answer: KeyAnswer, storeKey: string | undefined, epoch: number): void {
+    const kept: Known = { answer, storeKey, seenMono: this.#services.clock.mono(), epoch };
+    if (answer.state === "unknown") {
+      this.#known.delete(name);
+      this.#unknown.set(name, kept);
+    } else if (storeKey !== undefined) {
+      this.#unknown.delete(name);
+      this.#known.set(name, kept);
+      this.#byStoreKey.set(storeKey, name);
+    }
+  }
+
+  /** The look-up failed: what was seen before goes on within its bound, unless it changed meanwhile. */
+  #staleOr(name: string, before: Known | undefined, query: KeyQuery): KeyAnswer {
+    if (before === undefined || this.#known.peek(name) !== before) return outOfReach;
+    return this.#services.clock.mono() - before.seenMono < query.staleMs ? before.answer : outOfReach;
+  }
+
+  #changed(storeKey: string | null): void {
+    this.#changes += 1;
+    if (storeKey === null) {
+      this.#epoch += 1;
+      return;
+    }
+    const name = this.#byStoreKey.get(storeKey);
+    if (name !== undefined) this.#known.delete(name);
+    const digest = storeKey.slice(prefix.length);
+    this.#unknown.delete(digest);
+    // Under a pepper a record's name does not tell which unknown key it is of.
+    if (this.#peppers.length > 0) this.#unknown.clear();
+  }
+
+  #unlink(known: Known): void {
+    if (known.storeKey !== undefined) this.#byStoreKey.delete(known.storeKey);
+  }
+
+  #takeBudget(perSecond: number): boolean {
+    const now = this.#services.clock.mono();
+    const refill = ((now - this.#budgetMono) / 1000) * perSecond;
+    this.#budget = Math.min(perSecond, this.#budget + refill);
+    this.#budgetMono = now;
+    if (this.#budget < 1) return false;
+    this.#budget -= 1;
+    return true;
+  }
+
+  /** Digests under which a new key is stored: the first pepper's HMAC, or the plain SHA-256. */
+  static storeKeyFor(key: string, peppers: readonly string[]): string {
+    const [pepper] = peppers;
+    return prefix + (pepper === undefined ? keyDigest(key) : pepperedDigest(key, pepper));
+  }
+}

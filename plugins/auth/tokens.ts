@@ -1,0 +1,164 @@
+// Checks bearer tokens: from memory by digest, else by the issuer that claims them, else by introspection.
+import { hash } from "node:crypto";
+import type { Services } from "../../src/pipeline/contract.ts";
+import { refused, unavailable, type Finding, type MaybeFinding } from "./finding.ts";
+import { Gate } from "./gate.ts";
+import { Introspection } from "./introspection.ts";
+import { Issuer, type KeyMaterial } from "./issuer.ts";
+import { JwksSource } from "./jwks.ts";
+import { KeySet, parseJwks } from "./key-set.ts";
+import type { IssuerOptions, JwtOptions } from "./options-jwt.ts";
+import type { Shared } from "./shared.ts";
+import { TokenCache } from "./token-cache.ts";
+import { decodeToken, looksLikeJwt } from "./token-parts.ts";
+
+const tooLong = refused("jwt", "token: too long");
+const malformed = refused("jwt", "token: malformed");
+const notJson = refused("jwt", "token: not JSON objects, or a member twice");
+const noIssuer = refused("jwt", "token: no issuer claims it");
+const tooMany = unavailable("jwt", "token: too many signatures to check", "overloaded");
+const token68 = /^[A-Za-z0-9\-._~+/]+=*$/;
+
+/** How long a refusal that cost a signature check is remembered. */
+const refusedMs = 60_000;
+const maxWaiting = 1_024;
+
+/** Everything here depends on the `jwt` options alone, so one serves all routes that agree on them. */
+export class TokenCheck {
+  readonly #options: JwtOptions;
+  readonly #services: Services;
+  readonly #issuers = new Map<string, Issuer>();
+  readonly #introspection: Introspection | undefined;
+  readonly #cache: TokenCache;
+  readonly #gate: Gate;
+  readonly #running = new Map<string, Promise<Finding>>();
+  readonly #releases: (() => void)[] = [];
+  readonly #sources: JwksSource[] = [];
+
+  /**
+   * @param sources key sources that outlive this
+   * @throws Error when a secret that the options name is not set or too short
+   */
+  constructor(options: JwtOptions, services: Services, sources: Shared<JwksSource>) {
+    this.#options = options;
+    this.#services = services;
+    this.#cache = new TokenCache(options.cacheSeconds === 0 ? 0 : options.cacheBytes);
+    this.#gate = new Gate(options.maxVerifies, maxWaiting);
+    this.#introspection = options.introspection && new Introspection(options.introspection, services);
+    for (const issuer of options.issuers) {
+      const keys = this.#keysOf(issuer, sources);
+      this.#issuers.set(issuer.issuer, new Issuer(issuer, keys, services.clock));
+    }
+  }
+
+  get cached(): number {
+    return this.#cache.size;
+  }
+
+  /** From memory; undefined = there is something to look at (`ask`). */
+  peek(token: string): Finding | undefined {
+    if (token.length > this.#options.maxTokenBytes) return tooLong;
+    return this.#cache.get(hash("sha256", token, "hex"), this.#services.clock.now());
+  }
+
+  /** Looks at the token; plainly when no signature need be checked and nobody asked. Never rejects. */
+  ask(token: string): MaybeFinding {
+    if (!looksLikeJwt(token)) {
+      if (this.#introspection === undefined || !token68.test(token)) return malformed;
+      return this.#once(token, (digest) =>
+        this.#introspect(this.#introspection as Introspection, token, digest),
+      );
+    }
+    if (this.#issuers.size === 0 && this.#introspection !== undefined) {
+      return this.#once(token, (digest) =>
+        this.#introspect(this.#introspection as Introspection, token, digest),
+      );
+    }
+    const parts = decodeToken(token);
+    if (parts === undefined) return notJson;
+    const issuer = this.#issuers.get(parts.claims["iss"] as string);
+    if (issuer === undefined) return noIssuer;
+    const inspected = issuer.inspect(parts);
+    if (inspected.kind === "refused") return inspected;
+    return this.#once(token, async (digest) => {
+      const verdict = await this.#gate.run(() => issuer.verify(token, parts, inspected));
+      if (verdict === undefined) return tooMany;
+      if ("kind" in verdict) return verdict;
+      const nowMs = this.#services.clock.now();
+      if ("endsMs" in verdict) {
+        const untilMs = Math.min(verdict.endsMs, nowMs + this.#options.cacheSeconds * 1000);
+        this.#cache.accept(digest, verdict.finding, untilMs, token.length, verdict.mark);
+      } else this.#cache.refuse(digest, verdict.finding, nowMs + refusedMs, verdict.mark);
+      return verdict.finding;
+    });
+  }
+
+  health(): string | undefined {
+    for (const source of this.#sources) {
+      const fault = source.health();
+      if (fault !== undefined) return fault;
+    }
+    return undefined;
+  }
+
+  close(): void {
+    for (const release of this.#releases) release();
+  }
+
+  /** Simultaneous looks at one token are one. */
+  #once(token: string, look: (digest: string) => Promise<Finding>): Promise<Finding> {
+    const digest = hash("sha256", token, "hex");
+    let running = this.#running.get(digest);
+    if (running === undefined) {
+      running = look(digest).finally(() => this.#running.delete(digest));
+      this.#running.set(digest, running);
+    }
+    return running;
+  }
+
+  async #introspect(introspection: Introspection, token: string, digest: string): Promise<Finding> {
+    const verdict = await this.#gate.run(() => introspection.ask(token));
+    if (verdict === undefined) return tooMany;
+    if ("kind" in verdict) return verdict;
+    const { finding, untilMs } = verdict;
+    if (finding.kind === "accepted") this.#cache.accept(digest, finding, untilMs, token.length);
+    else this.#cache.refuse(digest, finding, untilMs);
+    return finding;
+  }
+
+  #keysOf(issuer: IssuerOptions, sources: Shared<JwksSource>): KeyMaterial {
+    if (issuer.secret !== undefined) return { kind: "secret", secret: this.#secretOf(issuer, issuer.secret) };
+    if (issuer.jwks !== undefined) {
+      return { kind: "set", set: new KeySet(parseJwks(JSON.stringify(issuer.jwks)), 0) };
+    }
+    const settings = {
+      issuer: issuer.issuer,
+      jwksUri: issuer.jwksUri,
+      refreshMs: this.#options.jwksRefreshSeconds * 1000,
+      maxStaleMs: this.#options.jwksMaxStaleSeconds * 1000,
+      cooldownMs: this.#options.jwksCooldownSeconds * 1000,
+      timeoutMs: this.#options.jwksTimeoutMs,
+      share: this.#options.shareKeys,
+    };
+    const { value: source, release } = sources.acquire(
+      settings,
+      () => new JwksSource(settings, this.#services),
+    );
+    this.#releases.push(release);
+    this.#sources.push(source);
+    return { kind: "source", source };
+  }
+
+  #secretOf(issuer: IssuerOptions, name: string): Uint8Array {
+    const secret = this.#services.secrets.get(name);
+    if (secret === undefined) throw new Error(`jwt.issuers: OUTRIGGER_${name} is not set`);
+    const bytes = new TextEncoder().encode(secret);
+    // RFC 7518 section 3.2: a key of at least the size of the hash.
+    const needed = Math.max(
+      ...(issuer.algorithms ?? ["HS256"]).map((algorithm) => Number(algorithm.slice(2)) / 8),
+    );
+    if (bytes.length < needed)
+      throw new Error(`jwt.issuers: OUTRIGGER_${name} needs at least ${needed} bytes`);
+    return bytes;
+  }
+}
