@@ -1,0 +1,86 @@
+// The sidecar's own log (pino) and the sink of access lines, both through one bounded output. Fields are cleaned before
+// they are written: errors by an allow-list, user info in URLs masked.
+import { pino } from "pino";
+import type { LineSink, Logger } from "./contract.ts";
+import type { Output } from "./output.ts";
+
+export interface LoggingOptions {
+  readonly level: string;
+  readonly service: string;
+  readonly instance: string;
+  readonly output: Output;
+}
+
+export interface Logging {
+  readonly logger: Logger;
+  readonly accessLog: LineSink;
+  /** The level in force; `set` returns false, and changes nothing, for a name that is none. */
+  readonly level: { get(): string; set(level: string): boolean };
+}
+
+/** Masks `user:password@` in every URL of a text. */
+export function maskUrls(text: string): string {
+  // A password may itself hold "@" unescaped, so the last one before the path counts.
+  return text.includes("://")
+    ? text.replace(/([a-z][a-z0-9+.-]{1,30}:\/\/)[^\s/?#"'<>]*@/gi, "$1***@")
+    : text;
+}
+
+/** An error as the log may show it. Libraries hang commands, requests and options on theirs: none of that passes. */
+function cleanError(error: Error, depth: number): Record<string, unknown> {
+  const { code } = error as NodeJS.ErrnoException;
+  const cause = depth > 0 && error.cause instanceof Error ? cleanError(error.cause, depth - 1) : undefined;
+  return {
+    name: error.name,
+    message: maskUrls(error.message),
+    ...(typeof code === "string" ? { code } : {}),
+    ...(error.stack === undefined ? {} : { stack: maskUrls(error.stack) }),
+    ...(cause === undefined ? {} : { cause }),
+  };
+}
+
+function clean(value: unknown, depth: number): unknown {
+  if (typeof value === "string") return maskUrls(value);
+  if (typeof value === "bigint") return value.toString();
+  if (typeof value !== "object" || value === null) return value;
+  if (value instanceof Error) return cleanError(value, 3);
+  if (depth === 0) return "…";
+  if (Array.isArray(value)) return value.map((member) => clean(member, depth - 1));
+  if (value instanceof Date) return value;
+  if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`;
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, clean(member, depth - 1)]));
+}
+
+/**
+ * Lines are JSON objects with `level`, `time` (ISO 8601), `service`, `instance`, the fields and `msg`. Access lines go
+ * out as they are, whatever the level.
+ */
+export function createLogging({ level, service, instance, output }: LoggingOptions): Logging {
+  const root = pino(
+    {
+      level,
+      base: { service, instance },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      // pino 10 reshapes `err` by default; ours is clean already.
+      serializers: { err: (error: unknown) => error },
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    output,
+  );
+  const logAt = (name: "debug" | "info" | "warn" | "error") =>
+    function log(fields: Record<string, unknown>, message: string): void {
+      if (root.isLevelEnabled(name)) root[name](clean(fields, 6) as object, maskUrls(message));
+    };
+  return {
+    logger: { debug: logAt("debug"), info: logAt("info"), warn: logAt("warn"), error: logAt("error") },
+    accessLog: { write: (line) => output.write(`${line}\n`) },
+    level: {
+      get: () => root.level,
+      set(name) {
+        if (name !== "silent" && !Object.hasOwn(root.levels.values, name)) return false;
+        root.level = name;
+        return true;
+      },
+    },
+  };
+}

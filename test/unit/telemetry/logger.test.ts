@@ -1,0 +1,100 @@
+// The sidecar's own log: shape of a line, level at run time, and nothing secret in it.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { createLogging, maskUrls } from "../../../src/telemetry/logger.ts";
+
+function capture(level = "info") {
+  const written: string[] = [];
+  const output = {
+    write: (text: string) => void written.push(text),
+    flush: () => Promise.resolve(true),
+    flushSync: () => undefined,
+  };
+  const logging = createLogging({ level, service: "users", instance: "pod-1", output });
+  const lines = () => written.map((line) => JSON.parse(line) as Record<string, unknown>);
+  return { ...logging, written, lines };
+}
+
+describe("the log", () => {
+  it("writes one JSON object a line with level, time, service and instance", () => {
+    const { logger, lines, written } = capture();
+    logger.warn({ revision: 7, "odd\nname": "a\nb" }, "policy\nrefused");
+    assert.match(written[0] ?? "", /^[^\n]+\n$/);
+    const { time, ...rest } = lines()[0] ?? {};
+    assert.deepEqual(rest, {
+      level: "warn",
+      service: "users",
+      instance: "pod-1",
+      revision: 7,
+      "odd\nname": "a\nb",
+      msg: "policy\nrefused",
+    });
+    assert.match(String(time), /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+  });
+
+  it("changes its level while running, and refuses names that are none", () => {
+    const { logger, level, lines } = capture("info");
+    logger.debug({}, "hidden");
+    assert.ok(level.set("debug"));
+    logger.debug({}, "shown");
+    assert.ok(level.set("silent"));
+    logger.error({}, "hidden");
+    for (const name of ["loud", "", "__proto__", "constructor", "INFO"]) assert.equal(level.set(name), false);
+    assert.equal(level.get(), "silent");
+    assert.deepEqual(
+      lines().map((line) => line["msg"]),
+      ["shown"],
+    );
+  });
+
+  it("passes access lines as they are, whatever the level", () => {
+    const { accessLog, written } = capture("silent");
+    accessLog.write('{"path":"/"}');
+    assert.deepEqual(written, ['{"path":"/"}\n']);
+  });
+
+  it("shows of an error its name, message, code, stack and cause, and nothing that hangs on it", () => {
+    const { logger, written, lines } = capture();
+    const cause = Object.assign(new Error("connect redis://me:hunter2@10.0.0.1:6379"), {
+      code: "ECONNREFUSED",
+    });
+    const error = Object.assign(new TypeError("no answer", { cause }), {
+      command: { name: "auth", args: ["hunter2"] },
+      config: { headers: { authorization: "hunter2" } },
+    });
+    logger.error({ err: error, context: { failures: [error] } }, "failed");
+    assert.doesNotMatch(written.join(""), /hunter2/);
+    const shown = lines()[0]?.["err"] as Record<string, unknown>;
+    assert.deepEqual(Object.keys(shown), ["name", "message", "stack", "cause"]);
+    const inner = shown["cause"] as Record<string, unknown>;
+    assert.deepEqual(
+      [inner["message"], inner["code"]],
+      ["connect redis://***@10.0.0.1:6379", "ECONNREFUSED"],
+    );
+    assert.match(String(shown["stack"]), /logger\.test\.ts/);
+  });
+
+  it("masks the user info of URLs wherever they stand", () => {
+    assert.equal(
+      maskUrls("at redis://a:b@h:1, https://t@x/p and http://h/a@b"),
+      "at redis://***@h:1, https://***@x/p and http://h/a@b",
+    );
+    assert.equal(maskUrls("rediss://:p@ss@host/0"), "rediss://***@host/0");
+    const { logger, written } = capture();
+    logger.info(
+      { url: "redis://:hunter2@h", list: [{ deep: "http://u:hunter2@h" }] },
+      "to redis://:hunter2@h",
+    );
+    assert.doesNotMatch(written.join(""), /hunter2/);
+  });
+
+  it("bears values that JSON does not", () => {
+    const { logger, lines } = capture();
+    const loop: Record<string, unknown> = { big: 10n, bytes: new Uint8Array(3), when: new Date(0) };
+    loop["self"] = loop;
+    logger.info(loop, "odd");
+    assert.equal(lines()[0]?.["big"], "10");
+    assert.equal(lines()[0]?.["bytes"], "3 bytes");
+    assert.equal(lines()[0]?.["when"], "1970-01-01T00:00:00.000Z");
+  });
+});

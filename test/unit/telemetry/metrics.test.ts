@@ -1,0 +1,158 @@
+// Metrics: the text is what prom-client would have written, labels are escaped, series bounded, mistakes refused.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import * as client from "prom-client";
+import { createMetrics } from "../../../src/telemetry/metrics.ts";
+
+/** Samples of a text as `name{sorted labels}` -> value, and the comment lines. */
+function parse(text: string) {
+  const samples = new Map<string, string>();
+  const comments = new Set<string>();
+  for (const line of text.split("\n")) {
+    if (line === "") continue;
+    if (line.startsWith("#")) {
+      comments.add(line);
+      continue;
+    }
+    const match = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$/.exec(line);
+    assert.ok(match, `not a sample: ${line}`);
+    const labels = [...(match[2] ?? "").matchAll(/([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"/g)].map(
+      ([pair]) => pair,
+    );
+    assert.equal(labels.join(","), match[2] ?? "", line);
+    const key = `${match[1]}{${labels.sort().join(",")}}`;
+    assert.ok(!samples.has(key), `twice: ${key}`);
+    samples.set(key, match[3] ?? "");
+  }
+  return { samples, comments };
+}
+
+const odd = 'a"b\\c\nd';
+
+describe("metrics", () => {
+  it("read as prom-client's own, samples and comments", async () => {
+    const ours = createMetrics({ service: "users" });
+    const registry = new client.Registry();
+    registry.setDefaultLabels({ service: "users" });
+    const registers = [registry];
+    const help = "Requests\nby \\ route";
+
+    const counter = ours.counter("t_requests_total", help, ["route", "status"]);
+    const theirCounter = new client.Counter({
+      name: "t_requests_total",
+      help,
+      labelNames: ["route", "status"],
+      registers,
+    });
+    for (const route of ["/a/*", odd]) {
+      counter(route, "200").inc();
+      counter(route, "200").inc(2.5);
+      theirCounter.inc({ route, status: "200" }, 1);
+      theirCounter.inc({ route, status: "200" }, 2.5);
+    }
+    ours.gauge("t_age_seconds", "Age")().set(-1.5);
+    new client.Gauge({ name: "t_age_seconds", help: "Age", registers }).set(-1.5);
+    const histogram = ours.histogram("t_duration_seconds", "Time", ["route"], [0.01, 0.1, 1])("/a/*");
+    const theirs = new client.Histogram({
+      name: "t_duration_seconds",
+      help: "Time",
+      labelNames: ["route"],
+      buckets: [0.01, 0.1, 1],
+      registers,
+    });
+    for (const seconds of [0.001, 0.01, 0.02, 0.1, 0.5, 1, 7]) {
+      histogram.observe(seconds);
+      theirs.observe({ route: "/a/*" }, seconds);
+    }
+
+    const expected = parse(await registry.metrics());
+    const got = parse(await ours.render());
+    for (const [key, value] of expected.samples)
+      assert.equal(Number(got.samples.get(key)), Number(value), key);
+    for (const comment of expected.comments) assert.ok(got.comments.has(comment), comment);
+    const mine = [...got.samples.keys()].filter((key) => key.startsWith("t_"));
+    assert.equal(mine.length, expected.samples.size);
+  });
+
+  it("carry the service on every series, prom-client's process metrics too", async () => {
+    const metrics = createMetrics({ service: "users" });
+    metrics.counter("t_total", "T")();
+    const { samples } = parse(await metrics.render());
+    assert.ok(samples.has('process_cpu_seconds_total{service="users"}'));
+    for (const key of samples.keys()) assert.match(key, /service="users"/);
+    assert.equal(metrics.contentType, "text/plain; version=0.0.4; charset=utf-8");
+  });
+
+  it("show a family without labels from the start", async () => {
+    const metrics = createMetrics({ service: "s" });
+    metrics.counter("t_total", "T");
+    assert.equal(parse(await metrics.render()).samples.get('t_total{service="s"}'), "0");
+  });
+
+  it("give the same family and the same child for the same names", async () => {
+    const metrics = createMetrics({ service: "s" });
+    metrics.counter("t_total", "T", ["a"])("x").inc();
+    metrics.counter("t_total", "T", ["a"])("x").inc();
+    assert.equal(metrics.counter("t_total", "T", ["a"])("x"), metrics.counter("t_total", "T", ["a"])("x"));
+    assert.equal(parse(await metrics.render()).samples.get('t_total{a="x",service="s"}'), "2");
+  });
+
+  it("keep labels apart that would look alike when joined", async () => {
+    const metrics = createMetrics({ service: "s" });
+    const counter = metrics.counter("t_total", "T", ["a", "b"]);
+    counter("x,", "y").inc();
+    counter("x", ",y").inc();
+    counter('x",b="', "").inc();
+    assert.equal(
+      [...parse(await metrics.render()).samples.keys()].filter((key) => key.startsWith("t_")).length,
+      3,
+    );
+  });
+
+  it("count everything past the bound of a family together", async () => {
+    const metrics = createMetrics({ service: "s", maxSeries: 10 });
+    const counter = metrics.counter("t_total", "T", ["route", "status"]);
+    for (let i = 0; i < 1000; i++) counter(`/r${i}`, "200").inc();
+    counter("/r0", "200").inc();
+    const { samples } = parse(await metrics.render());
+    assert.equal([...samples.keys()].filter((key) => key.startsWith("t_")).length, 11);
+    assert.equal(samples.get('t_total{route="other",service="s",status="other"}'), "990");
+    assert.equal(samples.get('t_total{route="/r0",service="s",status="200"}'), "2");
+  });
+
+  it("never let a counter fall or become no number", async () => {
+    const metrics = createMetrics({ service: "s" });
+    const counter = metrics.counter("t_total", "T")();
+    counter.inc(3);
+    counter.inc(-1);
+    counter.inc(Number.NaN);
+    metrics.histogram("t_seconds", "T")().observe(Number.NaN);
+    const { samples } = parse(await metrics.render());
+    assert.equal(samples.get('t_total{service="s"}'), "3");
+    assert.equal(samples.get('t_seconds_count{service="s"}'), "0");
+  });
+
+  it("compute on demand what is only worth it when somebody looks", async () => {
+    const metrics = createMetrics({ service: "s" });
+    const gauge = metrics.gauge("t_age_seconds", "T")();
+    let age = 1;
+    metrics.onRender(() => gauge.set(age++));
+    assert.equal(parse(await metrics.render()).samples.get('t_age_seconds{service="s"}'), "1");
+    assert.equal(parse(await metrics.render()).samples.get('t_age_seconds{service="s"}'), "2");
+  });
+
+  it("refuse names, labels and buckets that Prometheus or the process metrics would clash with", () => {
+    const metrics = createMetrics({ service: "s" });
+    metrics.counter("t_total", "T", ["a"]);
+    assert.throws(() => metrics.gauge("t_total", "T", ["a"]), /exists/);
+    assert.throws(() => metrics.counter("t_total", "T", ["b"]), /exists/);
+    assert.throws(() => metrics.counter("t-total", "T"), /name/);
+    assert.throws(() => metrics.counter("process_x", "T"), /name/);
+    for (const label of ["service", "le", "__x", "a-b"]) {
+      assert.throws(() => metrics.counter("u_total", "T", [label]), /label/);
+    }
+    assert.throws(() => metrics.counter("u_total", "T", ["a", "a"]), /twice/);
+    assert.throws(() => metrics.histogram("u_seconds", "T", [], [1, 1]), /rise/);
+    assert.throws(() => metrics.counter("t_total", "T", ["a"])("x", "y"), /labels/);
+  });
+});
