@@ -1,0 +1,199 @@
+// Reads one section of field lines, with or without a status line before it, byte by byte: a head, an interim head
+// or trailers (RFC 9112 sections 4, 5 and 7.1.2). Stops and goes on at any byte, so every split reads alike.
+
+/** `read` returns these instead of an offset. */
+export const NEED_MORE = -1;
+export const MALFORMED = -2;
+
+/** Far above what services send; a head is buffered whole, so it has to end somewhere. */
+const MAX_SECTION_BYTES = 64 * 1024;
+const MAX_FIELDS = 256;
+
+const TOKEN = 1;
+const TEXT = 2;
+const HTAB = 9;
+const LF = 10;
+const CR = 13;
+const SP = 32;
+const COLON = 58;
+
+/** What each byte may be: part of a token (RFC 9110 section 5.6.2), part of a field value (section 5.5). */
+const byteClass = new Uint8Array(256);
+for (let byte = 0; byte < 256; byte += 1) {
+  if (byte === HTAB || (byte >= SP && byte !== 127)) byteClass[byte] = TEXT;
+}
+for (const char of "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
+  byteClass[char.charCodeAt(0)] = TOKEN | TEXT;
+}
+
+const versionPrefix = Buffer.from("HTTP/1.");
+const STATUS_LINE_START = 13;
+
+/** Where the next byte stands. Not an enum: those are not erasable. */
+const At = {
+  statusLine: 0,
+  reason: 1,
+  lineEnd: 2,
+  lineStart: 3,
+  name: 4,
+  beforeValue: 5,
+  value: 6,
+  sectionEnd: 7,
+} as const;
+type Place = (typeof At)[keyof typeof At];
+
+/** One reader serves one connection: sections come one after the other. */
+export class FieldSection {
+  /** 0 or 1 of `HTTP/1.x`. */
+  minorVersion = 1;
+  status = 0;
+  statusText = "";
+  /** name, value, name, value … of the section last read. */
+  fields: string[] = [];
+  /** What was wrong, when `read` said MALFORMED. */
+  problem = "";
+
+  #place: Place = At.lineStart;
+  #hasStatusLine = false;
+  /** Bytes of the section that earlier calls brought. */
+  #kept: Buffer[] = [];
+  #keptBytes = 0;
+  /** Offsets from the section's start, four a field: name, its end, value, its end. */
+  readonly #marks: number[] = [];
+  #reasonEnd = 0;
+
+  /** Gets ready for the next section. */
+  begin(hasStatusLine: boolean): void {
+    this.#hasStatusLine = hasStatusLine;
+    this.#place = hasStatusLine ? At.statusLine : At.lineStart;
+    if (this.#keptBytes > 0) this.#kept = [];
+    this.#keptBytes = 0;
+    this.#marks.length = 0;
+  }
+
+  /** Whether some bytes of a section were read that has not ended yet. */
+  get started(): boolean {
+    return this.#keptBytes > 0;
+  }
+
+  /** @returns the offset behind the section once it is complete, else NEED_MORE or MALFORMED */
+  read(bytes: Buffer, from: number): number {
+    // Offsets within the section: what was kept comes before `bytes`.
+    const shift = this.#keptBytes - from;
+    const end = this.#scan(bytes, from, shift);
+    if (end === MALFORMED) return MALFORMED;
+    const sectionBytes = (end === NEED_MORE ? bytes.length : end) + shift;
+    if (sectionBytes > MAX_SECTION_BYTES) return this.#malformed("fields too large");
+    if (end === NEED_MORE) {
+      if (from < bytes.length) this.#kept.push(from === 0 ? bytes : bytes.subarray(from));
+      this.#keptBytes = sectionBytes;
+      return NEED_MORE;
+    }
+    this.#take(bytes, from, end);
+    return end;
+  }
+
+  #scan(bytes: Buffer, from: number, shift: number): number {
+    const marks = this.#marks;
+    let place = this.#place;
+    for (let i = from; i < bytes.length; i += 1) {
+      const byte = bytes[i] as number;
+      switch (place) {
+        case At.value:
+          while (i < bytes.length && (byteClass[bytes[i] as number] as number) !== 0) i += 1;
+          if (i === bytes.length) break;
+          if (bytes[i] !== CR) return this.#malformed("control character in a field value");
+          marks.push(i + shift);
+          place = At.lineEnd;
+          break;
+        case At.name:
+          while (i < bytes.length && ((byteClass[bytes[i] as number] as number) & TOKEN) !== 0) i += 1;
+          if (i === bytes.length) break;
+          if (bytes[i] !== COLON) return this.#malformed("bad character in a field name");
+          marks.push(i + shift);
+          place = At.beforeValue;
+          break;
+        case At.beforeValue:
+          if (byte === SP || byte === HTAB) break;
+          marks.push(i + shift);
+          place = At.value;
+          i -= 1;
+          break;
+        case At.lineStart:
+          if (byte === CR) {
+            place = At.sectionEnd;
+            break;
+          }
+          // Also catches obsolete folding, an empty name and a bare LF.
+          if (((byteClass[byte] as number) & TOKEN) === 0)
+            return this.#malformed("bad start of a field line");
+          if (marks.length === MAX_FIELDS * 4) return this.#malformed("too many fields");
+          marks.push(i + shift);
+          place = At.name;
+          break;
+        case At.lineEnd:
+          if (byte !== LF) return this.#malformed("bare CR");
+          place = At.lineStart;
+          break;
+        case At.sectionEnd:
+          if (byte !== LF) return this.#malformed("bare CR");
+          return i + 1;
+        case At.statusLine:
+        case At.reason:
+          if (!this.#statusLineByte(byte, i + shift)) return this.#malformed("bad status line");
+          place = this.#place;
+          break;
+      }
+    }
+    this.#place = place;
+    return NEED_MORE;
+  }
+
+  /** @param at offset in the section @returns whether the byte may stand there; moves `#place` on */
+  #statusLineByte(byte: number, at: number): boolean {
+    const digit = byte >= 48 && byte <= 57;
+    if (at < 7) return byte === versionPrefix[at];
+    if (at === 7) {
+      this.minorVersion = byte - 48;
+      return byte === 48 || byte === 49;
+    }
+    if (at === 8) return byte === SP;
+    if (at < 12) {
+      this.status = at === 9 ? byte - 48 : this.status * 10 + byte - 48;
+      return digit && (at > 9 || byte !== 48);
+    }
+    if (byte === CR) {
+      this.#reasonEnd = at;
+      this.#place = At.lineEnd;
+      return true;
+    }
+    // A status line that ends behind the code is common though not grammatical, and says the same.
+    this.#place = At.reason;
+    return at === 12 ? byte === SP : (byteClass[byte] as number) !== 0;
+  }
+
+  #take(bytes: Buffer, from: number, end: number): void {
+    let text: string;
+    if (this.#keptBytes === 0) text = bytes.toString("latin1", from, end);
+    else text = Buffer.concat([...this.#kept, bytes.subarray(from, end)]).toString("latin1");
+    if (this.#hasStatusLine) this.statusText = text.slice(STATUS_LINE_START, this.#reasonEnd);
+    const marks = this.#marks;
+    const fields: string[] = [];
+    for (let i = 0; i < marks.length; i += 4) {
+      const start = marks[i + 2] as number;
+      let stop = marks[i + 3] as number;
+      while (stop > start && isBlank(text.charCodeAt(stop - 1))) stop -= 1;
+      fields.push(text.slice(marks[i], marks[i + 1]), text.slice(start, stop));
+    }
+    this.fields = fields;
+  }
+
+  #malformed(problem: string): typeof MALFORMED {
+    this.problem = problem;
+    return MALFORMED;
+  }
+}
+
+function isBlank(code: number): boolean {
+  return code === SP || code === HTAB;
+}

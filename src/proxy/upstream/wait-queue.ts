@@ -1,0 +1,49 @@
+// First-in-first-out queue of exchanges that wait for a connection. A linked list through the exchanges themselves:
+// one that gives up leaves from the middle at no cost.
+import type { Exchange } from "./exchange.ts";
+
+export class WaitQueue {
+  #first: Exchange | undefined;
+  #last: Exchange | undefined;
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  push(exchange: Exchange): void {
+    exchange.previous = this.#last;
+    if (this.#last === undefined) this.#first = exchange;
+    else this.#last.next = exchange;
+    this.#last = exchange;
+    this.#size += 1;
+  }
+
+  shift(): Exchange | undefined {
+    const first = this.#first;
+    if (first !== undefined) this.remove(first);
+    return first;
+  }
+
+  /** @param exchange must be in this queue */
+  remove(exchange: Exchange): void {
+    const { previous, next } = exchange;
+    if (previous === undefined) this.#first = next;
+    else previous.next = next;
+    if (next === undefined) this.#last = previous;
+    else next.previous = previous;
+    exchange.previous = undefined;
+    exchange.next = undefined;
+    this.#size -= 1;
+  }
+
+  /** Takes out every exchange whose wait has ended by `now` (milliseconds, monotonic). */
+  expired(now: number): Exchange[] {
+    const late: Exchange[] = [];
+    for (let each = this.#first; each !== undefined; each = each.next) {
+      if (each.waitUntil <= now) late.push(each);
+    }
+    for (const each of late) this.remove(each);
+    return late;
+  }
+}
