@@ -73,6 +73,8 @@ function withHeaders(hooks: Hooks, pick: ReturnType<typeof compileFieldPicker>):
     },
     onResponse(exchange, response) {
       const done = hooks.onResponse?.(exchange, response);
+      // Requests refused before the request phase come here first.
+      if (!exchange.notes.has(name)) note(exchange, "requestHeaders", pick(exchange.request.fields));
       note(exchange, "responseHeaders", pick(response.fields));
       return done;
     },

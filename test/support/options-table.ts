@@ -64,9 +64,10 @@ export function outlineOptions(schema: z.ZodType): OptionsOutline {
   return { rows, lax };
 }
 
+const cell = (text: string): string => text.replaceAll("|", "\\|");
+
 /** The table of the section "Options" of a plugin's README. */
 export function optionsTable(schema: z.ZodType): string {
-  const cell = (text: string): string => text.replaceAll("|", "\\|");
   const lines = outlineOptions(schema).rows.map(
     (row) => `| \`${row.path}\` | ${cell(row.type)} | ${cell(row.default)} | ${cell(row.description)} |`,
   );

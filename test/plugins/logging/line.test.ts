@@ -1,0 +1,162 @@
+// The access-log line and what decides whether it is written.
+import assert from "node:assert/strict";
+import { hash } from "node:crypto";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { compileLine, levelOf } from "../../../plugins/logging/line.ts";
+import { loggingOptions } from "../../../plugins/logging/options.ts";
+import { keepsSample } from "../../../plugins/logging/sample.ts";
+import { GatewayError } from "../../../src/pipeline/contract.ts";
+import { clockAt, exchangeOf, outcomeOf, type ExchangeFacts } from "../../support/exchange.ts";
+
+const fleet = { service: "users", instance: "pod-1", size: () => 1 };
+const route = { pattern: "/api/users/*", upstream: "127.0.0.1:3000" };
+const noon = Date.UTC(2026, 0, 2, 12, 0, 0, 7);
+
+type Line = Record<string, unknown>;
+
+function lineOf(options: object, facts: ExchangeFacts, outcome = outcomeOf(), extra = ""): Line {
+  const line = compileLine(loggingOptions.parse(options), route, fleet, clockAt(noon));
+  const text = line(exchangeOf(facts), outcome, 30, extra);
+  assert.equal(text.split("\n").length, 1);
+  return JSON.parse(text) as Line;
+}
+
+test("a line has the binding members, pino's level and time, and the route's pattern", () => {
+  const line = lineOf(
+    {},
+    {
+      id: "r-1",
+      path: "/api/users/7",
+      identity: { userId: "u7", credentialId: "k1" },
+      fields: ["User-Agent", "curl"],
+    },
+    outcomeOf({ status: 201, durationMs: 12.34567, upstreamMs: 9, requestBytes: 5, responseBytes: 300 }),
+  );
+  assert.deepEqual(line, {
+    level: 30,
+    time: noon,
+    timestamp: "2026-01-02T12:00:00.007Z",
+    msg: "request",
+    service: "users",
+    instance: "pod-1",
+    route: "/api/users/*",
+    upstream: "127.0.0.1:3000",
+    requestId: "r-1",
+    method: "GET",
+    path: "/api/users/7",
+    status: 201,
+    durationMs: 12.346,
+    end: "complete",
+    requestBytes: 5,
+    responseBytes: 300,
+    clientIp: "192.0.2.7",
+    host: "api.example",
+    userId: "u7",
+    credentialId: "k1",
+    userAgent: "curl",
+    upstreamMs: 9,
+  });
+});
+
+test("a refused request says who answered, with which error, and why", () => {
+  const exchange = exchangeOf();
+  exchange.refusedBecause = "scopes.all: users:write";
+  exchange.cacheStatus = "BYPASS";
+  const cause = Object.assign(new Error("connect ECONNREFUSED secret-host"), { code: "ECONNREFUSED" });
+  const error = new GatewayError("forbidden", "No.", { cause });
+  const line = compileLine(loggingOptions.parse({}), route, fleet, clockAt(noon));
+  const text = line(exchange, outcomeOf({ status: 403, answeredBy: "auth", error }), 40, "");
+  const { answeredBy, refusedBecause, cacheStatus, errorCause, userId, ...rest } = JSON.parse(text) as Line;
+  assert.deepEqual(
+    { answeredBy, refusedBecause, cacheStatus, errorCause, userId, code: rest["error"] },
+    {
+      answeredBy: "auth",
+      refusedBecause: "scopes.all: users:write",
+      cacheStatus: "BYPASS",
+      errorCause: "ECONNREFUSED",
+      userId: null,
+      code: "forbidden",
+    },
+  );
+  assert.doesNotMatch(text, /secret-host/);
+});
+
+test("the query is not logged unless asked for, and then without secrets", () => {
+  const facts = { query: "?q=1&api_key=s3cret" };
+  assert.equal(lineOf({}, facts)["query"], undefined);
+  assert.equal(lineOf({ query: true }, facts)["query"], "?q=1&api_key=[redacted]");
+});
+
+test("redact hides members of the line as well", () => {
+  const line = lineOf(
+    { redact: ["clientIp", "USERID", "path", "host", "credentialId", "User-Agent"] },
+    { identity: { credentialId: "k1" }, fields: ["user-agent", "curl"] },
+  );
+  for (const member of ["clientIp", "userId", "path", "host", "credentialId", "userAgent"]) {
+    assert.equal(line[member], "[redacted]", member);
+  }
+});
+
+test("whatever client and token hold, the line is one line of valid JSON with those very values", () => {
+  const text = fc.string({ unit: "binary", maxLength: 40 });
+  fc.assert(
+    fc.property(text, text, text, text, (path, host, agent, userId) => {
+      const line = lineOf(
+        { query: true },
+        { path, host, query: `?${agent}`, fields: ["User-Agent", agent], identity: { userId } },
+      );
+      assert.deepEqual(
+        [line["path"], line["host"], line["userAgent"], line["userId"]],
+        [path, host, agent, userId],
+      );
+      assert.equal(line["level"], 30);
+    }),
+  );
+});
+
+test("the level is the sidecar's or service's fault, the client's, or none", () => {
+  assert.equal(levelOf(outcomeOf({ status: 204 })), 30);
+  assert.equal(levelOf(outcomeOf({ status: 101 })), 30);
+  assert.equal(levelOf(outcomeOf({ status: 304 })), 30);
+  assert.equal(levelOf(outcomeOf({ status: 429 })), 40);
+  assert.equal(levelOf(outcomeOf({ status: 0, end: "client-aborted" })), 40);
+  assert.equal(levelOf(outcomeOf({ status: 503 })), 50);
+  assert.equal(levelOf(outcomeOf({ status: 200, end: "upstream-aborted" })), 50);
+  assert.equal(levelOf(outcomeOf({ status: 200, end: "failed" })), 50);
+});
+
+test("a sample keeps its share of ids of any kind, and the same ones every time", () => {
+  for (const idOf of [
+    (n: number) => String(n),
+    (n: number) => `req-${1_000_000 + n}`,
+    (n: number) => hash("sha1", String(n)),
+  ]) {
+    const ids = Array.from({ length: 20_000 }, (_, n) => idOf(n));
+    for (const share of [0.01, 0.25, 0.9]) {
+      const kept = ids.filter((id) => keepsSample(id, share));
+      // Five standard deviations of a fair draw.
+      const slack = 5 * Math.sqrt(20_000 * share * (1 - share));
+      assert.ok(Math.abs(kept.length - 20_000 * share) < slack, `${kept.length} of ${20_000 * share}`);
+      assert.deepEqual(
+        kept,
+        ids.filter((id) => keepsSample(id, share)),
+      );
+    }
+  }
+  assert.equal(keepsSample("a", 1), true);
+  assert.equal(keepsSample("a", 0), false);
+});
+
+test("what a smaller share keeps, a larger one keeps too", () => {
+  fc.assert(
+    fc.property(
+      fc.string(),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      (id, a, b) => {
+        assert.ok(!keepsSample(id, Math.min(a, b)) || keepsSample(id, Math.max(a, b)));
+      },
+    ),
+  );
+});
