@@ -1,0 +1,60 @@
+// What the rest may ask of Redis: plugins see it through src/pipeline/services.ts, the policy source directly.
+
+/** A Lua script, run by its SHA-1. All keys of one call must share a hash tag (`{…}`), so that they are one slot. */
+export interface Script {
+  readonly name: string;
+  readonly lua: string;
+}
+
+/**
+ * Shared state in Redis. Keys are given without the prefix. Every call ends within its time limit and rejects with
+ * `StoreUnavailable` when Redis is down, slow or answers an error; while the breaker is open that happens at once.
+ */
+export interface Store {
+  /** False while Redis is known to be out of reach: take the fallback without asking. */
+  readonly up: boolean;
+  /** False when every key is on one node, so that one script may take keys of several hash tags; anything else = Redis Cluster. */
+  readonly sharded?: boolean;
+  get(key: string, limitMs?: number): Promise<string | null>;
+  getBytes(key: string, limitMs?: number): Promise<Buffer | null>;
+  /** @returns false when `ifAbsent` was asked for and the key was there. */
+  set(
+    key: string,
+    value: string | Buffer,
+    options?: { ttlMs?: number; ifAbsent?: boolean; limitMs?: number },
+  ): Promise<boolean>;
+  /** @returns how many of them were there. */
+  delete(...keys: string[]): Promise<number>;
+  /** Runs the script; a flushed script cache (NOSCRIPT) is filled again unseen. */
+  run(
+    script: Script,
+    keys: readonly string[],
+    args: readonly (string | number | Buffer)[],
+    limitMs?: number,
+  ): Promise<unknown>;
+  /** Runs several scripts in one write to the socket; each has its own outcome, in order. */
+  runAll(
+    calls: readonly {
+      script: Script;
+      keys: readonly string[];
+      args: readonly (string | number | Buffer)[];
+    }[],
+    limitMs?: number,
+  ): Promise<PromiseSettledResult<unknown>[]>;
+  /** Appends to a stream capped at about `maxLength` entries. */
+  append(stream: string, fields: Readonly<Record<string, string>>, maxLength: number): Promise<void>;
+  /** Keys below `prefix` (without the global prefix), at most `limit`; for cold paths. */
+  scan(prefix: string, limit: number): Promise<string[]>;
+  /**
+   * Tells of every key below `prefix` that any client changed, deleted or let expire (server-side invalidation).
+   * `null` = messages may have been lost (reconnect): forget everything. Each watch gets one `null` when it begins to
+   * hold: what is read after that is either current or will be told of.
+   * @returns stops the watch
+   */
+  watch(prefix: string, onChange: (key: string | null) => void): () => void;
+}
+
+/** Why a call on the store failed: never the command's data. */
+export class StoreUnavailable extends Error {
+  override readonly name = "StoreUnavailable";
+}
