@@ -7,11 +7,20 @@ export class Fields {
   readonly #flat: string[];
   readonly #lower: string[];
 
-  /** @param flat name, value, name, value …; the list is copied, later changes to it do not show here. */
-  constructor(flat: readonly string[] = []) {
-    this.#flat = flat.slice();
+  /**
+   * @param flat name, value, name, value …; the list is copied, later changes to it do not show here
+   * @param drops lines whose lower-case name it says yes to are left out
+   */
+  constructor(flat: readonly string[] = [], drops?: (lowerName: string) => boolean) {
+    this.#flat = [];
     this.#lower = [];
-    for (let i = 0; i < flat.length; i += 2) this.#lower.push((flat[i] as string).toLowerCase());
+    for (let i = 0; i < flat.length; i += 2) {
+      const name = flat[i] as string;
+      const lower = name.toLowerCase();
+      if (drops?.(lower) === true) continue;
+      this.#flat.push(name, flat[i + 1] as string);
+      this.#lower.push(lower);
+    }
   }
 
   get size(): number {

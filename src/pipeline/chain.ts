@@ -1,0 +1,149 @@
+// The hooks of one route, composed once per snapshot. Request phase by priority, response and error phase in reverse.
+// A chain whose hooks all return plainly runs without a microtask.
+import type { ExchangeResponse, Outcome, Verdict } from "./contract.ts";
+import type { GatewayError } from "./errors.ts";
+import type { LiveExchange } from "./exchange.ts";
+import { LiveResponse } from "./response.ts";
+import { HookFailure, type HookResult, type Step } from "./step.ts";
+
+type Answer = Exclude<Verdict, undefined | void>;
+
+export class Chain {
+  readonly steps: readonly Step[];
+  // Positions of the steps that have the hook, in the order in which they are run.
+  readonly #request: readonly number[];
+  readonly #response: readonly number[];
+  readonly #error: readonly number[];
+  readonly #complete: readonly number[];
+
+  /** @param steps by priority, lowest first */
+  constructor(steps: readonly Step[]) {
+    this.steps = steps;
+    const having = (hook: "onRequest" | "onResponse" | "onError" | "onComplete"): number[] =>
+      steps.flatMap((step, index) => (step.hooks[hook] === undefined ? [] : [index]));
+    this.#request = having("onRequest");
+    this.#response = having("onResponse").toReversed();
+    this.#error = having("onError").toReversed();
+    this.#complete = having("onComplete").toReversed();
+  }
+
+  /** Runs the request phase. @returns the first answer, or undefined to forward. */
+  request(exchange: LiveExchange): Answer | undefined | Promise<Answer | undefined> {
+    return this.#requestFrom(exchange, 0);
+  }
+
+  /**
+   * Runs the response phase for the steps whose request phase ran.
+   * @returns the response to send: the given one, or an error's when a hook that must not fail did
+   */
+  response(exchange: LiveExchange, response: LiveResponse): LiveResponse | Promise<LiveResponse> {
+    return this.#responseFrom(exchange, response, 0);
+  }
+
+  /** Asks the steps whose request phase ran for an answer in place of a failure. */
+  error(exchange: LiveExchange, error: GatewayError): Answer | undefined | Promise<Answer | undefined> {
+    return this.#errorFrom(exchange, error, 0);
+  }
+
+  complete(exchange: LiveExchange, outcome: Outcome): void {
+    for (const index of this.#complete) {
+      if (index >= exchange.reached) continue;
+      const step = this.steps[index] as Step;
+      step.complete(() => step.hooks.onComplete?.(exchange, outcome));
+    }
+  }
+
+  #requestFrom(exchange: LiveExchange, start: number): Answer | undefined | Promise<Answer | undefined> {
+    for (let i = start; i < this.#request.length; i += 1) {
+      const index = this.#request[i] as number;
+      const step = this.steps[index] as Step;
+      exchange.reached = index + 1;
+      const result = step.run("onRequest", exchange, () => step.hooks.onRequest?.(exchange));
+      if (result instanceof Promise) {
+        return result.then(
+          (settled) => this.#verdict(exchange, step, settled) ?? this.#requestFrom(exchange, i + 1),
+        );
+      }
+      const answer = this.#verdict(exchange, step, result);
+      if (answer !== undefined) return answer;
+    }
+    exchange.reached = this.steps.length;
+    return undefined;
+  }
+
+  #verdict(exchange: LiveExchange, step: Step, result: HookResult<Verdict>): Answer | undefined {
+    const answer = result instanceof HookFailure ? refusal(step, result) : (result ?? undefined);
+    if (answer !== undefined) exchange.answeredBy = step.name;
+    return answer;
+  }
+
+  #responseFrom(
+    exchange: LiveExchange,
+    response: LiveResponse,
+    start: number,
+  ): LiveResponse | Promise<LiveResponse> {
+    let current = response;
+    for (let i = start; i < this.#response.length; i += 1) {
+      const index = this.#response[i] as number;
+      if (index >= exchange.reached) continue;
+      const step = this.steps[index] as Step;
+      const given: ExchangeResponse = current;
+      const result = step.run("onResponse", exchange, () => step.hooks.onResponse?.(exchange, given));
+      if (result instanceof Promise) {
+        const waiting = current;
+        return result.then((settled) =>
+          this.#responseFrom(exchange, replaced(exchange, step, waiting, settled), i + 1),
+        );
+      }
+      current = replaced(exchange, step, current, result);
+    }
+    return current;
+  }
+
+  #errorFrom(
+    exchange: LiveExchange,
+    error: GatewayError,
+    start: number,
+  ): Answer | undefined | Promise<Answer | undefined> {
+    for (let i = start; i < this.#error.length; i += 1) {
+      const index = this.#error[i] as number;
+      if (index >= exchange.reached) continue;
+      const step = this.steps[index] as Step;
+      const result = step.run("onError", exchange, () => step.hooks.onError?.(exchange, error));
+      if (result instanceof Promise) {
+        return result.then(
+          (settled) => this.#rescue(exchange, step, settled) ?? this.#errorFrom(exchange, error, i + 1),
+        );
+      }
+      const answer = this.#rescue(exchange, step, result);
+      if (answer !== undefined) return answer;
+    }
+    return undefined;
+  }
+
+  // The exchange has failed already: a hook that fails on top of that leaves the first error standing.
+  #rescue(exchange: LiveExchange, step: Step, result: HookResult<Verdict>): Answer | undefined {
+    if (result instanceof HookFailure || !result) return undefined;
+    exchange.answeredBy = step.name;
+    return result;
+  }
+}
+
+function refusal(step: Step, failure: HookFailure): Answer | undefined {
+  // An error the plugin chose to throw always counts; a fault of the plugin counts by its fail mode.
+  if (failure.error.code === "plugin_failed" && step.failMode === "open") return undefined;
+  return { action: "reject", error: failure.error };
+}
+
+function replaced(
+  exchange: LiveExchange,
+  step: Step,
+  response: LiveResponse,
+  result: HookResult<void>,
+): LiveResponse {
+  if (!(result instanceof HookFailure)) return response;
+  if (refusal(step, result) === undefined) return response;
+  for (const tap of response.taps ?? []) tap.abort();
+  for (const transform of response.transforms ?? []) transform.destroy();
+  return LiveResponse.fromError(result.error, exchange.id);
+}

@@ -1,0 +1,104 @@
+// One request with its response, as the proxy makes it and the plugins see it.
+import type {
+  Exchange,
+  ExchangeClient,
+  ExchangeRequest,
+  Fields,
+  Identity,
+  RouteInfo,
+  UpstreamAnswer,
+} from "./contract.ts";
+
+export interface ExchangeIo {
+  /** Reads the request body whole; rejects with `payload_too_large` past `maxBytes`. */
+  readBody(maxBytes: number): Promise<Buffer>;
+  fetchUpstream(request: {
+    method: string;
+    path: string;
+    query: string;
+    fields: Fields;
+    signal?: AbortSignal;
+  }): Promise<UpstreamAnswer>;
+}
+
+export interface ExchangeInit {
+  readonly id: string;
+  readonly request: ExchangeRequest;
+  readonly client: ExchangeClient;
+  readonly route: RouteInfo;
+  readonly startedAt: number;
+  readonly startedMono: number;
+  readonly io: ExchangeIo;
+}
+
+/** An exchange in the making. What is not in `Exchange` is for the chain and the proxy alone. */
+export class LiveExchange implements Exchange {
+  readonly id: string;
+  readonly request: ExchangeRequest;
+  readonly client: ExchangeClient;
+  readonly route: RouteInfo;
+  readonly startedAt: number;
+  readonly startedMono: number;
+  identity: Identity | undefined = undefined;
+  cacheStatus: string | undefined = undefined;
+  refusedBecause: string | undefined = undefined;
+  /** How many steps of the chain had their request phase: the response phase runs those, in reverse. */
+  reached = 0;
+  /** Name of the plugin that answered in place of the upstream. */
+  answeredBy: string | undefined = undefined;
+  readonly #io: ExchangeIo;
+  #clientGone = false;
+  // One controller serves the running hook and is dropped with it, so that most exchanges never make one.
+  #controller: AbortController | undefined = undefined;
+  #notes: Map<string, unknown> | undefined = undefined;
+
+  constructor(init: ExchangeInit) {
+    this.id = init.id;
+    this.request = init.request;
+    this.client = init.client;
+    this.route = init.route;
+    this.startedAt = init.startedAt;
+    this.startedMono = init.startedMono;
+    this.#io = init.io;
+  }
+
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#clientGone) this.#controller.abort();
+    return this.#controller.signal;
+  }
+
+  get notes(): Map<string, unknown> {
+    this.#notes ??= new Map();
+    return this.#notes;
+  }
+
+  get clientGone(): boolean {
+    return this.#clientGone;
+  }
+
+  readBody(maxBytes: number): Promise<Buffer> {
+    return this.#io.readBody(maxBytes);
+  }
+
+  fetchUpstream(request: Parameters<ExchangeIo["fetchUpstream"]>[0]): Promise<UpstreamAnswer> {
+    return this.#io.fetchUpstream(request);
+  }
+
+  /** The client left: whatever the running hook waits for is over. */
+  abandon(): void {
+    this.#clientGone = true;
+    this.#controller?.abort();
+  }
+
+  /** The running hook's time limit passed. */
+  cancelHook(reason: Error): void {
+    this.#controller?.abort(reason);
+    this.#controller = undefined;
+  }
+
+  /** The running hook ended by itself: its signal never fires any more. */
+  endHook(): void {
+    this.#controller = undefined;
+  }
+}

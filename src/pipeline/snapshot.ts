@@ -1,0 +1,198 @@
+// A policy compiled for this sidecar: immutable, swapped whole, closed after its last exchange.
+import { z } from "zod";
+import type { FailMode, Hooks, PluginDefinition, RouteInfo, Services } from "./contract.ts";
+import { Chain } from "./chain.ts";
+import { Step } from "./step.ts";
+
+/** A route of the effective policy: validated, defaults filled in, locks applied. */
+export interface RouteSpec {
+  readonly path: string;
+  readonly methods: readonly string[] | undefined;
+  readonly plugins: readonly string[];
+  readonly pluginConfig: Readonly<Record<string, unknown>>;
+  readonly stripPrefix: string | undefined;
+  readonly timeoutMs: number;
+  /** `host:port` or socket path, for labels. */
+  readonly upstreamName: string;
+}
+
+export interface SnapshotSpec {
+  readonly routes: readonly RouteSpec[];
+  /** Its plugins' response side and `onComplete` see requests that no route takes. */
+  readonly unmatched: RouteSpec;
+}
+
+export interface CompiledRoute {
+  readonly spec: RouteSpec;
+  readonly info: RouteInfo;
+  readonly chain: Chain;
+  /** Whether a security plugin decides on this route. */
+  readonly guarded: boolean;
+}
+
+/** Plugins by name, with the state that outlives a policy (made on first use). */
+export interface PluginHost {
+  readonly definitions: ReadonlyMap<string, PluginDefinition>;
+  readonly states: Map<string, unknown>;
+  readonly services: Services;
+}
+
+export function createPluginHost(registry: readonly PluginDefinition[], services: Services): PluginHost {
+  return {
+    definitions: new Map(registry.map((plugin) => [plugin.name, plugin])),
+    states: new Map(),
+    services,
+  };
+}
+
+const setupLimitMs = 10_000;
+const commonOptions = z.looseObject({ failMode: z.enum(["open", "closed"]).optional() });
+
+export class Snapshot {
+  readonly routes: readonly CompiledRoute[];
+  readonly unmatched: CompiledRoute;
+  /** Lower-case names of request fields that plugins set: removed from every client's request. */
+  readonly ownedRequestFields: ReadonlySet<string>;
+  #exchanges = 0;
+  #retired = false;
+  readonly #onClosed: () => void;
+
+  constructor(routes: readonly CompiledRoute[], unmatched: CompiledRoute, onClosed: () => void) {
+    this.routes = routes;
+    this.unmatched = unmatched;
+    this.#onClosed = onClosed;
+    this.ownedRequestFields = new Set(
+      this.#hooks().flatMap((hooks) => [...(hooks.ownedRequestFields ?? [])]),
+    );
+  }
+
+  /** An exchange begins that keeps this snapshot to its end. */
+  enter(): void {
+    this.#exchanges += 1;
+  }
+
+  leave(): void {
+    this.#exchanges -= 1;
+    if (this.#retired && this.#exchanges === 0) this.#onClosed();
+  }
+
+  /** No new exchange will enter. */
+  retire(): void {
+    if (this.#retired) return;
+    this.#retired = true;
+    if (this.#exchanges === 0) this.#onClosed();
+  }
+
+  /** What plugins say is wrong, by name. */
+  health(): Map<string, string> {
+    const troubles = new Map<string, string>();
+    for (const { chain } of [...this.routes, this.unmatched]) {
+      for (const step of chain.steps) {
+        const trouble = step.breaker.open ? "its breaker is open" : step.hooks.health?.();
+        if (trouble !== undefined) troubles.set(step.name, trouble);
+      }
+    }
+    return troubles;
+  }
+
+  #hooks(): Hooks[] {
+    return [...this.routes, this.unmatched].flatMap(({ chain }) => chain.steps.map((step) => step.hooks));
+  }
+}
+
+/**
+ * Sets up every plugin of every route.
+ * Rejects, naming plugin and route, when a set-up fails or takes too long; what was set up is closed again.
+ * @param onClosed called once the snapshot is retired and its last exchange is over
+ */
+export async function createSnapshot(
+  spec: SnapshotSpec,
+  host: PluginHost,
+  onClosed: () => void,
+): Promise<Snapshot> {
+  const made: Step[] = [];
+  try {
+    const routes: CompiledRoute[] = [];
+    for (const route of spec.routes) routes.push(await compileRoute(route, host, made));
+    const unmatched = await compileRoute(spec.unmatched, host, made);
+    return new Snapshot(routes, unmatched, () => {
+      onClosed();
+      void closeAll(made, host);
+    });
+  } catch (error) {
+    await closeAll(made, host);
+    throw error;
+  }
+}
+
+async function compileRoute(spec: RouteSpec, host: PluginHost, made: Step[]): Promise<CompiledRoute> {
+  const info: RouteInfo = { pattern: spec.path, upstream: spec.upstreamName };
+  const definitions = spec.plugins.map((name) => {
+    const definition = host.definitions.get(name);
+    if (definition === undefined) throw new Error(`unknown plugin "${name}" on route ${spec.path}`);
+    return definition;
+  });
+  const ordered = definitions.toSorted((a, b) => a.priority - b.priority);
+  const steps: Step[] = [];
+  for (const definition of ordered) {
+    const step = await setUp(definition, spec, info, host);
+    made.push(step);
+    steps.push(step);
+  }
+  return { spec, info, chain: new Chain(steps), guarded: ordered.some((definition) => definition.security) };
+}
+
+async function setUp(
+  definition: PluginDefinition,
+  spec: RouteSpec,
+  info: RouteInfo,
+  host: PluginHost,
+): Promise<Step> {
+  const { services } = host;
+  const { failMode, ...own } = commonOptions.parse(spec.pluginConfig[definition.name] ?? {});
+  if (!host.states.has(definition.name)) host.states.set(definition.name, definition.init?.(services));
+  const state = host.states.get(definition.name);
+  const options: unknown = definition.options.parse(own);
+  const hooks = await withinLimit(definition.name, spec.path, async () =>
+    definition.setup({ options, services, state, route: info }),
+  );
+  return new Step({
+    definition,
+    hooks,
+    failMode: effectiveFailMode(definition, failMode),
+    clock: services.clock,
+    logger: services.logger,
+    metrics: services.metrics,
+  });
+}
+
+/** A security plugin stays closed whatever the policy says; validation has refused such a policy before. */
+function effectiveFailMode(definition: PluginDefinition, asked: FailMode | undefined): FailMode {
+  return definition.security ? "closed" : (asked ?? definition.failMode);
+}
+
+async function withinLimit(plugin: string, path: string, setup: () => Promise<Hooks>): Promise<Hooks> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_, reject) => {
+    const late = (): void => reject(new Error(`set-up took longer than ${setupLimitMs} ms`));
+    timer = setTimeout(late, setupLimitMs);
+  });
+  try {
+    return await Promise.race([setup(), limit]);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`plugin "${plugin}" on route ${path || "(none)"}: ${reason}`, { cause: error });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function closeAll(steps: readonly Step[], host: PluginHost): Promise<void> {
+  for (const step of steps) {
+    try {
+      await step.hooks.close?.();
+    } catch (error) {
+      host.services.logger.error({ plugin: step.name, err: error }, "plugin could not be closed");
+    }
+  }
+}

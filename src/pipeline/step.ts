@@ -1,0 +1,168 @@
+// One plugin on one route, with everything that keeps it from hurting others: time limit, breaker, fail mode, counts.
+import type { FailMode, Hooks, PluginDefinition } from "./contract.ts";
+import { Breaker } from "./breaker.ts";
+import { GatewayError } from "./errors.ts";
+import type { LiveExchange } from "./exchange.ts";
+import type { Clock, Counter, Histogram, Logger, Metrics } from "./services.ts";
+
+export type Phase = "onRequest" | "onResponse" | "onError" | "onComplete";
+
+/** What a hook came to: its value, or that it failed and how the chain goes on. */
+export type HookResult<T> = T | HookFailure;
+
+/** A hook that threw, rejected or took too long, or whose breaker is open. */
+export class HookFailure {
+  readonly error: GatewayError;
+  constructor(error: GatewayError) {
+    this.error = error;
+  }
+}
+
+const defaultTimeLimitMs = 2_000;
+
+export interface StepParts {
+  readonly definition: PluginDefinition;
+  readonly hooks: Hooks;
+  readonly failMode: FailMode;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+export class Step {
+  readonly name: string;
+  readonly hooks: Hooks;
+  readonly failMode: FailMode;
+  readonly breaker = new Breaker();
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #seconds: Record<Phase, Histogram>;
+  readonly #errors: Record<Phase, Counter>;
+
+  constructor(parts: StepParts) {
+    this.name = parts.definition.name;
+    this.hooks = parts.hooks;
+    this.failMode = parts.failMode;
+    this.#clock = parts.clock;
+    this.#logger = parts.logger;
+    const seconds = parts.metrics.histogram(
+      "outrigger_plugin_duration_seconds",
+      "Time spent in a plugin's hook",
+      ["plugin", "phase"],
+      [0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1],
+    );
+    const errors = parts.metrics.counter(
+      "outrigger_plugin_errors_total",
+      "Hooks that threw, rejected or passed their time limit",
+      ["plugin", "phase"],
+    );
+    const perPhase = <T>(family: (...values: string[]) => T): Record<Phase, T> => ({
+      onRequest: family(this.name, "onRequest"),
+      onResponse: family(this.name, "onResponse"),
+      onError: family(this.name, "onError"),
+      onComplete: family(this.name, "onComplete"),
+    });
+    this.#seconds = perPhase(seconds);
+    this.#errors = perPhase(errors);
+  }
+
+  /**
+   * Calls a hook. A plain return comes back plainly; a promise ends within the hook's time limit and leaves no timer.
+   * @param call runs the hook; it must not be called twice
+   */
+  run<T>(
+    phase: Exclude<Phase, "onComplete">,
+    exchange: LiveExchange,
+    call: () => T | Promise<T>,
+  ): HookResult<T> | Promise<HookResult<T>> {
+    const startedMono = this.#clock.mono();
+    if (!this.breaker.allows(startedMono)) {
+      return new HookFailure(new GatewayError("plugin_failed", "A plugin of this route is out of order."));
+    }
+    let result: T | Promise<T>;
+    try {
+      result = call();
+    } catch (error) {
+      exchange.endHook();
+      return this.#failed(phase, exchange, startedMono, error);
+    }
+    if (result instanceof Promise) return this.#within(phase, exchange, startedMono, result);
+    exchange.endHook();
+    this.#succeeded(phase, startedMono);
+    return result;
+  }
+
+  /** Calls `onComplete`: nothing waits for it and nothing it throws matters to the exchange. */
+  complete(call: () => void): void {
+    const startedMono = this.#clock.mono();
+    try {
+      call();
+    } catch (error) {
+      this.#count("onComplete", startedMono, error);
+      return;
+    }
+    this.#seconds.onComplete.observe((this.#clock.mono() - startedMono) / 1000);
+  }
+
+  #within<T>(
+    phase: Exclude<Phase, "onComplete">,
+    exchange: LiveExchange,
+    startedMono: number,
+    result: Promise<T>,
+  ): Promise<HookResult<T>> {
+    const limitMs = this.hooks.timeLimitMs?.[phase] ?? defaultTimeLimitMs;
+    return new Promise((resolve) => {
+      let pending = true;
+      const timer = setTimeout(() => {
+        pending = false;
+        const error = new Error(`${this.name}.${phase} took longer than ${limitMs} ms`);
+        // Cancels the hook's own waits; what it still returns is not looked at.
+        exchange.cancelHook(error);
+        resolve(this.#failed(phase, exchange, startedMono, error));
+      }, limitMs);
+      const settle = (settled: () => HookResult<T>): void => {
+        if (!pending) return;
+        pending = false;
+        clearTimeout(timer);
+        exchange.endHook();
+        resolve(settled());
+      };
+      result.then(
+        (value) =>
+          settle(() => {
+            this.#succeeded(phase, startedMono);
+            return value;
+          }),
+        (error: unknown) => settle(() => this.#failed(phase, exchange, startedMono, error)),
+      );
+    });
+  }
+
+  #succeeded(phase: Phase, startedMono: number): void {
+    this.breaker.succeeded();
+    this.#seconds[phase].observe((this.#clock.mono() - startedMono) / 1000);
+  }
+
+  #failed(phase: Phase, exchange: LiveExchange, startedMono: number, error: unknown): HookFailure {
+    // A coded error is an answer that the plugin chose to throw, not a fault of the plugin.
+    if (error instanceof GatewayError) {
+      this.breaker.succeeded();
+      return new HookFailure(error);
+    }
+    if (exchange.clientGone) {
+      this.breaker.withdrawn();
+    } else {
+      this.breaker.failed(this.#clock.mono());
+      this.#count(phase, startedMono, error);
+    }
+    return new HookFailure(
+      new GatewayError("plugin_failed", "A plugin of this route failed.", { cause: error }),
+    );
+  }
+
+  #count(phase: Phase, startedMono: number, error: unknown): void {
+    this.#errors[phase].inc();
+    this.#seconds[phase].observe((this.#clock.mono() - startedMono) / 1000);
+    this.#logger.error({ plugin: this.name, phase, err: error }, "plugin hook failed");
+  }
+}

@@ -1,0 +1,102 @@
+// The response side of an exchange: the chain in reverse over the head, then head and body to the client. Body chunks
+// that come while a hook is still at work on the head wait here.
+import type { GatewayError } from "../pipeline/errors.ts";
+import type { Chain } from "../pipeline/chain.ts";
+import type { LiveExchange } from "../pipeline/exchange.ts";
+import type { LiveResponse } from "../pipeline/response.ts";
+import type { RequestBody } from "./request-body.ts";
+import type { ClientWriter } from "./respond.ts";
+
+export interface AnswerParts {
+  readonly live: LiveExchange;
+  readonly chain: Chain;
+  readonly writer: ClientWriter;
+  readonly body: RequestBody;
+  /** Whether the client is told that the connection ends. */
+  closing(): boolean;
+  /** The upstream's answer is not wanted any more. */
+  dropUpstream(): void;
+  /** The upstream may send on. */
+  resumeUpstream(): void;
+  /** A fault of our own. */
+  crashed(error: unknown): void;
+}
+
+export class Answer {
+  /** Status of the head that was sent, or is about to be; 0 before. */
+  status = 0;
+  /** The error that the answer reports. */
+  error: GatewayError | undefined = undefined;
+  /** The answer broke off after its head. */
+  broken = false;
+  readonly #parts: AnswerParts;
+  #early: Buffer[] | undefined = undefined;
+  #earlyEnd: readonly string[] | undefined = undefined;
+
+  constructor(parts: AnswerParts) {
+    this.#parts = parts;
+  }
+
+  get headSent(): boolean {
+    return this.#parts.writer.headSent;
+  }
+
+  /** Runs the response phase, then calls back with the response that came out of it. */
+  prepare(response: LiveResponse, then: (response: LiveResponse) => void): void {
+    const ran = this.#parts.chain.response(this.#parts.live, response);
+    if (ran instanceof Promise) ran.then(then, (error: unknown) => this.#parts.crashed(error));
+    else then(ran);
+  }
+
+  send(response: LiveResponse): void {
+    this.prepare(response, this.write);
+  }
+
+  readonly write = (response: LiveResponse): void => {
+    const { live, writer, body } = this.#parts;
+    if (live.clientGone || this.broken || writer.headSent) return;
+    this.status = response.status;
+    this.error = response.error ?? this.error;
+    const whole = response.body !== undefined;
+    if (whole) this.#parts.dropUpstream();
+    const unread = whole && live.request.hasBody && !body.complete;
+    try {
+      writer.head(response, unread || this.#parts.closing());
+    } catch (error) {
+      // node:http refuses a field that a plugin or the service made unsendable.
+      this.#parts.crashed(error);
+      return;
+    }
+    if (unread) body.discard(() => writer.end([]));
+    else if (whole) writer.end([]);
+    else this.#flushEarly();
+  };
+
+  /** @returns false to hold the upstream up */
+  chunk(bytes: Buffer): boolean {
+    if (this.headSent) return this.#parts.writer.chunk(bytes);
+    (this.#early ??= []).push(bytes);
+    return false;
+  }
+
+  end(trailers: readonly string[]): void {
+    if (this.headSent) this.#parts.writer.end(trailers);
+    else this.#earlyEnd = trailers;
+  }
+
+  /** The body cannot be completed: the client must not take it for complete. */
+  breakOff(): void {
+    this.broken = true;
+    this.#parts.dropUpstream();
+    this.#parts.writer.reset();
+  }
+
+  #flushEarly(): void {
+    const early = this.#early;
+    this.#early = undefined;
+    let more = true;
+    for (const chunk of early ?? []) more = this.#parts.writer.chunk(chunk);
+    if (this.#earlyEnd !== undefined) this.#parts.writer.end(this.#earlyEnd);
+    else if (early !== undefined && more) this.#parts.resumeUpstream();
+  }
+}

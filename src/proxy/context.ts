@@ -1,0 +1,87 @@
+// What every exchange shares: limits, clock, and the parts of the proxy it calls. One object, made at start.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { randomUUID } from "node:crypto";
+import type { ClientTls, Clock, Fields, Logger } from "../pipeline/contract.ts";
+import type { LiveResponse } from "../pipeline/response.ts";
+import type { ClientAddress } from "./client-address.ts";
+import type { RequestHead } from "./request-head.ts";
+import type { ServedRoute } from "./routed-policy.ts";
+import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./upstream/transport.ts";
+
+export interface ProxyLimits {
+  /** 0 = unlimited. */
+  readonly maxBodyBytes: number;
+  /** How long a client may neither send an awaited body nor take a waiting answer. */
+  readonly clientStallMs: number;
+  readonly upstreamConnectTimeoutMs: number;
+}
+
+/** The client's side of an upgrade: what is left once the HTTP parser has let go of the connection. */
+export interface UpgradeSide {
+  readonly socket: Socket;
+  /** Bytes that came behind the request head. */
+  readonly head: Buffer;
+}
+
+/** A request as the listener received it. */
+export interface Inbound {
+  readonly message: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly head: RequestHead;
+  readonly client: ClientAddress;
+  readonly upgrade: UpgradeSide | undefined;
+}
+
+/** An exchange as those see it that carry it to the upstream and back. */
+export interface CarriedExchange extends UpstreamHandler {
+  readonly inbound: Inbound;
+  readonly route: ServedRoute;
+  /** Hands the exchange to its route's transport. */
+  openUpstream(): void;
+  upstreamRequest(body: UpstreamRequest["body"]): UpstreamRequest;
+  /** Keeps what gives the running upgrade handshake up. */
+  holdCall(call: UpstreamCall): void;
+  /** The upstream accepted the upgrade; `accept` is called once the response phase ran. */
+  switching(statusText: string, fields: readonly string[], accept: (response: LiveResponse) => void): void;
+  /** The tunnel is over. */
+  finish(responseBytes: number): void;
+}
+
+export interface ProxyContext {
+  readonly limits: ProxyLimits;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Hands the exchange to http-proxy-3. */
+  forward(exchange: CarriedExchange): void;
+  /** Whether clients are told to go elsewhere for their next request. */
+  draining(): boolean;
+  began(exchange: CarriedExchange): void;
+  ended(exchange: CarriedExchange): void;
+}
+
+const validRequestId = /^[A-Za-z0-9._~:@/+=-]{1,128}$/;
+
+/** The client's X-Request-Id when it is fit for logs and fields, else a new one. */
+export function requestIdOf(fields: Fields): string {
+  const given = fields.get("x-request-id");
+  return given !== undefined && validRequestId.test(given) ? given : randomUUID();
+}
+
+export function schemeOf(message: IncomingMessage, client: ClientAddress, fields: Fields): "http" | "https" {
+  if (client.viaTrustedProxy) {
+    const told = fields.get("x-forwarded-proto")?.toLowerCase();
+    if (told === "https" || told === "http") return told;
+  }
+  return "encrypted" in message.socket ? "https" : "http";
+}
+
+/** The verified client certificate of a TLS listener; one that did not verify counts as none. */
+export function clientTlsOf(message: IncomingMessage): ClientTls | undefined {
+  if (!("encrypted" in message.socket)) return undefined;
+  const socket = message.socket as TLSSocket;
+  if (!socket.authorized) return { certificate: undefined };
+  const certificate = socket.getPeerX509Certificate();
+  return { certificate: certificate?.raw };
+}

@@ -1,0 +1,37 @@
+// Fields that concern one connection only and stop here, both ways (RFC 9110 section 7.6.1).
+
+const always = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "te",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+// What a sender must not take from the next hop by naming it: the message would change its meaning or framing.
+const unnameable = new Set(["host", "content-length", "content-type", "trailer", "cache-control"]);
+
+/** @param connection value of the Connection field. @returns whether a field of that lower-case name stops here. */
+export function isHopByHop(connection: string | undefined): (lowerName: string) => boolean {
+  const named = namedFields(connection);
+  if (named === undefined) return isAlwaysHopByHop;
+  return (lowerName) => always.has(lowerName) || named.has(lowerName);
+}
+
+function isAlwaysHopByHop(lowerName: string): boolean {
+  return always.has(lowerName);
+}
+
+function namedFields(connection: string | undefined): Set<string> | undefined {
+  // The two values that nearly every message has.
+  if (connection === undefined || connection === "keep-alive" || connection === "close") return undefined;
+  const names = connection
+    .toLowerCase()
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "" && !always.has(name) && !unnameable.has(name));
+  return names.length === 0 ? undefined : new Set(names);
+}

@@ -1,0 +1,286 @@
+// The way of one request: chain, forward, chain in reverse, respond, complete. It is also what the upstream transport
+// calls back, so that an exchange is one object and no closures.
+import type { Outcome, UpstreamAnswer, Verdict } from "../pipeline/contract.ts";
+import { GatewayError } from "../pipeline/errors.ts";
+import { LiveExchange, type ExchangeIo } from "../pipeline/exchange.ts";
+import { Fields } from "../pipeline/fields.ts";
+import { LiveResponse } from "../pipeline/response.ts";
+import { Answer, type AnswerParts } from "./answer.ts";
+import {
+  clientTlsOf,
+  requestIdOf,
+  schemeOf,
+  type CarriedExchange,
+  type Inbound,
+  type ProxyContext,
+  type UpgradeSide,
+} from "./context.ts";
+import { isHopByHop } from "./hop-by-hop.ts";
+import { RequestBody } from "./request-body.ts";
+import { ClientWriter, type WriterEvents } from "./respond.ts";
+import type { RoutedPolicy, Routing, ServedRoute } from "./routed-policy.ts";
+import { fetchUpstream } from "./upstream-fetch.ts";
+import { upstreamRequest } from "./upstream-request.ts";
+import type { UpstreamCall, UpstreamRequest } from "./upstream/transport.ts";
+
+export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, AnswerParts {
+  readonly live: LiveExchange;
+  readonly inbound: Inbound;
+  readonly route: ServedRoute;
+  readonly writer: ClientWriter;
+  readonly body: RequestBody;
+  readonly #context: ProxyContext;
+  readonly #policy: RoutedPolicy;
+  readonly #routing: Routing;
+  readonly #answer: Answer;
+  #call: UpstreamCall | undefined = undefined;
+  #askedMono = 0;
+  #upstreamMs: number | undefined = undefined;
+  #over = false;
+
+  constructor(context: ProxyContext, policy: RoutedPolicy, routing: Routing, inbound: Inbound) {
+    const { message, res, head, client, upgrade } = inbound;
+    this.#context = context;
+    this.#policy = policy;
+    this.#routing = routing;
+    this.route = routing.route;
+    this.inbound = inbound;
+    this.writer = new ClientWriter(res, this, context.limits.clientStallMs);
+    this.body = new RequestBody(message, context.limits, (error) => this.#bodyFailed(error));
+    this.live = new LiveExchange({
+      id: requestIdOf(head.fields),
+      request: {
+        method: head.method,
+        path: head.path,
+        query: head.query,
+        host: head.host,
+        scheme: schemeOf(message, client, head.fields),
+        httpVersion: message.httpVersionMinor === 0 ? "1.0" : "1.1",
+        fields: head.fields,
+        upgrade: upgrade === undefined ? undefined : head.upgrade,
+        hasBody: head.body !== "none",
+      },
+      client: { ...client, tls: clientTlsOf(message) },
+      route: this.route.info,
+      startedAt: context.clock.now(),
+      startedMono: context.clock.mono(),
+      io: this,
+    });
+    this.#answer = new Answer(this);
+    policy.snapshot.enter();
+    context.began(this);
+    res.once("close", () => {
+      if (this.#answer.status !== 101) this.finish(this.writer.bytes);
+    });
+  }
+
+  get chain(): ServedRoute["chain"] {
+    return this.route.chain;
+  }
+
+  /** Runs the chain, then forwards or answers. */
+  run(): void {
+    const { early } = this.#routing;
+    const limit = this.#context.limits.maxBodyBytes;
+    if (early !== undefined) {
+      this.#failEarly(early);
+    } else if (limit > 0 && this.inbound.head.contentLength > limit) {
+      this.#failEarly(new GatewayError("payload_too_large", `The body is larger than ${limit} bytes.`));
+    } else {
+      const verdict = this.chain.request(this.live);
+      if (verdict instanceof Promise) verdict.then(this.#decided, this.crashed);
+      else this.#decided(verdict);
+    }
+  }
+
+  /** Answers with an error of our own; no plugin turns it into something else. */
+  fail(error: GatewayError): void {
+    this.#answer.send(LiveResponse.fromError(error, this.live.id));
+  }
+
+  /** Our pass inside http-proxy-3 calls this: the exchange goes to the upstream transport. */
+  openUpstream(): void {
+    const body = this.body.whole ?? (this.inbound.head.body === "none" ? "none" : "stream");
+    const call = this.route.transport.send(this.upstreamRequest(body), this);
+    if (this.#over || this.#answer.status !== 0) {
+      // Refused before `send` returned.
+      return;
+    }
+    this.#call = call;
+    if (body === "stream") this.body.pipeTo(call);
+  }
+
+  upstreamRequest(body: UpstreamRequest["body"]): UpstreamRequest {
+    return upstreamRequest(this.live, this.inbound.head, this.route, this.#context.limits, body);
+  }
+
+  onInterim(status: number, fields: readonly string[]): void {
+    this.writer.interim(status, new Fields(fields, isHopByHop(undefined)).toFlat());
+  }
+
+  onHead(status: number, statusText: string, flat: readonly string[]): void {
+    this.#upstreamMs = this.#context.clock.mono() - this.#askedMono;
+    this.#answer.send(LiveResponse.fromUpstream(status, statusText, new Fields(flat)));
+  }
+
+  onData(chunk: Buffer): boolean {
+    return this.#answer.chunk(chunk);
+  }
+
+  onEnd(trailers: readonly string[]): void {
+    this.#call = undefined;
+    this.body.stop();
+    this.#answer.end(trailers);
+  }
+
+  onFail(error: GatewayError): void {
+    this.#call = undefined;
+    this.body.stop();
+    this.#answer.error = error;
+    if (this.#upstreamMs !== undefined) {
+      this.#answer.breakOff();
+      return;
+    }
+    const rescued = (verdict: Verdict): void => (verdict ? this.#decided(verdict) : this.fail(error));
+    const asked = this.chain.error(this.live, error);
+    if (asked instanceof Promise) asked.then(rescued, this.crashed);
+    else rescued(asked);
+  }
+
+  onDrain(): void {
+    this.body.resume();
+  }
+
+  onWritable(): void {
+    this.#call?.resume();
+  }
+
+  onBroken(): void {
+    this.#answer.breakOff();
+  }
+
+  readBody(maxBytes: number): Promise<Buffer> {
+    if (this.inbound.head.body === "none") return Promise.resolve(Buffer.alloc(0));
+    if (this.inbound.head.expectsContinue) this.writer.interim(100, []);
+    return this.body.readWhole(maxBytes);
+  }
+
+  fetchUpstream(request: Parameters<ExchangeIo["fetchUpstream"]>[0]): Promise<UpstreamAnswer> {
+    const outgoing: UpstreamRequest = {
+      method: request.method,
+      target: this.route.upstreamPath(request.path) + request.query,
+      fields: request.fields.toFlat(),
+      body: "none",
+      connectTimeoutMs: this.#context.limits.upstreamConnectTimeoutMs,
+      timeoutMs: this.route.timeoutMs,
+    };
+    return fetchUpstream(this.route.transport, outgoing, request.signal);
+  }
+
+  /** An upgrade was accepted: its response goes through the chain like any other; `accept` then writes it. */
+  switching(statusText: string, flat: readonly string[], accept: (response: LiveResponse) => void): void {
+    this.#upstreamMs = this.#context.clock.mono() - this.#askedMono;
+    const fields = new Fields(flat, isHopByHop(new Fields(flat).get("connection")));
+    this.#answer.prepare(LiveResponse.fromUpstream(101, statusText, fields), (response) => {
+      if (response.status !== 101) {
+        this.#answer.write(response);
+        return;
+      }
+      this.#answer.status = 101;
+      this.#call = undefined;
+      // From here the connection belongs to the tunnel, which calls `finish`.
+      if (this.upgrade !== undefined) this.inbound.res.detachSocket(this.upgrade.socket);
+      accept(response);
+    });
+  }
+
+  /** Keeps what gives the running upgrade handshake up. */
+  holdCall(call: UpstreamCall): void {
+    this.#call = call;
+  }
+
+  get upgrade(): UpgradeSide | undefined {
+    return this.inbound.upgrade;
+  }
+
+  closing(): boolean {
+    return this.#context.draining() || this.upgrade !== undefined;
+  }
+
+  dropUpstream(): void {
+    this.#call?.abort();
+    this.#call = undefined;
+    this.body.stop();
+  }
+
+  resumeUpstream(): void {
+    this.#call?.resume();
+  }
+
+  readonly crashed = (error: unknown): void => {
+    this.#context.logger.error({ requestId: this.live.id, err: error }, "exchange failed");
+    this.dropUpstream();
+    if (this.#over) return;
+    const failure = new GatewayError("internal_error", "The sidecar failed.", { cause: error });
+    if (this.#answer.headSent || this.#answer.error?.code === "internal_error") this.#answer.breakOff();
+    else this.#answer.write(LiveResponse.fromError((this.#answer.error = failure), this.live.id));
+  };
+
+  /** The exchange is over, however it ended: hooks, metrics, and the snapshot it kept. */
+  finish(responseBytes: number): void {
+    if (this.#over) return;
+    this.#over = true;
+    const { status, error, broken } = this.#answer;
+    const complete = status === 101 || (this.inbound.res.writableFinished && !broken);
+    if (!complete) {
+      this.live.abandon();
+      this.writer.abandoned();
+    }
+    this.dropUpstream();
+    const brokenEnd = error === undefined ? "failed" : "upstream-aborted";
+    const outcome: Outcome = {
+      status,
+      end: complete ? "complete" : broken ? brokenEnd : "client-aborted",
+      durationMs: this.#context.clock.mono() - this.live.startedMono,
+      upstreamMs: this.#upstreamMs,
+      requestBytes: this.body.bytes,
+      responseBytes,
+      answeredBy: this.live.answeredBy,
+      error,
+    };
+    this.chain.complete(this.live, outcome);
+    this.route.count(this.inbound.head.method, outcome);
+    this.#policy.snapshot.leave();
+    this.#context.ended(this);
+  }
+
+  readonly #decided = (verdict: Verdict): void => {
+    if (this.#over) return;
+    if (!verdict) this.#forward();
+    else if (verdict.action === "reject") this.fail(verdict.error);
+    else this.#answer.send(LiveResponse.fromVerdict(verdict));
+  };
+
+  /** Refused before any request phase; the whole chain still sees the answer, so it is logged like any other. */
+  #failEarly(error: GatewayError): void {
+    this.live.reached = this.chain.steps.length;
+    this.fail(error);
+  }
+
+  #forward(): void {
+    if (this.#routing.unanswered !== undefined) {
+      this.fail(this.#routing.unanswered);
+      return;
+    }
+    this.#askedMono = this.#context.clock.mono();
+    this.#context.forward(this);
+  }
+
+  #bodyFailed(error: GatewayError): void {
+    this.#call?.abort();
+    this.#call = undefined;
+    this.#answer.error = error;
+    if (this.#answer.headSent) this.#answer.breakOff();
+    else this.fail(error);
+  }
+}

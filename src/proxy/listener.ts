@@ -1,0 +1,291 @@
+// Where clients connect: the HTTP server with its limits, what its parser refuses, upgrades, and the drain.
+import http from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import https from "node:https";
+import type { AddressInfo, ListenOptions, Socket } from "node:net";
+import { ServerResponse as UpgradeResponse } from "node:http";
+import type { Cidr } from "../config-formats.ts";
+import type { Clock, Counter, Logger, Metrics } from "../pipeline/contract.ts";
+import { GatewayError } from "../pipeline/errors.ts";
+import { LiveResponse } from "../pipeline/response.ts";
+import { plainAddress, TrustedProxies } from "./client-address.ts";
+import type { CarriedExchange, ProxyContext, ProxyLimits, UpgradeSide } from "./context.ts";
+import { createForward } from "./forward.ts";
+import { HttpExchange } from "./http-exchange.ts";
+import { refuseSocket, type Refusal } from "./refuse.ts";
+import { parseRequestHead } from "./request-head.ts";
+import { ClientWriter } from "./respond.ts";
+import type { RoutedPolicy } from "./routed-policy.ts";
+
+export interface ListenerOptions {
+  readonly listen: ListenOptions;
+  /** Certificate and key in PEM: the listener then speaks TLS. */
+  readonly tls?: https.ServerOptions;
+  readonly limits: ProxyLimits & {
+    readonly maxHeaderBytes: number;
+    readonly headerTimeoutMs: number;
+    readonly keepAliveMs: number;
+    readonly maxConnections: number;
+  };
+  readonly trustedProxies: readonly Cidr[];
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** The policy in force; undefined = none yet. */
+  policy(): RoutedPolicy | undefined;
+}
+
+export class Listener {
+  readonly server: Server;
+  readonly #options: ListenerOptions;
+  readonly #context: ProxyContext;
+  readonly #proxies: TrustedProxies;
+  readonly #exchanges = new Set<CarriedExchange>();
+  readonly #malformed: (...values: string[]) => Counter;
+  #draining = false;
+  #onIdle: (() => void) | undefined = undefined;
+
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+    this.#proxies = new TrustedProxies(options.trustedProxies);
+    this.#malformed = options.metrics.counter(
+      "outrigger_refused_requests_total",
+      "Requests refused before any route: malformed, ambiguous, too slow, no policy",
+      ["code"],
+    );
+    this.#context = {
+      limits: options.limits,
+      clock: options.clock,
+      logger: options.logger,
+      forward: createForward(),
+      draining: () => this.#draining,
+      began: (exchange) => this.#exchanges.add(exchange),
+      ended: (exchange) => this.#ended(exchange),
+    };
+    this.server = this.#createServer();
+  }
+
+  /** Exchanges in flight, upgrades included. */
+  get inFlight(): number {
+    return this.#exchanges.size;
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** Replaces certificate and key for new connections. */
+  setTls(tls: https.ServerOptions): void {
+    if ("setSecureContext" in this.server) (this.server as https.Server).setSecureContext(tls);
+  }
+
+  /** Rejects when the address cannot be bound. @returns where it listens */
+  async listen(): Promise<AddressInfo | string> {
+    await new Promise<void>((resolve, reject) => {
+      this.server.once("error", reject);
+      this.server.listen(this.#options.listen, () => {
+        this.server.off("error", reject);
+        resolve();
+      });
+    });
+    return this.server.address() as AddressInfo | string;
+  }
+
+  /** From now on clients are told to close their connections; requests are still served. */
+  beginDrain(): void {
+    this.#draining = true;
+    this.server.closeIdleConnections();
+  }
+
+  /**
+   * Serves until no plain request is in flight, then stops listening and closes upgrades last. Ends after `limitMs` at
+   * the latest: what is still open then is cut off.
+   */
+  async drain(limitMs: number): Promise<void> {
+    this.beginDrain();
+    const deadline = setTimeout(() => this.#cutOff(), limitMs);
+    await this.#requestsDone();
+    this.server.close();
+    for (const exchange of this.#exchanges) exchange.inbound.upgrade?.socket.end();
+    await this.#allDone();
+    clearTimeout(deadline);
+    this.server.closeAllConnections();
+  }
+
+  #createServer(): Server {
+    const { limits, tls } = this.#options;
+    const options: http.ServerOptions = {
+      maxHeaderSize: limits.maxHeaderBytes,
+      headersTimeout: limits.headerTimeoutMs,
+      // Bodies have their own stall limit: a long upload is no attack.
+      requestTimeout: 0,
+      connectionsCheckingInterval: Math.min(limits.headerTimeoutMs, 1_000),
+      keepAliveTimeout: limits.keepAliveMs,
+      // Checked in request-head.ts, with an answer and a log line of ours.
+      requireHostHeader: false,
+      noDelay: true,
+      shouldUpgradeCallback: mayUpgrade,
+    };
+    const server =
+      tls === undefined ? http.createServer(options) : https.createServer({ ...options, ...tls });
+    // Bounded in bytes already; beyond a count node:http would drop fields silently, and with them what they say.
+    server.maxHeadersCount = 0;
+    server.maxConnections = limits.maxConnections;
+    const serve = (message: IncomingMessage, res: ServerResponse): void => this.#serve(message, res);
+    server.on("request", serve).on("checkContinue", serve).on("checkExpectation", serve);
+    server.on("upgrade", (message: IncomingMessage, socket: Socket, head: Buffer) =>
+      this.#upgrade(message, socket, head),
+    );
+    server.on("connect", (message: IncomingMessage, socket: Socket) => {
+      const error = new GatewayError("malformed_request", "CONNECT is not served here.");
+      this.#refuseSocket(socket, { error, method: "CONNECT", target: message.url });
+    });
+    server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) =>
+      this.#clientError(error, socket),
+    );
+    return server;
+  }
+
+  #serve(message: IncomingMessage, res: ServerResponse, upgrade?: UpgradeSide): void {
+    const policy = this.#options.policy();
+    if (policy === undefined) {
+      this.#refuse(message, res, new GatewayError("not_ready", "No policy is in force yet."));
+      return;
+    }
+    const peer = plainAddress(message.socket.remoteAddress ?? "");
+    try {
+      const head = parseRequestHead(
+        message,
+        this.#proxies.trusts(peer) ? policy.isOwned : policy.isOwnedOrForwarded,
+      );
+      const client = this.#proxies.resolve(peer, head.fields);
+      if (upgrade !== undefined && this.#draining)
+        throw new GatewayError("draining", "This sidecar is shutting down.");
+      new HttpExchange(this.#context, policy, policy.find(head), {
+        message,
+        res,
+        head,
+        client,
+        upgrade,
+      }).run();
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error;
+      this.#refuse(message, res, error);
+    }
+  }
+
+  #upgrade(message: IncomingMessage, socket: Socket, head: Buffer): void {
+    // The parser has let go of the connection: answers other than 101 are written by a response of our own, and the
+    // connection ends with them.
+    const res = new UpgradeResponse(message);
+    res.shouldKeepAlive = false;
+    res.assignSocket(socket);
+    res.once("finish", () => socket.destroySoon());
+    socket.on("error", () => socket.destroy());
+    this.#serve(message, res, { socket, head });
+  }
+
+  /** Refuses a request that no chain sees, with one log line, and closes its connection. */
+  #refuse(message: IncomingMessage, res: ServerResponse, error: GatewayError): void {
+    const id = this.#record({
+      error,
+      method: message.method,
+      target: message.url,
+      peer: message.socket.remoteAddress,
+    });
+    const writer = new ClientWriter(
+      res,
+      { onWritable: () => {}, onBroken: () => {} },
+      this.#options.limits.clientStallMs,
+    );
+    const response = LiveResponse.fromError(error, id);
+    response.fields.set("X-Request-Id", id);
+    writer.head(response, true);
+    writer.end([]);
+  }
+
+  #refuseSocket(socket: Socket, refusal: Refusal): void {
+    const id = this.#record({ ...refusal, peer: socket.remoteAddress });
+    refuseSocket(socket, refusal.error, id);
+  }
+
+  #record(refusal: Refusal): string {
+    const { error, method, target, peer } = refusal;
+    const requestId = crypto.randomUUID();
+    this.#malformed(error.code).inc();
+    const path = target?.split("?", 1)[0]?.slice(0, 256);
+    const clientIp = plainAddress(peer ?? "");
+    const { status } = error.kind;
+    this.#options.logger.warn(
+      { requestId, method, path, status, code: error.code, detail: error.detail, clientIp },
+      "request refused",
+    );
+    return requestId;
+  }
+
+  #clientError(error: NodeJS.ErrnoException, socket: Socket): void {
+    // A connection that broke by itself, or one in the middle of an answer: nothing can be said on it any more.
+    const { _httpMessage: answering } = socket as Socket & { _httpMessage?: unknown };
+    if (error.code === "ECONNRESET" || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const refusal = { error: parserError(error) };
+    if (answering !== null && answering !== undefined) {
+      this.#record({ ...refusal, peer: socket.remoteAddress });
+      socket.destroy();
+    } else {
+      this.#refuseSocket(socket, refusal);
+    }
+  }
+
+  #ended(exchange: CarriedExchange): void {
+    this.#exchanges.delete(exchange);
+    this.#onIdle?.();
+  }
+
+  #requestsDone(): Promise<void> {
+    return this.#until(() =>
+      [...this.#exchanges].every((exchange) => exchange.inbound.upgrade !== undefined),
+    );
+  }
+
+  #allDone(): Promise<void> {
+    return this.#until(() => this.#exchanges.size === 0);
+  }
+
+  #until(done: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onIdle = () => {
+        if (done()) resolve();
+      };
+      this.#onIdle();
+    });
+  }
+
+  #cutOff(): void {
+    this.server.close();
+    for (const exchange of this.#exchanges) exchange.inbound.upgrade?.socket.destroy();
+    this.server.closeAllConnections();
+  }
+}
+
+/** h2c would carry requests past the policy, and an upgrade with a body is two messages in one: both are served plainly. */
+function mayUpgrade(message: IncomingMessage): boolean {
+  const { upgrade } = message.headers;
+  if (upgrade === undefined || /(?:^|,)\s*h2c?\s*(?:,|$)/i.test(upgrade)) return false;
+  const length = message.headers["content-length"];
+  return message.headers["transfer-encoding"] === undefined && (length === undefined || length === "0");
+}
+
+function parserError(error: NodeJS.ErrnoException): GatewayError {
+  if (error.code === "HPE_HEADER_OVERFLOW") {
+    return new GatewayError("fields_too_large", "The request head is too large.");
+  }
+  if (error.code === "ERR_HTTP_REQUEST_TIMEOUT") {
+    return new GatewayError("request_timeout", "The request head did not come in time.");
+  }
+  // The parser's reason names no content of the request.
+  const reason = "reason" in error && typeof error.reason === "string" ? `: ${error.reason}` : "";
+  return new GatewayError("malformed_request", `The request is malformed${reason}.`);
+}

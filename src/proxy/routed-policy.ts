@@ -1,0 +1,154 @@
+// A snapshot as the listener uses it: routes found by path and method, each with its connections to the upstream and
+// its counters. Swapped as one reference.
+import type { Counter, Histogram, Metrics, Outcome } from "../pipeline/contract.ts";
+import type { Chain } from "../pipeline/chain.ts";
+import { GatewayError } from "../pipeline/errors.ts";
+import type { CompiledRoute, Snapshot } from "../pipeline/snapshot.ts";
+import { isForwardedField } from "./client-address.ts";
+import { isAmbiguousPath } from "./path.ts";
+import type { RequestHead } from "./request-head.ts";
+import { Router } from "./router.ts";
+import type { UpstreamTarget, UpstreamTransport } from "./upstream/transport.ts";
+
+export interface RequestCounters {
+  readonly requests: (...values: string[]) => Counter;
+  readonly seconds: (...values: string[]) => Histogram;
+  readonly upstreamSeconds: (...values: string[]) => Histogram;
+}
+
+export function createRequestCounters(metrics: Metrics): RequestCounters {
+  return {
+    requests: metrics.counter("outrigger_requests_total", "Requests by route, method and status", [
+      "route",
+      "method",
+      "status",
+    ]),
+    seconds: metrics.histogram(
+      "outrigger_request_duration_seconds",
+      "From the request head to the last byte",
+      ["route"],
+    ),
+    upstreamSeconds: metrics.histogram(
+      "outrigger_upstream_duration_seconds",
+      "From forwarding to the upstream's response head",
+      ["route"],
+    ),
+  };
+}
+
+/** A route with all that serving it takes. */
+export class ServedRoute {
+  readonly info: CompiledRoute["info"];
+  readonly chain: Chain;
+  readonly guarded: boolean;
+  readonly target: UpstreamTarget;
+  readonly transport: UpstreamTransport;
+  readonly timeoutMs: number;
+  readonly #stripped: number;
+  readonly #counters: RequestCounters;
+  readonly #seconds: Histogram;
+  readonly #upstreamSeconds: Histogram;
+  // Label look-ups are paid once per method and status, not per request.
+  readonly #requests = new Map<string, Map<number, Counter>>();
+
+  constructor(
+    route: CompiledRoute,
+    upstream: { target: UpstreamTarget; transport: UpstreamTransport },
+    counters: RequestCounters,
+  ) {
+    this.info = route.info;
+    this.chain = route.chain;
+    this.guarded = route.guarded;
+    this.target = upstream.target;
+    this.transport = upstream.transport;
+    this.timeoutMs = route.spec.timeoutMs;
+    this.#stripped =
+      route.spec.stripPrefix === undefined ? 0 : route.spec.stripPrefix.replace(/\/$/, "").length;
+    this.#counters = counters;
+    this.#seconds = counters.seconds(route.info.pattern);
+    this.#upstreamSeconds = counters.upstreamSeconds(route.info.pattern);
+  }
+
+  /** The path without the route's `stripPrefix`, which validation holds to whole segments of the route's own path. */
+  upstreamPath(path: string): string {
+    return this.#stripped === 0 ? path : path.slice(this.#stripped) || "/";
+  }
+
+  count(method: string, outcome: Outcome): void {
+    let byStatus = this.#requests.get(method);
+    if (byStatus === undefined) this.#requests.set(method, (byStatus = new Map()));
+    let counter = byStatus.get(outcome.status);
+    if (counter === undefined) {
+      counter = this.#counters.requests(this.info.pattern, method, String(outcome.status));
+      byStatus.set(outcome.status, counter);
+    }
+    counter.inc();
+    this.#seconds.observe(outcome.durationMs / 1000);
+    if (outcome.upstreamMs !== undefined) this.#upstreamSeconds.observe(outcome.upstreamMs / 1000);
+  }
+}
+
+/** Where a request goes, and which refusal is certain already. */
+export interface Routing {
+  readonly route: ServedRoute;
+  /** Refused before any plugin's request phase. */
+  readonly early?: GatewayError;
+  /** Refused if no plugin answers: a preflight is for the chain (`cors`), not for the service. */
+  readonly unanswered?: GatewayError;
+}
+
+export class RoutedPolicy {
+  readonly snapshot: Snapshot;
+  readonly #router: Router<ServedRoute>;
+  readonly #unmatched: ServedRoute;
+
+  constructor(
+    snapshot: Snapshot,
+    counters: RequestCounters,
+    upstreamOf: (route: CompiledRoute) => { target: UpstreamTarget; transport: UpstreamTransport },
+  ) {
+    this.snapshot = snapshot;
+    const keys = new Map(
+      snapshot.routes.map((route) => [new ServedRoute(route, upstreamOf(route), counters), route.spec]),
+    );
+    this.#router = new Router([...keys.keys()], (route) => keys.get(route) as CompiledRoute["spec"]);
+    this.#unmatched = new ServedRoute(snapshot.unmatched, upstreamOf(snapshot.unmatched), counters);
+  }
+
+  /** Names that only the sidecar may set, whatever a client sends. */
+  readonly isOwned = (name: string): boolean =>
+    name.startsWith("x-user-") || this.snapshot.ownedRequestFields.has(name);
+
+  /** The same for a client that is no trusted proxy. */
+  readonly isOwnedOrForwarded = (name: string): boolean => this.isOwned(name) || isForwardedField(name);
+
+  find(head: RequestHead): Routing {
+    const path = head.path === "*" ? "/" : head.path;
+    const match = this.#router.match(path, head.method);
+    if (match.kind === "found") return guard(match.route, path);
+    if (match.kind === "none") {
+      return {
+        route: this.#unmatched,
+        early: new GatewayError("route_not_found", "No route takes this path."),
+      };
+    }
+    const refusal = new GatewayError("method_not_allowed", `This path takes ${match.allow.join(", ")}.`, {
+      fields: ["Allow", match.allow.join(", ")],
+    });
+    const wanted = head.method === "OPTIONS" ? preflightMethod(head) : undefined;
+    const wantedMatch = wanted === undefined ? match : this.#router.match(path, wanted);
+    if (wantedMatch.kind === "found") return { ...guard(wantedMatch.route, path), unanswered: refusal };
+    return { route: this.#unmatched, early: refusal };
+  }
+}
+
+function guard(route: ServedRoute, path: string): Routing {
+  if (!route.guarded || !isAmbiguousPath(path)) return { route };
+  const detail = "The path holds an encoded slash, a backslash or NUL, which this route does not take.";
+  return { route, early: new GatewayError("malformed_request", detail) };
+}
+
+/** The method a CORS preflight asks about (Fetch standard): only with Origin and Access-Control-Request-Method. */
+function preflightMethod({ fields }: RequestHead): string | undefined {
+  return fields.has("origin") ? fields.get("access-control-request-method") : undefined;
+}

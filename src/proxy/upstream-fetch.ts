@@ -1,0 +1,104 @@
+// A request of the sidecar's own to an upstream (a plugin's background refresh), as a promise and an async iterable
+// over the transport's push interface. At most a few chunks wait in memory.
+import { Fields, GatewayError, type UpstreamAnswer } from "../pipeline/contract.ts";
+import { isHopByHop } from "./hop-by-hop.ts";
+import type {
+  UpstreamCall,
+  UpstreamHandler,
+  UpstreamRequest,
+  UpstreamTransport,
+} from "./upstream/transport.ts";
+
+/** Rejects with GatewayError; after the head, the body's iterator throws it. */
+export function fetchUpstream(
+  transport: UpstreamTransport,
+  request: UpstreamRequest,
+  signal?: AbortSignal,
+): Promise<UpstreamAnswer> {
+  return new Promise((resolve, reject) => {
+    const body = new BodyQueue(signal);
+    const handler: UpstreamHandler = {
+      onInterim: () => {},
+      onHead: (status, _text, flat) => {
+        const received = new Fields(flat);
+        const fields = new Fields(flat, isHopByHop(received.get("connection")));
+        resolve({ status, fields, body });
+      },
+      onData: (chunk) => body.push(chunk),
+      onEnd: () => body.finish(undefined),
+      onFail: (error) => {
+        body.finish(error);
+        reject(error);
+      },
+      onDrain: () => {},
+    };
+    if (signal?.aborted === true) {
+      reject(new GatewayError("upstream_unavailable", "The request was given up."));
+      return;
+    }
+    body.begin(transport.send(request, handler), reject);
+  });
+}
+
+class BodyQueue implements AsyncIterable<Buffer> {
+  readonly #chunks: Buffer[] = [];
+  readonly #signal: AbortSignal | undefined;
+  #call: UpstreamCall | undefined = undefined;
+  #ended = false;
+  #error: GatewayError | undefined = undefined;
+  #wake: (() => void) | undefined = undefined;
+  #onAborted: ((error: GatewayError) => void) | undefined = undefined;
+
+  constructor(signal: AbortSignal | undefined) {
+    this.#signal = signal;
+  }
+
+  begin(call: UpstreamCall, onAborted: (error: GatewayError) => void): void {
+    this.#call = call;
+    this.#onAborted = onAborted;
+    if (!this.#ended) this.#signal?.addEventListener("abort", this.destroy, { once: true });
+  }
+
+  push(chunk: Buffer): boolean {
+    this.#chunks.push(chunk);
+    this.#wake?.();
+    return false;
+  }
+
+  finish(error: GatewayError | undefined): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#error = error;
+    this.#signal?.removeEventListener("abort", this.destroy);
+    this.#wake?.();
+  }
+
+  readonly destroy = (): void => {
+    if (this.#ended) return;
+    this.#call?.abort();
+    const error = new GatewayError("upstream_unavailable", "The request was given up.");
+    this.finish(error);
+    this.#onAborted?.(error);
+  };
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
+    try {
+      while (true) {
+        const chunk = this.#chunks.shift();
+        if (chunk !== undefined) yield chunk;
+        else if (this.#error !== undefined) throw this.#error;
+        else if (this.#ended) return;
+        else await this.#more();
+      }
+    } finally {
+      this.destroy();
+    }
+  }
+
+  #more(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      this.#call?.resume();
+    });
+  }
+}
