@@ -1,0 +1,224 @@
+// The admin listener: health, metrics, the policy in force, log level and drain. Everything it shows is handed in.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { ListenAddress } from "../config-formats.ts";
+import type { Logger } from "../telemetry/contract.ts";
+import { createGuard } from "./access.ts";
+import { AdminProblem, type Answer, jsonAnswer, sendAnswer, textAnswer } from "./answer.ts";
+
+/** One condition of readiness. */
+export interface Check {
+  readonly name: string;
+  readonly ok: boolean;
+  /** What is wrong, or worth knowing. */
+  readonly detail?: string;
+}
+
+/** A further document for GET, open to everyone (a JWKS). */
+export interface AdminDocument {
+  readonly contentType: string;
+  readonly body: string;
+}
+
+export interface AdminOptions {
+  readonly listen: ListenAddress;
+  /** Opens the sensitive endpoints to peers on other machines. */
+  readonly token: string | undefined;
+  readonly logger: Logger;
+  /** Ready when all are ok. */
+  readonly checks: () => readonly Check[];
+  readonly metrics: { readonly contentType: string; render(): Promise<string> };
+  /** What `GET /policy` shows. */
+  readonly policyStatus: () => object;
+  readonly logLevel: { get(): string; set(level: string): boolean };
+  /** Starts the drain and returns; may be called again. */
+  readonly drain: () => void;
+  /** @returns the document at a path that is none of the listener's own; undefined = 404 */
+  readonly extra?: (path: string) => AdminDocument | undefined;
+}
+
+export interface Admin {
+  /** @returns where it listens: `host:port` or `unix:/path`; rejects when it cannot */
+  listen(): Promise<string>;
+  /** Stops listening; answers under way have a second to end. */
+  close(): Promise<void>;
+}
+
+type Handler = (request: IncomingMessage, query: URLSearchParams) => Answer | Promise<Answer>;
+
+interface Endpoint {
+  readonly sensitive: boolean;
+  /** By method; HEAD goes with GET. */
+  readonly methods: ReadonlyMap<string, Handler>;
+}
+
+const maxBodyBytes = 1024;
+
+/** @throws AdminProblem 413 past the limit, 400 for a body that breaks off */
+async function readBody(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > maxBodyBytes) break;
+      chunks.push(chunk);
+    }
+  } catch {
+    throw new AdminProblem(400, "The body broke off.");
+  }
+  if (length > maxBodyBytes) throw new AdminProblem(413, `The body is longer than ${maxBodyBytes} bytes.`);
+  return Buffer.concat(chunks).toString();
+}
+
+/** The level of `{"level":"debug"}` or of plain `debug`. */
+function parseLevel(body: string): string {
+  if (!body.trimStart().startsWith("{")) return body.trim();
+  let document: unknown;
+  try {
+    document = JSON.parse(body);
+  } catch {
+    throw new AdminProblem(400, "The body is not JSON.");
+  }
+  const { level, ...rest } = document as Record<string, unknown>;
+  if (typeof level === "string" && Object.keys(rest).length === 0) return level;
+  throw new AdminProblem(400, 'The body must be {"level":"…"} or the level alone.');
+}
+
+function readiness(checks: readonly Check[], verbose: boolean): Answer {
+  const failed = checks.filter((check) => !check.ok);
+  const status = failed.length === 0 ? 200 : 503;
+  const summary = status === 200 ? "ready" : `not ready: ${failed.map((check) => check.name).join(", ")}`;
+  if (!verbose) return textAnswer(status, summary);
+  const lines = checks.map(
+    ({ name, ok, detail }) => `[${ok ? "+" : "-"}] ${name}${detail === undefined ? "" : `: ${detail}`}`,
+  );
+  return textAnswer(status, [...lines, summary].join("\n"));
+}
+
+function endpoint(sensitive: boolean, methods: Record<string, Handler>): Endpoint {
+  return { sensitive, methods: new Map(Object.entries(methods)) };
+}
+
+function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
+  const { checks, metrics, policyStatus, logLevel, drain } = options;
+  return new Map([
+    ["/livez", endpoint(false, { GET: () => textAnswer(200, "ok") })],
+    ["/readyz", endpoint(false, { GET: (_, query) => readiness(checks(), query.has("verbose")) })],
+    [
+      "/metrics",
+      endpoint(false, {
+        GET: async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.render() }),
+      }),
+    ],
+    ["/policy", endpoint(true, { GET: () => jsonAnswer(200, policyStatus()) })],
+    [
+      "/loglevel",
+      endpoint(true, {
+        GET: () => jsonAnswer(200, { level: logLevel.get() }),
+        async PUT(request) {
+          const previous = logLevel.get();
+          const level = parseLevel(await readBody(request));
+          if (!logLevel.set(level)) throw new AdminProblem(400, "That is no log level.");
+          options.logger.info({ level, previous }, "log level changed");
+          return jsonAnswer(200, { level, previous });
+        },
+      }),
+    ],
+    [
+      "/drain",
+      endpoint(true, {
+        POST() {
+          drain();
+          return jsonAnswer(202, { draining: true });
+        },
+      }),
+    ],
+  ]);
+}
+
+/** Answers one request, or throws: AdminProblem for a refusal, anything else for a fault. */
+type Answerer = (request: IncomingMessage) => Answer | Promise<Answer>;
+
+function createAnswerer(options: AdminOptions): Answerer {
+  const endpoints = createEndpoints(options);
+  const guard = createGuard(options.token);
+
+  function findEndpoint(path: string): Endpoint {
+    const own = endpoints.get(path);
+    if (own !== undefined) return own;
+    const document = options.extra?.(path);
+    if (document === undefined) throw new AdminProblem(404, "There is nothing here.");
+    return endpoint(false, { GET: () => ({ status: 200, ...document }) });
+  }
+
+  return function answer(request) {
+    const target = request.url ?? "";
+    const mark = target.indexOf("?");
+    const endpoint = findEndpoint(mark === -1 ? target : target.slice(0, mark));
+    const handler = endpoint.methods.get(request.method === "HEAD" ? "GET" : (request.method ?? ""));
+    if (handler === undefined) {
+      const allow = [...endpoint.methods.keys()].flatMap((name) =>
+        name === "GET" ? ["GET", "HEAD"] : [name],
+      );
+      throw new AdminProblem(405, `Only ${allow.join(", ")} here.`, { Allow: allow.join(", ") });
+    }
+    if (endpoint.sensitive) guard(request);
+    return handler(request, new URLSearchParams(mark === -1 ? "" : target.slice(mark)));
+  };
+}
+
+export function createAdmin(options: AdminOptions): Admin {
+  const answerer = createAnswerer(options);
+
+  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    let answer: Answer;
+    try {
+      answer = await answerer(request);
+    } catch (error) {
+      if (!(error instanceof AdminProblem)) options.logger.error({ err: error }, "admin request failed");
+      answer = (
+        error instanceof AdminProblem ? error : new AdminProblem(500, "That failed; the log says why.")
+      ).answer;
+    }
+    // What is left of a body that nobody wanted is not worth reading.
+    if (!response.destroyed) sendAnswer(response, answer, !request.complete);
+  }
+
+  const server = createServer(
+    {
+      maxHeaderSize: 8192,
+      headersTimeout: 5000,
+      requestTimeout: 10_000,
+      keepAliveTimeout: 5000,
+      connectionsCheckingInterval: 1000,
+    },
+    (request, response) => void serve(request, response),
+  );
+  server.maxConnections = 256;
+  // After the first, a listener's errors (EMFILE on accept) pass by themselves.
+  server.on("error", (error) => options.logger.error({ err: error }, "admin listener failed"));
+  return {
+    listen: () => listenOn(server, options.listen),
+    close: () => closeServer(server),
+  };
+}
+
+async function listenOn(server: Server, listen: ListenAddress): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once("error", reject);
+  server.listen(listen, resolve);
+  await promise;
+  server.off("error", reject);
+  if ("path" in listen) return `unix:${listen.path}`;
+  const { address, family, port } = server.address() as AddressInfo;
+  return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+async function closeServer(server: Server): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  server.close(() => resolve());
+  const limit = setTimeout(() => server.closeAllConnections(), 1000);
+  await promise;
+  clearTimeout(limit);
+}

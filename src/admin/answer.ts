@@ -1,0 +1,54 @@
+// Answers of the admin listener: documents, and problems (RFC 9457) for everything that is refused.
+import type { ServerResponse } from "node:http";
+import { STATUS_CODES } from "node:http";
+
+export interface Answer {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+  readonly fields?: Readonly<Record<string, string>>;
+}
+
+export function jsonAnswer(status: number, document: unknown): Answer {
+  return { status, contentType: "application/json", body: `${JSON.stringify(document, null, 2)}\n` };
+}
+
+export function textAnswer(status: number, text: string): Answer {
+  return { status, contentType: "text/plain; charset=utf-8", body: `${text}\n` };
+}
+
+/** A refusal; `detail` is for the caller and holds no secret. */
+export class AdminProblem extends Error {
+  override readonly name = "AdminProblem";
+  readonly status: number;
+  readonly fields: Readonly<Record<string, string>>;
+
+  constructor(status: number, detail: string, fields: Readonly<Record<string, string>> = {}) {
+    super(detail);
+    this.status = status;
+    this.fields = fields;
+  }
+
+  get answer(): Answer {
+    const title = STATUS_CODES[this.status] ?? "Error";
+    const document = { type: "about:blank", title, status: this.status, error: title, detail: this.message };
+    return {
+      ...jsonAnswer(this.status, document),
+      contentType: "application/problem+json",
+      fields: this.fields,
+    };
+  }
+}
+
+/** Sends it; Node leaves the body out for HEAD. With `close` the connection ends after it. */
+export function sendAnswer(response: ServerResponse, answer: Answer, close: boolean): void {
+  response.writeHead(answer.status, {
+    "Content-Type": answer.contentType,
+    "Content-Length": Buffer.byteLength(answer.body),
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    ...answer.fields,
+    ...(close ? { Connection: "close" } : {}),
+  });
+  response.end(answer.body);
+}
