@@ -1,0 +1,109 @@
+// Reads JSON (RFC 8259) where JSON.parse will not do: names given twice are found, depth is bounded, and every
+// member's place is known. Strings and scalars are still JSON.parse's to judge.
+import { Composer, type Reading } from "./reading.ts";
+
+/** Throws PolicyRefused when the text is not JSON. */
+export function readJson(text: string): Reading {
+  return new JsonReader(text).document();
+}
+
+class JsonReader {
+  readonly #text: string;
+  readonly #composer: Composer;
+  #at = 0;
+
+  constructor(text: string) {
+    this.#text = text;
+    this.#composer = new Composer(text);
+  }
+
+  document(): Reading {
+    this.#composer.value = this.#value();
+    if (this.#peek() !== "") this.#unexpected();
+    return this.#composer;
+  }
+
+  #value(): unknown {
+    const next = this.#peek();
+    if (next === "{") return this.#object();
+    if (next === "[") return this.#array();
+    return next === '"' ? this.#string() : this.#scalar();
+  }
+
+  #object(): unknown {
+    const object = {};
+    this.#list("}", () => {
+      const start = this.#at;
+      if (this.#peek() !== '"') this.#unexpected();
+      const name = this.#string();
+      this.#expect(":");
+      this.#composer.member(object, name, start, () => this.#value());
+    });
+    return object;
+  }
+
+  #array(): unknown {
+    const array: unknown[] = [];
+    this.#list("]", () => {
+      this.#composer.member(array, array.length, this.#at, () => this.#value());
+    });
+    return array;
+  }
+
+  /** From the opening bracket to the closing one. */
+  #list(close: string, readMember: () => void): void {
+    this.#at += 1;
+    if (this.#peek() === close) {
+      this.#at += 1;
+      return;
+    }
+    for (;;) {
+      this.#peek();
+      readMember();
+      const next = this.#peek();
+      if (next !== close && next !== ",") this.#unexpected();
+      this.#at += 1;
+      if (next === close) return;
+    }
+  }
+
+  #string(): string {
+    let end = this.#at + 1;
+    while (end < this.#text.length && this.#text[end] !== '"') end += this.#text[end] === "\\" ? 2 : 1;
+    return this.#parsed(end + 1) as string;
+  }
+
+  #scalar(): unknown {
+    const run = /[^\s,:\]}[{"]+/y;
+    run.lastIndex = this.#at;
+    if (!run.test(this.#text)) this.#unexpected();
+    return this.#parsed(run.lastIndex);
+  }
+
+  #parsed(end: number): unknown {
+    try {
+      const value: unknown = JSON.parse(this.#text.slice(this.#at, end));
+      this.#at = end;
+      return value;
+    } catch {
+      return this.#unexpected();
+    }
+  }
+
+  #expect(character: string): void {
+    if (this.#peek() !== character) this.#unexpected();
+    this.#at += 1;
+  }
+
+  /** Skips white space; "" at the end of the text. */
+  #peek(): string {
+    while (" \t\n\r".includes(this.#text[this.#at] ?? "x")) this.#at += 1;
+    return this.#text[this.#at] ?? "";
+  }
+
+  #unexpected(): never {
+    // Nothing of the text is quoted: it may hold a secret that should not have been there.
+    const what = this.#at >= this.#text.length ? "the text ends too early" : "unexpected character";
+    return this.#composer.fail(`is not JSON: ${what}`, this.#at);
+  }
+}

@@ -1,0 +1,290 @@
+// The life of a policy in this sidecar: a reading of the source is checked, compiled and swapped in; whatever fails,
+// the one in force stays, and the status says why. Generic over what a policy is compiled to.
+import type { PolicyKeeper } from "./kept.ts";
+import { digestOf } from "./digest.ts";
+import type { EffectiveDocument } from "./layers.ts";
+import { type Problem, PolicyRefused } from "./problems.ts";
+import { type EffectivePolicy, type PolicyReader, type RawPolicy, sharedKey } from "./read.ts";
+import type { Signed } from "./signature.ts";
+import type { PolicySource, SourceReading } from "./source.ts";
+
+export type PolicyOrigin = "redis" | "file" | "kept" | "builtin";
+
+/** What a policy in force is known by. */
+export interface PolicyMeta {
+  /** Rises with every policy this sidecar puts in force, over restarts too when a state folder is set. */
+  readonly revision: number;
+  /** SHA-256, hex, of the canonical effective document: the true identity, the same in every sidecar of a service. */
+  readonly digest: string;
+  readonly source: PolicyOrigin;
+  readonly signed: Signed;
+}
+
+/** `GET /policy`; times in ISO 8601. */
+export interface PolicyStatus {
+  readonly effective: EffectiveDocument | null;
+  readonly revision: number;
+  readonly digest: string | null;
+  readonly source: PolicyOrigin | null;
+  readonly signed: Signed | null;
+  /** SHA-256, hex, of the documents in force as their source has them: tells that exactly these bytes have arrived. */
+  readonly documents: { readonly shared: string; readonly layer: string | null } | null;
+  /** When the policy in force was swapped in. */
+  readonly since: string | null;
+  /** When the source last held the policy in force. */
+  readonly lastSuccess: string | null;
+  /** Why what the source holds now is not in force; null when it is. */
+  readonly lastError: { readonly at: string; readonly problems: readonly Problem[] } | null;
+}
+
+export interface PolicyEvents {
+  /** A policy was swapped in, or the one in force was found at its source (`changed` false). */
+  onAccepted(meta: PolicyMeta, changed: boolean): void;
+  /** A policy was refused; told once for the same documents and problems. */
+  onRejected(problems: readonly Problem[]): void;
+  /** The source works again, holds no policy (any more), or cannot be read. */
+  onSourceState(state: SourceReading["state"], message: string | undefined): void;
+}
+
+export interface PolicyLifeOptions<Snapshot> {
+  readonly read: PolicyReader;
+  /** Redis, or the file when there is no Redis; undefined = the built-in policy. */
+  readonly source: PolicySource | undefined;
+  /** With Redis: the policy file, asked while nothing is in force. Never rejects. */
+  readonly baseline?: (() => Promise<SourceReading>) | undefined;
+  readonly keeper?: PolicyKeeper | undefined;
+  /** Sets the policy up. Rejecting refuses it. */
+  readonly compile: (policy: EffectivePolicy, meta: PolicyMeta) => Promise<Snapshot>;
+  /** Puts it in force; must not throw. */
+  readonly swap: (snapshot: Snapshot, meta: PolicyMeta) => void;
+  /** Closes a snapshot that came too late to be used. */
+  readonly discard: (snapshot: Snapshot) => void;
+  readonly compileLimitMs?: number;
+  /** Epoch milliseconds. */
+  readonly clock: { now(): number };
+  readonly events: PolicyEvents;
+}
+
+export interface PolicyLife {
+  /** Resolves after the first attempt, with a policy in force or without; never rejects. */
+  start(): Promise<void>;
+  /** Whether a policy is in force. */
+  readonly ready: boolean;
+  status(): PolicyStatus;
+  stop(): Promise<void>;
+}
+
+/** Logging and transform on one route that takes everything. With OUTRIGGER_POLICY_KEYS set it is refused: unsigned. */
+const builtin: RawPolicy = {
+  shared: Buffer.from('{ "apiVersion": "outrigger/v1" }'),
+  layer: undefined,
+  format: "json",
+};
+
+export function createPolicyLife<Snapshot>(options: PolicyLifeOptions<Snapshot>): PolicyLife {
+  return new Life(options);
+}
+
+interface InForce {
+  readonly policy: EffectivePolicy;
+  readonly meta: PolicyMeta;
+  readonly raw: RawPolicy;
+  readonly since: number;
+}
+
+class Life<Snapshot> implements PolicyLife {
+  readonly #options: PolicyLifeOptions<Snapshot>;
+  #inForce: InForce | undefined;
+  #revision = 0;
+  #lastSuccess: number | undefined;
+  #lastError: PolicyStatus["lastError"] = null;
+  #sourceState: string | undefined;
+  /** The source's last documents, once it was settled what becomes of them: polls find them again. */
+  #settled: { readonly raw: RawPolicy; readonly problems: readonly Problem[] } | undefined;
+  #lastRejected: string | undefined;
+  #pending: SourceReading | undefined;
+  #working: Promise<void> | undefined;
+
+  constructor(options: PolicyLifeOptions<Snapshot>) {
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    const { source, keeper } = this.#options;
+    if (source === undefined) {
+      await this.#take(builtin, "builtin");
+      return;
+    }
+    this.#revision = (await keeper?.load())?.revision ?? 0;
+    await new Promise<void>((resolve) => {
+      source.start((reading) => {
+        this.#pending = reading;
+        this.#working ??= this.#work();
+        void this.#working.then(resolve);
+      });
+    });
+  }
+
+  get ready(): boolean {
+    return this.#inForce !== undefined;
+  }
+
+  async stop(): Promise<void> {
+    await this.#options.source?.stop();
+    await this.#working;
+    await this.#options.keeper?.settled();
+  }
+
+  status(): PolicyStatus {
+    const inForce = this.#inForce;
+    return {
+      effective: inForce?.policy.document ?? null,
+      revision: this.#revision,
+      digest: inForce?.meta.digest ?? null,
+      source: inForce?.meta.source ?? null,
+      signed: inForce?.meta.signed ?? null,
+      documents: inForce === undefined ? null : digestsOf(inForce.raw),
+      since: timestamp(inForce?.since),
+      lastSuccess: timestamp(this.#lastSuccess),
+      lastError: this.#lastError,
+    };
+  }
+
+  /** One reading at a time; of those that come meanwhile only the latest. */
+  async #work(): Promise<void> {
+    for (;;) {
+      const reading = this.#pending;
+      this.#pending = undefined;
+      if (reading === undefined) break;
+      if (!(await this.#handle(reading)) && !this.ready) await this.#fallBack();
+    }
+    this.#working = undefined;
+  }
+
+  /** @returns whether what the source holds is in force */
+  async #handle(reading: SourceReading): Promise<boolean> {
+    const { source } = this.#options;
+    const message = reading.state === "read" ? undefined : reading.message;
+    if (this.#sourceState !== reading.state) this.#options.events.onSourceState(reading.state, message);
+    this.#sourceState = reading.state;
+    if (reading.state !== "read") {
+      this.#fail([{ path: "", message: reading.message, document: sharedKey }]);
+      return false;
+    }
+    if (this.#settled !== undefined && sameRaw(this.#settled.raw, reading.raw)) {
+      const { problems } = this.#settled;
+      if (problems.length > 0) this.#fail(problems);
+      else this.#succeed();
+      return problems.length === 0;
+    }
+    this.#settled = undefined;
+    return this.#take(reading.raw, source?.kind ?? "builtin");
+  }
+
+  /** Nothing is in force and the source cannot help: the last good policy, else the baseline. */
+  async #fallBack(): Promise<void> {
+    const { keeper, baseline, source } = this.#options;
+    const why = this.#lastError;
+    const kept = await keeper?.load();
+    if (kept?.from === source?.kind && kept !== undefined) await this.#take(kept.raw, "kept");
+    let problems = why?.problems ?? [];
+    if (!this.ready && baseline !== undefined) {
+      const reading = await baseline();
+      if (reading.state === "read") await this.#take(reading.raw, "file");
+      else problems = [...problems, { path: "", message: reading.message }];
+    }
+    // Whatever serves now, it is not what the source should have had.
+    if (why !== null) this.#lastError = { at: why.at, problems };
+  }
+
+  async #take(raw: RawPolicy, source: PolicyOrigin): Promise<boolean> {
+    const fromSource = source === this.#options.source?.kind;
+    let policy: EffectivePolicy;
+    try {
+      policy = await this.#options.read(raw);
+    } catch (error) {
+      const problems = problemsOf(error);
+      if (fromSource) this.#settled = { raw, problems };
+      this.#reject(raw, problems);
+      return false;
+    }
+    const known = this.#inForce?.meta.digest === policy.digest ? this.#inForce : undefined;
+    const revision = known?.meta.revision ?? this.#revision + 1;
+    const meta: PolicyMeta = { revision, digest: policy.digest, source, signed: policy.signed };
+    if (known === undefined) {
+      try {
+        this.#options.swap(await this.#compile(policy, meta), meta);
+      } catch (error) {
+        // Not settled: what a plugin's set-up needs may be there at the next read.
+        this.#reject(raw, problemsOf(error));
+        return false;
+      }
+    }
+    this.#inForce = { policy, meta, raw, since: known?.since ?? this.#options.clock.now() };
+    this.#revision = revision;
+    this.#succeed();
+    if (fromSource) {
+      this.#settled = { raw, problems: [] };
+      this.#options.keeper?.save({ raw, revision, from: source });
+    }
+    this.#options.events.onAccepted(meta, known === undefined);
+    return true;
+  }
+
+  /** A set-up that never ends must not keep later policies out. */
+  async #compile(policy: EffectivePolicy, meta: PolicyMeta): Promise<Snapshot> {
+    const { compile, discard, compileLimitMs = 30_000 } = this.#options;
+    const compiled = compile(policy, meta);
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        compiled.then(discard, () => {});
+        reject(new Error(`set-up took longer than ${compileLimitMs} ms`));
+      }, compileLimitMs);
+    });
+    try {
+      return await Promise.race([compiled, limit]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #succeed(): void {
+    this.#lastSuccess = this.#options.clock.now();
+    this.#lastError = null;
+    this.#lastRejected = undefined;
+  }
+
+  #fail(problems: readonly Problem[]): void {
+    this.#lastError = { at: new Date(this.#options.clock.now()).toISOString(), problems };
+  }
+
+  #reject(raw: RawPolicy, problems: readonly Problem[]): void {
+    this.#fail(problems);
+    const identity = JSON.stringify([digestsOf(raw), problems]);
+    if (identity === this.#lastRejected) return;
+    this.#lastRejected = identity;
+    this.#options.events.onRejected(problems);
+  }
+}
+
+function problemsOf(error: unknown): readonly Problem[] {
+  if (error instanceof PolicyRefused) return error.problems;
+  return [{ path: "", message: error instanceof Error ? error.message : String(error) }];
+}
+
+function digestsOf({ shared, layer }: RawPolicy): { shared: string; layer: string | null } {
+  return { shared: digestOf(shared), layer: layer === undefined ? null : digestOf(layer) };
+}
+
+function sameRaw(a: RawPolicy, b: RawPolicy): boolean {
+  return (
+    Buffer.compare(a.shared, b.shared) === 0 &&
+    (a.layer === b.layer ||
+      (a.layer !== undefined && b.layer !== undefined && Buffer.compare(a.layer, b.layer) === 0))
+  );
+}
+
+function timestamp(epochMs: number | undefined): string | null {
+  return epochMs === undefined ? null : new Date(epochMs).toISOString();
+}

@@ -1,0 +1,153 @@
+// Untrusted bytes -> policy document, or every problem with it. What the document says of plugins' options is checked
+// once they are merged (routes.ts).
+import type { z } from "zod";
+import { readJson } from "./json.ts";
+import {
+  longestList,
+  type Path,
+  type Problem,
+  PolicyRefused,
+  pathText,
+  quoted,
+  unknownName,
+} from "./problems.ts";
+import type { Reading } from "./reading.ts";
+import { type PolicyDocument, type SchemaOptions, documentSchema } from "./schema.ts";
+import { readYaml } from "./yaml.ts";
+
+export const defaultMaxBytes = 1_048_576;
+
+/** `any`: JSON when the text starts with `{`, else YAML. */
+export type PolicyFormat = "json" | "yaml" | "any";
+
+export interface ParseOptions extends SchemaOptions {
+  /** Longest document in bytes. Default 1 MiB. */
+  readonly maxBytes?: number | undefined;
+}
+
+/** A document with the places of its fields, for problems that show only later. */
+export interface ParsedPolicy {
+  readonly document: PolicyDocument;
+  readonly locate: Reading["locate"];
+}
+
+export type PolicyParser = (bytes: Uint8Array, format: PolicyFormat) => ParsedPolicy;
+
+/**
+ * Builds the parser for a set of plugins; the schema is made once.
+ * The parser throws PolicyRefused with all problems of the document.
+ */
+export function createPolicyParser(options: ParseOptions): PolicyParser {
+  const schema = documentSchema(options);
+  const { maxBytes = defaultMaxBytes, plugins } = options;
+  return function parsePolicy(bytes, format) {
+    const reading = readText(decode(bytes, maxBytes), format);
+    const result = schema.safeParse(reading.value);
+    if (result.success && reading.problems.length === 0) {
+      return { document: result.data, locate: (path) => reading.locate(path) };
+    }
+    const issues = result.success ? [] : flatten(result.error.issues).slice(0, longestList);
+    throw new PolicyRefused([
+      ...reading.problems,
+      ...issues.map(({ path, message, unknownKey }) => ({
+        path: pathText(path),
+        message: unknownKey === undefined ? message : unknownField(path, unknownKey, Object.keys(plugins)),
+        ...reading.locate(path),
+      })),
+    ]);
+  };
+}
+
+function decode(bytes: Uint8Array, maxBytes: number): string {
+  if (bytes.byteLength > maxBytes) {
+    throw refused(`is ${bytes.byteLength} bytes long; at most ${maxBytes} are taken`);
+  }
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw refused("is not UTF-8");
+  }
+  if (text.trim() === "") throw refused("is empty");
+  return text;
+}
+
+function readText(text: string, format: PolicyFormat): Reading {
+  const isJson = format === "json" || (format === "any" && text.trimStart().startsWith("{"));
+  return isJson ? readJson(text) : readYaml(text);
+}
+
+/** A problem with a document as a whole. */
+export function refused(message: string): PolicyRefused {
+  return new PolicyRefused([{ path: "", message }]);
+}
+
+interface Flaw {
+  readonly path: Path;
+  readonly message: string;
+  /** The last part of the path is a field that the schema does not know. */
+  readonly unknownKey?: string;
+}
+
+/**
+ * zod's issues as one flaw a field: an unknown field gets its own path, and of a union the branch is shown that came
+ * furthest.
+ */
+export function flatten(issues: readonly z.core.$ZodIssue[], base: Path = []): Flaw[] {
+  return issues.flatMap((issue): Flaw[] => {
+    const path = [...base, ...issue.path];
+    if (issue.code === "unrecognized_keys") {
+      return issue.keys.map((key) => ({
+        path: [...path, key],
+        message: `unknown field ${quoted(key)}`,
+        unknownKey: key,
+      }));
+    }
+    const [closest] =
+      issue.code === "invalid_union" ? issue.errors.toSorted((a, b) => reach(b) - reach(a)) : [];
+    if (closest !== undefined && reach(closest) > 0) return flatten(closest, path);
+    return [{ path, message: plainly(issue) }];
+  });
+}
+
+function reach(issues: readonly z.core.$ZodIssue[]): number {
+  return Math.max(0, ...issues.map(({ path, code }) => path.length + (code === "unrecognized_keys" ? 1 : 0)));
+}
+
+/** zod says "Invalid input: expected string, received undefined" for a field that is not there. */
+function plainly(issue: z.core.$ZodIssue): string {
+  return issue.message
+    .replace(/^Invalid input: (.*), received undefined$/, "is missing: $1")
+    .replace(/^(?:Invalid input|Invalid option|Invalid string): /, "");
+}
+
+const documentFields = ["apiVersion", "plugins", "pluginConfig", "locked", "routes"];
+const routeFields = [
+  "path",
+  "methods",
+  "services",
+  "plugins",
+  "pluginConfig",
+  "stripPrefix",
+  "timeout",
+  "upstream",
+];
+
+function unknownField(path: Path, key: string, plugins: readonly string[]): string {
+  if (path.at(-2) === "pluginConfig") return unknownName("unknown plugin", key, plugins);
+  return unknownName("unknown field", key, path.length === 1 ? documentFields : routeFields);
+}
+
+/** The problem, with the place of its field in the text it came from. */
+export function placed(
+  problem: { path: Path; message: string },
+  parsed: ParsedPolicy,
+  document?: string,
+): Problem {
+  return {
+    path: pathText(problem.path),
+    message: problem.message,
+    ...(document === undefined ? {} : { document }),
+    ...parsed.locate(problem.path),
+  };
+}

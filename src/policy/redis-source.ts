@@ -1,0 +1,76 @@
+// The policy in Redis: `policy` and `policy:<service>`, read together whenever either may have changed.
+import { setTimeout as wait } from "node:timers/promises";
+import type { Store } from "../redis/store-contract.ts";
+import { layerKey, sharedKey } from "./read.ts";
+import { type PolicySource, type RereadOptions, Rereader, type SourceReading } from "./source.ts";
+
+export interface RedisSourceOptions extends Partial<Omit<RereadOptions, "read">> {
+  readonly store: Store;
+  readonly service: string;
+  /** How long the first read is tried again before it counts as failed: a client needs a moment to connect. */
+  readonly startLimitMs?: number;
+}
+
+const betweenTriesMs = 25;
+
+/** Tells of what any client sets, by invalidation messages; the jittered poll is the truth when one is lost. */
+export function createRedisSource(options: RedisSourceOptions): PolicySource {
+  const { store, service, startLimitMs = 1000, settleMs = 5, pollMs = 10_000, retryMs = 1000 } = options;
+  const keys = [sharedKey, layerKey(service)] as const;
+  const stopped = new AbortController();
+  let tryUntil = Infinity;
+  let onReading: ((reading: SourceReading) => void) | undefined;
+
+  async function patientRead(): Promise<SourceReading> {
+    for (;;) {
+      const reading = await readOnce(store, keys);
+      if (reading.state !== "failed" || stopped.signal.aborted || performance.now() > tryUntil)
+        return reading;
+      await wait(betweenTriesMs, undefined, { signal: stopped.signal }).catch(() => {});
+    }
+  }
+
+  const rereader = new Rereader({
+    settleMs,
+    pollMs,
+    retryMs,
+    ...(options.random && { random: options.random }),
+    async read() {
+      const reading = await patientRead();
+      tryUntil = -Infinity;
+      if (!stopped.signal.aborted) onReading?.(reading);
+      return reading.state !== "failed";
+    },
+  });
+  let unwatch: (() => void) | undefined;
+  return {
+    kind: "redis",
+    start(listener) {
+      onReading = listener;
+      tryUntil = performance.now() + startLimitMs;
+      unwatch = store.watch(sharedKey, (key) => {
+        if (key === null || key === keys[0] || key === keys[1]) rereader.notice();
+      });
+      rereader.readNow();
+    },
+    async stop() {
+      stopped.abort();
+      unwatch?.();
+      await rereader.stop();
+    },
+  };
+}
+
+async function readOnce(store: Store, keys: readonly [string, string]): Promise<SourceReading> {
+  try {
+    // Both end within the store's own time limit.
+    const [shared, layer] = await Promise.all([store.getBytes(keys[0]), store.getBytes(keys[1])]);
+    if (shared === null) return { state: "absent", message: `Redis has no key "${keys[0]}"` };
+    return { state: "read", raw: { shared, layer: layer ?? undefined, format: "json" } };
+  } catch (error) {
+    return {
+      state: "failed",
+      message: `Redis cannot be read: ${error instanceof Error ? error.message : "?"}`,
+    };
+  }
+}

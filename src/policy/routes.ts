@@ -1,0 +1,144 @@
+// From the effective document to routes that can be compiled: options merged for every plugin of every route, checked
+// against the plugin's own schema, each problem traced back to the document and field that it was written in.
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { type Layered, type Origin, isObject, merge } from "./layers.ts";
+import { flatten, placed, type ParsedPolicy } from "./parse.ts";
+import { type Path, type Problem, longestList } from "./problems.ts";
+import { type PolicyPlugins, type PolicyRoute, failModeOf } from "./schema.ts";
+
+/** A route with everything filled in that the policy decides. */
+export interface EffectiveRoute {
+  readonly path: string;
+  readonly methods: readonly string[] | undefined;
+  readonly plugins: readonly string[];
+  /** Merged and checked, as written: the plugin's schema still fills in its defaults. May hold `failMode`. */
+  readonly pluginConfig: Readonly<Record<string, unknown>>;
+  readonly stripPrefix: string | undefined;
+  /** undefined = the sidecar's own. */
+  readonly timeoutMs: number | undefined;
+  /** As written; undefined = the sidecar's own. Known to be well-formed and allowed. */
+  readonly upstream: string | undefined;
+}
+
+/** A document with the name that problems call it by. */
+export interface SourceDocument extends ParsedPolicy {
+  readonly name: string | undefined;
+}
+
+export interface Sources {
+  readonly shared: SourceDocument;
+  readonly layer: SourceDocument | undefined;
+}
+
+/** Routes checked between two turns of the event loop: traffic goes on while a large policy is read. */
+const routesPerTurn = 50;
+
+/**
+ * Completes every route. Options that come from the defaults alone are checked once, not once a route.
+ * @returns the routes, and every problem with plugins' options
+ */
+export async function completeRoutes(
+  { effective, origins }: Layered,
+  sources: Sources,
+  plugins: PolicyPlugins,
+): Promise<{ routes: EffectiveRoute[]; unmatched: EffectiveRoute; problems: Problem[] }> {
+  const checker = new OptionsChecker(plugins, sources);
+  const complete = (route: PolicyRoute, origin: Origin): EffectiveRoute => {
+    const names = route.plugins ?? effective.plugins;
+    const config: Record<string, unknown> = {};
+    for (const name of new Set([...names, ...Object.keys(route.pluginConfig ?? {})])) {
+      const own = route.pluginConfig?.[name];
+      const common = effective.pluginConfig[name];
+      const merged = own === undefined ? common : merge(common ?? {}, own);
+      checker.check(name, merged ?? {}, own === undefined ? undefined : origin);
+      if (merged !== undefined && names.includes(name)) config[name] = merged;
+    }
+    return {
+      path: route.path,
+      methods: route.methods,
+      plugins: names,
+      pluginConfig: config,
+      stripPrefix: route.stripPrefix,
+      timeoutMs: route.timeout,
+      upstream: route.upstream,
+    };
+  };
+  const routes: EffectiveRoute[] = [];
+  for (const [index, route] of effective.routes.entries()) {
+    if (index % routesPerTurn === routesPerTurn - 1) await nextTurn();
+    routes.push(complete(route, origins[index] as Origin));
+  }
+  const nowhere = complete({ path: "/*" }, { from: "shared", index: undefined });
+  for (const name of Object.keys(effective.pluginConfig))
+    checker.checkUnlessSeen(name, effective.pluginConfig[name]);
+  return { routes, unmatched: nowhere, problems: checker.problems };
+}
+
+/** Holds merged options against the plugins' schemas. */
+class OptionsChecker {
+  readonly problems: Problem[] = [];
+  readonly #plugins: PolicyPlugins;
+  readonly #sources: Sources;
+  readonly #seen = new Set<string>();
+  readonly #known = new Set<string>();
+
+  constructor(plugins: PolicyPlugins, sources: Sources) {
+    this.#plugins = plugins;
+    this.#sources = sources;
+  }
+
+  /** Options of a plugin that no route runs may still be wrong. */
+  checkUnlessSeen(name: string, config: unknown): void {
+    if (!this.#seen.has(name)) this.check(name, config, undefined);
+  }
+
+  /** @param origin of the route that has options of its own; undefined = the defaults alone */
+  check(name: string, config: unknown, origin: Origin | undefined): void {
+    if (origin === undefined && this.#seen.has(`${name} by default`)) return;
+    if (origin === undefined) this.#seen.add(`${name} by default`);
+    this.#seen.add(name);
+    const plugin = this.#plugins[name];
+    if (plugin === undefined || !isObject(config) || this.problems.length > longestList) return;
+    const { failMode, ...options } = config;
+    const mode = failModeOf(plugin).optional().safeParse(failMode);
+    const parsed = plugin.options.safeParse(options);
+    const flaws = [
+      ...(mode.success ? [] : flatten(mode.error.issues, ["failMode"])),
+      ...(parsed.success ? [] : flatten(parsed.error.issues)),
+    ];
+    for (const { path, message } of flaws) this.#report([name, ...path], message, origin);
+  }
+
+  #report(path: Path, message: string, origin: Origin | undefined): void {
+    const { document, prefix } = this.#writer(path, origin);
+    const problem = placed({ path: [...prefix, "pluginConfig", ...path], message }, document, document.name);
+    const key = `${problem.document} ${problem.path} ${message}`;
+    if (!this.#known.has(key)) this.problems.push(problem);
+    this.#known.add(key);
+  }
+
+  /** Who wrote the field, or most of the way to it: the route, else the layer's defaults, else the shared ones. */
+  #writer(path: Path, origin: Origin | undefined): { document: SourceDocument; prefix: Path } {
+    const { shared, layer } = this.#sources;
+    const writers: { document: SourceDocument; prefix: Path; depth: number }[] = [];
+    const offer = (document: SourceDocument, prefix: Path): void => {
+      const depth = depthOf(document.document, [...prefix, "pluginConfig", ...path]) - prefix.length;
+      writers.push({ document, prefix, depth });
+    };
+    const home = origin?.from === "layer" ? layer : shared;
+    if (home !== undefined && origin?.index !== undefined) offer(home, ["routes", origin.index]);
+    if (layer !== undefined) offer(layer, []);
+    offer(shared, []);
+    return writers.reduce((best, writer) => (writer.depth > best.depth ? writer : best));
+  }
+}
+
+/** How many parts of the path exist in the value. */
+function depthOf(value: unknown, path: Path): number {
+  let at = value;
+  for (const [depth, key] of path.entries()) {
+    if (typeof at !== "object" || at === null || !Object.hasOwn(at, key)) return depth;
+    at = (at as Record<PropertyKey, unknown>)[key];
+  }
+  return path.length;
+}

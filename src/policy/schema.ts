@@ -1,0 +1,284 @@
+// The policy document: the strict schema of its own fields, with descriptions, and its JSON Schema. What stands under
+// `pluginConfig.<plugin>` is that plugin's business and is checked once it is merged (routes.ts).
+import { METHODS } from "node:http";
+import { z } from "zod";
+import { FormatError, type UpstreamAddress, parseUpstream } from "../config-formats.ts";
+import { unknownName } from "./problems.ts";
+
+/** What a policy has to know of a plugin; every plugin definition is one. */
+export interface PolicyPlugin {
+  readonly options: z.ZodType;
+  /** Decides who gets in: may not be made to fail open. */
+  readonly security: boolean;
+}
+/** By name. */
+export type PolicyPlugins = Readonly<Record<string, PolicyPlugin>>;
+
+export type PluginConfig = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+export interface PolicyRoute {
+  readonly path: string;
+  readonly methods?: readonly string[] | undefined;
+  readonly services?: readonly string[] | undefined;
+  readonly plugins?: readonly string[] | undefined;
+  readonly pluginConfig?: PluginConfig | undefined;
+  readonly stripPrefix?: string | undefined;
+  readonly timeout?: number | undefined;
+  readonly upstream?: string | undefined;
+}
+
+/** The document as written: nothing filled in, so that layers can be told from defaults. */
+export interface PolicyDocument {
+  readonly apiVersion: "outrigger/v1";
+  readonly plugins?: readonly string[] | undefined;
+  readonly pluginConfig?: PluginConfig | undefined;
+  readonly locked?: readonly string[] | undefined;
+  readonly routes?: readonly PolicyRoute[] | undefined;
+}
+
+export const defaultPlugins: readonly string[] = ["logging", "transform"];
+export const defaultTimeoutMs = 30_000;
+export const mostRoutes = 10_000;
+
+/** CONNECT asks a proxy for a tunnel; a sidecar forwards to one service and opens none. */
+const knownMethods = METHODS.filter((method) => method !== "CONNECT");
+
+/** RFC 3986 section 3.3 pchar; escapes in upper case (section 6.2.2.1). */
+const segment = /^(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-F]{2})+$/;
+
+const failMode = z
+  .enum(["open", "closed"])
+  .describe("What happens when a hook fails or takes too long: go on without the plugin, or answer 503");
+const failClosed = z
+  .literal("closed", { error: "a plugin that decides who gets in always fails closed" })
+  .describe("Always closed: a plugin that decides who gets in cannot be opened");
+
+/** The field `failMode` that every plugin's configuration has beside the plugin's own options. */
+export function failModeOf(plugin: PolicyPlugin): z.ZodType {
+  return plugin.security ? failClosed : failMode;
+}
+
+/** @returns what is wrong with a route's path; undefined when it can be matched as it stands */
+function pathFlaw(path: string): string | undefined {
+  if (!path.startsWith("/")) return "must start with /";
+  const base = path.endsWith("/*") ? path.slice(0, -2) : path.replace(/(?<=.)\/$/, "");
+  if (path === "/" || path === "/*") return undefined;
+  for (const part of base.slice(1).split("/")) {
+    if (part === "") return "must have no empty segment";
+    if (/^\.{1,2}(?:;|$)/.test(part)) return "must have no dot segment";
+    if (part.includes("*")) return "may have * only as its last segment, /*";
+    if (!segment.test(part)) return "must be a path with its escapes in upper case, without query";
+    for (const [, hex] of part.matchAll(/%(..)/g)) {
+      const character = String.fromCharCode(Number.parseInt(hex as string, 16));
+      if (/[A-Za-z0-9\-._~]/.test(character)) return `must be normalised: write ${character} for %${hex}`;
+      if (/[/\\\0]/.test(character)) return "must have no encoded slash, backslash or NUL";
+    }
+  }
+  return undefined;
+}
+
+function stripFlaw(stripPrefix: string, path: string): string | undefined {
+  const base = path.endsWith("/*") ? path.slice(0, -2) : path;
+  if (/^\/./.test(stripPrefix) && (base === stripPrefix || base.startsWith(`${stripPrefix}/`)))
+    return undefined;
+  return "must be the leading whole segments of path, without / at its end";
+}
+
+function upstreamFlaw(text: string, isAllowed: (target: UpstreamAddress) => boolean): string | undefined {
+  try {
+    if (isAllowed(parseUpstream(text))) return undefined;
+    return "names a host that is neither loopback nor in OUTRIGGER_UPSTREAM_ALLOW";
+  } catch (error) {
+    if (error instanceof FormatError) return error.message;
+    throw error;
+  }
+}
+
+/** A string that `flawOf` finds nothing wrong with. */
+function text(flawOf: (text: string) => string | undefined): z.ZodString {
+  return z
+    .string()
+    .max(2048)
+    .superRefine((value, context) => {
+      const message = flawOf(value);
+      if (message !== undefined) context.addIssue({ code: "custom", message });
+    });
+}
+
+// Checks across members run also when a member is wrong: all problems at once. zod skips them otherwise.
+const always = { when: () => true };
+
+function refuseRepeated(list: unknown, context: z.core.$RefinementCtx): void {
+  const seen = new Set<unknown>();
+  for (const [index, name] of Array.isArray(list) ? list.entries() : []) {
+    if (seen.has(name)) context.addIssue({ code: "custom", path: [index], message: "listed twice" });
+    seen.add(name);
+  }
+}
+
+/** A list that names nothing twice. */
+function distinct<Member extends z.ZodType<string>>(member: Member, least: number): z.ZodArray<Member> {
+  return z.array(member).min(least).superRefine(refuseRepeated, always).meta({ uniqueItems: true });
+}
+
+export interface SchemaOptions {
+  readonly plugins: PolicyPlugins;
+  /** Whether a route that applies to `service` may name this upstream. Default: any well-formed one. */
+  readonly isUpstreamAllowed?: ((target: UpstreamAddress) => boolean) | undefined;
+  /** The service whose routes' upstreams are held against the allow-list. Default: every route's are. */
+  readonly service?: string | undefined;
+}
+
+/** What a plugin's configuration is replaced with in the JSON Schema. */
+const pluginOfConfig = new WeakMap<z.core.$ZodType, PolicyPlugin>();
+
+function configSchema(plugins: PolicyPlugins): z.ZodType<PluginConfig> {
+  const shape = Object.entries(plugins).map(([name, plugin]) => {
+    const config = z.record(z.string(), z.unknown());
+    pluginOfConfig.set(config, plugin);
+    return [name, config.optional()] as const;
+  });
+  // The members are optional, which the index signature cannot say under exactOptionalPropertyTypes.
+  return z.strictObject(Object.fromEntries(shape)) as unknown as z.ZodType<PluginConfig>;
+}
+
+function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: SchemaOptions) {
+  const names = pluginNames(plugins);
+  const applies = (route: Partial<PolicyRoute>): boolean =>
+    service === undefined || !Array.isArray(route.services) || route.services.includes(service);
+  return z
+    .strictObject({
+      path: text(pathFlaw)
+        .meta({ pattern: "^/" })
+        .describe("Exact path, or whole-segment prefix ending in /*, in normalised form"),
+      methods: distinct(z.enum(knownMethods), 1)
+        .optional()
+        .describe("Methods in upper case; GET takes HEAD. Absent: every method not listed on the same path"),
+      services: distinct(z.string().min(1).max(128), 1)
+        .optional()
+        .describe("Services this route is for. Absent: every service"),
+      plugins: names.optional().describe("Replaces the default list on this route"),
+      pluginConfig: configSchema(plugins)
+        .optional()
+        .describe("Options by plugin, merged over the defaults: objects deep, arrays and scalars replaced"),
+      stripPrefix: z
+        .string()
+        .optional()
+        .describe("Leading whole segments of path that are removed before forwarding"),
+      timeout: z
+        .int()
+        .min(1)
+        .max(3_600_000)
+        .optional()
+        .describe(
+          `Milliseconds to wait for the response head, and for every later gap between body chunks (default ${defaultTimeoutMs})`,
+        ),
+      upstream: z
+        .string()
+        .optional()
+        .describe("http://host:port, https://host:port or unix:/path in place of OUTRIGGER_UPSTREAM"),
+    })
+    .superRefine((route, context) => {
+      const { path, stripPrefix, upstream }: Partial<PolicyRoute> = Object(route) as object;
+      const flaws = {
+        stripPrefix:
+          typeof stripPrefix === "string" && typeof path === "string" && stripFlaw(stripPrefix, path),
+        upstream:
+          typeof upstream === "string" &&
+          upstreamFlaw(upstream, (target) => !applies(route) || isUpstreamAllowed(target)),
+      };
+      for (const [field, message] of Object.entries(flaws)) {
+        if (message) context.addIssue({ code: "custom", path: [field], message });
+      }
+    }, always);
+}
+
+function pluginNames(plugins: PolicyPlugins) {
+  const known = Object.keys(plugins);
+  const name = z.enum(known, {
+    error: ({ input }) =>
+      typeof input === "string" ? unknownName("unknown plugin", input, known) : undefined,
+  });
+  return distinct(name, 0);
+}
+
+/** The document's schema for these plugins. Parsing a value gives a PolicyDocument. */
+export function documentSchema(options: SchemaOptions): z.ZodType<PolicyDocument> {
+  const { plugins } = options;
+  return z
+    .strictObject({
+      apiVersion: z
+        .literal("outrigger/v1", { error: 'must be "outrigger/v1"' })
+        .describe("Version of this format"),
+      plugins: pluginNames(plugins)
+        .optional()
+        .describe(`Plugins of every route that lists none (default ${defaultPlugins.join(", ")})`),
+      pluginConfig: configSchema(plugins).optional().describe("Default options of every route, by plugin"),
+      locked: pluginNames(plugins)
+        .optional()
+        .describe(
+          "Plugins that a service's layer can neither reconfigure nor drop; only the shared policy sets it",
+        ),
+      routes: z
+        .array(routeSchema(options))
+        .max(mostRoutes)
+        .superRefine(refuseDuplicates, always)
+        .optional()
+        .describe(
+          "The most specific match wins, whatever the order. Absent or empty: one route that takes everything",
+        ),
+    })
+    .describe("Outrigger policy: the shared one, or a service's layer over it");
+}
+
+/** One request must have one route: same path and method for the same service is refused. */
+function refuseDuplicates(routes: unknown, context: z.core.$RefinementCtx): void {
+  // By path and method: which route each service ("*" = every one) goes to.
+  const taken = new Map<string, Map<string, number>>();
+  if (!Array.isArray(routes)) return;
+  for (const [index, entry] of routes.entries()) {
+    const { path, methods, services }: Partial<PolicyRoute> = Object(entry) as object;
+    for (const method of Array.isArray(methods) ? (methods as unknown[]) : ["*"]) {
+      const key = `${String(method)} ${path}`;
+      const byService = taken.get(key) ?? new Map<string, number>();
+      taken.set(key, byService);
+      const names = Array.isArray(services) ? (services as string[]) : ["*"];
+      const twin = names.includes("*")
+        ? byService.values().next().value
+        : (byService.get("*") ?? names.map((name) => byService.get(name)).find((at) => at !== undefined));
+      for (const name of names) byService.set(name, index);
+      if (twin === undefined || twin === index) continue;
+      context.addIssue({
+        code: "custom",
+        path: [index, "path"],
+        message: `same path and method as routes[${twin}]`,
+      });
+      break;
+    }
+  }
+}
+
+/** JSON Schema (draft 2020-12) of the document as it is written, each plugin's options in place. */
+export function policyJsonSchema(plugins: PolicyPlugins): Record<string, unknown> {
+  const schema = z.toJSONSchema(documentSchema({ plugins }), {
+    io: "input",
+    unrepresentable: "any",
+    override({ zodSchema, jsonSchema }) {
+      const plugin = pluginOfConfig.get(zodSchema);
+      if (plugin === undefined) return;
+      const {
+        $schema: _,
+        properties,
+        ...options
+      } = z.toJSONSchema(plugin.options, {
+        io: "input",
+        unrepresentable: "any",
+      });
+      const failMode = z.toJSONSchema(failModeOf(plugin));
+      delete failMode.$schema;
+      for (const key of Object.keys(jsonSchema)) delete jsonSchema[key];
+      Object.assign(jsonSchema, options, { properties: { ...properties, failMode } });
+    },
+  });
+  return { title: "Outrigger policy", ...schema };
+}

@@ -1,0 +1,82 @@
+// Reads YAML 1.2 (core schema) as it may be written by hand: no custom tags, names are strings, aliases are followed
+// but never in a circle and never to more than a bounded number of nodes.
+import { type Alias, type Document, isAlias, isMap, isNode, isScalar, isSeq, parseDocument } from "yaml";
+import { Composer, type Reading } from "./reading.ts";
+
+/** Nodes that aliases may add up to ("billion laughs"). */
+const mostAliasNodes = 10_000;
+
+/** Throws PolicyRefused when the text is not YAML. */
+export function readYaml(text: string): Reading {
+  const composer = new Composer(text);
+  let document: Document;
+  try {
+    // uniqueKeys compares every pair of names of a map (yaml 2.9): the composer finds them in one pass.
+    document = parseDocument(text, { uniqueKeys: false, prettyErrors: false, merge: false });
+  } catch {
+    // The library recurses: a text of brackets alone exhausts the stack.
+    return composer.fail("nested too deeply", 0);
+  }
+  for (const { message, pos } of [...document.errors, ...document.warnings]) {
+    composer.flaw(`is not YAML: ${message}`, pos[0]);
+  }
+  if (composer.problems.length > 0) composer.fail("is not read further", 0);
+  composer.value = new YamlReader(composer).read(document.contents);
+  return composer;
+}
+
+class YamlReader {
+  readonly #composer: Composer;
+  // An alias means the latest anchor before it. The library's own resolve walks the whole document each time.
+  readonly #anchors = new Map<string, unknown>();
+  readonly #following = new Set<unknown>();
+  #aliasNodes = 0;
+
+  constructor(composer: Composer) {
+    this.#composer = composer;
+  }
+
+  read(node: unknown): unknown {
+    if (this.#following.size > 0) this.#aliasNodes += 1;
+    else if (isNode(node) && !isAlias(node) && node.anchor !== undefined)
+      this.#anchors.set(node.anchor, node);
+    if (this.#aliasNodes > mostAliasNodes) this.#composer.fail("aliases add up to too much", offsetOf(node));
+    if (isAlias(node)) return this.#follow(node);
+    if (isMap(node)) return this.#map(node.items);
+    if (isSeq(node)) return this.#sequence(node.items);
+    return isScalar(node) ? node.value : null;
+  }
+
+  #follow(alias: Alias): unknown {
+    const target = this.#anchors.get(alias.source);
+    if (target === undefined) return this.#composer.fail("alias of nothing", offsetOf(alias));
+    if (this.#following.has(target)) return this.#composer.fail("alias of itself", offsetOf(alias));
+    this.#following.add(target);
+    const value = this.read(target);
+    this.#following.delete(target);
+    return value;
+  }
+
+  #map(items: readonly { key: unknown; value: unknown }[]): object {
+    const object = {};
+    for (const { key, value } of items) {
+      const name = isScalar(key) ? key.value : undefined;
+      if (typeof name === "string") {
+        this.#composer.member(object, name, offsetOf(key), () => this.read(value));
+      } else this.#composer.flaw("a name must be a string", offsetOf(key));
+    }
+    return object;
+  }
+
+  #sequence(items: readonly unknown[]): unknown[] {
+    const array: unknown[] = [];
+    for (const item of items) {
+      this.#composer.member(array, array.length, offsetOf(item), () => this.read(item));
+    }
+    return array;
+  }
+}
+
+function offsetOf(node: unknown): number {
+  return (node as { range?: [number, number, number] | null } | null)?.range?.[0] ?? 0;
+}
