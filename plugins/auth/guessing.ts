@@ -23,15 +23,17 @@ export class GuessLimit {
     this.#clock = clock;
   }
 
-  /** @returns whole seconds to wait, or 0 when the address may go on */
-  waitSeconds(address: string): number {
-    return this.#windows.size === 0 ? 0 : this.#wait(`a:${addressGroup(address)}`);
+  /**
+   * @param keyId a key that is known but not good
+   * @returns whole seconds to wait, or 0 when the client may go on
+   */
+  waitSeconds(address: string, keyId?: string): number {
+    if (this.#windows.size === 0) return 0;
+    return this.#wait(`a:${addressGroup(address)}`) || (keyId === undefined ? 0 : this.#wait(`k:${keyId}`));
   }
 
-  /** The same for a key that is known but not good. */
-  waitSecondsForKey(keyId: string): number {
-    return this.#windows.size === 0 ? 0 : this.#wait(`k:${keyId}`);
-  }
+  /** Nothing to end: windows are no timers. */
+  close(): void {}
 
   failed(address: string, keyId: string | undefined): void {
     this.#count(`a:${addressGroup(address)}`);

@@ -8,7 +8,15 @@ import {
 } from "jose";
 import type { Clock } from "../../src/pipeline/contract.ts";
 import { audienceFits, mapIdentity, missingClaim } from "./claims.ts";
-import { accepted, refused, unavailable, type Accepted, type Refused, type Unavailable } from "./finding.ts";
+import {
+  accepted,
+  refused,
+  unavailable,
+  type Accepted,
+  type AuthMethod,
+  type Refused,
+  type Unavailable,
+} from "./finding.ts";
 import type { JwksSource } from "./jwks.ts";
 import type { KeyMark, KeySet } from "./key-set.ts";
 import type { IssuerOptions } from "./options-jwt.ts";
@@ -32,9 +40,6 @@ export interface Disowned {
   readonly mark: KeyMark | undefined;
 }
 
-const outOfReach = unavailable("jwt", "token: the issuer's keys are out of reach");
-const badSignature = refused("jwt", "token: signature");
-const noKey = refused("jwt", "token: unknown key");
 /** Headers that bring or point to a key: never believed, and no token of an honest issuer needs them. */
 const keyHints = ["jwk", "jku", "x5u"];
 /** The end of the year 9999: later dates are nonsense. */
@@ -50,8 +55,17 @@ export class Issuer {
   readonly #clock: Clock;
   readonly #algorithms: string[];
   readonly #types: ReadonlySet<string>;
+  readonly #method: AuthMethod;
+  readonly #outOfReach: Unavailable;
+  readonly #badSignature: Refused;
+  readonly #noKey: Refused;
 
-  constructor(options: IssuerOptions, keys: KeyMaterial, clock: Clock) {
+  /** @param method what its tokens are used for */
+  constructor(options: IssuerOptions, keys: KeyMaterial, clock: Clock, method: AuthMethod = "jwt") {
+    this.#method = method;
+    this.#outOfReach = unavailable(method, "token: the issuer's keys are out of reach");
+    this.#badSignature = refused(method, "token: signature");
+    this.#noKey = refused(method, "token: unknown key");
     this.options = options;
     this.#keys = keys;
     this.#clock = clock;
@@ -100,9 +114,11 @@ export class Issuer {
   /** What can be said without cryptography: a refusal, or the identity that a good signature would give. */
   inspect(parts: TokenParts): Refused | Accepted {
     const fault = this.#fault(parts);
-    if (fault !== undefined) return refused("jwt", `token: ${fault}`);
-    const identity = mapIdentity(parts.claims, this.options.claims, "jwt", this.options.issuer);
-    return typeof identity === "string" ? refused("jwt", `token: claim ${identity}`) : accepted(identity);
+    if (fault !== undefined) return refused(this.#method, `token: ${fault}`);
+    const identity = mapIdentity(parts.claims, this.options.claims, this.#method, this.options.issuer);
+    return typeof identity === "string"
+      ? refused(this.#method, `token: claim ${identity}`)
+      : accepted(identity);
   }
 
   /** Checks the signature of a token that `inspect` found nothing against. Never rejects. */
@@ -115,13 +131,15 @@ export class Issuer {
     const endsMs = this.#endsMs(parts.claims);
     if (this.#keys.kind === "secret") {
       const good = await this.#verifies(token, this.#keys.secret);
-      return good ? { finding, endsMs, mark: undefined } : { finding: badSignature, mark: undefined };
+      return good ? { finding, endsMs, mark: undefined } : { finding: this.#badSignature, mark: undefined };
     }
     const set = this.#keys.kind === "set" ? this.#keys.set : await this.#keys.source.keysFor(kid);
-    if (set === undefined) return outOfReach;
-    if (!set.mayHold(kid)) return { finding: noKey, mark: set.whole };
+    if (set === undefined) return this.#outOfReach;
+    if (!set.mayHold(kid)) return { finding: this.#noKey, mark: set.whole };
     const good = await this.#verifiesWith(token, set);
-    return good ? { finding, endsMs, mark: set.markOf(kid) } : { finding: badSignature, mark: set.whole };
+    return good
+      ? { finding, endsMs, mark: set.markOf(kid) }
+      : { finding: this.#badSignature, mark: set.whole };
   }
 
   async #verifiesWith(token: string, set: KeySet): Promise<boolean> {

@@ -159,8 +159,11 @@ const login = z.strictObject({
     .boolean()
     .default(true)
     .describe("Secure attribute; false only for plain http in development"),
-  sameSite: z.enum(["Lax", "Strict"]).default("Lax").describe("SameSite attribute of the session cookie"),
-  sessionSeconds: z.int().min(60).default(43_200).describe("Longest life of a session whatever is refreshed"),
+  sessionSeconds: z
+    .int()
+    .min(60)
+    .default(43_200)
+    .describe("Longest life of a session, whatever is refreshed"),
   refreshBeforeSeconds: z
     .int()
     .min(1)

@@ -1,0 +1,120 @@
+// Client certificates as identities: of the connection itself, or as a trusted proxy tells of them in
+// X-Forwarded-Client-Cert. From anyone else that field is a claim without proof.
+import { X509Certificate } from "node:crypto";
+import { LRUCache } from "lru-cache";
+import type { Exchange, Identity } from "../../src/pipeline/contract.ts";
+import { compileIds } from "./conditions.ts";
+import { accepted, refused, type Finding } from "./finding.ts";
+import { identityText } from "./option-fields.ts";
+import type { CertificateOptions } from "./options.ts";
+
+export const forwardedField = "x-forwarded-client-cert";
+
+const notListed = refused("certificate", "certificate: its id is not listed");
+const noIds: readonly string[] = [];
+const maxForwardedLength = 8_192;
+
+/** URI and DNS names of a certificate, as node prints them: `URI:x, DNS:"quoted when it holds odd characters"`. */
+export function namesOf(subjectAltName: string | undefined): string[] {
+  const names: string[] = [];
+  for (const match of (subjectAltName ?? "").matchAll(/(?:^|, )(URI|DNS):("(?:[^"\\]|\\.)*"|[^,]*)/g)) {
+    const text = match[2] as string;
+    // A quoted name holds a separator or control character (CVE-2021-44532): no id of ours does.
+    if (!text.startsWith('"') && identityText.test(text)) names.push(text);
+  }
+  return names.sort((a, b) => Number(b.includes("://")) - Number(a.includes("://")));
+}
+
+/**
+ * URI and DNS names of the nearest client in X-Forwarded-Client-Cert (Envoy's format). Proxies append, so the last
+ * element is the one that the trusted proxy itself has seen.
+ */
+export function forwardedNames(value: string): string[] {
+  if (value.length > maxForwardedLength) return [];
+  const names: string[] = [];
+  let start = 0;
+  let quoted = false;
+  for (let i = 0; i < value.length; i += 1) {
+    if (value[i] === "\\" && quoted) i += 1;
+    else if (value[i] === '"') quoted = !quoted;
+    else if (value[i] === "," && !quoted) start = i + 1;
+  }
+  if (quoted) return [];
+  for (const match of value.slice(start).matchAll(/(?:^|;)\s*([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^;]*)/g)) {
+    const key = (match[1] as string).toLowerCase();
+    const name = (match[2] as string).replace(/^"|"$/g, "").trim();
+    if ((key === "uri" || key === "dns") && identityText.test(name)) names.push(name);
+  }
+  return names;
+}
+
+interface Listed {
+  readonly matches: (id: string) => boolean;
+  readonly identityOf: (id: string) => Identity;
+}
+
+export class CertificateCheck {
+  readonly #forwarded: boolean;
+  readonly #listed: readonly Listed[];
+  // The buffer is the connection's own, so the look-up costs one parse a connection.
+  readonly #byConnection = new WeakMap<Buffer, readonly string[]>();
+  readonly #byField = new LRUCache<string, readonly string[]>({ max: 1_024 });
+  readonly #findings = new WeakMap<readonly string[], Finding>();
+
+  constructor(options: CertificateOptions) {
+    this.#forwarded = options.forwarded;
+    this.#listed = options.identities.map((entry) => ({
+      matches: compileIds([entry.id]),
+      identityOf: (id) => ({
+        userId: entry.userId ?? id,
+        plan: entry.plan,
+        scopes: entry.scopes,
+        roles: entry.roles,
+        method: "certificate",
+        credentialId: id,
+        claims: {},
+      }),
+    }));
+  }
+
+  /** Ids that the client's certificate proves; none when it showed none. */
+  ids(exchange: Exchange): readonly string[] {
+    const der = exchange.client.tls?.certificate;
+    if (der !== undefined) {
+      let names = this.#byConnection.get(der);
+      if (names === undefined) {
+        names = namesOf(new X509Certificate(der).subjectAltName);
+        this.#byConnection.set(der, names);
+      }
+      return names;
+    }
+    if (!this.#forwarded || !exchange.client.viaTrustedProxy) return noIds;
+    const value = exchange.request.fields.get(forwardedField);
+    if (value === undefined) return noIds;
+    let names = this.#byField.get(value);
+    if (names === undefined) {
+      names = forwardedNames(value);
+      this.#byField.set(value, names);
+    }
+    return names;
+  }
+
+  /** @returns undefined when no certificate was shown */
+  check(exchange: Exchange, ids: readonly string[]): Finding | undefined {
+    if (ids.length === 0) return exchange.client.tls?.certificate === undefined ? undefined : notListed;
+    let finding = this.#findings.get(ids);
+    if (finding === undefined) {
+      finding = this.#find(ids);
+      this.#findings.set(ids, finding);
+    }
+    return finding;
+  }
+
+  #find(ids: readonly string[]): Finding {
+    for (const { matches, identityOf } of this.#listed) {
+      const id = ids.find(matches);
+      if (id !== undefined) return accepted(identityOf(id));
+    }
+    return notListed;
+  }
+}

@@ -1,0 +1,56 @@
+// Encrypts what browsers keep for us: JWE `dir` with A256GCM (RFC 7516), the first key encrypts, all decrypt.
+import { hash } from "node:crypto";
+import { CompactEncrypt, compactDecrypt } from "jose";
+
+/** What a sealed text is for: one must not pass for the other. */
+export type Purpose = "session" | "login";
+
+interface VaultKey {
+  readonly id: string;
+  readonly bytes: Uint8Array;
+}
+
+export class CookieVault {
+  readonly #keys: readonly VaultKey[];
+
+  /**
+   * @param secret keys as base64url of 32 bytes, separated by commas
+   * @param name of the secret, for the error
+   * @throws Error when there is none, or one of another length
+   */
+  constructor(secret: string | undefined, name: string) {
+    const texts = (secret ?? "").split(",").map((text) => text.trim());
+    this.#keys = texts.map((text) => {
+      const bytes = Buffer.from(text, "base64url");
+      if (bytes.length !== 32)
+        throw new Error(`${name} must hold keys of 32 bytes in base64url, separated by commas`);
+      return { id: hash("sha256", bytes, "base64url").slice(0, 8), bytes: new Uint8Array(bytes) };
+    });
+  }
+
+  async seal(purpose: Purpose, value: unknown): Promise<string> {
+    const [key] = this.#keys as [VaultKey];
+    return await new CompactEncrypt(new TextEncoder().encode(JSON.stringify(value)))
+      .setProtectedHeader({ alg: "dir", enc: "A256GCM", typ: purpose, kid: key.id })
+      .encrypt(key.bytes);
+  }
+
+  /** @returns undefined for whatever was not sealed here for this purpose */
+  async open(purpose: Purpose, sealed: string): Promise<unknown> {
+    try {
+      const { plaintext, protectedHeader } = await compactDecrypt(
+        sealed,
+        (header) => {
+          const key = this.#keys.find(({ id }) => id === header?.kid);
+          if (key === undefined) throw new Error("unknown key");
+          return key.bytes;
+        },
+        { keyManagementAlgorithms: ["dir"], contentEncryptionAlgorithms: ["A256GCM"] },
+      );
+      if (protectedHeader["typ"] !== purpose) return undefined;
+      return JSON.parse(new TextDecoder().decode(plaintext));
+    } catch {
+      return undefined;
+    }
+  }
+}

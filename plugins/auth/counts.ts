@@ -1,0 +1,36 @@
+// Counters of what became of requests, resolved once per pair of labels.
+import type { Counter, Metrics } from "../../src/pipeline/contract.ts";
+import type { AuthMethod } from "./finding.ts";
+
+export type AuthResult =
+  | "allowed"
+  | "anonymous"
+  | "excluded"
+  | "refused"
+  | "forbidden"
+  | "limited"
+  | "unavailable"
+  | "redirected";
+
+export class AuthCounts {
+  readonly #family: (...labels: string[]) => Counter;
+  readonly #children: Partial<Record<AuthResult, Map<string, Counter>>> = {};
+
+  constructor(metrics: Metrics) {
+    this.#family = metrics.counter(
+      "outrigger_auth_total",
+      "Requests by how the caller was known and what came of it",
+      ["method", "result"],
+    );
+  }
+
+  count(method: AuthMethod, result: AuthResult): void {
+    const children = (this.#children[result] ??= new Map());
+    let child = children.get(method);
+    if (child === undefined) {
+      child = this.#family(method, result);
+      children.set(method, child);
+    }
+    child.inc();
+  }
+}

@@ -1,0 +1,217 @@
+// The way of a request through the plugin on one route: what was shown, what it is worth, what the rules say, and what
+// the service gets to know. Callers known from memory pass without a promise.
+import type { Exchange, Identity, RejectVerdict, Verdict } from "../../src/pipeline/contract.ts";
+import type { Assertion } from "./assertion.ts";
+import { forwardedField, type CertificateCheck } from "./certificate.ts";
+import type { AuthCounts } from "./counts.ts";
+import {
+  readCredentials,
+  removeCredentials,
+  type CredentialOptions,
+  type Credentials,
+} from "./credentials.ts";
+import { refused, type Finding, type Refused } from "./finding.ts";
+import type { GuessLimit } from "./guessing.ts";
+import type { KeyCheck } from "./keys.ts";
+import type { Login } from "./login.ts";
+import type { PathMatcher } from "./patterns.ts";
+import type { Refusals } from "./refusal.ts";
+import type { Rules } from "./rules.ts";
+import type { TokenCheck } from "./tokens.ts";
+
+export interface GuardParts {
+  readonly required: boolean;
+  readonly forwardCredentials: boolean;
+  readonly excludes: PathMatcher | undefined;
+  readonly credentials: CredentialOptions;
+  readonly refusals: Refusals;
+  readonly rules: Rules;
+  readonly counts: AuthCounts;
+  readonly guesses: GuessLimit | undefined;
+  readonly keys: KeyCheck | undefined;
+  readonly tokens: TokenCheck | undefined;
+  readonly certificates: CertificateCheck | undefined;
+  readonly login: Login | undefined;
+  readonly assertion: Assertion | undefined;
+}
+
+/** What was found about each credential; undefined = not shown. */
+interface Findings {
+  readonly token: Finding | undefined;
+  readonly key: Finding | undefined;
+  readonly session: Finding | undefined;
+}
+
+type MaybeVerdict = Verdict | Promise<Verdict>;
+
+const noTokens = refused("jwt", "token: none are taken here");
+const noKeys = refused("api-key", "api key: none are taken here");
+const noIds: readonly string[] = [];
+
+export class Guard {
+  readonly #parts: GuardParts;
+
+  constructor(parts: GuardParts) {
+    this.#parts = parts;
+  }
+
+  onRequest(exchange: Exchange): MaybeVerdict {
+    const { excludes, login, counts, credentials, keys, tokens } = this.#parts;
+    const { request, client } = exchange;
+    if (login?.owns(request.path)) return login.serve(exchange);
+    if (excludes?.(request.method, request.path)) {
+      counts.count("none", "excluded");
+      return undefined;
+    }
+    const shown = readCredentials(request, credentials);
+    if (shown.malformed !== undefined) return this.#refuse(exchange, refused("none", shown.malformed));
+    const { bearer, apiKey } = shown;
+    const token = bearer === undefined || tokens === undefined ? noTokens : tokens.peek(bearer);
+    const key = apiKey === undefined || keys === undefined ? noKeys : keys.peek(apiKey, client.address);
+    if (token === undefined || key === undefined) return this.#ask(exchange, shown, token, key);
+    if (bearer === undefined && apiKey === undefined && login !== undefined) {
+      const session = login.session(exchange);
+      if (session instanceof Promise) {
+        return session.then((late) =>
+          this.#decide(exchange, { token: undefined, key: undefined, session: late }),
+        );
+      }
+      return this.#decide(exchange, { token: undefined, key: undefined, session });
+    }
+    return this.#decide(exchange, {
+      token: bearer === undefined ? undefined : token,
+      key: apiKey === undefined ? undefined : key,
+      session: undefined,
+    });
+  }
+
+  /** Something is not known from memory: somebody has to be asked, unless this client has guessed too often. */
+  #ask(
+    exchange: Exchange,
+    { bearer, apiKey }: Credentials,
+    knownToken: Finding | undefined,
+    knownKey: Finding | undefined,
+  ): MaybeVerdict {
+    const { guesses, tokens, keys } = this.#parts;
+    const { address } = exchange.client;
+    const waitSeconds = guesses?.waitSeconds(address) ?? 0;
+    if (waitSeconds > 0)
+      return this.#limit(exchange, refused(bearer === undefined ? "api-key" : "jwt", ""), waitSeconds);
+    const token = bearer === undefined ? undefined : (knownToken ?? tokens?.ask(bearer));
+    const key = apiKey === undefined ? undefined : (knownKey ?? keys?.ask(apiKey, address));
+    if (token instanceof Promise || key instanceof Promise) {
+      return Promise.all([token, key]).then(([lateToken, lateKey]) =>
+        this.#decide(exchange, { token: lateToken, key: lateKey, session: undefined }),
+      );
+    }
+    return this.#decide(exchange, { token, key, session: undefined });
+  }
+
+  #decide(exchange: Exchange, { token, key, session }: Findings): MaybeVerdict {
+    const { certificates } = this.#parts;
+    let uncertain: Finding | undefined;
+    let identity: Identity | undefined;
+    for (const finding of [token, key, session]) {
+      if (finding === undefined) continue;
+      // One bad credential spoils the request, whatever else it shows.
+      if (finding.kind === "refused") return this.#refuse(exchange, finding);
+      if (finding.kind === "unavailable") uncertain = finding;
+      else identity ??= finding.identity;
+    }
+    if (uncertain?.kind === "unavailable") {
+      exchange.refusedBecause = uncertain.because;
+      this.#parts.counts.count(uncertain.method, "unavailable");
+      const { unavailable, overloaded } = this.#parts.refusals;
+      return uncertain.code === "overloaded" ? overloaded : unavailable;
+    }
+    const ids = certificates?.ids(exchange) ?? noIds;
+    if (identity === undefined && certificates !== undefined) {
+      const certificate = certificates.check(exchange, ids);
+      if (certificate?.kind === "refused") return this.#refuse(exchange, certificate);
+      if (certificate?.kind === "accepted") ({ identity } = certificate);
+    }
+    if (identity === undefined && this.#parts.required) return this.#missing(exchange, "no credential");
+    return this.#authorize(exchange, identity, ids);
+  }
+
+  #authorize(
+    exchange: Exchange,
+    identity: Identity | undefined,
+    certificateIds: readonly string[],
+  ): MaybeVerdict {
+    const { rules, refusals, counts } = this.#parts;
+    if (rules.any) {
+      const failure = rules.check({ exchange, identity, certificateIds });
+      if (failure !== undefined) {
+        const because = `rule ${failure.rule}: ${failure.condition}`;
+        // 403 would tell an unknown caller that it only has to become somebody.
+        if (identity === undefined) return this.#missing(exchange, because);
+        exchange.identity = identity;
+        exchange.refusedBecause = because;
+        counts.count(methodOf(identity), "forbidden");
+        const bearer = identity.method === "jwt" || identity.method === "introspection";
+        return bearer && failure.condition === "scopes" ? refusals.lacksScope : refusals.forbidden;
+      }
+    }
+    counts.count(
+      identity === undefined ? "none" : methodOf(identity),
+      identity === undefined ? "anonymous" : "allowed",
+    );
+    return this.#admit(exchange, identity);
+  }
+
+  /** Lets the request on: the service gets to know the caller, and not how it showed itself. */
+  #admit(exchange: Exchange, identity: Identity | undefined): MaybeVerdict {
+    const { forwardCredentials, credentials, login, assertion, certificates } = this.#parts;
+    const { fields } = exchange.request;
+    exchange.identity = identity;
+    if (!forwardCredentials) removeCredentials(exchange.request, credentials);
+    // Ours alone to read: the cookie holds nothing for the service in any case.
+    login?.removeCookies(fields);
+    if (certificates !== undefined && !exchange.client.viaTrustedProxy) fields.delete(forwardedField);
+    if (assertion === undefined || identity === undefined) return undefined;
+    const known = assertion.peek(identity);
+    if (known !== undefined) {
+      fields.set(assertion.header, known);
+      return undefined;
+    }
+    return assertion.make(identity).then((jwt) => {
+      fields.set(assertion.header, jwt);
+    });
+  }
+
+  #missing(exchange: Exchange, because: string): Verdict {
+    const { refusals, login, counts } = this.#parts;
+    exchange.refusedBecause = because;
+    const redirect = login?.redirect(exchange);
+    counts.count("none", redirect === undefined ? "refused" : "redirected");
+    return redirect ?? refusals.missing;
+  }
+
+  #refuse(exchange: Exchange, finding: Refused): Verdict {
+    const { guesses, refusals, counts, login } = this.#parts;
+    const { address } = exchange.client;
+    // A sealed cookie cannot be guessed, and a session that ended is nobody's fault.
+    if (guesses !== undefined && finding.method !== "session") {
+      const waitSeconds = guesses.waitSeconds(address, finding.credentialId);
+      if (waitSeconds > 0) return this.#limit(exchange, finding, waitSeconds);
+      guesses.failed(address, finding.credentialId);
+    }
+    exchange.refusedBecause = finding.because;
+    const redirect = finding.method === "session" ? login?.redirect(exchange) : undefined;
+    counts.count(finding.method, redirect === undefined ? "refused" : "redirected");
+    if (redirect !== undefined) return redirect;
+    if (finding.code === "invalid_api_key") return refusals.badKey;
+    return finding.code === "invalid_token" ? refusals.badToken : refusals.badCredential;
+  }
+
+  #limit(exchange: Exchange, finding: Refused, waitSeconds: number): RejectVerdict {
+    exchange.refusedBecause = "too many bad credentials";
+    this.#parts.counts.count(finding.method, "limited");
+    return this.#parts.refusals.limited(waitSeconds);
+  }
+}
+
+function methodOf(identity: Identity): Refused["method"] {
+  return identity.method as Refused["method"];
+}

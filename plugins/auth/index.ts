@@ -1,0 +1,134 @@
+// The auth plugin: decides who may call, tells the service who it is, and answers 401, 403, 429 or 503 itself.
+import { definePlugin, type Hooks, type Services } from "../../src/pipeline/contract.ts";
+import { CertificateCheck } from "./certificate.ts";
+import { GuessLimit } from "./guessing.ts";
+import { Guard, type GuardParts } from "./guard.ts";
+import type { Login } from "./login.ts";
+import { KeyCheck } from "./keys.ts";
+import { authOptions, type AuthOptions } from "./options.ts";
+import type { JwtOptions, LoginOptions } from "./options-jwt.ts";
+import { compileExclusions } from "./patterns.ts";
+import { prepareRefusals } from "./refusal.ts";
+import { Rules } from "./rules.ts";
+import type { TokenCheck } from "./tokens.ts";
+import { createState, type AuthState } from "./state.ts";
+
+/** Longer than every wait inside: a wait that ends by itself says why. */
+const timeLimitMs = 15_000;
+
+type Held<T> = { readonly value: T; readonly release: () => void };
+
+// jose and what needs it is loaded only where a policy has tokens.
+async function holdTokens(jwt: JwtOptions, services: Services, state: AuthState): Promise<Held<TokenCheck>> {
+  const { login: _, ...facts } = jwt;
+  const { TokenCheck } = await import("./tokens.ts");
+  return state.tokens.acquire(facts, () => new TokenCheck(jwt, services, state.sources));
+}
+
+async function holdLogin(
+  jwt: JwtOptions,
+  options: LoginOptions,
+  services: Services,
+  state: AuthState,
+): Promise<Held<Login>> {
+  const { Login } = await import("./login.ts");
+  const { JwksSource } = await import("./jwks.ts");
+  const keys = {
+    issuer: options.issuer,
+    jwksUri: undefined,
+    refreshMs: jwt.jwksRefreshSeconds * 1000,
+    maxStaleMs: jwt.jwksMaxStaleSeconds * 1000,
+    cooldownMs: jwt.jwksCooldownSeconds * 1000,
+    timeoutMs: jwt.jwksTimeoutMs,
+    share: jwt.shareKeys,
+  };
+  return state.logins.acquire({ options, keys }, () => {
+    return new Login(
+      options,
+      services,
+      state.sources.acquire(keys, () => new JwksSource(keys, services)),
+    );
+  });
+}
+
+async function makeAssertion(options: AuthOptions["assertion"], services: Services) {
+  if (options === undefined) return undefined;
+  const { Assertion } = await import("./assertion.ts");
+  return await Assertion.create(options, services);
+}
+
+/** @param held takes what is to be given back in the end, also when this fails half-way */
+async function assemble(
+  options: AuthOptions,
+  services: Services,
+  state: AuthState,
+  held: (() => void)[],
+): Promise<GuardParts> {
+  const { apiKeys, jwt, certificates, guessing } = options;
+  const hold = <T>({ value, release }: Held<T>): T => {
+    held.push(release);
+    return value;
+  };
+  const takesKeys = apiKeys !== false;
+  const keyParts = {
+    store: state.keys,
+    usage: state.usage,
+    clock: services.clock,
+    service: services.fleet.service,
+  };
+  return {
+    required: options.required,
+    forwardCredentials: options.forwardCredentials,
+    excludes: compileExclusions(options.exclude),
+    credentials: {
+      keyHeaders: takesKeys ? apiKeys.headers : [],
+      keyQuery: takesKeys ? apiKeys.query : [],
+      takesKeys,
+    },
+    refusals: prepareRefusals(options.realm, { bearer: jwt !== undefined, apiKey: takesKeys }),
+    rules: new Rules(options.rules, services),
+    counts: state.counts,
+    assertion: await makeAssertion(options.assertion, services),
+    keys: takesKeys ? new KeyCheck({ ...keyParts, options: apiKeys }) : undefined,
+    certificates: certificates && new CertificateCheck(certificates),
+    tokens: jwt && hold(await holdTokens(jwt, services, state)),
+    login: jwt?.login && hold(await holdLogin(jwt, jwt.login, services, state)),
+    guesses:
+      guessing === false
+        ? undefined
+        : hold(state.guesses.acquire(guessing, () => new GuessLimit(guessing, services.clock))),
+  };
+}
+
+export const auth = definePlugin({
+  name: "auth",
+  version: "1.0.0",
+  apiVersion: 1,
+  // Before whatever acts on who calls: limits, caches, fields towards the service.
+  priority: 10,
+  security: true,
+  failMode: "closed",
+  options: authOptions,
+  init: createState,
+
+  async setup({ options, services, state }): Promise<Hooks> {
+    const held: (() => void)[] = [];
+    const close = (): void => held.forEach((release) => release());
+    try {
+      const parts = await assemble(options, services, state, held);
+      const { tokens, login, assertion } = parts;
+      const guard = new Guard(parts);
+      return {
+        timeLimitMs: { onRequest: timeLimitMs },
+        onRequest: (exchange) => guard.onRequest(exchange),
+        ...(login && { onResponse: (exchange, response) => login.onResponse(exchange, response) }),
+        ...(assertion && { ownedRequestFields: [assertion.header] }),
+        health: () => tokens?.health(),
+        close,
+      };
+    } catch (error) {
+      close();
+      throw error;
+    }
+  },
+});

@@ -1,0 +1,169 @@
+// The OpenID provider of a browser login: metadata, authorization address, token endpoint, ID tokens.
+import { z } from "zod";
+import type { HttpAnswer, Services } from "../../src/pipeline/contract.ts";
+import { discover, type ProviderMetadata } from "./discovery.ts";
+import type { Accepted } from "./finding.ts";
+import { Issuer } from "./issuer.ts";
+import type { JwksSource } from "./jwks.ts";
+import type { LoginOptions } from "./options-jwt.ts";
+import { decodeToken, looksLikeJwt, type JsonObject } from "./token-parts.ts";
+
+const tokensShape = z.looseObject({
+  id_token: z.string().optional(),
+  refresh_token: z.string().min(1).optional(),
+  expires_in: z.number().positive().optional(),
+});
+
+export interface Tokens {
+  readonly idToken: string | undefined;
+  readonly refreshToken: string | undefined;
+  /** Epoch milliseconds at which the access token ends; undefined when the provider did not say. */
+  readonly endsMs: number | undefined;
+}
+
+/** The provider says no: the code or the refresh token is not good. */
+export class GrantRefused extends Error {
+  override readonly name = "GrantRefused";
+}
+/** Nobody can tell: the provider does not answer, or not as it should. */
+export class ProviderDown extends Error {
+  override readonly name = "ProviderDown";
+}
+
+const metadataMs = 3_600_000;
+const maxBytes = 262_144;
+/** RFC 6749 section 2.3.1: form-encoded before it is put into Basic. */
+const formEncode = (text: string): string => new URLSearchParams({ v: text }).toString().slice(2);
+
+export class Provider {
+  readonly #options: LoginOptions;
+  readonly #services: Services;
+  readonly #secret: string | undefined;
+  readonly #idTokens: Issuer;
+  #metadata: { readonly value: ProviderMetadata; readonly untilMono: number } | undefined;
+
+  /** @throws Error when the client's secret is named and not set */
+  constructor(options: LoginOptions, services: Services, keys: JwksSource) {
+    this.#options = options;
+    this.#services = services;
+    this.#secret =
+      options.clientSecret === undefined ? undefined : services.secrets.get(options.clientSecret);
+    if (options.clientSecret !== undefined && this.#secret === undefined) {
+      throw new Error(`jwt.login.clientSecret: OUTRIGGER_${options.clientSecret} is not set`);
+    }
+    const { issuer, algorithms, clientId, requiredClaims, claims } = options;
+    const facts = { issuer, algorithms, audience: [clientId], requiredClaims, claims };
+    const rest = { discovery: true, clockToleranceSeconds: 10, requireExp: true, typ: ["JWT"] };
+    this.#idTokens = new Issuer(
+      { ...facts, ...rest },
+      { kind: "source", source: keys },
+      services.clock,
+      "session",
+    );
+  }
+
+  /** Rejects with `ProviderDown`. */
+  async metadata(): Promise<ProviderMetadata> {
+    const now = this.#services.clock.mono();
+    if (this.#metadata !== undefined && now < this.#metadata.untilMono) return this.#metadata.value;
+    try {
+      const value = await discover(this.#options.issuer, this.#services.http, this.#options.timeoutMs);
+      this.#metadata = { value, untilMono: now + metadataMs };
+      return value;
+    } catch (error) {
+      // What it said an hour ago is better than no login.
+      if (this.#metadata !== undefined) return this.#metadata.value;
+      throw new ProviderDown("the provider's metadata cannot be read", { cause: error });
+    }
+  }
+
+  async exchangeCode(code: string, verifier: string, redirectUri: string): Promise<Tokens> {
+    return await this.#grant({
+      grant_type: "authorization_code",
+      code,
+      code_verifier: verifier,
+      redirect_uri: redirectUri,
+    });
+  }
+
+  async refresh(refreshToken: string): Promise<Tokens> {
+    return await this.#grant({ grant_type: "refresh_token", refresh_token: refreshToken });
+  }
+
+  /**
+   * Verifies an ID token (OpenID Connect Core section 3.1.3.7).
+   * @param nonce what the login was started with; undefined for a refresh
+   * @returns its claims. Rejects with `GrantRefused` or `ProviderDown`.
+   */
+  async verifyIdToken(
+    idToken: string,
+    nonce: string | undefined,
+  ): Promise<{ claims: JsonObject; endsMs: number }> {
+    const parts = looksLikeJwt(idToken) ? decodeToken(idToken) : undefined;
+    if (parts === undefined) throw new GrantRefused("ID token: malformed");
+    const { claims } = parts;
+    if (claims["iss"] !== this.#options.issuer) throw new GrantRefused("ID token: issuer");
+    if (nonce !== undefined && claims["nonce"] !== nonce) throw new GrantRefused("ID token: nonce");
+    const { azp } = claims;
+    if (azp !== undefined && azp !== this.#options.clientId)
+      throw new GrantRefused("ID token: authorized party");
+    const inspected = this.#idTokens.inspect(parts);
+    if (inspected.kind === "refused") throw new GrantRefused(`ID ${inspected.because}`);
+    const verdict = await this.#idTokens.verify(idToken, parts, inspected satisfies Accepted);
+    if ("kind" in verdict) throw new ProviderDown(verdict.because);
+    if (!("endsMs" in verdict)) throw new GrantRefused(`ID ${verdict.finding.because}`);
+    return { claims, endsMs: verdict.endsMs };
+  }
+
+  async #grant(parameters: Record<string, string>): Promise<Tokens> {
+    const { token_endpoint: url } = await this.metadata();
+    if (url === undefined) throw new ProviderDown("the provider names no token endpoint");
+    const form = new URLSearchParams(parameters);
+    const fields: Record<string, string> = {
+      accept: "application/json",
+      "content-type": "application/x-www-form-urlencoded",
+    };
+    if (this.#secret === undefined) form.set("client_id", this.#options.clientId);
+    else {
+      const pair = `${formEncode(this.#options.clientId)}:${formEncode(this.#secret)}`;
+      fields["authorization"] = `Basic ${Buffer.from(pair).toString("base64")}`;
+    }
+    let answer: HttpAnswer;
+    try {
+      const { timeoutMs } = this.#options;
+      const body = form.toString();
+      answer = await this.#services.http.request({
+        url,
+        method: "POST",
+        fields,
+        body,
+        timeoutMs,
+        maxBodyBytes: maxBytes,
+      });
+    } catch (error) {
+      throw new ProviderDown("the provider's token endpoint does not answer", { cause: error });
+    }
+    return this.#tokens(answer);
+  }
+
+  #tokens(answer: HttpAnswer): Tokens {
+    let value: unknown;
+    try {
+      value = JSON.parse(answer.body.toString("utf8"));
+    } catch {
+      value = undefined;
+    }
+    if (answer.status === 400 || answer.status === 401) {
+      const code = z.object({ error: z.string() }).safeParse(value).data?.error;
+      // Only these two say that the grant is bad (RFC 6749 section 5.2); the others are a fault of the configuration.
+      if (code === "invalid_grant" || code === "invalid_request")
+        throw new GrantRefused(`token endpoint: ${code}`);
+    }
+    const parsed = tokensShape.safeParse(value);
+    if (answer.status !== 200 || !parsed.success)
+      throw new ProviderDown(`the token endpoint answered ${answer.status}`);
+    const { id_token: idToken, refresh_token: refreshToken, expires_in: seconds } = parsed.data;
+    const endsMs = seconds === undefined ? undefined : this.#services.clock.now() + seconds * 1000;
+    return { idToken, refreshToken, endsMs };
+  }
+}

@@ -1,0 +1,93 @@
+// Rules: every rule that takes a request's path and method must let the caller pass, and a deny rule that holds refuses
+// whatever the others say. So their order never matters, and one more rule can only narrow.
+import type { Counter, Services } from "../../src/pipeline/contract.ts";
+import { anyHolds, compileConditions, firstFailure, type Condition, type Subject } from "./conditions.ts";
+import type { RuleOptions } from "./options.ts";
+import { compilePattern, type PathMatcher } from "./patterns.ts";
+
+export interface RuleFailure {
+  readonly rule: string;
+  /** Name of the first condition that failed, or `deny`. */
+  readonly condition: string;
+}
+
+interface Rule {
+  readonly name: string;
+  readonly takes: PathMatcher;
+  readonly deny: boolean;
+  readonly dryRun: boolean;
+  readonly conditions: readonly Condition[];
+}
+
+const dryRunLogMs = 1_000;
+
+/** @returns why a rule refuses; undefined = it lets pass */
+function judge(rule: Rule, subject: Subject): RuleFailure | undefined {
+  if (rule.deny)
+    return anyHolds(rule.conditions, subject) ? { rule: rule.name, condition: "deny" } : undefined;
+  // Any allow rule asks for a known caller, also one without conditions.
+  if (subject.identity === undefined) return { rule: rule.name, condition: "identity" };
+  const condition = firstFailure(rule.conditions, subject);
+  return condition === undefined ? undefined : { rule: rule.name, condition };
+}
+
+export class Rules {
+  readonly #rules: readonly Rule[];
+  readonly #services: Services;
+  readonly #refused: (...labels: string[]) => Counter;
+  #loggedMono = -Infinity;
+  #unlogged = 0;
+
+  constructor(options: readonly RuleOptions[], services: Services) {
+    this.#services = services;
+    this.#refused = services.metrics.counter(
+      "outrigger_auth_rule_refusals_total",
+      "Requests that a rule refused, or would have refused in a dry run, by the first condition that failed",
+      ["rule", "condition", "mode"],
+    );
+    const rules = options.map((rule, index): Rule => {
+      const conditions = compileConditions(rule.deny ?? rule.allow ?? {});
+      return {
+        name: rule.name ?? String(index),
+        takes: compilePattern(rule.path, rule.methods),
+        deny: rule.deny !== undefined,
+        dryRun: rule.dryRun,
+        conditions,
+      };
+    });
+    // Deny rules first: the reason that is logged does not depend on the order in the policy.
+    this.#rules = [...rules.filter((rule) => rule.deny), ...rules.filter((rule) => !rule.deny)];
+  }
+
+  /** Whether there is anything to check. */
+  get any(): boolean {
+    return this.#rules.length > 0;
+  }
+
+  /** @returns the first refusal; dry runs are logged and counted on the way */
+  check(subject: Subject): RuleFailure | undefined {
+    const { method, path } = subject.exchange.request;
+    for (const rule of this.#rules) {
+      if (!rule.takes(method, path)) continue;
+      const failure = judge(rule, subject);
+      if (failure === undefined) continue;
+      this.#refused(failure.rule, failure.condition, rule.dryRun ? "dry-run" : "enforced").inc();
+      if (!rule.dryRun) return failure;
+      this.#logDryRun(failure, subject);
+    }
+    return undefined;
+  }
+
+  /** At most a line a second: a rule tried out on busy traffic must not flood the log. */
+  #logDryRun(failure: RuleFailure, { exchange, identity }: Subject): void {
+    const now = this.#services.clock.mono();
+    if (now - this.#loggedMono < dryRunLogMs) {
+      this.#unlogged += 1;
+      return;
+    }
+    const facts = { ...failure, requestId: exchange.id, userId: identity?.userId, unlogged: this.#unlogged };
+    this.#services.logger.info(facts, "a rule in dry run would have refused this request");
+    this.#loggedMono = now;
+    this.#unlogged = 0;
+  }
+}

@@ -1,0 +1,103 @@
+// What sidecars tell each other about sessions through Redis: which have ended, and who refreshes. A refresh token that
+// rotates may be used once, so one sidecar uses it under a short lease and the others take over what it got.
+import { hash } from "node:crypto";
+import { LRUCache } from "lru-cache";
+import type { Services } from "../../src/pipeline/contract.ts";
+
+const endedPrefix = "session-ended:";
+/** How long requests that still carry the old cookie find the new session. */
+const keepMs = 60_000;
+const pollMs = 50;
+const maxEnded = 65_536;
+const maxRefreshed = 8_192;
+
+export class SessionFleet {
+  readonly #services: Services;
+  /** Two calls to the provider (tokens, keys) end within it. */
+  readonly #leaseMs: number;
+  readonly #ended = new LRUCache<string, true>({ max: maxEnded });
+  readonly #refreshed = new LRUCache<string, string>({ max: maxRefreshed, ttl: keepMs });
+  readonly #running = new Map<string, Promise<string>>();
+  readonly #stopWatch: () => void;
+
+  /** @param onDoubt some session may have ended unheard: forget what is known */
+  constructor(services: Services, timeoutMs: number, onDoubt: () => void) {
+    this.#services = services;
+    this.#leaseMs = timeoutMs * 2 + 1_000;
+    this.#stopWatch =
+      services.store?.watch(endedPrefix, (key) => {
+        if (key === null) onDoubt();
+        else this.#ended.set(key.slice(endedPrefix.length), true);
+      }) ?? (() => {});
+  }
+
+  hasEnded(sessionId: string): boolean {
+    return this.#ended.has(sessionId);
+  }
+
+  /** Rejects with `StoreUnavailable`. */
+  async wasEnded(sessionId: string): Promise<boolean> {
+    if (this.#ended.has(sessionId)) return true;
+    const { store } = this.#services;
+    return store !== undefined && (await store.get(endedPrefix + sessionId)) !== null;
+  }
+
+  /** Never rejects: the browser forgets the session in any case. */
+  async end(sessionId: string, ttlMs: number): Promise<void> {
+    this.#ended.set(sessionId, true);
+    try {
+      await this.#services.store?.set(endedPrefix + sessionId, "1", { ttlMs });
+    } catch (error) {
+      this.#services.logger.warn({ err: error }, "the end of a session could not be told to other sidecars");
+    }
+  }
+
+  /**
+   * Runs a refresh once in the fleet.
+   * @param refresh gives the sealed new session
+   * @returns what it gave, here or elsewhere. Rejects as it does, or with `StoreUnavailable`.
+   */
+  async once(refreshToken: string, refresh: () => Promise<string>): Promise<string> {
+    const digest = hash("sha256", refreshToken, "hex");
+    const known = this.#refreshed.get(digest);
+    if (known !== undefined) return known;
+    let running = this.#running.get(digest);
+    if (running === undefined) {
+      running = this.#once(digest, refresh).finally(() => this.#running.delete(digest));
+      this.#running.set(digest, running);
+    }
+    return await running;
+  }
+
+  close(): void {
+    this.#stopWatch();
+  }
+
+  async #once(digest: string, refresh: () => Promise<string>): Promise<string> {
+    const { store, fleet, clock } = this.#services;
+    if (store === undefined) return this.#keep(digest, await refresh());
+    const resultKey = `session-refreshed:${digest}`;
+    const leaseKey = `session-lease:${digest}`;
+    const endMono = clock.mono() + this.#leaseMs;
+    for (;;) {
+      const result = await store.get(resultKey);
+      if (result !== null) return this.#keep(digest, result);
+      if (await store.set(leaseKey, fleet.instance, { ttlMs: this.#leaseMs, ifAbsent: true })) break;
+      if (clock.mono() > endMono) throw new Error("another sidecar refreshes for too long");
+      await new Promise<void>((resolve) => setTimeout(resolve, pollMs).unref());
+    }
+    try {
+      // The lease may be free because another sidecar has just finished.
+      const sealed = (await store.get(resultKey)) ?? (await refresh());
+      await store.set(resultKey, sealed, { ttlMs: keepMs });
+      return this.#keep(digest, sealed);
+    } finally {
+      await store.delete(leaseKey).catch(() => 0);
+    }
+  }
+
+  #keep(digest: string, sealed: string): string {
+    this.#refreshed.set(digest, sealed);
+    return sealed;
+  }
+}

@@ -1,0 +1,177 @@
+// Sessions: what the cookie holds, how it becomes an identity, when it ends, and how its tokens are refreshed once in
+// the whole fleet even while refresh tokens rotate.
+import { hash, randomUUID } from "node:crypto";
+import { LRUCache } from "lru-cache";
+import { z } from "zod";
+import type { Services } from "../../src/pipeline/contract.ts";
+import { mapIdentity } from "./claims.ts";
+import type { CookieVault } from "./cookie-vault.ts";
+import { accepted, refused, unavailable, type Accepted, type Finding } from "./finding.ts";
+import type { LoginOptions } from "./options-jwt.ts";
+import { GrantRefused, type Provider, type Tokens } from "./provider.ts";
+import { SessionFleet } from "./session-fleet.ts";
+import type { JsonObject } from "./token-parts.ts";
+
+const sessionShape = z.strictObject({
+  id: z.string(),
+  /** Epoch milliseconds. */
+  startedMs: z.number(),
+  /** Epoch milliseconds at which the tokens end. */
+  endsMs: z.number(),
+  refreshToken: z.string().optional(),
+  idToken: z.string().optional(),
+  claims: z.record(z.string(), z.unknown()),
+});
+export type Session = z.output<typeof sessionShape>;
+
+export interface OpenSession {
+  readonly session: Session;
+  readonly finding: Accepted;
+  /** Set when the tokens were refreshed: the sealed session that the browser is to keep from now on. */
+  readonly renewed: string | undefined;
+}
+
+/** Claims that say something about the ID token and not about the user. */
+const tokenClaims = new Set([
+  "nonce",
+  "at_hash",
+  "c_hash",
+  "s_hash",
+  "azp",
+  "jti",
+  "nbf",
+  "exp",
+  "iat",
+  "auth_time",
+]);
+const maxKnown = 16_384;
+
+const unreadable = refused("session", "session: not readable");
+const over = refused("session", "session: over");
+const ended = refused("session", "session: logged out");
+const refreshRefused = refused("session", "session: the provider refused to refresh it");
+const outOfReach = unavailable("session", "session: redis or the provider is out of reach");
+
+export class Sessions {
+  readonly #options: LoginOptions;
+  readonly #services: Services;
+  readonly #vault: CookieVault;
+  readonly #provider: Provider;
+  readonly #fleet: SessionFleet;
+  readonly #known = new LRUCache<string, OpenSession>({ max: maxKnown });
+
+  constructor(options: LoginOptions, services: Services, vault: CookieVault, provider: Provider) {
+    this.#options = options;
+    this.#services = services;
+    this.#vault = vault;
+    this.#provider = provider;
+    this.#fleet = new SessionFleet(services, options.timeoutMs, () => this.#known.clear());
+  }
+
+  /** A new session from the first tokens of a login. */
+  begin(tokens: Tokens, claims: JsonObject, idTokenEndsMs: number): Session {
+    return {
+      id: randomUUID(),
+      startedMs: this.#services.clock.now(),
+      endsMs: tokens.endsMs ?? idTokenEndsMs,
+      refreshToken: tokens.refreshToken,
+      idToken: tokens.idToken,
+      claims: userClaims(claims),
+    };
+  }
+
+  async seal(session: Session): Promise<string> {
+    return await this.#vault.seal("session", session);
+  }
+
+  /** From memory; undefined = `open` it. */
+  peek(sealed: string): Accepted | undefined {
+    const known = this.#known.get(hash("sha256", sealed, "hex"));
+    if (known === undefined || known.renewed !== undefined || this.#fleet.hasEnded(known.session.id))
+      return undefined;
+    return this.#services.clock.now() < this.#dueMs(known.session) ? known.finding : undefined;
+  }
+
+  /** Reads a sealed session, asks whether it was ended, refreshes it when it is time. Never rejects. */
+  async open(sealed: string): Promise<OpenSession | Exclude<Finding, Accepted>> {
+    const session = await this.read(sealed);
+    if (session === undefined) return unreadable;
+    const nowMs = this.#services.clock.now();
+    if (nowMs >= session.startedMs + this.#options.sessionSeconds * 1000) return over;
+    try {
+      if (await this.#fleet.wasEnded(session.id)) return ended;
+    } catch {
+      return outOfReach;
+    }
+    const due = nowMs >= this.#dueMs(session);
+    const current =
+      due && session.refreshToken !== undefined
+        ? await this.#refresh(session, session.refreshToken)
+        : session;
+    if ("kind" in current) return current;
+    if (nowMs >= current.endsMs) return over;
+    const identity = mapIdentity(current.claims, this.#options.claims, "session", this.#options.issuer);
+    if (typeof identity === "string") return unreadable;
+    const renewed = current === session ? undefined : await this.seal(current);
+    const opened: OpenSession = { session: current, finding: accepted(identity), renewed };
+    if (renewed === undefined) this.#known.set(hash("sha256", sealed, "hex"), opened);
+    return opened;
+  }
+
+  /** @returns undefined for what was not sealed here */
+  async read(sealed: string): Promise<Session | undefined> {
+    return sessionShape.safeParse(await this.#vault.open("session", sealed)).data;
+  }
+
+  /** Ends a session everywhere. Never rejects. */
+  async end(session: Session): Promise<void> {
+    await this.#fleet.end(session.id, this.#options.sessionSeconds * 1000);
+  }
+
+  close(): void {
+    this.#fleet.close();
+  }
+
+  /** Epoch milliseconds from which a session has to be looked at again. */
+  #dueMs(session: Session): number {
+    const early = session.refreshToken === undefined ? 0 : this.#options.refreshBeforeSeconds * 1000;
+    return Math.min(session.endsMs - early, session.startedMs + this.#options.sessionSeconds * 1000);
+  }
+
+  async #refresh(session: Session, refreshToken: string): Promise<Session | Exclude<Finding, Accepted>> {
+    try {
+      const sealed = await this.#fleet.once(refreshToken, async () => {
+        return await this.seal(await this.#renew(session, refreshToken));
+      });
+      return (await this.read(sealed)) ?? unreadable;
+    } catch (error) {
+      if (error instanceof GrantRefused) return refreshRefused;
+      this.#services.logger.warn({ err: error }, "a session could not be refreshed");
+      // Its tokens are still good for a moment: no reason to stop anybody.
+      return this.#services.clock.now() < session.endsMs ? session : outOfReach;
+    }
+  }
+
+  async #renew(session: Session, refreshToken: string): Promise<Session> {
+    const tokens = await this.#provider.refresh(refreshToken);
+    const verified =
+      tokens.idToken === undefined
+        ? undefined
+        : await this.#provider.verifyIdToken(tokens.idToken, undefined);
+    // OpenID Connect Core section 12.2: the refreshed ID token must be of the same user.
+    if (verified !== undefined && verified.claims["sub"] !== session.claims["sub"]) {
+      throw new GrantRefused("ID token: another subject");
+    }
+    return {
+      ...session,
+      endsMs: tokens.endsMs ?? verified?.endsMs ?? session.endsMs,
+      refreshToken: tokens.refreshToken ?? refreshToken,
+      idToken: tokens.idToken ?? session.idToken,
+      claims: verified === undefined ? session.claims : userClaims(verified.claims),
+    };
+  }
+}
+
+function userClaims(claims: JsonObject): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(claims).filter(([name]) => !tokenClaims.has(name)));
+}

@@ -1,0 +1,33 @@
+// What outlives a policy change: keys and verdicts of this process, shared by every route and snapshot.
+import type { Services } from "../../src/pipeline/contract.ts";
+import { AuthCounts } from "./counts.ts";
+import type { GuessLimit } from "./guessing.ts";
+import type { JwksSource } from "./jwks.ts";
+import { KeyStore } from "./key-store.ts";
+import { KeyUsage } from "./key-usage.ts";
+import type { Login } from "./login.ts";
+import { Shared } from "./shared.ts";
+import type { TokenCheck } from "./tokens.ts";
+
+export interface AuthState {
+  readonly keys: KeyStore;
+  readonly usage: KeyUsage;
+  readonly counts: AuthCounts;
+  readonly sources: Shared<JwksSource>;
+  readonly tokens: Shared<TokenCheck>;
+  readonly logins: Shared<Login>;
+  readonly guesses: Shared<GuessLimit>;
+}
+
+/** @throws Error when a pepper is too short */
+export function createState(services: Services): AuthState {
+  return {
+    keys: new KeyStore(services),
+    usage: new KeyUsage(services),
+    counts: new AuthCounts(services.metrics),
+    sources: new Shared<JwksSource>(),
+    tokens: new Shared<TokenCheck>(),
+    logins: new Shared<Login>(),
+    guesses: new Shared<GuessLimit>(),
+  };
+}
