@@ -11,7 +11,7 @@ import { createPolicyReader } from "./policy/read.ts";
 import { compilePolicy } from "./proxy/compile-policy.ts";
 import { Listener } from "./proxy/listener.ts";
 import { createRequestCounters, type RoutedPolicy } from "./proxy/routed-policy.ts";
-import { createHttpTransport } from "./proxy/upstream/http-transport.ts";
+import { createPooledTransport } from "./proxy/upstream/pooled-transport.ts";
 import { Upstreams } from "./proxy/upstreams.ts";
 import { createLogging } from "./telemetry/logger.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
@@ -57,10 +57,7 @@ export async function startSidecar(config: Config, overrides: SidecarOverrides =
   const host = createPluginHost(registry, services);
   const upstreams = new Upstreams(
     (target) =>
-      createHttpTransport(target, {
-        maxConnections: config.upstreamConnections,
-        idleTimeoutMs: config.upstreamIdleMs,
-      }),
+      createPooledTransport(target, { maxConnections: config.upstreamConnections, maxQueued: 10_000, idleTimeoutMs: config.upstreamIdleMs }),
     metrics,
   );
   const counters = createRequestCounters(metrics);

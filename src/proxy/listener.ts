@@ -42,6 +42,8 @@ export class Listener {
   readonly #proxies: TrustedProxies;
   readonly #exchanges = new Set<CarriedExchange>();
   readonly #malformed: (...values: string[]) => Counter;
+  // Connections that were refused once: what the parser still says about them adds nothing.
+  readonly #refused = new WeakSet<Socket>();
   #draining = false;
   #onIdle: (() => void) | undefined = undefined;
 
@@ -198,6 +200,7 @@ export class Listener {
       { onWritable: () => {}, onBroken: () => {} },
       this.#options.limits.clientStallMs,
     );
+    this.#refused.add(message.socket);
     const response = LiveResponse.fromError(error, id);
     response.fields.set("X-Request-Id", id);
     writer.head(response, true);
@@ -205,6 +208,7 @@ export class Listener {
   }
 
   #refuseSocket(socket: Socket, refusal: Refusal): void {
+    this.#refused.add(socket);
     const id = this.#record({ ...refusal, peer: socket.remoteAddress });
     refuseSocket(socket, refusal.error, id);
   }
@@ -225,6 +229,7 @@ export class Listener {
 
   #clientError(error: NodeJS.ErrnoException, socket: Socket): void {
     // A connection that broke by itself, or one in the middle of an answer: nothing can be said on it any more.
+    if (this.#refused.has(socket)) return;
     const { _httpMessage: answering } = socket as Socket & { _httpMessage?: unknown };
     if (error.code === "ECONNRESET" || !socket.writable) {
       socket.destroy();
