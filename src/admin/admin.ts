@@ -38,8 +38,8 @@ export interface AdminOptions {
 }
 
 export interface Admin {
-  /** @returns where it listens: `host:port` or `unix:/path`; rejects when it cannot */
-  listen(): Promise<string>;
+  /** Rejects when the address cannot be bound. @returns where it listens */
+  listen(): Promise<AddressInfo | string>;
   /** Stops listening; answers under way have a second to end. */
   close(): Promise<void>;
 }
@@ -204,15 +204,13 @@ export function createAdmin(options: AdminOptions): Admin {
   };
 }
 
-async function listenOn(server: Server, listen: ListenAddress): Promise<string> {
+async function listenOn(server: Server, listen: ListenAddress): Promise<AddressInfo | string> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", reject);
   server.listen(listen, resolve);
   await promise;
   server.off("error", reject);
-  if ("path" in listen) return `unix:${listen.path}`;
-  const { address, family, port } = server.address() as AddressInfo;
-  return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
+  return server.address() as AddressInfo | string;
 }
 
 async function closeServer(server: Server): Promise<void> {

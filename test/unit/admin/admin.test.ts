@@ -42,10 +42,11 @@ async function start(t: TestContext, overrides: Partial<AdminOptions> = {}) {
     extra: (path) => (path === "/jwks" ? jwks : undefined),
     ...overrides,
   });
-  const address = await admin.listen();
+  const bound = await admin.listen();
   t.after(() => admin.close());
-  const host = address.replace(/^0\.0\.0\.0/, "127.0.0.1");
-  return { admin, address, events, level: () => level, send: sender(host) };
+  const port = typeof bound === "string" ? 0 : bound.port;
+  const address = typeof bound === "string" ? `unix:${bound}` : `127.0.0.1:${port}`;
+  return { admin, address, port, events, level: () => level, send: sender(address) };
 }
 
 function open(address: string): Socket {
@@ -209,8 +210,7 @@ describe("the admin listener", () => {
   });
 
   it("says when its address is taken", async (t) => {
-    const { address } = await start(t);
-    const port = Number(address.slice(address.lastIndexOf(":") + 1));
+    const { port } = await start(t);
     await assert.rejects(start(t, { listen: { host: "127.0.0.1", port } }), { code: "EADDRINUSE" });
   });
 });
@@ -225,7 +225,7 @@ describe("the sensitive endpoints", () => {
   async function startOutside(t: TestContext, overrides: Partial<AdminOptions> = {}) {
     const started = await start(t, { listen: { host: "0.0.0.0", port: 0 }, ...overrides });
     assert.ok(outside, "this machine has no address besides loopback to test from");
-    return { ...started, send: sender(started.address.replace("0.0.0.0", outside)) };
+    return { ...started, send: sender(`${outside}:${started.port}`) };
   }
 
   it("are closed to other machines while no token is set", async (t) => {
@@ -259,9 +259,7 @@ describe("the sensitive endpoints", () => {
   });
 
   it("are open to this machine, also over IPv4-mapped addresses and with a token set", async (t) => {
-    const { address } = await start(t, { listen: { host: "::", port: 0 }, token });
-    const port = address.slice(address.lastIndexOf(":") + 1);
-    const send = sender(`127.0.0.1:${port}`);
+    const { port, send } = await start(t, { listen: { host: "::", port: 0 }, token });
     assert.equal((await send("GET /policy")).status, 200);
     for (const host of [`localhost:${port}`, "localhost", "app.localhost", "127.0.0.2", `[::1]:${port}`]) {
       assert.equal((await send("GET /policy", [`Host: ${host}`])).status, 200, host);

@@ -1,0 +1,85 @@
+// `outrigger policy validate FILE…`: checks policy files as a sidecar in this environment would (allowed upstreams,
+// size), for all services. Signatures are `policy verify`'s business: a policy is checked before it is signed.
+import { loadConfig } from "../config.ts";
+import { readPolicyFile } from "../policy/file-source.ts";
+import { type Problem, PolicyRefused, problemText } from "../policy/problems.ts";
+import { createPolicyReader, type RawPolicy, sharedKey } from "../policy/read.ts";
+import { pluginsByName } from "../registry.ts";
+import type { Terminal } from "./program.ts";
+
+interface FileResult {
+  readonly file: string;
+  readonly ok: boolean;
+  /** Digest of the effective document; absent when it was refused. */
+  readonly digest?: string;
+  readonly routes?: number;
+  readonly problems: readonly Problem[];
+}
+
+/** Checks one file, over a shared one when that is given. */
+type CheckFile = (file: string, over: string | undefined) => Promise<FileResult>;
+
+/** @throws PolicyRefused when the file cannot be read */
+async function readFile(file: string, maxBytes: number): Promise<RawPolicy> {
+  const reading = await readPolicyFile(file, maxBytes);
+  if (reading.state === "read") return reading.raw;
+  throw new PolicyRefused([{ path: "", message: reading.message }]);
+}
+
+async function createChecker({ env }: Terminal): Promise<CheckFile> {
+  const { upstreamAllow, policyMaxBytes: maxBytes } = loadConfig(env);
+  const plugins = pluginsByName;
+  const read = await createPolicyReader({
+    plugins,
+    service: undefined,
+    upstreamAllow,
+    keys: undefined,
+    maxBytes,
+  });
+
+  return async function checkFile(file, over) {
+    try {
+      const own = await readFile(file, maxBytes);
+      const raw =
+        over === undefined
+          ? own
+          : { ...(await readFile(over, maxBytes)), layer: own.shared, format: "any" as const };
+      const { digest, routes } = await read(raw);
+      return { file, ok: true, digest, routes: routes.length, problems: [] };
+    } catch (error) {
+      if (!(error instanceof PolicyRefused)) throw error;
+      const lower = over ?? file;
+      const problems = error.problems.map(({ document, ...problem }) => ({
+        ...problem,
+        document: document === undefined || document === sharedKey ? lower : file,
+      }));
+      return { file, ok: false, problems };
+    }
+  };
+}
+
+/**
+ * Prints one line for each file that is right, and one on stderr for each problem.
+ * @returns 0 when all are right, else 1; throws ConfigError when the environment is wrong
+ */
+export async function validatePolicies(
+  terminal: Terminal,
+  files: readonly string[],
+  options: { json?: true; over?: string },
+): Promise<number> {
+  const checkFile = await createChecker(terminal);
+  const results: FileResult[] = [];
+  for (const file of files) results.push(await checkFile(file, options.over));
+  const ok = results.every((result) => result.ok);
+  if (options.json) {
+    terminal.out(`${JSON.stringify({ ok, files: results }, null, 2)}\n`);
+  } else {
+    for (const { file, routes, digest, problems } of results) {
+      if (digest !== undefined) {
+        terminal.out(`${file}: valid, ${routes} ${routes === 1 ? "route" : "routes"}, sha256 ${digest}\n`);
+      }
+      for (const problem of problems) terminal.err(`${problemText(problem)}\n`);
+    }
+  }
+  return ok ? 0 : 1;
+}

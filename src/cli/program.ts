@@ -1,0 +1,79 @@
+// The commands, their arguments and exit codes: 0 ok, 1 no, 2 usage or bad configuration. Each command is a file of
+// its own, loaded when it is asked for.
+import { Command, CommanderError } from "commander";
+import { ConfigError, type Environment } from "../config.ts";
+import { version } from "../version.ts";
+
+/** What a command needs from the process. */
+export interface Terminal {
+  readonly env: Environment;
+  out(text: string): void;
+  err(text: string): void;
+}
+
+type Run = () => Promise<number>;
+
+const json = ["--json", "print JSON"] as const;
+
+function createProgram(terminal: Terminal, choose: (run: Run) => void): Command {
+  const program = new Command("outrigger")
+    .description(
+      "One policy, every service: a sidecar that applies plugins and forwards to the service beside it.",
+    )
+    .version(version)
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => terminal.out(text), writeErr: (text) => terminal.err(text) });
+  program
+    .command("run")
+    .description("run the sidecar, configured by the environment (the default)")
+    .action(() => choose(async () => (await import("./run.ts")).run(terminal.env)));
+  program
+    .command("config")
+    .description("print every setting with its meaning, default and current value")
+    .option(...json)
+    .action((options: { json?: true }) =>
+      choose(async () => (await import("./config.ts")).printConfig(terminal, options)),
+    );
+  const policy = program.command("policy").description("work on policies");
+  policy
+    .command("validate")
+    .description("check policy files (YAML or JSON) as a sidecar in this environment would")
+    .argument("<file...>")
+    .option("--over <file>", "check each file as a service's layer over this shared policy")
+    .option(...json)
+    .action((files: string[], options: { json?: true; over?: string }) =>
+      choose(async () => (await import("./policy-validate.ts")).validatePolicies(terminal, files, options)),
+    );
+  policy
+    .command("schema")
+    .description("print the JSON Schema of policies")
+    .option(...json)
+    .action(() => choose(async () => (await import("./policy-schema.ts")).printPolicySchema(terminal)));
+  return program;
+}
+
+/**
+ * @param args what stands after the program's name
+ * @returns the exit code
+ */
+export async function runCommand(args: readonly string[], env: Environment): Promise<number> {
+  // `outrigger policy schema | head` closes the pipe early: that is no fault, and nobody is left to tell.
+  process.stdout.on("error", () => process.exit(0));
+  const terminal: Terminal = {
+    env,
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+  };
+  let chosen: Run | undefined;
+  try {
+    createProgram(terminal, (run) => (chosen = run)).parse(args, { from: "user" });
+    return chosen === undefined ? 2 : await chosen();
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof ConfigError) {
+      terminal.err(`${error.message}\n`);
+      return 2;
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,101 @@
+// `outrigger run`: one sidecar from start to drain, with the signals and faults of its process.
+import { constants } from "node:os";
+import { type Config, ConfigError, type Environment, loadConfig } from "../config.ts";
+import { FaultJudge, type FaultKind, type ReportFault } from "./faults.ts";
+
+/** A sidecar that serves. */
+export interface RunningSidecar {
+  /** Unready, drains, flushes its log; ends within the drain's limit and a little. */
+  stop(): Promise<void>;
+  /** Takes over from stderr once there is a log and a metric. */
+  readonly reportFault?: ReportFault;
+}
+
+/** Rejects when it cannot serve: ConfigError when a setting is at fault. */
+export type StartSidecar = (config: Config) => Promise<RunningSidecar>;
+
+/** How long past the drain's own limit the rest of the stop may take. */
+const graceMs = 5000;
+
+function tell(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+/**
+ * Waits for a reason to end; a second signal ends the process at once.
+ * @returns the exit code that the reason asks for
+ */
+function untilEnding(report: ReportFault): Promise<number> {
+  const { promise, resolve } = Promise.withResolvers<number>();
+  let signalled = false;
+  const onSignal = (signal: "SIGTERM" | "SIGINT"): void => {
+    if (signalled) process.exit(128 + constants.signals[signal]);
+    signalled = true;
+    resolve(0);
+  };
+  process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
+  const judge = new FaultJudge();
+  const onFault = (kind: FaultKind, error: unknown): void => {
+    report(kind, error);
+    if (judge.isFatal(kind, error, performance.now())) resolve(1);
+  };
+  process.on("uncaughtException", (error) => onFault("uncaughtException", error));
+  process.on("unhandledRejection", (error) => onFault("unhandledRejection", error));
+  return promise;
+}
+
+/** @returns the exit code */
+async function stopWithin(sidecar: RunningSidecar, limitMs: number): Promise<number> {
+  const { promise, resolve } = Promise.withResolvers<number>();
+  const limit = setTimeout(() => {
+    tell(`outrigger: not stopped after ${limitMs} ms`);
+    resolve(1);
+  }, limitMs);
+  sidecar.stop().then(
+    () => resolve(0),
+    (error: unknown) => {
+      tell(`outrigger: stopping failed: ${stackOf(error)}`);
+      resolve(1);
+    },
+  );
+  const code = await promise;
+  clearTimeout(limit);
+  return code;
+}
+
+async function startFromSource(config: Config): Promise<RunningSidecar> {
+  const { startSidecar } = await import("../sidecar.ts");
+  return startSidecar(config);
+}
+
+/**
+ * Serves until a signal or a fault ends it; the caller exits then.
+ * @returns the exit code: 0 drained, 1 fault, 2 bad configuration (told on stderr, a problem a line)
+ */
+export async function run(env: Environment, start: StartSidecar = startFromSource): Promise<number> {
+  // Whoever reads stderr may leave; that is no reason to end.
+  process.stderr.on("error", () => undefined);
+  let sidecar: RunningSidecar | undefined;
+  const report: ReportFault = (kind, error) => {
+    if (sidecar?.reportFault === undefined) tell(`outrigger: ${kind}: ${stackOf(error)}`);
+    else sidecar.reportFault(kind, error);
+  };
+  try {
+    const config = loadConfig(env);
+    const ending = untilEnding(report);
+    sidecar = await start(config);
+    const code = await ending;
+    return Math.max(code, await stopWithin(sidecar, config.drainMs + graceMs));
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      tell(error.message);
+      return 2;
+    }
+    tell(`outrigger: cannot start: ${stackOf(error)}`);
+    return 1;
+  }
+}

@@ -1,0 +1,57 @@
+// Programs as processes of their own: run to the end, or started and talked to.
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import type { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
+
+export const mainFile = new URL("../../src/main.ts", import.meta.url).pathname;
+
+export interface Finished {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Started {
+  readonly child: ChildProcess & { readonly stdout: Readable; readonly stderr: Readable };
+  /** Resolves with all of stdout once it holds the text. */
+  readonly said: (what: string) => Promise<string>;
+  /** Resolves when it has ended and both its outputs are read. */
+  readonly end: Promise<Finished>;
+}
+
+/** Starts node with these arguments; nothing of this process's environment but PATH is passed on. */
+export function startNode(args: readonly string[], env: Readonly<Record<string, string>> = {}): Started {
+  const child = spawn(process.execPath, args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { PATH: process.env["PATH"], ...env },
+  });
+  let heard = "";
+  child.stdout.on("data", (chunk: Buffer) => (heard += chunk.toString()));
+  const stderr = text(child.stderr);
+  const end = once(child, "close").then(async ([code, signal]): Promise<Finished> => ({
+    code: code as number | null,
+    signal: signal as NodeJS.Signals | null,
+    stdout: heard,
+    stderr: await stderr,
+  }));
+  async function said(what: string): Promise<string> {
+    while (!heard.includes(what)) {
+      const over = end.then(({ stderr }) => {
+        throw new Error(`ended without saying ${JSON.stringify(what)}: ${stderr}`);
+      });
+      await Promise.race([once(child.stdout, "data"), over]);
+    }
+    return heard;
+  }
+  return { child, said, end };
+}
+
+/** Runs `outrigger <args>` to its end. */
+export function outrigger(
+  args: readonly string[],
+  env?: Readonly<Record<string, string>>,
+): Promise<Finished> {
+  return startNode([mainFile, ...args], env).end;
+}

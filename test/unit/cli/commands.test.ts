@@ -1,0 +1,181 @@
+// The command line as a user meets it: exit codes, what goes to stdout and what to stderr.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, it } from "node:test";
+import { mainFile, outrigger, startNode } from "../../support/process.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "outrigger-cli-"));
+after(() => rmSync(directory, { recursive: true }));
+
+function file(name: string, text: string): string {
+  const path = join(directory, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+const good = file("good.yaml", 'apiVersion: outrigger/v1\nplugins: [logging]\nroutes:\n  - path: "/a/*"\n');
+
+describe("outrigger", () => {
+  it("without arguments, and as run, lists every problem of a wrong environment on stderr and exits 2", async () => {
+    const env = {
+      OUTRIGGER_LISTEN: "nowhere",
+      OUTRIGGER_LISTN: "x",
+      LOG_LEVEL: "loud",
+      OUTRIGGER_ADMIN_TOKEN: "hunter 2",
+    };
+    for (const args of [[], ["run"], ["config"], ["policy", "validate", good]]) {
+      const { code, stdout, stderr } = await outrigger(args, env);
+      assert.equal(code, 2, args.join(" "));
+      assert.equal(stdout, "");
+      const lines = stderr.trimEnd().split("\n");
+      assert.deepEqual(lines.map((line) => line.slice(0, line.indexOf(":"))).sort(), [
+        "LOG_LEVEL",
+        "OUTRIGGER_ADMIN_TOKEN",
+        "OUTRIGGER_LISTEN",
+        "OUTRIGGER_LISTN",
+      ]);
+      assert.doesNotMatch(stderr, /hunter/);
+    }
+  });
+
+  it("names the nearest command for one that it does not know, and exits 2", async () => {
+    for (const [args, hint] of [
+      [["conifg"], "config"],
+      [["polcy", "validate"], "policy"],
+      [["policy", "valdate"], "validate"],
+      [["config", "--jsn"], "--json"],
+    ] as const) {
+      const { code, stdout, stderr } = await outrigger(args);
+      assert.deepEqual([code, stdout], [2, ""]);
+      assert.ok(stderr.includes(`Did you mean ${hint}?`), stderr);
+    }
+  });
+
+  it("exits 2 for arguments that are missing or too many", async () => {
+    for (const args of [["policy"], ["policy", "validate"], ["config", "extra"], ["run", "--port", "80"]]) {
+      const { code, stdout, stderr } = await outrigger(args);
+      assert.deepEqual([code, stdout], [2, ""], args.join(" "));
+      assert.notEqual(stderr, "");
+    }
+  });
+
+  it("prints help and version on stdout and exits 0", async () => {
+    const help = await outrigger(["--help"]);
+    assert.equal(help.code, 0);
+    for (const command of ["run", "config", "policy"])
+      assert.match(help.stdout, new RegExp(`^ +${command}`, "m"));
+    const version = await outrigger(["--version"]);
+    assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/);
+  });
+});
+
+describe("outrigger config", () => {
+  it("prints a table of every setting", async () => {
+    const { code, stdout, stderr } = await outrigger(["config"], {
+      OUTRIGGER_SERVICE: "users",
+      REDIS_URL: "redis://:hunter2@127.0.0.1",
+    });
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.match(stdout, /^NAME +VALUE +DEFAULT +MEANING$/m);
+    assert.match(stdout, /^OUTRIGGER_SERVICE +users +default +Name of the service/m);
+    assert.match(stdout, /^OUTRIGGER_DRAIN_MS +10000 +10000 +Longest wait/m);
+    assert.match(stdout, /^REDIS_URL +\(set\) +\(unset\) /m);
+    assert.doesNotMatch(stdout, /hunter2/);
+  });
+
+  it("prints JSON when asked", async () => {
+    const { stdout } = await outrigger(["config", "--json"], { OUTRIGGER_SERVICE: "users" });
+    const rows = JSON.parse(stdout) as Record<string, unknown>[];
+    const row = rows.find(({ name }) => name === "OUTRIGGER_SERVICE");
+    assert.deepEqual([row?.["value"], row?.["default"], row?.["set"]], ["users", "default", true]);
+  });
+});
+
+describe("outrigger policy", () => {
+  it("validate says which files are right and exits 0", async () => {
+    const { code, stdout, stderr } = await outrigger(["policy", "validate", good]);
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.match(stdout, /good\.yaml: valid, 1 route, sha256 [0-9a-f]{64}\n$/);
+  });
+
+  it("validate lists each problem of each file with its place and exits 1", async () => {
+    const bad = file(
+      "bad.yaml",
+      "apiVersion: outrigger/v1\nplugins: [loging]\nroutes:\n  - path: /a/*\n    timeout: soon\n    upstream: http://10.0.0.7:80\n",
+    );
+    const { code, stdout, stderr } = await outrigger([
+      "policy",
+      "validate",
+      good,
+      bad,
+      join(directory, "missing"),
+    ]);
+    assert.equal(code, 1);
+    assert.match(stdout, /^[^\n]*good\.yaml: valid[^\n]*\n$/);
+    const lines = stderr.trimEnd().split("\n");
+    assert.equal(lines.length, 4, stderr);
+    assert.match(
+      stderr,
+      /bad\.yaml: line 2, column \d+: plugins\[0\]: unknown plugin "loging", did you mean "logging"\?/,
+    );
+    assert.match(stderr, /bad\.yaml: line 5, column \d+: routes\[0\]\.timeout: /);
+    assert.match(stderr, /bad\.yaml: line 6, column \d+: routes\[0\]\.upstream: .*OUTRIGGER_UPSTREAM_ALLOW/);
+    assert.match(stderr, /missing: .*does not exist/);
+  });
+
+  it("validate takes the upstreams that this environment allows", async () => {
+    const remote = file(
+      "remote.json",
+      '{"apiVersion":"outrigger/v1","routes":[{"path":"/*","upstream":"http://users:80"}]}',
+    );
+    assert.equal((await outrigger(["policy", "validate", remote])).code, 1);
+    assert.equal(
+      (await outrigger(["policy", "validate", remote], { OUTRIGGER_UPSTREAM_ALLOW: "users:80" })).code,
+      0,
+    );
+  });
+
+  it("validate --over finds what only shows over the shared policy", async () => {
+    const shared = file("shared.yaml", "apiVersion: outrigger/v1\nplugins: [logging]\nlocked: [logging]\n");
+    const layer = file(
+      "layer.yaml",
+      "apiVersion: outrigger/v1\npluginConfig:\n  logging: { level: debug }\n",
+    );
+    assert.equal((await outrigger(["policy", "validate", layer])).code, 0);
+    const { code, stderr } = await outrigger(["policy", "validate", layer, "--over", shared]);
+    assert.equal(code, 1);
+    assert.match(stderr, /layer\.yaml: .*logging/);
+  });
+
+  it("validate --json tells the same as data", async () => {
+    const bad = file("bad.json", '{"apiVersion":"outrigger/v1","colour":1}');
+    const { code, stdout, stderr } = await outrigger(["policy", "validate", "--json", good, bad]);
+    assert.deepEqual([code, stderr], [1, ""]);
+    const { ok, files } = JSON.parse(stdout) as {
+      ok: boolean;
+      files: { ok: boolean; problems: { path: string }[] }[];
+    };
+    assert.deepEqual([ok, files.map((one) => one.ok)], [false, [true, false]]);
+    assert.equal(files[1]?.problems[0]?.path, "colour");
+  });
+
+  it("schema prints the JSON Schema with every plugin's options", async () => {
+    const { code, stdout } = await outrigger(["policy", "schema"]);
+    assert.equal(code, 0);
+    const schema = JSON.parse(stdout) as {
+      properties: { pluginConfig: { properties: Record<string, unknown> } };
+    };
+    assert.ok("logging" in schema.properties.pluginConfig.properties);
+  });
+
+  it("ends quietly when the reader of its output has left", async () => {
+    const { child, end } = startNode([mainFile, "policy", "schema"]);
+    child.stdout.destroy();
+    await once(child, "close");
+    const { code, stderr } = await end;
+    assert.deepEqual([code, stderr], [0, ""]);
+  });
+});

@@ -1,0 +1,132 @@
+// The life of the process around a sidecar: signals, a stop that hangs, faults that nobody caught.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { FaultJudge } from "../../../src/cli/faults.ts";
+import { startNode } from "../../support/process.ts";
+
+/** Starts `run` in a process of its own, around a sidecar whose parts the text gives. It says "up" once it serves. */
+function startRun(parts: string, env: Readonly<Record<string, string>> = {}) {
+  const source = `
+    import { createServer } from "node:http";
+    import { run } from ${JSON.stringify(new URL("../../../src/cli/run.ts", import.meta.url).href)};
+    const say = (text) => process.stdout.write(text + "\\n");
+    const start = async (config) => {
+      const server = createServer((request, response) => response.end());
+      await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+      setImmediate(() => say("up"));
+      return {
+        stop: async () => { say("stopping"); server.close(); },
+        reportFault: (kind, error) => say(kind + ": " + error?.message + " " + /at .*:\\d+/.test(error?.stack)),
+        ...(await (async () => { ${parts} })()),
+      };
+    };
+    process.exit(await run(process.env, start));`;
+  return startNode(["--input-type=module", "-e", source], env);
+}
+
+describe("a running sidecar", () => {
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    it(`stops in order on ${signal} and exits 0`, async () => {
+      const { child, said, end } = startRun("");
+      await said("up");
+      child.kill(signal);
+      const { code, stdout, stderr } = await end;
+      assert.deepEqual([code, stdout, stderr], [0, "up\nstopping\n", ""]);
+    });
+  }
+
+  it("ends at once on a second signal, with the code of that signal", async () => {
+    const { child, said, end } = startRun(
+      "return { stop: () => { say('stopping'); return new Promise(() => {}); } };",
+    );
+    await said("up");
+    child.kill("SIGTERM");
+    await said("stopping");
+    child.kill("SIGINT");
+    assert.equal((await end).code, 130);
+  });
+
+  it("that is told to stop while it starts stops once it has started", async () => {
+    const { child, said, end } = startRun(
+      "say('starting'); await new Promise((resolve) => process.once('SIGTERM', resolve)); return {};",
+    );
+    await said("starting");
+    child.kill("SIGTERM");
+    const { code, stdout } = await end;
+    assert.equal(code, 0);
+    assert.match(stdout, /stopping/);
+  });
+
+  it("exits 1 when its stop fails", async () => {
+    const { child, said, end } = startRun("return { stop: async () => { throw new Error('stuck'); } };");
+    await said("up");
+    child.kill("SIGTERM");
+    const { code, stderr } = await end;
+    assert.equal(code, 1);
+    assert.match(stderr, /stopping failed: Error: stuck/);
+  });
+
+  it("exits 1 when its stop takes longer than the drain and a grace", { timeout: 15_000 }, async () => {
+    const { child, said, end } = startRun("return { stop: () => new Promise(() => {}) };", {
+      OUTRIGGER_DRAIN_MS: "0",
+    });
+    await said("up");
+    child.kill("SIGTERM");
+    const { code, stderr } = await end;
+    assert.equal(code, 1);
+    assert.match(stderr, /not stopped after 5000 ms/);
+  });
+
+  it("reports faults that nobody caught with a stack, and goes on", async () => {
+    const { child, said, end } = startRun(`
+      setImmediate(() => { throw new Error("one"); });
+      setImmediate(() => void Promise.reject(new Error("two")));
+      return {};`);
+    await said("uncaughtException: one true");
+    await said("unhandledRejection: two true");
+    child.kill("SIGTERM");
+    assert.equal((await end).code, 0);
+  });
+
+  it("drains and exits 1 when exceptions come in a burst", async () => {
+    const { end } = startRun(`
+      for (let i = 0; i < 11; i++) setImmediate(() => { throw new Error("fault " + i); });
+      return {};`);
+    const { code, stdout } = await end;
+    assert.equal(code, 1);
+    assert.match(stdout, /fault 10[^]*stopping/);
+  });
+
+  it("that cannot start exits 1 and says why on stderr", async () => {
+    const { end } = startRun("throw new Error('address taken');");
+    const { code, stderr } = await end;
+    assert.equal(code, 1);
+    assert.match(stderr, /cannot start: Error: address taken/);
+  });
+
+  it("that finds a setting at fault while it starts exits 2 with the problems alone", async () => {
+    const config = JSON.stringify(new URL("../../../src/config.ts", import.meta.url).href);
+    const { end } = startRun(`
+      const { ConfigError } = await import(${config});
+      throw new ConfigError(["OUTRIGGER_POLICY_KEYS: key 0 cannot be used", "B: x"]);`);
+    const { code, stderr } = await end;
+    assert.deepEqual([code, stderr], [2, "OUTRIGGER_POLICY_KEYS: key 0 cannot be used\nB: x\n"]);
+  });
+});
+
+describe("a fault", () => {
+  it("is fatal when it is the eleventh exception within a minute, or Node's own", () => {
+    const judge = new FaultJudge();
+    for (let i = 0; i < 10; i++) assert.equal(judge.isFatal("uncaughtException", new Error("x"), i), false);
+    for (let i = 0; i < 50; i++) assert.equal(judge.isFatal("unhandledRejection", new Error("x"), 10), false);
+    assert.equal(
+      judge.isFatal("uncaughtException", new Error("x"), 60_001),
+      false,
+      "the first two are forgotten",
+    );
+    assert.equal(judge.isFatal("uncaughtException", "no error", 60_001), false);
+    assert.equal(judge.isFatal("uncaughtException", new Error("x"), 60_001), true);
+    const internal = Object.assign(new Error("x"), { code: "ERR_INTERNAL_ASSERTION" });
+    assert.equal(new FaultJudge().isFatal("uncaughtException", internal, 0), true);
+  });
+});
