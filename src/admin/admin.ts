@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import type { ListenAddress } from "../config-formats.ts";
 import type { Logger } from "../telemetry/contract.ts";
+import { removeStaleSocket } from "../unix-socket.ts";
 import { createGuard } from "./access.ts";
 import { AdminProblem, type Answer, jsonAnswer, sendAnswer, textAnswer } from "./answer.ts";
 
@@ -205,6 +206,7 @@ export function createAdmin(options: AdminOptions): Admin {
 }
 
 async function listenOn(server: Server, listen: ListenAddress): Promise<AddressInfo | string> {
+  if ("path" in listen) await removeStaleSocket(listen.path);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", reject);
   server.listen(listen, resolve);

@@ -1,0 +1,23 @@
+// Socket files that a killed process left behind: binding to their path fails although nobody listens there.
+import { lstat, unlink } from "node:fs/promises";
+import { connect } from "node:net";
+
+/** Whether a connection to the path is refused, as by a file whose listener is gone. */
+function isRefused(path: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  // Ends by itself: the kernel answers at once, with a connection or an error (a full backlog: EAGAIN).
+  const socket = connect(path, () => resolve(false));
+  socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code === "ECONNREFUSED"));
+  return promise.finally(() => socket.destroy());
+}
+
+/** Removes the socket file when nobody listens behind it; leaves everything else for `listen` to complain about. */
+export async function removeStaleSocket(path: string): Promise<void> {
+  const isSocket = await lstat(path).then(
+    (found) => found.isSocket(),
+    () => false,
+  );
+  if (!isSocket || !(await isRefused(path))) return;
+  // Another process may have been faster.
+  await unlink(path).catch(() => undefined);
+}
