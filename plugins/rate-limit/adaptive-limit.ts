@@ -1,0 +1,89 @@
+// How many requests one upstream can take at once, learnt from how long it takes to answer them: the limit falls in
+// proportion while answers are much slower than usual and grows slowly while they are not (a gradient controller,
+// multiplicative down, additive up). Without such evidence nothing is refused, however much is in flight.
+import type { Gauge } from "../../src/pipeline/contract.ts";
+
+const initialLimit = 1000;
+const smallestLimit = 16;
+const largestLimit = 100_000;
+/** A decision needs this many answers, and this much time since the last one. */
+const samplesPerStep = 10;
+const stepMs = 100;
+/** Evidence older than this counts no more: long polls finish rarely and mean no overload. */
+const evidenceMs = 2000;
+/** Twice the usual wait and 20 ms on top are taken for noise. */
+const toleratedFactor = 2;
+const toleratedMs = 20;
+
+export class AdaptiveLimit {
+  readonly #gauge: Gauge;
+  #limit = initialLimit;
+  #inFlight = 0;
+  /** Most in flight since the last step. */
+  #peak = 0;
+  #sum = 0;
+  #samples = 0;
+  #steppedAt = -Infinity;
+  /** The usual wait; undefined before the first step. */
+  #usualMs: number | undefined = undefined;
+  /** Until when slow answers are recent. */
+  #slowUntil = -Infinity;
+
+  constructor(gauge: Gauge) {
+    this.#gauge = gauge;
+  }
+
+  get limit(): number {
+    return this.#limit;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** @param share of the limit that the request's class may fill */
+  admits(share: number, nowMono: number): boolean {
+    return nowMono > this.#slowUntil || this.#inFlight < this.#limit * share;
+  }
+
+  enter(): void {
+    this.#inFlight += 1;
+    if (this.#inFlight > this.#peak) this.#peak = this.#inFlight;
+  }
+
+  leave(): void {
+    this.#inFlight -= 1;
+  }
+
+  /** One answer's wait. */
+  sample(upstreamMs: number, nowMono: number): void {
+    this.#sum += upstreamMs;
+    this.#samples += 1;
+    if (this.#samples < samplesPerStep || nowMono - this.#steppedAt < stepMs) return;
+    const recentMs = this.#sum / this.#samples;
+    this.#step(recentMs, nowMono);
+    this.#steppedAt = nowMono;
+    this.#sum = 0;
+    this.#samples = 0;
+    this.#peak = this.#inFlight;
+  }
+
+  #step(recentMs: number, nowMono: number): void {
+    this.#usualMs ??= recentMs;
+    const bearableMs = this.#usualMs * toleratedFactor + toleratedMs;
+    // Slow answers while little is in flight are the service's own affair: refusing requests would not help it.
+    const slow = recentMs > bearableMs && this.#peak > smallestLimit;
+    if (slow) {
+      const gradient = Math.max(0.5, bearableMs / recentMs);
+      this.#limit = Math.max(smallestLimit, Math.min(this.#limit, this.#peak) * gradient);
+      this.#slowUntil = nowMono + evidenceMs;
+      // A service that has become slower for good is believed after some ten seconds.
+      this.#usualMs += (recentMs - this.#usualMs) * 0.01;
+    } else {
+      const room = this.#peak >= this.#limit / 2 ? Math.sqrt(this.#limit) : 0;
+      this.#limit = Math.min(largestLimit, this.#limit + room);
+      this.#usualMs += (recentMs - this.#usualMs) * (recentMs < this.#usualMs ? 0.3 : 0.1);
+    }
+    this.#gauge.set(Math.round(this.#limit));
+  }
+}

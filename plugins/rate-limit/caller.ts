@@ -1,0 +1,111 @@
+// What this sidecar knows of the callers of each limit: a bounded table a limit, one record a caller.
+import { LRUCache } from "lru-cache";
+import type { Exchange } from "../../src/pipeline/contract.ts";
+import { emptyUsage, merge, type Rule } from "./algorithms.ts";
+import { digest, type Partition } from "./partition.ts";
+
+/** Whatever the number of addresses: the least recently seen caller goes. About 300 bytes each. */
+const callersPerLimit = 50_000;
+
+/** Permits taken from Redis ahead of need. */
+export interface Lease {
+  left: number;
+  readonly size: number;
+  /** Monotonic milliseconds, from before Redis granted it: the lease ends early rather than late. */
+  readonly from: number;
+  readonly until: number;
+  usedAt: number;
+  /** The server's time of the grant. */
+  readonly grantedAt: number;
+}
+
+/** One caller under one limit. */
+export class Caller {
+  readonly table: CallerTable;
+  /** Without Redis: all usage. With it: usage while Redis was out of reach. */
+  readonly usage = emptyUsage();
+  /** Monotonic milliseconds until which Redis is known to refuse; not asked before. */
+  deniedUntil = 0;
+  /** When the permit that was refused is due, monotonic milliseconds. */
+  dueAt = 0;
+  /** The numbers by which `usage` was counted while Redis was out of reach; it must still be told. */
+  owes: Rule | undefined = undefined;
+  lease: Lease | undefined = undefined;
+  /** The lease taken ahead of need. */
+  spare: Lease | undefined = undefined;
+  /** The renewal under way. */
+  pending: Promise<void> | undefined = undefined;
+  /** Permits that requests wait for. */
+  awaited = 0;
+  /** Permits that were left in Redis when last heard. */
+  remaining = 0;
+  /** The key of the limit's former numbers, until Redis was asked once. */
+  formerKey: string | undefined;
+  readonly tag: string;
+  readonly #value: string;
+  #key: string | undefined = undefined;
+
+  constructor(table: CallerTable, tag: string, value: string) {
+    this.table = table;
+    this.tag = tag;
+    this.#value = value;
+    this.formerKey = table.former === undefined ? undefined : this.#keyUnder(table.former.id);
+  }
+
+  /** `rl:{hash of the caller}:limit`, made when first needed: embedded mode never hashes. */
+  get key(): string {
+    this.#key ??= this.#keyUnder(this.table.id);
+    return this.#key;
+  }
+
+  #keyUnder(id: string): string {
+    return `rl:{${digest(this.tag)}}:${id}:${digest(this.#value)}`;
+  }
+}
+
+/** The callers of one limit; limits of equal definition share it. */
+export class CallerTable {
+  /** Name and digest of the definition. */
+  readonly id: string;
+  readonly rule: Rule;
+  /** The rule as the script takes it. */
+  readonly spec: string;
+  /** The table of the limit's former numbers, whose counts still mean something. */
+  former: CallerTable | undefined;
+  readonly #callers = new LRUCache<string, Caller>({ max: callersPerLimit });
+
+  constructor(id: string, rule: Rule, former: CallerTable | undefined) {
+    this.id = id;
+    this.rule = rule;
+    const { capacity, perMs, window } = rule;
+    this.spec = `${rule.algorithm[0]} ${capacity} ${perMs} ${window.monthly ? "M" : window.ms}`;
+    this.former = former;
+    // One step back is enough: a chain would keep every policy there ever was.
+    if (former !== undefined) former.former = undefined;
+  }
+
+  get size(): number {
+    return this.#callers.size;
+  }
+
+  of(exchange: Exchange, partition: Partition): Caller {
+    const value = partition.value(exchange);
+    return this.#callers.get(value) ?? this.#add(value, partition.tag(exchange));
+  }
+
+  peek(value: string): Caller | undefined {
+    return this.#callers.peek(value);
+  }
+
+  #add(value: string, tag: string): Caller {
+    const caller = new Caller(this, tag, value);
+    const before = this.former?.peek(value);
+    if (before !== undefined) {
+      caller.usage.since = before.usage.since;
+      merge(caller.usage, this.rule, before.usage);
+      caller.owes = before.owes;
+    }
+    this.#callers.set(value, caller);
+    return caller;
+  }
+}

@@ -1,0 +1,61 @@
+// What callers are told: RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10, structured fields
+// of RFC 9651), the X-RateLimit-* of old, Retry-After, and the problem document of a refusal.
+import { GatewayError, type ExchangeResponse } from "../../src/pipeline/contract.ts";
+import type { Claim, Limit } from "./limit.ts";
+
+/** Problem type of the draft, section "Quota Exceeded". */
+const quotaExceeded = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
+export interface FieldChoice {
+  readonly standard: boolean;
+  readonly legacy: boolean;
+}
+
+/** The value of RateLimit-Policy: the same for every answer, made once. */
+export function policyField(limits: readonly Limit[], further: readonly string[] = []): string {
+  return [...limits.map(({ policyItem }) => policyItem), ...further].join(", ");
+}
+
+/** The claim that speaks for all: the one that refused for longest, else the one with least left. */
+export function tightest(claims: readonly Claim[]): Claim | undefined {
+  let chosen: Claim | undefined;
+  for (const claim of claims) {
+    if (chosen === undefined || isTighter(claim, chosen)) chosen = claim;
+  }
+  return chosen;
+}
+
+function isTighter(claim: Claim, than: Claim): boolean {
+  if (claim.exceeded !== than.exceeded) return claim.exceeded;
+  if (claim.exceeded) return claim.retryMs > than.retryMs;
+  return claim.remaining < than.remaining;
+}
+
+/** Adds the fields; those of the service, should it have its own limits, stay beside them as further list members. */
+export function writeFields(
+  response: ExchangeResponse,
+  claim: Claim,
+  policy: string,
+  choice: FieldChoice,
+): void {
+  const seconds = Math.ceil((claim.exceeded ? claim.retryMs : claim.resetMs) / 1000);
+  if (choice.standard) {
+    response.fields.append("RateLimit-Policy", policy);
+    response.fields.append("RateLimit", `${claim.limit.fieldPrefix}${claim.remaining};t=${seconds}`);
+  }
+  if (choice.legacy) {
+    response.fields.set("X-RateLimit-Limit", String(claim.limit.quota));
+    response.fields.set("X-RateLimit-Remaining", String(claim.remaining));
+    response.fields.set("X-RateLimit-Reset", String(seconds));
+  }
+}
+
+/** @param names of the limits that were exceeded */
+export function quotaError(names: readonly string[], retryMs: number, detail: string): GatewayError {
+  return new GatewayError("rate_limited", detail, {
+    type: quotaExceeded,
+    // At least a second: "0" would ask for an immediate retry.
+    fields: ["Retry-After", String(Math.max(1, Math.ceil(retryMs / 1000)))],
+    members: { "violated-policies": names },
+  });
+}

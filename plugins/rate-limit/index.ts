@@ -1,0 +1,131 @@
+// The rate-limit plugin: limits, quotas and plans, bounds on requests in flight, and protection against overload.
+import { definePlugin, type Exchange, type Services, type SetupInput } from "../../src/pipeline/contract.ts";
+import { Admission, type AdmissionParts } from "./admission.ts";
+import { Concurrency } from "./concurrency.ts";
+import { compilePaths } from "./conditions.ts";
+import { Leases } from "./leases.ts";
+import { CallerTables, type Result } from "./limit.ts";
+import { Limiter } from "./limiter.ts";
+import { MemoryLedger } from "./memory-ledger.ts";
+import { options, type Options } from "./options.ts";
+import { OverloadGuard, type Priority } from "./overload.ts";
+import { createPartition, type PartitionContext } from "./partition.ts";
+import { compilePlans } from "./plans.ts";
+import { RedisLedger } from "./redis-ledger.ts";
+
+/** What outlives a policy: counts, leases, requests in flight, what was learnt of the upstreams. */
+interface State {
+  readonly tables: CallerTables;
+  readonly memory: MemoryLedger;
+  readonly shared: { readonly redis: RedisLedger; readonly leases: Leases } | undefined;
+  readonly concurrency: Map<string, Concurrency>;
+  readonly overload: OverloadGuard;
+}
+
+export const rateLimit = definePlugin({
+  name: "rate-limit",
+  version: "1.0.0",
+  apiVersion: 1,
+  priority: 15,
+  // It says how much, not who: a path that a service may read differently changes no right here. A fault of the
+  // plugin is 503 (`closed`), trouble of the store is what `onStoreError` says.
+  security: false,
+  failMode: "closed",
+  options,
+  init: createState,
+  setup,
+});
+
+function createState({ clock, store, metrics }: Services): State {
+  const redis = store === undefined ? undefined : new RedisLedger(store, clock);
+  return {
+    tables: new CallerTables(),
+    memory: new MemoryLedger(clock),
+    shared: redis === undefined ? undefined : { redis, leases: new Leases(redis, clock) },
+    concurrency: new Map(),
+    overload: new OverloadGuard(clock, metrics),
+  };
+}
+
+function setup({ options, services, state, route }: SetupInput<Options, State>): Admission {
+  const { clock, fleet, metrics, store } = services;
+  const { concurrency } = options;
+  const concurrencyItem =
+    concurrency === null ? [] : [`"${concurrency.name}";q=${concurrency.limit};qu="concurrent-requests"`];
+  const plans = compilePlans(
+    options,
+    { route: route.pattern, service: fleet.service, sidecars: fleet.size(), tables: state.tables, metrics },
+    concurrencyItem,
+  );
+  if (options.overload.enabled) state.overload.loopDelay.start();
+  const limiter = new Limiter({
+    clock,
+    memory: state.memory,
+    shared: store === undefined || state.shared === undefined ? undefined : { store, ...state.shared },
+    sidecars: () => fleet.size(),
+    onStoreError: options.onStoreError,
+    storeTimeoutMs: options.storeTimeoutMs,
+  });
+  const parts: AdmissionParts = {
+    limiter,
+    limitsOf: (exchange) => plans.limitsOf(exchange),
+    concurrency: compileConcurrency(options, services, state, plans.partition),
+    overload: options.overload.enabled
+      ? { guard: state.overload, priorityOf: compilePriorities(options.overload, plans.partition.planOf) }
+      : undefined,
+    fields: options.headers,
+  };
+  // The queue, then at most a renewal and a question of its own; the rest is slack for a busy event loop.
+  const onRequestMs = (concurrency?.queueTimeoutMs ?? 0) + 2 * options.storeTimeoutMs + 1000;
+  return new Admission(parts, onRequestMs, async () => state.shared?.leases.sweep(true));
+}
+
+function compileConcurrency(
+  { concurrency, dryRun }: Options,
+  { clock, metrics }: Services,
+  state: State,
+  context: PartitionContext,
+): AdmissionParts["concurrency"] {
+  if (concurrency === null) return undefined;
+  // Equal definitions share their places, over routes and policies.
+  const definition = JSON.stringify(concurrency);
+  const places = state.concurrency.get(definition) ?? new Concurrency(concurrency, clock);
+  state.concurrency.set(definition, places);
+  for (const [other, { idle }] of state.concurrency) {
+    if (state.concurrency.size > 256 && idle) state.concurrency.delete(other);
+  }
+  const counter = metrics.counter(
+    "outrigger_rate_limit_total",
+    "Requests checked against a limit, by what came of it",
+    ["limit", "result"],
+  );
+  const { name } = concurrency;
+  return {
+    name,
+    places,
+    partition: createPartition(concurrency.by, "ip", context),
+    dryRun,
+    count: (result: Result) => counter(name, result).inc(),
+  };
+}
+
+function compilePriorities(
+  { critical, high, low }: Options["overload"],
+  planOf: (exchange: Exchange) => string,
+): (exchange: Exchange) => Priority {
+  const classes = (
+    [
+      ["critical", critical],
+      ["high", high],
+      ["low", low],
+    ] as const
+  ).map(([priority, { paths, plans }]) => ({ priority, isPath: compilePaths(paths), plans: new Set(plans) }));
+  return function priorityOf(exchange) {
+    const { path } = exchange.request;
+    const plan = planOf(exchange);
+    for (const { priority, isPath, plans } of classes) {
+      if (plans.has(plan) || isPath(path)) return priority;
+    }
+    return "normal";
+  };
+}

@@ -1,0 +1,184 @@
+// One limit of the policy, compiled: who it counts, its numbers, its table of callers, its texts and its counters.
+import type { Counter, Exchange, Gauge, Metrics } from "../../src/pipeline/contract.ts";
+import type { Rule } from "./algorithms.ts";
+import { CallerTable, type Caller, type Lease } from "./caller.ts";
+import { compileConditions } from "./conditions.ts";
+import type { LimitOptions } from "./options.ts";
+import { createPartition, digest, type Partition, type PartitionContext } from "./partition.ts";
+import { parseWindow } from "./window.ts";
+
+export type Result = "allowed" | "refused" | "would_refuse" | "unchecked" | "unavailable";
+
+export interface Limit {
+  readonly name: string;
+  readonly table: CallerTable;
+  readonly partition: Partition;
+  /** undefined = every request */
+  readonly applies: ((exchange: Exchange) => boolean) | undefined;
+  readonly cost: number;
+  /** Whether it may refuse; false in a dry run. */
+  readonly hard: boolean;
+  readonly leased: boolean;
+  /** How long a permit may be held locally. */
+  readonly leaseMs: number;
+  /** The draft's quota and window in whole seconds. */
+  readonly quota: number;
+  readonly windowSeconds: number;
+  /** Argument of the script for a plain claim of this limit. */
+  readonly exactText: string;
+  /** `"name";r=` of the RateLimit field and the whole item of RateLimit-Policy. */
+  readonly fieldPrefix: string;
+  readonly policyItem: string;
+  readonly counters: Readonly<Record<Result, Counter>>;
+  /** Permits that this sidecar holds in leases. */
+  readonly held: Gauge;
+}
+
+/** What one request asks of one limit, and what came of it. */
+export class Claim {
+  readonly limit: Limit;
+  readonly caller: Caller;
+  readonly hard: boolean;
+  /** Fewest and most permits to take. */
+  readonly least: number;
+  readonly most: number;
+  /** Permits used while Redis was out of reach, told with this claim. */
+  carry = 0;
+  owed: Rule | undefined = undefined;
+  granted = 0;
+  /** Where the permits came from, when from a lease. */
+  lease: Lease | undefined = undefined;
+  /** Permits left for the caller. */
+  remaining = 0;
+  /** Milliseconds until this claim would fit, 0 if it does, and until one more permit is free. */
+  retryMs = 0;
+  resetMs = 0;
+
+  constructor(limit: Limit, caller: Caller, least: number, most: number, hard: boolean) {
+    this.limit = limit;
+    this.caller = caller;
+    this.least = least;
+    this.most = most;
+    this.hard = hard;
+  }
+
+  /** Whether the caller is over this limit. */
+  get exceeded(): boolean {
+    return this.granted === 0 && this.remaining < this.least;
+  }
+}
+
+/** The algorithms' numbers. */
+export function compileRule(options: LimitOptions): Rule {
+  const window = parseWindow(options.window);
+  return {
+    algorithm: options.algorithm,
+    capacity: options.limit === 0 ? 0 : (options.burst ?? options.limit),
+    perMs: options.limit / window.ms,
+    // Only quotas follow the calendar; the smooth ones need windows of one length.
+    window: options.algorithm === "fixed" ? window : { ms: window.ms, monthly: false },
+  };
+}
+
+/** One sidecar's part of a limit while the shared state is out of reach. */
+export function shareOf(rule: Rule, sidecars: number, cost: number): Rule {
+  if (sidecars <= 1 || rule.capacity === 0) return rule;
+  return {
+    ...rule,
+    capacity: Math.max(cost, Math.floor(rule.capacity / sidecars)),
+    perMs: rule.perMs / sidecars,
+  };
+}
+
+/** Tables of the process by the limits' definitions: counts outlive the policy that made them. */
+export class CallerTables {
+  readonly #tables = new Map<string, CallerTable>();
+  readonly #latest = new Map<string, { table: CallerTable; meaning: string }>();
+
+  /**
+   * The table of a limit. One whose numbers changed at the same place goes on from the counts it had, where they
+   * still mean the same: same callers, same way of counting, and for windows the same length.
+   * @param place route and name
+   */
+  open(place: string, options: LimitOptions): CallerTable {
+    const rule = compileRule(options);
+    const window = options.algorithm === "gcra" ? "" : options.window;
+    const meaning = JSON.stringify([options.by, options.fallback, options.algorithm, window]);
+    const id = `${options.name}:${digest(JSON.stringify([meaning, options.window, options.limit, options.burst])).slice(0, 8)}`;
+    const latest = this.#latest.get(place);
+    let table = this.#tables.get(id);
+    if (table === undefined) {
+      table = new CallerTable(id, rule, latest?.meaning === meaning ? latest.table : undefined);
+      this.#tables.set(id, table);
+    }
+    this.#latest.set(place, { table, meaning });
+    this.#forget();
+    return table;
+  }
+
+  /** Policies come and go: what no place names any more goes once there are many. */
+  #forget(): void {
+    while (this.#latest.size > mostPlaces) this.#latest.delete(this.#latest.keys().next().value as string);
+    if (this.#tables.size <= mostTables) return;
+    const named = new Set([...this.#latest.values()].map(({ table }) => table));
+    for (const [id, table] of this.#tables) if (!named.has(table)) this.#tables.delete(id);
+  }
+}
+
+const mostPlaces = 4096;
+const mostTables = 256;
+
+export interface LimitContext extends PartitionContext {
+  readonly tables: CallerTables;
+  readonly place: string;
+  readonly leaseMs: number;
+  readonly dryRun: boolean;
+  readonly metrics: Metrics;
+}
+
+/** From this rate on, permits are leased unless the policy says otherwise. */
+const leasedAbovePerSecond = 50;
+
+export function compileLimit(options: LimitOptions, context: LimitContext): Limit {
+  const table = context.tables.open(`${context.place} ${options.name}`, options);
+  const { capacity, window } = table.rule;
+  const counter = context.metrics.counter(
+    "outrigger_rate_limit_total",
+    "Requests checked against a limit, by what came of it",
+    ["limit", "result"],
+  );
+  const held = context.metrics.gauge(
+    "outrigger_rate_limit_leased_permits",
+    "Permits that this sidecar has taken from Redis and not used yet",
+    ["limit"],
+  );
+  const count = (result: Result): Counter => counter(options.name, result);
+  const perSecond = options.limit / (window.ms / 1000);
+  const windowSeconds = window.ms / 1000;
+  const hard = !options.dryRun && !context.dryRun;
+  const burst =
+    options.algorithm === "gcra" && capacity !== options.limit ? `;outrigger-burst=${capacity}` : "";
+  return {
+    name: options.name,
+    table,
+    partition: createPartition(options.by, options.fallback, context),
+    applies: compileConditions(options.when, context.planOf),
+    cost: options.cost,
+    hard,
+    leased: options.mode === "leased" || (options.mode === "auto" && perSecond > leasedAbovePerSecond),
+    leaseMs: context.leaseMs,
+    quota: options.limit,
+    windowSeconds,
+    exactText: `${table.spec} ${hard ? 1 : 0} ${options.cost} ${options.cost} 0 0`,
+    fieldPrefix: `"${options.name}";r=`,
+    policyItem: `"${options.name}";q=${options.limit};w=${windowSeconds}${burst}`,
+    counters: {
+      allowed: count("allowed"),
+      refused: count("refused"),
+      would_refuse: count("would_refuse"),
+      unchecked: count("unchecked"),
+      unavailable: count("unavailable"),
+    },
+    held: held(options.name),
+  };
+}

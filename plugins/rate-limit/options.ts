@@ -1,0 +1,228 @@
+// Options of the rate-limit plugin: strict, each with a description and a default. What the schema lets through can
+// be compiled; every problem is reported with its path.
+import { z } from "zod";
+import { parseWindow, windowPattern } from "./window.ts";
+
+const fieldName = "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}";
+const claimPath = "[A-Za-z0-9_:/@-]{1,64}(?:\\.[A-Za-z0-9_:/@-]{1,64}){0,7}";
+const byPattern = new RegExp(
+  `^(?:ip|subject|apiKey|plan|route|service|header:${fieldName}|claim:${claimPath})$`,
+);
+const byPart = z
+  .string()
+  .regex(byPattern, "expected ip, subject, apiKey, plan, route, service, header:<name> or claim:<path>");
+const by = z
+  .union([byPart, z.array(byPart).min(1).max(5)])
+  .describe(
+    "What callers are told apart by: ip, subject, apiKey, plan, route, service, header:<name>, claim:<path>, or a list of these combined.",
+  );
+
+const pathPattern = z
+  .string()
+  .regex(/^\/[^?#\s]*$/, "expected a path, exact or a prefix that ends in /*")
+  .max(512);
+const planName = z.string().min(1).max(64);
+
+const longestRefillMs = 366 * 86_400_000;
+
+const conditions = z
+  .strictObject({
+    methods: z
+      .array(z.string().regex(/^[A-Z]{1,32}$/))
+      .default([])
+      .describe("Only these methods; empty = all."),
+    paths: z
+      .array(pathPattern)
+      .default([])
+      .describe("Only these paths: exact, or prefixes that end in /*; empty = all."),
+    plans: z.array(planName).default([]).describe("Only callers of these plans; empty = all."),
+    identified: z
+      .boolean()
+      .nullable()
+      .default(null)
+      .describe("true = only callers with an identity, false = only those without, null = all."),
+  })
+  .prefault({});
+
+const limit = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, "expected letters, digits, '.', '_' and '-'")
+      .describe(
+        "Names the limit in headers, metrics and keys; the same definition on several routes counts together.",
+      ),
+    by: by.default("subject"),
+    limit: z.int().min(0).max(1_000_000_000).describe("Permits in a window; 0 refuses every request."),
+    window: z
+      .string()
+      .regex(windowPattern, "expected 1s … 99999s, 1m, 1h, 1d or 1M")
+      .refine((text) => windowMs(text) <= 31 * 86_400_000, { message: "longer than 31 days" })
+      .describe("Length of the window: seconds, minutes, hours, days, or 1M for the calendar month."),
+    burst: z
+      .int()
+      .min(1)
+      .max(1_000_000_000)
+      .optional()
+      .describe("gcra: permits that may be taken at once; default is the limit."),
+    algorithm: z
+      .enum(["gcra", "sliding", "fixed"])
+      .default("gcra")
+      .describe("gcra = smooth with burst, sliding = two weighted buckets, fixed = calendar-aligned in UTC."),
+    mode: z
+      .enum(["exact", "leased", "auto"])
+      .default("auto")
+      .describe(
+        "exact = Redis decides every request, leased = permits held locally, auto = leased over 50 a second.",
+      ),
+    when: conditions.describe("Which requests the limit counts."),
+    cost: z.int().min(1).max(1_000_000).default(1).describe("Permits that one request takes."),
+    fallback: z
+      .enum(["ip", "shared"])
+      .default("ip")
+      .describe(
+        "What stands in for a value that a request lacks: the client's address, or one bucket for all.",
+      ),
+    dryRun: z.boolean().default(false).describe("Counts and reports, never refuses."),
+  })
+  .superRefine((value, context) => {
+    if (value.burst !== undefined && value.algorithm !== "gcra") {
+      context.addIssue({ code: "custom", path: ["burst"], message: "burst belongs to algorithm gcra" });
+    }
+    if (
+      value.burst !== undefined &&
+      value.limit > 0 &&
+      value.burst * windowMs(value.window) > value.limit * longestRefillMs
+    ) {
+      context.addIssue({ code: "custom", path: ["burst"], message: "takes over a year to come back" });
+    }
+    const capacity = value.algorithm === "gcra" ? (value.burst ?? value.limit) : value.limit;
+    if (value.limit > 0 && value.cost > capacity) {
+      context.addIssue({
+        code: "custom",
+        path: ["cost"],
+        message: `no request fits: cost is over ${capacity}`,
+      });
+    }
+  });
+
+const limitList = z
+  .array(limit)
+  .max(32)
+  .superRefine((list, context) => {
+    const seen = new Set<string>();
+    for (const [index, one] of list.entries()) {
+      if (seen.has(one.name)) {
+        context.addIssue({ code: "custom", path: [index, "name"], message: "a second limit of that name" });
+      }
+      seen.add(one.name);
+    }
+  });
+
+/** 0 for text that is refused anyway. */
+function windowMs(text: string): number {
+  return windowPattern.test(text) ? parseWindow(text).ms : 0;
+}
+
+const concurrency = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/)
+      .default("concurrency")
+      .describe("Names the limit in headers and metrics."),
+    limit: z
+      .int()
+      .min(1)
+      .max(100_000)
+      .describe("Requests in flight at once, per value of `by`, in this sidecar."),
+    queue: z
+      .int()
+      .min(0)
+      .max(10_000)
+      .default(0)
+      .describe("Requests that may wait for a place, per value of `by`."),
+    queueTimeoutMs: z.int().min(1).max(60_000).default(1000).describe("Longest wait in that queue."),
+    by: by.default("route"),
+  })
+  .nullable()
+  .default(null);
+
+const classMembers = (paths: readonly string[], what: string) =>
+  z
+    .strictObject({
+      paths: z
+        .array(pathPattern)
+        .default([...paths])
+        .describe("Paths of this class: exact, or prefixes that end in /*."),
+      plans: z.array(planName).default([]).describe("Plans of this class."),
+    })
+    .prefault({})
+    .describe(what);
+
+const overload = z
+  .strictObject({
+    enabled: z
+      .boolean()
+      .default(true)
+      .describe("Sheds load when this process or the service cannot keep up."),
+    critical: classMembers(
+      ["/health", "/healthz", "/livez", "/readyz", "/ready", "/live"],
+      "Never shed: health checks.",
+    ),
+    high: classMembers([], "Shed last: paying plans."),
+    low: classMembers([], "Class that is shed first."),
+  })
+  .prefault({});
+
+const headers = z
+  .strictObject({
+    standard: z.boolean().default(true).describe("RateLimit and RateLimit-Policy of the IETF draft."),
+    legacy: z
+      .boolean()
+      .default(false)
+      .describe("X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset (seconds from now)."),
+  })
+  .prefault({});
+
+export const options = z
+  .strictObject({
+    limits: limitList.default([]).describe("Limits of every caller; all that apply are checked."),
+    plans: z
+      .record(planName, limitList)
+      .default({})
+      .describe(
+        "Limits by the plan of the caller's identity, besides `limits`; one of the same name takes its place.",
+      ),
+    defaultPlan: planName
+      .nullable()
+      .default(null)
+      .describe("Plan of callers whose plan is unknown or absent; null = the first of `plans`."),
+    onStoreError: z
+      .enum(["local", "open", "closed"])
+      .default("local")
+      .describe(
+        "Redis out of reach: local = this sidecar's share of the limit, open = no limit, closed = 503.",
+      ),
+    storeTimeoutMs: z.int().min(5).max(5000).default(50).describe("Longest wait for Redis on a request."),
+    leaseMs: z.int().min(50).max(10_000).default(500).describe("leased: how long a permit may be held."),
+    ipv6Prefix: z
+      .int()
+      .min(32)
+      .max(128)
+      .default(64)
+      .describe("Bits of an IPv6 address that make one caller."),
+    dryRun: z.boolean().default(false).describe("Counts and reports on every limit, never refuses."),
+    headers: headers.describe("Which response fields tell callers of their limits."),
+    concurrency: concurrency.describe("Bound on requests in flight; null = none."),
+    overload: overload.describe("Protection against overload; works without configuration."),
+  })
+  .superRefine((value, context) => {
+    if (value.defaultPlan !== null && !Object.hasOwn(value.plans, value.defaultPlan)) {
+      context.addIssue({ code: "custom", path: ["defaultPlan"], message: "not one of plans" });
+    }
+  });
+
+export type Options = z.output<typeof options>;
+export type LimitOptions = Options["limits"][number];
+export type Conditions = LimitOptions["when"];

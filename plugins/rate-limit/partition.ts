@@ -1,0 +1,151 @@
+// Who a request is counted under: the value of `by`, and the part of it that keys share as their hash tag.
+import ipaddr from "ipaddr.js";
+import { LRUCache } from "lru-cache";
+import { hash } from "node:crypto";
+import type { Exchange } from "../../src/pipeline/contract.ts";
+
+/** Reads the value of one `by` from an exchange. */
+export interface Partition {
+  /** Equal for requests that count together. Holds personal data: for memory only. */
+  value(exchange: Exchange): string;
+  /** The caller in it, so that all limits of one caller can share a hash tag. */
+  tag(exchange: Exchange): string;
+}
+
+export interface PartitionContext {
+  readonly service: string;
+  readonly ipv6Prefix: number;
+  /** Name under which an identity's plan is counted; unknown plans are the default one. */
+  readonly planOf: (exchange: Exchange) => string;
+}
+
+interface Part {
+  /** Lower ranks name the caller more exactly. */
+  readonly rank: number;
+  readonly kind: string;
+  read(exchange: Exchange): string | undefined;
+}
+
+/** Longer values are kept as their hash: what a client may send must not decide how much memory a caller takes. */
+const longestValue = 128;
+
+/** Personal data never reaches a key but through this. 128 bits: nobody meets a collision. */
+export function digest(text: string): string {
+  return hash("sha256", text, "base64url").slice(0, 22);
+}
+
+/** @param by checked by the schema */
+export function createPartition(
+  by: string | readonly string[],
+  fallback: "ip" | "shared",
+  context: PartitionContext,
+): Partition {
+  const readAddress = createAddressReader(context.ipv6Prefix);
+  const parts = (typeof by === "string" ? [by] : by).map((name) => createPart(name, readAddress, context));
+  const standIn = (exchange: Exchange): string =>
+    fallback === "ip" ? `ip:${readAddress(exchange.client.address)}` : "shared:";
+  // "\0" marks a stand-in: no field value, claim path or address can be mistaken for one.
+  const read = (part: Part, exchange: Exchange): string => {
+    const value = part.read(exchange);
+    if (value === undefined || value === "") return `\0${standIn(exchange)}`;
+    return value.length > longestValue || value.startsWith("\0") ? `\0#${digest(value)}` : value;
+  };
+  const first = parts.toSorted((a, b) => a.rank - b.rank)[0] as Part;
+  const tag = (exchange: Exchange): string => {
+    const value = read(first, exchange);
+    return value.startsWith("\0") && !value.startsWith("\0#") ? value.slice(1) : `${first.kind}:${value}`;
+  };
+  if (parts.length === 1) return { value: (exchange) => read(first, exchange), tag };
+  return {
+    tag,
+    value(exchange) {
+      // Lengths keep ["a", "bc"] and ["ab", "c"] apart.
+      let joined = "";
+      for (const part of parts) {
+        const value = read(part, exchange);
+        joined += `${value.length}:${value}`;
+      }
+      return joined;
+    },
+  };
+}
+
+function createPart(name: string, readAddress: (address: string) => string, context: PartitionContext): Part {
+  const colon = name.indexOf(":");
+  const kind = colon === -1 ? name : name.slice(0, colon);
+  const argument = colon === -1 ? "" : name.slice(colon + 1);
+  switch (kind) {
+    case "subject":
+      return { rank: 0, kind, read: (exchange) => exchange.identity?.userId };
+    case "apiKey":
+      return {
+        rank: 1,
+        kind,
+        read: ({ identity }) => (identity?.method === "api-key" ? identity.credentialId : undefined),
+      };
+    case "claim": {
+      const path = argument.split(".");
+      return { rank: 2, kind: name, read: (exchange) => readClaim(exchange.identity?.claims, path) };
+    }
+    case "header": {
+      const field = argument.toLowerCase();
+      return { rank: 3, kind: `header:${field}`, read: (exchange) => exchange.request.fields.get(field) };
+    }
+    case "ip":
+      return { rank: 4, kind, read: (exchange) => readAddress(exchange.client.address) };
+    case "plan":
+      return { rank: 5, kind, read: context.planOf };
+    case "route":
+      return { rank: 6, kind, read: (exchange) => exchange.route.pattern };
+    case "service":
+      return { rank: 7, kind, read: () => context.service };
+    default:
+      throw new RangeError(`unknown part of by: ${name}`);
+  }
+}
+
+/** A claim counts when it is a string, number or boolean; a whole-name match comes before a path (`https://x.example/org`). */
+function readClaim(
+  claims: Readonly<Record<string, unknown>> | undefined,
+  path: readonly string[],
+): string | undefined {
+  if (claims === undefined) return undefined;
+  const whole = path.join(".");
+  let value: unknown = Object.hasOwn(claims, whole) ? claims[whole] : claims;
+  if (value === claims) {
+    for (const name of path) {
+      if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
+      value = (value as Record<string, unknown>)[name];
+    }
+  }
+  return typeof value === "string" || typeof value === "number" || typeof value === "boolean"
+    ? String(value)
+    : undefined;
+}
+
+/** IPv6 callers are networks: whoever has one address has the whole /64. */
+function createAddressReader(prefixBits: number): (address: string) => string {
+  const networks = new LRUCache<string, string>({ max: 4096 });
+  return function readAddress(address) {
+    if (!address.includes(":")) return address;
+    let network = networks.get(address);
+    if (network === undefined) {
+      network = networkOf(address, prefixBits);
+      networks.set(address, network);
+    }
+    return network;
+  };
+}
+
+function networkOf(address: string, prefixBits: number): string {
+  // A zone (`fe80::1%eth0`) is about the link, not the caller.
+  const parsed = ipaddr.parse(address.split("%", 1)[0] as string);
+  if (!(parsed instanceof ipaddr.IPv6)) return address;
+  if (parsed.isIPv4MappedAddress()) return parsed.toIPv4Address().toString();
+  const bytes = parsed.toByteArray();
+  for (const [index, byte] of bytes.entries()) {
+    const keep = Math.max(0, Math.min(8, prefixBits - index * 8));
+    bytes[index] = byte & (0xff << (8 - keep));
+  }
+  return `${new ipaddr.IPv6(bytes).toString()}/${prefixBits}`;
+}

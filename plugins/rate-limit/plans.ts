@@ -1,0 +1,74 @@
+// Which limits a caller is under: those of every caller and those of its plan.
+import type { Exchange, Metrics } from "../../src/pipeline/contract.ts";
+import { policyField } from "./fields.ts";
+import { overshootBound } from "./leases.ts";
+import { compileLimit, type CallerTables, type Limit } from "./limit.ts";
+import type { LimitOptions, Options } from "./options.ts";
+import type { PartitionContext } from "./partition.ts";
+
+export interface PlanLimits {
+  readonly limits: readonly Limit[];
+  /** Value of RateLimit-Policy; "" when there is nothing to tell. */
+  readonly policy: string;
+}
+
+export interface PlansContext {
+  readonly route: string;
+  readonly service: string;
+  readonly sidecars: number;
+  readonly tables: CallerTables;
+  readonly metrics: Metrics;
+}
+
+export interface Plans {
+  readonly partition: PartitionContext;
+  limitsOf(exchange: Exchange): PlanLimits;
+}
+
+/** @param furtherPolicies items of RateLimit-Policy for what is not a limit in time */
+export function compilePlans(
+  options: Options,
+  context: PlansContext,
+  furtherPolicies: readonly string[],
+): Plans {
+  const planOf = createPlanReader(options);
+  const partition = { service: context.service, ipv6Prefix: options.ipv6Prefix, planOf };
+  const bound = context.metrics.gauge(
+    "outrigger_rate_limit_overshoot_bound",
+    "Most requests that leases let through in any interval beyond what exact mode would",
+    ["limit"],
+  );
+  const compile = (plan: string, list: readonly LimitOptions[]): Limit[] =>
+    list.map((one) => {
+      const place = `${context.route} ${plan}`;
+      const { leaseMs, dryRun } = options;
+      const limit = compileLimit(one, { ...partition, ...context, place, leaseMs, dryRun });
+      bound(limit.name).set(overshootBound(limit, context.sidecars));
+      return limit;
+    });
+  const everybody = compile("", options.limits);
+  const withPolicy = (limits: readonly Limit[]): PlanLimits => ({
+    limits,
+    policy: policyField(limits, furtherPolicies),
+  });
+  const none = withPolicy(everybody);
+  const byPlan = new Map(
+    Object.entries(options.plans).map(([plan, list]) => {
+      const own = compile(plan, list);
+      const others = everybody.filter(({ name }) => own.every((one) => one.name !== name));
+      return [plan, withPolicy([...others, ...own])];
+    }),
+  );
+  if (byPlan.size === 0) return { partition, limitsOf: () => none };
+  return { partition, limitsOf: (exchange) => byPlan.get(planOf(exchange)) ?? none };
+}
+
+/** The plan a caller counts under: an unknown one is the default. */
+function createPlanReader({ plans, defaultPlan }: Options): (exchange: Exchange) => string {
+  const known = new Set(Object.keys(plans));
+  const standard = defaultPlan ?? Object.keys(plans)[0] ?? "";
+  return function planOf({ identity }) {
+    const plan = identity?.plan;
+    return plan === undefined || (known.size > 0 && !known.has(plan)) ? standard : plan;
+  };
+}
