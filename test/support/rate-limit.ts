@@ -1,0 +1,85 @@
+// Parts of the rate-limit plugin put together by hand, and a Redis store whose server clock the test sets.
+import { z } from "zod";
+import { compileLimit, CallerTables, Claim, type Limit } from "../../plugins/rate-limit/limit.ts";
+import { options, type LimitOptions } from "../../plugins/rate-limit/options.ts";
+import type { Clock, Script, Store } from "../../src/pipeline/contract.ts";
+import { parseRedisAddress } from "../../src/redis/address.ts";
+import { createStore, type RedisStore } from "../../src/redis/store.ts";
+import { createMetrics } from "../../src/telemetry/metrics.ts";
+import { exchangeOf, type ExchangeFacts } from "./exchange.ts";
+
+/** A clock that the test moves; starts at 2026-03-10 12:00:00.250 UTC. */
+export class TestClock implements Clock {
+  epochMs = Date.UTC(2026, 2, 10, 12, 0, 0, 250);
+  monoMs = 1_000_000;
+
+  now(): number {
+    return this.epochMs;
+  }
+
+  mono(): number {
+    return this.monoMs;
+  }
+
+  advance(ms: number): void {
+    this.epochMs += ms;
+    this.monoMs += ms;
+  }
+
+  /** Sets the wall clock, as an operator or NTP would. */
+  jump(ms: number): void {
+    this.epochMs += ms;
+  }
+}
+
+/** A store on a real Redis; with a clock, the server's TIME answers that clock's time. */
+export async function connectStore(url: string, clock?: Clock): Promise<RedisStore> {
+  const store = createStore({
+    address: parseRedisAddress(url),
+    keyPrefix: `test-${Math.random().toString(36).slice(2)}:`,
+    connectionName: "outrigger-test",
+  });
+  if (!(await store.whenUp(10_000))) throw new Error("Redis did not come up");
+  if (clock === undefined) return store;
+  const timed = (script: Script): Script => {
+    const now = clock.now();
+    const time = `{ '${Math.floor(now / 1000)}', '${Math.round((now % 1000) * 1000)}' }`;
+    return { ...script, lua: script.lua.replaceAll("redis.call('TIME')", time) };
+  };
+  const { run, runAll } = store;
+  const set: Pick<Store, "run" | "runAll"> = {
+    run: (script, keys, args, limitMs) => run(timed(script), keys, args, limitMs),
+    runAll: (calls, limitMs) =>
+      runAll(
+        calls.map((call) => ({ ...call, script: timed(call.script) })),
+        limitMs,
+      ),
+  };
+  return Object.defineProperties(store, Object.getOwnPropertyDescriptors(set)) as RedisStore;
+}
+
+/** A limit of these options, all else by default. */
+export function limitOf(
+  facts: Partial<z.input<typeof options>["limits"] extends (infer T)[] | undefined ? T : never> & object,
+  tables = new CallerTables(),
+  leaseMs = 500,
+): Limit {
+  const full = { name: "test", by: "ip", limit: 10, window: "1m", ...facts };
+  const parsed = options.parse({ limits: [full] }).limits[0] as LimitOptions;
+  return compileLimit(parsed, {
+    service: "test",
+    ipv6Prefix: 64,
+    planOf: (exchange) => exchange.identity?.plan ?? "",
+    tables,
+    place: "/*",
+    leaseMs,
+    dryRun: false,
+    metrics: createMetrics({ service: "test" }),
+  });
+}
+
+/** One request's claim on a limit. */
+export function claimOf(limit: Limit, who: ExchangeFacts = {}): Claim {
+  const caller = limit.table.of(exchangeOf(who), limit.partition);
+  return new Claim(limit, caller, limit.cost, limit.cost, limit.hard);
+}
