@@ -1,0 +1,16 @@
+// A TCP client that sends exactly the bytes a test gives it.
+import { connect } from "node:net";
+import { RawPeer } from "./raw-peer.ts";
+
+/** @param where port of 127.0.0.1, or path of a unix socket @returns once connected; rejects when refused */
+export async function connectRaw(where: number | string): Promise<RawPeer> {
+  const options = { allowHalfOpen: true, noDelay: true };
+  const socket = connect(
+    typeof where === "number" ? { ...options, host: "127.0.0.1", port: where } : { ...options, path: where },
+  );
+  await new Promise<void>((resolve, reject) => {
+    socket.once("connect", resolve);
+    socket.once("error", reject);
+  });
+  return new RawPeer(socket);
+}

@@ -1,0 +1,22 @@
+// The behavioural suite of UpstreamTransport: what every implementation has to do, over real sockets.
+import { describe } from "node:test";
+import { describePool } from "./transport/pool.ts";
+import { describeRequests } from "./transport/requests.ts";
+import { describeResponses } from "./transport/responses.ts";
+import type { CreateTransport } from "./transport/scene.ts";
+import { describeSecureUpstreams } from "./transport/secure.ts";
+import { describeStaleConnections } from "./transport/stale.ts";
+import { describeStreaming } from "./transport/streaming.ts";
+import { describeTimeLimits } from "./transport/time-limits.ts";
+
+export function describeTransport(name: string, create: CreateTransport): void {
+  describe(name, () => {
+    describeResponses(create);
+    describeRequests(create);
+    describeStreaming(create);
+    describePool(create);
+    describeStaleConnections(create);
+    describeTimeLimits(create);
+    describeSecureUpstreams(create);
+  });
+}
