@@ -42,7 +42,7 @@ export function applyLayer(
 ): Layered {
   const locked = shared.locked ?? [];
   const below = placedRoutes(shared, "shared", service);
-  if (below.length === 0 && (shared.routes ?? []).length === 0) {
+  if (shared.routes === undefined) {
     below.push({ route: { path: "/*" }, origin: { from: "shared", index: undefined } });
   }
   const above = layer === undefined ? [] : placedRoutes(layer, "layer", service);

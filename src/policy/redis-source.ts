@@ -12,6 +12,8 @@ export interface RedisSourceOptions extends Partial<Omit<RereadOptions, "read">>
 }
 
 const betweenTriesMs = 25;
+/** A policy is larger than what a request asks for, and nobody waits for it. */
+const readLimitMs = 1000;
 
 /** Tells of what any client sets, by invalidation messages; the jittered poll is the truth when one is lost. */
 export function createRedisSource(options: RedisSourceOptions): PolicySource {
@@ -63,8 +65,10 @@ export function createRedisSource(options: RedisSourceOptions): PolicySource {
 
 async function readOnce(store: Store, keys: readonly [string, string]): Promise<SourceReading> {
   try {
-    // Both end within the store's own time limit.
-    const [shared, layer] = await Promise.all([store.getBytes(keys[0]), store.getBytes(keys[1])]);
+    const [shared, layer] = await Promise.all([
+      store.getBytes(keys[0], readLimitMs),
+      store.getBytes(keys[1], readLimitMs),
+    ]);
     if (shared === null) return { state: "absent", message: `Redis has no key "${keys[0]}"` };
     return { state: "read", raw: { shared, layer: layer ?? undefined, format: "json" } };
   } catch (error) {

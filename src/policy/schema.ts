@@ -37,7 +37,6 @@ export interface PolicyDocument {
 }
 
 export const defaultPlugins: readonly string[] = ["logging", "transform"];
-export const defaultTimeoutMs = 30_000;
 export const mostRoutes = 10_000;
 
 /** CONNECT asks a proxy for a tunnel; a sidecar forwards to one service and opens none. */
@@ -171,7 +170,7 @@ function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: Schem
         .max(3_600_000)
         .optional()
         .describe(
-          `Milliseconds to wait for the response head, and for every later gap between body chunks (default ${defaultTimeoutMs})`,
+          "Milliseconds to wait for the response head, and for every later gap between body chunks (default: the sidecar's OUTRIGGER_UPSTREAM_TIMEOUT_MS)",
         ),
       upstream: z
         .string()
@@ -225,7 +224,7 @@ export function documentSchema(options: SchemaOptions): z.ZodType<PolicyDocument
         .superRefine(refuseDuplicates, always)
         .optional()
         .describe(
-          "The most specific match wins, whatever the order. Absent or empty: one route that takes everything",
+          "The most specific match wins, whatever the order. Absent: one route that takes everything; empty: none does",
         ),
     })
     .describe("Outrigger policy: the shared one, or a service's layer over it");

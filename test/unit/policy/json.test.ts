@@ -1,9 +1,18 @@
 // The JSON reader agrees with JSON.parse on what is JSON, and sees what JSON.parse does not show.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { readJson } from "../../../src/policy/json.ts";
 import { problemsOf } from "./sample.ts";
+
+function accepts(parse: () => unknown): boolean {
+  try {
+    parse();
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 describe("the JSON reader", () => {
   test("reads whatever JSON.stringify writes, with any white space", () => {
@@ -46,14 +55,6 @@ describe("the JSON reader", () => {
       fc.property(
         fc.array(piece, { maxLength: 8 }).map((pieces) => pieces.join("")),
         (text) => {
-          const accepts = (parse: () => unknown): boolean => {
-            try {
-              parse();
-              return true;
-            } catch {
-              return false;
-            }
-          };
           // A name given twice is noted, not thrown, so both readers agree on the grammar alone.
           assert.equal(
             accepts(() => readJson(text)),

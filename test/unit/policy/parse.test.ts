@@ -7,6 +7,10 @@ import { parseText, problemsOf, saidOf, samplePlugins, text } from "./sample.ts"
 const said = (document: string | Uint8Array, format: "json" | "yaml" = "json"): Promise<string[]> =>
   saidOf(() => parseText(document, format));
 
+const route = (members: object): Promise<string[]> => routes(members);
+const routes = (...list: object[]): Promise<string[]> =>
+  said(text({ routes: list.map((each) => ({ path: "/a/*", ...each })) }));
+
 describe("a policy document that is no document", () => {
   test("empty", async () => {
     assert.deepEqual(await said(""), [": is empty"]);
@@ -130,9 +134,6 @@ routes:
 });
 
 describe("fields", () => {
-  const route = (members: object): Promise<string[]> =>
-    said(text({ routes: [{ path: "/a/*", ...members }] }));
-
   test("all problems of a document come at once, each with its path", async () => {
     const problems = await said(
       text({
@@ -274,15 +275,15 @@ describe("fields", () => {
       service: "users",
       isUpstreamAllowed: () => false,
     });
-    const with_ = (services: string[]): string =>
-      text({ routes: [{ path: "/", services, upstream: "http://x:1" }] });
-    assert.ok(parse(Buffer.from(with_(["gateway"])), "json"));
-    assert.deepEqual(await saidOf(() => parse(Buffer.from(with_(["users"])), "json")), [elsewhere]);
+    const parseFor = (service: string): unknown => {
+      const route = { path: "/", services: [service], upstream: "http://x:1" };
+      return parse(Buffer.from(text({ routes: [route] })), "json");
+    };
+    assert.ok(parseFor("gateway"));
+    assert.deepEqual(await saidOf(() => parseFor("users")), [elsewhere]);
   });
 
   test("two routes may not answer for one request", async () => {
-    const routes = (...list: object[]): Promise<string[]> =>
-      said(text({ routes: list.map((each) => ({ path: "/a/*", ...each })) }));
     const twin = "routes[1].path: same path and method as routes[0]";
     assert.deepEqual(await routes({}, {}), [twin]);
     assert.deepEqual(await routes({ methods: ["GET", "PUT"] }, { methods: ["POST", "PUT"] }), [twin]);
