@@ -19,17 +19,13 @@ export const logging = definePlugin({
   failMode: "open",
   options: loggingOptions,
 
-  init: (services): LineStream => createLineStream(services.metrics),
+  init: (services): LineStream => createLineStream(services),
 
   setup({ options, services, state, route }): Hooks {
-    const { accessLog, clock, fleet, store } = services;
+    const { accessLog, clock, fleet } = services;
     const leastLevel = levelNumbers[options.level];
     const line = compileLine(options, route, fleet, clock);
-    const streamKey = `logs:${fleet.service}`;
-    const streamStore = options.stream ? store : undefined;
-    if (options.stream && store === undefined) {
-      services.logger.warn({ plugin: name, route: route.pattern }, "stream is on but REDIS_URL is not set");
-    }
+    const appendLine = options.stream ? state.open(options.streamMaxEntries) : undefined;
 
     const hooks: Hooks = {
       onResponse(exchange, response) {
@@ -43,11 +39,9 @@ export const logging = definePlugin({
         if (level === levelNumbers.info && !keepsSample(exchange.id, options.sample)) return;
         const text = line(exchange, outcome, level, options.headers.length > 0 ? headersOf(exchange) : "");
         accessLog.write(text);
-        if (streamStore !== undefined) {
-          state.append(streamStore, streamKey, text, options.streamMaxEntries);
-        }
+        appendLine?.(text);
       },
-      ...(streamStore === undefined ? {} : { close: () => state.settled() }),
+      ...(appendLine === undefined ? {} : { close: () => state.settled() }),
     };
     return options.headers.length === 0
       ? hooks

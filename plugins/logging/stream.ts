@@ -1,41 +1,53 @@
 // Copies of the access-log lines in the capped Redis stream: never waited for on the request's path, a bounded
 // number of them under way, what does not fit or fails is dropped and counted.
-import type { Counter, Metrics, Store } from "../../src/pipeline/contract.ts";
+import type { Services } from "../../src/pipeline/contract.ts";
 
 /** Appends under way at once, over all routes of the process; at about 1 KiB a line this bounds memory. */
 const maxInFlight = 256;
 
 export interface LineStream {
-  /** @param key stream key without the global prefix */
-  append(store: Store, key: string, line: string, maxEntries: number): void;
+  /** @returns what appends a line; undefined when there is no Redis, which is said once in the sidecar's log */
+  open(maxEntries: number): ((line: string) => void) | undefined;
   /** Resolves when what is under way has ended; each append ends within the store's time limit. */
   settled(): Promise<void>;
 }
 
-export function createLineStream(metrics: Metrics): LineStream {
-  const dropped = metrics.counter(
+export function createLineStream(
+  services: Pick<Services, "fleet" | "logger" | "metrics" | "store">,
+): LineStream {
+  const { logger, store } = services;
+  const key = `logs:${services.fleet.service}`;
+  const dropped = services.metrics.counter(
     "outrigger_log_stream_dropped_total",
     "Access-log lines that did not reach the Redis stream",
     ["reason"],
   );
-  const busy: Counter = dropped("busy");
-  const unavailable: Counter = dropped("unavailable");
+  const busy = dropped("busy");
+  const unavailable = dropped("unavailable");
   const inFlight = new Set<Promise<void>>();
+  let warned = false;
   return {
-    append(store, key, line, maxEntries) {
-      if (inFlight.size >= maxInFlight) {
-        busy.inc();
-        return;
+    open(maxEntries) {
+      if (store === undefined) {
+        if (!warned) logger.warn({ plugin: "logging" }, "stream is on but REDIS_URL is not set");
+        warned = true;
+        return undefined;
       }
-      if (!store.up) {
-        unavailable.inc();
-        return;
-      }
-      const append: Promise<void> = store
-        .append(key, { line }, maxEntries)
-        .catch(() => unavailable.inc())
-        .finally(() => inFlight.delete(append));
-      inFlight.add(append);
+      return function appendLine(line) {
+        if (inFlight.size >= maxInFlight) {
+          busy.inc();
+          return;
+        }
+        if (!store.up) {
+          unavailable.inc();
+          return;
+        }
+        const append: Promise<void> = store
+          .append(key, { line }, maxEntries)
+          .catch(() => unavailable.inc())
+          .finally(() => inFlight.delete(append));
+        inFlight.add(append);
+      };
     },
     async settled() {
       await Promise.all(inFlight);

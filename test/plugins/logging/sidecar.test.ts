@@ -216,3 +216,18 @@ test("a client cannot write lines of its own", async (t) => {
   assert.deepEqual([line["userAgent"], line["level"]], [agent, 30]);
   assert.ok(!sidecar.lines.some((one) => one["msg"] === "forged"));
 });
+
+test("a stream without Redis is said once, and the lines go on", async (t) => {
+  const routes = [{ path: "/a" }, { path: "/b" }];
+  const sidecar = await sidecarOf(
+    t,
+    { plugins: ["logging"], pluginConfig: { logging: { stream: true } }, routes },
+    hello,
+  );
+  await fetch(`${sidecar.url}/a`);
+  await lineFor(sidecar, "/a");
+  assert.equal(
+    sidecar.lines.filter((line) => String(line["msg"]).includes("REDIS_URL is not set")).length,
+    1,
+  );
+});
