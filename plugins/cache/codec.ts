@@ -1,0 +1,141 @@
+// The form of an entry in Redis: magic with version, flags, lengths, checksum, facts as JSON, body. What comes back is
+// somebody else's bytes: every part is checked before any is believed.
+import { crc32, deflateRaw, inflateRaw } from "node:zlib";
+import { promisify } from "node:util";
+import { z } from "zod";
+import type { Entry } from "./entry.ts";
+
+const deflate = promisify(deflateRaw);
+const inflate = promisify(inflateRaw);
+
+/** "OCE" and the version of the format: a change of what is written changes the last byte. */
+const magic = Buffer.from("OCE1");
+const headBytes = 20;
+const flagDeflated = 1;
+/** Below this the gain is not worth the work; a smaller saving than an eighth is none. */
+const smallestToDeflate = 1_024;
+
+const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}$/;
+// Response splitting: no field value with a line end or NUL may come out of Redis.
+// oxlint-disable-next-line no-control-regex -- control characters are exactly what is looked for
+const fieldValue = /^[\t\x20-\x7e\x80-\xff]*$/;
+const text = z.string().max(65_536);
+const moment = z.number().finite();
+const span = z.number().finite().min(0);
+
+const flatFields = z
+  .array(text)
+  .max(1_024)
+  .refine((flat) => flat.length % 2 === 0, "name without value")
+  .refine((flat) => flat.every((part, i) => (i % 2 === 0 ? token : fieldValue).test(part)), "unsafe field");
+
+const facts = z.strictObject({
+  url: text,
+  partition: text,
+  status: z.number().int().min(200).max(599),
+  fields: flatFields,
+  dateMs: moment,
+  bornAt: moment,
+  requestedAt: moment,
+  freshUntil: moment,
+  staleWhileRevalidateMs: span,
+  staleIfErrorMs: span,
+  mayServeStale: z.boolean(),
+  alwaysValidate: z.boolean(),
+  immutable: z.boolean(),
+  forAnyone: z.boolean(),
+  implicit: z.boolean(),
+  vary: z.array(z.string().regex(token)).max(64),
+  varyValues: z.array(text).max(64),
+  tags: z.array(z.string().max(128)).max(256),
+});
+
+const varyFacts = z.strictObject({ vary: z.array(z.string().regex(token)).min(1).max(64) });
+
+/** What a key of the Redis tier holds: an entry, or by which fields the entries below it differ. */
+export type StoredRecord = { readonly entry: Entry } | { readonly vary: readonly string[] };
+
+/** Bytes that are no record of this version: truncated, foreign, hostile. */
+export class BadRecord extends Error {
+  override readonly name = "BadRecord";
+}
+
+export async function encodeEntry(entry: Entry): Promise<Buffer> {
+  // Validators are among the fields; what was set on the request may hold credentials and stays here.
+  const { body, etag: _etag, lastModified: _modified, behind: _behind, ...rest } = entry;
+  const packed = body.length >= smallestToDeflate ? await deflate(body) : body;
+  const deflated = packed.length < body.length * 0.875;
+  return frame(JSON.stringify(rest), deflated ? packed : body, deflated ? flagDeflated : 0);
+}
+
+/** The record that tells by which request fields the variants of a URL differ. */
+export function encodeVary(vary: readonly string[]): Buffer {
+  return frame(JSON.stringify({ vary }), Buffer.alloc(0), 0);
+}
+
+/**
+ * Rejects with BadRecord.
+ * @param maxBodyBytes a body that inflates to more is refused before it is there
+ */
+export async function decodeRecord(bytes: Buffer, maxBodyBytes: number): Promise<StoredRecord> {
+  const { json, body, flags } = unframe(bytes);
+  const vary = varyFacts.safeParse(json);
+  if (vary.success) return vary.data;
+  const parsed = facts.safeParse(json);
+  if (!parsed.success) throw new BadRecord("facts");
+  if (parsed.data.vary.length !== parsed.data.varyValues.length) throw new BadRecord("vary");
+  return {
+    entry: {
+      ...parsed.data,
+      body: await unpacked(body, flags, maxBodyBytes),
+      etag: field(parsed.data.fields, "etag"),
+      lastModified: field(parsed.data.fields, "last-modified"),
+      behind: undefined,
+    },
+  };
+}
+
+function frame(json: string, body: Buffer, flags: number): Buffer {
+  const facts = Buffer.from(json);
+  const head = Buffer.alloc(headBytes);
+  magic.copy(head);
+  head.writeUInt32BE(flags, 4);
+  head.writeUInt32BE(facts.length, 8);
+  head.writeUInt32BE(body.length, 12);
+  head.writeUInt32BE(crc32(body, crc32(facts)), 16);
+  return Buffer.concat([head, facts, body]);
+}
+
+function unframe(bytes: Buffer): { json: unknown; body: Buffer; flags: number } {
+  if (bytes.length < headBytes || !bytes.subarray(0, 4).equals(magic)) throw new BadRecord("version");
+  const flags = bytes.readUInt32BE(4);
+  const bodyAt = headBytes + bytes.readUInt32BE(8);
+  if (flags > flagDeflated || bytes.length !== bodyAt + bytes.readUInt32BE(12)) throw new BadRecord("length");
+  const factsBytes = bytes.subarray(headBytes, bodyAt);
+  const body = bytes.subarray(bodyAt);
+  if (crc32(body, crc32(factsBytes)) !== bytes.readUInt32BE(16)) throw new BadRecord("checksum");
+  try {
+    return { json: JSON.parse(factsBytes.toString()), body, flags };
+  } catch {
+    throw new BadRecord("facts");
+  }
+}
+
+async function unpacked(body: Buffer, flags: number, maxBodyBytes: number): Promise<Buffer> {
+  if (flags !== flagDeflated) {
+    if (body.length > maxBodyBytes) throw new BadRecord("size");
+    return body;
+  }
+  try {
+    return await inflate(body, { maxOutputLength: Math.max(1, maxBodyBytes) });
+  } catch {
+    throw new BadRecord("body");
+  }
+}
+
+function field(flat: readonly string[], lowerName: string): string | undefined {
+  for (let i = 0; i < flat.length; i += 2) {
+    if ((flat[i] as string).toLowerCase() === lowerName) return flat[i + 1];
+  }
+  return undefined;
+}

@@ -1,0 +1,47 @@
+// HTTP dates (RFC 9110 section 5.6.7): the three forms that a recipient must read, and nothing else.
+// `Date.parse` also takes "UTC", two-digit years and missing commas, which would make invalid dates fresh.
+
+const months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+// Case is forgiven: no two dates differ by it.
+const imfFixdate = /^[a-z]{3}, (\d\d) ([a-z]{3}) (\d{4}) (\d\d):(\d\d):(\d\d) gmt$/i;
+const rfc850 = /^[a-z]{6,9}, (\d\d)-([a-z]{3})-(\d\d) (\d\d):(\d\d):(\d\d) gmt$/i;
+const asctime = /^[a-z]{3} ([a-z]{3}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4})$/i;
+
+/**
+ * @param nowMs decides the century of an RFC 850 date: more than 50 years ahead means the past
+ * @returns epoch milliseconds; undefined when it is no HTTP date
+ */
+export function parseHttpDate(text: string, nowMs: number): number | undefined {
+  const value = text.trim();
+  let match = imfFixdate.exec(value);
+  if (match !== null) return utc(match[3], match[2], match[1], match[4], match[5], match[6]);
+  match = asctime.exec(value);
+  if (match !== null) return utc(match[6], match[1], match[2], match[3], match[4], match[5]);
+  match = rfc850.exec(value);
+  if (match === null) return undefined;
+  const thisYear = new Date(nowMs).getUTCFullYear();
+  let year = Math.floor(thisYear / 100) * 100 + Number(match[3]);
+  if (year > thisYear + 50) year -= 100;
+  return utc(String(year), match[2], match[1], match[4], match[5], match[6]);
+}
+
+/** @returns the date in the form to be generated (IMF-fixdate) */
+export function formatHttpDate(epochMs: number): string {
+  return new Date(epochMs).toUTCString();
+}
+
+function utc(
+  year?: string,
+  month?: string,
+  day?: string,
+  hour?: string,
+  minute?: string,
+  second?: string,
+): number | undefined {
+  const monthIndex = months.indexOf((month ?? "").toLowerCase());
+  const [d, h, m, s] = [Number(day), Number(hour), Number(minute), Number(second)];
+  // 60 is a leap second.
+  if (monthIndex === -1 || d < 1 || d > 31 || h > 23 || m > 59 || s > 60) return undefined;
+  const epochMs = Date.UTC(Number(year), monthIndex, d, h, m, s);
+  return new Date(epochMs).getUTCMonth() === monthIndex || d <= 28 ? epochMs : undefined;
+}

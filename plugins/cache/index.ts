@@ -1,0 +1,37 @@
+// The cache plugin: a shared HTTP cache (RFC 9111) in memory and in Redis. See README.md.
+import { definePlugin, type Hooks } from "../../src/pipeline/contract.ts";
+import { Finder } from "./finding.ts";
+import { LookUp } from "./lookup.ts";
+import { cacheOptions } from "./options.ts";
+import { Refresher } from "./refresh.ts";
+import { ResponsePath } from "./response.ts";
+import { createCacheState, type CacheState } from "./state.ts";
+import { UnsafeMethods } from "./unsafe.ts";
+
+export const cache = definePlugin<typeof cacheOptions, CacheState>({
+  name: "cache",
+  version: "1.0.0",
+  apiVersion: 1,
+  // After auth and limits: a hit is still authenticated, limited, logged and counted.
+  priority: 20,
+  security: false,
+  failMode: "open",
+  options: cacheOptions,
+  init: createCacheState,
+
+  setup({ options, state }): Hooks {
+    const release = state.reserve(options.memoryBytes);
+    const finder = new Finder(state, options);
+    const lookUp = new LookUp(state, options, finder, new Refresher(state, options));
+    const responsePath = new ResponsePath(state, options, new UnsafeMethods(state, options));
+    return {
+      onRequest: lookUp.onRequest,
+      onResponse: responsePath.onResponse,
+      onError: responsePath.onError,
+      onComplete: responsePath.onComplete,
+      // Room for the longest wait for somebody else's request.
+      timeLimitMs: { onRequest: options.coalesceWaitMs + 1_000 },
+      close: release,
+    };
+  },
+});

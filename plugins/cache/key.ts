@@ -1,0 +1,97 @@
+// Keys: which URL a request asks for, and for whom. Only what is in a key may make answers differ.
+import { hash } from "node:crypto";
+import type { Exchange, Fields, Identity } from "../../src/pipeline/contract.ts";
+import type { CacheOptions } from "./options.ts";
+import type { CacheRequest } from "./request.ts";
+import { selectingValue } from "./vary.ts";
+
+export interface Key {
+  readonly url: string;
+  /** Partition of the answers for everybody: "" unless keyed fields or the policy's `vary` tell requests apart. */
+  readonly shared: string;
+  /** The caller's own partition; equal to `shared` when nobody was identified. */
+  readonly own: string;
+}
+
+/** The part of the policy that makes keys. */
+export type KeyPolicy = Pick<CacheOptions, "ignoreQuery" | "sortQuery" | "vary">;
+
+/** `<upstream> <scheme>://<host><path><query>`: a blank cannot be in any part but a socket's path. */
+export function urlKey(exchange: Exchange, path: string, query: string): string {
+  const { scheme, host } = exchange.request;
+  return `${exchange.route.upstream} ${scheme}://${host}${path}${query}`;
+}
+
+/** Path and query of a URL key, for purges. */
+export function targetOf(url: string): { host: string; path: string } {
+  const address = url.slice(url.indexOf("://") + 3);
+  const slash = address.indexOf("/");
+  return slash === -1
+    ? { host: address, path: "" }
+    : { host: address.slice(0, slash), path: address.slice(slash) };
+}
+
+/** @returns makes the key of an exchange, for one route's policy */
+export function createKeyOf(policy: KeyPolicy): (exchange: Exchange, seen: CacheRequest) => Key {
+  const plainQuery = policy.ignoreQuery.length === 0 && !policy.sortQuery;
+  const ignored = new Set(policy.ignoreQuery);
+  return (exchange, seen) => {
+    const { path, query, fields } = exchange.request;
+    const normal = plainQuery || query === "" ? query : normaliseQuery(query, ignored, policy.sortQuery);
+    const url = urlKey(exchange, path, normal);
+    let shared = seen.keyedFields;
+    for (const member of policy.vary) shared += `\n${varyPart(member, fields, exchange.identity)}`;
+    const { identity } = exchange;
+    return { url, shared, own: identity === undefined ? shared : `${identityKey(identity)}${shared}` };
+  };
+}
+
+/**
+ * A query without the ignored parameters, sorted if asked. One that holds `;` is left as it is: some services split
+ * there, and an ignored `a=1;id=2` would hide an `id` (parameter cloaking).
+ */
+export function normaliseQuery(query: string, ignored: ReadonlySet<string>, sort: boolean): string {
+  if (query.includes(";")) return query;
+  const kept = query
+    .slice(1)
+    .split("&")
+    .filter((part) => !ignored.has(parameterName(part)));
+  // Sorted by name alone: the order of equal names may mean something to the service.
+  if (sort) kept.sort((a, b) => compare(parameterName(a), parameterName(b)));
+  return kept.length === 0 ? "" : `?${kept.join("&")}`;
+}
+
+function parameterName(part: string): string {
+  const equals = part.indexOf("=");
+  return equals === -1 ? part : part.slice(0, equals);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
+}
+
+function varyPart(member: string, fields: Fields, identity: Identity | undefined): string {
+  if (!member.startsWith("claim:")) return selectingValue(member, fields);
+  return JSON.stringify(identity?.claims[member.slice(6)]) ?? "-";
+}
+
+// The auth plugin hands out one object per verified credential, so that this is computed once for it.
+const identityKeys = new WeakMap<Identity, string>();
+
+/** Claims that differ from token to token and say nothing about what the caller may see. */
+const volatileClaims = new Set(["iat", "exp", "nbf", "jti", "auth_time", "at_hash", "nonce", "sid"]);
+
+/** Everything about a caller that the service's answer may depend on, as one digest. */
+function identityKey(identity: Identity): string {
+  let key = identityKeys.get(identity);
+  if (key === undefined) {
+    const claims = Object.entries(identity.claims)
+      .filter(([name]) => !volatileClaims.has(name))
+      .sort(([a], [b]) => compare(a, b));
+    const { method, credentialId, userId, plan, scopes, roles } = identity;
+    const facts = JSON.stringify([method, credentialId ?? "", userId, plan ?? "", scopes, roles, claims]);
+    key = `u:${hash("sha256", facts, "base64url")}`;
+    identityKeys.set(identity, key);
+  }
+  return key;
+}

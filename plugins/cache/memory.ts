@@ -1,0 +1,166 @@
+// The memory tier: bounded in bytes, keys and fields counted. A new entry stands in a small window first; out of it
+// only what is asked for more often than what it would displace comes into the main part, so that a scan of URLs
+// asked for once flushes nothing (W-TinyLFU with SIEVE as the main part's order).
+import { entryBytes, type Entry } from "./entry.ts";
+import { type Cell, Shelf, type Slot } from "./shelf.ts";
+import { FrequencySketch, hashKey } from "./sketch.ts";
+
+const windowShare = 0.1;
+
+export class MemoryTier {
+  readonly #shelf = new Shelf();
+  readonly #sketch = new FrequencySketch();
+  readonly #window = new Queue();
+  readonly #main = new Queue();
+  /** SIEVE's hand: the next cell of the main part to be judged. */
+  #hand: Cell | undefined = undefined;
+  #maxBytes: number;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  get bytes(): number {
+    return this.#window.bytes + this.#main.bytes;
+  }
+
+  get entries(): number {
+    return this.#window.count + this.#main.count;
+  }
+
+  /** Changes the bound; a smaller one takes effect at once. */
+  resize(maxBytes: number): void {
+    this.#maxBytes = maxBytes;
+    this.#settle();
+  }
+
+  /** Variants of a URL for a partition. Marks nothing. */
+  find(url: string, partition: string): Slot | undefined {
+    return this.#shelf.slot(url, partition);
+  }
+
+  /** Notes that a cell answered a request. */
+  touch(cell: Cell): void {
+    cell.visited = true;
+    this.#sketch.add(cell.hash);
+  }
+
+  /** Notes a request that found nothing: what is asked for often is let in when it comes. */
+  missed(url: string, partition: string): void {
+    this.#sketch.add(hashKey(url, partition));
+  }
+
+  /** Puts an entry in the place of the same variant. @returns false when it is larger than the window may hold */
+  put(entry: Entry): boolean {
+    const bytes = entryBytes(entry);
+    const hash = hashKey(entry.url, entry.partition);
+    const cell: Cell = {
+      entry,
+      bytes,
+      hash,
+      visited: false,
+      older: undefined,
+      newer: undefined,
+      inWindow: true,
+    };
+    for (const displaced of this.#shelf.put(cell)) this.remove(displaced);
+    if (bytes > this.#maxBytes * (1 - windowShare)) {
+      this.#shelf.take(cell);
+      return false;
+    }
+    this.#window.append(cell);
+    this.#settle();
+    return true;
+  }
+
+  remove(cell: Cell): void {
+    if (this.#hand === cell) this.#hand = cell.newer;
+    (cell.inWindow ? this.#window : this.#main).cut(cell);
+    this.#shelf.take(cell);
+  }
+
+  /** Cells of one URL, in every partition; safe against removal of what it gives. */
+  ofUrl(url: string): Cell[] {
+    return [...this.#shelf.cellsOf(url)];
+  }
+
+  /** Every cell, oldest first; for purges by prefix and tag. */
+  *all(): Generator<Cell> {
+    for (const queue of [this.#window, this.#main]) {
+      let cell = queue.oldest;
+      while (cell !== undefined) {
+        // Read before the yield: the receiver may remove the cell.
+        const next: Cell | undefined = cell.newer;
+        yield cell;
+        cell = next;
+      }
+    }
+  }
+
+  #settle(): void {
+    const windowBytes = this.#maxBytes * windowShare;
+    while (this.bytes > this.#maxBytes || this.#window.bytes > windowBytes) {
+      const candidate = this.#window.bytes > windowBytes ? this.#window.oldest : undefined;
+      if (candidate === undefined) {
+        const victim = this.#victim() ?? this.#window.oldest;
+        if (victim === undefined) return;
+        this.remove(victim);
+      } else this.#admit(candidate, this.#maxBytes - windowBytes);
+    }
+  }
+
+  // What leaves the window comes into the main part where there is room, or where it beats everything that must go.
+  #admit(candidate: Cell, mainBytes: number): void {
+    const wanted = this.#sketch.estimate(candidate.hash);
+    while (this.#main.bytes + candidate.bytes > mainBytes) {
+      const victim = this.#victim();
+      if (victim === undefined || this.#sketch.estimate(victim.hash) >= wanted) {
+        this.remove(candidate);
+        return;
+      }
+      this.remove(victim);
+    }
+    this.#window.cut(candidate);
+    candidate.inWindow = false;
+    candidate.visited = false;
+    this.#main.append(candidate);
+  }
+
+  // SIEVE: the hand goes from old to new, spares once what was visited, and stays where it stopped.
+  #victim(): Cell | undefined {
+    let cell = this.#hand ?? this.#main.oldest;
+    while (cell?.visited === true) {
+      cell.visited = false;
+      cell = cell.newer ?? this.#main.oldest;
+    }
+    this.#hand = cell;
+    return cell;
+  }
+}
+
+/** A doubly linked list of cells, oldest to newest. */
+class Queue {
+  oldest: Cell | undefined = undefined;
+  newest: Cell | undefined = undefined;
+  bytes = 0;
+  count = 0;
+
+  append(cell: Cell): void {
+    cell.older = this.newest;
+    cell.newer = undefined;
+    if (this.newest === undefined) this.oldest = cell;
+    else this.newest.newer = cell;
+    this.newest = cell;
+    this.bytes += cell.bytes;
+    this.count += 1;
+  }
+
+  cut(cell: Cell): void {
+    if (cell.older === undefined) this.oldest = cell.newer;
+    else cell.older.newer = cell.newer;
+    if (cell.newer === undefined) this.newest = cell.older;
+    else cell.newer.older = cell.older;
+    this.bytes -= cell.bytes;
+    this.count -= 1;
+  }
+}

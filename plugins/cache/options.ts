@@ -1,0 +1,128 @@
+// What a policy may say to the cache plugin: strict, every field with a description and a default.
+import { z } from "zod";
+
+const seconds = (description: string, fallback: number) =>
+  z.number().int().min(0).max(31_536_000).default(fallback).describe(description);
+const bytes = (description: string, fallback: number, most: number) =>
+  z.number().int().min(0).max(most).default(fallback).describe(description);
+const fieldName = z
+  .string()
+  .regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, "must be the name of a header field")
+  .transform((name) => name.toLowerCase());
+const varyMember = z
+  .string()
+  .regex(/^(claim:.+|[!#$%&'*+\-.^_`|~0-9A-Za-z]+)$/, "must be a field name, or claim:<name>")
+  .transform((member) => (member.startsWith("claim:") ? member : member.toLowerCase()));
+const queryName = z.string().regex(/^[^&=#;\s]+$/, "must be the name of one query parameter");
+const tag = z.string().regex(/^[\x21-\x2b\x2d-\x7e]{1,128}$/, "must be printable, without spaces and commas");
+
+const bypass = z
+  .strictObject({
+    fields: z
+      .array(fieldName)
+      .max(32)
+      .default([])
+      .describe("Request fields whose presence bypasses the cache."),
+    cookies: z
+      .array(z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/))
+      .max(32)
+      .default([])
+      .describe("Names of cookies whose presence bypasses the cache."),
+    query: z
+      .array(queryName)
+      .max(32)
+      .default([])
+      .describe("Query parameters whose presence bypasses the cache."),
+  })
+  .prefault({});
+
+/** Options of the cache plugin, in the form a policy gives them. */
+export const cacheOptions = z.strictObject({
+  ttlSeconds: seconds(
+    "Lifetime of an answer for which the upstream gave none. 0 = only what RFC 9111 allows.",
+    0,
+  ),
+  respectOrigin: z
+    .boolean()
+    .default(true)
+    .describe(
+      "false: ttlSeconds overrides the upstream's lifetime; never for private, no-store or Set-Cookie.",
+    ),
+  respectClient: z
+    .boolean()
+    .default(true)
+    .describe("Whether the request's own Cache-Control (no-cache, max-age, min-fresh, max-stale) is obeyed."),
+  scope: z
+    .enum(["auto", "shared", "identity"])
+    .default("auto")
+    .describe(
+      "auto: a known caller's answers are his own unless public or s-maxage; shared: everybody's; identity: always his own.",
+    ),
+  vary: z
+    .array(varyMember)
+    .max(16)
+    .default([])
+    .describe(
+      "Request fields, or claim:<name> of the verified identity, that tell answers apart besides Vary.",
+    ),
+  ignoreQuery: z
+    .array(queryName)
+    .max(64)
+    .default([])
+    .describe("Query parameters left out of the key; only for those that the service never reads."),
+  sortQuery: z
+    .boolean()
+    .default(false)
+    .describe("Whether the order of query parameters is left out of the key."),
+  negativeTtlSeconds: z
+    .partialRecord(
+      z.string().regex(/^[45]\d\d$/, "must be a status of 400 to 599"),
+      z.number().int().min(0).max(86_400),
+    )
+    .default({})
+    .describe('Lifetime by error status where the upstream gave none, e.g. { "404": 10 }.'),
+  bypass: bypass.describe("Requests that neither use nor fill the cache."),
+  tags: z.array(tag).max(32).default([]).describe("Purge tags given to every answer of this route."),
+  stripSetCookie: z
+    .boolean()
+    .default(false)
+    .describe("Removes Set-Cookie from every answer of this route, which makes it storable."),
+  targets: z
+    .array(fieldName)
+    .max(4)
+    .default(["outrigger-cache-control", "cdn-cache-control"])
+    .describe("Targeted fields (RFC 9213), the first valid one counts in place of Cache-Control."),
+  maxBodyBytes: bytes(
+    "Largest body that is stored; a larger one only passes through.",
+    1_048_576,
+    268_435_456,
+  ),
+  memoryBytes: bytes(
+    "Memory tier of the process, keys and fields counted; the largest value of the policy holds.",
+    67_108_864,
+    17_179_869_184,
+  ),
+  redis: z.boolean().default(true).describe("Whether answers are also kept in Redis, where there is one."),
+  redisMaxBytes: bytes("Largest entry that goes to Redis, after compression.", 262_144, 67_108_864),
+  staleWhileRevalidateSeconds: seconds(
+    "How long a stale answer is served while one background request refreshes it, where the upstream did not say.",
+    0,
+  ),
+  staleIfErrorSeconds: seconds(
+    "How long a stale answer is served when the upstream fails or answers 5xx, where the upstream did not say.",
+    0,
+  ),
+  coalesce: z
+    .enum(["off", "sidecar", "fleet"])
+    .default("sidecar")
+    .describe("Whether simultaneous misses become one upstream request, here or in the whole fleet."),
+  coalesceWaitMs: z
+    .number()
+    .int()
+    .min(10)
+    .max(60_000)
+    .default(5_000)
+    .describe("Longest wait for somebody else's request before asking the upstream on one's own."),
+});
+
+export type CacheOptions = z.output<typeof cacheOptions>;

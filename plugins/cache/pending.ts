@@ -1,0 +1,43 @@
+// A request on its way through the cache: what is wanted, and, once it was let through, what is known until its end.
+import type { Exchange } from "../../src/pipeline/contract.ts";
+import type { Entry } from "./entry.ts";
+import type { Flight } from "./flights.ts";
+import type { Key } from "./key.ts";
+import type { Fill } from "./purges.ts";
+import type { CacheRequest } from "./request.ts";
+
+export interface Wanted {
+  readonly exchange: Exchange;
+  readonly key: Key;
+  readonly seen: CacheRequest;
+}
+
+/** A request that the upstream is asked for. */
+export interface Pending extends Wanted {
+  /** The stored response that may not be used without asking: to be validated, or to stand in for a failure. */
+  entry: Entry | undefined;
+  /** Reason for asking, in the words of RFC 9211 section 2.2. */
+  forwarded: "uri-miss" | "vary-miss" | "stale" | "request";
+  /** Our validators are in the request. */
+  validating: boolean;
+  /** The flight that this request leads, for all who want the same. */
+  readonly flight: Flight | undefined;
+  /** Whether it also holds the fleet's lease. */
+  leased: boolean;
+  readonly fill: Fill;
+  /** Request fields at look-up, name, value, …, before plugins behind this one change them. */
+  readonly lookupFields: readonly string[];
+  /** When the upstream was asked, epoch ms. */
+  readonly requestTimeMs: number;
+  over: boolean;
+}
+
+const name = "cache";
+
+export function keepPending(pending: Pending): void {
+  pending.exchange.notes.set(name, pending);
+}
+
+export function pendingOf(exchange: Exchange): Pending | undefined {
+  return exchange.notes.get(name) as Pending | undefined;
+}

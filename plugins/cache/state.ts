@@ -1,0 +1,134 @@
+// What the plugin keeps for the whole process, over every change of policy: the tiers, flights, purges and counts.
+import type { Clock, Counter, Logger, Services } from "../../src/pipeline/contract.ts";
+import type { CopyBudget } from "./body-copy.ts";
+import type { Entry } from "./entry.ts";
+import { Flights } from "./flights.ts";
+import { UncacheableMarks } from "./marks.ts";
+import { MemoryTier } from "./memory.ts";
+import type { Purge } from "./purge.ts";
+import { cachePrefix, PurgeLog, purgeLogKey } from "./purge-log.ts";
+import { Purges } from "./purges.ts";
+import { RedisTier } from "./redis-tier.ts";
+
+/** Results of the cache, as the label of `outrigger_cache_requests_total` names them. */
+export interface ResultCounters {
+  readonly hit: Counter;
+  readonly miss: Counter;
+  readonly stale: Counter;
+  readonly revalidated: Counter;
+  readonly collapsed: Counter;
+  readonly bypass: Counter;
+}
+
+export interface CacheState {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly memory: MemoryTier;
+  readonly redis: RedisTier | undefined;
+  readonly purges: Purges;
+  readonly flights: Flights;
+  readonly uncacheable: UncacheableMarks;
+  readonly copies: CopyBudget;
+  readonly counters: ResultCounters;
+  readonly region: string;
+  /** Entries that a background request is refreshing now. */
+  readonly refreshing: Set<Entry>;
+  /** Entries for which the upstream just failed, until when it is left alone (monotonic ms). */
+  readonly failedUntil: WeakMap<Entry, number>;
+  /** Purges here at once, and in the fleet. */
+  purge(purge: Purge): void;
+  /** A route asks for a memory tier of this size; the largest asked for holds. @returns withdraws it */
+  reserve(bytes: number): () => void;
+  /** Brings the gauges up to date. */
+  measure(): void;
+}
+
+export function createCacheState(services: Services): CacheState {
+  const { store, clock, logger, metrics, fleet } = services;
+  const region = services.secrets.get("REGION") ?? "";
+  const memory = new MemoryTier(0);
+  const now = (): number => clock.now();
+  const purges = new Purges(memory, now);
+  const copies: CopyBudget = { bytes: 0, maxBytes: 0 };
+  const badRecords = metrics.counter(
+    "outrigger_cache_bad_records_total",
+    "Entries in Redis that were truncated, of another version or hostile",
+  )();
+  const redis =
+    store === undefined
+      ? undefined
+      : new RedisTier({
+          store,
+          prefix: cachePrefix(fleet.service, region),
+          badRecords,
+          isPurged: (entry) => purges.isPurged(entry),
+        });
+  const log =
+    store === undefined
+      ? undefined
+      : new PurgeLog({ store, key: purgeLogKey(fleet.service, region), purges, logger, now });
+  // Follows for as long as the process lives: what it keeps outlives every policy.
+  log?.follow();
+  const bytes = metrics.gauge(
+    "outrigger_cache_memory_bytes",
+    "Bytes in the memory tier, keys and fields counted",
+  )();
+  const entries = metrics.gauge("outrigger_cache_memory_entries", "Entries in the memory tier")();
+  return {
+    clock,
+    logger,
+    memory,
+    redis,
+    purges,
+    flights: new Flights(),
+    uncacheable: new UncacheableMarks(),
+    copies,
+    counters: resultCounters(services),
+    region,
+    refreshing: new Set(),
+    failedUntil: new WeakMap(),
+    purge(purge) {
+      purges.apply(purge, now());
+      log?.publish(purge);
+    },
+    reserve: reservations((most) => {
+      memory.resize(most);
+      copies.maxBytes = most;
+    }),
+    measure() {
+      bytes.set(memory.bytes);
+      entries.set(memory.entries);
+    },
+  };
+}
+
+function resultCounters({ metrics }: Services): ResultCounters {
+  const of = metrics.counter("outrigger_cache_requests_total", "Requests by what the cache made of them", [
+    "result",
+  ]);
+  return {
+    hit: of("hit"),
+    miss: of("miss"),
+    stale: of("stale"),
+    revalidated: of("revalidated"),
+    collapsed: of("collapsed"),
+    bypass: of("bypass"),
+  };
+}
+
+function reservations(changed: (most: number) => void): (bytes: number) => () => void {
+  const asked = new Set<{ bytes: number }>();
+  const settle = (): void => {
+    // With no route left the tier keeps its size: the next policy will most likely want what is in it.
+    if (asked.size > 0) changed(Math.max(...[...asked].map(({ bytes }) => bytes)));
+  };
+  return (bytes) => {
+    const one = { bytes };
+    asked.add(one);
+    settle();
+    return () => {
+      asked.delete(one);
+      settle();
+    };
+  };
+}
