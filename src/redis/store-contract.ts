@@ -57,4 +57,11 @@ export interface Store {
 /** Why a call on the store failed: never the command's data. */
 export class StoreUnavailable extends Error {
   override readonly name = "StoreUnavailable";
+  /** The code word of the error that Redis answered (`WRONGTYPE`, `OOM`); undefined when it did not answer. */
+  readonly code: string | undefined;
+
+  constructor(message: string, code?: string) {
+    super(message);
+    this.code = code;
+  }
 }

@@ -138,8 +138,8 @@ async function end(child: ChildProcess, signal: "SIGKILL" | "SIGTERM"): Promise<
   if (child.exitCode !== null || child.signalCode !== null) return;
   child.ref();
   const gone = once(child, "exit");
-  child.kill("SIGCONT"); // a frozen process would sit on SIGTERM
   child.kill(signal);
+  if (signal === "SIGTERM") child.kill("SIGCONT"); // a frozen process would sit on it
   await gone;
 }
 

@@ -1,0 +1,65 @@
+// Stops asking a Redis that does not answer, and finds out by itself when it does again.
+
+export interface Breaker {
+  /** True: do not ask. */
+  readonly open: boolean;
+  succeeded(): void;
+  failed(reason: string): void;
+  /** A new connection has answered its handshake: closed. */
+  reset(): void;
+  close(): void;
+}
+
+export interface BreakerOptions {
+  /** Consecutive failures that open it. */
+  readonly failures: number;
+  /** Pause before each probe, give or take a quarter. */
+  readonly probeMs: number;
+  /** Asks Redis once, within a time limit of its own. */
+  probe(): Promise<unknown>;
+  onChange(reason: string): void;
+}
+
+/** Half-open is our own probe and nobody's request: callers that see it open do not ask, so traffic would never close it. */
+export function createBreaker(options: BreakerOptions): Breaker {
+  let failures = 0;
+  let timer: NodeJS.Timeout | undefined;
+  let ended = false;
+
+  function reset(): void {
+    failures = 0;
+    if (timer === undefined) return;
+    clearTimeout(timer);
+    timer = undefined;
+    options.onChange("answers again");
+  }
+  function probeLater(): void {
+    timer = setTimeout(probe, options.probeMs * (0.75 + Math.random() / 2)).unref();
+  }
+  function probe(): void {
+    const mine = timer;
+    options.probe().then(
+      () => (timer === mine ? reset() : undefined),
+      () => (timer === mine && !ended ? probeLater() : undefined),
+    );
+  }
+  return {
+    get open() {
+      return timer !== undefined;
+    },
+    succeeded() {
+      failures = 0;
+    },
+    failed(reason) {
+      failures += 1;
+      if (failures < options.failures || timer !== undefined || ended) return;
+      probeLater();
+      options.onChange(reason);
+    },
+    reset,
+    close() {
+      ended = true;
+      clearTimeout(timer);
+    },
+  };
+}

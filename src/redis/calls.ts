@@ -1,0 +1,81 @@
+// Sends one command within a time limit and answers for it: breaker, latency, errors without data.
+import { Cluster, Command, type Redis } from "ioredis";
+import type { Breaker } from "./breaker.ts";
+import { isOutage, reasonOf, replyCode } from "./failure.ts";
+import { StoreUnavailable } from "./store-contract.ts";
+
+export type Argument = string | number | Buffer;
+
+/** Latency and outcome of every command that was sent: Redis' name of it in lower case, seconds. */
+export type OnCommand = (name: string, seconds: number, ok: boolean) => void;
+
+export interface Calls {
+  /**
+   * @param encoding of the strings in the reply; null = Buffer
+   * @param node sends it there and not where its key lives
+   * @throws StoreUnavailable within `limitMs`
+   */
+  send(
+    name: string,
+    args: readonly Argument[],
+    encoding: "utf8" | null,
+    limitMs: number,
+    node?: Redis,
+  ): Promise<unknown>;
+  /** What `write` sends leaves in one write to each socket, before this returns. */
+  together<Result>(write: () => Result): Result;
+  /** The servers that hold keys. */
+  masters(): readonly Redis[];
+}
+
+export function createCalls(
+  client: Redis | Cluster,
+  isUp: () => boolean,
+  breaker: Breaker,
+  onCommand: OnCommand | undefined,
+): Calls {
+  const masters = (): readonly Redis[] => (client instanceof Cluster ? client.nodes("master") : [client]);
+
+  function send(
+    name: string,
+    args: readonly Argument[],
+    encoding: "utf8" | null,
+    limitMs: number,
+    node: Redis | Cluster = client,
+  ): Promise<unknown> {
+    if (!isUp()) return Promise.reject(new StoreUnavailable(`${name}: Redis is out of reach`));
+    const command = new Command(name, [...args], { replyEncoding: encoding });
+    // The command's own timer: cleared with it, and kept over Cluster redirections. A command that timed out keeps its
+    // place in the connection's queue, so a late answer meets nobody else's question.
+    command.setTimeout(limitMs);
+    const startedAt = performance.now();
+    const settled = (ok: boolean): void => onCommand?.(name, (performance.now() - startedAt) / 1_000, ok);
+    return (node.sendCommand(command) as Promise<unknown>).then(
+      (reply) => {
+        breaker.succeeded();
+        settled(true);
+        return reply;
+      },
+      (error: unknown) => {
+        const reason = reasonOf(error);
+        if (isOutage(error)) breaker.failed(reason);
+        else breaker.succeeded();
+        settled(false);
+        // Not as `cause`: ioredis hangs the command's arguments on its errors.
+        throw new StoreUnavailable(`${name}: ${reason}`, replyCode(error));
+      },
+    );
+  }
+
+  function together<Result>(write: () => Result): Result {
+    const streams = masters().map((node) => node.stream);
+    for (const stream of streams) stream?.cork();
+    try {
+      return write();
+    } finally {
+      for (const stream of streams) stream?.uncork();
+    }
+  }
+
+  return { send, together, masters };
+}

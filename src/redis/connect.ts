@@ -1,0 +1,156 @@
+// Opens connections to Redis and keeps them open: the options that bound every wait, the back-off that never gives up.
+import { Cluster, Redis, type RedisOptions } from "ioredis";
+import type { RedisAddress, RedisNode } from "./address.ts";
+import { connectionLost, reasonOf, replyCode } from "./failure.ts";
+
+/** A client that is being kept connected. */
+export interface Link<Client extends Redis | Cluster> {
+  readonly client: Client;
+  /** Connected, authenticated and, for a server, not loading. */
+  readonly up: boolean;
+  /** Ends it for good; the event loop is free at the latest when the handshake under way has reached its time limit. */
+  close(): void;
+}
+
+/** Told of every attempt that ended, too: the listener keeps what it wants to know. */
+export type OnLink = (up: boolean, reason: string) => void;
+
+/** Half of it is random, so that a fleet does not come back in step. */
+function backoffMs(attempt: number): number {
+  return Math.min(50 * 2 ** attempt, 2_000) * (0.5 + Math.random() / 2);
+}
+
+/** At most one reconnection in 5 s: a server that is read-only for good must not be hammered. */
+function reconnectWhenReadOnly(): (error: Error) => boolean {
+  let next = 0;
+  return (error) => {
+    if (replyCode(error) !== "READONLY" || performance.now() < next) return false;
+    next = performance.now() + 5_000;
+    return true;
+  };
+}
+
+function options(address: RedisAddress, name: string) {
+  return {
+    username: address.username,
+    password: address.password,
+    db: address.db,
+    connectionName: name,
+    ...(address.tls ? { tls: {} } : {}),
+    // RESP3 of ioredis 6.0.0 drops invalidation messages, and one protocol everywhere is one behaviour to know.
+    protocol: 2,
+    // Nothing is queued and nothing is sent twice: a command in flight fails when its connection does.
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    // commandTimeout bounds the handshake (calls bring their own limit); socketTimeout ends a half-open connection.
+    commandTimeout: 1_000,
+    socketTimeout: 2_000,
+    connectTimeout: 2_000,
+    disconnectTimeout: 200,
+    keepAlive: 10_000,
+    maxLoadingRetryTime: 500,
+    retryStrategy: backoffMs,
+    reconnectOnError: reconnectWhenReadOnly(),
+  } as const satisfies RedisOptions;
+}
+
+/** One connection to the server or, by way of the sentinels, to the master. */
+export function openServer(address: RedisAddress, name: string, onLink: OnLink): Link<Redis> {
+  const common = options(address, name);
+  if (address.kind !== "sentinel") return keepOpen(new Redis({ ...common, ...address.nodes[0] }), onLink);
+  const client = new Redis({
+    ...common,
+    sentinels: [...address.nodes],
+    name: address.masterName,
+    sentinelUsername: address.sentinelUsername,
+    sentinelPassword: address.sentinelPassword,
+    enableTLSForSentinelMode: address.tls,
+    ...(address.tls ? { sentinelTLS: {} } : {}),
+    sentinelCommandTimeout: 1_000,
+    // No retry inside the connector: its timer could not be ended (ioredis 6.0.0); keepOpen starts over.
+    sentinelRetryStrategy: () => null,
+    sentinelReconnectStrategy: backoffMs,
+    // After an orderly failover the old master goes on taking writes for seconds: leave it when the sentinels say so.
+    failoverDetector: true,
+  });
+  return keepOpen(client, onLink);
+}
+
+/** One connection to one node of a Cluster. */
+export function openNode(address: RedisAddress, node: RedisNode, name: string, onLink: OnLink): Link<Redis> {
+  return keepOpen(new Redis({ ...options(address, name), ...node }), onLink);
+}
+
+/** The whole Cluster: a connection to every node that calls go to. */
+export function openCluster(address: RedisAddress, name: string, onLink: OnLink): Link<Cluster> {
+  const { retryStrategy: _, ...redisOptions } = options(address, name);
+  const client = new Cluster([...address.nodes], {
+    redisOptions,
+    enableOfflineQueue: false,
+    clusterRetryStrategy: backoffMs,
+    slotsRefreshInterval: 15_000,
+    maxRedirections: 4,
+    // A command whose node is lost fails at once: sending it again might run it twice.
+    retryDelayOnFailover: 0,
+    retryDelayOnClusterDown: 0,
+    // Certificates are made out to names: leave them unresolved.
+    ...(address.tls ? { dnsLookup: (host, done) => done(null, host) } : {}),
+  });
+  // Nodes connect when first used: have that done before a call needs it.
+  client.on("+node", (node: Redis) => void node.connect().catch(() => {}));
+  return keepOpen(client, onLink);
+}
+
+function keepOpen<Client extends Redis | Cluster>(client: Client, onLink: OnLink): Link<Client> {
+  let up = false;
+  let closed = false;
+  let reason = connectionLost;
+  let attempts = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const emitter: NodeJS.EventEmitter = client;
+  const tell = (now: boolean): void => {
+    up = now;
+    if (!closed) onLink(up, reason);
+  };
+  /** What follows a failure, and comes last, is that everything in flight lost its connection. */
+  const note = (error: unknown): void => {
+    const latest = reasonOf(error);
+    if (latest !== connectionLost) reason = latest;
+  };
+  emitter.on("error", (error: unknown) => {
+    note(error);
+    // ioredis goes on in database 0 when SELECT is refused: other people's keys.
+    if (!(client instanceof Cluster) && commandOf(error) === "select") client.disconnect(true);
+  });
+  emitter.on("node error", note);
+  emitter.on("ready", () => {
+    attempts = 0;
+    reason = connectionLost;
+    tell(true);
+  });
+  emitter.on("close", () => tell(false));
+  emitter.on("end", () => {
+    // ioredis gives up for good when no sentinel answers or a reconnection is broken off.
+    tell(false);
+    if (closed) return;
+    timer = setTimeout(() => void client.connect().catch(() => {}), backoffMs(++attempts));
+  });
+  return {
+    client,
+    get up() {
+      return up;
+    },
+    close() {
+      closed = true;
+      up = false;
+      clearTimeout(timer);
+      client.disconnect();
+    },
+  };
+}
+
+function commandOf(error: unknown): unknown {
+  return (error as { command?: { name?: unknown } }).command?.name;
+}

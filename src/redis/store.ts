@@ -1,0 +1,153 @@
+// The store: what src/redis/store-contract.ts promises, kept on a standalone server, a Sentinel group or a Cluster.
+import { Cluster } from "ioredis";
+import type { RedisAddress } from "./address.ts";
+import { createBreaker } from "./breaker.ts";
+import { type Calls, createCalls, type OnCommand } from "./calls.ts";
+import { openCluster, openServer } from "./connect.ts";
+import { createScripts } from "./scripts.ts";
+import { StoreStates, type StoreState } from "./state.ts";
+import { type Store, StoreUnavailable } from "./store-contract.ts";
+import { Watches } from "./watches.ts";
+
+export interface StoreOptions {
+  readonly address: RedisAddress;
+  /** In front of every key. */
+  readonly keyPrefix: string;
+  /** Name of our connections in CLIENT LIST; no white space. */
+  readonly connectionName: string;
+  /** Time limit of a call that names none; milliseconds. */
+  readonly limitMs?: number;
+  readonly onState?: (state: StoreState) => void;
+  readonly onCommand?: OnCommand;
+  /** A listener of `watch` threw. */
+  readonly onListenerError?: (error: unknown) => void;
+}
+
+export interface RedisStore extends Store {
+  readonly sharded: boolean;
+  /** @returns true as soon as Redis answers, false when it did not within `limitMs` or the store was closed. */
+  whenUp(limitMs: number): Promise<boolean>;
+  /** Ends every connection and timer; calls reject from now on. */
+  close(): void;
+}
+
+/** Long enough for any server that is well, short enough for a request that waits. */
+const defaultLimitMs = 250;
+/** A scan reads page after page; a huge key space must not hold it for ever. */
+const scanLimitMs = 5_000;
+
+/** Connects at once and in the background; never throws for a Redis that is away. */
+export function createStore(options: StoreOptions): RedisStore {
+  const { address, keyPrefix, connectionName, limitMs = defaultLimitMs } = options;
+  const states = new StoreStates(options.onState);
+  const onLink = (up: boolean, reason: string): void => {
+    if (up) breaker.reset();
+    states.set("commands", up, reason);
+  };
+  const open = address.kind === "cluster" ? openCluster : openServer;
+  const link = open(address, connectionName, onLink);
+  const { client } = link;
+  const breaker = createBreaker({
+    failures: 5,
+    probeMs: 500,
+    probe: () => client.ping(),
+    onChange: (reason) => states.set("commands", isUp(), reason),
+  });
+  const isUp = (): boolean => link.up && !breaker.open;
+  const watches = new Watches({
+    address,
+    client,
+    connectionName,
+    keyPrefix,
+    onState: (up, reason) => states.set("watches", up, reason),
+    onListenerError: (error) => options.onListenerError?.(error),
+  });
+  const sharded = client instanceof Cluster;
+  return {
+    get up() {
+      return isUp();
+    },
+    sharded,
+    ...createMethods(createCalls(client, isUp, breaker, options.onCommand), keyPrefix, limitMs, sharded),
+    watch: (prefix, onChange) => watches.watch(prefix, onChange),
+    whenUp: (limitMs) => states.whenUp(limitMs),
+    close() {
+      watches.close();
+      breaker.close();
+      link.close();
+      states.close();
+    },
+  };
+}
+
+type Methods = Omit<Store, "up" | "sharded" | "watch">;
+
+function createMethods(calls: Calls, keyPrefix: string, defaultLimitMs: number, sharded: boolean): Methods {
+  const runScript = createScripts(calls);
+  const full = (key: string): string => keyPrefix + key;
+  const run: Methods["run"] = (script, keys, args, limitMs = defaultLimitMs) =>
+    runScript(script, keys.map(full), args, limitMs);
+  return {
+    run,
+    runAll: (all, limitMs = defaultLimitMs) =>
+      Promise.allSettled(
+        calls.together(() => all.map(({ script, keys, args }) => run(script, keys, args, limitMs))),
+      ),
+    async get(key, limitMs = defaultLimitMs) {
+      const reply = await calls.send("get", [full(key)], "utf8", limitMs);
+      if (reply === null || typeof reply === "string") return reply;
+      throw new StoreUnavailable("get: an answer of another type");
+    },
+    async getBytes(key, limitMs = defaultLimitMs) {
+      const reply = await calls.send("get", [full(key)], null, limitMs);
+      if (reply === null || Buffer.isBuffer(reply)) return reply;
+      throw new StoreUnavailable("get: an answer of another type");
+    },
+    async set(key, value, { ttlMs, ifAbsent = false, limitMs = defaultLimitMs } = {}) {
+      const expiry = ttlMs === undefined ? [] : ["PX", Math.ceil(ttlMs)];
+      const condition = ifAbsent ? ["NX"] : [];
+      return (await calls.send("set", [full(key), value, ...expiry, ...condition], "utf8", limitMs)) === "OK";
+    },
+    async delete(...keys) {
+      // In a Cluster the keys of one command must share a slot: one command a key.
+      const commands = sharded ? keys.map((key) => [full(key)]) : keys.length > 0 ? [keys.map(full)] : [];
+      const counts = await Promise.all(
+        calls.together(() => commands.map((args) => calls.send("unlink", args, "utf8", defaultLimitMs))),
+      );
+      return counts.reduce<number>((sum, count) => sum + Number(count), 0);
+    },
+    async append(stream, fields, maxLength) {
+      const entry = Object.entries(fields).flat();
+      await calls.send(
+        "xadd",
+        [full(stream), "MAXLEN", "~", maxLength, "*", ...entry],
+        "utf8",
+        defaultLimitMs,
+      );
+    },
+    async scan(prefix, limit) {
+      const keys = await scan(calls, keyPrefix + prefix, limit, defaultLimitMs);
+      return keys.map((key) => key.slice(keyPrefix.length));
+    },
+  };
+}
+
+async function scan(calls: Calls, prefix: string, limit: number, pageLimitMs: number): Promise<string[]> {
+  const pattern = `${prefix.replaceAll(/[\\*?[\]]/gu, String.raw`\$&`)}*`;
+  const endAt = performance.now() + scanLimitMs;
+  const found = new Set<string>(); // SCAN may return a key twice
+  for (const node of calls.masters()) {
+    let cursor: unknown = "0";
+    do {
+      const args = [String(cursor), "MATCH", pattern, "COUNT", 500];
+      const page = await calls.send("scan", args, "utf8", pageLimitMs, node);
+      if (!Array.isArray(page) || !Array.isArray(page[1]))
+        throw new StoreUnavailable("scan: an answer of another type");
+      cursor = page[0];
+      for (const key of page[1]) found.add(String(key));
+      if (found.size >= limit) return [...found].slice(0, limit);
+      if (performance.now() > endAt) throw new StoreUnavailable("scan: no answer in time");
+    } while (cursor !== "0");
+  }
+  return [...found];
+}
