@@ -95,7 +95,8 @@ export class Guard {
     const { guesses, tokens, keys } = this.#parts;
     const { address } = exchange.client;
     const waitSeconds = guesses?.waitSeconds(address) ?? 0;
-    if (waitSeconds > 0)
+    const seen = bearer === undefined && apiKey !== undefined && keys?.seen(apiKey) === true;
+    if (waitSeconds > 0 && !seen)
       return this.#limit(exchange, refused(bearer === undefined ? "api-key" : "jwt", ""), waitSeconds);
     const token = bearer === undefined ? undefined : (knownToken ?? tokens?.ask(bearer));
     const key = apiKey === undefined ? undefined : (knownKey ?? keys?.ask(apiKey, address));

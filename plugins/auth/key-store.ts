@@ -92,6 +92,11 @@ export class KeyStore {
     return undefined;
   }
 
+  /** Whether Redis knew this key when it was last asked; it may have to be asked again. */
+  seen(digest: string, query: KeyQuery): boolean {
+    return this.#known.has(query.requirePepper ? `p${digest}` : digest);
+  }
+
   /** Asks Redis; simultaneous questions about one key are one. Never rejects. */
   ask(key: string, digest: string, query: KeyQuery): KeyAnswer | Promise<KeyAnswer> {
     const store = this.#store;

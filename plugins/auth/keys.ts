@@ -49,6 +49,11 @@ export class KeyCheck {
     return answer === undefined ? undefined : this.#finding(answer, address);
   }
 
+  /** A key that was good before is no guess, also when Redis has to confirm it. */
+  seen(key: string): boolean {
+    return this.#parts.store.seen(keyDigest(key), this.#query);
+  }
+
   ask(key: string, address: string): MaybeFinding {
     const answer = this.#parts.store.ask(key, keyDigest(key), this.#query);
     if (answer instanceof Promise) return answer.then((late) => this.#finding(late, address));
