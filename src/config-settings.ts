@@ -16,6 +16,7 @@ import {
   parseUpstream,
   type ReadFile,
 } from "./config-formats.ts";
+import { parseRedisAddress } from "./redis/address.ts";
 
 /** One variable. `default` is the text that counts when it is unset; null = the setting is then `undefined`. */
 export interface Setting<T> {
@@ -38,7 +39,7 @@ function optional<T>(env: string, parse: Parse<T>, doc: string): Setting<T | und
   return { env, default: null, parse, doc };
 }
 /** A secret that may be absent. */
-function secret(env: string, parse: Parse<string>, doc: string): Setting<string | undefined> {
+function secret<T>(env: string, parse: Parse<T>, doc: string): Setting<T | undefined> {
   return { env, default: null, parse, doc, secret: true };
 }
 
@@ -95,6 +96,17 @@ export const settings = {
     integer(1, 65_535),
     "Most connections to one upstream",
   ),
+  upstreamQueue: setting(
+    "OUTRIGGER_UPSTREAM_QUEUE",
+    "1024",
+    integer(0, 100_000),
+    "Most requests that wait for a connection to one upstream; more are answered 503",
+  ),
+  upstreamCa: optional(
+    "OUTRIGGER_UPSTREAM_CA",
+    parseReadableFile,
+    "Authorities (PEM file) for https upstreams; without it one on loopback is not checked, any other by the system's",
+  ),
   upstreamTimeoutMs: setting(
     "OUTRIGGER_UPSTREAM_TIMEOUT_MS",
     "30000",
@@ -124,9 +136,9 @@ export const settings = {
     parseToken,
     "Bearer token that opens the sensitive admin endpoints to peers that are not on loopback",
   ),
-  redisUrl: secret(
+  redis: secret(
     "REDIS_URL",
-    parseSecret,
+    parseRedisAddress,
     "Shared state: redis://, rediss://, several nodes with commas (Cluster), redis+sentinel://; unset: embedded",
   ),
   keyPrefix: setting(
@@ -186,6 +198,12 @@ export const settings = {
     "10000",
     integer(1, hour),
     "Longest time for the head of a request to arrive",
+  ),
+  clientStallMs: setting(
+    "OUTRIGGER_CLIENT_STALL_MS",
+    "30000",
+    integer(1, hour),
+    "How long a client may neither send a body that is awaited nor take an answer that waits",
   ),
   keepAliveMs: setting(
     "OUTRIGGER_KEEPALIVE_MS",

@@ -76,6 +76,10 @@ export class Listener {
     return this.#draining;
   }
 
+  get listening(): boolean {
+    return this.server.listening;
+  }
+
   /** Replaces certificate and key for new connections. */
   setTls(tls: https.ServerOptions): void {
     if ("setSecureContext" in this.server) (this.server as https.Server).setSecureContext(tls);

@@ -1,0 +1,85 @@
+// The policy's part of the composition: which source, what is kept, and what log and metrics tell of it.
+import type { Config } from "./config.ts";
+import type { Clock, PluginDefinition } from "./pipeline/contract.ts";
+import { createFileSource, readPolicyFile } from "./policy/file-source.ts";
+import { createPolicyKeeper } from "./policy/kept.ts";
+import { createPolicyLife, type PolicyEvents, type PolicyLife } from "./policy/life.ts";
+import { problemText } from "./policy/problems.ts";
+import { createPolicyReader, type EffectivePolicy } from "./policy/read.ts";
+import { createRedisSource } from "./policy/redis-source.ts";
+import type { RoutedPolicy } from "./proxy/routed-policy.ts";
+import type { Store } from "./redis/store-contract.ts";
+import type { Telemetry } from "./telemetry/process.ts";
+
+export interface LifeParts {
+  readonly store: Store | undefined;
+  readonly clock: Clock;
+  readonly compile: (effective: EffectivePolicy) => Promise<RoutedPolicy>;
+  readonly swap: (policy: RoutedPolicy) => void;
+  readonly onRejected: () => void;
+}
+
+/** Where the policy comes from by the settings, in the order of the contract: Redis, else the file, else built in. */
+export async function createLife(
+  config: Config,
+  telemetry: Telemetry,
+  registry: readonly PluginDefinition[],
+  parts: LifeParts,
+): Promise<PolicyLife> {
+  const { service, policyFile, policyMaxBytes: maxBytes, stateDir } = config;
+  const { logger } = telemetry;
+  const { store, clock } = parts;
+  const read = await createPolicyReader({
+    plugins: Object.fromEntries(registry.map((plugin) => [plugin.name, plugin])),
+    service,
+    upstreamAllow: config.upstreamAllow,
+    keys: config.policyKeys,
+    maxBytes,
+  });
+  const file = policyFile === undefined ? undefined : { path: policyFile, maxBytes };
+  const source = store ? createRedisSource({ store, service }) : file && createFileSource(file);
+  if (source === undefined) {
+    logger.warn({}, "neither REDIS_URL nor OUTRIGGER_POLICY_FILE is set: the built-in policy is used");
+  }
+  return createPolicyLife({
+    read,
+    source,
+    baseline: store && file && (() => readPolicyFile(file.path, maxBytes)),
+    keeper:
+      stateDir === undefined
+        ? undefined
+        : createPolicyKeeper({ dir: stateDir, service, onTrouble: (message) => logger.warn({}, message) }),
+    compile: parts.compile,
+    swap: parts.swap,
+    discard: (late) => late.snapshot.retire(),
+    clock,
+    events: policyEvents(telemetry, clock, parts.onRejected),
+  });
+}
+
+function policyEvents({ logger, metrics }: Telemetry, clock: Clock, onRejected: () => void): PolicyEvents {
+  const revision = metrics.gauge("outrigger_policy_revision", "Revision of the policy in force")();
+  const age = metrics.gauge(
+    "outrigger_policy_age_seconds",
+    "Since the source last held the policy in force",
+  )();
+  const rejected = metrics.counter("outrigger_policy_rejected_total", "Policies that were refused")();
+  let confirmedAt: number | undefined;
+  metrics.onRender(() => age.set(confirmedAt === undefined ? 0 : (clock.now() - confirmedAt) / 1000));
+  return {
+    onAccepted(meta, changed) {
+      revision.set(meta.revision);
+      confirmedAt = clock.now();
+      if (changed) logger.info({ ...meta }, "policy in force");
+    },
+    onRejected(problems) {
+      rejected.inc();
+      logger.error({ problems: problems.map(problemText) }, "policy refused; the one in force stays");
+      onRejected();
+    },
+    onSourceState(state, message) {
+      if (state === "read") logger.info({}, "policy source: read");
+      else logger.warn({ state, reason: message }, "policy source: no policy");
+    },
+  };
+}

@@ -1,0 +1,48 @@
+// Log and metrics of one process, made first and flushed last.
+import type { Writable } from "node:stream";
+import { createLogging, type Logging } from "./logger.ts";
+import { createMetrics, type MetricsRegistry } from "./metrics.ts";
+import { createOutput, type Output } from "./output.ts";
+
+export interface Telemetry extends Logging {
+  readonly metrics: MetricsRegistry;
+  readonly output: Output;
+  /** Logs a fault that nobody caught, with its stack, and counts it. */
+  reportFault(kind: string, error: unknown): void;
+}
+
+export function createTelemetry(options: {
+  readonly level: string;
+  readonly service: string;
+  readonly instance: string;
+  /** stdout unless a test says otherwise. */
+  readonly stream?: Writable | undefined;
+}): Telemetry {
+  const metrics = createMetrics({ service: options.service });
+  const dropped = metrics.counter(
+    "outrigger_log_lines_dropped_total",
+    "Log lines that a slow or closed stdout did not take",
+  )();
+  const faults = metrics.counter("outrigger_faults_total", "Exceptions and rejections that nobody caught", [
+    "kind",
+  ]);
+  const output = createOutput({
+    stream: options.stream ?? process.stdout,
+    ...(options.stream === undefined ? { fd: 1 } : {}),
+    onDrop: (lines) => dropped.inc(lines),
+    onClosed: (error) =>
+      process.stderr.write(
+        `outrigger: stdout is closed (${error.message}): log lines are lost from now on\n`,
+      ),
+  });
+  const logging = createLogging({ ...options, output });
+  return {
+    ...logging,
+    metrics,
+    output,
+    reportFault(kind, error) {
+      faults(kind).inc();
+      logging.logger.error({ kind, err: error }, "a fault that nobody caught");
+    },
+  };
+}
