@@ -1,9 +1,7 @@
 // The cache plugin: a shared HTTP cache (RFC 9111) in memory and in Redis. See README.md.
 import { definePlugin, type Hooks } from "../../src/pipeline/contract.ts";
-import { Finder } from "./finding.ts";
 import { LookUp } from "./lookup.ts";
 import { cacheOptions } from "./options.ts";
-import { Refresher } from "./refresh.ts";
 import { ResponsePath } from "./response.ts";
 import { createCacheState, type CacheState } from "./state.ts";
 import { UnsafeMethods } from "./unsafe.ts";
@@ -21,9 +19,9 @@ export const cache = definePlugin<typeof cacheOptions, CacheState>({
 
   setup({ options, state }): Hooks {
     const release = state.reserve(options.memoryBytes);
-    const finder = new Finder(state, options);
-    const lookUp = new LookUp(state, options, finder, new Refresher(state, options));
-    const responsePath = new ResponsePath(state, options, new UnsafeMethods(state, options));
+    const unsafe = new UnsafeMethods(state, options);
+    const lookUp = new LookUp(state, options, unsafe);
+    const responsePath = new ResponsePath(state, options, unsafe);
     return {
       onRequest: lookUp.onRequest,
       onResponse: responsePath.onResponse,

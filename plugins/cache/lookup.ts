@@ -4,15 +4,16 @@ import type { Exchange, RespondVerdict, Verdict } from "../../src/pipeline/contr
 import { answerFrom } from "./answer.ts";
 import { createBypassTest } from "./bypass.ts";
 import type { Entry } from "./entry.ts";
-import type { Finder } from "./finding.ts";
+import { Finder } from "./finding.ts";
 import { createKeyOf } from "./key.ts";
 import { MissPath } from "./miss.ts";
 import type { CacheOptions } from "./options.ts";
 import type { Wanted } from "./pending.ts";
-import type { Refresher } from "./refresh.ts";
+import { Refresher } from "./refresh.ts";
 import { isCacheable, readCacheRequest } from "./request.ts";
 import { mayServeOnError, reuseOf } from "./reuse.ts";
 import type { CacheState } from "./state.ts";
+import type { UnsafeMethods } from "./unsafe.ts";
 
 export class LookUp {
   readonly #state: CacheState;
@@ -20,21 +21,28 @@ export class LookUp {
   readonly #finder: Finder;
   readonly #refresher: Refresher;
   readonly #missPath: MissPath;
+  readonly #unsafe: UnsafeMethods;
   readonly #keyOf: ReturnType<typeof createKeyOf>;
   readonly #bypasses: ReturnType<typeof createBypassTest>;
 
-  constructor(state: CacheState, options: CacheOptions, finder: Finder, refresher: Refresher) {
+  constructor(state: CacheState, options: CacheOptions, unsafe: UnsafeMethods) {
+    const finder = new Finder(state, options);
+    this.#unsafe = unsafe;
     this.#state = state;
     this.#options = options;
     this.#finder = finder;
-    this.#refresher = refresher;
+    this.#refresher = new Refresher(state, options);
     this.#missPath = new MissPath(state, options, finder, this.#use);
     this.#keyOf = createKeyOf(options);
     this.#bypasses = createBypassTest(options.bypass);
   }
 
   readonly onRequest = (exchange: Exchange): Verdict | Promise<Verdict> => {
-    if (!isCacheable(exchange) || this.#bypasses(exchange.request)) return undefined;
+    if (!isCacheable(exchange)) {
+      this.#unsafe.asked(exchange);
+      return undefined;
+    }
+    if (this.#bypasses(exchange.request)) return undefined;
     const read = readCacheRequest(exchange.request.fields);
     const seen = this.#options.respectClient ? read : { ...read, directives: undefined };
     if (seen.needsUpstream || seen.directives?.noStore === true) return undefined;

@@ -119,7 +119,7 @@ function forbidden(
   if (directives.mustUnderstand && !ignoresNoStore) return "status";
   if (request.noStore || (directives.noStore && !ignoresNoStore)) return "no-store";
   if (directives.isPrivate) return "private";
-  if (fields.has("set-cookie") || fields.has("set-cookie2")) return "set-cookie";
+  if (fields.has("set-cookie")) return "set-cookie";
   if (request.identified) return undefined;
   const { isPublic, mustRevalidate, sMaxAge } = directives;
   if (request.hasAuthorization && !isPublic && !mustRevalidate && sMaxAge === undefined)

@@ -4,12 +4,20 @@ import { Fields, type Exchange, type ExchangeResponse } from "../../src/pipeline
 import { announcedBytes, BodyCopy } from "./body-copy.ts";
 import { createBypassTest } from "./bypass.ts";
 import { invalidatedUrls, isUnsafe, sameOriginUrl } from "./invalidation.ts";
-import { createKeyOf } from "./key.ts";
+import { createKeyOf, type Key } from "./key.ts";
 import { keepEntry, storeRequest } from "./keeper.ts";
 import type { CacheOptions } from "./options.ts";
-import { readCacheRequest } from "./request.ts";
+import { readCacheRequest, type CacheRequest } from "./request.ts";
 import type { CacheState } from "./state.ts";
 import { draftEntry, effectiveDirectives } from "./storing.ts";
+
+/** What a POST asks for, read before plugins and proxy behind the cache change its fields. */
+interface Asked {
+  readonly key: Key;
+  readonly seen: CacheRequest;
+}
+
+const note = "cache-post";
 
 export class UnsafeMethods {
   readonly #state: CacheState;
@@ -22,6 +30,14 @@ export class UnsafeMethods {
     this.#options = options;
     this.#keyOf = createKeyOf(options);
     this.#bypasses = createBypassTest(options.bypass);
+  }
+
+  /** Called in the request phase of what is neither GET nor HEAD. */
+  asked(exchange: Exchange): void {
+    if (exchange.request.method !== "POST" || this.#bypasses(exchange.request)) return;
+    const seen = readCacheRequest(exchange.request.fields);
+    const asked: Asked = { key: this.#keyOf(exchange, seen), seen };
+    exchange.notes.set(note, asked);
   }
 
   /** Called with the upstream's answer before it goes to the client. */
@@ -38,9 +54,9 @@ export class UnsafeMethods {
   #keepForGet(exchange: Exchange, response: ExchangeResponse, tags: readonly string[]): void {
     const { fields } = response;
     const location = fields.get("content-location");
-    if (location === undefined || this.#bypasses(exchange.request)) return;
-    const seen = readCacheRequest(exchange.request.fields);
-    const key = this.#keyOf(exchange, seen);
+    const asked = exchange.notes.get(note) as Asked | undefined;
+    if (location === undefined || asked === undefined) return;
+    const { key, seen } = asked;
     if (sameOriginUrl(exchange, location) !== key.url) return;
     const { directives } = effectiveDirectives(fields, this.#options.targets);
     const explicit = directives.maxAge ?? directives.sMaxAge ?? fields.get("expires");
