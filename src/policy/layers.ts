@@ -46,7 +46,8 @@ export function applyLayer(
     below.push({ route: { path: "/*" }, origin: { from: "shared", index: undefined } });
   }
   const above = layer === undefined ? [] : placedRoutes(layer, "layer", service);
-  const lock = new Lock(shared, below);
+  const kept = withoutOverridden(below, above);
+  const lock = new Lock(shared, below, [...kept, ...above]);
   const broken = layer === undefined ? [] : lock.brokenAtTop(layer);
   const plugins = layer?.plugins ?? shared.plugins ?? defaultPlugins;
   const own = above.map(({ route, origin }) => {
@@ -58,7 +59,7 @@ export function applyLayer(
     );
     return { route: withConfig(route, inherited), origin };
   });
-  const routes = [...withoutOverridden(below, above), ...own];
+  const routes = [...kept, ...own];
   return {
     effective: {
       apiVersion: "outrigger/v1",
@@ -135,12 +136,15 @@ type Broken = { path: Path; message: string }[];
 class Lock {
   readonly #locked: readonly string[];
   readonly #defaults: readonly string[];
-  readonly #byPath: ReadonlyMap<string, readonly PolicyRoute[]>;
+  readonly #sharedByPath: ReadonlyMap<string, readonly PolicyRoute[]>;
+  readonly #routesByPath: ReadonlyMap<string, readonly PolicyRoute[]>;
 
-  constructor(shared: PolicyDocument, below: readonly Placed[]) {
+  /** @param all the routes that would be in force: those of `below` that are kept, and the layer's */
+  constructor(shared: PolicyDocument, below: readonly Placed[], all: readonly Placed[]) {
     this.#locked = shared.locked ?? [];
     this.#defaults = shared.plugins ?? defaultPlugins;
-    this.#byPath = groupByPath(below);
+    this.#sharedByPath = groupByPath(below);
+    this.#routesByPath = groupByPath(all);
   }
 
   brokenAtTop(layer: PolicyDocument): Broken {
@@ -163,11 +167,13 @@ class Lock {
    */
   holdOn(route: PolicyRoute, plugins: readonly string[], path: Path, broken: Broken): PluginConfig {
     broken.push(...this.#reconfigured(route.pluginConfig, path));
-    const shadowed = this.#shadowed(route.path).filter((other) => shareMethod(route, other));
-    const opensNew = !coversAll(shadowed, route.methods);
+    const shadowed = this.#shadowed(route);
+    const opensNew = shadowed.has(undefined);
     const inherited: Record<string, Readonly<Record<string, unknown>>> = {};
     for (const name of this.#locked) {
-      const guarded = shadowed.filter((other) => (other.plugins ?? this.#defaults).includes(name));
+      const guarded = [...shadowed].filter(
+        (other) => other !== undefined && (other.plugins ?? this.#defaults).includes(name),
+      );
       if (!plugins.includes(name)) {
         if (guarded.length > 0 || opensNew) {
           const message = `must run ${quoted(name)}, which the shared policy locks`;
@@ -175,7 +181,7 @@ class Lock {
         }
         continue;
       }
-      const [first, ...others] = guarded.map((other) => other.pluginConfig?.[name]);
+      const [first, ...others] = guarded.map((other) => other?.pluginConfig?.[name]);
       if (others.some((other) => !isDeepStrictEqual(other, first))) {
         const message = `${quoted(name)} is locked and configured by method here: write one route for each`;
         broken.push({ path: [...path, "methods"], message });
@@ -194,31 +200,37 @@ class Lock {
       }));
   }
 
-  /** The shared routes that would answer for this path: those of the most specific path that takes all of it. */
-  #shadowed(path: string): readonly PolicyRoute[] {
-    const exact = this.#byPath.get(path);
+  /** The shared routes that would answer what this route answers; undefined among them = some of it nobody would. */
+  #shadowed(route: PolicyRoute): Set<PolicyRoute | undefined> {
+    const siblings = this.#routesByPath.get(route.path) ?? [];
+    const covering = this.#covering(route.path);
+    const listed = [...siblings, ...covering].flatMap(({ methods }) => methods ?? []);
+    const answered = [...new Set([...listed, "HEAD", anyOther])].filter(
+      (method) => servedBy(siblings, method) === route,
+    );
+    return new Set(answered.map((method) => servedBy(covering, method)));
+  }
+
+  /** The shared routes of the most specific path that takes all of this one. */
+  #covering(path: string): readonly PolicyRoute[] {
+    const exact = this.#sharedByPath.get(path);
     if (exact !== undefined) return exact;
     for (let base = path.replace(/\/\*?$/, ""); ; base = base.slice(0, base.lastIndexOf("/"))) {
-      const prefix = this.#byPath.get(`${base}/*`);
+      const prefix = this.#sharedByPath.get(`${base}/*`);
       if (prefix !== undefined) return prefix;
       if (base === "") return [];
     }
   }
 }
 
-/** GET takes HEAD (RFC 9110 section 9.3.2), no list takes what no other route of the path lists. */
-function takes(route: PolicyRoute, method: string): boolean {
-  const { methods } = route;
-  if (methods === undefined) return true;
-  return methods.includes(method) || (method === "HEAD" && methods.includes("GET"));
-}
+/** Stands for every method that no route of the path lists. */
+const anyOther = "*";
 
-function shareMethod(a: PolicyRoute, b: PolicyRoute): boolean {
-  if (a.methods === undefined || b.methods === undefined) return true;
-  return a.methods.some((method) => takes(b, method)) || b.methods.some((method) => takes(a, method));
-}
-
-function coversAll(routes: readonly PolicyRoute[], methods: readonly string[] | undefined): boolean {
-  if (routes.some((route) => route.methods === undefined)) return true;
-  return methods?.every((method) => routes.some((route) => takes(route, method))) ?? false;
+/** Which of the routes of one path the router gives a method to: GET takes HEAD (RFC 9110 section 9.3.2). */
+function servedBy(routes: readonly PolicyRoute[], method: string): PolicyRoute | undefined {
+  return (
+    routes.find(({ methods }) => methods?.includes(method)) ??
+    (method === "HEAD" ? routes.find(({ methods }) => methods?.includes("GET")) : undefined) ??
+    routes.find(({ methods }) => methods === undefined)
+  );
 }

@@ -1,0 +1,121 @@
+// The heartbeat over a real Redis: what it says, how it ends, and how the living are counted.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { type Heartbeat, type HeartbeatSender, startHeartbeat } from "../../../src/policy/heartbeat.ts";
+import type { PolicyStatus } from "../../../src/policy/life.ts";
+import { parseRedisAddress } from "../../../src/redis/address.ts";
+import { type RedisStore, createStore } from "../../../src/redis/store.ts";
+import { type RedisServer, eventually, startRedis } from "../../support/redis.ts";
+
+const status: PolicyStatus = {
+  effective: null,
+  revision: 7,
+  digest: "d1",
+  source: "redis",
+  signed: "no",
+  documents: { shared: "s1", layer: null },
+  since: "2026-01-01T00:00:00.000Z",
+  lastSuccess: null,
+  lastError: {
+    at: "2026-01-02T00:00:00.000Z",
+    problems: [
+      { path: "plugins[0]", message: "unknown plugin" },
+      { path: "", message: "x" },
+    ],
+  },
+};
+
+describe("the heartbeat", () => {
+  let redis: RedisServer;
+  let store: RedisStore;
+  const senders: HeartbeatSender[] = [];
+  before(async () => {
+    redis = await startRedis();
+    store = createStore({
+      address: parseRedisAddress(redis.url),
+      keyPrefix: "outrigger:",
+      connectionName: "heartbeat-test",
+    });
+    assert.ok(await store.whenUp(5000));
+  });
+  after(async () => {
+    await Promise.all(senders.map((sender) => sender.stop()));
+    store.close();
+    await redis.close();
+  });
+
+  function start(
+    instance: string,
+    options: { everyMs?: number; expiryMs?: number; status?: () => PolicyStatus } = {},
+  ) {
+    const sender = startHeartbeat({
+      store,
+      service: "users",
+      instance,
+      version: "1.2.3",
+      status: () => status,
+      clock: { now: () => 1_700_000_000_000 },
+      everyMs: 50,
+      ...options,
+    });
+    senders.push(sender);
+    return sender;
+  }
+  const valueOf = async (instance: string): Promise<Heartbeat | undefined> => {
+    const value = await redis.cli.get(`outrigger:fleet:users:${instance}`);
+    return value === null ? undefined : (JSON.parse(value) as Heartbeat);
+  };
+
+  test("says what is in force and what was refused, and expires", async () => {
+    const sender = start("one");
+    await eventually("the first beat", async () => (await valueOf("one")) !== undefined);
+    assert.deepEqual(await valueOf("one"), {
+      service: "users",
+      instance: "one",
+      version: "1.2.3",
+      revision: 7,
+      digest: "d1",
+      documents: { shared: "s1", layer: null },
+      source: "redis",
+      since: "2026-01-01T00:00:00.000Z",
+      lastError: { at: "2026-01-02T00:00:00.000Z", count: 2, first: "plugins[0] unknown plugin" },
+      at: "2023-11-14T22:13:20.000Z",
+    });
+    const ttlMs = await redis.cli.pttl("outrigger:fleet:users:one");
+    assert.ok(ttlMs > 10_000 && ttlMs <= 15_000, String(ttlMs));
+    await sender.stop();
+    assert.equal(await valueOf("one"), undefined);
+  });
+
+  test("counts the living siblings; who stopped or died is not among them", async () => {
+    const [a, b] = [start("a"), start("b")];
+    const dead = start("dead", { everyMs: 600_000, expiryMs: 200 });
+    await eventually("three alive", () => a.size() === 3 && b.size() === 3);
+    assert.ok(dead.size() >= 1);
+    // Expiry is each sidecar's own: the others forget after theirs.
+    const c = start("c", { expiryMs: 200 });
+    await eventually("the silent one is forgotten", () => c.size() === 3);
+    await b.stop();
+    await eventually("the stopped one is gone", () => c.size() === 2);
+    await c.stop();
+    await a.stop();
+  });
+
+  test("tells soon when it is told to, and keeps the last count while Redis is away", async () => {
+    let revision = 1;
+    const sender = start("three", { everyMs: 600_000, status: () => ({ ...status, revision }) });
+    await eventually("the first beat", async () => (await valueOf("three"))?.revision === 1);
+    const size = sender.size();
+    revision = 2;
+    sender.notice();
+    await eventually("the second beat", async () => (await valueOf("three"))?.revision === 2);
+    await redis.kill();
+    sender.notice();
+    await eventually("Redis is known to be away", () => !store.up);
+    assert.equal(sender.size(), size);
+    await redis.restart();
+    await eventually("Redis is back", () => store.up);
+    sender.notice();
+    await eventually("the third beat", async () => (await valueOf("three")) !== undefined);
+  });
+});

@@ -1,0 +1,551 @@
+// The life of a policy, over a real Redis and real files: what is set is enforced, whatever is wrong leaves the old
+// one in force and says why.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { EventEmitter } from "node:events";
+import { mkdir, mkdtemp, readFile, readdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+import { createFileSource, readPolicyFile } from "../../../src/policy/file-source.ts";
+import { type PolicyKeeper, createPolicyKeeper } from "../../../src/policy/kept.ts";
+import {
+  type PolicyLife,
+  type PolicyLifeOptions,
+  type PolicyMeta,
+  createPolicyLife,
+} from "../../../src/policy/life.ts";
+import { type Problem, problemText } from "../../../src/policy/problems.ts";
+import { type EffectivePolicy, createPolicyReader } from "../../../src/policy/read.ts";
+import { createRedisSource } from "../../../src/policy/redis-source.ts";
+import { parseRedisAddress } from "../../../src/redis/address.ts";
+import { type RedisStore, createStore } from "../../../src/redis/store.ts";
+import { type RedisServer, eventually, startRedis } from "../../support/redis.ts";
+import { samplePlugins, text } from "./sample.ts";
+
+/** A compiled policy of these tests: its plugins. */
+type Snapshot = readonly string[];
+
+/** What a life did, in order, and ways to wait for it. */
+class Diary extends EventEmitter {
+  readonly swapped: Snapshot[] = [];
+  readonly discarded: Snapshot[] = [];
+  readonly accepted: { meta: PolicyMeta; changed: boolean }[] = [];
+  readonly rejected: string[] = [];
+  readonly states: string[] = [];
+  readonly trouble: string[] = [];
+
+  note<Entry>(list: Entry[], entry: Entry): void {
+    list.push(entry);
+    this.emit("change");
+  }
+
+  async until(what: () => boolean): Promise<void> {
+    const signal = AbortSignal.timeout(8000);
+    while (!what()) await once(this, "change", { signal });
+  }
+}
+
+type Overrides = Partial<PolicyLifeOptions<Snapshot>>;
+
+const lives: PolicyLife[] = [];
+afterEach(async () => {
+  await Promise.all(lives.splice(0).map((life) => life.stop()));
+});
+
+async function createLife(record: Diary, overrides: Overrides): Promise<PolicyLife> {
+  const life = createPolicyLife<Snapshot>({
+    read: await createPolicyReader({
+      plugins: samplePlugins,
+      service: "users",
+      upstreamAllow: [],
+      keys: undefined,
+    }),
+    source: undefined,
+    compile: async (policy: EffectivePolicy) => policy.document.plugins,
+    swap: (snapshot) => record.note(record.swapped, snapshot),
+    discard: (snapshot) => record.note(record.discarded, snapshot),
+    clock: { now: () => 1_700_000_000_000 },
+    events: {
+      onAccepted: (meta, changed) => record.note(record.accepted, { meta, changed }),
+      onRejected: (problems: readonly Problem[]) =>
+        record.note(record.rejected, problems.map(problemText).join("; ")),
+      onSourceState: (state) => record.note(record.states, state),
+    },
+    ...overrides,
+  });
+  lives.push(life);
+  return life;
+}
+
+const yaml = (name: string): string => `apiVersion: outrigger/v1\nplugins: [${name}]\n`;
+const plugins = (...names: string[]): string => text({ plugins: names });
+const last = <Entry>(list: readonly Entry[]): Entry | undefined => list.at(-1);
+
+describe("without Redis and without a file", () => {
+  test("the built-in policy is in force", async () => {
+    const record = new Diary();
+    const life = await createLife(record, {});
+    await life.start();
+    assert.deepEqual(record.swapped, [["logging", "transform"]]);
+    const status = life.status();
+    assert.equal(status.source, "builtin");
+    assert.equal(status.revision, 1);
+    assert.deepEqual(status.effective?.routes, [{ path: "/*" }]);
+    assert.equal(status.since, "2023-11-14T22:13:20.000Z");
+  });
+});
+
+describe("a policy in Redis", () => {
+  let redis: RedisServer;
+  let store: RedisStore;
+  let record: Diary;
+  before(async () => {
+    redis = await startRedis();
+  });
+  after(() => redis.close());
+  beforeEach(async () => {
+    await redis.cli.flushall();
+    record = new Diary();
+    store = createStore({
+      address: parseRedisAddress(redis.url),
+      keyPrefix: "outrigger:",
+      connectionName: "policy-test",
+    });
+  });
+  afterEach(() => store.close());
+
+  // Polls are far away, so that what is seen is seen by invalidation.
+  const far = { pollMs: 600_000, startLimitMs: 5000 };
+  const set = (document: string, key = "policy"): Promise<unknown> =>
+    redis.cli.set(`outrigger:${key}`, document);
+  const fromRedis = (overrides: Overrides = {}): Promise<PolicyLife> =>
+    createLife(record, { source: createRedisSource({ store, service: "users", ...far }), ...overrides });
+  /** Watching: from here on a change is told, not polled. */
+  async function started(overrides: Overrides = {}): Promise<PolicyLife> {
+    const life = await fromRedis(overrides);
+    await life.start();
+    await eventually("the watch is armed", async () => {
+      const clients = String(await redis.cli.client("LIST"));
+      return clients.includes("flags=t") || / flags=[A-Za-z]*t/.test(clients);
+    });
+    return life;
+  }
+
+  test("is in force after the start", async () => {
+    await set(plugins("auth"));
+    const life = await started();
+    assert.deepEqual(record.swapped, [["auth"]]);
+    const { source, digest, signed, documents, lastError } = life.status();
+    assert.match(`${digest} ${documents?.shared}`, /^[0-9a-f]{64} [0-9a-f]{64}$/);
+    assert.deepEqual([source, signed, lastError, documents?.layer], ["redis", "no", null, null]);
+  });
+
+  test("that any client SETs is in force soon, the shared one and the layer", async () => {
+    await set(plugins("auth"));
+    await started();
+    await set(plugins("auth", "cache"));
+    await record.until(() => record.swapped.length === 2);
+    await set(plugins("logging"), "policy:users");
+    await record.until(() => record.swapped.length === 3);
+    assert.deepEqual(last(record.swapped), ["logging"]);
+    await redis.cli.del("outrigger:policy:users");
+    await record.until(() => record.swapped.length === 4);
+    assert.deepEqual(last(record.swapped), ["auth", "cache"]);
+    assert.deepEqual(
+      record.accepted.map(({ meta }) => meta.revision),
+      [1, 2, 3, 4],
+    );
+  });
+
+  test("is seen by the poll when no message comes", async () => {
+    await set(plugins("auth"));
+    const deaf = new Proxy(store, {
+      get: (target, name) => (name === "watch" ? () => () => {} : Reflect.get(target, name)),
+    });
+    const life = await createLife(record, {
+      source: createRedisSource({ store: deaf, service: "users", pollMs: 20, startLimitMs: 5000 }),
+    });
+    await life.start();
+    await set(plugins("cache"));
+    await record.until(() => record.swapped.length === 2);
+    assert.deepEqual(last(record.swapped), ["cache"]);
+  });
+
+  for (const [what, garbage, problem] of [
+    ["garbage", "<html>", /is not JSON/],
+    ["empty", "", /is empty/],
+    ["an unknown plugin", plugins("auht"), /plugins\[0\]: unknown plugin "auht", did you mean "auth"/],
+    ["an unknown field", text({ route: [] }), /route: unknown field/],
+    ["bytes that are not text", "\u00ff", /not JSON/],
+  ] as const) {
+    test(`that is ${what} is refused; the old one stays, until a good one comes`, async () => {
+      await set(plugins("auth"));
+      const life = await started();
+      await set(garbage);
+      await record.until(() => record.rejected.length === 1);
+      assert.match(record.rejected.join(), problem);
+      assert.deepEqual(record.swapped, [["auth"]]);
+      assert.deepEqual(life.status().effective?.plugins, ["auth"]);
+      assert.match(problemText(life.status().lastError?.problems[0] as Problem), problem);
+      await set(plugins("cache"));
+      await record.until(() => record.swapped.length === 2);
+      assert.equal(life.status().lastError, null);
+    });
+  }
+
+  test("whose layer breaks a lock is refused; the same documents again are no news", async () => {
+    await set(text({ plugins: ["auth"], locked: ["auth"] }));
+    await started();
+    await set(plugins("cache"), "policy:users");
+    await record.until(() => record.rejected.length === 1);
+    assert.match(record.rejected.join(), /^policy:users: line 1, column 30: plugins: drops "auth"/);
+    await set(plugins("cache"), "policy:users");
+    await set(plugins("auth"));
+    await record.until(() => record.swapped.length === 2);
+    assert.equal(record.rejected.length, 1);
+  });
+
+  test("that is deleted stays in force, and the status says so", async () => {
+    await set(plugins("auth"));
+    const life = await started();
+    await redis.cli.del("outrigger:policy");
+    await record.until(() => last(record.states) === "absent");
+    assert.deepEqual(life.status().effective?.plugins, ["auth"]);
+    assert.deepEqual(life.status().lastError?.problems, [
+      { path: "", message: 'Redis has no key "policy"', document: "policy" },
+    ]);
+    await set(plugins("auth"));
+    await record.until(() => last(record.states) === "read");
+    assert.equal(life.status().lastError, null);
+    assert.equal(record.swapped.length, 1, "the same policy is not compiled again");
+  });
+
+  test("under a key of another type leaves the old one in force", async () => {
+    await set(plugins("auth"));
+    const life = await started();
+    await redis.cli.multi().del("outrigger:policy").lpush("outrigger:policy", "x").exec();
+    await record.until(() => last(record.states) === "failed");
+    assert.match(life.status().lastError?.problems[0]?.message ?? "", /WRONGTYPE/);
+    assert.deepEqual(life.status().effective?.plugins, ["auth"]);
+    await set(plugins("cache"));
+    await record.until(() => record.swapped.length === 2);
+  });
+
+  test("outlives Redis, and what was set while it was away is found afterwards", async () => {
+    await set(plugins("auth"));
+    await started();
+    await redis.kill();
+    await redis.restart();
+    await set(plugins("cache"));
+    await record.until(() => record.swapped.length === 2);
+    assert.deepEqual(last(record.swapped), ["cache"]);
+  });
+
+  test("that changes in a burst ends on the last one, with few compilations one at a time", async () => {
+    await set(plugins("auth"));
+    let running = 0;
+    let most = 0;
+    const life = await started({
+      compile: async ({ document }) => {
+        running += 1;
+        most = Math.max(most, running);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        running -= 1;
+        return document.routes.map((route) => String(route.timeout));
+      },
+    });
+    const sets = Array.from({ length: 500 }, (_, index) =>
+      set(text({ routes: [{ path: "/", timeout: index + 1 }] })),
+    );
+    await Promise.all(sets);
+    await record.until(() => last(record.swapped)?.[0] === "500");
+    assert.equal(most, 1);
+    assert.ok(record.swapped.length < 200, `${record.swapped.length} compilations`);
+    assert.equal(life.status().effective?.routes[0]?.timeout, 500);
+  });
+
+  test("that cannot be set up is refused, and tried again at the next read", async () => {
+    await set(plugins("auth"));
+    let works = true;
+    const life = await started({
+      source: createRedisSource({ store, service: "users", pollMs: 30, startLimitMs: 5000 }),
+      compile: async ({ document }) => {
+        if (!works) throw new Error("the issuer does not answer");
+        return document.plugins;
+      },
+    });
+    works = false;
+    await set(plugins("cache"));
+    await record.until(() => record.rejected.length === 1);
+    assert.deepEqual(life.status().lastError?.problems, [
+      { path: "", message: "the issuer does not answer" },
+    ]);
+    works = true;
+    await record.until(() => record.swapped.length === 2);
+    assert.equal(record.rejected.length, 1, "told once");
+  });
+
+  test("whose set-up never ends does not keep the next one out, and is closed if it ends after all", async () => {
+    await set(plugins("auth"));
+    let finish: (() => void) | undefined;
+    await started({
+      compileLimitMs: 50,
+      compile: ({ document }) =>
+        new Promise((resolve) => {
+          if (document.plugins.includes("cache")) finish = () => resolve(document.plugins);
+          else resolve(document.plugins);
+        }),
+    });
+    await set(plugins("cache"));
+    await record.until(() => record.rejected.length === 1);
+    assert.match(record.rejected.join(), /longer than 50 ms/);
+    await set(plugins("logging"));
+    await record.until(() => record.swapped.length === 2);
+    finish?.();
+    await record.until(() => record.discarded.length === 1);
+    assert.deepEqual(record.swapped, [["auth"], ["logging"]]);
+  });
+
+  test("is never read twice at once; a change during a read causes one more", async () => {
+    await set(plugins("auth"));
+    let reading = 0;
+    let most = 0;
+    const slow = new Proxy(store, {
+      get(target, name) {
+        if (name !== "getBytes") return Reflect.get(target, name);
+        return async (...args: Parameters<RedisStore["getBytes"]>) => {
+          reading += 1;
+          most = Math.max(most, reading);
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          const bytes = await target.getBytes(...args);
+          reading -= 1;
+          return bytes;
+        };
+      },
+    });
+    await started({ source: createRedisSource({ store: slow, service: "users", ...far }) });
+    for (const name of ["cache", "logging", "transform", "auth", "cache"]) {
+      await set(plugins(name));
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    await record.until(() => last(record.swapped)?.[0] === "cache" && record.swapped.length > 1);
+    assert.equal(most, 2, "both keys of one read, and no more");
+  });
+
+  /** Redis is away from here to the end of the test. */
+  async function withoutRedis(run: () => Promise<void>): Promise<void> {
+    await redis.kill();
+    try {
+      await run();
+    } finally {
+      await redis.restart();
+    }
+  }
+  const impatient = () =>
+    createRedisSource({ store, service: "users", pollMs: 50, retryMs: 50, startLimitMs: 100 });
+
+  describe("at the start", () => {
+    const dirs: string[] = [];
+    let dir: string;
+    let keeper: PolicyKeeper;
+    beforeEach(async () => {
+      dir = await mkdtemp(join(tmpdir(), "outrigger-kept-"));
+      dirs.push(dir);
+      keeper = createPolicyKeeper({
+        dir,
+        service: "users",
+        onTrouble: (message) => record.note(record.trouble, message),
+      });
+    });
+    after(() => Promise.all(dirs.map((each) => rm(each, { recursive: true, force: true }))));
+    const keptBefore = async (): Promise<void> => {
+      await set(plugins("auth"));
+      const life = await started({ keeper });
+      await life.stop();
+      record = new Diary();
+    };
+    test("with Redis dead, the kept policy is in force, counted on from its revision; Redis takes over when it is back", async () => {
+      await keptBefore();
+      const life = await fromRedis({ keeper, source: impatient() });
+      await withoutRedis(async () => {
+        await life.start();
+        assert.deepEqual(record.swapped, [["auth"]]);
+        assert.equal(life.status().source, "kept");
+        assert.equal(life.status().revision, 2);
+        assert.match(life.status().lastError?.problems[0]?.message ?? "", /^Redis cannot be read/);
+      });
+      await set(plugins("cache"));
+      await record.until(() => record.swapped.length === 2);
+      assert.equal(life.status().source, "redis");
+      assert.equal(life.status().lastError, null);
+    });
+
+    test("with Redis full of garbage, the kept policy is in force", async () => {
+      await keptBefore();
+      await set("garbage");
+      const life = await started({ keeper });
+      assert.equal(life.status().source, "kept");
+      assert.match(life.status().lastError?.problems[0]?.message ?? "", /not JSON/);
+    });
+
+    test("with Redis empty and nothing kept, the baseline file is in force, until Redis has a policy", async () => {
+      const file = join(dir, "baseline.yaml");
+      await writeFile(file, "apiVersion: outrigger/v1\nplugins: [transform]\n");
+      const life = await started({ keeper, baseline: () => readPolicyFile(file) });
+      assert.deepEqual(record.swapped, [["transform"]]);
+      assert.equal(life.status().source, "file");
+      assert.match(life.status().lastError?.problems[0]?.message ?? "", /Redis has no key/);
+      await keeper.settled();
+      assert.equal(await keeper.load(), undefined, "a baseline is not what Redis had: it is not kept");
+      await set(plugins("auth"));
+      await record.until(() => record.swapped.length === 2);
+      assert.equal(life.status().source, "redis");
+    });
+
+    test("with Redis empty, no file and nothing kept, no policy is in force, until there is one", async () => {
+      const life = await started({ keeper });
+      assert.equal(life.ready, false);
+      assert.equal(life.status().effective, null);
+      await set(plugins("auth"));
+      await record.until(() => life.ready);
+    });
+
+    test("a damaged kept copy is ignored, and said", async () => {
+      await keptBefore();
+      const path = join(dir, "policy-users.json");
+      const good = await readFile(path, "utf8");
+      const sources: [string, RegExp][] = [
+        [good.slice(0, -10), /damaged/],
+        [good.replace("auth", "cach"), /damaged/],
+        ["{}", /not a kept policy/],
+        ["", /damaged/],
+      ];
+      for (const [content, why] of sources) {
+        await writeFile(path, content);
+        assert.equal(await keeper.load(), undefined);
+        assert.match(last(record.trouble) ?? "", why);
+      }
+      const life = await fromRedis({ keeper, source: impatient() });
+      await withoutRedis(async () => {
+        await life.start();
+        assert.equal(life.ready, false);
+      });
+    });
+
+    test("the kept copy is for its owner alone and leaves no other file behind", async () => {
+      await keptBefore();
+      assert.equal((await stat(join(dir, "policy-users.json"))).mode & 0o777, 0o600);
+      assert.deepEqual(await readdir(dir), ["policy-users.json"]);
+    });
+
+    test("a state folder that cannot be written takes nothing down", async () => {
+      const file = join(dir, "file");
+      await writeFile(file, "");
+      const stuck = createPolicyKeeper({
+        dir: join(file, "x"),
+        service: "users",
+        onTrouble: (message) => record.note(record.trouble, message),
+      });
+      await set(plugins("auth"));
+      const life = await started({ keeper: stuck });
+      await record.until(() => record.trouble.some((message) => message.includes("could not be kept")));
+      assert.equal(life.ready, true);
+    });
+  });
+});
+
+describe("a policy in a file", () => {
+  let dir: string;
+  let file: string;
+  let record: Diary;
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), "outrigger-file-"));
+    file = join(dir, "policy.yaml");
+    record = new Diary();
+  });
+  afterEach(() => rm(dir, { recursive: true, force: true }));
+
+  async function started(path = file, overrides: Overrides = {}): Promise<PolicyLife> {
+    const source = createFileSource({ path, pollMs: 600_000, retryMs: 600_000, settleMs: 10 });
+    const life = await createLife(record, { source, ...overrides });
+    await life.start();
+    return life;
+  }
+
+  test("is in force after the start and after every change", async () => {
+    await writeFile(file, yaml("auth"));
+    const life = await started();
+    assert.equal(life.status().source, "file");
+    await writeFile(file, yaml("cache"));
+    await record.until(() => record.swapped.length === 2);
+    assert.deepEqual(last(record.swapped), ["cache"]);
+  });
+
+  test("that an editor replaces by renaming another over it is seen, again and again", async () => {
+    await writeFile(file, yaml("auth"));
+    await started();
+    for (const [index, name] of ["cache", "logging", "transform"].entries()) {
+      await writeFile(`${file}.swp`, yaml(name));
+      await rename(`${file}.swp`, file);
+      await record.until(() => record.swapped.length === index + 2);
+      assert.deepEqual(last(record.swapped), [name]);
+    }
+  });
+
+  test("that Kubernetes swaps behind symbolic links is seen", async () => {
+    // As a ConfigMap volume is laid out: policy.yaml -> ..data/policy.yaml, ..data -> a folder per version.
+    const lay = async (version: string, name: string): Promise<void> => {
+      await mkdir(join(dir, version));
+      await writeFile(join(dir, version, "policy.yaml"), yaml(name));
+      await symlink(version, join(dir, "..data_tmp"));
+      await rename(join(dir, "..data_tmp"), join(dir, "..data"));
+    };
+    await lay("..v1", "auth");
+    await symlink("..data/policy.yaml", file);
+    await started();
+    await lay("..v2", "cache");
+    await record.until(() => record.swapped.length === 2);
+    await rm(join(dir, "..v1"), { recursive: true });
+    await lay("..v3", "logging");
+    await record.until(() => record.swapped.length === 3);
+  });
+
+  test("behind a link to another folder is seen to change there", async () => {
+    const elsewhere = await mkdtemp(join(tmpdir(), "outrigger-elsewhere-"));
+    await writeFile(join(elsewhere, "p.yaml"), yaml("auth"));
+    await symlink(join(elsewhere, "p.yaml"), file);
+    await started();
+    await writeFile(join(elsewhere, "p.yaml"), yaml("cache"));
+    await record.until(() => record.swapped.length === 2);
+    await rm(elsewhere, { recursive: true });
+  });
+
+  test("that is missing is reported, and taken once it is there", async () => {
+    const life = await started();
+    assert.equal(life.ready, false);
+    assert.match(life.status().lastError?.problems[0]?.message ?? "", /policy\.yaml does not exist$/);
+    await writeFile(file, yaml("auth"));
+    await record.until(() => life.ready);
+    await rm(file);
+    await record.until(() => last(record.states) === "absent");
+    assert.deepEqual(life.status().effective?.plugins, ["auth"]);
+  });
+
+  test("that is bad is refused with its line; the old one stays", async () => {
+    await writeFile(file, yaml("auth"));
+    const life = await started();
+    await writeFile(file, "apiVersion: outrigger/v1\nplugins:\n  - auht\n");
+    await record.until(() => record.rejected.length === 1);
+    assert.match(record.rejected.join(), /line 3, column 5: plugins\[0\]: unknown plugin/);
+    assert.equal(life.ready, true);
+  });
+
+  test("that is no regular file, or far too large, is not read to its end", async () => {
+    assert.equal((await readPolicyFile("/dev/zero")).state, "failed");
+    assert.equal((await readPolicyFile(dir)).state, "failed");
+    await writeFile(file, Buffer.alloc(100_000, "x"));
+    const reading = await readPolicyFile(file, 1000);
+    assert.ok(reading.state === "read" && reading.raw.shared.byteLength < 3000);
+  });
+});
