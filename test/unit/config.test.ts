@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { ConfigError, describeConfig, loadConfig, type Environment } from "../../src/config.ts";
 import { settings } from "../../src/config-settings.ts";
 
@@ -27,12 +27,15 @@ function problemsOf(env: Environment): readonly string[] {
   return [];
 }
 
+const listen = (text: string) => loadConfig({ OUTRIGGER_LISTEN: text }).listen;
+const upstream = (text: string) => loadConfig({ OUTRIGGER_UPSTREAM: text }).upstream;
+
 /** Asserts that the one problem is about this variable and matches. */
 function refused(env: Environment, start: string, text = /./): void {
   const problems = problemsOf(env);
   assert.equal(problems.length, 1, JSON.stringify([env, problems]));
-  assert.ok(problems[0]?.startsWith(`${start}: `), problems[0]);
-  assert.match(problems[0] as string, text);
+  assert.ok(problems[0]?.startsWith(`${start}: `), JSON.stringify(problems));
+  assert.match(problems[0] ?? "", text);
 }
 
 describe("settings", () => {
@@ -51,7 +54,7 @@ describe("settings", () => {
     });
     assert.deepEqual([config.upstreamAllow, config.trustedProxies], [[], []]);
     assert.deepEqual(
-      [config.redisUrl, config.policyFile, config.stateDir, config.policyKeys],
+      [config.redis, config.policyFile, config.stateDir, config.policyKeys],
       Array(4).fill(undefined),
     );
     assert.deepEqual([config.keyPrefix, config.drainMs, config.logLevel], ["outrigger:", 10_000, "info"]);
@@ -167,7 +170,6 @@ describe("formats", () => {
   });
 
   it("read listeners", () => {
-    const listen = (text: string) => loadConfig({ OUTRIGGER_LISTEN: text }).listen;
     assert.deepEqual(listen("127.0.0.1:0"), { host: "127.0.0.1", port: 0 });
     assert.deepEqual(listen("[::1]:8080"), { host: "::1", port: 8080 });
     assert.deepEqual(listen("Localhost:80"), { host: "localhost", port: 80 });
@@ -194,7 +196,6 @@ describe("formats", () => {
   });
 
   it("read upstreams as origins", () => {
-    const upstream = (text: string) => loadConfig({ OUTRIGGER_UPSTREAM: text }).upstream;
     assert.deepEqual(upstream("https://[::1]"), {
       tls: true,
       host: "::1",
@@ -268,6 +269,17 @@ describe("formats", () => {
       "1.1.1.1,",
     ]) {
       refused({ OUTRIGGER_TRUSTED_PROXIES: text }, "OUTRIGGER_TRUSTED_PROXIES");
+    }
+  });
+
+  it("read where Redis is", () => {
+    const { redis } = loadConfig({ REDIS_URL: "redis+sentinel://:pw@10.0.0.1,10.0.0.2:26380/main/2" });
+    assert.deepEqual(
+      [redis?.kind, redis?.masterName, redis?.db, redis?.nodes.length],
+      ["sentinel", "main", 2, 2],
+    );
+    for (const text of ["localhost", "http://localhost", "redis://", "redis://h:0"]) {
+      refused({ REDIS_URL: text }, "REDIS_URL");
     }
   });
 

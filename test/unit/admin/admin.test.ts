@@ -76,7 +76,7 @@ function assertProblem(reply: Reply, status: number): void {
   for (const name of ["type", "title", "detail", "error"]) assert.equal(typeof document[name], "string");
 }
 
-describe("the admin listener", () => {
+describe("the admin listener", { timeout: 20_000 }, () => {
   it("says that the process lives", async (t) => {
     const { send } = await start(t);
     const reply = await send("GET /livez");
@@ -190,15 +190,29 @@ describe("the admin listener", () => {
     assert.match(await text(socket), /^HTTP\/1\.1 200 OK[^]*connection: close/i);
   });
 
-  it("closes connections that never finish their head when it is closed", async (t) => {
-    const { admin, address } = await start(t);
+  it("answers before the end of a body that is too long", async (t) => {
+    const { address } = await start(t);
     const socket = open(address);
-    const { promise: closed, resolve } = Promise.withResolvers<void>();
-    socket.on("error", () => undefined).once("close", () => resolve());
-    socket.write("GET /livez HTTP/1.1\r\n");
-    await once(socket, "connect");
+    socket.write(
+      `PUT /loglevel HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n${"x".repeat(2000)}`,
+    );
+    assert.match(await text(socket), /^HTTP\/1\.1 413 /);
+  });
+
+  it("closes connections that are waiting for an answer, a moment after it is closed", async (t) => {
+    const asked = Promise.withResolvers<void>();
+    const render = () => {
+      asked.resolve();
+      return new Promise<string>(() => undefined);
+    };
+    const { admin, address } = await start(t, { metrics: { contentType: "text/plain", render } });
+    const socket = open(address);
+    const closed = Promise.withResolvers<void>();
+    socket.on("error", () => undefined).once("close", () => closed.resolve());
+    socket.write("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    await asked.promise;
     await admin.close();
-    await closed;
+    await closed.promise;
   });
 
   it("listens on a unix socket, whose file says who may come", async (t) => {

@@ -162,6 +162,17 @@ describe("the log output", () => {
     assert.equal(all.split("\n").length, 101);
   });
 
+  it("gives up its last breath after a moment when the reader stalls", { timeout: 15_000 }, async () => {
+    const { stdout, exit } = runChild(`
+      const output = make({});
+      for (let i = 0; i < 40_000; i++) output.write("x".repeat(99) + "\\n");
+      output.flushSync();
+      process.exit(3);
+    `);
+    assert.deepEqual(await exit, [3, null]);
+    assert.ok((await text(stdout)).length < 4_000_000);
+  });
+
   it("loses nothing to a file", async () => {
     const directory = mkdtempSync(join(tmpdir(), "outrigger-output-"));
     const path = join(directory, "log");
