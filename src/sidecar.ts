@@ -9,7 +9,7 @@ import type { Clock, PluginDefinition, Services } from "./pipeline/contract.ts";
 import { createHttpClient } from "./pipeline/http-client.ts";
 import { createPluginHost } from "./pipeline/snapshot.ts";
 import { type HeartbeatSender, startHeartbeat } from "./policy/heartbeat.ts";
-import type { PolicyLife, PolicyStatus } from "./policy/life.ts";
+import type { PolicyLife } from "./policy/life.ts";
 import type { EffectivePolicy } from "./policy/read.ts";
 import { compilePolicy } from "./proxy/compile-policy.ts";
 import { Listener } from "./proxy/listener.ts";
@@ -129,8 +129,8 @@ async function assemble(config: Config, overrides: SidecarOverrides): Promise<Pa
     listener,
     admin,
     beat() {
-      const status = (): PolicyStatus => life.status();
-      heartbeat = store && startHeartbeat({ store, service, instance, version, status, clock });
+      if (store === undefined) return;
+      heartbeat = startHeartbeat({ store, service, instance, version, status: () => life.status(), clock });
     },
     async close() {
       unwatchTls?.();

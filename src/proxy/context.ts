@@ -1,6 +1,5 @@
 // What every exchange shares: limits, clock, and the parts of the proxy it calls. One object, made at start.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { randomUUID } from "node:crypto";
 import type { ClientTls, Clock, Fields, Logger } from "../pipeline/contract.ts";
@@ -8,6 +7,7 @@ import type { LiveResponse } from "../pipeline/response.ts";
 import type { ClientAddress } from "./client-address.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ServedRoute } from "./routed-policy.ts";
+import type { UpgradeSide } from "./upgrade-side.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./upstream/transport.ts";
 
 export interface ProxyLimits {
@@ -16,13 +16,6 @@ export interface ProxyLimits {
   /** How long a client may neither send an awaited body nor take a waiting answer. */
   readonly clientStallMs: number;
   readonly upstreamConnectTimeoutMs: number;
-}
-
-/** The client's side of an upgrade: what is left once the HTTP parser has let go of the connection. */
-export interface UpgradeSide {
-  readonly socket: Socket;
-  /** Bytes that came behind the request head. */
-  readonly head: Buffer;
 }
 
 /** A request as the listener received it. */

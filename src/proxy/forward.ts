@@ -15,6 +15,9 @@ interface Passes {
   wsPasses: unknown[];
 }
 
+// What came behind the request head is with the exchange's `UpgradeSide`.
+const noHead = Buffer.alloc(0);
+
 function forwardExchange(_req: unknown, _res: unknown, options: PassOptions): true {
   options.exchange.openUpstream();
   return true;
@@ -38,6 +41,6 @@ export function createForward(): (exchange: CarriedExchange) => void {
     const options: PassOptions = { target: exchange.route.target, exchange };
     const { message, res, upgrade } = exchange.inbound;
     if (upgrade === undefined) proxy.web(message, res, options);
-    else proxy.ws(message, upgrade.socket, upgrade.head, options);
+    else proxy.ws(message, upgrade.socket, noHead, options);
   };
 }

@@ -13,12 +13,12 @@ import {
   type CarriedExchange,
   type Inbound,
   type ProxyContext,
-  type UpgradeSide,
 } from "./context.ts";
 import { isHopByHop } from "./hop-by-hop.ts";
 import { RequestBody } from "./request-body.ts";
 import { ClientWriter, type WriterEvents } from "./respond.ts";
 import type { RoutedPolicy, Routing, ServedRoute } from "./routed-policy.ts";
+import type { UpgradeSide } from "./upgrade-side.ts";
 import { fetchUpstream } from "./upstream-fetch.ts";
 import { upstreamRequest } from "./upstream-request.ts";
 import type { UpstreamCall, UpstreamRequest } from "./upstream/transport.ts";
@@ -134,6 +134,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   }
 
   onFail(error: GatewayError): void {
+    if (this.#over) return;
     this.#call = undefined;
     this.body.stop();
     this.#answer.error = error;

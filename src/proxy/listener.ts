@@ -9,13 +9,14 @@ import type { Clock, Counter, Logger, Metrics } from "../pipeline/contract.ts";
 import { GatewayError } from "../pipeline/errors.ts";
 import { LiveResponse } from "../pipeline/response.ts";
 import { plainAddress, TrustedProxies } from "./client-address.ts";
-import type { CarriedExchange, ProxyContext, ProxyLimits, UpgradeSide } from "./context.ts";
+import type { CarriedExchange, ProxyContext, ProxyLimits } from "./context.ts";
 import { createForward } from "./forward.ts";
 import { HttpExchange } from "./http-exchange.ts";
 import { refuseSocket, type Refusal } from "./refuse.ts";
 import { parseRequestHead } from "./request-head.ts";
 import { ClientWriter } from "./respond.ts";
 import type { RoutedPolicy } from "./routed-policy.ts";
+import { UpgradeSide } from "./upgrade-side.ts";
 
 export interface ListenerOptions {
   readonly listen: ListenOptions;
@@ -187,8 +188,7 @@ export class Listener {
     res.shouldKeepAlive = false;
     res.assignSocket(socket);
     res.once("finish", () => socket.destroySoon());
-    socket.on("error", () => socket.destroy());
-    this.#serve(message, res, { socket, head });
+    this.#serve(message, res, new UpgradeSide(socket, head));
   }
 
   /** Refuses a request that no chain sees, with one log line, and closes its connection. */

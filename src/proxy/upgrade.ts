@@ -4,9 +4,15 @@ import http from "node:http";
 import https from "node:https";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { GatewayError } from "../pipeline/errors.ts";
+import { type ErrorCode, GatewayError } from "../pipeline/errors.ts";
 import type { LiveResponse } from "../pipeline/response.ts";
 import type { CarriedExchange } from "./context.ts";
+
+// A handshake has no body to stream.
+const idleCall = { write: () => true, end: () => {}, resume: () => {} };
+
+// A peer that vanished without a word is noticed by the kernel's probes.
+const keepAliveMs = 30_000;
 
 /** Opens the upstream's side; the exchange gets its answer whatever it is. */
 export function openTunnel(exchange: CarriedExchange): void {
@@ -22,98 +28,103 @@ export function openTunnel(exchange: CarriedExchange): void {
     agent: false,
     ...exchange.route.target.tlsOptions,
   });
-  const limitMs = outgoing.connectTimeoutMs + timeoutMs;
-  const late = (): void => {
-    request.destroy();
-    exchange.onFail(new GatewayError("upstream_timeout", "The upstream did not answer the upgrade in time."));
-  };
-  const limit = setTimeout(late, limitMs);
   // Whoever settles the handshake first wins: the answer, a failure, the time limit, or the client's leaving.
-  exchange.holdCall({
-    write: () => true,
-    end: () => {},
-    resume: () => {},
-    abort: () => {
-      clearTimeout(limit);
+  let settled = false;
+  const settle = (act: () => void): void => {
+    if (settled) return;
+    settled = true;
+    clearTimeout(limit);
+    act();
+  };
+  const fail = (code: ErrorCode, detail: string, cause?: unknown): void =>
+    settle(() => {
       request.destroy();
-    },
-  });
+      exchange.onFail(new GatewayError(code, detail, { cause }));
+    });
+  const late = (): void => fail("upstream_timeout", "The upstream did not answer the upgrade in time.");
+  const limit = setTimeout(late, outgoing.connectTimeoutMs + timeoutMs);
+  exchange.holdCall({ ...idleCall, abort: () => settle(() => request.destroy()) });
   request.on("information", ({ statusCode, rawHeaders }: { statusCode: number; rawHeaders: string[] }) =>
     exchange.onInterim(statusCode, rawHeaders),
   );
-  request.once("error", (error: NodeJS.ErrnoException) => {
-    clearTimeout(limit);
-    if (request.destroyed && error.message === "") return;
-    const code =
-      error.code === "ECONNREFUSED" || error.code === "ENOENT" ? "upstream_refused" : "upstream_reset";
-    exchange.onFail(new GatewayError(code, "The upstream did not accept the upgrade.", { cause: error }));
+  request.on("error", (error: NodeJS.ErrnoException) => {
+    const refused = error.code === "ECONNREFUSED" || error.code === "ENOENT";
+    fail(refused ? "upstream_refused" : "upstream_reset", "The upstream did not accept the upgrade.", error);
   });
-  request.once("response", (answer) => {
-    clearTimeout(limit);
-    deliver(exchange, answer);
-  });
-  request.once("upgrade", (answer, upstream, head) => {
-    clearTimeout(limit);
-    exchange.switching(answer.statusMessage ?? "", answer.rawHeaders, (response) =>
-      join(exchange, response, { protocol: answer.headers.upgrade ?? "", upstream, head }),
-    );
-  });
+  request.once("response", (answer) => settle(() => deliver(exchange, answer)));
+  request.once("upgrade", (answer, socket, head) =>
+    settle(() =>
+      exchange.switching(answer.statusMessage ?? "", answer.rawHeaders, (response) =>
+        join(exchange, response, { protocol: answer.headers.upgrade ?? "", socket, head }),
+      ),
+    ),
+  );
   request.end();
 }
 
 /** An upgrade answered with something else than 101 is an ordinary answer. */
 function deliver(exchange: CarriedExchange, answer: IncomingMessage): void {
   exchange.holdCall({
-    write: () => true,
-    end: () => {},
+    ...idleCall,
     resume: () => void answer.resume(),
     abort: () => void answer.destroy(),
   });
+  const broken = (code: ErrorCode, detail: string): void => {
+    answer.destroy();
+    exchange.onFail(new GatewayError(code, detail));
+  };
+  answer.once("error", () => broken("upstream_reset", "The upstream broke off its answer."));
+  answer.setTimeout(exchange.route.timeoutMs, () =>
+    broken("upstream_timeout", "The upstream stopped in the middle of its answer."),
+  );
   exchange.onHead(answer.statusCode ?? 502, answer.statusMessage ?? "", answer.rawHeaders);
   answer.on("data", (chunk: Buffer) => {
     if (!exchange.onData(chunk)) answer.pause();
   });
   answer.once("end", () => exchange.onEnd(answer.rawTrailers));
-  answer.once("error", (error) =>
-    exchange.onFail(
-      new GatewayError("upstream_reset", "The upstream broke off its answer.", { cause: error }),
-    ),
-  );
+}
+
+/** What the upstream answered the handshake with. */
+interface UpstreamSide {
+  readonly protocol: string;
+  readonly socket: Duplex;
+  /** Bytes that came behind the 101. */
+  readonly head: Buffer;
 }
 
 /** Writes the 101 and joins both connections. Ends with either; a reset on one side is a reset on the other. */
-function join(
-  exchange: CarriedExchange,
-  response: LiveResponse,
-  side: { protocol: string; upstream: Duplex; head: Buffer },
-): void {
-  const client = exchange.inbound.upgrade?.socket;
-  if (client === undefined || client.destroyed) {
-    side.upstream.destroy();
+function join(exchange: CarriedExchange, response: LiveResponse, upstream: UpstreamSide): void {
+  const side = exchange.inbound.upgrade;
+  const early = side?.take();
+  if (side === undefined || side.socket.destroyed) {
+    upstream.socket.destroy();
     exchange.finish(0);
     return;
   }
-  const { upstream } = side;
-  const { fields } = response;
-  fields.set("Connection", "Upgrade");
-  fields.set("Upgrade", side.protocol);
-  const lines = ["HTTP/1.1 101 Switching Protocols"];
-  fields.forEach((_lower, value, name) => lines.push(`${name}: ${value}`));
-  client.setTimeout(0);
-  client.setKeepAlive(true, 30_000);
-  client.write(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
-  if (side.head.length > 0) client.write(side.head);
-  const first = exchange.inbound.upgrade?.head;
-  if (first !== undefined && first.length > 0) upstream.write(first);
-  const writtenBefore = client.bytesWritten;
+  const client = side.socket;
+  const service = upstream.socket;
   let open = 2;
   const closed = (): void => {
     open -= 1;
     client.destroy();
-    upstream.destroy();
+    service.destroy();
     if (open === 0) exchange.finish(client.bytesWritten - writtenBefore);
   };
-  client.once("close", closed).on("error", () => upstream.destroy());
-  upstream.once("close", closed).on("error", () => client.resetAndDestroy());
-  client.pipe(upstream).pipe(client);
+  client.once("close", closed).on("error", () => service.destroy());
+  service.once("close", closed).on("error", () => client.resetAndDestroy());
+  client.setTimeout(0);
+  client.setKeepAlive(true, keepAliveMs);
+  client.write(headText(response, upstream.protocol), "latin1");
+  const writtenBefore = client.bytesWritten;
+  if (upstream.head.length > 0) client.write(upstream.head);
+  if (early !== undefined && early.length > 0) service.write(early);
+  client.pipe(service).pipe(client);
+}
+
+function headText({ fields }: LiveResponse, protocol: string): string {
+  fields.set("Connection", "Upgrade");
+  fields.set("Upgrade", protocol);
+  const lines = ["HTTP/1.1 101 Switching Protocols"];
+  fields.forEach((_lower, value, name) => lines.push(`${name}: ${value}`));
+  return `${lines.join("\r\n")}\r\n\r\n`;
 }
