@@ -121,7 +121,7 @@ function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
           const previous = logLevel.get();
           const level = parseLevel(await readBody(request));
           if (!logLevel.set(level)) throw new AdminProblem(400, "That is no log level.");
-          options.logger.info({ level, previous }, "log level changed");
+          options.logger.info({ from: previous, to: level }, "log level changed");
           return jsonAnswer(200, { level, previous });
         },
       }),

@@ -51,25 +51,32 @@ function clean(value: unknown, depth: number): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, clean(member, depth - 1)]));
 }
 
+/** Fields of a line; one that is called like a member of every line is renamed, or the line would have it twice. */
+function cleanFields(fields: Record<string, unknown>): Record<string, unknown> {
+  const entries = Object.entries(fields).map(([name, value]) => [
+    /^(level|time|service|instance|msg)$/.test(name) ? `${name}_` : name,
+    clean(value, 5),
+  ]);
+  return Object.fromEntries(entries) as Record<string, unknown>;
+}
+
 /**
- * Lines are JSON objects with `level`, `time` (ISO 8601), `service`, `instance`, the fields and `msg`. Access lines go
- * out as they are, whatever the level.
+ * Lines are pino's JSON objects: `level` (30 = info), `time` (epoch milliseconds), `service`, `instance`, the fields
+ * and `msg`. Access lines go out as they are, whatever the level.
  */
 export function createLogging({ level, service, instance, output }: LoggingOptions): Logging {
   const root = pino(
     {
       level,
       base: { service, instance },
-      timestamp: pino.stdTimeFunctions.isoTime,
       // pino 10 reshapes `err` by default; ours is clean already.
       serializers: { err: (error: unknown) => error },
-      formatters: { level: (label) => ({ level: label }) },
     },
     output,
   );
   const logAt = (name: "debug" | "info" | "warn" | "error") =>
     function log(fields: Record<string, unknown>, message: string): void {
-      if (root.isLevelEnabled(name)) root[name](clean(fields, 6) as object, maskUrls(message));
+      if (root.isLevelEnabled(name)) root[name](cleanFields(fields), maskUrls(message));
     };
   return {
     logger: { debug: logAt("debug"), info: logAt("info"), warn: logAt("warn"), error: logAt("error") },
