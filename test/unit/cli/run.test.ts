@@ -1,8 +1,10 @@
 // The life of the process around a sidecar: signals, a stop that hangs, faults that nobody caught.
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { describe, it } from "node:test";
 import { FaultJudge } from "../../../src/cli/faults.ts";
-import { startNode } from "../../support/process.ts";
+import { mainFile, outrigger, startNode } from "../../support/process.ts";
 
 /** Starts `run` in a process of its own, around a sidecar whose parts the text gives. It says "up" once it serves. */
 function startRun(parts: string, env: Readonly<Record<string, string>> = {}) {
@@ -111,6 +113,37 @@ describe("a running sidecar", () => {
       throw new ConfigError(["OUTRIGGER_POLICY_KEYS: key 0 cannot be used", "B: x"]);`);
     const { code, stderr } = await end;
     assert.deepEqual([code, stderr], [2, "OUTRIGGER_POLICY_KEYS: key 0 cannot be used\nB: x\n"]);
+  });
+});
+
+describe("outrigger run", () => {
+  const env = {
+    OUTRIGGER_LISTEN: "127.0.0.1:0",
+    OUTRIGGER_ADMIN: "127.0.0.1:0",
+    OUTRIGGER_UPSTREAM: "unix:/nowhere",
+  };
+
+  it("serves with nothing but the environment, warns of the built-in policy, and drains on SIGTERM", async () => {
+    const { child, said, end } = startNode([mainFile], env);
+    const line = (await said('"msg":"listening"')).trimEnd().split("\n").at(-1) ?? "";
+    const { address, admin } = JSON.parse(line) as { address: string; admin: string };
+    assert.equal((await fetch(`http://${admin}/readyz`)).status, 200);
+    assert.equal((await fetch(`http://${address}/`)).status, 502);
+    child.kill("SIGTERM");
+    const { code, stdout, stderr } = await end;
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.match(stdout, /built-in policy/);
+    assert.match(stdout, /"msg":"request"/, "the access log is flushed");
+  });
+
+  it("exits 1 when an address is taken, and says which", async (t) => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    t.after(() => server.close());
+    const taken = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { code, stderr } = await outrigger(["run"], { ...env, OUTRIGGER_LISTEN: taken });
+    assert.equal(code, 1);
+    assert.ok(stderr.includes("EADDRINUSE") && stderr.includes(taken), stderr);
   });
 });
 
