@@ -1,7 +1,8 @@
 // The registry: every plugin this sidecar knows. A policy that names another one is refused.
 import type { PluginDefinition } from "../src/pipeline/contract.ts";
+import { auth } from "./auth/index.ts";
 import { cors } from "./cors/index.ts";
 import { logging } from "./logging/index.ts";
 import { transform } from "./transform/index.ts";
 
-export const registry: readonly PluginDefinition[] = [logging, cors, transform];
+export const registry: readonly PluginDefinition[] = [logging, cors, auth, transform];

@@ -43,7 +43,7 @@ export function compileIds(patterns: readonly string[]): (id: string) => boolean
 }
 
 /** Tests in a fixed order, whatever the order in the policy: the first that fails is the one named. */
-function compileCondition(options: ConditionOptions): Condition {
+export function compileCondition(options: ConditionOptions): Condition {
   const { scopes, roles, plan, claims, certificate, client } = options;
   const tests: NamedTest[] = [];
   const add = (name: string, holds: NamedTest["holds"]): void => void tests.push({ name, holds });
@@ -71,13 +71,6 @@ function compileCondition(options: ConditionOptions): Condition {
     });
   }
   return tests;
-}
-
-/** One condition, or several of which one is enough. */
-export function compileConditions(
-  options: ConditionOptions | readonly ConditionOptions[],
-): readonly Condition[] {
-  return (Array.isArray(options) ? options : [options]).map(compileCondition);
 }
 
 /** Whether one of the conditions holds whole. */

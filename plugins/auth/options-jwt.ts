@@ -43,7 +43,7 @@ const issuerFields = z.strictObject({
   secret: secretName
     .optional()
     .describe(
-      "Name of the secret for HS256/384/512, base64url or text of at least 32 bytes (default: not used)",
+      "Name of the secret for HS256/384/512, of at least as many bytes as the hash (default: not used)",
     ),
   algorithms: z
     .array(z.enum(algorithmNames))

@@ -35,12 +35,12 @@ const condition = z.strictObject({
   scopes: anyOrAll.optional().describe("Scopes of the caller (default: not asked)"),
   roles: anyOrAll.optional().describe("Roles of the caller (default: not asked)"),
   plan: z
-    .strictObject({ any: names })
+    .strictObject({ any: names.describe("One of these") })
     .optional()
     .describe("Plans of which the caller has one (default: not asked)"),
   claims: z.record(z.string().min(1), claimTest).optional().describe("Claims by path (default: not asked)"),
   certificate: z
-    .strictObject({ any: names })
+    .strictObject({ any: names.describe("One of these") })
     .optional()
     .describe(
       "Ids of the client certificate, e.g. spiffe://…; a trailing * is a prefix (default: not asked)",
@@ -60,21 +60,27 @@ const rule = z
       .describe("Name in log lines and metrics (default: its place in the list)"),
     path: pathPattern.default("/*").describe("Paths it holds for"),
     methods: methodList.optional().describe("Methods it holds for (default: all)"),
-    allow: z
-      .union([condition, z.array(condition).min(1)])
+    allow: condition
+      .optional()
+      .describe("What callers must meet: every part of it; {} = any known caller (default: not asked)"),
+    allowAny: z
+      .array(condition)
+      .min(1)
+      .optional()
+      .describe("Conditions of which callers must meet one whole (default: not asked)"),
+    deny: condition
       .optional()
       .describe(
-        "What callers must meet: all of one condition; a list = any of its conditions; {} = any known caller",
+        "Who is refused, whatever else allows them: all parts hold; {} = everybody (default: nobody)",
       ),
-    deny: z
-      .union([condition, z.array(condition).min(1)])
-      .optional()
-      .describe("Who is refused whatever else allows them; {} = everybody"),
     dryRun: z.boolean().default(false).describe("Only log and count what it would refuse"),
   })
-  .refine((value) => (value.allow === undefined) !== (value.deny === undefined), {
-    error: "needs either allow or deny",
-  });
+  .refine(
+    ({ allow, allowAny, deny }) => [allow, allowAny, deny].filter((part) => part !== undefined).length === 1,
+    {
+      error: "needs one of allow, allowAny, deny",
+    },
+  );
 
 const keyRecord = z.strictObject({
   sha256: z

@@ -1,7 +1,7 @@
 // Rules: every rule that takes a request's path and method must let the caller pass, and a deny rule that holds refuses
 // whatever the others say. So their order never matters, and one more rule can only narrow.
 import type { Counter, Services } from "../../src/pipeline/contract.ts";
-import { anyHolds, compileConditions, firstFailure, type Condition, type Subject } from "./conditions.ts";
+import { anyHolds, compileCondition, firstFailure, type Condition, type Subject } from "./conditions.ts";
 import type { RuleOptions } from "./options.ts";
 import { compilePattern, type PathMatcher } from "./patterns.ts";
 
@@ -46,13 +46,13 @@ export class Rules {
       ["rule", "condition", "mode"],
     );
     const rules = options.map((rule, index): Rule => {
-      const conditions = compileConditions(rule.deny ?? rule.allow ?? {});
+      const given = rule.allowAny ?? [rule.deny ?? rule.allow ?? {}];
       return {
         name: rule.name ?? String(index),
         takes: compilePattern(rule.path, rule.methods),
         deny: rule.deny !== undefined,
         dryRun: rule.dryRun,
-        conditions,
+        conditions: given.map(compileCondition),
       };
     });
     // Deny rules first: the reason that is logged does not depend on the order in the policy.

@@ -15,6 +15,7 @@ const folder = join(import.meta.dirname, "../../plugins");
 const order: readonly (readonly [number, string])[] = [
   [5, "logging"],
   [8, "cors"],
+  [10, "auth"],
   [50, "transform"],
 ];
 

@@ -2,7 +2,6 @@
 import { Writable } from "node:stream";
 import type {
   Clock,
-  Exchange,
   ExchangeResponse,
   Fields,
   Hooks,
@@ -127,9 +126,10 @@ export interface Route {
   close(): Promise<void>;
 }
 
+const noBody = (): Promise<never> => Promise.reject(new Error("no body"));
+
 export function exchangeFor(ask: Ask): LiveExchange {
   const address = ask.address ?? "192.0.2.7";
-  const noBody = (): Promise<never> => Promise.reject(new Error("no body"));
   return new LiveExchange({
     id: "request-1",
     request: {
@@ -187,7 +187,7 @@ async function askOf(hooks: Hooks, exchange: LiveExchange): Promise<Answer> {
     verdict === undefined
       ? new FieldList()
       : new FieldList(verdict.action === "reject" ? verdict.error.fields : verdict.fields);
-  await hooks.onResponse?.(exchange as Exchange, { fields: answerFields } as ExchangeResponse);
+  await hooks.onResponse?.(exchange, { fields: answerFields } as ExchangeResponse);
   if (verdict === undefined) return { ...facts, status: 200, error: undefined, answerFields };
   if (verdict.action === "respond")
     return { ...facts, status: verdict.status, error: undefined, answerFields };

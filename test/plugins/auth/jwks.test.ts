@@ -37,13 +37,13 @@ async function pair(jwt: object = {}): Promise<{
 }
 
 test("keys are fetched once, before and not by each request", async () => {
-  const { issuer, route, close } = await pair();
+  const { issuer, route, ...rest } = await pair();
   await eventually("warm", () => issuer.fetches === 1);
   const tokens = await Promise.all(Array.from({ length: 50 }, (_, i) => issuer.sign({ sub: `u${i}` })));
   const statuses = await Promise.all(tokens.map((token) => status(route, token)));
   assert.ok(statuses.every((each) => each === 200));
   assert.equal(issuer.fetches, 1);
-  await close();
+  await rest.close();
 });
 
 test("discovery finds the keys, and a document of another issuer does not", async () => {
@@ -61,7 +61,7 @@ test("discovery finds the keys, and a document of another issuer does not", asyn
 });
 
 test("a rotation under load fails no request, old and new key side by side", async () => {
-  const { issuer, route, close } = await pair();
+  const { issuer, route, ...rest } = await pair();
   const seen: number[] = [];
   const old = issuer.keys[0];
   const load = async (): Promise<void> => {
@@ -79,11 +79,11 @@ test("a rotation under load fails no request, old and new key side by side", asy
   assert.equal(seen.length, 320);
   assert.deepEqual([...new Set(seen)], [200]);
   assert.equal(issuer.fetches, 2);
-  await close();
+  await rest.close();
 });
 
 test("a key that was rotated out takes the tokens verified with it along, and leaves the others", async () => {
-  const { issuer, route, close } = await pair();
+  const { issuer, route, ...rest } = await pair();
   const kept = await issuer.rotate("kept", "keep");
   const [first] = issuer.keys;
   const goes = await issuer.sign({}, first && { key: first });
@@ -99,11 +99,11 @@ test("a key that was rotated out takes the tokens verified with it along, and le
   assert.equal(await status(route, goes), 401);
   const answer = await route.ask(withBearer(stays));
   assert.deepEqual([answer.status, answer.plainly], [200, true]);
-  await close();
+  await rest.close();
 });
 
 test("a flood of unknown key ids costs the issuer no more than its budget", async () => {
-  const { issuer, route, services, close } = await pair();
+  const { issuer, route, services, ...rest } = await pair();
   await eventually("warm", () => issuer.fetches === 1);
   const claims = { iss: issuer.url, sub: "u1", exp: Math.floor(Date.now() / 1000) + 600 };
   for (let i = 0; i < 300; i += 1) {
@@ -115,11 +115,14 @@ test("a flood of unknown key ids costs the issuer no more than its budget", asyn
     Array.from({ length: 50 }, (_, i) => status(route, compact({ alg: "ES256", kid: `x${i}` }, claims))),
   );
   assert.equal(issuer.fetches, 5);
-  await close();
+  await rest.close();
 });
 
 test("while the issuer is down known keys go on, unknown ones are 503, and too old ones are too", async () => {
-  const { issuer, route, services, close } = await pair({ jwksRefreshSeconds: 60, jwksMaxStaleSeconds: 600 });
+  const { issuer, route, services, ...rest } = await pair({
+    jwksRefreshSeconds: 60,
+    jwksMaxStaleSeconds: 600,
+  });
   assert.equal(await status(route, await issuer.sign()), 200);
   for (const mode of ["failing", "stalling", "garbage"] as const) {
     issuer.mode = mode;
@@ -133,7 +136,7 @@ test("while the issuer is down known keys go on, unknown ones are 503, and too o
   issuer.mode = "well";
   services.clock.forward(60_000);
   assert.equal(await status(route, late), 200);
-  await close();
+  await rest.close();
 });
 
 test("an issuer that is down from the start is 503 with Retry-After, is not asked by every request, and comes back", async () => {
@@ -165,7 +168,7 @@ test("max-age of the key set brings the next fetch forward", async () => {
 });
 
 test("private keys, symmetric keys and junk in a key set verify nothing and break nothing", async () => {
-  const { issuer, route, close } = await pair();
+  const { issuer, route, ...rest } = await pair();
   const good = issuer.keys[0];
   const oct = {
     kid: "oct",
@@ -179,7 +182,7 @@ test("private keys, symmetric keys and junk in a key set verify nothing and brea
   const claims = { iss: issuer.url, sub: "u1", exp: Math.floor(Date.now() / 1000) + 600 };
   assert.equal(await status(route, compact({ alg: "HS256", kid: "oct" }, claims)), 401);
   assert.equal(await status(route, compact({ alg: "ES256", kid: "odd" }, claims)), 401);
-  await close();
+  await rest.close();
 });
 
 test("twenty sidecars ask the issuer once, and all hear of a rotation that one of them finds", async () => {

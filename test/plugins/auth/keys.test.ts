@@ -122,7 +122,7 @@ test("a flood of random keys is held to the look-up budget and answered 503 past
   await redis.cli.config("RESETSTAT");
   const answers = await Promise.all(Array.from({ length: 2_000 }, () => route.ask(withKey(createKey()))));
   const statuses = new Set(answers.map(({ status }) => status));
-  assert.deepEqual([...statuses].sort(), [401, 503]);
+  assert.deepEqual(statuses, new Set([401, 503]));
   assert.ok((await gets()) < 200, `${await gets()} look-ups`);
 });
 

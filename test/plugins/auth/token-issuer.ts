@@ -58,7 +58,8 @@ export class TokenIssuer {
     claims: Record<string, unknown> = {},
     options: { key?: SigningKey; header?: Record<string, unknown> } = {},
   ): Promise<string> {
-    const key = options.key ?? (this.keys[0] as SigningKey);
+    const key = options.key ?? this.keys[0];
+    if (key === undefined) throw new Error("no key to sign with");
     const now = Math.floor(Date.now() / 1000);
     const payload: JWTPayload = { iss: this.url, sub: "u1", aud: "api", iat: now, exp: now + 600, ...claims };
     const header = { alg: key.alg, kid: key.kid, typ: "JWT", ...options.header };
@@ -86,9 +87,10 @@ export class TokenIssuer {
   }
 }
 
+const part = (value: unknown): string =>
+  Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
+
 /** Parts of a compact token by hand: JSON text or objects, and a signature. */
 export function compact(header: unknown, payload: unknown, signature = "AAAA"): string {
-  const part = (value: unknown): string =>
-    Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
   return `${part(header)}.${part(payload)}.${signature}`;
 }
