@@ -7,6 +7,7 @@ import { test, type TestContext } from "node:test";
 import { z } from "zod";
 import { registry } from "../../../plugins/index.ts";
 import { definePlugin, GatewayError } from "../../../src/pipeline/contract.ts";
+import { eventually, startRedis } from "../../support/redis.ts";
 import { startSidecar, type TestSidecar, type TestSidecarOptions } from "../../support/sidecar.ts";
 
 type Line = Record<string, unknown>;
@@ -230,4 +231,26 @@ test("a stream without Redis is said once, and the lines go on", async (t) => {
     sidecar.lines.filter((line) => String(line["msg"]).includes("REDIS_URL is not set")).length,
     1,
   );
+});
+
+test("with stream the same line is in Redis, up to the last one before the end", async (t) => {
+  const redis = await startRedis();
+  t.after(() => redis.close());
+  const sidecar = await startSidecar({
+    policy: { plugins: ["logging"], pluginConfig: { logging: { stream: true } } },
+    upstream: hello,
+    redisUrl: redis.url,
+    env: { OUTRIGGER_SERVICE: "users" },
+  });
+  try {
+    await eventually("the policy is in force", async () => (await fetch(`${sidecar.adminUrl}/readyz`)).ok);
+    for (let i = 0; i < 20; i += 1) await fetch(`${sidecar.url}/streamed`);
+  } finally {
+    await sidecar.stop();
+  }
+  const entries = await redis.cli.xrange("outrigger:logs:users", "-", "+");
+  const streamed = entries.map(([, fields]) => JSON.parse(fields[1] ?? "") as Line);
+  const logged = sidecar.lines.filter((line) => line["msg"] === "request");
+  assert.equal(streamed.length, 20);
+  assert.deepEqual(streamed, logged);
 });

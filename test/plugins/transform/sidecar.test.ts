@@ -140,12 +140,10 @@ test("internal response fields go, cookies stay apart, added ones are there", as
   assert.equal(headers.get("x-frame-options"), "DENY");
 });
 
-test("a policy with an unknown variable or a framing field is refused with its path", async () => {
-  for (const [addHeaders, reason] of [
-    [{ "X-A": "$nobody" }, /transform\.addHeaders.*X-A.*unknown variable \$nobody/s],
-    [{ "Content-Length": "1" }, /transform\.addHeaders.*Content-Length/s],
-  ] as const) {
-    const policy = { plugins: ["transform"], pluginConfig: { transform: { addHeaders } } };
-    await assert.rejects(startSidecar({ policy, upstream: "http://127.0.0.1:1" }), reason);
-  }
+test("a policy with an unknown variable or a framing field is refused with its path", async (t) => {
+  const addHeaders = { "X-A": "$nobody", "Content-Length": "1" };
+  const sidecar = await sidecarOf(t, { pluginConfig: { transform: { addHeaders } } });
+  const { problems } = await sidecar.line((line) => "problems" in line);
+  assert.match(String(problems), /pluginConfig\.transform\.addHeaders.*X-A.*unknown variable \$nobody/s);
+  assert.match(String(problems), /pluginConfig\.transform\.addHeaders.*Content-Length/s);
 });
