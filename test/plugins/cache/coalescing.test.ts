@@ -1,0 +1,192 @@
+// Simultaneous misses of one key are one upstream request, and nobody who waits is ever stuck.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type http from "node:http";
+import { allArrived, answering, gate, startBench, until, type Answer, type CacheBench } from "./harness.ts";
+
+function many(bench: CacheBench, count: number, headers: http.OutgoingHttpHeaders = {}): Promise<Answer[]> {
+  return Promise.all(Array.from({ length: count }, () => bench.ask("/thing", { headers })));
+}
+
+test("256 simultaneous misses are one upstream request", async () => {
+  const door = gate();
+  const bench = await startBench({
+    service: (_request, response) => {
+      void door.opened.then(() => {
+        response.setHeader("Cache-Control", "max-age=60");
+        response.end("once");
+      });
+    },
+  });
+  try {
+    const answers = many(bench, 256);
+    await until("the first request", () => bench.asked.length === 1);
+    await allArrived(bench);
+    door.open();
+    for (const { status, text } of await answers) assert.deepEqual([status, text], [200, "once"]);
+    assert.equal(bench.asked.length, 1);
+    assert.equal((await bench.counted("collapsed")) + (await bench.counted("hit")), 255);
+  } finally {
+    await bench.stop();
+  }
+});
+
+test("an uncacheable answer releases all who wait at its head, at once", async () => {
+  const door = gate();
+  const last = gate();
+  let running = 0;
+  const bench = await startBench({
+    service: (_request, response, count) => {
+      running += 1;
+      void (count === 1 ? door.opened : last.opened).then(() => {
+        response.setHeader("Cache-Control", "no-store");
+        response.end(`own ${count}`);
+      });
+    },
+  });
+  try {
+    const answers = many(bench, 20);
+    await until("the first request", () => running === 1);
+    await allArrived(bench);
+    assert.equal(running, 1);
+    door.open();
+    await until("all the others, side by side", () => running === 20);
+    last.open();
+    assert.equal(new Set((await answers).map(({ text }) => text)).size, 20);
+    // The next ones do not wait for each other any more.
+    const again = many(bench, 5);
+    await again;
+    assert.equal(bench.asked.length, 25);
+  } finally {
+    await bench.stop();
+  }
+});
+
+test("when the client of the one who asks leaves, another one asks for the rest", async () => {
+  const doors = [gate(), gate()];
+  const bench = await startBench({
+    service: (_request, response, count) => {
+      void doors[count - 1]?.opened.then(() => {
+        response.setHeader("Cache-Control", "max-age=60");
+        response.end(`by ${count}`);
+      });
+    },
+  });
+  try {
+    const leaving = new AbortController();
+    const left = bench.ask("/thing", { signal: leaving.signal }).catch(() => "left");
+    await until("the first request", () => bench.asked.length === 1);
+    const answers = many(bench, 10);
+    await allArrived(bench);
+    leaving.abort();
+    assert.equal(await left, "left");
+    await until("the second request", () => bench.asked.length === 2);
+    doors[1]?.open();
+    for (const { text } of await answers) assert.equal(text, "by 2");
+    assert.equal(bench.asked.length, 2);
+  } finally {
+    await bench.stop();
+  }
+});
+
+test("when the upstream fails the one who asks, the others ask for themselves", async () => {
+  const door = gate();
+  const bench = await startBench({
+    service: (_request, response, count) => {
+      if (count === 1) void door.opened.then(() => response.socket?.destroy());
+      else answering({ "Cache-Control": "max-age=60" })(_request, response, count);
+    },
+  });
+  try {
+    const answers = many(bench, 10);
+    await until("the first request", () => bench.asked.length === 1);
+    await allArrived(bench);
+    door.open();
+    const statuses = (await answers).map(({ status }) => status).toSorted();
+    assert.deepEqual(statuses, [...Array.from({ length: 9 }, () => 200), 502]);
+  } finally {
+    await bench.stop();
+  }
+});
+
+test("an answer that takes too long is waited for only so long", async () => {
+  const door = gate();
+  const bench = await startBench({
+    cache: { coalesceWaitMs: 50 },
+    service: (request, response, count) => {
+      if (count === 1) void door.opened.then(() => response.end("late"));
+      else answering({ "Cache-Control": "max-age=60" })(request, response, count);
+    },
+  });
+  try {
+    const slow = bench.ask("/thing");
+    await until("the first request", () => bench.asked.length === 1);
+    const second = await bench.ask("/thing");
+    assert.equal(second.text, "answer 2");
+    // And nobody joins the slow one any more.
+    assert.equal((await bench.ask("/thing")).cache, "HIT");
+    door.open();
+    assert.equal((await slow).text, "late");
+  } finally {
+    await bench.stop();
+  }
+});
+
+test("who waits for another variant gets his own, once for all who want that one", async () => {
+  const doors = new Map([
+    ["de", gate()],
+    ["en", gate()],
+  ]);
+  const bench = await startBench({
+    service: (request, response) => {
+      const language = request.headers["accept-language"] ?? "";
+      void doors.get(language)?.opened.then(() => {
+        response.writeHead(200, { "Cache-Control": "max-age=60", Vary: "Accept-Language" });
+        response.end(language);
+      });
+    },
+  });
+  try {
+    const german = many(bench, 8, { "accept-language": "de" });
+    await until("the first request", () => bench.asked.length === 1);
+    const english = many(bench, 8, { "accept-language": "en" });
+    await allArrived(bench);
+    assert.equal(bench.asked.length, 1);
+    doors.get("de")?.open();
+    for (const { text } of await german) assert.equal(text, "de");
+    await until("one request for the other variant", () => bench.asked.length === 2);
+    doors.get("en")?.open();
+    for (const { text } of await english) assert.equal(text, "en");
+    assert.equal(bench.asked.length, 2);
+  } finally {
+    await bench.stop();
+  }
+});
+
+test("callers of different identity never wait for each other", async () => {
+  const doors = new Map([
+    ["ann", gate()],
+    ["bob", gate()],
+  ]);
+  const bench = await startBench({
+    service: (request, response) => {
+      const user = String(request.headers["x-user"]);
+      void doors.get(user)?.opened.then(() => {
+        response.setHeader("Cache-Control", "max-age=60");
+        response.end(user);
+      });
+    },
+  });
+  try {
+    const ann = many(bench, 5, { "x-user": "ann" });
+    const bob = many(bench, 5, { "x-user": "bob" });
+    await until("one request each", () => bench.asked.length === 2);
+    doors.get("bob")?.open();
+    for (const { text } of await bob) assert.equal(text, "bob");
+    doors.get("ann")?.open();
+    for (const { text } of await ann) assert.equal(text, "ann");
+    assert.equal(bench.asked.length, 2);
+  } finally {
+    await bench.stop();
+  }
+});

@@ -1,0 +1,203 @@
+// A sidecar with the cache on, a service whose answers a test writes, and a clock that the test moves.
+import http from "node:http";
+import { z } from "zod";
+import { registry } from "../../../plugins/index.ts";
+import { cache } from "../../../plugins/cache/index.ts";
+import { definePlugin, type Clock, type PluginDefinition } from "../../../src/pipeline/contract.ts";
+import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
+
+/** A clock that goes like the real one, plus what the test adds. */
+export class TestClock implements Clock {
+  #addedMs = 0;
+
+  now(): number {
+    return Date.now() + this.#addedMs;
+  }
+
+  mono(): number {
+    return performance.now() + this.#addedMs;
+  }
+
+  advanceSeconds(seconds: number): void {
+    this.#addedMs += seconds * 1000;
+  }
+}
+
+/** Stands where auth stands, and believes `x-user: <id>` and `x-tenant`: the test decides who is calling. */
+export const identify: PluginDefinition = definePlugin({
+  name: "identify",
+  version: "1.0.0",
+  apiVersion: 1,
+  priority: 10,
+  security: true,
+  failMode: "closed",
+  options: z.strictObject({}),
+  setup: () => ({
+    onRequest(exchange) {
+      const userId = exchange.request.fields.get("x-user");
+      if (userId === undefined) return;
+      exchange.identity = {
+        userId,
+        plan: undefined,
+        scopes: [],
+        roles: [],
+        method: "test",
+        credentialId: undefined,
+        claims: { tenant: exchange.request.fields.get("x-tenant") ?? "none" },
+      };
+    },
+  }),
+});
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: http.IncomingHttpHeaders;
+  readonly rawHeaders: string[];
+  readonly body: Buffer;
+  readonly text: string;
+  /** X-Cache. */
+  readonly cache: string | undefined;
+}
+
+export interface AskOptions {
+  readonly method?: string;
+  readonly headers?: http.OutgoingHttpHeaders | readonly string[];
+  readonly body?: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface CacheBench {
+  readonly sidecar: TestSidecar;
+  readonly clock: TestClock;
+  /** Requests that reached the service, in order. */
+  readonly asked: http.IncomingMessage[];
+  ask(target: string, options?: AskOptions): Promise<Answer>;
+  /** Value of outrigger_cache_requests_total for a result. */
+  counted(result: string): Promise<number>;
+  stop(): Promise<void>;
+}
+
+const sentinel = "/sentinel";
+
+/** Resolves when every request sent before has reached the sidecar: later connections are served after earlier ones. */
+export async function allArrived({ sidecar }: CacheBench): Promise<void> {
+  for (let round = 0; round < 3; round += 1) {
+    await ask(sidecar.port, undefined, sentinel, {
+      headers: { "cache-control": "no-store", connection: "close" },
+    });
+  }
+}
+
+export interface BenchOptions {
+  readonly cache?: Readonly<Record<string, unknown>>;
+  readonly plugins?: readonly string[];
+  readonly redisUrl?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly service: (request: http.IncomingMessage, response: http.ServerResponse, count: number) => void;
+  readonly clock?: TestClock;
+  /** The whole policy, in place of one made of `cache` and `plugins`. */
+  readonly policy?: Readonly<Record<string, unknown>>;
+  readonly further?: readonly PluginDefinition[];
+}
+
+export async function startBench(options: BenchOptions): Promise<CacheBench> {
+  const asked: http.IncomingMessage[] = [];
+  const clock = options.clock ?? new TestClock();
+  const others = registry.filter(({ name }) => name !== "cache");
+  const sidecar = await startSidecar({
+    policy: options.policy ?? {
+      plugins: options.plugins ?? ["cache", "identify"],
+      pluginConfig: { cache: options.cache ?? {} },
+    },
+    registry: [...others, identify, cache, ...(options.further ?? [])],
+    clock,
+    upstream: (request, response) => {
+      // The service's Date would be of the real clock.
+      response.sendDate = false;
+      if (request.url === sentinel) {
+        response.end();
+        return;
+      }
+      asked.push(request);
+      options.service(request, response, asked.length);
+    },
+    ...(options.redisUrl === undefined ? {} : { redisUrl: options.redisUrl }),
+    ...(options.env === undefined ? {} : { env: options.env }),
+  });
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 512 });
+  return {
+    sidecar,
+    clock,
+    asked,
+    ask: (target, how) => ask(sidecar.port, agent, target, how),
+    async counted(result) {
+      const line = new RegExp(`^outrigger_cache_requests_total\\{.*result="${result}".*\\} (\\d+)$`, "m");
+      return Number(line.exec(await sidecar.metrics())?.[1] ?? 0);
+    },
+    async stop() {
+      agent.destroy();
+      await sidecar.stop();
+    },
+  };
+}
+
+/** One request to a port on loopback. */
+export function ask(
+  port: number,
+  agent: http.Agent | undefined,
+  target: string,
+  { method = "GET", headers = {}, body, signal }: AskOptions = {},
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = http.request({
+      host: "127.0.0.1",
+      port,
+      method,
+      path: target,
+      headers: headers as http.OutgoingHttpHeaders,
+      ...(agent === undefined ? {} : { agent }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    request.on("error", reject);
+    request.on("response", (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.on("error", reject);
+      response.on("end", () => {
+        const whole = Buffer.concat(chunks);
+        resolve({
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          rawHeaders: response.rawHeaders,
+          body: whole,
+          text: whole.toString(),
+          cache: response.headers["x-cache"] as string | undefined,
+        });
+      });
+    });
+    request.end(body);
+  });
+}
+
+/** A service that answers every request with these fields and `answer <count>`. */
+export function answering(fields: http.OutgoingHttpHeaders, status = 200): BenchOptions["service"] {
+  return (_request, response, count) => {
+    response.writeHead(status, fields);
+    response.end(`answer ${count}`);
+  };
+}
+
+/** A promise with its ends outside. */
+export function gate(): { readonly opened: Promise<void>; open(): void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { opened: promise, open: resolve };
+}
+
+/** Lets everything that is ready run, until the condition holds; fails after five seconds. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  const end = performance.now() + 5_000;
+  while (!(await holds())) {
+    if (performance.now() > end) throw new Error(`did not come: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
