@@ -32,8 +32,8 @@ export class Breaker {
   failed(nowMono: number): void {
     this.#failures += 1;
     if (this.#failures < failuresToOpen) return;
-    this.#openUntil = nowMono + this.#pauseMs;
     if (this.#probing) this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs);
+    this.#openUntil = nowMono + this.#pauseMs;
     this.#probing = false;
   }
 

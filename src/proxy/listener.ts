@@ -225,7 +225,7 @@ export class Listener {
     const clientIp = plainAddress(peer ?? "");
     const { status } = error.kind;
     this.#options.logger.warn(
-      { requestId, method, path, status, code: error.code, detail: error.detail, clientIp },
+      { requestId, method, path, status, error: error.code, detail: error.detail, clientIp },
       "request refused",
     );
     return requestId;

@@ -18,7 +18,7 @@ const permitted = /^[\x21\x22\x24-\x7e]*$/;
  * Throws PathError for malformed escapes, bytes that do not belong there, and paths that leave the root.
  */
 export function normalisePath(path: string): string {
-  if (plain.test(path)) return path === "" ? "/" : path;
+  if (path !== "" && plain.test(path)) return path;
   if (!path.startsWith("/")) throw new PathError("The path does not begin with a slash.");
   if (!permitted.test(path)) throw new PathError("The path holds characters that must be percent-encoded.");
   const decoded = path.replace(/%(..?)?/g, decodeEscape);

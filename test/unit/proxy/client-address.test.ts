@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { parseCidrs } from "../../../src/config-formats.ts";
+import { Fields } from "../../../src/pipeline/fields.ts";
+import { addHop, isForwardedField, TrustedProxies } from "../../../src/proxy/client-address.ts";
+
+const proxies = new TrustedProxies(parseCidrs("10.0.0.0/8,fd00::/8"));
+const resolve = (peer: string, ...fields: string[]): string =>
+  proxies.resolve(peer, new Fields(fields)).address;
+
+describe("the client's address", () => {
+  it("is the peer, whatever an untrusted peer says", () => {
+    assert.equal(resolve("203.0.113.9", "X-Forwarded-For", "1.2.3.4"), "203.0.113.9");
+    assert.equal(
+      new TrustedProxies([]).resolve("10.0.0.1", new Fields(["X-Forwarded-For", "1.2.3.4"])).address,
+      "10.0.0.1",
+    );
+  });
+
+  it("behind trusted proxies is the last hop that none of them added", () => {
+    assert.equal(resolve("10.0.0.1", "X-Forwarded-For", "1.2.3.4"), "1.2.3.4");
+    assert.equal(resolve("10.0.0.1", "X-Forwarded-For", "6.6.6.6, 1.2.3.4, 10.0.0.2"), "1.2.3.4");
+    assert.equal(resolve("fd00::1", "X-Forwarded-For", "2001:db8::7"), "2001:db8::7");
+    assert.equal(resolve("::ffff:10.0.0.1", "X-Forwarded-For", "1.2.3.4"), "1.2.3.4");
+  });
+
+  it("several lines of the field are one list", () => {
+    assert.equal(resolve("10.0.0.1", "X-Forwarded-For", "6.6.6.6", "x-forwarded-for", "1.2.3.4"), "1.2.3.4");
+  });
+
+  it("ports and brackets of hops are cut, and a hop that is no address ends belief", () => {
+    assert.equal(resolve("10.0.0.1", "X-Forwarded-For", "1.2.3.4:5678"), "1.2.3.4");
+    assert.equal(resolve("10.0.0.1", "X-Forwarded-For", "[2001:db8::7]:443"), "2001:db8::7");
+    assert.equal(resolve("10.0.0.1", "X-Forwarded-For", "1.2.3.4, unknown"), "10.0.0.1");
+    assert.equal(resolve("10.0.0.1", "X-Forwarded-For", "1.2.3.4, , 10.0.0.2"), "10.0.0.2");
+  });
+
+  it("Forwarded is read where X-Forwarded-For is absent", () => {
+    assert.equal(
+      resolve("10.0.0.1", "Forwarded", 'for=6.6.6.6, for="[2001:db8::7]:1";proto=https'),
+      "2001:db8::7",
+    );
+  });
+
+  it("is never an address that a client wrote to the left of an untrusted hop", () => {
+    const address = fc
+      .tuple(fc.nat(223), fc.nat(255), fc.nat(255), fc.nat(255))
+      .map((parts) => parts.join("."));
+    fc.assert(
+      fc.property(
+        fc.array(address, { maxLength: 4 }),
+        address,
+        fc.array(fc.constant("10.1.1.1"), { maxLength: 3 }),
+        (forged, real, own) => {
+          fc.pre(!proxies.trusts(real));
+          assert.equal(resolve("10.0.0.1", "X-Forwarded-For", [...forged, real, ...own].join(", ")), real);
+        },
+      ),
+    );
+  });
+});
+
+describe("what the service is told of the client", () => {
+  const told = (fields: Fields): Fields => {
+    addHop(fields, { peer: "1.2.3.4" }, { scheme: "http", host: "api.example", httpVersion: "1.1" });
+    return fields;
+  };
+
+  it("is set where nothing was said", () => {
+    const fields = told(new Fields());
+    assert.equal(fields.get("x-forwarded-for"), "1.2.3.4");
+    assert.equal(fields.get("x-forwarded-proto"), "http");
+    assert.equal(fields.get("x-forwarded-host"), "api.example");
+    assert.equal(fields.get("via"), "1.1 outrigger");
+    assert.equal(fields.has("forwarded"), false);
+  });
+
+  it("is appended to what trusted proxies said", () => {
+    const fields = told(
+      new Fields([
+        "X-Forwarded-For",
+        "9.9.9.9",
+        "X-Forwarded-Proto",
+        "https",
+        "Forwarded",
+        "for=9.9.9.9",
+        "Via",
+        "1.1 lb",
+      ]),
+    );
+    assert.equal(fields.get("x-forwarded-for"), "9.9.9.9, 1.2.3.4");
+    assert.equal(fields.get("x-forwarded-proto"), "https");
+    assert.equal(fields.get("forwarded"), "for=9.9.9.9, for=1.2.3.4");
+    assert.equal(fields.get("via"), "1.1 lb, 1.1 outrigger");
+  });
+
+  it("fields by which hops speak are known by name", () => {
+    for (const name of ["forwarded", "x-forwarded-for", "x-forwarded-client-cert", "x-real-ip"])
+      assert.equal(isForwardedField(name), true);
+    assert.equal(isForwardedField("x-forward"), false);
+  });
+});
