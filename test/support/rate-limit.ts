@@ -1,5 +1,5 @@
 // Parts of the rate-limit plugin put together by hand, and a Redis store whose server clock the test sets.
-import { z } from "zod";
+import type { z } from "zod";
 import { compileLimit, CallerTables, Claim, type Limit } from "../../plugins/rate-limit/limit.ts";
 import { options, type LimitOptions } from "../../plugins/rate-limit/options.ts";
 import type { Clock, Script, Store } from "../../src/pipeline/contract.ts";
@@ -46,16 +46,20 @@ export async function connectStore(url: string, clock?: Clock): Promise<RedisSto
     const time = `{ '${Math.floor(now / 1000)}', '${Math.round((now % 1000) * 1000)}' }`;
     return { ...script, lua: script.lua.replaceAll("redis.call('TIME')", time) };
   };
-  const { run, runAll } = store;
-  const set: Pick<Store, "run" | "runAll"> = {
-    run: (script, keys, args, limitMs) => run(timed(script), keys, args, limitMs),
-    runAll: (calls, limitMs) =>
-      runAll(
-        calls.map((call) => ({ ...call, script: timed(call.script) })),
-        limitMs,
-      ),
-  };
-  return Object.defineProperties(store, Object.getOwnPropertyDescriptors(set)) as RedisStore;
+  const timedStore: Store = Object.create(store, {
+    run: {
+      value: (script: Script, ...rest: [readonly string[], readonly string[], number?]) =>
+        store.run(timed(script), ...rest),
+    },
+    runAll: {
+      value: (calls: Parameters<Store["runAll"]>[0], limitMs?: number) =>
+        store.runAll(
+          calls.map((call) => ({ ...call, script: timed(call.script) })),
+          limitMs,
+        ),
+    },
+  });
+  return timedStore as RedisStore;
 }
 
 /** A limit of these options, all else by default. */

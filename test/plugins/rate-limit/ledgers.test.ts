@@ -1,7 +1,7 @@
 // One behaviour, three places to count: in memory, on a Redis server, on a three-node Cluster.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { Claim, Limit } from "../../../plugins/rate-limit/limit.ts";
 import { MemoryLedger } from "../../../plugins/rate-limit/memory-ledger.ts";
 import { RedisLedger } from "../../../plugins/rate-limit/redis-ledger.ts";
@@ -99,7 +99,7 @@ for (const [where, open] of Object.entries(places)) {
         assert.equal((await one(limit, who)).remaining, 1);
       });
 
-      test(`${algorithm} counts ${20} simultaneous requests as that many`, async () => {
+      test(`${algorithm} counts 20 simultaneous requests as that many`, async () => {
         const limit = limitOf({ algorithm, limit: 7 });
         const who = somebody();
         const claims = Array.from({ length: 20 }, () => claimOf(limit, who));
