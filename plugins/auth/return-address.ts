@@ -8,7 +8,9 @@ const plain = /^\/(?![/\\])[\x21-\x5b\x5d-\x7e]*$/;
  */
 export function safeReturn(address: string | null, origin: string): string {
   if (address === null || address.length > 2_048 || !plain.test(address)) return "/";
-  // What browsers make of it is what the URL standard says; tabs and the like are gone by now.
   const url = URL.canParse(address, origin) ? new URL(address, origin) : undefined;
-  return url?.origin === new URL(origin).origin ? url.pathname + url.search : "/";
+  if (url?.origin !== new URL(origin).origin) return "/";
+  // Once its dots are resolved, /a/..//host is //host: another origin.
+  const path = url.pathname + url.search;
+  return plain.test(path) ? path : "/";
 }

@@ -1,0 +1,366 @@
+// Browser login against a real OpenID provider: the flow, what can go wrong with it, refresh, logout, outage.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { after, before, test } from "node:test";
+import * as fc from "fast-check";
+import { safeReturn } from "../../../plugins/auth/return-address.ts";
+import { startRedis, type RedisServer } from "../../support/redis.ts";
+import { Browser } from "./browser.ts";
+import { makeRoute, makeServices, type Route, type TestServices } from "./harness.ts";
+import { clientId, clientSecret, startOpenIdProvider, type OpenIdProvider } from "./openid-provider.ts";
+
+const appUrl = "http://127.0.0.1:1";
+const sessionKey = (): string => randomBytes(32).toString("base64url");
+const key = sessionKey();
+let redis: RedisServer;
+let provider: OpenIdProvider;
+const closing: (() => unknown)[] = [];
+
+before(async () => {
+  redis = await startRedis();
+  provider = await startOpenIdProvider({ appUrl });
+});
+after(async () => {
+  for (const close of closing) await close();
+  provider.close();
+  await redis.close();
+});
+
+const loginOptions = (login: object = {}): object => ({
+  guessing: false,
+  jwt: {
+    login: {
+      issuer: provider.url,
+      clientId,
+      clientSecret: "SECRET_SHOP",
+      publicUrl: appUrl,
+      cookieName: "app",
+      secureCookie: false,
+      ...login,
+    },
+  },
+});
+
+interface App {
+  readonly services: TestServices;
+  readonly route: Route;
+}
+
+async function makeApp(
+  options: { login?: object; keys?: string; shared?: boolean; required?: boolean } = {},
+): Promise<App> {
+  const secrets = { SECRET_SHOP: clientSecret, SESSION_KEYS: options.keys ?? key };
+  const services = await makeServices({ secrets, ...(options.shared === true && { redisUrl: redis.url }) });
+  const policy = { ...loginOptions(options.login), required: options.required ?? true };
+  const route = await makeRoute(policy, services);
+  closing.push(async () => {
+    await route.close();
+    services.close();
+  });
+  return { services, route };
+}
+
+test("a page leads through the provider and back to itself, with an identity", async () => {
+  const { route } = await makeApp();
+  const browser = new Browser(appUrl);
+  const page = await browser.follow(route, "/orders/7?tab=2");
+  assert.equal(page.status, 200);
+  assert.deepEqual(
+    [page.identity?.userId, page.identity?.plan, page.identity?.method],
+    ["ada", "pro", "session"],
+  );
+  assert.deepEqual([...browser.cookies().keys()], ["app.0"]);
+  assert.equal(page.fields.has("cookie"), false, "the session is not the service's to see");
+  const again = await browser.visit(route, "/orders/8");
+  const third = await browser.visit(route, "/orders/9");
+  assert.deepEqual([again.status, third.status, third.plainly], [200, 200, true]);
+});
+
+test("the return address is kept, query and all", async () => {
+  const { route } = await makeApp();
+  const browser = new Browser(appUrl);
+  const start = await browser.visit(route, "/a%20b?c=d&e=%2F");
+  assert.equal(start.answerFields.get("location"), "/oauth2/login?return_to=%2Fa%2520b%3Fc%3Dd%26e%3D%252F");
+  let location = start.answerFields.get("location") ?? "";
+  const seen: string[] = [];
+  for (let i = 0; i < 9 && location !== ""; i += 1) {
+    seen.push(location);
+    const url = new URL(location, appUrl);
+    if (url.origin === appUrl)
+      location = (await browser.visit(route, url.href)).answerFields.get("location") ?? "";
+    else {
+      const cookie = [...browser.cookies(url.origin)].map((pair) => pair.join("=")).join("; ");
+      const response = await fetch(url, { redirect: "manual", headers: { cookie } });
+      for (const line of response.headers.getSetCookie()) {
+        const [pair = ""] = line.split(";");
+        browser.cookies(url.origin).set(pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1));
+      }
+      location = new URL(response.headers.get("location") ?? "", url).href;
+    }
+  }
+  assert.equal(seen.at(-1), "/a%20b?c=d&e=%2F");
+});
+
+test("cookies are HttpOnly, SameSite, and Secure under a __Host- name by default", async () => {
+  const { route } = await makeApp({ login: { cookieName: undefined, secureCookie: undefined } });
+  const start = await route.ask({ path: "/oauth2/login" });
+  const [cookie] = start.answerFields.getAll("set-cookie");
+  assert.match(
+    cookie ?? "",
+    /^__Host-outrigger-[0-9a-f]{16}=[\w.-]+; Path=\/; Max-Age=600; HttpOnly; SameSite=Lax; Secure$/,
+  );
+});
+
+test("scripts and programs get 401 and no redirect", async () => {
+  const { route } = await makeApp();
+  const cases = [
+    [],
+    ["Accept", "application/json"],
+    ["Accept", "text/html", "X-Requested-With", "XMLHttpRequest"],
+    ["Accept", "text/html", "Sec-Fetch-Mode", "cors"],
+  ];
+  for (const fields of cases) assert.equal((await route.ask({ fields })).status, 401, String(fields));
+  assert.equal((await route.ask({ method: "POST", fields: ["Sec-Fetch-Mode", "navigate"] })).status, 401);
+  assert.equal((await route.ask({ upgrade: "websocket", fields: ["Accept", "text/html"] })).status, 401);
+  assert.equal((await route.ask({ fields: ["Accept", "text/html,*/*;q=0.8"] })).status, 302);
+});
+
+test("a callback that this browser did not start, or twice, or with another state or issuer, is 401", async () => {
+  const { route } = await makeApp();
+  const browser = new Browser(appUrl);
+  const start = await browser.visit(route, "/oauth2/login");
+  const state = new URL(start.answerFields.get("location") ?? "").searchParams.get("state") ?? "";
+  const callback = async (query: string, who = browser): Promise<number> =>
+    (await who.visit(route, `/oauth2/callback?${query}`)).status;
+  assert.equal(await callback(`code=x&state=${state}`, new Browser(appUrl)), 401);
+  assert.equal(await callback("code=x&state=other"), 401);
+  assert.equal(await callback("code=x"), 401);
+  assert.equal(await callback(""), 401);
+  assert.equal(await callback(`code=x&state=${state}&iss=https%3A%2F%2Fevil.example`), 401);
+  assert.equal(await callback(`error=access_denied&state=${state}`), 401);
+  assert.equal(await callback(`code=made-up&state=${state}`), 401);
+});
+
+test("a cookie that was changed, moved between names, or sealed by a stranger is no session", async () => {
+  const { route } = await makeApp();
+  const browser = new Browser(appUrl);
+  await browser.follow(route, "/");
+  const good = browser.cookies().get("app.0") ?? "";
+  const start = await new Browser(appUrl).visit(route, "/oauth2/login");
+  const flow = (start.answerFields.getAll("set-cookie")[0] ?? "").split(";")[0]?.split("=")[1] ?? "";
+  const stranger = await makeApp({ keys: sessionKey() });
+  const foreign = new Browser(appUrl);
+  await foreign.follow(stranger.route, "/");
+  for (const value of [`${good.slice(0, -2)}AA`, "x", "", flow, foreign.cookies().get("app.0") ?? ""]) {
+    const answer = await route.ask({ fields: ["Cookie", `app.0=${value}`] });
+    assert.equal(answer.status, 401, value.slice(0, 20));
+  }
+  const twice = await route.ask({ fields: ["Cookie", `app.0=${good}; app.0=${good}`] });
+  assert.equal(twice.status, 401);
+  assert.equal((await route.ask({ fields: ["Cookie", `app.0=${good}`] })).status, 200);
+});
+
+test("a dead session is taken from the browser, which then logs in anew", async () => {
+  const { route, services } = await makeApp({ login: { sessionSeconds: 120 } });
+  const browser = new Browser(appUrl);
+  await browser.follow(route, "/");
+  services.clock.forward(121_000);
+  const answer = await browser.visit(route, "/");
+  assert.equal(answer.status, 302);
+  assert.equal(browser.cookies().size, 0);
+});
+
+test("keys rotate: a new one in front, the old one still opens", async () => {
+  const { route } = await makeApp();
+  const browser = new Browser(appUrl);
+  await browser.follow(route, "/");
+  const rotated = await makeApp({ keys: `${sessionKey()},${key}` });
+  assert.equal((await browser.visit(rotated.route, "/")).status, 200);
+  const later = await makeApp({ keys: sessionKey() });
+  assert.equal((await browser.visit(later.route, "/")).status, 302);
+  for (const keys of ["", "short", `${key},short`]) {
+    await assert.rejects(makeApp({ keys }), /OUTRIGGER_SESSION_KEYS must hold keys of 32 bytes/);
+  }
+});
+
+test("tokens are refreshed before they end, and the browser gets the new session", async () => {
+  const { route, services } = await makeApp();
+  const browser = new Browser(appUrl);
+  await browser.follow(route, "/");
+  const before = browser.cookies().get("app.0");
+  services.clock.forward(545_000);
+  const refreshed = await browser.visit(route, "/");
+  assert.equal(refreshed.status, 200);
+  assert.notEqual(browser.cookies().get("app.0"), before);
+  const count = provider.refreshes();
+  assert.equal((await browser.visit(route, "/")).status, 200);
+  assert.equal(provider.refreshes(), count);
+});
+
+test("two sidecars with many requests at once refresh a session once, and nobody is logged out", async () => {
+  const own = await startOpenIdProvider({ appUrl, accessTokenSeconds: 3_600 });
+  const login = { issuer: own.url, refreshBeforeSeconds: 3_500 };
+  const apps = [await makeApp({ shared: true, login }), await makeApp({ shared: true, login })] as const;
+  const browser = new Browser(appUrl);
+  await browser.follow(apps[0].route, "/");
+  for (let round = 1; round <= 3; round += 1) {
+    for (const { services } of apps) services.clock.forward(101_000);
+    const cookie = [...browser.cookies()].map((pair) => pair.join("=")).join("; ");
+    const asks = Array.from({ length: 20 }, (_, i) =>
+      apps[i % 2 === 0 ? 0 : 1].route.ask({ fields: ["Cookie", cookie] }),
+    );
+    const answers = await Promise.all(asks);
+    assert.deepEqual(
+      new Set(answers.map(({ status, because }) => `${status} ${because}`)),
+      new Set(["200 undefined"]),
+    );
+    assert.equal(own.refreshes(), round);
+    // A late request with the old cookie, then the browser goes on with the new one.
+    assert.equal((await browser.visit(apps[1].route, "/")).status, 200);
+    assert.equal((await browser.visit(apps[0].route, "/")).status, 200);
+    assert.equal(own.refreshes(), round);
+  }
+  own.close();
+});
+
+test("with the provider down a session goes on to the end of its tokens, then is 503 and never 401", async () => {
+  const { route, services } = await makeApp();
+  const browser = new Browser(appUrl);
+  await browser.follow(route, "/");
+  provider.down = true;
+  try {
+    services.clock.forward(545_000);
+    assert.equal((await browser.visit(route, "/")).status, 200);
+    services.clock.forward(60_000);
+    const answer = await browser.visit(route, "/");
+    assert.deepEqual([answer.status, answer.answerFields.get("retry-after")], [503, "1"]);
+    const fresh = await makeApp();
+    assert.equal((await new Browser(appUrl).follow(fresh.route, "/")).status, 503);
+  } finally {
+    provider.down = false;
+  }
+  assert.equal((await browser.visit(route, "/")).status, 200);
+});
+
+test("a refresh that the provider refuses ends the session", async () => {
+  const own = await startOpenIdProvider({ appUrl });
+  const { route, services } = await makeApp({ login: { issuer: own.url } });
+  const browser = new Browser(appUrl);
+  await browser.follow(route, "/");
+  const other = new Browser(appUrl);
+  for (const [name, value] of browser.cookies()) other.cookies().set(name, value);
+  services.clock.forward(545_000);
+  await browser.visit(route, "/");
+  // The same refresh token used again elsewhere, out of the fleet's sight: rotation takes it for theft.
+  const outside = await makeApp({ login: { issuer: own.url } });
+  outside.services.clock.forward(545_000);
+  assert.equal((await other.visit(outside.route, "/", [])).status, 401);
+  own.close();
+});
+
+test("a logout ends the session at every sidecar and at the provider, also for a copied cookie", async () => {
+  const apps = [await makeApp({ shared: true }), await makeApp({ shared: true })] as const;
+  const browser = new Browser(appUrl);
+  await browser.follow(apps[0].route, "/");
+  const copied = [...browser.cookies()].map((pair) => pair.join("=")).join("; ");
+  assert.equal((await apps[1].route.ask({ fields: ["Cookie", copied] })).status, 200);
+  const out = await browser.visit(apps[0].route, "/oauth2/logout");
+  const url = new URL(out.answerFields.get("location") ?? "");
+  assert.equal(url.origin, provider.url);
+  assert.equal(url.searchParams.get("post_logout_redirect_uri"), `${appUrl}/`);
+  assert.notEqual(url.searchParams.get("id_token_hint"), null);
+  assert.equal(browser.cookies().size, 0);
+  assert.equal((await apps[0].route.ask({ fields: ["Cookie", copied] })).status, 401);
+  const began = performance.now();
+  while ((await apps[1].route.ask({ fields: ["Cookie", copied] })).status === 200)
+    assert.ok(performance.now() - began < 1_000);
+});
+
+test("another site cannot log somebody out", async () => {
+  const { route } = await makeApp();
+  const browser = new Browser(appUrl);
+  await browser.follow(route, "/");
+  const answer = await browser.visit(route, "/oauth2/logout", [
+    "Sec-Fetch-Site",
+    "cross-site",
+    "Sec-Fetch-Mode",
+    "navigate",
+  ]);
+  assert.equal(answer.status, 400);
+  assert.equal((await browser.visit(route, "/")).status, 200);
+});
+
+test("where no login is required a visitor stays anonymous, and a session is used when there is one", async () => {
+  const { route } = await makeApp({ required: false });
+  const browser = new Browser(appUrl);
+  assert.deepEqual(
+    [(await browser.visit(route, "/")).status, (await browser.visit(route, "/")).identity],
+    [200, undefined],
+  );
+  assert.equal((await browser.follow(route, "/oauth2/login?return_to=/x")).identity?.userId, "ada");
+});
+
+test("a large session is kept in several cookies and read again", async () => {
+  const { CookieVault } = await import("../../../plugins/auth/cookie-vault.ts");
+  const { readChunks, writeChunks } = await import("../../../plugins/auth/cookies.ts");
+  const { Fields } = await import("../../../src/pipeline/contract.ts");
+  const vault = new CookieVault(key, "KEYS");
+  const sealed = await vault.seal("session", { text: "x".repeat(6_000) });
+  const lines = writeChunks({ name: "app", secure: true }, sealed, 60) ?? [];
+  assert.ok(lines.every((line) => line.length < 4_096));
+  const cookie = lines.map((line) => line.split(";")[0]).join("; ");
+  assert.equal(readChunks(new Fields(["Cookie", cookie]), "app"), sealed);
+  assert.equal(await vault.open("login", sealed), undefined, "sealed for another purpose");
+  assert.equal(writeChunks({ name: "app", secure: true }, "x".repeat(20_000), 60), undefined);
+});
+
+test("no return address leaves the origin, whatever it looks like", () => {
+  const origin = "https://app.example";
+  const evil = [
+    "//evil.example",
+    "/\\evil.example",
+    "https://evil.example",
+    "/\t/evil.example",
+    "\\\\evil",
+    "javascript:1",
+  ];
+  evil.push(
+    "/%09/evil.example/..//evil",
+    "",
+    " /x",
+    "/x\r\nSet-Cookie: a=b",
+    "/a/../../..//evil.example",
+    "/./\\evil",
+  );
+  for (const address of evil) {
+    const kept = safeReturn(address, origin);
+    assert.equal(new URL(kept, origin).origin, origin, address);
+    assert.match(kept, /^\/(?![/\\])/, address);
+  }
+  assert.equal(safeReturn("/orders/7?tab=2", origin), "/orders/7?tab=2");
+  const parts = fc.constantFrom(
+    "/",
+    "\\",
+    ".",
+    "..",
+    "evil.example",
+    ":",
+    "@",
+    "%2f",
+    "%5c",
+    "?",
+    "#",
+    "\t",
+    "\n",
+    "a",
+    "//",
+  );
+  fc.assert(
+    fc.property(fc.array(parts, { maxLength: 8 }), (pieces) => {
+      const kept = safeReturn(pieces.join(""), origin);
+      assert.equal(new URL(kept, origin).origin, origin);
+      assert.match(kept, /^\/(?![/\\])/);
+    }),
+    { numRuns: 2_000 },
+  );
+});
