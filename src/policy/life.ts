@@ -156,7 +156,12 @@ class Life<Snapshot> implements PolicyLife {
       const reading = this.#pending;
       this.#pending = undefined;
       if (reading === undefined) break;
-      if (!(await this.#handle(reading)) && !this.ready) await this.#fallBack();
+      try {
+        if (!(await this.#handle(reading)) && !this.ready) await this.#fallBack();
+      } catch (error) {
+        // A listener of ours threw. The life goes on: the next reading is as good as any.
+        this.#fail(problemsOf(error));
+      }
     }
     this.#working = undefined;
   }

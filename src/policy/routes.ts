@@ -35,7 +35,7 @@ const routesPerTurn = 50;
 
 /**
  * Completes every route. Options that come from the defaults alone are checked once, not once a route.
- * @returns the routes, and every problem with plugins' options
+ * @returns the routes, and every problem with plugins' options; one in the defaults once for each route it spoils
  */
 export async function completeRoutes(
   { effective, origins }: Layered,
@@ -80,7 +80,6 @@ class OptionsChecker {
   readonly #plugins: PolicyPlugins;
   readonly #sources: Sources;
   readonly #seen = new Set<string>();
-  readonly #known = new Set<string>();
 
   constructor(plugins: PolicyPlugins, sources: Sources) {
     this.#plugins = plugins;
@@ -111,10 +110,9 @@ class OptionsChecker {
 
   #report(path: Path, message: string, origin: Origin | undefined): void {
     const { document, prefix } = this.#writer(path, origin);
-    const problem = placed({ path: [...prefix, "pluginConfig", ...path], message }, document, document.name);
-    const key = `${problem.document} ${problem.path} ${message}`;
-    if (!this.#known.has(key)) this.problems.push(problem);
-    this.#known.add(key);
+    this.problems.push(
+      placed({ path: [...prefix, "pluginConfig", ...path], message }, document, document.name),
+    );
   }
 
   /** Who wrote the field, or most of the way to it: the route, else the layer's defaults, else the shared ones. */

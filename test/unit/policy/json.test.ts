@@ -67,6 +67,27 @@ describe("the JSON reader", () => {
     );
   });
 
+  test("refuses exactly what JSON.parse refuses of texts that are JSON but for one character", () => {
+    const character = fc.constantFrom(...'{}[]:,"\\01-.eE tfn\n'.split(""));
+    const spoilt = fc
+      .tuple(fc.jsonValue({ maxDepth: 3 }), fc.nat(), character, fc.constantFrom(0, 1))
+      .map(([value, at, inserted, removed]) => {
+        const text = JSON.stringify(value);
+        const index = at % (text.length + 1);
+        return text.slice(0, index) + inserted + text.slice(index + removed);
+      });
+    fc.assert(
+      fc.property(spoilt, (text) => {
+        assert.equal(
+          accepts(() => readJson(text)),
+          accepts(() => JSON.parse(text)),
+          text,
+        );
+      }),
+      { numRuns: 5000 },
+    );
+  });
+
   test("finds a name given twice, however it is escaped, with its place", () => {
     const reading = readJson('{\n  "a": 1,\n  "b": [{ "x": 1, "\\u0078": 2 }],\n  "a": 3\n}');
     assert.deepEqual(reading.problems, [

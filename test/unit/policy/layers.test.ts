@@ -150,6 +150,9 @@ describe("a lock", () => {
       }),
       [],
     );
+    // HEAD goes where GET goes, and so do the options.
+    const { effective } = layered(byMethod, { routes: [{ path: "/a/b", methods: ["HEAD"] }] });
+    assert.deepEqual(effective.routes.at(-1)?.pluginConfig, { auth: { required: false } });
   });
 
   test("cannot be set away, or set, by the layer", () => {

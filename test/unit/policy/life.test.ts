@@ -206,6 +206,54 @@ describe("a policy in Redis", () => {
     assert.equal(record.rejected.length, 1);
   });
 
+  test("that is written otherwise but says the same is not compiled again", async () => {
+    await set(plugins("auth"));
+    const life = await started();
+    const before = life.status();
+    await set(` ${plugins("auth")} `);
+    await record.until(() => record.accepted.length === 2);
+    assert.equal(record.accepted[1]?.changed, false);
+    assert.equal(record.swapped.length, 1);
+    assert.equal(life.status().digest, before.digest);
+    assert.equal(life.status().revision, before.revision);
+    assert.notEqual(life.status().documents?.shared, before.documents?.shared);
+  });
+
+  test("that polls find unchanged is not read through again, good or bad", async () => {
+    await set(plugins("auth"));
+    let polls = 0;
+    let reads = 0;
+    const counted = new Proxy(store, {
+      get(target, name) {
+        if (name === "getBytes") {
+          polls += 0.5;
+          record.emit("change");
+        }
+        return Reflect.get(target, name);
+      },
+    });
+    const read = await createPolicyReader({
+      plugins: samplePlugins,
+      service: "users",
+      upstreamAllow: [],
+      keys: undefined,
+    });
+    await started({
+      source: createRedisSource({ store: counted, service: "users", pollMs: 5, startLimitMs: 5000 }),
+      read: (raw) => {
+        reads += 1;
+        return read(raw);
+      },
+    });
+    await record.until(() => polls >= 5);
+    assert.equal(reads, 1);
+    await set("garbage");
+    await record.until(() => record.rejected.length === 1);
+    const seen = polls;
+    await record.until(() => polls >= seen + 5);
+    assert.equal(reads, 2);
+  });
+
   test("that is deleted stays in force, and the status says so", async () => {
     await set(plugins("auth"));
     const life = await started();
@@ -268,9 +316,12 @@ describe("a policy in Redis", () => {
   test("that cannot be set up is refused, and tried again at the next read", async () => {
     await set(plugins("auth"));
     let works = true;
+    let attempts = 0;
     const life = await started({
       source: createRedisSource({ store, service: "users", pollMs: 30, startLimitMs: 5000 }),
       compile: async ({ document }) => {
+        attempts += 1;
+        record.emit("change");
         if (!works) throw new Error("the issuer does not answer");
         return document.plugins;
       },
@@ -281,6 +332,7 @@ describe("a policy in Redis", () => {
     assert.deepEqual(life.status().lastError?.problems, [
       { path: "", message: "the issuer does not answer" },
     ]);
+    await record.until(() => attempts >= 4);
     works = true;
     await record.until(() => record.swapped.length === 2);
     assert.equal(record.rejected.length, 1, "told once");
@@ -379,6 +431,17 @@ describe("a policy in Redis", () => {
       await record.until(() => record.swapped.length === 2);
       assert.equal(life.status().source, "redis");
       assert.equal(life.status().lastError, null);
+    });
+
+    test("a copy that was kept of a file is not taken for what Redis had", async () => {
+      keeper.save({
+        raw: { shared: Buffer.from(plugins("auth")), layer: undefined, format: "json" },
+        revision: 5,
+        from: "file",
+      });
+      await keeper.settled();
+      const life = await started({ keeper });
+      assert.equal(life.ready, false);
     });
 
     test("with Redis full of garbage, the kept policy is in force", async () => {
