@@ -86,6 +86,10 @@ export async function startSidecar(config: Config, overrides: SidecarOverrides =
   }
 }
 
+function jsonDocument(body: string | undefined): { contentType: string; body: string } | undefined {
+  return body === undefined ? undefined : { contentType: "application/json", body };
+}
+
 async function assemble(config: Config, overrides: SidecarOverrides): Promise<Parts> {
   const { clock = systemClock, registry = builtIn } = overrides;
   const { service, instance } = config;
@@ -120,6 +124,7 @@ async function assemble(config: Config, overrides: SidecarOverrides): Promise<Pa
     policyStatus: () => life.status(),
     logLevel: telemetry.level,
     drain: () => listener.beginDrain(),
+    extra: (path) => jsonDocument(policy?.snapshot.document(path)),
   });
   const unwatchTls = tls && watchTlsFiles(tls, logger, (options) => listener.setTls(options));
   return {

@@ -16,8 +16,8 @@ function readKey(secret: string): KeyObject {
 
 export class Assertion {
   readonly header: string;
-  /** The public key as a JWKS (RFC 7517), for the service to check with. */
-  readonly jwks: string;
+  /** The public key (RFC 7517), for the service to check with. */
+  readonly jwk: JWK;
   readonly #options: AssertionOptions;
   readonly #services: Services;
   readonly #key: KeyObject;
@@ -33,7 +33,7 @@ export class Assertion {
     jwk: JWK & { kid: string },
   ) {
     this.header = options.header;
-    this.jwks = JSON.stringify({ keys: [jwk] });
+    this.jwk = jwk;
     this.#options = options;
     this.#services = services;
     this.#key = key;
@@ -70,6 +70,9 @@ export class Assertion {
     }
     return assertion;
   }
+
+  /** Nothing to end. */
+  close(): void {}
 
   /** One made before and still fresh; undefined = `make` one. */
   peek(identity: Identity): string | undefined {

@@ -1,11 +1,12 @@
 // The auth plugin: decides who may call, tells the service who it is, and answers 401, 403, 429 or 503 itself.
 import { definePlugin, type Hooks, type Services } from "../../src/pipeline/contract.ts";
+import type { Assertion } from "./assertion.ts";
 import { CertificateCheck } from "./certificate.ts";
 import { GuessLimit } from "./guessing.ts";
 import { Guard, type GuardParts } from "./guard.ts";
 import type { Login } from "./login.ts";
 import { KeyCheck } from "./keys.ts";
-import { authOptions, type AuthOptions } from "./options.ts";
+import { authOptions, type AssertionOptions, type AuthOptions } from "./options.ts";
 import type { JwtOptions, LoginOptions } from "./options-jwt.ts";
 import { compileExclusions } from "./patterns.ts";
 import { prepareRefusals } from "./refusal.ts";
@@ -51,10 +52,20 @@ async function holdLogin(
   });
 }
 
-async function makeAssertion(options: AuthOptions["assertion"], services: Services) {
-  if (options === undefined) return undefined;
+async function holdAssertion(
+  options: AssertionOptions,
+  services: Services,
+  state: AuthState,
+): Promise<Held<Assertion>> {
   const { Assertion } = await import("./assertion.ts");
-  return await Assertion.create(options, services);
+  const made = await Assertion.create(options, services);
+  return state.assertions.acquire(options, () => made);
+}
+
+/** The public keys of all assertions that this process makes. */
+function assertionKeys(state: AuthState): string {
+  const keys = new Map(state.assertions.values().map(({ jwk }) => [jwk.kid, jwk]));
+  return JSON.stringify({ keys: [...keys.values()] });
 }
 
 /** @param held takes what is to be given back in the end, also when this fails half-way */
@@ -88,7 +99,7 @@ async function assemble(
     refusals: prepareRefusals(options.realm, { bearer: jwt !== undefined, apiKey: takesKeys }),
     rules: new Rules(options.rules, services),
     counts: state.counts,
-    assertion: await makeAssertion(options.assertion, services),
+    assertion: options.assertion && hold(await holdAssertion(options.assertion, services, state)),
     keys: takesKeys ? new KeyCheck({ ...keyParts, options: apiKeys }) : undefined,
     certificates: certificates && new CertificateCheck(certificates),
     tokens: jwt && hold(await holdTokens(jwt, services, state)),
@@ -122,7 +133,10 @@ export const auth = definePlugin({
         timeLimitMs: { onRequest: timeLimitMs },
         onRequest: (exchange) => guard.onRequest(exchange),
         ...(login && { onResponse: (exchange, response) => login.onResponse(exchange, response) }),
-        ...(assertion && { ownedRequestFields: [assertion.header] }),
+        ...(assertion && {
+          ownedRequestFields: [assertion.header],
+          documents: { "jwks.json": () => assertionKeys(state) },
+        }),
         health: () => tokens?.health(),
         close,
       };

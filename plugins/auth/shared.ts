@@ -36,6 +36,10 @@ export class Shared<T extends { close(): void }> {
     return { value: taken.value, release };
   }
 
+  values(): T[] {
+    return [...this.#held.values()].map(({ value }) => value);
+  }
+
   get size(): number {
     return this.#held.size;
   }

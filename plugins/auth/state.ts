@@ -1,5 +1,6 @@
 // What outlives a policy change: keys and verdicts of this process, shared by every route and snapshot.
 import type { Services } from "../../src/pipeline/contract.ts";
+import type { Assertion } from "./assertion.ts";
 import { AuthCounts } from "./counts.ts";
 import type { GuessLimit } from "./guessing.ts";
 import type { JwksSource } from "./jwks.ts";
@@ -16,6 +17,7 @@ export interface AuthState {
   readonly sources: Shared<JwksSource>;
   readonly tokens: Shared<TokenCheck>;
   readonly logins: Shared<Login>;
+  readonly assertions: Shared<Assertion>;
   readonly guesses: Shared<GuessLimit>;
 }
 
@@ -28,6 +30,7 @@ export function createState(services: Services): AuthState {
     sources: new Shared<JwksSource>(),
     tokens: new Shared<TokenCheck>(),
     logins: new Shared<Login>(),
+    assertions: new Shared<Assertion>(),
     guesses: new Shared<GuessLimit>(),
   };
 }

@@ -186,6 +186,8 @@ export interface Hooks {
   };
   /** Lower-case names of request fields that this plugin sets: whatever a client sends under them is removed on every route. */
   readonly ownedRequestFields?: readonly string[];
+  /** JSON documents for everybody, by name: the admin listener serves them at `/plugins/<plugin>/<name>` (a key set). */
+  readonly documents?: Readonly<Record<string, () => string>>;
   /** undefined = well; text = what is wrong. */
   health?(): string | undefined;
   /** Once, after the last exchange of the snapshot. */

@@ -95,6 +95,17 @@ export class Snapshot {
     return troubles;
   }
 
+  /** A plugin's document by its path on the admin listener. */
+  document(path: string): string | undefined {
+    const [, plugin, name] = /^\/plugins\/([^/]+)\/([^/]+)$/.exec(path) ?? [];
+    if (plugin === undefined || name === undefined) return undefined;
+    for (const { chain } of [...this.routes, this.unmatched]) {
+      const documents = chain.steps.find((step) => step.name === plugin)?.hooks.documents ?? {};
+      if (Object.hasOwn(documents, name)) return documents[name]?.();
+    }
+    return undefined;
+  }
+
   #hooks(): Hooks[] {
     return [...this.routes, this.unmatched].flatMap(({ chain }) => chain.steps.map((step) => step.hooks));
   }
