@@ -59,7 +59,6 @@ export function createCalls(
       (error: unknown) => {
         const reason = reasonOf(error);
         if (isOutage(error)) breaker.failed(reason);
-        else breaker.succeeded();
         settled(false);
         // Not as `cause`: ioredis hangs the command's arguments on its errors.
         throw new StoreUnavailable(`${name}: ${reason}`, replyCode(error));

@@ -71,11 +71,39 @@ export function openServer(address: RedisAddress, name: string, onLink: OnLink):
     sentinelCommandTimeout: 1_000,
     // No retry inside the connector: its timer could not be ended (ioredis 6.0.0); keepOpen starts over.
     sentinelRetryStrategy: () => null,
-    sentinelReconnectStrategy: backoffMs,
-    // After an orderly failover the old master goes on taking writes for seconds: leave it when the sentinels say so.
-    failoverDetector: true,
   });
-  return keepOpen(client, onLink);
+  const link = keepOpen(client, onLink);
+  const stop = hearOfFailover(address, name, () => client.disconnect(true));
+  return {
+    client,
+    get up() {
+      return link.up;
+    },
+    close() {
+      stop();
+      link.close();
+    },
+  };
+}
+
+/**
+ * After an orderly failover the old master goes on taking writes for seconds: leave it when a sentinel says so. (The
+ * failoverDetector of ioredis 6.0.0 does this, too, but prints to the console while a sentinel is away.)
+ */
+function hearOfFailover(address: RedisAddress, name: string, onFailover: () => void): () => void {
+  const login = { username: address.sentinelUsername, password: address.sentinelPassword, db: 0 };
+  const links = address.nodes.map((node) => {
+    const sentinel = new Redis({ ...options(address, name), ...node, ...login, enableReadyCheck: false });
+    sentinel.on("message", (_channel, message) => {
+      if (message.startsWith(`${address.masterName} `)) onFailover();
+    });
+    return keepOpen(sentinel, (up) => {
+      if (up) sentinel.subscribe("+switch-master").catch(() => sentinel.disconnect(true));
+    });
+  });
+  return () => {
+    for (const link of links) link.close();
+  };
 }
 
 /** One connection to one node of a Cluster. */
@@ -88,7 +116,8 @@ export function openCluster(address: RedisAddress, name: string, onLink: OnLink)
   const { retryStrategy: _, ...redisOptions } = options(address, name);
   const client = new Cluster([...address.nodes], {
     redisOptions,
-    enableOfflineQueue: false,
+    // Not as above: a call that a redirection leads to a new node waits, within its limit, until that is connected.
+    enableOfflineQueue: true,
     clusterRetryStrategy: backoffMs,
     slotsRefreshInterval: 15_000,
     maxRedirections: 4,

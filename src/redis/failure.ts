@@ -1,29 +1,16 @@
 // What went wrong with Redis, in words that may be logged: never a command's data, never a credential.
 
-/** Codes of error replies that mean "cannot serve now", not "this command is wrong". */
-const outageCodes = new Set([
-  "LOADING",
-  "READONLY",
-  "NOAUTH",
-  "MASTERDOWN",
-  "CLUSTERDOWN",
-  "TRYAGAIN",
-  "BUSY",
-]);
-
 /** The reason when nothing better is known. */
 export const connectionLost = "connection lost";
+const noAnswer = "no answer in time";
+
+/** Codes of error replies that mean "I cannot serve anybody now", not "this command is wrong". */
+const outageCodes = new Set(["LOADING", "NOAUTH", "MASTERDOWN", "CLUSTERDOWN", "BUSY"]);
 
 /** @returns the code word of an error reply (`WRONGTYPE`, `ERR`); undefined when the failure was not an answer. */
 export function replyCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || error.name !== "ReplyError") return undefined;
   return /^[A-Z][A-Z0-9_]{1,31}(?= |$)/u.exec(error.message)?.[0] ?? "ERR";
-}
-
-/** Whether a failure says something about Redis itself and not about the one command. */
-export function isOutage(error: unknown): boolean {
-  const code = replyCode(error);
-  return code === undefined || outageCodes.has(code);
 }
 
 /** @returns a code word of Redis or of the system, or a short phrase of our own. */
@@ -34,8 +21,13 @@ export function reasonOf(error: unknown): string {
   // ClusterAllFailedError of ioredis: the interesting part is what the last node said.
   if ("lastNodeError" in error && error.lastNodeError !== null) return reasonOf(error.lastNodeError);
   if ("code" in error && typeof error.code === "string") return error.code;
-  if (/timed out|timeout/iu.test(error.message)) return "no answer in time";
+  if (/timed out|timeout/iu.test(error.message)) return noAnswer;
   if (error.message.startsWith("All sentinels are unreachable")) return "no sentinel knows the master";
   if (error.message.endsWith("Please report this.")) return "an answer that is not RESP";
   return connectionLost;
+}
+
+/** Whether asking again soon is of no use. A lost connection is not among them: calls without one fail at once. */
+export function isOutage(error: unknown): boolean {
+  return outageCodes.has(replyCode(error) ?? "") || reasonOf(error) === noAnswer;
 }

@@ -50,7 +50,7 @@ export function createStore(options: StoreOptions): RedisStore {
   const breaker = createBreaker({
     failures: 5,
     probeMs: 500,
-    probe: () => client.ping(),
+    probe: () => client.get(`${keyPrefix}probe`), // PING is answered by a Cluster that is down, too
     onChange: (reason) => states.set("commands", isUp(), reason),
   });
   const isUp = (): boolean => link.up && !breaker.open;

@@ -295,20 +295,23 @@ export async function startCluster(): Promise<RedisCluster> {
       await clusterSettled(nodes);
       const owner = String(await from.cli.call("CLUSTER", "MYID"));
       const heir = String(await added.cli.call("CLUSTER", "MYID"));
-      const ranges = (await from.cli.call("CLUSTER", "SLOTS")) as [
-        number,
-        number,
-        [string, number, string],
-      ][];
-      for (const [first, last, [, , id]] of ranges) {
-        if (id !== owner) continue;
-        // No keys, so no MIGRATE: every node is told of the new owner, the new one first.
-        for (const node of [added, ...nodes.filter((node) => node !== added)]) {
-          const pipeline = node.cli.pipeline();
+      const owned = async (node: RedisServer): Promise<[number, number, [string, number, string]][]> =>
+        ((await node.cli.call("CLUSTER", "SLOTS")) as [number, number, [string, number, string]][]).filter(
+          ([, , [, , id]]) => id === owner,
+        );
+      const ranges = await owned(from);
+      // The highest epoch: whoever hears two claims believes this one. No keys, so no MIGRATE.
+      await added.cli.call("CLUSTER", "BUMPEPOCH");
+      for (const node of [added, ...nodes.filter((node) => node !== added)]) {
+        const pipeline = node.cli.pipeline();
+        for (const [first, last] of ranges) {
           for (let slot = first; slot <= last; slot++)
             pipeline.call("CLUSTER", "SETSLOT", slot, "NODE", heir);
-          await pipeline.exec();
         }
+        await pipeline.exec(); // a node that heard of it by gossip may have become a replica and refuse
+      }
+      for (const node of nodes) {
+        await eventually("every node knows the new owner", async () => (await owned(node)).length === 0);
       }
       await clusterSettled(nodes);
       return added;

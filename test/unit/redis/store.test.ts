@@ -342,7 +342,7 @@ for (const [name, [behave, reason]] of Object.entries(impostors)) {
     const states: StoreState[] = [];
     const store = open(url, { onState: (state) => states.push(state) });
     await assert.rejects(store.get("k"), unavailable(/out of reach/u));
-    await eventually("it tries again", () => connections >= 3 && states.length > 0, 10_000);
+    await eventually("it tries again", () => connections >= 2 && states.length > 0, 10_000);
     assert.equal(store.up, false);
     assert.equal(states.length, 1);
     assert.match(states[0]?.reason ?? "", reason);
