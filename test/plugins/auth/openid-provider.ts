@@ -32,7 +32,7 @@ function configuration(options: ProviderOptions, jwk: JWK): Configuration {
       {
         client_id: clientId,
         client_secret: clientSecret,
-        grant_types: ["authorization_code", "refresh_token"],
+        grant_types: ["authorization_code", "refresh_token", "client_credentials"],
         redirect_uris: [`${options.appUrl}/oauth2/callback`],
         post_logout_redirect_uris: [`${options.appUrl}/`],
         id_token_signed_response_alg: "ES256",
@@ -46,6 +46,7 @@ function configuration(options: ProviderOptions, jwk: JWK): Configuration {
     features: {
       devInteractions: { enabled: false },
       introspection: { enabled: true },
+      clientCredentials: { enabled: true },
       revocation: { enabled: true },
     },
     interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
