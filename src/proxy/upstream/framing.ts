@@ -90,7 +90,12 @@ export class Framing {
 }
 
 /** @returns what is wrong with an interim head, or undefined: it ends with its fields (RFC 9110 section 15.2) */
-export function interimProblem(status: number, fields: readonly string[]): string | undefined {
+export function interimProblem(
+  status: number,
+  minorVersion: number,
+  fields: readonly string[],
+): string | undefined {
+  if (minorVersion === 0) return "an interim response in HTTP/1.0";
   if (status === 101) return "101 to a request that asked for no upgrade";
   for (let i = 0; i < fields.length; i += 2) {
     const name = (fields[i] as string).toLowerCase();

@@ -141,7 +141,7 @@ export class ResponseParser {
     if (next === MALFORMED) return this.#invalid(section.problem);
     const { status, fields } = section;
     if (status < 200) {
-      const problem = interimProblem(status, fields);
+      const problem = interimProblem(status, section.minorVersion, fields);
       if (problem !== undefined) return this.#invalid(problem);
       this.#interims += 1;
       if (this.#interims > MAX_INTERIM) return this.#invalid("too many interim responses");

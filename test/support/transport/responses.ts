@@ -192,6 +192,7 @@ const malformed: readonly (readonly [string, string])[] = [
   ["a coding in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
   ["an upgrade nobody asked for", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"],
   ["an interim response with a body", `HTTP/1.1 103 Early Hints\r\nContent-Length: 3\r\n\r\nabc${ok}\r\n`],
+  ["an interim response in HTTP/1.0", `HTTP/1.0 103 Early Hints\r\n\r\n${ok}\r\n`],
   ["interim responses without end", "HTTP/1.1 102 Processing\r\n\r\n".repeat(1000)],
   ["a head beyond 64 KiB", `${ok}X-A: ${"a".repeat(70_000)}\r\n\r\n`],
   ["a head that does not end", `${ok}X-A: ${"a".repeat(140_000)}`],
