@@ -3,6 +3,7 @@ import type { PluginDefinition } from "../src/pipeline/contract.ts";
 import { auth } from "./auth/index.ts";
 import { cors } from "./cors/index.ts";
 import { logging } from "./logging/index.ts";
+import { rateLimit } from "./rate-limit/index.ts";
 import { transform } from "./transform/index.ts";
 
-export const registry: readonly PluginDefinition[] = [logging, cors, auth, transform];
+export const registry: readonly PluginDefinition[] = [logging, cors, auth, rateLimit, transform];

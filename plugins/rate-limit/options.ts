@@ -97,7 +97,7 @@ const limit = z
       context.addIssue({ code: "custom", path: ["burst"], message: "takes over a year to come back" });
     }
     const capacity = value.algorithm === "gcra" ? (value.burst ?? value.limit) : value.limit;
-    if (value.limit > 0 && value.cost > capacity) {
+    if (capacity >= 1 && value.limit > 0 && value.cost > capacity) {
       context.addIssue({
         code: "custom",
         path: ["cost"],

@@ -16,6 +16,7 @@ const order: readonly (readonly [number, string])[] = [
   [5, "logging"],
   [8, "cors"],
   [10, "auth"],
+  [15, "rate-limit"],
   [50, "transform"],
 ];
 
