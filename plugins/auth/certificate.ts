@@ -1,6 +1,6 @@
 // Client certificates as identities: of the connection itself, or as a trusted proxy tells of them in
 // X-Forwarded-Client-Cert. From anyone else that field is a claim without proof.
-import { X509Certificate } from "node:crypto";
+import { hash, X509Certificate } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Exchange, Identity } from "../../src/pipeline/contract.ts";
 import { compileIds } from "./conditions.ts";
@@ -56,8 +56,9 @@ interface Listed {
 export class CertificateCheck {
   readonly #forwarded: boolean;
   readonly #listed: readonly Listed[];
-  // The buffer is the connection's own, so the look-up costs one parse a connection.
-  readonly #byConnection = new WeakMap<Buffer, readonly string[]>();
+  // One list of names for one certificate, however its bytes come: the finding hangs on the list.
+  readonly #byBuffer = new WeakMap<Buffer, readonly string[]>();
+  readonly #byDigest = new LRUCache<string, readonly string[]>({ max: 4_096 });
   readonly #byField = new LRUCache<string, readonly string[]>({ max: 1_024 });
   readonly #findings = new WeakMap<readonly string[], Finding>();
 
@@ -81,10 +82,10 @@ export class CertificateCheck {
   ids(exchange: Exchange): readonly string[] {
     const der = exchange.client.tls?.certificate;
     if (der !== undefined) {
-      let names = this.#byConnection.get(der);
+      let names = this.#byBuffer.get(der);
       if (names === undefined) {
-        names = namesOf(new X509Certificate(der).subjectAltName);
-        this.#byConnection.set(der, names);
+        names = this.#read(der);
+        this.#byBuffer.set(der, names);
       }
       return names;
     }
@@ -108,6 +109,16 @@ export class CertificateCheck {
       this.#findings.set(ids, finding);
     }
     return finding;
+  }
+
+  #read(der: Buffer): readonly string[] {
+    const digest = hash("sha256", der, "hex");
+    let names = this.#byDigest.get(digest);
+    if (names === undefined) {
+      names = namesOf(new X509Certificate(der).subjectAltName);
+      this.#byDigest.set(digest, names);
+    }
+    return names;
   }
 
   #find(ids: readonly string[]): Finding {

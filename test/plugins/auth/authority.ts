@@ -1,0 +1,70 @@
+// A certificate authority with a server's and clients' certificates, made with the openssl program.
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export interface Issued {
+  /** PEM, and where it lies. */
+  readonly key: string;
+  readonly cert: string;
+  readonly keyFile: string;
+  readonly certFile: string;
+}
+
+export interface Authority {
+  readonly certFile: string;
+  readonly cert: string;
+  /** @param names as openssl has them: `URI:spiffe://a/b,DNS:c` */
+  issue(name: string, names: string): Issued;
+  close(): void;
+}
+
+const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+
+const openssl = (...args: string[]): void => void execFileSync("openssl", args, { stdio: "pipe" });
+
+export function makeAuthority(): Authority {
+  const folder = mkdtempSync(join(tmpdir(), "outrigger-authority-"));
+  const at = (file: string): string => join(folder, file);
+  openssl(
+    "req",
+    "-x509",
+    ...curve,
+    "-days",
+    "2",
+    "-subj",
+    "/CN=test authority",
+    "-keyout",
+    at("ca.key"),
+    "-out",
+    at("ca.pem"),
+  );
+  return {
+    certFile: at("ca.pem"),
+    cert: readFileSync(at("ca.pem"), "utf8"),
+    issue(name, names) {
+      const [keyFile, certFile, request, extensions] = ["key", "pem", "csr", "ext"].map((ending) =>
+        at(`${name}.${ending}`),
+      ) as [string, string, string, string];
+      openssl("req", ...curve, "-subj", `/CN=${name}`, "-keyout", keyFile, "-out", request);
+      writeFileSync(extensions, `subjectAltName=${names}\n`);
+      const authority = ["-CA", at("ca.pem"), "-CAkey", at("ca.key"), "-CAcreateserial"];
+      openssl(
+        "x509",
+        "-req",
+        "-in",
+        request,
+        ...authority,
+        "-days",
+        "2",
+        "-extfile",
+        extensions,
+        "-out",
+        certFile,
+      );
+      return { key: readFileSync(keyFile, "utf8"), cert: readFileSync(certFile, "utf8"), keyFile, certFile };
+    },
+    close: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}

@@ -1,0 +1,143 @@
+// Client certificates: by TLS to a real sidecar, and as a trusted proxy tells of them.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import https from "node:https";
+import { text } from "node:stream/consumers";
+import { after, before, test } from "node:test";
+import { forwardedNames, namesOf } from "../../../plugins/auth/certificate.ts";
+import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
+import { makeAuthority, type Authority, type Issued } from "./authority.ts";
+import { makeRoute, makeServices } from "./harness.ts";
+
+const billing = "spiffe://cluster.local/ns/shop/sa/billing";
+const certificates = {
+  identities: [
+    { id: billing, userId: "billing", scopes: ["invoices"] },
+    { id: "spiffe://cluster.local/ns/ops/*", roles: ["operator"] },
+    { id: "robot.example" },
+  ],
+};
+let authority: Authority;
+let stranger: Authority;
+let sidecar: TestSidecar;
+
+before(async () => {
+  authority = makeAuthority();
+  stranger = makeAuthority();
+  const server = authority.issue("server", "DNS:localhost,IP:127.0.0.1");
+  sidecar = await startSidecar({
+    policy: {
+      plugins: ["logging", "auth", "transform"],
+      pluginConfig: { auth: { apiKeys: false, certificates } },
+    },
+    upstream: (request, response) => response.end(JSON.stringify(request.headers)),
+    env: {
+      OUTRIGGER_TLS_CERT: server.certFile,
+      OUTRIGGER_TLS_KEY: server.keyFile,
+      OUTRIGGER_TLS_CLIENT_CA: authority.certFile,
+    },
+  });
+});
+after(async () => {
+  await sidecar.stop();
+  authority.close();
+  stranger.close();
+});
+
+async function ask(
+  client?: Issued,
+  fields: Record<string, string> = {},
+): Promise<{ status: number; seen: Record<string, string> }> {
+  const shown = client === undefined ? {} : { key: client.key, cert: client.cert };
+  const request = https.get({
+    port: sidecar.port,
+    host: "127.0.0.1",
+    ca: authority.cert,
+    agent: false,
+    headers: fields,
+    ...shown,
+  });
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  const body = await text(response);
+  const status = response.statusCode ?? 0;
+  return { status, seen: status === 200 ? (JSON.parse(body) as Record<string, string>) : {} };
+}
+
+test("a certificate's SPIFFE id is who calls, and the service is told", async () => {
+  const answer = await ask(authority.issue("billing", `URI:${billing},DNS:billing.shop`));
+  assert.equal(answer.status, 200);
+  assert.deepEqual([answer.seen["x-user-id"], answer.seen["x-user-scopes"]], ["billing", "invoices"]);
+  const operator = await ask(authority.issue("ops", "URI:spiffe://cluster.local/ns/ops/sa/ada"));
+  assert.equal(operator.seen["x-user-id"], "spiffe://cluster.local/ns/ops/sa/ada");
+  assert.equal((await ask(authority.issue("robot", "DNS:robot.example"))).seen["x-user-id"], "robot.example");
+});
+
+test("no certificate, one that is not listed, and one of another authority are 401", async () => {
+  assert.equal((await ask()).status, 401);
+  assert.equal(
+    (await ask(authority.issue("other", "URI:spiffe://cluster.local/ns/shop/sa/other"))).status,
+    401,
+  );
+  assert.equal((await ask(authority.issue("nameless", "IP:10.0.0.1"))).status, 401);
+  assert.equal((await ask(stranger.issue("thief", `URI:${billing}`))).status, 401);
+});
+
+test("nobody but a trusted proxy speaks for a certificate", async () => {
+  assert.equal((await ask(undefined, { "X-Forwarded-Client-Cert": `URI=${billing}` })).status, 401);
+  const robot = authority.issue("robot2", "DNS:robot.example");
+  const answer = await ask(robot, { "X-Forwarded-Client-Cert": `URI=${billing}` });
+  assert.equal(answer.seen["x-user-id"], "robot.example");
+  assert.equal(answer.seen["x-forwarded-client-cert"], undefined);
+});
+
+test("a trusted proxy's word counts where the policy believes it, its nearest client's alone", async () => {
+  const services = await makeServices();
+  const believing = await makeRoute({ certificates: { ...certificates, forwarded: true } }, services);
+  const wary = await makeRoute({ certificates }, services);
+  const fields = [
+    "X-Forwarded-Client-Cert",
+    `By=spiffe://x;Hash=abc;URI=spiffe://evil,By=y;Hash=0;Subject="CN=a,URI=b";URI=${billing}`,
+  ];
+  const answer = await believing.ask({ fields, viaTrustedProxy: true });
+  assert.deepEqual(
+    [answer.status, answer.identity?.userId, answer.identity?.method],
+    [200, "billing", "certificate"],
+  );
+  assert.equal((await believing.ask({ fields })).status, 401);
+  assert.equal((await wary.ask({ fields, viaTrustedProxy: true })).status, 401);
+  const spoofed = ["X-Forwarded-Client-Cert", `URI=${billing},URI=spiffe://evil`];
+  assert.equal((await believing.ask({ fields: spoofed, viaTrustedProxy: true })).status, 401);
+  const again = await believing.ask({ fields, viaTrustedProxy: true });
+  assert.equal(again.identity, answer.identity, "one identity for one certificate");
+});
+
+test("rules may ask for a certificate beside another credential", async () => {
+  const services = await makeServices();
+  const sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+  const options = {
+    apiKeys: { keys: [{ sha256, id: "k", userId: "u" }] },
+    certificates: { ...certificates, forwarded: true },
+    rules: [{ allow: { certificate: { any: ["spiffe://cluster.local/ns/shop/*"] } } }],
+  };
+  const route = await makeRoute(options, services);
+  const key = ["X-Api-Key", "abc"];
+  assert.equal((await route.ask({ fields: key })).status, 403);
+  const fields = [...key, "X-Forwarded-Client-Cert", `URI=${billing}`];
+  const answer = await route.ask({ fields, viaTrustedProxy: true });
+  assert.deepEqual([answer.status, answer.identity?.userId], [200, "u"]);
+});
+
+test("names are read strictly: quoted ones are none of ours, and odd forwarded fields give nothing", () => {
+  assert.deepEqual(namesOf("DNS:a.example, URI:spiffe://b/c, IP Address:10.0.0.1"), [
+    "spiffe://b/c",
+    "a.example",
+  ]);
+  assert.deepEqual(namesOf('DNS:"evil.example, URI:spiffe://b/c"'), []);
+  assert.deepEqual(namesOf('URI:"spiffe://x\\u002c URI:spiffe://b/c", DNS:ok.example'), ["ok.example"]);
+  assert.deepEqual(namesOf(undefined), []);
+  assert.deepEqual(forwardedNames('URI=a;Subject="x;URI=b"'), ["a"]);
+  assert.deepEqual(forwardedNames('URI="a"'), ["a"]);
+  assert.deepEqual(forwardedNames('Subject="never ends;URI=b'), []);
+  assert.deepEqual(forwardedNames(`URI=${"a".repeat(10_000)}`), []);
+});
