@@ -11,8 +11,10 @@ export interface Breaker {
 }
 
 export interface BreakerOptions {
-  /** Consecutive failures that open it. */
+  /** Consecutive failures that open it … */
   readonly failures: number;
+  /** … once they go on for so long: many calls that fail in one stall are one failure. */
+  readonly overMs: number;
   /** Pause before each probe, give or take a quarter. */
   readonly probeMs: number;
   /** Asks Redis once, within a time limit of its own. */
@@ -23,6 +25,7 @@ export interface BreakerOptions {
 /** Half-open is our own probe and nobody's request: callers that see it open do not ask, so traffic would never close it. */
 export function createBreaker(options: BreakerOptions): Breaker {
   let failures = 0;
+  let firstAt = 0;
   let timer: NodeJS.Timeout | undefined;
   let ended = false;
 
@@ -51,8 +54,10 @@ export function createBreaker(options: BreakerOptions): Breaker {
       failures = 0;
     },
     failed(reason) {
+      if (failures === 0) firstAt = performance.now();
       failures += 1;
-      if (failures < options.failures || timer !== undefined || ended) return;
+      if (failures < options.failures || performance.now() - firstAt < options.overMs) return;
+      if (timer !== undefined || ended) return;
       probeLater();
       options.onChange(reason);
     },

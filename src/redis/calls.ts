@@ -45,11 +45,13 @@ export function createCalls(
   ): Promise<unknown> {
     if (!isUp()) return Promise.reject(new StoreUnavailable(`${name}: Redis is out of reach`));
     const command = new Command(name, [...args], { replyEncoding: encoding });
-    // The command's own timer: cleared with it, and kept over Cluster redirections. A command that timed out keeps its
-    // place in the connection's queue, so a late answer meets nobody else's question.
-    command.setTimeout(limitMs);
+    // A command that timed out keeps its place in the connection's queue: a late answer meets nobody else's question.
+    const timer = setTimeout(giveUp, limitMs, command);
     const startedAt = performance.now();
-    const settled = (ok: boolean): void => onCommand?.(name, (performance.now() - startedAt) / 1_000, ok);
+    const settled = (ok: boolean): void => {
+      clearTimeout(timer);
+      onCommand?.(name, (performance.now() - startedAt) / 1_000, ok);
+    };
     return (node.sendCommand(command) as Promise<unknown>).then(
       (reply) => {
         breaker.succeeded();
@@ -77,4 +79,11 @@ export function createCalls(
   }
 
   return { send, together, masters };
+}
+
+/** After a stall of our own process the answer may lie in the socket already: it is read before this gives up. */
+function giveUp(command: Command): void {
+  setImmediate(() => {
+    if (!command.isSettled) command.reject(new Error("Command timed out"));
+  });
 }

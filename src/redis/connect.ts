@@ -1,7 +1,7 @@
 // Opens connections to Redis and keeps them open: the options that bound every wait, the back-off that never gives up.
 import { Cluster, Redis, type RedisOptions } from "ioredis";
 import type { RedisAddress, RedisNode } from "./address.ts";
-import { connectionLost, reasonOf, replyCode } from "./failure.ts";
+import { connectionLost, noAnswer, reasonOf, replyCode } from "./failure.ts";
 
 /** A client that is being kept connected. */
 export interface Link<Client extends Redis | Cluster> {
@@ -44,8 +44,7 @@ function options(address: RedisAddress, name: string) {
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
-    // commandTimeout bounds the handshake (calls bring their own limit); socketTimeout ends a half-open connection.
-    commandTimeout: 1_000,
+    // Ends a half-open connection; calls have their own limit (commandTimeout would be one more timer for each).
     socketTimeout: 2_000,
     connectTimeout: 2_000,
     disconnectTimeout: 200,
@@ -132,14 +131,19 @@ export function openCluster(address: RedisAddress, name: string, onLink: OnLink)
   return keepOpen(client, onLink);
 }
 
+/** Longest wait for the answers to our first commands, loading from disk included. */
+const handshakeMs = 3_000;
+
 function keepOpen<Client extends Redis | Cluster>(client: Client, onLink: OnLink): Link<Client> {
   let up = false;
   let closed = false;
   let reason = connectionLost;
   let attempts = 0;
   let timer: NodeJS.Timeout | undefined;
+  let handshake: NodeJS.Timeout | undefined;
   const emitter: NodeJS.EventEmitter = client;
   const tell = (now: boolean): void => {
+    clearTimeout(handshake);
     up = now;
     if (!closed) onLink(up, reason);
   };
@@ -154,6 +158,14 @@ function keepOpen<Client extends Redis | Cluster>(client: Client, onLink: OnLink
     if (!(client instanceof Cluster) && commandOf(error) === "select") client.disconnect(true);
   });
   emitter.on("node error", note);
+  emitter.on("connect", () => {
+    // Whoever answers a few bytes now and then never runs into the socket's time limit.
+    clearTimeout(handshake);
+    handshake = setTimeout(() => {
+      reason = noAnswer;
+      client.disconnect(true);
+    }, handshakeMs);
+  });
   emitter.on("ready", () => {
     attempts = 0;
     reason = connectionLost;
@@ -175,6 +187,7 @@ function keepOpen<Client extends Redis | Cluster>(client: Client, onLink: OnLink
       closed = true;
       up = false;
       clearTimeout(timer);
+      clearTimeout(handshake);
       client.disconnect();
     },
   };

@@ -2,7 +2,7 @@
 
 /** The reason when nothing better is known. */
 export const connectionLost = "connection lost";
-const noAnswer = "no answer in time";
+export const noAnswer = "no answer in time";
 
 /** Codes of error replies that mean "I cannot serve anybody now", not "this command is wrong". */
 const outageCodes = new Set(["LOADING", "NOAUTH", "MASTERDOWN", "CLUSTERDOWN", "BUSY"]);

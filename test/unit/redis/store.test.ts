@@ -209,6 +209,26 @@ test("a call on a frozen server ends within its time limit, the breaker opens, a
   );
 });
 
+test("a stall of our own process is not taken for one of Redis", async () => {
+  const redis = await server();
+  const store = await openUp(redis.url, { limitMs: 20 });
+  const calls = Array.from({ length: 50 }, (_, i) => store.set(`k${i}`, "v"));
+  await new Promise(setImmediate); // written
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+  await Promise.all(calls);
+});
+
+test("many calls that fail in one stall do not open the breaker", async () => {
+  const redis = await server();
+  const store = await openUp(redis.url);
+  redis.freeze();
+  const outcomes = await Promise.allSettled(Array.from({ length: 100 }, () => store.get("k", 20)));
+  redis.thaw();
+  assert.ok(outcomes.every(({ status }) => status === "rejected"));
+  assert.equal(store.up, true);
+  assert.equal(await store.get("k", 2_000), null);
+});
+
 test("an answer that comes after its call timed out goes to nobody else", async () => {
   const redis = await server();
   const store = await openUp(redis.url);
@@ -327,6 +347,13 @@ const impostors: Record<string, [(socket: Socket) => void, RegExp]> = {
   "answers noise": [(socket) => socket.on("data", () => socket.write(Buffer.alloc(64, 0xff))), /not RESP/u],
   "hangs up": [(socket) => socket.end(), /connection lost/u],
   "never answers": [() => {}, /no answer in time/u],
+  drips: [
+    (socket) => {
+      const drip = setInterval(() => socket.write("+"), 500);
+      socket.on("close", () => clearInterval(drip));
+    },
+    /no answer in time/u,
+  ],
   "sends half an answer": [
     (socket) => socket.on("data", () => socket.write("$5\r\nab")),
     /no answer in time/u,
