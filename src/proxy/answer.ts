@@ -18,6 +18,8 @@ export interface AnswerParts {
   dropUpstream(): void;
   /** The upstream may send on. */
   resumeUpstream(): void;
+  /** The whole answer is written; what follows is only the wait for the rest of an unwanted body. */
+  answered(): void;
   /** A fault of our own. */
   crashed(error: unknown): void;
 }
@@ -67,9 +69,14 @@ export class Answer {
       this.#parts.crashed(error);
       return;
     }
-    if (unread) body.discard(() => writer.end([]));
-    else if (whole) writer.end([]);
-    else this.#flushEarly();
+    if (unread) {
+      this.#parts.answered();
+      body.discard(() => writer.end([]));
+    } else if (whole) {
+      writer.end([]);
+    } else {
+      this.#flushEarly();
+    }
   };
 
   /** @returns false to hold the upstream up */

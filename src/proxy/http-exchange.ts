@@ -36,6 +36,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   #call: UpstreamCall | undefined = undefined;
   #askedMono = 0;
   #upstreamMs: number | undefined = undefined;
+  #answeredMono: number | undefined = undefined;
   #over = false;
 
   constructor(context: ProxyContext, policy: RoutedPolicy, routing: Routing, inbound: Inbound) {
@@ -214,6 +215,10 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     this.body.stop();
   }
 
+  answered(): void {
+    this.#answeredMono = this.#context.clock.mono();
+  }
+
   resumeUpstream(): void {
     this.#call?.resume();
   }
@@ -242,7 +247,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     const outcome: Outcome = {
       status,
       end: complete ? "complete" : broken ? brokenEnd : "client-aborted",
-      durationMs: this.#context.clock.mono() - this.live.startedMono,
+      durationMs: (this.#answeredMono ?? this.#context.clock.mono()) - this.live.startedMono,
       upstreamMs: this.#upstreamMs,
       requestBytes: this.body.bytes,
       responseBytes,

@@ -2,6 +2,7 @@
 // when the client stalls. Read whole only for a plugin that asks.
 import type { IncomingMessage } from "node:http";
 import { GatewayError } from "../pipeline/errors.ts";
+import { noteBodyBytes } from "./body-garbage.ts";
 import type { UpstreamCall } from "./upstream/transport.ts";
 
 export interface RequestBodyLimits {
@@ -91,7 +92,7 @@ export class RequestBody {
     if (this.whole !== undefined) return this.whole;
     const limit = this.#limits.maxBodyBytes > 0 ? Math.min(maxBytes, this.#limits.maxBodyBytes) : maxBytes;
     const chunks: Buffer[] = [];
-    this.#message.socket.setTimeout(this.#limits.clientStallMs, () => this.#message.destroy());
+    this.#message.socket.setTimeout(this.#limits.clientStallMs);
     try {
       for await (const chunk of this.#message as AsyncIterable<Buffer>) {
         this.bytes += chunk.length;
@@ -112,6 +113,7 @@ export class RequestBody {
   #forward(chunk: Buffer): void {
     if (this.#stopped) return;
     this.bytes += chunk.length;
+    noteBodyBytes(chunk.length);
     const { maxBodyBytes } = this.#limits;
     if (maxBodyBytes > 0 && this.bytes > maxBodyBytes) {
       this.stop();
@@ -130,8 +132,9 @@ export class RequestBody {
     const { socket } = this.#message;
     if (socket === null || socket.destroyed) return;
     socket.setTimeout(timeoutMs);
-    socket.removeListener("timeout", this.#stalled);
-    if (timeoutMs > 0) socket.once("timeout", this.#stalled);
+    // On the message, not the socket: a timeout that no message or response listens to destroys the connection.
+    this.#message.removeListener("timeout", this.#stalled);
+    if (timeoutMs > 0) this.#message.once("timeout", this.#stalled);
   }
 
   readonly #stalled = (): void => {

@@ -3,6 +3,7 @@
 import type { ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { mayHaveBody, type LiveResponse } from "../pipeline/response.ts";
+import { noteBodyBytes } from "./body-garbage.ts";
 import { isHopByHop } from "./hop-by-hop.ts";
 
 export interface WriterEvents {
@@ -98,6 +99,7 @@ export class ClientWriter {
   #write(bytes: Buffer): boolean {
     if (this.#res.destroyed) return true;
     this.bytes += bytes.length;
+    noteBodyBytes(bytes.length);
     for (const tap of this.#response?.taps ?? []) tap.chunk(bytes);
     if (this.#res.write(bytes)) return true;
     this.#awaitClient();
@@ -107,7 +109,8 @@ export class ClientWriter {
   #awaitClient(): void {
     if (this.#waiting) return;
     this.#waiting = true;
-    this.#res.socket?.setTimeout(this.#stallMs, () => this.#res.destroy());
+    // Without a listener, node:http destroys the connection when the time is over.
+    this.#res.socket?.setTimeout(this.#stallMs);
     this.#res.once("drain", () => {
       this.#waiting = false;
       this.#res.socket?.setTimeout(0);
