@@ -13,7 +13,7 @@ import { startSidecar } from "../../support/sidecar.ts";
 import { keyDigest } from "../../../plugins/auth/key-format.ts";
 import { makeRoute, makeServices, withKey } from "./harness.ts";
 
-const pemOf = (key: KeyObject): string => String(key.export({ type: "pkcs8", format: "pem" }));
+const pemOf = (key: KeyObject): string => key.export({ type: "pkcs8", format: "pem" });
 const pem = (): string => pemOf(generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey);
 const keys = [
   {
