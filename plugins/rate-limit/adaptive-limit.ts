@@ -3,21 +3,21 @@
 // multiplicative down, additive up). Without such evidence nothing is refused, however much is in flight.
 import type { Gauge } from "../../src/pipeline/contract.ts";
 
-const initialLimit = 1000;
+/** From here on nothing is refused. */
+const unlimited = 1000;
 const smallestLimit = 16;
-const largestLimit = 100_000;
 /** A decision needs this many answers, and this much time since the last one. */
 const samplesPerStep = 10;
 const stepMs = 100;
-/** Evidence older than this counts no more: long polls finish rarely and mean no overload. */
-const evidenceMs = 2000;
+/** Evidence older than this counts no more: what finishes rarely (long polls) means no overload. */
+const evidenceMs = 5000;
 /** Twice the usual wait and 20 ms on top are taken for noise. */
 const toleratedFactor = 2;
 const toleratedMs = 20;
 
 export class AdaptiveLimit {
   readonly #gauge: Gauge;
-  #limit = initialLimit;
+  #limit = unlimited;
   #inFlight = 0;
   /** Most in flight since the last step. */
   #peak = 0;
@@ -26,8 +26,6 @@ export class AdaptiveLimit {
   #steppedAt = -Infinity;
   /** The usual wait; undefined before the first step. */
   #usualMs: number | undefined = undefined;
-  /** Until when slow answers are recent. */
-  #slowUntil = -Infinity;
 
   constructor(gauge: Gauge) {
     this.#gauge = gauge;
@@ -43,7 +41,9 @@ export class AdaptiveLimit {
 
   /** @param share of the limit that the request's class may fill */
   admits(share: number, nowMono: number): boolean {
-    return nowMono > this.#slowUntil || this.#inFlight < this.#limit * share;
+    // Never lowered, or all grown back: there is nothing to keep to.
+    if (this.#limit >= unlimited || nowMono - this.#steppedAt > evidenceMs) return true;
+    return this.#inFlight < this.#limit * share;
   }
 
   enter(): void {
@@ -61,29 +61,29 @@ export class AdaptiveLimit {
     this.#samples += 1;
     if (this.#samples < samplesPerStep || nowMono - this.#steppedAt < stepMs) return;
     const recentMs = this.#sum / this.#samples;
-    this.#step(recentMs, nowMono);
+    this.#step(recentMs);
     this.#steppedAt = nowMono;
     this.#sum = 0;
     this.#samples = 0;
     this.#peak = this.#inFlight;
   }
 
-  #step(recentMs: number, nowMono: number): void {
+  #step(recentMs: number): void {
     this.#usualMs ??= recentMs;
     const bearableMs = this.#usualMs * toleratedFactor + toleratedMs;
     // Slow answers while little is in flight are the service's own affair: refusing requests would not help it.
     const slow = recentMs > bearableMs && this.#peak > smallestLimit;
+    const pressed = this.#peak >= this.#limit / 2;
     if (slow) {
       const gradient = Math.max(0.5, bearableMs / recentMs);
       this.#limit = Math.max(smallestLimit, Math.min(this.#limit, this.#peak) * gradient);
-      this.#slowUntil = nowMono + evidenceMs;
-      // A service that has become slower for good is believed after some ten seconds.
-      this.#usualMs += (recentMs - this.#usualMs) * 0.01;
     } else {
-      const room = this.#peak >= this.#limit / 2 ? Math.sqrt(this.#limit) : 0;
-      this.#limit = Math.min(largestLimit, this.#limit + room);
-      this.#usualMs += (recentMs - this.#usualMs) * (recentMs < this.#usualMs ? 0.3 : 0.1);
+      this.#limit = Math.min(unlimited, this.#limit + (pressed ? Math.sqrt(this.#limit) : 1));
     }
+    // Waits under pressure hardly count as usual, or the limit would forgive itself ever more; but a service that has
+    // become slower for good is believed after some ten seconds.
+    const rises = slow || pressed ? 0.01 : 0.1;
+    this.#usualMs += (recentMs - this.#usualMs) * (recentMs < this.#usualMs ? 0.3 : rises);
     this.#gauge.set(Math.round(this.#limit));
   }
 }
