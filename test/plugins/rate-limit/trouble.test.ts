@@ -1,0 +1,208 @@
+// Redis killed, frozen, slow, failed over, emptied of scripts, holding something else: what callers get each time.
+import assert from "node:assert/strict";
+import { test, type TestContext } from "node:test";
+import { CallerTables } from "../../../plugins/rate-limit/limit.ts";
+import { Leases } from "../../../plugins/rate-limit/leases.ts";
+import { Limiter, type Decision } from "../../../plugins/rate-limit/limiter.ts";
+import { MemoryLedger } from "../../../plugins/rate-limit/memory-ledger.ts";
+import { RedisLedger } from "../../../plugins/rate-limit/redis-ledger.ts";
+import { systemClock } from "../../../src/pipeline/clock.ts";
+import type { RedisStore } from "../../../src/redis/store.ts";
+import { exchangeOf } from "../../support/exchange.ts";
+import { connectStore, limitOf } from "../../support/rate-limit.ts";
+import { eventually, startRedis, startSentinel, type RedisServer } from "../../support/redis.ts";
+import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
+
+type Behaviour = "local" | "open" | "closed";
+
+/** The deciding part of the plugin before a real store, without a proxy around it. */
+async function limiterOf(
+  t: TestContext,
+  url: string,
+  facts: Parameters<typeof limitOf>[0],
+  onStoreError: Behaviour = "local",
+  sidecars = 1,
+): Promise<{ check: () => Decision | Promise<Decision>; store: RedisStore }> {
+  const store = await connectStore(url);
+  t.after(() => store.close());
+  const redis = new RedisLedger(store, systemClock);
+  const limiter = new Limiter({
+    clock: systemClock,
+    memory: new MemoryLedger(systemClock),
+    shared: { store, redis, leases: new Leases(redis, systemClock) },
+    sidecars: () => sidecars,
+    onStoreError,
+    storeTimeoutMs: 100,
+  });
+  const limits = [limitOf(facts, new CallerTables())];
+  return { check: () => limiter.check(exchangeOf(), limits), store };
+}
+
+async function redisOf(t: TestContext): Promise<RedisServer> {
+  const redis = await startRedis();
+  t.after(() => redis.close());
+  return redis;
+}
+
+/** How many of so many requests, one after the other, pass. */
+async function passing(check: () => Decision | Promise<Decision>, count: number): Promise<number> {
+  let passed = 0;
+  for (let i = 0; i < count; i += 1) if ((await check()).error === undefined) passed += 1;
+  return passed;
+}
+
+const down = (store: RedisStore): Promise<void> => eventually("the store is down", () => !store.up);
+const up = (store: RedisStore): Promise<void> => eventually("the store is up", () => store.up);
+
+for (const mode of ["exact", "leased"] as const) {
+  test(`${mode}: Redis killed: this sidecar's share at once, and coming back causes no burst`, async (t) => {
+    const redis = await redisOf(t);
+    const facts = { limit: 12, window: "1h", algorithm: "fixed", mode } as const;
+    const { check, store } = await limiterOf(t, redis.url, facts, "local", 3);
+    assert.equal(await passing(check, 5), 5);
+    await redis.kill();
+    await down(store);
+    const startedAt = performance.now();
+    const decisions = Array.from({ length: 1000 }, check);
+    assert.ok(
+      decisions.every((decision) => !(decision instanceof Promise)),
+      "nothing waits",
+    );
+    assert.ok(performance.now() - startedAt < 1000, "far less than 1 ms each");
+    assert.equal((decisions as Decision[]).filter(({ error }) => error === undefined).length, 4);
+    await redis.restart();
+    await up(store);
+    // The server came back empty: it knows of this sidecar's four because it was told.
+    assert.equal(await passing(check, 20), 8);
+  });
+}
+
+test("open lets everything through, closed answers 503 and never 429", async (t) => {
+  const redis = await redisOf(t);
+  const facts = { limit: 2, window: "1h", mode: "exact" } as const;
+  const open = await limiterOf(t, redis.url, facts, "open");
+  const closed = await limiterOf(t, redis.url, facts, "closed");
+  assert.equal(await passing(open.check, 3), 2);
+  await redis.kill();
+  await Promise.all([down(open.store), down(closed.store)]);
+  assert.equal(await passing(open.check, 10), 10);
+  const { error } = await closed.check();
+  assert.equal(error?.code, "dependency_unavailable");
+  assert.equal(error?.kind.status, 503);
+});
+
+test("Redis frozen: the first requests wait for the time limit, the others not at all; thawed, it counts again", async (t) => {
+  const redis = await redisOf(t);
+  const { check, store } = await limiterOf(t, redis.url, { limit: 50, window: "1h", mode: "exact" });
+  assert.equal(await passing(check, 10), 10);
+  redis.freeze();
+  const startedAt = performance.now();
+  const first: Promise<Decision>[] = [];
+  while (store.up) {
+    first.push(Promise.resolve(check()));
+    await new Promise((resolve) => setImmediate(resolve));
+    if (first.length > 20) await Promise.race(first);
+  }
+  assert.ok((await Promise.all(first)).every((decision) => decision instanceof Object));
+  assert.ok(performance.now() - startedAt < 2000);
+  assert.ok(!(check() instanceof Promise));
+  redis.thaw();
+  await up(store);
+  const { spokesman, error } = await check();
+  assert.ok(
+    error !== undefined || (spokesman?.remaining ?? 99) < 40,
+    "what was used before and meanwhile counts",
+  );
+});
+
+test("Redis slow: within the time limit its word counts, beyond it the fallback answers", async (t) => {
+  const redis = await redisOf(t);
+  const { check } = await limiterOf(t, redis.url, { limit: 3, window: "1h", mode: "exact" });
+  await redis.cli.call("CLIENT", "PAUSE", "40", "ALL");
+  assert.equal(await passing(check, 2), 2);
+  await redis.cli.call("CLIENT", "PAUSE", "400", "ALL");
+  const startedAt = performance.now();
+  assert.equal((await check()).error, undefined);
+  const tookMs = performance.now() - startedAt;
+  assert.ok(tookMs >= 90 && tookMs < 350, `${tookMs} ms`);
+});
+
+test("a Sentinel failover: callers get 200 or 429 throughout, and the count goes on", async (t) => {
+  const group = await startSentinel();
+  t.after(() => group.close());
+  const { check, store } = await limiterOf(
+    t,
+    group.url,
+    { limit: 30, window: "1h", mode: "exact" },
+    "closed",
+  );
+  assert.equal(await passing(check, 10), 10);
+  const master = await group.master();
+  await eventually("the replica has the count", async () => {
+    const facts = await master.cli.info("replication");
+    const [, ours] = /master_repl_offset:(\d+)/.exec(facts) ?? [];
+    return facts.includes(`offset=${ours},`);
+  });
+  await group.failover();
+  await up(store);
+  const seen: number[] = [];
+  for (let i = 0; i < 60; i += 1) {
+    const { error } = await check();
+    if (error?.code !== "dependency_unavailable") seen.push(error === undefined ? 200 : error.kind.status);
+  }
+  assert.equal(seen.filter((status) => status === 200).length, 20);
+});
+
+test("a flushed script, a key of another type and garbage neither fail, nor pass freely, nor lock out", async (t) => {
+  const redis = await redisOf(t);
+  const { check } = await limiterOf(t, redis.url, { limit: 4, window: "1h", mode: "exact" });
+  assert.equal(await passing(check, 2), 2);
+  await redis.cli.call("SCRIPT", "FLUSH");
+  assert.equal(await passing(check, 1), 1);
+  const [key] = (await redis.cli.keys("*rl:*")) as [string];
+  for (const spoil of [
+    () => redis.cli.lpush(key, "x"),
+    () => redis.cli.set(key, "nan inf -1"),
+    () => redis.cli.set(key, Buffer.alloc(1000, 255)),
+    () => redis.cli.hset(key, "a", "b"),
+  ]) {
+    await redis.cli.del(key);
+    await spoil();
+    assert.equal(await passing(check, 6), 4, "begins anew, once");
+    // Refusals are remembered for a second; the next round must ask.
+    await new Promise((resolve) => setTimeout(resolve, 1010));
+  }
+});
+
+test("a sidecar goes on through an outage, with the share of a fleet of two", async (t) => {
+  const redis = await redisOf(t);
+  const start = (index: number): Promise<TestSidecar> =>
+    startSidecar({
+      policy: {
+        plugins: ["rate-limit"],
+        pluginConfig: {
+          "rate-limit": { limits: [{ name: "l", by: "ip", limit: 10, window: "1h", mode: "exact" }] },
+        },
+      },
+      upstream: (_request, response) => response.end("ok"),
+      redisUrl: redis.url,
+      env: { OUTRIGGER_INSTANCE: `s${index}` },
+    });
+  const sidecars = [await start(0), await start(1)];
+  t.after(() => Promise.all(sidecars.map((sidecar) => sidecar.stop())));
+  const [first] = sidecars as [TestSidecar];
+  await eventually(
+    "both are seen alive",
+    async () => (await redis.cli.keys("outrigger:fleet:*")).length === 2,
+  );
+  await fetch(first.url);
+  await redis.kill();
+  await eventually("the sidecar knows", async () =>
+    /^outrigger_redis_up\{.*\} 0$/m.test(await first.metrics()),
+  );
+  const statuses = [];
+  for (let i = 0; i < 12; i += 1) statuses.push((await fetch(first.url)).status);
+  const passed = statuses.filter((status) => status === 200).length;
+  assert.ok(passed === 5 || passed === 10, `${passed}`);
+  assert.ok(statuses.every((status) => status === 200 || status === 429));
+});
