@@ -3,31 +3,18 @@ import type {
   Exchange,
   ExchangeClient,
   ExchangeRequest,
-  Fields,
   Identity,
   RouteInfo,
   UpstreamAnswer,
 } from "./contract.ts";
 
-export interface ExchangeIo {
-  /** Reads the request body whole; rejects with `payload_too_large` past `maxBytes`. */
-  readBody(maxBytes: number): Promise<Buffer>;
-  fetchUpstream(request: {
-    method: string;
-    path: string;
-    query: string;
-    fields: Fields;
-    signal?: AbortSignal;
-  }): Promise<UpstreamAnswer>;
-}
+/** What the proxy does for an exchange. */
+export type ExchangeIo = Pick<Exchange, "readBody" | "fetchUpstream">;
 
-export interface ExchangeInit {
-  readonly id: string;
-  readonly request: ExchangeRequest;
-  readonly client: ExchangeClient;
-  readonly route: RouteInfo;
-  readonly startedAt: number;
-  readonly startedMono: number;
+export interface ExchangeInit extends Pick<
+  Exchange,
+  "id" | "request" | "client" | "route" | "startedAt" | "startedMono"
+> {
   readonly io: ExchangeIo;
 }
 

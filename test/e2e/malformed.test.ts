@@ -136,7 +136,7 @@ describe("a malformed or ambiguous request", () => {
     const client = await connectRaw(sidecar.port);
     client.send(`${requestText("GET", "/first")}\x00\x01garbage\r\n\r\n`);
     const { rest } = await client.closed;
-    assert.ok(rest === "" || /^HTTP\/1\.1 200 /.test(rest) || /^HTTP\/1\.1 400 /.test(rest), rest);
+    assert.match(rest, /^(HTTP\/1\.1 [24]00 |$)/);
     assert.equal(rest.split("HTTP/1.1").length <= 2, true, rest);
   });
 

@@ -1,7 +1,7 @@
 // Upgrades: WebSocket and any other protocol, through the same chain as every request.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import http from "node:http";
+import type http from "node:http";
 import type { Duplex } from "node:stream";
 import { after, before, describe, it } from "node:test";
 import { WebSocket, WebSocketServer } from "ws";

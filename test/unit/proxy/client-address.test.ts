@@ -61,12 +61,12 @@ describe("the client's address", () => {
   });
 });
 
-describe("what the service is told of the client", () => {
-  const told = (fields: Fields): Fields => {
-    addHop(fields, { peer: "1.2.3.4" }, { scheme: "http", host: "api.example", httpVersion: "1.1" });
-    return fields;
-  };
+const told = (fields: Fields): Fields => {
+  addHop(fields, { peer: "1.2.3.4" }, { scheme: "http", host: "api.example", httpVersion: "1.1" });
+  return fields;
+};
 
+describe("what the service is told of the client", () => {
   it("is set where nothing was said", () => {
     const fields = told(new Fields());
     assert.equal(fields.get("x-forwarded-for"), "1.2.3.4");
