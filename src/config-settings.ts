@@ -72,6 +72,11 @@ export const settings = {
     word(253),
     "Name of this sidecar in the fleet; default: the host name",
   ),
+  region: optional(
+    "OUTRIGGER_REGION",
+    word(32),
+    "Where this sidecar runs, for fleets in several regions: keeps cached responses in Redis apart by region",
+  ),
   listen: setting(
     "OUTRIGGER_LISTEN",
     "0.0.0.0:8080",

@@ -151,7 +151,7 @@ async function assemble(config: Config, overrides: SidecarOverrides): Promise<Pa
 }
 
 function createServices(
-  { service, instance, secrets }: Config,
+  { service, instance, region, secrets }: Config,
   { logger, accessLog, metrics }: Telemetry,
   parts: { store: RedisStore | undefined; clock: Clock; fleetSize: () => number },
 ): Services {
@@ -163,7 +163,7 @@ function createServices(
     secrets: { get: (name) => secrets[name] },
     http: createHttpClient(),
     clock: parts.clock,
-    fleet: { service, instance, size: parts.fleetSize },
+    fleet: { service, instance, region, size: parts.fleetSize },
   };
 }
 

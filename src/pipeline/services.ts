@@ -44,6 +44,8 @@ export interface Clock {
 export interface Fleet {
   readonly service: string;
   readonly instance: string;
+  /** Where it runs, when the fleet is in several regions with a Redis each (`OUTRIGGER_REGION`). */
+  readonly region?: string | undefined;
   /** Live sidecars of this service by their heartbeats, this one included; 1 without Redis. */
   size(): number;
 }
