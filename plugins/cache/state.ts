@@ -45,7 +45,7 @@ export interface CacheState {
 
 export function createCacheState(services: Services): CacheState {
   const { store, clock, logger, metrics, fleet } = services;
-  const region = services.secrets.get("REGION") ?? "";
+  const region = fleet.region ?? "";
   const memory = new MemoryTier(0);
   const now = (): number => clock.now();
   const purges = new Purges(memory, now);

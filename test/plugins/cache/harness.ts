@@ -1,5 +1,6 @@
 // A sidecar with the cache on, a service whose answers a test writes, and a clock that the test moves.
 import http from "node:http";
+import type { AddressInfo } from "node:net";
 import { z } from "zod";
 import { registry } from "../../../plugins/index.ts";
 import { cache } from "../../../plugins/cache/index.ts";
@@ -61,7 +62,8 @@ export interface Answer {
 
 export interface AskOptions {
   readonly method?: string;
-  readonly headers?: http.OutgoingHttpHeaders | readonly string[];
+  /** Host is api.example unless given. */
+  readonly headers?: http.OutgoingHttpHeaders;
   readonly body?: string;
   readonly signal?: AbortSignal;
 }
@@ -100,18 +102,17 @@ export interface BenchOptions {
   readonly further?: readonly PluginDefinition[];
 }
 
-export async function startBench(options: BenchOptions): Promise<CacheBench> {
+/** The service of a bench, for several sidecars in front of one. */
+interface Service {
+  readonly asked: http.IncomingMessage[];
+  readonly listener: http.RequestListener;
+}
+
+function serviceOf(options: BenchOptions): Service {
   const asked: http.IncomingMessage[] = [];
-  const clock = options.clock ?? new TestClock();
-  const others = registry.filter(({ name }) => name !== "cache");
-  const sidecar = await startSidecar({
-    policy: options.policy ?? {
-      plugins: options.plugins ?? ["cache", "identify"],
-      pluginConfig: { cache: options.cache ?? {} },
-    },
-    registry: [...others, identify, cache, ...(options.further ?? [])],
-    clock,
-    upstream: (request, response) => {
+  return {
+    asked,
+    listener(request, response) {
       // The service's Date would be of the real clock.
       response.sendDate = false;
       if (request.url === sentinel) {
@@ -121,6 +122,55 @@ export async function startBench(options: BenchOptions): Promise<CacheBench> {
       asked.push(request);
       options.service(request, response, asked.length);
     },
+  };
+}
+
+export function startBench(options: BenchOptions): Promise<CacheBench> {
+  const { asked, listener } = serviceOf(options);
+  return startOne(options, asked, listener);
+}
+
+/** Sidecars in front of one service: `asked` is common to all. */
+export async function startFleet(count: number, options: BenchOptions): Promise<CacheBench[]> {
+  const { asked, listener } = serviceOf(options);
+  const server = http.createServer(listener);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const all = await Promise.all(Array.from({ length: count }, () => startOne(options, asked, url)));
+  let running = count;
+  return all.map((bench) => ({
+    ...bench,
+    async stop() {
+      await bench.stop();
+      running -= 1;
+      if (running > 0) return;
+      server.closeAllConnections();
+      server.close();
+    },
+  }));
+}
+
+/** One more sidecar in front of a bench's service. */
+export function joinFleet({ sidecar, asked }: CacheBench, options: BenchOptions): Promise<CacheBench> {
+  const { port } = sidecar.service?.address() as AddressInfo;
+  return startOne(options, asked, `http://127.0.0.1:${port}`);
+}
+
+async function startOne(
+  options: BenchOptions,
+  asked: http.IncomingMessage[],
+  upstream: http.RequestListener | string,
+): Promise<CacheBench> {
+  const clock = options.clock ?? new TestClock();
+  const others = registry.filter(({ name }) => name !== "cache");
+  const sidecar = await startSidecar({
+    policy: options.policy ?? {
+      plugins: options.plugins ?? ["cache", "identify"],
+      pluginConfig: { cache: options.cache ?? {} },
+    },
+    registry: [...others, identify, cache, ...(options.further ?? [])],
+    clock,
+    upstream,
     ...(options.redisUrl === undefined ? {} : { redisUrl: options.redisUrl }),
     ...(options.env === undefined ? {} : { env: options.env }),
   });
@@ -154,7 +204,7 @@ export function ask(
       port,
       method,
       path: target,
-      headers: headers as http.OutgoingHttpHeaders,
+      headers: { host: "api.example", ...headers },
       ...(agent === undefined ? {} : { agent }),
       ...(signal === undefined ? {} : { signal }),
     });
