@@ -17,7 +17,7 @@ const withPlugins = (...plugins: PluginDefinition[]) =>
   startSidecar({
     policy: { plugins: plugins.map((plugin) => plugin.name) },
     registry: plugins,
-    upstream: service as never,
+    upstream: service,
   });
 
 const fault = (): never => {
@@ -261,7 +261,7 @@ describe("the chain", () => {
     const sidecar = await startSidecar({
       policy: { plugins: ["guard"], pluginConfig: { guard: { failMode: "open" } } },
       registry: [pluginWith("guard", {}, { security: true })],
-      upstream: service as never,
+      upstream: service,
     });
     const refused = await sidecar.line((line) => line["msg"] === "policy refused; the one in force stays");
     assert.match(String(refused["problems"]), /pluginConfig\.guard\.failMode/);

@@ -14,6 +14,11 @@ import { mainFile, startNode, type Started } from "../support/process.ts";
 import { connectRaw, requestText } from "../support/raw-http.ts";
 import { startSidecar } from "../support/sidecar.ts";
 
+/** Ends with the test's own time limit. */
+const until = async (holds: () => boolean): Promise<void> => {
+  while (!holds()) await delay(2);
+};
+
 interface Running extends Started {
   readonly port: number;
   readonly url: string;
@@ -63,7 +68,7 @@ describe("the process", () => {
   /** A request that the service holds until the test ends it; in a box, or it would be awaited here. */
   const slowRequest = async (url: string): Promise<{ answer: Promise<Response> }> => {
     const answer = fetch(`${url}/slow`);
-    while (released.length === 0) await delay(2);
+    await until(() => released.length > 0);
     return { answer };
   };
 
@@ -158,7 +163,7 @@ describe("a snapshot", () => {
       upstream: (_request, response) => void held.push(response),
     });
     const answer = fetch(sidecar.url);
-    while (held.length === 0) await delay(2);
+    await until(() => held.length > 0);
     const setupsBefore = setups;
     sidecar.setPolicy({ plugins: ["counted"], routes: [{ path: "/*" }, { path: "/new" }] });
     await sidecar.line((line) => line["revision"] === 2);
@@ -166,8 +171,7 @@ describe("a snapshot", () => {
     assert.equal(closes, 0);
     held[0]?.end();
     await (await answer).text();
-    while (closes < setupsBefore) await delay(2);
-    assert.equal(closes, setupsBefore);
+    await until(() => closes === setupsBefore);
     await sidecar.stop();
     assert.equal(closes, setups);
   });
