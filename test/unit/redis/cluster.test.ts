@@ -158,12 +158,45 @@ test("the whole Cluster away and back: calls and watches are as before", async (
   );
 });
 
+test("the replica that takes over for a dead master is found and heard there", async () => {
+  const told: (string | null)[] = [];
+  const states: StoreState[] = [];
+  const store = await open({ onState: (state) => void (state.of === "watches" && states.push(state)) });
+  store.watch("k", (key) => told.push(key));
+  await eventually("all masters are heard", () => states.at(-1)?.up === true);
+  const dying = cluster.nodes[1] as RedisServer;
+  await Promise.all(keys.map((key) => store.set(key, "1")));
+  const held = (await dying.cli.keys("*"))[0]?.slice("outrigger:".length) as string;
+  const replica = await cluster.addReplica(dying);
+  told.length = 0;
+  await dying.kill();
+  await eventually("the loss is said", () => states.at(-1)?.up === false);
+  await eventually("the new master is heard", () => states.at(-1)?.up === true, 12_000);
+  assert.equal(told.at(-1), null);
+  await eventually("and called", () =>
+    store.set(held, "2").then(
+      () => true,
+      () => false,
+    ),
+  );
+  assert.equal(await replica.cli.get(`outrigger:${held}`), "2");
+  await eventually("and tells", () => told.includes(held));
+  await dying.restart();
+});
+
+/** How many of our connections wait there for messages. */
+async function listening(node: RedisServer): Promise<number> {
+  const list = String(await node.cli.call("CLIENT", "LIST", "TYPE", "pubsub"));
+  return list.split("cluster-test").length - 1;
+}
+
 test("slots that move to a new master are found and heard there", async () => {
   const told: (string | null)[] = [];
   const store = await open();
   store.watch("k", (key) => told.push(key));
   await eventually("the watch begins", () => told.includes(null));
-  const added = await cluster.moveSlotsToNewNode(cluster.nodes[0] as RedisServer);
+  const from = cluster.nodes[0] as RedisServer;
+  const added = await cluster.moveSlotsToNewNode(from);
   // What is on its way to the old master just when the client leaves it fails; nothing else does, and not for long.
   await eventually("all slots take writes", async () => {
     const outcomes = await Promise.allSettled(keys.map((key) => store.set(key, "1")));
@@ -173,6 +206,8 @@ test("slots that move to a new master are found and heard there", async () => {
   const moved = ((await added.cli.call("KEYS", "*")) as string[]).map((key) =>
     key.slice("outrigger:".length),
   );
+  await eventually("the new master is listened to", async () => (await listening(added)) === 1);
+  await eventually("the old one is not, having no slots", async () => (await listening(from)) === 0);
   await eventually("the new master is heard", async () => {
     told.length = 0;
     for (const key of moved) await cluster.cli.set(`outrigger:${key}`, "2");

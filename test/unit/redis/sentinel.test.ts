@@ -29,13 +29,17 @@ after(async () => {
 });
 
 /** A failover may break the new connection once more; a change made just then is told as `null`, so it is made again. */
-async function heard(): Promise<void> {
-  await eventually("the watch begins anew", () => told.includes(null));
+async function heard(limitMs?: number): Promise<void> {
+  await eventually("the watch begins anew", () => told.includes(null), limitMs);
   told.length = 0;
-  await eventually("a change on the master is told", async () => {
-    await (await group.master()).cli.set("outrigger:policy", "1");
-    return told.includes("policy");
-  });
+  await eventually(
+    "a change on the master is told",
+    async () => {
+      await (await group.master()).cli.set("outrigger:policy", "1");
+      return told.includes("policy");
+    },
+    limitMs,
+  );
 }
 
 test("the master that the sentinels name is used", async () => {
@@ -73,11 +77,17 @@ test("after an orderly failover calls and watches leave the old master at once, 
   await group.failover();
   const now = await group.master();
   assert.notEqual(now, before);
-  await eventually("a write reaches the new master", async () => {
-    await store.set("moved", "1").catch(() => {});
-    return (await now.cli.get("outrigger:moved")) === "1";
-  });
-  await heard();
+  await eventually(
+    "a write reaches the new master long before the old one is demoted",
+    async () => {
+      await store.set("moved", "1").catch(() => {});
+      return (await now.cli.get("outrigger:moved")) === "1";
+    },
+    3_000,
+  );
+  assert.match(await before.cli.info("replication"), /role:master/u);
+  await heard(3_000);
+  assert.match(await before.cli.info("replication"), /role:master/u);
 });
 
 test("after the master dies the promoted replica is used", async () => {

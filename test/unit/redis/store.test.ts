@@ -290,6 +290,24 @@ test("a killed server fails calls at once, and the restarted one serves again wi
   );
 });
 
+test("a command in flight when its connection is cut fails at once and is never sent again", async () => {
+  const redis = await server();
+  const store = await openUp(redis.url);
+  await redis.cli.call("CLIENT", "PAUSE", "10000", "WRITE");
+  const flying = store.run(add, ["n"], [1], 5_000);
+  const ended = assert.rejects(flying, unavailable(/^evalsha: connection lost$/u));
+  await eventually("it is held by the server", async () =>
+    String(await redis.cli.client("LIST")).includes("cmd=evalsha"),
+  );
+  const id = /id=(\d+) [^\n]*name=store-test/u.exec(String(await redis.cli.client("LIST")))?.[1];
+  await redis.cli.call("CLIENT", "KILL", "ID", String(id));
+  await ended;
+  await eventually("the store sees it", () => !store.up);
+  assert.equal(await store.whenUp(5_000), true);
+  await redis.cli.call("CLIENT", "UNPAUSE");
+  assert.equal(await store.run(add, ["n"], [1]), 1);
+});
+
 test("a store opened before its server finds it", async () => {
   const redis = await server();
   await redis.stop();
