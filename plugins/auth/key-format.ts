@@ -4,6 +4,8 @@ import { createHmac, hash, randomBytes } from "node:crypto";
 import { crc32 } from "node:zlib";
 
 export const keyPrefix = "outrigger_";
+/** In front of a key's digest in Redis. */
+export const keyPath = "apikey:";
 const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /** 62^43 > 2^256, 62^6 > 2^32. */
 const bodyLength = 43;
@@ -40,6 +42,11 @@ export function keyDigest(key: string): string {
 /** Hex HMAC-SHA-256 of a key under a pepper. */
 export function pepperedDigest(key: string, pepper: string): string {
   return createHmac("sha256", pepper).update(key).digest("hex");
+}
+
+/** Where a new key's record goes: under the first pepper's HMAC, or the plain SHA-256. */
+export function storeKeyOf(key: string, [pepper]: readonly string[]): string {
+  return keyPath + (pepper === undefined ? keyDigest(key) : pepperedDigest(key, pepper));
 }
 
 /**

@@ -4,7 +4,7 @@
 // is wrong for a moment after every plain SET. Keys never seen before are held back by a budget of look-ups instead.
 import { LRUCache } from "lru-cache";
 import type { Counter, Services, Store } from "../../src/pipeline/contract.ts";
-import { keyDigest, parsePeppers, pepperedDigest } from "./key-format.ts";
+import { keyPath, parsePeppers, pepperedDigest } from "./key-format.ts";
 import { parseKeyRecord, type KeyRecord } from "./key-record.ts";
 
 export type KeyAnswer =
@@ -36,7 +36,6 @@ interface Lookup {
   readonly promise: Promise<KeyAnswer>;
 }
 
-const prefix = "apikey:";
 const maxKnown = 65_536;
 const maxUnknown = 65_536;
 const unknown: KeyAnswer = { state: "unknown" };
@@ -67,7 +66,7 @@ export class KeyStore {
       "outrigger_auth_key_lookups_total",
       "Look-ups of API keys in Redis",
     )();
-    this.#store?.watch(prefix, (key) => this.#changed(key));
+    this.#store?.watch(keyPath, (key) => this.#changed(key));
   }
 
   get size(): { known: number; unknown: number } {
@@ -118,8 +117,8 @@ export class KeyStore {
     name: string,
     query: KeyQuery,
   ): Promise<KeyAnswer> {
-    const storeKeys = this.#peppers.map((pepper) => prefix + pepperedDigest(key, pepper));
-    if (!query.requirePepper) storeKeys.push(prefix + digest);
+    const storeKeys = this.#peppers.map((pepper) => keyPath + pepperedDigest(key, pepper));
+    if (!query.requirePepper) storeKeys.push(keyPath + digest);
     const changes = this.#changes;
     const epoch = this.#epoch;
     const before = this.#known.peek(name);
@@ -177,7 +176,7 @@ export class KeyStore {
     }
     const name = this.#byStoreKey.get(storeKey);
     if (name !== undefined) this.#known.delete(name);
-    const digest = storeKey.slice(prefix.length);
+    const digest = storeKey.slice(keyPath.length);
     this.#unknown.delete(digest);
     // Under a pepper a record's name does not tell which unknown key it is of.
     if (this.#peppers.length > 0) this.#unknown.clear();
@@ -195,11 +194,5 @@ export class KeyStore {
     if (this.#budget < 1) return false;
     this.#budget -= 1;
     return true;
-  }
-
-  /** Digests under which a new key is stored: the first pepper's HMAC, or the plain SHA-256. */
-  static storeKeyFor(key: string, peppers: readonly string[]): string {
-    const [pepper] = peppers;
-    return prefix + (pepper === undefined ? keyDigest(key) : pepperedDigest(key, pepper));
   }
 }

@@ -3,13 +3,10 @@
 import { Command, CommanderError } from "commander";
 import { ConfigError, type Environment } from "../config.ts";
 import { version } from "../version.ts";
+import { addKeysCommands } from "./keys-commands.ts";
+import type { Terminal } from "./terminal.ts";
 
-/** What a command needs from the process. */
-export interface Terminal {
-  readonly env: Environment;
-  out(text: string): void;
-  err(text: string): void;
-}
+export type { Terminal } from "./terminal.ts";
 
 type Run = () => Promise<number>;
 
@@ -49,6 +46,7 @@ function createProgram(terminal: Terminal, choose: (run: Run) => void): Command 
     .description("print the JSON Schema of policies")
     .option(...json)
     .action(() => choose(async () => (await import("./policy-schema.ts")).printPolicySchema(terminal)));
+  addKeysCommands(program, terminal, choose);
   return program;
 }
 

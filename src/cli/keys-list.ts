@@ -1,0 +1,68 @@
+// `outrigger keys list`: every API key with its state and who still uses it; never a key or its digest.
+import { durationText } from "./duration.ts";
+import { endOf, type ListedKey } from "./key-ring.ts";
+import type { Terminal } from "./terminal.ts";
+import { withKeyRing } from "./with-key-ring.ts";
+
+function stateOf({ record }: ListedKey, nowMs: number): string {
+  if (record === undefined) return "unreadable";
+  if (record.disabled === true) return "revoked";
+  const endMs = endOf(record);
+  if (endMs <= nowMs) return "expired";
+  const replaced = record.replacedBy === undefined ? "" : `, replaced by ${record.replacedBy}`;
+  return endMs === Infinity ? "active" : `ends in ${durationText(endMs - nowMs)}${replaced}`;
+}
+
+function usesText(uses: ListedKey["uses"], nowMs: number): string {
+  const latest = Object.entries(uses).sort(([, a], [, b]) => b - a);
+  if (latest.length === 0) return "never used";
+  return latest.map(([service, atMs]) => `${service} ${durationText(nowMs - atMs)} ago`).join(", ");
+}
+
+function jsonOf(listed: ListedKey, nowMs: number): Record<string, unknown> {
+  const { record, uses } = listed;
+  const lastUse = Object.fromEntries(
+    Object.entries(uses).map(([service, ms]) => [service, new Date(ms).toISOString()]),
+  );
+  return { ...record, state: stateOf(listed, nowMs), lastUse };
+}
+
+/** @returns the exit code */
+export async function listKeys(terminal: Terminal, options: { json?: true }): Promise<number> {
+  return await withKeyRing(terminal, async (ring) => {
+    const keys = await ring.list();
+    const nowMs = Date.now();
+    if (options.json) {
+      terminal.out(
+        `${JSON.stringify(
+          keys.map((listed) => jsonOf(listed, nowMs)),
+          null,
+          2,
+        )}\n`,
+      );
+      return 0;
+    }
+    const rows = keys.map((listed) => {
+      const { record } = listed;
+      const who = [
+        record?.id ?? "?",
+        record?.userId ?? "?",
+        record?.plan ?? "-",
+        record?.scopes.join(",") || "-",
+      ];
+      return [...who, stateOf(listed, nowMs), usesText(listed.uses, nowMs)];
+    });
+    const table = [["ID", "USER", "PLAN", "SCOPES", "STATE", "LAST USE"], ...rows];
+    const widths =
+      table[0]?.map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0))) ?? [];
+    for (const row of table) {
+      terminal.out(
+        `${row
+          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+          .join("  ")
+          .trimEnd()}\n`,
+      );
+    }
+    return 0;
+  });
+}
