@@ -1,9 +1,10 @@
 // The registry: every plugin this sidecar knows. A policy that names another one is refused.
 import type { PluginDefinition } from "../src/pipeline/contract.ts";
 import { auth } from "./auth/index.ts";
+import { cache } from "./cache/index.ts";
 import { cors } from "./cors/index.ts";
 import { logging } from "./logging/index.ts";
 import { rateLimit } from "./rate-limit/index.ts";
 import { transform } from "./transform/index.ts";
 
-export const registry: readonly PluginDefinition[] = [logging, cors, auth, rateLimit, transform];
+export const registry: readonly PluginDefinition[] = [logging, cors, auth, rateLimit, cache, transform];

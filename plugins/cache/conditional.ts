@@ -2,7 +2,7 @@
 // own towards the upstream (RFC 9111 section 4.3.1), and what a 304 changes in a stored response (section 3.2).
 import { Fields } from "../../src/pipeline/contract.ts";
 import type { Entry } from "./entry.ts";
-import { parseHttpDate } from "./httpdate.ts";
+import { formatHttpDate, parseHttpDate } from "./httpdate.ts";
 
 /** A client's preconditions that a cache may answer; If-Match and If-Unmodified-Since are the upstream's. */
 export interface Preconditions {
@@ -66,7 +66,7 @@ const boundToBody = new Set([
  * Fields of the stored response freshened by those of a 304 (or of a response to HEAD).
  * @returns undefined when its strong entity tag is not ours: it says nothing of this response (section 4.3.4)
  */
-export function mergeFields(entry: Entry, received: Fields): Fields | undefined {
+export function mergeFields(entry: Entry, received: Fields, nowMs: number): Fields | undefined {
   const etag = received.get("etag");
   if (etag !== undefined && entry.etag !== undefined && !matchesAny(etag, entry.etag)) return undefined;
   const merged = new Fields(entry.fields);
@@ -79,6 +79,8 @@ export function mergeFields(entry: Entry, received: Fields): Fields | undefined 
   });
   // Age of the old response says nothing of the validated one.
   if (!replaced.has("age")) merged.delete("age");
+  // RFC 9110 section 6.6.1: the time of arrival, not the date of the response that is freshened.
+  if (!replaced.has("date")) merged.set("Date", formatHttpDate(nowMs));
   return merged;
 }
 

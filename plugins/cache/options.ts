@@ -8,11 +8,11 @@ const bytes = (description: string, fallback: number, most: number) =>
 const fieldName = z
   .string()
   .regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, "must be the name of a header field")
-  .transform((name) => name.toLowerCase());
+  .toLowerCase();
 const varyMember = z
   .string()
   .regex(/^(claim:.+|[!#$%&'*+\-.^_`|~0-9A-Za-z]+)$/, "must be a field name, or claim:<name>")
-  .transform((member) => (member.startsWith("claim:") ? member : member.toLowerCase()));
+  .overwrite((member) => (member.startsWith("claim:") ? member : member.toLowerCase()));
 const queryName = z.string().regex(/^[^&=#;\s]+$/, "must be the name of one query parameter");
 const tag = z.string().regex(/^[\x21-\x2b\x2d-\x7e]{1,128}$/, "must be printable, without spaces and commas");
 

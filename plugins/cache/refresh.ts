@@ -35,7 +35,10 @@ export class Refresher {
     const fill: Fill = { url: entry.url, spoiled: false };
     this.#state.purges.beginFill(fill);
     this.#refresh(wanted, entry, fill)
-      .catch(() => failedUntil.set(entry, clock.mono() + restAfterFailureMs))
+      .catch((error: unknown) => {
+        failedUntil.set(entry, clock.mono() + restAfterFailureMs);
+        this.#state.logger.debug({ route: wanted.exchange.route.pattern, err: error }, "refresh failed");
+      })
       .finally(() => {
         refreshing.delete(entry);
         this.#state.purges.endFill(fill);
@@ -86,7 +89,7 @@ export class Refresher {
   ): Promise<{ body: Buffer; received: Fields; status: number }> {
     if (answer.status === 304) {
       answer.body.destroy();
-      const merged = mergeFields(entry, answer.fields);
+      const merged = mergeFields(entry, answer.fields, this.#state.clock.now());
       if (merged === undefined) throw new Error("the 304 is not about the stored response");
       return { body: entry.body, received: merged, status: entry.status };
     }

@@ -116,7 +116,7 @@ export class ResponsePath {
 
   /** @returns the freshened entry, stored if it may be; undefined when the fields are about another response */
   #freshened(pending: Pending, entry: Entry, received: Fields, tags: readonly string[]): Entry | undefined {
-    const merged = mergeFields(entry, received);
+    const merged = mergeFields(entry, received, this.#state.clock.now());
     if (merged === undefined) return undefined;
     const draft = this.#draft(pending, entry.status, merged, tags.length > 0 ? tags : entry.tags);
     if (typeof draft === "string") {

@@ -17,6 +17,7 @@ const order: readonly (readonly [number, string])[] = [
   [8, "cors"],
   [10, "auth"],
   [15, "rate-limit"],
+  [20, "cache"],
   [50, "transform"],
 ];
 

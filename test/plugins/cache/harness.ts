@@ -3,7 +3,6 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { z } from "zod";
 import { registry } from "../../../plugins/index.ts";
-import { cache } from "../../../plugins/cache/index.ts";
 import { definePlugin, type Clock, type PluginDefinition } from "../../../src/pipeline/contract.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
 
@@ -152,7 +151,8 @@ export async function startFleet(count: number, options: BenchOptions): Promise<
 
 /** One more sidecar in front of a bench's service. */
 export function joinFleet({ sidecar, asked }: CacheBench, options: BenchOptions): Promise<CacheBench> {
-  const { port } = sidecar.service?.address() as AddressInfo;
+  if (sidecar.service === undefined) throw new Error("the bench has no service of its own");
+  const { port } = sidecar.service.address() as AddressInfo;
   return startOne(options, asked, `http://127.0.0.1:${port}`);
 }
 
@@ -162,13 +162,12 @@ async function startOne(
   upstream: http.RequestListener | string,
 ): Promise<CacheBench> {
   const clock = options.clock ?? new TestClock();
-  const others = registry.filter(({ name }) => name !== "cache");
   const sidecar = await startSidecar({
     policy: options.policy ?? {
       plugins: options.plugins ?? ["cache", "identify"],
       pluginConfig: { cache: options.cache ?? {} },
     },
-    registry: [...others, identify, cache, ...(options.further ?? [])],
+    registry: [...registry.filter(({ name }) => name !== "auth"), identify, ...(options.further ?? [])],
     clock,
     upstream,
     ...(options.redisUrl === undefined ? {} : { redisUrl: options.redisUrl }),

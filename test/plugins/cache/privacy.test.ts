@@ -9,7 +9,7 @@ const personal =
   (fields: Record<string, string>): BenchOptions["service"] =>
   (request, response, count) => {
     response.writeHead(200, fields);
-    response.end(`${request.headers["x-user"] ?? "nobody"} ${count}`);
+    response.end(`${String(request.headers["x-user"] ?? "nobody")} ${count}`);
   };
 
 test("two identities never share an answer that does not say public", async () => {
@@ -240,7 +240,7 @@ test("property: a hit never differs from what the service would have answered th
     service: (request, response) => {
       const kind = (request.url ?? "").split("/")[1];
       const language = request.headers["accept-language"] ?? "-";
-      const user = request.headers["x-user"] ?? "-";
+      const user = String(request.headers["x-user"] ?? "-");
       const control =
         kind === "public" ? "public, max-age=60" : kind === "private" ? "private" : "max-age=60";
       response.writeHead(200, { "Cache-Control": control, Vary: "Accept-Language" });

@@ -7,8 +7,6 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { registry } from "../../../plugins/index.ts";
-import { cache } from "../../../plugins/cache/index.ts";
 import { startSidecar } from "../../support/sidecar.ts";
 
 interface SuiteTest {
@@ -41,7 +39,6 @@ export async function runPublicSuite(directory = installed): Promise<SuiteResult
   const sidecar = await startSidecar({
     upstream: server.url,
     policy: { plugins: ["logging", "cache"] },
-    registry: [...registry.filter((plugin) => plugin.name !== "cache"), cache],
   });
   try {
     const { default: suites } = (await load(join(directory, "tests/index.mjs"))) as {

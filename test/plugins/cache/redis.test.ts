@@ -1,5 +1,6 @@
 // The second tier against a real Redis: shared by sidecars, and worth nothing to anyone who attacks or kills it.
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
 import { startCluster, startRedis, type RedisServer } from "../../support/redis.ts";
 import { answering, gate, startFleet, until, type BenchOptions, type CacheBench } from "./harness.ts";
@@ -47,7 +48,7 @@ test("what one sidecar stored, another one serves", async () => {
 });
 
 test("bodies are bytes, and compressed when it pays", async () => {
-  const noise = Buffer.from(Array.from({ length: 5_000 }, (_, i) => (i * 7919) % 251));
+  const noise = randomBytes(5_000);
   const text = Buffer.alloc(50_000, "lorem ipsum ");
   const all = await benches(2, {
     service: (request, response) => {
@@ -77,7 +78,7 @@ test("variants and callers stay apart in Redis too", async () => {
   const all = await benches(2, {
     service: (request, response) => {
       response.writeHead(200, { ...minute, Vary: "Accept-Language" });
-      response.end(`${request.headers["accept-language"]} ${request.headers["x-user"]}`);
+      response.end(`${request.headers["accept-language"]} ${String(request.headers["x-user"])}`);
     },
   });
   const [one, other] = all as [CacheBench, CacheBench];
@@ -106,7 +107,7 @@ test("entries too large for Redis stay in memory", async () => {
     cache: { redisMaxBytes: 2_000 },
     service: (_request, response) => {
       response.writeHead(200, minute);
-      response.end(Buffer.from(Array.from({ length: 5_000 }, (_, i) => (i * 7919) % 251)));
+      response.end(randomBytes(5_000));
     },
   });
   const [bench] = all as [CacheBench];
