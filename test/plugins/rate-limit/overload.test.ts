@@ -1,6 +1,8 @@
 // Protection that nobody configures: who is shed, when, and what it takes.
 import assert from "node:assert/strict";
+import type { ServerResponse } from "node:http";
 import { test } from "node:test";
+import { Pool, type Dispatcher } from "undici";
 import { OverloadGuard, type Priority, type Ticket } from "../../../plugins/rate-limit/overload.ts";
 import { createMetrics } from "../../../src/telemetry/metrics.ts";
 import { TestClock } from "../../support/rate-limit.ts";
@@ -136,5 +138,40 @@ test("shed requests get 503 with Retry-After, health checks and paying plans pas
   assert.match(
     await sidecar.metrics(),
     /outrigger_overload_shed_total\{.*priority="low",cause="event_loop".*\} 1/,
+  );
+});
+
+test("a service that falls behind is kept from requests that it could not answer in time", async (t) => {
+  const waiting: ServerResponse[] = [];
+  const worker = setInterval(() => waiting.shift()?.end("ok"), 5);
+  const sidecar = await startSidecar({
+    policy: { plugins: ["rate-limit"], pluginConfig: { "rate-limit": {} } },
+    upstream: (_request, response) => void waiting.push(response),
+  });
+  t.after(async () => {
+    clearInterval(worker);
+    await sidecar.stop();
+  });
+  const pool = new Pool(sidecar.url, { connections: 300 });
+  t.after(() => pool.destroy());
+  const ask = async (): Promise<Dispatcher.ResponseData> => {
+    const answer = await pool.request({ path: "/", method: "GET" });
+    await answer.body.dump();
+    return answer;
+  };
+  for (let i = 0; i < 40; i += 1) assert.equal((await ask()).statusCode, 200);
+  let shed: Dispatcher.ResponseData | undefined;
+  const client = async (): Promise<void> => {
+    for (let i = 0; i < 20 && shed === undefined; i += 1) {
+      const answer = await ask();
+      if (answer.statusCode !== 200) shed = answer;
+    }
+  };
+  await Promise.all(Array.from({ length: 250 }, client));
+  assert.equal(shed?.statusCode, 503);
+  assert.equal(shed?.headers["retry-after"], "1");
+  assert.match(
+    await sidecar.metrics(),
+    /outrigger_overload_shed_total\{.*priority="normal",cause="upstream".*\} \d/,
   );
 });
