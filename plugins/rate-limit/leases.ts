@@ -9,7 +9,7 @@ export interface LeaseSource {
   /** As `RedisLedger.take`. */
   take(claims: readonly Claim[], limitMs: number): Promise<number>;
   /** Never rejects. */
-  giveBack(caller: Caller, lease: Lease, limitMs: number): Promise<void>;
+  giveBack(caller: Caller, lease: Lease): Promise<void>;
 }
 
 export class Leases {
@@ -31,7 +31,7 @@ export class Leases {
     const now = this.#clock.mono();
     let lease = caller.lease;
     if (lease === undefined || lease.left < limit.cost || now >= lease.until) {
-      lease = this.#change(caller, limit, now);
+      lease = this.#change(caller, now);
       if (lease === undefined || lease.left < limit.cost || now >= lease.until) return undefined;
     }
     lease.left -= limit.cost;
@@ -66,16 +66,16 @@ export class Leases {
       caller.lease = undefined;
       caller.spare = undefined;
       this.#holders.delete(caller);
-      for (const one of [lease, spare]) if (one !== undefined) returns.push(this.#return(caller, one, limit));
+      for (const one of [lease, spare]) if (one !== undefined) returns.push(this.#return(caller, one));
     }
     await Promise.all(returns);
   }
 
   /** The next lease takes the place of one that is used up or over. */
-  #change(caller: Caller, limit: Limit, now: number): Lease | undefined {
+  #change(caller: Caller, now: number): Lease | undefined {
     const { lease, spare } = caller;
     if (lease !== undefined && lease.left > 0 && (now >= lease.until || spare !== undefined)) {
-      void this.#return(caller, lease, limit);
+      void this.#return(caller, lease);
       lease.left = 0;
     }
     if (spare === undefined) return lease;
@@ -84,11 +84,11 @@ export class Leases {
     return spare;
   }
 
-  async #return(caller: Caller, lease: Lease, limit: Limit): Promise<void> {
+  async #return(caller: Caller, lease: Lease): Promise<void> {
     const { rule } = caller.table;
     // A gcra permit that has been out for long enough has come back already.
     const regained = rule.algorithm === "gcra" ? (this.#clock.mono() - lease.from) * rule.perMs : 0;
-    if (lease.left - regained >= 1) await this.#source.giveBack(caller, lease, limit.leaseMs);
+    if (lease.left - regained >= 1) await this.#source.giveBack(caller, lease);
   }
 
   #renew(caller: Caller, limit: Limit, now: number, limitMs: number): Promise<void> {

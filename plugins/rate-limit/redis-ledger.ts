@@ -9,6 +9,9 @@ import { takeScript } from "./script.ts";
 /** Longest script run: keeps a batch from holding Redis for more than about a millisecond. */
 const requestsPerScript = 64;
 
+/** Longest wait of a batch in which nobody asks for less. */
+const longestWaitMs = 5000;
+
 /** The longest that a refusal is remembered: a block lifted by hand shows within this time. */
 const longestDenialMs = 1000;
 
@@ -26,7 +29,7 @@ export class RedisLedger {
   readonly #store: Store;
   readonly #clock: Clock;
   #waiting: Ask[] = [];
-  #limitMs = 0;
+  #limitMs = longestWaitMs;
 
   constructor(store: Store, clock: Clock) {
     this.#store = store;
@@ -52,8 +55,8 @@ export class RedisLedger {
   }
 
   /** Gives a lease's unused permits back; what cannot be told comes back by itself with time. */
-  async giveBack(caller: Caller, lease: Lease, limitMs: number): Promise<void> {
-    await this.#refund(caller, lease.left, lease.grantedAt, limitMs);
+  async giveBack(caller: Caller, lease: Lease): Promise<void> {
+    await this.#refund(caller, lease.left, lease.grantedAt);
   }
 
   async #askByTag(claims: readonly Claim[], limitMs: number): Promise<number> {
@@ -71,17 +74,17 @@ export class RedisLedger {
     const refused = claims.some((claim) => claim.hard && claim.granted === 0);
     if (failed !== undefined || refused) {
       for (const [index, outcome] of outcomes.entries()) {
-        if (outcome.status === "fulfilled") this.#undo(groups[index] as Claim[], outcome.value, limitMs);
+        if (outcome.status === "fulfilled") this.#undo(groups[index] as Claim[], outcome.value);
       }
     }
     if (failed !== undefined) throw failed.reason;
     return Math.max(...outcomes.map((outcome) => (outcome.status === "fulfilled" ? outcome.value : 0)));
   }
 
-  #undo(claims: readonly Claim[], serverMs: number, limitMs: number): void {
+  #undo(claims: readonly Claim[], serverMs: number): void {
     for (const claim of claims) {
       if (claim.granted === 0) continue;
-      void this.#refund(claim.caller, claim.granted, serverMs, limitMs);
+      void this.#refund(claim.caller, claim.granted, serverMs);
       claim.remaining += claim.granted;
       claim.granted = 0;
     }
@@ -93,16 +96,16 @@ export class RedisLedger {
     });
   }
 
-  #refund(caller: Caller, amount: number, grantedAt: number, limitMs: number): Promise<void> {
+  #refund(caller: Caller, amount: number, grantedAt: number): Promise<void> {
     const refund = { key: caller.key, text: `${caller.table.spec} 0 0 ${-amount} ${grantedAt} 0` };
     return new Promise((resolve) => {
       const done = (): void => resolve();
-      this.#add({ claims: [], refund, tag: caller.tag, settle: done, fail: done }, limitMs);
+      this.#add({ claims: [], refund, tag: caller.tag, settle: done, fail: done }, longestWaitMs);
     });
   }
 
   #add(ask: Ask, limitMs: number): void {
-    this.#limitMs = Math.max(this.#limitMs, limitMs);
+    this.#limitMs = Math.min(this.#limitMs, limitMs);
     if (this.#waiting.push(ask) === 1) setImmediate(() => void this.#send());
   }
 
@@ -111,7 +114,7 @@ export class RedisLedger {
     const asks = this.#waiting;
     const limitMs = this.#limitMs;
     this.#waiting = [];
-    this.#limitMs = 0;
+    this.#limitMs = longestWaitMs;
     const batches = inBatches(asks, this.#store.sharded === false);
     try {
       const outcomes = await this.#store.runAll(batches.map(encode), limitMs);

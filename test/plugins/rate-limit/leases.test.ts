@@ -88,7 +88,7 @@ class Network {
   #giveBack(remote: Caller, lease: Lease): Promise<void> {
     const { there } = this.#journey();
     const { left, grantedAt } = lease;
-    this.#after(there, () => this.#ledger.giveBack(remote, { ...lease, left, grantedAt }, 5000));
+    this.#after(there, () => this.#ledger.giveBack(remote, { ...lease, left, grantedAt }));
     return Promise.resolve();
   }
 

@@ -7,9 +7,10 @@ import { Limiter, type Decision } from "../../../plugins/rate-limit/limiter.ts";
 import { MemoryLedger } from "../../../plugins/rate-limit/memory-ledger.ts";
 import { RedisLedger } from "../../../plugins/rate-limit/redis-ledger.ts";
 import { systemClock } from "../../../src/pipeline/clock.ts";
+import type { Clock } from "../../../src/pipeline/contract.ts";
 import type { RedisStore } from "../../../src/redis/store.ts";
 import { exchangeOf } from "../../support/exchange.ts";
-import { connectStore, limitOf } from "../../support/rate-limit.ts";
+import { connectStore, limitOf, TestClock } from "../../support/rate-limit.ts";
 import { eventually, startRedis, startSentinel, type RedisServer } from "../../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
 
@@ -22,14 +23,15 @@ async function limiterOf(
   facts: Parameters<typeof limitOf>[0],
   onStoreError: Behaviour = "local",
   sidecars = 1,
+  clock: Clock = systemClock,
 ): Promise<{ check: () => Decision | Promise<Decision>; store: RedisStore }> {
   const store = await connectStore(url);
   t.after(() => store.close());
-  const redis = new RedisLedger(store, systemClock);
+  const redis = new RedisLedger(store, clock);
   const limiter = new Limiter({
-    clock: systemClock,
-    memory: new MemoryLedger(systemClock),
-    shared: { store, redis, leases: new Leases(redis, systemClock) },
+    clock,
+    memory: new MemoryLedger(clock),
+    shared: { store, redis, leases: new Leases(redis, clock) },
     sidecars: () => sidecars,
     onStoreError,
     storeTimeoutMs: 100,
@@ -155,7 +157,9 @@ test("a Sentinel failover: callers get 200 or 429 throughout, and the count goes
 
 test("a flushed script, a key of another type and garbage neither fail, nor pass freely, nor lock out", async (t) => {
   const redis = await redisOf(t);
-  const { check } = await limiterOf(t, redis.url, { limit: 4, window: "1h", mode: "exact" });
+  const clock = new TestClock();
+  const facts = { limit: 4, window: "1h", mode: "exact" } as const;
+  const { check } = await limiterOf(t, redis.url, facts, "closed", 1, clock);
   assert.equal(await passing(check, 2), 2);
   await redis.cli.call("SCRIPT", "FLUSH");
   assert.equal(await passing(check, 1), 1);
@@ -170,7 +174,7 @@ test("a flushed script, a key of another type and garbage neither fail, nor pass
     await spoil();
     assert.equal(await passing(check, 6), 4, "begins anew, once");
     // Refusals are remembered for a second; the next round must ask.
-    await new Promise((resolve) => setTimeout(resolve, 1010));
+    clock.advance(1001);
   }
 });
 
