@@ -36,6 +36,7 @@ function options(address: RedisAddress, name: string) {
     password: address.password,
     db: address.db,
     connectionName: name,
+    disableClientInfo: true, // CLIENT SETINFO: one more command to permit, and our name says who we are
     ...(address.tls ? { tls: {} } : {}),
     // RESP3 of ioredis 6.0.0 drops invalidation messages, and one protocol everywhere is one behaviour to know.
     protocol: 2,
@@ -97,7 +98,7 @@ function hearOfFailover(address: RedisAddress, name: string, onFailover: () => v
       if (message.startsWith(`${address.masterName} `)) onFailover();
     });
     return keepOpen(sentinel, (up) => {
-      if (up) sentinel.subscribe("+switch-master").catch(() => sentinel.disconnect(true));
+      if (up) sentinel.subscribe("+switch-master").catch(() => {}); // refused: demotion will end the old connection
     });
   });
   return () => {
@@ -144,8 +145,9 @@ function keepOpen<Client extends Redis | Cluster>(client: Client, onLink: OnLink
   const emitter: NodeJS.EventEmitter = client;
   const tell = (now: boolean): void => {
     clearTimeout(handshake);
+    if (closed) return;
     up = now;
-    if (!closed) onLink(up, reason);
+    onLink(up, reason);
   };
   /** What follows a failure, and comes last, is that everything in flight lost its connection. */
   const note = (error: unknown): void => {
@@ -160,6 +162,7 @@ function keepOpen<Client extends Redis | Cluster>(client: Client, onLink: OnLink
   emitter.on("node error", note);
   emitter.on("connect", () => {
     // Whoever answers a few bytes now and then never runs into the socket's time limit.
+    if (closed) return;
     clearTimeout(handshake);
     handshake = setTimeout(() => {
       reason = noAnswer;

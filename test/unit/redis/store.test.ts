@@ -184,6 +184,30 @@ test("a user, a password and a database from the address are used, and a databas
   assert.deepEqual(states, [{ of: "commands", up: false, reason: "ERR" }]);
 });
 
+test("these permissions are enough for everything the store does", async () => {
+  const redis = await server();
+  const commands = "+info +ping +get +set +unlink +scan +xadd +evalsha +eval +subscribe +unsubscribe +incrby";
+  const client = "+client|id +client|tracking +client|setname";
+  const rules = `on >car -@all ${commands} ${client} resetchannels &__redis__:invalidate ~outrigger:*`;
+  await redis.cli.call("ACL", "SETUSER", "side", ...rules.split(" "));
+  const store = await openUp(`redis://side:car@127.0.0.1:${redis.port}`);
+  const told: (string | null)[] = [];
+  store.watch("k", (key) => told.push(key));
+  await eventually("the watch begins", () => told.includes(null));
+  await store.set("k", "v");
+  assert.equal(await store.get("k"), "v");
+  assert.deepEqual(await store.scan("", 10), ["k"]);
+  assert.equal(await store.delete("k"), 1);
+  await store.append("s", { f: "v" }, 10);
+  assert.equal(await store.run(add, ["n"], [1]), 1);
+  await eventually("told", () => told.includes("k"));
+  assert.equal(
+    await redis.cli.call("ACL", "LOG").then((log) => JSON.stringify(log)),
+    "[]",
+    "nothing was refused",
+  );
+});
+
 test("a call on a frozen server ends within its time limit, the breaker opens, and a probe closes it", async () => {
   const redis = await server();
   const states: StoreState[] = [];
