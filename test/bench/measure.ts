@@ -1,0 +1,145 @@
+// CPU, throughput and memory under load: contenders in turn, in rounds, by their own processes' accounting.
+import { get } from "node:http";
+import { type Contender, type ContenderName, LeftOut, type Scene, startContender } from "./contenders.ts";
+import { type LoadTools, runLoad } from "./load.ts";
+import { cpuMs, pause, rssMiB } from "./processes.ts";
+import { commonFields, type LoadResult, type Traffic } from "./requests.ts";
+import type { Results } from "./results.ts";
+
+/** What all measurements share. */
+export interface Bench {
+  readonly scene: Scene;
+  readonly tools: LoadTools;
+  readonly results: Results;
+  readonly quick: boolean;
+  readonly rounds: number;
+  /** One run. */
+  readonly seconds: number;
+  readonly warmUpSeconds: number;
+  say(line: string): void;
+}
+
+export interface ThroughputPlan {
+  readonly name: string;
+  readonly contenders: readonly ContenderName[];
+  readonly traffic: Traffic;
+  /** Size of the answers' bodies: CPU is then also given per byte. */
+  readonly bodyBytes?: number;
+  /** What the sidecar's answers must say of its cache. */
+  readonly xCache?: "HIT" | "MISS";
+  /** Contenders that `--quick` does without. */
+  readonly quickWithout?: readonly ContenderName[];
+}
+
+export async function measureThroughput(plan: ThroughputPlan, bench: Bench): Promise<void> {
+  const { name, traffic, quickWithout = [] } = plan;
+  const names = plan.contenders.filter((contender) => !bench.quick || !quickWithout.includes(contender));
+  if (names.length === 0) return;
+  await withContenders(name, names, bench, async (contenders) => {
+    await pause(500);
+    for (const { name: contender, pid } of contenders) {
+      bench.results.add(name, contender, "idleRssMiB", rssMiB(pid), 0);
+    }
+    for (const { port } of contenders) await runLoad(traffic, port, bench.warmUpSeconds, bench.tools);
+    if (plan.xCache !== undefined) await checkCacheStatus(plan, contenders, bench);
+    await inRounds(contenders, bench.rounds, async (contender, round) => {
+      const before = cpuMs(contender.pid);
+      const load = await runLoad(traffic, contender.port, bench.seconds, bench.tools);
+      // The access log of the last requests is written a little later.
+      await pause(30);
+      record(plan, contender, round, { load, cpu: cpuMs(contender.pid) - before }, bench);
+    });
+  });
+}
+
+/** Starts contenders, hands over those that there are, and stops them whatever happens. */
+export async function withContenders(
+  scenario: string,
+  names: readonly ContenderName[],
+  { scene, results, say }: Pick<Bench, "scene" | "results" | "say">,
+  use: (contenders: readonly Contender[]) => Promise<void>,
+): Promise<void> {
+  const contenders: Contender[] = [];
+  try {
+    for (const name of names) {
+      try {
+        contenders.push(await startContender(name, scene));
+      } catch (error) {
+        if (!(error instanceof LeftOut)) throw error;
+        const line = `${scenario}: left out: ${name}: ${error.message}`;
+        results.leftOut.push(line);
+        say(line);
+      }
+    }
+    await use(contenders);
+  } finally {
+    await Promise.all(contenders.map((contender) => contender.stop()));
+  }
+}
+
+/** Another one begins each round, so that none always runs behind the same one. */
+export async function inRounds(
+  contenders: readonly Contender[],
+  rounds: number,
+  run: (contender: Contender, round: number) => Promise<void>,
+): Promise<void> {
+  for (let round = 0; round < rounds; round += 1) {
+    for (let turn = 0; turn < contenders.length; turn += 1) {
+      await run(contenders[(round + turn) % contenders.length] as Contender, round);
+    }
+  }
+}
+
+/** @returns whether the run counts; if it does not, the results say why */
+export function isValid(
+  scenario: string,
+  { name }: Pick<Contender, "name">,
+  { requests, failures, failure }: LoadResult,
+  { results, say }: Pick<Bench, "results" | "say">,
+): boolean {
+  if (failures === 0 && requests > 0) return true;
+  const line = `${scenario}: run invalid: ${name}: ${failures} of ${requests + failures} failed: ${failure || "no answer"}`;
+  results.invalid.push(line);
+  say(line);
+  return false;
+}
+
+function record(
+  plan: ThroughputPlan,
+  contender: Contender,
+  round: number,
+  { load, cpu }: { readonly load: LoadResult; readonly cpu: number },
+  bench: Bench,
+): void {
+  if (!isValid(plan.name, contender, load, bench)) return;
+  const { results } = bench;
+  const cpuUs = (cpu * 1000) / load.requests;
+  results.add(plan.name, contender.name, "cpuUs", cpuUs, round);
+  results.add(plan.name, contender.name, "requestsPerSecond", load.requests / bench.seconds, round);
+  results.add(plan.name, contender.name, "rssMiB", rssMiB(contender.pid), round);
+  if (plan.bodyBytes !== undefined) {
+    results.add(plan.name, contender.name, "nsPerKiB", (cpu * 1e6) / (load.bytes / 1024), round);
+    results.add(plan.name, contender.name, "mbPerCpuSecond", load.bytes / 1e6 / (cpu / 1000), round);
+  }
+  bench.say(`${plan.name}: ${contender.name}: ${cpuUs.toFixed(1)} µs`);
+}
+
+/** A chain that misses nothing, or hits nothing, would be measured under the wrong name. */
+async function checkCacheStatus(
+  { name, traffic, xCache }: ThroughputPlan,
+  contenders: readonly Contender[],
+  bench: Bench,
+): Promise<void> {
+  for (const contender of contenders) {
+    if (!contender.name.startsWith("outrigger")) continue;
+    const path = traffic.everyUrlNew === undefined ? traffic.path : `${traffic.path}?probe`;
+    const headers = { ...commonFields, authorization: `Bearer ${traffic.tokens?.[0]}` };
+    const found = await new Promise((resolve, reject) => {
+      get({ port: contender.port, host: "127.0.0.1", path, headers, agent: false }, (answer) => {
+        answer.resume().once("end", () => resolve(answer.headers["x-cache"]));
+      }).on("error", reject);
+    });
+    if (found === xCache) continue;
+    bench.results.invalid.push(`${name}: ${contender.name}: X-Cache is ${String(found)}, not ${xCache}`);
+  }
+}

@@ -1,0 +1,152 @@
+// Processes that the bench starts: pinned to cores, accounted from /proc, and none of them left behind.
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { constants, tmpdir } from "node:os";
+import { join } from "node:path";
+
+export interface StartOptions {
+  /** As taskset takes them; undefined = wherever this process runs. */
+  readonly cores: string | undefined;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export interface Started {
+  readonly pid: number;
+  /** Resolves with the match once stdout or stderr holds it. Rejects when the process ends or 20 s pass before. */
+  said(pattern: RegExp): Promise<RegExpExecArray>;
+  /** Resolves with all of stdout when the process has ended. Rejects on another exit code than 0. */
+  readonly end: Promise<string>;
+  endInput(): void;
+  /** SIGINT. */
+  interrupt(): void;
+  /** SIGTERM, after 3 s SIGKILL, to it and all its children. */
+  stop(): Promise<void>;
+}
+
+const live = new Map<ChildProcess, Promise<string>>();
+
+const project = join(import.meta.dirname, "../..");
+
+/** Temporary files of this run; gone with it. */
+export const folder = mkdtempSync(join(tmpdir(), "outrigger-bench-"));
+
+/** Output beyond this is read and dropped: access logs are written to somebody who takes them. */
+const keptChars = 65_536;
+
+process.on("exit", () => {
+  for (const child of live.keys()) signalGroup(child, "SIGKILL");
+  rmSync(folder, { recursive: true, force: true });
+});
+
+let interruption: Promise<never> | undefined;
+
+/** After Ctrl-C this process ends once all others have: whoever sees them end early waits here. */
+export async function unlessInterrupted(): Promise<void> {
+  await interruption;
+}
+
+async function endAll(signal: NodeJS.Signals): Promise<never> {
+  await Promise.all([...live].map(([child, end]) => stopGroup(child, end)));
+  return process.exit(128 + constants.signals[signal]);
+}
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.on(signal, () => void (interruption ??= endAll(signal)));
+}
+
+/** Starts a program in the project's folder with nothing of this environment but PATH, leader of its own group. */
+export function start(command: string, args: readonly string[], options: StartOptions): Started {
+  if (interruption !== undefined) throw new Error("interrupted");
+  const { cores, env } = options;
+  const line = cores === undefined ? [command, ...args] : ["taskset", "-c", cores, command, ...args];
+  const child = spawn(line[0] as string, line.slice(1), {
+    detached: true,
+    cwd: project,
+    stdio: ["pipe", "pipe", "pipe"],
+    env: { PATH: process.env["PATH"], ...env },
+  });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    if (stdout.length < keptChars) stdout += chunk.toString();
+  });
+  child.stderr.on("data", (chunk: Buffer) => (stderr = (stderr + chunk.toString()).slice(-keptChars)));
+  child.stdin.on("error", () => {}); // it ended without reading
+  const end = once(child, "close").then(([code, signal]) => {
+    live.delete(child);
+    if (code === 0) return stdout;
+    throw new Error(`${command} ended with ${String(signal ?? code)}: ${(stderr || stdout).slice(-2000)}`);
+  });
+  end.catch(() => {}); // whoever waits is told; a contender that is stopped has nobody waiting
+  live.set(child, end);
+  return {
+    pid: child.pid as number,
+    end,
+    endInput: () => void child.stdin.end(),
+    interrupt: () => void child.kill("SIGINT"),
+    async said(pattern) {
+      const limit = Date.now() + 20_000;
+      for (;;) {
+        const match = pattern.exec(`${stdout}\n${stderr}`);
+        if (match !== null) return match;
+        if (!live.has(child)) throw new Error(`${command} ended without saying ${pattern}: ${await end}`);
+        if (Date.now() > limit) throw new Error(`${command} did not say ${pattern} within 20 s: ${stderr}`);
+        await pause(5);
+      }
+    },
+    stop: () => stopGroup(child, end),
+  };
+}
+
+async function stopGroup(child: ChildProcess, end: Promise<string>): Promise<void> {
+  if (!live.has(child)) return;
+  signalGroup(child, "SIGTERM");
+  const timer = setTimeout(() => signalGroup(child, "SIGKILL"), 3_000);
+  await end.catch(() => {});
+  clearTimeout(timer);
+}
+
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-(child.pid as number), signal);
+  } catch {
+    // It is gone.
+  }
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+const msPerTick = 1000 / Number(spawnSync("getconf", ["CLK_TCK"], { encoding: "utf8" }).stdout || 100);
+
+/** CPU time of a process with all its threads and children, user and system, in ms; moves in ticks of 10 ms. */
+export function cpuMs(pid: number): number {
+  let ticks = 0;
+  for (const member of treeOf(pid)) {
+    const stat = readFileSync(`/proc/${member}/stat`, "latin1");
+    // proc(5): the second field may hold spaces and brackets; utime, stime, cutime, cstime are 14 to 17.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    for (const field of fields.slice(11, 15)) ticks += Number(field);
+  }
+  return ticks * msPerTick;
+}
+
+/** Resident memory of a process with its children. */
+export function rssMiB(pid: number): number {
+  let kibibytes = 0;
+  for (const member of treeOf(pid)) {
+    const status = readFileSync(`/proc/${member}/status`, "latin1");
+    kibibytes += Number(/^VmRSS:\s*(\d+)/mu.exec(status)?.[1] ?? 0);
+  }
+  return kibibytes / 1024;
+}
+
+function treeOf(pid: number): number[] {
+  // A child is listed with the thread that forked it.
+  const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, "latin1").trim().split(" "),
+  );
+  return [pid, ...children.filter((text) => text !== "").flatMap((text) => treeOf(Number(text)))];
+}

@@ -1,0 +1,125 @@
+// The results as Markdown, for the terminal and for the README.
+import { readFileSync, writeFileSync } from "node:fs";
+import { cpuModel } from "./machine.ts";
+import { goals } from "./goals.ts";
+import type { Metric, Results, Summary } from "./results.ts";
+import type { Scenario } from "./scenarios.ts";
+
+/** @param command what was run, as a user types it */
+export function renderReport(results: Results, scenarios: readonly Scenario[], command: string): string {
+  const date = new Date().toISOString().slice(0, 10);
+  return [
+    `\`${command}\`, ${date}, ${cpuModel()}, Node ${process.versions.node}. Medians of rounds in which the contenders take turns, (least–most); CPU is user and system time of the contender's own processes. Each has one core, load and service another.`,
+    cpuTable(results, scenarios),
+    byteTable(results, scenarios),
+    furtherTable(results, scenarios),
+    goalTable(results, scenarios),
+    [...results.leftOut, ...results.invalid].map((line) => `- ${line}`).join("\n"),
+  ]
+    .filter((part) => part !== "")
+    .join("\n\n");
+}
+
+function cpuTable(results: Results, scenarios: readonly Scenario[]): string {
+  const rows = scenarios.flatMap(({ name, title }) =>
+    results
+      .contenders(name, "cpuUs")
+      .map((contender) => [
+        title,
+        contender,
+        spread(results.summary(name, contender, "cpuUs"), 1),
+        spread(results.ratio(name, contender, "nginx", "cpuUs"), 2),
+        number(results.summary(name, contender, "requestsPerSecond")?.median, 0),
+        `${number(results.summary(name, contender, "idleRssMiB")?.median, 0)} / ${number(results.summary(name, contender, "rssMiB")?.max, 0)}`,
+      ]),
+  );
+  return table(
+    ["traffic", "proxy", "CPU, µs a request", "times nginx", "requests/s", "MiB at start / after load"],
+    rows,
+  );
+}
+
+function byteTable(results: Results, scenarios: readonly Scenario[]): string {
+  const rows = scenarios.flatMap(({ name, title }) =>
+    results
+      .contenders(name, "nsPerKiB")
+      .map((contender) => [
+        title,
+        contender,
+        spread(results.summary(name, contender, "nsPerKiB"), 0),
+        spread(results.ratio(name, contender, "nginx", "nsPerKiB"), 2),
+        number(results.summary(name, contender, "mbPerCpuSecond")?.median, 0),
+      ]),
+  );
+  return table(["traffic", "proxy", "CPU, ns a KiB", "times nginx", "MB/s a core"], rows);
+}
+
+const furtherMetrics: readonly (readonly [Metric, string, number])[] = [
+  ["idleRssMiB", "MiB idle", 0],
+  ["rssMiB", "MiB", 0],
+  ["p50Ms", "ms p50", 2],
+  ["p99Ms", "ms p99", 2],
+  ["ms", "ms", 0],
+];
+
+function furtherTable(results: Results, scenarios: readonly Scenario[]): string {
+  const rows = scenarios
+    .filter(({ name }) => results.contenders(name, "cpuUs").length === 0)
+    .flatMap(({ name, title }) =>
+      furtherMetrics.flatMap(([metric, unit, digits]) =>
+        results
+          .contenders(name, metric)
+          .map((contender) => [
+            title,
+            contender,
+            `${spread(results.summary(name, contender, metric), digits)} ${unit}`,
+          ]),
+      ),
+    );
+  return table(["figure", "of", "measured"], rows);
+}
+
+function goalTable(results: Results, scenarios: readonly Scenario[]): string {
+  const asked = goals.filter((goal) => scenarios.some(({ name }) => name === goal.scenario));
+  const rows = asked.map(({ figure, unit, limits, measured }) => {
+    const value = measured(results);
+    const verdict = (limit: number | undefined): string => {
+      if (limit === undefined) return "";
+      if (value === undefined) return `${limit} ${unit}: not measured`;
+      return `${limit} ${unit}: ${value <= limit ? "met" : "**missed**"}`;
+    };
+    const text = value === undefined ? "-" : `${number(value, unit === "x" ? 2 : 0)} ${unit}`;
+    return [figure, text, verdict(limits[0]), verdict(limits[1])];
+  });
+  return table(["figure", "measured", "goal", "stretch"], rows);
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  if (rows.length === 0) return "";
+  // What stands above is not said again.
+  const cells = rows.map((row, index) => (row[0] === rows[index - 1]?.[0] ? ["", ...row.slice(1)] : row));
+  return [head, head.map(() => "---"), ...cells].map((row) => `| ${row.join(" | ")} |`).join("\n");
+}
+
+function spread(summary: Summary | undefined, digits: number): string {
+  if (summary === undefined) return "-";
+  const { median, min, max } = summary;
+  return min === max
+    ? number(median, digits)
+    : `${number(median, digits)} (${number(min, digits)}–${number(max, digits)})`;
+}
+
+function number(value: number | undefined, digits: number): string {
+  return value === undefined ? "-" : value.toFixed(digits);
+}
+
+const begin = "<!-- bench:begin -->";
+const end = "<!-- bench:end -->";
+
+/** Puts the report between the two marks. Throws when the file lacks them. */
+export function writeInto(file: string, report: string): void {
+  const text = readFileSync(file, "utf8");
+  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
+  if (from === -1 || to < from) throw new Error(`${file} has no ${begin} … ${end}`);
+  writeFileSync(file, `${text.slice(0, from + begin.length)}\n${report}\n${text.slice(to)}`);
+}

@@ -1,0 +1,105 @@
+// `npm run bench`: measures the sidecar beside others over the same upstream and prints what came out, as Markdown on
+// stdout, progress on stderr. Exit code 0, 1 when a run was invalid, 2 when it was called wrongly.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import type { Scene } from "./contenders.ts";
+import { divideCores, obtainProgram } from "./machine.ts";
+import type { Bench } from "./measure.ts";
+import { createCallers } from "./policies.ts";
+import { start, unlessInterrupted } from "./processes.ts";
+import { renderReport, writeInto } from "./report.ts";
+import { Results } from "./results.ts";
+import packageFile from "../../package.json" with { type: "json" };
+import { scenarios } from "./scenarios.ts";
+
+const usage = `npm run bench -- [options]
+  --quick            about a minute in place of ten: fewer contenders, shorter rounds
+  --scenario NAME    only this one; may be given several times
+                     ${scenarios.map(({ name }) => name).join(", ")}
+  --json FILE        also writes every value of every round
+  --write            puts the report into README.md (not with --scenario)
+  --command LINE     starts the sidecar; by default what \`npm start\` runs
+  --profile FOLDER   sidecars leave their CPU profiles there
+`;
+
+const args = process.argv.slice(2);
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** @returns undefined when they cannot be understood, or ask for help */
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      args,
+      options: {
+        quick: { type: "boolean", default: false },
+        scenario: { type: "string", multiple: true, default: [] },
+        json: { type: "string" },
+        write: { type: "boolean", default: false },
+        command: { type: "string", default: packageFile.scripts.start },
+        profile: { type: "string" },
+      },
+    });
+    const known = values.scenario.every((name) => scenarios.some((scenario) => scenario.name === name));
+    return known && !(values.write && values.scenario.length > 0) ? values : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function createScene(command: string, profileFolder: string | undefined): Promise<Scene> {
+  const cores = divideCores();
+  if (cores.contender === undefined) say("not pinned: taskset (util-linux) or a second core is missing");
+  const upstream = start(process.execPath, [join(import.meta.dirname, "upstream.ts")], { cores: cores.load });
+  const [, port] = await upstream.said(/port (\d+)/u);
+  return { upstreamPort: Number(port), cores, callers: await createCallers(), command, profileFolder };
+}
+
+async function bench(): Promise<number> {
+  const chosen = readOptions();
+  if (chosen === undefined) {
+    process.stderr.write(usage);
+    return 2;
+  }
+  if (chosen.profile !== undefined) mkdirSync(chosen.profile, { recursive: true });
+  const scene = await createScene(chosen.command, chosen.profile);
+  const wrk = obtainProgram("wrk");
+  if (wrk === undefined) say("wrk is not installed: all load comes from our own generator, which costs more");
+  const results = new Results();
+  const pace = chosen.quick
+    ? { rounds: 3, seconds: 0.5, warmUpSeconds: 0.8 }
+    : { rounds: 5, seconds: 2, warmUpSeconds: 3 };
+  const parts: Bench = {
+    scene,
+    tools: { wrk, cores: scene.cores.load },
+    results,
+    quick: chosen.quick,
+    ...pace,
+    say,
+  };
+  const only = chosen.scenario;
+  const measured = scenarios.filter(({ name }) => only.length === 0 || only.includes(name));
+  for (const scenario of measured) {
+    try {
+      await scenario.measure(parts);
+    } catch (error) {
+      await unlessInterrupted();
+      // One that breaks is told with the others' figures.
+      results.invalid.push(`${scenario.name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  const report = renderReport(
+    results,
+    measured,
+    ["npm run bench --", ...args].join(" ").replace(/ --$/u, ""),
+  );
+  process.stdout.write(`${report}\n`);
+  if (chosen.json !== undefined) writeFileSync(chosen.json, `${JSON.stringify(results, null, 2)}\n`);
+  if (chosen.write) writeInto(join(import.meta.dirname, "../../README.md"), report);
+  return results.invalid.length === 0 ? 0 : 1;
+}
+
+process.exit(await bench());

@@ -1,0 +1,153 @@
+// What is measured, on whom. `--scenario` takes these names.
+import type { ContenderName } from "./contenders.ts";
+import type { Bench } from "./measure.ts";
+import { measureThroughput, type ThroughputPlan } from "./measure.ts";
+import {
+  measureIdleConnections,
+  measureLatency,
+  measurePacedMemory,
+  measurePolicyChange,
+  measureStart,
+} from "./measure-further.ts";
+import { policyOf } from "./policies.ts";
+import type { Traffic } from "./requests.ts";
+
+export interface Scenario {
+  readonly name: string;
+  readonly title: string;
+  measure(bench: Bench): Promise<void>;
+}
+
+const kibibyte = 1024;
+const keepAlive = { kind: "closed", connections: 32, path: "/" } as const satisfies Traffic;
+const everyone: readonly ContenderName[] = ["nginx", "haproxy", "http-proxy-3", "outrigger: no plugins"];
+
+/** The most that this version can do. */
+function fullest({ scene }: Bench): ContenderName {
+  const { missing } = policyOf("full chain", scene.callers);
+  return missing.length === 0 ? "outrigger: full chain" : "outrigger: logging+cors+transform";
+}
+
+function throughput(
+  name: string,
+  title: string,
+  contenders: readonly ContenderName[],
+  trafficOf: (bench: Bench) => Traffic,
+  more: Partial<ThroughputPlan> = {},
+): Scenario {
+  return {
+    name,
+    title,
+    measure: (bench) => measureThroughput({ name, contenders, traffic: trafficOf(bench), ...more }, bench),
+  };
+}
+
+export const scenarios: readonly Scenario[] = [
+  throughput(
+    "small",
+    "GET, 300 B",
+    [
+      "nginx",
+      "haproxy",
+      "http-proxy-3",
+      "@fastify/http-proxy",
+      "hono + fetch",
+      "node:http",
+      "outrigger: no plugins",
+      "outrigger: logging",
+      "outrigger: logging+cors+transform",
+    ],
+    () => keepAlive,
+    { quickWithout: ["haproxy", "@fastify/http-proxy", "hono + fetch", "node:http", "outrigger: logging"] },
+  ),
+  throughput(
+    "chain",
+    "GET, 300 B, 50 callers' tokens, every URL new",
+    ["nginx", "http-proxy-3", "outrigger: full chain", "outrigger: full chain, Redis cache"],
+    ({ scene }) => ({
+      ...keepAlive,
+      path: "/cacheable",
+      everyUrlNew: true,
+      tokens: scene.callers.tokens,
+    }),
+    { xCache: "MISS" },
+  ),
+  throughput(
+    "hit",
+    "GET, 300 B, 50 callers' tokens, answer in the cache",
+    ["nginx", "node:http", "outrigger: full chain"],
+    ({ scene }) => ({ ...keepAlive, path: "/cacheable", tokens: scene.callers.tokens }),
+    { xCache: "HIT" },
+  ),
+  throughput("1k", "GET, 1 KiB", everyone, () => ({ ...keepAlive, path: `/?size=${kibibyte}` }), {
+    quickWithout: everyone,
+  }),
+  throughput("64k", "GET, 64 KiB", everyone, () => ({ ...keepAlive, path: `/?size=${64 * kibibyte}` }), {
+    bodyBytes: 64 * kibibyte,
+    quickWithout: ["haproxy", "http-proxy-3"],
+  }),
+  throughput("post", "POST, 16 KiB", everyone, () => ({ ...keepAlive, bodyBytes: 16 * kibibyte }), {
+    quickWithout: ["haproxy", "http-proxy-3"],
+  }),
+  throughput(
+    "chunked",
+    "POST, 16 KiB chunked, echoed chunked",
+    everyone,
+    () => ({ ...keepAlive, path: "/echo", bodyBytes: 16 * kibibyte, chunked: true }),
+    { quickWithout: ["haproxy", "http-proxy-3"] },
+  ),
+  throughput(
+    "stream",
+    "GET, 16 MiB",
+    everyone,
+    () => ({ ...keepAlive, connections: 4, path: `/?size=${16 * kibibyte * kibibyte}` }),
+    { bodyBytes: 16 * kibibyte * kibibyte, quickWithout: ["haproxy", "http-proxy-3"] },
+  ),
+  throughput(
+    "connect",
+    "GET, 300 B, every request on a new connection",
+    everyone,
+    () => ({ ...keepAlive, newConnections: true }),
+    { quickWithout: ["haproxy", "http-proxy-3"] },
+  ),
+  throughput(
+    "websocket",
+    "WebSocket, 64 B messages echoed",
+    everyone,
+    () => ({ ...keepAlive, kind: "websocket" }),
+    { quickWithout: ["haproxy", "http-proxy-3"] },
+  ),
+  {
+    name: "idle",
+    title: "1000 idle connections, memory",
+    measure: (bench) => measureIdleConnections("idle", ["nginx", "http-proxy-3", fullest(bench)], bench),
+  },
+  {
+    name: "paced",
+    title: "1000 requests a second, memory",
+    measure: (bench) => measurePacedMemory("paced", ["nginx", "http-proxy-3", fullest(bench)], bench),
+  },
+  {
+    name: "latency",
+    title: "300 requests a second, latency",
+    measure(bench) {
+      const more = bench.quick ? [] : (["http-proxy-3", "outrigger: no plugins"] as const);
+      return measureLatency("latency", ["direct", "nginx", ...more, fullest(bench)], bench);
+    },
+  },
+  {
+    name: "start",
+    title: "start to ready",
+    measure: (bench) =>
+      measureStart(
+        "start",
+        [...new Set(["outrigger: logging+cors+transform", fullest(bench)] as const)],
+        bench,
+      ),
+  },
+  {
+    name: "policy",
+    title: "`SET` to enforced",
+    measure: (bench) => measurePolicyChange("policy", bench),
+  },
+];
