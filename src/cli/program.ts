@@ -3,6 +3,7 @@
 import { Command, CommanderError } from "commander";
 import { ConfigError, type Environment } from "../config.ts";
 import { version } from "../version.ts";
+import { addCacheCommands } from "./cache-commands.ts";
 import { addKeysCommands } from "./keys-commands.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -47,6 +48,7 @@ function createProgram(terminal: Terminal, choose: (run: Run) => void): Command 
     .option(...json)
     .action(() => choose(async () => (await import("./policy-schema.ts")).printPolicySchema(terminal)));
   addKeysCommands(program, terminal, choose);
+  addCacheCommands(program, terminal, choose);
   return program;
 }
 

@@ -1,0 +1,82 @@
+// `outrigger cache purge`: purges stored responses in Redis and at every sidecar of a service, within a second.
+import type { Purge } from "../../plugins/cache/purge.ts";
+import { appendArguments, appendPurges, purgeLogKey } from "../../plugins/cache/purge-log.ts";
+import { loadConfig } from "../config.ts";
+import { createStore } from "../redis/store.ts";
+import { StoreUnavailable } from "../redis/store-contract.ts";
+import type { Terminal } from "./terminal.ts";
+
+export interface PurgeOptions {
+  readonly url?: readonly string[];
+  readonly prefix?: readonly string[];
+  readonly tag?: readonly string[];
+  readonly all?: true;
+  readonly soft?: true;
+  readonly service?: string;
+  readonly json?: true;
+}
+
+const connectMs = 3_000;
+
+/** @returns the exit code: 1 when Redis is out of reach, 2 when nothing to purge was named, or without REDIS_URL */
+export async function purgeCache(terminal: Terminal, options: PurgeOptions): Promise<number> {
+  const config = loadConfig(terminal.env);
+  const service = options.service ?? config.service;
+  const region = config.region ?? "";
+  const purges = purgesOf(options, region);
+  if (typeof purges === "string") {
+    terminal.err(`${purges}\n`);
+    return 2;
+  }
+  if (config.redis === undefined) {
+    terminal.err("REDIS_URL is not set: sidecars are told of purges through Redis\n");
+    return 2;
+  }
+  const store = createStore({
+    address: config.redis,
+    keyPrefix: config.keyPrefix,
+    connectionName: "outrigger-cache",
+  });
+  try {
+    if (!(await store.whenUp(connectMs))) {
+      terminal.err("Redis is out of reach\n");
+      return 1;
+    }
+    await store.run(appendPurges, [purgeLogKey(service, region)], appendArguments(purges));
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    terminal.err(`${error.message}\n`);
+    return 1;
+  } finally {
+    store.close();
+  }
+  if (options.json) terminal.out(`${JSON.stringify({ service, purges }, null, 2)}\n`);
+  else
+    for (const { kind, value, soft } of purges)
+      terminal.out(`${soft ? "soft " : ""}${kind} ${value}`.trim() + "\n");
+  return 0;
+}
+
+/** @returns the purges, or what is wrong with the options */
+function purgesOf(options: PurgeOptions, region: string): Purge[] | string {
+  const soft = options.soft === true;
+  const purges: Purge[] = [];
+  for (const kind of ["url", "prefix"] as const) {
+    for (const given of options[kind] ?? []) {
+      const value = addressOf(given);
+      if (value === undefined)
+        return `--${kind} ${given}: is neither a path that begins with / nor an http URL`;
+      purges.push({ kind, value, soft, region });
+    }
+  }
+  for (const value of options.tag ?? []) purges.push({ kind: "tag", value, soft, region });
+  if (options.all) purges.push({ kind: "all", value: "", soft, region });
+  return purges.length === 0 ? "Nothing to purge: give --url, --prefix, --tag or --all" : purges;
+}
+
+/** `/path?query` as it is, a URL as `host/path?query`. */
+function addressOf(text: string): string | undefined {
+  if (text.startsWith("/")) return text;
+  const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
+  return url === null ? undefined : `${url.host}${url.pathname}${url.search}`;
+}
