@@ -1,9 +1,12 @@
 // Metric families of our own: children hold their numbers in typed arrays and cost about 0.1 µs a call, where
 // prom-client 15.1.3 hashes the labels anew each time (1.6 µs) and formats a thousand histogram series in 37 ms.
-import type { Counter, Gauge, Histogram } from "./contract.ts";
+import type { Across, Counter, Gauge, Histogram } from "./contract.ts";
 
-/** One labelled series, or the bucket set of a histogram; appends its lines to the text. */
+/** One labelled series, or the bucket set of a histogram. */
 export interface Child {
+  /** Its numbers: one, or those of a histogram's buckets and last their sum. */
+  readonly cells: Float64Array<ArrayBuffer>;
+  /** Appends its lines to the text. */
   render(text: string[]): void;
 }
 
@@ -18,7 +21,7 @@ function formatNumber(value: number): string {
 }
 
 export class CounterChild implements Counter, Child {
-  readonly #value = new Float64Array(1);
+  readonly cells = new Float64Array(1);
   readonly #prefix: string;
 
   constructor(name: string, labels: string) {
@@ -27,16 +30,16 @@ export class CounterChild implements Counter, Child {
 
   inc(by = 1): void {
     // A counter that falls, or is not a number, spoils every rate: such a step is left out.
-    if (by >= 0) this.#value[0] = (this.#value[0] as number) + by;
+    if (by >= 0) this.cells[0] = (this.cells[0] as number) + by;
   }
 
   render(text: string[]): void {
-    text.push(this.#prefix + formatNumber(this.#value[0] as number));
+    text.push(this.#prefix + formatNumber(this.cells[0] as number));
   }
 }
 
 export class GaugeChild implements Gauge, Child {
-  readonly #value = new Float64Array(1);
+  readonly cells = new Float64Array(1);
   readonly #prefix: string;
 
   constructor(name: string, labels: string) {
@@ -44,11 +47,11 @@ export class GaugeChild implements Gauge, Child {
   }
 
   set(value: number): void {
-    this.#value[0] = value;
+    this.cells[0] = value;
   }
 
   render(text: string[]): void {
-    text.push(this.#prefix + formatNumber(this.#value[0] as number));
+    text.push(this.#prefix + formatNumber(this.cells[0] as number));
   }
 }
 
@@ -69,7 +72,7 @@ export class HistogramChild implements Histogram, Child {
   readonly #bounds: Float64Array;
   readonly #tails: readonly string[];
   /** Observations in each bucket alone; the last cell is the sum of all values. */
-  readonly #cells: Float64Array;
+  readonly cells: Float64Array<ArrayBuffer>;
   readonly #bucket: string;
   readonly #sum: string;
   readonly #count: string;
@@ -77,7 +80,7 @@ export class HistogramChild implements Histogram, Child {
   constructor(name: string, labels: string, { bounds, tails }: Buckets) {
     this.#bounds = bounds;
     this.#tails = tails;
-    this.#cells = new Float64Array(bounds.length + 2);
+    this.cells = new Float64Array(bounds.length + 2);
     this.#bucket = `${name}_bucket{${labels},le="`;
     this.#sum = `${name}_sum{${labels}} `;
     this.#count = `${name}_count{${labels}} `;
@@ -86,7 +89,7 @@ export class HistogramChild implements Histogram, Child {
   observe(seconds: number): void {
     if (Number.isNaN(seconds)) return;
     const bounds = this.#bounds;
-    const cells = this.#cells;
+    const cells = this.cells;
     let i = 0;
     while (i < bounds.length && seconds > (bounds[i] as number)) i++;
     cells[i] = (cells[i] as number) + 1;
@@ -96,10 +99,10 @@ export class HistogramChild implements Histogram, Child {
   render(text: string[]): void {
     let count = 0;
     for (let i = 0; i <= this.#bounds.length; i++) {
-      count += this.#cells[i] as number;
+      count += this.cells[i] as number;
       text.push(`${this.#bucket}${this.#tails[i]}${count}`);
     }
-    text.push(this.#sum + formatNumber(this.#cells[this.#bounds.length + 1] as number));
+    text.push(this.#sum + formatNumber(this.cells[this.#bounds.length + 1] as number));
     text.push(`${this.#count}${count}`);
   }
 }
@@ -111,6 +114,8 @@ export interface FamilyOptions {
   readonly labels: readonly string[];
   /** Upper bounds of a histogram's buckets, rising, without +Inf. */
   readonly buckets: readonly number[];
+  /** How a gauge's values of several processes become one. */
+  readonly across: Across;
   readonly service: string;
   readonly maxSeries: number;
 }
@@ -118,7 +123,7 @@ export interface FamilyOptions {
 /** All children of one metric. Past `maxSeries` of them one more, with every label `other`, takes the rest. */
 export class Family<T extends Child> {
   readonly options: FamilyOptions;
-  readonly #children = new Map<string, T>();
+  readonly #children = new Map<string, { readonly values: readonly string[]; readonly child: T }>();
   readonly #make: (labels: string) => T;
 
   /** @param make a child from its labels as they stand in the text */
@@ -137,14 +142,19 @@ export class Family<T extends Child> {
     }
     const key = values.join("\xff");
     const known = this.#children.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined) return known.child;
     if (this.#children.size >= maxSeries && values.some((value) => value !== "other")) {
       return this.child(labels.map(() => "other"));
     }
     const pairs = labels.map((label, i) => `${label}="${escapeValue(values[i] as string)}"`);
     const made = this.#make([`service="${escapeValue(service)}"`, ...pairs].join(","));
-    this.#children.set(key, made);
+    this.#children.set(key, { values: [...values], child: made });
     return made;
+  }
+
+  /** Every child with the values of its labels. */
+  series(): Iterable<{ readonly values: readonly string[]; readonly child: T }> {
+    return this.#children.values();
   }
 
   render(text: string[]): void {
@@ -153,6 +163,6 @@ export class Family<T extends Child> {
       `# HELP ${name} ${help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}`,
       `# TYPE ${name} ${type}`,
     );
-    for (const child of this.#children.values()) child.render(text);
+    for (const { child } of this.#children.values()) child.render(text);
   }
 }

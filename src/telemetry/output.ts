@@ -20,7 +20,7 @@ export interface OutputOptions {
 }
 
 export interface Output {
-  /** @param text one line with its line end */
+  /** @param text one line or several, each with its line end */
   write(text: string): void;
   /** @returns whether everything written so far reached the stream; after `timeoutMs` or a failure: false */
   flush(timeoutMs: number): Promise<boolean>;
@@ -28,9 +28,10 @@ export interface Output {
   flushSync(): void;
 }
 
-interface Batch {
-  text: string;
-  lines: number;
+function linesOf(text: string): number {
+  let lines = 0;
+  for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", at + 1)) lines++;
+  return lines;
 }
 
 const batchChars = 32_768;
@@ -42,11 +43,11 @@ class BatchedOutput implements Output {
   readonly #maxChars: number;
   readonly #delayMs: number;
   readonly #flushed: (() => void)[] = [];
-  #batches: Batch[] = [];
+  #batches: string[] = [];
   #chars = 0;
   #timer: NodeJS.Timeout | undefined;
   #armed = false;
-  #writing: Batch | undefined;
+  #writing: string | undefined;
   #closed = false;
 
   constructor(options: OutputOptions) {
@@ -59,16 +60,12 @@ class BatchedOutput implements Output {
 
   write(text: string): void {
     if (this.#closed || this.#chars + text.length > this.#maxChars) {
-      this.#options.onDrop?.(1);
+      this.#options.onDrop?.(linesOf(text));
       return;
     }
-    const last = this.#batches.at(-1);
-    if (last !== undefined && last.text.length < batchChars) {
-      last.text += text;
-      last.lines++;
-    } else {
-      this.#batches.push({ text, lines: 1 });
-    }
+    const last = this.#batches.length - 1;
+    if (last >= 0 && (this.#batches[last] as string).length < batchChars) this.#batches[last] += text;
+    else this.#batches.push(text);
     this.#chars += text.length;
     if (this.#writing !== undefined || this.#armed) return;
     this.#armed = true;
@@ -86,11 +83,11 @@ class BatchedOutput implements Output {
       return;
     }
     this.#writing = batch;
-    this.#stream.write(batch.text, (error) => {
+    this.#stream.write(batch, (error) => {
       // A failed write also shows as 'error'.
       if (error) return;
       this.#writing = undefined;
-      this.#chars -= batch.text.length;
+      this.#chars -= batch.length;
       this.#next();
     });
   }
@@ -99,11 +96,10 @@ class BatchedOutput implements Output {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#timer);
-    let lines = this.#writing?.lines ?? 0;
-    for (const batch of this.#batches) lines += batch.lines;
+    const lost = (this.#writing ?? "") + this.#batches.join("");
     this.#batches = [];
     this.#chars = 0;
-    this.#options.onDrop?.(lines);
+    this.#options.onDrop?.(linesOf(lost));
     this.#options.onClosed?.(error);
     for (const done of this.#flushed.splice(0)) done();
   }
@@ -123,7 +119,7 @@ class BatchedOutput implements Output {
   flushSync(): void {
     // A batch under way means that the reader stalls: the kernel holds part of it, and only the event loop can go on.
     if (this.#closed || this.#writing !== undefined) return;
-    let rest = Buffer.from(this.#batches.map((batch) => batch.text).join(""));
+    let rest = Buffer.from(this.#batches.join(""));
     const until = Date.now() + 100;
     while (rest.length > 0) {
       try {

@@ -1,0 +1,123 @@
+// The families of one registry by name, and how those of several processes become one: as plain data, which adds up.
+import { z } from "zod";
+import type { Across } from "./contract.ts";
+import {
+  Buckets,
+  type Child,
+  CounterChild,
+  Family,
+  type FamilyOptions,
+  GaugeChild,
+  HistogramChild,
+} from "./family.ts";
+
+/** A family as another process sends it. */
+export const familySnapshot = z.strictObject({
+  name: z.string(),
+  help: z.string(),
+  type: z.enum(["counter", "gauge", "histogram"]),
+  labels: z.array(z.string()),
+  buckets: z.array(z.number()),
+  across: z.enum(["sum", "max", "min"]),
+  series: z.array(z.strictObject({ values: z.array(z.string()), cells: z.instanceof(Float64Array) })),
+});
+
+export type FamilySnapshot = z.output<typeof familySnapshot>;
+
+type Wanted = Omit<FamilyOptions, "service" | "maxSeries">;
+
+const metricName = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
+const labelName = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
+
+/** @throws Error for a name, label or bucket list that Prometheus would not take or that is ours alone to set */
+function check({ name, labels, buckets }: Wanted): void {
+  if (!metricName.test(name) || /^(process|nodejs)_/.test(name))
+    throw new Error(`metric name ${name} cannot be used`);
+  for (const label of labels) {
+    const reserved = label === "service" || label === "le" || label.startsWith("__");
+    if (reserved || !labelName.test(label))
+      throw new Error(`label ${label} of metric ${name} cannot be used`);
+  }
+  if (new Set(labels).size !== labels.length) throw new Error(`metric ${name} has a label twice`);
+  if (buckets.some((bound, i) => !Number.isFinite(bound) || (i > 0 && bound <= (buckets[i - 1] as number)))) {
+    throw new Error(`buckets of metric ${name} do not rise`);
+  }
+}
+
+export class Families {
+  readonly #service: string;
+  readonly #maxSeries: number;
+  readonly #families = new Map<string, Family<Child>>();
+  /** Children whose numbers come from other processes; the first that arrives is no sum yet. */
+  readonly #added = new Set<Child>();
+
+  constructor(service: string, maxSeries: number) {
+    this.#service = service;
+    this.#maxSeries = maxSeries;
+  }
+
+  /**
+   * The family of that name, made when it is new.
+   * @param make a child from its labels as they stand in the text; always of one class for one type
+   * @throws Error when it exists with another type, labels or buckets, or cannot be one
+   */
+  define<T extends Child>(wanted: Wanted, make: (labels: string) => T): Family<T> {
+    const known = this.#families.get(wanted.name);
+    if (known !== undefined) {
+      const same = (["type", "labels", "buckets"] as const).every(
+        (key) => String(known.options[key]) === String(wanted[key]),
+      );
+      if (!same) throw new Error(`metric ${wanted.name} exists with another type, labels or buckets`);
+      // The same type, so the same class of children.
+      return known as Family<T>;
+    }
+    check(wanted);
+    const made = new Family({ ...wanted, service: this.#service, maxSeries: this.#maxSeries }, make);
+    this.#families.set(wanted.name, made);
+    return made;
+  }
+
+  render(text: string[]): void {
+    for (const family of this.#families.values()) family.render(text);
+  }
+
+  snapshot(): FamilySnapshot[] {
+    return [...this.#families.values()].map((family) => {
+      const { name, help, type, labels, buckets, across } = family.options;
+      const series = [...family.series()].map(({ values, child }) => ({
+        values: [...values],
+        cells: child.cells,
+      }));
+      return { name, help, type, labels: [...labels], buckets: [...buckets], across, series };
+    });
+  }
+
+  /** Adds what another process has counted. Past the bound on series, what is new counts as `other`. */
+  add(snapshot: readonly FamilySnapshot[]): void {
+    for (const { series, ...wanted } of snapshot) {
+      const family = this.define(wanted, makerOf(wanted));
+      const across = wanted.type === "gauge" ? wanted.across : "sum";
+      for (const { values, cells } of series) {
+        const child = family.child(values);
+        if (child.cells.length !== cells.length) throw new Error(`metric ${wanted.name} has other buckets`);
+        if (this.#added.has(child)) combine(child.cells, cells, across);
+        else child.cells.set(cells);
+        this.#added.add(child);
+      }
+    }
+  }
+}
+
+function combine(into: Float64Array, from: Float64Array, across: Across): void {
+  for (const [i, value] of from.entries()) {
+    const before = into[i] as number;
+    into[i] = across === "sum" ? before + value : Math[across](before, value);
+  }
+}
+
+function makerOf({ name, type, buckets }: Wanted): (labels: string) => Child {
+  if (type === "counter") return (labels) => new CounterChild(name, labels);
+  if (type === "gauge") return (labels) => new GaugeChild(name, labels);
+  const shared = new Buckets(buckets);
+  return (labels) => new HistogramChild(name, labels, shared);
+}
