@@ -109,11 +109,11 @@ export class Connection implements Carrier, ResponseSink {
   }
 
   onHead(status: number, statusText: string, fields: readonly string[]): void {
-    this.#exchange?.handler.onHead(status, statusText, fields);
+    (this.#exchange as Exchange).handler.onHead(status, statusText, fields);
   }
 
   onBody(chunk: Buffer): boolean {
-    return this.#exchange?.handler.onData(chunk) ?? true;
+    return (this.#exchange as Exchange).handler.onData(chunk);
   }
 
   /** Ends the wait that is over by `now`. */
@@ -220,9 +220,12 @@ export class Connection implements Carrier, ResponseSink {
     } else this.#fail(new GatewayError("upstream_reset", "The service closed the connection.", { cause }));
   }
 
-  /** RFC 9110 section 9.2.2: only what the service cannot have acted on, or may act on twice. */
+  /**
+   * RFC 9110 section 9.2.2: only what the service cannot have acted on, or may act on twice. Once only, as the retry
+   * gets a fresh connection.
+   */
   #mayRetry(exchange: Exchange, cause: Failure): boolean {
-    if (!this.#reused || this.#answered || exchange.retried || exchange.bodyTaken) return false;
+    if (!this.#reused || this.#answered || exchange.bodyTaken) return false;
     const unseen = !this.#sender.started || (this.#sender.inOneWrite && cause?.syscall === "write");
     return exchange.idempotent || unseen;
   }

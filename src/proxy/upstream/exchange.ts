@@ -27,12 +27,10 @@ export class Exchange implements UpstreamCall {
   head: RequestHead = noHead;
   /** When the wait for a connection ends, on the monotonic clock. */
   waitUntil = 0;
-  /** Its one retry was used. */
-  retried = false;
   /** Some of a streamed body was handed to a connection: it cannot be sent again. */
   bodyTaken = false;
   /** Chunks that came before there was a connection; the caller was told to wait after the first. */
-  pending: Buffer[] = [];
+  pending: Buffer[] | undefined;
   ended: boolean;
   /** What a chunked body ends with. */
   lastChunk = "";
@@ -79,7 +77,7 @@ export class Exchange implements UpstreamCall {
       this.#miscounted("more");
       return true;
     }
-    if (this.#carrier === undefined) this.pending.push(chunk);
+    if (this.#carrier === undefined) (this.pending ??= []).push(chunk);
     else if (this.#carrier.writeBody(chunk)) return true;
     this.#awaitsDrain = true;
     return false;
@@ -154,7 +152,7 @@ export class Exchange implements UpstreamCall {
   #forget(): void {
     this.#holder = undefined;
     this.#carrier = undefined;
-    this.pending = [];
+    this.pending = undefined;
   }
 
   /** Another length than announced would make the rest of the body, or the next request, something else. */

@@ -134,7 +134,6 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
   }
 
   #retry(exchange: Exchange): void {
-    exchange.retried = true;
     exchange.waitUntil = performance.now() + exchange.request.connectTimeoutMs;
     this.#open(exchange);
   }

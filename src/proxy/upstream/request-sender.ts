@@ -103,8 +103,8 @@ export class RequestSender {
     this.started = false;
     socket.cork();
     this.backedUp = !socket.write(exchange.head.text, "latin1");
-    exchange.pending = [];
-    for (const chunk of pending) this.write(chunk);
+    exchange.pending = undefined;
+    for (const chunk of pending ?? []) this.write(chunk);
     if (exchange.ended) this.end();
     else if (exchange.head.expectsContinue) this.flushHead();
     // The first bytes of the body are often here already: they leave with the head when they come in this turn.

@@ -32,6 +32,29 @@ export function describePool(create: CreateTransport): void {
       assert.deepEqual(scene.transport.counts(), { active: 0, idle: 1, queued: 0 });
     });
 
+    test("prefers the connection used last", async () => {
+      const { script, waiting } = onDemand();
+      const used: RawPeer[] = [];
+      await using scene = await openScene(create, (peer) => {
+        peer.socket.on("data", () => used.push(peer));
+        return script(peer);
+      });
+      const pair = [scene.ask({ target: "/1" }), scene.ask({ target: "/2" })];
+      for (const [i, target] of ["/1", "/2"].entries()) {
+        await until(() => waiting.some(([path]) => path === target));
+        waiting.find(([path]) => path === target)?.[1]();
+        await pair[i]?.result;
+      }
+      const last = used[waiting.findIndex(([path]) => path === "/2")];
+      for (let i = 0; i < 3; i += 1) {
+        const exchange = scene.ask();
+        await until(() => waiting.length === 3 + i);
+        waiting.at(-1)?.[1]();
+        await exchange.result;
+        assert.equal(used.at(-1), last);
+      }
+    });
+
     test("opens no more connections than it may, and serves those who wait in their order", async () => {
       const { script, waiting } = onDemand();
       await using scene = await openScene(create, script, { maxConnections: 2 });
@@ -182,6 +205,17 @@ export function describePool(create: CreateTransport): void {
       assert.equal((await second.result).body, "/2");
       assert.deepEqual(scene.transport.counts(), { active: 0, idle: 0, queued: 0 });
     });
+  });
+
+  test("a name is tried at all its addresses", async () => {
+    await using scene = await openScene(
+      (target, options) => create({ ...target, host: "localhost" }, options),
+      always(answer("x")),
+    );
+    assert.equal((await scene.ask().result).body, "x");
+    await scene.server.close();
+    await until(() => scene.transport.counts().idle === 0);
+    assert.equal((await scene.ask().result).error?.code, "upstream_refused");
   });
 
   describe("an upstream that is not there", () => {

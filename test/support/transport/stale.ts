@@ -90,6 +90,20 @@ export function describeStaleConnections(create: CreateTransport): void {
       assert.equal((await exchange.result).body, "connection 1");
     });
 
+    test("costs even POST one silent retry when nothing of it could be written", async () => {
+      const heads: string[] = [];
+      await using scene = await openScene(
+        create,
+        staleOnce(() => {}, heads),
+      );
+      await scene.ask().result;
+      await turns();
+      // The reset is there before the request, but nobody has looked yet.
+      scene.server.peers[0]?.reset();
+      const { body } = await scene.ask({ method: "POST", fields: sized, body: hello }).result;
+      assert.deepEqual([body, heads], ["connection 1", ["GET", "POST"]]);
+    });
+
     test("is retried once only, and only there", async () => {
       await using scene = await openScene(create, async (peer, index) => {
         await peer.head();
@@ -162,6 +176,7 @@ export function describeStaleConnections(create: CreateTransport): void {
               staleOnce((peer) => peer.send(answer("connection 0"))),
               {
                 maxConnections,
+                idleTimeoutMs: 60_000,
               },
             );
             await scene.ask().result;

@@ -74,6 +74,8 @@ describe("the coarse timer", () => {
       const exchange = new RecordedExchange(transport, { timeoutMs: 100 });
       // Until the request is out.
       await new Promise((resolve) => setTimeout(resolve, 20));
+      // From an immediate, the timers come next and what the service sent only after them.
+      await new Promise((resolve) => setImmediate(resolve));
       const until = performance.now() + 400;
       while (performance.now() < until);
       const { status, error } = await exchange.result;
