@@ -28,6 +28,12 @@ export interface Unavailable {
 export type Finding = Accepted | Refused | Unavailable;
 export type MaybeFinding = Finding | Promise<Finding>;
 
+/** Not known from memory: somebody has to look, under this digest of the credential. */
+export interface Unseen {
+  readonly kind: "unseen";
+  readonly digest: string;
+}
+
 export function accepted(identity: Identity): Accepted {
   return { kind: "accepted", identity };
 }

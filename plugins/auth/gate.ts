@@ -13,11 +13,10 @@ export class Gate {
 
   /** @returns the operation's result, or undefined when too many wait already */
   async run<T>(operation: () => Promise<T>): Promise<T | undefined> {
-    if (this.#running >= this.#width) {
-      if (this.#waiting.length >= this.#maxWaiting) return undefined;
-      // Whoever ends hands its place over, so that `#running` stays as it is.
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    } else this.#running += 1;
+    if (this.#running < this.#width) this.#running += 1;
+    else if (this.#waiting.length >= this.#maxWaiting) return undefined;
+    // Whoever ends hands its place over, so that `#running` stays as it is.
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     try {
       return await operation();
     } finally {

@@ -10,7 +10,7 @@ import {
   type CredentialOptions,
   type Credentials,
 } from "./credentials.ts";
-import { refused, type Finding, type Refused } from "./finding.ts";
+import { refused, type Finding, type MaybeFinding, type Refused, type Unseen } from "./finding.ts";
 import type { GuessLimit } from "./guessing.ts";
 import type { KeyCheck } from "./keys.ts";
 import type { Login } from "./login.ts";
@@ -68,7 +68,7 @@ export class Guard {
     const { bearer, apiKey } = shown;
     const token = bearer === undefined || tokens === undefined ? noTokens : tokens.peek(bearer);
     const key = apiKey === undefined || keys === undefined ? noKeys : keys.peek(apiKey, client.address);
-    if (token === undefined || key === undefined) return this.#ask(exchange, shown, token, key);
+    if (token.kind === "unseen" || key.kind === "unseen") return this.#ask(exchange, shown, token, key);
     if (bearer === undefined && apiKey === undefined && login !== undefined) {
       const session = login.session(exchange);
       if (session instanceof Promise) {
@@ -89,17 +89,24 @@ export class Guard {
   #ask(
     exchange: Exchange,
     { bearer, apiKey }: Credentials,
-    knownToken: Finding | undefined,
-    knownKey: Finding | undefined,
+    knownToken: Finding | Unseen,
+    knownKey: Finding | Unseen,
   ): MaybeVerdict {
     const { guesses, tokens, keys } = this.#parts;
     const { address } = exchange.client;
     const waitSeconds = guesses?.waitSeconds(address) ?? 0;
-    const seen = bearer === undefined && apiKey !== undefined && keys?.seen(apiKey) === true;
-    if (waitSeconds > 0 && !seen)
-      return this.#limit(exchange, refused(bearer === undefined ? "api-key" : "jwt", ""), waitSeconds);
-    const token = bearer === undefined ? undefined : (knownToken ?? tokens?.ask(bearer));
-    const key = apiKey === undefined ? undefined : (knownKey ?? keys?.ask(apiKey, address));
+    if (waitSeconds > 0) {
+      const confirming =
+        knownToken.kind !== "unseen" && knownKey.kind === "unseen" && keys?.seen(knownKey.digest);
+      if (confirming !== true)
+        return this.#limit(exchange, bearer === undefined ? noKeys : noTokens, waitSeconds);
+    }
+    let token: MaybeFinding | undefined;
+    if (bearer !== undefined)
+      token = knownToken.kind === "unseen" ? tokens?.ask(bearer, knownToken.digest) : knownToken;
+    let key: MaybeFinding | undefined;
+    if (apiKey !== undefined)
+      key = knownKey.kind === "unseen" ? keys?.ask(apiKey, knownKey.digest, address) : knownKey;
     if (token instanceof Promise || key instanceof Promise) {
       return Promise.all([token, key]).then(([lateToken, lateKey]) =>
         this.#decide(exchange, { token: lateToken, key: lateKey, session: undefined }),

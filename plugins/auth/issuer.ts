@@ -1,11 +1,5 @@
 // One issuer: everything about a token that can be refused without cryptography, and then its signature.
-import {
-  compactVerify,
-  errors,
-  type CryptoKey,
-  type JWSHeaderParameters,
-  type FlattenedJWSInput,
-} from "jose";
+import { compactVerify, errors, type CryptoKey } from "jose";
 import type { Clock } from "../../src/pipeline/contract.ts";
 import { audienceFits, mapIdentity, missingClaim } from "./claims.ts";
 import {
@@ -143,9 +137,8 @@ export class Issuer {
   }
 
   async #verifiesWith(token: string, set: KeySet): Promise<boolean> {
-    const resolve = (header?: JWSHeaderParameters, input?: FlattenedJWSInput) => set.resolve(header, input);
     try {
-      await compactVerify(token, resolve, { algorithms: this.#algorithms });
+      await compactVerify(token, set.resolve, { algorithms: this.#algorithms });
       return true;
     } catch (error) {
       if (!(error instanceof errors.JWKSMultipleMatchingKeys)) return false;

@@ -1,5 +1,11 @@
 // One state of an issuer's public keys. Marks tie cached verdicts to the key that vouched for them.
-import { createLocalJWKSet, type JSONWebKeySet } from "jose";
+import {
+  createLocalJWKSet,
+  type CryptoKey,
+  type FlattenedJWSInput,
+  type JSONWebKeySet,
+  type JWSHeaderParameters,
+} from "jose";
 import { z } from "zod";
 
 /** Shared by everything that a key vouched for; true once that key is gone. */
@@ -26,18 +32,20 @@ export function parseJwks(json: string): JSONWebKeySet {
 
 export class KeySet {
   readonly jwks: JSONWebKeySet;
-  readonly resolve: ReturnType<typeof createLocalJWKSet>;
   /** Epoch milliseconds at which the issuer gave it. */
   readonly fetchedAtMs: number;
   /** Retired with the set itself: for tokens without `kid`, and for refusals. */
   readonly whole: KeyMark;
+  readonly #find: ReturnType<typeof createLocalJWKSet>;
+  /** Keys found before, by algorithm and key id; no more than there are keys and algorithms that fit. */
+  readonly #keys = new Map<string, CryptoKey>();
   readonly #marks = new Map<string, KeyMark>();
   readonly #texts = new Map<string, string>();
 
   /** @param previous the set that this one replaces: marks of keys that stay are carried over, others retired */
   constructor(jwks: JSONWebKeySet, fetchedAtMs: number, previous?: KeySet) {
     this.jwks = jwks;
-    this.resolve = createLocalJWKSet(jwks);
+    this.#find = createLocalJWKSet(jwks);
     this.fetchedAtMs = fetchedAtMs;
     for (const key of jwks.keys) {
       if (typeof key.kid !== "string") continue;
@@ -65,6 +73,21 @@ export class KeySet {
   /** Whether a token with this `kid`, or with none, may find its key here. */
   mayHold(kid: string | undefined): boolean {
     return kid === undefined ? this.jwks.keys.length > 0 : this.#marks.has(kid);
+  }
+
+  /** For jose: rejects as its own local key set does. */
+  readonly resolve = (
+    header?: JWSHeaderParameters,
+    input?: FlattenedJWSInput,
+  ): CryptoKey | Promise<CryptoKey> => {
+    const name = `${header?.alg} ${header?.kid}`;
+    return this.#keys.get(name) ?? this.#resolve(name, header, input);
+  };
+
+  async #resolve(name: string, header?: JWSHeaderParameters, input?: FlattenedJWSInput): Promise<CryptoKey> {
+    const key = await this.#find(header, input);
+    if (header?.kid !== undefined) this.#keys.set(name, key);
+    return key;
   }
 
   markOf(kid: string | undefined): KeyMark {

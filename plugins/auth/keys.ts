@@ -1,6 +1,6 @@
 // Checks an API key: shape, the policy's own list, then Redis, then what its record allows.
 import type { Clock } from "../../src/pipeline/contract.ts";
-import { refused, unavailable, type Finding, type MaybeFinding } from "./finding.ts";
+import { refused, unavailable, type Finding, type MaybeFinding, type Unseen } from "./finding.ts";
 import { hasGoodShape, keyDigest } from "./key-format.ts";
 import { keyRecord, type KeyRecord } from "./key-record.ts";
 import type { KeyAnswer, KeyQuery, KeyStore } from "./key-store.ts";
@@ -39,23 +39,23 @@ export class KeyCheck {
     };
   }
 
-  /** From memory; undefined = Redis has to be asked (`ask`). */
-  peek(key: string, address: string): Finding | undefined {
+  /** From memory, or that Redis has to be asked (`ask`). */
+  peek(key: string, address: string): Finding | Unseen {
     if (!hasGoodShape(key)) return badShape;
     const digest = keyDigest(key);
     const own = this.#own.get(digest);
     if (own !== undefined) return this.#judge(own, address);
     const answer = this.#parts.store.peek(digest, this.#query);
-    return answer === undefined ? undefined : this.#finding(answer, address);
+    return answer === undefined ? { kind: "unseen", digest } : this.#finding(answer, address);
   }
 
   /** A key that was good before is no guess, also when Redis has to confirm it. */
-  seen(key: string): boolean {
-    return this.#parts.store.seen(keyDigest(key), this.#query);
+  seen(digest: string): boolean {
+    return this.#parts.store.seen(digest, this.#query);
   }
 
-  ask(key: string, address: string): MaybeFinding {
-    const answer = this.#parts.store.ask(key, keyDigest(key), this.#query);
+  ask(key: string, digest: string, address: string): MaybeFinding {
+    const answer = this.#parts.store.ask(key, digest, this.#query);
     if (answer instanceof Promise) return answer.then((late) => this.#finding(late, address));
     return this.#finding(answer, address);
   }

@@ -110,7 +110,7 @@ const introspection = z.strictObject({
   claims: claimMapping,
 });
 
-const login = z.strictObject({
+const loginFields = z.strictObject({
   issuer: safeUrl.describe("OpenID provider, found by discovery"),
   clientId: z.string().min(1).describe("Client id at the provider"),
   clientSecret: secretName
@@ -175,6 +175,15 @@ const login = z.strictObject({
   claims: claimMapping,
 });
 
+const login = loginFields.superRefine(({ cookieName, secureCookie, scopes }, context) => {
+  if (!secureCookie && /^__(?:Host|Secure)-/i.test(cookieName)) {
+    const message = "browsers take such a name only with secureCookie";
+    context.addIssue({ code: "custom", path: ["cookieName"], message });
+  }
+  if (!scopes.includes("openid"))
+    context.addIssue({ code: "custom", path: ["scopes"], message: "must hold openid" });
+});
+
 export const jwtOptions = z
   .strictObject({
     issuers: z
@@ -191,7 +200,12 @@ export const jwtOptions = z
       .max(86_400)
       .default(300)
       .describe("Longest time a verified token is believed unseen; never past exp"),
-    cacheBytes: z.int().min(0).max(1_073_741_824).default(16_777_216).describe("Memory for verified tokens"),
+    cacheBytes: z
+      .int()
+      .min(0)
+      .max(1_073_741_824)
+      .default(25_165_824)
+      .describe("Memory for verified tokens; about 1.5 KB each"),
     maxVerifies: z
       .int()
       .min(1)

@@ -1,5 +1,6 @@
 // Takes a compact JWS apart and reads its JSON strictly, before any signature is looked at.
 import { isUtf8 } from "node:buffer";
+import { LRUCache } from "lru-cache";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -15,22 +16,29 @@ export function looksLikeJwt(token: string): boolean {
   return compact.test(token);
 }
 
-const quote = 0x22;
 const backslash = 0x5c;
 const colon = 0x3a;
 
 /** Members named in valid JSON text, at every depth: each is one colon outside a string. */
 function membersNamed(json: string): number {
   let colons = 0;
-  let inString = false;
-  for (let i = 0; i < json.length; i += 1) {
-    const code = json.charCodeAt(i);
-    if (code === quote) inString = !inString;
-    else if (inString) {
-      if (code === backslash) i += 1;
-    } else if (code === colon) colons += 1;
+  for (let at = 0; ;) {
+    const opening = json.indexOf('"', at);
+    const end = opening === -1 ? json.length : opening;
+    for (; at < end; at += 1) if (json.charCodeAt(at) === colon) colons += 1;
+    if (opening === -1) return colons;
+    at = endOfString(json, opening);
   }
-  return colons;
+}
+
+/** @returns where the text goes on after the string that begins at `opening` */
+function endOfString(json: string, opening: number): number {
+  for (let closing = json.indexOf('"', opening + 1); ; closing = json.indexOf('"', closing + 1)) {
+    let before = closing - 1;
+    while (json.charCodeAt(before) === backslash) before -= 1;
+    // An even number of backslashes escape each other and not the quote.
+    if ((closing - before) % 2 === 1) return closing + 1;
+  }
 }
 
 function membersKept(value: unknown): number {
@@ -59,11 +67,23 @@ function parseObject(part: string): JsonObject | undefined {
   return membersNamed(json) === membersKept(value) ? (value as JsonObject) : undefined;
 }
 
+// Tokens of one issuer share their header to the letter.
+const headers = new LRUCache<string, JsonObject>({ max: 256 });
+
+function parseHeader(part: string): JsonObject | undefined {
+  let header = headers.get(part);
+  if (header === undefined) {
+    header = parseObject(part);
+    if (header !== undefined) headers.set(part, header);
+  }
+  return header;
+}
+
 /** @returns header and claims as they stand, unverified; undefined when they are not JSON objects to rely on */
 export function decodeToken(token: string): TokenParts | undefined {
   const first = token.indexOf(".");
   const second = token.indexOf(".", first + 1);
-  const header = parseObject(token.slice(0, first));
+  const header = parseHeader(token.slice(0, first));
   if (header === undefined) return undefined;
   const claims = parseObject(token.slice(first + 1, second));
   return claims === undefined ? undefined : { header, claims };

@@ -1,7 +1,14 @@
 // Checks bearer tokens: from memory by digest, else by the issuer that claims them, else by introspection.
 import { hash } from "node:crypto";
 import type { Services } from "../../src/pipeline/contract.ts";
-import { refused, unavailable, type Finding, type MaybeFinding } from "./finding.ts";
+import {
+  refused,
+  unavailable,
+  type Accepted,
+  type Finding,
+  type MaybeFinding,
+  type Unseen,
+} from "./finding.ts";
 import { Gate } from "./gate.ts";
 import { Introspection } from "./introspection.ts";
 import { Issuer, type KeyMaterial } from "./issuer.ts";
@@ -10,7 +17,7 @@ import { KeySet, parseJwks } from "./key-set.ts";
 import type { IssuerOptions, JwtOptions } from "./options-jwt.ts";
 import type { Shared } from "./shared.ts";
 import { TokenCache } from "./token-cache.ts";
-import { decodeToken, looksLikeJwt } from "./token-parts.ts";
+import { decodeToken, looksLikeJwt, type TokenParts } from "./token-parts.ts";
 
 const tooLong = refused("jwt", "token: too long");
 const malformed = refused("jwt", "token: malformed");
@@ -55,42 +62,32 @@ export class TokenCheck {
     return this.#cache.size;
   }
 
-  /** From memory; undefined = there is something to look at (`ask`). */
-  peek(token: string): Finding | undefined {
+  /** From memory, or that there is something to look at (`ask`). */
+  peek(token: string): Finding | Unseen {
     if (token.length > this.#options.maxTokenBytes) return tooLong;
-    return this.#cache.get(hash("sha256", token, "hex"), this.#services.clock.now());
+    const digest = hash("sha256", token, "hex");
+    return this.#cache.get(digest, this.#services.clock.now()) ?? { kind: "unseen", digest };
   }
 
   /** Looks at the token; plainly when no signature need be checked and nobody asked. Never rejects. */
-  ask(token: string): MaybeFinding {
-    if (!looksLikeJwt(token)) {
-      if (this.#introspection === undefined || !token68.test(token)) return malformed;
-      return this.#once(token, (digest) =>
-        this.#introspect(this.#introspection as Introspection, token, digest),
-      );
+  ask(token: string, digest: string): MaybeFinding {
+    const running = this.#running.get(digest);
+    if (running !== undefined) return running;
+    const isJwt = looksLikeJwt(token);
+    const introspection = this.#introspection;
+    if (introspection !== undefined && (!isJwt || this.#issuers.size === 0)) {
+      return token68.test(token)
+        ? this.#once(digest, this.#introspect(introspection, token, digest))
+        : malformed;
     }
-    if (this.#issuers.size === 0 && this.#introspection !== undefined) {
-      return this.#once(token, (digest) =>
-        this.#introspect(this.#introspection as Introspection, token, digest),
-      );
-    }
+    if (!isJwt) return malformed;
     const parts = decodeToken(token);
     if (parts === undefined) return notJson;
     const issuer = this.#issuers.get(parts.claims["iss"] as string);
     if (issuer === undefined) return noIssuer;
     const inspected = issuer.inspect(parts);
     if (inspected.kind === "refused") return inspected;
-    return this.#once(token, async (digest) => {
-      const verdict = await this.#gate.run(() => issuer.verify(token, parts, inspected));
-      if (verdict === undefined) return tooMany;
-      if ("kind" in verdict) return verdict;
-      const nowMs = this.#services.clock.now();
-      if ("endsMs" in verdict) {
-        const untilMs = Math.min(verdict.endsMs, nowMs + this.#options.cacheSeconds * 1000);
-        this.#cache.accept(digest, verdict.finding, untilMs, token.length, verdict.mark);
-      } else this.#cache.refuse(digest, verdict.finding, nowMs + refusedMs, verdict.mark);
-      return verdict.finding;
-    });
+    return this.#once(digest, this.#verify(issuer, { token, parts, inspected }, digest));
   }
 
   health(): string | undefined {
@@ -106,24 +103,43 @@ export class TokenCheck {
   }
 
   /** Simultaneous looks at one token are one. */
-  #once(token: string, look: (digest: string) => Promise<Finding>): Promise<Finding> {
-    const digest = hash("sha256", token, "hex");
-    let running = this.#running.get(digest);
-    if (running === undefined) {
-      running = look(digest).finally(() => this.#running.delete(digest));
-      this.#running.set(digest, running);
+  #once(digest: string, look: Promise<Finding>): Promise<Finding> {
+    this.#running.set(digest, look);
+    return look;
+  }
+
+  async #verify(
+    issuer: Issuer,
+    { token, parts, inspected }: { token: string; parts: TokenParts; inspected: Accepted },
+    digest: string,
+  ): Promise<Finding> {
+    try {
+      const verdict = await this.#gate.run(() => issuer.verify(token, parts, inspected));
+      if (verdict === undefined) return tooMany;
+      if ("kind" in verdict) return verdict;
+      const nowMs = this.#services.clock.now();
+      if ("endsMs" in verdict) {
+        const untilMs = Math.min(verdict.endsMs, nowMs + this.#options.cacheSeconds * 1000);
+        this.#cache.accept(digest, verdict.finding, untilMs, token.length, verdict.mark);
+      } else this.#cache.refuse(digest, verdict.finding, nowMs + refusedMs, verdict.mark);
+      return verdict.finding;
+    } finally {
+      this.#running.delete(digest);
     }
-    return running;
   }
 
   async #introspect(introspection: Introspection, token: string, digest: string): Promise<Finding> {
-    const verdict = await this.#gate.run(() => introspection.ask(token));
-    if (verdict === undefined) return tooMany;
-    if ("kind" in verdict) return verdict;
-    const { finding, untilMs } = verdict;
-    if (finding.kind === "accepted") this.#cache.accept(digest, finding, untilMs, token.length);
-    else this.#cache.refuse(digest, finding, untilMs);
-    return finding;
+    try {
+      const verdict = await this.#gate.run(() => introspection.ask(token));
+      if (verdict === undefined) return tooMany;
+      if ("kind" in verdict) return verdict;
+      const { finding, untilMs } = verdict;
+      if (finding.kind === "accepted") this.#cache.accept(digest, finding, untilMs, token.length);
+      else this.#cache.refuse(digest, finding, untilMs);
+      return finding;
+    } finally {
+      this.#running.delete(digest);
+    }
   }
 
   #keysOf(issuer: IssuerOptions, sources: Shared<JwksSource>): KeyMaterial {

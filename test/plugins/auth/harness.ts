@@ -1,5 +1,6 @@
 // The auth plugin on one route with real services, and requests to it that read like sentences.
 import { Writable } from "node:stream";
+import { after } from "node:test";
 import type {
   Clock,
   ExchangeResponse,
@@ -18,6 +19,12 @@ import { createMetrics, type MetricsRegistry } from "../../../src/telemetry/metr
 import { createOutput } from "../../../src/telemetry/output.ts";
 import { auth } from "../../../plugins/auth/index.ts";
 import type { AuthState } from "../../../plugins/auth/state.ts";
+
+// A test that fails half-way must not keep the process alive.
+const open = new Set<() => unknown>();
+after(async () => {
+  for (const close of open) await close();
+});
 
 /** A clock that a test moves. */
 export class TestClock implements Clock {
@@ -70,6 +77,8 @@ export async function makeServices(
   // From the first `null` on, the store hears of every change.
   if (store !== undefined)
     await new Promise<void>((resolve) => store.watch("", (key) => key === null && resolve()));
+  const close = (): void => store?.close();
+  open.add(close);
   const secrets = options.secrets ?? {};
   return {
     services: {
@@ -89,7 +98,7 @@ export async function makeServices(
       await output.flush(1_000);
       return text;
     },
-    close: () => store?.close(),
+    close,
   };
 }
 
@@ -166,12 +175,9 @@ export async function makeRoute(
   const parsed = auth.options.parse(options);
   const route = { pattern: "/*", upstream: "127.0.0.1:3000" };
   const hooks = await auth.setup({ options: parsed, services, state: kept, route });
-  return {
-    hooks,
-    state: kept,
-    ask: (ask) => askOf(hooks, exchangeFor(ask ?? {})),
-    close: async () => await hooks.close?.(),
-  };
+  const close = async (): Promise<void> => await hooks.close?.();
+  open.add(close);
+  return { hooks, state: kept, ask: (ask) => askOf(hooks, exchangeFor(ask ?? {})), close };
 }
 
 async function askOf(hooks: Hooks, exchange: LiveExchange): Promise<Answer> {

@@ -190,7 +190,9 @@ test("twenty sidecars ask the issuer once, and all hear of a rotation that one o
   const fleet = await Promise.all(
     Array.from({ length: 20 }, (_, i) => makeServices({ redisUrl: redis.url, instance: `orders-${i}` })),
   );
-  const routes = await Promise.all(fleet.map((services) => makeRoute(optionsFor(issuer), services)));
+  const routes = await Promise.all(
+    fleet.map((services) => makeRoute(optionsFor(issuer, { jwksTimeoutMs: 5_000 }), services)),
+  );
   const token = await issuer.sign();
   const first = await Promise.all(routes.map((route) => status(route, token)));
   assert.deepEqual([...new Set(first)], [200]);

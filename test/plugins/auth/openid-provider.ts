@@ -103,6 +103,7 @@ async function interact(
 export async function startOpenIdProvider(options: ProviderOptions): Promise<OpenIdProvider> {
   const server = http.createServer();
   server.listen(0, "127.0.0.1");
+  server.unref();
   await once(server, "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const { privateKey } = await generateKeyPair("ES256", { extractable: true });

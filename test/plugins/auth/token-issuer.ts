@@ -34,6 +34,7 @@ export class TokenIssuer {
     const issuer = new TokenIssuer(server);
     server.on("request", (request, response) => issuer.#answer(request, response));
     server.listen(0, "127.0.0.1");
+    server.unref();
     await once(server, "listening");
     const wanted = algorithms.length === 0 ? ["ES256"] : algorithms;
     issuer.keys = await Promise.all(wanted.map((alg) => makeSigningKey(`first-${alg}`, alg)));

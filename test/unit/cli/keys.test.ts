@@ -175,11 +175,8 @@ describe("outrigger keys", () => {
     await redis.cli.set(`outrigger:apikey:${"b".repeat(64)}`, "garbage");
     const rotated = await made("rotate", "hand");
     assert.equal((rotated as unknown as { team: string }).team, "x");
-    assert.deepEqual((await list()).map(({ state }) => state?.split(" ")[0]).sort(), [
-      "active",
-      "ends",
-      "unreadable",
-    ]);
+    const states = (await list()).map(({ state }) => state?.split(" ")[0]);
+    assert.deepEqual(new Set(states), new Set(["active", "ends", "unreadable"]));
     await redis.cli.set(`outrigger:apikey:${"c".repeat(64)}`, JSON.stringify(record));
     assert.match((await keys("rotate", "hand")).stderr, /several keys are called hand/);
     assert.equal((await keys("revoke", "hand")).code, 0);

@@ -1,0 +1,107 @@
+// What a policy may say to auth, and where it is told what is wrong.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { authOptions } from "../../../plugins/auth/options.ts";
+
+/** The example of the contract, to the letter. */
+const contract = {
+  required: true,
+  exclude: ["/health", "/api/products/public/*"],
+  apiKeys: {
+    headers: ["x-api-key"],
+    keys: [{ sha256: "0".repeat(64), id: "k1", userId: "u1", plan: "pro", scopes: ["read"] }],
+    onStoreError: "deny",
+  },
+  jwt: {
+    issuers: [
+      {
+        issuer: "https://id.example",
+        jwksUri: "https://id.example/jwks",
+        algorithms: ["RS256"],
+        audience: ["api"],
+        clockToleranceSeconds: 5,
+        requiredClaims: { email_verified: true },
+        claims: { userId: "sub", plan: "plan", scopes: "scope", roles: "roles" },
+      },
+    ],
+  },
+  rules: [
+    {
+      path: "/api/users/*",
+      methods: ["DELETE"],
+      allow: { scopes: { all: ["users:write"] }, roles: { any: ["admin"] } },
+    },
+  ],
+};
+
+test("the contract's example is taken as it stands", () => {
+  const parsed = authOptions.parse(contract);
+  assert.deepEqual(parsed.rules[0]?.allow, contract.rules[0]?.allow);
+  assert.deepEqual(parsed.jwt?.issuers[0]?.requiredClaims, { email_verified: true });
+});
+
+test("nothing said means: a credential is required, and keys in Redis are taken", () => {
+  const { required, apiKeys, jwt, rules } = authOptions.parse({});
+  assert.deepEqual([required, apiKeys !== false, jwt, rules], [true, true, undefined, []]);
+});
+
+const issuer = { issuer: "https://id.example", jwksUri: "https://id.example/jwks" };
+const login = { issuer: "https://id.example", clientId: "c", publicUrl: "https://app.example" };
+const wrong: [string, unknown][] = [
+  ["", { requierd: true }],
+  ["required", { required: "yes" }],
+  ["exclude.0", { exclude: ["health"] }],
+  ["exclude.0", { exclude: ["/a*"] }],
+  ["exclude.0", { exclude: ["/a/*/b"] }],
+  ["exclude.0", { exclude: ["/a?b"] }],
+  ["apiKeys", { apiKeys: { key: [] } }],
+  ["apiKeys.keys.0.sha256", { apiKeys: { keys: [{ sha256: "ABC", id: "k", userId: "u" }] } }],
+  [
+    "apiKeys.keys.0.cidrs.0",
+    { apiKeys: { keys: [{ ...contract.apiKeys.keys[0], cidrs: ["10.0.0.0/40"] }] } },
+  ],
+  ["jwt.issuers.0", { jwt: { issuers: [{ issuer: "x" }] } }],
+  ["jwt.issuers.0", { jwt: { issuers: [{ ...issuer, discovery: true }] } }],
+  ["jwt.issuers.0.jwksUri", { jwt: { issuers: [{ issuer: "x", jwksUri: "http://id.example/jwks" }] } }],
+  ["jwt.issuers.0.jwksUri", { jwt: { issuers: [{ issuer: "x", jwksUri: "https://u:p@id.example/" }] } }],
+  ["jwt.issuers.0.issuer", { jwt: { issuers: [{ issuer: "http://id.example", discovery: true }] } }],
+  ["jwt.issuers.0.algorithms.0", { jwt: { issuers: [{ ...issuer, algorithms: ["none"] }] } }],
+  ["jwt.issuers.0.algorithms.0", { jwt: { issuers: [{ ...issuer, algorithms: ["HS256"] }] } }],
+  [
+    "jwt.issuers.0.algorithms.1",
+    { jwt: { issuers: [{ issuer: "x", secret: "SECRET_X", algorithms: ["HS256", "RS256"] }] } },
+  ],
+  ["jwt.issuers.0.algorithms", { jwt: { issuers: [{ ...issuer, algorithms: [] }] } }],
+  ["jwt.issuers.0.secret", { jwt: { issuers: [{ issuer: "x", secret: "ADMIN_TOKEN" }] } }],
+  [
+    "jwt.issuers.0.jwks.keys.0",
+    { jwt: { issuers: [{ issuer: "x", jwks: { keys: [{ kty: "EC", d: "AA" }] } }] } },
+  ],
+  [
+    "jwt.issuers.0.jwks.keys.0",
+    { jwt: { issuers: [{ issuer: "x", jwks: { keys: [{ kty: "oct", k: "AA" }] } }] } },
+  ],
+  ["jwt.issuers", { jwt: { issuers: [issuer, issuer] } }],
+  ["jwt.login.publicUrl", { jwt: { login: { ...login, publicUrl: "http://app.example" } } }],
+  ["jwt.login.cookieName", { jwt: { login: { ...login, secureCookie: false } } }],
+  ["jwt.login.scopes", { jwt: { login: { ...login, scopes: ["email"] } } }],
+  ["jwt.login.afterLogout", { jwt: { login: { ...login, afterLogout: "//evil.example" } } }],
+  ["rules.0", { rules: [{}] }],
+  ["rules.0", { rules: [{ allow: {}, deny: {} }] }],
+  ["rules.0.allow.scopes", { rules: [{ allow: { scopes: {} } }] }],
+  ["rules.0.allow.claims.a", { rules: [{ allow: { claims: { a: { equals: 1, prefix: "x" } } } }] }],
+  ["rules.0.methods.0", { rules: [{ methods: ["get"], allow: {} }] }],
+  ["rules.0.deny.client.cidrs.0", { rules: [{ deny: { client: { cidrs: ["everywhere"] } } }] }],
+  ["certificates.identities", { certificates: {} }],
+  ["guessing.failures", { guessing: { failures: 0 } }],
+  ["realm", { realm: 'a"b' }],
+];
+test("what is wrong is refused, with its path", () => {
+  for (const [path, options] of wrong) {
+    const issues = authOptions.safeParse(options).error?.issues ?? [];
+    assert.ok(
+      issues.some((issue) => issue.path.join(".") === path),
+      `${JSON.stringify(options)}: ${JSON.stringify(issues.map((issue) => issue.path.join(".")))}`,
+    );
+  }
+});
