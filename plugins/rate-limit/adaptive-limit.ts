@@ -31,14 +31,6 @@ export class AdaptiveLimit {
     this.#gauge = gauge;
   }
 
-  get limit(): number {
-    return this.#limit;
-  }
-
-  get inFlight(): number {
-    return this.#inFlight;
-  }
-
   /** @param share of the limit that the request's class may fill */
   admits(share: number, nowMono: number): boolean {
     // Never lowered, or all grown back: there is nothing to keep to.

@@ -79,9 +79,14 @@ export function resetMs(usage: Usage, rule: Rule, nowMs: number): number {
   return next > rule.capacity ? 0 : waitMs(usage, rule, nowMs, next);
 }
 
-/** Counts what another record of the same caller says: usage under a limit's former numbers, or during an outage. */
+/** Counts what another record of the same caller says: its usage under a limit's former numbers. */
 export function merge(usage: Usage, rule: Rule, other: Usage): void {
-  if (rule.algorithm !== "gcra" && other.since !== usage.since) return;
-  usage.level = Math.min(rule.capacity, Math.max(usage.level, other.level));
+  if (rule.algorithm === "gcra") {
+    // A bucket that overflowed because it became smaller would lock its caller out for longer than a full one.
+    usage.level = Math.min(rule.capacity, Math.max(usage.level, other.level));
+    return;
+  }
+  if (other.since !== usage.since) return;
+  usage.level = Math.max(usage.level, other.level);
   usage.before = Math.max(usage.before, other.before);
 }

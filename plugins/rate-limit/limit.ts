@@ -21,9 +21,8 @@ export interface Limit {
   readonly leased: boolean;
   /** How long a permit may be held locally. */
   readonly leaseMs: number;
-  /** The draft's quota and window in whole seconds. */
+  /** Permits in a window. */
   readonly quota: number;
-  readonly windowSeconds: number;
   /** Argument of the script for a plain claim of this limit. */
   readonly exactText: string;
   /** `"name";r=` of the RateLimit field and the whole item of RateLimit-Policy. */
@@ -107,13 +106,18 @@ export class CallerTables {
     const id = `${options.name}:${digest(JSON.stringify([meaning, options.window, options.limit, options.burst])).slice(0, 8)}`;
     const latest = this.#latest.get(place);
     let table = this.#tables.get(id);
-    if (table === undefined) {
+    // One that no place names any more missed what was counted since, as when a policy is rolled back.
+    if (table === undefined || !this.#isNamed(table)) {
       table = new CallerTable(id, rule, latest?.meaning === meaning ? latest.table : undefined);
       this.#tables.set(id, table);
     }
     this.#latest.set(place, { table, meaning });
     this.#forget();
     return table;
+  }
+
+  #isNamed(table: CallerTable): boolean {
+    return this.#latest.values().some((latest) => latest.table === table);
   }
 
   /** Policies come and go: what no place names any more goes once there are many. */
@@ -168,7 +172,6 @@ export function compileLimit(options: LimitOptions, context: LimitContext): Limi
     leased: options.mode === "leased" || (options.mode === "auto" && perSecond > leasedAbovePerSecond),
     leaseMs: context.leaseMs,
     quota: options.limit,
-    windowSeconds,
     exactText: `${table.spec} ${hard ? 1 : 0} ${options.cost} ${options.cost} 0 0`,
     fieldPrefix: `"${options.name}";r=`,
     policyItem: `"${options.name}";q=${options.limit};w=${windowSeconds}${burst}`,

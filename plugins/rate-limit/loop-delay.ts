@@ -28,15 +28,6 @@ export class LoopDelay {
     }, tickMs).unref();
   }
 
-  stop(): void {
-    clearInterval(this.#timer);
-    this.#timer = undefined;
-  }
-
-  get sustainedMs(): number {
-    return this.#sustainedMs;
-  }
-
   /** @param delayMs by how much one tick came late */
   observe(delayMs: number): void {
     this.#recent[this.#next] = delayMs;

@@ -105,7 +105,8 @@ local function open(text)
   if f[9] == '1' then
     level, since, before = roll(c, read(KEYS[keyAt]))
     keyAt = keyAt + 1
-    c.level = math.min(c.capacity, math.max(c.level, level))
+    c.level = math.max(c.level, level)
+    if c.algorithm == 'g' then c.level = math.min(c.capacity, c.level) end
     c.before = math.max(c.before, before)
   end
   if c.most >= 0 and c.carry > 0 then c.level = math.min(c.capacity, c.level + c.carry) end
