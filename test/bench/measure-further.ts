@@ -4,7 +4,7 @@ import { Agent, get } from "node:http";
 import { Redis } from "ioredis";
 import { type ContenderName, startSidecar } from "./contenders.ts";
 import { runLoad, startGenerator } from "./load.ts";
-import { type Bench, inRounds, isValid, withContenders } from "./measure.ts";
+import { type Bench, inRounds, isValid, warmUp, withContenders } from "./measure.ts";
 import { type PolicyName, policyOf } from "./policies.ts";
 import { pause, rssMiB } from "./processes.ts";
 import type { LoadResult, Traffic } from "./requests.ts";
@@ -86,7 +86,7 @@ export async function measureLatency(
   };
   await withContenders(scenario, names, bench, async (contenders) => {
     for (const { port } of contenders) {
-      await runLoad({ ...traffic, kind: "closed", connections: 8 }, port, bench.warmUpSeconds, tools);
+      await warmUp({ ...traffic, kind: "closed", connections: 8 }, port, bench);
     }
     await inRounds(contenders, rounds, async (contender, round) => {
       const load = await runLoad(traffic, contender.port, quick ? 1.5 : 5, tools);

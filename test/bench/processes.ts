@@ -133,6 +133,26 @@ export function cpuMs(pid: number): number {
   return ticks * msPerTick;
 }
 
+/** @returns a function that says which part of the machine's time, 0 to 1, others had since now */
+export function watchOthers(): () => number {
+  const [busyBefore, totalBefore] = machineMs();
+  const ownBefore = cpuMs(process.pid);
+  return () => {
+    const [busy, total] = machineMs();
+    const others = busy - busyBefore - (cpuMs(process.pid) - ownBefore);
+    return Math.max(0, others / (total - totalBefore));
+  };
+}
+
+/** proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal of all cores together. */
+function machineMs(): [busy: number, total: number] {
+  const line = readFileSync("/proc/stat", "latin1").split("\n", 1)[0] as string;
+  const ticks = line.trim().split(/\s+/u).slice(1, 9).map(Number);
+  const total = ticks.reduce((sum, count) => sum + count, 0);
+  const idle = (ticks[3] ?? 0) + (ticks[4] ?? 0);
+  return [(total - idle) * msPerTick, total * msPerTick];
+}
+
 /** Resident memory of a process with its children. */
 export function rssMiB(pid: number): number {
   let kibibytes = 0;

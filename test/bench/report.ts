@@ -5,11 +5,21 @@ import { goals } from "./goals.ts";
 import type { Metric, Results, Summary } from "./results.ts";
 import type { Scenario } from "./scenarios.ts";
 
-/** @param command what was run, as a user types it */
-export function renderReport(results: Results, scenarios: readonly Scenario[], command: string): string {
+export interface Circumstances {
+  /** What was run, as a user types it. */
+  readonly command: string;
+  /** Part of the machine's time that went to other work, 0 to 1. */
+  readonly shareOfOthers: number;
+}
+
+export function renderReport(
+  results: Results,
+  scenarios: readonly Scenario[],
+  { command, shareOfOthers }: Circumstances,
+): string {
   const date = new Date().toISOString().slice(0, 10);
   return [
-    `\`${command}\`, ${date}, ${cpuModel()}, Node ${process.versions.node}. Medians of rounds in which the contenders take turns, (least–most); CPU is user and system time of the contender's own processes. Each has one core, load and service another.`,
+    `\`${command}\`, ${date}, ${cpuModel()}, Node ${process.versions.node}. Medians of rounds in which the contenders take turns, (least–most); CPU is user and system time of the contender's own processes. Each has one core, load and service another. Other work took ${Math.round(shareOfOthers * 100)} % of the machine meanwhile.`,
     cpuTable(results, scenarios),
     byteTable(results, scenarios),
     furtherTable(results, scenarios),

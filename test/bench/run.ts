@@ -7,7 +7,7 @@ import type { Scene } from "./contenders.ts";
 import { divideCores, obtainProgram } from "./machine.ts";
 import type { Bench } from "./measure.ts";
 import { createCallers } from "./policies.ts";
-import { start, unlessInterrupted } from "./processes.ts";
+import { start, unlessInterrupted, watchOthers } from "./processes.ts";
 import { renderReport, writeInto } from "./report.ts";
 import { Results } from "./results.ts";
 import packageFile from "../../package.json" with { type: "json" };
@@ -70,8 +70,8 @@ async function bench(): Promise<number> {
   if (wrk === undefined) say("wrk is not installed: all load comes from our own generator, which costs more");
   const results = new Results();
   const pace = chosen.quick
-    ? { rounds: 3, seconds: 0.5, warmUpSeconds: 0.8 }
-    : { rounds: 5, seconds: 2, warmUpSeconds: 3 };
+    ? { rounds: 3, seconds: 0.5, warmUpRequests: 5_000 }
+    : { rounds: 5, seconds: 2, warmUpRequests: 40_000 };
   const parts: Bench = {
     scene,
     tools: { wrk, cores: scene.cores.load },
@@ -81,6 +81,7 @@ async function bench(): Promise<number> {
     say,
   };
   const only = chosen.scenario;
+  const shareOfOthers = watchOthers();
   const measured = scenarios.filter(({ name }) => only.length === 0 || only.includes(name));
   for (const scenario of measured) {
     try {
@@ -91,11 +92,8 @@ async function bench(): Promise<number> {
       results.invalid.push(`${scenario.name}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  const report = renderReport(
-    results,
-    measured,
-    ["npm run bench --", ...args].join(" ").replace(/ --$/u, ""),
-  );
+  const command = ["npm run bench", ...(args.length === 0 ? [] : ["--", ...args])].join(" ");
+  const report = renderReport(results, measured, { command, shareOfOthers: shareOfOthers() });
   process.stdout.write(`${report}\n`);
   if (chosen.json !== undefined) writeFileSync(chosen.json, `${JSON.stringify(results, null, 2)}\n`);
   if (chosen.write) writeInto(join(import.meta.dirname, "../../README.md"), report);
