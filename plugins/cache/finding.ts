@@ -39,7 +39,7 @@ export class Finder {
     const { fields } = wanted.exchange.request;
     const partitions = key.own === key.shared ? [key.shared] : [key.own, key.shared];
     const found = await Promise.all(
-      partitions.map((partition) => redis.find(key.url, partition, fields, this.#options.maxBodyBytes)),
+      partitions.map((partition) => redis.find(key.url, partition, fields, this.#options)),
     );
     const entry = found.find((one) => one !== undefined && this.#isFor(one, wanted));
     if (entry !== undefined) memory.put(entry);

@@ -105,13 +105,13 @@ export class MissPath {
   /** Where the policy asks for it: either this sidecar gets the fleet's lease, or the holder's entry shows up. */
   async #leaseOrEntry(pending: Pending): Promise<Entry | undefined> {
     const { redis, clock } = this.#state;
-    const { coalesce, coalesceWaitMs } = this.#options;
+    const { coalesce, coalesceWaitMs, redisWaitMs } = this.#options;
     if (coalesce !== "fleet" || redis === undefined || pending.flight === undefined) return undefined;
     const { key, seen, exchange } = pending;
     const { signal } = exchange;
     const endMono = clock.mono() + coalesceWaitMs;
     for (let pauseMs = 20; ; pauseMs = Math.min(200, pauseMs * 1.5)) {
-      pending.leased = await redis.lease(key.url, key.own, coalesceWaitMs);
+      pending.leased = await redis.lease(key.url, key.own, coalesceWaitMs, redisWaitMs);
       // The client left while Redis was asked: nobody else would give the lease back.
       if (pending.leased && pending.over) redis.release(key.url, key.own);
       if (pending.leased || !redis.up || signal.aborted || clock.mono() >= endMono) return undefined;

@@ -103,6 +103,13 @@ export const cacheOptions = z.strictObject({
     17_179_869_184,
   ),
   redis: z.boolean().default(true).describe("Whether answers are also kept in Redis, where there is one."),
+  redisWaitMs: z
+    .number()
+    .int()
+    .min(1)
+    .max(1_000)
+    .default(5)
+    .describe("Longest wait for a look-up in Redis; a slower one counts as a miss."),
   redisMaxBytes: bytes("Largest entry that goes to Redis, after compression.", 262_144, 67_108_864),
   staleWhileRevalidateSeconds: seconds(
     "How long a stale answer is served while one background request refreshes it, where the upstream did not say.",

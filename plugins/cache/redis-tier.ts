@@ -7,8 +7,14 @@ import type { Entry } from "./entry.ts";
 import { matches } from "./shelf.ts";
 import { varyValues } from "./vary.ts";
 
-/** Longest wait for a look-up; a slower Redis counts as a miss. */
-const lookUpLimitMs = 5;
+/** What a look-up asks for. */
+export interface LookUpLimits {
+  /** Longest wait for each of at most two reads. */
+  readonly redisWaitMs: number;
+  /** A larger body is not read. */
+  readonly maxBodyBytes: number;
+}
+
 /** Longest life in Redis, and so the longest time for which a purge must be remembered. */
 export const longestLifeMs = 86_400_000;
 /** How long beyond its last use a stale entry with a validator is kept, so that it can be validated. */
@@ -42,12 +48,12 @@ export class RedisTier {
     url: string,
     partition: string,
     request: Fields,
-    maxBodyBytes: number,
+    limits: LookUpLimits,
   ): Promise<Entry | undefined> {
     const key = this.#key(url, partition);
-    let record = await this.#read(key, maxBodyBytes);
+    let record = await this.#read(key, limits);
     if (record !== undefined && "vary" in record) {
-      record = await this.#read(variantKey(key, varyValues(record.vary, request)), maxBodyBytes);
+      record = await this.#read(variantKey(key, varyValues(record.vary, request)), limits);
     }
     if (record === undefined || !("entry" in record)) return undefined;
     const { entry } = record;
@@ -86,10 +92,10 @@ export class RedisTier {
    * Asks for the right to fill a key for the whole fleet.
    * @returns false when another sidecar has it; true also when Redis cannot be asked
    */
-  async lease(url: string, partition: string, ttlMs: number): Promise<boolean> {
+  async lease(url: string, partition: string, ttlMs: number, limitMs: number): Promise<boolean> {
     try {
       const key = `${this.#key(url, partition)}:lease`;
-      return await this.#parts.store.set(key, "1", { ttlMs, ifAbsent: true, limitMs: lookUpLimitMs });
+      return await this.#parts.store.set(key, "1", { ttlMs, ifAbsent: true, limitMs });
     } catch {
       return true;
     }
@@ -99,10 +105,10 @@ export class RedisTier {
     this.#parts.store.delete(`${this.#key(url, partition)}:lease`).catch(() => {});
   }
 
-  async #read(key: string, maxBodyBytes: number): Promise<StoredRecord | undefined> {
+  async #read(key: string, { redisWaitMs, maxBodyBytes }: LookUpLimits): Promise<StoredRecord | undefined> {
     if (!this.#parts.store.up) return undefined;
     try {
-      const bytes = await this.#parts.store.getBytes(key, lookUpLimitMs);
+      const bytes = await this.#parts.store.getBytes(key, redisWaitMs);
       return bytes === null ? undefined : await decodeRecord(bytes, maxBodyBytes);
     } catch (error) {
       if (error instanceof BadRecord) this.#parts.badRecords.inc();

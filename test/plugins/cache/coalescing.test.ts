@@ -32,13 +32,13 @@ test("256 simultaneous misses are one upstream request", async () => {
 });
 
 test("an uncacheable answer releases all who wait at its head, at once", async () => {
-  const door = gate();
-  const last = gate();
+  const [door, last, further] = [gate(), gate(), gate()];
   let running = 0;
   const bench = await startBench({
     service: (_request, response, count) => {
       running += 1;
-      void (count === 1 ? door.opened : last.opened).then(() => {
+      const opened = count === 1 ? door.opened : count <= 20 ? last.opened : further.opened;
+      void opened.then(() => {
         response.setHeader("Cache-Control", "no-store");
         response.end(`own ${count}`);
       });
@@ -55,8 +55,9 @@ test("an uncacheable answer releases all who wait at its head, at once", async (
     assert.equal(new Set((await answers).map(({ text }) => text)).size, 20);
     // The next ones do not wait for each other any more.
     const again = many(bench, 5);
+    await until("five at once", () => running === 25);
+    further.open();
     await again;
-    assert.equal(bench.asked.length, 25);
   } finally {
     await bench.stop();
   }
@@ -132,11 +133,8 @@ test("an answer that takes too long is waited for only so long", async () => {
   }
 });
 
-test("who waits for another variant gets his own, once for all who want that one", async () => {
-  const doors = new Map([
-    ["de", gate()],
-    ["en", gate()],
-  ]);
+test("who waits for another variant gets his own, once for all who want that one, side by side", async () => {
+  const doors = new Map(["de", "en", "fr"].map((language) => [language, gate()]));
   const bench = await startBench({
     service: (request, response) => {
       const language = request.headers["accept-language"] ?? "";
@@ -149,15 +147,17 @@ test("who waits for another variant gets his own, once for all who want that one
   try {
     const german = many(bench, 8, { "accept-language": "de" });
     await until("the first request", () => bench.asked.length === 1);
-    const english = many(bench, 8, { "accept-language": "en" });
+    const others = ["en", "fr"].map((language) => many(bench, 8, { "accept-language": language }));
     await allArrived(bench);
     assert.equal(bench.asked.length, 1);
     doors.get("de")?.open();
     for (const { text } of await german) assert.equal(text, "de");
-    await until("one request for the other variant", () => bench.asked.length === 2);
-    doors.get("en")?.open();
-    for (const { text } of await english) assert.equal(text, "en");
-    assert.equal(bench.asked.length, 2);
+    await until("one request for each other variant", () => bench.asked.length === 3);
+    for (const language of ["en", "fr"]) doors.get(language)?.open();
+    const [english, french] = await Promise.all(others);
+    for (const { text } of english ?? []) assert.equal(text, "en");
+    for (const { text } of french ?? []) assert.equal(text, "fr");
+    assert.equal(bench.asked.length, 3);
   } finally {
     await bench.stop();
   }

@@ -23,6 +23,16 @@ interface Step {
   readonly expect: "HIT" | "MISS" | "STALE" | "BYPASS";
 }
 
+/** A number stands for a date so many seconds from now. */
+function dated(fields: Fields): Fields {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [
+      name,
+      typeof value === "number" ? httpDate(value) : value,
+    ]),
+  );
+}
+
 /** A requirement that shows in what comes from the cache: first request with these response fields, then the steps. */
 function requirement(
   name: string,
@@ -33,7 +43,9 @@ function requirement(
 ): void {
   test(name, () => {
     const { status = 200, ...fields } = response;
-    return withBench({ cache, service: answering(fields, status) }, async (bench) => {
+    const service: BenchOptions["service"] = (request, reply, count) =>
+      answering(dated(fields), status)(request, reply, count);
+    return withBench({ cache, service }, async (bench) => {
       await bench.ask("/x", first);
       for (const { afterSeconds = 0, expect, ...how } of steps) {
         bench.clock.advanceSeconds(afterSeconds);
@@ -131,10 +143,10 @@ requirement(
 );
 requirement(
   "9111 4.2.1: max-age over Expires",
-  { "Cache-Control": "max-age=60", Expires: httpDate(-100) },
+  { "Cache-Control": "max-age=60", Expires: -100 },
   steps(58, 61),
 );
-requirement("9111 4.2.1: Expires minus Date", { Date: httpDate(0), Expires: httpDate(60) }, steps(55, 62));
+requirement("9111 4.2.1: Expires minus Date", { Date: 0, Expires: 60 }, steps(55, 62));
 requirement(
   "9111 4.2.1: different max-ages count as stale",
   { "Cache-Control": "max-age=60, max-age=600" },
@@ -144,7 +156,7 @@ requirement("9111 4.2.1: equal ones count once", { "Cache-Control": "max-age=60,
 for (const value of ["-1", "abc", "60a", "6 0", "1.5", ""]) {
   requirement(
     `9111 4.2.1: an invalid lifetime "max-age=${value}" is none`,
-    { "Cache-Control": `max-age=${value}`, Expires: httpDate(60) },
+    { "Cache-Control": `max-age=${value}`, Expires: 60 },
     miss,
   );
 }
@@ -155,20 +167,16 @@ requirement(
 );
 requirement(
   "9111 4.2.2: a tenth of the time since Last-Modified",
-  { Date: httpDate(0), "Last-Modified": httpDate(-1_000) },
+  { Date: 0, "Last-Modified": -1_000 },
   steps(90, 105),
 );
 requirement(
   "9111 4.2.2: no heuristic for a status that is not cacheable by itself",
-  { status: 403, "Last-Modified": httpDate(-1_000) },
+  { status: 403, "Last-Modified": -1_000 },
   miss,
 );
 requirement("9111 4.2.3: Age counts", { "Cache-Control": "max-age=60", Age: "50" }, steps(8, 12));
-requirement(
-  "9111 4.2.3: an old Date counts",
-  { "Cache-Control": "max-age=60", Date: httpDate(-50) },
-  steps(5, 12),
-);
+requirement("9111 4.2.3: an old Date counts", { "Cache-Control": "max-age=60", Date: -50 }, steps(5, 12));
 requirement(
   "9111 5.1: of several ages the first one counts",
   { "Cache-Control": "max-age=60", Age: "50, 0" },
@@ -177,7 +185,7 @@ requirement(
 requirement("9111 5.1: an invalid Age is ignored", { "Cache-Control": "max-age=60", Age: "-5" }, hit);
 requirement(
   "9111 5.3: an invalid Expires is in the past",
-  { Date: httpDate(0), Expires: "0", "Last-Modified": httpDate(-10_000) },
+  { Date: 0, Expires: "0", "Last-Modified": -10_000 },
   miss,
 );
 for (const expires of [

@@ -122,7 +122,7 @@ test("a purge spoils an answer that was under way", async () => {
 
 test("a purge reaches every sidecar within a second, memory and Redis", async () => {
   await redis.cli.flushall();
-  const options: BenchOptions = { redisUrl: redis.url, service: tagged };
+  const options: BenchOptions = { redisUrl: redis.url, cache: { redisWaitMs: 1_000 }, service: tagged };
   const [one, other] = (await startFleet(2, options)) as [CacheBench, CacheBench];
   try {
     for (const bench of [one, other]) await bench.ask("/x");
@@ -142,7 +142,11 @@ test("a purge reaches every sidecar within a second, memory and Redis", async ()
 
 test("an unsafe request at one sidecar makes the URL invalid at the others", async () => {
   await redis.cli.flushall();
-  const options: BenchOptions = { redisUrl: redis.url, service: answering(minute) };
+  const options: BenchOptions = {
+    redisUrl: redis.url,
+    cache: { redisWaitMs: 1_000 },
+    service: answering(minute),
+  };
   const host = { host: "api.example" };
   const [one, other] = (await startFleet(2, options)) as [CacheBench, CacheBench];
   try {
@@ -160,7 +164,7 @@ test("an unsafe request at one sidecar makes the URL invalid at the others", asy
 
 test("a sidecar that starts later knows the purges of before", async () => {
   await redis.cli.flushall();
-  const options: BenchOptions = { redisUrl: redis.url, service: tagged };
+  const options: BenchOptions = { redisUrl: redis.url, cache: { redisWaitMs: 1_000 }, service: tagged };
   const one = await startBench(options);
   let two: CacheBench | undefined;
   try {
@@ -177,7 +181,7 @@ test("a sidecar that starts later knows the purges of before", async () => {
 
 test("garbage among the purges is passed over", async () => {
   await redis.cli.flushall();
-  const bench = await startBench({ redisUrl: redis.url, service: tagged });
+  const bench = await startBench({ redisUrl: redis.url, cache: { redisWaitMs: 1_000 }, service: tagged });
   try {
     await bench.ask("/x");
     await redis.cli.zadd("outrigger:cache:default:purges", Date.now(), "garbage");
@@ -190,7 +194,7 @@ test("garbage among the purges is passed over", async () => {
 
 test("a region's purges and entries are its own", async () => {
   await redis.cli.flushall();
-  const options: BenchOptions = { redisUrl: redis.url, service: tagged };
+  const options: BenchOptions = { redisUrl: redis.url, cache: { redisWaitMs: 1_000 }, service: tagged };
   const north = await startBench({ ...options, env: { OUTRIGGER_REGION: "north" } });
   const south = await joinFleet(north, { ...options, env: { OUTRIGGER_REGION: "south" } });
   try {
