@@ -37,9 +37,23 @@ const longestSeconds = 2_147_483_648;
 
 type Arguments = Map<string, (string | true)[]>;
 
+// A service says the same few things again and again.
+const memo = new Map<string, ResponseDirectives>();
+const maxMemo = 256;
+const maxMemoLength = 256;
+
 /** @param value the combined field value; undefined = no such field */
-export function parseResponseDirectives(value: string | undefined): ResponseDirectives {
-  const { found, broken } = split(value ?? "");
+export function parseResponseDirectives(value = ""): ResponseDirectives {
+  const known = memo.get(value);
+  if (known !== undefined) return known;
+  const parsed = parseDirectives(value);
+  if (memo.size >= maxMemo) memo.clear();
+  if (value.length <= maxMemoLength) memo.set(value, parsed);
+  return parsed;
+}
+
+function parseDirectives(value: string): ResponseDirectives {
+  const { found, broken } = split(value);
   const noCache = found.get("no-cache");
   const isPrivate = found.get("private");
   return {

@@ -62,7 +62,8 @@ export class Finder {
     const partition = everybodys ? key.shared : key.own;
     const newest = known ?? memory.find(key.url, partition)?.variants[0]?.entry;
     const vary = newest?.vary ?? [];
-    if (vary.length === 0) return `${key.url}\n${partition}`;
+    // The URL's own string has been hashed already by the look-up.
+    if (vary.length === 0) return partition === "" ? key.url : `${key.url}\n${partition}`;
     return `${key.url}\n${partition}\n${JSON.stringify(varyValues(vary, exchange.request.fields))}`;
   }
 

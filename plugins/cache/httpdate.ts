@@ -7,12 +7,24 @@ const imfFixdate = /^[a-z]{3}, (\d\d) ([a-z]{3}) (\d{4}) (\d\d):(\d\d):(\d\d) gm
 const rfc850 = /^[a-z]{6,9}, (\d\d)-([a-z]{3})-(\d\d) (\d\d):(\d\d):(\d\d) gmt$/i;
 const asctime = /^[a-z]{3} ([a-z]{3}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4})$/i;
 
+// All responses of one second carry the same Date.
+let lastText = "";
+let lastMs: number | undefined;
+
 /**
  * @param nowMs decides the century of an RFC 850 date: more than 50 years ahead means the past
  * @returns epoch milliseconds; undefined when it is no HTTP date
  */
 export function parseHttpDate(text: string, nowMs: number): number | undefined {
+  if (text === lastText) return lastMs;
   const value = text.trim();
+  const parsed = parse(value, nowMs);
+  // The two-digit year of the third form depends on today.
+  if (imfFixdate.test(value)) [lastText, lastMs] = [text, parsed];
+  return parsed;
+}
+
+function parse(value: string, nowMs: number): number | undefined {
   let match = imfFixdate.exec(value);
   if (match !== null) return utc(match[3], match[2], match[1], match[4], match[5], match[6]);
   match = asctime.exec(value);

@@ -79,9 +79,9 @@ export class MemoryTier {
     this.#shelf.take(cell);
   }
 
-  /** Cells of one URL, in every partition; safe against removal of what it gives. */
+  /** Cells of one URL, in every partition. */
   ofUrl(url: string): Cell[] {
-    return [...this.#shelf.cellsOf(url)];
+    return this.#shelf.cellsOf(url);
   }
 
   /** Every cell, oldest first; for purges by prefix and tag. */

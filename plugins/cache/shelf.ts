@@ -18,6 +18,7 @@ export interface Cell {
 
 /** Variants of one URL and partition, newest first (RFC 9111 section 4.1: the most recent one that matches). */
 export interface Slot {
+  readonly partition: string;
   readonly variants: Cell[];
 }
 
@@ -25,25 +26,31 @@ export interface Slot {
 const maxVariants = 64;
 
 export class Shelf {
-  readonly #urls = new Map<string, Map<string, Slot>>();
+  // Nearly every URL has one partition: a map of its own for each would be most of a small entry's memory.
+  readonly #urls = new Map<string, Slot | Map<string, Slot>>();
 
   slot(url: string, partition: string): Slot | undefined {
-    return this.#urls.get(url)?.get(partition);
+    const found = this.#urls.get(url);
+    if (found === undefined) return undefined;
+    if (found instanceof Map) return found.get(partition);
+    return found.partition === partition ? found : undefined;
   }
 
   /** All cells of a URL, whosever they are. */
-  *cellsOf(url: string): Generator<Cell> {
-    for (const slot of this.#urls.get(url)?.values() ?? []) yield* slot.variants;
+  cellsOf(url: string): Cell[] {
+    const found = this.#urls.get(url);
+    if (found === undefined) return [];
+    return found instanceof Map
+      ? [...found.values()].flatMap(({ variants }) => variants)
+      : [...found.variants];
   }
 
   /** @returns cells that had to make room: the same variant, or the oldest of too many */
-  put(cell: Cell): Cell[] {
+  put(cell: Cell): readonly Cell[] {
     const { url, partition } = cell.entry;
-    let slots = this.#urls.get(url);
-    if (slots === undefined) this.#urls.set(url, (slots = new Map()));
-    const slot = slots.get(partition);
+    const slot = this.slot(url, partition);
     if (slot === undefined) {
-      slots.set(partition, { variants: [cell] });
+      this.#open(url, { partition, variants: [cell] });
       return [];
     }
     const displaced = slot.variants.filter((other) => isSameVariant(other.entry, cell.entry));
@@ -54,13 +61,28 @@ export class Shelf {
 
   take(cell: Cell): void {
     const { url, partition } = cell.entry;
-    const slots = this.#urls.get(url);
-    const variants = slots?.get(partition)?.variants;
-    const at = variants?.indexOf(cell) ?? -1;
-    if (slots === undefined || variants === undefined || at === -1) return;
-    variants.splice(at, 1);
-    if (variants.length === 0) slots.delete(partition);
-    if (slots.size === 0) this.#urls.delete(url);
+    const slot = this.slot(url, partition);
+    const at = slot?.variants.indexOf(cell) ?? -1;
+    if (slot === undefined || at === -1) return;
+    slot.variants.splice(at, 1);
+    if (slot.variants.length > 0) return;
+    const found = this.#urls.get(url);
+    if (found instanceof Map) found.delete(partition);
+    if (!(found instanceof Map) || found.size === 0) this.#urls.delete(url);
+  }
+
+  #open(url: string, slot: Slot): void {
+    const found = this.#urls.get(url);
+    if (found === undefined) this.#urls.set(url, slot);
+    else if (found instanceof Map) found.set(slot.partition, slot);
+    else
+      this.#urls.set(
+        url,
+        new Map([
+          [found.partition, found],
+          [slot.partition, slot],
+        ]),
+      );
   }
 }
 

@@ -203,13 +203,16 @@ export function storedFields(
   targets: readonly string[],
   responseTimeMs: number,
 ): string[] {
-  const dropped = new Set([...directives.noCacheFields, ...directives.privateFields]);
-  for (const name of (fields.get("connection") ?? "").split(",")) dropped.add(name.trim().toLowerCase());
+  const { noCacheFields, privateFields } = directives;
+  const connection = fields.get("connection");
+  const named =
+    connection === undefined ? [] : connection.split(",").map((name) => name.trim().toLowerCase());
   // The first target is the sidecar's own name; the others may be meant for caches in front of us as well.
-  if (targets[0]?.startsWith("outrigger") === true) dropped.add(targets[0]);
+  const own = targets[0]?.startsWith("outrigger") === true ? [targets[0]] : [];
+  const dropped = [...noCacheFields, ...privateFields, ...named, ...own];
   const kept: string[] = [];
   fields.forEach((lower, value, name) => {
-    if (!neverStored.has(lower) && !dropped.has(lower)) kept.push(name, value);
+    if (!neverStored.has(lower) && !dropped.includes(lower)) kept.push(name, value);
   });
   if (!fields.has("date")) kept.push("Date", formatHttpDate(responseTimeMs));
   return kept;
