@@ -3,39 +3,47 @@ import type { Config } from "./config.ts";
 import type { Clock, PluginDefinition } from "./pipeline/contract.ts";
 import { createFileSource, readPolicyFile } from "./policy/file-source.ts";
 import { createPolicyKeeper } from "./policy/kept.ts";
-import { createPolicyLife, type PolicyEvents, type PolicyLife } from "./policy/life.ts";
+import {
+  createPolicyLife,
+  type PolicyEvents,
+  type PolicyLife,
+  type PolicyLifeOptions,
+} from "./policy/life.ts";
 import { problemText } from "./policy/problems.ts";
-import { createPolicyReader, type EffectivePolicy } from "./policy/read.ts";
+import { createPolicyReader, type PolicyReader } from "./policy/read.ts";
 import { createRedisSource } from "./policy/redis-source.ts";
-import type { RoutedPolicy } from "./proxy/routed-policy.ts";
 import type { Store } from "./redis/store-contract.ts";
 import type { Telemetry } from "./telemetry/process.ts";
 
-export interface LifeParts {
+export interface LifeParts<Snapshot> extends Pick<
+  PolicyLifeOptions<Snapshot>,
+  "compile" | "swap" | "discard"
+> {
   readonly store: Store | undefined;
   readonly clock: Clock;
-  readonly compile: (effective: EffectivePolicy) => Promise<RoutedPolicy>;
-  readonly swap: (policy: RoutedPolicy) => void;
   readonly onRejected: () => void;
 }
 
+/** Reads policies as this sidecar's settings say. Rejects when a key cannot be used. */
+export function createReader(
+  { service, upstreamAllow, policyKeys: keys, policyMaxBytes: maxBytes }: Config,
+  registry: readonly PluginDefinition[],
+): Promise<PolicyReader> {
+  const plugins = Object.fromEntries(registry.map((plugin) => [plugin.name, plugin]));
+  return createPolicyReader({ plugins, service, upstreamAllow, keys, maxBytes });
+}
+
 /** Where the policy comes from by the settings, in the order of the contract: Redis, else the file, else built in. */
-export async function createLife(
+export async function createLife<Snapshot>(
   config: Config,
   telemetry: Telemetry,
   registry: readonly PluginDefinition[],
-  parts: LifeParts,
+  parts: LifeParts<Snapshot>,
 ): Promise<PolicyLife> {
   const { service, policyFile, policyMaxBytes: maxBytes, stateDir } = config;
   const { logger } = telemetry;
   const { store, clock } = parts;
-  const read = await createPolicyReader({
-    plugins: Object.fromEntries(registry.map((plugin) => [plugin.name, plugin])),
-    service,
-    upstreamAllow: config.upstreamAllow,
-    keys: config.policyKeys,
-    maxBytes,
-  });
+  const read = await createReader(config, registry);
   const file = policyFile === undefined ? undefined : { path: policyFile, maxBytes };
   const source = store ? createRedisSource({ store, service }) : file && createFileSource(file);
   if (source === undefined) {
@@ -51,7 +59,7 @@ export async function createLife(
         : createPolicyKeeper({ dir: stateDir, service, onTrouble: (message) => logger.warn({}, message) }),
     compile: parts.compile,
     swap: parts.swap,
-    discard: (late) => late.snapshot.retire(),
+    discard: parts.discard,
     clock,
     events: policyEvents(telemetry, clock, parts.onRejected),
   });

@@ -54,7 +54,7 @@ export interface PolicyLifeOptions<Snapshot> {
   readonly baseline?: (() => Promise<SourceReading>) | undefined;
   readonly keeper?: PolicyKeeper | undefined;
   /** Sets the policy up. Rejecting refuses it. */
-  readonly compile: (policy: EffectivePolicy, meta: PolicyMeta) => Promise<Snapshot>;
+  readonly compile: (policy: EffectivePolicy, meta: PolicyMeta, raw: RawPolicy) => Promise<Snapshot>;
   /** Puts it in force; must not throw. */
   readonly swap: (snapshot: Snapshot, meta: PolicyMeta) => void;
   /** Closes a snapshot that came too late to be used. */
@@ -218,7 +218,7 @@ class Life<Snapshot> implements PolicyLife {
     const meta: PolicyMeta = { revision, digest: policy.digest, source, signed: policy.signed };
     if (known === undefined) {
       try {
-        this.#options.swap(await this.#compile(policy, meta), meta);
+        this.#options.swap(await this.#compile(policy, meta, raw), meta);
       } catch (error) {
         // Not settled: what a plugin's set-up needs may be there at the next read.
         this.#reject(raw, problemsOf(error));
@@ -237,9 +237,9 @@ class Life<Snapshot> implements PolicyLife {
   }
 
   /** A set-up that never ends must not keep later policies out. */
-  async #compile(policy: EffectivePolicy, meta: PolicyMeta): Promise<Snapshot> {
+  async #compile(policy: EffectivePolicy, meta: PolicyMeta, raw: RawPolicy): Promise<Snapshot> {
     const { compile, discard, compileLimitMs = 30_000 } = this.#options;
-    const compiled = compile(policy, meta);
+    const compiled = compile(policy, meta, raw);
     let timer: NodeJS.Timeout | undefined;
     const limit = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {

@@ -1,0 +1,146 @@
+// What serves requests: plugins' services, upstream pools, the compile step, the policy in force, the client listener.
+// One process has it beside the admin listener and the policy's source; of several, each worker has one.
+import { readFileSync } from "node:fs";
+import type { Config } from "./config.ts";
+import type { Clock, PluginDefinition, Services } from "./pipeline/contract.ts";
+import { createHttpClient } from "./pipeline/http-client.ts";
+import { createPluginHost } from "./pipeline/snapshot.ts";
+import type { EffectivePolicy } from "./policy/read.ts";
+import { compilePolicy } from "./proxy/compile-policy.ts";
+import { Listener } from "./proxy/listener.ts";
+import { createRequestCounters, type RoutedPolicy } from "./proxy/routed-policy.ts";
+import { readTlsFiles, type TlsFiles, watchTlsFiles } from "./proxy/tls-files.ts";
+import { createPooledTransport } from "./proxy/upstream/pooled-transport.ts";
+import { Upstreams } from "./proxy/upstreams.ts";
+import { createStore, type RedisStore } from "./redis/store.ts";
+import type { Telemetry } from "./telemetry/process.ts";
+
+export interface ServingParts {
+  readonly store: RedisStore | undefined;
+  readonly clock: Clock;
+  readonly registry: readonly PluginDefinition[];
+  /** Live processes of this kind, over all sidecars of the service. */
+  readonly fleetSize: () => number;
+}
+
+export interface Serving {
+  readonly listener: Listener;
+  /** The policy in force; undefined = none yet. */
+  policy(): RoutedPolicy | undefined;
+  /** Sets a policy up. Rejects, leaving nothing behind, when that fails. */
+  compile(policy: EffectivePolicy): Promise<RoutedPolicy>;
+  /** Puts it in force; the one before is closed after its last exchange. */
+  swap(policy: RoutedPolicy): void;
+  /** Closes what the listener, drained already, no longer needs. */
+  close(): void;
+}
+
+/** @throws Error when a file that the settings name cannot be read */
+export function createServing(config: Config, telemetry: Telemetry, parts: ServingParts): Serving {
+  const { logger, metrics } = telemetry;
+  const services = createServices(config, telemetry, parts);
+  const upstreams = createUpstreams(config, metrics);
+  let policy: RoutedPolicy | undefined;
+  const tls = tlsFilesOf(config);
+  const listener = createListener(config, tls, telemetry, parts.clock, () => policy);
+  const unwatchTls = tls && watchTlsFiles(tls, logger, (options) => listener.setTls(options));
+  return {
+    listener,
+    policy: () => policy,
+    compile: compilerOf(config, { services, registry: parts.registry, upstreams }),
+    swap(next) {
+      const previous = policy;
+      policy = next;
+      previous?.snapshot.retire();
+    },
+    close() {
+      unwatchTls?.();
+      policy?.snapshot.retire();
+      upstreams.close();
+    },
+  };
+}
+
+function createServices(
+  { service, instance, region, secrets }: Config,
+  { logger, accessLog, metrics }: Telemetry,
+  parts: Pick<ServingParts, "store" | "clock" | "fleetSize">,
+): Services {
+  return {
+    logger,
+    accessLog,
+    metrics,
+    store: parts.store,
+    secrets: { get: (name) => secrets[name] },
+    http: createHttpClient(),
+    clock: parts.clock,
+    fleet: { service, instance, region, size: parts.fleetSize },
+  };
+}
+
+function createUpstreams(config: Config, metrics: Telemetry["metrics"]): Upstreams {
+  const pool = {
+    maxConnections: config.upstreamConnections,
+    maxQueued: config.upstreamQueue,
+    idleTimeoutMs: config.upstreamIdleMs,
+  };
+  const upstreams = new Upstreams((target) => createPooledTransport(target, pool), metrics);
+  metrics.onRender(() => upstreams.observe());
+  return upstreams;
+}
+
+function compilerOf(
+  config: Config,
+  parts: { services: Services; registry: readonly PluginDefinition[]; upstreams: Upstreams },
+): (policy: EffectivePolicy) => Promise<RoutedPolicy> {
+  const compileParts = {
+    host: createPluginHost(parts.registry, parts.services),
+    upstreams: parts.upstreams,
+    counters: createRequestCounters(parts.services.metrics),
+    upstream: config.upstream,
+    timeoutMs: config.upstreamTimeoutMs,
+    upstreamCa: config.upstreamCa === undefined ? undefined : readFileSync(config.upstreamCa, "utf8"),
+  };
+  return (policy) => compilePolicy(policy, compileParts);
+}
+
+function createListener(
+  config: Config,
+  tls: TlsFiles | undefined,
+  { logger, metrics }: Telemetry,
+  clock: Clock,
+  policy: () => RoutedPolicy | undefined,
+): Listener {
+  const { listen, trustedProxies } = config;
+  const withTls = tls === undefined ? {} : { tls: readTlsFiles(tls) };
+  return new Listener({ listen, limits: config, trustedProxies, ...withTls, clock, logger, metrics, policy });
+}
+
+/** Connects in the background; undefined in embedded mode. */
+export function connectStore(config: Config, { logger, metrics }: Telemetry): RedisStore | undefined {
+  if (config.redis === undefined) return undefined;
+  const up = metrics.gauge("outrigger_redis_up", "Whether Redis answers", [], "min")();
+  const seconds = metrics.histogram("outrigger_redis_command_duration_seconds", "Redis commands", [
+    "command",
+  ]);
+  up.set(0);
+  return createStore({
+    address: config.redis,
+    keyPrefix: config.keyPrefix,
+    connectionName: `outrigger-${config.service}`,
+    onState({ of, up: isUp, reason }) {
+      if (of === "commands") up.set(isUp ? 1 : 0);
+      const what = of === "commands" ? "Redis" : "Redis' change messages";
+      if (isUp) logger.info({}, `${what}: connected`);
+      else logger.warn({ reason }, `${what}: out of reach`);
+    },
+    onCommand: (name, elapsed) => seconds(name).observe(elapsed),
+    onListenerError: (error) => logger.error({ err: error }, "a listener to Redis changes failed"),
+  });
+}
+
+function tlsFilesOf({ tlsCert, tlsKey, tlsClientCa }: Config): TlsFiles | undefined {
+  return tlsCert === undefined || tlsKey === undefined
+    ? undefined
+    : { cert: tlsCert, key: tlsKey, clientCa: tlsClientCa };
+}
