@@ -38,6 +38,7 @@ interface Lookup {
 
 const maxKnown = 65_536;
 const maxUnknown = 65_536;
+const unwatchedMs = 900;
 const unknown: KeyAnswer = { state: "unknown" };
 const overloaded: KeyAnswer = { state: "overloaded" };
 const outOfReach: KeyAnswer = { state: "unavailable", because: "redis is out of reach" };
@@ -85,10 +86,16 @@ export class KeyStore {
     if (known === undefined) return undefined;
     const ageMs = this.#services.clock.mono() - known.seenMono;
     const confirmed = known.epoch === this.#epoch && this.#store.up;
-    if (known.answer.state === "unknown") return confirmed && ageMs < query.negativeMs ? unknown : undefined;
-    if (confirmed && ageMs < query.confirmMs) return known.answer;
+    if (known.answer.state === "unknown")
+      return confirmed && ageMs < this.#believedMs(query.negativeMs) ? unknown : undefined;
+    if (confirmed && ageMs < this.#believedMs(query.confirmMs)) return known.answer;
     if (!this.#store.up) return ageMs < query.staleMs ? known.answer : outOfReach;
     return undefined;
+  }
+
+  /** A server that does not tell of changes is asked again within the second that a revocation may take. */
+  #believedMs(ms: number): number {
+    return this.#store?.watching === true ? ms : Math.min(ms, unwatchedMs);
   }
 
   /** Whether Redis knew this key when it was last asked; it may have to be asked again. */

@@ -29,6 +29,8 @@ export interface OpenSession {
   readonly finding: Accepted;
   /** Set when the tokens were refreshed: the sealed session that the browser is to keep from now on. */
   readonly renewed: string | undefined;
+  /** Monotonic milliseconds at which it was looked at. */
+  readonly openedMono: number;
 }
 
 /** Claims that say something about the ID token and not about the user. */
@@ -45,6 +47,7 @@ const tokenClaims = new Set([
   "auth_time",
 ]);
 const maxKnown = 16_384;
+const unwatchedMs = 900;
 
 const unreadable = refused("session", "session: not readable");
 const over = refused("session", "session: over");
@@ -89,7 +92,10 @@ export class Sessions {
     const known = this.#known.get(hash("sha256", sealed, "hex"));
     if (known === undefined || known.renewed !== undefined || this.#fleet.hasEnded(known.session.id))
       return undefined;
-    return this.#services.clock.now() < this.#dueMs(known.session) ? known.finding : undefined;
+    const { clock, store } = this.#services;
+    // Where logouts elsewhere are not heard of, Redis is asked again soon.
+    if (store?.watching === false && clock.mono() - known.openedMono > unwatchedMs) return undefined;
+    return clock.now() < this.#dueMs(known.session) ? known.finding : undefined;
   }
 
   /** Reads a sealed session, asks whether it was ended, refreshes it when it is time. Never rejects. */
@@ -112,8 +118,9 @@ export class Sessions {
     if (nowMs >= current.endsMs) return over;
     const identity = mapIdentity(current.claims, this.#options.claims, "session", this.#options.issuer);
     if (typeof identity === "string") return unreadable;
+    const openedMono = this.#services.clock.mono();
     const renewed = current === session ? undefined : await this.seal(current);
-    const opened: OpenSession = { session: current, finding: accepted(identity), renewed };
+    const opened: OpenSession = { session: current, finding: accepted(identity), renewed, openedMono };
     if (renewed === undefined) this.#known.set(hash("sha256", sealed, "hex"), opened);
     return opened;
   }

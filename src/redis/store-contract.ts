@@ -13,6 +13,8 @@ export interface Script {
 export interface Store {
   /** False while Redis is known to be out of reach: take the fallback without asking. */
   readonly up: boolean;
+  /** Whether changes of watched keys are heard now; while they are not, what was read may be out of date unseen. */
+  readonly watching: boolean;
   /** False when every key is on one node, so that one script may take keys of several hash tags; anything else = Redis Cluster. */
   readonly sharded?: boolean;
   get(key: string, limitMs?: number): Promise<string | null>;

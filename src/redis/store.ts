@@ -68,6 +68,9 @@ export function createStore(options: StoreOptions): RedisStore {
     get up() {
       return isUp();
     },
+    get watching() {
+      return watches.armed;
+    },
     sharded,
     ...createMethods(createCalls(client, isUp, breaker, options.onCommand), keyPrefix, limitMs, sharded),
     watch: (prefix, onChange) => watches.watch(prefix, onChange),
@@ -81,7 +84,7 @@ export function createStore(options: StoreOptions): RedisStore {
   };
 }
 
-type Methods = Omit<Store, "up" | "sharded" | "watch">;
+type Methods = Omit<Store, "up" | "watching" | "sharded" | "watch">;
 
 function createMethods(calls: Calls, keyPrefix: string, defaultLimitMs: number, sharded: boolean): Methods {
   const runScript = createScripts(calls);

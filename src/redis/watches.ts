@@ -37,7 +37,7 @@ export class Watches {
     if (this.#tracked.some((other) => prefix.startsWith(other))) {
       // Heard already; a tracker that is not armed yet will tell everybody once it is.
       queueMicrotask(() => {
-        if (set.has(own) && this.#allArmed()) this.#tell(own, null);
+        if (set.has(own) && this.armed) this.#tell(own, null);
       });
     } else {
       this.#tracked = withoutCovered([...this.#listeners.keys()]);
@@ -66,7 +66,7 @@ export class Watches {
       prefixes: () => this.#tracked.map((prefix) => keyPrefix + prefix),
       onKey: (key) => this.#dispatch(key),
       onLink: (up, reason) => {
-        if (!up || this.#allArmed()) onState(up, reason);
+        if (!up || this.armed) onState(up, reason);
         // Its server may be gone for good and another one in its place.
         if (!up && client instanceof Cluster && client.status === "ready") client.refreshSlotsCache();
       },
@@ -90,11 +90,13 @@ export class Watches {
       tracker.close();
     }
     for (const [id, node] of masters) if (!this.#trackers.has(id)) this.#addTracker(id, node);
-    if (this.#allArmed()) onState(true, "");
+    if (this.armed) onState(true, "");
   };
 
-  #allArmed(): boolean {
-    return this.#trackers.size > 0 && [...this.#trackers.values()].every((tracker) => tracker.armed);
+  /** Every server that holds keys tells of changes. */
+  get armed(): boolean {
+    for (const tracker of this.#trackers.values()) if (!tracker.armed) return false;
+    return this.#trackers.size > 0;
   }
 
   #dispatch(fullKey: string | null): void {

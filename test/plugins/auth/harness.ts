@@ -50,9 +50,16 @@ export interface TestServices {
   close(): void;
 }
 
-export async function makeServices(
-  options: { redisUrl?: string; secrets?: Record<string, string>; service?: string; instance?: string } = {},
-): Promise<TestServices> {
+interface MakeOptions {
+  readonly redisUrl?: string;
+  readonly secrets?: Record<string, string>;
+  readonly service?: string;
+  readonly instance?: string;
+  /** False where the server refuses to tell of changes. */
+  readonly watches?: boolean;
+}
+
+export async function makeServices(options: MakeOptions = {}): Promise<TestServices> {
   const clock = new TestClock();
   let text = "";
   const sink = new Writable({
@@ -74,11 +81,12 @@ export async function makeServices(
           keyPrefix: "outrigger:",
           connectionName: instance,
         });
-  // From the first `null` on, the store hears of every change.
-  if (store !== undefined)
-    await new Promise<void>((resolve) => store.watch("", (key) => key === null && resolve()));
   const close = (): void => store?.close();
   open.add(close);
+  if (options.watches === false) await store?.whenUp(5_000);
+  // From the first `null` on, the store hears of every change.
+  else if (store !== undefined)
+    await new Promise<void>((resolve) => store.watch("", (key) => key === null && resolve()));
   const secrets = options.secrets ?? {};
   return {
     services: {

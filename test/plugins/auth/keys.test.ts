@@ -304,6 +304,19 @@ test("while Redis is dead: deny answers 503, stale goes on with what was seen go
   }
 });
 
+test("where Redis does not tell of changes, a revoked key is refused within a second all the same", async () => {
+  await redis.cli.call("ACL", "SETUSER", "mute", "on", ">pw", "~*", "&*", "+@all", "-client|tracking");
+  const url = redis.url.replace("redis://", "redis://mute:pw@");
+  const services = await makeServices({ redisUrl: url, watches: false });
+  opened.push(services);
+  const route = await makeRoute({ guessing: false }, services);
+  await put("plain-key");
+  await until(route, "plain-key", 200);
+  assert.ok((await route.ask(withKey("plain-key"))).plainly);
+  await redis.cli.del(`outrigger:apikey:${keyDigest("plain-key")}`);
+  assert.ok((await until(route, "plain-key", 401)) < 1_000);
+});
+
 test("too many bad credentials of one address are 429 before any look-up, and known callers go on", async () => {
   const services = await servicesOf();
   const route = await makeRoute({ guessing: { failures: 5, windowSeconds: 60 } }, services);
