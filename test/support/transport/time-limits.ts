@@ -51,7 +51,7 @@ export function describeTimeLimits(create: CreateTransport): void {
     test("for the head is not renewed by interim responses or single bytes of it", async () => {
       await using scene = await openScene(create, async (peer) => {
         await peer.head();
-        while (!peer.socket.readableEnded) {
+        while (!peer.socket.readableEnded && !peer.socket.destroyed) {
           peer.send("HTTP/1.1 102 Processing\r\n");
           await new Promise((resolve) => setTimeout(resolve, 40));
           peer.send("\r\n");
