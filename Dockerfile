@@ -1,0 +1,33 @@
+# The sidecar as one file on a slim Node: no npm, no sources, no dev dependencies, no root.
+# docker build -t outrigger .
+
+FROM node:26.10.0-slim AS build
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+# Without scripts: this image brings the runtime that the package "node" would fetch.
+RUN npm ci --ignore-scripts
+COPY tsconfig.json ./
+COPY src ./src
+COPY plugins ./plugins
+COPY deploy/bundle.ts deploy/health.ts ./deploy/
+RUN node deploy/bundle.ts dist
+
+FROM node:26.10.0-slim
+LABEL org.opencontainers.image.title="outrigger" \
+      org.opencontainers.image.description="A sidecar proxy: one policy in Redis, enforced beside every service" \
+      org.opencontainers.image.licenses="Apache-2.0"
+# Nothing here installs anything any more.
+RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack \
+           /usr/local/bin/yarn /usr/local/bin/yarnpkg /opt/yarn-*
+WORKDIR /app
+COPY LICENSE ./
+COPY --from=build /build/dist/ /build/deploy/health.ts ./
+ENV NODE_ENV=production
+# A number, so that Kubernetes can see that it is not root. Nothing is written: the root file system may be read-only.
+USER 65532:65532
+EXPOSE 8080 9901
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --start-interval=1s --retries=3 \
+  CMD ["node", "/app/health.ts"]
+ENTRYPOINT ["node", "/app/outrigger.mjs"]
+CMD ["run"]

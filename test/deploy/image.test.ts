@@ -1,0 +1,190 @@
+// What the image holds, made by the Dockerfile's own lines: one file, away from the sources and from node_modules,
+// that serves with and without Redis, drains, and answers its health check.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import http from "node:http";
+import { isBuiltin } from "node:module";
+import { type AddressInfo, createServer } from "node:net";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { exportJWK, generateKeyPair, SignJWT } from "jose";
+import { keyDigest } from "../../plugins/auth/key-format.ts";
+import { buildImage } from "../support/dockerfile.ts";
+import { startNode, type Started } from "../support/process.ts";
+import { eventually, freePort, startRedis } from "../support/redis.ts";
+
+const { publicKey, privateKey } = await generateKeyPair("RS256");
+const everything = {
+  apiVersion: "outrigger/v1",
+  plugins: ["logging", "cors", "auth", "rate-limit", "cache", "transform"],
+  pluginConfig: {
+    cors: { origins: ["https://app.example"] },
+    auth: {
+      jwt: {
+        issuers: [
+          {
+            issuer: "https://id.example",
+            jwks: { keys: [{ ...(await exportJWK(publicKey)), kid: "1" }] },
+            algorithms: ["RS256"],
+            audience: ["api"],
+          },
+        ],
+      },
+    },
+    "rate-limit": { limits: [{ name: "few", by: "subject", limit: 100, window: "1m", mode: "exact" }] },
+    cache: { ttlSeconds: 60, respectOrigin: false },
+  },
+};
+
+let image: string;
+let app: string;
+/** Answers at once, but for /slow, which waits until it is told. */
+let service: http.Server;
+let release: () => void = () => undefined;
+const sidecars = new Set<Started>();
+
+before(async () => {
+  image = buildImage();
+  app = join(image, "app");
+  service = http.createServer((request, response) => {
+    if (request.url === "/slow") release = () => response.end("slow");
+    else response.end(request.headers["x-user-id"] ?? "nobody");
+  });
+  service.listen(0, "127.0.0.1");
+  await once(service, "listening");
+});
+
+after(() => {
+  for (const { child } of sidecars) child.kill("SIGKILL");
+  service.close();
+  service.closeAllConnections();
+  rmSync(image, { recursive: true });
+});
+
+interface Running {
+  readonly started: Started;
+  readonly url: string;
+  readonly admin: string;
+}
+
+async function start(env: Record<string, string> = {}): Promise<Running> {
+  const started = startNode([join(app, "outrigger.mjs"), "run"], {
+    OUTRIGGER_LISTEN: "127.0.0.1:0",
+    OUTRIGGER_ADMIN: "127.0.0.1:0",
+    OUTRIGGER_UPSTREAM: `http://127.0.0.1:${(service.address() as AddressInfo).port}`,
+    ...env,
+  });
+  sidecars.add(started);
+  const text = await started.said('"msg":"listening"');
+  const line = JSON.parse(text.split("\n").find((each) => each.includes('"listening"')) ?? "") as Record<
+    string,
+    string
+  >;
+  return { started, url: `http://${line["address"]}`, admin: line["admin"] ?? "" };
+}
+
+async function health(admin: string): Promise<number | null> {
+  return (await startNode([join(app, "health.ts")], { OUTRIGGER_ADMIN: admin }).end).code;
+}
+
+test("the image holds the program, its health check and the licences", () => {
+  assert.deepEqual(readdirSync(app).sort(), [
+    "LICENSE",
+    "LICENSES-OF-OTHERS.txt",
+    "health.ts",
+    "outrigger.mjs",
+  ]);
+  const licences = readFileSync(join(app, "LICENSES-OF-OTHERS.txt"), "utf8");
+  for (const name of ["ioredis", "jose", "pino", "zod"])
+    assert.match(licences, new RegExp(`^${name} \\d`, "m"));
+});
+
+test("the program imports nothing but what Node brings", () => {
+  const source = readFileSync(join(app, "outrigger.mjs"), "utf8");
+  const names = [...source.matchAll(/^import .*?from "([^"]+)";$/gm)].map(([, name = ""]) => name);
+  assert.ok(names.length > 10);
+  assert.deepEqual(
+    names.filter((name) => !isBuiltin(name)),
+    [],
+  );
+});
+
+test("its command line answers", async () => {
+  const { code, stdout } = await startNode([join(app, "outrigger.mjs"), "policy", "schema"]).end;
+  assert.equal(code, 0);
+  assert.ok(JSON.parse(stdout));
+});
+
+test("it serves without Redis, and a SIGTERM lets the request in flight end", async () => {
+  const { started, url } = await start();
+  const quick = await fetch(`${url}/hello`);
+  assert.equal(await quick.text(), "nobody");
+  assert.match(quick.headers.get("x-request-id") ?? "", /./);
+  const slow = fetch(`${url}/slow`);
+  await once(service, "request");
+  started.child.kill("SIGTERM");
+  await started.said('"msg":"draining"');
+  release();
+  assert.equal(await (await slow).text(), "slow");
+  const { code, stderr } = await started.end;
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+});
+
+test("with Redis, policy, keys, limits and cache come from there", async (t) => {
+  const redis = await startRedis();
+  t.after(() => redis.close());
+  await redis.cli.set("outrigger:policy", JSON.stringify(everything));
+  const record = { id: "k1", userId: "u1", scopes: [] };
+  await redis.cli.set(`outrigger:apikey:${keyDigest("a-key")}`, JSON.stringify(record));
+  const { started, url, admin } = await start({ REDIS_URL: redis.url });
+  await eventually("it is ready", async () => (await health(admin)) === 0);
+  assert.equal((await fetch(`${url}/x`)).status, 401);
+  const token = await new SignJWT({ sub: "u2" })
+    .setProtectedHeader({ alg: "RS256", kid: "1" })
+    .setIssuer("https://id.example")
+    .setAudience("api")
+    .setExpirationTime("1m")
+    .sign(privateKey);
+  const known = await fetch(`${url}/token`, { headers: { authorization: `Bearer ${token}` } });
+  assert.equal(await known.text(), "u2");
+  const headers = { "x-api-key": "a-key" };
+  const first = await fetch(`${url}/x`, { headers });
+  assert.equal(await first.text(), "u1");
+  assert.match(first.headers.get("ratelimit") ?? "", /^"few";r=/);
+  assert.equal((await fetch(`${url}/x`, { headers })).headers.get("x-cache"), "HIT");
+  await redis.cli.set(
+    "outrigger:policy",
+    JSON.stringify({ apiVersion: "outrigger/v1", plugins: ["logging"] }),
+  );
+  await eventually("the new policy asks for no key", async () => (await fetch(`${url}/x`)).status === 200);
+  started.child.kill("SIGTERM");
+  assert.equal((await started.end).code, 0);
+});
+
+test("the health check fails where nothing listens, where nobody answers, and while there is no policy", async () => {
+  assert.equal(await health(`127.0.0.1:${await freePort()}`), 1);
+  const silent = createServer().listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  assert.equal(await health(`127.0.0.1:${(silent.address() as AddressInfo).port}`), 1);
+  silent.close();
+  const { started, admin } = await start({ REDIS_URL: `redis://127.0.0.1:${await freePort()}` });
+  assert.equal(await health(admin), 1);
+  started.child.kill("SIGTERM");
+  await started.end;
+});
+
+test("the health check finds an admin listener on any address and on a socket", async () => {
+  const port = await freePort();
+  const socket = join(image, "admin.sock");
+  for (const [listen, asked] of [
+    [`0.0.0.0:${port}`, `0.0.0.0:${port}`],
+    [`[::1]:${port}`, `[::1]:${port}`],
+    [`unix:${socket}`, `unix:${socket}`],
+  ] as const) {
+    const { started } = await start({ OUTRIGGER_ADMIN: listen });
+    assert.equal(await health(asked), 0, listen);
+    started.child.kill("SIGTERM");
+    await started.end;
+  }
+});

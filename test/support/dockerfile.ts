@@ -1,0 +1,102 @@
+// The Dockerfile as instructions, and the image that it describes as a folder: there is no container engine in a test,
+// so its COPY and RUN lines are carried out here.
+import { execFileSync } from "node:child_process";
+import { cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+
+export const root = join(import.meta.dirname, "../..");
+
+export interface Instruction {
+  readonly name: string;
+  /** What follows, continuation lines joined. */
+  readonly text: string;
+}
+
+/** Comments left out. */
+export function readDockerfile(): Instruction[] {
+  const lines = readFileSync(join(root, "Dockerfile"), "utf8")
+    .replace(/^#.*\n/gm, "")
+    .replace(/\\\n\s*/g, "");
+  return lines
+    .split("\n")
+    .filter((line) => line.trim() !== "")
+    .map((line) => {
+      const [, name = "", text = ""] = /^(\S+)\s+(.*)$/.exec(line) ?? [];
+      return { name, text };
+    });
+}
+
+/** The instructions of each stage; each begins with its FROM. */
+export function stagesOf(instructions: readonly Instruction[]): Instruction[][] {
+  const stages: Instruction[][] = [];
+  for (const instruction of instructions) {
+    if (instruction.name === "FROM") stages.push([]);
+    stages.at(-1)?.push(instruction);
+  }
+  return stages;
+}
+
+export interface Copy {
+  readonly from: string | undefined;
+  readonly sources: readonly string[];
+  readonly target: string;
+}
+
+export function parseCopy(text: string): Copy {
+  const words = text.split(/\s+/);
+  const from = words.find((word) => word.startsWith("--from="))?.slice("--from=".length);
+  const paths = words.filter((word) => !word.startsWith("--"));
+  return { from, sources: paths.slice(0, -1), target: paths.at(-1) ?? "" };
+}
+
+/** Whether .dockerignore lets a path of the repository into the build: the last line that matches decides. */
+export function isSentToBuild(path: string): boolean {
+  const lines = readFileSync(join(root, ".dockerignore"), "utf8").split("\n");
+  let sent = true;
+  for (const line of lines.filter((text) => text !== "" && !text.startsWith("#"))) {
+    const pattern = line.replace(/^!/, "");
+    if (pattern === "*" || `${path}/`.startsWith(`${pattern}/`)) sent = line.startsWith("!");
+  }
+  return sent;
+}
+
+function copyInto(folder: string, { sources, target }: Copy, locate: (source: string) => string): void {
+  for (const source of sources) {
+    // A folder's contents are copied, a file under its name.
+    const isFolder = source.endsWith("/") || globSync(`${locate(source)}/*`).length > 0;
+    const to = isFolder ? join(folder, target) : join(folder, target, basename(source));
+    mkdirSync(dirname(to), { recursive: true });
+    cpSync(locate(source), to, { recursive: true });
+  }
+}
+
+/** @returns a folder that holds what the image's /app holds; the caller removes it */
+export function buildImage(): string {
+  const [build = [], final = []] = stagesOf(readDockerfile());
+  const top = mkdtempSync(join(tmpdir(), "outrigger-image-"));
+  const workplace = join(top, "build");
+  mkdirSync(workplace);
+  for (const { name, text } of build) {
+    if (name === "COPY") copyInto(workplace, parseCopy(text), (source) => join(root, source));
+    if (name !== "RUN") continue;
+    // What npm would bring is there already.
+    if (/^npm ci\b/.test(text)) symlinkSync(join(root, "node_modules"), join(workplace, "node_modules"));
+    else
+      execFileSync("sh", ["-ec", text], {
+        cwd: workplace,
+        stdio: "pipe",
+        env: { PATH: process.env["PATH"] },
+      });
+  }
+  const app = join(top, "app");
+  mkdirSync(app);
+  for (const { name, text } of final) {
+    if (name !== "COPY") continue;
+    const copy = parseCopy(text);
+    copyInto(app, copy, (source) =>
+      copy.from === undefined ? join(root, source) : join(top, source.replace(/^\//, "")),
+    );
+  }
+  return top;
+}
