@@ -1,6 +1,7 @@
 // What serves requests: plugins' services, upstream pools, the compile step, the policy in force, the client listener.
 // One process has it beside the admin listener and the policy's source; of several, each worker has one.
 import { readFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Config } from "./config.ts";
 import type { Clock, PluginDefinition, Services } from "./pipeline/contract.ts";
 import { createHttpClient } from "./pipeline/http-client.ts";
@@ -31,9 +32,12 @@ export interface Serving {
   compile(policy: EffectivePolicy): Promise<RoutedPolicy>;
   /** Puts it in force; the one before is closed after its last exchange. */
   swap(policy: RoutedPolicy): void;
-  /** Closes what the listener, drained already, no longer needs. */
-  close(): void;
+  /** Closes what the listener, drained already, no longer needs: plugins first, which may still give back what they hold. */
+  close(): Promise<void>;
 }
+
+/** Plugins have bounded waits of their own; one that has not must not hold the exit up. */
+const closeLimitMs = 2_000;
 
 /** @throws Error when a file that the settings name cannot be read */
 export function createServing(config: Config, telemetry: Telemetry, parts: ServingParts): Serving {
@@ -53,9 +57,10 @@ export function createServing(config: Config, telemetry: Telemetry, parts: Servi
       policy = next;
       previous?.snapshot.retire();
     },
-    close() {
+    async close() {
       unwatchTls?.();
       policy?.snapshot.retire();
+      await Promise.race([policy?.snapshot.closed, delay(closeLimitMs, undefined, { ref: false })]);
       upstreams.close();
     },
   };

@@ -130,7 +130,7 @@ async function assemble(config: Config, overrides: SidecarOverrides): Promise<Pa
     async close() {
       await heartbeat?.stop();
       await life.stop();
-      serving.close();
+      await serving.close();
       await admin.close();
       store?.close();
       await telemetry.output.flush(1_000);

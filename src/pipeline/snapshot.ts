@@ -55,12 +55,13 @@ export class Snapshot {
   readonly ownedRequestFields: ReadonlySet<string>;
   #exchanges = 0;
   #retired = false;
-  readonly #onClosed: () => void;
+  readonly #close: () => Promise<void>;
+  readonly #closed = Promise.withResolvers<void>();
 
-  constructor(routes: readonly CompiledRoute[], unmatched: CompiledRoute, onClosed: () => void) {
+  constructor(routes: readonly CompiledRoute[], unmatched: CompiledRoute, close: () => Promise<void>) {
     this.routes = routes;
     this.unmatched = unmatched;
-    this.#onClosed = onClosed;
+    this.#close = close;
     this.ownedRequestFields = new Set(
       this.#hooks().flatMap((hooks) => [...(hooks.ownedRequestFields ?? [])]),
     );
@@ -73,14 +74,19 @@ export class Snapshot {
 
   leave(): void {
     this.#exchanges -= 1;
-    if (this.#retired && this.#exchanges === 0) this.#onClosed();
+    if (this.#retired && this.#exchanges === 0) this.#closed.resolve(this.#close());
   }
 
   /** No new exchange will enter. */
   retire(): void {
     if (this.#retired) return;
     this.#retired = true;
-    if (this.#exchanges === 0) this.#onClosed();
+    if (this.#exchanges === 0) this.#closed.resolve(this.#close());
+  }
+
+  /** Resolves when every plugin is closed, after `retire` and the last exchange. */
+  get closed(): Promise<void> {
+    return this.#closed.promise;
   }
 
   /** What plugins say is wrong, by name. */
@@ -128,7 +134,7 @@ export async function createSnapshot(
     const unmatched = await compileRoute(spec.unmatched, host, made);
     return new Snapshot(routes, unmatched, () => {
       onClosed();
-      void closeAll(made, host);
+      return closeAll(made, host);
     });
   } catch (error) {
     await closeAll(made, host);

@@ -176,6 +176,24 @@ describe("a snapshot", () => {
     assert.equal(closes, setups);
   });
 
+  it("is closed before the store: plugins can give back at the end what they hold", async () => {
+    const order: string[] = [];
+    const plugin = pluginWith("lender", {
+      close: async () => {
+        await delay(20);
+        order.push("given back");
+      },
+    });
+    const sidecar = await startSidecar({
+      policy: { plugins: ["lender"] },
+      registry: [plugin],
+      upstream: (_request, response) => response.end(),
+    });
+    await sidecar.stop();
+    order.push("stopped");
+    assert.deepEqual(order.slice(-2), ["given back", "stopped"]);
+  });
+
   it("whose set-up fails is refused, with the plugin's name; what was set up of it is closed", async () => {
     let closed = 0;
     const good = pluginWith("good", { close: () => void (closed += 1) }, { priority: 1 });
