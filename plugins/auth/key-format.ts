@@ -10,6 +10,7 @@ const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /** 62^43 > 2^256, 62^6 > 2^32. */
 const bodyLength = 43;
 const checksumLength = 6;
+const ourForm = /^outrigger_[0-9A-Za-z]{49}$/;
 
 function base62(value: bigint, length: number): string {
   let text = "";
@@ -27,11 +28,10 @@ export function createKey(): string {
   return keyPrefix + body + checksum(body);
 }
 
-/** False for a key that has our prefix but was mistyped or made up; true for whatever has another shape. */
+/** False for a key that has our form but was mistyped or made up; true for whatever has another form. */
 export function hasGoodShape(key: string): boolean {
-  if (!key.startsWith(keyPrefix)) return true;
-  const body = key.slice(keyPrefix.length, -checksumLength);
-  return body.length === bodyLength && key.endsWith(checksum(body));
+  if (!key.startsWith(keyPrefix) || !ourForm.test(key)) return true;
+  return key.endsWith(checksum(key.slice(keyPrefix.length, -checksumLength)));
 }
 
 /** Hex SHA-256 of a key: what is stored, and what caches know it by. */

@@ -108,7 +108,9 @@ const apiKeys = z
     query: z
       .array(z.string().min(1))
       .default([])
-      .describe("Query parameters that carry a key; they show in the service's logs"),
+      .describe(
+        "Query parameters that carry a key; they reach the service, so forwardCredentials must be on",
+      ),
     keys: z.array(keyRecord).default([]).describe("Keys in the policy itself, by their hash"),
     requirePepper: z
       .boolean()
@@ -190,7 +192,7 @@ const exclusion = z.union([
   }),
 ]);
 
-export const authOptions = z.strictObject({
+const fields = z.strictObject({
   required: z
     .boolean()
     .default(true)
@@ -235,6 +237,14 @@ export const authOptions = z.strictObject({
     .regex(/^[\x20-\x21\x23-\x5b\x5d-\x7e]{1,64}$/)
     .default("outrigger")
     .describe("Realm in WWW-Authenticate"),
+});
+
+export const authOptions = fields.superRefine(({ apiKeys, forwardCredentials }, context) => {
+  // The query goes to the service as it came: only a policy that forwards credentials may have keys there.
+  if (apiKeys !== false && apiKeys.query.length > 0 && !forwardCredentials) {
+    const message = "a key in the query reaches the service: needs forwardCredentials";
+    context.addIssue({ code: "custom", path: ["apiKeys", "query"], message });
+  }
 });
 
 export type AuthOptions = z.output<typeof authOptions>;

@@ -221,7 +221,10 @@ test("malformed keys are 401 at once: blank, several, too long, with controls or
 test("the policy names other fields and query parameters, and false takes no keys at all", async () => {
   const services = await servicesOf();
   await put("plain-key");
-  const other = await makeRoute({ apiKeys: { headers: ["X-Token"], query: ["api_key"] } }, services);
+  const other = await makeRoute(
+    { apiKeys: { headers: ["X-Token"], query: ["api_key"] }, forwardCredentials: true },
+    services,
+  );
   assert.equal((await other.ask({ fields: ["x-token", "plain-key"] })).status, 200);
   assert.equal((await other.ask({ query: "?a=1&api%5Fkey=plain%2Dkey" })).status, 200);
   assert.equal((await other.ask({ query: "?api_key=plain-key&api_key=plain-key" })).status, 401);

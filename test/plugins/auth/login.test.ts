@@ -3,10 +3,14 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
 import * as fc from "fast-check";
+import { JwksSource } from "../../../plugins/auth/jwks.ts";
+import { authOptions } from "../../../plugins/auth/options.ts";
+import { Provider } from "../../../plugins/auth/provider.ts";
 import { safeReturn } from "../../../plugins/auth/return-address.ts";
 import { startRedis, type RedisServer } from "../../support/redis.ts";
 import { Browser } from "./browser.ts";
 import { makeRoute, makeServices, type Route, type TestServices } from "./harness.ts";
+import { makeSigningKey, TokenIssuer } from "./token-issuer.ts";
 import { clientId, clientSecret, startOpenIdProvider, type OpenIdProvider } from "./openid-provider.ts";
 
 const appUrl = "http://127.0.0.1:1";
@@ -136,9 +140,52 @@ test("a callback that this browser did not start, or twice, or with another stat
   assert.equal(await callback("code=x&state=other"), 401);
   assert.equal(await callback("code=x"), 401);
   assert.equal(await callback(""), 401);
-  assert.equal(await callback(`code=x&state=${state}&iss=https%3A%2F%2Fevil.example`), 401);
+  const mixedUp = await browser.visit(
+    route,
+    `/oauth2/callback?code=x&state=${state}&iss=https%3A%2F%2Fevil.example`,
+  );
+  assert.deepEqual([mixedUp.status, mixedUp.because], [401, "login: answer of another issuer"]);
   assert.equal(await callback(`error=access_denied&state=${state}`), 401);
   assert.equal(await callback(`code=made-up&state=${state}`), 401);
+});
+
+test("an ID token of another login, client, issuer, key or time is none of ours", async () => {
+  const issuer = await TokenIssuer.start();
+  const { services } = await makeServices();
+  const settings = {
+    refreshMs: 60_000,
+    maxStaleMs: 60_000,
+    cooldownMs: 1_000,
+    timeoutMs: 1_000,
+    share: false,
+  };
+  const keys = new JwksSource({ ...settings, issuer: issuer.url, jwksUri: issuer.jwksUri }, services);
+  const facts = { issuer: issuer.url, clientId, publicUrl: appUrl };
+  const options = authOptions.parse({ jwt: { login: facts } }).jwt?.login;
+  assert.ok(options);
+  const client = new Provider(options, services, keys);
+  const good = { aud: clientId, nonce: "n-1" };
+  assert.equal((await client.verifyIdToken(await issuer.sign(good), "n-1")).claims["sub"], "u1");
+  const other = await makeSigningKey("first-ES256");
+  const bad: [string, Promise<string>][] = [
+    ["nonce", issuer.sign({ ...good, nonce: "n-2" })],
+    ["nonce", issuer.sign({ ...good, nonce: undefined })],
+    ["audience", issuer.sign({ ...good, aud: "other" })],
+    ["authorized party", issuer.sign({ ...good, aud: [clientId, "other"], azp: "other" })],
+    ["issuer", issuer.sign({ ...good, iss: "https://evil.example" })],
+    ["expired", issuer.sign({ ...good, exp: 1_000_000 })],
+    ["signature", issuer.sign(good, { key: other })],
+    ["malformed", Promise.resolve("x.y")],
+  ];
+  for (const [because, token] of bad) {
+    await assert.rejects(client.verifyIdToken(await token, "n-1"), (error: Error) => {
+      assert.equal(error.name, "GrantRefused");
+      assert.match(error.message, new RegExp(because));
+      return true;
+    });
+  }
+  keys.close();
+  issuer.close();
 });
 
 test("a cookie that was changed, moved between names, or sealed by a stranger is no session", async () => {

@@ -55,6 +55,7 @@ const wrong: [string, unknown][] = [
   ["exclude.0", { exclude: ["/a/*/b"] }],
   ["exclude.0", { exclude: ["/a?b"] }],
   ["apiKeys", { apiKeys: { key: [] } }],
+  ["apiKeys.query", { apiKeys: { query: ["key"] } }],
   ["apiKeys.keys.0.sha256", { apiKeys: { keys: [{ sha256: "ABC", id: "k", userId: "u" }] } }],
   [
     "apiKeys.keys.0.cidrs.0",
