@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import { mayHaveBody, type LiveResponse } from "../pipeline/response.ts";
 import { noteBodyBytes } from "./body-garbage.ts";
 import { isHopByHop } from "./hop-by-hop.ts";
+import { resetConnection } from "./reset.ts";
 
 export interface WriterEvents {
   /** The client can take more body. */
@@ -85,8 +86,7 @@ export class ClientWriter {
     this.#abortTaps();
     for (const transform of this.#response?.transforms ?? []) transform.destroy();
     const { socket } = this.#res;
-    // A plain close would be the regular end of a close-delimited body (RFC 9112 section 8).
-    if (socket !== null && !socket.destroyed && "resetAndDestroy" in socket) socket.resetAndDestroy();
+    if (socket !== null) resetConnection(socket);
     this.#res.destroy();
   }
 

@@ -7,6 +7,7 @@ import type { Duplex } from "node:stream";
 import { type ErrorCode, GatewayError } from "../pipeline/errors.ts";
 import type { LiveResponse } from "../pipeline/response.ts";
 import type { CarriedExchange } from "./context.ts";
+import { resetConnection } from "./reset.ts";
 
 // A handshake has no body to stream.
 const idleCall = { write: () => true, end: () => {}, resume: () => {} };
@@ -111,7 +112,7 @@ function join(exchange: CarriedExchange, response: LiveResponse, upstream: Upstr
     if (open === 0) exchange.finish(client.bytesWritten - writtenBefore);
   };
   client.once("close", closed).on("error", () => service.destroy());
-  service.once("close", closed).on("error", () => client.resetAndDestroy());
+  service.once("close", closed).on("error", () => resetConnection(client));
   client.setTimeout(0);
   client.setKeepAlive(true, keepAliveMs);
   client.write(headText(response, upstream.protocol), "latin1");

@@ -1,7 +1,8 @@
 // Contract section 8: requests that are never forwarded. Exact bytes in; the service must never hear of them.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { connectRaw, requestText } from "../support/raw-http.ts";
+import { type Front, frontNames, makeFront } from "../support/fronts.ts";
+import { requestText } from "../support/raw-http.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { guardPlugin } from "../support/plugins.ts";
 
@@ -81,91 +82,99 @@ const malformed: readonly (readonly [string, string])[] = [
   ["HTTP/2 by prior knowledge", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
 ];
 
-describe("a malformed or ambiguous request", () => {
-  let sidecar: TestSidecar;
-  let heard = 0;
-  before(async () => {
-    sidecar = await startSidecar({
-      policy: {
-        plugins: ["logging"],
-        routes: [{ path: "/*" }, { path: "/guarded/*", plugins: ["logging", "guard"] }],
-      },
-      registry: [...(await import("../../plugins/index.ts")).registry, guardPlugin],
-      upstream: (_request, response) => {
-        heard += 1;
-        response.end("heard");
-      },
+for (const frontName of frontNames) {
+  describe(`a malformed or ambiguous request over ${frontName}`, () => {
+    let front: Front;
+    let sidecar: TestSidecar;
+    let heard = 0;
+    before(async () => {
+      front = makeFront(frontName);
+      sidecar = await startSidecar({
+        env: front.env,
+        policy: {
+          plugins: ["logging"],
+          routes: [{ path: "/*" }, { path: "/guarded/*", plugins: ["logging", "guard"] }],
+        },
+        registry: [...(await import("../../plugins/index.ts")).registry, guardPlugin],
+        upstream: (_request, response) => {
+          heard += 1;
+          response.end("heard");
+        },
+      });
     });
-  });
-  after(() => sidecar.stop());
+    after(async () => {
+      await sidecar.stop();
+      front.close();
+    });
 
-  for (const [name, bytes] of malformed) {
-    it(`${name}: refused, logged once, counted, never forwarded`, async () => {
-      const heardBefore = heard;
-      const refusals = (): number => sidecar.lines.filter((line) => line["status"] !== undefined).length;
-      const refusalsBefore = refusals();
-      const client = await connectRaw(sidecar.port);
-      client.send(bytes);
+    for (const [name, bytes] of malformed) {
+      it(`${name}: refused, logged once, counted, never forwarded`, async () => {
+        const heardBefore = heard;
+        const refusals = (): number => sidecar.lines.filter((line) => line["status"] !== undefined).length;
+        const refusalsBefore = refusals();
+        const client = await front.connect(sidecar.port);
+        client.send(bytes);
+        const answer = await client.answer();
+        assert.equal(answer.status, 400, answer.head);
+        assert.equal(answer.field("content-type"), "application/problem+json");
+        assert.equal(answer.field("connection"), "close");
+        assert.match(answer.field("proxy-status") ?? "", /^outrigger; error=/);
+        const problem = JSON.parse(answer.body) as Record<string, unknown>;
+        assert.equal(problem["error"], "Bad request");
+        assert.equal(problem["requestId"], answer.field("x-request-id"));
+        await client.closed;
+        await sidecar.line((line) => line["requestId"] === problem["requestId"]);
+        assert.equal(refusals(), refusalsBefore + 1);
+        assert.equal(heard, heardBefore);
+      });
+    }
+
+    it("the head is larger than the limit: 431", async () => {
+      const client = await front.connect(sidecar.port);
+      client.send(requestText("GET", "/", [`X-Large: ${"a".repeat(20_000)}`]));
       const answer = await client.answer();
-      assert.equal(answer.status, 400, answer.head);
-      assert.equal(answer.field("content-type"), "application/problem+json");
-      assert.equal(answer.field("connection"), "close");
-      assert.match(answer.field("proxy-status") ?? "", /^outrigger; error=/);
-      const problem = JSON.parse(answer.body) as Record<string, unknown>;
-      assert.equal(problem["error"], "Bad request");
-      assert.equal(problem["requestId"], answer.field("x-request-id"));
-      await client.closed;
-      await sidecar.line((line) => line["requestId"] === problem["requestId"]);
-      assert.equal(refusals(), refusalsBefore + 1);
-      assert.equal(heard, heardBefore);
+      assert.equal(answer.status, 431);
+      assert.equal(
+        (JSON.parse(answer.body) as Record<string, unknown>)["error"],
+        "Request header fields too large",
+      );
     });
-  }
 
-  it("the head is larger than the limit: 431", async () => {
-    const client = await connectRaw(sidecar.port);
-    client.send(requestText("GET", "/", [`X-Large: ${"a".repeat(20_000)}`]));
-    const answer = await client.answer();
-    assert.equal(answer.status, 431);
-    assert.equal(
-      (JSON.parse(answer.body) as Record<string, unknown>)["error"],
-      "Request header fields too large",
-    );
-  });
+    it("garbage behind a request in flight closes the connection without a word into the answer", async () => {
+      const client = await front.connect(sidecar.port);
+      client.send(`${requestText("GET", "/first")}\x00\x01garbage\r\n\r\n`);
+      const { rest } = await client.closed;
+      assert.match(rest, /^(HTTP\/1\.1 [24]00 |$)/);
+      assert.equal(rest.split("HTTP/1.1").length <= 2, true, rest);
+    });
 
-  it("garbage behind a request in flight closes the connection without a word into the answer", async () => {
-    const client = await connectRaw(sidecar.port);
-    client.send(`${requestText("GET", "/first")}\x00\x01garbage\r\n\r\n`);
-    const { rest } = await client.closed;
-    assert.match(rest, /^(HTTP\/1\.1 [24]00 |$)/);
-    assert.equal(rest.split("HTTP/1.1").length <= 2, true, rest);
-  });
+    it("is counted by its code", async () => {
+      assert.match(
+        await sidecar.metrics(),
+        /outrigger_refused_requests_total\{[^}]*code="malformed_request"[^}]*\} [1-9]/,
+      );
+    });
 
-  it("is counted by its code", async () => {
-    assert.match(
-      await sidecar.metrics(),
-      /outrigger_refused_requests_total\{[^}]*code="malformed_request"[^}]*\} [1-9]/,
-    );
-  });
+    for (const path of ["/guarded/a%2fb", "/guarded/a%5cb", "/guarded/a\\b", "/guarded/a%00b"]) {
+      it(`${path} is refused where a plugin guards, because services read it differently`, async () => {
+        const client = await front.connect(sidecar.port);
+        client.send(requestText("GET", path));
+        assert.equal((await client.answer()).status, 400);
+        client.end();
+      });
+    }
 
-  for (const path of ["/guarded/a%2fb", "/guarded/a%5cb", "/guarded/a\\b", "/guarded/a%00b"]) {
-    it(`${path} is refused where a plugin guards, because services read it differently`, async () => {
-      const client = await connectRaw(sidecar.port);
-      client.send(requestText("GET", path));
-      assert.equal((await client.answer()).status, 400);
+    it("an encoded slash goes through as it is where nothing guards", async () => {
+      const client = await front.connect(sidecar.port);
+      client.send(requestText("GET", "/open/a%2fb"));
+      assert.equal((await client.answer()).status, 200);
       client.end();
     });
-  }
 
-  it("an encoded slash goes through as it is where nothing guards", async () => {
-    const client = await connectRaw(sidecar.port);
-    client.send(requestText("GET", "/open/a%2fb"));
-    assert.equal((await client.answer()).status, 200);
-    client.end();
+    it("HTTP/1.0 without Host is served", async () => {
+      const client = await front.connect(sidecar.port);
+      client.send("GET / HTTP/1.0\r\n\r\n");
+      assert.equal((await client.answer()).body, "heard");
+    });
   });
-
-  it("HTTP/1.0 without Host is served", async () => {
-    const client = await connectRaw(sidecar.port);
-    client.send("GET / HTTP/1.0\r\n\r\n");
-    assert.equal((await client.answer()).body, "heard");
-  });
-});
+}
