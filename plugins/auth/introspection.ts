@@ -1,8 +1,9 @@
 // Opaque tokens: asks the authorization server (RFC 7662) and believes the answer for a bounded time.
 import { z } from "zod";
-import type { HttpAnswer, Services } from "../../src/pipeline/contract.ts";
+import type { Services } from "../../src/pipeline/contract.ts";
 import { audienceFits, mapIdentity, missingClaim } from "./claims.ts";
 import { accepted, refused, unavailable, type Accepted, type Refused, type Unavailable } from "./finding.ts";
+import { postForm } from "./form-post.ts";
 import type { IntrospectionOptions } from "./options-jwt.ts";
 
 const answerShape = z.looseObject({
@@ -19,12 +20,8 @@ export interface IntrospectionVerdict {
   readonly untilMs: number;
 }
 
-const maxBytes = 65_536;
 const outOfReach = unavailable("introspection", "token: the introspection endpoint is out of reach");
 const inactive = refused("introspection", "token: not active");
-
-/** RFC 6749 section 2.3.1: form-encoded before it is put into Basic. */
-const formEncode = (text: string): string => new URLSearchParams({ v: text }).toString().slice(2);
 
 export class Introspection {
   readonly #options: IntrospectionOptions;
@@ -43,14 +40,17 @@ export class Introspection {
 
   /** Never rejects. */
   async ask(token: string): Promise<IntrospectionVerdict | Unavailable> {
-    let answer: HttpAnswer;
+    const { endpoint: url, clientId, clientAuth, timeoutMs } = this.#options;
+    const parameters = { token, token_type_hint: "access_token" };
+    const post = { url, parameters, clientId, clientSecret: this.#secret, clientAuth, timeoutMs };
+    let answer: { status: number; value: unknown };
     try {
-      answer = await this.#request(token);
+      answer = await postForm(this.#services.http, post);
     } catch (error) {
       this.#services.logger.warn({ err: error }, "token introspection failed");
       return outOfReach;
     }
-    const value = answer.status === 200 ? parseJson(answer.body) : undefined;
+    const value = answer.status === 200 ? answer.value : undefined;
     const parsed = answerShape.safeParse(value);
     if (!parsed.success) {
       const { status } = answer;
@@ -58,31 +58,6 @@ export class Introspection {
       return outOfReach;
     }
     return this.#judge(parsed.data);
-  }
-
-  #request(token: string): Promise<HttpAnswer> {
-    const { endpoint: url, clientId, clientAuth, timeoutMs } = this.#options;
-    const form = new URLSearchParams({ token, token_type_hint: "access_token" });
-    const fields: Record<string, string> = {
-      accept: "application/json",
-      "content-type": "application/x-www-form-urlencoded",
-    };
-    if (clientAuth === "basic") {
-      const pair = `${formEncode(clientId)}:${formEncode(this.#secret)}`;
-      fields["authorization"] = `Basic ${Buffer.from(pair).toString("base64")}`;
-    } else {
-      form.set("client_id", clientId);
-      form.set("client_secret", this.#secret);
-    }
-    const body = form.toString();
-    return this.#services.http.request({
-      url,
-      method: "POST",
-      fields,
-      body,
-      timeoutMs,
-      maxBodyBytes: maxBytes,
-    });
   }
 
   #judge(claims: z.output<typeof answerShape>): IntrospectionVerdict {
@@ -113,13 +88,5 @@ export class Introspection {
     if (!audienceFits(claims["aud"], audience)) return refused("introspection", "token: audience");
     const missing = missingClaim(claims, requiredClaims);
     return missing === undefined ? undefined : refused("introspection", `token: claim ${missing}`);
-  }
-}
-
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString("utf8"));
-  } catch {
-    return undefined;
   }
 }

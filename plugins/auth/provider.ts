@@ -1,8 +1,9 @@
 // The OpenID provider of a browser login: metadata, authorization address, token endpoint, ID tokens.
 import { z } from "zod";
-import type { HttpAnswer, Services } from "../../src/pipeline/contract.ts";
+import type { Services } from "../../src/pipeline/contract.ts";
 import { discover, type ProviderMetadata } from "./discovery.ts";
 import type { Accepted } from "./finding.ts";
+import { postForm } from "./form-post.ts";
 import { Issuer } from "./issuer.ts";
 import type { JwksSource } from "./jwks.ts";
 import type { LoginOptions } from "./options-jwt.ts";
@@ -31,9 +32,6 @@ export class ProviderDown extends Error {
 }
 
 const metadataMs = 3_600_000;
-const maxBytes = 262_144;
-/** RFC 6749 section 2.3.1: form-encoded before it is put into Basic. */
-const formEncode = (text: string): string => new URLSearchParams({ v: text }).toString().slice(2);
 
 export class Provider {
   readonly #options: LoginOptions;
@@ -118,50 +116,33 @@ export class Provider {
   async #grant(parameters: Record<string, string>): Promise<Tokens> {
     const { token_endpoint: url } = await this.metadata();
     if (url === undefined) throw new ProviderDown("the provider names no token endpoint");
-    const form = new URLSearchParams(parameters);
-    const fields: Record<string, string> = {
-      accept: "application/json",
-      "content-type": "application/x-www-form-urlencoded",
-    };
-    if (this.#secret === undefined) form.set("client_id", this.#options.clientId);
-    else {
-      const pair = `${formEncode(this.#options.clientId)}:${formEncode(this.#secret)}`;
-      fields["authorization"] = `Basic ${Buffer.from(pair).toString("base64")}`;
-    }
-    let answer: HttpAnswer;
+    const { clientId, timeoutMs } = this.#options;
+    const post = {
+      url,
+      parameters,
+      clientId,
+      clientSecret: this.#secret,
+      clientAuth: "basic",
+      timeoutMs,
+    } as const;
+    let answer: { status: number; value: unknown };
     try {
-      const { timeoutMs } = this.#options;
-      const body = form.toString();
-      answer = await this.#services.http.request({
-        url,
-        method: "POST",
-        fields,
-        body,
-        timeoutMs,
-        maxBodyBytes: maxBytes,
-      });
+      answer = await postForm(this.#services.http, post);
     } catch (error) {
       throw new ProviderDown("the provider's token endpoint does not answer", { cause: error });
     }
     return this.#tokens(answer);
   }
 
-  #tokens(answer: HttpAnswer): Tokens {
-    let value: unknown;
-    try {
-      value = JSON.parse(answer.body.toString("utf8"));
-    } catch {
-      value = undefined;
-    }
-    if (answer.status === 400 || answer.status === 401) {
+  #tokens({ status, value }: { status: number; value: unknown }): Tokens {
+    if (status === 400 || status === 401) {
       const code = z.object({ error: z.string() }).safeParse(value).data?.error;
       // Only these two say that the grant is bad (RFC 6749 section 5.2); the others are a fault of the configuration.
       if (code === "invalid_grant" || code === "invalid_request")
         throw new GrantRefused(`token endpoint: ${code}`);
     }
     const parsed = tokensShape.safeParse(value);
-    if (answer.status !== 200 || !parsed.success)
-      throw new ProviderDown(`the token endpoint answered ${answer.status}`);
+    if (status !== 200 || !parsed.success) throw new ProviderDown(`the token endpoint answered ${status}`);
     const { id_token: idToken, refresh_token: refreshToken, expires_in: seconds } = parsed.data;
     const endsMs = seconds === undefined ? undefined : this.#services.clock.now() + seconds * 1000;
     return { idToken, refreshToken, endsMs };

@@ -276,6 +276,17 @@ test("a frozen Redis is 503 with Retry-After for a key that has to be looked up,
   await until(route, "new-to-us", 401);
 });
 
+test("a Redis that takes a second to answer is 503 well before that, and good again after", async () => {
+  const services = await servicesOf();
+  const route = await makeRoute({}, services);
+  await put("slow-key");
+  await redis.cli.call("CLIENT", "PAUSE", "1000", "ALL");
+  const began = performance.now();
+  assert.equal((await route.ask(withKey("slow-key"))).status, 503);
+  assert.ok(performance.now() - began < 900);
+  await until(route, "slow-key", 200);
+});
+
 test("while Redis is dead: deny answers 503, stale goes on with what was seen good within its bound", async () => {
   const own = await startRedis();
   try {
