@@ -23,10 +23,6 @@ export class Flight {
     this.startedMono = startedMono;
   }
 
-  get waiting(): number {
-    return this.#waiters.size;
-  }
-
   /** Waits for the end, the signal or the limit, whichever comes first; the last two count as `alone`. */
   wait(signal: AbortSignal, limitMs: number): Promise<FlightEnd> {
     return new Promise((resolve) => {
@@ -56,6 +52,10 @@ export class Flight {
 /** Flights under way; as many as there are exchanges that lead one. */
 export class Flights {
   readonly #flights = new Map<string, Flight>();
+
+  get size(): number {
+    return this.#flights.size;
+  }
 
   /** @param maxAgeMs an older flight is too slow to be joined */
   find(key: string, nowMono: number, maxAgeMs: number): Flight | undefined {

@@ -27,8 +27,8 @@ export const cache = definePlugin<typeof cacheOptions, CacheState>({
       onResponse: responsePath.onResponse,
       onError: responsePath.onError,
       onComplete: responsePath.onComplete,
-      // Room for the longest wait for somebody else's request.
-      timeLimitMs: { onRequest: options.coalesceWaitMs + 1_000 },
+      // Room for the longest wait for somebody else's request, and for Redis before and after it.
+      timeLimitMs: { onRequest: options.coalesceWaitMs + 6 * options.redisWaitMs + 1_000 },
       close: release,
     };
   },

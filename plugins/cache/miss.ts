@@ -60,7 +60,7 @@ export class MissPath {
     for (let round = 0; round < maxRounds && !signal.aborted; round += 1) {
       const nowMono = clock.mono();
       const flight = coalesce === "off" ? undefined : flights.find(flightKey, nowMono, coalesceWaitMs);
-      if (flight === undefined) return this.#first(wanted, entry, flightKey);
+      if (flight === undefined) return this.#first(wanted, entry, flightKey, endMono);
       if (nowMono >= endMono) break;
       const end = await flight.wait(signal, endMono - nowMono);
       const answer = this.#afterFlight(wanted, end);
@@ -69,7 +69,8 @@ export class MissPath {
       // Another variant than the one waited for: its Vary is known now, and with it which flight is ours.
       if (end.kind === "stored") flightKey = this.#finder.flightKey(wanted, end.entry);
     }
-    return this.#ask(this.#pend(wanted, entry, undefined));
+    // Whose exchange is over is not noted any more: nothing would end the note.
+    return signal.aborted ? undefined : this.#ask(this.#pend(wanted, entry, undefined));
   }
 
   #afterFlight(wanted: Wanted, end: FlightEnd): RespondVerdict | undefined {
@@ -78,12 +79,18 @@ export class MissPath {
   }
 
   /** Nobody asks for it yet: Redis first, then the upstream, for all who come meanwhile. */
-  async #first(wanted: Wanted, entry: Entry | undefined, flightKey: string): Promise<Verdict> {
+  async #first(
+    wanted: Wanted,
+    entry: Entry | undefined,
+    flightKey: string,
+    endMono: number,
+  ): Promise<Verdict> {
     const pending = this.#pend(wanted, entry, flightKey);
-    const found = (await this.#finder.inRedis(wanted)) ?? undefined;
+    const found = await this.#finder.inRedis(wanted);
     const answer =
-      this.#answerFor(pending, found) ?? this.#answerFor(pending, await this.#leaseOrEntry(pending));
+      this.#answerFor(pending, found) ?? this.#answerFor(pending, await this.#leaseOrEntry(pending, endMono));
     if (answer !== undefined) return answer;
+    if (pending.over) return undefined;
     if (found !== undefined) {
       pending.entry = found;
       pending.forwarded = "stale";
@@ -103,13 +110,12 @@ export class MissPath {
   }
 
   /** Where the policy asks for it: either this sidecar gets the fleet's lease, or the holder's entry shows up. */
-  async #leaseOrEntry(pending: Pending): Promise<Entry | undefined> {
+  async #leaseOrEntry(pending: Pending, endMono: number): Promise<Entry | undefined> {
     const { redis, clock } = this.#state;
     const { coalesce, coalesceWaitMs, redisWaitMs } = this.#options;
     if (coalesce !== "fleet" || redis === undefined || pending.flight === undefined) return undefined;
     const { key, seen, exchange } = pending;
     const { signal } = exchange;
-    const endMono = clock.mono() + coalesceWaitMs;
     for (let pauseMs = 20; ; pauseMs = Math.min(200, pauseMs * 1.5)) {
       pending.leased = await redis.lease(key.url, key.own, coalesceWaitMs, redisWaitMs);
       // The client left while Redis was asked: nobody else would give the lease back.
@@ -154,7 +160,7 @@ export class MissPath {
       this.#state.purges.endFill(pending.fill);
       keepNothing(this.#state, pending, { kind: "alone" });
       this.#state.counters.miss.inc();
-      exchange.cacheStatus = "HIT";
+      exchange.cacheStatus = "MISS";
       return notCachedAnswer(exchange.id);
     }
     exchange.cacheStatus = "MISS";

@@ -36,6 +36,11 @@ export class Purges {
     this.#now = now;
   }
 
+  /** How many fills are under way. */
+  get fills(): number {
+    return this.#fills.size;
+  }
+
   beginFill(fill: Fill): void {
     this.#fills.add(fill);
   }

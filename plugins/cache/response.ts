@@ -41,9 +41,10 @@ export class ResponsePath {
     const { cacheStatus } = exchange;
     // Our own answer: it has everything.
     if (cacheStatus === "HIT" || cacheStatus === "STALE") return;
+    const pending = cacheStatus === "MISS" ? pendingOf(exchange) : undefined;
+    if (pending?.over === true) return;
     const fromUpstream = response.origin === "upstream";
     const tags = fromUpstream ? takeCacheFields(this.#state, this.#options, response.fields) : [];
-    const pending = cacheStatus === "MISS" ? pendingOf(exchange) : undefined;
     if (pending === undefined) {
       if (response.status !== 101) this.#bypassed(exchange, response, tags);
       return;

@@ -2,6 +2,7 @@
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { z } from "zod";
+import { cache } from "../../../plugins/cache/index.ts";
 import { registry } from "../../../plugins/index.ts";
 import { definePlugin, type Clock, type PluginDefinition } from "../../../src/pipeline/contract.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
@@ -99,6 +100,8 @@ export interface BenchOptions {
   /** The whole policy, in place of one made of `cache` and `plugins`. */
   readonly policy?: Readonly<Record<string, unknown>>;
   readonly further?: readonly PluginDefinition[];
+  /** In place of the plugin itself, e.g. one whose state the test sees. */
+  readonly plugin?: PluginDefinition;
 }
 
 /** The service of a bench, for several sidecars in front of one. */
@@ -167,7 +170,12 @@ async function startOne(
       plugins: options.plugins ?? ["cache", "identify"],
       pluginConfig: { cache: options.cache ?? {} },
     },
-    registry: [...registry.filter(({ name }) => name !== "auth"), identify, ...(options.further ?? [])],
+    registry: [
+      ...registry.filter(({ name }) => name !== "auth" && name !== "cache"),
+      options.plugin ?? cache,
+      identify,
+      ...(options.further ?? []),
+    ],
     clock,
     upstream,
     ...(options.redisUrl === undefined ? {} : { redisUrl: options.redisUrl }),
