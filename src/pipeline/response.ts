@@ -68,6 +68,8 @@ export class LiveResponse implements ExchangeResponse {
 
   replaceBody(body: string | Buffer): void {
     this.body = toBuffer(body);
+    // The upstream's reason phrase belongs to its status, which is not this answer's any more.
+    this.statusText = undefined;
     this.fields.delete("transfer-encoding");
     this.fields.delete("trailer");
     if (mayHaveBody(this.status)) this.fields.set("Content-Length", String(this.body.length));

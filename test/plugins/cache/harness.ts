@@ -52,6 +52,7 @@ export const identify: PluginDefinition = definePlugin({
 
 export interface Answer {
   readonly status: number;
+  readonly reason: string | undefined;
   readonly headers: http.IncomingHttpHeaders;
   readonly rawHeaders: string[];
   readonly body: Buffer;
@@ -224,6 +225,7 @@ export function ask(
         const whole = Buffer.concat(chunks);
         resolve({
           status: response.statusCode ?? 0,
+          reason: response.statusMessage,
           headers: response.headers,
           rawHeaders: response.rawHeaders,
           body: whole,
