@@ -1,0 +1,157 @@
+// The ACL lets a sidecar with every plugin do all it does, and nothing besides.
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { Redis } from "ioredis";
+import { keyDigest } from "../../plugins/auth/key-format.ts";
+import { root } from "../support/dockerfile.ts";
+import { eventually, type RedisServer, startRedis } from "../support/redis.ts";
+import { startSidecar } from "../support/sidecar.ts";
+
+const policy = {
+  apiVersion: "outrigger/v1",
+  plugins: ["logging", "cors", "auth", "rate-limit", "cache", "transform"],
+  pluginConfig: {
+    logging: { stream: true },
+    "rate-limit": {
+      limits: [
+        { name: "exact", by: "subject", limit: 100, window: "1m", mode: "exact" },
+        { name: "leased", by: "subject", limit: 1000, window: "1m", mode: "leased" },
+        { name: "sliding", by: "subject", limit: 100, window: "1m", algorithm: "sliding" },
+        { name: "fixed", by: "subject", limit: 100, window: "1m", algorithm: "fixed" },
+      ],
+    },
+    cache: { ttlSeconds: 60, respectOrigin: false },
+  },
+};
+
+let redis: RedisServer;
+let folder: string;
+
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), "outrigger-acl-"));
+  const users = readFileSync(join(root, "deploy/redis-acl.conf"), "utf8")
+    .replaceAll("SIDECAR_PASSWORD", "sidecar-secret")
+    .replaceAll("OPERATOR_PASSWORD", "operator-secret");
+  const file = join(folder, "users.conf");
+  writeFileSync(file, `${users}user watcher on >watcher-secret ~* &* +@all\n`);
+  redis = await startRedis({ args: ["--include", file] });
+});
+
+after(async () => {
+  await redis.close();
+  rmSync(folder, { recursive: true });
+});
+
+async function as<Result>(name: string, use: (client: Redis) => Promise<Result>): Promise<Result> {
+  const client = new Redis({
+    port: redis.port,
+    username: name,
+    password: `${name}-secret`,
+    disableClientInfo: true,
+  });
+  client.on("error", () => undefined);
+  try {
+    return await use(client);
+  } finally {
+    client.disconnect();
+  }
+}
+
+/** What Redis refused, as "user: command or key". */
+const refusals = (): Promise<string[]> =>
+  as("watcher", async (client) => {
+    const log = (await client.call("ACL", "LOG")) as string[][];
+    const field = (entry: string[], name: string): string => entry[entry.indexOf(name) + 1] ?? "";
+    return log.map(
+      (entry) => `${field(entry, "username")}: ${field(entry, "reason")} ${field(entry, "object")}`,
+    );
+  });
+
+test("a sidecar with every plugin is refused nothing", async (t) => {
+  await as("operator", async (client) => {
+    await client.set("outrigger:policy", JSON.stringify(policy));
+    const record = { id: "k1", userId: "u1", scopes: [] };
+    await client.set(`outrigger:apikey:${keyDigest("a-key")}`, JSON.stringify(record));
+  });
+  const sidecar = await startSidecar({
+    upstream: (_request, response) => response.end("hello"),
+    redisUrl: redis.url.replace("//", "//sidecar:sidecar-secret@"),
+  });
+  let stopped = false;
+  t.after(() => (stopped ? undefined : sidecar.stop()));
+  const ask = (method: string): Promise<Response> =>
+    fetch(`${sidecar.url}/x`, { method, headers: { "x-api-key": "a-key" } });
+  await eventually("the policy is in force", async () => (await ask("GET")).status === 200);
+  assert.equal((await ask("GET")).headers.get("x-cache"), "HIT");
+  // An unsafe method purges what is cached, for the fleet.
+  assert.equal((await ask("POST")).status, 200);
+  await as("watcher", (client) =>
+    eventually("log, heartbeat, use of the key and purge are written", async () => {
+      const keys = await client.keys("*");
+      return ["logs:", "fleet:", "live:", "keyuse:", "rl:", "cache:"].every((part) =>
+        keys.some((key) => key.startsWith(`outrigger:${part}`)),
+      );
+    }),
+  );
+  await as("operator", (client) =>
+    client.set("outrigger:policy", JSON.stringify({ apiVersion: "outrigger/v1", plugins: ["logging"] })),
+  );
+  await eventually("a change is heard of", async () => (await fetch(`${sidecar.url}/x`)).status === 200);
+  await sidecar.stop();
+  stopped = true;
+  assert.deepEqual(await refusals(), []);
+});
+
+test("a sidecar can change neither policies nor keys, and sees no other data", async () => {
+  await as("sidecar", async (client) => {
+    for (const command of [
+      ["SET", "outrigger:policy", "{}"],
+      ["DEL", "outrigger:policy:users"],
+      ["SET", "outrigger:apikey:0", "{}"],
+      ["XADD", "outrigger:history", "*", "a", "b"],
+      ["GET", "somebody:else"],
+      ["EVAL", "return redis.call('SET', KEYS[1], '{}')", "1", "outrigger:policy"],
+      ["KEYS", "*"],
+      ["SCAN", "0"],
+      ["FLUSHALL"],
+      ["CONFIG", "GET", "*"],
+      ["ACL", "LIST"],
+      ["SUBSCRIBE", "somebody"],
+      ["MONITOR"],
+    ] as const) {
+      const [name, ...args] = command;
+      await assert.rejects(client.call(name, args), /NOPERM|permission/i, command.join(" "));
+    }
+  });
+});
+
+test("an operator works below the prefix only", async () => {
+  await as("operator", async (client) => {
+    await client.xadd("outrigger:history", "*", "author", "me");
+    assert.deepEqual(await client.scan("0", "MATCH", "outrigger:none*"), [
+      await client.scan("0").then(([at]) => at),
+      [],
+    ]);
+    await assert.rejects(client.set("somebody:else", "1"), /NOPERM|permission/i);
+    await assert.rejects(client.call("FLUSHALL"), /NOPERM|permission/i);
+    await assert.rejects(client.call("CONFIG", ["GET", "*"]), /NOPERM|permission/i);
+  });
+});
+
+test("nobody comes in without a name", async () => {
+  const client = new Redis({
+    port: redis.port,
+    lazyConnect: true,
+    retryStrategy: () => null,
+    disableClientInfo: true,
+  });
+  client.on("error", () => undefined);
+  await assert.rejects(
+    client.connect().then(() => client.get("outrigger:policy")),
+    /NOAUTH|Connection is closed/,
+  );
+  client.disconnect();
+});
