@@ -1,6 +1,6 @@
 // Counts bad credentials per client address and per key id, in fixed windows and bounded memory.
-import { LRUCache } from "lru-cache";
 import type { Clock } from "../../src/pipeline/contract.ts";
+import { boundedCache } from "./bounded-cache.ts";
 import { addressGroup } from "./addresses.ts";
 
 interface Window {
@@ -15,7 +15,7 @@ export class GuessLimit {
   readonly #limit: number;
   readonly #windowMs: number;
   readonly #clock: Clock;
-  readonly #windows = new LRUCache<string, Window>({ max: maxCounted });
+  readonly #windows = boundedCache<Window>(maxCounted);
 
   constructor(options: { failures: number; windowSeconds: number }, clock: Clock) {
     this.#limit = options.failures;

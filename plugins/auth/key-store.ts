@@ -2,8 +2,8 @@
 // invalidation messages take it out again. Unknown keys are remembered in a bounded negative cache and not in a filter
 // of all known keys: a filter has to be filled by scanning a database that other data fills too, in every sidecar, and
 // is wrong for a moment after every plain SET. Keys never seen before are held back by a budget of look-ups instead.
-import { LRUCache } from "lru-cache";
 import type { Counter, Services, Store } from "../../src/pipeline/contract.ts";
+import { boundedCache } from "./bounded-cache.ts";
 import { keyPath, parsePeppers, pepperedDigest } from "./key-format.ts";
 import { parseKeyRecord, type KeyRecord } from "./key-record.ts";
 
@@ -49,8 +49,8 @@ export class KeyStore {
   readonly #services: Services;
   readonly #peppers: readonly string[];
   readonly #lookups: Counter;
-  readonly #known = new LRUCache<string, Known>({ max: maxKnown, dispose: (known) => this.#unlink(known) });
-  readonly #unknown = new LRUCache<string, Known>({ max: maxUnknown });
+  readonly #known = boundedCache<Known>(maxKnown, (known) => this.#unlink(known));
+  readonly #unknown = boundedCache<Known>(maxUnknown);
   readonly #byStoreKey = new Map<string, string>();
   readonly #running = new Map<string, Lookup>();
   /** Changes with every message about any key; a look-up that spans a change is not kept. */

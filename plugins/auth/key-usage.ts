@@ -1,7 +1,7 @@
 // When which key was last used at which service, for `outrigger keys list`: written to Redis lazily, at most once a
 // minute for a key, and lost rather than waited for.
-import { LRUCache } from "lru-cache";
 import type { Script, Services } from "../../src/pipeline/contract.ts";
+import { boundedCache } from "./bounded-cache.ts";
 
 /** Hash field = service, value = epoch milliseconds; kept for 90 days after the last use. */
 export const recordUse: Script = {
@@ -19,7 +19,7 @@ const maxTracked = 65_536;
 
 export class KeyUsage {
   readonly #services: Services;
-  readonly #written = new LRUCache<string, number>({ max: maxTracked });
+  readonly #written = boundedCache<number>(maxTracked);
   readonly #pending = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
 

@@ -41,12 +41,12 @@ export class KeyCheck {
 
   /** From memory, or that Redis has to be asked (`ask`). */
   peek(key: string, address: string): Finding | Unseen {
-    if (!hasGoodShape(key)) return badShape;
     const digest = keyDigest(key);
     const own = this.#own.get(digest);
     if (own !== undefined) return this.#judge(own, address);
     const answer = this.#parts.store.peek(digest, this.#query);
-    return answer === undefined ? { kind: "unseen", digest } : this.#finding(answer, address);
+    if (answer !== undefined) return this.#finding(answer, address);
+    return hasGoodShape(key) ? { kind: "unseen", digest } : badShape;
   }
 
   /** A key that was good before is no guess, also when Redis has to confirm it. */

@@ -3,6 +3,7 @@
 import { hash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Services } from "../../src/pipeline/contract.ts";
+import { boundedCache } from "./bounded-cache.ts";
 
 const endedPrefix = "session-ended:";
 /** How long requests that still carry the old cookie find the new session. */
@@ -15,7 +16,7 @@ export class SessionFleet {
   readonly #services: Services;
   /** Two calls to the provider (tokens, keys) end within it. */
   readonly #leaseMs: number;
-  readonly #ended = new LRUCache<string, true>({ max: maxEnded });
+  readonly #ended = boundedCache<true>(maxEnded);
   readonly #refreshed = new LRUCache<string, string>({ max: maxRefreshed, ttl: keepMs });
   readonly #running = new Map<string, Promise<string>>();
   readonly #stopWatch: () => void;

@@ -1,9 +1,9 @@
 // Sessions: what the cookie holds, how it becomes an identity, when it ends, and how its tokens are refreshed once in
 // the whole fleet even while refresh tokens rotate.
 import { hash, randomUUID } from "node:crypto";
-import { LRUCache } from "lru-cache";
 import { z } from "zod";
 import type { Services } from "../../src/pipeline/contract.ts";
+import { boundedCache } from "./bounded-cache.ts";
 import { mapIdentity } from "./claims.ts";
 import type { CookieVault } from "./cookie-vault.ts";
 import { accepted, refused, unavailable, type Accepted, type Finding } from "./finding.ts";
@@ -61,7 +61,7 @@ export class Sessions {
   readonly #vault: CookieVault;
   readonly #provider: Provider;
   readonly #fleet: SessionFleet;
-  readonly #known = new LRUCache<string, OpenSession>({ max: maxKnown });
+  readonly #known = boundedCache<OpenSession>(maxKnown);
 
   constructor(options: LoginOptions, services: Services, vault: CookieVault, provider: Provider) {
     this.#options = options;

@@ -1,5 +1,6 @@
 // Verdicts on tokens under the SHA-256 of the token, bounded in bytes; no token is kept.
 import { LRUCache } from "lru-cache";
+import { boundedCache } from "./bounded-cache.ts";
 import type { Accepted, Refused } from "./finding.ts";
 import type { KeyMark } from "./key-set.ts";
 
@@ -22,7 +23,7 @@ const bytesPerCharacter = 1;
 
 export class TokenCache {
   readonly #verified: LRUCache<string, Verified> | undefined;
-  readonly #refused = new LRUCache<string, Rejected>({ max: maxRefused });
+  readonly #refused = boundedCache<Rejected>(maxRefused);
 
   constructor(maxBytes: number) {
     this.#verified = maxBytes === 0 ? undefined : new LRUCache({ maxSize: maxBytes });

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { createLocalJWKSet, exportJWK, generateKeyPair, jwtVerify, SignJWT, type CryptoKey } from "jose";
-import { keyDigest } from "../../plugins/auth/key-format.ts";
+import { createKey, keyDigest } from "../../plugins/auth/key-format.ts";
 import type { LiveExchange } from "../../src/pipeline/exchange.ts";
 import { exchangeFor, makeRoute, makeServices, type Route } from "../plugins/auth/harness.ts";
 import { startRedis } from "../support/redis.ts";
@@ -40,18 +40,21 @@ async function added(name: string, route: Route, fields: readonly string[]): Pro
 
 async function knownCallers(): Promise<void> {
   const redis = await startRedis();
+  const good = createKey();
   const services = await makeServices({ redisUrl: redis.url });
   await redis.cli.set(
-    `outrigger:apikey:${keyDigest("bench-key")}`,
+    `outrigger:apikey:${keyDigest(good)}`,
     JSON.stringify({ id: "k", userId: "u", plan: "pro", scopes: ["a"] }),
   );
   const route = await makeRoute(
     { guessing: false, apiKeys: { cacheSeconds: 3_600, negativeSeconds: 3_600 } },
     services,
   );
-  for (const key of ["bench-key", "wrong-key"]) await route.ask({ fields: ["X-Api-Key", key] });
-  await added("known API key", route, ["Host", "a", "X-Api-Key", "bench-key"]);
+  for (const key of [good, "wrong-key"]) await route.ask({ fields: ["X-Api-Key", key] });
+  await added("known API key", route, ["Host", "a", "X-Api-Key", good]);
   await added("repeated wrong key", route, ["Host", "a", "X-Api-Key", "wrong-key"]);
+  const typo = good.slice(0, -1) + (good.endsWith("a") ? "b" : "a");
+  await added("mistyped key", route, ["Host", "a", "X-Api-Key", typo]);
   services.close();
   await redis.close();
 }
