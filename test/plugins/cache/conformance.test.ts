@@ -420,6 +420,17 @@ test("9111 4.4: a failed one does not; Location and Content-Location of this ori
       assert.equal((await bench.ask("/b")).cache, "HIT");
     },
   ));
+test("9110 9.3.3: but not without a lifetime of the upstream's own, nor for another URL", async () => {
+  for (const fields of [
+    { "Content-Location": "/x" },
+    { "Cache-Control": "max-age=60", "Content-Location": "/y" },
+  ]) {
+    await withBench({ cache: { ttlSeconds: 60 }, service: answering(fields) }, async (bench) => {
+      await bench.ask("/x", { method: "POST", body: "in" });
+      assert.equal((await bench.ask("/x")).text, "answer 2");
+    });
+  }
+});
 test("9110 9.3.3: a POST that says to be the representation itself is kept for GET", () =>
   withBench(
     { service: answering({ "Cache-Control": "max-age=60", "Content-Location": "/x" }) },
