@@ -106,7 +106,6 @@ export class RequestSender {
     exchange.pending = undefined;
     for (const chunk of pending ?? []) this.write(chunk);
     if (exchange.ended) this.end();
-    else if (exchange.head.expectsContinue) this.flushHead();
     // The first bytes of the body are often here already: they leave with the head when they come in this turn.
     else if (!this.started) setImmediate(flushHead, this);
   }

@@ -60,7 +60,7 @@ export function describeRequests(create: CreateTransport): void {
         peer.send(answer(await peer.until("0\r\nX-Sum: 1\r\n\r\n")));
       });
       const exchange = scene.ask({ method: "POST", fields: chunked, body: "stream" });
-      await exchange.stream(["hello", "a".repeat(16)], ["X-Sum", "1", "Content-Length", "5"]);
+      await exchange.stream(["hello", "", "a".repeat(16)], ["X-Sum", "1", "Content-Length", "5"]);
       assert.equal(
         (await exchange.result).body,
         `5\r\nhello\r\n10\r\n${"a".repeat(16)}\r\n0\r\nX-Sum: 1\r\n\r\n`,

@@ -53,6 +53,7 @@ export function describeResponses(create: CreateTransport): void {
         });
         const { body, error } = await scene.ask().result;
         assert.deepEqual([body, error], ["all there is", undefined]);
+        assert.equal(scene.transport.counts().idle, 0);
       });
     }
 

@@ -104,6 +104,29 @@ export function describeStaleConnections(create: CreateTransport): void {
       assert.deepEqual([body, heads], ["connection 1", ["GET", "POST"]]);
     });
 
+    test("costs a streamed POST one silent retry when it breaks before the head has left", async () => {
+      await using scene = await openScene(
+        create,
+        async (peer, index) => {
+          await peer.head();
+          if (index === 0) {
+            peer.send(answer("x"));
+            peer.reset();
+          } else {
+            await peer.bytes(5);
+            peer.send(answer("y"));
+          }
+        },
+        { maxConnections: 1 },
+      );
+      const first = scene.ask();
+      const second = scene.ask({ method: "POST", fields: sized, body: "stream" });
+      assert.equal((await first.result).body, "x");
+      await scene.server.peer(1);
+      await second.stream(["hello"]);
+      assert.equal((await second.result).body, "y");
+    });
+
     test("is retried once only, and only there", async () => {
       await using scene = await openScene(create, async (peer, index) => {
         await peer.head();
