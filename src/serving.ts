@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Config } from "./config.ts";
-import type { Clock, PluginDefinition, Services } from "./pipeline/contract.ts";
+import type { Clock, PluginDefinition, Services, Workers } from "./pipeline/contract.ts";
 import { createHttpClient } from "./pipeline/http-client.ts";
 import { createPluginHost } from "./pipeline/snapshot.ts";
 import type { EffectivePolicy } from "./policy/read.ts";
@@ -13,7 +13,7 @@ import { createRequestCounters, type RoutedPolicy } from "./proxy/routed-policy.
 import { readTlsFiles, type TlsFiles, watchTlsFiles } from "./proxy/tls-files.ts";
 import { createPooledTransport } from "./proxy/upstream/pooled-transport.ts";
 import { Upstreams } from "./proxy/upstreams.ts";
-import { createStore, type RedisStore } from "./redis/store.ts";
+import type { RedisStore } from "./redis/store.ts";
 import type { Telemetry } from "./telemetry/process.ts";
 
 export interface ServingParts {
@@ -22,6 +22,8 @@ export interface ServingParts {
   readonly registry: readonly PluginDefinition[];
   /** Live processes of this kind, over all sidecars of the service. */
   readonly fleetSize: () => number;
+  /** Beside it, without Redis. */
+  readonly workers?: Workers;
 }
 
 export interface Serving {
@@ -69,7 +71,7 @@ export function createServing(config: Config, telemetry: Telemetry, parts: Servi
 function createServices(
   { service, instance, region, secrets }: Config,
   { logger, accessLog, metrics }: Telemetry,
-  parts: Pick<ServingParts, "store" | "clock" | "fleetSize">,
+  parts: Omit<ServingParts, "registry">,
 ): Services {
   return {
     logger,
@@ -80,6 +82,7 @@ function createServices(
     http: createHttpClient(),
     clock: parts.clock,
     fleet: { service, instance, region, size: parts.fleetSize },
+    workers: parts.workers,
   };
 }
 
@@ -119,29 +122,6 @@ function createListener(
   const { listen, trustedProxies } = config;
   const withTls = tls === undefined ? {} : { tls: readTlsFiles(tls) };
   return new Listener({ listen, limits: config, trustedProxies, ...withTls, clock, logger, metrics, policy });
-}
-
-/** Connects in the background; undefined in embedded mode. */
-export function connectStore(config: Config, { logger, metrics }: Telemetry): RedisStore | undefined {
-  if (config.redis === undefined) return undefined;
-  const up = metrics.gauge("outrigger_redis_up", "Whether Redis answers", [], "min")();
-  const seconds = metrics.histogram("outrigger_redis_command_duration_seconds", "Redis commands", [
-    "command",
-  ]);
-  up.set(0);
-  return createStore({
-    address: config.redis,
-    keyPrefix: config.keyPrefix,
-    connectionName: `outrigger-${config.service}`,
-    onState({ of, up: isUp, reason }) {
-      if (of === "commands") up.set(isUp ? 1 : 0);
-      const what = of === "commands" ? "Redis" : "Redis' change messages";
-      if (isUp) logger.info({}, `${what}: connected`);
-      else logger.warn({ reason }, `${what}: out of reach`);
-    },
-    onCommand: (name, elapsed) => seconds(name).observe(elapsed),
-    onListenerError: (error) => logger.error({ err: error }, "a listener to Redis changes failed"),
-  });
 }
 
 function tlsFilesOf({ tlsCert, tlsKey, tlsClientCa }: Config): TlsFiles | undefined {

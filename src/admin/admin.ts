@@ -35,7 +35,7 @@ export interface AdminOptions {
   /** Starts the drain and returns; may be called again. */
   readonly drain: () => void;
   /** @returns the document at a path that is none of the listener's own; undefined = 404 */
-  readonly extra?: (path: string) => AdminDocument | undefined;
+  readonly extra?: (path: string) => AdminDocument | undefined | Promise<AdminDocument | undefined>;
 }
 
 export interface Admin {
@@ -139,24 +139,24 @@ function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
 }
 
 /** Answers one request, or throws: AdminProblem for a refusal, anything else for a fault. */
-type Answerer = (request: IncomingMessage) => Answer | Promise<Answer>;
+type Answerer = (request: IncomingMessage) => Promise<Answer>;
 
 function createAnswerer(options: AdminOptions): Answerer {
   const endpoints = createEndpoints(options);
   const guard = createGuard(options.token);
 
-  function findEndpoint(path: string): Endpoint {
+  async function findEndpoint(path: string): Promise<Endpoint> {
     const own = endpoints.get(path);
     if (own !== undefined) return own;
-    const document = options.extra?.(path);
+    const document = await options.extra?.(path);
     if (document === undefined) throw new AdminProblem(404, "There is nothing here.");
     return endpoint(false, { GET: () => ({ status: 200, ...document }) });
   }
 
-  return function answer(request) {
+  return async function answer(request) {
     const target = request.url ?? "";
     const mark = target.indexOf("?");
-    const endpoint = findEndpoint(mark === -1 ? target : target.slice(0, mark));
+    const endpoint = await findEndpoint(mark === -1 ? target : target.slice(0, mark));
     const handler = endpoint.methods.get(request.method === "HEAD" ? "GET" : (request.method ?? ""));
     if (handler === undefined) {
       const allow = [...endpoint.methods.keys()].flatMap((name) =>

@@ -1,5 +1,5 @@
 // `outrigger run`: one sidecar from start to drain, with the signals and faults of its process.
-import { constants } from "node:os";
+import { availableParallelism, constants } from "node:os";
 import { type Config, ConfigError, type Environment, loadConfig } from "../config.ts";
 import { FaultJudge, type FaultKind, type ReportFault } from "./faults.ts";
 
@@ -9,10 +9,12 @@ export interface RunningSidecar {
   stop(): Promise<void>;
   /** Takes over from stderr once there is a log and a metric. */
   readonly reportFault?: ReportFault;
+  /** Resolves with an exit code when something else than a signal or a fault ends it. */
+  readonly ending?: Promise<number>;
 }
 
 /** Rejects when it cannot serve: ConfigError when a setting is at fault. */
-export type StartSidecar = (config: Config) => Promise<RunningSidecar>;
+export type StartSidecar = (config: Config, role: Role) => Promise<RunningSidecar>;
 
 /** How long past the drain's own limit the rest of the stop may take. */
 const graceMs = 5000;
@@ -27,12 +29,14 @@ function stackOf(error: unknown): string {
 
 /**
  * Waits for a reason to end; a second signal ends the process at once.
+ * @param role a worker leaves signals, which a terminal sends to all processes, to its primary
  * @returns the exit code that the reason asks for
  */
-function untilEnding(report: ReportFault): Promise<number> {
+function untilEnding(report: ReportFault, role: Role): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>();
   let signalled = false;
   const onSignal = (signal: "SIGTERM" | "SIGINT"): void => {
+    if (role === "worker") return;
     if (signalled) process.exit(128 + constants.signals[signal]);
     signalled = true;
     resolve(0);
@@ -67,9 +71,24 @@ async function stopWithin(sidecar: RunningSidecar, limitMs: number): Promise<num
   return code;
 }
 
-async function startFromSource(config: Config): Promise<RunningSidecar> {
-  const { startSidecar } = await import("../sidecar.ts");
-  return startSidecar(config);
+/** What this process is: the whole sidecar, or one of several that are. */
+type Role = "alone" | "primary" | "worker";
+
+function workersOf({ workers }: Config): number {
+  return workers === "auto" ? availableParallelism() : workers;
+}
+
+async function roleOf(config: Config): Promise<Role> {
+  if (workersOf(config) === 1) return "alone";
+  const { default: cluster } = await import("node:cluster");
+  return cluster.isPrimary ? "primary" : "worker";
+}
+
+async function startFromSource(config: Config, role: Role): Promise<RunningSidecar> {
+  if (role === "alone") return (await import("../sidecar.ts")).startSidecar(config);
+  if (role === "primary")
+    return (await import("../workers/primary.ts")).startPrimary(config, workersOf(config));
+  return (await import("../workers/worker.ts")).startWorker(config, workersOf(config));
 }
 
 /**
@@ -86,9 +105,10 @@ export async function run(env: Environment, start: StartSidecar = startFromSourc
   };
   try {
     const config = loadConfig(env);
-    const ending = untilEnding(report);
-    sidecar = await start(config);
-    const code = await ending;
+    const role = await roleOf(config);
+    const ending = untilEnding(report, role);
+    sidecar = await start(config, role);
+    const code = await Promise.race([ending, ...(sidecar.ending === undefined ? [] : [sidecar.ending])]);
     return Math.max(code, await stopWithin(sidecar, config.drainMs + graceMs));
   } catch (error) {
     if (error instanceof ConfigError) {

@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import type { z } from "zod";
 import type { Fields } from "./fields.ts";
 import type { GatewayError } from "./errors.ts";
-import type { Services } from "./services.ts";
+import type { Clock, Services } from "./services.ts";
 
 export { Fields } from "./fields.ts";
 export { GatewayError, errorKinds, type ErrorCode } from "./errors.ts";
@@ -218,6 +218,11 @@ export interface PluginDefinition<Schema extends z.ZodType = z.ZodType, State = 
   readonly options: Schema;
   /** Once per process, when a policy first names the plugin: what outlives a policy change (caches, counters). */
   init?(services: Services): State;
+  /**
+   * What all workers of a sidecar share while there is no Redis; made once, in their primary, when the first asks by
+   * `services.workers`. It answers plainly; what it throws is the asker's rejection.
+   */
+  share?(clock: Clock): (question: unknown) => unknown;
   /** Once per route and snapshot. Rejecting refuses the whole policy. */
   setup(input: SetupInput<z.output<Schema>, State>): MaybePromise<Hooks>;
 }

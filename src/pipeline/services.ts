@@ -46,8 +46,20 @@ export interface Fleet {
   readonly instance: string;
   /** Where it runs, when the fleet is in several regions with a Redis each (`OUTRIGGER_REGION`). */
   readonly region?: string | undefined;
-  /** Live sidecars of this service by their heartbeats, this one included; 1 without Redis. */
+  /**
+   * Live sidecars of this service by their heartbeats, this one included; 1 without Redis. Where a sidecar has several
+   * workers, each counts: whoever holds something for itself holds one part of so many.
+   */
   size(): number;
+}
+
+/** What a worker can ask of the process above it. */
+export interface Workers {
+  /**
+   * Asks the plugin's `share`d part. Question and answer are plain data.
+   * Rejects when it has no answer, or none within `limitMs`.
+   */
+  ask(plugin: string, question: unknown, limitMs: number): Promise<unknown>;
 }
 
 export interface Services {
@@ -60,4 +72,6 @@ export interface Services {
   readonly http: HttpClient;
   readonly clock: Clock;
   readonly fleet: Fleet;
+  /** In a worker of a sidecar that has several and no Redis. */
+  readonly workers?: Workers | undefined;
 }

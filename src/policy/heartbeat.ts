@@ -25,6 +25,8 @@ export interface HeartbeatOptions {
   readonly version: string;
   readonly status: () => PolicyStatus;
   readonly clock: { now(): number };
+  /** Told when another number of sidecars lives. */
+  readonly onSize?: (size: number) => void;
   readonly everyMs?: number;
   readonly expiryMs?: number;
 }
@@ -63,7 +65,9 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatSender {
   async function beat(): Promise<boolean> {
     try {
       await store.set(key, JSON.stringify(heartbeat(options)), { ttlMs: expiryMs });
-      size = Math.max(1, Number(await store.run(count, [members], [instance, expiryMs])));
+      const live = Math.max(1, Number(await store.run(count, [members], [instance, expiryMs])));
+      if (live !== size) options.onSize?.(live);
+      size = live;
       return true;
     } catch {
       // Redis is out of reach: the store counts and logs that, and the next beat tries again.

@@ -8,6 +8,8 @@ export interface LoggingOptions {
   readonly level: string;
   readonly service: string;
   readonly instance: string;
+  /** Shown on every line of one of several processes. */
+  readonly worker?: string | undefined;
   readonly output: Output;
 }
 
@@ -64,11 +66,11 @@ function cleanFields(fields: Record<string, unknown>): Record<string, unknown> {
  * Lines are pino's JSON objects: `level` (30 = info), `time` (epoch milliseconds), `service`, `instance`, the fields
  * and `msg`. Access lines go out as they are, whatever the level.
  */
-export function createLogging({ level, service, instance, output }: LoggingOptions): Logging {
+export function createLogging({ level, service, instance, worker, output }: LoggingOptions): Logging {
   const root = pino(
     {
       level,
-      base: { service, instance },
+      base: { service, instance, ...(worker === undefined ? {} : { worker }) },
       // pino 10 reshapes `err` by default; ours is clean already.
       serializers: { err: (error: unknown) => error },
     },

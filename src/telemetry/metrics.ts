@@ -39,7 +39,8 @@ export const durationBuckets: readonly number[] = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ];
 
-const mostSeries = 1000;
+/** Most series of one family, unless somebody says otherwise. */
+export const mostSeries = 1000;
 
 export function createMetrics({ service, worker, maxSeries = mostSeries }: MetricsOptions): MetricsRegistry {
   const processRegistry = new Registry();

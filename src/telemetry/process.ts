@@ -15,10 +15,12 @@ export function createTelemetry(options: {
   readonly level: string;
   readonly service: string;
   readonly instance: string;
+  /** Which of several processes this is, for its lines and its process metrics. */
+  readonly worker?: string | undefined;
   /** stdout unless a test says otherwise. */
   readonly stream?: Writable | undefined;
 }): Telemetry {
-  const metrics = createMetrics({ service: options.service });
+  const metrics = createMetrics({ service: options.service, worker: options.worker });
   const dropped = metrics.counter(
     "outrigger_log_lines_dropped_total",
     "Log lines that a slow or closed stdout did not take",

@@ -1,0 +1,24 @@
+// The way of a worker's log lines to the sidecar's one stdout. Several processes writing to one pipe would tear each
+// other's lines: the kernel keeps a write whole only up to PIPE_BUF (4 KiB).
+import type { Readable } from "node:stream";
+import type { Output } from "../telemetry/output.ts";
+
+/** Longer than any line that is written here; what comes without a line end beyond it is no line. */
+const longestLine = 1_048_576;
+
+/** Passes whole lines on; `output` bounds what waits for a slow reader. */
+export function relayLines(from: Readable, output: Output): void {
+  let rest = "";
+  from.setEncoding("utf8");
+  from.on("data", (text: string) => {
+    const end = text.lastIndexOf("\n") + 1;
+    if (end > 0) output.write(rest + text.slice(0, end));
+    rest = end > 0 ? text.slice(end) : rest + text;
+    if (rest.length > longestLine) rest = "";
+  });
+  // The last words of a worker that was killed, torn as they may be.
+  from.once("end", () => {
+    if (rest !== "") output.write(`${rest}\n`);
+  });
+  from.on("error", () => {});
+}

@@ -1,0 +1,94 @@
+// What the primary and its workers say to each other, checked on arrival.
+import { z } from "zod";
+import type { Problem } from "../policy/problems.ts";
+import { metricsSnapshot } from "../telemetry/metrics.ts";
+
+const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array);
+const id = z.int().min(1);
+
+/** The documents as their source has them: every worker reads, checks and compiles them for itself. */
+const raw = z.strictObject({
+  shared: bytes,
+  layer: bytes.or(z.undefined()),
+  format: z.enum(["json", "yaml", "any"]),
+});
+
+const problem = z.strictObject({
+  path: z.string(),
+  message: z.string(),
+  document: z.string().exactOptional(),
+  line: z.number().exactOptional(),
+  column: z.number().exactOptional(),
+}) satisfies z.ZodType<Problem>;
+
+const address = z.union([
+  z.string(),
+  z.strictObject({ address: z.string(), family: z.string(), port: z.int() }),
+]);
+
+const toWorker = z.discriminatedUnion("type", [
+  z.strictObject({
+    type: z.literal("welcome"),
+    /** From 1; whoever takes its place has the same. */
+    number: z.int().min(1),
+    level: z.string(),
+    fleetSize: z.int().min(1),
+    draining: z.boolean(),
+  }),
+  /** Set this policy up and say how that went; one that was set up before and not committed is forgotten. */
+  z.strictObject({ type: z.literal("prepare"), id, raw }),
+  /** Put it in force. */
+  z.strictObject({ type: z.literal("commit"), id }),
+  z.strictObject({ type: z.literal("forget"), id }),
+  /** Listen; said once. */
+  z.strictObject({ type: z.literal("serve") }),
+  z.strictObject({ type: z.literal("level"), level: z.string() }),
+  /** Live workers over all sidecars of the service. */
+  z.strictObject({ type: z.literal("fleet"), size: z.int().min(1) }),
+  z.strictObject({ type: z.literal("drain") }),
+  /** Drain within the configured limit and exit. */
+  z.strictObject({ type: z.literal("stop") }),
+  z.strictObject({ type: z.literal("metrics?"), id }),
+  z.strictObject({ type: z.literal("document?"), id, path: z.string() }),
+  /** To a plugin's question; `error` when there is none. */
+  z.strictObject({ type: z.literal("answer"), id, answer: z.unknown(), error: z.string().or(z.undefined()) }),
+]);
+
+const toPrimary = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("hello"), version: z.string() }),
+  /** It takes policies. */
+  z.strictObject({ type: z.literal("ready") }),
+  z.strictObject({ type: z.literal("prepared"), id, problems: z.array(problem).max(200) }),
+  z.strictObject({ type: z.literal("inForce"), id }),
+  z.strictObject({ type: z.literal("serving"), address }),
+  /** It cannot serve, and exits. */
+  z.strictObject({ type: z.literal("failed"), message: z.string() }),
+  /** Said every second: shows that its event loop turns. */
+  z.strictObject({
+    type: z.literal("state"),
+    inFlight: z.int().min(0),
+    /** What plugins say is wrong, by name. */
+    troubles: z.array(z.tuple([z.string(), z.string()])),
+  }),
+  /** The answer to `metrics?`, and, with id 0, the last words. */
+  z.strictObject({ type: z.literal("metrics"), id: z.int().min(0), snapshot: metricsSnapshot }),
+  z.strictObject({ type: z.literal("document"), id, body: z.string().or(z.undefined()) }),
+  /** From a plugin to the part of it that runs in the primary. */
+  z.strictObject({ type: z.literal("question"), id, plugin: z.string(), question: z.unknown() }),
+]);
+
+export type ToWorker = z.output<typeof toWorker>;
+export type ToPrimary = z.output<typeof toPrimary>;
+
+/** How often a worker says that it lives. */
+export const stateEveryMs = 1_000;
+
+/** @throws ZodError for anything else than a message of the primary */
+export function parseToWorker(message: unknown): ToWorker {
+  return toWorker.parse(message);
+}
+
+/** @throws ZodError for anything else than a message of a worker */
+export function parseToPrimary(message: unknown): ToPrimary {
+  return toPrimary.parse(message);
+}

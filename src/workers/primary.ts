@@ -1,0 +1,181 @@
+// The process above the workers: it has the policy's source, the heartbeat, the admin listener and the one stdout; the
+// workers serve.
+import cluster from "node:cluster";
+import type { AddressInfo } from "node:net";
+import { addressText } from "../address-text.ts";
+import { type Admin, type Check, createAdmin } from "../admin/admin.ts";
+import type { Config } from "../config.ts";
+import { systemClock } from "../pipeline/clock.ts";
+import { type HeartbeatSender, startHeartbeat } from "../policy/heartbeat.ts";
+import type { PolicyLife } from "../policy/life.ts";
+import type { RedisStore } from "../redis/store.ts";
+import { registry } from "../registry.ts";
+import { createLife } from "../sidecar-policy.ts";
+import { connectStore } from "../sidecar-store.ts";
+import { mergeMetrics } from "../telemetry/metrics.ts";
+import { createTelemetry, type Telemetry } from "../telemetry/process.ts";
+import { removeStaleSocket } from "../unix-socket.ts";
+import { version } from "../version.ts";
+import { Crew } from "./crew.ts";
+import { Desk } from "./desk.ts";
+
+export interface Primary {
+  reportFault(kind: string, error: unknown): void;
+  /** Unready, has the workers drain within the configured limit, closes everything, flushes the log. */
+  stop(): Promise<void>;
+}
+
+interface Parts {
+  readonly telemetry: Telemetry;
+  readonly crew: Crew;
+  readonly life: PolicyLife;
+  readonly admin: Admin;
+  beat(): void;
+  close(): Promise<void>;
+}
+
+/** Rejects, with nothing left running, when a worker cannot serve or an address cannot be bound. */
+export async function startPrimary(config: Config, count: number): Promise<Primary> {
+  // The kernel hands out connections: with Node's round robin one that is on its way to a worker that dies hangs for
+  // ever, open in the primary (Node 26.10), and the primary would be in every connection's way.
+  cluster.schedulingPolicy = cluster.SCHED_NONE;
+  cluster.setupPrimary({ serialization: "advanced", stdio: ["ignore", "pipe", "inherit", "ipc"] });
+  if ("path" in config.listen) await removeStaleSocket(config.listen.path);
+  const parts = await assemble(config, count);
+  const { telemetry, crew } = parts;
+  // Also when a second signal ends this process at once.
+  const killAll = (): void => crew.kill();
+  process.once("exit", killAll);
+  try {
+    // Health is answered while the policy is still on its way.
+    const adminAddress = await parts.admin.listen();
+    await parts.life.start();
+    parts.beat();
+    logListening(telemetry, count, await crew.open(), adminAddress);
+  } catch (error) {
+    await crew.abandon();
+    await parts.close();
+    throw error;
+  }
+  return {
+    reportFault: (kind, error) => telemetry.reportFault(kind, error),
+    async stop() {
+      telemetry.logger.info({ inFlight: crew.state().inFlight }, "draining");
+      await crew.stop();
+      await parts.close();
+    },
+  };
+}
+
+function logListening(
+  { logger }: Telemetry,
+  workers: number,
+  address: AddressInfo | string,
+  admin: AddressInfo | string,
+): void {
+  logger.info({ version, workers, address: addressText(address), admin: addressText(admin) }, "listening");
+}
+
+async function assemble(config: Config, count: number): Promise<Parts> {
+  const { service, instance, drainMs, logLevel } = config;
+  const telemetry = createTelemetry({ level: logLevel, service, instance, worker: "primary" });
+  const { logger, metrics, output, level } = telemetry;
+  const store = connectStore(config, telemetry);
+  const crew = new Crew({
+    count,
+    service,
+    drainMs,
+    logger,
+    metrics,
+    output,
+    level: () => level.get(),
+    desk: new Desk(registry, systemClock),
+  });
+  let heartbeat: HeartbeatSender | undefined;
+  const life = await createLife(config, telemetry, registry, {
+    store,
+    clock: systemClock,
+    compile: (_policy, _meta, raw) => crew.policy.prepare(raw),
+    swap(prepared) {
+      crew.policy.commit(prepared);
+      heartbeat?.notice();
+    },
+    discard: (late) => crew.policy.discard(late),
+    onRejected: () => heartbeat?.notice(),
+  });
+  const admin = adminOf(config, telemetry, { crew, life, store });
+  return {
+    telemetry,
+    crew,
+    life,
+    admin,
+    beat() {
+      if (store === undefined) return;
+      heartbeat = startHeartbeat({
+        store,
+        service,
+        instance,
+        version,
+        status: () => life.status(),
+        clock: systemClock,
+        onSize: (size) => crew.setFleet(size),
+      });
+    },
+    async close() {
+      await heartbeat?.stop();
+      await life.stop();
+      await admin.close();
+      store?.close();
+      await output.flush(1_000);
+    },
+  };
+}
+
+function adminOf(
+  config: Config,
+  { logger, metrics, level }: Telemetry,
+  { crew, life, store }: { crew: Crew; life: PolicyLife; store: RedisStore | undefined },
+): Admin {
+  return createAdmin({
+    listen: config.admin,
+    token: config.adminToken,
+    logger,
+    checks: () => checksOf(crew, life, store),
+    metrics: {
+      contentType: metrics.contentType,
+      async render() {
+        const workers = await crew.metrics();
+        return mergeMetrics(config.service, [await metrics.snapshot(), ...workers]);
+      },
+    },
+    policyStatus: () => life.status(),
+    logLevel: {
+      get: () => level.get(),
+      set(name) {
+        const known = level.set(name);
+        if (known) crew.broadcast({ type: "level", level: name });
+        return known;
+      },
+    },
+    drain: () => crew.beginDrain(),
+    async extra(path) {
+      const body = path.startsWith("/plugins/") ? await crew.document(path) : undefined;
+      return body === undefined ? undefined : { contentType: "application/json", body };
+    },
+  });
+}
+
+function checksOf(crew: Crew, life: PolicyLife, store: RedisStore | undefined): Check[] {
+  const { serving, behind, troubles } = crew.state();
+  const detail = `${serving} serving${behind > 0 ? `, ${behind} of them without the policy in force` : ""}`;
+  return [
+    { name: "policy", ok: life.ready },
+    { name: "workers", ok: serving > 0 && behind === 0, detail },
+    { name: "not draining", ok: !crew.draining },
+    ...(store === undefined
+      ? []
+      : [{ name: "redis", ok: true, detail: store.up ? "up" : "down, not needed to serve" }]),
+    // A plugin in trouble has its own fail mode.
+    ...[...troubles].map(([name, trouble]) => ({ name: `plugin ${name}`, ok: true, detail: trouble })),
+  ];
+}

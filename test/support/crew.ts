@@ -1,0 +1,152 @@
+// A sidecar with several workers, as processes of their own: `await startCrew({...})`.
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import http from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { type Finished, mainFile, startNode, type Started } from "./process.ts";
+
+export type Line = Readonly<Record<string, unknown>>;
+
+export interface TestCrew extends Started {
+  readonly port: number;
+  readonly url: string;
+  readonly adminUrl: string;
+  readonly folder: string;
+  /** All log lines so far, parsed. */
+  lines(): Line[];
+  /** Resolves with all lines that the test says yes to, once there are `count`. */
+  until(count: number, matches: (line: Line) => boolean): Promise<Line[]>;
+  /** Process ids of the workers that have served so far, by number, the latest of each. */
+  pids(): Map<number, number>;
+  setPolicy(policy: Readonly<Record<string, unknown>>): void;
+  /** The sum of the series of /metrics whose beginning is this. */
+  metric(series: string): Promise<number>;
+  ready(): Promise<number>;
+  /** SIGTERM, and the end. */
+  stop(): Promise<Finished>;
+}
+
+export interface CrewOptions {
+  readonly workers?: number;
+  readonly policy?: Readonly<Record<string, unknown>>;
+  readonly upstream: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export async function startService(handler: http.RequestListener): Promise<http.Server & { url: string }> {
+  const service = http.createServer(handler);
+  service.listen(0, "127.0.0.1");
+  await once(service, "listening");
+  return Object.assign(service, { url: `http://127.0.0.1:${(service.address() as AddressInfo).port}` });
+}
+
+export async function startCrew(options: CrewOptions): Promise<TestCrew> {
+  const folder = mkdtempSync(join(tmpdir(), "outrigger-crew-"));
+  const file = join(folder, "policy.json");
+  const setPolicy = (policy: Readonly<Record<string, unknown>>): void =>
+    writeFileSync(file, JSON.stringify({ apiVersion: "outrigger/v1", ...policy }));
+  if (options.policy !== undefined) setPolicy(options.policy);
+  const started = startNode([mainFile, "run"], {
+    OUTRIGGER_WORKERS: String(options.workers ?? 2),
+    OUTRIGGER_LISTEN: "127.0.0.1:0",
+    OUTRIGGER_ADMIN: "127.0.0.1:0",
+    OUTRIGGER_UPSTREAM: options.upstream,
+    ...(options.policy === undefined ? {} : { OUTRIGGER_POLICY_FILE: file }),
+    ...options.env,
+  });
+  void started.end.then(() => rmSync(folder, { recursive: true, force: true }));
+  let text = "";
+  started.child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  const lines = (): Line[] =>
+    text
+      .slice(0, text.lastIndexOf("\n") + 1)
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line) as Line);
+  const until = async (count: number, matches: (line: Line) => boolean): Promise<Line[]> => {
+    for (;;) {
+      const found = lines().filter(matches);
+      if (found.length >= count) return found;
+      if (started.child.exitCode !== null) throw new Error(`ended: ${text}`);
+      await delay(5);
+    }
+  };
+  await started.said('"msg":"listening"');
+  const [line] = await until(1, ({ msg }) => msg === "listening");
+  const { address, admin } = line as { address: string; admin: string };
+  const adminUrl = `http://${admin}`;
+  return {
+    ...started,
+    port: Number(address.split(":").at(-1)),
+    url: `http://${address}`,
+    adminUrl,
+    folder,
+    lines,
+    until,
+    pids: () =>
+      new Map(
+        lines().flatMap(({ msg, number, pid }) =>
+          msg === "a worker serves" ? [[number as number, pid as number] as const] : [],
+        ),
+      ),
+    setPolicy,
+    async metric(series) {
+      const metrics = await (await fetch(`${adminUrl}/metrics`)).text();
+      const found = metrics.split("\n").filter((each) => each.startsWith(series));
+      return found.reduce((sum, each) => sum + Number(each.slice(each.lastIndexOf(" "))), 0);
+    },
+    ready: async () => (await fetch(`${adminUrl}/readyz`)).status,
+    stop() {
+      started.child.kill("SIGTERM");
+      return started.end;
+    },
+  };
+}
+
+/** Whether the process lives; one that was killed and not yet waited for does not. */
+export function lives(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+/** A client with a connection of its own, which it keeps. */
+export class Client {
+  readonly #agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  readonly #url: string;
+
+  constructor(url: string) {
+    this.#url = url;
+  }
+
+  get(path = "/"): Promise<{ status: number; fields: http.IncomingHttpHeaders; body: string }> {
+    return new Promise((resolve, reject) => {
+      const request = http.get(this.#url + path, { agent: this.#agent }, (response) => {
+        let body = "";
+        response.setEncoding("utf8");
+        response.on("data", (chunk: string) => (body += chunk));
+        response.once("end", () =>
+          resolve({ status: response.statusCode ?? 0, fields: response.headers, body }),
+        );
+        response.once("error", reject);
+      });
+      request.once("error", reject);
+    });
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+}
+
+/** Clients with a connection each, over all workers: the kernel gives a connection to whoever takes it first. */
+export async function clientsOf(crew: TestCrew, count = 24): Promise<Client[]> {
+  const clients = Array.from({ length: count }, () => new Client(crew.url));
+  for (const client of clients) await client.get("/");
+  return clients;
+}
