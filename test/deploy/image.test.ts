@@ -131,6 +131,16 @@ test("it serves without Redis, and a SIGTERM lets the request in flight end", as
   assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
 });
 
+test("several workers serve from the same file", async () => {
+  const { started, url } = await start({
+    OUTRIGGER_WORKERS: "2",
+    OUTRIGGER_LISTEN: `127.0.0.1:${await freePort()}`,
+  });
+  assert.equal(await (await fetch(`${url}/hello`)).text(), "nobody");
+  started.child.kill("SIGTERM");
+  assert.equal((await started.end).code, 0);
+});
+
 test("with Redis, policy, keys, limits and cache come from there", async (t) => {
   const redis = await startRedis();
   t.after(() => redis.close());

@@ -21,6 +21,7 @@ const programs: readonly Program[] = [
     names: ["redis-server", "valkey-server"],
     package: "redis-server",
   },
+  { names: ["redis-cli"], package: "redis-tools" },
   {
     variable: "OUTRIGGER_TEST_CHROMIUM",
     names: ["chromium", "chromium-browser", "google-chrome"],

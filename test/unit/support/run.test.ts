@@ -70,7 +70,7 @@ test("without the programs, and no apt to get them, one line says what to instal
   assert.equal(stdout, "");
   assert.match(
     stderr,
-    /^the tests need redis-server or valkey-server, chromium .*apt-get install redis-server .*\n$/,
+    /^the tests need redis-server or valkey-server, redis-cli, chromium .*apt-get install redis-server .*\n$/,
   );
 });
 

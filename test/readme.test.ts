@@ -1,0 +1,196 @@
+// README.md against the code: its tables, its links, and its commands, which are typed here as they stand there.
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
+import http from "node:http";
+import type { AddressInfo } from "node:net";
+import { dirname, join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
+import { parse } from "yaml";
+import { registry } from "../plugins/index.ts";
+import { settings } from "../src/config-settings.ts";
+import { errorKinds } from "../src/pipeline/errors.ts";
+import { createPolicyReader } from "../src/policy/read.ts";
+import { pluginsByName } from "../src/registry.ts";
+import { outlineOptions } from "./support/options-table.ts";
+import { type Started, startNode } from "./support/process.ts";
+import { eventually, freePort, type RedisServer, startRedis } from "./support/redis.ts";
+
+const root = join(import.meta.dirname, "..");
+const readme = readFileSync(join(root, "README.md"), "utf8");
+const shell = promisify(execFile);
+
+/** Rows of the table between two marks, or below a heading; the head and the rule under it left out. */
+function tableIn(part: string): string[] {
+  return part
+    .split("\n")
+    .filter((line) => line.startsWith("| "))
+    .slice(2);
+}
+const between = (mark: string): string =>
+  readme.split(`<!-- ${mark}:begin -->`)[1]?.split(`<!-- ${mark}:end -->`)[0] ?? "";
+const section = (title: string): string => readme.split(`\n## ${title}\n`)[1]?.split("\n## ")[0] ?? "";
+
+/** Lines of the block of commands under this mark, each with what its comment promises. */
+function commandsOf(mark: string): { line: string; shows: string }[] {
+  const block = new RegExp(`<!-- run: ${mark} -->\n\`\`\`sh\n([^]*?)\`\`\``).exec(readme)?.[1] ?? "";
+  return block
+    .trim()
+    .split("\n")
+    .map((text) => {
+      const [line = "", shows = ""] = text.split(/ +# /);
+      return { line, shows };
+    });
+}
+
+/** Types the line into a shell. @returns the statuses of the answers that curl shows */
+async function type(line: string): Promise<string> {
+  const { stdout } = await shell("sh", ["-c", line.replace(/^curl /, "curl -sS ")], {
+    cwd: root,
+    timeout: 20_000,
+  });
+  return [...stdout.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map(([, status]) => status).join(", ");
+}
+const promised = (shows: string): string => /^\d+/.exec(shows)?.[0] ?? "";
+
+describe("tables", () => {
+  test("settings: every one, with its default and meaning, and no other", () => {
+    const rows = Object.values(settings).map(({ env, default: fallback, doc }) => {
+      const shown = fallback === null ? "unset" : fallback === "" ? "empty" : `\`${fallback}\``;
+      return `| \`${env}\` | ${env === "OUTRIGGER_INSTANCE" ? "the host name" : shown} | ${doc.replaceAll("|", "\\|")} |`;
+    });
+    assert.deepEqual(tableIn(between("settings")), rows, `it should be:\n${rows.join("\n")}`);
+  });
+
+  test("errors: every code with its status and text, and no other", () => {
+    const rows = Object.entries(errorKinds).map(
+      ([code, { status, error, proxyStatus }]) =>
+        `| \`${code}\` | ${status} | ${error} | \`${proxyStatus}\` |`,
+    );
+    assert.deepEqual(tableIn(between("errors")), rows, `it should be:\n${rows.join("\n")}`);
+  });
+
+  test("bounds: what a setting or an option bounds has its default there", () => {
+    const defaults = new Map<string, string>();
+    for (const { env, default: fallback } of Object.values(settings)) defaults.set(env, fallback ?? "");
+    for (const { name, options } of registry) {
+      for (const row of outlineOptions(options).rows) {
+        defaults.set(`${name}.${row.path}`, row.default.replaceAll("`", ""));
+      }
+    }
+    const rows = tableIn(section("What is bounded")).map((row) => row.split(" | "));
+    const named = rows.filter(([, , by = ""]) => by.startsWith("`"));
+    assert.ok(named.length > 8);
+    for (const [what = "", bound = "", by = ""] of named) {
+      assert.equal(/^\d+/.exec(bound)?.[0], defaults.get(by.replace(/[`|\s]/g, "")), what);
+    }
+  });
+});
+
+test("every link leads to a file that exists", () => {
+  for (const page of ["README.md", "deploy/README.md", "plugins/README.md", ".github/CONTRIBUTING.md"]) {
+    const text = readFileSync(join(root, page), "utf8");
+    for (const [, target = ""] of text.matchAll(/\]\(([^)#:]+)\)/g)) {
+      assert.ok(existsSync(join(root, dirname(page), target)), `${page}: ${target}`);
+    }
+  }
+});
+
+test("every script that it names is one of the package's", () => {
+  const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { scripts: object };
+  for (const [, name = ""] of readme.matchAll(/npm run (?:--silent )?([\w-]+)/g))
+    assert.ok(name in scripts, name);
+});
+
+test("the example of a policy is one", async () => {
+  const text = /```yaml\n([^]*?)```/.exec(section("Policy"))?.[1] ?? "";
+  assert.ok(parse(text));
+  const read = await createPolicyReader({
+    plugins: pluginsByName,
+    service: undefined,
+    upstreamAllow: [],
+    keys: undefined,
+  });
+  const { routes } = await read({ shared: Buffer.from(text), layer: undefined, format: "any" });
+  assert.equal(routes.length, 2);
+});
+
+test("the commands of the command line end well", async () => {
+  for (const { line } of commandsOf("commands")) await type(line);
+  assert.equal(commandsOf("commands").length, 3);
+});
+
+describe("five minutes", () => {
+  let demo: Started | undefined;
+  after(() => demo?.child.kill("SIGKILL"));
+
+  test("with the demo", async () => {
+    demo = startNode([join(root, "deploy/demo/run.ts")]);
+    const text = await demo.said('"msg":"listening"');
+    const urlOf = (name: string): string => new RegExp(`^${name} +(http://\\S+)$`, "m").exec(text)?.[1] ?? "";
+    const commands = commandsOf("demo");
+    assert.equal(commands.length, 6);
+    for (const { line, shows } of commands) {
+      const here = line
+        .replace("http://127.0.0.1:8080", urlOf("sidecar"))
+        .replace("http://127.0.0.1:9901", urlOf("admin"));
+      assert.equal(await type(here), promised(shows), line);
+    }
+  });
+});
+
+describe("with Redis and a service", () => {
+  let redis: RedisServer;
+  let sidecarPort: number;
+  const service = http.createServer((_request, response) => response.end("hello"));
+  const parts: { kill(): void }[] = [];
+
+  before(async () => {
+    redis = await startRedis();
+    service.listen(0, "127.0.0.1");
+    await once(service, "listening");
+    sidecarPort = await freePort();
+    const adminPort = await freePort();
+    const [command] = commandsOf("start");
+    const line = command?.line
+      .replace("127.0.0.1:3000", `127.0.0.1:${(service.address() as AddressInfo).port}`)
+      .replace("redis://127.0.0.1:6379", redis.url);
+    const own = `OUTRIGGER_LISTEN=127.0.0.1:${sidecarPort} OUTRIGGER_ADMIN=127.0.0.1:${adminPort}`;
+    const child = spawn("sh", ["-c", `${own} ${line}`], {
+      cwd: root,
+      // A group of its own, so that npm's child ends with it.
+      detached: true,
+      stdio: "ignore",
+      env: { PATH: process.env["PATH"], HOME: process.env["HOME"] },
+    });
+    parts.push({ kill: () => process.kill(-(child.pid ?? 0), "SIGKILL") });
+    await eventually("it listens", () =>
+      fetch(`http://127.0.0.1:${adminPort}/livez`).then(
+        ({ ok }) => ok,
+        () => false,
+      ),
+    );
+  });
+
+  after(async () => {
+    for (const part of parts) part.kill();
+    service.closeAllConnections();
+    service.close();
+    await redis.close();
+  });
+
+  test("one key after the other", async () => {
+    const commands = commandsOf("redis").filter(({ line }) => line !== "sleep 1");
+    assert.equal(commands.length, 7);
+    for (const { line, shows } of commands) {
+      const here = line
+        .replace("127.0.0.1:8080", `127.0.0.1:${sidecarPort}`)
+        .replace(/^redis-cli/, `redis-cli -p ${redis.port}`);
+      const wanted = promised(shows);
+      // A second at most for people; here it is looked for until it is so.
+      await eventually(`${line} shows ${wanted}`, async () => (await type(here).catch(() => "")) === wanted);
+    }
+  });
+});
