@@ -1,23 +1,31 @@
 // The rate-limit plugin: limits, quotas and plans, bounds on requests in flight, and protection against overload.
-import { definePlugin, type Exchange, type Services, type SetupInput } from "../../src/pipeline/contract.ts";
+import {
+  definePlugin,
+  type Clock,
+  type Exchange,
+  type Services,
+  type SetupInput,
+} from "../../src/pipeline/contract.ts";
 import { Admission, type AdmissionParts } from "./admission.ts";
 import { Concurrency } from "./concurrency.ts";
 import { compilePaths } from "./conditions.ts";
+import { createCounts } from "./counts.ts";
 import { Leases } from "./leases.ts";
 import { CallerTables, type Result } from "./limit.ts";
-import { Limiter } from "./limiter.ts";
+import { Limiter, type LimiterParts } from "./limiter.ts";
 import { MemoryLedger } from "./memory-ledger.ts";
 import { options, type Options } from "./options.ts";
 import { OverloadGuard, type Priority } from "./overload.ts";
 import { createPartition, type PartitionContext } from "./partition.ts";
 import { compilePlans } from "./plans.ts";
+import { createPrimaryStore, type SharedStore } from "./primary-store.ts";
 import { RedisLedger } from "./redis-ledger.ts";
 
 /** What outlives a policy: counts, leases, requests in flight, what was learnt of the upstreams. */
 interface State {
   readonly tables: CallerTables;
   readonly memory: MemoryLedger;
-  readonly shared: { readonly redis: RedisLedger; readonly leases: Leases } | undefined;
+  readonly shared: LimiterParts["shared"];
   readonly concurrency: Map<string, Concurrency>;
   readonly overload: OverloadGuard;
 }
@@ -33,22 +41,28 @@ export const rateLimit = definePlugin({
   failMode: "closed",
   options,
   init: createState,
+  share: createCounts,
   setup,
 });
 
-function createState({ clock, store, metrics }: Services): State {
-  const redis = store === undefined ? undefined : new RedisLedger(store, clock);
+function createState({ clock, store, workers, metrics }: Services): State {
+  const counts = store ?? (workers === undefined ? undefined : createPrimaryStore(workers));
   return {
     tables: new CallerTables(),
     memory: new MemoryLedger(clock),
-    shared: redis === undefined ? undefined : { redis, leases: new Leases(redis, clock) },
+    shared: counts === undefined ? undefined : sharedOf(counts, clock),
     concurrency: new Map(),
     overload: new OverloadGuard(clock, metrics),
   };
 }
 
+function sharedOf(store: SharedStore, clock: Clock): NonNullable<LimiterParts["shared"]> {
+  const redis = new RedisLedger(store, clock);
+  return { store, redis, leases: new Leases(redis, clock) };
+}
+
 function setup({ options, services, state, route }: SetupInput<Options, State>): Admission {
-  const { clock, fleet, metrics, store } = services;
+  const { clock, fleet, metrics } = services;
   const { concurrency } = options;
   const concurrencyItem =
     concurrency === null ? [] : [`"${concurrency.name}";q=${concurrency.limit};qu="concurrent-requests"`];
@@ -61,7 +75,7 @@ function setup({ options, services, state, route }: SetupInput<Options, State>):
   const limiter = new Limiter({
     clock,
     memory: state.memory,
-    shared: store === undefined || state.shared === undefined ? undefined : { store, ...state.shared },
+    shared: state.shared,
     sidecars: () => fleet.size(),
     onStoreError: options.onStoreError,
     storeTimeoutMs: options.storeTimeoutMs,

@@ -1,18 +1,19 @@
 // Decides one route's requests: which limits apply, who counts them, and what happens when the counting cannot be done.
-import { GatewayError, type Clock, type Exchange, type Store } from "../../src/pipeline/contract.ts";
+import { GatewayError, type Clock, type Exchange } from "../../src/pipeline/contract.ts";
 import type { Rule } from "./algorithms.ts";
 import { quotaError, tightest } from "./fields.ts";
 import type { Leases } from "./leases.ts";
 import { Claim, shareOf, type Limit, type Result } from "./limit.ts";
 import type { MemoryLedger } from "./memory-ledger.ts";
+import type { SharedStore } from "./primary-store.ts";
 import type { RedisLedger } from "./redis-ledger.ts";
 
 export interface LimiterParts {
   readonly clock: Clock;
   readonly memory: MemoryLedger;
-  /** Absent in embedded mode. */
+  /** Absent in embedded mode with one process. */
   readonly shared:
-    | { readonly store: Store; readonly redis: RedisLedger; readonly leases: Leases }
+    | { readonly store: SharedStore; readonly redis: RedisLedger; readonly leases: Leases }
     | undefined;
   readonly sidecars: () => number;
   readonly onStoreError: "local" | "open" | "closed";

@@ -1,9 +1,10 @@
 // Counting in Redis. What the requests of one turn of the event loop ask travels in one write: the batch leaves when
 // the sockets have been read (setImmediate), never on a timer.
-import type { Clock, Store } from "../../src/pipeline/contract.ts";
+import type { Clock } from "../../src/pipeline/contract.ts";
 import { roll } from "./algorithms.ts";
 import type { Caller, Lease } from "./caller.ts";
 import type { Claim } from "./limit.ts";
+import type { SharedStore } from "./primary-store.ts";
 import { takeScript } from "./script.ts";
 
 /** Longest script run: keeps a batch from holding Redis for more than about a millisecond. */
@@ -26,12 +27,12 @@ interface Ask {
 }
 
 export class RedisLedger {
-  readonly #store: Store;
+  readonly #store: SharedStore;
   readonly #clock: Clock;
   #waiting: Ask[] = [];
   #limitMs = longestWaitMs;
 
-  constructor(store: Store, clock: Clock) {
+  constructor(store: SharedStore, clock: Clock) {
     this.#store = store;
     this.#clock = clock;
   }

@@ -373,3 +373,54 @@ describe("workers and Redis", () => {
     await redis.close();
   });
 });
+
+describe("limits of workers without Redis", () => {
+  const limited = (mark: string, limit: object): Record<string, unknown> => ({
+    plugins: ["rate-limit", "transform"],
+    pluginConfig: {
+      "rate-limit": {
+        limits: [{ name: "l", by: "ip", when: { paths: ["/limited"] }, ...limit }],
+        overload: { enabled: false },
+        // A primary that has to wait for its processor is no primary that fails.
+        storeTimeoutMs: 5_000,
+      },
+      transform: { addResponseHeaders: { "x-mark": mark } },
+    },
+  });
+  let crew: TestCrew;
+  let clients: Client[];
+  before(async () => {
+    crew = await startCrew({ policy: marked("none"), upstream: service.url });
+    clients = await clientsOf(crew);
+  });
+  after(async () => {
+    clients.forEach((client) => client.close());
+    await crew.stop();
+  });
+
+  /** @returns how many of the requests pass, over all connections, a request each a round */
+  const admitted = async (mark: string, limit: object, rounds: number): Promise<number> => {
+    crew.setPolicy(limited(mark, limit));
+    await untilAll(clients, mark);
+    let passed = 0;
+    for (let round = 0; round < rounds; round++) {
+      const answers = await Promise.all(clients.map((client) => client.get("/limited")));
+      for (const { status } of answers) {
+        assert.ok(status === 200 || status === 429, String(status));
+        passed += status === 200 ? 1 : 0;
+      }
+    }
+    return passed;
+  };
+
+  it("exact: over all workers the limit, and not one request more or less", async () => {
+    assert.equal(await admitted("hour", { limit: 31, window: "1h", mode: "exact" }, 4), 31);
+    assert.equal(await admitted("day", { limit: 1, window: "1d", algorithm: "fixed" }, 2), 1);
+  });
+
+  it("leased: workers take permits in lots, and all of them together are the quota", async () => {
+    const quota = { limit: 2_000, window: "1h", algorithm: "fixed", mode: "leased" };
+    const passed = await admitted("quota", quota, 100);
+    assert.ok(passed <= 2_000 && passed > 1_900, `${passed}`);
+  });
+});

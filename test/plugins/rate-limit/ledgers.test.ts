@@ -1,9 +1,11 @@
-// One behaviour, three places to count: in memory, on a Redis server, on a three-node Cluster.
+// One behaviour, four places to count: in memory, in the primary of several workers, on a Redis server, on a Cluster.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import * as fc from "fast-check";
+import { createCounts } from "../../../plugins/rate-limit/counts.ts";
 import type { Claim, Limit } from "../../../plugins/rate-limit/limit.ts";
 import { MemoryLedger } from "../../../plugins/rate-limit/memory-ledger.ts";
+import { createPrimaryStore } from "../../../plugins/rate-limit/primary-store.ts";
 import { RedisLedger } from "../../../plugins/rate-limit/redis-ledger.ts";
 import { startCluster, startRedis } from "../../support/redis.ts";
 import { claimOf, connectStore, limitOf, TestClock } from "../../support/rate-limit.ts";
@@ -24,6 +26,20 @@ const places: Record<string, () => Promise<Place>> = {
     return {
       clock,
       take: async (claims) => void ledger.take(claims, ({ limit }) => limit.table.rule),
+      close: async () => {},
+    };
+  },
+  "in the primary": async () => {
+    const clock = new TestClock();
+    const answer = createCounts(clock);
+    // As between two processes: nothing but plain data gets through.
+    const store = createPrimaryStore({
+      ask: async (_plugin, question) => structuredClone(answer(structuredClone(question))),
+    });
+    const ledger = new RedisLedger(store, clock);
+    return {
+      clock,
+      take: async (claims) => void (await ledger.take(claims, 5000)),
       close: async () => {},
     };
   },
