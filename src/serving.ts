@@ -22,7 +22,9 @@ export interface ServingParts {
   readonly registry: readonly PluginDefinition[];
   /** Live processes of this kind, over all sidecars of the service. */
   readonly fleetSize: () => number;
-  /** Beside it, without Redis. */
+  /** How many processes serve for this sidecar; absent = 1. */
+  readonly workerCount?: number;
+  /** The process above them, without Redis. */
   readonly workers?: Workers;
 }
 
@@ -81,7 +83,7 @@ function createServices(
     secrets: { get: (name) => secrets[name] },
     http: createHttpClient(),
     clock: parts.clock,
-    fleet: { service, instance, region, size: parts.fleetSize },
+    fleet: { service, instance, region, size: parts.fleetSize, workers: parts.workerCount },
     workers: parts.workers,
   };
 }

@@ -17,8 +17,9 @@ export class GuessLimit {
   readonly #clock: Clock;
   readonly #windows = boundedCache<Window>(maxCounted);
 
-  constructor(options: { failures: number; windowSeconds: number }, clock: Clock) {
-    this.#limit = options.failures;
+  /** @param workers that count for the same sidecar: each allows its part */
+  constructor(options: { failures: number; windowSeconds: number }, clock: Clock, workers = 1) {
+    this.#limit = Math.max(1, Math.floor(options.failures / workers));
     this.#windowMs = options.windowSeconds * 1000;
     this.#clock = clock;
   }

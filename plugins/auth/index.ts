@@ -107,7 +107,11 @@ async function assemble(
     guesses:
       guessing === false
         ? undefined
-        : hold(state.guesses.acquire(guessing, () => new GuessLimit(guessing, services.clock))),
+        : hold(
+            state.guesses.acquire(guessing, () => {
+              return new GuessLimit(guessing, services.clock, services.fleet.workers);
+            }),
+          ),
   };
 }
 

@@ -32,8 +32,14 @@ export class Concurrency {
   readonly #lanes = new Map<string, Lane>();
   #timer: NodeJS.Timeout | undefined = undefined;
 
-  constructor(options: ConcurrencyOptions, clock: Clock) {
-    this.#options = options;
+  /** @param workers of the sidecar: each has its part of the places, at least one, and of the queue */
+  constructor(options: ConcurrencyOptions, clock: Clock, workers = 1) {
+    const { limit, queue, queueTimeoutMs } = options;
+    this.#options = {
+      limit: Math.max(1, Math.floor(limit / workers)),
+      queue: Math.floor(queue / workers),
+      queueTimeoutMs,
+    };
     this.#clock = clock;
   }
 

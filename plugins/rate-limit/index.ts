@@ -96,14 +96,14 @@ function setup({ options, services, state, route }: SetupInput<Options, State>):
 
 function compileConcurrency(
   { concurrency, dryRun }: Options,
-  { clock, metrics }: Services,
+  { clock, fleet, metrics }: Services,
   state: State,
   context: PartitionContext,
 ): AdmissionParts["concurrency"] {
   if (concurrency === null) return undefined;
   // Equal definitions share their places, over routes and policies.
   const definition = JSON.stringify(concurrency);
-  const places = state.concurrency.get(definition) ?? new Concurrency(concurrency, clock);
+  const places = state.concurrency.get(definition) ?? new Concurrency(concurrency, clock, fleet.workers);
   state.concurrency.set(definition, places);
   for (const [other, { idle }] of state.concurrency) {
     if (state.concurrency.size > 256 && idle) state.concurrency.delete(other);

@@ -37,6 +37,8 @@ export function compilePlans(
     "outrigger_rate_limit_overshoot_bound",
     "Most requests that leases let through in any interval beyond what exact mode would",
     ["limit"],
+    // Every worker knows the bound of all.
+    "max",
   );
   const compile = (plan: string, list: readonly LimitOptions[]): Limit[] =>
     list.map((one) => {

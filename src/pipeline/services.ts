@@ -51,6 +51,8 @@ export interface Fleet {
    * workers, each counts: whoever holds something for itself holds one part of so many.
    */
   size(): number;
+  /** Processes that serve for this sidecar; absent = 1. What is bounded per sidecar is divided among them. */
+  readonly workers?: number | undefined;
 }
 
 /** What a worker can ask of the process above it. */

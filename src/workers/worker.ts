@@ -40,7 +40,14 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
   const store = connectStore(config, telemetry);
   let { fleetSize } = welcome;
   const workers = store === undefined ? { workers: link } : {};
-  const parts = { store, clock: systemClock, registry, fleetSize: () => fleetSize, ...workers };
+  const parts = {
+    store,
+    clock: systemClock,
+    registry,
+    fleetSize: () => fleetSize,
+    workerCount: count,
+    ...workers,
+  };
   const serving = createServing(partOf(config, count), telemetry, parts);
   const { listener } = serving;
   const ending = Promise.withResolvers<number>();

@@ -28,6 +28,18 @@ test("places are taken at once while there are any, and each caller has its own"
   assert.equal(places.enter("a", never), undefined, "a place given back twice counts once");
 });
 
+test("workers of one sidecar have their part of the places and of the queue, and a place at least", () => {
+  const partOf = (limit: number, queue: number, workers: number): number[] => {
+    const options = { limit, queue, queueTimeoutMs: 1000 };
+    const places = new Concurrency(options, new TestClock(), workers);
+    for (let i = 0; i < 20; i++) void places.enter("a", never);
+    const { inFlight, waiting } = places.counts();
+    return [inFlight, waiting];
+  };
+  assert.deepEqual(partOf(9, 5, 4), [2, 1]);
+  assert.deepEqual(partOf(1, 0, 4), [1, 0]);
+});
+
 test("who finds no place waits in order, as many as the queue holds", async () => {
   const { places } = concurrencyOf(1, 2);
   const first = places.enter("a", never) as Place;
