@@ -31,9 +31,12 @@ test("places are taken at once while there are any, and each caller has its own"
 test("workers of one sidecar have their part of the places and of the queue, and a place at least", () => {
   const partOf = (limit: number, queue: number, workers: number): number[] => {
     const options = { limit, queue, queueTimeoutMs: 1000 };
-    const places = new Concurrency(options, new TestClock(), workers);
+    const clock = new TestClock();
+    const places = new Concurrency(options, clock, workers);
     for (let i = 0; i < 20; i++) void places.enter("a", never);
     const { inFlight, waiting } = places.counts();
+    clock.advance(1000);
+    places.expire();
     return [inFlight, waiting];
   };
   assert.deepEqual(partOf(9, 5, 4), [2, 1]);
