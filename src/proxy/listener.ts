@@ -5,16 +5,15 @@ import https from "node:https";
 import type { AddressInfo, ListenOptions, Socket } from "node:net";
 import { ServerResponse as UpgradeResponse } from "node:http";
 import type { Cidr } from "../config-formats.ts";
-import type { Clock, Counter, Logger, Metrics } from "../pipeline/contract.ts";
+import type { Clock, Logger, Metrics } from "../pipeline/contract.ts";
 import { GatewayError } from "../pipeline/errors.ts";
-import { LiveResponse } from "../pipeline/response.ts";
 import { plainAddress, TrustedProxies } from "./client-address.ts";
 import type { CarriedExchange, ProxyContext, ProxyLimits } from "./context.ts";
 import { createForward } from "./forward.ts";
 import { HttpExchange } from "./http-exchange.ts";
-import { refuseSocket, type Refusal } from "./refuse.ts";
+import { Pipelining } from "./pipelining.ts";
+import { isAnswering, Refusals } from "./refuse.ts";
 import { parseRequestHead } from "./request-head.ts";
-import { ClientWriter } from "./respond.ts";
 import type { RoutedPolicy } from "./routed-policy.ts";
 import { UpgradeSide } from "./upgrade-side.ts";
 
@@ -42,20 +41,15 @@ export class Listener {
   readonly #context: ProxyContext;
   readonly #proxies: TrustedProxies;
   readonly #exchanges = new Set<CarriedExchange>();
-  readonly #malformed: (...values: string[]) => Counter;
-  // Connections that were refused once: what the parser still says about them adds nothing.
-  readonly #refused = new WeakSet<Socket>();
+  readonly #refusals: Refusals;
+  readonly #pipelining = new Pipelining();
   #draining = false;
   #onIdle: (() => void) | undefined = undefined;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
     this.#proxies = new TrustedProxies(options.trustedProxies);
-    this.#malformed = options.metrics.counter(
-      "outrigger_refused_requests_total",
-      "Requests refused before any route: malformed, ambiguous, too slow, no policy",
-      ["code"],
-    );
+    this.#refusals = new Refusals(options.limits, options.logger, options.metrics);
     this.#context = {
       limits: options.limits,
       clock: options.clock,
@@ -134,7 +128,9 @@ export class Listener {
       shouldUpgradeCallback: mayUpgrade,
     };
     const server =
-      tls === undefined ? http.createServer(options) : https.createServer({ ...options, ...tls });
+      tls === undefined
+        ? http.createServer(options)
+        : https.createServer({ ...options, handshakeTimeout: limits.headerTimeoutMs, ...tls });
     // Bounded in bytes already; beyond a count node:http would drop fields silently, and with them what they say.
     server.maxHeadersCount = 0;
     server.maxConnections = limits.maxConnections;
@@ -143,24 +139,24 @@ export class Listener {
     server.on("upgrade", (message: IncomingMessage, socket: Socket, head: Buffer) =>
       this.#upgrade(message, socket, head),
     );
-    server.on("connect", (message: IncomingMessage, socket: Socket) => {
-      const error = new GatewayError("malformed_request", "CONNECT is not served here.");
-      this.#refuseSocket(socket, { error, method: "CONNECT", target: message.url });
-    });
+    server.on("connect", (message: IncomingMessage, socket: Socket) =>
+      this.#refusals.connect(message, socket),
+    );
     server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) =>
-      this.#clientError(error, socket),
+      this.#refusals.broken(error, socket),
     );
     return server;
   }
 
   #serve(message: IncomingMessage, res: ServerResponse, upgrade?: UpgradeSide): void {
-    const policy = this.#options.policy();
-    if (policy === undefined) {
-      this.#refuse(message, res, new GatewayError("not_ready", "No policy is in force yet."));
+    if (res.socket === null) {
+      this.#pipelining.wait(res, message.socket, () => this.#serve(message, res));
       return;
     }
-    const peer = plainAddress(message.socket.remoteAddress ?? "");
     try {
+      const policy = this.#options.policy();
+      if (policy === undefined) throw new GatewayError("not_ready", "No policy is in force yet.");
+      const peer = plainAddress(message.socket.remoteAddress ?? "");
       const head = parseRequestHead(
         message,
         this.#proxies.trusts(peer) ? policy.isOwned : policy.isOwnedOrForwarded,
@@ -176,8 +172,7 @@ export class Listener {
         upgrade,
       }).run();
     } catch (error) {
-      if (!(error instanceof GatewayError)) throw error;
-      this.#refuse(message, res, error);
+      this.#refusals.request(message, res, asGatewayError(error));
     }
   }
 
@@ -189,63 +184,6 @@ export class Listener {
     res.assignSocket(socket);
     res.once("finish", () => socket.destroySoon());
     this.#serve(message, res, new UpgradeSide(socket, head));
-  }
-
-  /** Refuses a request that no chain sees, with one log line, and closes its connection. */
-  #refuse(message: IncomingMessage, res: ServerResponse, error: GatewayError): void {
-    const id = this.#record({
-      error,
-      method: message.method,
-      target: message.url,
-      peer: message.socket.remoteAddress,
-    });
-    const writer = new ClientWriter(
-      res,
-      { onWritable: () => {}, onBroken: () => {} },
-      this.#options.limits.clientStallMs,
-    );
-    this.#refused.add(message.socket);
-    const response = LiveResponse.fromError(error, id);
-    response.fields.set("X-Request-Id", id);
-    writer.head(response, true);
-    writer.end([]);
-  }
-
-  #refuseSocket(socket: Socket, refusal: Refusal): void {
-    this.#refused.add(socket);
-    const id = this.#record({ ...refusal, peer: socket.remoteAddress });
-    refuseSocket(socket, refusal.error, id);
-  }
-
-  #record(refusal: Refusal): string {
-    const { error, method, target, peer } = refusal;
-    const requestId = crypto.randomUUID();
-    this.#malformed(error.code).inc();
-    const path = target?.split("?", 1)[0]?.slice(0, 256);
-    const clientIp = plainAddress(peer ?? "");
-    const { status } = error.kind;
-    this.#options.logger.warn(
-      { requestId, method, path, status, error: error.code, detail: error.detail, clientIp },
-      "request refused",
-    );
-    return requestId;
-  }
-
-  #clientError(error: NodeJS.ErrnoException, socket: Socket): void {
-    // A connection that broke by itself, or one in the middle of an answer: nothing can be said on it any more.
-    if (this.#refused.has(socket)) return;
-    const { _httpMessage: answering } = socket as Socket & { _httpMessage?: unknown };
-    if (error.code === "ECONNRESET" || !socket.writable) {
-      socket.destroy();
-      return;
-    }
-    const refusal = { error: parserError(error) };
-    if (answering !== null && answering !== undefined) {
-      this.#record({ ...refusal, peer: socket.remoteAddress });
-      socket.destroy();
-    } else {
-      this.#refuseSocket(socket, refusal);
-    }
   }
 
   #ended(exchange: CarriedExchange): void {
@@ -279,22 +217,19 @@ export class Listener {
   }
 }
 
-/** h2c would carry requests past the policy, and an upgrade with a body is two messages in one: both are served plainly. */
+/**
+ * h2c would carry requests past the policy, an upgrade with a body is two messages in one, HTTP/1.0 has none, and a
+ * connection that still owes an answer cannot be handed over: all are served plainly.
+ */
 function mayUpgrade(message: IncomingMessage): boolean {
   const { upgrade } = message.headers;
+  if (message.httpVersionMinor === 0 || isAnswering(message.socket)) return false;
   if (upgrade === undefined || /(?:^|,)\s*h2c?\s*(?:,|$)/i.test(upgrade)) return false;
   const length = message.headers["content-length"];
   return message.headers["transfer-encoding"] === undefined && (length === undefined || length === "0");
 }
 
-function parserError(error: NodeJS.ErrnoException): GatewayError {
-  if (error.code === "HPE_HEADER_OVERFLOW") {
-    return new GatewayError("fields_too_large", "The request head is too large.");
-  }
-  if (error.code === "ERR_HTTP_REQUEST_TIMEOUT") {
-    return new GatewayError("request_timeout", "The request head did not come in time.");
-  }
-  // The parser's reason names no content of the request.
-  const reason = "reason" in error && typeof error.reason === "string" ? `: ${error.reason}` : "";
-  return new GatewayError("malformed_request", `The request is malformed${reason}.`);
+function asGatewayError(error: unknown): GatewayError {
+  if (error instanceof GatewayError) return error;
+  return new GatewayError("internal_error", "The sidecar failed.", { cause: error });
 }

@@ -1,10 +1,16 @@
-// The answer to bytes that never became a request: written by hand, since there is no response object for them.
+// Refusals of requests that no chain sees: each gets an answer where one can still be given, one log line, one count,
+// and the end of its connection.
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
-import { STATUS_CODES } from "node:http";
-import type { GatewayError } from "../pipeline/errors.ts";
+import type { Counter, Logger, Metrics } from "../pipeline/contract.ts";
+import { GatewayError } from "../pipeline/errors.ts";
 import { LiveResponse } from "../pipeline/response.ts";
+import { plainAddress } from "./client-address.ts";
+import { RequestBody, type RequestBodyLimits } from "./request-body.ts";
+import { ClientWriter } from "./respond.ts";
 
-export interface Refusal {
+/** What is known of a request that never became one. */
+interface Refusal {
   readonly error: GatewayError;
   readonly method?: string | undefined;
   readonly target?: string | undefined;
@@ -13,8 +19,81 @@ export interface Refusal {
 
 const lingerMs = 500;
 
-/** Answers and closes the connection. */
-export function refuseSocket(socket: Socket, error: GatewayError, requestId: string): void {
+export class Refusals {
+  readonly #limits: RequestBodyLimits;
+  readonly #logger: Logger;
+  readonly #count: (...values: string[]) => Counter;
+  // Connections that were refused once: what the parser still says about them adds nothing.
+  readonly #refused = new WeakSet<Socket>();
+
+  constructor(limits: RequestBodyLimits, logger: Logger, metrics: Metrics) {
+    this.#limits = limits;
+    this.#logger = logger;
+    this.#count = metrics.counter(
+      "outrigger_refused_requests_total",
+      "Requests refused before any route: malformed, ambiguous, too slow, no policy",
+      ["code"],
+    );
+  }
+
+  /** Refuses a request that was read. */
+  request(message: IncomingMessage, res: ServerResponse, error: GatewayError): void {
+    const { method, url: target, socket } = message;
+    const id = this.#record({ error, method, target, peer: socket.remoteAddress });
+    this.#refused.add(socket);
+    const writer = new ClientWriter(res, deaf, this.#limits.clientStallMs);
+    const response = LiveResponse.fromError(error, id);
+    response.fields.set("X-Request-Id", id);
+    writer.head(response, true);
+    // Closing on unread bytes would reset the connection before the client has read the answer.
+    if (message.complete) writer.end([]);
+    else new RequestBody(message, this.#limits, () => {}).discard(() => writer.end([]));
+  }
+
+  /** CONNECT: the parser has let go of the connection. */
+  connect(message: IncomingMessage, socket: Socket): void {
+    const error = new GatewayError("malformed_request", "CONNECT is not served here.");
+    this.#socket(socket, { error, method: "CONNECT", target: message.url, peer: socket.remoteAddress });
+  }
+
+  /** What the parser, its time limits or the TLS handshake refused. */
+  broken(error: NodeJS.ErrnoException, socket: Socket): void {
+    if (this.#refused.has(socket)) return;
+    // A connection that broke by itself, or has never become one: nothing can be said on it.
+    if (error.code === "ECONNRESET" || !socket.writable || isHandshakeError(error)) socket.destroy();
+    else this.#socket(socket, { error: parserError(error), peer: socket.remoteAddress });
+  }
+
+  #socket(socket: Socket, refusal: Refusal): void {
+    const id = this.#record(refusal);
+    this.#refused.add(socket);
+    // In the middle of an answer, or ahead of one, the client would take this for a part of it, or for it.
+    if (isAnswering(socket)) socket.destroy();
+    else answerBare(socket, refusal.error, id);
+  }
+
+  #record({ error, method, target, peer }: Refusal): string {
+    const requestId = crypto.randomUUID();
+    this.#count(error.code).inc();
+    const path = target?.split("?", 1)[0]?.slice(0, 256);
+    const clientIp = plainAddress(peer ?? "");
+    const { status } = error.kind;
+    const line = { requestId, method, path, status, error: error.code, detail: error.detail, clientIp };
+    if (error.code === "internal_error") this.#logger.error({ ...line, err: error.cause }, "request failed");
+    else this.#logger.warn(line, "request refused");
+    return requestId;
+  }
+}
+
+const deaf = { onWritable: () => {}, onBroken: () => {} };
+
+/** Whether an earlier request on the connection is not answered yet. Not public, but there since Node 0.x. */
+export function isAnswering(socket: Socket & { _httpMessage?: unknown }): boolean {
+  return socket._httpMessage !== null && socket._httpMessage !== undefined;
+}
+
+/** Answers by hand, since there is no response object, and closes the connection. */
+function answerBare(socket: Socket, error: GatewayError, requestId: string): void {
   const { status, fields, body } = LiveResponse.fromError(error, requestId);
   const lines = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
@@ -30,4 +109,21 @@ export function refuseSocket(socket: Socket, error: GatewayError, requestId: str
   socket.resume();
   const linger = setTimeout(() => socket.destroy(), lingerMs);
   socket.once("close", () => clearTimeout(linger));
+}
+
+/** Probes and scanners on a TLS port are no requests. */
+function isHandshakeError({ code = "" }: NodeJS.ErrnoException): boolean {
+  return code.startsWith("ERR_SSL_") || code === "ERR_TLS_HANDSHAKE_TIMEOUT" || code === "EPROTO";
+}
+
+function parserError(error: NodeJS.ErrnoException): GatewayError {
+  if (error.code === "HPE_HEADER_OVERFLOW") {
+    return new GatewayError("fields_too_large", "The request head is too large.");
+  }
+  if (error.code === "ERR_HTTP_REQUEST_TIMEOUT") {
+    return new GatewayError("request_timeout", "The request head did not come in time.");
+  }
+  // The parser's reason names no content of the request.
+  const reason = "reason" in error && typeof error.reason === "string" ? `: ${error.reason}` : "";
+  return new GatewayError("malformed_request", `The request is malformed${reason}.`);
 }

@@ -1,0 +1,148 @@
+// Several requests on one connection at once (RFC 9112 section 9.3.2): answered in order, never mixed, and none served
+// behind an answer that closes the connection.
+import assert from "node:assert/strict";
+import type { ServerResponse } from "node:http";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { GatewayError } from "../../src/pipeline/contract.ts";
+import { pluginWith } from "../support/plugins.ts";
+import { connectRaw, requestText } from "../support/raw-http.ts";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
+
+describe("pipelined requests", () => {
+  let sidecar: TestSidecar;
+  let outcomes: string[];
+  /** Paths that the chain let through. */
+  let heard: string[];
+  let held: Map<string, ServerResponse>;
+  /** Resolves when the service has that request. */
+  let arrived: (path: string) => Promise<ServerResponse>;
+  beforeEach(async () => {
+    outcomes = [];
+    heard = [];
+    held = new Map();
+    const waiting = new Map<string, (response: ServerResponse) => void>();
+    arrived = (path) => {
+      const response = held.get(path);
+      return response === undefined
+        ? new Promise((resolve) => waiting.set(path, resolve))
+        : Promise.resolve(response);
+    };
+    const plugin = pluginWith("under-test", {
+      onRequest: ({ request }) => {
+        if (!request.path.startsWith("/refused")) {
+          heard.push(request.path);
+          return undefined;
+        }
+        return { action: "reject", error: new GatewayError("forbidden", "Not here.") };
+      },
+      onComplete: ({ request }, outcome) => void outcomes.push(`${request.path} ${outcome.end}`),
+    });
+    sidecar = await startSidecar({
+      policy: { plugins: ["under-test"] },
+      registry: [plugin],
+      env: { OUTRIGGER_MAX_BODY_BYTES: "100" },
+      upstream: (request, response) => {
+        const path = request.url as string;
+        if (path.startsWith("/held")) {
+          held.set(path, response);
+          waiting.get(path)?.(response);
+        } else response.end(path);
+      },
+    });
+  });
+  afterEach(() => sidecar.stop());
+
+  it("ten at once, served and refused: ten answers in order", async () => {
+    const client = await connectRaw(sidecar.port);
+    const paths = Array.from({ length: 10 }, (_, i) => `/${i % 3 === 0 ? "refused" : "served"}/${i}`);
+    client.send(paths.map((path) => requestText("GET", path)).join(""));
+    for (const path of paths) {
+      const { status, body } = await client.answer();
+      if (path.startsWith("/served")) assert.deepEqual([status, body], [200, path]);
+      else assert.equal(status, 403);
+    }
+    client.end();
+  });
+
+  it("five thousand, more than one read brings: five thousand answers in order", async () => {
+    const client = await connectRaw(sidecar.port);
+    const paths = Array.from({ length: 5_000 }, (_, i) => `/refused/${i}`);
+    client.send(paths.map((path) => requestText("GET", path, [`X-Request-Id: ${path}`])).join(""));
+    const text = await client.until((received) => received.includes("refused/4999"));
+    const ids = [...text.matchAll(/"requestId":"([^"]*)"/g)].map(([, id]) => id);
+    assert.deepEqual(ids, paths);
+    client.end();
+  });
+
+  it("the second reaches the service when the first is answered, not before", async () => {
+    const client = await connectRaw(sidecar.port);
+    client.send(requestText("POST", "/held", ["Content-Length: 2"], "hi") + requestText("GET", "/second"));
+    const first = await arrived("/held");
+    assert.deepEqual(heard, ["/held"]);
+    first.end("first");
+    assert.equal((await client.answer()).body, "first");
+    assert.equal((await client.answer()).body, "/second");
+    client.end();
+  });
+
+  it("a body that comes in pieces behind a request in flight is forwarded whole", async () => {
+    const client = await connectRaw(sidecar.port);
+    client.send(requestText("GET", "/held") + requestText("POST", "/second", ["Content-Length: 4"], "ab"));
+    const first = await arrived("/held");
+    client.send("cd");
+    first.end("first");
+    assert.equal((await client.answer()).body, "first");
+    assert.equal((await client.answer()).body, "/second");
+    client.end();
+  });
+
+  for (const [what, bad, status] of [
+    ["a malformed request", requestText("GET", "/bad", ["Host: a, b"]), 400],
+    ["a body over the limit", requestText("POST", "/bad", ["Content-Length: 101"], "x".repeat(101)), 413],
+    ["a refused body that is on its way", requestText("POST", "/refused", ["Content-Length: 9"], "a"), 403],
+  ] as const) {
+    it(`nothing behind ${what} is ever served`, async () => {
+      const client = await connectRaw(sidecar.port);
+      client.send(bad + requestText("GET", "/smuggled"));
+      const answer = await client.answer();
+      assert.equal(answer.status, status);
+      assert.equal(answer.field("connection"), "close");
+      assert.equal((await client.closed).rest, "");
+      assert.deepEqual(heard, []);
+    });
+  }
+
+  it("after a refusal without a body the connection goes on", async () => {
+    const client = await connectRaw(sidecar.port);
+    for (let i = 0; i < 3; i += 1) {
+      client.send(requestText("GET", "/refused"));
+      assert.equal((await client.answer()).status, 403);
+      client.send(requestText("GET", "/served"));
+      assert.equal((await client.answer()).body, "/served");
+    }
+    client.end();
+  });
+
+  it("a service that breaks off in the middle: the client sees a reset, and nothing behind it is served", async () => {
+    const client = await connectRaw(sidecar.port);
+    client.send(["/first", "/held", "/third"].map((path) => requestText("GET", path)).join(""));
+    assert.equal((await client.answer()).body, "/first");
+    const second = await arrived("/held");
+    second.write("half");
+    await client.until((text) => text.includes("half"));
+    second.destroy();
+    assert.equal((await client.closed).reset, true);
+    assert.deepEqual(heard, ["/first", "/held"]);
+  });
+
+  it("a client that leaves is noticed however many requests wait behind, and leaves nothing open", async () => {
+    const client = await connectRaw(sidecar.port);
+    client.send(["/held", "/second", "/third"].map((path) => requestText("GET", path)).join(""));
+    const first = await arrived("/held");
+    client.socket.resetAndDestroy();
+    first.end("x".repeat(10_000_000));
+    await sidecar.stop();
+    assert.deepEqual(outcomes, ["/held client-aborted"]);
+    assert.deepEqual(heard, ["/held"]);
+  });
+});
