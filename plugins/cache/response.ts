@@ -178,6 +178,8 @@ export class ResponsePath {
   }
 
   #draft(pending: Pending, status: number, fields: Fields, tags: readonly string[]): Draft | Refusal {
+    // A plugin between the service and here wrote this caller's data into the response.
+    if (pending.exchange.responseIsPersonal) return "personal";
     const request = storeRequest(pending, new Fields(pending.lookupFields), pending.exchange.request.fields);
     return draftEntry({
       request,

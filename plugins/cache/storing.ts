@@ -57,6 +57,7 @@ export type Refusal =
   | "authorization"
   | "credentials"
   | "vary"
+  | "personal"
   | "no-lifetime";
 
 /** An entry that waits for its body. */

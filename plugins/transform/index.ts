@@ -3,7 +3,7 @@
 import { definePlugin, type Exchange, type Fields, type Hooks } from "../../src/pipeline/contract.ts";
 import { ownedRequestFields } from "./names.ts";
 import { transformOptions } from "./options.ts";
-import { compileTemplate, plan, scopes, userId, type Fill } from "./template.ts";
+import { compileTemplate, plan, scopes, userId, type Fill, hasVariables } from "./template.ts";
 
 /** Sets one field, or leaves it out when its value is missing. */
 type Setter = (fields: Fields, exchange: Exchange) => void;
@@ -56,6 +56,7 @@ export const transform = definePlugin({
   setup({ options }): Hooks {
     const onRequest = compileChange(options.removeHeaders, options.addHeaders);
     const onResponse = compileChange(options.removeResponseHeaders, options.addResponseHeaders);
+    const personal = Object.values(options.addResponseHeaders).some(hasVariables);
     return {
       ownedRequestFields: ownedRequestFields(Object.keys(options.addHeaders)),
       onRequest(exchange) {
@@ -70,6 +71,7 @@ export const transform = definePlugin({
         : {
             onResponse(exchange, response) {
               onResponse(response.fields, exchange);
+              if (personal) exchange.responseIsPersonal = true;
             },
           }),
     };

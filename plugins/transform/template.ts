@@ -42,6 +42,11 @@ export function templateProblem(text: string): string | undefined {
   return undefined;
 }
 
+/** Whether the value depends on the request: it is then nobody else's. */
+export function hasVariables(text: string): boolean {
+  return [...text.matchAll(marks)].some(([, name]) => name !== undefined);
+}
+
 /** @param text a value for which `templateProblem` found nothing */
 export function compileTemplate(text: string): Fill {
   const parts: (string | Fill)[] = [];

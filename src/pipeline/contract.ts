@@ -83,6 +83,8 @@ export interface Exchange {
   identity: Identity | undefined;
   /** Set by `cache`: HIT, MISS, STALE or BYPASS. */
   cacheStatus: string | undefined;
+  /** Set by a plugin that put something of this caller or request into the response: no cache may keep it. */
+  responseIsPersonal: boolean;
   /** Why an exchange was refused, for the access log and metrics only (e.g. the first failed condition). */
   refusedBecause: string | undefined;
   /** Facts of third-party plugins, keyed by plugin name. Made when first read. */

@@ -28,6 +28,7 @@ export class LiveExchange implements Exchange {
   readonly startedMono: number;
   identity: Identity | undefined = undefined;
   cacheStatus: string | undefined = undefined;
+  responseIsPersonal = false;
   refusedBecause: string | undefined = undefined;
   /** How many steps of the chain had their request phase: the response phase runs those, in reverse. */
   reached = 0;

@@ -132,3 +132,24 @@ describe("all plugins together", () => {
     assert.equal(((await answer.json()) as { error: string }).error, "Service unavailable");
   });
 });
+
+describe("a response that transform made personal", () => {
+  it("is nobody else's: the cache does not keep it, though the service says public", async () => {
+    const sidecar = await startSidecar({
+      policy: {
+        plugins: ["cache", "transform"],
+        pluginConfig: { transform: { addResponseHeaders: { "X-Served-As": "$requestId" } } },
+      },
+      upstream: (_request, response) => {
+        response.setHeader("Cache-Control", "public, max-age=60");
+        response.end("ok");
+      },
+    });
+    for (const id of ["one", "two"]) {
+      const answer = await fetch(sidecar.url, { headers: { "x-request-id": id } });
+      assert.equal(answer.headers.get("x-served-as"), id);
+      assert.equal(answer.headers.get("x-cache"), "MISS");
+    }
+    await sidecar.stop();
+  });
+});
