@@ -21,6 +21,8 @@ export interface Contender {
   readonly name: ContenderName;
   readonly port: number;
   readonly pid: number;
+  /** What it wrote before it ended by itself; undefined while it runs. */
+  lastWords(): string | undefined;
   stop(): Promise<void>;
 }
 
@@ -38,7 +40,15 @@ export interface Scene {
 export class LeftOut extends Error {}
 
 export async function startContender(name: ContenderName, scene: Scene): Promise<Contender> {
-  if (name === "direct") return { name, port: scene.upstreamPort, pid: process.pid, stop: async () => {} };
+  if (name === "direct") {
+    return {
+      name,
+      port: scene.upstreamPort,
+      pid: process.pid,
+      lastWords: () => undefined,
+      stop: async () => {},
+    };
+  }
   if (name === "nginx" || name === "haproxy") return startNative(name, scene);
   if (name.startsWith("outrigger: ")) {
     const policy = policyOf(name.slice("outrigger: ".length) as PolicyName, scene.callers);
@@ -52,7 +62,7 @@ export async function startContender(name: ContenderName, scene: Scene): Promise
     env: { NODE_ENV: "production" },
   });
   const [, port] = await started.said(/port (\d+)/u);
-  return { name, port: Number(port), pid: started.pid, stop: () => started.stop() };
+  return { ...started, name, port: Number(port) };
 }
 
 async function startNative(name: "nginx" | "haproxy", scene: Scene): Promise<Contender> {
@@ -64,7 +74,7 @@ async function startNative(name: "nginx" | "haproxy", scene: Scene): Promise<Con
   const args = name === "nginx" ? ["-p", folder, "-e", "stderr", "-c", file] : ["-db", "-q", "-f", file];
   const started = start(program, args, { cores: scene.cores.contender });
   await untilAnswering(port, "/", started);
-  return { name, port, pid: started.pid, stop: () => started.stop() };
+  return { ...started, name, port };
 }
 
 /** Its defaults but for: no access log, keep-alive without end on both sides, bodies passed on as they come. */
@@ -115,14 +125,11 @@ backend service
 `;
 }
 
-export interface RunningSidecar {
-  readonly port: number;
-  readonly pid: number;
+export interface RunningSidecar extends Omit<Contender, "name"> {
   /** Of its Redis, when it has one. */
   readonly redisUrl: string | undefined;
   /** From spawn to the first 200 of /readyz. */
   readonly readyMs: number;
-  stop(): Promise<void>;
 }
 
 /**
@@ -156,8 +163,8 @@ export async function startSidecar(
   });
   await untilAnswering(adminPort, "/readyz", started);
   return {
+    ...started,
     port,
-    pid: started.pid,
     redisUrl: redis?.url,
     readyMs: performance.now() - began,
     async stop() {

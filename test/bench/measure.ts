@@ -73,6 +73,10 @@ export async function withContenders(
       }
     }
     await use(contenders);
+  } catch (error) {
+    const dead = contenders.find((contender) => contender.lastWords() !== undefined);
+    if (dead === undefined) throw error;
+    throw new Error(`${dead.name} ended by itself: ${dead.lastWords()}`, { cause: error });
   } finally {
     await Promise.all(contenders.map((contender) => contender.stop()));
   }

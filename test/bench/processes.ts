@@ -20,6 +20,8 @@ export interface Started {
   endInput(): void;
   /** SIGINT. */
   interrupt(): void;
+  /** The last that it wrote, when it has ended. */
+  lastWords(): string | undefined;
   /** SIGTERM, after 3 s SIGKILL, to it and all its children. */
   stop(): Promise<void>;
 }
@@ -68,8 +70,10 @@ export function start(command: string, args: readonly string[], options: StartOp
   });
   let stdout = "";
   let stderr = "";
+  let latest = "";
   child.stdout.on("data", (chunk: Buffer) => {
     if (stdout.length < keptChars) stdout += chunk.toString();
+    latest = chunk.subarray(-1_000).toString();
   });
   child.stderr.on("data", (chunk: Buffer) => (stderr = (stderr + chunk.toString()).slice(-keptChars)));
   child.stdin.on("error", () => {}); // it ended without reading
@@ -83,6 +87,7 @@ export function start(command: string, args: readonly string[], options: StartOp
   return {
     pid: child.pid as number,
     end,
+    lastWords: () => (live.has(child) ? undefined : `${latest}${stderr.slice(-1_000)}`),
     endInput: () => void child.stdin.end(),
     interrupt: () => void child.kill("SIGINT"),
     async said(pattern) {

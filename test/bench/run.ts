@@ -71,7 +71,7 @@ async function bench(): Promise<number> {
   const results = new Results();
   const pace = chosen.quick
     ? { rounds: 3, seconds: 0.5, warmUpRequests: 5_000 }
-    : { rounds: 5, seconds: 2, warmUpRequests: 40_000 };
+    : { rounds: 5, seconds: 2, warmUpRequests: 60_000 };
   const parts: Bench = {
     scene,
     tools: { wrk, cores: scene.cores.load },
