@@ -53,7 +53,10 @@ export class Chain {
     }
   }
 
+  // An exchange that is over while a hook was waited for has had its onComplete: a later hook would take what nobody
+  // gives back.
   #requestFrom(exchange: LiveExchange, start: number): Answer | undefined | Promise<Answer | undefined> {
+    if (exchange.over) return undefined;
     for (let i = start; i < this.#request.length; i += 1) {
       const index = this.#request[i] as number;
       const step = this.steps[index] as Step;
@@ -82,6 +85,7 @@ export class Chain {
     response: LiveResponse,
     start: number,
   ): LiveResponse | Promise<LiveResponse> {
+    if (exchange.over) return response;
     let current = response;
     for (let i = start; i < this.#response.length; i += 1) {
       const index = this.#response[i] as number;
@@ -105,6 +109,7 @@ export class Chain {
     error: GatewayError,
     start: number,
   ): Answer | undefined | Promise<Answer | undefined> {
+    if (exchange.over) return undefined;
     for (let i = start; i < this.#error.length; i += 1) {
       const index = this.#error[i] as number;
       if (index >= exchange.reached) continue;
@@ -143,7 +148,8 @@ function replaced(
 ): LiveResponse {
   if (!(result instanceof HookFailure)) return response;
   if (refusal(step, result) === undefined) return response;
-  for (const tap of response.taps ?? []) tap.abort();
-  for (const transform of response.transforms ?? []) transform.destroy();
-  return LiveResponse.fromError(result.error, exchange.id);
+  response.discard();
+  const failure = LiveResponse.fromError(result.error, exchange.id);
+  failure.faults = response.faults;
+  return failure;
 }

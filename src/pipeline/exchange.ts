@@ -35,7 +35,12 @@ export class LiveExchange implements Exchange {
   /** Name of the plugin that answered in place of the upstream. */
   answeredBy: string | undefined = undefined;
   readonly #io: ExchangeIo;
+  #over = false;
   #clientGone = false;
+  // Hooks that have returned a promise which is not settled yet.
+  #waitingHooks = 0;
+  #whenIdle: (() => void) | undefined = undefined;
+  #bodyReads = 0;
   // One controller serves the running hook and is dropped with it, so that most exchanges never make one.
   #controller: AbortController | undefined = undefined;
   #notes: Map<string, unknown> | undefined = undefined;
@@ -52,7 +57,7 @@ export class LiveExchange implements Exchange {
 
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
-    if (this.#clientGone) this.#controller.abort();
+    if (this.#over) this.#controller.abort();
     return this.#controller.signal;
   }
 
@@ -65,18 +70,55 @@ export class LiveExchange implements Exchange {
     return this.#clientGone;
   }
 
+  /** It has ended: no further hook of its chain is called. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** A hook is still being waited for. */
+  get busy(): boolean {
+    return this.#waitingHooks > 0;
+  }
+
+  /** The running hook waits for the client's body, not for itself. */
+  get readsBody(): boolean {
+    return this.#bodyReads > 0;
+  }
+
   readBody(maxBytes: number): Promise<Buffer> {
-    return this.#io.readBody(maxBytes);
+    const body = this.#io.readBody(maxBytes);
+    this.#bodyReads += 1;
+    const through = (): void => void (this.#bodyReads -= 1);
+    body.then(through, through);
+    return body;
   }
 
   fetchUpstream(request: Parameters<ExchangeIo["fetchUpstream"]>[0]): Promise<UpstreamAnswer> {
     return this.#io.fetchUpstream(request);
   }
 
-  /** The client left: whatever the running hook waits for is over. */
-  abandon(): void {
-    this.#clientGone = true;
+  /** Whatever a running hook waits for is over. */
+  end(clientGone: boolean): void {
+    this.#over = true;
+    this.#clientGone = clientGone;
     this.#controller?.abort();
+  }
+
+  /** Calls back, once, when the hooks that are being waited for have settled. Only while `busy`. */
+  whenIdle(callback: () => void): void {
+    this.#whenIdle = callback;
+  }
+
+  /** A hook returned a promise; `hookSettled` follows. */
+  hookWaits(): void {
+    this.#waitingHooks += 1;
+  }
+
+  hookSettled(): void {
+    this.#waitingHooks -= 1;
+    if (this.#waitingHooks > 0) return;
+    this.#whenIdle?.();
+    this.#whenIdle = undefined;
   }
 
   /** The running hook's time limit passed. */

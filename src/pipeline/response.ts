@@ -1,6 +1,7 @@
 // A response between the upstream (or a plugin, or an error) and the client: a value until respond.ts writes it.
 import type { Duplex } from "node:stream";
 import type { BodyTap, ExchangeResponse, RespondVerdict } from "./contract.ts";
+import { type TapFaults, Taps } from "./taps.ts";
 import { errorKinds, type GatewayError } from "./errors.ts";
 import { Fields } from "./fields.ts";
 
@@ -12,8 +13,10 @@ export class LiveResponse implements ExchangeResponse {
   readonly error: GatewayError | undefined;
   /** The body in memory; undefined = the upstream's body streams. */
   body: Buffer | undefined;
-  taps: BodyTap[] | undefined = undefined;
+  taps: Taps | undefined = undefined;
   transforms: Duplex[] | undefined = undefined;
+  /** Hears what its taps throw. */
+  faults: TapFaults | undefined = undefined;
 
   private constructor(
     status: number,
@@ -77,11 +80,17 @@ export class LiveResponse implements ExchangeResponse {
   }
 
   tap(tap: BodyTap): void {
-    (this.taps ??= []).push(tap);
+    (this.taps ??= new Taps(this.faults)).add(tap);
   }
 
   through(transform: Duplex): void {
     (this.transforms ??= []).push(transform);
+  }
+
+  /** It will not be sent, or not to its end. */
+  discard(): void {
+    this.taps?.abort();
+    for (const transform of this.transforms ?? []) transform.destroy();
   }
 }
 

@@ -4,6 +4,7 @@ import { Breaker } from "./breaker.ts";
 import { GatewayError } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
 import type { Clock, Counter, Histogram, Logger, Metrics } from "./services.ts";
+import { verdictProblem } from "./verdict.ts";
 
 export type Phase = "onRequest" | "onResponse" | "onError" | "onComplete";
 
@@ -86,17 +87,22 @@ export class Step {
       exchange.endHook();
       return this.#failed(phase, exchange, startedMono, error);
     }
-    if (result instanceof Promise) return this.#within(phase, exchange, startedMono, result);
+    if (result !== undefined && isThenable(result)) {
+      return this.#within(phase, exchange, startedMono, Promise.resolve(result));
+    }
     exchange.endHook();
-    this.#succeeded(phase, startedMono);
-    return result;
+    return this.#settled(phase, exchange, startedMono, result as T);
   }
 
   /** Calls `onComplete`: nothing waits for it and nothing it throws matters to the exchange. */
-  complete(call: () => void): void {
+  complete(call: () => unknown): void {
     const startedMono = this.#clock.mono();
     try {
-      call();
+      const result = call();
+      // The contract knows no promise here, the type system lets an async function pass.
+      if (result !== undefined && isThenable(result)) {
+        result.then(undefined, (error: unknown) => this.#count("onComplete", startedMono, error));
+      }
     } catch (error) {
       this.#count("onComplete", startedMono, error);
       return;
@@ -111,36 +117,50 @@ export class Step {
     result: Promise<T>,
   ): Promise<HookResult<T>> {
     const limitMs = this.hooks.timeLimitMs?.[phase] ?? defaultTimeLimitMs;
+    exchange.hookWaits();
     return new Promise((resolve) => {
       let pending = true;
-      const timer = setTimeout(() => {
+      const late = (): void => {
+        // A slow client must not make the plugin look slow, or open its breaker: the body has a limit of its own.
+        if (exchange.readsBody && !exchange.over) {
+          timer = setTimeout(late, limitMs);
+          return;
+        }
         pending = false;
         const error = new Error(`${this.name}.${phase} took longer than ${limitMs} ms`);
         // Cancels the hook's own waits; what it still returns is not looked at.
         exchange.cancelHook(error);
         resolve(this.#failed(phase, exchange, startedMono, error));
-      }, limitMs);
+        exchange.hookSettled();
+      };
+      let timer = setTimeout(late, limitMs);
       const settle = (settled: () => HookResult<T>): void => {
         if (!pending) return;
         pending = false;
         clearTimeout(timer);
         exchange.endHook();
         resolve(settled());
+        exchange.hookSettled();
       };
       result.then(
-        (value) =>
-          settle(() => {
-            this.#succeeded(phase, startedMono);
-            return value;
-          }),
+        (value) => settle(() => this.#settled(phase, exchange, startedMono, value)),
         (error: unknown) => settle(() => this.#failed(phase, exchange, startedMono, error)),
       );
     });
   }
 
-  #succeeded(phase: Phase, startedMono: number): void {
+  /** The hook has come to a value; one that is no verdict is the plugin's fault. */
+  #settled<T>(
+    phase: Exclude<Phase, "onComplete">,
+    exchange: LiveExchange,
+    startedMono: number,
+    value: T,
+  ): HookResult<T> {
+    const problem = phase === "onResponse" ? undefined : verdictProblem(value);
+    if (problem !== undefined) return this.#failed(phase, exchange, startedMono, new Error(problem));
     this.breaker.succeeded();
     this.#seconds[phase].observe((this.#clock.mono() - startedMono) / 1000);
+    return value;
   }
 
   #failed(phase: Phase, exchange: LiveExchange, startedMono: number, error: unknown): HookFailure {
@@ -165,4 +185,9 @@ export class Step {
     this.#seconds[phase].observe((this.#clock.mono() - startedMono) / 1000);
     this.#logger.error({ plugin: this.name, phase, err: error }, "plugin hook failed");
   }
+}
+
+/** Libraries of other people's promises count too: taken for a verdict, one would let the request wait for nothing. */
+function isThenable(value: unknown): value is PromiseLike<never> {
+  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }

@@ -4,10 +4,11 @@ import type { GatewayError } from "../pipeline/errors.ts";
 import type { Chain } from "../pipeline/chain.ts";
 import type { LiveExchange } from "../pipeline/exchange.ts";
 import type { LiveResponse } from "../pipeline/response.ts";
+import type { TapFaults } from "../pipeline/taps.ts";
 import type { RequestBody } from "./request-body.ts";
 import type { ClientWriter } from "./respond.ts";
 
-export interface AnswerParts {
+export interface AnswerParts extends TapFaults {
   readonly live: LiveExchange;
   readonly chain: Chain;
   readonly writer: ClientWriter;
@@ -32,6 +33,8 @@ export class Answer {
   /** The answer broke off after its head. */
   broken = false;
   readonly #parts: AnswerParts;
+  // Which response is the one to send: a failure may come while hooks are at work on an earlier one.
+  #turn = 0;
   #early: Buffer[] | undefined = undefined;
   #earlyEnd: readonly string[] | undefined = undefined;
 
@@ -43,32 +46,40 @@ export class Answer {
     return this.#parts.writer.headSent;
   }
 
-  /** Runs the response phase, then calls back with the response that came out of it. */
-  prepare(response: LiveResponse, then: (response: LiveResponse) => void): void {
-    const ran = this.#parts.chain.response(this.#parts.live, response);
-    if (ran instanceof Promise) ran.then(then, (error: unknown) => this.#parts.crashed(error));
-    else then(ran);
-  }
-
-  send(response: LiveResponse): void {
-    this.prepare(response, this.write);
+  /**
+   * Runs the response phase and sends what came out of it, in place of any response that is still in that phase.
+   * @param then what to do instead of writing it
+   */
+  send(response: LiveResponse, then: (response: LiveResponse) => void = this.write): void {
+    const { live, chain } = this.#parts;
+    const turn = (this.#turn += 1);
+    if (turn > 1) live.cancelHook(new Error("The response was given up."));
+    response.faults = this.#parts;
+    const ran = chain.response(live, response);
+    if (!(ran instanceof Promise)) this.#finish(ran, then);
+    else {
+      void ran.then((settled) => {
+        if (turn === this.#turn && !live.over) this.#finish(settled, then);
+        else settled.discard();
+      });
+    }
   }
 
   readonly write = (response: LiveResponse): void => {
     const { live, writer, body } = this.#parts;
-    if (live.clientGone || this.broken || writer.headSent) return;
+    if (live.over || this.broken || writer.headSent) {
+      response.discard();
+      return;
+    }
     this.status = response.status;
     this.error = response.error ?? this.error;
     const whole = response.body !== undefined;
-    if (whole) this.#parts.dropUpstream();
-    const unread = whole && live.request.hasBody && !body.complete;
-    try {
-      writer.head(response, unread || this.#parts.closing());
-    } catch (error) {
-      // node:http refuses a field that a plugin or the service made unsendable.
-      this.#parts.crashed(error);
-      return;
+    if (whole) {
+      this.#parts.dropUpstream();
+      this.#early = undefined;
     }
+    const unread = whole && live.request.hasBody && !body.complete;
+    writer.head(response, unread || this.#parts.closing());
     if (unread) {
       this.#parts.answered();
       body.discard(() => writer.end([]));
@@ -96,6 +107,16 @@ export class Answer {
     this.broken = true;
     this.#parts.dropUpstream();
     this.#parts.writer.reset();
+  }
+
+  #finish(response: LiveResponse, then: (response: LiveResponse) => void): void {
+    try {
+      then(response);
+    } catch (error) {
+      // node:http refuses a field that a plugin or the service made unsendable.
+      response.discard();
+      this.#parts.crashed(error);
+    }
   }
 
   #flushEarly(): void {

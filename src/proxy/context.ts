@@ -36,8 +36,10 @@ export interface CarriedExchange extends UpstreamHandler {
   upstreamRequest(body: UpstreamRequest["body"]): UpstreamRequest;
   /** Keeps what gives the running upgrade handshake up. */
   holdCall(call: UpstreamCall): void;
-  /** The upstream accepted the upgrade; `accept` is called once the response phase ran. */
+  /** The upstream accepted the upgrade; `accept` is called once the response phase ran and left it a 101. */
   switching(statusText: string, fields: readonly string[], accept: (response: LiveResponse) => void): void;
+  /** From here the client's connection belongs to the tunnel, which calls `finish`. */
+  takeSocket(side: UpgradeSide): void;
   /** The tunnel is over. */
   finish(responseBytes: number): void;
 }

@@ -1,4 +1,5 @@
 // Fields that concern one connection only and stop here, both ways (RFC 9110 section 7.6.1).
+import { Fields } from "../pipeline/fields.ts";
 
 const always = new Set([
   "connection",
@@ -14,6 +15,17 @@ const always = new Set([
 // What a sender must not take from the next hop by naming it: the message would change its meaning or framing.
 const unnameable = new Set(["host", "content-length", "content-type", "trailer", "cache-control"]);
 
+/** The fields of a received message without those that stop here. */
+export function endToEndFields(flat: readonly string[]): Fields {
+  let connection: string | undefined;
+  for (let i = 0; i < flat.length; i += 2) {
+    const name = flat[i] as string;
+    if (name.length !== 10 || name.toLowerCase() !== "connection") continue;
+    connection = connection === undefined ? flat[i + 1] : `${connection},${flat[i + 1]}`;
+  }
+  return new Fields(flat, isHopByHop(connection));
+}
+
 /** @param connection value of the Connection field. @returns whether a field of that lower-case name stops here. */
 export function isHopByHop(connection: string | undefined): (lowerName: string) => boolean {
   const named = namedFields(connection);
@@ -21,7 +33,8 @@ export function isHopByHop(connection: string | undefined): (lowerName: string) 
   return (lowerName) => always.has(lowerName) || named.has(lowerName);
 }
 
-function isAlwaysHopByHop(lowerName: string): boolean {
+/** Those that stop here whatever Connection says. */
+export function isAlwaysHopByHop(lowerName: string): boolean {
   return always.has(lowerName);
 }
 

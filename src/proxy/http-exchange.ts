@@ -2,19 +2,12 @@
 // calls back, so that an exchange is one object and no closures.
 import type { Outcome, UpstreamAnswer, Verdict } from "../pipeline/contract.ts";
 import { GatewayError } from "../pipeline/errors.ts";
-import { LiveExchange, type ExchangeIo } from "../pipeline/exchange.ts";
-import { Fields } from "../pipeline/fields.ts";
+import type { ExchangeIo, LiveExchange } from "../pipeline/exchange.ts";
 import { LiveResponse } from "../pipeline/response.ts";
 import { Answer, type AnswerParts } from "./answer.ts";
-import {
-  clientTlsOf,
-  requestIdOf,
-  schemeOf,
-  type CarriedExchange,
-  type Inbound,
-  type ProxyContext,
-} from "./context.ts";
-import { isHopByHop } from "./hop-by-hop.ts";
+import type { CarriedExchange, Inbound, ProxyContext } from "./context.ts";
+import { endToEndFields } from "./hop-by-hop.ts";
+import { receivedExchange } from "./received.ts";
 import { RequestBody } from "./request-body.ts";
 import { ClientWriter, type WriterEvents } from "./respond.ts";
 import type { RoutedPolicy, Routing, ServedRoute } from "./routed-policy.ts";
@@ -38,9 +31,10 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   #upstreamMs: number | undefined = undefined;
   #answeredMono: number | undefined = undefined;
   #over = false;
+  #continued = false;
 
   constructor(context: ProxyContext, policy: RoutedPolicy, routing: Routing, inbound: Inbound) {
-    const { message, res, head, client, upgrade } = inbound;
+    const { message, res } = inbound;
     this.#context = context;
     this.#policy = policy;
     this.#routing = routing;
@@ -48,25 +42,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     this.inbound = inbound;
     this.writer = new ClientWriter(res, this, context.limits.clientStallMs);
     this.body = new RequestBody(message, context.limits, (error) => this.#bodyFailed(error));
-    this.live = new LiveExchange({
-      id: requestIdOf(head.fields),
-      request: {
-        method: head.method,
-        path: head.path,
-        query: head.query,
-        host: head.host,
-        scheme: schemeOf(message, client, head.fields),
-        httpVersion: message.httpVersionMinor === 0 ? "1.0" : "1.1",
-        fields: head.fields,
-        upgrade: upgrade === undefined ? undefined : head.upgrade,
-        hasBody: head.body !== "none",
-      },
-      client: { ...client, tls: clientTlsOf(message) },
-      route: this.route.info,
-      startedAt: context.clock.now(),
-      startedMono: context.clock.mono(),
-      io: this,
-    });
+    this.live = receivedExchange(inbound, this.route, context.clock, this);
     this.#answer = new Answer(this);
     policy.snapshot.enter();
     context.began(this);
@@ -81,6 +57,14 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
 
   /** Runs the chain, then forwards or answers. */
   run(): void {
+    try {
+      this.#begin();
+    } catch (error) {
+      this.crashed(error);
+    }
+  }
+
+  #begin(): void {
     const { early } = this.#routing;
     const limit = this.#context.limits.maxBodyBytes;
     if (early !== undefined) {
@@ -88,15 +72,13 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     } else if (limit > 0 && this.inbound.head.contentLength > limit) {
       this.#failEarly(new GatewayError("payload_too_large", `The body is larger than ${limit} bytes.`));
     } else {
-      const verdict = this.chain.request(this.live);
-      if (verdict instanceof Promise) verdict.then(this.#decided, this.crashed);
-      else this.#decided(verdict);
+      this.#whenDecided(this.chain.request(this.live));
     }
   }
 
   /** Answers with an error of our own; no plugin turns it into something else. */
   fail(error: GatewayError): void {
-    this.#answer.send(LiveResponse.fromError(error, this.live.id));
+    if (!this.#over) this.#answer.send(LiveResponse.fromError(error, this.live.id));
   }
 
   /** Our pass inside http-proxy-3 calls this: the exchange goes to the upstream transport. */
@@ -112,16 +94,19 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   }
 
   upstreamRequest(body: UpstreamRequest["body"]): UpstreamRequest {
-    return upstreamRequest(this.live, this.inbound.head, this.route, this.#context.limits, body);
+    const { head } = this.inbound;
+    const { limits } = this.#context;
+    const expectsContinue = head.expectsContinue && !this.#continued;
+    return upstreamRequest(this.live, { head, route: this.route, limits, body, expectsContinue });
   }
 
   onInterim(status: number, fields: readonly string[]): void {
-    this.writer.interim(status, new Fields(fields, isHopByHop(undefined)).toFlat());
+    this.writer.interim(status, endToEndFields(fields).toFlat());
   }
 
   onHead(status: number, statusText: string, flat: readonly string[]): void {
     this.#upstreamMs = this.#context.clock.mono() - this.#askedMono;
-    this.#answer.send(LiveResponse.fromUpstream(status, statusText, new Fields(flat)));
+    this.#answer.send(LiveResponse.fromUpstream(status, statusText, endToEndFields(flat)));
   }
 
   onData(chunk: Buffer): boolean {
@@ -139,14 +124,10 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     this.#call = undefined;
     this.body.stop();
     this.#answer.error = error;
-    if (this.#upstreamMs !== undefined) {
-      this.#answer.breakOff();
-      return;
-    }
-    const rescued = (verdict: Verdict): void => (verdict ? this.#decided(verdict) : this.fail(error));
-    const asked = this.chain.error(this.live, error);
-    if (asked instanceof Promise) asked.then(rescued, this.crashed);
-    else rescued(asked);
+    if (this.#answer.headSent) this.#answer.breakOff();
+    else if (this.#upstreamMs === undefined) this.#whenDecided(this.chain.error(this.live, error), error);
+    // Its head was good, and a response hook is still at work on it.
+    else this.fail(error);
   }
 
   onDrain(): void {
@@ -162,38 +143,37 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   }
 
   readBody(maxBytes: number): Promise<Buffer> {
-    if (this.inbound.head.body === "none") return Promise.resolve(Buffer.alloc(0));
-    if (this.inbound.head.expectsContinue) this.writer.interim(100, []);
-    return this.body.readWhole(maxBytes);
+    const { body, contentLength, expectsContinue } = this.inbound.head;
+    if (body === "none") return Promise.resolve(Buffer.alloc(0));
+    if (expectsContinue && !this.#continued && contentLength <= maxBytes) {
+      this.#continued = true;
+      this.writer.interim(100, []);
+    }
+    return this.body.readWhole(maxBytes, contentLength);
   }
 
   fetchUpstream(request: Parameters<ExchangeIo["fetchUpstream"]>[0]): Promise<UpstreamAnswer> {
-    const outgoing: UpstreamRequest = {
-      method: request.method,
-      target: this.route.upstreamPath(request.path) + request.query,
-      fields: request.fields.toFlat(),
-      body: "none",
-      connectTimeoutMs: this.#context.limits.upstreamConnectTimeoutMs,
-      timeoutMs: this.route.timeoutMs,
-    };
-    return fetchUpstream(this.route.transport, outgoing, request.signal);
+    return fetchUpstream(this.route, request, this.#context.limits.upstreamConnectTimeoutMs);
   }
 
   /** An upgrade was accepted: its response goes through the chain like any other; `accept` then writes it. */
   switching(statusText: string, flat: readonly string[], accept: (response: LiveResponse) => void): void {
     this.#upstreamMs = this.#context.clock.mono() - this.#askedMono;
-    const fields = new Fields(flat, isHopByHop(new Fields(flat).get("connection")));
-    this.#answer.prepare(LiveResponse.fromUpstream(101, statusText, fields), (response) => {
-      if (response.status !== 101) {
-        this.#answer.write(response);
+    this.#answer.send(LiveResponse.fromUpstream(101, statusText, endToEndFields(flat)), (response) => {
+      if (response.status === 101) {
+        accept(response);
         return;
       }
-      this.#answer.status = 101;
-      this.#call = undefined;
-      // From here the connection belongs to the tunnel, which calls `finish`.
-      if (this.upgrade !== undefined) this.inbound.res.detachSocket(this.upgrade.socket);
-      accept(response);
+      // A plugin refused it; a tunnel has no body that could follow.
+      if (response.body === undefined) response.replaceBody("");
+      this.#answer.write(response);
     });
+  }
+
+  takeSocket(side: UpgradeSide): void {
+    this.#answer.status = 101;
+    this.#call = undefined;
+    this.inbound.res.detachSocket(side.socket);
   }
 
   /** Keeps what gives the running upgrade handshake up. */
@@ -223,6 +203,10 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     this.#call?.resume();
   }
 
+  tapFailed(error: unknown): void {
+    this.#context.logger.error({ requestId: this.live.id, err: error }, "body tap failed");
+  }
+
   readonly crashed = (error: unknown): void => {
     this.#context.logger.error({ requestId: this.live.id, err: error }, "exchange failed");
     this.dropUpstream();
@@ -238,10 +222,8 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     this.#over = true;
     const { status, error, broken } = this.#answer;
     const complete = status === 101 || (this.inbound.res.writableFinished && !broken);
-    if (!complete) {
-      this.live.abandon();
-      this.writer.abandoned();
-    }
+    this.live.end(!complete);
+    if (!complete) this.writer.abandoned();
     this.dropUpstream();
     const brokenEnd = error === undefined ? "failed" : "upstream-aborted";
     const outcome: Outcome = {
@@ -254,18 +236,32 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
       answeredBy: this.live.answeredBy,
       error,
     };
+    // A hook that has not settled yet may still take what its onComplete gives back, and needs its plugin.
+    if (this.live.busy) this.live.whenIdle(() => this.#completed(outcome));
+    else this.#completed(outcome);
+  }
+
+  #completed(outcome: Outcome): void {
     this.chain.complete(this.live, outcome);
     this.route.count(this.inbound.head.method, outcome);
     this.#policy.snapshot.leave();
     this.#context.ended(this);
   }
 
-  readonly #decided = (verdict: Verdict): void => {
+  /** @param failure what is answered when the hooks have nothing better; without one, the exchange is forwarded */
+  #whenDecided(verdict: Verdict | Promise<Verdict>, failure?: GatewayError): void {
+    if (verdict instanceof Promise)
+      verdict.then((settled) => this.#decided(settled, failure)).catch(this.crashed);
+    else this.#decided(verdict, failure);
+  }
+
+  #decided(verdict: Verdict, failure?: GatewayError): void {
     if (this.#over) return;
-    if (!verdict) this.#forward();
-    else if (verdict.action === "reject") this.fail(verdict.error);
-    else this.#answer.send(LiveResponse.fromVerdict(verdict));
-  };
+    if (verdict?.action === "respond") this.#answer.send(LiveResponse.fromVerdict(verdict));
+    else if (verdict?.action === "reject") this.fail(verdict.error);
+    else if (failure !== undefined) this.fail(failure);
+    else this.#forward();
+  }
 
   /** Refused before any request phase; the whole chain still sees the answer, so it is logged like any other. */
   #failEarly(error: GatewayError): void {
@@ -276,6 +272,13 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   #forward(): void {
     if (this.#routing.unanswered !== undefined) {
       this.fail(this.#routing.unanswered);
+      return;
+    }
+    const { reading } = this.body;
+    if (reading !== undefined) {
+      // A plugin that did not wait for the body it asked for.
+      const goOn = (): void => this.#decided(undefined);
+      reading.then(goOn, goOn).catch(this.crashed);
       return;
     }
     this.#askedMono = this.#context.clock.mono();

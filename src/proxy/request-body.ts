@@ -26,6 +26,10 @@ export class RequestBody {
   readonly #onFail: (error: GatewayError) => void;
   #call: UpstreamCall | undefined = undefined;
   #stopped = false;
+  #reading: Promise<Buffer> | undefined = undefined;
+  // What was read of a body that turned out too large for its reader; it goes to the upstream first.
+  #read: Buffer[] = [];
+  #onStall: (() => void) | undefined = undefined;
 
   /** @param onFail the body is too large or stalled; what was sent of it must not count as complete */
   constructor(message: IncomingMessage, limits: RequestBodyLimits, onFail: (error: GatewayError) => void) {
@@ -39,23 +43,35 @@ export class RequestBody {
     return this.#message.complete;
   }
 
+  /** Somebody is reading it whole and is not through yet. */
+  get reading(): Promise<Buffer> | undefined {
+    return this.#reading;
+  }
+
   /** Streams into the call from now on. */
   pipeTo(call: UpstreamCall): void {
     this.#call = call;
     const message = this.#message;
+    const read = this.#read;
+    this.#read = [];
+    let more = true;
+    for (const chunk of read) more = call.write(chunk);
     message.on("data", (chunk: Buffer) => this.#forward(chunk));
     message.once("end", () => {
       if (this.#stopped) return;
-      this.#patience(0);
+      this.#patience(undefined);
       call.end(message.rawTrailers);
     });
-    this.#patience(this.#limits.clientStallMs);
+    if (!more) return;
+    this.#patience(this.#stalled);
+    // A reader has left it paused.
+    if (read.length > 0) message.resume();
   }
 
   /** The upstream can take more. */
   resume(): void {
     if (this.#stopped) return;
-    this.#patience(this.#limits.clientStallMs);
+    this.#patience(this.#stalled);
     this.#message.resume();
   }
 
@@ -64,7 +80,7 @@ export class RequestBody {
     if (this.#stopped) return;
     this.#stopped = true;
     if (this.#call !== undefined) {
-      this.#patience(0);
+      this.#patience(undefined);
       this.#message.resume();
     }
   }
@@ -84,30 +100,59 @@ export class RequestBody {
       left -= chunk.length;
       if (left < 0) finish();
     };
-    message.on("data", drop).once("end", finish).once("close", finish);
+    message.on("data", drop).once("end", finish).once("close", finish).resume();
   }
 
-  /** Rejects with `payload_too_large`, `request_timeout`, or `malformed_request` when the client breaks off. */
-  async readWhole(maxBytes: number): Promise<Buffer> {
+  /**
+   * Reads it into memory, however many ask for it. Rejects with `payload_too_large` (it can be streamed still),
+   * `request_timeout`, `malformed_request` when the client breaks off, or Error when it is on its way already.
+   * @param announcedBytes its Content-Length; 0 = unknown
+   */
+  async readWhole(maxBytes: number, announcedBytes = 0): Promise<Buffer> {
+    if (!(maxBytes >= 0)) throw new RangeError("A body is read with a limit in bytes.");
+    const { maxBodyBytes } = this.#limits;
+    const limit = maxBodyBytes > 0 ? Math.min(maxBytes, maxBodyBytes) : maxBytes;
+    // Whoever reads it already has a limit of its own.
+    while (this.#reading !== undefined) await this.#reading.catch(() => {});
+    if (this.bytes > limit || announcedBytes > limit) throw tooLarge(limit);
     if (this.whole !== undefined) return this.whole;
-    const limit = this.#limits.maxBodyBytes > 0 ? Math.min(maxBytes, this.#limits.maxBodyBytes) : maxBytes;
-    const chunks: Buffer[] = [];
-    this.#message.socket.setTimeout(this.#limits.clientStallMs);
-    try {
-      for await (const chunk of this.#message as AsyncIterable<Buffer>) {
+    if (this.#call !== undefined || this.#stopped) throw new Error("The body is on its way already.");
+    this.#reading = this.#collect(limit);
+    return this.#reading;
+  }
+
+  #collect(limit: number): Promise<Buffer> {
+    const message = this.#message;
+    return new Promise((resolve, reject) => {
+      const settle = (): void => {
+        message.off("data", take).off("end", end).off("close", broken);
+        this.#patience(undefined);
+        this.#reading = undefined;
+      };
+      const fail = (error: GatewayError): void => {
+        message.pause();
+        settle();
+        reject(error);
+      };
+      const take = (chunk: Buffer): void => {
         this.bytes += chunk.length;
-        if (this.bytes > limit)
-          throw new GatewayError("payload_too_large", `The body is larger than ${limit} bytes.`);
-        chunks.push(chunk);
+        this.#read.push(chunk);
+        if (this.bytes > limit) fail(tooLarge(limit));
+      };
+      const end = (): void => {
+        settle();
+        this.whole = Buffer.concat(this.#read);
+        this.#read = [];
+        resolve(this.whole);
+      };
+      const broken = (): void => fail(new GatewayError("malformed_request", "The body broke off."));
+      if (message.destroyed) {
+        broken();
+        return;
       }
-    } catch (error) {
-      if (error instanceof GatewayError) throw error;
-      throw new GatewayError("malformed_request", "The body broke off.", { cause: error });
-    } finally {
-      this.#patience(0);
-    }
-    this.whole = Buffer.concat(chunks);
-    return this.whole;
+      message.on("data", take).once("end", end).once("close", broken).resume();
+      this.#patience(() => fail(stalledError()));
+    });
   }
 
   #forward(chunk: Buffer): void {
@@ -117,28 +162,40 @@ export class RequestBody {
     const { maxBodyBytes } = this.#limits;
     if (maxBodyBytes > 0 && this.bytes > maxBodyBytes) {
       this.stop();
-      this.#onFail(new GatewayError("payload_too_large", `The body is larger than ${maxBodyBytes} bytes.`));
+      this.#onFail(tooLarge(maxBodyBytes));
       return;
     }
     if (this.#call?.write(chunk) === false) {
       this.#message.pause();
       // Now it is the upstream that is waited for: its own time limits count.
-      this.#patience(0);
+      this.#patience(undefined);
     }
   }
 
-  /** The socket's own inactivity timer counts from the last byte either way, so it needs no resetting per chunk. */
-  #patience(timeoutMs: number): void {
+  /**
+   * Waits for the client from now on, or (undefined) for somebody else. The socket's own inactivity timer counts from
+   * the last byte either way, so it needs no resetting per chunk.
+   */
+  #patience(onStall: (() => void) | undefined): void {
     const { socket } = this.#message;
     if (socket === null || socket.destroyed) return;
-    socket.setTimeout(timeoutMs);
+    socket.setTimeout(onStall === undefined ? 0 : this.#limits.clientStallMs);
     // On the message, not the socket: a timeout that no message or response listens to destroys the connection.
-    this.#message.removeListener("timeout", this.#stalled);
-    if (timeoutMs > 0) this.#message.once("timeout", this.#stalled);
+    if (this.#onStall !== undefined) this.#message.removeListener("timeout", this.#onStall);
+    this.#onStall = onStall;
+    if (onStall !== undefined) this.#message.once("timeout", onStall);
   }
 
   readonly #stalled = (): void => {
     this.stop();
-    this.#onFail(new GatewayError("request_timeout", "The body stopped coming."));
+    this.#onFail(stalledError());
   };
+}
+
+function tooLarge(limit: number): GatewayError {
+  return new GatewayError("payload_too_large", `The body is larger than ${limit} bytes.`);
+}
+
+function stalledError(): GatewayError {
+  return new GatewayError("request_timeout", "The body stopped coming.");
 }

@@ -1,16 +1,17 @@
 // The only writer to the client: heads, bodies, interim responses, and the reset that tells a broken answer from a
 // complete one.
 import type { ServerResponse } from "node:http";
-import type { Duplex } from "node:stream";
 import { mayHaveBody, type LiveResponse } from "../pipeline/response.ts";
+import { isFinalStatus } from "../pipeline/verdict.ts";
 import { noteBodyBytes } from "./body-garbage.ts";
-import { isHopByHop } from "./hop-by-hop.ts";
+import { BodyTransforms } from "./body-transforms.ts";
+import { isAlwaysHopByHop } from "./hop-by-hop.ts";
 import { resetConnection } from "./reset.ts";
 
 export interface WriterEvents {
   /** The client can take more body. */
   onWritable(): void;
-  /** A body transform failed: the response cannot be completed. */
+  /** The response cannot be completed: a body transform failed, or the body is not what the head announced. */
   onBroken(): void;
 }
 
@@ -22,7 +23,11 @@ export class ClientWriter {
   readonly #events: WriterEvents;
   readonly #stallMs: number;
   #response: LiveResponse | undefined = undefined;
-  #first: Duplex | undefined = undefined;
+  #transforms: BodyTransforms | undefined = undefined;
+  #bodiless = false;
+  /** Bytes that the head announced and that have not come yet. */
+  #left = Infinity;
+  #over = false;
   #waiting = false;
 
   /** @param stallMs how long a client may take nothing of a body that waits for it */
@@ -48,43 +53,47 @@ export class ClientWriter {
   /**
    * Writes the head, and the body when it is in memory.
    * @param close tells the client that the connection ends after this response
+   * @throws Error when a plugin or the service made a head that cannot be sent
    */
   head(response: LiveResponse, close: boolean): void {
-    const { fields } = response;
-    fields.deleteWhere(isHopByHop(fields.get("connection")));
+    const { status, statusText, fields, transforms } = response;
+    if (!isFinalStatus(status)) throw new Error(`${status} is no status`);
+    this.#bodiless = this.#res.req.method === "HEAD" || !mayHaveBody(status);
+    // What the service's Connection named is gone since its head came.
+    fields.deleteWhere(isAlwaysHopByHop);
+    // RFC 9110 section 8.6 for 204; a length from before a transform would cut the next response off, or into it.
+    if (status === 204 || transforms !== undefined) fields.delete("content-length");
+    this.#left = this.#bodiless ? Infinity : announcedBytes(fields.get("content-length"));
     // Without chunks there is no place for trailers, and node:http throws at the announcement.
-    if (fields.has("trailer") && !this.#willChunk(response)) fields.delete("trailer");
+    if (fields.has("trailer") && !this.#willChunk()) fields.delete("trailer");
     if (close) fields.set("Connection", "close");
-    if (response.statusText === undefined) this.#res.writeHead(response.status, fields.toFlat());
-    else this.#res.writeHead(response.status, response.statusText, fields.toFlat());
+    if (transforms !== undefined) this.#lead(transforms);
+    if (statusText === undefined) this.#res.writeHead(status, fields.toFlat());
+    else this.#res.writeHead(status, statusText, fields.toFlat());
     this.#response = response;
-    if (response.transforms !== undefined) this.#lead(response.transforms);
     // Head and first bytes leave in one write; an event stream's head does not wait for its first event.
     this.#res.cork();
-    process.nextTick(uncork, this.#res);
+    process.nextTick(uncork, this.#res, this.#stallMs);
     if (response.body !== undefined) this.chunk(response.body);
     else this.#res.flushHeaders();
   }
 
   /** @returns false = wait for `onWritable` */
   chunk(bytes: Buffer): boolean {
-    if (bytes.length === 0 || this.#res.req.method === "HEAD") return true;
-    if (this.#first === undefined) return this.#write(bytes);
-    const more = this.#first.write(bytes);
-    if (!more) this.#first.once("drain", () => this.#events.onWritable());
-    return more;
+    if (bytes.length === 0 || this.#bodiless || this.#over) return true;
+    return this.#transforms === undefined ? this.#write(bytes) : this.#transforms.write(bytes);
   }
 
   /** @param trailers name, value, … */
   end(trailers: readonly string[]): void {
-    if (this.#first === undefined) this.#finish(trailers);
-    else this.#first.end();
+    if (this.#over) return;
+    if (this.#transforms === undefined) this.#finish(trailers);
+    else this.#transforms.end();
   }
 
   /** Ends a broken response so that it cannot be taken for a complete one. */
   reset(): void {
-    this.#abortTaps();
-    for (const transform of this.#response?.transforms ?? []) transform.destroy();
+    this.abandoned();
     const { socket } = this.#res;
     if (socket !== null) resetConnection(socket);
     this.#res.destroy();
@@ -92,15 +101,20 @@ export class ClientWriter {
 
   /** The client left before the end. */
   abandoned(): void {
-    this.#abortTaps();
-    for (const transform of this.#response?.transforms ?? []) transform.destroy();
+    this.#over = true;
+    this.#response?.discard();
   }
 
   #write(bytes: Buffer): boolean {
     if (this.#res.destroyed) return true;
+    this.#left -= bytes.length;
+    if (this.#left < 0) {
+      this.#events.onBroken();
+      return true;
+    }
     this.bytes += bytes.length;
     noteBodyBytes(bytes.length);
-    for (const tap of this.#response?.taps ?? []) tap.chunk(bytes);
+    this.#response?.taps?.chunk(bytes);
     if (this.#res.write(bytes)) return true;
     this.#awaitClient();
     return false;
@@ -114,40 +128,45 @@ export class ClientWriter {
     this.#res.once("drain", () => {
       this.#waiting = false;
       this.#res.socket?.setTimeout(0);
-      if (this.#first === undefined) this.#events.onWritable();
-      else this.#response?.transforms?.at(-1)?.resume();
+      if (this.#transforms === undefined) this.#events.onWritable();
+      else this.#transforms.resume();
     });
   }
 
   #finish(trailers: readonly string[]): void {
-    for (const tap of this.#response?.taps ?? []) tap.end();
-    if (this.#response !== undefined) this.#response.taps = undefined;
+    if (this.#left > 0 && this.#left < Infinity) {
+      this.#events.onBroken();
+      return;
+    }
+    this.#over = true;
+    this.#response?.taps?.end();
     if (trailers.length > 0) this.#res.addTrailers(pairs(trailers));
     this.#res.end();
+    awaitTaken(this.#res, this.#stallMs);
   }
 
-  #lead(transforms: readonly Duplex[]): void {
-    const last = transforms.at(-1) as Duplex;
-    this.#first = transforms[0];
-    transforms.forEach((transform, index) => {
-      transform.on("error", () => this.#events.onBroken());
-      const next = transforms[index + 1];
-      if (next !== undefined) transform.pipe(next);
+  #lead(transforms: BodyTransforms["streams"]): void {
+    if (this.#bodiless) {
+      for (const transform of transforms) transform.destroy();
+      return;
+    }
+    this.#transforms = new BodyTransforms(transforms, {
+      out: (bytes) => this.#over || this.#write(bytes),
+      ended: () => {
+        if (!this.#over) this.#finish([]);
+      },
+      writable: () => this.#events.onWritable(),
+      broken: () => {
+        if (!this.#over) this.#events.onBroken();
+      },
+      stallMs: this.#stallMs,
     });
-    last.on("data", (bytes: Buffer) => {
-      if (!this.#write(bytes)) last.pause();
-    });
-    last.once("end", () => this.#finish([]));
   }
 
-  #willChunk({ status, fields }: LiveResponse): boolean {
+  /** Whether node:http will send the body in chunks with room for trailers. */
+  #willChunk(): boolean {
     const { req } = this.#res;
-    return (
-      req.httpVersionMinor === 1 &&
-      req.method !== "HEAD" &&
-      mayHaveBody(status) &&
-      !fields.has("content-length")
-    );
+    return req.httpVersionMinor === 1 && !this.#bodiless && this.#left === Infinity;
   }
 
   #earlyHints(fields: readonly string[]): void {
@@ -164,15 +183,26 @@ export class ClientWriter {
       // Left out.
     }
   }
+}
 
-  #abortTaps(): void {
-    for (const tap of this.#response?.taps ?? []) tap.abort();
-    if (this.#response !== undefined) this.#response.taps = undefined;
+function uncork(res: ServerResponse, stallMs: number): void {
+  res.uncork();
+  awaitTaken(res, stallMs);
+}
+
+/** A client that does not even take the rest of a response that is through: nothing else ends the wait for it. */
+function awaitTaken(res: ServerResponse, stallMs: number): void {
+  const { socket } = res;
+  if (res.writableEnded && socket !== null && res.writableCorked === 0 && socket.writableLength > 0) {
+    socket.setTimeout(stallMs);
   }
 }
 
-function uncork(res: ServerResponse): void {
-  res.uncork();
+/** @throws Error when it is not one number: the client would read the body otherwise than it is written */
+function announcedBytes(contentLength: string | undefined): number {
+  if (contentLength === undefined) return Infinity;
+  if (!/^\d{1,15}$/.test(contentLength)) throw new Error("Content-Length is not one number");
+  return Number(contentLength);
 }
 
 function pairs(flat: readonly string[]): [string, string][] {

@@ -1,6 +1,7 @@
 // An upgrade (WebSocket or any other protocol): the handshake goes through the request chain like any request; after
 // the 101, bytes are piped both ways until either side ends.
 import http from "node:http";
+import { validateHeaderName, validateHeaderValue } from "node:http";
 import https from "node:https";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
@@ -54,20 +55,35 @@ export function openTunnel(exchange: CarriedExchange): void {
   });
   request.once("response", (answer) => settle(() => deliver(exchange, answer)));
   request.once("upgrade", (answer, socket, head) =>
-    settle(() =>
-      exchange.switching(answer.statusMessage ?? "", answer.rawHeaders, (response) =>
-        join(exchange, response, { protocol: answer.headers.upgrade ?? "", socket, head }),
-      ),
-    ),
+    settle(() => accepted(exchange, answer, { protocol: answer.headers.upgrade ?? "", socket, head })),
   );
   request.end();
 }
 
+/** The service said 101: it is the response phase that decides whether the client hears of it. */
+function accepted(exchange: CarriedExchange, answer: IncomingMessage, upstream: UpstreamSide): void {
+  const { socket, protocol } = upstream;
+  const lost = (): void =>
+    exchange.onFail(new GatewayError("upstream_reset", "The upstream broke off the upgrade."));
+  // Nobody reads it yet; an error that nobody hears would end the process.
+  socket.once("close", lost).on("error", () => {});
+  exchange.holdCall({ ...idleCall, abort: () => void socket.off("close", lost).destroy() });
+  exchange.switching(answer.statusMessage ?? "", answer.rawHeaders, (response) => {
+    const text = headText(response, protocol);
+    socket.off("close", lost);
+    join(exchange, text, upstream);
+  });
+}
+
 /** An upgrade answered with something else than 101 is an ordinary answer. */
 function deliver(exchange: CarriedExchange, answer: IncomingMessage): void {
+  const { timeoutMs } = exchange.route;
   exchange.holdCall({
     ...idleCall,
-    resume: () => void answer.resume(),
+    resume: () => {
+      answer.socket.setTimeout(timeoutMs);
+      answer.resume();
+    },
     abort: () => void answer.destroy(),
   });
   const broken = (code: ErrorCode, detail: string): void => {
@@ -75,12 +91,15 @@ function deliver(exchange: CarriedExchange, answer: IncomingMessage): void {
     exchange.onFail(new GatewayError(code, detail));
   };
   answer.once("error", () => broken("upstream_reset", "The upstream broke off its answer."));
-  answer.setTimeout(exchange.route.timeoutMs, () =>
+  answer.setTimeout(timeoutMs, () =>
     broken("upstream_timeout", "The upstream stopped in the middle of its answer."),
   );
   exchange.onHead(answer.statusCode ?? 502, answer.statusMessage ?? "", answer.rawHeaders);
   answer.on("data", (chunk: Buffer) => {
-    if (!exchange.onData(chunk)) answer.pause();
+    if (exchange.onData(chunk)) return;
+    answer.pause();
+    // Now it is the client that is waited for, with a limit of its own.
+    answer.socket.setTimeout(0);
   });
   answer.once("end", () => exchange.onEnd(answer.rawTrailers));
 }
@@ -94,14 +113,11 @@ interface UpstreamSide {
 }
 
 /** Writes the 101 and joins both connections. Ends with either; a reset on one side is a reset on the other. */
-function join(exchange: CarriedExchange, response: LiveResponse, upstream: UpstreamSide): void {
+function join(exchange: CarriedExchange, head: string, upstream: UpstreamSide): void {
   const side = exchange.inbound.upgrade;
-  const early = side?.take();
-  if (side === undefined || side.socket.destroyed) {
-    upstream.socket.destroy();
-    exchange.finish(0);
-    return;
-  }
+  if (side === undefined) throw new Error("an upgrade without a connection of the client");
+  exchange.takeSocket(side);
+  const early = side.take();
   const client = side.socket;
   const service = upstream.socket;
   let open = 2;
@@ -115,17 +131,22 @@ function join(exchange: CarriedExchange, response: LiveResponse, upstream: Upstr
   service.once("close", closed).on("error", () => resetConnection(client));
   client.setTimeout(0);
   client.setKeepAlive(true, keepAliveMs);
-  client.write(headText(response, upstream.protocol), "latin1");
+  client.write(head, "latin1");
   const writtenBefore = client.bytesWritten;
   if (upstream.head.length > 0) client.write(upstream.head);
-  if (early !== undefined && early.length > 0) service.write(early);
+  if (early.length > 0) service.write(early);
   client.pipe(service).pipe(client);
 }
 
+/** @throws Error when a plugin made a field that cannot be sent */
 function headText({ fields }: LiveResponse, protocol: string): string {
   fields.set("Connection", "Upgrade");
   fields.set("Upgrade", protocol);
   const lines = ["HTTP/1.1 101 Switching Protocols"];
-  fields.forEach((_lower, value, name) => lines.push(`${name}: ${value}`));
+  fields.forEach((_lower, value, name) => {
+    validateHeaderName(name);
+    validateHeaderValue(name, value);
+    lines.push(`${name}: ${value}`);
+  });
   return `${lines.join("\r\n")}\r\n\r\n`;
 }

@@ -1,28 +1,32 @@
 // A request of the sidecar's own to an upstream (a plugin's background refresh), as a promise and an async iterable
 // over the transport's push interface. At most a few chunks wait in memory.
-import { Fields, GatewayError, type UpstreamAnswer } from "../pipeline/contract.ts";
-import { isHopByHop } from "./hop-by-hop.ts";
-import type {
-  UpstreamCall,
-  UpstreamHandler,
-  UpstreamRequest,
-  UpstreamTransport,
-} from "./upstream/transport.ts";
+import { type Exchange, GatewayError, type UpstreamAnswer } from "../pipeline/contract.ts";
+import { endToEndFields } from "./hop-by-hop.ts";
+import type { ServedRoute } from "./routed-policy.ts";
+import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./upstream/transport.ts";
 
 /** Rejects with GatewayError; after the head, the body's iterator throws it. */
 export function fetchUpstream(
-  transport: UpstreamTransport,
-  request: UpstreamRequest,
-  signal?: AbortSignal,
+  route: ServedRoute,
+  { method, path, query, fields, signal }: Parameters<Exchange["fetchUpstream"]>[0],
+  connectTimeoutMs: number,
 ): Promise<UpstreamAnswer> {
+  const { transport, timeoutMs } = route;
+  const target = route.upstreamPath(path) + query;
+  const request: UpstreamRequest = {
+    method,
+    target,
+    fields: fields.toFlat(),
+    body: "none",
+    connectTimeoutMs,
+    timeoutMs,
+  };
   return new Promise((resolve, reject) => {
     const body = new BodyQueue(signal);
     const handler: UpstreamHandler = {
       onInterim: () => {},
       onHead: (status, _text, flat) => {
-        const received = new Fields(flat);
-        const fields = new Fields(flat, isHopByHop(received.get("connection")));
-        resolve({ status, fields, body });
+        resolve({ status, fields: endToEndFields(flat), body });
       },
       onData: (chunk) => body.push(chunk),
       onEnd: () => body.finish(undefined),

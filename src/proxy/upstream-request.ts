@@ -1,28 +1,38 @@
 // The request head as the service gets it: end-to-end fields, this hop's own, and the framing that fits the body.
 import type { LiveExchange } from "../pipeline/exchange.ts";
+import { GatewayError } from "../pipeline/errors.ts";
+import type { Fields } from "../pipeline/fields.ts";
 import { addHop } from "./client-address.ts";
 import type { ProxyLimits } from "./context.ts";
+import { isAlwaysHopByHop } from "./hop-by-hop.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ServedRoute } from "./routed-policy.ts";
 import type { UpstreamRequest } from "./upstream/transport.ts";
 
-/** Changes the exchange's fields for good: called once, when the chain is done with them. */
-export function upstreamRequest(
-  live: LiveExchange,
-  head: RequestHead,
-  route: ServedRoute,
-  limits: ProxyLimits,
-  body: UpstreamRequest["body"],
-): UpstreamRequest {
+export interface Outgoing {
+  readonly head: RequestHead;
+  readonly route: ServedRoute;
+  readonly limits: ProxyLimits;
+  readonly body: UpstreamRequest["body"];
+  /** Whether the client still waits for the service's `100 Continue`. */
+  readonly expectsContinue: boolean;
+}
+
+/**
+ * Changes the exchange's fields for good: called once, when the chain is done with them.
+ * @throws GatewayError `internal_error` when a plugin named two hosts
+ */
+export function upstreamRequest(live: LiveExchange, outgoing: Outgoing): UpstreamRequest {
   const { request, client } = live;
   const { fields } = request;
+  const { head, route, limits, body } = outgoing;
+  // Whatever plugins did to them: framing and the connection are not theirs to change.
+  fields.deleteWhere(isAlwaysHopByHop);
+  setFraming(fields, head, body);
+  setHost(fields, request.host === "" ? route.target.name : request.host);
   addHop(fields, client, request);
   fields.set("X-Request-Id", live.id);
-  if (request.host === "") fields.set("Host", route.target.name);
-  if (Buffer.isBuffer(body)) fields.set("Content-Length", String(body.length));
-  else if (head.body === "chunked") fields.append("Transfer-Encoding", "chunked");
-  if (body !== "stream" || head.body !== "chunked") fields.delete("trailer");
-  if (body !== "stream" || !head.expectsContinue) fields.delete("expect");
+  if (body !== "stream" || !outgoing.expectsContinue) fields.delete("expect");
   if (request.upgrade !== undefined) {
     fields.append("Connection", "Upgrade");
     fields.append("Upgrade", request.upgrade);
@@ -35,4 +45,25 @@ export function upstreamRequest(
     connectTimeoutMs: limits.upstreamConnectTimeoutMs,
     timeoutMs: route.timeoutMs,
   };
+}
+
+function setFraming(fields: Fields, head: RequestHead, body: UpstreamRequest["body"]): void {
+  if (body === "none") {
+    if (fields.has("content-length")) fields.set("Content-Length", "0");
+  } else if (body !== "stream") fields.set("Content-Length", String(body.length));
+  else if (head.body === "sized") fields.set("Content-Length", String(head.contentLength));
+  else {
+    fields.delete("content-length");
+    fields.append("Transfer-Encoding", "chunked");
+  }
+  if (body !== "stream" || head.body !== "chunked") fields.delete("trailer");
+}
+
+function setHost(fields: Fields, host: string): void {
+  const given = fields.get("host");
+  if (given === undefined) fields.set("Host", host);
+  else if (given.includes(",")) {
+    const cause = new Error("a plugin made it a request for several hosts");
+    throw new GatewayError("internal_error", "The request could not be forwarded.", { cause });
+  }
 }
