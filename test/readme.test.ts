@@ -22,6 +22,9 @@ const root = join(import.meta.dirname, "..");
 const readme = readFileSync(join(root, "README.md"), "utf8");
 const shell = promisify(execFile);
 
+/** What a terminal has, without the settings of the test run. */
+const env = { PATH: process.env["PATH"], HOME: process.env["HOME"] };
+
 /** Rows of the table between two marks, or below a heading; the head and the rule under it left out. */
 function tableIn(part: string): string[] {
   return part
@@ -47,10 +50,8 @@ function commandsOf(mark: string): { line: string; shows: string }[] {
 
 /** Types the line into a shell. @returns the statuses of the answers that curl shows */
 async function type(line: string): Promise<string> {
-  const { stdout } = await shell("sh", ["-c", line.replace(/^curl /, "curl -sS ")], {
-    cwd: root,
-    timeout: 20_000,
-  });
+  const options = { cwd: root, timeout: 20_000, env };
+  const { stdout } = await shell("sh", ["-c", line.replace(/^curl /, "curl -sS ")], options);
   return [...stdout.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map(([, status]) => status).join(", ");
 }
 const promised = (shows: string): string => /^\d+/.exec(shows)?.[0] ?? "";
@@ -163,7 +164,7 @@ describe("with Redis and a service", () => {
       // A group of its own, so that npm's child ends with it.
       detached: true,
       stdio: "ignore",
-      env: { PATH: process.env["PATH"], HOME: process.env["HOME"] },
+      env,
     });
     parts.push({ kill: () => process.kill(-(child.pid ?? 0), "SIGKILL") });
     await eventually("it listens", () =>
