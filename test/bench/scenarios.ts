@@ -70,7 +70,7 @@ export const scenarios: readonly Scenario[] = [
       everyUrlNew: true,
       tokens: scene.callers.tokens,
     }),
-    { xCache: "MISS" },
+    { xCache: "MISS", quickWithout: ["outrigger: full chain, Redis cache"] },
   ),
   throughput(
     "hit",
@@ -87,14 +87,14 @@ export const scenarios: readonly Scenario[] = [
     quickWithout: ["haproxy", "http-proxy-3"],
   }),
   throughput("post", "POST, 16 KiB", everyone, () => ({ ...keepAlive, bodyBytes: 16 * kibibyte }), {
-    quickWithout: ["haproxy", "http-proxy-3"],
+    quickWithout: everyone,
   }),
   throughput(
     "chunked",
     "POST, 16 KiB chunked, echoed chunked",
     everyone,
     () => ({ ...keepAlive, path: "/echo", bodyBytes: 16 * kibibyte, chunked: true }),
-    { quickWithout: ["haproxy", "http-proxy-3"] },
+    { quickWithout: everyone },
   ),
   throughput(
     "stream",
@@ -108,14 +108,14 @@ export const scenarios: readonly Scenario[] = [
     "GET, 300 B, every request on a new connection",
     everyone,
     () => ({ ...keepAlive, newConnections: true }),
-    { quickWithout: ["haproxy", "http-proxy-3"] },
+    { quickWithout: everyone },
   ),
   throughput(
     "websocket",
     "WebSocket, 64 B messages echoed",
     everyone,
     () => ({ ...keepAlive, kind: "websocket" }),
-    { quickWithout: ["haproxy", "http-proxy-3"] },
+    { quickWithout: everyone },
   ),
   {
     name: "idle",
