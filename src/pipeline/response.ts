@@ -11,6 +11,8 @@ export class LiveResponse implements ExchangeResponse {
   readonly fields: Fields;
   readonly origin: "upstream" | "sidecar";
   readonly error: GatewayError | undefined;
+  /** Status as the upstream sent it; undefined for an answer of our own. */
+  received: number | undefined = undefined;
   /** The body in memory; undefined = the upstream's body streams. */
   body: Buffer | undefined;
   taps: Taps | undefined = undefined;
@@ -35,6 +37,7 @@ export class LiveResponse implements ExchangeResponse {
   /** @param fields end-to-end fields of the upstream's head */
   static fromUpstream(status: number, statusText: string, fields: Fields): LiveResponse {
     const response = new LiveResponse(status, fields, "upstream", undefined);
+    response.received = status;
     response.statusText = statusText;
     return response;
   }

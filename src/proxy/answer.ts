@@ -3,7 +3,7 @@
 import type { GatewayError } from "../pipeline/errors.ts";
 import type { Chain } from "../pipeline/chain.ts";
 import type { LiveExchange } from "../pipeline/exchange.ts";
-import type { LiveResponse } from "../pipeline/response.ts";
+import { mayHaveBody, type LiveResponse } from "../pipeline/response.ts";
 import type { TapFaults } from "../pipeline/taps.ts";
 import type { RequestBody } from "./request-body.ts";
 import type { ClientWriter } from "./respond.ts";
@@ -35,6 +35,8 @@ export class Answer {
   readonly #parts: AnswerParts;
   // Which response is the one to send: a failure may come while hooks are at work on an earlier one.
   #turn = 0;
+  // What the upstream still sends is for nobody: its body was replaced.
+  #replaced = false;
   #early: Buffer[] | undefined = undefined;
   #earlyEnd: readonly string[] | undefined = undefined;
 
@@ -75,8 +77,11 @@ export class Answer {
     this.error = response.error ?? this.error;
     const whole = response.body !== undefined;
     if (whole) {
-      this.#parts.dropUpstream();
+      this.#replaced = true;
       this.#early = undefined;
+      // A 304 that became a stored answer is over by itself: its connection serves the next exchange.
+      const { received } = response;
+      if (received === undefined || mayHaveBody(received)) this.#parts.dropUpstream();
     }
     const unread = whole && live.request.hasBody && !body.complete;
     writer.head(response, unread || this.#parts.closing());
@@ -92,12 +97,14 @@ export class Answer {
 
   /** @returns false to hold the upstream up */
   chunk(bytes: Buffer): boolean {
+    if (this.#replaced) return true;
     if (this.headSent) return this.#parts.writer.chunk(bytes);
     (this.#early ??= []).push(bytes);
     return false;
   }
 
   end(trailers: readonly string[]): void {
+    if (this.#replaced) return;
     if (this.headSent) this.#parts.writer.end(trailers);
     else this.#earlyEnd = trailers;
   }

@@ -153,3 +153,29 @@ describe("a response that transform made personal", () => {
     await sidecar.stop();
   });
 });
+
+describe("a stored answer that is validated again and again", () => {
+  it("costs one connection to the service, not one each time", async () => {
+    let connections = 0;
+    let validations = 0;
+    const sidecar = await startSidecar({
+      policy: { plugins: ["cache"] },
+      upstream: (request, response) => {
+        response.setHeader("Cache-Control", "no-cache");
+        response.setHeader("ETag", '"1"');
+        if (request.headers["if-none-match"] === undefined) {
+          response.end("stored");
+          return;
+        }
+        validations += 1;
+        response.statusCode = 304;
+        response.end();
+      },
+    });
+    sidecar.service?.on("connection", () => (connections += 1));
+    for (let i = 0; i < 6; i += 1) assert.equal(await (await fetch(sidecar.url)).text(), "stored");
+    assert.equal(validations, 5);
+    assert.equal(connections, 1);
+    await sidecar.stop();
+  });
+});
