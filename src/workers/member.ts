@@ -52,6 +52,7 @@ export class Member {
       for (const answer of this.#asked.values()) answer(undefined);
       events.onEnd(reason);
     };
+    dropConnectionInTransit(this.#worker);
     // When its lines are through, too.
     process.once("close", () => resolve());
     this.#worker.once("exit", (code, signal) => end(signal ? `signal ${signal}` : `exit code ${code}`));
@@ -115,4 +116,22 @@ export class Member {
     this.#asked.delete(id);
     return answer;
   }
+}
+
+/**
+ * Node (26.10) never closes the connection that a worker had not taken yet when it died: its client would wait for
+ * ever. A worker is handed the next one when it has taken the one before, so the last is the one.
+ */
+function dropConnectionInTransit(worker: Worker): void {
+  const { process } = worker;
+  const send = process.send.bind(process) as (...args: unknown[]) => boolean;
+  let latest: { close(): void } | undefined;
+  const watched = (message: unknown, handle?: unknown, ...rest: unknown[]): boolean => {
+    const { act } = message as { readonly act?: unknown };
+    if (act === "newconn") latest = handle as typeof latest;
+    return send(message, handle, ...rest);
+  };
+  process.send = watched;
+  // Nothing happens to one that was taken: this process has closed its end of it already.
+  worker.once("exit", () => latest?.close());
 }

@@ -36,9 +36,8 @@ interface Parts {
 
 /** Rejects, with nothing left running, when a worker cannot serve or an address cannot be bound. */
 export async function startPrimary(config: Config, count: number): Promise<Primary> {
-  // The kernel hands out connections: with Node's round robin one that is on its way to a worker that dies hangs for
-  // ever, open in the primary (Node 26.10), and the primary would be in every connection's way.
-  cluster.schedulingPolicy = cluster.SCHED_NONE;
+  // In turn: left to the kernel, a burst of connections (a client's pool) often ends up with one worker, for good.
+  cluster.schedulingPolicy = cluster.SCHED_RR;
   cluster.setupPrimary({ serialization: "advanced", stdio: ["ignore", "pipe", "inherit", "ipc"] });
   if ("path" in config.listen) await removeStaleSocket(config.listen.path);
   const parts = await assemble(config, count);
@@ -81,16 +80,6 @@ async function assemble(config: Config, count: number): Promise<Parts> {
   const telemetry = createTelemetry({ level: logLevel, service, instance, worker: "primary" });
   const { logger, metrics, output, level } = telemetry;
   const store = connectStore(config, telemetry);
-  const crew = new Crew({
-    count,
-    service,
-    drainMs,
-    logger,
-    metrics,
-    output,
-    level: () => level.get(),
-    desk: new Desk(registry, systemClock),
-  });
   let heartbeat: HeartbeatSender | undefined;
   const life = await createLife(config, telemetry, registry, {
     store,
@@ -102,6 +91,17 @@ async function assemble(config: Config, count: number): Promise<Parts> {
     },
     discard: (late) => crew.policy.discard(late),
     onRejected: () => heartbeat?.notice(),
+  });
+  // Last of what may fail: from here on processes run.
+  const crew = new Crew({
+    count,
+    service,
+    drainMs,
+    logger,
+    metrics,
+    output,
+    level: () => level.get(),
+    desk: new Desk(registry, systemClock),
   });
   const admin = adminOf(config, telemetry, { crew, life, store });
   return {

@@ -50,6 +50,8 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
   };
   const serving = createServing(partOf(config, count), telemetry, parts);
   const { listener } = serving;
+  // One too many is closed; by default it would be handed round between full workers without end (Node 26.10).
+  Object.assign(listener.server, { dropMaxConnection: true });
   const ending = Promise.withResolvers<number>();
   void link.lost.then(() => ending.resolve(0));
   const policies = new WorkerPolicies(await createReader(config, registry), serving, link);

@@ -144,7 +144,7 @@ export class Client {
   }
 }
 
-/** Clients with a connection each, over all workers: the kernel gives a connection to whoever takes it first. */
+/** Clients with a connection each, over all workers, which get connections in turn. */
 export async function clientsOf(crew: TestCrew, count = 24): Promise<Client[]> {
   const clients = Array.from({ length: count }, () => new Client(crew.url));
   for (const client of clients) await client.get("/");
