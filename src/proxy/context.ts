@@ -72,11 +72,17 @@ export function schemeOf(message: IncomingMessage, client: ClientAddress, fields
   return "encrypted" in message.socket ? "https" : "http";
 }
 
+// One handshake, many requests: the certificate is unpacked once a connection.
+const certificates = new WeakMap<TLSSocket, ClientTls>();
+
 /** The verified client certificate of a TLS listener; one that did not verify counts as none. */
 export function clientTlsOf(message: IncomingMessage): ClientTls | undefined {
   if (!("encrypted" in message.socket)) return undefined;
   const socket = message.socket as TLSSocket;
-  if (!socket.authorized) return { certificate: undefined };
-  const certificate = socket.getPeerX509Certificate();
-  return { certificate: certificate?.raw };
+  let tls = certificates.get(socket);
+  if (tls === undefined) {
+    tls = { certificate: socket.authorized ? socket.getPeerX509Certificate()?.raw : undefined };
+    certificates.set(socket, tls);
+  }
+  return tls;
 }
