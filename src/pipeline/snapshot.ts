@@ -46,6 +46,7 @@ export function createPluginHost(registry: readonly PluginDefinition[], services
 }
 
 const setupLimitMs = 10_000;
+const closeLimitMs = 10_000;
 const commonOptions = z.looseObject({ failMode: z.enum(["open", "closed"]).optional() });
 
 export class Snapshot {
@@ -170,12 +171,21 @@ async function setUp(
   if (!host.states.has(definition.name)) host.states.set(definition.name, definition.init?.(services));
   const state = host.states.get(definition.name);
   const options: unknown = definition.options.parse(own);
-  const hooks = await withinLimit(definition.name, spec.path, async () =>
-    definition.setup({ options, services, state, route: info }),
-  );
+  const made = (async () => definition.setup({ options, services, state, route: info }))();
+  try {
+    await withinLimit(made, setupLimitMs, "set-up");
+    if (typeof (await made) !== "object") throw new Error("set-up returned no hooks");
+  } catch (error) {
+    // Hooks that come too late are nobody's: they are closed when they come.
+    made.then((hooks) => closeHooks(definition.name, hooks, host)).catch(() => {});
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`plugin "${definition.name}" on route ${spec.path || "(none)"}: ${reason}`, {
+      cause: error,
+    });
+  }
   return new Step({
     definition,
-    hooks,
+    hooks: await made,
     failMode: effectiveFailMode(definition, failMode),
     clock: services.clock,
     logger: services.logger,
@@ -188,28 +198,29 @@ function effectiveFailMode(definition: PluginDefinition, asked: FailMode | undef
   return definition.security ? "closed" : (asked ?? definition.failMode);
 }
 
-async function withinLimit(plugin: string, path: string, setup: () => Promise<Hooks>): Promise<Hooks> {
+/** Settles as the work does, or rejects after the limit; the work itself cannot be ended. */
+async function withinLimit(work: Promise<unknown>, limitMs: number, what: string): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<never>((_, reject) => {
-    const late = (): void => reject(new Error(`set-up took longer than ${setupLimitMs} ms`));
-    timer = setTimeout(late, setupLimitMs);
+    timer = setTimeout(() => reject(new Error(`${what} took longer than ${limitMs} ms`)), limitMs);
   });
   try {
-    return await Promise.race([setup(), limit]);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`plugin "${plugin}" on route ${path || "(none)"}: ${reason}`, { cause: error });
+    await Promise.race([work, limit]);
   } finally {
     clearTimeout(timer);
   }
 }
 
 async function closeAll(steps: readonly Step[], host: PluginHost): Promise<void> {
-  for (const step of steps) {
-    try {
-      await step.hooks.close?.();
-    } catch (error) {
-      host.services.logger.error({ plugin: step.name, err: error }, "plugin could not be closed");
-    }
+  await Promise.all(steps.map((step) => closeHooks(step.name, step.hooks, host)));
+}
+
+/** Never rejects; no plugin waits for another's close. */
+async function closeHooks(plugin: string, hooks: Hooks, host: PluginHost): Promise<void> {
+  try {
+    const closed = (async () => hooks.close?.())();
+    await withinLimit(closed, closeLimitMs, "close");
+  } catch (error) {
+    host.services.logger.error({ plugin, err: error }, "plugin could not be closed");
   }
 }

@@ -1,0 +1,117 @@
+// A snapshot's set-up and close with plugins that hang, fail, or come too late.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { PassThrough } from "node:stream";
+import { describe, it, mock } from "node:test";
+import { systemClock } from "../../../src/pipeline/clock.ts";
+import type { Hooks, PluginDefinition } from "../../../src/pipeline/contract.ts";
+import { createHttpClient } from "../../../src/pipeline/http-client.ts";
+import { createPluginHost, createSnapshot, type Snapshot } from "../../../src/pipeline/snapshot.ts";
+import { createTelemetry } from "../../../src/telemetry/process.ts";
+import { pluginWith } from "../../support/plugins.ts";
+
+const log = new PassThrough();
+const { logger, accessLog, metrics } = createTelemetry({
+  level: "info",
+  service: "test",
+  instance: "test",
+  stream: log,
+});
+
+function snapshotOf(plugins: readonly PluginDefinition[]): Promise<Snapshot> {
+  const route = (path: string, names: readonly string[]) => ({
+    path,
+    methods: undefined,
+    plugins: names,
+    pluginConfig: {},
+    stripPrefix: undefined,
+    timeoutMs: 1_000,
+    upstreamName: "127.0.0.1:3000",
+  });
+  const host = createPluginHost(plugins, {
+    logger,
+    accessLog,
+    metrics,
+    store: undefined,
+    secrets: { get: () => undefined },
+    http: createHttpClient(),
+    clock: systemClock,
+    fleet: { service: "test", instance: "test", size: () => 1 },
+  });
+  const spec = {
+    routes: [
+      route(
+        "/*",
+        plugins.map(({ name }) => name),
+      ),
+    ],
+    unmatched: route("", []),
+  };
+  return createSnapshot(spec, host, () => {});
+}
+
+let text = "";
+log.on("data", (bytes: Buffer) => (text += bytes.toString()));
+const logged = async (pattern: RegExp): Promise<void> => {
+  while (!pattern.test(text)) await once(log, "data");
+};
+
+/** Lets promises that are settled already go on. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe("a snapshot", () => {
+  it("closes every plugin, whatever the close of another does", async () => {
+    const closed: string[] = [];
+    const snapshot = await snapshotOf([
+      pluginWith("hangs", { close: () => new Promise<never>(() => {}) }, { priority: 1 }),
+      pluginWith("throws", { close: () => assert.fail("a bug") }, { priority: 2 }),
+      pluginWith("well", { close: () => void closed.push("well") }, { priority: 3 }),
+    ]);
+    snapshot.retire();
+    await logged(/"plugin":"throws".*plugin could not be closed/);
+    assert.deepEqual(closed, ["well"]);
+  });
+
+  it("says which plugin does not end its close in time", async () => {
+    mock.timers.enable({ apis: ["setTimeout"] });
+    try {
+      const hangs = pluginWith("hangs", { close: () => new Promise<never>(() => {}) });
+      (await snapshotOf([hangs])).retire();
+      mock.timers.tick(10_000);
+      await logged(/"plugin":"hangs".*close took longer than 10000 ms/);
+    } finally {
+      mock.timers.reset();
+    }
+  });
+
+  it("refuses a set-up that takes too long, and closes what still comes of it", async () => {
+    mock.timers.enable({ apis: ["setTimeout"] });
+    try {
+      let closed = 0;
+      const late = Promise.withResolvers<Hooks>();
+      const entered = Promise.withResolvers<void>();
+      const plugin: PluginDefinition = {
+        ...pluginWith("late", {}),
+        setup: () => {
+          entered.resolve();
+          return late.promise;
+        },
+      };
+      const refused = assert.rejects(snapshotOf([plugin]), /plugin "late" on route \/\*: set-up took longer/);
+      await entered.promise;
+      await turn();
+      mock.timers.tick(10_000);
+      await refused;
+      late.resolve({ close: () => void (closed += 1) });
+      await turn();
+      assert.equal(closed, 1);
+    } finally {
+      mock.timers.reset();
+    }
+  });
+
+  it("refuses a set-up that returns no hooks, with the plugin's name", async () => {
+    const plugin = { ...pluginWith("empty", {}), setup: (): Hooks => undefined as unknown as Hooks };
+    await assert.rejects(snapshotOf([plugin]), /plugin "empty" on route \/\*: set-up returned no hooks/);
+  });
+});
