@@ -1,6 +1,6 @@
 // The test run itself: what it finds, what fails it, what it prints.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -72,6 +72,28 @@ test("without the programs, and no apt to get them, one line says what to instal
     stderr,
     /^the tests need redis-server or valkey-server, redis-cli, chromium .*apt-get install redis-server .*\n$/,
   );
+});
+
+test("as root they are installed with apt: one update, one install, nothing asked", async () => {
+  const bin = join(folder, "bin");
+  mkdirSync(bin);
+  const log = join(bin, "log");
+  const programs = ["redis-server", "redis-cli", "chromium", "openssl", "curl"];
+  // Brings programs that do nothing, as the tests run here need none of them.
+  const brings = programs.map((name) => `/bin/cp /bin/true ${bin}/${name}`).join("; ");
+  const script = `#!/bin/sh\necho "$DEBIAN_FRONTEND $*" >> ${log}\ncase "$*" in *install*) ${brings};; esac\n`;
+  writeFileSync(join(bin, "apt-get"), script, { mode: 0o755 });
+  const { code, stdout, stderr } = await startNode([runFile, "unit/unix-socket"], { PATH: bin }).end;
+  if (process.getuid?.() !== 0) {
+    assert.match(stderr, /^the tests need /);
+    return;
+  }
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^installing redis-server, redis-tools, chromium, openssl, curl\nℹ tests [1-9]/);
+  const calls = readFileSync(log, "utf8").trimEnd().split("\n");
+  assert.equal(calls.length, 2);
+  assert.match(calls[0] ?? "", /^noninteractive .* update$/);
+  assert.match(calls[1] ?? "", /^noninteractive .* install -y --no-install-recommends redis-server .* curl$/);
 });
 
 test("a program that a variable names wrongly is not looked for elsewhere", async () => {
