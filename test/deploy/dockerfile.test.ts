@@ -64,7 +64,11 @@ test("nothing that may hold a secret, and no installed module, is sent to the bu
 
 test("the image runs one program as a number that is not root", () => {
   assert.match(textsOf("USER", final).at(-1) ?? "", /^[1-9]\d*:[1-9]\d*$/);
-  assert.deepEqual(JSON.parse(textsOf("ENTRYPOINT", final).join()), ["node", "/app/outrigger.mjs"]);
+  assert.deepEqual(JSON.parse(textsOf("ENTRYPOINT", final).join()), [
+    "node",
+    "--max-semi-space-size=4",
+    "/app/outrigger.mjs",
+  ]);
   assert.deepEqual(JSON.parse(textsOf("CMD", final).join()), ["run"]);
   assert.deepEqual(textsOf("STOPSIGNAL", final), ["SIGTERM"]);
   // Nothing is copied or run as another user afterwards.
