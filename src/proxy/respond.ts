@@ -75,7 +75,8 @@ export class ClientWriter {
     this.#res.cork();
     process.nextTick(uncork, this.#res, this.#stallMs);
     if (response.body !== undefined) this.chunk(response.body);
-    else this.#res.flushHeaders();
+    // Not by flushHeaders, which writes the bytes of obs-text fields as UTF-8 (Node 26).
+    else if (!this.#bodiless) this.#res.write("", "latin1");
   }
 
   /** @returns false = wait for `onWritable` */
