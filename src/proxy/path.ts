@@ -45,10 +45,11 @@ function decodeEscape(escape: string): string {
   return unreserved.test(character) ? character : escape.toUpperCase();
 }
 
-/**
- * Whether a service could read this normalised path as another one: encoded slash, backslash or NUL, or a plain
- * backslash. Refused where a plugin decides by path.
- */
+// Encoded slash, backslash or NUL; a plain backslash; a segment that is nothing but parameters (gone once they are
+// stripped); UTF-8 in more bytes than it takes, which lenient decoders read as a dot or a slash.
+const ambiguous = /%2F|%5C|%00|\\|\/;|%C[01]%[89AB]|%E0%[89]|%F0%8/;
+
+/** Whether a service could read this normalised path as another one. Refused where a plugin decides by path. */
 export function isAmbiguousPath(normalised: string): boolean {
-  return /%2F|%5C|%00|\\/.test(normalised);
+  return ambiguous.test(normalised);
 }

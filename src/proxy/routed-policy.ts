@@ -144,7 +144,7 @@ export class RoutedPolicy {
 
 function guard(route: ServedRoute, path: string): Routing {
   if (!route.guarded || !isAmbiguousPath(path)) return { route };
-  const detail = "The path holds an encoded slash, a backslash or NUL, which this route does not take.";
+  const detail = "The path can be read in different ways, which this route does not take.";
   return { route, early: new GatewayError("malformed_request", detail) };
 }
 
