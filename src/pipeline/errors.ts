@@ -33,6 +33,7 @@ export const errorKinds = {
   upstream_refused: kind(502, "Upstream unavailable", "connection_refused"),
   upstream_reset: kind(502, "Upstream unavailable", "connection_terminated"),
   upstream_invalid_response: kind(502, "Upstream unavailable", "http_protocol_error"),
+  proxy_loop: kind(502, "Upstream unavailable", "proxy_loop_detected"),
   not_ready: kind(503, "Service unavailable", "proxy_configuration_error"),
   draining: kind(503, "Service unavailable", "destination_unavailable"),
   overloaded: kind(503, "Service unavailable", "connection_limit_reached"),

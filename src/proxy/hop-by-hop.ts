@@ -1,5 +1,6 @@
 // Fields that concern one connection only and stop here, both ways (RFC 9110 section 7.6.1).
 import { Fields } from "../pipeline/fields.ts";
+import { isForwardedField } from "./client-address.ts";
 
 const always = new Set([
   "connection",
@@ -12,8 +13,10 @@ const always = new Set([
   "upgrade",
 ]);
 
-// What a sender must not take from the next hop by naming it: the message would change its meaning or framing.
-const unnameable = new Set(["host", "content-length", "content-type", "trailer", "cache-control"]);
+// What a sender must not take from the next hop by naming it: the message would change its meaning or framing, or (for
+// what tells of earlier hops) hide who is asking behind a proxy that passes Connection on.
+const unnameable = new Set(["host", "content-length", "content-type", "trailer", "cache-control", "expect"]);
+const isNameable = (name: string): boolean => !unnameable.has(name) && !isForwardedField(name);
 
 /** The fields of a received message without those that stop here. */
 export function endToEndFields(flat: readonly string[]): Fields {
@@ -45,6 +48,6 @@ function namedFields(connection: string | undefined): Set<string> | undefined {
     .toLowerCase()
     .split(",")
     .map((name) => name.trim())
-    .filter((name) => name !== "" && !always.has(name) && !unnameable.has(name));
+    .filter((name) => name !== "" && !always.has(name) && isNameable(name));
   return names.length === 0 ? undefined : new Set(names);
 }

@@ -5,6 +5,7 @@ import { GatewayError } from "../pipeline/errors.ts";
 import type { ExchangeIo, LiveExchange } from "../pipeline/exchange.ts";
 import { LiveResponse } from "../pipeline/response.ts";
 import { Answer, type AnswerParts } from "./answer.ts";
+import { isLooping } from "./client-address.ts";
 import type { CarriedExchange, Inbound, ProxyContext } from "./context.ts";
 import { endToEndFields } from "./hop-by-hop.ts";
 import { receivedExchange } from "./received.ts";
@@ -69,6 +70,8 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     const limit = this.#context.limits.maxBodyBytes;
     if (early !== undefined) {
       this.#failEarly(early);
+    } else if (isLooping(this.inbound.head.fields)) {
+      this.#failEarly(new GatewayError("proxy_loop", "The request has passed too many sidecars."));
     } else if (limit > 0 && this.inbound.head.contentLength > limit) {
       this.#failEarly(new GatewayError("payload_too_large", `The body is larger than ${limit} bytes.`));
     } else {
