@@ -1,12 +1,19 @@
 // Whether the workers can set a policy up: all that live must say yes, and one must.
 import { type Problem, PolicyRefused } from "../policy/problems.ts";
 import type { RawPolicy } from "../policy/read.ts";
-import type { Member } from "./member.ts";
+import type { ToWorker } from "./messages.ts";
 
 /** A policy that every worker has set up and none has in force yet. */
 export interface PreparedPolicy {
   readonly id: number;
   readonly raw: RawPolicy;
+}
+
+/** A worker as far as a vote goes. */
+export interface Voter {
+  /** The policy that it was last asked to set up. */
+  asked: number;
+  send(message: ToWorker): void;
 }
 
 /** A worker may die for reasons of its own; when several do, it is the policy. */
@@ -16,8 +23,8 @@ export class Vote {
   readonly policy: PreparedPolicy;
   /** Rejects with PolicyRefused when a worker refuses, or as `cancel` says. */
   readonly outcome: Promise<PreparedPolicy>;
-  readonly #waiting = new Set<Member>();
-  readonly #willing = new Set<Member>();
+  readonly #waiting = new Set<Voter>();
+  readonly #willing = new Set<Voter>();
   readonly #resolve: (policy: PreparedPolicy) => void;
   readonly #reject: (error: Error) => void;
   #deaths = 0;
@@ -31,26 +38,26 @@ export class Vote {
   }
 
   /** Its answer is needed from now on. */
-  ask(member: Member): void {
-    this.#waiting.add(member);
-    member.asked = this.policy.id;
-    member.send({ type: "prepare", ...this.policy });
+  ask(voter: Voter): void {
+    this.#waiting.add(voter);
+    voter.asked = this.policy.id;
+    voter.send({ type: "prepare", ...this.policy });
   }
 
-  heard(member: Member, problems: readonly Problem[]): void {
-    if (!this.#waiting.delete(member)) return;
+  heard(voter: Voter, problems: readonly Problem[]): void {
+    if (!this.#waiting.delete(voter)) return;
     if (problems.length > 0) {
       this.#reject(new PolicyRefused(problems));
       return;
     }
-    this.#willing.add(member);
+    this.#willing.add(voter);
     this.#settle();
   }
 
   /** The worker is gone. While none is left the vote waits for the next one. */
-  lost(member: Member): void {
-    this.#willing.delete(member);
-    if (!this.#waiting.delete(member)) return;
+  lost(voter: Voter): void {
+    this.#willing.delete(voter);
+    if (!this.#waiting.delete(voter)) return;
     this.#deaths += 1;
     if (this.#deaths > deathsForgiven) {
       this.#reject(new Error("workers ended while they set it up"));

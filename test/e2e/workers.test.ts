@@ -1,6 +1,7 @@
 // Several workers behind one port: they share the load and one policy, and whatever happens to one of them happens to
 // its own exchanges only.
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import type http from "node:http";
 import { after, before, describe, it } from "node:test";
 import { Client, clientsOf, startCrew, startService, type TestCrew } from "../support/crew.ts";
@@ -272,7 +273,7 @@ describe("workers and Redis", () => {
   });
 });
 
-describe("limits of workers without Redis", () => {
+describe("plugins of workers without Redis", () => {
   const limited = (mark: string, limit: object): Record<string, unknown> => ({
     plugins: ["rate-limit", "transform"],
     pluginConfig: {
@@ -288,7 +289,9 @@ describe("limits of workers without Redis", () => {
   let crew: TestCrew;
   let clients: Client[];
   before(async () => {
-    crew = await startCrew({ policy: marked("none"), upstream: service.url });
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const env = { OUTRIGGER_ASSERTION_KEY: privateKey.export({ type: "pkcs8", format: "pem" }) };
+    crew = await startCrew({ policy: marked("none"), upstream: service.url, env });
     clients = await clientsOf(crew);
   });
   after(async () => {
@@ -311,14 +314,24 @@ describe("limits of workers without Redis", () => {
     return passed;
   };
 
-  it("exact: over all workers the limit, and not one request more or less", async () => {
+  it("exact limits: over all workers the limit, and not one request more or less", async () => {
     assert.equal(await admitted("hour", { limit: 31, window: "1h", mode: "exact" }, 4), 31);
     assert.equal(await admitted("day", { limit: 1, window: "1d", algorithm: "fixed" }, 2), 1);
   });
 
-  it("leased: workers take permits in lots, and all of them together are the quota", async () => {
+  it("leased limits: workers take permits in lots, and all of them together are the quota", async () => {
     const quota = { limit: 2_000, window: "1h", algorithm: "fixed", mode: "leased" };
     const passed = await admitted("quota", quota, 100);
     assert.ok(passed <= 2_000 && passed > 1_900, `${passed}`);
+  });
+
+  it("a plugin's document is had from one of them", async () => {
+    const auth = { required: false, assertion: {} };
+    const { pluginConfig } = marked("keys") as { pluginConfig: object };
+    crew.setPolicy({ plugins: ["auth", "transform"], pluginConfig: { ...pluginConfig, auth } });
+    await untilAll(clients, "keys");
+    const answer = await fetch(`${crew.adminUrl}/plugins/auth/jwks.json`);
+    assert.equal(((await answer.json()) as { keys: unknown[] }).keys.length, 1);
+    assert.equal((await fetch(`${crew.adminUrl}/plugins/auth/none.json`)).status, 404);
   });
 });

@@ -67,10 +67,12 @@ export async function startCrew(options: CrewOptions): Promise<TestCrew> {
       .filter((line) => line !== "")
       .map((line) => JSON.parse(line) as Line);
   const until = async (count: number, matches: (line: Line) => boolean): Promise<Line[]> => {
+    const startedMono = performance.now();
     for (;;) {
       const found = lines().filter(matches);
       if (found.length >= count) return found;
       if (started.child.exitCode !== null) throw new Error(`ended: ${text}`);
+      if (performance.now() - startedMono > 15_000) throw new Error(`not within 15 s: ${text}`);
       await delay(5);
     }
   };
