@@ -11,9 +11,9 @@ const samplesPerStep = 10;
 const stepMs = 100;
 /** Evidence older than this counts no more: what finishes rarely (long polls) means no overload. */
 const evidenceMs = 5000;
-/** Twice the usual wait and 20 ms on top are taken for noise. */
+/** Twice the usual wait and 50 ms on top are taken for noise: a busy core alone makes that much. */
 const toleratedFactor = 2;
-const toleratedMs = 20;
+const toleratedMs = 50;
 
 export class AdaptiveLimit {
   readonly #gauge: Gauge;
