@@ -145,4 +145,19 @@ describe("pipelined requests", () => {
     assert.deepEqual(outcomes, ["/held client-aborted"]);
     assert.deepEqual(heard, ["/held"]);
   });
+
+  it("on many connections at once are bounded: some connections end, others are served, then and afterwards", async () => {
+    const request = "GET /held HTTP/1.1\r\nHost: a\r\n\r\n";
+    const clients = await Promise.all(Array.from({ length: 30 }, () => connectRaw(sidecar.port)));
+    for (const client of clients) client.send(request.repeat(1_500));
+    await Promise.race(clients.map(({ closed }) => closed));
+    assert.equal((await fetch(`${sidecar.url}/served`)).status, 200);
+    for (const { socket } of clients) socket.destroy();
+    await Promise.all(clients.map(({ closed }) => closed));
+    const client = await connectRaw(sidecar.port);
+    client.send(requestText("GET", "/first") + requestText("GET", "/second"));
+    assert.equal((await client.answer()).body, "/first");
+    assert.equal((await client.answer()).body, "/second");
+    client.end();
+  });
 });
