@@ -29,6 +29,7 @@ EXPOSE 8080 9901
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --start-interval=1s --retries=3 \
   CMD ["node", "/app/health.ts"]
-# A young generation that stays small: under load the process takes 148 MiB in place of 256, for 8 % more CPU.
-ENTRYPOINT ["node", "--max-semi-space-size=4", "/app/outrigger.mjs"]
+# A young generation that stays small: with logging, cors and transform under load 144 MiB in place of 256. Half of
+# that again costs a tenth to a fifth more CPU and saves nothing more.
+ENTRYPOINT ["node", "--max-semi-space-size=8", "/app/outrigger.mjs"]
 CMD ["run"]

@@ -66,7 +66,7 @@ test("the image runs one program as a number that is not root", () => {
   assert.match(textsOf("USER", final).at(-1) ?? "", /^[1-9]\d*:[1-9]\d*$/);
   assert.deepEqual(JSON.parse(textsOf("ENTRYPOINT", final).join()), [
     "node",
-    "--max-semi-space-size=4",
+    "--max-semi-space-size=8",
     "/app/outrigger.mjs",
   ]);
   assert.deepEqual(JSON.parse(textsOf("CMD", final).join()), ["run"]);
