@@ -39,6 +39,7 @@ export class LiveExchange implements Exchange {
   #clientGone = false;
   // Hooks that have returned a promise which is not settled yet.
   #waitingHooks = 0;
+  #abandoned = false;
   #whenIdle: (() => void) | undefined = undefined;
   #bodyReads = 0;
   // One controller serves the running hook and is dropped with it, so that most exchanges never make one.
@@ -77,7 +78,7 @@ export class LiveExchange implements Exchange {
 
   /** A hook is still being waited for. */
   get busy(): boolean {
-    return this.#waitingHooks > 0;
+    return this.#waitingHooks > 0 && !this.#abandoned;
   }
 
   /** The running hook waits for the client's body, not for itself. */
@@ -116,9 +117,13 @@ export class LiveExchange implements Exchange {
 
   hookSettled(): void {
     this.#waitingHooks -= 1;
-    if (this.#waitingHooks > 0) return;
-    this.#whenIdle?.();
-    this.#whenIdle = undefined;
+    if (this.#waitingHooks === 0) this.#idle();
+  }
+
+  /** Nobody waits for its hooks any more: the process ends. */
+  abandonHooks(): void {
+    this.#abandoned = true;
+    this.#idle();
   }
 
   /** The running hook's time limit passed. */
@@ -130,5 +135,11 @@ export class LiveExchange implements Exchange {
   /** The running hook ended by itself: its signal never fires any more. */
   endHook(): void {
     this.#controller = undefined;
+  }
+
+  #idle(): void {
+    const callback = this.#whenIdle;
+    this.#whenIdle = undefined;
+    callback?.();
   }
 }

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
 import { randomUUID } from "node:crypto";
 import type { ClientTls, Clock, Fields, Logger } from "../pipeline/contract.ts";
+import type { LiveExchange } from "../pipeline/exchange.ts";
 import type { LiveResponse } from "../pipeline/response.ts";
 import type { ClientAddress } from "./client-address.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -29,6 +30,7 @@ export interface Inbound {
 
 /** An exchange as those see it that carry it to the upstream and back. */
 export interface CarriedExchange extends UpstreamHandler {
+  readonly live: LiveExchange;
   readonly inbound: Inbound;
   readonly route: ServedRoute;
   /** Hands the exchange to its route's transport. */

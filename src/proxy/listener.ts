@@ -212,7 +212,10 @@ export class Listener {
 
   #cutOff(): void {
     this.server.close();
-    for (const exchange of this.#exchanges) exchange.inbound.upgrade?.socket.destroy();
+    for (const exchange of this.#exchanges) {
+      exchange.inbound.upgrade?.socket.destroy();
+      exchange.live.abandonHooks();
+    }
     this.server.closeAllConnections();
   }
 }

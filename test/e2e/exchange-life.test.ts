@@ -11,6 +11,39 @@ import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 const ok = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody";
 const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
 
+describe("the drain", () => {
+  it("ends at its limit although a hook has longer, and completes what it cuts off", async () => {
+    const outcomes: string[] = [];
+    const entered = [Promise.withResolvers<void>(), Promise.withResolvers<void>()] as const;
+    const slow = pluginWith("slow", {
+      onRequest: ({ request }) => {
+        entered[request.path === "/left" ? 0 : 1].resolve();
+        return new Promise<never>(() => {});
+      },
+      onComplete: (_exchange, outcome) => void outcomes.push(outcome.end),
+      timeLimitMs: { onRequest: 5_000 },
+    });
+    const sidecar = await startSidecar({
+      policy: { plugins: ["slow"] },
+      registry: [slow],
+      upstream: (_request, response) => response.end(),
+      env: { OUTRIGGER_DRAIN_MS: "100" },
+    });
+    const left = await connectRaw(sidecar.port);
+    left.send(requestText("GET", "/left"));
+    await entered[0].promise;
+    left.socket.destroy();
+    const waiting = await connectRaw(sidecar.port);
+    waiting.send(requestText("GET", "/"));
+    await entered[1].promise;
+    const beganMono = performance.now();
+    await sidecar.stop();
+    assert.ok(performance.now() - beganMono < 4_000);
+    await waiting.closed;
+    assert.deepEqual(outcomes, ["client-aborted", "client-aborted"]);
+  });
+});
+
 describe("an exchange", () => {
   let hooks: Hooks;
   let later: Hooks;
