@@ -18,7 +18,7 @@ export interface AnswerParts extends TapFaults {
   /** The upstream's answer is not wanted any more. */
   dropUpstream(): void;
   /** The upstream may send on. */
-  resumeUpstream(): void;
+  onWritable(): void;
   /** The whole answer is written; what follows is only the wait for the rest of an unwanted body. */
   answered(): void;
   /** A fault of our own. */
@@ -132,6 +132,6 @@ export class Answer {
     let more = true;
     for (const chunk of early ?? []) more = this.#parts.writer.chunk(chunk);
     if (this.#earlyEnd !== undefined) this.#parts.writer.end(this.#earlyEnd);
-    else if (early !== undefined && more) this.#parts.resumeUpstream();
+    else if (early !== undefined && more) this.#parts.onWritable();
   }
 }

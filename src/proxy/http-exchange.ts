@@ -14,7 +14,7 @@ import { ClientWriter, type WriterEvents } from "./respond.ts";
 import type { RoutedPolicy, Routing, ServedRoute } from "./routed-policy.ts";
 import type { UpgradeSide } from "./upgrade-side.ts";
 import { fetchUpstream } from "./upstream-fetch.ts";
-import { upstreamRequest } from "./upstream-request.ts";
+import { countHop, upstreamRequest } from "./upstream-request.ts";
 import type { UpstreamCall, UpstreamRequest } from "./upstream/transport.ts";
 
 export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, AnswerParts {
@@ -202,10 +202,6 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     this.#answeredMono = this.#context.clock.mono();
   }
 
-  resumeUpstream(): void {
-    this.#call?.resume();
-  }
-
   tapFailed(error: unknown): void {
     this.#context.logger.error({ requestId: this.live.id, err: error }, "body tap failed");
   }
@@ -282,6 +278,10 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
       // A plugin that did not wait for the body it asked for.
       const goOn = (): void => this.#decided(undefined);
       reading.then(goOn, goOn).catch(this.crashed);
+      return;
+    }
+    if (!countHop(this.live.request)) {
+      this.#answer.send(LiveResponse.fromVerdict({ action: "respond", status: 204 }));
       return;
     }
     this.#askedMono = this.#context.clock.mono();

@@ -47,6 +47,18 @@ export function upstreamRequest(live: LiveExchange, outgoing: Outgoing): Upstrea
   };
 }
 
+/**
+ * Counts a hop down where the request asks for it (RFC 9110 section 7.6.2).
+ * @returns false = it goes no further than here
+ */
+export function countHop({ method, fields }: LiveExchange["request"]): boolean {
+  if (method !== "OPTIONS" && method !== "TRACE") return true;
+  const left = fields.get("max-forwards");
+  if (left === undefined || !/^\d{1,9}$/.test(left)) return true;
+  if (Number(left) > 0) fields.set("Max-Forwards", String(Number(left) - 1));
+  return Number(left) > 0;
+}
+
 function setFraming(fields: Fields, head: RequestHead, body: UpstreamRequest["body"]): void {
   if (body === "none") {
     if (fields.has("content-length")) fields.set("Content-Length", "0");

@@ -171,6 +171,34 @@ describe("a target", () => {
     });
   }
 
+  it("with Max-Forwards goes that far, for OPTIONS and TRACE", async () => {
+    const heard: (string | undefined)[] = [];
+    const own = await startSidecar({
+      policy: { plugins: [] },
+      upstream: (request, response) => {
+        heard.push(`${request.method} ${String(request.headers["max-forwards"])}`);
+        response.end();
+      },
+    });
+    const statuses: number[] = [];
+    for (const [method, left] of [
+      ["OPTIONS", "2"],
+      ["TRACE", "1"],
+      ["GET", "0"],
+      ["OPTIONS", "0"],
+      ["TRACE", "0"],
+      ["OPTIONS", "many"],
+    ] as const) {
+      const client = await connectRaw(own.port);
+      client.send(requestText(method, "/", [`Max-Forwards: ${left}`]));
+      statuses.push((await client.answer()).status);
+      client.end();
+    }
+    await own.stop();
+    assert.deepEqual(heard, ["OPTIONS 1", "TRACE 0", "GET 0", "OPTIONS many"]);
+    assert.deepEqual(statuses, [200, 200, 200, 204, 204, 200]);
+  });
+
   it("* is for OPTIONS, and arrives as it is", async () => {
     assert.equal(await ask("OPTIONS", "*"), "OPTIONS * api.example");
     assert.equal(await ask("GET", "*"), 400);
