@@ -22,7 +22,7 @@ export function fetchUpstream(
     timeoutMs,
   };
   return new Promise((resolve, reject) => {
-    const body = new BodyQueue(signal);
+    const body = new BodyQueue(signal, timeoutMs);
     const handler: UpstreamHandler = {
       onInterim: () => {},
       onHead: (status, _text, flat) => {
@@ -47,14 +47,18 @@ export function fetchUpstream(
 class BodyQueue implements AsyncIterable<Buffer> {
   readonly #chunks: Buffer[] = [];
   readonly #signal: AbortSignal | undefined;
+  readonly #limitMs: number;
+  // Runs while a chunk waits: who asked and forgot must not hold a connection to the upstream for ever.
+  #forgotten: NodeJS.Timeout | undefined = undefined;
   #call: UpstreamCall | undefined = undefined;
   #ended = false;
   #error: GatewayError | undefined = undefined;
   #wake: (() => void) | undefined = undefined;
   #onAborted: ((error: GatewayError) => void) | undefined = undefined;
 
-  constructor(signal: AbortSignal | undefined) {
+  constructor(signal: AbortSignal | undefined, limitMs: number) {
     this.#signal = signal;
+    this.#limitMs = limitMs;
   }
 
   begin(call: UpstreamCall, onAborted: (error: GatewayError) => void): void {
@@ -65,6 +69,8 @@ class BodyQueue implements AsyncIterable<Buffer> {
 
   push(chunk: Buffer): boolean {
     this.#chunks.push(chunk);
+    clearTimeout(this.#forgotten);
+    this.#forgotten = setTimeout(this.destroy, this.#limitMs);
     this.#wake?.();
     return false;
   }
@@ -72,6 +78,7 @@ class BodyQueue implements AsyncIterable<Buffer> {
   finish(error: GatewayError | undefined): void {
     if (this.#ended) return;
     this.#ended = true;
+    clearTimeout(this.#forgotten);
     this.#error = error;
     this.#signal?.removeEventListener("abort", this.destroy);
     this.#wake?.();
@@ -100,6 +107,7 @@ class BodyQueue implements AsyncIterable<Buffer> {
   }
 
   #more(): Promise<void> {
+    clearTimeout(this.#forgotten);
     return new Promise((resolve) => {
       this.#wake = resolve;
       this.#call?.resume();

@@ -372,4 +372,38 @@ describe("a plugin that asks the upstream itself", () => {
     assert.match(await sidecar.metrics(), /outrigger_upstream_connections\{[^}]*state="active"[^}]*\} 0/);
     await sidecar.stop();
   });
+
+  it("and forgets the answer's body does not either", async () => {
+    const closed = Promise.withResolvers<void>();
+    const forgetful = pluginWith("forgetful", {
+      onRequest: async (exchange) => {
+        const { status } = await exchange.fetchUpstream({
+          method: "GET",
+          path: "/endless",
+          query: "",
+          fields: exchange.request.fields.copy(),
+        });
+        assert.equal(status, 200);
+      },
+    });
+    const own = await startSidecar({
+      policy: { plugins: ["forgetful"], routes: [{ path: "/*", timeout: 100 }] },
+      registry: [forgetful],
+      upstream: (request, response) => {
+        if (request.url !== "/endless") {
+          response.end("ok");
+          return;
+        }
+        response.once("close", () => closed.resolve());
+        const more = (): void => {
+          while (response.write("x".repeat(10_000)));
+        };
+        response.on("drain", more);
+        more();
+      },
+    });
+    assert.equal((await fetch(own.url)).status, 200);
+    await closed.promise;
+    await own.stop();
+  });
 });
