@@ -1,7 +1,6 @@
 // What a soak reads from a sidecar's /metrics.
 
 export interface Sample {
-  readonly heapMiB: number;
   readonly externalMiB: number;
   readonly descriptors: number;
   /** Handles, requests and timers that keep the process up. */
@@ -26,7 +25,6 @@ export function findSample(text: string): Sample {
     return total;
   };
   return {
-    heapMiB: sum("nodejs_heap_size_used_bytes") / mebibyte,
     externalMiB: sum("nodejs_external_memory_bytes") / mebibyte,
     descriptors: sum("process_open_fds"),
     resources: sum("nodejs_active_resources_total"),
