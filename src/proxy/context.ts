@@ -6,6 +6,7 @@ import type { ClientTls, Clock, Fields, Logger } from "../pipeline/contract.ts";
 import type { LiveExchange } from "../pipeline/exchange.ts";
 import type { LiveResponse } from "../pipeline/response.ts";
 import type { ClientAddress } from "./client-address.ts";
+import type { Placed } from "./in-flight.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ServedRoute } from "./routed-policy.ts";
 import type { UpgradeSide } from "./upgrade-side.ts";
@@ -29,7 +30,7 @@ export interface Inbound {
 }
 
 /** An exchange as those see it that carry it to the upstream and back. */
-export interface CarriedExchange extends UpstreamHandler {
+export interface CarriedExchange extends UpstreamHandler, Placed {
   readonly live: LiveExchange;
   readonly inbound: Inbound;
   readonly route: ServedRoute;

@@ -23,6 +23,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   readonly route: ServedRoute;
   readonly writer: ClientWriter;
   readonly body: RequestBody;
+  place = -1;
   readonly #context: ProxyContext;
   readonly #policy: RoutedPolicy;
   readonly #routing: Routing;

@@ -11,6 +11,7 @@ import { plainAddress, TrustedProxies } from "./client-address.ts";
 import type { CarriedExchange, ProxyContext, ProxyLimits } from "./context.ts";
 import { createForward } from "./forward.ts";
 import { HttpExchange } from "./http-exchange.ts";
+import { InFlight } from "./in-flight.ts";
 import { Pipelining } from "./pipelining.ts";
 import { isAnswering, Refusals } from "./refuse.ts";
 import { parseRequestHead } from "./request-head.ts";
@@ -40,7 +41,7 @@ export class Listener {
   readonly #options: ListenerOptions;
   readonly #context: ProxyContext;
   readonly #proxies: TrustedProxies;
-  readonly #exchanges = new Set<CarriedExchange>();
+  readonly #exchanges = new InFlight<CarriedExchange>();
   readonly #refusals: Refusals;
   readonly #pipelining = new Pipelining();
   #draining = false;
@@ -107,7 +108,7 @@ export class Listener {
     const deadline = setTimeout(() => this.#cutOff(), limitMs);
     await this.#requestsDone();
     this.server.close();
-    for (const exchange of this.#exchanges) exchange.inbound.upgrade?.socket.end();
+    for (const exchange of this.#exchanges.all()) exchange.inbound.upgrade?.socket.end();
     await this.#allDone();
     clearTimeout(deadline);
     this.server.closeAllConnections();
@@ -193,7 +194,7 @@ export class Listener {
 
   #requestsDone(): Promise<void> {
     return this.#until(() =>
-      [...this.#exchanges].every((exchange) => exchange.inbound.upgrade !== undefined),
+      this.#exchanges.all().every((exchange) => exchange.inbound.upgrade !== undefined),
     );
   }
 
@@ -212,7 +213,7 @@ export class Listener {
 
   #cutOff(): void {
     this.server.close();
-    for (const exchange of this.#exchanges) {
+    for (const exchange of this.#exchanges.all()) {
       exchange.inbound.upgrade?.socket.destroy();
       exchange.live.abandonHooks();
     }
