@@ -2,7 +2,7 @@
 // the end of the connection means for the exchange it carries.
 import type { Socket } from "node:net";
 import { GatewayError } from "../../pipeline/errors.ts";
-import { connectFailure, connectTimeout } from "./connector.ts";
+import { connectFailure, connectTimeout, type Connector } from "./connector.ts";
 import type { Carrier, Exchange } from "./exchange.ts";
 import { RequestSender } from "./request-sender.ts";
 import { type Progress, ResponseParser, type ResponseSink } from "./response-parser.ts";
@@ -44,15 +44,15 @@ export class Connection implements Carrier, ResponseSink {
   #awaitsContinue = false;
 
   /** @param exchange that the connection is opened for */
-  constructor(socket: Socket, readyEvent: string, owner: ConnectionOwner, exchange: Exchange) {
+  constructor(connector: Connector, owner: ConnectionOwner, exchange: Exchange) {
+    const socket = connector.open((bytes) => this.#received(bytes));
     this.#socket = socket;
     this.#owner = owner;
     this.#sender = new RequestSender(socket);
     this.#exchange = exchange;
     this.deadlineAt = exchange.waitUntil;
     exchange.heldBy(this);
-    socket.on(readyEvent, () => this.#opened());
-    socket.on("data", (bytes: Buffer) => this.#received(bytes));
+    socket.on(connector.readyEvent, () => this.#opened());
     socket.on("drain", () => this.#drained());
     socket.on("end", () => this.#ended());
     socket.on("close", () => this.#ended());

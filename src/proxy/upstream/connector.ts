@@ -2,6 +2,7 @@
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls, createSecureContext, type SecureContext } from "node:tls";
 import { GatewayError } from "../../pipeline/errors.ts";
+import { readInto } from "./read-buffer.ts";
 import type { UpstreamTarget } from "./transport.ts";
 
 export class Connector {
@@ -24,9 +25,12 @@ export class Connector {
     return this.#target.tls ? "secureConnect" : "connect";
   }
 
-  open(): Socket {
+  /** @param take gets what is received, in place of `data` events */
+  open(take: (bytes: Buffer) => void): Socket {
     const { host, port, socketPath } = this.#target;
-    const place = socketPath === undefined ? { host, port, noDelay: true } : { path: socketPath };
+    const onread = readInto(take);
+    const place =
+      socketPath === undefined ? { host, port, noDelay: true, onread } : { path: socketPath, onread };
     if (this.#secureContext === undefined) return connectTcp(place);
     const socket = connectTls({
       ...place,

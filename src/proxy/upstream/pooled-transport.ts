@@ -128,9 +128,8 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
   }
 
   #open(exchange: Exchange): void {
-    const { readyEvent } = this.#connector;
     this.#timer.start();
-    this.#connections.add(new Connection(this.#connector.open(), readyEvent, this, exchange));
+    this.#connections.add(new Connection(this.#connector, this, exchange));
   }
 
   #retry(exchange: Exchange): void {
