@@ -1,6 +1,8 @@
 // Header fields of one message, in the order they came (RFC 9110 section 5). Names keep their spelling on the
 // wire and are looked up in lower case; nothing is merged until somebody asks for the combined value.
 
+import { lowerName } from "./field-names.ts";
+
 /** An ordered, mutable list of header fields. All `lowerName` arguments must already be in lower case. */
 export class Fields {
   /** name, value, name, value … as `node:http` gives and takes them. */
@@ -16,7 +18,7 @@ export class Fields {
     this.#lower = [];
     for (let i = 0; i < flat.length; i += 2) {
       const name = flat[i] as string;
-      const lower = name.toLowerCase();
+      const lower = lowerName(name);
       if (drops?.(lower) === true) continue;
       this.#flat.push(name, flat[i + 1] as string);
       this.#lower.push(lower);
@@ -51,7 +53,7 @@ export class Fields {
 
   /** Replaces every line of that field by one; its place is that of the first, or the end. */
   set(name: string, value: string): void {
-    const lower = name.toLowerCase();
+    const lower = lowerName(name);
     const first = this.#lower.indexOf(lower);
     if (first === -1) {
       this.append(name, value);
@@ -67,7 +69,7 @@ export class Fields {
   /** Adds one more line at the end, whatever is there already. */
   append(name: string, value: string): void {
     this.#flat.push(name, value);
-    this.#lower.push(name.toLowerCase());
+    this.#lower.push(lowerName(name));
   }
 
   delete(lowerName: string): void {
