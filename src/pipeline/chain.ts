@@ -1,8 +1,9 @@
 // The hooks of one route, composed once per snapshot. Request phase by priority, response and error phase in reverse.
 // A chain whose hooks all return plainly runs without a microtask.
-import type { ExchangeResponse, Outcome, Verdict } from "./contract.ts";
+import type { Outcome, Verdict } from "./contract.ts";
 import type { GatewayError } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
+import type { Clock } from "./services.ts";
 import { LiveResponse } from "./response.ts";
 import { HookFailure, type HookResult, type Step } from "./step.ts";
 
@@ -10,6 +11,7 @@ type Answer = Exclude<Verdict, undefined | void>;
 
 export class Chain {
   readonly steps: readonly Step[];
+  readonly #clock: Clock;
   // Positions of the steps that have the hook, in the order in which they are run.
   readonly #request: readonly number[];
   readonly #response: readonly number[];
@@ -17,8 +19,9 @@ export class Chain {
   readonly #complete: readonly number[];
 
   /** @param steps by priority, lowest first */
-  constructor(steps: readonly Step[]) {
+  constructor(steps: readonly Step[], clock: Clock) {
     this.steps = steps;
+    this.#clock = clock;
     const having = (hook: "onRequest" | "onResponse" | "onError" | "onComplete"): number[] =>
       steps.flatMap((step, index) => (step.hooks[hook] === undefined ? [] : [index]));
     this.#request = having("onRequest");
@@ -29,6 +32,7 @@ export class Chain {
 
   /** Runs the request phase. @returns the first answer, or undefined to forward. */
   request(exchange: LiveExchange): Answer | undefined | Promise<Answer | undefined> {
+    exchange.hookMono = this.#clock.mono();
     return this.#requestFrom(exchange, 0);
   }
 
@@ -37,19 +41,20 @@ export class Chain {
    * @returns the response to send: the given one, or an error's when a hook that must not fail did
    */
   response(exchange: LiveExchange, response: LiveResponse): LiveResponse | Promise<LiveResponse> {
+    exchange.hookMono = this.#clock.mono();
     return this.#responseFrom(exchange, response, 0);
   }
 
   /** Asks the steps whose request phase ran for an answer in place of a failure. */
   error(exchange: LiveExchange, error: GatewayError): Answer | undefined | Promise<Answer | undefined> {
+    exchange.hookMono = this.#clock.mono();
     return this.#errorFrom(exchange, error, 0);
   }
 
   complete(exchange: LiveExchange, outcome: Outcome): void {
+    exchange.hookMono = this.#clock.mono();
     for (const index of this.#complete) {
-      if (index >= exchange.reached) continue;
-      const step = this.steps[index] as Step;
-      step.complete(() => step.hooks.onComplete?.(exchange, outcome));
+      if (index < exchange.reached) (this.steps[index] as Step).complete(exchange, outcome);
     }
   }
 
@@ -61,7 +66,7 @@ export class Chain {
       const index = this.#request[i] as number;
       const step = this.steps[index] as Step;
       exchange.reached = index + 1;
-      const result = step.run("onRequest", exchange, () => step.hooks.onRequest?.(exchange));
+      const result = step.request(exchange);
       if (result instanceof Promise) {
         return result.then(
           (settled) => this.#verdict(exchange, step, settled) ?? this.#requestFrom(exchange, i + 1),
@@ -91,8 +96,7 @@ export class Chain {
       const index = this.#response[i] as number;
       if (index >= exchange.reached) continue;
       const step = this.steps[index] as Step;
-      const given: ExchangeResponse = current;
-      const result = step.run("onResponse", exchange, () => step.hooks.onResponse?.(exchange, given));
+      const result = step.response(exchange, current);
       if (result instanceof Promise) {
         const waiting = current;
         return result.then((settled) =>
@@ -114,7 +118,7 @@ export class Chain {
       const index = this.#error[i] as number;
       if (index >= exchange.reached) continue;
       const step = this.steps[index] as Step;
-      const result = step.run("onError", exchange, () => step.hooks.onError?.(exchange, error));
+      const result = step.error(exchange, error);
       if (result instanceof Promise) {
         return result.then(
           (settled) => this.#rescue(exchange, step, settled) ?? this.#errorFrom(exchange, error, i + 1),

@@ -32,6 +32,8 @@ export class LiveExchange implements Exchange {
   refusedBecause: string | undefined = undefined;
   /** How many steps of the chain had their request phase: the response phase runs those, in reverse. */
   reached = 0;
+  /** When the running hook began, on the monotonic clock. */
+  hookMono = 0;
   /** Name of the plugin that answered in place of the upstream. */
   answeredBy: string | undefined = undefined;
   readonly #io: ExchangeIo;

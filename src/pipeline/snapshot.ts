@@ -157,7 +157,8 @@ async function compileRoute(spec: RouteSpec, host: PluginHost, made: Step[]): Pr
     made.push(step);
     steps.push(step);
   }
-  return { spec, info, chain: new Chain(steps), guarded: ordered.some((definition) => definition.security) };
+  const chain = new Chain(steps, host.services.clock);
+  return { spec, info, chain, guarded: ordered.some((definition) => definition.security) };
 }
 
 async function setUp(

@@ -1,5 +1,5 @@
 // One plugin on one route, with everything that keeps it from hurting others: time limit, breaker, fail mode, counts.
-import type { FailMode, Hooks, PluginDefinition } from "./contract.ts";
+import type { ExchangeResponse, FailMode, Hooks, Outcome, PluginDefinition, Verdict } from "./contract.ts";
 import { Breaker } from "./breaker.ts";
 import { GatewayError } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
@@ -67,55 +67,74 @@ export class Step {
     this.#errors = perPhase(errors);
   }
 
-  /**
-   * Calls a hook. A plain return comes back plainly; a promise ends within the hook's time limit and leaves no timer.
-   * @param call runs the hook; it must not be called twice
-   */
-  run<T>(
-    phase: Exclude<Phase, "onComplete">,
-    exchange: LiveExchange,
-    call: () => T | Promise<T>,
-  ): HookResult<T> | Promise<HookResult<T>> {
-    const startedMono = this.#clock.mono();
-    if (!this.breaker.allows(startedMono)) {
-      return new HookFailure(new GatewayError("plugin_failed", "A plugin of this route is out of order."));
-    }
-    let result: T | Promise<T>;
+  // A hook's time runs from `exchange.hookMono`, and its end is the beginning of the next one: the clock is read once a
+  // hook. A plain return comes back plainly; a promise ends within the hook's time limit and leaves no timer.
+
+  request(exchange: LiveExchange): HookResult<Verdict> | Promise<HookResult<Verdict>> {
+    if (!this.breaker.allows(exchange.hookMono)) return outOfOrder();
     try {
-      result = call();
+      return this.#returned("onRequest", exchange, this.hooks.onRequest?.(exchange));
     } catch (error) {
-      exchange.endHook();
-      return this.#failed(phase, exchange, startedMono, error);
+      return this.#threw("onRequest", exchange, error);
     }
-    if (result !== undefined && isThenable(result)) {
-      return this.#within(phase, exchange, startedMono, Promise.resolve(result));
-    }
-    exchange.endHook();
-    return this.#settled(phase, exchange, startedMono, result as T);
   }
 
-  /** Calls `onComplete`: nothing waits for it and nothing it throws matters to the exchange. */
-  complete(call: () => unknown): void {
-    const startedMono = this.#clock.mono();
+  response(exchange: LiveExchange, response: ExchangeResponse): HookResult<void> | Promise<HookResult<void>> {
+    if (!this.breaker.allows(exchange.hookMono)) return outOfOrder();
     try {
-      const result = call();
+      return this.#returned("onResponse", exchange, this.hooks.onResponse?.(exchange, response));
+    } catch (error) {
+      return this.#threw("onResponse", exchange, error);
+    }
+  }
+
+  error(exchange: LiveExchange, error: GatewayError): HookResult<Verdict> | Promise<HookResult<Verdict>> {
+    if (!this.breaker.allows(exchange.hookMono)) return outOfOrder();
+    try {
+      return this.#returned("onError", exchange, this.hooks.onError?.(exchange, error));
+    } catch (thrown) {
+      return this.#threw("onError", exchange, thrown);
+    }
+  }
+
+  /** Nothing waits for `onComplete`, and nothing it throws matters to the exchange. */
+  complete(exchange: LiveExchange, outcome: Outcome): void {
+    const startedMono = exchange.hookMono;
+    try {
+      const result: unknown = this.hooks.onComplete?.(exchange, outcome);
       // The contract knows no promise here, the type system lets an async function pass.
       if (result !== undefined && isThenable(result)) {
         result.then(undefined, (error: unknown) => this.#count("onComplete", startedMono, error));
       }
+      this.#observe("onComplete", exchange);
     } catch (error) {
       this.#count("onComplete", startedMono, error);
-      return;
     }
-    this.#seconds.onComplete.observe((this.#clock.mono() - startedMono) / 1000);
+  }
+
+  #returned<T>(
+    phase: Exclude<Phase, "onComplete">,
+    exchange: LiveExchange,
+    result: T | Promise<T>,
+  ): HookResult<T> | Promise<HookResult<T>> {
+    if (result !== undefined && isThenable(result)) {
+      return this.#within(phase, exchange, Promise.resolve(result));
+    }
+    exchange.endHook();
+    return this.#settled(phase, exchange, result as T);
+  }
+
+  #threw(phase: Exclude<Phase, "onComplete">, exchange: LiveExchange, error: unknown): HookFailure {
+    exchange.endHook();
+    return this.#failed(phase, exchange, error);
   }
 
   #within<T>(
     phase: Exclude<Phase, "onComplete">,
     exchange: LiveExchange,
-    startedMono: number,
     result: Promise<T>,
   ): Promise<HookResult<T>> {
+    const startedMono = exchange.hookMono;
     const limitMs = this.hooks.timeLimitMs?.[phase] ?? defaultTimeLimitMs;
     exchange.hookWaits();
     return new Promise((resolve) => {
@@ -130,7 +149,8 @@ export class Step {
         const error = new Error(`${this.name}.${phase} took longer than ${limitMs} ms`);
         // Cancels the hook's own waits; what it still returns is not looked at.
         exchange.cancelHook(error);
-        resolve(this.#failed(phase, exchange, startedMono, error));
+        exchange.hookMono = startedMono;
+        resolve(this.#failed(phase, exchange, error));
         exchange.hookSettled();
       };
       let timer = setTimeout(late, limitMs);
@@ -139,31 +159,34 @@ export class Step {
         pending = false;
         clearTimeout(timer);
         exchange.endHook();
+        // Whatever began meanwhile (a failure's own response phase) has set it anew.
+        exchange.hookMono = startedMono;
         resolve(settled());
         exchange.hookSettled();
       };
       result.then(
-        (value) => settle(() => this.#settled(phase, exchange, startedMono, value)),
-        (error: unknown) => settle(() => this.#failed(phase, exchange, startedMono, error)),
+        (value) => settle(() => this.#settled(phase, exchange, value)),
+        (error: unknown) => settle(() => this.#failed(phase, exchange, error)),
       );
     });
   }
 
   /** The hook has come to a value; one that is no verdict is the plugin's fault. */
-  #settled<T>(
-    phase: Exclude<Phase, "onComplete">,
-    exchange: LiveExchange,
-    startedMono: number,
-    value: T,
-  ): HookResult<T> {
-    const problem = phase === "onResponse" ? undefined : verdictProblem(value);
-    if (problem !== undefined) return this.#failed(phase, exchange, startedMono, new Error(problem));
+  #settled<T>(phase: Exclude<Phase, "onComplete">, exchange: LiveExchange, value: T): HookResult<T> {
+    const problem = value === undefined || phase === "onResponse" ? undefined : verdictProblem(value);
+    if (problem !== undefined) return this.#failed(phase, exchange, new Error(problem));
     this.breaker.succeeded();
-    this.#seconds[phase].observe((this.#clock.mono() - startedMono) / 1000);
+    this.#observe(phase, exchange);
     return value;
   }
 
-  #failed(phase: Phase, exchange: LiveExchange, startedMono: number, error: unknown): HookFailure {
+  #observe(phase: Phase, exchange: LiveExchange): void {
+    const nowMono = this.#clock.mono();
+    this.#seconds[phase].observe((nowMono - exchange.hookMono) / 1000);
+    exchange.hookMono = nowMono;
+  }
+
+  #failed(phase: Phase, exchange: LiveExchange, error: unknown): HookFailure {
     // A coded error is an answer that the plugin chose to throw, not a fault of the plugin.
     if (error instanceof GatewayError) {
       this.breaker.succeeded();
@@ -172,8 +195,9 @@ export class Step {
     if (exchange.clientGone) {
       this.breaker.withdrawn();
     } else {
-      this.breaker.failed(this.#clock.mono());
-      this.#count(phase, startedMono, error);
+      this.#count(phase, exchange.hookMono, error);
+      exchange.hookMono = this.#clock.mono();
+      this.breaker.failed(exchange.hookMono);
     }
     return new HookFailure(
       new GatewayError("plugin_failed", "A plugin of this route failed.", { cause: error }),
@@ -185,6 +209,10 @@ export class Step {
     this.#seconds[phase].observe((this.#clock.mono() - startedMono) / 1000);
     this.#logger.error({ plugin: this.name, phase, err: error }, "plugin hook failed");
   }
+}
+
+function outOfOrder(): HookFailure {
+  return new HookFailure(new GatewayError("plugin_failed", "A plugin of this route is out of order."));
 }
 
 /** Libraries of other people's promises count too: taken for a verdict, one would let the request wait for nothing. */
