@@ -160,6 +160,9 @@ class Queue {
     else cell.older.newer = cell.newer;
     if (cell.newer === undefined) this.newest = cell.older;
     else cell.newer.older = cell.older;
+    // A dead cell that the collector has aged already would keep its neighbours alive until a full collection.
+    cell.older = undefined;
+    cell.newer = undefined;
     this.bytes -= cell.bytes;
     this.count -= 1;
   }
