@@ -15,6 +15,9 @@ export interface WriterEvents {
   onBroken(): void;
 }
 
+/** Up to here, copying a body behind its head costs less than a second buffer for the kernel. */
+const ONE_WRITE_BYTES = 8 * 1024;
+
 /** Writes one response. After `reset` or the client's leaving, everything is a no-op. */
 export class ClientWriter {
   /** Bytes of content handed to the client. */
@@ -29,6 +32,9 @@ export class ClientWriter {
   #left = Infinity;
   #over = false;
   #waiting = false;
+  /** The head and the first bytes wait for the end of this turn, or of the response. */
+  #opening = false;
+  #first: Buffer | undefined = undefined;
 
   /** @param stallMs how long a client may take nothing of a body that waits for it */
   constructor(res: ServerResponse, events: WriterEvents, stallMs: number) {
@@ -71,12 +77,24 @@ export class ClientWriter {
     if (statusText === undefined) this.#res.writeHead(status, fields.toFlat());
     else this.#res.writeHead(status, statusText, fields.toFlat());
     this.#response = response;
-    // Head and first bytes leave in one write; an event stream's head does not wait for its first event.
-    this.#res.cork();
-    process.nextTick(uncork, this.#res, this.#stallMs);
+    this.#opening = true;
+    process.nextTick(open, this);
     if (response.body !== undefined) this.chunk(response.body);
+  }
+
+  /** Lets the head go, with what came meanwhile: an event stream's head does not wait for its first event. */
+  open(): void {
+    if (!this.#opening) return;
+    this.#opening = false;
+    const first = this.#first;
+    this.#first = undefined;
+    if (this.#res.destroyed) return;
+    const { socket } = this.#res;
+    socket?.cork();
     // Not by flushHeaders, which writes the bytes of obs-text fields as UTF-8 (Node 26).
-    else if (!this.#bodiless) this.#res.write("", "latin1");
+    const taken = first === undefined ? this.#res.write("", "latin1") : this.#res.write(first);
+    socket?.uncork();
+    if (!taken) this.#awaitClient();
   }
 
   /** @returns false = wait for `onWritable` */
@@ -116,6 +134,11 @@ export class ClientWriter {
     this.bytes += bytes.length;
     noteBodyBytes(bytes.length);
     this.#response?.taps?.chunk(bytes);
+    if (this.#opening && this.#first === undefined) {
+      this.#first = bytes;
+      return true;
+    }
+    this.open();
     if (this.#res.write(bytes)) return true;
     this.#awaitClient();
     return false;
@@ -142,7 +165,13 @@ export class ClientWriter {
     this.#over = true;
     this.#response?.taps?.end();
     if (trailers.length > 0) this.#res.addTrailers(pairs(trailers));
-    this.#res.end();
+    const first = this.#opening ? this.#first : undefined;
+    this.#opening = false;
+    this.#first = undefined;
+    if (first === undefined) this.#res.end();
+    // As text, head and body are one string and leave in one plain write.
+    else if (first.length <= ONE_WRITE_BYTES) this.#res.end(first.toString("latin1"), "latin1");
+    else this.#res.end(first);
     awaitTaken(this.#res, this.#stallMs);
   }
 
@@ -186,9 +215,8 @@ export class ClientWriter {
   }
 }
 
-function uncork(res: ServerResponse, stallMs: number): void {
-  res.uncork();
-  awaitTaken(res, stallMs);
+function open(writer: ClientWriter): void {
+  writer.open();
 }
 
 /** A client that does not even take the rest of a response that is through: nothing else ends the wait for it. */
