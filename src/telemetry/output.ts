@@ -9,8 +9,8 @@ export interface OutputOptions {
   readonly stream: Writable;
   /** Its file descriptor, for `flushSync`. */
   readonly fd?: number;
-  /** Most characters that wait for a slow reader; lines past it are dropped. */
-  readonly maxBufferedChars?: number;
+  /** Most bytes that wait for a slow reader; lines past it are dropped. */
+  readonly maxBufferedBytes?: number;
   /** Longest time that a line waits for others to go with it. */
   readonly delayMs?: number;
   /** Called for each line that was dropped. */
@@ -28,84 +28,124 @@ export interface Output {
   flushSync(): void;
 }
 
-function linesOf(text: string): number {
+function linesOf(text: string | Buffer): number {
   let lines = 0;
   for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", at + 1)) lines++;
   return lines;
 }
 
-const batchChars = 32_768;
+/** What a pipe holds on Linux: a longer write is taken in parts. */
+const blockBytes = 65_536;
+/** UTF-8 of one UTF-16 unit. */
+const mostBytesPerUnit = 3;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 class BatchedOutput implements Output {
   readonly #options: OutputOptions;
   readonly #stream: Writable;
-  readonly #maxChars: number;
+  readonly #maxBytes: number;
   readonly #delayMs: number;
   readonly #flushed: (() => void)[] = [];
-  #batches: string[] = [];
-  #chars = 0;
+  /** Full, and next to be written. */
+  #full: Buffer[] = [];
+  // Lines become bytes at once: as text, each of them would wait as the dozens of pieces it was put together from, and
+  // the collector would copy them all.
+  #block: Buffer | undefined;
+  #used = 0;
+  /** Written out, to be filled again. */
+  #spare: Buffer | undefined;
+  /** All that waits, with what is being written. */
+  #bytes = 0;
   #timer: NodeJS.Timeout | undefined;
   #armed = false;
-  #writing: string | undefined;
+  #writing: Buffer | undefined;
   #closed = false;
 
   constructor(options: OutputOptions) {
     this.#options = options;
     this.#stream = options.stream;
-    this.#maxChars = options.maxBufferedChars ?? 8 * 1_048_576;
+    this.#maxBytes = options.maxBufferedBytes ?? 8 * 1_048_576;
     this.#delayMs = options.delayMs ?? 10;
     this.#stream.on("error", (error: Error) => this.#close(error));
   }
 
   write(text: string): void {
-    if (this.#closed || this.#chars + text.length > this.#maxChars) {
+    if (this.#closed || this.#bytes + text.length > this.#maxBytes) {
       this.#options.onDrop?.(linesOf(text));
       return;
     }
-    const last = this.#batches.length - 1;
-    if (last >= 0 && (this.#batches[last] as string).length < batchChars) this.#batches[last] += text;
-    else this.#batches.push(text);
-    this.#chars += text.length;
+    this.#add(text);
     if (this.#writing !== undefined || this.#armed) return;
     this.#armed = true;
     if (this.#timer === undefined) this.#timer = setTimeout(() => this.#next(), this.#delayMs);
     else this.#timer.refresh();
   }
 
-  /** Sends the next batch; one at a time, so that what waits stays ours to bound. */
+  #add(text: string): void {
+    const most = text.length * mostBytesPerUnit;
+    if (this.#used + most > blockBytes) this.#seal();
+    if (most > blockBytes) {
+      const own = Buffer.from(text);
+      this.#full.push(own);
+      this.#bytes += own.length;
+      return;
+    }
+    if (this.#block === undefined) {
+      this.#block = this.#spare ?? Buffer.allocUnsafeSlow(blockBytes);
+      this.#spare = undefined;
+    }
+    const written = this.#block.write(text, this.#used);
+    this.#used += written;
+    this.#bytes += written;
+  }
+
+  #seal(): void {
+    if (this.#block === undefined) return;
+    this.#full.push(this.#block.subarray(0, this.#used));
+    this.#block = undefined;
+    this.#used = 0;
+  }
+
+  /** Sends the next block; one at a time, so that what waits stays ours to bound. */
   #next(): void {
     this.#armed = false;
     if (this.#writing !== undefined || this.#closed) return;
-    const batch = this.#batches.shift();
-    if (batch === undefined) {
+    if (this.#full.length === 0) this.#seal();
+    const bytes = this.#full.shift();
+    if (bytes === undefined) {
       for (const done of this.#flushed.splice(0)) done();
       return;
     }
-    this.#writing = batch;
-    this.#stream.write(batch, (error) => {
+    this.#writing = bytes;
+    this.#stream.write(bytes, (error) => {
       // A failed write also shows as 'error'.
       if (error) return;
       this.#writing = undefined;
-      this.#chars -= batch.length;
+      this.#bytes -= bytes.length;
+      if (bytes.buffer.byteLength === blockBytes) this.#spare = Buffer.from(bytes.buffer);
       this.#next();
     });
+  }
+
+  /** Everything that waits, in order. */
+  #take(): Buffer {
+    this.#seal();
+    return Buffer.concat(this.#full.splice(0));
   }
 
   #close(error: Error): void {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#timer);
-    const lost = (this.#writing ?? "") + this.#batches.join("");
-    this.#batches = [];
-    this.#chars = 0;
-    this.#options.onDrop?.(linesOf(lost));
+    const lost = linesOf(this.#take()) + (this.#writing === undefined ? 0 : linesOf(this.#writing));
+    this.#bytes = 0;
+    this.#options.onDrop?.(lost);
     this.#options.onClosed?.(error);
     for (const done of this.#flushed.splice(0)) done();
   }
 
   async flush(timeoutMs: number): Promise<boolean> {
-    if (!this.#closed && this.#chars > 0) {
+    if (!this.#closed && this.#bytes > 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
       const limit = setTimeout(resolve, timeoutMs);
       this.#flushed.push(resolve);
@@ -113,24 +153,24 @@ class BatchedOutput implements Output {
       await promise;
       clearTimeout(limit);
     }
-    return !this.#closed && this.#chars === 0;
+    return !this.#closed && this.#bytes === 0;
   }
 
   flushSync(): void {
-    // A batch under way means that the reader stalls: the kernel holds part of it, and only the event loop can go on.
+    // A block under way means that the reader stalls: the kernel holds part of it, and only the event loop can go on.
     if (this.#closed || this.#writing !== undefined) return;
-    let rest = Buffer.from(this.#batches.join(""));
+    let rest = this.#take();
     const until = Date.now() + 100;
     while (rest.length > 0) {
       try {
         rest = rest.subarray(writeSync(this.#options.fd ?? 1, rest));
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "EAGAIN" || Date.now() >= until) return;
+        if ((error as NodeJS.ErrnoException).code !== "EAGAIN" || Date.now() >= until) break;
         Atomics.wait(sleeper, 0, 0, 5);
       }
     }
-    this.#batches = [];
-    this.#chars = 0;
+    if (rest.length > 0) this.#full.push(rest);
+    this.#bytes = rest.length;
   }
 }
 

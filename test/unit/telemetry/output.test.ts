@@ -36,9 +36,8 @@ function slowStream() {
   const chunks: string[] = [];
   const pending: (() => void)[] = [];
   const stream = new Writable({
-    decodeStrings: false,
-    write(chunk: string, _encoding, done) {
-      chunks.push(chunk);
+    write(chunk: Buffer, _encoding, done) {
+      chunks.push(String(chunk));
       pending.push(done);
     },
   });
@@ -49,14 +48,18 @@ describe("the log output", () => {
   it("writes lines in order and in batches", async () => {
     const chunks: string[] = [];
     const stream = new Writable({
-      decodeStrings: false,
-      write(chunk: string, _encoding, done) {
-        chunks.push(chunk);
+      write(chunk: Buffer, _encoding, done) {
+        chunks.push(String(chunk));
         setImmediate(done);
       },
     });
     const output = createOutput({ stream });
-    const lines = Array.from({ length: 5000 }, (_, i) => `{"line":${i}}\n`);
+    // Of one byte a character, of several, and one that is longer than a block.
+    const lines = Array.from(
+      { length: 5000 },
+      (_, i) => `{"line":${i},"text":"${i % 7 === 0 ? "…é😀" : ""}"}\n`,
+    );
+    lines[1000] = `${"é".repeat(100_000)}\n`;
     for (const line of lines) output.write(line);
     assert.equal(chunks.length, 0, "nothing is written while the caller runs");
     assert.equal(await output.flush(5000), true);
@@ -65,15 +68,35 @@ describe("the log output", () => {
   });
 
   it("sends a lone line by itself after a moment", async () => {
-    const { promise, resolve } = Promise.withResolvers<string>();
-    createOutput({ stream: new Writable({ decodeStrings: false, write: resolve }) }).write("one\n");
-    assert.equal(await promise, "one\n");
+    const { promise, resolve } = Promise.withResolvers<Buffer>();
+    createOutput({ stream: new Writable({ write: resolve }) }).write("one\n");
+    assert.equal(String(await promise), "one\n");
+  });
+
+  it("leaves alone what a slow reader is still taking", async () => {
+    const taken: string[] = [];
+    const stream = new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        setTimeout(() => {
+          taken.push(String(chunk));
+          done();
+        }, 5);
+      },
+    });
+    const output = createOutput({ stream, delayMs: 1 });
+    const lines = Array.from({ length: 6 }, (_, i) => `line ${i}\n`);
+    for (const line of lines) {
+      output.write(line);
+      void output.flush(5000);
+    }
+    assert.equal(await output.flush(5000), true);
+    assert.equal(taken.join(""), lines.join(""));
   });
 
   it("drops and counts what a slow reader leaves no room for, and never part of a line", async () => {
     const { stream, chunks, release } = slowStream();
     let dropped = 0;
-    const output = createOutput({ stream, maxBufferedChars: 100, onDrop: (lines) => (dropped += lines) });
+    const output = createOutput({ stream, maxBufferedBytes: 100, onDrop: (lines) => (dropped += lines) });
     for (let i = 0; i < 30; i++) output.write(`line-${String(i).padStart(3, "0")}\n`);
     assert.equal(dropped, 19, "11 lines of 9 characters fit");
     assert.equal(await output.flush(1), false, "the reader has not taken them");
@@ -107,7 +130,7 @@ describe("the log output", () => {
     { timeout: 15_000 },
     async () => {
       const { child, stdout, stderr, exit } = runChild(`
-      const output = make({ maxBufferedChars: 300_000 });
+      const output = make({ maxBufferedBytes: 300_000 });
       const line = "x".repeat(99) + "\\n";
       for (let i = 0; i < 20_000; i++) output.write(line);
       const before = process.memoryUsage().rss;
