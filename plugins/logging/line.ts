@@ -10,7 +10,7 @@ import type {
 } from "../../src/pipeline/contract.ts";
 import type { LoggingOptions } from "./options.ts";
 import { compileQueryRedaction, redacted, secretNames } from "./redact.ts";
-import { createIsoTime, decimals, jsonText } from "./text.ts";
+import { createIsoTime, decimals, inOnePiece, jsonText, keepLast } from "./text.ts";
 
 /** pino's numbers of the levels, and those at which nothing is left out or nothing is written. */
 export const levelNumbers = { trace: 10, debug: 20, info: 30, warn: 40, error: 50, silent: 100 } as const;
@@ -38,32 +38,37 @@ export function compileLine(
   const shown = (member: string): ((value: string) => string) =>
     secrets.has(member.toLowerCase()) ? () => `"${redacted}"` : jsonText;
   const path = shown("path");
+  const userId = shown("userId");
   const host = shown("host");
   const clientIp = shown("clientIp");
-  const userId = shown("userId");
   const credentialId = shown("credentialId");
   const userAgent = secrets.has("user-agent") ? () => `"${redacted}"` : shown("userAgent");
   const redactQuery = compileQueryRedaction(secrets);
-  const isoTime = createIsoTime();
   const fixed =
     `,"msg":"request","service":${jsonText(fleet.service)},"instance":${jsonText(fleet.instance)}` +
     `,"route":${jsonText(route.pattern)},"upstream":${jsonText(route.upstream)}` +
     (options.sample < 1 ? `,"sample":${options.sample}` : "");
+  // What many lines in a row have in common is kept as text.
+  const start = createStart(fixed);
+  const result = createResult();
+  const hostMember = keepLast((value) => `,"host":${host(value)}`);
+  const clientMember = keepLast((value) => `,"clientIp":${clientIp(value)},"requestId":`);
+  const credentialMember = keepLast((value) => `,"credentialId":${credentialId(value)}`);
+  const agentMember = keepLast((value) => `,"userAgent":${userAgent(value)}`);
 
   return function accessLine(exchange, outcome, level, extra) {
     const { request, identity } = exchange;
-    const now = clock.now();
     const agent = request.fields.get("user-agent");
     let line =
-      `{"level":${level},"time":${now},"timestamp":"${isoTime(now)}"${fixed}` +
-      `,"requestId":${jsonText(exchange.id)},"method":${jsonText(request.method)},"path":${path(request.path)}` +
-      `,"status":${outcome.status},"durationMs":${decimals(outcome.durationMs)},"end":"${outcome.end}"` +
+      start(clock.now(), level) +
+      result(request.method, outcome) +
+      hostMember(request.host) +
+      clientMember(exchange.client.address) +
+      `${jsonText(exchange.id)},"path":${path(request.path)},"durationMs":${decimals(outcome.durationMs)}` +
       `,"requestBytes":${outcome.requestBytes},"responseBytes":${outcome.responseBytes}` +
-      `,"clientIp":${clientIp(exchange.client.address)},"host":${host(request.host)}` +
       `,"userId":${identity === undefined ? "null" : userId(identity.userId)}`;
-    if (identity?.credentialId !== undefined)
-      line += `,"credentialId":${credentialId(identity.credentialId)}`;
-    if (agent !== undefined) line += `,"userAgent":${userAgent(agent)}`;
+    if (identity?.credentialId !== undefined) line += credentialMember(identity.credentialId);
+    if (agent !== undefined) line += agentMember(agent);
     if (options.query && request.query !== "") line += `,"query":${jsonText(redactQuery(request.query))}`;
     if (request.upgrade !== undefined) line += `,"upgrade":${jsonText(request.upgrade)}`;
     if (outcome.upstreamMs !== undefined) line += `,"upstreamMs":${decimals(outcome.upstreamMs)}`;
@@ -74,6 +79,39 @@ export function compileLine(
     }
     if (outcome.error !== undefined) line += errorMembers(outcome.error);
     return `${line}${extra}}`;
+  };
+}
+
+/** Level and time, then what the route's lines all have. */
+function createStart(fixed: string): (nowMs: number, level: number) => string {
+  const isoTime = createIsoTime();
+  let lastMs = Number.NaN;
+  let lastLevel = 0;
+  let text = "";
+  return (nowMs, level) => {
+    if (nowMs !== lastMs || level !== lastLevel) {
+      lastMs = nowMs;
+      lastLevel = level;
+      text = inOnePiece(`{"level":${level},"time":${nowMs},"timestamp":"${isoTime(nowMs)}"${fixed}`);
+    }
+    return text;
+  };
+}
+
+/** Method, status and end. */
+function createResult(): (method: string, outcome: Outcome) => string {
+  let lastMethod = "";
+  let lastStatus = 0;
+  let lastEnd = "";
+  let text = "";
+  return (method, { status, end }) => {
+    if (method !== lastMethod || status !== lastStatus || end !== lastEnd) {
+      lastMethod = method;
+      lastStatus = status;
+      lastEnd = end;
+      text = inOnePiece(`,"method":${jsonText(method)},"status":${status},"end":"${end}"`);
+    }
+    return text;
   };
 }
 

@@ -33,7 +33,32 @@ export function createIsoTime(): (epochMs: number) => string {
   };
 }
 
-/** Up to three decimals: enough for milliseconds, short in the line. */
-export function decimals(ms: number): number {
-  return Math.round(ms * 1000) / 1000;
+// ".001" … ".999": turning a fraction into text is the slow part, and there are few.
+const fractions = Array.from({ length: 1000 }, (_, thousandths) => String(thousandths / 1000).slice(1));
+
+/** A number with up to three decimals: enough for milliseconds, short in the line. */
+export function decimals(ms: number): string {
+  const thousandths = Math.round(ms * 1000);
+  if (!(thousandths >= 0 && thousandths < 2 ** 31)) return String(thousandths / 1000);
+  const whole = Math.floor(thousandths / 1000);
+  return whole + (fractions[thousandths - whole * 1000] as string);
+}
+
+/** @returns the same text in one piece: what is put together stays a tree of its parts until somebody reads it */
+export function inOnePiece(text: string): string {
+  plain.test(text);
+  return text;
+}
+
+/** Keeps the last value and its text: hosts, clients and agents repeat from request to request. */
+export function keepLast(textOf: (value: string) => string): (value: string) => string {
+  let last: string | undefined;
+  let text = "";
+  return (value) => {
+    if (value !== last) {
+      text = inOnePiece(textOf(value));
+      last = value;
+    }
+    return text;
+  };
 }
