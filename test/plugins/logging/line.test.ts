@@ -115,6 +115,41 @@ test("whatever client and token hold, the line is one line of valid JSON with th
   );
 });
 
+test("a line shows its own request, whatever the lines before it had in common", () => {
+  let now = noon;
+  const line = compileLine(loggingOptions.parse({}), route, fleet, { now: () => now, mono: () => 0 });
+  const few = (...texts: string[]) => fc.constantFrom(...texts);
+  const request = fc.record({
+    method: few("GET", "POST"),
+    host: few("a", "b"),
+    address: few("192.0.2.1", "192.0.2.2"),
+    agent: few("", "curl"),
+    credentialId: few("k1", "k2"),
+    status: fc.constantFrom(200, 404),
+    end: fc.constantFrom("complete" as const, "failed" as const),
+    level: fc.constantFrom(30, 50),
+    later: fc.nat(1),
+  });
+  fc.assert(
+    fc.property(fc.array(request), (requests) => {
+      for (const { method, host, address, agent, credentialId, status, end, level, later } of requests) {
+        now += later;
+        const facts = { method, host, address, fields: ["User-Agent", agent], identity: { credentialId } };
+        const text = line(exchangeOf(facts), outcomeOf({ status, end }), level, "");
+        const shown = JSON.parse(text) as Line;
+        assert.deepEqual(
+          [shown["method"], shown["host"], shown["clientIp"], shown["userAgent"], shown["credentialId"]],
+          [method, host, address, agent, credentialId],
+        );
+        assert.deepEqual(
+          [shown["status"], shown["end"], shown["level"], shown["time"]],
+          [status, end, level, now],
+        );
+      }
+    }),
+  );
+});
+
 test("the level is the sidecar's or service's fault, the client's, or none", () => {
   assert.equal(levelOf(outcomeOf({ status: 204 })), 30);
   assert.equal(levelOf(outcomeOf({ status: 101 })), 30);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { createIsoTime, jsonText } from "../../../plugins/logging/text.ts";
+import { createIsoTime, decimals, jsonText } from "../../../plugins/logging/text.ts";
 
 // As a field value may hold any byte and a token's claim any UTF-16 unit.
 const anyText = fc.oneof(
@@ -45,5 +45,16 @@ test("time stamps are those of Date.toISOString, forwards, backwards and within 
         }
       },
     ),
+  );
+});
+
+test("numbers are rounded to three decimals, whatever their size", () => {
+  const milliseconds = fc.oneof(fc.double({ min: 0, max: 100_000, noNaN: true }), fc.integer());
+  fc.assert(
+    fc.property(milliseconds, (ms) => {
+      const text = decimals(ms);
+      assert.equal(JSON.parse(text), Math.round(ms * 1000) / 1000);
+      assert.ok(text.length < 16, text);
+    }),
   );
 });
