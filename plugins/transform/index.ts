@@ -1,7 +1,7 @@
 // The transform plugin: tells the service who calls (X-User-Id, X-User-Plan, X-User-Scopes) and sets or removes
 // header fields both ways.
 import { definePlugin, type Exchange, type Fields, type Hooks } from "../../src/pipeline/contract.ts";
-import { ownedRequestFields } from "./names.ts";
+import { compileNameTest, ownedRequestFields } from "./names.ts";
 import { transformOptions } from "./options.ts";
 import { compileTemplate, plan, scopes, userId, type Fill, hasVariables } from "./template.ts";
 
@@ -26,12 +26,12 @@ function setter(name: string, fill: Fill): Setter {
 
 /** First the removals, then the settings; undefined when there is nothing to do. */
 function compileChange(remove: readonly string[], add: Readonly<Record<string, string>>): Setter | undefined {
-  const removed = new Set(remove.map((name) => name.toLowerCase()));
-  const isRemoved = (lowerName: string): boolean => removed.has(lowerName);
+  const isRemoved =
+    remove.length === 0 ? undefined : compileNameTest(remove.map((name) => name.toLowerCase()));
   const setters = Object.entries(add).map(([name, text]) => setter(name, compileTemplate(text)));
-  if (removed.size === 0 && setters.length === 0) return undefined;
+  if (isRemoved === undefined && setters.length === 0) return undefined;
   return function changeFields(fields, exchange) {
-    if (removed.size > 0) fields.deleteWhere(isRemoved);
+    if (isRemoved !== undefined) fields.deleteWhere(isRemoved);
     for (const set of setters) set(fields, exchange);
   };
 }

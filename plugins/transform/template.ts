@@ -1,5 +1,5 @@
 // Field values with variables: `$userId` and its kind, `$$` for a dollar sign. Parsed once, filled per request.
-import type { Exchange } from "../../src/pipeline/contract.ts";
+import type { Exchange, Identity } from "../../src/pipeline/contract.ts";
 import { encodeValue, encodeWord } from "./encode.ts";
 
 /** @returns undefined when there is no value: the field is then not sent */
@@ -7,12 +7,35 @@ export type Fill = (exchange: Exchange) => string | undefined;
 
 const orNothing = (text: string): string | undefined => (text === "" ? undefined : text);
 
-export const userId: Fill = ({ identity }) => identity && orNothing(encodeValue(identity.userId));
-export const plan: Fill = ({ identity }) =>
-  identity?.plan === undefined ? undefined : orNothing(encodeValue(identity.plan));
-/** Separated by spaces, as in OAuth 2.0 (RFC 6749 section 3.3). */
-export const scopes: Fill = ({ identity }) =>
-  identity && orNothing(identity.scopes.map(encodeWord).join(" "));
+interface Values {
+  readonly userId: string | undefined;
+  readonly plan: string | undefined;
+  readonly scopes: string | undefined;
+}
+
+const nothing: Values = { userId: undefined, plan: undefined, scopes: undefined };
+
+// An identity lives as long as what was found about its credential: it is encoded once, not for each request.
+const encodings = new WeakMap<Identity, Values>();
+
+function valuesOf({ identity }: Exchange): Values {
+  if (identity === undefined) return nothing;
+  let values = encodings.get(identity);
+  if (values === undefined) {
+    values = {
+      userId: orNothing(encodeValue(identity.userId)),
+      plan: identity.plan === undefined ? undefined : orNothing(encodeValue(identity.plan)),
+      // Separated by spaces, as in OAuth 2.0 (RFC 6749 section 3.3).
+      scopes: orNothing(identity.scopes.map(encodeWord).join(" ")),
+    };
+    encodings.set(identity, values);
+  }
+  return values;
+}
+
+export const userId: Fill = (exchange) => valuesOf(exchange).userId;
+export const plan: Fill = (exchange) => valuesOf(exchange).plan;
+export const scopes: Fill = (exchange) => valuesOf(exchange).scopes;
 
 const variables: ReadonlyMap<string, Fill> = new Map([
   ["userId", userId],
