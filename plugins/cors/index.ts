@@ -8,7 +8,12 @@ import { addVary } from "./vary.ts";
 
 const name = "cors";
 
-const isCorsField = (lowerName: string): boolean => lowerName.startsWith("access-control-");
+const corsPrefix = "access-control-";
+
+function isCorsField(lowerName: string): boolean {
+  // Nearly every other name is shorter.
+  return lowerName.length > corsPrefix.length && lowerName.startsWith(corsPrefix);
+}
 
 /** As noted in the request phase, for a later plugin may have taken the field out; requests without a route have no note. */
 function originOf(exchange: Exchange): string | undefined {
