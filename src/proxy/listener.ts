@@ -126,6 +126,8 @@ export class Listener {
       // Checked in request-head.ts, with an answer and a log line of ours.
       requireHostHeader: false,
       noDelay: true,
+      // Most requests have no body: no stream of nothing is run to its end for them.
+      optimizeEmptyRequests: true,
       shouldUpgradeCallback: mayUpgrade,
     };
     const server =
