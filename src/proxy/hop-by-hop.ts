@@ -13,6 +13,10 @@ const always = new Set([
   "upgrade",
 ]);
 
+// One bit for each length that one of them has: most fields need no look-up. All are shorter than 32.
+let alwaysLengths = 0;
+for (const name of always) alwaysLengths |= 1 << name.length;
+
 // What a sender must not take from the next hop by naming it: the message would change its meaning or framing, or (for
 // what tells of earlier hops) hide who is asking behind a proxy that passes Connection on.
 const unnameable = new Set(["host", "content-length", "content-type", "trailer", "cache-control", "expect"]);
@@ -33,12 +37,13 @@ export function endToEndFields(flat: readonly string[]): Fields {
 export function isHopByHop(connection: string | undefined): (lowerName: string) => boolean {
   const named = namedFields(connection);
   if (named === undefined) return isAlwaysHopByHop;
-  return (lowerName) => always.has(lowerName) || named.has(lowerName);
+  return (lowerName) => isAlwaysHopByHop(lowerName) || named.has(lowerName);
 }
 
 /** Those that stop here whatever Connection says. */
 export function isAlwaysHopByHop(lowerName: string): boolean {
-  return always.has(lowerName);
+  const { length } = lowerName;
+  return length < 32 && (alwaysLengths & (1 << length)) !== 0 && always.has(lowerName);
 }
 
 function namedFields(connection: string | undefined): Set<string> | undefined {

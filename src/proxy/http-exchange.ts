@@ -48,7 +48,8 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     this.#answer = new Answer(this);
     policy.snapshot.enter();
     context.began(this);
-    res.once("close", () => {
+    // Not `once`: its wrapper costs more than a second call of `finish`, which does nothing.
+    res.on("close", () => {
       if (this.#answer.status !== 101) this.finish(this.writer.bytes);
     });
   }
