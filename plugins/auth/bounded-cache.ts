@@ -3,11 +3,11 @@
 import { LRUCache } from "lru-cache";
 
 /** @param onGone called for each entry that is replaced, deleted or pushed out */
-export function boundedCache<Value extends object | string | number | true>(
-  entries: number,
-  onGone?: (value: Value) => void,
-): LRUCache<string, Value> {
-  return new LRUCache<string, Value>({
+export function boundedCache<
+  Value extends object | string | number | true,
+  Key extends string | number = string,
+>(entries: number, onGone?: (value: Value) => void): LRUCache<Key, Value> {
+  return new LRUCache<Key, Value>({
     maxSize: entries,
     sizeCalculation: () => 1,
     ...(onGone !== undefined && { dispose: onGone }),

@@ -26,6 +26,8 @@ const visible = /^[\x21-\x7e]+$/;
 
 /** Scheme of `Authorization` in lower case, for the two that are read here. */
 function schemeOf(value: string): "bearer" | "apikey" | undefined {
+  // As nearly every client writes it.
+  if (value.startsWith("Bearer ")) return "bearer";
   const space = value.indexOf(" ");
   const scheme = (space === -1 ? value : value.slice(0, space)).toLowerCase();
   return scheme === "bearer" || scheme === "apikey" ? scheme : undefined;

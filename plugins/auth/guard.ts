@@ -10,7 +10,14 @@ import {
   type CredentialOptions,
   type Credentials,
 } from "./credentials.ts";
-import { refused, type Finding, type MaybeFinding, type Refused, type Unseen } from "./finding.ts";
+import {
+  refused,
+  type Finding,
+  type MaybeFinding,
+  type Refused,
+  type Unavailable,
+  type Unseen,
+} from "./finding.ts";
 import type { GuessLimit } from "./guessing.ts";
 import type { KeyCheck } from "./keys.ts";
 import type { Login } from "./login.ts";
@@ -33,13 +40,6 @@ export interface GuardParts {
   readonly certificates: CertificateCheck | undefined;
   readonly login: Login | undefined;
   readonly assertion: Assertion | undefined;
-}
-
-/** What was found about each credential; undefined = not shown. */
-interface Findings {
-  readonly token: Finding | undefined;
-  readonly key: Finding | undefined;
-  readonly session: Finding | undefined;
 }
 
 type MaybeVerdict = Verdict | Promise<Verdict>;
@@ -72,17 +72,15 @@ export class Guard {
     if (bearer === undefined && apiKey === undefined && login !== undefined) {
       const session = login.session(exchange);
       if (session instanceof Promise) {
-        return session.then((late) =>
-          this.#decide(exchange, { token: undefined, key: undefined, session: late }),
-        );
+        return session.then((late) => this.#decide(exchange, late, undefined));
       }
-      return this.#decide(exchange, { token: undefined, key: undefined, session });
+      return this.#decide(exchange, session, undefined);
     }
-    return this.#decide(exchange, {
-      token: bearer === undefined ? undefined : token,
-      key: apiKey === undefined ? undefined : key,
-      session: undefined,
-    });
+    return this.#decide(
+      exchange,
+      bearer === undefined ? undefined : token,
+      apiKey === undefined ? undefined : key,
+    );
   }
 
   /** Something is not known from memory: somebody has to be asked, unless this client has guessed too often. */
@@ -109,29 +107,21 @@ export class Guard {
       key = knownKey.kind === "unseen" ? keys?.ask(apiKey, knownKey.digest, address) : knownKey;
     if (token instanceof Promise || key instanceof Promise) {
       return Promise.all([token, key]).then(([lateToken, lateKey]) =>
-        this.#decide(exchange, { token: lateToken, key: lateKey, session: undefined }),
+        this.#decide(exchange, lateToken, lateKey),
       );
     }
-    return this.#decide(exchange, { token, key, session: undefined });
+    return this.#decide(exchange, token, key);
   }
 
-  #decide(exchange: Exchange, { token, key, session }: Findings): MaybeVerdict {
+  /** @param first what was found about the token, or else the session; undefined = not shown. @param second about the key */
+  #decide(exchange: Exchange, first: Finding | undefined, second: Finding | undefined): MaybeVerdict {
     const { certificates } = this.#parts;
-    let uncertain: Finding | undefined;
-    let identity: Identity | undefined;
-    for (const finding of [token, key, session]) {
-      if (finding === undefined) continue;
-      // One bad credential spoils the request, whatever else it shows.
-      if (finding.kind === "refused") return this.#refuse(exchange, finding);
-      if (finding.kind === "unavailable") uncertain = finding;
-      else identity ??= finding.identity;
-    }
-    if (uncertain?.kind === "unavailable") {
-      exchange.refusedBecause = uncertain.because;
-      this.#parts.counts.count(uncertain.method, "unavailable");
-      const { unavailable, overloaded } = this.#parts.refusals;
-      return uncertain.code === "overloaded" ? overloaded : unavailable;
-    }
+    // One bad credential spoils the request, whatever else it shows.
+    if (first?.kind === "refused") return this.#refuse(exchange, first);
+    if (second?.kind === "refused") return this.#refuse(exchange, second);
+    if (second?.kind === "unavailable") return this.#uncertain(exchange, second);
+    if (first?.kind === "unavailable") return this.#uncertain(exchange, first);
+    let identity = (first ?? second)?.identity;
     const ids = certificates?.ids(exchange) ?? noIds;
     if (identity === undefined && certificates !== undefined) {
       const certificate = certificates.check(exchange, ids);
@@ -140,6 +130,13 @@ export class Guard {
     }
     if (identity === undefined && this.#parts.required) return this.#missing(exchange, "no credential");
     return this.#authorize(exchange, identity, ids);
+  }
+
+  #uncertain(exchange: Exchange, { because, method, code }: Unavailable): Verdict {
+    exchange.refusedBecause = because;
+    this.#parts.counts.count(method, "unavailable");
+    const { unavailable, overloaded } = this.#parts.refusals;
+    return code === "overloaded" ? overloaded : unavailable;
   }
 
   #authorize(

@@ -65,7 +65,7 @@ export class TokenCheck {
   /** From memory, or that there is something to look at (`ask`). */
   peek(token: string): Finding | Unseen {
     if (token.length > this.#options.maxTokenBytes) return tooLong;
-    const digest = hash("sha256", token, "hex");
+    const digest = hash("sha256", token, "latin1");
     return this.#cache.get(digest, this.#services.clock.now()) ?? { kind: "unseen", digest };
   }
 
