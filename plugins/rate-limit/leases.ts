@@ -27,8 +27,7 @@ export class Leases {
   }
 
   /** Uses held permits. Synchronous: the whole cost of a warm request. @returns the lease they came from, if any */
-  take(caller: Caller, limit: Limit, limitMs: number): Lease | undefined {
-    const now = this.#clock.mono();
+  take(caller: Caller, limit: Limit, limitMs: number, now = this.#clock.mono()): Lease | undefined {
     let lease = caller.lease;
     if (lease === undefined || lease.left < limit.cost || now >= lease.until) {
       lease = this.#change(caller, now);

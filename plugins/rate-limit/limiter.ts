@@ -58,7 +58,7 @@ export class Limiter {
     let covered = true;
     for (const claim of claims) {
       const { caller } = claim;
-      if (claim.limit.leased && this.#useLease(claim)) continue;
+      if (claim.limit.leased && this.#useLease(claim, now)) continue;
       covered = false;
       if (!claim.hard || now >= caller.deniedUntil) continue;
       claim.retryMs = Math.max(1, caller.dueAt - now);
@@ -90,9 +90,9 @@ export class Limiter {
       : decided(claims, true);
   }
 
-  #useLease(claim: Claim): boolean {
+  #useLease(claim: Claim, now?: number): boolean {
     const { caller, limit } = claim;
-    const lease = this.#parts.shared?.leases.take(caller, limit, this.#parts.storeTimeoutMs);
+    const lease = this.#parts.shared?.leases.take(caller, limit, this.#parts.storeTimeoutMs, now);
     if (lease === undefined) return false;
     claim.lease = lease;
     claim.granted = limit.cost;
