@@ -24,7 +24,7 @@ export const logging = definePlugin({
   setup({ options, services, state, route }): Hooks {
     const { accessLog, clock, fleet } = services;
     const leastLevel = levelNumbers[options.level];
-    const line = compileLine(options, route, fleet, clock);
+    const line = compileLine(options, route, fleet);
     const appendLine = options.stream ? state.open(options.streamMaxEntries) : undefined;
 
     const hooks: Hooks = {

@@ -1,13 +1,6 @@
 // The access-log line: one JSON document in pino's shape, put together as text. The members are an allow-list;
 // whatever came from outside goes through `jsonText`.
-import type {
-  Clock,
-  Exchange,
-  Fleet,
-  GatewayError,
-  Outcome,
-  RouteInfo,
-} from "../../src/pipeline/contract.ts";
+import type { Exchange, Fleet, GatewayError, Outcome, RouteInfo } from "../../src/pipeline/contract.ts";
 import type { LoggingOptions } from "./options.ts";
 import { compileQueryRedaction, redacted, secretNames } from "./redact.ts";
 import { createIsoTime, decimals, inOnePiece, jsonText, keepLast } from "./text.ts";
@@ -32,7 +25,6 @@ export function compileLine(
   options: LoggingOptions,
   route: RouteInfo,
   fleet: Fleet,
-  clock: Clock,
 ): (exchange: Exchange, outcome: Outcome, level: number, extra: string) => string {
   const secrets = secretNames(options.redact);
   const shown = (member: string): ((value: string) => string) =>
@@ -60,7 +52,7 @@ export function compileLine(
     const { request, identity } = exchange;
     const agent = request.fields.get("user-agent");
     let line =
-      start(clock.now(), level) +
+      start(Math.round(exchange.startedAt + outcome.durationMs), level) +
       result(request.method, outcome) +
       hostMember(request.host) +
       clientMember(exchange.client.address) +

@@ -1,5 +1,5 @@
 // One exchange outside a listener, to call a plugin's hooks on: the real classes, filled with what the test names.
-import { Fields, type Clock, type Identity, type Outcome } from "../../src/pipeline/contract.ts";
+import { Fields, type Identity, type Outcome } from "../../src/pipeline/contract.ts";
 import { LiveExchange } from "../../src/pipeline/exchange.ts";
 
 export interface ExchangeFacts {
@@ -67,11 +67,6 @@ export function outcomeOf(facts: Partial<Outcome> = {}): Outcome {
     error: undefined,
     ...facts,
   };
-}
-
-/** A clock that stands where the test puts it. */
-export function clockAt(epochMs: number): Clock {
-  return { now: () => epochMs, mono: () => 0 };
 }
 
 /** `"Name: value"` lines as a flat list: name, value, name, value … */

@@ -7,7 +7,7 @@ import { compileLine, levelOf } from "../../../plugins/logging/line.ts";
 import { loggingOptions } from "../../../plugins/logging/options.ts";
 import { keepsSample } from "../../../plugins/logging/sample.ts";
 import { GatewayError } from "../../../src/pipeline/contract.ts";
-import { clockAt, exchangeOf, outcomeOf, type ExchangeFacts } from "../../support/exchange.ts";
+import { exchangeOf, outcomeOf, type ExchangeFacts } from "../../support/exchange.ts";
 
 const fleet = { service: "users", instance: "pod-1", size: () => 1 };
 const route = { pattern: "/api/users/*", upstream: "127.0.0.1:3000" };
@@ -16,8 +16,8 @@ const noon = Date.UTC(2026, 0, 2, 12, 0, 0, 7);
 type Line = Record<string, unknown>;
 
 function lineOf(options: object, facts: ExchangeFacts, outcome = outcomeOf(), extra = ""): Line {
-  const line = compileLine(loggingOptions.parse(options), route, fleet, clockAt(noon));
-  const text = line(exchangeOf(facts), outcome, 30, extra);
+  const line = compileLine(loggingOptions.parse(options), route, fleet);
+  const text = line(Object.assign(exchangeOf(facts), { startedAt: noon }), outcome, 30, extra);
   assert.equal(text.split("\n").length, 1);
   return JSON.parse(text) as Line;
 }
@@ -35,8 +35,9 @@ test("a line has the binding members, pino's level and time, and the route's pat
   );
   assert.deepEqual(line, {
     level: 30,
-    time: noon,
-    timestamp: "2026-01-02T12:00:00.007Z",
+    // When it ended.
+    time: noon + 12,
+    timestamp: "2026-01-02T12:00:00.019Z",
     msg: "request",
     service: "users",
     instance: "pod-1",
@@ -65,7 +66,7 @@ test("a refused request says who answered, with which error, and why", () => {
   exchange.cacheStatus = "BYPASS";
   const cause = Object.assign(new Error("connect ECONNREFUSED secret-host"), { code: "ECONNREFUSED" });
   const error = new GatewayError("forbidden", "No.", { cause });
-  const line = compileLine(loggingOptions.parse({}), route, fleet, clockAt(noon));
+  const line = compileLine(loggingOptions.parse({}), route, fleet);
   const text = line(exchange, outcomeOf({ status: 403, answeredBy: "auth", error }), 40, "");
   const { answeredBy, refusedBecause, cacheStatus, errorCause, userId, ...rest } = JSON.parse(text) as Line;
   assert.deepEqual(
@@ -116,8 +117,8 @@ test("whatever client and token hold, the line is one line of valid JSON with th
 });
 
 test("a line shows its own request, whatever the lines before it had in common", () => {
-  let now = noon;
-  const line = compileLine(loggingOptions.parse({}), route, fleet, { now: () => now, mono: () => 0 });
+  let startedAt = noon;
+  const line = compileLine(loggingOptions.parse({}), route, fleet);
   const few = (...texts: string[]) => fc.constantFrom(...texts);
   const request = fc.record({
     method: few("GET", "POST"),
@@ -133,9 +134,10 @@ test("a line shows its own request, whatever the lines before it had in common",
   fc.assert(
     fc.property(fc.array(request), (requests) => {
       for (const { method, host, address, agent, credentialId, status, end, level, later } of requests) {
-        now += later;
+        startedAt += later;
         const facts = { method, host, address, fields: ["User-Agent", agent], identity: { credentialId } };
-        const text = line(exchangeOf(facts), outcomeOf({ status, end }), level, "");
+        const exchange = Object.assign(exchangeOf(facts), { startedAt });
+        const text = line(exchange, outcomeOf({ status, end, durationMs: 0 }), level, "");
         const shown = JSON.parse(text) as Line;
         assert.deepEqual(
           [shown["method"], shown["host"], shown["clientIp"], shown["userAgent"], shown["credentialId"]],
@@ -143,7 +145,7 @@ test("a line shows its own request, whatever the lines before it had in common",
         );
         assert.deepEqual(
           [shown["status"], shown["end"], shown["level"], shown["time"]],
-          [status, end, level, now],
+          [status, end, level, startedAt],
         );
       }
     }),
