@@ -1,5 +1,6 @@
 // Requests for one thing that are under way together: one asks the upstream, the others wait for its answer.
 import type { Entry } from "./entry.ts";
+import { hashText, type Linked, LinkedTable } from "./linked-table.ts";
 
 /**
  * How a flight ended for those who wait. `stored`: here is the answer, if it fits. `stale`: the upstream failed, here
@@ -10,32 +11,37 @@ export type FlightEnd =
   | { readonly kind: "stored" | "stale"; readonly entry: Entry }
   | { readonly kind: "again" | "alone" };
 
-export class Flight {
+export class Flight implements Linked<Flight> {
   readonly key: string;
+  readonly hash: number;
+  next: Flight | undefined = undefined;
   readonly startedMono: number;
-  readonly #flights: Map<string, Flight>;
-  readonly #waiters = new Set<(end: FlightEnd) => void>();
+  readonly #flights: LinkedTable<Flight>;
+  // Made for the first who waits: for most flights nobody does.
+  #waiters: Set<(end: FlightEnd) => void> | undefined = undefined;
   #ended = false;
 
-  constructor(flights: Map<string, Flight>, key: string, startedMono: number) {
+  constructor(flights: LinkedTable<Flight>, key: string, hash: number, startedMono: number) {
     this.#flights = flights;
     this.key = key;
+    this.hash = hash;
     this.startedMono = startedMono;
   }
 
   /** Waits for the end, the signal or the limit, whichever comes first; the last two count as `alone`. */
   wait(signal: AbortSignal, limitMs: number): Promise<FlightEnd> {
+    const waiters = (this.#waiters ??= new Set());
     return new Promise((resolve) => {
       const finish = (end: FlightEnd): void => {
         clearTimeout(timer);
         signal.removeEventListener("abort", giveUp);
-        this.#waiters.delete(finish);
+        waiters.delete(finish);
         resolve(end);
       };
       const giveUp = (): void => finish({ kind: "alone" });
       const timer = setTimeout(giveUp, limitMs);
       signal.addEventListener("abort", giveUp, { once: true });
-      this.#waiters.add(finish);
+      waiters.add(finish);
       if (signal.aborted) giveUp();
     });
   }
@@ -44,14 +50,14 @@ export class Flight {
   end(end: FlightEnd): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (this.#flights.get(this.key) === this) this.#flights.delete(this.key);
-    for (const finish of this.#waiters) finish(end);
+    this.#flights.remove(this);
+    if (this.#waiters !== undefined) for (const finish of this.#waiters) finish(end);
   }
 }
 
 /** Flights under way; as many as there are exchanges that lead one. */
 export class Flights {
-  readonly #flights = new Map<string, Flight>();
+  readonly #flights = new LinkedTable<Flight>();
 
   get size(): number {
     return this.#flights.size;
@@ -59,14 +65,17 @@ export class Flights {
 
   /** @param maxAgeMs an older flight is too slow to be joined */
   find(key: string, nowMono: number, maxAgeMs: number): Flight | undefined {
-    const flight = this.#flights.get(key);
+    if (this.size === 0) return undefined;
+    const hash = hashText(key);
+    let flight = this.#flights.first(hash);
+    while (flight !== undefined && (flight.hash !== hash || flight.key !== key)) flight = flight.next;
     return flight !== undefined && nowMono - flight.startedMono < maxAgeMs ? flight : undefined;
   }
 
   /** Begins a flight; a slow one under the same key keeps those who wait for it, but gets no more. */
   begin(key: string, nowMono: number): Flight {
-    const flight = new Flight(this.#flights, key, nowMono);
-    this.#flights.set(key, flight);
+    const flight = new Flight(this.#flights, key, hashText(key), nowMono);
+    this.#flights.add(flight);
     return flight;
   }
 }

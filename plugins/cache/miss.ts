@@ -142,7 +142,7 @@ export class MissPath {
       validating: false,
       flight: begins ? flights.begin(flightKey, clock.mono()) : undefined,
       leased: false,
-      fill: { url: key.url, spoiled: false },
+      fill: { url: key.url, spoiled: false, place: -1 },
       lookupFields: exchange.request.fields.toFlat().slice(),
       requestTimeMs: clock.now(),
       over: false,

@@ -19,6 +19,8 @@ interface Remembered {
 export interface Fill {
   readonly url: string;
   spoiled: boolean;
+  /** Where it stands among the fills under way; for `Purges` alone. */
+  place: number;
 }
 
 export class Purges {
@@ -27,7 +29,8 @@ export class Purges {
   // By URL apart from the others: invalidations are many, and are found by key.
   readonly #urls = new Map<string, Remembered>();
   readonly #patterns = new Map<string, Remembered>();
-  readonly #fills = new Set<Fill>();
+  // Not a Set: one that gains and loses a member with every request is made anew all the time (V8 14).
+  readonly #fills: Fill[] = [];
   #distrustUntil = 0;
 
   /** @param now epoch ms */
@@ -38,15 +41,22 @@ export class Purges {
 
   /** How many fills are under way. */
   get fills(): number {
-    return this.#fills.size;
+    return this.#fills.length;
   }
 
   beginFill(fill: Fill): void {
-    this.#fills.add(fill);
+    fill.place = this.#fills.push(fill) - 1;
   }
 
+  /** Does nothing for one that has ended. */
   endFill(fill: Fill): void {
-    this.#fills.delete(fill);
+    if (fill.place === -1) return;
+    const last = this.#fills.pop() as Fill;
+    if (last !== fill) {
+      this.#fills[fill.place] = last;
+      last.place = fill.place;
+    }
+    fill.place = -1;
   }
 
   /**

@@ -32,7 +32,7 @@ export class Refresher {
     if (entry.behind === undefined) return false;
     if (refreshing.size >= maxRefreshes || clock.mono() < (failedUntil.get(entry) ?? 0)) return true;
     refreshing.add(entry);
-    const fill: Fill = { url: entry.url, spoiled: false };
+    const fill: Fill = { url: entry.url, spoiled: false, place: -1 };
     this.#state.purges.beginFill(fill);
     this.#refresh(wanted, entry, fill)
       .catch((error: unknown) => {

@@ -2,89 +2,121 @@
 // invalidation finds them all without a search.
 import type { Fields } from "../../src/pipeline/contract.ts";
 import type { Entry } from "./entry.ts";
+import { type Linked, LinkedTable } from "./linked-table.ts";
 import { selectingValue } from "./vary.ts";
 
+// Classes, not literals: V8 14 puts what a literal makes into the old generation once it has seen a warm-up in which all
+// of it lives on, and there it keeps the entries it once held until a full collection.
+
 /** Place of one entry: the entry, its neighbours in the queue it stands in, and what eviction knows of it. */
-export interface Cell {
+export class Cell {
   readonly entry: Entry;
+  readonly slot: Slot;
   readonly bytes: number;
+  /** Of URL and partition, for the sketch. */
   readonly hash: number;
   /** Asked for since it was put in, or since eviction last passed by. */
-  visited: boolean;
-  older: Cell | undefined;
-  newer: Cell | undefined;
-  inWindow: boolean;
+  visited = false;
+  older: Cell | undefined = undefined;
+  newer: Cell | undefined = undefined;
+  inWindow = true;
+
+  constructor(entry: Entry, slot: Slot, bytes: number, hash: number) {
+    this.entry = entry;
+    this.slot = slot;
+    this.bytes = bytes;
+    this.hash = hash;
+  }
 }
 
 /** Variants of one URL and partition, newest first (RFC 9111 section 4.1: the most recent one that matches). */
-export interface Slot {
+export class Slot implements Linked<Slot> {
+  readonly url: string;
+  readonly hash: number;
   readonly partition: string;
-  readonly variants: Cell[];
+  readonly variants: Cell[] = [];
+  next: Slot | undefined = undefined;
+  /** Of a URL's first slot: its other partitions. Nearly every URL has one; a map for each would be most of a small entry. */
+  others: Map<string, Slot> | undefined = undefined;
+
+  constructor(url: string, hash: number, partition: string) {
+    this.url = url;
+    this.hash = hash;
+    this.partition = partition;
+  }
 }
 
 /** Most variants of one URL kept for one partition; a Vary on a field that always differs must not grow for ever. */
 const maxVariants = 64;
 
+/** In all of it, `hash` is the `hashText` of the URL. */
 export class Shelf {
-  // Nearly every URL has one partition: a map of its own for each would be most of a small entry's memory.
-  readonly #urls = new Map<string, Slot | Map<string, Slot>>();
+  /** The first slot of each URL; it stays, perhaps empty, while there are others. */
+  readonly #firsts = new LinkedTable<Slot>();
 
-  slot(url: string, partition: string): Slot | undefined {
-    const found = this.#urls.get(url);
-    if (found === undefined) return undefined;
-    if (found instanceof Map) return found.get(partition);
-    return found.partition === partition ? found : undefined;
+  slot(url: string, hash: number, partition: string): Slot | undefined {
+    const slot = this.#any(url, hash, partition);
+    return slot === undefined || slot.variants.length === 0 ? undefined : slot;
   }
 
   /** All cells of a URL, whosever they are. */
-  cellsOf(url: string): Cell[] {
-    const found = this.#urls.get(url);
-    if (found === undefined) return [];
-    return found instanceof Map
-      ? [...found.values()].flatMap(({ variants }) => variants)
-      : [...found.variants];
+  cellsOf(url: string, hash: number): Cell[] {
+    const first = this.#first(url, hash);
+    if (first === undefined) return [];
+    const others = first.others === undefined ? [] : [...first.others.values()];
+    return [first, ...others].flatMap(({ variants }) => variants);
   }
 
-  /** @returns cells that had to make room: the same variant, or the oldest of too many */
-  put(cell: Cell): readonly Cell[] {
-    const { url, partition } = cell.entry;
-    const slot = this.slot(url, partition);
-    if (slot === undefined) {
-      this.#open(url, { partition, variants: [cell] });
-      return [];
-    }
-    const displaced = slot.variants.filter((other) => isSameVariant(other.entry, cell.entry));
-    slot.variants.unshift(cell);
-    if (slot.variants.length - displaced.length > maxVariants) displaced.push(slot.variants.at(-1) as Cell);
-    return displaced;
+  /** The slot for such an entry, made if need be; something must be put into it. */
+  open(url: string, hash: number, partition: string): Slot {
+    const known = this.#any(url, hash, partition);
+    if (known !== undefined) return known;
+    const slot = new Slot(url, hash, partition);
+    const first = this.#first(url, hash);
+    if (first === undefined) this.#firsts.add(slot);
+    else (first.others ??= new Map()).set(partition, slot);
+    return slot;
   }
 
   take(cell: Cell): void {
-    const { url, partition } = cell.entry;
-    const slot = this.slot(url, partition);
-    const at = slot?.variants.indexOf(cell) ?? -1;
-    if (slot === undefined || at === -1) return;
+    const { slot } = cell;
+    const at = slot.variants.indexOf(cell);
+    if (at === -1) return;
     slot.variants.splice(at, 1);
     if (slot.variants.length > 0) return;
-    const found = this.#urls.get(url);
-    if (found instanceof Map) found.delete(partition);
-    if (!(found instanceof Map) || found.size === 0) this.#urls.delete(url);
+    const first = slot.others === undefined ? this.#first(slot.url, slot.hash) : slot;
+    if (first === undefined) return;
+    if (first !== slot) first.others?.delete(slot.partition);
+    if (first.others?.size === 0) first.others = undefined;
+    if (first.others === undefined && first.variants.length === 0) this.#firsts.remove(first);
   }
 
-  #open(url: string, slot: Slot): void {
-    const found = this.#urls.get(url);
-    if (found === undefined) this.#urls.set(url, slot);
-    else if (found instanceof Map) found.set(slot.partition, slot);
-    else
-      this.#urls.set(
-        url,
-        new Map([
-          [found.partition, found],
-          [slot.partition, slot],
-        ]),
-      );
+  #any(url: string, hash: number, partition: string): Slot | undefined {
+    const first = this.#first(url, hash);
+    return first === undefined || first.partition === partition ? first : first.others?.get(partition);
+  }
+
+  #first(url: string, hash: number): Slot | undefined {
+    let slot = this.#firsts.first(hash);
+    while (slot !== undefined && (slot.hash !== hash || slot.url !== url)) slot = slot.next;
+    return slot;
   }
 }
+
+/** Puts a cell before the older ones of its slot. @returns cells that have to make room: the same variant, or the oldest of too many */
+export function putFirst(cell: Cell): readonly Cell[] {
+  const { variants } = cell.slot;
+  if (variants.length === 0) {
+    variants.push(cell);
+    return none;
+  }
+  const displaced = variants.filter((other) => isSameVariant(other.entry, cell.entry));
+  variants.unshift(cell);
+  if (variants.length - displaced.length > maxVariants) displaced.push(variants.at(-1) as Cell);
+  return displaced;
+}
+
+const none: readonly Cell[] = [];
 
 /** The newest variant whose selecting fields match the request's. */
 export function selectVariant(slot: Slot, request: Fields): Cell | undefined {
