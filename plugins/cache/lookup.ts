@@ -49,10 +49,7 @@ export class LookUp {
     const key = this.#keyOf(exchange, seen);
     const wanted: Wanted = { exchange, key, seen };
     const cell = this.#finder.inMemory(wanted);
-    if (cell === undefined) {
-      this.#state.memory.missed(key.url, key.own);
-      return this.#missPath.run(wanted, undefined);
-    }
+    if (cell === undefined) return this.#missPath.run(wanted, undefined);
     this.#state.memory.touch(cell);
     return this.#use(wanted, cell.entry, exchange.startedAt, "hit") ?? this.#missPath.run(wanted, cell.entry);
   };

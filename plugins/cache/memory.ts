@@ -2,14 +2,15 @@
 // only what is asked for more often than what it would displace comes into the main part, so that a scan of URLs
 // asked for once flushes nothing (W-TinyLFU with SIEVE as the main part's order).
 import { entryBytes, type Entry } from "./entry.ts";
-import { type Cell, Shelf, type Slot } from "./shelf.ts";
-import { FrequencySketch, hashKey } from "./sketch.ts";
+import { hashText } from "./linked-table.ts";
+import { Cell, putFirst, Shelf, type Slot } from "./shelf.ts";
+import { FrequencySketch } from "./sketch.ts";
 
 const windowShare = 0.1;
 
 export class MemoryTier {
   readonly #shelf = new Shelf();
-  readonly #sketch = new FrequencySketch();
+  #sketch: FrequencySketch;
   readonly #window = new Queue();
   readonly #main = new Queue();
   /** SIEVE's hand: the next cell of the main part to be judged. */
@@ -18,6 +19,7 @@ export class MemoryTier {
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
+    this.#sketch = new FrequencySketch(sketchWidth(maxBytes));
   }
 
   get bytes(): number {
@@ -30,13 +32,15 @@ export class MemoryTier {
 
   /** Changes the bound; a smaller one takes effect at once. */
   resize(maxBytes: number): void {
+    if (maxBytes === this.#maxBytes) return;
     this.#maxBytes = maxBytes;
+    this.#sketch = new FrequencySketch(sketchWidth(maxBytes));
     this.#settle();
   }
 
-  /** Variants of a URL for a partition. Marks nothing. */
-  find(url: string, partition: string): Slot | undefined {
-    return this.#shelf.slot(url, partition);
+  /** Variants of a URL for a partition. Marks nothing. @param hash of the URL, for who has it already */
+  find(url: string, partition: string, hash = hashText(url)): Slot | undefined {
+    return this.#shelf.slot(url, hash, partition);
   }
 
   /** Notes that a cell answered a request. */
@@ -45,25 +49,17 @@ export class MemoryTier {
     this.#sketch.add(cell.hash);
   }
 
-  /** Notes a request that found nothing: what is asked for often is let in when it comes. */
-  missed(url: string, partition: string): void {
-    this.#sketch.add(hashKey(url, partition));
-  }
-
-  /** Puts an entry in the place of the same variant. @returns false when it is larger than the window may hold */
-  put(entry: Entry): boolean {
+  /**
+   * Puts an entry in the place of the same variant, and counts the request that brought it.
+   * @returns false when it is larger than the window may hold
+   */
+  put(entry: Entry, urlHash = hashText(entry.url)): boolean {
+    const { url, partition } = entry;
     const bytes = entryBytes(entry);
-    const hash = hashKey(entry.url, entry.partition);
-    const cell: Cell = {
-      entry,
-      bytes,
-      hash,
-      visited: false,
-      older: undefined,
-      newer: undefined,
-      inWindow: true,
-    };
-    for (const displaced of this.#shelf.put(cell)) this.remove(displaced);
+    const hash = hashText(partition, urlHash);
+    this.#sketch.add(hash);
+    const cell = new Cell(entry, this.#shelf.open(url, urlHash, partition), bytes, hash);
+    for (const displaced of putFirst(cell)) this.remove(displaced);
     if (bytes > this.#maxBytes * (1 - windowShare)) {
       this.#shelf.take(cell);
       return false;
@@ -81,7 +77,7 @@ export class MemoryTier {
 
   /** Cells of one URL, in every partition. */
   ofUrl(url: string): Cell[] {
-    return this.#shelf.cellsOf(url);
+    return this.#shelf.cellsOf(url, hashText(url));
   }
 
   /** Every cell, oldest first; for purges by prefix and tag. */
@@ -166,4 +162,9 @@ class Queue {
     this.bytes -= cell.bytes;
     this.count -= 1;
   }
+}
+
+/** Four counters for each entry of 1 KiB; 64 KiB of them at the least, so that a small cache remembers as well. */
+function sketchWidth(maxBytes: number): number {
+  return 2 ** Math.min(22, Math.max(14, Math.ceil(Math.log2((maxBytes / 1_024) * 4))));
 }

@@ -47,7 +47,6 @@ function request(memory: MemoryTier, url: string, bytes = 1_000): boolean {
     memory.touch(cell);
     return true;
   }
-  memory.missed(url, "");
   memory.put(entryOf(url, bytes));
   return false;
 }
