@@ -9,7 +9,8 @@ export interface Entry {
   readonly status: number;
   /** name, value, … without hop-by-hop fields, Age, purge tags and what the directives keep from being stored. */
   readonly fields: readonly string[];
-  readonly body: Buffer;
+  /** Of `bodyMemory`, until the memory tier keeps it for good. */
+  body: Buffer;
   readonly etag: string | undefined;
   readonly lastModified: string | undefined;
   /** Date of the response, epoch ms. */
@@ -38,6 +39,60 @@ export interface Entry {
   readonly tags: readonly string[];
   /** How its request was changed behind the cache, for a refresh; undefined = not known, or none to come. */
   readonly behind: Behind | undefined;
+}
+
+/** What is known of an entry before its body is there. */
+export type EntryFacts = Omit<Entry, "body" | "behind">;
+
+/** An entry with all its fields in one object, and no literal: see shelf.ts. */
+export class StoredEntry implements Entry {
+  readonly url: string;
+  readonly partition: string;
+  readonly status: number;
+  readonly fields: readonly string[];
+  body: Buffer;
+  readonly etag: string | undefined;
+  readonly lastModified: string | undefined;
+  readonly dateMs: number;
+  readonly bornAt: number;
+  readonly requestedAt: number;
+  freshUntil: number;
+  readonly staleWhileRevalidateMs: number;
+  readonly staleIfErrorMs: number;
+  readonly mayServeStale: boolean;
+  readonly alwaysValidate: boolean;
+  readonly immutable: boolean;
+  readonly forAnyone: boolean;
+  readonly implicit: boolean;
+  readonly vary: readonly string[];
+  readonly varyValues: readonly string[];
+  readonly tags: readonly string[];
+  readonly behind: Behind | undefined;
+
+  constructor(facts: EntryFacts, body: Buffer, behind: Behind | undefined) {
+    this.url = facts.url;
+    this.partition = facts.partition;
+    this.status = facts.status;
+    this.fields = facts.fields;
+    this.body = body;
+    this.etag = facts.etag;
+    this.lastModified = facts.lastModified;
+    this.dateMs = facts.dateMs;
+    this.bornAt = facts.bornAt;
+    this.requestedAt = facts.requestedAt;
+    this.freshUntil = facts.freshUntil;
+    this.staleWhileRevalidateMs = facts.staleWhileRevalidateMs;
+    this.staleIfErrorMs = facts.staleIfErrorMs;
+    this.mayServeStale = facts.mayServeStale;
+    this.alwaysValidate = facts.alwaysValidate;
+    this.immutable = facts.immutable;
+    this.forAnyone = facts.forAnyone;
+    this.implicit = facts.implicit;
+    this.vary = facts.vary;
+    this.varyValues = facts.varyValues;
+    this.tags = facts.tags;
+    this.behind = behind;
+  }
 }
 
 /** Bytes that an entry holds, with the strings and objects around it. */

@@ -22,11 +22,11 @@ export class Finder {
     const { fields } = wanted.exchange.request;
     const { scope } = this.#options;
     if (key.own !== key.shared && scope !== "shared") {
-      const own = memory.find(key.url, key.own);
+      const own = memory.find(key.url, key.own, key.hash);
       const cell = own === undefined ? undefined : selectVariant(own, fields);
       if (cell !== undefined || scope === "identity") return cell;
     }
-    const slot = memory.find(key.url, key.shared);
+    const slot = memory.find(key.url, key.shared, key.hash);
     const cell = slot === undefined ? undefined : selectVariant(slot, fields);
     return cell !== undefined && this.#isFor(cell.entry, wanted) ? cell : undefined;
   }
@@ -42,7 +42,7 @@ export class Finder {
       partitions.map((partition) => redis.find(key.url, partition, fields, this.#options)),
     );
     const entry = found.find((one) => one !== undefined && this.#isFor(one, wanted));
-    if (entry !== undefined) memory.put(entry);
+    if (entry !== undefined) memory.put(entry, key.hash);
     return entry;
   }
 
@@ -57,10 +57,10 @@ export class Finder {
    */
   flightKey({ key, exchange }: Wanted, known: Entry | undefined): string {
     const { memory } = this.#state;
-    const shared = memory.find(key.url, key.shared)?.variants[0]?.entry;
+    const shared = memory.find(key.url, key.shared, key.hash)?.variants[0]?.entry;
     const everybodys = this.#options.scope !== "identity" && shared?.forAnyone === true;
     const partition = everybodys ? key.shared : key.own;
-    const newest = known ?? memory.find(key.url, partition)?.variants[0]?.entry;
+    const newest = known ?? memory.find(key.url, partition, key.hash)?.variants[0]?.entry;
     const vary = newest?.vary ?? [];
     // The URL's own string has been hashed already by the look-up.
     if (vary.length === 0) return partition === "" ? key.url : `${key.url}\n${partition}`;

@@ -7,7 +7,7 @@ import type { CacheOptions } from "./options.ts";
 import { parsePurgeField, parseTags } from "./purge.ts";
 import type { CacheRequest } from "./request.ts";
 import type { CacheState } from "./state.ts";
-import type { StoreRequest } from "./storing.ts";
+import type { FieldValues, StoreRequest } from "./storing.ts";
 
 /** Where an answer goes once it is complete. */
 export interface Destination {
@@ -17,7 +17,7 @@ export interface Destination {
 }
 
 export function keepEntry(state: CacheState, options: CacheOptions, entry: Entry, to: Destination): void {
-  state.memory.put(entry);
+  state.memory.put(entry, to.key.hash);
   state.measure();
   if (to.flight !== undefined) state.uncacheable.delete(to.flight.key);
   to.flight?.end({ kind: "stored", entry });
@@ -66,7 +66,7 @@ export function takeCacheFields(state: CacheState, options: CacheOptions, fields
 /** The request's part of the decision to store. */
 export function storeRequest(
   request: { key: Key; seen: CacheRequest; requestTimeMs: number },
-  lookupFields: Fields,
+  lookupFields: FieldValues,
   forwardedFields: Fields,
 ): StoreRequest {
   const { key, seen } = request;

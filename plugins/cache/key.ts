@@ -1,12 +1,15 @@
 // Keys: which URL a request asks for, and for whom. Only what is in a key may make answers differ.
 import { hash } from "node:crypto";
 import type { Exchange, Fields, Identity } from "../../src/pipeline/contract.ts";
+import { hashText } from "./linked-table.ts";
 import type { CacheOptions } from "./options.ts";
 import type { CacheRequest } from "./request.ts";
 import { selectingValue } from "./vary.ts";
 
 export interface Key {
   readonly url: string;
+  /** `hashText` of the URL, made once for all tables. */
+  readonly hash: number;
   /** Partition of the answers for everybody: "" unless keyed fields or the policy's `vary` tell requests apart. */
   readonly shared: string;
   /** The caller's own partition; equal to `shared` when nobody was identified. */
@@ -42,7 +45,12 @@ export function createKeyOf(policy: KeyPolicy): (exchange: Exchange, seen: Cache
     let shared = seen.keyedFields;
     for (const member of policy.vary) shared += `\n${varyPart(member, fields, exchange.identity)}`;
     const { identity } = exchange;
-    return { url, shared, own: identity === undefined ? shared : `${identityKey(identity)}${shared}` };
+    return {
+      url,
+      hash: hashText(url),
+      shared,
+      own: identity === undefined ? shared : `${identityKey(identity)}${shared}`,
+    };
   };
 }
 

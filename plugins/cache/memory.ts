@@ -1,6 +1,7 @@
 // The memory tier: bounded in bytes, keys and fields counted. A new entry stands in a small window first; out of it
 // only what is asked for more often than what it would displace comes into the main part, so that a scan of URLs
 // asked for once flushes nothing (W-TinyLFU with SIEVE as the main part's order).
+import { inOwnMemory } from "./body-copy.ts";
 import { entryBytes, type Entry } from "./entry.ts";
 import { hashText } from "./linked-table.ts";
 import { Cell, putFirst, Shelf, type Slot } from "./shelf.ts";
@@ -118,6 +119,7 @@ export class MemoryTier {
     }
     this.#window.cut(candidate);
     candidate.inWindow = false;
+    candidate.entry.body = inOwnMemory(candidate.entry.body);
     candidate.visited = false;
     this.#main.append(candidate);
   }

@@ -8,7 +8,7 @@ import type { Finder } from "./finding.ts";
 import type { FlightEnd } from "./flights.ts";
 import { keepNothing } from "./keeper.ts";
 import type { CacheOptions } from "./options.ts";
-import { keepPending, type Pending, type Wanted } from "./pending.ts";
+import { FieldSnapshot, keepPending, type Pending, type Wanted } from "./pending.ts";
 import { reuseOf } from "./reuse.ts";
 import type { CacheState } from "./state.ts";
 
@@ -132,7 +132,7 @@ export class MissPath {
     const { clock, flights, purges, memory } = this.#state;
     const { exchange, key, seen } = wanted;
     const begins = flightKey !== undefined && this.#options.coalesce !== "off" && leads(wanted, entry);
-    const variants = entry === undefined && memory.find(key.url, key.own) !== undefined;
+    const variants = entry === undefined && memory.find(key.url, key.own, key.hash) !== undefined;
     const pending: Pending = {
       exchange,
       key,
@@ -143,7 +143,7 @@ export class MissPath {
       flight: begins ? flights.begin(flightKey, clock.mono()) : undefined,
       leased: false,
       fill: { url: key.url, spoiled: false, place: -1 },
-      lookupFields: exchange.request.fields.toFlat().slice(),
+      lookupFields: new FieldSnapshot(exchange.request.fields),
       requestTimeMs: clock.now(),
       over: false,
     };

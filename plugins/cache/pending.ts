@@ -1,5 +1,5 @@
 // A request on its way through the cache: what is wanted, and, once it was let through, what is known until its end.
-import type { Exchange } from "../../src/pipeline/contract.ts";
+import { type Exchange, Fields } from "../../src/pipeline/contract.ts";
 import type { Entry } from "./entry.ts";
 import type { Flight } from "./flights.ts";
 import type { Key } from "./key.ts";
@@ -25,11 +25,29 @@ export interface Pending extends Wanted {
   /** Whether it also holds the fleet's lease. */
   leased: boolean;
   readonly fill: Fill;
-  /** Request fields at look-up, name, value, …, before plugins behind this one change them. */
-  readonly lookupFields: readonly string[];
+  /** Request fields at look-up, before plugins behind this one change them. */
+  readonly lookupFields: FieldSnapshot;
   /** When the upstream was asked, epoch ms. */
   readonly requestTimeMs: number;
   over: boolean;
+}
+
+/** Fields as they are now; looked up by name only where an answer has a Vary, so they are read when first asked for. */
+export class FieldSnapshot {
+  readonly #flat: readonly string[];
+  #fields: Fields | undefined = undefined;
+
+  constructor(fields: Fields) {
+    this.#flat = fields.toFlat().slice();
+  }
+
+  get fields(): Fields {
+    return (this.#fields ??= new Fields(this.#flat));
+  }
+
+  get(lowerName: string): string | undefined {
+    return this.fields.get(lowerName);
+  }
 }
 
 const name = "cache";

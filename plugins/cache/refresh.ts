@@ -3,7 +3,7 @@ import { Fields, type UpstreamAnswer } from "../../src/pipeline/contract.ts";
 import { repeatBehind } from "./behind.ts";
 import { announcedBytes, BodyCopy } from "./body-copy.ts";
 import { askWithValidators, mergeFields } from "./conditional.ts";
-import type { Entry } from "./entry.ts";
+import { type Entry, StoredEntry } from "./entry.ts";
 import { dropEntry, keepEntry, storeRequest, takeCacheFields } from "./keeper.ts";
 import type { CacheOptions } from "./options.ts";
 import type { Wanted } from "./pending.ts";
@@ -76,7 +76,7 @@ export class Refresher {
     });
     if (typeof draft === "string") dropEntry(this.#state, entry);
     else if (!fill.spoiled) {
-      const fresh: Entry = { ...draft, body, behind: entry.behind };
+      const fresh = new StoredEntry(draft, body, entry.behind);
       if (fresh.partition !== entry.partition) dropEntry(this.#state, entry);
       keepEntry(this.#state, this.#options, fresh, { key, flight: undefined, leased: false });
     }

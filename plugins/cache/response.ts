@@ -3,16 +3,17 @@
 import type {
   Exchange,
   ExchangeResponse,
+  Fields,
   GatewayError,
   Outcome,
   RespondVerdict,
 } from "../../src/pipeline/contract.ts";
-import { Fields } from "../../src/pipeline/contract.ts";
 import { answerFrom, replaceResponse } from "./answer.ts";
 import { changesBehind } from "./behind.ts";
 import { announcedBytes, BodyCopy } from "./body-copy.ts";
 import { describesSame, mergeFields } from "./conditional.ts";
-import type { Entry } from "./entry.ts";
+import { type Entry, StoredEntry } from "./entry.ts";
+import { Filling, refuseAnswer } from "./filling.ts";
 import type { FlightEnd } from "./flights.ts";
 import { dropEntry, keepEntry, keepNothing, storeRequest, takeCacheFields } from "./keeper.ts";
 import type { CacheOptions } from "./options.ts";
@@ -20,7 +21,7 @@ import { pendingOf, type Pending } from "./pending.ts";
 import { restAfterFailureMs } from "./refresh.ts";
 import { mayServeOnError } from "./reuse.ts";
 import type { CacheState } from "./state.ts";
-import { draftEntry, type Draft, type Refusal } from "./storing.ts";
+import { draftEntry, type Draft, isStorableStatus, type Refusal } from "./storing.ts";
 import type { UnsafeMethods } from "./unsafe.ts";
 
 /** RFC 5861 section 4: what counts as an error that a stale response may stand in for. */
@@ -124,7 +125,7 @@ export class ResponsePath {
       dropEntry(this.#state, entry);
       return { ...entry, fields: merged.toFlat().slice() };
     }
-    const fresh: Entry = { ...draft, body: entry.body, behind: this.#behind(pending, draft) };
+    const fresh = new StoredEntry(draft, entry.body, this.#behind(pending, draft));
     if (fresh.partition !== entry.partition) dropEntry(this.#state, entry);
     if (!pending.fill.spoiled) keepEntry(this.#state, this.#options, fresh, pending);
     return fresh;
@@ -143,44 +144,34 @@ export class ResponsePath {
   }
 
   #store(pending: Pending, response: ExchangeResponse, tags: readonly string[]): void {
-    const { method } = pending.exchange.request;
-    const draft = method === "GET" ? this.#draft(pending, response.status, response.fields, tags) : "status";
-    const announced = announcedBytes(response.fields.get("content-length"));
-    const refused = typeof draft === "string" || (announced ?? 0) > this.#options.maxBodyBytes;
-    this.#mark(pending, response.fields, refused ? "" : "; stored");
-    if (typeof draft === "string" || refused) {
-      this.#refused(pending, typeof draft === "string" ? draft : "size", response.status);
+    const { status, fields } = response;
+    const announced = announcedBytes(fields.get("content-length"));
+    const draft = this.#draftUpTo(announced ?? 0, pending, response, tags);
+    if (typeof draft === "string") {
+      this.#mark(pending, fields, "");
+      refuseAnswer(this.#state, pending, draft, status);
       return;
     }
+    this.#mark(pending, fields, "; stored");
     const behind = this.#behind(pending, draft);
-    response.tap(
-      new BodyCopy(this.#state.copies, this.#options.maxBodyBytes, announced, {
-        complete: (body) => {
-          if (pending.fill.spoiled) keepNothing(this.#state, pending, { kind: "alone" });
-          else keepEntry(this.#state, this.#options, { ...draft, body, behind }, pending);
-        },
-        abandoned: () => this.#refused(pending, "size", response.status),
-        // Why it broke off is known when the exchange is over.
-        aborted: () => {},
-      }),
-    );
+    const filling = new Filling(this.#state, this.#options, pending, draft, behind);
+    response.tap(new BodyCopy(this.#state.copies, this.#options.maxBodyBytes, announced, filling));
   }
 
-  /** Nobody has to wait for this one any more, and for the next few seconds not for the next ones either. */
-  #refused(pending: Pending, refusal: Refusal | "size", status: number): void {
-    const { uncacheable, clock } = this.#state;
-    if (pending.flight !== undefined && refusal !== "status")
-      uncacheable.add(pending.flight.key, clock.mono());
-    keepNothing(this.#state, pending, { kind: "alone" });
-    // What was stored has been superseded by something that may not be.
-    const superseded = status < 500 && status !== 206 && status !== 304 && status !== 416;
-    if (pending.entry !== undefined && superseded) dropEntry(this.#state, pending.entry);
+  #draftUpTo(
+    bytes: number,
+    pending: Pending,
+    { status, fields }: ExchangeResponse,
+    tags: readonly string[],
+  ): Draft | Refusal | "size" {
+    if (pending.exchange.request.method !== "GET" || !isStorableStatus(status)) return "status";
+    return bytes > this.#options.maxBodyBytes ? "size" : this.#draft(pending, status, fields, tags);
   }
 
   #draft(pending: Pending, status: number, fields: Fields, tags: readonly string[]): Draft | Refusal {
     // A plugin between the service and here wrote this caller's data into the response.
     if (pending.exchange.responseIsPersonal) return "personal";
-    const request = storeRequest(pending, new Fields(pending.lookupFields), pending.exchange.request.fields);
+    const request = storeRequest(pending, pending.lookupFields, pending.exchange.request.fields);
     return draftEntry({
       request,
       status,
@@ -193,7 +184,7 @@ export class ResponsePath {
 
   #behind({ lookupFields, exchange }: Pending, draft: Draft): Entry["behind"] {
     if (draft.staleWhileRevalidateMs === 0) return undefined;
-    return changesBehind(new Fields(lookupFields), exchange.request.fields);
+    return changesBehind(lookupFields.fields, exchange.request.fields);
   }
 
   #mark(pending: Pending, fields: Fields, stored: string): void {

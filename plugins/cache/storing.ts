@@ -1,7 +1,7 @@
 // Whether a response may be stored, for whom, and the entry made of it (RFC 9111 sections 3, 3.1, 3.5).
 import type { Fields } from "../../src/pipeline/contract.ts";
 import { parseResponseDirectives, parseTargetedDirectives, type ResponseDirectives } from "./directives.ts";
-import type { Entry } from "./entry.ts";
+import type { EntryFacts } from "./entry.ts";
 import {
   dateOf,
   heuristicStatuses,
@@ -11,7 +11,7 @@ import {
   type LifetimePolicy,
 } from "./freshness.ts";
 import { formatHttpDate } from "./httpdate.ts";
-import { varyNames, varyValues } from "./vary.ts";
+import { noNames, varyNames, varyValues } from "./vary.ts";
 
 /** What the policy says about storing. */
 export interface StorePolicy extends LifetimePolicy {
@@ -20,6 +20,9 @@ export interface StorePolicy extends LifetimePolicy {
   readonly staleWhileRevalidateSeconds: number;
   readonly staleIfErrorSeconds: number;
 }
+
+/** Fields as far as they are asked for by name. */
+export type FieldValues = Pick<Fields, "get">;
 
 /** The request's part in the decision. */
 export interface StoreRequest {
@@ -34,7 +37,7 @@ export interface StoreRequest {
   readonly noStore: boolean;
   readonly requestTimeMs: number;
   /** Fields at look-up, and as they were forwarded. */
-  readonly lookupFields: Fields;
+  readonly lookupFields: FieldValues;
   readonly forwardedFields: Fields;
 }
 
@@ -61,7 +64,7 @@ export type Refusal =
   | "no-lifetime";
 
 /** An entry that waits for its body. */
-export type Draft = Omit<Entry, "body" | "behind">;
+export type Draft = EntryFacts;
 
 /** Statuses whose meaning for caching this cache knows (must-understand, RFC 9111 section 5.2.2.3). */
 const understood = new Set([200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 501]);
@@ -85,7 +88,8 @@ export function draftEntry(input: StoreInput): Draft | Refusal {
   const { directives, targeted } = effectiveDirectives(fields, policy.targets);
   const names = varyNames(fields);
   if (names === "*") return "vary";
-  const lifetime = lifetimeOf({ ...input, directives, targeted });
+  const { responseTimeMs } = input;
+  const lifetime = lifetimeOf({ status, fields, directives, targeted, responseTimeMs, policy });
   const refusal = forbidden(input, directives, lifetime);
   if (refusal !== undefined) return refusal;
   const shared = isShared(request, directives, policy);
@@ -95,7 +99,7 @@ export function draftEntry(input: StoreInput): Draft | Refusal {
   );
   if (unseen && (shared || !request.identified)) return "vary";
   const draft = makeDraft(input, directives, lifetime, names);
-  const partition = shared ? request.sharedPartition : request.ownPartition;
+  draft.partition = shared ? request.sharedPartition : request.ownPartition;
   const validatable = draft.etag !== undefined || draft.lastModified !== undefined;
   const lived = (input.responseTimeMs - draft.bornAt) / 1000;
   const useful = lifetime.seconds > lived && !draft.alwaysValidate;
@@ -104,18 +108,23 @@ export function draftEntry(input: StoreInput): Draft | Refusal {
   // Section 3: without an explicit word only the statuses that are cacheable by themselves.
   if (lifetime.source === "none" && !directives.isPublic && !heuristicStatuses.has(status))
     return "no-lifetime";
-  return { ...draft, partition };
+  return draft;
 }
 
 /** Set by the proxy from what the URL's key holds already. */
 const inUrlKey = new Set(["host", "x-forwarded-host", "x-forwarded-proto"]);
+
+/** Partial responses and news of stored ones are no answers by themselves. */
+export function isStorableStatus(status: number): boolean {
+  return status >= 200 && status !== 206 && status !== 304;
+}
 
 function forbidden(
   { request, fields, policy, status }: StoreInput,
   directives: ResponseDirectives,
   lifetime: Lifetime,
 ): Refusal | undefined {
-  if (status < 200 || status === 206 || status === 304) return "status";
+  if (!isStorableStatus(status)) return "status";
   const ignoresNoStore = directives.mustUnderstand && understood.has(status);
   if (directives.mustUnderstand && !ignoresNoStore) return "status";
   if (request.noStore || (directives.noStore && !ignoresNoStore)) return "no-store";
@@ -139,7 +148,7 @@ function makeDraft(
   directives: ResponseDirectives,
   lifetime: Lifetime,
   vary: readonly string[],
-): Draft {
+): Draft & { partition: string } {
   const bornAt = responseTimeMs - initialAgeMs(fields, request.requestTimeMs, responseTimeMs);
   const overridden = !policy.respectOrigin && lifetime.source === "policy";
   const alwaysValidate = directives.noCache && !overridden;
@@ -207,14 +216,18 @@ export function storedFields(
   const { noCacheFields, privateFields } = directives;
   const connection = fields.get("connection");
   const named =
-    connection === undefined ? [] : connection.split(",").map((name) => name.trim().toLowerCase());
+    connection === undefined ? noNames : connection.split(",").map((name) => name.trim().toLowerCase());
   // The first target is the sidecar's own name; the others may be meant for caches in front of us as well.
-  const own = targets[0]?.startsWith("outrigger") === true ? [targets[0]] : [];
-  const dropped = [...noCacheFields, ...privateFields, ...named, ...own];
+  const own = targets[0]?.startsWith("outrigger") === true ? targets[0] : "";
   const kept: string[] = [];
+  let dated = false;
   fields.forEach((lower, value, name) => {
-    if (!neverStored.has(lower) && !dropped.includes(lower)) kept.push(name, value);
+    if (neverStored.has(lower) || lower === own || named.includes(lower)) return;
+    if (noCacheFields.includes(lower) || privateFields.includes(lower)) return;
+    if (lower === "date") dated = true;
+    kept.push(name, value);
   });
-  if (!fields.has("date")) kept.push("Date", formatHttpDate(responseTimeMs));
-  return kept;
+  if (!dated && !fields.has("date")) kept.push("Date", formatHttpDate(responseTimeMs));
+  // A list of the right size, where one that grows has room for seventeen.
+  return kept.slice();
 }

@@ -3,6 +3,7 @@
 import { Fields, type Exchange, type ExchangeResponse } from "../../src/pipeline/contract.ts";
 import { announcedBytes, BodyCopy } from "./body-copy.ts";
 import { createBypassTest } from "./bypass.ts";
+import { StoredEntry } from "./entry.ts";
 import { invalidatedUrls, isUnsafe, sameOriginUrl } from "./invalidation.ts";
 import { createKeyOf, type Key } from "./key.ts";
 import { keepEntry, storeRequest } from "./keeper.ts";
@@ -79,7 +80,8 @@ export class UnsafeMethods {
     const to = { key, flight: undefined, leased: false };
     response.tap(
       new BodyCopy(this.#state.copies, this.#options.maxBodyBytes, announced, {
-        complete: (body) => keepEntry(this.#state, this.#options, { ...draft, body, behind: undefined }, to),
+        complete: (body) =>
+          keepEntry(this.#state, this.#options, new StoredEntry(draft, body, undefined), to),
         abandoned: () => {},
         aborted: () => {},
       }),

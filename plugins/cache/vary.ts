@@ -2,10 +2,13 @@
 // is equal for requests that mean the same.
 import type { Fields } from "../../src/pipeline/contract.ts";
 
+/** One list for all that vary by nothing. */
+export const noNames: readonly string[] = [];
+
 /** Lower-case names of a Vary field, sorted, each once; "*" = no request ever matches. */
 export function varyNames(fields: Fields): readonly string[] | "*" {
   const value = fields.get("vary");
-  if (value === undefined) return [];
+  if (value === undefined) return noNames;
   const names = new Set<string>();
   for (const part of value.split(",")) {
     const name = part.trim().toLowerCase();
@@ -16,12 +19,12 @@ export function varyNames(fields: Fields): readonly string[] | "*" {
 }
 
 /** The request's values of those fields; "" also stands for an absent one with no value, which means the same. */
-export function varyValues(names: readonly string[], request: Fields): readonly string[] {
-  return names.map((name) => selectingValue(name, request));
+export function varyValues(names: readonly string[], request: Pick<Fields, "get">): readonly string[] {
+  return names.length === 0 ? noNames : names.map((name) => selectingValue(name, request));
 }
 
 /** One selecting field in normal form. */
-export function selectingValue(name: string, request: Fields): string {
+export function selectingValue(name: string, request: Pick<Fields, "get">): string {
   const value = request.get(name);
   // A present but empty field is not an absent one.
   if (value === undefined) return "-";
