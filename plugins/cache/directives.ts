@@ -41,11 +41,18 @@ type Arguments = Map<string, (string | true)[]>;
 const memo = new Map<string, ResponseDirectives>();
 const maxMemo = 256;
 const maxMemoLength = 256;
+let lastValue = "";
+let lastParsed: ResponseDirectives | undefined;
 
 /** @param value the combined field value; undefined = no such field */
 export function parseResponseDirectives(value = ""): ResponseDirectives {
-  const known = memo.get(value);
-  if (known !== undefined) return known;
+  if (value === lastValue && lastParsed !== undefined) return lastParsed;
+  lastValue = value;
+  lastParsed = memo.get(value) ?? parseAnew(value);
+  return lastParsed;
+}
+
+function parseAnew(value: string): ResponseDirectives {
   const parsed = parseDirectives(value);
   if (memo.size >= maxMemo) memo.clear();
   if (value.length <= maxMemoLength) memo.set(value, parsed);

@@ -53,7 +53,7 @@ export function refuseAnswer(
   status: number,
 ): void {
   if (pending.flight !== undefined && refusal !== "status")
-    state.uncacheable.add(pending.flight.key, state.clock.mono());
+    state.uncacheable.add(pending.flight.hash, state.clock.mono());
   keepNothing(state, pending, { kind: "alone" });
   // What was stored has been superseded by something that may not be.
   const superseded = status < 500 && status !== 206 && status !== 304 && status !== 416;

@@ -1,6 +1,8 @@
 // Finding a stored response that is this caller's to have, in memory and in Redis.
 import type { CacheOptions } from "./options.ts";
 import type { Entry } from "./entry.ts";
+import type { FlightKey } from "./flights.ts";
+import { hashText } from "./linked-table.ts";
 import type { Wanted } from "./pending.ts";
 import { matches, selectVariant, type Cell } from "./shelf.ts";
 import type { CacheState } from "./state.ts";
@@ -55,16 +57,17 @@ export class Finder {
    * One flight a URL, partition and, as far as the Vary is known, variant.
    * @param known a response from which the Vary is known
    */
-  flightKey({ key, exchange }: Wanted, known: Entry | undefined): string {
+  flightKey({ key, exchange }: Wanted, known: Entry | undefined): FlightKey {
     const { memory } = this.#state;
     const shared = memory.find(key.url, key.shared, key.hash)?.variants[0]?.entry;
     const everybodys = this.#options.scope !== "identity" && shared?.forAnyone === true;
     const partition = everybodys ? key.shared : key.own;
     const newest = known ?? memory.find(key.url, partition, key.hash)?.variants[0]?.entry;
     const vary = newest?.vary ?? [];
-    // The URL's own string has been hashed already by the look-up.
-    if (vary.length === 0) return partition === "" ? key.url : `${key.url}\n${partition}`;
-    return `${key.url}\n${partition}\n${JSON.stringify(varyValues(vary, exchange.request.fields))}`;
+    if (vary.length === 0 && partition === "") return key;
+    const variant = vary.length === 0 ? "" : `\n${JSON.stringify(varyValues(vary, exchange.request.fields))}`;
+    const url = `${key.url}\n${partition}${variant}`;
+    return { url, hash: hashText(url) };
   }
 
   #isFor(entry: Entry, { key, seen }: Wanted): boolean {

@@ -1,6 +1,6 @@
 // Requests for one thing that are under way together: one asks the upstream, the others wait for its answer.
 import type { Entry } from "./entry.ts";
-import { hashText, type Linked, LinkedTable } from "./linked-table.ts";
+import { type Linked, LinkedTable } from "./linked-table.ts";
 
 /**
  * How a flight ended for those who wait. `stored`: here is the answer, if it fits. `stale`: the upstream failed, here
@@ -10,6 +10,13 @@ import { hashText, type Linked, LinkedTable } from "./linked-table.ts";
 export type FlightEnd =
   | { readonly kind: "stored" | "stale"; readonly entry: Entry }
   | { readonly kind: "again" | "alone" };
+
+/** What a flight is for: a URL key, with partition and variant where there are any. */
+export interface FlightKey {
+  readonly url: string;
+  /** `hashText` of it. */
+  readonly hash: number;
+}
 
 export class Flight implements Linked<Flight> {
   readonly key: string;
@@ -21,10 +28,10 @@ export class Flight implements Linked<Flight> {
   #waiters: Set<(end: FlightEnd) => void> | undefined = undefined;
   #ended = false;
 
-  constructor(flights: LinkedTable<Flight>, key: string, hash: number, startedMono: number) {
+  constructor(flights: LinkedTable<Flight>, key: FlightKey, startedMono: number) {
     this.#flights = flights;
-    this.key = key;
-    this.hash = hash;
+    this.key = key.url;
+    this.hash = key.hash;
     this.startedMono = startedMono;
   }
 
@@ -64,17 +71,15 @@ export class Flights {
   }
 
   /** @param maxAgeMs an older flight is too slow to be joined */
-  find(key: string, nowMono: number, maxAgeMs: number): Flight | undefined {
-    if (this.size === 0) return undefined;
-    const hash = hashText(key);
+  find({ url, hash }: FlightKey, nowMono: number, maxAgeMs: number): Flight | undefined {
     let flight = this.#flights.first(hash);
-    while (flight !== undefined && (flight.hash !== hash || flight.key !== key)) flight = flight.next;
+    while (flight !== undefined && (flight.hash !== hash || flight.key !== url)) flight = flight.next;
     return flight !== undefined && nowMono - flight.startedMono < maxAgeMs ? flight : undefined;
   }
 
   /** Begins a flight; a slow one under the same key keeps those who wait for it, but gets no more. */
-  begin(key: string, nowMono: number): Flight {
-    const flight = new Flight(this.#flights, key, hashText(key), nowMono);
+  begin(key: FlightKey, nowMono: number): Flight {
+    const flight = new Flight(this.#flights, key, nowMono);
     this.#flights.add(flight);
     return flight;
   }

@@ -19,7 +19,7 @@ export interface Destination {
 export function keepEntry(state: CacheState, options: CacheOptions, entry: Entry, to: Destination): void {
   state.memory.put(entry, to.key.hash);
   state.measure();
-  if (to.flight !== undefined) state.uncacheable.delete(to.flight.key);
+  if (to.flight !== undefined) state.uncacheable.delete(to.flight.hash);
   to.flight?.end({ kind: "stored", entry });
   const written = options.redis
     ? state.redis?.put(entry, options.redisMaxBytes, state.clock.now())

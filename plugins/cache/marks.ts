@@ -1,29 +1,29 @@
-// Keys whose last answer could not be stored: nobody waits for their next one, and Redis is not asked for it.
+// Keys whose last answer could not be stored: nobody waits for their next one, and Redis is not asked for it. Only the
+// hashes are kept: of two keys with one hash, the other goes alone as well for a while, and nothing else comes of it.
 
 const lifeMs = 10_000;
-const maxMarks = 10_000;
+const places = 8_192;
 
 export class UncacheableMarks {
-  readonly #until = new Map<string, number>();
+  readonly #hashes = new Int32Array(places);
+  /** Until when each mark holds, monotonic ms. */
+  readonly #until = new Float64Array(places);
 
-  has(key: string, nowMono: number): boolean {
-    if (this.#until.size === 0) return false;
-    const until = this.#until.get(key);
-    if (until === undefined) return false;
-    if (nowMono < until) return true;
-    this.#until.delete(key);
-    return false;
+  /** @param hash `hashText` of a flight's key */
+  has(hash: number, nowMono: number): boolean {
+    const place = hash & (places - 1);
+    return this.#hashes[place] === hash && nowMono < (this.#until[place] as number);
   }
 
-  add(key: string, nowMono: number): void {
-    this.#until.delete(key);
-    this.#until.set(key, nowMono + lifeMs);
-    if (this.#until.size <= maxMarks) return;
-    const [oldest] = this.#until.keys();
-    if (oldest !== undefined) this.#until.delete(oldest);
+  /** Takes the place of an older mark, if one is there. */
+  add(hash: number, nowMono: number): void {
+    const place = hash & (places - 1);
+    this.#hashes[place] = hash;
+    this.#until[place] = nowMono + lifeMs;
   }
 
-  delete(key: string): void {
-    this.#until.delete(key);
+  delete(hash: number): void {
+    const place = hash & (places - 1);
+    if (this.#hashes[place] === hash) this.#until[place] = 0;
   }
 }

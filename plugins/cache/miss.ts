@@ -5,7 +5,7 @@ import { notCachedAnswer } from "./answer.ts";
 import { askWithValidators } from "./conditional.ts";
 import { hasValidator, type Entry } from "./entry.ts";
 import type { Finder } from "./finding.ts";
-import type { FlightEnd } from "./flights.ts";
+import type { FlightEnd, FlightKey } from "./flights.ts";
 import { keepNothing } from "./keeper.ts";
 import type { CacheOptions } from "./options.ts";
 import { FieldSnapshot, keepPending, type Pending, type Wanted } from "./pending.ts";
@@ -42,7 +42,7 @@ export class MissPath {
     const flightKey = this.#finder.flightKey(wanted, entry);
     const nowMono = clock.mono();
     // Who wants the upstream's own word, and who asks for what cannot be stored, waits for nobody.
-    if (wanted.seen.directives?.noCache === true || uncacheable.has(flightKey, nowMono)) {
+    if (wanted.seen.directives?.noCache === true || uncacheable.has(flightKey.hash, nowMono)) {
       return this.#ask(this.#pend(wanted, entry, undefined));
     }
     const joins = this.#options.coalesce !== "off";
@@ -51,7 +51,7 @@ export class MissPath {
     return this.#ask(this.#pend(wanted, entry, flightKey));
   }
 
-  async #slowly(wanted: Wanted, entry: Entry | undefined, firstKey: string): Promise<Verdict> {
+  async #slowly(wanted: Wanted, entry: Entry | undefined, firstKey: FlightKey): Promise<Verdict> {
     const { flights, clock } = this.#state;
     const { coalesce, coalesceWaitMs } = this.#options;
     const { signal } = wanted.exchange;
@@ -82,7 +82,7 @@ export class MissPath {
   async #first(
     wanted: Wanted,
     entry: Entry | undefined,
-    flightKey: string,
+    flightKey: FlightKey,
     endMono: number,
   ): Promise<Verdict> {
     const pending = this.#pend(wanted, entry, flightKey);
@@ -128,7 +128,7 @@ export class MissPath {
   }
 
   /** Notes the request before anything is awaited: its client may leave at any time. @param flightKey of the flight it may lead */
-  #pend(wanted: Wanted, entry: Entry | undefined, flightKey: string | undefined): Pending {
+  #pend(wanted: Wanted, entry: Entry | undefined, flightKey: FlightKey | undefined): Pending {
     const { clock, flights, purges, memory } = this.#state;
     const { exchange, key, seen } = wanted;
     const begins = flightKey !== undefined && this.#options.coalesce !== "off" && leads(wanted, entry);
