@@ -1,13 +1,18 @@
 #!/usr/bin/env node
-// The command line's door. The sidecar itself starts without the command line's library.
+// The command line's door. The sidecar itself starts without the command line's library. No `await` out here: what the
+// image runs is CommonJS.
 import process from "node:process";
 
 const args = process.argv.slice(2);
-if (args.length === 0 || (args.length === 1 && args[0] === "run")) {
-  const { run } = await import("./cli/run.ts");
-  process.exit(await run(process.env));
-} else {
+
+async function main(): Promise<void> {
+  if (args.length === 0 || (args.length === 1 && args[0] === "run")) {
+    const { run } = await import("./cli/run.ts");
+    process.exit(await run(process.env));
+  }
   const { runCommand } = await import("./cli/program.ts");
   // Not `exit`, which cuts off what a pipe has not taken yet.
   process.exitCode = await runCommand(args, process.env);
 }
+
+void main();

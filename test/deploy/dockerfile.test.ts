@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { nodeFlags } from "../../deploy/node-flags.ts";
 import { settings } from "../../src/config-settings.ts";
 import { isSentToBuild, parseCopy, readDockerfile, root, stagesOf } from "../support/dockerfile.ts";
 
@@ -14,6 +15,7 @@ const textsOf = (name: string, of = instructions): string[] =>
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
   dependencies: Record<string, string>;
   license: string;
+  scripts: Record<string, string>;
 };
 
 test("every line is an instruction that Docker knows, and begins a stage or belongs to one", () => {
@@ -66,14 +68,18 @@ test("the image runs one program as a number that is not root", () => {
   assert.match(textsOf("USER", final).at(-1) ?? "", /^[1-9]\d*:[1-9]\d*$/);
   assert.deepEqual(JSON.parse(textsOf("ENTRYPOINT", final).join()), [
     "node",
-    "--max-semi-space-size=8",
-    "/app/outrigger.mjs",
+    ...nodeFlags,
+    "/app/outrigger.cjs",
   ]);
   assert.deepEqual(JSON.parse(textsOf("CMD", final).join()), ["run"]);
   assert.deepEqual(textsOf("STOPSIGNAL", final), ["SIGTERM"]);
   // Nothing is copied or run as another user afterwards.
   const after = final.slice(final.findLastIndex(({ name }) => name === "USER"));
   assert.ok(after.every(({ name }) => name !== "RUN" && name !== "COPY"));
+});
+
+test("`npm start` runs the sources under the image's flags", () => {
+  assert.equal(manifest.scripts["start"], ["node", ...nodeFlags, "src/main.ts", "run"].join(" "));
 });
 
 test("the ports exposed are the defaults of the settings", () => {
@@ -92,7 +98,7 @@ test("health is asked of Node, not of a program that the image lacks", () => {
     .join()
     .split(/\s*CMD /);
   assert.match(options, /--interval=\d+s --timeout=\d+s/);
-  assert.deepEqual(JSON.parse(command), ["node", "/app/health.ts"]);
+  assert.deepEqual(JSON.parse(command), ["node", "/app/health.cjs"]);
 });
 
 test("the labels name what it is, under the package's licence", () => {

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { keyDigest } from "../../plugins/auth/key-format.ts";
-import { buildImage } from "../support/dockerfile.ts";
+import { buildImage, entrypointIn, root } from "../support/dockerfile.ts";
 import { startNode, type Started } from "../support/process.ts";
 import { eventually, freePort, startRedis } from "../support/redis.ts";
 
@@ -69,7 +69,7 @@ interface Running {
 }
 
 async function start(env: Record<string, string> = {}): Promise<Running> {
-  const started = startNode([join(app, "outrigger.mjs"), "run"], {
+  const started = startNode([...entrypointIn(app).slice(1), "run"], {
     OUTRIGGER_LISTEN: "127.0.0.1:0",
     OUTRIGGER_ADMIN: "127.0.0.1:0",
     OUTRIGGER_UPSTREAM: `http://127.0.0.1:${(service.address() as AddressInfo).port}`,
@@ -85,33 +85,69 @@ async function start(env: Record<string, string> = {}): Promise<Running> {
 }
 
 async function health(admin: string): Promise<number | null> {
-  return (await startNode([join(app, "health.ts")], { OUTRIGGER_ADMIN: admin }).end).code;
+  return (await startNode([join(app, "health.cjs")], { OUTRIGGER_ADMIN: admin }).end).code;
 }
 
 test("the image holds the program, its health check and the licences", () => {
   assert.deepEqual(readdirSync(app).sort(), [
     "LICENSE",
     "LICENSES-OF-OTHERS.txt",
-    "health.ts",
-    "outrigger.mjs",
+    "health.cjs",
+    "outrigger.cjs",
+    "program.cache",
+    "program.js",
   ]);
   const licences = readFileSync(join(app, "LICENSES-OF-OTHERS.txt"), "utf8");
   for (const name of ["ioredis", "jose", "pino", "zod"])
     assert.match(licences, new RegExp(`^${name} \\d`, "m"));
 });
 
-test("the program imports nothing but what Node brings", () => {
-  const source = readFileSync(join(app, "outrigger.mjs"), "utf8");
-  const names = [...source.matchAll(/^import .*?from "([^"]+)";$/gm)].map(([, name = ""]) => name);
-  assert.ok(names.length > 10);
-  assert.deepEqual(
-    names.filter((name) => !isBuiltin(name)),
-    [],
-  );
+test("the program asks for nothing but what Node brings", () => {
+  for (const file of ["program.js", "outrigger.cjs", "health.cjs"]) {
+    const source = readFileSync(join(app, file), "utf8");
+    const names = [...source.matchAll(/^let \S+ = require\("([^"]+)"\);$/gm)].map(([, name = ""]) => name);
+    assert.ok(names.length > 0, file);
+    assert.deepEqual(
+      names.filter((name) => !isBuiltin(name)),
+      [],
+    );
+  }
+});
+
+test("its bytecode fits the image's flags, and the program runs without it", async () => {
+  const [, ...flags] = entrypointIn(app).slice(0, -1);
+  const taken = `
+    import { compileProgram } from ${JSON.stringify(join(root, "deploy/program.ts"))};
+    process.stdout.write(String(compileProgram(${JSON.stringify(app)}).cachedDataRejected));
+  `;
+  const { stdout } = await startNode([...flags, "--input-type=module", "--eval", taken]).end;
+  assert.equal(stdout, "false");
+  const other = await startNode(["--no-lazy-feedback-allocation", join(app, "outrigger.cjs"), "--version"])
+    .end;
+  assert.deepEqual([other.code, other.stderr], [0, ""]);
+});
+
+test("a stack names functions and lines of the program", async () => {
+  const { code, stderr } = await startNode([...entrypointIn(app).slice(1), "run"], {
+    OUTRIGGER_UPSTREAM: "http://127.0.0.1:1",
+    OUTRIGGER_LISTEN: "unix:/no/such/folder/socket",
+  }).end;
+  assert.equal(code, 1);
+  assert.match(stderr, /cannot start: Error: listen.*\n(?:.*\n)*\s+at \w+.*program\.js:\d+:\d+/);
+});
+
+test("it loads no client of HTTP that it does not use", async () => {
+  const asked = `process.on("exit", () => process.stdout.write(process.moduleLoadList.join("\\n")));`;
+  const preload = `data:text/javascript,${encodeURIComponent(asked)}`;
+  const { stdout } = await startNode(["--import", preload, join(app, "outrigger.cjs"), "run"], {
+    OUTRIGGER_LISTEN: "unix:/no/such/folder/socket",
+  }).end;
+  assert.match(stdout, /NativeModule http\b/);
+  assert.doesNotMatch(stdout, /undici/);
 });
 
 test("its command line answers", async () => {
-  const { code, stdout } = await startNode([join(app, "outrigger.mjs"), "policy", "schema"]).end;
+  const { code, stdout } = await startNode([...entrypointIn(app).slice(1), "policy", "schema"]).end;
   assert.equal(code, 0);
   assert.ok(JSON.parse(stdout));
 });

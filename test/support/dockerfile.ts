@@ -50,6 +50,12 @@ export function parseCopy(text: string): Copy {
   return { from, sources: paths.slice(0, -1), target: paths.at(-1) ?? "" };
 }
 
+/** @returns how the image starts the sidecar, once what is in its /app is in this folder */
+export function entrypointIn(folder: string): string[] {
+  const { text = "[]" } = readDockerfile().findLast(({ name }) => name === "ENTRYPOINT") ?? {};
+  return (JSON.parse(text) as string[]).map((word) => word.replace(/^\/app\//, `${folder}/`));
+}
+
 /** Whether .dockerignore lets a path of the repository into the build: the last line that matches decides. */
 export function isSentToBuild(path: string): boolean {
   const lines = readFileSync(join(root, ".dockerignore"), "utf8").split("\n");
