@@ -154,6 +154,7 @@ export async function startSidecar(
   const started = start(program, [...profile, ...args], {
     cores,
     env: {
+      NODE_ENV: "production",
       OUTRIGGER_LISTEN: `127.0.0.1:${port}`,
       OUTRIGGER_ADMIN: `127.0.0.1:${adminPort}`,
       OUTRIGGER_UPSTREAM: `http://127.0.0.1:${scene.upstreamPort}`,

@@ -11,6 +11,8 @@ const tails = requestTails(traffic);
 const onlyRequest =
   traffic.everyUrlNew === undefined && tails.length === 1 ? Buffer.from(startText + tails[0]) : undefined;
 const latenciesMs: number[] = [];
+/** Latencies of the first second are this process' own warm-up and do not count. */
+const countedFrom = performance.now() + 1_000;
 let asked = 0;
 let requests = 0;
 let bytes = 0;
@@ -93,7 +95,7 @@ function openLoop(rate: number): void {
   const send = (client: Client): void => {
     const sentAt = performance.now();
     client.ask(({ closes }) => {
-      latenciesMs.push(performance.now() - sentAt);
+      if (sentAt > countedFrom) latenciesMs.push(performance.now() - sentAt);
       if (closes) client.close();
       else idle.push(client);
     });

@@ -41,11 +41,10 @@ function plain(
 
 /** (with sidecar - direct) / (with nginx - direct); undefined where nginx adds nothing that can be measured. */
 function addedLatency(results: Results): number | undefined {
-  const p99 = (contender: string): number =>
-    results.summary("latency", contender, "p99Ms")?.median ?? Number.NaN;
-  const byNginx = p99("nginx") - p99("direct");
-  const times = (p99(chain) - p99("direct")) / byNginx;
-  return byNginx > 0 && !Number.isNaN(times) ? times : undefined;
+  const added = (contender: string): number =>
+    results.difference("latency", contender, "direct", "p99Ms")?.median ?? Number.NaN;
+  const times = added(chain) / added("nginx");
+  return added("nginx") > 0 && !Number.isNaN(times) ? times : undefined;
 }
 
 export const goals: readonly Goal[] = [

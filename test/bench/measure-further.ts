@@ -60,7 +60,7 @@ export async function measurePacedMemory(
     for (const contender of contenders) {
       let most = 0;
       const sampler = setInterval(() => (most = Math.max(most, rssMiB(contender.pid))), 100);
-      const load = await runLoad(traffic, contender.port, quick ? 3 : 20, tools);
+      const load = await runLoad(traffic, contender.port, quick ? 5 : 10, tools);
       clearInterval(sampler);
       if (!isValid(scenario, contender, load, bench)) continue;
       results.add(scenario, contender.name, "rssMiB", most, 0);
@@ -69,13 +69,14 @@ export async function measurePacedMemory(
   });
 }
 
-/** Latency at 300 requests a second, sent by the clock whatever the answers do. */
+/** Latency at 300 requests a second, sent by the clock whatever the answers do, in windows in turn. */
 export async function measureLatency(
   scenario: string,
   names: readonly ContenderName[],
   bench: Bench,
 ): Promise<void> {
-  const { results, scene, tools, rounds, quick } = bench;
+  const { results, scene, tools, quick } = bench;
+  const windows = { results, rounds: quick ? 5 : 7 };
   const traffic: Traffic = {
     kind: "open",
     rate: 300,
@@ -88,8 +89,8 @@ export async function measureLatency(
     for (const { port } of contenders) {
       await warmUp({ ...traffic, kind: "closed", connections: 8 }, port, bench);
     }
-    await inRounds(contenders, rounds, async (contender, round) => {
-      const load = await runLoad(traffic, contender.port, quick ? 1.5 : 5, tools);
+    await inRounds(scenario, contenders, windows, async (contender, round) => {
+      const load = await runLoad(traffic, contender.port, 3, tools);
       if (!isValid(scenario, contender, load, bench)) return;
       const { p50Ms = 0, p99Ms = 0 } = load;
       results.add(scenario, contender.name, "p50Ms", p50Ms, round);
@@ -99,14 +100,14 @@ export async function measureLatency(
   });
 }
 
-/** From the spawn to the first 200 of /readyz, from source, on all cores. */
+/** From the spawn to the first 200 of /readyz, on all cores. */
 export async function measureStart(
   scenario: string,
   names: readonly `outrigger: ${PolicyName}`[] | readonly ContenderName[],
   bench: Bench,
 ): Promise<void> {
   const { results, scene, quick } = bench;
-  for (let round = 0; round < (quick ? 3 : 11); round += 1) {
+  for (let round = 0; round < (quick ? 5 : 11); round += 1) {
     for (const name of names) {
       const policy = policyOf(name.slice("outrigger: ".length) as PolicyName, scene.callers);
       const sidecar = await startSidecar(policy, scene, scene.cores.all);

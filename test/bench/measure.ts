@@ -2,7 +2,7 @@
 import { get } from "node:http";
 import { type Contender, type ContenderName, LeftOut, type Scene, startContender } from "./contenders.ts";
 import { type LoadTools, runLoad } from "./load.ts";
-import { cpuMs, pause, rssMiB } from "./processes.ts";
+import { cpuMs, pause, rssMiB, watchOthers } from "./processes.ts";
 import { commonFields, type LoadResult, type Traffic } from "./requests.ts";
 import type { Results } from "./results.ts";
 
@@ -17,6 +17,8 @@ export interface Bench {
   readonly seconds: number;
   /** What a contender answers before it is measured: compilers work by calls, not by seconds. */
   readonly warmUpRequests: number;
+  /** It ends after so long at the latest: some traffic is slow, and so is a machine with other work. */
+  readonly warmUpSeconds: number;
   say(line: string): void;
 }
 
@@ -43,7 +45,7 @@ export async function measureThroughput(plan: ThroughputPlan, bench: Bench): Pro
     }
     for (const { port } of contenders) await warmUp(traffic, port, bench);
     if (plan.xCache !== undefined) await checkCacheStatus(plan, contenders, bench);
-    await inRounds(contenders, bench.rounds, async (contender, round) => {
+    await inRounds(name, contenders, bench, async (contender, round) => {
       const before = cpuMs(contender.pid);
       const load = await runLoad(traffic, contender.port, bench.seconds, bench.tools);
       // The access log of the last requests is written a little later.
@@ -82,24 +84,27 @@ export async function withContenders(
   }
 }
 
-/** Ends after eight runs at the latest: some traffic is slow, and so is a machine with other work. */
+/** In runs of a second. */
 export async function warmUp(traffic: Traffic, port: number, bench: Bench): Promise<void> {
   let answered = 0;
-  for (let run = 0; run < 8 && answered < bench.warmUpRequests; run += 1) {
-    answered += (await runLoad(traffic, port, bench.seconds, bench.tools)).requests;
+  for (let run = 0; run < bench.warmUpSeconds && answered < bench.warmUpRequests; run += 1) {
+    answered += (await runLoad(traffic, port, 1, bench.tools)).requests;
   }
 }
 
 /** Another one begins each round, so that none always runs behind the same one. */
 export async function inRounds(
+  scenario: string,
   contenders: readonly Contender[],
-  rounds: number,
+  { results, rounds }: Pick<Bench, "results" | "rounds">,
   run: (contender: Contender, round: number) => Promise<void>,
 ): Promise<void> {
   for (let round = 0; round < rounds; round += 1) {
+    const shareOfOthers = watchOthers();
     for (let turn = 0; turn < contenders.length; turn += 1) {
       await run(contenders[(round + turn) % contenders.length] as Contender, round);
     }
+    results.addRound(scenario, round, shareOfOthers());
   }
 }
 

@@ -8,6 +8,8 @@ import type { Scenario } from "./scenarios.ts";
 export interface Circumstances {
   /** What was run, as a user types it. */
   readonly command: string;
+  /** How the sidecar was started. */
+  readonly sidecar: string;
   /** Part of the machine's time that went to other work, 0 to 1. */
   readonly shareOfOthers: number;
 }
@@ -15,11 +17,11 @@ export interface Circumstances {
 export function renderReport(
   results: Results,
   scenarios: readonly Scenario[],
-  { command, shareOfOthers }: Circumstances,
+  { command, sidecar, shareOfOthers }: Circumstances,
 ): string {
   const date = new Date().toISOString().slice(0, 10);
   return [
-    `\`${command}\`, ${date}, ${cpuModel()}, Node ${process.versions.node}. Medians of rounds in which the contenders take turns, (least–most); CPU is user and system time of the contender's own processes. Each has one core, load and service another. Other work took ${Math.round(shareOfOthers * 100)} % of the machine meanwhile.`,
+    `\`${command}\`, ${date}, ${cpuModel()}, Node ${process.versions.node}. The sidecar is ${sidecar}. Medians of rounds in which the contenders take turns, (least–most); ratios are taken within a round, and from the half of the rounds in which other work took least of the machine (on the whole: ${Math.round(shareOfOthers * 100)} %). CPU is user and system time of the contender's own processes. Each has one core, load and service another; latencies are medians of windows of 3 s, without their first second.`,
     cpuTable(results, scenarios),
     byteTable(results, scenarios),
     furtherTable(results, scenarios),

@@ -18,6 +18,8 @@ export interface Summary {
 
 export class Results {
   readonly #values = new Map<string, (number | undefined)[]>();
+  /** Part of the machine's time that others took, by scenario and round. */
+  readonly #others = new Map<string, number[]>();
   /** One line each. */
   readonly leftOut: string[] = [];
   readonly invalid: string[] = [];
@@ -28,6 +30,13 @@ export class Results {
     const values = this.#values.get(key) ?? [];
     values[round] = value;
     this.#values.set(key, values);
+  }
+
+  /** @param shareOfOthers part of the machine's time that went to other work during this round, 0 to 1 */
+  addRound(scenario: string, round: number, shareOfOthers: number): void {
+    const shares = this.#others.get(scenario) ?? [];
+    shares[round] = shareOfOthers;
+    this.#others.set(scenario, shares);
   }
 
   /** Contenders with at least one value, in the order in which they were measured. */
@@ -42,15 +51,14 @@ export class Results {
     return summarise(this.#of(scenario, contender, metric));
   }
 
-  /** Of the ratios round by round, so that what disturbs a whole round cancels out. */
+  /** Of the ratios round by round, so that what disturbs a whole round cancels out; of the quieter half of the rounds. */
   ratio(scenario: string, contender: string, to: string, metric: Metric): Summary | undefined {
-    const others = this.#of(scenario, to, metric);
-    return summarise(
-      this.#of(scenario, contender, metric).map((value, round) => {
-        const other = others[round];
-        return value === undefined || other === undefined ? undefined : value / other;
-      }),
-    );
+    return this.#compare(scenario, metric, [contender, to], (value, other) => value / other);
+  }
+
+  /** Of the differences round by round, of the quieter half of the rounds. */
+  difference(scenario: string, contender: string, to: string, metric: Metric): Summary | undefined {
+    return this.#compare(scenario, metric, [contender, to], (value, other) => value - other);
   }
 
   toJSON(): unknown {
@@ -58,7 +66,36 @@ export class Results {
       const [scenario, contender, metric] = JSON.parse(key) as [string, string, string];
       return { scenario, contender, metric, rounds };
     });
-    return { values, leftOut: this.leftOut, invalid: this.invalid };
+    return {
+      values,
+      shareOfOthers: Object.fromEntries(this.#others),
+      leftOut: this.leftOut,
+      invalid: this.invalid,
+    };
+  }
+
+  #compare(
+    scenario: string,
+    metric: Metric,
+    [contender, to]: readonly [string, string],
+    compare: (value: number, other: number) => number,
+  ): Summary | undefined {
+    const others = this.#of(scenario, to, metric);
+    const isQuiet = this.#quieterHalf(scenario);
+    return summarise(
+      this.#of(scenario, contender, metric).map((value, round) => {
+        const other = others[round];
+        const counts = value !== undefined && other !== undefined && isQuiet(round);
+        return counts ? compare(value, other) : undefined;
+      }),
+    );
+  }
+
+  /** Chosen by what others did to the machine meanwhile, never by what came out. */
+  #quieterHalf(scenario: string): (round: number) => boolean {
+    const shares = this.#others.get(scenario) ?? [];
+    const limit = shares.toSorted((a, b) => a - b)[Math.ceil(shares.length / 2) - 1] ?? 0;
+    return (round) => (shares[round] ?? 0) <= limit;
   }
 
   #of(scenario: string, contender: string, metric: Metric): readonly (number | undefined)[] {

@@ -1,25 +1,26 @@
 // `npm run bench`: measures the sidecar beside others over the same upstream and prints what came out, as Markdown on
 // stdout, progress on stderr. Exit code 0, 1 when a run was invalid, 2 when it was called wrongly.
+import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { entrypointIn } from "../support/dockerfile.ts";
 import type { Scene } from "./contenders.ts";
 import { divideCores, obtainProgram } from "./machine.ts";
 import type { Bench } from "./measure.ts";
 import { createCallers } from "./policies.ts";
-import { start, unlessInterrupted, watchOthers } from "./processes.ts";
+import { folder, start, unlessInterrupted, watchOthers } from "./processes.ts";
 import { renderReport, writeInto } from "./report.ts";
 import { Results } from "./results.ts";
-import packageFile from "../../package.json" with { type: "json" };
 import { scenarios } from "./scenarios.ts";
 
 const usage = `npm run bench -- [options]
-  --quick            about two minutes in place of ten: fewer scenarios and contenders, shorter rounds
+  --quick            about three minutes in place of ten: fewer scenarios and contenders, fewer rounds
   --scenario NAME    only this one; may be given several times
                      ${scenarios.map(({ name }) => name).join(", ")}
   --json FILE        also writes every value of every round
   --write            puts the report into README.md (not with --scenario)
-  --command LINE     starts the sidecar; by default what \`npm start\` runs
+  --command LINE     starts the sidecar; by default the bundle, made anew, as the image's ENTRYPOINT does
   --profile FOLDER   sidecars leave their CPU profiles there
 `;
 
@@ -39,7 +40,7 @@ function readOptions() {
         scenario: { type: "string", multiple: true, default: [] },
         json: { type: "string" },
         write: { type: "boolean", default: false },
-        command: { type: "string", default: packageFile.scripts.start },
+        command: { type: "string" },
         profile: { type: "string" },
       },
     });
@@ -48,6 +49,16 @@ function readOptions() {
   } catch {
     return undefined;
   }
+}
+
+/** @returns how the image starts the sidecar, from a bundle made for this run */
+function bundledCommand(): string {
+  const place = join(folder, "app");
+  execFileSync(process.execPath, [join(import.meta.dirname, "../../deploy/bundle.ts"), place], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  const [, ...rest] = entrypointIn(place);
+  return [process.execPath, ...rest, "run"].join(" ");
 }
 
 async function createScene(command: string, profileFolder: string | undefined): Promise<Scene> {
@@ -65,13 +76,13 @@ async function bench(): Promise<number> {
     return 2;
   }
   if (chosen.profile !== undefined) mkdirSync(chosen.profile, { recursive: true });
-  const scene = await createScene(chosen.command, chosen.profile);
+  const scene = await createScene(chosen.command ?? bundledCommand(), chosen.profile);
   const wrk = obtainProgram("wrk");
   if (wrk === undefined) say("wrk is not installed: all load comes from our own generator, which costs more");
   const results = new Results();
   const pace = chosen.quick
-    ? { rounds: 3, seconds: 0.5, warmUpRequests: 25_000 }
-    : { rounds: 5, seconds: 2, warmUpRequests: 60_000 };
+    ? { rounds: 9, seconds: 0.4, warmUpRequests: 60_000, warmUpSeconds: 6 }
+    : { rounds: 9, seconds: 0.7, warmUpRequests: 80_000, warmUpSeconds: 7 };
   const parts: Bench = {
     scene,
     tools: { wrk, cores: scene.cores.load },
@@ -93,7 +104,11 @@ async function bench(): Promise<number> {
     }
   }
   const command = ["npm run bench", ...(args.length === 0 ? [] : ["--", ...args])].join(" ");
-  const report = renderReport(results, measured, { command, shareOfOthers: shareOfOthers() });
+  const sidecar =
+    chosen.command === undefined
+      ? `the image's bundle, run as its ENTRYPOINT (\`${entrypointIn("").join(" ").replace(" /", " ")} run\`)`
+      : `\`${chosen.command}\``;
+  const report = renderReport(results, measured, { command, sidecar, shareOfOthers: shareOfOthers() });
   process.stdout.write(`${report}\n`);
   if (chosen.json !== undefined) writeFileSync(chosen.json, `${JSON.stringify(results, null, 2)}\n`);
   if (chosen.write) writeInto(join(import.meta.dirname, "../../README.md"), report);
