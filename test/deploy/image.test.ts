@@ -129,7 +129,7 @@ test("its bytecode fits the image's flags, and the program runs without it", asy
 
 test("a stack names functions and lines of the program", async () => {
   const { code, stderr } = await startNode([...entrypointIn(app).slice(1), "run"], {
-    OUTRIGGER_UPSTREAM: "http://127.0.0.1:1",
+    OUTRIGGER_ADMIN: "127.0.0.1:0",
     OUTRIGGER_LISTEN: "unix:/no/such/folder/socket",
   }).end;
   assert.equal(code, 1);
@@ -140,6 +140,7 @@ test("it loads no client of HTTP that it does not use", async () => {
   const asked = `process.on("exit", () => process.stdout.write(process.moduleLoadList.join("\\n")));`;
   const preload = `data:text/javascript,${encodeURIComponent(asked)}`;
   const { stdout } = await startNode(["--import", preload, join(app, "outrigger.cjs"), "run"], {
+    OUTRIGGER_ADMIN: "127.0.0.1:0",
     OUTRIGGER_LISTEN: "unix:/no/such/folder/socket",
   }).end;
   assert.match(stdout, /NativeModule http\b/);
