@@ -62,7 +62,9 @@ export class Finder {
     const shared = memory.find(key.url, key.shared, key.hash)?.variants[0]?.entry;
     const everybodys = this.#options.scope !== "identity" && shared?.forAnyone === true;
     const partition = everybodys ? key.shared : key.own;
-    const newest = known ?? memory.find(key.url, partition, key.hash)?.variants[0]?.entry;
+    const own =
+      partition === key.shared ? shared : memory.find(key.url, partition, key.hash)?.variants[0]?.entry;
+    const newest = known ?? own;
     const vary = newest?.vary ?? [];
     if (vary.length === 0 && partition === "") return key;
     const variant = vary.length === 0 ? "" : `\n${JSON.stringify(varyValues(vary, exchange.request.fields))}`;

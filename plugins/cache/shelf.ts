@@ -34,15 +34,18 @@ export class Slot implements Linked<Slot> {
   readonly url: string;
   readonly hash: number;
   readonly partition: string;
+  /** Whether it is the first of its URL, which stands in the table. */
+  readonly isFirst: boolean;
   readonly variants: Cell[] = [];
   next: Slot | undefined = undefined;
   /** Of a URL's first slot: its other partitions. Nearly every URL has one; a map for each would be most of a small entry. */
   others: Map<string, Slot> | undefined = undefined;
 
-  constructor(url: string, hash: number, partition: string) {
+  constructor(url: string, hash: number, partition: string, isFirst: boolean) {
     this.url = url;
     this.hash = hash;
     this.partition = partition;
+    this.isFirst = isFirst;
   }
 }
 
@@ -55,7 +58,8 @@ export class Shelf {
   readonly #firsts = new LinkedTable<Slot>();
 
   slot(url: string, hash: number, partition: string): Slot | undefined {
-    const slot = this.#any(url, hash, partition);
+    const first = this.#first(url, hash);
+    const slot = first?.partition === partition ? first : first?.others?.get(partition);
     return slot === undefined || slot.variants.length === 0 ? undefined : slot;
   }
 
@@ -69,10 +73,10 @@ export class Shelf {
 
   /** The slot for such an entry, made if need be; something must be put into it. */
   open(url: string, hash: number, partition: string): Slot {
-    const known = this.#any(url, hash, partition);
-    if (known !== undefined) return known;
-    const slot = new Slot(url, hash, partition);
     const first = this.#first(url, hash);
+    const known = first?.partition === partition ? first : first?.others?.get(partition);
+    if (known !== undefined) return known;
+    const slot = new Slot(url, hash, partition, first === undefined);
     if (first === undefined) this.#firsts.add(slot);
     else (first.others ??= new Map()).set(partition, slot);
     return slot;
@@ -84,16 +88,11 @@ export class Shelf {
     if (at === -1) return;
     slot.variants.splice(at, 1);
     if (slot.variants.length > 0) return;
-    const first = slot.others === undefined ? this.#first(slot.url, slot.hash) : slot;
+    const first = slot.isFirst ? slot : this.#first(slot.url, slot.hash);
     if (first === undefined) return;
     if (first !== slot) first.others?.delete(slot.partition);
     if (first.others?.size === 0) first.others = undefined;
     if (first.others === undefined && first.variants.length === 0) this.#firsts.remove(first);
-  }
-
-  #any(url: string, hash: number, partition: string): Slot | undefined {
-    const first = this.#first(url, hash);
-    return first === undefined || first.partition === partition ? first : first.others?.get(partition);
   }
 
   #first(url: string, hash: number): Slot | undefined {
