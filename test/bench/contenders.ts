@@ -15,7 +15,8 @@ export type ContenderName =
   | "@fastify/http-proxy"
   | "hono + fetch"
   | "node:http"
-  | `outrigger: ${PolicyName}`;
+  | `outrigger: ${PolicyName}`
+  | `outrigger: full chain, workers: ${"1" | "2"}`;
 
 export interface Contender {
   readonly name: ContenderName;
@@ -135,11 +136,13 @@ export interface RunningSidecar extends Omit<Contender, "name"> {
 /**
  * A sidecar as a process of its own, with nothing of this environment.
  * @param cores on which it runs; the contender's core unless told
+ * @param env further settings
  */
 export async function startSidecar(
   policy: Pick<BenchPolicy, "document" | "needsRedis">,
   scene: Scene,
   cores = scene.cores.contender,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<RunningSidecar> {
   const redis = policy.needsRedis ? await startRedis() : undefined;
   const [port, adminPort] = [await freePort(), await freePort()];
@@ -160,6 +163,7 @@ export async function startSidecar(
       OUTRIGGER_UPSTREAM: `http://127.0.0.1:${scene.upstreamPort}`,
       OUTRIGGER_DRAIN_MS: "500",
       ...(redis === undefined ? { OUTRIGGER_POLICY_FILE: file } : { REDIS_URL: redis.url }),
+      ...env,
     },
   });
   await untilAnswering(adminPort, "/readyz", started);

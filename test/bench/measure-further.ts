@@ -2,11 +2,11 @@
 import { setTimeout as later } from "node:timers/promises";
 import { Agent, get } from "node:http";
 import { Redis } from "ioredis";
-import { type ContenderName, startSidecar } from "./contenders.ts";
+import { type ContenderName, type RunningSidecar, startSidecar } from "./contenders.ts";
 import { runLoad, startGenerator } from "./load.ts";
 import { type Bench, inRounds, isValid, warmUp, withContenders } from "./measure.ts";
 import { type PolicyName, policyOf } from "./policies.ts";
-import { pause, rssMiB } from "./processes.ts";
+import { cpuMs, pause, rssMiB } from "./processes.ts";
 import type { LoadResult, Traffic } from "./requests.ts";
 
 const idleConnections = 1_000;
@@ -115,6 +115,38 @@ export async function measureStart(
       results.add(scenario, name, "ms", sidecar.readyMs, round);
       bench.say(`${scenario}: ${name}: ${sidecar.readyMs.toFixed(0)} ms`);
     }
+  }
+}
+
+/** What another process brings. Both have all cores, and share them with load and service: what those need is lost. */
+export async function measureWorkers(scenario: string, bench: Bench): Promise<void> {
+  const { results, scene, seconds, tools } = bench;
+  const traffic: Traffic = {
+    kind: "closed",
+    connections: 64,
+    path: "/cacheable",
+    everyUrlNew: true,
+    tokens: scene.callers.tokens,
+  };
+  const policy = policyOf("full chain", scene.callers);
+  const started: (RunningSidecar & { name: ContenderName })[] = [];
+  try {
+    for (const workers of ["1", "2"] as const) {
+      const sidecar = await startSidecar(policy, scene, scene.cores.all, { OUTRIGGER_WORKERS: workers });
+      started.push({ ...sidecar, name: `outrigger: full chain, workers: ${workers}` });
+    }
+    for (const { port } of started) await warmUp(traffic, port, bench);
+    await inRounds(scenario, started, bench, async ({ name, pid, port }, round) => {
+      const before = cpuMs(pid);
+      const load = await runLoad(traffic, port, seconds, tools);
+      if (!isValid(scenario, { name }, load, bench)) return;
+      results.add(scenario, name, "cpuUs", ((cpuMs(pid) - before) * 1000) / load.requests, round);
+      results.add(scenario, name, "requestsPerSecond", load.requests / seconds, round);
+      results.add(scenario, name, "rssMiB", rssMiB(pid), round);
+      bench.say(`${scenario}: ${name}: ${(load.requests / seconds).toFixed(0)} requests/s`);
+    });
+  } finally {
+    await Promise.all(started.map((sidecar) => sidecar.stop()));
   }
 }
 

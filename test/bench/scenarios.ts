@@ -8,6 +8,7 @@ import {
   measurePacedMemory,
   measurePolicyChange,
   measureStart,
+  measureWorkers,
 } from "./measure-further.ts";
 import { policyOf } from "./policies.ts";
 import type { Traffic } from "./requests.ts";
@@ -117,6 +118,11 @@ export const scenarios: readonly Scenario[] = [
     () => ({ ...keepAlive, kind: "websocket" }),
     { quickWithout: everyone },
   ),
+  {
+    name: "workers",
+    title: "GET, 300 B, every URL new, one and two processes on all cores",
+    measure: async (bench) => (bench.quick ? undefined : measureWorkers("workers", bench)),
+  },
   {
     name: "idle",
     title: "1000 idle connections, memory",
