@@ -28,6 +28,8 @@ export interface ThroughputPlan {
   readonly traffic: Traffic;
   /** Size of the answers' bodies: CPU is then also given per byte. */
   readonly bodyBytes?: number;
+  /** One run, where the bench's own would see too few answers. */
+  readonly seconds?: number;
   /** What the sidecar's answers must say of its cache. */
   readonly xCache?: "HIT" | "MISS";
   /** Contenders that `--quick` does without. */
@@ -47,7 +49,7 @@ export async function measureThroughput(plan: ThroughputPlan, bench: Bench): Pro
     if (plan.xCache !== undefined) await checkCacheStatus(plan, contenders, bench);
     await inRounds(name, contenders, bench, async (contender, round) => {
       const before = cpuMs(contender.pid);
-      const load = await runLoad(traffic, contender.port, bench.seconds, bench.tools);
+      const load = await runLoad(traffic, contender.port, plan.seconds ?? bench.seconds, bench.tools);
       // The access log of the last requests is written a little later.
       await pause(30);
       record(plan, contender, round, { load, cpu: cpuMs(contender.pid) - before }, bench);
@@ -133,7 +135,13 @@ function record(
   const { results } = bench;
   const cpuUs = (cpu * 1000) / load.requests;
   results.add(plan.name, contender.name, "cpuUs", cpuUs, round);
-  results.add(plan.name, contender.name, "requestsPerSecond", load.requests / bench.seconds, round);
+  results.add(
+    plan.name,
+    contender.name,
+    "requestsPerSecond",
+    load.requests / (plan.seconds ?? bench.seconds),
+    round,
+  );
   results.add(plan.name, contender.name, "rssMiB", rssMiB(contender.pid), round);
   if (plan.bodyBytes !== undefined) {
     results.add(plan.name, contender.name, "nsPerKiB", (cpu * 1e6) / (load.bytes / 1024), round);

@@ -81,7 +81,7 @@ async function bench(): Promise<number> {
   if (wrk === undefined) say("wrk is not installed: all load comes from our own generator, which costs more");
   const results = new Results();
   const pace = chosen.quick
-    ? { rounds: 9, seconds: 0.4, warmUpRequests: 60_000, warmUpSeconds: 6 }
+    ? { rounds: 9, seconds: 0.5, warmUpRequests: 60_000, warmUpSeconds: 6 }
     : { rounds: 9, seconds: 0.7, warmUpRequests: 80_000, warmUpSeconds: 7 };
   const parts: Bench = {
     scene,

@@ -102,7 +102,7 @@ export const scenarios: readonly Scenario[] = [
     "GET, 16 MiB",
     everyone,
     () => ({ ...keepAlive, connections: 4, path: `/?size=${16 * kibibyte * kibibyte}` }),
-    { bodyBytes: 16 * kibibyte * kibibyte, quickWithout: ["haproxy", "http-proxy-3"] },
+    { bodyBytes: 16 * kibibyte * kibibyte, seconds: 1.5, quickWithout: ["haproxy", "http-proxy-3"] },
   ),
   throughput(
     "connect",
