@@ -1,0 +1,105 @@
+// Whom the cache is measured beside: a node:http server that has the answer itself, nginx `proxy_cache` and varnish.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { freePort } from "../support/redis.ts";
+import { type Scene, startSidecar } from "./contenders.ts";
+import { findProgram } from "./machine.ts";
+import { folder, pause, start } from "./processes.ts";
+
+export interface CacheContender {
+  readonly name: string;
+  readonly port: number;
+  readonly pid: number;
+  stop(): Promise<void>;
+}
+
+/** A policy with these plugins, in the form that `startSidecar` takes. */
+export function policy(
+  plugins: readonly string[],
+  cache: Readonly<Record<string, unknown>> = {},
+  needsRedis = false,
+) {
+  const pluginConfig = plugins.includes("cache") ? { cache: { redis: needsRedis, ...cache } } : {};
+  return { document: { apiVersion: "outrigger/v1", plugins, pluginConfig }, needsRedis };
+}
+
+export async function sidecar(
+  name: string,
+  settings: Parameters<typeof startSidecar>[0],
+  scene: Scene,
+): Promise<CacheContender> {
+  const { port, pid, stop } = await startSidecar(settings, scene);
+  return { name, port, pid, stop };
+}
+
+export async function answering(bytes: number, { cores }: Scene): Promise<CacheContender> {
+  const program = `const body = Buffer.alloc(${bytes}, "x");
+    require("node:http").createServer((_q, r) => r.writeHead(200, { "Content-Length": body.length }).end(body))
+      .listen(0, "127.0.0.1", function () { console.log("port " + this.address().port) })`;
+  const started = start(process.execPath, ["-e", program], { cores: cores.contender });
+  const [, port] = await started.said(/port (\d+)/u);
+  return {
+    name: "node:http answering itself",
+    port: Number(port),
+    pid: started.pid,
+    stop: () => started.stop(),
+  };
+}
+
+/**
+ * @param keysKiB room for keys, 128 bytes each; its bound on bytes is enforced every ten seconds only, this one at once
+ * @returns undefined where the program is not installed
+ */
+export async function nginx(
+  scene: Scene,
+  memoryMiB = 64,
+  keysKiB = 10_240,
+): Promise<CacheContender | undefined> {
+  const program = findProgram("nginx");
+  if (program === undefined) return undefined;
+  const port = await freePort();
+  const file = join(folder, `nginx-cache-${port}.conf`);
+  const user = process.getuid?.() === 0 ? "user root;" : "";
+  writeFileSync(
+    file,
+    `daemon off; worker_processes 1; pid ${folder}/nginx-cache.pid; ${user}
+events { worker_connections 4096; }
+http {
+  access_log off; keepalive_requests 1000000000; sendfile on; tcp_nopush on; open_file_cache max=10000;
+  proxy_cache_path ${folder}/nginx-cache-${port} keys_zone=c:${keysKiB}k max_size=${memoryMiB}m;
+  proxy_temp_path ${folder}; client_body_temp_path ${folder};
+  upstream service { server 127.0.0.1:${scene.upstreamPort}; keepalive 128; }
+  server { listen 127.0.0.1:${port} backlog=4096;
+    location / { proxy_pass http://service; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_cache c; } }
+}
+`,
+  );
+  const started = start(program, ["-p", folder, "-e", "stderr", "-c", file], {
+    cores: scene.cores.contender,
+  });
+  await pause(500);
+  return { name: "nginx proxy_cache", port, pid: started.pid, stop: () => started.stop() };
+}
+
+/** @returns undefined where the program is not installed */
+export async function varnish(scene: Scene, memoryMiB = 64): Promise<CacheContender | undefined> {
+  const program = findProgram("varnishd");
+  if (program === undefined) return undefined;
+  const port = await freePort();
+  const file = join(folder, `varnish-${port}.vcl`);
+  // Its own rules pass every request with Authorization; the answers here are public.
+  writeFileSync(
+    file,
+    `vcl 4.1;
+backend default { .host = "127.0.0.1"; .port = "${scene.upstreamPort}"; }
+sub vcl_recv { return (hash); }
+`,
+  );
+  // No jail: its users may not read this run's folder.
+  const args = ["-j", "none", "-F", "-n", join(folder, `varnish-${port}`), "-s", `malloc,${memoryMiB}m`];
+  const started = start(program, [...args, "-a", `127.0.0.1:${port}`, "-f", file], {
+    cores: scene.cores.contender,
+  });
+  await started.said(/Child launched OK/u);
+  return { name: "varnish", port, pid: started.pid, stop: () => started.stop() };
+}
