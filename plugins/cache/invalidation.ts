@@ -12,13 +12,26 @@ export function isUnsafe(method: string): boolean {
 export function invalidatedUrls(exchange: Exchange, status: number, fields: Fields): string[] {
   if (status < 200 || status >= 400) return [];
   const { path, query } = exchange.request;
-  const urls = [urlKey(exchange, path, query)];
+  const urls = new Set([urlKey(exchange, path, query)]);
   for (const name of ["location", "content-location"]) {
     const reference = fields.get(name);
-    const url = reference === undefined ? undefined : sameOriginUrl(exchange, reference);
-    if (url !== undefined && !urls.includes(url)) urls.push(url);
+    if (reference === undefined) continue;
+    for (const meant of [reference, ...behindPrefix(reference, exchange.route.pattern)]) {
+      const url = sameOriginUrl(exchange, meant);
+      if (url !== undefined) urls.add(url);
+    }
   }
-  return urls;
+  return [...urls];
+}
+
+/**
+ * A service whose route strips a prefix says `/7` for what its clients know as `/api/7`. Which leading segments of the
+ * pattern are stripped is not known here: each is tried, and at worst one answer too many is asked for again.
+ */
+function behindPrefix(reference: string, pattern: string): string[] {
+  if (!/^\/(?!\/)/.test(reference)) return [];
+  const segments = pattern.replace(/\/\*$/, "").split("/").slice(1);
+  return segments.map((_, last) => `/${segments.slice(0, last + 1).join("/")}${reference}`);
 }
 
 /** @returns the key of a reference in a response; undefined when it names another origin or is no URL */

@@ -420,6 +420,26 @@ test("9111 4.4: a failed one does not; Location and Content-Location of this ori
       assert.equal((await bench.ask("/b")).cache, "HIT");
     },
   ));
+test("9111 4.4: on a route that strips its prefix, Location counts as the service means it", () =>
+  withBench(
+    {
+      policy: {
+        plugins: ["cache"],
+        routes: [{ path: "/api/v1/*", stripPrefix: "/api" }, { path: "/*" }],
+      },
+      service: (request, response, count) => {
+        if (request.method === "GET")
+          return answering({ "Cache-Control": "max-age=60" })(request, response, count);
+        response.writeHead(201, { Location: "/v1/7", "Content-Location": "//other.example/v1/8" }).end();
+      },
+    },
+    async (bench) => {
+      for (const url of ["/api/v1/7", "/api/v1/8", "/v1/7"]) await bench.ask(url);
+      await bench.ask("/api/v1/new", { method: "POST" });
+      assert.equal((await bench.ask("/api/v1/7")).cache, "MISS");
+      assert.equal((await bench.ask("/api/v1/8")).cache, "HIT");
+    },
+  ));
 test("9110 9.3.3: but not without a lifetime of the upstream's own, nor for another URL", async () => {
   for (const fields of [
     { "Content-Location": "/x" },
