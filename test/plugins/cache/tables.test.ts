@@ -1,0 +1,136 @@
+// The cache's own tables and memory: what goes in comes out, and nothing else stays.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { BodyCopy, inOwnMemory } from "../../../plugins/cache/body-copy.ts";
+import type { Entry } from "../../../plugins/cache/entry.ts";
+import { type Flight, Flights } from "../../../plugins/cache/flights.ts";
+import { hashText } from "../../../plugins/cache/linked-table.ts";
+import { UncacheableMarks } from "../../../plugins/cache/marks.ts";
+import { MemoryTier } from "../../../plugins/cache/memory.ts";
+import { type Fill, Purges } from "../../../plugins/cache/purges.ts";
+
+// So few hashes that chains grow long.
+const keyOf = (n: number) => ({ url: `u${n}`, hash: n % 7 });
+
+test("property: flights are found as in a map, whatever begins and ends in between", () => {
+  const steps = fc.array(fc.record({ n: fc.integer({ min: 0, max: 300 }), ends: fc.boolean() }), {
+    maxLength: 600,
+  });
+  fc.assert(
+    fc.property(steps, (series) => {
+      const flights = new Flights();
+      const model = new Map<number, Flight>();
+      for (const { n, ends } of series) {
+        const known = model.get(n);
+        if (ends) known?.end({ kind: "alone" });
+        if (ends) model.delete(n);
+        else if (known === undefined) model.set(n, flights.begin(keyOf(n), 0));
+        assert.equal(flights.find(keyOf(n), 0, 1), model.get(n));
+        assert.equal(flights.size, model.size);
+      }
+      for (const [n, flight] of model) assert.equal(flights.find(keyOf(n), 0, 1), flight);
+    }),
+  );
+});
+
+test("a purge spoils the fills under way, whichever have ended before", () => {
+  const purges = new Purges(new MemoryTier(0), () => 0);
+  const fills: Fill[] = Array.from({ length: 5 }, () => ({ url: "u", spoiled: false, place: -1 }));
+  for (const fill of fills) purges.beginFill(fill);
+  for (const index of [1, 4, 1, 0]) purges.endFill(fills[index] as Fill);
+  assert.equal(purges.fills, 2);
+  purges.apply({ kind: "url", value: "u", soft: false, region: "" }, 0);
+  assert.deepEqual(
+    fills.map(({ spoiled }) => spoiled),
+    [false, false, true, true, false],
+  );
+  for (const index of [3, 2]) purges.endFill(fills[index] as Fill);
+  assert.equal(purges.fills, 0);
+});
+
+test("property: each partition of a URL is found until its last variant goes, and leaves nothing", () => {
+  const steps = fc.array(fc.record({ partition: fc.integer({ min: 0, max: 5 }), goes: fc.boolean() }), {
+    maxLength: 60,
+  });
+  fc.assert(
+    fc.property(steps, (series) => {
+      const memory = new MemoryTier(1_000_000);
+      const there = new Set<number>();
+      for (const { partition, goes } of series) {
+        const own = memory.ofUrl("u").filter(({ entry }) => entry.partition === String(partition));
+        if (goes) for (const cell of own) memory.remove(cell);
+        else memory.put(entryOf("u", String(partition)));
+        if (goes) there.delete(partition);
+        else there.add(partition);
+        const found = [0, 1, 2, 3, 4, 5].filter((n) => memory.find("u", String(n)) !== undefined);
+        assert.deepEqual(
+          found,
+          [...there].sort((a, b) => a - b),
+        );
+        assert.equal(memory.ofUrl("u").length, there.size);
+      }
+    }),
+  );
+});
+
+test("small bodies share memory without touching each other, and leave it when they are kept", () => {
+  const bodies: Buffer[] = [];
+  const budget = { bytes: 0, maxBytes: 1_000_000 };
+  for (let i = 0; i < 100; i += 1) {
+    const copy = new BodyCopy(budget, 10_000, undefined, {
+      complete: (body) => bodies.push(body),
+      abandoned: () => assert.fail(),
+      aborted: () => assert.fail(),
+    });
+    copy.chunk(Buffer.alloc(i * 13, i));
+    copy.end();
+  }
+  for (const [i, body] of bodies.entries()) {
+    assert.ok(body.equals(Buffer.alloc(i * 13, i)), String(i));
+    const own = inOwnMemory(body);
+    assert.ok(own.equals(body) && own.buffer.byteLength === own.length);
+  }
+  assert.ok(new Set(bodies.map(({ buffer }) => buffer)).size < 40);
+});
+
+test("a mark holds for ten seconds, for its own hash, until it is taken away", () => {
+  const marks = new UncacheableMarks();
+  const hash = hashText("u");
+  marks.add(hash, 0);
+  assert.deepEqual(
+    [marks.has(hash, 9_999), marks.has(hash, 10_000), marks.has(hash + 8_192, 0)],
+    [true, false, false],
+  );
+  marks.delete(hash + 8_192);
+  assert.ok(marks.has(hash, 0));
+  marks.delete(hash);
+  assert.ok(!marks.has(hash, 0));
+});
+
+function entryOf(url: string, partition: string): Entry {
+  return {
+    url,
+    partition,
+    status: 200,
+    fields: [],
+    body: Buffer.alloc(10),
+    etag: undefined,
+    lastModified: undefined,
+    dateMs: 0,
+    bornAt: 0,
+    requestedAt: 0,
+    freshUntil: 1,
+    staleWhileRevalidateMs: 0,
+    staleIfErrorMs: 0,
+    mayServeStale: true,
+    alwaysValidate: false,
+    immutable: false,
+    forAnyone: false,
+    implicit: false,
+    vary: [],
+    varyValues: [],
+    tags: [],
+    behind: undefined,
+  };
+}
