@@ -26,12 +26,12 @@ after(() => {
   service.close();
 });
 
-/** A request that the service holds; in a box, or it would be awaited here. */
-async function slow(client: Client): Promise<{ answer: ReturnType<Client["get"]> }> {
+/** Requests that the service holds, all of them; in boxes, or their answers would be awaited here. */
+async function slow(...clients: readonly Client[]): Promise<{ answer: ReturnType<Client["get"]> }[]> {
   const before = held.length;
-  const answer = client.get("/slow");
-  while (held.length === before) await delay(2);
-  return { answer };
+  const running = clients.map((client) => ({ answer: client.get("/slow") }));
+  while (held.length < before + clients.length) await delay(2);
+  return running;
 }
 
 describe("workers that end", () => {
@@ -45,7 +45,7 @@ describe("workers that end", () => {
   it("SIGTERM: unready, what is in flight on any worker is served, exit 0, lines flushed, nobody is left", async () => {
     const crew = await start(10_000);
     const clients = await clientsOf(crew);
-    const running = await Promise.all(clients.map((client) => slow(client)));
+    const running = await slow(...clients);
     const pids = [...crew.pids().values()];
     assert.equal(pids.length, 2);
     // A terminal sends the signal to all processes.
@@ -65,8 +65,8 @@ describe("workers that end", () => {
   it("a second signal ends all of them at once", async () => {
     const crew = await start(60_000);
     const client = new Client(crew.url);
-    const { answer } = await slow(client);
-    const failed = assert.rejects(answer);
+    const [running] = await slow(client);
+    const failed = assert.rejects(running?.answer ?? Promise.resolve());
     crew.child.kill("SIGTERM");
     await crew.said('"msg":"draining"');
     crew.child.kill("SIGTERM");
@@ -124,7 +124,7 @@ describe("workers that end", () => {
   it("the primary dies: its workers serve what is in flight and end", async () => {
     const crew = await start(10_000);
     const clients = await clientsOf(crew);
-    const running = await Promise.all(clients.map((client) => slow(client)));
+    const running = await slow(...clients);
     const pids = [...crew.pids().values()];
     crew.child.kill("SIGKILL");
     await once(crew.child, "exit");
