@@ -56,7 +56,8 @@ export class Fields {
     const lower = lowerName(name);
     const first = this.#lower.indexOf(lower);
     if (first === -1) {
-      this.append(name, value);
+      this.#flat.push(name, value);
+      this.#lower.push(lower);
       return;
     }
     this.#flat[first * 2] = name;
@@ -101,8 +102,16 @@ export class Fields {
     return new Fields(this.#flat);
   }
 
+  // By hand: `splice` makes an array of what it takes out.
   #removeAt(index: number): void {
-    this.#flat.splice(index * 2, 2);
-    this.#lower.splice(index, 1);
+    const flat = this.#flat;
+    const lower = this.#lower;
+    for (let i = index + 1; i < lower.length; i += 1) {
+      lower[i - 1] = lower[i] as string;
+      flat[i * 2 - 2] = flat[i * 2] as string;
+      flat[i * 2 - 1] = flat[i * 2 + 1] as string;
+    }
+    lower.pop();
+    flat.length -= 2;
   }
 }
