@@ -95,21 +95,28 @@ export class StoredEntry implements Entry {
   }
 }
 
+// The objects around an entry with what the allocator adds, on Node 26: held by a test.
+const OBJECT_BYTES = 880;
+
 /** Bytes that an entry holds, with the strings and objects around it. */
 export function entryBytes(entry: Entry): number {
-  let bytes = 512 + entry.body.length + text(entry.url) + text(entry.partition);
-  for (const part of entry.fields) bytes += text(part);
+  const { body, url, partition, fields, behind } = entry;
+  let bytes = OBJECT_BYTES + body.length + text(url) + text(partition);
+  // Names are shared with all other messages; a value may be part of a longer string.
+  for (let i = 1; i < fields.length; i += 2) bytes += 8 + text(fields[i] as string);
   for (const part of entry.vary) bytes += text(part);
   for (const part of entry.varyValues) bytes += text(part);
   for (const part of entry.tags) bytes += text(part);
-  for (const part of entry.behind?.set ?? []) bytes += text(part);
-  for (const part of entry.behind?.removed ?? []) bytes += text(part);
+  if (behind !== undefined) {
+    for (const part of behind.set) bytes += text(part);
+    for (const part of behind.removed) bytes += text(part);
+  }
   return bytes;
 }
 
 // A V8 string: header, length, one byte a character for the Latin-1 text of fields, and the reference to it.
 function text(part: string): number {
-  return 24 + part.length;
+  return 32 + part.length;
 }
 
 /** Whether the entry has something that the upstream can compare (RFC 9111 section 4.3.1). */

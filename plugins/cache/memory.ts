@@ -7,7 +7,7 @@ import { hashText } from "./linked-table.ts";
 import { Cell, putFirst, Shelf, type Slot } from "./shelf.ts";
 import { FrequencySketch } from "./sketch.ts";
 
-const windowShare = 0.1;
+const windowShare = 0.01;
 
 export class MemoryTier {
   readonly #shelf = new Shelf();

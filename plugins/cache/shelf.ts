@@ -29,6 +29,8 @@ export class Cell {
   }
 }
 
+const noCells: Cell[] = [];
+
 /** Variants of one URL and partition, newest first (RFC 9111 section 4.1: the most recent one that matches). */
 export class Slot implements Linked<Slot> {
   readonly url: string;
@@ -36,7 +38,7 @@ export class Slot implements Linked<Slot> {
   readonly partition: string;
   /** Whether it is the first of its URL, which stands in the table. */
   readonly isFirst: boolean;
-  readonly variants: Cell[] = [];
+  variants: Cell[] = noCells;
   next: Slot | undefined = undefined;
   /** Of a URL's first slot: its other partitions. Nearly every URL has one; a map for each would be most of a small entry. */
   others: Map<string, Slot> | undefined = undefined;
@@ -106,16 +108,15 @@ export class Shelf {
 export function putFirst(cell: Cell): readonly Cell[] {
   const { variants } = cell.slot;
   if (variants.length === 0) {
-    variants.push(cell);
-    return none;
+    // A list of one; an empty one would make room for seventeen.
+    cell.slot.variants = [cell];
+    return noCells;
   }
   const displaced = variants.filter((other) => isSameVariant(other.entry, cell.entry));
   variants.unshift(cell);
   if (variants.length - displaced.length > maxVariants) displaced.push(variants.at(-1) as Cell);
   return displaced;
 }
-
-const none: readonly Cell[] = [];
 
 /** The newest variant whose selecting fields match the request's. */
 export function selectVariant(slot: Slot, request: Fields): Cell | undefined {

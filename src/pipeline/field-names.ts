@@ -2,8 +2,13 @@
 // time: lower-casing those, and looking them up in a Set (V8 then searches its table of all names for them), was two
 // thirds of what reading a head cost.
 
+export interface FieldName {
+  readonly name: string;
+  readonly lower: string;
+}
+
 /** One that was seen, as it was written and in lower case. */
-class Known {
+class Known implements FieldName {
   readonly name: string;
   readonly lower: string;
 
@@ -19,10 +24,10 @@ const longest = 64;
 // One name a place: the next that falls there takes it.
 const known = Array.from<Known | undefined>({ length: places });
 
-/** @returns the name in lower case, the same string each time where the name is a common one */
-export function lowerName(name: string): string {
+/** @returns the name as it is written and in lower case: the same two strings each time where the name is a common one */
+export function knownName(name: string): FieldName {
   const { length } = name;
-  if (length === 0 || length > longest) return name.toLowerCase();
+  if (length === 0 || length > longest) return { name, lower: name.toLowerCase() };
   const place =
     (name.charCodeAt(0) * 31 +
       name.charCodeAt(length >> 1) * 7 +
@@ -31,5 +36,5 @@ export function lowerName(name: string): string {
     (places - 1);
   let entry = known[place];
   if (entry === undefined || entry.name !== name) known[place] = entry = new Known(name);
-  return entry.lower;
+  return entry;
 }

@@ -1,7 +1,7 @@
 // Header fields of one message, in the order they came (RFC 9110 section 5). Names keep their spelling on the
 // wire and are looked up in lower case; nothing is merged until somebody asks for the combined value.
 
-import { lowerName } from "./field-names.ts";
+import { knownName } from "./field-names.ts";
 
 /** An ordered, mutable list of header fields. All `lowerName` arguments must already be in lower case. */
 export class Fields {
@@ -17,8 +17,7 @@ export class Fields {
     this.#flat = [];
     this.#lower = [];
     for (let i = 0; i < flat.length; i += 2) {
-      const name = flat[i] as string;
-      const lower = lowerName(name);
+      const { name, lower } = knownName(flat[i] as string);
       if (drops?.(lower) === true) continue;
       this.#flat.push(name, flat[i + 1] as string);
       this.#lower.push(lower);
@@ -53,7 +52,7 @@ export class Fields {
 
   /** Replaces every line of that field by one; its place is that of the first, or the end. */
   set(name: string, value: string): void {
-    const lower = lowerName(name);
+    const { lower } = knownName(name);
     const first = this.#lower.indexOf(lower);
     if (first === -1) {
       this.#flat.push(name, value);
@@ -70,7 +69,7 @@ export class Fields {
   /** Adds one more line at the end, whatever is there already. */
   append(name: string, value: string): void {
     this.#flat.push(name, value);
-    this.#lower.push(lowerName(name));
+    this.#lower.push(knownName(name).lower);
   }
 
   delete(lowerName: string): void {
