@@ -1,14 +1,10 @@
 // The way of all log lines to stdout: batched, off the caller's path, bounded. It is our own because SonicBoom 4.2.1,
-// pino's destination, writes through the thread pool: a reader that stalls then blocks `process.exit` for ever, and
-// its `flushSync` spins for ever on EPIPE.
-import { writeSync } from "node:fs";
+// pino's destination, writes through the thread pool: a reader that stalls then blocks `process.exit` for ever.
 import type { Writable } from "node:stream";
 
 export interface OutputOptions {
   /** process.stdout, or any stream; a pipe is written without blocking, a file or terminal at once. */
   readonly stream: Writable;
-  /** Its file descriptor, for `flushSync`. */
-  readonly fd?: number;
   /** Most bytes that wait for a slow reader; lines past it are dropped. */
   readonly maxBufferedBytes?: number;
   /** Longest time that a line waits for others to go with it. */
@@ -24,8 +20,6 @@ export interface Output {
   write(text: string): void;
   /** @returns whether everything written so far reached the stream; after `timeoutMs` or a failure: false */
   flush(timeoutMs: number): Promise<boolean>;
-  /** For the last breath: writes what it can within 100 ms, holding up the process. */
-  flushSync(): void;
 }
 
 function linesOf(text: string | Buffer): number {
@@ -38,7 +32,6 @@ function linesOf(text: string | Buffer): number {
 const blockBytes = 65_536;
 /** UTF-8 of one UTF-16 unit. */
 const mostBytesPerUnit = 3;
-const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 class BatchedOutput implements Output {
   readonly #options: OutputOptions;
@@ -154,23 +147,6 @@ class BatchedOutput implements Output {
       clearTimeout(limit);
     }
     return !this.#closed && this.#bytes === 0;
-  }
-
-  flushSync(): void {
-    // A block under way means that the reader stalls: the kernel holds part of it, and only the event loop can go on.
-    if (this.#closed || this.#writing !== undefined) return;
-    let rest = this.#take();
-    const until = Date.now() + 100;
-    while (rest.length > 0) {
-      try {
-        rest = rest.subarray(writeSync(this.#options.fd ?? 1, rest));
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "EAGAIN" || Date.now() >= until) break;
-        Atomics.wait(sleeper, 0, 0, 5);
-      }
-    }
-    if (rest.length > 0) this.#full.push(rest);
-    this.#bytes = rest.length;
   }
 }
 

@@ -30,7 +30,6 @@ export function createTelemetry(options: {
   ]);
   const output = createOutput({
     stream: options.stream ?? process.stdout,
-    ...(options.stream === undefined ? { fd: 1 } : {}),
     onDrop: (lines) => dropped.inc(lines),
     onClosed: (error) =>
       process.stderr.write(

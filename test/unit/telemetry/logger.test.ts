@@ -8,7 +8,6 @@ function capture(level = "info") {
   const output = {
     write: (text: string) => void written.push(text),
     flush: () => Promise.resolve(true),
-    flushSync: () => undefined,
   };
   const logging = createLogging({ level, service: "users", instance: "pod-1", output });
   const lines = () => written.map((line) => JSON.parse(line) as Record<string, unknown>);

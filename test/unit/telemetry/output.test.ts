@@ -136,7 +136,6 @@ describe("the log output", () => {
       const before = process.memoryUsage().rss;
       const flushed = await output.flush(200);
       for (let i = 0; i < 500_000; i++) output.write(line);
-      output.flushSync();
       tell({ flushed, grown: process.memoryUsage().rss - before });
       process.exit(7);
     `);
@@ -161,7 +160,6 @@ describe("the log output", () => {
         output.write("nobody reads this\\n");
         const flushed = await output.flush(2000);
         output.write("nor this\\n");
-        output.flushSync();
         tell({ flushed });
         process.exit(0);
       });
@@ -173,28 +171,6 @@ describe("the log output", () => {
       assert.deepEqual(JSON.parse(await stderr), { dropped: 2, closed: "EPIPE", flushed: false });
     },
   );
-
-  it("writes what waits when the process dies at once", async () => {
-    const { stdout, exit } = runChild(`
-      const output = make({});
-      for (let i = 0; i < 100; i++) output.write("line " + i + "\\n");
-      output.flushSync();
-      process.exit(1);
-    `);
-    const [all] = await Promise.all([text(stdout), exit]);
-    assert.equal(all.split("\n").length, 101);
-  });
-
-  it("gives up its last breath after a moment when the reader stalls", { timeout: 15_000 }, async () => {
-    const { stdout, exit } = runChild(`
-      const output = make({});
-      for (let i = 0; i < 40_000; i++) output.write("x".repeat(99) + "\\n");
-      output.flushSync();
-      process.exit(3);
-    `);
-    assert.deepEqual(await exit, [3, null]);
-    assert.ok((await text(stdout)).length < 4_000_000);
-  });
 
   it("loses nothing to a file", async () => {
     const directory = mkdtempSync(join(tmpdir(), "outrigger-output-"));
