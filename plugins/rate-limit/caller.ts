@@ -72,7 +72,8 @@ export class CallerTable {
   readonly spec: string;
   /** The table of the limit's former numbers, whose counts still mean something. */
   former: CallerTable | undefined;
-  readonly #callers = new LRUCache<string, Caller>({ max: callersPerLimit });
+  // Not by `max`, for which lru-cache 11 makes its lists in advance: 1.2 MB before the first caller has come.
+  readonly #callers = new LRUCache<string, Caller>({ maxSize: callersPerLimit, sizeCalculation: () => 1 });
 
   constructor(id: string, rule: Rule, former: CallerTable | undefined) {
     this.id = id;

@@ -45,7 +45,7 @@ interface Claim {
 
 class Counts {
   readonly #clock: Clock;
-  readonly #usages = new LRUCache<string, Usage>({ max: mostCounts });
+  readonly #usages = new LRUCache<string, Usage>({ maxSize: mostCounts, sizeCalculation: () => 1 });
 
   constructor(clock: Clock) {
     this.#clock = clock;

