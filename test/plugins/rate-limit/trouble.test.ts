@@ -146,6 +146,10 @@ test("a Sentinel failover: callers get 200 or 429 throughout, and the count goes
     return facts.includes(`offset=${ours},`);
   });
   await group.failover();
+  // Until then the old master takes writes, which its turn into a replica throws away.
+  await eventually("the old master is a replica", async () =>
+    (await master.cli.info("replication")).includes("role:slave"),
+  );
   await up(store);
   const seen: number[] = [];
   for (let i = 0; i < 60; i += 1) {
