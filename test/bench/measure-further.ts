@@ -42,7 +42,7 @@ export async function measureIdleConnections(
 }
 
 /** The most memory at 1000 requests a second. */
-export async function measurePacedMemory(
+export async function measurePaced(
   scenario: string,
   names: readonly ContenderName[],
   bench: Bench,
@@ -60,11 +60,15 @@ export async function measurePacedMemory(
     for (const contender of contenders) {
       let most = 0;
       const sampler = setInterval(() => (most = Math.max(most, rssMiB(contender.pid))), 100);
+      await runLoad(traffic, contender.port, quick ? 3 : 5, tools);
+      const before = cpuMs(contender.pid);
       const load = await runLoad(traffic, contender.port, quick ? 5 : 10, tools);
+      const cpuUs = ((cpuMs(contender.pid) - before) * 1000) / load.requests;
       clearInterval(sampler);
       if (!isValid(scenario, contender, load, bench)) continue;
       results.add(scenario, contender.name, "rssMiB", most, 0);
-      bench.say(`${scenario}: ${contender.name}: ${most.toFixed(1)} MiB`);
+      results.add(scenario, contender.name, "pacedCpuUs", cpuUs, 0);
+      bench.say(`${scenario}: ${contender.name}: ${most.toFixed(1)} MiB, ${cpuUs.toFixed(0)} µs`);
     }
   });
 }

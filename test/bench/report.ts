@@ -69,6 +69,7 @@ function byteTable(results: Results, scenarios: readonly Scenario[]): string {
 const furtherMetrics: readonly (readonly [Metric, string, number])[] = [
   ["idleRssMiB", "MiB idle", 0],
   ["rssMiB", "MiB", 0],
+  ["pacedCpuUs", "µs of CPU a request", 0],
   ["p50Ms", "ms p50", 2],
   ["p99Ms", "ms p99", 2],
   ["ms", "ms", 0],

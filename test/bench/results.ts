@@ -1,6 +1,8 @@
 // What was measured: values by scenario, contender and round, with the runs that do not count and why.
 export type Metric =
   | "cpuUs"
+  /** At a rate that leaves everybody time to sleep between requests. */
+  | "pacedCpuUs"
   | "requestsPerSecond"
   | "nsPerKiB"
   | "mbPerCpuSecond"

@@ -5,7 +5,7 @@ import { measureThroughput, type ThroughputPlan } from "./measure.ts";
 import {
   measureIdleConnections,
   measureLatency,
-  measurePacedMemory,
+  measurePaced,
   measurePolicyChange,
   measureStart,
   measureWorkers,
@@ -130,8 +130,8 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: "paced",
-    title: "1000 requests a second, memory",
-    measure: (bench) => measurePacedMemory("paced", ["nginx", "http-proxy-3", fullest(bench)], bench),
+    title: "1000 requests a second, every URL new",
+    measure: (bench) => measurePaced("paced", ["nginx", "http-proxy-3", fullest(bench)], bench),
   },
   {
     name: "latency",
