@@ -3,7 +3,6 @@
 import type { ServerResponse } from "node:http";
 import { mayHaveBody, type LiveResponse } from "../pipeline/response.ts";
 import { isFinalStatus } from "../pipeline/verdict.ts";
-import { noteBodyBytes } from "./body-garbage.ts";
 import { BodyTransforms } from "./body-transforms.ts";
 import { isAlwaysHopByHop } from "./hop-by-hop.ts";
 import { resetConnection } from "./reset.ts";
@@ -132,7 +131,6 @@ export class ClientWriter {
       return true;
     }
     this.bytes += bytes.length;
-    noteBodyBytes(bytes.length);
     this.#response?.taps?.chunk(bytes);
     if (this.#opening && this.#first === undefined) {
       this.#first = bytes;

@@ -1,6 +1,7 @@
 // Where the bytes of a connection are read to. Left to itself, Node allocates 64 KiB for every read, however few bytes
 // come: most of what a small answer costs to read.
 import type { OnReadOpts } from "node:net";
+import { noteBodyBytes } from "../body-garbage.ts";
 
 /** Answers up to here are read into memory that all connections share, and copied out. */
 const SHARED_BYTES = 16 * 1024;
@@ -18,16 +19,24 @@ export function readInto(take: (bytes: Buffer) => void): OnReadOpts {
   let next = shared;
   return {
     buffer: () => next,
-    callback(length, memory) {
-      const full = length === memory.byteLength;
-      const bytes = next === shared ? copyOf(shared, length) : next.subarray(0, length);
-      // What was handed on is read into no more, and the memory for the next read is asked for after this returns.
-      if (full || length > SHARED_BYTES) next = Buffer.allocUnsafeSlow(OWN_BYTES);
-      else next = shared;
+    callback(length) {
+      const memory = next;
+      const bytes = memory === shared ? copyOf(shared, length) : memory.subarray(0, length);
+      // What was handed on is read into no more; the memory for the next read is asked for after this returns.
+      next = memoryAfter(memory, length);
       take(bytes);
       return true;
     },
   };
+}
+
+function memoryAfter(memory: Buffer<ArrayBuffer>, length: number): Buffer<ArrayBuffer> {
+  const isOwn = memory !== shared;
+  // A read seldom fills all of it, and what is left would be kept alive by the bytes handed on, for nothing.
+  if (isOwn && memory.length - length >= SHARED_BYTES) return memory.subarray(length);
+  if (length < memory.length && length <= SHARED_BYTES) return shared;
+  noteBodyBytes(OWN_BYTES);
+  return Buffer.allocUnsafeSlow(OWN_BYTES);
 }
 
 function copyOf(memory: Buffer, length: number): Buffer {
