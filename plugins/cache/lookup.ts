@@ -6,6 +6,7 @@ import { createBypassTest } from "./bypass.ts";
 import type { Entry } from "./entry.ts";
 import { Finder } from "./finding.ts";
 import { createKeyOf } from "./key.ts";
+import { noteKey } from "./key-told.ts";
 import { MissPath } from "./miss.ts";
 import type { CacheOptions } from "./options.ts";
 import type { Wanted } from "./pending.ts";
@@ -47,6 +48,7 @@ export class LookUp {
     const seen = this.#options.respectClient ? read : { ...read, directives: undefined };
     if (seen.needsUpstream || seen.directives?.noStore === true) return undefined;
     const key = this.#keyOf(exchange, seen);
+    if (this.#options.keyRole !== undefined) noteKey(exchange, key.url);
     const wanted: Wanted = { exchange, key, seen };
     const cell = this.#finder.inMemory(wanted);
     if (cell === undefined) return this.#missPath.run(wanted, undefined);

@@ -83,6 +83,12 @@ export const cacheOptions = z.strictObject({
     .describe('Lifetime by error status where the upstream gave none, e.g. { "404": 10 }.'),
   bypass: bypass.describe("Requests that neither use nor fill the cache."),
   tags: z.array(tag).max(32).default([]).describe("Purge tags given to every answer of this route."),
+  keyRole: z
+    .string()
+    .min(1)
+    .max(64)
+    .optional()
+    .describe("Callers with this role are told an answer's key in Cache-Status; unset: nobody is."),
   stripSetCookie: z
     .boolean()
     .default(false)

@@ -16,6 +16,7 @@ import { type Entry, StoredEntry } from "./entry.ts";
 import { Filling, refuseAnswer } from "./filling.ts";
 import type { FlightEnd } from "./flights.ts";
 import { dropEntry, keepEntry, keepNothing, storeRequest, takeCacheFields } from "./keeper.ts";
+import { tellKey } from "./key-told.ts";
 import type { CacheOptions } from "./options.ts";
 import { pendingOf, type Pending } from "./pending.ts";
 import { restAfterFailureMs } from "./refresh.ts";
@@ -39,6 +40,12 @@ export class ResponsePath {
   }
 
   readonly onResponse = (exchange: Exchange, response: ExchangeResponse): void => {
+    this.#answered(exchange, response);
+    const { keyRole } = this.#options;
+    if (keyRole !== undefined) tellKey(exchange, response, keyRole);
+  };
+
+  #answered(exchange: Exchange, response: ExchangeResponse): void {
     const { cacheStatus } = exchange;
     // Our own answer: it has everything.
     if (cacheStatus === "HIT" || cacheStatus === "STALE") return;
@@ -58,7 +65,7 @@ export class ResponsePath {
     if (pending.entry === undefined || !this.#fromStored(pending, pending.entry, response, tags)) {
       this.#store(pending, response, tags);
     }
-  };
+  }
 
   readonly onError = (exchange: Exchange, error: GatewayError): RespondVerdict | undefined => {
     const pending = exchange.cacheStatus === "MISS" ? pendingOf(exchange) : undefined;

@@ -41,7 +41,7 @@ export const identify: PluginDefinition = definePlugin({
         userId,
         plan: undefined,
         scopes: [],
-        roles: [],
+        roles: exchange.request.fields.getAll("x-role"),
         method: "test",
         credentialId: undefined,
         claims: { tenant: exchange.request.fields.get("x-tenant") ?? "none" },
