@@ -1,0 +1,21 @@
+// Replays every attack of the catalogue and prints row and verdict: `node test/security/run.ts [Z7 Z12 …]`. Exit code 1
+// when one gets through.
+import { loadAttacks, replay } from "./attack.ts";
+
+const wanted = process.argv.slice(2).map((row) => row.toUpperCase());
+const attacks = (await loadAttacks()).filter(({ row }) => wanted.length === 0 || wanted.includes(row));
+let through = 0;
+for (const attack of attacks) {
+  const { row, what } = attack;
+  try {
+    await replay(attack);
+    process.stdout.write(`${row.padEnd(4)} held     ${what}\n`);
+  } catch (error) {
+    through += 1;
+    process.stdout.write(
+      `${row.padEnd(4)} THROUGH  ${what}\n     ${String(error).split("\n").join("\n     ")}\n`,
+    );
+  }
+}
+process.stdout.write(`${attacks.length - through} held, ${through} through\n`);
+process.exitCode = through === 0 && attacks.length > 0 ? 0 : 1;
