@@ -149,7 +149,8 @@ export function parseUpstream(text: string): UpstreamAddress {
 
 /** Whether the host is this machine, whatever the resolver says: 127.0.0.0/8, ::1 (mapped too), localhost. */
 export function isLoopbackHost(host: string): boolean {
-  if (isIP(host) !== 0) return ipaddr.process(host).range() === "loopback";
+  // A zone is of a link, and ipaddr.js throws at many: what has one is another machine.
+  if (isIP(host) !== 0) return !host.includes("%") && ipaddr.process(host).range() === "loopback";
   const name = host.toLowerCase();
   return name === "localhost" || name.endsWith(".localhost");
 }

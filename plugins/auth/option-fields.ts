@@ -20,10 +20,12 @@ export const methodList = z
   .min(1)
   .describe("Methods it holds for");
 
-/** Address or CIDR range, IPv4 or IPv6. */
-export const cidr = z.string().refine((text) => isIP(text) !== 0 || ipaddr.isValidCIDR(text), {
-  error: "must be an address or CIDR range",
-});
+/** Address or CIDR range, IPv4 or IPv6; without a zone, which no list of ranges takes. */
+export const cidr = z
+  .string()
+  .refine((text) => !text.includes("%") && (isIP(text) !== 0 || ipaddr.isValidCIDR(text)), {
+    error: "must be an address or CIDR range, without a zone",
+  });
 
 export const header = z
   .string()

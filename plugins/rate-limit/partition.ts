@@ -138,9 +138,8 @@ function createAddressReader(prefixBits: number): (address: string) => string {
 }
 
 function networkOf(address: string, prefixBits: number): string {
-  // A zone (`fe80::1%eth0`) is about the link, not the caller.
-  const parsed = ipaddr.parse(address.split("%", 1)[0] as string);
-  if (!(parsed instanceof ipaddr.IPv6)) return address;
+  if (!ipaddr.IPv6.isValid(address)) return address;
+  const parsed = ipaddr.IPv6.parse(address);
   if (parsed.isIPv4MappedAddress()) return parsed.toIPv4Address().toString();
   const bytes = parsed.toByteArray();
   for (const [index, byte] of bytes.entries()) {

@@ -50,7 +50,7 @@ export interface ClientTls {
 }
 
 export interface ExchangeClient {
-  /** The client's address by the trusted-proxy rule. */
+  /** The client's address by the trusted-proxy rule: without a zone, IPv4 where it is mapped into IPv6; `unix` for a unix peer. */
   readonly address: string;
   /** The peer of the connection itself. */
   readonly peer: string;

@@ -95,7 +95,7 @@ export class Snapshot {
     const troubles = new Map<string, string>();
     for (const { chain } of [...this.routes, this.unmatched]) {
       for (const step of chain.steps) {
-        const trouble = step.breaker.open ? "its breaker is open" : step.hooks.health?.();
+        const trouble = step.breaker?.open ? "it hangs, and is left out for a while" : step.hooks.health?.();
         if (trouble !== undefined) troubles.set(step.name, trouble);
       }
     }

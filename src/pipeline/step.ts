@@ -1,4 +1,7 @@
 // One plugin on one route, with everything that keeps it from hurting others: time limit, breaker, fail mode, counts.
+// No breaker stands in front of a plugin that fails closed: open, it would refuse everybody for what a few requests
+// brought about. And what throws costs nobody a wait, so only hooks that hang open the one of a plugin that fails open:
+// else a request that makes it throw would switch it off for the others.
 import type { ExchangeResponse, FailMode, Hooks, Outcome, PluginDefinition, Verdict } from "./contract.ts";
 import { Breaker } from "./breaker.ts";
 import { GatewayError } from "./errors.ts";
@@ -11,7 +14,7 @@ export type Phase = "onRequest" | "onResponse" | "onError" | "onComplete";
 /** What a hook came to: its value, or that it failed and how the chain goes on. */
 export type HookResult<T> = T | HookFailure;
 
-/** A hook that threw, rejected or took too long, or whose breaker is open. */
+/** A hook that threw, rejected or took too long, or that is left out because it hangs. */
 export class HookFailure {
   readonly error: GatewayError;
   constructor(error: GatewayError) {
@@ -34,7 +37,8 @@ export class Step {
   readonly name: string;
   readonly hooks: Hooks;
   readonly failMode: FailMode;
-  readonly breaker = new Breaker();
+  /** Of a plugin that fails open. */
+  readonly breaker: Breaker | undefined;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #seconds: Record<Phase, Histogram>;
@@ -44,6 +48,7 @@ export class Step {
     this.name = parts.definition.name;
     this.hooks = parts.hooks;
     this.failMode = parts.failMode;
+    this.breaker = parts.failMode === "open" ? new Breaker() : undefined;
     this.#clock = parts.clock;
     this.#logger = parts.logger;
     const seconds = parts.metrics.histogram(
@@ -71,7 +76,7 @@ export class Step {
   // hook. A plain return comes back plainly; a promise ends within the hook's time limit and leaves no timer.
 
   request(exchange: LiveExchange): HookResult<Verdict> | Promise<HookResult<Verdict>> {
-    if (!this.breaker.allows(exchange.hookMono)) return outOfOrder();
+    if (this.breaker?.allows(exchange.hookMono) === false) return leftOut();
     try {
       return this.#returned("onRequest", exchange, this.hooks.onRequest?.(exchange));
     } catch (error) {
@@ -80,7 +85,7 @@ export class Step {
   }
 
   response(exchange: LiveExchange, response: ExchangeResponse): HookResult<void> | Promise<HookResult<void>> {
-    if (!this.breaker.allows(exchange.hookMono)) return outOfOrder();
+    if (this.breaker?.allows(exchange.hookMono) === false) return leftOut();
     try {
       return this.#returned("onResponse", exchange, this.hooks.onResponse?.(exchange, response));
     } catch (error) {
@@ -89,7 +94,7 @@ export class Step {
   }
 
   error(exchange: LiveExchange, error: GatewayError): HookResult<Verdict> | Promise<HookResult<Verdict>> {
-    if (!this.breaker.allows(exchange.hookMono)) return outOfOrder();
+    if (this.breaker?.allows(exchange.hookMono) === false) return leftOut();
     try {
       return this.#returned("onError", exchange, this.hooks.onError?.(exchange, error));
     } catch (thrown) {
@@ -150,7 +155,7 @@ export class Step {
         // Cancels the hook's own waits; what it still returns is not looked at.
         exchange.cancelHook(error);
         exchange.hookMono = startedMono;
-        resolve(this.#failed(phase, exchange, error));
+        resolve(this.#failed(phase, exchange, error, true));
         exchange.hookSettled();
       };
       let timer = setTimeout(late, limitMs);
@@ -175,7 +180,7 @@ export class Step {
   #settled<T>(phase: Exclude<Phase, "onComplete">, exchange: LiveExchange, value: T): HookResult<T> {
     const problem = value === undefined || phase === "onResponse" ? undefined : verdictProblem(value);
     if (problem !== undefined) return this.#failed(phase, exchange, new Error(problem));
-    this.breaker.succeeded();
+    this.breaker?.succeeded();
     this.#observe(phase, exchange);
     return value;
   }
@@ -186,18 +191,19 @@ export class Step {
     exchange.hookMono = nowMono;
   }
 
-  #failed(phase: Phase, exchange: LiveExchange, error: unknown): HookFailure {
+  #failed(phase: Phase, exchange: LiveExchange, error: unknown, hung = false): HookFailure {
     // A coded error is an answer that the plugin chose to throw, not a fault of the plugin.
     if (error instanceof GatewayError) {
-      this.breaker.succeeded();
+      this.breaker?.succeeded();
       return new HookFailure(error);
     }
     if (exchange.clientGone) {
-      this.breaker.withdrawn();
+      this.breaker?.withdrawn();
     } else {
       this.#count(phase, exchange.hookMono, error);
       exchange.hookMono = this.#clock.mono();
-      this.breaker.failed(exchange.hookMono);
+      if (hung) this.breaker?.failed(exchange.hookMono);
+      else this.breaker?.succeeded();
     }
     return new HookFailure(
       new GatewayError("plugin_failed", "A plugin of this route failed.", { cause: error }),
@@ -211,8 +217,8 @@ export class Step {
   }
 }
 
-function outOfOrder(): HookFailure {
-  return new HookFailure(new GatewayError("plugin_failed", "A plugin of this route is out of order."));
+function leftOut(): HookFailure {
+  return new HookFailure(new GatewayError("plugin_failed", "A plugin of this route does not answer."));
 }
 
 /** Libraries of other people's promises count too: taken for a verdict, one would let the request wait for nothing. */

@@ -1,5 +1,6 @@
 // Who the client is, and what the service is told about it: the trusted-proxy rule. Nobody but a listed peer is
 // believed about addresses.
+import ipaddr from "ipaddr.js";
 import { BlockList, isIP } from "node:net";
 import type { Cidr } from "../config-formats.ts";
 import type { Fields } from "../pipeline/fields.ts";
@@ -52,10 +53,18 @@ export class TrustedProxies {
   }
 }
 
-/** IPv4 in IPv6 clothes (`::ffff:10.0.0.1`) is IPv4 to every rule. A unix peer has no address: "unix". */
+/**
+ * The form in which every rule meets an address, made here once: IPv4 mapped into IPv6 (`::ffff:10.0.0.1`) is IPv4, and
+ * a zone (`fe80::1%eth0`, RFC 4007 section 11) is cut, for it is about the link and no list of ranges takes it.
+ * A unix peer has no address: "unix". What is no address stays as it is.
+ */
 export function plainAddress(address: string): string {
   if (address === "") return "unix";
-  return address.startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address;
+  if (!address.includes(":") || isIP(address) !== 6) return address;
+  const bare = address.includes("%") ? address.slice(0, address.indexOf("%")) : address;
+  // Only a mapped address has five words of zeros before ffff, however it is written.
+  if (!/^[0:]*:ffff:/i.test(bare) || !ipaddr.IPv6.isValid(bare)) return bare;
+  return ipaddr.process(bare).toString();
 }
 
 function hopsBackwards(fields: Fields): string[] {

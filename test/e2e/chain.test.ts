@@ -103,15 +103,42 @@ describe("a plugin that fails", () => {
     await sidecar.stop();
   });
 
-  it("its breaker opens after five failures: the hook is not called any more, the fail mode holds", async () => {
-    let calls = 0;
-    const failing = (): never => {
-      calls += 1;
+  const failsAt = (path: string, hang: boolean): { hooks: Hooks; called: string[] } => {
+    const called: string[] = [];
+    const onRequest = (exchange: Exchange): undefined | Promise<never> => {
+      called.push(exchange.request.path);
+      if (exchange.request.path !== path) return undefined;
+      if (hang) return new Promise<never>(() => {});
       throw new Error("a bug");
     };
-    const sidecar = await withPlugins(pluginWith("faulty", { onRequest: failing }));
-    for (let i = 0; i < 8; i += 1) assert.equal((await fetch(sidecar.url)).status, 503);
-    assert.equal(calls, 5);
+    return { hooks: { onRequest, timeLimitMs: { onRequest: 20 } }, called };
+  };
+
+  for (const hang of [false, true]) {
+    it(`one that fails closed is asked for everybody, however often it ${hang ? "hung" : "threw"} for one`, async () => {
+      const { hooks, called } = failsAt("/bad", hang);
+      const sidecar = await withPlugins(pluginWith("faulty", hooks));
+      for (let i = 0; i < 8; i += 1) assert.equal((await fetch(`${sidecar.url}/bad`)).status, 503);
+      assert.equal((await fetch(`${sidecar.url}/good`)).status, 200);
+      assert.equal(called.length, 9);
+      await sidecar.stop();
+    });
+  }
+
+  it("one that fails open cannot be thrown out of the way of others", async () => {
+    const { hooks, called } = failsAt("/bad", false);
+    const sidecar = await withPlugins(pluginWith("faulty", hooks, { failMode: "open" }));
+    for (let i = 0; i < 8; i += 1) assert.equal((await fetch(`${sidecar.url}/bad`)).status, 200);
+    assert.equal((await fetch(`${sidecar.url}/good`)).status, 200);
+    assert.equal(called.length, 9);
+    await sidecar.stop();
+  });
+
+  it("one that fails open and hangs five times in a row is left out for a while", async () => {
+    const { hooks, called } = failsAt("/bad", true);
+    const sidecar = await withPlugins(pluginWith("faulty", hooks, { failMode: "open" }));
+    for (let i = 0; i < 8; i += 1) assert.equal((await fetch(`${sidecar.url}/bad`)).status, 200);
+    assert.equal(called.length, 5);
     await sidecar.stop();
   });
 

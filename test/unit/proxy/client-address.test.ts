@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { parseCidrs } from "../../../src/config-formats.ts";
 import { Fields } from "../../../src/pipeline/fields.ts";
-import { addHop, isForwardedField, TrustedProxies } from "../../../src/proxy/client-address.ts";
+import { addHop, isForwardedField, plainAddress, TrustedProxies } from "../../../src/proxy/client-address.ts";
 
 const proxies = new TrustedProxies(parseCidrs("10.0.0.0/8,fd00::/8"));
 const resolve = (peer: string, ...fields: string[]): string =>
@@ -34,6 +34,23 @@ describe("the client's address", () => {
     assert.equal(resolve("10.0.0.1", "X-Forwarded-For", "[2001:db8::7]:443"), "2001:db8::7");
     assert.equal(resolve("10.0.0.1", "X-Forwarded-For", "1.2.3.4, unknown"), "10.0.0.1");
     assert.equal(resolve("10.0.0.1", "X-Forwarded-For", "1.2.3.4, , 10.0.0.2"), "10.0.0.2");
+  });
+
+  it("a zone is cut, of a hop and of the peer itself, before any list is asked", () => {
+    for (const zone of ["%br-0", "%eth0", "%1", "%a.b"]) {
+      assert.equal(resolve("10.0.0.1", "X-Forwarded-For", `fe80::1${zone}`), "fe80::1");
+      assert.deepEqual(proxies.resolve(`fe80::1${zone}`, new Fields([])), {
+        address: "fe80::1",
+        peer: "fe80::1",
+        viaTrustedProxy: false,
+      });
+    }
+    assert.equal(new TrustedProxies(parseCidrs("fe80::/10")).trusts(plainAddress("fe80::1%br-0")), true);
+  });
+
+  it("IPv4 mapped into IPv6 is IPv4 in every spelling", () => {
+    for (const text of ["::ffff:1.2.3.4", "::FFFF:1.2.3.4", "::ffff:102:304", "0:0:0:0:0:ffff:1.2.3.4"])
+      assert.equal(resolve("10.0.0.1", "X-Forwarded-For", text), "1.2.3.4", text);
   });
 
   it("Forwarded is read where X-Forwarded-For is absent", () => {
