@@ -11,6 +11,7 @@ import {
   type Refused,
   type Unavailable,
 } from "./finding.ts";
+import type { Gate } from "./gate.ts";
 import type { JwksSource } from "./jwks.ts";
 import type { KeyMark, KeySet } from "./key-set.ts";
 import type { IssuerOptions } from "./options-jwt.ts";
@@ -53,6 +54,7 @@ export class Issuer {
   readonly #outOfReach: Unavailable;
   readonly #badSignature: Refused;
   readonly #noKey: Refused;
+  readonly #tooMany: Unavailable;
 
   /** @param method what its tokens are used for */
   constructor(options: IssuerOptions, keys: KeyMaterial, clock: Clock, method: AuthMethod = "jwt") {
@@ -60,6 +62,7 @@ export class Issuer {
     this.#outOfReach = unavailable(method, "token: the issuer's keys are out of reach");
     this.#badSignature = refused(method, "token: signature");
     this.#noKey = refused(method, "token: unknown key");
+    this.#tooMany = unavailable(method, "token: too many signatures to check", "overloaded");
     this.options = options;
     this.#keys = keys;
     this.#clock = clock;
@@ -115,22 +118,29 @@ export class Issuer {
       : accepted(identity);
   }
 
-  /** Checks the signature of a token that `inspect` found nothing against. Never rejects. */
+  /**
+   * Checks the signature of a token that `inspect` found nothing against. Never rejects.
+   * @param gate bounds the cryptography alone: an issuer that keeps some waiting for its keys takes nobody's place
+   */
   async verify(
     token: string,
     parts: TokenParts,
     finding: Accepted,
+    gate?: Gate,
   ): Promise<Vouched | Disowned | Unavailable> {
     const kid = parts.header["kid"] as string | undefined;
     const endsMs = this.#endsMs(parts.claims);
     if (this.#keys.kind === "secret") {
-      const good = await this.#verifies(token, this.#keys.secret);
+      const { secret } = this.#keys;
+      const good = await passing(gate, () => this.#verifies(token, secret));
+      if (good === undefined) return this.#tooMany;
       return good ? { finding, endsMs, mark: undefined } : { finding: this.#badSignature, mark: undefined };
     }
     const set = this.#keys.kind === "set" ? this.#keys.set : await this.#keys.source.keysFor(kid);
     if (set === undefined) return this.#outOfReach;
     if (!set.mayHold(kid)) return { finding: this.#noKey, mark: set.whole };
-    const good = await this.#verifiesWith(token, set);
+    const good = await passing(gate, () => this.#verifiesWith(token, set));
+    if (good === undefined) return this.#tooMany;
     return good
       ? { finding, endsMs, mark: set.markOf(kid) }
       : { finding: this.#badSignature, mark: set.whole };
@@ -156,6 +166,11 @@ export class Issuer {
       return false;
     }
   }
+}
+
+/** @returns undefined when the gate turns it away */
+function passing(gate: Gate | undefined, verifies: () => Promise<boolean>): Promise<boolean | undefined> {
+  return gate === undefined ? verifies() : gate.run(verifies);
 }
 
 /** Media type of RFC 7515 section 4.1.9: case-insensitive, `application/` may be left out. */

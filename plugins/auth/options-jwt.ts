@@ -211,7 +211,9 @@ export const jwtOptions = z
       .min(1)
       .max(1024)
       .default(32)
-      .describe("Signatures checked at the same time; more wait, and too many are 503"),
+      .describe(
+        "Signatures checked at the same time, and as many tokens introspected; more wait for a second, then are 503",
+      ),
     jwksRefreshSeconds: z
       .int()
       .min(5)

@@ -23,7 +23,7 @@ const tooLong = refused("jwt", "token: too long");
 const malformed = refused("jwt", "token: malformed");
 const notJson = refused("jwt", "token: not JSON objects, or a member twice");
 const noIssuer = refused("jwt", "token: no issuer claims it");
-const tooMany = unavailable("jwt", "token: too many signatures to check", "overloaded");
+const tooMany = unavailable("introspection", "token: too many wait for the introspection", "overloaded");
 const token68 = /^[A-Za-z0-9\-._~+/]+=*$/;
 
 /** How long a refusal that cost a signature check is remembered. */
@@ -37,7 +37,8 @@ export class TokenCheck {
   readonly #issuers = new Map<string, Issuer>();
   readonly #introspection: Introspection | undefined;
   readonly #cache: TokenCache;
-  readonly #gate: Gate;
+  readonly #signatures: Gate;
+  readonly #introspections: Gate;
   readonly #running = new Map<string, Promise<Finding>>();
   readonly #releases: (() => void)[] = [];
   readonly #sources: JwksSource[] = [];
@@ -50,7 +51,8 @@ export class TokenCheck {
     this.#options = options;
     this.#services = services;
     this.#cache = new TokenCache(options.cacheSeconds === 0 ? 0 : options.cacheBytes);
-    this.#gate = new Gate(options.maxVerifies, maxWaiting);
+    this.#signatures = new Gate(options.maxVerifies, maxWaiting);
+    this.#introspections = new Gate(options.maxVerifies, maxWaiting);
     this.#introspection = options.introspection && new Introspection(options.introspection, services);
     for (const issuer of options.issuers) {
       const keys = this.#keysOf(issuer, sources);
@@ -114,8 +116,7 @@ export class TokenCheck {
     digest: string,
   ): Promise<Finding> {
     try {
-      const verdict = await this.#gate.run(() => issuer.verify(token, parts, inspected));
-      if (verdict === undefined) return tooMany;
+      const verdict = await issuer.verify(token, parts, inspected, this.#signatures);
       if ("kind" in verdict) return verdict;
       const nowMs = this.#services.clock.now();
       if ("endsMs" in verdict) {
@@ -130,7 +131,7 @@ export class TokenCheck {
 
   async #introspect(introspection: Introspection, token: string, digest: string): Promise<Finding> {
     try {
-      const verdict = await this.#gate.run(() => introspection.ask(token));
+      const verdict = await this.#introspections.run(() => introspection.ask(token));
       if (verdict === undefined) return tooMany;
       if ("kind" in verdict) return verdict;
       const { finding, untilMs } = verdict;

@@ -1,16 +1,32 @@
 // One client that makes the sidecar fail for all: throws and waits that are shared, and input that is too deep.
 import assert from "node:assert/strict";
-import { hash } from "node:crypto";
+import { createHmac, hash } from "node:crypto";
 import type { Attack } from "../attack.ts";
+import http from "node:http";
+import type { AddressInfo } from "node:net";
 import type { Scene } from "../../support/scene.ts";
 import type { TestSidecar } from "../../support/sidecar.ts";
 
 const goodKey = "a-good-key-of-somebody-else";
 const keys = [{ sha256: hash("sha256", goodKey), id: "k1", userId: "u1", scopes: [] }];
 
+const hmacKey = "a-secret-of-two-and-thirty-bytes!";
+
+/** A good token of the issuer that `hmacKey` belongs to. */
+function goodJwt(): string {
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const claims = { iss: "https://id.example", sub: "u2", exp: Math.floor(Date.now() / 1000) + 600 };
+  const signed = `${part({ alg: "HS256" })}.${part(claims)}`;
+  return `${signed}.${createHmac("sha256", hmacKey).update(signed).digest("base64url")}`;
+}
+
+/** How many refused bearers the log has told of so far. */
+const junkSeen = ({ lines }: TestSidecar): number =>
+  lines.filter(({ msg, status }) => msg === "request" && status === 503).length;
+
 const guarded = (scene: Scene, auth: Record<string, unknown>, env = {}): Promise<TestSidecar> =>
   scene.sidecar({
-    policy: { plugins: ["auth"], pluginConfig: { auth: { apiKeys: { keys }, ...auth } } },
+    policy: { plugins: ["logging", "auth"], pluginConfig: { auth: { apiKeys: { keys }, ...auth } } },
     upstream: (_request, response) => response.end("served"),
     env: { OUTRIGGER_TRUSTED_PROXIES: "127.0.0.0/8", ...env },
   });
@@ -20,6 +36,17 @@ const statusFor = async (sidecar: TestSidecar, headers: Record<string, string>):
   await answer.arrayBuffer();
   return answer.status;
 };
+
+/** An authorization server that takes every question and answers none. */
+async function silentServer(scene: Scene): Promise<string> {
+  const server = http.createServer(() => {});
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  scene.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
 
 export const attacks: readonly Attack[] = [
   {
@@ -32,6 +59,33 @@ export const attacks: readonly Attack[] = [
         assert.equal(await statusFor(sidecar, bad), 401, "the bad key");
       }
       assert.equal(await statusFor(sidecar, { "x-api-key": goodKey }), 200, "another's good key");
+    },
+  },
+  {
+    row: "Z8",
+    what: "sends hundreds of made-up bearer tokens while the introspection hangs",
+    async run(scene) {
+      const endpoint = await silentServer(scene);
+      const introspection = { endpoint, clientId: "c", clientSecret: "SECRET_C", timeoutMs: 300 };
+      const issuers = [{ issuer: "https://id.example", secret: "SECRET_J", algorithms: ["HS256"] }];
+      const sidecar = await guarded(
+        scene,
+        { guessing: false, jwt: { issuers, introspection } },
+        { OUTRIGGER_SECRET_C: "c", OUTRIGGER_SECRET_J: hmacKey },
+      );
+      const startedMs = performance.now();
+      const junk = Array.from({ length: 600 }, (_, i) =>
+        statusFor(sidecar, { authorization: `Bearer junk-${i}` }),
+      );
+      // Not before the last of them waits.
+      while (junkSeen(sidecar) < 1) await statusFor(sidecar, { "x-api-key": goodKey });
+      const good = performance.now();
+      assert.equal(await statusFor(sidecar, { "x-api-key": goodKey }), 200, "a good key");
+      assert.equal(await statusFor(sidecar, { authorization: `Bearer ${goodJwt()}` }), 200, "a good token");
+      assert.ok(performance.now() - good < 1_000, "neither waits");
+      assert.deepEqual(new Set(await Promise.all(junk)), new Set([503]));
+      assert.ok(performance.now() - startedMs < 4_000, "no junk waits for long either");
+      assert.equal(await statusFor(sidecar, { "x-api-key": goodKey }), 200, "a good key afterwards");
     },
   },
 ];
