@@ -1,5 +1,5 @@
 // Puts complete answers into both tiers and tells those who wait for them.
-import type { Fields } from "../../src/pipeline/contract.ts";
+import type { Exchange, Fields } from "../../src/pipeline/contract.ts";
 import type { Entry } from "./entry.ts";
 import type { Flight, FlightEnd } from "./flights.ts";
 import type { Key } from "./key.ts";
@@ -47,15 +47,20 @@ export function dropEntry(state: CacheState, entry: Entry): void {
   state.redis?.drop(entry);
 }
 
-/** Takes out of a response what is meant for the cache alone, obeys its purges. @returns its tags */
-export function takeCacheFields(state: CacheState, options: CacheOptions, fields: Fields): readonly string[] {
+/** Takes out of an upstream's response what is meant for the cache alone, obeys its purges. @returns its tags */
+export function takeCacheFields(
+  state: CacheState,
+  options: CacheOptions,
+  { route }: Pick<Exchange, "route">,
+  fields: Fields,
+): readonly string[] {
   const cacheTag = fields.get("cache-tag");
   const surrogateKey = fields.get("surrogate-key");
   const purge = fields.get("outrigger-purge");
   if (options.stripSetCookie) fields.delete("set-cookie");
   if (purge !== undefined) {
     fields.delete("outrigger-purge");
-    for (const one of parsePurgeField(purge, state.region)) state.purge(one);
+    for (const one of parsePurgeField(purge, state.region, route.upstream)) state.purge(one);
   }
   if (cacheTag === undefined && surrogateKey === undefined) return options.tags;
   fields.delete("cache-tag");

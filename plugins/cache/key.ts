@@ -25,6 +25,11 @@ export function urlKey(exchange: Exchange, path: string, query: string): string 
   return `${exchange.route.upstream} ${scheme}://${host}${path}${query}`;
 }
 
+/** The upstream in a URL key. */
+export function upstreamOf(url: string): string {
+  return url.slice(0, url.lastIndexOf(" ", url.indexOf("://")));
+}
+
 /** Path and query of a URL key, for purges. */
 export function targetOf(url: string): { host: string; path: string } {
   const address = url.slice(url.indexOf("://") + 3);

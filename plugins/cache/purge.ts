@@ -1,7 +1,7 @@
 // What a purge is: by URL, prefix, tag or all; hard (removed) or soft (marked stale).
 import { z } from "zod";
 import type { Entry } from "./entry.ts";
-import { targetOf } from "./key.ts";
+import { targetOf, upstreamOf } from "./key.ts";
 
 const purge = z.strictObject({
   kind: z.enum(["url", "prefix", "tag", "all"]),
@@ -9,6 +9,8 @@ const purge = z.strictObject({
   soft: z.boolean(),
   /** Where it was made: a region's relay passes on only what is its own. */
   region: z.string().max(64),
+  /** The upstream whose answers are concerned: what a response asks for reaches no further. Absent = all. */
+  upstream: z.string().max(512).optional(),
 });
 
 /**
@@ -23,12 +25,13 @@ export function parsePurge(json: string): Purge {
 }
 
 /** Whether the URL is a whole key, which is found without a search. */
-export function isExact({ kind, value }: Purge): boolean {
-  return kind === "url" && value.includes("://");
+export function isExact({ kind, value, upstream }: Purge): boolean {
+  return upstream === undefined && kind === "url" && value.includes("://");
 }
 
 /** Whether a purge is meant for an entry. */
-export function concerns({ kind, value }: Purge, entry: Pick<Entry, "url" | "tags">): boolean {
+export function concerns({ kind, value, upstream }: Purge, entry: Pick<Entry, "url" | "tags">): boolean {
+  if (upstream !== undefined && upstream !== upstreamOf(entry.url)) return false;
   if (kind === "all") return true;
   if (kind === "tag") return entry.tags.includes(value);
   if (kind === "url" && entry.url === value) return true;
@@ -38,10 +41,10 @@ export function concerns({ kind, value }: Purge, entry: Pick<Entry, "url" | "tag
 }
 
 /**
- * Purges that the service asks for in a response: `Outrigger-Purge: tag=a, prefix=/b, url=/c, all; soft`. Members it
+ * Purges of an upstream's own answers that it asks for in a response: `Outrigger-Purge: tag=a, prefix=/b, url=/c, all; soft`. Members it
  * does not know are left out; `soft` after a member concerns that member.
  */
-export function parsePurgeField(value: string, region: string): Purge[] {
+export function parsePurgeField(value: string, region: string, upstream: string): Purge[] {
   const purges: Purge[] = [];
   for (const member of value.split(",").slice(0, maxMembers)) {
     const [target = "", ...parameters] = member.split(";").map((part) => part.trim());
@@ -50,7 +53,7 @@ export function parsePurgeField(value: string, region: string): Purge[] {
     const argument = equals === -1 ? "" : target.slice(equals + 1).replaceAll('"', "");
     const known = kind === "url" || kind === "prefix" || kind === "tag";
     if (known ? argument === "" : kind !== "all" || argument !== "") continue;
-    purges.push({ kind, value: argument, soft: parameters.includes("soft"), region } as Purge);
+    purges.push({ kind, value: argument, soft: parameters.includes("soft"), region, upstream } as Purge);
   }
   return purges;
 }

@@ -2,18 +2,14 @@
 // long as an entry from before the purge could still be there.
 import type { Entry } from "./entry.ts";
 import type { MemoryTier } from "./memory.ts";
+import { upstreamOf } from "./key.ts";
+import { PurgeBook } from "./purge-book.ts";
 import { concerns, isExact, type Purge } from "./purge.ts";
 
 /** Clocks of sidecars and Redis differ; an entry this much younger than a purge still counts as older. */
 const clockSkewMs = 1_000;
-const maxUrls = 20_000;
-const maxPatterns = 1_000;
-
-interface Remembered {
-  readonly purge: Purge;
-  /** Entries asked for until then are concerned, epoch ms. */
-  readonly until: number;
-}
+/** Upstreams whose own purges are remembered apart, so that a flood of one's costs the others nothing. */
+const maxBooks = 256;
 
 /** A fill under way; spoiled = purged meanwhile, its answer may be older than the purge. */
 export interface Fill {
@@ -26,12 +22,11 @@ export interface Fill {
 export class Purges {
   readonly #memory: MemoryTier;
   readonly #now: () => number;
-  // By URL apart from the others: invalidations are many, and are found by key.
-  readonly #urls = new Map<string, Remembered>();
-  readonly #patterns = new Map<string, Remembered>();
+  readonly #everybodys = new PurgeBook();
+  readonly #books = new Map<string, PurgeBook>();
+  #distrustUntil = 0;
   // Not a Set: one that gains and loses a member with every request is made anew all the time (V8 14).
   readonly #fills: Fill[] = [];
-  #distrustUntil = 0;
 
   /** @param now epoch ms */
   constructor(memory: MemoryTier, now: () => number) {
@@ -64,10 +59,11 @@ export class Purges {
    * @param at when it was made, epoch ms; only for what comes out of Redis
    */
   apply(purge: Purge, at: number): void {
-    this.#remember({ purge, until: at + clockSkewMs });
+    this.#bookFor(purge).remember(purge, at + clockSkewMs);
     // Which tags an answer under way will have is not known yet.
     for (const fill of this.#fills) {
-      if (purge.kind === "tag" || concerns(purge, { url: fill.url, tags: [] })) fill.spoiled = true;
+      const tags = purge.kind === "tag" ? [purge.value] : [];
+      if (concerns(purge, { url: fill.url, tags })) fill.spoiled = true;
     }
     const cells = isExact(purge) ? this.#memory.ofUrl(purge.value) : this.#memory.all();
     for (const cell of cells) {
@@ -79,13 +75,8 @@ export class Purges {
 
   /** Whether an entry out of Redis was purged since it was asked for. A soft purge marks it stale instead. */
   isPurged(entry: Entry): boolean {
-    if (entry.requestedAt <= this.#distrustUntil) return true;
-    const byUrl = this.#urls.get(entry.url);
-    if (byUrl !== undefined && strikes(byUrl, entry)) return true;
-    for (const remembered of this.#patterns.values()) {
-      if (concerns(remembered.purge, entry) && strikes(remembered, entry)) return true;
-    }
-    return false;
+    if (entry.requestedAt <= this.#distrustUntil || this.#everybodys.strikes(entry)) return true;
+    return this.#books.get(upstreamOf(entry.url))?.strikes(entry) === true;
   }
 
   /** Entries asked for until then are not believed: purges of that time may be unknown here. */
@@ -93,26 +84,18 @@ export class Purges {
     this.#distrustUntil = untilMs;
   }
 
-  #remember(remembered: Remembered): void {
-    const { purge } = remembered;
-    const exact = isExact(purge);
-    const kept = exact ? this.#urls : this.#patterns;
-    const key = exact ? purge.value : `${purge.kind} ${purge.soft} ${purge.value}`;
-    const before = kept.get(key);
-    kept.delete(key);
-    // A hard purge is not undone by a later soft one.
-    const soft = purge.soft && before?.purge.soft !== false;
-    kept.set(key, { purge: { ...purge, soft }, until: Math.max(remembered.until, before?.until ?? 0) });
-    if (kept.size <= (exact ? maxUrls : maxPatterns)) return;
-    const [[oldest, forgotten]] = kept as unknown as [[string, Remembered]];
-    kept.delete(oldest);
-    // What is forgotten must not come back: nothing as old as that purge is believed any more.
-    this.#distrustUntil = Math.max(this.#distrustUntil, forgotten.until);
+  #bookFor(purge: Purge): PurgeBook {
+    const upstream = isExact(purge) ? upstreamOf(purge.value) : purge.upstream;
+    if (upstream === undefined) return this.#everybodys;
+    let book = this.#books.get(upstream);
+    if (book !== undefined) return book;
+    book = new PurgeBook();
+    this.#books.set(upstream, book);
+    if (this.#books.size > maxBooks) {
+      const [[oldest, forgotten]] = this.#books as unknown as [[string, PurgeBook]];
+      this.#books.delete(oldest);
+      this.#everybodys.forget(forgotten.latest);
+    }
+    return book;
   }
-}
-
-function strikes({ purge, until }: Remembered, entry: Entry): boolean {
-  if (entry.requestedAt > until) return false;
-  if (purge.soft) entry.freshUntil = Math.min(entry.freshUntil, until);
-  return !purge.soft;
 }

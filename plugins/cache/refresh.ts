@@ -61,7 +61,7 @@ export class Refresher {
       throw new Error(`refresh was answered ${answer.status}`);
     }
     const { body, received, status } = await this.#whole(answer, entry);
-    const tags = takeCacheFields(this.#state, this.#options, received);
+    const tags = takeCacheFields(this.#state, this.#options, exchange, received);
     const draft = draftEntry({
       request: storeRequest(
         { key, seen: { ...seen, directives: undefined }, requestTimeMs },

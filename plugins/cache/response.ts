@@ -52,7 +52,7 @@ export class ResponsePath {
     const pending = cacheStatus === "MISS" ? pendingOf(exchange) : undefined;
     if (pending?.over === true) return;
     const fromUpstream = response.origin === "upstream";
-    const tags = fromUpstream ? takeCacheFields(this.#state, this.#options, response.fields) : [];
+    const tags = fromUpstream ? takeCacheFields(this.#state, this.#options, exchange, response.fields) : [];
     if (pending === undefined) {
       if (response.status !== 101) this.#bypassed(exchange, response, tags);
       return;

@@ -134,3 +134,16 @@ function entryOf(url: string, partition: string): Entry {
     behind: undefined,
   };
 }
+
+test("a flood of one upstream's purges makes nothing of another's doubtful", () => {
+  const purges = new Purges(new MemoryTier(0), () => 0);
+  const entry = (url: string): Entry => ({ url, tags: ["t"], requestedAt: 5 }) as unknown as Entry;
+  for (let i = 0; i < 1_100; i += 1)
+    purges.apply({ kind: "tag", value: `t${i}`, soft: false, region: "", upstream: "bad:1" }, 10);
+  assert.equal(purges.isPurged(entry("bad:1 http://h/x")), true, "what is forgotten does not come back");
+  assert.equal(purges.isPurged(entry("good:1 http://h/x")), false);
+  purges.distrust(0);
+  assert.equal(purges.isPurged(entry("bad:1 http://h/x")), true);
+  purges.apply({ kind: "tag", value: "t", soft: false, region: "" }, 10);
+  assert.equal(purges.isPurged(entry("good:1 http://h/x")), true, "an operator's purge is for all");
+});
