@@ -1,9 +1,9 @@
-// Encrypts what browsers keep for us: JWE `dir` with A256GCM (RFC 7516), the first key encrypts, all decrypt.
+// Encrypts what browsers and Redis keep for us: JWE `dir` with A256GCM (RFC 7516), the first key encrypts, all decrypt.
 import { hash } from "node:crypto";
 import { CompactEncrypt, compactDecrypt } from "jose";
 
-/** What a sealed text is for: one must not pass for the other. */
-export type Purpose = "session" | "login";
+/** What a sealed text is for: one must not pass for the other (RFC 8725 section 2.8). */
+export type Purpose = "session" | "login" | "refreshed";
 
 interface VaultKey {
   readonly id: string;

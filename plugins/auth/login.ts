@@ -25,9 +25,12 @@ import type { JwksSource } from "./jwks.ts";
 import type { LoginOptions } from "./options-jwt.ts";
 import { GrantRefused, Provider } from "./provider.ts";
 import { safeReturn } from "./return-address.ts";
-import { Sessions, type Session } from "./session.ts";
+import { Sessions } from "./session.ts";
+import { loginId, SessionSeal, type Session } from "./session-seal.ts";
 
 const flowShape = z.strictObject({
+  login: z.string(),
+  redirectUri: z.string(),
   state: z.string(),
   nonce: z.string(),
   verifier: z.string(),
@@ -54,6 +57,7 @@ export class Login {
   readonly #sessions: Sessions;
   readonly #cookie: CookieShape;
   readonly #redirectUri: string;
+  readonly #id: string;
   readonly #releaseKeys: () => void;
   /** `Set-Cookie` lines for answers on their way. */
   readonly #pending = new WeakMap<Exchange, readonly string[]>();
@@ -68,8 +72,9 @@ export class Login {
       `OUTRIGGER_${options.sessionKeys}`,
     );
     this.#provider = new Provider(options, services, keys.value);
-    this.#sessions = new Sessions(options, services, this.#vault, this.#provider);
+    this.#sessions = new Sessions(options, services, new SessionSeal(this.#vault, options), this.#provider);
     this.#cookie = { name: options.cookieName, secure: options.secureCookie };
+    this.#id = loginId(options);
     this.#redirectUri = new URL(options.callbackPath, options.publicUrl).href;
   }
 
@@ -136,10 +141,10 @@ export class Login {
 
   async #open(exchange: Exchange, sealed: string): Promise<Finding> {
     const opened = await this.#sessions.open(sealed);
-    if ("kind" in opened) {
-      // A dead session would be refused again and again: the browser is to forget it.
-      if (opened.kind === "refused") this.#pending.set(exchange, clearChunks(this.#cookie));
-      return opened;
+    if ("forget" in opened) {
+      // It would be refused again and again.
+      if (opened.forget) this.#pending.set(exchange, clearChunks(this.#cookie));
+      return opened.finding;
     }
     if (opened.renewed !== undefined) {
       this.#pending.set(exchange, this.#sessionCookies(opened.session, opened.renewed) ?? []);
@@ -162,6 +167,8 @@ export class Login {
     if (endpoint === undefined) throw new Error("the provider names no authorization endpoint");
     const query = new URLSearchParams(exchange.request.query);
     const flow: Flow = {
+      login: this.#id,
+      redirectUri: this.#redirectUri,
       state: random(),
       nonce: random(),
       verifier: random(),
@@ -216,6 +223,8 @@ export class Login {
     const flow =
       sealed === undefined ? undefined : flowShape.safeParse(await this.#vault.open("login", sealed)).data;
     if (flow === undefined) throw new GrantRefused("no login is under way in this browser");
+    if (flow.login !== this.#id || flow.redirectUri !== this.#redirectUri)
+      throw new GrantRefused("it was begun at another login");
     const given = Buffer.from(state);
     const wanted = Buffer.from(flow.state);
     if (given.length !== wanted.length || !timingSafeEqual(given, wanted)) throw new GrantRefused("state");

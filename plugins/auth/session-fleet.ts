@@ -1,9 +1,9 @@
 // What sidecars tell each other about sessions through Redis: which have ended, and who refreshes. A refresh token that
 // rotates may be used once, so one sidecar uses it under a short lease and the others take over what it got.
-import { hash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Services } from "../../src/pipeline/contract.ts";
 import { boundedCache } from "./bounded-cache.ts";
+import { refreshDigest, type Session, type SessionSeal } from "./session-seal.ts";
 
 const endedPrefix = "session-ended:";
 /** How long requests that still carry the old cookie find the new session. */
@@ -14,16 +14,18 @@ const maxRefreshed = 8_192;
 
 export class SessionFleet {
   readonly #services: Services;
+  readonly #seal: SessionSeal;
   /** Two calls to the provider (tokens, keys) end within it. */
   readonly #leaseMs: number;
   readonly #ended = boundedCache<true>(maxEnded);
-  readonly #refreshed = new LRUCache<string, string>({ max: maxRefreshed, ttl: keepMs });
-  readonly #running = new Map<string, Promise<string>>();
+  readonly #refreshed = new LRUCache<string, Session>({ max: maxRefreshed, ttl: keepMs });
+  readonly #running = new Map<string, Promise<Session>>();
   readonly #stopWatch: () => void;
 
   /** @param onDoubt some session may have ended unheard: forget what is known */
-  constructor(services: Services, timeoutMs: number, onDoubt: () => void) {
+  constructor(services: Services, seal: SessionSeal, timeoutMs: number, onDoubt: () => void) {
     this.#services = services;
+    this.#seal = seal;
     this.#leaseMs = timeoutMs * 2 + 1_000;
     this.#stopWatch =
       services.store?.watch(endedPrefix, (key) => {
@@ -54,17 +56,17 @@ export class SessionFleet {
   }
 
   /**
-   * Runs a refresh once in the fleet.
-   * @param refresh gives the sealed new session
-   * @returns what it gave, here or elsewhere. Rejects as it does, or with `StoreUnavailable`.
+   * Refreshes a session once in the fleet.
+   * @param renew asks the provider
+   * @returns the new session, from here or elsewhere. Rejects as `renew` does, or with `StoreUnavailable`.
    */
-  async once(refreshToken: string, refresh: () => Promise<string>): Promise<string> {
-    const digest = hash("sha256", refreshToken, "hex");
+  async once(session: Session, refreshToken: string, renew: () => Promise<Session>): Promise<Session> {
+    const digest = refreshDigest(session, refreshToken);
     const known = this.#refreshed.get(digest);
     if (known !== undefined) return known;
     let running = this.#running.get(digest);
     if (running === undefined) {
-      running = this.#once(digest, refresh).finally(() => this.#running.delete(digest));
+      running = this.#once(digest, session, renew).finally(() => this.#running.delete(digest));
       this.#running.set(digest, running);
     }
     return await running;
@@ -74,31 +76,38 @@ export class SessionFleet {
     this.#stopWatch();
   }
 
-  async #once(digest: string, refresh: () => Promise<string>): Promise<string> {
+  async #once(digest: string, session: Session, renew: () => Promise<Session>): Promise<Session> {
     const { store, fleet, clock } = this.#services;
-    if (store === undefined) return this.#keep(digest, await refresh());
+    if (store === undefined) return this.#keep(digest, await renew());
     const resultKey = `session-refreshed:${digest}`;
     const leaseKey = `session-lease:${digest}`;
+    // Others can write there: what this refresh did not give counts as nothing.
+    const resultOf = async (): Promise<Session | undefined> => {
+      const sealed = await store.get(resultKey);
+      return sealed === null ? undefined : await this.#seal.fromFleet(sealed, digest, session);
+    };
     const endMono = clock.mono() + this.#leaseMs;
     for (;;) {
-      const result = await store.get(resultKey);
-      if (result !== null) return this.#keep(digest, result);
+      const result = await resultOf();
+      if (result !== undefined) return this.#keep(digest, result);
       if (await store.set(leaseKey, fleet.instance, { ttlMs: this.#leaseMs, ifAbsent: true })) break;
       if (clock.mono() > endMono) throw new Error("another sidecar refreshes for too long");
       await new Promise<void>((resolve) => setTimeout(resolve, pollMs).unref());
     }
     try {
       // The lease may be free because another sidecar has just finished.
-      const sealed = (await store.get(resultKey)) ?? (await refresh());
-      await store.set(resultKey, sealed, { ttlMs: keepMs });
-      return this.#keep(digest, sealed);
+      const found = await resultOf();
+      if (found !== undefined) return this.#keep(digest, found);
+      const renewed = await renew();
+      await store.set(resultKey, await this.#seal.forFleet(renewed, digest), { ttlMs: keepMs });
+      return this.#keep(digest, renewed);
     } finally {
       await store.delete(leaseKey).catch(() => 0);
     }
   }
 
-  #keep(digest: string, sealed: string): string {
-    this.#refreshed.set(digest, sealed);
-    return sealed;
+  #keep(digest: string, session: Session): Session {
+    this.#refreshed.set(digest, session);
+    return session;
   }
 }

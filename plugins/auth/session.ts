@@ -1,28 +1,15 @@
 // Sessions: what the cookie holds, how it becomes an identity, when it ends, and how its tokens are refreshed once in
 // the whole fleet even while refresh tokens rotate.
 import { hash, randomUUID } from "node:crypto";
-import { z } from "zod";
 import type { Services } from "../../src/pipeline/contract.ts";
 import { boundedCache } from "./bounded-cache.ts";
-import { mapIdentity } from "./claims.ts";
-import type { CookieVault } from "./cookie-vault.ts";
+import { mapIdentity, missingClaim } from "./claims.ts";
 import { accepted, refused, unavailable, type Accepted, type Finding } from "./finding.ts";
 import type { LoginOptions } from "./options-jwt.ts";
 import { GrantRefused, type Provider, type Tokens } from "./provider.ts";
 import { SessionFleet } from "./session-fleet.ts";
+import { loginId, type Session, type SessionSeal } from "./session-seal.ts";
 import type { JsonObject } from "./token-parts.ts";
-
-const sessionShape = z.strictObject({
-  id: z.string(),
-  /** Epoch milliseconds. */
-  startedMs: z.number(),
-  /** Epoch milliseconds at which the tokens end. */
-  endsMs: z.number(),
-  refreshToken: z.string().optional(),
-  idToken: z.string().optional(),
-  claims: z.record(z.string(), z.unknown()),
-});
-export type Session = z.output<typeof sessionShape>;
 
 export interface OpenSession {
   readonly session: Session;
@@ -31,6 +18,13 @@ export interface OpenSession {
   readonly renewed: string | undefined;
   /** Monotonic milliseconds at which it was looked at. */
   readonly openedMono: number;
+}
+
+/** A session that lets nobody in. */
+export interface ShutSession {
+  readonly finding: Exclude<Finding, Accepted>;
+  /** It is good nowhere: the browser is to forget it. */
+  readonly forget: boolean;
 }
 
 /** Claims that say something about the ID token and not about the user. */
@@ -49,42 +43,52 @@ const tokenClaims = new Set([
 const maxKnown = 16_384;
 const unwatchedMs = 900;
 
-const unreadable = refused("session", "session: not readable");
-const over = refused("session", "session: over");
-const ended = refused("session", "session: logged out");
-const refreshRefused = refused("session", "session: the provider refused to refresh it");
-const outOfReach = unavailable("session", "session: redis or the provider is out of reach");
+const shut = (because: string, forget: boolean): ShutSession => ({
+  finding: refused("session", `session: ${because}`),
+  forget,
+});
+const unreadable = shut("not readable", true);
+const over = shut("over", true);
+const ended = shut("logged out", true);
+const refreshRefused = shut("the provider refused to refresh it", true);
+// Its own login may still take it, on other routes.
+const ofAnotherLogin = shut("of another login", false);
+const outOfReach: ShutSession = {
+  finding: unavailable("session", "session: redis or the provider is out of reach"),
+  forget: false,
+};
 
 export class Sessions {
   readonly #options: LoginOptions;
   readonly #services: Services;
-  readonly #vault: CookieVault;
+  readonly #seal: SessionSeal;
   readonly #provider: Provider;
   readonly #fleet: SessionFleet;
   readonly #known = boundedCache<OpenSession>(maxKnown);
 
-  constructor(options: LoginOptions, services: Services, vault: CookieVault, provider: Provider) {
+  constructor(options: LoginOptions, services: Services, seal: SessionSeal, provider: Provider) {
     this.#options = options;
     this.#services = services;
-    this.#vault = vault;
+    this.#seal = seal;
     this.#provider = provider;
-    this.#fleet = new SessionFleet(services, options.timeoutMs, () => this.#known.clear());
+    this.#fleet = new SessionFleet(services, seal, options.timeoutMs, () => this.#known.clear());
   }
 
   /** A new session from the first tokens of a login. */
   begin(tokens: Tokens, claims: JsonObject, idTokenEndsMs: number): Session {
     return {
+      login: loginId(this.#options),
       id: randomUUID(),
       startedMs: this.#services.clock.now(),
       endsMs: tokens.endsMs ?? idTokenEndsMs,
       refreshToken: tokens.refreshToken,
       idToken: tokens.idToken,
-      claims: userClaims(claims),
+      claims: this.#userClaims(claims),
     };
   }
 
   async seal(session: Session): Promise<string> {
-    return await this.#vault.seal("session", session);
+    return await this.#seal.forBrowser(session);
   }
 
   /** From memory; undefined = `open` it. */
@@ -99,9 +103,10 @@ export class Sessions {
   }
 
   /** Reads a sealed session, asks whether it was ended, refreshes it when it is time. Never rejects. */
-  async open(sealed: string): Promise<OpenSession | Exclude<Finding, Accepted>> {
-    const session = await this.read(sealed);
+  async open(sealed: string): Promise<OpenSession | ShutSession> {
+    const session = await this.#seal.fromBrowser(sealed);
     if (session === undefined) return unreadable;
+    if (session === "of another login") return ofAnotherLogin;
     const nowMs = this.#services.clock.now();
     if (nowMs >= session.startedMs + this.#options.sessionSeconds * 1000) return over;
     try {
@@ -114,8 +119,11 @@ export class Sessions {
       due && session.refreshToken !== undefined
         ? await this.#refresh(session, session.refreshToken)
         : session;
-    if ("kind" in current) return current;
+    if ("forget" in current) return current;
     if (nowMs >= current.endsMs) return over;
+    // At every look: a policy that asks for more asks it of sessions that run, too.
+    const missing = missingClaim(current.claims, this.#options.requiredClaims);
+    if (missing !== undefined) return shut(`claim ${missing}`, false);
     const identity = mapIdentity(current.claims, this.#options.claims, "session", this.#options.issuer);
     if (typeof identity === "string") return unreadable;
     const openedMono = this.#services.clock.mono();
@@ -125,9 +133,10 @@ export class Sessions {
     return opened;
   }
 
-  /** @returns undefined for what was not sealed here */
+  /** @returns undefined for what was not sealed at this login */
   async read(sealed: string): Promise<Session | undefined> {
-    return sessionShape.safeParse(await this.#vault.open("session", sealed)).data;
+    const session = await this.#seal.fromBrowser(sealed);
+    return session === "of another login" ? undefined : session;
   }
 
   /** Ends a session everywhere. Never rejects. */
@@ -145,12 +154,9 @@ export class Sessions {
     return Math.min(session.endsMs - early, session.startedMs + this.#options.sessionSeconds * 1000);
   }
 
-  async #refresh(session: Session, refreshToken: string): Promise<Session | Exclude<Finding, Accepted>> {
+  async #refresh(session: Session, refreshToken: string): Promise<Session | ShutSession> {
     try {
-      const sealed = await this.#fleet.once(refreshToken, async () => {
-        return await this.seal(await this.#renew(session, refreshToken));
-      });
-      return (await this.read(sealed)) ?? unreadable;
+      return await this.#fleet.once(session, refreshToken, () => this.#renew(session, refreshToken));
     } catch (error) {
       if (error instanceof GrantRefused) return refreshRefused;
       this.#services.logger.warn({ err: error }, "a session could not be refreshed");
@@ -174,11 +180,14 @@ export class Sessions {
       endsMs: tokens.endsMs ?? verified?.endsMs ?? session.endsMs,
       refreshToken: tokens.refreshToken ?? refreshToken,
       idToken: tokens.idToken ?? session.idToken,
-      claims: verified === undefined ? session.claims : userClaims(verified.claims),
+      claims: verified === undefined ? session.claims : this.#userClaims(verified.claims),
     };
   }
-}
-
-function userClaims(claims: JsonObject): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(claims).filter(([name]) => !tokenClaims.has(name)));
+  /** What is kept of an ID token's claims. */
+  #userClaims(claims: JsonObject): Record<string, unknown> {
+    const required = Object.keys(this.#options.requiredClaims);
+    const isKept = (name: string): boolean =>
+      !tokenClaims.has(name) || required.some((path) => path === name || path.startsWith(`${name}.`));
+    return Object.fromEntries(Object.entries(claims).filter(([name]) => isKept(name)));
+  }
 }

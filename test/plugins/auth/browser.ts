@@ -1,5 +1,15 @@
 // As much of a browser as a login needs: cookies by origin, redirects, and requests into the plugin or over HTTP.
-import type { Answer, Route } from "./harness.ts";
+import type { Fields } from "../../../src/pipeline/contract.ts";
+import type { Ask } from "./harness.ts";
+
+/** What answers at the application's origin: the plugin alone, or a sidecar. */
+export interface Site<Answer extends Page> {
+  ask(ask: Ask): Promise<Answer>;
+}
+interface Page {
+  readonly status: number;
+  readonly answerFields: Fields;
+}
 
 export class Browser {
   readonly #jars = new Map<string, Map<string, string>>();
@@ -27,8 +37,8 @@ export class Browser {
   }
 
   /** One page of the application, as a navigation unless `fields` say otherwise. */
-  async visit(
-    route: Route,
+  async visit<Answer extends Page>(
+    route: Site<Answer>,
     address: string,
     fields: readonly string[] = ["Sec-Fetch-Mode", "navigate"],
   ): Promise<Answer> {
@@ -44,7 +54,7 @@ export class Browser {
   }
 
   /** Follows redirects from here to there and back, until the application gives a page or refuses. */
-  async follow(route: Route, address: string): Promise<Answer> {
+  async follow<Answer extends Page>(route: Site<Answer>, address: string): Promise<Answer> {
     let next = address;
     for (let hops = 0; hops < 15; hops += 1) {
       const url = new URL(next, this.#app);

@@ -11,6 +11,8 @@ export interface OpenIdProvider {
   readonly refreshes: () => number;
   /** Answers 500 to everything while true. */
   down: boolean;
+  /** Who logs in from now on. */
+  user: string;
   close(): void;
 }
 
@@ -21,6 +23,8 @@ export interface ProviderOptions {
   /** Shows a page with a form and waits for a name. */
   readonly asksName?: boolean;
   readonly accessTokenSeconds?: number;
+  /** Further claims of everybody. */
+  readonly claims?: Readonly<Record<string, unknown>>;
 }
 
 export const clientSecret = "a secret of the application & its friends";
@@ -40,7 +44,11 @@ function configuration(options: ProviderOptions, jwk: JWK): Configuration {
     ],
     jwks: { keys: [jwk] },
     cookies: { keys: ["some-key-of-the-provider"] },
-    claims: { openid: ["sub"], email: ["email", "email_verified"], profile: ["plan"] },
+    claims: {
+      openid: ["sub", ...Object.keys(options.claims ?? {})],
+      email: ["email", "email_verified"],
+      profile: ["plan"],
+    },
     conformIdTokenClaims: false,
     scopes: ["openid", "offline_access", "profile", "email"],
     features: {
@@ -52,7 +60,13 @@ function configuration(options: ProviderOptions, jwk: JWK): Configuration {
     interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     findAccount: (_ctx, sub) => ({
       accountId: sub,
-      claims: () => ({ sub, email: `${sub}@mail.example`, email_verified: true, plan: "pro" }),
+      claims: () => ({
+        sub,
+        email: `${sub}@mail.example`,
+        email_verified: true,
+        plan: "pro",
+        ...options.claims,
+      }),
     }),
     issueRefreshToken: () => true,
     // Every use of a refresh token makes the one before worthless: a second use is taken for theft.
@@ -80,19 +94,19 @@ function configuration(options: ProviderOptions, jwk: JWK): Configuration {
 /** Answers the provider's question who somebody is. */
 async function interact(
   provider: Provider,
-  options: ProviderOptions,
+  { asksName, user: known }: { asksName: boolean; user: string },
   request: http.IncomingMessage,
   response: http.ServerResponse,
 ): Promise<void> {
-  if (options.asksName === true && request.method === "GET") {
+  if (asksName && request.method === "GET") {
     response.setHeader("content-type", "text/html");
     response.end(
       '<title>Sign in</title><form method="post"><input name="user"><button>Sign in</button></form>',
     );
     return;
   }
-  let user = options.user ?? "ada";
-  if (options.asksName === true) {
+  let user = known;
+  if (asksName) {
     const chunks: Buffer[] = [];
     for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
     user = new URLSearchParams(Buffer.concat(chunks).toString()).get("user") ?? user;
@@ -121,6 +135,7 @@ export async function startOpenIdProvider(options: ProviderOptions): Promise<Ope
     url,
     refreshes: () => refreshes,
     down: false,
+    user: options.user ?? "ada",
     close() {
       server.closeAllConnections();
       server.close();
@@ -131,8 +146,9 @@ export async function startOpenIdProvider(options: ProviderOptions): Promise<Ope
       response.statusCode = 500;
       response.end();
     } else if (request.url?.startsWith("/interaction/") === true) {
-      interact(provider, options, request, response).catch((error: unknown) =>
-        response.destroy(error as Error),
+      const { user } = facts;
+      interact(provider, { asksName: options.asksName === true, user }, request, response).catch(
+        (error: unknown) => response.destroy(error as Error),
       );
     } else void handle(request, response);
   });

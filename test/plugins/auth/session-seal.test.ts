@@ -1,0 +1,62 @@
+// What a sealed session is good for: its own login, its own refresh, and nothing else.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { test } from "node:test";
+import { CookieVault } from "../../../plugins/auth/cookie-vault.ts";
+import { authOptions } from "../../../plugins/auth/options.ts";
+import type { LoginOptions } from "../../../plugins/auth/options-jwt.ts";
+import { loginId, refreshDigest, SessionSeal, type Session } from "../../../plugins/auth/session-seal.ts";
+
+const vault = new CookieVault(randomBytes(32).toString("base64url"), "KEYS");
+const loginWith = (facts: object = {}): LoginOptions => {
+  const login = {
+    issuer: "https://id.example",
+    clientId: "shop",
+    publicUrl: "https://app.example",
+    ...facts,
+  };
+  const parsed = authOptions.parse({ jwt: { login } }).jwt?.login;
+  assert.ok(parsed);
+  return parsed;
+};
+const sessionAt = (login: LoginOptions, facts: Partial<Session> = {}): Session => ({
+  login: loginId(login),
+  id: "s-1",
+  startedMs: 1,
+  endsMs: 2,
+  claims: { sub: "ada" },
+  ...facts,
+});
+
+test("a session counts at logins of the same issuer, client, origin and cookie name alone", async () => {
+  const login = loginWith();
+  const sealed = await new SessionSeal(vault, login).forBrowser(sessionAt(login));
+  const takenBy = async (other: object): Promise<unknown> =>
+    await new SessionSeal(vault, loginWith(other)).fromBrowser(sealed);
+  assert.deepEqual(await takenBy({ requiredClaims: { staff: true } }), sessionAt(login));
+  for (const other of [
+    { issuer: "https://evil.example" },
+    { clientId: "bank" },
+    { publicUrl: "https://other.example" },
+    { cookieName: "app" },
+  ])
+    assert.equal(await takenBy(other), "of another login", JSON.stringify(other));
+});
+
+test("what a refresh gave counts for that refresh, session and subject alone, and never as a cookie", async () => {
+  const login = loginWith();
+  const seal = new SessionSeal(vault, login);
+  const before = sessionAt(login);
+  const renewed = { ...before, endsMs: 3 };
+  const digest = refreshDigest(before, "token-1");
+  const sealed = await seal.forFleet(renewed, digest);
+  assert.deepEqual(await seal.fromFleet(sealed, digest, before), renewed);
+  assert.equal(await seal.fromFleet(sealed, refreshDigest(before, "token-2"), before), undefined);
+  assert.equal(await seal.fromFleet(sealed, digest, { ...before, id: "s-2" }), undefined);
+  assert.equal(await seal.fromFleet(sealed, digest, { ...before, claims: { sub: "eve" } }), undefined);
+  assert.notEqual(refreshDigest({ ...before, id: "s-2" }, "token-1"), digest);
+  assert.equal(await seal.fromBrowser(sealed), undefined);
+  assert.equal(await seal.fromFleet(await seal.forBrowser(renewed), digest, before), undefined);
+  const elsewhere = loginWith({ clientId: "bank" });
+  assert.equal(await new SessionSeal(vault, elsewhere).fromFleet(sealed, digest, before), undefined);
+});
