@@ -2,6 +2,7 @@
 // connection a call: they are rare, and none must outlive its plugin.
 import http from "node:http";
 import https from "node:https";
+import { collectBody } from "./answer-body.ts";
 import type { HttpAnswer, HttpClient } from "./services.ts";
 
 type Request = Parameters<HttpClient["request"]>[0];
@@ -15,7 +16,7 @@ export function createHttpClient(): HttpClient {
       const limit = AbortSignal.timeout(options.timeoutMs);
       const signal = options.signal === undefined ? limit : AbortSignal.any([limit, options.signal]);
       try {
-        return await exchange(url, options, signal);
+        return await follow(url, options, signal);
       } catch (error) {
         const why = limit.aborted ? `no answer within ${options.timeoutMs} ms` : reason(error);
         // The path and query may hold secrets; the host does not.
@@ -25,9 +26,29 @@ export function createHttpClient(): HttpClient {
   };
 }
 
+/** Statuses that send a GET elsewhere (RFC 9110 section 15.4). */
+const redirects = new Set([301, 302, 303, 307, 308]);
+
+/** Follows redirects within the URL's own origin: another one was not named by the policy, and must not answer for it. */
+async function follow(url: URL, options: Request, signal: AbortSignal): Promise<HttpAnswer> {
+  let at = url;
+  for (let left = options.maxRedirects ?? 0; ; left -= 1) {
+    const answer = await exchange(at, options, signal);
+    const location = answer.fields.get("location");
+    if (left <= 0 || location === undefined || !redirects.has(answer.status)) return answer;
+    if (options.method === "POST" || !URL.canParse(location, at)) return answer;
+    const next = new URL(location, at);
+    const { username, password } = next;
+    if (next.origin !== url.origin || username !== "" || password !== "") {
+      throw new Error(`a redirect to another origin is not followed: ${next.protocol}//${next.host}`);
+    }
+    at = next;
+  }
+}
+
 function exchange(url: URL, options: Request, signal: AbortSignal): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
-    const headers: Record<string, string | number> = { ...options.fields };
+    const headers: Record<string, string | number> = { "accept-encoding": "gzip", ...options.fields };
     if (options.body !== undefined) headers["content-length"] = Buffer.byteLength(options.body);
     const request = (url.protocol === "https:" ? https : http).request(url, {
       method: options.method ?? "GET",
@@ -38,24 +59,12 @@ function exchange(url: URL, options: Request, signal: AbortSignal): Promise<Http
     });
     request.once("error", reject);
     request.once("response", (response) => {
-      collect(response, options.maxBodyBytes).then((body) => {
+      collectBody(response, options.maxBodyBytes).then((body) => {
         resolve({ status: response.statusCode ?? 0, fields: fieldMap(response), body });
       }, reject);
     });
     request.end(options.body);
   });
-}
-
-async function collect(response: http.IncomingMessage, maxBytes: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    // Leaving the loop destroys the response.
-    if (bytes > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }
 
 function fieldMap(response: http.IncomingMessage): ReadonlyMap<string, string> {

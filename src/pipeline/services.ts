@@ -19,7 +19,7 @@ export interface HttpAnswer {
   readonly body: Buffer;
 }
 
-/** Client for a plugin's own calls (issuers, introspection): bounded in time and size, no redirects followed. */
+/** Client for a plugin's own calls (issuers, introspection): bounded in time, in size and in redirects. */
 export interface HttpClient {
   /** Rejects with an Error that names the host and cause, never the credentials. */
   request(options: {
@@ -28,7 +28,10 @@ export interface HttpClient {
     fields?: Readonly<Record<string, string>>;
     body?: string;
     timeoutMs: number;
+    /** Of the body as decoded. */
     maxBodyBytes: number;
+    /** Redirects of a GET followed within its origin (default: 0); the first that leads elsewhere is an error. */
+    maxRedirects?: number;
     signal?: AbortSignal;
   }): Promise<HttpAnswer>;
 }

@@ -1,0 +1,41 @@
+// Body of an answer to a plugin's own call: bounded, and decoded where the server encoded it, asked or not.
+import type { IncomingMessage } from "node:http";
+import { pipeline, type Readable, type Transform } from "node:stream";
+import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
+
+/** RFC 9110 section 8.4.1, and Brotli of RFC 7932. */
+const decoders: ReadonlyMap<string, () => Transform> = new Map<string, () => Transform>([
+  ["gzip", createGunzip],
+  ["x-gzip", createGunzip],
+  ["deflate", createInflate],
+  ["br", createBrotliDecompress],
+]);
+
+/** @throws Error for a coding that is not known, and for several */
+export async function collectBody(response: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  const coding = (response.headers["content-encoding"] ?? "identity").toLowerCase();
+  if (coding === "identity" || coding === "") return await collect(response, maxBytes);
+  const makeDecoder = decoders.get(coding);
+  if (makeDecoder === undefined) {
+    response.destroy();
+    throw new Error(`the answer's content coding is not known: ${coding.slice(0, 40)}`);
+  }
+  // The bound holds for what comes out: few bytes can be made to swell to gigabytes.
+  const decoder = makeDecoder();
+  return await collect(
+    pipeline(response, decoder, () => undefined),
+    maxBytes,
+  );
+}
+
+async function collect(body: Readable, maxBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    // Leaving the loop destroys the stream, and the pipeline the response with it.
+    if (bytes > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
