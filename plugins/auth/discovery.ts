@@ -1,6 +1,7 @@
 // OpenID Connect Discovery 1.0: what a provider says of itself, believed only when it names itself as asked for.
 import { z } from "zod";
 import type { HttpClient } from "../../src/pipeline/contract.ts";
+import { parseJsonAnswer } from "./json-answer.ts";
 import { safeUrl } from "./option-fields.ts";
 
 const metadataShape = z.looseObject({
@@ -15,6 +16,8 @@ const metadataShape = z.looseObject({
 export type ProviderMetadata = z.output<typeof metadataShape>;
 
 const maxBytes = 262_144;
+/** Of metadata and key sets, within their own origin: providers move a path now and then. */
+export const maxRedirects = 3;
 
 /** @throws Error that names the fault; no credentials are sent or shown */
 export async function discover(
@@ -27,15 +30,12 @@ export async function discover(
     url,
     timeoutMs,
     maxBodyBytes: maxBytes,
+    maxRedirects,
     fields: { accept: "application/json" },
   });
   if (answer.status !== 200) throw new Error(`discovery at ${url} answered ${answer.status}`);
-  let value: unknown;
-  try {
-    value = JSON.parse(answer.body.toString("utf8"));
-  } catch {
-    throw new Error(`discovery at ${url} answered no JSON`);
-  }
+  const value = parseJsonAnswer(answer.body);
+  if (value === undefined) throw new Error(`discovery at ${url} answered no JSON`);
   const parsed = metadataShape.safeParse(value);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;

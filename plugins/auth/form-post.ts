@@ -1,5 +1,6 @@
 // A form posted to an authorization server as a client that shows who it is (RFC 6749 section 2.3.1).
 import type { HttpClient } from "../../src/pipeline/contract.ts";
+import { parseJsonAnswer } from "./json-answer.ts";
 
 export interface FormPost {
   readonly url: string;
@@ -40,13 +41,5 @@ export async function postForm(
   }
   const body = form.toString();
   const answer = await http.request({ url, method: "POST", fields, body, timeoutMs, maxBodyBytes });
-  return { status: answer.status, value: parseJson(answer.body.toString("utf8")) };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  return { status: answer.status, value: parseJsonAnswer(answer.body) };
 }

@@ -14,6 +14,20 @@ const answerShape = z.looseObject({
   token_type: z.string().optional(),
 });
 
+/** What the answer may call a token that is shown as a bearer; any other cannot be used so (RFC 7662 section 2.2). */
+const bearerTypes = new Set(["bearer", "access_token"]);
+/** Not of RFC 7662, yet how Ory and Amazon (`token_use`) and Keycloak (`typ`) tell refresh and ID tokens from others. */
+const accessUses = new Set(["access", "access_token"]);
+const otherTypes = new Set(["refresh", "offline", "id", "logout"]);
+
+/** @returns the member by which the answer calls this something else than an access token */
+function otherUse(answer: Readonly<Record<string, unknown>>): string | undefined {
+  const { token_type: type, token_use: use, typ } = answer;
+  if (typeof type === "string" && !bearerTypes.has(type.toLowerCase())) return "token_type";
+  if (typeof use === "string" && !accessUses.has(use.toLowerCase())) return "token_use";
+  return typeof typ === "string" && otherTypes.has(typ.toLowerCase()) ? "typ" : undefined;
+}
+
 export interface IntrospectionVerdict {
   readonly finding: Accepted | Refused;
   /** Epoch milliseconds until which it is believed. */
@@ -54,7 +68,9 @@ export class Introspection {
     const parsed = answerShape.safeParse(value);
     if (!parsed.success) {
       const { status } = answer;
-      this.#services.logger.warn({ status }, "token introspection answered what cannot be used");
+      const [issue] = parsed.error.issues;
+      const fault = status === 200 ? `${issue?.path.join(".")}: ${issue?.message}` : undefined;
+      this.#services.logger.warn({ status, fault }, "token introspection answered what cannot be used");
       return outOfReach;
     }
     return this.#judge(parsed.data);
@@ -85,6 +101,8 @@ export class Introspection {
     if (issuer !== undefined && claims.iss !== undefined && claims.iss !== issuer) {
       return refused("introspection", "token: issuer");
     }
+    const other = otherUse(claims);
+    if (other !== undefined) return refused("introspection", `token: ${other} is not of an access token`);
     if (!audienceFits(claims["aud"], audience)) return refused("introspection", "token: audience");
     const missing = missingClaim(claims, requiredClaims);
     return missing === undefined ? undefined : refused("introspection", `token: claim ${missing}`);

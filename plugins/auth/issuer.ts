@@ -12,7 +12,7 @@ import {
   type Unavailable,
 } from "./finding.ts";
 import type { Gate } from "./gate.ts";
-import type { JwksSource } from "./jwks.ts";
+import { notLookedUp, type JwksSource } from "./jwks.ts";
 import type { KeyMark, KeySet } from "./key-set.ts";
 import type { IssuerOptions } from "./options-jwt.ts";
 import type { JsonObject, TokenParts } from "./token-parts.ts";
@@ -33,6 +33,8 @@ export interface Vouched {
 export interface Disowned {
   readonly finding: Refused;
   readonly mark: KeyMark | undefined;
+  /** Not to be remembered: another look may find what this one did not look for. */
+  readonly unremembered?: true;
 }
 
 /** Headers that bring or point to a key: never believed, and no token of an honest issuer needs them. */
@@ -138,6 +140,7 @@ export class Issuer {
     }
     const set = this.#keys.kind === "set" ? this.#keys.set : await this.#keys.source.keysFor(kid);
     if (set === undefined) return this.#outOfReach;
+    if (set === notLookedUp) return { finding: this.#noKey, mark: undefined, unremembered: true };
     if (!set.mayHold(kid)) return { finding: this.#noKey, mark: set.whole };
     const good = await passing(gate, () => this.#verifiesWith(token, set));
     if (good === undefined) return this.#tooMany;

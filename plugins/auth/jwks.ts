@@ -1,9 +1,10 @@
 // Keeps an issuer's public keys: fetched ahead of need, one fetch at a time, shared with the fleet, kept while the
 // issuer is down. jose's own remote set asks again on every request then, and keeps nothing.
 import type { Services } from "../../src/pipeline/contract.ts";
-import { discover } from "./discovery.ts";
+import { discover, maxRedirects } from "./discovery.ts";
+import { parseJsonAnswer } from "./json-answer.ts";
 import { JwksShare, type SharedKeys } from "./jwks-share.ts";
-import { KeySet, parseJwks } from "./key-set.ts";
+import { KeySet, parseJwks, type ParsedJwks } from "./key-set.ts";
 
 export interface JwksSettings {
   readonly issuer: string;
@@ -16,6 +17,12 @@ export interface JwksSettings {
   readonly timeoutMs: number;
   readonly share: boolean;
 }
+
+export const skippedEntries = "entries of an issuer's key set cannot be used and are passed over";
+
+/** An unknown key id that no fetch was made for, because the budget for such fetches is spent. */
+export const notLookedUp = Symbol("not looked up");
+export type Keys = KeySet | undefined | typeof notLookedUp;
 
 const maxBytes = 262_144;
 /** Fetches that unknown key ids may cause in a row: a rotation needs one, a flood gets no more. */
@@ -36,6 +43,11 @@ export class JwksSource {
   #running: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #failures = 0;
+  /** Of the last fetch, for people. */
+  #fault = "not fetched yet";
+  /** Entries passed over in the set that is here: told once, not by every fetch. */
+  #skipped = "";
+  #startedMono = -Infinity;
   #retryMono = 0;
   #unknownBudget = unknownBurst;
   #unknownMono: number;
@@ -60,20 +72,20 @@ export class JwksSource {
   /** Text of what is wrong; undefined = well. */
   health(): string | undefined {
     if (this.#failures === 0 && this.#current() !== undefined) return undefined;
-    return `keys of ${this.#settings.issuer}: ${this.#current() ? "kept, the issuer does not answer" : "none yet"}`;
+    return `keys of ${this.#settings.issuer}: ${this.#current() ? "the last good ones are kept" : "none"}: ${this.#fault}`;
   }
 
   /**
    * Keys to look for `kid` in; plainly when it is known. An unknown one may cause a fetch, within a budget.
    * @returns undefined when nobody can tell now: no keys yet or too old ones, or a new key while the issuer is down
    */
-  keysFor(kid: string | undefined): KeySet | undefined | Promise<KeySet | undefined> {
+  keysFor(kid: string | undefined): Keys | Promise<Keys> {
     const set = this.#current();
     if (set?.mayHold(kid)) return set;
-    const mayAsk =
-      set === undefined ? this.#services.clock.mono() >= this.#retryMono : this.#takeUnknownBudget();
-    if (!mayAsk && this.#running === undefined) return this.#verdictWithout(kid);
-    return (this.#running ?? this.refresh(kid)).then(() => this.#verdictWithout(kid));
+    const askedMono = this.#services.clock.mono();
+    const mayAsk = set === undefined ? askedMono >= this.#retryMono : this.#takeUnknownBudget();
+    if (!mayAsk && this.#running === undefined) return this.#verdictWithout(kid, askedMono);
+    return (this.#running ?? this.refresh(kid)).then(() => this.#verdictWithout(kid, askedMono));
   }
 
   /** One fetch at a time; never rejects. @param kid the key id that is looked for */
@@ -98,10 +110,12 @@ export class JwksSource {
   }
 
   /** With the issuer answering, an unknown key id is a bad token; without, nobody knows. */
-  #verdictWithout(kid: string | undefined): KeySet | undefined {
+  #verdictWithout(kid: string | undefined, askedMono: number): Keys {
     const set = this.#current();
     if (set === undefined || set.mayHold(kid)) return set;
-    return this.#failures === 0 ? set : undefined;
+    if (this.#failures > 0) return undefined;
+    // A fetch that was under way before may have been answered before the key was published.
+    return this.#startedMono >= askedMono ? set : notLookedUp;
   }
 
   #takeUnknownBudget(): boolean {
@@ -116,6 +130,7 @@ export class JwksSource {
 
   async #refresh(kid: string | undefined): Promise<void> {
     clearTimeout(this.#timer);
+    this.#startedMono = this.#services.clock.mono();
     let nextMs = this.#settings.refreshMs;
     try {
       const maxAgeMs = (await this.#refreshShared(kid)) ? undefined : await this.#fetch();
@@ -124,11 +139,12 @@ export class JwksSource {
     } catch (error) {
       nextMs = Math.min(maxBackoffMs, firstBackoffMs * 2 ** this.#failures);
       this.#failures += 1;
+      this.#fault = error instanceof Error ? error.message : "failed";
       const { logger, clock } = this.#services;
       this.#retryMono = clock.mono() + nextMs;
       logger.warn(
         { issuer: this.#settings.issuer, err: error, failures: this.#failures },
-        "an issuer's keys cannot be fetched",
+        "an issuer's keys cannot be fetched; the last good ones serve for jwksMaxStaleSeconds",
       );
     }
     if (this.#closed) return;
@@ -168,13 +184,21 @@ export class JwksSource {
   #adopt(copy: SharedKeys | undefined, kid: string | undefined): boolean {
     const nowMs = this.#services.clock.now();
     if (copy === undefined || copy.fetchedAtMs > nowMs + maxClockLeadMs) return false;
-    if (copy.fetchedAtMs > (this.#set?.fetchedAtMs ?? -Infinity)) this.#take(copy);
+    if (copy.fetchedAtMs > (this.#set?.fetchedAtMs ?? -Infinity)) {
+      this.#take(parseJwks(parseJsonAnswer(Buffer.from(copy.json))), copy.fetchedAtMs);
+    }
     if (kid !== undefined) return this.#set?.mayHold(kid) === true;
     return nowMs - copy.fetchedAtMs < this.#settings.refreshMs * 0.5;
   }
 
-  #take(keys: SharedKeys): void {
-    this.#set = new KeySet(parseJwks(keys.json), keys.fetchedAtMs, this.#set);
+  #take({ jwks, skipped }: ParsedJwks, fetchedAtMs: number): void {
+    this.#set = new KeySet(jwks, fetchedAtMs, this.#set);
+    const told = skipped.join(", ");
+    if (told === this.#skipped) return;
+    this.#skipped = told;
+    if (told === "") return;
+    const { issuer } = this.#settings;
+    this.#services.logger.warn({ issuer, skipped: skipped.slice(0, 10) }, skippedEntries);
   }
 
   /** Asks the issuer. @returns how long it says the answer holds, in milliseconds */
@@ -185,7 +209,7 @@ export class JwksSource {
     const url = this.#jwksUri;
     const fields = { accept: "application/jwk-set+json, application/json" };
     const answer = await http
-      .request({ url, timeoutMs, maxBodyBytes: maxBytes, fields })
+      .request({ url, timeoutMs, maxBodyBytes: maxBytes, maxRedirects, fields })
       .catch((error: unknown) => {
         // The provider may have moved its keys: look at its metadata again next time.
         this.#jwksUri = this.#settings.jwksUri;
@@ -195,9 +219,11 @@ export class JwksSource {
       this.#jwksUri = this.#settings.jwksUri;
       throw new Error(`the key set at ${url} answered ${answer.status}`);
     }
-    const keys = { json: answer.body.toString("utf8"), fetchedAtMs: clock.now() };
-    this.#take(keys);
-    await this.#share?.write(keys).catch(() => undefined);
+    const fetchedAtMs = clock.now();
+    // An empty set is refused here and counts as a failure: some issuers answer one for a moment while they rotate.
+    const parsed = parseJwks(parseJsonAnswer(answer.body));
+    this.#take(parsed, fetchedAtMs);
+    await this.#share?.write({ json: JSON.stringify(parsed.jwks), fetchedAtMs }).catch(() => undefined);
     const maxAge = /(?:^|[\s,])max-age=(\d{1,9})/.exec(answer.fields.get("cache-control") ?? "")?.[1];
     return maxAge === undefined ? undefined : Math.max(5, Number(maxAge)) * 1000;
   }

@@ -6,28 +6,31 @@ import {
   type JSONWebKeySet,
   type JWSHeaderParameters,
 } from "jose";
-import { z } from "zod";
+import { sortEntries } from "./key-entries.ts";
+import { isJsonObject } from "./token-parts.ts";
 
 /** Shared by everything that a key vouched for; true once that key is gone. */
 export interface KeyMark {
   retired: boolean;
 }
 
-const maxKeys = 100;
-const jwksShape = z.looseObject({ keys: z.array(z.looseObject({ kty: z.string() })).max(maxKeys) });
+/** A key set's keys that can be used, and what is wrong with each of the others. */
+export interface ParsedJwks {
+  readonly jwks: JSONWebKeySet;
+  readonly skipped: readonly string[];
+}
 
-/** @throws Error when the text is not a key set; keys with private or secret members are left out */
-export function parseJwks(json: string): JSONWebKeySet {
-  let value: unknown;
-  try {
-    value = JSON.parse(json);
-  } catch {
-    throw new Error("the key set is not JSON");
+/** @throws Error when the value is not a key set, or holds no key that can be used */
+export function parseJwks(value: unknown): ParsedJwks {
+  if (value === undefined) throw new Error("the key set is not JSON");
+  const entries = isJsonObject(value) ? value["keys"] : undefined;
+  if (!Array.isArray(entries)) throw new Error("the key set has not the shape of a JWKS");
+  if (entries.length === 0) throw new Error("the key set is empty");
+  const { keys, skipped } = sortEntries(entries);
+  if (keys.length === 0) {
+    throw new Error(`the key set holds no key that can be used (${skipped.slice(0, 5).join(", ")})`);
   }
-  const parsed = jwksShape.safeParse(value);
-  if (!parsed.success) throw new Error("the key set has not the shape of a JWKS");
-  const keys = parsed.data.keys.filter((key) => key.kty !== "oct" && !Object.hasOwn(key, "d"));
-  return { keys };
+  return { jwks: { keys }, skipped };
 }
 
 export class KeySet {

@@ -23,7 +23,7 @@ import {
 import { refused, type Finding } from "./finding.ts";
 import type { JwksSource } from "./jwks.ts";
 import type { LoginOptions } from "./options-jwt.ts";
-import { GrantRefused, Provider } from "./provider.ts";
+import { GrantRefused, Provider, ProviderDown } from "./provider.ts";
 import { safeReturn } from "./return-address.ts";
 import { Sessions } from "./session.ts";
 import { loginId, SessionSeal, type Session } from "./session-seal.ts";
@@ -99,7 +99,8 @@ export class Login {
         };
       }
       this.#services.logger.warn({ err: error }, "a login could not go on");
-      exchange.refusedBecause = "login: the provider is out of reach";
+      exchange.refusedBecause =
+        error instanceof ProviderDown ? `login: ${error.message}` : "login: the provider is out of reach";
       const options = { cause: error, fields: ["Retry-After", "1"] };
       return {
         action: "reject",

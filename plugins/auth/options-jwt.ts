@@ -1,5 +1,6 @@
 // Options of tokens: issuers of JWTs, introspection of opaque tokens, browser login.
 import { z } from "zod";
+import { privateMembers, sortEntries } from "./key-entries.ts";
 import { claimMapping, pathPattern, requiredClaims, safeUrl, secretName } from "./option-fields.ts";
 
 /** Signature algorithms that may be pinned; `none` is not among them (RFC 8725 section 3.1). */
@@ -20,11 +21,9 @@ const algorithmNames = [
   "HS512",
 ] as const;
 
-const privateMembers = ["d", "p", "q", "dp", "dq", "qi", "k"];
-
+// Keys of types that are not known here may stand beside good ones (RFC 7517 section 5).
 const publicJwk = z
   .record(z.string(), z.unknown())
-  .refine((jwk) => ["RSA", "EC", "OKP"].includes(String(jwk["kty"])), { error: "needs kty RSA, EC or OKP" })
   .refine((jwk) => !privateMembers.some((name) => Object.hasOwn(jwk, name)), {
     error: "must be a public key: it holds private members",
   });
@@ -37,7 +36,14 @@ const issuerFields = z.strictObject({
     .default(false)
     .describe("Find the keys by OpenID Connect Discovery at the issuer's URL"),
   jwks: z
-    .strictObject({ keys: z.array(publicJwk).min(1).describe("Public keys as JWKs (RFC 7517)") })
+    .strictObject({
+      keys: z
+        .array(publicJwk)
+        .refine((keys) => sortEntries(keys).keys.length > 0, {
+          error: "holds no key that can be used: needs kty RSA, EC or OKP with its members",
+        })
+        .describe("Public keys as JWKs (RFC 7517); those of other types are passed over with a warning"),
+    })
     .optional()
     .describe("The issuer's public keys themselves (default: not used)"),
   secret: secretName

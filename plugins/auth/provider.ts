@@ -5,14 +5,15 @@ import { discover, type ProviderMetadata } from "./discovery.ts";
 import type { Accepted } from "./finding.ts";
 import { postForm } from "./form-post.ts";
 import { Issuer } from "./issuer.ts";
+import { numberOf } from "./json-answer.ts";
 import type { JwksSource } from "./jwks.ts";
 import type { LoginOptions } from "./options-jwt.ts";
-import { decodeToken, looksLikeJwt, type JsonObject } from "./token-parts.ts";
+import { decodeToken, isJsonObject, type JsonObject } from "./token-parts.ts";
 
 const tokensShape = z.looseObject({
   id_token: z.string().optional(),
   refresh_token: z.string().min(1).optional(),
-  expires_in: z.number().positive().optional(),
+  expires_in: z.preprocess(numberOf, z.number().positive().optional()),
 });
 
 export interface Tokens {
@@ -97,8 +98,8 @@ export class Provider {
     idToken: string,
     nonce: string | undefined,
   ): Promise<{ claims: JsonObject; endsMs: number }> {
-    const parts = looksLikeJwt(idToken) ? decodeToken(idToken) : undefined;
-    if (parts === undefined) throw new GrantRefused("ID token: malformed");
+    const parts = decodeToken(idToken);
+    if (typeof parts === "string") throw new GrantRefused("ID token: malformed");
     const { claims } = parts;
     if (claims["iss"] !== this.#options.issuer) throw new GrantRefused("ID token: issuer");
     if (nonce !== undefined && claims["nonce"] !== nonce) throw new GrantRefused("ID token: nonce");
@@ -142,7 +143,12 @@ export class Provider {
         throw new GrantRefused(`token endpoint: ${code}`);
     }
     const parsed = tokensShape.safeParse(value);
-    if (status !== 200 || !parsed.success) throw new ProviderDown(`the token endpoint answered ${status}`);
+    if (status !== 200) throw new ProviderDown(`the token endpoint answered ${status}`);
+    if (!isJsonObject(value)) throw new ProviderDown("the token endpoint's answer is no JSON object");
+    if (!parsed.success) {
+      const [issue] = parsed.error.issues;
+      throw new ProviderDown(`the token endpoint's answer: ${issue?.path.join(".")}: ${issue?.message}`);
+    }
     const { id_token: idToken, refresh_token: refreshToken, expires_in: seconds } = parsed.data;
     const endsMs = seconds === undefined ? undefined : this.#services.clock.now() + seconds * 1000;
     return { idToken, refreshToken, endsMs };

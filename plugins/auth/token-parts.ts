@@ -4,17 +4,16 @@ import { LRUCache } from "lru-cache";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
 export interface TokenParts {
   readonly header: JsonObject;
   readonly claims: JsonObject;
 }
 
 const compact = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
-
-/** Three parts of base64url, the signature among them: what a JWT looks like. */
-export function looksLikeJwt(token: string): boolean {
-  return compact.test(token);
-}
 
 const backslash = 0x5c;
 const colon = 0x3a;
@@ -52,8 +51,8 @@ function membersKept(value: unknown): number {
   return count;
 }
 
-/** @returns undefined for what is not an object in UTF-8, or names a member twice (RFC 8725 section 2.4, RFC 7519 section 4) */
-function parseObject(part: string): JsonObject | undefined {
+/** @returns undefined for what is no object in UTF-8; "doubled" for one that names a member twice (RFC 8725 section 2.4, RFC 7519 section 4) */
+function parseObject(part: string): JsonObject | "doubled" | undefined {
   const bytes = Buffer.from(part, "base64url");
   if (!isUtf8(bytes)) return undefined;
   const json = bytes.toString("utf8");
@@ -63,28 +62,32 @@ function parseObject(part: string): JsonObject | undefined {
   } catch {
     return undefined;
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
-  return membersNamed(json) === membersKept(value) ? (value as JsonObject) : undefined;
+  if (!isJsonObject(value)) return undefined;
+  return membersNamed(json) === membersKept(value) ? value : "doubled";
 }
 
 // Tokens of one issuer share their header to the letter.
 const headers = new LRUCache<string, JsonObject>({ max: 256 });
 
-function parseHeader(part: string): JsonObject | undefined {
-  let header = headers.get(part);
-  if (header === undefined) {
-    header = parseObject(part);
-    if (header !== undefined) headers.set(part, header);
-  }
+function parseHeader(part: string): ReturnType<typeof parseObject> {
+  const known = headers.get(part);
+  if (known !== undefined) return known;
+  const header = parseObject(part);
+  if (isJsonObject(header)) headers.set(part, header);
   return header;
 }
 
-/** @returns header and claims as they stand, unverified; undefined when they are not JSON objects to rely on */
-export function decodeToken(token: string): TokenParts | undefined {
+/**
+ * @returns header and claims as they stand, unverified; "opaque" for what is no JWT by its form or its header;
+ * "unreadable" for a JWT whose JSON is not to be relied on
+ */
+export function decodeToken(token: string): TokenParts | "opaque" | "unreadable" {
+  if (!compact.test(token)) return "opaque";
   const first = token.indexOf(".");
   const second = token.indexOf(".", first + 1);
   const header = parseHeader(token.slice(0, first));
-  if (header === undefined) return undefined;
+  // Two dots make no JWT: a JOSE header is an object that names the algorithm (RFC 7515 section 4.1.1).
+  if (header === undefined || (header !== "doubled" && typeof header["alg"] !== "string")) return "opaque";
   const claims = parseObject(token.slice(first + 1, second));
-  return claims === undefined ? undefined : { header, claims };
+  return isJsonObject(header) && isJsonObject(claims) ? { header, claims } : "unreadable";
 }

@@ -12,12 +12,12 @@ import {
 import { Gate } from "./gate.ts";
 import { Introspection } from "./introspection.ts";
 import { Issuer, type KeyMaterial } from "./issuer.ts";
-import { JwksSource } from "./jwks.ts";
+import { JwksSource, skippedEntries } from "./jwks.ts";
 import { KeySet, parseJwks } from "./key-set.ts";
 import type { IssuerOptions, JwtOptions } from "./options-jwt.ts";
 import type { Shared } from "./shared.ts";
 import { TokenCache } from "./token-cache.ts";
-import { decodeToken, looksLikeJwt, type TokenParts } from "./token-parts.ts";
+import { decodeToken, type TokenParts } from "./token-parts.ts";
 
 const tooLong = refused("jwt", "token: too long");
 const malformed = refused("jwt", "token: malformed");
@@ -75,16 +75,15 @@ export class TokenCheck {
   ask(token: string, digest: string): MaybeFinding {
     const running = this.#running.get(digest);
     if (running !== undefined) return running;
-    const isJwt = looksLikeJwt(token);
+    const parts = decodeToken(token);
     const introspection = this.#introspection;
-    if (introspection !== undefined && (!isJwt || this.#issuers.size === 0)) {
+    if (introspection !== undefined && (parts === "opaque" || this.#issuers.size === 0)) {
       return token68.test(token)
         ? this.#once(digest, this.#introspect(introspection, token, digest))
         : malformed;
     }
-    if (!isJwt) return malformed;
-    const parts = decodeToken(token);
-    if (parts === undefined) return notJson;
+    if (parts === "opaque") return malformed;
+    if (parts === "unreadable") return notJson;
     const issuer = this.#issuers.get(parts.claims["iss"] as string);
     if (issuer === undefined) return noIssuer;
     const inspected = issuer.inspect(parts);
@@ -122,7 +121,9 @@ export class TokenCheck {
       if ("endsMs" in verdict) {
         const untilMs = Math.min(verdict.endsMs, nowMs + this.#options.cacheSeconds * 1000);
         this.#cache.accept(digest, verdict.finding, untilMs, token.length, verdict.mark);
-      } else this.#cache.refuse(digest, verdict.finding, nowMs + refusedMs, verdict.mark);
+      } else if (verdict.unremembered !== true) {
+        this.#cache.refuse(digest, verdict.finding, nowMs + refusedMs, verdict.mark);
+      }
       return verdict.finding;
     } finally {
       this.#running.delete(digest);
@@ -146,7 +147,9 @@ export class TokenCheck {
   #keysOf(issuer: IssuerOptions, sources: Shared<JwksSource>): KeyMaterial {
     if (issuer.secret !== undefined) return { kind: "secret", secret: this.#secretOf(issuer, issuer.secret) };
     if (issuer.jwks !== undefined) {
-      return { kind: "set", set: new KeySet(parseJwks(JSON.stringify(issuer.jwks)), 0) };
+      const { jwks, skipped } = parseJwks(issuer.jwks);
+      if (skipped.length > 0) this.#services.logger.warn({ issuer: issuer.issuer, skipped }, skippedEntries);
+      return { kind: "set", set: new KeySet(jwks, 0) };
     }
     const settings = {
       issuer: issuer.issuer,

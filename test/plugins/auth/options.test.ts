@@ -73,6 +73,8 @@ const wrong: [string, unknown][] = [
     { jwt: { issuers: [{ issuer: "x", secret: "SECRET_X", algorithms: ["HS256", "RS256"] }] } },
   ],
   ["jwt.issuers.0.algorithms", { jwt: { issuers: [{ ...issuer, algorithms: [] }] } }],
+  ["jwt.issuers.0.jwks.keys", { jwt: { issuers: [{ issuer: "x", jwks: { keys: [] } }] } }],
+  ["jwt.issuers.0.jwks.keys", { jwt: { issuers: [{ issuer: "x", jwks: { keys: [{ kty: "AKP" }] } }] } }],
   ["jwt.issuers.0.secret", { jwt: { issuers: [{ issuer: "x", secret: "ADMIN_TOKEN" }] } }],
   [
     "jwt.issuers.0.jwks.keys.0",

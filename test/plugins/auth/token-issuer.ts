@@ -23,6 +23,8 @@ export class TokenIssuer {
   fetches = 0;
   mode: "well" | "failing" | "stalling" | "garbage" = "well";
   maxAgeSeconds: number | undefined;
+  /** Answers requests for the key set instead. */
+  respond: http.RequestListener | undefined;
   readonly #server: http.Server;
 
   private constructor(server: http.Server) {
@@ -67,6 +69,11 @@ export class TokenIssuer {
     return await new SignJWT(payload).setProtectedHeader(header).sign(key.privateKey);
   }
 
+  /** The key set as it is published now, with whatever stands beside the keys. */
+  jwks(...beside: unknown[]): string {
+    return JSON.stringify({ keys: [...beside, ...this.keys.map(({ jwk }) => jwk)] });
+  }
+
   close(): void {
     this.#server.closeAllConnections();
     this.#server.close();
@@ -78,13 +85,12 @@ export class TokenIssuer {
       return;
     }
     this.fetches += 1;
+    if (this.respond !== undefined) return this.respond(request, response);
     if (this.mode === "stalling") return;
     response.statusCode = this.mode === "failing" ? 500 : 200;
     if (this.maxAgeSeconds !== undefined)
       response.setHeader("cache-control", `public, max-age=${this.maxAgeSeconds}`);
-    response.end(
-      this.mode === "garbage" ? "<html>" : JSON.stringify({ keys: this.keys.map(({ jwk }) => jwk) }),
-    );
+    response.end(this.mode === "garbage" ? "<html>" : this.jwks());
   }
 }
 

@@ -41,7 +41,7 @@ const unsecured = `eyJhbGciOiJub25lIn0.${joe}.`;
 const services: TestServices = await makeServices();
 const set = (...keys: object[]): KeyMaterial => ({
   kind: "set",
-  set: new KeySet(parseJwks(JSON.stringify({ keys })), 0),
+  set: new KeySet(parseJwks({ keys }).jwks, 0),
 });
 const issuerWith = (keys: KeyMaterial, algorithm: string): Issuer => {
   const source = keys.kind === "secret" ? { secret: "SECRET_X" } : { jwks: { keys: [rsaKey] } };
