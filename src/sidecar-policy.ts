@@ -72,13 +72,27 @@ function policyEvents({ logger, metrics }: Telemetry, clock: Clock, onRejected: 
     "Since the source last held the policy in force",
   )();
   const rejected = metrics.counter("outrigger_policy_rejected_total", "Policies that were refused")();
+  const parts = metrics.gauge(
+    "outrigger_policy_overruled",
+    "Parts of the service's layer that do not fit the shared policy and are not in force",
+  )();
+  let told = "";
   let confirmedAt: number | undefined;
   metrics.onRender(() => age.set(confirmedAt === undefined ? 0 : (clock.now() - confirmedAt) / 1000));
   return {
-    onAccepted(meta, changed) {
+    onAccepted(meta, changed, overruled) {
       revision.set(meta.revision);
       confirmedAt = clock.now();
+      parts.set(overruled.length);
       if (changed) logger.info({ ...meta }, "policy in force");
+      const problems = overruled.map(problemText);
+      if (problems.length > 0 && problems.join() !== told) {
+        logger.error(
+          { problems },
+          "the service's layer does not fit the shared policy: in force without these parts of it",
+        );
+      }
+      told = problems.join();
     },
     onRejected(problems) {
       rejected.inc();

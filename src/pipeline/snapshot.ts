@@ -14,6 +14,8 @@ export interface RouteSpec {
   readonly timeoutMs: number;
   /** `host:port` or socket path, for labels. */
   readonly upstreamName: string;
+  /** Takes nobody: the service's layer does not fit here. */
+  readonly closed?: boolean;
 }
 
 export interface SnapshotSpec {

@@ -2,7 +2,14 @@
 // dead. On the way it learns how many siblings are alive.
 import type { Script, Store } from "../redis/store-contract.ts";
 import type { PolicyStatus } from "./life.ts";
+import type { Problem } from "./problems.ts";
 import { Rereader } from "./source.ts";
+
+/** Problems in short. */
+interface Told {
+  readonly count: number;
+  readonly first: string;
+}
 
 /** The value of a heartbeat key; times in ISO 8601. */
 export interface Heartbeat {
@@ -14,7 +21,9 @@ export interface Heartbeat {
   readonly documents: PolicyStatus["documents"];
   readonly source: PolicyStatus["source"];
   readonly since: string | null;
-  readonly lastError: { readonly at: string; readonly count: number; readonly first: string } | null;
+  readonly lastError: ({ readonly at: string } & Told) | null;
+  /** What of the service's layer does not fit the shared policy and is not in force. */
+  readonly overruled: Told | null;
   readonly at: string;
 }
 
@@ -88,8 +97,8 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatSender {
 }
 
 function heartbeat({ service, instance, version, status, clock }: HeartbeatOptions): Heartbeat {
-  const { revision, digest, documents, source, since, lastError } = status();
-  const [first] = lastError?.problems ?? [];
+  const { revision, digest, documents, source, since, lastError, overruled } = status();
+  const failed = told(lastError?.problems ?? []);
   return {
     service,
     instance,
@@ -99,14 +108,14 @@ function heartbeat({ service, instance, version, status, clock }: HeartbeatOptio
     documents,
     source,
     since,
-    lastError:
-      lastError === null || first === undefined
-        ? null
-        : {
-            at: lastError.at,
-            count: lastError.problems.length,
-            first: `${first.path} ${first.message}`.trim().slice(0, 500),
-          },
+    lastError: lastError === null || failed === null ? null : { at: lastError.at, ...failed },
+    overruled: told(overruled),
     at: new Date(clock.now()).toISOString(),
   };
+}
+
+function told(problems: readonly Problem[]): Told | null {
+  const [first] = problems;
+  if (first === undefined) return null;
+  return { count: problems.length, first: `${first.path} ${first.message}`.trim().slice(0, 500) };
 }

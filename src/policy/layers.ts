@@ -2,7 +2,8 @@
 //
 // Top level: the layer's default plugins and options go over the shared ones. Routes: the layer's own are added; on
 // the same path and method the layer's takes the place of the shared one. A locked plugin keeps running, configured as
-// the shared policy has it, on everything that the shared policy had it on, and runs on whatever the layer newly opens.
+// the shared policy has it, on everything that the shared policy had it on, and runs on whatever the layer newly opens:
+// whatever the layer says, the effective document has it so, and what the locks overruled is told beside it.
 import { isDeepStrictEqual } from "node:util";
 import { type Path, quoted } from "./problems.ts";
 import { type PluginConfig, type PolicyDocument, type PolicyRoute, defaultPlugins } from "./schema.ts";
@@ -12,7 +13,8 @@ export interface EffectiveDocument extends PolicyDocument {
   readonly plugins: readonly string[];
   readonly pluginConfig: PluginConfig;
   readonly locked: readonly string[];
-  readonly routes: readonly Omit<PolicyRoute, "services">[];
+  /** `closed`: takes nobody, because options of the layer for a plugin that decides who gets in do not fit. */
+  readonly routes: readonly (Omit<PolicyRoute, "services"> & { readonly closed?: boolean })[];
 }
 
 /** The document, and index there, that a route of the effective one was written in; no index = nobody wrote it. */
@@ -25,7 +27,7 @@ export interface Layered {
   readonly effective: EffectiveDocument;
   /** Parallel to `effective.routes`. */
   readonly origins: readonly Origin[];
-  /** Locks that the layer breaks, by paths of the layer. With any of these `effective` must not be used. */
+  /** Locks that the layer breaks, by paths of the layer: parts of it that `effective` does without. */
   readonly broken: readonly { readonly path: Path; readonly message: string }[];
 }
 
@@ -48,23 +50,18 @@ export function applyLayer(
   const above = layer === undefined ? [] : placedRoutes(layer, "layer", service);
   const kept = withoutOverridden(below, above);
   const lock = new Lock(shared, below, [...kept, ...above]);
-  const broken = layer === undefined ? [] : lock.brokenAtTop(layer);
-  const plugins = layer?.plugins ?? shared.plugins ?? defaultPlugins;
-  const own = above.map(({ route, origin }) => {
-    const inherited = lock.holdOn(
-      route,
-      route.plugins ?? plugins,
-      ["routes", origin.index as number],
-      broken,
-    );
-    return { route: withConfig(route, inherited), origin };
-  });
+  const { plugins, pluginConfig, broken } = lock.holdAtTop(layer);
+  const own = above.flatMap(({ route, origin }) =>
+    lock
+      .holdOn(route, route.plugins ?? plugins, ["routes", origin.index as number], broken)
+      .map((held) => ({ route: held, origin })),
+  );
   const routes = [...kept, ...own];
   return {
     effective: {
       apiVersion: "outrigger/v1",
       plugins,
-      pluginConfig: merge(shared.pluginConfig ?? {}, layer?.pluginConfig ?? {}) as PluginConfig,
+      pluginConfig: merge(shared.pluginConfig ?? {}, pluginConfig) as PluginConfig,
       locked,
       routes: routes.map(({ route }) => withoutServices(route)),
     },
@@ -125,12 +122,9 @@ function groupByPath(placed: readonly Placed[]): Map<string, PolicyRoute[]> {
   );
 }
 
-function withConfig(route: PolicyRoute, inherited: PluginConfig): PolicyRoute {
-  if (Object.keys(inherited).length === 0) return route;
-  return { ...route, pluginConfig: { ...route.pluginConfig, ...inherited } };
-}
-
 type Broken = { path: Path; message: string }[];
+/** The methods that a route answers, by the shared route that would answer them without it; undefined = none would. */
+type Shadowed = ReadonlyMap<PolicyRoute | undefined, readonly string[]>;
 
 /** What the shared policy locks, and where. */
 class Lock {
@@ -147,48 +141,70 @@ class Lock {
     this.#routesByPath = groupByPath(all);
   }
 
-  brokenAtTop(layer: PolicyDocument): Broken {
-    const broken = this.#reconfigured(layer.pluginConfig, []);
+  /** The layer's defaults as the locks leave them, and which they overrule. */
+  holdAtTop(layer: PolicyDocument | undefined): {
+    plugins: readonly string[];
+    pluginConfig: PluginConfig;
+    broken: Broken;
+  } {
+    const broken = this.#reconfigured(layer?.pluginConfig, []);
+    const plugins = [...(layer?.plugins ?? this.#defaults)];
     for (const name of this.#locked) {
-      if (layer.plugins !== undefined && this.#defaults.includes(name) && !layer.plugins.includes(name)) {
-        broken.push({ path: ["plugins"], message: `drops ${quoted(name)}, which the shared policy locks` });
-      }
+      if (!this.#defaults.includes(name) || plugins.includes(name)) continue;
+      broken.push({ path: ["plugins"], message: `drops ${quoted(name)}, which the shared policy locks` });
+      plugins.push(name);
     }
-    if (layer.locked !== undefined && !isDeepStrictEqual(new Set(layer.locked), new Set(this.#locked))) {
+    if (layer?.locked !== undefined && !isDeepStrictEqual(new Set(layer.locked), new Set(this.#locked))) {
       broken.push({ path: ["locked"], message: "only the shared policy locks plugins" });
     }
-    return broken;
+    return { plugins, pluginConfig: this.#unlocked(layer?.pluginConfig), broken };
   }
 
   /**
-   * Checks one route of the layer.
-   * @param plugins those that would run on it
-   * @returns options of locked plugins that it takes over from the shared route it covers or shadows
+   * One route of the layer as the locks leave it: with the locked plugins that it must run, in the options of the
+   * shared route that it covers or shadows; several, where it does so by method.
+   * @param plugins those that it would run
    */
-  holdOn(route: PolicyRoute, plugins: readonly string[], path: Path, broken: Broken): PluginConfig {
+  holdOn(route: PolicyRoute, plugins: readonly string[], path: Path, broken: Broken): PolicyRoute[] {
     broken.push(...this.#reconfigured(route.pluginConfig, path));
     const shadowed = this.#shadowed(route);
-    const opensNew = shadowed.has(undefined);
-    const inherited: Record<string, Readonly<Record<string, unknown>>> = {};
+    const running = [...plugins];
+    let byMethod = false;
     for (const name of this.#locked) {
-      const guarded = [...shadowed].filter(
-        (other) => other !== undefined && (other.plugins ?? this.#defaults).includes(name),
-      );
+      const guarded = [...shadowed.keys()].filter((other) => this.#guards(other, name));
       if (!plugins.includes(name)) {
-        if (guarded.length > 0 || opensNew) {
-          const message = `must run ${quoted(name)}, which the shared policy locks`;
-          broken.push({ path: [...path, "plugins"], message });
-        }
-        continue;
+        if (guarded.length === 0 && !shadowed.has(undefined)) continue;
+        const message = `must run ${quoted(name)}, which the shared policy locks`;
+        broken.push({ path: [...path, "plugins"], message });
+        running.push(name);
       }
       const [first, ...others] = guarded.map((other) => other?.pluginConfig?.[name]);
-      if (others.some((other) => !isDeepStrictEqual(other, first))) {
-        const message = `${quoted(name)} is locked and configured by method here: write one route for each`;
-        broken.push({ path: [...path, "methods"], message });
-      }
-      if (first !== undefined) inherited[name] = first;
+      if (others.every((other) => isDeepStrictEqual(other, first))) continue;
+      const message = `${quoted(name)} is locked and configured by method here: write one route for each`;
+      broken.push({ path: [...path, "methods"], message });
+      byMethod = true;
     }
-    return inherited;
+    const held = running.length === plugins.length ? route : { ...route, plugins: running };
+    if (!byMethod) return [this.#inherit(held, [...shadowed.keys()])];
+    return splitByMethod(held, shadowed).map(({ part, covered }) => this.#inherit(part, [covered]));
+  }
+
+  /** The route with the locked plugins' options from the shared routes that it covers, and none of its own. */
+  #inherit(route: PolicyRoute, covered: readonly (PolicyRoute | undefined)[]): PolicyRoute {
+    const config: Record<string, Readonly<Record<string, unknown>>> = this.#unlocked(route.pluginConfig);
+    for (const name of this.#locked) {
+      const options = covered.find((other) => this.#guards(other, name))?.pluginConfig?.[name];
+      if (options !== undefined) config[name] = options;
+    }
+    return withConfig(route, config);
+  }
+
+  #guards(route: PolicyRoute | undefined, name: string): boolean {
+    return route !== undefined && (route.plugins ?? this.#defaults).includes(name);
+  }
+
+  #unlocked(config: PluginConfig | undefined): Record<string, Readonly<Record<string, unknown>>> {
+    return Object.fromEntries(Object.entries(config ?? {}).filter(([name]) => !this.#locked.includes(name)));
   }
 
   #reconfigured(config: PluginConfig | undefined, path: Path): Broken {
@@ -200,15 +216,14 @@ class Lock {
       }));
   }
 
-  /** The shared routes that would answer what this route answers; undefined among them = some of it nobody would. */
-  #shadowed(route: PolicyRoute): Set<PolicyRoute | undefined> {
+  #shadowed(route: PolicyRoute): Shadowed {
     const siblings = this.#routesByPath.get(route.path) ?? [];
     const covering = this.#covering(route.path);
     const listed = [...siblings, ...covering].flatMap(({ methods }) => methods ?? []);
     const answered = [...new Set([...listed, "HEAD", anyOther])].filter(
       (method) => servedBy(siblings, method) === route,
     );
-    return new Set(answered.map((method) => servedBy(covering, method)));
+    return Map.groupBy(answered, (method) => servedBy(covering, method));
   }
 
   /** The shared routes of the most specific path that takes all of this one. */
@@ -225,6 +240,34 @@ class Lock {
 
 /** Stands for every method that no route of the path lists. */
 const anyOther = "*";
+
+function withConfig(route: PolicyRoute, config: PluginConfig): PolicyRoute {
+  const { pluginConfig, ...rest } = route;
+  if (isDeepStrictEqual(config, pluginConfig ?? {})) return route;
+  return Object.keys(config).length === 0 ? rest : { ...rest, pluginConfig: config };
+}
+
+interface Part {
+  readonly part: PolicyRoute;
+  /** The shared route that it covers. */
+  readonly covered: PolicyRoute | undefined;
+}
+
+/** The route once for each shared route that it covers, with the methods that it covers there. */
+function splitByMethod(route: PolicyRoute, shadowed: Shadowed): Part[] {
+  const { methods: _, ...rest } = route;
+  const parts: Part[] = [];
+  for (const [covered, methods] of shadowed) {
+    if (!methods.includes(anyOther)) {
+      parts.push({ part: { ...rest, methods }, covered });
+      continue;
+    }
+    parts.push({ part: rest, covered });
+    // Unlisted, HEAD would go where GET goes, which may be another part.
+    if (methods.includes("HEAD")) parts.push({ part: { ...rest, methods: ["HEAD"] }, covered });
+  }
+  return parts;
+}
 
 /** Which of the routes of one path the router gives a method to: GET takes HEAD (RFC 9110 section 9.3.2). */
 function servedBy(routes: readonly PolicyRoute[], method: string): PolicyRoute | undefined {

@@ -1,7 +1,8 @@
 // The life of a policy in this sidecar: a reading of the source is checked, compiled and swapped in; whatever fails,
 // the one in force stays, and the status says why. Generic over what a policy is compiled to.
-import type { PolicyKeeper } from "./kept.ts";
+import { type Chosen, chooseLayer, sameDocuments } from "./choose-layer.ts";
 import { digestOf } from "./digest.ts";
+import type { PolicyKeeper } from "./kept.ts";
 import type { EffectiveDocument } from "./layers.ts";
 import { type Problem, PolicyRefused } from "./problems.ts";
 import { type EffectivePolicy, type PolicyReader, type RawPolicy, sharedKey } from "./read.ts";
@@ -33,13 +34,15 @@ export interface PolicyStatus {
   readonly since: string | null;
   /** When the source last held the policy in force. */
   readonly lastSuccess: string | null;
+  /** Parts of the service's layer that do not fit the shared policy in force: the rest is in force without them. */
+  readonly overruled: readonly Problem[];
   /** Why what the source holds now is not in force; null when it is. */
   readonly lastError: { readonly at: string; readonly problems: readonly Problem[] } | null;
 }
 
 export interface PolicyEvents {
   /** A policy was swapped in, or the one in force was found at its source (`changed` false). */
-  onAccepted(meta: PolicyMeta, changed: boolean): void;
+  onAccepted(meta: PolicyMeta, changed: boolean, overruled: readonly Problem[]): void;
   /** A policy was refused; told once for the same documents and problems. */
   onRejected(problems: readonly Problem[]): void;
   /** The source works again, holds no policy (any more), or cannot be read. */
@@ -95,6 +98,8 @@ interface InForce {
 class Life<Snapshot> implements PolicyLife {
   readonly #options: PolicyLifeOptions<Snapshot>;
   #inForce: InForce | undefined;
+  /** The documents that were last in force, before the start too: whose layer stands. */
+  #known: RawPolicy | undefined;
   #revision = 0;
   #lastSuccess: number | undefined;
   #lastError: PolicyStatus["lastError"] = null;
@@ -115,7 +120,9 @@ class Life<Snapshot> implements PolicyLife {
       await this.#take(builtin, "builtin");
       return;
     }
-    this.#revision = (await keeper?.load())?.revision ?? 0;
+    const kept = await keeper?.load();
+    this.#revision = kept?.revision ?? 0;
+    if (kept?.from === source.kind) this.#known = kept.raw;
     await new Promise<void>((resolve) => {
       source.start((reading) => {
         this.#pending = reading;
@@ -144,6 +151,7 @@ class Life<Snapshot> implements PolicyLife {
       source: inForce?.meta.source ?? null,
       signed: inForce?.meta.signed ?? null,
       documents: inForce === undefined ? null : digestsOf(inForce.raw),
+      overruled: inForce?.policy.overruled ?? [],
       since: timestamp(inForce?.since),
       lastSuccess: timestamp(this.#lastSuccess),
       lastError: this.#lastError,
@@ -176,7 +184,7 @@ class Life<Snapshot> implements PolicyLife {
       this.#fail([{ path: "", message: reading.message, document: sharedKey }]);
       return false;
     }
-    if (this.#settled !== undefined && sameRaw(this.#settled.raw, reading.raw)) {
+    if (this.#settled !== undefined && sameDocuments(this.#settled.raw, reading.raw)) {
       const { problems } = this.#settled;
       if (problems.length > 0) this.#fail(problems);
       else this.#succeed();
@@ -204,35 +212,38 @@ class Life<Snapshot> implements PolicyLife {
 
   async #take(raw: RawPolicy, source: PolicyOrigin): Promise<boolean> {
     const fromSource = source === this.#options.source?.kind;
-    let policy: EffectivePolicy;
+    let chosen: Chosen;
     try {
-      policy = await this.#options.read(raw);
+      chosen = await chooseLayer(this.#options.read, raw, this.#known);
     } catch (error) {
       const problems = problemsOf(error);
       if (fromSource) this.#settled = { raw, problems };
       this.#reject(raw, problems);
       return false;
     }
+    const { policy, refused } = chosen;
     const known = this.#inForce?.meta.digest === policy.digest ? this.#inForce : undefined;
     const revision = known?.meta.revision ?? this.#revision + 1;
     const meta: PolicyMeta = { revision, digest: policy.digest, source, signed: policy.signed };
     if (known === undefined) {
       try {
-        this.#options.swap(await this.#compile(policy, meta, raw), meta);
+        this.#options.swap(await this.#compile(policy, meta, chosen.raw), meta);
       } catch (error) {
         // Not settled: what a plugin's set-up needs may be there at the next read.
         this.#reject(raw, problemsOf(error));
         return false;
       }
     }
-    this.#inForce = { policy, meta, raw, since: known?.since ?? this.#options.clock.now() };
+    this.#inForce = { policy, meta, raw: chosen.raw, since: known?.since ?? this.#options.clock.now() };
+    if (fromSource || source === "kept") this.#known = chosen.raw;
     this.#revision = revision;
     this.#succeed();
     if (fromSource) {
-      this.#settled = { raw, problems: [] };
-      this.#options.keeper?.save({ raw, revision, from: source });
+      this.#settled = { raw, problems: refused };
+      this.#options.keeper?.save({ raw: chosen.raw, revision, from: source });
     }
-    this.#options.events.onAccepted(meta, known === undefined);
+    this.#options.events.onAccepted(meta, known === undefined, policy.overruled);
+    if (refused.length > 0) this.#reject(raw, refused);
     return true;
   }
 
@@ -280,14 +291,6 @@ function problemsOf(error: unknown): readonly Problem[] {
 
 function digestsOf({ shared, layer }: RawPolicy): { shared: string; layer: string | null } {
   return { shared: digestOf(shared), layer: layer === undefined ? null : digestOf(layer) };
-}
-
-function sameRaw(a: RawPolicy, b: RawPolicy): boolean {
-  return (
-    Buffer.compare(a.shared, b.shared) === 0 &&
-    (a.layer === b.layer ||
-      (a.layer !== undefined && b.layer !== undefined && Buffer.compare(a.layer, b.layer) === 0))
-  );
 }
 
 function timestamp(epochMs: number | undefined): string | null {

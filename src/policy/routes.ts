@@ -18,6 +18,17 @@ export interface EffectiveRoute {
   readonly timeoutMs: number | undefined;
   /** As written; undefined = the sidecar's own. Known to be well-formed and allowed. */
   readonly upstream: string | undefined;
+  /** Takes nobody. */
+  readonly closed?: boolean;
+}
+
+export interface Completed {
+  readonly routes: readonly EffectiveRoute[];
+  readonly unmatched: EffectiveRoute;
+  /** Every problem with plugins' options; one in the defaults once for each route it spoils. */
+  readonly problems: readonly Problem[];
+  /** Where options do not fit: on a route of the layer, by its index there, or elsewhere. */
+  readonly spoiled: readonly { readonly plugin: string; readonly layerRoute: number | undefined }[];
 }
 
 /** A document with the name that problems call it by. */
@@ -33,15 +44,12 @@ export interface Sources {
 /** Routes checked between two turns of the event loop: traffic goes on while a large policy is read. */
 const routesPerTurn = 50;
 
-/**
- * Completes every route. Options that come from the defaults alone are checked once, not once a route.
- * @returns the routes, and every problem with plugins' options; one in the defaults once for each route it spoils
- */
+/** Completes every route. Options that come from the defaults alone are checked once, not once a route. */
 export async function completeRoutes(
   { effective, origins }: Layered,
   sources: Sources,
   plugins: PolicyPlugins,
-): Promise<{ routes: EffectiveRoute[]; unmatched: EffectiveRoute; problems: Problem[] }> {
+): Promise<Completed> {
   const checker = new OptionsChecker(plugins, sources);
   const complete = (route: PolicyRoute, origin: Origin): EffectiveRoute => {
     const names = route.plugins ?? effective.plugins;
@@ -71,12 +79,14 @@ export async function completeRoutes(
   const nowhere = complete({ path: "/*" }, { from: "shared", index: undefined });
   for (const name of Object.keys(effective.pluginConfig))
     checker.checkUnlessSeen(name, effective.pluginConfig[name]);
-  return { routes, unmatched: nowhere, problems: checker.problems };
+  const { problems, spoiled } = checker;
+  return { routes, unmatched: nowhere, problems, spoiled };
 }
 
 /** Holds merged options against the plugins' schemas. */
 class OptionsChecker {
   readonly problems: Problem[] = [];
+  readonly spoiled: Completed["spoiled"][number][] = [];
   readonly #plugins: PolicyPlugins;
   readonly #sources: Sources;
   readonly #seen = new Set<string>();
@@ -105,6 +115,10 @@ class OptionsChecker {
       ...(mode.success ? [] : flatten(mode.error.issues, ["failMode"])),
       ...(parsed.success ? [] : flatten(parsed.error.issues)),
     ];
+    if (flaws.length > 0) {
+      const layerRoute = origin?.from === "layer" ? origin.index : undefined;
+      this.spoiled.push({ plugin: name, layerRoute });
+    }
     for (const { path, message } of flaws) this.#report([name, ...path], message, origin);
   }
 

@@ -41,6 +41,8 @@ export class ServedRoute {
   readonly info: CompiledRoute["info"];
   readonly chain: Chain;
   readonly guarded: boolean;
+  /** Takes nobody: options of the service's layer for a plugin that decides who gets in do not fit. */
+  readonly closed: boolean;
   readonly target: UpstreamTarget;
   readonly transport: UpstreamTransport;
   readonly timeoutMs: number;
@@ -59,6 +61,7 @@ export class ServedRoute {
     this.info = route.info;
     this.chain = route.chain;
     this.guarded = route.guarded;
+    this.closed = route.spec.closed ?? false;
     this.target = upstream.target;
     this.transport = upstream.transport;
     this.timeoutMs = route.spec.timeoutMs;
@@ -143,6 +146,10 @@ export class RoutedPolicy {
 }
 
 function guard(route: ServedRoute, path: string): Routing {
+  if (route.closed) {
+    const detail = "The policy of this route does not fit together.";
+    return { route, early: new GatewayError("not_ready", detail) };
+  }
   if (!route.guarded || !isAmbiguousPath(path)) return { route };
   const detail = "The path can be read in different ways, which this route does not take.";
   return { route, early: new GatewayError("malformed_request", detail) };

@@ -11,6 +11,7 @@ const raw = z.strictObject({
   shared: bytes,
   layer: bytes.or(z.undefined()),
   format: z.enum(["json", "yaml", "any"]),
+  standing: z.boolean().exactOptional(),
 });
 
 const problem = z.strictObject({

@@ -14,6 +14,7 @@ const status: PolicyStatus = {
   source: "redis",
   signed: "no",
   documents: { shared: "s1", layer: null },
+  overruled: [{ path: "plugins", message: "drops" }],
   since: "2026-01-01T00:00:00.000Z",
   lastSuccess: null,
   lastError: {
@@ -79,6 +80,7 @@ describe("the heartbeat", () => {
       source: "redis",
       since: "2026-01-01T00:00:00.000Z",
       lastError: { at: "2026-01-02T00:00:00.000Z", count: 2, first: "plugins[0] unknown plugin" },
+      overruled: { count: 1, first: "plugins drops" },
       at: "2023-11-14T22:13:20.000Z",
     });
     const ttlMs = await redis.cli.pttl("outrigger:fleet:users:one");

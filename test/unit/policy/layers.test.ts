@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import * as fc from "fast-check";
 import { type Layered, applyLayer, merge } from "../../../src/policy/layers.ts";
 import { pathText } from "../../../src/policy/problems.ts";
-import type { PolicyDocument, PolicyRoute } from "../../../src/policy/schema.ts";
+import type { PluginConfig, PolicyDocument, PolicyRoute } from "../../../src/policy/schema.ts";
 import { Router } from "../../../src/proxy/router.ts";
 import { documentOf } from "./sample.ts";
 
@@ -155,6 +155,36 @@ describe("a lock", () => {
     assert.deepEqual(effective.routes.at(-1)?.pluginConfig, { auth: { required: false } });
   });
 
+  test("overrules what stands against it: the plugin runs, by method too, and the rest of the layer stays", () => {
+    const { effective } = layered(
+      {
+        plugins: ["logging", "auth"],
+        locked: ["auth"],
+        routes: [
+          { path: "/*" },
+          { path: "/a/*", methods: ["GET"], pluginConfig: { auth: { required: false } } },
+          { path: "/a/*", methods: ["PUT"] },
+        ],
+      },
+      {
+        plugins: ["logging", "cache"],
+        pluginConfig: { auth: { required: false }, cache: { ttlSeconds: 9 } },
+        routes: [
+          { path: "/x", plugins: [], timeout: 7, pluginConfig: { auth: { required: false } } },
+          { path: "/a/b", timeout: 8 },
+        ],
+      },
+    );
+    assert.deepEqual(effective.plugins, ["logging", "cache", "auth"]);
+    assert.deepEqual(effective.pluginConfig, { cache: { ttlSeconds: 9 } });
+    assert.deepEqual(effective.routes.slice(3), [
+      { path: "/x", plugins: ["auth"], timeout: 7 },
+      { path: "/a/b", timeout: 8, methods: ["GET", "HEAD"], pluginConfig: { auth: { required: false } } },
+      { path: "/a/b", timeout: 8, methods: ["PUT"] },
+      { path: "/a/b", timeout: 8 },
+    ]);
+  });
+
   test("cannot be set away, or set, by the layer", () => {
     const only = ["locked: only the shared policy locks plugins"];
     assert.deepEqual(broken(shared, { locked: [] }), only);
@@ -230,14 +260,18 @@ function enforced(
   );
 }
 
+const without = (config: PolicyDocument["pluginConfig"], names: readonly string[] = []): PluginConfig =>
+  Object.fromEntries(Object.entries(config ?? {}).filter(([name]) => !names.includes(name)));
+
 describe("for any shared policy and any layer", () => {
-  test("a layer that is taken weakens no lock, for any request", () => {
+  test("a layer weakens no lock, for any request, whether it is taken whole or overruled", () => {
     let taken = 0;
+    let overruled = 0;
     fc.assert(
       fc.property(document, document, (shared, layer) => {
         const over = applyLayer(shared, layer, "users");
-        if (over.broken.length > 0) return;
-        taken += 1;
+        if (over.broken.length > 0) overruled += 1;
+        else taken += 1;
         const alone = applyLayer(shared, undefined, "users");
         for (const requestPath of ["/", "/a", "/a/", "/a/b", "/a/b/", "/a/b/c", "/a/x", "/c", "/c/d", "/z"]) {
           for (const method of ["GET", "HEAD", "PUT", "POST"]) {
@@ -255,7 +289,30 @@ describe("for any shared policy and any layer", () => {
       }),
       { numRuns: 4000 },
     );
-    assert.ok(taken > 500, `only ${taken} layers were taken: the property says little`);
+    assert.ok(taken > 500 && overruled > 500, `${taken} layers taken, ${overruled} overruled: says little`);
+  });
+
+  test("what the locks leave of a layer is a layer that they leave whole", () => {
+    fc.assert(
+      fc.property(document, document, (shared, layer) => {
+        const over = applyLayer(shared, layer, "users");
+        const keys = over.effective.routes.flatMap(({ path, methods = ["*"] }) =>
+          methods.map((method) => `${method} ${path}`),
+        );
+        assert.equal(new Set(keys).size, keys.length, "one route for a path and method");
+        const lawful = {
+          ...layer,
+          plugins: over.effective.plugins,
+          pluginConfig: without(layer.pluginConfig, shared.locked),
+          locked: shared.locked,
+          routes: over.effective.routes
+            .filter((_, index) => over.origins[index]?.from === "layer")
+            .map((route) => ({ ...route, pluginConfig: without(route.pluginConfig, shared.locked) })),
+        };
+        assert.deepEqual(applyLayer(shared, lawful, "users").broken, []);
+      }),
+      { numRuns: 2000 },
+    );
   });
 
   test("a layer applied twice is a layer applied once", () => {

@@ -1,0 +1,131 @@
+// Judges a shared policy and a service's layer over it. The shared policy is judged alone: no layer can hold it back. A
+// new layer that does not fit it is refused; of one that stood before, what does not fit is overruled, and told.
+import { type EffectiveDocument, type Layered, applyLayer, isFor } from "./layers.ts";
+import { placed } from "./parse.ts";
+import { type Problem, PolicyRefused, longestList, problemText } from "./problems.ts";
+import { type Completed, type EffectiveRoute, type SourceDocument, completeRoutes } from "./routes.ts";
+import type { PluginConfig, PolicyDocument, PolicyPlugins, PolicyRoute } from "./schema.ts";
+
+export interface Judged {
+  readonly document: EffectiveDocument;
+  readonly routes: readonly EffectiveRoute[];
+  /** Plugins and options for requests that no route takes. */
+  readonly unmatched: EffectiveRoute;
+  /** Parts of the layer that are not in force because they do not fit the shared policy. */
+  readonly overruled: readonly Problem[];
+}
+
+export interface JudgeOptions {
+  readonly plugins: PolicyPlugins;
+  /** Whose policy; undefined = all services' routes. */
+  readonly service: string | undefined;
+}
+
+/**
+ * @param standing the layer was in force before, or nothing is known of what was
+ * Rejects with PolicyRefused, all problems in it.
+ */
+export async function judge(
+  shared: SourceDocument,
+  layer: SourceDocument | undefined,
+  standing: boolean,
+  options: JudgeOptions,
+): Promise<Judged> {
+  const { plugins, service } = options;
+  // A document is refused whole: other services' routes count too, so that all sidecars take it or none does.
+  const foreign = shared.document.routes?.some((route) => !isFor(route, service)) ?? false;
+  const judgedAlone = foreign || (standing && layer !== undefined);
+  const alone = judgedAlone
+    ? (
+        await completeRoutes(
+          applyLayer(shared.document, undefined, undefined),
+          { shared, layer: undefined },
+          plugins,
+        )
+      ).problems
+    : [];
+  if (standing && layer !== undefined) {
+    refuseAny(alone);
+    return fitLayer(shared, layer, options);
+  }
+  const layered = applyLayer(shared.document, layer?.document, service);
+  const { routes, unmatched, problems } = await completeRoutes(layered, { shared, layer }, plugins);
+  refuseAny([...brokenLocks(layered, layer ?? shared), ...problems, ...alone]);
+  return { document: layered.effective, routes, unmatched, overruled: [] };
+}
+
+function refuseAny(problems: readonly Problem[]): void {
+  const all = new Map(problems.map((each) => [problemText(each), each]));
+  if (all.size > 0) throw new PolicyRefused([...all.values()]);
+}
+
+function brokenLocks({ broken }: Layered, layer: SourceDocument): Problem[] {
+  return broken.map((flaw) => placed(flaw, layer, layer.name));
+}
+
+/** Takes out of the layer what does not fit, round by round, until the rest does. */
+async function fitLayer(
+  shared: SourceDocument,
+  layer: SourceDocument,
+  { plugins, service }: JudgeOptions,
+): Promise<Judged> {
+  const overruled = brokenLocks(applyLayer(shared.document, layer.document, service), layer);
+  const closed: Spoiled[] = [];
+  for (let { document } = layer; ;) {
+    const layered = applyLayer(shared.document, document, service);
+    const sources = { shared, layer: { ...layer, document } };
+    const completed = await completeRoutes(layered, sources, plugins);
+    if (completed.problems.length === 0) {
+      return { ...closeRoutes(layered, completed, closed), overruled };
+    }
+    const lawful = withoutSpoiled(document, completed.spoiled);
+    if (lawful === undefined) throw new PolicyRefused(completed.problems);
+    overruled.push(...completed.problems.slice(0, longestList));
+    closed.push(...completed.spoiled.filter(({ plugin }) => plugins[plugin]?.security));
+    document = lawful;
+  }
+}
+
+type Spoiled = Completed["spoiled"][number];
+
+/** Without the layer's options for these plugins there; undefined when it has none. */
+function withoutSpoiled(layer: PolicyDocument, spoiled: readonly Spoiled[]): PolicyDocument | undefined {
+  let changed = false;
+  const without = (config: PluginConfig | undefined, names: ReadonlySet<string>): PluginConfig => {
+    const kept = Object.entries(config ?? {}).filter(([name]) => !names.has(name));
+    changed ||= kept.length < Object.keys(config ?? {}).length;
+    return Object.fromEntries(kept);
+  };
+  const byRoute = Map.groupBy(spoiled, ({ layerRoute }) => layerRoute);
+  const routes = layer.routes?.map((route, index): PolicyRoute => {
+    const names = new Set(byRoute.get(index)?.map(({ plugin }) => plugin));
+    return names.size === 0 ? route : { ...route, pluginConfig: without(route.pluginConfig, names) };
+  });
+  if (changed) return { ...layer, routes };
+  const names = new Set(spoiled.map(({ plugin }) => plugin));
+  const pluginConfig = without(layer.pluginConfig, names);
+  return changed ? { ...layer, pluginConfig } : undefined;
+}
+
+/** Without the layer's options a plugin that decides who gets in might let in more: those routes take nobody. */
+function closeRoutes(
+  { effective, origins }: Layered,
+  { routes, unmatched }: Completed,
+  closed: readonly Spoiled[],
+): Omit<Judged, "overruled"> {
+  const isClosed = routes.map(({ plugins }, index) =>
+    closed.some(
+      ({ plugin, layerRoute }) =>
+        plugins.includes(plugin) &&
+        (layerRoute === undefined ||
+          (origins[index]?.from === "layer" && origins[index]?.index === layerRoute)),
+    ),
+  );
+  const close = <Route>(route: Route, index: number): Route =>
+    isClosed[index] === true ? { ...route, closed: true } : route;
+  return {
+    document: { ...effective, routes: effective.routes.map(close) },
+    routes: routes.map(close),
+    unmatched,
+  };
+}
