@@ -1,5 +1,6 @@
 // Log and metrics of one process, made first and flushed last.
 import type { Writable } from "node:stream";
+import { FileStream, isFile } from "./file-stream.ts";
 import { createLogging, type Logging } from "./logger.ts";
 import { createMetrics, type MetricsRegistry } from "./metrics.ts";
 import { createOutput, type Output } from "./output.ts";
@@ -28,9 +29,19 @@ export function createTelemetry(options: {
   const faults = metrics.counter("outrigger_faults_total", "Exceptions and rejections that nobody caught", [
     "kind",
   ]);
+  let lost = 0;
+  const stream =
+    options.stream ??
+    stdoutStream(() => {
+      logging.logger.warn({ lostLines: lost }, "stdout takes log lines again");
+      lost = 0;
+    });
   const output = createOutput({
-    stream: options.stream ?? process.stdout,
-    onDrop: (lines) => dropped.inc(lines),
+    stream,
+    onDrop(lines) {
+      lost += lines;
+      dropped.inc(lines);
+    },
     onClosed: (error) =>
       process.stderr.write(
         `outrigger: stdout is closed (${error.message}): log lines are lost from now on\n`,
@@ -46,4 +57,17 @@ export function createTelemetry(options: {
       logging.logger.error({ kind, err: error }, "a fault that nobody caught");
     },
   };
+}
+
+/** @param onRecovered a file that took no bytes takes them again */
+function stdoutStream(onRecovered: () => void): Writable {
+  if (!isFile(process.stdout.fd, process.stdout.isTTY)) return process.stdout;
+  return new FileStream({
+    fd: process.stdout.fd,
+    onFailed: (error) =>
+      process.stderr.write(
+        `outrigger: stdout takes no log lines (${error.message}): they wait in memory, up to 8 MiB\n`,
+      ),
+    onRecovered,
+  });
 }
