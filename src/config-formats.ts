@@ -3,6 +3,7 @@
 // of them is used.
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
+import { parseJson } from "./language/json.ts";
 
 /** What is wrong with a value; the text holds no secret. */
 export class FormatError extends Error {
@@ -217,7 +218,7 @@ export function parsePublicKeys(text: string, readFile: ReadFile): PublicKeySet 
   const inline = text.trimStart().startsWith("{");
   let document: unknown;
   try {
-    document = JSON.parse(inline ? text : readFile(text));
+    document = parseJson(inline ? text : readFile(text));
   } catch (error) {
     throw new FormatError(
       inline || error instanceof SyntaxError ? "is not JSON" : `cannot be read: ${reason(error)}`,

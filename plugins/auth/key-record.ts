@@ -1,5 +1,6 @@
 // The record of one API key as Redis holds it, parsed strictly: what is not understood is never let in.
 import { z } from "zod";
+import { parseJson } from "../../src/language/json.ts";
 import type { Identity } from "../../src/pipeline/contract.ts";
 import { compileRanges } from "./addresses.ts";
 import { accepted, type Accepted } from "./finding.ts";
@@ -70,13 +71,13 @@ export function keyRecord(input: unknown): KeyRecord {
   };
 }
 
-/** @throws Error when the text is not JSON or lacks what a record needs */
+/** @throws Error when the text is not JSON, is nested too deeply or lacks what a record needs */
 export function parseKeyRecord(json: string): KeyRecord {
   let value: unknown;
   try {
-    value = JSON.parse(json);
-  } catch {
-    throw new Error("record: not JSON");
+    value = parseJson(json);
+  } catch (error) {
+    throw new Error(`record: ${(error as SyntaxError).message}`, { cause: error });
   }
   return keyRecord(value);
 }

@@ -1,6 +1,7 @@
 // Takes a compact JWS apart and reads its JSON strictly, before any signature is looked at.
 import { isUtf8 } from "node:buffer";
 import { LRUCache } from "lru-cache";
+import { parseJson } from "../../src/language/json.ts";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -40,6 +41,7 @@ function endOfString(json: string, opening: number): number {
   }
 }
 
+/** Recurses: depth was bounded when the value was read. */
 function membersKept(value: unknown): number {
   if (typeof value !== "object" || value === null) return 0;
   let count = 0;
@@ -51,14 +53,14 @@ function membersKept(value: unknown): number {
   return count;
 }
 
-/** @returns undefined for what is no object in UTF-8; "doubled" for one that names a member twice (RFC 8725 section 2.4, RFC 7519 section 4) */
+/** @returns undefined for what is no object in UTF-8 or is nested too deeply; "doubled" for one that names a member twice (RFC 8725 section 2.4, RFC 7519 section 4) */
 function parseObject(part: string): JsonObject | "doubled" | undefined {
   const bytes = Buffer.from(part, "base64url");
   if (!isUtf8(bytes)) return undefined;
   const json = bytes.toString("utf8");
   let value: unknown;
   try {
-    value = JSON.parse(json);
+    value = parseJson(json);
   } catch {
     return undefined;
   }

@@ -21,7 +21,7 @@ import { decodeToken, type TokenParts } from "./token-parts.ts";
 
 const tooLong = refused("jwt", "token: too long");
 const malformed = refused("jwt", "token: malformed");
-const notJson = refused("jwt", "token: not JSON objects, or a member twice");
+const notJson = refused("jwt", "token: not JSON objects, too deep, or a member twice");
 const noIssuer = refused("jwt", "token: no issuer claims it");
 const tooMany = unavailable("introspection", "token: too many wait for the introspection", "overloaded");
 const token68 = /^[A-Za-z0-9\-._~+/]+=*$/;

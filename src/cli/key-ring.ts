@@ -5,6 +5,7 @@ import { setTimeout } from "node:timers/promises";
 import { createKey, keyPath, storeKeyOf } from "../../plugins/auth/key-format.ts";
 import { keyRecord } from "../../plugins/auth/key-record.ts";
 import { usageKey } from "../../plugins/auth/key-usage.ts";
+import { parseJson } from "../language/json.ts";
 import type { Script } from "../pipeline/services.ts";
 import type { Store } from "../redis/store-contract.ts";
 
@@ -209,7 +210,7 @@ export function endOf(record: StoredKey): number {
 
 function readRecord(text: string): StoredKey | undefined {
   try {
-    const value: unknown = JSON.parse(text);
+    const value = parseJson(text);
     keyRecord(value);
     return value as StoredKey;
   } catch {

@@ -1,5 +1,6 @@
 // A document while it is read from text: the value under construction, where each member stands, and what is wrong
 // with the form whatever the schema says (names given twice, names that reach a prototype, depth).
+import { deepestNesting } from "../language/json.ts";
 import { longestList, type Path, type Problem, PolicyRefused, pathText, quoted } from "./problems.ts";
 
 type Key = string | number;
@@ -13,7 +14,6 @@ export interface Reading {
   locate(path: Path): Pick<Problem, "line" | "column">;
 }
 
-const deepest = 32;
 const forbidden = new Set(["__proto__", "constructor", "prototype"]);
 
 export class Composer implements Reading {
@@ -29,7 +29,8 @@ export class Composer implements Reading {
 
   /** Reads one member into its container, unless its name is refused. */
   member(container: object, key: Key, offset: number, read: () => unknown): void {
-    if (this.#path.length === deepest) this.fail(`nested deeper than ${deepest} levels`, offset);
+    if (this.#path.length === deepestNesting)
+      this.fail(`nested deeper than ${deepestNesting} levels`, offset);
     this.#path.push(key);
     const offsets = this.#offsets.get(container) ?? new Map<Key, number>();
     this.#offsets.set(container, offsets);

@@ -1,6 +1,19 @@
 // Reads YAML 1.2 (core schema) as it may be written by hand: no custom tags, names are strings, aliases are followed
 // but never in a circle and never to more than a bounded number of nodes.
-import { type Alias, type Document, isAlias, isMap, isNode, isScalar, isSeq, parseDocument } from "yaml";
+import {
+  type Alias,
+  type CST,
+  Composer as DocumentComposer,
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  Lexer,
+  Parser,
+} from "yaml";
+import { deepestNesting } from "../language/json.ts";
 import { Composer, type Reading } from "./reading.ts";
 
 /** Nodes that aliases may add up to ("billion laughs"). */
@@ -9,20 +22,36 @@ const mostAliasNodes = 10_000;
 /** Throws PolicyRefused when the text is not YAML. */
 export function readYaml(text: string): Reading {
   const composer = new Composer(text);
-  let document: Document;
-  try {
-    // uniqueKeys compares every pair of names of a map (yaml 2.9): the composer finds them in one pass.
-    document = parseDocument(text, { uniqueKeys: false, prettyErrors: false, merge: false });
-  } catch {
-    // The library recurses: a text of brackets alone exhausts the stack.
-    return composer.fail("nested too deeply", 0);
-  }
+  const document = parseDocument(text, composer);
   for (const { message, pos } of [...document.errors, ...document.warnings]) {
     composer.flaw(`is not YAML: ${message}`, pos[0]);
   }
   if (composer.problems.length > 0) composer.fail("is not read further", 0);
   composer.value = new YamlReader(composer).read(document.contents);
   return composer;
+}
+
+/** The library's own `parseDocument`, but for the tokens, whose depth is bounded. */
+function parseDocument(text: string, composer: Composer): Document {
+  // uniqueKeys compares every pair of names of a map (yaml 2.9): our composer finds them in one pass.
+  const documents = new DocumentComposer({ uniqueKeys: false, prettyErrors: false, merge: false });
+  const [first, second] = documents.compose(boundedTokens(text, composer), true, text.length);
+  if (second !== undefined) composer.fail("is not YAML of one document: there are several", second.range[0]);
+  return first as Document;
+}
+
+/** The document and what is read of it at its start: levels of the parser's stack beside the collections'. */
+const stackBase = 3;
+
+/** Tokens of collections hold those within, and the library recurses over them: a text of brackets would exhaust the stack. */
+function* boundedTokens(text: string, composer: Composer): Generator<CST.Token, void> {
+  const parser = new Parser();
+  for (const lexeme of new Lexer().lex(text)) {
+    yield* parser.next(lexeme);
+    if (parser.stack.length > deepestNesting + stackBase)
+      composer.fail(`nested deeper than ${deepestNesting} levels`, parser.offset);
+  }
+  yield* parser.end();
 }
 
 class YamlReader {

@@ -62,6 +62,27 @@ export const attacks: readonly Attack[] = [
     },
   },
   {
+    row: "Z9",
+    what: "sends unsigned tokens of thousands of nested arrays, where long tokens are taken",
+    async run(scene) {
+      const issuers = [{ issuer: "https://id.example", secret: "SECRET_J", algorithms: ["HS256"] }];
+      const sidecar = await guarded(
+        scene,
+        { guessing: false, jwt: { issuers, maxTokenBytes: 65_536 } },
+        { OUTRIGGER_SECRET_J: hmacKey, OUTRIGGER_MAX_HEADER_BYTES: "131072" },
+      );
+      for (const levels of [5_700, 20_000]) {
+        const deep = `{"iss":"https://id.example","a":${"[".repeat(levels)}${"]".repeat(levels)}}`;
+        const token = [`{"alg":"HS256"}`, deep, "s"]
+          .map((part) => Buffer.from(part).toString("base64url"))
+          .join(".");
+        for (let i = 0; i < 6; i += 1)
+          assert.equal(await statusFor(sidecar, { authorization: `Bearer ${token}` }), 401, "the deep token");
+      }
+      assert.equal(await statusFor(sidecar, { authorization: `Bearer ${goodJwt()}` }), 200, "a good token");
+    },
+  },
+  {
     row: "Z8",
     what: "sends hundreds of made-up bearer tokens while the introspection hangs",
     async run(scene) {

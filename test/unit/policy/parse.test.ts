@@ -41,7 +41,14 @@ describe("a policy document that is no document", () => {
 
   test("too deep", async () => {
     assert.match((await said(`{"apiVersion":${"[".repeat(100_000)}`)).join(), /nested deeper than 32 levels/);
-    assert.match((await said("[".repeat(20_000), "yaml")).join(), /nested|not YAML/);
+    const startedMs = performance.now();
+    for (const level of ["[", "{a: ", "- ", "? ", "- ? [", "!t [", "&a ["]) {
+      const long = level.repeat(Math.floor(1_000_000 / level.length));
+      assert.match((await said(long, "yaml")).join(), /nested deeper than 32 levels/, level);
+    }
+    const stairs = Array.from({ length: 1_000 }, (_, level) => `${" ".repeat(level)}a:`).join("\n");
+    assert.match((await said(stairs, "yaml")).join(), /nested deeper than 32 levels/);
+    assert.ok(performance.now() - startedMs < 3_000, "the text is not read to its end");
   });
 });
 
