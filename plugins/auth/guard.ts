@@ -93,14 +93,16 @@ export class Guard {
     const { guesses, tokens, keys } = this.#parts;
     const { address } = exchange.client;
     const waitSeconds = guesses?.waitSeconds(address) ?? 0;
-    if (waitSeconds > 0) {
-      const confirming =
-        knownToken.kind !== "unseen" && knownKey.kind === "unseen" && keys?.seen(knownKey.digest);
-      if (confirming !== true)
-        return this.#limit(exchange, bearer === undefined ? noKeys : noTokens, waitSeconds);
-    }
     let token: MaybeFinding | undefined;
-    if (bearer !== undefined)
+    if (waitSeconds > 0) {
+      // Neighbours of whoever guesses (behind one NAT) are still let in where that costs little and is no guess: by a
+      // key that was good before, or a token whose signature can be checked here.
+      token =
+        knownToken.kind === "unseen" ? tokens?.askLocally(bearer as string, knownToken.digest) : knownToken;
+      if (token === undefined || (knownKey.kind === "unseen" && keys?.seen(knownKey.digest) !== true))
+        return this.#limit(exchange, bearer === undefined ? noKeys : noTokens, waitSeconds);
+      if (bearer === undefined) token = undefined;
+    } else if (bearer !== undefined)
       token = knownToken.kind === "unseen" ? tokens?.ask(bearer, knownToken.digest) : knownToken;
     let key: MaybeFinding | undefined;
     if (apiKey !== undefined)

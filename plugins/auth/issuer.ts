@@ -120,6 +120,13 @@ export class Issuer {
       : accepted(identity);
   }
 
+  /** Whether the key of this token is at hand, so that nobody need be asked. */
+  holdsKeyOf({ header }: TokenParts): boolean {
+    const kid = header["kid"] as string | undefined;
+    if (this.#keys.kind === "secret") return true;
+    return this.#keys.kind === "set" ? this.#keys.set.mayHold(kid) : this.#keys.source.holds(kid);
+  }
+
   /**
    * Checks the signature of a token that `inspect` found nothing against. Never rejects.
    * @param gate bounds the cryptography alone: an issuer that keeps some waiting for its keys takes nobody's place

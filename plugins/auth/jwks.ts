@@ -88,6 +88,11 @@ export class JwksSource {
     return (this.#running ?? this.refresh(kid)).then(() => this.#verdictWithout(kid, askedMono));
   }
 
+  /** Whether `keysFor` would answer plainly with keys that `kid` may be among. */
+  holds(kid: string | undefined): boolean {
+    return this.#current()?.mayHold(kid) === true;
+  }
+
   /** One fetch at a time; never rejects. @param kid the key id that is looked for */
   refresh(kid?: string): Promise<void> {
     this.#running ??= this.#refresh(kid).finally(() => {

@@ -29,6 +29,8 @@ const token68 = /^[A-Za-z0-9\-._~+/]+=*$/;
 /** How long a refusal that cost a signature check is remembered. */
 const refusedMs = 60_000;
 const maxWaiting = 1_024;
+/** Signatures checked at the same time for addresses that have shown too many bad credentials: a flood gets no more. */
+const doubtfulVerifies = 2;
 
 /** Everything here depends on the `jwt` options alone, so one serves all routes that agree on them. */
 export class TokenCheck {
@@ -38,6 +40,7 @@ export class TokenCheck {
   readonly #introspection: Introspection | undefined;
   readonly #cache: TokenCache;
   readonly #signatures: Gate;
+  readonly #doubtful = new Gate(doubtfulVerifies, maxWaiting);
   readonly #introspections: Gate;
   readonly #running = new Map<string, Promise<Finding>>();
   readonly #releases: (() => void)[] = [];
@@ -88,7 +91,22 @@ export class TokenCheck {
     if (issuer === undefined) return noIssuer;
     const inspected = issuer.inspect(parts);
     if (inspected.kind === "refused") return inspected;
-    return this.#once(digest, this.#verify(issuer, { token, parts, inspected }, digest));
+    return this.#once(digest, this.#verify(issuer, { token, parts, inspected }, digest, this.#signatures));
+  }
+
+  /**
+   * For an address that has shown too many bad credentials: looks at a token whose signature can be checked here.
+   * @returns undefined when it is not looked at
+   */
+  askLocally(token: string, digest: string): MaybeFinding | undefined {
+    const running = this.#running.get(digest);
+    if (running !== undefined) return running;
+    const parts = decodeToken(token);
+    if (typeof parts === "string") return undefined;
+    const issuer = this.#issuers.get(parts.claims["iss"] as string);
+    const inspected = issuer?.inspect(parts);
+    if (issuer === undefined || inspected?.kind !== "accepted" || !issuer.holdsKeyOf(parts)) return undefined;
+    return this.#once(digest, this.#verify(issuer, { token, parts, inspected }, digest, this.#doubtful));
   }
 
   health(): string | undefined {
@@ -113,9 +131,10 @@ export class TokenCheck {
     issuer: Issuer,
     { token, parts, inspected }: { token: string; parts: TokenParts; inspected: Accepted },
     digest: string,
+    gate: Gate,
   ): Promise<Finding> {
     try {
-      const verdict = await issuer.verify(token, parts, inspected, this.#signatures);
+      const verdict = await issuer.verify(token, parts, inspected, gate);
       if ("kind" in verdict) return verdict;
       const nowMs = this.#services.clock.now();
       if ("endsMs" in verdict) {

@@ -62,6 +62,28 @@ export const attacks: readonly Attack[] = [
     },
   },
   {
+    row: "Z10",
+    what: "shows so many bad keys from a shared address that its neighbours are shut out",
+    async run(scene) {
+      const issuers = [{ issuer: "https://id.example", secret: "SECRET_J", algorithms: ["HS256"] }];
+      const sidecar = await guarded(
+        scene,
+        { guessing: { failures: 20 }, jwt: { issuers } },
+        { OUTRIGGER_SECRET_J: hmacKey },
+      );
+      for (let i = 0; i < 20; i += 1)
+        assert.equal(await statusFor(sidecar, { "x-api-key": `bad-${i}` }), 401);
+      const forged = `${goodJwt().slice(0, -4)}AAAA`;
+      assert.equal(await statusFor(sidecar, { "x-api-key": "bad-20" }), 429, "one more bad key");
+      assert.equal(await statusFor(sidecar, { authorization: `Bearer ${forged}` }), 429, "a forged token");
+      assert.equal(
+        await statusFor(sidecar, { authorization: `Bearer ${goodJwt()}` }),
+        200,
+        "a fresh good token",
+      );
+    },
+  },
+  {
     row: "Z9",
     what: "sends unsigned tokens of thousands of nested arrays, where long tokens are taken",
     async run(scene) {
