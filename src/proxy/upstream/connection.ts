@@ -71,6 +71,26 @@ export class Connection implements Carrier, ResponseSink {
     if (!this.#sender.backedUp) exchange.drained();
   }
 
+  /**
+   * Sends the exchange once the event loop has read what has come until now: the end of the connection shows only then,
+   * and a request that cannot be sent twice must not run into it. Only on a connection that is idle.
+   */
+  carryWhenSeenOpen(exchange: Exchange): void {
+    this.#exchange = exchange;
+    exchange.heldBy(this);
+    this.#answered = false;
+    this.deadlineAt = 0;
+    this.#parser.begin(exchange.request.method);
+    this.#sender.hold();
+    // The first runs behind what the loop had found already, the second behind all that has come before it looked again.
+    setImmediate(setImmediate, carryIfOpen, this, exchange);
+  }
+
+  /** For `carryWhenSeenOpen` alone. */
+  carryIfOpen(exchange: Exchange): void {
+    if (!this.#dead && this.#exchange === exchange) this.carry(exchange, performance.now());
+  }
+
   writeBody(chunk: Buffer): boolean {
     this.#awaitsContinue = false;
     const taking = this.#sender.write(chunk);
@@ -252,4 +272,8 @@ export class Connection implements Carrier, ResponseSink {
       !this.#paused && (sender.done || sender.backedUp || this.#parser.headSeen || this.#awaitsContinue);
     this.deadlineAt = waits ? now + (this.#exchange as Exchange).request.timeoutMs : 0;
   }
+}
+
+function carryIfOpen(connection: Connection, exchange: Exchange): void {
+  connection.carryIfOpen(exchange);
 }

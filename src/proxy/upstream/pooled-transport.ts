@@ -2,7 +2,7 @@
 import { GatewayError } from "../../pipeline/errors.ts";
 import { CoarseTimer } from "./coarse-timer.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
-import { Connector, connectTimeout } from "./connector.ts";
+import { Connector } from "./connector.ts";
 import { Exchange, type Holder } from "./exchange.ts";
 import { encodeHead } from "./request-head.ts";
 import type {
@@ -23,8 +23,10 @@ export interface PoolOptions {
   readonly idleTimeoutMs: number;
 }
 
-/** What cannot be sent twice goes only over a connection used this lately, where a silent close is least likely. */
+/** What cannot be sent twice goes only over a connection used this lately, where a silent close is least likely… */
 const FRESH_MS = 1000;
+/** …and, while there is another, not over one idle so briefly that a close right behind the answer is still on its way. */
+const SETTLED_MS = 2;
 
 /** @throws Error when the target's `ca` is not PEM */
 export function createPooledTransport(target: UpstreamTarget, options: PoolOptions): UpstreamTransport {
@@ -58,8 +60,8 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     const now = performance.now();
     exchange.waitUntil = now + request.connectTimeoutMs;
     const idle = this.#takeIdle(exchange, now);
-    if (idle === undefined) this.#place(exchange);
-    else idle.carry(exchange, now);
+    if (idle === undefined) this.#place(exchange, now);
+    else hand(idle, exchange, now);
     return exchange;
   }
 
@@ -77,7 +79,7 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     const now = performance.now();
     const next = this.#queue.shift();
     if (next !== undefined) {
-      connection.carry(next, now);
+      hand(connection, next, now);
       return;
     }
     const limitMs = connection.idleLimitMs(this.#options.idleTimeoutMs);
@@ -94,8 +96,8 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     this.#connections.delete(connection);
     const at = this.#idle.indexOf(connection);
     if (at !== -1) this.#idle.splice(at, 1);
-    if (retry !== undefined) this.#retry(retry);
-    else if (this.#queue.size > 0) this.#open(this.#queue.shift() as Exchange);
+    const next = retry ?? this.#queue.shift();
+    if (next !== undefined) this.#openAnew(next);
     if (this.#connections.size === 0) this.#timer.stop();
   }
 
@@ -105,25 +107,43 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
   }
 
   #takeIdle(exchange: Exchange, now: number): Connection | undefined {
-    const repeatable = exchange.idempotent && exchange.request.body !== "stream";
+    if (!exchange.repeatable) return this.#takeSettled(now, SETTLED_MS);
     for (let last = this.#idle.at(-1); last !== undefined; last = this.#idle.at(-1)) {
-      if (!repeatable && now - last.idleSince > FRESH_MS) return undefined;
       if (last.deadlineAt > now) return this.#idle.pop();
       last.close();
     }
     return undefined;
   }
 
-  #place(exchange: Exchange): void {
+  /** The connection used last of those that are idle for that long, but not for too long. */
+  #takeSettled(now: number, leastMs: number): Connection | undefined {
+    for (let at = this.#idle.length - 1; at >= 0; at -= 1) {
+      const each = this.#idle[at] as Connection;
+      const idleMs = now - each.idleSince;
+      if (idleMs > FRESH_MS) return undefined;
+      if (idleMs < leastMs || each.deadlineAt <= now) continue;
+      this.#idle.splice(at, 1);
+      return each;
+    }
+    return undefined;
+  }
+
+  #place(exchange: Exchange, now: number): void {
     const { maxConnections, maxQueued } = this.#options;
+    const full = this.#connections.size >= maxConnections;
+    const young = full && !exchange.repeatable ? this.#takeSettled(now, 0) : undefined;
+    if (young !== undefined) {
+      hand(young, exchange, now);
+      return;
+    }
     // Idle ones are left when they are too old for this exchange.
-    if (this.#connections.size >= maxConnections) this.#idle[0]?.close();
+    if (full) this.#idle[0]?.close();
     if (this.#connections.size < maxConnections) this.#open(exchange);
     else if (this.#queue.size < maxQueued) {
       exchange.heldBy(this);
       this.#queue.push(exchange);
     } else {
-      exchange.failSoon(new GatewayError("overloaded", "Too many requests are waiting for the service."));
+      exchange.failSoon(overloaded("Too many requests are waiting for the service."));
     }
   }
 
@@ -132,13 +152,26 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     this.#connections.add(new Connection(this.#connector, this, exchange));
   }
 
-  #retry(exchange: Exchange): void {
+  /** What it has waited so far was not for this connection. */
+  #openAnew(exchange: Exchange): void {
     exchange.waitUntil = performance.now() + exchange.request.connectTimeoutMs;
     this.#open(exchange);
   }
 
   #expire(now: number): void {
-    for (const late of this.#queue.expired(now)) late.fail(connectTimeout());
+    for (const late of this.#queue.expired(now)) {
+      late.fail(overloaded("The service has had no room for the request in time."));
+    }
     for (const connection of this.#connections) connection.expire(now);
   }
+}
+
+/** Over a connection that has carried others: the service may have closed it. */
+function hand(connection: Connection, exchange: Exchange, now: number): void {
+  if (exchange.repeatable) connection.carry(exchange, now);
+  else connection.carryWhenSeenOpen(exchange);
+}
+
+function overloaded(detail: string): GatewayError {
+  return new GatewayError("overloaded", detail, { fields: ["Retry-After", "1"] });
 }

@@ -28,6 +28,12 @@ export class RequestSender {
     this.#socket = socket;
   }
 
+  /** Another exchange has the connection, and nothing of it may be sent yet. */
+  hold(): void {
+    this.started = false;
+    this.done = false;
+  }
+
   begin(exchange: Exchange): void {
     const { text } = exchange.head;
     const { body } = exchange.request;

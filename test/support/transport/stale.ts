@@ -4,11 +4,13 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { UpstreamRequest } from "../../../src/proxy/upstream/transport.ts";
 import type { RawPeer } from "../raw-peer.ts";
-import { answer, type CreateTransport, openScene, turns } from "./scene.ts";
+import { always, answer, type CreateTransport, openScene, turns } from "./scene.ts";
 
 const host = ["Host", "service.test"];
 const sized = [...host, "Content-Length", "5"];
 const hello = Buffer.from("hello");
+// What cannot be sent twice would not go over a connection that became idle just now, could there be another.
+const theOneThere = { maxConnections: 1 };
 
 /** Answers the first request of the first connection, and lets the second one there end badly. */
 function staleOnce(how: (peer: RawPeer) => void, heads: string[] = []) {
@@ -56,6 +58,7 @@ export function describeStaleConnections(create: CreateTransport): void {
           await using scene = await openScene(
             create,
             staleOnce((peer) => peer[how](), heads),
+            theOneThere,
           );
           await scene.ask().result;
           const { error } = await scene.ask({ method, fields: sized, body: hello }).result;
@@ -70,6 +73,7 @@ export function describeStaleConnections(create: CreateTransport): void {
       await using scene = await openScene(
         create,
         staleOnce((peer) => peer.end(), heads),
+        theOneThere,
       );
       await scene.ask().result;
       const exchange = scene.ask({ method: "PUT", fields: sized, body: "stream" });
@@ -82,6 +86,7 @@ export function describeStaleConnections(create: CreateTransport): void {
       await using scene = await openScene(
         create,
         staleOnce((peer) => peer.end()),
+        theOneThere,
       );
       await scene.ask().result;
       const exchange = scene.ask({ method: "PUT", fields: sized, body: "stream" });
@@ -95,6 +100,7 @@ export function describeStaleConnections(create: CreateTransport): void {
       await using scene = await openScene(
         create,
         staleOnce(() => {}, heads),
+        theOneThere,
       );
       await scene.ask().result;
       await turns();
@@ -184,6 +190,41 @@ export function describeStaleConnections(create: CreateTransport): void {
     });
   });
 
+  describe("a service that closes right behind each answer, and does not say so", () => {
+    const closing = async (peer: RawPeer): Promise<void> => {
+      const head = await peer.head();
+      if (head.includes("Content-Length: 5")) await peer.bytes(5);
+      peer.send(answer("x"));
+      peer.end();
+    };
+
+    for (const maxConnections of [1, 4]) {
+      test(`fails no POST of many at once, over ${maxConnections} connections`, async () => {
+        await using scene = await openScene(create, closing, { maxConnections, maxQueued: 100 });
+        const post = { method: "POST", fields: sized, body: hello } as const;
+        const results = await Promise.all(Array.from({ length: 40 }, () => scene.ask(post).result));
+        assert.deepEqual(new Set(results.map(({ error, body }) => error?.code ?? body)), new Set(["x"]));
+      });
+    }
+
+    test("fails no POST, streamed or not, that comes as soon as the last is answered", async () => {
+      await using scene = await openScene(create, closing);
+      for (let i = 0; i < 40; i += 1) {
+        const body = i % 2 === 0 ? hello : "stream";
+        const exchange = scene.ask({ method: "POST", fields: sized, body });
+        if (body === "stream") await exchange.stream(["hello"]);
+        assert.equal((await exchange.result).body, "x", `request ${i}`);
+      }
+    });
+
+    test("loses nothing when an exchange is given up before it is sent", async () => {
+      await using scene = await openScene(create, always(answer("x")), { maxConnections: 1 });
+      await scene.ask().result;
+      scene.ask({ method: "POST", fields: sized, body: hello }).abort();
+      assert.equal((await scene.ask().result).body, "x");
+    });
+  });
+
   describe("a connection that was idle for more than a second", () => {
     const cases: readonly (readonly [string, Partial<UpstreamRequest>, number])[] = [
       ["takes a GET", {}, 0],
@@ -221,7 +262,8 @@ export function describeStaleConnections(create: CreateTransport): void {
         peer.send(answer("y"));
       });
       await scene.ask().result;
-      await turns();
+      const answeredAt = performance.now();
+      while (performance.now() - answeredAt < 10) await turns(1);
       const { body } = await scene.ask({ method: "POST", fields: sized, body: hello }).result;
       assert.deepEqual([body, scene.server.peers.length], ["y", 1]);
     });
