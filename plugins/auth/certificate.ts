@@ -11,27 +11,51 @@ import type { CertificateOptions } from "./options.ts";
 export const forwardedField = "x-forwarded-client-cert";
 
 const notListed = refused("certificate", "certificate: its id is not listed");
+const severalIds = refused("certificate", "certificate: a SPIFFE id beside another URI");
+/** Of whom no certificate is known. */
 const noIds: readonly string[] = [];
+/** Of a certificate that says to be several workloads. */
+const ambiguousIds: readonly string[] = [];
 const maxForwardedLength = 8_192;
 
+// A name is of its type by its form too, so that none passes for one of the other: a URI has a colon, a DNS name none.
+const uriText = /^[A-Za-z][A-Za-z0-9+.-]*:/;
+const dnsText = /^[A-Za-z0-9*._-]+$/;
+
+function isId(type: string, name: string): boolean {
+  return identityText.test(name) && (type === "uri" ? uriText : dnsText).test(name);
+}
+
+/**
+ * @param uris how many URI names the certificate has, those that are no ids too
+ * @returns URIs first; nothing where a SPIFFE id is not the only URI (X509-SVID section 2: then it must be refused)
+ */
+function idsOf(names: readonly string[], uris: number): readonly string[] {
+  if (uris > 1 && names.some((name) => /^spiffe:/i.test(name))) return ambiguousIds;
+  return names.toSorted((a, b) => Number(b.includes(":")) - Number(a.includes(":")));
+}
+
 /** URI and DNS names of a certificate, as node prints them: `URI:x, DNS:"quoted when it holds odd characters"`. */
-export function namesOf(subjectAltName: string | undefined): string[] {
+export function namesOf(subjectAltName: string | undefined): readonly string[] {
   const names: string[] = [];
+  let uris = 0;
   for (const match of (subjectAltName ?? "").matchAll(/(?:^|, )(URI|DNS):("(?:[^"\\]|\\.)*"|[^,]*)/g)) {
-    const text = match[2] as string;
+    const [, type, text] = match as unknown as readonly [string, string, string];
+    if (type === "URI") uris += 1;
     // A quoted name holds a separator or control character (CVE-2021-44532): no id of ours does.
-    if (!text.startsWith('"') && identityText.test(text)) names.push(text);
+    if (!text.startsWith('"') && isId(type.toLowerCase(), text)) names.push(text);
   }
-  return names.sort((a, b) => Number(b.includes("://")) - Number(a.includes("://")));
+  return idsOf(names, uris);
 }
 
 /**
  * URI and DNS names of the nearest client in X-Forwarded-Client-Cert (Envoy's format). Proxies append, so the last
  * element is the one that the trusted proxy itself has seen.
  */
-export function forwardedNames(value: string): string[] {
+export function forwardedNames(value: string): readonly string[] {
   if (value.length > maxForwardedLength) return [];
   const names: string[] = [];
+  let uris = 0;
   let start = 0;
   let quoted = false;
   for (let i = 0; i < value.length; i += 1) {
@@ -43,9 +67,10 @@ export function forwardedNames(value: string): string[] {
   for (const match of value.slice(start).matchAll(/(?:^|;)\s*([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^;]*)/g)) {
     const key = (match[1] as string).toLowerCase();
     const name = (match[2] as string).replace(/^"|"$/g, "").trim();
-    if ((key === "uri" || key === "dns") && identityText.test(name)) names.push(name);
+    if (key === "uri") uris += 1;
+    if ((key === "uri" || key === "dns") && isId(key, name)) names.push(name);
   }
-  return names;
+  return idsOf(names, uris);
 }
 
 interface Listed {
@@ -101,8 +126,9 @@ export class CertificateCheck {
   }
 
   /** @returns undefined when no certificate was shown */
-  check(exchange: Exchange, ids: readonly string[]): Finding | undefined {
-    if (ids.length === 0) return exchange.client.tls?.certificate === undefined ? undefined : notListed;
+  check(ids: readonly string[]): Finding | undefined {
+    if (ids === noIds) return undefined;
+    if (ids === ambiguousIds) return severalIds;
     let finding = this.#findings.get(ids);
     if (finding === undefined) {
       finding = this.#find(ids);

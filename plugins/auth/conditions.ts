@@ -35,11 +35,16 @@ function claimMatcher(test: ClaimTest): (value: unknown) => boolean {
   return (value) => typeof value === "string" && value.startsWith(prefix as string);
 }
 
-/** @param patterns ids; a trailing * makes a prefix */
+/** A URI has a colon and a DNS name none: neither passes for the other. */
+function hasPrefix(id: string, prefix: string): boolean {
+  return id.startsWith(prefix) && (prefix === "" || prefix.includes(":") === id.includes(":"));
+}
+
+/** @param patterns ids; a trailing * makes a prefix, of URIs when it has a colon, else of DNS names; alone, of both */
 export function compileIds(patterns: readonly string[]): (id: string) => boolean {
   const exact = new Set(patterns.filter((pattern) => !pattern.endsWith("*")));
   const prefixes = patterns.filter((pattern) => pattern.endsWith("*")).map((pattern) => pattern.slice(0, -1));
-  return (id) => exact.has(id) || prefixes.some((prefix) => id.startsWith(prefix));
+  return (id) => exact.has(id) || prefixes.some((prefix) => hasPrefix(id, prefix));
 }
 
 /** Tests in a fixed order, whatever the order in the policy: the first that fails is the one named. */

@@ -126,7 +126,7 @@ export class Guard {
     let identity = (first ?? second)?.identity;
     const ids = certificates?.ids(exchange) ?? noIds;
     if (identity === undefined && certificates !== undefined) {
-      const certificate = certificates.check(exchange, ids);
+      const certificate = certificates.check(ids);
       if (certificate?.kind === "refused") return this.#refuse(exchange, certificate);
       if (certificate?.kind === "accepted") ({ identity } = certificate);
     }

@@ -6,6 +6,7 @@ import https from "node:https";
 import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { forwardedNames, namesOf } from "../../../plugins/auth/certificate.ts";
+import { compileIds } from "../../../plugins/auth/conditions.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
 import { makeAuthority, type Authority, type Issued } from "./authority.ts";
 import { makeRoute, makeServices } from "./harness.ts";
@@ -136,8 +137,41 @@ test("names are read strictly: quoted ones are none of ours, and odd forwarded f
   assert.deepEqual(namesOf('DNS:"evil.example, URI:spiffe://b/c"'), []);
   assert.deepEqual(namesOf('URI:"spiffe://x\\u002c URI:spiffe://b/c", DNS:ok.example'), ["ok.example"]);
   assert.deepEqual(namesOf(undefined), []);
-  assert.deepEqual(forwardedNames('URI=a;Subject="x;URI=b"'), ["a"]);
-  assert.deepEqual(forwardedNames('URI="a"'), ["a"]);
-  assert.deepEqual(forwardedNames('Subject="never ends;URI=b'), []);
-  assert.deepEqual(forwardedNames(`URI=${"a".repeat(10_000)}`), []);
+  assert.deepEqual(forwardedNames('URI=urn:a;Subject="x;URI=urn:b"'), ["urn:a"]);
+  assert.deepEqual(forwardedNames('URI="urn:a"'), ["urn:a"]);
+  assert.deepEqual(forwardedNames('Subject="never ends;URI=urn:b'), []);
+  assert.deepEqual(forwardedNames(`URI=urn:${"a".repeat(10_000)}`), []);
+});
+
+test("a name is of its type: a DNS name passes for no URI, and a URI for no DNS name", () => {
+  assert.deepEqual(namesOf("DNS:spiffe://b/c, URI:robot.example, DNS:a.example"), ["a.example"]);
+  assert.deepEqual(forwardedNames("DNS=spiffe://b/c;URI=robot.example;DNS=a.example"), ["a.example"]);
+  const [spiffe, robots, all] = ["spiffe://b/*", "ro*", "*"].map((pattern) => compileIds([pattern]));
+  assert.deepEqual([spiffe?.("spiffe://b/c"), spiffe?.("b.example")], [true, false]);
+  assert.deepEqual([robots?.("robot.example"), robots?.("robot:x")], [true, false]);
+  assert.deepEqual([all?.("robot.example"), all?.("spiffe://b/c")], [true, true]);
+});
+
+test("a SPIFFE id beside another URI, usable or not, makes a certificate nobody's", async () => {
+  for (const names of [
+    "URI:spiffe://b/c, URI:spiffe://b/d",
+    "URI:https://x, DNS:a.example, URI:spiffe://b/c",
+  ])
+    assert.deepEqual(namesOf(names), []);
+  assert.deepEqual(namesOf('URI:spiffe://b/c, URI:"spiffe://x\\u002c y"'), []);
+  assert.deepEqual(namesOf("URI:https://x, URI:urn:y"), ["https://x", "urn:y"]);
+  const services = await makeServices();
+  const route = await makeRoute(
+    { required: false, certificates: { ...certificates, forwarded: true } },
+    services,
+  );
+  const fields = ["X-Forwarded-Client-Cert", `URI=${billing};URI=spiffe://cluster.local/ns/ops/sa/ada`];
+  const answer = await route.ask({ fields, viaTrustedProxy: true });
+  assert.deepEqual([answer.status, answer.because], [401, "certificate: a SPIFFE id beside another URI"]);
+});
+
+test("by TLS, two URIs or a DNS name in the shape of one are 401", async () => {
+  const two = authority.issue("two", `URI:${billing},URI:spiffe://cluster.local/ns/ops/sa/ada`);
+  assert.equal((await ask(two)).status, 401);
+  assert.equal((await ask(authority.issue("dns-uri", `DNS:${billing}`))).status, 401);
 });
