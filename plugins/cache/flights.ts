@@ -1,14 +1,17 @@
 // Requests for one thing that are under way together: one asks the upstream, the others wait for its answer.
+import type { GatewayError } from "../../src/pipeline/contract.ts";
 import type { Entry } from "./entry.ts";
 import { type Linked, LinkedTable } from "./linked-table.ts";
 
 /**
  * How a flight ended for those who wait. `stored`: here is the answer, if it fits. `stale`: the upstream failed, here
- * is what may stand in. `again`: the client of the one who asked has left, choose another. `alone`: not to be shared,
- * failed or slow, everybody asks for himself, at once.
+ * is what may stand in. `failed`: the upstream failed, and there is nothing; as many requests again would meet a service
+ * that is dying. `again`: the client of the one who asked has left, choose another. `alone`: not to be shared, or slow,
+ * everybody asks for himself, at once.
  */
 export type FlightEnd =
   | { readonly kind: "stored" | "stale"; readonly entry: Entry }
+  | { readonly kind: "failed"; readonly error: GatewayError }
   | { readonly kind: "again" | "alone" };
 
 /** What a flight is for: a URL key, with partition and variant where there are any. */

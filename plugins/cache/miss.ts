@@ -1,6 +1,6 @@
 // A miss: wait for whoever asks for the same already, look into Redis, or ask the upstream for all.
 import { setTimeout as sleep } from "node:timers/promises";
-import type { RespondVerdict, Verdict } from "../../src/pipeline/contract.ts";
+import { GatewayError, type RespondVerdict, type Verdict } from "../../src/pipeline/contract.ts";
 import { notCachedAnswer } from "./answer.ts";
 import { askWithValidators } from "./conditional.ts";
 import { hasValidator, type Entry } from "./entry.ts";
@@ -9,7 +9,7 @@ import type { FlightEnd, FlightKey } from "./flights.ts";
 import { keepNothing } from "./keeper.ts";
 import type { CacheOptions } from "./options.ts";
 import { FieldSnapshot, keepPending, type Pending, type Wanted } from "./pending.ts";
-import { reuseOf } from "./reuse.ts";
+import { mayServeOnError, reuseOf } from "./reuse.ts";
 import type { CacheState } from "./state.ts";
 
 /** Most flights that one request waits for, one after the other. */
@@ -65,6 +65,7 @@ export class MissPath {
       const end = await flight.wait(signal, endMono - nowMono);
       const answer = this.#afterFlight(wanted, end);
       if (answer !== undefined) return answer;
+      if (end.kind === "failed") return this.#failWith(wanted, entry, end.error);
       if (end.kind === "alone" || end.kind === "stale") break;
       // Another variant than the one waited for: its Vary is known now, and with it which flight is ours.
       if (end.kind === "stored") flightKey = this.#finder.flightKey(wanted, end.entry);
@@ -76,6 +77,24 @@ export class MissPath {
   #afterFlight(wanted: Wanted, end: FlightEnd): RespondVerdict | undefined {
     if (!("entry" in end) || !this.#finder.fits(end.entry, wanted)) return undefined;
     return this.#use(wanted, end.entry, this.#state.clock.now(), "collapsed");
+  }
+
+  /** The upstream has just failed for the same request: it is not asked as often again. */
+  #failWith(wanted: Wanted, entry: Entry | undefined, error: GatewayError): Verdict {
+    const nowMs = this.#state.clock.now();
+    if (entry !== undefined && mayServeOnError(entry, wanted.seen.directives, nowMs)) {
+      return this.#ask(this.#pend(wanted, entry, undefined));
+    }
+    this.#endUnasked(this.#pend(wanted, entry, undefined));
+    return { action: "reject", error: collapsedError(error) };
+  }
+
+  #endUnasked(pending: Pending): void {
+    pending.over = true;
+    this.#state.purges.endFill(pending.fill);
+    keepNothing(this.#state, pending, { kind: "alone" });
+    this.#state.counters.miss.inc();
+    pending.exchange.cacheStatus = "MISS";
   }
 
   /** Nobody asks for it yet: Redis first, then the upstream, for all who come meanwhile. */
@@ -156,11 +175,7 @@ export class MissPath {
   #ask(pending: Pending): Verdict {
     const { exchange, entry, seen } = pending;
     if (seen.directives?.onlyIfCached === true) {
-      pending.over = true;
-      this.#state.purges.endFill(pending.fill);
-      keepNothing(this.#state, pending, { kind: "alone" });
-      this.#state.counters.miss.inc();
-      exchange.cacheStatus = "MISS";
+      this.#endUnasked(pending);
       return notCachedAnswer(exchange.id);
     }
     exchange.cacheStatus = "MISS";
@@ -170,6 +185,11 @@ export class MissPath {
     }
     return undefined;
   }
+}
+
+function collapsedError(error: GatewayError): GatewayError {
+  const status = ["X-Cache", "MISS", "Cache-Status", "outrigger; fwd=uri-miss; collapsed"];
+  return new GatewayError(error.code, error.detail, { cause: error, fields: [...error.fields, ...status] });
 }
 
 /** Whether the answer to this request will be one that others can use: complete and unconditional. */

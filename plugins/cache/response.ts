@@ -69,8 +69,11 @@ export class ResponsePath {
 
   readonly onError = (exchange: Exchange, error: GatewayError): RespondVerdict | undefined => {
     const pending = exchange.cacheStatus === "MISS" ? pendingOf(exchange) : undefined;
-    if (pending?.entry === undefined || !error.code.startsWith("upstream_")) return undefined;
-    return this.#standIn(pending, pending.entry, error.kind.status);
+    if (pending === undefined || pending.over || !isUpstreamFailure(error)) return undefined;
+    const answer =
+      pending.entry === undefined ? undefined : this.#standIn(pending, pending.entry, error.kind.status);
+    if (answer === undefined) pending.flight?.end({ kind: "failed", error });
+    return answer;
   };
 
   readonly onComplete = (exchange: Exchange, outcome: Outcome): void => {
@@ -78,7 +81,7 @@ export class ResponsePath {
     if (cacheStatus === "HIT" || cacheStatus === "BYPASS") return;
     const pending = pendingOf(exchange);
     if (pending === undefined || pending.over) return;
-    this.#finish(pending, { kind: outcome.end === "client-aborted" ? "again" : "alone" });
+    this.#finish(pending, endOf(outcome));
   };
 
   /** Answers from the stored response when the upstream's answer is about it, or a failure. @returns whether it did */
@@ -215,4 +218,15 @@ export class ResponsePath {
     this.#state.purges.endFill(pending.fill);
     keepNothing(this.#state, pending, end);
   }
+}
+
+/** What an exchange that left nothing to keep means for those who wait. */
+function endOf({ end, error }: Outcome): FlightEnd {
+  if (end === "client-aborted") return { kind: "again" };
+  return error !== undefined && isUpstreamFailure(error) ? { kind: "failed", error } : { kind: "alone" };
+}
+
+/** Of the upstream, or of the way to it: never the fault of this request. */
+function isUpstreamFailure({ code }: GatewayError): boolean {
+  return code.startsWith("upstream_") || code === "overloaded";
 }
