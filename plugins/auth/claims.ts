@@ -45,17 +45,18 @@ export function mapIdentity(
   claims: JsonObject,
   mapping: ClaimMapping,
   method: AuthMethod,
-  credentialId: string | undefined,
+  issuer: string | undefined,
 ): Identity | string {
-  const userId = claimAt(claims, mapping.userId);
-  if (typeof userId !== "string" || !identityText.test(userId)) return mapping.userId;
+  const subject = claimAt(claims, mapping.userId);
+  const userId = typeof subject === "string" && subject !== "" ? mapping.userIdPrefix + subject : "";
+  if (!identityText.test(userId)) return mapping.userId;
   const plan = claimAt(claims, mapping.plan) ?? undefined;
   if (plan !== undefined && (typeof plan !== "string" || !identityText.test(plan))) return mapping.plan;
   const scopes = words(claimAt(claims, mapping.scopes));
   if (scopes === undefined) return mapping.scopes;
   const roles = words(claimAt(claims, mapping.roles));
   if (roles === undefined) return mapping.roles;
-  return { userId, plan, scopes, roles, method, credentialId, claims };
+  return { userId, issuer, plan, scopes, roles, method, credentialId: issuer, claims };
 }
 
 /** Whether `aud` (RFC 7519 section 4.1.3) names one of the wanted; nothing wanted = not checked. */

@@ -58,6 +58,11 @@ const claimPath = z.string().min(1).max(256);
 export const claimMapping = z
   .strictObject({
     userId: claimPath.default("sub").describe("Claim that holds the user id; a token without it is refused"),
+    userIdPrefix: z
+      .string()
+      .regex(/^[\x21-\x7e]{0,64}$/, "must be up to 64 visible ASCII characters")
+      .default("")
+      .describe("Put in front of the user id, so that the service can tell users of several issuers apart"),
     plan: claimPath.default("plan").describe("Claim that holds the plan"),
     scopes: claimPath
       .default("scope")

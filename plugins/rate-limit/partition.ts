@@ -2,7 +2,7 @@
 import ipaddr from "ipaddr.js";
 import { LRUCache } from "lru-cache";
 import { hash } from "node:crypto";
-import type { Exchange } from "../../src/pipeline/contract.ts";
+import type { Exchange, Identity } from "../../src/pipeline/contract.ts";
 
 /** Reads the value of one `by` from an exchange. */
 export interface Partition {
@@ -76,7 +76,11 @@ function createPart(name: string, readAddress: (address: string) => string, cont
   const argument = colon === -1 ? "" : name.slice(colon + 1);
   switch (kind) {
     case "subject":
-      return { rank: 0, kind, read: (exchange) => exchange.identity?.userId };
+      return {
+        rank: 0,
+        kind,
+        read: ({ identity }) => (identity === undefined ? undefined : subjectOf(identity)),
+      };
     case "apiKey":
       return {
         rank: 1,
@@ -102,6 +106,22 @@ function createPart(name: string, readAddress: (address: string) => string, cont
     default:
       throw new RangeError(`unknown part of by: ${name}`);
   }
+}
+
+// An identity lives as long as what was found about its credential: put together once, not for each request.
+const subjects = new WeakMap<Identity, string>();
+
+/** The user, of its issuer: "1" of one is not "1" of another. */
+function subjectOf(identity: Identity): string {
+  const { userId, issuer } = identity;
+  if (issuer === undefined || userId === "") return userId;
+  let subject = subjects.get(identity);
+  if (subject === undefined) {
+    // No user id has a line end in it, so that none passes for one of an issuer.
+    subject = `${issuer}\n${userId}`;
+    subjects.set(identity, subject);
+  }
+  return subject;
 }
 
 /** A claim counts when it is a string, number or boolean; a whole-name match comes before a path (`https://x.example/org`). */

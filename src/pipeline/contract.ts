@@ -13,6 +13,8 @@ export * from "./services.ts";
 /** Who is calling, as the auth plugin established it. */
 export interface Identity {
   readonly userId: string;
+  /** Who vouches for `userId`, where that is not the policy or our own keys: two issuers' users of one id are two. */
+  readonly issuer?: string | undefined;
   readonly plan: string | undefined;
   readonly scopes: readonly string[];
   readonly roles: readonly string[];

@@ -197,7 +197,13 @@ test("a path pattern takes whole segments and nothing beside them", () => {
   );
 });
 
-const mapping = { userId: "sub", plan: "plan", scopes: "scope", roles: "realm_access.roles" };
+const mapping = {
+  userId: "sub",
+  userIdPrefix: "",
+  plan: "plan",
+  scopes: "scope",
+  roles: "realm_access.roles",
+};
 const isTexts = (value: unknown): boolean =>
   Array.isArray(value) && value.every((word) => typeof word === "string");
 

@@ -69,6 +69,7 @@ test("tokens of every pinned algorithm are taken, and become an identity", async
       roles: ["admin"],
       method: "jwt",
       credentialId: issuer.url,
+      issuer: issuer.url,
     });
     assert.equal(claims["aud"], "api");
   }

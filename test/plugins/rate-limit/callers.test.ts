@@ -64,6 +64,15 @@ test("subjects, keys, plans, claims and header fields tell callers apart", () =>
   assert.ok(together("route", alice, {}));
 });
 
+test("users of one id are told apart by who vouches for them", () => {
+  const of = (issuer?: string, userId = "1"): ExchangeFacts => ({ identity: { userId, issuer } });
+  assert.ok(together("subject", of("https://a"), { ...of("https://a"), address: "192.0.2.99" }));
+  assert.ok(!together("subject", of("https://a"), of("https://b")));
+  assert.ok(!together("subject", of("https://a"), of()));
+  assert.ok(!together(["subject", "route"], of("https://a"), of("https://b")));
+  assert.ok(together("subject", of("https://a", ""), {}), "without a user by address");
+});
+
 test("a token's id is no API key", () => {
   const token = { identity: { method: "jwt", credentialId: "issuer" } };
   assert.ok(!together("apiKey", token, { ...token, address: "192.0.2.99" }), "counted by address");
