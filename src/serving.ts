@@ -15,6 +15,7 @@ import { createPooledTransport } from "./proxy/upstream/pooled-transport.ts";
 import { Upstreams } from "./proxy/upstreams.ts";
 import type { RedisStore } from "./redis/store.ts";
 import type { Telemetry } from "./telemetry/process.ts";
+import { StallWatch } from "./telemetry/stalls.ts";
 
 export interface ServingParts {
   readonly store: RedisStore | undefined;
@@ -48,6 +49,8 @@ export function createServing(config: Config, telemetry: Telemetry, parts: Servi
   const { logger, metrics } = telemetry;
   const services = createServices(config, telemetry, parts);
   const upstreams = createUpstreams(config, metrics);
+  const stalls = new StallWatch(logger, metrics);
+  stalls.start();
   let policy: RoutedPolicy | undefined;
   const tls = tlsFilesOf(config);
   const listener = createListener(config, tls, telemetry, parts.clock, () => policy);
@@ -55,7 +58,7 @@ export function createServing(config: Config, telemetry: Telemetry, parts: Servi
   return {
     listener,
     policy: () => policy,
-    compile: compilerOf(config, { services, registry: parts.registry, upstreams }),
+    compile: compilerOf(config, { services, registry: parts.registry, upstreams, stalls }),
     swap(next) {
       const previous = policy;
       policy = next;
@@ -63,6 +66,7 @@ export function createServing(config: Config, telemetry: Telemetry, parts: Servi
     },
     async close() {
       unwatchTls?.();
+      stalls.stop();
       policy?.snapshot.retire();
       await Promise.race([policy?.snapshot.closed, delay(closeLimitMs, undefined, { ref: false })]);
       upstreams.close();
@@ -101,10 +105,15 @@ function createUpstreams(config: Config, metrics: Telemetry["metrics"]): Upstrea
 
 function compilerOf(
   config: Config,
-  parts: { services: Services; registry: readonly PluginDefinition[]; upstreams: Upstreams },
+  parts: {
+    services: Services;
+    registry: readonly PluginDefinition[];
+    upstreams: Upstreams;
+    stalls: StallWatch;
+  },
 ): (policy: EffectivePolicy) => Promise<RoutedPolicy> {
   const compileParts = {
-    host: createPluginHost(parts.registry, parts.services),
+    host: createPluginHost(parts.registry, parts.services, (hook, ms) => parts.stalls.suspect(hook, ms)),
     upstreams: parts.upstreams,
     counters: createRequestCounters(parts.services.metrics),
     upstream: config.upstream,

@@ -32,7 +32,7 @@ export interface Sidecar {
   readonly adminAddress: AddressInfo | string;
   /** All metrics in the Prometheus text format. */
   metrics(): Promise<string>;
-  reportFault(kind: string, error: unknown): void;
+  reportFault(kind: string, error: unknown, plugin?: string): void;
   /** Unready, drains within the configured limit, closes everything, flushes the log. */
   stop(): Promise<void>;
 }
@@ -68,7 +68,7 @@ export async function startSidecar(config: Config, overrides: SidecarOverrides =
       address,
       adminAddress,
       metrics: () => telemetry.metrics.render(),
-      reportFault: (kind, error) => telemetry.reportFault(kind, error),
+      reportFault: (kind, error, plugin) => telemetry.reportFault(kind, error, plugin),
       async stop() {
         telemetry.logger.info({ inFlight: listener.inFlight }, "draining");
         await listener.drain(config.drainMs);

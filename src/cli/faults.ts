@@ -2,8 +2,8 @@
 
 export type FaultKind = "uncaughtException" | "unhandledRejection";
 
-/** Logs a fault with its stack and counts it. */
-export type ReportFault = (kind: FaultKind, error: unknown) => void;
+/** Logs a fault with its stack and counts it. @param plugin in whose work it happened, where that is known */
+export type ReportFault = (kind: FaultKind, error: unknown, plugin?: string) => void;
 
 const most = 10;
 const withinMs = 60_000;
@@ -18,11 +18,13 @@ export class FaultJudge {
 
   /**
    * @param nowMs on a clock that only goes forward
+   * @param ofPlugin what threw is a plugin's: its own work is in doubt and nobody else's, however often it throws
    * @returns whether the process has to end
    */
-  isFatal(kind: FaultKind, error: unknown, nowMs: number): boolean {
+  isFatal(kind: FaultKind, error: unknown, nowMs: number, ofPlugin = false): boolean {
     if (kind === "unhandledRejection") return false;
     if (error instanceof Error && "code" in error && error.code === "ERR_INTERNAL_ASSERTION") return true;
+    if (ofPlugin) return false;
     this.#recent.push(nowMs);
     while ((this.#recent[0] as number) <= nowMs - withinMs) this.#recent.shift();
     return this.#recent.length > most;

@@ -1,6 +1,7 @@
 // `outrigger run`: one sidecar from start to drain, with the signals and faults of its process.
 import { availableParallelism, constants } from "node:os";
 import { type Config, ConfigError, type Environment, loadConfig } from "../config.ts";
+import { pluginAtFault } from "../pipeline/plugin-faults.ts";
 import { FaultJudge, type FaultKind, type ReportFault } from "./faults.ts";
 
 /** A sidecar that serves. */
@@ -44,8 +45,10 @@ function untilEnding(report: ReportFault, role: Role): Promise<number> {
   process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
   const judge = new FaultJudge();
   const onFault = (kind: FaultKind, error: unknown): void => {
-    report(kind, error);
-    if (judge.isFatal(kind, error, performance.now())) resolve(1);
+    const nowMono = performance.now();
+    const plugin = pluginAtFault();
+    if (plugin === undefined || plugin.threw(nowMono)) report(kind, error, plugin?.name);
+    if (judge.isFatal(kind, error, nowMono, plugin !== undefined)) resolve(1);
   };
   process.on("uncaughtException", (error) => onFault("uncaughtException", error));
   process.on("unhandledRejection", (error) => onFault("unhandledRejection", error));
@@ -107,9 +110,9 @@ export async function run(env: Environment, start: StartSidecar = startFromSourc
   // Whoever reads stderr may leave; that is no reason to end.
   process.stderr.on("error", () => undefined);
   let sidecar: RunningSidecar | undefined;
-  const report: ReportFault = (kind, error) => {
+  const report: ReportFault = (kind, error, plugin) => {
     if (sidecar?.reportFault === undefined) tell(`outrigger: ${kind}: ${stackOf(error)}`);
-    else sidecar.reportFault(kind, error);
+    else sidecar.reportFault(kind, error, plugin);
   };
   try {
     const config = loadConfig(env);

@@ -2,7 +2,8 @@
 import { z } from "zod";
 import type { FailMode, Hooks, PluginDefinition, RouteInfo, Services } from "./contract.ts";
 import { Chain } from "./chain.ts";
-import { Step } from "./step.ts";
+import { PluginFaults } from "./plugin-faults.ts";
+import { type LongHook, Step } from "./step.ts";
 
 /** A route of the effective policy: validated, defaults filled in, locks applied. */
 export interface RouteSpec {
@@ -36,14 +37,24 @@ export interface CompiledRoute {
 export interface PluginHost {
   readonly definitions: ReadonlyMap<string, PluginDefinition>;
   readonly states: Map<string, unknown>;
+  readonly faults: ReadonlyMap<string, PluginFaults>;
   readonly services: Services;
+  readonly onLongHook: LongHook;
 }
 
-export function createPluginHost(registry: readonly PluginDefinition[], services: Services): PluginHost {
+/** @param onLongHook called for a hook that kept the event loop to itself for long */
+export function createPluginHost(
+  registry: readonly PluginDefinition[],
+  services: Services,
+  onLongHook: LongHook = () => {},
+): PluginHost {
+  const { logger, metrics } = services;
   return {
     definitions: new Map(registry.map((plugin) => [plugin.name, plugin])),
     states: new Map(),
+    faults: new Map(registry.map((plugin) => [plugin.name, new PluginFaults(plugin, logger, metrics)])),
     services,
+    onLongHook,
   };
 }
 
@@ -97,7 +108,7 @@ export class Snapshot {
     const troubles = new Map<string, string>();
     for (const { chain } of [...this.routes, this.unmatched]) {
       for (const step of chain.steps) {
-        const trouble = step.breaker?.open ? "it hangs, and is left out for a while" : step.hooks.health?.();
+        const trouble = step.trouble ?? step.hooks.health?.();
         if (trouble !== undefined) troubles.set(step.name, trouble);
       }
     }
@@ -171,10 +182,17 @@ async function setUp(
 ): Promise<Step> {
   const { services } = host;
   const { failMode, ...own } = commonOptions.parse(spec.pluginConfig[definition.name] ?? {});
-  if (!host.states.has(definition.name)) host.states.set(definition.name, definition.init?.(services));
+  const faults = host.faults.get(definition.name) as PluginFaults;
+  const scope = faults.scope();
+  if (!host.states.has(definition.name)) {
+    host.states.set(
+      definition.name,
+      scope.runInAsyncScope(() => definition.init?.(services)),
+    );
+  }
   const state = host.states.get(definition.name);
   const options: unknown = definition.options.parse(own);
-  const made = (async () => definition.setup({ options, services, state, route: info }))();
+  const made = scope.runInAsyncScope(async () => definition.setup({ options, services, state, route: info }));
   try {
     await withinLimit(made, setupLimitMs, "set-up");
     if (typeof (await made) !== "object") throw new Error("set-up returned no hooks");
@@ -193,6 +211,9 @@ async function setUp(
     clock: services.clock,
     logger: services.logger,
     metrics: services.metrics,
+    faults,
+    scope,
+    onLongHook: host.onLongHook,
   });
 }
 

@@ -2,10 +2,12 @@
 // No breaker stands in front of a plugin that fails closed: open, it would refuse everybody for what a few requests
 // brought about. And what throws costs nobody a wait, so only hooks that hang open the one of a plugin that fails open:
 // else a request that makes it throw would switch it off for the others.
+import type { AsyncResource } from "node:async_hooks";
 import type { ExchangeResponse, FailMode, Hooks, Outcome, PluginDefinition, Verdict } from "./contract.ts";
 import { Breaker } from "./breaker.ts";
 import { GatewayError } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
+import type { PluginFaults } from "./plugin-faults.ts";
 import type { Clock, Counter, Histogram, Logger, Metrics } from "./services.ts";
 import { verdictProblem } from "./verdict.ts";
 
@@ -23,6 +25,20 @@ export class HookFailure {
 }
 
 const defaultTimeLimitMs = 2_000;
+/** A plain hook that takes as long holds everybody up. */
+const longHookSeconds = 0.1;
+
+/** Told of a hook that kept the event loop to itself for so long. */
+export type LongHook = (hook: string, ms: number) => void;
+
+// What a scope runs; made once, so that a hook costs no closure.
+const onRequest = (hooks: Hooks, exchange: LiveExchange) => hooks.onRequest?.(exchange);
+const onResponse = (hooks: Hooks, exchange: LiveExchange, response: ExchangeResponse) =>
+  hooks.onResponse?.(exchange, response);
+const onError = (hooks: Hooks, exchange: LiveExchange, error: GatewayError) =>
+  hooks.onError?.(exchange, error);
+const onComplete = (hooks: Hooks, exchange: LiveExchange, outcome: Outcome): unknown =>
+  hooks.onComplete?.(exchange, outcome);
 
 export interface StepParts {
   readonly definition: PluginDefinition;
@@ -31,6 +47,10 @@ export interface StepParts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  readonly faults: PluginFaults;
+  /** Hooks run in it, so that what their work throws later is known to be the plugin's. */
+  readonly scope: AsyncResource;
+  readonly onLongHook: LongHook;
 }
 
 export class Step {
@@ -41,6 +61,9 @@ export class Step {
   readonly breaker: Breaker | undefined;
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #faults: PluginFaults;
+  readonly #scope: AsyncResource;
+  readonly #onLongHook: LongHook;
   readonly #seconds: Record<Phase, Histogram>;
   readonly #errors: Record<Phase, Counter>;
 
@@ -51,6 +74,9 @@ export class Step {
     this.breaker = parts.failMode === "open" ? new Breaker() : undefined;
     this.#clock = parts.clock;
     this.#logger = parts.logger;
+    this.#faults = parts.faults;
+    this.#scope = parts.scope;
+    this.#onLongHook = parts.onLongHook;
     const seconds = parts.metrics.histogram(
       "outrigger_plugin_duration_seconds",
       "Time spent in a plugin's hook",
@@ -76,27 +102,39 @@ export class Step {
   // hook. A plain return comes back plainly; a promise ends within the hook's time limit and leaves no timer.
 
   request(exchange: LiveExchange): HookResult<Verdict> | Promise<HookResult<Verdict>> {
-    if (this.breaker?.allows(exchange.hookMono) === false) return leftOut();
+    if (this.breaker !== undefined && this.#isLeftOut(exchange.hookMono)) return leftOut();
     try {
-      return this.#returned("onRequest", exchange, this.hooks.onRequest?.(exchange));
+      return this.#returned(
+        "onRequest",
+        exchange,
+        this.#scope.runInAsyncScope(onRequest, undefined, this.hooks, exchange),
+      );
     } catch (error) {
       return this.#threw("onRequest", exchange, error);
     }
   }
 
   response(exchange: LiveExchange, response: ExchangeResponse): HookResult<void> | Promise<HookResult<void>> {
-    if (this.breaker?.allows(exchange.hookMono) === false) return leftOut();
+    if (this.breaker !== undefined && this.#isLeftOut(exchange.hookMono)) return leftOut();
     try {
-      return this.#returned("onResponse", exchange, this.hooks.onResponse?.(exchange, response));
+      return this.#returned(
+        "onResponse",
+        exchange,
+        this.#scope.runInAsyncScope(onResponse, undefined, this.hooks, exchange, response),
+      );
     } catch (error) {
       return this.#threw("onResponse", exchange, error);
     }
   }
 
   error(exchange: LiveExchange, error: GatewayError): HookResult<Verdict> | Promise<HookResult<Verdict>> {
-    if (this.breaker?.allows(exchange.hookMono) === false) return leftOut();
+    if (this.breaker !== undefined && this.#isLeftOut(exchange.hookMono)) return leftOut();
     try {
-      return this.#returned("onError", exchange, this.hooks.onError?.(exchange, error));
+      return this.#returned(
+        "onError",
+        exchange,
+        this.#scope.runInAsyncScope(onError, undefined, this.hooks, exchange, error),
+      );
     } catch (thrown) {
       return this.#threw("onError", exchange, thrown);
     }
@@ -106,15 +144,33 @@ export class Step {
   complete(exchange: LiveExchange, outcome: Outcome): void {
     const startedMono = exchange.hookMono;
     try {
-      const result: unknown = this.hooks.onComplete?.(exchange, outcome);
+      const result: unknown = this.#scope.runInAsyncScope(
+        onComplete,
+        undefined,
+        this.hooks,
+        exchange,
+        outcome,
+      );
       // The contract knows no promise here, the type system lets an async function pass.
       if (result !== undefined && isThenable(result)) {
         result.then(undefined, (error: unknown) => this.#count("onComplete", startedMono, error));
       }
-      this.#observe("onComplete", exchange);
+      this.#observe("onComplete", exchange, true);
     } catch (error) {
       this.#count("onComplete", startedMono, error);
     }
+  }
+
+  /** What an operator should know of it; undefined = well. */
+  get trouble(): string | undefined {
+    if (this.breaker?.open === true) return "it hangs, and is left out for a while";
+    return this.#faults.isQuarantined(this.#clock.mono())
+      ? "its timers or callbacks keep throwing"
+      : undefined;
+  }
+
+  #isLeftOut(nowMono: number): boolean {
+    return this.breaker?.allows(nowMono) === false || this.#faults.isQuarantined(nowMono);
   }
 
   #returned<T>(
@@ -126,7 +182,7 @@ export class Step {
       return this.#within(phase, exchange, Promise.resolve(result));
     }
     exchange.endHook();
-    return this.#settled(phase, exchange, result as T);
+    return this.#settled(phase, exchange, result as T, true);
   }
 
   #threw(phase: Exclude<Phase, "onComplete">, exchange: LiveExchange, error: unknown): HookFailure {
@@ -170,25 +226,32 @@ export class Step {
         exchange.hookSettled();
       };
       result.then(
-        (value) => settle(() => this.#settled(phase, exchange, value)),
+        (value) => settle(() => this.#settled(phase, exchange, value, false)),
         (error: unknown) => settle(() => this.#failed(phase, exchange, error)),
       );
     });
   }
 
-  /** The hook has come to a value; one that is no verdict is the plugin's fault. */
-  #settled<T>(phase: Exclude<Phase, "onComplete">, exchange: LiveExchange, value: T): HookResult<T> {
+  /** The hook has come to a value; one that is no verdict is the plugin's fault. @param plainly without a promise */
+  #settled<T>(
+    phase: Exclude<Phase, "onComplete">,
+    exchange: LiveExchange,
+    value: T,
+    plainly: boolean,
+  ): HookResult<T> {
     const problem = value === undefined || phase === "onResponse" ? undefined : verdictProblem(value);
     if (problem !== undefined) return this.#failed(phase, exchange, new Error(problem));
     this.breaker?.succeeded();
-    this.#observe(phase, exchange);
+    this.#observe(phase, exchange, plainly);
     return value;
   }
 
-  #observe(phase: Phase, exchange: LiveExchange): void {
+  #observe(phase: Phase, exchange: LiveExchange, plainly: boolean): void {
     const nowMono = this.#clock.mono();
-    this.#seconds[phase].observe((nowMono - exchange.hookMono) / 1000);
+    const seconds = (nowMono - exchange.hookMono) / 1000;
+    this.#seconds[phase].observe(seconds);
     exchange.hookMono = nowMono;
+    if (plainly && seconds > longHookSeconds) this.#onLongHook(`${this.name}.${phase}`, seconds * 1000);
   }
 
   #failed(phase: Phase, exchange: LiveExchange, error: unknown, hung = false): HookFailure {

@@ -8,8 +8,8 @@ import { createOutput, type Output } from "./output.ts";
 export interface Telemetry extends Logging {
   readonly metrics: MetricsRegistry;
   readonly output: Output;
-  /** Logs a fault that nobody caught, with its stack, and counts it. */
-  reportFault(kind: string, error: unknown): void;
+  /** Logs a fault that nobody caught, with its stack, and counts it. @param plugin whose fault it is, where known */
+  reportFault(kind: string, error: unknown, plugin?: string): void;
 }
 
 export function createTelemetry(options: {
@@ -52,9 +52,12 @@ export function createTelemetry(options: {
     ...logging,
     metrics,
     output,
-    reportFault(kind, error) {
+    reportFault(kind, error, plugin) {
       faults(kind).inc();
-      logging.logger.error({ kind, err: error }, "a fault that nobody caught");
+      logging.logger.error(
+        { kind, ...(plugin === undefined ? {} : { plugin }), err: error },
+        "a fault that nobody caught",
+      );
     },
   };
 }

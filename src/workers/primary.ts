@@ -20,7 +20,7 @@ import { Crew } from "./crew.ts";
 import { Desk } from "./desk.ts";
 
 export interface Primary {
-  reportFault(kind: string, error: unknown): void;
+  reportFault(kind: string, error: unknown, plugin?: string): void;
   /** Unready, has the workers drain within the configured limit, closes everything, flushes the log. */
   stop(): Promise<void>;
 }
@@ -57,7 +57,7 @@ export async function startPrimary(config: Config, count: number): Promise<Prima
     throw error;
   }
   return {
-    reportFault: (kind, error) => telemetry.reportFault(kind, error),
+    reportFault: (kind, error, plugin) => telemetry.reportFault(kind, error, plugin),
     async stop() {
       telemetry.logger.info({ inFlight: crew.state().inFlight }, "draining");
       await crew.stop();

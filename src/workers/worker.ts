@@ -14,7 +14,7 @@ import { WorkerPolicies } from "./worker-policies.ts";
 export interface RunningWorker {
   /** Resolves with the exit code when the primary says so, or is gone. */
   readonly ending: Promise<number>;
-  reportFault(kind: string, error: unknown): void;
+  reportFault(kind: string, error: unknown, plugin?: string): void;
   stop(): Promise<void>;
 }
 
@@ -66,7 +66,7 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
   void link.send({ type: "ready" });
   return {
     ending: ending.promise,
-    reportFault: (kind, error) => telemetry.reportFault(kind, error),
+    reportFault: (kind, error, plugin) => telemetry.reportFault(kind, error, plugin),
     async stop() {
       await listener.drain(drainMs);
       await serving.close();

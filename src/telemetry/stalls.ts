@@ -1,0 +1,64 @@
+// Tells afterwards that the event loop stood still, for how long and, where that is known, by whom: nothing else of this
+// process could say so while it lasted.
+import type { Logger, Metrics } from "./contract.ts";
+
+const tickMs = 250;
+const stallMs = 1_000;
+
+export class StallWatch {
+  readonly #logger: Logger;
+  readonly #seconds: { observe(seconds: number): void };
+  #suspect: { readonly by: string; readonly ms: number } | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(logger: Logger, metrics: Metrics) {
+    this.#logger = logger;
+    this.#seconds = metrics.histogram(
+      "outrigger_event_loop_stall_seconds",
+      "Times of a second and more in which the event loop stood still",
+      [],
+      [1, 2, 5, 10, 30],
+    )();
+  }
+
+  /** Keeps no process alive. */
+  start(): void {
+    let lastMono = performance.now();
+    let lastCpu = process.cpuUsage();
+    this.#timer = setInterval(() => {
+      const nowMono = performance.now();
+      const cpu = process.cpuUsage(lastCpu);
+      this.#look(nowMono - lastMono - tickMs, (cpu.user + cpu.system) / 1000);
+      lastMono = nowMono;
+      lastCpu = process.cpuUsage();
+    }, tickMs);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** Something that is known by name ran for so long without a break. */
+  suspect(by: string, ms: number): void {
+    if (this.#suspect === undefined || this.#suspect.ms < ms) this.#suspect = { by, ms };
+  }
+
+  #look(lateMs: number, cpuMs: number): void {
+    const suspect = this.#suspect;
+    this.#suspect = undefined;
+    if (lateMs < stallMs) return;
+    this.#seconds.observe(lateMs / 1000);
+    // A process that got no CPU (starved, stopped, on a host that slept) stood still for other reasons than its own.
+    const starved = cpuMs < lateMs / 2;
+    const by = suspect !== undefined && suspect.ms > lateMs / 2 ? suspect.by : undefined;
+    this.#logger.warn(
+      {
+        stalledMs: Math.round(lateMs),
+        cpuMs: Math.round(cpuMs),
+        by: by ?? (starved ? "others: this process got no CPU or waited for the system" : "unknown"),
+      },
+      "the event loop stood still",
+    );
+  }
+}
