@@ -1,5 +1,6 @@
 // What a request shows: the API key and the bearer token, read strictly and at most one of each.
 import type { ExchangeRequest } from "../../src/pipeline/contract.ts";
+import { queryValues, shownElsewhere, type TokenSources } from "./token-sources.ts";
 
 export interface Credentials {
   /** As sent; visible ASCII without blanks, at most `maxKeyLength` characters. */
@@ -14,7 +15,10 @@ export interface CredentialOptions {
   /** Lower-case names of fields with a key. */
   readonly keyHeaders: readonly string[];
   readonly keyQuery: readonly string[];
+  /** Whether keys stay in the query for the service; else the sidecar took them out. */
+  readonly keysStay: boolean;
   readonly takesKeys: boolean;
+  readonly tokenSources: TokenSources;
 }
 
 const maxKeyLength = 512;
@@ -33,21 +37,6 @@ function schemeOf(value: string): "bearer" | "apikey" | undefined {
   return scheme === "bearer" || scheme === "apikey" ? scheme : undefined;
 }
 
-/** Values of one query parameter, percent-decoded; a malformed escape gives "" and so a refusal. */
-function queryValues(query: string, name: string): string[] {
-  const values: string[] = [];
-  for (const part of query.slice(1).split("&")) {
-    const equals = part.indexOf("=");
-    try {
-      if (decodeURIComponent(equals === -1 ? part : part.slice(0, equals)) !== name) continue;
-      values.push(equals === -1 ? "" : decodeURIComponent(part.slice(equals + 1)));
-    } catch {
-      values.push("");
-    }
-  }
-  return values;
-}
-
 /** Reads the credentials of a request. Never throws. */
 export function readCredentials(request: ExchangeRequest, options: CredentialOptions): Credentials {
   const { fields } = request;
@@ -59,9 +48,10 @@ export function readCredentials(request: ExchangeRequest, options: CredentialOpt
     apiKey = value;
     keys += 1;
   }
-  if (request.query !== "") {
-    for (const name of options.keyQuery) {
-      for (const value of queryValues(request.query, name)) {
+  if (options.keyQuery.length > 0) {
+    const query = options.keysStay ? request.query.slice(1) : (request.ownedQuery ?? "");
+    for (const name of query === "" ? [] : options.keyQuery) {
+      for (const value of queryValues(query, name)) {
         apiKey = value;
         keys += 1;
       }
@@ -72,6 +62,7 @@ export function readCredentials(request: ExchangeRequest, options: CredentialOpt
   if (authorization !== undefined) {
     const scheme = schemeOf(authorization);
     if (scheme === "bearer") {
+      if (!options.tokenSources.header) return bad("no bearer token is taken in Authorization");
       bearer = authorization.slice(7).trim();
     } else if (scheme === "apikey" && options.takesKeys) {
       apiKey = authorization.slice(7).trim();
@@ -79,6 +70,12 @@ export function readCredentials(request: ExchangeRequest, options: CredentialOpt
     } else if (fields.getAll("authorization").length > 1) {
       return bad("several Authorization fields");
     }
+  }
+  if (request.ownedQuery !== undefined || request.ownedSubprotocols !== undefined) {
+    const elsewhere = shownElsewhere(request, options.tokenSources);
+    // RFC 6750 section 2: no more than one way of showing a token in a request.
+    if (elsewhere.length > (bearer === undefined ? 1 : 0)) return bad("several bearer tokens");
+    bearer ??= elsewhere[0];
   }
   if (keys > 1) return bad("several API keys");
   if (apiKey !== undefined && (apiKey.length > maxKeyLength || !visible.test(apiKey)))

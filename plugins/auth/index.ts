@@ -11,6 +11,7 @@ import type { JwtOptions, LoginOptions } from "./options-jwt.ts";
 import { compileExclusions } from "./patterns.ts";
 import { prepareRefusals } from "./refusal.ts";
 import { Rules } from "./rules.ts";
+import { answerSubprotocol, compileTokenSources, ownedBy } from "./token-sources.ts";
 import type { TokenCheck } from "./tokens.ts";
 import { createState, type AuthState } from "./state.ts";
 
@@ -94,7 +95,9 @@ async function assemble(
     credentials: {
       keyHeaders: takesKeys ? apiKeys.headers : [],
       keyQuery: takesKeys ? apiKeys.query : [],
+      keysStay: options.forwardCredentials,
       takesKeys,
+      tokenSources: compileTokenSources(jwt?.from ?? ["header"]),
     },
     refusals: prepareRefusals(options.realm, { bearer: jwt !== undefined, apiKey: takesKeys }),
     rules: new Rules(options.rules, services),
@@ -131,12 +134,19 @@ export const auth = definePlugin({
     const close = (): void => held.forEach((release) => release());
     try {
       const parts = await assemble(options, services, state, held);
-      const { tokens, login, assertion } = parts;
+      const { tokens, login, assertion, credentials } = parts;
+      const { tokenSources } = credentials;
       const guard = new Guard(parts);
       return {
         timeLimitMs: { onRequest: timeLimitMs },
         onRequest: (exchange) => guard.onRequest(exchange),
-        ...(login && { onResponse: (exchange, response) => login.onResponse(exchange, response) }),
+        ...ownedBy(tokenSources, credentials.keysStay ? [] : credentials.keyQuery),
+        ...((login !== undefined || tokenSources.subprotocols.length > 0) && {
+          onResponse: (exchange, response) => {
+            login?.onResponse(exchange, response);
+            answerSubprotocol(exchange.request, response, tokenSources);
+          },
+        }),
         ...(assertion && {
           ownedRequestFields: [assertion.header],
           documents: { "jwks.json": () => assertionKeys(state) },

@@ -14,7 +14,7 @@ import {
 import type { Gate } from "./gate.ts";
 import { notLookedUp, type JwksSource } from "./jwks.ts";
 import type { KeyMark, KeySet } from "./key-set.ts";
-import type { IssuerOptions } from "./options-jwt.ts";
+import type { IssuerOptions } from "./options-issuer.ts";
 import type { JsonObject, TokenParts } from "./token-parts.ts";
 
 /** Where the keys are: published, in the policy, or one shared secret. */

@@ -1,100 +1,8 @@
 // Options of tokens: issuers of JWTs, introspection of opaque tokens, browser login.
 import { z } from "zod";
-import { privateMembers, sortEntries } from "./key-entries.ts";
+import { algorithmNames, issuer, issuersOf } from "./options-issuer.ts";
 import { claimMapping, pathPattern, requiredClaims, safeUrl, secretName } from "./option-fields.ts";
-
-/** Signature algorithms that may be pinned; `none` is not among them (RFC 8725 section 3.1). */
-const algorithmNames = [
-  "RS256",
-  "RS384",
-  "RS512",
-  "PS256",
-  "PS384",
-  "PS512",
-  "ES256",
-  "ES384",
-  "ES512",
-  "EdDSA",
-  "Ed25519",
-  "HS256",
-  "HS384",
-  "HS512",
-] as const;
-
-// Keys of types that are not known here may stand beside good ones (RFC 7517 section 5).
-const publicJwk = z
-  .record(z.string(), z.unknown())
-  .refine((jwk) => !privateMembers.some((name) => Object.hasOwn(jwk, name)), {
-    error: "must be a public key: it holds private members",
-  });
-
-const issuerFields = z.strictObject({
-  issuer: z.string().min(1).max(2048).describe("Exact value of `iss`"),
-  jwksUri: safeUrl.optional().describe("Where the issuer publishes its keys (default: not used)"),
-  discovery: z
-    .boolean()
-    .default(false)
-    .describe("Find the keys by OpenID Connect Discovery at the issuer's URL"),
-  jwks: z
-    .strictObject({
-      keys: z
-        .array(publicJwk)
-        .refine((keys) => sortEntries(keys).keys.length > 0, {
-          error: "holds no key that can be used: needs kty RSA, EC or OKP with its members",
-        })
-        .describe("Public keys as JWKs (RFC 7517); those of other types are passed over with a warning"),
-    })
-    .optional()
-    .describe("The issuer's public keys themselves (default: not used)"),
-  secret: secretName
-    .optional()
-    .describe(
-      "Name of the secret for HS256/384/512, of at least as many bytes as the hash (default: not used)",
-    ),
-  algorithms: z
-    .array(z.enum(algorithmNames))
-    .min(1)
-    .optional()
-    .describe("Signature algorithms taken (default: RS256, ES256, EdDSA; with `secret`: HS256)"),
-  audience: z
-    .array(z.string().min(1))
-    .default([])
-    .describe("The token's `aud` must name one of these; empty = not checked"),
-  clockToleranceSeconds: z.int().min(0).max(300).default(5).describe("Leeway for exp, nbf and iat"),
-  maxAgeSeconds: z
-    .int()
-    .min(1)
-    .optional()
-    .describe("Longest time since `iat`, which is then required (default: no limit)"),
-  requireExp: z.boolean().default(true).describe("Refuse tokens without `exp`"),
-  typ: z
-    .array(z.string().min(1))
-    .default(["JWT", "at+jwt"])
-    .describe("Values of the `typ` header taken, in any case; a token without `typ` is taken too"),
-  requiredClaims,
-  claims: claimMapping,
-});
-
-/** One token issuer with exactly one source of keys, and algorithms that fit it. */
-const issuer = issuerFields.superRefine((value, context) => {
-  const sources = [value.jwksUri, value.jwks, value.secret].filter((source) => source !== undefined).length;
-  if (sources + (value.discovery ? 1 : 0) !== 1) {
-    context.addIssue({
-      code: "custom",
-      message: "needs exactly one of jwksUri, discovery: true, jwks, secret",
-    });
-  }
-  if (value.discovery && !safeUrl.safeParse(value.issuer).success) {
-    context.addIssue({ code: "custom", path: ["issuer"], message: "must be an https URL for discovery" });
-  }
-  for (const [index, name] of (value.algorithms ?? []).entries()) {
-    // Key confusion: a public key must never serve as an HMAC secret (RFC 8725 section 2.1).
-    if (name.startsWith("HS") !== (value.secret !== undefined)) {
-      const message = value.secret === undefined ? "needs `secret`" : "does not go with `secret`";
-      context.addIssue({ code: "custom", path: ["algorithms", index], message });
-    }
-  }
-});
+import { tokenSources } from "./token-sources.ts";
 
 const introspection = z.strictObject({
   endpoint: safeUrl.describe("Introspection endpoint (RFC 7662)"),
@@ -195,10 +103,11 @@ export const jwtOptions = z
     issuers: z
       .array(issuer)
       .default([])
-      .refine((list) => new Set(list.map((entry) => entry.issuer)).size === list.length, {
+      .refine((list) => new Set(list.flatMap(issuersOf)).size === list.flatMap(issuersOf).length, {
         error: "names an issuer twice",
       })
       .describe("Issuers whose tokens are taken; a bearer token that none of them claims is refused"),
+    from: tokenSources,
     maxTokenBytes: z.int().min(256).max(65_536).default(8192).describe("Longest token looked at"),
     cacheSeconds: z
       .int()
@@ -251,6 +160,5 @@ export const jwtOptions = z
   .describe("Bearer tokens and browser login");
 
 export type JwtOptions = z.output<typeof jwtOptions>;
-export type IssuerOptions = JwtOptions["issuers"][number];
 export type IntrospectionOptions = z.output<typeof introspection>;
 export type LoginOptions = z.output<typeof login>;

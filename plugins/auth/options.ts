@@ -108,9 +108,7 @@ const apiKeys = z
     query: z
       .array(z.string().min(1))
       .default([])
-      .describe(
-        "Query parameters that carry a key; they reach the service, so forwardCredentials must be on",
-      ),
+      .describe("Query parameters that carry a key; with forwardCredentials they stay in the query"),
     keys: z.array(keyRecord).default([]).describe("Keys in the policy itself, by their hash"),
     requirePepper: z
       .boolean()
@@ -192,7 +190,7 @@ const exclusion = z.union([
   }),
 ]);
 
-const fields = z.strictObject({
+export const authOptions = z.strictObject({
   required: z
     .boolean()
     .default(true)
@@ -237,14 +235,6 @@ const fields = z.strictObject({
     .regex(/^[\x20-\x21\x23-\x5b\x5d-\x7e]{1,64}$/)
     .default("outrigger")
     .describe("Realm in WWW-Authenticate"),
-});
-
-export const authOptions = fields.superRefine(({ apiKeys, forwardCredentials }, context) => {
-  // The query goes to the service as it came: only a policy that forwards credentials may have keys there.
-  if (apiKeys !== false && apiKeys.query.length > 0 && !forwardCredentials) {
-    const message = "a key in the query reaches the service: needs forwardCredentials";
-    context.addIssue({ code: "custom", path: ["apiKeys", "query"], message });
-  }
 });
 
 export type AuthOptions = z.output<typeof authOptions>;

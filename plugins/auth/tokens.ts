@@ -11,10 +11,10 @@ import {
 } from "./finding.ts";
 import { Gate } from "./gate.ts";
 import { Introspection } from "./introspection.ts";
-import { Issuer, type KeyMaterial } from "./issuer.ts";
-import { JwksSource, skippedEntries } from "./jwks.ts";
-import { KeySet, parseJwks } from "./key-set.ts";
-import type { IssuerOptions, JwtOptions } from "./options-jwt.ts";
+import type { Issuer } from "./issuer.ts";
+import type { JwksSource } from "./jwks.ts";
+import { KnownIssuers } from "./known-issuers.ts";
+import type { JwtOptions } from "./options-jwt.ts";
 import type { Shared } from "./shared.ts";
 import { TokenCache } from "./token-cache.ts";
 import { decodeToken, type TokenParts } from "./token-parts.ts";
@@ -36,15 +36,13 @@ const doubtfulVerifies = 2;
 export class TokenCheck {
   readonly #options: JwtOptions;
   readonly #services: Services;
-  readonly #issuers = new Map<string, Issuer>();
+  readonly #issuers: KnownIssuers;
   readonly #introspection: Introspection | undefined;
   readonly #cache: TokenCache;
   readonly #signatures: Gate;
   readonly #doubtful = new Gate(doubtfulVerifies, maxWaiting);
   readonly #introspections: Gate;
   readonly #running = new Map<string, Promise<Finding>>();
-  readonly #releases: (() => void)[] = [];
-  readonly #sources: JwksSource[] = [];
 
   /**
    * @param sources key sources that outlive this
@@ -57,10 +55,7 @@ export class TokenCheck {
     this.#signatures = new Gate(options.maxVerifies, maxWaiting);
     this.#introspections = new Gate(options.maxVerifies, maxWaiting);
     this.#introspection = options.introspection && new Introspection(options.introspection, services);
-    for (const issuer of options.issuers) {
-      const keys = this.#keysOf(issuer, sources);
-      this.#issuers.set(issuer.issuer, new Issuer(issuer, keys, services.clock));
-    }
+    this.#issuers = new KnownIssuers(options, services, sources);
   }
 
   get cached(): number {
@@ -80,14 +75,14 @@ export class TokenCheck {
     if (running !== undefined) return running;
     const parts = decodeToken(token);
     const introspection = this.#introspection;
-    if (introspection !== undefined && (parts === "opaque" || this.#issuers.size === 0)) {
+    if (introspection !== undefined && (parts === "opaque" || this.#issuers.none)) {
       return token68.test(token)
         ? this.#once(digest, this.#introspect(introspection, token, digest))
         : malformed;
     }
     if (parts === "opaque") return malformed;
     if (parts === "unreadable") return notJson;
-    const issuer = this.#issuers.get(parts.claims["iss"] as string);
+    const issuer = this.#issuers.find(parts.claims["iss"]);
     if (issuer === undefined) return noIssuer;
     const inspected = issuer.inspect(parts);
     if (inspected.kind === "refused") return inspected;
@@ -103,22 +98,18 @@ export class TokenCheck {
     if (running !== undefined) return running;
     const parts = decodeToken(token);
     if (typeof parts === "string") return undefined;
-    const issuer = this.#issuers.get(parts.claims["iss"] as string);
+    const issuer = this.#issuers.find(parts.claims["iss"]);
     const inspected = issuer?.inspect(parts);
     if (issuer === undefined || inspected?.kind !== "accepted" || !issuer.holdsKeyOf(parts)) return undefined;
     return this.#once(digest, this.#verify(issuer, { token, parts, inspected }, digest, this.#doubtful));
   }
 
   health(): string | undefined {
-    for (const source of this.#sources) {
-      const fault = source.health();
-      if (fault !== undefined) return fault;
-    }
-    return undefined;
+    return this.#issuers.health();
   }
 
   close(): void {
-    for (const release of this.#releases) release();
+    this.#issuers.close();
   }
 
   /** Simultaneous looks at one token are one. */
@@ -161,43 +152,5 @@ export class TokenCheck {
     } finally {
       this.#running.delete(digest);
     }
-  }
-
-  #keysOf(issuer: IssuerOptions, sources: Shared<JwksSource>): KeyMaterial {
-    if (issuer.secret !== undefined) return { kind: "secret", secret: this.#secretOf(issuer, issuer.secret) };
-    if (issuer.jwks !== undefined) {
-      const { jwks, skipped } = parseJwks(issuer.jwks);
-      if (skipped.length > 0) this.#services.logger.warn({ issuer: issuer.issuer, skipped }, skippedEntries);
-      return { kind: "set", set: new KeySet(jwks, 0) };
-    }
-    const settings = {
-      issuer: issuer.issuer,
-      jwksUri: issuer.jwksUri,
-      refreshMs: this.#options.jwksRefreshSeconds * 1000,
-      maxStaleMs: this.#options.jwksMaxStaleSeconds * 1000,
-      cooldownMs: this.#options.jwksCooldownSeconds * 1000,
-      timeoutMs: this.#options.jwksTimeoutMs,
-      share: this.#options.shareKeys,
-    };
-    const { value: source, release } = sources.acquire(
-      settings,
-      () => new JwksSource(settings, this.#services),
-    );
-    this.#releases.push(release);
-    this.#sources.push(source);
-    return { kind: "source", source };
-  }
-
-  #secretOf(issuer: IssuerOptions, name: string): Uint8Array {
-    const secret = this.#services.secrets.get(name);
-    if (secret === undefined) throw new Error(`jwt.issuers: OUTRIGGER_${name} is not set`);
-    const bytes = new TextEncoder().encode(secret);
-    // RFC 7518 section 3.2: a key of at least the size of the hash.
-    const needed = Math.max(
-      ...(issuer.algorithms ?? ["HS256"]).map((algorithm) => Number(algorithm.slice(2)) / 8),
-    );
-    if (bytes.length < needed)
-      throw new Error(`jwt.issuers: OUTRIGGER_${name} needs at least ${needed} bytes`);
-    return bytes;
   }
 }

@@ -33,6 +33,10 @@ export interface ExchangeRequest {
   readonly path: string;
   /** Query with its `?`, or "". */
   readonly query: string;
+  /** Parameters that plugins of this route declared their own (`Hooks.ownedQuery`), joined by `&`: they are not in `query`. */
+  readonly ownedQuery?: string | undefined;
+  /** Subprotocols likewise (`Hooks.ownedSubprotocols`): they are not in `fields`. */
+  readonly ownedSubprotocols?: readonly string[] | undefined;
   /** Authority the client asked for (the Host field), lower case. */
   readonly host: string;
   readonly scheme: "http" | "https";
@@ -190,6 +194,10 @@ export interface Hooks {
   };
   /** Lower-case names of request fields that this plugin sets: whatever a client sends under them is removed on every route. */
   readonly ownedRequestFields?: readonly string[];
+  /** Query parameters with a credential: on this plugin's routes they reach `request.ownedQuery`, and no log, cache or service. */
+  readonly ownedQuery?: readonly string[];
+  /** WebSocket subprotocols likewise (`request.ownedSubprotocols`): these names, and those that begin with one and a dot. */
+  readonly ownedSubprotocols?: readonly string[];
   /** JSON documents for everybody, by name: the admin listener serves them at `/plugins/<plugin>/<name>` (a key set). */
   readonly documents?: Readonly<Record<string, () => string>>;
   /** undefined = well; text = what is wrong. */

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { FailMode, Hooks, PluginDefinition, RouteInfo, Services } from "./contract.ts";
 import { Chain } from "./chain.ts";
+import { OwnedParts } from "./owned-parts.ts";
 import { PluginFaults } from "./plugin-faults.ts";
 import { type LongHook, Step } from "./step.ts";
 
@@ -31,6 +32,8 @@ export interface CompiledRoute {
   readonly chain: Chain;
   /** Whether a security plugin decides on this route. */
   readonly guarded: boolean;
+  /** undefined = its plugins have none. */
+  readonly ownedParts: OwnedParts | undefined;
 }
 
 /** Plugins by name, with the state that outlives a policy (made on first use). */
@@ -146,7 +149,9 @@ export async function createSnapshot(
     const routes: CompiledRoute[] = [];
     for (const route of spec.routes) routes.push(await compileRoute(route, host, made));
     const unmatched = await compileRoute(spec.unmatched, host, made);
-    return new Snapshot(routes, unmatched, () => {
+    // What no route took may have been meant for any of them.
+    const ownedParts = OwnedParts.of(made.map(({ hooks }) => hooks));
+    return new Snapshot(routes, { ...unmatched, ownedParts }, () => {
       onClosed();
       return closeAll(made, host);
     });
@@ -171,7 +176,8 @@ async function compileRoute(spec: RouteSpec, host: PluginHost, made: Step[]): Pr
     steps.push(step);
   }
   const chain = new Chain(steps, host.services.clock);
-  return { spec, info, chain, guarded: ordered.some((definition) => definition.security) };
+  const guarded = ordered.some((definition) => definition.security);
+  return { spec, info, chain, guarded, ownedParts: OwnedParts.of(steps.map(({ hooks }) => hooks)) };
 }
 
 async function setUp(

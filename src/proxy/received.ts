@@ -9,12 +9,15 @@ export function receivedExchange(
   clock: ProxyContext["clock"],
   io: ExchangeIo,
 ): LiveExchange {
+  const taken = route.ownedParts?.take(head.query, head.fields);
   return new LiveExchange({
     id: requestIdOf(head.fields),
     request: {
       method: head.method,
       path: head.path,
-      query: head.query,
+      query: taken?.query ?? head.query,
+      ownedQuery: taken?.ownedQuery,
+      ownedSubprotocols: taken?.ownedSubprotocols,
       host: head.host,
       scheme: schemeOf(message, client, head.fields),
       httpVersion: message.httpVersionMinor === 0 ? "1.0" : "1.1",

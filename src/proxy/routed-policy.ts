@@ -41,6 +41,7 @@ export class ServedRoute {
   readonly info: CompiledRoute["info"];
   readonly chain: Chain;
   readonly guarded: boolean;
+  readonly ownedParts: CompiledRoute["ownedParts"];
   /** Takes nobody: options of the service's layer for a plugin that decides who gets in do not fit. */
   readonly closed: boolean;
   readonly target: UpstreamTarget;
@@ -61,6 +62,7 @@ export class ServedRoute {
     this.info = route.info;
     this.chain = route.chain;
     this.guarded = route.guarded;
+    this.ownedParts = route.ownedParts;
     this.closed = route.spec.closed ?? false;
     this.target = upstream.target;
     this.transport = upstream.transport;

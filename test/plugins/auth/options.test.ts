@@ -55,7 +55,26 @@ const wrong: [string, unknown][] = [
   ["exclude.0", { exclude: ["/a/*/b"] }],
   ["exclude.0", { exclude: ["/a?b"] }],
   ["apiKeys", { apiKeys: { key: [] } }],
-  ["apiKeys.query", { apiKeys: { query: ["key"] } }],
+  ["jwt.from", { jwt: { from: [] } }],
+  ["jwt.from", { jwt: { from: ["header", "header"] } }],
+  ["jwt.from.0", { jwt: { from: ["query"] } }],
+  ["jwt.from.0", { jwt: { from: ["query:a b"] } }],
+  ["jwt.from.1", { jwt: { from: ["header", "body:token"] } }],
+  ["jwt.issuers.0.issuer", { jwt: { issuers: [{ ...issuer, tenants: ["a"] }] } }],
+  ["jwt.issuers.0.issuer", { jwt: { issuers: [{ ...issuer, issuer: "https://id.example/{tenant}" }] } }],
+  ["jwt.issuers.0.jwksUri", { jwt: { issuers: [{ ...issuer, jwksUri: "https://id.example/{tenant}" }] } }],
+  ["jwt.issuers.0.tenants.0", { jwt: { issuers: [{ ...issuer, issuer: "x{tenant}", tenants: ["a/b"] }] } }],
+  [
+    "jwt.issuers",
+    {
+      jwt: {
+        issuers: [
+          { ...issuer, issuer: "x{tenant}", tenants: ["a"] },
+          { ...issuer, issuer: "xa" },
+        ],
+      },
+    },
+  ],
   ["apiKeys.keys.0.sha256", { apiKeys: { keys: [{ sha256: "ABC", id: "k", userId: "u" }] } }],
   [
     "apiKeys.keys.0.cidrs.0",
