@@ -43,6 +43,8 @@ export interface ExchangeRequest {
   readonly httpVersion: "1.0" | "1.1";
   /** Fields towards the service; hop-by-hop and client-sent identity fields are gone already. */
   readonly fields: Fields;
+  /** Cookies that plugins declared their own (`Hooks.ownedCookies`), as `name=value; name=value`: they are not in `fields`. */
+  readonly ownedCookies?: string | undefined;
   /** Protocol of an `Upgrade` request, lower case; undefined for a plain request. */
   readonly upgrade: string | undefined;
   /** Whether a body was announced. */
@@ -174,6 +176,13 @@ export interface Outcome {
   readonly error: GatewayError | undefined;
 }
 
+/** A cookie that a plugin keeps for itself. */
+export interface OwnedCookie {
+  readonly name: string;
+  /** `Set-Cookie` value that ends it, sent along where a client's head is too large (431); absent = it stays. */
+  readonly expiry?: string;
+}
+
 type MaybePromise<T> = T | Promise<T>;
 
 /** The hooks a plugin has on one route. A plain return costs no microtask; a promise ends within the hook's time limit. */
@@ -198,6 +207,8 @@ export interface Hooks {
   readonly ownedQuery?: readonly string[];
   /** WebSocket subprotocols likewise (`request.ownedSubprotocols`): these names, and those that begin with one and a dot. */
   readonly ownedSubprotocols?: readonly string[];
+  /** Cookies that this plugin sets: on every route they reach `request.ownedCookies` and no service, and no service sets them. */
+  readonly ownedCookies?: readonly OwnedCookie[];
   /** JSON documents for everybody, by name: the admin listener serves them at `/plugins/<plugin>/<name>` (a key set). */
   readonly documents?: Readonly<Record<string, () => string>>;
   /** undefined = well; text = what is wrong. */

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { FailMode, Hooks, PluginDefinition, RouteInfo, Services } from "./contract.ts";
 import { Chain } from "./chain.ts";
+import { OwnedCookies } from "./owned-cookies.ts";
 import { OwnedParts } from "./owned-parts.ts";
 import { PluginFaults } from "./plugin-faults.ts";
 import { type LongHook, Step } from "./step.ts";
@@ -70,6 +71,8 @@ export class Snapshot {
   readonly unmatched: CompiledRoute;
   /** Lower-case names of request fields that plugins set: removed from every client's request. */
   readonly ownedRequestFields: ReadonlySet<string>;
+  /** undefined = no plugin has any. */
+  readonly ownedCookies: OwnedCookies | undefined;
   #exchanges = 0;
   #retired = false;
   readonly #close: () => Promise<void>;
@@ -79,9 +82,9 @@ export class Snapshot {
     this.routes = routes;
     this.unmatched = unmatched;
     this.#close = close;
-    this.ownedRequestFields = new Set(
-      this.#hooks().flatMap((hooks) => [...(hooks.ownedRequestFields ?? [])]),
-    );
+    const hooks = this.#hooks();
+    this.ownedRequestFields = new Set(hooks.flatMap((each) => [...(each.ownedRequestFields ?? [])]));
+    this.ownedCookies = OwnedCookies.of(hooks);
   }
 
   /** An exchange begins that keeps this snapshot to its end. */

@@ -7,7 +7,6 @@ import { LiveResponse } from "../pipeline/response.ts";
 import { Answer, type AnswerParts } from "./answer.ts";
 import { isLooping } from "./client-address.ts";
 import type { CarriedExchange, Inbound, ProxyContext } from "./context.ts";
-import { endToEndFields } from "./hop-by-hop.ts";
 import { receivedExchange } from "./received.ts";
 import { RequestBody } from "./request-body.ts";
 import { ClientWriter, type WriterEvents } from "./respond.ts";
@@ -106,12 +105,12 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   }
 
   onInterim(status: number, fields: readonly string[]): void {
-    this.writer.interim(status, endToEndFields(fields).toFlat());
+    this.writer.interim(status, this.route.received(fields).toFlat());
   }
 
   onHead(status: number, statusText: string, flat: readonly string[]): void {
     this.#upstreamMs = this.#context.clock.mono() - this.#askedMono;
-    this.#answer.send(LiveResponse.fromUpstream(status, statusText, endToEndFields(flat)));
+    this.#answer.send(LiveResponse.fromUpstream(status, statusText, this.route.received(flat)));
   }
 
   onData(chunk: Buffer): boolean {
@@ -164,7 +163,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   /** An upgrade was accepted: its response goes through the chain like any other; `accept` then writes it. */
   switching(statusText: string, flat: readonly string[], accept: (response: LiveResponse) => void): void {
     this.#upstreamMs = this.#context.clock.mono() - this.#askedMono;
-    this.#answer.send(LiveResponse.fromUpstream(101, statusText, endToEndFields(flat)), (response) => {
+    this.#answer.send(LiveResponse.fromUpstream(101, statusText, this.route.received(flat)), (response) => {
       if (response.status === 101) {
         accept(response);
         return;

@@ -50,7 +50,12 @@ export class Listener {
   constructor(options: ListenerOptions) {
     this.#options = options;
     this.#proxies = new TrustedProxies(options.trustedProxies);
-    this.#refusals = new Refusals(options.limits, options.logger, options.metrics);
+    this.#refusals = new Refusals(
+      options.limits,
+      options.logger,
+      options.metrics,
+      () => options.policy()?.snapshot.ownedCookies?.expiries ?? [],
+    );
     this.#context = {
       limits: options.limits,
       clock: options.clock,
@@ -163,6 +168,7 @@ export class Listener {
       const head = parseRequestHead(
         message,
         this.#proxies.trusts(peer) ? policy.isOwned : policy.isOwnedOrForwarded,
+        policy.snapshot.ownedCookies,
       );
       const client = this.#proxies.resolve(peer, head.fields);
       if (upgrade !== undefined && this.#draining)

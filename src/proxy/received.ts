@@ -22,6 +22,7 @@ export function receivedExchange(
       scheme: schemeOf(message, client, head.fields),
       httpVersion: message.httpVersionMinor === 0 ? "1.0" : "1.1",
       fields: head.fields,
+      ownedCookies: head.ownedCookies,
       upgrade: upgrade === undefined ? undefined : head.upgrade,
       hasBody: head.body !== "none",
     },

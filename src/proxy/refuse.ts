@@ -23,10 +23,18 @@ export class Refusals {
   readonly #limits: RequestBodyLimits;
   readonly #logger: Logger;
   readonly #count: (...values: string[]) => Counter;
+  readonly #expiries: () => readonly string[];
   // Connections that were refused once: what the parser still says about them adds nothing.
   readonly #refused = new WeakSet<Socket>();
 
-  constructor(limits: RequestBodyLimits, logger: Logger, metrics: Metrics) {
+  /** @param expiries `Set-Cookie` values that end cookies of ours which may be what makes a head too large */
+  constructor(
+    limits: RequestBodyLimits,
+    logger: Logger,
+    metrics: Metrics,
+    expiries: () => readonly string[],
+  ) {
+    this.#expiries = expiries;
     this.#limits = limits;
     this.#logger = logger;
     this.#count = metrics.counter(
@@ -61,7 +69,7 @@ export class Refusals {
     if (this.#refused.has(socket)) return;
     // A connection that broke by itself, or has never become one: nothing can be said on it.
     if (error.code === "ECONNRESET" || !socket.writable || isHandshakeError(error)) socket.destroy();
-    else this.#socket(socket, { error: parserError(error), peer: socket.remoteAddress });
+    else this.#socket(socket, { error: this.#parserError(error), peer: socket.remoteAddress });
   }
 
   #socket(socket: Socket, refusal: Refusal): void {
@@ -70,6 +78,13 @@ export class Refusals {
     // In the middle of an answer, or ahead of one, the client would take this for a part of it, or for it.
     if (isAnswering(socket)) socket.destroy();
     else answerBare(socket, refusal.error, id);
+  }
+
+  #parserError(error: NodeJS.ErrnoException): GatewayError {
+    if (error.code !== "HPE_HEADER_OVERFLOW") return parserError(error);
+    // Without them the client would be refused again until they end by themselves.
+    const fields = this.#expiries().flatMap((line) => ["Set-Cookie", line]);
+    return new GatewayError("fields_too_large", "The request head is too large.", { fields });
   }
 
   #record({ error, method, target, peer }: Refusal): string {
@@ -117,9 +132,6 @@ function isHandshakeError({ code = "" }: NodeJS.ErrnoException): boolean {
 }
 
 function parserError(error: NodeJS.ErrnoException): GatewayError {
-  if (error.code === "HPE_HEADER_OVERFLOW") {
-    return new GatewayError("fields_too_large", "The request head is too large.");
-  }
   if (error.code === "ERR_HTTP_REQUEST_TIMEOUT") {
     return new GatewayError("request_timeout", "The request head did not come in time.");
   }

@@ -3,6 +3,7 @@
 import type { IncomingMessage } from "node:http";
 import { GatewayError } from "../pipeline/errors.ts";
 import { Fields } from "../pipeline/fields.ts";
+import type { OwnedCookies } from "../pipeline/owned-cookies.ts";
 import { isHopByHop } from "./hop-by-hop.ts";
 import { normalisePath, PathError } from "./path.ts";
 
@@ -16,6 +17,8 @@ export interface RequestHead {
   readonly host: string;
   /** End-to-end fields without those that a client may not set. */
   readonly fields: Fields;
+  /** Cookies of plugins, taken out of `fields`. */
+  readonly ownedCookies: string | undefined;
   /** Lower-case protocol of an Upgrade request. */
   readonly upgrade: string | undefined;
   readonly body: "none" | "sized" | "chunked";
@@ -39,9 +42,14 @@ const malformed = (detail: string): GatewayError => new GatewayError("malformed_
 
 /**
  * @param isOwned whether the sidecar itself sets a field of that canonical name (lower case, `-` for `_`)
+ * @param cookies those that plugins keep for themselves, if any
  * Throws GatewayError `malformed_request`.
  */
-export function parseRequestHead(message: IncomingMessage, isOwned: (name: string) => boolean): RequestHead {
+export function parseRequestHead(
+  message: IncomingMessage,
+  isOwned: (name: string) => boolean,
+  cookies: OwnedCookies | undefined,
+): RequestHead {
   const marks = readMarks(message.rawHeaders);
   const body = checkFraming(marks, message.httpVersionMinor);
   const host = checkHost(marks, message.httpVersionMinor);
@@ -52,12 +60,14 @@ export function parseRequestHead(message: IncomingMessage, isOwned: (name: strin
   const stopsHere = isHopByHop(marks.connection);
   const drops = (lower: string): boolean =>
     stopsHere(lower) || isOwned(lower.includes("_") ? lower.replaceAll("_", "-") : lower);
+  const fields = new Fields(message.rawHeaders, drops);
   return {
     method,
     path,
     query,
     host,
-    fields: new Fields(message.rawHeaders, drops),
+    fields,
+    ownedCookies: cookies?.take(fields),
     upgrade,
     body,
     contentLength: body === "sized" ? Number(marks.contentLength) : 0,

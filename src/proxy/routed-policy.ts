@@ -3,8 +3,11 @@
 import type { Counter, Histogram, Metrics, Outcome } from "../pipeline/contract.ts";
 import type { Chain } from "../pipeline/chain.ts";
 import { GatewayError } from "../pipeline/errors.ts";
+import type { Fields } from "../pipeline/fields.ts";
+import type { OwnedCookies } from "../pipeline/owned-cookies.ts";
 import type { CompiledRoute, Snapshot } from "../pipeline/snapshot.ts";
 import { isForwardedField } from "./client-address.ts";
+import { endToEndFields } from "./hop-by-hop.ts";
 import { isAmbiguousPath } from "./path.ts";
 import type { RequestHead } from "./request-head.ts";
 import { Router } from "./router.ts";
@@ -47,6 +50,7 @@ export class ServedRoute {
   readonly target: UpstreamTarget;
   readonly transport: UpstreamTransport;
   readonly timeoutMs: number;
+  readonly #cookies: OwnedCookies | undefined;
   readonly #stripped: number;
   readonly #counters: RequestCounters;
   readonly #seconds: Histogram;
@@ -58,7 +62,9 @@ export class ServedRoute {
     route: CompiledRoute,
     upstream: { target: UpstreamTarget; transport: UpstreamTransport },
     counters: RequestCounters,
+    cookies: OwnedCookies | undefined,
   ) {
+    this.#cookies = cookies;
     this.info = route.info;
     this.chain = route.chain;
     this.guarded = route.guarded;
@@ -77,6 +83,13 @@ export class ServedRoute {
   /** The path without the route's `stripPrefix`, which validation holds to whole segments of the route's own path. */
   upstreamPath(path: string): string {
     return this.#stripped === 0 ? path : path.slice(this.#stripped) || "/";
+  }
+
+  /** The end-to-end fields of a head that its service sent, without what only the sidecar sets. */
+  received(flat: readonly string[]): Fields {
+    const fields = endToEndFields(flat);
+    this.#cookies?.dropFrom(fields);
+    return fields;
   }
 
   count(method: string, outcome: Outcome): void {
@@ -113,11 +126,11 @@ export class RoutedPolicy {
     upstreamOf: (route: CompiledRoute) => { target: UpstreamTarget; transport: UpstreamTransport },
   ) {
     this.snapshot = snapshot;
-    const keys = new Map(
-      snapshot.routes.map((route) => [new ServedRoute(route, upstreamOf(route), counters), route.spec]),
-    );
+    const serve = (route: CompiledRoute): ServedRoute =>
+      new ServedRoute(route, upstreamOf(route), counters, snapshot.ownedCookies);
+    const keys = new Map(snapshot.routes.map((route) => [serve(route), route.spec]));
     this.#router = new Router([...keys.keys()], (route) => keys.get(route) as CompiledRoute["spec"]);
-    this.#unmatched = new ServedRoute(snapshot.unmatched, upstreamOf(snapshot.unmatched), counters);
+    this.#unmatched = serve(snapshot.unmatched);
   }
 
   /** Names that only the sidecar may set, whatever a client sends. */

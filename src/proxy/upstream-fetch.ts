@@ -1,7 +1,6 @@
 // A request of the sidecar's own to an upstream (a plugin's background refresh), as a promise and an async iterable
 // over the transport's push interface. At most a few chunks wait in memory.
 import { type Exchange, GatewayError, type UpstreamAnswer } from "../pipeline/contract.ts";
-import { endToEndFields } from "./hop-by-hop.ts";
 import type { ServedRoute } from "./routed-policy.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./upstream/transport.ts";
 
@@ -26,7 +25,7 @@ export function fetchUpstream(
     const handler: UpstreamHandler = {
       onInterim: () => {},
       onHead: (status, _text, flat) => {
-        resolve({ status, fields: endToEndFields(flat), body });
+        resolve({ status, fields: route.received(flat), body });
       },
       onData: (chunk) => body.push(chunk),
       onEnd: () => body.finish(undefined),
