@@ -117,10 +117,16 @@ export class Guard {
 
   /** @param first what was found about the token, or else the session; undefined = not shown. @param second about the key */
   #decide(exchange: Exchange, first: Finding | undefined, second: Finding | undefined): MaybeVerdict {
-    const { certificates } = this.#parts;
+    const { certificates, login } = this.#parts;
     // One bad credential spoils the request, whatever else it shows.
     if (first?.kind === "refused") return this.#refuse(exchange, first);
     if (second?.kind === "refused") return this.#refuse(exchange, second);
+    if (
+      first?.kind === "accepted" &&
+      first.identity.method === "session" &&
+      login?.admits(exchange) === false
+    )
+      return this.#foreign(exchange, first.identity);
     if (second?.kind === "unavailable") return this.#uncertain(exchange, second);
     if (first?.kind === "unavailable") return this.#uncertain(exchange, first);
     let identity = (first ?? second)?.identity;
@@ -169,12 +175,10 @@ export class Guard {
 
   /** Lets the request on: the service gets to know the caller, and not how it showed itself. */
   #admit(exchange: Exchange, identity: Identity | undefined): MaybeVerdict {
-    const { forwardCredentials, credentials, login, assertion, certificates } = this.#parts;
+    const { forwardCredentials, credentials, assertion, certificates } = this.#parts;
     const { fields } = exchange.request;
     exchange.identity = identity;
     if (!forwardCredentials) removeCredentials(exchange.request, credentials);
-    // Ours alone to read: the cookie holds nothing for the service in any case.
-    login?.removeCookies(fields);
     if (certificates !== undefined && !exchange.client.viaTrustedProxy) fields.delete(forwardedField);
     if (assertion === undefined || identity === undefined) return undefined;
     const known = assertion.peek(identity);
@@ -185,6 +189,14 @@ export class Guard {
     return assertion.make(identity).then((jwt) => {
       fields.set(assertion.header, jwt);
     });
+  }
+
+  /** Another site's page acts with the user's session. */
+  #foreign(exchange: Exchange, identity: Identity): Verdict {
+    exchange.identity = identity;
+    exchange.refusedBecause = "session: not from the own origin (Origin, Sec-Fetch-Site)";
+    this.#parts.counts.count("session", "forbidden");
+    return this.#parts.refusals.forbidden;
   }
 
   #missing(exchange: Exchange, because: string): Verdict {

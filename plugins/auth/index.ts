@@ -140,6 +140,7 @@ export const auth = definePlugin({
       return {
         timeLimitMs: { onRequest: timeLimitMs },
         onRequest: (exchange) => guard.onRequest(exchange),
+        ...(login && { ownedCookies: login.cookies }),
         ...ownedBy(tokenSources, credentials.keysStay ? [] : credentials.keyQuery),
         ...((login !== undefined || tokenSources.subprotocols.length > 0) && {
           onResponse: (exchange, response) => {

@@ -1,63 +1,51 @@
 // Browser login by the OpenID Connect authorization-code flow with PKCE (RFC 7636), state and nonce. All that has to be
 // remembered is in encrypted cookies, so any sidecar can end what another one began.
-import { hash, randomBytes, timingSafeEqual } from "node:crypto";
-import { z } from "zod";
+import { hash } from "node:crypto";
 import {
   GatewayError,
   type Exchange,
   type ExchangeResponse,
-  type Fields,
+  type OwnedCookie,
   type Services,
   type Verdict,
 } from "../../src/pipeline/contract.ts";
 import { CookieVault } from "./cookie-vault.ts";
-import {
-  clearChunks,
-  readChunks,
-  readCookie,
-  removeCookies,
-  writeChunks,
-  writeCookie,
-  type CookieShape,
-} from "./cookies.ts";
+import { chunkNames, clearChunks, readChunks, writeChunks, type CookieShape } from "./cookies.ts";
 import { refused, type Finding } from "./finding.ts";
 import type { JwksSource } from "./jwks.ts";
+import { logoutRefusal } from "./logout.ts";
+import { isNavigation, isPrefetch } from "./navigation.ts";
 import type { LoginOptions } from "./options-jwt.ts";
+import { OwnOrigin } from "./own-origin.ts";
+import { PendingLogins, type PendingLogin } from "./pending-logins.ts";
+import { makePrivate } from "./private-answer.ts";
 import { GrantRefused, Provider, ProviderDown } from "./provider.ts";
 import { safeReturn } from "./return-address.ts";
 import { Sessions } from "./session.ts";
-import { loginId, SessionSeal, type Session } from "./session-seal.ts";
+import { SessionSeal, type Session } from "./session-seal.ts";
 
-const flowShape = z.strictObject({
-  login: z.string(),
-  redirectUri: z.string(),
-  state: z.string(),
-  nonce: z.string(),
-  verifier: z.string(),
-  returnTo: z.string(),
-  endsMs: z.number(),
-});
-type Flow = z.output<typeof flowShape>;
-
-const flowSeconds = 600;
-const random = (): string => randomBytes(32).toString("base64url");
 const unreadable = refused("session", "session: cookie in parts or twice");
+const onlyGet: Verdict = {
+  action: "reject",
+  error: new GatewayError("method_not_allowed", "This path takes GET.", { fields: ["Allow", "GET"] }),
+};
 
-function redirectTo(location: string, cookies: readonly string[] = []): Verdict {
+function redirectTo(location: string, cookies: readonly string[] = [], status: 302 | 303 = 302): Verdict {
   const fields = ["Location", location, "Cache-Control", "no-store"];
   for (const cookie of cookies) fields.push("Set-Cookie", cookie);
-  return { action: "respond", status: 302, fields };
+  return { action: "respond", status, fields };
 }
 
 export class Login {
   readonly #options: LoginOptions;
   readonly #services: Services;
-  readonly #vault: CookieVault;
+  /** Its cookies: nobody else's to see or set. */
+  readonly cookies: readonly OwnedCookie[];
+  readonly #pendingLogins: PendingLogins;
+  readonly #origin: OwnOrigin;
   readonly #provider: Provider;
   readonly #sessions: Sessions;
   readonly #cookie: CookieShape;
-  readonly #redirectUri: string;
-  readonly #id: string;
   readonly #releaseKeys: () => void;
   /** `Set-Cookie` lines for answers on their way. */
   readonly #pending = new WeakMap<Exchange, readonly string[]>();
@@ -67,15 +55,16 @@ export class Login {
     this.#options = options;
     this.#services = services;
     this.#releaseKeys = keys.release;
-    this.#vault = new CookieVault(
+    const vault = new CookieVault(
       services.secrets.get(options.sessionKeys),
       `OUTRIGGER_${options.sessionKeys}`,
     );
+    this.#pendingLogins = new PendingLogins(options, vault, services.clock);
+    this.#origin = new OwnOrigin(options.publicUrl, options.allowedOrigins);
     this.#provider = new Provider(options, services, keys.value);
-    this.#sessions = new Sessions(options, services, new SessionSeal(this.#vault, options), this.#provider);
+    this.#sessions = new Sessions(options, services, new SessionSeal(vault, options), this.#provider);
     this.#cookie = { name: options.cookieName, secure: options.secureCookie };
-    this.#id = loginId(options);
-    this.#redirectUri = new URL(options.callbackPath, options.publicUrl).href;
+    this.cookies = [...chunkNames(this.#cookie), ...this.#pendingLogins.cookies];
   }
 
   /** Whether a path is one of the login's own. */
@@ -85,10 +74,11 @@ export class Login {
   }
 
   async serve(exchange: Exchange): Promise<Verdict> {
-    const { path } = exchange.request;
+    const { path, method } = exchange.request;
     try {
-      if (path === this.#options.loginPath) return await this.#begin(exchange);
       if (path === this.#options.logoutPath) return await this.#logout(exchange);
+      if (method !== "GET") return onlyGet;
+      if (path === this.#options.loginPath) return await this.#begin(exchange);
       return await this.#callback(exchange);
     } catch (error) {
       if (error instanceof GrantRefused) {
@@ -111,16 +101,22 @@ export class Login {
 
   /** Sends a page navigation to the login; undefined for anything a script or program asked for. */
   redirect(exchange: Exchange): Verdict {
-    if (!isNavigation(exchange)) return undefined;
-    const { path, query } = exchange.request;
-    return redirectTo(`${this.#options.loginPath}?return_to=${encodeURIComponent(path + query)}`);
+    const { path, query, fields } = exchange.request;
+    if (!isNavigation(exchange) || isPrefetch(fields)) return undefined;
+    const page = safeReturn(path + query, this.#options.publicUrl);
+    return redirectTo(`${this.#options.loginPath}?return_to=${encodeURIComponent(page)}`);
+  }
+
+  /** Whether a request with a session may do what it asks for: another site's page may not act for the user. */
+  admits(exchange: Exchange): boolean {
+    return this.#origin.admits(exchange.request);
   }
 
   /** What the session cookie is worth; undefined = there is none. */
   session(exchange: Exchange): Finding | undefined | Promise<Finding> {
-    const { fields } = exchange.request;
-    if (!fields.get("cookie")?.includes(`${this.#cookie.name}.0=`)) return undefined;
-    const sealed = readChunks(fields, this.#cookie.name);
+    const { ownedCookies } = exchange.request;
+    if (ownedCookies?.includes(`${this.#cookie.name}.0=`) !== true) return undefined;
+    const sealed = readChunks(ownedCookies, this.#cookie.name);
     if (sealed === undefined) return unreadable;
     return this.#sessions.peek(sealed) ?? this.#open(exchange, sealed);
   }
@@ -128,11 +124,9 @@ export class Login {
   /** Sets what the request's way has left to be set. */
   onResponse(exchange: Exchange, response: ExchangeResponse): void {
     const cookies = this.#pending.get(exchange);
-    for (const cookie of cookies ?? []) response.fields.append("Set-Cookie", cookie);
-  }
-
-  removeCookies(fields: Fields): void {
-    removeCookies(fields, this.#cookie.name);
+    if (cookies === undefined) return;
+    for (const cookie of cookies) response.fields.append("Set-Cookie", cookie);
+    makePrivate(response.fields);
   }
 
   close(): void {
@@ -164,49 +158,57 @@ export class Login {
 
   async #begin(exchange: Exchange): Promise<Verdict> {
     const { clientId, scopes, parameters, publicUrl } = this.#options;
+    const { query, fields, ownedCookies } = exchange.request;
+    if (isPrefetch(fields)) throw new GrantRefused("it was asked for ahead of need");
     const { authorization_endpoint: endpoint } = await this.#provider.metadata();
     if (endpoint === undefined) throw new Error("the provider names no authorization endpoint");
-    const query = new URLSearchParams(exchange.request.query);
-    const flow: Flow = {
-      login: this.#id,
-      redirectUri: this.#redirectUri,
-      state: random(),
-      nonce: random(),
-      verifier: random(),
-      returnTo: safeReturn(query.get("return_to"), publicUrl),
-      endsMs: this.#services.clock.now() + flowSeconds * 1000,
-    };
+    const returnTo = safeReturn(new URLSearchParams(query).get("return_to"), publicUrl);
+    const [pending, cookies] = await this.#pendingLogins.begin(ownedCookies, returnTo);
     const url = new URL(endpoint);
     const asked = {
       ...parameters,
       response_type: "code",
       client_id: clientId,
-      redirect_uri: this.#redirectUri,
+      redirect_uri: pending.redirectUri,
       scope: scopes.join(" "),
-      state: flow.state,
-      nonce: flow.nonce,
-      code_challenge: hash("sha256", flow.verifier, "base64url"),
+      state: pending.state,
+      nonce: pending.nonce,
+      code_challenge: hash("sha256", pending.verifier, "base64url"),
       code_challenge_method: "S256",
     };
     for (const [name, value] of Object.entries(asked)) url.searchParams.set(name, value);
-    const sealed = await this.#vault.seal("login", flow);
-    // One cookie for each login that is under way, so that two tabs do not spoil each other's.
-    return redirectTo(url.href, [writeCookie(this.#cookie, flowSuffix(flow.state), sealed, flowSeconds)]);
+    return redirectTo(url.href, cookies);
   }
 
   async #callback(exchange: Exchange): Promise<Verdict> {
     const query = new URLSearchParams(exchange.request.query);
-    const state = query.get("state") ?? "";
-    const flow = await this.#flow(exchange, state);
-    const issuer = query.get("iss");
-    // RFC 9207: an answer of another provider must not be taken for this one's.
-    if (issuer !== null && issuer !== this.#options.issuer)
-      throw new GrantRefused("answer of another issuer");
-    const code = query.get("code");
-    if (code === null) throw new GrantRefused("the provider gave no code");
-    const tokens = await this.#provider.exchangeCode(code, flow.verifier, this.#redirectUri);
+    const pending = await this.#pendingLogins.find(
+      exchange.request.ownedCookies,
+      single(query, "state") ?? "",
+    );
+    if (pending === undefined) {
+      // Another tab took its place, and may have ended well meanwhile.
+      const session = await this.session(exchange);
+      if (session?.kind === "accepted") return redirectTo("/");
+      throw new GrantRefused("no login is under way in this browser");
+    }
+    try {
+      return await this.#end(query, pending);
+    } catch (error) {
+      if (error instanceof GrantRefused) this.#pending.set(exchange, this.#pendingLogins.ended(pending));
+      throw error;
+    }
+  }
+
+  /** @returns the way back to the page that was asked for, with a session. Rejects with `GrantRefused` or `ProviderDown`. */
+  async #end(query: URLSearchParams, pending: PendingLogin): Promise<Verdict> {
+    await this.#provider.checkIssuer(single(query, "iss"));
+    const code = single(query, "code");
+    if (code === undefined || single(query, "error") !== undefined)
+      throw new GrantRefused("the provider gave no code");
+    const tokens = await this.#provider.exchangeCode(code, pending.verifier, pending.redirectUri);
     if (tokens.idToken === undefined) throw new GrantRefused("the provider gave no ID token");
-    const { claims, endsMs } = await this.#provider.verifyIdToken(tokens.idToken, flow.nonce);
+    const { claims, endsMs } = await this.#provider.verifyIdToken(tokens.idToken, pending.nonce);
     const session = this.#sessions.begin(tokens, claims, endsMs);
     let cookies = this.#sessionCookies(session, await this.#sessions.seal(session));
     if (cookies === undefined) {
@@ -215,62 +217,30 @@ export class Login {
       cookies = this.#sessionCookies(smaller, await this.#sessions.seal(smaller));
     }
     if (cookies === undefined) throw new GrantRefused("the session does not fit into cookies");
-    cookies.push(writeCookie(this.#cookie, flowSuffix(flow.state), "", 0));
-    return redirectTo(flow.returnTo, cookies);
-  }
-
-  async #flow(exchange: Exchange, state: string): Promise<Flow> {
-    const sealed = readCookie(exchange.request.fields, this.#cookie.name + flowSuffix(state));
-    const flow =
-      sealed === undefined ? undefined : flowShape.safeParse(await this.#vault.open("login", sealed)).data;
-    if (flow === undefined) throw new GrantRefused("no login is under way in this browser");
-    if (flow.login !== this.#id || flow.redirectUri !== this.#redirectUri)
-      throw new GrantRefused("it was begun at another login");
-    const given = Buffer.from(state);
-    const wanted = Buffer.from(flow.state);
-    if (given.length !== wanted.length || !timingSafeEqual(given, wanted)) throw new GrantRefused("state");
-    if (this.#services.clock.now() >= flow.endsMs) throw new GrantRefused("the login took too long");
-    return flow;
+    return redirectTo(pending.returnTo, [...cookies, ...this.#pendingLogins.ended(pending)]);
   }
 
   async #logout(exchange: Exchange): Promise<Verdict> {
-    const { fields } = exchange.request;
-    if (fields.get("sec-fetch-site") === "cross-site") {
-      return {
-        action: "reject",
-        error: new GatewayError("malformed_request", "A logout starts on this site."),
-      };
-    }
-    const sealed = readChunks(fields, this.#cookie.name);
+    const refusal = logoutRefusal(exchange, this.#origin);
+    if (refusal !== undefined) return refusal;
+    const { afterLogout, publicUrl, clientId } = this.#options;
+    const sealed = readChunks(exchange.request.ownedCookies, this.#cookie.name);
     const session = sealed === undefined ? undefined : await this.#sessions.read(sealed);
     if (session !== undefined) await this.#sessions.end(session);
-    const home = new URL(this.#options.afterLogout, this.#options.publicUrl).href;
     const cookies = clearChunks(this.#cookie);
     const endpoint = (await this.#provider.metadata().catch(() => undefined))?.end_session_endpoint;
-    if (session === undefined || endpoint === undefined)
-      return redirectTo(this.#options.afterLogout, cookies);
+    if (session === undefined || endpoint === undefined) return redirectTo(afterLogout, cookies, 303);
     const url = new URL(endpoint);
-    url.searchParams.set("client_id", this.#options.clientId);
-    url.searchParams.set("post_logout_redirect_uri", home);
+    url.searchParams.set("client_id", clientId);
+    url.searchParams.set("post_logout_redirect_uri", new URL(afterLogout, publicUrl).href);
     if (session.idToken !== undefined) url.searchParams.set("id_token_hint", session.idToken);
-    return redirectTo(url.href, cookies);
+    return redirectTo(url.href, cookies, 303);
   }
 }
 
-/** Ending of the cookie's name that belongs to one login; hex, so that it is a cookie name whatever the state is. */
-function flowSuffix(state: string): string {
-  return `-${hash("sha256", state, "hex").slice(0, 16)}`;
-}
-
-/** Whether a browser loads a page: only then can somebody log in. */
-function isNavigation({ request }: Exchange): boolean {
-  const { fields, method, upgrade } = request;
-  if ((method !== "GET" && method !== "HEAD") || upgrade !== undefined) return false;
-  const mode = fields.get("sec-fetch-mode");
-  if (mode !== undefined) return mode === "navigate";
-  return (
-    fields.has("accept") &&
-    fields.get("accept")?.includes("text/html") === true &&
-    !fields.has("x-requested-with")
-  );
+/** Throws for what is there twice (RFC 6749 section 3.1): two readers could take it for two things. */
+function single(query: URLSearchParams, name: string): string | undefined {
+  const values = query.getAll(name);
+  if (values.length > 1) throw new GrantRefused(`${name} is there twice`);
+  return values[0];
 }

@@ -24,6 +24,11 @@ const introspection = z.strictObject({
   claims: claimMapping,
 });
 
+/** It becomes the Path of a cookie, in which a semicolon ends it. */
+const ownPath = pathPattern.refine((text) => !/[*;]/.test(text), {
+  error: "must be one path, without * and ;",
+});
+
 const loginFields = z.strictObject({
   issuer: safeUrl.describe("OpenID provider, found by discovery"),
   clientId: z.string().min(1).describe("Client id at the provider"),
@@ -41,18 +46,24 @@ const loginFields = z.strictObject({
     .record(z.string(), z.string())
     .default({})
     .describe("Further parameters of the authorization request, e.g. prompt or resource"),
+  allowedOrigins: z
+    .array(safeUrl.refine((text) => URL.parse(text)?.origin === text, { error: "must be an origin" }))
+    .default([])
+    .describe("Further origins whose pages may use a session for more than GET and HEAD, and for WebSockets"),
   algorithms: z
     .array(z.enum(algorithmNames).exclude(["HS256", "HS384", "HS512"]))
     .min(1)
     .default(["RS256", "ES256", "EdDSA"])
     .describe("Signature algorithms taken for ID tokens"),
-  callbackPath: pathPattern
+  callbackPath: ownPath
     .default("/oauth2/callback")
     .describe("Path of the redirect URI; the route must cover it"),
-  loginPath: pathPattern
+  loginPath: ownPath
     .default("/oauth2/login")
     .describe("Starts a login; ?return_to= takes a path of this origin"),
-  logoutPath: pathPattern.default("/oauth2/logout").describe("Ends the session here and at the provider"),
+  logoutPath: ownPath
+    .default("/oauth2/logout")
+    .describe("Ends the session here and at the provider: a POST of the own origin; GET asks the user first"),
   afterLogout: z
     .string()
     .regex(/^\/(?![/\\])[^\s\\]*$/)

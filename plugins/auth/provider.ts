@@ -33,6 +33,8 @@ export class ProviderDown extends Error {
 }
 
 const metadataMs = 3_600_000;
+/** From the ID token's making to its look here; what clocks differ by is in it. */
+const maxAgeSeconds = 900;
 
 export class Provider {
   readonly #options: LoginOptions;
@@ -90,6 +92,17 @@ export class Provider {
   }
 
   /**
+   * Who answered at the callback (RFC 9207): another provider's answer must not be taken for this one's.
+   * Rejects with `GrantRefused` or `ProviderDown`.
+   */
+  async checkIssuer(issuer: string | undefined): Promise<void> {
+    if (issuer === undefined) {
+      const { authorization_response_iss_parameter_supported: announced } = await this.metadata();
+      if (announced === true) throw new GrantRefused("the answer names no issuer, as this provider's do");
+    } else if (issuer !== this.#options.issuer) throw new GrantRefused("answer of another issuer");
+  }
+
+  /**
    * Verifies an ID token (OpenID Connect Core section 3.1.3.7).
    * @param nonce what the login was started with; undefined for a refresh
    * @returns its claims. Rejects with `GrantRefused` or `ProviderDown`.
@@ -103,9 +116,13 @@ export class Provider {
     const { claims } = parts;
     if (claims["iss"] !== this.#options.issuer) throw new GrantRefused("ID token: issuer");
     if (nonce !== undefined && claims["nonce"] !== nonce) throw new GrantRefused("ID token: nonce");
-    const { azp } = claims;
-    if (azp !== undefined && azp !== this.#options.clientId)
+    const { azp, aud, iat } = claims;
+    // Of several audiences it must say for whom it was made.
+    if (azp === undefined ? Array.isArray(aud) && aud.length > 1 : azp !== this.#options.clientId)
       throw new GrantRefused("ID token: authorized party");
+    // It has just been made (sections 3.1.3.7 and 12.2); an old one is somebody's find.
+    if (typeof iat !== "number" || this.#services.clock.now() / 1000 - iat > maxAgeSeconds)
+      throw new GrantRefused("ID token: too old");
     const inspected = this.#idTokens.inspect(parts);
     if (inspected.kind === "refused") throw new GrantRefused(`ID ${inspected.because}`);
     const verdict = await this.#idTokens.verify(idToken, parts, inspected satisfies Accepted);

@@ -2,12 +2,17 @@
 
 const plain = /^\/(?![/\\])[\x21-\x5b\x5d-\x7e]*$/;
 
+/** It waits in a cookie, of which a browser may have several. */
+const longest = 1_024;
+
 /**
  * @param origin of this application
- * @returns the path with its query when it surely stays on the origin, else "/"
+ * @returns the path with its query (without, where that is too long) when it surely stays on the origin, else "/"
  */
-export function safeReturn(address: string | null, origin: string): string {
-  if (address === null || address.length > 2_048 || !plain.test(address)) return "/";
+export function safeReturn(asked: string | null, origin: string): string {
+  const address = asked !== null && asked.length > longest ? asked.split("?", 1)[0] : asked;
+  if (address === null || address === undefined || address.length > longest || !plain.test(address))
+    return "/";
   const url = URL.canParse(address, origin) ? new URL(address, origin) : undefined;
   if (url?.origin !== new URL(origin).origin) return "/";
   // Once its dots are resolved, /a/..//host is //host: another origin.

@@ -120,6 +120,10 @@ function send(port: number, ask: Ask): Promise<Omit<ShopAnswer, "seen">> {
         }),
       );
     });
+    request.on("upgrade", (response, socket) => {
+      socket.destroy();
+      resolve({ status: 101, answerFields: new Fields(response.rawHeaders), body: "" });
+    });
     request.on("error", reject);
     request.end();
   });

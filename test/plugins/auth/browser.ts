@@ -41,10 +41,16 @@ export class Browser {
     route: Site<Answer>,
     address: string,
     fields: readonly string[] = ["Sec-Fetch-Mode", "navigate"],
+    method = "GET",
   ): Promise<Answer> {
     const url = new URL(address, this.#app);
-    const cookie = [...this.cookies()].map((pair) => pair.join("=")).join("; ");
+    // Those of logins under way belong to the callback's path, whatever it is here.
+    const sent = [...this.cookies()].filter(
+      ([name]) => !name.includes(".flow.") || url.pathname.endsWith("/callback"),
+    );
+    const cookie = sent.map((pair) => pair.join("=")).join("; ");
     const answer = await route.ask({
+      method,
       path: url.pathname,
       query: url.search,
       fields: [...fields, ...(cookie === "" ? [] : ["Cookie", cookie])],

@@ -11,6 +11,7 @@ import type {
 } from "../../../src/pipeline/contract.ts";
 import { Fields as FieldList } from "../../../src/pipeline/contract.ts";
 import { createHttpClient } from "../../../src/pipeline/http-client.ts";
+import { OwnedCookies } from "../../../src/pipeline/owned-cookies.ts";
 import { LiveExchange } from "../../../src/pipeline/exchange.ts";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
 import { createStore, type RedisStore } from "../../../src/redis/store.ts";
@@ -145,8 +146,10 @@ export interface Route {
 
 const noBody = (): Promise<never> => Promise.reject(new Error("no body"));
 
-export function exchangeFor(ask: Ask): LiveExchange {
+/** @param hooks of the plugin, whose cookies are taken out as the proxy does it */
+export function exchangeFor(ask: Ask, hooks: Hooks = {}): LiveExchange {
   const address = ask.address ?? "192.0.2.7";
+  const fields = new FieldList(ask.fields);
   return new LiveExchange({
     id: "request-1",
     request: {
@@ -156,7 +159,8 @@ export function exchangeFor(ask: Ask): LiveExchange {
       host: "api.example",
       scheme: "http",
       httpVersion: "1.1",
-      fields: new FieldList(ask.fields),
+      fields,
+      ownedCookies: OwnedCookies.of([hooks])?.take(fields),
       upgrade: ask.upgrade,
       hasBody: false,
     },
@@ -185,7 +189,7 @@ export async function makeRoute(
   const hooks = await auth.setup({ options: parsed, services, state: kept, route });
   const close = async (): Promise<void> => await hooks.close?.();
   open.add(close);
-  return { hooks, state: kept, ask: (ask) => askOf(hooks, exchangeFor(ask ?? {})), close };
+  return { hooks, state: kept, ask: (ask) => askOf(hooks, exchangeFor(ask ?? {}, hooks)), close };
 }
 
 async function askOf(hooks: Hooks, exchange: LiveExchange): Promise<Answer> {

@@ -79,11 +79,42 @@ test("a script's request is served with the session, and is 401 and no redirect 
   assert.equal(await page.evaluate(ask), 200);
 });
 
-test("after the logout the next page asks for a sign-in", async () => {
-  await page.goto(`${app}/oauth2/logout`);
+const signIn = async (): Promise<void> => {
+  await page.goto(`${app}/orders`);
+  assert.equal(await page.title(), "Sign in");
+  await page.fill("input[name=user]", "grace");
+  await page.click("button");
+  await page.waitForURL(`${app}/orders`);
+};
+/** The provider has a question of its own. */
+const confirm = async (): Promise<void> => {
+  await page.waitForURL((url) => url.origin === provider.url || url.pathname === "/");
   const button = page.locator("button", { hasText: "Yes" });
   if (await button.isVisible()) await button.click();
   await page.waitForURL((url) => url.pathname.startsWith("/interaction/") || url.origin === app);
+};
+
+test("the logout's address asks first; after it the next page asks for a sign-in", async () => {
+  await page.goto(`${app}/oauth2/logout`);
+  assert.equal(await page.title(), "Log out");
+  await page.click("button");
+  await confirm();
+  await signIn();
+});
+
+test("a click on the application's own link logs out at once", async () => {
+  await page.setContent("<a href='/oauth2/logout'>Log out</a>");
+  await page.click("a");
+  await confirm();
   await page.goto(`${app}/orders`);
   assert.equal(await page.title(), "Sign in");
+});
+
+test("a POST of the application's own page is served with the session", async () => {
+  await signIn();
+  const post = "fetch('/data', { method: 'POST' }).then((response) => response.status)";
+  assert.equal(await page.evaluate(post), 200);
+  const hidden =
+    "fetch('/data', { method: 'POST', referrerPolicy: 'no-referrer' }).then((response) => response.status)";
+  assert.equal(await page.evaluate(hidden), 200);
 });

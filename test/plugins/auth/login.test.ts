@@ -108,11 +108,13 @@ test("the return address is kept, query and all", async () => {
 test("cookies are HttpOnly, SameSite, and Secure under a __Host- name by default", async () => {
   const { route } = await makeApp({ login: { cookieName: undefined, secureCookie: undefined } });
   const start = await route.ask({ path: "/oauth2/login" });
-  const [cookie] = start.answerFields.getAll("set-cookie");
+  const [flow = "", mark = ""] = start.answerFields.getAll("set-cookie");
+  const rest = "Max-Age=600; HttpOnly; SameSite=Lax; Secure$";
   assert.match(
-    cookie ?? "",
-    /^__Host-outrigger-[0-9a-f]{16}=[\w.-]+; Path=\/; Max-Age=600; HttpOnly; SameSite=Lax; Secure$/,
+    flow,
+    new RegExp(`^__Secure-outrigger\\.flow\\.[0-3]=[\\w.-]+; Path=/oauth2/callback; ${rest}`),
   );
+  assert.match(mark, new RegExp(`^__Host-outrigger\\.login\\.[0-3]=[\\w.-]{50,60}; Path=/; ${rest}`));
 });
 
 test("scripts and programs get 401 and no redirect", async () => {
@@ -145,7 +147,11 @@ test("a callback that this browser did not start, or twice, or with another stat
     `/oauth2/callback?code=x&state=${state}&iss=https%3A%2F%2Fevil.example`,
   );
   assert.deepEqual([mixedUp.status, mixedUp.because], [401, "login: answer of another issuer"]);
-  assert.equal(await callback(`error=access_denied&state=${state}`), 401);
+  assert.equal(await callback(`code=x&state=${state}`), 401, "this provider says that it names itself");
+  const own = `iss=${encodeURIComponent(provider.url)}`;
+  assert.equal(await callback(`code=x&state=${state}&${own}&${own}`), 401);
+  assert.equal(await callback(`code=x&code=y&state=${state}&${own}`), 401);
+  assert.equal(await callback(`error=access_denied&state=${state}&${own}`), 401);
   assert.equal(await callback(`code=made-up&state=${state}`), 401);
 });
 
@@ -175,6 +181,9 @@ test("an ID token of another login, client, issuer, key or time is none of ours"
     ["issuer", issuer.sign({ ...good, iss: "https://evil.example" })],
     ["expired", issuer.sign({ ...good, exp: 1_000_000 })],
     ["signature", issuer.sign(good, { key: other })],
+    ["authorized party", issuer.sign({ ...good, aud: [clientId, "other"] })],
+    ["too old", issuer.sign({ ...good, iat: Math.floor(Date.now() / 1000) - 100 * 86_400 })],
+    ["too old", issuer.sign({ ...good, iat: undefined })],
     ["malformed", Promise.resolve("x.y")],
   ];
   for (const [because, token] of bad) {
@@ -311,7 +320,8 @@ test("a logout ends the session at every sidecar and at the provider, also for a
   await browser.follow(apps[0].route, "/");
   const copied = [...browser.cookies()].map((pair) => pair.join("=")).join("; ");
   assert.equal((await apps[1].route.ask({ fields: ["Cookie", copied] })).status, 200);
-  const out = await browser.visit(apps[0].route, "/oauth2/logout");
+  const out = await browser.visit(apps[0].route, "/oauth2/logout", ["Origin", appUrl], "POST");
+  assert.equal(out.status, 303);
   const url = new URL(out.answerFields.get("location") ?? "");
   assert.equal(url.origin, provider.url);
   assert.equal(url.searchParams.get("post_logout_redirect_uri"), `${appUrl}/`);
@@ -323,18 +333,35 @@ test("a logout ends the session at every sidecar and at the provider, also for a
     assert.ok(performance.now() - began < 1_000);
 });
 
-test("another site cannot log somebody out", async () => {
+test("a logout is a POST of the own origin or the user's own click there; any other page load asks first", async () => {
   const { route } = await makeApp();
   const browser = new Browser(appUrl);
   await browser.follow(route, "/");
-  const answer = await browser.visit(route, "/oauth2/logout", [
-    "Sec-Fetch-Site",
-    "cross-site",
-    "Sec-Fetch-Mode",
-    "navigate",
-  ]);
-  assert.equal(answer.status, 400);
-  assert.equal((await browser.visit(route, "/")).status, 200);
+  const page = ["Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"];
+  const link = (site: string): string[] => [...page, "Sec-Fetch-Site", site, "Sec-Fetch-User", "?1"];
+  const cases: [method: string, fields: string[], status: number][] = [
+    ["POST", ["Origin", "https://evil.example"], 403],
+    ["POST", ["Origin", "null", "Sec-Fetch-Site", "cross-site"], 403],
+    ["POST", ["Sec-Fetch-Site", "same-site"], 403],
+    ["POST", [], 403],
+    ["GET", link("cross-site"), 200],
+    ["GET", link("same-site"), 200],
+    ["GET", link("none"), 200],
+    ["GET", [...page, "Sec-Fetch-Site", "same-origin"], 200],
+    ["GET", ["Accept", "text/html"], 200],
+    ["GET", ["Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "no-cors"], 405],
+    ["GET", [], 405],
+    ["DELETE", ["Origin", appUrl], 405],
+  ];
+  for (const [method, fields, status] of cases) {
+    const answer = await browser.visit(route, "/oauth2/logout", fields, method);
+    assert.equal(answer.status, status, `${method} ${fields.join(" ")}`);
+    assert.equal((await browser.visit(route, "/")).status, 200, `${method} ${fields.join(" ")}`);
+  }
+  const asked = await browser.visit(route, "/oauth2/logout", link("same-site"));
+  assert.match(asked.answerFields.get("content-security-policy") ?? "", /frame-ancestors 'none'/);
+  assert.equal((await browser.visit(route, "/oauth2/logout", link("same-origin"))).status, 303);
+  assert.equal((await browser.visit(route, "/")).status, 302);
 });
 
 test("where no login is required a visitor stays anonymous, and a session is used when there is one", async () => {
@@ -350,13 +377,12 @@ test("where no login is required a visitor stays anonymous, and a session is use
 test("a large session is kept in several cookies and read again", async () => {
   const { CookieVault } = await import("../../../plugins/auth/cookie-vault.ts");
   const { readChunks, writeChunks } = await import("../../../plugins/auth/cookies.ts");
-  const { Fields } = await import("../../../src/pipeline/contract.ts");
   const vault = new CookieVault(key, "KEYS");
   const sealed = await vault.seal("session", { text: "x".repeat(6_000) });
   const lines = writeChunks({ name: "app", secure: true }, sealed, 60) ?? [];
   assert.ok(lines.every((line) => line.length < 4_096));
   const cookie = lines.map((line) => line.split(";")[0]).join("; ");
-  assert.equal(readChunks(new Fields(["Cookie", cookie]), "app"), sealed);
+  assert.equal(readChunks(cookie, "app"), sealed);
   assert.equal(await vault.open("login", sealed), undefined, "sealed for another purpose");
   assert.equal(writeChunks({ name: "app", secure: true }, "x".repeat(20_000), 60), undefined);
 });

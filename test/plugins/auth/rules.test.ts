@@ -144,7 +144,7 @@ const subject = fc.record({
       path: fc.constantFrom("/a", "/a/b", "/ab"),
       address: fc.constantFrom("192.0.2.1", "192.0.2.200"),
     })
-    .map(exchangeFor),
+    .map((ask) => exchangeFor(ask)),
   identity: fc.option(identity as fc.Arbitrary<Identity>, { nil: undefined }),
   certificateIds: fc.constant([]),
 });
