@@ -17,6 +17,7 @@ import {
   type ReadFile,
 } from "./config-formats.ts";
 import { parseRedisAddress } from "./redis/address.ts";
+import { parseStoreKeys } from "./redis/seals.ts";
 
 /** One variable. `default` is the text that counts when it is unset; null = the setting is then `undefined`. */
 export interface Setting<T> {
@@ -151,6 +152,11 @@ export const settings = {
     "outrigger:",
     matching(/^[\x21-\x7e]{1,64}$/, "at most 64 visible ASCII characters without spaces"),
     "In front of every Redis key",
+  ),
+  storeKeys: secret(
+    "OUTRIGGER_STORE_KEYS",
+    parseStoreKeys,
+    "Keys of 32 bytes (base64url), comma-separated, newest first: what is in Redis counts only with a MAC under one",
   ),
   policyFile: optional(
     "OUTRIGGER_POLICY_FILE",

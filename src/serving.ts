@@ -13,6 +13,7 @@ import { createRequestCounters, type RoutedPolicy } from "./proxy/routed-policy.
 import { readTlsFiles, type TlsFiles, watchTlsFiles } from "./proxy/tls-files.ts";
 import { createPooledTransport } from "./proxy/upstream/pooled-transport.ts";
 import { Upstreams } from "./proxy/upstreams.ts";
+import { createSeals } from "./redis/seals.ts";
 import type { RedisStore } from "./redis/store.ts";
 import type { Telemetry } from "./telemetry/process.ts";
 import { StallWatch } from "./telemetry/stalls.ts";
@@ -75,7 +76,7 @@ export function createServing(config: Config, telemetry: Telemetry, parts: Servi
 }
 
 function createServices(
-  { service, instance, region, secrets }: Config,
+  { service, instance, region, secrets, storeKeys, keyPrefix }: Config,
   { logger, accessLog, metrics }: Telemetry,
   parts: Omit<ServingParts, "registry">,
 ): Services {
@@ -84,6 +85,7 @@ function createServices(
     accessLog,
     metrics,
     store: parts.store,
+    seals: storeKeys && createSeals(storeKeys, keyPrefix, service),
     secrets: { get: (name) => secrets[name] },
     http: createHttpClient(),
     clock: parts.clock,

@@ -1,9 +1,8 @@
-// An issuer's keys in Redis, so that one sidecar asks the issuer and the fleet reads. Whoever can write there can put
-// keys in (as they can API keys): with OUTRIGGER_API_KEY_PEPPER set, a copy counts only with a MAC under it.
-import { hash, timingSafeEqual } from "node:crypto";
+// An issuer's keys in Redis, so that one sidecar asks the issuer and the others of its service read. Whoever can write
+// there could put keys of his own in: a copy counts only under a seal, and without OUTRIGGER_STORE_KEYS there is none.
+import { hash } from "node:crypto";
 import { z } from "zod";
-import type { Services, Store } from "../../src/pipeline/contract.ts";
-import { parsePeppers, pepperedDigest } from "./key-format.ts";
+import type { Services, Store, StoreSeal } from "../../src/pipeline/contract.ts";
 
 export interface SharedKeys {
   /** The key set's JSON. */
@@ -12,83 +11,79 @@ export interface SharedKeys {
   readonly fetchedAtMs: number;
 }
 
-const copyShape = z.strictObject({
-  url: z.string(),
-  fetchedAtMs: z.number(),
-  jwks: z.string(),
-  mac: z.string().optional(),
-});
+const copyShape = z.strictObject({ url: z.string(), fetchedAtMs: z.number(), jwks: z.string() });
+
+/** Stores of which it was said that they are not used. */
+const told = new WeakSet<Store>();
+
+/**
+ * @param subject what the keys are of: one issuer's place of keys, with whatever else tells two apart
+ * @param keepMs how long after its fetch a copy counts
+ * @returns undefined when there is nothing to share through
+ */
+export function openJwksShare(services: Services, subject: string, keepMs: number): JwksShare | undefined {
+  const { store, seals, logger } = services;
+  if (store === undefined) return undefined;
+  if (seals !== undefined)
+    return new JwksShare({ ...services, store, seal: seals.of("jwks") }, subject, keepMs);
+  if (!told.has(store))
+    logger.info({}, "issuers' keys are not shared through Redis: set OUTRIGGER_STORE_KEYS");
+  told.add(store);
+  return undefined;
+}
+
+type Parts = Pick<Services, "fleet" | "clock"> & { readonly store: Store; readonly seal: StoreSeal };
 
 export class JwksShare {
-  readonly #store: Store;
-  readonly #url: string;
+  readonly #parts: Parts;
+  readonly #subject: string;
   readonly #key: string;
   readonly #lease: string;
-  readonly #instance: string;
-  readonly #peppers: readonly string[];
   readonly #keepMs: number;
 
-  /** @param url what the keys are of: one issuer's place of keys, with whatever else tells two apart */
-  constructor(services: Services & { store: Store }, url: string, keepMs: number) {
-    this.#store = services.store;
-    this.#url = url;
-    const digest = hash("sha256", url, "hex");
-    this.#key = `jwks:${digest}`;
-    this.#lease = `jwks-lease:${digest}`;
-    this.#instance = services.fleet.instance;
-    this.#peppers = parsePeppers(services.secrets.get("API_KEY_PEPPER"));
+  constructor(parts: Parts, subject: string, keepMs: number) {
+    this.#parts = parts;
+    this.#subject = subject;
+    const name = `${parts.fleet.service}:${hash("sha256", subject, "hex")}`;
+    this.#key = `jwks:${name}`;
+    this.#lease = `jwks-lease:${name}`;
     this.#keepMs = keepMs;
   }
 
   /** @returns undefined when there is no copy, or none to believe. Rejects when Redis is out of reach. */
   async read(): Promise<SharedKeys | undefined> {
-    const text = await this.#store.get(this.#key);
-    if (text === null) return undefined;
+    const { store, seal, clock } = this.#parts;
+    const sealed = await store.getBytes(this.#key);
+    const bytes = sealed === null ? undefined : seal.open(this.#key, sealed, clock.now());
+    if (bytes === undefined) return undefined;
     let value: unknown;
     try {
-      value = JSON.parse(text);
+      value = JSON.parse(bytes.toString());
     } catch {
       return undefined;
     }
     const copy = copyShape.safeParse(value);
-    if (!copy.success || copy.data.url !== this.#url) return undefined;
-    const { fetchedAtMs, jwks: json, mac } = copy.data;
-    if (
-      this.#peppers.length > 0 &&
-      !this.#peppers.some((pepper) => sameText(mac ?? "", this.#mac(pepper, fetchedAtMs, json)))
-    ) {
-      return undefined;
-    }
-    return { json, fetchedAtMs };
+    if (!copy.success || copy.data.url !== this.#subject) return undefined;
+    return { json: copy.data.jwks, fetchedAtMs: copy.data.fetchedAtMs };
   }
 
-  async write(keys: SharedKeys): Promise<void> {
-    const [pepper] = this.#peppers;
-    const { fetchedAtMs, json } = keys;
-    const mac = pepper === undefined ? undefined : this.#mac(pepper, fetchedAtMs, json);
-    const copy = JSON.stringify({ url: this.#url, fetchedAtMs, jwks: json, mac });
-    await this.#store.set(this.#key, copy, { ttlMs: this.#keepMs });
+  async write({ fetchedAtMs, json }: SharedKeys): Promise<void> {
+    const { store, seal } = this.#parts;
+    const copy = Buffer.from(JSON.stringify({ url: this.#subject, fetchedAtMs, jwks: json }));
+    const sealed = seal.seal(this.#key, copy, fetchedAtMs + this.#keepMs);
+    await store.set(this.#key, sealed, { ttlMs: this.#keepMs });
   }
 
   /** @returns whether this sidecar is the one to ask the issuer during the next `ttlMs` */
   async lease(ttlMs: number): Promise<boolean> {
-    return await this.#store.set(this.#lease, this.#instance, { ttlMs, ifAbsent: true });
+    const { store, fleet } = this.#parts;
+    return await store.set(this.#lease, fleet.instance, { ttlMs, ifAbsent: true });
   }
 
   /** Calls back when another sidecar has written. */
   watch(onWrite: () => void): () => void {
-    return this.#store.watch("jwks:", (key) => {
+    return this.#parts.store.watch("jwks:", (key) => {
       if (key === this.#key) onWrite();
     });
   }
-
-  #mac(pepper: string, fetchedAtMs: number, json: string): string {
-    return pepperedDigest(`${this.#url}\n${fetchedAtMs}\n${json}`, pepper);
-  }
-}
-
-function sameText(left: string, right: string): boolean {
-  const a = Buffer.from(left);
-  const b = Buffer.from(right);
-  return a.length === b.length && timingSafeEqual(a, b);
 }

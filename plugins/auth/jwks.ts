@@ -3,7 +3,7 @@
 import type { Services } from "../../src/pipeline/contract.ts";
 import { discover, maxRedirects } from "./discovery.ts";
 import { parseJsonAnswer } from "./json-answer.ts";
-import { JwksShare, type SharedKeys } from "./jwks-share.ts";
+import { openJwksShare, type JwksShare, type SharedKeys } from "./jwks-share.ts";
 import { KeySet, parseJwks, type ParsedJwks } from "./key-set.ts";
 
 export interface JwksSettings {
@@ -59,12 +59,10 @@ export class JwksSource {
     this.#services = services;
     this.#jwksUri = settings.jwksUri;
     this.#unknownMono = services.clock.mono();
-    const { store } = services;
     const subject = settings.jwksUri ?? `discovery ${settings.issuer}`;
-    this.#share =
-      settings.share && store
-        ? new JwksShare({ ...services, store }, subject, settings.maxStaleMs + 60_000)
-        : undefined;
+    this.#share = settings.share
+      ? openJwksShare(services, subject, settings.maxStaleMs + settings.refreshMs)
+      : undefined;
     this.#stopWatch = this.#share?.watch(() => void this.#adoptShared()) ?? (() => {});
     void this.refresh();
   }

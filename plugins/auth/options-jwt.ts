@@ -162,7 +162,9 @@ export const jwtOptions = z
     shareKeys: z
       .boolean()
       .default(true)
-      .describe("Share issuers' keys through Redis, so that not every sidecar asks"),
+      .describe(
+        "Share issuers' keys among a service's sidecars through Redis, where OUTRIGGER_STORE_KEYS is set",
+      ),
     introspection: introspection
       .optional()
       .describe("Asks about opaque bearer tokens (default: they are refused)"),

@@ -1,6 +1,12 @@
 // Purges of the fleet: one sorted set in Redis, scored by the server's clock, which every sidecar watches. Writing a
 // purge is enough for all to enforce it; who was away reads what he missed.
-import { GatewayError, type Logger, type Script, type Store } from "../../src/pipeline/contract.ts";
+import {
+  GatewayError,
+  type Logger,
+  type Script,
+  type Store,
+  type StoreSeal,
+} from "../../src/pipeline/contract.ts";
 import { parsePurge, type Purge } from "./purge.ts";
 import type { Purges } from "./purges.ts";
 import { longestLifeMs } from "./redis-tier.ts";
@@ -41,17 +47,36 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 return {tostring(now), redis.call('ZCARD', KEYS[1]), redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[1], '+inf', 'WITHSCORES')}`,
 };
 
+/** How purges are written: with a seal only those that hold one count. */
+export interface PurgeForm {
+  /** Of the log. */
+  readonly key: string;
+  readonly seal: StoreSeal | undefined;
+  readonly now: () => number;
+}
+
 /** Arguments of `appendPurges`. */
-export function appendArguments(purges: readonly Purge[]): (string | number)[] {
-  return [longestLifeMs, maxRecords, ...purges.map((purge) => JSON.stringify(purge))];
+export function appendArguments(purges: readonly Purge[], form: PurgeForm): (string | number)[] {
+  const members = purges.map((purge) => writePurge(JSON.stringify(purge), form));
+  return [longestLifeMs, maxRecords, ...members];
+}
+
+function writePurge(json: string, { key, seal, now }: PurgeForm): string {
+  return seal?.seal(key, Buffer.from(json), now() + longestLifeMs).toString("base64url") ?? json;
+}
+
+/** Throws on what is not sealed, where there is a seal. */
+function readPurge(member: string, { key, seal, now }: PurgeForm): string {
+  const opened = seal === undefined ? member : seal.open(key, Buffer.from(member, "base64url"), now());
+  if (opened === undefined) throw new Error("not sealed");
+  return opened.toString();
 }
 
 export class PurgeLog {
   readonly #store: Store;
-  readonly #key: string;
+  readonly #form: PurgeForm;
   readonly #purges: Purges;
   readonly #logger: Logger;
-  readonly #now: () => number;
   #gathered: Purge[] = [];
   // Purges read lately with their score, because reads overlap: applied again, one would hit what was filled since.
   readonly #applied = new Map<string, number>();
@@ -62,18 +87,17 @@ export class PurgeLog {
   #whole = true;
   #retryMs = 100;
 
-  constructor(parts: { store: Store; key: string; purges: Purges; logger: Logger; now: () => number }) {
+  constructor(parts: PurgeForm & { store: Store; purges: Purges; logger: Logger }) {
     this.#store = parts.store;
-    this.#key = parts.key;
+    this.#form = parts;
     this.#purges = parts.purges;
     this.#logger = parts.logger;
-    this.#now = parts.now;
   }
 
   /** Follows the log. @returns stops following */
   follow(): () => void {
     this.#readAll();
-    const unwatch = this.#store.watch(this.#key, (key) => {
+    const unwatch = this.#store.watch(this.#form.key, (key) => {
       if (key === null) this.#readAll();
       else this.#read();
     });
@@ -94,7 +118,7 @@ export class PurgeLog {
   #flush(): void {
     const purges = this.#gathered;
     this.#gathered = [];
-    this.#store.run(appendPurges, [this.#key], appendArguments(purges)).catch(() => {
+    this.#store.run(appendPurges, [this.#form.key], appendArguments(purges, this.#form)).catch(() => {
       this.#logger.warn({ purges: purges.length }, "purges did not reach the fleet");
     });
   }
@@ -102,7 +126,7 @@ export class PurgeLog {
   // Nothing from before is believed until the whole log has been read.
   #readAll(): void {
     this.#whole = true;
-    this.#purges.distrust(this.#now());
+    this.#purges.distrust(this.#form.now());
     this.#read();
   }
 
@@ -130,9 +154,14 @@ export class PurgeLog {
       this.#again = false;
       const whole = this.#whole;
       const since = whole ? "-inf" : this.#seenMs - rereadMs;
-      const answer = await this.#store.run(readPurges, [this.#key], [since]);
+      const answer = await this.#store.run(readPurges, [this.#form.key], [since]);
       const { nowMs, count, purges } = parseAnswer(answer);
-      for (const { purge, at } of purges) this.#apply(purge, at);
+      const bad = purges.filter(({ purge, at }) => !this.#apply(purge, at)).length;
+      if (bad > 0)
+        this.#logger.warn(
+          { purges: bad },
+          "purges in Redis are not of this version, or not under OUTRIGGER_STORE_KEYS",
+        );
       this.#seenMs = Math.max(this.#seenMs, nowMs);
       for (const [purge, at] of this.#applied)
         if (at < this.#seenMs - 2 * rereadMs) this.#applied.delete(purge);
@@ -143,13 +172,15 @@ export class PurgeLog {
     }
   }
 
-  #apply(json: string, at: number): void {
-    if (this.#applied.get(json) === at) return;
-    this.#applied.set(json, at);
+  /** @returns false for what is no purge */
+  #apply(member: string, at: number): boolean {
+    if (this.#applied.get(member) === at) return true;
+    this.#applied.set(member, at);
     try {
-      this.#purges.apply(parsePurge(json), at);
+      this.#purges.apply(parsePurge(readPurge(member, this.#form)), at);
+      return true;
     } catch {
-      this.#logger.warn({}, "a purge in Redis is not of this version");
+      return false;
     }
   }
 }

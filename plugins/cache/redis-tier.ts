@@ -1,7 +1,7 @@
 // The second tier: entries in Redis, shared by the sidecars of one service. It may be down, slow, full or hostile;
 // then there is the memory tier alone. Keys of one URL and partition share a hash tag: one slot in Redis Cluster.
 import { hash } from "node:crypto";
-import type { Counter, Fields, Store } from "../../src/pipeline/contract.ts";
+import type { Counter, Fields, Store, StoreSeal } from "../../src/pipeline/contract.ts";
 import { BadRecord, decodeRecord, encodeEntry, encodeVary, type StoredRecord } from "./codec.ts";
 import type { Entry } from "./entry.ts";
 import { matches } from "./shelf.ts";
@@ -27,6 +27,9 @@ export interface RedisTierParts {
   /** `cache:<service>:`, with the region's part. */
   readonly prefix: string;
   readonly badRecords: Counter;
+  /** With it, only what a sidecar of this service wrote counts. */
+  readonly seal: StoreSeal | undefined;
+  readonly now: () => number;
   /** Whether an entry was purged since it was made. */
   isPurged(entry: Entry): boolean;
 }
@@ -109,7 +112,7 @@ export class RedisTier {
     if (!this.#parts.store.up) return undefined;
     try {
       const bytes = await this.#parts.store.getBytes(key, redisWaitMs);
-      return bytes === null ? undefined : await decodeRecord(bytes, maxBodyBytes);
+      return bytes === null ? undefined : await decodeRecord(this.#opened(key, bytes), maxBodyBytes);
     } catch (error) {
       if (error instanceof BadRecord) this.#parts.badRecords.inc();
       return undefined;
@@ -120,13 +123,25 @@ export class RedisTier {
     const bytes = await encodeEntry(entry);
     if (bytes.length > maxBytes) return;
     const key = this.#key(entry.url, entry.partition);
-    const { store } = this.#parts;
     if (entry.vary.length === 0) {
-      await store.set(key, bytes, { ttlMs });
+      await this.#set(key, bytes, ttlMs);
       return;
     }
-    await store.set(variantKey(key, entry.varyValues), bytes, { ttlMs });
-    await store.set(key, encodeVary(entry.vary), { ttlMs });
+    await this.#set(variantKey(key, entry.varyValues), bytes, ttlMs);
+    await this.#set(key, encodeVary(entry.vary), ttlMs);
+  }
+
+  async #set(key: string, bytes: Buffer, ttlMs: number): Promise<void> {
+    const { store, seal, now } = this.#parts;
+    const sealed = seal === undefined ? bytes : seal.seal(key, bytes, now() + ttlMs);
+    await store.set(key, sealed, { ttlMs });
+  }
+
+  #opened(key: string, bytes: Buffer): Buffer {
+    const { seal, now } = this.#parts;
+    const opened = seal === undefined ? bytes : seal.open(key, bytes, now());
+    if (opened === undefined) throw new BadRecord("seal");
+    return opened;
   }
 
   #key(url: string, partition: string): string {

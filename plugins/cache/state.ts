@@ -44,29 +44,13 @@ export interface CacheState {
 }
 
 export function createCacheState(services: Services): CacheState {
-  const { store, clock, logger, metrics, fleet } = services;
+  const { clock, logger, metrics, fleet } = services;
   const region = fleet.region ?? "";
   const memory = new MemoryTier(0);
   const now = (): number => clock.now();
   const purges = new Purges(memory, now);
   const copies: CopyBudget = { bytes: 0, maxBytes: 0 };
-  const badRecords = metrics.counter(
-    "outrigger_cache_bad_records_total",
-    "Entries in Redis that were truncated, of another version or hostile",
-  )();
-  const redis =
-    store === undefined
-      ? undefined
-      : new RedisTier({
-          store,
-          prefix: cachePrefix(fleet.service, region),
-          badRecords,
-          isPurged: (entry) => purges.isPurged(entry),
-        });
-  const log =
-    store === undefined
-      ? undefined
-      : new PurgeLog({ store, key: purgeLogKey(fleet.service, region), purges, logger, now });
+  const { redis, log } = sharedParts(services, region, purges);
   // Follows for as long as the process lives: what it keeps outlives every policy.
   log?.follow();
   const bytes = metrics.gauge(
@@ -100,6 +84,31 @@ export function createCacheState(services: Services): CacheState {
       entries.set(memory.entries);
     },
   };
+}
+
+/** What is kept in Redis; nothing without it. */
+function sharedParts(
+  { store, seals, clock, logger, metrics, fleet: { service } }: Services,
+  region: string,
+  purges: Purges,
+): { redis?: RedisTier; log?: PurgeLog } {
+  const badRecords = metrics.counter(
+    "outrigger_cache_bad_records_total",
+    "Entries in Redis that were truncated, of another version or hostile",
+  )();
+  if (store === undefined) return {};
+  const now = (): number => clock.now();
+  const redis = new RedisTier({
+    store,
+    prefix: cachePrefix(service, region),
+    badRecords,
+    seal: seals?.of("cache"),
+    now,
+    isPurged: (entry) => purges.isPurged(entry),
+  });
+  const key = purgeLogKey(service, region);
+  const log = new PurgeLog({ store, key, seal: seals?.of("purges"), purges, logger, now });
+  return { redis, log };
 }
 
 function resultCounters({ metrics }: Services): ResultCounters {

@@ -2,6 +2,7 @@
 import type { Purge } from "../../plugins/cache/purge.ts";
 import { appendArguments, appendPurges, purgeLogKey } from "../../plugins/cache/purge-log.ts";
 import { loadConfig } from "../config.ts";
+import { createSeals } from "../redis/seals.ts";
 import { createStore } from "../redis/store.ts";
 import { StoreUnavailable } from "../redis/store-contract.ts";
 import type { Terminal } from "./terminal.ts";
@@ -42,7 +43,10 @@ export async function purgeCache(terminal: Terminal, options: PurgeOptions): Pro
       terminal.err("Redis is out of reach\n");
       return 1;
     }
-    await store.run(appendPurges, [purgeLogKey(service, region)], appendArguments(purges));
+    const key = purgeLogKey(service, region);
+    const seals = config.storeKeys && createSeals(config.storeKeys, config.keyPrefix, service);
+    const form = { key, seal: seals?.of("purges"), now: () => Date.now() };
+    await store.run(appendPurges, [key], appendArguments(purges, form));
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
     terminal.err(`${error.message}\n`);

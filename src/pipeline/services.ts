@@ -1,10 +1,16 @@
 // What a plugin is given to work with: small interfaces of our own, injected at set-up. Plugins know these and
 // nothing behind them; the sidecar hands in the real parts.
 
-import type { Store } from "../redis/store-contract.ts";
+import type { Store, StoreSeals } from "../redis/store-contract.ts";
 import type { LineSink, Logger, Metrics } from "../telemetry/contract.ts";
 
-export { type Script, type Store, StoreUnavailable } from "../redis/store-contract.ts";
+export {
+  type Script,
+  type Store,
+  type StoreSeal,
+  type StoreSeals,
+  StoreUnavailable,
+} from "../redis/store-contract.ts";
 export type { Counter, Gauge, Histogram, LineSink, Logger, Metrics } from "../telemetry/contract.ts";
 
 /** Secrets that are set by `OUTRIGGER_<NAME>` or `OUTRIGGER_<NAME>_FILE`. */
@@ -73,6 +79,8 @@ export interface Services {
   readonly metrics: Metrics;
   /** Absent when there is no `REDIS_URL` (embedded mode). */
   readonly store: Store | undefined;
+  /** Absent without `OUTRIGGER_STORE_KEYS`: then whoever can write to the store can put anything there. */
+  readonly seals?: StoreSeals | undefined;
   readonly secrets: Secrets;
   readonly http: HttpClient;
   readonly clock: Clock;

@@ -56,6 +56,20 @@ export interface Store {
   watch(prefix: string, onChange: (key: string | null) => void): () => void;
 }
 
+/** Seals of the values of one purpose and service. */
+export interface StoreSeal {
+  /** @returns the value with a MAC over it, its key, its purpose and service, and the moment (epoch ms) until which it counts */
+  seal(key: string, value: Buffer, untilMs: number): Buffer;
+  /** @returns the value; undefined for whatever was not sealed so, or is over */
+  open(key: string, sealed: Buffer, nowMs: number): Buffer | undefined;
+}
+
+/** What makes values in the store count only when a sidecar of this service wrote them. */
+export interface StoreSeals {
+  /** @param purpose what the values are for: one purpose's never pass for another's */
+  of(purpose: string): StoreSeal;
+}
+
 /** Why a call on the store failed: never the command's data. */
 export class StoreUnavailable extends Error {
   override readonly name = "StoreUnavailable";

@@ -14,6 +14,7 @@ import { createHttpClient } from "../../../src/pipeline/http-client.ts";
 import { OwnedCookies } from "../../../src/pipeline/owned-cookies.ts";
 import { LiveExchange } from "../../../src/pipeline/exchange.ts";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
+import { createSeals, parseStoreKeys } from "../../../src/redis/seals.ts";
 import { createStore, type RedisStore } from "../../../src/redis/store.ts";
 import { createLogging } from "../../../src/telemetry/logger.ts";
 import { createMetrics, type MetricsRegistry } from "../../../src/telemetry/metrics.ts";
@@ -54,6 +55,8 @@ export interface TestServices {
 interface MakeOptions {
   readonly redisUrl?: string;
   readonly secrets?: Record<string, string>;
+  /** As `OUTRIGGER_STORE_KEYS`. */
+  readonly storeKeys?: string | undefined;
   readonly service?: string;
   readonly instance?: string;
   /** False where the server refuses to tell of changes. */
@@ -89,12 +92,17 @@ export async function makeServices(options: MakeOptions = {}): Promise<TestServi
   else if (store !== undefined)
     await new Promise<void>((resolve) => store.watch("", (key) => key === null && resolve()));
   const secrets = options.secrets ?? {};
+  const seals =
+    options.storeKeys === undefined
+      ? undefined
+      : createSeals(parseStoreKeys(options.storeKeys), "outrigger:", service);
   return {
     services: {
       logger,
       accessLog,
       metrics,
       store,
+      seals,
       secrets: { get: (name) => secrets[name] },
       http: createHttpClient(),
       clock,

@@ -1,10 +1,12 @@
 // An issuer's keys over time: rotation, outage, stalls, floods of unknown key ids, and one fetch for many sidecars.
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
 import { eventually, startRedis, type RedisServer } from "../../support/redis.ts";
 import { makeRoute, makeServices, withBearer, type Route, type TestServices } from "./harness.ts";
 import { compact, makeSigningKey, TokenIssuer } from "./token-issuer.ts";
 
+const storeKeys = randomBytes(32).toString("base64url");
 let redis: RedisServer;
 before(async () => {
   redis = await startRedis();
@@ -188,7 +190,9 @@ test("private keys, symmetric keys and junk in a key set verify nothing and brea
 test("twenty sidecars ask the issuer once, and all hear of a rotation that one of them finds", async () => {
   const issuer = await TokenIssuer.start();
   const fleet = await Promise.all(
-    Array.from({ length: 20 }, (_, i) => makeServices({ redisUrl: redis.url, instance: `orders-${i}` })),
+    Array.from({ length: 20 }, (_, i) =>
+      makeServices({ redisUrl: redis.url, instance: `orders-${i}`, storeKeys }),
+    ),
   );
   const routes = await Promise.all(
     fleet.map((services) => makeRoute(optionsFor(issuer, { jwksTimeoutMs: 5_000 }), services)),
@@ -207,32 +211,34 @@ test("twenty sidecars ask the issuer once, and all hear of a rotation that one o
   issuer.close();
 });
 
-test("keys in Redis serve a sidecar that starts while the issuer is down; with a pepper only if they were sealed", async () => {
+test("keys in Redis serve a sidecar that starts while the issuer is down, if they were sealed", async () => {
   await redis.cli.flushall();
   const issuer = await TokenIssuer.start();
-  const pepper = { API_KEY_PEPPER: "pepper-0123456789abcdef" };
-  const open = async (secrets: Record<string, string>): Promise<{ services: TestServices; route: Route }> => {
-    const services = await makeServices({ redisUrl: redis.url, secrets });
-    return { services, route: await makeRoute(optionsFor(issuer), services) };
+  const all: { services: TestServices; route: Route }[] = [];
+  const open = async (keys?: string, service = "orders"): Promise<Route> => {
+    const services = await makeServices({ redisUrl: redis.url, service, storeKeys: keys });
+    const route = await makeRoute(optionsFor(issuer), services);
+    all.push({ services, route });
+    return route;
   };
   const token = await issuer.sign();
-  const first = await open({});
-  assert.equal(await status(first.route, token), 200);
-  await eventually("shared", async () => (await redis.cli.keys("outrigger:jwks:*")).length === 1);
+  assert.equal(await status(await open(), token), 200);
+  assert.equal(await status(await open(), token), 200);
+  assert.deepEqual(await redis.cli.keys("outrigger:jwks*"), [], "without keys nothing is shared");
+  for (const { services } of all) {
+    const said = (await services.log()).split("set OUTRIGGER_STORE_KEYS").length - 1;
+    assert.equal(said, 1, "and that is said once");
+  }
+  assert.equal(await status(await open(storeKeys), token), 200);
+  await eventually("shared", async () => (await redis.cli.keys("outrigger:jwks:orders:*")).length === 1);
   issuer.mode = "failing";
-  const late = await open({});
-  assert.equal(await status(late.route, token), 200);
-  const strict = await open(pepper);
-  assert.equal(await status(strict.route, token), 503);
-  await redis.cli.flushall();
-  issuer.mode = "well";
-  const sealing = await open(pepper);
-  assert.equal(await status(sealing.route, token), 200);
-  await eventually("shared", async () => (await redis.cli.keys("outrigger:jwks:*")).length === 1);
-  issuer.mode = "failing";
-  const sealed = await open(pepper);
-  assert.equal(await status(sealed.route, token), 200);
-  for (const { route, services } of [first, late, strict, sealing, sealed]) {
+  const rotated = `${randomBytes(32).toString("base64url")},${storeKeys}`;
+  assert.equal(await status(await open(storeKeys), token), 200);
+  assert.equal(await status(await open(rotated), token), 200, "a key that is on its way out still opens");
+  assert.equal(await status(await open(), token), 503);
+  assert.equal(await status(await open(rotated.split(",")[0]), token), 503);
+  assert.equal(await status(await open(storeKeys, "other"), token), 503, "each service for itself");
+  for (const { route, services } of all) {
     await route.close();
     services.close();
   }

@@ -25,8 +25,9 @@ const minute = { "Cache-Control": "max-age=60" };
 
 /** What `outrigger cache purge` writes. */
 async function purgeFleet(purge: Omit<Purge, "region">): Promise<void> {
-  const args = appendArguments([{ ...purge, region: "" }]).map(String);
-  await redis.cli.eval(appendPurges.lua, 1, "outrigger:cache:default:purges", ...args);
+  const form = { key: "cache:default:purges", seal: undefined, now: Date.now };
+  const args = appendArguments([{ ...purge, region: "" }], form).map(String);
+  await redis.cli.eval(appendPurges.lua, 1, `outrigger:${form.key}`, ...args);
 }
 
 const tagged: BenchOptions["service"] = (request, response, count) => {

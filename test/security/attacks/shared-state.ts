@@ -1,0 +1,125 @@
+// Whoever can write to Redis, against what sidecars share there.
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import http from "node:http";
+import { text } from "node:stream/consumers";
+import { decodeRecord, encodeEntry } from "../../../plugins/cache/codec.ts";
+import { createSeals } from "../../../src/redis/seals.ts";
+import { TokenIssuer } from "../../plugins/auth/token-issuer.ts";
+import { eventually, type RedisServer } from "../../support/redis.ts";
+import type { Scene } from "../../support/scene.ts";
+import type { TestSidecar } from "../../support/sidecar.ts";
+import type { Attack } from "../attack.ts";
+import { startUpstream } from "../upstream.ts";
+
+const storeKeys = randomBytes(32).toString("base64url");
+
+/** Puts a key set of the attacker's into every place where an issuer's is looked for. */
+async function plantKeys(redis: RedisServer, issuer: TokenIssuer, attacker: TokenIssuer): Promise<void> {
+  const digest = createHash("sha256").update(issuer.jwksUri).digest("hex");
+  const jwks = JSON.stringify({ keys: attacker.keys.map(({ jwk }) => jwk) });
+  const copy = JSON.stringify({ url: issuer.jwksUri, fetchedAtMs: Date.now(), jwks });
+  const foreign = createSeals([randomBytes(32).toString("base64url")], "outrigger:", "default").of("jwks");
+  for (const name of [digest, `default:${digest}`]) {
+    const sealed = foreign.seal(`jwks:${name}`, Buffer.from(copy), Date.now() + 60_000);
+    await redis.cli.set(`outrigger:jwks:${name}`, name === digest ? copy : sealed);
+    await redis.cli.set(`outrigger:jwks-lease:${name}`, "attacker");
+  }
+}
+
+async function believesPlanted(scene: Scene, env: Record<string, string>): Promise<void> {
+  const redis = await scene.redis();
+  const issuer = await TokenIssuer.start();
+  const attacker = await TokenIssuer.start();
+  scene.after(() => issuer.close());
+  scene.after(() => attacker.close());
+  await plantKeys(redis, issuer, attacker);
+  const issuers = [{ issuer: issuer.url, jwksUri: issuer.jwksUri, algorithms: ["ES256"], audience: ["api"] }];
+  const sidecar = await scene.sidecar({
+    upstream: (_request, response) => response.end("served"),
+    redisUrl: redis.url,
+    policy: { plugins: ["auth"], pluginConfig: { auth: { jwt: { issuers, jwksTimeoutMs: 300 } } } },
+    env,
+  });
+  const statusOf = async (token: string): Promise<number> =>
+    (await fetch(sidecar.url, { headers: { authorization: `Bearer ${token}` } })).status;
+  const forged = await attacker.sign({ iss: issuer.url });
+  assert.equal(await statusOf(forged), 401, "a token of the attacker's making");
+  assert.equal(await statusOf(await issuer.sign()), 200, "a good token");
+  await plantKeys(redis, issuer, attacker);
+  assert.equal(await statusOf(forged), 401, "put there while the sidecar runs");
+}
+
+const caching = {
+  plugins: ["logging", "cache"],
+  pluginConfig: { cache: { ttlSeconds: 60, respectOrigin: false, redisWaitMs: 500 } },
+};
+
+/** One page by one name, whatever the sidecar's port. */
+function page({ port }: TestSidecar, path: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const asked = http.get({ port, path, host: "127.0.0.1", headers: { host: "shop.test" } }, (answer) => {
+      text(answer).then(resolve, reject);
+    });
+    asked.once("error", reject);
+  });
+}
+
+/** The one entry of a cache in Redis that is not known yet. */
+async function newEntry(redis: RedisServer, known = ""): Promise<{ key: string; bytes: Buffer }> {
+  let key: string | undefined;
+  await eventually("an entry in Redis", async () => {
+    key = (await redis.cli.keys("outrigger:cache:*:e:*")).find(
+      (one) => one !== known && !one.endsWith(":lease"),
+    );
+    return key !== undefined;
+  });
+  return { key: String(key), bytes: (await redis.cli.getBuffer(String(key))) as Buffer };
+}
+
+/** The same entry with another body. */
+async function forged(bytes: Buffer): Promise<Buffer> {
+  const record = await decodeRecord(bytes, 10_000);
+  assert.ok("entry" in record);
+  return await encodeEntry({ ...record.entry, body: Buffer.from("evil") });
+}
+
+export const attacks: readonly Attack[] = [
+  {
+    row: "Z23",
+    what: "writes a key set of his own to Redis where an issuer's keys are shared; no secret is set",
+    run: (scene) => believesPlanted(scene, {}),
+  },
+  {
+    row: "Z23",
+    what: "the same, and the sidecars have OUTRIGGER_STORE_KEYS",
+    run: (scene) => believesPlanted(scene, { OUTRIGGER_STORE_KEYS: storeKeys }),
+  },
+  {
+    row: "Z24",
+    what: "writes answers of his own, or another page's, into a service's cache in Redis",
+    async run(scene) {
+      const redis = await scene.redis();
+      const upstream = await startUpstream(scene, (request, response) => response.end(`good ${request.url}`));
+      const start = (env = {}): Promise<TestSidecar> =>
+        scene.sidecar({ upstream, redisUrl: redis.url, policy: caching, env });
+      await page(await start(), "/page");
+      const planted = await forged((await newEntry(redis)).bytes);
+      await redis.cli.flushall();
+      const sidecar = await start({ OUTRIGGER_STORE_KEYS: storeKeys });
+      await page(sidecar, "/page");
+      const { key } = await newEntry(redis);
+      await page(sidecar, "/other");
+      const other = await newEntry(redis, key);
+      for (const bytes of [planted, other.bytes]) {
+        await redis.cli.set(key, bytes);
+        const fresh = await start({ OUTRIGGER_STORE_KEYS: storeKeys });
+        await eventually("Redis is used", () =>
+          fresh.metrics().then((all) => /redis_up\{[^}]*\} 1/.test(all)),
+        );
+        assert.equal(await page(fresh, "/page"), "good /page");
+        assert.match(await fresh.metrics(), /outrigger_cache_bad_records_total\{[^}]*\} 1/);
+      }
+    },
+  },
+];
