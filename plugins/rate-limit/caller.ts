@@ -52,14 +52,14 @@ export class Caller {
     this.formerKey = table.former === undefined ? undefined : this.#keyUnder(table.former.id);
   }
 
-  /** `rl:{hash of the caller}:limit`, made when first needed: embedded mode never hashes. */
+  /** `rl:<service>:{hash of the caller}:limit`, made when first needed: embedded mode never hashes. */
   get key(): string {
     this.#key ??= this.#keyUnder(this.table.id);
     return this.#key;
   }
 
   #keyUnder(id: string): string {
-    return `rl:{${digest(this.tag)}}:${id}:${digest(this.#value)}`;
+    return `rl:${this.table.sharers}:{${digest(this.tag)}}:${id}:${digest(this.#value)}`;
   }
 }
 
@@ -67,6 +67,8 @@ export class Caller {
 export class CallerTable {
   /** Name and digest of the definition. */
   readonly id: string;
+  /** The service that counts here, or the word for all. */
+  readonly sharers: string;
   readonly rule: Rule;
   /** The rule as the script takes it. */
   readonly spec: string;
@@ -75,8 +77,9 @@ export class CallerTable {
   // Not by `max`, for which lru-cache 11 makes its lists in advance: 1.2 MB before the first caller has come.
   readonly #callers = new LRUCache<string, Caller>({ maxSize: callersPerLimit, sizeCalculation: () => 1 });
 
-  constructor(id: string, rule: Rule, former: CallerTable | undefined) {
+  constructor(id: string, sharers: string, rule: Rule, former: CallerTable | undefined) {
     this.id = id;
+    this.sharers = sharers;
     this.rule = rule;
     const { capacity, perMs, window } = rule;
     this.spec = `${rule.algorithm[0]} ${capacity} ${perMs} ${window.monthly ? "M" : window.ms}`;

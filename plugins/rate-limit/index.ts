@@ -45,10 +45,10 @@ export const rateLimit = definePlugin({
   setup,
 });
 
-function createState({ clock, store, workers, metrics }: Services): State {
+function createState({ clock, store, workers, metrics, fleet }: Services): State {
   const counts = store ?? (workers === undefined ? undefined : createPrimaryStore(workers));
   return {
-    tables: new CallerTables(),
+    tables: new CallerTables(fleet.service),
     memory: new MemoryLedger(clock),
     shared: counts === undefined ? undefined : sharedOf(counts, clock),
     concurrency: new Map(),

@@ -91,8 +91,14 @@ export function shareOf(rule: Rule, sidecars: number, cost: number): Rule {
 
 /** Tables of the process by the limits' definitions: counts outlive the policy that made them. */
 export class CallerTables {
+  readonly #service: string;
   readonly #tables = new Map<string, CallerTable>();
   readonly #latest = new Map<string, { table: CallerTable; meaning: string }>();
+
+  /** @param service whose counts these are in Redis, but for limits of the whole fleet */
+  constructor(service: string) {
+    this.#service = service;
+  }
 
   /**
    * The table of a limit. One whose numbers changed at the same place goes on from the counts it had, where they
@@ -102,13 +108,15 @@ export class CallerTables {
   open(place: string, options: LimitOptions): CallerTable {
     const rule = compileRule(options);
     const window = options.algorithm === "gcra" ? "" : options.window;
-    const meaning = JSON.stringify([options.by, options.fallback, options.algorithm, window]);
+    const { by, fallback, algorithm, sharedBy } = options;
+    const meaning = JSON.stringify([by, fallback, algorithm, window, sharedBy]);
     const id = `${options.name}:${digest(JSON.stringify([meaning, options.window, options.limit, options.burst])).slice(0, 8)}`;
     const latest = this.#latest.get(place);
     let table = this.#tables.get(id);
     // One that no place names any more missed what was counted since, as when a policy is rolled back.
     if (table === undefined || !this.#isNamed(table)) {
-      table = new CallerTable(id, rule, latest?.meaning === meaning ? latest.table : undefined);
+      const former = latest?.meaning === meaning ? latest.table : undefined;
+      table = new CallerTable(id, sharedBy === "fleet" ? fleetWide : this.#service, rule, former);
       this.#tables.set(id, table);
     }
     this.#latest.set(place, { table, meaning });
@@ -129,6 +137,8 @@ export class CallerTables {
   }
 }
 
+/** In a key's place for the service: no service has this name. */
+const fleetWide = "@fleet";
 const mostPlaces = 4096;
 const mostTables = 256;
 

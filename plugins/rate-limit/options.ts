@@ -83,6 +83,12 @@ const limit = z
       .describe(
         "What stands in for a value that a request lacks: the client's address, or one bucket for all.",
       ),
+    sharedBy: z
+      .enum(["service", "fleet"])
+      .default("service")
+      .describe(
+        "service = each service counts for itself, fleet = the same definition in all services counts together.",
+      ),
     dryRun: z.boolean().default(false).describe("Counts and reports, never refuses."),
   })
   .superRefine((value, context) => {

@@ -55,7 +55,7 @@ await redis.close();
 exit(0);
 
 function limitsOf(count: number, mode: "auto" | "exact" | "leased"): Limit[] {
-  const tables = new CallerTables();
+  const tables = new CallerTables("orders");
   return Array.from({ length: count }, (_, index) =>
     limitOf({ name: `${mode}${count}${index}`, limit: 1_000_000_000, window: "1s", mode }, tables),
   );

@@ -65,7 +65,7 @@ export async function connectStore(url: string, clock?: Clock): Promise<RedisSto
 /** A limit of these options, all else by default. */
 export function limitOf(
   facts: Partial<z.input<typeof options>["limits"] extends (infer T)[] | undefined ? T : never> & object,
-  tables = new CallerTables(),
+  tables = new CallerTables("orders"),
   leaseMs = 500,
 ): Limit {
   const full = { name: "test", by: "ip", limit: 10, window: "1m", ...facts };

@@ -154,7 +154,7 @@ for (const algorithm of ["gcra", "sliding", "fixed"] as const) {
         return claim.granted;
       },
     ]) {
-      const tables = new CallerTables();
+      const tables = new CallerTables("orders");
       const old = limitOf({ ...facts, limit: 4 }, tables);
       for (let i = 0; i < 3; i += 1) assert.equal(await take(old), 1);
       const grown = limitOf({ ...facts, limit: 6 }, tables);

@@ -36,7 +36,7 @@ async function limiterOf(
     onStoreError,
     storeTimeoutMs: 100,
   });
-  const limits = [limitOf(facts, new CallerTables())];
+  const limits = [limitOf(facts, new CallerTables("orders"))];
   return { check: () => limiter.check(exchangeOf(), limits), store };
 }
 
