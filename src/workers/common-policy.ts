@@ -41,7 +41,8 @@ export class CommonPolicy {
     this.#vote = undefined;
     this.#inForce = policy;
     for (const member of this.#members()) {
-      if (member.asked === policy.id) member.send({ type: "commit", id: policy.id });
+      // One that was left behind has it put in force when it says that it has set it up.
+      if (member.prepared === policy.id) member.send({ type: "commit", id: policy.id });
     }
     this.#advanceAll();
   }
@@ -91,6 +92,7 @@ export class CommonPolicy {
   /** The worker has set a policy up, or could not. */
   heard(member: Member, id: number, problems: readonly Problem[]): void {
     if (member.asked !== id) return;
+    if (problems.length === 0) member.prepared = id;
     if (this.#vote?.policy.id === id) {
       this.#vote.heard(member, problems);
     } else if (this.#inForce?.id === id) {
@@ -108,6 +110,11 @@ export class CommonPolicy {
 
   lost(member: Member): void {
     this.#vote?.lost(member);
+  }
+
+  /** A worker hangs. @returns whether a vote waited for it; it goes on without */
+  leaveBehind(member: Member): boolean {
+    return this.#vote?.leaveBehind(member) ?? false;
   }
 
   #advanceAll(): void {

@@ -10,6 +10,7 @@ import type { Desk } from "./desk.ts";
 import { Member } from "./member.ts";
 import { stateEveryMs, type ToPrimary, type ToWorker } from "./messages.ts";
 import { failuresInARow, restartDelayMs } from "./restart.ts";
+import { lookAfter } from "./watchdog.ts";
 
 export interface CrewOptions {
   readonly count: number;
@@ -26,6 +27,8 @@ export interface CrewOptions {
 
 /** What /readyz tells of the crew. */
 export interface CrewState {
+  /** Whether all of them have served at the same time. */
+  readonly up: boolean;
   readonly serving: number;
   /** Serving, and without the policy in force for more than a moment. */
   readonly behind: number;
@@ -34,9 +37,9 @@ export interface CrewState {
   readonly troubles: ReadonlyMap<string, string>;
 }
 
-/** A worker that is silent for as long hangs: its event loop does not turn. */
-const longestSilenceTicks = 30;
 const askLimitMs = 1_000;
+/** A worker that is killed while others start is replaced; one that ends so often in a row cannot start. */
+const startsTried = 3;
 /** What a worker may take past the drain's limit to close and flush. */
 const closeGraceMs = 2_000;
 
@@ -79,7 +82,7 @@ export class Crew {
     }));
     // Whoever is not waiting for it is not to hear of it as an unhandled rejection.
     this.#up.promise.catch(() => {});
-    this.#ticking = setInterval(() => this.#tick(), stateEveryMs);
+    this.#ticking = setInterval(() => lookAfter(this.#members(), this.policy, options.logger), stateEveryMs);
     this.#ticking.unref();
     for (const slot of this.#slots) this.#fork(slot);
   }
@@ -94,6 +97,7 @@ export class Crew {
       troubles.map(([name, trouble]) => [name, `worker ${number}: ${trouble}`] as const),
     );
     return {
+      up: this.#isUp,
       serving: serving.length,
       behind: serving.filter(({ behindTicks }) => behindTicks > 1).length,
       inFlight: serving.reduce((sum, { inFlight }) => sum + inFlight, 0),
@@ -205,12 +209,12 @@ export class Crew {
     if (member !== undefined) this.policy.lost(member);
     if (this.#stopping) return;
     const { logger } = this.#options;
-    if (!this.#isUp) {
+    const servedMs = performance.now() - (member?.servingSinceMono ?? Infinity);
+    slot.failures = failuresInARow(slot.failures, servedMs);
+    if (!this.#isUp && slot.failures >= startsTried) {
       this.#up.reject(new Error(`worker ${slot.number} ended while it started: ${reason}`));
       return;
     }
-    const servedMs = performance.now() - (member?.servingSinceMono ?? Infinity);
-    slot.failures = failuresInARow(slot.failures, servedMs);
     const delayMs = restartDelayMs(slot.failures);
     this.#restarts.inc();
     logger.error(
@@ -280,18 +284,5 @@ export class Crew {
     if (this.#isUp || this.state().serving < this.#slots.length) return;
     this.#isUp = true;
     this.#up.resolve(address);
-  }
-
-  #tick(): void {
-    for (const member of this.#members()) {
-      member.silentTicks += 1;
-      if (this.policy.isBehind(member)) member.behindTicks += 1;
-      if (member.silentTicks <= longestSilenceTicks) continue;
-      this.#options.logger.error(
-        { number: member.number, pid: member.pid },
-        "a worker does not answer and is killed",
-      );
-      member.kill();
-    }
   }
 }

@@ -22,8 +22,9 @@ export class Member {
   called = false;
   serving = false;
   servingSinceMono = Infinity;
-  /** The policy it was last asked to set up, and the one it has in force; 0 = none. */
+  /** The policy it was last asked to set up, the one it has set up, and the one it has in force; 0 = none. */
   asked = 0;
+  prepared = 0;
   inForce = 0;
   /** Seconds since it last said anything, and for which it has not had the policy in force. */
   silentTicks = 0;

@@ -166,11 +166,11 @@ function adminOf(
 }
 
 function checksOf(crew: Crew, life: PolicyLife, store: RedisStore | undefined): Check[] {
-  const { serving, behind, troubles } = crew.state();
-  const detail = `${serving} serving${behind > 0 ? `, ${behind} of them without the policy in force` : ""}`;
+  const { up, serving, behind, troubles } = crew.state();
+  const detail = `${serving} serving${up ? "" : ", others still start"}${behind > 0 ? `, ${behind} of them without the policy in force` : ""}`;
   return [
     { name: "policy", ok: life.ready },
-    { name: "workers", ok: serving > 0 && behind === 0, detail },
+    { name: "workers", ok: up && serving > 0 && behind === 0, detail },
     { name: "not draining", ok: !crew.draining },
     ...(store === undefined
       ? []

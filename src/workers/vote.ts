@@ -1,4 +1,4 @@
-// Whether the workers can set a policy up: all that live must say yes, and one must.
+// Whether the workers can set a policy up: all that live and answer must say yes, and one must.
 import { type Problem, PolicyRefused } from "../policy/problems.ts";
 import type { RawPolicy } from "../policy/read.ts";
 import type { ToWorker } from "./messages.ts";
@@ -64,6 +64,16 @@ export class Vote {
       return;
     }
     this.#settle();
+  }
+
+  /**
+   * The worker does not answer, and says nothing against the policy so: those that have set it up go on.
+   * @returns whether its answer was waited for
+   */
+  leaveBehind(voter: Voter): boolean {
+    const waited = this.#willing.size > 0 && this.#waiting.delete(voter);
+    if (waited) this.#settle();
+    return waited;
   }
 
   cancel(reason: string): void {

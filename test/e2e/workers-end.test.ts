@@ -1,7 +1,7 @@
 // Workers and their primary from start to end: drains, signals, deaths, listeners that cannot be had.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { existsSync, mkdtempSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import http from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -9,8 +9,8 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { after, before, describe, it } from "node:test";
 import { Client, clientsOf, lives, startCrew, startService, type TestCrew } from "../support/crew.ts";
-import { outrigger } from "../support/process.ts";
-import { eventually } from "../support/redis.ts";
+import { mainFile, outrigger, startNode } from "../support/process.ts";
+import { eventually, freePort } from "../support/redis.ts";
 
 /** Requests that the service holds until the test ends them. */
 const held: http.ServerResponse[] = [];
@@ -109,6 +109,30 @@ describe("workers that end", () => {
     await crew.stop();
   });
 
+  it("one that hangs holds no policy up: the others go on, and it is replaced before it can wake with the old one", async () => {
+    const crew = await start(1_000);
+    const [hanging] = [...crew.pids().values()] as [number];
+    process.kill(hanging, "SIGSTOP");
+    crew.setPolicy({
+      plugins: ["transform"],
+      pluginConfig: { transform: { addResponseHeaders: { "x-mark": "new" } } },
+    });
+    const [passed] = await crew.until(
+      1,
+      ({ msg }) => msg === "a worker does not answer: a policy goes on without it",
+    );
+    assert.equal(passed?.["pid"], hanging);
+    const [killed] = await crew.until(1, ({ msg }) => msg === "a worker does not answer and is killed");
+    assert.deepEqual([killed?.["pid"], killed?.["behind"]], [hanging, true]);
+    await crew.until(3, ({ msg }) => msg === "a worker serves");
+    await eventually("it is ready", async () => (await crew.ready()) === 200);
+    const clients = Array.from({ length: 8 }, () => new Client(crew.url));
+    const answers = await Promise.all(clients.map((client) => client.get("/")));
+    assert.deepEqual(new Set(answers.map(({ fields }) => fields["x-mark"])), new Set(["new"]));
+    clients.forEach((client) => client.close());
+    await crew.stop();
+  });
+
   it("POST /drain reaches all: unready, and every connection is asked to go", async () => {
     const crew = await start(10_000);
     const clients = await clientsOf(crew);
@@ -148,6 +172,39 @@ describe("workers that cannot start", () => {
     server.close();
     assert.equal(code, 1);
     assert.match(stderr, new RegExp(`cannot start: Error: .*EADDRINUSE.*127\\.0\\.0\\.1:${port}`));
+  });
+});
+
+describe("workers that are still starting", () => {
+  it("one that is killed is replaced; ready only when all of them serve", async () => {
+    const port = await freePort();
+    const sidecar = startNode([mainFile, "run"], {
+      OUTRIGGER_WORKERS: "3",
+      OUTRIGGER_LISTEN: "127.0.0.1:0",
+      OUTRIGGER_ADMIN: `127.0.0.1:${port}`,
+      OUTRIGGER_UPSTREAM: service.url,
+    });
+    const { pid } = sidecar.child;
+    const children = (): number[] =>
+      readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").split(" ").filter(Boolean).map(Number);
+    await eventually("there are workers", () => children().length === 3);
+    const [victim] = children() as [number];
+    process.kill(victim, "SIGKILL");
+    const readiness = async (): Promise<string> =>
+      await fetch(`http://127.0.0.1:${port}/readyz?verbose`).then(
+        (answer) => answer.text(),
+        () => "",
+      );
+    try {
+      let text = "";
+      const isReady = async (): Promise<boolean> => (text = await readiness()).trimEnd().endsWith("\nready");
+      await eventually("it is ready", isReady);
+      assert.match(text, /\[\+\] workers: 3 serving$/m);
+      assert.ok(!children().includes(victim));
+    } finally {
+      sidecar.child.kill("SIGTERM");
+    }
+    assert.equal((await sidecar.end).code, 0);
   });
 });
 

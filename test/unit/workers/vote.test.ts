@@ -51,6 +51,17 @@ describe("a vote", () => {
     assert.equal((await vote.outcome).id, 7);
   });
 
+  it("goes on without one that hangs, once another has set it up", async () => {
+    const { vote, workers, over } = voteOf(2);
+    const [first, hanging] = workers as [Worker, Worker];
+    assert.equal(vote.leaveBehind(hanging), false, "nobody has set it up yet");
+    vote.heard(first, []);
+    assert.equal(await over(), false);
+    assert.equal(vote.leaveBehind(hanging), true);
+    assert.equal((await vote.outcome).id, 7);
+    assert.equal(vote.leaveBehind(hanging), false);
+  });
+
   it("is lost by one refusal, with its problems", async () => {
     const { vote, workers } = voteOf(3);
     vote.heard(workers[1] as Worker, no);
