@@ -1,6 +1,6 @@
 // What a request shows: the API key and the bearer token, read strictly and at most one of each.
 import type { ExchangeRequest } from "../../src/pipeline/contract.ts";
-import { queryValues, shownElsewhere, type TokenSources } from "./token-sources.ts";
+import { queryValues, shownElsewhere, shownInCookies, type TokenSources } from "./token-sources.ts";
 
 export interface Credentials {
   /** As sent; visible ASCII without blanks, at most `maxKeyLength` characters. */
@@ -77,11 +77,23 @@ export function readCredentials(request: ExchangeRequest, options: CredentialOpt
     if (elsewhere.length > (bearer === undefined ? 1 : 0)) return bad("several bearer tokens");
     bearer ??= elsewhere[0];
   }
+  if (bearer === undefined && options.tokenSources.cookies.length > 0) {
+    const inCookies = shownInCookies(request, options.tokenSources);
+    if (inCookies.length > 1) return bad("several token cookies");
+    [bearer] = inCookies;
+  }
   if (keys > 1) return bad("several API keys");
   if (apiKey !== undefined && (apiKey.length > maxKeyLength || !visible.test(apiKey)))
     return bad("malformed API key");
   if (apiKey === undefined && bearer === undefined) return none;
   return { apiKey, bearer, malformed: undefined };
+}
+
+/** Whether the bearer token that `readCredentials` found is one that the browser sent by itself. */
+export function isTokenAmbient(request: ExchangeRequest, { tokenSources }: CredentialOptions): boolean {
+  const authorization = request.fields.get("authorization");
+  if (authorization !== undefined && schemeOf(authorization) === "bearer") return false;
+  return shownElsewhere(request, tokenSources).length === 0;
 }
 
 /** Takes the credentials out of what goes to the service; schemes that are not ours stay. */

@@ -5,6 +5,7 @@ import type { Assertion } from "./assertion.ts";
 import { forwardedField, type CertificateCheck } from "./certificate.ts";
 import type { AuthCounts } from "./counts.ts";
 import {
+  isTokenAmbient,
   readCredentials,
   removeCredentials,
   type CredentialOptions,
@@ -21,6 +22,7 @@ import {
 import type { GuessLimit } from "./guessing.ts";
 import type { KeyCheck } from "./keys.ts";
 import type { Login } from "./login.ts";
+import type { OwnOrigin } from "./own-origin.ts";
 import type { PathMatcher } from "./patterns.ts";
 import type { Refusals } from "./refusal.ts";
 import type { Rules } from "./rules.ts";
@@ -39,6 +41,8 @@ export interface GuardParts {
   readonly tokens: TokenCheck | undefined;
   readonly certificates: CertificateCheck | undefined;
   readonly login: Login | undefined;
+  /** Whose pages may use a token cookie; undefined = no cookie is taken. */
+  readonly tokenOrigin: OwnOrigin | undefined;
   readonly assertion: Assertion | undefined;
 }
 
@@ -117,15 +121,11 @@ export class Guard {
 
   /** @param first what was found about the token, or else the session; undefined = not shown. @param second about the key */
   #decide(exchange: Exchange, first: Finding | undefined, second: Finding | undefined): MaybeVerdict {
-    const { certificates, login } = this.#parts;
+    const { certificates } = this.#parts;
     // One bad credential spoils the request, whatever else it shows.
     if (first?.kind === "refused") return this.#refuse(exchange, first);
     if (second?.kind === "refused") return this.#refuse(exchange, second);
-    if (
-      first?.kind === "accepted" &&
-      first.identity.method === "session" &&
-      login?.admits(exchange) === false
-    )
+    if (first?.kind === "accepted" && this.#isForeign(exchange, first.identity))
       return this.#foreign(exchange, first.identity);
     if (second?.kind === "unavailable") return this.#uncertain(exchange, second);
     if (first?.kind === "unavailable") return this.#uncertain(exchange, first);
@@ -191,11 +191,20 @@ export class Guard {
     });
   }
 
-  /** Another site's page acts with the user's session. */
+  /** Whether the browser sent the credential by itself, for another site's page that may not act with it. */
+  #isForeign({ request }: Exchange, { method }: Identity): boolean {
+    const { login, tokenOrigin, credentials } = this.#parts;
+    const origin = method === "session" ? login?.origin : tokenOrigin;
+    if (origin === undefined || origin.admits(request)) return false;
+    return method === "session" || isTokenAmbient(request, credentials);
+  }
+
+  /** Another site's page acts with the user's session or token cookie. */
   #foreign(exchange: Exchange, identity: Identity): Verdict {
     exchange.identity = identity;
-    exchange.refusedBecause = "session: not from the own origin (Origin, Sec-Fetch-Site)";
-    this.#parts.counts.count("session", "forbidden");
+    const what = identity.method === "session" ? "session" : "token cookie";
+    exchange.refusedBecause = `${what}: not from the own origin (Origin, Sec-Fetch-Site)`;
+    this.#parts.counts.count(methodOf(identity), "forbidden");
     return this.#parts.refusals.forbidden;
   }
 

@@ -8,6 +8,7 @@ import type { Login } from "./login.ts";
 import { KeyCheck } from "./keys.ts";
 import { authOptions, type AssertionOptions, type AuthOptions } from "./options.ts";
 import type { JwtOptions, LoginOptions } from "./options-jwt.ts";
+import { OwnOrigin } from "./own-origin.ts";
 import { compileExclusions } from "./patterns.ts";
 import { prepareRefusals } from "./refusal.ts";
 import { Rules } from "./rules.ts";
@@ -63,6 +64,13 @@ async function holdAssertion(
   return state.assertions.acquire(options, () => made);
 }
 
+/** Whose pages may act with a token cookie: as with a session where there is a login, else the request's own. */
+function tokenOriginOf(jwt: JwtOptions | undefined): OwnOrigin | undefined {
+  if (jwt?.from.some((source) => source.startsWith("cookie")) !== true) return undefined;
+  const { login, allowedOrigins } = jwt;
+  return new OwnOrigin(login?.publicUrl, [...allowedOrigins, ...(login?.allowedOrigins ?? [])]);
+}
+
 /** The public keys of all assertions that this process makes. */
 function assertionKeys(state: AuthState): string {
   const keys = new Map(state.assertions.values().map(({ jwk }) => [jwk.kid, jwk]));
@@ -106,6 +114,7 @@ async function assemble(
     keys: takesKeys ? new KeyCheck({ ...keyParts, options: apiKeys }) : undefined,
     certificates: certificates && new CertificateCheck(certificates),
     tokens: jwt && hold(await holdTokens(jwt, services, state)),
+    tokenOrigin: tokenOriginOf(jwt),
     login: jwt?.login && hold(await holdLogin(jwt, jwt.login, services, state)),
     guesses:
       guessing === false
@@ -136,12 +145,13 @@ export const auth = definePlugin({
       const parts = await assemble(options, services, state, held);
       const { tokens, login, assertion, credentials } = parts;
       const { tokenSources } = credentials;
+      const owned = ownedBy(tokenSources, credentials.keysStay ? [] : credentials.keyQuery);
       const guard = new Guard(parts);
       return {
         timeLimitMs: { onRequest: timeLimitMs },
         onRequest: (exchange) => guard.onRequest(exchange),
-        ...(login && { ownedCookies: login.cookies }),
-        ...ownedBy(tokenSources, credentials.keysStay ? [] : credentials.keyQuery),
+        ...owned,
+        ownedCookies: [...owned.ownedCookies, ...(login?.cookies ?? [])],
         ...((login !== undefined || tokenSources.subprotocols.length > 0) && {
           onResponse: (exchange, response) => {
             login?.onResponse(exchange, response);

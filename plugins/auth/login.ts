@@ -42,7 +42,8 @@ export class Login {
   /** Its cookies: nobody else's to see or set. */
   readonly cookies: readonly OwnedCookie[];
   readonly #pendingLogins: PendingLogins;
-  readonly #origin: OwnOrigin;
+  /** Whose pages may act with a session. */
+  readonly origin: OwnOrigin;
   readonly #provider: Provider;
   readonly #sessions: Sessions;
   readonly #cookie: CookieShape;
@@ -60,7 +61,7 @@ export class Login {
       `OUTRIGGER_${options.sessionKeys}`,
     );
     this.#pendingLogins = new PendingLogins(options, vault, services.clock);
-    this.#origin = new OwnOrigin(options.publicUrl, options.allowedOrigins);
+    this.origin = new OwnOrigin(options.publicUrl, options.allowedOrigins);
     this.#provider = new Provider(options, services, keys.value);
     this.#sessions = new Sessions(options, services, new SessionSeal(vault, options), this.#provider);
     this.#cookie = { name: options.cookieName, secure: options.secureCookie };
@@ -105,11 +106,6 @@ export class Login {
     if (!isNavigation(exchange) || isPrefetch(fields)) return undefined;
     const page = safeReturn(path + query, this.#options.publicUrl);
     return redirectTo(`${this.#options.loginPath}?return_to=${encodeURIComponent(page)}`);
-  }
-
-  /** Whether a request with a session may do what it asks for: another site's page may not act for the user. */
-  admits(exchange: Exchange): boolean {
-    return this.#origin.admits(exchange.request);
   }
 
   /** What the session cookie is worth; undefined = there is none. */
@@ -221,7 +217,7 @@ export class Login {
   }
 
   async #logout(exchange: Exchange): Promise<Verdict> {
-    const refusal = logoutRefusal(exchange, this.#origin);
+    const refusal = logoutRefusal(exchange, this.origin);
     if (refusal !== undefined) return refusal;
     const { afterLogout, publicUrl, clientId } = this.#options;
     const sealed = readChunks(exchange.request.ownedCookies, this.#cookie.name);

@@ -29,6 +29,8 @@ const ownPath = pathPattern.refine((text) => !/[*;]/.test(text), {
   error: "must be one path, without * and ;",
 });
 
+const origin = safeUrl.refine((text) => URL.parse(text)?.origin === text, { error: "must be an origin" });
+
 const loginFields = z.strictObject({
   issuer: safeUrl.describe("OpenID provider, found by discovery"),
   clientId: z.string().min(1).describe("Client id at the provider"),
@@ -47,7 +49,7 @@ const loginFields = z.strictObject({
     .default({})
     .describe("Further parameters of the authorization request, e.g. prompt or resource"),
   allowedOrigins: z
-    .array(safeUrl.refine((text) => URL.parse(text)?.origin === text, { error: "must be an origin" }))
+    .array(origin)
     .default([])
     .describe("Further origins whose pages may use a session for more than GET and HEAD, and for WebSockets"),
   algorithms: z
@@ -119,6 +121,12 @@ export const jwtOptions = z
       })
       .describe("Issuers whose tokens are taken; a bearer token that none of them claims is refused"),
     from: tokenSources,
+    allowedOrigins: z
+      .array(origin)
+      .default([])
+      .describe(
+        "Further origins whose pages may use a token cookie for more than GET and HEAD, and for WebSockets",
+      ),
     maxTokenBytes: z.int().min(256).max(65_536).default(8192).describe("Longest token looked at"),
     cacheSeconds: z
       .int()

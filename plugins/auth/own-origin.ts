@@ -9,10 +9,15 @@ function isSafe({ method, upgrade }: ExchangeRequest): boolean {
 
 export class OwnOrigin {
   readonly #origins: ReadonlySet<string>;
+  readonly #byHost: boolean;
 
-  /** @param more origins that count as the own one */
-  constructor(publicUrl: string, more: readonly string[]) {
-    this.#origins = new Set([new URL(publicUrl).origin, ...more]);
+  /**
+   * @param publicUrl undefined = the origin that the request was sent to: a page cannot make a browser lie in Host
+   * @param more origins that count as the own one
+   */
+  constructor(publicUrl: string | undefined, more: readonly string[]) {
+    this.#byHost = publicUrl === undefined;
+    this.#origins = new Set([...(publicUrl === undefined ? [] : [new URL(publicUrl).origin]), ...more]);
   }
 
   /** Whether a request with a session may do what it asks for. */
@@ -21,9 +26,10 @@ export class OwnOrigin {
   }
 
   /** Whether a page of the own origin surely sent it. */
-  sent({ fields }: ExchangeRequest): boolean {
+  sent({ fields, scheme, host }: ExchangeRequest): boolean {
     const origin = fields.get("origin");
-    if (origin !== undefined && origin !== "null") return this.#origins.has(origin);
+    if (origin !== undefined && origin !== "null")
+      return this.#origins.has(origin) || (this.#byHost && origin === `${scheme}://${host}`);
     // Without Origin, or with that of a page whose policy hides it: Fetch Metadata, which no script can set. A browser
     // that sends neither with these is older than both, and a program can send Origin.
     return fields.get("sec-fetch-site") === "same-origin";

@@ -3,21 +3,23 @@
 import { z } from "zod";
 import type { ExchangeRequest, ExchangeResponse, Hooks } from "../../src/pipeline/contract.ts";
 
-/** Letters that need no escape in a query, and that a subprotocol may hold (RFC 6455 section 4.1). */
-const sourceText = /^(?:header|(?:query|subprotocol):[A-Za-z0-9_.-]{1,64})$/;
+/** Letters that need no escape in a query, and that cookies and subprotocols may hold (RFC 6265 section 4.1.1, RFC 6455 section 4.1). */
+const sourceText = /^(?:header|cookie|(?:cookie|query|subprotocol):[A-Za-z0-9_.-]{1,64})$/;
+const usualCookie = "access_token";
 
 export const tokenSources = z
-  .array(z.string().regex(sourceText, "must be header, query:NAME or subprotocol:NAME"))
+  .array(z.string().regex(sourceText, "must be header, cookie, cookie:NAME, query:NAME or subprotocol:NAME"))
   .min(1)
   .max(8)
   .refine((list) => new Set(list).size === list.length, { error: "names a source twice" })
   .default(["header"])
   .describe(
-    "Where a bearer token may be: `header` (Authorization), `query:NAME`, `subprotocol:NAME` (a WebSocket offers NAME and NAME.token)",
+    "Where a bearer token may be: `header` (Authorization), `cookie:NAME` (`cookie` = `cookie:access_token`), `query:NAME`, `subprotocol:NAME` (a WebSocket offers NAME and NAME.token)",
   );
 
 export interface TokenSources {
   readonly header: boolean;
+  readonly cookies: readonly string[];
   readonly query: readonly string[];
   readonly subprotocols: readonly string[];
 }
@@ -25,15 +27,24 @@ export interface TokenSources {
 export function compileTokenSources(from: readonly string[]): TokenSources {
   const named = (kind: string): string[] =>
     from.filter((source) => source.startsWith(`${kind}:`)).map((source) => source.slice(kind.length + 1));
-  return { header: from.includes("header"), query: named("query"), subprotocols: named("subprotocol") };
+  return {
+    header: from.includes("header"),
+    cookies: [...new Set([...named("cookie"), ...(from.includes("cookie") ? [usualCookie] : [])])],
+    query: named("query"),
+    subprotocols: named("subprotocol"),
+  };
 }
 
 /** What the sidecar takes out of requests for these sources. @param keyQuery parameters with API keys */
 export function ownedBy(
-  { query, subprotocols }: TokenSources,
+  { cookies, query, subprotocols }: TokenSources,
   keyQuery: readonly string[],
-): Pick<Hooks, "ownedQuery" | "ownedSubprotocols"> {
-  return { ownedQuery: [...query, ...keyQuery], ownedSubprotocols: subprotocols };
+): Required<Pick<Hooks, "ownedCookies" | "ownedQuery" | "ownedSubprotocols">> {
+  return {
+    ownedCookies: cookies.map((name) => ({ name, fromService: true })),
+    ownedQuery: [...query, ...keyQuery],
+    ownedSubprotocols: subprotocols,
+  };
 }
 
 /** Tokens in the query and among the subprotocols; a malformed escape gives "" and so a refusal. */
@@ -48,6 +59,16 @@ export function shownElsewhere(
     if (prefix !== undefined) tokens.push(offered.slice(prefix.length + 1));
   }
   return tokens;
+}
+
+/** Tokens in cookies, which count only where none is shown on purpose: browsers send cookies whoever asks. */
+export function shownInCookies({ ownedCookies }: ExchangeRequest, { cookies }: TokenSources): string[] {
+  if (ownedCookies === undefined) return [];
+  return ownedCookies.split("; ").flatMap((pair) => {
+    const equals = pair.indexOf("=");
+    const value = pair.slice(equals + 1);
+    return value !== "" && cookies.includes(pair.slice(0, equals)) ? [value] : [];
+  });
 }
 
 /**

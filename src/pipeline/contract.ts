@@ -181,6 +181,8 @@ export interface OwnedCookie {
   readonly name: string;
   /** `Set-Cookie` value that ends it, sent along where a client's head is too large (431); absent = it stays. */
   readonly expiry?: string;
+  /** A service may set it; only what clients send is taken. */
+  readonly fromService?: true;
 }
 
 type MaybePromise<T> = T | Promise<T>;
@@ -207,7 +209,7 @@ export interface Hooks {
   readonly ownedQuery?: readonly string[];
   /** WebSocket subprotocols likewise (`request.ownedSubprotocols`): these names, and those that begin with one and a dot. */
   readonly ownedSubprotocols?: readonly string[];
-  /** Cookies that this plugin sets: on every route they reach `request.ownedCookies` and no service, and no service sets them. */
+  /** Cookies that this plugin sets: on every route they reach `request.ownedCookies` and no service, and no service sets them (unless `fromService`). */
   readonly ownedCookies?: readonly OwnedCookie[];
   /** JSON documents for everybody, by name: the admin listener serves them at `/plugins/<plugin>/<name>` (a key set). */
   readonly documents?: Readonly<Record<string, () => string>>;

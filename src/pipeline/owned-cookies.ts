@@ -9,9 +9,11 @@ export class OwnedCookies {
   /** `Set-Cookie` values that end those which may make a head too large. */
   readonly expiries: readonly string[];
   readonly #names: ReadonlySet<string>;
+  readonly #ours: ReadonlySet<string>;
 
   private constructor(cookies: readonly OwnedCookie[]) {
     this.#names = new Set(cookies.map(({ name }) => name));
+    this.#ours = new Set(cookies.flatMap(({ name, fromService }) => (fromService ? [] : [name])));
     const expiries = cookies.flatMap(({ expiry }) => (expiry === undefined ? [] : [expiry]));
     this.expiries = [...new Set(expiries)].slice(0, maxExpiries);
   }
@@ -40,9 +42,9 @@ export class OwnedCookies {
 
   /** Drops each `Set-Cookie` by which a service would set one. */
   dropFrom(fields: Fields): void {
-    if (!fields.has("set-cookie")) return;
+    if (this.#ours.size === 0 || !fields.has("set-cookie")) return;
     const lines = fields.getAll("set-cookie");
-    const kept = lines.filter((line) => !this.#names.has(setNameOf(line)));
+    const kept = lines.filter((line) => !this.#ours.has(setNameOf(line)));
     if (kept.length === lines.length) return;
     fields.delete("set-cookie");
     for (const line of kept) fields.append("Set-Cookie", line);

@@ -58,7 +58,7 @@ async function stage(scene: Scene, from: readonly string[]): Promise<Stage> {
     policy: {
       plugins: ["logging", "auth", "cache"],
       pluginConfig: {
-        logging: { query: true, headers: ["sec-websocket-protocol", "referer"] },
+        logging: { query: true, headers: ["sec-websocket-protocol", "cookie"] },
         auth: { guessing: false, jwt: { issuers, from }, apiKeys: { query: ["key"], keys: [apiKey] } },
         cache: { ttlSeconds: 60, scope: "identity" },
       },
@@ -146,6 +146,63 @@ const asSubprotocol: Attack = {
   },
 };
 
+/** @returns the status of a request with these fields; `fetch` would set some itself */
+function send(sidecar: TestSidecar, method: string, fields: readonly string[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const headers = ["Host", "shop.example", ...fields];
+    const request = http.request({ port: sidecar.port, path: "/app/x", method, headers, agent: false });
+    request.on("response", (response) => {
+      response.resume().on("end", () => resolve(response.statusCode ?? 0));
+    });
+    request.on("upgrade", (_response, socket) => {
+      socket.destroy();
+      resolve(101);
+    });
+    request.on("error", reject).end();
+  });
+}
+
+const inCookie: Attack = {
+  row: "Z34",
+  what: "another site's page acts with a token cookie, or the service gets to see it",
+  async run(scene) {
+    const { issuer, sidecar, heads } = await stage(scene, ["header", "cookie:tok"]);
+    const token = await issuer.sign();
+    const cookie = ["Cookie", `a=1; tok=${token}; tok2=b`];
+    const upgrade = ["Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Key", "x"];
+    assert.equal(await send(sidecar, "GET", cookie), 200);
+    assert.match(heads[0] ?? "", /Cookie a=1; tok2=b(?: |$)/);
+    for (const fields of [
+      ["Origin", "http://evil.example"],
+      ["Origin", "https://shop.example"],
+      ["Sec-Fetch-Site", "same-site"],
+      [],
+    ]) {
+      assert.equal(await send(sidecar, "POST", [...cookie, ...fields]), 403, fields.join(" "));
+      assert.equal(await send(sidecar, "GET", [...cookie, ...fields, ...upgrade]), 403, fields.join(" "));
+    }
+    const line = await sidecar.line(({ status }) => status === 403);
+    assert.match(String(line["refusedBecause"]), /^token cookie: not from the own origin/);
+    for (const fields of [
+      ["Origin", "http://shop.example"],
+      ["Sec-Fetch-Site", "same-origin"],
+    ]) {
+      assert.equal(await send(sidecar, "POST", [...cookie, ...fields]), 200, fields.join(" "));
+      assert.equal(await send(sidecar, "GET", [...cookie, ...fields, ...upgrade]), 101, fields.join(" "));
+    }
+    const bearer = ["Authorization", `Bearer ${token}`];
+    const foreign = ["Origin", "http://evil.example"];
+    assert.equal(
+      await send(sidecar, "POST", [...bearer, ...foreign, "Cookie", "tok=junk"]),
+      200,
+      "shown on purpose",
+    );
+    assert.equal(await send(sidecar, "GET", ["Cookie", `tok=${token}; tok=${token}`]), 401);
+    assert.equal(await send(sidecar, "GET", ["Cookie", `access_token=${token}`]), 401);
+    assert.equal(JSON.stringify(heads).includes(token.slice(-20)), false, "forwarded");
+  },
+};
+
 const tenants: Attack = {
   row: "Z34",
   what: "a tenant that is not on the allow-list gets in by the issuer template, or makes the sidecar ask for its keys",
@@ -181,4 +238,4 @@ const tenants: Attack = {
   },
 };
 
-export const attacks: readonly Attack[] = [inQuery, asSubprotocol, tenants];
+export const attacks: readonly Attack[] = [inQuery, asSubprotocol, inCookie, tenants];

@@ -68,3 +68,15 @@ test("nobody looks where no plugin has any, and what ends them is bounded and sa
   const many = Array.from({ length: 99 }, (_, i) => ({ name: `n${i}`, expiry: `n${i % 50}=; Max-Age=0` }));
   assert.equal(OwnedCookies.of([{ ownedCookies: many }])?.expiries.length, 32);
 });
+
+test("a cookie that services may set is taken from clients all the same", () => {
+  const own = OwnedCookies.of([
+    { ownedCookies: [{ name: "token", fromService: true }, { name: "session" }] },
+  ]);
+  const request = new Fields(["Cookie", "token=x; a=1"]);
+  assert.equal(own?.take(request), "token=x");
+  assert.equal(request.get("cookie"), "a=1");
+  const answer = new Fields(["Set-Cookie", "token=y", "Set-Cookie", "session=z"]);
+  own?.dropFrom(answer);
+  assert.deepEqual(answer.getAll("set-cookie"), ["token=y"]);
+});
