@@ -19,8 +19,8 @@ export interface AnswerParts extends TapFaults {
   dropUpstream(): void;
   /** The upstream may send on. */
   onWritable(): void;
-  /** The whole answer is written; what follows is only the wait for the rest of an unwanted body. */
-  answered(): void;
+  /** The whole answer is with the writer, which ends it while the rest of an unwanted body is dropped. */
+  linger(): void;
   /** A fault of our own. */
   crashed(error: unknown): void;
 }
@@ -67,6 +67,19 @@ export class Answer {
     }
   }
 
+  /** An accepted upgrade: `accept` writes the response that the chain has left a 101. */
+  switching(response: LiveResponse, accept: (response: LiveResponse) => void): void {
+    this.send(response, (settled) => {
+      if (settled.status === 101) {
+        accept(settled);
+        return;
+      }
+      // A plugin refused it; a tunnel has no body that could follow.
+      if (settled.body === undefined) settled.replaceBody("");
+      this.write(settled);
+    });
+  }
+
   readonly write = (response: LiveResponse): void => {
     const { live, writer, body } = this.#parts;
     if (live.over || this.broken || writer.headSent) {
@@ -86,8 +99,7 @@ export class Answer {
     const unread = whole && live.request.hasBody && !body.complete;
     writer.head(response, unread || this.#parts.closing());
     if (unread) {
-      this.#parts.answered();
-      body.discard(() => writer.end([]));
+      this.#parts.linger();
     } else if (whole) {
       writer.end([]);
     } else {

@@ -4,9 +4,12 @@ import type { TLSSocket } from "node:tls";
 import { randomUUID } from "node:crypto";
 import type { ClientTls, Clock, Fields, Logger } from "../pipeline/contract.ts";
 import type { LiveExchange } from "../pipeline/exchange.ts";
+import type { GatewayError } from "../pipeline/errors.ts";
 import type { LiveResponse } from "../pipeline/response.ts";
+import type { Socket } from "node:net";
 import type { ClientAddress } from "./client-address.ts";
 import type { Placed } from "./in-flight.ts";
+import type { Lingering } from "./lingering.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { ServedRoute } from "./routed-policy.ts";
 import type { UpgradeSide } from "./upgrade-side.ts";
@@ -43,6 +46,10 @@ export interface CarriedExchange extends UpstreamHandler, Placed {
   switching(statusText: string, fields: readonly string[], accept: (response: LiveResponse) => void): void;
   /** From here the client's connection belongs to the tunnel, which calls `finish`. */
   takeSocket(side: UpgradeSide): void;
+  /** The parser gave the rest of the request up. @returns whether the client hears of it; else nothing was done */
+  requestBroken(error: GatewayError): boolean;
+  /** The client has ended its side of the connection, or left. */
+  clientEnded(): void;
   /** The tunnel is over. */
   finish(responseBytes: number): void;
 }
@@ -51,12 +58,27 @@ export interface ProxyContext {
   readonly limits: ProxyLimits;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly lingering: Lingering;
   /** Hands the exchange to http-proxy-3. */
   forward(exchange: CarriedExchange): void;
   /** Whether clients are told to go elsewhere for their next request. */
   draining(): boolean;
   began(exchange: CarriedExchange): void;
   ended(exchange: CarriedExchange): void;
+}
+
+/** A response that knows its exchange. A property: a map of them would cost every request a new entry. */
+interface Carrying {
+  carriedExchange?: CarriedExchange;
+}
+
+export function noteExchange(res: ServerResponse & Carrying, exchange: CarriedExchange): void {
+  res.carriedExchange = exchange;
+}
+
+/** The exchange that the connection carries now. `_httpMessage` is not public, but there since Node 0.x. */
+export function exchangeOn(socket: Socket & { _httpMessage?: Carrying | null }): CarriedExchange | undefined {
+  return socket._httpMessage?.carriedExchange;
 }
 
 const validRequestId = /^[A-Za-z0-9._~:@/+=-]{1,128}$/;

@@ -5,8 +5,10 @@ import { GatewayError } from "../pipeline/errors.ts";
 import type { ExchangeIo, LiveExchange } from "../pipeline/exchange.ts";
 import { LiveResponse } from "../pipeline/response.ts";
 import { Answer, type AnswerParts } from "./answer.ts";
-import { isLooping } from "./client-address.ts";
-import type { CarriedExchange, Inbound, ProxyContext } from "./context.ts";
+import { type CarriedExchange, type Inbound, noteExchange, type ProxyContext } from "./context.ts";
+import { earlyRefusal } from "./early.ts";
+import { HalfClosed } from "./half-closed.ts";
+import { outcomeOf } from "./outcome.ts";
 import { receivedExchange } from "./received.ts";
 import { RequestBody } from "./request-body.ts";
 import { ClientWriter, type WriterEvents } from "./respond.ts";
@@ -33,6 +35,8 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   #answeredMono: number | undefined = undefined;
   #over = false;
   #continued = false;
+  #lingers = false;
+  #halfClosed: HalfClosed | undefined = undefined;
 
   constructor(context: ProxyContext, policy: RoutedPolicy, routing: Routing, inbound: Inbound) {
     const { message, res } = inbound;
@@ -47,6 +51,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     this.#answer = new Answer(this);
     policy.snapshot.enter();
     context.began(this);
+    noteExchange(res, this);
     // Not `once`: its wrapper costs more than a second call of `finish`, which does nothing.
     res.on("close", () => {
       if (this.#answer.status !== 101) this.finish(this.writer.bytes);
@@ -67,17 +72,14 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   }
 
   #begin(): void {
-    const { early } = this.#routing;
-    const limit = this.#context.limits.maxBodyBytes;
-    if (early !== undefined) {
-      this.#failEarly(early);
-    } else if (isLooping(this.inbound.head.fields)) {
-      this.#failEarly(new GatewayError("proxy_loop", "The request has passed too many sidecars."));
-    } else if (limit > 0 && this.inbound.head.contentLength > limit) {
-      this.#failEarly(new GatewayError("payload_too_large", `The body is larger than ${limit} bytes.`));
-    } else {
+    const refusal = earlyRefusal(this.#routing, this.inbound, this.#context.limits.maxBodyBytes);
+    if (refusal === undefined) {
       this.#whenDecided(this.chain.request(this.live));
+      return;
     }
+    // The whole chain still sees the answer, so it is logged like any other.
+    this.live.reached = this.chain.steps.length;
+    this.fail(refusal);
   }
 
   /** Answers with an error of our own; no plugin turns it into something else. */
@@ -89,10 +91,8 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   openUpstream(): void {
     const body = this.body.whole ?? (this.inbound.head.body === "none" ? "none" : "stream");
     const call = this.route.transport.send(this.upstreamRequest(body), this);
-    if (this.#over || this.#answer.status !== 0) {
-      // Refused before `send` returned.
-      return;
-    }
+    // Refused before `send` returned.
+    if (this.#over || this.#answer.status !== 0) return;
     this.#call = call;
     if (body === "stream") this.body.pipeTo(call);
   }
@@ -163,15 +163,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   /** An upgrade was accepted: its response goes through the chain like any other; `accept` then writes it. */
   switching(statusText: string, flat: readonly string[], accept: (response: LiveResponse) => void): void {
     this.#upstreamMs = this.#context.clock.mono() - this.#askedMono;
-    this.#answer.send(LiveResponse.fromUpstream(101, statusText, this.route.received(flat)), (response) => {
-      if (response.status === 101) {
-        accept(response);
-        return;
-      }
-      // A plugin refused it; a tunnel has no body that could follow.
-      if (response.body === undefined) response.replaceBody("");
-      this.#answer.write(response);
-    });
+    this.#answer.switching(LiveResponse.fromUpstream(101, statusText, this.route.received(flat)), accept);
   }
 
   takeSocket(side: UpgradeSide): void {
@@ -180,17 +172,26 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     this.inbound.res.detachSocket(side.socket);
   }
 
+  requestBroken(error: GatewayError): boolean {
+    if (this.#lingers) return true;
+    // The next request on the connection is what broke, or the answer has begun.
+    if (this.#over || this.inbound.message.complete || this.#answer.headSent) return false;
+    this.#bodyFailed(error);
+    return true;
+  }
+
+  clientEnded(): void {
+    if (!this.#over) this.#halfClosed ??= new HalfClosed(this.inbound.message.socket, this.writer);
+  }
+
   /** Keeps what gives the running upgrade handshake up. */
   holdCall(call: UpstreamCall): void {
     this.#call = call;
   }
 
-  get upgrade(): UpgradeSide | undefined {
-    return this.inbound.upgrade;
-  }
-
   closing(): boolean {
-    return this.#context.draining() || this.upgrade !== undefined;
+    const { upgrade } = this.inbound;
+    return this.#context.draining() || upgrade !== undefined || this.#halfClosed !== undefined;
   }
 
   dropUpstream(): void {
@@ -199,8 +200,13 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     this.body.stop();
   }
 
-  answered(): void {
+  linger(): void {
+    const { writer } = this;
     this.#answeredMono = this.#context.clock.mono();
+    writer.endHeld();
+    this.body.discard(this.#context.lingering, () => writer.close());
+    this.#lingers = writer.through;
+    if (this.#lingers) this.finish(writer.bytes);
   }
 
   tapFailed(error: unknown): void {
@@ -220,22 +226,20 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   finish(responseBytes: number): void {
     if (this.#over) return;
     this.#over = true;
-    const { status, error, broken } = this.#answer;
-    const complete = status === 101 || (this.inbound.res.writableFinished && !broken);
+    const { status, broken } = this.#answer;
+    const complete = status === 101 || this.#lingers || (this.inbound.res.writableFinished && !broken);
     this.live.end(!complete);
     if (!complete) this.writer.abandoned();
     this.dropUpstream();
-    const brokenEnd = error === undefined ? "failed" : "upstream-aborted";
-    const outcome: Outcome = {
-      status,
-      end: complete ? "complete" : broken ? brokenEnd : "client-aborted",
-      durationMs: (this.#answeredMono ?? this.#context.clock.mono()) - this.live.startedMono,
+    const outcome = outcomeOf({
+      complete,
+      answer: this.#answer,
+      live: this.live,
+      endedMono: this.#answeredMono ?? this.#context.clock.mono(),
       upstreamMs: this.#upstreamMs,
       requestBytes: this.body.bytes,
       responseBytes,
-      answeredBy: this.live.answeredBy,
-      error,
-    };
+    });
     // A hook that has not settled yet may still take what its onComplete gives back, and needs its plugin.
     if (this.live.busy) this.live.whenIdle(() => this.#completed(outcome));
     else this.#completed(outcome);
@@ -261,12 +265,6 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     else if (verdict?.action === "reject") this.fail(verdict.error);
     else if (failure !== undefined) this.fail(failure);
     else this.#forward();
-  }
-
-  /** Refused before any request phase; the whole chain still sees the answer, so it is logged like any other. */
-  #failEarly(error: GatewayError): void {
-    this.live.reached = this.chain.steps.length;
-    this.fail(error);
   }
 
   #forward(): void {

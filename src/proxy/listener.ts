@@ -10,8 +10,10 @@ import { GatewayError } from "../pipeline/errors.ts";
 import { plainAddress, TrustedProxies } from "./client-address.ts";
 import type { CarriedExchange, ProxyContext, ProxyLimits } from "./context.ts";
 import { createForward } from "./forward.ts";
+import { clientEnded } from "./half-closed.ts";
 import { HttpExchange } from "./http-exchange.ts";
 import { InFlight } from "./in-flight.ts";
+import { Lingering } from "./lingering.ts";
 import { Pipelining } from "./pipelining.ts";
 import { isAnswering, Refusals } from "./refuse.ts";
 import { parseRequestHead } from "./request-head.ts";
@@ -43,6 +45,7 @@ export class Listener {
   readonly #proxies: TrustedProxies;
   readonly #exchanges = new InFlight<CarriedExchange>();
   readonly #refusals: Refusals;
+  readonly #lingering = new Lingering();
   readonly #pipelining = new Pipelining();
   #draining = false;
   #onIdle: (() => void) | undefined = undefined;
@@ -52,6 +55,7 @@ export class Listener {
     this.#proxies = new TrustedProxies(options.trustedProxies);
     this.#refusals = new Refusals(
       options.limits,
+      this.#lingering,
       options.logger,
       options.metrics,
       () => options.policy()?.snapshot.ownedCookies?.expiries ?? [],
@@ -60,6 +64,7 @@ export class Listener {
       limits: options.limits,
       clock: options.clock,
       logger: options.logger,
+      lingering: this.#lingering,
       forward: createForward(),
       draining: () => this.#draining,
       began: (exchange) => this.#exchanges.add(exchange),
@@ -114,6 +119,7 @@ export class Listener {
     await this.#requestsDone();
     this.server.close();
     for (const exchange of this.#exchanges.all()) exchange.inbound.upgrade?.socket.end();
+    this.#lingering.hurry();
     await this.#allDone();
     clearTimeout(deadline);
     this.server.closeAllConnections();
@@ -138,10 +144,18 @@ export class Listener {
     const server =
       tls === undefined
         ? http.createServer(options)
-        : https.createServer({ ...options, handshakeTimeout: limits.headerTimeoutMs, ...tls });
+        : https.createServer({
+            ...options,
+            allowHalfOpen: true,
+            handshakeTimeout: limits.headerTimeoutMs,
+            ...tls,
+          });
     // Bounded in bytes already; beyond a count node:http would drop fields silently, and with them what they say.
     server.maxHeadersCount = 0;
     server.maxConnections = limits.maxConnections;
+    // A client may end its side with the request, and read on. Not in Node's types (26), but there since Node 0.5.
+    Object.assign(server, { httpAllowHalfOpen: true });
+    server.on("connection", (socket: Socket) => socket.on("end", clientEnded));
     const serve = (message: IncomingMessage, res: ServerResponse): void => this.#serve(message, res);
     server.on("request", serve).on("checkContinue", serve).on("checkExpectation", serve);
     server.on("upgrade", (message: IncomingMessage, socket: Socket, head: Buffer) =>

@@ -5,6 +5,8 @@ import type { Socket } from "node:net";
 import type { Counter, Logger, Metrics } from "../pipeline/contract.ts";
 import { GatewayError } from "../pipeline/errors.ts";
 import { LiveResponse } from "../pipeline/response.ts";
+import { exchangeOn } from "./context.ts";
+import type { Lingering } from "./lingering.ts";
 import { plainAddress } from "./client-address.ts";
 import { RequestBody, type RequestBodyLimits } from "./request-body.ts";
 import { ClientWriter } from "./respond.ts";
@@ -17,10 +19,9 @@ interface Refusal {
   readonly peer?: string | undefined;
 }
 
-const lingerMs = 500;
-
 export class Refusals {
   readonly #limits: RequestBodyLimits;
+  readonly #lingering: Lingering;
   readonly #logger: Logger;
   readonly #count: (...values: string[]) => Counter;
   readonly #expiries: () => readonly string[];
@@ -30,12 +31,14 @@ export class Refusals {
   /** @param expiries `Set-Cookie` values that end cookies of ours which may be what makes a head too large */
   constructor(
     limits: RequestBodyLimits,
+    lingering: Lingering,
     logger: Logger,
     metrics: Metrics,
     expiries: () => readonly string[],
   ) {
     this.#expiries = expiries;
     this.#limits = limits;
+    this.#lingering = lingering;
     this.#logger = logger;
     this.#count = metrics.counter(
       "outrigger_refused_requests_total",
@@ -55,7 +58,10 @@ export class Refusals {
     writer.head(response, true);
     // Closing on unread bytes would reset the connection before the client has read the answer.
     if (message.complete) writer.end([]);
-    else new RequestBody(message, this.#limits, () => {}).discard(() => writer.end([]));
+    else {
+      writer.endHeld();
+      new RequestBody(message, this.#limits, () => {}).discard(this.#lingering, () => writer.close());
+    }
   }
 
   /** CONNECT: the parser has let go of the connection. */
@@ -69,7 +75,18 @@ export class Refusals {
     if (this.#refused.has(socket)) return;
     // A connection that broke by itself, or has never become one: nothing can be said on it.
     if (error.code === "ECONNRESET" || !socket.writable || isHandshakeError(error)) socket.destroy();
-    else this.#socket(socket, { error: this.#parserError(error), peer: socket.remoteAddress });
+    else if (!this.#tellExchange(error, socket))
+      this.#socket(socket, { error: this.#parserError(error), peer: socket.remoteAddress });
+  }
+
+  /** A body that the parser gave up is told, and logged, as its exchange is. */
+  #tellExchange(error: NodeJS.ErrnoException, socket: Socket): boolean {
+    // The client has left in the middle of its body.
+    if (error.code === "HPE_INVALID_EOF_STATE") return false;
+    const exchange = exchangeOn(socket);
+    if (exchange?.requestBroken(this.#parserError(error)) !== true) return false;
+    this.#refused.add(socket);
+    return true;
   }
 
   #socket(socket: Socket, refusal: Refusal): void {
@@ -77,7 +94,7 @@ export class Refusals {
     this.#refused.add(socket);
     // In the middle of an answer, or ahead of one, the client would take this for a part of it, or for it.
     if (isAnswering(socket)) socket.destroy();
-    else answerBare(socket, refusal.error, id);
+    else answerBare(socket, refusal.error, id, this.#lingering);
   }
 
   #parserError(error: NodeJS.ErrnoException): GatewayError {
@@ -108,7 +125,7 @@ export function isAnswering(socket: Socket & { _httpMessage?: unknown }): boolea
 }
 
 /** Answers by hand, since there is no response object, and closes the connection. */
-function answerBare(socket: Socket, error: GatewayError, requestId: string): void {
+function answerBare(socket: Socket, error: GatewayError, requestId: string, lingering: Lingering): void {
   const { status, fields, body } = LiveResponse.fromError(error, requestId);
   const lines = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
@@ -122,8 +139,10 @@ function answerBare(socket: Socket, error: GatewayError, requestId: string): voi
   // What the client still sends is read and dropped for a moment: closing on unread bytes would reset the connection
   // before it has read the answer.
   socket.resume();
-  const linger = setTimeout(() => socket.destroy(), lingerMs);
-  socket.once("close", () => clearTimeout(linger));
+  socket.once(
+    "close",
+    lingering.add(socket, () => socket.destroy()),
+  );
 }
 
 /** Probes and scanners on a TLS port are no requests. */

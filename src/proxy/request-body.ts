@@ -3,6 +3,7 @@
 import type { IncomingMessage } from "node:http";
 import { GatewayError } from "../pipeline/errors.ts";
 import { noteBodyBytes } from "./body-garbage.ts";
+import type { Lingering } from "./lingering.ts";
 import type { UpstreamCall } from "./upstream/transport.ts";
 
 export interface RequestBodyLimits {
@@ -11,11 +12,6 @@ export interface RequestBodyLimits {
   /** How long a client may send nothing while its body is awaited. */
   readonly clientStallMs: number;
 }
-
-// An answer that does not need the body waits this much and this long for its end, so that the close which follows
-// does not reset the connection before the client has read the answer (RFC 9112 section 9.6).
-const discardBytes = 256 * 1024;
-const discardMs = 1_000;
 
 export class RequestBody {
   bytes = 0;
@@ -85,22 +81,12 @@ export class RequestBody {
     }
   }
 
-  /** Drops what still comes, within bounds, then calls back once. */
-  discard(done: () => void): void {
+  /** Drops what still comes, for as long as a connection may linger, then calls back once. */
+  discard(lingering: Lingering, done: () => void): void {
     this.stop();
     const message = this.#message;
-    let left = discardBytes;
-    const finish = (): void => {
-      clearTimeout(timer);
-      message.off("data", drop).off("end", finish).off("close", finish);
-      done();
-    };
-    const timer = setTimeout(finish, discardMs);
-    const drop = (chunk: Buffer): void => {
-      left -= chunk.length;
-      if (left < 0) finish();
-    };
-    message.on("data", drop).once("end", finish).once("close", finish).resume();
+    const finish = lingering.add(message.socket, done);
+    message.once("end", finish).once("close", finish).resume();
   }
 
   /**

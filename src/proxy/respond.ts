@@ -31,6 +31,8 @@ export class ClientWriter {
   #left = Infinity;
   #over = false;
   #waiting = false;
+  /** Only `close` ends the connection. */
+  #held = false;
   /** The head and the first bytes wait for the end of this turn, or of the response. */
   #opening = false;
   #first: Buffer | undefined = undefined;
@@ -109,6 +111,23 @@ export class ClientWriter {
     else this.#transforms.end();
   }
 
+  /** Ends the response, and this side of its connection; `close` ends the connection. */
+  endHeld(): void {
+    this.#held = true;
+    this.end([]);
+  }
+
+  /** Everything is handed to the client, but for the last step. */
+  get through(): boolean {
+    return this.#over;
+  }
+
+  close(): void {
+    this.#held = false;
+    // Otherwise a transform is still at work, and ends the response as any other.
+    if (this.#over) this.#res.destroy();
+  }
+
   /** Ends a broken response so that it cannot be taken for a complete one. */
   reset(): void {
     this.abandoned();
@@ -162,6 +181,12 @@ export class ClientWriter {
     }
     this.#over = true;
     this.#response?.taps?.end();
+    // Without its length, the body has an end that node:http has to write.
+    if (this.#held && (this.#bodiless || this.#left === 0)) {
+      this.open();
+      this.#res.socket?.end();
+      return;
+    }
     if (trailers.length > 0) this.#res.addTrailers(pairs(trailers));
     const first = this.#opening ? this.#first : undefined;
     this.#opening = false;

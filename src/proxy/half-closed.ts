@@ -1,0 +1,48 @@
+// Clients that end their side of the connection while they wait for an answer. That may be all they had to say
+// (`nc -N`), or they have left: TCP tells only by what it does with the next bytes.
+import type { Socket } from "node:net";
+import { exchangeOn } from "./context.ts";
+import type { ClientWriter } from "./respond.ts";
+
+/** When the first bytes try whether somebody is there: most answers are through before. */
+const firstProbeMs = 250;
+/** The reset that the first bytes caused shows at the next ones. */
+const secondProbeMs = 50;
+/** Also how long an answer may stand still for a client that has ended its side. */
+const probeMs = 5_000;
+
+/** For the connection's `end` event. */
+export function clientEnded(this: Socket): void {
+  exchangeOn(this)?.clientEnded();
+}
+
+/**
+ * Tries until the answer is through whether the client is still there: before the head by an interim response, which
+ * every HTTP/1.1 client takes (RFC 9110 section 15.2), behind it by the answer's own bytes.
+ */
+export class HalfClosed {
+  readonly #socket: Socket;
+  readonly #writer: ClientWriter;
+  #timer: NodeJS.Timeout;
+  #bytesWritten = -1;
+  #probes = 0;
+
+  constructor(socket: Socket, writer: ClientWriter) {
+    this.#socket = socket;
+    this.#writer = writer;
+    this.#timer = setTimeout(() => this.#probe(), firstProbeMs);
+    // Errors and the end of the answer both close it.
+    socket.once("close", () => clearTimeout(this.#timer));
+  }
+
+  #probe(): void {
+    const socket = this.#socket;
+    if (this.#writer.headSent) {
+      if (socket.bytesWritten === this.#bytesWritten) socket.destroy();
+      this.#bytesWritten = socket.bytesWritten;
+    } else this.#writer.interim(102, []);
+    this.#probes += 1;
+    const soon = this.#probes === 1 && !this.#writer.headSent;
+    this.#timer = setTimeout(() => this.#probe(), soon ? secondProbeMs : probeMs);
+  }
+}

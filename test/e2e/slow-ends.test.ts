@@ -1,0 +1,126 @@
+// Connections that do not end all at once: a client that has said all it had to, an answer that comes before the request
+// is through, a body that turns out to be none.
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { connectRaw } from "../support/raw-client.ts";
+import { requestText } from "../support/raw-http.ts";
+import { eventually } from "../support/redis.ts";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
+
+let sidecar: TestSidecar;
+let release: (() => void) | undefined;
+let heard = 0;
+let aborted = 0;
+
+beforeEach(async () => {
+  heard = 0;
+  aborted = 0;
+  release = undefined;
+  sidecar = await startSidecar({
+    policy: { plugins: ["logging"], routes: [{ path: "/*" }, { path: "/closed", services: ["other"] }] },
+    env: { OUTRIGGER_MAX_BODY_BYTES: "1000000" },
+    upstream: (request, response) => {
+      heard += 1;
+      response.once("close", () => (aborted += response.writableFinished ? 0 : 1));
+      if (request.url !== "/slow") request.resume().once("end", () => response.end("answer"));
+      else release = () => response.end("answer");
+    },
+  });
+});
+afterEach(() => sidecar.stop());
+
+describe("a client that ends its side behind the request", () => {
+  it("gets its answer, and the end of the connection", async () => {
+    const client = await connectRaw(sidecar.port);
+    client.end(requestText("GET", "/"));
+    assert.match(await client.rest(), /^HTTP\/1\.1 200 OK\r\n.*Connection: close\r\n\r\nanswer$/s);
+  });
+
+  it("gets a late one too, behind interim responses", async () => {
+    const client = await connectRaw(sidecar.port);
+    client.end(requestText("GET", "/slow"));
+    await client.until("HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n");
+    release?.();
+    assert.match(await client.rest(), /^HTTP\/1\.1 200 OK\r\n.*Connection: close\r\n\r\nanswer$/s);
+    assert.equal(aborted, 0);
+  });
+
+  it("gets both answers of two requests", async () => {
+    const client = await connectRaw(sidecar.port);
+    client.end(requestText("GET", "/1") + requestText("GET", "/2"));
+    assert.equal((await client.rest()).split("HTTP/1.1 200 OK").length, 3);
+  });
+
+  it("and has left: the request to the service is broken off", async () => {
+    const client = await connectRaw(sidecar.port);
+    client.send(requestText("GET", "/slow"));
+    await eventually("the request", () => release !== undefined);
+    client.socket.destroy();
+    await eventually("the abort", () => aborted === 1, 3_000);
+    await sidecar.line((line) => line["msg"] === "request" && line["path"] === "/slow");
+  });
+
+  it("in the middle of a body has left", async () => {
+    const client = await connectRaw(sidecar.port);
+    client.end(requestText("POST", "/", ["Content-Length: 10"], "half"));
+    await client.closed;
+    assert.equal(client.received, "");
+  });
+});
+
+describe("a body that breaks the chunked coding", () => {
+  for (const [what, body] of [
+    ["a bare LF behind a size", "5\nhello\r\n0\r\n\r\n"],
+    ["a bare LF behind data", "5\r\nhello\n0\r\n\r\n"],
+    ["a bare LF behind the last chunk", "5\r\nhello\r\n0\n\n"],
+    ["a size that is none", "zz\r\n"],
+  ] as const) {
+    it(`by ${what} is told so with a 400, logged once`, async () => {
+      const client = await connectRaw(sidecar.port);
+      client.send(requestText("POST", "/", ["Transfer-Encoding: chunked"], body));
+      assert.match(await client.rest(), /^HTTP\/1\.1 400 .*"malformed_request".*\}$/s);
+      await sidecar.line((line) => line["status"] === 400);
+      assert.equal(sidecar.lines.filter((line) => line["status"] !== undefined).length, 1);
+      client.end();
+    });
+  }
+
+  it("behind an answer that has begun closes the connection", async () => {
+    const client = await connectRaw(sidecar.port);
+    client.send(requestText("POST", "/nowhere", ["Transfer-Encoding: chunked"], "5\r\nhello\r\n"));
+    client.send("5\nhello\r\n");
+    assert.equal((await client.rest()).split("HTTP/1.1").length, 2);
+    client.end();
+  });
+});
+
+describe("an answer before its upload is through", () => {
+  const piece = Buffer.alloc(64 * 1024);
+
+  it("arrives whole, however much the client goes on to send", async () => {
+    const client = await connectRaw(sidecar.port);
+    client.socket.pause();
+    client.send(requestText("POST", "/", ["Content-Length: 50000000"]));
+    for (let sent = 0; sent < 800; sent += 1) {
+      client.send(piece);
+      if (client.socket.writableNeedDrain)
+        await new Promise((resolve) => client.socket.once("drain", resolve));
+    }
+    client.socket.resume();
+    assert.match(await client.rest(), /^HTTP\/1\.1 413 .*"payload_too_large".*\}$/s);
+    assert.equal(client.socket.destroyed, false, "no reset");
+    assert.equal(heard, 0);
+    client.end();
+    await client.closed;
+  });
+
+  it("is logged when it is written, not when the client is silent at last", async () => {
+    const client = await connectRaw(sidecar.port);
+    client.send(requestText("POST", "/", ["Content-Length: 50000000"], "a"));
+    await client.until('"payload_too_large"');
+    const askedMono = performance.now();
+    await sidecar.line((line) => line["status"] === 413);
+    assert.ok(performance.now() - askedMono < 1_000);
+    client.end();
+  });
+});
