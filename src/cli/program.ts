@@ -5,6 +5,7 @@ import { ConfigError, type Environment } from "../config.ts";
 import { version } from "../version.ts";
 import { addCacheCommands } from "./cache-commands.ts";
 import { addKeysCommands } from "./keys-commands.ts";
+import type { AclOptions } from "./redis-acl.ts";
 import type { Terminal } from "./terminal.ts";
 
 export type { Terminal } from "./terminal.ts";
@@ -47,6 +48,21 @@ function createProgram(terminal: Terminal, choose: (run: Run) => void): Command 
     .description("print the JSON Schema of policies")
     .option(...json)
     .action(() => choose(async () => (await import("./policy-schema.ts")).printPolicySchema(terminal)));
+  program
+    .command("redis-acl")
+    .description(
+      "print the Redis user (ACL) of a service's sidecars: its own state, and nothing of other services",
+    )
+    .option("--service <name>", "the service; default: OUTRIGGER_SERVICE")
+    .option(
+      "--login",
+      "where its policy has a browser login: also the state of sessions, which all such services share",
+    )
+    .option("--fleet-limits", "also the counts of limits with sharedBy: fleet")
+    .option(...json)
+    .action((options: AclOptions) =>
+      choose(async () => (await import("./redis-acl.ts")).printAcl(terminal, options)),
+    );
   addKeysCommands(program, terminal, choose);
   addCacheCommands(program, terminal, choose);
   return program;

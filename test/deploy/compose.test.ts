@@ -156,7 +156,7 @@ test("Redis starts as the file says, with the two users and nobody else", async 
   const server = spawn(shell, [flags, here], { env, stdio: "ignore" });
   after(() => server.kill("SIGKILL"));
   for (const [username, password] of [
-    ["sidecar", "one"],
+    ["sidecar-sample", "one"],
     ["operator", "two"],
   ] as const) {
     const client = new Redis({ port, username, password, disableClientInfo: true });

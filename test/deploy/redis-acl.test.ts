@@ -1,10 +1,12 @@
 // The ACL lets a sidecar with every plugin do all it does, and nothing besides.
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Redis } from "ioredis";
+import { aclLine } from "../../src/cli/redis-acl.ts";
 import { keyDigest } from "../../plugins/auth/key-format.ts";
 import { root } from "../support/dockerfile.ts";
 import { eventually, type RedisServer, startRedis } from "../support/redis.ts";
@@ -27,6 +29,7 @@ const policy = {
   },
 };
 
+const storeKeys = randomBytes(32).toString("base64url");
 let redis: RedisServer;
 let folder: string;
 
@@ -36,7 +39,9 @@ before(async () => {
     .replaceAll("SIDECAR_PASSWORD", "sidecar-secret")
     .replaceAll("OPERATOR_PASSWORD", "operator-secret");
   const file = join(folder, "users.conf");
-  writeFileSync(file, `${users}user watcher on >watcher-secret ~* &* +@all\n`);
+  const others = ["orders", "users"].map((service) => aclLine(service, "outrigger:", { login: true }));
+  const further = others.join("\n").replaceAll("SIDECAR_PASSWORD", "sidecar-secret");
+  writeFileSync(file, `${users}${further}\nuser watcher on >watcher-secret ~* &* +@all\n`);
   redis = await startRedis({ args: ["--include", file] });
 });
 
@@ -45,11 +50,13 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
+const sidecarUser = "sidecar-sample";
+
 async function as<Result>(name: string, use: (client: Redis) => Promise<Result>): Promise<Result> {
   const client = new Redis({
     port: redis.port,
     username: name,
-    password: `${name}-secret`,
+    password: `${name.split("-")[0]}-secret`,
     disableClientInfo: true,
   });
   client.on("error", () => undefined);
@@ -78,7 +85,8 @@ test("a sidecar with every plugin is refused nothing", async (t) => {
   });
   const sidecar = await startSidecar({
     upstream: (_request, response) => response.end("hello"),
-    redisUrl: redis.url.replace("//", "//sidecar:sidecar-secret@"),
+    redisUrl: redis.url.replace("//", `//${sidecarUser}:sidecar-secret@`),
+    env: { OUTRIGGER_SERVICE: "sample", OUTRIGGER_STORE_KEYS: storeKeys },
   });
   let stopped = false;
   t.after(() => (stopped ? undefined : sidecar.stop()));
@@ -105,8 +113,49 @@ test("a sidecar with every plugin is refused nothing", async (t) => {
   assert.deepEqual(await refusals(), []);
 });
 
+test("the file holds what the command prints", () => {
+  const file = readFileSync(join(root, "deploy/redis-acl.conf"), "utf8").split("\n");
+  assert.ok(file.includes(aclLine("sample", "outrigger:")));
+});
+
+test("whoever is of one service reaches nothing of another", async () => {
+  const keysOf = (service: string): string[] => [
+    `rl:${service}:{h}:limit:d:v`,
+    `cache:${service}:e:{h}`,
+    `cache:${service}:purges`,
+    `fleet:${service}:one`,
+    `live:${service}`,
+    `logs:${service}`,
+    `jwks:${service}:d`,
+    `jwks-lease:${service}:d`,
+  ];
+  await as("sidecar-orders", async (client) => {
+    for (const key of keysOf("orders")) {
+      assert.equal(await client.set(`outrigger:${key}`, "1"), "OK", key);
+      await client.unlink(`outrigger:${key}`);
+    }
+    const others = [...keysOf("users"), "policy:users", "rl:@fleet:{h}:limit:d:v", "keyuse:k1"];
+    for (const key of others.map((one) => `outrigger:${one}`)) {
+      const set = "return redis.call('SET', KEYS[1], '1')";
+      for (const [name, ...args] of [
+        ["GET", key],
+        ["SET", key, "1"],
+        ["UNLINK", key],
+        ["XADD", key, "*", "a", "b"],
+        ["EVAL", set, "1", key],
+        ["EVAL", set.replace("KEYS[1]", `'${key}'`), "0"],
+      ] as const)
+        await assert.rejects(client.call(name, args), /NOPERM|permission|can.t access/i, `${name} ${key}`);
+    }
+    assert.equal(await client.set("outrigger:session-ended:s", "1"), "OK", "all with a login share sessions");
+  });
+  await as(sidecarUser, async (client) => {
+    await assert.rejects(client.set("outrigger:session-ended:s", "1"), /NOPERM|permission/i);
+  });
+});
+
 test("a sidecar can change neither policies nor keys, and sees no other data", async () => {
-  await as("sidecar", async (client) => {
+  await as(sidecarUser, async (client) => {
     for (const command of [
       ["SET", "outrigger:policy", "{}"],
       ["DEL", "outrigger:policy:users"],

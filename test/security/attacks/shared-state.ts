@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import http from "node:http";
 import { text } from "node:stream/consumers";
+import { Redis } from "ioredis";
+import { aclLine } from "../../../src/cli/redis-acl.ts";
 import { decodeRecord, encodeEntry } from "../../../plugins/cache/codec.ts";
 import { createSeals } from "../../../src/redis/seals.ts";
 import { TokenIssuer } from "../../plugins/auth/token-issuer.ts";
@@ -84,6 +86,12 @@ async function forged(bytes: Buffer): Promise<Buffer> {
   return await encodeEntry({ ...record.entry, body: Buffer.from("evil") });
 }
 
+/** A line of a configuration as the words of a command. */
+const userOf = (line: string): string[] => {
+  const [, name = "", ...rules] = line.match(/\([^)]*\)|\S+/g) ?? [];
+  return ["SETUSER", name, ...rules];
+};
+
 export const attacks: readonly Attack[] = [
   {
     row: "Z23",
@@ -120,6 +128,30 @@ export const attacks: readonly Attack[] = [
         assert.equal(await page(fresh, "/page"), "good /page");
         assert.match(await fresh.metrics(), /outrigger_cache_bad_records_total\{[^}]*\} 1/);
       }
+    },
+  },
+  {
+    row: "Z24",
+    what: "as Redis user of one service's sidecar resets a caller's rate limit at another service",
+    async run(scene) {
+      const redis = await scene.redis();
+      for (const service of ["orders", "users"])
+        await redis.cli.call("ACL", userOf(aclLine(service, "outrigger:")));
+      const limits = [{ name: "few", by: "ip", limit: 2, window: "1h" }];
+      const sidecar = await scene.sidecar({
+        upstream: (_request, response) => response.end("served"),
+        redisUrl: redis.url.replace("//", "//sidecar-orders:SIDECAR_PASSWORD@"),
+        policy: { plugins: ["rate-limit"], pluginConfig: { "rate-limit": { limits } } },
+        env: { OUTRIGGER_SERVICE: "orders" },
+      });
+      const status = async (): Promise<number> => (await fetch(sidecar.url)).status;
+      assert.deepEqual([await status(), await status(), await status()], [200, 200, 429]);
+      const attacker = new Redis(redis.url.replace("//", "//sidecar-users:SIDECAR_PASSWORD@"));
+      scene.after(() => attacker.disconnect());
+      const keys = await redis.cli.keys("outrigger:rl:*");
+      assert.equal(keys.length, 1);
+      for (const key of keys) await attacker.unlink(key).catch(() => 0);
+      assert.equal(await redis.cli.exists(...keys), 1, "still there");
     },
   },
 ];

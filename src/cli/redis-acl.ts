@@ -1,0 +1,71 @@
+// `outrigger redis-acl`: the Redis user of one service's sidecars, who reads policies and keys and writes that service's
+// own state. Whoever takes such a sidecar over reaches no other service through Redis.
+import { loadConfig } from "../config.ts";
+import type { Terminal } from "./terminal.ts";
+
+export interface AclOptions {
+  readonly service?: string;
+  readonly login?: true;
+  readonly fleetLimits?: true;
+  readonly json?: true;
+}
+
+/** Keys that a sidecar only reads. */
+const read = (service: string): readonly string[] => ["policy", `policy:${service}`, "apikey:*", "probe"];
+
+/** Keys of one service, which its sidecars alone write. */
+const own = (service: string): readonly string[] => [
+  `rl:${service}:*`,
+  `cache:${service}:*`,
+  `fleet:${service}:*`,
+  `live:${service}`,
+  `logs:${service}`,
+  `jwks:${service}:*`,
+  `jwks-lease:${service}:*`,
+];
+
+/** What sidecars with a browser login tell each other, of whatever service. */
+const login = ["session-ended:*", "session-lease:*", "session-refreshed:*"];
+/** Limits with `sharedBy: fleet`. */
+const fleetLimits = ["rl:@fleet:*"];
+
+const commands =
+  "+hello +auth +ping +select +info +client|setname +client|id +client|tracking +subscribe +unsubscribe " +
+  "+cluster|slots +cluster|shards +cluster|nodes +get +set +unlink +eval +evalsha +time +xadd +pexpire +zadd " +
+  "+zrem +zcard +zrangebyscore +zremrangebyscore +zremrangebyrank";
+/** Uses of API keys are one hash a key, over services: fields can be set there, and nothing else. */
+const uses = (prefix: string): string => `(~${prefix}keyuse:* -@all +hset +expire +eval +evalsha)`;
+
+/** Redis matches key patterns as globs. */
+function literal(text: string): string {
+  return text.replace(/[\\*?[\]^]/g, String.raw`\$&`);
+}
+
+/** @returns one `user` line of a Redis configuration, with a word in place of the password */
+export function aclLine(service: string, keyPrefix: string, options: AclOptions = {}): string {
+  const prefix = literal(keyPrefix);
+  const written = [
+    ...own(service),
+    ...(options.login ? login : []),
+    ...(options.fleetLimits ? fleetLimits : []),
+  ];
+  const keys = [
+    ...read(service).map((key) => `%R~${prefix}${key}`),
+    ...written.map((key) => `~${prefix}${key}`),
+  ];
+  const user = `user sidecar-${service} on >SIDECAR_PASSWORD resetkeys resetchannels -@all`;
+  return `${user} ${keys.join(" ")} &__redis__:invalidate ${commands} ${uses(prefix)}`;
+}
+
+/** @returns the exit code */
+export function printAcl(terminal: Terminal, options: AclOptions): Promise<number> {
+  const config = loadConfig({
+    ...terminal.env,
+    ...(options.service === undefined ? {} : { OUTRIGGER_SERVICE: options.service }),
+  });
+  const line = aclLine(config.service, config.keyPrefix, options);
+  terminal.out(
+    options.json ? `${JSON.stringify({ service: config.service, acl: line }, null, 2)}\n` : `${line}\n`,
+  );
+  return Promise.resolve(0);
+}
