@@ -4,6 +4,7 @@
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 import { parseJson } from "./language/json.ts";
+import { overrideFields } from "./proxy/override-fields.ts";
 
 /** What is wrong with a value; the text holds no secret. */
 export class FormatError extends Error {
@@ -183,6 +184,15 @@ export function parseHostPatterns(text: string): readonly HostPattern[] {
       return { suffix, ...address };
     }
     throw new FormatError(`must hold host:port or *.suffix:port, not ${quote(member)}`);
+  });
+}
+
+/** Names of method, path and host overrides, comma-separated. */
+export function parseOverrideFields(text: string): readonly string[] {
+  return members(text).map((member) => {
+    const lower = member.toLowerCase();
+    if (overrideFields.has(lower)) return lower;
+    throw new FormatError(`must hold some of ${[...overrideFields].join(", ")}, not ${quote(member)}`);
   });
 }
 

@@ -8,6 +8,7 @@ import {
   parseCidrs,
   parseHostPatterns,
   parseListen,
+  parseOverrideFields,
   parsePath,
   parsePublicKeys,
   parseReadableFile,
@@ -178,6 +179,24 @@ export const settings = {
     "OUTRIGGER_STATE_DIR",
     parsePath,
     "Directory where the last good policy is kept over restarts",
+  ),
+  underscoreFields: setting(
+    "OUTRIGGER_UNDERSCORE_FIELDS",
+    "drop",
+    oneOf("drop", "keep"),
+    "Request fields with _ in their name: drop, as nginx does, or keep; to every check _ is -",
+  ),
+  keepOverrides: setting(
+    "OUTRIGGER_KEEP_OVERRIDES",
+    "",
+    parseOverrideFields,
+    "Method, path and host overrides (x-http-method-override …) let through on guarded routes, comma-separated",
+  ),
+  requestTrailers: setting(
+    "OUTRIGGER_REQUEST_TRAILERS",
+    "asked",
+    oneOf("asked", "all", "none"),
+    "Trailers of requests that go on: of those with TE: trailers and gRPC (asked), all, none; no identity, ever",
   ),
   trustedProxies: setting(
     "OUTRIGGER_TRUSTED_PROXIES",

@@ -120,6 +120,7 @@ function compilerOf(
     counters: createRequestCounters(parts.services.metrics),
     upstream: config.upstream,
     timeoutMs: config.upstreamTimeoutMs,
+    fieldRules: config,
     upstreamCa: config.upstreamCa === undefined ? undefined : readFileSync(config.upstreamCa, "utf8"),
   };
   return (policy) => compilePolicy(policy, compileParts);
@@ -133,8 +134,10 @@ function createListener(
   policy: () => RoutedPolicy | undefined,
 ): Listener {
   const { listen, trustedProxies } = config;
+  const keepsUnderscores = config.underscoreFields === "keep";
   const withTls = tls === undefined ? {} : { tls: readTlsFiles(tls) };
-  return new Listener({ listen, limits: config, trustedProxies, ...withTls, clock, logger, metrics, policy });
+  const parts = { ...withTls, clock, logger, metrics, policy };
+  return new Listener({ listen, limits: config, trustedProxies, keepsUnderscores, ...parts });
 }
 
 function tlsFilesOf({ tlsCert, tlsKey, tlsClientCa }: Config): TlsFiles | undefined {

@@ -32,6 +32,8 @@ export interface GuardParts {
   readonly required: boolean;
   readonly forwardCredentials: boolean;
   readonly excludes: PathMatcher | undefined;
+  /** Those of them where the service gets the credential. */
+  readonly forwardsExcluded: PathMatcher | undefined;
   readonly credentials: CredentialOptions;
   readonly refusals: Refusals;
   readonly rules: Rules;
@@ -65,6 +67,7 @@ export class Guard {
     if (login?.owns(request.path)) return login.serve(exchange);
     if (excludes?.(request.method, request.path)) {
       counts.count("none", "excluded");
+      this.#strip(exchange, this.#parts.forwardsExcluded?.(request.method, request.path) === true);
       return undefined;
     }
     const shown = readCredentials(request, credentials);
@@ -175,11 +178,10 @@ export class Guard {
 
   /** Lets the request on: the service gets to know the caller, and not how it showed itself. */
   #admit(exchange: Exchange, identity: Identity | undefined): MaybeVerdict {
-    const { forwardCredentials, credentials, assertion, certificates } = this.#parts;
+    const { forwardCredentials, assertion } = this.#parts;
     const { fields } = exchange.request;
     exchange.identity = identity;
-    if (!forwardCredentials) removeCredentials(exchange.request, credentials);
-    if (certificates !== undefined && !exchange.client.viaTrustedProxy) fields.delete(forwardedField);
+    this.#strip(exchange, forwardCredentials);
     if (assertion === undefined || identity === undefined) return undefined;
     const known = assertion.peek(identity);
     if (known !== undefined) {
@@ -206,6 +208,13 @@ export class Guard {
     exchange.refusedBecause = `${what}: not from the own origin (Origin, Sec-Fetch-Site)`;
     this.#parts.counts.count(methodOf(identity), "forbidden");
     return this.#parts.refusals.forbidden;
+  }
+
+  /** Takes out how the caller showed itself. */
+  #strip({ request, client }: Exchange, forwardCredentials: boolean): void {
+    const { credentials, certificates } = this.#parts;
+    if (!forwardCredentials) removeCredentials(request, credentials);
+    if (certificates !== undefined && !client.viaTrustedProxy) request.fields.delete(forwardedField);
   }
 
   #missing(exchange: Exchange, because: string): Verdict {

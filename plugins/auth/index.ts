@@ -1,7 +1,7 @@
 // The auth plugin: decides who may call, tells the service who it is, and answers 401, 403, 429 or 503 itself.
 import { definePlugin, type Hooks, type Services } from "../../src/pipeline/contract.ts";
 import type { Assertion } from "./assertion.ts";
-import { CertificateCheck } from "./certificate.ts";
+import { CertificateCheck, forwardedField } from "./certificate.ts";
 import { GuessLimit } from "./guessing.ts";
 import { Guard, type GuardParts } from "./guard.ts";
 import type { Login } from "./login.ts";
@@ -9,7 +9,7 @@ import { KeyCheck } from "./keys.ts";
 import { authOptions, type AssertionOptions, type AuthOptions } from "./options.ts";
 import type { JwtOptions, LoginOptions } from "./options-jwt.ts";
 import { OwnOrigin } from "./own-origin.ts";
-import { compileExclusions } from "./patterns.ts";
+import { compileExclusions, forwarding } from "./patterns.ts";
 import { prepareRefusals } from "./refusal.ts";
 import { Rules } from "./rules.ts";
 import { answerSubprotocol, compileTokenSources, ownedBy } from "./token-sources.ts";
@@ -100,6 +100,7 @@ async function assemble(
     required: options.required,
     forwardCredentials: options.forwardCredentials,
     excludes: compileExclusions(options.exclude),
+    forwardsExcluded: compileExclusions(forwarding(options.exclude, options.forwardCredentials)),
     credentials: {
       keyHeaders: takesKeys ? apiKeys.headers : [],
       keyQuery: takesKeys ? apiKeys.query : [],
@@ -149,6 +150,7 @@ export const auth = definePlugin({
       const guard = new Guard(parts);
       return {
         timeLimitMs: { onRequest: timeLimitMs },
+        headOnlyFields: [...credentials.keyHeaders, forwardedField, ...(assertion ? [assertion.header] : [])],
         onRequest: (exchange) => guard.onRequest(exchange),
         ...owned,
         ownedCookies: [...owned.ownedCookies, ...(login?.cookies ?? [])],

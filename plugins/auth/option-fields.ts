@@ -2,6 +2,7 @@
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 import { z } from "zod";
+import { fieldKey } from "../../src/pipeline/contract.ts";
 
 const patternText = /^\/[^?#\s\\]*$/;
 
@@ -30,7 +31,7 @@ export const cidr = z
 export const header = z
   .string()
   .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "must be a field name")
-  .toLowerCase();
+  .overwrite(fieldKey);
 
 const loopbackHosts = new Set(["localhost", "127.0.0.1", "[::1]"]);
 

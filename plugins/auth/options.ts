@@ -187,6 +187,10 @@ const exclusion = z.union([
   z.strictObject({
     path: pathPattern,
     methods: methodList.optional().describe("Methods it holds for (default: all)"),
+    forwardCredentials: z
+      .boolean()
+      .optional()
+      .describe("Leave the caller's credential to a service that checks it (default: the plugin's)"),
   }),
 ]);
 
@@ -198,7 +202,7 @@ export const authOptions = z.strictObject({
   exclude: z
     .array(exclusion)
     .default([])
-    .describe("Paths left alone: nothing is asked, read or removed there"),
+    .describe("Paths where nothing is asked or read; credentials are removed as elsewhere"),
   apiKeys: z
     .union([z.literal(false), apiKeys])
     .prefault({})

@@ -16,7 +16,20 @@ export function compilePattern(pattern: string, methods?: readonly string[]): Pa
   return (method, path) => (path.startsWith(below) || path === bare) && (takesMethod?.has(method) ?? true);
 }
 
-export type Exclusion = string | { readonly path: string; readonly methods?: readonly string[] | undefined };
+export type Exclusion =
+  | string
+  | {
+      readonly path: string;
+      readonly methods?: readonly string[] | undefined;
+      readonly forwardCredentials?: boolean | undefined;
+    };
+
+/** Those of the exclusions where the service gets the caller's credential. */
+export function forwarding(exclusions: readonly Exclusion[], otherwise: boolean): readonly Exclusion[] {
+  return exclusions.filter((exclusion) =>
+    typeof exclusion === "string" ? otherwise : (exclusion.forwardCredentials ?? otherwise),
+  );
+}
 
 /** @returns whether any of the patterns takes a request; undefined when there are none */
 export function compileExclusions(exclusions: readonly Exclusion[]): PathMatcher | undefined {

@@ -1,6 +1,6 @@
 // What the plugins behind the cache and the proxy itself do to a request before it goes out. A background refresh is
 // made in the cache's own place in the chain, where none of that has happened yet, so it is noted and done again.
-import type { Fields } from "../../src/pipeline/contract.ts";
+import { fieldKey, type Fields } from "../../src/pipeline/contract.ts";
 
 export interface Behind {
   /** name, value, … as the service got them. */
@@ -37,6 +37,6 @@ export function changesBehind(before: Fields, after: Fields): Behind {
 /** Makes the same changes to another request of the same entry. */
 export function repeatBehind(fields: Fields, { set, removed }: Behind): void {
   for (const name of removed) fields.delete(name);
-  for (let i = 0; i < set.length; i += 2) fields.delete((set[i] as string).toLowerCase());
+  for (let i = 0; i < set.length; i += 2) fields.delete(fieldKey(set[i] as string));
   for (let i = 0; i < set.length; i += 2) fields.append(set[i] as string, set[i + 1] as string);
 }

@@ -1,6 +1,6 @@
 // Conditional requests, both ways: what a client's preconditions say of a stored response (RFC 9110 section 13), our
 // own towards the upstream (RFC 9111 section 4.3.1), and what a 304 changes in a stored response (section 3.2).
-import { Fields } from "../../src/pipeline/contract.ts";
+import { fieldKey, Fields } from "../../src/pipeline/contract.ts";
 import type { Entry } from "./entry.ts";
 import { formatHttpDate, parseHttpDate } from "./httpdate.ts";
 
@@ -98,7 +98,7 @@ export function describesSame(entry: Entry, received: Fields): boolean {
 export function notModifiedFields(flat: readonly string[]): string[] {
   const kept: string[] = [];
   for (let i = 0; i < flat.length; i += 2) {
-    const lower = (flat[i] as string).toLowerCase();
+    const lower = fieldKey(flat[i] as string);
     if (lower.startsWith("content-") && lower !== "content-location" && lower !== "content-security-policy")
       continue;
     kept.push(flat[i] as string, flat[i + 1] as string);

@@ -1,6 +1,7 @@
 // Cache-Control (RFC 9111 section 5.2) and its targeted forms (RFC 9213), read once per response or request.
 // What is malformed counts against reuse: a broken lifetime is 0, a broken field means "do not store".
 import { parseDictionary } from "structured-headers";
+import { fieldKey } from "../../src/pipeline/contract.ts";
 
 /** Directives of a response. Lifetimes in seconds; undefined = absent. */
 export interface ResponseDirectives {
@@ -124,7 +125,7 @@ function fieldList(argument: string | true): string[] {
   if (argument === true) return [];
   return argument
     .split(",")
-    .map((name) => name.trim().toLowerCase())
+    .map((name) => fieldKey(name.trim()))
     .filter((name) => name !== "");
 }
 

@@ -1,5 +1,6 @@
 // What a policy may say to the cache plugin: strict, every field with a description and a default.
 import { z } from "zod";
+import { fieldKey } from "../../src/pipeline/contract.ts";
 
 const seconds = (description: string, fallback: number) =>
   z.number().int().min(0).max(31_536_000).default(fallback).describe(description);
@@ -8,11 +9,11 @@ const bytes = (description: string, fallback: number, most: number) =>
 const fieldName = z
   .string()
   .regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, "must be the name of a header field")
-  .toLowerCase();
+  .overwrite(fieldKey);
 const varyMember = z
   .string()
   .regex(/^(claim:.+|[!#$%&'*+\-.^_`|~0-9A-Za-z]+)$/, "must be a field name, or claim:<name>")
-  .overwrite((member) => (member.startsWith("claim:") ? member : member.toLowerCase()));
+  .overwrite((member) => (member.startsWith("claim:") ? member : fieldKey(member)));
 const queryName = z.string().regex(/^[^&=#;\s]+$/, "must be the name of one query parameter");
 const tag = z.string().regex(/^[\x21-\x2b\x2d-\x7e]{1,128}$/, "must be printable, without spaces and commas");
 

@@ -1,5 +1,5 @@
 // Whether a response may be stored, for whom, and the entry made of it (RFC 9111 sections 3, 3.1, 3.5).
-import type { Fields } from "../../src/pipeline/contract.ts";
+import { fieldKey, type Fields } from "../../src/pipeline/contract.ts";
 import { parseResponseDirectives, parseTargetedDirectives, type ResponseDirectives } from "./directives.ts";
 import type { EntryFacts } from "./entry.ts";
 import {
@@ -216,7 +216,7 @@ export function storedFields(
   const { noCacheFields, privateFields } = directives;
   const connection = fields.get("connection");
   const named =
-    connection === undefined ? noNames : connection.split(",").map((name) => name.trim().toLowerCase());
+    connection === undefined ? noNames : connection.split(",").map((name) => fieldKey(name.trim()));
   // The first target is the sidecar's own name; the others may be meant for caches in front of us as well.
   const own = targets[0]?.startsWith("outrigger") === true ? targets[0] : "";
   const kept: string[] = [];

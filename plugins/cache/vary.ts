@@ -1,6 +1,6 @@
 // Secondary keys (RFC 9111 section 4.1): which request fields tell answers apart, and their values in a form that
 // is equal for requests that mean the same.
-import type { Fields } from "../../src/pipeline/contract.ts";
+import { fieldKey, type Fields } from "../../src/pipeline/contract.ts";
 
 /** One list for all that vary by nothing. */
 export const noNames: readonly string[] = [];
@@ -11,7 +11,7 @@ export function varyNames(fields: Fields): readonly string[] | "*" {
   if (value === undefined) return noNames;
   const names = new Set<string>();
   for (const part of value.split(",")) {
-    const name = part.trim().toLowerCase();
+    const name = fieldKey(part.trim());
     if (name === "*") return "*";
     if (name !== "") names.add(name);
   }

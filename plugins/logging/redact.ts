@@ -1,5 +1,5 @@
 // What the access log must not show: header fields and query parameters that carry secrets.
-import type { Fields } from "../../src/pipeline/contract.ts";
+import { fieldKey, type Fields } from "../../src/pipeline/contract.ts";
 import { jsonText } from "./text.ts";
 
 export const redacted = "[redacted]";
@@ -36,9 +36,9 @@ const secretParameters = [
   "x-goog-signature",
 ];
 
-/** The names (lower case) that may never show, with those that the policy adds. */
+/** The names (lower case, and as fields are looked up) that may never show, with those that the policy adds. */
 export function secretNames(redact: readonly string[]): ReadonlySet<string> {
-  return new Set([...secretFields, ...redact.map((name) => name.toLowerCase())]);
+  return new Set([...secretFields, ...redact.flatMap((name) => [name.toLowerCase(), fieldKey(name)])]);
 }
 
 /**
@@ -50,9 +50,9 @@ export function compileFieldPicker(
   secrets: ReadonlySet<string>,
 ): (fields: Fields) => string {
   const picked = [...new Set(names.map((name) => name.toLowerCase()))].map((lower) => ({
-    lower,
+    lower: fieldKey(lower),
     key: `"${lower}":`,
-    secret: secrets.has(lower),
+    secret: secrets.has(fieldKey(lower)),
   }));
   return function pickFields(fields) {
     let members = "";

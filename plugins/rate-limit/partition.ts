@@ -2,7 +2,7 @@
 import ipaddr from "ipaddr.js";
 import { LRUCache } from "lru-cache";
 import { hash } from "node:crypto";
-import type { Exchange, Identity } from "../../src/pipeline/contract.ts";
+import { type Exchange, fieldKey, type Identity } from "../../src/pipeline/contract.ts";
 
 /** Reads the value of one `by` from an exchange. */
 export interface Partition {
@@ -92,7 +92,7 @@ function createPart(name: string, readAddress: (address: string) => string, cont
       return { rank: 2, kind: name, read: (exchange) => readClaim(exchange.identity?.claims, path) };
     }
     case "header": {
-      const field = argument.toLowerCase();
+      const field = fieldKey(argument);
       return { rank: 3, kind: `header:${field}`, read: (exchange) => exchange.request.fields.get(field) };
     }
     case "ip":

@@ -1,6 +1,12 @@
 // The transform plugin: tells the service who calls (X-User-Id, X-User-Plan, X-User-Scopes) and sets or removes
 // header fields both ways.
-import { definePlugin, type Exchange, type Fields, type Hooks } from "../../src/pipeline/contract.ts";
+import {
+  definePlugin,
+  type Exchange,
+  fieldKey,
+  type Fields,
+  type Hooks,
+} from "../../src/pipeline/contract.ts";
 import { compileNameTest, ownedRequestFields } from "./names.ts";
 import { transformOptions } from "./options.ts";
 import { compileTemplate, plan, scopes, userId, type Fill, hasVariables } from "./template.ts";
@@ -12,7 +18,7 @@ type Setter = (fields: Fields, exchange: Exchange) => void;
 const accumulating = new Set(["set-cookie", "vary"]);
 
 function setter(name: string, fill: Fill): Setter {
-  if (accumulating.has(name.toLowerCase())) {
+  if (accumulating.has(fieldKey(name))) {
     return function appendField(fields, exchange) {
       const value = fill(exchange);
       if (value !== undefined) fields.append(name, value);
@@ -26,8 +32,7 @@ function setter(name: string, fill: Fill): Setter {
 
 /** First the removals, then the settings; undefined when there is nothing to do. */
 function compileChange(remove: readonly string[], add: Readonly<Record<string, string>>): Setter | undefined {
-  const isRemoved =
-    remove.length === 0 ? undefined : compileNameTest(remove.map((name) => name.toLowerCase()));
+  const isRemoved = remove.length === 0 ? undefined : compileNameTest(remove.map(fieldKey));
   const setters = Object.entries(add).map(([name, text]) => setter(name, compileTemplate(text)));
   if (isRemoved === undefined && setters.length === 0) return undefined;
   return function changeFields(fields, exchange) {
@@ -59,6 +64,12 @@ export const transform = definePlugin({
     const personal = Object.values(options.addResponseHeaders).some(hasVariables);
     return {
       ownedRequestFields: ownedRequestFields(Object.keys(options.addHeaders)),
+      headOnlyFields: [
+        ...Object.keys(options.addHeaders),
+        ...options.removeHeaders,
+        ...Object.keys(options.addResponseHeaders),
+        ...options.removeResponseHeaders,
+      ],
       onRequest(exchange) {
         const { fields } = exchange.request;
         if (exchange.identity !== undefined) {

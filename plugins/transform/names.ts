@@ -1,4 +1,5 @@
 // Which header fields a policy may set or remove, and which of those a client may never send.
+import { fieldKey } from "../../src/pipeline/contract.ts";
 
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/;
 
@@ -24,13 +25,13 @@ const ofTheForwarding = new Set(["forwarded", "x-forwarded-for", "x-forwarded-ho
 
 export function responseFieldProblem(name: string): string | undefined {
   if (!token.test(name)) return "is not a field name";
-  return ofTheConnection.has(name.toLowerCase())
+  return ofTheConnection.has(fieldKey(name))
     ? "frames the message or belongs to the connection: the sidecar alone sets it"
     : undefined;
 }
 
 export function requestFieldProblem(name: string): string | undefined {
-  return ofTheForwarding.has(name.toLowerCase())
+  return ofTheForwarding.has(fieldKey(name))
     ? "is written by the sidecar from its trusted proxies"
     : responseFieldProblem(name);
 }
@@ -85,7 +86,7 @@ const everyClientsOwn = new Set([
 export function ownedRequestFields(setByPolicy: readonly string[]): readonly string[] {
   const owned = new Set(["x-user-id", "x-user-plan", "x-user-scopes"]);
   for (const name of setByPolicy) {
-    const lower = name.toLowerCase().replaceAll("_", "-");
+    const lower = fieldKey(name);
     if (!everyClientsOwn.has(lower)) owned.add(lower);
   }
   return [...owned];

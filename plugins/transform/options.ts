@@ -1,5 +1,6 @@
 // Options of the transform plugin.
 import { z } from "zod";
+import { fieldKey } from "../../src/pipeline/contract.ts";
 import { requestFieldProblem, responseFieldProblem } from "./names.ts";
 import { templateProblem } from "./template.ts";
 
@@ -24,7 +25,7 @@ const fieldMap = (nameProblem: Problem) =>
       context.addIssue({ code: "custom", message: `must have at most ${maxFields} fields` });
     }
     for (const name of names) {
-      const lower = name.toLowerCase();
+      const lower = fieldKey(name);
       const problem = seen.has(lower) ? "is set twice in different case" : nameProblem(name);
       seen.add(lower);
       if (problem !== undefined) context.addIssue({ code: "custom", path: [name], message: problem });

@@ -6,6 +6,7 @@ import type { Fields } from "./fields.ts";
 import type { GatewayError } from "./errors.ts";
 import type { Clock, Services } from "./services.ts";
 
+export { fieldKey } from "./field-names.ts";
 export { Fields } from "./fields.ts";
 export { GatewayError, errorKinds, type ErrorCode } from "./errors.ts";
 export * from "./services.ts";
@@ -203,7 +204,7 @@ export interface Hooks {
     readonly onResponse?: number;
     readonly onError?: number;
   };
-  /** Lower-case names of request fields that this plugin sets: whatever a client sends under them is removed on every route. */
+  /** Lower-case names (`-` for `_`) of request fields that this plugin sets: whatever a client sends under them is removed on every route. */
   readonly ownedRequestFields?: readonly string[];
   /** Query parameters with a credential: on this plugin's routes they reach `request.ownedQuery`, and no log, cache or service. */
   readonly ownedQuery?: readonly string[];
@@ -211,6 +212,8 @@ export interface Hooks {
   readonly ownedSubprotocols?: readonly string[];
   /** Cookies that this plugin sets: on every route they reach `request.ownedCookies` and no service, and no service sets them (unless `fromService`). */
   readonly ownedCookies?: readonly OwnedCookie[];
+  /** Names of fields that this plugin reads, sets or removes in heads: none comes as a trailer, either way. */
+  readonly headOnlyFields?: readonly string[];
   /** JSON documents for everybody, by name: the admin listener serves them at `/plugins/<plugin>/<name>` (a key set). */
   readonly documents?: Readonly<Record<string, () => string>>;
   /** undefined = well; text = what is wrong. */

@@ -1,21 +1,32 @@
-// Lower-case forms of field names. Messages come with the same few names again and again, but as new strings each
+// Lower-case forms of field names, with `-` for `_`: CGI, WSGI and their kin hand both to programs as one name, so
+// whoever is checked under one spelling is checked under the other. Messages come with the same few names again and again, but as new strings each
 // time: lower-casing those, and looking them up in a Set (V8 then searches its table of all names for them), was two
 // thirds of what reading a head cost.
 
 export interface FieldName {
   readonly name: string;
+  /** Lower case, `-` for `_`. */
   readonly lower: string;
+  /** Whether it was written with `_`. */
+  readonly underscored: boolean;
 }
 
-/** One that was seen, as it was written and in lower case. */
+/** @returns the form by which fields are looked up */
+export function fieldKey(name: string): string {
+  return name.toLowerCase().replaceAll("_", "-");
+}
+
+/** One that was seen. */
 class Known implements FieldName {
   readonly name: string;
   readonly lower: string;
+  readonly underscored: boolean;
 
   constructor(name: string) {
     this.name = name;
     // A property's name is unique in V8: it compares by its address, and its hash is known.
-    this.lower = Object.keys({ [name.toLowerCase()]: 0 })[0] as string;
+    this.lower = Object.keys({ [fieldKey(name)]: 0 })[0] as string;
+    this.underscored = name.includes("_");
   }
 }
 
@@ -24,10 +35,12 @@ const longest = 64;
 // One name a place: the next that falls there takes it.
 const known = Array.from<Known | undefined>({ length: places });
 
-/** @returns the name as it is written and in lower case: the same two strings each time where the name is a common one */
+/** @returns the name as it is written and as it is looked up: the same two strings each time where the name is a common one */
 export function knownName(name: string): FieldName {
   const { length } = name;
-  if (length === 0 || length > longest) return { name, lower: name.toLowerCase() };
+  if (length === 0 || length > longest) {
+    return { name, lower: fieldKey(name), underscored: name.includes("_") };
+  }
   const place =
     (name.charCodeAt(0) * 31 +
       name.charCodeAt(length >> 1) * 7 +

@@ -1,9 +1,12 @@
 // Header fields of one message, in the order they came (RFC 9110 section 5). Names keep their spelling on the
-// wire and are looked up in lower case; nothing is merged until somebody asks for the combined value.
+// wire and are looked up in lower case with `-` for `_`; nothing is merged until somebody asks for the combined value.
 
 import { knownName } from "./field-names.ts";
 
-/** An ordered, mutable list of header fields. All `lowerName` arguments must already be in lower case. */
+/** Whether a line is left out. @param underscored whether its name was written with `_` */
+export type DropsField = (lowerName: string, underscored: boolean) => boolean;
+
+/** An ordered, mutable list of header fields. All `lowerName` arguments must already be as `lowerName` makes them. */
 export class Fields {
   /** name, value, name, value … as `node:http` gives and takes them. */
   readonly #flat: string[];
@@ -11,14 +14,14 @@ export class Fields {
 
   /**
    * @param flat name, value, name, value …; the list is copied, later changes to it do not show here
-   * @param drops lines whose lower-case name it says yes to are left out
+   * @param drops lines that it says yes to are left out
    */
-  constructor(flat: readonly string[] = [], drops?: (lowerName: string) => boolean) {
+  constructor(flat: readonly string[] = [], drops?: DropsField) {
     this.#flat = [];
     this.#lower = [];
     for (let i = 0; i < flat.length; i += 2) {
-      const { name, lower } = knownName(flat[i] as string);
-      if (drops?.(lower) === true) continue;
+      const { name, lower, underscored } = knownName(flat[i] as string);
+      if (drops?.(lower, underscored) === true) continue;
       this.#flat.push(name, flat[i + 1] as string);
       this.#lower.push(lower);
     }

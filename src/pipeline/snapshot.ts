@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { FailMode, Hooks, PluginDefinition, RouteInfo, Services } from "./contract.ts";
 import { Chain } from "./chain.ts";
+import { fieldKey } from "./field-names.ts";
 import { OwnedCookies } from "./owned-cookies.ts";
 import { OwnedParts } from "./owned-parts.ts";
 import { PluginFaults } from "./plugin-faults.ts";
@@ -73,6 +74,8 @@ export class Snapshot {
   readonly ownedRequestFields: ReadonlySet<string>;
   /** undefined = no plugin has any. */
   readonly ownedCookies: OwnedCookies | undefined;
+  /** Names of fields that no trailer brings. */
+  readonly headOnlyFields: ReadonlySet<string>;
   #exchanges = 0;
   #retired = false;
   readonly #close: () => Promise<void>;
@@ -83,7 +86,8 @@ export class Snapshot {
     this.unmatched = unmatched;
     this.#close = close;
     const hooks = this.#hooks();
-    this.ownedRequestFields = new Set(hooks.flatMap((each) => [...(each.ownedRequestFields ?? [])]));
+    this.ownedRequestFields = new Set(hooks.flatMap((each) => (each.ownedRequestFields ?? []).map(fieldKey)));
+    this.headOnlyFields = new Set(hooks.flatMap((each) => [...(each.headOnlyFields ?? [])]));
     this.ownedCookies = OwnedCookies.of(hooks);
   }
 

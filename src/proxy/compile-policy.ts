@@ -3,13 +3,14 @@ import { isLoopbackHost, parseUpstream, type UpstreamAddress } from "../config-f
 import type { EffectivePolicy } from "../policy/read.ts";
 import type { EffectiveRoute } from "../policy/routes.ts";
 import {
+  type CompiledRoute,
   createSnapshot,
   type PluginHost,
   type RouteSpec,
   type Snapshot,
   type SnapshotSpec,
 } from "../pipeline/snapshot.ts";
-import { RoutedPolicy, type RequestCounters } from "./routed-policy.ts";
+import { type FieldRules, RoutedPolicy, type RequestCounters } from "./routed-policy.ts";
 import type { Upstreams } from "./upstreams.ts";
 import type { UpstreamTarget } from "./upstream/transport.ts";
 
@@ -23,6 +24,7 @@ export interface CompileParts {
   readonly timeoutMs: number;
   /** PEM of the authorities that upstreams' certificates are checked against, besides the system's. */
   readonly upstreamCa: string | undefined;
+  readonly fieldRules: FieldRules;
 }
 
 /** Rejects, leaving nothing behind, when a plugin cannot be set up. */
@@ -49,10 +51,11 @@ export async function compilePolicy(policy: EffectivePolicy, parts: CompileParts
     release();
     throw error;
   }
-  return new RoutedPolicy(snapshot, parts.counters, (route) => {
+  const upstreamOf = (route: CompiledRoute) => {
     const target = targets.get(route.spec) as UpstreamTarget;
     return { target, transport: parts.upstreams.get(target) };
-  });
+  };
+  return new RoutedPolicy(snapshot, parts.counters, upstreamOf, parts.fieldRules);
 }
 
 function targetOf(address: UpstreamAddress, ca: string | undefined): UpstreamTarget {

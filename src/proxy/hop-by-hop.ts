@@ -52,7 +52,7 @@ function namedFields(connection: string | undefined): Set<string> | undefined {
   const names = connection
     .toLowerCase()
     .split(",")
-    .map((name) => name.trim())
+    .map((name) => name.trim().replaceAll("_", "-"))
     .filter((name) => name !== "" && !always.has(name) && isNameable(name));
   return names.length === 0 ? undefined : new Set(names);
 }

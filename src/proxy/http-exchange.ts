@@ -94,7 +94,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     // Refused before `send` returned.
     if (this.#over || this.#answer.status !== 0) return;
     this.#call = call;
-    if (body === "stream") this.body.pipeTo(call);
+    if (body === "stream") this.body.pipeTo(call, this.#policy.trailers, this.inbound.head);
   }
 
   upstreamRequest(body: UpstreamRequest["body"]): UpstreamRequest {
@@ -120,7 +120,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   onEnd(trailers: readonly string[]): void {
     this.#call = undefined;
     this.body.stop();
-    this.#answer.end(trailers);
+    this.#answer.end(this.#policy.trailers.ofResponse(trailers));
   }
 
   onFail(error: GatewayError): void {

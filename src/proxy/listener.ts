@@ -31,6 +31,8 @@ export interface ListenerOptions {
     readonly maxConnections: number;
   };
   readonly trustedProxies: readonly Cidr[];
+  /** Whether request fields with `_` in their name go on. */
+  readonly keepsUnderscores: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -182,12 +184,17 @@ export class Listener {
       const head = parseRequestHead(
         message,
         this.#proxies.trusts(peer) ? policy.isOwned : policy.isOwnedOrForwarded,
-        policy.snapshot.ownedCookies,
+        { cookies: policy.snapshot.ownedCookies, keepsUnderscores: this.#options.keepsUnderscores },
       );
       const client = this.#proxies.resolve(peer, head.fields);
       if (upgrade !== undefined && this.#draining)
         throw new GatewayError("draining", "This sidecar is shutting down.");
-      new HttpExchange(this.#context, policy, policy.find(head), {
+      // Docker and Kubernetes upgrade POST; an answer to HEAD has no end that a tunnel could begin at.
+      if (upgrade !== undefined && head.method === "HEAD")
+        throw new GatewayError("malformed_request", "HEAD cannot be upgraded.");
+      const routing = policy.find(head);
+      if (routing.route.guarded) head.fields.deleteWhere(policy.stopsOverride);
+      new HttpExchange(this.#context, policy, routing, {
         message,
         res,
         head,

@@ -4,6 +4,8 @@ import type { IncomingMessage } from "node:http";
 import { GatewayError } from "../pipeline/errors.ts";
 import { noteBodyBytes } from "./body-garbage.ts";
 import type { Lingering } from "./lingering.ts";
+import type { RequestHead } from "./request-head.ts";
+import type { TrailerRules } from "./trailers.ts";
 import type { UpstreamCall } from "./upstream/transport.ts";
 
 export interface RequestBodyLimits {
@@ -44,8 +46,8 @@ export class RequestBody {
     return this.#reading;
   }
 
-  /** Streams into the call from now on. */
-  pipeTo(call: UpstreamCall): void {
+  /** Streams into the call from now on, and then those trailers that may go on. */
+  pipeTo(call: UpstreamCall, trailers: TrailerRules, head: RequestHead): void {
     this.#call = call;
     const message = this.#message;
     const read = this.#read;
@@ -56,7 +58,7 @@ export class RequestBody {
     message.once("end", () => {
       if (this.#stopped) return;
       this.#patience(undefined);
-      call.end(message.rawTrailers);
+      call.end(trailers.ofRequest(message.rawTrailers, head));
     });
     if (!more) return;
     this.#patience(this.#stalled);

@@ -2,7 +2,7 @@
 // section 8), and the fields that may go on. The thing checked here is the thing forwarded.
 import type { IncomingMessage } from "node:http";
 import { GatewayError } from "../pipeline/errors.ts";
-import { Fields } from "../pipeline/fields.ts";
+import { type DropsField, Fields } from "../pipeline/fields.ts";
 import type { OwnedCookies } from "../pipeline/owned-cookies.ts";
 import { isHopByHop } from "./hop-by-hop.ts";
 import { normalisePath, PathError } from "./path.ts";
@@ -19,6 +19,10 @@ export interface RequestHead {
   readonly fields: Fields;
   /** Cookies of plugins, taken out of `fields`. */
   readonly ownedCookies: string | undefined;
+  /** What was left out of them, and is out of the trailers, too. */
+  readonly drops: DropsField;
+  /** The client's TE. */
+  readonly te: string | undefined;
   /** Lower-case protocol of an Upgrade request. */
   readonly upgrade: string | undefined;
   readonly body: "none" | "sized" | "chunked";
@@ -36,19 +40,27 @@ interface Marks {
   contentLength: string | undefined;
   expect: string | undefined;
   upgrade: string | undefined;
+  te: string | undefined;
+}
+
+/** What else decides which parts of a head go on. */
+export interface HeadRules {
+  /** Those that plugins keep for themselves, if any. */
+  readonly cookies: OwnedCookies | undefined;
+  /** Whether fields with `_` in their name may go on. */
+  readonly keepsUnderscores: boolean;
 }
 
 const malformed = (detail: string): GatewayError => new GatewayError("malformed_request", detail);
 
 /**
- * @param isOwned whether the sidecar itself sets a field of that canonical name (lower case, `-` for `_`)
- * @param cookies those that plugins keep for themselves, if any
+ * @param isOwned whether the sidecar itself sets a field of that name (lower case, `-` for `_`)
  * Throws GatewayError `malformed_request`.
  */
 export function parseRequestHead(
   message: IncomingMessage,
   isOwned: (name: string) => boolean,
-  cookies: OwnedCookies | undefined,
+  { cookies, keepsUnderscores }: HeadRules,
 ): RequestHead {
   const marks = readMarks(message.rawHeaders);
   const body = checkFraming(marks, message.httpVersionMinor);
@@ -58,9 +70,11 @@ export function parseRequestHead(
   const upgrade =
     marks.upgrade !== undefined && namesUpgrade(marks.connection) ? marks.upgrade.toLowerCase() : undefined;
   const stopsHere = isHopByHop(marks.connection);
-  const drops = (lower: string): boolean =>
-    stopsHere(lower) || isOwned(lower.includes("_") ? lower.replaceAll("_", "-") : lower);
+  const drops = (lower: string, underscored: boolean): boolean =>
+    (underscored && !keepsUnderscores) || stopsHere(lower) || isOwned(lower);
   const fields = new Fields(message.rawHeaders, drops);
+  // What goes on is what was checked.
+  if (marks.host?.endsWith(":") === true) fields.set("Host", host);
   return {
     method,
     path,
@@ -68,12 +82,17 @@ export function parseRequestHead(
     host,
     fields,
     ownedCookies: cookies?.take(fields),
+    drops,
+    te: marks.te,
     upgrade,
     body,
     contentLength: body === "sized" ? Number(marks.contentLength) : 0,
     expectsContinue: message.httpVersionMinor === 1 && marks.expect?.toLowerCase() === "100-continue",
   };
 }
+
+let markedLengths = 0;
+for (const length of [2, 4, 6, 7, 10, 14, 17]) markedLengths |= 1 << length;
 
 function readMarks(raw: readonly string[]): Marks {
   const marks: Marks = {
@@ -84,13 +103,13 @@ function readMarks(raw: readonly string[]): Marks {
     contentLength: undefined,
     expect: undefined,
     upgrade: undefined,
+    te: undefined,
   };
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i] as string;
     // Lengths first: most fields are none of these and need no lower-casing here.
     const { length } = name;
-    if (length !== 4 && length !== 6 && length !== 7 && length !== 10 && length !== 14 && length !== 17)
-      continue;
+    if (length > 17 || (markedLengths & (1 << length)) === 0) continue;
     const value = raw[i + 1] as string;
     switch (name.toLowerCase()) {
       case "host":
@@ -113,6 +132,9 @@ function readMarks(raw: readonly string[]): Marks {
       case "upgrade":
         marks.upgrade = marks.upgrade === undefined ? value : `${marks.upgrade},${value}`;
         break;
+      case "te":
+        marks.te = marks.te === undefined ? value : `${marks.te},${value}`;
+        break;
       default:
     }
   }
@@ -134,14 +156,19 @@ function checkFraming({ transferEncoding, contentLength }: Marks, minor: number)
   return contentLength === "0" ? "none" : "sized";
 }
 
-const authority = /^(?:[a-z0-9._~%-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?$/;
+const authority = /^(?:[a-z0-9._~%-]+|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?$/;
 
 function checkHost({ host, hosts }: Marks, minor: number): string {
   if (hosts === 0 && minor === 0) return "";
   if (hosts !== 1 || host === undefined) throw malformed("Exactly one Host field is needed.");
   const lower = host.toLowerCase();
   if (!authority.test(lower)) throw malformed("The Host field is not a host with an optional port.");
-  return lower;
+  return withoutEmptyPort(lower);
+}
+
+/** `a.test:` is `a.test` (RFC 3986 section 3.2.3). */
+function withoutEmptyPort(host: string): string {
+  return host.endsWith(":") ? host.slice(0, -1) : host;
 }
 
 function parseTarget(target: string, method: string, host: string): { path: string; query: string } {
@@ -168,7 +195,7 @@ function parseTarget(target: string, method: string, host: string): { path: stri
 function originForm(target: string, host: string): string {
   const match = /^https?:\/\/([^/?]*)(.*)$/i.exec(target);
   if (match === null) throw malformed("The target is neither a path nor an http URL.");
-  if (match[1]?.toLowerCase() !== host)
+  if (withoutEmptyPort((match[1] as string).toLowerCase()) !== host)
     throw malformed("The target's authority and the Host field disagree.");
   const rest = match[2] as string;
   return rest.startsWith("/") ? rest : `/${rest}`;

@@ -9,8 +9,10 @@ import type { CompiledRoute, Snapshot } from "../pipeline/snapshot.ts";
 import { isForwardedField } from "./client-address.ts";
 import { endToEndFields } from "./hop-by-hop.ts";
 import { isAmbiguousPath } from "./path.ts";
+import { stoppedOverrides } from "./override-fields.ts";
 import type { RequestHead } from "./request-head.ts";
 import { Router } from "./router.ts";
+import { type RequestTrailers, TrailerRules } from "./trailers.ts";
 import type { UpstreamTarget, UpstreamTransport } from "./upstream/transport.ts";
 
 export interface RequestCounters {
@@ -115,8 +117,18 @@ export interface Routing {
   readonly unanswered?: GatewayError;
 }
 
+/** What the settings say of fields that clients send. */
+export interface FieldRules {
+  readonly requestTrailers: RequestTrailers;
+  /** Override fields that go on to guarded routes all the same. */
+  readonly keepOverrides: readonly string[];
+}
+
 export class RoutedPolicy {
   readonly snapshot: Snapshot;
+  readonly trailers: TrailerRules;
+  /** Whether a field of that lower-case name stops at a guarded route. */
+  readonly stopsOverride: (lowerName: string) => boolean;
   readonly #router: Router<ServedRoute>;
   readonly #unmatched: ServedRoute;
 
@@ -124,8 +136,11 @@ export class RoutedPolicy {
     snapshot: Snapshot,
     counters: RequestCounters,
     upstreamOf: (route: CompiledRoute) => { target: UpstreamTarget; transport: UpstreamTransport },
+    { requestTrailers, keepOverrides }: FieldRules,
   ) {
     this.snapshot = snapshot;
+    this.trailers = new TrailerRules(requestTrailers, snapshot.headOnlyFields);
+    this.stopsOverride = stoppedOverrides(keepOverrides);
     const serve = (route: CompiledRoute): ServedRoute =>
       new ServedRoute(route, upstreamOf(route), counters, snapshot.ownedCookies);
     const keys = new Map(snapshot.routes.map((route) => [serve(route), route.spec]));
@@ -142,6 +157,7 @@ export class RoutedPolicy {
 
   find(head: RequestHead): Routing {
     const path = head.path === "*" ? "/" : head.path;
+    if (head.method === "TRACE") return { route: this.#unmatched, early: notTraced() };
     const match = this.#router.match(path, head.method);
     if (match.kind === "found") return guard(match.route, path);
     if (match.kind === "none") {
@@ -158,6 +174,12 @@ export class RoutedPolicy {
     if (wantedMatch.kind === "found") return { ...guard(wantedMatch.route, path), unanswered: refusal };
     return { route: this.#unmatched, early: refusal };
   }
+}
+
+/** An answer to TRACE shows whoever asks what proxies added, and scripts what they may not read (RFC 9110 section 9.3.8). */
+function notTraced(): GatewayError {
+  const allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+  return new GatewayError("method_not_allowed", "TRACE is not served here.", { fields: ["Allow", allow] });
 }
 
 function guard(route: ServedRoute, path: string): Routing {

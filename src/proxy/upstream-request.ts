@@ -52,7 +52,8 @@ export function upstreamRequest(live: LiveExchange, outgoing: Outgoing): Upstrea
  * @returns false = it goes no further than here
  */
 export function countHop({ method, fields }: LiveExchange["request"]): boolean {
-  if (method !== "OPTIONS" && method !== "TRACE") return true;
+  // TRACE never comes this far.
+  if (method !== "OPTIONS") return true;
   const left = fields.get("max-forwards");
   if (left === undefined || !/^\d{1,9}$/.test(left)) return true;
   if (Number(left) > 0) fields.set("Max-Forwards", String(Number(left) - 1));

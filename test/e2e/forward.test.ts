@@ -120,7 +120,7 @@ describe("the forward, byte by byte", () => {
       requestText(
         "POST",
         "/",
-        ["Transfer-Encoding: chunked", "Trailer: X-Sum"],
+        ["Transfer-Encoding: chunked", "Trailer: X-Sum", "Connection: TE", "TE: trailers"],
         "3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n",
       ),
     );

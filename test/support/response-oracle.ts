@@ -1,7 +1,7 @@
 // Two readings of the same response bytes: by our parser, in any pieces, and by node:http's own (llhttp).
 import { request } from "node:http";
 import { duplexPair } from "node:stream";
-import { allowedTrailers } from "../../src/proxy/upstream/chunked-body.ts";
+import { allowedTrailers } from "../../src/proxy/trailers.ts";
 import { type Progress, ResponseParser } from "../../src/proxy/upstream/response-parser.ts";
 
 export interface Reading {

@@ -1,5 +1,6 @@
 // Decodes the chunked transfer coding (RFC 9112 section 7.1), strictly and from any split of the bytes; extensions
 // are bounded and ignored.
+import { allowedTrailers } from "../trailers.ts";
 import { type FieldSection, MALFORMED, NEED_MORE } from "./field-section.ts";
 
 /** Sum over one body: an extension is a place to hide endless bytes in. */
@@ -10,27 +11,6 @@ const MAX_SIZE_DIGITS = 13;
 const CR = 13;
 const LF = 10;
 const SEMICOLON = 59;
-
-/** Fields that say how a message is framed, routed, authorised or read: too late in a trailer (RFC 9110 section 6.5.1). */
-const forbiddenInTrailers = new Set(
-  (
-    "transfer-encoding content-length connection keep-alive upgrade te trailer host expect max-forwards " +
-    "cache-control pragma range if-match if-none-match if-modified-since if-unmodified-since if-range " +
-    "authorization www-authenticate authentication-info proxy-authorization proxy-authenticate " +
-    "proxy-authentication-info proxy-connection cookie set-cookie " +
-    "age date expires location retry-after vary warning content-encoding content-type content-range"
-  ).split(" "),
-);
-
-/** @returns the fields without those that must not be believed when they come after the body */
-export function allowedTrailers(fields: readonly string[]): string[] {
-  const kept: string[] = [];
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i] as string;
-    if (!forbiddenInTrailers.has(name.toLowerCase())) kept.push(name, fields[i + 1] as string);
-  }
-  return kept;
-}
 
 const At = { size: 0, extension: 1, sizeEnd: 2, data: 3, dataCr: 4, dataLf: 5, trailers: 6 } as const;
 type Place = (typeof At)[keyof typeof At];
@@ -148,7 +128,7 @@ export class ChunkedBody {
     if (next === MALFORMED) this.problem = this.#section.problem;
     else {
       const fields = this.#section.fields;
-      this.trailers = fields.length === 0 ? fields : allowedTrailers(fields);
+      this.trailers = allowedTrailers(fields);
       this.complete = true;
     }
     return next;

@@ -1,7 +1,7 @@
 // Writes a request head and checks on the way that nothing in it can end a line early or announce another body than
 // the one that follows (RFC 9112 sections 3 and 6): whatever built the fields is not trusted here.
 import { GatewayError } from "../../pipeline/errors.ts";
-import { allowedTrailers } from "./chunked-body.ts";
+import { allowedTrailers } from "../trailers.ts";
 import type { UpstreamRequest } from "./transport.ts";
 
 /** Body length of a chunked request. */

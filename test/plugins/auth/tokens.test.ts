@@ -305,9 +305,16 @@ test("a bearer token is refused where no issuer is configured", async () => {
   assert.equal((await none.ask(withBearer(await issuer.sign()))).error, "Invalid or expired token");
 });
 
-test("excluded paths are whole segments of the path alone, and left as they are", async () => {
+test("excluded paths are whole segments of the path alone, and get no credential unless told", async () => {
   const open = await makeRoute(
-    { exclude: ["/health", "/public/*", { path: "/hook", methods: ["POST"] }] },
+    {
+      exclude: [
+        "/health",
+        "/public/*",
+        { path: "/hook", methods: ["POST"] },
+        { path: "/own/*", forwardCredentials: true },
+      ],
+    },
     services,
   );
   const status = async (path: string, query = "", method = "GET"): Promise<number> =>
@@ -319,8 +326,10 @@ test("excluded paths are whole segments of the path alone, and left as they are"
   assert.equal(await status("/admin", "?x=/public/a"), 401);
   assert.equal(await status("/hook", "", "POST"), 200);
   assert.equal(await status("/hook"), 401);
-  const hook = await open.ask({ path: "/public/a", fields: ["Authorization", "Bearer of-the-service"] });
-  assert.equal(hook.fields.get("authorization"), "Bearer of-the-service");
+  const fields = ["Authorization", "Bearer of-the-service"];
+  assert.equal((await open.ask({ path: "/public/a", fields })).fields.has("authorization"), false);
+  const own = await open.ask({ path: "/own/a", fields });
+  assert.equal(own.fields.get("authorization"), "Bearer of-the-service");
 });
 
 const byOurselves = (name: string): object => ({ jwt: { issuers: [{ issuer: "me", secret: name }] } });

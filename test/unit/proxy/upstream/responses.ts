@@ -1,6 +1,6 @@
 // Arbitrary valid responses for fast-check, each with what it means.
 import * as fc from "fast-check";
-import { allowedTrailers } from "../../../../src/proxy/upstream/chunked-body.ts";
+import { allowedTrailers } from "../../../../src/proxy/trailers.ts";
 import type { Reading } from "../../../support/response-oracle.ts";
 
 export interface Sample {
