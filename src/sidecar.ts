@@ -4,6 +4,7 @@ import type { Writable } from "node:stream";
 import { addressText } from "./address-text.ts";
 import { type Admin, type Check, createAdmin } from "./admin/admin.ts";
 import type { Config } from "./config.ts";
+import { fitDescriptors } from "./descriptors.ts";
 import { systemClock } from "./pipeline/clock.ts";
 import type { Clock, PluginDefinition } from "./pipeline/contract.ts";
 import { type HeartbeatSender, startHeartbeat } from "./policy/heartbeat.ts";
@@ -93,7 +94,8 @@ async function assemble(config: Config, overrides: SidecarOverrides): Promise<Pa
   const store = connectStore(config, telemetry);
   let heartbeat: HeartbeatSender | undefined;
   const fleetSize = (): number => heartbeat?.size() ?? 1;
-  const serving = createServing(config, telemetry, { store, clock, registry, fleetSize });
+  const fitted = fitDescriptors(config, logger);
+  const serving = createServing(fitted.config, telemetry, { store, clock, registry, fleetSize });
   const { listener } = serving;
   const swap = (next: RoutedPolicy): void => {
     serving.swap(next);
@@ -109,6 +111,7 @@ async function assemble(config: Config, overrides: SidecarOverrides): Promise<Pa
   });
   const admin = createAdmin({
     listen: config.admin,
+    maxConnections: fitted.adminConnections,
     token: config.adminToken,
     logger,
     checks: () => checksOf(life, listener, serving.policy(), store),

@@ -23,6 +23,8 @@ export interface AdminDocument {
 
 export interface AdminOptions {
   readonly listen: ListenAddress;
+  /** Most connections at a time. */
+  readonly maxConnections?: number;
   /** Opens the sensitive endpoints to peers on other machines. */
   readonly token: string | undefined;
   readonly logger: Logger;
@@ -54,6 +56,7 @@ interface Endpoint {
 }
 
 const maxBodyBytes = 1024;
+const defaultConnections = 64;
 
 /** @throws AdminProblem 413 past the limit, 400 for a body that breaks off */
 async function readBody(request: IncomingMessage): Promise<string> {
@@ -196,7 +199,7 @@ export function createAdmin(options: AdminOptions): Admin {
     },
     (request, response) => void serve(request, response),
   );
-  server.maxConnections = 256;
+  server.maxConnections = options.maxConnections ?? defaultConnections;
   // After the first, a listener's errors (EMFILE on accept) pass by themselves.
   server.on("error", (error) => options.logger.error({ err: error }, "admin listener failed"));
   return {

@@ -9,6 +9,7 @@ import type { Clock, Logger, Metrics } from "../pipeline/contract.ts";
 import { GatewayError } from "../pipeline/errors.ts";
 import { plainAddress, TrustedProxies } from "./client-address.ts";
 import type { CarriedExchange, ProxyContext, ProxyLimits } from "./context.ts";
+import { ExcessConnections } from "./excess-connections.ts";
 import { createForward } from "./forward.ts";
 import { clientEnded } from "./half-closed.ts";
 import { HttpExchange } from "./http-exchange.ts";
@@ -158,6 +159,8 @@ export class Listener {
     // A client may end its side with the request, and read on. Not in Node's types (26), but there since Node 0.5.
     Object.assign(server, { httpAllowHalfOpen: true });
     server.on("connection", (socket: Socket) => socket.on("end", clientEnded));
+    const excess = new ExcessConnections(this.#options.clock, this.#options.logger, this.#options.metrics);
+    server.on("drop", () => excess.closed(limits.maxConnections));
     const serve = (message: IncomingMessage, res: ServerResponse): void => this.#serve(message, res);
     server.on("request", serve).on("checkContinue", serve).on("checkExpectation", serve);
     server.on("upgrade", (message: IncomingMessage, socket: Socket, head: Buffer) =>

@@ -1,5 +1,6 @@
 // A worker process: serves by the policy that the primary hands it, and tells the primary what became of it.
 import type { Config } from "../config.ts";
+import { fitDescriptors } from "../descriptors.ts";
 import { systemClock } from "../pipeline/clock.ts";
 import { registry } from "../registry.ts";
 import { createServing, type Serving } from "../serving.ts";
@@ -48,7 +49,8 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
     workerCount: count,
     ...workers,
   };
-  const serving = createServing(partOf(config, count), telemetry, parts);
+  const fitted = fitDescriptors(partOf(config, count), telemetry.logger);
+  const serving = createServing(fitted.config, telemetry, parts);
   const { listener } = serving;
   // One too many is closed; by default it would be handed round between full workers without end (Node 26.10).
   Object.assign(listener.server, { dropMaxConnection: true });
