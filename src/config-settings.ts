@@ -178,7 +178,7 @@ export const settings = {
   stateDir: optional(
     "OUTRIGGER_STATE_DIR",
     parsePath,
-    "Directory where the last good policy is kept over restarts",
+    "Directory where the last good policy is kept over restarts, and logouts where there is no Redis",
   ),
   underscoreFields: setting(
     "OUTRIGGER_UNDERSCORE_FIELDS",

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Config } from "./config.ts";
+import { FolderLines } from "./kept-lines.ts";
 import type { Clock, PluginDefinition, Services, Workers } from "./pipeline/contract.ts";
 import { createHttpClient } from "./pipeline/http-client.ts";
 import { createPluginHost } from "./pipeline/snapshot.ts";
@@ -76,7 +77,7 @@ export function createServing(config: Config, telemetry: Telemetry, parts: Servi
 }
 
 function createServices(
-  { service, instance, region, secrets, storeKeys, keyPrefix }: Config,
+  { service, instance, region, secrets, storeKeys, keyPrefix, stateDir }: Config,
   { logger, accessLog, metrics }: Telemetry,
   parts: Omit<ServingParts, "registry">,
 ): Services {
@@ -90,6 +91,8 @@ function createServices(
     http: createHttpClient(),
     clock: parts.clock,
     fleet: { service, instance, region, size: parts.fleetSize, workers: parts.workerCount },
+    keptLines:
+      stateDir === undefined ? undefined : (name) => new FolderLines(stateDir, name, service, parts.clock),
     workers: parts.workers,
   };
 }

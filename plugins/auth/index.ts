@@ -46,11 +46,10 @@ async function holdLogin(
     share: jwt.shareKeys,
   };
   return state.logins.acquire({ options, keys }, () => {
-    return new Login(
-      options,
-      services,
-      state.sources.acquire(keys, () => new JwksSource(keys, services)),
-    );
+    return new Login(options, services, {
+      keys: state.sources.acquire(keys, () => new JwksSource(keys, services)),
+      ended: state.endedSessions(),
+    });
   });
 }
 

@@ -11,6 +11,7 @@ import {
 } from "../../src/pipeline/contract.ts";
 import { CookieVault } from "./cookie-vault.ts";
 import { chunkNames, clearChunks, readChunks, writeChunks, type CookieShape } from "./cookies.ts";
+import type { EndedSessions } from "./ended-sessions.ts";
 import { refused, type Finding } from "./finding.ts";
 import type { JwksSource } from "./jwks.ts";
 import { logoutRefusal } from "./logout.ts";
@@ -36,6 +37,12 @@ function redirectTo(location: string, cookies: readonly string[] = [], status: 3
   return { action: "respond", status, fields };
 }
 
+/** What it has in common with others. */
+export interface LoginShared {
+  readonly keys: { readonly value: JwksSource; readonly release: () => void };
+  readonly ended: EndedSessions;
+}
+
 export class Login {
   readonly #options: LoginOptions;
   readonly #services: Services;
@@ -52,18 +59,24 @@ export class Login {
   readonly #pending = new WeakMap<Exchange, readonly string[]>();
 
   /** @throws Error when a secret that the options name is not set or not as it must be */
-  constructor(options: LoginOptions, services: Services, keys: { value: JwksSource; release: () => void }) {
+  constructor(options: LoginOptions, services: Services, shared: LoginShared) {
     this.#options = options;
     this.#services = services;
-    this.#releaseKeys = keys.release;
+    this.#releaseKeys = shared.keys.release;
     const vault = new CookieVault(
       services.secrets.get(options.sessionKeys),
       `OUTRIGGER_${options.sessionKeys}`,
     );
     this.#pendingLogins = new PendingLogins(options, vault, services.clock);
     this.origin = new OwnOrigin(options.publicUrl, options.allowedOrigins);
-    this.#provider = new Provider(options, services, keys.value);
-    this.#sessions = new Sessions(options, services, new SessionSeal(vault, options), this.#provider);
+    this.#provider = new Provider(options, services, shared.keys.value);
+    this.#sessions = new Sessions({
+      options,
+      services,
+      seal: new SessionSeal(vault, options),
+      provider: this.#provider,
+      ended: shared.ended,
+    });
     this.#cookie = { name: options.cookieName, secure: options.secureCookie };
     this.cookies = [...chunkNames(this.#cookie), ...this.#pendingLogins.cookies];
   }

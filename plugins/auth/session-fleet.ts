@@ -1,15 +1,12 @@
-// What sidecars tell each other about sessions through Redis: which have ended, and who refreshes. A refresh token that
-// rotates may be used once, so one sidecar uses it under a short lease and the others take over what it got.
+// What sidecars tell each other through Redis about the refresh of sessions. A refresh token that rotates may be used
+// once, so one sidecar uses it under a short lease and the others take over what it got.
 import { LRUCache } from "lru-cache";
 import type { Services } from "../../src/pipeline/contract.ts";
-import { boundedCache } from "./bounded-cache.ts";
 import { refreshDigest, type Session, type SessionSeal } from "./session-seal.ts";
 
-const endedPrefix = "session-ended:";
 /** How long requests that still carry the old cookie find the new session. */
 const keepMs = 60_000;
 const pollMs = 50;
-const maxEnded = 65_536;
 const maxRefreshed = 8_192;
 
 export class SessionFleet {
@@ -17,42 +14,13 @@ export class SessionFleet {
   readonly #seal: SessionSeal;
   /** Two calls to the provider (tokens, keys) end within it. */
   readonly #leaseMs: number;
-  readonly #ended = boundedCache<true>(maxEnded);
   readonly #refreshed = new LRUCache<string, Session>({ max: maxRefreshed, ttl: keepMs });
   readonly #running = new Map<string, Promise<Session>>();
-  readonly #stopWatch: () => void;
 
-  /** @param onDoubt some session may have ended unheard: forget what is known */
-  constructor(services: Services, seal: SessionSeal, timeoutMs: number, onDoubt: () => void) {
+  constructor(services: Services, seal: SessionSeal, timeoutMs: number) {
     this.#services = services;
     this.#seal = seal;
     this.#leaseMs = timeoutMs * 2 + 1_000;
-    this.#stopWatch =
-      services.store?.watch(endedPrefix, (key) => {
-        if (key === null) onDoubt();
-        else this.#ended.set(key.slice(endedPrefix.length), true);
-      }) ?? (() => {});
-  }
-
-  hasEnded(sessionId: string): boolean {
-    return this.#ended.has(sessionId);
-  }
-
-  /** Rejects with `StoreUnavailable`. */
-  async wasEnded(sessionId: string): Promise<boolean> {
-    if (this.#ended.has(sessionId)) return true;
-    const { store } = this.#services;
-    return store !== undefined && (await store.get(endedPrefix + sessionId)) !== null;
-  }
-
-  /** Never rejects: the browser forgets the session in any case. */
-  async end(sessionId: string, ttlMs: number): Promise<void> {
-    this.#ended.set(sessionId, true);
-    try {
-      await this.#services.store?.set(endedPrefix + sessionId, "1", { ttlMs });
-    } catch (error) {
-      this.#services.logger.warn({ err: error }, "the end of a session could not be told to other sidecars");
-    }
   }
 
   /**
@@ -70,10 +38,6 @@ export class SessionFleet {
       this.#running.set(digest, running);
     }
     return await running;
-  }
-
-  close(): void {
-    this.#stopWatch();
   }
 
   async #once(digest: string, session: Session, renew: () => Promise<Session>): Promise<Session> {

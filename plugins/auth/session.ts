@@ -4,6 +4,7 @@ import { hash, randomUUID } from "node:crypto";
 import type { Services } from "../../src/pipeline/contract.ts";
 import { boundedCache } from "./bounded-cache.ts";
 import { mapIdentity, missingClaim } from "./claims.ts";
+import type { EndedSessions } from "./ended-sessions.ts";
 import { accepted, refused, unavailable, type Accepted, type Finding } from "./finding.ts";
 import type { LoginOptions } from "./options-jwt.ts";
 import { GrantRefused, type Provider, type Tokens } from "./provider.ts";
@@ -58,20 +59,34 @@ const outOfReach: ShutSession = {
   forget: false,
 };
 
+export interface SessionParts {
+  readonly options: LoginOptions;
+  readonly services: Services;
+  readonly seal: SessionSeal;
+  readonly provider: Provider;
+  readonly ended: EndedSessions;
+}
+
 export class Sessions {
   readonly #options: LoginOptions;
   readonly #services: Services;
   readonly #seal: SessionSeal;
   readonly #provider: Provider;
   readonly #fleet: SessionFleet;
+  readonly #ended: EndedSessions;
+  /** Ends what `onDoubt` began. */
+  readonly #trust: () => void;
   readonly #known = boundedCache<OpenSession>(maxKnown);
 
-  constructor(options: LoginOptions, services: Services, seal: SessionSeal, provider: Provider) {
+  constructor(parts: SessionParts) {
+    const { options, services, seal } = parts;
     this.#options = options;
     this.#services = services;
     this.#seal = seal;
-    this.#provider = provider;
-    this.#fleet = new SessionFleet(services, seal, options.timeoutMs, () => this.#known.clear());
+    this.#provider = parts.provider;
+    this.#ended = parts.ended;
+    this.#fleet = new SessionFleet(services, seal, options.timeoutMs);
+    this.#trust = parts.ended.onDoubt(() => this.#known.clear());
   }
 
   /** A new session from the first tokens of a login. */
@@ -94,11 +109,10 @@ export class Sessions {
   /** From memory; undefined = `open` it. */
   peek(sealed: string): Accepted | undefined {
     const known = this.#known.get(hash("sha256", sealed, "hex"));
-    if (known === undefined || known.renewed !== undefined || this.#fleet.hasEnded(known.session.id))
+    if (known === undefined || known.renewed !== undefined || this.#ended.has(known.session.id))
       return undefined;
-    const { clock, store } = this.#services;
-    // Where logouts elsewhere are not heard of, Redis is asked again soon.
-    if (store?.watching === false && clock.mono() - known.openedMono > unwatchedMs) return undefined;
+    const { clock } = this.#services;
+    if (this.#ended.unheard && clock.mono() - known.openedMono > unwatchedMs) return undefined;
     return clock.now() < this.#dueMs(known.session) ? known.finding : undefined;
   }
 
@@ -110,7 +124,7 @@ export class Sessions {
     const nowMs = this.#services.clock.now();
     if (nowMs >= session.startedMs + this.#options.sessionSeconds * 1000) return over;
     try {
-      if (await this.#fleet.wasEnded(session.id)) return ended;
+      if (await this.#ended.ask(session.id)) return ended;
     } catch {
       return outOfReach;
     }
@@ -141,11 +155,11 @@ export class Sessions {
 
   /** Ends a session everywhere. Never rejects. */
   async end(session: Session): Promise<void> {
-    await this.#fleet.end(session.id, this.#options.sessionSeconds * 1000);
+    await this.#ended.end(session.id, this.#options.sessionSeconds * 1000);
   }
 
   close(): void {
-    this.#fleet.close();
+    this.#trust();
   }
 
   /** Epoch milliseconds from which a session has to be looked at again. */

@@ -2,6 +2,7 @@
 import type { Services } from "../../src/pipeline/contract.ts";
 import type { Assertion } from "./assertion.ts";
 import { AuthCounts } from "./counts.ts";
+import { EndedSessions } from "./ended-sessions.ts";
 import type { GuessLimit } from "./guessing.ts";
 import type { JwksSource } from "./jwks.ts";
 import { KeyStore } from "./key-store.ts";
@@ -17,12 +18,15 @@ export interface AuthState {
   readonly sources: Shared<JwksSource>;
   readonly tokens: Shared<TokenCheck>;
   readonly logins: Shared<Login>;
+  /** Made when the first login asks. */
+  endedSessions(): EndedSessions;
   readonly assertions: Shared<Assertion>;
   readonly guesses: Shared<GuessLimit>;
 }
 
 /** @throws Error when a pepper is too short */
 export function createState(services: Services): AuthState {
+  let ended: EndedSessions | undefined;
   return {
     keys: new KeyStore(services),
     usage: new KeyUsage(services),
@@ -30,6 +34,7 @@ export function createState(services: Services): AuthState {
     sources: new Shared<JwksSource>(),
     tokens: new Shared<TokenCheck>(),
     logins: new Shared<Login>(),
+    endedSessions: () => (ended ??= new EndedSessions(services)),
     assertions: new Shared<Assertion>(),
     guesses: new Shared<GuessLimit>(),
   };

@@ -42,6 +42,14 @@ export interface HttpClient {
   }): Promise<HttpAnswer>;
 }
 
+/** Lines on this machine's disk that outlive the process; workers of a sidecar share them. */
+export interface KeptLines {
+  /** Resolves when it is on the disk. @param untilMs epoch milliseconds until which it is needed */
+  append(line: string, untilMs: number): Promise<void>;
+  /** What was appended since the last call, by any worker and before a restart. Rejects when it cannot be read. */
+  fresh(): Promise<readonly string[]>;
+}
+
 export interface Clock {
   /** Milliseconds since the Unix epoch; may jump. */
   now(): number;
@@ -85,6 +93,8 @@ export interface Services {
   readonly http: HttpClient;
   readonly clock: Clock;
   readonly fleet: Fleet;
+  /** Lines of that name; absent without `OUTRIGGER_STATE_DIR`. */
+  readonly keptLines?: ((name: string) => KeptLines) | undefined;
   /** In a worker of a sidecar that has several and no Redis. */
   readonly workers?: Workers | undefined;
 }

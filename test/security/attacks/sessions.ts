@@ -1,9 +1,12 @@
 // Sessions that are not what they are taken for.
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { TestClock } from "../../plugins/auth/harness.ts";
 import type { Attack } from "../attack.ts";
 import { eventually } from "../../support/redis.ts";
-import { cookieOf, guardedBy, loggedIn, loginAt, openShop, provider } from "../login-site.ts";
+import { cookieOf, guardedBy, loggedIn, loginAt, openShop, provider, shop } from "../login-site.ts";
 
 const auth = (login: object): object => ({ auth: { guessing: false, jwt: { login } } });
 const paths = (under: string): object => ({
@@ -114,4 +117,29 @@ const takenFromRedis: Attack = {
   },
 };
 
-export const attacks: readonly Attack[] = [anotherIssuer, tightened, movedFlow, takenFromRedis];
+const forgottenLogout: Attack = {
+  row: "Z6",
+  what: "sends a copied cookie after the logout, to a sidecar without Redis that has started anew",
+  async run(scene) {
+    const at = await provider(scene);
+    const folder = mkdtempSync(join(tmpdir(), "outrigger-attack-"));
+    scene.after(() => rmSync(folder, { recursive: true }));
+    const options = { policy: guardedBy(loginAt(at)), env: { OUTRIGGER_STATE_DIR: folder } };
+    const before = await openShop(scene, options);
+    const copied = ["Cookie", cookieOf(await loggedIn(before))];
+    const out = { path: "/oauth2/logout", method: "POST", fields: [...copied, "Origin", shop] };
+    assert.equal((await before.ask(out)).status, 303);
+    await before.sidecar.stop();
+    const after = await openShop(scene, options);
+    assert.equal((await after.ask({ fields: copied })).status, 401);
+    assert.equal((await after.ask({ fields: ["Cookie", cookieOf(await loggedIn(after))] })).status, 200);
+  },
+};
+
+export const attacks: readonly Attack[] = [
+  anotherIssuer,
+  tightened,
+  movedFlow,
+  takenFromRedis,
+  forgottenLogout,
+];

@@ -1,0 +1,57 @@
+// Ended sessions without Redis: what workers of one sidecar, and a restarted one, know of each other's.
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { EndedSessions } from "../../../plugins/auth/ended-sessions.ts";
+import type { Services } from "../../../src/pipeline/contract.ts";
+import { FolderLines } from "../../../src/kept-lines.ts";
+import { makeServices } from "./harness.ts";
+
+const root = mkdtempSync(join(tmpdir(), "outrigger-ended-"));
+after(() => rmSync(root, { recursive: true }));
+
+async function worker(folder: string | undefined, workers: number) {
+  const made = await makeServices();
+  const services: Services = {
+    ...made.services,
+    fleet: { ...made.services.fleet, workers },
+    keptLines:
+      folder === undefined
+        ? undefined
+        : (name) => new FolderLines(join(root, folder), name, "shop", made.clock),
+  };
+  return { ended: new EndedSessions(services), clock: made.clock, log: () => made.log() };
+}
+
+test("a worker hears of another's logouts within a moment, and a restart remembers them", async () => {
+  const [one, two] = [await worker("a", 2), await worker("a", 2)];
+  assert.equal(await two.ended.ask("s-1"), false);
+  assert.equal(two.ended.unheard, true);
+  await one.ended.end("s-1", 60_000);
+  two.clock.forward(500);
+  assert.deepEqual(
+    [await two.ended.ask("s-1"), two.ended.has("s-1"), await two.ended.ask("s-2")],
+    [true, true, false],
+  );
+  const restarted = await worker("a", 1);
+  assert.deepEqual([await restarted.ended.ask("s-1"), restarted.ended.unheard], [true, false]);
+});
+
+test("a folder that cannot be read lets nobody in, and is asked again", async () => {
+  writeFileSync(join(root, "b"), "a file");
+  const { ended, clock } = await worker("b", 1);
+  await assert.rejects(ended.ask("s-1"));
+  await assert.rejects(ended.ask("s-1"));
+  rmSync(join(root, "b"));
+  clock.forward(500);
+  assert.equal(await ended.ask("s-1"), false);
+});
+
+test("with neither Redis nor a folder the log says what is missing", async () => {
+  const { ended, log } = await worker(undefined, 1);
+  await ended.end("s-1", 60_000);
+  assert.equal(await ended.ask("s-1"), true);
+  assert.match(await log(), /no OUTRIGGER_STATE_DIR/);
+});
