@@ -17,6 +17,7 @@ import {
   parseUpstream,
   type ReadFile,
 } from "./config-formats.ts";
+import { forwardedFields } from "./proxy/client-address.ts";
 import { parseRedisAddress } from "./redis/address.ts";
 import { parseStoreKeys } from "./redis/seals.ts";
 
@@ -202,7 +203,19 @@ export const settings = {
     "OUTRIGGER_TRUSTED_PROXIES",
     "",
     parseCidrs,
-    "Networks whose X-Forwarded-For and Forwarded are believed, comma-separated",
+    "Networks whose word on the client is believed, comma-separated",
+  ),
+  forwardedField: setting(
+    "OUTRIGGER_FORWARDED_FIELD",
+    "x-forwarded-for",
+    oneOf(...forwardedFields),
+    "The one field by which they are believed: x-forwarded-for, forwarded, x-real-ip, true-client-ip, cf-connecting-ip",
+  ),
+  trustedHops: setting(
+    "OUTRIGGER_TRUSTED_HOPS",
+    "0",
+    integer(0, 32),
+    "How many proxies stand in front, the peer included, whatever their addresses; 0 = as many as the networks take",
   ),
   tlsCert: optional("OUTRIGGER_TLS_CERT", parseReadableFile, "Certificate chain (PEM file) of the listener"),
   tlsKey: optional("OUTRIGGER_TLS_KEY", parseReadableFile, "Private key (PEM file) of that certificate"),

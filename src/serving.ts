@@ -136,11 +136,12 @@ function createListener(
   clock: Clock,
   policy: () => RoutedPolicy | undefined,
 ): Listener {
-  const { listen, trustedProxies } = config;
+  const { listen, trustedProxies, forwardedField, trustedHops } = config;
   const keepsUnderscores = config.underscoreFields === "keep";
   const withTls = tls === undefined ? {} : { tls: readTlsFiles(tls) };
+  const proxies = { trustedProxies, forwardedField, trustedHops };
   const parts = { ...withTls, clock, logger, metrics, policy };
-  return new Listener({ listen, limits: config, trustedProxies, keepsUnderscores, ...parts });
+  return new Listener({ listen, limits: config, ...proxies, keepsUnderscores, ...parts });
 }
 
 function tlsFilesOf({ tlsCert, tlsKey, tlsClientCa }: Config): TlsFiles | undefined {

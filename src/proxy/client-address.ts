@@ -1,14 +1,35 @@
 // Who the client is, and what the service is told about it: the trusted-proxy rule. Nobody but a listed peer is
-// believed about addresses.
+// believed about addresses, and that in one field only: what a proxy does not write itself, it passes on from anybody.
 import ipaddr from "ipaddr.js";
 import { BlockList, isIP } from "node:net";
 import type { Cidr } from "../config-formats.ts";
+import { GatewayError } from "../pipeline/errors.ts";
 import type { Fields } from "../pipeline/fields.ts";
+import { parseForwarded } from "./forwarded.ts";
+
+export const forwardedFields = [
+  "x-forwarded-for",
+  "forwarded",
+  "x-real-ip",
+  "true-client-ip",
+  "cf-connecting-ip",
+] as const;
+/** The field by which proxies tell who the client is. */
+export type ForwardedField = (typeof forwardedFields)[number];
 
 export interface ClientAddress {
   readonly address: string;
   readonly peer: string;
   readonly viaTrustedProxy: boolean;
+  /** What the believed `Forwarded` says of the scheme. */
+  readonly toldScheme?: "http" | "https" | undefined;
+  /** X-Forwarded-For and Forwarded name different clients. */
+  readonly disagrees?: boolean;
+}
+
+interface Hop {
+  readonly address: string;
+  readonly proto?: string | undefined;
 }
 
 const memoLimit = 4_096;
@@ -19,7 +40,16 @@ export class TrustedProxies {
   // Peers repeat; a look-up in the list costs 0.3 µs and up.
   readonly #memo = new Map<string, boolean>();
 
-  constructor(networks: readonly Cidr[]) {
+  readonly #field: ForwardedField;
+  readonly #hops: number;
+
+  /**
+   * @param field the one that is believed
+   * @param hops how many proxies stand in front, whatever their addresses; 0 = as many as the networks take
+   */
+  constructor(networks: readonly Cidr[], field: ForwardedField = "x-forwarded-for", hops = 0) {
+    this.#field = field;
+    this.#hops = hops;
     this.#empty = networks.length === 0;
     for (const { address, prefix, family } of networks) this.#list.addSubnet(address, prefix, family);
   }
@@ -36,22 +66,61 @@ export class TrustedProxies {
   }
 
   /**
-   * The client's address: the peer, or behind trusted proxies the last address they did not add themselves
-   * (X-Forwarded-For, else RFC 7239 Forwarded, read from the right).
+   * The client's address: the peer, or behind trusted proxies the last address they did not add themselves, read from
+   * the right. Takes what contradicts it out of the fields.
+   * @throws GatewayError `malformed_request` when the believed field cannot be read
    */
   resolve(peerRaw: string, fields: Fields): ClientAddress {
     const peer = plainAddress(peerRaw);
     if (!this.trusts(peer)) return { address: peer, peer, viaTrustedProxy: false };
-    let address = peer;
-    for (const hop of hopsBackwards(fields)) {
-      // A hop that is no address ends what can be believed.
-      if (isIP(hop) === 0) break;
-      address = hop;
-      if (!this.trusts(hop)) break;
+    const hops = hopsBackwards(fields, this.#field);
+    if (hops === undefined) {
+      // Where the proxy's own part begins cannot be told.
+      throw new GatewayError("malformed_request", "The Forwarded field is malformed.");
     }
-    return { address, peer, viaTrustedProxy: true };
+    const { address, proto } = this.#client(peer, hops);
+    const disagrees = this.#settle(fields, peer, address);
+    const scheme = this.#field === "forwarded" ? proto?.toLowerCase() : undefined;
+    const toldScheme = scheme === "http" || scheme === "https" ? scheme : undefined;
+    return { address, peer, viaTrustedProxy: true, toldScheme, disagrees };
+  }
+
+  #client(peer: string, hops: readonly Hop[]): Hop {
+    let client: Hop = { address: peer };
+    for (const [index, hop] of hops.entries()) {
+      // A hop that is no address ends what can be believed.
+      if (isIP(hop.address) === 0) break;
+      client = hop;
+      if (this.#hops === 0 ? !this.trusts(hop.address) : index + 1 === this.#hops) break;
+    }
+    return client;
+  }
+
+  /** The service must not believe what is not believed here. @returns whether the fields name different clients */
+  #settle(fields: Fields, peer: string, address: string): boolean {
+    const field = this.#field;
+    if (field !== "x-forwarded-for" && field !== "forwarded") return false;
+    const other = field === "forwarded" ? "x-forwarded-for" : "forwarded";
+    const told = fields.has(other);
+    const hops = told ? hopsBackwards(fields, other) : undefined;
+    const agrees = hops !== undefined && this.#client(peer, hops).address === address;
+    if (told && !agrees) fields.delete(other);
+    if (field === "forwarded") {
+      // Whoever writes Forwarded need not write these; this hop makes them anew.
+      fields.deleteWhere((name) => besideForwarded.has(name));
+      if (!agrees && address !== peer) fields.set("X-Forwarded-For", address);
+    }
+    return told && !agrees;
   }
 }
+
+const besideForwarded = new Set([
+  "x-forwarded-host",
+  "x-forwarded-port",
+  "x-forwarded-proto",
+  "x-forwarded-scheme",
+  "x-forwarded-ssl",
+]);
 
 /**
  * The form in which every rule meets an address, made here once: IPv4 mapped into IPv6 (`::ffff:10.0.0.1`) is IPv4, and
@@ -67,15 +136,18 @@ export function plainAddress(address: string): string {
   return ipaddr.process(bare).toString();
 }
 
-function hopsBackwards(fields: Fields): string[] {
-  const forwardedFor = fields.get("x-forwarded-for");
-  if (forwardedFor !== undefined) return forwardedFor.split(",").map(hopAddress).toReversed();
-  const forwarded = fields.get("forwarded");
-  if (forwarded === undefined) return [];
-  const hops = forwarded
-    .split(",")
-    .map((element) => /(?:^|;)\s*for=("?)([^";]*)\1/i.exec(element)?.[2] ?? "");
-  return hops.map(hopAddress).toReversed();
+/** @returns from the right; undefined = malformed */
+function hopsBackwards(fields: Fields, field: ForwardedField): Hop[] | undefined {
+  const value = fields.get(field);
+  if (value === undefined) return [];
+  if (field !== "forwarded")
+    return value
+      .split(",")
+      .map((hop) => ({ address: hopAddress(hop) }))
+      .toReversed();
+  return parseForwarded(value)
+    ?.map((element) => ({ address: hopAddress(element.for ?? ""), proto: element.proto }))
+    .toReversed();
 }
 
 /** An address as hops write it: with a port, brackets, or IPv4-mapped. */
@@ -92,7 +164,15 @@ export function isForwardedField(canonicalName: string): boolean {
   return canonicalName.startsWith("x-forwarded-") || forwardedNames.has(canonicalName);
 }
 
-const forwardedNames = new Set(["forwarded", "x-real-ip", "x-client-ip", "true-client-ip"]);
+const forwardedNames = new Set([
+  ...forwardedFields,
+  "client-ip",
+  "fastly-client-ip",
+  "x-client-ip",
+  "x-cluster-client-ip",
+  "x-envoy-external-address",
+  "x-original-forwarded-for",
+]);
 
 /** Adds this hop: X-Forwarded-For, -Proto, -Host, Forwarded where a trusted proxy began one, and Via. */
 export function addHop(

@@ -90,6 +90,7 @@ export function requestIdOf(fields: Fields): string {
 }
 
 export function schemeOf(message: IncomingMessage, client: ClientAddress, fields: Fields): "http" | "https" {
+  if (client.toldScheme !== undefined) return client.toldScheme;
   if (client.viaTrustedProxy) {
     const told = fields.get("x-forwarded-proto")?.toLowerCase();
     if (told === "https" || told === "http") return told;

@@ -7,9 +7,10 @@ import { ServerResponse as UpgradeResponse } from "node:http";
 import type { Cidr } from "../config-formats.ts";
 import type { Clock, Logger, Metrics } from "../pipeline/contract.ts";
 import { GatewayError } from "../pipeline/errors.ts";
-import { plainAddress, TrustedProxies } from "./client-address.ts";
+import { type ForwardedField, plainAddress, TrustedProxies } from "./client-address.ts";
 import type { CarriedExchange, ProxyContext, ProxyLimits } from "./context.ts";
 import { ExcessConnections } from "./excess-connections.ts";
+import { Disagreements } from "./disagreements.ts";
 import { createForward } from "./forward.ts";
 import { clientEnded } from "./half-closed.ts";
 import { HttpExchange } from "./http-exchange.ts";
@@ -32,6 +33,8 @@ export interface ListenerOptions {
     readonly maxConnections: number;
   };
   readonly trustedProxies: readonly Cidr[];
+  readonly forwardedField: ForwardedField;
+  readonly trustedHops: number;
   /** Whether request fields with `_` in their name go on. */
   readonly keepsUnderscores: boolean;
   readonly clock: Clock;
@@ -46,6 +49,7 @@ export class Listener {
   readonly #options: ListenerOptions;
   readonly #context: ProxyContext;
   readonly #proxies: TrustedProxies;
+  readonly #disagreements: Disagreements;
   readonly #exchanges = new InFlight<CarriedExchange>();
   readonly #refusals: Refusals;
   readonly #lingering = new Lingering();
@@ -55,7 +59,9 @@ export class Listener {
 
   constructor(options: ListenerOptions) {
     this.#options = options;
-    this.#proxies = new TrustedProxies(options.trustedProxies);
+    const { trustedProxies, forwardedField, trustedHops, clock, logger, metrics } = options;
+    this.#proxies = new TrustedProxies(trustedProxies, forwardedField, trustedHops);
+    this.#disagreements = new Disagreements(forwardedField, clock, logger, metrics);
     this.#refusals = new Refusals(
       options.limits,
       this.#lingering,
@@ -190,6 +196,7 @@ export class Listener {
         { cookies: policy.snapshot.ownedCookies, keepsUnderscores: this.#options.keepsUnderscores },
       );
       const client = this.#proxies.resolve(peer, head.fields);
+      if (client.disagrees === true) this.#disagreements.note(client);
       if (upgrade !== undefined && this.#draining)
         throw new GatewayError("draining", "This sidecar is shutting down.");
       // Docker and Kubernetes upgrade POST; an answer to HEAD has no end that a tunnel could begin at.

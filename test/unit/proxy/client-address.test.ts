@@ -53,11 +53,60 @@ describe("the client's address", () => {
       assert.equal(resolve("10.0.0.1", "X-Forwarded-For", text), "1.2.3.4", text);
   });
 
-  it("Forwarded is read where X-Forwarded-For is absent", () => {
-    assert.equal(
-      resolve("10.0.0.1", "Forwarded", 'for=6.6.6.6, for="[2001:db8::7]:1";proto=https'),
-      "2001:db8::7",
-    );
+  const told = new TrustedProxies(parseCidrs("10.0.0.0/8"), "forwarded");
+
+  it("is read from the field that is believed, and no other", () => {
+    assert.equal(resolve("10.0.0.1", "Forwarded", "for=6.6.6.6"), "10.0.0.1");
+    const fields = new Fields([
+      "Forwarded",
+      'for=6.6.6.6, for="[2001:db8::7]:1";proto=https',
+      "X-Forwarded-For",
+      "6.6.6.6",
+      "X-Forwarded-Proto",
+      "http",
+    ]);
+    const client = told.resolve("10.0.0.1", fields);
+    assert.deepEqual(client, {
+      address: "2001:db8::7",
+      peer: "10.0.0.1",
+      viaTrustedProxy: true,
+      toldScheme: "https",
+      disagrees: true,
+    });
+    assert.equal(fields.get("x-forwarded-for"), "2001:db8::7");
+    assert.equal(fields.has("x-forwarded-proto"), false);
+  });
+
+  it("is the one that Forwarded names behind quoted commas and quotes", () => {
+    const via = (value: string): string => told.resolve("10.0.0.1", new Fields(["Forwarded", value])).address;
+    assert.equal(via('for=6.6.6.6;by="a, for=7.7.7.7", for=1.2.3.4'), "1.2.3.4");
+    assert.equal(via('by="\\", for=7.7.7.7";for=1.2.3.4'), "1.2.3.4");
+    assert.equal(via('for=1.2.3.4;by="a, for=7.7.7.7"'), "1.2.3.4");
+    assert.equal(via(",, FOR=1.2.3.4:80 ;proto=http,"), "1.2.3.4");
+    for (const bad of [
+      'for="6.6.6.6, for=1.2.3.4',
+      'for="a"b',
+      "for=1.2.3.4;for=6.6.6.6",
+      "for",
+      'for="a, for="[::1]"',
+    ])
+      assert.throws(() => via(bad), /malformed/, bad);
+  });
+
+  it("is as many hops away as the setting says, whatever their addresses", () => {
+    const hops = (count: number): TrustedProxies =>
+      new TrustedProxies(parseCidrs("10.0.0.0/8"), "x-forwarded-for", count);
+    const fields = (): Fields => new Fields(["X-Forwarded-For", "6.6.6.6, 1.2.3.4, 8.8.8.8"]);
+    assert.equal(hops(1).resolve("10.0.0.1", fields()).address, "8.8.8.8");
+    assert.equal(hops(2).resolve("10.0.0.1", fields()).address, "1.2.3.4");
+    assert.equal(hops(9).resolve("10.0.0.1", fields()).address, "6.6.6.6");
+    assert.equal(hops(2).resolve("9.9.9.9", fields()).address, "9.9.9.9");
+  });
+
+  it("leaves both fields alone while they agree", () => {
+    const fields = new Fields(["X-Forwarded-For", "1.2.3.4", "Forwarded", "for=1.2.3.4"]);
+    assert.equal(proxies.resolve("10.0.0.1", fields).disagrees, false);
+    assert.equal(fields.get("forwarded"), "for=1.2.3.4");
   });
 
   it("is never an address that a client wrote to the left of an untrusted hop", () => {

@@ -1,0 +1,48 @@
+// The Forwarded field (RFC 7239 section 4), read strictly: a quoted comma or semicolon is text. What is to the left in it
+// is the client's, so that a lenient reader could be brought to miss where the proxy's own element begins.
+
+export interface ForwardedElement {
+  readonly for: string | undefined;
+  readonly proto: string | undefined;
+}
+
+const blank = /[ \t]*/y;
+// Unquoted values with `:`, `[` and `]` are no tokens, but commonly written, and can be read in one way only.
+const pair = /([!#$%&'*+\-.^_`|~0-9A-Za-z]+)=(?:([!#$%&'*+\-.^_`|~0-9A-Za-z:[\]]+)|"((?:[^"\\]|\\.)*)")/y;
+
+/** @returns the elements from the left; undefined = malformed */
+export function parseForwarded(value: string): ForwardedElement[] | undefined {
+  const elements: ForwardedElement[] = [];
+  let parameters = new Map<string, string>();
+  const close = (): void => {
+    if (parameters.size > 0) elements.push({ for: parameters.get("for"), proto: parameters.get("proto") });
+    parameters = new Map();
+  };
+  let at = 0;
+  // Whether a pair may begin here: not right behind another.
+  let open = true;
+  while ((at = skipped(blank, value, at)) < value.length) {
+    const character = value[at];
+    if (character === "," || character === ";") {
+      if (character === ",") close();
+      open = true;
+      at += 1;
+      continue;
+    }
+    pair.lastIndex = at;
+    const found = open ? pair.exec(value) : null;
+    const name = found?.[1]?.toLowerCase();
+    if (found === null || name === undefined || parameters.has(name)) return undefined;
+    parameters.set(name, found[2] ?? (found[3] as string).replace(/\\(.)/g, "$1"));
+    open = false;
+    at = pair.lastIndex;
+  }
+  close();
+  return elements;
+}
+
+function skipped(pattern: RegExp, value: string, at: number): number {
+  pattern.lastIndex = at;
+  pattern.exec(value);
+  return pattern.lastIndex;
+}
