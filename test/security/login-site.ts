@@ -41,7 +41,7 @@ export async function provider(
 }
 
 /** Options of a login at that provider. */
-export function loginAt(at: OpenIdProvider, more: object = {}): object {
+export function loginAt(at: Pick<OpenIdProvider, "url">, more: object = {}): object {
   return {
     issuer: at.url,
     clientId,
