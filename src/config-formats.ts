@@ -160,10 +160,17 @@ export function isLoopbackHost(host: string): boolean {
 /** Whether an upstream is on this machine or among the hosts that were allowed. */
 export function isUpstreamAllowed(target: UpstreamAddress, allow: readonly HostPattern[]): boolean {
   if (target.socketPath !== undefined || isLoopbackHost(target.host)) return true;
-  return allow.some(
+  return isAmong(target, allow);
+}
+
+/** @param host in lower case, IPv6 without brackets */
+export function isAmong(
+  { host, port }: { readonly host: string; readonly port: number },
+  patterns: readonly HostPattern[],
+): boolean {
+  return patterns.some(
     (pattern) =>
-      pattern.port === target.port &&
-      (pattern.suffix ? target.host.endsWith(`.${pattern.host}`) : target.host === pattern.host),
+      pattern.port === port && (pattern.suffix ? host.endsWith(`.${pattern.host}`) : host === pattern.host),
   );
 }
 

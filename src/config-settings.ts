@@ -19,6 +19,7 @@ import {
 } from "./config-formats.ts";
 import { forwardedFields } from "./proxy/client-address.ts";
 import { parseRedisAddress } from "./redis/address.ts";
+import { parseSecretHosts } from "./secret-hosts.ts";
 import { parseStoreKeys } from "./redis/seals.ts";
 
 /** One variable. `default` is the text that counts when it is unset; null = the setting is then `undefined`. */
@@ -280,6 +281,12 @@ export const settings = {
     "OUTRIGGER_ASSERTION_KEY",
     parseSecret,
     "Private key that signs the identity assertion for the service",
+  ),
+  secretHosts: setting(
+    "OUTRIGGER_SECRET_HOSTS",
+    "",
+    parseSecretHosts,
+    "Where a policy may send which secret: SECRET_A=host:port,*.suffix:port;SECRET_B=…; what is not named is not sent",
   ),
   drainMs: setting(
     "OUTRIGGER_DRAIN_MS",

@@ -47,7 +47,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 const prefix = "OUTRIGGER_";
 const table = Object.entries(settings) as readonly (readonly [SettingName, Setting<unknown>])[];
 const pluginSecrets = [settings.apiKeyPepper.env, settings.sessionKeys.env, settings.assertionKey.env];
-const namedSecret = /^OUTRIGGER_SECRET_[A-Z0-9_]+$/;
+const namedSecret = /^OUTRIGGER_SECRET_(?!HOSTS(?:_FILE)?$)[A-Z0-9_]+$/;
 
 /**
  * What Kubernetes puts into every container's environment for a Service whose name begins with "outrigger" (service

@@ -16,6 +16,7 @@ import { createPooledTransport } from "./proxy/upstream/pooled-transport.ts";
 import { Upstreams } from "./proxy/upstreams.ts";
 import { createSeals } from "./redis/seals.ts";
 import type { RedisStore } from "./redis/store.ts";
+import { createSecrets } from "./secret-hosts.ts";
 import type { Telemetry } from "./telemetry/process.ts";
 import { StallWatch } from "./telemetry/stalls.ts";
 
@@ -77,7 +78,7 @@ export function createServing(config: Config, telemetry: Telemetry, parts: Servi
 }
 
 function createServices(
-  { service, instance, region, secrets, storeKeys, keyPrefix, stateDir }: Config,
+  { service, instance, region, secrets, secretHosts, storeKeys, keyPrefix, stateDir }: Config,
   { logger, accessLog, metrics }: Telemetry,
   parts: Omit<ServingParts, "registry">,
 ): Services {
@@ -87,7 +88,7 @@ function createServices(
     metrics,
     store: parts.store,
     seals: storeKeys && createSeals(storeKeys, keyPrefix, service),
-    secrets: { get: (name) => secrets[name] },
+    secrets: createSecrets(secrets, secretHosts),
     http: createHttpClient(),
     clock: parts.clock,
     fleet: { service, instance, region, size: parts.fleetSize, workers: parts.workerCount },

@@ -42,14 +42,15 @@ export class Introspection {
   readonly #services: Services;
   readonly #secret: string;
 
-  /** @throws Error when the client's secret is not set */
+  /** @throws Error when the client's secret is not set, or not bound to the endpoint's host */
   constructor(options: IntrospectionOptions, services: Services) {
     this.#options = options;
     this.#services = services;
-    const secret = services.secrets.get(options.clientSecret);
-    if (secret === undefined)
-      throw new Error(`introspection.clientSecret: OUTRIGGER_${options.clientSecret} is not set`);
-    this.#secret = secret;
+    try {
+      this.#secret = services.secrets.sentTo(options.clientSecret, options.endpoint);
+    } catch (error) {
+      throw new Error(`introspection.clientSecret: ${(error as Error).message}`, { cause: error });
+    }
   }
 
   /** Never rejects. */

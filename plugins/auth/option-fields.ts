@@ -2,7 +2,7 @@
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 import { z } from "zod";
-import { fieldKey } from "../../src/pipeline/contract.ts";
+import { fieldKey, isClosedAddress } from "../../src/pipeline/contract.ts";
 
 const patternText = /^\/[^?#\s\\]*$/;
 
@@ -35,16 +35,18 @@ export const header = z
 
 const loopbackHosts = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
-/** Whether a URL may carry keys and tokens: https, or plain http to this very machine. */
+/** Whether a URL may carry keys and tokens: https, or plain http to this very machine; no link-local or metadata address. */
 export function isSafeUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const url = new URL(text);
   if (url.username !== "" || url.password !== "" || url.hash !== "") return false;
+  if (isClosedAddress(url.hostname)) return false;
   return url.protocol === "https:" || (url.protocol === "http:" && loopbackHosts.has(url.hostname));
 }
 
 export const safeUrl = z.string().refine(isSafeUrl, {
-  error: "must be an https URL without user info or fragment; plain http only to loopback",
+  error:
+    "must be an https URL without user info or fragment, of no link-local address; plain http only to loopback",
 });
 
 /** Name of a secret that a policy may refer to: `SECRET_X` is read from OUTRIGGER_SECRET_X or OUTRIGGER_SECRET_X_FILE. */

@@ -32,9 +32,9 @@ const placeholder = "{tenant}";
 const filled = (template: string, tenant: string): string => template.replaceAll(placeholder, tenant);
 
 /** A URL to which keys and tokens may be entrusted, whoever the tenant is. */
-const keysUrl = z
-  .string()
-  .refine((text) => isSafeUrl(filled(text, "tenant")), { error: "must be an https URL without user info" });
+const keysUrl = z.string().refine((text) => isSafeUrl(filled(text, "tenant")), {
+  error: "must be an https URL without user info, of no link-local address",
+});
 
 const issuerFields = z.strictObject({
   issuer: z

@@ -39,18 +39,17 @@ const maxAgeSeconds = 900;
 export class Provider {
   readonly #options: LoginOptions;
   readonly #services: Services;
-  readonly #secret: string | undefined;
   readonly #idTokens: Issuer;
   #metadata: { readonly value: ProviderMetadata; readonly untilMono: number } | undefined;
 
-  /** @throws Error when the client's secret is named and not set */
+  /** @throws Error when the client's secret is named and not set, or not bound to the issuer's host */
   constructor(options: LoginOptions, services: Services, keys: JwksSource) {
     this.#options = options;
     this.#services = services;
-    this.#secret =
-      options.clientSecret === undefined ? undefined : services.secrets.get(options.clientSecret);
-    if (options.clientSecret !== undefined && this.#secret === undefined) {
-      throw new Error(`jwt.login.clientSecret: OUTRIGGER_${options.clientSecret} is not set`);
+    try {
+      this.#secretFor(options.issuer);
+    } catch (error) {
+      throw new Error(`jwt.login.clientSecret: ${(error as Error).message}`, { cause: error });
     }
     const { issuer, algorithms, clientId, requiredClaims, claims } = options;
     const facts = { issuer, algorithms, audience: [clientId], requiredClaims, claims };
@@ -131,15 +130,27 @@ export class Provider {
     return { claims, endsMs: verdict.endsMs };
   }
 
+  /** The token endpoint is where the provider's metadata say, and may be on a host of its own. */
+  #secretFor(url: string): string | undefined {
+    const { clientSecret } = this.#options;
+    return clientSecret === undefined ? undefined : this.#services.secrets.sentTo(clientSecret, url);
+  }
+
   async #grant(parameters: Record<string, string>): Promise<Tokens> {
     const { token_endpoint: url } = await this.metadata();
     if (url === undefined) throw new ProviderDown("the provider names no token endpoint");
     const { clientId, timeoutMs } = this.#options;
+    let clientSecret: string | undefined;
+    try {
+      clientSecret = this.#secretFor(url);
+    } catch (error) {
+      throw new ProviderDown((error as Error).message, { cause: error });
+    }
     const post = {
       url,
       parameters,
       clientId,
-      clientSecret: this.#secret,
+      clientSecret,
       clientAuth: "basic",
       timeoutMs,
     } as const;

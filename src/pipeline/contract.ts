@@ -6,6 +6,7 @@ import type { Fields } from "./fields.ts";
 import type { GatewayError } from "./errors.ts";
 import type { Clock, Services } from "./services.ts";
 
+export { isClosedAddress } from "../closed-addresses.ts";
 export { fieldKey } from "./field-names.ts";
 export { Fields } from "./fields.ts";
 export { GatewayError, errorKinds, type ErrorCode } from "./errors.ts";

@@ -2,6 +2,7 @@
 // connection a call: they are rare, and none must outlive its plugin.
 import http from "node:http";
 import https from "node:https";
+import { ClosedAddress, isClosedAddress, lookupOpen } from "../closed-addresses.ts";
 import { collectBody } from "./answer-body.ts";
 import type { HttpAnswer, HttpClient } from "./services.ts";
 
@@ -48,12 +49,14 @@ async function follow(url: URL, options: Request, signal: AbortSignal): Promise<
 
 function exchange(url: URL, options: Request, signal: AbortSignal): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
+    if (isClosedAddress(url.hostname)) throw new ClosedAddress();
     const headers: Record<string, string | number> = { "accept-encoding": "gzip", ...options.fields };
     if (options.body !== undefined) headers["content-length"] = Buffer.byteLength(options.body);
     const request = (url.protocol === "https:" ? https : http).request(url, {
       method: options.method ?? "GET",
       headers,
       agent: false,
+      lookup: lookupOpen,
       signal,
       maxHeaderSize: 16_384,
     });
@@ -78,6 +81,7 @@ function fieldMap(response: http.IncomingMessage): ReadonlyMap<string, string> {
 
 function reason(error: unknown): string {
   if (!(error instanceof Error)) return "failed";
+  if (error instanceof ClosedAddress) return error.message;
   const { code } = error as NodeJS.ErrnoException;
   return code ?? error.message;
 }

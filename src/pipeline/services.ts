@@ -17,6 +17,12 @@ export type { Counter, Gauge, Histogram, LineSink, Logger, Metrics } from "../te
 export interface Secrets {
   /** @param name e.g. `API_KEY_PEPPER` */
   get(name: string): string | undefined;
+  /**
+   * A secret that is about to be sent. Throws unless `OUTRIGGER_SECRET_HOSTS` binds it to the URL's host and port: ask
+   * for every URL, at set-up where it is known by then.
+   * @param name e.g. `SECRET_IDP`
+   */
+  sentTo(name: string, url: string): string;
 }
 
 export interface HttpAnswer {

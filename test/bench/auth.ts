@@ -26,7 +26,7 @@ function servicesOf(facts: Partial<Services> = {}): Services {
     accessLog: telemetry.accessLog,
     metrics: telemetry.metrics,
     store: undefined,
-    secrets: { get: () => undefined },
+    secrets: { get: () => undefined, sentTo: () => "" },
     http: createHttpClient(),
     clock: systemClock,
     fleet: { service: "bench", instance: "bench", size: () => 1 },
@@ -182,7 +182,7 @@ async function memory(): Promise<void> {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const secret = "0123456789abcdef0123456789abcdef";
-  const services = servicesOf({ secrets: { get: () => secret } });
+  const services = servicesOf({ secrets: { get: () => secret, sentTo: () => secret } });
   const facts = {
     issuer: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     secret: "SECRET_JWT",

@@ -54,6 +54,7 @@ export async function startSidecar(options: TestSidecarOptions): Promise<TestSid
     OUTRIGGER_DRAIN_MS: "1000",
     ...(options.policy === undefined ? {} : { OUTRIGGER_POLICY_FILE: policyFile }),
     ...(options.redisUrl === undefined ? {} : { REDIS_URL: options.redisUrl }),
+    ...boundSecrets(options),
     ...options.env,
   });
   const sidecar = await start(config, {
@@ -79,6 +80,15 @@ export async function startSidecar(options: TestSidecarOptions): Promise<TestSid
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Binds every secret to every loopback host that the policy names: what tests are about is something else, mostly. */
+function boundSecrets({ policy, env = {} }: TestSidecarOptions): Record<string, string> {
+  const names = Object.keys(env).filter((name) => /^OUTRIGGER_SECRET_(?!HOSTS$)/.test(name));
+  const hosts = new Set(JSON.stringify(policy ?? {}).match(/(?<=https?:\/\/)127\.0\.0\.1:\d+/g));
+  if (names.length === 0 || hosts.size === 0) return {};
+  const bound = names.map((name) => `${name.slice("OUTRIGGER_".length)}=${[...hosts].join(",")}`);
+  return { OUTRIGGER_SECRET_HOSTS: bound.join(";") };
 }
 
 async function upstreamOf(

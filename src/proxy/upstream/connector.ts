@@ -1,6 +1,7 @@
 // Opens connections to one upstream (TCP, unix socket, TLS) and says what a failure to open one means.
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls, createSecureContext, type SecureContext } from "node:tls";
+import { lookupOpen } from "../../closed-addresses.ts";
 import { GatewayError } from "../../pipeline/errors.ts";
 import { readInto } from "./read-buffer.ts";
 import type { UpstreamTarget } from "./transport.ts";
@@ -30,7 +31,9 @@ export class Connector {
     const { host, port, socketPath } = this.#target;
     const onread = readInto(take);
     const place =
-      socketPath === undefined ? { host, port, noDelay: true, onread } : { path: socketPath, onread };
+      socketPath === undefined
+        ? { host, port, noDelay: true, onread, lookup: lookupOpen }
+        : { path: socketPath, onread };
     if (this.#secureContext === undefined) return connectTcp(place);
     const socket = connectTls({
       ...place,

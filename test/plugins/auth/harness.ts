@@ -103,7 +103,14 @@ export async function makeServices(options: MakeOptions = {}): Promise<TestServi
       metrics,
       store,
       seals,
-      secrets: { get: (name) => secrets[name] },
+      secrets: {
+        get: (name) => secrets[name],
+        sentTo(name) {
+          const secret = secrets[name];
+          if (secret === undefined) throw new Error(`OUTRIGGER_${name} is not set`);
+          return secret;
+        },
+      },
       http: createHttpClient(),
       clock,
       fleet: { service, instance, size: () => 1 },

@@ -33,7 +33,7 @@ function snapshotOf(plugins: readonly PluginDefinition[]): Promise<Snapshot> {
     accessLog,
     metrics,
     store: undefined,
-    secrets: { get: () => undefined },
+    secrets: { get: () => undefined, sentTo: () => "" },
     http: createHttpClient(),
     clock: systemClock,
     fleet: { service: "test", instance: "test", size: () => 1 },

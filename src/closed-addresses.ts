@@ -1,0 +1,65 @@
+// Addresses that nothing here connects to because a policy, or a name that somebody else resolves, says so: link-local
+// ones, where clouds hand out credentials to whoever asks from inside.
+import { lookup, type LookupAddress } from "node:dns";
+import { BlockList, isIP, type LookupFunction } from "node:net";
+import ipaddr from "ipaddr.js";
+
+const closed = new BlockList();
+closed.addSubnet("169.254.0.0", 16, "ipv4");
+closed.addSubnet("fe80::", 10, "ipv6");
+// Metadata services elsewhere: AWS and Google over IPv6, Alibaba, Oracle, Azure.
+closed.addAddress("fd00:ec2::254", "ipv6");
+closed.addAddress("fd20:ce::254", "ipv6");
+closed.addAddress("100.100.100.200", "ipv4");
+closed.addAddress("192.0.0.192", "ipv4");
+closed.addAddress("168.63.129.16", "ipv4");
+
+/** Where IPv6 addresses carry an IPv4 address: mapped, compatible, NAT64 (RFC 6052), 6to4 (RFC 3056); at which byte. */
+const carriers = [
+  ["::ffff:0:0", 96, 12],
+  ["::ffff:0:0:0", 96, 12],
+  ["::", 96, 12],
+  ["64:ff9b::", 96, 12],
+  ["2002::", 16, 2],
+] as const;
+
+/** Whether nobody is to be sent there. @param host an address, in brackets or with a zone too; a name is not judged */
+export function isClosedAddress(host: string): boolean {
+  const bare = host.replace(/^\[|\]$/g, "").split("%", 1)[0] as string;
+  const family = isIP(bare);
+  if (family === 0) return false;
+  if (family === 4) return closed.check(bare, "ipv4");
+  if (closed.check(bare, "ipv6")) return true;
+  const address = ipaddr.IPv6.parse(bare);
+  const bytes = address.toByteArray();
+  return carriers.some(([network, bits, at]) => {
+    return (
+      address.match(ipaddr.IPv6.parse(network), bits) &&
+      closed.check(bytes.slice(at, at + 4).join("."), "ipv4")
+    );
+  });
+}
+
+export class ClosedAddress extends Error {
+  override readonly name = "ClosedAddress";
+  readonly code = "ERR_CLOSED_ADDRESS";
+
+  constructor() {
+    super("is a link-local or metadata address, which is never connected to");
+  }
+}
+
+/**
+ * Resolves a name for a connection, which then goes to the address that was judged here: a second answer of the name's
+ * owner (DNS rebinding) is never asked for. One closed address among the answers refuses them all.
+ */
+export const lookupOpen: LookupFunction = (hostname, options, callback) => {
+  lookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
+    if (error !== null) return callback(error, [] as never);
+    if (addresses.some(({ address }) => isClosedAddress(address)))
+      return callback(new ClosedAddress(), [] as never);
+    if (options.all) return callback(null, addresses);
+    const [first] = addresses as [LookupAddress];
+    callback(null, first.address, first.family);
+  });
+};
