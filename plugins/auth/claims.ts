@@ -1,19 +1,9 @@
 // From verified claims to an identity, without conversions: a claim of the wrong type refuses the token.
+import { claimAt } from "../../src/language/claim-path.ts";
 import type { Identity } from "../../src/pipeline/contract.ts";
 import { identityText, type ClaimMapping, type RequiredClaims } from "./option-fields.ts";
 import type { AuthMethod } from "./finding.ts";
 import type { JsonObject } from "./token-parts.ts";
-
-/** @param path a claim's own name, dots and all, or else names joined by dots for nested claims */
-export function claimAt(claims: JsonObject, path: string): unknown {
-  if (Object.hasOwn(claims, path)) return claims[path];
-  let value: unknown = claims;
-  for (const name of path.split(".")) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
-    value = (value as JsonObject)[name];
-  }
-  return value;
-}
 
 /** Whether a claim is a value, or is an array that holds it. */
 export function claimHolds(claim: unknown, matches: (value: unknown) => boolean): boolean {

@@ -1,7 +1,8 @@
 // Conditions of rules, compiled once into named tests.
+import { claimAt } from "../../src/language/claim-path.ts";
 import type { Exchange, Identity } from "../../src/pipeline/contract.ts";
 import { compileRanges } from "./addresses.ts";
-import { claimAt, claimHolds } from "./claims.ts";
+import { claimHolds } from "./claims.ts";
 import type { ConditionOptions } from "./options.ts";
 
 /** What a rule looks at. */

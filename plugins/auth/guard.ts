@@ -19,11 +19,11 @@ import {
   type Unavailable,
   type Unseen,
 } from "./finding.ts";
+import type { Exclusions } from "./exclusions.ts";
 import type { GuessLimit } from "./guessing.ts";
 import type { KeyCheck } from "./keys.ts";
 import type { Login } from "./login.ts";
 import type { OwnOrigin } from "./own-origin.ts";
-import type { PathMatcher } from "./patterns.ts";
 import type { Refusals } from "./refusal.ts";
 import type { Rules } from "./rules.ts";
 import type { TokenCheck } from "./tokens.ts";
@@ -31,9 +31,9 @@ import type { TokenCheck } from "./tokens.ts";
 export interface GuardParts {
   readonly required: boolean;
   readonly forwardCredentials: boolean;
-  readonly excludes: PathMatcher | undefined;
+  readonly excludes: Exclusions | undefined;
   /** Those of them where the service gets the credential. */
-  readonly forwardsExcluded: PathMatcher | undefined;
+  readonly forwardsExcluded: Exclusions | undefined;
   readonly credentials: CredentialOptions;
   readonly refusals: Refusals;
   readonly rules: Rules;
@@ -65,9 +65,10 @@ export class Guard {
     const { excludes, login, counts, credentials, keys, tokens } = this.#parts;
     const { request, client } = exchange;
     if (login?.owns(request.path)) return login.serve(exchange);
-    if (excludes?.(request.method, request.path)) {
+    if (this.#parts.rules.disputed(request)) return this.#parts.refusals.disputed;
+    if (excludes?.take(request) === true) {
       counts.count("none", "excluded");
-      this.#strip(exchange, this.#parts.forwardsExcluded?.(request.method, request.path) === true);
+      this.#strip(exchange, this.#parts.forwardsExcluded?.take(request) === true);
       return undefined;
     }
     const shown = readCredentials(request, credentials);

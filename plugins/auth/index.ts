@@ -1,7 +1,8 @@
 // The auth plugin: decides who may call, tells the service who it is, and answers 401, 403, 429 or 503 itself.
-import { definePlugin, type Hooks, type Services } from "../../src/pipeline/contract.ts";
+import { definePlugin, type Hooks, type RouteInfo, type Services } from "../../src/pipeline/contract.ts";
 import type { Assertion } from "./assertion.ts";
 import { CertificateCheck, forwardedField } from "./certificate.ts";
+import { Exclusions, forwarding } from "./exclusions.ts";
 import { GuessLimit } from "./guessing.ts";
 import { Guard, type GuardParts } from "./guard.ts";
 import type { Login } from "./login.ts";
@@ -9,7 +10,6 @@ import { KeyCheck } from "./keys.ts";
 import { authOptions, type AssertionOptions, type AuthOptions } from "./options.ts";
 import type { JwtOptions, LoginOptions } from "./options-jwt.ts";
 import { OwnOrigin } from "./own-origin.ts";
-import { compileExclusions, forwarding } from "./patterns.ts";
 import { prepareRefusals } from "./refusal.ts";
 import { Rules } from "./rules.ts";
 import { answerSubprotocol, compileTokenSources, ownedBy } from "./token-sources.ts";
@@ -81,6 +81,7 @@ async function assemble(
   options: AuthOptions,
   services: Services,
   state: AuthState,
+  route: RouteInfo,
   held: (() => void)[],
 ): Promise<GuardParts> {
   const { apiKeys, jwt, certificates, guessing } = options;
@@ -95,11 +96,15 @@ async function assemble(
     clock: services.clock,
     service: services.fleet.service,
   };
+  const rules = new Rules(options.rules, services, route.caseInsensitive);
+  const excludes = new Exclusions(options.exclude, route, rules);
+  const forwarded = forwarding(options.exclude, options.forwardCredentials);
+  const forwardsExcluded = new Exclusions(forwarded, route, rules);
   return {
     required: options.required,
     forwardCredentials: options.forwardCredentials,
-    excludes: compileExclusions(options.exclude),
-    forwardsExcluded: compileExclusions(forwarding(options.exclude, options.forwardCredentials)),
+    excludes: excludes.none ? undefined : excludes,
+    forwardsExcluded: forwardsExcluded.none ? undefined : forwardsExcluded,
     credentials: {
       keyHeaders: takesKeys ? apiKeys.headers : [],
       keyQuery: takesKeys ? apiKeys.query : [],
@@ -108,7 +113,7 @@ async function assemble(
       tokenSources: compileTokenSources(jwt?.from ?? ["header"]),
     },
     refusals: prepareRefusals(options.realm, { bearer: jwt !== undefined, apiKey: takesKeys }),
-    rules: new Rules(options.rules, services),
+    rules,
     counts: state.counts,
     assertion: options.assertion && hold(await holdAssertion(options.assertion, services, state)),
     keys: takesKeys ? new KeyCheck({ ...keyParts, options: apiKeys }) : undefined,
@@ -138,11 +143,11 @@ export const auth = definePlugin({
   options: authOptions,
   init: createState,
 
-  async setup({ options, services, state }): Promise<Hooks> {
+  async setup({ options, services, state, route }): Promise<Hooks> {
     const held: (() => void)[] = [];
     const close = (): void => held.forEach((release) => release());
     try {
-      const parts = await assemble(options, services, state, held);
+      const parts = await assemble(options, services, state, route, held);
       const { tokens, login, assertion, credentials } = parts;
       const { tokenSources } = credentials;
       const owned = ownedBy(tokenSources, credentials.keysStay ? [] : credentials.keyQuery);

@@ -1,25 +1,9 @@
-// Option fields that several parts of the schema share: path patterns, addresses, URLs, secret names, claim mapping.
+// Option fields that several parts of the schema share: addresses, URLs, secret names, claim mapping.
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 import { z } from "zod";
+import { claimPath } from "../../src/language/claim-path.ts";
 import { fieldKey, isClosedAddress } from "../../src/pipeline/contract.ts";
-
-const patternText = /^\/[^?#\s\\]*$/;
-
-/** A path pattern: exact, or a whole-segment prefix that ends in `/*`. */
-export const pathPattern = z
-  .string()
-  .regex(patternText, "must start with / and hold no query, fragment, blank or backslash")
-  .refine((text) => !text.slice(0, -1).includes("*") && (!text.endsWith("*") || text.endsWith("/*")), {
-    error: "a * may only stand alone as the last segment",
-  })
-  .describe("Path pattern of the normalised path: exact, or a prefix of whole segments that ends in /*");
-
-/** Method names as RFC 9110 section 9.1 has them: case-sensitive tokens. */
-export const methodList = z
-  .array(z.string().regex(/^[A-Z][A-Z-]*$/, "must be a method in capitals"))
-  .min(1)
-  .describe("Methods it holds for");
 
 /** Address or CIDR range, IPv4 or IPv6; without a zone, which no list of ranges takes. */
 export const cidr = z
@@ -54,8 +38,6 @@ export const secretName = z.string().regex(/^SECRET_[A-Z0-9_]+$/, "must be a nam
 
 /** What may become a field towards the service: no control characters, so that no line can be added. */
 export const identityText = /^\P{Cc}{1,256}$/u;
-
-const claimPath = z.string().min(1).max(256);
 
 /** Which claims say who somebody is. A path is a claim's own name, or names joined by dots for nested ones. */
 export const claimMapping = z

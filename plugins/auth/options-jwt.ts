@@ -1,7 +1,8 @@
 // Options of tokens: issuers of JWTs, introspection of opaque tokens, browser login.
 import { z } from "zod";
+import { pathPattern } from "../../src/language/path-pattern.ts";
 import { algorithmNames, issuer, issuersOf } from "./options-issuer.ts";
-import { claimMapping, pathPattern, requiredClaims, safeUrl, secretName } from "./option-fields.ts";
+import { claimMapping, requiredClaims, safeUrl, secretName } from "./option-fields.ts";
 import { tokenSources } from "./token-sources.ts";
 
 const introspection = z.strictObject({

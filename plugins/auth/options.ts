@@ -1,6 +1,9 @@
 // Options of the auth plugin: who may call, how they show it, and what the service gets to know.
 import { z } from "zod";
-import { cidr, header, methodList, pathPattern, secretName } from "./option-fields.ts";
+import { claimPath } from "../../src/language/claim-path.ts";
+import { methodList } from "../../src/language/methods.ts";
+import { pathPattern } from "../../src/language/path-pattern.ts";
+import { cidr, header, secretName } from "./option-fields.ts";
 import { jwtOptions } from "./options-jwt.ts";
 
 const names = z.array(z.string().min(1)).min(1);
@@ -38,7 +41,7 @@ const condition = z.strictObject({
     .strictObject({ any: names.describe("One of these") })
     .optional()
     .describe("Plans of which the caller has one (default: not asked)"),
-  claims: z.record(z.string().min(1), claimTest).optional().describe("Claims by path (default: not asked)"),
+  claims: z.record(claimPath, claimTest).optional().describe("Claims by path (default: not asked)"),
   certificate: z
     .strictObject({ any: names.describe("One of these") })
     .optional()
@@ -59,7 +62,7 @@ const rule = z
       .optional()
       .describe("Name in log lines and metrics (default: its place in the list)"),
     path: pathPattern.default("/*").describe("Paths it holds for"),
-    methods: methodList.optional().describe("Methods it holds for (default: all)"),
+    methods: methodList.optional().describe("Methods it holds for, HEAD with GET (default: all)"),
     allow: condition
       .optional()
       .describe("What callers must meet: every part of it; {} = any known caller (default: not asked)"),
@@ -186,7 +189,7 @@ const exclusion = z.union([
   pathPattern,
   z.strictObject({
     path: pathPattern,
-    methods: methodList.optional().describe("Methods it holds for (default: all)"),
+    methods: methodList.optional().describe("Methods it holds for, HEAD with GET (default: all)"),
     forwardCredentials: z
       .boolean()
       .optional()

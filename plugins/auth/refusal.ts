@@ -10,6 +10,8 @@ export interface Refusals {
   readonly forbidden: RejectVerdict;
   /** A token lacks a scope (RFC 6750 section 3.1). */
   readonly lacksScope: RejectVerdict;
+  /** It depends on how the service reads the path which rules hold. */
+  readonly disputed: RejectVerdict;
   readonly unavailable: RejectVerdict;
   readonly overloaded: RejectVerdict;
   /** @param retryAfterSeconds whole seconds until the window ends */
@@ -42,6 +44,7 @@ export function prepareRefusals(realm: string, challenges: { bearer: boolean; ap
       "WWW-Authenticate",
       bearer(', error="insufficient_scope"'),
     ]),
+    disputed: reject("malformed_request", "Other rules hold for the path once it is decoded.", []),
     unavailable: reject("dependency_unavailable", "The credential cannot be checked now.", [
       "Retry-After",
       "1",

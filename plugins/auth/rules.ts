@@ -1,9 +1,10 @@
 // Rules: every rule that takes a request's path and method must let the caller pass, and a deny rule that holds refuses
 // whatever the others say. So their order never matters, and one more rule can only narrow.
-import type { Counter, Services } from "../../src/pipeline/contract.ts";
+import { compileMethods } from "../../src/language/methods.ts";
+import { compilePaths, type PathSet } from "../../src/language/path-pattern.ts";
+import type { Counter, ExchangeRequest, Services } from "../../src/pipeline/contract.ts";
 import { anyHolds, compileCondition, firstFailure, type Condition, type Subject } from "./conditions.ts";
 import type { RuleOptions } from "./options.ts";
-import { compilePattern, type PathMatcher } from "./patterns.ts";
 
 export interface RuleFailure {
   readonly rule: string;
@@ -13,7 +14,8 @@ export interface RuleFailure {
 
 interface Rule {
   readonly name: string;
-  readonly takes: PathMatcher;
+  readonly methods: ReadonlySet<string> | undefined;
+  readonly paths: PathSet;
   readonly deny: boolean;
   readonly dryRun: boolean;
   readonly conditions: readonly Condition[];
@@ -38,7 +40,8 @@ export class Rules {
   #loggedMono = -Infinity;
   #unlogged = 0;
 
-  constructor(options: readonly RuleOptions[], services: Services) {
+  /** @param foldsCase whether the route's service takes paths that differ in case alone for the same one */
+  constructor(options: readonly RuleOptions[], services: Services, foldsCase: boolean) {
     this.#services = services;
     this.#refused = services.metrics.counter(
       "outrigger_auth_rule_refusals_total",
@@ -49,7 +52,8 @@ export class Rules {
       const given = rule.allowAny ?? [rule.deny ?? rule.allow ?? {}];
       return {
         name: rule.name ?? String(index),
-        takes: compilePattern(rule.path, rule.methods),
+        methods: rule.methods && compileMethods(rule.methods),
+        paths: compilePaths([rule.path], foldsCase),
         deny: rule.deny !== undefined,
         dryRun: rule.dryRun,
         conditions: given.map(compileCondition),
@@ -64,11 +68,26 @@ export class Rules {
     return this.#rules.length > 0;
   }
 
+  /** Whether a rule could be about a path. */
+  concern(method: string, path: string): boolean {
+    const paths = { path, upstreamPath: path };
+    return this.#rules.some((rule) => rule.methods?.has(method) !== false && rule.paths.couldBe(paths));
+  }
+
+  /** Whether it depends on how the service reads an encoded slash which rules hold. */
+  disputed(request: ExchangeRequest): boolean {
+    if (!request.path.includes("%2F")) return false;
+    return this.#rules.some(
+      ({ methods, paths }) =>
+        methods?.has(request.method) !== false && paths.couldBe(request) !== paths.couldBe(request, "kept"),
+    );
+  }
+
   /** @returns the first refusal; dry runs are logged and counted on the way */
   check(subject: Subject): RuleFailure | undefined {
-    const { method, path } = subject.exchange.request;
+    const { request } = subject.exchange;
     for (const rule of this.#rules) {
-      if (!rule.takes(method, path)) continue;
+      if (rule.methods?.has(request.method) === false || !rule.paths.couldBe(request)) continue;
       const failure = judge(rule, subject);
       if (failure === undefined) continue;
       this.#refused(failure.rule, failure.condition, rule.dryRun ? "dry-run" : "enforced").inc();

@@ -1,5 +1,6 @@
 // Keys: which URL a request asks for, and for whom. Only what is in a key may make answers differ.
 import { hash } from "node:crypto";
+import { claimText } from "../../src/language/claim-path.ts";
 import type { Exchange, Fields, Identity } from "../../src/pipeline/contract.ts";
 import { hashText } from "./linked-table.ts";
 import type { CacheOptions } from "./options.ts";
@@ -83,9 +84,11 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : Number(a > b);
 }
 
+/** A caller without the claim has only its own answers: two of them have nothing in common by that. */
 function varyPart(member: string, fields: Fields, identity: Identity | undefined): string {
   if (!member.startsWith("claim:")) return selectingValue(member, fields);
-  return JSON.stringify(identity?.claims[member.slice(6)]) ?? "-";
+  if (identity === undefined) return "-";
+  return claimText(identity.claims, member.slice(6)) ?? identityKey(identity);
 }
 
 // The auth plugin hands out one object per verified credential, so that this is computed once for it.

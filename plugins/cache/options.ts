@@ -1,5 +1,6 @@
 // What a policy may say to the cache plugin: strict, every field with a description and a default.
 import { z } from "zod";
+import { claimPathSource } from "../../src/language/claim-path.ts";
 import { fieldKey } from "../../src/pipeline/contract.ts";
 
 const seconds = (description: string, fallback: number) =>
@@ -12,7 +13,11 @@ const fieldName = z
   .overwrite(fieldKey);
 const varyMember = z
   .string()
-  .regex(/^(claim:.+|[!#$%&'*+\-.^_`|~0-9A-Za-z]+)$/, "must be a field name, or claim:<name>")
+  .max(300)
+  .regex(
+    new RegExp(`^(claim:${claimPathSource}|[!#$%&'*+\\-.^_\`|~0-9A-Za-z]+)$`, "u"),
+    "must be a field name, or claim:<path>",
+  )
   .overwrite((member) => (member.startsWith("claim:") ? member : fieldKey(member)));
 const queryName = z.string().regex(/^[^&=#;\s]+$/, "must be the name of one query parameter");
 const tag = z.string().regex(/^[\x21-\x2b\x2d-\x7e]{1,128}$/, "must be printable, without spaces and commas");
@@ -64,7 +69,7 @@ export const cacheOptions = z.strictObject({
     .max(16)
     .default([])
     .describe(
-      "Request fields, or claim:<name> of the verified identity, that tell answers apart besides Vary.",
+      "Request fields, or claim:<path> of the verified identity, that tell answers apart besides Vary.",
     ),
   ignoreQuery: z
     .array(queryName)

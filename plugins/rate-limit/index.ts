@@ -3,12 +3,13 @@ import {
   definePlugin,
   type Clock,
   type Exchange,
+  type RouteInfo,
   type Services,
   type SetupInput,
 } from "../../src/pipeline/contract.ts";
+import { compilePaths } from "../../src/language/path-pattern.ts";
 import { Admission, type AdmissionParts } from "./admission.ts";
 import { Concurrency } from "./concurrency.ts";
-import { compilePaths } from "./conditions.ts";
 import { createCounts } from "./counts.ts";
 import { Leases } from "./leases.ts";
 import { CallerTables, type Result } from "./limit.ts";
@@ -35,9 +36,10 @@ export const rateLimit = definePlugin({
   version: "1.0.0",
   apiVersion: 1,
   priority: 15,
-  // It says how much, not who: a path that a service may read differently changes no right here. A fault of the
+  // It says how much, not who. A fault of the
   // plugin is 503 (`closed`), trouble of the store is what `onStoreError` says.
   security: false,
+  refuses: true,
   failMode: "closed",
   options,
   init: createState,
@@ -68,7 +70,14 @@ function setup({ options, services, state, route }: SetupInput<Options, State>):
     concurrency === null ? [] : [`"${concurrency.name}";q=${concurrency.limit};qu="concurrent-requests"`];
   const plans = compilePlans(
     options,
-    { route: route.pattern, service: fleet.service, sidecars: fleet.size(), tables: state.tables, metrics },
+    {
+      route: route.pattern,
+      foldsCase: route.caseInsensitive,
+      service: fleet.service,
+      sidecars: fleet.size(),
+      tables: state.tables,
+      metrics,
+    },
     concurrencyItem,
   );
   if (options.overload.enabled) state.overload.loopDelay.start();
@@ -85,7 +94,10 @@ function setup({ options, services, state, route }: SetupInput<Options, State>):
     limitsOf: (exchange) => plans.limitsOf(exchange),
     concurrency: compileConcurrency(options, services, state, plans.partition),
     overload: options.overload.enabled
-      ? { guard: state.overload, priorityOf: compilePriorities(options.overload, plans.partition.planOf) }
+      ? {
+          guard: state.overload,
+          priorityOf: compilePriorities(options.overload, plans.partition.planOf, route),
+        }
       : undefined,
     fields: options.headers,
   };
@@ -126,6 +138,7 @@ function compileConcurrency(
 function compilePriorities(
   { critical, high, low }: Options["overload"],
   planOf: (exchange: Exchange) => string,
+  { caseInsensitive }: RouteInfo,
 ): (exchange: Exchange) => Priority {
   const classes = (
     [
@@ -133,12 +146,15 @@ function compilePriorities(
       ["high", high],
       ["low", low],
     ] as const
-  ).map(([priority, { paths, plans }]) => ({ priority, isPath: compilePaths(paths), plans: new Set(plans) }));
+  ).map(([priority, { paths, plans }]) => ({
+    priority,
+    paths: compilePaths(paths, caseInsensitive),
+    plans: new Set(plans),
+  }));
   return function priorityOf(exchange) {
-    const { path } = exchange.request;
     const plan = planOf(exchange);
-    for (const { priority, isPath, plans } of classes) {
-      if (plans.has(plan) || isPath(path)) return priority;
+    for (const { priority, paths, plans } of classes) {
+      if (plans.has(plan) || paths.couldBe(exchange.request)) return priority;
     }
     return "normal";
   };

@@ -145,6 +145,7 @@ const mostTables = 256;
 export interface LimitContext extends PartitionContext {
   readonly tables: CallerTables;
   readonly place: string;
+  readonly foldsCase: boolean;
   readonly leaseMs: number;
   readonly dryRun: boolean;
   readonly metrics: Metrics;
@@ -176,7 +177,7 @@ export function compileLimit(options: LimitOptions, context: LimitContext): Limi
     name: options.name,
     table,
     partition: createPartition(options.by, options.fallback, context),
-    applies: compileConditions(options.when, context.planOf),
+    applies: compileConditions(options.when, context.planOf, context.foldsCase),
     cost: options.cost,
     hard,
     leased: options.mode === "leased" || (options.mode === "auto" && perSecond > leasedAbovePerSecond),

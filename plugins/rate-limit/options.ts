@@ -1,15 +1,20 @@
 // Options of the rate-limit plugin: strict, each with a description and a default. What the schema lets through can
 // be compiled; every problem is reported with its path.
 import { z } from "zod";
+import { claimPathSource } from "../../src/language/claim-path.ts";
+import { methodName } from "../../src/language/methods.ts";
+import { pathPattern } from "../../src/language/path-pattern.ts";
 import { parseWindow, windowPattern } from "./window.ts";
 
 const fieldName = "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}";
-const claimPath = "[A-Za-z0-9_:/@-]{1,64}(?:\\.[A-Za-z0-9_:/@-]{1,64}){0,7}";
+const longestBy = 300;
 const byPattern = new RegExp(
-  `^(?:ip|subject|apiKey|plan|route|service|header:${fieldName}|claim:${claimPath})$`,
+  `^(?:ip|subject|apiKey|plan|route|service|header:${fieldName}|claim:${claimPathSource})$`,
+  "u",
 );
 const byPart = z
   .string()
+  .max(longestBy)
   .regex(byPattern, "expected ip, subject, apiKey, plan, route, service, header:<name> or claim:<path>");
 const by = z
   .union([byPart, z.array(byPart).min(1).max(5)])
@@ -17,20 +22,13 @@ const by = z
     "What callers are told apart by: ip, subject, apiKey, plan, route, service, header:<name>, claim:<path>, or a list of these combined.",
   );
 
-const pathPattern = z
-  .string()
-  .regex(/^\/[^?#\s]*$/, "expected a path, exact or a prefix that ends in /*")
-  .max(512);
 const planName = z.string().min(1).max(64);
 
 const longestRefillMs = 366 * 86_400_000;
 
 const conditions = z
   .strictObject({
-    methods: z
-      .array(z.string().regex(/^[A-Z]{1,32}$/))
-      .default([])
-      .describe("Only these methods; empty = all."),
+    methods: z.array(methodName).default([]).describe("Only these methods, HEAD with GET; empty = all."),
     paths: z
       .array(pathPattern)
       .default([])

@@ -2,6 +2,7 @@
 import ipaddr from "ipaddr.js";
 import { LRUCache } from "lru-cache";
 import { hash } from "node:crypto";
+import { claimAt, type Claims } from "../../src/language/claim-path.ts";
 import { type Exchange, fieldKey, type Identity } from "../../src/pipeline/contract.ts";
 
 /** Reads the value of one `by` from an exchange. */
@@ -88,8 +89,7 @@ function createPart(name: string, readAddress: (address: string) => string, cont
         read: ({ identity }) => (identity?.method === "api-key" ? identity.credentialId : undefined),
       };
     case "claim": {
-      const path = argument.split(".");
-      return { rank: 2, kind: name, read: (exchange) => readClaim(exchange.identity?.claims, path) };
+      return { rank: 2, kind: name, read: (exchange) => claimValue(exchange.identity?.claims, argument) };
     }
     case "header": {
       const field = fieldKey(argument);
@@ -124,20 +124,9 @@ function subjectOf(identity: Identity): string {
   return subject;
 }
 
-/** A claim counts when it is a string, number or boolean; a whole-name match comes before a path (`https://x.example/org`). */
-function readClaim(
-  claims: Readonly<Record<string, unknown>> | undefined,
-  path: readonly string[],
-): string | undefined {
-  if (claims === undefined) return undefined;
-  const whole = path.join(".");
-  let value: unknown = Object.hasOwn(claims, whole) ? claims[whole] : claims;
-  if (value === claims) {
-    for (const name of path) {
-      if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
-      value = (value as Record<string, unknown>)[name];
-    }
-  }
+/** Text, numbers and booleans by their text, so that `7` and `"7"` are one; a list or object is no value. */
+function claimValue(claims: Claims | undefined, path: string): string | undefined {
+  const value = claims === undefined ? undefined : claimAt(claims, path);
   return typeof value === "string" || typeof value === "number" || typeof value === "boolean"
     ? String(value)
     : undefined;

@@ -14,6 +14,8 @@ export interface PlanLimits {
 
 export interface PlansContext {
   readonly route: string;
+  /** Whether the route's paths are compared in any case. */
+  readonly foldsCase: boolean;
   readonly service: string;
   readonly sidecars: number;
   readonly tables: CallerTables;

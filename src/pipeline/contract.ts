@@ -33,6 +33,8 @@ export interface ExchangeRequest {
   readonly method: string;
   /** Normalised path (RFC 3986 section 6.2.2), the form that was matched and is forwarded. */
   readonly path: string;
+  /** The path as the service gets it: without the route's `stripPrefix`. Rules look at both. */
+  readonly upstreamPath: string;
   /** Query with its `?`, or "". */
   readonly query: string;
   /** Parameters that plugins of this route declared their own (`Hooks.ownedQuery`), joined by `&`: they are not in `query`. */
@@ -75,6 +77,12 @@ export interface RouteInfo {
   readonly pattern: string;
   /** `host:port` or socket path of its upstream. */
   readonly upstream: string;
+  /** Whether the service takes paths that differ in case alone for the same one. */
+  readonly caseInsensitive: boolean;
+  /** What is taken off the path before it is forwarded. */
+  readonly stripPrefix: string | undefined;
+  /** Plugins that the shared policy locks, where it was a service's layer that wrote the `stripPrefix`. */
+  readonly strippedOver: readonly string[];
 }
 
 /** One request with its response. */
@@ -241,6 +249,11 @@ export interface PluginDefinition<Schema extends z.ZodType = z.ZodType, State = 
   readonly priority: number;
   /** Decides who gets in: always fails closed, and its routes refuse paths that a service might read differently. */
   readonly security: boolean;
+  /**
+   * Refuses requests by rules of the policy, without deciding who gets in (limits): a path that could be read as one of
+   * its routes' is refused on the others.
+   */
+  readonly refuses?: boolean;
   /** When a hook throws or takes too long: `open` = go on without it, `closed` = 503. The policy may override it, not for `security`. */
   readonly failMode: FailMode;
   /** Strict zod object; every field has a description and a default. */

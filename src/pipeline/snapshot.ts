@@ -1,4 +1,5 @@
 // A policy compiled for this sidecar: immutable, swapped whole, closed after its last exchange.
+import { hash } from "node:crypto";
 import { z } from "zod";
 import type { FailMode, Hooks, PluginDefinition, RouteInfo, Services } from "./contract.ts";
 import { Chain } from "./chain.ts";
@@ -15,6 +16,12 @@ export interface RouteSpec {
   readonly plugins: readonly string[];
   readonly pluginConfig: Readonly<Record<string, unknown>>;
   readonly stripPrefix: string | undefined;
+  /** Plugins that the shared policy locks, where a service's layer wrote the `stripPrefix`. Default: none. */
+  readonly strippedOver?: readonly string[] | undefined;
+  /** Whether the service takes paths that differ in case alone for the same one. Default: no. */
+  readonly caseInsensitive?: boolean | undefined;
+  /** Default: refused where a security plugin decides. */
+  readonly encodedSlash?: "refuse" | "segment" | undefined;
   readonly timeoutMs: number;
   /** `host:port` or socket path, for labels. */
   readonly upstreamName: string;
@@ -36,6 +43,8 @@ export interface CompiledRoute {
   readonly guarded: boolean;
   /** undefined = its plugins have none. */
   readonly ownedParts: OwnedParts | undefined;
+  /** Equal for routes whose plugins decide alike; "" = none of them refuses anything. */
+  readonly decides: string;
 }
 
 /** Plugins by name, with the state that outlives a policy (made on first use). */
@@ -169,7 +178,13 @@ export async function createSnapshot(
 }
 
 async function compileRoute(spec: RouteSpec, host: PluginHost, made: Step[]): Promise<CompiledRoute> {
-  const info: RouteInfo = { pattern: spec.path, upstream: spec.upstreamName };
+  const info: RouteInfo = {
+    pattern: spec.path,
+    upstream: spec.upstreamName,
+    caseInsensitive: spec.caseInsensitive ?? false,
+    stripPrefix: spec.stripPrefix,
+    strippedOver: spec.strippedOver ?? [],
+  };
   const definitions = spec.plugins.map((name) => {
     const definition = host.definitions.get(name);
     if (definition === undefined) throw new Error(`unknown plugin "${name}" on route ${spec.path}`);
@@ -183,8 +198,30 @@ async function compileRoute(spec: RouteSpec, host: PluginHost, made: Step[]): Pr
     steps.push(step);
   }
   const chain = new Chain(steps, host.services.clock);
-  const guarded = ordered.some((definition) => definition.security);
-  return { spec, info, chain, guarded, ownedParts: OwnedParts.of(steps.map(({ hooks }) => hooks)) };
+  return {
+    spec,
+    info,
+    chain,
+    guarded: ordered.some(({ security }) => security),
+    ownedParts: OwnedParts.of(steps.map(({ hooks }) => hooks)),
+    decides: spec.closed === true ? "closed" : decisions(ordered, spec),
+  };
+}
+
+// Most routes have their options from the policy's top: one object, and one text.
+const optionTexts = new WeakMap<object, string>();
+
+function decisions(ordered: readonly PluginDefinition[], { pluginConfig }: RouteSpec): string {
+  const deciding = ordered.filter(({ security, refuses }) => security || refuses === true);
+  return deciding
+    .map(({ name }) => {
+      const options = pluginConfig[name];
+      if (typeof options !== "object" || options === null) return name;
+      let text = optionTexts.get(options);
+      if (text === undefined) optionTexts.set(options, (text = hash("sha256", JSON.stringify(options))));
+      return `${name} ${text}`;
+    })
+    .join("\n");
 }
 
 async function setUp(

@@ -5,6 +5,7 @@
 // the shared policy has it, on everything that the shared policy had it on, and runs on whatever the layer newly opens:
 // whatever the layer says, the effective document has it so, and what the locks overruled is told beside it.
 import { isDeepStrictEqual } from "node:util";
+import { compileMethods } from "../language/methods.ts";
 import { type Path, quoted } from "./problems.ts";
 import { type PluginConfig, type PolicyDocument, type PolicyRoute, defaultPlugins } from "./schema.ts";
 
@@ -269,11 +270,11 @@ function splitByMethod(route: PolicyRoute, shadowed: Shadowed): Part[] {
   return parts;
 }
 
-/** Which of the routes of one path the router gives a method to: GET takes HEAD (RFC 9110 section 9.3.2). */
+/** Which of the routes of one path the router gives a method to: one that names it before one that has it by GET. */
 function servedBy(routes: readonly PolicyRoute[], method: string): PolicyRoute | undefined {
   return (
     routes.find(({ methods }) => methods?.includes(method)) ??
-    (method === "HEAD" ? routes.find(({ methods }) => methods?.includes("GET")) : undefined) ??
+    routes.find(({ methods }) => methods !== undefined && compileMethods(methods).has(method)) ??
     routes.find(({ methods }) => methods === undefined)
   );
 }

@@ -131,6 +131,8 @@ const routeFields = [
   "stripPrefix",
   "timeout",
   "upstream",
+  "caseInsensitive",
+  "encodedSlash",
 ];
 
 function unknownField(path: Path, key: string, plugins: readonly string[]): string {

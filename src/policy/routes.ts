@@ -14,6 +14,10 @@ export interface EffectiveRoute {
   /** Merged and checked, as written: the plugin's schema still fills in its defaults. May hold `failMode`. */
   readonly pluginConfig: Readonly<Record<string, unknown>>;
   readonly stripPrefix: string | undefined;
+  /** Plugins that the shared policy locks, where the layer wrote the `stripPrefix`. */
+  readonly strippedOver?: readonly string[];
+  readonly caseInsensitive?: boolean | undefined;
+  readonly encodedSlash?: "refuse" | "segment" | undefined;
   /** undefined = the sidecar's own. */
   readonly timeoutMs: number | undefined;
   /** As written; undefined = the sidecar's own. Known to be well-formed and allowed. */
@@ -67,6 +71,9 @@ export async function completeRoutes(
       plugins: names,
       pluginConfig: config,
       stripPrefix: route.stripPrefix,
+      ...(route.stripPrefix !== undefined && origin.from === "layer" && { strippedOver: effective.locked }),
+      ...(route.caseInsensitive !== undefined && { caseInsensitive: route.caseInsensitive }),
+      ...(route.encodedSlash !== undefined && { encodedSlash: route.encodedSlash }),
       timeoutMs: route.timeout,
       upstream: route.upstream,
     };

@@ -1,8 +1,10 @@
 // The policy document: the strict schema of its own fields, with descriptions, and its JSON Schema. What stands under
 // `pluginConfig.<plugin>` is that plugin's business and is checked once it is merged (routes.ts).
-import { METHODS } from "node:http";
 import { z } from "zod";
 import { FormatError, type UpstreamAddress, parseUpstream } from "../config-formats.ts";
+import { knownMethods } from "../language/methods.ts";
+import { pathPattern } from "../language/path-pattern.ts";
+import { foldCase } from "../language/path-reading.ts";
 import { unknownName } from "./problems.ts";
 
 /** What a policy has to know of a plugin; every plugin definition is one. */
@@ -25,6 +27,8 @@ export interface PolicyRoute {
   readonly stripPrefix?: string | undefined;
   readonly timeout?: number | undefined;
   readonly upstream?: string | undefined;
+  readonly caseInsensitive?: boolean | undefined;
+  readonly encodedSlash?: "refuse" | "segment" | undefined;
 }
 
 /** The document as written: nothing filled in, so that layers can be told from defaults. */
@@ -39,12 +43,6 @@ export interface PolicyDocument {
 export const defaultPlugins: readonly string[] = ["logging", "transform"];
 export const mostRoutes = 10_000;
 
-/** CONNECT asks a proxy for a tunnel; a sidecar forwards to one service and opens none. */
-const knownMethods = METHODS.filter((method) => method !== "CONNECT");
-
-/** RFC 3986 section 3.3 pchar; escapes in upper case (section 6.2.2.1). */
-const segment = /^(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-F]{2})+$/;
-
 const failMode = z
   .enum(["open", "closed"])
   .describe("What happens when a hook fails or takes too long: go on without the plugin, or answer 503");
@@ -55,25 +53,6 @@ const failClosed = z
 /** The field `failMode` that every plugin's configuration has beside the plugin's own options. */
 export function failModeOf(plugin: PolicyPlugin): z.ZodType {
   return plugin.security ? failClosed : failMode;
-}
-
-/** @returns what is wrong with a route's path; undefined when it can be matched as it stands */
-function pathFlaw(path: string): string | undefined {
-  if (!path.startsWith("/")) return "must start with /";
-  const base = path.endsWith("/*") ? path.slice(0, -2) : path.replace(/(?<=.)\/$/, "");
-  if (path === "/" || path === "/*") return undefined;
-  for (const part of base.slice(1).split("/")) {
-    if (part === "") return "must have no empty segment";
-    if (/^\.{1,2}(?:;|$)/.test(part)) return "must have no dot segment";
-    if (part.includes("*")) return "may have * only as its last segment, /*";
-    if (!segment.test(part)) return "must be a path with its escapes in upper case, without query";
-    for (const [, hex] of part.matchAll(/%(..)/g)) {
-      const character = String.fromCharCode(Number.parseInt(hex as string, 16));
-      if (/[A-Za-z0-9\-._~]/.test(character)) return `must be normalised: write ${character} for %${hex}`;
-      if (/[/\\\0]/.test(character)) return "must have no encoded slash, backslash or NUL";
-    }
-  }
-  return undefined;
 }
 
 function stripFlaw(stripPrefix: string, path: string): string | undefined {
@@ -91,17 +70,6 @@ function upstreamFlaw(text: string, isAllowed: (target: UpstreamAddress) => bool
     if (error instanceof FormatError) return error.message;
     throw error;
   }
-}
-
-/** A string that `flawOf` finds nothing wrong with. */
-function text(flawOf: (text: string) => string | undefined): z.ZodString {
-  return z
-    .string()
-    .max(2048)
-    .superRefine((value, context) => {
-      const message = flawOf(value);
-      if (message !== undefined) context.addIssue({ code: "custom", message });
-    });
 }
 
 // Checks across members run also when a member is wrong: all problems at once. zod skips them otherwise.
@@ -147,9 +115,7 @@ function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: Schem
     service === undefined || !Array.isArray(route.services) || route.services.includes(service);
   return z
     .strictObject({
-      path: text(pathFlaw)
-        .meta({ pattern: "^/" })
-        .describe("Exact path, or whole-segment prefix ending in /*, in normalised form"),
+      path: pathPattern,
       methods: distinct(z.enum(knownMethods), 1)
         .optional()
         .describe("Methods in upper case; GET takes HEAD. Absent: every method not listed on the same path"),
@@ -176,6 +142,18 @@ function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: Schem
         .string()
         .optional()
         .describe("http://host:port, https://host:port or unix:/path in place of OUTRIGGER_UPSTREAM"),
+      caseInsensitive: z
+        .boolean()
+        .optional()
+        .describe(
+          "Whether the service takes paths that differ in case alone for the same one: routes, rules, exclusions and limits then do too (default false)",
+        ),
+      encodedSlash: z
+        .enum(["refuse", "segment"])
+        .optional()
+        .describe(
+          "A path with %2F: refused, or taken as it is, with the slash as part of its segment, unless decoding it leads to another route or rule (default: refuse where a security plugin decides, else segment)",
+        ),
     })
     .superRefine((route, context) => {
       const { path, stripPrefix, upstream }: Partial<PolicyRoute> = Object(route) as object;
@@ -235,10 +213,12 @@ function refuseDuplicates(routes: unknown, context: z.core.$RefinementCtx): void
   // By path and method: which route each service ("*" = every one) goes to.
   const taken = new Map<string, Map<string, number>>();
   if (!Array.isArray(routes)) return;
+  // Beside a case-insensitive route, two spellings of one path could not be told apart.
+  const folds = routes.some((route) => (Object(route) as Partial<PolicyRoute>).caseInsensitive === true);
   for (const [index, entry] of routes.entries()) {
     const { path, methods, services }: Partial<PolicyRoute> = Object(entry) as object;
     for (const method of Array.isArray(methods) ? (methods as unknown[]) : ["*"]) {
-      const key = `${String(method)} ${path}`;
+      const key = `${String(method)} ${folds && typeof path === "string" ? foldCase(path) : path}`;
       const byService = taken.get(key) ?? new Map<string, number>();
       taken.set(key, byService);
       const names = Array.isArray(services) ? (services as string[]) : ["*"];

@@ -15,6 +15,7 @@ export function receivedExchange(
     request: {
       method: head.method,
       path: head.path,
+      upstreamPath: route.upstreamPath(head.path),
       query: taken?.query ?? head.query,
       ownedQuery: taken?.ownedQuery,
       ownedSubprotocols: taken?.ownedSubprotocols,

@@ -1,5 +1,6 @@
 // Finds the route of a path and method. Compiled once per snapshot; a look-up is a few map look-ups, one per path
 // segment at most, however many routes there are.
+import { compileMethods } from "../language/methods.ts";
 
 /** A route's key: `path` is exact, or a whole-segment prefix when it ends in `/*`. */
 export interface Routable {
@@ -10,7 +11,7 @@ export interface Routable {
 
 export type Match<T> =
   | { readonly kind: "found"; readonly route: T }
-  | { readonly kind: "wrong-method"; readonly allow: readonly string[] }
+  | { readonly kind: "wrong-method"; readonly allow: readonly string[]; readonly routes: readonly T[] }
   | { readonly kind: "none" };
 
 interface Entry<T> {
@@ -70,9 +71,13 @@ export class Router<T> {
     }
     const match: Match<T> = { kind: "found", route };
     if (methods === undefined) entry.any = match;
+    // A HEAD that a route has only by its GET gives way to one that is named.
     for (const method of methods ?? []) entry.found.set(method, match);
-    // RFC 9110 section 9.3.2: HEAD is GET without the content, so who allows GET allows HEAD.
-    if (methods?.includes("GET") === true && !entry.found.has("HEAD")) entry.found.set("HEAD", match);
-    entry.wrongMethod = { kind: "wrong-method", allow: [...entry.found.keys()].toSorted() };
+    for (const method of compileMethods(methods ?? [])) {
+      if (!entry.found.has(method)) entry.found.set(method, match);
+    }
+    const routes = entry.wrongMethod.kind === "wrong-method" ? entry.wrongMethod.routes : [];
+    const allow = [...entry.found.keys()].toSorted();
+    entry.wrongMethod = { kind: "wrong-method", allow, routes: [...routes, route] };
   }
 }

@@ -15,6 +15,7 @@ import { createTelemetry } from "../../src/telemetry/process.ts";
 import { exchangeOf } from "../support/exchange.ts";
 import { connectStore } from "../support/rate-limit.ts";
 import { startRedis } from "../support/redis.ts";
+import { anyRoute } from "../support/route.ts";
 
 // Not the parts that the tests have: node:test hooks into every promise, which costs more than the work.
 const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
@@ -42,7 +43,7 @@ interface Route {
 async function routeOf(facts: object, services: Services): Promise<Route> {
   const state = (auth.init as (services: Services) => AuthState)(services);
   const options = auth.options.parse(facts);
-  const route = { pattern: "/*", upstream: "127.0.0.1:3000" };
+  const route = anyRoute;
   return { hooks: await auth.setup({ options, services, state, route }), state };
 }
 

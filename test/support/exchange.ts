@@ -1,11 +1,13 @@
 // One exchange outside a listener, to call a plugin's hooks on: the real classes, filled with what the test names.
 import { Fields, type Identity, type Outcome } from "../../src/pipeline/contract.ts";
 import { LiveExchange } from "../../src/pipeline/exchange.ts";
+import { anyRoute } from "./route.ts";
 
 export interface ExchangeFacts {
   readonly id?: string;
   readonly method?: string;
   readonly path?: string;
+  readonly upstreamPath?: string;
   readonly query?: string;
   readonly host?: string;
   /** name, value, name, value … */
@@ -24,6 +26,7 @@ export function exchangeOf(facts: ExchangeFacts = {}): LiveExchange {
     request: {
       method: facts.method ?? "GET",
       path: facts.path ?? "/",
+      upstreamPath: facts.upstreamPath ?? facts.path ?? "/",
       query: facts.query ?? "",
       host: facts.host ?? "api.example",
       scheme: "http",
@@ -33,7 +36,7 @@ export function exchangeOf(facts: ExchangeFacts = {}): LiveExchange {
       hasBody: false,
     },
     client: { address, peer: address, viaTrustedProxy: false, tls: undefined },
-    route: { pattern: "/*", upstream: "127.0.0.1:3000" },
+    route: anyRoute,
     startedAt: 0,
     startedMono: 0,
     io: { readBody: noBody, fetchUpstream: noBody },

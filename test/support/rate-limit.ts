@@ -76,6 +76,7 @@ export function limitOf(
     planOf: (exchange) => exchange.identity?.plan ?? "",
     tables,
     place: "/*",
+    foldsCase: false,
     leaseMs,
     dryRun: false,
     metrics: createMetrics({ service: "test" }),

@@ -21,6 +21,7 @@ import { createMetrics, type MetricsRegistry } from "../../../src/telemetry/metr
 import { createOutput } from "../../../src/telemetry/output.ts";
 import { auth } from "../../../plugins/auth/index.ts";
 import type { AuthState } from "../../../plugins/auth/state.ts";
+import { anyRoute } from "../../support/route.ts";
 
 // A test that fails half-way must not keep the process alive.
 const open = new Set<() => unknown>();
@@ -129,6 +130,7 @@ export async function makeServices(options: MakeOptions = {}): Promise<TestServi
 export interface Ask {
   readonly method?: string;
   readonly path?: string;
+  readonly upstreamPath?: string;
   readonly query?: string;
   /** name, value, name, value … */
   readonly fields?: readonly string[];
@@ -170,6 +172,7 @@ export function exchangeFor(ask: Ask, hooks: Hooks = {}): LiveExchange {
     request: {
       method: ask.method ?? "GET",
       path: ask.path ?? "/",
+      upstreamPath: ask.upstreamPath ?? ask.path ?? "/",
       query: ask.query ?? "",
       host: "api.example",
       scheme: "http",
@@ -185,7 +188,7 @@ export function exchangeFor(ask: Ask, hooks: Hooks = {}): LiveExchange {
       viaTrustedProxy: ask.viaTrustedProxy ?? false,
       tls: ask.certificate === undefined ? undefined : { certificate: ask.certificate },
     },
-    route: { pattern: "/*", upstream: "127.0.0.1:3000" },
+    route: anyRoute,
     startedAt: 0,
     startedMono: 0,
     io: { readBody: noBody, fetchUpstream: noBody },
@@ -200,7 +203,7 @@ export async function makeRoute(
 ): Promise<Route> {
   const kept = state ?? (auth.init as (services: Services) => AuthState)(services);
   const parsed = auth.options.parse(options);
-  const route = { pattern: "/*", upstream: "127.0.0.1:3000" };
+  const route = anyRoute;
   const hooks = await auth.setup({ options: parsed, services, state: kept, route });
   const close = async (): Promise<void> => await hooks.close?.();
   open.add(close);

@@ -8,9 +8,10 @@ import { loggingOptions } from "../../../plugins/logging/options.ts";
 import { keepsSample } from "../../../plugins/logging/sample.ts";
 import { GatewayError } from "../../../src/pipeline/contract.ts";
 import { exchangeOf, outcomeOf, type ExchangeFacts } from "../../support/exchange.ts";
+import { anyRoute } from "../../support/route.ts";
 
 const fleet = { service: "users", instance: "pod-1", size: () => 1 };
-const route = { pattern: "/api/users/*", upstream: "127.0.0.1:3000" };
+const route = { ...anyRoute, pattern: "/api/users/*" };
 const noon = Date.UTC(2026, 0, 2, 12, 0, 0, 7);
 
 type Line = Record<string, unknown>;

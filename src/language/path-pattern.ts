@@ -1,0 +1,105 @@
+// Path patterns, the one grammar of every option that means a path: exact, or a prefix of whole segments that ends in
+// `/*` and takes the path without it too. Written in normalised form, or they would match nothing.
+import { z } from "zod";
+import { comparablePath, foldCase, pathHazard } from "./path-reading.ts";
+
+/** RFC 3986 section 3.3 pchar; escapes in upper case (section 6.2.2.1). */
+const segment = /^(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-F]{2})+$/;
+
+/** @returns what is wrong with a pattern; undefined when it can be matched as it stands */
+function patternFlaw(pattern: string): string | undefined {
+  if (!pattern.startsWith("/")) return "must start with /";
+  const base = pattern.endsWith("/*") ? pattern.slice(0, -2) : pattern.replace(/(?<=.)\/$/, "");
+  if (pattern === "/" || pattern === "/*") return undefined;
+  for (const part of base.slice(1).split("/")) {
+    if (part === "") return "must have no empty segment";
+    if (/^\.{1,2}(?:;|$)/.test(part)) return "must have no dot segment";
+    if (part.includes("*")) return "may have * only as its last segment, /*";
+    if (!segment.test(part)) return "must be a path with its escapes in upper case, without query";
+    for (const [, hex] of part.matchAll(/%(..)/g)) {
+      const character = String.fromCharCode(Number.parseInt(hex as string, 16));
+      if (/[A-Za-z0-9\-._~]/.test(character)) return `must be normalised: write ${character} for %${hex}`;
+      if (/[/\\\0]/.test(character)) return "must have no encoded slash, backslash or NUL";
+    }
+  }
+  if (comparablePath(base) === "/") return "must not consist of blanks or parameters alone";
+  const hazard = pathHazard(base);
+  return hazard === undefined ? undefined : `matches no request: ${hazard}`;
+}
+
+const text = z
+  .string()
+  .max(2048)
+  .superRefine((value, context) => {
+    const message = patternFlaw(value);
+    if (message !== undefined) context.addIssue({ code: "custom", message });
+  })
+  .meta({ pattern: "^/" });
+
+/** Exact path, or whole-segment prefix that ends in `/*`. */
+export const pathPattern = text.describe(
+  "Exact path, or whole-segment prefix ending in /*, in normalised form",
+);
+
+/** The paths of one request: as the client sent it and as the service gets it, which `stripPrefix` may have shortened. */
+export interface RequestPaths {
+  readonly path: string;
+  readonly upstreamPath: string;
+}
+
+export interface PathSet {
+  /**
+   * Whether a service could read one of the request's paths as one of these: for what refuses, counts or limits.
+   * @param slash see comparablePath
+   */
+  couldBe(paths: RequestPaths, slash?: "divides" | "kept"): boolean;
+  /** Whether a normalised path, as it is spelled, is one of these: for what lets pass. */
+  spells(path: string): boolean;
+}
+
+/** @param foldsCase whether the service takes paths that differ in case alone for the same one */
+export function compilePaths(patterns: readonly string[], foldsCase: boolean): PathSet {
+  const spelled = new Matcher(foldsCase ? patterns.map(foldCase) : patterns);
+  const comparable = new Matcher(patterns.map((pattern) => comparablePattern(pattern, foldsCase)));
+  return {
+    couldBe({ path, upstreamPath }, slash) {
+      if (comparable.takes(comparablePath(path, foldsCase, slash))) return true;
+      return upstreamPath !== path && comparable.takes(comparablePath(upstreamPath, foldsCase, slash));
+    },
+    spells: (path) => spelled.takes(foldsCase ? foldCase(path) : path),
+  };
+}
+
+/** A pattern in the form that comparablePath gives paths. */
+export function comparablePattern(pattern: string, foldsCase: boolean): string {
+  if (!pattern.endsWith("/*")) return comparablePath(pattern, foldsCase);
+  const base = comparablePath(pattern.slice(0, -2) || "/", foldsCase);
+  return base === "/" ? "/*" : `${base}/*`;
+}
+
+class Matcher {
+  readonly #exact = new Set<string>();
+  readonly #prefixes: string[] = [];
+  // `/*` takes whatever there is, `*` of `OPTIONS *` too.
+  readonly #takesAll: boolean;
+
+  constructor(patterns: readonly string[]) {
+    this.#takesAll = patterns.includes("/*");
+    for (const pattern of patterns) {
+      if (!pattern.endsWith("/*")) {
+        this.#exact.add(pattern);
+        continue;
+      }
+      this.#exact.add(pattern.slice(0, -2));
+      this.#prefixes.push(pattern.slice(0, -1));
+    }
+  }
+
+  takes(path: string): boolean {
+    if (this.#takesAll || this.#exact.has(path)) return true;
+    for (const prefix of this.#prefixes) {
+      if (path.startsWith(prefix)) return true;
+    }
+    return false;
+  }
+}

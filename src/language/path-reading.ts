@@ -1,0 +1,136 @@
+// How services read a path, and the one form that all these readings have in common. Services differ: they decode
+// once or twice, before or after they split into segments; take parameters (`;a=1`), blanks or a slash at the end off;
+// fold full-width letters or case. A rule compared in the common form cannot be passed by any of these spellings.
+
+// Decoding this often has to come to an end: each pass costs the length of the path.
+const deepestEscapes = 4;
+const needsReading = /[%;\\]/;
+// Found by decoding a second time, these would turn one segment into others, end the path, or start parameters.
+// oxlint-disable-next-line no-control-regex -- control characters are among them
+const structural = /[\0-\x1f\x7f/\\.;?#]/;
+// UTF-8 in more bytes than it takes, which lenient decoders read as a dot or a slash (RFC 3629 section 3).
+const overlong = /[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]/;
+const escapes = /%([0-9A-Fa-f]{2})/g;
+// Stands for an encoded slash that stays part of its segment; no path can hold it, NFKC leaves it alone.
+const keptSlash = "\ue000";
+
+const tooDeep = "is encoded too many times over";
+const twice = "holds an escape of an escape that some services decode to another path";
+
+/** @returns bytes of the path, one a character, decoded until nothing is left to decode; or what is wrong with it */
+function decodeBytes(path: string): { bytes: string } | { flaw: string } {
+  let bytes = path;
+  for (let depth = 0; bytes.includes("%"); depth += 1) {
+    let found = false;
+    let dangerous = false;
+    const decoded = bytes.replace(escapes, (_, hex: string) => {
+      found = true;
+      const byte = String.fromCharCode(Number.parseInt(hex, 16));
+      if (depth > 0 && structural.test(byte)) dangerous = true;
+      return byte;
+    });
+    if (!found) break;
+    if (depth >= deepestEscapes) return { flaw: tooDeep };
+    if (dangerous) return { flaw: twice };
+    if (overlong.test(decoded)) return { flaw: "holds a character in more bytes than it takes" };
+    bytes = decoded;
+  }
+  return { bytes };
+}
+
+// Sequence by sequence, so that a stray byte behind a segment does not change how the segment reads.
+const utf8 = /[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}/g;
+
+/** Characters of those bytes, in their compatibility form (full-width `／` is `/` to services that normalise). */
+function characters(bytes: string): string {
+  if (!/[\x80-\xff]/.test(bytes)) return bytes;
+  return bytes.replace(utf8, (run) => Buffer.from(run, "latin1").toString("utf8")).normalize("NFKC");
+}
+
+const isBlank = (code: number): boolean => code <= 0x20 || code === 0x7f || code === 0x85 || code === 0xa0;
+
+/** A segment as services see it that take parameters and blanks off. */
+function bareSegment(segment: string): string {
+  const mark = segment.indexOf(";");
+  let end = mark === -1 ? segment.length : mark;
+  let start = 0;
+  while (end > start && isBlank(segment.charCodeAt(end - 1))) end -= 1;
+  while (start < end && isBlank(segment.charCodeAt(start))) start += 1;
+  return segment.slice(start, end);
+}
+
+/**
+ * @param path normalised but for what is looked for here
+ * @returns why no route may take it: a service could read it as a path that cannot be compared with it
+ */
+export function pathHazard(path: string): string | undefined {
+  if (!needsReading.test(path)) return undefined;
+  if (path.includes("\\") || path.includes("%5C")) return "holds a backslash";
+  if (path.includes("%00")) return "holds a NUL";
+  for (const segment of path.split("/")) {
+    if (!needsReading.test(segment)) continue;
+    const decoded = decodeBytes(segment);
+    if ("flaw" in decoded) return decoded.flaw;
+    const text = characters(decoded.bytes);
+    if (text.includes("\\")) return "holds a backslash";
+    if (text !== decoded.bytes && /%[0-9A-Fa-f]{2}/.test(text)) return twice;
+    // Whoever takes parameters off before decoding does not see what stands in them, others do.
+    const parameters = text.indexOf(";");
+    if (parameters !== -1 && /[/?#]/.test(text.slice(parameters)))
+      return "holds an encoded delimiter within parameters";
+    if (text.split(/[/?#]/).some((part) => /^\.{1,2}$/.test(bareSegment(part)))) {
+      return "holds a dot segment in disguise";
+    }
+  }
+  return undefined;
+}
+
+/**
+ * The form of a path that all its readings have in common: two paths of which a service could take one for the other
+ * have the same. For comparing only; never forward it.
+ * @param path normalised, without hazard
+ * @param slash whether `%2F` divides segments, or is part of its own
+ */
+export function comparablePath(
+  path: string,
+  foldsCase = false,
+  slash: "divides" | "kept" = "divides",
+): string {
+  let text = path;
+  if (needsReading.test(path)) {
+    const decoded = decodeBytes(slash === "kept" ? path.replaceAll("%2F", "%00") : path);
+    if ("flaw" in decoded) return path;
+    text = characters(decoded.bytes);
+    if (slash === "kept") text = text.replaceAll("\0", keptSlash);
+    const end = text.search(/[?#]/);
+    const segments = (end === -1 ? text : text.slice(0, end)).split("/").map(bareSegment);
+    text = `/${segments.filter((segment) => segment !== "").join("/")}`;
+  } else if (path.length > 1 && path.endsWith("/")) {
+    text = path.slice(0, -1);
+  }
+  return foldsCase ? fold(text) : text;
+}
+
+/** Upper case first: some letters have a capital that belongs to another letter (`ſ` and `S`). */
+function fold(text: string): string {
+  return text.toUpperCase().toLowerCase();
+}
+
+/** A path in the spelling that a case-insensitive service takes for the same; escapes are left as they are. */
+export function foldCase(path: string): string {
+  if (!path.includes("%")) return path.toLowerCase();
+  return fold(
+    path.replace(/(?:%[89A-F][0-9A-F])+/g, (run) => {
+      try {
+        return decodeURIComponent(run);
+      } catch {
+        return run;
+      }
+    }),
+  );
+}
+
+/** Whether a normalised path may have other readings than itself: false for nearly all. */
+export function hasReadings(path: string): boolean {
+  return needsReading.test(path) || (path.endsWith("/") && path.length > 1);
+}

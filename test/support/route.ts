@@ -1,0 +1,10 @@
+// What plugins get to know of a route, for tests that set one up by hand.
+import type { RouteInfo } from "../../src/pipeline/contract.ts";
+
+export const anyRoute: RouteInfo = {
+  pattern: "/*",
+  upstream: "127.0.0.1:3000",
+  caseInsensitive: false,
+  stripPrefix: undefined,
+  strippedOver: [],
+};
