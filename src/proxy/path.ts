@@ -1,4 +1,5 @@
 // The one form of a request path: what this returns is matched, guarded, cached and forwarded.
+import { pathHazard } from "../language/path-reading.ts";
 
 /** What is wrong with a path; the text is fit for the client. */
 export class PathError extends Error {
@@ -15,7 +16,8 @@ const permitted = /^[\x21\x22\x24-\x7e]*$/;
  * Normalises an absolute path (RFC 3986 section 6.2.2): escapes of unreserved characters decoded, other escapes in
  * upper case, dot segments removed, runs of slashes made one (services differ on them, so a rule for `/admin` must
  * not be passed by `//admin`).
- * Throws PathError for malformed escapes, bytes that do not belong there, and paths that leave the root.
+ * Throws PathError for malformed escapes, bytes that do not belong there, paths that leave the root, and those that
+ * a service could read as any other (`..%2F`, backslashes, escapes of escapes).
  */
 export function normalisePath(path: string): string {
   if (path !== "" && plain.test(path)) return path;
@@ -36,20 +38,14 @@ export function normalisePath(path: string): string {
     segments.push(part);
   }
   const directory = last === "" || last === "." || last === "..";
-  return `/${segments.join("/")}${directory && segments.length > 0 ? "/" : ""}`;
+  const normal = `/${segments.join("/")}${directory && segments.length > 0 ? "/" : ""}`;
+  const hazard = pathHazard(normal);
+  if (hazard !== undefined) throw new PathError(`The path ${hazard}.`);
+  return normal;
 }
 
 function decodeEscape(escape: string): string {
   if (!/^%[0-9A-Fa-f]{2}$/.test(escape)) throw new PathError("The path holds a malformed percent-escape.");
   const character = String.fromCharCode(Number.parseInt(escape.slice(1), 16));
   return unreserved.test(character) ? character : escape.toUpperCase();
-}
-
-// Encoded slash, backslash or NUL; a plain backslash; a segment that is nothing but parameters (gone once they are
-// stripped); UTF-8 in more bytes than it takes, which lenient decoders read as a dot or a slash.
-const ambiguous = /%2F|%5C|%00|\\|\/;|%C[01]%[89AB]|%E0%[89]|%F0%8/;
-
-/** Whether a service could read this normalised path as another one. Refused where a plugin decides by path. */
-export function isAmbiguousPath(normalised: string): boolean {
-  return ambiguous.test(normalised);
 }

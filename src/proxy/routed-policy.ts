@@ -8,10 +8,9 @@ import type { OwnedCookies } from "../pipeline/owned-cookies.ts";
 import type { CompiledRoute, Snapshot } from "../pipeline/snapshot.ts";
 import { isForwardedField } from "./client-address.ts";
 import { endToEndFields } from "./hop-by-hop.ts";
-import { isAmbiguousPath } from "./path.ts";
 import { stoppedOverrides } from "./override-fields.ts";
 import type { RequestHead } from "./request-head.ts";
-import { Router } from "./router.ts";
+import { RouteFinder, type FindableRoute, type Found } from "./route-finder.ts";
 import { type RequestTrailers, TrailerRules } from "./trailers.ts";
 import type { UpstreamTarget, UpstreamTransport } from "./upstream/transport.ts";
 
@@ -53,7 +52,7 @@ export class ServedRoute {
   readonly transport: UpstreamTransport;
   readonly timeoutMs: number;
   readonly #cookies: OwnedCookies | undefined;
-  readonly #stripped: number;
+  readonly #stripPrefix: string;
   readonly #counters: RequestCounters;
   readonly #seconds: Histogram;
   readonly #upstreamSeconds: Histogram;
@@ -75,8 +74,7 @@ export class ServedRoute {
     this.target = upstream.target;
     this.transport = upstream.transport;
     this.timeoutMs = route.spec.timeoutMs;
-    this.#stripped =
-      route.spec.stripPrefix === undefined ? 0 : route.spec.stripPrefix.replace(/\/$/, "").length;
+    this.#stripPrefix = route.spec.stripPrefix ?? "";
     this.#counters = counters;
     this.#seconds = counters.seconds(route.info.pattern);
     this.#upstreamSeconds = counters.upstreamSeconds(route.info.pattern);
@@ -84,7 +82,12 @@ export class ServedRoute {
 
   /** The path without the route's `stripPrefix`, which validation holds to whole segments of the route's own path. */
   upstreamPath(path: string): string {
-    return this.#stripped === 0 ? path : path.slice(this.#stripped) || "/";
+    if (this.#stripPrefix === "" || path === "*") return path;
+    if (!this.info.caseInsensitive) return path.slice(this.#stripPrefix.length) || "/";
+    // The prefix in another case may have another length.
+    let end = 0;
+    for (const _ of this.#stripPrefix.split("/").slice(1)) end = path.indexOf("/", end + 1) >>> 0;
+    return path.slice(end) || "/";
   }
 
   /** The end-to-end fields of a head that its service sent, without what only the sidecar sets. */
@@ -129,7 +132,7 @@ export class RoutedPolicy {
   readonly trailers: TrailerRules;
   /** Whether a field of that lower-case name stops at a guarded route. */
   readonly stopsOverride: (lowerName: string) => boolean;
-  readonly #router: Router<ServedRoute>;
+  readonly #finder: RouteFinder<ServedRoute>;
   readonly #unmatched: ServedRoute;
 
   constructor(
@@ -143,8 +146,9 @@ export class RoutedPolicy {
     this.stopsOverride = stoppedOverrides(keepOverrides);
     const serve = (route: CompiledRoute): ServedRoute =>
       new ServedRoute(route, upstreamOf(route), counters, snapshot.ownedCookies);
-    const keys = new Map(snapshot.routes.map((route) => [serve(route), route.spec]));
-    this.#router = new Router([...keys.keys()], (route) => keys.get(route) as CompiledRoute["spec"]);
+    this.#finder = new RouteFinder(
+      new Map(snapshot.routes.map((route) => [serve(route), findableRoute(route)])),
+    );
     this.#unmatched = serve(snapshot.unmatched);
   }
 
@@ -158,8 +162,9 @@ export class RoutedPolicy {
   find(head: RequestHead): Routing {
     const path = head.path === "*" ? "/" : head.path;
     if (head.method === "TRACE") return { route: this.#unmatched, early: notTraced() };
-    const match = this.#router.match(path, head.method);
-    if (match.kind === "found") return guard(match.route, path);
+    const match = this.#finder.match(path, head.method);
+    if (match.kind === "found") return taken(match.route);
+    if (match.kind === "ambiguous") return ambiguous(match);
     if (match.kind === "none") {
       return {
         route: this.#unmatched,
@@ -170,8 +175,9 @@ export class RoutedPolicy {
       fields: ["Allow", match.allow.join(", ")],
     });
     const wanted = head.method === "OPTIONS" ? preflightMethod(head) : undefined;
-    const wantedMatch = wanted === undefined ? match : this.#router.match(path, wanted);
-    if (wantedMatch.kind === "found") return { ...guard(wantedMatch.route, path), unanswered: refusal };
+    const wantedMatch = wanted === undefined ? match : this.#finder.match(path, wanted);
+    if (wantedMatch.kind === "found") return { ...taken(wantedMatch.route), unanswered: refusal };
+    if (wantedMatch.kind === "ambiguous") return ambiguous(wantedMatch);
     return { route: this.#unmatched, early: refusal };
   }
 }
@@ -182,14 +188,20 @@ function notTraced(): GatewayError {
   return new GatewayError("method_not_allowed", "TRACE is not served here.", { fields: ["Allow", allow] });
 }
 
-function guard(route: ServedRoute, path: string): Routing {
-  if (route.closed) {
-    const detail = "The policy of this route does not fit together.";
-    return { route, early: new GatewayError("not_ready", detail) };
-  }
-  if (!route.guarded || !isAmbiguousPath(path)) return { route };
-  const detail = "The path can be read in different ways, which this route does not take.";
-  return { route, early: new GatewayError("malformed_request", detail) };
+function findableRoute({ spec, guarded, decides }: CompiledRoute): FindableRoute {
+  const { path, methods, caseInsensitive = false, encodedSlash } = spec;
+  // Where nobody guards, an encoded slash harms only where it leads to another route.
+  const refusesEncodedSlash = (encodedSlash ?? (guarded ? "refuse" : "segment")) === "refuse";
+  return { path, methods, caseInsensitive, refusesEncodedSlash, guarded, decides };
+}
+
+function taken(route: ServedRoute): Routing {
+  if (!route.closed) return { route };
+  return { route, early: new GatewayError("not_ready", "The policy of this route does not fit together.") };
+}
+
+function ambiguous({ route, why }: Extract<Found<ServedRoute>, { kind: "ambiguous" }>): Routing {
+  return { route, early: new GatewayError("malformed_request", `The path ${why}.`) };
 }
 
 /** The method a CORS preflight asks about (Fetch standard): only with Origin and Access-Control-Request-Method. */

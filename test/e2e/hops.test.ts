@@ -147,10 +147,7 @@ describe("a target", () => {
     ["/a;x=1/b;y", "/a;x=1/b;y"],
     ["/a;..;/b", "/a;..;/b"],
     ["/;x", "/;x"],
-    ["/%2e%2e%2f", "/..%2F"],
     ["/a/%2E%2e/b", "/b"],
-    ["/%252e%252e/a", "/%252e%252e/a"],
-    ["/%c0%ae%c0%ae/a", "/%C0%AE%C0%AE/a"],
     ["/a%2fb", "/a%2Fb"],
     ["/?a=/../b&c=%2e%2e", "/?a=/../b&c=%2e%2e"],
     ["/a?x=http://[", "/a?x=http://["],
@@ -161,6 +158,10 @@ describe("a target", () => {
   }
 
   for (const target of [
+    "/%2e%2e%2f",
+    "/%252e%252e/a",
+    "/%c0%ae%c0%ae/a",
+    "/a%5cb",
     "/guarded/a%2f..%2fb",
     "/guarded/%5c..%5cb",
     "/guarded/;/b",
@@ -169,7 +170,7 @@ describe("a target", () => {
     "/guarded/%c0%afb",
     "/guarded/%e0%80%af",
   ]) {
-    it(`${target}, which services read in different ways, is refused where a plugin guards`, async () => {
+    it(`${target}, which services read in different ways, is refused`, async () => {
       assert.equal(await ask("GET", target), 400);
     });
   }

@@ -38,7 +38,8 @@ describe("the router", () => {
   it("the most specific path decides: another method there is 405 with what is allowed, not a wider route", () => {
     const router = new Router([route("/*"), route("/a/*", "GET", "POST")], (each) => each);
     const match = router.match("/a/b", "DELETE");
-    assert.deepEqual(match, { kind: "wrong-method", allow: ["GET", "HEAD", "POST"] });
+    assert.equal(match.kind, "wrong-method");
+    assert.deepEqual(match.kind === "wrong-method" && match.allow, ["GET", "HEAD", "POST"]);
   });
 
   it("methods of one path may lie on several routes; HEAD goes with GET unless it has its own", () => {

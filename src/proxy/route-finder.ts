@@ -1,0 +1,160 @@
+// The route of a request, and whether its path is one that a service could read as another route's: what the policy
+// decides about a path must hold for every spelling of it.
+import { comparablePattern } from "../language/path-pattern.ts";
+import { comparablePath, foldCase, hasReadings } from "../language/path-reading.ts";
+import { Router, type Match, type Routable } from "./router.ts";
+
+export interface FindableRoute extends Routable {
+  readonly caseInsensitive: boolean;
+  /** Whether a path with an encoded slash is refused, whatever it could be read as. */
+  readonly refusesEncodedSlash: boolean;
+  /** Whether a security plugin decides here. */
+  readonly guarded: boolean;
+  /** Equal for routes whose plugins decide alike; "" = none of them refuses anything. */
+  readonly decides: string;
+}
+
+export type Found<T> = Match<T> | { readonly kind: "ambiguous"; readonly route: T; readonly why: string };
+
+export class RouteFinder<T> {
+  readonly #facts: ReadonlyMap<T, FindableRoute>;
+  readonly #spelled: Router<T>;
+  readonly #exactCase: Forms<T>;
+  /** Only where a route is case-insensitive. */
+  readonly #anyCase: AnyCase<T> | undefined;
+
+  constructor(routes: ReadonlyMap<T, FindableRoute>) {
+    this.#facts = routes;
+    const factsOf = (route: T): FindableRoute => routes.get(route) as FindableRoute;
+    const all = [...routes.keys()];
+    this.#spelled = new Router(all, factsOf);
+    // Where two routes have one form the later of them is found: one that decides.
+    const ordered = all.toSorted(
+      (a, b) => Number(factsOf(a).decides !== "") - Number(factsOf(b).decides !== ""),
+    );
+    this.#exactCase = new Forms(ordered, factsOf, false, this.#spelled);
+    const folding = ordered.filter((route) => factsOf(route).caseInsensitive);
+    if (folding.length === 0) return;
+    this.#anyCase = {
+      spelled: new Router(folding, (route) => ({ ...factsOf(route), path: foldCase(factsOf(route).path) })),
+      own: new Forms(folding, factsOf, true),
+      all: new Forms(ordered, factsOf, true),
+    };
+  }
+
+  /** @param path normalised */
+  match(path: string, method: string): Found<T> {
+    const match = this.#matchSpelled(path, method);
+    if (match.kind !== "found") return match;
+    const facts = this.#facts.get(match.route) as FindableRoute;
+    if (!facts.caseInsensitive && !hasReadings(path)) return match;
+    const why = this.#flaw(match.route, facts, path, method);
+    return why === undefined ? match : { kind: "ambiguous", route: match.route, why };
+  }
+
+  /** As spelled; a case-insensitive route takes other spellings too, unless one is routed more specifically. */
+  #matchSpelled(path: string, method: string): Match<T> {
+    const spelled = this.#spelled.match(path, method);
+    if (this.#anyCase === undefined) return spelled;
+    const folded = this.#anyCase.spelled.match(foldCase(path), method);
+    return this.#specificity(folded) >= this.#specificity(spelled) ? folded : spelled;
+  }
+
+  #flaw(route: T, facts: FindableRoute, path: string, method: string): string | undefined {
+    // Gone once parameters are stripped, and with it the division that the segment makes.
+    if (facts.guarded && path.includes("/;")) return "holds a segment of parameters alone";
+    const folds = facts.caseInsensitive && this.#anyCase !== undefined;
+    const forms = folds ? this.#anyCase.all : this.#exactCase;
+    if (path.includes("%2F")) {
+      if (facts.refusesEncodedSlash) return "holds an encoded slash, which this route does not take";
+      if (forms.dividesByDecoding(path, method))
+        return "leads to another route once its encoded slash is decoded";
+    }
+    // The policy names this very spelling.
+    if (!facts.path.endsWith("/*")) return undefined;
+    const matches = forms.match(path, method);
+    // By itself, lest a route of one spelling hides a case-insensitive one; whose service need not be this route's.
+    if (this.#anyCase !== undefined) matches.push(...this.#anyCase.own.match(path, method));
+    return matches.some((match) => this.#isOther(route, facts, match))
+      ? "could be read as another route's"
+      : undefined;
+  }
+
+  /** Whether another route takes a path, as specific at least, and decides otherwise. */
+  #isOther(route: T, { path, decides }: FindableRoute, match: Match<T>): boolean {
+    if (this.#specificity(match) < segmentsOf(path)) return false;
+    return routesOf(match).some((other) => {
+      if (other === route) return false;
+      const facts = this.#facts.get(other) as FindableRoute;
+      if (facts.decides === "" || facts.decides === decides) return false;
+      // The same form: it was the policy that told these spellings apart.
+      const folds = facts.caseInsensitive;
+      return comparablePattern(facts.path, folds) !== comparablePattern(path, folds);
+    });
+  }
+
+  /** Grows with how much of the path a match's pattern names; -1 = no match. */
+  #specificity(match: Match<T>): number {
+    const [route] = routesOf(match);
+    return route === undefined ? -1 : segmentsOf((this.#facts.get(route) as FindableRoute).path);
+  }
+}
+
+/** Routers without regard to case. */
+interface AnyCase<T> {
+  /** Case-insensitive routes, as spelled. */
+  readonly spelled: Router<T>;
+  /** Case-insensitive routes, by their forms. */
+  readonly own: Forms<T>;
+  readonly all: Forms<T>;
+}
+
+/** Finds routes by the form that all readings of a path have in common. */
+class Forms<T> {
+  readonly #foldsCase: boolean;
+  readonly #routers: readonly Router<T>[];
+
+  /** @param spelled over the same routes as they are written, when there is one already */
+  constructor(
+    routes: readonly T[],
+    factsOf: (route: T) => FindableRoute,
+    foldsCase: boolean,
+    spelled?: Router<T>,
+  ) {
+    this.#foldsCase = foldsCase;
+    const formOf = (route: T): string => comparablePattern(factsOf(route).path, foldsCase);
+    const spellingOf = (route: T): string =>
+      foldsCase ? foldCase(factsOf(route).path) : factsOf(route).path;
+    const routerOver = (list: readonly T[]): Router<T> =>
+      new Router(list, (route) => ({ path: formOf(route), methods: factsOf(route).methods }));
+    const plain = routes.filter((route) => formOf(route) === spellingOf(route));
+    // Patterns like `/a/` or `/a;v=1`: apart, so that they do not hide what `/a/*` says of their form.
+    const odd = routes.filter((route) => formOf(route) !== spellingOf(route));
+    this.#routers = [
+      odd.length === 0 && spelled ? spelled : routerOver(plain),
+      ...(odd.length === 0 ? [] : [routerOver(odd)]),
+    ];
+  }
+
+  match(path: string, method: string): Match<T>[] {
+    const form = comparablePath(path, this.#foldsCase);
+    return this.#routers.map((router) => router.match(form, method));
+  }
+
+  /** Whether a path leads elsewhere once its encoded slashes are decoded. */
+  dividesByDecoding(path: string, method: string): boolean {
+    const divided = comparablePath(path, this.#foldsCase);
+    const kept = comparablePath(path, this.#foldsCase, "kept");
+    return this.#routers.some((router) => router.match(divided, method) !== router.match(kept, method));
+  }
+}
+
+function routesOf<T>(match: Match<T>): readonly T[] {
+  if (match.kind === "found") return [match.route];
+  return match.kind === "wrong-method" ? match.routes : [];
+}
+
+/** Exact patterns come before every prefix. */
+function segmentsOf(pattern: string): number {
+  return pattern.endsWith("/*") ? pattern.split("/").length - 2 : Infinity;
+}
