@@ -5,6 +5,7 @@ import type { ListenAddress } from "../config-formats.ts";
 import type { Logger } from "../telemetry/contract.ts";
 import { removeStaleSocket } from "../unix-socket.ts";
 import { createGuard } from "./access.ts";
+import { compressed } from "./compressed.ts";
 import { AdminProblem, type Answer, jsonAnswer, sendAnswer, textAnswer } from "./answer.ts";
 
 /** One condition of readiness. */
@@ -112,7 +113,12 @@ function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
     [
       "/metrics",
       endpoint(false, {
-        GET: async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.render() }),
+        GET: async (request) =>
+          compressed(request, {
+            status: 200,
+            contentType: metrics.contentType,
+            body: await metrics.render(),
+          }),
       }),
     ],
     ["/policy", endpoint(true, { GET: () => jsonAnswer(200, policyStatus()) })],
@@ -141,6 +147,19 @@ function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
   ]);
 }
 
+/**
+ * The path of an absolute form, too, which every server takes (RFC 9112 section 3.2.2).
+ * @throws AdminProblem when its authority is another than Host names, which decides who may do what
+ */
+function originForm(target: string, host: string | undefined): string {
+  const match = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target);
+  if (match === null) return target;
+  if ((match[1] as string).toLowerCase() !== host?.toLowerCase())
+    throw new AdminProblem(400, "The target and the Host field disagree.");
+  const rest = match[2] as string;
+  return rest.startsWith("/") ? rest : `/${rest}`;
+}
+
 /** Answers one request, or throws: AdminProblem for a refusal, anything else for a fault. */
 type Answerer = (request: IncomingMessage) => Promise<Answer>;
 
@@ -157,7 +176,7 @@ function createAnswerer(options: AdminOptions): Answerer {
   }
 
   return async function answer(request) {
-    const target = request.url ?? "";
+    const target = originForm(request.url ?? "", request.headers.host);
     const mark = target.indexOf("?");
     const endpoint = await findEndpoint(mark === -1 ? target : target.slice(0, mark));
     const handler = endpoint.methods.get(request.method === "HEAD" ? "GET" : (request.method ?? ""));

@@ -5,7 +5,7 @@ import { STATUS_CODES } from "node:http";
 export interface Answer {
   readonly status: number;
   readonly contentType: string;
-  readonly body: string;
+  readonly body: string | Buffer;
   readonly fields?: Readonly<Record<string, string>>;
 }
 

@@ -143,6 +143,8 @@ function keepOpen<Client extends Redis | Cluster>(client: Client, onLink: OnLink
   let timer: NodeJS.Timeout | undefined;
   let handshake: NodeJS.Timeout | undefined;
   const emitter: NodeJS.EventEmitter = client;
+  const overTls =
+    (client instanceof Cluster ? client.options.redisOptions : client.options)?.tls !== undefined;
   const tell = (now: boolean): void => {
     clearTimeout(handshake);
     if (closed) return;
@@ -151,7 +153,7 @@ function keepOpen<Client extends Redis | Cluster>(client: Client, onLink: OnLink
   };
   /** What follows a failure, and comes last, is that everything in flight lost its connection. */
   const note = (error: unknown): void => {
-    const latest = reasonOf(error);
+    const latest = reasonOf(error, overTls);
     if (latest !== connectionLost) reason = latest;
   };
   emitter.on("error", (error: unknown) => {

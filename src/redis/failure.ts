@@ -3,6 +3,17 @@
 /** The reason when nothing better is known. */
 export const connectionLost = "connection lost";
 export const noAnswer = "no answer in time";
+const noTls = "it does not speak TLS: redis:// in place of rediss://?";
+const noTlsInTime = "no TLS handshake in time: it is out of reach, or does not speak TLS";
+const speaksTls = "it speaks TLS: rediss:// in place of redis://?";
+
+/** What OpenSSL says of an answer that is no TLS record. */
+const noTlsCodes = new Set([
+  "EPROTO",
+  "ERR_SSL_PACKET_LENGTH_TOO_LONG",
+  "ERR_SSL_UNEXPECTED_MESSAGE",
+  "ERR_SSL_WRONG_VERSION_NUMBER",
+]);
 
 /** Codes of error replies that mean "I cannot serve anybody now", not "this command is wrong". */
 const outageCodes = new Set(["LOADING", "NOAUTH", "MASTERDOWN", "CLUSTERDOWN", "BUSY"]);
@@ -13,16 +24,26 @@ export function replyCode(error: unknown): string | undefined {
   return /^[A-Z][A-Z0-9_]{1,31}(?= |$)/u.exec(error.message)?.[0] ?? "ERR";
 }
 
-/** @returns a code word of Redis or of the system, or a short phrase of our own. */
-export function reasonOf(error: unknown): string {
+/**
+ * @param overTls whether the connection is to be one over TLS
+ * @returns a code word of Redis or of the system, or a short phrase of our own.
+ */
+export function reasonOf(error: unknown, overTls = false): string {
   const code = replyCode(error);
   if (code !== undefined) return code;
   if (!(error instanceof Error)) return connectionLost;
   // ClusterAllFailedError of ioredis: the interesting part is what the last node said.
-  if ("lastNodeError" in error && error.lastNodeError !== null) return reasonOf(error.lastNodeError);
+  if ("lastNodeError" in error && error.lastNodeError !== null) return reasonOf(error.lastNodeError, overTls);
+  if (overTls && "code" in error) {
+    if (noTlsCodes.has(String(error.code))) return noTls;
+    // A server without TLS waits for the line end of what it takes for a command.
+    if (error.code === "ETIMEDOUT") return noTlsInTime;
+  }
   if ("code" in error && typeof error.code === "string") return error.code;
   if (/timed out|timeout/iu.test(error.message)) return noAnswer;
   if (error.message.startsWith("All sentinels are unreachable")) return "no sentinel knows the master";
+  // A TLS alert (RFC 8446 section 5.1) begins with 21.
+  if (error.message.includes('got "\\u0015" as reply')) return speaksTls;
   if (error.message.endsWith("Please report this.")) return "an answer that is not RESP";
   return connectionLost;
 }

@@ -303,3 +303,32 @@ describe("the sensitive endpoints", () => {
     assert.equal((await send("GET /policy", [`Host: ${address}`, `Origin: http://${address}`])).status, 200);
   });
 });
+
+describe("forms of requests", () => {
+  it("the absolute form is answered like the path", async (t) => {
+    const { send, address } = await start(t);
+    assert.equal((await send(`GET http://${address}/readyz?verbose`)).status, 200);
+    assert.equal((await send(`GET http://${address}/nothing`)).status, 404);
+    assert.equal((await send("POST http://other.example/drain")).status, 400);
+  });
+
+  it("metrics come in gzip where the client takes it", async (t) => {
+    const body = "up 1\n".repeat(1000);
+    const metrics = { contentType: "text/plain; version=0.0.4", render: () => Promise.resolve(body) };
+    const { send } = await start(t, { metrics });
+    for (const [accepted, coded] of [
+      ["gzip, deflate", true],
+      ["GZIP;q=0.5", true],
+      ["*", true],
+      ["gzip;q=0, *", false],
+      ["identity", false],
+      ["br", false],
+    ] as const) {
+      const reply = await send("GET /metrics", [`Accept-Encoding: ${accepted}`]);
+      assert.equal(/content-encoding: gzip/i.test(reply.head), coded, accepted);
+      assert.match(reply.head, /vary: accept-encoding/i);
+      if (coded) assert.ok(Number(/content-length: (\d+)/i.exec(reply.head)?.[1]) < body.length / 10);
+      else assert.equal(reply.body, body);
+    }
+  });
+});
