@@ -14,15 +14,29 @@ export interface Attack {
 
 const limitMs = 30_000;
 
-/** All attacks, by row. */
-export async function loadAttacks(): Promise<Attack[]> {
+export interface Filed {
+  readonly attack: Attack;
+  /** Its file's name in attacks/. */
+  readonly file: string;
+}
+
+/** All attacks with their files, by row. */
+export async function loadCatalogue(): Promise<Filed[]> {
   const folder = join(import.meta.dirname, "attacks");
   const files = globSync("*.ts", { cwd: folder }).sort();
-  const modules = await Promise.all(
-    files.map((file) => import(join(folder, file)) as Promise<{ attacks: readonly Attack[] }>),
+  const filed = await Promise.all(
+    files.map(async (file) => {
+      const { attacks } = (await import(join(folder, file))) as { attacks: readonly Attack[] };
+      return attacks.map((attack) => ({ attack, file }));
+    }),
   );
-  const number = ({ row }: Attack): number => Number(row.slice(1));
-  return modules.flatMap(({ attacks }) => attacks).sort((a, b) => number(a) - number(b));
+  const number = ({ attack }: Filed): number => Number(attack.row.slice(1));
+  return filed.flat().sort((a, b) => number(a) - number(b));
+}
+
+/** All attacks, by row. */
+export async function loadAttacks(): Promise<Attack[]> {
+  return (await loadCatalogue()).map(({ attack }) => attack);
 }
 
 export async function replay(attack: Attack): Promise<void> {

@@ -1,0 +1,73 @@
+// What .github/SECURITY.md promises, row by row of the catalogue: `node test/security/run.ts --write` puts it there.
+
+export const attackers = ["client", "service layer", "sidecar", "Redis"] as const;
+
+export interface Promised {
+  /** Whom it is promised against. */
+  readonly against: (typeof attackers)[number];
+  readonly promise: string;
+  /** Tests that hold it besides the attack. */
+  readonly tests?: readonly string[];
+}
+
+const client = (promise: string, ...tests: string[]): Promised => ({ against: "client", promise, tests });
+const layer = (promise: string, ...tests: string[]): Promised => ({
+  against: "service layer",
+  promise,
+  tests,
+});
+const sidecar = (promise: string, ...tests: string[]): Promised => ({ against: "sidecar", promise, tests });
+const redis = (promise: string, ...tests: string[]): Promised => ({ against: "Redis", promise, tests });
+
+export const promises: Readonly<Record<string, Promised>> = {
+  Z1: client("A session opens only the login it was begun for, under the claims that are required now."),
+  Z2: redis("What lies in Redis signs nobody in."),
+  Z3: client("Cookies of a login reach no service."),
+  Z4: client("Another site cannot use a browser's session."),
+  Z5: client("An answer that carries a session is stored by no cache."),
+  Z6: client("A login ends where it began, with the provider that was asked, and a logout holds."),
+  Z7: client("One request's fault is that request's: nobody else is refused for it."),
+  Z8: client("Whoever floods one kind of credential does not shut out the others."),
+  Z9: client("Deep nesting exhausts nothing."),
+  Z10: client("Who guesses keys does not shut out his neighbours' good ones."),
+  Z11: client("What holds for GET holds for HEAD."),
+  Z12: client("A path that a service could read as another route's passes no route."),
+  Z13: client("No spelling of a path passes its rule."),
+  Z14: layer("A layer that strips a prefix opens nothing that rules or exclusions close."),
+  Z15: layer("Who is calling is said by auth alone, and a layer reaches its own service alone."),
+  Z16: client("Trailers carry nothing in that fields may not."),
+  Z17: client("Fields that override method or path do not pass a guard."),
+  Z18: client("No spelling of a field poisons the cache."),
+  Z19: client("An address is believed from trusted proxies alone."),
+  Z20: client("A certificate passes for the name it has, of the type it has."),
+  Z21: client("What is no access token is none, and nobody passes for a namesake."),
+  Z22: client("A stream ends with the right to it."),
+  Z23: redis(
+    "Keys that vouch for tokens count only under a MAC; without a secret they are not shared.",
+    "test/unit/redis/seals.test.ts",
+    "test/plugins/auth/jwks.test.ts",
+  ),
+  Z24: sidecar(
+    "It reaches no other service's state in Redis, and what it wrote counts for no other service.",
+    "test/deploy/redis-acl.test.ts",
+  ),
+  Z25: layer(
+    "A service purges what it answered itself, never a neighbour's.",
+    "test/plugins/cache/tables.test.ts",
+  ),
+  Z26: layer(
+    "A secret goes to the hosts that the environment bound it to; nothing asks link-local or metadata addresses.",
+    "test/unit/secret-hosts.test.ts",
+    "test/unit/closed-addresses.test.ts",
+  ),
+  Z27: client("Logins that are never ended cost their browser nothing."),
+  Z28: client("Junk key ids do not make good tokens bad."),
+  Z29: client("One odd entry in a key set shuts nobody out."),
+  Z30: client("A token of another form is asked about before it is refused."),
+  Z31: client("A session can be ended by whoever runs the provider or the sidecars."),
+  Z32: client("An encoded slash is part of its segment, for rules as for the service."),
+  Z33: client("A provider's oddities shut nobody out."),
+  Z34: client(
+    "A token in a query or subprotocol is neither logged nor forwarded, and other tenants' are refused.",
+  ),
+};
