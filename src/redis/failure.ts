@@ -43,7 +43,7 @@ export function reasonOf(error: unknown, overTls = false): string {
   if (/timed out|timeout/iu.test(error.message)) return noAnswer;
   if (error.message.startsWith("All sentinels are unreachable")) return "no sentinel knows the master";
   // A TLS alert (RFC 8446 section 5.1) begins with 21.
-  if (error.message.includes('got "\\u0015" as reply')) return speaksTls;
+  if (/^Unknown RESP type 21\b/u.test(error.message)) return speaksTls;
   if (error.message.endsWith("Please report this.")) return "an answer that is not RESP";
   return connectionLost;
 }
