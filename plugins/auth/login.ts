@@ -18,6 +18,7 @@ import { logoutRefusal } from "./logout.ts";
 import { isNavigation, isPrefetch } from "./navigation.ts";
 import type { LoginOptions } from "./options-jwt.ts";
 import { OwnOrigin } from "./own-origin.ts";
+import { waitingPage } from "./pages.ts";
 import { PendingLogins, type PendingLogin } from "./pending-logins.ts";
 import { makePrivate } from "./private-answer.ts";
 import { GrantRefused, Provider, ProviderDown } from "./provider.ts";
@@ -171,42 +172,50 @@ export class Login {
     if (isPrefetch(fields)) throw new GrantRefused("it was asked for ahead of need");
     const { authorization_endpoint: endpoint } = await this.#provider.metadata();
     if (endpoint === undefined) throw new Error("the provider names no authorization endpoint");
-    const returnTo = safeReturn(new URLSearchParams(query).get("return_to"), publicUrl);
-    const [pending, cookies] = await this.#pendingLogins.begin(ownedCookies, returnTo);
+    const asked = new URLSearchParams(query);
+    const returnTo = safeReturn(asked.get("return_to"), publicUrl);
+    const again = asked.has("again");
+    if (again && (await this.session(exchange))?.kind === "accepted") return redirectTo(returnTo);
+    const { pending, state, cookies } = await this.#pendingLogins.begin(ownedCookies, returnTo, again);
     const url = new URL(endpoint);
-    const asked = {
+    const parts = {
       ...parameters,
       response_type: "code",
       client_id: clientId,
       redirect_uri: pending.redirectUri,
       scope: scopes.join(" "),
-      state: pending.state,
+      state,
       nonce: pending.nonce,
       code_challenge: hash("sha256", pending.verifier, "base64url"),
       code_challenge_method: "S256",
     };
-    for (const [name, value] of Object.entries(asked)) url.searchParams.set(name, value);
+    for (const [name, value] of Object.entries(parts)) url.searchParams.set(name, value);
     return redirectTo(url.href, cookies);
   }
 
   async #callback(exchange: Exchange): Promise<Verdict> {
     const query = new URLSearchParams(exchange.request.query);
-    const pending = await this.#pendingLogins.find(
-      exchange.request.ownedCookies,
-      single(query, "state") ?? "",
-    );
-    if (pending === undefined) {
-      // Another tab took its place, and may have ended well meanwhile.
-      const session = await this.session(exchange);
-      if (session?.kind === "accepted") return redirectTo("/");
-      throw new GrantRefused("no login is under way in this browser");
-    }
+    const state = single(query, "state") ?? "";
+    const pending = await this.#pendingLogins.find(exchange.request.ownedCookies, state);
+    if (pending === undefined) return await this.#lost(exchange, state);
     try {
       return await this.#end(query, pending);
     } catch (error) {
       if (error instanceof GrantRefused) this.#pending.set(exchange, this.#pendingLogins.ended(pending));
       throw error;
     }
+  }
+
+  /** Another tab took its place, and may have ended well meanwhile; while that is under way, this one waits and begins once more. */
+  async #lost(exchange: Exchange, state: string): Promise<Verdict> {
+    const lost = await this.#pendingLogins.lost(state);
+    const session = await this.session(exchange);
+    if (session?.kind === "accepted") return redirectTo(lost?.returnTo ?? "/");
+    const others = this.#pendingLogins.any(exchange.request.ownedCookies);
+    if (!others || lost === undefined || lost.again)
+      throw new GrantRefused("no login is under way in this browser");
+    const { loginPath } = this.#options;
+    return waitingPage(`${loginPath}?again=1&return_to=${encodeURIComponent(lost.returnTo)}`);
   }
 
   /** @returns the way back to the page that was asked for, with a session. Rejects with `GrantRefused` or `ProviderDown`. */

@@ -1,33 +1,10 @@
-// The logout's page. A link must not log anybody out by itself: a page of a sibling host, or an image in a text that
+// What a logout takes. A link must not log anybody out by itself: a page of a sibling host, or an image in a text that
 // users write, could follow it for them.
 import { GatewayError, type Exchange, type Verdict } from "../../src/pipeline/contract.ts";
 import { isNavigation } from "./navigation.ts";
 import type { OwnOrigin } from "./own-origin.ts";
+import { logoutPage } from "./pages.ts";
 
-const page = `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Log out</title>
-<form method="post"><p>Do you want to log out?</p><button autofocus>Log out</button></form>
-</html>
-`;
-const asking: Verdict = {
-  action: "respond",
-  status: 200,
-  fields: [
-    "Content-Type",
-    "text/html; charset=utf-8",
-    "Cache-Control",
-    "no-store",
-    // Nobody may lay it under another page. `form-action` would also stop the redirect to the provider.
-    "Content-Security-Policy",
-    "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Frame-Options",
-    "DENY",
-  ],
-  body: page,
-};
 const foreign: Verdict = {
   action: "reject",
   error: new GatewayError("forbidden", "A logout starts on this site."),
@@ -46,7 +23,7 @@ export function logoutRefusal(exchange: Exchange, origin: OwnOrigin): Verdict {
     return foreign;
   }
   if (!isNavigation(exchange)) return notAllowed;
-  return isClicked(exchange) ? undefined : asking;
+  return isClicked(exchange) ? undefined : logoutPage;
 }
 
 /** A user's own click on the own origin, through no other (Fetch Metadata: redirects count). */

@@ -15,6 +15,7 @@ const shape = z.strictObject({
   login: z.string(),
   redirectUri: z.string(),
   mark: z.string(),
+  /** Begins the state that the provider gives back. */
   state: z.string(),
   nonce: z.string(),
   verifier: z.string(),
@@ -23,10 +24,24 @@ const shape = z.strictObject({
 });
 export type PendingLogin = z.output<typeof shape>;
 
+const lostShape = z.strictObject({
+  login: z.string(),
+  returnTo: z.string(),
+  /** It was lost before. */
+  again: z.boolean(),
+  endsMs: z.number(),
+});
+/** A login whose place another one took: the way to its page is in the state itself. */
+export type LostLogin = z.output<typeof lostShape>;
+
 /** What waits in four tabs; a browser that restores forty must not end with more cookies than a head may have. */
 const places = 4;
 const seconds = 600;
+/** What some providers take as state is not much more than 1,000 characters. */
+const longestReturn = 256;
 const markText = /^([0-9a-z]{1,10})\.[\w-]{43}$/;
+/** A ticket (its place and a random part), and what is sealed for when that is lost. */
+const stateText = /^(([0-3])\.[\w-]{43})\.([\w.-]{1,2000})$/;
 const random = (): string => randomBytes(32).toString("base64url");
 
 export class PendingLogins {
@@ -65,9 +80,14 @@ export class PendingLogins {
   /**
    * Begins a login in a free place, or else in that of the oldest, which is ended by it.
    * @param cookies of the request
-   * @returns what was begun, and the `Set-Cookie` values that remember it
+   * @param again it was lost before
+   * @returns what was begun, the state for the provider, and the `Set-Cookie` values that remember it
    */
-  async begin(cookies: string | undefined, returnTo: string): Promise<[PendingLogin, string[]]> {
+  async begin(
+    cookies: string | undefined,
+    returnTo: string,
+    again: boolean,
+  ): Promise<{ pending: PendingLogin; state: string; cookies: string[] }> {
     const place = this.#placeIn(cookies);
     const nowMs = this.#clock.now();
     const pending = {
@@ -82,17 +102,29 @@ export class PendingLogins {
     };
     const sealed = await this.#vault.seal("login", pending);
     const flow = writeCookie(this.#flow(place), this.#callbackPath, sealed, seconds);
-    return [pending, [flow, writeCookie(this.#mark(place), "/", pending.mark, seconds)]];
+    const mark = writeCookie(this.#mark(place), "/", pending.mark, seconds);
+    const page = returnTo.length > longestReturn ? "/" : returnTo;
+    const lost: LostLogin = { login: this.#login, returnTo: page, again, endsMs: pending.endsMs };
+    const state = `${pending.state}.${await this.#vault.seal("return", lost)}`;
+    return { pending, state, cookies: [flow, mark] };
+  }
+
+  /** What is left of a login that `find` does not: nothing that lets anybody in. */
+  async lost(state: string): Promise<LostLogin | undefined> {
+    const sealed = stateText.exec(state)?.[3] ?? "";
+    const lost = lostShape.safeParse(await this.#vault.open("return", sealed)).data;
+    return lost?.login === this.#login && this.#clock.now() < lost.endsMs ? lost : undefined;
   }
 
   /** The login that an answer of the provider belongs to; undefined = none that this browser has. Rejects with `GrantRefused`. */
   async find(cookies: string | undefined, state: string): Promise<PendingLogin | undefined> {
-    const place = placeOf(state);
-    if (place === undefined) return undefined;
+    const [, ticket, number] = stateText.exec(state) ?? [];
+    if (ticket === undefined) return undefined;
+    const place = Number(number);
     const sealed = readCookie(cookies, this.#flow(place).name);
     if (sealed === undefined) return undefined;
     const pending = shape.safeParse(await this.#vault.open("login", sealed)).data;
-    if (pending === undefined || !isSame(state, pending.state)) return undefined;
+    if (pending === undefined || !isSame(ticket, pending.state)) return undefined;
     if (!isSame(readCookie(cookies, this.#mark(place).name) ?? "", pending.mark)) return undefined;
     if (pending.login !== this.#login || pending.redirectUri !== this.redirectUri)
       throw new GrantRefused("it was begun at another login");
@@ -100,9 +132,14 @@ export class PendingLogins {
     return pending;
   }
 
+  /** Whether this browser has any. */
+  any(cookies: string | undefined): boolean {
+    return this.#marks.some(({ name }) => readCookie(cookies, name) !== undefined);
+  }
+
   /** `Set-Cookie` values for when it is over. */
   ended({ state }: PendingLogin): string[] {
-    return this.#ended(placeOf(state) ?? 0);
+    return this.#ended(Number(state[0]));
   }
 
   #ended(place: number): string[] {
@@ -134,11 +171,6 @@ export class PendingLogins {
   #flow(place: number): CookieShape {
     return this.#flows[place] as CookieShape;
   }
-}
-
-function placeOf(state: string): number | undefined {
-  const place = /^(\d)\./.exec(state)?.[1];
-  return place !== undefined && Number(place) < places ? Number(place) : undefined;
 }
 
 function isSame(given: string, wanted: string): boolean {

@@ -59,6 +59,17 @@ export class Browser {
     return answer;
   }
 
+  /** One page of somebody else's. @returns where it sends the browser */
+  async leave(url: URL): Promise<string> {
+    const cookie = [...this.cookies(url.origin)].map((pair) => pair.join("=")).join("; ");
+    const response = await fetch(url, { redirect: "manual", headers: { cookie } });
+    this.#keep(url.origin, response.headers.getSetCookie());
+    const location = response.headers.get("location");
+    if (location === null)
+      throw new Error(`${url.pathname} answered ${response.status}: ${await response.text()}`);
+    return new URL(location, url).href;
+  }
+
   /** Follows redirects from here to there and back, until the application gives a page or refuses. */
   async follow<Answer extends Page>(route: Site<Answer>, address: string): Promise<Answer> {
     let next = address;
@@ -70,13 +81,7 @@ export class Browser {
         next = answer.answerFields.get("location") ?? "";
         continue;
       }
-      const cookie = [...this.cookies(url.origin)].map((pair) => pair.join("=")).join("; ");
-      const response = await fetch(url, { redirect: "manual", headers: { cookie } });
-      this.#keep(url.origin, response.headers.getSetCookie());
-      const location = response.headers.get("location");
-      if (location === null)
-        throw new Error(`${url.pathname} answered ${response.status}: ${await response.text()}`);
-      next = new URL(location, url).href;
+      next = await this.leave(url);
     }
     throw new Error("redirected in circles");
   }

@@ -333,6 +333,46 @@ test("a logout ends the session at every sidecar and at the provider, also for a
     assert.ok(performance.now() - began < 1_000);
 });
 
+test("tabs that are restored all at once find their way back to their pages", async () => {
+  const { route } = await makeApp();
+  const browser = new Browser(appUrl);
+  await browser.follow(route, "/");
+  browser.cookies().clear();
+  const pages = Array.from({ length: 8 }, (_, i) => `/board/${i}`);
+  const first = await Promise.all(pages.map((page) => browser.follow(route, page)));
+  const answers = await Promise.all(
+    first.map(async (answer) => {
+      const waitsFor = /^1; url=(.+)$/.exec(answer.answerFields.get("refresh") ?? "")?.[1];
+      return waitsFor === undefined ? answer : await browser.follow(route, waitsFor);
+    }),
+  );
+  assert.deepEqual(
+    answers.map(({ status, identity, because }) => [status, identity?.userId, because]),
+    pages.map(() => [200, "ada", undefined]),
+  );
+  assert.deepEqual(
+    [...browser.cookies().keys()].filter((name) => name.includes(".flow.")),
+    [],
+  );
+});
+
+test("a login that is lost is begun once more while another is under way here, and then no more", async () => {
+  const { route } = await makeApp();
+  const browser = new Browser(appUrl);
+  await browser.visit(route, "/oauth2/login");
+  const lose = async (address: string): Promise<[number, string]> => {
+    const begun = await new Browser(appUrl).visit(route, address);
+    const state = new URL(begun.answerFields.get("location") ?? "").searchParams.get("state") ?? "";
+    const answer = await browser.visit(route, `/oauth2/callback?code=x&state=${state}`);
+    return [answer.status, answer.answerFields.get("refresh")?.replace("1; url=", "") ?? ""];
+  };
+  const [status, location] = await lose("/oauth2/login?return_to=/board/1");
+  assert.deepEqual([status, location], [200, "/oauth2/login?again=1&return_to=%2Fboard%2F1"]);
+  assert.deepEqual(await lose(location), [401, ""]);
+  const made = await browser.visit(route, "/oauth2/callback?code=x&state=1.x.y");
+  assert.equal(made.status, 401);
+});
+
 test("a logout is a POST of the own origin or the user's own click there; any other page load asks first", async () => {
   const { route } = await makeApp();
   const browser = new Browser(appUrl);

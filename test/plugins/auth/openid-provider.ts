@@ -83,6 +83,9 @@ function configuration(options: ProviderOptions, jwk: JWK): Configuration {
       const accountId = ctx.oidc.session?.accountId;
       const id = ctx.oidc.client?.clientId;
       if (accountId === undefined || id === undefined) return undefined;
+      // A new one would make codes of the one before worthless, and so the other tabs' logins.
+      const known = ctx.oidc.session?.grantIdFor(id);
+      if (known !== undefined) return await ctx.oidc.provider.Grant.find(known);
       const grant = new ctx.oidc.provider.Grant({ accountId, clientId: id });
       grant.addOIDCScope("openid offline_access profile email");
       await grant.save();
