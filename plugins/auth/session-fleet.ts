@@ -62,11 +62,20 @@ export class SessionFleet {
       // The lease may be free because another sidecar has just finished.
       const found = await resultOf();
       if (found !== undefined) return this.#keep(digest, found);
-      const renewed = await renew();
-      await store.set(resultKey, await this.#seal.forFleet(renewed, digest), { ttlMs: keepMs });
-      return this.#keep(digest, renewed);
+      const renewed = this.#keep(digest, await renew());
+      await this.#tell(resultKey, await this.#seal.forFleet(renewed, digest));
+      return renewed;
     } finally {
       await store.delete(leaseKey).catch(() => 0);
+    }
+  }
+
+  /** Never rejects: the old refresh token is spent, so the new session must reach the browser whoever hears of it. */
+  async #tell(resultKey: string, sealed: string): Promise<void> {
+    try {
+      await this.#services.store?.set(resultKey, sealed, { ttlMs: keepMs });
+    } catch (error) {
+      this.#services.logger.warn({ err: error }, "a refreshed session could not be told to other sidecars");
     }
   }
 

@@ -279,6 +279,27 @@ test("two sidecars with many requests at once refresh a session once, and nobody
   own.close();
 });
 
+test("a refresh whose result Redis does not take still reaches the browser", async () => {
+  const rights = ["~outrigger:session-lease:*", "~outrigger:session-ended:*", "%R~*", "&*", "+@all"];
+  await redis.cli.call("ACL", "SETUSER", "limited", "on", ">secret", ...rights);
+  const redisUrl = redis.url.replace("//", "//limited:secret@");
+  const secrets = { SECRET_SHOP: clientSecret, SESSION_KEYS: key };
+  const services = await makeServices({ secrets, redisUrl });
+  const route = await makeRoute(loginOptions({ refreshBeforeSeconds: 590 }), services);
+  closing.push(async () => {
+    await route.close();
+    services.close();
+  });
+  const browser = new Browser(appUrl);
+  await browser.follow(route, "/");
+  for (let round = 0; round < 2; round += 1) {
+    services.clock.forward(11_000);
+    const before = browser.cookies().get("app.0");
+    assert.equal((await browser.visit(route, "/")).status, 200);
+    assert.notEqual(browser.cookies().get("app.0"), before);
+  }
+});
+
 test("with the provider down a session goes on to the end of its tokens, then is 503 and never 401", async () => {
   const { route, services } = await makeApp();
   const browser = new Browser(appUrl);
