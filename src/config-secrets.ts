@@ -21,8 +21,17 @@ export function readTextFile(path: string): string {
   }
 }
 
-/** The text of a secret's file without its final line end, which editors and `echo` add. */
-function readSecretFile(path: string, readFile: ReadFile): string {
+/**
+ * A secret without what editors, `echo` and pastes put around it: byte order mark, line ends and, where no space can
+ * belong, blanks. A secret that a policy names keeps those: what it is for is not known here.
+ */
+function cleaned(name: string, text: string): string {
+  return name.startsWith("OUTRIGGER_SECRET_")
+    ? text.replace(/^\uFEFF/, "").replace(/[\r\n]+$/, "")
+    : text.trim();
+}
+
+function readSecretFile(name: string, path: string, readFile: ReadFile): string {
   if (path === "") throw new FormatError("is empty: give a path or unset it");
   let text: string;
   try {
@@ -30,7 +39,7 @@ function readSecretFile(path: string, readFile: ReadFile): string {
   } catch (error) {
     throw new FormatError(`cannot be read: ${reason(error)}`);
   }
-  const secret = text.replace(/\r?\n$/, "");
+  const secret = cleaned(name, text);
   if (secret === "") throw new FormatError("names an empty file");
   return secret;
 }
@@ -52,13 +61,13 @@ export function readSecrets(
     const path = env[`${name}_FILE`];
     if (text !== undefined && path !== undefined) {
       problems.push(`${name}: both it and ${name}_FILE are set: choose one`);
-    } else if (text === "") {
+    } else if (text !== undefined && cleaned(name, text) === "") {
       problems.push(`${name}: is empty: give a value or unset it`);
     } else if (text !== undefined) {
-      found[name] = text;
+      found[name] = cleaned(name, text);
     } else if (path !== undefined) {
       try {
-        found[name] = readSecretFile(path, readFile);
+        found[name] = readSecretFile(name, path, readFile);
       } catch (error) {
         problems.push(`${name}_FILE: ${(error as Error).message}`);
       }

@@ -322,9 +322,12 @@ describe("formats", () => {
 describe("secrets", () => {
   it("come from the variable or from a file, whose final line end is cut", () => {
     assert.equal(loadConfig({ OUTRIGGER_ADMIN_TOKEN: "t0ken" }).adminToken, "t0ken");
-    for (const end of ["", "\n", "\r\n"]) {
-      const path = file("token", `t0ken${end}`);
+    for (const end of ["", "\n", "\r\n", "\n\n", " ", "\t\r\n\n"]) {
+      const path = file("token", `\uFEFFt0ken${end}`);
       assert.equal(loadConfig({ OUTRIGGER_ADMIN_TOKEN_FILE: path }).adminToken, "t0ken");
+      assert.equal(loadConfig({ OUTRIGGER_ADMIN_TOKEN: `t0ken${end}` }).adminToken, "t0ken");
+      const named = loadConfig({ OUTRIGGER_SECRET_A_FILE: file("a", "\uFEFFa b \r\n\n") });
+      assert.equal(named.secrets["SECRET_A"], "a b ");
     }
     const lines = "-----BEGIN\nMIG\n-----END\n";
     const config = loadConfig({ OUTRIGGER_ASSERTION_KEY_FILE: file("key.pem", lines) });
