@@ -88,13 +88,34 @@ class YamlReader {
 
   #map(items: readonly { key: unknown; value: unknown }[]): object {
     const object = {};
+    const merges: unknown[] = [];
     for (const { key, value } of items) {
       const name = isScalar(key) ? key.value : undefined;
-      if (typeof name === "string") {
+      if (name === "<<" && isScalar(key) && key.type === "PLAIN") {
+        if (merges.length > 0) this.#composer.flaw("<< is given twice: give it a list", offsetOf(key));
+        merges.push(value);
+      } else if (typeof name === "string") {
         this.#composer.member(object, name, offsetOf(key), () => this.read(value));
       } else this.#composer.flaw("a name must be a string", offsetOf(key));
     }
+    // Last, since what a map says itself counts whatever the order; of several, the first counts.
+    for (const merge of merges) this.#merge(object, merge);
     return object;
+  }
+
+  /** A merge key (`<<`) of YAML 1.1, which 1.2 left out and people still write: a map, or a list of maps. */
+  #merge(object: object, node: unknown): void {
+    const value = this.read(node);
+    for (const source of Array.isArray(value) ? (value as unknown[]) : [value]) {
+      if (typeof source !== "object" || source === null || Array.isArray(source)) {
+        this.#composer.flaw("<< takes a map or a list of maps", offsetOf(node));
+        continue;
+      }
+      for (const [name, member] of Object.entries(source)) {
+        if (!Object.hasOwn(object, name))
+          this.#composer.member(object, name, offsetOf(node), () => member as unknown);
+      }
+    }
   }
 
   #sequence(items: readonly unknown[]): unknown[] {

@@ -100,6 +100,32 @@ routes:
     assert.match((await said("a: *nowhere\n", "yaml")).join(), /alias of nothing/);
   });
 
+  test("merge keys bring what the map does not say itself", async () => {
+    const yaml = `
+apiVersion: outrigger/v1
+routes:
+  - &base { path: /a, plugins: [logging], timeout: 5 }
+  - <<: *base
+    path: /b
+  - { path: /c, <<: [{ timeout: 7 }, *base] }
+`;
+    assert.deepEqual(parseText(yaml, "yaml"), {
+      apiVersion: "outrigger/v1",
+      routes: [
+        { path: "/a", plugins: ["logging"], timeout: 5 },
+        { path: "/b", plugins: ["logging"], timeout: 5 },
+        { path: "/c", plugins: ["logging"], timeout: 7 },
+      ],
+    });
+    assert.match((await said("<<: 1\n", "yaml")).join(), /takes a map/);
+    assert.match((await said("<<: {a: 1}\n<<: {b: 1}\n", "yaml")).join(), /given twice/);
+    assert.match((await said('"<<": {}\n', "yaml")).join(), /unknown field/);
+    assert.match((await said("a: &a\n  <<: *a\n", "yaml")).join(), /alias of itself/);
+    const levels = ["a0: &a0 {x: 1}"];
+    for (let level = 1; level < 400; level++) levels.push(`a${level}: &a${level} {<<: *a${level - 1}, y: 1}`);
+    assert.match((await said(levels.join("\n"), "yaml")).join(), /aliases add up to too much/);
+  });
+
   test("aliases of aliases do not multiply without bound", async () => {
     const levels = ["a: &a0 [x, x, x, x, x, x, x, x, x, x]"];
     for (let level = 1; level < 10; level++) {
