@@ -34,6 +34,8 @@ export interface Sidecar {
   /** All metrics in the Prometheus text format. */
   metrics(): Promise<string>;
   reportFault(kind: string, error: unknown, plugin?: string): void;
+  /** Resolves with the exit code when the admin listener is told to end the process. */
+  readonly ending: Promise<number>;
   /** Unready, drains within the configured limit, closes everything, flushes the log. */
   stop(): Promise<void>;
 }
@@ -44,6 +46,7 @@ interface Parts {
   readonly life: PolicyLife;
   readonly listener: Listener;
   readonly admin: Admin;
+  readonly ending: Promise<number>;
   /** Stops and closes everything, in the order in which things need each other. */
   close(): Promise<void>;
   /** Tells the fleet from now on. */
@@ -70,6 +73,7 @@ export async function startSidecar(config: Config, overrides: SidecarOverrides =
       adminAddress,
       metrics: () => telemetry.metrics.render(),
       reportFault: (kind, error, plugin) => telemetry.reportFault(kind, error, plugin),
+      ending: parts.ending,
       async stop() {
         telemetry.logger.info({ inFlight: listener.inFlight }, "draining");
         await listener.drain(config.drainMs);
@@ -109,6 +113,7 @@ async function assemble(config: Config, overrides: SidecarOverrides): Promise<Pa
     discard: (late) => late.snapshot.retire(),
     onRejected: () => heartbeat?.notice(),
   });
+  const ending = Promise.withResolvers<number>();
   const admin = createAdmin({
     listen: config.admin,
     maxConnections: fitted.adminConnections,
@@ -119,6 +124,7 @@ async function assemble(config: Config, overrides: SidecarOverrides): Promise<Pa
     policyStatus: () => life.status(),
     logLevel: telemetry.level,
     drain: () => listener.beginDrain(),
+    quit: () => ending.resolve(0),
     extra: (path) => jsonDocument(serving.policy()?.snapshot.document(path)),
   });
   return {
@@ -127,6 +133,7 @@ async function assemble(config: Config, overrides: SidecarOverrides): Promise<Pa
     life,
     listener,
     admin,
+    ending: ending.promise,
     beat() {
       if (store === undefined) return;
       heartbeat = startHeartbeat({ store, service, instance, version, status: () => life.status(), clock });

@@ -37,6 +37,8 @@ export interface AdminOptions {
   readonly logLevel: { get(): string; set(level: string): boolean };
   /** Starts the drain and returns; may be called again. */
   readonly drain: () => void;
+  /** Drains, then ends the process with exit code 0; returns at once, may be called again. */
+  readonly quit: () => void;
   /** @returns the document at a path that is none of the listener's own; undefined = 404 */
   readonly extra?: (path: string) => AdminDocument | undefined | Promise<AdminDocument | undefined>;
 }
@@ -106,7 +108,7 @@ function endpoint(sensitive: boolean, methods: Record<string, Handler>): Endpoin
 }
 
 function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
-  const { checks, metrics, policyStatus, logLevel, drain } = options;
+  const { checks, metrics, policyStatus, logLevel, drain, quit } = options;
   return new Map([
     ["/livez", endpoint(false, { GET: () => textAnswer(200, "ok") })],
     ["/readyz", endpoint(false, { GET: (_, query) => readiness(checks(), query.has("verbose")) })],
@@ -144,6 +146,15 @@ function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
         },
       }),
     ],
+    [
+      "/quit",
+      endpoint(true, {
+        POST() {
+          quit();
+          return jsonAnswer(202, { quitting: true });
+        },
+      }),
+    ],
   ]);
 }
 
@@ -158,6 +169,10 @@ function originForm(target: string, host: string | undefined): string {
     throw new AdminProblem(400, "The target and the Host field disagree.");
   const rest = match[2] as string;
   return rest.startsWith("/") ? rest : `/${rest}`;
+}
+
+function isSafe(method: string | undefined): boolean {
+  return method === "GET" || method === "HEAD";
 }
 
 /** Answers one request, or throws: AdminProblem for a refusal, anything else for a fault. */
@@ -187,6 +202,9 @@ function createAnswerer(options: AdminOptions): Answerer {
       throw new AdminProblem(405, `Only ${allow.join(", ")} here.`, { Allow: allow.join(", ") });
     }
     if (endpoint.sensitive) guard(request);
+    // Pages of browsers have no business with what changes something, whatever they know.
+    if (request.headers.origin !== undefined && !isSafe(request.method))
+      throw new AdminProblem(403, "Refused, for it has an Origin.");
     return handler(request, new URLSearchParams(mark === -1 ? "" : target.slice(mark)));
   };
 }

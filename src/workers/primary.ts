@@ -21,6 +21,8 @@ import { Desk } from "./desk.ts";
 
 export interface Primary {
   reportFault(kind: string, error: unknown, plugin?: string): void;
+  /** Resolves with the exit code when the admin listener is told to end the process. */
+  readonly ending: Promise<number>;
   /** Unready, has the workers drain within the configured limit, closes everything, flushes the log. */
   stop(): Promise<void>;
 }
@@ -30,6 +32,7 @@ interface Parts {
   readonly crew: Crew;
   readonly life: PolicyLife;
   readonly admin: Admin;
+  readonly ending: Promise<number>;
   beat(): void;
   close(): Promise<void>;
 }
@@ -58,6 +61,7 @@ export async function startPrimary(config: Config, count: number): Promise<Prima
   }
   return {
     reportFault: (kind, error, plugin) => telemetry.reportFault(kind, error, plugin),
+    ending: parts.ending,
     async stop() {
       telemetry.logger.info({ inFlight: crew.state().inFlight }, "draining");
       await crew.stop();
@@ -103,12 +107,14 @@ async function assemble(config: Config, count: number): Promise<Parts> {
     level: () => level.get(),
     desk: new Desk(registry, systemClock),
   });
-  const admin = adminOf(config, telemetry, { crew, life, store });
+  const ending = Promise.withResolvers<number>();
+  const admin = adminOf(config, telemetry, { crew, life, store, ending });
   return {
     telemetry,
     crew,
     life,
     admin,
+    ending: ending.promise,
     beat() {
       if (store === undefined) return;
       heartbeat = startHeartbeat({
@@ -131,10 +137,17 @@ async function assemble(config: Config, count: number): Promise<Parts> {
   };
 }
 
+interface AdminParts {
+  readonly crew: Crew;
+  readonly life: PolicyLife;
+  readonly store: RedisStore | undefined;
+  readonly ending: PromiseWithResolvers<number>;
+}
+
 function adminOf(
   config: Config,
   { logger, metrics, level }: Telemetry,
-  { crew, life, store }: { crew: Crew; life: PolicyLife; store: RedisStore | undefined },
+  { crew, life, store, ending }: AdminParts,
 ): Admin {
   return createAdmin({
     listen: config.admin,
@@ -158,6 +171,7 @@ function adminOf(
       },
     },
     drain: () => crew.beginDrain(),
+    quit: () => ending.resolve(0),
     async extra(path) {
       const body = path.startsWith("/plugins/") ? await crew.document(path) : undefined;
       return body === undefined ? undefined : { contentType: "application/json", body };

@@ -39,6 +39,7 @@ async function start(t: TestContext, overrides: Partial<AdminOptions> = {}) {
       },
     },
     drain: () => void events.push("drain"),
+    quit: () => void events.push("quit"),
     extra: (path) => (path === "/jwks" ? jwks : undefined),
     ...overrides,
   });
@@ -305,6 +306,20 @@ describe("the sensitive endpoints", () => {
 });
 
 describe("forms of requests", () => {
+  it("quit is for this machine and for no page", async (t) => {
+    const { send, events, address } = await start(t);
+    for (const fields of [
+      [`Host: ${address}`, `Origin: http://${address}`],
+      ["Host: evil.example"],
+      [`Host: ${address}`, "Via: 1.1 proxy"],
+    ])
+      assert.equal((await send("POST /quit", fields, "")).status, 403);
+    assert.equal((await send("GET /quit")).status, 405);
+    assert.deepEqual(events, []);
+    assert.equal((await send("POST /quit", [], "")).status, 202);
+    assert.deepEqual(events, ["quit"]);
+  });
+
   it("the absolute form is answered like the path", async (t) => {
     const { send, address } = await start(t);
     assert.equal((await send(`GET http://${address}/readyz?verbose`)).status, 200);
