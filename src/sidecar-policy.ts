@@ -12,14 +12,14 @@ import {
 import { problemText } from "./policy/problems.ts";
 import { createPolicyReader, type PolicyReader } from "./policy/read.ts";
 import { createRedisSource } from "./policy/redis-source.ts";
-import type { Store } from "./redis/store-contract.ts";
+import type { RedisStore } from "./redis/store.ts";
 import type { Telemetry } from "./telemetry/process.ts";
 
 export interface LifeParts<Snapshot> extends Pick<
   PolicyLifeOptions<Snapshot>,
   "compile" | "swap" | "discard"
 > {
-  readonly store: Store | undefined;
+  readonly store: RedisStore | undefined;
   readonly clock: Clock;
   readonly onRejected: () => void;
 }

@@ -1,4 +1,5 @@
 // Redis as the settings name it, and what log and metrics tell of it.
+import type { Check } from "./admin/admin.ts";
 import type { Config } from "./config.ts";
 import { createStore, type RedisStore } from "./redis/store.ts";
 import type { Telemetry } from "./telemetry/process.ts";
@@ -7,6 +8,13 @@ import type { Telemetry } from "./telemetry/process.ts";
 export function connectStore(config: Config, { logger, metrics }: Telemetry): RedisStore | undefined {
   if (config.redis === undefined) return undefined;
   const up = metrics.gauge("outrigger_redis_up", "Whether Redis answers", [], "min")();
+  const told = metrics.gauge(
+    "outrigger_redis_watch_up",
+    "Whether Redis tells of changes, proven by a scratch key; else they are looked for each second",
+    [],
+    "min",
+  )();
+  told.set(0);
   const seconds = metrics.histogram("outrigger_redis_command_duration_seconds", "Redis commands", [
     "command",
   ]);
@@ -16,12 +24,23 @@ export function connectStore(config: Config, { logger, metrics }: Telemetry): Re
     keyPrefix: config.keyPrefix,
     connectionName: `outrigger-${config.service}`,
     onState({ of, up: isUp, reason }) {
-      if (of === "commands") up.set(isUp ? 1 : 0);
+      (of === "commands" ? up : told).set(isUp ? 1 : 0);
       const what = of === "commands" ? "Redis" : "Redis' change messages";
-      if (isUp) logger.info({}, `${what}: connected`);
-      else logger.warn({ reason }, `${what}: out of reach`);
+      if (isUp && reason !== "") logger.warn({ reason }, `${what}: connected, but something is refused`);
+      else if (isUp) logger.info({}, `${what}: connected`);
+      else if (of === "commands") logger.warn({ reason }, `${what}: out of reach`);
+      else logger.warn({ reason }, `${what}: none; until they come, changes are looked for each second`);
     },
     onCommand: (name, elapsed) => seconds(name).observe(elapsed),
     onListenerError: (error) => logger.error({ err: error }, "a listener to Redis changes failed"),
   });
+}
+
+/** What `GET /readyz?verbose` says of Redis; never a reason not to serve. */
+export function redisCheck(store: RedisStore | undefined): Check[] {
+  if (store === undefined) return [];
+  const { up, unheardBecause } = store;
+  const changes =
+    unheardBecause === undefined ? "" : `; changes are looked for each second: ${unheardBecause}`;
+  return [{ name: "redis", ok: true, detail: up ? `up${changes}` : "down, not needed to serve" }];
 }

@@ -15,7 +15,7 @@ import type { RedisStore } from "./redis/store.ts";
 import { registry as builtIn } from "./registry.ts";
 import { createServing } from "./serving.ts";
 import { createLife } from "./sidecar-policy.ts";
-import { connectStore } from "./sidecar-store.ts";
+import { connectStore, redisCheck } from "./sidecar-store.ts";
 import { createTelemetry, type Telemetry } from "./telemetry/process.ts";
 import { removeStaleSocket } from "./unix-socket.ts";
 import { version } from "./version.ts";
@@ -165,9 +165,7 @@ function checksOf(
     { name: "policy", ok: life.ready },
     { name: "listener", ok: listener.listening },
     { name: "not draining", ok: !listener.draining },
-    ...(store === undefined
-      ? []
-      : [{ name: "redis", ok: true, detail: store.up ? "up" : "down, not needed to serve" }]),
+    ...redisCheck(store),
     ...plugins,
   ];
 }

@@ -1,5 +1,5 @@
-// Purges of the fleet: one sorted set in Redis, scored by the server's clock, which every sidecar watches. Writing a
-// purge is enough for all to enforce it; who was away reads what he missed.
+// Purges of the fleet: one sorted set in Redis, scored by the server's clock, which every sidecar reads. The script that
+// writes a purge publishes that it did; who did not hear it finds it at the next look.
 import {
   GatewayError,
   type Logger,
@@ -17,6 +17,9 @@ const gatherMs = 20;
 const maxGathered = 1_000;
 /** A read starts this far before the last purge seen: the clock of a new Redis master may be behind. */
 const rereadMs = 5_000;
+/** Longest time between two looks at the log, and the same while changes are not told. */
+const lookEveryMs = 10_000;
+const untoldLookEveryMs = 900;
 
 /** Key of the log for a service. @param region "" = no regions */
 export function purgeLogKey(service: string, region: string): string {
@@ -37,6 +40,7 @@ for i = 3, #ARGV do redis.call('ZADD', KEYS[1], now, ARGV[i]) end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1])
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
+redis.pcall('PUBLISH', KEYS[1], '')
 return now`,
 };
 
@@ -86,6 +90,7 @@ export class PurgeLog {
   #again = false;
   #whole = true;
   #retryMs = 100;
+  #readMono = -Infinity;
 
   constructor(parts: PurgeForm & { store: Store; purges: Purges; logger: Logger }) {
     this.#store = parts.store;
@@ -97,12 +102,18 @@ export class PurgeLog {
   /** Follows the log. @returns stops following */
   follow(): () => void {
     this.#readAll();
-    const unwatch = this.#store.watch(this.#form.key, (key) => {
+    const stopHearing = this.#store.hear(this.#form.key, (key) => {
       if (key === null) this.#readAll();
       else this.#read();
     });
+    const looking = setInterval(() => {
+      const everyMs = this.#store.watching ? lookEveryMs : untoldLookEveryMs;
+      if (performance.now() - this.#readMono >= everyMs) this.#read();
+    }, untoldLookEveryMs / 2);
+    looking.unref();
     return () => {
-      unwatch();
+      stopHearing();
+      clearInterval(looking);
       clearTimeout(this.#timer);
     };
   }
@@ -152,6 +163,7 @@ export class PurgeLog {
   async #readOn(): Promise<void> {
     while (this.#again) {
       this.#again = false;
+      this.#readMono = performance.now();
       const whole = this.#whole;
       const since = whole ? "-inf" : this.#seenMs - rereadMs;
       const answer = await this.#store.run(readPurges, [this.#form.key], [since]);

@@ -24,6 +24,11 @@ const own = (service: string): readonly string[] => [
   `jwks-lease:${service}:*`,
 ];
 
+/** Changed and told of to prove that changes are told: any sidecar may, and nothing is ever read there. */
+const scratch = "scratch*";
+/** On the channels of its own keys a service's sidecars tell each other that these have changed. */
+const channels = (service: string): readonly string[] => [`cache:${service}:*`];
+
 /** What sidecars with a browser login tell each other, of whatever service. */
 const login = ["session-ended:*", "session-lease:*", "session-refreshed:*"];
 /** Limits with `sharedBy: fleet`. */
@@ -31,7 +36,7 @@ const fleetLimits = ["rl:@fleet:*"];
 
 const commands =
   "+hello +auth +ping +select +info +client|setname +client|id +client|tracking +subscribe +unsubscribe " +
-  "+cluster|slots +cluster|shards +cluster|nodes +get +set +unlink +eval +evalsha +time +xadd +pexpire +zadd " +
+  "+cluster|slots +cluster|shards +cluster|nodes +get +set +publish +unlink +eval +evalsha +time +xadd +pexpire +zadd " +
   "+zrem +zcard +zrangebyscore +zremrangebyscore +zremrangebyrank";
 /** Uses of API keys are one hash a key, over services: fields can be set there, and nothing else. */
 const uses = (prefix: string): string => `(~${prefix}keyuse:* -@all +hset +expire +eval +evalsha)`;
@@ -51,10 +56,11 @@ export function aclLine(service: string, keyPrefix: string, options: AclOptions 
   ];
   const keys = [
     ...read(service).map((key) => `%R~${prefix}${key}`),
-    ...written.map((key) => `~${prefix}${key}`),
+    ...[scratch, ...written].map((key) => `~${prefix}${key}`),
   ];
+  const heard = channels(service).map((channel) => `&${prefix}${channel}`);
   const user = `user sidecar-${service} on >SIDECAR_PASSWORD resetkeys resetchannels -@all`;
-  return `${user} ${keys.join(" ")} &__redis__:invalidate ${commands} ${uses(prefix)}`;
+  return `${user} ${keys.join(" ")} &__redis__:invalidate ${heard.join(" ")} ${commands} ${uses(prefix)}`;
 }
 
 /** @returns the exit code */

@@ -34,6 +34,8 @@ export interface PolicyStatus {
   readonly since: string | null;
   /** When the source last held the policy in force. */
   readonly lastSuccess: string | null;
+  /** Why changes are looked for each second and not told; null when they are told. */
+  readonly polledBecause: string | null;
   /** Parts of the service's layer that do not fit the shared policy in force: the rest is in force without them. */
   readonly overruled: readonly Problem[];
   /** Why what the source holds now is not in force; null when it is. */
@@ -71,13 +73,12 @@ export interface PolicyLifeOptions<Snapshot> {
 export interface PolicyLife {
   /** Resolves after the first attempt, with a policy in force or without; never rejects. */
   start(): Promise<void>;
-  /** Whether a policy is in force. */
   readonly ready: boolean;
   status(): PolicyStatus;
   stop(): Promise<void>;
 }
 
-/** Logging and transform on one route that takes everything. With OUTRIGGER_POLICY_KEYS set it is refused: unsigned. */
+/** One route that takes everything. With OUTRIGGER_POLICY_KEYS set it is refused: unsigned. */
 const builtin: RawPolicy = {
   shared: Buffer.from('{ "apiVersion": "outrigger/v1" }'),
   layer: undefined,
@@ -151,6 +152,7 @@ class Life<Snapshot> implements PolicyLife {
       source: inForce?.meta.source ?? null,
       signed: inForce?.meta.signed ?? null,
       documents: inForce === undefined ? null : digestsOf(inForce.raw),
+      polledBecause: this.#options.source?.polledBecause ?? null,
       overruled: inForce?.policy.overruled ?? [],
       since: timestamp(inForce?.since),
       lastSuccess: timestamp(this.#lastSuccess),
@@ -167,7 +169,7 @@ class Life<Snapshot> implements PolicyLife {
       try {
         if (!(await this.#handle(reading)) && !this.ready) await this.#fallBack();
       } catch (error) {
-        // A listener of ours threw. The life goes on: the next reading is as good as any.
+        // A listener of ours threw.
         this.#fail(problemsOf(error));
       }
     }

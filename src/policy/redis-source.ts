@@ -1,11 +1,11 @@
 // The policy in Redis: `policy` and `policy:<service>`, read together whenever either may have changed.
 import { setTimeout as wait } from "node:timers/promises";
-import type { Store } from "../redis/store-contract.ts";
+import type { RedisStore } from "../redis/store.ts";
 import { layerKey, sharedKey } from "./read.ts";
 import { type PolicySource, type RereadOptions, Rereader, type SourceReading } from "./source.ts";
 
 export interface RedisSourceOptions extends Partial<Omit<RereadOptions, "read">> {
-  readonly store: Store;
+  readonly store: RedisStore;
   readonly service: string;
   /** How long the first read is tried again before it counts as failed: a client needs a moment to connect. */
   readonly startLimitMs?: number;
@@ -15,12 +15,22 @@ const betweenTriesMs = 25;
 /** A policy is larger than what a request asks for, and nobody waits for it. */
 const readLimitMs = 1000;
 
-/** Tells of what any client sets, by invalidation messages; the jittered poll is the truth when one is lost. */
+/** Mean time between reads while changes are not told: no longer than enforcing a policy may take. */
+const untoldPollMs = 900;
+
+/**
+ * Tells of what any client sets, by invalidation messages; the jittered poll is the truth when one is lost, and all there
+ * is while none come.
+ */
 export function createRedisSource(options: RedisSourceOptions): PolicySource {
   const { store, service, startLimitMs = 1000, settleMs = 5, pollMs = 10_000, retryMs = 1000 } = options;
   const keys = [sharedKey, layerKey(service)] as const;
   const stopped = new AbortController();
   let tryUntil = Infinity;
+  /** Whether something may have changed; when the last read that worked was, and how long it holds. */
+  let told = true;
+  let readMono = -Infinity;
+  let holdsMs = 0;
   let onReading: ((reading: SourceReading) => void) | undefined;
 
   async function patientRead(): Promise<SourceReading> {
@@ -34,11 +44,15 @@ export function createRedisSource(options: RedisSourceOptions): PolicySource {
 
   const rereader = new Rereader({
     settleMs,
-    pollMs,
+    pollMs: Math.min(pollMs, untoldPollMs),
     retryMs,
     ...(options.random && { random: options.random }),
     async read() {
+      if (!told && store.watching && performance.now() - readMono < holdsMs) return true;
+      told = false;
       const reading = await patientRead();
+      readMono = reading.state === "failed" ? -Infinity : performance.now();
+      holdsMs = pollMs * (0.5 + Math.random());
       tryUntil = -Infinity;
       if (!stopped.signal.aborted) onReading?.(reading);
       return reading.state !== "failed";
@@ -47,11 +61,16 @@ export function createRedisSource(options: RedisSourceOptions): PolicySource {
   let unwatch: (() => void) | undefined;
   return {
     kind: "redis",
+    get polledBecause() {
+      return store.unheardBecause ?? null;
+    },
     start(listener) {
       onReading = listener;
       tryUntil = performance.now() + startLimitMs;
       unwatch = store.watch(sharedKey, (key) => {
-        if (key === null || key === keys[0] || key === keys[1]) rereader.notice();
+        if (key !== null && key !== keys[0] && key !== keys[1]) return;
+        told = true;
+        rereader.notice();
       });
       rereader.readNow();
     },
@@ -63,7 +82,7 @@ export function createRedisSource(options: RedisSourceOptions): PolicySource {
   };
 }
 
-async function readOnce(store: Store, keys: readonly [string, string]): Promise<SourceReading> {
+async function readOnce(store: RedisStore, keys: readonly [string, string]): Promise<SourceReading> {
   try {
     const [shared, layer] = await Promise.all([
       store.getBytes(keys[0], readLimitMs),

@@ -14,6 +14,8 @@ export interface PolicySource {
   start(onReading: (reading: SourceReading) => void): void;
   /** Nothing is read any more once this is through. */
   stop(): Promise<void>;
+  /** Why changes are not told but looked for each second; null when they are told. */
+  readonly polledBecause?: string | null;
 }
 
 export interface RereadOptions {

@@ -2,6 +2,10 @@
 import { Cluster, Redis, type RedisOptions } from "ioredis";
 import type { RedisAddress, RedisNode } from "./address.ts";
 import { connectionLost, noAnswer, reasonOf, replyCode } from "./failure.ts";
+import { endConnectionsOnOddReplies } from "./odd-replies.ts";
+import { serving } from "./serving.ts";
+
+endConnectionsOnOddReplies();
 
 /** A client that is being kept connected. */
 export interface Link<Client extends Redis | Cluster> {
@@ -12,7 +16,10 @@ export interface Link<Client extends Redis | Cluster> {
   close(): void;
 }
 
-/** Told of every attempt that ended, too: the listener keeps what it wants to know. */
+/**
+ * Told of every attempt that ended, too: the listener keeps what it wants to know. With `up` the reason is what the server
+ * refuses and we can do without.
+ */
 export type OnLink = (up: boolean, reason: string) => void;
 
 /** Half of it is random, so that a fleet does not come back in step. */
@@ -50,7 +57,8 @@ function options(address: RedisAddress, name: string) {
     connectTimeout: 2_000,
     disconnectTimeout: 200,
     keepAlive: 10_000,
-    maxLoadingRetryTime: 500,
+    // It would never be ready for a user who may not ask INFO (ioredis 6.0.0): serving.ts is more lenient.
+    enableReadyCheck: false,
     retryStrategy: backoffMs,
     reconnectOnError: reconnectWhenReadOnly(),
   } as const satisfies RedisOptions;
@@ -93,7 +101,7 @@ export function openServer(address: RedisAddress, name: string, onLink: OnLink):
 function hearOfFailover(address: RedisAddress, name: string, onFailover: () => void): () => void {
   const login = { username: address.sentinelUsername, password: address.sentinelPassword, db: 0 };
   const links = address.nodes.map((node) => {
-    const sentinel = new Redis({ ...options(address, name), ...node, ...login, enableReadyCheck: false });
+    const sentinel = new Redis({ ...options(address, name), ...node, ...login });
     sentinel.on("message", (_channel, message) => {
       if (message.startsWith(`${address.masterName} `)) onFailover();
     });
@@ -118,6 +126,8 @@ export function openCluster(address: RedisAddress, name: string, onLink: OnLink)
     redisOptions,
     // Not as above: a call that a redirection leads to a new node waits, within its limit, until that is connected.
     enableOfflineQueue: true,
+    // CLUSTER INFO, as INFO above. A Cluster that is down says so to every call.
+    enableReadyCheck: false,
     clusterRetryStrategy: backoffMs,
     slotsRefreshInterval: 15_000,
     maxRedirections: 4,
@@ -145,11 +155,12 @@ function keepOpen<Client extends Redis | Cluster>(client: Client, onLink: OnLink
   const emitter: NodeJS.EventEmitter = client;
   const overTls =
     (client instanceof Cluster ? client.options.redisOptions : client.options)?.tls !== undefined;
-  const tell = (now: boolean): void => {
+  const tell = (now: boolean, why = reason): void => {
     clearTimeout(handshake);
     if (closed) return;
     up = now;
-    onLink(up, reason);
+    if (up) reason = connectionLost;
+    onLink(up, why);
   };
   /** What follows a failure, and comes last, is that everything in flight lost its connection. */
   const note = (error: unknown): void => {
@@ -173,8 +184,8 @@ function keepOpen<Client extends Redis | Cluster>(client: Client, onLink: OnLink
   });
   emitter.on("ready", () => {
     attempts = 0;
-    reason = connectionLost;
-    tell(true);
+    if (client instanceof Cluster) tell(true, "");
+    else void serving(client, note).then((refused) => refused !== undefined && tell(true, refused));
   });
   emitter.on("close", () => tell(false));
   emitter.on("end", () => {

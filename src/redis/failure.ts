@@ -24,11 +24,25 @@ export function replyCode(error: unknown): string | undefined {
   return /^[A-Z][A-Z0-9_]{1,31}(?= |$)/u.exec(error.message)?.[0] ?? "ERR";
 }
 
+/** Redis answered that this user may not, or that it has no such command. */
+class CommandRefused extends Error {
+  override readonly name = "CommandRefused";
+}
+
+/** @returns the error, or where it is Redis' refusal of a command, one that names what to grant. */
+export function refusalOf(error: unknown, command: string, right: string): unknown {
+  const code = replyCode(error);
+  if (code === "NOPERM") return new CommandRefused(`Redis refuses ${command} (NOPERM): grant ${right}`);
+  if (code === "ERR") return new CommandRefused(`this Redis has no ${command}`);
+  return error;
+}
+
 /**
  * @param overTls whether the connection is to be one over TLS
  * @returns a code word of Redis or of the system, or a short phrase of our own.
  */
 export function reasonOf(error: unknown, overTls = false): string {
+  if (error instanceof CommandRefused) return error.message;
   const code = replyCode(error);
   if (code !== undefined) return code;
   if (!(error instanceof Error)) return connectionLost;
@@ -40,7 +54,7 @@ export function reasonOf(error: unknown, overTls = false): string {
     if (error.code === "ETIMEDOUT") return noTlsInTime;
   }
   if ("code" in error && typeof error.code === "string") return error.code;
-  if (/timed out|timeout/iu.test(error.message)) return noAnswer;
+  if (error.message === noAnswer || /timed out|timeout/iu.test(error.message)) return noAnswer;
   if (error.message.startsWith("All sentinels are unreachable")) return "no sentinel knows the master";
   // A TLS alert (RFC 8446 section 5.1) begins with 21.
   if (/^Unknown RESP type 21\b/u.test(error.message)) return speaksTls;

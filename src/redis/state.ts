@@ -5,13 +5,13 @@ export interface StoreState {
   /** `commands`: calls are answered. `watches`: changes of keys are told; until then only a poll finds them. */
   readonly of: "commands" | "watches";
   readonly up: boolean;
-  /** Why it is down: a code word of Redis or of the system, or a short phrase; never data, never a credential. */
+  /** Why it is down, or what is missing though it is up: a code word of Redis or of the system, or a short phrase; never data, never a credential. */
   readonly reason: string;
 }
 
 export class StoreStates {
   readonly #onState: ((state: StoreState) => void) | undefined;
-  readonly #last: Partial<Record<StoreState["of"], boolean>> = {};
+  readonly #last: Partial<Record<StoreState["of"], { readonly up: boolean; readonly reason: string }>> = {};
   readonly #waiting = new Set<(up: boolean) => void>();
   #closed = false;
 
@@ -20,15 +20,22 @@ export class StoreStates {
   }
 
   set(of: StoreState["of"], up: boolean, reason: string): void {
-    if (this.#closed || this.#last[of] === up) return;
-    this.#last[of] = up;
+    const last = this.#last[of];
+    if (this.#closed || (last?.up === up && (up || of === "commands" || last.reason === reason))) return;
+    this.#last[of] = { up, reason };
     if (of === "commands" && up) this.#settle(true);
-    this.#onState?.({ of, up, reason: up ? "" : reason });
+    this.#onState?.({ of, up, reason });
+  }
+
+  /** Why changes are not told now; undefined when they are. */
+  get unheardBecause(): string | undefined {
+    const { watches } = this.#last;
+    return watches?.up === true ? undefined : (watches?.reason ?? "not connected yet");
   }
 
   /** @returns true once calls are answered; false when that took longer, or will not be any more. */
   whenUp(limitMs: number): Promise<boolean> {
-    if (this.#closed || this.#last.commands === true) return Promise.resolve(!this.#closed);
+    if (this.#closed || this.#last.commands?.up === true) return Promise.resolve(!this.#closed);
     return new Promise((resolve) => {
       const settle = (up: boolean): void => {
         clearTimeout(timer);

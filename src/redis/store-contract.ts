@@ -13,7 +13,7 @@ export interface Script {
 export interface Store {
   /** False while Redis is known to be out of reach: take the fallback without asking. */
   readonly up: boolean;
-  /** Whether changes of watched keys are heard now; while they are not, what was read may be out of date unseen. */
+  /** Whether changes of watched keys are heard now, proven lately; while they are not, what was read may be out of date unseen. */
   readonly watching: boolean;
   /** False when every key is on one node, so that one script may take keys of several hash tags; anything else = Redis Cluster. */
   readonly sharded?: boolean;
@@ -54,6 +54,12 @@ export interface Store {
    * @returns stops the watch
    */
   watch(prefix: string, onChange: (key: string | null) => void): () => void;
+  /**
+   * Tells of every message that a script publishes on the channel of this key's name: for keys of one service, because
+   * each prefix that is watched costs Redis something on every write, and a channel nothing. `null` as with `watch`.
+   * @returns stops hearing
+   */
+  hear(key: string, onTold: (key: string | null) => void): () => void;
 }
 
 /** Seals of the values of one purpose and service. */

@@ -25,6 +25,8 @@ export interface StoreOptions {
 
 export interface RedisStore extends Store {
   readonly sharded: boolean;
+  /** Why changes of keys are not told now, so that they have to be looked for; undefined when they are. */
+  readonly unheardBecause: string | undefined;
   /** @returns true as soon as Redis answers, false when it did not within `limitMs` or the store was closed. */
   whenUp(limitMs: number): Promise<boolean>;
   /** Ends every connection and timer; calls reject from now on. */
@@ -52,7 +54,7 @@ export function createStore(options: StoreOptions): RedisStore {
     overMs: 100,
     probeMs: 500,
     probe: () => client.get(`${keyPrefix}probe`), // PING is answered by a Cluster that is down, too
-    onChange: (reason) => states.set("commands", isUp(), reason),
+    onChange: (reason) => states.set("commands", isUp(), isUp() ? "" : reason),
   });
   const isUp = (): boolean => link.up && !breaker.open;
   const watches = new Watches({
@@ -73,7 +75,11 @@ export function createStore(options: StoreOptions): RedisStore {
     },
     sharded,
     ...createMethods(createCalls(client, isUp, breaker, options.onCommand), keyPrefix, limitMs, sharded),
+    get unheardBecause() {
+      return states.unheardBecause;
+    },
     watch: (prefix, onChange) => watches.watch(prefix, onChange),
+    hear: (key, onTold) => watches.hear(key, onTold),
     whenUp: (limitMs) => states.whenUp(limitMs),
     close() {
       watches.close();
@@ -84,7 +90,7 @@ export function createStore(options: StoreOptions): RedisStore {
   };
 }
 
-type Methods = Omit<Store, "up" | "watching" | "sharded" | "watch">;
+type Methods = Omit<Store, "up" | "watching" | "sharded" | "watch" | "hear">;
 
 function createMethods(calls: Calls, keyPrefix: string, defaultLimitMs: number, sharded: boolean): Methods {
   const runScript = createScripts(calls);

@@ -1,103 +1,241 @@
 // Hears from one server which keys changed: CLIENT TRACKING in broadcast mode, redirected to the same connection, which
-// RESP2 then delivers as messages of a channel. One connection, so that it cannot half-work.
+// RESP2 then delivers as messages of a channel. One connection, so that it cannot half-work; and what it is said to do is
+// not believed: a scratch key is changed, and must come back, again and again.
 import type { Redis } from "ioredis";
 import type { Link, OnLink } from "./connect.ts";
-import { reasonOf } from "./failure.ts";
+import { noAnswer, reasonOf, refusalOf } from "./failure.ts";
+import { withinLimit } from "./limit.ts";
 
-const channel = "__redis__:invalidate";
-/** How often the connection is asked for a sign of life; unanswered, it runs into its socket time limit. */
-const heartbeatMs = 2_000;
+const invalidations = "__redis__:invalidate";
+/** Longest wait for each of our commands, and for the scratch key to come back. */
+const answerMs = 1_000;
+/** How often the scratch key must have come, whoever changed it: sidecars hear each other's. */
+const provenEveryMs = 1_000;
+/** Changes of the scratch key that may fail one after another: Redis may be slow for a moment. */
+const writesForgiven = 1;
+const deaf = "change messages do not come";
+
+/** What a tracker is to hear of, with the global prefix. */
+export interface Wanted {
+  /** Keys by what they begin with; no two overlap (Redis refuses that). */
+  readonly prefixes: readonly string[];
+  readonly channels: readonly string[];
+}
 
 export interface TrackerOptions {
   open(onLink: OnLink): Link<Redis>;
-  /** What to track, with the global prefix; no two overlap (Redis refuses that). */
-  prefixes(): readonly string[];
+  wanted(): Wanted;
+  readonly probe: {
+    /** Whether it is a scratch key, which has no other listener. */
+    matches(key: string): boolean;
+    /** Changes one that lives on this server, over another connection; in the end rejects as `limit.ts` says. */
+    write(): Promise<void>;
+  };
   /** null = keys may have changed unheard: after arming, and after FLUSHALL or FLUSHDB. */
   onKey(key: string | null): void;
+  onChannel(channel: string): void;
+  /** Told of changes only. */
   onLink: OnLink;
+  /** Told of every attempt to connect that failed. */
+  onUnconnected(): void;
 }
 
 export class Tracker {
   readonly #options: TrackerOptions;
   readonly #link: Link<Redis>;
-  readonly #heartbeat: NodeJS.Timeout;
-  #armed = false;
+  #subscribed: readonly string[] = [];
+  /** What was said last; "" = armed. */
+  #told: string | undefined;
+  #proven = false;
   #arming = false;
   /** Counts what asked for arming, so that a request during one is not lost. */
   #asked = 0;
-  #refusals = 0;
-  #retry: NodeJS.Timeout | undefined;
+  #failures = 0;
+  #failedWrites = 0;
+  /** Why the first of them failed: what follows is more often that the connection was given up. */
+  #writeFailure: string | undefined;
+  #heardMono = -Infinity;
+  #onHeard: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
 
   constructor(options: TrackerOptions) {
     this.#options = options;
     this.#link = options.open((up, reason) => {
-      this.#armed = false;
-      if (up) this.rearm();
-      else options.onLink(false, reason);
+      this.#proven = false;
+      this.#subscribed = [];
+      if (up) {
+        this.rearm();
+        return;
+      }
+      options.onUnconnected();
+      // Attempt after attempt to connect again is no news, and less than why a connection that stood was of no use.
+      if (this.#told === undefined || this.#told === "") this.#tell(reason);
     });
-    const { client } = this.#link;
-    client.on("messageBuffer", (_channel: Buffer, message: unknown) => {
+    this.#link.client.on("messageBuffer", (channel: Buffer, message: unknown) => {
+      if (String(channel) !== invalidations) options.onChannel(String(channel));
       // ioredis types it as Buffer; an invalidation carries a list of keys, or null when a database was flushed.
-      if (!Array.isArray(message)) options.onKey(null);
-      else for (const key of message) options.onKey(String(key));
+      else if (!Array.isArray(message)) options.onKey(null);
+      else for (const key of message) this.#heard(String(key));
     });
-    this.#heartbeat = setInterval(() => {
-      if (this.#armed) client.ping().catch(() => {});
-    }, heartbeatMs).unref();
   }
 
-  /** Tracking is on for all prefixes asked for. */
+  /** Changes are told: every prefix and channel is subscribed to, and the scratch key came back. */
   get armed(): boolean {
-    return this.#armed;
+    return this.#proven;
   }
 
-  /** The prefixes or the connection have changed: ask the server again. */
+  /** What is wanted or the connection has changed: ask the server again. */
   rearm(): void {
     this.#asked += 1;
-    clearTimeout(this.#retry);
+    clearTimeout(this.#timer);
     if (this.#link.up && !this.#arming) void this.#arm();
   }
 
   close(): void {
-    clearInterval(this.#heartbeat);
-    clearTimeout(this.#retry);
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#onHeard?.();
     this.#link.close();
   }
 
   async #arm(): Promise<void> {
     this.#arming = true;
-    this.#armed = false;
+    this.#proven = false;
+    this.#writeFailure = undefined;
     try {
       for (let done = 0; done !== this.#asked;) {
         done = this.#asked;
         await this.#track();
       }
-      this.#armed = true;
-      this.#refusals = 0;
     } catch (error) {
-      if (this.#link.up) this.#retryLater(reasonOf(error));
+      if (this.#link.up) this.#tryLater(reasonOf(error), isSilence(error));
+      return;
     } finally {
       this.#arming = false;
     }
-    if (!this.#armed) return;
-    this.#options.onLink(true, "");
-    this.#options.onKey(null);
+    await this.#prove();
   }
 
   async #track(): Promise<void> {
     const { client } = this.#link;
+    const { prefixes, channels } = this.#options.wanted();
     // RESP2 takes no other command while subscribed.
-    if (client.mode === "subscriber") await client.unsubscribe(channel);
-    const id = await client.client("ID");
-    await client.call("CLIENT", "TRACKING", "OFF");
-    const prefixes = this.#options.prefixes().flatMap((prefix) => ["PREFIX", prefix]);
-    await client.call("CLIENT", "TRACKING", "ON", "REDIRECT", String(id), "BCAST", ...prefixes);
-    await client.subscribe(channel);
+    if (client.mode === "subscriber") {
+      await step("UNSUBSCRIBE", "+unsubscribe", () => client.unsubscribe(...this.#subscribed));
+    }
+    const id = await step("CLIENT ID", "+client|id", () => client.client("ID"));
+    await step("CLIENT TRACKING", "+client|tracking", () => client.call("CLIENT", "TRACKING", "OFF"));
+    const tracked = prefixes.flatMap((prefix) => ["PREFIX", prefix]);
+    const on = ["TRACKING", "ON", "REDIRECT", String(id), "BCAST", ...tracked];
+    await step("CLIENT TRACKING", "+client|tracking", () => client.call("CLIENT", ...on));
+    const all = [invalidations, ...channels];
+    const rights = `+subscribe and ${all.map((channel) => `&${channel}`).join(" ")}`;
+    await step("SUBSCRIBE", rights, () => client.subscribe(...all));
+    this.#subscribed = all;
   }
 
-  /** The connection stands but the server refuses (no permission, no such command): ever more rarely. */
-  #retryLater(reason: string): void {
-    this.#options.onLink(false, reason);
-    this.#retry = setTimeout(() => this.rearm(), Math.min(500 * 2 ** this.#refusals++, 30_000)).unref();
+  #heard(key: string): void {
+    if (!this.#options.probe.matches(key)) {
+      this.#options.onKey(key);
+      return;
+    }
+    this.#heardMono = performance.now();
+    this.#onHeard?.();
+  }
+
+  /** Has the scratch key come back, and looks again later. */
+  async #prove(): Promise<void> {
+    const connection = this.#asked;
+    const startedMono = performance.now();
+    try {
+      await this.#options.probe.write();
+      this.#failedWrites = 0;
+      this.#writeFailure = undefined;
+      if (this.#heardMono < startedMono) await this.#untilHeard();
+    } catch (error) {
+      if (this.#closed || connection !== this.#asked || !this.#link.up) return;
+      this.#failedWrites += 1;
+      this.#writeFailure ??= reasonOf(error);
+      if (this.#proven && this.#failedWrites <= writesForgiven) this.#proveLater();
+      else this.#unprovable(this.#writeFailure);
+      return;
+    }
+    if (this.#closed || connection !== this.#asked || !this.#link.up) return;
+    if (this.#heardMono < startedMono) {
+      this.#proven = false;
+      this.#tryLater(deaf, true);
+      return;
+    }
+    this.#failures = 0;
+    if (!this.#proven) {
+      this.#proven = true;
+      this.#tell("");
+      this.#options.onKey(null);
+    }
+    this.#proveLater();
+  }
+
+  #proveLater(): void {
+    clearTimeout(this.#timer);
+    const pauseMs = provenEveryMs * (0.75 + Math.random() / 2);
+    this.#timer = setTimeout(() => {
+      // A sign of life for the connection itself: unanswered, it runs into its socket time limit.
+      this.#link.client.ping().catch(() => {});
+      if (this.#proven && performance.now() - this.#heardMono < pauseMs) this.#proveLater();
+      else void this.#prove();
+    }, pauseMs).unref();
+  }
+
+  /** Whether changes are told cannot be said: they are looked for, and messages that come are taken. */
+  #unprovable(reason: string): void {
+    const isNews = this.#told !== reason;
+    this.#proven = false;
+    this.#tell(reason);
+    if (isNews) this.#options.onKey(null);
+    this.#proveLater();
+  }
+
+  #tell(reason: string): void {
+    this.#told = reason;
+    this.#options.onLink(reason === "", reason);
+  }
+
+  /** Resolves when the scratch key has come, or at the time limit. */
+  #untilHeard(): Promise<void> {
+    return new Promise((resolve) => {
+      // After a stall of our own process the message may lie in the socket already: it is read first.
+      const timer = setTimeout(() => setImmediate(done), answerMs);
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#onHeard = undefined;
+        resolve();
+      };
+      this.#onHeard = done;
+    });
+  }
+
+  /** The server refuses (no permission, no such command), or is silent, which a new connection may mend: ever more rarely. */
+  #tryLater(reason: string, reconnect: boolean): void {
+    this.#tell(reason);
+    const delayMs = Math.min(250 * 2 ** this.#failures++, reconnect ? 2_000 : 30_000);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      if (reconnect && this.#link.up) this.#link.client.disconnect(true);
+      else this.rearm();
+    }, delayMs).unref();
+  }
+}
+
+function isSilence(error: unknown): boolean {
+  return reasonOf(error) === noAnswer;
+}
+
+/** One of our commands: within the time limit, and a refusal says which right is missing. */
+async function step<Reply>(command: string, right: string, send: () => Promise<Reply>): Promise<Reply> {
+  try {
+    return await withinLimit(send(), answerMs);
+  } catch (error) {
+    throw refusalOf(error, command, right);
   }
 }

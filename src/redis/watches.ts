@@ -2,6 +2,7 @@
 import { Cluster, type Redis } from "ioredis";
 import type { RedisAddress, RedisNode } from "./address.ts";
 import { openNode, openServer } from "./connect.ts";
+import { ScratchKey, scratchKey } from "./scratch-key.ts";
 import { Tracker } from "./tracker.ts";
 
 type OnChange = (key: string | null) => void;
@@ -20,9 +21,11 @@ export interface WatchesOptions {
 export class Watches {
   readonly #options: WatchesOptions;
   readonly #listeners = new Map<string, Set<OnChange>>();
+  readonly #channels = new Map<string, Set<OnChange>>();
   readonly #trackers = new Map<string, Tracker>();
   /** The watched prefixes but those that another one covers. */
   #tracked: readonly string[] = [];
+  #subscribed: ReadonlySet<string> = new Set();
 
   constructor(options: WatchesOptions) {
     this.#options = options;
@@ -31,44 +34,78 @@ export class Watches {
 
   /** As `Store.watch`. */
   watch(prefix: string, onChange: OnChange): () => void {
+    return this.#add(this.#listeners, prefix, onChange, () => {
+      if (this.#tracked.some((other) => prefix.startsWith(other))) return true;
+      this.#tracked = withoutCovered([...this.#listeners.keys()]);
+      return false;
+    });
+  }
+
+  /** As `Store.hear`. */
+  hear(key: string, onTold: OnChange): () => void {
+    return this.#add(this.#channels, key, onTold, () => {
+      if (this.#subscribed.has(key)) return true;
+      this.#subscribed = new Set(this.#channels.keys());
+      return false;
+    });
+  }
+
+  /** @param isHeard whether the servers tell of it already; else it is among what they are to tell of from now on */
+  #add(
+    listeners: Map<string, Set<OnChange>>,
+    name: string,
+    onChange: OnChange,
+    isHeard: () => boolean,
+  ): () => void {
     const own: OnChange = (key) => onChange(key); // the same function may watch twice
-    const set = this.#listeners.get(prefix) ?? new Set();
-    this.#listeners.set(prefix, set.add(own));
-    if (this.#tracked.some((other) => prefix.startsWith(other))) {
-      // Heard already; a tracker that is not armed yet will tell everybody once it is.
+    const set = listeners.get(name) ?? new Set();
+    listeners.set(name, set.add(own));
+    if (isHeard()) {
+      // A tracker that is not armed yet will tell everybody once it is.
       queueMicrotask(() => {
         if (set.has(own) && this.armed) this.#tell(own, null);
       });
     } else {
-      this.#tracked = withoutCovered([...this.#listeners.keys()]);
       for (const tracker of this.#trackers.values()) tracker.rearm();
     }
     if (this.#options.client instanceof Cluster) this.#followTopology();
     else if (this.#trackers.size === 0) this.#addTracker("server", undefined);
     return () => {
       set.delete(own);
-      // Tracking goes on until the prefixes next change: most often a new policy watches the same ones again.
-      if (set.size === 0 && this.#listeners.get(prefix) === set) this.#listeners.delete(prefix);
+      // It is told of until what is wanted next changes: most often a new policy wants the same again.
+      if (set.size === 0 && listeners.get(name) === set) listeners.delete(name);
     };
   }
 
   close(): void {
     this.#options.client.off("refresh", this.#followTopology);
     this.#listeners.clear();
+    this.#channels.clear();
     for (const tracker of this.#trackers.values()) tracker.close();
     this.#trackers.clear();
   }
 
   #addTracker(id: string, node: RedisNode | undefined): void {
     const { address, client, connectionName: name, keyPrefix, onState } = this.#options;
+    const scratch = new ScratchKey(client, keyPrefix + scratchKey);
     const tracker = new Tracker({
       open: (onLink) => (node ? openNode(address, node, name, onLink) : openServer(address, name, onLink)),
-      prefixes: () => this.#tracked.map((prefix) => keyPrefix + prefix),
+      wanted: () => ({
+        prefixes: withoutCovered([...this.#tracked, scratchKey]).map((prefix) => keyPrefix + prefix),
+        channels: [...this.#subscribed].map((key) => keyPrefix + key),
+      }),
+      probe: {
+        matches: (key) => key.startsWith(keyPrefix + scratchKey),
+        write: () => scratch.write(id),
+      },
       onKey: (key) => this.#dispatch(key),
+      onChannel: (channel) => this.#dispatchChannel(channel.slice(keyPrefix.length)),
       onLink: (up, reason) => {
         if (!up || this.armed) onState(up, reason);
+      },
+      onUnconnected: () => {
         // Its server may be gone for good and another one in its place.
-        if (!up && client instanceof Cluster && client.status === "ready") client.refreshSlotsCache();
+        if (client instanceof Cluster && client.status === "ready") client.refreshSlotsCache();
       },
     });
     this.#trackers.set(id, tracker);
@@ -78,7 +115,12 @@ export class Watches {
   readonly #followTopology = (): void => {
     const { client, onState } = this.#options;
     // Before its first answer a Cluster calls the nodes of the address masters.
-    if (!(client instanceof Cluster) || client.slots.length === 0 || this.#listeners.size === 0) return;
+    if (
+      !(client instanceof Cluster) ||
+      client.slots.length === 0 ||
+      this.#listeners.size + this.#channels.size === 0
+    )
+      return;
     const masters = new Map<string, RedisNode>();
     for (const { options: node } of client.nodes("master")) {
       if (node.host === undefined || node.port === undefined) continue;
@@ -105,6 +147,12 @@ export class Watches {
       if (key !== null && !key.startsWith(prefix)) continue;
       for (const onChange of set) this.#tell(onChange, key);
     }
+    if (key !== null) return;
+    for (const set of this.#channels.values()) for (const onTold of set) this.#tell(onTold, null);
+  }
+
+  #dispatchChannel(key: string): void {
+    for (const onTold of this.#channels.get(key) ?? []) this.#tell(onTold, key);
   }
 
   #tell(onChange: OnChange, key: string | null): void {

@@ -11,7 +11,7 @@ import type { PolicyLife } from "../policy/life.ts";
 import type { RedisStore } from "../redis/store.ts";
 import { registry } from "../registry.ts";
 import { createLife } from "../sidecar-policy.ts";
-import { connectStore } from "../sidecar-store.ts";
+import { connectStore, redisCheck } from "../sidecar-store.ts";
 import { mergeMetrics } from "../telemetry/metrics.ts";
 import { createTelemetry, type Telemetry } from "../telemetry/process.ts";
 import { removeStaleSocket } from "../unix-socket.ts";
@@ -186,9 +186,7 @@ function checksOf(crew: Crew, life: PolicyLife, store: RedisStore | undefined): 
     { name: "policy", ok: life.ready },
     { name: "workers", ok: up && serving > 0 && behind === 0, detail },
     { name: "not draining", ok: !crew.draining },
-    ...(store === undefined
-      ? []
-      : [{ name: "redis", ok: true, detail: store.up ? "up" : "down, not needed to serve" }]),
+    ...redisCheck(store),
     // A plugin in trouble has its own fail mode.
     ...[...troubles].map(([name, trouble]) => ({ name: `plugin ${name}`, ok: true, detail: trouble })),
   ];

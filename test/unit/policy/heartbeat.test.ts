@@ -14,6 +14,7 @@ const status: PolicyStatus = {
   source: "redis",
   signed: "no",
   documents: { shared: "s1", layer: null },
+  polledBecause: null,
   overruled: [{ path: "plugins", message: "drops" }],
   since: "2026-01-01T00:00:00.000Z",
   lastSuccess: null,

@@ -222,7 +222,7 @@ test("a server that forbids tracking is asked again, and the commands are not af
   await eventually("both are known", () => states.length === 2);
   assert.deepEqual(states.map(({ of, up, reason }) => `${of} ${up} ${reason}`).sort(), [
     "commands true ",
-    "watches false NOPERM",
+    "watches false Redis refuses CLIENT TRACKING (NOPERM): grant +client|tracking",
   ]);
   assert.equal(await store.set("k", "v"), true);
   assert.deepEqual(told, []);
