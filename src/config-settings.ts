@@ -15,37 +15,12 @@ import {
   parseSecret,
   parseToken,
   parseUpstream,
-  type ReadFile,
 } from "./config-formats.ts";
+import { optional, type Parse, secret, setting, type Setting } from "./config-setting.ts";
 import { forwardedFields } from "./proxy/client-address.ts";
 import { parseRedisAddress } from "./redis/address.ts";
 import { parseSecretHosts } from "./secret-hosts.ts";
 import { parseStoreKeys } from "./redis/seals.ts";
-
-/** One variable. `default` is the text that counts when it is unset; null = the setting is then `undefined`. */
-export interface Setting<T> {
-  readonly env: string;
-  readonly default: string | null;
-  readonly doc: string;
-  readonly parse: (text: string, readFile: ReadFile) => T;
-  /** Never shown; may also come from the file that `<env>_FILE` names. */
-  readonly secret?: true;
-}
-
-type Parse<T> = Setting<T>["parse"];
-
-/** A setting with a default. */
-function setting<T>(env: string, fallback: string, parse: Parse<T>, doc: string): Setting<T> {
-  return { env, default: fallback, parse, doc };
-}
-/** A setting that may be absent. */
-function optional<T>(env: string, parse: Parse<T>, doc: string): Setting<T | undefined> {
-  return { env, default: null, parse, doc };
-}
-/** A secret that may be absent. */
-function secret<T>(env: string, parse: Parse<T>, doc: string): Setting<T | undefined> {
-  return { env, default: null, parse, doc, secret: true };
-}
 
 const hour = 3_600_000;
 const gibibyte = 1_073_741_824;
@@ -260,6 +235,12 @@ export const settings = {
     "10000",
     integer(1, 1_000_000),
     "Most connections of clients at a time",
+  ),
+  recheckMs: setting(
+    "OUTRIGGER_RECHECK_MS",
+    "5000",
+    integer(100, hour),
+    "How often streams and upgrades that go on are judged anew: credential, rules, age",
   ),
   workers: setting(
     "OUTRIGGER_WORKERS",

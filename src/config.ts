@@ -4,7 +4,8 @@ import { isDeepStrictEqual } from "node:util";
 import convict from "convict";
 import { FormatError, isUpstreamAllowed, type ReadFile } from "./config-formats.ts";
 import { readSecrets, readTextFile } from "./config-secrets.ts";
-import { settings, type Setting } from "./config-settings.ts";
+import type { Setting } from "./config-setting.ts";
+import { settings } from "./config-settings.ts";
 import { nearestName } from "./nearest.ts";
 
 type Settings = typeof settings;

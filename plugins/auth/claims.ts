@@ -46,7 +46,9 @@ export function mapIdentity(
   if (scopes === undefined) return mapping.scopes;
   const roles = words(claimAt(claims, mapping.roles));
   if (roles === undefined) return mapping.roles;
-  return { userId, issuer, plan, scopes, roles, method, credentialId: issuer, claims };
+  const { exp } = claims;
+  const expiresAt = typeof exp === "number" ? exp * 1000 : undefined;
+  return { userId, issuer, plan, scopes, roles, method, credentialId: issuer, claims, expiresAt };
 }
 
 /** Whether `aud` (RFC 7519 section 4.1.3) names one of the wanted; nothing wanted = not checked. */

@@ -50,8 +50,8 @@ export interface GuardParts {
 
 type MaybeVerdict = Verdict | Promise<Verdict>;
 
-const noTokens = refused("jwt", "token: none are taken here");
-const noKeys = refused("api-key", "api key: none are taken here");
+export const noTokens = refused("jwt", "token: none are taken here");
+export const noKeys = refused("api-key", "api key: none are taken here");
 const noIds: readonly string[] = [];
 
 export class Guard {

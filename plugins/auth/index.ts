@@ -10,6 +10,7 @@ import { KeyCheck } from "./keys.ts";
 import { authOptions, type AssertionOptions, type AuthOptions } from "./options.ts";
 import type { JwtOptions, LoginOptions } from "./options-jwt.ts";
 import { OwnOrigin } from "./own-origin.ts";
+import { recheck } from "./recheck.ts";
 import { prepareRefusals } from "./refusal.ts";
 import { Rules } from "./rules.ts";
 import { answerSubprotocol, compileTokenSources, ownedBy } from "./token-sources.ts";
@@ -156,6 +157,7 @@ export const auth = definePlugin({
         timeLimitMs: { onRequest: timeLimitMs },
         headOnlyFields: [...credentials.keyHeaders, forwardedField, ...(assertion ? [assertion.header] : [])],
         onRequest: (exchange) => guard.onRequest(exchange),
+        recheck: (exchange) => recheck(parts, exchange),
         ...owned,
         ownedCookies: [...owned.ownedCookies, ...(login?.cookies ?? [])],
         ...((login !== undefined || tokenSources.subprotocols.length > 0) && {

@@ -52,6 +52,7 @@ export function keyRecord(input: unknown): KeyRecord {
     throw new Error(faults.join("; "));
   }
   const record = parsed.data;
+  const expiresAtMs = epochMs(record.expiresAt);
   const identity: Identity = {
     userId: record.userId,
     plan: record.plan ?? undefined,
@@ -60,11 +61,12 @@ export function keyRecord(input: unknown): KeyRecord {
     method: "api-key",
     credentialId: record.id,
     claims: record.claims ?? {},
+    ...(expiresAtMs === Infinity ? {} : { expiresAt: expiresAtMs }),
   };
   return {
     id: record.id,
     disabled: record.disabled ?? false,
-    expiresAtMs: epochMs(record.expiresAt),
+    expiresAtMs,
     services: record.services ?? undefined,
     allowsAddress: record.cidrs ? compileRanges(record.cidrs) : undefined,
     finding: accepted(identity),

@@ -122,13 +122,16 @@ export class Login {
     return redirectTo(`${this.#options.loginPath}?return_to=${encodeURIComponent(page)}`);
   }
 
-  /** What the session cookie is worth; undefined = there is none. */
-  session(exchange: Exchange): Finding | undefined | Promise<Finding> {
+  /**
+   * What the session cookie is worth; undefined = there is none.
+   * @param mayRefresh false = as it stands: nobody could be given a renewed one
+   */
+  session(exchange: Exchange, mayRefresh = true): Finding | undefined | Promise<Finding> {
     const { ownedCookies } = exchange.request;
     if (ownedCookies?.includes(`${this.#cookie.name}.0=`) !== true) return undefined;
     const sealed = readChunks(ownedCookies, this.#cookie.name);
     if (sealed === undefined) return unreadable;
-    return this.#sessions.peek(sealed) ?? this.#open(exchange, sealed);
+    return this.#sessions.peek(sealed) ?? this.#open(exchange, sealed, mayRefresh);
   }
 
   /** Sets what the request's way has left to be set. */
@@ -144,8 +147,8 @@ export class Login {
     this.#releaseKeys();
   }
 
-  async #open(exchange: Exchange, sealed: string): Promise<Finding> {
-    const opened = await this.#sessions.open(sealed);
+  async #open(exchange: Exchange, sealed: string, mayRefresh: boolean): Promise<Finding> {
+    const opened = await this.#sessions.open(sealed, mayRefresh);
     if ("forget" in opened) {
       // It would be refused again and again.
       if (opened.forget) this.#pending.set(exchange, clearChunks(this.#cookie));

@@ -117,7 +117,7 @@ export class Sessions {
   }
 
   /** Reads a sealed session, asks whether it was ended, refreshes it when it is time. Never rejects. */
-  async open(sealed: string): Promise<OpenSession | ShutSession> {
+  async open(sealed: string, mayRefresh = true): Promise<OpenSession | ShutSession> {
     const session = await this.#seal.fromBrowser(sealed);
     if (session === undefined) return unreadable;
     if (session === "of another login") return ofAnotherLogin;
@@ -130,7 +130,7 @@ export class Sessions {
     }
     const due = nowMs >= this.#dueMs(session);
     const current =
-      due && session.refreshToken !== undefined
+      mayRefresh && due && session.refreshToken !== undefined
         ? await this.#refresh(session, session.refreshToken)
         : session;
     if ("forget" in current) return current;
@@ -140,9 +140,10 @@ export class Sessions {
     if (missing !== undefined) return shut(`claim ${missing}`, false);
     const identity = mapIdentity(current.claims, this.#options.claims, "session", this.#options.issuer);
     if (typeof identity === "string") return unreadable;
+    const finding = accepted({ ...identity, expiresAt: current.endsMs });
     const openedMono = this.#services.clock.mono();
     const renewed = current === session ? undefined : await this.seal(current);
-    const opened: OpenSession = { session: current, finding: accepted(identity), renewed, openedMono };
+    const opened: OpenSession = { session: current, finding, renewed, openedMono };
     if (renewed === undefined) this.#known.set(hash("sha256", sealed, "hex"), opened);
     return opened;
   }

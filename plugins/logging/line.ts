@@ -13,7 +13,8 @@ export function levelOf(outcome: Outcome): number {
   if (outcome.status >= 500 || outcome.end === "failed" || outcome.end === "upstream-aborted") {
     return levelNumbers.error;
   }
-  if (outcome.status >= 400 || outcome.end === "client-aborted") return levelNumbers.warn;
+  if (outcome.status >= 400 || outcome.end === "client-aborted" || outcome.end === "revoked")
+    return levelNumbers.warn;
   return levelNumbers.info;
 }
 

@@ -1,7 +1,7 @@
 // The hooks of one route, composed once per snapshot. Request phase by priority, response and error phase in reverse.
 // A chain whose hooks all return plainly runs without a microtask.
 import type { Outcome, Verdict } from "./contract.ts";
-import type { GatewayError } from "./errors.ts";
+import { GatewayError } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
 import type { Clock } from "./services.ts";
 import { LiveResponse } from "./response.ts";
@@ -17,6 +17,7 @@ export class Chain {
   readonly #response: readonly number[];
   readonly #error: readonly number[];
   readonly #complete: readonly number[];
+  readonly #recheck: readonly Step[];
 
   /** @param steps by priority, lowest first */
   constructor(steps: readonly Step[], clock: Clock) {
@@ -28,6 +29,22 @@ export class Chain {
     this.#response = having("onResponse").toReversed();
     this.#error = having("onError").toReversed();
     this.#complete = having("onComplete").toReversed();
+    this.#recheck = steps.filter((step) => step.hooks.recheck !== undefined);
+  }
+
+  /** Whether anybody judges an exchange that goes on. */
+  get rechecks(): boolean {
+    return this.#recheck.length > 0;
+  }
+
+  /**
+   * Whether an exchange that goes on would still be let in.
+   * @param exchange its request, received anew
+   * @returns why not; undefined also where a plugin fails at it
+   */
+  recheck(exchange: LiveExchange): GatewayError | undefined | Promise<GatewayError | undefined> {
+    exchange.hookMono = this.#clock.mono();
+    return this.#recheckFrom(exchange, 0);
   }
 
   /** Runs the request phase. @returns the first answer, or undefined to forward. */
@@ -76,6 +93,21 @@ export class Chain {
       if (answer !== undefined) return answer;
     }
     exchange.reached = this.steps.length;
+    return undefined;
+  }
+
+  #recheckFrom(
+    exchange: LiveExchange,
+    start: number,
+  ): GatewayError | undefined | Promise<GatewayError | undefined> {
+    for (let i = start; i < this.#recheck.length; i += 1) {
+      const result = (this.#recheck[i] as Step).recheck(exchange);
+      if (result instanceof Promise) {
+        return result.then((settled) => errorOf(settled) ?? this.#recheckFrom(exchange, i + 1));
+      }
+      const error = errorOf(result);
+      if (error !== undefined) return error;
+    }
     return undefined;
   }
 
@@ -136,6 +168,13 @@ export class Chain {
     exchange.answeredBy = step.name;
     return result;
   }
+}
+
+function errorOf(result: HookResult<Verdict>): GatewayError | undefined {
+  if (result instanceof HookFailure) return result.error.code === "plugin_failed" ? undefined : result.error;
+  if (!result) return undefined;
+  if (result.action === "reject") return result.error;
+  return new GatewayError("forbidden", "A plugin of this route answers in place of the service now.");
 }
 
 function refusal(step: Step, failure: HookFailure): Answer | undefined {

@@ -26,6 +26,8 @@ export interface Identity {
   readonly credentialId: string | undefined;
   /** Verified claims, for rules, limits and cache keys. */
   readonly claims: Readonly<Record<string, unknown>>;
+  /** Epoch milliseconds at which the credential ends: an exchange that still goes on then is ended. */
+  readonly expiresAt?: number | undefined;
 }
 
 /** The request as it will be forwarded. Plugins read it and change `fields`; the rest is settled before the chain runs. */
@@ -175,7 +177,7 @@ export type Verdict = RespondVerdict | RejectVerdict | undefined | void;
 export interface Outcome {
   /** Status sent to the client; 0 when it left before any was. */
   readonly status: number;
-  readonly end: "complete" | "client-aborted" | "upstream-aborted" | "failed";
+  readonly end: "complete" | "client-aborted" | "upstream-aborted" | "failed" | "revoked";
   readonly durationMs: number;
   /** Wait for the upstream's response head; undefined when it was not asked. */
   readonly upstreamMs: number | undefined;
@@ -205,6 +207,12 @@ export interface Hooks {
   onResponse?(exchange: Exchange, response: ExchangeResponse): MaybePromise<void>;
   /** May turn a failure into an answer (stale content). Asked in reverse; the first answer counts. */
   onError?(exchange: Exchange, error: GatewayError): MaybePromise<Verdict>;
+  /**
+   * Whether an exchange that goes on (a stream, an upgrade) may go on: its request is shown anew, as it came, every few
+   * seconds, to the plugins of the policy in force. A verdict ends it, unless its error is of status 503; counts and
+   * changes nothing.
+   */
+  recheck?(exchange: Exchange): MaybePromise<Verdict>;
   /** After the last byte, the abort or the failure; looks, never changes. Runs for every exchange whose request phase ran. */
   onComplete?(exchange: Exchange, outcome: Outcome): void;
   /** Time limits in milliseconds that replace the common one, per hook. */
@@ -212,6 +220,7 @@ export interface Hooks {
     readonly onRequest?: number;
     readonly onResponse?: number;
     readonly onError?: number;
+    readonly recheck?: number;
   };
   /** Lower-case names (`-` for `_`) of request fields that this plugin sets: whatever a client sends under them is removed on every route. */
   readonly ownedRequestFields?: readonly string[];

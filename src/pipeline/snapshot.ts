@@ -8,6 +8,7 @@ import { OwnedCookies } from "./owned-cookies.ts";
 import { OwnedParts } from "./owned-parts.ts";
 import { PluginFaults } from "./plugin-faults.ts";
 import { type LongHook, Step } from "./step.ts";
+import { withinLimit } from "./within-limit.ts";
 
 /** A route of the effective policy: validated, defaults filled in, locks applied. */
 export interface RouteSpec {
@@ -23,6 +24,8 @@ export interface RouteSpec {
   /** Default: refused where a security plugin decides. */
   readonly encodedSlash?: "refuse" | "segment" | undefined;
   readonly timeoutMs: number;
+  /** Longest age of an exchange; undefined = unlimited. */
+  readonly maxAgeMs?: number | undefined;
   /** `host:port` or socket path, for labels. */
   readonly upstreamName: string;
   /** Takes nobody: the service's layer does not fit here. */
@@ -270,19 +273,6 @@ async function setUp(
 /** A security plugin stays closed whatever the policy says; validation has refused such a policy before. */
 function effectiveFailMode(definition: PluginDefinition, asked: FailMode | undefined): FailMode {
   return definition.security ? "closed" : (asked ?? definition.failMode);
-}
-
-/** Settles as the work does, or rejects after the limit; the work itself cannot be ended. */
-async function withinLimit(work: Promise<unknown>, limitMs: number, what: string): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} took longer than ${limitMs} ms`)), limitMs);
-  });
-  try {
-    await Promise.race([work, limit]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 async function closeAll(steps: readonly Step[], host: PluginHost): Promise<void> {

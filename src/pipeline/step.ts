@@ -11,7 +11,7 @@ import type { PluginFaults } from "./plugin-faults.ts";
 import type { Clock, Counter, Histogram, Logger, Metrics } from "./services.ts";
 import { verdictProblem } from "./verdict.ts";
 
-export type Phase = "onRequest" | "onResponse" | "onError" | "onComplete";
+export type Phase = "onRequest" | "onResponse" | "onError" | "onComplete" | "recheck";
 
 /** What a hook came to: its value, or that it failed and how the chain goes on. */
 export type HookResult<T> = T | HookFailure;
@@ -93,6 +93,7 @@ export class Step {
       onResponse: family(this.name, "onResponse"),
       onError: family(this.name, "onError"),
       onComplete: family(this.name, "onComplete"),
+      recheck: family(this.name, "recheck"),
     });
     this.#seconds = perPhase(seconds);
     this.#errors = perPhase(errors);
@@ -137,6 +138,14 @@ export class Step {
       );
     } catch (thrown) {
       return this.#threw("onError", exchange, thrown);
+    }
+  }
+
+  recheck(exchange: LiveExchange): HookResult<Verdict> | Promise<HookResult<Verdict>> {
+    try {
+      return this.#returned("recheck", exchange, this.hooks.recheck?.(exchange));
+    } catch (error) {
+      return this.#threw("recheck", exchange, error);
     }
   }
 

@@ -130,6 +130,7 @@ const routeFields = [
   "pluginConfig",
   "stripPrefix",
   "timeout",
+  "maxAgeMs",
   "upstream",
   "caseInsensitive",
   "encodedSlash",

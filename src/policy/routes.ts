@@ -20,6 +20,8 @@ export interface EffectiveRoute {
   readonly encodedSlash?: "refuse" | "segment" | undefined;
   /** undefined = the sidecar's own. */
   readonly timeoutMs: number | undefined;
+  /** Longest age of an exchange; undefined = unlimited. */
+  readonly maxAgeMs?: number | undefined;
   /** As written; undefined = the sidecar's own. Known to be well-formed and allowed. */
   readonly upstream: string | undefined;
   /** Takes nobody. */
@@ -75,6 +77,7 @@ export async function completeRoutes(
       ...(route.caseInsensitive !== undefined && { caseInsensitive: route.caseInsensitive }),
       ...(route.encodedSlash !== undefined && { encodedSlash: route.encodedSlash }),
       timeoutMs: route.timeout,
+      maxAgeMs: route.maxAgeMs,
       upstream: route.upstream,
     };
   };

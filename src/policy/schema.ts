@@ -26,6 +26,7 @@ export interface PolicyRoute {
   readonly pluginConfig?: PluginConfig | undefined;
   readonly stripPrefix?: string | undefined;
   readonly timeout?: number | undefined;
+  readonly maxAgeMs?: number | undefined;
   readonly upstream?: string | undefined;
   readonly caseInsensitive?: boolean | undefined;
   readonly encodedSlash?: "refuse" | "segment" | undefined;
@@ -109,6 +110,22 @@ function configSchema(plugins: PolicyPlugins): z.ZodType<PluginConfig> {
   return z.strictObject(Object.fromEntries(shape)) as unknown as z.ZodType<PluginConfig>;
 }
 
+const timeout = z
+  .int()
+  .min(1)
+  .max(3_600_000)
+  .optional()
+  .describe(
+    "Milliseconds to wait for the response head, and for every later gap between body chunks (default: the sidecar's OUTRIGGER_UPSTREAM_TIMEOUT_MS)",
+  );
+
+const maxAgeMs = z
+  .int()
+  .min(1)
+  .max(31_622_400_000)
+  .optional()
+  .describe("Milliseconds after which a stream or an upgrade is ended (default: none)");
+
 function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: SchemaOptions) {
   const names = pluginNames(plugins);
   const applies = (route: Partial<PolicyRoute>): boolean =>
@@ -130,14 +147,8 @@ function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: Schem
         .string()
         .optional()
         .describe("Leading whole segments of path that are removed before forwarding"),
-      timeout: z
-        .int()
-        .min(1)
-        .max(3_600_000)
-        .optional()
-        .describe(
-          "Milliseconds to wait for the response head, and for every later gap between body chunks (default: the sidecar's OUTRIGGER_UPSTREAM_TIMEOUT_MS)",
-        ),
+      timeout,
+      maxAgeMs,
       upstream: z
         .string()
         .optional()

@@ -32,6 +32,8 @@ export class Answer {
   error: GatewayError | undefined = undefined;
   /** The answer broke off after its head. */
   broken = false;
+  /** Its caller might not go on. */
+  revoked = false;
   readonly #parts: AnswerParts;
   // Which response is the one to send: a failure may come while hooks are at work on an earlier one.
   #turn = 0;

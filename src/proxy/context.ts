@@ -11,7 +11,7 @@ import type { ClientAddress } from "./client-address.ts";
 import type { Placed } from "./in-flight.ts";
 import type { Lingering } from "./lingering.ts";
 import type { RequestHead } from "./request-head.ts";
-import type { ServedRoute } from "./routed-policy.ts";
+import type { RoutedPolicy, ServedRoute } from "./routed-policy.ts";
 import type { UpgradeSide } from "./upgrade-side.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./upstream/transport.ts";
 
@@ -37,6 +37,8 @@ export interface CarriedExchange extends UpstreamHandler, Placed {
   readonly live: LiveExchange;
   readonly inbound: Inbound;
   readonly route: ServedRoute;
+  /** The policy that let it in. */
+  readonly policy: RoutedPolicy;
   /** Hands the exchange to its route's transport. */
   openUpstream(): void;
   upstreamRequest(body: UpstreamRequest["body"]): UpstreamRequest;
@@ -45,7 +47,9 @@ export interface CarriedExchange extends UpstreamHandler, Placed {
   /** The upstream accepted the upgrade; `accept` is called once the response phase ran and left it a 101. */
   switching(statusText: string, fields: readonly string[], accept: (response: LiveResponse) => void): void;
   /** From here the client's connection belongs to the tunnel, which calls `finish`. */
-  takeSocket(side: UpgradeSide): void;
+  takeSocket(side: UpgradeSide, tunnel: { end(): void }): void;
+  /** It may not go on: ends it as far as it has come. @param because for the access log */
+  revoke(error: GatewayError, because: string): void;
   /** The parser gave the rest of the request up. @returns whether the client hears of it; else nothing was done */
   requestBroken(error: GatewayError): boolean;
   /** The client has ended its side of the connection, or left. */

@@ -26,7 +26,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   readonly body: RequestBody;
   place = -1;
   readonly #context: ProxyContext;
-  readonly #policy: RoutedPolicy;
+  readonly policy: RoutedPolicy;
   readonly #routing: Routing;
   readonly #answer: Answer;
   #call: UpstreamCall | undefined = undefined;
@@ -34,6 +34,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   #upstreamMs: number | undefined = undefined;
   #answeredMono: number | undefined = undefined;
   #over = false;
+  #tunnel: { end(): void } | undefined = undefined;
   #continued = false;
   #lingers = false;
   #halfClosed: HalfClosed | undefined = undefined;
@@ -41,7 +42,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   constructor(context: ProxyContext, policy: RoutedPolicy, routing: Routing, inbound: Inbound) {
     const { message, res } = inbound;
     this.#context = context;
-    this.#policy = policy;
+    this.policy = policy;
     this.#routing = routing;
     this.route = routing.route;
     this.inbound = inbound;
@@ -65,21 +66,13 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   /** Runs the chain, then forwards or answers. */
   run(): void {
     try {
-      this.#begin();
+      const refusal = earlyRefusal(this.#routing, this.inbound, this.#context.limits.maxBodyBytes);
+      // The whole chain still sees the answer, so it is logged like any other.
+      if (refusal !== undefined) this.live.reached = this.chain.steps.length;
+      this.#whenDecided(refusal === undefined ? this.chain.request(this.live) : undefined, refusal);
     } catch (error) {
       this.crashed(error);
     }
-  }
-
-  #begin(): void {
-    const refusal = earlyRefusal(this.#routing, this.inbound, this.#context.limits.maxBodyBytes);
-    if (refusal === undefined) {
-      this.#whenDecided(this.chain.request(this.live));
-      return;
-    }
-    // The whole chain still sees the answer, so it is logged like any other.
-    this.live.reached = this.chain.steps.length;
-    this.fail(refusal);
   }
 
   /** Answers with an error of our own; no plugin turns it into something else. */
@@ -94,7 +87,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     // Refused before `send` returned.
     if (this.#over || this.#answer.status !== 0) return;
     this.#call = call;
-    if (body === "stream") this.body.pipeTo(call, this.#policy.trailers, this.inbound.head);
+    if (body === "stream") this.body.pipeTo(call, this.policy.trailers, this.inbound.head);
   }
 
   upstreamRequest(body: UpstreamRequest["body"]): UpstreamRequest {
@@ -120,7 +113,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   onEnd(trailers: readonly string[]): void {
     this.#call = undefined;
     this.body.stop();
-    this.#answer.end(this.#policy.trailers.ofResponse(trailers));
+    this.#answer.end(this.policy.trailers.ofResponse(trailers));
   }
 
   onFail(error: GatewayError): void {
@@ -166,8 +159,9 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     this.#answer.switching(LiveResponse.fromUpstream(101, statusText, this.route.received(flat)), accept);
   }
 
-  takeSocket(side: UpgradeSide): void {
+  takeSocket(side: UpgradeSide, tunnel: { end(): void }): void {
     this.#answer.status = 101;
+    this.#tunnel = tunnel;
     this.#call = undefined;
     this.inbound.res.detachSocket(side.socket);
   }
@@ -187,6 +181,14 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   /** Keeps what gives the running upgrade handshake up. */
   holdCall(call: UpstreamCall): void {
     this.#call = call;
+  }
+
+  revoke(error: GatewayError, because: string): void {
+    this.live.refusedBecause = because;
+    this.#answer.revoked = true;
+    this.#answer.error = error;
+    if (this.#tunnel === undefined) this.#bodyFailed(error);
+    else this.#tunnel.end();
   }
 
   closing(): boolean {
@@ -248,7 +250,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   #completed(outcome: Outcome): void {
     this.chain.complete(this.live, outcome);
     this.route.count(this.inbound.head.method, outcome);
-    this.#policy.snapshot.leave();
+    this.policy.snapshot.leave();
     this.#context.ended(this);
   }
 

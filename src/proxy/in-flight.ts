@@ -34,6 +34,11 @@ export class InFlight<T extends Placed> {
     item.place = -1;
   }
 
+  /** In no order; undefined beyond the last. */
+  at(place: number): T | undefined {
+    return this.#items[place];
+  }
+
   /** Those in it now: later additions and deletions do not show. */
   all(): readonly T[] {
     return this.#items.slice();

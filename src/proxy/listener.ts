@@ -18,7 +18,8 @@ import { InFlight } from "./in-flight.ts";
 import { Lingering } from "./lingering.ts";
 import { Pipelining } from "./pipelining.ts";
 import { isAnswering, Refusals } from "./refuse.ts";
-import { parseRequestHead } from "./request-head.ts";
+import { Rechecks } from "./rechecks.ts";
+import { parseRequestHead, type RequestHead } from "./request-head.ts";
 import type { RoutedPolicy } from "./routed-policy.ts";
 import { UpgradeSide } from "./upgrade-side.ts";
 
@@ -31,6 +32,7 @@ export interface ListenerOptions {
     readonly headerTimeoutMs: number;
     readonly keepAliveMs: number;
     readonly maxConnections: number;
+    readonly recheckMs: number;
   };
   readonly trustedProxies: readonly Cidr[];
   readonly forwardedField: ForwardedField;
@@ -54,6 +56,7 @@ export class Listener {
   readonly #refusals: Refusals;
   readonly #lingering = new Lingering();
   readonly #pipelining = new Pipelining();
+  readonly #rechecks: Rechecks;
   #draining = false;
   #onIdle: (() => void) | undefined = undefined;
 
@@ -79,6 +82,14 @@ export class Listener {
       began: (exchange) => this.#exchanges.add(exchange),
       ended: (exchange) => this.#ended(exchange),
     };
+    this.#rechecks = new Rechecks({
+      everyMs: options.limits.recheckMs,
+      exchanges: this.#exchanges,
+      clock,
+      logger,
+      policy: () => options.policy(),
+      read: (message, viaTrustedProxy, current) => this.#read(message, viaTrustedProxy, current),
+    });
     this.server = this.#createServer();
   }
 
@@ -130,6 +141,7 @@ export class Listener {
     for (const exchange of this.#exchanges.all()) exchange.inbound.upgrade?.socket.end();
     this.#lingering.hurry();
     await this.#allDone();
+    this.#rechecks.stop();
     clearTimeout(deadline);
     this.server.closeAllConnections();
   }
@@ -190,11 +202,7 @@ export class Listener {
       const policy = this.#options.policy();
       if (policy === undefined) throw new GatewayError("not_ready", "No policy is in force yet.");
       const peer = plainAddress(message.socket.remoteAddress ?? "");
-      const head = parseRequestHead(
-        message,
-        this.#proxies.trusts(peer) ? policy.isOwned : policy.isOwnedOrForwarded,
-        { cookies: policy.snapshot.ownedCookies, keepsUnderscores: this.#options.keepsUnderscores },
-      );
+      const head = this.#read(message, this.#proxies.trusts(peer), policy);
       const client = this.#proxies.resolve(peer, head.fields);
       if (client.disagrees === true) this.#disagreements.note(client);
       if (upgrade !== undefined && this.#draining)
@@ -214,6 +222,13 @@ export class Listener {
     } catch (error) {
       this.#refusals.request(message, res, asGatewayError(error));
     }
+  }
+
+  #read(message: IncomingMessage, viaTrustedProxy: boolean, policy: RoutedPolicy): RequestHead {
+    return parseRequestHead(message, viaTrustedProxy ? policy.isOwned : policy.isOwnedOrForwarded, {
+      cookies: policy.snapshot.ownedCookies,
+      keepsUnderscores: this.#options.keepsUnderscores,
+    });
   }
 
   #upgrade(message: IncomingMessage, socket: Socket, head: Buffer): void {

@@ -18,9 +18,10 @@ export function outcomeOf(ending: Ending): Outcome {
   const { complete, live, answer, upstreamMs, requestBytes, responseBytes } = ending;
   const { status, error, broken } = answer;
   const brokenEnd = error === undefined ? "failed" : "upstream-aborted";
+  const isCutOff = answer.revoked && (broken || status === 101);
   return {
     status,
-    end: complete ? "complete" : broken ? brokenEnd : "client-aborted",
+    end: isCutOff ? "revoked" : complete ? "complete" : broken ? brokenEnd : "client-aborted",
     durationMs: ending.endedMono - live.startedMono,
     upstreamMs,
     requestBytes,

@@ -52,6 +52,10 @@ export class ServedRoute {
   readonly transport: UpstreamTransport;
   readonly timeoutMs: number;
   readonly #cookies: OwnedCookies | undefined;
+  /** Longest age of an exchange. */
+  readonly maxAgeMs: number;
+  /** Whether an exchange that goes on is judged anew while the policy stays the same. */
+  readonly judgedAnew: boolean;
   readonly #stripPrefix: string;
   readonly #counters: RequestCounters;
   readonly #seconds: Histogram;
@@ -74,6 +78,8 @@ export class ServedRoute {
     this.target = upstream.target;
     this.transport = upstream.transport;
     this.timeoutMs = route.spec.timeoutMs;
+    this.maxAgeMs = route.spec.maxAgeMs ?? Infinity;
+    this.judgedAnew = route.chain.rechecks || route.spec.maxAgeMs !== undefined;
     this.#stripPrefix = route.spec.stripPrefix ?? "";
     this.#counters = counters;
     this.#seconds = counters.seconds(route.info.pattern);

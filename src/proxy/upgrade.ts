@@ -4,17 +4,13 @@ import http from "node:http";
 import { validateHeaderName, validateHeaderValue } from "node:http";
 import https from "node:https";
 import type { IncomingMessage } from "node:http";
-import type { Duplex } from "node:stream";
 import { type ErrorCode, GatewayError } from "../pipeline/errors.ts";
 import type { LiveResponse } from "../pipeline/response.ts";
 import type { CarriedExchange } from "./context.ts";
-import { resetConnection } from "./reset.ts";
+import { Tunnel, type UpstreamSide } from "./tunnel.ts";
 
 // A handshake has no body to stream.
 const idleCall = { write: () => true, end: () => {}, resume: () => {} };
-
-// A peer that vanished without a word is noticed by the kernel's probes.
-const keepAliveMs = 30_000;
 
 /** Opens the upstream's side; the exchange gets its answer whatever it is. */
 export function openTunnel(exchange: CarriedExchange): void {
@@ -104,38 +100,13 @@ function deliver(exchange: CarriedExchange, answer: IncomingMessage): void {
   answer.once("end", () => exchange.onEnd(answer.rawTrailers));
 }
 
-/** What the upstream answered the handshake with. */
-interface UpstreamSide {
-  readonly protocol: string;
-  readonly socket: Duplex;
-  /** Bytes that came behind the 101. */
-  readonly head: Buffer;
-}
-
-/** Writes the 101 and joins both connections. Ends with either; a reset on one side is a reset on the other. */
+/** Writes the 101 and joins both connections. */
 function join(exchange: CarriedExchange, head: string, upstream: UpstreamSide): void {
   const side = exchange.inbound.upgrade;
   if (side === undefined) throw new Error("an upgrade without a connection of the client");
-  exchange.takeSocket(side);
-  const early = side.take();
-  const client = side.socket;
-  const service = upstream.socket;
-  let open = 2;
-  const closed = (): void => {
-    open -= 1;
-    client.destroy();
-    service.destroy();
-    if (open === 0) exchange.finish(client.bytesWritten - writtenBefore);
-  };
-  client.once("close", closed).on("error", () => service.destroy());
-  service.once("close", closed).on("error", () => resetConnection(client));
-  client.setTimeout(0);
-  client.setKeepAlive(true, keepAliveMs);
-  client.write(head, "latin1");
-  const writtenBefore = client.bytesWritten;
-  if (upstream.head.length > 0) client.write(upstream.head);
-  if (early.length > 0) service.write(early);
-  client.pipe(service).pipe(client);
+  const tunnel = new Tunnel(exchange, side, upstream);
+  exchange.takeSocket(side, tunnel);
+  tunnel.start(head, side.take(), upstream.head);
 }
 
 /** @throws Error when a plugin made a field that cannot be sent */

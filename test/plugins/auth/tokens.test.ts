@@ -61,7 +61,7 @@ test("tokens of every pinned algorithm are taken, and become an identity", async
     const token = await issuer.sign({ scope: "read write", plan: "pro", roles: ["admin"] }, { key });
     const answer = await ask(token);
     assert.equal(answer.status, 200, key.alg);
-    const { claims, ...identity } = answer.identity as NonNullable<Answer["identity"]>;
+    const { claims, expiresAt, ...identity } = answer.identity as NonNullable<Answer["identity"]>;
     assert.deepEqual(identity, {
       userId: "u1",
       plan: "pro",
@@ -72,6 +72,7 @@ test("tokens of every pinned algorithm are taken, and become an identity", async
       issuer: issuer.url,
     });
     assert.equal(claims["aud"], "api");
+    assert.equal(expiresAt, (claims["exp"] as number) * 1000);
   }
 });
 

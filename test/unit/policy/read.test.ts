@@ -27,7 +27,13 @@ describe("the effective policy", () => {
         },
       ],
     });
-    const common = { methods: undefined, stripPrefix: undefined, timeoutMs: undefined, upstream: undefined };
+    const common = {
+      methods: undefined,
+      stripPrefix: undefined,
+      timeoutMs: undefined,
+      maxAgeMs: undefined,
+      upstream: undefined,
+    };
     const byDefault = { plugins: ["logging", "cache"], pluginConfig: { cache: { ttlSeconds: 5 } } };
     assert.deepEqual(policy.routes, [
       { ...common, path: "/a/*", ...byDefault },
@@ -37,6 +43,7 @@ describe("the effective policy", () => {
         plugins: ["auth", "cache"],
         pluginConfig: { auth: { jwt: { issuer: "a", audience: ["x"] } }, cache: { ttlSeconds: 5 } },
         timeoutMs: 10,
+        maxAgeMs: undefined,
         stripPrefix: "/b",
         upstream: "http://elsewhere:80",
       },
