@@ -1,12 +1,14 @@
 // The OpenID provider of a browser login: metadata, authorization address, token endpoint, ID tokens.
 import { z } from "zod";
 import type { Services } from "../../src/pipeline/contract.ts";
-import { discover, type ProviderMetadata } from "./discovery.ts";
+import type { ProviderMetadata } from "./discovery.ts";
 import type { Accepted } from "./finding.ts";
 import { postForm } from "./form-post.ts";
+import { Gate } from "./gate.ts";
 import { Issuer } from "./issuer.ts";
 import { numberOf } from "./json-answer.ts";
 import type { JwksSource } from "./jwks.ts";
+import { MetadataSource } from "./metadata-source.ts";
 import type { LoginOptions } from "./options-jwt.ts";
 import { decodeToken, isJsonObject, type JsonObject } from "./token-parts.ts";
 
@@ -32,7 +34,9 @@ export class ProviderDown extends Error {
   override readonly name = "ProviderDown";
 }
 
-const metadataMs = 3_600_000;
+/** Codes that are exchanged at the same time, and those that wait. */
+const maxExchanges = 16;
+const maxWaiting = 256;
 /** From the ID token's making to its look here; what clocks differ by is in it. */
 const maxAgeSeconds = 900;
 
@@ -40,12 +44,14 @@ export class Provider {
   readonly #options: LoginOptions;
   readonly #services: Services;
   readonly #idTokens: Issuer;
-  #metadata: { readonly value: ProviderMetadata; readonly untilMono: number } | undefined;
+  readonly #metadata: MetadataSource;
+  readonly #exchanges = new Gate(maxExchanges, maxWaiting);
 
   /** @throws Error when the client's secret is named and not set, or not bound to the issuer's host */
   constructor(options: LoginOptions, services: Services, keys: JwksSource) {
     this.#options = options;
     this.#services = services;
+    this.#metadata = new MetadataSource(options.issuer, services, options.timeoutMs);
     try {
       this.#secretFor(options.issuer);
     } catch (error) {
@@ -64,26 +70,24 @@ export class Provider {
 
   /** Rejects with `ProviderDown`. */
   async metadata(): Promise<ProviderMetadata> {
-    const now = this.#services.clock.mono();
-    if (this.#metadata !== undefined && now < this.#metadata.untilMono) return this.#metadata.value;
     try {
-      const value = await discover(this.#options.issuer, this.#services.http, this.#options.timeoutMs);
-      this.#metadata = { value, untilMono: now + metadataMs };
-      return value;
+      return await this.#metadata.get();
     } catch (error) {
-      // What it said an hour ago is better than no login.
-      if (this.#metadata !== undefined) return this.#metadata.value;
       throw new ProviderDown("the provider's metadata cannot be read", { cause: error });
     }
   }
 
+  /** Anybody can begin a login and send codes of his own making: they wait for each other, and not for a session's refresh. */
   async exchangeCode(code: string, verifier: string, redirectUri: string): Promise<Tokens> {
-    return await this.#grant({
+    const grant = {
       grant_type: "authorization_code",
       code,
       code_verifier: verifier,
       redirect_uri: redirectUri,
-    });
+    };
+    const tokens = await this.#exchanges.run(() => this.#grant(grant));
+    if (tokens === undefined) throw new ProviderDown("too many logins end at the same time");
+    return tokens;
   }
 
   async refresh(refreshToken: string): Promise<Tokens> {

@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { Browser } from "../../plugins/auth/browser.ts";
 import { clientId } from "../../plugins/auth/openid-provider.ts";
 import { TokenIssuer } from "../../plugins/auth/token-issuer.ts";
+import { eventually } from "../../support/redis.ts";
 import type { Scene } from "../../support/scene.ts";
 import type { Attack } from "../attack.ts";
 import { guardedBy, loginAt, openShop, shop, type Shop } from "../login-site.ts";
@@ -14,6 +15,14 @@ interface Pliable {
   readonly url: string;
   /** Claims of its next ID token besides the good ones. */
   claims: Record<string, unknown>;
+  /** Its token endpoint takes requests and does not answer. */
+  hangs: boolean;
+  /** Requests that wait for it, at most so far. */
+  waiting: number;
+  /** Requests for its metadata. */
+  discoveries: number;
+  /** Answers 500 when asked for its metadata. */
+  unwell: boolean;
 }
 
 async function pliableProvider(scene: Scene): Promise<Pliable> {
@@ -27,12 +36,28 @@ async function pliableProvider(scene: Scene): Promise<Pliable> {
     keys.close();
   });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const provider: Pliable = { url, claims: {} };
+  const provider: Pliable = {
+    url,
+    claims: {},
+    hangs: false,
+    waiting: 0,
+    discoveries: 0,
+    unwell: false,
+  };
+  let waiting = 0;
   server.on("request", (request: http.IncomingMessage, response: http.ServerResponse) => {
     if (request.url !== "/token") {
+      provider.discoveries += 1;
+      if (provider.unwell) response.statusCode = 500;
       const endpoints = { authorization_endpoint: `${url}/auth`, token_endpoint: `${url}/token` };
       const rest = { jwks_uri: keys.jwksUri, authorization_response_iss_parameter_supported: true };
       response.end(JSON.stringify({ issuer: url, ...endpoints, ...rest }));
+      return;
+    }
+    if (provider.hangs) {
+      waiting += 1;
+      provider.waiting = Math.max(waiting, provider.waiting);
+      response.on("close", () => (waiting -= 1));
       return;
     }
     void keys.sign({ iss: url, aud: clientId, ...provider.claims }).then((token) => {
@@ -108,4 +133,32 @@ const otherTokens: Attack = {
   },
 };
 
-export const attacks: readonly Attack[] = [otherAnswers, otherTokens];
+const madeUpCodes: Attack = {
+  row: "Z8",
+  what: "sends 200 made-up codes while the provider hangs, and starts logins while it says nothing of itself",
+  async run(scene) {
+    const provider = await pliableProvider(scene);
+    const site = await openShop(scene, { policy: guardedBy(loginAt(provider, { timeoutMs: 300 })) });
+    const browser = new Browser(shop);
+    const iss = encodeURIComponent(provider.url);
+    provider.unwell = true;
+    const starts = Array.from({ length: 50 }, () => new Browser(shop).visit(site, "/oauth2/login"));
+    assert.deepEqual(new Set((await Promise.all(starts)).map(({ status }) => status)), new Set([503]));
+    // The login's own, and its keys' look-up.
+    assert.ok(provider.discoveries <= 3, `asked ${provider.discoveries} times`);
+    provider.unwell = false;
+    await eventually("logins begin again", async () => {
+      const begun = await browser.visit(site, "/oauth2/login");
+      return begun.status === 302;
+    });
+    const begun = await browser.visit(site, "/oauth2/login");
+    const state = new URL(begun.answerFields.get("location") ?? "").searchParams.get("state") ?? "";
+    provider.hangs = true;
+    const path = `/oauth2/callback?code=x&iss=${iss}&state=${state}`;
+    const answers = await Promise.all(Array.from({ length: 200 }, () => browser.visit(site, path)));
+    assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([503]));
+    assert.ok(provider.waiting <= 16, `${provider.waiting} at the same time`);
+  },
+};
+
+export const attacks: readonly Attack[] = [otherAnswers, otherTokens, madeUpCodes];
