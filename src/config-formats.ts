@@ -24,6 +24,8 @@ export interface UpstreamAddress {
   readonly port: number;
   readonly socketPath: string | undefined;
   readonly name: string;
+  /** In front of every path: normalised, without a slash at its end; absent = none. */
+  readonly basePath?: string;
 }
 
 /** A host that a route may name: `host` exactly, or, with `suffix`, every name that ends in `.host`. */
@@ -128,8 +130,11 @@ export function parseListen(text: string): ListenAddress {
   throw new FormatError(`must be host:port, [ipv6]:port or unix:/path, not ${quote(text)}`);
 }
 
+// Nothing that is read in two ways: no escape, no dot segment, no empty one.
+const basePath = /^(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9\-._~!$&'()*+,=:@]+)*$/;
+
 /**
- * `http://host[:port]`, `https://host[:port]` or `unix:/path`: an origin, so no user info, path, query or fragment.
+ * `http://host[:port][/base]`, `https://host[:port][/base]` or `unix:/path`: no user info, query or fragment.
  * Whether the host may be used is another question: `isUpstreamAllowed`.
  */
 export function parseUpstream(text: string): UpstreamAddress {
@@ -137,15 +142,17 @@ export function parseUpstream(text: string): UpstreamAddress {
     const socketPath = parseSocketPath(text);
     return { tls: false, host: "localhost", port: 0, socketPath, name: `unix:${socketPath}` };
   }
-  const match = /^(https?):\/\/([^/?#]+?)(:\d+)?\/?$/i.exec(text);
+  const match = /^(https?):\/\/([^/?#]+?)(:\d+)?(\/[^?#]*)?$/i.exec(text);
   const tls = match?.[1]?.toLowerCase() === "https";
   const address = match && splitHostPort(`${match[2]}${match[3] ?? (tls ? ":443" : ":80")}`);
-  if (address && address.port !== 0) {
-    return { tls, ...address, socketPath: undefined, name: hostPort(address.host, address.port) };
+  const base = match?.[4]?.replace(/\/$/, "") ?? "";
+  if (address && address.port !== 0 && basePath.test(base)) {
+    const name = hostPort(address.host, address.port);
+    return { tls, ...address, socketPath: undefined, name, ...(base === "" ? {} : { basePath: base }) };
   }
   // Not quoted: what failed here may be an address with a password in it.
   throw new FormatError(
-    "must be http://host:port, https://host:port (without user, path or query) or unix:/path",
+    "must be http://host:port, https://host:port (with a plain base path or none, without user or query) or unix:/path",
   );
 }
 

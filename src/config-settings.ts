@@ -66,7 +66,7 @@ export const settings = {
     "OUTRIGGER_UPSTREAM",
     "http://127.0.0.1:3000",
     parseUpstream,
-    "The service: http:// or https:// on loopback, or unix:/path",
+    "The service: http:// or https:// on loopback, with a base path or none, or unix:/path",
   ),
   upstreamAllow: setting(
     "OUTRIGGER_UPSTREAM_ALLOW",

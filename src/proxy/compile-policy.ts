@@ -33,7 +33,8 @@ export async function compilePolicy(policy: EffectivePolicy, parts: CompileParts
   const specOf = (route: EffectiveRoute): RouteSpec => {
     const address = route.upstream === undefined ? parts.upstream : parseUpstream(route.upstream);
     const target = targetOf(address, parts.upstreamCa);
-    const spec = { ...route, timeoutMs: route.timeoutMs ?? parts.timeoutMs, upstreamName: target.name };
+    const upstreamName = `${target.name}${target.basePath ?? ""}`;
+    const spec = { ...route, timeoutMs: route.timeoutMs ?? parts.timeoutMs, upstreamName };
     targets.set(spec, target);
     return spec;
   };

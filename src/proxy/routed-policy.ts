@@ -96,6 +96,12 @@ export class ServedRoute {
     return path.slice(end) || "/";
   }
 
+  /** What a path without `stripPrefix` is on the wire: behind the upstream's base path. */
+  wirePath(upstreamPath: string): string {
+    const { basePath } = this.target;
+    return basePath === undefined || upstreamPath === "*" ? upstreamPath : `${basePath}${upstreamPath}`;
+  }
+
   /** The end-to-end fields of a head that its service sent, without what only the sidecar sets. */
   received(flat: readonly string[]): Fields {
     const fields = endToEndFields(flat);

@@ -39,7 +39,7 @@ export function upstreamRequest(live: LiveExchange, outgoing: Outgoing): Upstrea
   }
   return {
     method: request.method,
-    target: request.upstreamPath + request.query,
+    target: route.wirePath(request.upstreamPath) + request.query,
     fields: fields.toFlat(),
     body,
     connectTimeoutMs: limits.upstreamConnectTimeoutMs,

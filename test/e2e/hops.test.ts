@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import net from "node:net";
 import type { AddressInfo } from "node:net";
-import { after, before, describe, it } from "node:test";
+import { after, before, describe, it, test } from "node:test";
 import { registry } from "../../plugins/index.ts";
 import { guardPlugin } from "../support/plugins.ts";
 import { connectRaw, requestText, startRawService, type RawService } from "../support/raw-http.ts";
@@ -205,6 +205,27 @@ describe("a target", () => {
     assert.equal(await ask("OPTIONS", "*"), "OPTIONS * api.example");
     assert.equal(await ask("GET", "*"), 400);
   });
+});
+
+test("the base path of OUTRIGGER_UPSTREAM and of a route stands in front of every path", async () => {
+  const service = await startSidecar({
+    policy: { plugins: [] },
+    upstream: (request, response) => response.end(request.url),
+  });
+  const sidecar = await startSidecar({
+    policy: {
+      plugins: [],
+      routes: [{ path: "/*" }, { path: "/api/*", stripPrefix: "/api", upstream: `${service.url}/v1/` }],
+    },
+    upstream: `${service.url}/base`,
+  });
+  const ask = async (path: string): Promise<string> => (await fetch(`${sidecar.url}${path}`)).text();
+  assert.equal(await ask("/"), "/base/");
+  assert.equal(await ask("/a/../b?c"), "/base/b?c");
+  assert.equal(await ask("/api/x"), "/v1/x");
+  assert.equal(await ask("/api"), "/v1/");
+  await sidecar.stop();
+  await service.stop();
 });
 
 describe("an odd head of a service", () => {

@@ -195,7 +195,7 @@ describe("formats", () => {
     loadConfig({ OUTRIGGER_LISTEN: "127.0.0.1:0", OUTRIGGER_ADMIN: "127.0.0.1:0" });
   });
 
-  it("read upstreams as origins", () => {
+  it("read upstreams as origins, with a base path where one is given", () => {
     assert.deepEqual(upstream("https://[::1]"), {
       tls: true,
       host: "::1",
@@ -204,12 +204,18 @@ describe("formats", () => {
       name: "[::1]:443",
     });
     assert.equal(upstream("http://localhost:3000/").name, "localhost:3000");
+    assert.equal("basePath" in upstream("http://localhost:3000/"), false);
+    assert.equal(upstream("http://localhost:3000/a/b/").basePath, "/a/b");
     assert.equal(upstream("http://127.8.9.1").port, 80);
     assert.equal(upstream("unix:/run/s.sock").socketPath, "/run/s.sock");
     const bad = [
       "127.0.0.1:3000",
       "ftp://localhost",
-      "http://localhost/x",
+      "http://localhost/x/../y",
+      "http://localhost//x",
+      "http://localhost/x%2fy",
+      "http://localhost/..",
+      "http://localhost/x;y",
       "http://localhost?x",
       "http://localhost:0",
     ];

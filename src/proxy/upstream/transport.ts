@@ -11,6 +11,8 @@ export interface UpstreamTarget {
   readonly socketPath: string | undefined;
   /** `host:port` or `unix:/path`, for logs, metrics and pools. */
   readonly name: string;
+  /** In front of every path; absent = none. */
+  readonly basePath?: string;
   /** How its certificate is checked, when `tls`. */
   readonly tlsOptions?: { readonly ca?: string; readonly rejectUnauthorized: boolean };
 }
