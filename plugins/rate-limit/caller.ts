@@ -24,6 +24,10 @@ export class Caller {
   readonly table: CallerTable;
   /** Without Redis: all usage. With it: usage while Redis was out of reach. */
   readonly usage = emptyUsage();
+  /** The part of `usage` that Redis knew of before the outage. */
+  readonly seed = emptyUsage();
+  /** When Redis said what is in `remaining`, monotonic milliseconds; undefined = never. */
+  heardAt: number | undefined = undefined;
   /** Monotonic milliseconds until which Redis is known to refuse; not asked before. */
   deniedUntil = 0;
   /** When the permit that was refused is due, monotonic milliseconds. */
@@ -108,6 +112,7 @@ export class CallerTable {
       caller.usage.since = before.usage.since;
       merge(caller.usage, this.rule, before.usage);
       caller.owes = before.owes;
+      Object.assign(caller.seed, before.seed);
     }
     this.#callers.set(value, caller);
     return caller;

@@ -24,6 +24,7 @@ const claimWords = z.tuple([
   number,
   number,
   flag,
+  number,
 ]);
 const claimCount = z.coerce.number().int().min(0);
 
@@ -69,7 +70,7 @@ class Counts {
 
   #open(text: string, nextKey: () => string, nowMs: number): Claim {
     const words = claimWords.parse(text.split(" "));
-    const [kind, capacity, perMs, window, hard, least, most, carry, former] = words;
+    const [kind, capacity, perMs, window, hard, least, most, carry, former, floor] = words;
     const monthly = window === "M";
     const ms = monthly ? 2_592_000_000 : number.parse(window);
     const rule: Rule = { algorithm: algorithms[kind], capacity, perMs, window: { ms, monthly } };
@@ -82,7 +83,9 @@ class Counts {
       if (kind === "g") usage.level = Math.min(capacity, usage.level);
       usage.before = Math.max(usage.before, before.before);
     }
-    if (most >= 0 && carry > 0) usage.level = Math.min(capacity, usage.level + carry);
+    if (most >= 0 && floor > usage.level && (kept === undefined || kind !== "s"))
+      usage.level = Math.min(capacity, floor);
+    if (most >= 0 && carry > 0) usage.level = Math.min(2 * capacity, usage.level + carry);
     const known = kept !== undefined;
     return {
       key,

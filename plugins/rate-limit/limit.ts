@@ -43,6 +43,10 @@ export class Claim {
   readonly most: number;
   /** Permits used while Redis was out of reach, told with this claim. */
   carry = 0;
+  /** What was known to be used before that. */
+  seed = 0;
+  /** Permits that Redis said were used and may have forgotten. */
+  floor = 0;
   owed: Rule | undefined = undefined;
   granted = 0;
   /** Where the permits came from, when from a lease. */
@@ -183,7 +187,7 @@ export function compileLimit(options: LimitOptions, context: LimitContext): Limi
     leased: options.mode === "leased" || (options.mode === "auto" && perSecond > leasedAbovePerSecond),
     leaseMs: context.leaseMs,
     quota: options.limit,
-    exactText: `${table.spec} ${hard ? 1 : 0} ${options.cost} ${options.cost} 0 0`,
+    exactText: `${table.spec} ${hard ? 1 : 0} ${options.cost} ${options.cost} 0 0 0`,
     fieldPrefix: `"${options.name}";r=`,
     policyItem: `"${options.name}";q=${options.limit};w=${windowSeconds}${burst}`,
     counters: {

@@ -6,6 +6,7 @@ import type { Leases } from "./leases.ts";
 import { Claim, shareOf, type Limit, type Result } from "./limit.ts";
 import type { MemoryLedger } from "./memory-ledger.ts";
 import type { SharedStore } from "./primary-store.ts";
+import { goOnLocally } from "./outage.ts";
 import type { RedisLedger } from "./redis-ledger.ts";
 
 export interface LimiterParts {
@@ -119,7 +120,7 @@ export class Limiter {
   }
 
   #withoutStore(claims: readonly Claim[], cause?: unknown): Decision {
-    const { onStoreError, memory } = this.#parts;
+    const { onStoreError, memory, shared, clock } = this.#parts;
     if (onStoreError === "open") {
       count(claims, "unchecked");
       return { error: undefined, spokesman: undefined };
@@ -134,6 +135,8 @@ export class Limiter {
     }
     const sidecars = this.#parts.sidecars();
     const share = ({ limit }: Claim): Rule => shareOf(limit.table.rule, sidecars, limit.cost);
+    shared?.redis.lost();
+    for (const claim of claims) goOnLocally(claim.caller, share(claim), clock);
     const passes = memory.take(claims, share);
     for (const claim of claims) if (claim.granted > 0) claim.caller.owes = share(claim);
     return decided(claims, passes);

@@ -1,9 +1,9 @@
 // Counting in Redis. What the requests of one turn of the event loop ask travels in one write: the batch leaves when
 // the sockets have been read (setImmediate), never on a timer.
 import type { Clock } from "../../src/pipeline/contract.ts";
-import { roll } from "./algorithms.ts";
 import type { Caller, Lease } from "./caller.ts";
 import type { Claim } from "./limit.ts";
+import { oweAgain, settleDebt } from "./outage.ts";
 import type { SharedStore } from "./primary-store.ts";
 import { takeScript } from "./script.ts";
 
@@ -31,6 +31,7 @@ export class RedisLedger {
   readonly #clock: Clock;
   #waiting: Ask[] = [];
   #limitMs = longestWaitMs;
+  #lostAt = -Infinity;
 
   constructor(store: SharedStore, clock: Clock) {
     this.#store = store;
@@ -44,7 +45,7 @@ export class RedisLedger {
    */
   async take(claims: readonly Claim[], limitMs: number): Promise<number> {
     const sentMono = this.#clock.mono();
-    for (const claim of claims) settleDebt(claim, this.#clock.now(), sentMono);
+    for (const claim of claims) settleDebt(claim, this.#clock, this.#lostAt);
     try {
       const serverMs = await this.#askByTag(claims, limitMs);
       for (const claim of claims) remember(claim, sentMono);
@@ -53,6 +54,11 @@ export class RedisLedger {
       for (const claim of claims) oweAgain(claim);
       throw error;
     }
+  }
+
+  /** Redis is missed now: it may come back with less than it knew. */
+  lost(): void {
+    this.#lostAt = this.#clock.mono();
   }
 
   /** Gives a lease's unused permits back; what cannot be told comes back by itself with time. */
@@ -98,7 +104,7 @@ export class RedisLedger {
   }
 
   #refund(caller: Caller, amount: number, grantedAt: number): Promise<void> {
-    const refund = { key: caller.key, text: `${caller.table.spec} 0 0 ${-amount} ${grantedAt} 0` };
+    const refund = { key: caller.key, text: `${caller.table.spec} 0 0 ${-amount} ${grantedAt} 0 0` };
     return new Promise((resolve) => {
       const done = (): void => resolve();
       this.#add({ claims: [], refund, tag: caller.tag, settle: done, fail: done }, longestWaitMs);
@@ -131,27 +137,10 @@ export class RedisLedger {
   }
 }
 
-/** Usage of an outage travels with the next claim, once. */
-function settleDebt(claim: Claim, now: number, mono: number): void {
-  const { caller } = claim;
-  const rule = caller.owes;
-  if (rule === undefined) return;
-  roll(caller.usage, rule, rule.algorithm === "fixed" ? now : mono);
-  claim.carry = caller.usage.level;
-  claim.owed = rule;
-  caller.owes = undefined;
-  caller.usage.level = 0;
-}
-
-function oweAgain({ caller, carry, owed }: Claim): void {
-  if (carry === 0) return;
-  caller.owes = owed;
-  caller.usage.level += carry;
-}
-
 function remember(claim: Claim, sentMono: number): void {
   const { caller } = claim;
   caller.remaining = claim.remaining;
+  caller.heardAt = sentMono;
   caller.formerKey = undefined;
   if (!claim.hard || !claim.exceeded) return;
   // Counted from before the question left, so that a caller is never held longer than Redis would.
@@ -192,9 +181,10 @@ function encode(batch: readonly Ask[]): { script: typeof takeScript; keys: strin
   return { script: takeScript, keys, args };
 }
 
-function textOf({ limit, caller, hard, least, most, carry }: Claim, hasFormer: boolean): string {
-  if (most === limit.cost && carry === 0 && !hasFormer && hard === limit.hard) return limit.exactText;
-  return `${caller.table.spec} ${hard ? 1 : 0} ${least} ${most} ${carry} ${hasFormer ? 1 : 0}`;
+function textOf({ limit, caller, hard, least, most, carry, floor }: Claim, hasFormer: boolean): string {
+  if (most === limit.cost && carry === 0 && floor === 0 && !hasFormer && hard === limit.hard)
+    return limit.exactText;
+  return `${caller.table.spec} ${hard ? 1 : 0} ${least} ${most} ${carry} ${hasFormer ? 1 : 0} ${floor}`;
 }
 
 /** Throws when the answer is not of the script's shape. */

@@ -5,9 +5,9 @@ import type { Script } from "../../src/pipeline/contract.ts";
 /**
  * KEYS: for each claim its key, and its former key where the claim says so.
  * ARGV: for each request the number of its claims, then each claim as `<g|s|f> <capacity> <permits per ms>
- * <window ms, or M> <hard 1|0> <least> <most> <carry> <has former key 1|0>`. A claim takes between `least` and `most` permits;
+ * <window ms, or M> <hard 1|0> <least> <most> <carry> <has former key 1|0> <floor>`. A claim takes between `least` and `most` permits;
  * `most` below zero gives permits back that were granted at server time `carry`; otherwise `carry` permits were used
- * while this server was out of reach and are counted first. A request whose hard claims do not all fit takes nothing.
+ * while this server was out of reach and are counted first, over at least `floor`, which it said itself before. A request whose hard claims do not all fit takes nothing.
  * Answers: server time, then for each claim permits granted, permits left, wait and reset in milliseconds.
  * A value that is not ours (wrong type, garbage) counts as none and is overwritten.
  */
@@ -102,7 +102,7 @@ local function parse(text)
   for word in string.gmatch(text, '%S+') do f[#f + 1] = word end
   local spec = { algorithm = f[1], capacity = tonumber(f[2]), perMs = tonumber(f[3]), monthly = f[4] == 'M',
     window = f[4] == 'M' and 2592000000 or tonumber(f[4]), hard = f[5] == '1', least = tonumber(f[6]),
-    most = tonumber(f[7]), carry = tonumber(f[8]), former = f[9] == '1' }
+    most = tonumber(f[7]), carry = tonumber(f[8]), former = f[9] == '1', floor = tonumber(f[10]) }
   parsed[text] = spec
   return spec
 end
@@ -124,8 +124,14 @@ local function open(text)
     if c.algorithm == 'g' then c.level = min(c.capacity, c.level) end
     c.before = max(c.before, before)
   end
-  if c.most >= 0 and c.carry > 0 then c.level = min(c.capacity, c.level + c.carry) end
-  c.mend = ahead or (c.most >= 0 and c.carry > 0)
+  -- What was known before may have been lost; a sliding window's former bucket is in the floor as well.
+  if c.most >= 0 and s.floor > c.level and not (known and c.algorithm == 's') then
+    c.level = min(c.capacity, s.floor)
+    c.mend = true
+  end
+  -- Over the capacity too: whoever is back first may have taken what others have yet to tell of.
+  if c.most >= 0 and c.carry > 0 then c.level = min(2 * c.capacity, c.level + c.carry) end
+  c.mend = c.mend or ahead or (c.most >= 0 and c.carry > 0)
   return c
 end
 

@@ -109,7 +109,7 @@ test("all limits of one caller share a hash tag; no key shows who it is", () => 
   const keys = (["subject", ["subject", "route"], ["route", "subject"]] as By[]).map(
     (by) => claimOf(limitOf({ by }), alice).caller.key,
   );
-  const tags = keys.map((key) => /^rl:\{([\w-]{22})\}:/.exec(key)?.[1]);
+  const tags = keys.map((key) => /^rl:orders:\{([\w-]{22})\}:/.exec(key)?.[1]);
   assert.equal(new Set(tags).size, 1);
   assert.equal(new Set(keys).size, 3);
   for (const key of keys) assert.ok(!/alice|example|203/.test(key), key);

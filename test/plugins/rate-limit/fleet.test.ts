@@ -133,7 +133,7 @@ test("simultaneous requests of one caller are counted each", async (t) => {
   const keys = await redis.cli.keys("outrigger:rl:*");
   assert.ok(keys.length > 0);
   for (const key of keys) {
-    assert.match(key, /^outrigger:rl:\{[\w-]{22}\}:[\w.-]+:[\w-]{8}:[\w-]{22}$/);
+    assert.match(key, /^outrigger:rl:default:\{[\w-]{22}\}:[\w.-]+:[\w-]{8}:[\w-]{22}$/);
     assert.ok(!key.includes("127.0.0.1"));
     assert.ok((await redis.cli.pttl(key)) > 0, "expires");
   }
