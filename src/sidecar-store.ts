@@ -2,6 +2,7 @@
 import type { Check } from "./admin/admin.ts";
 import type { Config } from "./config.ts";
 import { createStore, type RedisStore } from "./redis/store.ts";
+import { takeConsole } from "./telemetry/console.ts";
 import type { Telemetry } from "./telemetry/process.ts";
 
 /** Connects in the background; undefined in embedded mode. */
@@ -32,6 +33,7 @@ export function connectStore(config: Config, { logger, metrics }: Telemetry): Re
       else logger.warn({ reason }, `${what}: none; until they come, changes are looked for each second`);
     },
     onCommand: (name, elapsed) => seconds(name).observe(elapsed),
+    onClosed: takeConsole(logger),
     onListenerError: (error) => logger.error({ err: error }, "a listener to Redis changes failed"),
   });
 }

@@ -21,6 +21,7 @@ export interface StoreOptions {
   readonly onCommand?: OnCommand;
   /** A listener of `watch` threw. */
   readonly onListenerError?: (error: unknown) => void;
+  readonly onClosed?: () => void;
 }
 
 export interface RedisStore extends Store {
@@ -86,6 +87,7 @@ export function createStore(options: StoreOptions): RedisStore {
       breaker.close();
       link.close();
       states.close();
+      options.onClosed?.();
     },
   };
 }

@@ -502,6 +502,26 @@ describe("a policy in Redis", () => {
       assert.deepEqual(await readdir(dir), ["policy-users.json"]);
     });
 
+    test("what a process left half-written is removed at the start, and nothing else", async () => {
+      await keptBefore();
+      for (const name of ["policy-users.json.77.tmp", "policy-users.json.tmp", "policy-other.json.77.tmp"])
+        await writeFile(join(dir, name), "half");
+      await keeper.load();
+      assert.deepEqual((await readdir(dir)).toSorted(), [
+        "policy-other.json.77.tmp",
+        "policy-users.json",
+        "policy-users.json.tmp",
+      ]);
+    });
+
+    test("a copy that cannot be put in place leaves nothing behind", async () => {
+      await mkdir(join(dir, "policy-users.json"));
+      await set(plugins("auth"));
+      await started({ keeper });
+      await record.until(() => record.trouble.some((message) => message.includes("could not be kept")));
+      assert.deepEqual(await readdir(dir), ["policy-users.json"]);
+    });
+
     test("a state folder that cannot be written takes nothing down", async () => {
       const file = join(dir, "file");
       await writeFile(file, "");

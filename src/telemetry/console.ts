@@ -1,0 +1,20 @@
+// What libraries print to the console (ioredis does, of passwords that a server does not ask for) belongs into the log.
+import { format } from "node:util";
+import type { Logger } from "./contract.ts";
+
+const longest = 500;
+
+const methods = ["warn", "error"] as const;
+
+/** Until it is given back, `console.warn` and `console.error` are log lines. @returns gives it back */
+export function takeConsole(logger: Logger): () => void {
+  const printer = globalThis.console;
+  const toLog = (...values: unknown[]): void =>
+    logger.warn({ printed: format(...values).slice(0, longest) }, "a library printed");
+  const before = methods.map((method) => [method, Reflect.get(printer, method) as unknown] as const);
+  for (const method of methods) printer[method] = toLog;
+  return () => {
+    for (const [method, print] of before)
+      if (Reflect.get(printer, method) === toLog) Reflect.set(printer, method, print);
+  };
+}
