@@ -3,7 +3,7 @@ import { hash } from "node:crypto";
 import { CompactEncrypt, compactDecrypt } from "jose";
 
 /** What a sealed text is for: one must not pass for the other (RFC 8725 section 2.8). */
-export type Purpose = "session" | "login" | "return" | "refreshed";
+export type Purpose = "session" | "login" | "return" | "refreshed" | "stored";
 
 interface VaultKey {
   readonly id: string;

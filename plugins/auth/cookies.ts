@@ -5,6 +5,8 @@ import type { OwnedCookie } from "../../src/pipeline/contract.ts";
 const chunkLength = 3_600;
 /** More would not pass the listener's limit on a request's head. */
 const maxChunks = 3;
+/** Longest value that `writeChunks` takes. */
+export const maxValueLength = chunkLength * maxChunks;
 
 export interface CookieShape {
   readonly name: string;
@@ -48,10 +50,9 @@ export function writeCookie(
   return `${name}=${value}; Path=${path}; Max-Age=${maxAgeSeconds}; HttpOnly; SameSite=Lax${secure ? "; Secure" : ""}`;
 }
 
-/** @returns `Set-Cookie` values that also clear chunks of a longer value before; undefined when it is too long */
-export function writeChunks(shape: CookieShape, value: string, maxAgeSeconds: number): string[] | undefined {
-  const chunks = Math.ceil(value.length / chunkLength);
-  if (chunks > maxChunks) return undefined;
+/** @returns `Set-Cookie` values that also clear chunks of a longer value before */
+export function writeChunks(shape: CookieShape, value: string, maxAgeSeconds: number): string[] {
+  if (value.length > maxValueLength) throw new Error("a value is too long for cookies");
   return chunkNames(shape).map(({ name }, i) => {
     const chunk = value.slice(i * chunkLength, (i + 1) * chunkLength);
     return writeCookie({ ...shape, name }, "/", chunk, chunk === "" ? 0 : maxAgeSeconds);

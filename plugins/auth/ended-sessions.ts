@@ -2,8 +2,8 @@
 // one, and to itself after a restart, through its state folder.
 import type { KeptLines, Services } from "../../src/pipeline/contract.ts";
 import { boundedCache } from "./bounded-cache.ts";
+import { endedPrefix as prefix } from "./session-marks.ts";
 
-const prefix = "session-ended:";
 const maxEnded = 65_536;
 /** How often the folder is looked at, at most. */
 const lookMs = 500;

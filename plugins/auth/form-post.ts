@@ -11,9 +11,8 @@ export interface FormPost {
   /** Where the secret goes: Authorization, or the form. */
   readonly clientAuth: "basic" | "post";
   readonly timeoutMs: number;
+  readonly maxBodyBytes: number;
 }
-
-const maxBodyBytes = 65_536;
 
 /** Form-encoded before it is put into Basic, unlike RFC 7617 has it. */
 const formEncode = (text: string): string => new URLSearchParams({ v: text }).toString().slice(2);
@@ -26,7 +25,7 @@ export async function postForm(
   http: HttpClient,
   post: FormPost,
 ): Promise<{ status: number; value: unknown }> {
-  const { url, clientId, clientSecret, clientAuth, timeoutMs } = post;
+  const { url, clientId, clientSecret, clientAuth, timeoutMs, maxBodyBytes } = post;
   const form = new URLSearchParams(post.parameters);
   const fields: Record<string, string> = {
     accept: "application/json",

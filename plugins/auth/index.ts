@@ -50,6 +50,7 @@ async function holdLogin(
     return new Login(options, services, {
       keys: state.sources.acquire(keys, () => new JwksSource(keys, services)),
       ended: state.endedSessions(),
+      revoked: state.revokedSessions(),
     });
   });
 }

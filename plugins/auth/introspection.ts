@@ -34,6 +34,7 @@ export interface IntrospectionVerdict {
   readonly untilMs: number;
 }
 
+const maxBodyBytes = 65_536;
 const outOfReach = unavailable("introspection", "token: the introspection endpoint is out of reach");
 const inactive = refused("introspection", "token: not active");
 
@@ -57,7 +58,8 @@ export class Introspection {
   async ask(token: string): Promise<IntrospectionVerdict | Unavailable> {
     const { endpoint: url, clientId, clientAuth, timeoutMs } = this.#options;
     const parameters = { token, token_type_hint: "access_token" };
-    const post = { url, parameters, clientId, clientSecret: this.#secret, clientAuth, timeoutMs };
+    const client = { clientId, clientSecret: this.#secret, clientAuth };
+    const post = { url, parameters, ...client, timeoutMs, maxBodyBytes };
     let answer: { status: number; value: unknown };
     try {
       answer = await postForm(this.#services.http, post);

@@ -3,12 +3,14 @@
 import { hash } from "node:crypto";
 import {
   GatewayError,
+  StoreUnavailable,
   type Exchange,
   type ExchangeResponse,
   type OwnedCookie,
   type Services,
   type Verdict,
 } from "../../src/pipeline/contract.ts";
+import { backchannelFor, type BackchannelLogout } from "./backchannel-logout.ts";
 import { CookieVault } from "./cookie-vault.ts";
 import { chunkNames, clearChunks, readChunks, writeChunks, type CookieShape } from "./cookies.ts";
 import type { EndedSessions } from "./ended-sessions.ts";
@@ -23,10 +25,22 @@ import { PendingLogins, type PendingLogin } from "./pending-logins.ts";
 import { makePrivate } from "./private-answer.ts";
 import { GrantRefused, Provider, ProviderDown } from "./provider.ts";
 import { safeReturn } from "./return-address.ts";
+import type { RevokedSessions } from "./revoked-sessions.ts";
 import { Sessions } from "./session.ts";
+import { keepingFor, SessionTooLarge } from "./session-keeping.ts";
 import { SessionSeal, type Session } from "./session-seal.ts";
 
 const unreadable = refused("session", "session: cookie in parts or twice");
+const tooLarge: Verdict = {
+  action: "reject",
+  error: new GatewayError(
+    "internal_error",
+    "The login succeeded, but its session is too large for cookies.",
+    {
+      fields: ["Cache-Control", "no-store"],
+    },
+  ),
+};
 const onlyGet: Verdict = {
   action: "reject",
   error: new GatewayError("method_not_allowed", "This path takes GET.", { fields: ["Allow", "GET"] }),
@@ -42,6 +56,7 @@ function redirectTo(location: string, cookies: readonly string[] = [], status: 3
 export interface LoginShared {
   readonly keys: { readonly value: JwksSource; readonly release: () => void };
   readonly ended: EndedSessions;
+  readonly revoked: RevokedSessions;
 }
 
 export class Login {
@@ -54,6 +69,7 @@ export class Login {
   readonly origin: OwnOrigin;
   readonly #provider: Provider;
   readonly #sessions: Sessions;
+  readonly #backchannel: BackchannelLogout | undefined;
   readonly #cookie: CookieShape;
   readonly #releaseKeys: () => void;
   /** `Set-Cookie` lines for answers on their way. */
@@ -71,25 +87,34 @@ export class Login {
     this.#pendingLogins = new PendingLogins(options, vault, services.clock);
     this.origin = new OwnOrigin(options.publicUrl, options.allowedOrigins);
     this.#provider = new Provider(options, services, shared.keys.value);
+    const seal = new SessionSeal(vault, options);
+    const keeping = keepingFor(options, services, seal);
+    const { ended, revoked } = shared;
     this.#sessions = new Sessions({
       options,
       services,
-      seal: new SessionSeal(vault, options),
+      seal,
+      keeping,
       provider: this.#provider,
-      ended: shared.ended,
+      ended,
+      revoked,
     });
+    this.#backchannel = backchannelFor(options, services, shared.keys.value, revoked);
     this.#cookie = { name: options.cookieName, secure: options.secureCookie };
     this.cookies = [...chunkNames(this.#cookie), ...this.#pendingLogins.cookies];
   }
 
   /** Whether a path is one of the login's own. */
   owns(path: string): boolean {
-    const { callbackPath, loginPath, logoutPath } = this.#options;
-    return path === loginPath || path === callbackPath || path === logoutPath;
+    const { callbackPath, loginPath, logoutPath, backchannelLogoutPath } = this.#options;
+    const pages = path === loginPath || path === callbackPath || path === logoutPath;
+    return pages || path === backchannelLogoutPath;
   }
 
   async serve(exchange: Exchange): Promise<Verdict> {
     const { path, method } = exchange.request;
+    if (this.#backchannel !== undefined && path === this.#options.backchannelLogoutPath)
+      return await this.#backchannel.serve(exchange);
     try {
       if (path === this.#options.logoutPath) return await this.#logout(exchange);
       if (method !== "GET") return onlyGet;
@@ -104,8 +129,11 @@ export class Login {
         };
       }
       this.#services.logger.warn({ err: error }, "a login could not go on");
-      exchange.refusedBecause =
-        error instanceof ProviderDown ? `login: ${error.message}` : "login: the provider is out of reach";
+      if (error instanceof SessionTooLarge) {
+        exchange.refusedBecause = `login: ${error.message}`;
+        return tooLarge;
+      }
+      exchange.refusedBecause = `login: ${causeOf(error)}`;
       const options = { cause: error, fields: ["Retry-After", "1"] };
       return {
         action: "reject",
@@ -155,16 +183,16 @@ export class Login {
       return opened.finding;
     }
     if (opened.renewed !== undefined) {
-      this.#pending.set(exchange, this.#sessionCookies(opened.session, opened.renewed) ?? []);
+      this.#pending.set(exchange, this.#sessionCookies(opened.session, opened.renewed));
     }
     return opened.finding;
   }
 
-  #sessionCookies(session: Session, sealed: string): string[] | undefined {
+  #sessionCookies(session: Session, value: string): string[] {
     const endsMs = session.startedMs + this.#options.sessionSeconds * 1000;
     return writeChunks(
       this.#cookie,
-      sealed,
+      value,
       Math.max(1, Math.floor((endsMs - this.#services.clock.now()) / 1000)),
     );
   }
@@ -204,7 +232,8 @@ export class Login {
     try {
       return await this.#end(query, pending);
     } catch (error) {
-      if (error instanceof GrantRefused) this.#pending.set(exchange, this.#pendingLogins.ended(pending));
+      if (error instanceof GrantRefused || error instanceof SessionTooLarge)
+        this.#pending.set(exchange, this.#pendingLogins.ended(pending));
       throw error;
     }
   }
@@ -231,13 +260,7 @@ export class Login {
     if (tokens.idToken === undefined) throw new GrantRefused("the provider gave no ID token");
     const { claims, endsMs } = await this.#provider.verifyIdToken(tokens.idToken, pending.nonce);
     const session = this.#sessions.begin(tokens, claims, endsMs);
-    let cookies = this.#sessionCookies(session, await this.#sessions.seal(session));
-    if (cookies === undefined) {
-      // The ID token only saves the user a question at logout.
-      const smaller: Session = { ...session, idToken: undefined };
-      cookies = this.#sessionCookies(smaller, await this.#sessions.seal(smaller));
-    }
-    if (cookies === undefined) throw new GrantRefused("the session does not fit into cookies");
+    const cookies = this.#sessionCookies(session, await this.#sessions.keep(session));
     return redirectTo(pending.returnTo, [...cookies, ...this.#pendingLogins.ended(pending)]);
   }
 
@@ -245,9 +268,8 @@ export class Login {
     const refusal = logoutRefusal(exchange, this.origin);
     if (refusal !== undefined) return refusal;
     const { afterLogout, publicUrl, clientId } = this.#options;
-    const sealed = readChunks(exchange.request.ownedCookies, this.#cookie.name);
-    const session = sealed === undefined ? undefined : await this.#sessions.read(sealed);
-    if (session !== undefined) await this.#sessions.end(session);
+    const cookie = readChunks(exchange.request.ownedCookies, this.#cookie.name);
+    const session = cookie === undefined ? undefined : await this.#sessions.end(cookie);
     const cookies = clearChunks(this.#cookie);
     const endpoint = (await this.#provider.metadata().catch(() => undefined))?.end_session_endpoint;
     if (session === undefined || endpoint === undefined) return redirectTo(afterLogout, cookies, 303);
@@ -257,6 +279,12 @@ export class Login {
     if (session.idToken !== undefined) url.searchParams.set("id_token_hint", session.idToken);
     return redirectTo(url.href, cookies, 303);
   }
+}
+
+/** What kept a login from going on, for the log. */
+function causeOf(error: unknown): string {
+  if (error instanceof ProviderDown) return error.message;
+  return error instanceof StoreUnavailable ? "redis is out of reach" : "it failed";
 }
 
 /** Throws for what is there twice (RFC 6749 section 3.1): two readers could take it for two things. */

@@ -67,11 +67,22 @@ const loginFields = z.strictObject({
   logoutPath: ownPath
     .default("/oauth2/logout")
     .describe("Ends the session here and at the provider: a POST of the own origin; GET asks the user first"),
+  backchannelLogoutPath: ownPath
+    .optional()
+    .describe(
+      "Where the provider tells of logouts (OpenID Connect Back-Channel Logout), which end all of somebody's sessions; needs Redis (default: nowhere)",
+    ),
   afterLogout: z
     .string()
     .regex(/^\/(?![/\\])[^\s\\]*$/)
     .default("/")
     .describe("Path to go to after the logout"),
+  sessions: z
+    .enum(["cookie", "redis"])
+    .default("cookie")
+    .describe(
+      "Where sessions are kept: sealed in cookies of 10,800 characters at most, or sealed in Redis, where `outrigger sessions` lists them",
+    ),
   sessionKeys: z
     .union([z.literal("SESSION_KEYS"), secretName])
     .default("SESSION_KEYS")

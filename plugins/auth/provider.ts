@@ -34,6 +34,8 @@ export class ProviderDown extends Error {
   override readonly name = "ProviderDown";
 }
 
+/** An ID token may hold hundreds of group names, and the access token beside it the same ones again. */
+const maxBodyBytes = 262_144;
 /** Codes that are exchanged at the same time, and those that wait. */
 const maxExchanges = 16;
 const maxWaiting = 256;
@@ -157,6 +159,7 @@ export class Provider {
       clientSecret,
       clientAuth: "basic",
       timeoutMs,
+      maxBodyBytes,
     } as const;
     let answer: { status: number; value: unknown };
     try {

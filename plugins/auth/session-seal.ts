@@ -19,6 +19,7 @@ const sessionShape = z.strictObject({
 });
 export type Session = z.output<typeof sessionShape>;
 
+const storedShape = z.strictObject({ at: z.string(), session: sessionShape });
 const refreshedShape = z.strictObject({ refresh: z.string(), session: sessionShape });
 
 /**
@@ -52,6 +53,18 @@ export class SessionSeal {
   async fromBrowser(sealed: string): Promise<Session | "of another login" | undefined> {
     const session = sessionShape.safeParse(await this.#vault.open("session", sealed)).data;
     return session === undefined || session.login === this.#login ? session : "of another login";
+  }
+
+  /** @param at where it will lie: moved elsewhere, it is no session */
+  async forStore(session: Session, at: string): Promise<string> {
+    return await this.#vault.seal("stored", { at, session });
+  }
+
+  /** @returns undefined for what was not sealed here for that place */
+  async fromStore(sealed: string, at: string): Promise<Session | "of another login" | undefined> {
+    const stored = storedShape.safeParse(await this.#vault.open("stored", sealed)).data;
+    if (stored === undefined || stored.at !== at) return undefined;
+    return stored.session.login === this.#login ? stored.session : "of another login";
   }
 
   /** @param refresh digest of the refresh that gave it */

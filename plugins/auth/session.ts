@@ -1,22 +1,34 @@
 // Sessions: what the cookie holds, how it becomes an identity, when it ends, and how its tokens are refreshed once in
 // the whole fleet even while refresh tokens rotate.
 import { hash, randomUUID } from "node:crypto";
+import { LRUCache } from "lru-cache";
 import type { Services } from "../../src/pipeline/contract.ts";
-import { boundedCache } from "./bounded-cache.ts";
 import { mapIdentity, missingClaim } from "./claims.ts";
 import type { EndedSessions } from "./ended-sessions.ts";
 import { accepted, refused, unavailable, type Accepted, type Finding } from "./finding.ts";
 import type { LoginOptions } from "./options-jwt.ts";
 import { GrantRefused, type Provider, type Tokens } from "./provider.ts";
+import type { RevokedSessions } from "./revoked-sessions.ts";
 import { SessionFleet } from "./session-fleet.ts";
+import type { SessionKeeping } from "./session-keeping.ts";
+import { marksOf } from "./session-marks.ts";
 import { loginId, type Session, type SessionSeal } from "./session-seal.ts";
 import type { JsonObject } from "./token-parts.ts";
 
 export interface OpenSession {
   readonly session: Session;
   readonly finding: Accepted;
-  /** Set when the tokens were refreshed: the sealed session that the browser is to keep from now on. */
+  /** Set when the tokens were refreshed: what the cookie is to hold from now on. */
   readonly renewed: string | undefined;
+}
+
+/** What is remembered of a session that was opened. */
+interface KnownSession {
+  readonly finding: Accepted;
+  readonly id: string;
+  readonly marks: readonly string[];
+  /** Epoch milliseconds from which it has to be looked at again. */
+  readonly dueMs: number;
   /** Monotonic milliseconds at which it was looked at. */
   readonly openedMono: number;
 }
@@ -41,7 +53,9 @@ const tokenClaims = new Set([
   "iat",
   "auth_time",
 ]);
-const maxKnown = 16_384;
+/** Some 16,384 sessions of the usual size. */
+const knownBytes = 33_554_432;
+const entryBytes = 1_500;
 const unwatchedMs = 900;
 
 const shut = (because: string, forget: boolean): ShutSession => ({
@@ -63,26 +77,30 @@ export interface SessionParts {
   readonly options: LoginOptions;
   readonly services: Services;
   readonly seal: SessionSeal;
+  readonly keeping: SessionKeeping;
   readonly provider: Provider;
   readonly ended: EndedSessions;
+  readonly revoked: RevokedSessions;
 }
 
 export class Sessions {
   readonly #options: LoginOptions;
   readonly #services: Services;
-  readonly #seal: SessionSeal;
+  readonly #keeping: SessionKeeping;
   readonly #provider: Provider;
   readonly #fleet: SessionFleet;
   readonly #ended: EndedSessions;
+  readonly #revoked: RevokedSessions;
   /** Ends what `onDoubt` began. */
   readonly #trust: () => void;
-  readonly #known = boundedCache<OpenSession>(maxKnown);
+  readonly #known = new LRUCache<string, KnownSession>({ maxSize: knownBytes });
 
   constructor(parts: SessionParts) {
     const { options, services, seal } = parts;
     this.#options = options;
     this.#services = services;
-    this.#seal = seal;
+    this.#keeping = parts.keeping;
+    this.#revoked = parts.revoked;
     this.#provider = parts.provider;
     this.#ended = parts.ended;
     this.#fleet = new SessionFleet(services, seal, options.timeoutMs);
@@ -102,29 +120,34 @@ export class Sessions {
     };
   }
 
-  async seal(session: Session): Promise<string> {
-    return await this.#seal.forBrowser(session);
+  /** @returns what the cookie is to hold. Rejects with `SessionTooLarge` or `StoreUnavailable`. */
+  async keep(session: Session): Promise<string> {
+    return await this.#keeping.begin(session);
   }
 
   /** From memory; undefined = `open` it. */
-  peek(sealed: string): Accepted | undefined {
-    const known = this.#known.get(hash("sha256", sealed, "hex"));
-    if (known === undefined || known.renewed !== undefined || this.#ended.has(known.session.id))
-      return undefined;
+  peek(cookie: string): Accepted | undefined {
+    const known = this.#known.get(hash("sha256", cookie, "hex"));
+    if (known === undefined || this.#ended.has(known.id)) return undefined;
+    if (this.#revoked.heardSince(known.marks, known.openedMono)) return undefined;
     const { clock } = this.#services;
     if (this.#ended.unheard && clock.mono() - known.openedMono > unwatchedMs) return undefined;
-    return clock.now() < this.#dueMs(known.session) ? known.finding : undefined;
+    return clock.now() < known.dueMs ? known.finding : undefined;
   }
 
-  /** Reads a sealed session, asks whether it was ended, refreshes it when it is time. Never rejects. */
-  async open(sealed: string, mayRefresh = true): Promise<OpenSession | ShutSession> {
-    const session = await this.#seal.fromBrowser(sealed);
-    if (session === undefined) return unreadable;
-    if (session === "of another login") return ofAnotherLogin;
+  /** Reads a session, asks whether it was ended, refreshes it when it is time. Never rejects. */
+  async open(cookie: string, mayRefresh = true): Promise<OpenSession | ShutSession> {
+    // What is told from now on may come too late for the answers below.
+    const openedMono = this.#services.clock.mono();
     const nowMs = this.#services.clock.now();
-    if (nowMs >= session.startedMs + this.#options.sessionSeconds * 1000) return over;
+    let session: Session;
     try {
-      if (await this.#ended.ask(session.id)) return ended;
+      const read = await this.#keeping.read(cookie);
+      if (read === undefined) return unreadable;
+      if (read === "of another login") return ofAnotherLogin;
+      session = read;
+      if (nowMs >= session.startedMs + this.#options.sessionSeconds * 1000) return over;
+      if (await this.#wasEnded(session)) return ended;
     } catch {
       return outOfReach;
     }
@@ -138,29 +161,65 @@ export class Sessions {
     // At every look: a policy that asks for more asks it of sessions that run, too.
     const missing = missingClaim(current.claims, this.#options.requiredClaims);
     if (missing !== undefined) return shut(`claim ${missing}`, false);
-    const identity = mapIdentity(current.claims, this.#options.claims, "session", this.#options.issuer);
+    const identity = this.#identityOf(current);
     if (typeof identity === "string") return unreadable;
     const finding = accepted({ ...identity, expiresAt: current.endsMs });
-    const openedMono = this.#services.clock.mono();
-    const renewed = current === session ? undefined : await this.seal(current);
-    const opened: OpenSession = { session: current, finding, renewed, openedMono };
-    if (renewed === undefined) this.#known.set(hash("sha256", sealed, "hex"), opened);
-    return opened;
+    if (current === session) {
+      this.#remember(cookie, current, { finding, openedMono });
+      return { session, finding, renewed: undefined };
+    }
+    try {
+      const renewed = await this.#keeping.renew(cookie, current);
+      if (renewed === undefined) this.#remember(cookie, current, { finding, openedMono });
+      return { session: current, finding, renewed };
+    } catch (error) {
+      // Good for this request; not remembered, so that the next one tries again.
+      this.#services.logger.warn({ err: error }, "a session that was refreshed could not be kept");
+      return { session: current, finding, renewed: undefined };
+    }
   }
 
-  /** @returns undefined for what was not sealed at this login */
-  async read(sealed: string): Promise<Session | undefined> {
-    const session = await this.#seal.fromBrowser(sealed);
-    return session === "of another login" ? undefined : session;
-  }
-
-  /** Ends a session everywhere. Never rejects. */
-  async end(session: Session): Promise<void> {
-    await this.#ended.end(session.id, this.#options.sessionSeconds * 1000);
+  /** Ends a session everywhere. Never rejects. @returns what it was; undefined for none of this login */
+  async end(cookie: string): Promise<Session | undefined> {
+    try {
+      const session = await this.#keeping.read(cookie);
+      if (session === undefined || session === "of another login") return undefined;
+      await this.#ended.end(session.id, this.#options.sessionSeconds * 1000);
+      await this.#keeping.forget(cookie, session);
+      return session;
+    } catch (error) {
+      // The browser forgets it in any case.
+      this.#services.logger.warn({ err: error }, "a session that was logged out could not be ended in Redis");
+      return undefined;
+    }
   }
 
   close(): void {
     this.#trust();
+  }
+
+  #identityOf({ claims }: Session): ReturnType<typeof mapIdentity> {
+    return mapIdentity(claims, this.#options.claims, "session", this.#options.issuer);
+  }
+
+  #marksOf(session: Session): readonly string[] {
+    const identity = this.#identityOf(session);
+    return marksOf(this.#options, session.claims, typeof identity === "string" ? "" : identity.userId);
+  }
+
+  /** Rejects with `StoreUnavailable`. */
+  async #wasEnded(session: Session): Promise<boolean> {
+    const { id, startedMs } = session;
+    const marks = this.#marksOf(session);
+    const answers = await Promise.all([this.#ended.ask(id), this.#revoked.ask(marks, startedMs)]);
+    return answers.includes(true);
+  }
+
+  #remember(cookie: string, session: Session, seen: Pick<KnownSession, "finding" | "openedMono">): void {
+    const known = { ...seen, id: session.id, marks: this.#marksOf(session), dueMs: this.#dueMs(session) };
+    // The claims may be large: groups of a directory by the hundred.
+    const size = entryBytes + JSON.stringify(session.claims).length;
+    this.#known.set(hash("sha256", cookie, "hex"), known, { size });
   }
 
   /** Epoch milliseconds from which a session has to be looked at again. */

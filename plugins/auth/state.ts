@@ -8,6 +8,7 @@ import type { JwksSource } from "./jwks.ts";
 import { KeyStore } from "./key-store.ts";
 import { KeyUsage } from "./key-usage.ts";
 import type { Login } from "./login.ts";
+import { RevokedSessions } from "./revoked-sessions.ts";
 import { Shared } from "./shared.ts";
 import type { TokenCheck } from "./tokens.ts";
 
@@ -20,6 +21,7 @@ export interface AuthState {
   readonly logins: Shared<Login>;
   /** Made when the first login asks. */
   endedSessions(): EndedSessions;
+  revokedSessions(): RevokedSessions;
   readonly assertions: Shared<Assertion>;
   readonly guesses: Shared<GuessLimit>;
 }
@@ -27,6 +29,7 @@ export interface AuthState {
 /** @throws Error when a pepper is too short */
 export function createState(services: Services): AuthState {
   let ended: EndedSessions | undefined;
+  let revoked: RevokedSessions | undefined;
   return {
     keys: new KeyStore(services),
     usage: new KeyUsage(services),
@@ -35,6 +38,7 @@ export function createState(services: Services): AuthState {
     tokens: new Shared<TokenCheck>(),
     logins: new Shared<Login>(),
     endedSessions: () => (ended ??= new EndedSessions(services)),
+    revokedSessions: () => (revoked ??= new RevokedSessions(services)),
     assertions: new Shared<Assertion>(),
     guesses: new Shared<GuessLimit>(),
   };

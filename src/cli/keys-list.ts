@@ -1,6 +1,7 @@
 // `outrigger keys list`: every API key with its state and who still uses it; never a key or its digest.
 import { durationText } from "./duration.ts";
 import { endOf, type ListedKey } from "./key-ring.ts";
+import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { withKeyRing } from "./with-key-ring.ts";
 
@@ -52,17 +53,7 @@ export async function listKeys(terminal: Terminal, options: { json?: true }): Pr
       ];
       return [...who, stateOf(listed, nowMs), usesText(listed.uses, nowMs)];
     });
-    const table = [["ID", "USER", "PLAN", "SCOPES", "STATE", "LAST USE"], ...rows];
-    const widths =
-      table[0]?.map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0))) ?? [];
-    for (const row of table) {
-      terminal.out(
-        `${row
-          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-          .join("  ")
-          .trimEnd()}\n`,
-      );
-    }
+    printTable(terminal, ["ID", "USER", "PLAN", "SCOPES", "STATE", "LAST USE"], rows);
     return 0;
   });
 }

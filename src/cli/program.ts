@@ -6,6 +6,7 @@ import { version } from "../version.ts";
 import { addCacheCommands } from "./cache-commands.ts";
 import { addKeysCommands } from "./keys-commands.ts";
 import type { AclOptions } from "./redis-acl.ts";
+import { addSessionsCommands } from "./sessions-commands.ts";
 import type { Terminal } from "./terminal.ts";
 
 export type { Terminal } from "./terminal.ts";
@@ -65,6 +66,7 @@ function createProgram(terminal: Terminal, choose: (run: Run) => void): Command 
     );
   addKeysCommands(program, terminal, choose);
   addCacheCommands(program, terminal, choose);
+  addSessionsCommands(program, terminal, choose);
   return program;
 }
 

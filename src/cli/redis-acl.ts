@@ -30,7 +30,7 @@ const scratch = "scratch*";
 const channels = (service: string): readonly string[] => [`cache:${service}:*`];
 
 /** What sidecars with a browser login tell each other, of whatever service. */
-const login = ["session-ended:*", "session-lease:*", "session-refreshed:*"];
+const login = ["session:*", "session-index:*", "session-ended:*", "session-lease:*", "session-refreshed:*"];
 /** Limits with `sharedBy: fleet`. */
 const fleetLimits = ["rl:@fleet:*"];
 

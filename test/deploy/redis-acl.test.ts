@@ -147,10 +147,15 @@ test("whoever is of one service reaches nothing of another", async () => {
       ] as const)
         await assert.rejects(client.call(name, args), /NOPERM|permission|can.t access/i, `${name} ${key}`);
     }
-    assert.equal(await client.set("outrigger:session-ended:s", "1"), "OK", "all with a login share sessions");
+    for (const kind of ["session", "session-index", "session-ended"]) {
+      const key = `outrigger:${kind}:s`;
+      assert.equal(await client.set(key, "1"), "OK", "all with a login share sessions");
+      assert.deepEqual([await client.get(key), await client.unlink(key)], ["1", 1]);
+    }
   });
   await as(sidecarUser, async (client) => {
-    await assert.rejects(client.set("outrigger:session-ended:s", "1"), /NOPERM|permission/i);
+    for (const kind of ["session", "session-index", "session-ended"])
+      await assert.rejects(client.set(`outrigger:${kind}:s`, "1"), /NOPERM|permission/i);
   });
 });
 

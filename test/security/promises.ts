@@ -64,10 +64,12 @@ export const promises: Readonly<Record<string, Promised>> = {
   Z28: client("Junk key ids do not make good tokens bad."),
   Z29: client("One odd entry in a key set shuts nobody out."),
   Z30: client("A token of another form is asked about before it is refused."),
-  Z31: client("A session can be ended by whoever runs the provider or the sidecars."),
+  Z31: client(
+    "A session in Redis is nobody's who reads it, and ends when an operator or the provider says so.",
+  ),
   Z32: client("An encoded slash is part of its segment, for rules as for the service."),
   Z33: client("A provider's oddities shut nobody out."),
   Z34: client(
-    "A token in a query or subprotocol is neither logged nor forwarded, and other tenants' are refused.",
+    "A token in a query, subprotocol or cookie is neither logged nor forwarded, other pages do not act with it, and other tenants' are refused.",
   ),
 };

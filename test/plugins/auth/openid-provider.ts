@@ -25,6 +25,8 @@ export interface ProviderOptions {
   readonly accessTokenSeconds?: number;
   /** Further claims of everybody. */
   readonly claims?: Readonly<Record<string, unknown>>;
+  /** Where the application hears of logouts; without it, nowhere. */
+  readonly backchannelLogoutUri?: string;
 }
 
 export const clientSecret = "a secret of the application & its friends";
@@ -40,6 +42,10 @@ function configuration(options: ProviderOptions, jwk: JWK): Configuration {
         redirect_uris: [`${options.appUrl}/oauth2/callback`],
         post_logout_redirect_uris: [`${options.appUrl}/`],
         id_token_signed_response_alg: "ES256",
+        ...(options.backchannelLogoutUri !== undefined && {
+          backchannel_logout_uri: options.backchannelLogoutUri,
+          backchannel_logout_session_required: true,
+        }),
       },
     ],
     jwks: { keys: [jwk] },
@@ -56,7 +62,17 @@ function configuration(options: ProviderOptions, jwk: JWK): Configuration {
       introspection: { enabled: true },
       clientCredentials: { enabled: true },
       revocation: { enabled: true },
+      backchannelLogout: { enabled: options.backchannelLogoutUri !== undefined },
     },
+    // Its own refuses loopback.
+    fetch: (url, { method, headers, body, redirect, signal }: RequestInit = {}) =>
+      fetch(url, {
+        redirect: redirect ?? "manual",
+        ...(method !== undefined && { method }),
+        ...(headers !== undefined && { headers }),
+        ...(body !== undefined && { body }),
+        ...(signal !== undefined && { signal }),
+      }),
     interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     findAccount: (_ctx, sub) => ({
       accountId: sub,

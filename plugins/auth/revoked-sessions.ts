@@ -1,0 +1,48 @@
+// Ends of all sessions of somebody that began before a moment, told through Redis (see session-marks.ts). A session that
+// begins afterwards is not concerned, so a mark says when, and what is known from memory is asked about again.
+import type { Services, Store } from "../../src/pipeline/contract.ts";
+import { boundedCache } from "./bounded-cache.ts";
+import { endedPrefix } from "./session-marks.ts";
+
+const maxHeard = 65_536;
+
+export class RevokedSessions {
+  readonly #store: Store | undefined;
+  readonly #mono: () => number;
+  readonly #now: () => number;
+  /** Monotonic milliseconds at which a mark was heard of. */
+  readonly #heard = boundedCache<number>(maxHeard);
+
+  /** One a process. */
+  constructor({ store, clock }: Services) {
+    this.#store = store;
+    this.#mono = () => clock.mono();
+    this.#now = () => clock.now();
+    store?.watch(endedPrefix, (key) => {
+      // Lost messages are EndedSessions' matter, which hears the same and makes everything known be forgotten.
+      if (key?.includes(".") === true) this.#heard.set(key.slice(endedPrefix.length), clock.mono());
+    });
+  }
+
+  /** Whether one of these may have been ended since: to be asked about again. */
+  heardSince(marks: readonly string[], mono: number): boolean {
+    if (this.#heard.size === 0) return false;
+    return marks.some((mark) => (this.#heard.get(mark) ?? -Infinity) >= mono);
+  }
+
+  /** Whether a session that began then has been ended by one of these. Rejects with `StoreUnavailable`. */
+  async ask(marks: readonly string[], startedMs: number): Promise<boolean> {
+    const store = this.#store;
+    if (store === undefined) return false;
+    const ends = await Promise.all(marks.map((mark) => store.get(endedPrefix + mark)));
+    // What cannot be read was written by nobody who means well: it ends them, too.
+    return ends.some((end) => end !== null && !(Number(end) < startedMs));
+  }
+
+  /** Ends all that have begun by now. @param ttlMs longest life of a session. Rejects with `StoreUnavailable`. */
+  async revoke(mark: string, ttlMs: number): Promise<void> {
+    if (this.#store === undefined) throw new Error("sessions of somebody cannot be ended without Redis");
+    await this.#store.set(endedPrefix + mark, String(this.#now()), { ttlMs });
+    this.#heard.set(mark, this.#mono());
+  }
+}
