@@ -46,6 +46,12 @@ export class Answer {
     this.#parts = parts;
   }
 
+  /** The caller might not go on. */
+  revoke(error: GatewayError): void {
+    this.revoked = true;
+    this.error = error;
+  }
+
   get headSent(): boolean {
     return this.#parts.writer.headSent;
   }

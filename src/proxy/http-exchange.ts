@@ -184,9 +184,10 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   }
 
   revoke(error: GatewayError, because: string): void {
+    // What is refused already only has to reach a slow client.
+    if (this.#over || this.#answer.error !== undefined) return;
     this.live.refusedBecause = because;
-    this.#answer.revoked = true;
-    this.#answer.error = error;
+    this.#answer.revoke(error);
     if (this.#tunnel === undefined) this.#bodyFailed(error);
     else this.#tunnel.end();
   }
