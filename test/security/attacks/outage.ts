@@ -127,7 +127,7 @@ export const attacks: readonly Attack[] = [
       assert.equal(await statusFor(sidecar, { authorization: `Bearer ${goodJwt()}` }), 200, "a good token");
       assert.ok(performance.now() - good < 1_000, "neither waits");
       assert.deepEqual(new Set(await Promise.all(junk)), new Set([503]));
-      assert.ok(performance.now() - startedMs < 4_000, "no junk waits for long either");
+      assert.ok(performance.now() - startedMs < 8_000, "no junk waits for long either");
       assert.equal(await statusFor(sidecar, { "x-api-key": goodKey }), 200, "a good key afterwards");
     },
   },
