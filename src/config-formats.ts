@@ -80,6 +80,9 @@ export function parsePath(text: string): string {
   throw new FormatError("must be a path, without NUL");
 }
 
+/** Path and query of a request, as they go on the wire. */
+export const parseRequestTarget = matching(/^\/[\x21\x22\x24-\x7e]{0,1023}$/, "a path such as /healthz");
+
 /** Any text but the empty one; never quoted in a problem. */
 export function parseSecret(text: string): string {
   return text;

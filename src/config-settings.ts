@@ -12,6 +12,7 @@ import {
   parsePath,
   parsePublicKeys,
   parseReadableFile,
+  parseRequestTarget,
   parseSecret,
   parseToken,
   parseUpstream,
@@ -114,6 +115,11 @@ export const settings = {
     "0.0.0.0:9901",
     parseListen,
     "Health, metrics and control: host:port, [ipv6]:port or unix:/path",
+  ),
+  readyUpstream: optional(
+    "OUTRIGGER_READY_UPSTREAM",
+    parseRequestTarget,
+    "Path of the service's own health: /readyz then follows it (2xx and 3xx, asked every second); unset: not asked",
   ),
   adminToken: secret(
     "OUTRIGGER_ADMIN_TOKEN",

@@ -18,6 +18,7 @@ import { createLife } from "./sidecar-policy.ts";
 import { connectStore, redisCheck } from "./sidecar-store.ts";
 import { createTelemetry, type Telemetry } from "./telemetry/process.ts";
 import { removeStaleSocket } from "./unix-socket.ts";
+import { UpstreamProbe } from "./upstream-probe.ts";
 import { version } from "./version.ts";
 
 /** What tests put in place of the real thing. */
@@ -114,12 +115,13 @@ async function assemble(config: Config, overrides: SidecarOverrides): Promise<Pa
     onRejected: () => heartbeat?.notice(),
   });
   const ending = Promise.withResolvers<number>();
+  const probe = UpstreamProbe.of(config, logger);
   const admin = createAdmin({
     listen: config.admin,
     maxConnections: fitted.adminConnections,
     token: config.adminToken,
     logger,
-    checks: () => checksOf(life, listener, serving.policy(), store),
+    checks: () => checksOf({ life, listener, policy: serving.policy(), store, probe }),
     metrics,
     policyStatus: () => life.status(),
     logLevel: telemetry.level,
@@ -139,6 +141,7 @@ async function assemble(config: Config, overrides: SidecarOverrides): Promise<Pa
       heartbeat = startHeartbeat({ store, service, instance, version, status: () => life.status(), clock });
     },
     async close() {
+      probe?.close();
       await heartbeat?.stop();
       await life.stop();
       await serving.close();
@@ -149,12 +152,15 @@ async function assemble(config: Config, overrides: SidecarOverrides): Promise<Pa
   };
 }
 
-function checksOf(
-  life: PolicyLife,
-  listener: Listener,
-  policy: RoutedPolicy | undefined,
-  store: RedisStore | undefined,
-): Check[] {
+interface Checked {
+  readonly life: PolicyLife;
+  readonly listener: Listener;
+  readonly policy: RoutedPolicy | undefined;
+  readonly store: RedisStore | undefined;
+  readonly probe: UpstreamProbe | undefined;
+}
+
+function checksOf({ life, listener, policy, store, probe }: Checked): Check[] {
   const plugins = [...(policy?.snapshot.health() ?? [])].map(([name, trouble]) => ({
     name: `plugin ${name}`,
     // A plugin in trouble has its own fail mode; taking the sidecar out of service would be one more failure.
@@ -166,6 +172,7 @@ function checksOf(
     { name: "listener", ok: listener.listening },
     { name: "not draining", ok: !listener.draining },
     ...redisCheck(store),
+    ...(probe === undefined ? [] : [probe.check]),
     ...plugins,
   ];
 }

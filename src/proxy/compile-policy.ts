@@ -59,7 +59,8 @@ export async function compilePolicy(policy: EffectivePolicy, parts: CompileParts
   return new RoutedPolicy(snapshot, parts.counters, upstreamOf, parts.fieldRules);
 }
 
-function targetOf(address: UpstreamAddress, ca: string | undefined): UpstreamTarget {
+/** An upstream's address with how its certificate is checked. */
+export function targetOf(address: UpstreamAddress, ca: string | undefined): UpstreamTarget {
   if (!address.tls) return address;
   // A service on this machine commonly shows a certificate that nobody signed, and whoever can listen there in its
   // place owns the pod anyway; with an authority given, it is held to that.

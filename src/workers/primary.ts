@@ -15,6 +15,7 @@ import { connectStore, redisCheck } from "../sidecar-store.ts";
 import { mergeMetrics } from "../telemetry/metrics.ts";
 import { createTelemetry, type Telemetry } from "../telemetry/process.ts";
 import { removeStaleSocket } from "../unix-socket.ts";
+import { UpstreamProbe } from "../upstream-probe.ts";
 import { version } from "../version.ts";
 import { Crew } from "./crew.ts";
 import { Desk } from "./desk.ts";
@@ -108,7 +109,8 @@ async function assemble(config: Config, count: number): Promise<Parts> {
     desk: new Desk(registry, systemClock),
   });
   const ending = Promise.withResolvers<number>();
-  const admin = adminOf(config, telemetry, { crew, life, store, ending });
+  const probe = UpstreamProbe.of(config, logger);
+  const admin = adminOf(config, telemetry, { crew, life, store, ending, probe });
   return {
     telemetry,
     crew,
@@ -128,6 +130,7 @@ async function assemble(config: Config, count: number): Promise<Parts> {
       });
     },
     async close() {
+      probe?.close();
       await heartbeat?.stop();
       await life.stop();
       await admin.close();
@@ -142,18 +145,19 @@ interface AdminParts {
   readonly life: PolicyLife;
   readonly store: RedisStore | undefined;
   readonly ending: PromiseWithResolvers<number>;
+  readonly probe: UpstreamProbe | undefined;
 }
 
 function adminOf(
   config: Config,
   { logger, metrics, level }: Telemetry,
-  { crew, life, store, ending }: AdminParts,
+  { crew, life, store, ending, probe }: AdminParts,
 ): Admin {
   return createAdmin({
     listen: config.admin,
     token: config.adminToken,
     logger,
-    checks: () => checksOf(crew, life, store),
+    checks: () => [...checksOf(crew, life, store), ...(probe === undefined ? [] : [probe.check])],
     metrics: {
       contentType: metrics.contentType,
       async render() {
