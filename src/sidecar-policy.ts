@@ -26,11 +26,11 @@ export interface LifeParts<Snapshot> extends Pick<
 
 /** Reads policies as this sidecar's settings say. Rejects when a key cannot be used. */
 export function createReader(
-  { service, upstreamAllow, policyKeys: keys, policyMaxBytes: maxBytes }: Config,
+  { service, upstream: ownUpstream, upstreamAllow, policyKeys: keys, policyMaxBytes: maxBytes }: Config,
   registry: readonly PluginDefinition[],
 ): Promise<PolicyReader> {
   const plugins = Object.fromEntries(registry.map((plugin) => [plugin.name, plugin]));
-  return createPolicyReader({ plugins, service, upstreamAllow, keys, maxBytes });
+  return createPolicyReader({ plugins, service, ownUpstream, upstreamAllow, keys, maxBytes });
 }
 
 /** Where the policy comes from by the settings, in the order of the contract: Redis, else the file, else built in. */

@@ -1,5 +1,11 @@
 // The auth plugin: decides who may call, tells the service who it is, and answers 401, 403, 429 or 503 itself.
-import { definePlugin, type Hooks, type RouteInfo, type Services } from "../../src/pipeline/contract.ts";
+import {
+  definePlugin,
+  type Hooks,
+  type RequestField,
+  type RouteInfo,
+  type Services,
+} from "../../src/pipeline/contract.ts";
 import type { Assertion } from "./assertion.ts";
 import { CertificateCheck, forwardedField } from "./certificate.ts";
 import { Exclusions, forwarding } from "./exclusions.ts";
@@ -78,6 +84,14 @@ function assertionKeys(state: AuthState): string {
   return JSON.stringify({ keys: [...keys.values()] });
 }
 
+/** The field of the signed identity, as options that are not checked yet have it. */
+function assertionField(options: unknown): RequestField[] {
+  const { assertion } = Object(options) as { assertion?: unknown };
+  if (typeof assertion !== "object" || assertion === null) return [];
+  const { header = "x-outrigger-identity" } = assertion as { header?: unknown };
+  return [{ name: String(header), path: ["assertion", "header"], tellsWho: true }];
+}
+
 /** @param held takes what is to be given back in the end, also when this fails half-way */
 async function assemble(
   options: AuthOptions,
@@ -143,6 +157,7 @@ export const auth = definePlugin({
   security: true,
   failMode: "closed",
   options: authOptions,
+  requestFields: assertionField,
   init: createState,
 
   async setup({ options, services, state, route }): Promise<Hooks> {

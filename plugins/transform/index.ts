@@ -6,10 +6,11 @@ import {
   fieldKey,
   type Fields,
   type Hooks,
+  type RequestField,
 } from "../../src/pipeline/contract.ts";
-import { compileNameTest, ownedRequestFields } from "./names.ts";
+import { compileNameTest, isOwnedField, ownedRequestFields } from "./names.ts";
 import { transformOptions } from "./options.ts";
-import { compileTemplate, plan, scopes, userId, type Fill, hasVariables } from "./template.ts";
+import { compileTemplate, plan, scopes, userId, type Fill, hasVariables, namesCaller } from "./template.ts";
 
 /** Sets one field, or leaves it out when its value is missing. */
 type Setter = (fields: Fields, exchange: Exchange) => void;
@@ -41,6 +42,17 @@ function compileChange(remove: readonly string[], add: Readonly<Record<string, s
   };
 }
 
+/** What `addHeaders` sets, as options that are not checked yet have it. */
+function addedFields(options: unknown): RequestField[] {
+  const { addHeaders } = Object(options) as { addHeaders?: unknown };
+  const added = Object.entries(typeof addHeaders === "object" && addHeaders !== null ? addHeaders : {});
+  return added.map(([name, value]) => ({
+    name,
+    path: ["addHeaders", name],
+    tellsWho: namesCaller(String(value)) && isOwnedField(name),
+  }));
+}
+
 const identityFields: readonly Setter[] = [
   setter("X-User-Id", userId),
   setter("X-User-Plan", plan),
@@ -57,6 +69,7 @@ export const transform = definePlugin({
   // A service that trusts these fields must not get a request without them.
   failMode: "closed",
   options: transformOptions,
+  requestFields: addedFields,
 
   setup({ options }): Hooks {
     const onRequest = compileChange(options.removeHeaders, options.addHeaders);

@@ -82,6 +82,11 @@ const everyClientsOwn = new Set([
   "x-request-id",
 ]);
 
+/** Whether a field that a policy sets is not one that clients may send all the same. */
+export function isOwnedField(name: string): boolean {
+  return !everyClientsOwn.has(fieldKey(name));
+}
+
 /** @returns the lower-case names that a client may not send on any route, `_` read as `-` as some services do */
 export function ownedRequestFields(setByPolicy: readonly string[]): readonly string[] {
   const owned = new Set(["x-user-id", "x-user-plan", "x-user-scopes"]);

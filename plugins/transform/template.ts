@@ -97,3 +97,8 @@ export function compileTemplate(text: string): Fill {
     return value;
   };
 }
+
+/** Whether a template has a variable of the caller in it. */
+export function namesCaller(template: string): boolean {
+  return /\$(?:userId|plan|scopes)/.test(template.replaceAll("$$", ""));
+}

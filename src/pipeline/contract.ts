@@ -240,6 +240,15 @@ export interface Hooks {
   close?(): MaybePromise<void>;
 }
 
+/** A field towards the service that a plugin's options set. */
+export interface RequestField {
+  readonly name: string;
+  /** Where in the options it stands. */
+  readonly path: readonly (string | number)[];
+  /** Whether it tells the service who calls. */
+  readonly tellsWho: boolean;
+}
+
 export type FailMode = "open" | "closed";
 
 export interface SetupInput<Options, State> {
@@ -267,6 +276,11 @@ export interface PluginDefinition<Schema extends z.ZodType = z.ZodType, State = 
   readonly failMode: FailMode;
   /** Strict zod object; every field has a description and a default. */
   readonly options: Schema;
+  /**
+   * The request fields that options set, as they are written in a policy and not yet checked: a service's layer may not
+   * set those that tell the service who calls, and no client may send them.
+   */
+  readonly requestFields?: (options: unknown) => readonly RequestField[];
   /** Once per process, when a policy first names the plugin: what outlives a policy change (caches, counters). */
   init?(services: Services): State;
   /**

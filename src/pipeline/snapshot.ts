@@ -36,6 +36,8 @@ export interface SnapshotSpec {
   readonly routes: readonly RouteSpec[];
   /** Its plugins' response side and `onComplete` see requests that no route takes. */
   readonly unmatched: RouteSpec;
+  /** Further request fields, by `fieldKey`, that no client may send. */
+  readonly identityFields?: ReadonlySet<string> | undefined;
 }
 
 export interface CompiledRoute {
@@ -93,13 +95,20 @@ export class Snapshot {
   readonly #close: () => Promise<void>;
   readonly #closed = Promise.withResolvers<void>();
 
-  constructor(routes: readonly CompiledRoute[], unmatched: CompiledRoute, close: () => Promise<void>) {
+  constructor(
+    routes: readonly CompiledRoute[],
+    unmatched: CompiledRoute,
+    identityFields: ReadonlySet<string>,
+    close: () => Promise<void>,
+  ) {
     this.routes = routes;
     this.unmatched = unmatched;
     this.#close = close;
     const hooks = this.#hooks();
-    this.ownedRequestFields = new Set(hooks.flatMap((each) => (each.ownedRequestFields ?? []).map(fieldKey)));
-    this.headOnlyFields = new Set(hooks.flatMap((each) => [...(each.headOnlyFields ?? [])]));
+    const owned = hooks.flatMap((each) => (each.ownedRequestFields ?? []).map(fieldKey));
+    this.ownedRequestFields = new Set([...identityFields, ...owned]);
+    const headOnly = hooks.flatMap((each) => [...(each.headOnlyFields ?? [])]);
+    this.headOnlyFields = new Set([...identityFields, ...headOnly]);
     this.ownedCookies = OwnedCookies.of(hooks);
   }
 
@@ -170,7 +179,7 @@ export async function createSnapshot(
     const unmatched = await compileRoute(spec.unmatched, host, made);
     // What no route took may have been meant for any of them.
     const ownedParts = OwnedParts.of(made.map(({ hooks }) => hooks));
-    return new Snapshot(routes, { ...unmatched, ownedParts }, () => {
+    return new Snapshot(routes, { ...unmatched, ownedParts }, spec.identityFields ?? new Set(), () => {
       onClosed();
       return closeAll(made, host);
     });

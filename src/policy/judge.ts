@@ -1,10 +1,11 @@
 // Judges a shared policy and a service's layer over it. The shared policy is judged alone: no layer can hold it back. A
 // new layer that does not fit it is refused; of one that stood before, what does not fit is overruled, and told.
 import { type EffectiveDocument, type Layered, applyLayer, isFor } from "./layers.ts";
+import { type ConfineOptions, confineLayer, identityFields } from "./confine-layer.ts";
 import { placed } from "./parse.ts";
 import { type Problem, PolicyRefused, longestList, problemText } from "./problems.ts";
 import { type Completed, type EffectiveRoute, type SourceDocument, completeRoutes } from "./routes.ts";
-import type { PluginConfig, PolicyDocument, PolicyPlugins, PolicyRoute } from "./schema.ts";
+import type { PluginConfig, PolicyDocument, PolicyRoute } from "./schema.ts";
 
 export interface Judged {
   readonly document: EffectiveDocument;
@@ -13,10 +14,11 @@ export interface Judged {
   readonly unmatched: EffectiveRoute;
   /** Parts of the layer that are not in force because they do not fit the shared policy. */
   readonly overruled: readonly Problem[];
+  /** Fields by which the shared policy tells services who calls: no client may send them, whatever the layer does. */
+  readonly identityFields: ReadonlySet<string>;
 }
 
-export interface JudgeOptions {
-  readonly plugins: PolicyPlugins;
+export interface JudgeOptions extends ConfineOptions {
   /** Whose policy; undefined = all services' routes. */
   readonly service: string | undefined;
 }
@@ -27,11 +29,16 @@ export interface JudgeOptions {
  */
 export async function judge(
   shared: SourceDocument,
-  layer: SourceDocument | undefined,
+  given: SourceDocument | undefined,
   standing: boolean,
   options: JudgeOptions,
 ): Promise<Judged> {
   const { plugins, service } = options;
+  const confined = given && confineLayer(given.document, shared.document, options);
+  const layer = given && confined && { ...given, document: confined.document };
+  const beyond =
+    given === undefined ? [] : (confined?.broken ?? []).map((flaw) => placed(flaw, given, given.name));
+  const identity = { identityFields: identityFields(shared.document, plugins) };
   // A document is refused whole: other services' routes count too, so that all sidecars take it or none does.
   const foreign = shared.document.routes?.some((route) => !isFor(route, service)) ?? false;
   const judgedAlone = foreign || (standing && layer !== undefined);
@@ -46,12 +53,13 @@ export async function judge(
     : [];
   if (standing && layer !== undefined) {
     refuseAny(alone);
-    return fitLayer(shared, layer, options);
+    const fitted = await fitLayer(shared, layer, options);
+    return { ...fitted, ...identity, overruled: [...beyond, ...fitted.overruled] };
   }
   const layered = applyLayer(shared.document, layer?.document, service);
   const { routes, unmatched, problems } = await completeRoutes(layered, { shared, layer }, plugins);
-  refuseAny([...brokenLocks(layered, layer ?? shared), ...problems, ...alone]);
-  return { document: layered.effective, routes, unmatched, overruled: [] };
+  refuseAny([...beyond, ...brokenLocks(layered, layer ?? shared), ...problems, ...alone]);
+  return { document: layered.effective, routes, unmatched, overruled: [], ...identity };
 }
 
 function refuseAny(problems: readonly Problem[]): void {
@@ -68,7 +76,7 @@ async function fitLayer(
   shared: SourceDocument,
   layer: SourceDocument,
   { plugins, service }: JudgeOptions,
-): Promise<Judged> {
+): Promise<Omit<Judged, "identityFields">> {
   const overruled = brokenLocks(applyLayer(shared.document, layer.document, service), layer);
   const closed: Spoiled[] = [];
   for (let { document } = layer; ;) {
@@ -112,7 +120,7 @@ function closeRoutes(
   { effective, origins }: Layered,
   { routes, unmatched }: Completed,
   closed: readonly Spoiled[],
-): Omit<Judged, "overruled"> {
+): Omit<Judged, "overruled" | "identityFields"> {
   const isClosed = routes.map(({ plugins }, index) =>
     closed.some(
       ({ plugin, layerRoute }) =>

@@ -6,6 +6,7 @@
 // whatever the layer says, the effective document has it so, and what the locks overruled is told beside it.
 import { isDeepStrictEqual } from "node:util";
 import { compileMethods } from "../language/methods.ts";
+import { Lookalikes, coveringRoutes, groupByPath, reachedRoutes } from "./covering.ts";
 import { type Path, quoted } from "./problems.ts";
 import { type PluginConfig, type PolicyDocument, type PolicyRoute, defaultPlugins } from "./schema.ts";
 
@@ -36,6 +37,7 @@ interface Placed {
   readonly route: PolicyRoute;
   readonly origin: Origin;
 }
+const routeOf = ({ route }: Placed): PolicyRoute => route;
 
 /** @param service whose routes count; undefined = all of them */
 export function applyLayer(
@@ -48,10 +50,17 @@ export function applyLayer(
   if (shared.routes === undefined) {
     below.push({ route: { path: "/*" }, origin: { from: "shared", index: undefined } });
   }
-  const above = layer === undefined ? [] : placedRoutes(layer, "layer", service);
+  const written = layer === undefined ? [] : placedRoutes(layer, "layer", service);
+  const lookalikes = new Lookalikes(shared, below.map(routeOf));
+  const above = written.filter(({ route }) => !lookalikes.include(route));
   const kept = withoutOverridden(below, above);
   const lock = new Lock(shared, below, [...kept, ...above]);
   const { plugins, pluginConfig, broken } = lock.holdAtTop(layer);
+  for (const placed of written) {
+    if (above.includes(placed)) continue;
+    const message = "is another spelling of what the shared policy routes and locks plugins for";
+    broken.push({ path: ["routes", placed.origin.index as number, "path"], message });
+  }
   const own = above.flatMap(({ route, origin }) =>
     lock
       .holdOn(route, route.plugins ?? plugins, ["routes", origin.index as number], broken)
@@ -103,7 +112,7 @@ export function isObject(value: unknown): value is Readonly<Record<string, unkno
 
 /** The shared routes, less the methods that the layer's routes take over. */
 function withoutOverridden(below: readonly Placed[], above: readonly Placed[]): Placed[] {
-  const byPath = groupByPath(above);
+  const byPath = groupByPath(above.map(routeOf));
   return below.flatMap((placed) => {
     const { path, methods } = placed.route;
     const over = byPath.get(path) ?? [];
@@ -114,13 +123,6 @@ function withoutOverridden(below: readonly Placed[], above: readonly Placed[]): 
     const left = methods.filter((method) => !over.some((route) => route.methods?.includes(method)));
     return left.length === 0 ? [] : [{ ...placed, route: { ...placed.route, methods: left } }];
   });
-}
-
-function groupByPath(placed: readonly Placed[]): Map<string, PolicyRoute[]> {
-  return Map.groupBy(
-    placed.map(({ route }) => route),
-    ({ path }) => path,
-  );
 }
 
 type Broken = { path: Path; message: string }[];
@@ -138,8 +140,8 @@ class Lock {
   constructor(shared: PolicyDocument, below: readonly Placed[], all: readonly Placed[]) {
     this.#locked = shared.locked ?? [];
     this.#defaults = shared.plugins ?? defaultPlugins;
-    this.#sharedByPath = groupByPath(below);
-    this.#routesByPath = groupByPath(all);
+    this.#sharedByPath = groupByPath(below.map(routeOf));
+    this.#routesByPath = groupByPath(all.map(routeOf));
   }
 
   /** The layer's defaults as the locks leave them, and which they overrule. */
@@ -169,24 +171,35 @@ class Lock {
   holdOn(route: PolicyRoute, plugins: readonly string[], path: Path, broken: Broken): PolicyRoute[] {
     broken.push(...this.#reconfigured(route.pluginConfig, path));
     const shadowed = this.#shadowed(route);
+    // Nobody guards what the service gets by it but this route.
+    const reached = reachedRoutes(this.#sharedByPath, route);
     const running = [...plugins];
     let byMethod = false;
     for (const name of this.#locked) {
       const guarded = [...shadowed.keys()].filter((other) => this.#guards(other, name));
+      const behind = reached.filter((other) => this.#guards(other, name));
       if (!plugins.includes(name)) {
-        if (guarded.length === 0 && !shadowed.has(undefined)) continue;
+        if (guarded.length + behind.length === 0 && !shadowed.has(undefined) && !reached.includes(undefined))
+          continue;
         const message = `must run ${quoted(name)}, which the shared policy locks`;
         broken.push({ path: [...path, "plugins"], message });
         running.push(name);
       }
-      const [first, ...others] = guarded.map((other) => other?.pluginConfig?.[name]);
+      const [first, ...others] = (guarded.length > 0 ? guarded : behind).map(
+        (other) => other?.pluginConfig?.[name],
+      );
+      if (behind.some((other) => !isDeepStrictEqual(other?.pluginConfig?.[name], first))) {
+        const message = `reaches paths for which the shared policy configures ${quoted(name)} otherwise, and locks it`;
+        broken.push({ path: [...path, "stripPrefix"], message });
+        return [];
+      }
       if (others.every((other) => isDeepStrictEqual(other, first))) continue;
       const message = `${quoted(name)} is locked and configured by method here: write one route for each`;
       broken.push({ path: [...path, "methods"], message });
       byMethod = true;
     }
     const held = running.length === plugins.length ? route : { ...route, plugins: running };
-    if (!byMethod) return [this.#inherit(held, [...shadowed.keys()])];
+    if (!byMethod) return [this.#inherit(held, [...shadowed.keys(), ...reached])];
     return splitByMethod(held, shadowed).map(({ part, covered }) => this.#inherit(part, [covered]));
   }
 
@@ -197,7 +210,10 @@ class Lock {
       const options = covered.find((other) => this.#guards(other, name))?.pluginConfig?.[name];
       if (options !== undefined) config[name] = options;
     }
-    return withConfig(route, config);
+    const held = withConfig(route, config);
+    // Whether case tells paths apart is no matter of taste: without it the locked plugins' rules would be passed.
+    const folds = this.#locked.length > 0 && covered.some((other) => other?.caseInsensitive === true);
+    return folds && held.caseInsensitive !== true ? { ...held, caseInsensitive: true } : held;
   }
 
   #guards(route: PolicyRoute | undefined, name: string): boolean {
@@ -219,23 +235,12 @@ class Lock {
 
   #shadowed(route: PolicyRoute): Shadowed {
     const siblings = this.#routesByPath.get(route.path) ?? [];
-    const covering = this.#covering(route.path);
+    const covering = coveringRoutes(this.#sharedByPath, route.path);
     const listed = [...siblings, ...covering].flatMap(({ methods }) => methods ?? []);
     const answered = [...new Set([...listed, "HEAD", anyOther])].filter(
       (method) => servedBy(siblings, method) === route,
     );
     return Map.groupBy(answered, (method) => servedBy(covering, method));
-  }
-
-  /** The shared routes of the most specific path that takes all of this one. */
-  #covering(path: string): readonly PolicyRoute[] {
-    const exact = this.#sharedByPath.get(path);
-    if (exact !== undefined) return exact;
-    for (let base = path.replace(/\/\*?$/, ""); ; base = base.slice(0, base.lastIndexOf("/"))) {
-      const prefix = this.#sharedByPath.get(`${base}/*`);
-      if (prefix !== undefined) return prefix;
-      if (base === "") return [];
-    }
   }
 }
 

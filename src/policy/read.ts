@@ -1,6 +1,6 @@
 // Raw documents -> effective policy: open the signature, parse strictly, judge, name by digest. The sidecar,
 // `policy validate` and `policy show --effective` all go through here.
-import type { HostPattern, PublicKeySet } from "../config-formats.ts";
+import type { HostPattern, PublicKeySet, UpstreamAddress } from "../config-formats.ts";
 import { isUpstreamAllowed } from "../config-formats.ts";
 import { canonicalJson, digestOf } from "./digest.ts";
 import { type Judged, judge } from "./judge.ts";
@@ -32,6 +32,8 @@ export interface PolicyReaderOptions {
   readonly service: string | undefined;
   /** Hosts besides loopback that routes may name; undefined = any. */
   readonly upstreamAllow: readonly HostPattern[] | undefined;
+  /** The service's own upstream, for its layer's routes. Default: layers' upstreams are not looked at. */
+  readonly ownUpstream?: UpstreamAddress | undefined;
   readonly keys: PublicKeySet | undefined;
   readonly maxBytes?: number | undefined;
 }
@@ -41,7 +43,7 @@ export type PolicyReader = (raw: RawPolicy) => Promise<EffectivePolicy>;
 
 /** Rejects when a key cannot be used. */
 export async function createPolicyReader(options: PolicyReaderOptions): Promise<PolicyReader> {
-  const { plugins, service, upstreamAllow, keys, maxBytes = defaultMaxBytes } = options;
+  const { plugins, service, ownUpstream, upstreamAllow, keys, maxBytes = defaultMaxBytes } = options;
   const open = await createPolicyOpener(keys, maxBytes);
   const parse = createPolicyParser({
     plugins,
@@ -68,7 +70,7 @@ export async function createPolicyReader(options: PolicyReaderOptions): Promise<
     const lower = await read(shared, sharedKey);
     const upper = layer === undefined ? undefined : await read(layer, layerKey(service ?? ""));
     if (lower === undefined || problems.length > 0) throw new PolicyRefused(problems);
-    const judged = await judge(lower, upper, standing, { plugins, service });
+    const judged = await judge(lower, upper, standing, { plugins, service, ownUpstream });
     return {
       ...judged,
       digest: digestOf(canonicalJson(judged.document)),

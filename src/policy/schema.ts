@@ -12,6 +12,17 @@ export interface PolicyPlugin {
   readonly options: z.ZodType;
   /** Decides who gets in: may not be made to fail open. */
   readonly security: boolean;
+  /** The request fields that such options set. They come as they are written: anything at all. */
+  readonly requestFields?: ((options: unknown) => readonly RequestField[]) | undefined;
+}
+
+/** A field towards the service that a plugin's options set. */
+export interface RequestField {
+  readonly name: string;
+  /** Where in the options it stands. */
+  readonly path: readonly (string | number)[];
+  /** Whether it tells the service who calls. */
+  readonly tellsWho: boolean;
 }
 /** By name. */
 export type PolicyPlugins = Readonly<Record<string, PolicyPlugin>>;

@@ -41,6 +41,7 @@ export async function compilePolicy(policy: EffectivePolicy, parts: CompileParts
   const spec: SnapshotSpec = {
     routes: policy.routes.map(specOf),
     unmatched: specOf({ ...policy.unmatched, path: "" }),
+    identityFields: policy.identityFields,
   };
   const held = [...targets.values()];
   const release = (): void => held.forEach((target) => parts.upstreams.release(target));

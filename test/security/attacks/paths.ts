@@ -1,7 +1,8 @@
 // Requests that a policy takes for one thing and a service for another.
 import assert from "node:assert/strict";
 import type { Attack } from "../attack.ts";
-import { ask, keys, pathScene, withKey } from "../path-scene.ts";
+import { ask, keys, layeredScene, pathScene, withKey } from "../path-scene.ts";
+import { startUpstream } from "../upstream.ts";
 
 const apiKeys = { keys };
 const scopes = (name: string): object => ({ scopes: { all: [name] } });
@@ -147,32 +148,74 @@ export const attacks: readonly Attack[] = [
     row: "Z14",
     what: "strips the path of an exclusion so that the service gets the path of a rule",
     async run(scene) {
-      const redis = await scene.redis();
       const auth = { apiKeys, exclude: ["/public/*"], rules: [{ path: "/admin/*", allow: scopes("admin") }] };
-      await redis.cli.set(
-        "outrigger:policy",
-        JSON.stringify({
-          apiVersion: "outrigger/v1",
-          plugins: ["auth"],
-          pluginConfig: { auth },
-          locked: ["auth"],
-        }),
+      const sidecar = await layeredScene(
+        scene,
+        { plugins: ["auth"], pluginConfig: { auth }, locked: ["auth"] },
+        { routes: [{ path: "/public/*", stripPrefix: "/public" }] },
       );
-      await redis.cli.set(
-        "outrigger:policy:default",
-        JSON.stringify({
-          apiVersion: "outrigger/v1",
-          routes: [{ path: "/public/*", stripPrefix: "/public" }],
-        }),
-      );
-      const sidecar = await scene.sidecar({
-        redisUrl: redis.url,
-        upstream: (request, response) => response.end(`${request.method} ${request.url}`),
-      });
       assert.equal((await ask(sidecar, "GET", "/public/admin/x")).status, 401);
       assert.equal((await ask(sidecar, "GET", "/public/admin/x", withKey)).status, 403);
       assert.equal((await ask(sidecar, "GET", "/public/other")).status, 401, "excluded on one path only");
-      assert.equal((await ask(sidecar, "GET", "/public/public/x")).body, "GET /public/x", "excluded on both");
+      assert.equal((await ask(sidecar, "GET", "/public/public/x")).status, 200, "excluded on both");
+    },
+  },
+  {
+    row: "Z14",
+    what: "strips by a layer's route without auth into paths that the shared policy guards",
+    async run(scene) {
+      const shared = {
+        plugins: ["auth"],
+        pluginConfig: { auth: { apiKeys } },
+        locked: ["auth"],
+        routes: [{ path: "/*" }, { path: "/public/*", plugins: [] }],
+      };
+      for (const route of [
+        { path: "/public/v/*", stripPrefix: "/public/v", plugins: [] },
+        { path: "/public;v=1/*", plugins: [] },
+        { path: "/admin%20/*", plugins: [] },
+      ]) {
+        const sidecar = await layeredScene(scene, shared, { routes: [route] });
+        const target = route.path.replace("*", "admin/x");
+        const { status, body } = await ask(sidecar, "GET", target);
+        assert.ok(status === 401 || status === 400, `${target}: ${status} ${body}`);
+        await sidecar.stop();
+      }
+    },
+  },
+  {
+    row: "Z15",
+    what: "has a layer say who calls, and send requests to whatever else listens on the machine",
+    async run(scene) {
+      const other = await startUpstream(scene, (_request, response) => response.end("other"));
+      const shared = {
+        plugins: ["auth", "transform"],
+        pluginConfig: { auth: { apiKeys }, transform: { addHeaders: { "X-Forwarded-User": "$userId" } } },
+        locked: ["auth"],
+      };
+      const layer = {
+        plugins: ["auth"],
+        routes: [
+          {
+            path: "/set",
+            plugins: ["auth", "transform"],
+            pluginConfig: {
+              transform: { addHeaders: { "x-user-id": "root", X_Forwarded_User: "root", "X-Team": "a" } },
+            },
+          },
+          { path: "/other", upstream: other },
+          { path: "/dropped" },
+        ],
+      };
+      const sidecar = await layeredScene(scene, shared, layer);
+      const seen = async (path: string, ...fields: string[]): Promise<string> =>
+        (await ask(sidecar, "GET", path, [...withKey, ...fields])).body;
+      assert.equal(await seen("/set"), "GET /set id=u1 user=u1 team=a");
+      assert.equal(
+        await seen("/dropped", "X-Forwarded-User: root", "X-User-Id: root"),
+        "GET /dropped id=undefined user=undefined team=undefined",
+      );
+      assert.match(await seen("/other"), /^GET \/other /, "the service's own upstream");
     },
   },
   {

@@ -1,0 +1,106 @@
+// What a service's layer may not say, locks or none: whom a request is from (identity fields are set by the plugins that
+// the shared policy configures for it), and where requests go beyond its own service. Pure, like the layering itself.
+import { FormatError, type UpstreamAddress, parseUpstream } from "../config-formats.ts";
+import { isFor, isObject } from "./layers.ts";
+import { type Path, quoted } from "./problems.ts";
+import type { PluginConfig, PolicyDocument, PolicyPlugins, PolicyRoute } from "./schema.ts";
+
+export interface ConfineOptions {
+  readonly plugins: PolicyPlugins;
+  readonly service: string | undefined;
+  /** The service's own; undefined = not known, and upstreams are not looked at. */
+  readonly ownUpstream: UpstreamAddress | undefined;
+}
+
+export interface Confined {
+  /** The layer without what it may not say, its routes in their places. */
+  readonly document: PolicyDocument;
+  readonly broken: readonly { readonly path: Path; readonly message: string }[];
+}
+
+/** Services read `_` in a field name as `-`. */
+const canonical = (name: string): string => name.toLowerCase().replaceAll("_", "-");
+
+/** Names, canonical, of the request fields that tell the service who calls, as the shared policy has them. */
+export function identityFields(shared: PolicyDocument, plugins: PolicyPlugins): ReadonlySet<string> {
+  const names = new Set<string>();
+  const configs = [shared.pluginConfig, ...(shared.routes ?? []).map(({ pluginConfig }) => pluginConfig)];
+  for (const config of configs) {
+    for (const [plugin, options] of Object.entries(config ?? {})) {
+      for (const { name, tellsWho } of plugins[plugin]?.requestFields?.(options) ?? []) {
+        if (tellsWho) names.add(canonical(name));
+      }
+    }
+  }
+  return names;
+}
+
+export function confineLayer(
+  layer: PolicyDocument,
+  shared: PolicyDocument,
+  options: ConfineOptions,
+): Confined {
+  const broken: { path: Path; message: string }[] = [];
+  const identity = identityFields(shared, options.plugins);
+  const isIdentity = (name: string): boolean =>
+    canonical(name).startsWith("x-user-") || identity.has(canonical(name));
+  const confineConfig = (config: PluginConfig | undefined, at: Path): PluginConfig | undefined => {
+    let confined = config;
+    for (const [plugin, own] of Object.entries(config ?? {})) {
+      for (const { name, path } of options.plugins[plugin]?.requestFields?.(own) ?? []) {
+        if (!isIdentity(name)) continue;
+        const message = `sets ${quoted(name)}, which tells the service who calls: that is for the shared policy`;
+        broken.push({ path: [...at, "pluginConfig", plugin, ...path], message });
+        confined = without(confined, [plugin, ...path]) as PluginConfig;
+      }
+    }
+    return confined;
+  };
+  const isOwn = upstreamTest(shared, options);
+  const confineRoute = (route: PolicyRoute, index: number): PolicyRoute => {
+    const at = ["routes", index];
+    const { upstream, ...rest } = route;
+    const pluginConfig = confineConfig(route.pluginConfig, at);
+    const confined = pluginConfig === route.pluginConfig ? route : { ...route, pluginConfig };
+    if (upstream === undefined || isOwn(upstream)) return confined;
+    const message = "must be the service's own upstream, or one that the shared policy names for it";
+    broken.push({ path: [...at, "upstream"], message });
+    return pluginConfig === undefined ? rest : { ...rest, pluginConfig };
+  };
+  const pluginConfig = confineConfig(layer.pluginConfig, []);
+  const routes = layer.routes?.map(confineRoute);
+  return { document: broken.length === 0 ? layer : { ...layer, pluginConfig, routes }, broken };
+}
+
+function upstreamTest(
+  shared: PolicyDocument,
+  { service, ownUpstream }: ConfineOptions,
+): (text: string) => boolean {
+  if (ownUpstream === undefined) return () => true;
+  const named = (shared.routes ?? [])
+    .filter((route) => isFor(route, service))
+    .map(({ upstream }) => keyOf(upstream));
+  const own = new Set([addressKey(ownUpstream), ...named]);
+  return (text) => own.has(keyOf(text));
+}
+
+const addressKey = ({ tls, name }: UpstreamAddress): string => `${tls ? "tls" : "tcp"} ${name}`;
+
+/** undefined = none, or not well-formed, which is refused elsewhere. */
+function keyOf(text: string | undefined): string | undefined {
+  try {
+    return text === undefined ? undefined : addressKey(parseUpstream(text));
+  } catch (error) {
+    if (error instanceof FormatError) return undefined;
+    throw error;
+  }
+}
+
+/** A copy of a value without the member at a path. */
+function without(value: unknown, [key, ...rest]: Path): unknown {
+  if (!isObject(value) || key === undefined || !Object.hasOwn(value, key)) return value;
+  const entries = Object.entries(value).filter(([name]) => rest.length > 0 || name !== key);
+  return Object.fromEntries(
+    entries.map(([name, member]) => [name, name === key ? without(member, rest) : member]),
+  );
+}

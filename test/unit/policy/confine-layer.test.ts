@@ -1,0 +1,166 @@
+// What no layer may say: who calls, where else requests go, and what opens a lock by another spelling or path.
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { registry } from "../../../plugins/index.ts";
+import { parseUpstream } from "../../../src/config-formats.ts";
+import { type Confined, confineLayer, identityFields } from "../../../src/policy/confine-layer.ts";
+import { applyLayer } from "../../../src/policy/layers.ts";
+import { pathText } from "../../../src/policy/problems.ts";
+import type { PolicyDocument } from "../../../src/policy/schema.ts";
+import { createPolicyReader } from "../../../src/policy/read.ts";
+import { documentOf, saidOf, text } from "./sample.ts";
+
+const plugins = Object.fromEntries(registry.map((plugin) => [plugin.name, plugin]));
+const ownUpstream = parseUpstream("http://127.0.0.1:3000");
+const said = ({ broken }: Pick<Confined, "broken">): string[] =>
+  broken.map(({ path, message }) => `${pathText(path)}: ${message}`);
+
+const plain = (members: object): PolicyDocument => ({ apiVersion: "outrigger/v1", ...members });
+const confined = (shared: object, layer: object): Confined =>
+  confineLayer(plain(layer), plain(shared), { plugins, service: "users", ownUpstream });
+
+describe("a layer's fields towards the service", () => {
+  const shared = {
+    pluginConfig: {
+      transform: { addHeaders: { "X-Forwarded-User": "$userId", "X-Env": "prod", "X-Odd": "$$userId" } },
+    },
+    routes: [{ path: "/a", pluginConfig: { auth: { assertion: {} } } }],
+  };
+
+  test("are not those by which the shared policy says who calls, in any spelling", () => {
+    const addHeaders = {
+      "x-user-ID": "1",
+      X_User_Roles: "admin",
+      x_forwarded_user: "root",
+      "X-Outrigger-Identity": "x",
+    };
+    const layer = { routes: [{ path: "/b", pluginConfig: { transform: { addHeaders } } }] };
+    const { document, broken } = confined(shared, layer);
+    assert.deepEqual(
+      broken.map(({ path }) => pathText(path)),
+      Object.keys(addHeaders).map((name) =>
+        pathText(["routes", 0, "pluginConfig", "transform", "addHeaders", name]),
+      ),
+    );
+    assert.deepEqual(document.routes, [{ path: "/b", pluginConfig: { transform: { addHeaders: {} } } }]);
+  });
+
+  test("may be any other", () => {
+    const layer = {
+      pluginConfig: { transform: { addHeaders: { "X-Env": "test", "X-Team": "$userId", "X-Odd": "1" } } },
+    };
+    assert.deepEqual(confined(shared, layer), { document: plain(layer), broken: [] });
+  });
+
+  test("are told of as written, whatever that is", () => {
+    for (const transform of [{}, { addHeaders: null }, { addHeaders: [1] }, { addHeaders: { a: 1 } }]) {
+      assert.deepEqual(confined(shared, { pluginConfig: { transform } }).broken, []);
+    }
+  });
+
+  test("and the shared policy's own are no client's to send", () => {
+    assert.deepEqual([...identityFields(plain(shared), plugins)].sort(), [
+      "x-forwarded-user",
+      "x-outrigger-identity",
+    ]);
+  });
+});
+
+describe("a layer's upstream", () => {
+  const routes = [
+    { path: "/a", upstream: "http://127.0.0.1:4000" },
+    { path: "/b", upstream: "http://127.0.0.1:5000", services: ["other"] },
+  ];
+
+  test("is the service's own or one that the shared policy names for it", () => {
+    for (const upstream of ["http://127.0.0.1:3000", "http://127.0.0.1:3000/", "http://127.0.0.1:4000"]) {
+      assert.deepEqual(confined({ routes }, { routes: [{ path: "/c", upstream }] }).broken, [], upstream);
+    }
+    for (const upstream of [
+      "http://127.0.0.1:5000",
+      "unix:/run/docker.sock",
+      "https://127.0.0.1:3000",
+      "http://[::1]:9901",
+    ]) {
+      const { broken, document } = confined({ routes }, { routes: [{ path: "/c", upstream, timeout: 5 }] });
+      assert.deepEqual(said({ broken }), [
+        "routes[0].upstream: must be the service's own upstream, or one that the shared policy names for it",
+      ]);
+      assert.deepEqual(document.routes, [{ path: "/c", timeout: 5 }]);
+    }
+  });
+
+  test("refuses a new layer, and is left out of a standing one", async () => {
+    const read = await createPolicyReader({
+      plugins,
+      service: "users",
+      ownUpstream,
+      upstreamAllow: undefined,
+      keys: undefined,
+    });
+    const raw = {
+      shared: Buffer.from(text({ routes })),
+      layer: Buffer.from(text({ routes: [{ path: "/c", upstream: "unix:/run/docker.sock" }] })),
+      format: "any" as const,
+    };
+    assert.match((await saidOf(() => read(raw))).join(), /^routes\[0\]\.upstream: must be the service's own/);
+    const { overruled, routes: effective } = await read({ ...raw, standing: true });
+    assert.match(overruled.map(({ path }) => path).join(), /^routes\[0\]\.upstream$/);
+    assert.equal(effective.find(({ path }) => path === "/c")?.upstream, undefined);
+  });
+});
+
+describe("under a lock", () => {
+  const over = (shared: object, layer: object) =>
+    applyLayer(documentOf({ plugins: ["auth"], locked: ["auth"], ...shared }), documentOf(layer), "users");
+
+  test("another spelling of a shared path is no path of its own", () => {
+    const shared = { routes: [{ path: "/*", plugins: [] }, { path: "/admin/*" }, { path: "/exact" }] };
+    for (const path of ["/admin;v=1/*", "/admin%20/x", "/exact/", "/exact;a"]) {
+      const { broken, effective } = over(shared, { routes: [{ path, plugins: [] }] });
+      assert.deepEqual(said({ broken }), [
+        "routes[0].path: is another spelling of what the shared policy routes and locks plugins for",
+      ]);
+      assert.equal(effective.routes.length, 3, path);
+    }
+    assert.deepEqual(over(shared, { routes: [{ path: "/open/", plugins: [] }] }).broken, []);
+  });
+
+  test("a stripped path needs the plugin of the paths that the service gets", () => {
+    const shared = {
+      routes: [
+        { path: "/*" },
+        { path: "/public/*", plugins: [] },
+        { path: "/api/*", stripPrefix: "/api", plugins: [] },
+      ],
+    };
+    const strips = { path: "/public/v/*", stripPrefix: "/public/v", plugins: [] };
+    const { broken, effective } = over(shared, { routes: [strips] });
+    assert.deepEqual(said({ broken }), ['routes[0].plugins: must run "auth", which the shared policy locks']);
+    assert.deepEqual(effective.routes.at(-1)?.plugins, ["auth"]);
+    assert.deepEqual(
+      over(shared, { routes: [{ ...strips, stripPrefix: "/public", path: "/public/public/*" }] }).broken,
+      [],
+    );
+    assert.deepEqual(
+      over(shared, { routes: [{ path: "/api/x/*", stripPrefix: "/api", plugins: [] }] }).broken,
+      [],
+    );
+  });
+
+  test("a stripped path may not lead to differently configured ones", () => {
+    const shared = {
+      routes: [{ path: "/*" }, { path: "/b/*", pluginConfig: { auth: { required: false } } }],
+    };
+    const { broken, effective } = over(shared, { routes: [{ path: "/a/*", stripPrefix: "/a" }] });
+    assert.match(said({ broken }).join(), /^routes\[0\]\.stripPrefix: reaches paths/);
+    assert.equal(effective.routes.length, 2);
+  });
+
+  test("case stays what the shared policy says of the service", () => {
+    const shared = { routes: [{ path: "/admin/*", caseInsensitive: true }] };
+    const { effective } = over(shared, { routes: [{ path: "/admin/*", caseInsensitive: false }] });
+    assert.equal(effective.routes.at(-1)?.caseInsensitive, true);
+    assert.equal(over(shared, { routes: [{ path: "/ADMIN/x", plugins: [] }] }).broken.length, 1);
+  });
+});
