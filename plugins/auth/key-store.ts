@@ -3,6 +3,7 @@
 // of all known keys: a filter has to be filled by scanning a database that other data fills too, in every sidecar, and
 // is wrong for a moment after every plain SET. Keys never seen before are held back by a budget of look-ups instead.
 import type { Counter, Services, Store } from "../../src/pipeline/contract.ts";
+import { BadRecords } from "./bad-records.ts";
 import { boundedCache } from "./bounded-cache.ts";
 import { keyPath, parsePeppers, pepperedDigest } from "./key-format.ts";
 import { parseKeyRecord, type KeyRecord } from "./key-record.ts";
@@ -49,6 +50,7 @@ export class KeyStore {
   readonly #services: Services;
   readonly #peppers: readonly string[];
   readonly #lookups: Counter;
+  readonly #badRecords: BadRecords;
   readonly #known = boundedCache<Known>(maxKnown, (known) => this.#unlink(known));
   readonly #unknown = boundedCache<Known>(maxUnknown);
   readonly #byStoreKey = new Map<string, string>();
@@ -63,6 +65,7 @@ export class KeyStore {
     this.#services = services;
     this.#store = services.store;
     this.#peppers = parsePeppers(services.secrets.get("API_KEY_PEPPER"));
+    this.#badRecords = new BadRecords(services);
     this.#lookups = services.metrics.counter(
       "outrigger_auth_key_lookups_total",
       "Look-ups of API keys in Redis",
@@ -149,10 +152,7 @@ export class KeyStore {
       return { state: "known", record: parseKeyRecord(json) };
     } catch (error) {
       const fault = error instanceof Error ? error.message : "unreadable";
-      this.#services.logger.error(
-        { key: storeKey, fault },
-        "an API key's record is not valid: its requests get 503",
-      );
+      this.#badRecords.found(storeKey, fault);
       return { state: "unavailable", because: "the key's record is not valid" };
     }
   }

@@ -173,6 +173,29 @@ test("a key is good only from its client addresses and for its services", async 
   assert.equal((await route.ask(withKey("here"))).status, 200);
 });
 
+test("a bad record is logged once a minute, however often it is asked for, and counted", async () => {
+  const services = await servicesOf();
+  const route = await makeRoute({}, services);
+  await put("spoilt", "{");
+  await put("spoilt-too", "[]");
+  const said = async (): Promise<number> =>
+    (await services.log()).split("an API key's record is not valid").length - 1;
+  const ask = async (name: string): Promise<void> => {
+    // Long enough for what is remembered of a look-up to be over.
+    services.clock.forward(3_000);
+    assert.equal((await route.ask(withKey(name))).status, 503);
+  };
+  for (let i = 0; i < 10; i += 1) await ask("spoilt");
+  assert.equal(await said(), 1);
+  await ask("spoilt-too");
+  assert.equal(await said(), 2, "another record is another matter");
+  services.clock.forward(60_000);
+  await ask("spoilt");
+  assert.equal(await said(), 3);
+  assert.match(await services.log(), /"unsaid":\d/);
+  assert.match(await services.metrics.render(), /outrigger_auth_bad_key_records_total\{[^}]*\} \d/);
+});
+
 test("a record that is not JSON or lacks a field is 503 and a loud line without the key, never let in", async () => {
   const services = await servicesOf();
   const route = await makeRoute({}, services);
