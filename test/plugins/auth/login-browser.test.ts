@@ -118,3 +118,21 @@ test("a POST of the application's own page is served with the session", async ()
     "fetch('/data', { method: 'POST', referrerPolicy: 'no-referrer' }).then((response) => response.status)";
   assert.equal(await page.evaluate(hidden), 200);
 });
+
+test("eight tabs restored after the session ended all end at their pages", async () => {
+  const context = page.context();
+  await context.clearCookies({ name: /^__(?:Host|Secure)-outrigger/ });
+  const tabs = await Promise.all(Array.from({ length: 8 }, () => context.newPage()));
+  await Promise.all(
+    tabs.map(async (tab, i) => {
+      const address = `${app}/board/${i}?tab=${"q".repeat(i * 30)}`;
+      await tab.goto(address);
+      await tab.waitForURL(address, { timeout: 10_000 });
+    }),
+  );
+  const left = (await context.cookies(`${app}/oauth2/callback`)).map(({ name }) => name);
+  assert.deepEqual(
+    left.filter((name) => name.includes(".flow.")),
+    [],
+  );
+});
