@@ -16,6 +16,14 @@ export function connectStore(config: Config, { logger, metrics }: Telemetry): Re
     "min",
   )();
   told.set(0);
+  const writable = metrics.gauge(
+    "outrigger_redis_writable",
+    "Whether Redis takes writes: 0 after it refused one (full, read-only) within 15 seconds",
+    [],
+    "min",
+  )();
+  writable.set(1);
+  const gauges = { commands: up, writes: writable, watches: told };
   const seconds = metrics.histogram("outrigger_redis_command_duration_seconds", "Redis commands", [
     "command",
   ]);
@@ -25,7 +33,8 @@ export function connectStore(config: Config, { logger, metrics }: Telemetry): Re
     keyPrefix: config.keyPrefix,
     connectionName: `outrigger-${config.service}`,
     onState({ of, up: isUp, reason }) {
-      (of === "commands" ? up : told).set(isUp ? 1 : 0);
+      gauges[of].set(isUp ? 1 : 0);
+      if (of === "writes") return tellWrites(logger, isUp, reason);
       const what = of === "commands" ? "Redis" : "Redis' change messages";
       if (isUp && reason !== "") logger.warn({ reason }, `${what}: connected, but something is refused`);
       else if (isUp) logger.info({}, `${what}: connected`);
@@ -38,11 +47,21 @@ export function connectStore(config: Config, { logger, metrics }: Telemetry): Re
   });
 }
 
+function tellWrites(logger: Telemetry["logger"], taken: boolean, reason: string): void {
+  if (taken) logger.info({}, "Redis: refuses no writes any more");
+  else
+    logger.error(
+      { reason },
+      "Redis: refuses writes; limits are counted by each sidecar's share as onStoreError says, nothing is shared or cached in it",
+    );
+}
+
 /** What `GET /readyz?verbose` says of Redis; never a reason not to serve. */
 export function redisCheck(store: RedisStore | undefined): Check[] {
   if (store === undefined) return [];
-  const { up, unheardBecause } = store;
+  const { up, unheardBecause, writesRefused } = store;
   const changes =
     unheardBecause === undefined ? "" : `; changes are looked for each second: ${unheardBecause}`;
-  return [{ name: "redis", ok: true, detail: up ? `up${changes}` : "down, not needed to serve" }];
+  const writes = writesRefused === undefined ? "" : `; refuses writes: ${writesRefused}`;
+  return [{ name: "redis", ok: true, detail: up ? `up${writes}${changes}` : "down, not needed to serve" }];
 }

@@ -29,6 +29,8 @@ export interface Limit {
   readonly fieldPrefix: string;
   readonly policyItem: string;
   readonly counters: Readonly<Record<Result, Counter>>;
+  /** Checks by this sidecar's share, because the shared count was out of reach. */
+  readonly byShare: Counter;
   /** Permits that this sidecar holds in leases. */
   readonly held: Gauge;
 }
@@ -166,6 +168,11 @@ export function compileLimit(options: LimitOptions, context: LimitContext): Limi
     "Requests checked against a limit, by what came of it",
     ["limit", "result"],
   );
+  const byShare = context.metrics.counter(
+    "outrigger_rate_limit_local_total",
+    "Checks by this sidecar's share of a limit, because Redis could not count",
+    ["limit"],
+  );
   const held = context.metrics.gauge(
     "outrigger_rate_limit_leased_permits",
     "Permits that this sidecar has taken from Redis and not used yet",
@@ -197,6 +204,7 @@ export function compileLimit(options: LimitOptions, context: LimitContext): Limi
       unchecked: count("unchecked"),
       unavailable: count("unavailable"),
     },
+    byShare: byShare(options.name),
     held: held(options.name),
   };
 }

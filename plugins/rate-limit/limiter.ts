@@ -136,7 +136,10 @@ export class Limiter {
     const sidecars = this.#parts.sidecars();
     const share = ({ limit }: Claim): Rule => shareOf(limit.table.rule, sidecars, limit.cost);
     shared?.redis.lost();
-    for (const claim of claims) goOnLocally(claim.caller, share(claim), clock);
+    for (const claim of claims) {
+      goOnLocally(claim.caller, share(claim), clock);
+      claim.limit.byShare.inc();
+    }
     const passes = memory.take(claims, share);
     for (const claim of claims) if (claim.granted > 0) claim.caller.owes = share(claim);
     return decided(claims, passes);

@@ -2,6 +2,7 @@
 import { Cluster, Command, type Redis } from "ioredis";
 import type { Breaker } from "./breaker.ts";
 import { isOutage, reasonOf, replyCode } from "./failure.ts";
+import type { RefusedWrites } from "./refused-writes.ts";
 import { StoreUnavailable } from "./store-contract.ts";
 
 export type Argument = string | number | Buffer;
@@ -33,6 +34,7 @@ export function createCalls(
   isUp: () => boolean,
   breaker: Breaker,
   onCommand: OnCommand | undefined,
+  writes: RefusedWrites,
 ): Calls {
   const masters = (): readonly Redis[] => (client instanceof Cluster ? client.nodes("master") : [client]);
 
@@ -61,6 +63,7 @@ export function createCalls(
       (error: unknown) => {
         const reason = reasonOf(error);
         if (isOutage(error)) breaker.failed(reason);
+        writes.heard(replyCode(error));
         settled(false);
         // Not as `cause`: ioredis hangs the command's arguments on its errors.
         throw new StoreUnavailable(`${name}: ${reason}`, replyCode(error));

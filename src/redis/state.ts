@@ -2,8 +2,11 @@
 
 /** A change of state: one a change, not one an attempt. */
 export interface StoreState {
-  /** `commands`: calls are answered. `watches`: changes of keys are told; until then only a poll finds them. */
-  readonly of: "commands" | "watches";
+  /**
+   * `commands`: calls are answered. `writes`: none was refused lately. `watches`: changes of keys are told; until then
+   * only a poll finds them.
+   */
+  readonly of: "commands" | "writes" | "watches";
   readonly up: boolean;
   /** Why it is down, or what is missing though it is up: a code word of Redis or of the system, or a short phrase; never data, never a credential. */
   readonly reason: string;

@@ -4,6 +4,7 @@ import type { RedisAddress } from "./address.ts";
 import { createBreaker } from "./breaker.ts";
 import { type Calls, createCalls, type OnCommand } from "./calls.ts";
 import { openCluster, openServer } from "./connect.ts";
+import { RefusedWrites } from "./refused-writes.ts";
 import { createScripts } from "./scripts.ts";
 import { StoreStates, type StoreState } from "./state.ts";
 import { type Store, StoreUnavailable } from "./store-contract.ts";
@@ -28,6 +29,8 @@ export interface RedisStore extends Store {
   readonly sharded: boolean;
   /** Why changes of keys are not told now, so that they have to be looked for; undefined when they are. */
   readonly unheardBecause: string | undefined;
+  /** The code by which Redis refuses writes now (`OOM`, `READONLY`); undefined when it takes them. */
+  readonly writesRefused: string | undefined;
   /** @returns true as soon as Redis answers, false when it did not within `limitMs` or the store was closed. */
   whenUp(limitMs: number): Promise<boolean>;
   /** Ends every connection and timer; calls reject from now on. */
@@ -66,7 +69,9 @@ export function createStore(options: StoreOptions): RedisStore {
     onState: (up, reason) => states.set("watches", up, reason),
     onListenerError: (error) => options.onListenerError?.(error),
   });
+  const writes = new RefusedWrites((refusing, code) => states.set("writes", !refusing, code));
   const sharded = client instanceof Cluster;
+  const calls = createCalls(client, isUp, breaker, options.onCommand, writes);
   return {
     get up() {
       return isUp();
@@ -75,7 +80,10 @@ export function createStore(options: StoreOptions): RedisStore {
       return watches.armed;
     },
     sharded,
-    ...createMethods(createCalls(client, isUp, breaker, options.onCommand), keyPrefix, limitMs, sharded),
+    ...createMethods(calls, keyPrefix, limitMs, sharded),
+    get writesRefused() {
+      return writes.code;
+    },
     get unheardBecause() {
       return states.unheardBecause;
     },
@@ -84,6 +92,7 @@ export function createStore(options: StoreOptions): RedisStore {
     whenUp: (limitMs) => states.whenUp(limitMs),
     close() {
       watches.close();
+      writes.close();
       breaker.close();
       link.close();
       states.close();

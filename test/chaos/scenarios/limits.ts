@@ -60,4 +60,26 @@ export const scenarios: readonly Scenario[] = [
       return seen;
     },
   },
+  {
+    group: "redis",
+    fault: "Redis is full (noeviction) and refuses every write",
+    promised: "told in log, metric and readiness detail; limits hold by each sidecar's share; over by itself",
+    async run(scene) {
+      const redis = await scene.redis();
+      const [sidecar] = (await fleetOf(scene, 1)) as [TestSidecar];
+      await redis.cli.config("SET", "maxmemory-policy", "noeviction");
+      await redis.cli.config("SET", "maxmemory", "1");
+      const admitted = await ask([sidecar], 3_000);
+      assert.ok(admitted <= 700, `${admitted} admitted`);
+      await sidecar.line(({ msg }) => String(msg).startsWith("Redis: refuses writes"));
+      const metrics = await sidecar.metrics();
+      assert.match(metrics, /outrigger_redis_writable\{[^}]*\} 0/);
+      assert.match(metrics, /outrigger_rate_limit_local_total\{[^}]*\} [1-9]/);
+      const ready = await (await fetch(`${sidecar.adminUrl}/readyz?verbose`)).text();
+      assert.match(ready, /refuses writes: OOM/);
+      await redis.cli.config("SET", "maxmemory", "0");
+      await sidecar.line(({ msg }) => String(msg) === "Redis: refuses no writes any more");
+      return `told; ${admitted} of a burst of 600 admitted; over after the memory was there`;
+    },
+  },
 ];

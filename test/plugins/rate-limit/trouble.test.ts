@@ -239,3 +239,37 @@ for (const mode of ["exact", "leased"] as const) {
     );
   });
 }
+
+for (const [code, refuseWrites] of [
+  [
+    "OOM",
+    (redis: RedisServer) => redis.cli.config("SET", "maxmemory", "1", "maxmemory-policy", "noeviction"),
+  ],
+  ["READONLY", (redis: RedisServer) => redis.cli.replicaof("127.0.0.1", "1")],
+] as const) {
+  test(`a Redis that answers ${code} to writes is told of, and the limit holds by the share`, async (t) => {
+    const redis = await redisOf(t);
+    const limits = [{ name: "l", by: "ip", limit: 5, window: "1h", mode: "exact" }];
+    const sidecar = await startSidecar({
+      policy: { plugins: ["rate-limit"], pluginConfig: { "rate-limit": { limits } } },
+      upstream: (_request, response) => response.end("ok"),
+      redisUrl: redis.url,
+    });
+    t.after(() => sidecar.stop());
+    const ask = async (): Promise<number> => (await fetch(sidecar.url)).status;
+    assert.deepEqual([await ask(), await ask()], [200, 200]);
+    assert.match(await sidecar.metrics(), /outrigger_redis_writable\{[^}]*\} 1/);
+    await refuseWrites(redis);
+    assert.deepEqual([await ask(), await ask(), await ask(), await ask()], [200, 200, 200, 429]);
+    const line = await sidecar.line(({ msg }) => String(msg).startsWith("Redis: refuses writes"));
+    assert.equal(line["reason"], code);
+    assert.equal(sidecar.lines.filter(({ msg }) => msg === line["msg"]).length, 1, "once");
+    const metrics = await sidecar.metrics();
+    assert.match(metrics, /outrigger_redis_writable\{[^}]*\} 0/);
+    assert.match(metrics, /outrigger_rate_limit_local_total\{[^}]*limit="l"[^}]*\} 4/);
+    const ready = await fetch(`${sidecar.adminUrl}/readyz?verbose`);
+    assert.equal(ready.status, 200, "it can serve");
+    // A replica without its master is soon left for good.
+    assert.match(await ready.text(), new RegExp(`refuses writes: ${code}|redis: down`));
+  });
+}
