@@ -17,6 +17,7 @@ import {
   parseToken,
   parseUpstream,
 } from "./config-formats.ts";
+import { clientSettings } from "./config-clients.ts";
 import { optional, type Parse, secret, setting, type Setting } from "./config-setting.ts";
 import { forwardedFields } from "./proxy/client-address.ts";
 import { parseRedisAddress } from "./redis/address.ts";
@@ -24,7 +25,6 @@ import { parseSecretHosts } from "./secret-hosts.ts";
 import { parseStoreKeys } from "./redis/seals.ts";
 
 const hour = 3_600_000;
-const gibibyte = 1_073_741_824;
 const word = (longest: number): Parse<string> =>
   matching(
     new RegExp(`^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,${longest - 1}})$`),
@@ -206,42 +206,7 @@ export const settings = {
     parseReadableFile,
     "Authorities (PEM file) that client certificates are checked against",
   ),
-  maxBodyBytes: setting(
-    "OUTRIGGER_MAX_BODY_BYTES",
-    "0",
-    integer(0, 1024 * gibibyte),
-    "Largest request body; 0 = unlimited",
-  ),
-  maxHeaderBytes: setting(
-    "OUTRIGGER_MAX_HEADER_BYTES",
-    "16384",
-    integer(1024, 1_048_576),
-    "Largest head of a request",
-  ),
-  headerTimeoutMs: setting(
-    "OUTRIGGER_HEADER_TIMEOUT_MS",
-    "10000",
-    integer(1, hour),
-    "Longest time for the head of a request to arrive",
-  ),
-  clientStallMs: setting(
-    "OUTRIGGER_CLIENT_STALL_MS",
-    "30000",
-    integer(1, hour),
-    "How long a client may neither send a body that is awaited nor take an answer that waits",
-  ),
-  keepAliveMs: setting(
-    "OUTRIGGER_KEEPALIVE_MS",
-    "65000",
-    integer(0, hour),
-    "How long an idle connection of a client is kept",
-  ),
-  maxConnections: setting(
-    "OUTRIGGER_MAX_CONNECTIONS",
-    "10000",
-    integer(1, 1_000_000),
-    "Most connections of clients at a time",
-  ),
+  ...clientSettings,
   recheckMs: setting(
     "OUTRIGGER_RECHECK_MS",
     "5000",

@@ -103,6 +103,7 @@ function createUpstreams(config: Config, metrics: Telemetry["metrics"]): Upstrea
     maxConnections: config.upstreamConnections,
     maxQueued: config.upstreamQueue,
     idleTimeoutMs: config.upstreamIdleMs,
+    clientShare: config.clientShare,
   };
   const upstreams = new Upstreams((target) => createPooledTransport(target, pool), metrics);
   metrics.onRender(() => upstreams.observe());

@@ -26,6 +26,7 @@ export interface RouteSpec {
   readonly timeoutMs: number;
   /** Longest age of an exchange; undefined = unlimited. */
   readonly maxAgeMs?: number | undefined;
+  readonly bufferRequestBytes: number;
   /** `host:port` or socket path, for labels. */
   readonly upstreamName: string;
   /** Takes nobody: the service's layer does not fit here. */

@@ -134,6 +134,7 @@ const routeFields = [
   "upstream",
   "caseInsensitive",
   "encodedSlash",
+  "bufferRequestBytes",
 ];
 
 function unknownField(path: Path, key: string, plugins: readonly string[]): string {

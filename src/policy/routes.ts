@@ -24,6 +24,7 @@ export interface EffectiveRoute {
   readonly maxAgeMs?: number | undefined;
   /** As written; undefined = the sidecar's own. Known to be well-formed and allowed. */
   readonly upstream: string | undefined;
+  readonly bufferRequestBytes: number;
   /** Takes nobody. */
   readonly closed?: boolean;
 }
@@ -46,6 +47,9 @@ export interface Sources {
   readonly shared: SourceDocument;
   readonly layer: SourceDocument | undefined;
 }
+
+/** Larger bodies begin to stream when that much is there. */
+const defaultBufferRequestBytes = 65_536;
 
 /** Routes checked between two turns of the event loop: traffic goes on while a large policy is read. */
 const routesPerTurn = 50;
@@ -79,6 +83,7 @@ export async function completeRoutes(
       timeoutMs: route.timeout,
       maxAgeMs: route.maxAgeMs,
       upstream: route.upstream,
+      bufferRequestBytes: route.bufferRequestBytes ?? defaultBufferRequestBytes,
     };
   };
   const routes: EffectiveRoute[] = [];

@@ -41,6 +41,7 @@ export interface PolicyRoute {
   readonly upstream?: string | undefined;
   readonly caseInsensitive?: boolean | undefined;
   readonly encodedSlash?: "refuse" | "segment" | undefined;
+  readonly bufferRequestBytes?: number | undefined;
 }
 
 /** The document as written: nothing filled in, so that layers can be told from defaults. */
@@ -137,6 +138,15 @@ const maxAgeMs = z
   .optional()
   .describe("Milliseconds after which a stream or an upgrade is ended (default: none)");
 
+const bufferRequestBytes = z
+  .int()
+  .min(0)
+  .max(16_777_216)
+  .optional()
+  .describe(
+    "Bytes of a request body that are taken in before the service is asked (default: 65536); 0: bodies stream, at any pace",
+  );
+
 function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: SchemaOptions) {
   const names = pluginNames(plugins);
   const applies = (route: Partial<PolicyRoute>): boolean =>
@@ -176,6 +186,7 @@ function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: Schem
         .describe(
           "A path with %2F: refused, or taken as it is, with the slash as part of its segment, unless decoding it leads to another route or rule (default: refuse where a security plugin decides, else segment)",
         ),
+      bufferRequestBytes,
     })
     .superRefine((route, context) => {
       const { path, stripPrefix, upstream }: Partial<PolicyRoute> = Object(route) as object;

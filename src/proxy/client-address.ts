@@ -136,6 +136,12 @@ export function plainAddress(address: string): string {
   return ipaddr.process(bare).toString();
 }
 
+/** Whose share of what there is an address takes: an IPv6 client commonly has a whole /64 (RFC 6177). */
+export function shareKey(address: string): string {
+  if (!address.includes(":") || !ipaddr.IPv6.isValid(address)) return address;
+  return ipaddr.IPv6.parse(address).parts.slice(0, 4).join(":");
+}
+
 /** @returns from the right; undefined = malformed */
 function hopsBackwards(fields: Fields, field: ForwardedField): Hop[] | undefined {
   const value = fields.get(field);

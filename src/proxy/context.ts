@@ -8,18 +8,14 @@ import type { GatewayError } from "../pipeline/errors.ts";
 import type { LiveResponse } from "../pipeline/response.ts";
 import type { Socket } from "node:net";
 import type { ClientAddress } from "./client-address.ts";
+import type { ClientLimits } from "./client-limits.ts";
 import type { Placed } from "./in-flight.ts";
-import type { Lingering } from "./lingering.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { RoutedPolicy, ServedRoute } from "./routed-policy.ts";
 import type { UpgradeSide } from "./upgrade-side.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./upstream/transport.ts";
 
 export interface ProxyLimits {
-  /** 0 = unlimited. */
-  readonly maxBodyBytes: number;
-  /** How long a client may neither send an awaited body nor take a waiting answer. */
-  readonly clientStallMs: number;
   readonly upstreamConnectTimeoutMs: number;
 }
 
@@ -62,7 +58,7 @@ export interface ProxyContext {
   readonly limits: ProxyLimits;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly lingering: Lingering;
+  readonly clients: ClientLimits;
   /** Hands the exchange to http-proxy-3. */
   forward(exchange: CarriedExchange): void;
   /** Whether clients are told to go elsewhere for their next request. */

@@ -14,6 +14,7 @@ import { RequestBody } from "./request-body.ts";
 import { ClientWriter, type WriterEvents } from "./respond.ts";
 import type { RoutedPolicy, Routing, ServedRoute } from "./routed-policy.ts";
 import type { UpgradeSide } from "./upgrade-side.ts";
+import { takesInFirst } from "./take-in.ts";
 import { fetchUpstream } from "./upstream-fetch.ts";
 import { countHop, upstreamRequest } from "./upstream-request.ts";
 import type { UpstreamCall, UpstreamRequest } from "./upstream/transport.ts";
@@ -46,8 +47,8 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     this.#routing = routing;
     this.route = routing.route;
     this.inbound = inbound;
-    this.writer = new ClientWriter(res, this, context.limits.clientStallMs);
-    this.body = new RequestBody(message, context.limits, (error) => this.#bodyFailed(error));
+    this.writer = new ClientWriter(res, this, context.clients, inbound.client.address);
+    this.body = new RequestBody(message, context.clients, (error) => this.bodyFailed(error));
     this.live = receivedExchange(inbound, this.route, context.clock, this);
     this.#answer = new Answer(this);
     policy.snapshot.enter();
@@ -66,7 +67,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   /** Runs the chain, then forwards or answers. */
   run(): void {
     try {
-      const refusal = earlyRefusal(this.#routing, this.inbound, this.#context.limits.maxBodyBytes);
+      const refusal = earlyRefusal(this.#routing, this.inbound, this.#context.clients.maxBodyBytes);
       // The whole chain still sees the answer, so it is logged like any other.
       if (refusal !== undefined) this.live.reached = this.chain.steps.length;
       this.#whenDecided(refusal === undefined ? this.chain.request(this.live) : undefined, refusal);
@@ -103,6 +104,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
 
   onHead(status: number, statusText: string, flat: readonly string[]): void {
     this.#upstreamMs = this.#context.clock.mono() - this.#askedMono;
+    if (this.inbound.head.body === "chunked") this.body.unpace();
     this.#answer.send(LiveResponse.fromUpstream(status, statusText, this.route.received(flat)));
   }
 
@@ -170,7 +172,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     if (this.#lingers) return true;
     // The next request on the connection is what broke, or the answer has begun.
     if (this.#over || this.inbound.message.complete || this.#answer.headSent) return false;
-    this.#bodyFailed(error);
+    this.bodyFailed(error);
     return true;
   }
 
@@ -188,7 +190,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     if (this.#over || this.#answer.error !== undefined) return;
     this.live.refusedBecause = because;
     this.#answer.revoke(error);
-    if (this.#tunnel === undefined) this.#bodyFailed(error);
+    if (this.#tunnel === undefined) this.bodyFailed(error);
     else this.#tunnel.end();
   }
 
@@ -207,7 +209,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     const { writer } = this;
     this.#answeredMono = this.#context.clock.mono();
     writer.endHeld();
-    this.body.discard(this.#context.lingering, () => writer.close());
+    this.body.discard(() => writer.close());
     this.#lingers = writer.through;
     if (this.#lingers) this.finish(writer.bytes);
   }
@@ -234,6 +236,8 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     this.live.end(!complete);
     if (!complete) this.writer.abandoned();
     this.dropUpstream();
+    this.writer.settle();
+    this.body.settle();
     const outcome = outcomeOf({
       complete,
       answer: this.#answer,
@@ -275,13 +279,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
       this.fail(this.#routing.unanswered);
       return;
     }
-    const { reading } = this.body;
-    if (reading !== undefined) {
-      // A plugin that did not wait for the body it asked for.
-      const goOn = (): void => this.#decided(undefined);
-      reading.then(goOn, goOn).catch(this.crashed);
-      return;
-    }
+    if (this.inbound.head.body !== "none" && takesInFirst(this, () => this.#decided(undefined))) return;
     if (!countHop(this.live.request)) {
       this.#answer.send(LiveResponse.fromVerdict({ action: "respond", status: 204 }));
       return;
@@ -290,7 +288,9 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     this.#context.forward(this);
   }
 
-  #bodyFailed(error: GatewayError): void {
+  /** What has come of the request's body must not count as complete. */
+  bodyFailed(error: GatewayError): void {
+    if (this.#over) return;
     this.#call?.abort();
     this.#call = undefined;
     this.#answer.error = error;

@@ -1,5 +1,6 @@
 // Connections whose answer is written while the client still sends: what comes is read and dropped for a while, since a
 // close on unread bytes would reset the connection before the client has read the answer (RFC 9112 section 9.6).
+import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { InFlight, type Placed } from "./in-flight.ts";
 
@@ -71,4 +72,10 @@ export class Lingering {
     }
     lingerer.close();
   }
+}
+
+/** Drops what still comes of a request, for as long as its connection may linger, then calls back once. */
+export function dropRest(message: IncomingMessage, lingering: Lingering, done: () => void): void {
+  const finish = lingering.add(message.socket, done);
+  message.once("end", finish).once("close", finish).resume();
 }

@@ -8,6 +8,8 @@ import type { Cidr } from "../config-formats.ts";
 import type { Clock, Logger, Metrics } from "../pipeline/contract.ts";
 import { GatewayError } from "../pipeline/errors.ts";
 import { type ForwardedField, plainAddress, TrustedProxies } from "./client-address.ts";
+import { ConnectionShare } from "./connection-share.ts";
+import { type ClientLimitOptions, ClientLimits } from "./client-limits.ts";
 import type { CarriedExchange, ProxyContext, ProxyLimits } from "./context.ts";
 import { ExcessConnections } from "./excess-connections.ts";
 import { Disagreements } from "./disagreements.ts";
@@ -15,7 +17,6 @@ import { createForward } from "./forward.ts";
 import { clientEnded } from "./half-closed.ts";
 import { HttpExchange } from "./http-exchange.ts";
 import { InFlight } from "./in-flight.ts";
-import { Lingering } from "./lingering.ts";
 import { Pipelining } from "./pipelining.ts";
 import { isAnswering, Refusals } from "./refuse.ts";
 import { Rechecks } from "./rechecks.ts";
@@ -27,13 +28,14 @@ export interface ListenerOptions {
   readonly listen: ListenOptions;
   /** Certificate and key in PEM: the listener then speaks TLS. */
   readonly tls?: https.ServerOptions;
-  readonly limits: ProxyLimits & {
-    readonly maxHeaderBytes: number;
-    readonly headerTimeoutMs: number;
-    readonly keepAliveMs: number;
-    readonly maxConnections: number;
-    readonly recheckMs: number;
-  };
+  readonly limits: ProxyLimits &
+    ClientLimitOptions & {
+      readonly maxHeaderBytes: number;
+      readonly headerTimeoutMs: number;
+      readonly keepAliveMs: number;
+      readonly maxConnections: number;
+      readonly recheckMs: number;
+    };
   readonly trustedProxies: readonly Cidr[];
   readonly forwardedField: ForwardedField;
   readonly trustedHops: number;
@@ -54,7 +56,7 @@ export class Listener {
   readonly #disagreements: Disagreements;
   readonly #exchanges = new InFlight<CarriedExchange>();
   readonly #refusals: Refusals;
-  readonly #lingering = new Lingering();
+  readonly #clients: ClientLimits;
   readonly #pipelining = new Pipelining();
   readonly #rechecks: Rechecks;
   #draining = false;
@@ -65,9 +67,9 @@ export class Listener {
     const { trustedProxies, forwardedField, trustedHops, clock, logger, metrics } = options;
     this.#proxies = new TrustedProxies(trustedProxies, forwardedField, trustedHops);
     this.#disagreements = new Disagreements(forwardedField, clock, logger, metrics);
+    this.#clients = new ClientLimits(options.limits);
     this.#refusals = new Refusals(
-      options.limits,
-      this.#lingering,
+      this.#clients,
       options.logger,
       options.metrics,
       () => options.policy()?.snapshot.ownedCookies?.expiries ?? [],
@@ -76,7 +78,7 @@ export class Listener {
       limits: options.limits,
       clock: options.clock,
       logger: options.logger,
-      lingering: this.#lingering,
+      clients: this.#clients,
       forward: createForward(),
       draining: () => this.#draining,
       began: (exchange) => this.#exchanges.add(exchange),
@@ -139,7 +141,7 @@ export class Listener {
     await this.#requestsDone();
     this.server.close();
     for (const exchange of this.#exchanges.all()) exchange.inbound.upgrade?.socket.end();
-    this.#lingering.hurry();
+    this.#clients.lingering.hurry();
     await this.#allDone();
     this.#rechecks.stop();
     clearTimeout(deadline);
@@ -176,7 +178,12 @@ export class Listener {
     server.maxConnections = limits.maxConnections;
     // A client may end its side with the request, and read on. Not in Node's types (26), but there since Node 0.5.
     Object.assign(server, { httpAllowHalfOpen: true });
-    server.on("connection", (socket: Socket) => socket.on("end", clientEnded));
+    const mostOfOne = Math.ceil((limits.maxConnections * limits.clientShare) / 100);
+    const share = new ConnectionShare(mostOfOne, this.#proxies);
+    server.on("connection", (socket: Socket) => {
+      if (share.admit(socket)) socket.on("end", clientEnded);
+      else this.#refusals.crowding(socket);
+    });
     const excess = new ExcessConnections(this.#options.clock, this.#options.logger, this.#options.metrics);
     server.on("drop", () => excess.closed(limits.maxConnections));
     const serve = (message: IncomingMessage, res: ServerResponse): void => this.#serve(message, res);

@@ -5,10 +5,10 @@ import type { Socket } from "node:net";
 import type { Counter, Logger, Metrics } from "../pipeline/contract.ts";
 import { GatewayError } from "../pipeline/errors.ts";
 import { LiveResponse } from "../pipeline/response.ts";
+import type { ClientLimits } from "./client-limits.ts";
 import { exchangeOn } from "./context.ts";
-import type { Lingering } from "./lingering.ts";
+import { dropRest, type Lingering } from "./lingering.ts";
 import { plainAddress } from "./client-address.ts";
-import { RequestBody, type RequestBodyLimits } from "./request-body.ts";
 import { ClientWriter } from "./respond.ts";
 
 /** What is known of a request that never became one. */
@@ -19,26 +19,21 @@ interface Refusal {
   readonly peer?: string | undefined;
 }
 
+const crowdToldEveryMs = 60_000;
+
 export class Refusals {
-  readonly #limits: RequestBodyLimits;
-  readonly #lingering: Lingering;
+  readonly #limits: ClientLimits;
   readonly #logger: Logger;
   readonly #count: (...values: string[]) => Counter;
   readonly #expiries: () => readonly string[];
   // Connections that were refused once: what the parser still says about them adds nothing.
   readonly #refused = new WeakSet<Socket>();
+  #crowdToldMono = -Infinity;
 
   /** @param expiries `Set-Cookie` values that end cookies of ours which may be what makes a head too large */
-  constructor(
-    limits: RequestBodyLimits,
-    lingering: Lingering,
-    logger: Logger,
-    metrics: Metrics,
-    expiries: () => readonly string[],
-  ) {
+  constructor(limits: ClientLimits, logger: Logger, metrics: Metrics, expiries: () => readonly string[]) {
     this.#expiries = expiries;
     this.#limits = limits;
-    this.#lingering = lingering;
     this.#logger = logger;
     this.#count = metrics.counter(
       "outrigger_refused_requests_total",
@@ -52,16 +47,32 @@ export class Refusals {
     const { method, url: target, socket } = message;
     const id = this.#record({ error, method, target, peer: socket.remoteAddress });
     this.#refused.add(socket);
-    const writer = new ClientWriter(res, deaf, this.#limits.clientStallMs);
+    const writer = new ClientWriter(res, deaf, this.#limits, plainAddress(socket.remoteAddress ?? ""));
     const response = LiveResponse.fromError(error, id);
     response.fields.set("X-Request-Id", id);
+    res.once("close", () => writer.settle());
     writer.head(response, true);
     // Closing on unread bytes would reset the connection before the client has read the answer.
     if (message.complete) writer.end([]);
     else {
       writer.endHeld();
-      new RequestBody(message, this.#limits, () => {}).discard(this.#lingering, () => writer.close());
+      dropRest(message, this.#limits.lingering, () => writer.close());
     }
+  }
+
+  /** A connection that is one too many of its client's. */
+  crowding(socket: Socket): void {
+    this.#count("overloaded").inc();
+    const nowMono = performance.now();
+    if (nowMono - this.#crowdToldMono > crowdToldEveryMs) {
+      this.#crowdToldMono = nowMono;
+      const clientIp = plainAddress(socket.remoteAddress ?? "");
+      this.#logger.warn(
+        { clientIp },
+        "client has its share of connections (OUTRIGGER_CLIENT_SHARE): more are closed; told once a minute",
+      );
+    }
+    socket.destroy();
   }
 
   /** CONNECT: the parser has let go of the connection. */
@@ -94,7 +105,7 @@ export class Refusals {
     this.#refused.add(socket);
     // In the middle of an answer, or ahead of one, the client would take this for a part of it, or for it.
     if (isAnswering(socket)) socket.destroy();
-    else answerBare(socket, refusal.error, id, this.#lingering);
+    else answerBare(socket, refusal.error, id, this.#limits.lingering);
   }
 
   #parserError(error: NodeJS.ErrnoException): GatewayError {

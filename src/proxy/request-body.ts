@@ -3,24 +3,22 @@
 import type { IncomingMessage } from "node:http";
 import { GatewayError } from "../pipeline/errors.ts";
 import { noteBodyBytes } from "./body-garbage.ts";
-import type { Lingering } from "./lingering.ts";
+import type { ClientLimits } from "./client-limits.ts";
+import { dropRest } from "./lingering.ts";
+import type { Paced } from "./pace.ts";
 import type { RequestHead } from "./request-head.ts";
 import type { TrailerRules } from "./trailers.ts";
 import type { UpstreamCall } from "./upstream/transport.ts";
 
-export interface RequestBodyLimits {
-  /** 0 = unlimited. */
-  readonly maxBodyBytes: number;
-  /** How long a client may send nothing while its body is awaited. */
-  readonly clientStallMs: number;
-}
-
-export class RequestBody {
+export class RequestBody implements Paced {
   bytes = 0;
+  place = -1;
+  windowMs = 0;
+  windowBegan = 0;
   /** The body in memory, after `readWhole`. */
   whole: Buffer | undefined = undefined;
   readonly #message: IncomingMessage;
-  readonly #limits: RequestBodyLimits;
+  readonly #limits: ClientLimits;
   readonly #onFail: (error: GatewayError) => void;
   #call: UpstreamCall | undefined = undefined;
   #stopped = false;
@@ -28,9 +26,13 @@ export class RequestBody {
   // What was read of a body that turned out too large for its reader; it goes to the upstream first.
   #read: Buffer[] = [];
   #onStall: (() => void) | undefined = undefined;
+  #paced = true;
+  /** Bytes of the budget that it holds, and whose. */
+  #reserved = 0;
+  #client = "";
 
   /** @param onFail the body is too large or stalled; what was sent of it must not count as complete */
-  constructor(message: IncomingMessage, limits: RequestBodyLimits, onFail: (error: GatewayError) => void) {
+  constructor(message: IncomingMessage, limits: ClientLimits, onFail: (error: GatewayError) => void) {
     this.#message = message;
     this.#limits = limits;
     this.#onFail = onFail;
@@ -84,11 +86,44 @@ export class RequestBody {
   }
 
   /** Drops what still comes, for as long as a connection may linger, then calls back once. */
-  discard(lingering: Lingering, done: () => void): void {
+  discard(done: () => void): void {
     this.stop();
-    const message = this.#message;
-    const finish = lingering.add(message.socket, done);
-    message.once("end", finish).once("close", finish).resume();
+    dropRest(this.#message, this.#limits.lingering, done);
+  }
+
+  /** The client may take its time: its stream and the answer's run side by side, or the policy says so. */
+  unpace(): void {
+    this.#paced = false;
+    this.#limits.pace.leave(this);
+  }
+
+  /**
+   * Takes in the body, or the beginning of a larger one, before anybody is asked for an answer.
+   * @param client whose memory it is
+   * @returns undefined when there is nothing to wait for, or no memory; rejects as `readWhole` does
+   */
+  takeIn(client: string, announcedBytes: number, mostBytes: number): Promise<Buffer> | undefined {
+    if (this.#reserved > 0 || this.bytes > 0 || this.whole !== undefined || this.#stopped) return undefined;
+    const bytes = Math.min(announcedBytes, mostBytes);
+    if (bytes === 0 || !this.#limits.buffers.take(client, bytes)) return undefined;
+    this.#reserved = bytes;
+    this.#client = client;
+    return (this.#reading = this.#collect(bytes));
+  }
+
+  /** The exchange is over. */
+  settle(): void {
+    this.#limits.pace.leave(this);
+    if (this.#reserved > 0) this.#limits.buffers.give(this.#client, this.#reserved);
+    this.#reserved = 0;
+  }
+
+  moved(): number {
+    return this.bytes;
+  }
+
+  tooSlow(): void {
+    this.#onStall?.();
   }
 
   /**
@@ -167,7 +202,9 @@ export class RequestBody {
   #patience(onStall: (() => void) | undefined): void {
     const { socket } = this.#message;
     if (socket === null || socket.destroyed) return;
-    socket.setTimeout(onStall === undefined ? 0 : this.#limits.clientStallMs);
+    socket.setTimeout(onStall === undefined ? 0 : this.#limits.stallMs);
+    if (onStall === undefined) this.#limits.pace.leave(this);
+    else if (this.#paced) this.#limits.pace.watch(this);
     // On the message, not the socket: a timeout that no message or response listens to destroys the connection.
     if (this.#onStall !== undefined) this.#message.removeListener("timeout", this.#onStall);
     this.#onStall = onStall;
@@ -185,5 +222,5 @@ function tooLarge(limit: number): GatewayError {
 }
 
 function stalledError(): GatewayError {
-  return new GatewayError("request_timeout", "The body stopped coming.");
+  return new GatewayError("request_timeout", "The body stopped coming, or came too slowly.");
 }

@@ -4,7 +4,11 @@ import type { ServerResponse } from "node:http";
 import { mayHaveBody, type LiveResponse } from "../pipeline/response.ts";
 import { isFinalStatus } from "../pipeline/verdict.ts";
 import { BodyTransforms } from "./body-transforms.ts";
+import { shareKey } from "./client-address.ts";
+import type { ClientLimits } from "./client-limits.ts";
 import { isAlwaysHopByHop } from "./hop-by-hop.ts";
+import { pairs, writeInterim } from "./interim.ts";
+import type { Paced } from "./pace.ts";
 import { resetConnection } from "./reset.ts";
 
 export interface WriterEvents {
@@ -17,13 +21,20 @@ export interface WriterEvents {
 /** Up to here, copying a body behind its head costs less than a second buffer for the kernel. */
 const ONE_WRITE_BYTES = 8 * 1024;
 
+/** How much of an answer may wait for its client, so that the connection to the service is free for others. */
+const aheadBytes = 256 * 1024;
+
 /** Writes one response. After `reset` or the client's leaving, everything is a no-op. */
-export class ClientWriter {
+export class ClientWriter implements Paced {
   /** Bytes of content handed to the client. */
   bytes = 0;
   readonly #res: ServerResponse;
   readonly #events: WriterEvents;
-  readonly #stallMs: number;
+  place = -1;
+  windowMs = 0;
+  windowBegan = 0;
+  readonly #limits: ClientLimits;
+  readonly #client: string;
   #response: LiveResponse | undefined = undefined;
   #transforms: BodyTransforms | undefined = undefined;
   #bodiless = false;
@@ -33,15 +44,18 @@ export class ClientWriter {
   #waiting = false;
   /** Only `close` ends the connection. */
   #held = false;
+  /** Bytes of the budget that it holds. */
+  #reserved = 0;
   /** The head and the first bytes wait for the end of this turn, or of the response. */
   #opening = false;
   #first: Buffer | undefined = undefined;
 
-  /** @param stallMs how long a client may take nothing of a body that waits for it */
-  constructor(res: ServerResponse, events: WriterEvents, stallMs: number) {
+  /** @param client whose memory a waiting answer takes */
+  constructor(res: ServerResponse, events: WriterEvents, limits: ClientLimits, client: string) {
     this.#res = res;
     this.#events = events;
-    this.#stallMs = stallMs;
+    this.#limits = limits;
+    this.#client = client;
   }
 
   get headSent(): boolean {
@@ -50,11 +64,7 @@ export class ClientWriter {
 
   /** An interim response (RFC 9110 section 15.2); an HTTP/1.0 client gets none. */
   interim(status: number, fields: readonly string[]): void {
-    const { req } = this.#res;
-    if (this.headSent || req.httpVersionMinor === 0) return;
-    if (status === 100) this.#res.writeContinue();
-    else if (status === 102) this.#res.writeProcessing();
-    else if (status === 103) this.#earlyHints(fields);
+    if (!this.headSent) writeInterim(this.#res, status, fields);
   }
 
   /**
@@ -142,6 +152,24 @@ export class ClientWriter {
     this.#response?.discard();
   }
 
+  /** The exchange is over. */
+  settle(): void {
+    this.#release();
+  }
+
+  /** Taken over by the kernel, which has room as the client reads. Not public in Node (26): the size of the queue. */
+  moved(): number {
+    const socket = this.#res.socket as {
+      _handle?: { bytesWritten?: number; writeQueueSize?: number };
+    } | null;
+    const handle = socket?._handle;
+    return (handle?.bytesWritten ?? 0) - (handle?.writeQueueSize ?? 0);
+  }
+
+  tooSlow(): void {
+    this.#res.socket?.destroy();
+  }
+
   #write(bytes: Buffer): boolean {
     if (this.#res.destroyed) return true;
     this.#left -= bytes.length;
@@ -158,16 +186,31 @@ export class ClientWriter {
     this.open();
     if (this.#res.write(bytes)) return true;
     this.#awaitClient();
-    return false;
+    return this.#mayRunAhead();
+  }
+
+  #mayRunAhead(): boolean {
+    if (this.#reserved === 0 && this.#limits.buffers.take(shareKey(this.#client), aheadBytes)) {
+      this.#reserved = aheadBytes;
+    }
+    return this.#res.writableLength < this.#reserved;
+  }
+
+  #release(): void {
+    this.#limits.pace.leave(this);
+    if (this.#reserved > 0) this.#limits.buffers.give(shareKey(this.#client), this.#reserved);
+    this.#reserved = 0;
   }
 
   #awaitClient(): void {
     if (this.#waiting) return;
     this.#waiting = true;
     // Without a listener, node:http destroys the connection when the time is over.
-    this.#res.socket?.setTimeout(this.#stallMs);
+    this.#res.socket?.setTimeout(this.#limits.stallMs);
+    this.#limits.pace.watch(this);
     this.#res.once("drain", () => {
       this.#waiting = false;
+      this.#release();
       this.#res.socket?.setTimeout(0);
       if (this.#transforms === undefined) this.#events.onWritable();
       else this.#transforms.resume();
@@ -195,7 +238,16 @@ export class ClientWriter {
     // As text, head and body are one string and leave in one plain write.
     else if (first.length <= ONE_WRITE_BYTES) this.#res.end(first.toString("latin1"), "latin1");
     else this.#res.end(first);
-    awaitTaken(this.#res, this.#stallMs);
+    this.#awaitTaken();
+  }
+
+  /** A client that does not even take the rest of a response that is through: nothing else ends the wait for it. */
+  #awaitTaken(): void {
+    const { socket, writableEnded, writableCorked } = this.#res;
+    if (writableEnded && socket !== null && writableCorked === 0 && socket.writableLength > 0) {
+      socket.setTimeout(this.#limits.stallMs);
+      this.#limits.pace.watch(this);
+    }
   }
 
   #lead(transforms: BodyTransforms["streams"]): void {
@@ -212,7 +264,7 @@ export class ClientWriter {
       broken: () => {
         if (!this.#over) this.#events.onBroken();
       },
-      stallMs: this.#stallMs,
+      stallMs: this.#limits.stallMs,
     });
   }
 
@@ -221,33 +273,10 @@ export class ClientWriter {
     const { req } = this.#res;
     return req.httpVersionMinor === 1 && !this.#bodiless && this.#left === Infinity;
   }
-
-  #earlyHints(fields: readonly string[]): void {
-    const hints: Record<string, string | string[]> = {};
-    for (const [name, value] of pairs(fields)) {
-      const lower = name.toLowerCase();
-      const before = hints[lower];
-      hints[lower] = before === undefined ? value : [before, value].flat();
-    }
-    // node:http accepts hints only with a Link it can parse, and throws at others: a hint is not worth a request.
-    try {
-      if (hints["link"] !== undefined) this.#res.writeEarlyHints(hints);
-    } catch {
-      // Left out.
-    }
-  }
 }
 
 function open(writer: ClientWriter): void {
   writer.open();
-}
-
-/** A client that does not even take the rest of a response that is through: nothing else ends the wait for it. */
-function awaitTaken(res: ServerResponse, stallMs: number): void {
-  const { socket } = res;
-  if (res.writableEnded && socket !== null && res.writableCorked === 0 && socket.writableLength > 0) {
-    socket.setTimeout(stallMs);
-  }
 }
 
 /** @throws Error when it is not one number: the client would read the body otherwise than it is written */
@@ -255,10 +284,4 @@ function announcedBytes(contentLength: string | undefined): number {
   if (contentLength === undefined) return Infinity;
   if (!/^\d{1,15}$/.test(contentLength)) throw new Error("Content-Length is not one number");
   return Number(contentLength);
-}
-
-function pairs(flat: readonly string[]): [string, string][] {
-  const list: [string, string][] = [];
-  for (let i = 0; i < flat.length; i += 2) list.push([flat[i] as string, flat[i + 1] as string]);
-  return list;
 }

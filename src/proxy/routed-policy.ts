@@ -51,6 +51,7 @@ export class ServedRoute {
   readonly target: UpstreamTarget;
   readonly transport: UpstreamTransport;
   readonly timeoutMs: number;
+  readonly bufferRequestBytes: number;
   readonly #cookies: OwnedCookies | undefined;
   /** Longest age of an exchange. */
   readonly maxAgeMs: number;
@@ -81,6 +82,7 @@ export class ServedRoute {
     this.maxAgeMs = route.spec.maxAgeMs ?? Infinity;
     this.judgedAnew = route.chain.rechecks || route.spec.maxAgeMs !== undefined;
     this.#stripPrefix = route.spec.stripPrefix ?? "";
+    this.bufferRequestBytes = route.spec.bufferRequestBytes;
     this.#counters = counters;
     this.#seconds = counters.seconds(route.info.pattern);
     this.#upstreamSeconds = counters.upstreamSeconds(route.info.pattern);

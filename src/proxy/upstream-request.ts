@@ -2,7 +2,7 @@
 import type { LiveExchange } from "../pipeline/exchange.ts";
 import { GatewayError } from "../pipeline/errors.ts";
 import type { Fields } from "../pipeline/fields.ts";
-import { addHop } from "./client-address.ts";
+import { addHop, shareKey } from "./client-address.ts";
 import type { ProxyLimits } from "./context.ts";
 import { isAlwaysHopByHop } from "./hop-by-hop.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -42,6 +42,7 @@ export function upstreamRequest(live: LiveExchange, outgoing: Outgoing): Upstrea
     target: route.wirePath(request.upstreamPath) + request.query,
     fields: fields.toFlat(),
     body,
+    client: client.address === "unix" ? undefined : shareKey(client.address),
     connectTimeoutMs: limits.upstreamConnectTimeoutMs,
     timeoutMs: route.timeoutMs,
   };

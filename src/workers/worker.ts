@@ -27,6 +27,7 @@ function partOf(config: Config, count: number): Config {
     upstreamConnections: part(config.upstreamConnections),
     upstreamQueue: Math.floor(config.upstreamQueue / count),
     maxConnections: part(config.maxConnections),
+    bufferBytes: part(config.bufferBytes),
   };
 }
 

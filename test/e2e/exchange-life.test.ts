@@ -83,7 +83,10 @@ describe("an exchange", () => {
       { priority: 2 },
     );
     sidecar = await startSidecar({
-      policy: { plugins: ["first", "second"], routes: [{ path: "/*", timeout: 1_000 }] },
+      policy: {
+        plugins: ["first", "second"],
+        routes: [{ path: "/*", timeout: 1_000, bufferRequestBytes: 0 }],
+      },
       registry: [first, second],
       upstream: service.url,
       env: { OUTRIGGER_CLIENT_STALL_MS: "300", OUTRIGGER_MAX_BODY_BYTES: "1000000" },

@@ -59,6 +59,11 @@ export class Connection implements Carrier, ResponseSink {
     socket.on("error", (error) => this.#lost(error));
   }
 
+  /** Whose exchange it carries. */
+  get client(): string | undefined {
+    return this.#exchange?.request.client;
+  }
+
   /** Sends the exchange. Only on a connection that is idle. */
   carry(exchange: Exchange, now: number): void {
     this.#exchange = exchange;

@@ -51,6 +51,11 @@ export class Exchange implements UpstreamCall {
     this.ended = request.body !== "stream";
   }
 
+  /** Whose share it takes. */
+  get client(): string | undefined {
+    return this.request.client;
+  }
+
   /** The service may get it twice, and everything to send it again is at hand. */
   get repeatable(): boolean {
     return this.idempotent && this.request.body !== "stream";

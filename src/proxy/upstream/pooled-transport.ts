@@ -5,6 +5,7 @@ import { Connection, type ConnectionOwner } from "./connection.ts";
 import { Connector } from "./connector.ts";
 import { Exchange, type Holder } from "./exchange.ts";
 import { encodeHead } from "./request-head.ts";
+import { countOf, dominant } from "./shares.ts";
 import type {
   TransportCounts,
   UpstreamCall,
@@ -21,6 +22,8 @@ export interface PoolOptions {
   readonly maxQueued: number;
   /** Below the service's own limit; where a service announces one, 1 s below that. */
   readonly idleTimeoutMs: number;
+  /** Percent of connections and queue that one client may have, more than 50. Absent: all. */
+  readonly clientShare?: number;
 }
 
 /** What cannot be sent twice goes only over a connection used this lately, where a silent close is least likely… */
@@ -39,14 +42,19 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
   readonly #connections = new Set<Connection>();
   /** Last in, first out: the pool shrinks to what is needed, and the one taken is the least likely to be stale. */
   readonly #idle: Connection[] = [];
-  /** Not empty only while every connection is busy. */
+  /** Not empty only while every connection is busy, or as many as one client may have are that client's. */
   readonly #queue = new WaitQueue();
   readonly #timer = new CoarseTimer((now) => this.#expire(now));
+  readonly #mostOfOne: number;
+  readonly #mostQueuedOfOne: number;
   #closing = false;
 
   constructor(target: UpstreamTarget, options: PoolOptions) {
     this.#options = options;
     this.#connector = new Connector(target);
+    const share = (options.clientShare ?? 100) / 100;
+    this.#mostOfOne = Math.ceil(options.maxConnections * share);
+    this.#mostQueuedOfOne = Math.ceil(options.maxQueued * share);
   }
 
   send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
@@ -59,6 +67,10 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     exchange.setHead(head);
     const now = performance.now();
     exchange.waitUntil = now + request.connectTimeoutMs;
+    if (exchange.client !== undefined && exchange.client === this.#dominant()) {
+      this.#enqueue(exchange);
+      return exchange;
+    }
     const idle = this.#takeIdle(exchange, now);
     if (idle === undefined) this.#place(exchange, now);
     else hand(idle, exchange, now);
@@ -77,7 +89,7 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
 
   released(connection: Connection): void {
     const now = performance.now();
-    const next = this.#queue.shift();
+    const next = this.#next();
     if (next !== undefined) {
       hand(connection, next, now);
       return;
@@ -96,7 +108,7 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     this.#connections.delete(connection);
     const at = this.#idle.indexOf(connection);
     if (at !== -1) this.#idle.splice(at, 1);
-    const next = retry ?? this.#queue.shift();
+    const next = retry ?? this.#next();
     if (next !== undefined) this.#openAnew(next);
     if (this.#connections.size === 0) this.#timer.stop();
   }
@@ -129,7 +141,7 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
   }
 
   #place(exchange: Exchange, now: number): void {
-    const { maxConnections, maxQueued } = this.#options;
+    const { maxConnections } = this.#options;
     const full = this.#connections.size >= maxConnections;
     const young = full && !exchange.repeatable ? this.#takeSettled(now, 0) : undefined;
     if (young !== undefined) {
@@ -139,12 +151,34 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     // Idle ones are left when they are too old for this exchange.
     if (full) this.#idle[0]?.close();
     if (this.#connections.size < maxConnections) this.#open(exchange);
-    else if (this.#queue.size < maxQueued) {
+    else this.#enqueue(exchange);
+  }
+
+  #enqueue(exchange: Exchange): void {
+    const { client } = exchange;
+    const queue = this.#queue;
+    const full =
+      queue.size >= this.#options.maxQueued ||
+      (queue.size >= this.#mostQueuedOfOne &&
+        client !== undefined &&
+        countOf(queue, client) >= this.#mostQueuedOfOne);
+    if (full) exchange.failSoon(overloaded("Too many requests are waiting for the service."));
+    else {
       exchange.heldBy(this);
-      this.#queue.push(exchange);
-    } else {
-      exchange.failSoon(overloaded("Too many requests are waiting for the service."));
+      queue.push(exchange);
     }
+  }
+
+  #next(): Exchange | undefined {
+    return this.#queue.size === 0 ? undefined : this.#queue.shiftPast(this.#dominant());
+  }
+
+  /** The client that has all the connections it may have. */
+  #dominant(): string | undefined {
+    const busy = this.#connections.size - this.#idle.length;
+    return busy < this.#mostOfOne || this.#mostOfOne === this.#options.maxConnections
+      ? undefined
+      : dominant(this.#connections, this.#mostOfOne);
   }
 
   #open(exchange: Exchange): void {

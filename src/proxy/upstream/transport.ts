@@ -30,6 +30,8 @@ export interface UpstreamRequest {
   /** name, value, name, value …: complete (Host, Content-Length or Transfer-Encoding), without hop-by-hop fields. */
   readonly fields: readonly string[];
   readonly body: RequestBody;
+  /** Whose share of the connections it takes; absent = nobody's. */
+  readonly client?: string | undefined;
   /** Longest wait for a connection. */
   readonly connectTimeoutMs: number;
   /** Longest wait for the response head once the request is out, and for every later gap between body chunks. */

@@ -20,9 +20,21 @@ export class WaitQueue {
   }
 
   shift(): Exchange | undefined {
-    const first = this.#first;
-    if (first !== undefined) this.remove(first);
-    return first;
+    return this.shiftPast(undefined);
+  }
+
+  /** The first that is not that client's. */
+  shiftPast(client: string | undefined): Exchange | undefined {
+    for (let each = this.#first; each !== undefined; each = each.next) {
+      if (client !== undefined && each.client === client) continue;
+      this.remove(each);
+      return each;
+    }
+    return undefined;
+  }
+
+  *[Symbol.iterator](): Iterator<Exchange> {
+    for (let each = this.#first; each !== undefined; each = each.next) yield each;
   }
 
   /** @param exchange must be in this queue */

@@ -26,6 +26,7 @@ function snapshotOf(plugins: readonly PluginDefinition[]): Promise<Snapshot> {
     pluginConfig: {},
     stripPrefix: undefined,
     timeoutMs: 1_000,
+    bufferRequestBytes: 0,
     upstreamName: "127.0.0.1:3000",
   });
   const host = createPluginHost(plugins, {

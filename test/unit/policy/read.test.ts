@@ -32,6 +32,7 @@ describe("the effective policy", () => {
       stripPrefix: undefined,
       timeoutMs: undefined,
       maxAgeMs: undefined,
+      bufferRequestBytes: 65_536,
       upstream: undefined,
     };
     const byDefault = { plugins: ["logging", "cache"], pluginConfig: { cache: { ttlSeconds: 5 } } };
@@ -44,6 +45,7 @@ describe("the effective policy", () => {
         pluginConfig: { auth: { jwt: { issuer: "a", audience: ["x"] } }, cache: { ttlSeconds: 5 } },
         timeoutMs: 10,
         maxAgeMs: undefined,
+        bufferRequestBytes: 65_536,
         stripPrefix: "/b",
         upstream: "http://elsewhere:80",
       },

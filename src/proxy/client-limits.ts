@@ -1,0 +1,31 @@
+// What clients may cost, one by one and together: made once, shared by every exchange.
+import { BufferBudget } from "./buffer-budget.ts";
+import { Lingering } from "./lingering.ts";
+import { Pace } from "./pace.ts";
+
+export interface ClientLimitOptions {
+  /** 0 = unlimited. */
+  readonly maxBodyBytes: number;
+  /** How long a client may neither send an awaited body nor take a waiting answer. */
+  readonly clientStallMs: number;
+  /** 0 = any rate. */
+  readonly minBytesPerSecond: number;
+  readonly bufferBytes: number;
+  /** Percent of what there is that one client address may have. */
+  readonly clientShare: number;
+}
+
+export class ClientLimits {
+  readonly maxBodyBytes: number;
+  readonly stallMs: number;
+  readonly pace: Pace;
+  readonly buffers: BufferBudget;
+  readonly lingering = new Lingering();
+
+  constructor(options: ClientLimitOptions) {
+    this.maxBodyBytes = options.maxBodyBytes;
+    this.stallMs = options.clientStallMs;
+    this.pace = new Pace(options.minBytesPerSecond);
+    this.buffers = new BufferBudget(options.bufferBytes, options.clientShare / 100);
+  }
+}

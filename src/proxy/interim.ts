@@ -1,0 +1,31 @@
+// Interim responses (RFC 9110 section 15.2).
+import type { ServerResponse } from "node:http";
+
+/** An HTTP/1.0 client gets none. @param fields name, value, … */
+export function writeInterim(res: ServerResponse, status: number, fields: readonly string[]): void {
+  if (res.req.httpVersionMinor === 0) return;
+  if (status === 100) res.writeContinue();
+  else if (status === 102) res.writeProcessing();
+  else if (status === 103) earlyHints(res, fields);
+}
+
+function earlyHints(res: ServerResponse, fields: readonly string[]): void {
+  const hints: Record<string, string | string[]> = {};
+  for (const [name, value] of pairs(fields)) {
+    const lower = name.toLowerCase();
+    const before = hints[lower];
+    hints[lower] = before === undefined ? value : [before, value].flat();
+  }
+  // node:http accepts hints only with a Link it can parse, and throws at others: a hint is not worth a request.
+  try {
+    if (hints["link"] !== undefined) res.writeEarlyHints(hints);
+  } catch {
+    // Left out.
+  }
+}
+
+export function pairs(flat: readonly string[]): [string, string][] {
+  const list: [string, string][] = [];
+  for (let i = 0; i < flat.length; i += 2) list.push([flat[i] as string, flat[i + 1] as string]);
+  return list;
+}
