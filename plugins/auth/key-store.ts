@@ -88,7 +88,8 @@ export class KeyStore {
     const known = this.#known.get(name) ?? this.#unknown.get(name);
     if (known === undefined) return undefined;
     const ageMs = this.#services.clock.mono() - known.seenMono;
-    const confirmed = known.epoch === this.#epoch && this.#store.up;
+    // While changes are told, a slow Redis is no reason to doubt what it said: this needs nothing from it.
+    const confirmed = known.epoch === this.#epoch && (this.#store.up || this.#store.watching);
     if (known.answer.state === "unknown")
       return confirmed && ageMs < this.#believedMs(query.negativeMs) ? unknown : undefined;
     if (confirmed && ageMs < this.#believedMs(query.confirmMs)) return known.answer;

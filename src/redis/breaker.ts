@@ -4,7 +4,10 @@ export interface Breaker {
   /** True: do not ask. */
   readonly open: boolean;
   succeeded(): void;
+  /** Redis answered that it can serve nobody now. */
   failed(reason: string): void;
+  /** No answer came in time. @param lateMs how much later than asked for our own timer told of that */
+  unanswered(reason: string, lateMs: number): void;
   /** A new connection has answered its handshake: closed. */
   reset(): void;
   close(): void;
@@ -15,6 +18,8 @@ export interface BreakerOptions {
   readonly failures: number;
   /** … once they go on for so long: many calls that fail in one stall are one failure. */
   readonly overMs: number;
+  /** Unanswered calls open it when nothing at all was answered for so long. */
+  readonly silenceMs: number;
   /** Pause before each probe, give or take a quarter. */
   readonly probeMs: number;
   /** Asks Redis once, within a time limit of its own. */
@@ -22,10 +27,15 @@ export interface BreakerOptions {
   onChange(reason: string): void;
 }
 
+/** A timer that is so late was held up in this process. */
+const ownStallMs = 25;
+
 /** Half-open is our own probe and nobody's request: callers that see it open do not ask, so traffic would never close it. */
 export function createBreaker(options: BreakerOptions): Breaker {
   let failures = 0;
   let firstAt = 0;
+  /** When Redis last answered, or we last could not have heard it. */
+  let heardAt = performance.now();
   let timer: NodeJS.Timeout | undefined;
   let ended = false;
 
@@ -46,20 +56,28 @@ export function createBreaker(options: BreakerOptions): Breaker {
       () => (timer === mine && !ended ? probeLater() : undefined),
     );
   }
+  function failed(reason: string, isSilent = true): void {
+    if (failures === 0) firstAt = performance.now();
+    failures += 1;
+    if (failures < options.failures || performance.now() - firstAt < options.overMs) return;
+    if (!isSilent || timer !== undefined || ended) return;
+    probeLater();
+    options.onChange(reason);
+  }
   return {
     get open() {
       return timer !== undefined;
     },
     succeeded() {
       failures = 0;
+      heardAt = performance.now();
     },
-    failed(reason) {
-      if (failures === 0) firstAt = performance.now();
-      failures += 1;
-      if (failures < options.failures || performance.now() - firstAt < options.overMs) return;
-      if (timer !== undefined || ended) return;
-      probeLater();
-      options.onChange(reason);
+    failed,
+    unanswered(reason, lateMs) {
+      const now = performance.now();
+      // Kept from running ourselves, by our own work or by other processes: that says nothing of Redis.
+      if (lateMs > ownStallMs) heardAt = now;
+      failed(reason, now - heardAt >= options.silenceMs);
     },
     reset,
     close() {

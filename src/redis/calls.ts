@@ -1,7 +1,7 @@
 // Sends one command within a time limit and answers for it: breaker, latency, errors without data.
 import { Cluster, Command, type Redis } from "ioredis";
 import type { Breaker } from "./breaker.ts";
-import { isOutage, reasonOf, replyCode } from "./failure.ts";
+import { isOutage, noAnswer, reasonOf, replyCode } from "./failure.ts";
 import type { RefusedWrites } from "./refused-writes.ts";
 import { StoreUnavailable } from "./store-contract.ts";
 
@@ -62,7 +62,8 @@ export function createCalls(
       },
       (error: unknown) => {
         const reason = reasonOf(error);
-        if (isOutage(error)) breaker.failed(reason);
+        if (reason === noAnswer) breaker.unanswered(reason, performance.now() - startedAt - limitMs);
+        else if (isOutage(error)) breaker.failed(reason);
         writes.heard(replyCode(error));
         settled(false);
         // Not as `cause`: ioredis hangs the command's arguments on its errors.

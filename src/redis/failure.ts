@@ -62,7 +62,7 @@ export function reasonOf(error: unknown, overTls = false): string {
   return connectionLost;
 }
 
-/** Whether asking again soon is of no use. A lost connection is not among them: calls without one fail at once. */
+/** Whether Redis says that asking again soon is of no use. */
 export function isOutage(error: unknown): boolean {
-  return outageCodes.has(replyCode(error) ?? "") || reasonOf(error) === noAnswer;
+  return outageCodes.has(replyCode(error) ?? "");
 }

@@ -56,6 +56,7 @@ export function createStore(options: StoreOptions): RedisStore {
   const breaker = createBreaker({
     failures: 5,
     overMs: 100,
+    silenceMs: 500,
     probeMs: 500,
     probe: () => client.get(`${keyPrefix}probe`), // PING is answered by a Cluster that is down, too
     onChange: (reason) => states.set("commands", isUp(), isUp() ? "" : reason),

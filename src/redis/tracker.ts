@@ -7,8 +7,11 @@ import { noAnswer, reasonOf, refusalOf } from "./failure.ts";
 import { withinLimit } from "./limit.ts";
 
 const invalidations = "__redis__:invalidate";
-/** Longest wait for each of our commands, and for the scratch key to come back. */
+/** Longest wait for each of our commands. */
 const answerMs = 1_000;
+/** Longest wait for the scratch key to come back; twice, because Redis may pause between its answer and the message. */
+const hearMs = 500;
+const changes = 2;
 /** How often the scratch key must have come, whoever changed it: sidecars hear each other's. */
 const provenEveryMs = 1_000;
 /** Changes of the scratch key that may fail one after another: Redis may be slow for a moment. */
@@ -149,10 +152,12 @@ export class Tracker {
     const connection = this.#asked;
     const startedMono = performance.now();
     try {
-      await this.#options.probe.write();
+      for (let change = 0; change < changes && this.#heardMono < startedMono; change++) {
+        await this.#options.probe.write();
+        if (this.#heardMono < startedMono) await this.#untilHeard();
+      }
       this.#failedWrites = 0;
       this.#writeFailure = undefined;
-      if (this.#heardMono < startedMono) await this.#untilHeard();
     } catch (error) {
       if (this.#closed || connection !== this.#asked || !this.#link.up) return;
       this.#failedWrites += 1;
@@ -205,7 +210,7 @@ export class Tracker {
   #untilHeard(): Promise<void> {
     return new Promise((resolve) => {
       // After a stall of our own process the message may lie in the socket already: it is read first.
-      const timer = setTimeout(() => setImmediate(done), answerMs);
+      const timer = setTimeout(() => setImmediate(done), hearMs);
       const done = (): void => {
         clearTimeout(timer);
         this.#onHeard = undefined;

@@ -1,0 +1,64 @@
+// When the breaker opens: for a Redis that is silent, and not for a process that was kept from hearing it.
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { type Breaker, createBreaker } from "../../../src/redis/breaker.ts";
+
+function breakerAt(t: TestContext): { breaker: Breaker; at: (ms: number) => void } {
+  let now = 0;
+  t.mock.method(performance, "now", () => now);
+  const breaker = createBreaker({
+    failures: 5,
+    overMs: 100,
+    silenceMs: 500,
+    probeMs: 500,
+    probe: () => Promise.reject(new Error("no")),
+    onChange: () => {},
+  });
+  t.after(() => breaker.close());
+  return { breaker, at: (ms) => (now = ms) };
+}
+
+test("opens once Redis has been silent for long enough, however many calls that is", (t) => {
+  const { breaker, at } = breakerAt(t);
+  for (let ms = 250; ms < 500; ms += 10) {
+    at(ms);
+    breaker.unanswered("no answer in time", 1);
+  }
+  assert.equal(breaker.open, false);
+  at(500);
+  breaker.unanswered("no answer in time", 1);
+  assert.equal(breaker.open, true);
+});
+
+test("stays closed while anything is answered", (t) => {
+  const { breaker, at } = breakerAt(t);
+  for (let ms = 0; ms < 5_000; ms += 40) {
+    at(ms);
+    if (ms % 400 === 0) breaker.succeeded();
+    else breaker.unanswered("no answer in time", 1);
+  }
+  assert.equal(breaker.open, false);
+});
+
+test("stays closed while our own timers are late, and opens when they no longer are", (t) => {
+  const { breaker, at } = breakerAt(t);
+  for (let ms = 0; ms < 5_000; ms += 20) {
+    at(ms);
+    breaker.unanswered("no answer in time", ms % 100 === 0 ? 60 : 5);
+  }
+  assert.equal(breaker.open, false);
+  for (let ms = 5_000; ms <= 5_600; ms += 20) {
+    at(ms);
+    breaker.unanswered("no answer in time", 5);
+  }
+  assert.equal(breaker.open, true);
+});
+
+test("opens without silence when Redis answers that it serves nobody", (t) => {
+  const { breaker, at } = breakerAt(t);
+  for (let ms = 0; ms <= 120; ms += 30) {
+    at(ms);
+    breaker.failed("LOADING");
+  }
+  assert.equal(breaker.open, true);
+});
