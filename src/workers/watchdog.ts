@@ -19,7 +19,9 @@ export function lookAfter(members: readonly Member[], policy: CommonPolicy, logg
     if (silentTicks > voteSilenceTicks && policy.leaveBehind(member)) {
       logger.error({ number, pid, silentTicks }, "a worker does not answer: a policy goes on without it");
     }
-    if (silentTicks <= (behind ? behindSilenceTicks : longestSilenceTicks)) continue;
+    // One that still starts has nobody to serve by the old policy, and a busy machine may need long for it.
+    const limitTicks = behind && member.serving ? behindSilenceTicks : longestSilenceTicks;
+    if (silentTicks <= limitTicks) continue;
     logger.error({ number, pid, behind }, "a worker does not answer and is killed");
     member.kill();
   }
