@@ -161,13 +161,15 @@ export class JwksSource {
     if (share === undefined || !this.#services.store?.up) return false;
     try {
       if (this.#adopt(await share.read(), kid)) return true;
-      const before = this.#set?.fetchedAtMs;
-      const endMono = this.#services.clock.mono() + this.#settings.timeoutMs;
+      const { clock } = this.#services;
+      const askedMs = clock.now();
+      const endMono = clock.mono() + this.#settings.timeoutMs;
       // Never given back: the lease also keeps the fleet from asking more than once in its time.
       while (!(await share.lease(Math.min(leaseMs, this.#settings.timeoutMs)))) {
-        if (this.#closed || this.#services.clock.mono() > endMono) return false;
+        if (this.#closed || clock.mono() > endMono) return false;
         await new Promise<void>((resolve) => setTimeout(resolve, pollMs).unref());
-        if (this.#adopt(await share.read(), kid) || this.#set?.fetchedAtMs !== before) return true;
+        // A copy fetched before says nothing of a key id that was not in it: it may be the one from before a rotation.
+        if (this.#adopt(await share.read(), kid) || (this.#set?.fetchedAtMs ?? 0) >= askedMs) return true;
       }
     } catch {
       // Redis is no condition for asking the issuer.
