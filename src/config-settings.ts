@@ -129,7 +129,23 @@ export const settings = {
   redis: secret(
     "REDIS_URL",
     parseRedisAddress,
-    "Shared state: redis://, rediss://, several nodes with commas (Cluster), redis+sentinel://; unset: embedded",
+    "Shared state: redis://, rediss://, redis+cluster:// (or several nodes with commas), redis+sentinel://…/master?sentinelPassword=…; unset: embedded",
+  ),
+  redisCa: optional(
+    "OUTRIGGER_REDIS_CA",
+    parseReadableFile,
+    "Authorities (PEM file) that the certificate of rediss:// is checked against, in place of the system's",
+  ),
+  redisCert: optional(
+    "OUTRIGGER_REDIS_CERT",
+    parseReadableFile,
+    "Certificate chain (PEM file) shown to Redis; read again for every connection",
+  ),
+  redisKey: optional("OUTRIGGER_REDIS_KEY", parseReadableFile, "Private key (PEM file) of that certificate"),
+  redisServername: optional(
+    "OUTRIGGER_REDIS_SERVERNAME",
+    matching(/^[A-Za-z0-9.-]{1,253}$/, "a host name"),
+    "Name that Redis' certificate must be made out to, when it is not the host of REDIS_URL",
   ),
   keyPrefix: setting(
     "OUTRIGGER_KEY_PREFIX",

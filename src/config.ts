@@ -102,12 +102,19 @@ function crossCheck(values: Partial<Values>, texts: Readonly<Record<string, stri
     ["tlsCert", "tlsKey"],
     ["tlsKey", "tlsCert"],
     ["tlsClientCa", "tlsCert"],
+    ["redisCert", "redisKey"],
+    ["redisKey", "redisCert"],
+    ...redisTlsSettings.map((given) => [given, "redis"] as const),
   ] as const;
   for (const [given, needs] of pairs) {
     const needed = settings[needs].env;
     if (values[given] !== undefined && !(needed in texts)) {
       problems.push(`${settings[given].env}: needs ${needed}, which is unset`);
     }
+  }
+  for (const given of redisTlsSettings) {
+    if (values[given] !== undefined && values.redis?.tls === false)
+      problems.push(`${settings[given].env}: needs rediss:// in REDIS_URL`);
   }
   const fixed = listen && ("path" in listen || listen.port !== 0);
   if (fixed && admin && isDeepStrictEqual(listen, admin)) {
@@ -127,6 +134,8 @@ function deepFreeze<T>(value: T): T {
 function isPluginSecret(name: string): boolean {
   return namedSecret.test(name) || pluginSecrets.includes(name);
 }
+
+const redisTlsSettings = ["redisCa", "redisCert", "redisKey", "redisServername"] as const;
 
 interface Reading {
   readonly config: Config;
@@ -179,6 +188,10 @@ function read(env: Environment, readFile: ReadFile): Reading {
     if (isPluginSecret(name)) forPlugins[name.slice(prefix.length)] = text;
   }
   config["secrets"] = forPlugins;
+  if (values.redis !== undefined && values.redis !== null) {
+    const { redisCa: ca, redisCert: cert, redisKey: key, redisServername: servername } = values;
+    config["redis"] = { ...values.redis, tlsFiles: { ca, cert, key, servername } };
+  }
   return { config: deepFreeze(config) as Config, texts };
 }
 

@@ -36,7 +36,7 @@ export function connectStore(config: Config, { logger, metrics }: Telemetry): Re
       gauges[of].set(isUp ? 1 : 0);
       if (of === "writes") return tellWrites(logger, isUp, reason);
       const what = of === "commands" ? "Redis" : "Redis' change messages";
-      if (isUp && reason !== "") logger.warn({ reason }, `${what}: connected, but something is refused`);
+      if (isUp && reason !== "") logger.warn({ reason }, `${what}: connected, but not as it should be`);
       else if (isUp) logger.info({}, `${what}: connected`);
       else if (of === "commands") logger.warn({ reason }, `${what}: out of reach`);
       else logger.warn({ reason }, `${what}: none; until they come, changes are looked for each second`);

@@ -1,6 +1,14 @@
 // Reads REDIS_URL strictly. No part of the text is ever quoted: a password with an unescaped sign in it may turn up
 // anywhere, so problems are named by place.
 
+/** Paths of PEM files, and the name that the certificate must have. */
+export interface RedisTlsFiles {
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  readonly servername?: string | undefined;
+}
+
 export interface RedisNode {
   readonly host: string;
   readonly port: number;
@@ -12,6 +20,8 @@ export interface RedisAddress {
   /** The server, the Cluster's nodes to start from, or the sentinels; never empty. */
   readonly nodes: readonly [RedisNode, ...RedisNode[]];
   readonly tls: boolean;
+  /** From the settings beside REDIS_URL. */
+  readonly tlsFiles?: RedisTlsFiles | undefined;
   readonly username: string | undefined;
   readonly password: string | undefined;
   readonly db: number;

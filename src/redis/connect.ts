@@ -4,6 +4,7 @@ import type { RedisAddress, RedisNode } from "./address.ts";
 import { connectionLost, noAnswer, reasonOf, replyCode } from "./failure.ts";
 import { endConnectionsOnOddReplies } from "./odd-replies.ts";
 import { serving } from "./serving.ts";
+import { redisTls } from "./tls.ts";
 
 endConnectionsOnOddReplies();
 
@@ -17,8 +18,8 @@ export interface Link<Client extends Redis | Cluster> {
 }
 
 /**
- * Told of every attempt that ended, too: the listener keeps what it wants to know. With `up` the reason is what the server
- * refuses and we can do without.
+ * Told of every attempt that ended, too: the listener keeps what it wants to know. With `up` the reason is what
+ * is amiss all the same.
  */
 export type OnLink = (up: boolean, reason: string) => void;
 
@@ -44,7 +45,7 @@ function options(address: RedisAddress, name: string) {
     db: address.db,
     connectionName: name,
     disableClientInfo: true, // CLIENT SETINFO: one more command to permit, and our name says who we are
-    ...(address.tls ? { tls: {} } : {}),
+    ...(address.tls ? { tls: redisTls(address.tlsFiles) } : {}),
     // RESP3 of ioredis 6.0.0 drops invalidation messages, and one protocol everywhere is one behaviour to know.
     protocol: 2,
     // Nothing is queued and nothing is sent twice: a command in flight fails when its connection does.
@@ -75,7 +76,7 @@ export function openServer(address: RedisAddress, name: string, onLink: OnLink):
     sentinelUsername: address.sentinelUsername,
     sentinelPassword: address.sentinelPassword,
     enableTLSForSentinelMode: address.tls,
-    ...(address.tls ? { sentinelTLS: {} } : {}),
+    ...(address.tls ? { sentinelTLS: redisTls(address.tlsFiles) } : {}),
     sentinelCommandTimeout: 1_000,
     // No retry inside the connector: its timer could not be ended (ioredis 6.0.0); keepOpen starts over.
     sentinelRetryStrategy: () => null,

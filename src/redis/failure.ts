@@ -24,6 +24,10 @@ export function replyCode(error: unknown): string | undefined {
   return /^[A-Z][A-Z0-9_]{1,31}(?= |$)/u.exec(error.message)?.[0] ?? "ERR";
 }
 
+/** What to write for a node of a Cluster that was taken for a server of its own. */
+export const ofCluster =
+  "this is one node of a Redis Cluster: write redis+cluster:// or rediss+cluster:// in REDIS_URL";
+
 /** Redis answered that this user may not, or that it has no such command. */
 class CommandRefused extends Error {
   override readonly name = "CommandRefused";
@@ -44,6 +48,7 @@ export function refusalOf(error: unknown, command: string, right: string): unkno
 export function reasonOf(error: unknown, overTls = false): string {
   if (error instanceof CommandRefused) return error.message;
   const code = replyCode(error);
+  if (code === "MOVED") return `MOVED (${ofCluster})`;
   if (code !== undefined) return code;
   if (!(error instanceof Error)) return connectionLost;
   // ClusterAllFailedError of ioredis: the interesting part is what the last node said.

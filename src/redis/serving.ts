@@ -2,13 +2,13 @@
 // not ask that can be served all the same.
 import { setTimeout as delay } from "node:timers/promises";
 import type { Redis } from "ioredis";
-import { reasonOf, refusalOf, replyCode } from "./failure.ts";
+import { ofCluster, reasonOf, refusalOf, replyCode } from "./failure.ts";
 
 const whileLoadingMs = 250;
 const cost = "+info (until then a replica or a loading server is found out by its errors only)";
 
 /**
- * Resolves once the server serves, with what it refuses ("" = nothing). Else it ends the connection, which is then made
+ * Resolves once the server serves, with what is amiss all the same ("" = nothing). Else it ends the connection, which is then made
  * anew, and resolves with undefined. Whoever keeps the connection open limits the wait by ending that.
  * @param note told why
  */
@@ -20,7 +20,8 @@ export async function serving(client: Redis, note: (error: unknown) => void): Pr
       info = await client.info();
     }
     // By way of sentinels: this one is no master any more, or not yet. They are asked again.
-    if (!client.options.sentinels || !/^role:slave/mu.test(info)) return "";
+    if (!client.options.sentinels || !/^role:slave/mu.test(info))
+      return /^redis_mode:cluster/mu.test(info) ? ofCluster : "";
   } catch (error) {
     const isRefusal = ["NOPERM", "ERR"].includes(replyCode(error) ?? "");
     if (isRefusal) return reasonOf(refusalOf(error, "INFO", cost));

@@ -122,9 +122,11 @@ export class Watches {
     )
       return;
     const masters = new Map<string, RedisNode>();
-    for (const { options: node } of client.nodes("master")) {
-      if (node.host === undefined || node.port === undefined) continue;
-      masters.set(`${node.host}:${node.port}`, { host: node.host, port: node.port });
+    // Not by its connections: one that is lost is no longer among them, and its slots would go unheard.
+    for (const id of new Set(client.slots.map(([master]) => master))) {
+      if (id === undefined) continue;
+      const colon = id.lastIndexOf(":");
+      masters.set(id, { host: id.slice(0, colon), port: Number(id.slice(colon + 1)) });
     }
     for (const [id, tracker] of this.#trackers) {
       if (masters.has(id)) continue;
