@@ -254,9 +254,14 @@ export class Sessions {
       endsMs: tokens.endsMs ?? verified?.endsMs ?? session.endsMs,
       refreshToken: tokens.refreshToken ?? refreshToken,
       idToken: tokens.idToken ?? session.idToken,
-      claims: verified === undefined ? session.claims : this.#userClaims(verified.claims),
+      claims: verified === undefined ? session.claims : this.#renewedClaims(session, verified.claims),
     };
   }
+  /** A refreshed ID token may leave out `sid`, by which the provider will tell of the logout. */
+  #renewedClaims({ claims: { sid } }: Session, claims: JsonObject): Record<string, unknown> {
+    return { ...(sid !== undefined && { sid }), ...this.#userClaims(claims) };
+  }
+
   /** What is kept of an ID token's claims. */
   #userClaims(claims: JsonObject): Record<string, unknown> {
     const required = Object.keys(this.#options.requiredClaims);

@@ -1,0 +1,120 @@
+// Sessions in Redis when Redis is not there, and what keeps its meaning over a refresh.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { after, before, test } from "node:test";
+import { eventually, startRedis, type RedisServer } from "../../support/redis.ts";
+import { EndpointServer } from "../../support/endpoint-server.ts";
+import { Browser } from "./browser.ts";
+import { providerSessionMark } from "../../../plugins/auth/session-marks.ts";
+import { makeRoute, makeServices, type Route, type TestServices } from "./harness.ts";
+import { clientId, clientSecret, startOpenIdProvider, type OpenIdProvider } from "./openid-provider.ts";
+import { TokenIssuer } from "./token-issuer.ts";
+
+const appUrl = "http://127.0.0.1:1";
+const secrets = { SECRET_SHOP: clientSecret, SESSION_KEYS: randomBytes(32).toString("base64url") };
+let provider: OpenIdProvider;
+before(async () => {
+  provider = await startOpenIdProvider({ appUrl });
+});
+after(() => provider.close());
+
+const optionsFor = (login: object, issuer = provider.url): object => ({
+  guessing: false,
+  jwt: {
+    login: {
+      issuer,
+      clientId,
+      clientSecret: "SECRET_SHOP",
+      publicUrl: appUrl,
+      cookieName: "app",
+      secureCookie: false,
+      ...login,
+    },
+  },
+});
+
+async function withRedis(
+  work: (redis: RedisServer, services: TestServices, route: Route) => Promise<void>,
+): Promise<void> {
+  const redis = await startRedis();
+  const services = await makeServices({ secrets, redisUrl: redis.url });
+  const route = await makeRoute(optionsFor({ sessions: "redis" }), services);
+  try {
+    await work(redis, services, route);
+  } finally {
+    await route.close();
+    services.close();
+    await redis.close();
+  }
+}
+
+test("without Redis neither sessions there nor back-channel logout are set up", async () => {
+  const services = await makeServices({ secrets });
+  await assert.rejects(makeRoute(optionsFor({ sessions: "redis" }), services), /"redis" needs REDIS_URL/);
+  const told = optionsFor({ backchannelLogoutPath: "/oauth2/told" });
+  await assert.rejects(makeRoute(told, services), /backchannelLogoutPath needs REDIS_URL/);
+  services.close();
+});
+
+test("while Redis hangs a session there is 503 and no 401, a login too, and both come back", async () => {
+  await withRedis(async (redis, _services, route) => {
+    const browser = new Browser(appUrl);
+    assert.equal((await browser.follow(route, "/")).status, 200);
+    redis.freeze();
+    const cookie = `app.0=${browser.cookies().get("app.0")}`;
+    // What is known is believed while changes are heard; then it is asked about.
+    const status = async (): Promise<number> => (await route.ask({ fields: ["Cookie", cookie] })).status;
+    await eventually("nobody can tell", async () => (await status()) === 503, 20_000);
+    const answer = await route.ask({ fields: ["Cookie", cookie] });
+    assert.deepEqual([answer.status, answer.answerFields.get("retry-after")], [503, "1"]);
+    assert.equal(answer.answerFields.has("set-cookie"), false, "the browser keeps its ticket");
+    const late = await new Browser(appUrl).follow(route, "/");
+    assert.deepEqual([late.status, late.because], [503, "login: redis is out of reach"]);
+    redis.thaw();
+    await eventually("back", async () => (await status()) === 200, 20_000);
+  });
+});
+
+test("a refresh whose ID token leaves out sid keeps the session in reach of the provider's logout", async (t) => {
+  const issuer = await TokenIssuer.start();
+  let idToken: (url: string) => Promise<string> = () => Promise.resolve("");
+  const endpoint = new EndpointServer((request, response) => {
+    const { url } = endpoint;
+    const ends = { authorization_endpoint: `${url}/authorize`, token_endpoint: `${url}/token` };
+    const metadata = { issuer: url, jwks_uri: `${url}/jwks`, ...ends };
+    if (request.url === "/jwks") response.end(issuer.jwks());
+    else if (request.url !== "/token") response.end(JSON.stringify(metadata));
+    else
+      void idToken(url).then((id_token) =>
+        response.end(JSON.stringify({ id_token, refresh_token: "r", expires_in: "600" })),
+      );
+  });
+  await endpoint.listen();
+  t.after(() => {
+    endpoint.close();
+    issuer.close();
+  });
+  await withRedis(async (redis, services) => {
+    const login = { sessions: "redis", sessionSeconds: 7_200 };
+    const route = await makeRoute(optionsFor(login, endpoint.url), services);
+    const browser = new Browser(appUrl);
+    const begun = await browser.visit(route, "/oauth2/login");
+    const asked = new URL(begun.answerFields.get("location") ?? "").searchParams;
+    const claims = (): object => {
+      const now = Math.floor(services.clock.now() / 1000);
+      return { iss: endpoint.url, aud: clientId, iat: now, exp: now + 3_600 };
+    };
+    idToken = () => issuer.sign({ ...claims(), nonce: asked.get("nonce"), sid: "s-1" });
+    const page = await browser.visit(route, `/oauth2/callback?code=x&state=${asked.get("state")}`);
+    assert.deepEqual([page.status, page.because], [302, undefined]);
+    const fields = ["Cookie", `app.0=${browser.cookies().get("app.0")}`];
+    idToken = () => issuer.sign(claims() as Record<string, unknown>);
+    services.clock.forward(545_000);
+    const refreshed = await route.ask({ fields });
+    assert.deepEqual([refreshed.status, refreshed.because], [200, undefined]);
+    const mark = providerSessionMark({ issuer: endpoint.url, clientId }, "s-1");
+    await redis.cli.set(`outrigger:session-ended:${mark}`, String(services.clock.now()));
+    await eventually("ended", async () => (await route.ask({ fields })).status === 401, 1_000);
+    await route.close();
+  });
+});
