@@ -10,6 +10,7 @@ import { aclLine } from "../../src/cli/redis-acl.ts";
 import { keyDigest } from "../../plugins/auth/key-format.ts";
 import { root } from "../support/dockerfile.ts";
 import { eventually, type RedisServer, startRedis } from "../support/redis.ts";
+import { outrigger } from "../support/process.ts";
 import { startSidecar } from "../support/sidecar.ts";
 
 const policy = {
@@ -193,6 +194,18 @@ test("an operator works below the prefix only", async () => {
     await assert.rejects(client.call("FLUSHALL"), /NOPERM|permission/i);
     await assert.rejects(client.call("CONFIG", ["GET", "*"]), /NOPERM|permission/i);
   });
+});
+
+test("an operator lists and ends sessions", async () => {
+  const times = { startedAt: new Date(), expiresAt: new Date(Date.now() + 60_000) };
+  const facts = { issuer: "https://id.example", clientId: "c", service: "s", at: "digest" };
+  const entry = JSON.stringify({ id: "s1", userId: "ada", ...facts, ...times });
+  await as("operator", (client) => client.set("outrigger:session-index:s1", entry));
+  const env = { REDIS_URL: redis.url.replace("//", "//operator:operator-secret@") };
+  assert.match((await outrigger(["sessions", "list"], env)).stdout, /^s1 +ada /m);
+  const { code, stderr } = await outrigger(["sessions", "revoke", "--user", "ada"], env);
+  assert.deepEqual([code, stderr], [0, ""]);
+  assert.equal(await as("operator", (client) => client.exists("outrigger:session-index:s1")), 0);
 });
 
 test("nobody comes in without a name", async () => {

@@ -58,3 +58,11 @@ test("an answer that cannot be used is told by the member that is wrong", async 
   await assert.rejects(inSeconds("{}"), /the token endpoint answered 500/);
   status = 200;
 });
+
+test("an answer may hold large tokens, and no end of them", async () => {
+  assert.equal(await inSeconds(JSON.stringify({ expires_in: 62, access_token: "x".repeat(200_000) })), 62);
+  await assert.rejects(
+    inSeconds(JSON.stringify({ expires_in: 62, access_token: "x".repeat(300_000) })),
+    (error: Error) => /larger than 262144 bytes/.test(String(error.cause)),
+  );
+});
