@@ -260,7 +260,13 @@ export const settings = {
     "OUTRIGGER_DRAIN_MS",
     "10000",
     integer(0, hour),
-    "Longest wait for requests in flight at shutdown",
+    "Longest time for connections to be answered and to end at shutdown",
+  ),
+  drainMinMs: setting(
+    "OUTRIGGER_DRAIN_MIN_MS",
+    "0",
+    integer(0, hour),
+    "Least time for which requests are served at shutdown, for load balancers that are slow to notice",
   ),
   logLevel: setting("LOG_LEVEL", "info", oneOf(...logLevels), "Least level that is logged"),
 } as const satisfies Record<string, Setting<unknown>>;

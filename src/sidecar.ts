@@ -77,7 +77,10 @@ export async function startSidecar(config: Config, overrides: SidecarOverrides =
       ending: parts.ending,
       async stop() {
         telemetry.logger.info({ inFlight: listener.inFlight }, "draining");
-        await listener.drain(config.drainMs);
+        await listener.drain({
+          mostMs: Math.max(config.drainMs, config.drainMinMs),
+          leastMs: config.drainMinMs,
+        });
         await parts.close();
       },
     };

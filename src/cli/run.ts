@@ -36,13 +36,20 @@ function stackOf(error: unknown): string {
 function untilEnding(report: ReportFault, role: Role): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>();
   let signalled = false;
-  const onSignal = (signal: "SIGTERM" | "SIGINT"): void => {
+  const onSignal = (signal: "SIGTERM" | "SIGINT" | "SIGQUIT" | "SIGHUP"): void => {
     if (role === "worker") return;
     if (signalled) process.exit(128 + constants.signals[signal]);
     signalled = true;
     resolve(0);
   };
-  process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
+  // SIGQUIT is how nginx is asked to drain.
+  process.on("SIGTERM", onSignal).on("SIGINT", onSignal).on("SIGQUIT", onSignal);
+  // On a terminal that is gone; elsewhere whoever watches a file looks at it again.
+  process.on("SIGHUP", () => {
+    if (process.stdout.isTTY) onSignal("SIGHUP");
+  });
+  // Their default is the end, or an inspector.
+  process.on("SIGUSR1", () => {}).on("SIGUSR2", () => {});
   const judge = new FaultJudge();
   const onFault = (kind: FaultKind, error: unknown): void => {
     const nowMono = performance.now();
@@ -121,7 +128,7 @@ export async function run(env: Environment, start: StartSidecar = startFromSourc
     sidecar = await start(config, role);
     setTimeout(shedStart, 250).unref();
     const code = await Promise.race([ending, ...(sidecar.ending === undefined ? [] : [sidecar.ending])]);
-    return Math.max(code, await stopWithin(sidecar, config.drainMs + graceMs));
+    return Math.max(code, await stopWithin(sidecar, Math.max(config.drainMs, config.drainMinMs) + graceMs));
   } catch (error) {
     if (error instanceof ConfigError) {
       tell(error.message);

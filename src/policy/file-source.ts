@@ -29,14 +29,17 @@ export function createFileSource(options: FileSourceOptions): PolicySource {
     },
   });
   const folders = new Folders(() => rereader.notice());
+  const readNow = (): void => rereader.readNow();
   return {
     kind: "file",
     start(listener) {
       onReading = listener;
-      rereader.readNow();
+      readNow();
+      process.on("SIGHUP", readNow);
     },
     async stop() {
       stopped = true;
+      process.off("SIGHUP", readNow);
       await rereader.stop();
       folders.close();
     },

@@ -6,29 +6,40 @@ export class ConnectionShare {
   readonly #mostOfOne: number;
   readonly #proxies: TrustedProxies;
   // Of those that are open: as bounded as the connections are.
-  readonly #open = new Map<string, number>();
+  readonly #byClient = new Map<string, number>();
+  #open = 0;
 
-  /** @param proxies bring the connections of many clients, and are not counted */
-  constructor(mostOfOne: number, proxies: TrustedProxies) {
-    this.#mostOfOne = mostOfOne;
+  /** @param proxies bring the connections of many clients, and have no share */
+  constructor(limits: { maxConnections: number; clientShare: number }, proxies: TrustedProxies) {
+    this.#mostOfOne = Math.ceil((limits.maxConnections * limits.clientShare) / 100);
     this.#proxies = proxies;
+  }
+
+  /** Connections of all clients that are open. */
+  get open(): number {
+    return this.#open;
   }
 
   /** @returns false = one too many; it is the caller's to close */
   admit(socket: Socket): boolean {
     const address = plainAddress(socket.remoteAddress ?? "");
-    if (address === "unix" || this.#proxies.trusts(address)) return true;
-    const key = shareKey(address);
-    const open = (this.#open.get(key) ?? 0) + 1;
-    if (open > this.#mostOfOne) return false;
-    this.#open.set(key, open);
+    const free = address === "unix" || this.#proxies.trusts(address);
+    const key = free ? undefined : shareKey(address);
+    if (key !== undefined) {
+      const own = (this.#byClient.get(key) ?? 0) + 1;
+      if (own > this.#mostOfOne) return false;
+      this.#byClient.set(key, own);
+    }
+    this.#open += 1;
     socket.once("close", () => this.#closed(key));
     return true;
   }
 
-  #closed(key: string): void {
-    const open = (this.#open.get(key) ?? 0) - 1;
-    if (open > 0) this.#open.set(key, open);
-    else this.#open.delete(key);
+  #closed(key: string | undefined): void {
+    this.#open -= 1;
+    if (key === undefined) return;
+    const own = (this.#byClient.get(key) ?? 0) - 1;
+    if (own > 0) this.#byClient.set(key, own);
+    else this.#byClient.delete(key);
   }
 }

@@ -28,6 +28,14 @@ export interface Inbound {
   readonly upgrade: UpgradeSide | undefined;
 }
 
+/** The connections of an upgrade that was accepted. */
+export interface RunningTunnel {
+  /** The caller may not go on. */
+  end(): void;
+  /** The process is about to end. */
+  goAway(): void;
+}
+
 /** An exchange as those see it that carry it to the upstream and back. */
 export interface CarriedExchange extends UpstreamHandler, Placed {
   readonly live: LiveExchange;
@@ -43,13 +51,15 @@ export interface CarriedExchange extends UpstreamHandler, Placed {
   /** The upstream accepted the upgrade; `accept` is called once the response phase ran and left it a 101. */
   switching(statusText: string, fields: readonly string[], accept: (response: LiveResponse) => void): void;
   /** From here the client's connection belongs to the tunnel, which calls `finish`. */
-  takeSocket(side: UpgradeSide, tunnel: { end(): void }): void;
+  takeSocket(side: UpgradeSide, tunnel: RunningTunnel): void;
   /** It may not go on: ends it as far as it has come. @param because for the access log */
   revoke(error: GatewayError, because: string): void;
   /** The parser gave the rest of the request up. @returns whether the client hears of it; else nothing was done */
   requestBroken(error: GatewayError): boolean;
   /** The client has ended its side of the connection, or left. */
   clientEnded(): void;
+  /** Of an upgrade that was accepted. */
+  readonly tunnel: RunningTunnel | undefined;
   /** The tunnel is over. */
   finish(responseBytes: number): void;
 }

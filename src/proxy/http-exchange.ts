@@ -35,7 +35,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   #upstreamMs: number | undefined = undefined;
   #answeredMono: number | undefined = undefined;
   #over = false;
-  #tunnel: { end(): void } | undefined = undefined;
+  tunnel: CarriedExchange["tunnel"] = undefined;
   #continued = false;
   #lingers = false;
   #halfClosed: HalfClosed | undefined = undefined;
@@ -161,9 +161,9 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     this.#answer.switching(LiveResponse.fromUpstream(101, statusText, this.route.received(flat)), accept);
   }
 
-  takeSocket(side: UpgradeSide, tunnel: { end(): void }): void {
+  takeSocket(side: UpgradeSide, tunnel: CarriedExchange["tunnel"]): void {
     this.#answer.status = 101;
-    this.#tunnel = tunnel;
+    this.tunnel = tunnel;
     this.#call = undefined;
     this.inbound.res.detachSocket(side.socket);
   }
@@ -190,8 +190,8 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     if (this.#over || this.#answer.error !== undefined) return;
     this.live.refusedBecause = because;
     this.#answer.revoke(error);
-    if (this.#tunnel === undefined) this.bodyFailed(error);
-    else this.#tunnel.end();
+    if (this.tunnel === undefined) this.bodyFailed(error);
+    else this.tunnel.end();
   }
 
   closing(): boolean {

@@ -12,6 +12,7 @@ import { ConnectionShare } from "./connection-share.ts";
 import { type ClientLimitOptions, ClientLimits } from "./client-limits.ts";
 import type { CarriedExchange, ProxyContext, ProxyLimits } from "./context.ts";
 import { ExcessConnections } from "./excess-connections.ts";
+import { Drain, type DrainLimits } from "./drain.ts";
 import { Disagreements } from "./disagreements.ts";
 import { createForward } from "./forward.ts";
 import { clientEnded } from "./half-closed.ts";
@@ -59,8 +60,8 @@ export class Listener {
   readonly #clients: ClientLimits;
   readonly #pipelining = new Pipelining();
   readonly #rechecks: Rechecks;
-  #draining = false;
-  #onIdle: (() => void) | undefined = undefined;
+  readonly #connections: ConnectionShare;
+  readonly #drain: Drain;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -80,7 +81,7 @@ export class Listener {
       logger: options.logger,
       clients: this.#clients,
       forward: createForward(),
-      draining: () => this.#draining,
+      draining: () => this.#drain.begun,
       began: (exchange) => this.#exchanges.add(exchange),
       ended: (exchange) => this.#ended(exchange),
     };
@@ -92,7 +93,14 @@ export class Listener {
       policy: () => options.policy(),
       read: (message, viaTrustedProxy, current) => this.#read(message, viaTrustedProxy, current),
     });
+    this.#connections = new ConnectionShare(options.limits, this.#proxies);
     this.server = this.#createServer();
+    this.#drain = new Drain({
+      server: this.server,
+      exchanges: this.#exchanges,
+      lingering: this.#clients.lingering,
+      connections: () => this.#connections.open,
+    });
   }
 
   /** Exchanges in flight, upgrades included. */
@@ -101,7 +109,7 @@ export class Listener {
   }
 
   get draining(): boolean {
-    return this.#draining;
+    return this.#drain.begun;
   }
 
   get listening(): boolean {
@@ -127,25 +135,13 @@ export class Listener {
 
   /** From now on clients are told to close their connections; requests are still served. */
   beginDrain(): void {
-    this.#draining = true;
-    this.server.closeIdleConnections();
+    this.#drain.begin();
   }
 
-  /**
-   * Serves until no plain request is in flight, then stops listening and closes upgrades last. Ends after `limitMs` at
-   * the latest: what is still open then is cut off.
-   */
-  async drain(limitMs: number): Promise<void> {
-    this.beginDrain();
-    const deadline = setTimeout(() => this.#cutOff(), limitMs);
-    await this.#requestsDone();
-    this.server.close();
-    for (const exchange of this.#exchanges.all()) exchange.inbound.upgrade?.socket.end();
-    this.#clients.lingering.hurry();
-    await this.#allDone();
+  /** Serves until nobody seems to be on the way any more, then ends; at `limits.mostMs` whatever is left is cut off. */
+  async drain(limits: DrainLimits): Promise<void> {
+    await this.#drain.run(limits);
     this.#rechecks.stop();
-    clearTimeout(deadline);
-    this.server.closeAllConnections();
   }
 
   #createServer(): Server {
@@ -178,10 +174,9 @@ export class Listener {
     server.maxConnections = limits.maxConnections;
     // A client may end its side with the request, and read on. Not in Node's types (26), but there since Node 0.5.
     Object.assign(server, { httpAllowHalfOpen: true });
-    const mostOfOne = Math.ceil((limits.maxConnections * limits.clientShare) / 100);
-    const share = new ConnectionShare(mostOfOne, this.#proxies);
     server.on("connection", (socket: Socket) => {
-      if (share.admit(socket)) socket.on("end", clientEnded);
+      this.#drain.accepted();
+      if (this.#connections.admit(socket)) socket.on("end", clientEnded);
       else this.#refusals.crowding(socket);
     });
     const excess = new ExcessConnections(this.#options.clock, this.#options.logger, this.#options.metrics);
@@ -205,6 +200,7 @@ export class Listener {
       this.#pipelining.wait(res, message.socket, () => this.#serve(message, res));
       return;
     }
+    this.#drain.active();
     try {
       const policy = this.#options.policy();
       if (policy === undefined) throw new GatewayError("not_ready", "No policy is in force yet.");
@@ -212,7 +208,7 @@ export class Listener {
       const head = this.#read(message, this.#proxies.trusts(peer), policy);
       const client = this.#proxies.resolve(peer, head.fields);
       if (client.disagrees === true) this.#disagreements.note(client);
-      if (upgrade !== undefined && this.#draining)
+      if (upgrade !== undefined && this.#drain.begun)
         throw new GatewayError("draining", "This sidecar is shutting down.");
       // Docker and Kubernetes upgrade POST; an answer to HEAD has no end that a tunnel could begin at.
       if (upgrade !== undefined && head.method === "HEAD")
@@ -250,35 +246,6 @@ export class Listener {
 
   #ended(exchange: CarriedExchange): void {
     this.#exchanges.delete(exchange);
-    this.#onIdle?.();
-  }
-
-  #requestsDone(): Promise<void> {
-    return this.#until(() =>
-      this.#exchanges.all().every((exchange) => exchange.inbound.upgrade !== undefined),
-    );
-  }
-
-  #allDone(): Promise<void> {
-    return this.#until(() => this.#exchanges.size === 0);
-  }
-
-  #until(done: () => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      this.#onIdle = () => {
-        if (done()) resolve();
-      };
-      this.#onIdle();
-    });
-  }
-
-  #cutOff(): void {
-    this.server.close();
-    for (const exchange of this.#exchanges.all()) {
-      exchange.inbound.upgrade?.socket.destroy();
-      exchange.live.abandonHooks();
-    }
-    this.server.closeAllConnections();
   }
 }
 

@@ -51,7 +51,11 @@ export function watchTlsFiles(
   };
   const timer = setInterval(look, everyMs);
   timer.unref();
-  return () => clearInterval(timer);
+  process.on("SIGHUP", look);
+  return () => {
+    clearInterval(timer);
+    process.off("SIGHUP", look);
+  };
 }
 
 function fingerprint({ cert, key, ca }: ServerOptions): string {

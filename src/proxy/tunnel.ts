@@ -19,6 +19,8 @@ export interface UpstreamSide {
 const keepAliveMs = 30_000;
 /** RFC 6455 section 7.4.1: the endpoint got what violates its policy. */
 const policyViolation = 1008;
+/** Section 7.4.1: the endpoint is going away. */
+const goingAway = 1001;
 /** How long an ended tunnel waits for the end of a frame, and for the client to take the last one. */
 const lingerMs = 1_000;
 
@@ -31,6 +33,7 @@ export class Tunnel {
   #written = 0;
   #open = 2;
   #ending = false;
+  #leaving = false;
   #linger: NodeJS.Timeout | undefined = undefined;
 
   constructor(exchange: CarriedExchange, side: UpgradeSide, { protocol, socket }: UpstreamSide) {
@@ -73,6 +76,11 @@ export class Tunnel {
     this.#ending = true;
     const client = this.#client;
     const service = this.#service;
+    if (this.#leaving) {
+      // Both have their close frame already.
+      client.destroy();
+      return;
+    }
     client.unpipe(service);
     service.unpipe(client);
     const frames = this.#frames;
@@ -90,6 +98,28 @@ export class Tunnel {
     if (frames.up.between) service.write(closeFrame(policyViolation, true));
     if (frames.down.between) this.#sayGoodbye();
     else service.resume();
+  }
+
+  /**
+   * The process is about to end. Both sides of a WebSocket are told so at the end of the frame on its way, and may then
+   * close it in their own time, which the caller bounds; anything else gets a regular end.
+   */
+  goAway(): void {
+    if (this.#ending || this.#leaving) return;
+    this.#leaving = true;
+    const client = this.#client;
+    const service = this.#service;
+    const frames = this.#frames;
+    if (frames === undefined) {
+      client.end();
+      return;
+    }
+    client.unpipe(service);
+    service.unpipe(client);
+    client.off("data", this.#up);
+    service.off("data", this.#down);
+    takeLeave(client, service, frames.up, closeFrame(goingAway, true));
+    takeLeave(service, client, frames.down, closeFrame(goingAway, false));
   }
 
   #sayGoodbye(): void {
@@ -117,4 +147,28 @@ export class Tunnel {
     clearTimeout(this.#linger);
     this.#exchange.finish(this.#client.bytesWritten - this.#written);
   };
+}
+
+/**
+ * Forwards the rest of a frame, then the close frame, then nothing more but the end: what comes behind a close frame is
+ * ignored by who gets it (RFC 6455 section 1.4).
+ */
+function takeLeave(from: Duplex, to: Duplex, frames: FrameFollower, close: Buffer): void {
+  let said = false;
+  const say = (): void => {
+    said = true;
+    to.write(close);
+  };
+  from.on("data", (chunk: Buffer) => {
+    if (said) return;
+    const frameEnd = frames.follow(chunk);
+    if (!to.write(frameEnd === -1 ? chunk : chunk.subarray(0, frameEnd))) {
+      from.pause();
+      to.once("drain", () => from.resume());
+    }
+    if (frameEnd !== -1) say();
+  });
+  from.once("end", () => to.end());
+  if (frames.between) say();
+  from.resume();
 }

@@ -81,7 +81,7 @@ function logListening(
 }
 
 async function assemble(config: Config, count: number): Promise<Parts> {
-  const { service, instance, drainMs, logLevel } = config;
+  const { service, instance, logLevel } = config;
   const telemetry = createTelemetry({ level: logLevel, service, instance, worker: "primary" });
   const { logger, metrics, output, level } = telemetry;
   const store = connectStore(config, telemetry);
@@ -101,7 +101,7 @@ async function assemble(config: Config, count: number): Promise<Parts> {
   const crew = new Crew({
     count,
     service,
-    drainMs,
+    drainMs: Math.max(config.drainMs, config.drainMinMs),
     logger,
     metrics,
     output,

@@ -36,7 +36,7 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
   const link = connectPrimary();
   void link.send({ type: "hello", version });
   const welcome = await link.welcome;
-  const { service, instance, drainMs } = config;
+  const { service, instance } = config;
   const worker = String(welcome.number);
   const telemetry = createTelemetry({ level: welcome.level, service, instance, worker });
   const store = connectStore(config, telemetry);
@@ -71,7 +71,10 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
     ending: ending.promise,
     reportFault: (kind, error, plugin) => telemetry.reportFault(kind, error, plugin),
     async stop() {
-      await listener.drain(drainMs);
+      await listener.drain({
+        mostMs: Math.max(config.drainMs, config.drainMinMs),
+        leastMs: config.drainMinMs,
+      });
       await serving.close();
       store?.close();
       clearInterval(telling);

@@ -27,6 +27,8 @@ interface Running extends Started {
 
 describe("the process", () => {
   const released: http.ServerResponse[] = [];
+  /** With which the service's WebSockets were closed. */
+  const closeCodes: number[] = [];
   let service: http.Server;
   let folder: string;
   before(async () => {
@@ -35,7 +37,9 @@ describe("the process", () => {
       else response.end("ok");
     });
     const sockets = new WebSocketServer({ server: service });
-    sockets.on("connection", (socket) => socket.on("message", (data) => socket.send(data)));
+    sockets.on("connection", (socket) =>
+      socket.on("message", (data) => socket.send(data)).on("close", (code) => closeCodes.push(code)),
+    );
     service.listen(0, "127.0.0.1");
     await once(service, "listening");
     folder = mkdtempSync(join(tmpdir(), "outrigger-life-"));
@@ -47,13 +51,14 @@ describe("the process", () => {
     rmSync(folder, { recursive: true });
   });
 
-  const start = async (drainMs: number): Promise<Running> => {
+  const start = async (drainMs: number, env: Record<string, string> = {}): Promise<Running> => {
     const started = startNode([mainFile, "run"], {
       OUTRIGGER_LISTEN: "127.0.0.1:0",
       OUTRIGGER_ADMIN: "127.0.0.1:0",
       OUTRIGGER_UPSTREAM: `http://127.0.0.1:${(service.address() as AddressInfo).port}`,
       OUTRIGGER_POLICY_FILE: join(folder, "policy.yaml"),
       OUTRIGGER_DRAIN_MS: String(drainMs),
+      ...env,
     });
     const text = await started.said('"msg":"listening"');
     const line = text.split("\n").find((each) => each.includes('"msg":"listening"')) as string;
@@ -72,7 +77,7 @@ describe("the process", () => {
     return { answer };
   };
 
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  for (const signal of ["SIGTERM", "SIGINT", "SIGQUIT"] as const) {
     it(`${signal}: unready, the request in flight is served, then exit 0 with its line flushed`, async () => {
       const sidecar = await start(10_000);
       const { answer } = await slowRequest(sidecar.url);
@@ -133,6 +138,56 @@ describe("the process", () => {
     await once(socket, "close");
     assert.equal((await sidecar.end).code, 0);
   });
+
+  it("every connection is answered once more and told to close: idle, silent so far, and new", async () => {
+    const sidecar = await start(10_000);
+    const ask = requestText("GET", "/");
+    const idle = await connectRaw(sidecar.port);
+    idle.send(ask);
+    assert.equal((await idle.answer()).field("connection"), "keep-alive");
+    const silent = await connectRaw(sidecar.port);
+    sidecar.child.kill("SIGTERM");
+    await sidecar.said('"msg":"draining"');
+    const late = await connectRaw(sidecar.port);
+    for (const client of [idle, silent, late]) {
+      client.send(ask);
+      const answer = await client.answer();
+      assert.deepEqual([answer.status, answer.field("connection")], [200, "close"]);
+      assert.equal((await client.closed).reset, false);
+    }
+    assert.equal((await sidecar.end).code, 0);
+  });
+
+  it("OUTRIGGER_DRAIN_MIN_MS: serves that long, though nobody is there", async () => {
+    const sidecar = await start(10_000, { OUTRIGGER_DRAIN_MIN_MS: "700" });
+    const beganMono = performance.now();
+    sidecar.child.kill("SIGTERM");
+    await sidecar.said('"msg":"draining"');
+    assert.equal((await fetch(sidecar.url)).status, 200);
+    assert.equal((await sidecar.end).code, 0);
+    assert.ok(performance.now() - beganMono >= 700);
+  });
+
+  it("a WebSocket alone gets 1001, and so does the service; then its own time to end", async () => {
+    const sidecar = await start(10_000);
+    const socket = new WebSocket(`ws://127.0.0.1:${sidecar.port}/`);
+    await once(socket, "open");
+    sidecar.child.kill("SIGTERM");
+    assert.equal((await once(socket, "close"))[0], 1001);
+    assert.equal((await sidecar.end).code, 0);
+    await until(() => closeCodes.includes(1001));
+  });
+
+  for (const signal of ["SIGHUP", "SIGUSR1", "SIGUSR2"] as const) {
+    it(`${signal} does no harm`, async () => {
+      const sidecar = await start(1_000);
+      sidecar.child.kill(signal);
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.equal((await fetch(sidecar.url)).status, 200);
+      sidecar.child.kill("SIGTERM");
+      assert.equal((await sidecar.end).code, 0);
+    });
+  }
 
   it("POST /drain: unready and closing, but serving until it is told to end", async () => {
     const sidecar = await start(1_000);
