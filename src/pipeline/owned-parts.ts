@@ -17,42 +17,47 @@ export class OwnedParts {
   readonly #query: ReadonlySet<string>;
   readonly #subprotocols: readonly string[];
 
-  private constructor(query: ReadonlySet<string>, subprotocols: ReadonlySet<string>) {
+  readonly #referer: ReadonlySet<string>;
+
+  private constructor(
+    query: ReadonlySet<string>,
+    subprotocols: ReadonlySet<string>,
+    referer: ReadonlySet<string>,
+  ) {
     this.#query = query;
     this.#subprotocols = [...subprotocols];
+    this.#referer = referer;
   }
 
-  /** @returns undefined when no plugin has any */
-  static of(hooks: readonly Hooks[]): OwnedParts | undefined {
-    const query = new Set(hooks.flatMap((each) => each.ownedQuery ?? []));
+  /**
+   * @param hooks of one route
+   * @param referer parameters that any route takes: its pages' addresses reach the others as Referer
+   * @returns undefined when there is nothing to take
+   */
+  static of(hooks: readonly Hooks[], referer = ownedQueryOf(hooks)): OwnedParts | undefined {
+    const query = ownedQueryOf(hooks);
     const subprotocols = new Set(hooks.flatMap((each) => each.ownedSubprotocols ?? []));
-    return query.size + subprotocols.size === 0 ? undefined : new OwnedParts(query, subprotocols);
+    if (query.size + subprotocols.size + referer.size === 0) return undefined;
+    return new OwnedParts(query, subprotocols, referer);
   }
 
   /** Takes them out of the fields, and gives the query without them. */
   take(query: string, fields: Fields): TakenParts {
     const ownedSubprotocols = this.#subprotocols.length === 0 ? undefined : this.#takeSubprotocols(fields);
-    if (this.#query.size === 0 || query === "") return { query, ownedQuery: undefined, ownedSubprotocols };
-    // Some services split at `;` too, and some log lines are read by people who do.
-    const parts = query.slice(1).split(/([&;])/);
-    const owned: string[] = [];
-    let rest = "";
-    for (let i = 0; i < parts.length; i += 2) {
-      const pair = parts[i] as string;
-      if (this.#owns(pair)) owned.push(pair);
-      else rest += rest === "" ? `?${pair}` : `${parts[i - 1]}${pair}`;
-    }
-    if (owned.length === 0) return { query, ownedQuery: undefined, ownedSubprotocols };
-    return { query: rest, ownedQuery: owned.join("&"), ownedSubprotocols };
+    if (this.#referer.size > 0) this.#cleanReferer(fields);
+    if (this.#query.size === 0) return { query, ownedQuery: undefined, ownedSubprotocols };
+    const { rest, owned } = split(query, this.#query);
+    const ownedQuery = owned.length === 0 ? undefined : owned.join("&");
+    return { query: ownedQuery === undefined ? query : rest, ownedQuery, ownedSubprotocols };
   }
 
-  #owns(pair: string): boolean {
-    const equals = pair.indexOf("=");
-    try {
-      return this.#query.has(decodeURIComponent(equals === -1 ? pair : pair.slice(0, equals)));
-    } catch {
-      return false;
-    }
+  /** A page whose own address holds one hands it on with everything that it loads. */
+  #cleanReferer(fields: Fields): void {
+    const referer = fields.get("referer");
+    const mark = referer?.indexOf("?") ?? -1;
+    if (referer === undefined || mark === -1) return;
+    const { rest, owned } = split(referer.slice(mark), this.#referer);
+    if (owned.length > 0) fields.set("Referer", referer.slice(0, mark) + rest);
   }
 
   #takeSubprotocols(fields: Fields): string[] | undefined {
@@ -67,5 +72,49 @@ export class OwnedParts {
     if (kept.length === 0) fields.delete(subprotocolField);
     else fields.set("Sec-WebSocket-Protocol", kept.join(", "));
     return owned;
+  }
+}
+
+interface HookedRoute {
+  readonly chain: { readonly steps: readonly { readonly hooks: Hooks }[] };
+}
+const hooksOf = ({ chain }: HookedRoute): Hooks[] => chain.steps.map(({ hooks }) => hooks);
+
+/** @param unmatched what no route took may have been meant for any of them */
+export function ownedPartsIn(
+  routes: readonly HookedRoute[],
+  unmatched: HookedRoute,
+): (route: HookedRoute) => OwnedParts | undefined {
+  const all = [...routes, unmatched].flatMap(hooksOf);
+  const referer = ownedQueryOf(all);
+  return (route) => OwnedParts.of(route === unmatched ? all : hooksOf(route), referer);
+}
+
+/** Names of the query parameters that plugins declare their own. */
+function ownedQueryOf(hooks: readonly Hooks[]): ReadonlySet<string> {
+  return new Set(hooks.flatMap((each) => each.ownedQuery ?? []));
+}
+
+/** @param query with its `?`, or "" */
+function split(query: string, names: ReadonlySet<string>): { rest: string; owned: string[] } {
+  const owned: string[] = [];
+  let rest = "";
+  if (query === "") return { rest, owned };
+  // Some services split at `;` too, and some log lines are read by people who do.
+  const parts = query.slice(1).split(/([&;])/);
+  for (let i = 0; i < parts.length; i += 2) {
+    const pair = parts[i] as string;
+    if (isNamed(pair, names)) owned.push(pair);
+    else rest += rest === "" ? `?${pair}` : `${parts[i - 1]}${pair}`;
+  }
+  return { rest, owned };
+}
+
+function isNamed(pair: string, names: ReadonlySet<string>): boolean {
+  const equals = pair.indexOf("=");
+  try {
+    return names.has(decodeURIComponent(equals === -1 ? pair : pair.slice(0, equals)));
+  } catch {
+    return false;
   }
 }

@@ -5,7 +5,7 @@ import type { FailMode, Hooks, PluginDefinition, RouteInfo, Services } from "./c
 import { Chain } from "./chain.ts";
 import { fieldKey } from "./field-names.ts";
 import { OwnedCookies } from "./owned-cookies.ts";
-import { OwnedParts } from "./owned-parts.ts";
+import { type OwnedParts, ownedPartsIn } from "./owned-parts.ts";
 import { PluginFaults } from "./plugin-faults.ts";
 import { type LongHook, Step } from "./step.ts";
 import { withinLimit } from "./within-limit.ts";
@@ -47,8 +47,6 @@ export interface CompiledRoute {
   readonly chain: Chain;
   /** Whether a security plugin decides on this route. */
   readonly guarded: boolean;
-  /** undefined = its plugins have none. */
-  readonly ownedParts: OwnedParts | undefined;
   /** Equal for routes whose plugins decide alike; "" = none of them refuses anything. */
   readonly decides: string;
 }
@@ -91,6 +89,8 @@ export class Snapshot {
   readonly ownedCookies: OwnedCookies | undefined;
   /** Names of fields that no trailer brings. */
   readonly headOnlyFields: ReadonlySet<string>;
+  /** What a route's plugins take out of requests. */
+  readonly ownedParts: (route: CompiledRoute) => OwnedParts | undefined;
   #exchanges = 0;
   #retired = false;
   readonly #close: () => Promise<void>;
@@ -106,6 +106,7 @@ export class Snapshot {
     this.unmatched = unmatched;
     this.#close = close;
     const hooks = this.#hooks();
+    this.ownedParts = ownedPartsIn(routes, unmatched);
     const owned = hooks.flatMap((each) => (each.ownedRequestFields ?? []).map(fieldKey));
     this.ownedRequestFields = new Set([...identityFields, ...owned]);
     const headOnly = hooks.flatMap((each) => [...(each.headOnlyFields ?? [])]);
@@ -178,9 +179,7 @@ export async function createSnapshot(
     const routes: CompiledRoute[] = [];
     for (const route of spec.routes) routes.push(await compileRoute(route, host, made));
     const unmatched = await compileRoute(spec.unmatched, host, made);
-    // What no route took may have been meant for any of them.
-    const ownedParts = OwnedParts.of(made.map(({ hooks }) => hooks));
-    return new Snapshot(routes, { ...unmatched, ownedParts }, spec.identityFields ?? new Set(), () => {
+    return new Snapshot(routes, unmatched, spec.identityFields ?? new Set(), () => {
       onClosed();
       return closeAll(made, host);
     });
@@ -216,7 +215,6 @@ async function compileRoute(spec: RouteSpec, host: PluginHost, made: Step[]): Pr
     info,
     chain,
     guarded: ordered.some(({ security }) => security),
-    ownedParts: OwnedParts.of(steps.map(({ hooks }) => hooks)),
     decides: spec.closed === true ? "closed" : decisions(ordered, spec),
   };
 }

@@ -4,6 +4,7 @@ import type { Counter, Histogram, Metrics, Outcome } from "../pipeline/contract.
 import type { Chain } from "../pipeline/chain.ts";
 import { GatewayError } from "../pipeline/errors.ts";
 import type { Fields } from "../pipeline/fields.ts";
+import type { OwnedParts } from "../pipeline/owned-parts.ts";
 import type { OwnedCookies } from "../pipeline/owned-cookies.ts";
 import type { CompiledRoute, Snapshot } from "../pipeline/snapshot.ts";
 import { isForwardedField } from "./client-address.ts";
@@ -45,7 +46,7 @@ export class ServedRoute {
   readonly info: CompiledRoute["info"];
   readonly chain: Chain;
   readonly guarded: boolean;
-  readonly ownedParts: CompiledRoute["ownedParts"];
+  readonly ownedParts: OwnedParts | undefined;
   /** Takes nobody: options of the service's layer for a plugin that decides who gets in do not fit. */
   readonly closed: boolean;
   readonly target: UpstreamTarget;
@@ -68,13 +69,13 @@ export class ServedRoute {
     route: CompiledRoute,
     upstream: { target: UpstreamTarget; transport: UpstreamTransport },
     counters: RequestCounters,
-    cookies: OwnedCookies | undefined,
+    owned: { readonly cookies: OwnedCookies | undefined; readonly parts: OwnedParts | undefined },
   ) {
-    this.#cookies = cookies;
+    this.#cookies = owned.cookies;
     this.info = route.info;
     this.chain = route.chain;
     this.guarded = route.guarded;
-    this.ownedParts = route.ownedParts;
+    this.ownedParts = owned.parts;
     this.closed = route.spec.closed ?? false;
     this.target = upstream.target;
     this.transport = upstream.transport;
@@ -159,7 +160,10 @@ export class RoutedPolicy {
     this.trailers = new TrailerRules(requestTrailers, snapshot.headOnlyFields);
     this.stopsOverride = stoppedOverrides(keepOverrides);
     const serve = (route: CompiledRoute): ServedRoute =>
-      new ServedRoute(route, upstreamOf(route), counters, snapshot.ownedCookies);
+      new ServedRoute(route, upstreamOf(route), counters, {
+        cookies: snapshot.ownedCookies,
+        parts: snapshot.ownedParts(route),
+      });
     this.#finder = new RouteFinder(
       new Map(snapshot.routes.map((route) => [serve(route), findableRoute(route)])),
     );

@@ -58,11 +58,11 @@ async function stage(scene: Scene, from: readonly string[]): Promise<Stage> {
     policy: {
       plugins: ["logging", "auth", "cache"],
       pluginConfig: {
-        logging: { query: true, headers: ["sec-websocket-protocol", "cookie"] },
+        logging: { query: true, headers: ["sec-websocket-protocol", "cookie", "referer"] },
         auth: { guessing: false, jwt: { issuers, from }, apiKeys: { query: ["key"], keys: [apiKey] } },
         cache: { ttlSeconds: 60, scope: "identity" },
       },
-      routes: [{ path: "/app/*" }],
+      routes: [{ path: "/app/*" }, { path: "/open/*", plugins: ["logging"] }],
     },
     upstream: address,
   });
@@ -102,6 +102,11 @@ const inQuery: Attack = {
     assert.equal(await connect(`${sidecar.url.replace("http", "ws")}/app/ws?ticket=${token}`, []), "");
     assert.equal(await ask(`/app/x?key=${secretKey}`), 200);
     assert.equal(heads.at(-1)?.split(" ")[0], "/app/x", "an API key is taken out likewise");
+    const referer = `http://shop.example/app/?ticket=${token}&tab=2`;
+    assert.equal(await ask(`/app/y?ticket=${token}`, { referer }), 200);
+    assert.match(heads.at(-1) ?? "", /referer http:\/\/shop\.example\/app\/\?tab=2(?: |$)/i);
+    assert.equal(await ask("/open/style.css", { referer }), 200);
+    assert.match(heads.at(-1) ?? "", /app\/\?tab=2(?: |$)/, "on a route without auth");
     const refusals = [
       [`/app/x?ticket=${token}&ticket=${token}`, {}],
       [`/app/x?ticket=${token}`, { authorization: `Bearer ${token}` }],

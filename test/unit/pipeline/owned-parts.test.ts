@@ -60,3 +60,15 @@ test("owned subprotocols leave the field; the order of the others is kept, and a
   assert.deepEqual(offer("Bearer.x,bearers,a"), ["Bearer.x,bearers,a", undefined]);
   assert.deepEqual(offer(), [undefined, undefined]);
 });
+
+test("a Referer loses them too, and stays as it is without", () => {
+  const refererOf = (value: string): string | undefined => {
+    const fields = new Fields(["Referer", value]);
+    parts.take("", fields);
+    return fields.get("referer");
+  };
+  assert.equal(refererOf("https://a.example/x?t=secret"), "https://a.example/x");
+  assert.equal(refererOf("https://a.example/x?b=1&t=secret"), "https://a.example/x?b=1");
+  assert.equal(refererOf("https://a.example/x?b=%20;c&tt=1"), "https://a.example/x?b=%20;c&tt=1");
+  assert.equal(refererOf("https://a.example/t=1"), "https://a.example/t=1");
+});
