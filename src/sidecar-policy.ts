@@ -96,12 +96,13 @@ function policyEvents({ logger, metrics }: Telemetry, clock: Clock, onRejected: 
     },
     onRejected(problems) {
       rejected.inc();
-      logger.error({ problems: problems.map(problemText) }, "policy refused; the one in force stays");
+      const stays = confirmedAt === undefined ? "none is in force" : "the one in force stays";
+      logger.error({ problems: problems.map(problemText) }, `policy refused; ${stays}`);
       onRejected();
     },
     onSourceState(state, message) {
-      if (state === "read") logger.info({}, "policy source: read");
-      else logger.warn({ state, reason: message }, "policy source: no policy");
+      if (state === "read") logger.info({}, "policy source: has a policy");
+      else logger.warn({ state, reason: message }, "policy source: gives no policy");
     },
   };
 }

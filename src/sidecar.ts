@@ -173,7 +173,7 @@ function checksOf({ life, listener, policy, store, probe }: Checked): Check[] {
   return [
     { name: "policy", ok: life.ready },
     { name: "listener", ok: listener.listening },
-    { name: "not draining", ok: !listener.draining },
+    { name: listener.draining ? "draining" : "not draining", ok: !listener.draining },
     ...redisCheck(store),
     ...(probe === undefined ? [] : [probe.check]),
     ...plugins,

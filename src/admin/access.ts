@@ -17,9 +17,9 @@ function foreignSign({ headers }: IncomingMessage): string | undefined {
   if (headers.host !== undefined && !isLoopbackHost(hostOf(headers.host)))
     return "Host names another machine";
   if (headers.origin !== undefined && headers.origin !== `http://${headers.host}`)
-    return "it has a foreign Origin";
+    return "the request has a foreign Origin";
   const forwarded = headers.forwarded ?? headers["x-forwarded-for"] ?? headers.via;
-  return forwarded === undefined ? undefined : "it came through a proxy";
+  return forwarded === undefined ? undefined : "the request came through a proxy";
 }
 
 /** @returns a check that throws AdminProblem (401, 403) unless the request may use the sensitive endpoints */
@@ -40,7 +40,7 @@ export function createGuard(token: string | undefined): (request: IncomingMessag
     if (peer !== undefined && isLoopbackHost(peer)) {
       const foreign = foreignSign(request);
       if (foreign === undefined) return;
-      throw new AdminProblem(403, `Refused without the token, for ${foreign}.`);
+      throw new AdminProblem(403, `Refused without the token: ${foreign}.`);
     }
     if (expected === undefined) {
       throw new AdminProblem(403, "Only from this machine: no OUTRIGGER_ADMIN_TOKEN is set.");

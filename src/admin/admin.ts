@@ -131,7 +131,11 @@ function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
         async PUT(request) {
           const previous = logLevel.get();
           const level = parseLevel(await readBody(request));
-          if (!logLevel.set(level)) throw new AdminProblem(400, "That is no log level.");
+          if (!logLevel.set(level))
+            throw new AdminProblem(
+              400,
+              "The level must be one of trace, debug, info, warn, error, fatal, silent.",
+            );
           options.logger.info({ from: previous, to: level }, "log level changed");
           return jsonAnswer(200, { level, previous });
         },

@@ -15,6 +15,7 @@ import {
 } from "yaml";
 import { deepestNesting } from "../language/json.ts";
 import { Composer, type Reading } from "./reading.ts";
+import { PolicyRefused } from "./problems.ts";
 
 /** Nodes that aliases may add up to ("billion laughs"). */
 const mostAliasNodes = 10_000;
@@ -26,7 +27,7 @@ export function readYaml(text: string): Reading {
   for (const { message, pos } of [...document.errors, ...document.warnings]) {
     composer.flaw(`is not YAML: ${message}`, pos[0]);
   }
-  if (composer.problems.length > 0) composer.fail("is not read further", 0);
+  if (composer.problems.length > 0) throw new PolicyRefused(composer.problems);
   composer.value = new YamlReader(composer).read(document.contents);
   return composer;
 }

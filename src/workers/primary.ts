@@ -189,7 +189,7 @@ function checksOf(crew: Crew, life: PolicyLife, store: RedisStore | undefined): 
   return [
     { name: "policy", ok: life.ready },
     { name: "workers", ok: up && serving > 0 && behind === 0, detail },
-    { name: "not draining", ok: !crew.draining },
+    { name: crew.draining ? "draining" : "not draining", ok: !crew.draining },
     ...redisCheck(store),
     // A plugin in trouble has its own fail mode.
     ...[...troubles].map(([name, trouble]) => ({ name: `plugin ${name}`, ok: true, detail: trouble })),

@@ -28,7 +28,12 @@ const words = process.argv.slice(2).filter((word) => !word.startsWith("--"));
 const isWanted = ({ group, fault }: Scenario): boolean =>
   words.length === 0 || words.some((word) => `${group} ${fault}`.includes(word));
 const results: Seen[] = [];
-for (const scenario of (await loadScenarios()).filter(isWanted)) {
+const all = await loadScenarios();
+if (!all.some(isWanted)) {
+  const groups = [...new Set(all.map(({ group }) => group))].join(", ");
+  process.stderr.write(`no scenario's group or text contains ${words.join(" or ")}; groups: ${groups}\n`);
+}
+for (const scenario of all.filter(isWanted)) {
   const seen = await play(scenario);
   results.push(seen);
   process.stdout.write(

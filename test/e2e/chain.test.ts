@@ -290,7 +290,7 @@ describe("the chain", () => {
       registry: [pluginWith("guard", {}, { security: true })],
       upstream: service,
     });
-    const refused = await sidecar.line((line) => line["msg"] === "policy refused; the one in force stays");
+    const refused = await sidecar.line((line) => line["msg"] === "policy refused; none is in force");
     assert.match(String(refused["problems"]), /pluginConfig\.guard\.failMode/);
     assert.equal((await fetch(sidecar.url)).status, 503);
     await sidecar.stop();

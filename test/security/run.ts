@@ -8,7 +8,10 @@ if (process.argv.includes("--write")) {
   process.exit();
 }
 const wanted = process.argv.slice(2).map((row) => row.toUpperCase());
-const attacks = (await loadAttacks()).filter(({ row }) => wanted.length === 0 || wanted.includes(row));
+const all = await loadAttacks();
+const attacks = all.filter(({ row }) => wanted.length === 0 || wanted.includes(row));
+const unknown = wanted.filter((row) => !all.some((attack) => attack.row === row));
+if (unknown.length > 0) process.stderr.write(`no attack of row ${unknown.join(", ")}\n`);
 let through = 0;
 for (const attack of attacks) {
   const { row, what } = attack;
