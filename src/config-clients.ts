@@ -28,13 +28,13 @@ export const clientSettings = {
     "OUTRIGGER_CLIENT_STALL_MS",
     "30000",
     integer(1, hour),
-    "How long a client may neither send a body that is awaited nor take an answer that waits",
+    "Longest pause of a client that still has to send its body or to read the answer",
   ),
   minBytesPerSecond: setting(
     "OUTRIGGER_MIN_BYTES_PER_SECOND",
     "240",
     integer(0, gibibyte),
-    "Least rate, over 10 s, at which a client sends a body that is awaited or takes an answer that waits; 0 = any",
+    "Lowest rate, over 10 s, at which a client may send its body or read the answer; 0 = any",
   ),
   bufferBytes: setting(
     "OUTRIGGER_BUFFER_BYTES",

@@ -90,7 +90,7 @@ export const settings = {
   upstreamCa: optional(
     "OUTRIGGER_UPSTREAM_CA",
     parseReadableFile,
-    "Authorities (PEM file) for https upstreams; without it one on loopback is not checked, any other by the system's",
+    "CA certificates (PEM file) for https upstreams; unset: the system's, and none is checked on loopback",
   ),
   upstreamTimeoutMs: setting(
     "OUTRIGGER_UPSTREAM_TIMEOUT_MS",
@@ -134,7 +134,7 @@ export const settings = {
   redisCa: optional(
     "OUTRIGGER_REDIS_CA",
     parseReadableFile,
-    "Authorities (PEM file) that the certificate of rediss:// is checked against, in place of the system's",
+    "CA certificates (PEM file) that the certificate of rediss:// is checked against; unset: the system's",
   ),
   redisCert: optional(
     "OUTRIGGER_REDIS_CERT",
@@ -151,7 +151,7 @@ export const settings = {
     "OUTRIGGER_KEY_PREFIX",
     "outrigger:",
     matching(/^[\x21-\x7e]{1,64}$/, "at most 64 visible ASCII characters without spaces"),
-    "In front of every Redis key",
+    "Prefix of every Redis key",
   ),
   storeKeys: secret(
     "OUTRIGGER_STORE_KEYS",
@@ -195,45 +195,45 @@ export const settings = {
     "OUTRIGGER_REQUEST_TRAILERS",
     "asked",
     oneOf("asked", "all", "none"),
-    "Trailers of requests that go on: of those with TE: trailers and gRPC (asked), all, none; no identity, ever",
+    "Request trailers that are forwarded: asked (with TE: trailers, and gRPC), all or none; never identity",
   ),
   trustedProxies: setting(
     "OUTRIGGER_TRUSTED_PROXIES",
     "",
     parseCidrs,
-    "Networks whose word on the client is believed, comma-separated",
+    "Networks (CIDR) of proxies whose forwarded fields are believed, comma-separated",
   ),
   forwardedField: setting(
     "OUTRIGGER_FORWARDED_FIELD",
     "x-forwarded-for",
     oneOf(...forwardedFields),
-    "The one field by which they are believed: x-forwarded-for, forwarded, x-real-ip, true-client-ip, cf-connecting-ip",
+    "The one field that names the client's address behind them: x-forwarded-for, forwarded, x-real-ip, true-client-ip, cf-connecting-ip",
   ),
   trustedHops: setting(
     "OUTRIGGER_TRUSTED_HOPS",
     "0",
     integer(0, 32),
-    "How many proxies stand in front, the peer included, whatever their addresses; 0 = as many as the networks take",
+    "Number of proxies in front, the peer included, whatever their addresses; 0 = told by OUTRIGGER_TRUSTED_PROXIES",
   ),
   tlsCert: optional("OUTRIGGER_TLS_CERT", parseReadableFile, "Certificate chain (PEM file) of the listener"),
   tlsKey: optional("OUTRIGGER_TLS_KEY", parseReadableFile, "Private key (PEM file) of that certificate"),
   tlsClientCa: optional(
     "OUTRIGGER_TLS_CLIENT_CA",
     parseReadableFile,
-    "Authorities (PEM file) that client certificates are checked against",
+    "CA certificates (PEM file) that client certificates are checked against",
   ),
   ...clientSettings,
   recheckMs: setting(
     "OUTRIGGER_RECHECK_MS",
     "5000",
     integer(100, hour),
-    "How often streams and upgrades that go on are judged anew: credential, rules, age",
+    "How often running streams and upgrades are checked again: credential, rules, age",
   ),
   workers: setting(
     "OUTRIGGER_WORKERS",
     "1",
     (text): number | "auto" => (text === "auto" ? text : integer(1, 256)(text)),
-    "Processes that serve; auto = one a processor",
+    "Processes that serve; auto = one per processor",
   ),
   apiKeyPepper: secret(
     "OUTRIGGER_API_KEY_PEPPER",
@@ -268,5 +268,10 @@ export const settings = {
     integer(0, hour),
     "Least time for which requests are served at shutdown, for load balancers that are slow to notice",
   ),
-  logLevel: setting("LOG_LEVEL", "info", oneOf(...logLevels), "Least level that is logged"),
+  logLevel: setting(
+    "LOG_LEVEL",
+    "info",
+    oneOf(...logLevels),
+    "Lowest level that is logged: trace, debug, info, warn, error, fatal or silent",
+  ),
 } as const satisfies Record<string, Setting<unknown>>;

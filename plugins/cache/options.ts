@@ -62,7 +62,7 @@ export const cacheOptions = z.strictObject({
     .enum(["auto", "shared", "identity"])
     .default("auto")
     .describe(
-      "auto: a known caller's answers are his own unless public or s-maxage; shared: everybody's; identity: always his own.",
+      "auto: a known caller's answers are kept for that caller unless public or s-maxage; shared: for everybody; identity: always for that caller.",
     ),
   vary: z
     .array(varyMember)
