@@ -24,9 +24,9 @@ export interface RouteSpec {
   /** Default: refused where a security plugin decides. */
   readonly encodedSlash?: "refuse" | "segment" | undefined;
   readonly timeoutMs: number;
-  /** Longest age of an exchange; undefined = unlimited. */
   readonly maxAgeMs?: number | undefined;
   readonly bufferRequestBytes: number;
+  readonly restorePrefix?: boolean | undefined;
   /** `host:port` or socket path, for labels. */
   readonly upstreamName: string;
   /** Takes nobody: the service's layer does not fit here. */

@@ -135,6 +135,7 @@ const routeFields = [
   "caseInsensitive",
   "encodedSlash",
   "bufferRequestBytes",
+  "restorePrefix",
 ];
 
 function unknownField(path: Path, key: string, plugins: readonly string[]): string {

@@ -25,6 +25,7 @@ export interface EffectiveRoute {
   /** As written; undefined = the sidecar's own. Known to be well-formed and allowed. */
   readonly upstream: string | undefined;
   readonly bufferRequestBytes: number;
+  readonly restorePrefix?: boolean | undefined;
   /** Takes nobody. */
   readonly closed?: boolean;
 }
@@ -84,6 +85,7 @@ export async function completeRoutes(
       maxAgeMs: route.maxAgeMs,
       upstream: route.upstream,
       bufferRequestBytes: route.bufferRequestBytes ?? defaultBufferRequestBytes,
+      restorePrefix: route.restorePrefix,
     };
   };
   const routes: EffectiveRoute[] = [];

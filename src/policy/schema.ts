@@ -6,6 +6,7 @@ import { knownMethods } from "../language/methods.ts";
 import { pathPattern } from "../language/path-pattern.ts";
 import { foldCase } from "../language/path-reading.ts";
 import { unknownName } from "./problems.ts";
+import { bufferRequestBytes, maxAgeMs, restorePrefix, timeout } from "./route-fields.ts";
 
 /** What a policy has to know of a plugin; every plugin definition is one. */
 export interface PolicyPlugin {
@@ -42,6 +43,7 @@ export interface PolicyRoute {
   readonly caseInsensitive?: boolean | undefined;
   readonly encodedSlash?: "refuse" | "segment" | undefined;
   readonly bufferRequestBytes?: number | undefined;
+  readonly restorePrefix?: boolean | undefined;
 }
 
 /** The document as written: nothing filled in, so that layers can be told from defaults. */
@@ -122,31 +124,6 @@ function configSchema(plugins: PolicyPlugins): z.ZodType<PluginConfig> {
   return z.strictObject(Object.fromEntries(shape)) as unknown as z.ZodType<PluginConfig>;
 }
 
-const timeout = z
-  .int()
-  .min(1)
-  .max(3_600_000)
-  .optional()
-  .describe(
-    "Milliseconds to wait for the response head, and for every later gap between body chunks (default: the sidecar's OUTRIGGER_UPSTREAM_TIMEOUT_MS)",
-  );
-
-const maxAgeMs = z
-  .int()
-  .min(1)
-  .max(31_622_400_000)
-  .optional()
-  .describe("Milliseconds after which a stream or an upgrade is ended (default: none)");
-
-const bufferRequestBytes = z
-  .int()
-  .min(0)
-  .max(16_777_216)
-  .optional()
-  .describe(
-    "Bytes of a request body that are taken in before the service is asked (default: 65536); 0: bodies stream, at any pace",
-  );
-
 function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: SchemaOptions) {
   const names = pluginNames(plugins);
   const applies = (route: Partial<PolicyRoute>): boolean =>
@@ -187,12 +164,15 @@ function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: Schem
           "A path with %2F: refused, or taken as it is, with the slash as part of its segment, unless decoding it leads to another route or rule (default: refuse where a security plugin decides, else segment)",
         ),
       bufferRequestBytes,
+      restorePrefix,
     })
     .superRefine((route, context) => {
-      const { path, stripPrefix, upstream }: Partial<PolicyRoute> = Object(route) as object;
+      const given: Partial<PolicyRoute> = Object(route) as object;
+      const { path, stripPrefix, upstream } = given;
       const flaws = {
         stripPrefix:
           typeof stripPrefix === "string" && typeof path === "string" && stripFlaw(stripPrefix, path),
+        restorePrefix: given.restorePrefix === true && stripPrefix === undefined && "needs stripPrefix",
         upstream:
           typeof upstream === "string" &&
           upstreamFlaw(upstream, (target) => !applies(route) || isUpstreamAllowed(target)),

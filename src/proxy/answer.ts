@@ -3,7 +3,8 @@
 import type { GatewayError } from "../pipeline/errors.ts";
 import type { Chain } from "../pipeline/chain.ts";
 import type { LiveExchange } from "../pipeline/exchange.ts";
-import { mayHaveBody, type LiveResponse } from "../pipeline/response.ts";
+import type { Fields } from "../pipeline/fields.ts";
+import { mayHaveBody, LiveResponse } from "../pipeline/response.ts";
 import type { TapFaults } from "../pipeline/taps.ts";
 import type { RequestBody } from "./request-body.ts";
 import type { ClientWriter } from "./respond.ts";
@@ -76,8 +77,8 @@ export class Answer {
   }
 
   /** An accepted upgrade: `accept` writes the response that the chain has left a 101. */
-  switching(response: LiveResponse, accept: (response: LiveResponse) => void): void {
-    this.send(response, (settled) => {
+  switching(statusText: string, fields: Fields, accept: (response: LiveResponse) => void): void {
+    this.send(LiveResponse.fromUpstream(101, statusText, fields), (settled) => {
       if (settled.status === 101) {
         accept(settled);
         return;

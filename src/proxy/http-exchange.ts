@@ -99,13 +99,13 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   }
 
   onInterim(status: number, fields: readonly string[]): void {
-    this.writer.interim(status, this.route.received(fields).toFlat());
+    this.writer.interim(status, this.route.received(fields, this.live).toFlat());
   }
 
   onHead(status: number, statusText: string, flat: readonly string[]): void {
     this.#upstreamMs = this.#context.clock.mono() - this.#askedMono;
     if (this.inbound.head.body === "chunked") this.body.unpace();
-    this.#answer.send(LiveResponse.fromUpstream(status, statusText, this.route.received(flat)));
+    this.#answer.send(LiveResponse.fromUpstream(status, statusText, this.route.received(flat, this.live)));
   }
 
   onData(chunk: Buffer): boolean {
@@ -158,7 +158,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   /** An upgrade was accepted: its response goes through the chain like any other; `accept` then writes it. */
   switching(statusText: string, flat: readonly string[], accept: (response: LiveResponse) => void): void {
     this.#upstreamMs = this.#context.clock.mono() - this.#askedMono;
-    this.#answer.switching(LiveResponse.fromUpstream(101, statusText, this.route.received(flat)), accept);
+    this.#answer.switching(statusText, this.route.received(flat, this.live), accept);
   }
 
   takeSocket(side: UpgradeSide, tunnel: CarriedExchange["tunnel"]): void {

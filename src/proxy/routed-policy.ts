@@ -11,6 +11,7 @@ import { isForwardedField } from "./client-address.ts";
 import { endToEndFields } from "./hop-by-hop.ts";
 import { stoppedOverrides } from "./override-fields.ts";
 import type { RequestHead } from "./request-head.ts";
+import { type PrefixRule, restorePrefix } from "./restore-prefix.ts";
 import { RouteFinder, type FindableRoute, type Found } from "./route-finder.ts";
 import { type RequestTrailers, TrailerRules } from "./trailers.ts";
 import type { UpstreamTarget, UpstreamTransport } from "./upstream/transport.ts";
@@ -59,6 +60,7 @@ export class ServedRoute {
   /** Whether an exchange that goes on is judged anew while the policy stays the same. */
   readonly judgedAnew: boolean;
   readonly #stripPrefix: string;
+  readonly #restores: PrefixRule | undefined;
   readonly #counters: RequestCounters;
   readonly #seconds: Histogram;
   readonly #upstreamSeconds: Histogram;
@@ -84,6 +86,9 @@ export class ServedRoute {
     this.judgedAnew = route.chain.rechecks || route.spec.maxAgeMs !== undefined;
     this.#stripPrefix = route.spec.stripPrefix ?? "";
     this.bufferRequestBytes = route.spec.bufferRequestBytes;
+    const { basePath, name } = upstream.target;
+    const prefix = this.#stripPrefix;
+    this.#restores = route.spec.restorePrefix === true ? { prefix, basePath, upstream: name } : undefined;
     this.#counters = counters;
     this.#seconds = counters.seconds(route.info.pattern);
     this.#upstreamSeconds = counters.upstreamSeconds(route.info.pattern);
@@ -105,10 +110,19 @@ export class ServedRoute {
     return basePath === undefined || upstreamPath === "*" ? upstreamPath : `${basePath}${upstreamPath}`;
   }
 
-  /** The end-to-end fields of a head that its service sent, without what only the sidecar sets. */
-  received(flat: readonly string[]): Fields {
+  /** What was stripped of a path, as the client wrote it; undefined = nothing. */
+  strippedOf(path: string, upstreamPath: string): string | undefined {
+    if (this.#stripPrefix === "" || path === "*") return undefined;
+    return upstreamPath === "/" && !path.endsWith("/")
+      ? path
+      : path.slice(0, path.length - upstreamPath.length);
+  }
+
+  /** The end-to-end fields of a head that its service sent, as clients may see them. */
+  received(flat: readonly string[], asked: { readonly request: { readonly host: string } }): Fields {
     const fields = endToEndFields(flat);
     this.#cookies?.dropFrom(fields);
+    if (this.#restores !== undefined) restorePrefix(fields, this.#restores, asked.request.host);
     return fields;
   }
 

@@ -25,7 +25,11 @@ export function fetchUpstream(
     const handler: UpstreamHandler = {
       onInterim: () => {},
       onHead: (status, _text, flat) => {
-        resolve({ status, fields: route.received(flat), body });
+        resolve({
+          status,
+          fields: route.received(flat, { request: { host: fields.get("host") ?? "" } }),
+          body,
+        });
       },
       onData: (chunk) => body.push(chunk),
       onEnd: () => body.finish(undefined),

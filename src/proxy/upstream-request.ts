@@ -31,6 +31,11 @@ export function upstreamRequest(live: LiveExchange, outgoing: Outgoing): Upstrea
   setFraming(fields, head, body);
   setHost(fields, request.host === "" ? route.target.name : request.host);
   addHop(fields, client, request);
+  const stripped = route.strippedOf(request.path, request.upstreamPath);
+  if (stripped !== undefined) {
+    const before = fields.get("x-forwarded-prefix");
+    fields.set("X-Forwarded-Prefix", before === undefined ? stripped : `${before}, ${stripped}`);
+  }
   fields.set("X-Request-Id", live.id);
   if (body !== "stream" || !outgoing.expectsContinue) fields.delete("expect");
   if (request.upgrade !== undefined) {

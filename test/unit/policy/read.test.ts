@@ -33,6 +33,7 @@ describe("the effective policy", () => {
       timeoutMs: undefined,
       maxAgeMs: undefined,
       bufferRequestBytes: 65_536,
+      restorePrefix: undefined,
       upstream: undefined,
     };
     const byDefault = { plugins: ["logging", "cache"], pluginConfig: { cache: { ttlSeconds: 5 } } };
@@ -46,6 +47,7 @@ describe("the effective policy", () => {
         timeoutMs: 10,
         maxAgeMs: undefined,
         bufferRequestBytes: 65_536,
+        restorePrefix: undefined,
         stripPrefix: "/b",
         upstream: "http://elsewhere:80",
       },
