@@ -145,6 +145,7 @@ function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
       "/drain",
       endpoint(true, {
         POST() {
+          options.logger.info({}, "POST /drain: not ready from now on");
           drain();
           return jsonAnswer(202, { draining: true });
         },
@@ -154,6 +155,7 @@ function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
       "/quit",
       endpoint(true, {
         POST() {
+          options.logger.info({}, "POST /quit: the sidecar ends");
           quit();
           return jsonAnswer(202, { quitting: true });
         },

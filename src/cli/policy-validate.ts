@@ -1,5 +1,5 @@
 // `outrigger policy validate FILE…`: checks policy files as a sidecar in this environment would (allowed upstreams,
-// size), for all services. Signatures are `policy verify`'s business: a policy is checked before it is signed.
+// size), for all services. Signatures are left out: a policy is checked before it is signed.
 import { loadConfig } from "../config.ts";
 import { readPolicyFile } from "../policy/file-source.ts";
 import { type Problem, PolicyRefused, problemText } from "../policy/problems.ts";

@@ -145,7 +145,7 @@ describe("the admin listener", { timeout: 20_000 }, () => {
     const { send, events } = await start(t);
     const reply = await send("POST /drain");
     assert.deepEqual([reply.status, JSON.parse(reply.body)], [202, { draining: true }]);
-    assert.deepEqual(events, ["drain"]);
+    assert.deepEqual(events, ["POST /drain: not ready from now on", "drain"]);
   });
 
   it("answers 404 and 405 with problems", async (t) => {
@@ -317,7 +317,7 @@ describe("forms of requests", () => {
     assert.equal((await send("GET /quit")).status, 405);
     assert.deepEqual(events, []);
     assert.equal((await send("POST /quit", [], "")).status, 202);
-    assert.deepEqual(events, ["quit"]);
+    assert.deepEqual(events, ["POST /quit: the sidecar ends", "quit"]);
   });
 
   it("the absolute form is answered like the path", async (t) => {

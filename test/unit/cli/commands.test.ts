@@ -81,7 +81,7 @@ describe("outrigger config", () => {
     assert.deepEqual([code, stderr], [0, ""]);
     assert.match(stdout, /^NAME +VALUE +DEFAULT +MEANING$/m);
     assert.match(stdout, /^OUTRIGGER_SERVICE +users +default +Name of the service/m);
-    assert.match(stdout, /^OUTRIGGER_DRAIN_MS +10000 +10000 +Longest wait/m);
+    assert.match(stdout, /^OUTRIGGER_DRAIN_MS +10000 +10000 +Longest time/m);
     assert.match(stdout, /^REDIS_URL +\(set\) +\(unset\) /m);
     assert.doesNotMatch(stdout, /hunter2/);
   });
