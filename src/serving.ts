@@ -17,6 +17,7 @@ import { Upstreams } from "./proxy/upstreams.ts";
 import { createSeals } from "./redis/seals.ts";
 import type { RedisStore } from "./redis/store.ts";
 import { createSecrets } from "./secret-hosts.ts";
+import { shedMemory } from "./shed-memory.ts";
 import type { Telemetry } from "./telemetry/process.ts";
 import { StallWatch } from "./telemetry/stalls.ts";
 
@@ -44,6 +45,9 @@ export interface Serving {
   close(): Promise<void>;
 }
 
+/** A policy of so many routes takes tens of MiB. */
+const manyRoutes = 1_000;
+
 /** Plugins have bounded waits of their own; one that has not must not hold the exit up. */
 const closeLimitMs = 2_000;
 
@@ -65,7 +69,9 @@ export function createServing(config: Config, telemetry: Telemetry, parts: Servi
     swap(next) {
       const previous = policy;
       policy = next;
-      previous?.snapshot.retire();
+      if (previous === undefined) return;
+      previous.snapshot.retire();
+      if (previous.snapshot.routes.length >= manyRoutes) void previous.snapshot.closed.then(shedMemory);
     },
     async close() {
       unwatchTls?.();

@@ -1,8 +1,8 @@
 // Client certificates as identities: of the connection itself, or as a trusted proxy tells of them in
 // X-Forwarded-Client-Cert. From anyone else that field is a claim without proof.
 import { hash, X509Certificate } from "node:crypto";
-import { LRUCache } from "lru-cache";
 import type { Exchange, Identity } from "../../src/pipeline/contract.ts";
+import { boundedCache } from "./bounded-cache.ts";
 import { compileIds } from "./conditions.ts";
 import { accepted, refused, type Finding } from "./finding.ts";
 import { identityText } from "./option-fields.ts";
@@ -83,8 +83,8 @@ export class CertificateCheck {
   readonly #listed: readonly Listed[];
   // One list of names for one certificate, however its bytes come: the finding hangs on the list.
   readonly #byBuffer = new WeakMap<Buffer, readonly string[]>();
-  readonly #byDigest = new LRUCache<string, readonly string[]>({ max: 4_096 });
-  readonly #byField = new LRUCache<string, readonly string[]>({ max: 1_024 });
+  readonly #byDigest = boundedCache<readonly string[]>(4_096);
+  readonly #byField = boundedCache<readonly string[]>(1_024);
   readonly #findings = new WeakMap<readonly string[], Finding>();
 
   constructor(options: CertificateOptions) {

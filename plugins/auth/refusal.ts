@@ -1,4 +1,4 @@
-// Answers of the plugin, made once per route: an Error costs microseconds to make, and these hold nothing of a request.
+// Answers of the plugin, made once for routes that challenge alike: an Error costs microseconds to make, and these hold nothing of a request.
 import { GatewayError, type ErrorCode, type RejectVerdict } from "../../src/pipeline/contract.ts";
 
 export interface Refusals {
@@ -22,8 +22,21 @@ function reject(code: ErrorCode, detail: string, fields: readonly string[]): Rej
   return { action: "reject", error: new GatewayError(code, detail, { fields }) };
 }
 
+const prepared = new Map<string, Refusals>();
+const mostPrepared = 64;
+
 /** @param challenges schemes that the route takes; realm is quoted-string text (checked by the schema) */
 export function prepareRefusals(realm: string, challenges: { bearer: boolean; apiKey: boolean }): Refusals {
+  const key = `${challenges.bearer} ${challenges.apiKey} ${realm}`;
+  let refusals = prepared.get(key);
+  if (refusals === undefined) {
+    refusals = makeRefusals(realm, challenges);
+    if (prepared.size < mostPrepared) prepared.set(key, refusals);
+  }
+  return refusals;
+}
+
+function makeRefusals(realm: string, challenges: { bearer: boolean; apiKey: boolean }): Refusals {
   const bearer = (extra: string): string => `Bearer realm="${realm}"${extra}`;
   const apiKey = `ApiKey realm="${realm}"`;
   const challenge = (error: string): string[] => {

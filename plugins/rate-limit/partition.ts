@@ -132,9 +132,13 @@ function claimValue(claims: Claims | undefined, path: string): string | undefine
     : undefined;
 }
 
+/** By length of their prefix, for all routes and policies: lru-cache makes its arrays in advance. */
+const networksByPrefix = new Map<number, LRUCache<string, string>>();
+
 /** IPv6 callers are networks: whoever has one address has the whole /64. */
 function createAddressReader(prefixBits: number): (address: string) => string {
-  const networks = new LRUCache<string, string>({ max: 4096 });
+  const networks = networksByPrefix.get(prefixBits) ?? new LRUCache<string, string>({ max: 4096 });
+  networksByPrefix.set(prefixBits, networks);
   return function readAddress(address) {
     if (!address.includes(":")) return address;
     let network = networks.get(address);

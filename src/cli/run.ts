@@ -2,6 +2,7 @@
 import { availableParallelism, constants } from "node:os";
 import { type Config, ConfigError, type Environment, loadConfig } from "../config.ts";
 import { pluginAtFault } from "../pipeline/plugin-faults.ts";
+import { shedMemory } from "../shed-memory.ts";
 import { FaultJudge, type FaultKind, type ReportFault } from "./faults.ts";
 
 /** A sidecar that serves. */
@@ -81,14 +82,6 @@ async function stopWithin(sidecar: RunningSidecar, limitMs: number): Promise<num
   return code;
 }
 
-/**
- * Gives back what only the start needed: the young generation goes from its full size to nothing, 18 MiB resident less
- * for one pause of 25 ms. Only under `--expose-gc`, which the image and `npm start` set.
- */
-function shedStart(): void {
-  globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
-}
-
 /** What this process is: the whole sidecar, or one of several that are. */
 type Role = "alone" | "primary" | "worker";
 
@@ -126,7 +119,7 @@ export async function run(env: Environment, start: StartSidecar = startFromSourc
     const role = await roleOf(config);
     const ending = untilEnding(report, role);
     sidecar = await start(config, role);
-    setTimeout(shedStart, 250).unref();
+    setTimeout(shedMemory, 250).unref();
     const code = await Promise.race([ending, ...(sidecar.ending === undefined ? [] : [sidecar.ending])]);
     return Math.max(code, await stopWithin(sidecar, Math.max(config.drainMs, config.drainMinMs) + graceMs));
   } catch (error) {

@@ -1,5 +1,4 @@
 // A policy compiled for this sidecar: immutable, swapped whole, closed after its last exchange.
-import { hash } from "node:crypto";
 import { z } from "zod";
 import type { FailMode, Hooks, PluginDefinition, RouteInfo, Services } from "./contract.ts";
 import { Chain } from "./chain.ts";
@@ -7,6 +6,8 @@ import { fieldKey } from "./field-names.ts";
 import { OwnedCookies } from "./owned-cookies.ts";
 import { type OwnedParts, ownedPartsIn } from "./owned-parts.ts";
 import { PluginFaults } from "./plugin-faults.ts";
+import { decisions, parseOptions } from "./shared-options.ts";
+import { Slices } from "./slices.ts";
 import { type LongHook, Step } from "./step.ts";
 import { withinLimit } from "./within-limit.ts";
 
@@ -177,7 +178,11 @@ export async function createSnapshot(
   const made: Step[] = [];
   try {
     const routes: CompiledRoute[] = [];
-    for (const route of spec.routes) routes.push(await compileRoute(route, host, made));
+    const slices = new Slices();
+    for (const route of spec.routes) {
+      routes.push(await compileRoute(route, host, made));
+      if (slices.over) await slices.next();
+    }
     const unmatched = await compileRoute(spec.unmatched, host, made);
     return new Snapshot(routes, unmatched, spec.identityFields ?? new Set(), () => {
       onClosed();
@@ -215,24 +220,8 @@ async function compileRoute(spec: RouteSpec, host: PluginHost, made: Step[]): Pr
     info,
     chain,
     guarded: ordered.some(({ security }) => security),
-    decides: spec.closed === true ? "closed" : decisions(ordered, spec),
+    decides: spec.closed === true ? "closed" : decisions(ordered, spec.pluginConfig),
   };
-}
-
-// Most routes have their options from the policy's top: one object, and one text.
-const optionTexts = new WeakMap<object, string>();
-
-function decisions(ordered: readonly PluginDefinition[], { pluginConfig }: RouteSpec): string {
-  const deciding = ordered.filter(({ security, refuses }) => security || refuses === true);
-  return deciding
-    .map(({ name }) => {
-      const options = pluginConfig[name];
-      if (typeof options !== "object" || options === null) return name;
-      let text = optionTexts.get(options);
-      if (text === undefined) optionTexts.set(options, (text = hash("sha256", JSON.stringify(options))));
-      return `${name} ${text}`;
-    })
-    .join("\n");
 }
 
 async function setUp(
@@ -252,7 +241,7 @@ async function setUp(
     );
   }
   const state = host.states.get(definition.name);
-  const options: unknown = definition.options.parse(own);
+  const options = parseOptions(definition, spec.pluginConfig[definition.name], own);
   const made = scope.runInAsyncScope(async () => definition.setup({ options, services, state, route: info }));
   try {
     await withinLimit(made, setupLimitMs, "set-up");
@@ -284,7 +273,13 @@ function effectiveFailMode(definition: PluginDefinition, asked: FailMode | undef
 }
 
 async function closeAll(steps: readonly Step[], host: PluginHost): Promise<void> {
-  await Promise.all(steps.map((step) => closeHooks(step.name, step.hooks, host)));
+  const closing: Promise<void>[] = [];
+  const slices = new Slices();
+  for (const { name, hooks } of steps) {
+    if (hooks.close !== undefined) closing.push(closeHooks(name, hooks, host));
+    if (slices.over) await slices.next();
+  }
+  await Promise.all(closing);
 }
 
 /** Never rejects; no plugin waits for another's close. */

@@ -62,8 +62,9 @@ export class ServedRoute {
   readonly #stripPrefix: string;
   readonly #restores: PrefixRule | undefined;
   readonly #counters: RequestCounters;
-  readonly #seconds: Histogram;
-  readonly #upstreamSeconds: Histogram;
+  // Made with the first request: of thousands of routes most are never asked for.
+  #seconds: Histogram | undefined;
+  #upstreamSeconds: Histogram | undefined;
   // Label look-ups are paid once per method and status, not per request.
   readonly #requests = new Map<string, Map<number, Counter>>();
 
@@ -90,8 +91,6 @@ export class ServedRoute {
     const prefix = this.#stripPrefix;
     this.#restores = route.spec.restorePrefix === true ? { prefix, basePath, upstream: name } : undefined;
     this.#counters = counters;
-    this.#seconds = counters.seconds(route.info.pattern);
-    this.#upstreamSeconds = counters.upstreamSeconds(route.info.pattern);
   }
 
   /** The path without the route's `stripPrefix`, which validation holds to whole segments of the route's own path. */
@@ -135,8 +134,11 @@ export class ServedRoute {
       byStatus.set(outcome.status, counter);
     }
     counter.inc();
+    this.#seconds ??= this.#counters.seconds(this.info.pattern);
     this.#seconds.observe(outcome.durationMs / 1000);
-    if (outcome.upstreamMs !== undefined) this.#upstreamSeconds.observe(outcome.upstreamMs / 1000);
+    if (outcome.upstreamMs === undefined) return;
+    this.#upstreamSeconds ??= this.#counters.upstreamSeconds(this.info.pattern);
+    this.#upstreamSeconds.observe(outcome.upstreamMs / 1000);
   }
 }
 
