@@ -22,7 +22,7 @@ const start = async (failMode: "open" | "closed" = "closed"): Promise<void> => {
     timeLimitMs: { onRequest: 100 },
   });
   sidecar = await startSidecar({
-    policy: { plugins: ["first", "second"] },
+    policy: { plugins: ["first", "second"], routes: [{ path: "/*", bufferRequestBytes: 0 }] },
     registry: [
       pluginWith(
         "first",
