@@ -4,9 +4,10 @@ import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Config } from "./config.ts";
 import { FolderLines } from "./kept-lines.ts";
-import type { Clock, PluginDefinition, Services, Workers } from "./pipeline/contract.ts";
+import type { Clock, PluginDefinition } from "./pipeline/contract.ts";
 import { createHttpClient } from "./pipeline/http-client.ts";
-import { createPluginHost } from "./pipeline/snapshot.ts";
+import { createPluginHost } from "./pipeline/plugin-host.ts";
+import type { HostServices } from "./pipeline/scoped-services.ts";
 import type { EffectivePolicy } from "./policy/read.ts";
 import { compilePolicy } from "./proxy/compile-policy.ts";
 import { Listener } from "./proxy/listener.ts";
@@ -30,7 +31,7 @@ export interface ServingParts {
   /** How many processes serve for this sidecar; absent = 1. */
   readonly workerCount?: number;
   /** The process above them, without Redis. */
-  readonly workers?: Workers;
+  readonly workers?: HostServices["workers"];
 }
 
 export interface Serving {
@@ -87,7 +88,7 @@ function createServices(
   { service, instance, region, secrets, secretHosts, storeKeys, keyPrefix, stateDir }: Config,
   { logger, accessLog, metrics }: Telemetry,
   parts: Omit<ServingParts, "registry">,
-): Services {
+): HostServices {
   return {
     logger,
     accessLog,
@@ -119,7 +120,7 @@ function createUpstreams(config: Config, metrics: Telemetry["metrics"]): Upstrea
 function compilerOf(
   config: Config,
   parts: {
-    services: Services;
+    services: HostServices;
     registry: readonly PluginDefinition[];
     upstreams: Upstreams;
     stalls: StallWatch;

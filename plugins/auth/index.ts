@@ -157,6 +157,23 @@ export const auth = definePlugin({
   security: true,
   failMode: "closed",
   options: authOptions,
+  needs: {
+    // The keys of an issuer are told of under one prefix for all services.
+    keys: [
+      "apikey:",
+      "keyuse:",
+      "session:",
+      "session-index:",
+      "session-ended:",
+      "session-lease:",
+      "session-refreshed:",
+      "jwks:",
+      "jwks-lease:<service>:",
+    ],
+    secrets: ["API_KEY_PEPPER", "SESSION_KEYS", "ASSERTION_KEY"],
+    seals: ["jwks"],
+    lines: ["sessions-ended"],
+  },
   requestFields: assertionField,
   init: createState,
 

@@ -15,6 +15,7 @@ export const cache = definePlugin<typeof cacheOptions, CacheState>({
   security: false,
   failMode: "open",
   options: cacheOptions,
+  needs: { keys: ["cache:<service>:"], seals: ["purges"] },
   init: createCacheState,
 
   setup({ options, state }): Hooks {

@@ -18,6 +18,7 @@ export const logging = definePlugin({
   security: false,
   failMode: "open",
   options: loggingOptions,
+  needs: { keys: ["logs:<service>"], metrics: ["outrigger_log_stream_"] },
 
   init: (services): LineStream => createLineStream(services),
 

@@ -42,6 +42,7 @@ export const rateLimit = definePlugin({
   refuses: true,
   failMode: "closed",
   options,
+  needs: { keys: ["rl:<service>:", "rl:@fleet:"], metrics: ["outrigger_overload_"] },
   init: createState,
   share: createCounts,
   setup,

@@ -11,7 +11,7 @@ export function createPrimaryStore(workers: Workers): SharedStore {
     sharded: false,
     async runAll(calls, limitMs = 250) {
       const question = calls.map(({ keys, args }) => ({ keys: [...keys], args: args.map(String) }));
-      const answer = await workers.ask("rate-limit", question, limitMs);
+      const answer = await workers.ask(question, limitMs);
       if (!Array.isArray(answer)) throw new TypeError("unexpected answer of the primary");
       return answer.map((value: unknown) => ({ status: "fulfilled", value }));
     },

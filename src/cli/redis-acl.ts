@@ -22,6 +22,8 @@ const own = (service: string): readonly string[] => [
   `logs:${service}`,
   `jwks:${service}:*`,
   `jwks-lease:${service}:*`,
+  // Of plugins that declare none: src/pipeline/scoped-services.ts.
+  `p:${service}:*`,
 ];
 
 /** Changed and told of to prove that changes are told: any sidecar may, and nothing is ever read there. */

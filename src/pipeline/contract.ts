@@ -1,192 +1,16 @@
 // The plugin contract: everything a plugin may import. A plugin is a definition (`definePlugin`) whose `setup` runs
 // once per route and snapshot and returns the hooks it has. See plugins/README.md.
-import type { Duplex } from "node:stream";
 import type { z } from "zod";
-import type { Fields } from "./fields.ts";
 import type { GatewayError } from "./errors.ts";
-import type { Clock, Services } from "./services.ts";
+import type { Exchange, ExchangeResponse, Outcome, RouteInfo, Verdict } from "./exchange-contract.ts";
+import type { Clock, PluginNeeds, Services } from "./services.ts";
 
 export { isClosedAddress } from "../closed-addresses.ts";
 export { fieldKey } from "./field-names.ts";
 export { Fields } from "./fields.ts";
 export { GatewayError, errorKinds, type ErrorCode } from "./errors.ts";
+export * from "./exchange-contract.ts";
 export * from "./services.ts";
-
-/** Who is calling, as the auth plugin established it. */
-export interface Identity {
-  readonly userId: string;
-  /** Who vouches for `userId`, where that is not the policy or our own keys: two issuers' users of one id are two. */
-  readonly issuer?: string | undefined;
-  readonly plan: string | undefined;
-  readonly scopes: readonly string[];
-  readonly roles: readonly string[];
-  /** How it was shown: `api-key`, `jwt`, `introspection`, `session`, `certificate`. */
-  readonly method: string;
-  /** Id of the API key, certificate or token's issuer; for logs and limits, never the credential. */
-  readonly credentialId: string | undefined;
-  /** Verified claims, for rules, limits and cache keys. */
-  readonly claims: Readonly<Record<string, unknown>>;
-  /** Epoch milliseconds at which the credential ends: an exchange that still goes on then is ended. */
-  readonly expiresAt?: number | undefined;
-}
-
-/** The request as it will be forwarded. Plugins read it and change `fields`; the rest is settled before the chain runs. */
-export interface ExchangeRequest {
-  readonly method: string;
-  /** Normalised path (RFC 3986 section 6.2.2), the form that was matched and is forwarded. */
-  readonly path: string;
-  /** The path as the service gets it: without the route's `stripPrefix`. Rules look at both. */
-  readonly upstreamPath: string;
-  /** Query with its `?`, or "". */
-  readonly query: string;
-  /** Parameters that plugins of this route declared their own (`Hooks.ownedQuery`), joined by `&`: they are not in `query`. */
-  readonly ownedQuery?: string | undefined;
-  /** Subprotocols likewise (`Hooks.ownedSubprotocols`): they are not in `fields`. */
-  readonly ownedSubprotocols?: readonly string[] | undefined;
-  /** Authority the client asked for (the Host field), lower case. */
-  readonly host: string;
-  readonly scheme: "http" | "https";
-  readonly httpVersion: "1.0" | "1.1";
-  /** Fields towards the service; hop-by-hop and client-sent identity fields are gone already. */
-  readonly fields: Fields;
-  /** Cookies that plugins declared their own (`Hooks.ownedCookies`), as `name=value; name=value`: they are not in `fields`. */
-  readonly ownedCookies?: string | undefined;
-  /** Protocol of an `Upgrade` request, lower case; undefined for a plain request. */
-  readonly upgrade: string | undefined;
-  /** Whether a body was announced. */
-  readonly hasBody: boolean;
-}
-
-/** TLS facts of the client's connection, when the listener terminates TLS. */
-export interface ClientTls {
-  /** The verified client certificate in DER; undefined when none was shown. */
-  readonly certificate: Buffer | undefined;
-}
-
-export interface ExchangeClient {
-  /** The client's address by the trusted-proxy rule: without a zone, IPv4 where it is mapped into IPv6; `unix` for a unix peer. */
-  readonly address: string;
-  /** The peer of the connection itself. */
-  readonly peer: string;
-  /** Whether that peer is a trusted proxy. */
-  readonly viaTrustedProxy: boolean;
-  readonly tls: ClientTls | undefined;
-}
-
-/** The route an exchange was matched to, as far as plugins care. */
-export interface RouteInfo {
-  /** The route's path as the policy has it: use it for labels, never the raw path. */
-  readonly pattern: string;
-  /** `host:port` or socket path of its upstream. */
-  readonly upstream: string;
-  /** Whether the service takes paths that differ in case alone for the same one. */
-  readonly caseInsensitive: boolean;
-  /** What is taken off the path before it is forwarded. */
-  readonly stripPrefix: string | undefined;
-  /** Plugins that the shared policy locks, where it was a service's layer that wrote the `stripPrefix`. */
-  readonly strippedOver: readonly string[];
-}
-
-/** One request with its response. */
-export interface Exchange {
-  readonly id: string;
-  readonly request: ExchangeRequest;
-  readonly client: ExchangeClient;
-  readonly route: RouteInfo;
-  /** When the head had been read: epoch milliseconds. */
-  readonly startedAt: number;
-  /** The same moment on the monotonic clock, milliseconds. */
-  readonly startedMono: number;
-  /** Aborts when the client leaves or the running hook's time limit passes. Made when first read; read it inside the hook. */
-  readonly signal: AbortSignal;
-  /** Set by `auth`. */
-  identity: Identity | undefined;
-  /** Set by `cache`: HIT, MISS, STALE or BYPASS. */
-  cacheStatus: string | undefined;
-  /** Set by a plugin that put something of this caller or request into the response: no cache may keep it. */
-  responseIsPersonal: boolean;
-  /** Why an exchange was refused, for the access log and metrics only (e.g. the first failed condition). */
-  refusedBecause: string | undefined;
-  /** Facts of third-party plugins, keyed by plugin name. Made when first read. */
-  readonly notes: Map<string, unknown>;
-  /**
-   * Reads the whole request body; it is then forwarded from memory. Rejects with `payload_too_large` past the limit.
-   * Never call it without need: everything else streams.
-   */
-  readBody(maxBytes: number): Promise<Buffer>;
-  /**
-   * One more request to this route's upstream outside the exchange itself (a background refresh). Ends on its own
-   * time limits; never takes fields of the client by itself.
-   */
-  fetchUpstream(request: {
-    method: string;
-    path: string;
-    query: string;
-    fields: Fields;
-    signal?: AbortSignal;
-  }): Promise<UpstreamAnswer>;
-}
-
-/** Answer of `fetchUpstream`; the body must be consumed or destroyed. */
-export interface UpstreamAnswer {
-  readonly status: number;
-  readonly fields: Fields;
-  /** Rejects or throws when the upstream breaks off. */
-  readonly body: AsyncIterable<Buffer> & { destroy(): void };
-}
-
-/** Watches the body on its way to the client; may not hold it up. Exactly one of `end` and `abort` is called. */
-export interface BodyTap {
-  chunk(bytes: Buffer): void;
-  end(): void;
-  abort(): void;
-}
-
-/** A response on its way to the client, before its first byte is out. */
-export interface ExchangeResponse {
-  status: number;
-  readonly fields: Fields;
-  /** Whether the service or the sidecar (a plugin, an error) made it. */
-  readonly origin: "upstream" | "sidecar";
-  /** The error that this answer reports, when the sidecar made it for one. */
-  readonly error: GatewayError | undefined;
-  /** Replaces the body; an upstream's body is then discarded. `Content-Length` is set to fit. */
-  replaceBody(body: string | Buffer): void;
-  /** Watches the body as the client gets it. */
-  tap(tap: BodyTap): void;
-  /** Sends the body through a transform; `Content-Length` and validators that no longer hold are the caller's to fix. */
-  through(transform: Duplex): void;
-}
-
-/** An answer a hook gives in place of the upstream. */
-export interface RespondVerdict {
-  readonly action: "respond";
-  readonly status: number;
-  /** name, value, name, value … */
-  readonly fields?: readonly string[];
-  readonly body?: string | Buffer;
-}
-export interface RejectVerdict {
-  readonly action: "reject";
-  readonly error: GatewayError;
-}
-/** Nothing = go on. */
-export type Verdict = RespondVerdict | RejectVerdict | undefined | void;
-
-/** What became of an exchange. */
-export interface Outcome {
-  /** Status sent to the client; 0 when it left before any was. */
-  readonly status: number;
-  readonly end: "complete" | "client-aborted" | "upstream-aborted" | "failed" | "revoked";
-  readonly durationMs: number;
-  /** Wait for the upstream's response head; undefined when it was not asked. */
-  readonly upstreamMs: number | undefined;
-  readonly requestBytes: number;
-  readonly responseBytes: number;
-  /** The plugin that answered in place of the upstream. */
-  readonly answeredBy: string | undefined;
-  readonly error: GatewayError | undefined;
-}
 
 /** A cookie that a plugin keeps for itself. */
 export interface OwnedCookie {
@@ -276,6 +100,8 @@ export interface PluginDefinition<Schema extends z.ZodType = z.ZodType, State = 
   readonly failMode: FailMode;
   /** Strict zod object; every field has a description and a default. */
   readonly options: Schema;
+  /** What it uses of what is shared; absent = nothing but what is its own. */
+  readonly needs?: PluginNeeds;
   /**
    * The request fields that options set, as they are written in a policy and not yet checked: a service's layer may not
    * set those that tell the service who calls, and no client may send them.

@@ -81,12 +81,32 @@ export interface Fleet {
 /** What a worker can ask of the process above it. */
 export interface Workers {
   /**
-   * Asks the plugin's `share`d part. Question and answer are plain data.
+   * Asks the plugin's own `share`d part. Question and answer are plain data.
    * Rejects when it has no answer, or none within `limitMs`.
    */
-  ask(plugin: string, question: unknown, limitMs: number): Promise<unknown>;
+  ask(question: unknown, limitMs: number): Promise<unknown>;
 }
 
+/**
+ * What a plugin uses of what it shares with others, by the names these have. The rest is refused, with an error that
+ * says what is not declared. What is its own needs no declaration: keys `p:<service>:<plugin>:…`, metrics
+ * `outrigger_<plugin>_…` (`_` for `-`), seals for a purpose and kept lines by a name that is the plugin's or begins
+ * with it and `:` or `.`; and secrets `SECRET_…` that its options name.
+ */
+export interface PluginNeeds {
+  /** Keys of the store: whole ones, or prefixes, which end in `:`. `<service>` stands for the service's name. */
+  readonly keys?: readonly string[];
+  /** E.g. `API_KEY_PEPPER`. */
+  readonly secrets?: readonly string[];
+  /** Purposes of `seals`. */
+  readonly seals?: readonly string[];
+  /** Names of `keptLines`. */
+  readonly lines?: readonly string[];
+  /** What names of further metrics begin with. */
+  readonly metrics?: readonly string[];
+}
+
+/** Each plugin has its own: see `PluginNeeds`. */
 export interface Services {
   readonly logger: Logger;
   readonly accessLog: LineSink;

@@ -1,14 +1,14 @@
 // A policy compiled for this sidecar: immutable, swapped whole, closed after its last exchange.
 import { z } from "zod";
-import type { FailMode, Hooks, PluginDefinition, RouteInfo, Services } from "./contract.ts";
+import type { FailMode, Hooks, PluginDefinition, RouteInfo } from "./contract.ts";
 import { Chain } from "./chain.ts";
 import { fieldKey } from "./field-names.ts";
 import { OwnedCookies } from "./owned-cookies.ts";
 import { type OwnedParts, ownedPartsIn } from "./owned-parts.ts";
-import { PluginFaults } from "./plugin-faults.ts";
+import type { KnownPlugin, PluginHost } from "./plugin-host.ts";
 import { decisions, parseOptions } from "./shared-options.ts";
 import { Slices } from "./slices.ts";
-import { type LongHook, Step } from "./step.ts";
+import { Step } from "./step.ts";
 import { withinLimit } from "./within-limit.ts";
 
 /** A route of the effective policy: validated, defaults filled in, locks applied. */
@@ -50,31 +50,6 @@ export interface CompiledRoute {
   readonly guarded: boolean;
   /** Equal for routes whose plugins decide alike; "" = none of them refuses anything. */
   readonly decides: string;
-}
-
-/** Plugins by name, with the state that outlives a policy (made on first use). */
-export interface PluginHost {
-  readonly definitions: ReadonlyMap<string, PluginDefinition>;
-  readonly states: Map<string, unknown>;
-  readonly faults: ReadonlyMap<string, PluginFaults>;
-  readonly services: Services;
-  readonly onLongHook: LongHook;
-}
-
-/** @param onLongHook called for a hook that kept the event loop to itself for long */
-export function createPluginHost(
-  registry: readonly PluginDefinition[],
-  services: Services,
-  onLongHook: LongHook = () => {},
-): PluginHost {
-  const { logger, metrics } = services;
-  return {
-    definitions: new Map(registry.map((plugin) => [plugin.name, plugin])),
-    states: new Map(),
-    faults: new Map(registry.map((plugin) => [plugin.name, new PluginFaults(plugin, logger, metrics)])),
-    services,
-    onLongHook,
-  };
 }
 
 const setupLimitMs = 10_000;
@@ -202,15 +177,16 @@ async function compileRoute(spec: RouteSpec, host: PluginHost, made: Step[]): Pr
     stripPrefix: spec.stripPrefix,
     strippedOver: spec.strippedOver ?? [],
   };
-  const definitions = spec.plugins.map((name) => {
-    const definition = host.definitions.get(name);
-    if (definition === undefined) throw new Error(`unknown plugin "${name}" on route ${spec.path}`);
-    return definition;
+  const plugins = spec.plugins.map((name) => {
+    const plugin = host.plugins.get(name);
+    if (plugin === undefined) throw new Error(`unknown plugin "${name}" on route ${spec.path}`);
+    return plugin;
   });
-  const ordered = definitions.toSorted((a, b) => a.priority - b.priority);
+  plugins.sort((a, b) => a.definition.priority - b.definition.priority);
+  const ordered = plugins.map(({ definition }) => definition);
   const steps: Step[] = [];
-  for (const definition of ordered) {
-    const step = await setUp(definition, spec, info, host);
+  for (const plugin of plugins) {
+    const step = await setUp(plugin, spec, info, host);
     made.push(step);
     steps.push(step);
   }
@@ -225,23 +201,17 @@ async function compileRoute(spec: RouteSpec, host: PluginHost, made: Step[]): Pr
 }
 
 async function setUp(
-  definition: PluginDefinition,
+  { definition, faults, scoped, state: stateOf }: KnownPlugin,
   spec: RouteSpec,
   info: RouteInfo,
   host: PluginHost,
 ): Promise<Step> {
-  const { services } = host;
-  const { failMode, ...own } = commonOptions.parse(spec.pluginConfig[definition.name] ?? {});
-  const faults = host.faults.get(definition.name) as PluginFaults;
+  const written = spec.pluginConfig[definition.name];
+  const { failMode, ...own } = commonOptions.parse(written ?? {});
   const scope = faults.scope();
-  if (!host.states.has(definition.name)) {
-    host.states.set(
-      definition.name,
-      scope.runInAsyncScope(() => definition.init?.(services)),
-    );
-  }
-  const state = host.states.get(definition.name);
-  const options = parseOptions(definition, spec.pluginConfig[definition.name], own);
+  const state = scope.runInAsyncScope(stateOf);
+  const options = parseOptions(definition, written, own);
+  const services = scoped.with(written);
   const made = scope.runInAsyncScope(async () => definition.setup({ options, services, state, route: info }));
   try {
     await withinLimit(made, setupLimitMs, "set-up");
@@ -258,9 +228,9 @@ async function setUp(
     definition,
     hooks: await made,
     failMode: effectiveFailMode(definition, failMode),
-    clock: services.clock,
-    logger: services.logger,
-    metrics: services.metrics,
+    clock: host.services.clock,
+    logger: host.services.logger,
+    metrics: host.services.metrics,
     faults,
     scope,
     onLongHook: host.onLongHook,

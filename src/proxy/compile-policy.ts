@@ -5,11 +5,11 @@ import type { EffectiveRoute } from "../policy/routes.ts";
 import {
   type CompiledRoute,
   createSnapshot,
-  type PluginHost,
   type RouteSpec,
   type Snapshot,
   type SnapshotSpec,
 } from "../pipeline/snapshot.ts";
+import type { PluginHost } from "../pipeline/plugin-host.ts";
 import { type FieldRules, RoutedPolicy, type RequestCounters } from "./routed-policy.ts";
 import type { Upstreams } from "./upstreams.ts";
 import type { UpstreamTarget } from "./upstream/transport.ts";

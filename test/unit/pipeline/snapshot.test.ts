@@ -6,7 +6,8 @@ import { describe, it, mock } from "node:test";
 import { systemClock } from "../../../src/pipeline/clock.ts";
 import type { Hooks, PluginDefinition } from "../../../src/pipeline/contract.ts";
 import { createHttpClient } from "../../../src/pipeline/http-client.ts";
-import { createPluginHost, createSnapshot, type Snapshot } from "../../../src/pipeline/snapshot.ts";
+import { createPluginHost } from "../../../src/pipeline/plugin-host.ts";
+import { createSnapshot, type Snapshot } from "../../../src/pipeline/snapshot.ts";
 import { createTelemetry } from "../../../src/telemetry/process.ts";
 import { pluginWith } from "../../support/plugins.ts";
 
