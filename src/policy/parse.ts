@@ -114,9 +114,23 @@ function reach(issues: readonly z.core.$ZodIssue[]): number {
   return Math.max(0, ...issues.map(({ path, code }) => path.length + (code === "unrecognized_keys" ? 1 : 0)));
 }
 
-/** zod says "Invalid input: expected string, received undefined" for a field that is not there. */
+const bounds: Readonly<Record<string, string>> = {
+  ">=": "at least ",
+  "<=": "at most ",
+  ">": "more than ",
+  "<": "less than ",
+};
+
+/**
+ * zod says "Invalid input: expected string, received undefined" for a field that is not there, and "Too small: expected
+ * number to be >=0".
+ */
 function plainly(issue: z.core.$ZodIssue): string {
   return issue.message
+    .replace(
+      /^Too (?:big|small): expected \w+ to (be|have) ([<>]=?)/,
+      (_, verb: string, sign: string) => `must ${verb} ${bounds[sign] ?? sign}`,
+    )
     .replace(/^Invalid input: (.*), received undefined$/, "is missing: $1")
     .replace(/^(?:Invalid input|Invalid option|Invalid string): /, "");
 }

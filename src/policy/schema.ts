@@ -124,6 +124,8 @@ function configSchema(plugins: PolicyPlugins): z.ZodType<PluginConfig> {
   return z.strictObject(Object.fromEntries(shape)) as unknown as z.ZodType<PluginConfig>;
 }
 
+const knownMethod = z.enum(knownMethods, { error: "must be an HTTP method in upper case, such as GET" });
+
 function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: SchemaOptions) {
   const names = pluginNames(plugins);
   const applies = (route: Partial<PolicyRoute>): boolean =>
@@ -131,7 +133,7 @@ function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: Schem
   return z
     .strictObject({
       path: pathPattern,
-      methods: distinct(z.enum(knownMethods), 1)
+      methods: distinct(knownMethod, 1)
         .optional()
         .describe("Methods in upper case; GET takes HEAD. Absent: every method not listed on the same path"),
       services: distinct(z.string().min(1).max(128), 1)

@@ -84,7 +84,7 @@ describe("plugins' options", () => {
       [
         "policy pluginConfig.cache.ttlSeconds: expected number, received string",
         "policy pluginConfig.auth.jwt.issuer: expected string, received number",
-        "policy routes[2].pluginConfig.cache.ttlSeconds: Too small: expected number to be >=0",
+        "policy routes[2].pluginConfig.cache.ttlSeconds: must be at least 0",
         "policy routes[2].pluginConfig.auth.jwt.audience: expected array, received string",
         'policy pluginConfig.transform.add: unknown field "add"',
         'policy:users pluginConfig.logging.levl: unknown field "levl"',
