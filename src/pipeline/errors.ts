@@ -56,6 +56,9 @@ export interface GatewayErrorOptions {
   readonly members?: Readonly<Record<string, unknown>>;
 }
 
+/** Shared by all copies of this module in the process. */
+const brand: unique symbol = Symbol.for("outrigger.error");
+
 /** A refusal or failure with a code of the table above. `detail` goes to the client: no secrets, no internals. */
 export class GatewayError extends Error {
   override readonly name = "GatewayError";
@@ -77,4 +80,35 @@ export class GatewayError extends Error {
   get kind(): ErrorKind {
     return errorKinds[this.code];
   }
+
+  /** What an error of another copy of this module (a plugin packaged with one) is known by. */
+  get [brand](): true {
+    return true;
+  }
+}
+
+/**
+ * What a plugin threw or answered with, as an error of this very class.
+ * @returns undefined when it is none, or one with parts that no answer can be made of
+ */
+export function gatewayErrorOf(value: unknown): GatewayError | undefined {
+  if (!(value instanceof Error)) return undefined;
+  try {
+    if (!(brand in value)) return undefined;
+    const { code, detail, fields, type, members } = value as Partial<GatewayError>;
+    if (code === undefined || !Object.hasOwn(errorKinds, code)) return undefined;
+    if (typeof detail !== "string" || typeof type !== "string" || !isFlat(fields)) return undefined;
+    if (typeof members !== "object" || members === null) return undefined;
+    if (value instanceof GatewayError) return value;
+    // Taken apart once: later it might say something else.
+    const plain = JSON.parse(JSON.stringify(members)) as Record<string, unknown>;
+    return new GatewayError(code, detail, { fields: [...fields], type, members: plain, cause: value.cause });
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether that is a list of name, value, name, value … */
+export function isFlat(fields: unknown): fields is readonly string[] {
+  return Array.isArray(fields) && fields.length % 2 === 0 && fields.every((text) => typeof text === "string");
 }

@@ -5,11 +5,11 @@
 import type { AsyncResource } from "node:async_hooks";
 import type { ExchangeResponse, FailMode, Hooks, Outcome, PluginDefinition, Verdict } from "./contract.ts";
 import { Breaker } from "./breaker.ts";
-import { GatewayError } from "./errors.ts";
+import { GatewayError, gatewayErrorOf } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
 import type { PluginFaults } from "./plugin-faults.ts";
 import type { Clock, Counter, Histogram, Logger, Metrics } from "./services.ts";
-import { verdictProblem } from "./verdict.ts";
+import { takeVerdict } from "./verdict.ts";
 
 export type Phase = "onRequest" | "onResponse" | "onError" | "onComplete" | "recheck";
 
@@ -248,11 +248,11 @@ export class Step {
     value: T,
     plainly: boolean,
   ): HookResult<T> {
-    const problem = value === undefined || phase === "onResponse" ? undefined : verdictProblem(value);
-    if (problem !== undefined) return this.#failed(phase, exchange, new Error(problem));
+    const taken = value === undefined || phase === "onResponse" ? value : takeVerdict(value);
+    if (taken instanceof Error) return this.#failed(phase, exchange, taken);
     this.breaker?.succeeded();
     this.#observe(phase, exchange, plainly);
-    return value;
+    return taken as T;
   }
 
   #observe(phase: Phase, exchange: LiveExchange, plainly: boolean): void {
@@ -265,9 +265,10 @@ export class Step {
 
   #failed(phase: Phase, exchange: LiveExchange, error: unknown, hung = false): HookFailure {
     // A coded error is an answer that the plugin chose to throw, not a fault of the plugin.
-    if (error instanceof GatewayError) {
+    const coded = gatewayErrorOf(error);
+    if (coded !== undefined) {
       this.breaker?.succeeded();
-      return new HookFailure(error);
+      return new HookFailure(coded);
     }
     if (exchange.clientGone) {
       this.breaker?.withdrawn();

@@ -122,6 +122,68 @@ describe("a hook that returns no verdict", () => {
   });
 });
 
+describe("an error of a plugin that brings its own copy of the contract", () => {
+  beforeEach(async () => {
+    reset();
+    await start();
+  });
+  afterEach(() => sidecar.stop());
+  const copied = async (): Promise<typeof GatewayError> => {
+    const copy = "../../src/pipeline/errors.ts?copy";
+    const { GatewayError: Copied } = (await import(copy)) as { GatewayError: typeof GatewayError };
+    assert.notEqual(Copied, GatewayError);
+    return Copied;
+  };
+
+  it("counts as one of ours: thrown, rejected, in a verdict, in any phase", async () => {
+    const Copied = await copied();
+    const more = { fields: ["Retry-After", "7"], type: "tag:example,2026:quota", members: { left: 0 } };
+    const error = new Copied("rate_limited", "Enough.", more);
+    const throwing = (): never => {
+      throw error;
+    };
+    for (const given of [
+      { onRequest: throwing },
+      { onRequest: () => Promise.reject(error) },
+      { onRequest: () => ({ action: "reject", error }) as const },
+      { onRequest: async () => ({ action: "reject", error }) as const },
+      { onResponse: throwing },
+    ] satisfies Hooks[]) {
+      hooks = given;
+      const answer = await fetch(sidecar.url);
+      assert.equal(answer.status, 429);
+      assert.equal(answer.headers.get("retry-after"), "7");
+      const { code, detail, type, left } = (await answer.json()) as Record<string, unknown>;
+      assert.deepEqual([code, detail, type, left], ["rate_limited", "Enough.", more.type, 0]);
+    }
+    assert.equal(/^outrigger_plugin_errors_total\{.* [1-9]/m.test(await sidecar.metrics()), false);
+  });
+
+  it("is a fault of the plugin when no answer can be made of it", async () => {
+    const Copied = await copied();
+    const spoilt = (parts: object): Error => Object.assign(new Copied("forbidden", "No."), parts);
+    for (const error of [
+      spoilt({ code: "nosuch" }),
+      spoilt({ code: "toString" }),
+      spoilt({ detail: 7 }),
+      spoilt({ fields: ["X-A"] }),
+      spoilt({ fields: ["X-A", 1] }),
+      spoilt({ type: undefined }),
+      spoilt({ members: 7n }),
+      spoilt({ members: { a: 7n } }),
+      Object.assign(new GatewayError("forbidden", "No."), { code: "nosuch" }),
+      { code: "forbidden", detail: "No.", fields: [], type: "about:blank", members: {} },
+    ]) {
+      for (const onRequest of [() => Promise.reject(error), returning({ action: "reject", error })]) {
+        hooks = { onRequest };
+        const answer = await fetch(sidecar.url);
+        assert.equal(answer.status, 503);
+        assert.equal(await codeOf(answer), "plugin_failed");
+      }
+    }
+  });
+});
+
 describe("a hook that returns a thenable which is no Promise", () => {
   beforeEach(async () => {
     reset();
