@@ -1,6 +1,8 @@
 // `npm run chaos`: makes every fault of the catalogue happen to real sidecars and says what was seen. Words after it choose
-// scenarios by group or text. Exit code 1 when a promise does not hold.
+// scenarios by group or text; `-- --write`, of all of them, puts the table into the README. Exit code 1 when a promise does
+// not hold.
 import { loadScenarios, play, type Scenario, type Seen } from "./scenario.ts";
+import { writeTable } from "./table.ts";
 
 const words = process.argv.slice(2).filter((word) => !word.startsWith("--"));
 const isWanted = ({ group, fault }: Scenario): boolean =>
@@ -19,5 +21,6 @@ for (const scenario of all.filter(isWanted)) {
   );
 }
 const broken = results.filter(({ held }) => !held).length;
+if (process.argv.includes("--write") && words.length === 0) writeTable(results);
 process.stdout.write(`${results.length - broken} held, ${broken} broken\n`);
 process.exitCode = broken === 0 && results.length > 0 ? 0 : 1;
