@@ -3,9 +3,8 @@ import type { Purge } from "../../plugins/cache/purge.ts";
 import { appendArguments, appendPurges, purgeLogKey } from "../../plugins/cache/purge-log.ts";
 import { loadConfig } from "../config.ts";
 import { createSeals } from "../redis/seals.ts";
-import { createStore } from "../redis/store.ts";
-import { StoreUnavailable } from "../redis/store-contract.ts";
 import type { Terminal } from "./terminal.ts";
+import { withStore } from "./with-store.ts";
 
 export interface PurgeOptions {
   readonly url?: readonly string[];
@@ -17,8 +16,6 @@ export interface PurgeOptions {
   readonly json?: true;
 }
 
-const connectMs = 3_000;
-
 /** @returns the exit code: 1 when Redis is out of reach, 2 when nothing to purge was named, or without REDIS_URL */
 export async function purgeCache(terminal: Terminal, options: PurgeOptions): Promise<number> {
   const config = loadConfig(terminal.env);
@@ -29,36 +26,22 @@ export async function purgeCache(terminal: Terminal, options: PurgeOptions): Pro
     terminal.err(`${purges}\n`);
     return 2;
   }
-  if (config.redis === undefined) {
-    terminal.err("REDIS_URL is not set: sidecars are told of purges through Redis\n");
-    return 2;
-  }
-  const store = createStore({
-    address: config.redis,
-    keyPrefix: config.keyPrefix,
-    connectionName: "outrigger-cache",
-  });
-  try {
-    if (!(await store.whenUp(connectMs))) {
-      terminal.err("Redis is out of reach\n");
-      return 1;
-    }
+  const because = "sidecars are told of purges through Redis";
+  return await withStore(terminal, config, { name: "cache", because }, async (store) => {
     const key = purgeLogKey(service, region);
     const seals = config.storeKeys && createSeals(config.storeKeys, config.keyPrefix, service);
     const form = { key, seal: seals?.of("purges"), now: () => Date.now() };
     await store.run(appendPurges, [key], appendArguments(purges, form));
-  } catch (error) {
-    if (!(error instanceof StoreUnavailable)) throw error;
-    terminal.err(`${error.message}\n`);
-    return 1;
-  } finally {
-    store.close();
-  }
-  if (options.json) terminal.out(`${JSON.stringify({ service, purges }, null, 2)}\n`);
+    tell(terminal, service, purges, options.json === true);
+    return 0;
+  });
+}
+
+function tell(terminal: Terminal, service: string, purges: readonly Purge[], json: boolean): void {
+  if (json) terminal.out(`${JSON.stringify({ service, purges }, null, 2)}\n`);
   else
     for (const { kind, value, soft } of purges)
       terminal.out(`${soft ? "soft " : ""}${kind} ${value}`.trim() + "\n");
-  return 0;
 }
 
 /** @returns the purges, or what is wrong with the options */

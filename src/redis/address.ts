@@ -32,6 +32,13 @@ export interface RedisAddress {
   readonly sentinelPassword: string | undefined;
 }
 
+/** The hosts and ports that Redis is looked for at, for people; nothing else of the address. */
+export function nodesText({ nodes }: RedisAddress): string {
+  return nodes
+    .map(({ host, port }) => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`))
+    .join(", ");
+}
+
 /** REDIS_URL cannot be used; the message says why and holds nothing of it. */
 export class RedisAddressError extends Error {
   override readonly name = "RedisAddressError";

@@ -99,6 +99,21 @@ test("cache purge with a Redis out of reach exits 1 and does not show the passwo
   const { code, stderr } = await outrigger(["cache", "purge", "--all"], {
     REDIS_URL: "redis://:hunter2@127.0.0.1:1",
   });
-  assert.equal(code, 1);
-  assert.doesNotMatch(stderr, /hunter2/);
+  assert.deepEqual([code, stderr], [1, "REDIS_URL: 127.0.0.1:1 cannot be used: ECONNREFUSED\n"]);
+});
+
+test("a command to a Redis that refuses its login says where and why", async () => {
+  const guarded = await startRedis({ args: ["--requirepass", "hunter2"] });
+  try {
+    const where = guarded.url.replace(/^.*@|^redis:\/\//, "").replace(/\/.*$/, "");
+    for (const [login, why] of [
+      ["", "NOAUTH"],
+      [":hunter3@", "WRONGPASS"],
+    ] as const) {
+      const { code, stderr } = await outrigger(["keys", "list"], { REDIS_URL: `redis://${login}${where}` });
+      assert.deepEqual([code, stderr], [1, `REDIS_URL: ${where} cannot be used: ${why}\n`]);
+    }
+  } finally {
+    await guarded.close();
+  }
 });

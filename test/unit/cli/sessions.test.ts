@@ -82,6 +82,6 @@ describe("outrigger sessions", () => {
     assert.equal((await sessions("list", "ada")).code, 2);
     assert.equal((await outrigger(["sessions", "list"], {})).code, 2);
     const away = await outrigger(["sessions", "list"], { REDIS_URL: "redis://127.0.0.1:1" });
-    assert.deepEqual([away.code, away.stderr], [1, "Redis is out of reach\n"]);
+    assert.deepEqual([away.code, away.stderr], [1, "REDIS_URL: 127.0.0.1:1 cannot be used: ECONNREFUSED\n"]);
   });
 });

@@ -1,0 +1,52 @@
+// Opens Redis for one command, and tells what went wrong in one line: where, why, and never a credential.
+import type { Config } from "../config.ts";
+import { nodesText } from "../redis/address.ts";
+import { createStore, type RedisStore } from "../redis/store.ts";
+import { StoreUnavailable } from "../redis/store-contract.ts";
+import type { Terminal } from "./terminal.ts";
+
+const connectMs = 3_000;
+
+export interface StoreUse {
+  /** Of the connection in CLIENT LIST, after `outrigger-`. */
+  readonly name: string;
+  /** Why the command needs Redis, for a user who has not set it. */
+  readonly because: string;
+}
+
+/**
+ * @param work does the command's part; its result is the exit code
+ * @returns that, 1 when Redis cannot be used, 2 without REDIS_URL
+ */
+export async function withStore(
+  terminal: Terminal,
+  { redis, keyPrefix }: Config,
+  { name, because }: StoreUse,
+  work: (store: RedisStore) => Promise<number>,
+): Promise<number> {
+  if (redis === undefined) {
+    terminal.err(`REDIS_URL: is not set: ${because}\n`);
+    return 2;
+  }
+  const where = nodesText(redis);
+  let down = "no answer in time";
+  const store = createStore({
+    address: redis,
+    keyPrefix,
+    connectionName: `outrigger-${name}`,
+    onState({ of, up, reason }) {
+      if (of === "commands" && !up) down = reason;
+    },
+  });
+  try {
+    if (await store.whenUp(connectMs)) return await work(store);
+    terminal.err(`REDIS_URL: ${where} cannot be used: ${down}\n`);
+    return 1;
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    terminal.err(`REDIS_URL: ${where}: ${error.message}\n`);
+    return 1;
+  } finally {
+    store.close();
+  }
+}
