@@ -34,8 +34,9 @@ const ownStallMs = 25;
 export function createBreaker(options: BreakerOptions): Breaker {
   let failures = 0;
   let firstAt = 0;
-  /** When Redis last answered, or we last could not have heard it. */
-  let heardAt = performance.now();
+  /** When Redis last answered, and when we last could not have heard it. */
+  let answeredAt = performance.now();
+  let stalledAt = -Infinity;
   let timer: NodeJS.Timeout | undefined;
   let ended = false;
 
@@ -70,14 +71,16 @@ export function createBreaker(options: BreakerOptions): Breaker {
     },
     succeeded() {
       failures = 0;
-      heardAt = performance.now();
+      answeredAt = performance.now();
     },
     failed,
     unanswered(reason, lateMs) {
       const now = performance.now();
       // Kept from running ourselves, by our own work or by other processes: that says nothing of Redis.
-      if (lateMs > ownStallMs) heardAt = now;
-      failed(reason, now - heardAt >= options.silenceMs);
+      if (lateMs > ownStallMs) stalledAt = now;
+      const silentMs = now - Math.max(answeredAt, stalledAt);
+      // Not for ever: calls that wait for a dead Redis may be what keeps us from running.
+      failed(reason, silentMs >= options.silenceMs || now - answeredAt >= 2 * options.silenceMs);
     },
     reset,
     close() {
