@@ -6,7 +6,7 @@ import type { Config } from "./config.ts";
 import { FolderLines } from "./kept-lines.ts";
 import type { Clock, PluginDefinition } from "./pipeline/contract.ts";
 import { createHttpClient } from "./pipeline/http-client.ts";
-import { createPluginHost } from "./pipeline/plugin-host.ts";
+import { createPluginHost, type PluginHost } from "./pipeline/plugin-host.ts";
 import type { HostServices } from "./pipeline/scoped-services.ts";
 import type { EffectivePolicy } from "./policy/read.ts";
 import { compilePolicy } from "./proxy/compile-policy.ts";
@@ -59,6 +59,7 @@ export function createServing(config: Config, telemetry: Telemetry, parts: Servi
   const upstreams = createUpstreams(config, metrics);
   const stalls = new StallWatch(logger, metrics);
   stalls.start();
+  const host = createPluginHost(parts.registry, services, (hook, ms) => stalls.suspect(hook, ms));
   let policy: RoutedPolicy | undefined;
   const tls = tlsFilesOf(config);
   const listener = createListener(config, tls, telemetry, parts.clock, () => policy);
@@ -66,7 +67,7 @@ export function createServing(config: Config, telemetry: Telemetry, parts: Servi
   return {
     listener,
     policy: () => policy,
-    compile: compilerOf(config, { services, registry: parts.registry, upstreams, stalls }),
+    compile: compilerOf(config, host, upstreams),
     swap(next) {
       const previous = policy;
       policy = next;
@@ -78,7 +79,11 @@ export function createServing(config: Config, telemetry: Telemetry, parts: Servi
       unwatchTls?.();
       stalls.stop();
       policy?.snapshot.retire();
-      await Promise.race([policy?.snapshot.closed, delay(closeLimitMs, undefined, { ref: false })]);
+      const closed = (async () => {
+        await policy?.snapshot.closed;
+        await host.states.close();
+      })();
+      await Promise.race([closed, delay(closeLimitMs, undefined, { ref: false })]);
       upstreams.close();
     },
   };
@@ -119,17 +124,13 @@ function createUpstreams(config: Config, metrics: Telemetry["metrics"]): Upstrea
 
 function compilerOf(
   config: Config,
-  parts: {
-    services: HostServices;
-    registry: readonly PluginDefinition[];
-    upstreams: Upstreams;
-    stalls: StallWatch;
-  },
+  host: PluginHost,
+  upstreams: Upstreams,
 ): (policy: EffectivePolicy) => Promise<RoutedPolicy> {
   const compileParts = {
-    host: createPluginHost(parts.registry, parts.services, (hook, ms) => parts.stalls.suspect(hook, ms)),
-    upstreams: parts.upstreams,
-    counters: createRequestCounters(parts.services.metrics),
+    host,
+    upstreams,
+    counters: createRequestCounters(host.services.metrics),
     upstream: config.upstream,
     timeoutMs: config.upstreamTimeoutMs,
     fieldRules: config,

@@ -18,16 +18,20 @@ export class EndedSessions {
   /** The last look into the folder; `good` once it told all that was there. */
   #look: { readonly mono: number; readonly done: Promise<void>; good: boolean } | undefined;
 
+  /** Hears of no more ends. */
+  readonly close: () => void;
+
   /** One a process: logins come and go with policies, what was ended stays so. */
   constructor(services: Services) {
     this.#services = services;
     const { store, keptLines, logger, fleet } = services;
     this.#several = (fleet.workers ?? 1) > 1;
     this.#kept = store === undefined ? keptLines?.("sessions-ended") : undefined;
-    store?.watch(prefix, (key) => {
+    const unwatch = store?.watch(prefix, (key) => {
       if (key === null) for (const doubt of this.#doubters) doubt();
       else this.#ended.set(key.slice(prefix.length), true);
     });
+    this.close = unwatch ?? (() => {});
     if (store === undefined && this.#kept === undefined) {
       const missing =
         "logouts are kept in memory alone, for there is no REDIS_URL and no OUTRIGGER_STATE_DIR";

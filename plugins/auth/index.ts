@@ -176,6 +176,7 @@ export const auth = definePlugin({
   },
   requestFields: assertionField,
   init: createState,
+  dispose: (state) => state.dispose(),
 
   async setup({ options, services, state, route }): Promise<Hooks> {
     const held: (() => void)[] = [];

@@ -61,6 +61,9 @@ export class KeyStore {
   #budget = 0;
   #budgetMono = -Infinity;
 
+  /** Hears of no more changes. */
+  readonly close: () => void;
+
   constructor(services: Services) {
     this.#services = services;
     this.#store = services.store;
@@ -70,7 +73,7 @@ export class KeyStore {
       "outrigger_auth_key_lookups_total",
       "Look-ups of API keys in Redis",
     )();
-    this.#store?.watch(keyPath, (key) => this.#changed(key));
+    this.close = this.#store?.watch(keyPath, (key) => this.#changed(key)) ?? (() => {});
   }
 
   get size(): { known: number; unknown: number } {

@@ -13,15 +13,19 @@ export class RevokedSessions {
   /** Monotonic milliseconds at which a mark was heard of. */
   readonly #heard = boundedCache<number>(maxHeard);
 
+  /** Hears of no more ends. */
+  readonly close: () => void;
+
   /** One a process. */
   constructor({ store, clock }: Services) {
     this.#store = store;
     this.#mono = () => clock.mono();
     this.#now = () => clock.now();
-    store?.watch(endedPrefix, (key) => {
+    const unwatch = store?.watch(endedPrefix, (key) => {
       // Lost messages are EndedSessions' matter, which hears the same and makes everything known be forgotten.
       if (key?.includes(".") === true) this.#heard.set(key.slice(endedPrefix.length), clock.mono());
     });
+    this.close = unwatch ?? (() => {});
   }
 
   /** Whether one of these may have been ended since: to be asked about again. */

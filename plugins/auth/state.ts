@@ -24,15 +24,19 @@ export interface AuthState {
   revokedSessions(): RevokedSessions;
   readonly assertions: Shared<Assertion>;
   readonly guesses: Shared<GuessLimit>;
+  /** Hears of no more changes, and writes down which keys were used. */
+  dispose(): Promise<void>;
 }
 
 /** @throws Error when a pepper is too short */
 export function createState(services: Services): AuthState {
   let ended: EndedSessions | undefined;
   let revoked: RevokedSessions | undefined;
+  const keys = new KeyStore(services);
+  const usage = new KeyUsage(services);
   return {
-    keys: new KeyStore(services),
-    usage: new KeyUsage(services),
+    keys,
+    usage,
     counts: new AuthCounts(services.metrics),
     sources: new Shared<JwksSource>(),
     tokens: new Shared<TokenCheck>(),
@@ -41,5 +45,11 @@ export function createState(services: Services): AuthState {
     revokedSessions: () => (revoked ??= new RevokedSessions(services)),
     assertions: new Shared<Assertion>(),
     guesses: new Shared<GuessLimit>(),
+    async dispose() {
+      keys.close();
+      ended?.close();
+      revoked?.close();
+      await usage.flush();
+    },
   };
 }

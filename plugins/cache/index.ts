@@ -17,6 +17,7 @@ export const cache = definePlugin<typeof cacheOptions, CacheState>({
   options: cacheOptions,
   needs: { keys: ["cache:<service>:"], seals: ["purges"] },
   init: createCacheState,
+  dispose: (state) => state.dispose(),
 
   setup({ options, state }): Hooks {
     const release = state.reserve(options.memoryBytes);

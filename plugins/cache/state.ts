@@ -41,6 +41,8 @@ export interface CacheState {
   reserve(bytes: number): () => void;
   /** Brings the gauges up to date. */
   measure(): void;
+  /** Ends what goes on by itself, and lets the memory go. */
+  dispose(): void;
 }
 
 export function createCacheState(services: Services): CacheState {
@@ -51,8 +53,8 @@ export function createCacheState(services: Services): CacheState {
   const purges = new Purges(memory, now);
   const copies: CopyBudget = { bytes: 0, maxBytes: 0 };
   const { redis, log } = sharedParts(services, region, purges);
-  // Follows for as long as the process lives: what it keeps outlives every policy.
-  log?.follow();
+  // Follows for as long as this is kept, over every change of policy.
+  const stopFollowing = log?.follow();
   const bytes = metrics.gauge(
     "outrigger_cache_memory_bytes",
     "Bytes in the memory tier, keys and fields counted",
@@ -82,6 +84,10 @@ export function createCacheState(services: Services): CacheState {
     measure() {
       bytes.set(memory.bytes);
       entries.set(memory.entries);
+    },
+    dispose() {
+      stopFollowing?.();
+      memory.resize(0);
     },
   };
 }

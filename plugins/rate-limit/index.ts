@@ -44,6 +44,7 @@ export const rateLimit = definePlugin({
   options,
   needs: { keys: ["rl:<service>:", "rl:@fleet:"], metrics: ["outrigger_overload_"] },
   init: createState,
+  dispose: (state) => state.overload.loopDelay.stop(),
   share: createCounts,
   setup,
 });

@@ -28,6 +28,11 @@ export class LoopDelay {
     }, tickMs).unref();
   }
 
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
   /** @param delayMs by how much one tick came late */
   observe(delayMs: number): void {
     this.#recent[this.#next] = delayMs;

@@ -107,8 +107,13 @@ export interface PluginDefinition<Schema extends z.ZodType = z.ZodType, State = 
    * set those that tell the service who calls, and no client may send them.
    */
   readonly requestFields?: (options: unknown) => readonly RequestField[];
-  /** Once per process, when a policy first names the plugin: what outlives a policy change (caches, counters). */
+  /** Once per process and version, when a policy first names the plugin: what outlives a policy change (caches, counters). */
   init?(services: Services): State;
+  /**
+   * Ends what `init` began: at the process's close, or once another version has taken this one's place and the last
+   * policy that had this one is closed.
+   */
+  dispose?(state: State): MaybePromise<void>;
   /**
    * What all workers of a sidecar share while there is no Redis; made once, in their primary, when the first asks by
    * `services.workers`. It answers plainly; what it throws is the asker's rejection.

@@ -2,20 +2,22 @@
 import type { PluginDefinition } from "./contract.ts";
 import { PluginFaults } from "./plugin-faults.ts";
 import { type HostServices, ScopedServices } from "./scoped-services.ts";
+import { PluginStates } from "./plugin-states.ts";
 import type { LongHook } from "./step.ts";
 
 export interface KnownPlugin {
   readonly definition: PluginDefinition;
   readonly faults: PluginFaults;
   readonly scoped: ScopedServices;
-  /** What its `init` made, on first use. */
-  readonly state: () => unknown;
 }
 
 export interface PluginHost {
   readonly plugins: ReadonlyMap<string, KnownPlugin>;
+  readonly states: PluginStates;
   readonly services: HostServices;
   readonly onLongHook: LongHook;
+  /** Snapshots made from now on have this plugin, in place of another version if there was one. */
+  register(definition: PluginDefinition): void;
 }
 
 /** @param onLongHook called for a hook that kept the event loop to itself for long */
@@ -24,16 +26,22 @@ export function createPluginHost(
   services: HostServices,
   onLongHook: LongHook = () => {},
 ): PluginHost {
-  const known = (definition: PluginDefinition): KnownPlugin => {
-    const scoped = new ScopedServices(definition, services, registry);
-    let made: { readonly state: unknown } | undefined;
-    return {
-      definition,
-      faults: new PluginFaults(definition, services.logger, services.metrics),
-      scoped,
-      state: () => (made ??= { state: definition.init?.(scoped.common) }).state,
-    };
+  const plugins = new Map<string, KnownPlugin>();
+  const register = (definition: PluginDefinition, others: readonly PluginDefinition[]): void => {
+    const faults = new PluginFaults(definition, services.logger, services.metrics);
+    const scoped = new ScopedServices(definition, services, others);
+    plugins.set(definition.name, { definition, faults, scoped });
   };
-  const plugins = new Map(registry.map((definition) => [definition.name, known(definition)]));
-  return { plugins, services, onLongHook };
+  for (const definition of registry) register(definition, registry);
+  return {
+    plugins,
+    states: new PluginStates(services.logger),
+    services,
+    onLongHook,
+    register: (definition) =>
+      register(
+        definition,
+        [...plugins.values()].map((each) => each.definition),
+      ),
+  };
 }

@@ -6,6 +6,7 @@ import { fieldKey } from "./field-names.ts";
 import { OwnedCookies } from "./owned-cookies.ts";
 import { type OwnedParts, ownedPartsIn } from "./owned-parts.ts";
 import type { KnownPlugin, PluginHost } from "./plugin-host.ts";
+import type { HeldStates } from "./plugin-states.ts";
 import { decisions, parseOptions } from "./shared-options.ts";
 import { Slices } from "./slices.ts";
 import { Step } from "./step.ts";
@@ -140,6 +141,12 @@ export class Snapshot {
   }
 }
 
+/** What a snapshot gives back in the end. */
+interface Made {
+  readonly steps: Step[];
+  readonly states: HeldStates;
+}
+
 /**
  * Sets up every plugin of every route.
  * Rejects, naming plugin and route, when a set-up fails or takes too long; what was set up is closed again.
@@ -150,7 +157,7 @@ export async function createSnapshot(
   host: PluginHost,
   onClosed: () => void,
 ): Promise<Snapshot> {
-  const made: Step[] = [];
+  const made: Made = { steps: [], states: host.states.hold() };
   try {
     const routes: CompiledRoute[] = [];
     const slices = new Slices();
@@ -169,7 +176,7 @@ export async function createSnapshot(
   }
 }
 
-async function compileRoute(spec: RouteSpec, host: PluginHost, made: Step[]): Promise<CompiledRoute> {
+async function compileRoute(spec: RouteSpec, host: PluginHost, made: Made): Promise<CompiledRoute> {
   const info: RouteInfo = {
     pattern: spec.path,
     upstream: spec.upstreamName,
@@ -186,8 +193,8 @@ async function compileRoute(spec: RouteSpec, host: PluginHost, made: Step[]): Pr
   const ordered = plugins.map(({ definition }) => definition);
   const steps: Step[] = [];
   for (const plugin of plugins) {
-    const step = await setUp(plugin, spec, info, host);
-    made.push(step);
+    const step = await setUp(plugin, spec, info, host, made.states);
+    made.steps.push(step);
     steps.push(step);
   }
   const chain = new Chain(steps, host.services.clock);
@@ -201,15 +208,16 @@ async function compileRoute(spec: RouteSpec, host: PluginHost, made: Step[]): Pr
 }
 
 async function setUp(
-  { definition, faults, scoped, state: stateOf }: KnownPlugin,
+  { definition, faults, scoped }: KnownPlugin,
   spec: RouteSpec,
   info: RouteInfo,
   host: PluginHost,
+  states: HeldStates,
 ): Promise<Step> {
   const written = spec.pluginConfig[definition.name];
   const { failMode, ...own } = commonOptions.parse(written ?? {});
   const scope = faults.scope();
-  const state = scope.runInAsyncScope(stateOf);
+  const state = scope.runInAsyncScope(() => states.of(definition, scoped.common));
   const options = parseOptions(definition, written, own);
   const services = scoped.with(written);
   const made = scope.runInAsyncScope(async () => definition.setup({ options, services, state, route: info }));
@@ -242,7 +250,7 @@ function effectiveFailMode(definition: PluginDefinition, asked: FailMode | undef
   return definition.security ? "closed" : (asked ?? definition.failMode);
 }
 
-async function closeAll(steps: readonly Step[], host: PluginHost): Promise<void> {
+async function closeAll({ steps, states }: Made, host: PluginHost): Promise<void> {
   const closing: Promise<void>[] = [];
   const slices = new Slices();
   for (const { name, hooks } of steps) {
@@ -250,6 +258,7 @@ async function closeAll(steps: readonly Step[], host: PluginHost): Promise<void>
     if (slices.over) await slices.next();
   }
   await Promise.all(closing);
+  states.release();
 }
 
 /** Never rejects; no plugin waits for another's close. */

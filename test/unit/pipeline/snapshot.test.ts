@@ -6,7 +6,7 @@ import { describe, it, mock } from "node:test";
 import { systemClock } from "../../../src/pipeline/clock.ts";
 import type { Hooks, PluginDefinition } from "../../../src/pipeline/contract.ts";
 import { createHttpClient } from "../../../src/pipeline/http-client.ts";
-import { createPluginHost } from "../../../src/pipeline/plugin-host.ts";
+import { createPluginHost, type PluginHost } from "../../../src/pipeline/plugin-host.ts";
 import { createSnapshot, type Snapshot } from "../../../src/pipeline/snapshot.ts";
 import { createTelemetry } from "../../../src/telemetry/process.ts";
 import { pluginWith } from "../../support/plugins.ts";
@@ -19,7 +19,20 @@ const { logger, accessLog, metrics } = createTelemetry({
   stream: log,
 });
 
-function snapshotOf(plugins: readonly PluginDefinition[]): Promise<Snapshot> {
+function hostOf(plugins: readonly PluginDefinition[]): PluginHost {
+  return createPluginHost(plugins, {
+    logger,
+    accessLog,
+    metrics,
+    store: undefined,
+    secrets: { get: () => undefined, sentTo: () => "" },
+    http: createHttpClient(),
+    clock: systemClock,
+    fleet: { service: "test", instance: "test", size: () => 1 },
+  });
+}
+
+function snapshotOf(plugins: readonly PluginDefinition[], host = hostOf(plugins)): Promise<Snapshot> {
   const route = (path: string, names: readonly string[]) => ({
     path,
     methods: undefined,
@@ -29,16 +42,6 @@ function snapshotOf(plugins: readonly PluginDefinition[]): Promise<Snapshot> {
     timeoutMs: 1_000,
     bufferRequestBytes: 0,
     upstreamName: "127.0.0.1:3000",
-  });
-  const host = createPluginHost(plugins, {
-    logger,
-    accessLog,
-    metrics,
-    store: undefined,
-    secrets: { get: () => undefined, sentTo: () => "" },
-    http: createHttpClient(),
-    clock: systemClock,
-    fleet: { service: "test", instance: "test", size: () => 1 },
   });
   const spec = {
     routes: [
@@ -115,5 +118,98 @@ describe("a snapshot", () => {
   it("refuses a set-up that returns no hooks, with the plugin's name", async () => {
     const plugin = { ...pluginWith("empty", {}), setup: (): Hooks => undefined as unknown as Hooks };
     await assert.rejects(snapshotOf([plugin]), /plugin "empty" on route \/\*: set-up returned no hooks/);
+  });
+});
+
+describe("what a plugin keeps beyond a policy", () => {
+  /** What was disposed of, in order. */
+  let disposed: unknown[];
+  const versioned = (version: string, facts: Partial<PluginDefinition> = {}): PluginDefinition => ({
+    ...pluginWith("kept", {}),
+    version,
+    init: () => ({ version }),
+    dispose: (state) => void disposed.push(state),
+    setup: ({ state }) => ({ documents: { state: () => JSON.stringify(state) } }),
+    ...facts,
+  });
+  const stateIn = (snapshot: Snapshot): unknown => JSON.parse(snapshot.document("/plugins/kept/state") ?? "");
+  const closed = async (snapshot: Snapshot): Promise<void> => {
+    snapshot.retire();
+    await snapshot.closed;
+    await turn();
+  };
+
+  it("is a version's own, and disposed of after the last exchange that has it", async () => {
+    disposed = [];
+    const [one, two] = [versioned("1.0.0"), versioned("2.0.0")];
+    const host = hostOf([one]);
+    const first = await snapshotOf([one], host);
+    const second = await snapshotOf([one], host);
+    await closed(first);
+    assert.deepEqual(stateIn(second), { version: "1.0.0" });
+    second.enter();
+    host.register(two);
+    const third = await snapshotOf([two], host);
+    assert.deepEqual(stateIn(third), { version: "2.0.0" });
+    second.retire();
+    await turn();
+    assert.deepEqual(disposed, []);
+    second.leave();
+    await second.closed;
+    await turn();
+    assert.deepEqual(disposed, [{ version: "1.0.0" }]);
+    // Without users, but in force still.
+    await closed(third);
+    assert.equal(disposed.length, 1);
+    await host.states.close();
+    assert.deepEqual(disposed, [{ version: "1.0.0" }, { version: "2.0.0" }]);
+  });
+
+  it("outlives a policy whose other version could not be set up", async () => {
+    disposed = [];
+    const one = versioned("1.0.0");
+    const host = hostOf([one]);
+    const first = await snapshotOf([one], host);
+    const broken = versioned("2.0.0", { setup: () => Promise.reject(new Error("not so")) });
+    host.register(broken);
+    await assert.rejects(snapshotOf([broken], host), /not so/);
+    host.register(one);
+    const again = await snapshotOf([one], host);
+    await closed(first);
+    assert.deepEqual(stateIn(again), { version: "1.0.0" });
+    assert.deepEqual(disposed, [{ version: "2.0.0" }]);
+    await closed(again);
+    await host.states.close();
+  });
+
+  it("is disposed of once when the process closes, also while exchanges go on", async () => {
+    disposed = [];
+    const host = hostOf([versioned("1.0.0")]);
+    const snapshot = await snapshotOf([versioned("1.0.0")], host);
+    snapshot.enter();
+    snapshot.retire();
+    await host.states.close();
+    snapshot.leave();
+    await snapshot.closed;
+    await host.states.close();
+    assert.deepEqual(disposed, [{ version: "1.0.0" }]);
+  });
+
+  it("holds nothing up when its disposal throws or hangs", async () => {
+    mock.timers.enable({ apis: ["setTimeout"] });
+    try {
+      const throws = versioned("1.0.0", { dispose: () => assert.fail("a bug") });
+      const hangs = { ...versioned("1.0.1", { dispose: () => new Promise(() => {}) }), name: "hanging" };
+      const host = hostOf([throws, hangs]);
+      await snapshotOf([throws, hangs], host);
+      const closing = host.states.close();
+      await turn();
+      mock.timers.tick(10_000);
+      await closing;
+    } finally {
+      mock.timers.reset();
+    }
+    await logged(/"plugin":"kept".*could not be disposed of/);
+    await logged(/"plugin":"hanging".*dispose took longer than 10000 ms/);
   });
 });
