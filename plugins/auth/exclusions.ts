@@ -61,15 +61,16 @@ export class Exclusions {
   }
 
   take(request: ExchangeRequest): boolean {
-    const { method, path, upstreamPath } = request;
+    const { method, path, strippedPath } = request;
     for (const { methods, paths, withinStripped } of this.#parts) {
       if (methods?.has(method) === false || !paths.spells(path)) continue;
-      if (upstreamPath === path) return true;
+      if (this.#rules.concernBased(request)) return false;
+      if (strippedPath === path) return true;
       // Whoever wrote both stripPrefix and the exclusion meant the path below the prefix, if no rule is about it. Where
       // a service's layer strips under a locked auth, the shared policy meant no such thing.
-      if (withinStripped && !this.#overLock && !this.#rules.concern(method, upstreamPath)) return true;
+      if (withinStripped && !this.#overLock && !this.#rules.concern(method, strippedPath)) return true;
       if (
-        this.#parts.some((other) => other.methods?.has(method) !== false && other.paths.spells(upstreamPath))
+        this.#parts.some((other) => other.methods?.has(method) !== false && other.paths.spells(strippedPath))
       ) {
         return true;
       }

@@ -1,7 +1,7 @@
 // Rules: every rule that takes a request's path and method must let the caller pass, and a deny rule that holds refuses
 // whatever the others say. So their order never matters, and one more rule can only narrow.
 import { compileMethods } from "../../src/language/methods.ts";
-import { compilePaths, type PathSet } from "../../src/language/path-pattern.ts";
+import { compilePaths, type PathSet, type RequestPaths } from "../../src/language/path-pattern.ts";
 import type { Counter, ExchangeRequest, Services } from "../../src/pipeline/contract.ts";
 import { anyHolds, compileCondition, firstFailure, type Condition, type Subject } from "./conditions.ts";
 import type { RuleOptions } from "./options.ts";
@@ -22,6 +22,8 @@ interface Rule {
 }
 
 const dryRunLogMs = 1_000;
+
+const alone = (path: string): RequestPaths => ({ path, strippedPath: path, upstreamPath: path });
 
 /** @returns why a rule refuses; undefined = it lets pass */
 function judge(rule: Rule, subject: Subject): RuleFailure | undefined {
@@ -70,8 +72,17 @@ export class Rules {
 
   /** Whether a rule could be about a path. */
   concern(method: string, path: string): boolean {
-    const paths = { path, upstreamPath: path };
+    const paths = alone(path);
     return this.#rules.some((rule) => rule.methods?.has(method) !== false && rule.paths.couldBe(paths));
+  }
+
+  /** Whether a rule could be about what the service gets by its upstream's base path, and not about the path without it. */
+  concernBased({ method, strippedPath, upstreamPath }: ExchangeRequest): boolean {
+    if (upstreamPath === strippedPath) return false;
+    const [based, bare] = [alone(upstreamPath), alone(strippedPath)];
+    return this.#rules.some(
+      ({ methods, paths }) => methods?.has(method) !== false && paths.couldBe(based) && !paths.couldBe(bare),
+    );
   }
 
   /** Whether it depends on how the service reads an encoded slash which rules hold. */

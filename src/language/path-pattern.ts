@@ -41,9 +41,13 @@ export const pathPattern = text.describe(
   "Exact path, or whole-segment prefix ending in /*, in normalised form",
 );
 
-/** The paths of one request: as the client sent it and as the service gets it, which `stripPrefix` may have shortened. */
+/**
+ * The paths of one request: as the client sent it, without `stripPrefix`, and as the service gets it, behind its
+ * upstream's base path.
+ */
 export interface RequestPaths {
   readonly path: string;
+  readonly strippedPath: string;
   readonly upstreamPath: string;
 }
 
@@ -61,10 +65,15 @@ export interface PathSet {
 export function compilePaths(patterns: readonly string[], foldsCase: boolean): PathSet {
   const spelled = new Matcher(foldsCase ? patterns.map(foldCase) : patterns);
   const comparable = new Matcher(patterns.map((pattern) => comparablePattern(pattern, foldsCase)));
+  const couldTake = (path: string, slash: "divides" | "kept" | undefined): boolean =>
+    comparable.takes(comparablePath(path, foldsCase, slash));
   return {
-    couldBe({ path, upstreamPath }, slash) {
-      if (comparable.takes(comparablePath(path, foldsCase, slash))) return true;
-      return upstreamPath !== path && comparable.takes(comparablePath(upstreamPath, foldsCase, slash));
+    couldBe({ path, strippedPath, upstreamPath }, slash) {
+      return (
+        couldTake(path, slash) ||
+        (strippedPath !== path && couldTake(strippedPath, slash)) ||
+        (upstreamPath !== strippedPath && couldTake(upstreamPath, slash))
+      );
     },
     spells: (path) => spelled.takes(foldsCase ? foldCase(path) : path),
   };

@@ -47,15 +47,19 @@ function characters(bytes: string): string {
   return bytes.replace(utf8, (run) => Buffer.from(run, "latin1").toString("utf8")).normalize("NFKC");
 }
 
-const isBlank = (code: number): boolean => code <= 0x20 || code === 0x7f || code === 0x85 || code === 0xa0;
+// Control characters, and whatever some language takes for a blank at the ends of a text: \s of JavaScript holds Unicode's
+// White_Space but U+0085; older tables have U+180E and U+200B. NFKC has made a plain space of most of them.
+// oxlint-disable-next-line no-control-regex, no-irregular-whitespace -- they are what is looked for
+const blank = /[\0-\x20\x7f\x85\u180e\u200b\s]/;
+const isBlank = (text: string, at: number): boolean => blank.test(text.charAt(at));
 
 /** A segment as services see it that take parameters and blanks off. */
 function bareSegment(segment: string): string {
   const mark = segment.indexOf(";");
   let end = mark === -1 ? segment.length : mark;
   let start = 0;
-  while (end > start && isBlank(segment.charCodeAt(end - 1))) end -= 1;
-  while (start < end && isBlank(segment.charCodeAt(start))) start += 1;
+  while (end > start && isBlank(segment, end - 1)) end -= 1;
+  while (start < end && isBlank(segment, start)) start += 1;
   return segment.slice(start, end);
 }
 

@@ -26,7 +26,9 @@ export interface ExchangeRequest {
   readonly method: string;
   /** Normalised path (RFC 3986 section 6.2.2), the form that was matched and is forwarded. */
   readonly path: string;
-  /** The path as the service gets it: without the route's `stripPrefix`. Rules look at both. */
+  /** The path without the route's `stripPrefix`. */
+  readonly strippedPath: string;
+  /** The path as the service gets it: the stripped one behind the upstream's base path. Rules look at all three. */
   readonly upstreamPath: string;
   /** Query with its `?`, or "". */
   readonly query: string;

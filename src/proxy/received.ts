@@ -9,13 +9,15 @@ export function receivedExchange(
   clock: ProxyContext["clock"],
   io: ExchangeIo,
 ): LiveExchange {
+  const strippedPath = route.strippedPath(head.path);
   const taken = route.ownedParts?.take(head.query, head.fields);
   return new LiveExchange({
     id: requestIdOf(head.fields),
     request: {
       method: head.method,
       path: head.path,
-      upstreamPath: route.upstreamPath(head.path),
+      strippedPath,
+      upstreamPath: route.wirePath(strippedPath),
       query: taken?.query ?? head.query,
       ownedQuery: taken?.ownedQuery,
       ownedSubprotocols: taken?.ownedSubprotocols,

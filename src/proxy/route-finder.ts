@@ -47,7 +47,8 @@ export class RouteFinder<T> {
     const match = this.#matchSpelled(path, method);
     if (match.kind !== "found") return match;
     const facts = this.#facts.get(match.route) as FindableRoute;
-    if (!facts.caseInsensitive && !hasReadings(path)) return match;
+    if (!facts.caseInsensitive && !hasReadings(path) && !this.#exactCase.isFormOfOdd(path, method))
+      return match;
     const why = this.#flaw(match.route, facts, path, method);
     return why === undefined ? match : { kind: "ambiguous", route: match.route, why };
   }
@@ -71,7 +72,7 @@ export class RouteFinder<T> {
         return "leads to another route once its encoded slash is decoded";
     }
     // The policy names this very spelling.
-    if (!facts.path.endsWith("/*")) return undefined;
+    if (facts.path === path) return undefined;
     const matches = forms.match(path, method);
     // By itself, lest a route of one spelling hides a case-insensitive one; whose service need not be this route's.
     if (this.#anyCase !== undefined) matches.push(...this.#anyCase.own.match(path, method));
@@ -113,6 +114,8 @@ interface AnyCase<T> {
 class Forms<T> {
   readonly #foldsCase: boolean;
   readonly #routers: readonly Router<T>[];
+  /** Of patterns like `/a/` or `/a;v=1` where something decides: what they name has other spellings. */
+  readonly #odd: Router<T> | undefined;
 
   /** @param spelled over the same routes as they are written, when there is one already */
   constructor(
@@ -128,17 +131,24 @@ class Forms<T> {
     const routerOver = (list: readonly T[]): Router<T> =>
       new Router(list, (route) => ({ path: formOf(route), methods: factsOf(route).methods }));
     const plain = routes.filter((route) => formOf(route) === spellingOf(route));
-    // Patterns like `/a/` or `/a;v=1`: apart, so that they do not hide what `/a/*` says of their form.
+    // Apart, so that they do not hide what `/a/*` says of their form.
     const odd = routes.filter((route) => formOf(route) !== spellingOf(route));
     this.#routers = [
       odd.length === 0 && spelled ? spelled : routerOver(plain),
       ...(odd.length === 0 ? [] : [routerOver(odd)]),
     ];
+    const deciding = odd.filter((route) => factsOf(route).decides !== "");
+    if (deciding.length > 0) this.#odd = routerOver(deciding);
   }
 
   match(path: string, method: string): Match<T>[] {
     const form = comparablePath(path, this.#foldsCase);
     return this.#routers.map((router) => router.match(form, method));
+  }
+
+  /** Whether a path without readings of its own is one of a pattern that has some. */
+  isFormOfOdd(path: string, method: string): boolean {
+    return this.#odd !== undefined && this.#odd.match(path, method).kind !== "none";
   }
 
   /** Whether a path leads elsewhere once its encoded slashes are decoded. */

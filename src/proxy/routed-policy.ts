@@ -94,7 +94,7 @@ export class ServedRoute {
   }
 
   /** The path without the route's `stripPrefix`, which validation holds to whole segments of the route's own path. */
-  upstreamPath(path: string): string {
+  strippedPath(path: string): string {
     if (this.#stripPrefix === "" || path === "*") return path;
     if (!this.info.caseInsensitive) return path.slice(this.#stripPrefix.length) || "/";
     // The prefix in another case may have another length.
@@ -104,17 +104,17 @@ export class ServedRoute {
   }
 
   /** What a path without `stripPrefix` is on the wire: behind the upstream's base path. */
-  wirePath(upstreamPath: string): string {
+  wirePath(strippedPath: string): string {
     const { basePath } = this.target;
-    return basePath === undefined || upstreamPath === "*" ? upstreamPath : `${basePath}${upstreamPath}`;
+    return basePath === undefined || strippedPath === "*" ? strippedPath : `${basePath}${strippedPath}`;
   }
 
   /** What was stripped of a path, as the client wrote it; undefined = nothing. */
-  strippedOf(path: string, upstreamPath: string): string | undefined {
+  strippedOf(path: string, strippedPath: string): string | undefined {
     if (this.#stripPrefix === "" || path === "*") return undefined;
-    return upstreamPath === "/" && !path.endsWith("/")
+    return strippedPath === "/" && !path.endsWith("/")
       ? path
-      : path.slice(0, path.length - upstreamPath.length);
+      : path.slice(0, path.length - strippedPath.length);
   }
 
   /** The end-to-end fields of a head that its service sent, as clients may see them. */

@@ -11,7 +11,7 @@ export function fetchUpstream(
   connectTimeoutMs: number,
 ): Promise<UpstreamAnswer> {
   const { transport, timeoutMs } = route;
-  const target = route.wirePath(route.upstreamPath(path)) + query;
+  const target = route.wirePath(route.strippedPath(path)) + query;
   const request: UpstreamRequest = {
     method,
     target,

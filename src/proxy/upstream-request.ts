@@ -31,7 +31,7 @@ export function upstreamRequest(live: LiveExchange, outgoing: Outgoing): Upstrea
   setFraming(fields, head, body);
   setHost(fields, request.host === "" ? route.target.name : request.host);
   addHop(fields, client, request);
-  const stripped = route.strippedOf(request.path, request.upstreamPath);
+  const stripped = route.strippedOf(request.path, request.strippedPath);
   if (stripped !== undefined) {
     const before = fields.get("x-forwarded-prefix");
     fields.set("X-Forwarded-Prefix", before === undefined ? stripped : `${before}, ${stripped}`);
@@ -44,7 +44,7 @@ export function upstreamRequest(live: LiveExchange, outgoing: Outgoing): Upstrea
   }
   return {
     method: request.method,
-    target: route.wirePath(request.upstreamPath) + request.query,
+    target: request.upstreamPath + request.query,
     fields: fields.toFlat(),
     body,
     client: client.address === "unix" ? undefined : shareKey(client.address),

@@ -26,6 +26,7 @@ export function exchangeOf(facts: ExchangeFacts = {}): LiveExchange {
     request: {
       method: facts.method ?? "GET",
       path: facts.path ?? "/",
+      strippedPath: facts.upstreamPath ?? facts.path ?? "/",
       upstreamPath: facts.upstreamPath ?? facts.path ?? "/",
       query: facts.query ?? "",
       host: facts.host ?? "api.example",

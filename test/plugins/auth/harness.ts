@@ -172,6 +172,7 @@ export function exchangeFor(ask: Ask, hooks: Hooks = {}): LiveExchange {
     request: {
       method: ask.method ?? "GET",
       path: ask.path ?? "/",
+      strippedPath: ask.upstreamPath ?? ask.path ?? "/",
       upstreamPath: ask.upstreamPath ?? ask.path ?? "/",
       query: ask.query ?? "",
       host: "api.example",

@@ -155,7 +155,7 @@ describe("the comparable form", () => {
           if (!names(pattern, read)) continue;
           const set = compilePaths([pattern], false);
           assert.ok(
-            set.couldBe({ path: text, upstreamPath: text }),
+            set.couldBe({ path: text, strippedPath: text, upstreamPath: text }),
             `${text} read as ${read} passes ${pattern}`,
           );
         }
@@ -168,7 +168,8 @@ describe("the comparable form", () => {
     fc.assert(
       fc.property(path, fc.constantFrom(...patterns), (text, pattern) => {
         const set = compilePaths([pattern], false);
-        if (set.spells(text)) assert.ok(set.couldBe({ path: text, upstreamPath: text }), text);
+        if (set.spells(text))
+          assert.ok(set.couldBe({ path: text, strippedPath: text, upstreamPath: text }), text);
       }),
     );
   });
@@ -232,6 +233,6 @@ describe("path patterns", () => {
     for (const text of ["/a/b", "/a/b/", "/a/b/c/d", "/c"]) assert.ok(set.spells(text), text);
     for (const text of ["/a/bc", "/a", "/c/", "/c/d", "/A/b"]) assert.ok(!set.spells(text), text);
     assert.ok(compilePaths(["/A/b/*"], true).spells("/a/B/c"));
-    assert.ok(compilePaths(["/*"], false).couldBe({ path: "*", upstreamPath: "*" }));
+    assert.ok(compilePaths(["/*"], false).couldBe({ path: "*", strippedPath: "*", upstreamPath: "*" }));
   });
 });
