@@ -83,11 +83,6 @@ export function parsePath(text: string): string {
 /** Path and query of a request, as they go on the wire. */
 export const parseRequestTarget = matching(/^\/[\x21\x22\x24-\x7e]{0,1023}$/, "a path such as /healthz");
 
-/** Any text but the empty one; never quoted in a problem. */
-export function parseSecret(text: string): string {
-  return text;
-}
-
 /** A bearer token: visible ASCII, or it could never arrive in an Authorization field (RFC 9110 section 5.5). */
 export function parseToken(text: string): string {
   if (/^[\x21-\x7e]+$/.test(text)) return text;
@@ -243,13 +238,12 @@ export function parseCidrs(text: string): readonly Cidr[] {
 /** A JWKS, inline or the path of a file that holds one. Private keys have no place beside a proxy and are refused. */
 export function parsePublicKeys(text: string, readFile: ReadFile): PublicKeySet {
   const inline = text.trimStart().startsWith("{");
+  const json = inline ? text : readNamedFile(text, readFile);
   let document: unknown;
   try {
-    document = parseJson(inline ? text : readFile(text));
-  } catch (error) {
-    throw new FormatError(
-      inline || error instanceof SyntaxError ? "is not JSON" : `cannot be read: ${reason(error)}`,
-    );
+    document = parseJson(json);
+  } catch {
+    throw new FormatError(inline ? "is not JSON" : `${shownPath(text)} is not JSON`);
   }
   const keys: unknown = (document as { keys?: unknown } | null)?.keys;
   if (!Array.isArray(keys) || keys.length === 0) {
@@ -265,14 +259,22 @@ export function parsePublicKeys(text: string, readFile: ReadFile): PublicKeySet 
   return { keys: keys as Record<string, unknown>[] };
 }
 
-/** A file that can be read now (it is read again by whoever uses it). */
-export function parseReadableFile(text: string, readFile: ReadFile): string {
+/** The path as problems show it, on one line. */
+export function shownPath(path: string): string {
+  return /^[\x21-\x7e]{1,200}$/.test(path) ? path : quote(path);
+}
+
+/** @throws FormatError that names the file when it cannot be read, or is empty */
+export function readNamedFile(path: string, readFile: ReadFile): string {
+  let text: string;
   try {
-    if (readFile(parsePath(text)).trim() !== "") return text;
+    text = readFile(parsePath(path));
   } catch (error) {
-    throw new FormatError(`names a file that cannot be read: ${reason(error)}`);
+    if (error instanceof FormatError) throw error;
+    throw new FormatError(`${shownPath(path)} cannot be read: ${reason(error)}`);
   }
-  throw new FormatError("names an empty file");
+  if (text.trim() === "") throw new FormatError(`${shownPath(path)} is an empty file`);
+  return text;
 }
 
 /** The code of a system error (`ENOENT`), else its message. */

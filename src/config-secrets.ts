@@ -1,6 +1,6 @@
 // Secrets of the environment: from the variable itself, or from the file that `<NAME>_FILE` names.
 import { closeSync, openSync, readSync } from "node:fs";
-import { FormatError, parsePath, reason, type ReadFile } from "./config-formats.ts";
+import { FormatError, parsePath, reason, type ReadFile, shownPath } from "./config-formats.ts";
 
 const maxFileBytes = 1_048_576;
 
@@ -33,14 +33,16 @@ function cleaned(name: string, text: string): string {
 
 function readSecretFile(name: string, path: string, readFile: ReadFile): string {
   if (path === "") throw new FormatError("is empty: give a path or unset it");
+  // What does not look like a path may be the secret itself.
+  const shown = /^\.{0,2}\//.test(path) ? shownPath(path) : "the file that it names";
   let text: string;
   try {
     text = readFile(parsePath(path));
   } catch (error) {
-    throw new FormatError(`cannot be read: ${reason(error)}`);
+    throw new FormatError(`${shown} cannot be read: ${reason(error)}`);
   }
   const secret = cleaned(name, text);
-  if (secret === "") throw new FormatError("names an empty file");
+  if (secret === "") throw new FormatError(`${shown} is an empty file`);
   return secret;
 }
 

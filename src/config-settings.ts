@@ -11,13 +11,13 @@ import {
   parseOverrideFields,
   parsePath,
   parsePublicKeys,
-  parseReadableFile,
   parseRequestTarget,
-  parseSecret,
   parseToken,
   parseUpstream,
 } from "./config-formats.ts";
 import { clientSettings } from "./config-clients.ts";
+import { parseAssertionKey, parsePeppers, parseSessionKeys } from "./config-keys.ts";
+import { parseCertificateFile, parseKeyFile } from "./config-pem.ts";
 import { optional, type Parse, secret, setting, type Setting } from "./config-setting.ts";
 import { forwardedFields } from "./proxy/client-address.ts";
 import { parseRedisAddress } from "./redis/address.ts";
@@ -89,7 +89,7 @@ export const settings = {
   ),
   upstreamCa: optional(
     "OUTRIGGER_UPSTREAM_CA",
-    parseReadableFile,
+    parseCertificateFile,
     "CA certificates (PEM file) for https upstreams; unset: the system's, and none is checked on loopback",
   ),
   upstreamTimeoutMs: setting(
@@ -133,15 +133,15 @@ export const settings = {
   ),
   redisCa: optional(
     "OUTRIGGER_REDIS_CA",
-    parseReadableFile,
+    parseCertificateFile,
     "CA certificates (PEM file) that the certificate of rediss:// is checked against; unset: the system's",
   ),
   redisCert: optional(
     "OUTRIGGER_REDIS_CERT",
-    parseReadableFile,
+    parseCertificateFile,
     "Certificate chain (PEM file) shown to Redis; read again for every connection",
   ),
-  redisKey: optional("OUTRIGGER_REDIS_KEY", parseReadableFile, "Private key (PEM file) of that certificate"),
+  redisKey: optional("OUTRIGGER_REDIS_KEY", parseKeyFile, "Private key (PEM file) of that certificate"),
   redisServername: optional(
     "OUTRIGGER_REDIS_SERVERNAME",
     matching(/^[A-Za-z0-9.-]{1,253}$/, "a host name"),
@@ -215,11 +215,15 @@ export const settings = {
     integer(0, 32),
     "Number of proxies in front, the peer included, whatever their addresses; 0 = told by OUTRIGGER_TRUSTED_PROXIES",
   ),
-  tlsCert: optional("OUTRIGGER_TLS_CERT", parseReadableFile, "Certificate chain (PEM file) of the listener"),
-  tlsKey: optional("OUTRIGGER_TLS_KEY", parseReadableFile, "Private key (PEM file) of that certificate"),
+  tlsCert: optional(
+    "OUTRIGGER_TLS_CERT",
+    parseCertificateFile,
+    "Certificate chain (PEM file) of the listener",
+  ),
+  tlsKey: optional("OUTRIGGER_TLS_KEY", parseKeyFile, "Private key (PEM file) of that certificate"),
   tlsClientCa: optional(
     "OUTRIGGER_TLS_CLIENT_CA",
-    parseReadableFile,
+    parseCertificateFile,
     "CA certificates (PEM file) that client certificates are checked against",
   ),
   ...clientSettings,
@@ -237,17 +241,17 @@ export const settings = {
   ),
   apiKeyPepper: secret(
     "OUTRIGGER_API_KEY_PEPPER",
-    parseSecret,
+    parsePeppers,
     "Peppers of API key digests, comma-separated, newest first",
   ),
   sessionKeys: secret(
     "OUTRIGGER_SESSION_KEYS",
-    parseSecret,
+    parseSessionKeys,
     "Keys of session cookies, comma-separated, newest first",
   ),
   assertionKey: secret(
     "OUTRIGGER_ASSERTION_KEY",
-    parseSecret,
+    parseAssertionKey,
     "Private key that signs the identity assertion for the service",
   ),
   secretHosts: setting(

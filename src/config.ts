@@ -2,7 +2,8 @@
 // from the frozen object that comes out of here.
 import { isDeepStrictEqual } from "node:util";
 import convict from "convict";
-import { FormatError, isUpstreamAllowed, type ReadFile } from "./config-formats.ts";
+import { FormatError, isUpstreamAllowed, type ReadFile, shownPath } from "./config-formats.ts";
+import { isPair } from "./config-pem.ts";
 import { readSecrets, readTextFile } from "./config-secrets.ts";
 import type { Setting } from "./config-setting.ts";
 import { settings } from "./config-settings.ts";
@@ -90,12 +91,16 @@ function knownNames(env: Environment): { all: Set<string>; secrets: string[] } {
 }
 
 /** What holds between settings. Those that are wrong by themselves are absent from `values`. */
-function crossCheck(values: Partial<Values>, texts: Readonly<Record<string, string>>): string[] {
+function crossCheck(
+  values: Partial<Values>,
+  texts: Readonly<Record<string, string>>,
+  readFile: ReadFile,
+): string[] {
   const problems: string[] = [];
   const { upstream, upstreamAllow, listen, admin } = values;
   if (upstream && upstreamAllow && !isUpstreamAllowed(upstream, upstreamAllow)) {
     problems.push(
-      `OUTRIGGER_UPSTREAM: ${upstream.name} is neither on loopback nor in OUTRIGGER_UPSTREAM_ALLOW`,
+      `OUTRIGGER_UPSTREAM: ${upstream.name} is neither on loopback nor in OUTRIGGER_UPSTREAM_ALLOW: add ${upstream.name} there to allow it`,
     );
   }
   const pairs = [
@@ -111,6 +116,16 @@ function crossCheck(values: Partial<Values>, texts: Readonly<Record<string, stri
     if (values[given] !== undefined && !(needed in texts)) {
       problems.push(`${settings[given].env}: needs ${needed}, which is unset`);
     }
+  }
+  for (const [cert, key] of [
+    ["tlsCert", "tlsKey"],
+    ["redisCert", "redisKey"],
+  ] as const) {
+    const [certFile, keyFile] = [values[cert], values[key]];
+    if (certFile === undefined || keyFile === undefined || isPair(certFile, keyFile, readFile)) continue;
+    problems.push(
+      `${settings[key].env}: ${shownPath(keyFile)} is not the key of the certificate in ${shownPath(certFile)}`,
+    );
   }
   for (const given of redisTlsSettings) {
     if (values[given] !== undefined && values.redis?.tls === false)
@@ -180,7 +195,7 @@ function read(env: Environment, readFile: ReadFile): Reading {
     if (!row.secret && text !== undefined) texts[row.env] = text;
   }
   const values = applyFormats(texts, readFile, problems);
-  problems.push(...crossCheck(values, texts));
+  problems.push(...crossCheck(values, texts, readFile));
   if (problems.length > 0) throw new ConfigError(problems);
   const config: Record<string, unknown> = { ...values };
   const forPlugins: Record<string, string> = Object.create(null);

@@ -1,17 +1,13 @@
 // Tells the service who calls in a short-lived signed JWT, so that it can check that the request came through here.
-import { createPrivateKey, createPublicKey, type KeyObject, type webcrypto } from "node:crypto";
+import { createPublicKey, type KeyObject } from "node:crypto";
 import { calculateJwkThumbprint, SignJWT, type JWK } from "jose";
 import type { Identity, Services } from "../../src/pipeline/contract.ts";
+import { readPrivateKey } from "./assertion-key.ts";
 import type { AssertionOptions } from "./options.ts";
 
 interface Signed {
   readonly jwt: string;
   readonly reuseUntilMs: number;
-}
-
-function readKey(secret: string): KeyObject {
-  if (!secret.trimStart().startsWith("{")) return createPrivateKey(secret);
-  return createPrivateKey({ key: JSON.parse(secret) as webcrypto.JsonWebKey, format: "jwk" });
 }
 
 export class Assertion {
@@ -47,7 +43,7 @@ export class Assertion {
     let key: KeyObject;
     let jwk: JWK;
     try {
-      key = readKey(secret);
+      key = readPrivateKey(secret);
       jwk = createPublicKey(key).export({ format: "jwk" }) as JWK;
     } catch {
       throw new Error(`assertion.key: OUTRIGGER_${options.key} holds no private key in PKCS #8 PEM or JWK`);

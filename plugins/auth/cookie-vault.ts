@@ -1,6 +1,7 @@
 // Encrypts what browsers and Redis keep for us: JWE `dir` with A256GCM (RFC 7516), the first key encrypts, all decrypt.
 import { hash } from "node:crypto";
 import { CompactEncrypt, compactDecrypt } from "jose";
+import { readSessionKeys } from "./session-keys.ts";
 
 /** What a sealed text is for: one must not pass for the other (RFC 8725 section 2.8). */
 export type Purpose = "session" | "login" | "return" | "refreshed" | "stored";
@@ -19,13 +20,13 @@ export class CookieVault {
    * @throws Error when there is none, or one of another length
    */
   constructor(secret: string | undefined, name: string) {
-    const texts = (secret ?? "").split(",").map((text) => text.trim());
-    this.#keys = texts.map((text) => {
-      const bytes = Buffer.from(text, "base64url");
-      if (bytes.length !== 32)
-        throw new Error(`${name} must hold keys of 32 bytes in base64url, separated by commas`);
-      return { id: hash("sha256", bytes, "base64url").slice(0, 8), bytes: new Uint8Array(bytes) };
-    });
+    const keys = readSessionKeys(secret ?? "");
+    if (keys === undefined)
+      throw new Error(`${name} must hold keys of 32 bytes in base64url, separated by commas`);
+    this.#keys = keys.map((bytes) => ({
+      id: hash("sha256", bytes, "base64url").slice(0, 8),
+      bytes: new Uint8Array(bytes),
+    }));
   }
 
   async seal(purpose: Purpose, value: unknown): Promise<string> {

@@ -49,6 +49,9 @@ export function storeKeyOf(key: string, [pepper]: readonly string[]): string {
   return keyPath + (pepper === undefined ? keyDigest(key) : pepperedDigest(key, pepper));
 }
 
+/** Characters of a pepper: fewer are no secret. */
+export const leastPepper = 16;
+
 /**
  * @param secret peppers separated by commas; the first is for new keys, all are good for look-ups
  * @throws Error when one of them is too short to be a secret
@@ -56,8 +59,8 @@ export function storeKeyOf(key: string, [pepper]: readonly string[]): string {
 export function parsePeppers(secret: string | undefined): string[] {
   const peppers = (secret ?? "").split(",").map((pepper) => pepper.trim());
   const given = peppers.filter((pepper) => pepper !== "");
-  if (given.some((pepper) => pepper.length < 16)) {
-    throw new Error("OUTRIGGER_API_KEY_PEPPER: a pepper needs at least 16 characters");
+  if (given.some((pepper) => pepper.length < leastPepper)) {
+    throw new Error(`OUTRIGGER_API_KEY_PEPPER: a pepper needs at least ${leastPepper} characters`);
   }
   return given;
 }

@@ -79,8 +79,9 @@ function stripFlaw(stripPrefix: string, path: string): string | undefined {
 
 function upstreamFlaw(text: string, isAllowed: (target: UpstreamAddress) => boolean): string | undefined {
   try {
-    if (isAllowed(parseUpstream(text))) return undefined;
-    return "names a host that is neither loopback nor in OUTRIGGER_UPSTREAM_ALLOW";
+    const target = parseUpstream(text);
+    if (isAllowed(target)) return undefined;
+    return `${target.name} is neither on loopback nor in OUTRIGGER_UPSTREAM_ALLOW: add ${target.name} there to allow it`;
   } catch (error) {
     if (error instanceof FormatError) return error.message;
     throw error;

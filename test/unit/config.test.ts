@@ -1,5 +1,6 @@
 // The settings: defaults, strict formats, secrets from files, and every problem reported at once.
 import assert from "node:assert/strict";
+import { createPrivateKey } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +8,7 @@ import { after, describe, it } from "node:test";
 import * as fc from "fast-check";
 import { ConfigError, describeConfig, loadConfig, type Environment } from "../../src/config.ts";
 import { settings } from "../../src/config-settings.ts";
+import { makeCertificate } from "../support/certificate.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "outrigger-config-"));
 after(() => rmSync(directory, { recursive: true }));
@@ -298,19 +300,43 @@ describe("formats", () => {
     for (const text of ["{", '{"keys":[]}', '{"keys":[1]}', "/nowhere", file("not.json", "hello")]) {
       refused({ OUTRIGGER_POLICY_KEYS: text }, "OUTRIGGER_POLICY_KEYS");
     }
+    refused(
+      { OUTRIGGER_POLICY_KEYS: "/run/x" },
+      "OUTRIGGER_POLICY_KEYS",
+      /: \/run\/x cannot be read: ENOENT$/,
+    );
   });
 
-  it("want certificate and key together, readable", () => {
-    const pem = file("cert.pem", "-----BEGIN");
-    loadConfig({ OUTRIGGER_TLS_CERT: pem, OUTRIGGER_TLS_KEY: pem, OUTRIGGER_TLS_CLIENT_CA: pem });
-    refused({ OUTRIGGER_TLS_CERT: pem }, "OUTRIGGER_TLS_CERT", /needs OUTRIGGER_TLS_KEY/);
-    refused({ OUTRIGGER_TLS_CLIENT_CA: pem }, "OUTRIGGER_TLS_CLIENT_CA", /needs OUTRIGGER_TLS_CERT/);
-    refused({ OUTRIGGER_TLS_CERT: pem, OUTRIGGER_TLS_KEY: "/nowhere" }, "OUTRIGGER_TLS_KEY", /ENOENT/);
-    refused(
-      { OUTRIGGER_TLS_CERT: pem, OUTRIGGER_TLS_KEY: file("empty.pem", "\n") },
-      "OUTRIGGER_TLS_KEY",
-      /empty/,
-    );
+  it("want certificate and key together, readable, PEM, and one made out to the other", () => {
+    const [own, other] = [makeCertificate(), makeCertificate()];
+    const [cert, key] = [file("cert.pem", own.cert), file("key.pem", own.key)];
+    const pair = { OUTRIGGER_TLS_CERT: cert, OUTRIGGER_TLS_KEY: key };
+    loadConfig({ ...pair, OUTRIGGER_TLS_CLIENT_CA: file("both.pem", own.cert + other.cert) });
+    refused({ OUTRIGGER_TLS_CERT: cert }, "OUTRIGGER_TLS_CERT", /needs OUTRIGGER_TLS_KEY/);
+    refused({ OUTRIGGER_TLS_CLIENT_CA: cert }, "OUTRIGGER_TLS_CLIENT_CA", /needs OUTRIGGER_TLS_CERT/);
+    const junk = file("junk", "box-17\n");
+    const torn = file("torn.pem", own.cert.replace(/\n.{60}/, "\n"));
+    const locked = createPrivateKey(own.key);
+    const passphrase = { type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "x" } as const;
+    const lockedKey = file("locked.pem", locked.export(passphrase));
+    const problems: [string, string, string][] = [
+      ["OUTRIGGER_TLS_CERT", junk, "holds no PEM certificate"],
+      ["OUTRIGGER_TLS_CERT", torn, "holds a PEM certificate that is damaged"],
+      ["OUTRIGGER_TLS_CERT", "/run/x", "cannot be read: ENOENT"],
+      ["OUTRIGGER_TLS_CLIENT_CA", key, "holds no PEM certificate"],
+      ["OUTRIGGER_TLS_KEY", cert, "holds no PEM private key"],
+      ["OUTRIGGER_TLS_KEY", lockedKey, "holds a key under a passphrase: give it without one"],
+      ["OUTRIGGER_TLS_KEY", file("empty.pem", "\n"), "is an empty file"],
+      ["OUTRIGGER_TLS_KEY", file("other.pem", other.key), `is not the key of the certificate in ${cert}`],
+    ];
+    for (const [name, path, wrong] of problems)
+      assert.deepEqual(problemsOf({ ...pair, [name]: path }), [`${name}: ${path} ${wrong}`]);
+    const redis = { REDIS_URL: "rediss://127.0.0.1", OUTRIGGER_REDIS_CERT: cert, OUTRIGGER_REDIS_KEY: key };
+    loadConfig(redis);
+    refused({ ...redis, OUTRIGGER_REDIS_CA: junk }, "OUTRIGGER_REDIS_CA", /holds no PEM certificate$/);
+    const wrong = { ...redis, OUTRIGGER_REDIS_KEY: file("other.pem", other.key) };
+    refused(wrong, "OUTRIGGER_REDIS_KEY", /is not the key of/);
+    refused({ OUTRIGGER_UPSTREAM_CA: junk }, "OUTRIGGER_UPSTREAM_CA", /holds no PEM certificate$/);
   });
 
   it("never throw anything but a ConfigError", () => {
@@ -335,9 +361,33 @@ describe("secrets", () => {
       const named = loadConfig({ OUTRIGGER_SECRET_A_FILE: file("a", "\uFEFFa b \r\n\n") });
       assert.equal(named.secrets["SECRET_A"], "a b ");
     }
-    const lines = "-----BEGIN\nMIG\n-----END\n";
+    const lines = makeCertificate().key;
     const config = loadConfig({ OUTRIGGER_ASSERTION_KEY_FILE: file("key.pem", lines) });
     assert.equal(config.assertionKey, lines.trimEnd());
+  });
+
+  it("are checked though no policy uses them, and not shown", () => {
+    const pepper = "pepper-0123456789";
+    const key = Buffer.alloc(32, 1).toString("base64url");
+    const { key: pem, cert } = makeCertificate();
+    const jwk = createPrivateKey(pem).export({ format: "jwk" });
+    const good = {
+      OUTRIGGER_API_KEY_PEPPER: [pepper, `${pepper}, ${pepper}`],
+      OUTRIGGER_SESSION_KEYS: [key, `${key},${key}=`],
+      OUTRIGGER_ASSERTION_KEY: [pem, JSON.stringify(jwk)],
+    };
+    for (const [name, texts] of Object.entries(good)) for (const text of texts) loadConfig({ [name]: text });
+    const { d: _, ...open } = jwk;
+    const bad = {
+      OUTRIGGER_API_KEY_PEPPER: ["hunter2", `${pepper},hunter2`, `${pepper},`, ","],
+      OUTRIGGER_SESSION_KEYS: ["hunter2", `${key},hunter2`, `${key},`, ","],
+      OUTRIGGER_ASSERTION_KEY: ["hunter2", "{hunter2", '{"kty":"hunter2"}', JSON.stringify(open), cert],
+    };
+    for (const [name, texts] of Object.entries(bad))
+      for (const text of texts) {
+        refused({ [name]: text }, name, /^((?!hunter2).)*$/);
+        refused({ [`${name}_FILE`]: file("secret", text) }, name, /^((?!hunter2).)*$/);
+      }
   });
 
   it("all have a _FILE form", () => {
@@ -354,6 +404,12 @@ describe("secrets", () => {
     refused({ [`${token}_FILE`]: "" }, `${token}_FILE`, /empty/);
     refused({ [`${token}_FILE`]: directory }, `${token}_FILE`, /EISDIR/);
     refused({ [`${token}_FILE`]: "/dev/zero" }, `${token}_FILE`, /1 MiB/);
+    refused({ [`${token}_FILE`]: "/run/x" }, `${token}_FILE`, /: \/run\/x cannot be read: ENOENT$/);
+    refused(
+      { [`${token}_FILE`]: "hunter2" },
+      `${token}_FILE`,
+      /: the file that it names cannot be read: ENOENT$/,
+    );
   });
 
   it("never show in a problem", () => {
@@ -370,11 +426,11 @@ describe("secrets", () => {
 
   it("are handed to plugins by name, the built-in ones and those that a policy refers to", () => {
     const config = loadConfig({
-      OUTRIGGER_API_KEY_PEPPER: "p",
+      OUTRIGGER_API_KEY_PEPPER: "pepper-0123456789",
       OUTRIGGER_SECRET_IDP_FILE: file("idp", "s3cret\n"),
       OUTRIGGER_ADMIN_TOKEN: "not-for-plugins",
     });
-    assert.deepEqual({ ...config.secrets }, { API_KEY_PEPPER: "p", SECRET_IDP: "s3cret" });
+    assert.deepEqual({ ...config.secrets }, { API_KEY_PEPPER: "pepper-0123456789", SECRET_IDP: "s3cret" });
     assert.equal(config.secrets["constructor"], undefined);
   });
 });

@@ -301,7 +301,7 @@ describe("fields", () => {
 
   test("an upstream elsewhere has to be allowed, for this service's routes", async () => {
     const elsewhere =
-      "routes[0].upstream: names a host that is neither loopback nor in OUTRIGGER_UPSTREAM_ALLOW";
+      "routes[0].upstream: 169.254.169.254:80 is neither on loopback nor in OUTRIGGER_UPSTREAM_ALLOW: add 169.254.169.254:80 there to allow it";
     assert.deepEqual(await route({ upstream: "http://169.254.169.254" }), [elsewhere]);
     const parse = createPolicyParser({
       plugins: samplePlugins,
