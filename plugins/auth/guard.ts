@@ -212,9 +212,11 @@ export class Guard {
   }
 
   /** Takes out how the caller showed itself. */
-  #strip({ request, client }: Exchange, forwardCredentials: boolean): void {
+  #strip(exchange: Exchange, forwardCredentials: boolean): void {
+    const { request, client } = exchange;
     const { credentials, certificates } = this.#parts;
     if (!forwardCredentials) removeCredentials(request, credentials);
+    else exchange.credentialFields = credentials.keyHeaders;
     if (certificates !== undefined && !client.viaTrustedProxy) request.fields.delete(forwardedField);
   }
 

@@ -78,6 +78,6 @@ export class Finder {
     if (entry.partition !== key.shared) return false;
     if (identified) return entry.forAnyone && this.#options.scope !== "identity";
     // Without a word from the upstream an answer to nobody in particular is not one to a client with a cookie.
-    return !(entry.implicit && seen.hasCredentials);
+    return !(entry.implicit && seen.credentials !== "");
   }
 }

@@ -81,7 +81,7 @@ export function storeRequest(
     ownPartition: key.own,
     identified: key.own !== key.shared,
     hasAuthorization: seen.hasAuthorization,
-    hasCredentials: seen.hasCredentials,
+    hasCredentials: seen.credentials !== "",
     noStore: seen.directives?.noStore === true,
     requestTimeMs: request.requestTimeMs,
     lookupFields,

@@ -55,7 +55,7 @@ export function createKeyOf(policy: KeyPolicy): (exchange: Exchange, seen: Cache
       url,
       hash: hashText(url),
       shared,
-      own: identity === undefined ? shared : `${identityKey(identity)}${shared}`,
+      own: identity === undefined ? shared : `${identityKey(identity)}${furtherKey(seen)}${shared}`,
     };
   };
 }
@@ -88,7 +88,15 @@ function compare(a: string, b: string): number {
 function varyPart(member: string, fields: Fields, identity: Identity | undefined): string {
   if (!member.startsWith("claim:")) return selectingValue(member, fields);
   if (identity === undefined) return "-";
-  return claimText(identity.claims, member.slice(6)) ?? identityKey(identity);
+  const claim = claimText(identity.claims, member.slice(6));
+  if (claim === undefined) return identityKey(identity);
+  // The "acme" of one issuer is not that of another: whoever runs an issuer says what it likes.
+  return identity.issuer === undefined ? claim : `${JSON.stringify(identity.issuer)}:${claim}`;
+}
+
+/** What else the service is shown beside the identity: who shares a key may still be two to it. */
+function furtherKey({ credentials }: CacheRequest): string {
+  return credentials === "" ? "" : `+${hash("sha256", credentials, "base64url")}`;
 }
 
 // The auth plugin hands out one object per verified credential, so that this is computed once for it.

@@ -44,7 +44,7 @@ export class LookUp {
       return undefined;
     }
     if (this.#bypasses(exchange.request)) return undefined;
-    const read = readCacheRequest(exchange.request.fields);
+    const read = readCacheRequest(exchange.request.fields, exchange.credentialFields);
     const seen = this.#options.respectClient ? read : { ...read, directives: undefined };
     if (seen.needsUpstream || seen.directives?.noStore === true) return undefined;
     const key = this.#keyOf(exchange, seen);

@@ -1,5 +1,5 @@
 // What the cache needs to know of a request, read in one pass over its fields.
-import type { Exchange, Fields } from "../../src/pipeline/contract.ts";
+import { fieldKey, type Exchange, type Fields } from "../../src/pipeline/contract.ts";
 import { parseRequestDirectives, type RequestDirectives } from "./directives.ts";
 
 /** A request as the cache sees it. */
@@ -10,9 +10,10 @@ export interface CacheRequest {
   readonly ifRange: string | undefined;
   readonly ifNoneMatch: string | undefined;
   readonly ifModifiedSince: string | undefined;
+  /** Whether Authorization, an API key or a client certificate goes on to the service. */
   readonly hasAuthorization: boolean;
-  /** Authorization, Cookie or an API key. */
-  readonly hasCredentials: boolean;
+  /** What of these and of cookies goes on, as text for a known caller's own key; "" for nothing. */
+  readonly credentials: string;
   /** If-Match or If-Unmodified-Since: for the upstream alone. */
   readonly needsUpstream: boolean;
   /** Unkeyed inputs by which caches are poisoned, as text for the key; "" for nearly every request. */
@@ -32,7 +33,7 @@ const nothing: CacheRequest = {
   ifNoneMatch: undefined,
   ifModifiedSince: undefined,
   hasAuthorization: false,
-  hasCredentials: false,
+  credentials: "",
   needsUpstream: false,
   keyedFields: "",
 };
@@ -41,9 +42,16 @@ const nothing: CacheRequest = {
 let scratch: Scratch | undefined;
 const open = (): Scratch => (scratch ??= { ...nothing, control: undefined, pragma: false });
 
-/** Reads the fields. */
-export function readCacheRequest(fields: Fields): CacheRequest {
+/**
+ * Reads the fields.
+ * @param further names of fields that carry credentials on this route
+ */
+export function readCacheRequest(fields: Fields, further: readonly string[] = []): CacheRequest {
   fields.forEach(visit);
+  for (const name of further) {
+    const value = fields.get(name);
+    if (value !== undefined && !credentialFields.has(fieldKey(name))) noteCredential(fieldKey(name), value);
+  }
   const found: Scratch | undefined = scratch;
   scratch = undefined;
   if (found === undefined) return nothing;
@@ -77,23 +85,33 @@ function visit(lower: string, value: string): void {
     case "if-unmodified-since":
       open().needsUpstream = true;
       return;
-    case "authorization":
-      open().hasAuthorization = true;
-      open().hasCredentials = true;
-      return;
     case "cookie":
-    case "x-api-key":
-    case "x-auth-token":
-      open().hasCredentials = true;
+      open().credentials += `\ncookie:${value}`;
       return;
     default:
-      if (poisonous.has(lower)) open().keyedFields += `\n${lower}:${value}`;
+      if (credentialFields.has(lower)) noteCredential(lower, value);
+      else if (poisonous.has(lower)) open().keyedFields += `\n${lower}:${value}`;
   }
+}
+
+function noteCredential(lower: string, value: string): void {
+  open().credentials += `\n${lower}:${value}`;
+  open().hasAuthorization = true;
 }
 
 function joined(before: string | undefined, value: string): string {
   return before === undefined ? value : `${before}, ${value}`;
 }
+
+/** By which services know callers, whatever `auth` knows. Each is what Authorization is to a cache (RFC 9111 section 3.5). */
+const credentialFields = new Set([
+  "authorization",
+  "x-access-token",
+  "x-api-key",
+  "x-auth-token",
+  "x-forwarded-access-token",
+  "x-forwarded-client-cert",
+]);
 
 /** Fields that services act on though no cache key knows them; here they are part of the key. (Forwarded names the client.) */
 const poisonous = new Set([

@@ -31,6 +31,7 @@ export interface StoreRequest {
   readonly sharedPartition: string;
   readonly ownPartition: string;
   readonly identified: boolean;
+  /** Or another credential but a cookie: an API key, a client certificate. */
   readonly hasAuthorization: boolean;
   /** Authorization, Cookie or an API key: the answer may be for this client only though nothing says so. */
   readonly hasCredentials: boolean;
@@ -130,7 +131,8 @@ function forbidden(
   if (request.noStore || (directives.noStore && !ignoresNoStore)) return "no-store";
   if (directives.isPrivate) return "private";
   if (fields.has("set-cookie")) return "set-cookie";
-  if (request.identified) return undefined;
+  // A known caller's own answers are kept under whatever else the service was shown, too.
+  if (!isShared(request, directives, policy)) return undefined;
   const { isPublic, mustRevalidate, sMaxAge } = directives;
   if (request.hasAuthorization && !isPublic && !mustRevalidate && sMaxAge === undefined)
     return "authorization";

@@ -36,7 +36,7 @@ export class UnsafeMethods {
   /** Called in the request phase of what is neither GET nor HEAD. */
   asked(exchange: Exchange): void {
     if (exchange.request.method !== "POST" || this.#bypasses(exchange.request)) return;
-    const seen = readCacheRequest(exchange.request.fields);
+    const seen = readCacheRequest(exchange.request.fields, exchange.credentialFields);
     const asked: Asked = { key: this.#keyOf(exchange, seen), seen };
     exchange.notes.set(note, asked);
   }

@@ -89,7 +89,7 @@ function createPart(name: string, readAddress: (address: string) => string, cont
         read: ({ identity }) => (identity?.method === "api-key" ? identity.credentialId : undefined),
       };
     case "claim": {
-      return { rank: 2, kind: name, read: (exchange) => claimValue(exchange.identity?.claims, argument) };
+      return { rank: 2, kind: name, read: ({ identity }) => identity && claimOf(identity, argument) };
     }
     case "header": {
       const field = fieldKey(argument);
@@ -124,9 +124,15 @@ function subjectOf(identity: Identity): string {
   return subject;
 }
 
+/** As subjects are: of its issuer. */
+function claimOf({ claims, issuer }: Identity, path: string): string | undefined {
+  const value = claimValue(claims, path);
+  return value === undefined || value === "" || issuer === undefined ? value : `${issuer}\n${value}`;
+}
+
 /** Text, numbers and booleans by their text, so that `7` and `"7"` are one; a list or object is no value. */
-function claimValue(claims: Claims | undefined, path: string): string | undefined {
-  const value = claims === undefined ? undefined : claimAt(claims, path);
+function claimValue(claims: Claims, path: string): string | undefined {
+  const value = claimAt(claims, path);
   return typeof value === "string" || typeof value === "number" || typeof value === "boolean"
     ? String(value)
     : undefined;

@@ -94,6 +94,8 @@ export interface Exchange {
   readonly signal: AbortSignal;
   /** Set by `auth`. */
   identity: Identity | undefined;
+  /** Set by `auth`: names of the fields that carry credentials of this route's; those that are still there go to the service. */
+  credentialFields: readonly string[];
   /** Set by `cache`: HIT, MISS, STALE or BYPASS. */
   cacheStatus: string | undefined;
   /** Set by a plugin that put something of this caller or request into the response: no cache may keep it. */

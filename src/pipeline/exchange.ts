@@ -8,6 +8,8 @@ import type {
   UpstreamAnswer,
 } from "./contract.ts";
 
+const noFields: readonly string[] = [];
+
 /** What the proxy does for an exchange. */
 export type ExchangeIo = Pick<Exchange, "readBody" | "fetchUpstream">;
 
@@ -27,6 +29,7 @@ export class LiveExchange implements Exchange {
   readonly startedAt: number;
   readonly startedMono: number;
   identity: Identity | undefined = undefined;
+  credentialFields: readonly string[] = noFields;
   cacheStatus: string | undefined = undefined;
   responseIsPersonal = false;
   refusedBecause: string | undefined = undefined;

@@ -24,7 +24,7 @@ export const promises: Readonly<Record<string, Promised>> = {
   Z2: redis("What lies in Redis signs nobody in."),
   Z3: client("Cookies of a login reach no service."),
   Z4: client("Another site cannot use a browser's session."),
-  Z5: client("An answer that carries a session is stored by no cache."),
+  Z5: client("No cache hands on an answer that carries a session or was made for another's credential."),
   Z6: client("A login ends where it began, with the provider that was asked, and a logout holds."),
   Z7: client("One request's fault is that request's: nobody else is refused for it."),
   Z8: client("Whoever floods one kind of credential does not shut out the others."),
