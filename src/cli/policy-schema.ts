@@ -1,7 +1,7 @@
 // `outrigger policy schema`: the JSON Schema of policies with the options of every built-in plugin.
 import { policyJsonSchema } from "../policy/schema.ts";
 import { pluginsByName } from "../registry.ts";
-import type { Terminal } from "./program.ts";
+import type { Terminal } from "./terminal.ts";
 
 export async function printPolicySchema(terminal: Terminal): Promise<number> {
   terminal.out(`${JSON.stringify(policyJsonSchema(pluginsByName), null, 2)}\n`);

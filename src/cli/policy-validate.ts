@@ -5,7 +5,7 @@ import { readPolicyFile } from "../policy/file-source.ts";
 import { type Problem, PolicyRefused, problemText } from "../policy/problems.ts";
 import { createPolicyReader, type RawPolicy, sharedKey } from "../policy/read.ts";
 import { pluginsByName } from "../registry.ts";
-import type { Terminal } from "./program.ts";
+import type { Terminal } from "./terminal.ts";
 
 interface FileResult {
   readonly file: string;

@@ -9,8 +9,6 @@ import type { AclOptions } from "./redis-acl.ts";
 import { addSessionsCommands } from "./sessions-commands.ts";
 import type { Terminal } from "./terminal.ts";
 
-export type { Terminal } from "./terminal.ts";
-
 type Run = () => Promise<number>;
 
 const json = ["--json", "print JSON"] as const;
