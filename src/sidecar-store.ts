@@ -1,12 +1,13 @@
 // Redis as the settings name it, and what log and metrics tell of it.
 import type { Check } from "./admin/admin.ts";
 import type { Config } from "./config.ts";
+import { createRenewableStore, type RenewableStore } from "./redis/renewable-store.ts";
 import { createStore, type RedisStore } from "./redis/store.ts";
 import { takeConsole } from "./telemetry/console.ts";
 import type { Telemetry } from "./telemetry/process.ts";
 
 /** Connects in the background; undefined in embedded mode. */
-export function connectStore(config: Config, { logger, metrics }: Telemetry): RedisStore | undefined {
+export function connectStore(config: Config, { logger, metrics }: Telemetry): RenewableStore | undefined {
   if (config.redis === undefined) return undefined;
   const up = metrics.gauge("outrigger_redis_up", "Whether Redis answers", [], "min")();
   const told = metrics.gauge(
@@ -28,10 +29,17 @@ export function connectStore(config: Config, { logger, metrics }: Telemetry): Re
     "command",
   ]);
   up.set(0);
-  return createStore({
+  return createRenewableStore({
     address: config.redis,
-    keyPrefix: config.keyPrefix,
-    connectionName: `outrigger-${config.service}`,
+    open: (address, onState) =>
+      createStore({
+        address,
+        keyPrefix: config.keyPrefix,
+        connectionName: `outrigger-${config.service}`,
+        onState,
+        onCommand: (name, elapsed) => seconds(name).observe(elapsed),
+        onListenerError: (error) => logger.error({ err: error }, "a listener to Redis changes failed"),
+      }),
     onState({ of, up: isUp, reason }) {
       gauges[of].set(isUp ? 1 : 0);
       if (of === "writes") return tellWrites(logger, isUp, reason);
@@ -41,9 +49,13 @@ export function connectStore(config: Config, { logger, metrics }: Telemetry): Re
       else if (of === "commands") logger.warn({ reason }, `${what}: out of reach`);
       else logger.warn({ reason }, `${what}: none; until they come, changes are looked for each second`);
     },
-    onCommand: (name, elapsed) => seconds(name).observe(elapsed),
+    onRenewed: () => logger.info({}, "Redis: the new REDIS_URL is in use"),
+    onUnproven: (reason) =>
+      logger.error(
+        { reason },
+        "Redis: the new REDIS_URL does not serve; the connections by the old one stay, and it is tried on",
+      ),
     onClosed: takeConsole(logger),
-    onListenerError: (error) => logger.error({ err: error }, "a listener to Redis changes failed"),
   });
 }
 

@@ -1,0 +1,177 @@
+// Goes from one address of Redis to another without a call that fails: new connections are opened and proven, watches
+// armed on them, and only then are they used and the old ones let go. Until then, and for good when the new ones never
+// answer, the old ones serve.
+import { setTimeout as delay } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
+import type { RedisAddress } from "./address.ts";
+import type { StoreState } from "./state.ts";
+import type { RedisStore } from "./store.ts";
+import { StoreUnavailable } from "./store-contract.ts";
+
+export interface RenewalOptions {
+  readonly address: RedisAddress;
+  readonly open: (address: RedisAddress, onState: (state: StoreState) => void) => RedisStore;
+  /** Of the connections in use. */
+  readonly onState: (state: StoreState) => void;
+  /** The new connections are in use. */
+  readonly onRenewed: () => void;
+  /** They are of no use yet, and tried on; told once an address. */
+  readonly onUnproven: (reason: string) => void;
+}
+
+/** After this long without an answer of the new connections it is told. */
+const unprovenMs = 5_000;
+const proofMs = 1_000;
+/** How long the new connections may take to arm the watches before they are used all the same. */
+const armMs = 2_000;
+/** Longer than any call may take: what is in flight on the old connections ends there. */
+const leaveMs = 6_000;
+
+/** One set of connections, with what it said last of itself. */
+interface Side {
+  readonly address: RedisAddress;
+  readonly store: RedisStore;
+  readonly states: Map<StoreState["of"], StoreState>;
+  /** Whether watches are begun on it. */
+  watched: boolean;
+}
+
+interface Watch {
+  readonly begin: (store: RedisStore) => () => void;
+  readonly ends: Map<RedisStore, () => void>;
+}
+
+export class Renewal {
+  readonly #options: RenewalOptions;
+  readonly #watches = new Set<Watch>();
+  readonly #leaving = new Map<RedisStore, NodeJS.Timeout>();
+  #now: Side;
+  #next: Side | undefined;
+
+  constructor(options: RenewalOptions) {
+    this.#options = options;
+    this.#now = this.#open(options.address);
+    this.#now.watched = true;
+  }
+
+  get store(): RedisStore {
+    return this.#now.store;
+  }
+
+  renew(address: RedisAddress): void {
+    if (isDeepStrictEqual(address, (this.#next ?? this.#now).address)) return;
+    this.#giveUpNext();
+    if (isDeepStrictEqual(address, this.#now.address)) return;
+    this.#next = this.#open(address);
+    void this.#goOver(this.#next);
+  }
+
+  /** @returns ends the watch */
+  watch(begin: Watch["begin"]): () => void {
+    const watch: Watch = { begin, ends: new Map() };
+    this.#watches.add(watch);
+    for (const side of [this.#now, this.#next]) {
+      if (side?.watched === true) watch.ends.set(side.store, begin(side.store));
+    }
+    return () => {
+      this.#watches.delete(watch);
+      for (const end of watch.ends.values()) end();
+    };
+  }
+
+  close(): void {
+    this.#giveUpNext();
+    for (const [store, timer] of this.#leaving) {
+      clearTimeout(timer);
+      store.close();
+    }
+    this.#leaving.clear();
+    this.#now.store.close();
+  }
+
+  #open(address: RedisAddress): Side {
+    const states: Side["states"] = new Map();
+    const store = this.#options.open(address, (state) => {
+      states.set(state.of, state);
+      if (this.#now.store === store) this.#options.onState(state);
+    });
+    return { address, store, states, watched: false };
+  }
+
+  /** Never rejects; ends when it is done or a later address came. */
+  async #goOver(next: Side): Promise<void> {
+    const startedMono = performance.now();
+    let told = false;
+    for (;;) {
+      const trouble = await troubleOf(next);
+      if (this.#next !== next) return;
+      if (trouble === undefined) break;
+      if (!told && performance.now() - startedMono >= unprovenMs) {
+        told = true;
+        this.#options.onUnproven(trouble);
+      }
+      await delay(proofMs / 2, undefined, { ref: false });
+      if (this.#next !== next) return;
+    }
+    await this.#arm(next);
+    if (this.#next === next) this.#use(next);
+  }
+
+  /** Has the new connections tell of changes, so that at no moment nobody does. */
+  async #arm(next: Side): Promise<void> {
+    next.watched = true;
+    for (const watch of this.#watches) watch.ends.set(next.store, watch.begin(next.store));
+    const endMono = performance.now() + armMs;
+    while (this.#now.store.watching && !next.store.watching && performance.now() < endMono) {
+      await delay(50, undefined, { ref: false });
+      if (this.#next !== next) return;
+    }
+  }
+
+  #use(next: Side): void {
+    const before = this.#now;
+    this.#now = next;
+    this.#next = undefined;
+    this.#endWatches(before);
+    for (const what of ["commands", "writes", "watches"] as const) {
+      const state = stateOf(next, what);
+      if (!isDeepStrictEqual(state, stateOf(before, what))) this.#options.onState(state);
+    }
+    this.#options.onRenewed();
+    const leave = (): void => {
+      this.#leaving.delete(before.store);
+      before.store.close();
+    };
+    this.#leaving.set(before.store, setTimeout(leave, leaveMs).unref());
+  }
+
+  #giveUpNext(): void {
+    const next = this.#next;
+    if (next === undefined) return;
+    this.#next = undefined;
+    this.#endWatches(next);
+    next.store.close();
+  }
+
+  #endWatches({ store }: Side): void {
+    for (const { ends } of this.#watches) {
+      ends.get(store)?.();
+      ends.delete(store);
+    }
+  }
+}
+
+function stateOf({ states }: Side, what: StoreState["of"]): StoreState {
+  return states.get(what) ?? { of: what, up: what === "writes", reason: "" };
+}
+
+/** @returns why it cannot be used, a code word or a short phrase; undefined once it answered */
+async function troubleOf({ store, states }: Side): Promise<string | undefined> {
+  if (!(await store.whenUp(proofMs))) return states.get("commands")?.reason ?? "no answer yet";
+  try {
+    await store.get("probe", proofMs);
+    return undefined;
+  } catch (error) {
+    return error instanceof StoreUnavailable ? (error.code ?? error.message) : "no answer";
+  }
+}
