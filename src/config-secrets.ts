@@ -31,7 +31,8 @@ function cleaned(name: string, text: string): string {
     : text.trim();
 }
 
-function readSecretFile(name: string, path: string, readFile: ReadFile): string {
+/** @throws FormatError that holds nothing of the file */
+export function readSecretFile(name: string, path: string, readFile: ReadFile): string {
   if (path === "") throw new FormatError("is empty: give a path or unset it");
   // What does not look like a path may be the secret itself.
   const shown = /^\.{0,2}\//.test(path) ? shownPath(path) : "the file that it names";

@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import convict from "convict";
 import { FormatError, isUpstreamAllowed, type ReadFile, shownPath } from "./config-formats.ts";
 import { isPair } from "./config-pem.ts";
-import { readSecrets, readTextFile } from "./config-secrets.ts";
+import { readSecretFile, readSecrets, readTextFile } from "./config-secrets.ts";
 import type { Setting } from "./config-setting.ts";
 import { settings } from "./config-settings.ts";
 import { nearestName } from "./nearest.ts";
@@ -21,7 +21,12 @@ export type Config = Values & {
    * `SESSION_KEYS`, `ASSERTION_KEY`, and `SECRET_<NAME>` for those that a policy refers to by name.
    */
   readonly secrets: Readonly<Record<string, string>>;
+  /** The files that hold secrets, by the secret's variable. */
+  readonly secretFiles: Readonly<Record<string, string>>;
 };
+
+/** Settings whose files are read again while the sidecar runs. */
+export type SecretSettings = Pick<Config, "redis" | "adminToken" | "storeKeys" | "secrets">;
 
 /** The environment is wrong; `problems` says how, one line each, with the variable's name and no secret. */
 export class ConfigError extends Error {
@@ -203,6 +208,12 @@ function read(env: Environment, readFile: ReadFile): Reading {
     if (isPluginSecret(name)) forPlugins[name.slice(prefix.length)] = text;
   }
   config["secrets"] = forPlugins;
+  config["secretFiles"] = Object.fromEntries(
+    names.secrets.flatMap((name) => {
+      const path = env[`${name}_FILE`];
+      return path === undefined ? [] : [[name, path]];
+    }),
+  );
   if (values.redis !== undefined && values.redis !== null) {
     const { redisCa: ca, redisCert: cert, redisKey: key, redisServername: servername } = values;
     config["redis"] = { ...values.redis, tlsFiles: { ca, cert, key, servername } };
@@ -217,6 +228,37 @@ function read(env: Environment, readFile: ReadFile): Reading {
  */
 export function loadConfig(env: Environment, readFile: ReadFile = readTextFile): Config {
   return read(env, readFile).config;
+}
+
+/**
+ * Reads the files of secrets again.
+ * @param known what counts for a file that is wrong now
+ * @param problems takes one line for each of those, with the variable's name and no secret
+ */
+export function rereadSecrets(
+  files: Config["secretFiles"],
+  known: SecretSettings,
+  problems: string[],
+  readFile: ReadFile = readTextFile,
+): SecretSettings {
+  const { redis, adminToken, storeKeys } = known;
+  const secrets: Record<string, string> = Object.assign(Object.create(null), known.secrets);
+  const now = { redis, adminToken, storeKeys, secrets };
+  for (const [name, path] of Object.entries(files)) {
+    try {
+      const text = readSecretFile(name, path, readFile);
+      if (name === settings.redis.env) now.redis = settings.redis.parse(text, readFile);
+      else if (name === settings.adminToken.env) now.adminToken = settings.adminToken.parse(text, readFile);
+      else if (name === settings.storeKeys.env) now.storeKeys = settings.storeKeys.parse(text, readFile);
+      else if (isPluginSecret(name)) {
+        table.find(([, { env }]) => env === name)?.[1].parse(text, readFile);
+        secrets[name.slice(prefix.length)] = text;
+      }
+    } catch (error) {
+      problems.push(`${name}_FILE: ${(error as Error).message}`);
+    }
+  }
+  return now;
 }
 
 function describe(row: Omit<Setting<unknown>, "parse">, text: string | undefined): SettingRow {

@@ -4,10 +4,12 @@ import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Config } from "./config.ts";
 import { FolderLines } from "./kept-lines.ts";
+import { LiveSecrets, type SecretValues } from "./live-secrets.ts";
 import type { Clock, PluginDefinition } from "./pipeline/contract.ts";
 import { createHttpClient } from "./pipeline/http-client.ts";
 import { createPluginHost, type PluginHost } from "./pipeline/plugin-host.ts";
 import type { HostServices } from "./pipeline/scoped-services.ts";
+import { type Compile, PolicyInForce } from "./policy-in-force.ts";
 import type { EffectivePolicy } from "./policy/read.ts";
 import { compilePolicy } from "./proxy/compile-policy.ts";
 import { Listener } from "./proxy/listener.ts";
@@ -15,10 +17,7 @@ import { createRequestCounters, type RoutedPolicy } from "./proxy/routed-policy.
 import { readTlsFiles, type TlsFiles, watchTlsFiles } from "./proxy/tls-files.ts";
 import { createPooledTransport } from "./proxy/upstream/pooled-transport.ts";
 import { Upstreams } from "./proxy/upstreams.ts";
-import { createSeals } from "./redis/seals.ts";
 import type { RedisStore } from "./redis/store.ts";
-import { createSecrets } from "./secret-hosts.ts";
-import { shedMemory } from "./shed-memory.ts";
 import type { Telemetry } from "./telemetry/process.ts";
 import { StallWatch } from "./telemetry/stalls.ts";
 
@@ -42,12 +41,13 @@ export interface Serving {
   compile(policy: EffectivePolicy): Promise<RoutedPolicy>;
   /** Puts it in force; the one before is closed after its last exchange. */
   swap(policy: RoutedPolicy): void;
+  /** Whether these secrets are in force. */
+  hasSecrets(values: SecretValues): boolean;
+  /** Sets the policy in force up with these. Rejects when that fails; it stays as it is then. */
+  renewSecrets(values: SecretValues): Promise<void>;
   /** Closes what the listener, drained already, no longer needs: plugins first, which may still give back what they hold. */
   close(): Promise<void>;
 }
-
-/** A policy of so many routes takes tens of MiB. */
-const manyRoutes = 1_000;
 
 /** Plugins have bounded waits of their own; one that has not must not hold the exit up. */
 const closeLimitMs = 2_000;
@@ -55,32 +55,29 @@ const closeLimitMs = 2_000;
 /** @throws Error when a file that the settings name cannot be read */
 export function createServing(config: Config, telemetry: Telemetry, parts: ServingParts): Serving {
   const { logger, metrics } = telemetry;
-  const services = createServices(config, telemetry, parts);
+  const values = { secrets: config.secrets, storeKeys: config.storeKeys };
+  const secrets = new LiveSecrets(values, config.secretHosts);
+  const services = createServices(config, telemetry, parts, secrets);
   const upstreams = createUpstreams(config, metrics);
   const stalls = new StallWatch(logger, metrics);
   stalls.start();
   const host = createPluginHost(parts.registry, services, (hook, ms) => stalls.suspect(hook, ms));
-  let policy: RoutedPolicy | undefined;
+  const inForce = new PolicyInForce(compilerOf(config, host, upstreams), secrets);
   const tls = tlsFilesOf(config);
-  const listener = createListener(config, tls, telemetry, parts.clock, () => policy);
+  const listener = createListener(config, tls, telemetry, parts.clock, () => inForce.routed);
   const unwatchTls = tls && watchTlsFiles(tls, logger, (options) => listener.setTls(options));
   return {
     listener,
-    policy: () => policy,
-    compile: compilerOf(config, host, upstreams),
-    swap(next) {
-      const previous = policy;
-      policy = next;
-      if (previous === undefined) return;
-      previous.snapshot.retire();
-      if (previous.snapshot.routes.length >= manyRoutes) void previous.snapshot.closed.then(shedMemory);
-    },
+    policy: () => inForce.routed,
+    compile: (policy) => inForce.compile(policy),
+    swap: (next) => inForce.swap(next),
+    hasSecrets: (values) => inForce.has(values),
+    renewSecrets: (values) => inForce.renew(values),
     async close() {
       unwatchTls?.();
       stalls.stop();
-      policy?.snapshot.retire();
       const closed = (async () => {
-        await policy?.snapshot.closed;
+        await inForce.close();
         await host.states.close();
       })();
       await Promise.race([closed, delay(closeLimitMs, undefined, { ref: false })]);
@@ -90,17 +87,18 @@ export function createServing(config: Config, telemetry: Telemetry, parts: Servi
 }
 
 function createServices(
-  { service, instance, region, secrets, secretHosts, storeKeys, keyPrefix, stateDir }: Config,
+  { service, instance, region, keyPrefix, stateDir }: Config,
   { logger, accessLog, metrics }: Telemetry,
   parts: Omit<ServingParts, "registry">,
+  secrets: LiveSecrets,
 ): HostServices {
   return {
     logger,
     accessLog,
     metrics,
     store: parts.store,
-    seals: storeKeys && createSeals(storeKeys, keyPrefix, service),
-    secrets: createSecrets(secrets, secretHosts),
+    seals: secrets.seals(keyPrefix, service),
+    secrets,
     http: createHttpClient(),
     clock: parts.clock,
     fleet: { service, instance, region, size: parts.fleetSize, workers: parts.workerCount },
@@ -122,13 +120,8 @@ function createUpstreams(config: Config, metrics: Telemetry["metrics"]): Upstrea
   return upstreams;
 }
 
-function compilerOf(
-  config: Config,
-  host: PluginHost,
-  upstreams: Upstreams,
-): (policy: EffectivePolicy) => Promise<RoutedPolicy> {
+function compilerOf(config: Config, host: PluginHost, upstreams: Upstreams): Compile {
   const compileParts = {
-    host,
     upstreams,
     counters: createRequestCounters(host.services.metrics),
     upstream: config.upstream,
@@ -136,7 +129,7 @@ function compilerOf(
     fieldRules: config,
     upstreamCa: config.upstreamCa === undefined ? undefined : readFileSync(config.upstreamCa, "utf8"),
   };
-  return (policy) => compilePolicy(policy, compileParts);
+  return (policy, secrets) => compilePolicy(policy, { ...compileParts, host: { ...host, secrets } });
 }
 
 function createListener(

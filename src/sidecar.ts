@@ -13,7 +13,8 @@ import type { Listener } from "./proxy/listener.ts";
 import type { RoutedPolicy } from "./proxy/routed-policy.ts";
 import type { RedisStore } from "./redis/store.ts";
 import { registry as builtIn } from "./registry.ts";
-import { createServing } from "./serving.ts";
+import { SecretFiles } from "./secret-files.ts";
+import { createServing, type Serving } from "./serving.ts";
 import { createLife } from "./sidecar-policy.ts";
 import { connectStore, redisCheck } from "./sidecar-store.ts";
 import { createTelemetry, type Telemetry } from "./telemetry/process.ts";
@@ -98,39 +99,35 @@ async function assemble(config: Config, overrides: SidecarOverrides): Promise<Pa
   const { clock = systemClock, registry = builtIn } = overrides;
   const { service, instance } = config;
   const telemetry = createTelemetry({ level: config.logLevel, service, instance, stream: overrides.output });
-  const { logger, metrics } = telemetry;
+  const { logger } = telemetry;
   const store = connectStore(config, telemetry);
   let heartbeat: HeartbeatSender | undefined;
   const fleetSize = (): number => heartbeat?.size() ?? 1;
   const fitted = fitDescriptors(config, logger);
   const serving = createServing(fitted.config, telemetry, { store, clock, registry, fleetSize });
   const { listener } = serving;
-  const swap = (next: RoutedPolicy): void => {
-    serving.swap(next);
-    heartbeat?.notice();
-  };
   const life = await createLife(config, telemetry, registry, {
     store,
     clock,
     compile: (policy) => serving.compile(policy),
-    swap,
+    swap(next) {
+      serving.swap(next);
+      heartbeat?.notice();
+    },
     discard: (late) => late.snapshot.retire(),
     onRejected: () => heartbeat?.notice(),
   });
+  const secretFiles = new SecretFiles(config, logger, { store, serving });
   const ending = Promise.withResolvers<number>();
   const probe = UpstreamProbe.of(config, logger);
   const admin = createAdmin({
     listen: config.admin,
     maxConnections: fitted.adminConnections,
-    token: config.adminToken,
-    logger,
+    token: () => secretFiles.adminToken,
     checks: () => checksOf({ life, listener, policy: serving.policy(), store, probe }),
-    metrics,
     policyStatus: () => life.status(),
-    logLevel: telemetry.level,
-    drain: () => listener.beginDrain(),
     quit: () => ending.resolve(0),
-    extra: (path) => jsonDocument(serving.policy()?.snapshot.document(path)),
+    ...adminParts(telemetry, serving),
   });
   return {
     telemetry,
@@ -144,6 +141,7 @@ async function assemble(config: Config, overrides: SidecarOverrides): Promise<Pa
       heartbeat = startHeartbeat({ store, service, instance, version, status: () => life.status(), clock });
     },
     async close() {
+      secretFiles.close();
       probe?.close();
       await heartbeat?.stop();
       await life.stop();
@@ -152,6 +150,17 @@ async function assemble(config: Config, overrides: SidecarOverrides): Promise<Pa
       store?.close();
       await telemetry.output.flush(1_000);
     },
+  };
+}
+
+/** What the admin listener shows and does whatever else there is. */
+function adminParts({ logger, metrics, level }: Telemetry, serving: Serving) {
+  return {
+    logger,
+    metrics,
+    logLevel: level,
+    drain: () => serving.listener.beginDrain(),
+    extra: (path: string) => jsonDocument(serving.policy()?.snapshot.document(path)),
   };
 }
 

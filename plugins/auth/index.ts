@@ -30,7 +30,8 @@ type Held<T> = { readonly value: T; readonly release: () => void };
 
 // jose and what needs it is loaded only where a policy has tokens.
 async function holdTokens(jwt: JwtOptions, services: Services, state: AuthState): Promise<Held<TokenCheck>> {
-  const { login: _, ...facts } = jwt;
+  const { login: _, ...options } = jwt;
+  const facts = { options, secrets: services.secrets.generation };
   const { TokenCheck } = await import("./tokens.ts");
   return state.tokens.acquire(facts, () => new TokenCheck(jwt, services, state.sources));
 }
@@ -52,7 +53,7 @@ async function holdLogin(
     timeoutMs: jwt.jwksTimeoutMs,
     share: jwt.shareKeys,
   };
-  return state.logins.acquire({ options, keys }, () => {
+  return state.logins.acquire({ options, keys, secrets: services.secrets.generation }, () => {
     return new Login(options, services, {
       keys: state.sources.acquire(keys, () => new JwksSource(keys, services)),
       ended: state.endedSessions(),
@@ -68,7 +69,7 @@ async function holdAssertion(
 ): Promise<Held<Assertion>> {
   const { Assertion } = await import("./assertion.ts");
   const made = await Assertion.create(options, services);
-  return state.assertions.acquire(options, () => made);
+  return state.assertions.acquire({ options, secrets: services.secrets.generation }, () => made);
 }
 
 /** Whose pages may act with a token cookie: as with a session where there is a login, else the request's own. */

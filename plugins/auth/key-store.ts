@@ -48,7 +48,8 @@ const outOfReach: KeyAnswer = { state: "unavailable", because: "redis is out of 
 export class KeyStore {
   readonly #store: Store | undefined;
   readonly #services: Services;
-  readonly #peppers: readonly string[];
+  #peppers: readonly string[];
+  #secrets: number | undefined;
   readonly #lookups: Counter;
   readonly #badRecords: BadRecords;
   readonly #known = boundedCache<Known>(maxKnown, (known) => this.#unlink(known));
@@ -68,6 +69,7 @@ export class KeyStore {
     this.#services = services;
     this.#store = services.store;
     this.#peppers = parsePeppers(services.secrets.get("API_KEY_PEPPER"));
+    this.#secrets = services.secrets.generation;
     this.#badRecords = new BadRecords(services);
     this.#lookups = services.metrics.counter(
       "outrigger_auth_key_lookups_total",
@@ -87,6 +89,7 @@ export class KeyStore {
    */
   peek(digest: string, query: KeyQuery): KeyAnswer | undefined {
     if (this.#store === undefined) return unknown;
+    if (this.#secrets !== this.#services.secrets.generation) this.#takePeppers();
     const name = query.requirePepper ? `p${digest}` : digest;
     const known = this.#known.get(name) ?? this.#unknown.get(name);
     if (known === undefined) return undefined;
@@ -98,6 +101,16 @@ export class KeyStore {
     if (confirmed && ageMs < this.#believedMs(query.confirmMs)) return known.answer;
     if (!this.#store.up) return ageMs < query.staleMs ? known.answer : outOfReach;
     return undefined;
+  }
+
+  /** Secrets have changed, and were checked then. Under other peppers Redis may know other keys. */
+  #takePeppers(): void {
+    const { secrets } = this.#services;
+    this.#secrets = secrets.generation;
+    const peppers = parsePeppers(secrets.get("API_KEY_PEPPER"));
+    if (peppers.join() === this.#peppers.join()) return;
+    this.#peppers = peppers;
+    this.#epoch += 1;
   }
 
   /** A server that does not tell of changes is asked again within the second that a revocation may take. */

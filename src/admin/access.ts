@@ -22,11 +22,14 @@ function foreignSign({ headers }: IncomingMessage): string | undefined {
   return forwarded === undefined ? undefined : "the request came through a proxy";
 }
 
-/** @returns a check that throws AdminProblem (401, 403) unless the request may use the sensitive endpoints */
-export function createGuard(token: string | undefined): (request: IncomingMessage) => void {
-  const expected = token === undefined ? undefined : sha256(token);
-
+/**
+ * @param token as it is now
+ * @returns a check that throws AdminProblem (401, 403) unless the request may use the sensitive endpoints
+ */
+export function createGuard(token: () => string | undefined): (request: IncomingMessage) => void {
   return function guard(request) {
+    const now = token();
+    const expected = now === undefined ? undefined : sha256(now);
     const shown = request.headersDistinct["authorization"];
     if (expected !== undefined && shown !== undefined) {
       const [, credential] = /^bearer +(\S+)$/i.exec(shown.length === 1 ? (shown[0] ?? "") : "") ?? [];

@@ -27,7 +27,7 @@ export interface AdminOptions {
   /** Most connections at a time. */
   readonly maxConnections?: number;
   /** Opens the sensitive endpoints to peers on other machines. */
-  readonly token: string | undefined;
+  readonly token: () => string | undefined;
   readonly logger: Logger;
   /** Ready when all are ok. */
   readonly checks: () => readonly Check[];

@@ -3,6 +3,7 @@ import type { PluginDefinition } from "./contract.ts";
 import { PluginFaults } from "./plugin-faults.ts";
 import { type HostServices, ScopedServices } from "./scoped-services.ts";
 import { PluginStates } from "./plugin-states.ts";
+import type { Secrets } from "./services.ts";
 import type { LongHook } from "./step.ts";
 
 export interface KnownPlugin {
@@ -15,6 +16,8 @@ export interface PluginHost {
   readonly plugins: ReadonlyMap<string, KnownPlugin>;
   readonly states: PluginStates;
   readonly services: HostServices;
+  /** What set-ups are given, where that may be other secrets than those in force. */
+  readonly secrets?: Secrets;
   readonly onLongHook: LongHook;
   /** Snapshots made from now on have this plugin, in place of another version if there was one. */
   register(definition: PluginDefinition): void;

@@ -26,18 +26,23 @@ export interface ServicesUser {
   readonly needs?: PluginNeeds;
 }
 
+const noOptions = {};
+
 export class ScopedServices {
   /** For what outlives a policy: no secrets but the declared ones. */
   readonly common: Services;
-  readonly #services: HostServices;
+  readonly #live: Secrets;
   readonly #user: ServicesUser;
   // Most routes have their options from the policy's top: one object, looked through once.
-  readonly #byOptions = new WeakMap<object, Services>();
+  #byOptions = new WeakMap<object, Services>();
+  /** Those that `byOptions` is for. */
+  #secretsOf: Secrets;
 
   /** @param others the plugins beside it: a metric that is another one's is not this one's by a shorter name */
   constructor(user: ServicesUser, services: HostServices, others: readonly ServicesUser[] = []) {
     this.#user = user;
-    this.#services = services;
+    this.#live = services.secrets;
+    this.#secretsOf = services.secrets;
     const { store, seals, keptLines, workers, fleet } = services;
     this.common = {
       ...services,
@@ -45,33 +50,41 @@ export class ScopedServices {
       metrics: scopedMetrics(user, services.metrics, others),
       store: store && new ScopedStore(store, keyScope(user, fleet.service)),
       seals: seals && scopedSeals(user, seals),
-      secrets: this.#secrets(new Set()),
+      secrets: this.#secrets(new Set(), services.secrets),
       keptLines: keptLines && scopedLines(user, keptLines),
       workers: workers && ownPart(user.name, workers),
     };
   }
 
-  /** For a set-up with these options, as the policy has them: with the secrets that they name. */
-  with(options: unknown): Services {
-    if (typeof options !== "object" || options === null) return this.common;
-    const known = this.#byOptions.get(options);
+  /**
+   * For a set-up with these options, as the policy has them: with the secrets that they name.
+   * @param secrets default: those in force at any time
+   */
+  with(options: unknown, secrets = this.#live): Services {
+    const key = typeof options === "object" && options !== null ? options : noOptions;
+    if (this.#secretsOf !== secrets) this.#byOptions = new WeakMap();
+    this.#secretsOf = secrets;
+    const known = this.#byOptions.get(key);
     if (known !== undefined) return known;
     const named = new Set<string>();
     collectSecrets(options, named);
-    const services = named.size === 0 ? this.common : { ...this.common, secrets: this.#secrets(named) };
-    this.#byOptions.set(options, services);
+    const isCommon = named.size === 0 && secrets === this.#live;
+    const services = isCommon ? this.common : { ...this.common, secrets: this.#secrets(named, secrets) };
+    this.#byOptions.set(key, services);
     return services;
   }
 
-  #secrets(named: ReadonlySet<string>): Secrets {
+  #secrets(named: ReadonlySet<string>, secrets: Secrets): Secrets {
     const { name: plugin, needs } = this.#user;
-    const { secrets } = this.#services;
     const declared = new Set(needs?.secrets);
     const check = (name: string): void => {
       if (!declared.has(name) && !named.has(name))
         throw new NotDeclared(plugin, `the secret ${name}`, "secrets");
     };
     return {
+      get generation() {
+        return secrets.generation;
+      },
       get(name) {
         check(name);
         return secrets.get(name);

@@ -15,6 +15,8 @@ export type { Counter, Gauge, Histogram, LineSink, Logger, Metrics } from "../te
 
 /** Secrets that are set by `OUTRIGGER_<NAME>` or `OUTRIGGER_<NAME>_FILE`. */
 export interface Secrets {
+  /** Another one when any secret may have changed: what was made with secrets is made anew then. */
+  readonly generation?: number | undefined;
   /** @param name e.g. `API_KEY_PEPPER` */
   get(name: string): string | undefined;
   /**

@@ -219,7 +219,7 @@ async function setUp(
   const scope = faults.scope();
   const state = scope.runInAsyncScope(() => states.of(definition, scoped.common));
   const options = parseOptions(definition, written, own);
-  const services = scoped.with(written);
+  const services = scoped.with(written, host.secrets);
   const made = scope.runInAsyncScope(async () => definition.setup({ options, services, state, route: info }));
   try {
     await withinLimit(made, setupLimitMs, "set-up");

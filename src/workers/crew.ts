@@ -115,6 +115,11 @@ export class Crew {
     for (const member of this.#members()) member.send(message);
   }
 
+  /** Those that start read their files anyway. */
+  hangUp(): void {
+    for (const member of this.#members()) if (member.ready) member.hangUp();
+  }
+
   /** @param sidecars of the service that live */
   setFleet(sidecars: number): void {
     this.#fleetSize = sidecars * this.#options.count;

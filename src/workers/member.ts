@@ -88,6 +88,11 @@ export class Member {
     if (this.#worker.isConnected()) this.#worker.send(message, () => {});
   }
 
+  /** Has it read its files again. */
+  hangUp(): void {
+    this.#worker.process.kill("SIGHUP");
+  }
+
   kill(): void {
     this.#worker.process.kill("SIGKILL");
   }

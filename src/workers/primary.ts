@@ -10,6 +10,7 @@ import { type HeartbeatSender, startHeartbeat } from "../policy/heartbeat.ts";
 import type { PolicyLife } from "../policy/life.ts";
 import type { RedisStore } from "../redis/store.ts";
 import { registry } from "../registry.ts";
+import { SecretFiles } from "../secret-files.ts";
 import { createLife } from "../sidecar-policy.ts";
 import { connectStore, redisCheck } from "../sidecar-store.ts";
 import { mergeMetrics } from "../telemetry/metrics.ts";
@@ -49,6 +50,7 @@ export async function startPrimary(config: Config, count: number): Promise<Prima
   // Also when a second signal ends this process at once.
   const killAll = (): void => crew.kill();
   process.once("exit", killAll);
+  process.on("SIGHUP", () => crew.hangUp());
   try {
     // Health is answered while the policy is still on its way.
     const adminAddress = await parts.admin.listen();
@@ -108,9 +110,10 @@ async function assemble(config: Config, count: number): Promise<Parts> {
     level: () => level.get(),
     desk: new Desk(registry, systemClock),
   });
+  const secretFiles = new SecretFiles(config, logger, { store });
   const ending = Promise.withResolvers<number>();
   const probe = UpstreamProbe.of(config, logger);
-  const admin = adminOf(config, telemetry, { crew, life, store, ending, probe });
+  const admin = adminOf(config, telemetry, { crew, life, store, ending, probe, secretFiles });
   return {
     telemetry,
     crew,
@@ -130,6 +133,7 @@ async function assemble(config: Config, count: number): Promise<Parts> {
       });
     },
     async close() {
+      secretFiles.close();
       probe?.close();
       await heartbeat?.stop();
       await life.stop();
@@ -146,16 +150,17 @@ interface AdminParts {
   readonly store: RedisStore | undefined;
   readonly ending: PromiseWithResolvers<number>;
   readonly probe: UpstreamProbe | undefined;
+  readonly secretFiles: SecretFiles;
 }
 
 function adminOf(
   config: Config,
   { logger, metrics, level }: Telemetry,
-  { crew, life, store, ending, probe }: AdminParts,
+  { crew, life, store, ending, probe, secretFiles }: AdminParts,
 ): Admin {
   return createAdmin({
     listen: config.admin,
-    token: config.adminToken,
+    token: () => secretFiles.adminToken,
     logger,
     checks: () => [...checksOf(crew, life, store), ...(probe === undefined ? [] : [probe.check])],
     metrics: {

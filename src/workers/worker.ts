@@ -3,6 +3,7 @@ import type { Config } from "../config.ts";
 import { fitDescriptors } from "../descriptors.ts";
 import { systemClock } from "../pipeline/clock.ts";
 import { registry } from "../registry.ts";
+import { SecretFiles } from "../secret-files.ts";
 import { createServing, type Serving } from "../serving.ts";
 import { createReader } from "../sidecar-policy.ts";
 import { connectStore } from "../sidecar-store.ts";
@@ -64,6 +65,7 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
     else if (message.type !== "serve") obey(message, { telemetry, serving, policies, link });
     else serve(serving, link).catch((error: unknown) => ending.resolve(cannotServe(link, error)));
   });
+  const secretFiles = new SecretFiles(config, telemetry.logger, { store, serving });
   if (welcome.draining) listener.beginDrain();
   const telling = setInterval(() => sendState(link, serving), stateEveryMs);
   void link.send({ type: "ready" });
@@ -75,6 +77,7 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
         mostMs: Math.max(config.drainMs, config.drainMinMs),
         leastMs: config.drainMinMs,
       });
+      secretFiles.close();
       await serving.close();
       store?.close();
       clearInterval(telling);

@@ -1,10 +1,52 @@
 // Settings and documents as people write them, and surroundings that are not as the settings say.
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { get } from "node:http";
 import { eventually } from "../../support/redis.ts";
+import type { Scene } from "../../support/scene.ts";
+import { SecretFolder } from "../../support/secret-folder.ts";
 import type { Scenario } from "../scenario.ts";
 
 const policy = { plugins: ["logging"] };
+
+async function rotate(scene: Scene): Promise<string> {
+  const redis = await scene.redis();
+  const { cli, url } = redis;
+  const allowed = ["~*", "&*", "+@all"];
+  await cli.call("ACL", "SETUSER", "app", "on", ">old-pass", ">new-pass", ...allowed);
+  const record = `outrigger:apikey:${createHash("sha256").update("key").digest("hex")}`;
+  await cli.set(record, JSON.stringify({ id: "k", userId: "u", scopes: [] }));
+  const urlWith = (password: string): string => url.replace("//", `//app:${password}@`);
+  const secrets = new SecretFolder({ REDIS_URL: urlWith("old-pass") });
+  scene.after(() => secrets.remove());
+  const options = { cacheSeconds: 1 };
+  const sidecar = await scene.sidecar({
+    policy: { plugins: ["auth"], pluginConfig: { auth: { apiKeys: options } } },
+    env: secrets.env,
+    upstream: (_request, response) => void response.end(),
+  });
+  const ask = async (): Promise<number> =>
+    (await fetch(sidecar.url, { headers: { "X-Api-Key": "key" } })).status;
+  await eventually("Redis answers", async () => (await ask()) === 200);
+  const over = new AbortController();
+  let asked = 0;
+  const load = (async () => {
+    for (; !over.signal.aborted; asked += 1) assert.equal(await ask(), 200);
+  })();
+  load.catch(() => {}); // told below
+  secrets.write({ REDIS_URL: urlWith("wrong-pass") });
+  await sidecar.line(({ msg }) => String(msg).startsWith("Redis: the new REDIS_URL does not serve"));
+  secrets.write({ REDIS_URL: urlWith("new-pass") });
+  await sidecar.line(({ msg }) => msg === "Redis: the new REDIS_URL is in use");
+  await cli.call("ACL", "SETUSER", "app", "<old-pass");
+  await eventually("the old connections are gone", async () => {
+    const names = String(await cli.call("CLIENT", "LIST")).match(/name=outrigger-default/gu);
+    return names?.length === 2;
+  });
+  over.abort();
+  await load;
+  return `${asked} requests, all 200`;
+}
 
 export const scenarios: readonly Scenario[] = [
   {
@@ -51,6 +93,13 @@ export const scenarios: readonly Scenario[] = [
       }
       return `followed four states in ${Math.round(performance.now() - startedMono)} ms`;
     },
+  },
+  {
+    group: "redis",
+    fault:
+      "REDIS_URL_FILE rotated under load: a wrong password, then the right one, then the old one withdrawn",
+    promised: "the old connections serve until the new ones answer: no request fails",
+    run: rotate,
   },
   {
     group: "clients",

@@ -25,7 +25,7 @@ async function start(t: TestContext, overrides: Partial<AdminOptions> = {}) {
   const log = (_fields: object, message: string) => void events.push(message);
   const admin = createAdmin({
     listen: { host: "127.0.0.1", port: 0 },
-    token: undefined,
+    token: () => undefined,
     logger: { debug: log, info: log, warn: log, error: log },
     checks: () => [{ name: "policy", ok: true, detail: "revision 7" }],
     metrics: { contentType: "text/plain; version=0.0.4", render: () => Promise.resolve("up 1\n") },
@@ -255,7 +255,7 @@ describe("the sensitive endpoints", () => {
   });
 
   it("open to other machines with the token, and only with it", async (t) => {
-    const { send } = await startOutside(t, { token });
+    const { send } = await startOutside(t, { token: () => token });
     assert.equal((await send("GET /policy", [`Authorization: Bearer ${token}`])).status, 200);
     assert.equal((await send("GET /policy", [`authorization: bearer  ${token}`])).status, 200);
     const wrong = [
@@ -274,7 +274,7 @@ describe("the sensitive endpoints", () => {
   });
 
   it("are open to this machine, also over IPv4-mapped addresses and with a token set", async (t) => {
-    const { port, send } = await start(t, { listen: { host: "::", port: 0 }, token });
+    const { port, send } = await start(t, { listen: { host: "::", port: 0 }, token: () => token });
     assert.equal((await send("GET /policy")).status, 200);
     for (const host of [`localhost:${port}`, "localhost", "app.localhost", "127.0.0.2", `[::1]:${port}`]) {
       assert.equal((await send("GET /policy", [`Host: ${host}`])).status, 200, host);
@@ -283,7 +283,7 @@ describe("the sensitive endpoints", () => {
   });
 
   it("refuse a web page and a proxy that act from this machine", async (t) => {
-    const { send, events, address } = await start(t, { token });
+    const { send, events, address } = await start(t, { token: () => token });
     const foreign = [
       ["Host: evil.example"],
       ["Host: evil.example:9901"],
