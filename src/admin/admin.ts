@@ -6,6 +6,7 @@ import type { Logger } from "../telemetry/contract.ts";
 import { removeStaleSocket } from "../unix-socket.ts";
 import { createGuard } from "./access.ts";
 import { compressed } from "./compressed.ts";
+import { boundClients, isAlone, sparingly } from "./pressure.ts";
 import { AdminProblem, type Answer, jsonAnswer, sendAnswer, textAnswer } from "./answer.ts";
 
 /** One condition of readiness. */
@@ -109,6 +110,7 @@ function endpoint(sensitive: boolean, methods: Record<string, Handler>): Endpoin
 
 function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
   const { checks, metrics, policyStatus, logLevel, drain, quit } = options;
+  const render = sparingly(() => metrics.render());
   return new Map([
     ["/livez", endpoint(false, { GET: () => textAnswer(200, "ok") })],
     ["/readyz", endpoint(false, { GET: (_, query) => readiness(checks(), query.has("verbose")) })],
@@ -119,7 +121,7 @@ function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
           compressed(request, {
             status: 200,
             contentType: metrics.contentType,
-            body: await metrics.render(),
+            body: await render(),
           }),
       }),
     ],
@@ -240,9 +242,11 @@ export function createAdmin(options: AdminOptions): Admin {
       keepAliveTimeout: 5000,
       connectionsCheckingInterval: 1000,
     },
-    (request, response) => void serve(request, response),
+    (request, response) => {
+      if (isAlone(request, response)) void serve(request, response);
+    },
   );
-  server.maxConnections = options.maxConnections ?? defaultConnections;
+  boundClients(server, options.maxConnections ?? defaultConnections);
   // After the first, a listener's errors (EMFILE on accept) pass by themselves.
   server.on("error", (error) => options.logger.error({ err: error }, "admin listener failed"));
   return {

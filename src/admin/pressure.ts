@@ -1,0 +1,67 @@
+// What keeps a flood on the admin listener from those who need it: it is open to everybody who reaches it, and shares the
+// process with all requests.
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+
+/** A scrape each second from a few places is fresh; more often, the last text is as good. */
+const freshRenders = 4;
+const windowMs = 1_000;
+/** A client that neither asks nor takes its answer. */
+const silentMs = 10_000;
+
+/** Renders so often a second at most and once at a time; whoever asks more often gets the last text. */
+export function sparingly(render: () => Promise<string>, now = performance.now.bind(performance)) {
+  let last: string | undefined;
+  let running: Promise<string> | undefined;
+  let rendersLeft = freshRenders;
+  let windowEnds = -Infinity;
+  return async (): Promise<string> => {
+    if (running !== undefined) return await running;
+    if (now() >= windowEnds) {
+      windowEnds = now() + windowMs;
+      rendersLeft = freshRenders;
+    }
+    if (last !== undefined && rendersLeft === 0) return last;
+    rendersLeft -= 1;
+    running = render().finally(() => (running = undefined));
+    last = await running;
+    return last;
+  };
+}
+
+/** Bounds what one client may take: half of the connections, one request at a time, ten seconds of silence. */
+export function boundClients(server: Server, maxConnections: number): void {
+  server.maxConnections = maxConnections;
+  server.timeout = silentMs;
+  const mostOfOne = Math.max(1, maxConnections >> 1);
+  const open = new Map<string, number>();
+  server.on("connection", (socket: Socket) => {
+    const { remoteAddress: address } = socket;
+    if (address === undefined) return; // a unix socket: who may open it is the file's business
+    const own = (open.get(address) ?? 0) + 1;
+    if (own > mostOfOne) {
+      socket.destroy();
+      return;
+    }
+    open.set(address, own);
+    socket.once("close", () => {
+      const left = (open.get(address) ?? 0) - 1;
+      if (left > 0) open.set(address, left);
+      else open.delete(address);
+    });
+  });
+}
+
+const answering = new WeakSet<Socket>();
+
+/** @returns false for a request behind one that is not answered yet: nobody but a flood pipelines here, and it ends */
+export function isAlone({ socket }: IncomingMessage, response: ServerResponse): boolean {
+  if (socket.destroyed) return false;
+  if (answering.has(socket)) {
+    socket.destroy();
+    return false;
+  }
+  answering.add(socket);
+  response.once("close", () => answering.delete(socket));
+  return true;
+}
