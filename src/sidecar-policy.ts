@@ -45,7 +45,7 @@ export async function createLife<Snapshot>(
   const { store, clock } = parts;
   const read = await createReader(config, registry);
   const file = policyFile === undefined ? undefined : { path: policyFile, maxBytes };
-  const source = store ? createRedisSource({ store, service }) : file && createFileSource(file);
+  const source = store ? createRedisSource({ store, service, maxBytes }) : file && createFileSource(file);
   if (source === undefined) {
     logger.warn({}, "neither REDIS_URL nor OUTRIGGER_POLICY_FILE is set: the built-in policy is used");
   }

@@ -9,8 +9,12 @@ import type { Entry } from "./entry.ts";
  */
 export type Reuse = "fresh" | "stale" | "revalidating" | "validate";
 
+/** Clocks of sidecars that share entries differ by so much. */
+const clockSkewMs = 1_000;
+
 export function reuseOf(entry: Entry, directives: RequestDirectives | undefined, nowMs: number): Reuse {
-  if (entry.alwaysValidate) return "validate";
+  // Asked for in the future: the clock was set back, and would keep it fresh by as much longer.
+  if (entry.alwaysValidate || entry.requestedAt > nowMs + clockSkewMs) return "validate";
   const fresh = nowMs < entry.freshUntil;
   if (directives !== undefined) {
     const narrowed = narrow(entry, directives, nowMs, fresh);

@@ -38,7 +38,7 @@ const fleetLimits = ["rl:@fleet:*"];
 
 const commands =
   "+hello +auth +ping +select +info +client|setname +client|id +client|tracking +subscribe +unsubscribe " +
-  "+cluster|slots +cluster|shards +cluster|nodes +get +set +publish +unlink +eval +evalsha +time +xadd +pexpire +zadd " +
+  "+cluster|slots +cluster|shards +cluster|nodes +get +getrange +set +publish +unlink +eval +evalsha +time +xadd +pexpire +zadd " +
   "+zrem +zcard +zrangebyscore +zremrangebyscore +zremrangebyrank";
 /** Uses of API keys are one hash a key, over services: fields can be set there, and nothing else. */
 const uses = (prefix: string): string => `(~${prefix}keyuse:* -@all +hset +expire +eval +evalsha)`;

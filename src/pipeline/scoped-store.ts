@@ -57,8 +57,8 @@ export class ScopedStore implements Store {
     return this.#outside(key) ?? this.#store.get(key, limitMs);
   }
 
-  getBytes(key: string, limitMs?: number): Promise<Buffer | null> {
-    return this.#outside(key) ?? this.#store.getBytes(key, limitMs);
+  getBytes(key: string, limitMs?: number, maxBytes?: number): Promise<Buffer | null> {
+    return this.#outside(key) ?? this.#store.getBytes(key, limitMs, maxBytes);
   }
 
   set(key: string, value: string | Buffer, options?: Parameters<Store["set"]>[2]): Promise<boolean> {

@@ -1,12 +1,15 @@
 // The policy in Redis: `policy` and `policy:<service>`, read together whenever either may have changed.
 import { setTimeout as wait } from "node:timers/promises";
 import type { RedisStore } from "../redis/store.ts";
+import { defaultMaxBytes } from "./parse.ts";
 import { layerKey, sharedKey } from "./read.ts";
 import { type PolicySource, type RereadOptions, Rereader, type SourceReading } from "./source.ts";
 
 export interface RedisSourceOptions extends Partial<Omit<RereadOptions, "read">> {
   readonly store: RedisStore;
   readonly service: string;
+  /** Longest document; more is not read. */
+  readonly maxBytes?: number;
   /** How long the first read is tried again before it counts as failed: a client needs a moment to connect. */
   readonly startLimitMs?: number;
 }
@@ -24,6 +27,7 @@ const untoldPollMs = 900;
  */
 export function createRedisSource(options: RedisSourceOptions): PolicySource {
   const { store, service, startLimitMs = 1000, settleMs = 5, pollMs = 10_000, retryMs = 1000 } = options;
+  const { maxBytes = defaultMaxBytes } = options;
   const keys = [sharedKey, layerKey(service)] as const;
   const stopped = new AbortController();
   let tryUntil = Infinity;
@@ -35,7 +39,7 @@ export function createRedisSource(options: RedisSourceOptions): PolicySource {
 
   async function patientRead(): Promise<SourceReading> {
     for (;;) {
-      const reading = await readOnce(store, keys);
+      const reading = await readOnce(store, keys, maxBytes);
       if (reading.state !== "failed" || stopped.signal.aborted || performance.now() > tryUntil)
         return reading;
       await wait(betweenTriesMs, undefined, { signal: stopped.signal }).catch(() => {});
@@ -82,13 +86,18 @@ export function createRedisSource(options: RedisSourceOptions): PolicySource {
   };
 }
 
-async function readOnce(store: RedisStore, keys: readonly [string, string]): Promise<SourceReading> {
+async function readOnce(
+  store: RedisStore,
+  keys: readonly [string, string],
+  maxBytes: number,
+): Promise<SourceReading> {
   try {
-    const [shared, layer] = await Promise.all([
-      store.getBytes(keys[0], readLimitMs),
-      store.getBytes(keys[1], readLimitMs),
-    ]);
-    if (shared === null) return { state: "absent", message: `Redis has no key "${keys[0]}"` };
+    // A signature's form is longer than what it holds.
+    const [shared, layer] = await Promise.all(
+      keys.map((key) => store.getBytes(key, readLimitMs, maxBytes * 2)),
+    );
+    if (shared === undefined || shared === null)
+      return { state: "absent", message: `Redis has no key "${keys[0]}"` };
     return { state: "read", raw: { shared, layer: layer ?? undefined, format: "json" } };
   } catch (error) {
     return {

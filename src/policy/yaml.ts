@@ -45,9 +45,16 @@ function parseDocument(text: string, composer: Composer): Document {
 const stackBase = 3;
 
 /** Tokens of collections hold those within, and the library recurses over them: a text of brackets would exhaust the stack. */
+/** YAML costs the library up to 12 µs a lexeme and ten times its size in memory: what is longer is for programs to write, as JSON. */
+const mostLexemes = 150_000;
+
 function* boundedTokens(text: string, composer: Composer): Generator<CST.Token, void> {
   const parser = new Parser();
+  let lexemes = 0;
   for (const lexeme of new Lexer().lex(text)) {
+    lexemes += 1;
+    if (lexemes > mostLexemes)
+      composer.fail("is too much for YAML from here on: write it as JSON", parser.offset);
     yield* parser.next(lexeme);
     if (parser.stack.length > deepestNesting + stackBase)
       composer.fail(`nested deeper than ${deepestNesting} levels`, parser.offset);

@@ -18,7 +18,8 @@ export interface Store {
   /** False when every key is on one node, so that one script may take keys of several hash tags; anything else = Redis Cluster. */
   readonly sharded?: boolean;
   get(key: string, limitMs?: number): Promise<string | null>;
-  getBytes(key: string, limitMs?: number): Promise<Buffer | null>;
+  /** @param maxBytes of a longer value only so many and one more are read: enough to see that it is too long */
+  getBytes(key: string, limitMs?: number, maxBytes?: number): Promise<Buffer | null>;
   /** @returns false when `ifAbsent` was asked for and the key was there. */
   set(
     key: string,

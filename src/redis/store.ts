@@ -120,7 +120,11 @@ function createMethods(calls: Calls, keyPrefix: string, defaultLimitMs: number, 
       if (reply === null || typeof reply === "string") return reply;
       throw new StoreUnavailable("get: an answer of another type");
     },
-    async getBytes(key, limitMs = defaultLimitMs) {
+    async getBytes(key, limitMs = defaultLimitMs, maxBytes) {
+      if (maxBytes !== undefined) {
+        const start = await getStart(calls, full(key), maxBytes, limitMs);
+        if (start !== undefined) return start;
+      }
       const reply = await calls.send("get", [full(key)], null, limitMs);
       if (reply === null || Buffer.isBuffer(reply)) return reply;
       throw new StoreUnavailable("get: an answer of another type");
@@ -152,6 +156,22 @@ function createMethods(calls: Calls, keyPrefix: string, defaultLimitMs: number, 
       return keys.map((key) => key.slice(keyPrefix.length));
     },
   };
+}
+
+/** @returns undefined = `get` tells: nothing is there (which an empty text looks like), or the user may not GETRANGE */
+async function getStart(
+  calls: Calls,
+  key: string,
+  maxBytes: number,
+  limitMs: number,
+): Promise<Buffer | undefined> {
+  try {
+    const reply = await calls.send("getrange", [key, 0, maxBytes], null, limitMs);
+    return Buffer.isBuffer(reply) && reply.length > 0 ? reply : undefined;
+  } catch (error) {
+    if (error instanceof StoreUnavailable && error.code === "NOPERM") return undefined;
+    throw error;
+  }
 }
 
 async function scan(calls: Calls, prefix: string, limit: number, pageLimitMs: number): Promise<string[]> {

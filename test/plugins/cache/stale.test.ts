@@ -181,3 +181,20 @@ test("a failed refresh leaves the stale answer in place until its window ends", 
     await bench.stop();
   }
 });
+
+test("a clock that is set back makes nothing fresh for longer", async () => {
+  const bench = await startBench({
+    policy: { plugins: ["cache"], pluginConfig: { cache: {} } },
+    service: answering({ "Cache-Control": "max-age=10" }),
+  });
+  try {
+    await bench.ask("/x");
+    assert.equal((await bench.ask("/x")).cache, "HIT");
+    bench.clock.advanceSeconds(-3_600);
+    const asked = await bench.ask("/x");
+    assert.deepEqual([asked.text, asked.cache], ["answer 2", "MISS"]);
+    assert.equal((await bench.ask("/x")).cache, "HIT");
+  } finally {
+    await bench.stop();
+  }
+});

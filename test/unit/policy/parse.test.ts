@@ -39,6 +39,23 @@ describe("a policy document that is no document", () => {
     assert.match((await saidOf(() => parse(Buffer.from(text({})), "json"))).join(), /at most 10/);
   });
 
+  test("too much YAML, before the library has made anything of it", async () => {
+    const startedMs = performance.now();
+    for (const item of ["x,", "*a,", "{},"]) {
+      const long = `a: [${item.repeat(Math.floor(1_000_000 / item.length))}x]`;
+      assert.match((await said(long, "yaml")).join(), /is too much for YAML from here on: write it as JSON/);
+    }
+    for (const line of ["a: 1\n", "# x\n", "- :\n"]) {
+      const long = line.repeat(Math.floor(1_000_000 / line.length));
+      assert.match(
+        (await said(long, "yaml")).join(),
+        /is too much for YAML from here on: write it as JSON/,
+        line,
+      );
+    }
+    assert.ok(performance.now() - startedMs < 10_000);
+  });
+
   test("too deep", async () => {
     assert.match((await said(`{"apiVersion":${"[".repeat(100_000)}`)).join(), /nested deeper than 32 levels/);
     const startedMs = performance.now();

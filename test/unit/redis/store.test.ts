@@ -184,6 +184,26 @@ test("a user, a password and a database from the address are used, and a databas
   assert.deepEqual(states, [{ of: "commands", up: false, reason: "ERR" }]);
 });
 
+test("of a long value no more is read than is asked for, also by a user who may only GET", async () => {
+  const redis = await server();
+  const long = Buffer.alloc(1_000_000, "x");
+  await redis.cli.set("outrigger:long", long);
+  await redis.cli.set("outrigger:empty", "");
+  const store = await openUp(redis.url);
+  assert.equal((await store.getBytes("long", undefined, 10))?.length, 11);
+  assert.equal((await store.getBytes("long", undefined, 2_000_000))?.length, long.length);
+  assert.deepEqual(await store.getBytes("empty", undefined, 10), Buffer.alloc(0));
+  assert.equal(await store.getBytes("nothing", undefined, 10), null);
+  await redis.cli.call(
+    "ACL",
+    "SETUSER",
+    "old",
+    ..."on >car -@all +info +get +client|setname ~outrigger:*".split(" "),
+  );
+  const old = await openUp(`redis://old:car@127.0.0.1:${redis.port}`);
+  assert.equal((await old.getBytes("long", undefined, 10))?.length, long.length);
+});
+
 test("these permissions are enough for everything the store does", async () => {
   const redis = await server();
   const commands =
