@@ -13,7 +13,7 @@ async function start(render: () => Promise<string>, maxConnections = 8) {
   const admin = createAdmin({
     listen: { host: "127.0.0.1", port: 0 },
     maxConnections,
-    token: undefined,
+    token: () => undefined,
     logger: quiet,
     checks: () => [],
     metrics: { contentType: "text/plain", render },
