@@ -1,10 +1,14 @@
 // The record of one API key as Redis holds it, parsed strictly: what is not understood is never let in.
 import { z } from "zod";
+import { hasDoubledMember } from "../../src/language/doubled-members.ts";
 import { parseJson } from "../../src/language/json.ts";
 import type { Identity } from "../../src/pipeline/contract.ts";
 import { compileRanges } from "./addresses.ts";
 import { accepted, type Accepted } from "./finding.ts";
 import { cidr, identityText } from "./option-fields.ts";
+
+/** The end of the year 9999: later is no date but another unit, microseconds or so, and would never end. */
+const lastMs = 253_402_300_799_999;
 
 const text = z.string().regex(identityText, "must be 1 to 256 characters without control characters");
 
@@ -18,7 +22,12 @@ const recordShape = z.looseObject({
   claims: z.record(z.string(), z.unknown()).nullish(),
   disabled: z.boolean().nullish(),
   /** ISO 8601, or epoch seconds, or epoch milliseconds (above 1e11). */
-  expiresAt: z.union([z.iso.datetime({ offset: true }), z.number().positive()]).nullish(),
+  expiresAt: z
+    .union([
+      z.iso.datetime({ offset: true }),
+      z.number().positive().max(lastMs, "must be before the year 10000"),
+    ])
+    .nullish(),
   cidrs: z.array(cidr).nullish(),
   services: z.array(text).nullish(),
 });
@@ -73,7 +82,7 @@ export function keyRecord(input: unknown): KeyRecord {
   };
 }
 
-/** @throws Error when the text is not JSON, is nested too deeply or lacks what a record needs */
+/** @throws Error when the text is not JSON, is nested too deeply, names a member twice or lacks what a record needs */
 export function parseKeyRecord(json: string): KeyRecord {
   let value: unknown;
   try {
@@ -81,5 +90,7 @@ export function parseKeyRecord(json: string): KeyRecord {
   } catch (error) {
     throw new Error(`record: ${(error as SyntaxError).message}`, { cause: error });
   }
+  // Of two `disabled` the last would count here, and the other for whoever wrote it.
+  if (hasDoubledMember(json, value)) throw new Error("record: names a member twice");
   return keyRecord(value);
 }

@@ -25,6 +25,10 @@ export interface KeyQuery {
 }
 
 interface Known {
+  /** Hex SHA-256 of the key. */
+  readonly digest: string;
+  /** Under which it is kept: with `requirePepper` another one. */
+  readonly name: string;
   readonly answer: KeyAnswer;
   readonly storeKey: string | undefined;
   /** Monotonic time at which Redis said so. */
@@ -40,6 +44,9 @@ interface Lookup {
 const maxKnown = 65_536;
 const maxUnknown = 65_536;
 const unwatchedMs = 900;
+/** Under what a key is kept for routes with `requirePepper`, and for the others. */
+const nameOf = (digest: string, requirePepper: boolean): string => (requirePepper ? `p${digest}` : digest);
+
 const unknown: KeyAnswer = { state: "unknown" };
 const overloaded: KeyAnswer = { state: "overloaded" };
 const outOfReach: KeyAnswer = { state: "unavailable", because: "redis is out of reach" };
@@ -54,6 +61,7 @@ export class KeyStore {
   readonly #badRecords: BadRecords;
   readonly #known = boundedCache<Known>(maxKnown, (known) => this.#unlink(known));
   readonly #unknown = boundedCache<Known>(maxUnknown);
+  /** Digests of known keys by their record's name. */
   readonly #byStoreKey = new Map<string, string>();
   readonly #running = new Map<string, Lookup>();
   /** Changes with every message about any key; a look-up that spans a change is not kept. */
@@ -78,6 +86,10 @@ export class KeyStore {
     this.close = this.#store?.watch(keyPath, (key) => this.#changed(key)) ?? (() => {});
   }
 
+  get peppered(): boolean {
+    return this.#peppers.length > 0;
+  }
+
   get size(): { known: number; unknown: number } {
     return { known: this.#known.size, unknown: this.#unknown.size };
   }
@@ -90,7 +102,7 @@ export class KeyStore {
   peek(digest: string, query: KeyQuery): KeyAnswer | undefined {
     if (this.#store === undefined) return unknown;
     if (this.#secrets !== this.#services.secrets.generation) this.#takePeppers();
-    const name = query.requirePepper ? `p${digest}` : digest;
+    const name = nameOf(digest, query.requirePepper);
     const known = this.#known.get(name) ?? this.#unknown.get(name);
     if (known === undefined) return undefined;
     const ageMs = this.#services.clock.mono() - known.seenMono;
@@ -120,14 +132,14 @@ export class KeyStore {
 
   /** Whether Redis knew this key when it was last asked; it may have to be asked again. */
   seen(digest: string, query: KeyQuery): boolean {
-    return this.#known.has(query.requirePepper ? `p${digest}` : digest);
+    return this.#known.has(nameOf(digest, query.requirePepper));
   }
 
   /** Asks Redis; simultaneous questions about one key are one. Never rejects. */
   ask(key: string, digest: string, query: KeyQuery): KeyAnswer | Promise<KeyAnswer> {
     const store = this.#store;
     if (store === undefined) return unknown;
-    const name = query.requirePepper ? `p${digest}` : digest;
+    const name = nameOf(digest, query.requirePepper);
     const running = this.#running.get(name);
     if (running !== undefined) return running.promise;
     if (!store.up) return outOfReach;
@@ -159,8 +171,10 @@ export class KeyStore {
     const found = values.findIndex((value) => value !== null);
     const answer = found === -1 ? unknown : this.#read(values[found] as string, storeKeys[found] as string);
     // A change seen meanwhile may be of this key: the answer serves those who wait, the next caller asks again.
-    if (changes === this.#changes)
-      this.#keep(name, answer, found === -1 ? undefined : storeKeys[found], epoch);
+    if (changes === this.#changes) {
+      const seenMono = this.#services.clock.mono();
+      this.#keep({ digest, name, answer, storeKey: storeKeys[found], seenMono, epoch });
+    }
     return answer;
   }
 
@@ -174,15 +188,15 @@ export class KeyStore {
     }
   }
 
-  #keep(name: string, answer: KeyAnswer, storeKey: string | undefined, epoch: number): void {
-    const kept: Known = { answer, storeKey, seenMono: this.#services.clock.mono(), epoch };
+  #keep(kept: Known): void {
+    const { digest, name, answer, storeKey } = kept;
     if (answer.state === "unknown") {
       this.#known.delete(name);
       this.#unknown.set(name, kept);
     } else if (storeKey !== undefined) {
       this.#unknown.delete(name);
       this.#known.set(name, kept);
-      this.#byStoreKey.set(storeKey, name);
+      this.#byStoreKey.set(storeKey, digest);
     }
   }
 
@@ -198,16 +212,20 @@ export class KeyStore {
       this.#epoch += 1;
       return;
     }
-    const name = this.#byStoreKey.get(storeKey);
-    if (name !== undefined) this.#known.delete(name);
-    const digest = storeKey.slice(keyPath.length);
-    this.#unknown.delete(digest);
+    // In each form that routes keep: what is revoked is so for all of them.
+    const digest = this.#byStoreKey.get(storeKey) ?? storeKey.slice(keyPath.length);
+    for (const name of [nameOf(digest, false), nameOf(digest, true)]) {
+      this.#known.delete(name);
+      this.#unknown.delete(name);
+    }
     // Under a pepper a record's name does not tell which unknown key it is of.
     if (this.#peppers.length > 0) this.#unknown.clear();
   }
 
-  #unlink(known: Known): void {
-    if (known.storeKey !== undefined) this.#byStoreKey.delete(known.storeKey);
+  #unlink({ storeKey, digest, name }: Known): void {
+    if (storeKey === undefined) return;
+    const other = this.#known.peek(nameOf(digest, name === digest));
+    if (other?.storeKey !== storeKey) this.#byStoreKey.delete(storeKey);
   }
 
   #takeBudget(perSecond: number): boolean {

@@ -26,8 +26,14 @@ export class KeyCheck {
   readonly #query: KeyQuery;
   readonly #own: ReadonlyMap<string, KeyRecord>;
 
+  /** @throws Error when only keys under a pepper are taken and there is none */
   constructor(parts: KeyCheckParts) {
     const { options } = parts;
+    if (options.requirePepper && !parts.store.peppered) {
+      throw new Error(
+        "apiKeys.requirePepper: needs OUTRIGGER_API_KEY_PEPPER, or no key in Redis is ever found",
+      );
+    }
     this.#parts = parts;
     this.#own = new Map(options.keys.map(({ sha256, ...record }) => [sha256, keyRecord(record)]));
     this.#query = {

@@ -17,6 +17,48 @@ export const header = z
   .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "must be a field name")
   .overwrite(fieldKey);
 
+/** They frame a message, belong to a connection, or are the proxy's own to write. */
+const ofTheMessage = new Set([
+  "connection",
+  "content-length",
+  "content-type",
+  "cookie",
+  "expect",
+  "forwarded",
+  "host",
+  "http2-settings",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "via",
+  "x-forwarded-client-cert",
+  "x-forwarded-for",
+  "x-forwarded-host",
+  "x-forwarded-proto",
+  "x-request-id",
+]);
+
+/** A field in which clients may show a key. */
+export const credentialHeader = header.refine((name) => !ofTheMessage.has(name), {
+  error: "has a meaning of its own in HTTP or for proxies",
+});
+
+/** A field towards the service that the sidecar alone sets. */
+export const ownHeader = credentialHeader.refine((name) => name !== "authorization", {
+  error: "is the clients': it would be taken from every request",
+});
+
+/** Id of a client certificate; elsewhere than at the end a star would be a letter, and match nobody. */
+export const certificateId = z
+  .string()
+  .min(1)
+  .regex(/^[^*]*\*?$/, "may have a * at its end alone");
+
 const loopbackHosts = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
 /** Whether a URL may carry keys and tokens: https, or plain http to this very machine; no link-local or metadata address. */

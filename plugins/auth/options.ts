@@ -3,7 +3,8 @@ import { z } from "zod";
 import { claimPath } from "../../src/language/claim-path.ts";
 import { methodList } from "../../src/language/methods.ts";
 import { pathPattern } from "../../src/language/path-pattern.ts";
-import { cidr, header, secretName } from "./option-fields.ts";
+import { certificateId, cidr, ownHeader, secretName } from "./option-fields.ts";
+import { apiKeys } from "./options-keys.ts";
 import { jwtOptions } from "./options-jwt.ts";
 
 const names = z.array(z.string().min(1)).min(1);
@@ -43,7 +44,7 @@ const condition = z.strictObject({
     .describe("Plans of which the caller has one (default: not asked)"),
   claims: z.record(claimPath, claimTest).optional().describe("Claims by path (default: not asked)"),
   certificate: z
-    .strictObject({ any: names.describe("One of these") })
+    .strictObject({ any: z.array(certificateId).min(1).describe("One of these") })
     .optional()
     .describe(
       "Ids of the client certificate, e.g. spiffe://…; a trailing * is a prefix (default: not asked)",
@@ -85,75 +86,14 @@ const rule = z
     },
   );
 
-const keyRecord = z.strictObject({
-  sha256: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/, "must be 64 hex digits in lower case")
-    .describe("SHA-256 of the key, hex"),
-  id: z.string().min(1).max(256).describe("Name of the key in logs and limits"),
-  userId: z.string().min(1).max(256).describe("Whose key it is"),
-  plan: z.string().min(1).optional().describe("The holder's plan (default: none)"),
-  scopes: z.array(z.string().min(1)).default([]).describe("Scopes of the key"),
-  roles: z.array(z.string().min(1)).default([]).describe("Roles of the key"),
-  claims: z.record(z.string(), z.unknown()).default({}).describe("Further facts, for rules and limits"),
-  expiresAt: z.iso.datetime({ offset: true }).optional().describe("When it ends (default: never)"),
-  disabled: z.boolean().default(false).describe("Refuse it"),
-  cidrs: z.array(cidr).optional().describe("Client addresses it is good from (default: all)"),
-  services: z.array(z.string().min(1)).optional().describe("Services it is good for (default: all)"),
-});
-
-const apiKeys = z
-  .strictObject({
-    headers: z
-      .array(header)
-      .default(["x-api-key"])
-      .describe("Fields that carry a key, besides `Authorization: ApiKey …`"),
-    query: z
-      .array(z.string().min(1))
-      .default([])
-      .describe("Query parameters that carry a key; with forwardCredentials they stay in the query"),
-    keys: z.array(keyRecord).default([]).describe("Keys in the policy itself, by their hash"),
-    requirePepper: z
-      .boolean()
-      .default(false)
-      .describe(
-        "Take only keys stored under an HMAC with OUTRIGGER_API_KEY_PEPPER, not under a plain SHA-256",
-      ),
-    onStoreError: z
-      .enum(["deny", "stale"])
-      .default("deny")
-      .describe("While Redis is out of reach: 503, or go on with keys seen good before"),
-    staleSeconds: z
-      .int()
-      .min(1)
-      .max(86_400)
-      .default(300)
-      .describe("With stale: longest time since a key was seen good"),
-    cacheSeconds: z
-      .int()
-      .min(1)
-      .max(3600)
-      .default(60)
-      .describe("How often a cached key is read again, should a message be lost"),
-    negativeSeconds: z.int().min(0).max(3600).default(30).describe("How long an unknown key is remembered"),
-    maxLookupsPerSecond: z
-      .int()
-      .min(1)
-      .max(100_000)
-      .default(1000)
-      .describe("Look-ups of keys not cached; more are 503"),
-  })
-  .describe("API keys; false = none are taken");
-
 const certificates = z.strictObject({
   forwarded: z.boolean().default(false).describe("Believe X-Forwarded-Client-Cert of trusted proxies"),
   identities: z
     .array(
       z.strictObject({
-        id: z
-          .string()
-          .min(1)
-          .describe("Id in the certificate: its SPIFFE or other URI, or DNS name; a trailing * is a prefix"),
+        id: certificateId.describe(
+          "Id in the certificate: its SPIFFE or other URI, or DNS name; a trailing * is a prefix",
+        ),
         userId: z.string().min(1).optional().describe("User id (default: the id itself)"),
         plan: z.string().min(1).optional().describe("Plan (default: none)"),
         scopes: z.array(z.string().min(1)).default([]).describe("Scopes"),
@@ -173,7 +113,7 @@ const assertion = z.strictObject({
     .enum(["ES256", "EdDSA", "RS256", "PS256"])
     .default("ES256")
     .describe("Signature algorithm; must fit the key"),
-  header: header.default("x-outrigger-identity").describe("Field towards the service"),
+  header: ownHeader.default("x-outrigger-identity").describe("Field towards the service"),
   issuer: z.string().min(1).default("outrigger").describe("`iss` of the assertion"),
   audience: z.string().min(1).optional().describe("`aud` of the assertion (default: the service's name)"),
   lifetimeSeconds: z

@@ -41,7 +41,7 @@ export const promises: Readonly<Record<string, Promised>> = {
   Z19: client("An address is believed from trusted proxies alone."),
   Z20: client("A certificate passes for the name it has, of the type it has."),
   Z21: client("What is no access token is none, and nobody passes for a namesake."),
-  Z22: client("A stream ends with the right to it."),
+  Z22: client("A right ends everywhere when it ends: for streams, cached keys and odd records too."),
   Z23: redis(
     "Keys that vouch for tokens count only under a MAC; without a secret they are not shared.",
     "test/unit/redis/seals.test.ts",

@@ -47,6 +47,7 @@ test("nothing said means: a credential is required, and keys in Redis are taken"
 
 const issuer = { issuer: "https://id.example", jwksUri: "https://id.example/jwks" };
 const login = { issuer: "https://id.example", clientId: "c", publicUrl: "https://app.example" };
+const sameKey = { sha256: "0".repeat(64), id: "k1", userId: "u1" };
 const wrong: [string, unknown][] = [
   ["", { requierd: true }],
   ["required", { required: "yes" }],
@@ -55,6 +56,15 @@ const wrong: [string, unknown][] = [
   ["exclude.0", { exclude: ["/a/*/b"] }],
   ["exclude.0", { exclude: ["/a?b"] }],
   ["apiKeys", { apiKeys: { key: [] } }],
+  ["apiKeys.keys.1.sha256", { apiKeys: { keys: [sameKey, { ...sameKey, disabled: true }] } }],
+  ["apiKeys.headers.1", { apiKeys: { headers: ["x-key", "X_Key"] } }],
+  ["apiKeys.headers.0", { apiKeys: { headers: ["cookie"] } }],
+  ...["host", "Authorization", "Transfer_Encoding", "x-forwarded-for"].map((header): [string, unknown] => [
+    "assertion.header",
+    { assertion: { header } },
+  ]),
+  ["certificates.identities.0.id", { certificates: { identities: [{ id: "spiffe://a/*/b" }] } }],
+  ["rules.0.allow.certificate.any.0", { rules: [{ allow: { certificate: { any: ["*.example"] } } }] }],
   ["jwt.from", { jwt: { from: [] } }],
   ["jwt.from", { jwt: { from: ["header", "header"] } }],
   ["jwt.from.0", { jwt: { from: ["query"] } }],
