@@ -1,7 +1,8 @@
 // What a service's layer may not say, locks or none: whom a request is from (identity fields are set by the plugins that
 // the shared policy configures for it), and where requests go beyond its own service. Pure, like the layering itself.
-import { FormatError, type UpstreamAddress, parseUpstream } from "../config-formats.ts";
-import { isFor, isObject } from "./layers.ts";
+import type { UpstreamAddress } from "../config-formats.ts";
+import { upstreamTest } from "./confine-upstream.ts";
+import { isObject, sharedRoutes } from "./layers.ts";
 import { type Path, quoted } from "./problems.ts";
 import type { PluginConfig, PolicyDocument, PolicyPlugins, PolicyRoute } from "./schema.ts";
 
@@ -56,44 +57,21 @@ export function confineLayer(
     }
     return confined;
   };
-  const isOwn = upstreamTest(shared, options);
+  const below = sharedRoutes(shared, options.service);
+  const flawOfUpstream = upstreamTest(shared, below, options.ownUpstream);
   const confineRoute = (route: PolicyRoute, index: number): PolicyRoute => {
     const at = ["routes", index];
-    const { upstream, ...rest } = route;
+    const { upstream: _, ...rest } = route;
     const pluginConfig = confineConfig(route.pluginConfig, at);
     const confined = pluginConfig === route.pluginConfig ? route : { ...route, pluginConfig };
-    if (upstream === undefined || isOwn(upstream)) return confined;
-    const message = "must be the service's own upstream, or one that the shared policy names for it";
+    const message = flawOfUpstream(route);
+    if (message === undefined) return confined;
     broken.push({ path: [...at, "upstream"], message });
     return pluginConfig === undefined ? rest : { ...rest, pluginConfig };
   };
   const pluginConfig = confineConfig(layer.pluginConfig, []);
   const routes = layer.routes?.map(confineRoute);
   return { document: broken.length === 0 ? layer : { ...layer, pluginConfig, routes }, broken };
-}
-
-function upstreamTest(
-  shared: PolicyDocument,
-  { service, ownUpstream }: ConfineOptions,
-): (text: string) => boolean {
-  if (ownUpstream === undefined) return () => true;
-  const named = (shared.routes ?? [])
-    .filter((route) => isFor(route, service))
-    .map(({ upstream }) => keyOf(upstream));
-  const own = new Set([addressKey(ownUpstream), ...named]);
-  return (text) => own.has(keyOf(text));
-}
-
-const addressKey = ({ tls, name }: UpstreamAddress): string => `${tls ? "tls" : "tcp"} ${name}`;
-
-/** undefined = none, or not well-formed, which is refused elsewhere. */
-function keyOf(text: string | undefined): string | undefined {
-  try {
-    return text === undefined ? undefined : addressKey(parseUpstream(text));
-  } catch (error) {
-    if (error instanceof FormatError) return undefined;
-    throw error;
-  }
 }
 
 /** A copy of a value without the member at a path. */

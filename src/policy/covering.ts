@@ -1,5 +1,4 @@
-// Which routes of the shared policy a layer's route stands in for: by its path, by other spellings of it, and by the path
-// that the service gets.
+// Which routes of the shared policy a layer's route stands in for: by its path, and by other spellings of it.
 import { comparablePattern } from "../language/path-pattern.ts";
 import type { PolicyDocument, PolicyRoute } from "./schema.ts";
 
@@ -44,22 +43,4 @@ export class Lookalikes {
     const spelled = coveringRoutes(this.#spelled, path);
     return !spelled.some((route) => byForm.includes(route));
   }
-}
-
-/**
- * The shared routes of the paths that a service gets by a layer's `stripPrefix`; undefined among them = some that no
- * route takes. None where the shared policy strips the same itself.
- */
-export function reachedRoutes(
-  byPath: ByPath,
-  { path, stripPrefix }: PolicyRoute,
-): (PolicyRoute | undefined)[] {
-  if (stripPrefix === undefined) return [];
-  const covering = coveringRoutes(byPath, path);
-  if (covering.length > 0 && covering.every((route) => route.stripPrefix === stripPrefix)) return [];
-  const target = path.slice(stripPrefix.length) || "/";
-  const above: readonly (PolicyRoute | undefined)[] = coveringRoutes(byPath, target);
-  if (!target.endsWith("/*")) return above.length === 0 ? [undefined] : [...above];
-  const within = [...byPath].filter(([other]) => other !== target && other.startsWith(target.slice(0, -1)));
-  return [...(above.length === 0 ? [undefined] : above), ...within.flatMap(([, routes]) => routes)];
 }

@@ -34,6 +34,7 @@ export async function judge(
   options: JudgeOptions,
 ): Promise<Judged> {
   const { plugins, service } = options;
+  const ownBase = options.ownUpstream?.basePath;
   const confined = given && confineLayer(given.document, shared.document, options);
   const layer = given && confined && { ...given, document: confined.document };
   const beyond =
@@ -56,7 +57,7 @@ export async function judge(
     const fitted = await fitLayer(shared, layer, options);
     return { ...fitted, ...identity, overruled: [...beyond, ...fitted.overruled] };
   }
-  const layered = applyLayer(shared.document, layer?.document, service);
+  const layered = applyLayer(shared.document, layer?.document, service, ownBase);
   const { routes, unmatched, problems } = await completeRoutes(layered, { shared, layer }, plugins);
   refuseAny([...beyond, ...brokenLocks(layered, layer ?? shared), ...problems, ...alone]);
   return { document: layered.effective, routes, unmatched, overruled: [], ...identity };
@@ -75,12 +76,15 @@ function brokenLocks({ broken }: Layered, layer: SourceDocument): Problem[] {
 async function fitLayer(
   shared: SourceDocument,
   layer: SourceDocument,
-  { plugins, service }: JudgeOptions,
+  { plugins, service, ownUpstream }: JudgeOptions,
 ): Promise<Omit<Judged, "identityFields">> {
-  const overruled = brokenLocks(applyLayer(shared.document, layer.document, service), layer);
+  const overruled = brokenLocks(
+    applyLayer(shared.document, layer.document, service, ownUpstream?.basePath),
+    layer,
+  );
   const closed: Spoiled[] = [];
   for (let { document } = layer; ;) {
-    const layered = applyLayer(shared.document, document, service);
+    const layered = applyLayer(shared.document, document, service, ownUpstream?.basePath);
     const sources = { shared, layer: { ...layer, document } };
     const completed = await completeRoutes(layered, sources, plugins);
     if (completed.problems.length === 0) {

@@ -1,5 +1,6 @@
 // A policy with a guarded and an open side, and a service that tells which target it was asked for.
 import { hash } from "node:crypto";
+import type { RequestListener } from "node:http";
 import type { Scene } from "../support/scene.ts";
 import type { TestSidecar } from "../support/sidecar.ts";
 import { connectRaw, requestText } from "../support/raw-http.ts";
@@ -22,19 +23,26 @@ export function pathScene(scene: Scene, policy: Readonly<Record<string, unknown>
 }
 
 /** A sidecar with a service's layer over a shared policy, both standing; the service tells the identity it was given. */
-export async function layeredScene(scene: Scene, shared: object, layer: object): Promise<TestSidecar> {
+export async function layeredScene(
+  scene: Scene,
+  shared: object,
+  layer: object,
+  upstream?: string,
+): Promise<TestSidecar> {
   const redis = await scene.redis();
   const text = (policy: object): string => JSON.stringify({ apiVersion: "outrigger/v1", ...policy });
   await redis.cli.set("outrigger:policy", text(shared));
   await redis.cli.set("outrigger:policy:default", text(layer));
   return scene.sidecar({
     redisUrl: redis.url,
-    upstream: ({ method, url, headers }, response) => {
-      const { "x-user-id": id, "x-forwarded-user": user, "x-team": team } = headers;
-      response.end(`${method} ${url} id=${String(id)} user=${String(user)} team=${String(team)}`);
-    },
+    upstream: upstream ?? tells,
   });
 }
+
+const tells: RequestListener = ({ method, url, headers }, response) => {
+  const { "x-user-id": id, "x-forwarded-user": user, "x-team": team } = headers;
+  response.end(`${method} ${url} id=${String(id)} user=${String(user)} team=${String(team)}`);
+};
 
 /** Sends a target byte for byte. */
 export async function ask(

@@ -33,7 +33,7 @@ export const promises: Readonly<Record<string, Promised>> = {
   Z11: client("What holds for GET holds for HEAD."),
   Z12: client("A path that a service could read as another route's passes no route."),
   Z13: client("No spelling of a path passes its rule."),
-  Z14: layer("A layer that strips a prefix opens nothing that rules or exclusions close."),
+  Z14: layer("By no prefix, upstream, base path or spelling does a layer open what locked plugins close."),
   Z15: layer("Who is calling is said by auth alone, and a layer reaches its own service alone."),
   Z16: client("Trailers carry nothing in that fields may not."),
   Z17: client("Fields that override method or path do not pass a guard."),

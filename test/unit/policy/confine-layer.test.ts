@@ -90,6 +90,17 @@ describe("a layer's upstream", () => {
     }
   });
 
+  test("does not leave the base path of those", () => {
+    const based = (upstream: string): number => {
+      const options = { plugins, service: "users", ownUpstream: parseUpstream("http://127.0.0.1:3000/app") };
+      return confineLayer(plain({ routes: [{ path: "/c", upstream }] }), plain({}), options).broken.length;
+    };
+    assert.equal(based("http://127.0.0.1:3000/app/"), 0);
+    assert.equal(based("http://127.0.0.1:3000/app/v2"), 0);
+    assert.equal(based("http://127.0.0.1:3000"), 1);
+    assert.equal(based("http://127.0.0.1:3000/apple"), 1);
+  });
+
   test("refuses a new layer, and is left out of a standing one", async () => {
     const read = await createPolicyReader({
       plugins,
@@ -155,6 +166,61 @@ describe("under a lock", () => {
     const { broken, effective } = over(shared, { routes: [{ path: "/a/*", stripPrefix: "/a" }] });
     assert.match(said({ broken }).join(), /^routes\[0\]\.stripPrefix: reaches paths/);
     assert.equal(effective.routes.length, 2);
+  });
+
+  test("what the service gets may be no path that the shared policy's rules know by another", () => {
+    const auth = { rules: [{ path: "/api/admin/*", deny: {} }] };
+    const routes = [{ path: "/api/*", stripPrefix: "/api" }];
+    const knows = { ...plain({ plugins: ["auth"], pluginConfig: { auth }, locked: ["auth"] }), routes };
+    const flaw = (shared: PolicyDocument, route: object): string =>
+      said(applyLayer(shared, plain({ routes: [route] }), "users")).join();
+    for (const route of [{ path: "/admin/*" }, { path: "/x" }, { path: "/v/*", stripPrefix: "/v" }]) {
+      assert.match(flaw(knows, route), /^routes\[0\]\.(path|stripPrefix): reaches what locked plugins/);
+    }
+    // Rules that hold on what the service gets, and paths that the shared policy passes on as they are.
+    const wire = { ...knows, pluginConfig: { auth: { rules: [{ path: "/admin/*", deny: {} }] } } };
+    assert.equal(flaw(wire, { path: "/x" }), "");
+    assert.equal(
+      flaw({ ...knows, routes: [...routes, { path: "/*" }] }, { path: "/v/*", stripPrefix: "/v" }),
+      "",
+    );
+    assert.equal(flaw(knows, { path: "/api/x/*", stripPrefix: "/api", plugins: ["auth", "cache"] }), "");
+  });
+
+  test("an upstream is the one that the shared policy has there", () => {
+    const legacy = "http://127.0.0.1:4000";
+    const shared = { locked: ["auth"], routes: [{ path: "/*" }, { path: "/legacy/*", upstream: legacy }] };
+    const flaws = (route: object): number => confined(shared, { routes: [route] }).broken.length;
+    assert.equal(flaws({ path: "/legacy/x", upstream: legacy }), 0);
+    assert.equal(flaws({ path: "/x", upstream: "http://127.0.0.1:3000/" }), 0);
+    assert.equal(flaws({ path: "/x", upstream: legacy }), 1);
+    assert.equal(flaws({ path: "/x", upstream: "http://127.0.0.1:3000/app" }), 1);
+    assert.equal(flaws({ path: "/legacy/x", upstream: "http://127.0.0.1:3000" }), 1);
+  });
+
+  test("what a refused route would have replaced stays in force", () => {
+    const shared = {
+      plugins: [],
+      routes: [{ path: "/*" }, { path: "/a/*", upstream: "http://127.0.0.1:4000", plugins: ["auth"] }],
+    };
+    const layer = {
+      routes: [{ path: "/a/*", stripPrefix: "/a", upstream: "http://127.0.0.1:4000", plugins: [] }],
+    };
+    const { effective, broken } = over(shared, layer);
+    assert.match(said({ broken }).join(), /^routes\[0\]\.stripPrefix: must be as the shared policy has it/);
+    assert.deepEqual(effective.routes, shared.routes);
+  });
+
+  test("no layer makes a route case-insensitive", () => {
+    const shared = { routes: [{ path: "/*" }, { path: "/admin/*", caseInsensitive: true }] };
+    for (const path of ["/x", "/*"]) {
+      const { broken, effective } = over(shared, { routes: [{ path, caseInsensitive: true }] });
+      assert.deepEqual(said({ broken }), [
+        "routes[0].caseInsensitive: is for the shared policy to say, which locks plugins",
+      ]);
+      assert.deepEqual(effective.routes.at(-1), { path });
+    }
+    assert.deepEqual(over(shared, { routes: [{ path: "/admin/x", caseInsensitive: true }] }).broken, []);
   });
 
   test("case stays what the shared policy says of the service", () => {
