@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { after, before, describe, it } from "node:test";
+import { afterEach, beforeEach, describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
 import { startRedis, type RedisServer } from "../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
@@ -15,7 +15,8 @@ describe("all plugins together", () => {
   let redis: RedisServer;
   let sidecar: TestSidecar;
   let asked = 0;
-  before(async () => {
+  beforeEach(async () => {
+    asked = 0;
     redis = await startRedis();
     await redis.cli.set(
       record,
@@ -54,7 +55,7 @@ describe("all plugins together", () => {
       },
     });
   });
-  after(async () => {
+  afterEach(async () => {
     await sidecar.stop();
     await redis.close();
   });
@@ -85,11 +86,11 @@ describe("all plugins together", () => {
   });
 
   it("the second time the cache answers, and the limit still counts", async () => {
-    const before = asked;
+    await (await ask("/a", { "x-api-key": key })).arrayBuffer();
     const answer = await ask("/a", { "x-api-key": key });
     assert.equal(answer.headers.get("x-cache"), "HIT");
     assert.match(answer.headers.get("ratelimit") ?? "", /^"few";r=4;/);
-    assert.equal(asked, before);
+    assert.equal(asked, 1);
     await sidecar.line((line) => line["cacheStatus"] === "HIT" && line["userId"] === "u1");
   });
 
@@ -107,7 +108,7 @@ describe("all plugins together", () => {
   });
 
   it("over the limit: 429 with Retry-After, logged with the caller", async () => {
-    for (let i = 0; i < 3; i += 1) await (await ask("/a", { "x-api-key": key })).arrayBuffer();
+    for (let i = 0; i < 6; i += 1) await (await ask("/a", { "x-api-key": key })).arrayBuffer();
     const answer = await ask("/a", { "x-api-key": key });
     assert.equal(answer.status, 429);
     assert.ok(Number(answer.headers.get("retry-after")) > 0);
@@ -116,6 +117,7 @@ describe("all plugins together", () => {
   });
 
   it("a key that was deleted is refused within a second", async () => {
+    assert.equal((await ask("/a", { "x-api-key": key })).status, 200);
     await redis.cli.del(record);
     const startedMono = performance.now();
     while ((await ask("/a", { "x-api-key": key })).status !== 401) {

@@ -12,6 +12,7 @@ import { makeCertificate } from "../support/certificate.ts";
 import { connected } from "../support/fronts.ts";
 import { pluginWith } from "../support/plugins.ts";
 import { requestText, type RawClient } from "../support/raw-http.ts";
+import { eventually } from "../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 
 describe("the TLS listener", () => {
@@ -26,9 +27,7 @@ describe("the TLS listener", () => {
   let shown: (ClientTls | undefined)[] = [];
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), "outrigger-tls-"));
-    writeFileSync(join(folder, "cert.pem"), own.cert);
-    writeFileSync(join(folder, "key.pem"), own.key);
-    writeFileSync(join(folder, "clients.pem"), friend.cert);
+    write(own, friend);
     sidecar = await startSidecar({
       policy: { plugins: ["looker"] },
       registry: [pluginWith("looker", { onRequest: ({ client }) => void shown.push(client.tls) })],
@@ -45,6 +44,15 @@ describe("the TLS listener", () => {
     await sidecar.stop();
     rmSync(folder, { recursive: true });
   });
+  const write = (server: ReturnType<typeof makeCertificate>, clients: typeof server): void => {
+    writeFileSync(join(folder, "cert.pem"), server.cert);
+    writeFileSync(join(folder, "key.pem"), server.key);
+    writeFileSync(join(folder, "clients.pem"), clients.cert);
+  };
+  const reloaded = (times: number): Promise<void> =>
+    eventually("the certificate is reloaded", () => {
+      return sidecar.lines.filter(({ msg }) => msg === "certificate reloaded").length >= times;
+    });
   const connect = (options: tls.ConnectionOptions = {}): Promise<RawClient> => {
     const socket = tls.connect({
       port: sidecar.port,
@@ -108,10 +116,8 @@ describe("the TLS listener", () => {
   it("serves a renewed certificate and authority to new connections; old ones go on", async () => {
     const old = await connect(friend);
     await ask(old);
-    writeFileSync(join(folder, "cert.pem"), next.cert);
-    writeFileSync(join(folder, "key.pem"), next.key);
-    writeFileSync(join(folder, "clients.pem"), stranger.cert);
-    await sidecar.line((line) => line["msg"] === "certificate reloaded");
+    write(next, stranger);
+    await reloaded(1);
     assert.deepEqual(await ask(old), { certificate: der(friend.cert) });
     const client = await connect(stranger);
     const { raw } = (client.socket as tls.TLSSocket).getPeerX509Certificate() ?? {};
@@ -120,5 +126,7 @@ describe("the TLS listener", () => {
     const former = await connect(friend);
     assert.deepEqual(await ask(former), { certificate: undefined });
     for (const each of [old, client, former]) each.end();
+    write(own, friend);
+    await reloaded(2);
   });
 });

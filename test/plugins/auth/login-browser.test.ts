@@ -1,7 +1,7 @@
 // The login as a person sees it: Chromium, a real provider with a page to sign in, a real sidecar.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { after, before, test } from "node:test";
+import { after, before, beforeEach, test } from "node:test";
 import { chromium, type Browser, type Page } from "playwright-core";
 import { freePort } from "../../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
@@ -52,6 +52,16 @@ after(async () => {
 
 const text = async (): Promise<string> => (await page.textContent("body")) ?? "";
 
+const signIn = async (): Promise<void> => {
+  await page.goto(`${app}/orders`);
+  assert.equal(await page.title(), "Sign in");
+  await page.fill("input[name=user]", "grace");
+  await page.click("button");
+  await page.waitForURL(`${app}/orders`);
+};
+
+beforeEach(() => page.context().clearCookies());
+
 test("a page asked for leads to the sign-in and back, with Secure __Host- cookies that scripts cannot read", async () => {
   await page.goto(`${app}/orders/7?tab=2`);
   assert.equal(await page.title(), "Sign in");
@@ -70,6 +80,7 @@ test("a page asked for leads to the sign-in and back, with Secure __Host- cookie
 });
 
 test("a script's request is served with the session, and is 401 and no redirect without it", async () => {
+  await signIn();
   const ask = "fetch('/data').then((response) => response.status)";
   assert.equal(await page.evaluate(ask), 200);
   const [session] = await page.context().cookies(app);
@@ -79,13 +90,6 @@ test("a script's request is served with the session, and is 401 and no redirect 
   assert.equal(await page.evaluate(ask), 200);
 });
 
-const signIn = async (): Promise<void> => {
-  await page.goto(`${app}/orders`);
-  assert.equal(await page.title(), "Sign in");
-  await page.fill("input[name=user]", "grace");
-  await page.click("button");
-  await page.waitForURL(`${app}/orders`);
-};
 /** The provider has a question of its own. */
 const confirm = async (): Promise<void> => {
   await page.waitForURL((url) => url.origin === provider.url || url.pathname === "/");
@@ -95,6 +99,7 @@ const confirm = async (): Promise<void> => {
 };
 
 test("the logout's address asks first; after it the next page asks for a sign-in", async () => {
+  await signIn();
   await page.goto(`${app}/oauth2/logout`);
   assert.equal(await page.title(), "Log out");
   await page.click("button");
@@ -103,6 +108,7 @@ test("the logout's address asks first; after it the next page asks for a sign-in
 });
 
 test("a click on the application's own link logs out at once", async () => {
+  await signIn();
   await page.setContent("<a href='/oauth2/logout'>Log out</a>");
   await page.click("a");
   await confirm();
@@ -120,6 +126,7 @@ test("a POST of the application's own page is served with the session", async ()
 });
 
 test("eight tabs restored after the session ended all end at their pages", async () => {
+  await signIn();
   const context = page.context();
   await context.clearCookies({ name: /^__(?:Host|Secure)-outrigger/ });
   const tabs = await Promise.all(Array.from({ length: 8 }, () => context.newPage()));
