@@ -1,10 +1,12 @@
-// Where something listens, as the settings write it.
+// Addresses, as the settings write them.
 import type { AddressInfo } from "node:net";
 
-/** `host:port`, `[ipv6]:port` or `unix:/path` */
+/** `host:port`: IPv6 addresses in brackets (RFC 3986 section 3.2.2). */
+export function hostPort(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Where something listens: `host:port`, `[ipv6]:port` or `unix:/path` */
 export function addressText(address: AddressInfo | string): string {
-  if (typeof address === "string") return `unix:${address}`;
-  return address.family === "IPv6"
-    ? `[${address.address}]:${address.port}`
-    : `${address.address}:${address.port}`;
+  return typeof address === "string" ? `unix:${address}` : hostPort(address.address, address.port);
 }

@@ -3,6 +3,7 @@
 // of them is used.
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
+import { hostPort } from "./address-text.ts";
 import { parseJson } from "./language/json.ts";
 import { overrideFields } from "./proxy/override-fields.ts";
 
@@ -106,11 +107,6 @@ function splitHostPort(text: string): { host: string; port: number } | undefined
   if (port > 65_535) return undefined;
   if (six !== undefined) return isIP(six) === 6 ? { host: six.toLowerCase(), port } : undefined;
   return isHost(other as string) ? { host: (other as string).toLowerCase(), port } : undefined;
-}
-
-/** `host:port` as it is written: IPv6 addresses in brackets (RFC 3986 section 3.2.2). */
-function hostPort(host: string, port: number): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** The path after `unix:`: absolute, and short enough for `sockaddr_un` (108 bytes with the final NUL on Linux). */

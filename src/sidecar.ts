@@ -17,6 +17,7 @@ import { SecretFiles } from "./secret-files.ts";
 import { createServing, type Serving } from "./serving.ts";
 import { createLife } from "./sidecar-policy.ts";
 import { connectStore, redisCheck } from "./sidecar-store.ts";
+import { bind } from "./start-error.ts";
 import { createTelemetry, type Telemetry } from "./telemetry/process.ts";
 import { removeStaleSocket } from "./unix-socket.ts";
 import { UpstreamProbe } from "./upstream-probe.ts";
@@ -55,17 +56,17 @@ interface Parts {
   beat(): void;
 }
 
-/** Rejects, with nothing left running, when an address cannot be bound. */
+/** Rejects, with nothing left running: StartError when an address cannot be bound. */
 export async function startSidecar(config: Config, overrides: SidecarOverrides = {}): Promise<Sidecar> {
   const parts = await assemble(config, overrides);
   const { telemetry, listener } = parts;
   try {
     // Health is answered while the policy is still on its way.
-    const adminAddress = await parts.admin.listen();
+    const adminAddress = await bind("OUTRIGGER_ADMIN", config.admin, () => parts.admin.listen());
     await parts.life.start();
     parts.beat();
     if ("path" in config.listen) await removeStaleSocket(config.listen.path);
-    const address = await listener.listen();
+    const address = await bind("OUTRIGGER_LISTEN", config.listen, () => listener.listen());
     telemetry.logger.info(
       { version, address: addressText(address), admin: addressText(adminAddress) },
       "listening",

@@ -247,10 +247,13 @@ export function createAdmin(options: AdminOptions): Admin {
     },
   );
   boundClients(server, options.maxConnections ?? defaultConnections);
-  // After the first, a listener's errors (EMFILE on accept) pass by themselves.
-  server.on("error", (error) => options.logger.error({ err: error }, "admin listener failed"));
   return {
-    listen: () => listenOn(server, options.listen),
+    async listen() {
+      const address = await listenOn(server, options.listen);
+      // Errors of a listener that listens (EMFILE on accept) pass by themselves.
+      server.on("error", (error) => options.logger.error({ err: error }, "admin listener failed"));
+      return address;
+    },
     close: () => closeServer(server),
   };
 }

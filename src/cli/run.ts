@@ -3,6 +3,7 @@ import { availableParallelism, constants } from "node:os";
 import { type Config, ConfigError, type Environment, loadConfig } from "../config.ts";
 import { pluginAtFault } from "../pipeline/plugin-faults.ts";
 import { shedMemory } from "../shed-memory.ts";
+import { StartError } from "../start-error.ts";
 import { FaultJudge, type FaultKind, type ReportFault } from "./faults.ts";
 
 /** A sidecar that serves. */
@@ -127,7 +128,8 @@ export async function run(env: Environment, start: StartSidecar = startFromSourc
       tell(error.message);
       return 2;
     }
-    tell(`outrigger: cannot start: ${stackOf(error)}`);
+    if (error instanceof StartError) tell(error.message);
+    else tell(`outrigger: cannot start: ${stackOf(error)}`);
     return 1;
   }
 }

@@ -1,5 +1,6 @@
 // Reads REDIS_URL strictly. No part of the text is ever quoted: a password with an unescaped sign in it may turn up
 // anywhere, so problems are named by place.
+import { hostPort } from "../address-text.ts";
 
 /** Paths of PEM files, and the name that the certificate must have. */
 export interface RedisTlsFiles {
@@ -34,9 +35,7 @@ export interface RedisAddress {
 
 /** The hosts and ports that Redis is looked for at, for people; nothing else of the address. */
 export function nodesText({ nodes }: RedisAddress): string {
-  return nodes
-    .map(({ host, port }) => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`))
-    .join(", ");
+  return nodes.map(({ host, port }) => hostPort(host, port)).join(", ");
 }
 
 /** REDIS_URL cannot be used; the message says why and holds nothing of it. */
@@ -94,8 +93,8 @@ interface Member {
 function parseMember(text: string, position: number, defaultPort: number): Member {
   const parts = text.split("@");
   if (parts.length > 2) throw new RedisAddressError("an @ in the user or password must be percent-encoded");
-  const [hostPort = "", userInfo] = parts.reverse();
-  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?$/u.exec(hostPort);
+  const [location = "", userInfo] = parts.reverse();
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?$/u.exec(location);
   const host = match?.[1] ?? match?.[2];
   if (match === null || host === undefined) {
     throw new RedisAddressError(`node ${position} is not host or host:port ([…] around IPv6)`);

@@ -1,5 +1,6 @@
 // The workers of a sidecar, seen from their primary: started, kept alive, told what to do, and all on one policy.
 import type { AddressInfo } from "node:net";
+import { StartError } from "../start-error.ts";
 import type { Counter, Gauge, Logger, Metrics } from "../telemetry/contract.ts";
 import { type MetricsSnapshot, mostSeries } from "../telemetry/metrics.ts";
 import type { Output } from "../telemetry/output.ts";
@@ -196,7 +197,7 @@ export class Crew {
       const member: Member = new Member(slot.number, env, output, {
         onMessage: (message) => this.#heard(member, message),
         onNonsense(error) {
-          logger.error({ number: slot.number, err: error }, "a worker talks nonsense and is killed");
+          logger.error({ number: slot.number, err: error }, "a worker sent an invalid message and is killed");
           member.kill();
         },
         onEnd: end,
@@ -217,7 +218,7 @@ export class Crew {
     const servedMs = performance.now() - (member?.servingSinceMono ?? Infinity);
     slot.failures = failuresInARow(slot.failures, servedMs);
     if (!this.#isUp && slot.failures >= startsTried) {
-      this.#up.reject(new Error(`worker ${slot.number} ended while it started: ${reason}`));
+      this.#up.reject(new StartError(`worker ${slot.number} ended while it started: ${reason}`));
       return;
     }
     const delayMs = restartDelayMs(slot.failures);
@@ -265,7 +266,7 @@ export class Crew {
         this.#checkUp(message.address);
         return;
       case "failed":
-        if (!this.#isUp) this.#up.reject(new Error(message.message));
+        if (!this.#isUp) this.#up.reject(new StartError(message.message));
         else logger.error({ number: member.number, reason: message.message }, "a worker cannot serve");
         return;
       case "state":

@@ -13,6 +13,7 @@ import { registry } from "../registry.ts";
 import { SecretFiles } from "../secret-files.ts";
 import { createLife } from "../sidecar-policy.ts";
 import { connectStore, redisCheck } from "../sidecar-store.ts";
+import { bind } from "../start-error.ts";
 import { mergeMetrics } from "../telemetry/metrics.ts";
 import { createTelemetry, type Telemetry } from "../telemetry/process.ts";
 import { removeStaleSocket } from "../unix-socket.ts";
@@ -53,7 +54,7 @@ export async function startPrimary(config: Config, count: number): Promise<Prima
   process.on("SIGHUP", () => crew.hangUp());
   try {
     // Health is answered while the policy is still on its way.
-    const adminAddress = await parts.admin.listen();
+    const adminAddress = await bind("OUTRIGGER_ADMIN", config.admin, () => parts.admin.listen());
     await parts.life.start();
     parts.beat();
     logListening(telemetry, count, await crew.open(), adminAddress);

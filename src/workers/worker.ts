@@ -7,6 +7,7 @@ import { SecretFiles } from "../secret-files.ts";
 import { createServing, type Serving } from "../serving.ts";
 import { createReader } from "../sidecar-policy.ts";
 import { connectStore } from "../sidecar-store.ts";
+import { bind } from "../start-error.ts";
 import { createTelemetry, type Telemetry } from "../telemetry/process.ts";
 import { version } from "../version.ts";
 import { connectPrimary, type PrimaryLink } from "./link.ts";
@@ -63,7 +64,7 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
     if (message.type === "stop") ending.resolve(0);
     else if (message.type === "fleet") fleetSize = message.size;
     else if (message.type !== "serve") obey(message, { telemetry, serving, policies, link });
-    else serve(serving, link).catch((error: unknown) => ending.resolve(cannotServe(link, error)));
+    else serve(serving, config, link).catch((error: unknown) => ending.resolve(cannotServe(link, error)));
   });
   const secretFiles = new SecretFiles(config, telemetry.logger, { store, serving });
   if (welcome.draining) listener.beginDrain();
@@ -125,8 +126,8 @@ function obey(
   }
 }
 
-async function serve({ listener }: Serving, link: PrimaryLink): Promise<void> {
-  const address = await listener.listen();
+async function serve({ listener }: Serving, { listen }: Config, link: PrimaryLink): Promise<void> {
+  const address = await bind("OUTRIGGER_LISTEN", listen, () => listener.listen());
   void link.send({ type: "serving", address });
 }
 

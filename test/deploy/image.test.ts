@@ -128,12 +128,14 @@ test("its bytecode fits the image's flags, and the program runs without it", asy
 });
 
 test("a stack names functions and lines of the program", async () => {
-  const { code, stderr } = await startNode([...entrypointIn(app).slice(1), "run"], {
+  const broken = `import http from "node:http"; http.createServer = () => { throw new Error("no server"); };`;
+  const preload = `data:text/javascript,${encodeURIComponent(broken)}`;
+  const { code, stderr } = await startNode(["--import", preload, join(app, "outrigger.cjs"), "run"], {
     OUTRIGGER_ADMIN: "127.0.0.1:0",
-    OUTRIGGER_LISTEN: "unix:/no/such/folder/socket",
+    OUTRIGGER_LISTEN: "127.0.0.1:0",
   }).end;
   assert.equal(code, 1);
-  assert.match(stderr, /cannot start: Error: listen.*\n(?:.*\n)*\s+at \w+.*program\.js:\d+:\d+/);
+  assert.match(stderr, /cannot start: Error: no server.*\n(?:.*\n)*\s+at \w+.*program\.js:\d+:\d+/);
 });
 
 test("it loads no client of HTTP that it does not use", async () => {

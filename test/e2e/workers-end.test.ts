@@ -171,7 +171,7 @@ describe("workers that cannot start", () => {
     });
     server.close();
     assert.equal(code, 1);
-    assert.match(stderr, new RegExp(`cannot start: Error: .*EADDRINUSE.*127\\.0\\.0\\.1:${port}`));
+    assert.equal(stderr, `OUTRIGGER_LISTEN: 127.0.0.1:${port} is in use\n`);
   });
 });
 

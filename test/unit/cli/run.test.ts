@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { describe, it } from "node:test";
 import { FaultJudge } from "../../../src/cli/faults.ts";
+import { bind } from "../../../src/start-error.ts";
 import { mainFile, outrigger, startNode } from "../../support/process.ts";
 
 /** Starts `run` in a process of its own, around a sidecar whose parts the text gives. It says "up" once it serves. */
@@ -141,9 +142,34 @@ describe("outrigger run", () => {
     await once(server, "listening");
     t.after(() => server.close());
     const taken = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const { code, stderr } = await outrigger(["run"], { ...env, OUTRIGGER_LISTEN: taken });
-    assert.equal(code, 1);
-    assert.ok(stderr.includes("EADDRINUSE") && stderr.includes(taken), stderr);
+    for (const name of ["OUTRIGGER_LISTEN", "OUTRIGGER_ADMIN"]) {
+      const { code, stdout, stderr } = await outrigger(["run"], { ...env, [name]: taken });
+      assert.deepEqual([code, stderr], [1, `${name}: ${taken} is in use\n`]);
+      assert.doesNotMatch(stdout, /EADDRINUSE/);
+    }
+  });
+});
+
+describe("an address that cannot be bound", () => {
+  it("is told in one line, with the setting and what is wrong", async () => {
+    const nowhere = (): Promise<never> => {
+      const { promise, reject } = Promise.withResolvers<never>();
+      createServer().on("error", reject).listen("/no/such/folder/socket");
+      return promise;
+    };
+    const path = { path: "/no/such/folder/socket" };
+    const said =
+      /^OUTRIGGER_LISTEN: unix:\/no\/such\/folder\/socket cannot be (made|bound).*\((ENOENT|EACCES)\)$/;
+    await assert.rejects(bind("OUTRIGGER_LISTEN", path, nowhere), { name: "StartError", message: said });
+    const refused = (code: string) => () => Promise.reject(Object.assign(new Error("x"), { code }));
+    await assert.rejects(bind("OUTRIGGER_ADMIN", { host: "::1", port: 80 }, refused("EACCES")), {
+      message: "OUTRIGGER_ADMIN: [::1]:80 may not be bound by this user (EACCES): choose a port from 1024",
+    });
+    const fault = new TypeError("a fault of ours");
+    await assert.rejects(
+      bind("OUTRIGGER_LISTEN", path, () => Promise.reject(fault)),
+      fault,
+    );
   });
 });
 
