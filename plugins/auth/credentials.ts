@@ -28,13 +28,25 @@ const bad = (malformed: string): Credentials => ({ apiKey: undefined, bearer: un
 // Two lines of one field arrive joined by ", ": the blank makes this refuse them.
 const visible = /^[\x21-\x7e]+$/;
 
-/** Scheme of `Authorization` in lower case, for the two that are read here. */
-function schemeOf(value: string): "bearer" | "apikey" | undefined {
+/** Our schemes with what may follow them, wherever somebody could read one: at the start, in a list, in quotes. */
+const ourScheme = /(?:^|[^!#$%&'*+.^_`|~0-9A-Za-z-])["']?(?:bearer|apikey)(?![!#$%&'*+.^_`|~0-9A-Za-z-])/i;
+/** RFC 9110 section 11.4, with tabs for blanks. */
+const schemed = /^(bearer|apikey)(?:[ \t]+(.*))?$/i;
+
+interface Shown {
+  readonly scheme: "bearer" | "apikey" | "malformed";
+  readonly credential: string;
+}
+const malformedShown: Shown = { scheme: "malformed", credential: "" };
+
+/** What `Authorization` holds of ours. A service may read more leniently: what could be ours to it is, or is malformed. */
+function readAuthorization(value: string): Shown | undefined {
   // As nearly every client writes it.
-  if (value.startsWith("Bearer ")) return "bearer";
-  const space = value.indexOf(" ");
-  const scheme = (space === -1 ? value : value.slice(0, space)).toLowerCase();
-  return scheme === "bearer" || scheme === "apikey" ? scheme : undefined;
+  if (value.startsWith("Bearer ")) return { scheme: "bearer", credential: value.slice(7).trim() };
+  if (!ourScheme.test(value)) return undefined;
+  const [, scheme, credential = ""] = schemed.exec(value) ?? [];
+  if (scheme === undefined) return malformedShown;
+  return { scheme: scheme.toLowerCase() === "bearer" ? "bearer" : "apikey", credential: credential.trim() };
 }
 
 /** Reads the credentials of a request. Never throws. */
@@ -60,12 +72,13 @@ export function readCredentials(request: ExchangeRequest, options: CredentialOpt
   let bearer: string | undefined;
   const authorization = fields.get("authorization");
   if (authorization !== undefined) {
-    const scheme = schemeOf(authorization);
-    if (scheme === "bearer") {
+    const shown = readAuthorization(authorization);
+    if (shown?.scheme === "malformed") return bad("malformed Authorization");
+    if (shown?.scheme === "bearer") {
       if (!options.tokenSources.header) return bad("no bearer token is taken in Authorization");
-      bearer = authorization.slice(7).trim();
-    } else if (scheme === "apikey" && options.takesKeys) {
-      apiKey = authorization.slice(7).trim();
+      bearer = shown.credential;
+    } else if (shown?.scheme === "apikey" && options.takesKeys) {
+      apiKey = shown.credential;
       keys += 1;
     } else if (fields.getAll("authorization").length > 1) {
       return bad("several Authorization fields");
@@ -92,7 +105,7 @@ export function readCredentials(request: ExchangeRequest, options: CredentialOpt
 /** Whether the bearer token that `readCredentials` found is one that the browser sent by itself. */
 export function isTokenAmbient(request: ExchangeRequest, { tokenSources }: CredentialOptions): boolean {
   const authorization = request.fields.get("authorization");
-  if (authorization !== undefined && schemeOf(authorization) === "bearer") return false;
+  if (authorization !== undefined && readAuthorization(authorization)?.scheme === "bearer") return false;
   return shownElsewhere(request, tokenSources).length === 0;
 }
 
@@ -101,5 +114,6 @@ export function removeCredentials(request: ExchangeRequest, options: CredentialO
   const { fields } = request;
   for (const header of options.keyHeaders) if (fields.has(header)) fields.delete(header);
   const authorization = fields.get("authorization");
-  if (authorization !== undefined && schemeOf(authorization) !== undefined) fields.delete("authorization");
+  if (authorization !== undefined && readAuthorization(authorization) !== undefined)
+    fields.delete("authorization");
 }

@@ -26,6 +26,7 @@ import type { Login } from "./login.ts";
 import type { OwnOrigin } from "./own-origin.ts";
 import type { Refusals } from "./refusal.ts";
 import type { Rules } from "./rules.ts";
+import { constraintFault } from "./sender-constraint.ts";
 import type { TokenCheck } from "./tokens.ts";
 
 export interface GuardParts {
@@ -42,6 +43,8 @@ export interface GuardParts {
   readonly keys: KeyCheck | undefined;
   readonly tokens: TokenCheck | undefined;
   readonly certificates: CertificateCheck | undefined;
+  /** For tokens that are bound to one, whether or not certificates say who somebody is. */
+  readonly bound: CertificateCheck;
   readonly login: Login | undefined;
   /** Whose pages may use a token cookie; undefined = no cookie is taken. */
   readonly tokenOrigin: OwnOrigin | undefined;
@@ -131,12 +134,15 @@ export class Guard {
     if (second?.kind === "refused") return this.#refuse(exchange, second);
     if (first?.kind === "accepted" && this.#isForeign(exchange, first.identity))
       return this.#foreign(exchange, first.identity);
+    const fault =
+      first?.kind === "accepted" ? constraintFault(exchange, first.identity, this.#parts.bound) : undefined;
+    if (fault !== undefined) return this.#refuse(exchange, fault);
     if (second?.kind === "unavailable") return this.#uncertain(exchange, second);
     if (first?.kind === "unavailable") return this.#uncertain(exchange, first);
     let identity = (first ?? second)?.identity;
     const ids = certificates?.ids(exchange) ?? noIds;
-    if (identity === undefined && certificates !== undefined) {
-      const certificate = certificates.check(ids);
+    if (certificates !== undefined && (identity === undefined || certificates.isOver(ids))) {
+      const certificate = certificates.check(ids, exchange);
       if (certificate?.kind === "refused") return this.#refuse(exchange, certificate);
       if (certificate?.kind === "accepted") ({ identity } = certificate);
     }

@@ -5,6 +5,7 @@ import { audienceFits, mapIdentity, missingClaim } from "./claims.ts";
 import { accepted, refused, unavailable, type Accepted, type Refused, type Unavailable } from "./finding.ts";
 import { postForm } from "./form-post.ts";
 import type { IntrospectionOptions } from "./options-jwt.ts";
+import { answeredOtherUse } from "./token-use.ts";
 
 const answerShape = z.looseObject({
   active: z.boolean(),
@@ -13,20 +14,6 @@ const answerShape = z.looseObject({
   iss: z.string().optional(),
   token_type: z.string().optional(),
 });
-
-/** What the answer may call a token that is shown as a bearer; any other cannot be used so (RFC 7662 section 2.2). */
-const bearerTypes = new Set(["bearer", "access_token"]);
-/** Not of RFC 7662, yet how Ory and Amazon (`token_use`) and Keycloak (`typ`) tell refresh and ID tokens from others. */
-const accessUses = new Set(["access", "access_token"]);
-const otherTypes = new Set(["refresh", "offline", "id", "logout"]);
-
-/** @returns the member by which the answer calls this something else than an access token */
-function otherUse(answer: Readonly<Record<string, unknown>>): string | undefined {
-  const { token_type: type, token_use: use, typ } = answer;
-  if (typeof type === "string" && !bearerTypes.has(type.toLowerCase())) return "token_type";
-  if (typeof use === "string" && !accessUses.has(use.toLowerCase())) return "token_use";
-  return typeof typ === "string" && otherTypes.has(typ.toLowerCase()) ? "typ" : undefined;
-}
 
 export interface IntrospectionVerdict {
   readonly finding: Accepted | Refused;
@@ -104,7 +91,7 @@ export class Introspection {
     if (issuer !== undefined && claims.iss !== undefined && claims.iss !== issuer) {
       return refused("introspection", "token: issuer");
     }
-    const other = otherUse(claims);
+    const other = answeredOtherUse(claims);
     if (other !== undefined) return refused("introspection", `token: ${other} is not of an access token`);
     if (!audienceFits(claims["aud"], audience)) return refused("introspection", "token: audience");
     const missing = missingClaim(claims, requiredClaims);

@@ -15,6 +15,7 @@ import type { Gate } from "./gate.ts";
 import { notLookedUp, type JwksSource } from "./jwks.ts";
 import type { KeyMark, KeySet } from "./key-set.ts";
 import type { IssuerOptions } from "./options-issuer.ts";
+import { claimedOtherUse } from "./token-use.ts";
 import type { JsonObject, TokenParts } from "./token-parts.ts";
 
 /** Where the keys are: published, in the policy, or one shared secret. */
@@ -39,6 +40,8 @@ export interface Disowned {
 
 /** Headers that bring or point to a key: never believed, and no token of an honest issuer needs them. */
 const keyHints = ["jwk", "jku", "x5u"];
+/** Required claims by which a policy asks for ID tokens. */
+const idTokenClaims = ["token_use", "typ", "token_type", "azp"];
 /** The end of the year 9999: later dates are nonsense. */
 const lastSecond = 253_402_300_799;
 
@@ -53,6 +56,7 @@ export class Issuer {
   readonly #algorithms: string[];
   readonly #types: ReadonlySet<string>;
   readonly #method: AuthMethod;
+  readonly #takesIdTokens: boolean;
   readonly #outOfReach: Unavailable;
   readonly #badSignature: Refused;
   readonly #noKey: Refused;
@@ -70,6 +74,9 @@ export class Issuer {
     this.#clock = clock;
     this.#algorithms =
       options.algorithms ?? (keys.kind === "secret" ? ["HS256"] : ["RS256", "ES256", "EdDSA"]);
+    const { audience, requiredClaims } = options;
+    this.#takesIdTokens =
+      audience.length > 0 || idTokenClaims.some((name) => requiredClaims[name] !== undefined);
     this.#types = new Set(options.typ.map(shortType));
   }
 
@@ -85,6 +92,8 @@ export class Issuer {
     if (typ !== undefined && (typeof typ !== "string" || !this.#types.has(shortType(typ)))) return "typ";
     const timeFault = this.#timeFault(claims);
     if (timeFault !== undefined) return timeFault;
+    const otherUse = this.#method === "jwt" ? claimedOtherUse(claims, this.#takesIdTokens) : undefined;
+    if (otherUse !== undefined) return `${otherUse} is not of an access token`;
     if (!audienceFits(claims["aud"], options.audience)) return "audience";
     const missing = missingClaim(claims, options.requiredClaims);
     return missing === undefined ? undefined : `claim ${missing}`;

@@ -3,6 +3,7 @@
 import type { Exchange, Verdict } from "../../src/pipeline/contract.ts";
 import { readCredentials } from "./credentials.ts";
 import type { Finding, MaybeFinding } from "./finding.ts";
+import { constraintFault } from "./sender-constraint.ts";
 import { noKeys, noTokens, type GuardParts } from "./guard.ts";
 
 export function recheck(parts: GuardParts, exchange: Exchange): Verdict | Promise<Verdict> {
@@ -37,9 +38,12 @@ function judge(parts: GuardParts, exchange: Exchange, findings: readonly (Findin
   const { certificates, required, refusals, rules } = parts;
   const ids = certificates?.ids(exchange) ?? [];
   const shown = findings.filter((finding) => finding !== undefined);
-  if (shown.length === 0)
-    shown.push(...[certificates?.check(ids)].filter((finding) => finding !== undefined));
-  const bad = shown.find((finding) => finding.kind === "refused");
+  if (certificates !== undefined && (shown.length === 0 || certificates.isOver(ids)))
+    shown.push(...[certificates.check(ids, exchange)].filter((finding) => finding !== undefined));
+  const [first] = findings;
+  const fault =
+    first?.kind === "accepted" ? constraintFault(exchange, first.identity, parts.bound) : undefined;
+  const bad = fault ?? shown.find((finding) => finding.kind === "refused");
   if (bad !== undefined) {
     exchange.refusedBecause = bad.because;
     if (bad.code === "invalid_api_key") return refusals.badKey;

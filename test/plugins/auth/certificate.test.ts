@@ -5,7 +5,7 @@ import type { IncomingMessage } from "node:http";
 import https from "node:https";
 import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
-import { forwardedNames, namesOf } from "../../../plugins/auth/certificate.ts";
+import { forwardedNames, namesOf } from "../../../plugins/auth/certificate-names.ts";
 import { compileIds } from "../../../plugins/auth/conditions.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
 import { makeAuthority, type Authority, type Issued } from "./authority.ts";
