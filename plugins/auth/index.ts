@@ -9,6 +9,7 @@ import {
 import type { Assertion } from "./assertion.ts";
 import { CertificateCheck, forwardedField } from "./certificate.ts";
 import { Exclusions, forwarding } from "./exclusions.ts";
+import { fleetOptions } from "./fleet-options.ts";
 import { GuessLimit } from "./guessing.ts";
 import { Guard, type GuardParts } from "./guard.ts";
 import type { Login } from "./login.ts";
@@ -177,6 +178,7 @@ export const auth = definePlugin({
     lines: ["sessions-ended"],
   },
   requestFields: assertionField,
+  fleetOptions,
   init: createState,
   dispose: (state) => state.dispose(),
 

@@ -11,6 +11,7 @@ import { compilePaths } from "../../src/language/path-pattern.ts";
 import { Admission, type AdmissionParts } from "./admission.ts";
 import { Concurrency } from "./concurrency.ts";
 import { createCounts } from "./counts.ts";
+import { fleetOptions } from "./fleet-options.ts";
 import { Leases } from "./leases.ts";
 import { CallerTables, type Result } from "./limit.ts";
 import { Limiter, type LimiterParts } from "./limiter.ts";
@@ -43,6 +44,7 @@ export const rateLimit = definePlugin({
   failMode: "closed",
   options,
   needs: { keys: ["rl:<service>:", "rl:@fleet:"], metrics: ["outrigger_overload_"] },
+  fleetOptions,
   init: createState,
   dispose: (state) => state.overload.loopDelay.stop(),
   share: createCounts,

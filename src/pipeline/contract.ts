@@ -73,6 +73,14 @@ export interface RequestField {
   readonly tellsWho: boolean;
 }
 
+/** An option that other services hear of than the one whose policy it is. */
+export interface FleetOption {
+  /** Where in the options it stands. */
+  readonly path: readonly string[];
+  /** What of it they hear of. */
+  readonly values: readonly unknown[];
+}
+
 export type FailMode = "open" | "closed";
 
 export interface SetupInput<Options, State> {
@@ -107,6 +115,8 @@ export interface PluginDefinition<Schema extends z.ZodType = z.ZodType, State = 
    * set those that tell the service who calls, and no client may send them.
    */
   readonly requestFields?: (options: unknown) => readonly RequestField[];
+  /** Options, as they are written, that other services hear of: a service's layer may say no more there than the shared policy. */
+  readonly fleetOptions?: (options: unknown) => readonly FleetOption[];
   /** Once per process and version, when a policy first names the plugin: what outlives a policy change (caches, counters). */
   init?(services: Services): State;
   /**

@@ -1,5 +1,7 @@
 // What a service's layer may not say, locks or none: whom a request is from (identity fields are set by the plugins that
-// the shared policy configures for it), and where requests go beyond its own service. Pure, like the layering itself.
+// the shared policy configures for it), what
+// other services hear of, and where requests go beyond its own service. Pure, like the layering itself.
+import { isDeepStrictEqual } from "node:util";
 import type { UpstreamAddress } from "../config-formats.ts";
 import { upstreamTest } from "./confine-upstream.ts";
 import { isObject, sharedRoutes } from "./layers.ts";
@@ -45,6 +47,11 @@ export function confineLayer(
   const identity = identityFields(shared, options.plugins);
   const isIdentity = (name: string): boolean =>
     canonical(name).startsWith("x-user-") || identity.has(canonical(name));
+  const below = sharedRoutes(shared, options.service);
+  const isSaid = saidToFleet(
+    [shared.pluginConfig, ...below.map(({ pluginConfig }) => pluginConfig)],
+    options,
+  );
   const confineConfig = (config: PluginConfig | undefined, at: Path): PluginConfig | undefined => {
     let confined = config;
     for (const [plugin, own] of Object.entries(config ?? {})) {
@@ -54,10 +61,15 @@ export function confineLayer(
         broken.push({ path: [...at, "pluginConfig", plugin, ...path], message });
         confined = without(confined, [plugin, ...path]) as PluginConfig;
       }
+      for (const { path, values } of options.plugins[plugin]?.fleetOptions?.(own) ?? []) {
+        if (values.every((value) => isSaid(plugin, path, value))) continue;
+        const message = "is heard by other services: that is for the shared policy";
+        broken.push({ path: [...at, "pluginConfig", plugin, ...path], message });
+        confined = without(confined, [plugin, ...path]) as PluginConfig;
+      }
     }
     return confined;
   };
-  const below = sharedRoutes(shared, options.service);
   const flawOfUpstream = upstreamTest(shared, below, options.ownUpstream);
   const confineRoute = (route: PolicyRoute, index: number): PolicyRoute => {
     const at = ["routes", index];
@@ -72,6 +84,20 @@ export function confineLayer(
   const pluginConfig = confineConfig(layer.pluginConfig, []);
   const routes = layer.routes?.map(confineRoute);
   return { document: broken.length === 0 ? layer : { ...layer, pluginConfig, routes }, broken };
+}
+
+/** Whether the shared policy says the same to other services, by an option of a plugin. */
+function saidToFleet(
+  configs: readonly (PluginConfig | undefined)[],
+  { plugins }: ConfineOptions,
+): (plugin: string, path: Path, value: unknown) => boolean {
+  return (plugin, path, value) => {
+    const said = configs.flatMap((config) => plugins[plugin]?.fleetOptions?.(config?.[plugin]) ?? []);
+    return said.some(
+      (other) =>
+        isDeepStrictEqual(other.path, path) && other.values.some((each) => isDeepStrictEqual(each, value)),
+    );
+  };
 }
 
 /** A copy of a value without the member at a path. */

@@ -15,6 +15,14 @@ export interface PolicyPlugin {
   readonly security: boolean;
   /** The request fields that such options set. They come as they are written: anything at all. */
   readonly requestFields?: ((options: unknown) => readonly RequestField[]) | undefined;
+  /** Options that other services hear of. They come as they are written, too. */
+  readonly fleetOptions?: ((options: unknown) => readonly FleetOption[]) | undefined;
+}
+
+export interface FleetOption {
+  /** Where in the options it stands. */
+  readonly path: readonly string[];
+  readonly values: readonly unknown[];
 }
 
 /** A field towards the service that a plugin's options set. */

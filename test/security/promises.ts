@@ -34,7 +34,9 @@ export const promises: Readonly<Record<string, Promised>> = {
   Z12: client("A path that a service could read as another route's passes no route."),
   Z13: client("No spelling of a path passes its rule."),
   Z14: layer("By no prefix, upstream, base path or spelling does a layer open what locked plugins close."),
-  Z15: layer("Who is calling is said by auth alone, and a layer reaches its own service alone."),
+  Z15: layer(
+    "Who is calling is said by auth alone, and a layer reaches, and speaks for, its own service alone.",
+  ),
   Z16: client("Trailers carry nothing in that fields may not."),
   Z17: client("Fields that override method or path do not pass a guard."),
   Z18: client("No spelling of a field poisons the cache."),

@@ -66,6 +66,52 @@ describe("a layer's fields towards the service", () => {
   });
 });
 
+describe("what other services hear of", () => {
+  const fleet = { name: "quota", limit: 10, window: "1h", sharedBy: "fleet" };
+  const shared = {
+    pluginConfig: { auth: { assertion: { audience: "a", header: "x-who" } } },
+    routes: [
+      { path: "/a", pluginConfig: { "rate-limit": { limits: [fleet] } } },
+      {
+        path: "/b",
+        services: ["other"],
+        pluginConfig: { auth: { assertion: { audience: "b", header: "x-who" } } },
+      },
+    ],
+  };
+  const over = (pluginConfig: object): Confined => confined(shared, { pluginConfig });
+
+  test("is the shared policy's to say", () => {
+    const assertion = { audience: "b", issuer: "i", key: "SECRET_X", claims: [], lifetimeSeconds: 9 };
+    const limits = [{ ...fleet, cost: 10 }];
+    const { document, broken } = over({
+      auth: { assertion },
+      "rate-limit": { limits, plans: { free: [fleet] } },
+    });
+    assert.deepEqual(
+      broken.map(({ path }) => pathText(path)),
+      [
+        "auth.assertion.audience",
+        "auth.assertion.issuer",
+        "auth.assertion.key",
+        "auth.assertion.claims",
+        "rate-limit.limits",
+        "rate-limit.plans.free",
+      ].map((path) => `pluginConfig.${path}`),
+    );
+    assert.deepEqual(document.pluginConfig, {
+      auth: { assertion: { lifetimeSeconds: 9 } },
+      "rate-limit": { plans: {} },
+    });
+  });
+
+  test("may be repeated as it is, and limits of the service's own be added", () => {
+    const limits = [fleet, { name: "own", limit: 1, window: "1s" }];
+    assert.deepEqual(over({ auth: { assertion: { audience: "a" } }, "rate-limit": { limits } }).broken, []);
+    assert.deepEqual(over({ auth: { assertion: null }, "rate-limit": { limits: 5, plans: [] } }).broken, []);
+  });
+});
+
 describe("a layer's upstream", () => {
   const routes = [
     { path: "/a", upstream: "http://127.0.0.1:4000" },

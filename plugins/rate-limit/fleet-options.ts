@@ -1,0 +1,17 @@
+// Which of rate-limit's options other services than a layer's own hear of: limits that the whole fleet counts by.
+import type { FleetOption } from "../../src/pipeline/contract.ts";
+
+/** @param options as a policy has them, not checked yet */
+export function fleetOptions(options: unknown): FleetOption[] {
+  const { limits, plans } = Object(options) as { limits?: unknown; plans?: unknown };
+  const lists = Object.entries(typeof plans === "object" && plans !== null ? plans : {});
+  return [
+    { path: ["limits"], values: fleetWide(limits) },
+    ...lists.map(([plan, list]) => ({ path: ["plans", plan], values: fleetWide(list) })),
+  ].filter(({ values }) => values.length > 0);
+}
+
+function fleetWide(limits: unknown): unknown[] {
+  if (!Array.isArray(limits)) return [];
+  return limits.filter((limit) => (Object(limit) as { sharedBy?: unknown }).sharedBy === "fleet");
+}
