@@ -1,6 +1,6 @@
 // The heartbeat over a real Redis: what it says, how it ends, and how the living are counted.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { after, afterEach, before, describe, test } from "node:test";
 import { type Heartbeat, type HeartbeatSender, startHeartbeat } from "../../../src/policy/heartbeat.ts";
 import type { PolicyStatus } from "../../../src/policy/life.ts";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
@@ -40,8 +40,10 @@ describe("the heartbeat", () => {
     });
     assert.ok(await store.whenUp(5000));
   });
+  afterEach(async () => {
+    await Promise.all(senders.splice(0).map((sender) => sender.stop()));
+  });
   after(async () => {
-    await Promise.all(senders.map((sender) => sender.stop()));
     store.close();
     await redis.close();
   });
