@@ -9,7 +9,7 @@ import {
   type PolicyLife,
   type PolicyLifeOptions,
 } from "./policy/life.ts";
-import { problemText } from "./policy/problems.ts";
+import { type Problem, problemText } from "./policy/problems.ts";
 import { createPolicyReader, type PolicyReader } from "./policy/read.ts";
 import { createRedisSource } from "./policy/redis-source.ts";
 import type { RedisStore } from "./redis/store.ts";
@@ -45,11 +45,14 @@ export async function createLife<Snapshot>(
   const { store, clock } = parts;
   const read = await createReader(config, registry);
   const file = policyFile === undefined ? undefined : { path: policyFile, maxBytes };
-  const source = store ? createRedisSource({ store, service, maxBytes }) : file && createFileSource(file);
+  const source = store
+    ? createRedisSource({ store, service, keyPrefix: config.keyPrefix, maxBytes })
+    : file && createFileSource(file);
+  const named = namer(config);
   if (source === undefined) {
     logger.warn({}, "neither REDIS_URL nor OUTRIGGER_POLICY_FILE is set: the built-in policy is used");
   }
-  return createPolicyLife({
+  const life = createPolicyLife({
     read,
     source,
     baseline: store && file && (() => readPolicyFile(file.path, maxBytes)),
@@ -61,18 +64,74 @@ export async function createLife<Snapshot>(
     swap: parts.swap,
     discard: parts.discard,
     clock,
-    events: policyEvents(telemetry, clock, parts.onRejected),
+    events: policyEvents(telemetry, clock, {
+      named,
+      onRejected: parts.onRejected,
+      sourceTrouble: (state, message, ready) => sourceTrouble(config, state, message, ready),
+    }),
   });
+  return {
+    start: () => life.start(),
+    stop: () => life.stop(),
+    get ready() {
+      return life.ready;
+    },
+    status() {
+      const status = life.status();
+      const { lastError, overruled } = status;
+      return {
+        ...status,
+        overruled: named(overruled),
+        lastError: lastError && { ...lastError, problems: named(lastError.problems) },
+      };
+    },
+  };
 }
 
-function policyEvents({ logger, metrics }: Telemetry, clock: Clock, onRejected: () => void): PolicyEvents {
+type Named = (problems: readonly Problem[]) => readonly Problem[];
+
+/** @returns problems with what the operator calls their documents: the key in Redis, or the file */
+function namer({ redis, keyPrefix, policyFile }: Config): Named {
+  const nameOf = (document: string): string =>
+    redis === undefined ? (policyFile ?? document) : `${keyPrefix}${document}`;
+  return (problems) =>
+    problems.map((problem) =>
+      problem.document === undefined ? problem : { ...problem, document: nameOf(problem.document) },
+    );
+}
+
+/** One line of what is wrong with the source, and of what that means. */
+function sourceTrouble(
+  { redis, policyFile, stateDir }: Config,
+  state: "absent" | "failed",
+  message: string,
+  ready: boolean,
+): string {
+  const what = redis === undefined ? `OUTRIGGER_POLICY_FILE: ${message}` : message;
+  if (ready) return `${what}; the policy in force goes on`;
+  const instead = [
+    ...(stateDir === undefined ? [] : ["OUTRIGGER_STATE_DIR"]),
+    ...(redis === undefined || policyFile === undefined ? [] : ["OUTRIGGER_POLICY_FILE"]),
+  ];
+  const until = redis !== undefined ? "it has one" : state === "absent" ? "it does" : "it can be";
+  return `${what}; not ready until ${until}${instead.length === 0 ? "" : `, unless ${instead.join(" or ")} has one`}`;
+}
+
+interface EventParts {
+  readonly named: Named;
+  readonly onRejected: () => void;
+  readonly sourceTrouble: (state: "absent" | "failed", message: string, ready: boolean) => string;
+}
+
+function policyEvents({ logger, metrics }: Telemetry, clock: Clock, parts: EventParts): PolicyEvents {
+  const { named, onRejected } = parts;
   const revision = metrics.gauge("outrigger_policy_revision", "Revision of the policy in force")();
   const age = metrics.gauge(
     "outrigger_policy_age_seconds",
     "Since the source last held the policy in force",
   )();
   const rejected = metrics.counter("outrigger_policy_rejected_total", "Policies that were refused")();
-  const parts = metrics.gauge(
+  const overruledParts = metrics.gauge(
     "outrigger_policy_overruled",
     "Parts of the service's layer that do not fit the shared policy and are not in force",
   )();
@@ -83,9 +142,9 @@ function policyEvents({ logger, metrics }: Telemetry, clock: Clock, onRejected: 
     onAccepted(meta, changed, overruled) {
       revision.set(meta.revision);
       confirmedAt = clock.now();
-      parts.set(overruled.length);
+      overruledParts.set(overruled.length);
       if (changed) logger.info({ ...meta }, "policy in force");
-      const problems = overruled.map(problemText);
+      const problems = named(overruled).map(problemText);
       if (problems.length > 0 && problems.join() !== told) {
         logger.error(
           { problems },
@@ -97,12 +156,12 @@ function policyEvents({ logger, metrics }: Telemetry, clock: Clock, onRejected: 
     onRejected(problems) {
       rejected.inc();
       const stays = confirmedAt === undefined ? "none is in force" : "the one in force stays";
-      logger.error({ problems: problems.map(problemText) }, `policy refused; ${stays}`);
+      logger.error({ problems: named(problems).map(problemText) }, `policy refused; ${stays}`);
       onRejected();
     },
     onSourceState(state, message) {
-      if (state === "read") logger.info({}, "policy source: has a policy");
-      else logger.warn({ state, reason: message }, "policy source: gives no policy");
+      if (state === "read") logger.info({}, "the policy can be read");
+      else logger.warn({ state }, parts.sourceTrouble(state, message ?? "", confirmedAt !== undefined));
     },
   };
 }

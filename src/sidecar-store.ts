@@ -46,7 +46,11 @@ export function connectStore(config: Config, { logger, metrics }: Telemetry): Re
       const what = of === "commands" ? "Redis" : "Redis' change messages";
       if (isUp && reason !== "") logger.warn({ reason }, `${what}: connected, but not as it should be`);
       else if (isUp) logger.info({}, `${what}: connected`);
-      else if (of === "commands") logger.warn({ reason }, `${what}: out of reach`);
+      else if (of === "commands")
+        logger.warn(
+          { reason },
+          "Redis: out of reach; a policy in force goes on, limits and API keys as onStoreError says, the cache from memory",
+        );
       else logger.warn({ reason }, `${what}: none; until they come, changes are looked for each second`);
     },
     onRenewed: () => logger.info({}, "Redis: the new REDIS_URL is in use"),

@@ -23,7 +23,8 @@ type CheckFile = (file: string, over: string | undefined) => Promise<FileResult>
 async function readFile(file: string, maxBytes: number): Promise<RawPolicy> {
   const reading = await readPolicyFile(file, maxBytes);
   if (reading.state === "read") return reading.raw;
-  throw new PolicyRefused([{ path: "", message: reading.message }]);
+  const message = reading.message.replace(`${file} `, () => "");
+  throw new PolicyRefused([{ path: "", message, document: file }]);
 }
 
 async function createChecker({ env }: Terminal): Promise<CheckFile> {
@@ -49,9 +50,13 @@ async function createChecker({ env }: Terminal): Promise<CheckFile> {
     } catch (error) {
       if (!(error instanceof PolicyRefused)) throw error;
       const lower = over ?? file;
+      const nameOf = (document: string | undefined): string => {
+        if (document === undefined || document === sharedKey) return lower;
+        return document === over ? over : file;
+      };
       const problems = error.problems.map(({ document, ...problem }) => ({
         ...problem,
-        document: document === undefined || document === sharedKey ? lower : file,
+        document: nameOf(document),
       }));
       return { file, ok: false, problems };
     }

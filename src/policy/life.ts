@@ -5,7 +5,7 @@ import { digestOf } from "./digest.ts";
 import type { PolicyKeeper } from "./kept.ts";
 import type { EffectiveDocument } from "./layers.ts";
 import { type Problem, PolicyRefused } from "./problems.ts";
-import { type EffectivePolicy, type PolicyReader, type RawPolicy, sharedKey } from "./read.ts";
+import { type EffectivePolicy, type PolicyReader, type RawPolicy } from "./read.ts";
 import type { Signed } from "./signature.ts";
 import type { PolicySource, SourceReading } from "./source.ts";
 
@@ -183,7 +183,7 @@ class Life<Snapshot> implements PolicyLife {
     if (this.#sourceState !== reading.state) this.#options.events.onSourceState(reading.state, message);
     this.#sourceState = reading.state;
     if (reading.state !== "read") {
-      this.#fail([{ path: "", message: reading.message, document: sharedKey }]);
+      this.#fail([{ path: "", message: reading.message }]);
       return false;
     }
     if (this.#settled !== undefined && sameDocuments(this.#settled.raw, reading.raw)) {

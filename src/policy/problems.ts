@@ -6,7 +6,7 @@ export interface Problem {
   /** `routes[2].pluginConfig.cache.ttlSeconds`; "" = the document as a whole. */
   readonly path: string;
   readonly message: string;
-  /** The document at fault, by its Redis key without prefix: `policy`, `policy:<service>`. */
+  /** The document at fault: its Redis key (while it is read: without prefix), or its file. */
   readonly document?: string;
   /** From 1. */
   readonly line?: number;
@@ -33,10 +33,11 @@ export class PolicyRefused extends Error {
   }
 }
 
-/** One line for people: document, place, path, message. */
+/** One line for people: `outrigger:policy, line 1, column 30: plugins: listed twice`. */
 export function problemText({ document, path, message, line, column }: Problem): string {
-  const place = line === undefined ? "" : `line ${line}, column ${column ?? 1}: `;
-  return `${document === undefined ? "" : `${document}: `}${place}${path === "" ? "" : `${path}: `}${message}`;
+  const place = line === undefined ? [] : [`line ${line}, column ${column ?? 1}`];
+  const where = [...(document === undefined ? [] : [document]), ...place].join(", ");
+  return [where, path, message].filter((part) => part !== "").join(": ");
 }
 
 /** A name of the document as it may stand in a message or a log line. */

@@ -8,6 +8,8 @@ import { type PolicySource, type RereadOptions, Rereader, type SourceReading } f
 export interface RedisSourceOptions extends Partial<Omit<RereadOptions, "read">> {
   readonly store: RedisStore;
   readonly service: string;
+  /** In front of the key in messages, as the store has it. */
+  readonly keyPrefix?: string;
   /** Longest document; more is not read. */
   readonly maxBytes?: number;
   /** How long the first read is tried again before it counts as failed: a client needs a moment to connect. */
@@ -27,7 +29,7 @@ const untoldPollMs = 900;
  */
 export function createRedisSource(options: RedisSourceOptions): PolicySource {
   const { store, service, startLimitMs = 1000, settleMs = 5, pollMs = 10_000, retryMs = 1000 } = options;
-  const { maxBytes = defaultMaxBytes } = options;
+  const { keyPrefix = "", maxBytes = defaultMaxBytes } = options;
   const keys = [sharedKey, layerKey(service)] as const;
   const stopped = new AbortController();
   let tryUntil = Infinity;
@@ -39,7 +41,7 @@ export function createRedisSource(options: RedisSourceOptions): PolicySource {
 
   async function patientRead(): Promise<SourceReading> {
     for (;;) {
-      const reading = await readOnce(store, keys, maxBytes);
+      const reading = await readOnce(store, keys, maxBytes, keyPrefix);
       if (reading.state !== "failed" || stopped.signal.aborted || performance.now() > tryUntil)
         return reading;
       await wait(betweenTriesMs, undefined, { signal: stopped.signal }).catch(() => {});
@@ -90,6 +92,7 @@ async function readOnce(
   store: RedisStore,
   keys: readonly [string, string],
   maxBytes: number,
+  keyPrefix: string,
 ): Promise<SourceReading> {
   try {
     // A signature's form is longer than what it holds.
@@ -97,7 +100,7 @@ async function readOnce(
       keys.map((key) => store.getBytes(key, readLimitMs, maxBytes * 2)),
     );
     if (shared === undefined || shared === null)
-      return { state: "absent", message: `Redis has no key "${keys[0]}"` };
+      return { state: "absent", message: `Redis has no key "${keyPrefix}${keys[0]}"` };
     return { state: "read", raw: { shared, layer: layer ?? undefined, format: "json" } };
   } catch (error) {
     return {

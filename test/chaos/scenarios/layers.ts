@@ -86,8 +86,8 @@ export const scenarios: readonly Scenario[] = [
       const { lastError } = (await (await fetch(`${sidecar.adminUrl}/policy`)).json()) as {
         lastError: { problems: { document: string }[] };
       };
-      assert.equal(lastError.problems[0]?.document, "policy:orders");
-      return `401 after ${elapsedMs} ms; lastError names policy:orders`;
+      assert.equal(lastError.problems[0]?.document, "outrigger:policy:orders");
+      return `401 after ${elapsedMs} ms; lastError names outrigger:policy:orders`;
     },
   },
   {

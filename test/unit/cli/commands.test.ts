@@ -119,11 +119,11 @@ describe("outrigger policy", () => {
     assert.equal(lines.length, 4, stderr);
     assert.match(
       stderr,
-      /bad\.yaml: line 2, column \d+: plugins\[0\]: unknown plugin "loging", did you mean "logging"\?/,
+      /bad\.yaml, line 2, column \d+: plugins\[0\]: unknown plugin "loging", did you mean "logging"\?/,
     );
-    assert.match(stderr, /bad\.yaml: line 5, column \d+: routes\[0\]\.timeout: /);
-    assert.match(stderr, /bad\.yaml: line 6, column \d+: routes\[0\]\.upstream: .*OUTRIGGER_UPSTREAM_ALLOW/);
-    assert.match(stderr, /missing: .*does not exist/);
+    assert.match(stderr, /bad\.yaml, line 5, column \d+: routes\[0\]\.timeout: /);
+    assert.match(stderr, /bad\.yaml, line 6, column \d+: routes\[0\]\.upstream: .*OUTRIGGER_UPSTREAM_ALLOW/);
+    assert.match(stderr, /missing: does not exist$/m);
   });
 
   it("validate takes the upstreams that this environment allows", async () => {
@@ -147,7 +147,7 @@ describe("outrigger policy", () => {
     assert.equal((await outrigger(["policy", "validate", layer])).code, 0);
     const { code, stderr } = await outrigger(["policy", "validate", layer, "--over", shared]);
     assert.equal(code, 1);
-    assert.match(stderr, /layer\.yaml: .*logging/);
+    assert.match(stderr, /layer\.yaml, line .*: .*logging/);
   });
 
   it("validate --json tells the same as data", async () => {

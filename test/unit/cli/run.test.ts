@@ -137,6 +137,13 @@ describe("outrigger run", () => {
     assert.match(stdout, /"msg":"request"/, "the access log is flushed");
   });
 
+  it("without its policy file says which one it waits for", async () => {
+    const { child, said, end } = startNode([mainFile], { ...env, OUTRIGGER_POLICY_FILE: "/nope" });
+    await said('"msg":"OUTRIGGER_POLICY_FILE: /nope does not exist; not ready until it does"');
+    child.kill("SIGTERM");
+    assert.equal((await end).code, 0);
+  });
+
   it("exits 1 when an address is taken, and says which", async (t) => {
     const server = createServer().listen(0, "127.0.0.1");
     await once(server, "listening");
