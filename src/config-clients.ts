@@ -46,7 +46,7 @@ export const clientSettings = {
     "OUTRIGGER_CLIENT_SHARE",
     "80",
     integer(51, 100),
-    "Percent of connections, upstream connections, their queue and buffered bytes that one client address may have",
+    "Percent of connections, upstream connections and upgrades, their queue and buffered bytes that one client address may have",
   ),
   keepAliveMs: setting(
     "OUTRIGGER_KEEPALIVE_MS",

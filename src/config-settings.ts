@@ -81,6 +81,12 @@ export const settings = {
     integer(1, 65_535),
     "Most connections to one upstream",
   ),
+  upstreamUpgrades: setting(
+    "OUTRIGGER_UPSTREAM_UPGRADES",
+    "512",
+    integer(0, 65_535),
+    "Most upgraded connections (WebSocket) to one upstream; more are answered 503",
+  ),
   upstreamQueue: setting(
     "OUTRIGGER_UPSTREAM_QUEUE",
     "1024",

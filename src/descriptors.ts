@@ -25,10 +25,11 @@ function openFiles(): number {
   }
 }
 
-type Connections = Pick<Config, "maxConnections" | "upstreamConnections">;
+type Connections = Pick<Config, "maxConnections" | "upstreamConnections" | "upstreamUpgrades">;
 
 /**
- * Divides descriptors: a third of what is left goes to the service, the rest to clients, neither gets more than it is set to.
+ * Divides descriptors: a third of what is left goes to requests to the service, a quarter to upgrades, which take one of a client's besides,
+ * the rest to clients; nobody gets more than is set.
  * @param limit what the process may have open
  * @param open what it has open already
  * @returns the settings as they can be kept, and what is left for the admin listener
@@ -42,13 +43,17 @@ export function divideDescriptors<T extends Connections>(
   const reserved = Math.min(mostReserved, Math.floor(limit / 4));
   const left = limit - open - reserved;
   const upstreamConnections = Math.min(config.upstreamConnections, Math.floor(left / 3));
-  const maxConnections = Math.min(config.maxConnections, left - upstreamConnections);
+  const upstreamUpgrades = Math.min(config.upstreamUpgrades, Math.floor(left / 4));
+  const maxConnections = Math.min(config.maxConnections, left - upstreamConnections - upstreamUpgrades);
   if (upstreamConnections < 1) {
     throw new Error(
       `the system lets this process open ${limit} files, too few to serve: raise it (ulimit -n, LimitNOFILE=)`,
     );
   }
-  return { config: { ...config, maxConnections, upstreamConnections }, adminConnections: reserved >> 1 };
+  return {
+    config: { ...config, maxConnections, upstreamConnections, upstreamUpgrades },
+    adminConnections: reserved >> 1,
+  };
 }
 
 /** The same for this process, with a line when the settings ask for more than there is. */
@@ -56,11 +61,15 @@ export function fitDescriptors(config: Config, logger: Logger): { config: Config
   const limit = maxOpenFiles();
   if (limit === undefined) return { config, adminConnections: mostReserved >> 1 };
   const fitted = divideDescriptors(config, limit, openFiles());
-  const { maxConnections, upstreamConnections } = fitted.config;
-  if (maxConnections < config.maxConnections || upstreamConnections < config.upstreamConnections) {
+  const { maxConnections, upstreamConnections, upstreamUpgrades } = fitted.config;
+  if (
+    maxConnections < config.maxConnections ||
+    upstreamConnections < config.upstreamConnections ||
+    upstreamUpgrades < config.upstreamUpgrades
+  ) {
     logger.warn(
-      { maxOpenFiles: limit, maxConnections, upstreamConnections },
-      "the system lets this process open too few files for OUTRIGGER_MAX_CONNECTIONS and OUTRIGGER_UPSTREAM_CONNECTIONS: it takes fewer (ulimit -n, LimitNOFILE=)",
+      { maxOpenFiles: limit, maxConnections, upstreamConnections, upstreamUpgrades },
+      "the system lets this process open too few files for OUTRIGGER_MAX_CONNECTIONS, OUTRIGGER_UPSTREAM_CONNECTIONS and OUTRIGGER_UPSTREAM_UPGRADES: it takes fewer (ulimit -n, LimitNOFILE=)",
     );
   }
   return fitted;

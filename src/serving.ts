@@ -112,6 +112,7 @@ function createUpstreams(config: Config, metrics: Telemetry["metrics"]): Upstrea
   const pool = {
     maxConnections: config.upstreamConnections,
     maxQueued: config.upstreamQueue,
+    maxUpgrades: config.upstreamUpgrades,
     idleTimeoutMs: config.upstreamIdleMs,
     clientShare: config.clientShare,
   };

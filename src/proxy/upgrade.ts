@@ -2,29 +2,42 @@
 // the 101, bytes are piped both ways until either side ends.
 import http from "node:http";
 import { validateHeaderName, validateHeaderValue } from "node:http";
-import https from "node:https";
 import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import { type ErrorCode, GatewayError } from "../pipeline/errors.ts";
 import type { LiveResponse } from "../pipeline/response.ts";
 import type { CarriedExchange } from "./context.ts";
 import { Tunnel, type UpstreamSide } from "./tunnel.ts";
+import { encodeHead } from "./upstream/request-head.ts";
+import type { UpstreamRequest } from "./upstream/transport.ts";
 
 // A handshake has no body to stream.
 const idleCall = { write: () => true, end: () => {}, resume: () => {} };
+/** As many as before a plain answer: the client may not take them, and each waits in memory then. */
+const mostInterims = 64;
 
 /** Opens the upstream's side; the exchange gets its answer whatever it is. */
 export function openTunnel(exchange: CarriedExchange): void {
-  const { target, timeoutMs } = exchange.route;
   const outgoing = exchange.upstreamRequest("none");
-  const request = (target.tls ? https : http).request({
-    ...(target.socketPath === undefined
-      ? { host: target.host, port: target.port }
-      : { socketPath: target.socketPath }),
+  // node:http would throw at such a field, when the connection is there.
+  const head = encodeHead(outgoing);
+  if (head instanceof GatewayError) {
+    exchange.onFail(head);
+    return;
+  }
+  const abort = exchange.route.transport.openOwn(outgoing, {
+    onReady: (socket) => shakeHands(exchange, outgoing, socket),
+    onFail: (error) => exchange.onFail(error),
+  });
+  exchange.holdCall({ ...idleCall, abort });
+}
+
+function shakeHands(exchange: CarriedExchange, outgoing: UpstreamRequest, socket: Socket): void {
+  const request = http.request({
     method: outgoing.method,
     path: outgoing.target,
     headers: outgoing.fields as string[],
-    agent: false,
-    ...exchange.route.target.tlsOptions,
+    createConnection: () => socket,
   });
   // Whoever settles the handshake first wins: the answer, a failure, the time limit, or the client's leaving.
   let settled = false;
@@ -40,18 +53,20 @@ export function openTunnel(exchange: CarriedExchange): void {
       exchange.onFail(new GatewayError(code, detail, { cause }));
     });
   const late = (): void => fail("upstream_timeout", "The upstream did not answer the upgrade in time.");
-  const limit = setTimeout(late, outgoing.connectTimeoutMs + timeoutMs);
+  const limit = setTimeout(late, outgoing.timeoutMs);
   exchange.holdCall({ ...idleCall, abort: () => settle(() => request.destroy()) });
-  request.on("information", ({ statusCode, rawHeaders }: { statusCode: number; rawHeaders: string[] }) =>
-    exchange.onInterim(statusCode, rawHeaders),
-  );
-  request.on("error", (error: NodeJS.ErrnoException) => {
-    const refused = error.code === "ECONNREFUSED" || error.code === "ENOENT";
-    fail(refused ? "upstream_refused" : "upstream_reset", "The upstream did not accept the upgrade.", error);
+  let interims = 0;
+  request.on("information", ({ statusCode, rawHeaders }: { statusCode: number; rawHeaders: string[] }) => {
+    interims += 1;
+    if (interims > mostInterims) {
+      const cause = new Error("too many interim responses");
+      fail("upstream_invalid_response", "The service sent an invalid response.", cause);
+    } else if (!settled) exchange.onInterim(statusCode, rawHeaders);
   });
+  request.on("error", (error) => fail("upstream_reset", "The upstream did not accept the upgrade.", error));
   request.once("response", (answer) => settle(() => deliver(exchange, answer)));
-  request.once("upgrade", (answer, socket, head) =>
-    settle(() => accepted(exchange, answer, { protocol: answer.headers.upgrade ?? "", socket, head })),
+  request.once("upgrade", (answer, side, head) =>
+    settle(() => accepted(exchange, answer, { protocol: answer.headers.upgrade ?? "", socket: side, head })),
   );
   request.end();
 }
@@ -97,7 +112,10 @@ function deliver(exchange: CarriedExchange, answer: IncomingMessage): void {
     // Now it is the client that is waited for, with a limit of its own.
     answer.socket.setTimeout(0);
   });
-  answer.once("end", () => exchange.onEnd(answer.rawTrailers));
+  answer.once("end", () => {
+    answer.socket.destroy();
+    exchange.onEnd(answer.rawTrailers);
+  });
 }
 
 /** Writes the 101 and joins both connections. */

@@ -48,16 +48,18 @@ export class Upstreams {
     if (pool.holders > 0) return;
     this.#pools.delete(key);
     pool.transport.close();
-    for (const state of ["active", "idle", "queued"]) this.#connections(target.name, state).set(0);
+    for (const state of ["active", "idle", "queued", "upgraded"])
+      this.#connections(target.name, state).set(0);
   }
 
   /** Brings the gauges up to date; called before a scrape. */
   observe(): void {
     for (const { target, transport } of this.#pools.values()) {
-      const { active, idle, queued } = transport.counts();
+      const { active, idle, queued, upgraded } = transport.counts();
       this.#connections(target.name, "active").set(active);
       this.#connections(target.name, "idle").set(idle);
       this.#connections(target.name, "queued").set(queued);
+      this.#connections(target.name, "upgraded").set(upgraded);
     }
   }
 

@@ -27,6 +27,7 @@ function partOf(config: Config, count: number): Config {
   return {
     ...config,
     upstreamConnections: part(config.upstreamConnections),
+    upstreamUpgrades: Math.floor(config.upstreamUpgrades / count),
     upstreamQueue: Math.floor(config.upstreamQueue / count),
     maxConnections: part(config.maxConnections),
     bufferBytes: part(config.bufferBytes),

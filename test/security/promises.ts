@@ -74,4 +74,8 @@ export const promises: Readonly<Record<string, Promised>> = {
   Z34: client(
     "A token in a query, subprotocol or cookie is neither logged nor forwarded, other pages do not act with it, and other tenants' are refused.",
   ),
+  Z40: client(
+    "Whoever floods with upgrades leaves others their requests and upgrades.",
+    "test/unit/descriptors.test.ts",
+  ),
 };

@@ -1,5 +1,5 @@
 // Opens connections to one upstream (TCP, unix socket, TLS) and says what a failure to open one means.
-import { connect as connectTcp, isIP, type Socket } from "node:net";
+import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from "node:net";
 import { connect as connectTls, createSecureContext, type SecureContext } from "node:tls";
 import { lookupOpen } from "../../closed-addresses.ts";
 import { GatewayError } from "../../pipeline/errors.ts";
@@ -28,12 +28,20 @@ export class Connector {
 
   /** @param take gets what is received, in place of `data` events */
   open(take: (bytes: Buffer) => void): Socket {
+    return this.#connect({ onread: readInto(take) });
+  }
+
+  /** A socket that is read as any stream. */
+  openStream(): Socket {
+    return this.#connect({});
+  }
+
+  #connect(reading: { readonly onread?: OnReadOpts }): Socket {
     const { host, port, socketPath } = this.#target;
-    const onread = readInto(take);
     const place =
       socketPath === undefined
-        ? { host, port, noDelay: true, onread, lookup: lookupOpen }
-        : { path: socketPath, onread };
+        ? { host, port, noDelay: true, lookup: lookupOpen, ...reading }
+        : { path: socketPath, ...reading };
     if (this.#secureContext === undefined) return connectTcp(place);
     const socket = connectTls({
       ...place,

@@ -4,9 +4,11 @@ import { CoarseTimer } from "./coarse-timer.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
 import { Connector } from "./connector.ts";
 import { Exchange, type Holder } from "./exchange.ts";
+import { OwnConnections, type OwnRequest } from "./own-connections.ts";
 import { encodeHead } from "./request-head.ts";
 import { countOf, dominant } from "./shares.ts";
 import type {
+  OwnConnectionHandler,
   TransportCounts,
   UpstreamCall,
   UpstreamHandler,
@@ -20,6 +22,8 @@ export interface PoolOptions {
   readonly maxConnections: number;
   /** Exchanges that may wait for a connection; more are refused as `overloaded`. */
   readonly maxQueued: number;
+  /** Connections that upgrades may take over. Absent: as many again. */
+  readonly maxUpgrades?: number;
   /** Below the service's own limit; where a service announces one, 1 s below that. */
   readonly idleTimeoutMs: number;
   /** Percent of connections and queue that one client may have, more than 50. Absent: all. */
@@ -47,6 +51,7 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
   readonly #timer = new CoarseTimer((now) => this.#expire(now));
   readonly #mostOfOne: number;
   readonly #mostQueuedOfOne: number;
+  readonly #own: OwnConnections;
   #closing = false;
 
   constructor(target: UpstreamTarget, options: PoolOptions) {
@@ -55,6 +60,8 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     const share = (options.clientShare ?? 100) / 100;
     this.#mostOfOne = Math.ceil(options.maxConnections * share);
     this.#mostQueuedOfOne = Math.ceil(options.maxQueued * share);
+    const mostOwn = options.maxUpgrades ?? options.maxConnections;
+    this.#own = new OwnConnections(this.#connector, mostOwn, Math.ceil(mostOwn * share));
   }
 
   send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
@@ -77,9 +84,18 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     return exchange;
   }
 
+  openOwn(request: OwnRequest, handler: OwnConnectionHandler): () => void {
+    return this.#own.open(request, handler);
+  }
+
   counts(): TransportCounts {
     const idle = this.#idle.length;
-    return { active: this.#connections.size - idle, idle, queued: this.#queue.size };
+    return {
+      active: this.#connections.size - idle,
+      idle,
+      queued: this.#queue.size,
+      upgraded: this.#own.size,
+    };
   }
 
   close(): void {

@@ -1,5 +1,6 @@
 // The narrow interface between the forward and whatever carries bytes to the service. One call is one exchange with
 // the upstream; everything is push, with back-pressure both ways and an abort both ways.
+import type { Socket } from "node:net";
 import type { GatewayError } from "../../pipeline/errors.ts";
 
 /** Where an upstream listens, parsed once when the policy is compiled. */
@@ -64,12 +65,21 @@ export interface UpstreamCall {
   abort(): void;
 }
 
+/** Who takes a connection over. One of the two is called, once. */
+export interface OwnConnectionHandler {
+  /** It is connected, and the TLS handshake through: nobody reads it yet, and its place is free when it is closed. */
+  onReady(socket: Socket): void;
+  onFail(error: GatewayError): void;
+}
+
 /** Connections the transport holds right now, for metrics and leak tests. */
 export interface TransportCounts {
   readonly active: number;
   readonly idle: number;
   /** Exchanges that wait for a connection. */
   readonly queued: number;
+  /** Connections that upgrades have taken over. */
+  readonly upgraded: number;
 }
 
 /**
@@ -79,6 +89,14 @@ export interface TransportCounts {
  */
 export interface UpstreamTransport {
   send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall;
+  /**
+   * Opens a connection that is the caller's alone; there are so many at most. The handler is told later.
+   * @returns gives it up, as long as the handler has not been told
+   */
+  openOwn(
+    request: Pick<UpstreamRequest, "client" | "connectTimeoutMs">,
+    handler: OwnConnectionHandler,
+  ): () => void;
   counts(): TransportCounts;
   /** Closes idle connections now and the others after their exchange. */
   close(): void;
