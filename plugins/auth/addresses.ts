@@ -18,11 +18,3 @@ export function compileRanges(ranges: readonly string[]): (address: string) => b
     return family !== 0 && list.check(address, family === 4 ? "ipv4" : "ipv6");
   };
 }
-
-/** Whom failures are counted for: the address, or the /64 of an IPv6 one, since a host owns all of that. */
-export function addressGroup(address: string): string {
-  if (!address.includes(":") || !ipaddr.IPv6.isValid(address)) return address;
-  const parsed = ipaddr.IPv6.parse(address);
-  if (parsed.isIPv4MappedAddress()) return parsed.toIPv4Address().toString();
-  return parsed.parts.slice(0, 4).join(":");
-}

@@ -1,7 +1,7 @@
 // Counts bad credentials per client address and per key id, in fixed windows and bounded memory.
+import { networkReader } from "../../src/language/network.ts";
 import type { Clock } from "../../src/pipeline/contract.ts";
 import { boundedCache } from "./bounded-cache.ts";
-import { addressGroup } from "./addresses.ts";
 
 interface Window {
   endsMono: number;
@@ -9,6 +9,8 @@ interface Window {
 }
 
 const maxCounted = 65_536;
+/** Whoever has one IPv6 address has its /64. */
+const networkBits = 64;
 
 /** Failures of one process; every sidecar counts for itself. */
 export class GuessLimit {
@@ -16,6 +18,7 @@ export class GuessLimit {
   readonly #windowMs: number;
   readonly #clock: Clock;
   readonly #windows = boundedCache<Window>(maxCounted);
+  readonly #networkOf = networkReader(networkBits);
 
   /** @param workers that count for the same sidecar: each allows its part */
   constructor(options: { failures: number; windowSeconds: number }, clock: Clock, workers = 1) {
@@ -30,14 +33,16 @@ export class GuessLimit {
    */
   waitSeconds(address: string, keyId?: string): number {
     if (this.#windows.size === 0) return 0;
-    return this.#wait(`a:${addressGroup(address)}`) || (keyId === undefined ? 0 : this.#wait(`k:${keyId}`));
+    return (
+      this.#wait(`a:${this.#networkOf(address)}`) || (keyId === undefined ? 0 : this.#wait(`k:${keyId}`))
+    );
   }
 
   /** Nothing to end: windows are no timers. */
   close(): void {}
 
   failed(address: string, keyId: string | undefined): void {
-    this.#count(`a:${addressGroup(address)}`);
+    this.#count(`a:${this.#networkOf(address)}`);
     if (keyId !== undefined) this.#count(`k:${keyId}`);
   }
 

@@ -1,7 +1,6 @@
 // Who a request is counted under: the value of `by`, and the part of it that keys share as their hash tag.
-import ipaddr from "ipaddr.js";
-import { LRUCache } from "lru-cache";
 import { hash } from "node:crypto";
+import { networkReader } from "../../src/language/network.ts";
 import { claimAt, type Claims } from "../../src/language/claim-path.ts";
 import { type Exchange, fieldKey, type Identity } from "../../src/pipeline/contract.ts";
 
@@ -41,7 +40,7 @@ export function createPartition(
   fallback: "ip" | "shared",
   context: PartitionContext,
 ): Partition {
-  const readAddress = createAddressReader(context.ipv6Prefix);
+  const readAddress = networkReader(context.ipv6Prefix);
   const parts = (typeof by === "string" ? [by] : by).map((name) => createPart(name, readAddress, context));
   const standIn = (exchange: Exchange): string =>
     fallback === "ip" ? `ip:${readAddress(exchange.client.address)}` : "shared:";
@@ -136,34 +135,4 @@ function claimValue(claims: Claims, path: string): string | undefined {
   return typeof value === "string" || typeof value === "number" || typeof value === "boolean"
     ? String(value)
     : undefined;
-}
-
-/** By length of their prefix, for all routes and policies: lru-cache makes its arrays in advance. */
-const networksByPrefix = new Map<number, LRUCache<string, string>>();
-
-/** IPv6 callers are networks: whoever has one address has the whole /64. */
-function createAddressReader(prefixBits: number): (address: string) => string {
-  const networks = networksByPrefix.get(prefixBits) ?? new LRUCache<string, string>({ max: 4096 });
-  networksByPrefix.set(prefixBits, networks);
-  return function readAddress(address) {
-    if (!address.includes(":")) return address;
-    let network = networks.get(address);
-    if (network === undefined) {
-      network = networkOf(address, prefixBits);
-      networks.set(address, network);
-    }
-    return network;
-  };
-}
-
-function networkOf(address: string, prefixBits: number): string {
-  if (!ipaddr.IPv6.isValid(address)) return address;
-  const parsed = ipaddr.IPv6.parse(address);
-  if (parsed.isIPv4MappedAddress()) return parsed.toIPv4Address().toString();
-  const bytes = parsed.toByteArray();
-  for (const [index, byte] of bytes.entries()) {
-    const keep = Math.max(0, Math.min(8, prefixBits - index * 8));
-    bytes[index] = byte & (0xff << (8 - keep));
-  }
-  return `${new ipaddr.IPv6(bytes).toString()}/${prefixBits}`;
 }

@@ -1,4 +1,5 @@
 // Windows as the policy writes them (`1s` … `1h`, `1d`, `1M`) and where calendar-aligned ones begin and end, in UTC.
+import { parseDuration } from "../../src/language/duration.ts";
 
 /** A parsed window. */
 export interface Window {
@@ -10,19 +11,14 @@ export interface Window {
 
 export const windowPattern = /^(?:[1-9]\d{0,4}s|[1-9]\d{0,3}m|[1-9]\d{0,2}h|[1-9]\d?d|1M)$/;
 
-const unitMs: Readonly<Record<string, number>> = {
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-  M: 30 * 86_400_000,
-};
+const monthMs = 30 * 86_400_000;
 
 /** @param text matches `windowPattern`; throws a RangeError otherwise */
 export function parseWindow(text: string): Window {
-  if (!windowPattern.test(text)) throw new RangeError("not a window");
-  const unit = text.slice(-1);
-  return { ms: Number(text.slice(0, -1)) * (unitMs[unit] as number), monthly: unit === "M" };
+  const monthly = text === "1M";
+  const ms = monthly ? monthMs : parseDuration(text);
+  if (ms === undefined || !windowPattern.test(text)) throw new RangeError("not a window");
+  return { ms, monthly };
 }
 
 /** Start of the aligned window that holds `epochMs`. Whole windows are counted from the epoch, so days start at midnight UTC. */

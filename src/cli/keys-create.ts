@@ -1,5 +1,5 @@
 // `outrigger keys create`: makes an API key and prints it, once and never again.
-import { parseDuration } from "./duration.ts";
+import { parseDuration } from "../language/duration.ts";
 import type { Terminal } from "./terminal.ts";
 import { withKeyRing } from "./with-key-ring.ts";
 

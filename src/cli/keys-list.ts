@@ -1,5 +1,5 @@
 // `outrigger keys list`: every API key with its state and who still uses it; never a key or its digest.
-import { durationText } from "./duration.ts";
+import { durationText } from "../language/duration.ts";
 import { endOf, type ListedKey } from "./key-ring.ts";
 import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";

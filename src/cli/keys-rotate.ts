@@ -1,5 +1,5 @@
 // `outrigger keys rotate ID`: a new key for the same caller, and a date on which the old one ends.
-import { parseDuration } from "./duration.ts";
+import { parseDuration } from "../language/duration.ts";
 import type { Terminal } from "./terminal.ts";
 import { withKeyRing } from "./with-key-ring.ts";
 

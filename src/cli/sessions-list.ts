@@ -1,5 +1,5 @@
 // `outrigger sessions list [--user U]`: the browser sessions that lie in Redis; never a ticket, token or claim.
-import { durationText } from "./duration.ts";
+import { durationText } from "../language/duration.ts";
 import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { withSessionRing } from "./with-session-ring.ts";

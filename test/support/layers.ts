@@ -26,7 +26,7 @@ export const rooms: readonly Room[] = [
   room("src/unix-socket.ts"),
   room("src/version.ts", ["package.json"]),
   room("src/closed-addresses.ts", [], ["ipaddr.js"]),
-  room("src/language/", [], ["zod"]),
+  room("src/language/", [], ["ipaddr.js", "lru-cache", "zod"]),
   room("src/telemetry/", [], ["pino", "prom-client", "zod"]),
   room("src/redis/", ["src/address-text.ts"], ["ioredis"]),
   room(

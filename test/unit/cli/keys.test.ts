@@ -4,7 +4,7 @@ import { after, before, beforeEach, describe, it } from "node:test";
 import { eventually, startRedis, type RedisServer } from "../../support/redis.ts";
 import { outrigger } from "../../support/process.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
-import { durationText, parseDuration } from "../../../src/cli/duration.ts";
+import { durationText, parseDuration } from "../../../src/language/duration.ts";
 
 let redis: RedisServer;
 let sidecar: TestSidecar;

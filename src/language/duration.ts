@@ -1,4 +1,5 @@
-// Lengths of time as people write them: `90d`, `24h`, `30m`, `45s`.
+// Lengths of time as policies and commands write them: `90d`, `24h`, `30m`, `45s`.
+
 const unitMs: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** @returns milliseconds; undefined for whatever is no such length or longer than a hundred years */
