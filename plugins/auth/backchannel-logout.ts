@@ -38,15 +38,12 @@ export class BackchannelLogout {
   readonly #tokens: LogoutTokens;
   readonly #store: Store;
   readonly #revoked: RevokedSessions;
-  readonly #sessionMs: number;
   readonly #gate = new Gate(maxChecks, maxWaiting);
 
-  /** @param sessionMs longest life of a session */
-  constructor(tokens: LogoutTokens, store: Store, revoked: RevokedSessions, sessionMs: number) {
+  constructor(tokens: LogoutTokens, store: Store, revoked: RevokedSessions) {
     this.#tokens = tokens;
     this.#store = store;
     this.#revoked = revoked;
-    this.#sessionMs = sessionMs;
   }
 
   async serve(exchange: Exchange): Promise<Verdict> {
@@ -71,7 +68,7 @@ export class BackchannelLogout {
     const seen = `${endedPrefix}jti.${jtiDigest}`;
     // A copied token must not end sessions that begin later.
     if ((await this.#store.get(seen)) !== null) return this.#refuse(exchange, "token: seen before");
-    await this.#revoked.revoke(mark, this.#sessionMs);
+    await this.#revoked.revoke(mark);
     // Last: a provider that was told to come again may bring the same token.
     await this.#store.set(seen, "1", { ttlMs: logoutMaxAgeSeconds * 2_000 });
     return done;
@@ -99,5 +96,5 @@ export function backchannelFor(
   // Others must hear of it: the provider tells one sidecar, once.
   if (store === undefined) throw new Error("jwt.login.backchannelLogoutPath needs REDIS_URL");
   const tokens = new LogoutTokens(options, keys, clock);
-  return new BackchannelLogout(tokens, store, revoked, options.sessionSeconds * 1000);
+  return new BackchannelLogout(tokens, store, revoked);
 }

@@ -63,6 +63,6 @@ export function clearChunks(shape: CookieShape): string[] {
   return chunkNames(shape).map(({ name }) => writeCookie({ ...shape, name }, "/", "", 0));
 }
 
-export function chunkNames({ name }: CookieShape): OwnedCookie[] {
+export function chunkNames({ name }: Pick<CookieShape, "name">): OwnedCookie[] {
   return Array.from({ length: maxChunks }, (_, i) => ({ name: `${name}.${i}` }));
 }

@@ -12,6 +12,7 @@ import { Exclusions, forwarding } from "./exclusions.ts";
 import { fleetOptions } from "./fleet-options.ts";
 import { GuessLimit } from "./guessing.ts";
 import { Guard, type GuardParts } from "./guard.ts";
+import { cookiesOf } from "./login-cookies.ts";
 import type { Login } from "./login.ts";
 import { KeyCheck } from "./keys.ts";
 import { authOptions, type AssertionOptions, type AuthOptions } from "./options.ts";
@@ -179,6 +180,7 @@ export const auth = definePlugin({
   },
   requestFields: assertionField,
   fleetOptions,
+  cookies: cookiesOf,
   init: createState,
   dispose: (state) => state.dispose(),
 

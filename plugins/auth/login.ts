@@ -28,7 +28,7 @@ import { safeReturn } from "./return-address.ts";
 import type { RevokedSessions } from "./revoked-sessions.ts";
 import { Sessions } from "./session.ts";
 import { keepingFor, SessionTooLarge } from "./session-keeping.ts";
-import { SessionSeal, type Session } from "./session-seal.ts";
+import { overMsOf, SessionSeal, type Session } from "./session-seal.ts";
 
 const unreadable = refused("session", "session: cookie in parts or twice");
 const tooLarge: Verdict = {
@@ -90,6 +90,7 @@ export class Login {
     const seal = new SessionSeal(vault, options);
     const keeping = keepingFor(options, services, seal);
     const { ended, revoked } = shared;
+    revoked.expectLives(options.sessionSeconds * 1000);
     this.#sessions = new Sessions({
       options,
       services,
@@ -189,7 +190,7 @@ export class Login {
   }
 
   #sessionCookies(session: Session, value: string): string[] {
-    const endsMs = session.startedMs + this.#options.sessionSeconds * 1000;
+    const endsMs = overMsOf(session, this.#options);
     return writeChunks(
       this.#cookie,
       value,

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { pathPattern } from "../../src/language/path-pattern.ts";
 import { algorithmNames, issuer, issuersOf } from "./options-issuer.ts";
+import { usualCookieName } from "./login-cookies.ts";
 import { claimMapping, requiredClaims, safeUrl, secretName } from "./option-fields.ts";
 import { tokenSources } from "./token-sources.ts";
 
@@ -92,7 +93,7 @@ const loginFields = z.strictObject({
   cookieName: z
     .string()
     .regex(/^[A-Za-z0-9_-]{1,64}$/)
-    .default("__Host-outrigger")
+    .default(usualCookieName)
     .describe("Name of the session cookie; chunks get .0, .1, …"),
   secureCookie: z
     .boolean()

@@ -6,6 +6,7 @@ import { z } from "zod";
 import type { Clock, OwnedCookie } from "../../src/pipeline/contract.ts";
 import type { CookieVault } from "./cookie-vault.ts";
 import { readCookie, writeCookie, type CookieShape } from "./cookies.ts";
+import { pendingNames, pendingPlaces } from "./login-cookies.ts";
 import type { LoginOptions } from "./options-jwt.ts";
 import { GrantRefused } from "./provider.ts";
 import { loginId } from "./session-seal.ts";
@@ -34,8 +35,6 @@ const lostShape = z.strictObject({
 /** A login whose place another one took: the way to its page is in the state itself. */
 export type LostLogin = z.output<typeof lostShape>;
 
-/** What waits in four tabs; a browser that restores forty must not end with more cookies than a head may have. */
-const places = 4;
 const seconds = 600;
 /** What some providers take as state is not much more than 1,000 characters. */
 const longestReturn = 256;
@@ -63,12 +62,10 @@ export class PendingLogins {
     this.#login = loginId(options);
     this.#vault = vault;
     this.#clock = clock;
-    const numbers = Array.from({ length: places }, (_, place) => place);
-    this.#marks = numbers.map((place) => ({ name: `${cookieName}.login.${place}`, secure }));
-    // `__Host-` demands Path=/ (RFC 6265bis section 4.1.3.2).
-    const stem = cookieName.replace(/^__Host-/i, "__Secure-");
-    this.#flows = numbers.map((place) => ({ name: `${stem}.flow.${place}`, secure }));
-    this.cookies = numbers.flatMap((place) => {
+    const names = pendingPlaces.map((place) => pendingNames(cookieName, place));
+    this.#marks = names.map(({ mark }) => ({ name: mark, secure }));
+    this.#flows = names.map(({ flow }) => ({ name: flow, secure }));
+    this.cookies = pendingPlaces.flatMap((place) => {
       const [flow = "", mark = ""] = this.#ended(place);
       return [
         { name: this.#flow(place).name, expiry: flow },

@@ -5,9 +5,12 @@ import { boundedCache } from "./bounded-cache.ts";
 import { endedPrefix } from "./session-marks.ts";
 
 const maxHeard = 65_536;
+/** Other services may take the same sessions for longer than any login here. */
+const leastLifeMs = 30 * 86_400_000;
 
 export class RevokedSessions {
   readonly #store: Store | undefined;
+  #longestMs = leastLifeMs;
   readonly #mono: () => number;
   readonly #now: () => number;
   /** Monotonic milliseconds at which a mark was heard of. */
@@ -43,10 +46,15 @@ export class RevokedSessions {
     return ends.some((end) => end !== null && !(Number(end) < startedMs));
   }
 
-  /** Ends all that have begun by now. @param ttlMs longest life of a session. Rejects with `StoreUnavailable`. */
-  async revoke(mark: string, ttlMs: number): Promise<void> {
+  /** Some login has sessions that live so long. */
+  expectLives(ms: number): void {
+    this.#longestMs = Math.max(this.#longestMs, ms);
+  }
+
+  /** Ends all that have begun by now, for as long as any of them could live. Rejects with `StoreUnavailable`. */
+  async revoke(mark: string): Promise<void> {
     if (this.#store === undefined) throw new Error("sessions of somebody cannot be ended without Redis");
-    await this.#store.set(endedPrefix + mark, String(this.#now()), { ttlMs });
+    await this.#store.set(endedPrefix + mark, String(this.#now()), { ttlMs: this.#longestMs });
     this.#heard.set(mark, this.#mono());
   }
 }

@@ -5,7 +5,7 @@ import { mapIdentity } from "./claims.ts";
 import { maxValueLength } from "./cookies.ts";
 import type { LoginOptions } from "./options-jwt.ts";
 import { indexPrefix, storedPrefix, type IndexEntry } from "./session-index.ts";
-import type { Session, SessionSeal } from "./session-seal.ts";
+import { overMsOf, type Session, type SessionSeal } from "./session-seal.ts";
 
 export interface SessionKeeping {
   /** Keeps a new session. @returns value of the cookie. Rejects with `StoreUnavailable`, as the others do. */
@@ -94,7 +94,7 @@ export class RedisKeeping implements SessionKeeping {
   }
 
   async #keep(at: string, session: Session): Promise<void> {
-    const endsMs = session.startedMs + this.#options.sessionSeconds * 1000;
+    const endsMs = overMsOf(session, this.#options);
     const ttlMs = Math.max(1, endsMs - this.#services.clock.now());
     const { issuer, clientId, claims: mapping } = this.#options;
     const identity = mapIdentity(session.claims, mapping, "session", issuer);

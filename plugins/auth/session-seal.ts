@@ -11,6 +11,8 @@ const sessionShape = z.strictObject({
   id: z.string(),
   /** Epoch milliseconds. */
   startedMs: z.number(),
+  /** Epoch milliseconds at which it is over on every route, whatever is refreshed; absent in those of earlier versions. */
+  overMs: z.number().optional(),
   /** Epoch milliseconds at which the tokens end. */
   endsMs: z.number(),
   refreshToken: z.string().optional(),
@@ -29,6 +31,11 @@ const refreshedShape = z.strictObject({ refresh: z.string(), session: sessionSha
 export function loginId({ issuer, clientId, publicUrl, cookieName }: LoginOptions): string {
   const facts = [issuer, clientId, new URL(publicUrl).origin, cookieName];
   return hash("sha256", JSON.stringify(facts), "base64url");
+}
+
+/** Epoch milliseconds at which a session is over everywhere: as long must its end be remembered. */
+export function overMsOf({ overMs, startedMs }: Session, { sessionSeconds }: LoginOptions): number {
+  return overMs ?? startedMs + sessionSeconds * 1000;
 }
 
 /** Names one use of one session's refresh token. */

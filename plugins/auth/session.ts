@@ -12,7 +12,7 @@ import type { RevokedSessions } from "./revoked-sessions.ts";
 import { SessionFleet } from "./session-fleet.ts";
 import type { SessionKeeping } from "./session-keeping.ts";
 import { marksOf } from "./session-marks.ts";
-import { loginId, type Session, type SessionSeal } from "./session-seal.ts";
+import { loginId, overMsOf, type Session, type SessionSeal } from "./session-seal.ts";
 import type { JsonObject } from "./token-parts.ts";
 
 export interface OpenSession {
@@ -57,6 +57,8 @@ const tokenClaims = new Set([
 const knownBytes = 33_554_432;
 const entryBytes = 1_500;
 const unwatchedMs = 900;
+/** By which clocks of sidecars may differ. */
+const clockSlackMs = 60_000;
 
 const shut = (because: string, forget: boolean): ShutSession => ({
   finding: refused("session", `session: ${because}`),
@@ -109,10 +111,12 @@ export class Sessions {
 
   /** A new session from the first tokens of a login. */
   begin(tokens: Tokens, claims: JsonObject, idTokenEndsMs: number): Session {
+    const startedMs = this.#services.clock.now();
     return {
       login: loginId(this.#options),
       id: randomUUID(),
-      startedMs: this.#services.clock.now(),
+      startedMs,
+      overMs: startedMs + this.#options.sessionSeconds * 1000,
       endsMs: tokens.endsMs ?? idTokenEndsMs,
       refreshToken: tokens.refreshToken,
       idToken: tokens.idToken,
@@ -146,7 +150,7 @@ export class Sessions {
       if (read === undefined) return unreadable;
       if (read === "of another login") return ofAnotherLogin;
       session = read;
-      if (nowMs >= session.startedMs + this.#options.sessionSeconds * 1000) return over;
+      if (nowMs >= this.#overHereMs(session)) return over;
       if (await this.#wasEnded(session)) return ended;
     } catch {
       return outOfReach;
@@ -184,7 +188,9 @@ export class Sessions {
     try {
       const session = await this.#keeping.read(cookie);
       if (session === undefined || session === "of another login") return undefined;
-      await this.#ended.end(session.id, this.#options.sessionSeconds * 1000);
+      // Other routes with this login may take it for longer than this one.
+      const leftMs = overMsOf(session, this.#options) - this.#services.clock.now();
+      await this.#ended.end(session.id, Math.max(0, leftMs) + clockSlackMs);
       await this.#keeping.forget(cookie, session);
       return session;
     } catch (error) {
@@ -225,7 +231,13 @@ export class Sessions {
   /** Epoch milliseconds from which a session has to be looked at again. */
   #dueMs(session: Session): number {
     const early = session.refreshToken === undefined ? 0 : this.#options.refreshBeforeSeconds * 1000;
-    return Math.min(session.endsMs - early, session.startedMs + this.#options.sessionSeconds * 1000);
+    return Math.min(session.endsMs - early, this.#overHereMs(session));
+  }
+
+  /** Epoch milliseconds at which it is over on this route, which may take it for less time than where it began. */
+  #overHereMs(session: Session): number {
+    const here = session.startedMs + this.#options.sessionSeconds * 1000;
+    return Math.min(here, overMsOf(session, this.#options));
   }
 
   async #refresh(session: Session, refreshToken: string): Promise<Session | ShutSession> {

@@ -117,6 +117,8 @@ export interface PluginDefinition<Schema extends z.ZodType = z.ZodType, State = 
   readonly requestFields?: (options: unknown) => readonly RequestField[];
   /** Options, as they are written, that other services hear of: a service's layer may say no more there than the shared policy. */
   readonly fleetOptions?: (options: unknown) => readonly FleetOption[];
+  /** The cookies that such options make its own, likewise unchecked: kept from every service, also on other services' routes. */
+  readonly cookies?: (options: unknown) => readonly OwnedCookie[];
   /** Once per process and version, when a policy first names the plugin: what outlives a policy change (caches, counters). */
   init?(services: Services): State;
   /**

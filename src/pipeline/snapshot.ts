@@ -1,6 +1,6 @@
 // A policy compiled for this sidecar: immutable, swapped whole, closed after its last exchange.
 import { z } from "zod";
-import type { FailMode, Hooks, PluginDefinition, RouteInfo } from "./contract.ts";
+import type { FailMode, Hooks, OwnedCookie, PluginDefinition, RouteInfo } from "./contract.ts";
 import { Chain } from "./chain.ts";
 import { fieldKey } from "./field-names.ts";
 import { OwnedCookies } from "./owned-cookies.ts";
@@ -41,6 +41,8 @@ export interface SnapshotSpec {
   readonly unmatched: RouteSpec;
   /** Further request fields, by `fieldKey`, that no client may send. */
   readonly identityFields?: ReadonlySet<string> | undefined;
+  /** Further cookies that no service gets. */
+  readonly ownedCookies?: readonly OwnedCookie[] | undefined;
 }
 
 export interface CompiledRoute {
@@ -76,7 +78,7 @@ export class Snapshot {
   constructor(
     routes: readonly CompiledRoute[],
     unmatched: CompiledRoute,
-    identityFields: ReadonlySet<string>,
+    { identityFields = new Set(), ownedCookies = [] }: SnapshotSpec,
     close: () => Promise<void>,
   ) {
     this.routes = routes;
@@ -88,7 +90,7 @@ export class Snapshot {
     this.ownedRequestFields = new Set([...identityFields, ...owned]);
     const headOnly = hooks.flatMap((each) => [...(each.headOnlyFields ?? [])]);
     this.headOnlyFields = new Set([...identityFields, ...headOnly]);
-    this.ownedCookies = OwnedCookies.of(hooks);
+    this.ownedCookies = OwnedCookies.of([...hooks, { ownedCookies }]);
   }
 
   /** An exchange begins that keeps this snapshot to its end. */
@@ -166,7 +168,7 @@ export async function createSnapshot(
       if (slices.over) await slices.next();
     }
     const unmatched = await compileRoute(spec.unmatched, host, made);
-    return new Snapshot(routes, unmatched, spec.identityFields ?? new Set(), () => {
+    return new Snapshot(routes, unmatched, spec, () => {
       onClosed();
       return closeAll(made, host);
     });

@@ -6,7 +6,7 @@ import type { UpstreamAddress } from "../config-formats.ts";
 import { upstreamTest } from "./confine-upstream.ts";
 import { isObject, sharedRoutes } from "./layers.ts";
 import { type Path, quoted } from "./problems.ts";
-import type { PluginConfig, PolicyDocument, PolicyPlugins, PolicyRoute } from "./schema.ts";
+import type { PluginConfig, PolicyCookie, PolicyDocument, PolicyPlugins, PolicyRoute } from "./schema.ts";
 
 export interface ConfineOptions {
   readonly plugins: PolicyPlugins;
@@ -27,15 +27,30 @@ const canonical = (name: string): string => name.toLowerCase().replaceAll("_", "
 /** Names, canonical, of the request fields that tell the service who calls, as the shared policy has them. */
 export function identityFields(shared: PolicyDocument, plugins: PolicyPlugins): ReadonlySet<string> {
   const names = new Set<string>();
-  const configs = [shared.pluginConfig, ...(shared.routes ?? []).map(({ pluginConfig }) => pluginConfig)];
-  for (const config of configs) {
-    for (const [plugin, options] of Object.entries(config ?? {})) {
-      for (const { name, tellsWho } of plugins[plugin]?.requestFields?.(options) ?? []) {
-        if (tellsWho) names.add(canonical(name));
-      }
+  for (const [plugin, options] of configsOf(shared)) {
+    for (const { name, tellsWho } of plugins[plugin]?.requestFields?.(options) ?? []) {
+      if (tellsWho) names.add(canonical(name));
     }
   }
   return names;
+}
+
+/** Cookies of the shared policy's plugins, on all services' routes: browsers send them to every service of their origin. */
+export function ownedCookies(shared: PolicyDocument, plugins: PolicyPlugins): readonly PolicyCookie[] {
+  const cookies = new Map<string, PolicyCookie>();
+  for (const [plugin, options] of configsOf(shared)) {
+    for (const cookie of plugins[plugin]?.cookies?.(options) ?? []) {
+      // One that no service may set somewhere, none sets.
+      if (cookies.get(cookie.name)?.fromService ?? true) cookies.set(cookie.name, cookie);
+    }
+  }
+  return [...cookies.values()];
+}
+
+/** What the shared policy says to plugins, at its top and on its routes. */
+function configsOf(shared: PolicyDocument): [plugin: string, options: unknown][] {
+  const configs = [shared.pluginConfig, ...(shared.routes ?? []).map(({ pluginConfig }) => pluginConfig)];
+  return configs.flatMap((config) => Object.entries(config ?? {}));
 }
 
 export function confineLayer(

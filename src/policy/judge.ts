@@ -1,11 +1,11 @@
 // Judges a shared policy and a service's layer over it. The shared policy is judged alone: no layer can hold it back. A
 // new layer that does not fit it is refused; of one that stood before, what does not fit is overruled, and told.
 import { type EffectiveDocument, type Layered, applyLayer, isFor } from "./layers.ts";
-import { type ConfineOptions, confineLayer, identityFields } from "./confine-layer.ts";
+import { type ConfineOptions, confineLayer, identityFields, ownedCookies } from "./confine-layer.ts";
 import { placed } from "./parse.ts";
 import { type Problem, PolicyRefused, longestList, problemText } from "./problems.ts";
 import { type Completed, type EffectiveRoute, type SourceDocument, completeRoutes } from "./routes.ts";
-import type { PluginConfig, PolicyDocument, PolicyRoute } from "./schema.ts";
+import type { PluginConfig, PolicyCookie, PolicyDocument, PolicyRoute } from "./schema.ts";
 
 export interface Judged {
   readonly document: EffectiveDocument;
@@ -16,6 +16,8 @@ export interface Judged {
   readonly overruled: readonly Problem[];
   /** Fields by which the shared policy tells services who calls: no client may send them, whatever the layer does. */
   readonly identityFields: ReadonlySet<string>;
+  /** Cookies of its plugins, on other services' routes too: no service gets them. */
+  readonly ownedCookies: readonly PolicyCookie[];
 }
 
 export interface JudgeOptions extends ConfineOptions {
@@ -39,7 +41,10 @@ export async function judge(
   const layer = given && confined && { ...given, document: confined.document };
   const beyond =
     given === undefined ? [] : (confined?.broken ?? []).map((flaw) => placed(flaw, given, given.name));
-  const identity = { identityFields: identityFields(shared.document, plugins) };
+  const identity = {
+    identityFields: identityFields(shared.document, plugins),
+    ownedCookies: ownedCookies(shared.document, plugins),
+  };
   // A document is refused whole: other services' routes count too, so that all sidecars take it or none does.
   const foreign = shared.document.routes?.some((route) => !isFor(route, service)) ?? false;
   const judgedAlone = foreign || (standing && layer !== undefined);
@@ -77,7 +82,7 @@ async function fitLayer(
   shared: SourceDocument,
   layer: SourceDocument,
   { plugins, service, ownUpstream }: JudgeOptions,
-): Promise<Omit<Judged, "identityFields">> {
+): Promise<Omit<Judged, "identityFields" | "ownedCookies">> {
   const overruled = brokenLocks(
     applyLayer(shared.document, layer.document, service, ownUpstream?.basePath),
     layer,
@@ -124,7 +129,7 @@ function closeRoutes(
   { effective, origins }: Layered,
   { routes, unmatched }: Completed,
   closed: readonly Spoiled[],
-): Omit<Judged, "overruled" | "identityFields"> {
+): Omit<Judged, "overruled" | "identityFields" | "ownedCookies"> {
   const isClosed = routes.map(({ plugins }, index) =>
     closed.some(
       ({ plugin, layerRoute }) =>

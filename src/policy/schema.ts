@@ -17,6 +17,15 @@ export interface PolicyPlugin {
   readonly requestFields?: ((options: unknown) => readonly RequestField[]) | undefined;
   /** Options that other services hear of. They come as they are written, too. */
   readonly fleetOptions?: ((options: unknown) => readonly FleetOption[]) | undefined;
+  /** The cookies that such options make the plugin's own. */
+  readonly cookies?: ((options: unknown) => readonly PolicyCookie[]) | undefined;
+}
+
+/** A cookie that no service gets. */
+export interface PolicyCookie {
+  readonly name: string;
+  /** A service may set it. */
+  readonly fromService?: true;
 }
 
 export interface FleetOption {

@@ -42,6 +42,7 @@ export async function compilePolicy(policy: EffectivePolicy, parts: CompileParts
     routes: policy.routes.map(specOf),
     unmatched: specOf({ ...policy.unmatched, path: "" }),
     identityFields: policy.identityFields,
+    ownedCookies: policy.ownedCookies,
   };
   const held = [...targets.values()];
   const release = (): void => held.forEach((target) => parts.upstreams.release(target));
