@@ -1,5 +1,5 @@
 // A request on its way through the cache: what is wanted, and, once it was let through, what is known until its end.
-import { type Exchange, Fields } from "../../src/pipeline/contract.ts";
+import { type Exchange, Fields, note } from "../../src/pipeline/contract.ts";
 import type { Entry } from "./entry.ts";
 import type { Flight } from "./flights.ts";
 import type { Key } from "./key.ts";
@@ -50,12 +50,12 @@ export class FieldSnapshot {
   }
 }
 
-const name = "cache";
+const pendingNote = note<Pending>("cache");
 
 export function keepPending(pending: Pending): void {
-  pending.exchange.notes.set(name, pending);
+  pendingNote.set(pending.exchange, pending);
 }
 
 export function pendingOf(exchange: Exchange): Pending | undefined {
-  return exchange.notes.get(name) as Pending | undefined;
+  return pendingNote.get(exchange);
 }

@@ -1,6 +1,6 @@
 // Answers to other methods than GET and HEAD: they make stored responses invalid (RFC 9111 section 4.4), and one to
 // POST that says to be the resource's own representation may be kept for GET (RFC 9110 section 9.3.3).
-import { Fields, type Exchange, type ExchangeResponse } from "../../src/pipeline/contract.ts";
+import { Fields, note, type Exchange, type ExchangeResponse } from "../../src/pipeline/contract.ts";
 import { announcedBytes, BodyCopy } from "./body-copy.ts";
 import { createBypassTest } from "./bypass.ts";
 import { StoredEntry } from "./entry.ts";
@@ -18,7 +18,7 @@ interface Asked {
   readonly seen: CacheRequest;
 }
 
-const note = "cache-post";
+const postAsked = note<Asked>("cache post");
 
 export class UnsafeMethods {
   readonly #state: CacheState;
@@ -38,7 +38,7 @@ export class UnsafeMethods {
     if (exchange.request.method !== "POST" || this.#bypasses(exchange.request)) return;
     const seen = readCacheRequest(exchange.request.fields, exchange.credentialFields);
     const asked: Asked = { key: this.#keyOf(exchange, seen), seen };
-    exchange.notes.set(note, asked);
+    postAsked.set(exchange, asked);
   }
 
   /** Called with the upstream's answer before it goes to the client. */
@@ -55,7 +55,7 @@ export class UnsafeMethods {
   #keepForGet(exchange: Exchange, response: ExchangeResponse, tags: readonly string[]): void {
     const { fields } = response;
     const location = fields.get("content-location");
-    const asked = exchange.notes.get(note) as Asked | undefined;
+    const asked = postAsked.get(exchange);
     if (location === undefined || asked === undefined) return;
     const { key, seen } = asked;
     if (sameOriginUrl(exchange, location) !== key.url) return;

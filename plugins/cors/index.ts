@@ -1,12 +1,10 @@
 // The cors plugin (Fetch standard, "CORS protocol"): answers preflights in place of the service and puts the CORS
 // fields on every other answer, the sidecar's own errors included, so that a page can read why it was refused.
-import { definePlugin, type Exchange, type Hooks } from "../../src/pipeline/contract.ts";
+import { definePlugin, note, type Exchange, type Hooks } from "../../src/pipeline/contract.ts";
 import { corsOptions } from "./options.ts";
 import { compileOrigins } from "./origins.ts";
 import { compilePreflight, isPreflight, listField } from "./preflight.ts";
 import { addVary } from "./vary.ts";
-
-const name = "cors";
 
 const corsPrefix = "access-control-";
 
@@ -15,14 +13,15 @@ function isCorsField(lowerName: string): boolean {
   return lowerName.length > corsPrefix.length && lowerName.startsWith(corsPrefix);
 }
 
+const originNote = note<string>("origin");
+
 /** As noted in the request phase, for a later plugin may have taken the field out; requests without a route have no note. */
 function originOf(exchange: Exchange): string | undefined {
-  const noted = exchange.notes.get(name);
-  return typeof noted === "string" ? noted : exchange.request.fields.get("origin");
+  return originNote.get(exchange) ?? exchange.request.fields.get("origin");
 }
 
 export const cors = definePlugin({
-  name,
+  name: "cors",
   version: "1.0.0",
   apiVersion: 1,
   // Before auth: a preflight carries no credentials, and a refusal by auth needs the fields too.
@@ -45,7 +44,7 @@ export const cors = definePlugin({
       onRequest(exchange) {
         if (isPreflight(exchange.request)) return answerPreflight(exchange.request);
         const origin = exchange.request.fields.get("origin");
-        if (origin !== undefined && !anyOrigin) exchange.notes.set(name, origin);
+        if (origin !== undefined && !anyOrigin) originNote.set(exchange, origin);
         return undefined;
       },
       onResponse(exchange, { fields }) {

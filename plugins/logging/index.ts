@@ -1,16 +1,16 @@
 // The logging plugin: one access-log line for every exchange, whatever became of it, and the fields that let a
 // client quote it (X-Request-Id, X-Response-Time).
-import { definePlugin, type Exchange, type Hooks } from "../../src/pipeline/contract.ts";
+import { definePlugin, note, type Exchange, type Hooks } from "../../src/pipeline/contract.ts";
 import { compileLine, levelNumbers, levelOf } from "./line.ts";
 import { loggingOptions } from "./options.ts";
 import { compileFieldPicker, secretNames } from "./redact.ts";
 import { keepsSample } from "./sample.ts";
 import { createLineStream, type LineStream } from "./stream.ts";
 
-const name = "logging";
+const membersNote = note<string>("logged fields");
 
 export const logging = definePlugin({
-  name,
+  name: "logging",
   version: "1.0.0",
   apiVersion: 1,
   // First in, last out: it sees refused requests too, and the response as the client gets it.
@@ -51,12 +51,11 @@ export const logging = definePlugin({
 });
 
 function headersOf(exchange: Exchange): string {
-  const members = exchange.notes.get(name);
-  return typeof members === "string" ? members : "";
+  return membersNote.get(exchange) ?? "";
 }
 
-function note(exchange: Exchange, member: string, picked: string): void {
-  if (picked !== "") exchange.notes.set(name, `${headersOf(exchange)},"${member}":${picked}`);
+function addMember(exchange: Exchange, member: string, picked: string): void {
+  if (picked !== "") membersNote.set(exchange, `${headersOf(exchange)},"${member}":${picked}`);
 }
 
 /** Notes the chosen fields while they are as the client sent them and as it gets them. */
@@ -64,13 +63,14 @@ function withHeaders(hooks: Hooks, pick: ReturnType<typeof compileFieldPicker>):
   return {
     ...hooks,
     onRequest(exchange) {
-      note(exchange, "requestHeaders", pick(exchange.request.fields));
+      addMember(exchange, "requestHeaders", pick(exchange.request.fields));
     },
     onResponse(exchange, response) {
       const done = hooks.onResponse?.(exchange, response);
       // Requests refused before the request phase come here first.
-      if (!exchange.notes.has(name)) note(exchange, "requestHeaders", pick(exchange.request.fields));
-      note(exchange, "responseHeaders", pick(response.fields));
+      if (membersNote.get(exchange) === undefined)
+        addMember(exchange, "requestHeaders", pick(exchange.request.fields));
+      addMember(exchange, "responseHeaders", pick(response.fields));
       return done;
     },
   };

@@ -1,6 +1,7 @@
 // The hooks of one route: a place among the requests in flight, then the state of the house, then the limits, which
 // come last so that a request refused for another reason takes nothing from them.
 import {
+  note,
   GatewayError,
   type Exchange,
   type ExchangeResponse,
@@ -47,7 +48,7 @@ interface Standing {
 /** Problem type of draft-ietf-httpapi-ratelimit-headers-10, section "Temporary Reduced Capacity". */
 const reducedCapacity = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
 
-const noteName = "rate-limit";
+const standingNote = note<Standing>("rate-limit");
 
 export class Admission implements Hooks {
   readonly timeLimitMs: NonNullable<Hooks["timeLimitMs"]>;
@@ -68,7 +69,7 @@ export class Admission implements Hooks {
       ticket: undefined,
       over: false,
     };
-    exchange.notes.set(noteName, standing);
+    standingNote.set(exchange, standing);
     if (this.#parts.concurrency === undefined) return this.#proceed(exchange, standing);
     const { places, partition } = this.#parts.concurrency;
     const place = places.enter(partition.value(exchange), () => exchange.signal);
@@ -77,7 +78,7 @@ export class Admission implements Hooks {
   }
 
   onResponse(exchange: Exchange, response: ExchangeResponse): void {
-    const standing = exchange.notes.get(noteName) as Standing | undefined;
+    const standing = standingNote.get(exchange);
     if (standing === undefined) return;
     standing.ticket?.leave();
     if (standing.spokesman === undefined) return;
@@ -85,7 +86,7 @@ export class Admission implements Hooks {
   }
 
   onComplete(exchange: Exchange, outcome: Outcome): void {
-    const standing = exchange.notes.get(noteName) as Standing | undefined;
+    const standing = standingNote.get(exchange);
     if (standing === undefined) return;
     standing.over = true;
     standing.place?.release();

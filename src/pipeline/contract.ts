@@ -10,6 +10,7 @@ export { fieldKey } from "./field-names.ts";
 export { Fields } from "./fields.ts";
 export { GatewayError, errorKinds, type ErrorCode } from "./errors.ts";
 export * from "./exchange-contract.ts";
+export { note, type Note } from "./notes.ts";
 export * from "./services.ts";
 
 /** A cookie that a plugin keeps for itself. */

@@ -102,8 +102,8 @@ export interface Exchange {
   responseIsPersonal: boolean;
   /** Why an exchange was refused, for the access log and metrics only (e.g. the first failed condition). */
   refusedBecause: string | undefined;
-  /** Facts of third-party plugins, keyed by plugin name. Made when first read. */
-  readonly notes: Map<string, unknown>;
+  /** What plugins keep about it, by way of `note`. Made when first read. */
+  readonly notes: Map<symbol, unknown>;
   /**
    * Reads the whole request body; it is then forwarded from memory. Rejects with `payload_too_large` past the limit.
    * Never call it without need: everything else streams.

@@ -49,7 +49,7 @@ export class LiveExchange implements Exchange {
   #bodyReads = 0;
   // One controller serves the running hook and is dropped with it, so that most exchanges never make one.
   #controller: AbortController | undefined = undefined;
-  #notes: Map<string, unknown> | undefined = undefined;
+  #notes: Map<symbol, unknown> | undefined = undefined;
 
   constructor(init: ExchangeInit) {
     this.id = init.id;
@@ -67,7 +67,7 @@ export class LiveExchange implements Exchange {
     return this.#controller.signal;
   }
 
-  get notes(): Map<string, unknown> {
+  get notes(): Map<symbol, unknown> {
     this.#notes ??= new Map();
     return this.#notes;
   }
