@@ -103,7 +103,7 @@ export class Admission implements Hooks {
     if (concurrency === undefined) return this.#proceed(exchange, standing);
     if (place === undefined && !concurrency.dryRun) {
       concurrency.count("refused");
-      exchange.refusedBecause = concurrency.name;
+      exchange.refusedBecause = `limit ${concurrency.name}`;
       const error = quotaError([concurrency.name], 1000, "Too many requests at once.");
       return { action: "reject", error };
     }
@@ -135,7 +135,7 @@ export class Admission implements Hooks {
 function conclude(exchange: Exchange, standing: Standing, { error, spokesman }: Decision): Verdict {
   standing.spokesman = spokesman;
   if (error === undefined) return undefined;
-  exchange.refusedBecause = spokesman?.limit.name ?? "rate-limit store";
+  exchange.refusedBecause = spokesman === undefined ? "rate-limit store" : `limit ${spokesman.limit.name}`;
   return { action: "reject", error };
 }
 

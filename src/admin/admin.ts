@@ -166,6 +166,15 @@ function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
   ]);
 }
 
+/** What `GET /` says: an endpoint a line. */
+function listing(endpoints: ReadonlyMap<string, Endpoint>): string {
+  const lines = [...endpoints].map(([path, { methods, sensitive }]) => {
+    const who = sensitive ? "  (from this machine, or with OUTRIGGER_ADMIN_TOKEN)" : "";
+    return `${[...methods.keys()].join(", ")} ${path}${who}`;
+  });
+  return ["Outrigger's admin listener", ...lines].join("\n");
+}
+
 /**
  * The path of an absolute form, too, which every server takes (RFC 9112 section 3.2.2).
  * @throws AdminProblem when its authority is another than Host names, which decides who may do what
@@ -193,6 +202,7 @@ function createAnswerer(options: AdminOptions): Answerer {
   async function findEndpoint(path: string): Promise<Endpoint> {
     const own = endpoints.get(path);
     if (own !== undefined) return own;
+    if (path === "/") return endpoint(false, { GET: () => textAnswer(200, listing(endpoints)) });
     const document = await options.extra?.(path);
     if (document === undefined) throw new AdminProblem(404, "There is nothing here.");
     return endpoint(false, { GET: () => ({ status: 200, ...document }) });

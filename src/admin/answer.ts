@@ -31,7 +31,9 @@ export class AdminProblem extends Error {
 
   get answer(): Answer {
     const title = STATUS_CODES[this.status] ?? "Error";
-    const document = { type: "about:blank", title, status: this.status, error: title, detail: this.message };
+    const code = this.status === 500 ? "internal_error" : title.toLowerCase().replace(/\W+/g, "_");
+    const { status, message: detail } = this;
+    const document = { type: "about:blank", title, status, code, error: title, detail };
     return {
       ...jsonAnswer(this.status, document),
       contentType: "application/problem+json",

@@ -76,7 +76,7 @@ export class Rechecks {
     try {
       this.#judge(exchange, policy, ageMs);
     } catch (error) {
-      this.#parts.logger.error({ requestId: live.id, err: error }, "an exchange could not be judged anew");
+      this.#parts.logger.error({ requestId: live.id, err: error }, "recheck of a running request failed");
     }
   }
 

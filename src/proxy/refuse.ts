@@ -121,7 +121,9 @@ export class Refusals {
     const path = target?.split("?", 1)[0]?.slice(0, 256);
     const clientIp = plainAddress(peer ?? "");
     const { status } = error.kind;
-    const line = { requestId, method, path, status, error: error.code, detail: error.detail, clientIp };
+    const timestamp = new Date().toISOString();
+    const outcome = { status, error: error.code, refusedBecause: error.detail };
+    const line = { timestamp, requestId, method, path, ...outcome, clientIp };
     if (error.code === "internal_error") this.#logger.error({ ...line, err: error.cause }, "request failed");
     else this.#logger.warn(line, "request refused");
     return requestId;

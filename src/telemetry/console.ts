@@ -6,11 +6,17 @@ const longest = 500;
 
 const methods = ["warn", "error"] as const;
 
+/** The library that prints; in the bundle, whose libraries are in one file, it cannot be told. */
+function caller(): string {
+  const frames = /\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(new Error("who").stack ?? "");
+  return frames?.[1] ?? "a library";
+}
+
 /** Until it is given back, `console.warn` and `console.error` are log lines. @returns gives it back */
 export function takeConsole(logger: Logger): () => void {
   const printer = globalThis.console;
   const toLog = (...values: unknown[]): void =>
-    logger.warn({ printed: format(...values).slice(0, longest) }, "a library printed");
+    logger.warn({ printed: format(...values).slice(0, longest) }, `${caller()} printed to the console`);
   const before = methods.map((method) => [method, Reflect.get(printer, method) as unknown] as const);
   for (const method of methods) printer[method] = toLog;
   return () => {

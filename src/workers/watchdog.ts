@@ -17,7 +17,10 @@ export function lookAfter(members: readonly Member[], policy: CommonPolicy, logg
     if (behind) member.behindTicks += 1;
     const { number, pid, silentTicks } = member;
     if (silentTicks > voteSilenceTicks && policy.leaveBehind(member)) {
-      logger.error({ number, pid, silentTicks }, "a worker does not answer: a policy goes on without it");
+      logger.error(
+        { number, pid, silentTicks },
+        "a worker does not answer: a new policy does not wait for it",
+      );
     }
     // One that still starts has nobody to serve by the old policy, and a busy machine may need long for it.
     const limitTicks = behind && member.serving ? behindSilenceTicks : longestSilenceTicks;

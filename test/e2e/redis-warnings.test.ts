@@ -13,7 +13,7 @@ test("a password that Redis does not ask for is told in the log", async (t) => {
     redisUrl: redis.url.replace("//", "//:needless@"),
     upstream: (_request, response) => void response.end(),
   });
-  const line = await sidecar.line(({ msg }) => msg === "a library printed");
+  const line = await sidecar.line(({ msg }) => msg === "ioredis printed to the console");
   assert.match(String(line["printed"]), /does not require a password/u);
   assert.doesNotMatch(JSON.stringify(line), /needless/u);
   await sidecar.stop();

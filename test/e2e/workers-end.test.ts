@@ -119,7 +119,7 @@ describe("workers that end", () => {
     });
     const [passed] = await crew.until(
       1,
-      ({ msg }) => msg === "a worker does not answer: a policy goes on without it",
+      ({ msg }) => msg === "a worker does not answer: a new policy does not wait for it",
     );
     assert.equal(passed?.["pid"], hanging);
     const [killed] = await crew.until(1, ({ msg }) => msg === "a worker does not answer and is killed");

@@ -107,6 +107,9 @@ function defaultText(node: Node, required: boolean): string {
 if (import.meta.main) {
   const { registry } = await import("../../plugins/index.ts");
   const plugin = registry.find(({ name }) => name === process.argv[2]);
-  if (plugin === undefined) throw new Error("usage: node test/support/options-table.ts <plugin>");
-  console.log(optionsTable(plugin.options));
+  if (plugin === undefined) {
+    const names = registry.map(({ name }) => name).join(", ");
+    console.error(`usage: node test/support/options-table.ts <plugin>: one of ${names}`);
+    process.exitCode = 2;
+  } else console.log(optionsTable(plugin.options));
 }

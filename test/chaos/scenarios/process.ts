@@ -77,7 +77,7 @@ export const scenarios: readonly Scenario[] = [
       process.kill(hanging, "SIGSTOP");
       const startedMono = performance.now();
       crew.setPolicy(marked("two"));
-      await crew.until(1, ({ msg }) => msg === "a worker does not answer: a policy goes on without it");
+      await crew.until(1, ({ msg }) => msg === "a worker does not answer: a new policy does not wait for it");
       const wentOnMs = Math.round(performance.now() - startedMono);
       await crew.until(3, ({ msg }) => msg === "a worker serves");
       const client = new Client(crew.url);

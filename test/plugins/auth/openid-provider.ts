@@ -3,6 +3,7 @@ import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { exportJWK, generateKeyPair } from "jose";
+import "./quiet-provider.ts";
 import { Provider, type Configuration, type JWK } from "oidc-provider";
 
 export interface OpenIdProvider {

@@ -88,7 +88,7 @@ test("the request over the limit gets 429, with when to come back and the draft'
   assert.equal(problem["error"], "Rate limit exceeded");
   assert.equal(problem["code"], "rate_limited");
   const line = await sidecar.line((one) => one["msg"] === "request" && one["status"] === 429);
-  assert.equal(line["refusedBecause"], "per-caller");
+  assert.equal(line["refusedBecause"], "limit per-caller");
   assert.match(
     await sidecar.metrics(),
     /^outrigger_rate_limit_total\{.*limit="per-caller",result="refused".*\} 1$/m,

@@ -74,10 +74,23 @@ function assertProblem(reply: Reply, status: number): void {
   assert.match(reply.head, /content-type: application\/problem\+json/i);
   const document = JSON.parse(reply.body) as Record<string, unknown>;
   assert.equal(document["status"], status);
-  for (const name of ["type", "title", "detail", "error"]) assert.equal(typeof document[name], "string");
+  for (const name of ["type", "title", "detail", "error", "code"])
+    assert.equal(typeof document[name], "string");
 }
 
 describe("the admin listener", { timeout: 20_000 }, () => {
+  it("lists its endpoints, and names its problems by code", async (t) => {
+    const { send } = await start(t);
+    const list = await send("GET /");
+    assert.equal(list.status, 200);
+    for (const line of ["GET /livez", "GET, PUT /loglevel  (from this machine", "POST /quit"])
+      assert.ok(list.body.includes(`\n${line}`), list.body);
+    const codes = [];
+    for (const line of ["GET /nothing", "POST /livez"])
+      codes.push((JSON.parse((await send(line)).body) as { code: string }).code);
+    assert.deepEqual(codes, ["not_found", "method_not_allowed"]);
+  });
+
   it("says that the process lives", async (t) => {
     const { send } = await start(t);
     const reply = await send("GET /livez");
@@ -150,7 +163,7 @@ describe("the admin listener", { timeout: 20_000 }, () => {
 
   it("answers 404 and 405 with problems", async (t) => {
     const { send, events } = await start(t);
-    for (const path of ["/", "/nothing", "/livez/", "//livez", "/LIVEZ", "/__proto__"]) {
+    for (const path of ["/nothing", "/livez/", "//livez", "/LIVEZ", "/__proto__"]) {
       assertProblem(await send(`GET ${path}`), 404);
     }
     const reply = await send("GET /drain");
