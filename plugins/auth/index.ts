@@ -22,6 +22,7 @@ import { recheck } from "./recheck.ts";
 import { prepareRefusals } from "./refusal.ts";
 import { Rules } from "./rules.ts";
 import { answerSubprotocol, compileTokenSources, ownedBy } from "./token-sources.ts";
+import { secretNames } from "./secret-names.ts";
 import type { TokenCheck } from "./tokens.ts";
 import { createState, type AuthState } from "./state.ts";
 
@@ -181,6 +182,7 @@ export const auth = definePlugin({
   requestFields: assertionField,
   fleetOptions,
   cookies: cookiesOf,
+  secretNames,
   init: createState,
   dispose: (state) => state.dispose(),
 

@@ -46,7 +46,10 @@ export const logging = definePlugin({
     };
     return options.headers.length === 0
       ? hooks
-      : withHeaders(hooks, compileFieldPicker(options.headers, secretNames(options.redact)));
+      : withHeaders(
+          hooks,
+          compileFieldPicker(options.headers, secretNames([...options.redact, ...route.secretNames])),
+        );
   },
 });
 

@@ -27,9 +27,10 @@ export function compileLine(
   route: RouteInfo,
   fleet: Fleet,
 ): (exchange: Exchange, outcome: Outcome, level: number, extra: string) => string {
-  const secrets = secretNames(options.redact);
+  const secrets = secretNames([...options.redact, ...route.secretNames]);
+  const hidden = secretNames(options.redact);
   const shown = (member: string): ((value: string) => string) =>
-    secrets.has(member.toLowerCase()) ? () => `"${redacted}"` : jsonText;
+    hidden.has(member.toLowerCase()) ? () => `"${redacted}"` : jsonText;
   const path = shown("path");
   const userId = shown("userId");
   const host = shown("host");

@@ -36,9 +36,12 @@ const secretParameters = [
   "x-goog-signature",
 ];
 
-/** The names (lower case, and as fields are looked up) that may never show, with those that the policy adds. */
-export function secretNames(redact: readonly string[]): ReadonlySet<string> {
-  return new Set([...secretFields, ...redact.flatMap((name) => [name.toLowerCase(), fieldKey(name)])]);
+/**
+ * The names of fields and parameters (lower case, and as fields are looked up) that may never show.
+ * @param more those that the policy adds, by this plugin's options or as credentials of callers
+ */
+export function secretNames(more: Iterable<string>): ReadonlySet<string> {
+  return new Set([...secretFields, ...[...more].flatMap((name) => [name.toLowerCase(), fieldKey(name)])]);
 }
 
 /**

@@ -3,6 +3,7 @@
 import type { Outcome, Verdict } from "./contract.ts";
 import { GatewayError } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
+import type { OwnedCookies } from "./owned-cookies.ts";
 import type { Clock } from "./services.ts";
 import { LiveResponse } from "./response.ts";
 import { HookFailure, type HookResult, type Step } from "./step.ts";
@@ -11,6 +12,8 @@ type Answer = Exclude<Verdict, undefined | void>;
 
 export class Chain {
   readonly steps: readonly Step[];
+  /** Of the whole snapshot, once all its chains are made: no plugin sets another's. */
+  ownedCookies: OwnedCookies | undefined = undefined;
   readonly #clock: Clock;
   // Positions of the steps that have the hook, in the order in which they are run.
   readonly #request: readonly number[];
@@ -59,6 +62,10 @@ export class Chain {
    */
   response(exchange: LiveExchange, response: LiveResponse): LiveResponse | Promise<LiveResponse> {
     exchange.hookMono = this.#clock.mono();
+    const { answeredBy } = exchange;
+    if (answeredBy !== undefined && this.ownedCookies?.isOwner(answeredBy) === false) {
+      this.ownedCookies.dropFrom(response.fields);
+    }
     return this.#responseFrom(exchange, response, 0);
   }
 
@@ -128,13 +135,17 @@ export class Chain {
       const index = this.#response[i] as number;
       if (index >= exchange.reached) continue;
       const step = this.steps[index] as Step;
+      const cookies = this.ownedCookies?.isOwner(step.name) === false ? this.ownedCookies : undefined;
+      const before = cookies?.setIn(current.fields);
       const result = step.response(exchange, current);
       if (result instanceof Promise) {
         const waiting = current;
-        return result.then((settled) =>
-          this.#responseFrom(exchange, replaced(exchange, step, waiting, settled), i + 1),
-        );
+        return result.then((settled) => {
+          cookies?.dropFrom(waiting.fields, before);
+          return this.#responseFrom(exchange, replaced(exchange, step, waiting, settled), i + 1);
+        });
       }
+      cookies?.dropFrom(current.fields, before);
       current = replaced(exchange, step, current, result);
     }
     return current;

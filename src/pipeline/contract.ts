@@ -116,6 +116,8 @@ export interface PluginDefinition<Schema extends z.ZodType = z.ZodType, State = 
    * set those that tell the service who calls, and no client may send them.
    */
   readonly requestFields?: (options: unknown) => readonly RequestField[];
+  /** Names of request fields and query parameters that carry credentials by such options: no plugin may log their values. */
+  readonly secretNames?: (options: unknown) => readonly string[];
   /** Options, as they are written, that other services hear of: a service's layer may say no more there than the shared policy. */
   readonly fleetOptions?: (options: unknown) => readonly FleetOption[];
   /** The cookies that such options make its own, likewise unchecked: kept from every service, also on other services' routes. */

@@ -74,6 +74,8 @@ export interface RouteInfo {
   readonly upstream: string;
   /** Whether the service takes paths that differ in case alone for the same one. */
   readonly caseInsensitive: boolean;
+  /** Fields and query parameters that carry credentials by the policy's options, as it writes them: not to be logged. */
+  readonly secretNames: ReadonlySet<string>;
   /** What is taken off the path before it is forwarded. */
   readonly stripPrefix: string | undefined;
   /** Plugins that the shared policy locks, where it was a service's layer that wrote the `stripPrefix`. */

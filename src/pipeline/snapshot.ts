@@ -43,6 +43,8 @@ export interface SnapshotSpec {
   readonly identityFields?: ReadonlySet<string> | undefined;
   /** Further cookies that no service gets. */
   readonly ownedCookies?: readonly OwnedCookie[] | undefined;
+  /** Fields and query parameters that carry credentials. */
+  readonly secretNames?: ReadonlySet<string> | undefined;
 }
 
 export interface CompiledRoute {
@@ -90,7 +92,10 @@ export class Snapshot {
     this.ownedRequestFields = new Set([...identityFields, ...owned]);
     const headOnly = hooks.flatMap((each) => [...(each.headOnlyFields ?? [])]);
     this.headOnlyFields = new Set([...identityFields, ...headOnly]);
-    this.ownedCookies = OwnedCookies.of([...hooks, { ownedCookies }]);
+    const steps = routes.concat(unmatched).flatMap(({ chain }) => chain.steps);
+    this.ownedCookies = OwnedCookies.of([...steps, { name: "", hooks: { ownedCookies } }]);
+    if (this.ownedCookies === undefined) return;
+    for (const { chain } of [...routes, unmatched]) chain.ownedCookies = this.ownedCookies;
   }
 
   /** An exchange begins that keeps this snapshot to its end. */
@@ -160,14 +165,15 @@ export async function createSnapshot(
   onClosed: () => void,
 ): Promise<Snapshot> {
   const made: Made = { steps: [], states: host.states.hold() };
+  const { secretNames = new Set<string>() } = spec;
   try {
     const routes: CompiledRoute[] = [];
     const slices = new Slices();
     for (const route of spec.routes) {
-      routes.push(await compileRoute(route, host, made));
+      routes.push(await compileRoute(route, host, made, secretNames));
       if (slices.over) await slices.next();
     }
-    const unmatched = await compileRoute(spec.unmatched, host, made);
+    const unmatched = await compileRoute(spec.unmatched, host, made, secretNames);
     return new Snapshot(routes, unmatched, spec, () => {
       onClosed();
       return closeAll(made, host);
@@ -178,11 +184,17 @@ export async function createSnapshot(
   }
 }
 
-async function compileRoute(spec: RouteSpec, host: PluginHost, made: Made): Promise<CompiledRoute> {
+async function compileRoute(
+  spec: RouteSpec,
+  host: PluginHost,
+  made: Made,
+  secretNames: ReadonlySet<string>,
+): Promise<CompiledRoute> {
   const info: RouteInfo = {
     pattern: spec.path,
     upstream: spec.upstreamName,
     caseInsensitive: spec.caseInsensitive ?? false,
+    secretNames,
     stripPrefix: spec.stripPrefix,
     strippedOver: spec.strippedOver ?? [],
   };

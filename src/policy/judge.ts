@@ -6,6 +6,7 @@ import { placed } from "./parse.ts";
 import { type Problem, PolicyRefused, longestList, problemText } from "./problems.ts";
 import { type Completed, type EffectiveRoute, type SourceDocument, completeRoutes } from "./routes.ts";
 import type { PluginConfig, PolicyCookie, PolicyDocument, PolicyRoute } from "./schema.ts";
+import { secretNames } from "./secret-names.ts";
 
 export interface Judged {
   readonly document: EffectiveDocument;
@@ -18,7 +19,11 @@ export interface Judged {
   readonly identityFields: ReadonlySet<string>;
   /** Cookies of its plugins, on other services' routes too: no service gets them. */
   readonly ownedCookies: readonly PolicyCookie[];
+  /** Fields and query parameters that carry credentials, by either document: for no log. */
+  readonly secretNames: ReadonlySet<string>;
 }
+
+type Named = Pick<Judged, "identityFields" | "ownedCookies" | "secretNames">;
 
 export interface JudgeOptions extends ConfineOptions {
   /** Whose policy; undefined = all services' routes. */
@@ -41,9 +46,10 @@ export async function judge(
   const layer = given && confined && { ...given, document: confined.document };
   const beyond =
     given === undefined ? [] : (confined?.broken ?? []).map((flaw) => placed(flaw, given, given.name));
-  const identity = {
+  const named: Named = {
     identityFields: identityFields(shared.document, plugins),
     ownedCookies: ownedCookies(shared.document, plugins),
+    secretNames: secretNames([shared.document, given?.document], plugins),
   };
   // A document is refused whole: other services' routes count too, so that all sidecars take it or none does.
   const foreign = shared.document.routes?.some((route) => !isFor(route, service)) ?? false;
@@ -60,12 +66,12 @@ export async function judge(
   if (standing && layer !== undefined) {
     refuseAny(alone);
     const fitted = await fitLayer(shared, layer, options);
-    return { ...fitted, ...identity, overruled: [...beyond, ...fitted.overruled] };
+    return { ...fitted, ...named, overruled: [...beyond, ...fitted.overruled] };
   }
   const layered = applyLayer(shared.document, layer?.document, service, ownBase);
   const { routes, unmatched, problems } = await completeRoutes(layered, { shared, layer }, plugins);
   refuseAny([...beyond, ...brokenLocks(layered, layer ?? shared), ...problems, ...alone]);
-  return { document: layered.effective, routes, unmatched, overruled: [], ...identity };
+  return { document: layered.effective, routes, unmatched, overruled: [], ...named };
 }
 
 function refuseAny(problems: readonly Problem[]): void {
@@ -82,7 +88,7 @@ async function fitLayer(
   shared: SourceDocument,
   layer: SourceDocument,
   { plugins, service, ownUpstream }: JudgeOptions,
-): Promise<Omit<Judged, "identityFields" | "ownedCookies">> {
+): Promise<Omit<Judged, keyof Named>> {
   const overruled = brokenLocks(
     applyLayer(shared.document, layer.document, service, ownUpstream?.basePath),
     layer,
@@ -129,7 +135,7 @@ function closeRoutes(
   { effective, origins }: Layered,
   { routes, unmatched }: Completed,
   closed: readonly Spoiled[],
-): Omit<Judged, "overruled" | "identityFields" | "ownedCookies"> {
+): Omit<Judged, "overruled" | keyof Named> {
   const isClosed = routes.map(({ plugins }, index) =>
     closed.some(
       ({ plugin, layerRoute }) =>

@@ -15,6 +15,8 @@ export interface PolicyPlugin {
   readonly security: boolean;
   /** The request fields that such options set. They come as they are written: anything at all. */
   readonly requestFields?: ((options: unknown) => readonly RequestField[]) | undefined;
+  /** Names of fields and query parameters that carry credentials by such options. They come as they are written, too. */
+  readonly secretNames?: ((options: unknown) => readonly string[]) | undefined;
   /** Options that other services hear of. They come as they are written, too. */
   readonly fleetOptions?: ((options: unknown) => readonly FleetOption[]) | undefined;
   /** The cookies that such options make the plugin's own. */

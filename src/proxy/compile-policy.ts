@@ -43,6 +43,7 @@ export async function compilePolicy(policy: EffectivePolicy, parts: CompileParts
     unmatched: specOf({ ...policy.unmatched, path: "" }),
     identityFields: policy.identityFields,
     ownedCookies: policy.ownedCookies,
+    secretNames: policy.secretNames,
   };
   const held = [...targets.values()];
   const release = (): void => held.forEach((target) => parts.upstreams.release(target));

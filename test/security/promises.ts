@@ -35,7 +35,7 @@ export const promises: Readonly<Record<string, Promised>> = {
   Z13: client("No spelling of a path passes its rule."),
   Z14: layer("By no prefix, upstream, base path or spelling does a layer open what locked plugins close."),
   Z15: layer(
-    "Who is calling is said by auth alone, and a layer reaches, and speaks for, its own service alone.",
+    "Who is calling is said by auth alone, no layer sees its credentials or sets its cookies, and a layer reaches, and speaks for, its own service alone.",
   ),
   Z16: client("Trailers carry nothing in that fields may not."),
   Z17: client("Fields that override method or path do not pass a guard."),

@@ -5,6 +5,7 @@ export const anyRoute: RouteInfo = {
   pattern: "/*",
   upstream: "127.0.0.1:3000",
   caseInsensitive: false,
+  secretNames: new Set(),
   stripPrefix: undefined,
   strippedOver: [],
 };

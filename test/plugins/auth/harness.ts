@@ -179,7 +179,7 @@ export function exchangeFor(ask: Ask, hooks: Hooks = {}): LiveExchange {
       scheme: "http",
       httpVersion: "1.1",
       fields,
-      ownedCookies: OwnedCookies.of([hooks])?.take(fields),
+      ownedCookies: OwnedCookies.of([{ name: "auth", hooks }])?.take(fields),
       upgrade: ask.upgrade,
       hasBody: false,
     },

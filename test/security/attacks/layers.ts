@@ -38,6 +38,7 @@ async function holds(scene: Scene, own: string, cases: readonly Case[]): Promise
     const sidecar = await layeredScene(scene, shared, { routes: [route] }, `${own}${base}`);
     for (const [target, guarded] of Object.entries(asks)) {
       const { status, body } = await ask(sidecar, "GET", target, fields);
+      assert.notEqual(status, 503, body);
       if (status === 200 && guarded.test(body)) through.push(`${JSON.stringify(route)} ${target}: ${body}`);
     }
     await sidecar.stop();

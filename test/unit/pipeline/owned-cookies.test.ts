@@ -2,13 +2,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
+import type { Hooks } from "../../../src/pipeline/contract.ts";
 import { Fields } from "../../../src/pipeline/fields.ts";
 import { OwnedCookies } from "../../../src/pipeline/owned-cookies.ts";
 
 const names = ["sess.0", "sess.1"];
-const owned = OwnedCookies.of([
-  { ownedCookies: names.map((name) => ({ name, expiry: `${name}=; Max-Age=0` })) },
-]);
+const ownedBy = (...all: Hooks[]): OwnedCookies | undefined =>
+  OwnedCookies.of(all.map((hooks) => ({ name: "auth", hooks })));
+const owned = ownedBy({ ownedCookies: names.map((name) => ({ name, expiry: `${name}=; Max-Age=0` })) });
 assert.ok(owned);
 
 const taken = (...lines: string[]): [string | undefined, string | undefined] => {
@@ -64,19 +65,27 @@ test("a service's Set-Cookie of those names is dropped, also one without a name"
 });
 
 test("nobody looks where no plugin has any, and what ends them is bounded and said once", () => {
-  assert.equal(OwnedCookies.of([{}, { ownedCookies: [] }]), undefined);
+  assert.equal(ownedBy({}, { ownedCookies: [] }), undefined);
   const many = Array.from({ length: 99 }, (_, i) => ({ name: `n${i}`, expiry: `n${i % 50}=; Max-Age=0` }));
-  assert.equal(OwnedCookies.of([{ ownedCookies: many }])?.expiries.length, 32);
+  assert.equal(ownedBy({ ownedCookies: many })?.expiries.length, 32);
 });
 
 test("a cookie that services may set is taken from clients all the same", () => {
-  const own = OwnedCookies.of([
-    { ownedCookies: [{ name: "token", fromService: true }, { name: "session" }] },
-  ]);
+  const own = ownedBy({ ownedCookies: [{ name: "token", fromService: true }, { name: "session" }] });
   const request = new Fields(["Cookie", "token=x; a=1"]);
   assert.equal(own?.take(request), "token=x");
   assert.equal(request.get("cookie"), "a=1");
   const answer = new Fields(["Set-Cookie", "token=y", "Set-Cookie", "session=z"]);
   own?.dropFrom(answer);
   assert.deepEqual(answer.getAll("set-cookie"), ["token=y"]);
+});
+
+test("what was set before stays, what another plugin adds to it goes", () => {
+  const own = ownedBy({ ownedCookies: [{ name: "session" }] });
+  const answer = new Fields(["Set-Cookie", "session=good"]);
+  const before = own?.setIn(answer);
+  for (const line of ["session=bad", "other=1"]) answer.append("Set-Cookie", line);
+  own?.dropFrom(answer, before);
+  assert.deepEqual(answer.getAll("set-cookie"), ["session=good", "other=1"]);
+  assert.deepEqual([own?.isOwner("auth"), own?.isOwner("transform")], [true, false]);
 });
