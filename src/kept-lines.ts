@@ -1,7 +1,8 @@
 // Lines that plugins keep over restarts, in OUTRIGGER_STATE_DIR: a file for each day on which lines end, so that old
 // ones go by whole files and nothing is ever rewritten. Workers of a sidecar append to the same files and read them.
-import { appendFile, mkdir, open, readdir, rm } from "node:fs/promises";
+import { appendFile, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { makeFolder } from "./make-folder.ts";
 import type { Clock, KeptLines } from "./pipeline/contract.ts";
 
 const dayMs = 86_400_000;
@@ -23,7 +24,7 @@ export class FolderLines implements KeptLines {
   }
 
   async append(line: string, untilMs: number): Promise<void> {
-    await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+    await makeFolder(this.#dir);
     const day = Math.floor(untilMs / dayMs) + 1;
     await appendFile(join(this.#dir, `${this.#prefix}${day}`), `${line}\n`, { mode: 0o600, flush: true });
   }

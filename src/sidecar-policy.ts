@@ -1,5 +1,6 @@
 // The policy's part of the composition: which source, what is kept, and what log and metrics tell of it.
 import type { Config } from "./config.ts";
+import { folderTrouble } from "./make-folder.ts";
 import type { Clock, PluginDefinition } from "./pipeline/contract.ts";
 import { createFileSource, readPolicyFile } from "./policy/file-source.ts";
 import { createPolicyKeeper } from "./policy/kept.ts";
@@ -52,6 +53,7 @@ export async function createLife<Snapshot>(
   if (source === undefined) {
     logger.warn({}, "neither REDIS_URL nor OUTRIGGER_POLICY_FILE is set: the built-in policy is used");
   }
+  if (stateDir !== undefined) void tellStateDir(stateDir, logger);
   const life = createPolicyLife({
     read,
     source,
@@ -86,6 +88,12 @@ export async function createLife<Snapshot>(
       };
     },
   };
+}
+
+async function tellStateDir(dir: string, logger: Telemetry["logger"]): Promise<void> {
+  const reason = await folderTrouble(dir);
+  if (reason === undefined) return;
+  logger.error({ reason }, `OUTRIGGER_STATE_DIR: ${dir} cannot be written: nothing is kept over a restart`);
 }
 
 type Named = (problems: readonly Problem[]) => readonly Problem[];

@@ -1,8 +1,9 @@
 // The last good policy on disk, for a start while Redis is dead. Kept as it came, signatures included, so that it
 // passes the same checks again when it is taken back.
-import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { z } from "zod";
+import { makeFolder } from "../make-folder.ts";
 import { digestOf } from "./digest.ts";
 import type { RawPolicy } from "./read.ts";
 import type { PolicySource } from "./source.ts";
@@ -56,7 +57,7 @@ export function createPolicyKeeper({ dir, service, onTrouble }: KeeperOptions): 
       const text = serialise(latest);
       latest = undefined;
       try {
-        await mkdir(dir, { recursive: true, mode: 0o700 });
+        await makeFolder(dir);
         await writeAtomically(dir, path, text);
       } catch (error) {
         onTrouble(`the policy could not be kept in ${path}: ${reason(error)}`);

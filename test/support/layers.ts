@@ -21,6 +21,7 @@ const room = (files: string, imports: readonly string[] = [], packages: readonly
 /** From the bottom up. Only `src/registry.ts`, the command line and `src/config-keys.ts` know the plugins. */
 export const rooms: readonly Room[] = [
   room("src/address-text.ts"),
+  room("src/make-folder.ts"),
   room("src/nearest.ts"),
   room("src/shed-memory.ts"),
   room("src/unix-socket.ts"),
@@ -54,12 +55,13 @@ export const rooms: readonly Room[] = [
   room("src/start-error.ts", ["src/address-text.ts", "src/config-formats.ts"]),
   room("src/secret-hosts.ts", ["src/config-formats.ts", "src/pipeline/services.ts"]),
   room("src/descriptors.ts", ["src/config.ts", "src/telemetry/contract.ts"]),
-  room("src/kept-lines.ts", ["src/pipeline/contract.ts"]),
+  room("src/kept-lines.ts", ["src/make-folder.ts", "src/pipeline/contract.ts"]),
   room(
     "src/policy/",
     [
       "src/config-formats.ts",
       "src/language/",
+      "src/make-folder.ts",
       "src/nearest.ts",
       "src/redis/store-contract.ts",
       "src/redis/store.ts",
@@ -127,6 +129,7 @@ export const rooms: readonly Room[] = [
     "src/admin/",
     "src/config.ts",
     "src/descriptors.ts",
+    "src/make-folder.ts",
     "src/pipeline/",
     "src/policy/",
     "src/proxy/listener.ts",

@@ -137,6 +137,17 @@ describe("outrigger run", () => {
     assert.match(stdout, /"msg":"request"/, "the access log is flushed");
   });
 
+  it("says at start that nothing can be kept in OUTRIGGER_STATE_DIR, and serves and ends all the same", async () => {
+    const { child, said, end } = startNode([mainFile], { ...env, OUTRIGGER_STATE_DIR: "/proc/x/y" });
+    const text = await said(
+      "OUTRIGGER_STATE_DIR: /proc/x/y cannot be written: nothing is kept over a restart",
+    );
+    assert.match(text, /"reason":"E[A-Z]+"/);
+    await said('"msg":"listening"');
+    child.kill("SIGTERM");
+    assert.equal((await end).code, 0);
+  });
+
   it("without its policy file says which one it waits for", async () => {
     const { child, said, end } = startNode([mainFile], { ...env, OUTRIGGER_POLICY_FILE: "/nope" });
     await said('"msg":"OUTRIGGER_POLICY_FILE: /nope does not exist; not ready until it does"');
