@@ -115,7 +115,14 @@ const loginFields = z.strictObject({
   claims: claimMapping,
 });
 
-const login = loginFields.superRefine(({ cookieName, secureCookie, scopes }, context) => {
+const login = loginFields.superRefine((fields, context) => {
+  const { cookieName, secureCookie, scopes } = fields;
+  const paths = ["callbackPath", "loginPath", "logoutPath", "backchannelLogoutPath"] as const;
+  for (const [index, name] of paths.entries()) {
+    const other = paths.slice(0, index).find((before) => fields[before] === fields[name]);
+    if (other !== undefined && fields[name] !== undefined)
+      context.addIssue({ code: "custom", path: [name], message: `is the path of ${other} too` });
+  }
   if (!secureCookie && /^__(?:Host|Secure)-/i.test(cookieName)) {
     const message = "browsers take such a name only with secureCookie";
     context.addIssue({ code: "custom", path: ["cookieName"], message });

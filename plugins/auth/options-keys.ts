@@ -31,7 +31,11 @@ function refuseRepeated<Entry>(
     const first = places.get(nameOf(entry));
     if (first === undefined) places.set(nameOf(entry), index);
     else
-      context.addIssue({ code: "custom", path: [index, ...member], message: `is that of [${first}] again` });
+      context.addIssue({
+        code: "custom",
+        path: [index, ...member],
+        message: `is listed at [${first}] already`,
+      });
   }
 }
 

@@ -2,8 +2,10 @@
 // size), for all services. Signatures are left out: a policy is checked before it is signed.
 import { loadConfig } from "../config.ts";
 import { readPolicyFile } from "../policy/file-source.ts";
+import type { EffectiveDocument } from "../policy/layers.ts";
 import { type Problem, PolicyRefused, problemText } from "../policy/problems.ts";
 import { createPolicyReader, type RawPolicy, sharedKey } from "../policy/read.ts";
+import { unheeded } from "../policy/unheeded.ts";
 import { pluginsByName } from "../registry.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -14,10 +16,15 @@ interface FileResult {
   readonly digest?: string;
   readonly routes?: number;
   readonly problems: readonly Problem[];
+  /** What is valid and nothing heeds. */
+  readonly warnings?: readonly Problem[];
 }
 
 /** Checks one file, over a shared one when that is given. */
 type CheckFile = (file: string, over: string | undefined) => Promise<FileResult>;
+
+const withoutConfig = ({ routes }: EffectiveDocument): EffectiveDocument["routes"] =>
+  routes.map((route) => ({ ...route, pluginConfig: undefined }));
 
 /** @throws PolicyRefused when the file cannot be read */
 async function readFile(file: string, maxBytes: number): Promise<RawPolicy> {
@@ -45,8 +52,12 @@ async function createChecker({ env }: Terminal): Promise<CheckFile> {
         over === undefined
           ? own
           : { ...(await readFile(over, maxBytes)), layer: own.shared, format: "any" as const };
-      const { digest, routes } = await read(raw);
-      return { file, ok: true, digest, routes: routes.length, problems: [] };
+      const { digest, routes, document } = await read(raw);
+      // Over a shared policy routes stand elsewhere than in the file, so that their places would mislead.
+      const warnings = unheeded(
+        over === undefined ? document : { ...document, routes: withoutConfig(document) },
+      );
+      return { file, ok: true, digest, routes: routes.length, problems: [], warnings };
     } catch (error) {
       if (!(error instanceof PolicyRefused)) throw error;
       const lower = over ?? file;
@@ -64,7 +75,7 @@ async function createChecker({ env }: Terminal): Promise<CheckFile> {
 }
 
 /**
- * Prints one line for each file that is right, and one on stderr for each problem.
+ * Prints one line for each file that is right, and one on stderr for each problem and each warning.
  * @returns 0 when all are right, else 1; throws ConfigError when the environment is wrong
  */
 export async function validatePolicies(
@@ -79,11 +90,12 @@ export async function validatePolicies(
   if (options.json) {
     terminal.out(`${JSON.stringify({ ok, files: results }, null, 2)}\n`);
   } else {
-    for (const { file, routes, digest, problems } of results) {
+    for (const { file, routes, digest, problems, warnings = [] } of results) {
       if (digest !== undefined) {
         terminal.out(`${file}: valid, ${routes} ${routes === 1 ? "route" : "routes"}, sha256 ${digest}\n`);
       }
       for (const problem of problems) terminal.err(`${problemText(problem)}\n`);
+      for (const warning of warnings) terminal.err(`${file}: warning: ${problemText(warning)}\n`);
     }
   }
   return ok ? 0 : 1;

@@ -49,6 +49,7 @@ const issuer = { issuer: "https://id.example", jwksUri: "https://id.example/jwks
 const login = { issuer: "https://id.example", clientId: "c", publicUrl: "https://app.example" };
 const sameKey = { sha256: "0".repeat(64), id: "k1", userId: "u1" };
 const wrong: [string, unknown][] = [
+  ["jwt.login.loginPath", { jwt: { login: { ...login, loginPath: "/oauth2/callback" } } }],
   ["", { requierd: true }],
   ["required", { required: "yes" }],
   ["exclude.0", { exclude: ["health"] }],

@@ -101,6 +101,17 @@ describe("outrigger policy", () => {
     assert.match(stdout, /good\.yaml: valid, 1 route, sha256 [0-9a-f]{64}\n$/);
   });
 
+  it("validate warns of what nothing heeds, and calls the file valid", async () => {
+    const idle = file("idle.yaml", "apiVersion: outrigger/v1\nlocked: [auth]\npluginConfig: { auth: {} }\n");
+    const { code, stdout, stderr } = await outrigger(["policy", "validate", idle]);
+    assert.equal(code, 0);
+    assert.match(stdout, /idle\.yaml: valid, 1 route/);
+    const warnings = stderr.trimEnd().split("\n");
+    assert.match(warnings[0] ?? "", /idle\.yaml: warning: pluginConfig\.auth: no route runs "auth"/);
+    assert.match(warnings[1] ?? "", /idle\.yaml: warning: locked\[0\]: no route runs "auth"/);
+    assert.equal(warnings.length, 2);
+  });
+
   it("validate lists each problem of each file with its place and exits 1", async () => {
     const bad = file(
       "bad.yaml",
