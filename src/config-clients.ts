@@ -28,13 +28,13 @@ export const clientSettings = {
     "OUTRIGGER_CLIENT_STALL_MS",
     "30000",
     integer(1, hour),
-    "Longest pause of a client that still has to send its body or to read the answer",
+    "Longest pause of a client that still has to send its body; least pause after which one that reads nothing is cut off",
   ),
   minBytesPerSecond: setting(
     "OUTRIGGER_MIN_BYTES_PER_SECOND",
     "240",
     integer(0, gibibyte),
-    "Lowest rate, over 10 s, at which a client may send its body or read the answer; 0 = any",
+    "Lowest rate at which a client may send its body (over 10 s) or read the answer (over 64 KiB at that rate); 0 = any",
   ),
   bufferBytes: setting(
     "OUTRIGGER_BUFFER_BYTES",

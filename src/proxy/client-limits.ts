@@ -2,11 +2,12 @@
 import { BufferBudget } from "./buffer-budget.ts";
 import { Lingering } from "./lingering.ts";
 import { Pace } from "./pace.ts";
+import { TakingPace } from "./taking-pace.ts";
 
 export interface ClientLimitOptions {
   /** 0 = unlimited. */
   readonly maxBodyBytes: number;
-  /** How long a client may neither send an awaited body nor take a waiting answer. */
+  /** How long a client may neither send an awaited body nor, at least, take anything of a waiting answer. */
   readonly clientStallMs: number;
   /** 0 = any rate. */
   readonly minBytesPerSecond: number;
@@ -18,7 +19,10 @@ export interface ClientLimitOptions {
 export class ClientLimits {
   readonly maxBodyBytes: number;
   readonly stallMs: number;
+  /** Of bodies that clients send. */
   readonly pace: Pace;
+  /** Of answers that they take. */
+  readonly taking: TakingPace;
   readonly buffers: BufferBudget;
   readonly lingering = new Lingering();
 
@@ -26,6 +30,8 @@ export class ClientLimits {
     this.maxBodyBytes = options.maxBodyBytes;
     this.stallMs = options.clientStallMs;
     this.pace = new Pace(options.minBytesPerSecond);
+    const { minBytesPerSecond, clientStallMs: stallMs } = options;
+    this.taking = new TakingPace({ minBytesPerSecond, stallMs });
     this.buffers = new BufferBudget(options.bufferBytes, options.clientShare / 100);
   }
 }

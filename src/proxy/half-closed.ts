@@ -8,7 +8,6 @@ import type { ClientWriter } from "./respond.ts";
 const firstProbeMs = 250;
 /** The reset that the first bytes caused shows at the next ones. */
 const secondProbeMs = 50;
-/** Also how long an answer may stand still for a client that has ended its side. */
 const probeMs = 5_000;
 
 /** For the connection's `end` event. */
@@ -17,18 +16,16 @@ export function clientEnded(this: Socket): void {
 }
 
 /**
- * Tries until the answer is through whether the client is still there: before the head by an interim response, which
- * every HTTP/1.1 client takes (RFC 9110 section 15.2), behind it by the answer's own bytes.
+ * Tries until the head of the answer whether the client is still there, by an interim response, which every HTTP/1.1
+ * client takes (RFC 9110 section 15.2). Behind the head the answer's own bytes do: one that has left resets the connection
+ * at them, and one that stays may wait for a service that is silent.
  */
 export class HalfClosed {
-  readonly #socket: Socket;
   readonly #writer: ClientWriter;
   #timer: NodeJS.Timeout;
-  #bytesWritten = -1;
   #probes = 0;
 
   constructor(socket: Socket, writer: ClientWriter) {
-    this.#socket = socket;
     this.#writer = writer;
     this.#timer = setTimeout(() => this.#probe(), firstProbeMs);
     // Errors and the end of the answer both close it.
@@ -36,13 +33,9 @@ export class HalfClosed {
   }
 
   #probe(): void {
-    const socket = this.#socket;
-    if (this.#writer.headSent) {
-      if (socket.bytesWritten === this.#bytesWritten) socket.destroy();
-      this.#bytesWritten = socket.bytesWritten;
-    } else this.#writer.interim(102, []);
+    if (this.#writer.headSent) return;
+    this.#writer.interim(102, []);
     this.#probes += 1;
-    const soon = this.#probes === 1 && !this.#writer.headSent;
-    this.#timer = setTimeout(() => this.#probe(), soon ? secondProbeMs : probeMs);
+    this.#timer = setTimeout(() => this.#probe(), this.#probes === 1 ? secondProbeMs : probeMs);
   }
 }

@@ -1,15 +1,15 @@
-// The least rate at which clients move bytes, while it is them that everything waits for: a limit on silence alone lets
+// The least rate at which clients send their bodies, while it is them that everything waits for: a limit on silence alone lets
 // one byte a second hold a connection to the service for ever.
 import { InFlight, type Placed } from "./in-flight.ts";
 
 /** A phone in a tunnel may be still for as long; Kestrel, which has the same rate, gives five seconds. */
 const paceWindowMs = 10_000;
 
-/** A direction of a connection. The list alone writes its two numbers, which begin at 0. */
+/** A body on its way. The list alone writes its two numbers, which begin at 0. */
 export interface Paced extends Placed {
   windowMs: number;
   windowBegan: number;
-  /** Bytes that the client has sent, or taken, so far. */
+  /** Bytes that the client has sent so far. */
   moved(): number;
   /** Called once. */
   tooSlow(): void;

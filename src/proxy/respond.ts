@@ -1,6 +1,7 @@
 // The only writer to the client: heads, bodies, interim responses, and the reset that tells a broken answer from a
 // complete one.
 import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { mayHaveBody, type LiveResponse } from "../pipeline/response.ts";
 import { isFinalStatus } from "../pipeline/verdict.ts";
 import { BodyTransforms } from "./body-transforms.ts";
@@ -8,8 +9,9 @@ import { shareKey } from "./client-address.ts";
 import type { ClientLimits } from "./client-limits.ts";
 import { isAlwaysHopByHop } from "./hop-by-hop.ts";
 import { pairs, writeInterim } from "./interim.ts";
-import type { Paced } from "./pace.ts";
 import { resetConnection } from "./reset.ts";
+import type { Taker } from "./taking-pace.ts";
+import { handedOver } from "./unacknowledged.ts";
 
 export interface WriterEvents {
   /** The client can take more body. */
@@ -25,14 +27,15 @@ const ONE_WRITE_BYTES = 8 * 1024;
 const aheadBytes = 256 * 1024;
 
 /** Writes one response. After `reset` or the client's leaving, everything is a no-op. */
-export class ClientWriter implements Paced {
+export class ClientWriter implements Taker {
   /** Bytes of content handed to the client. */
   bytes = 0;
   readonly #res: ServerResponse;
   readonly #events: WriterEvents;
   place = -1;
-  windowMs = 0;
-  windowBegan = 0;
+  waitedMs = 0;
+  takenBefore = -1;
+  handedBefore = 0;
   readonly #limits: ClientLimits;
   readonly #client: string;
   #response: LiveResponse | undefined = undefined;
@@ -157,13 +160,12 @@ export class ClientWriter implements Paced {
     this.#release();
   }
 
-  /** Taken over by the kernel, which has room as the client reads. Not public in Node (26): the size of the queue. */
-  moved(): number {
-    const socket = this.#res.socket as {
-      _handle?: { bytesWritten?: number; writeQueueSize?: number };
-    } | null;
-    const handle = socket?._handle;
-    return (handle?.bytesWritten ?? 0) - (handle?.writeQueueSize ?? 0);
+  get socket(): Socket | null {
+    return this.#res.socket;
+  }
+
+  handed(): number {
+    return this.#res.socket === null ? 0 : handedOver(this.#res.socket);
   }
 
   tooSlow(): void {
@@ -197,7 +199,7 @@ export class ClientWriter implements Paced {
   }
 
   #release(): void {
-    this.#limits.pace.leave(this);
+    this.#limits.taking.leave(this);
     if (this.#reserved > 0) this.#limits.buffers.give(shareKey(this.#client), this.#reserved);
     this.#reserved = 0;
   }
@@ -205,13 +207,10 @@ export class ClientWriter implements Paced {
   #awaitClient(): void {
     if (this.#waiting) return;
     this.#waiting = true;
-    // Without a listener, node:http destroys the connection when the time is over.
-    this.#res.socket?.setTimeout(this.#limits.stallMs);
-    this.#limits.pace.watch(this);
+    this.#limits.taking.watch(this);
     this.#res.once("drain", () => {
       this.#waiting = false;
       this.#release();
-      this.#res.socket?.setTimeout(0);
       if (this.#transforms === undefined) this.#events.onWritable();
       else this.#transforms.resume();
     });
@@ -245,8 +244,7 @@ export class ClientWriter implements Paced {
   #awaitTaken(): void {
     const { socket, writableEnded, writableCorked } = this.#res;
     if (writableEnded && socket !== null && writableCorked === 0 && socket.writableLength > 0) {
-      socket.setTimeout(this.#limits.stallMs);
-      this.#limits.pace.watch(this);
+      this.#limits.taking.watch(this);
     }
   }
 

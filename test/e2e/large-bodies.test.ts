@@ -124,7 +124,7 @@ describe("a peer that stalls", () => {
     let written = 0;
     const sidecar = await startSidecar({
       policy,
-      env: { OUTRIGGER_CLIENT_STALL_MS: "300" },
+      env: { OUTRIGGER_CLIENT_STALL_MS: "300", OUTRIGGER_MIN_BYTES_PER_SECOND: "1000000" },
       upstream: (_request, response) => {
         const chunk = Buffer.alloc(64 * 1024);
         const more = (): void => {

@@ -22,7 +22,10 @@ beforeEach(async () => {
     upstream: (request, response) => {
       heard += 1;
       response.once("close", () => (aborted += response.writableFinished ? 0 : 1));
-      if (request.url !== "/slow") request.resume().once("end", () => response.end("answer"));
+      if (request.url === "/gap") {
+        response.write("first");
+        release = () => response.end("second");
+      } else if (request.url !== "/slow") request.resume().once("end", () => response.end("answer"));
       else release = () => response.end("answer");
     },
   });
@@ -49,6 +52,16 @@ describe("a client that ends its side behind the request", () => {
     const client = await connectRaw(sidecar.port);
     client.end(requestText("GET", "/1") + requestText("GET", "/2"));
     assert.equal((await client.rest()).split("HTTP/1.1 200 OK").length, 3);
+  });
+
+  it("is not taken for gone while the service is silent in the middle of its answer", async () => {
+    const client = await connectRaw(sidecar.port);
+    client.end(requestText("GET", "/gap"));
+    await client.until("first");
+    // Longer than any look at it.
+    await new Promise((resolve) => setTimeout(resolve, 5_600));
+    release?.();
+    assert.match(await client.rest(), /second/);
   });
 
   it("and has left: the request to the service is broken off", async () => {
