@@ -176,9 +176,11 @@ export class Listener {
     Object.assign(server, { httpAllowHalfOpen: true });
     server.on("connection", (socket: Socket) => {
       this.#drain.accepted();
-      if (this.#connections.admit(socket)) socket.on("end", clientEnded);
-      else this.#refusals.crowding(socket);
+      if (!this.#connections.admit(socket)) this.#refusals.crowding(socket);
+      else if (tls === undefined) socket.on("end", clientEnded);
     });
+    // Under TLS, requests and their end are on a socket of its own.
+    server.on("secureConnection", (socket: Socket) => socket.on("end", clientEnded));
     const excess = new ExcessConnections(this.#options.clock, this.#options.logger, this.#options.metrics);
     server.on("drop", () => excess.closed(limits.maxConnections));
     const serve = (message: IncomingMessage, res: ServerResponse): void => this.#serve(message, res);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import type http from "node:http";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,7 +32,9 @@ describe("the TLS listener", () => {
     sidecar = await startSidecar({
       policy: { plugins: ["looker"] },
       registry: [pluginWith("looker", { onRequest: ({ client }) => void shown.push(client.tls) })],
-      upstream: (request, response) => response.end(request.headers["x-forwarded-proto"]),
+      upstream: (request, response) => {
+        if (request.url !== "/held") response.end(request.headers["x-forwarded-proto"]);
+      },
       env: {
         OUTRIGGER_TLS_CERT: join(folder, "cert.pem"),
         OUTRIGGER_TLS_KEY: join(folder, "key.pem"),
@@ -92,6 +95,19 @@ describe("the TLS listener", () => {
       const client = await connect(options);
       assert.deepEqual(await ask(client), { certificate: undefined });
       client.end();
+    }
+  });
+
+  it("tells the service when a client leaves before its answer", async () => {
+    for (const leave of ["end", "destroy"] as const) {
+      const client = await connect();
+      const asked = once(sidecar.service as http.Server, "request");
+      client.send(requestText("GET", "/held"));
+      const [, response] = (await asked) as [unknown, http.ServerResponse];
+      const told = once(response, "close");
+      client.socket[leave]();
+      if (leave === "end") setTimeout(() => client.socket.destroy(), 100);
+      await told;
     }
   });
 
