@@ -62,6 +62,9 @@ export function parseRequestHead(
   isOwned: (name: string) => boolean,
   { cookies, keepsUnderscores }: HeadRules,
 ): RequestHead {
+  // The parser takes any two digits, and 2.0 for a form without Host (RFC 9112 section 2.3).
+  if (message.httpVersionMajor !== 1 || message.httpVersionMinor > 1)
+    throw malformed("Only HTTP/1.1 and HTTP/1.0 are spoken here.");
   const marks = readMarks(message.rawHeaders);
   const body = checkFraming(marks, message.httpVersionMinor);
   const host = checkHost(marks, message.httpVersionMinor);
