@@ -58,7 +58,7 @@ export class Listener {
   readonly #exchanges = new InFlight<CarriedExchange>();
   readonly #refusals: Refusals;
   readonly #clients: ClientLimits;
-  readonly #pipelining = new Pipelining();
+  readonly #pipelining: Pipelining;
   readonly #rechecks: Rechecks;
   readonly #connections: ConnectionShare;
   readonly #drain: Drain;
@@ -74,6 +74,9 @@ export class Listener {
       options.logger,
       options.metrics,
       () => options.policy()?.snapshot.ownedCookies?.expiries ?? [],
+    );
+    this.#pipelining = new Pipelining(options.limits.clientShare, (socket) =>
+      this.#refusals.crowding(socket, "pipelined requests"),
     );
     this.#context = {
       limits: options.limits,

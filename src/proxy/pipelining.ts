@@ -2,32 +2,55 @@
 // changed, and must not be served at all once an answer has said that it closes the connection.
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { BufferBudget } from "./buffer-budget.ts";
+import { plainAddress, shareKey } from "./client-address.ts";
 
-// On all connections together, at some 2 KiB each: one read of a connection can bring two thousand.
-const mostWaiting = 20_000;
+/** What a request that waits takes, about; one read of a connection can bring two thousand. */
+const requestBytes = 2 * 1024;
+/** On all connections together; one client address has its share. */
+const mostBytes = 20_000 * requestBytes;
 
 export class Pipelining {
   // Requests that wait for their turn, by connection.
   readonly #waiting = new WeakMap<Socket, number>();
-  #total = 0;
+  readonly #memory: BufferBudget;
+  readonly #tooMany: (socket: Socket) => void;
+
+  /**
+   * @param clientShare percent of what may wait that one client address may have
+   * @param tooMany breaks the connection off, and tells so
+   */
+  constructor(clientShare: number, tooMany: (socket: Socket) => void) {
+    this.#memory = new BufferBudget(mostBytes, clientShare / 100);
+    this.#tooMany = tooMany;
+  }
 
   /**
    * Calls back when every earlier request on the connection is answered; never when the connection ends before.
-   * Breaks the connection off when too many wait.
    * @param res has no socket yet: node:http gives it one when its turn has come
    */
   wait(res: ServerResponse, socket: Socket, serve: () => void): void {
-    if (this.#total >= mostWaiting) socket.destroy();
     if (socket.destroyed) return;
+    const client = shareKey(plainAddress(socket.remoteAddress ?? ""));
+    if (!this.#memory.take(client, requestBytes)) {
+      this.#tooMany(socket);
+      return;
+    }
     if (!this.#waiting.has(socket)) {
       // Nothing more is read meanwhile, or requests would pile up as fast as they can be sent.
       socket.on("resume", () => this.#hold(socket));
-      socket.once("close", () => this.#add(socket, -this.#of(socket)));
+      socket.once("close", () => {
+        this.#memory.give(client, this.#of(socket) * requestBytes);
+        this.#waiting.set(socket, 0);
+      });
     }
-    this.#add(socket, 1);
+    this.#waiting.set(socket, this.#of(socket) + 1);
     this.#hold(socket);
     res.once("socket", () => {
-      this.#add(socket, -1);
+      if (this.#of(socket) > 0) {
+        this.#waiting.set(socket, this.#of(socket) - 1);
+        this.#memory.give(client, requestBytes);
+      }
       if (this.#of(socket) === 0) socket.resume();
       serve();
     });
@@ -35,11 +58,6 @@ export class Pipelining {
 
   #of(socket: Socket): number {
     return this.#waiting.get(socket) ?? 0;
-  }
-
-  #add(socket: Socket, count: number): void {
-    this.#waiting.set(socket, this.#of(socket) + count);
-    this.#total += count;
   }
 
   #hold(socket: Socket): void {

@@ -60,8 +60,8 @@ export class Refusals {
     }
   }
 
-  /** A connection that is one too many of its client's. */
-  crowding(socket: Socket): void {
+  /** A connection that is one too many of its client's, or brings one too many: closed, counted, told once a minute. */
+  crowding(socket: Socket, what: "connections" | "pipelined requests" = "connections"): void {
     this.#count("overloaded").inc();
     const nowMono = performance.now();
     if (nowMono - this.#crowdToldMono > crowdToldEveryMs) {
@@ -69,7 +69,7 @@ export class Refusals {
       const clientIp = plainAddress(socket.remoteAddress ?? "");
       this.#logger.warn(
         { clientIp },
-        "client has its share of connections (OUTRIGGER_CLIENT_SHARE): more are closed; told once a minute",
+        `client has its share of ${what} (OUTRIGGER_CLIENT_SHARE): more are closed; told once a minute`,
       );
     }
     socket.destroy();

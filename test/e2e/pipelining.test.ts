@@ -1,11 +1,13 @@
 // Several requests on one connection at once (RFC 9112 section 9.3.2): answered in order, never mixed, and none served
 // behind an answer that closes the connection.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import type { ServerResponse } from "node:http";
+import { connect } from "node:net";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { GatewayError } from "../../src/pipeline/contract.ts";
 import { pluginWith } from "../support/plugins.ts";
-import { connectRaw, requestText } from "../support/raw-http.ts";
+import { connectRaw, rawClient, requestText } from "../support/raw-http.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 
 describe("pipelined requests", () => {
@@ -72,6 +74,20 @@ describe("pipelined requests", () => {
     const ids = [...text.matchAll(/"requestId":"([^"]*)"/g)].map(([, id]) => id);
     assert.deepEqual(ids, paths);
     client.end();
+  });
+
+  it("of one address leave others their turns", async () => {
+    const crowd = await Promise.all(Array.from({ length: 12 }, () => connectRaw(sidecar.port)));
+    for (const client of crowd)
+      client.send(requestText("GET", "/held/x") + "GET / HTTP/1.1\r\nHost:a\r\n\r\n".repeat(2_300));
+    await sidecar.line(({ msg }) => String(msg).includes("its share of pipelined requests"));
+    const other = connect({ port: sidecar.port, host: "127.0.0.1", localAddress: "127.0.0.2" });
+    await once(other, "connect");
+    const client = rawClient(other);
+    client.send(requestText("GET", "/1") + requestText("GET", "/2"));
+    assert.equal((await client.answer()).body, "/1");
+    assert.equal((await client.answer()).body, "/2");
+    for (const each of [...crowd, client]) each.socket.destroy();
   });
 
   it("the second reaches the service when the first is answered, not before", async () => {
