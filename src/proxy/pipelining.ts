@@ -7,7 +7,9 @@ import { plainAddress, shareKey } from "./client-address.ts";
 
 /** What a request that waits takes, about; one read of a connection can bring two thousand. */
 const requestBytes = 2 * 1024;
-/** On all connections together; one client address has its share. */
+/** So many may wait on every connection, whatever waits on others: as bounded as connections are. */
+const alwaysWaiting = 4;
+/** Beyond these, on all connections together; one client address has its share. */
 const mostBytes = 20_000 * requestBytes;
 
 export class Pipelining {
@@ -32,7 +34,7 @@ export class Pipelining {
   wait(res: ServerResponse, socket: Socket, serve: () => void): void {
     if (socket.destroyed) return;
     const client = shareKey(plainAddress(socket.remoteAddress ?? ""));
-    if (!this.#memory.take(client, requestBytes)) {
+    if (this.#of(socket) >= alwaysWaiting && !this.#memory.take(client, requestBytes)) {
       this.#tooMany(socket);
       return;
     }
@@ -40,17 +42,18 @@ export class Pipelining {
       // Nothing more is read meanwhile, or requests would pile up as fast as they can be sent.
       socket.on("resume", () => this.#hold(socket));
       socket.once("close", () => {
-        this.#memory.give(client, this.#of(socket) * requestBytes);
+        const beyond = this.#of(socket) - alwaysWaiting;
+        if (beyond > 0) this.#memory.give(client, beyond * requestBytes);
         this.#waiting.set(socket, 0);
       });
     }
     this.#waiting.set(socket, this.#of(socket) + 1);
     this.#hold(socket);
     res.once("socket", () => {
-      if (this.#of(socket) > 0) {
-        this.#waiting.set(socket, this.#of(socket) - 1);
-        this.#memory.give(client, requestBytes);
-      }
+      const left = this.#of(socket) - 1;
+      // Less: the connection has ended, and its memory was given back.
+      if (left >= 0) this.#waiting.set(socket, left);
+      if (left >= alwaysWaiting) this.#memory.give(client, requestBytes);
       if (this.#of(socket) === 0) socket.resume();
       serve();
     });

@@ -76,18 +76,24 @@ describe("pipelined requests", () => {
     client.end();
   });
 
-  it("of one address leave others their turns", async () => {
+  it("of one address leave others their turns, and a few even those of that address", async () => {
     const crowd = await Promise.all(Array.from({ length: 12 }, () => connectRaw(sidecar.port)));
     for (const client of crowd)
       client.send(requestText("GET", "/held/x") + "GET / HTTP/1.1\r\nHost:a\r\n\r\n".repeat(2_300));
     await sidecar.line(({ msg }) => String(msg).includes("its share of pipelined requests"));
-    const other = connect({ port: sidecar.port, host: "127.0.0.1", localAddress: "127.0.0.2" });
-    await once(other, "connect");
-    const client = rawClient(other);
-    client.send(requestText("GET", "/1") + requestText("GET", "/2"));
-    assert.equal((await client.answer()).body, "/1");
-    assert.equal((await client.answer()).body, "/2");
-    for (const each of [...crowd, client]) each.socket.destroy();
+    for (const [localAddress, count] of [
+      ["127.0.0.2", 100],
+      ["127.0.0.1", 5],
+    ] as const) {
+      const other = connect({ port: sidecar.port, host: "127.0.0.1", localAddress });
+      await once(other, "connect");
+      const client = rawClient(other);
+      const paths = Array.from({ length: count }, (_, i) => `/${i}`);
+      client.send(paths.map((path) => requestText("GET", path)).join(""));
+      for (const path of paths) assert.equal((await client.answer()).body, path);
+      client.end();
+    }
+    for (const each of crowd) each.socket.destroy();
   });
 
   it("the second reaches the service when the first is answered, not before", async () => {
