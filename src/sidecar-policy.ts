@@ -1,6 +1,7 @@
 // The policy's part of the composition: which source, what is kept, and what log and metrics tell of it.
 import type { Config } from "./config.ts";
 import { folderTrouble } from "./make-folder.ts";
+import { withDirectReports } from "./fleet/direct-report.ts";
 import type { Clock, PluginDefinition } from "./pipeline/contract.ts";
 import { createFileSource, readPolicyFile } from "./policy/file-source.ts";
 import { createPolicyKeeper } from "./policy/kept.ts";
@@ -41,13 +42,18 @@ export async function createLife<Snapshot>(
   registry: readonly PluginDefinition[],
   parts: LifeParts<Snapshot>,
 ): Promise<PolicyLife> {
-  const { service, policyFile, policyMaxBytes: maxBytes, stateDir } = config;
+  const { service, instance, keyPrefix, policyFile, policyMaxBytes: maxBytes, stateDir } = config;
   const { logger } = telemetry;
   const { store, clock } = parts;
   const read = await createReader(config, registry);
   const file = policyFile === undefined ? undefined : { path: policyFile, maxBytes };
   const source = store
-    ? createRedisSource({ store, service, keyPrefix: config.keyPrefix, maxBytes })
+    ? withDirectReports(createRedisSource({ store, service, keyPrefix, maxBytes }), {
+        store,
+        service,
+        instance,
+        keyPrefix,
+      })
     : file && createFileSource(file);
   const named = namer(config);
   if (source === undefined) {

@@ -7,7 +7,7 @@ import type { Config } from "./config.ts";
 import { fitDescriptors } from "./descriptors.ts";
 import { systemClock } from "./pipeline/clock.ts";
 import type { Clock, PluginDefinition } from "./pipeline/contract.ts";
-import { type HeartbeatSender, startHeartbeat } from "./policy/heartbeat.ts";
+import { type HeartbeatOptions, type HeartbeatSender, startHeartbeat } from "./fleet/heartbeat.ts";
 import type { PolicyLife } from "./policy/life.ts";
 import type { Listener } from "./proxy/listener.ts";
 import type { RoutedPolicy } from "./proxy/routed-policy.ts";
@@ -139,7 +139,7 @@ async function assemble(config: Config, overrides: SidecarOverrides): Promise<Pa
     ending: ending.promise,
     beat() {
       if (store === undefined) return;
-      heartbeat = startHeartbeat({ store, service, instance, version, status: () => life.status(), clock });
+      heartbeat = startHeartbeat({ ...factsOf(config, registry), store, status: () => life.status(), clock });
     },
     async close() {
       secretFiles.close();
@@ -163,6 +163,14 @@ function adminParts({ logger, metrics, level }: Telemetry, serving: Serving) {
     drain: () => serving.listener.beginDrain(),
     extra: (path: string) => jsonDocument(serving.policy()?.snapshot.document(path)),
   };
+}
+
+/** What the fleet is told of this sidecar that stays as it is. */
+function factsOf(
+  { service, instance, region }: Config,
+  plugins: readonly PluginDefinition[],
+): Pick<HeartbeatOptions, "service" | "instance" | "region" | "version" | "plugins"> {
+  return { service, instance, region, version, plugins };
 }
 
 interface Checked {

@@ -1,6 +1,8 @@
 // `outrigger redis-acl`: the Redis user of one service's sidecars, who reads policies and keys and writes that service's
 // own state. Whoever takes such a sidecar over reaches no other service through Redis.
 import { loadConfig } from "../config.ts";
+import { servicesKey } from "../fleet/heartbeat.ts";
+import { directKey, documentKeys } from "../policy/document-keys.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface AclOptions {
@@ -10,8 +12,14 @@ export interface AclOptions {
   readonly json?: true;
 }
 
-/** Keys that a sidecar only reads. */
-const read = (service: string): readonly string[] => ["policy", `policy:${service}`, "apikey:*", "probe"];
+/** Keys that a sidecar only reads: what is beside a policy has another name in a Cluster (src/policy/document-keys.ts). */
+function read(service: string, keyPrefix: string): readonly string[] {
+  const policies = [undefined, service].flatMap((of) =>
+    [false, true].map((sharded) => documentKeys(of, { sharded, keyPrefix })),
+  );
+  const keys = policies.flatMap(({ document, applied }) => [document, applied]);
+  return [...new Set(keys.map(literal)), "apikey:*", "probe"];
+}
 
 /** Keys of one service, which its sidecars alone write. */
 const own = (service: string): readonly string[] => [
@@ -39,9 +47,16 @@ const fleetLimits = ["rl:@fleet:*"];
 const commands =
   "+hello +auth +ping +select +info +client|setname +client|id +client|tracking +subscribe +unsubscribe " +
   "+cluster|slots +cluster|shards +cluster|nodes +get +getrange +set +publish +unlink +eval +evalsha +time +xadd +pexpire +zadd " +
-  "+zrem +zcard +zrangebyscore +zremrangebyscore +zremrangebyrank";
+  "+zrem +zcount +zcard +zrangebyscore +zremrangebyscore +zremrangebyrank";
 /** Uses of API keys are one hash a key, over services: fields can be set there, and nothing else. */
 const uses = (prefix: string): string => `(~${prefix}keyuse:* -@all +hset +expire +eval +evalsha)`;
+
+/**
+ * What a fleet tells over services: which there are, and which policies were SET past the history. Added to, and neither
+ * read nor taken away from.
+ */
+const told = (prefix: string): string =>
+  `(~${prefix}${servicesKey} ~${prefix}${directKey} -@all +zadd +hlen +hexists +hsetnx +eval +evalsha)`;
 
 /** Redis matches key patterns as globs. */
 function literal(text: string): string {
@@ -57,12 +72,12 @@ export function aclLine(service: string, keyPrefix: string, options: AclOptions 
     ...(options.fleetLimits ? fleetLimits : []),
   ];
   const keys = [
-    ...read(service).map((key) => `%R~${prefix}${key}`),
+    ...read(service, keyPrefix).map((key) => `%R~${prefix}${key}`),
     ...[scratch, ...written].map((key) => `~${prefix}${key}`),
   ];
   const heard = channels(service).map((channel) => `&${prefix}${channel}`);
   const user = `user sidecar-${service} on >SIDECAR_PASSWORD resetkeys resetchannels -@all`;
-  return `${user} ${keys.join(" ")} &__redis__:invalidate ${heard.join(" ")} ${commands} ${uses(prefix)}`;
+  return `${user} ${keys.join(" ")} &__redis__:invalidate ${heard.join(" ")} ${commands} ${uses(prefix)} ${told(prefix)}`;
 }
 
 /** @returns the exit code */

@@ -6,7 +6,7 @@ import { addressText } from "../address-text.ts";
 import { type Admin, type Check, createAdmin } from "../admin/admin.ts";
 import type { Config } from "../config.ts";
 import { systemClock } from "../pipeline/clock.ts";
-import { type HeartbeatSender, startHeartbeat } from "../policy/heartbeat.ts";
+import { type HeartbeatSender, startHeartbeat } from "../fleet/heartbeat.ts";
 import type { PolicyLife } from "../policy/life.ts";
 import type { RedisStore } from "../redis/store.ts";
 import { registry } from "../registry.ts";
@@ -127,7 +127,9 @@ async function assemble(config: Config, count: number): Promise<Parts> {
         store,
         service,
         instance,
+        region: config.region,
         version,
+        plugins: registry,
         status: () => life.status(),
         clock: systemClock,
         onSize: (size) => crew.setFleet(size),

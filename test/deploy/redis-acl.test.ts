@@ -100,7 +100,7 @@ test("a sidecar with every plugin is refused nothing", async (t) => {
   await as("watcher", (client) =>
     eventually("log, heartbeat, use of the key and purge are written", async () => {
       const keys = await client.keys("*");
-      return ["logs:", "fleet:", "live:", "keyuse:", "rl:", "cache:"].every((part) =>
+      return ["logs:", "fleet:", "fleet:seen", "direct", "live:", "keyuse:", "rl:", "cache:"].every((part) =>
         keys.some((key) => key.startsWith(`outrigger:${part}`)),
       );
     }),
@@ -167,6 +167,14 @@ test("a sidecar can change neither policies nor keys, and sees no other data", a
       ["DEL", "outrigger:policy:users"],
       ["SET", "outrigger:apikey:0", "{}"],
       ["XADD", "outrigger:history", "*", "a", "b"],
+      ["GET", "outrigger:history"],
+      ["SET", "outrigger:applied", "{}"],
+      ["SET", "outrigger:epoch", "1"],
+      ["HDEL", "outrigger:direct", "policy/0"],
+      ["HSET", "outrigger:direct", "policy/0", "{}"],
+      ["HGETALL", "outrigger:direct"],
+      ["ZREM", "outrigger:fleet:seen", "users"],
+      ["UNLINK", "outrigger:fleet:seen"],
       ["GET", "somebody:else"],
       ["EVAL", "return redis.call('SET', KEYS[1], '{}')", "1", "outrigger:policy"],
       ["KEYS", "*"],

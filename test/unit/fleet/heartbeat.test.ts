@@ -1,7 +1,7 @@
 // The heartbeat over a real Redis: what it says, how it ends, and how the living are counted.
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
-import { type Heartbeat, type HeartbeatSender, startHeartbeat } from "../../../src/policy/heartbeat.ts";
+import { type Heartbeat, type HeartbeatSender, startHeartbeat } from "../../../src/fleet/heartbeat.ts";
 import type { PolicyStatus } from "../../../src/policy/life.ts";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
 import { type RedisStore, createStore } from "../../../src/redis/store.ts";
@@ -57,6 +57,7 @@ describe("the heartbeat", () => {
       service: "users",
       instance,
       version: "1.2.3",
+      plugins: [{ name: "logging", version: "1.0.0" }],
       status: () => status,
       clock: { now: () => 1_700_000_000_000 },
       everyMs: 50,
@@ -73,17 +74,30 @@ describe("the heartbeat", () => {
   test("says what is in force and what was refused, and expires", async () => {
     const sender = start("one");
     await eventually("the first beat", async () => (await valueOf("one")) !== undefined);
-    assert.deepEqual(await valueOf("one"), {
+    const { upSeconds, inForceAt, refusedAt, seenAt, ...said } = (await valueOf("one")) as Heartbeat;
+    const [seconds, micros] = await redis.cli.time();
+    const redisNow = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
+    assert.ok(upSeconds >= 0 && redisNow - seenAt >= 0 && redisNow - seenAt < 5_000);
+    // Ages by the sidecar's clock, taken off Redis': this sidecar's clock stands years before that of its policy.
+    assert.deepEqual([inForceAt, refusedAt], [seenAt, seenAt]);
+    assert.deepEqual(said, {
       service: "users",
       instance: "one",
+      region: null,
       version: "1.2.3",
+      plugins: { logging: "1.0.0" },
       revision: 7,
       digest: "d1",
       documents: { shared: "s1", layer: null },
       source: "redis",
       since: "2026-01-01T00:00:00.000Z",
-      lastError: { at: "2026-01-02T00:00:00.000Z", count: 2, first: "plugins[0] unknown plugin" },
-      overruled: { count: 1, first: "plugins drops" },
+      lastError: {
+        at: "2026-01-02T00:00:00.000Z",
+        count: 2,
+        first: "plugins[0] unknown plugin",
+        problems: ["plugins[0]: unknown plugin", "x"],
+      },
+      overruled: { count: 1, first: "plugins drops", problems: ["plugins: drops"] },
       at: "2023-11-14T22:13:20.000Z",
     });
     const ttlMs = await redis.cli.pttl("outrigger:fleet:users:one");
