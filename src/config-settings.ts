@@ -52,6 +52,11 @@ export const settings = {
     word(253),
     "Name of this sidecar in the fleet; default: the host name",
   ),
+  author: optional(
+    "OUTRIGGER_AUTHOR",
+    matching(/^[^\p{Cc}]{1,200}$/u, "at most 200 characters of one line"),
+    "Who changes policies by the command line, for their history; default: the user and host",
+  ),
   region: optional(
     "OUTRIGGER_REGION",
     word(32),

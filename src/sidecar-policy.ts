@@ -2,6 +2,7 @@
 import type { Config } from "./config.ts";
 import { folderTrouble } from "./make-folder.ts";
 import { withDirectReports } from "./fleet/direct-report.ts";
+import type { HeartbeatOptions } from "./fleet/heartbeat.ts";
 import type { Clock, PluginDefinition } from "./pipeline/contract.ts";
 import { createFileSource, readPolicyFile } from "./policy/file-source.ts";
 import { createPolicyKeeper } from "./policy/kept.ts";
@@ -16,6 +17,7 @@ import { createPolicyReader, type PolicyReader } from "./policy/read.ts";
 import { createRedisSource } from "./policy/redis-source.ts";
 import type { RedisStore } from "./redis/store.ts";
 import type { Telemetry } from "./telemetry/process.ts";
+import { version } from "./version.ts";
 
 export interface LifeParts<Snapshot> extends Pick<
   PolicyLifeOptions<Snapshot>,
@@ -178,4 +180,12 @@ function policyEvents({ logger, metrics }: Telemetry, clock: Clock, parts: Event
       else logger.warn({ state }, parts.sourceTrouble(state, message ?? "", confirmedAt !== undefined));
     },
   };
+}
+
+/** What the fleet is told of this sidecar that stays as it is. */
+export function factsOf(
+  { service, instance, region }: Config,
+  plugins: readonly PluginDefinition[],
+): Pick<HeartbeatOptions, "service" | "instance" | "region" | "version" | "plugins"> {
+  return { service, instance, region, version, plugins };
 }

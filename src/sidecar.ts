@@ -7,7 +7,7 @@ import type { Config } from "./config.ts";
 import { fitDescriptors } from "./descriptors.ts";
 import { systemClock } from "./pipeline/clock.ts";
 import type { Clock, PluginDefinition } from "./pipeline/contract.ts";
-import { type HeartbeatOptions, type HeartbeatSender, startHeartbeat } from "./fleet/heartbeat.ts";
+import { type HeartbeatSender, startHeartbeat } from "./fleet/heartbeat.ts";
 import type { PolicyLife } from "./policy/life.ts";
 import type { Listener } from "./proxy/listener.ts";
 import type { RoutedPolicy } from "./proxy/routed-policy.ts";
@@ -15,7 +15,7 @@ import type { RedisStore } from "./redis/store.ts";
 import { registry as builtIn } from "./registry.ts";
 import { SecretFiles } from "./secret-files.ts";
 import { createServing, type Serving } from "./serving.ts";
-import { createLife } from "./sidecar-policy.ts";
+import { createLife, factsOf } from "./sidecar-policy.ts";
 import { connectStore, redisCheck } from "./sidecar-store.ts";
 import { bind } from "./start-error.ts";
 import { createTelemetry, type Telemetry } from "./telemetry/process.ts";
@@ -163,14 +163,6 @@ function adminParts({ logger, metrics, level }: Telemetry, serving: Serving) {
     drain: () => serving.listener.beginDrain(),
     extra: (path: string) => jsonDocument(serving.policy()?.snapshot.document(path)),
   };
-}
-
-/** What the fleet is told of this sidecar that stays as it is. */
-function factsOf(
-  { service, instance, region }: Config,
-  plugins: readonly PluginDefinition[],
-): Pick<HeartbeatOptions, "service" | "instance" | "region" | "version" | "plugins"> {
-  return { service, instance, region, version, plugins };
 }
 
 interface Checked {

@@ -4,7 +4,9 @@ import { Command, CommanderError } from "commander";
 import { ConfigError, type Environment } from "../config.ts";
 import { version } from "../version.ts";
 import { addCacheCommands } from "./cache-commands.ts";
+import { addFleetCommand } from "./fleet-command.ts";
 import { addKeysCommands } from "./keys-commands.ts";
+import { addPolicyCommands } from "./policy-commands.ts";
 import type { AclOptions } from "./redis-acl.ts";
 import { addSessionsCommands } from "./sessions-commands.ts";
 import type { Terminal } from "./terminal.ts";
@@ -32,21 +34,8 @@ function createProgram(terminal: Terminal, choose: (run: Run) => void): Command 
     .action((options: { json?: true }) =>
       choose(async () => (await import("./config.ts")).printConfig(terminal, options)),
     );
-  const policy = program.command("policy").description("work on policies");
-  policy
-    .command("validate")
-    .description("check policy files (YAML or JSON) as a sidecar in this environment would")
-    .argument("<file...>")
-    .option("--over <file>", "check each file as a service's layer over this shared policy")
-    .option(...json)
-    .action((files: string[], options: { json?: true; over?: string }) =>
-      choose(async () => (await import("./policy-validate.ts")).validatePolicies(terminal, files, options)),
-    );
-  policy
-    .command("schema")
-    .description("print the JSON Schema of policies")
-    .option(...json)
-    .action(() => choose(async () => (await import("./policy-schema.ts")).printPolicySchema(terminal)));
+  addPolicyCommands(program, terminal, choose);
+  addFleetCommand(program, terminal, choose);
   program
     .command("redis-acl")
     .description(
@@ -68,6 +57,11 @@ function createProgram(terminal: Terminal, choose: (run: Run) => void): Command 
   return program;
 }
 
+/** `--wait` alone takes no word after it: that is the file. */
+function withLimits(args: readonly string[]): string[] {
+  return args.map((arg) => (arg === "--wait" ? "--wait=30s" : arg));
+}
+
 /**
  * @param args what stands after the program's name
  * @returns the exit code
@@ -77,12 +71,15 @@ export async function runCommand(args: readonly string[], env: Environment): Pro
   process.stdout.on("error", () => process.exit(0));
   const terminal: Terminal = {
     env,
+    outIsTty: process.stdout.isTTY,
+    errIsTty: process.stderr.isTTY,
+    columns: process.stdout.columns,
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
   };
   let chosen: Run | undefined;
   try {
-    createProgram(terminal, (run) => (chosen = run)).parse(args, { from: "user" });
+    createProgram(terminal, (run) => (chosen = run)).parse(withLimits(args), { from: "user" });
     return chosen === undefined ? 2 : await chosen();
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;

@@ -21,6 +21,8 @@ const outageCodes = new Set(["LOADING", "NOAUTH", "MASTERDOWN", "CLUSTERDOWN", "
 /** @returns the code word of an error reply (`WRONGTYPE`, `ERR`); undefined when the failure was not an answer. */
 export function replyCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || error.name !== "ReplyError") return undefined;
+  // Redis 7.0 has no code of its own for what a script's user may not do.
+  if (error.message.startsWith("ERR The user executing the script can't ")) return "NOPERM";
   return /^[A-Z][A-Z0-9_]{1,31}(?= |$)/u.exec(error.message)?.[0] ?? "ERR";
 }
 

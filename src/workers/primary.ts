@@ -11,7 +11,7 @@ import type { PolicyLife } from "../policy/life.ts";
 import type { RedisStore } from "../redis/store.ts";
 import { registry } from "../registry.ts";
 import { SecretFiles } from "../secret-files.ts";
-import { createLife } from "../sidecar-policy.ts";
+import { createLife, factsOf } from "../sidecar-policy.ts";
 import { connectStore, redisCheck } from "../sidecar-store.ts";
 import { bind } from "../start-error.ts";
 import { mergeMetrics } from "../telemetry/metrics.ts";
@@ -124,12 +124,8 @@ async function assemble(config: Config, count: number): Promise<Parts> {
     beat() {
       if (store === undefined) return;
       heartbeat = startHeartbeat({
+        ...factsOf(config, registry),
         store,
-        service,
-        instance,
-        region: config.region,
-        version,
-        plugins: registry,
         status: () => life.status(),
         clock: systemClock,
         onSize: (size) => crew.setFleet(size),

@@ -210,7 +210,7 @@ describe("workers and Redis", () => {
     assert.equal(await crew.metric('outrigger_redis_up{service="default"}'), 1);
     clients.forEach((client) => client.close());
     assert.equal((await crew.stop()).code, 0);
-    assert.deepEqual(await redis.cli.keys("outrigger:fleet:*"), []);
+    assert.deepEqual(await redis.cli.keys("outrigger:fleet:default:*"), []);
     await redis.close();
   });
 

@@ -1,0 +1,21 @@
+// The `fleet` command and its options.
+import type { Command } from "commander";
+import type { FleetOptions } from "./fleet.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** @param choose takes what is to be run once the arguments are right */
+export function addFleetCommand(
+  program: Command,
+  terminal: Terminal,
+  choose: (run: () => Promise<number>) => void,
+): void {
+  program
+    .command("fleet")
+    .description("print the sidecars: which policy each has in force, and who fell silent within the hour")
+    .option("--service <name>", "this service's alone")
+    .option("--watch", "again every two seconds, until Ctrl-C")
+    .option("--json", "print JSON; with --watch one line each time")
+    .action((options: FleetOptions) =>
+      choose(async () => (await import("./fleet.ts")).printFleet(terminal, options)),
+    );
+}

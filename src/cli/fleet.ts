@@ -1,0 +1,103 @@
+// `outrigger fleet [--watch]`: a table of sidecars, what each has in force and since when, who refuses, who is lost.
+import { setTimeout as wait } from "node:timers/promises";
+import { type Fleet, type Member, readFleet } from "../plane/fleet.ts";
+import type { PolicyHistory } from "../plane/history.ts";
+import { durationText } from "../language/duration.ts";
+import { printTable } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+import { type Plane, withPlane } from "./with-plane.ts";
+
+export interface FleetOptions {
+  readonly service?: string;
+  readonly watch?: true;
+  readonly json?: true;
+}
+
+const everyMs = 2_000;
+
+/** @returns the exit code */
+export async function printFleet(terminal: Terminal, options: FleetOptions): Promise<number> {
+  return await withPlane(terminal, options, async (plane) => {
+    if (options.watch !== true) {
+      await printOnce(terminal, plane, options);
+      return 0;
+    }
+    const stop = new AbortController();
+    process.once("SIGINT", () => stop.abort());
+    while (!stop.signal.aborted) {
+      await printOnce(terminal, plane, options);
+      await wait(everyMs, undefined, { signal: stop.signal }).catch(() => {});
+    }
+    return 0;
+  });
+}
+
+async function printOnce(terminal: Terminal, plane: Plane, options: FleetOptions): Promise<void> {
+  const fleet = await readFleet(plane.store, options.service);
+  const revisions = await revisionsOf(plane.history, fleet);
+  if (options.json) {
+    const sidecars = fleet.members.map(({ receipt, seenAtMs, ...member }) => ({
+      ...member,
+      seenAt: new Date(seenAtMs).toISOString(),
+      policyRevision: revisions(member.service, receipt),
+      ...receipt,
+    }));
+    const text = { now: new Date(fleet.nowMs).toISOString(), sidecars };
+    terminal.out(`${JSON.stringify(text, null, options.watch ? 0 : 2)}\n`);
+    return;
+  }
+  // Home, and clear: only where somebody looks.
+  if (options.watch && terminal.outIsTty) terminal.out("\u001B[H\u001B[2J");
+  const rows = fleet.members.map((member) => rowOf(member, fleet.nowMs, revisions));
+  const columns = terminal.outIsTty ? (terminal.columns ?? Infinity) : Infinity;
+  const narrow: Terminal = {
+    ...terminal,
+    out: (line) => terminal.out(line.length > columns ? `${line.slice(0, columns - 1)}…\n` : line),
+    err: (line) => terminal.err(line),
+  };
+  printTable(narrow, ["SERVICE", "INSTANCE", "REGION", "REVISION", "AGE", "VERSION", "UP", "ERROR"], rows);
+}
+
+type RevisionText = (service: string, receipt: Member["receipt"]) => string | null;
+
+function rowOf(
+  { service, instance, state, seenAtMs, receipt }: Member,
+  nowMs: number,
+  revision: RevisionText,
+) {
+  const age = (fromMs: number | null | undefined): string =>
+    fromMs === null || fromMs === undefined ? "-" : durationText(nowMs - fromMs);
+  const up = receipt === null || receipt.upSeconds === null ? "?" : durationText(receipt.upSeconds * 1_000);
+  const trouble = receipt?.lastError ?? receipt?.overruled;
+  return [
+    service,
+    instance,
+    receipt?.region ?? "-",
+    revision(service, receipt) ?? "-",
+    age(receipt?.inForceAt),
+    receipt?.version ?? "-",
+    state === "lost" ? `lost ${age(seenAtMs)} ago` : up,
+    trouble === null || trouble === undefined
+      ? ""
+      : `${trouble.problems[0] ?? trouble.first}${trouble.count > 1 ? ` (and ${trouble.count - 1} more)` : ""}`,
+  ];
+}
+
+/** `7`, with a layer `7+2`; what the history does not know by the beginning of its digest. */
+async function revisionsOf(history: PolicyHistory, { members }: Fleet): Promise<RevisionText> {
+  const layered = members.filter(({ receipt }) => (receipt?.documents?.layer ?? null) !== null);
+  const names = [undefined, ...new Set(layered.map(({ service }) => service))];
+  const known = new Map<string, string>();
+  for (const service of names) {
+    // Oldest first: what was restored has its latest number.
+    for (const { digest, revision } of (await history.list(service)).toReversed())
+      known.set(`${service ?? ""}/${digest}`, String(revision));
+  }
+  return (service, receipt) => {
+    const documents = receipt?.documents;
+    if (documents === null || documents === undefined) return null;
+    const shared = known.get(`/${documents.shared}`) ?? documents.shared.slice(0, 8);
+    if (documents.layer === null) return shared;
+    return `${shared}+${known.get(`${service}/${documents.layer}`) ?? documents.layer.slice(0, 8)}`;
+  };
+}

@@ -1,0 +1,63 @@
+// `outrigger policy apply FILE`: checks a policy and puts it in force, over what it was made from and nothing else.
+import { documentIn } from "../plane/candidate.ts";
+import { differences } from "../plane/difference.ts";
+import { printDifferences } from "./policy-diff.ts";
+import { readCandidate } from "./policy-file.ts";
+import { parseWait, reportConvergence } from "./policy-wait.ts";
+import type { Terminal } from "./terminal.ts";
+import { documentName, PlaneRefusal, withPlane } from "./with-plane.ts";
+
+export interface ApplyOptions {
+  readonly service?: string;
+  readonly reason?: string;
+  readonly author?: string;
+  readonly base?: string;
+  readonly dryRun?: true;
+  readonly wait?: string;
+  readonly json?: true;
+}
+
+const longestReason = 1_000;
+
+/** @returns the exit code */
+export async function applyPolicy(terminal: Terminal, file: string, options: ApplyOptions): Promise<number> {
+  const { service, reason = "", json } = options;
+  const waitMs = parseWait(options.wait);
+  const base = options.base === undefined ? undefined : Number(options.base);
+  if (
+    waitMs === "wrong" ||
+    (base !== undefined && !Number.isSafeInteger(base)) ||
+    reason.length > longestReason
+  ) {
+    terminal.err("--wait takes a time such as 30s, --base a revision, --reason at most 1000 characters\n");
+    return 2;
+  }
+  return await withPlane(terminal, options, async (plane) => {
+    const { history, author } = plane;
+    // First: what somebody else changes while the file is read and checked is then a conflict.
+    const before = await (options.dryRun ? history.peek(service) : history.current(service, author));
+    if (base !== undefined && base !== before.revision)
+      throw new PlaneRefusal(
+        `${documentName(service)} is at revision ${before.revision}, not ${base}: by ${before.head?.author ?? "?"} at ${before.head?.at ?? "?"}`,
+      );
+    const { bytes, losesComments } = await readCandidate(plane, file, service);
+    if (losesComments) terminal.err(`${file}: its comments stay in the file: Redis holds JSON\n`);
+    const changes = differences(before.document && documentIn(before.document), documentIn(bytes));
+    if (options.dryRun) {
+      if (json)
+        terminal.out(
+          `${JSON.stringify({ document: documentName(service), dryRun: true, revision: before.revision, changes }, null, 2)}\n`,
+        );
+      else printDifferences(terminal, changes);
+      return 0;
+    }
+    const written = await history.change(service, {
+      document: bytes,
+      kind: "apply",
+      author,
+      reason,
+      base: before.revision,
+    });
+    return await reportConvergence(terminal, plane, { service, written, waitMs, json, changes });
+  });
+}

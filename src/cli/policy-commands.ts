@@ -1,0 +1,108 @@
+// The `policy` commands, their arguments and options.
+import type { Command } from "commander";
+import type { ApplyOptions } from "./policy-apply.ts";
+import type { HistoryOptions } from "./policy-history.ts";
+import type { RollbackOptions } from "./policy-rollback.ts";
+import type { ShowOptions } from "./policy-show.ts";
+import type { DiffOptions } from "./policy-diff.ts";
+import type { Terminal } from "./terminal.ts";
+
+const json = ["--json", "print JSON"] as const;
+const service = [
+  "--service <name>",
+  "its layer over the shared policy, in place of the shared policy",
+] as const;
+const reason = ["--reason <text>", "why, for the history"] as const;
+const author = [
+  "--author <name>",
+  "who, for the history; default: OUTRIGGER_AUTHOR, else user@host",
+] as const;
+const wait = [
+  "--wait [time]",
+  "until every live sidecar has it in force, at most so long: --wait=30s, the default",
+] as const;
+
+/** @param choose takes what is to be run once the arguments are right */
+export function addPolicyCommands(
+  program: Command,
+  terminal: Terminal,
+  choose: (run: () => Promise<number>) => void,
+): void {
+  const policy = program.command("policy").description("work on policies");
+  addFileCommands(policy, terminal, choose);
+  policy
+    .command("apply")
+    .description("put a policy (YAML or JSON) in force everywhere, with a line in its history")
+    .argument("<file>")
+    .option(...service)
+    .option(...reason)
+    .option(...author)
+    .option("--base <revision>", "only over this revision; default: the one there now")
+    .option("--dry-run", "only check it and show what would change")
+    .option(...wait)
+    .option(...json)
+    .action((file: string, options: ApplyOptions) =>
+      choose(async () => (await import("./policy-apply.ts")).applyPolicy(terminal, file, options)),
+    );
+  policy
+    .command("rollback")
+    .description("restore an earlier revision, by default the one before, as a new one")
+    .argument("[revision]")
+    .option(...service)
+    .option(...reason)
+    .option(...author)
+    .option("--accept-reported", "also one that no command has seen, on a sidecar's word")
+    .option(...wait)
+    .option(...json)
+    .action((revision: string | undefined, options: RollbackOptions) =>
+      choose(async () => (await import("./policy-rollback.ts")).rollBackPolicy(terminal, revision, options)),
+    );
+  policy
+    .command("history")
+    .description("print the revisions, newest first: who, when, why")
+    .option(...service)
+    .option(...json)
+    .action((options: HistoryOptions) =>
+      choose(async () => (await import("./policy-history.ts")).printHistory(terminal, options)),
+    );
+}
+
+function addFileCommands(
+  policy: Command,
+  terminal: Terminal,
+  choose: (run: () => Promise<number>) => void,
+): void {
+  policy
+    .command("validate")
+    .description("check policy files (YAML or JSON) as a sidecar in this environment would")
+    .argument("<file...>")
+    .option("--over <file>", "check each file as a service's layer over this shared policy")
+    .option(...json)
+    .action((files: string[], options: { json?: true; over?: string }) =>
+      choose(async () => (await import("./policy-validate.ts")).validatePolicies(terminal, files, options)),
+    );
+  policy
+    .command("schema")
+    .description("print the JSON Schema of policies")
+    .option(...json)
+    .action(() => choose(async () => (await import("./policy-schema.ts")).printPolicySchema(terminal)));
+  policy
+    .command("show")
+    .description("print the policy in Redis as it lies there")
+    .option("--service <name>", "this service's layer; with --effective: what its sidecars enforce")
+    .option("--effective", "the layer over the shared policy, each field with the document that set it")
+    .option("--revision <number>", "an earlier one from the history")
+    .option(...json)
+    .action((options: ShowOptions) =>
+      choose(async () => (await import("./policy-show.ts")).showPolicy(terminal, options)),
+    );
+  policy
+    .command("diff")
+    .description("print what a policy file would change in Redis: routes by path, options by name")
+    .argument("<file>")
+    .option(...service)
+    .option(...json)
+    .action((file: string, options: DiffOptions) =>
+      choose(async () => (await import("./policy-diff.ts")).diffPolicy(terminal, file, options)),
+    );
+}

@@ -1,0 +1,44 @@
+// `outrigger policy diff FILE`: what a file would change in Redis, as people think of policies.
+import { documentIn } from "../plane/candidate.ts";
+import { type Difference, differences } from "../plane/difference.ts";
+import { readCandidate } from "./policy-file.ts";
+import { printable } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+import { documentName, withPlane } from "./with-plane.ts";
+
+export interface DiffOptions {
+  readonly service?: string;
+  readonly json?: true;
+}
+
+/** @returns the exit code: 0 whether they differ or not */
+export async function diffPolicy(terminal: Terminal, file: string, options: DiffOptions): Promise<number> {
+  const { service, json } = options;
+  return await withPlane(terminal, options, async (plane) => {
+    const { bytes } = await readCandidate(plane, file, service);
+    const current = await plane.history.peek(service);
+    const changes = differences(current.document && documentIn(current.document), documentIn(bytes));
+    if (json) terminal.out(`${JSON.stringify({ document: documentName(service), changes }, null, 2)}\n`);
+    else printDifferences(terminal, changes);
+    return 0;
+  });
+}
+
+const signs = { add: "+", remove: "-", change: "~" } as const;
+const colours = { add: "\u001B[32m", remove: "\u001B[31m", change: "\u001B[33m" } as const;
+
+export function printDifferences(terminal: Terminal, changes: readonly Difference[]): void {
+  const coloured = terminal.outIsTty === true && terminal.env["NO_COLOR"] === undefined;
+  if (changes.length === 0) terminal.out("nothing changes\n");
+  for (const change of changes) {
+    const line = printable(lineOf(change));
+    terminal.out(coloured ? `${colours[change.op]}${line}\u001B[0m\n` : `${line}\n`);
+  }
+}
+
+const shown = (value: unknown): string => JSON.stringify(value) ?? "";
+
+function lineOf({ op, path, from, to }: Difference): string {
+  const value = op === "add" ? shown(to) : op === "remove" ? shown(from) : `${shown(from)} -> ${shown(to)}`;
+  return `${signs[op]} ${path === "" ? "(everything)" : path}: ${value}`;
+}

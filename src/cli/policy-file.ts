@@ -1,0 +1,57 @@
+// A policy file that is to go into Redis: read once, checked as the sidecars will, with what is said on the way.
+import type { Candidate } from "../plane/candidate.ts";
+import { candidateOf } from "../plane/candidate.ts";
+import { readPolicyFile } from "../policy/file-source.ts";
+import type { PolicyFormat } from "../policy/parse.ts";
+import { PolicyRefused } from "../policy/problems.ts";
+import { createPolicyReader, sharedKey } from "../policy/read.ts";
+import { pluginsByName } from "../registry.ts";
+import { type Plane, PlaneRefusal } from "./with-plane.ts";
+
+/** Rejects with PolicyRefused (its problems name the file), or PlaneRefusal when it cannot be read. */
+export async function readCandidate(
+  plane: Plane,
+  file: string,
+  service: string | undefined,
+): Promise<Candidate> {
+  const reading = await readPolicyFile(file, plane.config.policyMaxBytes);
+  if (reading.state !== "read") throw new PlaneRefusal(reading.message);
+  const { shared: bytes, format } = reading.raw;
+  await check(plane, bytes, format, service, file);
+  return candidateOf(bytes, format);
+}
+
+/**
+ * Checks a document as a sidecar would that gets it now: a layer over the shared policy that Redis has.
+ * @param name of the document in problems
+ */
+export async function check(
+  { config, history }: Plane,
+  bytes: Uint8Array,
+  format: PolicyFormat,
+  service: string | undefined,
+  name: string,
+): Promise<void> {
+  const { upstreamAllow, policyKeys: keys, policyMaxBytes: maxBytes } = config;
+  const read = await createPolicyReader({ plugins: pluginsByName, service, upstreamAllow, keys, maxBytes });
+  let lower: Uint8Array | undefined;
+  if (service !== undefined) {
+    lower = (await history.peek(undefined)).document;
+    if (lower === undefined)
+      throw new PlaneRefusal(`there is no shared policy for a layer to go over: apply that first`);
+  }
+  try {
+    await read(
+      lower === undefined
+        ? { shared: bytes, layer: undefined, format }
+        : { shared: lower, layer: bytes, format: "any" },
+    );
+  } catch (error) {
+    if (!(error instanceof PolicyRefused)) throw error;
+    const own = ({ document = sharedKey }: { document?: string }): boolean =>
+      service === undefined || document !== sharedKey;
+    throw new PolicyRefused(
+      error.problems.map((problem) => ({ ...problem, document: own(problem) ? name : sharedKey })),
+    );
+  }
+}

@@ -1,0 +1,72 @@
+// What a change of a policy says when it is made, and `--wait`: who has it in force, who not, how long it took.
+import { type Convergence, converge } from "../plane/converge.ts";
+import type { Difference } from "../plane/difference.ts";
+import type { Written } from "../plane/history.ts";
+import { parseDuration } from "../language/duration.ts";
+import { printable } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+import { documentName, type Plane } from "./with-plane.ts";
+
+/** @returns ms; undefined = not to wait */
+export function parseWait(text: string | undefined): number | undefined | "wrong" {
+  return text === undefined ? undefined : (parseDuration(text) ?? "wrong");
+}
+
+export interface Made {
+  readonly service: string | undefined;
+  readonly written: Written;
+  readonly waitMs: number | undefined;
+  readonly json: true | undefined;
+  readonly changes: readonly Difference[];
+}
+
+/** @returns the exit code: 1 when somebody has it not in force, 130 when the wait was broken off */
+export async function reportConvergence(terminal: Terminal, plane: Plane, made: Made): Promise<number> {
+  const { service, written, waitMs, json, changes } = made;
+  const { revision, digest, atMs, unchanged } = written;
+  const document = documentName(service);
+  const facts = { document, revision, digest, at: new Date(atMs).toISOString(), unchanged };
+  if (!json) {
+    const what = unchanged ? "holds this already, as" : digest === "" ? "is deleted, as" : "is now at";
+    terminal.out(`${document} ${what} revision ${revision}${digest === "" ? "" : `, sha256 ${digest}`}\n`);
+  }
+  if (waitMs === undefined) {
+    if (json) terminal.out(`${JSON.stringify({ ...facts, changes }, null, 2)}\n`);
+    return 0;
+  }
+  const stop = new AbortController();
+  const onInterrupt = (): void => stop.abort();
+  process.once("SIGINT", onInterrupt);
+  const result = await converge(
+    plane.store,
+    { service, digest, atMs },
+    {
+      limitMs: waitMs,
+      signal: stop.signal,
+      onProgress: (inForce, concerned) => {
+        if (terminal.errIsTty) terminal.err(`\r${inForce} of ${concerned} sidecars have it in force `);
+      },
+    },
+  );
+  process.off("SIGINT", onInterrupt);
+  if (terminal.errIsTty) terminal.err("\r\u001B[K");
+  if (json) terminal.out(`${JSON.stringify({ ...facts, changes, receipts: result }, null, 2)}\n`);
+  else printConvergence(terminal, result);
+  if (stop.signal.aborted && !result.converged) {
+    terminal.err(`stopped waiting; revision ${revision} stays where it is\n`);
+    return 130;
+  }
+  return result.converged ? 0 : 1;
+}
+
+function printConvergence(terminal: Terminal, result: Convergence): void {
+  const { concerned, inForce, ms, refused, late, gone } = result;
+  const times = ms === null ? "" : ` after p50 ${ms.p50} ms, p99 ${ms.p99} ms, max ${ms.max} ms`;
+  terminal.out(`in force in ${inForce} of ${concerned} sidecars${times}\n`);
+  for (const { service, instance, problems } of refused) {
+    for (const problem of problems)
+      terminal.err(`${printable(`${service}/${instance} refuses it: ${problem}`)}\n`);
+  }
+  for (const name of late) terminal.err(`${printable(name)} does not have it yet\n`);
+  for (const name of gone) terminal.err(`${printable(name)} fell silent meanwhile\n`);
+}

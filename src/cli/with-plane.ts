@@ -1,0 +1,93 @@
+// Opens policies in Redis with their history for one command, and tells what went wrong in one line.
+import { hostname, userInfo } from "node:os";
+import { type Config, loadConfig } from "../config.ts";
+import { ChangeConflict, OutcomeUnknown, PolicyHistory } from "../plane/history.ts";
+import type { Head } from "../plane/revision.ts";
+import { PolicyRefused, problemText } from "../policy/problems.ts";
+import { layerKey, sharedKey } from "../policy/read.ts";
+import type { RedisStore } from "../redis/store.ts";
+import { StoreUnavailable } from "../redis/store-contract.ts";
+import { printable } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+import { withStore } from "./with-store.ts";
+
+export interface Plane {
+  readonly config: Config;
+  readonly store: RedisStore;
+  readonly history: PolicyHistory;
+  /** Who works here, for the history. */
+  readonly author: string;
+}
+
+/** A command cannot do what it was asked for; the message says why in one line. */
+export class PlaneRefusal extends Error {
+  override readonly name = "PlaneRefusal";
+}
+
+const advice: Readonly<Record<string, string>> = {
+  NOPERM: "this user has no right to that: use the operator of deploy/redis-acl.conf",
+  READONLY: "it is a read-only replica: name the master in REDIS_URL",
+  OOM: "it is full: see maxmemory",
+};
+
+/**
+ * @param work does the command's part; its result is the exit code
+ * @returns that, 1 when Redis is out of reach or the command is refused, 2 without REDIS_URL; throws ConfigError
+ */
+export async function withPlane(
+  terminal: Terminal,
+  options: { readonly author?: string; readonly service?: string },
+  work: (plane: Plane) => Promise<number>,
+): Promise<number> {
+  // A service's name is checked as the setting is.
+  const config = loadConfig({
+    ...terminal.env,
+    ...(options.service === undefined ? {} : { OUTRIGGER_SERVICE: options.service }),
+    ...(options.author === undefined ? {} : { OUTRIGGER_AUTHOR: options.author }),
+  });
+  const use = { name: "policy", because: "policies that can be changed by commands are in Redis" };
+  return await withStore(terminal, config, use, async (store) => {
+    try {
+      const author = config.author ?? whoever();
+      return await work({ config, store, history: new PolicyHistory(store, config.keyPrefix), author });
+    } catch (error) {
+      const lines = linesOf(error);
+      if (lines === undefined) throw error;
+      for (const line of lines) terminal.err(`${printable(line)}\n`);
+      return 1;
+    }
+  });
+}
+
+function linesOf(error: unknown): readonly string[] | undefined {
+  if (error instanceof PlaneRefusal) return [error.message];
+  if (error instanceof PolicyRefused) return error.problems.map(problemText);
+  if (error instanceof ChangeConflict) return [`${headText(error.head)}: look at that, and apply again`];
+  if (error instanceof OutcomeUnknown)
+    return [`the connection to Redis was lost: "outrigger policy history" says whether the change was made`];
+  const hint = error instanceof StoreUnavailable && error.code !== undefined ? advice[error.code] : undefined;
+  return hint === undefined
+    ? undefined
+    : [`REDIS_URL: Redis answers ${(error as StoreUnavailable).code}: ${hint}`];
+}
+
+/** Who changed it and when. */
+function headText(head: Head | undefined): string {
+  if (head === undefined) return "the policy has changed meanwhile";
+  const reason = head.reason === "" ? "" : ` (${head.reason})`;
+  return `the policy has changed meanwhile: revision ${head.revision} by ${head.author} at ${head.at}${reason}`;
+}
+
+function whoever(): string {
+  let user = "unknown";
+  try {
+    user = userInfo().username;
+  } catch {
+    // A container's user often has no name.
+  }
+  return `${user}@${hostname()}`.slice(0, 200);
+}
+
+/** The document's name in messages: its key without the prefix. */
+export const documentName = (service: string | undefined): string =>
+  service === undefined ? sharedKey : layerKey(service);

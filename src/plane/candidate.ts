@@ -1,0 +1,46 @@
+// A policy file as it goes into Redis, which holds JSON: what is JSON or signed goes as it is, YAML is written anew.
+import { Lexer } from "yaml";
+import { readJson } from "../policy/json.ts";
+import type { PolicyFormat } from "../policy/parse.ts";
+import { readYaml } from "../policy/yaml.ts";
+
+export interface Candidate {
+  readonly bytes: Buffer;
+  /** The document has comments, which JSON cannot hold. */
+  readonly losesComments: boolean;
+}
+
+/** @param bytes of a policy that has been found valid. Throws PolicyRefused for others. */
+export function candidateOf(bytes: Uint8Array, format: PolicyFormat): Candidate {
+  const text = new TextDecoder().decode(bytes);
+  if (format === "json" || isJson(text) || isSigned(text)) {
+    return { bytes: Buffer.from(isSigned(text) ? text.trim() : bytes), losesComments: false };
+  }
+  const json = JSON.stringify(readYaml(text).value, null, 2);
+  return { bytes: Buffer.from(json), losesComments: hasComments(text) };
+}
+
+/** The document in a text from Redis or a file, signed or not; undefined = it cannot be read. */
+export function documentIn(bytes: Uint8Array, format: PolicyFormat = "any"): unknown {
+  let text = new TextDecoder().decode(bytes);
+  if (isSigned(text)) text = Buffer.from(text.trim().split(".")[1] as string, "base64url").toString();
+  try {
+    const reading = format !== "yaml" && isJson(text) ? readJson(text) : readYaml(text);
+    return reading.problems.length === 0 ? reading.value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const isJson = (text: string): boolean => text.trimStart().startsWith("{");
+const isSigned = (text: string): boolean => /^[\w-]+\.[\w-]+\.[\w-]+$/.test(text.trim());
+
+/** U+001F of the lexer comes before every scalar, whose text may begin with `#`. */
+function hasComments(text: string): boolean {
+  let before = "";
+  for (const lexeme of new Lexer().lex(text)) {
+    if (lexeme.startsWith("#") && before !== "\u001f") return true;
+    before = lexeme;
+  }
+  return false;
+}

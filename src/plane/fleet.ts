@@ -1,0 +1,128 @@
+// The fleet by its heartbeats: who is there, what is in force where, who fell silent. Read by way of the indexes, never
+// by a walk over the keys. A sidecar writes its heartbeat itself: nothing in it is taken on trust.
+import { z } from "zod";
+import { heartbeatExpiryMs, heartbeatKey, lostMs, membersKey, servicesKey } from "../fleet/heartbeat.ts";
+import type { Script, Store } from "../redis/store-contract.ts";
+
+const text = z.string().max(1_000);
+const told = z
+  .object({ count: z.number(), first: text, problems: z.array(text).max(200).catch([]) })
+  .nullable()
+  .catch(null);
+const epochMs = z.number().min(0).max(8.64e15).nullable().catch(null);
+const schema = z.object({
+  region: text.nullable().catch(null),
+  version: text.catch("?"),
+  plugins: z.record(z.string(), text).catch({}),
+  upSeconds: z.number().nullable().catch(null),
+  digest: text.nullable().catch(null),
+  documents: z.object({ shared: text, layer: text.nullable() }).nullable().catch(null),
+  source: text.nullable().catch(null),
+  lastError: told,
+  overruled: told,
+  inForceAt: epochMs,
+  refusedAt: epochMs,
+});
+
+export type Receipt = z.infer<typeof schema>;
+
+export interface Member {
+  readonly service: string;
+  readonly instance: string;
+  /** `lost`: it fell silent within the last hour without saying goodbye. */
+  readonly state: "live" | "lost";
+  /** Of its last beat; epoch ms by Redis' clock. */
+  readonly seenAtMs: number;
+  /** null = its heartbeat is gone or cannot be read. */
+  readonly receipt: Receipt | null;
+}
+
+export interface Fleet {
+  /** By Redis' clock. */
+  readonly nowMs: number;
+  /** By service and instance. */
+  readonly members: readonly Member[];
+}
+
+/** Many more than anybody runs, since a taken sidecar can name services that there are not. */
+const mostServices = 10_000;
+const mostMembers = 200_000;
+const page = 200;
+const limitMs = 5_000;
+
+const readServices: Script = {
+  name: "fleet-services",
+  lua: `
+local t = redis.call('TIME')
+redis.pcall('ZREMRANGEBYSCORE', KEYS[1], '-inf', t[1] * 1000 - ARGV[2])
+return redis.call('ZREVRANGE', KEYS[1], 0, ARGV[1] - 1)`,
+};
+const readMembers: Script = {
+  name: "fleet-members",
+  lua: `
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local from = '(' .. string.format('%.0f', now - ARGV[1])
+return { string.format('%.0f', now),
+  redis.call('ZRANGEBYSCORE', KEYS[1], from, '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2]) }`,
+};
+const readMany: Script = { name: "fleet-read", lua: "return redis.call('MGET', unpack(KEYS))" };
+
+/** @param service undefined = the whole fleet */
+export async function readFleet(store: Store, service: string | undefined): Promise<Fleet> {
+  let nowMs = 0;
+  const found: Omit<Member, "receipt">[] = [];
+  for (const name of service === undefined ? await services(store) : [service]) {
+    const reply = await store.run(readMembers, [membersKey(name)], [lostMs, mostMembers], limitMs);
+    const [now, list] = Array.isArray(reply) ? (reply as unknown[]) : [];
+    nowMs = Number(now);
+    const flat = Array.isArray(list) ? (list as unknown[]) : [];
+    for (let at = 0; at + 1 < flat.length; at += 2) {
+      const seenAtMs = Number(flat[at + 1]);
+      const state = nowMs - seenAtMs < heartbeatExpiryMs ? "live" : "lost";
+      found.push({ service: name, instance: String(flat[at]), state, seenAtMs });
+    }
+    if (found.length >= mostMembers) break;
+  }
+  found.sort((a, b) => order(a.service, b.service) || order(a.instance, b.instance));
+  return { nowMs, members: await withReceipts(store, found) };
+}
+
+const order = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** The same members with what they say now. */
+export async function withReceipts<Of extends Omit<Member, "receipt">>(
+  store: Store,
+  members: readonly Of[],
+): Promise<(Of & { receipt: Receipt | null })[]> {
+  const read: (Of & { receipt: Receipt | null })[] = [];
+  for (let at = 0; at < members.length; at += page) {
+    const some = members.slice(at, at + page);
+    const values = await readKeys(
+      store,
+      some.map((member) => heartbeatKey(member.service, member.instance)),
+    );
+    read.push(...some.map((member, index) => ({ ...member, receipt: parseReceipt(values[index]) })));
+  }
+  return read;
+}
+
+async function services(store: Store): Promise<string[]> {
+  const reply = await store.run(readServices, [servicesKey], [mostServices, 2 * lostMs], limitMs);
+  return Array.isArray(reply) ? (reply as unknown[]).map(String) : [];
+}
+
+async function readKeys(store: Store, keys: readonly string[]): Promise<readonly unknown[]> {
+  // In a Cluster keys of several sidecars are in several slots.
+  if (store.sharded !== false) return Promise.all(keys.map((key) => store.get(key, limitMs)));
+  const reply = await store.run(readMany, keys, [], limitMs);
+  return Array.isArray(reply) ? (reply as unknown[]) : [];
+}
+
+function parseReceipt(value: unknown): Receipt | null {
+  try {
+    return typeof value === "string" ? (schema.safeParse(JSON.parse(value)).data ?? null) : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,63 @@
+// What sidecars say that they found in force and not in the history (src/fleet/direct-report.ts writes it). Any sidecar
+// may write there: a report is somebody's word, and is marked as such in the history.
+import { z } from "zod";
+import type { Script } from "../redis/store-contract.ts";
+
+export interface Report {
+  readonly field: string;
+  readonly document: string;
+  /** `service/instance`, as it calls itself. */
+  readonly reporter: string;
+  readonly atMs: number;
+}
+
+/** KEYS: direct. ARGV: how the names of the reports wanted begin. A flat list of names and values. */
+export const readReports: Script = {
+  name: "direct-read",
+  lua: `
+local all = redis.call('HGETALL', KEYS[1])
+local found = {}
+for i = 1, #all, 2 do
+  if string.sub(all[i], 1, #ARGV[1]) == ARGV[1] then
+    found[#found + 1] = all[i]
+    found[#found + 1] = all[i + 1]
+  end
+end
+return found`,
+};
+
+/** KEYS: direct. ARGV: names of reports. */
+export const clearReports: Script = {
+  name: "direct-clear",
+  lua: `for _, name in ipairs(ARGV) do redis.call('HDEL', KEYS[1], name) end
+return #ARGV`,
+};
+
+const shape = z.object({
+  document: z.string(),
+  reporter: z.string().max(400),
+  atMs: z.number().min(0).max(8.64e15),
+});
+
+/** @returns what there is to take over, oldest first, and the names of all that were looked at */
+export function parseReports(reply: unknown): { reports: Report[]; fields: string[] } {
+  const list = Array.isArray(reply) ? (reply as unknown[]).map(String) : [];
+  const reports: Report[] = [];
+  const fields: string[] = [];
+  for (let at = 0; at + 1 < list.length; at += 2) {
+    const field = list[at] as string;
+    fields.push(field);
+    const parsed = parse(list[at + 1] as string);
+    if (parsed !== undefined) reports.push({ field, ...parsed });
+  }
+  reports.sort((a, b) => a.atMs - b.atMs);
+  return { reports, fields };
+}
+
+function parse(text: string): Omit<Report, "field"> | undefined {
+  try {
+    return shape.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}

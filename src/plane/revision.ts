@@ -1,0 +1,90 @@
+// A revision of a policy document as the history keeps it, and how its entries are read: whoever may write the history
+// may write anything, so nothing is taken on trust.
+import { z } from "zod";
+
+/** `direct`: by a plain SET or DEL, noticed afterwards. */
+export type RevisionKind = "apply" | "rollback" | "direct";
+
+export interface Revision {
+  /** From 1, without gaps, a document. */
+  readonly revision: number;
+  readonly kind: RevisionKind;
+  /** ISO 8601, by Redis' clock. Of a direct change: when it was noticed. */
+  readonly at: string;
+  readonly author: string;
+  readonly reason: string;
+  /** SHA-256, hex, of the document's bytes, as heartbeats and `/policy` have it (`documents`); "" = the key was deleted. */
+  readonly digest: string;
+  /** The revision that it was made from; 0 = none. */
+  readonly base: number;
+  readonly bytes: number;
+  readonly deleted: boolean;
+  /** `service/instance` of the sidecar whose word this is; null = a command saw the document itself. */
+  readonly reporter: string | null;
+}
+
+/** The last revision, as the script that refuses a change tells of it. */
+export interface Head {
+  readonly revision: number;
+  readonly at: string;
+  readonly author: string;
+  readonly reason: string;
+  readonly digest: string;
+  readonly kind: string;
+  readonly id: string;
+}
+
+const count = z.coerce.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
+const time = z.coerce
+  .number()
+  .min(0)
+  .max(8.64e15)
+  .transform((ms) => new Date(ms).toISOString());
+const entry = z.object({
+  revision: count,
+  kind: z.enum(["apply", "rollback", "direct"]),
+  at: time,
+  author: z.string(),
+  reason: z.string().default(""),
+  digest: z.string(),
+  base: count,
+  bytes: count,
+  deleted: z
+    .string()
+    .default("")
+    .transform((text) => text === "1"),
+  reporter: z
+    .string()
+    .default("")
+    .transform((text) => (text === "" ? null : text)),
+});
+const head = z.object({
+  revision: z.number(),
+  at: time.catch(""),
+  author: z.string().catch(""),
+  reason: z.string().catch(""),
+  digest: z.string().catch(""),
+  kind: z.string().catch(""),
+  id: z.string().catch(""),
+});
+
+/** A flat list of names and values. @returns undefined for what is no entry of ours */
+export function parseEntry(
+  list: unknown,
+): (Revision & { readonly document: string | undefined }) | undefined {
+  if (!Array.isArray(list) || list.length === 0) return undefined;
+  const fields = new Map<string, string>();
+  for (let at = 0; at + 1 < list.length; at += 2) fields.set(String(list[at]), String(list[at + 1]));
+  const parsed = entry.safeParse(Object.fromEntries(fields)).data;
+  return parsed && { ...parsed, document: fields.get("document") };
+}
+
+/** What is kept beside the document. @returns undefined = nothing, or nothing of ours */
+export function parseHead(text: string | null): Head | undefined {
+  if (text === null) return undefined;
+  try {
+    return head.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,188 @@
+// Policy documents with their history on a real Redis, alone and in a Cluster: nothing lost, nothing forked, nothing half done.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import type { Cluster, Redis } from "ioredis";
+import { changeDocument } from "../../../src/plane/change-script.ts";
+import { ChangeConflict, PolicyHistory } from "../../../src/plane/history.ts";
+import { digestOf } from "../../../src/policy/digest.ts";
+import { parseRedisAddress } from "../../../src/redis/address.ts";
+import { createStore, type RedisStore } from "../../../src/redis/store.ts";
+import { startCluster, startRedis } from "../../support/redis.ts";
+
+const document = (mark: string): Buffer => Buffer.from(JSON.stringify({ apiVersion: "outrigger/v1", mark }));
+
+interface Server {
+  readonly url: string;
+  readonly cli: Redis | Cluster;
+  close(): Promise<void>;
+}
+
+const servers: readonly (readonly [string, () => Promise<Server>])[] = [
+  ["alone", startRedis],
+  ["in a Cluster", startCluster],
+];
+
+for (const [where, start] of servers) {
+  describe(`the history, on Redis ${where}`, () => {
+    let redis: Server;
+    const stores: RedisStore[] = [];
+    const open = async (): Promise<PolicyHistory> => {
+      const store = createStore({
+        address: parseRedisAddress(redis.url),
+        keyPrefix: "outrigger:",
+        connectionName: "plane-test",
+      });
+      stores.push(store);
+      assert.ok(await store.whenUp(5_000));
+      return new PolicyHistory(store, "outrigger:");
+    };
+    let history: PolicyHistory;
+    before(async () => {
+      redis = await start();
+      history = await open();
+    });
+    after(async () => {
+      for (const store of stores) store.close();
+      await redis.close();
+    });
+    const apply = (
+      of: PolicyHistory,
+      service: string | undefined,
+      mark: string,
+      base: number,
+      author = "ada",
+    ) => of.change(service, { document: document(mark), kind: "apply", author, reason: "why", base });
+
+    test("a change is at the plain key, with a line that says who, when and why", async () => {
+      const written = await apply(history, "first", "a", 0);
+      assert.deepEqual([written.revision, written.unchanged], [1, false]);
+      assert.equal(await redis.cli.get("outrigger:policy:first"), document("a").toString());
+      const [revision] = await history.list("first");
+      assert.deepEqual(revision, {
+        revision: 1,
+        kind: "apply",
+        at: new Date(written.atMs).toISOString(),
+        author: "ada",
+        reason: "why",
+        digest: digestOf(document("a")),
+        base: 0,
+        bytes: document("a").length,
+        deleted: false,
+        reporter: null,
+      });
+      assert.equal((await history.find("first", 1))?.document, document("a").toString());
+      assert.equal(await history.find("first", 2), undefined);
+      const again = await apply(history, "first", "a", 1);
+      assert.deepEqual([again.revision, again.unchanged], [1, true]);
+    });
+
+    test("the loser of two is told who changed what and when", async () => {
+      await apply(history, "two", "a", 0);
+      await apply(history, "two", "b", 1, "eve");
+      await assert.rejects(apply(history, "two", "c", 1), (error) => {
+        assert.ok(error instanceof ChangeConflict);
+        const { revision, author, reason, at } = error.head ?? {};
+        assert.deepEqual([revision, author, reason], [2, "eve", "why"]);
+        assert.ok(Math.abs(Date.parse(at ?? "") - Date.now()) < 60_000);
+        return true;
+      });
+      assert.equal(await redis.cli.get("outrigger:policy:two"), document("b").toString());
+    });
+
+    test("four operators, 250 changes each at once: no gap, no fork", async () => {
+      const operators = await Promise.all(
+        ["ada", "bob", "cyd", "dan"].map(async (name) => [name, await open()] as const),
+      );
+      let conflicts = 0;
+      await Promise.all(
+        operators.map(async ([name, own]) => {
+          for (let made = 0; made < 250;) {
+            const { revision } = await own.current("many", name);
+            try {
+              const written = await apply(own, "many", `${name}-${made}`, revision, name);
+              assert.equal(written.revision, revision + 1);
+              made++;
+            } catch (error) {
+              if (!(error instanceof ChangeConflict)) throw error;
+              conflicts++;
+            }
+          }
+        }),
+      );
+      assert.ok(conflicts > 0, "they were never in each other's way");
+      const revisions = await history.list("many");
+      assert.equal(revisions.length, 200);
+      assert.deepEqual(
+        revisions.map(({ revision, base }) => [revision, base]),
+        Array.from({ length: 200 }, (_, index) => [1000 - index, 999 - index]),
+      );
+      assert.equal(revisions[0]?.digest, (await history.peek("many")).digest);
+    });
+
+    test("what is SET or deleted by hand gets its line, once, however many look", async () => {
+      await apply(history, "hand", "a", 0);
+      await redis.cli.set("outrigger:policy:hand", document("b"));
+      assert.equal((await history.peek("hand")).recorded, false);
+      const seen = await Promise.all(Array.from({ length: 8 }, () => history.current("hand", "ada")));
+      assert.deepEqual(new Set(seen.map(({ revision }) => revision)), new Set([2]));
+      await redis.cli.del("outrigger:policy:hand");
+      assert.equal((await history.current("hand", "ada")).revision, 3);
+      const lines = (await history.list("hand")).map(({ revision, kind, deleted }) => [
+        revision,
+        kind,
+        deleted,
+      ]);
+      assert.deepEqual(lines, [
+        [3, "direct", true],
+        [2, "direct", false],
+        [1, "apply", false],
+      ]);
+    });
+
+    test("a change by hand between reading and writing is a conflict, and in the history", async () => {
+      await apply(history, "between", "a", 0);
+      await redis.cli.set("outrigger:policy:between", document("b"));
+      await assert.rejects(apply(history, "between", "c", 1), ChangeConflict);
+      assert.deepEqual(
+        (await history.list("between")).map(({ kind }) => kind),
+        ["direct", "apply"],
+      );
+      assert.equal(await redis.cli.get("outrigger:policy:between"), document("b").toString());
+    });
+
+    test("what was kept in short is made again from the history, and numbers never fall", async () => {
+      await apply(history, "mend", "a", 0);
+      const keys = where === "alone" ? "" : "{outrigger:policy:mend}";
+      await redis.cli.del(`outrigger:applied:mend${keys}`);
+      assert.equal((await history.current("mend", "ada")).revision, 1);
+      assert.equal((await apply(history, "mend", "b", 1)).revision, 2);
+      await redis.cli.del(`outrigger:applied:mend${keys}`);
+      await redis.cli.del(`outrigger:history:mend${keys}`);
+      assert.equal((await history.current("mend", "ada")).revision, 3);
+    });
+
+    test("bytes are bounded, too: the oldest go", async () => {
+      const [store] = stores as [RedisStore];
+      const tag = where === "alone" ? "" : "{outrigger:policy:bytes}";
+      const keys = ["policy:bytes", `history:bytes${tag}`, `epoch:bytes${tag}`, `applied:bytes${tag}`];
+      for (let base = 0; base < 10; base++) {
+        const text = String(base).repeat(1_000);
+        const facts = ["apply", digestOf(text), "ada", "", `id${base}`, "", "", 200, 4_500];
+        const reply = await store.run(changeDocument, keys, ["write", base, "", text, ...facts]);
+        assert.equal((reply as unknown[])[0], "ok");
+      }
+      assert.deepEqual(
+        (await history.list("bytes")).map(({ revision }) => revision),
+        [10, 9, 8, 7],
+      );
+    });
+
+    test("a document too long to be kept has its line without it", async () => {
+      await redis.cli.set("outrigger:policy:long", Buffer.alloc(5 * 1024 * 1024, "x"));
+      const { revision } = await history.current("long", "ada");
+      assert.equal(revision, 1);
+      assert.equal((await history.current("long", "ada")).revision, 1);
+      assert.match((await history.list("long"))[0]?.reason ?? "", /too long/);
+    });
+  });
+}
