@@ -22,6 +22,8 @@ test("with few descriptors clients are bounded, told of once, and health and tho
       OUTRIGGER_LISTEN: "127.0.0.1:0",
       OUTRIGGER_ADMIN: "127.0.0.1:0",
       OUTRIGGER_UPSTREAM: service.url,
+      // All of them come from one address here.
+      OUTRIGGER_CLIENT_SHARE: "100",
     },
   });
   let said = "";

@@ -180,7 +180,7 @@ export async function fuzzUpstream(
     await Promise.all(Array.from({ length: CONCURRENCY }, worker));
     transport.close();
     assert.deepEqual([...faults, ...service.faults], [], `seed ${seed}`);
-    assert.deepEqual(transport.counts(), { active: 0, idle: 0, queued: 0 });
+    assert.deepEqual(transport.counts(), { active: 0, idle: 0, queued: 0, upgraded: 0 });
     await Promise.all(server.peers.map((peer) => peer.ended));
     return { seed, connections: server.peers.length };
   } finally {

@@ -29,7 +29,7 @@ export function describePool(create: CreateTransport): void {
       await using scene = await openScene(create, always(answer("x")));
       for (let i = 0; i < 5; i += 1) await scene.ask().result;
       assert.equal(scene.server.peers.length, 1);
-      assert.deepEqual(scene.transport.counts(), { active: 0, idle: 1, queued: 0 });
+      assert.deepEqual(scene.transport.counts(), { active: 0, idle: 1, queued: 0, upgraded: 0 });
     });
 
     test("prefers the connection used last", async () => {
@@ -63,7 +63,7 @@ export function describePool(create: CreateTransport): void {
         const { body } = await scene.ask({ target }).result;
         done.push(body);
       });
-      assert.deepEqual(scene.transport.counts(), { active: 2, idle: 0, queued: 3 });
+      assert.deepEqual(scene.transport.counts(), { active: 2, idle: 0, queued: 3, upgraded: 0 });
       await until(() => waiting.length === 2);
       for (let i = 0; i < 5; i += 1) {
         await until(() => waiting.length > i);
@@ -96,7 +96,7 @@ export function describePool(create: CreateTransport): void {
       const { error } = await scene.ask({ connectTimeoutMs: 120 }).result;
       assert.ok(performance.now() - startedAt >= 120, "not early");
       assert.deepEqual([error?.code, error?.fields], ["overloaded", ["Retry-After", "1"]]);
-      assert.deepEqual(scene.transport.counts(), { active: 1, idle: 0, queued: 0 });
+      assert.deepEqual(scene.transport.counts(), { active: 1, idle: 0, queued: 0, upgraded: 0 });
       first.abort();
     });
 
@@ -168,7 +168,7 @@ export function describePool(create: CreateTransport): void {
         await scene.server.peer(0)
       ).ended;
       assert.ok(performance.now() - idleAt >= 149);
-      assert.deepEqual(scene.transport.counts(), { active: 0, idle: 0, queued: 0 });
+      assert.deepEqual(scene.transport.counts(), { active: 0, idle: 0, queued: 0, upgraded: 0 });
     });
 
     test("closes an idle connection a second before the service would", async () => {
@@ -200,10 +200,10 @@ export function describePool(create: CreateTransport): void {
       waiting.find(([path]) => path === "/1")?.[1]();
       await first.result;
       scene.transport.close();
-      assert.deepEqual(scene.transport.counts(), { active: 1, idle: 0, queued: 0 });
+      assert.deepEqual(scene.transport.counts(), { active: 1, idle: 0, queued: 0, upgraded: 0 });
       waiting.find(([path]) => path === "/2")?.[1]();
       assert.equal((await second.result).body, "/2");
-      assert.deepEqual(scene.transport.counts(), { active: 0, idle: 0, queued: 0 });
+      assert.deepEqual(scene.transport.counts(), { active: 0, idle: 0, queued: 0, upgraded: 0 });
     });
   });
 
@@ -223,7 +223,7 @@ export function describePool(create: CreateTransport): void {
       const scene = await openScene(create, always(answer("x")));
       await scene.server.close();
       assert.equal((await scene.ask().result).error?.code, "upstream_refused");
-      assert.deepEqual(scene.transport.counts(), { active: 0, idle: 0, queued: 0 });
+      assert.deepEqual(scene.transport.counts(), { active: 0, idle: 0, queued: 0, upgraded: 0 });
     });
 
     test("fails everybody who waits for it", async () => {

@@ -180,7 +180,7 @@ export function describeRequests(create: CreateTransport): void {
       exchange.call.write(Buffer.from("hell"));
       exchange.call.end();
       assert.equal((await exchange.result).error?.code, "internal_error");
-      assert.deepEqual(scene.transport.counts(), { active: 0, idle: 0, queued: 0 });
+      assert.deepEqual(scene.transport.counts(), { active: 0, idle: 0, queued: 0, upgraded: 0 });
     });
 
     test("with a line end in a trailer fails", async () => {

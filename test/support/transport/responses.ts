@@ -149,7 +149,7 @@ export function describeResponses(create: CreateTransport): void {
       });
       assert.equal((await scene.ask().result).body, "0");
       assert.equal((await scene.ask().result).body, "1");
-      assert.deepEqual(scene.transport.counts(), { active: 0, idle: 1, queued: 0 });
+      assert.deepEqual(scene.transport.counts(), { active: 0, idle: 1, queued: 0, upgraded: 0 });
       const idle = await scene.server.peer(1);
       idle.send(answer("poison"));
       await idle.ended;

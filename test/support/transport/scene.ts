@@ -44,7 +44,7 @@ export class Scene implements AsyncDisposable {
         this.#exchanges.flatMap((exchange) => exchange.broken),
         [],
       );
-      assert.deepEqual(this.transport.counts(), { active: 0, idle: 0, queued: 0 });
+      assert.deepEqual(this.transport.counts(), { active: 0, idle: 0, queued: 0, upgraded: 0 });
       await Promise.all(this.server.peers.map((peer) => peer.ended));
     } finally {
       await this.server.close();

@@ -186,7 +186,7 @@ export function describeStaleConnections(create: CreateTransport): void {
       const second = await scene.server.peer(1);
       exchange.abort();
       await second.ended;
-      assert.deepEqual(scene.transport.counts(), { active: 0, idle: 0, queued: 0 });
+      assert.deepEqual(scene.transport.counts(), { active: 0, idle: 0, queued: 0, upgraded: 0 });
     });
   });
 

@@ -131,7 +131,7 @@ export function describeStreaming(create: CreateTransport): void {
     test("before there is a connection leaves nothing behind", async () => {
       await using scene = await openScene(create, always(answer("x")));
       scene.ask().abort();
-      assert.deepEqual(scene.transport.counts(), { active: 0, idle: 0, queued: 0 });
+      assert.deepEqual(scene.transport.counts(), { active: 0, idle: 0, queued: 0, upgraded: 0 });
       await turns();
       assert.equal((await scene.ask().result).body, "x");
     });
