@@ -89,7 +89,11 @@ describe("an exchange", () => {
       },
       registry: [first, second],
       upstream: service.url,
-      env: { OUTRIGGER_CLIENT_STALL_MS: "300", OUTRIGGER_MAX_BODY_BYTES: "1000000" },
+      env: {
+        OUTRIGGER_CLIENT_STALL_MS: "300",
+        OUTRIGGER_MIN_BYTES_PER_SECOND: "1000000",
+        OUTRIGGER_MAX_BODY_BYTES: "1000000",
+      },
     });
   });
   afterEach(async () => {
