@@ -3,26 +3,25 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
-/** A scrape each second from a few places is fresh; more often, the last text is as good. */
-const freshRenders = 4;
-const windowMs = 1_000;
+/** Renders in reserve, and how often one comes back: every scraper there is gets a fresh text, a flood gets the last one. */
+const mostRenders = 10;
+const renderEveryMs = 100;
 /** A client that neither asks nor takes its answer. */
 const silentMs = 10_000;
 
-/** Renders so often a second at most and once at a time; whoever asks more often gets the last text. */
+/** Renders once at a time and ten times a second at most; whoever asks more often gets the last text. */
 export function sparingly(render: () => Promise<string>, now = performance.now.bind(performance)) {
   let last: string | undefined;
   let running: Promise<string> | undefined;
-  let rendersLeft = freshRenders;
-  let windowEnds = -Infinity;
+  let reserve = mostRenders;
+  let countedMono = now();
   return async (): Promise<string> => {
     if (running !== undefined) return await running;
-    if (now() >= windowEnds) {
-      windowEnds = now() + windowMs;
-      rendersLeft = freshRenders;
-    }
-    if (last !== undefined && rendersLeft === 0) return last;
-    rendersLeft -= 1;
+    const nowMono = now();
+    reserve = Math.min(mostRenders, reserve + (nowMono - countedMono) / renderEveryMs);
+    countedMono = nowMono;
+    if (last !== undefined && reserve < 1) return last;
+    reserve -= 1;
     running = render().finally(() => (running = undefined));
     last = await running;
     return last;
