@@ -1,7 +1,9 @@
 // Which sessions were ended before their time: told to all sidecars through Redis; without it, to the workers of this
 // one, and to itself after a restart, through its state folder.
+import type { LRUCache } from "lru-cache";
 import type { KeptLines, Services } from "../../src/pipeline/contract.ts";
 import { boundedCache } from "./bounded-cache.ts";
+import { OwedEnds } from "./owed-ends.ts";
 import { endedPrefix as prefix } from "./session-marks.ts";
 
 const maxEnded = 65_536;
@@ -11,7 +13,13 @@ const idText = /^[\w-]{1,64}$/;
 
 export class EndedSessions {
   readonly #services: Services;
-  readonly #ended = boundedCache<true>(maxEnded);
+  /** Monotonic milliseconds at which an end was heard of. */
+  readonly #ended: LRUCache<string, number>;
+  /** Those of them that are known here alone. */
+  readonly #untold = boundedCache<true>(maxEnded);
+  /** When the latest of those that are no longer remembered was heard of. */
+  #forgottenMono = -Infinity;
+  readonly owed: OwedEnds;
   readonly #kept: KeptLines | undefined;
   readonly #several: boolean;
   readonly #doubters = new Set<() => void>();
@@ -24,14 +32,21 @@ export class EndedSessions {
   /** One a process: logins come and go with policies, what was ended stays so. */
   constructor(services: Services) {
     this.#services = services;
+    this.owed = new OwedEnds(services);
+    this.#ended = boundedCache<number>(maxEnded, (heardMono) => {
+      this.#forgottenMono = Math.max(this.#forgottenMono, heardMono);
+    });
     const { store, keptLines, logger, fleet } = services;
     this.#several = (fleet.workers ?? 1) > 1;
     this.#kept = store === undefined ? keptLines?.("sessions-ended") : undefined;
     const unwatch = store?.watch(prefix, (key) => {
       if (key === null) for (const doubt of this.#doubters) doubt();
-      else this.#ended.set(key.slice(prefix.length), true);
+      else if (!key.includes(".")) this.#hear(key.slice(prefix.length));
     });
-    this.close = unwatch ?? (() => {});
+    this.close = () => {
+      unwatch?.();
+      this.owed.close();
+    };
     if (store === undefined && this.#kept === undefined) {
       const missing =
         "logouts are kept in memory alone, for there is no REDIS_URL and no OUTRIGGER_STATE_DIR";
@@ -69,17 +84,24 @@ export class EndedSessions {
     return this.#ended.has(id);
   }
 
-  /** Never rejects: the browser forgets the session in any case. */
+  /** An end that was heard of after that moment may be remembered no more: to be asked about again. */
+  forgottenSince(mono: number): boolean {
+    return this.#forgottenMono >= mono;
+  }
+
+  /** Here at once. Rejects where it could not be told to others, or be kept. */
   async end(id: string, ttlMs: number): Promise<void> {
-    if (this.#ended.has(id)) return;
-    this.#ended.set(id, true);
-    const { store, logger, clock } = this.#services;
-    try {
-      await store?.set(prefix + id, "1", { ttlMs });
-      await this.#kept?.append(id, clock.now() + ttlMs);
-    } catch (error) {
-      logger.warn({ err: error }, "the end of a session could not be told to others, or be kept");
-    }
+    if (this.#ended.has(id) && !this.#untold.has(id)) return;
+    this.#hear(id);
+    this.#untold.set(id, true);
+    const { store, clock } = this.#services;
+    await store?.set(prefix + id, "1", { ttlMs });
+    await this.#kept?.append(id, clock.now() + ttlMs);
+    this.#untold.delete(id);
+  }
+
+  #hear(id: string): void {
+    if (!this.#ended.has(id)) this.#ended.set(id, this.#services.clock.mono());
   }
 
   /** Simultaneous looks are one. */
@@ -90,7 +112,7 @@ export class EndedSessions {
     const enough = last?.good === true && !this.#several;
     if (last !== undefined && (enough || clock.mono() - last.mono < lookMs)) return await last.done;
     const done = kept.fresh().then((ids) => {
-      for (const id of ids) if (idText.test(id)) this.#ended.set(id, true);
+      for (const id of ids) if (idText.test(id)) this.#hear(id);
     });
     const look = { mono: clock.mono(), done, good: false };
     this.#look = look;

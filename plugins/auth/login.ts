@@ -16,7 +16,7 @@ import { chunkNames, clearChunks, readChunks, writeChunks, type CookieShape } fr
 import type { EndedSessions } from "./ended-sessions.ts";
 import { refused, type Finding } from "./finding.ts";
 import type { JwksSource } from "./jwks.ts";
-import { logoutRefusal } from "./logout.ts";
+import { afterLogoutAt, logoutIncomplete, logoutRefusal } from "./logout.ts";
 import { isNavigation, isPrefetch } from "./navigation.ts";
 import type { LoginOptions } from "./options-jwt.ts";
 import { OwnOrigin } from "./own-origin.ts";
@@ -268,17 +268,18 @@ export class Login {
   async #logout(exchange: Exchange): Promise<Verdict> {
     const refusal = logoutRefusal(exchange, this.origin);
     if (refusal !== undefined) return refusal;
-    const { afterLogout, publicUrl, clientId } = this.#options;
     const cookie = readChunks(exchange.request.ownedCookies, this.#cookie.name);
-    const session = cookie === undefined ? undefined : await this.#sessions.end(cookie);
+    const logout = cookie === undefined ? undefined : await this.#sessions.end(cookie);
     const cookies = clearChunks(this.#cookie);
+    if (logout?.complete === false) {
+      this.#pending.set(exchange, cookies);
+      exchange.refusedBecause = "logout: it could not be told to other sidecars, or be kept";
+      return logoutIncomplete;
+    }
+    const session = logout?.session;
     const endpoint = (await this.#provider.metadata().catch(() => undefined))?.end_session_endpoint;
-    if (session === undefined || endpoint === undefined) return redirectTo(afterLogout, cookies, 303);
-    const url = new URL(endpoint);
-    url.searchParams.set("client_id", clientId);
-    url.searchParams.set("post_logout_redirect_uri", new URL(afterLogout, publicUrl).href);
-    if (session.idToken !== undefined) url.searchParams.set("id_token_hint", session.idToken);
-    return redirectTo(url.href, cookies, 303);
+    const next = afterLogoutAt(this.#options, endpoint, session);
+    return redirectTo(next, cookies, 303);
   }
 }
 

@@ -14,7 +14,11 @@ export class RevokedSessions {
   readonly #mono: () => number;
   readonly #now: () => number;
   /** Monotonic milliseconds at which a mark was heard of. */
-  readonly #heard = boundedCache<number>(maxHeard);
+  readonly #heard = boundedCache<number>(maxHeard, (heardMono) => {
+    this.#forgottenMono = Math.max(this.#forgottenMono, heardMono);
+  });
+  /** When the latest of those that are no longer remembered was heard of. */
+  #forgottenMono = -Infinity;
 
   /** Hears of no more ends. */
   readonly close: () => void;
@@ -34,6 +38,7 @@ export class RevokedSessions {
   /** Whether one of these may have been ended since: to be asked about again. */
   heardSince(marks: readonly string[], mono: number): boolean {
     if (this.#heard.size === 0) return false;
+    if (this.#forgottenMono >= mono) return true;
     return marks.some((mark) => (this.#heard.get(mark) ?? -Infinity) >= mono);
   }
 

@@ -1,14 +1,15 @@
 // Sessions: what the cookie holds, how it becomes an identity, when it ends, and how its tokens are refreshed once in
 // the whole fleet even while refresh tokens rotate.
-import { hash, randomUUID } from "node:crypto";
-import { LRUCache } from "lru-cache";
+import { randomUUID } from "node:crypto";
 import type { Services } from "../../src/pipeline/contract.ts";
 import { mapIdentity, missingClaim } from "./claims.ts";
 import type { EndedSessions } from "./ended-sessions.ts";
 import { accepted, refused, unavailable, type Accepted, type Finding } from "./finding.ts";
+import { cookieDigest, KnownSessions, type KnownSession } from "./known-sessions.ts";
 import type { LoginOptions } from "./options-jwt.ts";
 import { GrantRefused, type Provider, type Tokens } from "./provider.ts";
 import type { RevokedSessions } from "./revoked-sessions.ts";
+import { renewedClaims, userClaims } from "./session-claims.ts";
 import { SessionFleet } from "./session-fleet.ts";
 import type { SessionKeeping } from "./session-keeping.ts";
 import { marksOf } from "./session-marks.ts";
@@ -22,15 +23,12 @@ export interface OpenSession {
   readonly renewed: string | undefined;
 }
 
-/** What is remembered of a session that was opened. */
-interface KnownSession {
-  readonly finding: Accepted;
-  readonly id: string;
-  readonly marks: readonly string[];
-  /** Epoch milliseconds from which it has to be looked at again. */
-  readonly dueMs: number;
-  /** Monotonic milliseconds at which it was looked at. */
-  readonly openedMono: number;
+/** What became of a logout. */
+export interface Logout {
+  /** undefined = none of this login, or one that cannot be read now */
+  readonly session: Session | undefined;
+  /** Whether every sidecar knows of it, or will on asking. */
+  readonly complete: boolean;
 }
 
 /** A session that lets nobody in. */
@@ -40,23 +38,6 @@ export interface ShutSession {
   readonly forget: boolean;
 }
 
-/** Claims that say something about the ID token and not about the user. */
-const tokenClaims = new Set([
-  "nonce",
-  "at_hash",
-  "c_hash",
-  "s_hash",
-  "azp",
-  "jti",
-  "nbf",
-  "exp",
-  "iat",
-  "auth_time",
-]);
-/** Some 16,384 sessions of the usual size. */
-const knownBytes = 33_554_432;
-const entryBytes = 1_500;
-const unwatchedMs = 900;
 /** By which clocks of sidecars may differ. */
 const clockSlackMs = 60_000;
 
@@ -93,9 +74,7 @@ export class Sessions {
   readonly #fleet: SessionFleet;
   readonly #ended: EndedSessions;
   readonly #revoked: RevokedSessions;
-  /** Ends what `onDoubt` began. */
-  readonly #trust: () => void;
-  readonly #known = new LRUCache<string, KnownSession>({ maxSize: knownBytes });
+  readonly #known: KnownSessions;
 
   constructor(parts: SessionParts) {
     const { options, services, seal } = parts;
@@ -106,7 +85,7 @@ export class Sessions {
     this.#provider = parts.provider;
     this.#ended = parts.ended;
     this.#fleet = new SessionFleet(services, seal, options.timeoutMs);
-    this.#trust = parts.ended.onDoubt(() => this.#known.clear());
+    this.#known = new KnownSessions(services.clock, parts.ended, parts.revoked);
   }
 
   /** A new session from the first tokens of a login. */
@@ -120,7 +99,7 @@ export class Sessions {
       endsMs: tokens.endsMs ?? idTokenEndsMs,
       refreshToken: tokens.refreshToken,
       idToken: tokens.idToken,
-      claims: this.#userClaims(claims),
+      claims: userClaims(claims, this.#options),
     };
   }
 
@@ -131,16 +110,18 @@ export class Sessions {
 
   /** From memory; undefined = `open` it. */
   peek(cookie: string): Accepted | undefined {
-    const known = this.#known.get(hash("sha256", cookie, "hex"));
-    if (known === undefined || this.#ended.has(known.id)) return undefined;
-    if (this.#revoked.heardSince(known.marks, known.openedMono)) return undefined;
-    const { clock } = this.#services;
-    if (this.#ended.unheard && clock.mono() - known.openedMono > unwatchedMs) return undefined;
-    return clock.now() < known.dueMs ? known.finding : undefined;
+    return this.#known.get(cookie);
   }
 
   /** Reads a session, asks whether it was ended, refreshes it when it is time. Never rejects. */
   async open(cookie: string, mayRefresh = true): Promise<OpenSession | ShutSession> {
+    const opened = await this.#open(cookie, mayRefresh);
+    if ("forget" in opened) this.#known.delete(cookie);
+    return opened;
+  }
+
+  async #open(cookie: string, mayRefresh: boolean): Promise<OpenSession | ShutSession> {
+    if (this.#ended.owed.has(cookieDigest(cookie))) return ended;
     // What is told from now on may come too late for the answers below.
     const openedMono = this.#services.clock.mono();
     const nowMs = this.#services.clock.now();
@@ -183,25 +164,53 @@ export class Sessions {
     }
   }
 
-  /** Ends a session everywhere. Never rejects. @returns what it was; undefined for none of this login */
-  async end(cookie: string): Promise<Session | undefined> {
+  /** Ends a session everywhere, here at once. Never rejects. */
+  async end(cookie: string): Promise<Logout> {
+    this.#known.delete(cookie);
+    let session: Session | undefined;
     try {
-      const session = await this.#keeping.read(cookie);
-      if (session === undefined || session === "of another login") return undefined;
-      // Other routes with this login may take it for longer than this one.
-      const leftMs = overMsOf(session, this.#options) - this.#services.clock.now();
-      await this.#ended.end(session.id, Math.max(0, leftMs) + clockSlackMs);
-      await this.#keeping.forget(cookie, session);
-      return session;
+      session = await this.#read(cookie);
+      if (session !== undefined) await this.#end(cookie, session);
+      return { session, complete: true };
     } catch (error) {
-      // The browser forgets it in any case.
-      this.#services.logger.warn({ err: error }, "a session that was logged out could not be ended in Redis");
-      return undefined;
+      const text = "a session that was logged out is ended here alone; other sidecars will be told";
+      this.#services.logger.warn({ err: error }, text);
+      const read = session;
+      this.#ended.owed.add(cookieDigest(cookie), {
+        untilMs: this.#services.clock.now() + (read === undefined ? this.#lifeMs : this.#leftMs(read)),
+        tell: async () => {
+          const found = read ?? (await this.#read(cookie));
+          if (found !== undefined) await this.#end(cookie, found);
+        },
+      });
+      return { session, complete: false };
     }
   }
 
+  async #read(cookie: string): Promise<Session | undefined> {
+    const session = await this.#keeping.read(cookie);
+    return session === "of another login" ? undefined : session;
+  }
+
+  /** Both, even where one of them fails: a full Redis still deletes. */
+  async #end(cookie: string, session: Session): Promise<void> {
+    const told = this.#ended.end(session.id, this.#leftMs(session));
+    const [end, forgotten] = await Promise.allSettled([told, this.#keeping.forget(cookie, session)]);
+    if (end.status === "rejected") throw end.reason;
+    if (forgotten.status === "rejected") throw forgotten.reason;
+  }
+
+  /** How long its end must be remembered: other routes with this login may take it for longer than this one. */
+  #leftMs(session: Session): number {
+    return Math.max(0, overMsOf(session, this.#options) - this.#services.clock.now()) + clockSlackMs;
+  }
+
+  get #lifeMs(): number {
+    return this.#options.sessionSeconds * 1000 + clockSlackMs;
+  }
+
   close(): void {
-    this.#trust();
+    this.#known.close();
   }
 
   #identityOf({ claims }: Session): ReturnType<typeof mapIdentity> {
@@ -223,9 +232,7 @@ export class Sessions {
 
   #remember(cookie: string, session: Session, seen: Pick<KnownSession, "finding" | "openedMono">): void {
     const known = { ...seen, id: session.id, marks: this.#marksOf(session), dueMs: this.#dueMs(session) };
-    // The claims may be large: groups of a directory by the hundred.
-    const size = entryBytes + JSON.stringify(session.claims).length;
-    this.#known.set(hash("sha256", cookie, "hex"), known, { size });
+    this.#known.set(cookie, known, session.claims);
   }
 
   /** Epoch milliseconds from which a session has to be looked at again. */
@@ -266,19 +273,10 @@ export class Sessions {
       endsMs: tokens.endsMs ?? verified?.endsMs ?? session.endsMs,
       refreshToken: tokens.refreshToken ?? refreshToken,
       idToken: tokens.idToken ?? session.idToken,
-      claims: verified === undefined ? session.claims : this.#renewedClaims(session, verified.claims),
+      claims:
+        verified === undefined
+          ? session.claims
+          : renewedClaims(session.claims, verified.claims, this.#options),
     };
-  }
-  /** A refreshed ID token may leave out `sid`, by which the provider will tell of the logout. */
-  #renewedClaims({ claims: { sid } }: Session, claims: JsonObject): Record<string, unknown> {
-    return { ...(sid !== undefined && { sid }), ...this.#userClaims(claims) };
-  }
-
-  /** What is kept of an ID token's claims. */
-  #userClaims(claims: JsonObject): Record<string, unknown> {
-    const required = Object.keys(this.#options.requiredClaims);
-    const isKept = (name: string): boolean =>
-      !tokenClaims.has(name) || required.some((path) => path === name || path.startsWith(`${name}.`));
-    return Object.fromEntries(Object.entries(claims).filter(([name]) => isKept(name)));
   }
 }

@@ -55,3 +55,14 @@ test("with neither Redis nor a folder the log says what is missing", async () =>
   assert.equal(await ended.ask("s-1"), true);
   assert.match(await log(), /no OUTRIGGER_STATE_DIR/);
 });
+
+test("an end that could not be written down is good here, said, and written on the next try", async () => {
+  writeFileSync(join(root, "c"), "a file");
+  const { ended } = await worker("c", 1);
+  await assert.rejects(ended.end("s-1", 60_000));
+  assert.equal(ended.has("s-1"), true);
+  await assert.rejects(ended.end("s-1", 60_000));
+  rmSync(join(root, "c"));
+  await ended.end("s-1", 60_000);
+  assert.equal(await (await worker("c", 1)).ended.ask("s-1"), true);
+});

@@ -1,0 +1,117 @@
+// Logouts that say they worked, and sessions that come back after one.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { outrigger } from "../../support/process.ts";
+import type { Scene } from "../../support/scene.ts";
+import { eventually } from "../../support/redis.ts";
+import type { Attack } from "../attack.ts";
+import {
+  cookieOf,
+  guardedBy,
+  loggedIn,
+  loginAt,
+  openShop,
+  provider,
+  shop,
+  type Shop,
+  type ShopAnswer,
+} from "../login-site.ts";
+
+async function statusOf(site: Shop, cookie: string): Promise<number> {
+  return (await site.ask({ fields: ["Cookie", cookie] })).status;
+}
+
+function logOut(site: Shop, cookie: string): Promise<ShopAnswer> {
+  return site.ask({ path: "/oauth2/logout", method: "POST", fields: ["Cookie", cookie, "Origin", shop] });
+}
+
+async function pair(scene: Scene, sessions: "cookie" | "redis") {
+  const at = await provider(scene);
+  const redis = await scene.redis();
+  const options = { policy: guardedBy(loginAt(at, { sessions })), redisUrl: redis.url };
+  const [one, two] = [await openShop(scene, options), await openShop(scene, options)];
+  const cookie = cookieOf(await loggedIn(one));
+  assert.deepEqual([await statusOf(one, cookie), await statusOf(two, cookie)], [200, 200]);
+  return { redis, one, two, cookie };
+}
+
+function assertIncomplete({ status, answerFields, body }: ShopAnswer): void {
+  assert.equal(status, 503);
+  assert.ok(answerFields.has("retry-after"));
+  assert.match(body, /the logout is not complete/);
+  const cleared = answerFields.getAll("set-cookie");
+  assert.ok(
+    cleared.some((line) => /^app\.0=;.*Max-Age=0/i.test(line)),
+    cleared.join("\n"),
+  );
+}
+
+const whileAway = (sessions: "cookie" | "redis"): Attack => ({
+  row: sessions === "cookie" ? "Z6" : "Z31",
+  what: `goes on with a copied cookie (sessions: ${sessions}) after a logout that came while Redis was away`,
+  async run(scene) {
+    const { redis, one, two, cookie } = await pair(scene, sessions);
+    await redis.stop();
+    assertIncomplete(await logOut(one, cookie));
+    assert.notEqual(await statusOf(one, cookie), 200);
+    await redis.restart();
+    const isOut = async (): Promise<boolean> => (await statusOf(two, cookie)) === 401;
+    await eventually("the other sidecar refuses it", isOut, 10_000);
+    assert.equal(await statusOf(one, cookie), 401);
+  },
+});
+
+const whileFull = (sessions: "cookie" | "redis"): Attack => ({
+  row: sessions === "cookie" ? "Z6" : "Z31",
+  what: `goes on with a copied cookie (sessions: ${sessions}) after a logout that came while Redis was full`,
+  async run(scene) {
+    const { redis, one, two, cookie } = await pair(scene, sessions);
+    await redis.cli.config("SET", "maxmemory", "1");
+    assertIncomplete(await logOut(one, cookie));
+    assert.equal(await statusOf(one, cookie), 401);
+    await redis.cli.config("SET", "maxmemory", "0");
+    const isOut = async (): Promise<boolean> => (await statusOf(two, cookie)) === 401;
+    await eventually("the other sidecar refuses it", isOut, 10_000);
+  },
+});
+
+/** As many ends of others as the memories of them hold. */
+async function flood(redis: Awaited<ReturnType<Scene["redis"]>>, kind: string): Promise<void> {
+  for (let at = 0; at < 66_000; at += 5_500) {
+    const pipeline = redis.cli.pipeline();
+    for (let i = 0; i < 5_500; i++)
+      pipeline.set(`outrigger:session-ended:${kind}${randomBytes(16).toString("hex")}`, "1", "PX", 600_000);
+    await pipeline.exec();
+  }
+}
+
+const crowdedOut = (kind: "" | "sub."): Attack => ({
+  row: "Z6",
+  what: `goes on with ${kind === "" ? "a logged-out session" : "the session of a user who was revoked"} after 65,536 other ends`,
+  async run(scene) {
+    const { redis, one, two, cookie } = await pair(scene, "redis");
+    if (kind === "") await logOut(one, cookie);
+    else {
+      const revoked = await outrigger(["sessions", "revoke", "--user", "ada"], { REDIS_URL: redis.url });
+      assert.equal(revoked.code, 0, revoked.stderr);
+    }
+    const isOut = async (): Promise<boolean> => (await statusOf(two, cookie)) === 401;
+    await eventually("the other sidecar refuses it", isOut, 5_000);
+    const last = cookieOf(await loggedIn(two));
+    assert.equal(await statusOf(two, last), 200);
+    await flood(redis, kind);
+    // The last of them has been heard once its own session is out.
+    await logOut(one, last);
+    await eventually("all is heard", async () => (await statusOf(two, last)) === 401, 5_000);
+    assert.deepEqual([await statusOf(one, cookie), await statusOf(two, cookie)], [401, 401]);
+  },
+});
+
+export const attacks: readonly Attack[] = [
+  whileAway("cookie"),
+  whileAway("redis"),
+  whileFull("cookie"),
+  whileFull("redis"),
+  crowdedOut(""),
+  crowdedOut("sub."),
+];
