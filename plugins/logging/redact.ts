@@ -79,7 +79,8 @@ export function compileQueryRedaction(secrets: ReadonlySet<string>): (query: str
     }
   };
   return (query) =>
-    query.replace(/([^?&;=]*)=([^&;]*)/g, (pair, name: string) =>
+    // From the start of a name alone: trying every letter of a long one would take the square of its length.
+    query.replace(/(?<![^?&;=])([^?&;=]*)=([^&;]*)/g, (pair, name: string) =>
       isSecret(name) ? `${name}=${redacted}` : pair,
     );
 }

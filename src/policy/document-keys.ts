@@ -29,7 +29,13 @@ export interface Spread {
  */
 export function documentKeys(service: string | undefined, { sharded, keyPrefix }: Spread): DocumentKeys {
   const document = service === undefined ? sharedKey : layerKey(service);
-  const tag = sharded === true && !/\{[^}]+\}/.test(keyPrefix) ? `{${keyPrefix}${document}}` : "";
+  const tag = sharded === true && !hasTag(keyPrefix) ? `{${keyPrefix}${document}}` : "";
   const beside = (name: string): string => `${name}${service === undefined ? "" : `:${service}`}${tag}`;
   return { document, history: beside("history"), epoch: beside("epoch"), applied: beside("applied") };
+}
+
+/** Redis Cluster specification, "Hash tags": what is between the first `{` and the first `}` after it, if anything. */
+function hasTag(key: string): boolean {
+  const open = key.indexOf("{");
+  return open !== -1 && key.indexOf("}", open) > open + 1;
 }

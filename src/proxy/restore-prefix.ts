@@ -45,11 +45,19 @@ function isBelow(path: string, base: string): boolean {
   return path.startsWith(base) && /^(?:[/?#]|$)/.test(path.slice(base.length));
 }
 
+const refreshStart = /^\s*[\d.]+\s*[;,]\s*(?:url\s*=\s*)?/i;
+
 /** `5; url=/login`, as browsers read it. */
 function restoredRefresh(value: string, rule: PrefixRule, host: string): string {
-  const [, delay = "", quote = "", url] =
-    /^(\s*[\d.]+\s*[;,]\s*(?:url\s*=\s*)?)(["']?)(.*?)\2\s*$/is.exec(value) ?? [];
-  return url === undefined ? value : `${delay}${quote}${restoredUrl(url, rule, host)}${quote}`;
+  const [start] = refreshStart.exec(value) ?? [];
+  if (start === undefined) return value;
+  // By hand: a pattern that looks for the end takes the square of the length over a run of blanks.
+  const rest = value.slice(start.length).trimEnd();
+  const [first = ""] = rest;
+  const isQuoted = (first === '"' || first === "'") && rest.length > 1 && rest.endsWith(first);
+  const quote = isQuoted ? first : "";
+  const url = isQuoted ? rest.slice(1, -1) : rest;
+  return `${start}${quote}${restoredUrl(url, rule, host)}${quote}`;
 }
 
 function restoredCookie(cookie: string, rule: PrefixRule): string {
