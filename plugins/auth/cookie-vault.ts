@@ -1,5 +1,5 @@
 // Encrypts what browsers and Redis keep for us: JWE `dir` with A256GCM (RFC 7516), the first key encrypts, all decrypt.
-import { hash } from "node:crypto";
+import { createHmac, hash, hkdfSync, timingSafeEqual } from "node:crypto";
 import { CompactEncrypt, compactDecrypt } from "jose";
 import { readSessionKeys } from "./session-keys.ts";
 
@@ -9,6 +9,8 @@ export type Purpose = "session" | "login" | "return" | "refreshed" | "stored";
 interface VaultKey {
   readonly id: string;
   readonly bytes: Uint8Array;
+  /** For marks, not for encryption. */
+  readonly marking: Uint8Array;
 }
 
 export class CookieVault {
@@ -26,6 +28,7 @@ export class CookieVault {
     this.#keys = keys.map((bytes) => ({
       id: hash("sha256", bytes, "base64url").slice(0, 8),
       bytes: new Uint8Array(bytes),
+      marking: new Uint8Array(hkdfSync("sha256", bytes, "", "outrigger mark", 32)),
     }));
   }
 
@@ -34,6 +37,20 @@ export class CookieVault {
     return await new CompactEncrypt(new TextEncoder().encode(JSON.stringify(value)))
       .setProtectedHeader({ alg: "dir", enc: "A256GCM", typ: purpose, kid: key.id })
       .encrypt(key.bytes);
+  }
+
+  /** Says that a text is from here, without hiding it. */
+  mark(text: string): string {
+    const [key] = this.#keys as [VaultKey];
+    return markOf(key, text).toString("base64url");
+  }
+
+  isMarked(text: string, mark: string): boolean {
+    const shown = Buffer.from(mark, "base64url");
+    return this.#keys.some((key) => {
+      const right = markOf(key, text);
+      return right.length === shown.length && timingSafeEqual(right, shown);
+    });
   }
 
   /** @returns undefined for whatever was not sealed here for this purpose */
@@ -54,4 +71,8 @@ export class CookieVault {
       return undefined;
     }
   }
+}
+
+function markOf({ marking }: VaultKey, text: string): Buffer {
+  return createHmac("sha256", marking).update(text).digest();
 }

@@ -7,11 +7,14 @@ import type { LoginOptions } from "./options-jwt.ts";
 import { indexPrefix, storedPrefix, type IndexEntry } from "./session-index.ts";
 import { overMsOf, type Session, type SessionSeal } from "./session-seal.ts";
 
+/** What may be read of a cookie; "gone" = it was one, and is over or was ended. */
+export type Read = Session | "of another login" | "gone" | undefined;
+
 export interface SessionKeeping {
   /** Keeps a new session. @returns value of the cookie. Rejects with `StoreUnavailable`, as the others do. */
   begin(session: Session): Promise<string>;
-  /** @returns undefined for what is no session */
-  read(cookie: string): Promise<Session | "of another login" | undefined>;
+  /** @returns undefined for what is no session that can be read here; a key may be on its way */
+  read(cookie: string): Promise<Read>;
   /** Keeps a session whose tokens were refreshed. @returns the cookie's new value; undefined = it stays as it is */
   renew(cookie: string, session: Session): Promise<string | undefined>;
   /** Lets go of one that has ended. */
@@ -41,7 +44,7 @@ export class CookieKeeping implements SessionKeeping {
     );
   }
 
-  read(cookie: string): ReturnType<SessionKeeping["read"]> {
+  read(cookie: string): Promise<Read> {
     return this.#seal.fromBrowser(cookie);
   }
 
@@ -54,7 +57,8 @@ export class CookieKeeping implements SessionKeeping {
   }
 }
 
-const ticketText = /^[A-Za-z0-9_-]{43}$/;
+/** A random part, and the mark that says it was given out here. */
+const ticketText = /^[A-Za-z0-9_-]{43}\.[A-Za-z0-9_-]{43}$/;
 /** Redis holds the ticket's digest: who reads there cannot use what is found as a cookie. */
 const digestOf = (ticket: string): string => hash("sha256", ticket, "hex");
 
@@ -72,16 +76,17 @@ export class RedisKeeping implements SessionKeeping {
   }
 
   async begin(session: Session): Promise<string> {
-    const ticket = randomBytes(32).toString("base64url");
+    const ticket = this.#seal.marked(randomBytes(32).toString("base64url"));
     await this.#keep(digestOf(ticket), session);
     return ticket;
   }
 
-  async read(ticket: string): ReturnType<SessionKeeping["read"]> {
-    if (!ticketText.test(ticket)) return undefined;
+  async read(ticket: string): Promise<Read> {
+    // Before Redis is asked: made-up tickets must cost it nothing.
+    if (!ticketText.test(ticket) || !this.#seal.isMarked(ticket)) return undefined;
     const at = digestOf(ticket);
     const sealed = await this.#store.get(storedPrefix + at);
-    return sealed === null ? undefined : await this.#seal.fromStore(sealed, at);
+    return sealed === null ? "gone" : await this.#seal.fromStore(sealed, at);
   }
 
   async renew(ticket: string, session: Session): Promise<undefined> {

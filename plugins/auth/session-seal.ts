@@ -52,6 +52,20 @@ export class SessionSeal {
     this.#login = loginId(options);
   }
 
+  /** A ticket that is worth a look into Redis: anybody can write down a random one. */
+  marked(ticket: string): string {
+    return `${ticket}.${this.#vault.mark(this.#marking(ticket))}`;
+  }
+
+  isMarked(marked: string): boolean {
+    const at = marked.indexOf(".");
+    return this.#vault.isMarked(this.#marking(marked.slice(0, at)), marked.slice(at + 1));
+  }
+
+  #marking(ticket: string): string {
+    return `ticket ${this.#login} ${ticket}`;
+  }
+
   async forBrowser(session: Session): Promise<string> {
     return await this.#vault.seal("session", session);
   }

@@ -45,7 +45,9 @@ const shut = (because: string, forget: boolean): ShutSession => ({
   finding: refused("session", `session: ${because}`),
   forget,
 });
-const unreadable = shut("not readable", true);
+// Perhaps sealed by a sidecar that got a new key first.
+const unreadable = shut("not readable", false);
+const gone = shut("over or logged out", true);
 const over = shut("over", true);
 const ended = shut("logged out", true);
 const refreshRefused = shut("the provider refused to refresh it", true);
@@ -129,6 +131,7 @@ export class Sessions {
     try {
       const read = await this.#keeping.read(cookie);
       if (read === undefined) return unreadable;
+      if (read === "gone") return gone;
       if (read === "of another login") return ofAnotherLogin;
       session = read;
       if (nowMs >= this.#overHereMs(session)) return over;
@@ -189,7 +192,7 @@ export class Sessions {
 
   async #read(cookie: string): Promise<Session | undefined> {
     const session = await this.#keeping.read(cookie);
-    return session === "of another login" ? undefined : session;
+    return session === "of another login" || session === "gone" ? undefined : session;
   }
 
   /** Both, even where one of them fails: a full Redis still deletes. */

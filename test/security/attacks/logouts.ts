@@ -8,6 +8,7 @@ import type { Attack } from "../attack.ts";
 import {
   cookieOf,
   guardedBy,
+  keys,
   loggedIn,
   loginAt,
   openShop,
@@ -107,6 +108,45 @@ const crowdedOut = (kind: "" | "sub."): Attack => ({
   },
 });
 
+const keyNotYetThere = (sessions: "cookie" | "redis"): Attack => ({
+  row: sessions === "cookie" ? "Z6" : "Z31",
+  what: `is logged out (sessions: ${sessions}) by a sidecar that has not read the new session key yet`,
+  async run(scene) {
+    const at = await provider(scene);
+    const redis = await scene.redis();
+    const options = { policy: guardedBy(loginAt(at, { sessions })), redisUrl: redis.url };
+    const env = { OUTRIGGER_SESSION_KEYS: `${randomBytes(32).toString("base64url")},${keys}` };
+    const [before, after] = [await openShop(scene, options), await openShop(scene, { ...options, env })];
+    const cookie = cookieOf(await loggedIn(after));
+    const answer = await before.ask({ fields: ["Cookie", cookie] });
+    assert.equal(answer.status, 401);
+    assert.deepEqual(answer.answerFields.getAll("set-cookie"), []);
+    assert.equal(await statusOf(after, cookie), 200);
+  },
+});
+
+const madeUpTickets: Attack = {
+  row: "Z31",
+  what: "has Redis asked for a session for every ticket that it makes up",
+  async run(scene) {
+    const { redis, one, cookie } = await pair(scene, "redis");
+    const asked = async (): Promise<number> =>
+      Number(/cmdstat_get:calls=(\d+)/.exec(await redis.cli.info("commandstats"))?.[1] ?? 0);
+    const before = await asked();
+    const [, mark] = cookie.split(".").slice(1);
+    for (let tries = 0; tries < 20; tries += 1) {
+      const ticket = randomBytes(32).toString("base64url");
+      for (const madeUp of [
+        ticket,
+        `${ticket}.${randomBytes(32).toString("base64url")}`,
+        `${ticket}.${mark}`,
+      ])
+        assert.equal(await statusOf(one, `app.0=${madeUp}`), 401);
+    }
+    assert.equal(await asked(), before);
+  },
+};
+
 export const attacks: readonly Attack[] = [
   whileAway("cookie"),
   whileAway("redis"),
@@ -114,4 +154,7 @@ export const attacks: readonly Attack[] = [
   whileFull("redis"),
   crowdedOut(""),
   crowdedOut("sub."),
+  keyNotYetThere("cookie"),
+  keyNotYetThere("redis"),
+  madeUpTickets,
 ];
