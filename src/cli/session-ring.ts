@@ -2,7 +2,7 @@
 import { endedPrefix, userMark } from "../../plugins/auth/session-marks.ts";
 import { indexEntry, indexPrefix, storedPrefix, type IndexEntry } from "../../plugins/auth/session-index.ts";
 import { parseJson } from "../language/json.ts";
-import type { Script } from "../pipeline/services.ts";
+import { StoreUnavailable, type Script } from "../pipeline/services.ts";
 import type { Store } from "../redis/store-contract.ts";
 
 // The server's clock: an operator's may be minutes behind, and sessions that began meanwhile would live on.
@@ -23,6 +23,8 @@ export interface Sessions {
   readonly entries: readonly IndexEntry[];
   /** There may be more than were looked at. */
   readonly cut: boolean;
+  /** Keys among them that hold no such entry: whoever takes a sidecar over can write there. */
+  readonly odd: readonly string[];
 }
 
 export class SessionRing {
@@ -36,37 +38,52 @@ export class SessionRing {
   async list(userId: string | undefined): Promise<Sessions> {
     const keys = await this.#store.scan(indexPrefix, maxSessions);
     const entries: IndexEntry[] = [];
+    const odd: string[] = [];
     for (let i = 0; i < keys.length; i += page) {
-      const texts = await Promise.all(keys.slice(i, i + page).map((key) => this.#store.get(key, limitMs)));
-      for (const text of texts) {
-        const entry = text === null ? undefined : read(text);
-        if (entry !== undefined && (userId === undefined || entry.userId === userId)) entries.push(entry);
+      const some = keys.slice(i, i + page);
+      const found = await Promise.all(some.map((key) => this.#entryAt(key)));
+      for (const [at, entry] of found.entries()) {
+        if (entry === "odd") odd.push(some[at] as string);
+        else if (entry !== undefined && (userId === undefined || entry.userId === userId))
+          entries.push(entry);
       }
     }
-    entries.sort((a, b) => a.startedAt.localeCompare(b.startedAt));
-    return { entries, cut: keys.length >= maxSessions };
+    entries.sort((one, other) => one.startedAt.localeCompare(other.startedAt));
+    return { entries, cut: keys.length >= maxSessions, odd };
+  }
+
+  /** undefined = it has gone meanwhile. */
+  async #entryAt(key: string): Promise<IndexEntry | "odd" | undefined> {
+    try {
+      const text = await this.#store.get(key, limitMs);
+      if (text === null) return undefined;
+      const entry = read(text);
+      return entry !== undefined && indexPrefix + entry.id === key ? entry : "odd";
+    } catch (error) {
+      if (error instanceof StoreUnavailable && error.code === "WRONGTYPE") return "odd";
+      throw error;
+    }
   }
 
   /** @returns the session that was ended; undefined = Redis knows of none */
   async revoke(id: string): Promise<IndexEntry | undefined> {
-    const text = await this.#store.get(indexPrefix + id, limitMs);
-    const entry = text === null ? undefined : read(text);
-    if (entry === undefined || entry.id !== id) return undefined;
+    const entry = await this.#entryAt(indexPrefix + id);
+    if (entry === undefined || entry === "odd") return undefined;
     await this.#end(entry);
     return entry;
   }
 
   /** Ends every session of a user, in cookies too. @returns those that were in Redis */
-  async revokeUser(userId: string): Promise<readonly IndexEntry[]> {
+  async revokeUser(userId: string): Promise<Sessions> {
     // First: it also ends what is not listed, and what begins while the list is made.
     await this.#store.run(endNow, [endedPrefix + userMark(userId)], [longestMs], limitMs);
-    const { entries } = await this.list(userId);
-    for (const entry of entries) await this.#end(entry);
-    return entries;
+    const found = await this.list(userId);
+    for (const entry of found.entries) await this.#end(entry);
+    return found;
   }
 
   async #end({ id, at, expiresAt }: IndexEntry): Promise<void> {
-    const ttlMs = Math.max(1_000, Date.parse(expiresAt) - Date.now() + 60_000);
+    const ttlMs = Math.min(longestMs, Math.max(1_000, Date.parse(expiresAt) - Date.now() + 60_000));
     await this.#store.set(endedPrefix + id, "1", { ttlMs, limitMs });
     await this.#store.delete(storedPrefix + at);
     await this.#store.delete(indexPrefix + id);
@@ -79,4 +96,14 @@ function read(text: string): IndexEntry | undefined {
   } catch {
     return undefined;
   }
+}
+
+const mostNamed = 5;
+
+/** Said beside what a command prints; undefined = nothing is odd. Names come from whoever wrote there: they are quoted. */
+export function oddText({ odd }: Sessions): string | undefined {
+  if (odd.length === 0) return undefined;
+  const named = odd.slice(0, mostNamed).map((key) => JSON.stringify(key.slice(0, 200)));
+  const more = odd.length > mostNamed ? " and more" : "";
+  return `${odd.length} keys hold no session and were skipped: ${named.join(", ")}${more}; see who wrote them\n`;
 }

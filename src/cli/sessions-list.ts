@@ -1,5 +1,6 @@
 // `outrigger sessions list [--user U]`: the browser sessions that lie in Redis; never a ticket, token or claim.
 import { durationText } from "../language/duration.ts";
+import { oddText } from "./session-ring.ts";
 import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { withSessionRing } from "./with-session-ring.ts";
@@ -12,7 +13,9 @@ export interface ListOptions {
 /** @returns the exit code */
 export async function listSessions(terminal: Terminal, { user, json }: ListOptions): Promise<number> {
   return await withSessionRing(terminal, async (ring) => {
-    const { entries, cut } = await ring.list(user);
+    const found = await ring.list(user);
+    const { entries, cut } = found;
+    terminal.err(oddText(found) ?? "");
     if (cut) terminal.err("there are more sessions than were looked at\n");
     if (json) {
       const shown = entries.map((entry) => ({ ...entry, at: undefined }));

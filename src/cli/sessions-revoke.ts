@@ -1,4 +1,5 @@
 // `outrigger sessions revoke ID | --user U`: ends browser sessions now, at every sidecar within a second.
+import { oddText } from "./session-ring.ts";
 import type { Terminal } from "./terminal.ts";
 import { withSessionRing } from "./with-session-ring.ts";
 
@@ -19,7 +20,9 @@ export async function revokeSessions(
   }
   return await withSessionRing(terminal, async (ring) => {
     if (user !== undefined) {
-      const revoked = await ring.revokeUser(user);
+      const found = await ring.revokeUser(user);
+      const revoked = found.entries;
+      terminal.err(oddText(found) ?? "");
       if (json)
         terminal.out(`${JSON.stringify({ user, revoked: revoked.map((entry) => entry.id) }, null, 2)}\n`);
       else

@@ -48,6 +48,22 @@ describe("outrigger sessions", () => {
     assert.doesNotMatch(stdout, /digest-of/);
   });
 
+  it("skips what another wrote under a session's name, says so, and ends the rest", async () => {
+    await begin("s1", "ada");
+    await redis.cli.lpush("outrigger:session-index:li\u001bst", "1");
+    const copied = await redis.cli.get("outrigger:session-index:s1");
+    await redis.cli.set("outrigger:session-index:s0", copied ?? "");
+    const listed = await sessions("list", "--json");
+    assert.equal(listed.code, 0, listed.stderr);
+    assert.match(listed.stderr, /^2 keys hold no session and were skipped: .*"session-index:li\\u001bst"/);
+    assert.equal((JSON.parse(listed.stdout) as unknown[]).length, 1);
+    const revoked = await sessions("revoke", "--user", "ada");
+    assert.equal(revoked.code, 0, revoked.stderr);
+    assert.match(revoked.stdout, /1 in Redis/);
+    assert.equal(await redis.cli.exists("outrigger:session:digest-of-s1"), 0);
+    assert.equal((await sessions("revoke", "li\u001bst")).code, 1);
+  });
+
   it("ends one session and leaves the others", async () => {
     await begin("s1", "ada");
     await begin("s2", "ada");
