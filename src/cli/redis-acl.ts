@@ -46,10 +46,16 @@ const fleetLimits = ["rl:@fleet:*"];
 
 const commands =
   "+hello +auth +ping +select +info +client|setname +client|id +client|tracking +subscribe +unsubscribe " +
-  "+cluster|slots +cluster|shards +cluster|nodes +get +getrange +set +publish +unlink +eval +evalsha +time +xadd +pexpire +zadd " +
+  "+cluster|slots +cluster|shards +cluster|nodes +get +getrange +set +unlink +eval +evalsha +time +xadd +pexpire +zadd " +
   "+zrem +zcount +zcard +zrangebyscore +zremrangebyscore +zremrangebyrank";
 /** Uses of API keys are one hash a key, over services: fields can be set there, and nothing else. */
 const uses = (prefix: string): string => `(~${prefix}keyuse:* -@all +hset +expire +eval +evalsha)`;
+
+/** A word on the channel of invalidations would be heard by all services: sidecars listen there and say nothing. */
+const tells = (prefix: string, service: string): string =>
+  `(${channels(service)
+    .map((channel) => `&${prefix}${channel}`)
+    .join(" ")} -@all +publish)`;
 
 /**
  * What a fleet tells over services: which there are, and which policies were SET past the history. Added to, and neither
@@ -77,7 +83,7 @@ export function aclLine(service: string, keyPrefix: string, options: AclOptions 
   ];
   const heard = channels(service).map((channel) => `&${prefix}${channel}`);
   const user = `user sidecar-${service} on >SIDECAR_PASSWORD resetkeys resetchannels -@all`;
-  return `${user} ${keys.join(" ")} &__redis__:invalidate ${heard.join(" ")} ${commands} ${uses(prefix)} ${told(prefix)}`;
+  return `${user} ${keys.join(" ")} &__redis__:invalidate ${heard.join(" ")} ${commands} ${tells(prefix, service)} ${uses(prefix)} ${told(prefix)}`;
 }
 
 /** @returns the exit code */

@@ -78,8 +78,9 @@ export class Tracker {
     this.#link.client.on("messageBuffer", (channel: Buffer, message: unknown) => {
       if (String(channel) !== invalidations) options.onChannel(String(channel));
       // ioredis types it as Buffer; an invalidation carries a list of keys, or null when a database was flushed.
-      else if (!Array.isArray(message)) options.onKey(null);
-      else for (const key of message) this.#heard(String(key));
+      else if (Array.isArray(message)) for (const key of message) this.#heard(String(key));
+      else if (message === null) options.onKey(null);
+      // Anything else was published by somebody: forgetting all at their word would be work without end.
     });
   }
 

@@ -154,4 +154,18 @@ export const attacks: readonly Attack[] = [
       assert.equal(await redis.cli.exists(...keys), 1, "still there");
     },
   },
+  {
+    row: "Z24",
+    what: "a sidecar of another service has all sidecars forget what they know, by a message in the name of Redis",
+    async run(scene) {
+      const redis = await scene.redis();
+      for (const service of ["orders", "users"])
+        await redis.cli.call("ACL", userOf(aclLine(service, "outrigger:")));
+      const attacker = new Redis(redis.url.replace("//", "//sidecar-users:SIDECAR_PASSWORD@"));
+      scene.after(() => attacker.disconnect());
+      await assert.rejects(attacker.publish("__redis__:invalidate", "x"), /NOPERM/);
+      await assert.rejects(attacker.publish("outrigger:cache:orders:x", "x"), /NOPERM/);
+      assert.equal(await attacker.publish("outrigger:cache:users:x", "x"), 0);
+    },
+  },
 ];

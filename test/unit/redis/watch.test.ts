@@ -250,3 +250,14 @@ test("no change between the first null and the end is missed while prefixes come
     stop();
   }
 });
+
+test("what somebody publishes in the name of Redis is not taken for a flush", async () => {
+  const redis = await server();
+  const store = open(redis.url);
+  const keys = watch(store, "policy");
+  await begun(keys);
+  assert.equal(await redis.cli.publish("__redis__:invalidate", "x"), 1);
+  await redis.cli.set("outrigger:policy", "1");
+  await eventually("the change is told", () => keys.told.includes("policy"));
+  assert.deepEqual(keys.told, ["policy"]);
+});
