@@ -260,7 +260,7 @@ export class Login {
     const tokens = await this.#provider.exchangeCode(code, pending.verifier, pending.redirectUri);
     if (tokens.idToken === undefined) throw new GrantRefused("the provider gave no ID token");
     const { claims, endsMs } = await this.#provider.verifyIdToken(tokens.idToken, pending.nonce);
-    const session = this.#sessions.begin(tokens, claims, endsMs);
+    const session = await this.#sessions.begin(tokens, claims, endsMs);
     const cookies = this.#sessionCookies(session, await this.#sessions.keep(session));
     return redirectTo(pending.returnTo, [...cookies, ...this.#pendingLogins.ended(pending)]);
   }

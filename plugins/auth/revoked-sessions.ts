@@ -1,12 +1,26 @@
 // Ends of all sessions of somebody that began before a moment, told through Redis (see session-marks.ts). A session that
 // begins afterwards is not concerned, so a mark says when, and what is known from memory is asked about again.
-import type { Services, Store } from "../../src/pipeline/contract.ts";
+import type { Script, Services, Store } from "../../src/pipeline/contract.ts";
 import { boundedCache } from "./bounded-cache.ts";
 import { endedPrefix } from "./session-marks.ts";
 
 const maxHeard = 65_536;
 /** Other services may take the same sessions for longer than any login here. */
 const leastLifeMs = 30 * 86_400_000;
+
+/** By which clocks may differ: a Redis that is further off is not asked what time it is. */
+const clockSlackMs = 60_000;
+
+// The server's clock, for ends and beginnings alike: by their own, a sidecar or an operator who is seconds behind would
+// let sessions live on that began meanwhile, and one who is ahead would end those that begin anew.
+const time = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)";
+export const endNow: Script = {
+  name: "sessions-end-now",
+  lua: `${time}
+redis.call('SET', KEYS[1], now, 'PX', ARGV[1])
+return now`,
+};
+const nowAt: Script = { name: "sessions-now", lua: `${time}\nreturn now` };
 
 export class RevokedSessions {
   readonly #store: Store | undefined;
@@ -51,6 +65,17 @@ export class RevokedSessions {
     return ends.some((end) => end !== null && !(Number(end) < startedMs));
   }
 
+  /** Epoch milliseconds at which a session begins, as ends are told. Never rejects. */
+  async startMs(): Promise<number> {
+    const hereMs = this.#now();
+    try {
+      const redisMs = Number(await this.#store?.run(nowAt, [`${endedPrefix}now`], []));
+      return Math.abs(redisMs - hereMs) <= clockSlackMs ? redisMs : hereMs;
+    } catch {
+      return hereMs;
+    }
+  }
+
   /** Some login has sessions that live so long. */
   expectLives(ms: number): void {
     this.#longestMs = Math.max(this.#longestMs, ms);
@@ -59,7 +84,7 @@ export class RevokedSessions {
   /** Ends all that have begun by now, for as long as any of them could live. Rejects with `StoreUnavailable`. */
   async revoke(mark: string): Promise<void> {
     if (this.#store === undefined) throw new Error("sessions of somebody cannot be ended without Redis");
-    await this.#store.set(endedPrefix + mark, String(this.#now()), { ttlMs: this.#longestMs });
+    await this.#store.run(endNow, [endedPrefix + mark], [this.#longestMs]);
     this.#heard.set(mark, this.#mono());
   }
 }

@@ -91,13 +91,13 @@ export class Sessions {
   }
 
   /** A new session from the first tokens of a login. */
-  begin(tokens: Tokens, claims: JsonObject, idTokenEndsMs: number): Session {
-    const startedMs = this.#services.clock.now();
+  async begin(tokens: Tokens, claims: JsonObject, idTokenEndsMs: number): Promise<Session> {
+    const startedMs = await this.#revoked.startMs();
     return {
       login: loginId(this.#options),
       id: randomUUID(),
       startedMs,
-      overMs: startedMs + this.#options.sessionSeconds * 1000,
+      overMs: this.#services.clock.now() + this.#options.sessionSeconds * 1000,
       endsMs: tokens.endsMs ?? idTokenEndsMs,
       refreshToken: tokens.refreshToken,
       idToken: tokens.idToken,

@@ -1,17 +1,10 @@
 // Sessions as an operator works on them: those in Redis can be listed, all can be ended. Every step can be run again.
+import { endNow } from "../../plugins/auth/revoked-sessions.ts";
 import { endedPrefix, userMark } from "../../plugins/auth/session-marks.ts";
 import { indexEntry, indexPrefix, storedPrefix, type IndexEntry } from "../../plugins/auth/session-index.ts";
 import { parseJson } from "../language/json.ts";
-import { StoreUnavailable, type Script } from "../pipeline/services.ts";
+import { StoreUnavailable } from "../pipeline/services.ts";
 import type { Store } from "../redis/store-contract.ts";
-
-// The server's clock: an operator's may be minutes behind, and sessions that began meanwhile would live on.
-const endNow: Script = {
-  name: "sessions-end-now",
-  lua: `local t = redis.call('TIME')
-redis.call('SET', KEYS[1], t[1] * 1000 + math.floor(t[2] / 1000), 'PX', ARGV[1])
-return 1`,
-};
 
 const limitMs = 5_000;
 const maxSessions = 200_000;

@@ -155,4 +155,24 @@ const revoked: Attack = {
   },
 };
 
-export const attacks: readonly Attack[] = [tooLarge, readInRedis, afterRefresh, revoked];
+const otherClocks: Attack = {
+  row: "Z31",
+  what: "goes on after a revocation since the sidecar's clock is ahead, or is locked out after it since that is behind",
+  async run(scene) {
+    const at = await provider(scene);
+    const redis = await scene.redis();
+    for (const aheadMs of [8_000, -8_000]) {
+      const clock = new TestClock();
+      clock.forward(aheadMs);
+      const site = await openShop(scene, { policy: guardedBy(loginAt(at)), redisUrl: redis.url, clock });
+      const before = cookieOf(await loggedIn(site));
+      const revoked = await outrigger(["sessions", "revoke", "--user", "ada"], { REDIS_URL: redis.url });
+      assert.equal(revoked.code, 0, revoked.stderr);
+      const isOut = async (): Promise<boolean> => (await statusOf(site, before)) === 401;
+      await eventually(`the session is out at a clock ${aheadMs} ms ahead`, isOut, 2_000);
+      assert.equal(await statusOf(site, cookieOf(await loggedIn(site))), 200);
+    }
+  },
+};
+
+export const attacks: readonly Attack[] = [tooLarge, readInRedis, afterRefresh, revoked, otherClocks];
