@@ -18,24 +18,37 @@ export function clientEnded(this: Socket): void {
 /**
  * Tries until the head of the answer whether the client is still there, by an interim response, which every HTTP/1.1
  * client takes (RFC 9110 section 15.2). Behind the head the answer's own bytes do: one that has left resets the connection
- * at them, and one that stays may wait for a service that is silent.
+ * at them. Who ends its side in the middle of an answer has most likely left: it waits for no service that is silent.
  */
 export class HalfClosed {
+  readonly #socket: Socket;
   readonly #writer: ClientWriter;
+  readonly #endedInAnswer: boolean;
   #timer: NodeJS.Timeout;
+  #bytesWritten = -1;
   #probes = 0;
 
   constructor(socket: Socket, writer: ClientWriter) {
+    this.#socket = socket;
     this.#writer = writer;
+    this.#endedInAnswer = writer.headSent;
     this.#timer = setTimeout(() => this.#probe(), firstProbeMs);
     // Errors and the end of the answer both close it.
     socket.once("close", () => clearTimeout(this.#timer));
   }
 
   #probe(): void {
-    if (this.#writer.headSent) return;
-    this.#writer.interim(102, []);
+    const { bytesWritten } = this.#socket;
+    if (this.#writer.headSent) {
+      if (!this.#endedInAnswer) return;
+      if (bytesWritten === this.#bytesWritten) {
+        this.#socket.destroy();
+        return;
+      }
+      this.#bytesWritten = bytesWritten;
+    } else this.#writer.interim(102, []);
     this.#probes += 1;
-    this.#timer = setTimeout(() => this.#probe(), this.#probes === 1 ? secondProbeMs : probeMs);
+    const soon = this.#probes === 1 && !this.#endedInAnswer;
+    this.#timer = setTimeout(() => this.#probe(), soon ? secondProbeMs : probeMs);
   }
 }
