@@ -42,8 +42,10 @@ export class KnownSessions {
 
   /** undefined = it has to be opened. */
   get(cookie: string): Accepted | undefined {
-    const known = this.#known.get(cookieDigest(cookie));
-    if (known === undefined || this.#ended.has(known.id)) return undefined;
+    const digest = cookieDigest(cookie);
+    const known = this.#known.get(digest);
+    // A look that was under way at the logout may have remembered it.
+    if (known === undefined || this.#ended.has(known.id) || this.#ended.owed.has(digest)) return undefined;
     const { openedMono, marks } = known;
     if (this.#revoked.heardSince(marks, openedMono) || this.#ended.forgottenSince(openedMono))
       return undefined;

@@ -158,6 +158,7 @@ export class Sessions {
     }
     try {
       const renewed = await this.#keeping.renew(cookie, current);
+      if (await this.#endedMeanwhile(cookie, current)) return ended;
       if (renewed === undefined) this.#remember(cookie, current, { finding, openedMono });
       return { session: current, finding, renewed };
     } catch (error) {
@@ -231,6 +232,14 @@ export class Sessions {
     const marks = this.#marksOf(session);
     const answers = await Promise.all([this.#ended.ask(id), this.#revoked.ask(marks, startedMs)]);
     return answers.includes(true);
+  }
+
+  /** A logout may have come while it was refreshed: it took away what was there then. Never rejects. */
+  async #endedMeanwhile(cookie: string, session: Session): Promise<boolean> {
+    // Out of reach: what was refreshed must reach the browser all the same, and the next look asks.
+    const wasEnded = await this.#wasEnded(session).catch(() => false);
+    if (wasEnded) await this.#keeping.forget(cookie, session).catch(() => {});
+    return wasEnded;
   }
 
   #remember(cookie: string, session: Session, seen: Pick<KnownSession, "finding" | "openedMono">): void {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { outrigger } from "../../support/process.ts";
+import { TestClock } from "../../plugins/auth/harness.ts";
 import type { Scene } from "../../support/scene.ts";
 import { eventually } from "../../support/redis.ts";
 import type { Attack } from "../attack.ts";
@@ -147,6 +148,33 @@ const madeUpTickets: Attack = {
   },
 };
 
+const duringRefresh: Attack = {
+  row: "Z31",
+  what: "logs out while the session is refreshed, which puts it back into Redis and among the sessions that are listed",
+  async run(scene) {
+    const at = await provider(scene, { accessTokenSeconds: 600 });
+    const redis = await scene.redis();
+    const clock = new TestClock();
+    const options = { policy: guardedBy(loginAt(at, { sessions: "redis" })), redisUrl: redis.url, clock };
+    const [one, two] = [await openShop(scene, options), await openShop(scene, options)];
+    const cookies: string[] = [];
+    while (cookies.length < 4) cookies.push(cookieOf(await loggedIn(one)));
+    clock.forward(545_000);
+    const countOf = async (keys: string): Promise<number> =>
+      (await redis.cli.keys(`outrigger:${keys}:*`)).length;
+    for (const [round, cookie] of cookies.entries()) {
+      const refreshed = statusOf(one, cookie);
+      const hasBegun = async (): Promise<boolean> =>
+        (await countOf("session-lease")) > 0 || (await countOf("session-refreshed")) > round;
+      while (!(await hasBegun()));
+      assert.equal((await logOut(two, cookie)).status, 303);
+      await refreshed;
+      const left: number = cookies.length - 1 - round;
+      assert.deepEqual([await countOf("session-index"), await countOf("session")], [left, left]);
+    }
+  },
+};
+
 export const attacks: readonly Attack[] = [
   whileAway("cookie"),
   whileAway("redis"),
@@ -157,4 +185,5 @@ export const attacks: readonly Attack[] = [
   keyNotYetThere("cookie"),
   keyNotYetThere("redis"),
   madeUpTickets,
+  duringRefresh,
 ];
