@@ -68,6 +68,13 @@ test("a Vary record comes back", async () => {
   assert.deepEqual(await decodeRecord(encodeVary(["accept-language"]), 10), { vary: ["accept-language"] });
 });
 
+test("a lost flag does not make a packed body the answer", async () => {
+  const [entry] = fc.sample(drawn, 1) as [Entry];
+  const bytes = await encodeEntry({ ...entry, body: Buffer.from("abc".repeat(1_000)) });
+  bytes.writeUInt32BE(bytes.readUInt32BE(4) ^ 1, 4);
+  await assert.rejects(decodeRecord(bytes, 1_000_000), BadRecord);
+});
+
 test("property: any change of any byte, and any cut, is refused", async () => {
   await fc.assert(
     fc.asyncProperty(
@@ -98,11 +105,11 @@ test("property: arbitrary bytes are refused", async () => {
 function forged(facts: unknown, body = Buffer.from("evil"), flags = 0): Buffer {
   const json = Buffer.from(JSON.stringify(facts));
   const head = Buffer.alloc(20);
-  head.write("OCE1");
+  head.write("OCE2");
   head.writeUInt32BE(flags, 4);
   head.writeUInt32BE(json.length, 8);
   head.writeUInt32BE(body.length, 12);
-  head.writeUInt32BE(crc32(body, crc32(json)), 16);
+  head.writeUInt32BE(crc32(body, crc32(json, crc32(head.subarray(0, 16)))), 16);
   return Buffer.concat([head, json, body]);
 }
 
