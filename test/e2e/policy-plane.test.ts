@@ -351,6 +351,15 @@ describe("when Redis does not help", () => {
     await redis.cli.zadd("outrigger:live:default", (Number(seconds) + 60) * 1_000, "late");
     const waiting = startNode([mainFile, "policy", "apply", policy, "--wait=60s"], { REDIS_URL: redis.url });
     await waiting.said("is now at revision 1");
+    // Once it has looked at the fleet it asks for the heartbeat of the one that is late again and again.
+    const looks = async (): Promise<number> =>
+      Number(
+        /cmdstat_mget:calls=(\d+)|cmdstat_get:calls=(\d+)/
+          .exec(await redis.cli.info("commandstats"))?.[0]
+          .split("=")[1],
+      );
+    const before = await looks();
+    await eventually("it has looked several times", async () => (await looks()) > before + 3);
     waiting.child.kill("SIGINT");
     const { code, stderr } = await waiting.end;
     assert.equal(code, 130, stderr);
