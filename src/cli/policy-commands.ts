@@ -5,6 +5,8 @@ import type { HistoryOptions } from "./policy-history.ts";
 import type { RollbackOptions } from "./policy-rollback.ts";
 import type { ShowOptions } from "./policy-show.ts";
 import type { DiffOptions } from "./policy-diff.ts";
+import type { SignOptions } from "./policy-sign.ts";
+import type { VerifyOptions } from "./policy-verify.ts";
 import type { Terminal } from "./terminal.ts";
 
 const json = ["--json", "print JSON"] as const;
@@ -22,6 +24,12 @@ const wait = [
   "until every live sidecar has it in force, at most so long: --wait=30s, the default",
 ] as const;
 
+const expires = ["--expires <time>", "signed for so long, e.g. 30d (default: for good)"] as const;
+const epoch = [
+  "--epoch <number>",
+  "the epoch it is signed with (default: the time in seconds, or one more than what is there)",
+] as const;
+
 /** @param choose takes what is to be run once the arguments are right */
 export function addPolicyCommands(
   program: Command,
@@ -30,6 +38,7 @@ export function addPolicyCommands(
 ): void {
   const policy = program.command("policy").description("work on policies");
   addFileCommands(policy, terminal, choose);
+  addSigningCommands(policy, terminal, choose);
   policy
     .command("apply")
     .description("put a policy (YAML or JSON) in force everywhere, with a line in its history")
@@ -104,5 +113,42 @@ function addFileCommands(
     .option(...json)
     .action((file: string, options: DiffOptions) =>
       choose(async () => (await import("./policy-diff.ts")).diffPolicy(terminal, file, options)),
+    );
+}
+
+function addSigningCommands(
+  policy: Command,
+  terminal: Terminal,
+  choose: (run: () => Promise<number>) => void,
+): void {
+  policy
+    .command("keygen")
+    .description("make a key that signs policies: the private one into the file, the public one on stdout")
+    .argument("<file>")
+    .option(...json)
+    .action((file: string) =>
+      choose(async () => (await import("./policy-keygen.ts")).generateKey(terminal, file)),
+    );
+  policy
+    .command("sign")
+    .description("check a policy file and print it signed, for OUTRIGGER_POLICY_KEYS; needs no Redis")
+    .argument("<file>")
+    .requiredOption("--key <file>", "the private key")
+    .option("--service <name>", "signed as this service's layer, in place of the shared policy")
+    .option(...expires)
+    .option(...epoch)
+    .option(...json)
+    .action((file: string, options: SignOptions) =>
+      choose(async () => (await import("./policy-sign.ts")).signFile(terminal, file, options)),
+    );
+  policy
+    .command("verify")
+    .description("check a signed policy file against OUTRIGGER_POLICY_KEYS, and print what it claims")
+    .argument("<file>")
+    .option("--service <name>", "as this service's layer, in place of the shared policy")
+    .option("--keys <jwks>", "public keys, inline or a file, in place of OUTRIGGER_POLICY_KEYS")
+    .option(...json)
+    .action((file: string, options: VerifyOptions) =>
+      choose(async () => (await import("./policy-verify.ts")).verifyFile(terminal, file, options)),
     );
 }

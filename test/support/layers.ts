@@ -64,7 +64,11 @@ export const rooms: readonly Room[] = [
   // What a sidecar tells the fleet.
   room("src/fleet/", ["src/policy/", "src/redis/store-contract.ts"]),
   // What operators do with policies and the fleet, from a command or a console; no proxy.
-  room("src/plane/", ["src/fleet/", "src/policy/", "src/redis/store-contract.ts"], ["yaml", "zod"]),
+  room(
+    "src/plane/",
+    ["src/fleet/", "src/language/", "src/policy/", "src/redis/store-contract.ts"],
+    ["jose", "yaml", "zod"],
+  ),
   room(
     "src/pipeline/",
     ["src/closed-addresses.ts", "src/redis/store-contract.ts", "src/telemetry/contract.ts"],

@@ -101,7 +101,10 @@ describe("with keys", () => {
     const jwt = await new SignJWT({}).setProtectedHeader({ alg: "ES256", typ: "JWT" }).sign(ours.privateKey);
     assert.match(await said(() => read(keys, jwt)), /typ other than/);
     const forLayer = await sign(document, ours, { for: "policy:users" });
-    assert.match(await said(() => read(keys, forLayer)), /^policy: was signed for another key/);
+    assert.match(
+      await said(() => read(keys, forLayer)),
+      /^policy: was signed for "policy:users", which is another key/,
+    );
     assert.ok(await read(keys, await sign(document, ours, { for: "policy" }), forLayer));
   });
 

@@ -1,0 +1,19 @@
+// `outrigger policy keygen FILE`: makes a key that signs policies. The private half goes into the file and nowhere else.
+import { KeyFileRefusal, writeSigningKey } from "../plane/private-key.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Prints the public half as a JWKS, as OUTRIGGER_POLICY_KEYS takes it. @returns the exit code */
+export async function generateKey(terminal: Terminal, file: string): Promise<number> {
+  try {
+    const { kid, publicJwk } = await writeSigningKey(file);
+    terminal.out(`${JSON.stringify({ keys: [publicJwk] }, null, 2)}\n`);
+    terminal.err(
+      `the private key is in ${file}, kid ${kid}; printed is the public one, for OUTRIGGER_POLICY_KEYS\n`,
+    );
+    return 0;
+  } catch (error) {
+    if (!(error instanceof KeyFileRefusal)) throw error;
+    terminal.err(`${error.message}\n`);
+    return 1;
+  }
+}

@@ -1,0 +1,71 @@
+// `outrigger policy sign FILE --key FILE`: checks a policy file and prints it signed, for a pipeline that has no Redis.
+import { loadConfig } from "../config.ts";
+import { documentIn } from "../plane/candidate.ts";
+import { KeyFileRefusal } from "../plane/private-key.ts";
+import { readPolicyFile } from "../policy/file-source.ts";
+import { readClaims } from "../policy/jws.ts";
+import { PolicyRefused, problemText } from "../policy/problems.ts";
+import { createPolicyReader } from "../policy/read.ts";
+import { pluginsByName } from "../registry.ts";
+import {
+  EpochRefusal,
+  parseSigning,
+  type SigningOptions,
+  type SigningWish,
+  signPolicy,
+} from "./signing-options.ts";
+import type { Terminal } from "./terminal.ts";
+import { documentName } from "./with-plane.ts";
+
+export interface SignOptions extends SigningOptions {
+  readonly service?: string;
+  readonly json?: true;
+}
+
+/** @returns the exit code; throws ConfigError */
+export async function signFile(terminal: Terminal, file: string, options: SignOptions): Promise<number> {
+  const wish = parseSigning(options);
+  if (wish === undefined || typeof wish === "string") {
+    terminal.err(`${wish ?? "--key takes the file of the private key"}\n`);
+    return 2;
+  }
+  try {
+    const token = await signChecked(terminal, file, wish, options.service);
+    if (options.json) {
+      const { kid, for: name, iat, epoch, exp } = readClaims(token);
+      terminal.out(`${JSON.stringify({ for: name, kid, iat, epoch, exp, jws: token }, null, 2)}\n`);
+    } else terminal.out(`${token}\n`);
+    return 0;
+  } catch (error) {
+    if (error instanceof PolicyRefused)
+      for (const problem of error.problems) terminal.err(`${problemText({ document: file, ...problem })}\n`);
+    else if (error instanceof KeyFileRefusal || error instanceof EpochRefusal)
+      terminal.err(`${error.message}\n`);
+    else throw error;
+    return 1;
+  }
+}
+
+async function signChecked(
+  { env }: Terminal,
+  file: string,
+  wish: SigningWish,
+  service: string | undefined,
+): Promise<string> {
+  const { upstreamAllow, policyMaxBytes: maxBytes } = loadConfig({
+    ...env,
+    ...(service === undefined ? {} : { OUTRIGGER_SERVICE: service }),
+  });
+  const reading = await readPolicyFile(file, maxBytes);
+  if (reading.state !== "read") throw new PolicyRefused([{ path: "", message: reading.message }]);
+  const { shared: bytes, format } = reading.raw;
+  const read = await createPolicyReader({
+    plugins: pluginsByName,
+    service: undefined,
+    upstreamAllow,
+    keys: undefined,
+    maxBytes,
+  });
+  await read({ shared: bytes, layer: undefined, format });
+  return await signPolicy(documentIn(bytes, format), documentName(service), wish);
+}

@@ -1,0 +1,77 @@
+// `outrigger policy verify FILE`: whether a sidecar with these keys would believe a signed policy, and what it claims.
+import { loadConfig } from "../config.ts";
+import { readPolicyFile } from "../policy/file-source.ts";
+import type { Claims } from "../policy/jws.ts";
+import { PolicyRefused, problemText } from "../policy/problems.ts";
+import { openPolicy } from "../policy/signature.ts";
+import { importKeys } from "../policy/verify-keys.ts";
+import { printable } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+import { documentName } from "./with-plane.ts";
+
+export interface VerifyOptions {
+  readonly service?: string;
+  readonly keys?: string;
+  readonly json?: true;
+}
+
+/** @returns the exit code; throws ConfigError */
+export async function verifyFile(terminal: Terminal, file: string, options: VerifyOptions): Promise<number> {
+  const { service, keys, json } = options;
+  const config = loadConfig({
+    ...terminal.env,
+    ...(service === undefined ? {} : { OUTRIGGER_SERVICE: service }),
+    ...(keys === undefined ? {} : { OUTRIGGER_POLICY_KEYS: keys }),
+  });
+  if (config.policyKeys === undefined) {
+    terminal.err("OUTRIGGER_POLICY_KEYS: is not set, and there is no --keys: nothing can be verified\n");
+    return 2;
+  }
+  try {
+    const reading = await readPolicyFile(file, config.policyMaxBytes);
+    if (reading.state !== "read") throw new PolicyRefused([{ path: "", message: reading.message }]);
+    const trusted = await importKeys(config.policyKeys);
+    const { claims } = await openPolicy(
+      reading.raw.shared,
+      documentName(service),
+      trusted,
+      config.policyMaxBytes,
+    );
+    const told = facts(claims as Claims);
+    if (json) terminal.out(`${JSON.stringify({ file, ...told }, null, 2)}\n`);
+    else terminal.out(`${printable(`${file}: ${factsText(told)}`)}\n`);
+    if (!told.expired) return 0;
+    terminal.err(`${file}: is over: sidecars take it no more\n`);
+  } catch (error) {
+    if (!(error instanceof PolicyRefused)) throw error;
+    for (const problem of error.problems) terminal.err(`${problemText({ document: file, ...problem })}\n`);
+  }
+  return 1;
+}
+
+type Facts = ReturnType<typeof facts>;
+
+function facts({ kid, for: name, iat, epoch, exp }: Claims) {
+  return {
+    for: name ?? null,
+    kid: kid ?? null,
+    epoch: epoch ?? null,
+    signedAt: timestamp(iat),
+    expiresAt: timestamp(exp),
+    expired: exp !== undefined && exp * 1000 <= Date.now(),
+  };
+}
+
+const timestamp = (seconds: number | undefined): string | null =>
+  seconds === undefined ? null : new Date(seconds * 1000).toISOString();
+
+function factsText({ for: name, kid, epoch, signedAt, expiresAt }: Facts): string {
+  const parts = [
+    `signed by ${kid ?? "a key without kid"}`,
+    name === null ? "for any key" : `for ${name}`,
+    epoch === null ? "without an epoch" : `epoch ${epoch}`,
+    ...(signedAt === null ? [] : [`at ${signedAt}`]),
+    ...(expiresAt === null ? [] : [`until ${expiresAt}`]),
+  ];
+  return parts.join(", ");
+}
