@@ -12,6 +12,7 @@ import { parse } from "yaml";
 import { registry } from "../plugins/index.ts";
 import { settings } from "../src/config-settings.ts";
 import { errorKinds } from "../src/pipeline/errors.ts";
+import { lintCodes } from "../src/plane/lint/lint.ts";
 import { createPolicyReader } from "../src/policy/read.ts";
 import { pluginsByName } from "../src/registry.ts";
 import { outlineOptions } from "./support/options-table.ts";
@@ -73,6 +74,11 @@ describe("tables", () => {
     assert.deepEqual(tableIn(between("errors")), rows, `it should be:\n${rows.join("\n")}`);
   });
 
+  test("lint: every code with what it finds, and no other", () => {
+    const rows = [...lintCodes(pluginsByName)].map(([code, about]) => `| \`${code}\` | ${about} |`);
+    assert.deepEqual(tableIn(between("lint")), rows, `it should be:\n${rows.join("\n")}`);
+  });
+
   test("bounds: what a setting or an option bounds has its default there", () => {
     const defaults = new Map<string, string>();
     for (const { env, default: fallback } of Object.values(settings)) defaults.set(env, fallback ?? "");
@@ -120,7 +126,7 @@ test("the example of a policy is one", async () => {
 
 test("the commands of the command line end well", async () => {
   for (const { line } of commandsOf("commands")) await type(line);
-  assert.equal(commandsOf("commands").length, 3);
+  assert.equal(commandsOf("commands").length, 4);
 });
 
 describe("five minutes", () => {

@@ -12,6 +12,7 @@ import { Exclusions, forwarding } from "./exclusions.ts";
 import { fleetOptions } from "./fleet-options.ts";
 import { GuessLimit } from "./guessing.ts";
 import { Guard, type GuardParts } from "./guard.ts";
+import { lint } from "./lint.ts";
 import { cookiesOf } from "./login-cookies.ts";
 import type { Login } from "./login.ts";
 import { KeyCheck } from "./keys.ts";
@@ -183,6 +184,7 @@ export const auth = definePlugin({
   fleetOptions,
   cookies: cookiesOf,
   secretNames,
+  lint,
   init: createState,
   dispose: (state) => state.dispose(),
 

@@ -1,5 +1,6 @@
 // The cache plugin: a shared HTTP cache (RFC 9111) in memory and in Redis. See README.md.
 import { definePlugin, type Hooks } from "../../src/pipeline/contract.ts";
+import { lint } from "./lint.ts";
 import { LookUp } from "./lookup.ts";
 import { cacheOptions } from "./options.ts";
 import { ResponsePath } from "./response.ts";
@@ -15,6 +16,7 @@ export const cache = definePlugin<typeof cacheOptions, CacheState>({
   security: false,
   failMode: "open",
   options: cacheOptions,
+  lint,
   needs: { keys: ["cache:<service>:"], seals: ["purges"] },
   init: createCacheState,
   dispose: (state) => state.dispose(),

@@ -15,6 +15,7 @@ import { fleetOptions } from "./fleet-options.ts";
 import { Leases } from "./leases.ts";
 import { CallerTables, type Result } from "./limit.ts";
 import { Limiter, type LimiterParts } from "./limiter.ts";
+import { lint } from "./lint.ts";
 import { MemoryLedger } from "./memory-ledger.ts";
 import { options, type Options } from "./options.ts";
 import { OverloadGuard, type Priority } from "./overload.ts";
@@ -45,6 +46,7 @@ export const rateLimit = definePlugin({
   options,
   needs: { keys: ["rl:<service>:", "rl:@fleet:"], metrics: ["outrigger_overload_"] },
   fleetOptions,
+  lint,
   init: createState,
   dispose: (state) => state.overload.loopDelay.stop(),
   share: createCounts,

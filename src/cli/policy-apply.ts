@@ -1,6 +1,7 @@
 // `outrigger policy apply FILE`: checks a policy and puts it in force, over what it was made from and nothing else.
 import { documentIn } from "../plane/candidate.ts";
 import { differences } from "../plane/difference.ts";
+import { lintFor, printLint } from "./lint-text.ts";
 import { printDifferences } from "./policy-diff.ts";
 import { readCandidate } from "./policy-file.ts";
 import { parseWait, reportConvergence } from "./policy-wait.ts";
@@ -13,6 +14,7 @@ export interface ApplyOptions {
   readonly author?: string;
   readonly base?: string;
   readonly dryRun?: true;
+  readonly strict?: true;
   readonly wait?: string;
   readonly json?: true;
 }
@@ -40,13 +42,17 @@ export async function applyPolicy(terminal: Terminal, file: string, options: App
       throw new PlaneRefusal(
         `${documentName(service)} is at revision ${before.revision}, not ${base}: by ${before.head?.author ?? "?"} at ${before.head?.at ?? "?"}`,
       );
-    const { bytes, losesComments } = await readCandidate(plane, file, service);
+    const { bytes, losesComments, raw } = await readCandidate(plane, file, service);
+    const lint = await lintFor(plane.config, raw, service);
+    if (!json || options.strict) printLint((line) => terminal.err(line), file, lint);
+    if (options.strict && lint.findings.length > 0)
+      throw new PlaneRefusal("nothing is changed: --strict takes no policy with warnings");
     if (losesComments) terminal.err(`${file}: its comments stay in the file: Redis holds JSON\n`);
     const changes = differences(before.document && documentIn(before.document), documentIn(bytes));
     if (options.dryRun) {
       if (json)
         terminal.out(
-          `${JSON.stringify({ document: documentName(service), dryRun: true, revision: before.revision, changes }, null, 2)}\n`,
+          `${JSON.stringify({ document: documentName(service), dryRun: true, revision: before.revision, changes, warnings: lint.findings }, null, 2)}\n`,
         );
       else printDifferences(terminal, changes);
       return 0;
@@ -58,6 +64,13 @@ export async function applyPolicy(terminal: Terminal, file: string, options: App
       reason,
       base: before.revision,
     });
-    return await reportConvergence(terminal, plane, { service, written, waitMs, json, changes });
+    return await reportConvergence(terminal, plane, {
+      service,
+      written,
+      waitMs,
+      json,
+      changes,
+      warnings: lint.findings,
+    });
   });
 }

@@ -4,6 +4,8 @@ import type { ApplyOptions } from "./policy-apply.ts";
 import type { HistoryOptions } from "./policy-history.ts";
 import type { RollbackOptions } from "./policy-rollback.ts";
 import type { ShowOptions } from "./policy-show.ts";
+import type { LintCommandOptions } from "./policy-lint.ts";
+import type { CheckOptions } from "./policy-validate.ts";
 import type { DiffOptions } from "./policy-diff.ts";
 import type { SignOptions } from "./policy-sign.ts";
 import type { VerifyOptions } from "./policy-verify.ts";
@@ -19,6 +21,8 @@ const author = [
   "--author <name>",
   "who, for the history; default: OUTRIGGER_AUTHOR, else user@host",
 ] as const;
+const over = ["--over <file>", "check each file as a service's layer over this shared policy"] as const;
+const strict = ["--strict", "take warnings of lint for errors"] as const;
 const wait = [
   "--wait [time]",
   "until every live sidecar has it in force, at most so long: --wait=30s, the default",
@@ -48,6 +52,7 @@ export function addPolicyCommands(
     .option(...author)
     .option("--base <revision>", "only over this revision; default: the one there now")
     .option("--dry-run", "only check it and show what would change")
+    .option(...strict)
     .option(...wait)
     .option(...json)
     .action((file: string, options: ApplyOptions) =>
@@ -85,10 +90,22 @@ function addFileCommands(
     .command("validate")
     .description("check policy files (YAML or JSON) as a sidecar in this environment would")
     .argument("<file...>")
-    .option("--over <file>", "check each file as a service's layer over this shared policy")
+    .option(...over)
+    .option(...strict)
     .option(...json)
-    .action((files: string[], options: { json?: true; over?: string }) =>
+    .action((files: string[], options: CheckOptions) =>
       choose(async () => (await import("./policy-validate.ts")).validatePolicies(terminal, files, options)),
+    );
+  policy
+    .command("lint")
+    .description("print what policy files say and probably do not mean: open routes, rules that never match")
+    .argument("[file...]")
+    .option(...over)
+    .option(...strict)
+    .option("--codes", "print every code with its meaning, and no more")
+    .option(...json)
+    .action((files: string[], options: LintCommandOptions) =>
+      choose(async () => (await import("./policy-lint.ts")).lintPolicies(terminal, files, options)),
     );
   policy
     .command("schema")

@@ -4,26 +4,32 @@ import { candidateOf } from "../plane/candidate.ts";
 import { readPolicyFile } from "../policy/file-source.ts";
 import type { PolicyFormat } from "../policy/parse.ts";
 import { PolicyRefused } from "../policy/problems.ts";
-import { createPolicyReader, sharedKey } from "../policy/read.ts";
+import { createPolicyReader, type RawPolicy, sharedKey } from "../policy/read.ts";
 import { pluginsByName } from "../registry.ts";
 import { type Plane, PlaneRefusal } from "./with-plane.ts";
+
+/** A candidate with the documents that it was checked in. */
+interface Checked extends Candidate {
+  readonly raw: RawPolicy;
+}
 
 /** Rejects with PolicyRefused (its problems name the file), or PlaneRefusal when it cannot be read. */
 export async function readCandidate(
   plane: Plane,
   file: string,
   service: string | undefined,
-): Promise<Candidate> {
+): Promise<Checked> {
   const reading = await readPolicyFile(file, plane.config.policyMaxBytes);
   if (reading.state !== "read") throw new PlaneRefusal(reading.message);
   const { shared: bytes, format } = reading.raw;
-  await check(plane, bytes, format, service, file);
-  return candidateOf(bytes, format);
+  const checked = await check(plane, bytes, format, service, file);
+  return { ...candidateOf(bytes, format), raw: checked };
 }
 
 /**
  * Checks a document as a sidecar would that gets it now: a layer over the shared policy that Redis has.
  * @param name of the document in problems
+ * @returns both documents
  */
 export async function check(
   { config, history }: Plane,
@@ -31,7 +37,7 @@ export async function check(
   format: PolicyFormat,
   service: string | undefined,
   name: string,
-): Promise<void> {
+): Promise<RawPolicy> {
   const { upstreamAllow, policyKeys: keys, policyMaxBytes: maxBytes } = config;
   const read = await createPolicyReader({ plugins: pluginsByName, service, upstreamAllow, keys, maxBytes });
   let lower: Uint8Array | undefined;
@@ -40,12 +46,13 @@ export async function check(
     if (lower === undefined)
       throw new PlaneRefusal(`there is no shared policy for a layer to go over: apply that first`);
   }
+  const raw: RawPolicy =
+    lower === undefined
+      ? { shared: bytes, layer: undefined, format }
+      : { shared: lower, layer: bytes, format: "any" };
   try {
-    await read(
-      lower === undefined
-        ? { shared: bytes, layer: undefined, format }
-        : { shared: lower, layer: bytes, format: "any" },
-    );
+    await read(raw);
+    return raw;
   } catch (error) {
     if (!(error instanceof PolicyRefused)) throw error;
     const own = ({ document = sharedKey }: { document?: string }): boolean =>

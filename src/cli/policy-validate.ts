@@ -1,30 +1,32 @@
 // `outrigger policy validate FILE…`: checks policy files as a sidecar in this environment would (allowed upstreams,
 // size), for all services. Signatures are left out: a policy is checked before it is signed.
-import { loadConfig } from "../config.ts";
+import { type Config, loadConfig } from "../config.ts";
+import type { Finding } from "../plane/lint/finding.ts";
 import { readPolicyFile } from "../policy/file-source.ts";
-import type { EffectiveDocument } from "../policy/layers.ts";
 import { type Problem, PolicyRefused, problemText } from "../policy/problems.ts";
-import { createPolicyReader, type RawPolicy, sharedKey } from "../policy/read.ts";
-import { unheeded } from "../policy/unheeded.ts";
+import { createPolicyReader, type PolicyReader, type RawPolicy, sharedKey } from "../policy/read.ts";
 import { pluginsByName } from "../registry.ts";
+import { lintFor, printLint } from "./lint-text.ts";
 import type { Terminal } from "./terminal.ts";
 
-interface FileResult {
+export interface CheckOptions {
+  readonly over?: string;
+  readonly strict?: true;
+  readonly json?: true;
+}
+
+export interface FileResult {
   readonly file: string;
   readonly ok: boolean;
   /** Digest of the effective document; absent when it was refused. */
   readonly digest?: string;
   readonly routes?: number;
   readonly problems: readonly Problem[];
-  /** What is valid and nothing heeds. */
-  readonly warnings?: readonly Problem[];
+  /** What is valid and probably not meant. */
+  readonly warnings: readonly Finding[];
+  /** How many more warnings there are. */
+  readonly left: number;
 }
-
-/** Checks one file, over a shared one when that is given. */
-type CheckFile = (file: string, over: string | undefined) => Promise<FileResult>;
-
-const withoutConfig = ({ routes }: EffectiveDocument): EffectiveDocument["routes"] =>
-  routes.map((route) => ({ ...route, pluginConfig: undefined }));
 
 /** @throws PolicyRefused when the file cannot be read */
 async function readFile(file: string, maxBytes: number): Promise<RawPolicy> {
@@ -34,8 +36,45 @@ async function readFile(file: string, maxBytes: number): Promise<RawPolicy> {
   throw new PolicyRefused([{ path: "", message, document: file }]);
 }
 
-async function createChecker({ env }: Terminal): Promise<CheckFile> {
-  const { upstreamAllow, policyMaxBytes: maxBytes } = loadConfig(env);
+/** @param over the shared policy that the file is a layer of */
+async function checkFile(
+  read: PolicyReader,
+  config: Config,
+  file: string,
+  over: string | undefined,
+): Promise<FileResult> {
+  try {
+    const own = await readFile(file, config.policyMaxBytes);
+    const raw: RawPolicy =
+      over === undefined
+        ? own
+        : { ...(await readFile(over, config.policyMaxBytes)), layer: own.shared, format: "any" };
+    const { digest, routes } = await read(raw);
+    const { findings: warnings, left } = await lintFor(config, raw, undefined);
+    return { file, ok: true, digest, routes: routes.length, problems: [], warnings, left };
+  } catch (error) {
+    if (!(error instanceof PolicyRefused)) throw error;
+    const lower = over ?? file;
+    const nameOf = (document: string | undefined): string => {
+      if (document === undefined || document === sharedKey) return lower;
+      return document === over ? over : file;
+    };
+    const problems = error.problems.map(({ document, ...problem }) => ({
+      ...problem,
+      document: nameOf(document),
+    }));
+    return { file, ok: false, problems, warnings: [], left: 0 };
+  }
+}
+
+/** Checks each file, with warnings; throws ConfigError when the environment is wrong. */
+export async function checkFiles(
+  { env }: Terminal,
+  files: readonly string[],
+  { over, strict }: CheckOptions,
+): Promise<{ ok: boolean; results: readonly FileResult[] }> {
+  const config = loadConfig(env);
+  const { upstreamAllow, policyMaxBytes: maxBytes } = config;
   const plugins = pluginsByName;
   const read = await createPolicyReader({
     plugins,
@@ -44,59 +83,32 @@ async function createChecker({ env }: Terminal): Promise<CheckFile> {
     keys: undefined,
     maxBytes,
   });
-
-  return async function checkFile(file, over) {
-    try {
-      const own = await readFile(file, maxBytes);
-      const raw =
-        over === undefined
-          ? own
-          : { ...(await readFile(over, maxBytes)), layer: own.shared, format: "any" as const };
-      const { digest, routes, document } = await read(raw);
-      // Over a shared policy routes stand elsewhere than in the file, so that their places would mislead.
-      const warnings = unheeded(
-        over === undefined ? document : { ...document, routes: withoutConfig(document) },
-      );
-      return { file, ok: true, digest, routes: routes.length, problems: [], warnings };
-    } catch (error) {
-      if (!(error instanceof PolicyRefused)) throw error;
-      const lower = over ?? file;
-      const nameOf = (document: string | undefined): string => {
-        if (document === undefined || document === sharedKey) return lower;
-        return document === over ? over : file;
-      };
-      const problems = error.problems.map(({ document, ...problem }) => ({
-        ...problem,
-        document: nameOf(document),
-      }));
-      return { file, ok: false, problems };
-    }
-  };
+  const results: FileResult[] = [];
+  for (const file of files) results.push(await checkFile(read, config, file, over));
+  const ok = results.every((result) => result.ok && (strict !== true || result.warnings.length === 0));
+  return { ok, results };
 }
 
 /**
  * Prints one line for each file that is right, and one on stderr for each problem and each warning.
- * @returns 0 when all are right, else 1; throws ConfigError when the environment is wrong
+ * @returns 0 when all are right, else 1
  */
 export async function validatePolicies(
   terminal: Terminal,
   files: readonly string[],
-  options: { json?: true; over?: string },
+  options: CheckOptions,
 ): Promise<number> {
-  const checkFile = await createChecker(terminal);
-  const results: FileResult[] = [];
-  for (const file of files) results.push(await checkFile(file, options.over));
-  const ok = results.every((result) => result.ok);
+  const { ok, results } = await checkFiles(terminal, files, options);
   if (options.json) {
     terminal.out(`${JSON.stringify({ ok, files: results }, null, 2)}\n`);
-  } else {
-    for (const { file, routes, digest, problems, warnings = [] } of results) {
-      if (digest !== undefined) {
-        terminal.out(`${file}: valid, ${routes} ${routes === 1 ? "route" : "routes"}, sha256 ${digest}\n`);
-      }
-      for (const problem of problems) terminal.err(`${problemText(problem)}\n`);
-      for (const warning of warnings) terminal.err(`${file}: warning: ${problemText(warning)}\n`);
+    return ok ? 0 : 1;
+  }
+  for (const { file, routes, digest, problems, warnings, left } of results) {
+    if (digest !== undefined) {
+      terminal.out(`${file}: valid, ${routes} ${routes === 1 ? "route" : "routes"}, sha256 ${digest}\n`);
     }
+    for (const problem of problems) terminal.err(`${problemText(problem)}\n`);
+    printLint((line) => terminal.err(line), file, { findings: warnings, left });
   }
   return ok ? 0 : 1;
 }

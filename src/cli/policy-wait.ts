@@ -2,6 +2,7 @@
 import { type Convergence, converge } from "../plane/converge.ts";
 import type { Difference } from "../plane/difference.ts";
 import type { Written } from "../plane/history.ts";
+import type { Finding } from "../plane/lint/finding.ts";
 import { parseDuration } from "../language/duration.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -18,11 +19,13 @@ export interface Made {
   readonly waitMs: number | undefined;
   readonly json: true | undefined;
   readonly changes: readonly Difference[];
+  /** What lint found; undefined = it was not asked. */
+  readonly warnings?: readonly Finding[];
 }
 
 /** @returns the exit code: 1 when somebody has it not in force, 130 when the wait was broken off */
 export async function reportConvergence(terminal: Terminal, plane: Plane, made: Made): Promise<number> {
-  const { service, written, waitMs, json, changes } = made;
+  const { service, written, waitMs, json, changes, warnings } = made;
   const { revision, digest, atMs, unchanged } = written;
   const document = documentName(service);
   const facts = { document, revision, digest, at: new Date(atMs).toISOString(), unchanged };
@@ -31,7 +34,7 @@ export async function reportConvergence(terminal: Terminal, plane: Plane, made: 
     terminal.out(`${document} ${what} revision ${revision}${digest === "" ? "" : `, sha256 ${digest}`}\n`);
   }
   if (waitMs === undefined) {
-    if (json) terminal.out(`${JSON.stringify({ ...facts, changes }, null, 2)}\n`);
+    if (json) terminal.out(`${JSON.stringify({ ...facts, changes, warnings }, null, 2)}\n`);
     return 0;
   }
   const stop = new AbortController();
@@ -50,7 +53,7 @@ export async function reportConvergence(terminal: Terminal, plane: Plane, made: 
   );
   process.off("SIGINT", onInterrupt);
   if (terminal.errIsTty) terminal.err("\r\u001B[K");
-  if (json) terminal.out(`${JSON.stringify({ ...facts, changes, receipts: result }, null, 2)}\n`);
+  if (json) terminal.out(`${JSON.stringify({ ...facts, changes, warnings, receipts: result }, null, 2)}\n`);
   else printConvergence(terminal, result);
   if (stop.signal.aborted && !result.converged) {
     terminal.err(`stopped waiting; revision ${revision} stays where it is\n`);

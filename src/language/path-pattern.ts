@@ -86,6 +86,17 @@ export function comparablePattern(pattern: string, foldsCase: boolean): string {
   return base === "/" ? "/*" : `${base}/*`;
 }
 
+/** Whether a pattern takes every path that the other takes; both in one form. */
+export function patternTakes(pattern: string, other: string): boolean {
+  if (pattern === other) return true;
+  return pattern.endsWith("/*") && (other.startsWith(pattern.slice(0, -1)) || other === pattern.slice(0, -2));
+}
+
+/** Whether some path is one of both patterns; both in one form. */
+export function patternsMeet(one: string, other: string): boolean {
+  return patternTakes(one, other) || patternTakes(other, one);
+}
+
 class Matcher {
   readonly #exact = new Set<string>();
   readonly #prefixes: string[] = [];

@@ -3,6 +3,7 @@
 import type { z } from "zod";
 import type { GatewayError } from "./errors.ts";
 import type { Exchange, ExchangeResponse, Outcome, RouteInfo, Verdict } from "./exchange-contract.ts";
+import type { PluginLint } from "./lint-contract.ts";
 import type { Clock, PluginNeeds, Services } from "./services.ts";
 
 export { isClosedAddress } from "../closed-addresses.ts";
@@ -10,6 +11,7 @@ export { fieldKey } from "./field-names.ts";
 export { Fields } from "./fields.ts";
 export { GatewayError, errorKinds, type ErrorCode } from "./errors.ts";
 export * from "./exchange-contract.ts";
+export * from "./lint-contract.ts";
 export { note, type Note } from "./notes.ts";
 export * from "./services.ts";
 
@@ -122,6 +124,8 @@ export interface PluginDefinition<Schema extends z.ZodType = z.ZodType, State = 
   readonly fleetOptions?: (options: unknown) => readonly FleetOption[];
   /** The cookies that such options make its own, likewise unchecked: kept from every service, also on other services' routes. */
   readonly cookies?: (options: unknown) => readonly OwnedCookie[];
+  /** What `policy lint` says of its options. */
+  readonly lint?: PluginLint<z.output<Schema>>;
   /** Once per process and version, when a policy first names the plugin: what outlives a policy change (caches, counters). */
   init?(services: Services): State;
   /**

@@ -4,9 +4,10 @@ import { type EffectiveDocument, type Layered, applyLayer, isFor } from "./layer
 import { type ConfineOptions, confineLayer, identityFields, ownedCookies } from "./confine-layer.ts";
 import { placed } from "./parse.ts";
 import { type Problem, PolicyRefused, longestList, problemText } from "./problems.ts";
-import { type Completed, type EffectiveRoute, type SourceDocument, completeRoutes } from "./routes.ts";
+import { type Completed, type EffectiveRoute, completeRoutes } from "./routes.ts";
 import type { PluginConfig, PolicyCookie, PolicyDocument, PolicyRoute } from "./schema.ts";
 import { secretNames } from "./secret-names.ts";
+import type { SourceDocument } from "./written.ts";
 
 export interface Judged {
   readonly document: EffectiveDocument;

@@ -135,7 +135,7 @@ function plainly(issue: z.core.$ZodIssue): string {
     .replace(/^(?:Invalid input|Invalid option|Invalid string): /, "");
 }
 
-const documentFields = ["apiVersion", "plugins", "pluginConfig", "locked", "routes"];
+const documentFields = ["apiVersion", "plugins", "pluginConfig", "locked", "routes", "lint"];
 const routeFields = [
   "path",
   "methods",

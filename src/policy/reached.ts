@@ -1,7 +1,7 @@
 // What a layer's route makes the service get, where the shared policy locks plugins: they must run there as if the shared
 // policy had routed it. What cannot be decided, by any reading of the paths, is refused.
 import { FormatError, parseUpstream } from "../config-formats.ts";
-import { comparablePattern } from "../language/path-pattern.ts";
+import { comparablePattern, patternsMeet } from "../language/path-pattern.ts";
 import { coveringRoutes, groupByPath } from "./covering.ts";
 import type { PluginConfig, PolicyDocument, PolicyRoute } from "./schema.ts";
 
@@ -100,7 +100,7 @@ export class ReachOfRoutes {
 
   #rewritingTo(wire: string): Rewriting[] {
     // Whatever their upstreams: one service may listen at several addresses.
-    return this.#rewriting.filter((each) => meet(each.wire, wire));
+    return this.#rewriting.filter((each) => patternsMeet(each.wire, wire));
   }
 
   #keepsPath(route: PolicyRoute): boolean {
@@ -115,7 +115,9 @@ export class ReachOfRoutes {
     const sent = this.#form(route.path);
     const configs = [pluginConfig, route.pluginConfig].filter((config) => config !== undefined);
     const texts = configs.flatMap((config: PluginConfig) => locked.flatMap((name) => textsIn(config[name])));
-    return texts.some((text) => text.startsWith("/") && text !== "/*" && meet(this.#form(text), sent));
+    return texts.some(
+      (text) => text.startsWith("/") && text !== "/*" && patternsMeet(this.#form(text), sent),
+    );
   }
 
   #form(path: string): string {
@@ -124,28 +126,18 @@ export class ReachOfRoutes {
 }
 
 /** The pattern that is left of a route's path, before any base path. */
-function stripped({ path, stripPrefix = "" }: PolicyRoute): string {
+export function stripped({ path, stripPrefix = "" }: PolicyRoute): string {
   return path.slice(stripPrefix.length) || "/";
 }
 
 /** "" for what is not well-formed, which is refused elsewhere. */
-function basePathOf(upstream: string): string {
+export function basePathOf(upstream: string): string {
   try {
     return parseUpstream(upstream).basePath ?? "";
   } catch (error) {
     if (error instanceof FormatError) return "";
     throw error;
   }
-}
-
-/** Whether some path is one of both patterns. */
-function meet(a: string, b: string): boolean {
-  return takes(a, b) || takes(b, a);
-}
-
-function takes(pattern: string, other: string): boolean {
-  if (pattern === other) return true;
-  return pattern.endsWith("/*") && (other.startsWith(pattern.slice(0, -1)) || other === pattern.slice(0, -2));
 }
 
 function textsIn(value: unknown): string[] {

@@ -6,9 +6,9 @@ import { canonicalJson, digestOf } from "./digest.ts";
 import { type Judged, judge } from "./judge.ts";
 import { type ParsedPolicy, type PolicyFormat, createPolicyParser, defaultMaxBytes } from "./parse.ts";
 import { type Problem, PolicyRefused } from "./problems.ts";
-import type { SourceDocument } from "./routes.ts";
 import type { PolicyPlugins } from "./schema.ts";
 import { type Signed, createPolicyOpener } from "./signature.ts";
+import type { SourceDocument } from "./written.ts";
 
 /** The documents as their source has them, signatures included. */
 export interface RawPolicy {

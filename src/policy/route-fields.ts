@@ -32,3 +32,11 @@ export const restorePrefix = z
   .describe(
     "Whether stripPrefix is put back in front of what the service says of itself: Location, Content-Location, Refresh, cookie paths (default false)",
   );
+
+/** @returns what is wrong with a `stripPrefix` on that path */
+export function stripFlaw(stripPrefix: string, path: string): string | undefined {
+  const base = path.endsWith("/*") ? path.slice(0, -2) : path;
+  if (/^\/./.test(stripPrefix) && (base === stripPrefix || base.startsWith(`${stripPrefix}/`)))
+    return undefined;
+  return "must be the leading whole segments of path, without / at its end";
+}

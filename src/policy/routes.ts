@@ -2,9 +2,10 @@
 // against the plugin's own schema, each problem traced back to the document and field that it was written in.
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Layered, type Origin, isObject, merge } from "./layers.ts";
-import { flatten, placed, type ParsedPolicy } from "./parse.ts";
+import { flatten, placed } from "./parse.ts";
 import { type Path, type Problem, longestList } from "./problems.ts";
 import { type PolicyPlugins, type PolicyRoute, failModeOf } from "./schema.ts";
+import { type Sources, writerOf } from "./written.ts";
 
 /** A route with everything filled in that the policy decides. */
 export interface EffectiveRoute {
@@ -37,16 +38,6 @@ export interface Completed {
   readonly problems: readonly Problem[];
   /** Where options do not fit: on a route of the layer, by its index there, or elsewhere. */
   readonly spoiled: readonly { readonly plugin: string; readonly layerRoute: number | undefined }[];
-}
-
-/** A document with the name that problems call it by. */
-export interface SourceDocument extends ParsedPolicy {
-  readonly name: string | undefined;
-}
-
-export interface Sources {
-  readonly shared: SourceDocument;
-  readonly layer: SourceDocument | undefined;
 }
 
 /** Larger bodies begin to stream when that much is there. */
@@ -140,34 +131,9 @@ class OptionsChecker {
   }
 
   #report(path: Path, message: string, origin: Origin | undefined): void {
-    const { document, prefix } = this.#writer(path, origin);
+    const { document, prefix } = writerOf(this.#sources, path, origin);
     this.problems.push(
       placed({ path: [...prefix, "pluginConfig", ...path], message }, document, document.name),
     );
   }
-
-  /** Who wrote the field, or most of the way to it: the route, else the layer's defaults, else the shared ones. */
-  #writer(path: Path, origin: Origin | undefined): { document: SourceDocument; prefix: Path } {
-    const { shared, layer } = this.#sources;
-    const writers: { document: SourceDocument; prefix: Path; depth: number }[] = [];
-    const offer = (document: SourceDocument, prefix: Path): void => {
-      const depth = depthOf(document.document, [...prefix, "pluginConfig", ...path]) - prefix.length;
-      writers.push({ document, prefix, depth });
-    };
-    const home = origin?.from === "layer" ? layer : shared;
-    if (home !== undefined && origin?.index !== undefined) offer(home, ["routes", origin.index]);
-    if (layer !== undefined) offer(layer, []);
-    offer(shared, []);
-    return writers.reduce((best, writer) => (writer.depth > best.depth ? writer : best));
-  }
-}
-
-/** How many parts of the path exist in the value. */
-function depthOf(value: unknown, path: Path): number {
-  let at = value;
-  for (const [depth, key] of path.entries()) {
-    if (typeof at !== "object" || at === null || !Object.hasOwn(at, key)) return depth;
-    at = (at as Record<PropertyKey, unknown>)[key];
-  }
-  return path.length;
 }

@@ -6,7 +6,8 @@ import { knownMethods } from "../language/methods.ts";
 import { pathPattern } from "../language/path-pattern.ts";
 import { foldCase } from "../language/path-reading.ts";
 import { unknownName } from "./problems.ts";
-import { bufferRequestBytes, maxAgeMs, restorePrefix, timeout } from "./route-fields.ts";
+import { type LintField, lint } from "./lint-field.ts";
+import { bufferRequestBytes, maxAgeMs, restorePrefix, stripFlaw, timeout } from "./route-fields.ts";
 
 /** What a policy has to know of a plugin; every plugin definition is one. */
 export interface PolicyPlugin {
@@ -72,6 +73,7 @@ export interface PolicyDocument {
   readonly pluginConfig?: PluginConfig | undefined;
   readonly locked?: readonly string[] | undefined;
   readonly routes?: readonly PolicyRoute[] | undefined;
+  readonly lint?: LintField | undefined;
 }
 
 export const defaultPlugins: readonly string[] = ["logging", "transform"];
@@ -87,13 +89,6 @@ const failClosed = z
 /** The field `failMode` that every plugin's configuration has beside the plugin's own options. */
 export function failModeOf(plugin: PolicyPlugin): z.ZodType {
   return plugin.security ? failClosed : failMode;
-}
-
-function stripFlaw(stripPrefix: string, path: string): string | undefined {
-  const base = path.endsWith("/*") ? path.slice(0, -2) : path;
-  if (/^\/./.test(stripPrefix) && (base === stripPrefix || base.startsWith(`${stripPrefix}/`)))
-    return undefined;
-  return "must be the leading whole segments of path, without / at its end";
 }
 
 function upstreamFlaw(text: string, isAllowed: (target: UpstreamAddress) => boolean): string | undefined {
@@ -239,6 +234,7 @@ export function documentSchema(options: SchemaOptions): z.ZodType<PolicyDocument
         .describe(
           "The most specific match wins, whatever the order. Absent: one route that takes everything; empty: none does",
         ),
+      lint,
     })
     .describe("Outrigger policy: the shared one, or a service's layer over it");
 }

@@ -66,7 +66,14 @@ export const rooms: readonly Room[] = [
   // What operators do with policies and the fleet, from a command or a console; no proxy.
   room(
     "src/plane/",
-    ["src/fleet/", "src/language/", "src/policy/", "src/redis/store-contract.ts"],
+    [
+      "src/fleet/",
+      "src/language/",
+      "src/nearest.ts",
+      "src/pipeline/lint-contract.ts",
+      "src/policy/",
+      "src/redis/store-contract.ts",
+    ],
     ["jose", "yaml", "zod"],
   ),
   room(

@@ -1,0 +1,100 @@
+// What `policy lint` says of auth's options: whether a route asks who calls, and what can never match.
+import type { LintFinding, LintRouteReach, PluginLint } from "../../src/pipeline/contract.ts";
+import { compileMethods } from "../../src/language/methods.ts";
+import { patternTakes } from "../../src/language/path-pattern.ts";
+import type { AuthOptions, RuleOptions } from "./options.ts";
+
+interface Named {
+  readonly path: string;
+  readonly methods?: readonly string[] | undefined;
+}
+
+const namedBy = (exclusion: AuthOptions["exclude"][number]): Named =>
+  typeof exclusion === "string" ? { path: exclusion } : exclusion;
+
+/** Index of an exclusion that takes the whole route; -1 = none does. See exclusions.ts. */
+function excluding({ exclude }: AuthOptions, route: LintRouteReach): number {
+  return exclude.map(namedBy).findIndex(({ path, methods }) => {
+    const { stripPrefix } = route;
+    if (!route.isWithin(path, methods)) return false;
+    const base = path.replace(/\/\*$/, "");
+    return stripPrefix === undefined || base.length > stripPrefix.length || base === path;
+  });
+}
+
+/** Whether nobody unknown comes past it: any allow rule asks for a known caller, and `deny: {}` is for everybody. */
+const refusesUnknown = ({ deny, dryRun }: RuleOptions): boolean =>
+  !dryRun && (deny === undefined || Object.keys(deny).length === 0);
+
+function excludedText(options: AuthOptions, route: LintRouteReach): string | undefined {
+  const index = excluding(options, route);
+  return index === -1 ? undefined : `auth.exclude[${index}] takes all of it`;
+}
+
+/** Whether everything that the inner one names is named by the outer one. */
+function isWithin(inner: Named, outer: Named): boolean {
+  if (!patternTakes(outer.path, inner.path)) return false;
+  if (outer.methods === undefined) return true;
+  const wide = compileMethods(outer.methods);
+  return inner.methods !== undefined && [...compileMethods(inner.methods)].every((each) => wide.has(each));
+}
+
+export const lint: PluginLint<AuthOptions> = {
+  provides: {
+    identity: (options, route) => excludedText(options, route) ?? true,
+    authentication(options, route) {
+      const excluded = excludedText(options, route);
+      if (excluded !== undefined) return excluded;
+      const ruled = options.rules.some(
+        (rule) => refusesUnknown(rule) && route.isWithin(rule.path, rule.methods),
+      );
+      return options.required || ruled ? true : "auth.required is false, and no rule asks for a caller";
+    },
+  },
+  rules: {
+    "exclude-never-matches": {
+      about: "A member of `auth.exclude` that no request of a route with auth can be",
+      everywhere: true,
+      *check({ exclude }, route): Generator<LintFinding> {
+        for (const [index, { path, methods }] of exclude.map(namedBy).entries()) {
+          if (route.takes(path, methods)) continue;
+          yield {
+            path: ["exclude", index],
+            message: `no request for ${path} comes to a route with these options`,
+            advice: "exclusions are compared with the path that the client sends: correct it, or take it out",
+          };
+        }
+      },
+    },
+    "rule-never-matches": {
+      about: "A member of `auth.rules` that no request of a route with auth can be",
+      everywhere: true,
+      *check({ rules }, route): Generator<LintFinding> {
+        for (const [index, { path, methods }] of rules.entries()) {
+          if (route.serves(path, methods)) continue;
+          yield {
+            path: ["rules", index],
+            message: `no request for ${path}${methods === undefined ? "" : ` by ${methods.join(", ")}`} comes to a route with these options`,
+            advice: "correct its path or methods, run auth on the route that was meant, or take it out",
+          };
+        }
+      },
+    },
+    "rule-excluded": {
+      about: "A member of `auth.rules` whose paths `auth.exclude` lets pass before any rule is asked",
+      everywhere: true,
+      *check({ exclude, rules }, route): Generator<LintFinding> {
+        if (route.stripPrefix !== undefined) return;
+        for (const [index, rule] of rules.entries()) {
+          const by = exclude.map(namedBy).findIndex((each) => isWithin(rule, each));
+          if (by === -1) continue;
+          yield {
+            path: ["rules", index],
+            message: `is never asked: exclude[${by}] lets ${rule.path} pass before`,
+            advice: "narrow the exclusion, or take the rule out",
+          };
+        }
+      },
+    },
+  },
+};

@@ -1,0 +1,144 @@
+// What `policy lint` says of limits: those that count nothing, that can never refuse, and routes that none holds on.
+import { isDeepStrictEqual } from "node:util";
+import type { LintFinding, LintRoute, LintRouteReach, PluginLint } from "../../src/pipeline/contract.ts";
+import type { LimitOptions, Options } from "./options.ts";
+import { isStricter } from "./stricter.ts";
+
+interface Listed {
+  readonly limit: LimitOptions;
+  readonly path: readonly (string | number)[];
+  /** Of the list; undefined = of every plan. */
+  readonly plan: string | undefined;
+}
+
+function listed({ limits, plans }: Options): Listed[] {
+  const own = limits.map((limit, index) => ({ limit, path: ["limits", index], plan: undefined }));
+  const byPlan = Object.entries(plans).flatMap(([plan, list]) =>
+    list.map((limit, index) => ({ limit, path: ["plans", plan, index], plan })),
+  );
+  return [...own, ...byPlan];
+}
+
+/** The plan of callers whose plan is unknown: see plans.ts. */
+const standardPlan = ({ plans, defaultPlan }: Options): string => defaultPlan ?? Object.keys(plans)[0] ?? "";
+
+/** @returns why it counts no request of the route */
+function idleBecause({ limit, plan }: Listed, options: Options, route: LintRoute): string | undefined {
+  const { when } = limit;
+  const methods = when.methods.length === 0 ? undefined : when.methods;
+  const paths = when.paths.length === 0 ? ["/*"] : when.paths;
+  const known = route.provides("identity");
+  const standard = standardPlan(options);
+  const names = Object.keys(options.plans);
+  const isTaken = (name: string): boolean =>
+    name === standard || (known && (names.length === 0 || names.includes(name)));
+  if (!paths.some((path) => route.serves(path, methods)))
+    return "no request of its paths and methods comes here";
+  if (when.identified === true && !known)
+    return "it counts known callers, and no plugin here learns who calls";
+  if (when.identified === false && route.provides("authentication"))
+    return "it counts unknown callers, and none comes past authentication";
+  if (plan !== undefined && !isTaken(plan))
+    return "no plugin here learns who calls, so that nobody has that plan";
+  if (when.plans.length > 0 && !when.plans.some(isTaken)) return "no caller can have one of its plans here";
+  return undefined;
+}
+
+/** Whether it counts every request of the route that is of its plan. */
+function holdsAlways({ when, dryRun }: LimitOptions, route: LintRouteReach): boolean {
+  if (dryRun || when.identified !== null || when.plans.length > 0) return false;
+  const methods = when.methods.length === 0 ? undefined : when.methods;
+  const paths = when.paths.length === 0 ? ["/*"] : when.paths;
+  return paths.some((path) => route.isWithin(path, methods));
+}
+
+function isLimited({ limits, plans, concurrency, dryRun }: Options, route: LintRouteReach): boolean {
+  if (dryRun) return false;
+  if (concurrency !== null || limits.some((limit) => holdsAlways(limit, route))) return true;
+  const lists = Object.values(plans);
+  return lists.length > 0 && lists.every((list) => list.some((limit) => holdsAlways(limit, route)));
+}
+
+const isEmpty = (when: LimitOptions["when"]): boolean =>
+  when.methods.length + when.paths.length + when.plans.length === 0 && when.identified === null;
+
+/** A limit of the same list that always refuses first. */
+function stricterThan({ limit, plan }: Listed, options: Options): LimitOptions | undefined {
+  const list = plan === undefined ? options.limits : (options.plans[plan] ?? []);
+  const replaced = new Set(
+    plan === undefined
+      ? Object.values(options.plans).flatMap((others) => others.map(({ name }) => name))
+      : [],
+  );
+  return list.find(
+    (other) =>
+      other !== limit &&
+      !other.dryRun &&
+      !replaced.has(other.name) &&
+      other.sharedBy === limit.sharedBy &&
+      isDeepStrictEqual([other.by, other.fallback], [limit.by, limit.fallback]) &&
+      (isEmpty(other.when) || isDeepStrictEqual(other.when, limit.when)) &&
+      // Of two that are equal, the first counts.
+      isStricter(other, limit) &&
+      (!isStricter(limit, other) || list.indexOf(other) < list.indexOf(limit)),
+  );
+}
+
+export const lint: PluginLint<Options> = {
+  provides: {
+    limit(options, route) {
+      if (options.dryRun) return "rate-limit.dryRun is true: nothing is refused";
+      return isLimited(options, route) || "no limit of rate-limit counts every request";
+    },
+  },
+  rules: {
+    "never-applies": {
+      about: "A limit that counts no request of a route that has it",
+      everywhere: true,
+      *check(options, route): Generator<LintFinding> {
+        for (const each of listed(options)) {
+          const why = idleBecause(each, options, route);
+          if (why === undefined) continue;
+          const advice = "correct it, run the plugin on the route that was meant, or take it out";
+          yield { path: each.path, message: `${each.limit.name} counts nothing: ${why}`, advice };
+        }
+      },
+    },
+    "never-binds": {
+      about: "A limit that never refuses, because another always does so first",
+      everywhere: true,
+      *check(options): Generator<LintFinding> {
+        for (const each of listed(options)) {
+          const by = stricterThan(each, options);
+          if (by === undefined) continue;
+          const message = `${each.limit.name} never refuses: ${by.name} is as strict or stricter at every moment`;
+          yield { path: each.path, message, advice: "lower it, loosen the other, or take it out" };
+        }
+      },
+    },
+    "replaced-by-plans": {
+      about: "A limit in whose place every plan has one of its name",
+      everywhere: true,
+      *check({ limits, plans }): Generator<LintFinding> {
+        const lists = Object.values(plans);
+        if (lists.length === 0) return;
+        for (const [index, { name }] of limits.entries()) {
+          if (!lists.every((list) => list.some((limit) => limit.name === name))) continue;
+          const message = `${name} counts nobody: every plan has a limit of that name in its place`;
+          yield { path: ["limits", index], message, advice: "give one of them another name, or take it out" };
+        }
+      },
+    },
+    "opens-without-store": {
+      about: "`onStoreError: open`: no limit holds while Redis is away",
+      *check({ onStoreError, limits, plans }): Generator<LintFinding> {
+        if (onStoreError !== "open" || limits.length + Object.keys(plans).length === 0) return;
+        yield {
+          path: ["onStoreError"],
+          message: "no limit holds while Redis is out of reach",
+          advice: "take local, which is this sidecar's share of each limit, or allow it and say why",
+        };
+      },
+    },
+  },
+};

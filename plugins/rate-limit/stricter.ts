@@ -1,0 +1,33 @@
+// Whether one limit always refuses before another, compared by the requests that each lets through in any stretch of
+// time: at most `most + perMs × t`.
+import type { LimitOptions } from "./options.ts";
+import { parseWindow } from "./window.ts";
+
+const longestMonthMs = 31 * 86_400_000;
+
+interface Bound {
+  readonly most: number;
+  readonly perMs: number;
+}
+
+/** Windows let twice their limit through around the turn from one to the next. */
+function boundOf({ algorithm, limit, burst, window, cost }: LimitOptions): Bound {
+  const most = algorithm === "gcra" ? (burst ?? limit) : 2 * limit;
+  return { most: most / cost, perMs: limit / parseWindow(window).ms / cost };
+}
+
+/** @returns whether whatever `strict` lets through never brings `other` to refuse; both count the same requests */
+export function isStricter(strict: LimitOptions, other: LimitOptions): boolean {
+  // Windows that turn at the same moments: the numbers alone decide.
+  if (strict.algorithm === other.algorithm && strict.window === other.window && strict.algorithm !== "gcra")
+    return strict.limit / strict.cost <= other.limit / other.cost;
+  // Months differ in length.
+  if (parseWindow(strict.window).monthly) return false;
+  const bound = boundOf(strict);
+  if (other.algorithm !== "gcra") {
+    const { ms, monthly } = parseWindow(other.window);
+    return bound.most + bound.perMs * (monthly ? longestMonthMs : ms) <= other.limit / other.cost;
+  }
+  const room = boundOf(other);
+  return bound.most <= room.most && bound.perMs <= room.perMs;
+}

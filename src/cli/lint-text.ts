@@ -1,0 +1,34 @@
+// What lint found, a line each, as commands print it.
+import type { Config } from "../config.ts";
+import type { Finding } from "../plane/lint/finding.ts";
+import { type Lint, lintPolicy } from "../plane/lint/lint.ts";
+import { problemText } from "../policy/problems.ts";
+import type { RawPolicy } from "../policy/read.ts";
+import { pluginsByName } from "../registry.ts";
+import { printable } from "./table.ts";
+
+/** @param service undefined = the documents are for all services */
+export function lintFor(config: Config, raw: RawPolicy, service: string | undefined): Promise<Lint> {
+  const { upstream, policyMaxBytes: maxBytes } = config;
+  return lintPolicy(raw, { plugins: pluginsByName, service, ownBase: upstream.basePath ?? "", maxBytes });
+}
+
+/** `policy.yaml, line 3, column 5: warning: routes[0]: answers …; run auth … [unauthenticated-route]` */
+function findingText(file: string, finding: Finding): string {
+  const { code, path, message, advice, routes = [] } = finding;
+  const on = routes.length > 1 ? ` (on ${listText(routes)})` : "";
+  const where = path === "" ? "warning" : `warning: ${path}`;
+  return printable(
+    problemText({ ...finding, document: file, path: where, message: `${message}${on}; ${advice} [${code}]` }),
+  );
+}
+
+function listText(names: readonly string[]): string {
+  const [more, shown] = [names.length - 3, names.slice(0, 3).join(", ")];
+  return more > 0 ? `${shown} and ${more} more` : shown;
+}
+
+export function printLint(print: (line: string) => void, file: string, { findings, left }: Lint): void {
+  for (const finding of findings) print(`${findingText(file, finding)}\n`);
+  if (left > 0) print(`${file}: and ${left} more warnings\n`);
+}

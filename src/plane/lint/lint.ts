@@ -1,0 +1,98 @@
+// Lint of a valid policy: what it says and probably does not mean. For `policy lint`, and as warnings of `validate` and
+// `apply`; of a service's layer over the shared policy, what is written in the layer.
+import { createPolicyParser, defaultMaxBytes, placed } from "../../policy/parse.ts";
+import { longestList, pathText } from "../../policy/problems.ts";
+import { type RawPolicy, layerKey, sharedKey } from "../../policy/read.ts";
+import { createPolicyOpener } from "../../policy/signature.ts";
+import type { SourceDocument } from "../../policy/written.ts";
+import { allowanceCodes, withoutAllowed } from "./allow.ts";
+import { failsOpen } from "./fails-open.ts";
+import type { DocumentRule, Finding, Raised } from "./finding.ts";
+import { openRoutes } from "./open-routes.ts";
+import { checkPlugins } from "./plugin-rules.ts";
+import { shadowedRoute } from "./shadowed-route.ts";
+import { strippedPastGuard } from "./stripped-past-guard.ts";
+import { unusedLock, unusedOptions } from "./unheeded.ts";
+import { type LintPlugins, type ViewOptions, viewOf } from "./view.ts";
+
+const documentRules: readonly DocumentRule[] = [
+  ...openRoutes,
+  strippedPastGuard,
+  shadowedRoute,
+  failsOpen,
+  unusedOptions,
+  unusedLock,
+];
+
+export interface Lint {
+  /** In the document's order. */
+  readonly findings: readonly Finding[];
+  /** How many more there are. */
+  readonly left: number;
+}
+
+export interface LintOptions extends ViewOptions {
+  readonly maxBytes?: number | undefined;
+}
+
+/**
+ * @param raw documents that were found valid; throws PolicyRefused for others
+ * @returns what is found in the document on top
+ */
+export async function lintPolicy(raw: RawPolicy, options: LintOptions): Promise<Lint> {
+  const { plugins, service, maxBytes = defaultMaxBytes } = options;
+  const open = await createPolicyOpener(undefined, maxBytes);
+  const parse = createPolicyParser({ plugins, maxBytes });
+  const read = async (bytes: Uint8Array, name: string): Promise<SourceDocument> => {
+    const opened = await open(bytes, name);
+    return { ...parse(opened.bytes, opened.signed === "no" ? raw.format : "json"), name };
+  };
+  const shared = await read(raw.shared, sharedKey);
+  const layer = raw.layer === undefined ? undefined : await read(raw.layer, layerKey(service ?? ""));
+  const view = viewOf({ shared, layer }, options);
+  const raised: Raised[] = [...checkPlugins(view)];
+  for (const rule of documentRules) {
+    for (const each of rule.check(view)) raised.push({ code: rule.code, ...each });
+  }
+  const top = layer ?? shared;
+  const own = raised.filter(({ place }) => place.document === top);
+  return merged(withoutAllowed(own, top, new Set(lintCodes(plugins).keys())));
+}
+
+/** Every code, with one line about each. */
+export function lintCodes(plugins: LintPlugins): ReadonlyMap<string, string> {
+  const codes = new Map(documentRules.map(({ code, about }) => [code, about]));
+  for (const [name, { lint }] of Object.entries(plugins)) {
+    for (const [part, { about }] of Object.entries(lint?.rules ?? {})) codes.set(`${name}/${part}`, about);
+  }
+  for (const [code, about] of Object.entries(allowanceCodes)) codes.set(code, about);
+  return codes;
+}
+
+/** One finding a code and place, with all the routes it was found on. */
+function merged(raised: readonly Raised[]): Lint {
+  const groups = Map.groupBy(
+    raised,
+    ({ code, place, message }) => `${code} ${pathText(place.path)} ${message}`,
+  );
+  const findings = [...groups.values()].slice(0, longestList).map(findingOf);
+  return { findings: findings.toSorted(byPlace), left: groups.size - findings.length };
+}
+
+function findingOf(group: readonly Raised[]): Finding {
+  const [{ code, place, message, advice }] = group as [Raised];
+  const { path, line, column } = placed({ path: place.path, message }, place.document);
+  const routes = [...new Set(group.flatMap(({ route }) => route?.path ?? []))];
+  return {
+    code,
+    path,
+    message,
+    advice,
+    ...(routes.length > 0 && { routes }),
+    ...(line !== undefined && { line }),
+    ...(column !== undefined && { column }),
+  };
+}
+
+const byPlace = (a: Finding, b: Finding): number =>
+  (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0);

@@ -1,0 +1,52 @@
+// Routes that others take requests from. The most specific path wins, and its methods with it: what it does not list is
+// 405, and never goes on to a wider route that would answer it.
+import { compileMethods, knownMethods } from "../../language/methods.ts";
+import { pathText } from "../../policy/problems.ts";
+import type { DocumentRule } from "./finding.ts";
+import type { PolicyView, RouteView } from "./view.ts";
+
+export const shadowedRoute: DocumentRule = {
+  code: "shadowed-route",
+  about:
+    "A route that gets none of its requests, or loses methods to one of a narrower path, which answers 405",
+  *check(view) {
+    const byRoute = new Map(view.routes.map((each) => [each.route, each]));
+    const told = new Set<string>();
+    for (const each of view.routes) {
+      const { place } = each;
+      if (!view.reach.answers(each.route)) {
+        const message = "gets no request: the other routes of this path list every method";
+        yield { place, route: each, message, advice: "take it out, or a method from the others" };
+      }
+      for (const wide of view.reach.around(each.route)) {
+        const lost = lostMethods(view, each, byRoute.get(wide));
+        const key = `${each.path} ${lost.join()}`;
+        if (lost.length === 0 || told.has(key)) continue;
+        told.add(key);
+        const other = byRoute.get(wide)?.place.path ?? [];
+        yield {
+          place: {
+            ...place,
+            path: each.route.methods === undefined ? place.path : [...place.path, "methods"],
+          },
+          route: each,
+          message: `${lost.join(", ")} of these paths is 405, though ${pathText(other)} (${wide.path}) around it answers it`,
+          advice: "list these methods here, in another route of this path, or allow it and say why",
+        };
+      }
+    }
+  },
+};
+
+/**
+ * Methods that the wide route lists and the narrow path does not. One that lists none is a catch-all, which narrower routes
+ * are there to narrow: it has lost something when not even GET is left.
+ */
+function lostMethods({ reach }: PolicyView, narrow: RouteView, wide: RouteView | undefined): string[] {
+  const here = reach.methodsAt(narrow.route);
+  if (here === undefined || wide === undefined) return [];
+  const there = wide.route.methods;
+  if (there === undefined) return here.has("GET") || !reach.answers(wide.route, ["GET"]) ? [] : ["GET"];
+  const lost = new Set(compileMethods(there)).difference(here);
+  return knownMethods.filter((method) => lost.has(method));
+}

@@ -1,0 +1,117 @@
+// A policy as lint rules see it: every route with the plugins that run on it, their options checked and complete, and
+// where each was written.
+import type { LintRoute, PluginLint, Provision } from "../../pipeline/lint-contract.ts";
+import { applyLayer, isObject, merge, type Layered, type Origin } from "../../policy/layers.ts";
+import type { Path } from "../../policy/problems.ts";
+import type { PolicyPlugin, PolicyRoute } from "../../policy/schema.ts";
+import { type SourceDocument, type Sources, writerOf } from "../../policy/written.ts";
+import { Reach } from "./reach.ts";
+
+/** What lint has to know of a plugin; every plugin definition is one. */
+export interface LintPlugin extends PolicyPlugin {
+  readonly failMode: "open" | "closed";
+  readonly lint?: PluginLint<unknown> | undefined;
+}
+export type LintPlugins = Readonly<Record<string, LintPlugin>>;
+
+/** A field of a document. */
+export interface Place {
+  readonly document: SourceDocument;
+  readonly path: Path;
+}
+
+export interface RouteView extends LintRoute {
+  /** With `services`, and its plugins as they are in force. */
+  readonly route: PolicyRoute;
+  readonly plugins: readonly string[];
+  /** Checked, with defaults: of each plugin that runs here. */
+  readonly options: ReadonlyMap<string, unknown>;
+  /** As the policy has it; undefined = as the plugin does. */
+  failModeOf(plugin: string): unknown;
+  readonly place: Place;
+  /** Where it is written which plugins run here: of a shared route, it may be a layer's defaults. */
+  readonly pluginsPlace: Place;
+  placeOf(plugin: string, path: Path): Place;
+  /** Why none of its plugins does that, in the words of those that could; undefined = none of them could. */
+  whyNot(what: Provision): string | undefined;
+}
+
+export interface PolicyView {
+  readonly sources: Sources;
+  readonly plugins: LintPlugins;
+  readonly effective: Layered["effective"];
+  readonly routes: readonly RouteView[];
+  readonly reach: Reach;
+}
+
+export interface ViewOptions {
+  readonly plugins: LintPlugins;
+  /** Whose policy; undefined = all services' routes. */
+  readonly service: string | undefined;
+  /** Base path of the service's own upstream. */
+  readonly ownBase: string;
+}
+
+export function viewOf(sources: Sources, { plugins, service, ownBase }: ViewOptions): PolicyView {
+  const { shared, layer } = sources;
+  const { effective, origins } = applyLayer(shared.document, layer?.document, service, ownBase);
+  const routes = effective.routes.map((route, at): PolicyRoute => {
+    const services = writtenRoute(sources, origins[at] as Origin)?.services;
+    return services === undefined ? route : { ...route, services };
+  });
+  const reach = new Reach(routes, ownBase);
+  const defaults = new Map<string, unknown>();
+  const checked = (name: string, config: unknown): unknown => {
+    const { failMode: _, ...options } = isObject(config) ? config : {};
+    return plugins[name]?.options.safeParse(options).data;
+  };
+  const optionsOf = (name: string, route: PolicyRoute): unknown => {
+    const own = route.pluginConfig?.[name];
+    const common = effective.pluginConfig[name];
+    if (own !== undefined) return checked(name, merge(common ?? {}, own));
+    if (!defaults.has(name)) defaults.set(name, checked(name, common));
+    return defaults.get(name);
+  };
+  const views = routes.map((route, at): RouteView => {
+    const origin = origins[at] as Origin;
+    const running = route.plugins ?? effective.plugins;
+    const options = new Map(running.map((name) => [name, optionsOf(name, route)]));
+    const from = reach.of(route);
+    const asked = (what: Provision) =>
+      running.flatMap((name) => plugins[name]?.lint?.provides?.[what]?.(options.get(name), from) ?? []);
+    return {
+      ...from,
+      route,
+      plugins: running,
+      options,
+      failModeOf: (name) => (route.pluginConfig?.[name] ?? effective.pluginConfig[name])?.["failMode"],
+      place: placeOfRoute(sources, origin),
+      pluginsPlace: pluginsPlaceOf(sources, route, origin),
+      placeOf: (name, path) => {
+        const own = route.pluginConfig?.[name] !== undefined;
+        const { document, prefix } = writerOf(sources, [name, ...path], own ? origin : undefined);
+        return { document, path: [...prefix, "pluginConfig", name, ...path] };
+      },
+      provides: (what) => asked(what).includes(true),
+      whyNot: (what) => asked(what).find((answer) => answer !== true),
+    };
+  });
+  return { sources, plugins, effective, routes: views, reach };
+}
+
+function writtenRoute({ shared, layer }: Sources, { from, index }: Origin): PolicyRoute | undefined {
+  return index === undefined ? undefined : (from === "layer" ? layer : shared)?.document.routes?.[index];
+}
+
+function placeOfRoute({ shared, layer }: Sources, { from, index }: Origin): Place {
+  const document = from === "layer" && layer !== undefined ? layer : shared;
+  return { document, path: index === undefined ? [] : ["routes", index] };
+}
+
+function pluginsPlaceOf(sources: Sources, route: PolicyRoute, origin: Origin): Place {
+  const { layer } = sources;
+  const byLayer = origin.from === "shared" && writtenRoute(sources, origin)?.plugins === undefined;
+  if (byLayer && layer?.document.plugins !== undefined) return { document: layer, path: ["plugins"] };
+  const { document, path } = placeOfRoute(sources, origin);
+  return { document, path: route.plugins === undefined || path.length === 0 ? path : [...path, "plugins"] };
+}
