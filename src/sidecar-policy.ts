@@ -13,7 +13,7 @@ import {
   type PolicyLifeOptions,
 } from "./policy/life.ts";
 import { type Problem, problemText } from "./policy/problems.ts";
-import { createPolicyReader, type PolicyReader } from "./policy/read.ts";
+import { createPolicyReader, createTrust, type PolicyReader } from "./policy/read.ts";
 import { createRedisSource } from "./policy/redis-source.ts";
 import type { RedisStore } from "./redis/store.ts";
 import type { Telemetry } from "./telemetry/process.ts";
@@ -44,32 +44,38 @@ export async function createLife<Snapshot>(
   registry: readonly PluginDefinition[],
   parts: LifeParts<Snapshot>,
 ): Promise<PolicyLife> {
-  const { service, instance, keyPrefix, policyFile, policyMaxBytes: maxBytes, stateDir } = config;
+  const { service, instance, keyPrefix, policyFile, policyMaxBytes: maxBytes, stateDir, policyKeys } = config;
   const { logger } = telemetry;
   const { store, clock } = parts;
   const read = await createReader(config, registry);
+  const trust = policyKeys && (await createTrust(policyKeys));
   const file = policyFile === undefined ? undefined : { path: policyFile, maxBytes };
   const source = store
-    ? withDirectReports(createRedisSource({ store, service, keyPrefix, maxBytes }), {
-        store,
-        service,
-        instance,
-        keyPrefix,
-      })
+    ? withDirectReports(
+        createRedisSource({ store, service, keyPrefix, maxBytes, signed: trust !== undefined }),
+        {
+          store,
+          service,
+          instance,
+          keyPrefix,
+        },
+      )
     : file && createFileSource(file);
   const named = namer(config);
   if (source === undefined) {
     logger.warn({}, "neither REDIS_URL nor OUTRIGGER_POLICY_FILE is set: the built-in policy is used");
   }
   if (stateDir !== undefined) void tellStateDir(stateDir, logger);
+  const keeper =
+    stateDir === undefined
+      ? undefined
+      : createPolicyKeeper({ dir: stateDir, service, onTrouble: (message) => logger.warn({}, message) });
   const life = createPolicyLife({
     read,
+    trust,
+    keeper,
     source,
     baseline: store && file && (() => readPolicyFile(file.path, maxBytes)),
-    keeper:
-      stateDir === undefined
-        ? undefined
-        : createPolicyKeeper({ dir: stateDir, service, onTrouble: (message) => logger.warn({}, message) }),
     compile: parts.compile,
     swap: parts.swap,
     discard: parts.discard,
@@ -80,6 +86,11 @@ export async function createLife<Snapshot>(
       sourceTrouble: (state, message, ready) => sourceTrouble(config, state, message, ready),
     }),
   });
+  return withNames(life, named);
+}
+
+/** The same, but problems have the names that the operator knows documents by. */
+function withNames(life: PolicyLife, named: Named): PolicyLife {
   return {
     start: () => life.start(),
     stop: () => life.stop(),
@@ -174,6 +185,9 @@ function policyEvents({ logger, metrics }: Telemetry, clock: Clock, parts: Event
       const stays = confirmedAt === undefined ? "none is in force" : "the one in force stays";
       logger.error({ problems: named(problems).map(problemText) }, `policy refused; ${stays}`);
       onRejected();
+    },
+    onNotice(problems) {
+      logger.error({ problems: named(problems).map(problemText) }, "the policy in force needs an operator");
     },
     onSourceState(state, message) {
       if (state === "read") logger.info({}, "the policy can be read");

@@ -3,6 +3,7 @@
 import { loadConfig } from "../config.ts";
 import { servicesKey } from "../fleet/heartbeat.ts";
 import { directKey, documentKeys } from "../policy/document-keys.ts";
+import { keySetKey } from "../policy/key-sets.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface AclOptions {
@@ -18,7 +19,7 @@ function read(service: string, keyPrefix: string): readonly string[] {
     [false, true].map((sharded) => documentKeys(of, { sharded, keyPrefix })),
   );
   const keys = policies.flatMap(({ document, applied }) => [document, applied]);
-  return [...new Set(keys.map(literal)), "apikey:*", "probe"];
+  return [...new Set(keys.map(literal)), keySetKey, "apikey:*", "probe"];
 }
 
 /** Keys of one service, which its sidecars alone write. */

@@ -1,6 +1,6 @@
 // What this sidecar tells the fleet: `fleet:<service>:<instance>`, written every few seconds and expiring when it is
 // dead. On the way it learns how many siblings are alive.
-import type { PolicyStatus } from "../policy/life.ts";
+import type { PolicyStatus } from "../policy/status.ts";
 import { type Problem, problemText } from "../policy/problems.ts";
 import { Rereader } from "../policy/source.ts";
 import type { Script, Store } from "../redis/store-contract.ts";

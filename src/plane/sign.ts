@@ -7,9 +7,9 @@ export interface SignatureFacts {
   readonly typ: string;
   /** The key in Redis without prefix: `policy`, `policy:<service>`, `apikey:<digest>`. */
   readonly for: string;
-  readonly epoch?: number;
+  readonly epoch?: number | undefined;
   /** Seconds since 1970. */
-  readonly exp?: number;
+  readonly exp?: number | undefined;
 }
 
 /** @param document JSON-able */

@@ -39,9 +39,16 @@ export async function chooseLayer(
 
 /** Whether two readings are of the same documents. */
 export function sameDocuments(a: RawPolicy, b: RawPolicy): boolean {
-  return sameBytes(a.shared, b.shared) && sameBytes(a.layer, b.layer);
+  const { keySets = [] } = a;
+  const { keySets: others = [] } = b;
+  return (
+    sameBytes(a.shared, b.shared) &&
+    sameBytes(a.layer, b.layer) &&
+    keySets.length === others.length &&
+    keySets.every((each, index) => sameBytes(each, others[index]))
+  );
 }
 
-function sameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+export function sameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
   return a === b || (a !== undefined && b !== undefined && Buffer.compare(a, b) === 0);
 }

@@ -43,6 +43,8 @@ const onDisk = z.strictObject({
   keptAt: z.string(),
   shared: z.string(),
   layer: z.string().nullable(),
+  /** Written where there are any: older versions know no such member. */
+  keySets: z.array(z.string()).exactOptional(),
   /** Of both documents: a torn or bit-flipped copy is not a policy. */
   sha256: z.string(),
 });
@@ -91,6 +93,7 @@ export function createPolicyKeeper({ dir, service, onTrouble }: KeeperOptions): 
 function serialise({ raw, revision, from }: KeptPolicy): string {
   const shared = Buffer.from(raw.shared).toString("utf8");
   const layer = raw.layer === undefined ? null : Buffer.from(raw.layer).toString("utf8");
+  const keySets = (raw.keySets ?? []).map((bytes) => Buffer.from(bytes).toString("utf8"));
   const content: z.input<typeof onDisk> = {
     version: 1,
     from,
@@ -99,6 +102,7 @@ function serialise({ raw, revision, from }: KeptPolicy): string {
     keptAt: new Date().toISOString(),
     shared,
     layer,
+    ...(keySets.length > 0 && { keySets }),
     sha256: checksum(shared, layer),
   };
   return JSON.stringify(content);
@@ -107,9 +111,14 @@ function serialise({ raw, revision, from }: KeptPolicy): string {
 function parse(text: string): KeptPolicy {
   const result = onDisk.safeParse(JSON.parse(text));
   if (!result.success) throw new Error("not a kept policy");
-  const { shared, layer, format, revision, from, sha256 } = result.data;
+  const { shared, layer, format, revision, from, sha256, keySets } = result.data;
   if (sha256 !== checksum(shared, layer)) throw new Error("damaged");
-  const raw = { shared: Buffer.from(shared), layer: layer === null ? undefined : Buffer.from(layer), format };
+  const raw = {
+    shared: Buffer.from(shared),
+    layer: layer === null ? undefined : Buffer.from(layer),
+    format,
+    ...(keySets && { keySets: keySets.map((each) => Buffer.from(each)) }),
+  };
   return { raw, revision, from };
 }
 

@@ -1,15 +1,15 @@
 // The life of a policy in this sidecar: a reading of the source is checked, compiled and swapped in; whatever fails,
 // the one in force stays, and the status says why. Generic over what a policy is compiled to.
 import { type Chosen, chooseLayer, sameDocuments } from "./choose-layer.ts";
-import { digestOf } from "./digest.ts";
+import { Freshness, type FreshnessOptions } from "./freshness.ts";
 import type { PolicyKeeper } from "./kept.ts";
-import type { EffectiveDocument } from "./layers.ts";
-import { type Problem, PolicyRefused } from "./problems.ts";
+import { type Problem, problemsOf } from "./problems.ts";
 import { type EffectivePolicy, type PolicyReader, type RawPolicy } from "./read.ts";
 import type { Signed } from "./signature.ts";
 import type { PolicySource, SourceReading } from "./source.ts";
-
-export type PolicyOrigin = "redis" | "file" | "kept" | "builtin";
+import { digestsOf, type PolicyOrigin, type PolicyStatus, signatureStatus, timestamp } from "./status.ts";
+import { withinSetUpLimit } from "./set-up-limit.ts";
+import { sameKeys } from "./verify-keys.ts";
 
 /** What a policy in force is known by. */
 export interface PolicyMeta {
@@ -21,38 +21,21 @@ export interface PolicyMeta {
   readonly signed: Signed;
 }
 
-/** `GET /policy`; times in ISO 8601. */
-export interface PolicyStatus {
-  readonly effective: EffectiveDocument | null;
-  readonly revision: number;
-  readonly digest: string | null;
-  readonly source: PolicyOrigin | null;
-  readonly signed: Signed | null;
-  /** SHA-256, hex, of the documents in force as their source has them: tells that exactly these bytes have arrived. */
-  readonly documents: { readonly shared: string; readonly layer: string | null } | null;
-  /** When the policy in force was swapped in. */
-  readonly since: string | null;
-  /** When the source last held the policy in force. */
-  readonly lastSuccess: string | null;
-  /** Why changes are looked for each second and not told; null when they are told. */
-  readonly polledBecause: string | null;
-  /** Parts of the service's layer that do not fit the shared policy in force: the rest is in force without them. */
-  readonly overruled: readonly Problem[];
-  /** Why what the source holds now is not in force; null when it is. */
-  readonly lastError: { readonly at: string; readonly problems: readonly Problem[] } | null;
-}
-
 export interface PolicyEvents {
   /** A policy was swapped in, or the one in force was found at its source (`changed` false). */
   onAccepted(meta: PolicyMeta, changed: boolean, overruled: readonly Problem[]): void;
   /** A policy was refused; told once for the same documents and problems. */
   onRejected(problems: readonly Problem[]): void;
+  /** The policy in force is over by its signature, or what the source holds besides it is not taken; told once. */
+  onNotice?(problems: readonly Problem[]): void;
   /** The source works again, holds no policy (any more), or cannot be read. */
   onSourceState(state: SourceReading["state"], message: string | undefined): void;
 }
 
 export interface PolicyLifeOptions<Snapshot> {
   readonly read: PolicyReader;
+  /** Absent = nothing has to be signed. */
+  readonly trust?: FreshnessOptions["trust"];
   /** Redis, or the file when there is no Redis; undefined = the built-in policy. */
   readonly source: PolicySource | undefined;
   /** With Redis: the policy file, asked while nothing is in force. Never rejects. */
@@ -98,6 +81,7 @@ interface InForce {
 
 class Life<Snapshot> implements PolicyLife {
   readonly #options: PolicyLifeOptions<Snapshot>;
+  readonly #freshness: Freshness;
   #inForce: InForce | undefined;
   /** The documents that were last in force, before the start too: whose layer stands. */
   #known: RawPolicy | undefined;
@@ -108,15 +92,18 @@ class Life<Snapshot> implements PolicyLife {
   /** The source's last documents, once it was settled what becomes of them: polls find them again. */
   #settled: { readonly raw: RawPolicy; readonly problems: readonly Problem[] } | undefined;
   #lastRejected: string | undefined;
+  #lastNotice: string | undefined;
   #pending: SourceReading | undefined;
   #working: Promise<void> | undefined;
 
   constructor(options: PolicyLifeOptions<Snapshot>) {
     this.#options = options;
+    const { read, trust, clock } = options;
+    this.#freshness = new Freshness({ read, trust, now: () => clock.now() });
   }
 
   async start(): Promise<void> {
-    const { source, keeper } = this.#options;
+    const { source, keeper, baseline } = this.#options;
     if (source === undefined) {
       await this.#take(builtin, "builtin");
       return;
@@ -124,6 +111,8 @@ class Life<Snapshot> implements PolicyLife {
     const kept = await keeper?.load();
     this.#revision = kept?.revision ?? 0;
     if (kept?.from === source.kind) this.#known = kept.raw;
+    if (kept !== undefined) this.#freshness.remember(kept.raw);
+    if (baseline !== undefined) await this.#freshness.rememberFloor(baseline);
     await new Promise<void>((resolve) => {
       source.start((reading) => {
         this.#pending = reading;
@@ -154,6 +143,7 @@ class Life<Snapshot> implements PolicyLife {
       documents: inForce === undefined ? null : digestsOf(inForce.raw),
       polledBecause: this.#options.source?.polledBecause ?? null,
       overruled: inForce?.policy.overruled ?? [],
+      signatures: inForce?.policy.signatures.map(signatureStatus) ?? [],
       since: timestamp(inForce?.since),
       lastSuccess: timestamp(this.#lastSuccess),
       lastError: this.#lastError,
@@ -186,14 +176,26 @@ class Life<Snapshot> implements PolicyLife {
       this.#fail([{ path: "", message: reading.message }]);
       return false;
     }
-    if (this.#settled !== undefined && sameDocuments(this.#settled.raw, reading.raw)) {
+    const { raw, notices, keysChanged } = await this.#freshness.complete(reading.raw, this.#known);
+    // What is revoked stays so, also when the policy is refused for it.
+    if (keysChanged && this.#known !== undefined && source !== undefined) {
+      const known = { ...this.#known, keySets: this.#freshness.keySets };
+      this.#options.keeper?.save({ raw: known, revision: this.#revision, from: source.kind });
+    }
+    const taken = await this.#settle(raw, source?.kind ?? "builtin");
+    this.#notice(notices);
+    return taken;
+  }
+
+  async #settle(raw: RawPolicy, source: PolicyOrigin): Promise<boolean> {
+    if (this.#settled !== undefined && sameDocuments(this.#settled.raw, raw)) {
       const { problems } = this.#settled;
       if (problems.length > 0) this.#fail(problems);
       else this.#succeed();
       return problems.length === 0;
     }
     this.#settled = undefined;
-    return this.#take(reading.raw, source?.kind ?? "builtin");
+    return this.#take(raw, source);
   }
 
   /** Nothing is in force and the source cannot help: the last good policy, else the baseline. */
@@ -201,11 +203,12 @@ class Life<Snapshot> implements PolicyLife {
     const { keeper, baseline, source } = this.#options;
     const why = this.#lastError;
     const kept = await keeper?.load();
-    if (kept?.from === source?.kind && kept !== undefined) await this.#take(kept.raw, "kept");
+    const { keySets } = this.#freshness;
+    if (kept?.from === source?.kind && kept !== undefined) await this.#take({ ...kept.raw, keySets }, "kept");
     let problems = why?.problems ?? [];
     if (!this.ready && baseline !== undefined) {
       const reading = await baseline();
-      if (reading.state === "read") await this.#take(reading.raw, "file");
+      if (reading.state === "read") await this.#take({ ...reading.raw, keySets }, "file");
       else problems = [...problems, { path: "", message: reading.message }];
     }
     // Whatever serves now, it is not what the source should have had.
@@ -213,10 +216,11 @@ class Life<Snapshot> implements PolicyLife {
   }
 
   async #take(raw: RawPolicy, source: PolicyOrigin): Promise<boolean> {
+    const { compile, swap, discard, compileLimitMs = 30_000 } = this.#options;
     const fromSource = source === this.#options.source?.kind;
     let chosen: Chosen;
     try {
-      chosen = await chooseLayer(this.#options.read, raw, this.#known);
+      chosen = await chooseLayer(this.#freshness.read, raw, this.#known);
     } catch (error) {
       const problems = problemsOf(error);
       if (fromSource) this.#settled = { raw, problems };
@@ -224,12 +228,15 @@ class Life<Snapshot> implements PolicyLife {
       return false;
     }
     const { policy, refused } = chosen;
-    const known = this.#inForce?.meta.digest === policy.digest ? this.#inForce : undefined;
+    const before = this.#inForce;
+    const isSame = before?.meta.digest === policy.digest && sameKeys(before.policy.trusted, policy.trusted);
+    const known = isSame ? before : undefined;
     const revision = known?.meta.revision ?? this.#revision + 1;
     const meta: PolicyMeta = { revision, digest: policy.digest, source, signed: policy.signed };
     if (known === undefined) {
       try {
-        this.#options.swap(await this.#compile(policy, meta, chosen.raw), meta);
+        const compiled = compile(policy, meta, chosen.raw);
+        swap(await withinSetUpLimit(compiled, compileLimitMs, discard), meta);
       } catch (error) {
         // Not settled: what a plugin's set-up needs may be there at the next read.
         this.#reject(raw, problemsOf(error));
@@ -238,6 +245,7 @@ class Life<Snapshot> implements PolicyLife {
     }
     this.#inForce = { policy, meta, raw: chosen.raw, since: known?.since ?? this.#options.clock.now() };
     if (fromSource || source === "kept") this.#known = chosen.raw;
+    this.#freshness.note(policy);
     this.#revision = revision;
     this.#succeed();
     if (fromSource) {
@@ -249,28 +257,20 @@ class Life<Snapshot> implements PolicyLife {
     return true;
   }
 
-  /** A set-up that never ends must not keep later policies out. */
-  async #compile(policy: EffectivePolicy, meta: PolicyMeta, raw: RawPolicy): Promise<Snapshot> {
-    const { compile, discard, compileLimitMs = 30_000 } = this.#options;
-    const compiled = compile(policy, meta, raw);
-    let timer: NodeJS.Timeout | undefined;
-    const limit = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        compiled.then(discard, () => {});
-        reject(new Error(`set-up took longer than ${compileLimitMs} ms`));
-      }, compileLimitMs);
-    });
-    try {
-      return await Promise.race([compiled, limit]);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
   #succeed(): void {
     this.#lastSuccess = this.#options.clock.now();
     this.#lastError = null;
     this.#lastRejected = undefined;
+  }
+
+  /** What does not keep the policy in force out, and has to be seen to. */
+  #notice(notices: readonly Problem[]): void {
+    const over = this.#inForce === undefined ? [] : this.#freshness.over(this.#inForce.policy);
+    const problems = [...notices, ...over];
+    const identity = JSON.stringify(problems);
+    if (problems.length > 0 && this.#lastError === null) this.#fail(problems);
+    if (problems.length > 0 && identity !== this.#lastNotice) this.#options.events.onNotice?.(problems);
+    this.#lastNotice = identity;
   }
 
   #fail(problems: readonly Problem[]): void {
@@ -284,17 +284,4 @@ class Life<Snapshot> implements PolicyLife {
     this.#lastRejected = identity;
     this.#options.events.onRejected(problems);
   }
-}
-
-function problemsOf(error: unknown): readonly Problem[] {
-  if (error instanceof PolicyRefused) return error.problems;
-  return [{ path: "", message: error instanceof Error ? error.message : String(error) }];
-}
-
-function digestsOf({ shared, layer }: RawPolicy): { shared: string; layer: string | null } {
-  return { shared: digestOf(shared), layer: layer === undefined ? null : digestOf(layer) };
-}
-
-function timestamp(epochMs: number | undefined): string | null {
-  return epochMs === undefined ? null : new Date(epochMs).toISOString();
 }

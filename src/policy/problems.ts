@@ -60,3 +60,9 @@ export function unknownName(what: string, name: string, known: Iterable<string>)
   const nearest = nearestName(name, known);
   return `${what} ${quoted(name)}${nearest === undefined ? "" : `, did you mean ${quoted(nearest)}?`}`;
 }
+
+/** What made an attempt fail, whatever it was. */
+export function problemsOf(error: unknown): readonly Problem[] {
+  if (error instanceof PolicyRefused) return error.problems;
+  return [{ path: "", message: error instanceof Error ? error.message : String(error) }];
+}

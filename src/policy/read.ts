@@ -7,7 +7,10 @@ import { type Judged, judge } from "./judge.ts";
 import { type ParsedPolicy, type PolicyFormat, createPolicyParser, defaultMaxBytes } from "./parse.ts";
 import { type Problem, PolicyRefused } from "./problems.ts";
 import type { PolicyPlugins } from "./schema.ts";
-import { type Signed, createPolicyOpener } from "./signature.ts";
+import type { Claims } from "./jws.ts";
+import { type Trust, trustAfter } from "./key-sets.ts";
+import { type Signed, openPolicy } from "./signature.ts";
+import { importKeys, type VerifyKey } from "./verify-keys.ts";
 import type { SourceDocument } from "./written.ts";
 
 /** The documents as their source has them, signatures included. */
@@ -15,8 +18,18 @@ export interface RawPolicy {
   readonly shared: Uint8Array;
   readonly layer: Uint8Array | undefined;
   readonly format: PolicyFormat;
+  /** Documents of keys that came later (key-sets.ts), oldest first. */
+  readonly keySets?: readonly Uint8Array[];
   /** The layer was in force before, or nothing is known of what was: what does not fit is overruled, not refused. */
   readonly standing?: boolean;
+}
+
+/** A document whose signature was verified. */
+export interface SignedDocument {
+  readonly name: string;
+  readonly claims: Claims;
+  /** SHA-256, hex, of what was signed. */
+  readonly digest: string;
 }
 
 export interface EffectivePolicy extends Judged {
@@ -24,6 +37,10 @@ export interface EffectivePolicy extends Judged {
   readonly digest: string;
   /** The weakest of the documents. */
   readonly signed: Signed;
+  /** Of the documents that were verified. */
+  readonly signatures: readonly SignedDocument[];
+  /** Whose signatures count; undefined = nothing has to be signed. */
+  readonly trusted: readonly VerifyKey[] | undefined;
 }
 
 export interface PolicyReaderOptions {
@@ -44,23 +61,30 @@ export type PolicyReader = (raw: RawPolicy) => Promise<EffectivePolicy>;
 /** Rejects when a key cannot be used. */
 export async function createPolicyReader(options: PolicyReaderOptions): Promise<PolicyReader> {
   const { plugins, service, ownUpstream, upstreamAllow, keys, maxBytes = defaultMaxBytes } = options;
-  const open = await createPolicyOpener(keys, maxBytes);
+  const trust = keys && (await createTrust(keys));
   const parse = createPolicyParser({
     plugins,
     maxBytes,
     service,
     ...(upstreamAllow && { isUpstreamAllowed: (target) => isUpstreamAllowed(target, upstreamAllow) }),
   });
-  const openAndParse = async (bytes: Uint8Array, name: string, format: PolicyFormat): Promise<Opened> => {
-    const opened = await open(bytes, name);
-    const parsed = parse(opened.bytes, opened.signed === "no" ? format : "json");
-    return { ...parsed, name, signed: opened.signed };
+  const openAndParse = async (
+    bytes: Uint8Array,
+    name: string,
+    format: PolicyFormat,
+    trusted: readonly VerifyKey[] | undefined,
+  ): Promise<Opened> => {
+    const { bytes: own, signed, claims } = await openPolicy(bytes, name, trusted, maxBytes);
+    const parsed = parse(own, signed === "no" ? format : "json");
+    const signature = claims && { name, claims, digest: digestOf(own) };
+    return { ...parsed, name, signed, signature };
   };
-  return async function readPolicy({ shared, layer, format, standing = false }) {
+  return async function readPolicy({ shared, layer, format, keySets = [], standing = false }) {
+    const trusted = (await trust?.(keySets))?.keys;
     const problems: Problem[] = [];
     const read = async (bytes: Uint8Array, name: string): Promise<Opened | undefined> => {
       try {
-        return await openAndParse(bytes, name, format);
+        return await openAndParse(bytes, name, format, trusted);
       } catch (error) {
         if (!(error instanceof PolicyRefused)) throw error;
         problems.push(...error.problems.map((problem) => ({ ...problem, document: name })));
@@ -71,18 +95,30 @@ export async function createPolicyReader(options: PolicyReaderOptions): Promise<
     const upper = layer === undefined ? undefined : await read(layer, layerKey(service ?? ""));
     if (lower === undefined || problems.length > 0) throw new PolicyRefused(problems);
     const judged = await judge(lower, upper, standing, { plugins, service, ownUpstream });
+    const documents = upper === undefined ? [lower] : [lower, upper];
     return {
       ...judged,
       digest: digestOf(canonicalJson(judged.document)),
-      signed: signedOf(upper === undefined ? [lower] : [lower, upper]),
+      signed: signedOf(documents),
+      signatures: documents.flatMap(({ signature }) => signature ?? []),
+      trusted,
     };
   };
+}
+
+/** Rejects when a key cannot be used. @returns who may sign, given the documents of keys that came later */
+export async function createTrust(
+  keys: PublicKeySet,
+): Promise<(keySets: readonly Uint8Array[]) => Promise<Trust>> {
+  const root = await importKeys(keys);
+  return (keySets) => trustAfter(root, keySets);
 }
 
 export const sharedKey = "policy";
 export const layerKey = (service: string): string => `${sharedKey}:${service}`;
 
-type Opened = ParsedPolicy & SourceDocument & { readonly signed: Signed };
+type Opened = ParsedPolicy &
+  SourceDocument & { readonly signed: Signed; readonly signature: SignedDocument | undefined };
 
 function signedOf(documents: readonly Opened[]): Signed {
   return (

@@ -1,6 +1,8 @@
 // The policy in Redis: `policy` and `policy:<service>`, read together whenever either may have changed.
 import { setTimeout as wait } from "node:timers/promises";
 import type { RedisStore } from "../redis/store.ts";
+import { StoreUnavailable } from "../redis/store-contract.ts";
+import { keySetKey, keySetMaxBytes } from "./key-sets.ts";
 import { defaultMaxBytes } from "./parse.ts";
 import { layerKey, sharedKey } from "./read.ts";
 import { type PolicySource, type RereadOptions, Rereader, type SourceReading } from "./source.ts";
@@ -10,6 +12,8 @@ export interface RedisSourceOptions extends Partial<Omit<RereadOptions, "read">>
   readonly service: string;
   /** In front of the key in messages, as the store has it. */
   readonly keyPrefix?: string;
+  /** Whether documents of keys that came later are read, too. */
+  readonly signed?: boolean;
   /** Longest document; more is not read. */
   readonly maxBytes?: number;
   /** How long the first read is tried again before it counts as failed: a client needs a moment to connect. */
@@ -29,7 +33,7 @@ const untoldPollMs = 900;
  */
 export function createRedisSource(options: RedisSourceOptions): PolicySource {
   const { store, service, startLimitMs = 1000, settleMs = 5, pollMs = 10_000, retryMs = 1000 } = options;
-  const { keyPrefix = "", maxBytes = defaultMaxBytes } = options;
+  const { keyPrefix = "", maxBytes = defaultMaxBytes, signed = false } = options;
   const keys = [sharedKey, layerKey(service)] as const;
   const stopped = new AbortController();
   let tryUntil = Infinity;
@@ -41,7 +45,7 @@ export function createRedisSource(options: RedisSourceOptions): PolicySource {
 
   async function patientRead(): Promise<SourceReading> {
     for (;;) {
-      const reading = await readOnce(store, keys, maxBytes, keyPrefix);
+      const reading = await readOnce(store, keys, { maxBytes, keyPrefix, signed });
       if (reading.state !== "failed" || stopped.signal.aborted || performance.now() > tryUntil)
         return reading;
       await wait(betweenTriesMs, undefined, { signal: stopped.signal }).catch(() => {});
@@ -74,7 +78,7 @@ export function createRedisSource(options: RedisSourceOptions): PolicySource {
       onReading = listener;
       tryUntil = performance.now() + startLimitMs;
       unwatch = store.watch(sharedKey, (key) => {
-        if (key !== null && key !== keys[0] && key !== keys[1]) return;
+        if (key !== null && key !== keys[0] && key !== keys[1] && !(signed && key === keySetKey)) return;
         told = true;
         rereader.notice();
       });
@@ -88,24 +92,41 @@ export function createRedisSource(options: RedisSourceOptions): PolicySource {
   };
 }
 
+interface ReadOptions {
+  readonly maxBytes: number;
+  readonly keyPrefix: string;
+  readonly signed: boolean;
+}
+
 async function readOnce(
   store: RedisStore,
   keys: readonly [string, string],
-  maxBytes: number,
-  keyPrefix: string,
+  { maxBytes, keyPrefix, signed }: ReadOptions,
 ): Promise<SourceReading> {
   try {
     // A signature's form is longer than what it holds.
-    const [shared, layer] = await Promise.all(
-      keys.map((key) => store.getBytes(key, readLimitMs, maxBytes * 2)),
-    );
+    const [shared, layer, keySet] = await Promise.all([
+      ...keys.map((key) => store.getBytes(key, readLimitMs, maxBytes * 2)),
+      signed ? readKeySet(store) : null,
+    ]);
     if (shared === undefined || shared === null)
       return { state: "absent", message: `Redis has no key "${keyPrefix}${keys[0]}"` };
-    return { state: "read", raw: { shared, layer: layer ?? undefined, format: "json" } };
+    const raw = { shared, layer: layer ?? undefined, format: "json" } as const;
+    return { state: "read", raw: signed ? { ...raw, keySets: keySet ? [keySet] : [] } : raw };
   } catch (error) {
     return {
       state: "failed",
       message: `Redis cannot be read: ${error instanceof Error ? error.message : "?"}`,
     };
+  }
+}
+
+/** Under rights of an older version it may not be read: then there is none. */
+async function readKeySet(store: RedisStore): Promise<Buffer | null> {
+  try {
+    return await store.getBytes(keySetKey, readLimitMs, keySetMaxBytes * 2);
+  } catch (error) {
+    if (error instanceof StoreUnavailable && error.code === "NOPERM") return null;
+    throw error;
   }
 }

@@ -41,6 +41,10 @@ export async function importKeys({ keys }: PublicKeySet): Promise<VerifyKey[]> {
   return imported;
 }
 
+export function sameKeys(a: readonly VerifyKey[] = [], b: readonly VerifyKey[] = []): boolean {
+  return a.length === b.length && a.every(({ thumbprint }, index) => thumbprint === b[index]?.thumbprint);
+}
+
 /** The algorithms that a key may have been used with: what it says, within what its type can do. */
 function algorithmsOf(jwk: Readonly<Record<string, unknown>>, where: string): readonly string[] {
   const { kty, crv, alg, use, d } = jwk;

@@ -11,6 +11,7 @@ const raw = z.strictObject({
   shared: bytes,
   layer: bytes.or(z.undefined()),
   format: z.enum(["json", "yaml", "any"]),
+  keySets: z.array(bytes).readonly().exactOptional(),
   standing: z.boolean().exactOptional(),
 });
 

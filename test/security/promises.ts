@@ -78,4 +78,8 @@ export const promises: Readonly<Record<string, Promised>> = {
     "Whoever floods with upgrades leaves others their requests and upgrades.",
     "test/unit/descriptors.test.ts",
   ),
+  Z60: redis(
+    "A signed policy counts under its own key, until its end and never after a newer one; keys change by a signature alone.",
+    "test/unit/policy/freshness.test.ts",
+  ),
 };

@@ -58,7 +58,14 @@ export const rooms: readonly Room[] = [
   room("src/kept-lines.ts", ["src/make-folder.ts", "src/pipeline/contract.ts"]),
   room(
     "src/policy/",
-    ["src/config-formats.ts", "src/language/", "src/make-folder.ts", "src/nearest.ts", "src/redis/store.ts"],
+    [
+      "src/config-formats.ts",
+      "src/language/",
+      "src/make-folder.ts",
+      "src/nearest.ts",
+      "src/redis/store.ts",
+      "src/redis/store-contract.ts",
+    ],
     ["jose", "yaml", "zod"],
   ),
   // What a sidecar tells the fleet.

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { type Heartbeat, type HeartbeatSender, startHeartbeat } from "../../../src/fleet/heartbeat.ts";
-import type { PolicyStatus } from "../../../src/policy/life.ts";
+import type { PolicyStatus } from "../../../src/policy/status.ts";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
 import { type RedisStore, createStore } from "../../../src/redis/store.ts";
 import { type RedisServer, eventually, startRedis } from "../../support/redis.ts";
@@ -15,6 +15,7 @@ const status: PolicyStatus = {
   signed: "no",
   documents: { shared: "s1", layer: null },
   polledBecause: null,
+  signatures: [],
   overruled: [{ path: "plugins", message: "drops" }],
   since: "2026-01-01T00:00:00.000Z",
   lastSuccess: null,

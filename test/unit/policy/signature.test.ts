@@ -106,6 +106,10 @@ describe("with keys", () => {
       /^policy: was signed for "policy:users", which is another key/,
     );
     assert.ok(await read(keys, await sign(document, ours, { for: "policy" }), forLayer));
+    const anywhere = await sign(document, ours, { typ: policyType, epoch: 1, iat: 1 });
+    assert.match(await said(() => read(keys, anywhere)), /lacks typ, for or iat/);
+    for (const header of [{ epoch: 0 }, { epoch: "7" }, { exp: 1.5 }, { iat: -1 }, { for: 1 }, { kid: 1 }])
+      assert.match(await said(async () => read(keys, await sign(document, ours, header))), /has no valid/);
   });
 
   test("a signed document is still parsed strictly", async () => {
