@@ -1,5 +1,5 @@
 // The registry: every plugin this sidecar knows. A policy that names another one is refused.
-import type { PluginDefinition } from "../src/pipeline/contract.ts";
+import type { PluginDefinition } from "../src/plugin-api/contract.ts";
 import { auth } from "./auth/index.ts";
 import { cache } from "./cache/index.ts";
 import { cors } from "./cors/index.ts";

@@ -67,8 +67,8 @@ for (const from of rooms) {
 test("plugins do not know each other, nor more of the pipeline than the contract", () => {
   for (const name of [
     "../cache/index.ts",
-    "../../src/pipeline/step.ts",
-    "../../src/registry.ts",
+    "../../src/runtime/step.ts",
+    "../../src/app/registry.ts",
     "../index.ts",
   ])
     assert.equal(layerProblems(new Map([["plugins/auth/planted.ts", `import "${name}";`]])).length, 1, name);
@@ -80,7 +80,7 @@ test("what is in no room, computed, or goes in a circle is refused", () => {
     /src\/new\/a\.ts is in no room/,
   );
   assert.match(
-    layerProblems(new Map([["src/proxy/a.ts", "const x = (name: string) => import(name);"]])).join(),
+    layerProblems(new Map([["src/exchange/a.ts", "const x = (name: string) => import(name);"]])).join(),
     /imports what is computed/,
   );
   const circle = new Map([

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { join, relative } from "node:path";
 import { run } from "../../src/cli/run.ts";
-import { type Sidecar, startSidecar } from "../../src/sidecar.ts";
+import { type Sidecar, startSidecar } from "../../src/app/sidecar.ts";
 import { createSampleService } from "./service.ts";
 
 const policyFile = relative(process.cwd(), join(import.meta.dirname, "policy.yaml"));

@@ -1,9 +1,9 @@
 // From verified claims to an identity, without conversions: a claim of the wrong type refuses the token.
 import { claimAt } from "../../src/language/claim-path.ts";
-import type { Identity } from "../../src/pipeline/contract.ts";
+import type { Identity } from "../../src/plugin-api/contract.ts";
 import { identityText, type ClaimMapping, type RequiredClaims } from "./option-fields.ts";
 import type { AuthMethod } from "./finding.ts";
-import type { JsonObject } from "./token-parts.ts";
+import type { JsonObject } from "./tokens/token-parts.ts";
 
 /** Whether a claim is a value, or is an array that holds it. */
 export function claimHolds(claim: unknown, matches: (value: unknown) => boolean): boolean {

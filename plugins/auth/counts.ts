@@ -1,5 +1,5 @@
 // Counters of what became of requests, resolved once per pair of labels.
-import type { Counter, Metrics } from "../../src/pipeline/contract.ts";
+import type { Counter, Metrics } from "../../src/plugin-api/contract.ts";
 import type { AuthMethod } from "./finding.ts";
 
 export type AuthResult =

@@ -1,6 +1,6 @@
 // What a request shows: the API key and the bearer token, read strictly and at most one of each.
-import type { ExchangeRequest } from "../../src/pipeline/contract.ts";
-import { queryValues, shownElsewhere, shownInCookies, type TokenSources } from "./token-sources.ts";
+import type { ExchangeRequest } from "../../src/plugin-api/contract.ts";
+import { queryValues, shownElsewhere, shownInCookies, type TokenSources } from "./tokens/token-sources.ts";
 
 export interface Credentials {
   /** As sent; visible ASCII without blanks, at most `maxKeyLength` characters. */

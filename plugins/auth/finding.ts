@@ -1,5 +1,5 @@
 // What looking at one credential came to. Findings are made once and shared: nothing here is per request.
-import type { ErrorCode, Identity } from "../../src/pipeline/contract.ts";
+import type { ErrorCode, Identity } from "../../src/plugin-api/contract.ts";
 
 /** How a caller showed who it is; label of metrics. */
 export type AuthMethod = "api-key" | "jwt" | "introspection" | "session" | "certificate" | "none";

@@ -1,5 +1,5 @@
 // Which of auth's options other services than a layer's own hear of: whom assertions are said to come from and be meant for.
-import type { FleetOption } from "../../src/pipeline/contract.ts";
+import type { FleetOption } from "../../src/plugin-api/contract.ts";
 
 const heard = ["key", "algorithm", "issuer", "audience", "claims"];
 

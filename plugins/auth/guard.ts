@@ -1,8 +1,8 @@
 // The way of a request through the plugin on one route: what was shown, what it is worth, what the rules say, and what
 // the service gets to know. Callers known from memory pass without a promise.
-import type { Exchange, Identity, RejectVerdict, Verdict } from "../../src/pipeline/contract.ts";
-import type { Assertion } from "./assertion.ts";
-import { forwardedField, type CertificateCheck } from "./certificate.ts";
+import type { Exchange, Identity, RejectVerdict, Verdict } from "../../src/plugin-api/contract.ts";
+import type { Assertion } from "./assertions/assertion.ts";
+import { forwardedField, type CertificateCheck } from "./certificates/certificate.ts";
 import type { AuthCounts } from "./counts.ts";
 import {
   isTokenAmbient,
@@ -19,15 +19,15 @@ import {
   type Unavailable,
   type Unseen,
 } from "./finding.ts";
-import type { Exclusions } from "./exclusions.ts";
+import type { Exclusions } from "./rules/exclusions.ts";
 import type { GuessLimit } from "./guessing.ts";
-import type { KeyCheck } from "./keys.ts";
-import type { Login } from "./login.ts";
-import type { OwnOrigin } from "./own-origin.ts";
+import type { KeyCheck } from "./api-keys/keys.ts";
+import type { Login } from "./login/login.ts";
+import type { OwnOrigin } from "./login/own-origin.ts";
 import type { Refusals } from "./refusal.ts";
-import type { Rules } from "./rules.ts";
-import { constraintFault } from "./sender-constraint.ts";
-import type { TokenCheck } from "./tokens.ts";
+import type { Rules } from "./rules/rules.ts";
+import { constraintFault } from "./tokens/sender-constraint.ts";
+import type { TokenCheck } from "./tokens/tokens.ts";
 
 export interface GuardParts {
   readonly required: boolean;

@@ -5,26 +5,26 @@ import {
   type RequestField,
   type RouteInfo,
   type Services,
-} from "../../src/pipeline/contract.ts";
-import type { Assertion } from "./assertion.ts";
-import { CertificateCheck, forwardedField } from "./certificate.ts";
-import { Exclusions, forwarding } from "./exclusions.ts";
+} from "../../src/plugin-api/contract.ts";
+import type { Assertion } from "./assertions/assertion.ts";
+import { CertificateCheck, forwardedField } from "./certificates/certificate.ts";
+import { Exclusions, forwarding } from "./rules/exclusions.ts";
 import { fleetOptions } from "./fleet-options.ts";
 import { GuessLimit } from "./guessing.ts";
 import { Guard, type GuardParts } from "./guard.ts";
 import { lint } from "./lint.ts";
-import { cookiesOf } from "./login-cookies.ts";
-import type { Login } from "./login.ts";
-import { KeyCheck } from "./keys.ts";
+import { cookiesOf } from "./login/login-cookies.ts";
+import type { Login } from "./login/login.ts";
+import { KeyCheck } from "./api-keys/keys.ts";
 import { authOptions, type AssertionOptions, type AuthOptions } from "./options.ts";
-import type { JwtOptions, LoginOptions } from "./options-jwt.ts";
-import { OwnOrigin } from "./own-origin.ts";
+import type { JwtOptions, LoginOptions } from "./tokens/options.ts";
+import { OwnOrigin } from "./login/own-origin.ts";
 import { recheck } from "./recheck.ts";
 import { prepareRefusals } from "./refusal.ts";
-import { Rules } from "./rules.ts";
-import { answerSubprotocol, compileTokenSources, ownedBy } from "./token-sources.ts";
+import { Rules } from "./rules/rules.ts";
+import { answerSubprotocol, compileTokenSources, ownedBy } from "./tokens/token-sources.ts";
 import { secretNames } from "./secret-names.ts";
-import type { TokenCheck } from "./tokens.ts";
+import type { TokenCheck } from "./tokens/tokens.ts";
 import { createState, type AuthState } from "./state.ts";
 
 /** Longer than every wait inside: a wait that ends by itself says why. */
@@ -36,7 +36,7 @@ type Held<T> = { readonly value: T; readonly release: () => void };
 async function holdTokens(jwt: JwtOptions, services: Services, state: AuthState): Promise<Held<TokenCheck>> {
   const { login: _, ...options } = jwt;
   const facts = { options, secrets: services.secrets.generation };
-  const { TokenCheck } = await import("./tokens.ts");
+  const { TokenCheck } = await import("./tokens/tokens.ts");
   return state.tokens.acquire(facts, () => new TokenCheck(jwt, services, state.sources));
 }
 
@@ -46,8 +46,8 @@ async function holdLogin(
   services: Services,
   state: AuthState,
 ): Promise<Held<Login>> {
-  const { Login } = await import("./login.ts");
-  const { JwksSource } = await import("./jwks.ts");
+  const { Login } = await import("./login/login.ts");
+  const { JwksSource } = await import("./issuers/jwks.ts");
   const keys = {
     issuer: options.issuer,
     jwksUri: undefined,
@@ -71,7 +71,7 @@ async function holdAssertion(
   services: Services,
   state: AuthState,
 ): Promise<Held<Assertion>> {
-  const { Assertion } = await import("./assertion.ts");
+  const { Assertion } = await import("./assertions/assertion.ts");
   const made = await Assertion.create(options, services);
   return state.assertions.acquire({ options, secrets: services.secrets.generation }, () => made);
 }

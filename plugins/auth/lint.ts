@@ -1,5 +1,5 @@
 // What `policy lint` says of auth's options: whether a route asks who calls, and what can never match.
-import type { LintFinding, LintRouteReach, PluginLint } from "../../src/pipeline/contract.ts";
+import type { LintFinding, LintRouteReach, PluginLint } from "../../src/plugin-api/contract.ts";
 import { compileMethods } from "../../src/language/methods.ts";
 import { patternTakes } from "../../src/language/path-pattern.ts";
 import type { AuthOptions, RuleOptions } from "./options.ts";

@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 import { z } from "zod";
 import { claimPath } from "../../src/language/claim-path.ts";
-import { fieldKey, isClosedAddress } from "../../src/pipeline/contract.ts";
+import { fieldKey, isClosedAddress } from "../../src/plugin-api/contract.ts";
 
 /** Address or CIDR range, IPv4 or IPv6; without a zone, which no list of ranges takes. */
 export const cidr = z

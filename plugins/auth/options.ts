@@ -4,8 +4,8 @@ import { claimPath } from "../../src/language/claim-path.ts";
 import { methodList } from "../../src/language/methods.ts";
 import { pathPattern } from "../../src/language/path-pattern.ts";
 import { certificateId, cidr, ownHeader, secretName } from "./option-fields.ts";
-import { apiKeys } from "./options-keys.ts";
-import { jwtOptions } from "./options-jwt.ts";
+import { apiKeys } from "./api-keys/options.ts";
+import { jwtOptions } from "./tokens/options.ts";
 
 const names = z.array(z.string().min(1)).min(1);
 const scalar = z.union([z.string(), z.number(), z.boolean()]);

@@ -1,9 +1,9 @@
 // Whether a caller whose exchange goes on (a stream, a WebSocket) would still be let in: its request is judged as it was
 // at first, but nothing is counted, limited, renewed or changed for it.
-import type { Exchange, Verdict } from "../../src/pipeline/contract.ts";
+import type { Exchange, Verdict } from "../../src/plugin-api/contract.ts";
 import { readCredentials } from "./credentials.ts";
 import type { Finding, MaybeFinding } from "./finding.ts";
-import { constraintFault } from "./sender-constraint.ts";
+import { constraintFault } from "./tokens/sender-constraint.ts";
 import { noKeys, noTokens, type GuardParts } from "./guard.ts";
 
 export function recheck(parts: GuardParts, exchange: Exchange): Verdict | Promise<Verdict> {

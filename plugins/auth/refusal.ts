@@ -1,5 +1,5 @@
 // Answers of the plugin, made once for routes that challenge alike: an Error costs microseconds to make, and these hold nothing of a request.
-import { GatewayError, type ErrorCode, type RejectVerdict } from "../../src/pipeline/contract.ts";
+import { GatewayError, type ErrorCode, type RejectVerdict } from "../../src/plugin-api/contract.ts";
 
 export interface Refusals {
   /** Nothing was shown. */

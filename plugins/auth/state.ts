@@ -1,16 +1,16 @@
 // What outlives a policy change: keys and verdicts of this process, shared by every route and snapshot.
-import type { Services } from "../../src/pipeline/contract.ts";
-import type { Assertion } from "./assertion.ts";
+import type { Services } from "../../src/plugin-api/contract.ts";
+import type { Assertion } from "./assertions/assertion.ts";
 import { AuthCounts } from "./counts.ts";
-import { EndedSessions } from "./ended-sessions.ts";
+import { EndedSessions } from "./sessions/ended-sessions.ts";
 import type { GuessLimit } from "./guessing.ts";
-import type { JwksSource } from "./jwks.ts";
-import { KeyStore } from "./key-store.ts";
-import { KeyUsage } from "./key-usage.ts";
-import type { Login } from "./login.ts";
-import { RevokedSessions } from "./revoked-sessions.ts";
+import type { JwksSource } from "./issuers/jwks.ts";
+import { KeyStore } from "./api-keys/key-store.ts";
+import { KeyUsage } from "./api-keys/key-usage.ts";
+import type { Login } from "./login/login.ts";
+import { RevokedSessions } from "./sessions/revoked-sessions.ts";
 import { Shared } from "./shared.ts";
-import type { TokenCheck } from "./tokens.ts";
+import type { TokenCheck } from "./tokens/tokens.ts";
 
 export interface AuthState {
   readonly keys: KeyStore;

@@ -1,11 +1,11 @@
 // The cache plugin: a shared HTTP cache (RFC 9111) in memory and in Redis. See README.md.
-import { definePlugin, type Hooks } from "../../src/pipeline/contract.ts";
+import { definePlugin, type Hooks } from "../../src/plugin-api/contract.ts";
 import { lint } from "./lint.ts";
-import { LookUp } from "./lookup.ts";
+import { LookUp } from "./flow/lookup.ts";
 import { cacheOptions } from "./options.ts";
-import { ResponsePath } from "./response.ts";
+import { ResponsePath } from "./flow/response.ts";
 import { createCacheState, type CacheState } from "./state.ts";
-import { UnsafeMethods } from "./unsafe.ts";
+import { UnsafeMethods } from "./flow/unsafe.ts";
 
 export const cache = definePlugin<typeof cacheOptions, CacheState>({
   name: "cache",

@@ -1,11 +1,11 @@
 // Keys: which URL a request asks for, and for whom. Only what is in a key may make answers differ.
 import { hash } from "node:crypto";
 import { claimText } from "../../src/language/claim-path.ts";
-import type { Exchange, Fields, Identity } from "../../src/pipeline/contract.ts";
-import { hashText } from "./linked-table.ts";
+import type { Exchange, Fields, Identity } from "../../src/plugin-api/contract.ts";
+import { hashText } from "./store/linked-table.ts";
 import type { CacheOptions } from "./options.ts";
-import type { CacheRequest } from "./request.ts";
-import { selectingValue } from "./vary.ts";
+import type { CacheRequest } from "./semantics/request.ts";
+import { selectingValue } from "./semantics/vary.ts";
 
 export interface Key {
   readonly url: string;

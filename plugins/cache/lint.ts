@@ -1,5 +1,5 @@
 // What `policy lint` says of the cache's options: answers for one caller that others may get.
-import type { LintFinding, PluginLint } from "../../src/pipeline/contract.ts";
+import type { LintFinding, PluginLint } from "../../src/plugin-api/contract.ts";
 import type { CacheOptions } from "./options.ts";
 
 export const lint: PluginLint<CacheOptions> = {

@@ -1,7 +1,7 @@
 // What a policy may say to the cache plugin: strict, every field with a description and a default.
 import { z } from "zod";
 import { claimPathSource } from "../../src/language/claim-path.ts";
-import { fieldKey } from "../../src/pipeline/contract.ts";
+import { fieldKey } from "../../src/plugin-api/contract.ts";
 
 const seconds = (description: string, fallback: number) =>
   z.number().int().min(0).max(31_536_000).default(fallback).describe(description);

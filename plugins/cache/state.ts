@@ -1,14 +1,14 @@
 // What the plugin keeps for the whole process, over every change of policy: the tiers, flights, purges and counts.
-import type { Clock, Counter, Logger, Services } from "../../src/pipeline/contract.ts";
-import type { CopyBudget } from "./body-copy.ts";
-import type { Entry } from "./entry.ts";
-import { Flights } from "./flights.ts";
-import { UncacheableMarks } from "./marks.ts";
-import { MemoryTier } from "./memory.ts";
-import type { Purge } from "./purge.ts";
-import { cachePrefix, PurgeLog, purgeLogKey } from "./purge-log.ts";
-import { Purges } from "./purges.ts";
-import { RedisTier } from "./redis-tier.ts";
+import type { Clock, Counter, Logger, Services } from "../../src/plugin-api/contract.ts";
+import type { CopyBudget } from "./store/body-copy.ts";
+import type { Entry } from "./store/entry.ts";
+import { Flights } from "./store/flights.ts";
+import { UncacheableMarks } from "./store/marks.ts";
+import { MemoryTier } from "./store/memory.ts";
+import type { Purge } from "./purge/purge.ts";
+import { cachePrefix, PurgeLog, purgeLogKey } from "./purge/purge-log.ts";
+import { Purges } from "./purge/purges.ts";
+import { RedisTier } from "./store/redis-tier.ts";
 
 /** Results of the cache, as the label of `outrigger_cache_requests_total` names them. */
 export interface ResultCounters {

@@ -1,6 +1,6 @@
 // The cors plugin (Fetch standard, "CORS protocol"): answers preflights in place of the service and puts the CORS
 // fields on every other answer, the sidecar's own errors included, so that a page can read why it was refused.
-import { definePlugin, note, type Exchange, type Hooks } from "../../src/pipeline/contract.ts";
+import { definePlugin, note, type Exchange, type Hooks } from "../../src/plugin-api/contract.ts";
 import { lint } from "./lint.ts";
 import { corsOptions } from "./options.ts";
 import { compileOrigins } from "./origins.ts";

@@ -1,5 +1,5 @@
 // What `policy lint` says of cors' options: origins that are more than they look.
-import type { LintFinding, PluginLint } from "../../src/pipeline/contract.ts";
+import type { LintFinding, PluginLint } from "../../src/plugin-api/contract.ts";
 import type { CorsOptions } from "./options.ts";
 
 /** Domains under which anybody gets a name: well-known ones of the public suffix list. */

@@ -1,5 +1,5 @@
 // Preflights (Fetch standard, "CORS-preflight request"): what counts as one, and the answer, compiled once.
-import type { ExchangeRequest, RespondVerdict } from "../../src/pipeline/contract.ts";
+import type { ExchangeRequest, RespondVerdict } from "../../src/plugin-api/contract.ts";
 import type { CorsOptions } from "./options.ts";
 
 /** An OPTIONS request without Access-Control-Request-Method is an ordinary one, for the service to answer. */

@@ -1,5 +1,5 @@
 // The Vary field (RFC 9110 section 12.5.5), merged and never replaced: the service may vary on more than we know.
-import type { Fields } from "../../src/pipeline/contract.ts";
+import type { Fields } from "../../src/plugin-api/contract.ts";
 
 /** Adds one field name to Vary unless it, or `*`, is there. */
 export function addVary(fields: Fields, name: string): void {

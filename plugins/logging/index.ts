@@ -1,6 +1,6 @@
 // The logging plugin: one access-log line for every exchange, whatever became of it, and the fields that let a
 // client quote it (X-Request-Id, X-Response-Time).
-import { definePlugin, note, type Exchange, type Hooks } from "../../src/pipeline/contract.ts";
+import { definePlugin, note, type Exchange, type Hooks } from "../../src/plugin-api/contract.ts";
 import { compileLine, levelNumbers, levelOf } from "./line.ts";
 import { loggingOptions } from "./options.ts";
 import { compileFieldPicker, secretNames } from "./redact.ts";

@@ -1,6 +1,6 @@
 // The access-log line: one JSON document in pino's shape, put together as text. The members are an allow-list;
 // whatever came from outside goes through `jsonText`.
-import type { Exchange, Fleet, GatewayError, Outcome, RouteInfo } from "../../src/pipeline/contract.ts";
+import type { Exchange, Fleet, GatewayError, Outcome, RouteInfo } from "../../src/plugin-api/contract.ts";
 import type { LoggingOptions } from "./options.ts";
 import { compileQueryRedaction, redacted, secretNames } from "./redact.ts";
 import { createIsoTime, decimals, inOnePiece, jsonText, keepLast } from "./text.ts";

@@ -1,5 +1,5 @@
 // What the access log must not show: header fields and query parameters that carry secrets.
-import { fieldKey, type Fields } from "../../src/pipeline/contract.ts";
+import { fieldKey, type Fields } from "../../src/plugin-api/contract.ts";
 import { jsonText } from "./text.ts";
 
 export const redacted = "[redacted]";

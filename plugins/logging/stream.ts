@@ -1,6 +1,6 @@
 // Copies of the access-log lines in the capped Redis stream: never waited for on the request's path, a bounded
 // number of them under way, what does not fit or fails is dropped and counted.
-import type { Services } from "../../src/pipeline/contract.ts";
+import type { Services } from "../../src/plugin-api/contract.ts";
 
 /** Appends under way at once, over all routes of the process; at about 1 KiB a line this bounds memory. */
 const maxInFlight = 256;

@@ -1,7 +1,7 @@
 // What this sidecar knows of the callers of each limit: a bounded table a limit, one record a caller.
 import { LRUCache } from "lru-cache";
-import type { Exchange } from "../../src/pipeline/contract.ts";
-import { emptyUsage, merge, type Rule } from "./algorithms.ts";
+import type { Exchange } from "../../src/plugin-api/contract.ts";
+import { emptyUsage, merge, type Rule } from "./counting/algorithms.ts";
 import { digest, type Partition } from "./partition.ts";
 
 /** Whatever the number of addresses: the least recently seen caller goes. About 300 bytes each. */

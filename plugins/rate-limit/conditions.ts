@@ -1,7 +1,7 @@
 // Which requests something is about: methods, paths, plans, with or without an identity.
 import { compileMethods } from "../../src/language/methods.ts";
 import { compilePaths } from "../../src/language/path-pattern.ts";
-import type { Exchange } from "../../src/pipeline/contract.ts";
+import type { Exchange } from "../../src/plugin-api/contract.ts";
 import type { Conditions } from "./options.ts";
 
 /** @returns undefined when every request qualifies */

@@ -1,6 +1,6 @@
 // What callers are told: RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10, structured fields
 // of RFC 9651), the X-RateLimit-* of old, Retry-After, and the problem document of a refusal.
-import { GatewayError, type ExchangeResponse } from "../../src/pipeline/contract.ts";
+import { GatewayError, type ExchangeResponse } from "../../src/plugin-api/contract.ts";
 import type { Claim, Limit } from "./limit.ts";
 
 /** Problem type of the draft, section "Quota Exceeded". */

@@ -1,5 +1,5 @@
 // Which of rate-limit's options other services than a layer's own hear of: limits that the whole fleet counts by.
-import type { FleetOption } from "../../src/pipeline/contract.ts";
+import type { FleetOption } from "../../src/plugin-api/contract.ts";
 
 /** @param options as a policy has them, not checked yet */
 export function fleetOptions(options: unknown): FleetOption[] {

@@ -6,23 +6,23 @@ import {
   type RouteInfo,
   type Services,
   type SetupInput,
-} from "../../src/pipeline/contract.ts";
+} from "../../src/plugin-api/contract.ts";
 import { compilePaths } from "../../src/language/path-pattern.ts";
-import { Admission, type AdmissionParts } from "./admission.ts";
-import { Concurrency } from "./concurrency.ts";
-import { createCounts } from "./counts.ts";
+import { Admission, type AdmissionParts } from "./admission/admission.ts";
+import { Concurrency } from "./admission/concurrency.ts";
+import { createCounts } from "./counting/counts.ts";
 import { fleetOptions } from "./fleet-options.ts";
-import { Leases } from "./leases.ts";
+import { Leases } from "./counting/leases.ts";
 import { CallerTables, type Result } from "./limit.ts";
 import { Limiter, type LimiterParts } from "./limiter.ts";
 import { lint } from "./lint.ts";
-import { MemoryLedger } from "./memory-ledger.ts";
+import { MemoryLedger } from "./counting/memory-ledger.ts";
 import { options, type Options } from "./options.ts";
-import { OverloadGuard, type Priority } from "./overload.ts";
+import { OverloadGuard, type Priority } from "./admission/overload.ts";
 import { createPartition, type PartitionContext } from "./partition.ts";
 import { compilePlans } from "./plans.ts";
-import { createPrimaryStore, type SharedStore } from "./primary-store.ts";
-import { RedisLedger } from "./redis-ledger.ts";
+import { createPrimaryStore, type SharedStore } from "./counting/primary-store.ts";
+import { RedisLedger } from "./counting/redis-ledger.ts";
 
 /** What outlives a policy: counts, leases, requests in flight, what was learnt of the upstreams. */
 interface State {

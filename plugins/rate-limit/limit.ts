@@ -1,11 +1,11 @@
 // One limit of the policy, compiled: who it counts, its numbers, its table of callers, its texts and its counters.
-import type { Counter, Exchange, Gauge, Metrics } from "../../src/pipeline/contract.ts";
-import type { Rule } from "./algorithms.ts";
+import type { Counter, Exchange, Gauge, Metrics } from "../../src/plugin-api/contract.ts";
+import type { Rule } from "./counting/algorithms.ts";
 import { CallerTable, type Caller, type Lease } from "./caller.ts";
 import { compileConditions } from "./conditions.ts";
 import type { LimitOptions } from "./options.ts";
 import { createPartition, digest, type Partition, type PartitionContext } from "./partition.ts";
-import { parseWindow } from "./window.ts";
+import { parseWindow } from "./counting/window.ts";
 
 export type Result = "allowed" | "refused" | "would_refuse" | "unchecked" | "unavailable";
 

@@ -1,13 +1,13 @@
 // Decides one route's requests: which limits apply, who counts them, and what happens when the counting cannot be done.
-import { GatewayError, type Clock, type Exchange } from "../../src/pipeline/contract.ts";
-import type { Rule } from "./algorithms.ts";
+import { GatewayError, type Clock, type Exchange } from "../../src/plugin-api/contract.ts";
+import type { Rule } from "./counting/algorithms.ts";
 import { quotaError, tightest } from "./fields.ts";
-import type { Leases } from "./leases.ts";
+import type { Leases } from "./counting/leases.ts";
 import { Claim, shareOf, type Limit, type Result } from "./limit.ts";
-import type { MemoryLedger } from "./memory-ledger.ts";
-import type { SharedStore } from "./primary-store.ts";
-import { goOnLocally } from "./outage.ts";
-import type { RedisLedger } from "./redis-ledger.ts";
+import type { MemoryLedger } from "./counting/memory-ledger.ts";
+import type { SharedStore } from "./counting/primary-store.ts";
+import { goOnLocally } from "./counting/outage.ts";
+import type { RedisLedger } from "./counting/redis-ledger.ts";
 
 export interface LimiterParts {
   readonly clock: Clock;

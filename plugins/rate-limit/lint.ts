@@ -1,6 +1,6 @@
 // What `policy lint` says of limits: those that count nothing, that can never refuse, and routes that none holds on.
 import { isDeepStrictEqual } from "node:util";
-import type { LintFinding, LintRoute, LintRouteReach, PluginLint } from "../../src/pipeline/contract.ts";
+import type { LintFinding, LintRoute, LintRouteReach, PluginLint } from "../../src/plugin-api/contract.ts";
 import type { LimitOptions, Options } from "./options.ts";
 import { isStricter } from "./stricter.ts";
 

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { claimPathSource } from "../../src/language/claim-path.ts";
 import { methodName } from "../../src/language/methods.ts";
 import { pathPattern } from "../../src/language/path-pattern.ts";
-import { parseWindow, windowPattern } from "./window.ts";
+import { parseWindow, windowPattern } from "./counting/window.ts";
 
 const fieldName = "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}";
 const longestBy = 300;

@@ -2,7 +2,7 @@
 import { hash } from "node:crypto";
 import { networkReader } from "../../src/language/network.ts";
 import { claimAt, type Claims } from "../../src/language/claim-path.ts";
-import { type Exchange, fieldKey, type Identity } from "../../src/pipeline/contract.ts";
+import { type Exchange, fieldKey, type Identity } from "../../src/plugin-api/contract.ts";
 
 /** Reads the value of one `by` from an exchange. */
 export interface Partition {

@@ -1,7 +1,7 @@
 // Which limits a caller is under: those of every caller and those of its plan.
-import type { Exchange, Metrics } from "../../src/pipeline/contract.ts";
+import type { Exchange, Metrics } from "../../src/plugin-api/contract.ts";
 import { policyField } from "./fields.ts";
-import { overshootBound } from "./leases.ts";
+import { overshootBound } from "./counting/leases.ts";
 import { compileLimit, type CallerTables, type Limit } from "./limit.ts";
 import type { LimitOptions, Options } from "./options.ts";
 import type { PartitionContext } from "./partition.ts";

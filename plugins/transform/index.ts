@@ -7,7 +7,7 @@ import {
   type Fields,
   type Hooks,
   type RequestField,
-} from "../../src/pipeline/contract.ts";
+} from "../../src/plugin-api/contract.ts";
 import { compileNameTest, isOwnedField, ownedRequestFields } from "./names.ts";
 import { transformOptions } from "./options.ts";
 import { compileTemplate, plan, scopes, userId, type Fill, hasVariables, namesCaller } from "./template.ts";

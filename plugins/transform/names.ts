@@ -1,5 +1,5 @@
 // Which header fields a policy may set or remove, and which of those a client may never send.
-import { fieldKey } from "../../src/pipeline/contract.ts";
+import { fieldKey } from "../../src/plugin-api/contract.ts";
 
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/;
 

@@ -1,6 +1,6 @@
 // Options of the transform plugin.
 import { z } from "zod";
-import { fieldKey } from "../../src/pipeline/contract.ts";
+import { fieldKey } from "../../src/plugin-api/contract.ts";
 import { requestFieldProblem, responseFieldProblem } from "./names.ts";
 import { templateProblem } from "./template.ts";
 

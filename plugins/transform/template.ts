@@ -1,5 +1,5 @@
 // Field values with variables: `$userId` and its kind, `$$` for a dollar sign. Parsed once, filled per request.
-import type { Exchange, Identity } from "../../src/pipeline/contract.ts";
+import type { Exchange, Identity } from "../../src/plugin-api/contract.ts";
 import { encodeValue, encodeWord } from "./encode.ts";
 
 /** @returns undefined when there is no value: the field is then not sent */

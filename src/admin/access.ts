@@ -1,7 +1,7 @@
 // Who may use the sensitive endpoints: a peer on this machine, or whoever shows the admin token.
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import { isLoopbackHost } from "../config-formats.ts";
+import { isLoopbackHost } from "../config/formats.ts";
 import { AdminProblem } from "./answer.ts";
 
 const sha256 = (text: string): Buffer => createHash("sha256").update(text).digest();

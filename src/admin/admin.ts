@@ -1,9 +1,9 @@
 // The admin listener: health, metrics, the policy in force, log level and drain. Everything it shows is handed in.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { ListenAddress } from "../config-formats.ts";
-import type { Logger } from "../telemetry/contract.ts";
-import { removeStaleSocket } from "../unix-socket.ts";
+import type { ListenAddress } from "../config/formats.ts";
+import type { Logger } from "../plugin-api/telemetry.ts";
+import { removeStaleSocket } from "../files/unix-socket.ts";
 import { createGuard } from "./access.ts";
 import { compressed } from "./compressed.ts";
 import { boundClients, isAlone, sparingly } from "./pressure.ts";

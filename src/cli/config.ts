@@ -1,5 +1,5 @@
 // `outrigger config`: every setting with its meaning, default and current value.
-import { describeConfig, type SettingRow } from "../config.ts";
+import { describeConfig, type SettingRow } from "../config/config.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** One cell: no line ends, and not wider than a table bears. */

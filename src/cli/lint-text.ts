@@ -1,10 +1,10 @@
 // What lint found, a line each, as commands print it.
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import type { Finding } from "../plane/lint/finding.ts";
 import { type Lint, lintPolicy } from "../plane/lint/lint.ts";
-import { problemText } from "../policy/problems.ts";
+import { problemText } from "../policy/document/problems.ts";
 import type { RawPolicy } from "../policy/read.ts";
-import { pluginsByName } from "../registry.ts";
+import { pluginsByName } from "../app/registry.ts";
 import { printable } from "./table.ts";
 
 /** @param service undefined = the documents are for all services */

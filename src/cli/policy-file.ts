@@ -1,11 +1,11 @@
 // A policy file that is to go into Redis: read once, checked as the sidecars will, with what is said on the way.
 import type { Candidate } from "../plane/candidate.ts";
 import { candidateOf } from "../plane/candidate.ts";
-import { readPolicyFile } from "../policy/file-source.ts";
-import type { PolicyFormat } from "../policy/parse.ts";
-import { PolicyRefused } from "../policy/problems.ts";
+import { readPolicyFile } from "../policy/sources/file-source.ts";
+import type { PolicyFormat } from "../policy/document/parse.ts";
+import { PolicyRefused } from "../policy/document/problems.ts";
 import { createPolicyReader, type RawPolicy, sharedKey } from "../policy/read.ts";
-import { pluginsByName } from "../registry.ts";
+import { pluginsByName } from "../app/registry.ts";
 import { type Plane, PlaneRefusal } from "./with-plane.ts";
 
 /** A candidate with the documents that it was checked in. */

@@ -1,6 +1,6 @@
 // `outrigger policy schema`: the JSON Schema of policies with the options of every built-in plugin.
-import { policyJsonSchema } from "../policy/schema.ts";
-import { pluginsByName } from "../registry.ts";
+import { policyJsonSchema } from "../policy/document/schema.ts";
+import { pluginsByName } from "../app/registry.ts";
 import type { Terminal } from "./terminal.ts";
 
 export async function printPolicySchema(terminal: Terminal): Promise<number> {

@@ -2,7 +2,7 @@
 import { documentIn } from "../plane/candidate.ts";
 import { fieldsOf } from "../plane/origins.ts";
 import { createPolicyReader } from "../policy/read.ts";
-import { pluginsByName } from "../registry.ts";
+import { pluginsByName } from "../app/registry.ts";
 import { printable, printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName, type Plane, PlaneRefusal, withPlane } from "./with-plane.ts";

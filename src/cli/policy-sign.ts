@@ -1,12 +1,12 @@
 // `outrigger policy sign FILE --key FILE`: checks a policy file and prints it signed, for a pipeline that has no Redis.
-import { loadConfig } from "../config.ts";
+import { loadConfig } from "../config/config.ts";
 import { documentIn } from "../plane/candidate.ts";
 import { KeyFileRefusal } from "../plane/private-key.ts";
-import { readPolicyFile } from "../policy/file-source.ts";
-import { readClaims } from "../policy/jws.ts";
-import { PolicyRefused, problemText } from "../policy/problems.ts";
+import { readPolicyFile } from "../policy/sources/file-source.ts";
+import { readClaims } from "../policy/signature/jws.ts";
+import { PolicyRefused, problemText } from "../policy/document/problems.ts";
 import { createPolicyReader } from "../policy/read.ts";
-import { pluginsByName } from "../registry.ts";
+import { pluginsByName } from "../app/registry.ts";
 import {
   EpochRefusal,
   parseSigning,

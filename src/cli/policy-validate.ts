@@ -1,11 +1,11 @@
 // `outrigger policy validate FILE…`: checks policy files as a sidecar in this environment would (allowed upstreams,
 // size), for all services. Signatures are left out: a policy is checked before it is signed.
-import { type Config, loadConfig } from "../config.ts";
+import { type Config, loadConfig } from "../config/config.ts";
 import type { Finding } from "../plane/lint/finding.ts";
-import { readPolicyFile } from "../policy/file-source.ts";
-import { type Problem, PolicyRefused, problemText } from "../policy/problems.ts";
+import { readPolicyFile } from "../policy/sources/file-source.ts";
+import { type Problem, PolicyRefused, problemText } from "../policy/document/problems.ts";
 import { createPolicyReader, type PolicyReader, type RawPolicy, sharedKey } from "../policy/read.ts";
-import { pluginsByName } from "../registry.ts";
+import { pluginsByName } from "../app/registry.ts";
 import { lintFor, printLint } from "./lint-text.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -1,10 +1,10 @@
 // `outrigger policy verify FILE`: whether a sidecar with these keys would believe a signed policy, and what it claims.
-import { loadConfig } from "../config.ts";
-import { readPolicyFile } from "../policy/file-source.ts";
-import type { Claims } from "../policy/jws.ts";
-import { PolicyRefused, problemText } from "../policy/problems.ts";
-import { openPolicy } from "../policy/signature.ts";
-import { importKeys } from "../policy/verify-keys.ts";
+import { loadConfig } from "../config/config.ts";
+import { readPolicyFile } from "../policy/sources/file-source.ts";
+import type { Claims } from "../policy/signature/jws.ts";
+import { PolicyRefused, problemText } from "../policy/document/problems.ts";
+import { openPolicy } from "../policy/signature/signature.ts";
+import { importKeys } from "../policy/signature/verify-keys.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName } from "./with-plane.ts";

@@ -1,7 +1,7 @@
 // The commands, their arguments and exit codes: 0 ok, 1 no, 2 usage or bad configuration. Each command is a file of
 // its own, loaded when it is asked for.
 import { Command, CommanderError } from "commander";
-import { ConfigError, type Environment } from "../config.ts";
+import { ConfigError, type Environment } from "../config/config.ts";
 import { version } from "../version.ts";
 import { addCacheCommands } from "./cache-commands.ts";
 import { addFleetCommand } from "./fleet-command.ts";

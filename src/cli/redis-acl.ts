@@ -1,9 +1,9 @@
 // `outrigger redis-acl`: the Redis user of one service's sidecars, who reads policies and keys and writes that service's
 // own state. Whoever takes such a sidecar over reaches no other service through Redis.
-import { loadConfig } from "../config.ts";
+import { loadConfig } from "../config/config.ts";
 import { servicesKey } from "../fleet/heartbeat.ts";
-import { directKey, documentKeys } from "../policy/document-keys.ts";
-import { keySetKey } from "../policy/key-sets.ts";
+import { directKey, documentKeys } from "../policy/sources/document-keys.ts";
+import { keySetKey } from "../policy/signature/key-sets.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface AclOptions {
@@ -13,7 +13,7 @@ export interface AclOptions {
   readonly json?: true;
 }
 
-/** Keys that a sidecar only reads: what is beside a policy has another name in a Cluster (src/policy/document-keys.ts). */
+/** Keys that a sidecar only reads: what is beside a policy has another name in a Cluster (src/policy/sources/document-keys.ts). */
 function read(service: string, keyPrefix: string): readonly string[] {
   const policies = [undefined, service].flatMap((of) =>
     [false, true].map((sharded) => documentKeys(of, { sharded, keyPrefix })),
@@ -31,7 +31,7 @@ const own = (service: string): readonly string[] => [
   `logs:${service}`,
   `jwks:${service}:*`,
   `jwks-lease:${service}:*`,
-  // Of plugins that declare none: src/pipeline/scoped-services.ts.
+  // Of plugins that declare none: src/runtime/scoped-services.ts.
   `p:${service}:*`,
 ];
 

@@ -1,9 +1,9 @@
 // `outrigger run`: one sidecar from start to drain, with the signals and faults of its process.
 import { availableParallelism, constants } from "node:os";
-import { type Config, ConfigError, type Environment, loadConfig } from "../config.ts";
-import { pluginAtFault } from "../pipeline/plugin-faults.ts";
-import { shedMemory } from "../shed-memory.ts";
-import { StartError } from "../start-error.ts";
+import { type Config, ConfigError, type Environment, loadConfig } from "../config/config.ts";
+import { pluginAtFault } from "../runtime/plugin-faults.ts";
+import { shedMemory } from "../v8/shed-memory.ts";
+import { StartError } from "../config/start-error.ts";
 import { FaultJudge, type FaultKind, type ReportFault } from "./faults.ts";
 
 /** A sidecar that serves. */
@@ -97,7 +97,7 @@ async function roleOf(config: Config): Promise<Role> {
 }
 
 async function startFromSource(config: Config, role: Role): Promise<RunningSidecar> {
-  if (role === "alone") return (await import("../sidecar.ts")).startSidecar(config);
+  if (role === "alone") return (await import("../app/sidecar.ts")).startSidecar(config);
   if (role === "primary")
     return (await import("../workers/primary.ts")).startPrimary(config, workersOf(config));
   return (await import("../workers/worker.ts")).startWorker(config, workersOf(config));

@@ -1,10 +1,15 @@
 // Sessions as an operator works on them: those in Redis can be listed, all can be ended. Every step can be run again.
-import { endNow } from "../../plugins/auth/revoked-sessions.ts";
-import { endedPrefix, userMark } from "../../plugins/auth/session-marks.ts";
-import { indexEntry, indexPrefix, storedPrefix, type IndexEntry } from "../../plugins/auth/session-index.ts";
+import { endNow } from "../../plugins/auth/sessions/revoked-sessions.ts";
+import { endedPrefix, userMark } from "../../plugins/auth/sessions/session-marks.ts";
+import {
+  indexEntry,
+  indexPrefix,
+  storedPrefix,
+  type IndexEntry,
+} from "../../plugins/auth/sessions/session-index.ts";
 import { parseJson } from "../language/json.ts";
-import { StoreUnavailable } from "../pipeline/services.ts";
-import type { Store } from "../redis/store-contract.ts";
+import { StoreUnavailable } from "../plugin-api/services.ts";
+import type { Store } from "../plugin-api/store.ts";
 
 const limitMs = 5_000;
 const maxSessions = 200_000;

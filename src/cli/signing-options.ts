@@ -2,7 +2,7 @@
 import { parseDuration } from "../language/duration.ts";
 import { readSigningKey } from "../plane/private-key.ts";
 import { nextEpoch, signDocument } from "../plane/sign.ts";
-import { policyType } from "../policy/signature.ts";
+import { policyType } from "../policy/signature/signature.ts";
 
 export interface SigningOptions {
   /** A file with the private key. */

@@ -1,5 +1,5 @@
 // What a command needs from the process.
-import type { Environment } from "../config.ts";
+import type { Environment } from "../config/config.ts";
 
 export interface Terminal {
   readonly env: Environment;

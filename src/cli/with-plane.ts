@@ -1,12 +1,12 @@
 // Opens policies in Redis with their history for one command, and tells what went wrong in one line.
 import { hostname, userInfo } from "node:os";
-import { type Config, loadConfig } from "../config.ts";
+import { type Config, loadConfig } from "../config/config.ts";
 import { ChangeConflict, OutcomeUnknown, PolicyHistory } from "../plane/history.ts";
 import type { Head } from "../plane/revision.ts";
-import { PolicyRefused, problemText } from "../policy/problems.ts";
+import { PolicyRefused, problemText } from "../policy/document/problems.ts";
 import { layerKey, sharedKey } from "../policy/read.ts";
 import type { RedisStore } from "../redis/store.ts";
-import { StoreUnavailable } from "../redis/store-contract.ts";
+import { StoreUnavailable } from "../plugin-api/store.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { withStore } from "./with-store.ts";

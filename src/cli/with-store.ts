@@ -1,8 +1,8 @@
 // Opens Redis for one command, and tells what went wrong in one line: where, why, and never a credential.
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import { nodesText } from "../redis/address.ts";
 import { createStore, type RedisStore } from "../redis/store.ts";
-import { StoreUnavailable } from "../redis/store-contract.ts";
+import { StoreUnavailable } from "../plugin-api/store.ts";
 import type { Terminal } from "./terminal.ts";
 
 const connectMs = 3_000;

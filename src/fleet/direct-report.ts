@@ -1,11 +1,11 @@
 // A policy that somebody SET past the history is told of there: the first sidecar that sees it leaves the document where
 // the next command takes it over. A sidecar never writes the history itself: who takes one over must not rewrite it.
-import { sameDocuments } from "../policy/choose-layer.ts";
-import { digestOf } from "../policy/digest.ts";
-import { directKey, documentKeys } from "../policy/document-keys.ts";
+import { sameDocuments } from "../policy/layers/choose-layer.ts";
+import { digestOf } from "../policy/document/digest.ts";
+import { directKey, documentKeys } from "../policy/sources/document-keys.ts";
 import type { RawPolicy } from "../policy/read.ts";
-import type { PolicySource } from "../policy/source.ts";
-import { type Script, type Store, StoreUnavailable } from "../redis/store-contract.ts";
+import type { PolicySource } from "../policy/sources/source.ts";
+import { type Script, type Store, StoreUnavailable } from "../plugin-api/store.ts";
 
 /** Documents that wait to be taken over; more are not kept. */
 const mostReports = 32;

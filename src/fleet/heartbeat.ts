@@ -1,9 +1,9 @@
 // What this sidecar tells the fleet: `fleet:<service>:<instance>`, written every few seconds and expiring when it is
 // dead. On the way it learns how many siblings are alive.
 import type { PolicyStatus } from "../policy/status.ts";
-import { type Problem, problemText } from "../policy/problems.ts";
-import { Rereader } from "../policy/source.ts";
-import type { Script, Store } from "../redis/store-contract.ts";
+import { type Problem, problemText } from "../policy/document/problems.ts";
+import { Rereader } from "../policy/sources/source.ts";
+import type { Script, Store } from "../plugin-api/store.ts";
 
 /** Problems: how many, the first in short, and all of them as far as there is room. */
 interface Told {

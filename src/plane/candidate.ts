@@ -1,8 +1,8 @@
 // A policy file as it goes into Redis, which holds JSON: what is JSON or signed goes as it is, YAML is written anew.
 import { Lexer } from "yaml";
-import { readJson } from "../policy/json.ts";
-import type { PolicyFormat } from "../policy/parse.ts";
-import { readYaml } from "../policy/yaml.ts";
+import { readJson } from "../policy/document/json.ts";
+import type { PolicyFormat } from "../policy/document/parse.ts";
+import { readYaml } from "../policy/document/yaml.ts";
 
 export interface Candidate {
   readonly bytes: Buffer;

@@ -1,6 +1,6 @@
 // The one script that writes a policy document and its history: all of it or nothing, on a server alone and in a
 // Cluster (document-keys.ts says how), and atomic against every other client, a plain SET too.
-import type { Script } from "../redis/store-contract.ts";
+import type { Script } from "../plugin-api/store.ts";
 
 /** Most revisions of a document that are kept, and most bytes of their documents; the latest always is. */
 export const mostRevisions = 200;

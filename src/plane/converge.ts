@@ -1,7 +1,7 @@
 // Waits until every live sidecar that a change concerns says that it has it in force, and says how long that took, who
 // refused and who is late. Times are Redis' own, at both ends.
 import { setTimeout as wait } from "node:timers/promises";
-import type { Store } from "../redis/store-contract.ts";
+import type { Store } from "../plugin-api/store.ts";
 import { type Member, readFleet, withReceipts } from "./fleet.ts";
 
 export interface Applied {

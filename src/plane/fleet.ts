@@ -2,7 +2,7 @@
 // by a walk over the keys. A sidecar writes its heartbeat itself: nothing in it is taken on trust.
 import { z } from "zod";
 import { heartbeatExpiryMs, heartbeatKey, lostMs, membersKey, servicesKey } from "../fleet/heartbeat.ts";
-import type { Script, Store } from "../redis/store-contract.ts";
+import type { Script, Store } from "../plugin-api/store.ts";
 
 const text = z.string().max(1_000);
 const told = z

@@ -1,9 +1,9 @@
 // Policy documents in Redis with their history: read, changed under an optimistic lock, brought up to date with what
 // was SET past it.
 import { createHash, randomUUID } from "node:crypto";
-import { digestOf } from "../policy/digest.ts";
-import { directKey, type DocumentKeys, documentKeys } from "../policy/document-keys.ts";
-import { type Store, StoreUnavailable } from "../redis/store-contract.ts";
+import { digestOf } from "../policy/document/digest.ts";
+import { directKey, type DocumentKeys, documentKeys } from "../policy/sources/document-keys.ts";
+import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
 import {
   changeDocument,
   mostDirectBytes,

@@ -1,7 +1,7 @@
 // What sidecars say that they found in force and not in the history (src/fleet/direct-report.ts writes it). Any sidecar
 // may write there: a report is somebody's word, and is marked as such in the history.
 import { z } from "zod";
-import type { Script } from "../redis/store-contract.ts";
+import type { Script } from "../plugin-api/store.ts";
 
 export interface Report {
   readonly field: string;

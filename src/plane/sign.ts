@@ -1,6 +1,6 @@
 // Signs a document for one key in Redis: a compact JWS over its canonical JSON, whose protected header says for which
 // key it is, when it was signed, its epoch and, where it has one, its end.
-import { canonicalJson } from "../policy/digest.ts";
+import { canonicalJson } from "../policy/document/digest.ts";
 import type { SigningKey } from "./private-key.ts";
 
 export interface SignatureFacts {

@@ -1,15 +1,15 @@
 // The life of a policy in this sidecar: a reading of the source is checked, compiled and swapped in; whatever fails,
 // the one in force stays, and the status says why. Generic over what a policy is compiled to.
-import { type Chosen, chooseLayer, sameDocuments } from "./choose-layer.ts";
-import { Freshness, type FreshnessOptions } from "./freshness.ts";
-import type { PolicyKeeper } from "./kept.ts";
-import { type Problem, problemsOf } from "./problems.ts";
+import { type Chosen, chooseLayer, sameDocuments } from "./layers/choose-layer.ts";
+import { Freshness, type FreshnessOptions } from "./signature/freshness.ts";
+import type { PolicyKeeper } from "./sources/kept.ts";
+import { type Problem, problemsOf } from "./document/problems.ts";
 import { type EffectivePolicy, type PolicyReader, type RawPolicy } from "./read.ts";
-import type { Signed } from "./signature.ts";
-import type { PolicySource, SourceReading } from "./source.ts";
+import type { Signed } from "./signature/signature.ts";
+import type { PolicySource, SourceReading } from "./sources/source.ts";
 import { digestsOf, type PolicyOrigin, type PolicyStatus, signatureStatus, timestamp } from "./status.ts";
 import { withinSetUpLimit } from "./set-up-limit.ts";
-import { sameKeys } from "./verify-keys.ts";
+import { sameKeys } from "./signature/verify-keys.ts";
 
 /** What a policy in force is known by. */
 export interface PolicyMeta {

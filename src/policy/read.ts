@@ -1,17 +1,22 @@
 // Raw documents -> effective policy: open the signature, parse strictly, judge, name by digest. The sidecar,
 // `policy validate` and `policy show --effective` all go through here.
-import type { HostPattern, PublicKeySet, UpstreamAddress } from "../config-formats.ts";
-import { isUpstreamAllowed } from "../config-formats.ts";
-import { canonicalJson, digestOf } from "./digest.ts";
-import { type Judged, judge } from "./judge.ts";
-import { type ParsedPolicy, type PolicyFormat, createPolicyParser, defaultMaxBytes } from "./parse.ts";
-import { type Problem, PolicyRefused } from "./problems.ts";
-import type { PolicyPlugins } from "./schema.ts";
-import type { Claims } from "./jws.ts";
-import { type Trust, trustAfter } from "./key-sets.ts";
-import { type Signed, openPolicy } from "./signature.ts";
-import { importKeys, type VerifyKey } from "./verify-keys.ts";
-import type { SourceDocument } from "./written.ts";
+import type { HostPattern, PublicKeySet, UpstreamAddress } from "../config/formats.ts";
+import { isUpstreamAllowed } from "../config/formats.ts";
+import { canonicalJson, digestOf } from "./document/digest.ts";
+import { type Judged, judge } from "./layers/judge.ts";
+import {
+  type ParsedPolicy,
+  type PolicyFormat,
+  createPolicyParser,
+  defaultMaxBytes,
+} from "./document/parse.ts";
+import { type Problem, PolicyRefused } from "./document/problems.ts";
+import type { PolicyPlugins } from "./document/schema.ts";
+import type { Claims } from "./signature/jws.ts";
+import { type Trust, trustAfter } from "./signature/key-sets.ts";
+import { type Signed, openPolicy } from "./signature/signature.ts";
+import { importKeys, type VerifyKey } from "./signature/verify-keys.ts";
+import type { SourceDocument } from "./document/written.ts";
 
 /** The documents as their source has them, signatures included. */
 export interface RawPolicy {

@@ -1,9 +1,9 @@
 // How a policy in force is told of: `GET /policy`, and the heartbeat by it.
-import { digestOf } from "./digest.ts";
-import type { EffectiveDocument } from "./layers.ts";
-import type { Problem } from "./problems.ts";
+import { digestOf } from "./document/digest.ts";
+import type { EffectiveDocument } from "./layers/layers.ts";
+import type { Problem } from "./document/problems.ts";
 import type { RawPolicy, SignedDocument } from "./read.ts";
-import type { Signed } from "./signature.ts";
+import type { Signed } from "./signature/signature.ts";
 
 export type PolicyOrigin = "redis" | "file" | "kept" | "builtin";
 

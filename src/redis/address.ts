@@ -1,6 +1,6 @@
 // Reads REDIS_URL strictly. No part of the text is ever quoted: a password with an unescaped sign in it may turn up
 // anywhere, so problems are named by place.
-import { hostPort } from "../address-text.ts";
+import { hostPort } from "../language/address-text.ts";
 
 /** Paths of PEM files, and the name that the certificate must have. */
 export interface RedisTlsFiles {

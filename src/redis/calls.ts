@@ -3,7 +3,7 @@ import { Cluster, Command, type Redis } from "ioredis";
 import type { Breaker } from "./breaker.ts";
 import { isOutage, noAnswer, reasonOf, replyCode } from "./failure.ts";
 import type { RefusedWrites } from "./refused-writes.ts";
-import { StoreUnavailable } from "./store-contract.ts";
+import { StoreUnavailable } from "../plugin-api/store.ts";
 
 export type Argument = string | number | Buffer;
 

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { RedisAddress } from "./address.ts";
 import type { StoreState } from "./state.ts";
 import type { RedisStore } from "./store.ts";
-import { StoreUnavailable } from "./store-contract.ts";
+import { StoreUnavailable } from "../plugin-api/store.ts";
 
 export interface RenewalOptions {
   readonly address: RedisAddress;

@@ -1,7 +1,7 @@
 // Runs Lua scripts by their SHA-1 and sends the text where a server does not have it (restart, flush, failover).
 import { createHash } from "node:crypto";
 import type { Argument, Calls } from "./calls.ts";
-import { type Script, StoreUnavailable } from "./store-contract.ts";
+import { type Script, StoreUnavailable } from "../plugin-api/store.ts";
 
 export type RunScript = (
   script: Script,

@@ -2,7 +2,7 @@
 // there, but has no key, can take values away and no more: another key's value, another purpose's, another service's
 // or one that is over counts as little as one of his own making.
 import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
-import type { StoreSeal, StoreSeals } from "./store-contract.ts";
+import type { StoreSeal, StoreSeals } from "../plugin-api/store.ts";
 
 const macBytes = 32;
 /** "OSM" and the version of the form: magic, epoch milliseconds until which it counts, MAC; then the value. */

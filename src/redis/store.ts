@@ -1,4 +1,4 @@
-// The store: what src/redis/store-contract.ts promises, kept on a standalone server, a Sentinel group or a Cluster.
+// The store: what src/plugin-api/store.ts promises, kept on a standalone server, a Sentinel group or a Cluster.
 import { Cluster } from "ioredis";
 import type { RedisAddress } from "./address.ts";
 import { createBreaker } from "./breaker.ts";
@@ -7,7 +7,7 @@ import { openCluster, openServer } from "./connect.ts";
 import { RefusedWrites } from "./refused-writes.ts";
 import { createScripts } from "./scripts.ts";
 import { StoreStates, type StoreState } from "./state.ts";
-import { type Store, StoreUnavailable } from "./store-contract.ts";
+import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
 import { Watches } from "./watches.ts";
 
 export interface StoreOptions {

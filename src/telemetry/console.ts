@@ -1,6 +1,6 @@
 // What libraries print to the console (ioredis does, of passwords that a server does not ask for) belongs into the log.
 import { format } from "node:util";
-import type { Logger } from "./contract.ts";
+import type { Logger } from "../plugin-api/telemetry.ts";
 
 const longest = 500;
 

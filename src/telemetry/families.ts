@@ -1,6 +1,6 @@
 // The families of one registry by name, and how those of several processes become one: as plain data, which adds up.
 import { z } from "zod";
-import type { Across } from "./contract.ts";
+import type { Across } from "../plugin-api/telemetry.ts";
 import {
   Buckets,
   type Child,

@@ -1,7 +1,7 @@
 // The sidecar's own log (pino) and the sink of access lines, both through one bounded output. Fields are cleaned before
 // they are written: errors by an allow-list, user info in URLs masked.
 import { pino } from "pino";
-import type { LineSink, Logger } from "./contract.ts";
+import type { LineSink, Logger } from "../plugin-api/telemetry.ts";
 import type { Output } from "./output.ts";
 
 export interface LoggingOptions {

@@ -2,7 +2,7 @@
 // those of several processes as one.
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { z } from "zod";
-import type { Metrics } from "./contract.ts";
+import type { Metrics } from "../plugin-api/telemetry.ts";
 import { Families, familySnapshot } from "./families.ts";
 import { Buckets, CounterChild, GaugeChild, HistogramChild } from "./family.ts";
 

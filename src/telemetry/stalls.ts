@@ -1,6 +1,6 @@
 // Tells afterwards that the event loop stood still, for how long and, where that is known, by whom: nothing else of this
 // process could say so while it lasted.
-import type { Logger, Metrics } from "./contract.ts";
+import type { Logger, Metrics } from "../plugin-api/telemetry.ts";
 
 const tickMs = 250;
 const stallMs = 1_000;

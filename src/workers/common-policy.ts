@@ -1,8 +1,8 @@
 // All workers on one policy: it is put in force when every worker has set it up, and a worker that comes later gets
 // it before it may listen.
-import { problemText, type Problem } from "../policy/problems.ts";
+import { problemText, type Problem } from "../policy/document/problems.ts";
 import type { RawPolicy } from "../policy/read.ts";
-import type { Logger } from "../telemetry/contract.ts";
+import type { Logger } from "../plugin-api/telemetry.ts";
 import type { Member } from "./member.ts";
 import { type PreparedPolicy, Vote } from "./vote.ts";
 

@@ -1,7 +1,7 @@
 // The workers of a sidecar, seen from their primary: started, kept alive, told what to do, and all on one policy.
 import type { AddressInfo } from "node:net";
-import { StartError } from "../start-error.ts";
-import type { Counter, Gauge, Logger, Metrics } from "../telemetry/contract.ts";
+import { StartError } from "../config/start-error.ts";
+import type { Counter, Gauge, Logger, Metrics } from "../plugin-api/telemetry.ts";
 import { type MetricsSnapshot, mostSeries } from "../telemetry/metrics.ts";
 import type { Output } from "../telemetry/output.ts";
 import { version } from "../version.ts";

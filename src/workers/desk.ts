@@ -1,5 +1,5 @@
 // The parts of plugins that all workers share while there is no Redis: made in the primary when a worker first asks.
-import type { Clock, PluginDefinition } from "../pipeline/contract.ts";
+import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
 
 export interface Answered {
   readonly answer: unknown;

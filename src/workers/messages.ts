@@ -1,6 +1,6 @@
 // What the primary and its workers say to each other, checked on arrival.
 import { z } from "zod";
-import type { Problem } from "../policy/problems.ts";
+import type { Problem } from "../policy/document/problems.ts";
 import { metricsSnapshot } from "../telemetry/metrics.ts";
 
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array);

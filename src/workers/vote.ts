@@ -1,5 +1,5 @@
 // Whether the workers can set a policy up: all that live and answer must say yes, and one must.
-import { type Problem, PolicyRefused } from "../policy/problems.ts";
+import { type Problem, PolicyRefused } from "../policy/document/problems.ts";
 import type { RawPolicy } from "../policy/read.ts";
 import type { ToWorker } from "./messages.ts";
 

@@ -1,5 +1,5 @@
 // Looks after the workers once a second: a worker tells its state each second, so one that is silent hangs.
-import type { Logger } from "../telemetry/contract.ts";
+import type { Logger } from "../plugin-api/telemetry.ts";
 import type { CommonPolicy } from "./common-policy.ts";
 import type { Member } from "./member.ts";
 

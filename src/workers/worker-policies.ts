@@ -1,8 +1,8 @@
 // The policies of one worker: at most one is set up and waits to be put in force, and one is in force.
-import { PolicyRefused, type Problem } from "../policy/problems.ts";
+import { PolicyRefused, type Problem } from "../policy/document/problems.ts";
 import type { PolicyReader } from "../policy/read.ts";
-import type { RoutedPolicy } from "../proxy/routed-policy.ts";
-import type { Serving } from "../serving.ts";
+import type { RoutedPolicy } from "../routing/routed-policy.ts";
+import type { Serving } from "../app/serving.ts";
 import type { PrimaryLink } from "./link.ts";
 import type { PreparedPolicy } from "./vote.ts";
 

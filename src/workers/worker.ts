@@ -1,13 +1,13 @@
 // A worker process: serves by the policy that the primary hands it, and tells the primary what became of it.
-import type { Config } from "../config.ts";
-import { fitDescriptors } from "../descriptors.ts";
-import { systemClock } from "../pipeline/clock.ts";
-import { registry } from "../registry.ts";
-import { SecretFiles } from "../secret-files.ts";
-import { createServing, type Serving } from "../serving.ts";
-import { createReader } from "../sidecar-policy.ts";
-import { connectStore } from "../sidecar-store.ts";
-import { bind } from "../start-error.ts";
+import type { Config } from "../config/config.ts";
+import { fitDescriptors } from "../app/descriptors.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { registry } from "../app/registry.ts";
+import { SecretFiles } from "../app/secret-files.ts";
+import { createServing, type Serving } from "../app/serving.ts";
+import { createReader } from "../app/sidecar-policy.ts";
+import { connectStore } from "../app/sidecar-store.ts";
+import { bind } from "../config/start-error.ts";
 import { createTelemetry, type Telemetry } from "../telemetry/process.ts";
 import { version } from "../version.ts";
 import { connectPrimary, type PrimaryLink } from "./link.ts";

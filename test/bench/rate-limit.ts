@@ -1,12 +1,12 @@
 // CPU that the rate-limit plugin's decision costs: memory, leased and exact, beside rate-limiter-flexible when it is
 // installed; one run, one Redis, so that the ratios hold. `node test/bench/rate-limit.ts [checks]`
 import { exit } from "node:process";
-import { Leases } from "../../plugins/rate-limit/leases.ts";
+import { Leases } from "../../plugins/rate-limit/counting/leases.ts";
 import { CallerTables, type Limit } from "../../plugins/rate-limit/limit.ts";
 import { Limiter } from "../../plugins/rate-limit/limiter.ts";
-import { MemoryLedger } from "../../plugins/rate-limit/memory-ledger.ts";
-import { RedisLedger } from "../../plugins/rate-limit/redis-ledger.ts";
-import { systemClock } from "../../src/pipeline/clock.ts";
+import { MemoryLedger } from "../../plugins/rate-limit/counting/memory-ledger.ts";
+import { RedisLedger } from "../../plugins/rate-limit/counting/redis-ledger.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
 import type { RedisStore } from "../../src/redis/store.ts";
 import { exchangeOf } from "../support/exchange.ts";
 import { connectStore, limitOf } from "../support/rate-limit.ts";

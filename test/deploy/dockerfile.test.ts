@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { nodeFlags } from "../../deploy/node-flags.ts";
-import { settings } from "../../src/config-settings.ts";
+import { settings } from "../../src/config/settings.ts";
 import { isSentToBuild, parseCopy, readDockerfile, root, stagesOf } from "../support/dockerfile.ts";
 
 const instructions = readDockerfile();

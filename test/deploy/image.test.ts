@@ -9,7 +9,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
-import { keyDigest } from "../../plugins/auth/key-format.ts";
+import { keyDigest } from "../../plugins/auth/api-keys/key-format.ts";
 import { buildImage, entrypointIn, root } from "../support/dockerfile.ts";
 import { startNode, type Started } from "../support/process.ts";
 import { eventually, freePort, startRedis } from "../support/redis.ts";

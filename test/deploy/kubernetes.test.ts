@@ -11,8 +11,8 @@ import { NetworkPolicy, type INetworkPolicy } from "kubernetes-models/networking
 import { type IPodDisruptionBudget, PodDisruptionBudget } from "kubernetes-models/policy/v1";
 import { ConfigMap, type IConfigMap, type IService, Service, ServiceAccount } from "kubernetes-models/v1";
 import { parse, parseAllDocuments } from "yaml";
-import { loadConfig } from "../../src/config.ts";
-import { settings } from "../../src/config-settings.ts";
+import { loadConfig } from "../../src/config/config.ts";
+import { settings } from "../../src/config/settings.ts";
 import { root } from "../support/dockerfile.ts";
 
 /** In the order in which they stand in the file. */

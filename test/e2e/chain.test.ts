@@ -7,7 +7,7 @@ import {
   type Hooks,
   type Outcome,
   type PluginDefinition,
-} from "../../src/pipeline/contract.ts";
+} from "../../src/plugin-api/contract.ts";
 import { pluginWith } from "../support/plugins.ts";
 import { startSidecar } from "../support/sidecar.ts";
 

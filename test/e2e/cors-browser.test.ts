@@ -7,7 +7,7 @@ import { after, before, beforeEach, test } from "node:test";
 import { chromium, type Browser, type Page } from "playwright-core";
 import { z } from "zod";
 import { registry } from "../../plugins/index.ts";
-import { definePlugin, GatewayError } from "../../src/pipeline/contract.ts";
+import { definePlugin, GatewayError } from "../../src/plugin-api/contract.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 
 /** Refuses what has no Authorization, as auth does. */

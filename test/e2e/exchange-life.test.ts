@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Transform } from "node:stream";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import type { BodyTap, Exchange, Hooks, Outcome } from "../../src/pipeline/contract.ts";
+import type { BodyTap, Exchange, Hooks, Outcome } from "../../src/plugin-api/contract.ts";
 import { pluginWith } from "../support/plugins.ts";
 import { connectRaw, requestText, startRawService, type RawService } from "../support/raw-http.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { GatewayError } from "../../src/pipeline/contract.ts";
+import { GatewayError } from "../../src/plugin-api/contract.ts";
 import { pluginWith } from "../support/plugins.ts";
 import { connectRaw, rawClient, requestText } from "../support/raw-http.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";

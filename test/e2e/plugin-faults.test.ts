@@ -31,7 +31,7 @@ async function start(failMode: "open" | "closed", setup: string): Promise<Runnin
   const source = `
     import { z } from ${url("node_modules/zod/index.js")};
     import { run } from ${url("src/cli/run.ts")};
-    import { startSidecar } from ${url("src/sidecar.ts")};
+    import { startSidecar } from ${url("src/app/sidecar.ts")};
     const shaky = {
       name: "shaky", version: "1.2.0", apiVersion: 1, priority: 30, security: false, failMode: "${failMode}",
       options: z.strictObject({}),

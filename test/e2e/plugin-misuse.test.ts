@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { GatewayError, type Exchange, type Fields, type Hooks } from "../../src/pipeline/contract.ts";
+import { GatewayError, type Exchange, type Fields, type Hooks } from "../../src/plugin-api/contract.ts";
 import { pluginWith } from "../support/plugins.ts";
 import { connectRaw, requestText } from "../support/raw-http.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
@@ -129,7 +129,7 @@ describe("an error of a plugin that brings its own copy of the contract", () => 
   });
   afterEach(() => sidecar.stop());
   const copied = async (): Promise<typeof GatewayError> => {
-    const copy = "../../src/pipeline/errors.ts?copy";
+    const copy = "../../src/plugin-api/errors.ts?copy";
     const { GatewayError: Copied } = (await import(copy)) as { GatewayError: typeof GatewayError };
     assert.notEqual(Copied, GatewayError);
     return Copied;

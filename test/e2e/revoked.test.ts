@@ -4,7 +4,7 @@ import { once } from "node:events";
 import net, { type AddressInfo, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { GatewayError, type Hooks } from "../../src/pipeline/contract.ts";
+import { GatewayError, type Hooks } from "../../src/plugin-api/contract.ts";
 import { pluginWith } from "../support/plugins.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 

@@ -7,8 +7,8 @@ import {
   type PluginDefinition,
   type PluginNeeds,
   type Services,
-} from "../../src/pipeline/contract.ts";
-import { ScopedServices, type HostServices } from "../../src/pipeline/scoped-services.ts";
+} from "../../src/plugin-api/contract.ts";
+import { ScopedServices, type HostServices } from "../../src/runtime/scoped-services.ts";
 import { registry } from "../../plugins/index.ts";
 import { eventually, type RedisServer, startRedis } from "../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHash, createHmac } from "node:crypto";
 import { type TestContext, test } from "node:test";
 import { z } from "zod";
-import { definePlugin, type PluginDefinition } from "../../src/pipeline/contract.ts";
+import { definePlugin, type PluginDefinition } from "../../src/plugin-api/contract.ts";
 import { startCrew, startService } from "../support/crew.ts";
 import { eventually, type RedisServer, startRedis } from "../support/redis.ts";
 import { SecretFolder } from "../support/secret-folder.ts";

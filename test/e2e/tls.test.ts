@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import tls from "node:tls";
 import { after, before, describe, it } from "node:test";
-import type { ClientTls } from "../../src/pipeline/contract.ts";
+import type { ClientTls } from "../../src/plugin-api/contract.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { connected } from "../support/fronts.ts";
 import { pluginWith } from "../support/plugins.ts";

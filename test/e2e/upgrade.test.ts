@@ -5,7 +5,7 @@ import type http from "node:http";
 import type { Duplex } from "node:stream";
 import { after, before, describe, it } from "node:test";
 import { WebSocket, WebSocketServer } from "ws";
-import { GatewayError } from "../../src/pipeline/contract.ts";
+import { GatewayError } from "../../src/plugin-api/contract.ts";
 import { pluginWith } from "../support/plugins.ts";
 import { connectRaw, requestText, startRawService, type RawService } from "../support/raw-http.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";

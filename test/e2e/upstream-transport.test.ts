@@ -1,5 +1,5 @@
 // The pooled transport against the behavioural suite of its interface.
-import { createPooledTransport } from "../../src/proxy/upstream/pooled-transport.ts";
+import { createPooledTransport } from "../../src/upstream/pooled-transport.ts";
 import { describeTransport } from "../support/transport-suite.ts";
 
 describeTransport("the pooled transport", createPooledTransport);

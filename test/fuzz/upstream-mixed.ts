@@ -2,8 +2,8 @@
 // random: no answer may reach another exchange, no request may run twice, nothing may be left over.
 //   node test/fuzz/upstream-mixed.ts [exchanges] [seed]
 import assert from "node:assert/strict";
-import { createPooledTransport } from "../../src/proxy/upstream/pooled-transport.ts";
-import type { UpstreamRequest, UpstreamTransport } from "../../src/proxy/upstream/transport.ts";
+import { createPooledTransport } from "../../src/upstream/pooled-transport.ts";
+import type { UpstreamRequest, UpstreamTransport } from "../../src/upstream/transport.ts";
 import { RecordedExchange, type Result } from "../support/recorded-exchange.ts";
 import { startRawServer } from "../support/raw-server.ts";
 import { targetOf, turns } from "../support/transport/scene.ts";

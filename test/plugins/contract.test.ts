@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { registry } from "../../plugins/index.ts";
-import type { PluginDefinition } from "../../src/pipeline/contract.ts";
+import type { PluginDefinition } from "../../src/plugin-api/contract.ts";
 import { optionsTable, outlineOptions } from "../support/options-table.ts";
 import { loadReadmeExample } from "../support/readme-example.ts";
 import { startSidecar } from "../support/sidecar.ts";

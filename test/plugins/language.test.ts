@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { registry } from "../../plugins/index.ts";
-import { documentSchema } from "../../src/policy/schema.ts";
+import { documentSchema } from "../../src/policy/document/schema.ts";
 
 const limit = { name: "l", by: "ip", limit: 1, window: "1h" };
 

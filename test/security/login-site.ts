@@ -1,8 +1,8 @@
 // A shop behind a browser login, as attacks on sessions need it: a real provider, a real sidecar, and browsers.
 import { randomBytes } from "node:crypto";
 import http from "node:http";
-import type { Clock } from "../../src/pipeline/contract.ts";
-import { Fields } from "../../src/pipeline/contract.ts";
+import type { Clock } from "../../src/plugin-api/contract.ts";
+import { Fields } from "../../src/plugin-api/contract.ts";
 import { Browser, type Site } from "../plugins/auth/browser.ts";
 import type { Ask } from "../plugins/auth/harness.ts";
 import {

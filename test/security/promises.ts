@@ -59,8 +59,8 @@ export const promises: Readonly<Record<string, Promised>> = {
   ),
   Z26: layer(
     "A secret goes to the hosts that the environment bound it to; nothing asks link-local or metadata addresses.",
-    "test/unit/secret-hosts.test.ts",
-    "test/unit/closed-addresses.test.ts",
+    "test/unit/config/secret-hosts.test.ts",
+    "test/unit/language/closed-addresses.test.ts",
   ),
   Z27: client("Logins that are never ended cost their browser nothing."),
   Z28: client("Junk key ids do not make good tokens bad."),
@@ -76,10 +76,10 @@ export const promises: Readonly<Record<string, Promised>> = {
   ),
   Z40: client(
     "Whoever floods with upgrades leaves others their requests and upgrades.",
-    "test/unit/descriptors.test.ts",
+    "test/unit/app/descriptors.test.ts",
   ),
   Z60: redis(
     "A signed policy counts under its own key, until its end and never after a newer one; keys change by a signature alone.",
-    "test/unit/policy/freshness.test.ts",
+    "test/unit/policy/signature/freshness.test.ts",
   ),
 };

@@ -1,6 +1,6 @@
 // One exchange outside a listener, to call a plugin's hooks on: the real classes, filled with what the test names.
-import { Fields, type Identity, type Outcome } from "../../src/pipeline/contract.ts";
-import { LiveExchange } from "../../src/pipeline/exchange.ts";
+import { Fields, type Identity, type Outcome } from "../../src/plugin-api/contract.ts";
+import { LiveExchange } from "../../src/runtime/exchange.ts";
 import { anyRoute } from "./route.ts";
 
 export interface ExchangeFacts {

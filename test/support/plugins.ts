@@ -1,6 +1,6 @@
 // Plugins for tests of the pipeline: each does what the test hands it.
 import { z } from "zod";
-import { definePlugin, type Hooks, type PluginDefinition } from "../../src/pipeline/contract.ts";
+import { definePlugin, type Hooks, type PluginDefinition } from "../../src/plugin-api/contract.ts";
 
 /** A security plugin that lets everybody in. */
 export const guardPlugin = definePlugin({

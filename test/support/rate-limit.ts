@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import { compileLimit, CallerTables, Claim, type Limit } from "../../plugins/rate-limit/limit.ts";
 import { options, type LimitOptions } from "../../plugins/rate-limit/options.ts";
-import type { Clock, Script, Store } from "../../src/pipeline/contract.ts";
+import type { Clock, Script, Store } from "../../src/plugin-api/contract.ts";
 import { parseRedisAddress } from "../../src/redis/address.ts";
 import { createStore, type RedisStore } from "../../src/redis/store.ts";
 import { createMetrics } from "../../src/telemetry/metrics.ts";

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import type { PluginDefinition } from "../../src/pipeline/contract.ts";
+import type { PluginDefinition } from "../../src/plugin-api/contract.ts";
 
 const plugins = join(import.meta.dirname, "../../plugins");
 

@@ -1,12 +1,12 @@
 // One exchange over an UpstreamTransport with everything it called back, held to the interface's own promises: nothing
 // after the end, nothing after `abort`, no data while paused.
-import type { GatewayError } from "../../src/pipeline/errors.ts";
+import type { GatewayError } from "../../src/plugin-api/errors.ts";
 import type {
   UpstreamCall,
   UpstreamHandler,
   UpstreamRequest,
   UpstreamTransport,
-} from "../../src/proxy/upstream/transport.ts";
+} from "../../src/upstream/transport.ts";
 
 export interface Result {
   readonly status: number;

@@ -1,8 +1,8 @@
 // Two readings of the same response bytes: by our parser, in any pieces, and by node:http's own (llhttp).
 import { request } from "node:http";
 import { duplexPair } from "node:stream";
-import { allowedTrailers } from "../../src/proxy/trailers.ts";
-import { type Progress, ResponseParser } from "../../src/proxy/upstream/response-parser.ts";
+import { allowedTrailers } from "../../src/http1/trailers.ts";
+import { type Progress, ResponseParser } from "../../src/http1/response-parser.ts";
 
 export interface Reading {
   /** `broken`: the bytes ended before the response did. */

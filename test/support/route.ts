@@ -1,5 +1,5 @@
 // What plugins get to know of a route, for tests that set one up by hand.
-import type { RouteInfo } from "../../src/pipeline/contract.ts";
+import type { RouteInfo } from "../../src/plugin-api/contract.ts";
 
 export const anyRoute: RouteInfo = {
   pattern: "/*",

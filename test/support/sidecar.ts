@@ -5,9 +5,9 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
-import { loadConfig } from "../../src/config.ts";
-import type { Clock, PluginDefinition } from "../../src/pipeline/contract.ts";
-import { startSidecar as start } from "../../src/sidecar.ts";
+import { loadConfig } from "../../src/config/config.ts";
+import type { Clock, PluginDefinition } from "../../src/plugin-api/contract.ts";
+import { startSidecar as start } from "../../src/app/sidecar.ts";
 
 export interface TestSidecarOptions {
   /** Policy document; `apiVersion` is filled in. Absent with `redisUrl`: the policy comes from Redis alone. */

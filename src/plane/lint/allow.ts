@@ -1,7 +1,7 @@
 // Findings that the document allows are not told; an allowance that no rule knows, or that allows nothing, is.
-import { nearestName } from "../../nearest.ts";
-import { quoted } from "../../policy/problems.ts";
-import type { SourceDocument } from "../../policy/written.ts";
+import { nearestName } from "../../language/nearest.ts";
+import { quoted } from "../../policy/document/problems.ts";
+import type { SourceDocument } from "../../policy/document/written.ts";
 import type { Raised } from "./finding.ts";
 
 /** Codes of what is said of allowances, which no allowance silences. */

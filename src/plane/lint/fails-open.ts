@@ -1,5 +1,5 @@
 // Plugins that were made to fail closed, and that the policy lets fail open.
-import { quoted } from "../../policy/problems.ts";
+import { quoted } from "../../policy/document/problems.ts";
 import type { DocumentRule } from "./finding.ts";
 
 export const failsOpen: DocumentRule = {

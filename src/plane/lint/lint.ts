@@ -1,10 +1,10 @@
 // Lint of a valid policy: what it says and probably does not mean. For `policy lint`, and as warnings of `validate` and
 // `apply`; of a service's layer over the shared policy, what is written in the layer.
-import { createPolicyParser, defaultMaxBytes, placed } from "../../policy/parse.ts";
-import { longestList, pathText } from "../../policy/problems.ts";
+import { createPolicyParser, defaultMaxBytes, placed } from "../../policy/document/parse.ts";
+import { longestList, pathText } from "../../policy/document/problems.ts";
 import { type RawPolicy, layerKey, sharedKey } from "../../policy/read.ts";
-import { createPolicyOpener } from "../../policy/signature.ts";
-import type { SourceDocument } from "../../policy/written.ts";
+import { createPolicyOpener } from "../../policy/signature/signature.ts";
+import type { SourceDocument } from "../../policy/document/written.ts";
 import { allowanceCodes, withoutAllowed } from "./allow.ts";
 import { failsOpen } from "./fails-open.ts";
 import type { DocumentRule, Finding, Raised } from "./finding.ts";

@@ -1,6 +1,6 @@
 // Routes that everybody reaches, and routes without a limit.
-import type { Provision } from "../../pipeline/lint-contract.ts";
-import { pathText } from "../../policy/problems.ts";
+import type { Provision } from "../../plugin-api/lint.ts";
+import { pathText } from "../../policy/document/problems.ts";
 import type { DocumentRule } from "./finding.ts";
 import type { PolicyView, RouteView } from "./view.ts";
 

@@ -1,7 +1,7 @@
 // The rules that plugins bring: each asked on every route that runs its plugin, each finding put where its option was
 // written.
-import type { LintRule } from "../../pipeline/lint-contract.ts";
-import { pathText } from "../../policy/problems.ts";
+import type { LintRule } from "../../plugin-api/lint.ts";
+import { pathText } from "../../policy/document/problems.ts";
 import type { Raised } from "./finding.ts";
 import type { Place, PolicyView, RouteView } from "./view.ts";
 

@@ -2,9 +2,9 @@
 import { comparablePattern, patternsMeet, patternTakes } from "../../language/path-pattern.ts";
 import { foldCase } from "../../language/path-reading.ts";
 import { compileMethods, knownMethods } from "../../language/methods.ts";
-import type { LintRouteReach } from "../../pipeline/lint-contract.ts";
-import { basePathOf, stripped } from "../../policy/reached.ts";
-import type { PolicyRoute } from "../../policy/schema.ts";
+import type { LintRouteReach } from "../../plugin-api/lint.ts";
+import { basePathOf, stripped } from "../../policy/layers/reached.ts";
+import type { PolicyRoute } from "../../policy/document/schema.ts";
 
 export class Reach {
   readonly #folds: boolean;

@@ -1,7 +1,7 @@
 // Routes that others take requests from. The most specific path wins, and its methods with it: what it does not list is
 // 405, and never goes on to a wider route that would answer it.
 import { compileMethods, knownMethods } from "../../language/methods.ts";
-import { pathText } from "../../policy/problems.ts";
+import { pathText } from "../../policy/document/problems.ts";
 import type { DocumentRule } from "./finding.ts";
 import type { PolicyView, RouteView } from "./view.ts";
 

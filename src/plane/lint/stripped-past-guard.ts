@@ -1,7 +1,7 @@
 // Ways around a guard: a route without authentication whose `stripPrefix` leads to what another one guards.
 import { patternsMeet } from "../../language/path-pattern.ts";
-import { pathText } from "../../policy/problems.ts";
-import type { PolicyRoute } from "../../policy/schema.ts";
+import { pathText } from "../../policy/document/problems.ts";
+import type { PolicyRoute } from "../../policy/document/schema.ts";
 import type { DocumentRule } from "./finding.ts";
 import { shareService } from "./reach.ts";
 

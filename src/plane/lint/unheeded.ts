@@ -1,6 +1,6 @@
 // What a valid policy says and nothing heeds: options of a plugin that runs nowhere, a lock on one. It may be meant (a layer
 // may turn the plugin on), and most often it is a guard that somebody forgot to post.
-import { quoted } from "../../policy/problems.ts";
+import { quoted } from "../../policy/document/problems.ts";
 import type { DocumentRule } from "./finding.ts";
 import type { PolicyView } from "./view.ts";
 

@@ -1,10 +1,10 @@
 // A policy as lint rules see it: every route with the plugins that run on it, their options checked and complete, and
 // where each was written.
-import type { LintRoute, PluginLint, Provision } from "../../pipeline/lint-contract.ts";
-import { applyLayer, isObject, merge, type Layered, type Origin } from "../../policy/layers.ts";
-import type { Path } from "../../policy/problems.ts";
-import type { PolicyPlugin, PolicyRoute } from "../../policy/schema.ts";
-import { type SourceDocument, type Sources, writerOf } from "../../policy/written.ts";
+import type { LintRoute, PluginLint, Provision } from "../../plugin-api/lint.ts";
+import { applyLayer, isObject, merge, type Layered, type Origin } from "../../policy/layers/layers.ts";
+import type { Path } from "../../policy/document/problems.ts";
+import type { PolicyPlugin, PolicyRoute } from "../../policy/document/schema.ts";
+import { type SourceDocument, type Sources, writerOf } from "../../policy/document/written.ts";
 import { Reach } from "./reach.ts";
 
 /** What lint has to know of a plugin; every plugin definition is one. */

@@ -1,6 +1,6 @@
 // Redis dies, stalls, comes back empty, and is told nonsense, while requests go on.
 import assert from "node:assert/strict";
-import { keyDigest } from "../../../plugins/auth/key-format.ts";
+import { keyDigest } from "../../../plugins/auth/api-keys/key-format.ts";
 import { eventually, freePort, type RedisServer } from "../../support/redis.ts";
 import type { Scene } from "../../support/scene.ts";
 import type { TestSidecar } from "../../support/sidecar.ts";

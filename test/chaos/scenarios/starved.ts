@@ -1,7 +1,7 @@
 // A machine that is too busy, a Redis that pauses: requests that need nothing from Redis do not see it.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { keyDigest } from "../../../plugins/auth/key-format.ts";
+import { keyDigest } from "../../../plugins/auth/api-keys/key-format.ts";
 import { eventually } from "../../support/redis.ts";
 import type { Scene } from "../../support/scene.ts";
 import type { Scenario } from "../scenario.ts";

@@ -10,7 +10,7 @@ import {
   type JSONWebKeySet,
 } from "jose";
 import { startSidecar } from "../../support/sidecar.ts";
-import { keyDigest } from "../../../plugins/auth/key-format.ts";
+import { keyDigest } from "../../../plugins/auth/api-keys/key-format.ts";
 import { makeRoute, makeServices, withKey } from "./harness.ts";
 
 const pemOf = (key: KeyObject): string => key.export({ type: "pkcs8", format: "pem" });

@@ -1,5 +1,5 @@
 // As much of a browser as a login needs: cookies by origin, redirects, and requests into the plugin or over HTTP.
-import type { Fields } from "../../../src/pipeline/contract.ts";
+import type { Fields } from "../../../src/plugin-api/contract.ts";
 import type { Ask } from "./harness.ts";
 
 /** What answers at the application's origin: the plugin alone, or a sidecar. */

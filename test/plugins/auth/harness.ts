@@ -8,11 +8,11 @@ import type {
   Hooks,
   Identity,
   Services,
-} from "../../../src/pipeline/contract.ts";
-import { Fields as FieldList } from "../../../src/pipeline/contract.ts";
-import { createHttpClient } from "../../../src/pipeline/http-client.ts";
-import { OwnedCookies } from "../../../src/pipeline/owned-cookies.ts";
-import { LiveExchange } from "../../../src/pipeline/exchange.ts";
+} from "../../../src/plugin-api/contract.ts";
+import { Fields as FieldList } from "../../../src/plugin-api/contract.ts";
+import { createHttpClient } from "../../../src/runtime/http-client.ts";
+import { OwnedCookies } from "../../../src/runtime/owned-cookies.ts";
+import { LiveExchange } from "../../../src/runtime/exchange.ts";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
 import { createSeals, parseStoreKeys } from "../../../src/redis/seals.ts";
 import { createStore, type RedisStore } from "../../../src/redis/store.ts";

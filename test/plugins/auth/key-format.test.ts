@@ -9,7 +9,7 @@ import {
   keyPrefix,
   parsePeppers,
   pepperedDigest,
-} from "../../../plugins/auth/key-format.ts";
+} from "../../../plugins/auth/api-keys/key-format.ts";
 
 test("a new key has the prefix, 256 bits and a checksum, and is never the same", () => {
   const keys = Array.from({ length: 500 }, createKey);

@@ -1,7 +1,7 @@
 // API keys against a real Redis: accepted, refused, revoked, cached, and what happens while Redis is away.
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
-import { createKey, keyDigest, pepperedDigest } from "../../../plugins/auth/key-format.ts";
+import { createKey, keyDigest, pepperedDigest } from "../../../plugins/auth/api-keys/key-format.ts";
 import { eventually, startRedis, type RedisServer } from "../../support/redis.ts";
 import { makeRoute, makeServices, series, withKey, type Route, type TestServices } from "./harness.ts";
 

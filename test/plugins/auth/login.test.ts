@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
 import * as fc from "fast-check";
-import { JwksSource } from "../../../plugins/auth/jwks.ts";
+import { JwksSource } from "../../../plugins/auth/issuers/jwks.ts";
 import { authOptions } from "../../../plugins/auth/options.ts";
-import { Provider } from "../../../plugins/auth/provider.ts";
-import { safeReturn } from "../../../plugins/auth/return-address.ts";
+import { Provider } from "../../../plugins/auth/login/provider.ts";
+import { safeReturn } from "../../../plugins/auth/login/return-address.ts";
 import { startRedis, type RedisServer } from "../../support/redis.ts";
 import { Browser } from "./browser.ts";
 import { makeRoute, makeServices, type Route, type TestServices } from "./harness.ts";
@@ -436,8 +436,8 @@ test("where no login is required a visitor stays anonymous, and a session is use
 });
 
 test("a large session is kept in several cookies and read again", async () => {
-  const { CookieVault } = await import("../../../plugins/auth/cookie-vault.ts");
-  const { readChunks, writeChunks } = await import("../../../plugins/auth/cookies.ts");
+  const { CookieVault } = await import("../../../plugins/auth/sessions/cookie-vault.ts");
+  const { readChunks, writeChunks } = await import("../../../plugins/auth/sessions/cookies.ts");
   const vault = new CookieVault(key, "KEYS");
   const sealed = await vault.seal("session", { text: "x".repeat(6_000) });
   const lines = writeChunks({ name: "app", secure: true }, sealed, 60);

@@ -2,10 +2,15 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { CookieVault } from "../../../plugins/auth/cookie-vault.ts";
+import { CookieVault } from "../../../plugins/auth/sessions/cookie-vault.ts";
 import { authOptions } from "../../../plugins/auth/options.ts";
-import type { LoginOptions } from "../../../plugins/auth/options-jwt.ts";
-import { loginId, refreshDigest, SessionSeal, type Session } from "../../../plugins/auth/session-seal.ts";
+import type { LoginOptions } from "../../../plugins/auth/tokens/options.ts";
+import {
+  loginId,
+  refreshDigest,
+  SessionSeal,
+  type Session,
+} from "../../../plugins/auth/sessions/session-seal.ts";
 
 const vault = new CookieVault(randomBytes(32).toString("base64url"), "KEYS");
 const loginWith = (facts: object = {}): LoginOptions => {

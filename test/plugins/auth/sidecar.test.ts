@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
-import { keyDigest } from "../../../plugins/auth/key-format.ts";
+import { keyDigest } from "../../../plugins/auth/api-keys/key-format.ts";
 import { eventually, startRedis, type RedisServer } from "../../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
 import { TokenIssuer } from "./token-issuer.ts";

@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 import { eventually, startRedis, type RedisServer } from "../../support/redis.ts";
 import { EndpointServer } from "../../support/endpoint-server.ts";
 import { Browser } from "./browser.ts";
-import { providerSessionMark } from "../../../plugins/auth/session-marks.ts";
+import { providerSessionMark } from "../../../plugins/auth/sessions/session-marks.ts";
 import { makeRoute, makeServices, type Route, type TestServices } from "./harness.ts";
 import { clientId, clientSecret, startOpenIdProvider, type OpenIdProvider } from "./openid-provider.ts";
 import { TokenIssuer } from "./token-issuer.ts";

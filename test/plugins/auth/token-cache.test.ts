@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { accepted, refused } from "../../../plugins/auth/finding.ts";
-import { TokenCache } from "../../../plugins/auth/token-cache.ts";
+import { TokenCache } from "../../../plugins/auth/tokens/token-cache.ts";
 import { identityOf } from "../../support/exchange.ts";
 
 const known = accepted(identityOf({ userId: "u1" }));

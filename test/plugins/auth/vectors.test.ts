@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { makeRoute, makeServices, withBearer, type TestServices } from "./harness.ts";
-import { Issuer, type KeyMaterial } from "../../../plugins/auth/issuer.ts";
-import { KeySet, parseJwks } from "../../../plugins/auth/key-set.ts";
-import { decodeToken } from "../../../plugins/auth/token-parts.ts";
+import { Issuer, type KeyMaterial } from "../../../plugins/auth/issuers/issuer.ts";
+import { KeySet, parseJwks } from "../../../plugins/auth/issuers/key-set.ts";
+import { decodeToken } from "../../../plugins/auth/tokens/token-parts.ts";
 import { accepted } from "../../../plugins/auth/finding.ts";
 import { authOptions } from "../../../plugins/auth/options.ts";
 import { identityOf } from "../../support/exchange.ts";

@@ -1,7 +1,7 @@
 // The copy of a body: whole or nothing, within one bound for each and one for all.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { announcedBytes, BodyCopy, type CopyBudget } from "../../../plugins/cache/body-copy.ts";
+import { announcedBytes, BodyCopy, type CopyBudget } from "../../../plugins/cache/store/body-copy.ts";
 
 function copying(maxBytes: number, announced?: number, budget: CopyBudget = { bytes: 0, maxBytes: 1_000 }) {
   const events: string[] = [];

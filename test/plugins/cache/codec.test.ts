@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
 import fc from "fast-check";
-import { BadRecord, decodeRecord, encodeEntry, encodeVary } from "../../../plugins/cache/codec.ts";
-import type { Entry } from "../../../plugins/cache/entry.ts";
+import { BadRecord, decodeRecord, encodeEntry, encodeVary } from "../../../plugins/cache/store/codec.ts";
+import type { Entry } from "../../../plugins/cache/store/entry.ts";
 
 const text = fc.string({
   unit: fc.integer({ min: 0x20, max: 0x7e }).map((code) => String.fromCharCode(code)),

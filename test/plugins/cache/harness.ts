@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { z } from "zod";
 import { cache } from "../../../plugins/cache/index.ts";
 import { registry } from "../../../plugins/index.ts";
-import { definePlugin, type Clock, type PluginDefinition } from "../../../src/pipeline/contract.ts";
+import { definePlugin, type Clock, type PluginDefinition } from "../../../src/plugin-api/contract.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
 
 /** A clock that goes like the real one, plus what the test adds. */

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createKeyOf } from "../../../plugins/cache/key.ts";
-import { readCacheRequest } from "../../../plugins/cache/request.ts";
-import type { Identity } from "../../../src/pipeline/contract.ts";
+import { readCacheRequest } from "../../../plugins/cache/semantics/request.ts";
+import type { Identity } from "../../../src/plugin-api/contract.ts";
 import { exchangeOf } from "../../support/exchange.ts";
 
 const keyOf = createKeyOf({ ignoreQuery: [], sortQuery: false, vary: ["claim:org.id"] });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cache } from "../../../plugins/cache/index.ts";
 import { createCacheState, type CacheState } from "../../../plugins/cache/state.ts";
-import type { PluginDefinition } from "../../../src/pipeline/contract.ts";
+import type { PluginDefinition } from "../../../src/plugin-api/contract.ts";
 import { startRedis } from "../../support/redis.ts";
 import {
   allArrived,

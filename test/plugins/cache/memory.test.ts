@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { entryBytes, type Entry } from "../../../plugins/cache/entry.ts";
-import { MemoryTier } from "../../../plugins/cache/memory.ts";
-import { selectVariant } from "../../../plugins/cache/shelf.ts";
-import { FrequencySketch } from "../../../plugins/cache/sketch.ts";
-import { Fields } from "../../../src/pipeline/contract.ts";
+import { entryBytes, type Entry } from "../../../plugins/cache/store/entry.ts";
+import { MemoryTier } from "../../../plugins/cache/store/memory.ts";
+import { selectVariant } from "../../../plugins/cache/store/shelf.ts";
+import { FrequencySketch } from "../../../plugins/cache/store/sketch.ts";
+import { Fields } from "../../../src/plugin-api/contract.ts";
 
 function entryOf(url: string, bytes = 1_000, facts: Partial<Entry> = {}): Entry {
   return {

@@ -1,8 +1,8 @@
 // Purges: by URL, prefix and tag, by the service and by anyone with Redis, here and in the whole fleet.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { appendArguments, appendPurges } from "../../../plugins/cache/purge-log.ts";
-import type { Purge } from "../../../plugins/cache/purge.ts";
+import { appendArguments, appendPurges } from "../../../plugins/cache/purge/purge-log.ts";
+import type { Purge } from "../../../plugins/cache/purge/purge.ts";
 import { startRedis, type RedisServer } from "../../support/redis.ts";
 import {
   answering,

@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { BodyCopy, inOwnMemory } from "../../../plugins/cache/body-copy.ts";
-import type { Entry } from "../../../plugins/cache/entry.ts";
-import { type Flight, Flights } from "../../../plugins/cache/flights.ts";
-import { hashText } from "../../../plugins/cache/linked-table.ts";
-import { UncacheableMarks } from "../../../plugins/cache/marks.ts";
-import { MemoryTier } from "../../../plugins/cache/memory.ts";
-import { type Fill, Purges } from "../../../plugins/cache/purges.ts";
+import { BodyCopy, inOwnMemory } from "../../../plugins/cache/store/body-copy.ts";
+import type { Entry } from "../../../plugins/cache/store/entry.ts";
+import { type Flight, Flights } from "../../../plugins/cache/store/flights.ts";
+import { hashText } from "../../../plugins/cache/store/linked-table.ts";
+import { UncacheableMarks } from "../../../plugins/cache/store/marks.ts";
+import { MemoryTier } from "../../../plugins/cache/store/memory.ts";
+import { type Fill, Purges } from "../../../plugins/cache/purge/purges.ts";
 
 // So few hashes that chains grow long.
 const keyOf = (n: number) => ({ url: `u${n}`, hash: n % 7 });

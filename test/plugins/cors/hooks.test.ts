@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cors } from "../../../plugins/cors/index.ts";
-import { GatewayError, type Hooks, type SetupInput } from "../../../src/pipeline/contract.ts";
-import { Fields } from "../../../src/pipeline/fields.ts";
-import { LiveResponse } from "../../../src/pipeline/response.ts";
+import { GatewayError, type Hooks, type SetupInput } from "../../../src/plugin-api/contract.ts";
+import { Fields } from "../../../src/plugin-api/fields.ts";
+import { LiveResponse } from "../../../src/runtime/response.ts";
 import { exchangeOf, flat } from "../../support/exchange.ts";
 
 const app = "https://app.example.com";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { addVary } from "../../../plugins/cors/vary.ts";
-import { Fields } from "../../../src/pipeline/contract.ts";
+import { Fields } from "../../../src/plugin-api/contract.ts";
 
 function varyAfter(...lines: string[]): string[] {
   const fields = new Fields(lines.flatMap((line) => ["vary", line]));

@@ -6,7 +6,7 @@ import * as fc from "fast-check";
 import { compileLine, levelOf } from "../../../plugins/logging/line.ts";
 import { loggingOptions } from "../../../plugins/logging/options.ts";
 import { keepsSample } from "../../../plugins/logging/sample.ts";
-import { GatewayError } from "../../../src/pipeline/contract.ts";
+import { GatewayError } from "../../../src/plugin-api/contract.ts";
 import { exchangeOf, outcomeOf, type ExchangeFacts } from "../../support/exchange.ts";
 import { anyRoute } from "../../support/route.ts";
 

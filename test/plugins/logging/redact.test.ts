@@ -8,7 +8,7 @@ import {
   redacted,
   secretNames,
 } from "../../../plugins/logging/redact.ts";
-import { Fields } from "../../../src/pipeline/contract.ts";
+import { Fields } from "../../../src/plugin-api/contract.ts";
 
 test("credentials are shown as [redacted] even when the policy asks for their fields", () => {
   const pick = compileFieldPicker(

@@ -6,7 +6,7 @@ import net from "node:net";
 import { test, type TestContext } from "node:test";
 import { z } from "zod";
 import { registry } from "../../../plugins/index.ts";
-import { definePlugin, GatewayError } from "../../../src/pipeline/contract.ts";
+import { definePlugin, GatewayError } from "../../../src/plugin-api/contract.ts";
 import { eventually, startRedis } from "../../support/redis.ts";
 import { startSidecar, type TestSidecar, type TestSidecarOptions } from "../../support/sidecar.ts";
 

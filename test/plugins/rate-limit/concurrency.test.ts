@@ -4,7 +4,7 @@ import { once } from "node:events";
 import type http from "node:http";
 import { connect } from "node:net";
 import { test, type TestContext } from "node:test";
-import { Concurrency, type Place } from "../../../plugins/rate-limit/concurrency.ts";
+import { Concurrency, type Place } from "../../../plugins/rate-limit/admission/concurrency.ts";
 import { TestClock } from "../../support/rate-limit.ts";
 import { eventually } from "../../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import * as fc from "fast-check";
-import { createCounts } from "../../../plugins/rate-limit/counts.ts";
+import { createCounts } from "../../../plugins/rate-limit/counting/counts.ts";
 import type { Claim, Limit } from "../../../plugins/rate-limit/limit.ts";
-import { MemoryLedger } from "../../../plugins/rate-limit/memory-ledger.ts";
-import { createPrimaryStore } from "../../../plugins/rate-limit/primary-store.ts";
-import { RedisLedger } from "../../../plugins/rate-limit/redis-ledger.ts";
+import { MemoryLedger } from "../../../plugins/rate-limit/counting/memory-ledger.ts";
+import { createPrimaryStore } from "../../../plugins/rate-limit/counting/primary-store.ts";
+import { RedisLedger } from "../../../plugins/rate-limit/counting/redis-ledger.ts";
 import { startCluster, startRedis } from "../../support/redis.ts";
 import { claimOf, connectStore, limitOf, TestClock } from "../../support/rate-limit.ts";
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { ServerResponse } from "node:http";
 import { test } from "node:test";
 import { Pool, type Dispatcher } from "undici";
-import { OverloadGuard, type Priority, type Ticket } from "../../../plugins/rate-limit/overload.ts";
+import { OverloadGuard, type Priority, type Ticket } from "../../../plugins/rate-limit/admission/overload.ts";
 import { createMetrics } from "../../../src/telemetry/metrics.ts";
 import { TestClock } from "../../support/rate-limit.ts";
 import { startSidecar } from "../../support/sidecar.ts";

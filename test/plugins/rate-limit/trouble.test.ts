@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { CallerTables } from "../../../plugins/rate-limit/limit.ts";
-import { Leases } from "../../../plugins/rate-limit/leases.ts";
+import { Leases } from "../../../plugins/rate-limit/counting/leases.ts";
 import { Limiter, type Decision } from "../../../plugins/rate-limit/limiter.ts";
-import { MemoryLedger } from "../../../plugins/rate-limit/memory-ledger.ts";
-import { RedisLedger } from "../../../plugins/rate-limit/redis-ledger.ts";
-import { systemClock } from "../../../src/pipeline/clock.ts";
-import type { Clock } from "../../../src/pipeline/contract.ts";
+import { MemoryLedger } from "../../../plugins/rate-limit/counting/memory-ledger.ts";
+import { RedisLedger } from "../../../plugins/rate-limit/counting/redis-ledger.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
+import type { Clock } from "../../../src/plugin-api/contract.ts";
 import type { RedisStore } from "../../../src/redis/store.ts";
 import { exchangeOf } from "../../support/exchange.ts";
 import { connectStore, limitOf, TestClock } from "../../support/rate-limit.ts";

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { transform } from "../../../plugins/transform/index.ts";
-import type { Hooks, SetupInput } from "../../../src/pipeline/contract.ts";
-import { Fields } from "../../../src/pipeline/fields.ts";
-import { LiveResponse } from "../../../src/pipeline/response.ts";
+import type { Hooks, SetupInput } from "../../../src/plugin-api/contract.ts";
+import { Fields } from "../../../src/plugin-api/fields.ts";
+import { LiveResponse } from "../../../src/runtime/response.ts";
 import { exchangeOf, flat, type ExchangeFacts } from "../../support/exchange.ts";
 
 async function hooksOf(options: object): Promise<Hooks> {

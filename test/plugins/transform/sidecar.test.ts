@@ -5,7 +5,7 @@ import net from "node:net";
 import { test, type TestContext } from "node:test";
 import { z } from "zod";
 import { registry } from "../../../plugins/index.ts";
-import { definePlugin, type Identity } from "../../../src/pipeline/contract.ts";
+import { definePlugin, type Identity } from "../../../src/plugin-api/contract.ts";
 import { identityOf } from "../../support/exchange.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
 

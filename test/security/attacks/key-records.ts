@@ -1,6 +1,6 @@
 // Records of API keys that are read in two ways, or outlive their revocation.
 import assert from "node:assert/strict";
-import { keyDigest, pepperedDigest } from "../../../plugins/auth/key-format.ts";
+import { keyDigest, pepperedDigest } from "../../../plugins/auth/api-keys/key-format.ts";
 import { eventually } from "../../support/redis.ts";
 import type { Attack } from "../attack.ts";
 import { ask } from "../path-scene.ts";

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Attack } from "../attack.ts";
-import { keyDigest } from "../../../plugins/auth/key-format.ts";
+import { keyDigest } from "../../../plugins/auth/api-keys/key-format.ts";
 import type { Scene } from "../../support/scene.ts";
 import type { TestSidecar } from "../../support/sidecar.ts";
 

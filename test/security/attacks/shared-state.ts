@@ -5,7 +5,7 @@ import http from "node:http";
 import { text } from "node:stream/consumers";
 import { Redis } from "ioredis";
 import { aclLine } from "../../../src/cli/redis-acl.ts";
-import { decodeRecord, encodeEntry } from "../../../plugins/cache/codec.ts";
+import { decodeRecord, encodeEntry } from "../../../plugins/cache/store/codec.ts";
 import { createSeals } from "../../../src/redis/seals.ts";
 import { TokenIssuer } from "../../plugins/auth/token-issuer.ts";
 import { eventually, type RedisServer } from "../../support/redis.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
-import type { RequestBody } from "../../../src/proxy/upstream/transport.ts";
+import type { RequestBody } from "../../../src/upstream/transport.ts";
 import { always, answer, type CreateTransport, openScene, turns } from "./scene.ts";
 
 const host = ["Host", "service.test"];

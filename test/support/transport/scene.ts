@@ -1,11 +1,7 @@
 // A transport under test beside a scripted service, and what has to hold when the test is over: every connection
 // closed, nothing counted any more, no promise of the interface broken.
 import assert from "node:assert/strict";
-import type {
-  UpstreamRequest,
-  UpstreamTarget,
-  UpstreamTransport,
-} from "../../../src/proxy/upstream/transport.ts";
+import type { UpstreamRequest, UpstreamTarget, UpstreamTransport } from "../../../src/upstream/transport.ts";
 import { type Reactions, RecordedExchange } from "../recorded-exchange.ts";
 import { type Place, type RawServer, type Script, startRawServer } from "../raw-server.ts";
 

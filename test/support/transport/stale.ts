@@ -2,7 +2,7 @@
 // a request that runs twice.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { UpstreamRequest } from "../../../src/proxy/upstream/transport.ts";
+import type { UpstreamRequest } from "../../../src/upstream/transport.ts";
 import type { RawPeer } from "../raw-peer.ts";
 import { always, answer, type CreateTransport, openScene, turns } from "./scene.ts";
 

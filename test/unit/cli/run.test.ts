@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { describe, it } from "node:test";
 import { FaultJudge } from "../../../src/cli/faults.ts";
-import { bind } from "../../../src/start-error.ts";
+import { bind } from "../../../src/config/start-error.ts";
 import { mainFile, outrigger, startNode } from "../../support/process.ts";
 
 /** Starts `run` in a process of its own, around a sidecar whose parts the text gives. It says "up" once it serves. */
@@ -108,7 +108,7 @@ describe("a running sidecar", () => {
   });
 
   it("that finds a setting at fault while it starts exits 2 with the problems alone", async () => {
-    const config = JSON.stringify(new URL("../../../src/config.ts", import.meta.url).href);
+    const config = JSON.stringify(new URL("../../../src/config/config.ts", import.meta.url).href);
     const { end } = startRun(`
       const { ConfigError } = await import(${config});
       throw new ConfigError(["OUTRIGGER_POLICY_KEYS: key 0 cannot be used", "B: x"]);`);

@@ -1,7 +1,7 @@
 // `outrigger sessions` against a real Redis; that sidecars obey is in test/security/attacks/stored-session.ts.
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, it } from "node:test";
-import { userMark } from "../../../plugins/auth/session-marks.ts";
+import { userMark } from "../../../plugins/auth/sessions/session-marks.ts";
 import { outrigger } from "../../support/process.ts";
 import { startRedis, type RedisServer } from "../../support/redis.ts";
 

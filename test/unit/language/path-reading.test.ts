@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { compilePaths, pathPattern } from "../../../src/language/path-pattern.ts";
 import { comparablePath, foldCase, pathHazard } from "../../../src/language/path-reading.ts";
-import { normalisePath, PathError } from "../../../src/proxy/path.ts";
+import { normalisePath, PathError } from "../../../src/language/request-path.ts";
 
 describe("pathHazard", () => {
   for (const path of [

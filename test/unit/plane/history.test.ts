@@ -4,7 +4,7 @@ import { after, before, describe, test } from "node:test";
 import type { Cluster, Redis } from "ioredis";
 import { changeDocument } from "../../../src/plane/change-script.ts";
 import { ChangeConflict, PolicyHistory } from "../../../src/plane/history.ts";
-import { digestOf } from "../../../src/policy/digest.ts";
+import { digestOf } from "../../../src/policy/document/digest.ts";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
 import { createStore, type RedisStore } from "../../../src/redis/store.ts";
 import { startCluster, startRedis } from "../../support/redis.ts";

@@ -7,17 +7,17 @@ import { mkdir, mkdtemp, readFile, readdir, rename, rm, stat, symlink, writeFile
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
-import { createFileSource, readPolicyFile } from "../../../src/policy/file-source.ts";
-import { type PolicyKeeper, createPolicyKeeper } from "../../../src/policy/kept.ts";
+import { createFileSource, readPolicyFile } from "../../../src/policy/sources/file-source.ts";
+import { type PolicyKeeper, createPolicyKeeper } from "../../../src/policy/sources/kept.ts";
 import {
   type PolicyLife,
   type PolicyLifeOptions,
   type PolicyMeta,
   createPolicyLife,
 } from "../../../src/policy/life.ts";
-import { type Problem, problemText } from "../../../src/policy/problems.ts";
+import { type Problem, problemText } from "../../../src/policy/document/problems.ts";
 import { type EffectivePolicy, createPolicyReader } from "../../../src/policy/read.ts";
-import { createRedisSource } from "../../../src/policy/redis-source.ts";
+import { createRedisSource } from "../../../src/policy/sources/redis-source.ts";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
 import { type RedisStore, createStore } from "../../../src/redis/store.ts";
 import { type RedisServer, eventually, startRedis } from "../../support/redis.ts";

@@ -1,11 +1,11 @@
 // Plugins with small options schemas for the policy's tests, and short ways to read documents with them.
 import assert from "node:assert/strict";
 import { z } from "zod";
-import { isUpstreamAllowed } from "../../../src/config-formats.ts";
-import { type PolicyFormat, createPolicyParser } from "../../../src/policy/parse.ts";
-import { PolicyRefused, type Problem } from "../../../src/policy/problems.ts";
+import { isUpstreamAllowed } from "../../../src/config/formats.ts";
+import { type PolicyFormat, createPolicyParser } from "../../../src/policy/document/parse.ts";
+import { PolicyRefused, type Problem } from "../../../src/policy/document/problems.ts";
 import { type EffectivePolicy, createPolicyReader } from "../../../src/policy/read.ts";
-import type { PolicyDocument, PolicyPlugins } from "../../../src/policy/schema.ts";
+import type { PolicyDocument, PolicyPlugins } from "../../../src/policy/document/schema.ts";
 
 export const samplePlugins: PolicyPlugins = {
   logging: {

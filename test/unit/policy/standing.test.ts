@@ -1,7 +1,7 @@
 // A layer that stood before a new shared policy never holds it back; a new one that does not fit is refused.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { type Chosen, chooseLayer } from "../../../src/policy/choose-layer.ts";
+import { type Chosen, chooseLayer } from "../../../src/policy/layers/choose-layer.ts";
 import { createPolicyReader, type RawPolicy } from "../../../src/policy/read.ts";
 import { problemsOf, samplePlugins, text } from "./sample.ts";
 

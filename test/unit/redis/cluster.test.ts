@@ -4,7 +4,7 @@ import { after, afterEach, before, test } from "node:test";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
 import type { StoreState } from "../../../src/redis/state.ts";
 import { createStore, type RedisStore, type StoreOptions } from "../../../src/redis/store.ts";
-import type { Script } from "../../../src/redis/store-contract.ts";
+import type { Script } from "../../../src/plugin-api/store.ts";
 import { eventually, type RedisCluster, type RedisServer, startCluster } from "../../support/redis.ts";
 
 let cluster: RedisCluster;

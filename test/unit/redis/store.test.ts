@@ -6,7 +6,7 @@ import { afterEach, test } from "node:test";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
 import type { StoreState } from "../../../src/redis/state.ts";
 import { createStore, type RedisStore, type StoreOptions } from "../../../src/redis/store.ts";
-import { type Script, StoreUnavailable } from "../../../src/redis/store-contract.ts";
+import { type Script, StoreUnavailable } from "../../../src/plugin-api/store.ts";
 import { eventually, type RedisServer, startRedis } from "../../support/redis.ts";
 
 const closing: (() => Promise<void> | void)[] = [];

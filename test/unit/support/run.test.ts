@@ -83,7 +83,7 @@ test("as root they are installed with apt: one update, one install, nothing aske
   const brings = programs.map((name) => `/bin/cp /bin/true ${bin}/${name}`).join("; ");
   const script = `#!/bin/sh\necho "$DEBIAN_FRONTEND $*" >> ${log}\ncase "$*" in *install*) ${brings};; esac\n`;
   writeFileSync(join(bin, "apt-get"), script, { mode: 0o755 });
-  const { code, stdout, stderr } = await startNode([runFile, "unit/unix-socket"], { PATH: bin }).end;
+  const { code, stdout, stderr } = await startNode([runFile, "unit/files/unix-socket"], { PATH: bin }).end;
   if (process.getuid?.() !== 0) {
     assert.match(stderr, /^the tests need /);
     return;

@@ -1,7 +1,7 @@
 // A vote on a policy: all that live must be able to set it up, and one must.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { PolicyRefused } from "../../../src/policy/problems.ts";
+import { PolicyRefused } from "../../../src/policy/document/problems.ts";
 import type { ToWorker } from "../../../src/workers/messages.ts";
 import { Vote, type Voter } from "../../../src/workers/vote.ts";
 

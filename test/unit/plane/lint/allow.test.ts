@@ -1,7 +1,7 @@
 // What a policy allows is not said; what it allows in vain is.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PolicyRefused } from "../../../../src/policy/problems.ts";
+import { PolicyRefused } from "../../../../src/policy/document/problems.ts";
 import { lintOf, type Parts } from "./policies.ts";
 
 const open = {
@@ -64,7 +64,7 @@ test("one without a reason is refused, and the field changes nothing else", asyn
 
 test("so many findings are told as anybody reads, and the rest counted", async () => {
   const { lintPolicy } = await import("../../../../src/plane/lint/lint.ts");
-  const { pluginsByName } = await import("../../../../src/registry.ts");
+  const { pluginsByName } = await import("../../../../src/app/registry.ts");
   const routes = Array.from({ length: 5_000 }, (_, index) => ({ path: `/r/${index}`, plugins: ["logging"] }));
   const policy = { apiVersion: "outrigger/v1", plugins: ["auth"], routes: [{ path: "/*" }, ...routes] };
   const raw = { shared: Buffer.from(JSON.stringify(policy)), layer: undefined, format: "json" } as const;

@@ -1,0 +1,96 @@
+// The record of one API key as Redis holds it, parsed strictly: what is not understood is never let in.
+import { z } from "zod";
+import { hasDoubledMember } from "../../../src/language/doubled-members.ts";
+import { parseJson } from "../../../src/language/json.ts";
+import type { Identity } from "../../../src/plugin-api/contract.ts";
+import { compileRanges } from "../rules/addresses.ts";
+import { accepted, type Accepted } from "../finding.ts";
+import { cidr, identityText } from "../option-fields.ts";
+
+/** The end of the year 9999: later is no date but another unit, microseconds or so, and would never end. */
+const lastMs = 253_402_300_799_999;
+
+const text = z.string().regex(identityText, "must be 1 to 256 characters without control characters");
+
+/** Members that mean something here; others may stand beside them and are left alone. */
+const recordShape = z.looseObject({
+  id: text,
+  userId: text,
+  plan: text.nullish(),
+  scopes: z.array(text),
+  roles: z.array(text).nullish(),
+  claims: z.record(z.string(), z.unknown()).nullish(),
+  disabled: z.boolean().nullish(),
+  /** ISO 8601, or epoch seconds, or epoch milliseconds (above 1e11). */
+  expiresAt: z
+    .union([
+      z.iso.datetime({ offset: true }),
+      z.number().positive().max(lastMs, "must be before the year 10000"),
+    ])
+    .nullish(),
+  cidrs: z.array(cidr).nullish(),
+  services: z.array(text).nullish(),
+});
+
+export type KeyRecordInput = z.input<typeof recordShape>;
+
+/** A key as requests are held against it. */
+export interface KeyRecord {
+  readonly id: string;
+  readonly disabled: boolean;
+  /** Epoch milliseconds; Infinity = never. */
+  readonly expiresAtMs: number;
+  readonly services: readonly string[] | undefined;
+  readonly allowsAddress: ((address: string) => boolean) | undefined;
+  readonly finding: Accepted;
+}
+
+function epochMs(value: string | number | null | undefined): number {
+  if (value === undefined || value === null) return Infinity;
+  if (typeof value === "string") return Date.parse(value);
+  return value < 1e11 ? value * 1000 : value;
+}
+
+/** @throws Error that names the fault, never the record's values */
+export function keyRecord(input: unknown): KeyRecord {
+  const parsed = recordShape.safeParse(input);
+  if (!parsed.success) {
+    const faults = parsed.error.issues.map(
+      (issue) => `${issue.path.join(".") || "record"}: ${issue.message}`,
+    );
+    throw new Error(faults.join("; "));
+  }
+  const record = parsed.data;
+  const expiresAtMs = epochMs(record.expiresAt);
+  const identity: Identity = {
+    userId: record.userId,
+    plan: record.plan ?? undefined,
+    scopes: record.scopes,
+    roles: record.roles ?? [],
+    method: "api-key",
+    credentialId: record.id,
+    claims: record.claims ?? {},
+    ...(expiresAtMs === Infinity ? {} : { expiresAt: expiresAtMs }),
+  };
+  return {
+    id: record.id,
+    disabled: record.disabled ?? false,
+    expiresAtMs,
+    services: record.services ?? undefined,
+    allowsAddress: record.cidrs ? compileRanges(record.cidrs) : undefined,
+    finding: accepted(identity),
+  };
+}
+
+/** @throws Error when the text is not JSON, is nested too deeply, names a member twice or lacks what a record needs */
+export function parseKeyRecord(json: string): KeyRecord {
+  let value: unknown;
+  try {
+    value = parseJson(json);
+  } catch (error) {
+    throw new Error(`record: ${(error as SyntaxError).message}`, { cause: error });
+  }
+  // Of two `disabled` the last would count here, and the other for whoever wrote it.
+  if (hasDoubledMember(json, value)) throw new Error("record: names a member twice");
+  return keyRecord(value);
+}

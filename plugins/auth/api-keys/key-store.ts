@@ -1,0 +1,240 @@
+// API keys in Redis, and what this process knows of them. A key seen once costs no round trip; the server's
+// invalidation messages take it out again. Unknown keys are remembered in a bounded negative cache and not in a filter
+// of all known keys: a filter has to be filled by scanning a database that other data fills too, in every sidecar, and
+// is wrong for a moment after every plain SET. Keys never seen before are held back by a budget of look-ups instead.
+import type { Counter, Services, Store } from "../../../src/plugin-api/contract.ts";
+import { BadRecords } from "./bad-records.ts";
+import { boundedCache } from "../bounded-cache.ts";
+import { keyPath, parsePeppers, pepperedDigest } from "./key-format.ts";
+import { parseKeyRecord, type KeyRecord } from "./key-record.ts";
+
+export type KeyAnswer =
+  | { readonly state: "known"; readonly record: KeyRecord }
+  | { readonly state: "unknown" }
+  | { readonly state: "unavailable"; readonly because: string }
+  | { readonly state: "overloaded" };
+
+export interface KeyQuery {
+  /** Look only under HMACs. */
+  readonly requirePepper: boolean;
+  /** 0 = nothing goes on while Redis is out of reach. */
+  readonly staleMs: number;
+  readonly confirmMs: number;
+  readonly negativeMs: number;
+  readonly maxLookupsPerSecond: number;
+}
+
+interface Known {
+  /** Hex SHA-256 of the key. */
+  readonly digest: string;
+  /** Under which it is kept: with `requirePepper` another one. */
+  readonly name: string;
+  readonly answer: KeyAnswer;
+  readonly storeKey: string | undefined;
+  /** Monotonic time at which Redis said so. */
+  seenMono: number;
+  /** Epoch of the watch in which Redis said so: in a later one, messages may have been lost. */
+  epoch: number;
+}
+
+interface Lookup {
+  readonly promise: Promise<KeyAnswer>;
+}
+
+const maxKnown = 65_536;
+const maxUnknown = 65_536;
+const unwatchedMs = 900;
+/** Under what a key is kept for routes with `requirePepper`, and for the others. */
+const nameOf = (digest: string, requirePepper: boolean): string => (requirePepper ? `p${digest}` : digest);
+
+const unknown: KeyAnswer = { state: "unknown" };
+const overloaded: KeyAnswer = { state: "overloaded" };
+const outOfReach: KeyAnswer = { state: "unavailable", because: "redis is out of reach" };
+
+/** One for the process; lives as long as it. */
+export class KeyStore {
+  readonly #store: Store | undefined;
+  readonly #services: Services;
+  #peppers: readonly string[];
+  #secrets: number | undefined;
+  readonly #lookups: Counter;
+  readonly #badRecords: BadRecords;
+  readonly #known = boundedCache<Known>(maxKnown, (known) => this.#unlink(known));
+  readonly #unknown = boundedCache<Known>(maxUnknown);
+  /** Digests of known keys by their record's name. */
+  readonly #byStoreKey = new Map<string, string>();
+  readonly #running = new Map<string, Lookup>();
+  /** Changes with every message about any key; a look-up that spans a change is not kept. */
+  #changes = 0;
+  #epoch = 0;
+  #budget = 0;
+  #budgetMono = -Infinity;
+
+  /** Hears of no more changes. */
+  readonly close: () => void;
+
+  constructor(services: Services) {
+    this.#services = services;
+    this.#store = services.store;
+    this.#peppers = parsePeppers(services.secrets.get("API_KEY_PEPPER"));
+    this.#secrets = services.secrets.generation;
+    this.#badRecords = new BadRecords(services);
+    this.#lookups = services.metrics.counter(
+      "outrigger_auth_key_lookups_total",
+      "Look-ups of API keys in Redis",
+    )();
+    this.close = this.#store?.watch(keyPath, (key) => this.#changed(key)) ?? (() => {});
+  }
+
+  get peppered(): boolean {
+    return this.#peppers.length > 0;
+  }
+
+  get size(): { known: number; unknown: number } {
+    return { known: this.#known.size, unknown: this.#unknown.size };
+  }
+
+  /**
+   * What Redis says of a key; plainly when that is known already.
+   * @param digest hex SHA-256 of the key
+   * @param mayAsk false = answer from memory or not at all
+   */
+  peek(digest: string, query: KeyQuery): KeyAnswer | undefined {
+    if (this.#store === undefined) return unknown;
+    if (this.#secrets !== this.#services.secrets.generation) this.#takePeppers();
+    const name = nameOf(digest, query.requirePepper);
+    const known = this.#known.get(name) ?? this.#unknown.get(name);
+    if (known === undefined) return undefined;
+    const ageMs = this.#services.clock.mono() - known.seenMono;
+    // While changes are told, a slow Redis is no reason to doubt what it said: this needs nothing from it.
+    const confirmed = known.epoch === this.#epoch && (this.#store.up || this.#store.watching);
+    if (known.answer.state === "unknown")
+      return confirmed && ageMs < this.#believedMs(query.negativeMs) ? unknown : undefined;
+    if (confirmed && ageMs < this.#believedMs(query.confirmMs)) return known.answer;
+    if (!this.#store.up) return ageMs < query.staleMs ? known.answer : outOfReach;
+    return undefined;
+  }
+
+  /** Secrets have changed, and were checked then. Under other peppers Redis may know other keys. */
+  #takePeppers(): void {
+    const { secrets } = this.#services;
+    this.#secrets = secrets.generation;
+    const peppers = parsePeppers(secrets.get("API_KEY_PEPPER"));
+    if (peppers.join() === this.#peppers.join()) return;
+    this.#peppers = peppers;
+    this.#epoch += 1;
+  }
+
+  /** A server that does not tell of changes is asked again within the second that a revocation may take. */
+  #believedMs(ms: number): number {
+    return this.#store?.watching === true ? ms : Math.min(ms, unwatchedMs);
+  }
+
+  /** Whether Redis knew this key when it was last asked; it may have to be asked again. */
+  seen(digest: string, query: KeyQuery): boolean {
+    return this.#known.has(nameOf(digest, query.requirePepper));
+  }
+
+  /** Asks Redis; simultaneous questions about one key are one. Never rejects. */
+  ask(key: string, digest: string, query: KeyQuery): KeyAnswer | Promise<KeyAnswer> {
+    const store = this.#store;
+    if (store === undefined) return unknown;
+    const name = nameOf(digest, query.requirePepper);
+    const running = this.#running.get(name);
+    if (running !== undefined) return running.promise;
+    if (!store.up) return outOfReach;
+    if (!this.#takeBudget(query.maxLookupsPerSecond)) return overloaded;
+    const promise = this.#lookUp(store, key, digest, name, query).finally(() => this.#running.delete(name));
+    this.#running.set(name, { promise });
+    return promise;
+  }
+
+  async #lookUp(
+    store: Store,
+    key: string,
+    digest: string,
+    name: string,
+    query: KeyQuery,
+  ): Promise<KeyAnswer> {
+    const storeKeys = this.#peppers.map((pepper) => keyPath + pepperedDigest(key, pepper));
+    if (!query.requirePepper) storeKeys.push(keyPath + digest);
+    const changes = this.#changes;
+    const epoch = this.#epoch;
+    const before = this.#known.peek(name);
+    let values: (string | null)[];
+    try {
+      this.#lookups.inc(storeKeys.length);
+      values = await Promise.all(storeKeys.map((storeKey) => store.get(storeKey)));
+    } catch {
+      return this.#staleOr(name, before, query);
+    }
+    const found = values.findIndex((value) => value !== null);
+    const answer = found === -1 ? unknown : this.#read(values[found] as string, storeKeys[found] as string);
+    // A change seen meanwhile may be of this key: the answer serves those who wait, the next caller asks again.
+    if (changes === this.#changes) {
+      const seenMono = this.#services.clock.mono();
+      this.#keep({ digest, name, answer, storeKey: storeKeys[found], seenMono, epoch });
+    }
+    return answer;
+  }
+
+  #read(json: string, storeKey: string): KeyAnswer {
+    try {
+      return { state: "known", record: parseKeyRecord(json) };
+    } catch (error) {
+      const fault = error instanceof Error ? error.message : "unreadable";
+      this.#badRecords.found(storeKey, fault);
+      return { state: "unavailable", because: "the key's record is not valid" };
+    }
+  }
+
+  #keep(kept: Known): void {
+    const { digest, name, answer, storeKey } = kept;
+    if (answer.state === "unknown") {
+      this.#known.delete(name);
+      this.#unknown.set(name, kept);
+    } else if (storeKey !== undefined) {
+      this.#unknown.delete(name);
+      this.#known.set(name, kept);
+      this.#byStoreKey.set(storeKey, digest);
+    }
+  }
+
+  /** The look-up failed: what was seen before goes on within its bound, unless it changed meanwhile. */
+  #staleOr(name: string, before: Known | undefined, query: KeyQuery): KeyAnswer {
+    if (before === undefined || this.#known.peek(name) !== before) return outOfReach;
+    return this.#services.clock.mono() - before.seenMono < query.staleMs ? before.answer : outOfReach;
+  }
+
+  #changed(storeKey: string | null): void {
+    this.#changes += 1;
+    if (storeKey === null) {
+      this.#epoch += 1;
+      return;
+    }
+    // In each form that routes keep: what is revoked is so for all of them.
+    const digest = this.#byStoreKey.get(storeKey) ?? storeKey.slice(keyPath.length);
+    for (const name of [nameOf(digest, false), nameOf(digest, true)]) {
+      this.#known.delete(name);
+      this.#unknown.delete(name);
+    }
+    // Under a pepper a record's name does not tell which unknown key it is of.
+    if (this.#peppers.length > 0) this.#unknown.clear();
+  }
+
+  #unlink({ storeKey, digest, name }: Known): void {
+    if (storeKey === undefined) return;
+    const other = this.#known.peek(nameOf(digest, name === digest));
+    if (other?.storeKey !== storeKey) this.#byStoreKey.delete(storeKey);
+  }
+
+  #takeBudget(perSecond: number): boolean {
+    const now = this.#services.clock.mono();
+    const refill = ((now - this.#budgetMono) / 1000) * perSecond;
+    this.#budget = Math.min(perSecond, this.#budget + refill);
+    this.#budgetMono = now;
+    if (this.#budget < 1) return false;
+    this.#budget -= 1;
+    return true;
+  }
+}

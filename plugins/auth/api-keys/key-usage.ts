@@ -1,0 +1,58 @@
+// When which key was last used at which service, for `outrigger keys list`: written to Redis lazily, at most once a
+// minute for a key, and lost rather than waited for.
+import type { Script, Services } from "../../../src/plugin-api/contract.ts";
+import { boundedCache } from "../bounded-cache.ts";
+
+/** Hash field = service, value = epoch milliseconds; kept for 90 days after the last use. */
+export const recordUse: Script = {
+  name: "auth-key-use",
+  lua: "redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) redis.call('EXPIRE', KEYS[1], 7776000) return 1",
+};
+
+/** Key of one API key's uses, by its id. Outside `apikey:`, so that a use does not invalidate the key. */
+export const usageKey = (id: string): string => `keyuse:${id}`;
+
+const intervalMs = 60_000;
+const flushMs = 2_000;
+const maxPending = 1_000;
+const maxTracked = 65_536;
+
+export class KeyUsage {
+  readonly #services: Services;
+  readonly #written = boundedCache<number>(maxTracked);
+  readonly #pending = new Map<string, number>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(services: Services) {
+    this.#services = services;
+  }
+
+  used(id: string, nowMs: number): void {
+    const last = this.#written.get(id);
+    if (last !== undefined && nowMs - last < intervalMs && nowMs >= last) return;
+    if (this.#services.store === undefined || this.#pending.size >= maxPending) return;
+    this.#written.set(id, nowMs);
+    this.#pending.set(id, nowMs);
+    this.#timer ??= setTimeout(() => void this.flush(), flushMs).unref();
+  }
+
+  /** Writes what is pending now. Never rejects. */
+  async flush(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const { store, fleet, logger } = this.#services;
+    const uses = [...this.#pending];
+    this.#pending.clear();
+    if (store === undefined || uses.length === 0) return;
+    const calls = uses.map(([id, atMs]) => ({
+      script: recordUse,
+      keys: [usageKey(id)],
+      args: [fleet.service, atMs],
+    }));
+    try {
+      await store.runAll(calls);
+    } catch (error) {
+      logger.debug({ err: error }, "uses of API keys were not recorded");
+    }
+  }
+}

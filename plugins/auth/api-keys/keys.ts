@@ -1,0 +1,90 @@
+// Checks an API key: shape, the policy's own list, then Redis, then what its record allows.
+import type { Clock } from "../../../src/plugin-api/contract.ts";
+import { refused, unavailable, type Finding, type MaybeFinding, type Unseen } from "../finding.ts";
+import { hasGoodShape, keyDigest } from "./key-format.ts";
+import { keyRecord, type KeyRecord } from "./key-record.ts";
+import type { KeyAnswer, KeyQuery, KeyStore } from "./key-store.ts";
+import type { KeyUsage } from "./key-usage.ts";
+import type { ApiKeyOptions } from "../options.ts";
+
+const badShape = refused("api-key", "api key: wrong checksum");
+const notKnown = refused("api-key", "api key: not known");
+const tooMany = unavailable("api-key", "api key: look-up budget is spent", "overloaded");
+
+export interface KeyCheckParts {
+  readonly options: ApiKeyOptions;
+  readonly store: KeyStore;
+  readonly usage: KeyUsage;
+  readonly clock: Clock;
+  /** Name of the service that this sidecar fronts. */
+  readonly service: string;
+}
+
+/** Keys as one route takes them. */
+export class KeyCheck {
+  readonly #parts: KeyCheckParts;
+  readonly #query: KeyQuery;
+  readonly #own: ReadonlyMap<string, KeyRecord>;
+
+  /** @throws Error when only keys under a pepper are taken and there is none */
+  constructor(parts: KeyCheckParts) {
+    const { options } = parts;
+    if (options.requirePepper && !parts.store.peppered) {
+      throw new Error(
+        "apiKeys.requirePepper: needs OUTRIGGER_API_KEY_PEPPER, or no key in Redis is ever found",
+      );
+    }
+    this.#parts = parts;
+    this.#own = new Map(options.keys.map(({ sha256, ...record }) => [sha256, keyRecord(record)]));
+    this.#query = {
+      requirePepper: options.requirePepper,
+      staleMs: options.onStoreError === "stale" ? options.staleSeconds * 1000 : 0,
+      confirmMs: options.cacheSeconds * 1000,
+      negativeMs: options.negativeSeconds * 1000,
+      maxLookupsPerSecond: options.maxLookupsPerSecond,
+    };
+  }
+
+  /** From memory, or that Redis has to be asked (`ask`). */
+  peek(key: string, address: string): Finding | Unseen {
+    const digest = keyDigest(key);
+    const own = this.#own.get(digest);
+    if (own !== undefined) return this.#judge(own, address);
+    const answer = this.#parts.store.peek(digest, this.#query);
+    if (answer !== undefined) return this.#finding(answer, address);
+    return hasGoodShape(key) ? { kind: "unseen", digest } : badShape;
+  }
+
+  /** A key that was good before is no guess, also when Redis has to confirm it. */
+  seen(digest: string): boolean {
+    return this.#parts.store.seen(digest, this.#query);
+  }
+
+  ask(key: string, digest: string, address: string): MaybeFinding {
+    const answer = this.#parts.store.ask(key, digest, this.#query);
+    if (answer instanceof Promise) return answer.then((late) => this.#finding(late, address));
+    return this.#finding(answer, address);
+  }
+
+  #finding(answer: KeyAnswer, address: string): Finding {
+    if (answer.state === "known") return this.#judge(answer.record, address);
+    if (answer.state === "unknown") return notKnown;
+    if (answer.state === "overloaded") return tooMany;
+    return unavailable("api-key", `api key: ${answer.because}`);
+  }
+
+  #judge(record: KeyRecord, address: string): Finding {
+    const { clock, service, usage } = this.#parts;
+    if (record.disabled) return refused("api-key", "api key: disabled", record.id);
+    const nowMs = clock.now();
+    if (nowMs >= record.expiresAtMs) return refused("api-key", "api key: expired", record.id);
+    if (record.allowsAddress !== undefined && !record.allowsAddress(address)) {
+      return refused("api-key", "api key: client address not allowed", record.id);
+    }
+    if (record.services !== undefined && !record.services.includes(service)) {
+      return refused("api-key", "api key: service not allowed", record.id);
+    }
+    usage.used(record.id, nowMs);
+    return record.finding;
+  }
+}

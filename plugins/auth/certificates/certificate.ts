@@ -1,0 +1,137 @@
+// Client certificates as identities: of the connection itself, or as a trusted proxy tells of them in
+// X-Forwarded-Client-Cert. From anyone else that field is a claim without proof.
+import { hash, X509Certificate } from "node:crypto";
+import type { Clock, Exchange, Identity } from "../../../src/plugin-api/contract.ts";
+import { boundedCache } from "../bounded-cache.ts";
+import { compileIds } from "../rules/conditions.ts";
+import { accepted, refused, type Finding } from "../finding.ts";
+import { ambiguousIds, forwardedNames, forwardedThumbprint, namesOf } from "./certificate-names.ts";
+import type { CertificateOptions } from "../options.ts";
+
+export const forwardedField = "x-forwarded-client-cert";
+
+const ended = refused("certificate", "certificate: expired");
+const notListed = refused("certificate", "certificate: its id is not listed");
+const severalIds = refused("certificate", "certificate: a SPIFFE id beside another URI");
+/** Of whom no certificate is known. */
+const noIds: readonly string[] = [];
+
+interface Listed {
+  readonly matches: (id: string) => boolean;
+  readonly identityOf: (id: string, expiresAt: number | undefined) => Identity;
+}
+
+/** Of a certificate that has ended while its connection goes on. */
+const overIds: readonly string[] = [];
+
+interface Certificate {
+  readonly ids: readonly string[];
+  /** Epoch milliseconds. */
+  readonly endsMs: number;
+  /** SHA-256 of it, base64url: `x5t#S256`. */
+  readonly thumbprint: string;
+}
+
+/** RFC 5280 section 4.1.2.5; one whose end cannot be read has ended. */
+function readCertificate(der: Buffer, thumbprint: string): Certificate {
+  const { subjectAltName, validToDate } = new X509Certificate(der);
+  const endsMs = validToDate.getTime();
+  return { ids: namesOf(subjectAltName), endsMs: Number.isNaN(endsMs) ? 0 : endsMs, thumbprint };
+}
+
+export class CertificateCheck {
+  readonly #clock: Clock;
+  readonly #forwarded: boolean;
+  readonly #listed: readonly Listed[];
+  // One list of names for one certificate, however its bytes come: the finding hangs on the list.
+  readonly #byBuffer = new WeakMap<Buffer, Certificate>();
+  readonly #byDigest = boundedCache<Certificate>(4_096);
+  readonly #byField = boundedCache<readonly string[]>(1_024);
+  readonly #findings = new WeakMap<readonly string[], Finding>();
+
+  /** @param options absent = certificates say nobody's name, and only vouch for tokens bound to them */
+  constructor(options: CertificateOptions | undefined, clock: Clock) {
+    this.#clock = clock;
+    this.#forwarded = options?.forwarded ?? false;
+    this.#listed = (options?.identities ?? []).map((entry) => ({
+      matches: compileIds([entry.id]),
+      identityOf: (id, expiresAt) => ({
+        userId: entry.userId ?? id,
+        plan: entry.plan,
+        scopes: entry.scopes,
+        roles: entry.roles,
+        method: "certificate",
+        credentialId: id,
+        claims: {},
+        expiresAt,
+      }),
+    }));
+  }
+
+  /** Ids that the client's certificate proves; none when it showed none. */
+  ids(exchange: Exchange): readonly string[] {
+    const der = exchange.client.tls?.certificate;
+    if (der !== undefined) {
+      const { ids, endsMs } = this.#read(der);
+      return this.#clock.now() < endsMs ? ids : overIds;
+    }
+    if (!this.#forwarded || !exchange.client.viaTrustedProxy) return noIds;
+    const value = exchange.request.fields.get(forwardedField);
+    if (value === undefined) return noIds;
+    let names = this.#byField.get(value);
+    if (names === undefined) {
+      names = forwardedNames(value);
+      this.#byField.set(value, names);
+    }
+    return names;
+  }
+
+  /** Whether these are of a certificate that has ended: whatever else is shown, that is a bad credential. */
+  isOver(ids: readonly string[]): boolean {
+    return ids === overIds;
+  }
+
+  /** `x5t#S256` (RFC 8705 section 3.1) of the client's certificate while it is valid; undefined = none was shown. */
+  thumbprint({ client, request }: Exchange): string | undefined {
+    const der = client.tls?.certificate;
+    if (der !== undefined) {
+      const { thumbprint, endsMs } = this.#read(der);
+      return this.#clock.now() < endsMs ? thumbprint : undefined;
+    }
+    if (!this.#forwarded || !client.viaTrustedProxy) return undefined;
+    return forwardedThumbprint(request.fields.get(forwardedField) ?? "");
+  }
+
+  /** @param ids as `ids` gave them. @returns undefined when no certificate was shown */
+  check(ids: readonly string[], exchange: Exchange): Finding | undefined {
+    if (ids === noIds) return undefined;
+    if (ids === ambiguousIds) return severalIds;
+    if (ids === overIds) return ended;
+    let finding = this.#findings.get(ids);
+    if (finding === undefined) {
+      const der = exchange.client.tls?.certificate;
+      finding = this.#find(ids, der === undefined ? undefined : this.#read(der).endsMs);
+      this.#findings.set(ids, finding);
+    }
+    return finding;
+  }
+
+  #read(der: Buffer): Certificate {
+    let certificate = this.#byBuffer.get(der);
+    if (certificate === undefined) {
+      const digest = hash("sha256", der, "base64url");
+      certificate = this.#byDigest.get(digest) ?? readCertificate(der, digest);
+      this.#byDigest.set(digest, certificate);
+      this.#byBuffer.set(der, certificate);
+    }
+    return certificate;
+  }
+
+  #find(ids: readonly string[], endsMs: number | undefined): Finding {
+    for (const { matches, identityOf } of this.#listed) {
+      const id = ids.find(matches);
+      if (id !== undefined) return accepted(identityOf(id, endsMs));
+    }
+    return notListed;
+  }
+}

@@ -1,0 +1,44 @@
+// A form posted to an authorization server as a client that shows who it is (RFC 6749 section 2.3.1).
+import type { HttpClient } from "../../../src/plugin-api/contract.ts";
+import { parseJsonAnswer } from "./json-answer.ts";
+
+export interface FormPost {
+  readonly url: string;
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly clientId: string;
+  /** undefined = a public client. */
+  readonly clientSecret: string | undefined;
+  /** Where the secret goes: Authorization, or the form. */
+  readonly clientAuth: "basic" | "post";
+  readonly timeoutMs: number;
+  readonly maxBodyBytes: number;
+}
+
+/** Form-encoded before it is put into Basic, unlike RFC 7617 has it. */
+const formEncode = (text: string): string => new URLSearchParams({ v: text }).toString().slice(2);
+
+/**
+ * @returns status and JSON of the answer; undefined for what is not JSON
+ * Rejects with an Error that names host and cause, never the credentials.
+ */
+export async function postForm(
+  http: HttpClient,
+  post: FormPost,
+): Promise<{ status: number; value: unknown }> {
+  const { url, clientId, clientSecret, clientAuth, timeoutMs, maxBodyBytes } = post;
+  const form = new URLSearchParams(post.parameters);
+  const fields: Record<string, string> = {
+    accept: "application/json",
+    "content-type": "application/x-www-form-urlencoded",
+  };
+  if (clientSecret !== undefined && clientAuth === "basic") {
+    const pair = `${formEncode(clientId)}:${formEncode(clientSecret)}`;
+    fields["authorization"] = `Basic ${Buffer.from(pair).toString("base64")}`;
+  } else {
+    form.set("client_id", clientId);
+    if (clientSecret !== undefined) form.set("client_secret", clientSecret);
+  }
+  const body = form.toString();
+  const answer = await http.request({ url, method: "POST", fields, body, timeoutMs, maxBodyBytes });
+  return { status: answer.status, value: parseJsonAnswer(answer.body) };
+}

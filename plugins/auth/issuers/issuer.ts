@@ -1,0 +1,198 @@
+// One issuer: everything about a token that can be refused without cryptography, and then its signature.
+import { compactVerify, errors, type CryptoKey } from "jose";
+import type { Clock } from "../../../src/plugin-api/contract.ts";
+import { audienceFits, mapIdentity, missingClaim } from "../claims.ts";
+import {
+  accepted,
+  refused,
+  unavailable,
+  type Accepted,
+  type AuthMethod,
+  type Refused,
+  type Unavailable,
+} from "../finding.ts";
+import type { Gate } from "../gate.ts";
+import { notLookedUp, type JwksSource } from "./jwks.ts";
+import type { KeyMark, KeySet } from "./key-set.ts";
+import type { IssuerOptions } from "./options.ts";
+import { claimedOtherUse } from "../tokens/token-use.ts";
+import type { JsonObject, TokenParts } from "../tokens/token-parts.ts";
+
+/** Where the keys are: published, in the policy, or one shared secret. */
+export type KeyMaterial =
+  | { readonly kind: "source"; readonly source: JwksSource }
+  | { readonly kind: "set"; readonly set: KeySet }
+  | { readonly kind: "secret"; readonly secret: Uint8Array };
+
+export interface Vouched {
+  readonly finding: Accepted;
+  /** Epoch milliseconds at which the token ends. */
+  readonly endsMs: number;
+  readonly mark: KeyMark | undefined;
+}
+/** A refusal that holds as long as the issuer's keys stay as they are. */
+export interface Disowned {
+  readonly finding: Refused;
+  readonly mark: KeyMark | undefined;
+  /** Not to be remembered: another look may find what this one did not look for. */
+  readonly unremembered?: true;
+}
+
+/** Headers that bring or point to a key: never believed, and no token of an honest issuer needs them. */
+const keyHints = ["jwk", "jku", "x5u"];
+/** Required claims by which a policy asks for ID tokens. */
+const idTokenClaims = ["token_use", "typ", "token_type", "azp"];
+/** The end of the year 9999: later dates are nonsense. */
+const lastSecond = 253_402_300_799;
+
+function isDate(value: unknown): value is number {
+  return typeof value === "number" && value >= 0 && value <= lastSecond;
+}
+
+export class Issuer {
+  readonly options: IssuerOptions;
+  readonly #keys: KeyMaterial;
+  readonly #clock: Clock;
+  readonly #algorithms: string[];
+  readonly #types: ReadonlySet<string>;
+  readonly #method: AuthMethod;
+  readonly #takesIdTokens: boolean;
+  readonly #outOfReach: Unavailable;
+  readonly #badSignature: Refused;
+  readonly #noKey: Refused;
+  readonly #tooMany: Unavailable;
+
+  /** @param method what its tokens are used for */
+  constructor(options: IssuerOptions, keys: KeyMaterial, clock: Clock, method: AuthMethod = "jwt") {
+    this.#method = method;
+    this.#outOfReach = unavailable(method, "token: the issuer's keys are out of reach");
+    this.#badSignature = refused(method, "token: signature");
+    this.#noKey = refused(method, "token: unknown key");
+    this.#tooMany = unavailable(method, "token: too many signatures to check", "overloaded");
+    this.options = options;
+    this.#keys = keys;
+    this.#clock = clock;
+    this.#algorithms =
+      options.algorithms ?? (keys.kind === "secret" ? ["HS256"] : ["RS256", "ES256", "EdDSA"]);
+    const { audience, requiredClaims } = options;
+    this.#takesIdTokens =
+      audience.length > 0 || idTokenClaims.some((name) => requiredClaims[name] !== undefined);
+    this.#types = new Set(options.typ.map(shortType));
+  }
+
+  /** Everything but the signature. @returns why the token is refused */
+  #fault({ header, claims }: TokenParts): string | undefined {
+    const { options } = this;
+    if (!this.#algorithms.includes(header["alg"] as string)) return "algorithm";
+    // We understand no critical header, so RFC 7515 section 4.1.11 says refuse; b64 (RFC 7797) is one of them.
+    if (header["crit"] !== undefined || header["b64"] !== undefined) return "crit";
+    if (keyHints.some((name) => header[name] !== undefined)) return "embedded key";
+    const { kid, typ } = header;
+    if (kid !== undefined && typeof kid !== "string") return "kid";
+    if (typ !== undefined && (typeof typ !== "string" || !this.#types.has(shortType(typ)))) return "typ";
+    const timeFault = this.#timeFault(claims);
+    if (timeFault !== undefined) return timeFault;
+    const otherUse = this.#method === "jwt" ? claimedOtherUse(claims, this.#takesIdTokens) : undefined;
+    if (otherUse !== undefined) return `${otherUse} is not of an access token`;
+    if (!audienceFits(claims["aud"], options.audience)) return "audience";
+    const missing = missingClaim(claims, options.requiredClaims);
+    return missing === undefined ? undefined : `claim ${missing}`;
+  }
+
+  #timeFault(claims: JsonObject): string | undefined {
+    const { clockToleranceSeconds: tolerance, maxAgeSeconds, requireExp } = this.options;
+    const now = this.#clock.now() / 1000;
+    const { exp, nbf, iat } = claims;
+    if (exp === undefined ? requireExp : !isDate(exp)) return "exp";
+    if (isDate(exp) && exp + tolerance <= now) return "expired";
+    if (nbf !== undefined && (!isDate(nbf) || nbf - tolerance > now)) return "not yet valid";
+    if (iat !== undefined && (!isDate(iat) || iat - tolerance > now)) return "issued in the future";
+    if (maxAgeSeconds === undefined) return undefined;
+    return isDate(iat) && iat + maxAgeSeconds + tolerance > now ? undefined : "too old";
+  }
+
+  /** @returns Epoch milliseconds at which the claims end */
+  #endsMs(claims: JsonObject): number {
+    const { exp, iat } = claims;
+    const age = this.options.maxAgeSeconds;
+    const ends = isDate(exp) ? exp : Infinity;
+    return (age !== undefined && isDate(iat) ? Math.min(ends, iat + age) : ends) * 1000;
+  }
+
+  /** What can be said without cryptography: a refusal, or the identity that a good signature would give. */
+  inspect(parts: TokenParts): Refused | Accepted {
+    const fault = this.#fault(parts);
+    if (fault !== undefined) return refused(this.#method, `token: ${fault}`);
+    const identity = mapIdentity(parts.claims, this.options.claims, this.#method, this.options.issuer);
+    return typeof identity === "string"
+      ? refused(this.#method, `token: claim ${identity}`)
+      : accepted(identity);
+  }
+
+  /** Whether the key of this token is at hand, so that nobody need be asked. */
+  holdsKeyOf({ header }: TokenParts): boolean {
+    const kid = header["kid"] as string | undefined;
+    if (this.#keys.kind === "secret") return true;
+    return this.#keys.kind === "set" ? this.#keys.set.mayHold(kid) : this.#keys.source.holds(kid);
+  }
+
+  /**
+   * Checks the signature of a token that `inspect` found nothing against. Never rejects.
+   * @param gate bounds the cryptography alone: an issuer that keeps some waiting for its keys takes nobody's place
+   */
+  async verify(
+    token: string,
+    parts: TokenParts,
+    finding: Accepted,
+    gate?: Gate,
+  ): Promise<Vouched | Disowned | Unavailable> {
+    const kid = parts.header["kid"] as string | undefined;
+    const endsMs = this.#endsMs(parts.claims);
+    if (this.#keys.kind === "secret") {
+      const { secret } = this.#keys;
+      const good = await passing(gate, () => this.#verifies(token, secret));
+      if (good === undefined) return this.#tooMany;
+      return good ? { finding, endsMs, mark: undefined } : { finding: this.#badSignature, mark: undefined };
+    }
+    const set = this.#keys.kind === "set" ? this.#keys.set : await this.#keys.source.keysFor(kid);
+    if (set === undefined) return this.#outOfReach;
+    if (set === notLookedUp) return { finding: this.#noKey, mark: undefined, unremembered: true };
+    if (!set.mayHold(kid)) return { finding: this.#noKey, mark: set.whole };
+    const good = await passing(gate, () => this.#verifiesWith(token, set));
+    if (good === undefined) return this.#tooMany;
+    return good
+      ? { finding, endsMs, mark: set.markOf(kid) }
+      : { finding: this.#badSignature, mark: set.whole };
+  }
+
+  async #verifiesWith(token: string, set: KeySet): Promise<boolean> {
+    try {
+      await compactVerify(token, set.resolve, { algorithms: this.#algorithms });
+      return true;
+    } catch (error) {
+      if (!(error instanceof errors.JWKSMultipleMatchingKeys)) return false;
+      // Several keys fit (no kid, or one kid twice): any of them may have signed; a key set holds few.
+      for await (const key of error) if (await this.#verifies(token, key)) return true;
+      return false;
+    }
+  }
+
+  async #verifies(token: string, key: Uint8Array | CryptoKey): Promise<boolean> {
+    try {
+      await compactVerify(token, key, { algorithms: this.#algorithms });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+}
+
+/** @returns undefined when the gate turns it away */
+function passing(gate: Gate | undefined, verifies: () => Promise<boolean>): Promise<boolean | undefined> {
+  return gate === undefined ? verifies() : gate.run(verifies);
+}
+
+/** Media type of RFC 7515 section 4.1.9: case-insensitive, `application/` may be left out. */
+function shortType(typ: string): string {
+  return typ.toLowerCase().replace(/^application\//, "");
+}

@@ -1,0 +1,18 @@
+// JSON of a server that speaks for callers, read as servers really send it: some put a byte order mark in front.
+import { parseJson } from "../../../src/language/json.ts";
+
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+/** @returns undefined for what is not JSON in UTF-8, or is nested too deeply; a byte order mark may be ignored (RFC 8259 section 8.1) */
+export function parseJsonAnswer(body: Uint8Array): unknown {
+  try {
+    return parseJson(decoder.decode(body));
+  } catch {
+    return undefined;
+  }
+}
+
+/** A number, or the same in digits: Microsoft's tenants answer `"expires_in": "3599"`. */
+export function numberOf(value: unknown): unknown {
+  return typeof value === "string" && /^\d{1,15}$/.test(value) ? Number(value) : value;
+}

@@ -1,0 +1,99 @@
+// One state of an issuer's public keys. Marks tie cached verdicts to the key that vouched for them.
+import {
+  createLocalJWKSet,
+  type CryptoKey,
+  type FlattenedJWSInput,
+  type JSONWebKeySet,
+  type JWSHeaderParameters,
+} from "jose";
+import { sortEntries } from "./key-entries.ts";
+import { isJsonObject } from "../tokens/token-parts.ts";
+
+/** Shared by everything that a key vouched for; true once that key is gone. */
+export interface KeyMark {
+  retired: boolean;
+}
+
+/** A key set's keys that can be used, and what is wrong with each of the others. */
+export interface ParsedJwks {
+  readonly jwks: JSONWebKeySet;
+  readonly skipped: readonly string[];
+}
+
+/** @throws Error when the value is not a key set, or holds no key that can be used */
+export function parseJwks(value: unknown): ParsedJwks {
+  if (value === undefined) throw new Error("the key set is not JSON");
+  const entries = isJsonObject(value) ? value["keys"] : undefined;
+  if (!Array.isArray(entries)) throw new Error("the key set has not the shape of a JWKS");
+  if (entries.length === 0) throw new Error("the key set is empty");
+  const { keys, skipped } = sortEntries(entries);
+  if (keys.length === 0) {
+    throw new Error(`the key set holds no key that can be used (${skipped.slice(0, 5).join(", ")})`);
+  }
+  return { jwks: { keys }, skipped };
+}
+
+export class KeySet {
+  readonly jwks: JSONWebKeySet;
+  /** Epoch milliseconds at which the issuer gave it. */
+  readonly fetchedAtMs: number;
+  /** Retired with the set itself: for tokens without `kid`, and for refusals. */
+  readonly whole: KeyMark;
+  readonly #find: ReturnType<typeof createLocalJWKSet>;
+  /** Keys found before, by algorithm and key id; no more than there are keys and algorithms that fit. */
+  readonly #keys = new Map<string, CryptoKey>();
+  readonly #marks = new Map<string, KeyMark>();
+  readonly #texts = new Map<string, string>();
+
+  /** @param previous the set that this one replaces: marks of keys that stay are carried over, others retired */
+  constructor(jwks: JSONWebKeySet, fetchedAtMs: number, previous?: KeySet) {
+    this.jwks = jwks;
+    this.#find = createLocalJWKSet(jwks);
+    this.fetchedAtMs = fetchedAtMs;
+    for (const key of jwks.keys) {
+      if (typeof key.kid !== "string") continue;
+      // Keys that share a kid stand and fall together.
+      this.#texts.set(key.kid, (this.#texts.get(key.kid) ?? "") + JSON.stringify(key));
+    }
+    this.whole = { retired: false };
+    if (previous === undefined) {
+      for (const kid of this.#texts.keys()) this.#marks.set(kid, { retired: false });
+    } else this.whole = this.#succeed(previous);
+  }
+
+  /** Takes over the marks of what stays as it was, and retires the others. */
+  #succeed(previous: KeySet): KeyMark {
+    for (const [kid, text] of this.#texts) {
+      const kept = previous.#texts.get(kid) === text ? previous.#marks.get(kid) : undefined;
+      this.#marks.set(kid, kept ?? { retired: false });
+    }
+    for (const [kid, mark] of previous.#marks) if (this.#marks.get(kid) !== mark) mark.retired = true;
+    if (JSON.stringify(previous.jwks) === JSON.stringify(this.jwks)) return previous.whole;
+    previous.whole.retired = true;
+    return { retired: false };
+  }
+
+  /** Whether a token with this `kid`, or with none, may find its key here. */
+  mayHold(kid: string | undefined): boolean {
+    return kid === undefined ? this.jwks.keys.length > 0 : this.#marks.has(kid);
+  }
+
+  /** For jose: rejects as its own local key set does. */
+  readonly resolve = (
+    header?: JWSHeaderParameters,
+    input?: FlattenedJWSInput,
+  ): CryptoKey | Promise<CryptoKey> => {
+    const name = `${header?.alg} ${header?.kid}`;
+    return this.#keys.get(name) ?? this.#resolve(name, header, input);
+  };
+
+  async #resolve(name: string, header?: JWSHeaderParameters, input?: FlattenedJWSInput): Promise<CryptoKey> {
+    const key = await this.#find(header, input);
+    if (header?.kid !== undefined) this.#keys.set(name, key);
+    return key;
+  }
+
+  markOf(kid: string | undefined): KeyMark {
+    return (kid === undefined ? undefined : this.#marks.get(kid)) ?? this.whole;
+  }
+}

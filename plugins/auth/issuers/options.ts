@@ -1,0 +1,143 @@
+// Options of one issuer of JWTs, or of an issuer a tenant.
+import { z } from "zod";
+import { privateMembers, sortEntries } from "./key-entries.ts";
+import { claimMapping, isSafeUrl, requiredClaims, secretName } from "../option-fields.ts";
+
+/** Signature algorithms that may be pinned; `none` is not among them (RFC 8725 section 3.1). */
+export const algorithmNames = [
+  "RS256",
+  "RS384",
+  "RS512",
+  "PS256",
+  "PS384",
+  "PS512",
+  "ES256",
+  "ES384",
+  "ES512",
+  "EdDSA",
+  "Ed25519",
+  "HS256",
+  "HS384",
+  "HS512",
+] as const;
+
+// Keys of types that are not known here may stand beside good ones (RFC 7517 section 5).
+const publicJwk = z
+  .record(z.string(), z.unknown())
+  .refine((jwk) => !privateMembers.some((name) => Object.hasOwn(jwk, name)), {
+    error: "must be a public key: it holds private members",
+  });
+
+const placeholder = "{tenant}";
+const filled = (template: string, tenant: string): string => template.replaceAll(placeholder, tenant);
+
+/** A URL to which keys and tokens may be entrusted, whoever the tenant is. */
+const keysUrl = z.string().refine((text) => isSafeUrl(filled(text, "tenant")), {
+  error: "must be an https URL without user info, of no link-local address",
+});
+
+const issuerFields = z.strictObject({
+  issuer: z
+    .string()
+    .min(1)
+    .max(2048)
+    .describe("Exact value of `iss`; with `tenants` a template that holds {tenant}"),
+  tenants: z
+    .array(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, "must be the id of one tenant"))
+    .min(1)
+    .max(200)
+    .optional()
+    .describe(
+      "What {tenant} may be in `issuer` and `jwksUri`: nobody else's tokens are taken (default: no template)",
+    ),
+  jwksUri: keysUrl.optional().describe("Where the issuer publishes its keys (default: not used)"),
+  discovery: z
+    .boolean()
+    .default(false)
+    .describe("Find the keys by OpenID Connect Discovery at the issuer's URL"),
+  jwks: z
+    .strictObject({
+      keys: z
+        .array(publicJwk)
+        .refine((keys) => sortEntries(keys).keys.length > 0, {
+          error: "holds no key that can be used: needs kty RSA, EC or OKP with its members",
+        })
+        .describe("Public keys as JWKs (RFC 7517); those of other types are passed over with a warning"),
+    })
+    .optional()
+    .describe("The issuer's public keys themselves (default: not used)"),
+  secret: secretName
+    .optional()
+    .describe(
+      "Name of the secret for HS256/384/512, of at least as many bytes as the hash (default: not used)",
+    ),
+  algorithms: z
+    .array(z.enum(algorithmNames))
+    .min(1)
+    .optional()
+    .describe("Signature algorithms taken (default: RS256, ES256, EdDSA; with `secret`: HS256)"),
+  audience: z
+    .array(z.string().min(1))
+    .default([])
+    .describe("The token's `aud` must name one of these; empty = not checked"),
+  clockToleranceSeconds: z.int().min(0).max(300).default(5).describe("Leeway for exp, nbf and iat"),
+  maxAgeSeconds: z
+    .int()
+    .min(1)
+    .optional()
+    .describe("Longest time since `iat`, which is then required (default: no limit)"),
+  requireExp: z.boolean().default(true).describe("Refuse tokens without `exp`"),
+  typ: z
+    .array(z.string().min(1))
+    .default(["JWT", "at+jwt"])
+    .describe("Values of the `typ` header taken, in any case; a token without `typ` is taken too"),
+  requiredClaims,
+  claims: claimMapping,
+});
+
+/** One token issuer with exactly one source of keys, and algorithms that fit it. */
+export const issuer = issuerFields.superRefine((value, context) => {
+  const sources = [value.jwksUri, value.jwks, value.secret].filter((source) => source !== undefined).length;
+  if (sources + (value.discovery ? 1 : 0) !== 1) {
+    context.addIssue({
+      code: "custom",
+      message: "needs exactly one of jwksUri, discovery: true, jwks, secret",
+    });
+  }
+  if (value.issuer.includes(placeholder) !== (value.tenants !== undefined)) {
+    const message = value.tenants
+      ? `must hold ${placeholder}, as there are tenants`
+      : `${placeholder} needs tenants`;
+    context.addIssue({ code: "custom", path: ["issuer"], message });
+  } else if (value.tenants === undefined && value.jwksUri?.includes(placeholder) === true) {
+    context.addIssue({ code: "custom", path: ["jwksUri"], message: `${placeholder} needs tenants` });
+  }
+  if (value.discovery && !isSafeUrl(filled(value.issuer, "tenant"))) {
+    context.addIssue({ code: "custom", path: ["issuer"], message: "must be an https URL for discovery" });
+  }
+  for (const [index, name] of (value.algorithms ?? []).entries()) {
+    // Key confusion: a public key must never serve as an HMAC secret (RFC 8725 section 2.1).
+    if (name.startsWith("HS") !== (value.secret !== undefined)) {
+      const message = value.secret === undefined ? "needs `secret`" : "does not go with `secret`";
+      context.addIssue({ code: "custom", path: ["algorithms", index], message });
+    }
+  }
+});
+
+export type IssuerOptions = z.output<typeof issuer>;
+
+/** Every value of `iss` that an entry stands for. */
+export function issuersOf({ issuer: template, tenants }: IssuerOptions): string[] {
+  return tenants === undefined ? [template] : tenants.map((tenant) => filled(template, tenant));
+}
+
+/** The options of one issuer for each tenant; an entry without tenants is the only one. */
+export function perTenant(options: IssuerOptions): IssuerOptions[] {
+  const { tenants, ...rest } = options;
+  if (tenants === undefined) return [options];
+  return tenants.map((tenant) => ({
+    ...rest,
+    issuer: filled(rest.issuer, tenant),
+    jwksUri: rest.jwksUri === undefined ? undefined : filled(rest.jwksUri, tenant),
+  }));
+}

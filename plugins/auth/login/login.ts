@@ -1,0 +1,297 @@
+// Browser login by the OpenID Connect authorization-code flow with PKCE (RFC 7636), state and nonce. All that has to be
+// remembered is in encrypted cookies, so any sidecar can end what another one began.
+import { hash } from "node:crypto";
+import {
+  GatewayError,
+  StoreUnavailable,
+  type Exchange,
+  type ExchangeResponse,
+  type OwnedCookie,
+  type Services,
+  type Verdict,
+} from "../../../src/plugin-api/contract.ts";
+import { backchannelFor, type BackchannelLogout } from "./backchannel-logout.ts";
+import { CookieVault } from "../sessions/cookie-vault.ts";
+import { chunkNames, clearChunks, readChunks, writeChunks, type CookieShape } from "../sessions/cookies.ts";
+import type { EndedSessions } from "../sessions/ended-sessions.ts";
+import { refused, type Finding } from "../finding.ts";
+import type { JwksSource } from "../issuers/jwks.ts";
+import { afterLogoutAt, logoutIncomplete, logoutRefusal } from "./logout.ts";
+import { isNavigation, isPrefetch } from "./navigation.ts";
+import type { LoginOptions } from "../tokens/options.ts";
+import { OwnOrigin } from "./own-origin.ts";
+import { waitingPage } from "./pages.ts";
+import { PendingLogins, type PendingLogin } from "./pending-logins.ts";
+import { makePrivate } from "./private-answer.ts";
+import { GrantRefused, Provider, ProviderDown } from "./provider.ts";
+import { safeReturn } from "./return-address.ts";
+import type { RevokedSessions } from "../sessions/revoked-sessions.ts";
+import { Sessions } from "../sessions/session.ts";
+import { keepingFor, SessionTooLarge } from "../sessions/session-keeping.ts";
+import { overMsOf, SessionSeal, type Session } from "../sessions/session-seal.ts";
+
+const unreadable = refused("session", "session: cookie in parts or twice");
+const tooLarge: Verdict = {
+  action: "reject",
+  error: new GatewayError(
+    "internal_error",
+    "The login succeeded, but its session is too large for cookies.",
+    {
+      fields: ["Cache-Control", "no-store"],
+    },
+  ),
+};
+const onlyGet: Verdict = {
+  action: "reject",
+  error: new GatewayError("method_not_allowed", "This path takes GET.", { fields: ["Allow", "GET"] }),
+};
+
+function redirectTo(location: string, cookies: readonly string[] = [], status: 302 | 303 = 302): Verdict {
+  const fields = ["Location", location, "Cache-Control", "no-store"];
+  for (const cookie of cookies) fields.push("Set-Cookie", cookie);
+  return { action: "respond", status, fields };
+}
+
+/** What it has in common with others. */
+export interface LoginShared {
+  readonly keys: { readonly value: JwksSource; readonly release: () => void };
+  readonly ended: EndedSessions;
+  readonly revoked: RevokedSessions;
+}
+
+export class Login {
+  readonly #options: LoginOptions;
+  readonly #services: Services;
+  /** Its cookies: nobody else's to see or set. */
+  readonly cookies: readonly OwnedCookie[];
+  readonly #pendingLogins: PendingLogins;
+  /** Whose pages may act with a session. */
+  readonly origin: OwnOrigin;
+  readonly #provider: Provider;
+  readonly #sessions: Sessions;
+  readonly #backchannel: BackchannelLogout | undefined;
+  readonly #cookie: CookieShape;
+  readonly #releaseKeys: () => void;
+  /** `Set-Cookie` lines for answers on their way. */
+  readonly #pending = new WeakMap<Exchange, readonly string[]>();
+
+  /** @throws Error when a secret that the options name is not set or not as it must be */
+  constructor(options: LoginOptions, services: Services, shared: LoginShared) {
+    this.#options = options;
+    this.#services = services;
+    this.#releaseKeys = shared.keys.release;
+    const vault = new CookieVault(
+      services.secrets.get(options.sessionKeys),
+      `OUTRIGGER_${options.sessionKeys}`,
+    );
+    this.#pendingLogins = new PendingLogins(options, vault, services.clock);
+    this.origin = new OwnOrigin(options.publicUrl, options.allowedOrigins);
+    this.#provider = new Provider(options, services, shared.keys.value);
+    const seal = new SessionSeal(vault, options);
+    const keeping = keepingFor(options, services, seal);
+    const { ended, revoked } = shared;
+    revoked.expectLives(options.sessionSeconds * 1000);
+    this.#sessions = new Sessions({
+      options,
+      services,
+      seal,
+      keeping,
+      provider: this.#provider,
+      ended,
+      revoked,
+    });
+    this.#backchannel = backchannelFor(options, services, shared.keys.value, revoked);
+    this.#cookie = { name: options.cookieName, secure: options.secureCookie };
+    this.cookies = [...chunkNames(this.#cookie), ...this.#pendingLogins.cookies];
+  }
+
+  /** Whether a path is one of the login's own. */
+  owns(path: string): boolean {
+    const { callbackPath, loginPath, logoutPath, backchannelLogoutPath } = this.#options;
+    const pages = path === loginPath || path === callbackPath || path === logoutPath;
+    return pages || path === backchannelLogoutPath;
+  }
+
+  async serve(exchange: Exchange): Promise<Verdict> {
+    const { path, method } = exchange.request;
+    if (this.#backchannel !== undefined && path === this.#options.backchannelLogoutPath)
+      return await this.#backchannel.serve(exchange);
+    try {
+      if (path === this.#options.logoutPath) return await this.#logout(exchange);
+      if (method !== "GET") return onlyGet;
+      if (path === this.#options.loginPath) return await this.#begin(exchange);
+      return await this.#callback(exchange);
+    } catch (error) {
+      if (error instanceof GrantRefused) {
+        exchange.refusedBecause = `login: ${error.message}`;
+        return {
+          action: "reject",
+          error: new GatewayError("authentication_required", "The login did not succeed."),
+        };
+      }
+      this.#services.logger.warn({ err: error }, "a login could not go on");
+      if (error instanceof SessionTooLarge) {
+        exchange.refusedBecause = `login: ${error.message}`;
+        return tooLarge;
+      }
+      exchange.refusedBecause = `login: ${causeOf(error)}`;
+      const options = { cause: error, fields: ["Retry-After", "1"] };
+      return {
+        action: "reject",
+        error: new GatewayError("dependency_unavailable", "The login is not available now.", options),
+      };
+    }
+  }
+
+  /** Sends a page navigation to the login; undefined for anything a script or program asked for. */
+  redirect(exchange: Exchange): Verdict {
+    const { path, query, fields } = exchange.request;
+    if (!isNavigation(exchange) || isPrefetch(fields)) return undefined;
+    const page = safeReturn(path + query, this.#options.publicUrl);
+    return redirectTo(`${this.#options.loginPath}?return_to=${encodeURIComponent(page)}`);
+  }
+
+  /**
+   * What the session cookie is worth; undefined = there is none.
+   * @param mayRefresh false = as it stands: nobody could be given a renewed one
+   */
+  session(exchange: Exchange, mayRefresh = true): Finding | undefined | Promise<Finding> {
+    const { ownedCookies } = exchange.request;
+    if (ownedCookies?.includes(`${this.#cookie.name}.0=`) !== true) return undefined;
+    const sealed = readChunks(ownedCookies, this.#cookie.name);
+    if (sealed === undefined) return unreadable;
+    return this.#sessions.peek(sealed) ?? this.#open(exchange, sealed, mayRefresh);
+  }
+
+  /** Sets what the request's way has left to be set. */
+  onResponse(exchange: Exchange, response: ExchangeResponse): void {
+    const cookies = this.#pending.get(exchange);
+    if (cookies === undefined) return;
+    for (const cookie of cookies) response.fields.append("Set-Cookie", cookie);
+    makePrivate(response.fields);
+  }
+
+  close(): void {
+    this.#sessions.close();
+    this.#releaseKeys();
+  }
+
+  async #open(exchange: Exchange, sealed: string, mayRefresh: boolean): Promise<Finding> {
+    const opened = await this.#sessions.open(sealed, mayRefresh);
+    if ("forget" in opened) {
+      // It would be refused again and again.
+      if (opened.forget) this.#pending.set(exchange, clearChunks(this.#cookie));
+      return opened.finding;
+    }
+    if (opened.renewed !== undefined) {
+      this.#pending.set(exchange, this.#sessionCookies(opened.session, opened.renewed));
+    }
+    return opened.finding;
+  }
+
+  #sessionCookies(session: Session, value: string): string[] {
+    const endsMs = overMsOf(session, this.#options);
+    return writeChunks(
+      this.#cookie,
+      value,
+      Math.max(1, Math.floor((endsMs - this.#services.clock.now()) / 1000)),
+    );
+  }
+
+  async #begin(exchange: Exchange): Promise<Verdict> {
+    const { clientId, scopes, parameters, publicUrl } = this.#options;
+    const { query, fields, ownedCookies } = exchange.request;
+    if (isPrefetch(fields)) throw new GrantRefused("it was asked for ahead of need");
+    const { authorization_endpoint: endpoint } = await this.#provider.metadata();
+    if (endpoint === undefined) throw new Error("the provider names no authorization endpoint");
+    const asked = new URLSearchParams(query);
+    const returnTo = safeReturn(asked.get("return_to"), publicUrl);
+    const again = asked.has("again");
+    if (again && (await this.session(exchange))?.kind === "accepted") return redirectTo(returnTo);
+    const { pending, state, cookies } = await this.#pendingLogins.begin(ownedCookies, returnTo, again);
+    const url = new URL(endpoint);
+    const parts = {
+      ...parameters,
+      response_type: "code",
+      client_id: clientId,
+      redirect_uri: pending.redirectUri,
+      scope: scopes.join(" "),
+      state,
+      nonce: pending.nonce,
+      code_challenge: hash("sha256", pending.verifier, "base64url"),
+      code_challenge_method: "S256",
+    };
+    for (const [name, value] of Object.entries(parts)) url.searchParams.set(name, value);
+    return redirectTo(url.href, cookies);
+  }
+
+  async #callback(exchange: Exchange): Promise<Verdict> {
+    const query = new URLSearchParams(exchange.request.query);
+    const state = single(query, "state") ?? "";
+    const pending = await this.#pendingLogins.find(exchange.request.ownedCookies, state);
+    if (pending === undefined) return await this.#lost(exchange, state);
+    try {
+      return await this.#end(query, pending);
+    } catch (error) {
+      if (error instanceof GrantRefused || error instanceof SessionTooLarge)
+        this.#pending.set(exchange, this.#pendingLogins.ended(pending));
+      throw error;
+    }
+  }
+
+  /** Another tab took its place, and may have ended well meanwhile; while that is under way, this one waits and begins once more. */
+  async #lost(exchange: Exchange, state: string): Promise<Verdict> {
+    const lost = await this.#pendingLogins.lost(state);
+    const session = await this.session(exchange);
+    if (session?.kind === "accepted") return redirectTo(lost?.returnTo ?? "/");
+    const others = this.#pendingLogins.any(exchange.request.ownedCookies);
+    if (!others || lost === undefined || lost.again)
+      throw new GrantRefused("no login is under way in this browser");
+    const { loginPath } = this.#options;
+    return waitingPage(`${loginPath}?again=1&return_to=${encodeURIComponent(lost.returnTo)}`);
+  }
+
+  /** @returns the way back to the page that was asked for, with a session. Rejects with `GrantRefused` or `ProviderDown`. */
+  async #end(query: URLSearchParams, pending: PendingLogin): Promise<Verdict> {
+    await this.#provider.checkIssuer(single(query, "iss"));
+    const code = single(query, "code");
+    if (code === undefined || single(query, "error") !== undefined)
+      throw new GrantRefused("the provider gave no code");
+    const tokens = await this.#provider.exchangeCode(code, pending.verifier, pending.redirectUri);
+    if (tokens.idToken === undefined) throw new GrantRefused("the provider gave no ID token");
+    const { claims, endsMs } = await this.#provider.verifyIdToken(tokens.idToken, pending.nonce);
+    const session = await this.#sessions.begin(tokens, claims, endsMs);
+    const cookies = this.#sessionCookies(session, await this.#sessions.keep(session));
+    return redirectTo(pending.returnTo, [...cookies, ...this.#pendingLogins.ended(pending)]);
+  }
+
+  async #logout(exchange: Exchange): Promise<Verdict> {
+    const refusal = logoutRefusal(exchange, this.origin);
+    if (refusal !== undefined) return refusal;
+    const cookie = readChunks(exchange.request.ownedCookies, this.#cookie.name);
+    const logout = cookie === undefined ? undefined : await this.#sessions.end(cookie);
+    const cookies = clearChunks(this.#cookie);
+    if (logout?.complete === false) {
+      this.#pending.set(exchange, cookies);
+      exchange.refusedBecause = "logout: it could not be told to other sidecars, or be kept";
+      return logoutIncomplete;
+    }
+    const session = logout?.session;
+    const endpoint = (await this.#provider.metadata().catch(() => undefined))?.end_session_endpoint;
+    const next = afterLogoutAt(this.#options, endpoint, session);
+    return redirectTo(next, cookies, 303);
+  }
+}
+
+/** What kept a login from going on, for the log. */
+function causeOf(error: unknown): string {
+  if (error instanceof ProviderDown) return error.message;
+  return error instanceof StoreUnavailable ? "redis is out of reach" : "it failed";
+}
+
+/** Throws for what is there twice (RFC 6749 section 3.1): two readers could take it for two things. */
+function single(query: URLSearchParams, name: string): string | undefined {
+  const values = query.getAll(name);
+  if (values.length > 1) throw new GrantRefused(`${name} is there twice`);
+  return values[0];
+}

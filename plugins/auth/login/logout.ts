@@ -1,0 +1,63 @@
+// What a logout takes. A link must not log anybody out by itself: a page of a sibling host, or an image in a text that
+// users write, could follow it for them.
+import { GatewayError, type Exchange, type Verdict } from "../../../src/plugin-api/contract.ts";
+import { isNavigation } from "./navigation.ts";
+import type { OwnOrigin } from "./own-origin.ts";
+import type { LoginOptions } from "../tokens/options.ts";
+import { logoutPage } from "./pages.ts";
+import type { Session } from "../sessions/session-seal.ts";
+
+const foreign: Verdict = {
+  action: "reject",
+  error: new GatewayError("forbidden", "A logout starts on this site."),
+};
+const notAllowed: Verdict = {
+  action: "reject",
+  error: new GatewayError("method_not_allowed", "A logout is a POST.", { fields: ["Allow", "POST"] }),
+};
+
+/** The browser is out all the same, by cookies that the caller clears; other sidecars are told as soon as it is possible. */
+export const logoutIncomplete: Verdict = {
+  action: "reject",
+  error: new GatewayError(
+    "dependency_unavailable",
+    "This browser is logged out, but the logout is not complete: the session may still be good elsewhere for a while.",
+    { fields: ["Cache-Control", "no-store", "Retry-After", "1"] },
+  ),
+};
+
+/** What a request for a logout gets instead; undefined = the user wants it. */
+export function logoutRefusal(exchange: Exchange, origin: OwnOrigin): Verdict {
+  const { request } = exchange;
+  if (request.method === "POST") {
+    if (origin.sent(request)) return undefined;
+    exchange.refusedBecause = "logout: not from the own origin";
+    return foreign;
+  }
+  if (!isNavigation(exchange)) return notAllowed;
+  return isClicked(exchange) ? undefined : logoutPage;
+}
+
+/** A user's own click on the own origin, through no other (Fetch Metadata: redirects count). */
+function isClicked({ request: { fields, method } }: Exchange): boolean {
+  return (
+    method === "GET" &&
+    fields.get("sec-fetch-site") === "same-origin" &&
+    fields.get("sec-fetch-user") === "?1" &&
+    fields.get("sec-fetch-dest") === "document"
+  );
+}
+
+/** Where the browser goes next: to the provider that takes part (OpenID Connect RP-Initiated Logout 1.0 section 2). */
+export function afterLogoutAt(
+  { afterLogout, publicUrl, clientId }: LoginOptions,
+  endpoint: string | undefined,
+  session: Session | undefined,
+): string {
+  if (session === undefined || endpoint === undefined) return afterLogout;
+  const url = new URL(endpoint);
+  url.searchParams.set("client_id", clientId);
+  url.searchParams.set("post_logout_redirect_uri", new URL(afterLogout, publicUrl).href);
+  if (session.idToken !== undefined) url.searchParams.set("id_token_hint", session.idToken);
+  return url.href;
+}

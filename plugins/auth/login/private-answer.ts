@@ -1,0 +1,20 @@
+// Keeps an answer that brings a session's cookies out of every shared cache.
+import type { Fields } from "../../../src/plugin-api/contract.ts";
+
+/** What caches of content networks and servers obey in place of Cache-Control (RFC 9213 and those before it). */
+function isTargeted(name: string): boolean {
+  return (
+    name.endsWith("-cache-control") ||
+    name === "surrogate-control" ||
+    name === "edge-control" ||
+    name === "x-accel-expires" ||
+    name === "expires"
+  );
+}
+
+export function makePrivate(fields: Fields): void {
+  const asked = fields.get("cache-control")?.toLowerCase() ?? "";
+  const storing = asked.includes("no-store") ? "no-store" : "private, no-cache";
+  fields.deleteWhere(isTargeted);
+  fields.set("Cache-Control", asked.includes("no-transform") ? `${storing}, no-transform` : storing);
+}

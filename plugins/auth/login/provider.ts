@@ -1,0 +1,191 @@
+// The OpenID provider of a browser login: metadata, authorization address, token endpoint, ID tokens.
+import { z } from "zod";
+import type { Services } from "../../../src/plugin-api/contract.ts";
+import type { ProviderMetadata } from "../issuers/discovery.ts";
+import type { Accepted } from "../finding.ts";
+import { postForm } from "../issuers/form-post.ts";
+import { Gate } from "../gate.ts";
+import { Issuer } from "../issuers/issuer.ts";
+import { numberOf } from "../issuers/json-answer.ts";
+import type { JwksSource } from "../issuers/jwks.ts";
+import { MetadataSource } from "../issuers/metadata-source.ts";
+import type { LoginOptions } from "../tokens/options.ts";
+import { decodeToken, isJsonObject, type JsonObject } from "../tokens/token-parts.ts";
+
+const tokensShape = z.looseObject({
+  id_token: z.string().optional(),
+  refresh_token: z.string().min(1).optional(),
+  expires_in: z.preprocess(numberOf, z.number().positive().optional()),
+});
+
+export interface Tokens {
+  readonly idToken: string | undefined;
+  readonly refreshToken: string | undefined;
+  /** Epoch milliseconds at which the access token ends; undefined when the provider did not say. */
+  readonly endsMs: number | undefined;
+}
+
+/** The provider says no: the code or the refresh token is not good. */
+export class GrantRefused extends Error {
+  override readonly name = "GrantRefused";
+}
+/** Nobody can tell: the provider does not answer, or not as it should. */
+export class ProviderDown extends Error {
+  override readonly name = "ProviderDown";
+}
+
+/** An ID token may hold hundreds of group names, and the access token beside it the same ones again. */
+const maxBodyBytes = 262_144;
+/** Codes that are exchanged at the same time, and those that wait. */
+const maxExchanges = 16;
+const maxWaiting = 256;
+/** From the ID token's making to its look here; what clocks differ by is in it. */
+const maxAgeSeconds = 900;
+
+export class Provider {
+  readonly #options: LoginOptions;
+  readonly #services: Services;
+  readonly #idTokens: Issuer;
+  readonly #metadata: MetadataSource;
+  readonly #exchanges = new Gate(maxExchanges, maxWaiting);
+
+  /** @throws Error when the client's secret is named and not set, or not bound to the issuer's host */
+  constructor(options: LoginOptions, services: Services, keys: JwksSource) {
+    this.#options = options;
+    this.#services = services;
+    this.#metadata = new MetadataSource(options.issuer, services, options.timeoutMs);
+    try {
+      this.#secretFor(options.issuer);
+    } catch (error) {
+      throw new Error(`jwt.login.clientSecret: ${(error as Error).message}`, { cause: error });
+    }
+    const { issuer, algorithms, clientId, requiredClaims, claims } = options;
+    const facts = { issuer, algorithms, audience: [clientId], requiredClaims, claims };
+    const rest = { discovery: true, clockToleranceSeconds: 10, requireExp: true, typ: ["JWT"] };
+    this.#idTokens = new Issuer(
+      { ...facts, ...rest },
+      { kind: "source", source: keys },
+      services.clock,
+      "session",
+    );
+  }
+
+  /** Rejects with `ProviderDown`. */
+  async metadata(): Promise<ProviderMetadata> {
+    try {
+      return await this.#metadata.get();
+    } catch (error) {
+      throw new ProviderDown("the provider's metadata cannot be read", { cause: error });
+    }
+  }
+
+  /** Anybody can begin a login and send codes of his own making: they wait for each other, and not for a session's refresh. */
+  async exchangeCode(code: string, verifier: string, redirectUri: string): Promise<Tokens> {
+    const grant = {
+      grant_type: "authorization_code",
+      code,
+      code_verifier: verifier,
+      redirect_uri: redirectUri,
+    };
+    const tokens = await this.#exchanges.run(() => this.#grant(grant));
+    if (tokens === undefined) throw new ProviderDown("too many logins end at the same time");
+    return tokens;
+  }
+
+  async refresh(refreshToken: string): Promise<Tokens> {
+    return await this.#grant({ grant_type: "refresh_token", refresh_token: refreshToken });
+  }
+
+  /**
+   * Who answered at the callback (RFC 9207): another provider's answer must not be taken for this one's.
+   * Rejects with `GrantRefused` or `ProviderDown`.
+   */
+  async checkIssuer(issuer: string | undefined): Promise<void> {
+    if (issuer === undefined) {
+      const { authorization_response_iss_parameter_supported: announced } = await this.metadata();
+      if (announced === true) throw new GrantRefused("the answer names no issuer, as this provider's do");
+    } else if (issuer !== this.#options.issuer) throw new GrantRefused("answer of another issuer");
+  }
+
+  /**
+   * Verifies an ID token (OpenID Connect Core section 3.1.3.7).
+   * @param nonce what the login was started with; undefined for a refresh
+   * @returns its claims. Rejects with `GrantRefused` or `ProviderDown`.
+   */
+  async verifyIdToken(
+    idToken: string,
+    nonce: string | undefined,
+  ): Promise<{ claims: JsonObject; endsMs: number }> {
+    const parts = decodeToken(idToken);
+    if (typeof parts === "string") throw new GrantRefused("ID token: malformed");
+    const { claims } = parts;
+    if (claims["iss"] !== this.#options.issuer) throw new GrantRefused("ID token: issuer");
+    if (nonce !== undefined && claims["nonce"] !== nonce) throw new GrantRefused("ID token: nonce");
+    const { azp, aud, iat } = claims;
+    // Of several audiences it must say for whom it was made.
+    if (azp === undefined ? Array.isArray(aud) && aud.length > 1 : azp !== this.#options.clientId)
+      throw new GrantRefused("ID token: authorized party");
+    // It has just been made (sections 3.1.3.7 and 12.2); an old one is somebody's find.
+    if (typeof iat !== "number" || this.#services.clock.now() / 1000 - iat > maxAgeSeconds)
+      throw new GrantRefused("ID token: too old");
+    const inspected = this.#idTokens.inspect(parts);
+    if (inspected.kind === "refused") throw new GrantRefused(`ID ${inspected.because}`);
+    const verdict = await this.#idTokens.verify(idToken, parts, inspected satisfies Accepted);
+    if ("kind" in verdict) throw new ProviderDown(verdict.because);
+    if (!("endsMs" in verdict)) throw new GrantRefused(`ID ${verdict.finding.because}`);
+    return { claims, endsMs: verdict.endsMs };
+  }
+
+  /** The token endpoint is where the provider's metadata say, and may be on a host of its own. */
+  #secretFor(url: string): string | undefined {
+    const { clientSecret } = this.#options;
+    return clientSecret === undefined ? undefined : this.#services.secrets.sentTo(clientSecret, url);
+  }
+
+  async #grant(parameters: Record<string, string>): Promise<Tokens> {
+    const { token_endpoint: url } = await this.metadata();
+    if (url === undefined) throw new ProviderDown("the provider names no token endpoint");
+    const { clientId, timeoutMs } = this.#options;
+    let clientSecret: string | undefined;
+    try {
+      clientSecret = this.#secretFor(url);
+    } catch (error) {
+      throw new ProviderDown((error as Error).message, { cause: error });
+    }
+    const post = {
+      url,
+      parameters,
+      clientId,
+      clientSecret,
+      clientAuth: "basic",
+      timeoutMs,
+      maxBodyBytes,
+    } as const;
+    let answer: { status: number; value: unknown };
+    try {
+      answer = await postForm(this.#services.http, post);
+    } catch (error) {
+      throw new ProviderDown("the provider's token endpoint does not answer", { cause: error });
+    }
+    return this.#tokens(answer);
+  }
+
+  #tokens({ status, value }: { status: number; value: unknown }): Tokens {
+    if (status === 400 || status === 401) {
+      const code = z.object({ error: z.string() }).safeParse(value).data?.error;
+      // Only these two say that the grant is bad (RFC 6749 section 5.2); the others are a fault of the configuration.
+      if (code === "invalid_grant" || code === "invalid_request")
+        throw new GrantRefused(`token endpoint: ${code}`);
+    }
+    const parsed = tokensShape.safeParse(value);
+    if (status !== 200) throw new ProviderDown(`the token endpoint answered ${status}`);
+    if (!isJsonObject(value)) throw new ProviderDown("the token endpoint's answer is no JSON object");
+    if (!parsed.success) {
+      const [issue] = parsed.error.issues;
+      throw new ProviderDown(`the token endpoint's answer: ${issue?.path.join(".")}: ${issue?.message}`);
+    }
+    const { id_token: idToken, refresh_token: refreshToken, expires_in: seconds } = parsed.data;
+    const endsMs = seconds === undefined ? undefined : this.#services.clock.now() + seconds * 1000;
+    return { idToken, refreshToken, endsMs };
+  }
+}

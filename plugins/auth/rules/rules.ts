@@ -1,0 +1,123 @@
+// Rules: every rule that takes a request's path and method must let the caller pass, and a deny rule that holds refuses
+// whatever the others say. So their order never matters, and one more rule can only narrow.
+import { compileMethods } from "../../../src/language/methods.ts";
+import { compilePaths, type PathSet, type RequestPaths } from "../../../src/language/path-pattern.ts";
+import type { Counter, ExchangeRequest, Services } from "../../../src/plugin-api/contract.ts";
+import { anyHolds, compileCondition, firstFailure, type Condition, type Subject } from "./conditions.ts";
+import type { RuleOptions } from "../options.ts";
+
+export interface RuleFailure {
+  readonly rule: string;
+  /** Name of the first condition that failed, or `deny`. */
+  readonly condition: string;
+}
+
+interface Rule {
+  readonly name: string;
+  readonly methods: ReadonlySet<string> | undefined;
+  readonly paths: PathSet;
+  readonly deny: boolean;
+  readonly dryRun: boolean;
+  readonly conditions: readonly Condition[];
+}
+
+const dryRunLogMs = 1_000;
+
+const alone = (path: string): RequestPaths => ({ path, strippedPath: path, upstreamPath: path });
+
+/** @returns why a rule refuses; undefined = it lets pass */
+function judge(rule: Rule, subject: Subject): RuleFailure | undefined {
+  if (rule.deny)
+    return anyHolds(rule.conditions, subject) ? { rule: rule.name, condition: "deny" } : undefined;
+  // Any allow rule asks for a known caller, also one without conditions.
+  if (subject.identity === undefined) return { rule: rule.name, condition: "identity" };
+  const condition = firstFailure(rule.conditions, subject);
+  return condition === undefined ? undefined : { rule: rule.name, condition };
+}
+
+export class Rules {
+  readonly #rules: readonly Rule[];
+  readonly #services: Services;
+  readonly #refused: (...labels: string[]) => Counter;
+  #loggedMono = -Infinity;
+  #unlogged = 0;
+
+  /** @param foldsCase whether the route's service takes paths that differ in case alone for the same one */
+  constructor(options: readonly RuleOptions[], services: Services, foldsCase: boolean) {
+    this.#services = services;
+    this.#refused = services.metrics.counter(
+      "outrigger_auth_rule_refusals_total",
+      "Requests that a rule refused, or would have refused in a dry run, by the first condition that failed",
+      ["rule", "condition", "mode"],
+    );
+    const rules = options.map((rule, index): Rule => {
+      const given = rule.allowAny ?? [rule.deny ?? rule.allow ?? {}];
+      return {
+        name: rule.name ?? String(index),
+        methods: rule.methods && compileMethods(rule.methods),
+        paths: compilePaths([rule.path], foldsCase),
+        deny: rule.deny !== undefined,
+        dryRun: rule.dryRun,
+        conditions: given.map(compileCondition),
+      };
+    });
+    // Deny rules first: the reason that is logged does not depend on the order in the policy.
+    this.#rules = [...rules.filter((rule) => rule.deny), ...rules.filter((rule) => !rule.deny)];
+  }
+
+  /** Whether there is anything to check. */
+  get any(): boolean {
+    return this.#rules.length > 0;
+  }
+
+  /** Whether a rule could be about a path. */
+  concern(method: string, path: string): boolean {
+    const paths = alone(path);
+    return this.#rules.some((rule) => rule.methods?.has(method) !== false && rule.paths.couldBe(paths));
+  }
+
+  /** Whether a rule could be about what the service gets by its upstream's base path, and not about the path without it. */
+  concernBased({ method, strippedPath, upstreamPath }: ExchangeRequest): boolean {
+    if (upstreamPath === strippedPath) return false;
+    const [based, bare] = [alone(upstreamPath), alone(strippedPath)];
+    return this.#rules.some(
+      ({ methods, paths }) => methods?.has(method) !== false && paths.couldBe(based) && !paths.couldBe(bare),
+    );
+  }
+
+  /** Whether it depends on how the service reads an encoded slash which rules hold. */
+  disputed(request: ExchangeRequest): boolean {
+    if (!request.path.includes("%2F")) return false;
+    return this.#rules.some(
+      ({ methods, paths }) =>
+        methods?.has(request.method) !== false && paths.couldBe(request) !== paths.couldBe(request, "kept"),
+    );
+  }
+
+  /** @returns the first refusal; dry runs are logged and counted on the way */
+  check(subject: Subject): RuleFailure | undefined {
+    const { request } = subject.exchange;
+    for (const rule of this.#rules) {
+      if (rule.methods?.has(request.method) === false || !rule.paths.couldBe(request)) continue;
+      const failure = judge(rule, subject);
+      if (failure === undefined) continue;
+      this.#refused(failure.rule, failure.condition, rule.dryRun ? "dry-run" : "enforced").inc();
+      if (!rule.dryRun) return failure;
+      this.#logDryRun(failure, subject);
+    }
+    return undefined;
+  }
+
+  /** At most a line a second: a rule tried out on busy traffic must not flood the log. */
+  #logDryRun(failure: RuleFailure, { exchange, identity }: Subject): void {
+    const now = this.#services.clock.mono();
+    if (now - this.#loggedMono < dryRunLogMs) {
+      this.#unlogged += 1;
+      return;
+    }
+    const facts = { ...failure, requestId: exchange.id, userId: identity?.userId, unlogged: this.#unlogged };
+    this.#services.logger.info(facts, "a rule in dry run would have refused this request");
+    this.#loggedMono = now;
+    this.#unlogged = 0;
+  }
+}

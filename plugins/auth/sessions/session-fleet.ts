@@ -1,0 +1,86 @@
+// What sidecars tell each other through Redis about the refresh of sessions. A refresh token that rotates may be used
+// once, so one sidecar uses it under a short lease and the others take over what it got.
+import { LRUCache } from "lru-cache";
+import type { Services } from "../../../src/plugin-api/contract.ts";
+import { refreshDigest, type Session, type SessionSeal } from "./session-seal.ts";
+
+/** How long requests that still carry the old cookie find the new session. */
+const keepMs = 60_000;
+const pollMs = 50;
+const maxRefreshed = 8_192;
+
+export class SessionFleet {
+  readonly #services: Services;
+  readonly #seal: SessionSeal;
+  /** Two calls to the provider (tokens, keys) end within it. */
+  readonly #leaseMs: number;
+  readonly #refreshed = new LRUCache<string, Session>({ max: maxRefreshed, ttl: keepMs });
+  readonly #running = new Map<string, Promise<Session>>();
+
+  constructor(services: Services, seal: SessionSeal, timeoutMs: number) {
+    this.#services = services;
+    this.#seal = seal;
+    this.#leaseMs = timeoutMs * 2 + 1_000;
+  }
+
+  /**
+   * Refreshes a session once in the fleet.
+   * @param renew asks the provider
+   * @returns the new session, from here or elsewhere. Rejects as `renew` does, or with `StoreUnavailable`.
+   */
+  async once(session: Session, refreshToken: string, renew: () => Promise<Session>): Promise<Session> {
+    const digest = refreshDigest(session, refreshToken);
+    const known = this.#refreshed.get(digest);
+    if (known !== undefined) return known;
+    let running = this.#running.get(digest);
+    if (running === undefined) {
+      running = this.#once(digest, session, renew).finally(() => this.#running.delete(digest));
+      this.#running.set(digest, running);
+    }
+    return await running;
+  }
+
+  async #once(digest: string, session: Session, renew: () => Promise<Session>): Promise<Session> {
+    const { store, fleet, clock } = this.#services;
+    if (store === undefined) return this.#keep(digest, await renew());
+    const resultKey = `session-refreshed:${digest}`;
+    const leaseKey = `session-lease:${digest}`;
+    // Others can write there: what this refresh did not give counts as nothing.
+    const resultOf = async (): Promise<Session | undefined> => {
+      const sealed = await store.get(resultKey);
+      return sealed === null ? undefined : await this.#seal.fromFleet(sealed, digest, session);
+    };
+    const endMono = clock.mono() + this.#leaseMs;
+    for (;;) {
+      const result = await resultOf();
+      if (result !== undefined) return this.#keep(digest, result);
+      if (await store.set(leaseKey, fleet.instance, { ttlMs: this.#leaseMs, ifAbsent: true })) break;
+      if (clock.mono() > endMono) throw new Error("another sidecar refreshes for too long");
+      await new Promise<void>((resolve) => setTimeout(resolve, pollMs).unref());
+    }
+    try {
+      // The lease may be free because another sidecar has just finished.
+      const found = await resultOf();
+      if (found !== undefined) return this.#keep(digest, found);
+      const renewed = this.#keep(digest, await renew());
+      await this.#tell(resultKey, await this.#seal.forFleet(renewed, digest));
+      return renewed;
+    } finally {
+      await store.delete(leaseKey).catch(() => 0);
+    }
+  }
+
+  /** Never rejects: the old refresh token is spent, so the new session must reach the browser whoever hears of it. */
+  async #tell(resultKey: string, sealed: string): Promise<void> {
+    try {
+      await this.#services.store?.set(resultKey, sealed, { ttlMs: keepMs });
+    } catch (error) {
+      this.#services.logger.warn({ err: error }, "a refreshed session could not be told to other sidecars");
+    }
+  }
+
+  #keep(digest: string, session: Session): Session {
+    this.#refreshed.set(digest, session);
+    return session;
+  }
+}

@@ -1,0 +1,77 @@
+// Verdicts on tokens under the SHA-256 of the token, bounded in bytes; no token is kept.
+import { LRUCache } from "lru-cache";
+import { boundedCache } from "../bounded-cache.ts";
+import type { Accepted, Refused } from "../finding.ts";
+import type { KeyMark } from "../issuers/key-set.ts";
+
+interface Verdict<Found> {
+  readonly digest: string;
+  readonly finding: Found;
+  /** Epoch milliseconds, never past the token's own end. */
+  readonly untilMs: number;
+  readonly mark: KeyMark | undefined;
+}
+
+/**
+ * The first 32 bits of a digest. V8 finds a number at once and has to hash and intern every fresh string; of two
+ * tokens that meet here, the later one pushes the other out.
+ */
+function placeOf(digest: string): number {
+  return (
+    digest.charCodeAt(0) |
+    (digest.charCodeAt(1) << 8) |
+    (digest.charCodeAt(2) << 16) |
+    (digest.charCodeAt(3) << 24)
+  );
+}
+
+function find<Found>(
+  verdicts: LRUCache<number, Verdict<Found>>,
+  digest: string,
+  nowMs: number,
+): Found | undefined {
+  const place = placeOf(digest);
+  const verdict = verdicts.get(place);
+  if (verdict === undefined || verdict.digest !== digest) return undefined;
+  if (nowMs < verdict.untilMs && verdict.mark?.retired !== true) return verdict.finding;
+  verdicts.delete(place);
+  return undefined;
+}
+
+const maxRefused = 16_384;
+// Measured with tokens of 300 to 1,900 characters: 1,063 to 2,341 bytes each, digest, identity and claims together.
+const entryBytes = 900;
+const bytesPerCharacter = 1;
+
+export class TokenCache {
+  readonly #verified: LRUCache<number, Verdict<Accepted>> | undefined;
+  readonly #refused = boundedCache<Verdict<Refused>, number>(maxRefused);
+
+  constructor(maxBytes: number) {
+    this.#verified = maxBytes === 0 ? undefined : new LRUCache({ maxSize: maxBytes });
+  }
+
+  get size(): number {
+    return this.#verified?.size ?? 0;
+  }
+
+  /** @param digest SHA-256, a character a byte */
+  get(digest: string, nowMs: number): Accepted | Refused | undefined {
+    const verified = this.#verified && find(this.#verified, digest, nowMs);
+    return verified ?? find(this.#refused, digest, nowMs);
+  }
+
+  /**
+   * @param tokenLength characters, for what the claims weigh
+   * @param mark retired once the key that vouched for it is no longer the issuer's
+   */
+  accept(digest: string, finding: Accepted, untilMs: number, tokenLength: number, mark?: KeyMark): void {
+    const size = entryBytes + tokenLength * bytesPerCharacter;
+    this.#verified?.set(placeOf(digest), { digest, finding, untilMs, mark }, { size });
+  }
+
+  /** @param mark retired once the issuer's keys change, after which the verdict may be another */
+  refuse(digest: string, finding: Refused, untilMs: number, mark?: KeyMark): void {
+    this.#refused.set(placeOf(digest), { digest, finding, untilMs, mark });
+  }
+}

@@ -1,0 +1,101 @@
+// Where a bearer token may come from: `jwt.from`. Browsers can set no Authorization field on a WebSocket, so there it
+// travels in the query or as a subprotocol, which are taken out of the request before anybody else sees it.
+import { z } from "zod";
+import type { ExchangeRequest, ExchangeResponse, Hooks } from "../../../src/plugin-api/contract.ts";
+
+/** Letters that need no escape in a query, and that cookies and subprotocols may hold (RFC 6265 section 4.1.1, RFC 6455 section 4.1). */
+const sourceText = /^(?:header|cookie|(?:cookie|query|subprotocol):[A-Za-z0-9_.-]{1,64})$/;
+const usualCookie = "access_token";
+
+export const tokenSources = z
+  .array(z.string().regex(sourceText, "must be header, cookie, cookie:NAME, query:NAME or subprotocol:NAME"))
+  .min(1)
+  .max(8)
+  .refine((list) => new Set(list).size === list.length, { error: "names a source twice" })
+  .default(["header"])
+  .describe(
+    "Where a bearer token may be: `header` (Authorization), `cookie:NAME` (`cookie` = `cookie:access_token`), `query:NAME`, `subprotocol:NAME` (a WebSocket offers NAME and NAME.token)",
+  );
+
+export interface TokenSources {
+  readonly header: boolean;
+  readonly cookies: readonly string[];
+  readonly query: readonly string[];
+  readonly subprotocols: readonly string[];
+}
+
+export function compileTokenSources(from: readonly string[]): TokenSources {
+  const named = (kind: string): string[] =>
+    from.filter((source) => source.startsWith(`${kind}:`)).map((source) => source.slice(kind.length + 1));
+  return {
+    header: from.includes("header"),
+    cookies: [...new Set([...named("cookie"), ...(from.includes("cookie") ? [usualCookie] : [])])],
+    query: named("query"),
+    subprotocols: named("subprotocol"),
+  };
+}
+
+/** What the sidecar takes out of requests for these sources. @param keyQuery parameters with API keys */
+export function ownedBy(
+  { cookies, query, subprotocols }: TokenSources,
+  keyQuery: readonly string[],
+): Required<Pick<Hooks, "ownedCookies" | "ownedQuery" | "ownedSubprotocols">> {
+  return {
+    ownedCookies: cookies.map((name) => ({ name, fromService: true })),
+    ownedQuery: [...query, ...keyQuery],
+    ownedSubprotocols: subprotocols,
+  };
+}
+
+/** Tokens in the query and among the subprotocols; a malformed escape gives "" and so a refusal. */
+export function shownElsewhere(
+  { ownedQuery, ownedSubprotocols }: ExchangeRequest,
+  { query, subprotocols }: TokenSources,
+): string[] {
+  const tokens: string[] = [];
+  if (ownedQuery !== undefined) for (const name of query) tokens.push(...queryValues(ownedQuery, name));
+  for (const offered of ownedSubprotocols ?? []) {
+    const prefix = subprotocols.find((name) => offered.startsWith(`${name}.`));
+    if (prefix !== undefined) tokens.push(offered.slice(prefix.length + 1));
+  }
+  return tokens;
+}
+
+/** Tokens in cookies, which count only where none is shown on purpose: browsers send cookies whoever asks. */
+export function shownInCookies({ ownedCookies }: ExchangeRequest, { cookies }: TokenSources): string[] {
+  if (ownedCookies === undefined) return [];
+  return ownedCookies.split("; ").flatMap((pair) => {
+    const equals = pair.indexOf("=");
+    const value = pair.slice(equals + 1);
+    return value !== "" && cookies.includes(pair.slice(0, equals)) ? [value] : [];
+  });
+}
+
+/**
+ * Names a subprotocol in an accepted handshake when the service chose none: a browser fails one that names none of those
+ * it offered (WebSockets standard), and the token itself is never sent back.
+ */
+export function answerSubprotocol(
+  { ownedSubprotocols }: ExchangeRequest,
+  { status, fields }: ExchangeResponse,
+  { subprotocols }: TokenSources,
+): void {
+  if (ownedSubprotocols === undefined || status !== 101 || fields.has("sec-websocket-protocol")) return;
+  const bare = ownedSubprotocols.find((offered) => subprotocols.includes(offered));
+  if (bare !== undefined) fields.set("Sec-WebSocket-Protocol", bare);
+}
+
+/** Values of one query parameter, percent-decoded; a malformed escape gives "". @param query without `?` */
+export function queryValues(query: string, name: string): string[] {
+  const values: string[] = [];
+  for (const part of query.split("&")) {
+    const equals = part.indexOf("=");
+    try {
+      if (decodeURIComponent(equals === -1 ? part : part.slice(0, equals)) !== name) continue;
+      values.push(equals === -1 ? "" : decodeURIComponent(part.slice(equals + 1)));
+    } catch {
+      values.push("");
+    }
+  }
+  return values;
+}

@@ -1,0 +1,156 @@
+// Checks bearer tokens: from memory by digest, else by the issuer that claims them, else by introspection.
+import { hash } from "node:crypto";
+import type { Services } from "../../../src/plugin-api/contract.ts";
+import {
+  refused,
+  unavailable,
+  type Accepted,
+  type Finding,
+  type MaybeFinding,
+  type Unseen,
+} from "../finding.ts";
+import { Gate } from "../gate.ts";
+import { Introspection } from "./introspection.ts";
+import type { Issuer } from "../issuers/issuer.ts";
+import type { JwksSource } from "../issuers/jwks.ts";
+import { KnownIssuers } from "../issuers/known-issuers.ts";
+import type { JwtOptions } from "./options.ts";
+import type { Shared } from "../shared.ts";
+import { TokenCache } from "./token-cache.ts";
+import { decodeToken, type TokenParts } from "./token-parts.ts";
+
+const tooLong = refused("jwt", "token: too long");
+const malformed = refused("jwt", "token: malformed");
+const notJson = refused("jwt", "token: not JSON objects, too deep, or a member twice");
+const noIssuer = refused("jwt", "token: no issuer claims it");
+const tooMany = unavailable("introspection", "token: too many wait for the introspection", "overloaded");
+const token68 = /^[A-Za-z0-9\-._~+/]+=*$/;
+
+/** How long a refusal that cost a signature check is remembered. */
+const refusedMs = 60_000;
+const maxWaiting = 1_024;
+/** Signatures checked at the same time for addresses that have shown too many bad credentials: a flood gets no more. */
+const doubtfulVerifies = 2;
+
+/** Everything here depends on the `jwt` options alone, so one serves all routes that agree on them. */
+export class TokenCheck {
+  readonly #options: JwtOptions;
+  readonly #services: Services;
+  readonly #issuers: KnownIssuers;
+  readonly #introspection: Introspection | undefined;
+  readonly #cache: TokenCache;
+  readonly #signatures: Gate;
+  readonly #doubtful = new Gate(doubtfulVerifies, maxWaiting);
+  readonly #introspections: Gate;
+  readonly #running = new Map<string, Promise<Finding>>();
+
+  /**
+   * @param sources key sources that outlive this
+   * @throws Error when a secret that the options name is not set or too short
+   */
+  constructor(options: JwtOptions, services: Services, sources: Shared<JwksSource>) {
+    this.#options = options;
+    this.#services = services;
+    this.#cache = new TokenCache(options.cacheSeconds === 0 ? 0 : options.cacheBytes);
+    this.#signatures = new Gate(options.maxVerifies, maxWaiting);
+    this.#introspections = new Gate(options.maxVerifies, maxWaiting);
+    this.#introspection = options.introspection && new Introspection(options.introspection, services);
+    this.#issuers = new KnownIssuers(options, services, sources);
+  }
+
+  get cached(): number {
+    return this.#cache.size;
+  }
+
+  /** From memory, or that there is something to look at (`ask`). */
+  peek(token: string): Finding | Unseen {
+    if (token.length > this.#options.maxTokenBytes) return tooLong;
+    const digest = hash("sha256", token, "latin1");
+    return this.#cache.get(digest, this.#services.clock.now()) ?? { kind: "unseen", digest };
+  }
+
+  /** Looks at the token; plainly when no signature need be checked and nobody asked. Never rejects. */
+  ask(token: string, digest: string): MaybeFinding {
+    const running = this.#running.get(digest);
+    if (running !== undefined) return running;
+    const parts = decodeToken(token);
+    const introspection = this.#introspection;
+    if (introspection !== undefined && (parts === "opaque" || this.#issuers.none)) {
+      return token68.test(token)
+        ? this.#once(digest, this.#introspect(introspection, token, digest))
+        : malformed;
+    }
+    if (parts === "opaque") return malformed;
+    if (parts === "unreadable") return notJson;
+    const issuer = this.#issuers.find(parts.claims["iss"]);
+    if (issuer === undefined) return noIssuer;
+    const inspected = issuer.inspect(parts);
+    if (inspected.kind === "refused") return inspected;
+    return this.#once(digest, this.#verify(issuer, { token, parts, inspected }, digest, this.#signatures));
+  }
+
+  /**
+   * For an address that has shown too many bad credentials: looks at a token whose signature can be checked here.
+   * @returns undefined when it is not looked at
+   */
+  askLocally(token: string, digest: string): MaybeFinding | undefined {
+    const running = this.#running.get(digest);
+    if (running !== undefined) return running;
+    const parts = decodeToken(token);
+    if (typeof parts === "string") return undefined;
+    const issuer = this.#issuers.find(parts.claims["iss"]);
+    const inspected = issuer?.inspect(parts);
+    if (issuer === undefined || inspected?.kind !== "accepted" || !issuer.holdsKeyOf(parts)) return undefined;
+    return this.#once(digest, this.#verify(issuer, { token, parts, inspected }, digest, this.#doubtful));
+  }
+
+  health(): string | undefined {
+    return this.#issuers.health();
+  }
+
+  close(): void {
+    this.#issuers.close();
+  }
+
+  /** Simultaneous looks at one token are one. */
+  #once(digest: string, look: Promise<Finding>): Promise<Finding> {
+    this.#running.set(digest, look);
+    return look;
+  }
+
+  async #verify(
+    issuer: Issuer,
+    { token, parts, inspected }: { token: string; parts: TokenParts; inspected: Accepted },
+    digest: string,
+    gate: Gate,
+  ): Promise<Finding> {
+    try {
+      const verdict = await issuer.verify(token, parts, inspected, gate);
+      if ("kind" in verdict) return verdict;
+      const nowMs = this.#services.clock.now();
+      if ("endsMs" in verdict) {
+        const untilMs = Math.min(verdict.endsMs, nowMs + this.#options.cacheSeconds * 1000);
+        this.#cache.accept(digest, verdict.finding, untilMs, token.length, verdict.mark);
+      } else if (verdict.unremembered !== true) {
+        this.#cache.refuse(digest, verdict.finding, nowMs + refusedMs, verdict.mark);
+      }
+      return verdict.finding;
+    } finally {
+      this.#running.delete(digest);
+    }
+  }
+
+  async #introspect(introspection: Introspection, token: string, digest: string): Promise<Finding> {
+    try {
+      const verdict = await this.#introspections.run(() => introspection.ask(token));
+      if (verdict === undefined) return tooMany;
+      if ("kind" in verdict) return verdict;
+      const { finding, untilMs } = verdict;
+      if (finding.kind === "accepted") this.#cache.accept(digest, finding, untilMs, token.length);
+      else this.#cache.refuse(digest, finding, untilMs);
+      return finding;
+    } finally {
+      this.#running.delete(digest);
+    }
+  }
+}

@@ -1,0 +1,61 @@
+// What becomes of an answer that is copied while it streams to the client: an entry in the tiers, or nothing.
+import type { Behind } from "./behind.ts";
+import type { CopyEvents } from "../store/body-copy.ts";
+import { StoredEntry } from "../store/entry.ts";
+import { dropEntry, keepEntry, keepNothing } from "../store/keeper.ts";
+import type { CacheOptions } from "../options.ts";
+import type { Pending } from "./pending.ts";
+import type { CacheState } from "../state.ts";
+import type { Draft, Refusal } from "../semantics/storing.ts";
+
+export class Filling implements CopyEvents {
+  readonly #state: CacheState;
+  readonly #options: CacheOptions;
+  readonly #pending: Pending;
+  readonly #draft: Draft;
+  readonly #behind: Behind | undefined;
+
+  constructor(
+    state: CacheState,
+    options: CacheOptions,
+    pending: Pending,
+    draft: Draft,
+    behind: Behind | undefined,
+  ) {
+    this.#state = state;
+    this.#options = options;
+    this.#pending = pending;
+    this.#draft = draft;
+    this.#behind = behind;
+  }
+
+  complete(body: Buffer): void {
+    if (this.#pending.fill.spoiled) keepNothing(this.#state, this.#pending, { kind: "alone" });
+    else {
+      const entry = new StoredEntry(this.#draft, body, this.#behind);
+      keepEntry(this.#state, this.#options, entry, this.#pending);
+    }
+  }
+
+  abandoned(): void {
+    refuseAnswer(this.#state, this.#pending, "size", this.#draft.status);
+  }
+
+  /** Why it broke off is known when the exchange is over. */
+  aborted(): void {}
+}
+
+/** Nobody has to wait for this one any more, and for the next few seconds not for the next ones either. */
+export function refuseAnswer(
+  state: CacheState,
+  pending: Pending,
+  refusal: Refusal | "size",
+  status: number,
+): void {
+  if (pending.flight !== undefined && refusal !== "status")
+    state.uncacheable.add(pending.flight.hash, state.clock.mono());
+  keepNothing(state, pending, { kind: "alone" });
+  // What was stored has been superseded by something that may not be.
+  const superseded = status < 500 && status !== 206 && status !== 304 && status !== 416;
+  if (pending.entry !== undefined && superseded) dropEntry(state, pending.entry);
+}

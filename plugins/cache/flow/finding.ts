@@ -1,0 +1,83 @@
+// Finding a stored response that is this caller's to have, in memory and in Redis.
+import type { CacheOptions } from "../options.ts";
+import type { Entry } from "../store/entry.ts";
+import type { FlightKey } from "../store/flights.ts";
+import { hashText } from "../store/linked-table.ts";
+import type { Wanted } from "./pending.ts";
+import { matches, selectVariant, type Cell } from "../store/shelf.ts";
+import type { CacheState } from "../state.ts";
+import { varyValues } from "../semantics/vary.ts";
+
+export class Finder {
+  readonly #state: CacheState;
+  readonly #options: CacheOptions;
+
+  constructor(state: CacheState, options: CacheOptions) {
+    this.#state = state;
+    this.#options = options;
+  }
+
+  /** In memory. Own answers first; of those for everybody, only what says so is for a known caller. */
+  inMemory(wanted: Wanted): Cell | undefined {
+    const { memory } = this.#state;
+    const { key } = wanted;
+    const { fields } = wanted.exchange.request;
+    const { scope } = this.#options;
+    if (key.own !== key.shared && scope !== "shared") {
+      const own = memory.find(key.url, key.own, key.hash);
+      const cell = own === undefined ? undefined : selectVariant(own, fields);
+      if (cell !== undefined || scope === "identity") return cell;
+    }
+    const slot = memory.find(key.url, key.shared, key.hash);
+    const cell = slot === undefined ? undefined : selectVariant(slot, fields);
+    return cell !== undefined && this.#isFor(cell.entry, wanted) ? cell : undefined;
+  }
+
+  /** In Redis; what is found there is in memory afterwards. Never rejects. */
+  async inRedis(wanted: Wanted): Promise<Entry | undefined> {
+    const { redis, memory } = this.#state;
+    if (!this.#options.redis || redis === undefined) return undefined;
+    const { key } = wanted;
+    const { fields } = wanted.exchange.request;
+    const partitions = key.own === key.shared ? [key.shared] : [key.own, key.shared];
+    const found = await Promise.all(
+      partitions.map((partition) => redis.find(key.url, partition, fields, this.#options)),
+    );
+    const entry = found.find((one) => one !== undefined && this.#isFor(one, wanted));
+    if (entry !== undefined) memory.put(entry, key.hash);
+    return entry;
+  }
+
+  /** Whether somebody else's fresh answer may be this request's too: its caller, its variant. */
+  fits(entry: Entry, wanted: Wanted): boolean {
+    return this.#isFor(entry, wanted) && matches(entry, wanted.exchange.request.fields);
+  }
+
+  /**
+   * One flight a URL, partition and, as far as the Vary is known, variant.
+   * @param known a response from which the Vary is known
+   */
+  flightKey({ key, exchange }: Wanted, known: Entry | undefined): FlightKey {
+    const { memory } = this.#state;
+    const shared = memory.find(key.url, key.shared, key.hash)?.variants[0]?.entry;
+    const everybodys = this.#options.scope !== "identity" && shared?.forAnyone === true;
+    const partition = everybodys ? key.shared : key.own;
+    const own =
+      partition === key.shared ? shared : memory.find(key.url, partition, key.hash)?.variants[0]?.entry;
+    const newest = known ?? own;
+    const vary = newest?.vary ?? [];
+    if (vary.length === 0 && partition === "") return key;
+    const variant = vary.length === 0 ? "" : `\n${JSON.stringify(varyValues(vary, exchange.request.fields))}`;
+    const url = `${key.url}\n${partition}${variant}`;
+    return { url, hash: hashText(url) };
+  }
+
+  #isFor(entry: Entry, { key, seen }: Wanted): boolean {
+    const identified = key.own !== key.shared;
+    if (identified && entry.partition === key.own) return true;
+    if (entry.partition !== key.shared) return false;
+    if (identified) return entry.forAnyone && this.#options.scope !== "identity";
+    // Without a word from the upstream an answer to nobody in particular is not one to a client with a cookie.
+    return !(entry.implicit && seen.credentials !== "");
+  }
+}

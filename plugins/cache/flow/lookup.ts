@@ -1,0 +1,87 @@
+// The request phase: find a stored response and answer with it, or hand the request on as a miss. A hit in memory
+// runs to its end without a promise.
+import type { Exchange, RespondVerdict, Verdict } from "../../../src/plugin-api/contract.ts";
+import { answerFrom } from "./answer.ts";
+import { createBypassTest } from "./bypass.ts";
+import type { Entry } from "../store/entry.ts";
+import { Finder } from "./finding.ts";
+import { createKeyOf } from "../key.ts";
+import { noteKey } from "./key-told.ts";
+import { MissPath } from "./miss.ts";
+import type { CacheOptions } from "../options.ts";
+import type { Wanted } from "./pending.ts";
+import { Refresher } from "./refresh.ts";
+import { isCacheable, readCacheRequest } from "../semantics/request.ts";
+import { mayServeOnError, reuseOf } from "../semantics/reuse.ts";
+import type { CacheState } from "../state.ts";
+import type { UnsafeMethods } from "./unsafe.ts";
+
+export class LookUp {
+  readonly #state: CacheState;
+  readonly #options: CacheOptions;
+  readonly #finder: Finder;
+  readonly #refresher: Refresher;
+  readonly #missPath: MissPath;
+  readonly #unsafe: UnsafeMethods;
+  readonly #keyOf: ReturnType<typeof createKeyOf>;
+  readonly #bypasses: ReturnType<typeof createBypassTest>;
+
+  constructor(state: CacheState, options: CacheOptions, unsafe: UnsafeMethods) {
+    const finder = new Finder(state, options);
+    this.#unsafe = unsafe;
+    this.#state = state;
+    this.#options = options;
+    this.#finder = finder;
+    this.#refresher = new Refresher(state, options);
+    this.#missPath = new MissPath(state, options, finder, this.#use);
+    this.#keyOf = createKeyOf(options);
+    this.#bypasses = createBypassTest(options.bypass);
+  }
+
+  readonly onRequest = (exchange: Exchange): Verdict | Promise<Verdict> => {
+    if (!isCacheable(exchange)) {
+      this.#unsafe.asked(exchange);
+      return undefined;
+    }
+    if (this.#bypasses(exchange.request)) return undefined;
+    const read = readCacheRequest(exchange.request.fields, exchange.credentialFields);
+    const seen = this.#options.respectClient ? read : { ...read, directives: undefined };
+    if (seen.needsUpstream || seen.directives?.noStore === true) return undefined;
+    const key = this.#keyOf(exchange, seen);
+    if (this.#options.keyRole !== undefined) noteKey(exchange, key.url);
+    const wanted: Wanted = { exchange, key, seen };
+    const cell = this.#finder.inMemory(wanted);
+    if (cell === undefined) return this.#missPath.run(wanted, undefined);
+    this.#state.memory.touch(cell);
+    return this.#use(wanted, cell.entry, exchange.startedAt, "hit") ?? this.#missPath.run(wanted, cell.entry);
+  };
+
+  /** @returns the answer; undefined when the upstream has to be asked first */
+  readonly #use = (
+    wanted: Wanted,
+    entry: Entry,
+    nowMs: number,
+    how: "hit" | "collapsed",
+  ): RespondVerdict | undefined => {
+    const { exchange, seen } = wanted;
+    const { counters } = this.#state;
+    const reuse = reuseOf(entry, seen.directives, nowMs);
+    if (reuse === "fresh") {
+      counters[how].inc();
+      exchange.cacheStatus = "HIT";
+      return answerFrom(entry, seen, nowMs, "HIT", how === "hit" ? "hit" : "fwd=uri-miss; collapsed");
+    }
+    if (reuse === "validate" && !this.#standsIn(wanted, entry, nowMs)) return undefined;
+    if (reuse === "revalidating" && !this.#refresher.start(wanted, entry)) return undefined;
+    counters.stale.inc();
+    exchange.cacheStatus = "STALE";
+    return answerFrom(entry, seen, nowMs, "STALE", "hit");
+  };
+
+  // The upstream failed for it a moment ago: asking again for every request would make each wait for the failure.
+  #standsIn({ seen }: Wanted, entry: Entry, nowMs: number): boolean {
+    const until = this.#state.failedUntil.get(entry);
+    if (until === undefined || this.#state.clock.mono() >= until) return false;
+    return seen.directives?.noCache !== true && mayServeOnError(entry, seen.directives, nowMs);
+  }
+}

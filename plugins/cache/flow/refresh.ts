@@ -1,0 +1,128 @@
+// Refreshes stale entries behind the client's back (RFC 5861 section 3): one request at a time for an entry.
+import { Fields, type UpstreamAnswer } from "../../../src/plugin-api/contract.ts";
+import { repeatBehind } from "./behind.ts";
+import { announcedBytes, BodyCopy } from "../store/body-copy.ts";
+import { askWithValidators, mergeFields } from "../semantics/conditional.ts";
+import { type Entry, StoredEntry } from "../store/entry.ts";
+import { dropEntry, keepEntry, storeRequest, takeCacheFields } from "../store/keeper.ts";
+import type { CacheOptions } from "../options.ts";
+import type { Wanted } from "./pending.ts";
+import type { Fill } from "../purge/purges.ts";
+import type { CacheState } from "../state.ts";
+import { draftEntry } from "../semantics/storing.ts";
+
+const maxRefreshes = 256;
+/** How long an upstream that failed for an entry is not asked for it again. */
+export const restAfterFailureMs = 1_000;
+
+export class Refresher {
+  readonly #state: CacheState;
+  readonly #options: CacheOptions;
+
+  constructor(state: CacheState, options: CacheOptions) {
+    this.#state = state;
+    this.#options = options;
+  }
+
+  /** @returns false when the entry cannot be refreshed in the background, and has to be before it is used */
+  start(wanted: Wanted, entry: Entry): boolean {
+    const { refreshing, failedUntil, clock } = this.#state;
+    if (refreshing.has(entry)) return true;
+    // Out of Redis: how this sidecar's plugins change its request is not known yet.
+    if (entry.behind === undefined) return false;
+    if (refreshing.size >= maxRefreshes || clock.mono() < (failedUntil.get(entry) ?? 0)) return true;
+    refreshing.add(entry);
+    const fill: Fill = { url: entry.url, spoiled: false, place: -1 };
+    this.#state.purges.beginFill(fill);
+    this.#refresh(wanted, entry, fill)
+      .catch((error: unknown) => {
+        failedUntil.set(entry, clock.mono() + restAfterFailureMs);
+        this.#state.logger.debug({ route: wanted.exchange.route.pattern, err: error }, "refresh failed");
+      })
+      .finally(() => {
+        refreshing.delete(entry);
+        this.#state.purges.endFill(fill);
+      });
+    return true;
+  }
+
+  async #refresh(wanted: Wanted, entry: Entry, fill: Fill): Promise<void> {
+    const { exchange, key, seen } = wanted;
+    const { path, query } = exchange.request;
+    const lookupFields = exchange.request.fields.copy();
+    const fields = exchange.request.fields.copy();
+    for (const name of ["range", "if-range", "cache-control", "pragma"]) fields.delete(name);
+    if (entry.behind !== undefined) repeatBehind(fields, entry.behind);
+    askWithValidators(fields, entry);
+    const requestTimeMs = this.#state.clock.now();
+    const answer = await exchange.fetchUpstream({ method: "GET", path, query, fields });
+    if (answer.status >= 500) {
+      answer.body.destroy();
+      throw new Error(`refresh was answered ${answer.status}`);
+    }
+    const { body, received, status } = await this.#whole(answer, entry);
+    const tags = takeCacheFields(this.#state, this.#options, exchange, received);
+    const draft = draftEntry({
+      request: storeRequest(
+        { key, seen: { ...seen, directives: undefined }, requestTimeMs },
+        lookupFields,
+        fields,
+      ),
+      status,
+      fields: received,
+      responseTimeMs: this.#state.clock.now(),
+      tags: tags.length > 0 || body !== entry.body ? tags : entry.tags,
+      policy: this.#options,
+    });
+    if (typeof draft === "string") dropEntry(this.#state, entry);
+    else if (!fill.spoiled) {
+      const fresh = new StoredEntry(draft, body, entry.behind);
+      if (fresh.partition !== entry.partition) dropEntry(this.#state, entry);
+      keepEntry(this.#state, this.#options, fresh, { key, flight: undefined, leased: false });
+    }
+  }
+
+  /** The answer with its body; of a 304, the stored one freshened. */
+  async #whole(
+    answer: UpstreamAnswer,
+    entry: Entry,
+  ): Promise<{ body: Buffer; received: Fields; status: number }> {
+    if (answer.status === 304) {
+      answer.body.destroy();
+      const merged = mergeFields(entry, answer.fields, this.#state.clock.now());
+      if (merged === undefined) throw new Error("the 304 is not about the stored response");
+      return { body: entry.body, received: merged, status: entry.status };
+    }
+    return {
+      body: await this.#collect(answer),
+      received: new Fields(answer.fields.toFlat()),
+      status: answer.status,
+    };
+  }
+
+  async #collect(answer: UpstreamAnswer): Promise<Buffer> {
+    let complete: Buffer | undefined;
+    let refused = false;
+    const announced = announcedBytes(answer.fields.get("content-length"));
+    const copy = new BodyCopy(this.#state.copies, this.#options.maxBodyBytes, announced, {
+      complete: (body) => {
+        complete = body;
+      },
+      abandoned: () => {
+        refused = true;
+      },
+      aborted: () => {},
+    });
+    try {
+      for await (const chunk of answer.body) {
+        copy.chunk(chunk);
+        if (refused) break;
+      }
+      copy.end();
+    } finally {
+      copy.abort();
+    }
+    if (complete === undefined) throw new Error("the refreshed body could not be kept");
+    return complete;
+  }
+}

@@ -1,0 +1,232 @@
+// The response phase: 304s of our own validations become whole answers, failures become stale ones where they may,
+// and what may be stored is copied while it streams.
+import type {
+  Exchange,
+  ExchangeResponse,
+  Fields,
+  GatewayError,
+  Outcome,
+  RespondVerdict,
+} from "../../../src/plugin-api/contract.ts";
+import { answerFrom, replaceResponse } from "./answer.ts";
+import { changesBehind } from "./behind.ts";
+import { announcedBytes, BodyCopy } from "../store/body-copy.ts";
+import { describesSame, mergeFields } from "../semantics/conditional.ts";
+import { type Entry, StoredEntry } from "../store/entry.ts";
+import { Filling, refuseAnswer } from "./filling.ts";
+import type { FlightEnd } from "../store/flights.ts";
+import { dropEntry, keepEntry, keepNothing, storeRequest, takeCacheFields } from "../store/keeper.ts";
+import { tellKey } from "./key-told.ts";
+import type { CacheOptions } from "../options.ts";
+import { pendingOf, type Pending } from "./pending.ts";
+import { restAfterFailureMs } from "./refresh.ts";
+import { mayServeOnError } from "../semantics/reuse.ts";
+import type { CacheState } from "../state.ts";
+import { draftEntry, type Draft, isStorableStatus, type Refusal } from "../semantics/storing.ts";
+import type { UnsafeMethods } from "./unsafe.ts";
+
+/** RFC 5861 section 4: what counts as an error that a stale response may stand in for. */
+const standInFor = new Set([500, 502, 503, 504]);
+
+export class ResponsePath {
+  readonly #state: CacheState;
+  readonly #options: CacheOptions;
+  readonly #unsafe: UnsafeMethods;
+
+  constructor(state: CacheState, options: CacheOptions, unsafe: UnsafeMethods) {
+    this.#state = state;
+    this.#options = options;
+    this.#unsafe = unsafe;
+  }
+
+  readonly onResponse = (exchange: Exchange, response: ExchangeResponse): void => {
+    this.#answered(exchange, response);
+    const { keyRole } = this.#options;
+    if (keyRole !== undefined) tellKey(exchange, response, keyRole);
+  };
+
+  #answered(exchange: Exchange, response: ExchangeResponse): void {
+    const { cacheStatus } = exchange;
+    // Our own answer: it has everything.
+    if (cacheStatus === "HIT" || cacheStatus === "STALE") return;
+    const pending = cacheStatus === "MISS" ? pendingOf(exchange) : undefined;
+    if (pending?.over === true) return;
+    const fromUpstream = response.origin === "upstream";
+    const tags = fromUpstream ? takeCacheFields(this.#state, this.#options, exchange, response.fields) : [];
+    if (pending === undefined) {
+      if (response.status !== 101) this.#bypassed(exchange, response, tags);
+      return;
+    }
+    if (!fromUpstream) {
+      this.#finish(pending, { kind: "alone" });
+      this.#mark(pending, response.fields, "");
+      return;
+    }
+    if (pending.entry === undefined || !this.#fromStored(pending, pending.entry, response, tags)) {
+      this.#store(pending, response, tags);
+    }
+  }
+
+  readonly onError = (exchange: Exchange, error: GatewayError): RespondVerdict | undefined => {
+    const pending = exchange.cacheStatus === "MISS" ? pendingOf(exchange) : undefined;
+    if (pending === undefined || pending.over || !isUpstreamFailure(error)) return undefined;
+    const answer =
+      pending.entry === undefined ? undefined : this.#standIn(pending, pending.entry, error.kind.status);
+    if (answer === undefined) pending.flight?.end({ kind: "failed", error });
+    return answer;
+  };
+
+  readonly onComplete = (exchange: Exchange, outcome: Outcome): void => {
+    const { cacheStatus } = exchange;
+    if (cacheStatus === "HIT" || cacheStatus === "BYPASS") return;
+    const pending = pendingOf(exchange);
+    if (pending === undefined || pending.over) return;
+    this.#finish(pending, endOf(outcome));
+  };
+
+  /** Answers from the stored response when the upstream's answer is about it, or a failure. @returns whether it did */
+  #fromStored(pending: Pending, entry: Entry, response: ExchangeResponse, tags: readonly string[]): boolean {
+    const { exchange } = pending;
+    if (response.status === 304 && pending.validating) {
+      this.#validated(pending, entry, response, tags);
+      return true;
+    }
+    if (standInFor.has(response.status)) {
+      const answer = this.#standIn(pending, entry, response.status);
+      if (answer !== undefined) replaceResponse(response, answer);
+      return answer !== undefined;
+    }
+    if (exchange.request.method === "HEAD" && response.status === 200) {
+      this.#freshenByHead(pending, entry, response.fields, tags);
+      return true;
+    }
+    return false;
+  }
+
+  /** Our validator held: the stored response is fresh again (RFC 9111 section 4.3.4). */
+  #validated(pending: Pending, entry: Entry, response: ExchangeResponse, tags: readonly string[]): void {
+    const { exchange, seen } = pending;
+    const nowMs = this.#state.clock.now();
+    // A cookie in a 304 is for this client; it neither spoils nor enters what is stored.
+    const cookies = response.fields.getAll("set-cookie");
+    response.fields.delete("set-cookie");
+    const fresh = this.#freshened(pending, entry, response.fields, tags);
+    const detail = `fwd=${pending.forwarded}; fwd-status=304`;
+    replaceResponse(response, answerFrom(fresh ?? entry, seen, nowMs, "HIT", detail));
+    for (const cookie of cookies) response.fields.append("Set-Cookie", cookie);
+    exchange.cacheStatus = "HIT";
+    this.#state.counters.revalidated.inc();
+    this.#finish(pending, fresh === undefined ? { kind: "alone" } : { kind: "stored", entry: fresh });
+  }
+
+  #freshenByHead(pending: Pending, entry: Entry, received: Fields, tags: readonly string[]): void {
+    if (describesSame(entry, received)) this.#freshened(pending, entry, received, tags);
+    else dropEntry(this.#state, entry);
+    this.#mark(pending, received, "");
+    this.#finish(pending, { kind: "alone" });
+  }
+
+  /** @returns the freshened entry, stored if it may be; undefined when the fields are about another response */
+  #freshened(pending: Pending, entry: Entry, received: Fields, tags: readonly string[]): Entry | undefined {
+    const merged = mergeFields(entry, received, this.#state.clock.now());
+    if (merged === undefined) return undefined;
+    const draft = this.#draft(pending, entry.status, merged, tags.length > 0 ? tags : entry.tags);
+    if (typeof draft === "string") {
+      dropEntry(this.#state, entry);
+      return { ...entry, fields: merged.toFlat().slice() };
+    }
+    const fresh = new StoredEntry(draft, entry.body, this.#behind(pending, draft));
+    if (fresh.partition !== entry.partition) dropEntry(this.#state, entry);
+    if (!pending.fill.spoiled) keepEntry(this.#state, this.#options, fresh, pending);
+    return fresh;
+  }
+
+  #standIn(pending: Pending, entry: Entry, status: number): RespondVerdict | undefined {
+    const { exchange, seen } = pending;
+    const { clock, counters, failedUntil } = this.#state;
+    const nowMs = clock.now();
+    if (!mayServeOnError(entry, seen.directives, nowMs)) return undefined;
+    failedUntil.set(entry, clock.mono() + restAfterFailureMs);
+    exchange.cacheStatus = "STALE";
+    counters.stale.inc();
+    this.#finish(pending, { kind: "stale", entry });
+    return answerFrom(entry, seen, nowMs, "STALE", `fwd=${pending.forwarded}; fwd-status=${status}`);
+  }
+
+  #store(pending: Pending, response: ExchangeResponse, tags: readonly string[]): void {
+    const { status, fields } = response;
+    const announced = announcedBytes(fields.get("content-length"));
+    const draft = this.#draftUpTo(announced ?? 0, pending, response, tags);
+    if (typeof draft === "string") {
+      this.#mark(pending, fields, "");
+      refuseAnswer(this.#state, pending, draft, status);
+      return;
+    }
+    this.#mark(pending, fields, "; stored");
+    const behind = this.#behind(pending, draft);
+    const filling = new Filling(this.#state, this.#options, pending, draft, behind);
+    response.tap(new BodyCopy(this.#state.copies, this.#options.maxBodyBytes, announced, filling));
+  }
+
+  #draftUpTo(
+    bytes: number,
+    pending: Pending,
+    { status, fields }: ExchangeResponse,
+    tags: readonly string[],
+  ): Draft | Refusal | "size" {
+    if (pending.exchange.request.method !== "GET" || !isStorableStatus(status)) return "status";
+    return bytes > this.#options.maxBodyBytes ? "size" : this.#draft(pending, status, fields, tags);
+  }
+
+  #draft(pending: Pending, status: number, fields: Fields, tags: readonly string[]): Draft | Refusal {
+    // A plugin between the service and here wrote this caller's data into the response.
+    if (pending.exchange.responseIsPersonal) return "personal";
+    const request = storeRequest(pending, pending.lookupFields, pending.exchange.request.fields);
+    return draftEntry({
+      request,
+      status,
+      fields,
+      responseTimeMs: this.#state.clock.now(),
+      tags,
+      policy: this.#options,
+    });
+  }
+
+  #behind({ lookupFields, exchange }: Pending, draft: Draft): Entry["behind"] {
+    if (draft.staleWhileRevalidateMs === 0) return undefined;
+    return changesBehind(lookupFields.fields, exchange.request.fields);
+  }
+
+  #mark(pending: Pending, fields: Fields, stored: string): void {
+    this.#state.counters.miss.inc();
+    fields.set("X-Cache", "MISS");
+    fields.append("Cache-Status", `outrigger; fwd=${pending.forwarded}${stored}`);
+  }
+
+  #bypassed(exchange: Exchange, response: ExchangeResponse, tags: readonly string[]): void {
+    exchange.cacheStatus = "BYPASS";
+    this.#state.counters.bypass.inc();
+    if (response.origin === "upstream") this.#unsafe.answered(exchange, response, tags);
+    const { method } = exchange.request;
+    response.fields.set("X-Cache", "BYPASS");
+    const reason = method === "GET" || method === "HEAD" ? "bypass" : "method";
+    response.fields.append("Cache-Status", `outrigger; fwd=${reason}`);
+  }
+
+  #finish(pending: Pending, end: FlightEnd): void {
+    pending.over = true;
+    this.#state.purges.endFill(pending.fill);
+    keepNothing(this.#state, pending, end);
+  }
+}
+
+/** What an exchange that left nothing to keep means for those who wait. */
+function endOf({ end, error }: Outcome): FlightEnd {
+  if (end === "client-aborted") return { kind: "again" };
+  return error !== undefined && isUpstreamFailure(error) ? { kind: "failed", error } : { kind: "alone" };
+}
+
+/** Of the upstream, or of the way to it: never the fault of this request. */
+function isUpstreamFailure({ code }: GatewayError): boolean {
+  return code.startsWith("upstream_") || code === "overloaded";
+}

@@ -1,0 +1,213 @@
+// Purges of the fleet: one sorted set in Redis, scored by the server's clock, which every sidecar reads. The script that
+// writes a purge publishes that it did; who did not hear it finds it at the next look.
+import {
+  GatewayError,
+  type Logger,
+  type Script,
+  type Store,
+  type StoreSeal,
+} from "../../../src/plugin-api/contract.ts";
+import { parsePurge, type Purge } from "./purge.ts";
+import type { Purges } from "./purges.ts";
+import { longestLifeMs } from "../store/redis-tier.ts";
+
+const maxRecords = 20_000;
+/** Purges made within this time go out in one call. */
+const gatherMs = 20;
+const maxGathered = 1_000;
+/** A read starts this far before the last purge seen: the clock of a new Redis master may be behind. */
+const rereadMs = 5_000;
+/** Longest time between two looks at the log, and the same while changes are not told. */
+const lookEveryMs = 10_000;
+const untoldLookEveryMs = 900;
+
+/** Key of the log for a service. @param region "" = no regions */
+export function purgeLogKey(service: string, region: string): string {
+  return `${cachePrefix(service, region)}purges`;
+}
+
+/** What all keys of a service's cache begin with. */
+export function cachePrefix(service: string, region: string): string {
+  return region === "" ? `cache:${service}:` : `cache:${service}:@${region}:`;
+}
+
+// Scores are the server's milliseconds. ARGV: life in ms, most records, purges as JSON.
+export const appendPurges: Script = {
+  name: "cache-purge",
+  lua: `local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+for i = 3, #ARGV do redis.call('ZADD', KEYS[1], now, ARGV[i]) end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1])
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+redis.pcall('PUBLISH', KEYS[1], '')
+return now`,
+};
+
+const readPurges: Script = {
+  name: "cache-purges-since",
+  lua: `local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+return {tostring(now), redis.call('ZCARD', KEYS[1]), redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[1], '+inf', 'WITHSCORES')}`,
+};
+
+/** How purges are written: with a seal only those that hold one count. */
+export interface PurgeForm {
+  /** Of the log. */
+  readonly key: string;
+  readonly seal: StoreSeal | undefined;
+  readonly now: () => number;
+}
+
+/** Arguments of `appendPurges`. */
+export function appendArguments(purges: readonly Purge[], form: PurgeForm): (string | number)[] {
+  const members = purges.map((purge) => writePurge(JSON.stringify(purge), form));
+  return [longestLifeMs, maxRecords, ...members];
+}
+
+function writePurge(json: string, { key, seal, now }: PurgeForm): string {
+  return seal?.seal(key, Buffer.from(json), now() + longestLifeMs).toString("base64url") ?? json;
+}
+
+/** Throws on what is not sealed, where there is a seal. */
+function readPurge(member: string, { key, seal, now }: PurgeForm): string {
+  const opened = seal === undefined ? member : seal.open(key, Buffer.from(member, "base64url"), now());
+  if (opened === undefined) throw new Error("not sealed");
+  return opened.toString();
+}
+
+export class PurgeLog {
+  readonly #store: Store;
+  readonly #form: PurgeForm;
+  readonly #purges: Purges;
+  readonly #logger: Logger;
+  #gathered: Purge[] = [];
+  // Purges read lately with their score, because reads overlap: applied again, one would hit what was filled since.
+  readonly #applied = new Map<string, number>();
+  #timer: NodeJS.Timeout | undefined = undefined;
+  #seenMs = 0;
+  #reading = false;
+  #again = false;
+  #whole = true;
+  #retryMs = 100;
+  #readMono = -Infinity;
+
+  constructor(parts: PurgeForm & { store: Store; purges: Purges; logger: Logger }) {
+    this.#store = parts.store;
+    this.#form = parts;
+    this.#purges = parts.purges;
+    this.#logger = parts.logger;
+  }
+
+  /** Follows the log. @returns stops following */
+  follow(): () => void {
+    this.#readAll();
+    const stopHearing = this.#store.hear(this.#form.key, (key) => {
+      if (key === null) this.#readAll();
+      else this.#read();
+    });
+    const looking = setInterval(() => {
+      const everyMs = this.#store.watching ? lookEveryMs : untoldLookEveryMs;
+      if (performance.now() - this.#readMono >= everyMs) this.#read();
+    }, untoldLookEveryMs / 2);
+    looking.unref();
+    return () => {
+      stopHearing();
+      clearInterval(looking);
+      clearTimeout(this.#timer);
+    };
+  }
+
+  /** Tells the fleet of a purge, soon; one that cannot be told is logged. */
+  publish(purge: Purge): void {
+    if (this.#gathered.length >= maxGathered) return;
+    this.#gathered.push(purge);
+    if (this.#gathered.length > 1) return;
+    setTimeout(() => this.#flush(), gatherMs).unref();
+  }
+
+  #flush(): void {
+    const purges = this.#gathered;
+    this.#gathered = [];
+    this.#store.run(appendPurges, [this.#form.key], appendArguments(purges, this.#form)).catch(() => {
+      this.#logger.warn({ purges: purges.length }, "purges did not reach the fleet");
+    });
+  }
+
+  // Nothing from before is believed until the whole log has been read.
+  #readAll(): void {
+    this.#whole = true;
+    this.#purges.distrust(this.#form.now());
+    this.#read();
+  }
+
+  #read(): void {
+    this.#again = true;
+    if (this.#reading) return;
+    this.#reading = true;
+    clearTimeout(this.#timer);
+    this.#readOn().then(
+      () => {
+        this.#reading = false;
+        this.#retryMs = 100;
+      },
+      () => {
+        this.#reading = false;
+        this.#timer = setTimeout(() => this.#read(), this.#retryMs);
+        this.#timer.unref();
+        this.#retryMs = Math.min(this.#retryMs * 2, 10_000);
+      },
+    );
+  }
+
+  async #readOn(): Promise<void> {
+    while (this.#again) {
+      this.#again = false;
+      this.#readMono = performance.now();
+      const whole = this.#whole;
+      const since = whole ? "-inf" : this.#seenMs - rereadMs;
+      const answer = await this.#store.run(readPurges, [this.#form.key], [since]);
+      const { nowMs, count, purges } = parseAnswer(answer);
+      const bad = purges.filter(({ purge, at }) => !this.#apply(purge, at)).length;
+      if (bad > 0)
+        this.#logger.warn(
+          { purges: bad },
+          "purges in Redis are not of this version, or not under OUTRIGGER_STORE_KEYS",
+        );
+      this.#seenMs = Math.max(this.#seenMs, nowMs);
+      for (const [purge, at] of this.#applied)
+        if (at < this.#seenMs - 2 * rereadMs) this.#applied.delete(purge);
+      if (!whole) continue;
+      this.#whole = false;
+      // A full log has lost its beginning.
+      this.#purges.distrust(count >= maxRecords ? (purges[0]?.at ?? nowMs) : 0);
+    }
+  }
+
+  /** @returns false for what is no purge */
+  #apply(member: string, at: number): boolean {
+    if (this.#applied.get(member) === at) return true;
+    this.#applied.set(member, at);
+    try {
+      this.#purges.apply(parsePurge(readPurge(member, this.#form)), at);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+}
+
+function parseAnswer(answer: unknown): {
+  nowMs: number;
+  count: number;
+  purges: { purge: string; at: number }[];
+} {
+  if (!Array.isArray(answer) || !Array.isArray(answer[2])) {
+    throw new GatewayError("dependency_unavailable", "Redis gave no purge log.");
+  }
+  const flat: unknown[] = answer[2];
+  const purges: { purge: string; at: number }[] = [];
+  for (let i = 0; i + 1 < flat.length; i += 2)
+    purges.push({ purge: String(flat[i]), at: Number(flat[i + 1]) });
+  return { nowMs: Number(answer[0]), count: Number(answer[1]), purges };
+}

@@ -1,0 +1,140 @@
+// What the cache needs to know of a request, read in one pass over its fields.
+import { fieldKey, type Exchange, type Fields } from "../../../src/plugin-api/contract.ts";
+import { parseRequestDirectives, type RequestDirectives } from "./directives.ts";
+
+/** A request as the cache sees it. */
+export interface CacheRequest {
+  /** undefined = the request has no Cache-Control (and no Pragma: no-cache). */
+  readonly directives: RequestDirectives | undefined;
+  readonly range: string | undefined;
+  readonly ifRange: string | undefined;
+  readonly ifNoneMatch: string | undefined;
+  readonly ifModifiedSince: string | undefined;
+  /** Whether Authorization, an API key or a client certificate goes on to the service. */
+  readonly hasAuthorization: boolean;
+  /** What of these and of cookies goes on, as text for a known caller's own key; "" for nothing. */
+  readonly credentials: string;
+  /** If-Match or If-Unmodified-Since: for the upstream alone. */
+  readonly needsUpstream: boolean;
+  /** Unkeyed inputs by which caches are poisoned, as text for the key; "" for nearly every request. */
+  readonly keyedFields: string;
+}
+
+interface Scratch extends Omit<{ -readonly [Key in keyof CacheRequest]: CacheRequest[Key] }, "directives"> {
+  directives: RequestDirectives | undefined;
+  control: string | undefined;
+  pragma: boolean;
+}
+
+const nothing: CacheRequest = {
+  directives: undefined,
+  range: undefined,
+  ifRange: undefined,
+  ifNoneMatch: undefined,
+  ifModifiedSince: undefined,
+  hasAuthorization: false,
+  credentials: "",
+  needsUpstream: false,
+  keyedFields: "",
+};
+
+// Filled and emptied within one call, so that a request without any of these fields allocates nothing.
+let scratch: Scratch | undefined;
+const open = (): Scratch => (scratch ??= { ...nothing, control: undefined, pragma: false });
+
+/**
+ * Reads the fields.
+ * @param further names of fields that carry credentials on this route
+ */
+export function readCacheRequest(fields: Fields, further: readonly string[] = []): CacheRequest {
+  fields.forEach(visit);
+  for (const name of further) {
+    const value = fields.get(name);
+    if (value !== undefined && !credentialFields.has(fieldKey(name))) noteCredential(fieldKey(name), value);
+  }
+  const found: Scratch | undefined = scratch;
+  scratch = undefined;
+  if (found === undefined) return nothing;
+  if (found.control !== undefined) found.directives = parseRequestDirectives(found.control);
+  // RFC 9111 section 5.4: only where there is no Cache-Control.
+  else if (found.pragma) found.directives = parseRequestDirectives("no-cache");
+  return found;
+}
+
+function visit(lower: string, value: string): void {
+  switch (lower) {
+    case "cache-control":
+      open().control = joined(scratch?.control, value);
+      return;
+    case "pragma":
+      if (/^no-cache$/i.test(value.trim())) open().pragma = true;
+      return;
+    case "range":
+      open().range = joined(scratch?.range, value);
+      return;
+    case "if-range":
+      open().ifRange = joined(scratch?.ifRange, value);
+      return;
+    case "if-none-match":
+      open().ifNoneMatch = joined(scratch?.ifNoneMatch, value);
+      return;
+    case "if-modified-since":
+      open().ifModifiedSince = joined(scratch?.ifModifiedSince, value);
+      return;
+    case "if-match":
+    case "if-unmodified-since":
+      open().needsUpstream = true;
+      return;
+    case "cookie":
+      open().credentials += `\ncookie:${value}`;
+      return;
+    default:
+      if (credentialFields.has(lower)) noteCredential(lower, value);
+      else if (poisonous.has(lower)) open().keyedFields += `\n${lower}:${value}`;
+  }
+}
+
+function noteCredential(lower: string, value: string): void {
+  open().credentials += `\n${lower}:${value}`;
+  open().hasAuthorization = true;
+}
+
+function joined(before: string | undefined, value: string): string {
+  return before === undefined ? value : `${before}, ${value}`;
+}
+
+/** By which services know callers, whatever `auth` knows. Each is what Authorization is to a cache (RFC 9111 section 3.5). */
+const credentialFields = new Set([
+  "authorization",
+  "x-access-token",
+  "x-api-key",
+  "x-auth-token",
+  "x-forwarded-access-token",
+  "x-forwarded-client-cert",
+]);
+
+/** Fields that services act on though no cache key knows them; here they are part of the key. (Forwarded names the client.) */
+const poisonous = new Set([
+  "x-forwarded-host",
+  "x-forwarded-port",
+  "x-forwarded-prefix",
+  "x-forwarded-proto",
+  "x-forwarded-scheme",
+  "x-forwarded-server",
+  "x-forwarded-ssl",
+  "x-host",
+  "x-http-host-override",
+  "x-http-method",
+  "x-http-method-override",
+  "x-method-override",
+  "x-original-host",
+  "x-original-url",
+  "x-rewrite-url",
+  "front-end-https",
+]);
+
+/** Requests that neither use nor fill the cache: other methods, upgrades, and a GET with a body. */
+export function isCacheable(exchange: Exchange): boolean {
+  const { method, hasBody, upgrade } = exchange.request;
+  return (method === "GET" || method === "HEAD") && !hasBody && upgrade === undefined;
+}

@@ -1,0 +1,235 @@
+// Whether a response may be stored, for whom, and the entry made of it (RFC 9111 sections 3, 3.1, 3.5).
+import { fieldKey, type Fields } from "../../../src/plugin-api/contract.ts";
+import { parseResponseDirectives, parseTargetedDirectives, type ResponseDirectives } from "./directives.ts";
+import type { EntryFacts } from "../store/entry.ts";
+import {
+  dateOf,
+  heuristicStatuses,
+  initialAgeMs,
+  lifetimeOf,
+  type Lifetime,
+  type LifetimePolicy,
+} from "./freshness.ts";
+import { formatHttpDate } from "./httpdate.ts";
+import { noNames, varyNames, varyValues } from "./vary.ts";
+
+/** What the policy says about storing. */
+export interface StorePolicy extends LifetimePolicy {
+  readonly scope: "auto" | "shared" | "identity";
+  readonly targets: readonly string[];
+  readonly staleWhileRevalidateSeconds: number;
+  readonly staleIfErrorSeconds: number;
+}
+
+/** Fields as far as they are asked for by name. */
+export type FieldValues = Pick<Fields, "get">;
+
+/** The request's part in the decision. */
+export interface StoreRequest {
+  readonly url: string;
+  /** Partition that all callers share, and the caller's own; equal when nobody was identified. */
+  readonly sharedPartition: string;
+  readonly ownPartition: string;
+  readonly identified: boolean;
+  /** Or another credential but a cookie: an API key, a client certificate. */
+  readonly hasAuthorization: boolean;
+  /** Authorization, Cookie or an API key: the answer may be for this client only though nothing says so. */
+  readonly hasCredentials: boolean;
+  readonly noStore: boolean;
+  readonly requestTimeMs: number;
+  /** Fields at look-up, and as they were forwarded. */
+  readonly lookupFields: FieldValues;
+  readonly forwardedFields: Fields;
+}
+
+export interface StoreInput {
+  readonly request: StoreRequest;
+  readonly status: number;
+  /** As received; not changed here. */
+  readonly fields: Fields;
+  readonly responseTimeMs: number;
+  readonly tags: readonly string[];
+  readonly policy: StorePolicy;
+}
+
+/** Why a response is not stored; a short word for logs and tests. */
+export type Refusal =
+  | "status"
+  | "no-store"
+  | "private"
+  | "set-cookie"
+  | "authorization"
+  | "credentials"
+  | "vary"
+  | "personal"
+  | "no-lifetime";
+
+/** An entry that waits for its body. */
+export type Draft = EntryFacts;
+
+/** Statuses whose meaning for caching this cache knows (must-understand, RFC 9111 section 5.2.2.3). */
+const understood = new Set([200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 501]);
+
+/** Directives in force: those of the first valid targeted field, else Cache-Control's. */
+export function effectiveDirectives(
+  fields: Fields,
+  targets: readonly string[],
+): { directives: ResponseDirectives; targeted: boolean } {
+  for (const target of targets) {
+    const value = fields.get(target);
+    const directives = value === undefined ? undefined : parseTargetedDirectives(value);
+    if (directives !== undefined) return { directives, targeted: true };
+  }
+  return { directives: parseResponseDirectives(fields.get("cache-control")), targeted: false };
+}
+
+/** @returns the draft, or why there is none */
+export function draftEntry(input: StoreInput): Draft | Refusal {
+  const { request, fields, policy, status } = input;
+  const { directives, targeted } = effectiveDirectives(fields, policy.targets);
+  const names = varyNames(fields);
+  if (names === "*") return "vary";
+  const { responseTimeMs } = input;
+  const lifetime = lifetimeOf({ status, fields, directives, targeted, responseTimeMs, policy });
+  const refusal = forbidden(input, directives, lifetime);
+  if (refusal !== undefined) return refusal;
+  const shared = isShared(request, directives, policy);
+  // A field set behind this plugin is not there at look-up, where everybody would seem to match.
+  const unseen = names.some(
+    (name) => !inUrlKey.has(name) && request.lookupFields.get(name) !== request.forwardedFields.get(name),
+  );
+  if (unseen && (shared || !request.identified)) return "vary";
+  const draft = makeDraft(input, directives, lifetime, names);
+  draft.partition = shared ? request.sharedPartition : request.ownPartition;
+  const validatable = draft.etag !== undefined || draft.lastModified !== undefined;
+  const lived = (input.responseTimeMs - draft.bornAt) / 1000;
+  const useful = lifetime.seconds > lived && !draft.alwaysValidate;
+  const stale = draft.staleIfErrorMs > 0 || draft.staleWhileRevalidateMs > 0;
+  if (!useful && !validatable && !stale) return "no-lifetime";
+  // Section 3: without an explicit word only the statuses that are cacheable by themselves.
+  if (lifetime.source === "none" && !directives.isPublic && !heuristicStatuses.has(status))
+    return "no-lifetime";
+  return draft;
+}
+
+/** Set by the proxy from what the URL's key holds already. */
+const inUrlKey = new Set(["host", "x-forwarded-host", "x-forwarded-proto"]);
+
+/** Partial responses and news of stored ones are no answers by themselves. */
+export function isStorableStatus(status: number): boolean {
+  return status >= 200 && status !== 206 && status !== 304;
+}
+
+function forbidden(
+  { request, fields, policy, status }: StoreInput,
+  directives: ResponseDirectives,
+  lifetime: Lifetime,
+): Refusal | undefined {
+  if (!isStorableStatus(status)) return "status";
+  const ignoresNoStore = directives.mustUnderstand && understood.has(status);
+  if (directives.mustUnderstand && !ignoresNoStore) return "status";
+  if (request.noStore || (directives.noStore && !ignoresNoStore)) return "no-store";
+  if (directives.isPrivate) return "private";
+  if (fields.has("set-cookie")) return "set-cookie";
+  // A known caller's own answers are kept under whatever else the service was shown, too.
+  if (!isShared(request, directives, policy)) return undefined;
+  const { isPublic, mustRevalidate, sMaxAge } = directives;
+  if (request.hasAuthorization && !isPublic && !mustRevalidate && sMaxAge === undefined)
+    return "authorization";
+  const spoken = isPublic || sMaxAge !== undefined || lifetime.source === "origin";
+  return request.hasCredentials && !spoken && policy.scope !== "shared" ? "credentials" : undefined;
+}
+
+function isShared(request: StoreRequest, directives: ResponseDirectives, policy: StorePolicy): boolean {
+  if (!request.identified || policy.scope === "shared") return true;
+  return policy.scope === "auto" && (directives.isPublic || directives.sMaxAge !== undefined);
+}
+
+function makeDraft(
+  { request, status, fields, responseTimeMs, tags, policy }: StoreInput,
+  directives: ResponseDirectives,
+  lifetime: Lifetime,
+  vary: readonly string[],
+): Draft & { partition: string } {
+  const bornAt = responseTimeMs - initialAgeMs(fields, request.requestTimeMs, responseTimeMs);
+  const overridden = !policy.respectOrigin && lifetime.source === "policy";
+  const alwaysValidate = directives.noCache && !overridden;
+  const mayServeStale =
+    !alwaysValidate &&
+    !directives.mustRevalidate &&
+    !directives.proxyRevalidate &&
+    directives.sMaxAge === undefined;
+  const stale = (told: number | undefined, policySeconds: number): number =>
+    mayServeStale ? (told ?? policySeconds) * 1000 : 0;
+  return {
+    url: request.url,
+    partition: request.sharedPartition,
+    status,
+    fields: storedFields(fields, directives, policy.targets, responseTimeMs),
+    etag: fields.get("etag"),
+    lastModified: fields.get("last-modified"),
+    dateMs: dateOf(fields, responseTimeMs),
+    bornAt,
+    requestedAt: request.requestTimeMs,
+    // The policy's lifetime counts from when the answer came; the upstream's from when it was made.
+    freshUntil: (overridden ? responseTimeMs : bornAt) + lifetime.seconds * 1000,
+    // The policy prolongs a lifetime; it makes none.
+    staleWhileRevalidateMs: stale(
+      directives.staleWhileRevalidate,
+      lifetime.seconds > 0 ? policy.staleWhileRevalidateSeconds : 0,
+    ),
+    staleIfErrorMs: stale(directives.staleIfError, policy.staleIfErrorSeconds),
+    mayServeStale,
+    alwaysValidate,
+    immutable: directives.immutable,
+    forAnyone: directives.isPublic || directives.sMaxAge !== undefined || policy.scope === "shared",
+    implicit: lifetime.source !== "origin" && policy.scope !== "shared",
+    vary,
+    varyValues: varyValues(vary, request.lookupFields),
+    tags,
+  };
+}
+
+/** RFC 9111 section 3.1, RFC 9110 section 7.6.1; Age is made anew for each use, Content-Length from the body. */
+const neverStored = new Set([
+  "age",
+  "connection",
+  "content-length",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authentication-info",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "x-cache",
+  "cache-status",
+]);
+
+/** Fields to keep. A missing Date is the time of arrival. */
+export function storedFields(
+  fields: Fields,
+  directives: ResponseDirectives,
+  targets: readonly string[],
+  responseTimeMs: number,
+): string[] {
+  const { noCacheFields, privateFields } = directives;
+  const connection = fields.get("connection");
+  const named =
+    connection === undefined ? noNames : connection.split(",").map((name) => fieldKey(name.trim()));
+  // The first target is the sidecar's own name; the others may be meant for caches in front of us as well.
+  const own = targets[0]?.startsWith("outrigger") === true ? targets[0] : "";
+  const kept: string[] = [];
+  let dated = false;
+  fields.forEach((lower, value, name) => {
+    if (neverStored.has(lower) || lower === own || named.includes(lower)) return;
+    if (noCacheFields.includes(lower) || privateFields.includes(lower)) return;
+    if (lower === "date") dated = true;
+    kept.push(name, value);
+  });
+  if (!dated && !fields.has("date")) kept.push("Date", formatHttpDate(responseTimeMs));
+  // A list of the right size, where one that grows has room for seventeen.
+  return kept.slice();
+}

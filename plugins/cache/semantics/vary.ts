@@ -1,0 +1,79 @@
+// Secondary keys (RFC 9111 section 4.1): which request fields tell answers apart, and their values in a form that
+// is equal for requests that mean the same.
+import { fieldKey, type Fields } from "../../../src/plugin-api/contract.ts";
+
+/** One list for all that vary by nothing. */
+export const noNames: readonly string[] = [];
+
+/** Lower-case names of a Vary field, sorted, each once; "*" = no request ever matches. */
+export function varyNames(fields: Fields): readonly string[] | "*" {
+  const value = fields.get("vary");
+  if (value === undefined) return noNames;
+  const names = new Set<string>();
+  for (const part of value.split(",")) {
+    const name = fieldKey(part.trim());
+    if (name === "*") return "*";
+    if (name !== "") names.add(name);
+  }
+  return [...names].sort();
+}
+
+/** The request's values of those fields; "" also stands for an absent one with no value, which means the same. */
+export function varyValues(names: readonly string[], request: Pick<Fields, "get">): readonly string[] {
+  return names.length === 0 ? noNames : names.map((name) => selectingValue(name, request));
+}
+
+/** One selecting field in normal form. */
+export function selectingValue(name: string, request: Pick<Fields, "get">): string {
+  const value = request.get(name);
+  // A present but empty field is not an absent one.
+  if (value === undefined) return "-";
+  switch (name) {
+    case "accept-language":
+    case "accept-encoding":
+    case "accept-charset":
+    case "accept":
+      return `+${preferences(value)}`;
+    case "cookie":
+    case "user-agent":
+      return `+${value.trim()}`;
+    default:
+      return `+${members(value).join(",")}`;
+  }
+}
+
+/** Members by weight, then name: the order in which a client lists equals means nothing (RFC 9110 section 12.5). */
+function preferences(value: string): string {
+  const weighted = members(value.toLowerCase()).map((member) => {
+    const [name = "", ...parameters] = member.split(";").map((part) => part.trim());
+    const weight = parameters.findIndex((parameter) => parameter.startsWith("q="));
+    const q = weight === -1 ? 1 : Number(parameters[weight]?.slice(2));
+    if (weight !== -1) parameters.splice(weight, 1);
+    return { name: [name, ...parameters].join(";"), q: Number.isFinite(q) ? q : 1 };
+  });
+  weighted.sort((a, b) => b.q - a.q || (a.name < b.name ? -1 : Number(a.name > b.name)));
+  return weighted.map(({ name, q }) => (q === 1 ? name : `${name};q=${q}`)).join(",");
+}
+
+/** Splits at commas outside quoted strings and trims; empty members mean nothing (RFC 9110 section 5.6.1). */
+function members(value: string): string[] {
+  if (!value.includes('"')) return trimmed(value.split(","));
+  const parts: string[] = [];
+  let start = 0;
+  let quoted = false;
+  for (let at = 0; at < value.length; at += 1) {
+    const character = value[at];
+    if (character === "\\" && quoted) at += 1;
+    else if (character === '"') quoted = !quoted;
+    else if (character === "," && !quoted) {
+      parts.push(value.slice(start, at));
+      start = at + 1;
+    }
+  }
+  parts.push(value.slice(start));
+  return trimmed(parts);
+}
+
+function trimmed(parts: readonly string[]): string[] {
+  return parts.map((part) => part.trim()).filter((part) => part !== "");
+}

@@ -1,0 +1,90 @@
+// Puts complete answers into both tiers and tells those who wait for them.
+import type { Exchange, Fields } from "../../../src/plugin-api/contract.ts";
+import type { Entry } from "./entry.ts";
+import type { Flight, FlightEnd } from "./flights.ts";
+import type { Key } from "../key.ts";
+import type { CacheOptions } from "../options.ts";
+import { parsePurgeField, parseTags } from "../purge/purge.ts";
+import type { CacheRequest } from "../semantics/request.ts";
+import type { CacheState } from "../state.ts";
+import type { FieldValues, StoreRequest } from "../semantics/storing.ts";
+
+/** Where an answer goes once it is complete. */
+export interface Destination {
+  readonly key: Key;
+  readonly flight: Flight | undefined;
+  leased: boolean;
+}
+
+export function keepEntry(state: CacheState, options: CacheOptions, entry: Entry, to: Destination): void {
+  state.memory.put(entry, to.key.hash);
+  state.measure();
+  if (to.flight !== undefined) state.uncacheable.delete(to.flight.hash);
+  to.flight?.end({ kind: "stored", entry });
+  const written = options.redis
+    ? state.redis?.put(entry, options.redisMaxBytes, state.clock.now())
+    : undefined;
+  if (!to.leased) return;
+  to.leased = false;
+  // The lease ends when the fleet can see the entry.
+  const release = (): void => state.redis?.release(to.key.url, to.key.own);
+  if (written === undefined) release();
+  else void written.then(release);
+}
+
+/** Nothing came of it that others could keep. */
+export function keepNothing(state: CacheState, to: Destination, end: FlightEnd): void {
+  to.flight?.end(end);
+  if (!to.leased) return;
+  to.leased = false;
+  state.redis?.release(to.key.url, to.key.own);
+}
+
+/** Removes the variant that an entry stands for; it has been superseded. */
+export function dropEntry(state: CacheState, entry: Entry): void {
+  const cell = state.memory.find(entry.url, entry.partition)?.variants.find((other) => other.entry === entry);
+  if (cell !== undefined) state.memory.remove(cell);
+  state.redis?.drop(entry);
+}
+
+/** Takes out of an upstream's response what is meant for the cache alone, obeys its purges. @returns its tags */
+export function takeCacheFields(
+  state: CacheState,
+  options: CacheOptions,
+  { route }: Pick<Exchange, "route">,
+  fields: Fields,
+): readonly string[] {
+  const cacheTag = fields.get("cache-tag");
+  const surrogateKey = fields.get("surrogate-key");
+  const purge = fields.get("outrigger-purge");
+  if (options.stripSetCookie) fields.delete("set-cookie");
+  if (purge !== undefined) {
+    fields.delete("outrigger-purge");
+    for (const one of parsePurgeField(purge, state.region, route.upstream)) state.purge(one);
+  }
+  if (cacheTag === undefined && surrogateKey === undefined) return options.tags;
+  fields.delete("cache-tag");
+  fields.delete("surrogate-key");
+  return [...options.tags, ...parseTags(cacheTag, surrogateKey)];
+}
+
+/** The request's part of the decision to store. */
+export function storeRequest(
+  request: { key: Key; seen: CacheRequest; requestTimeMs: number },
+  lookupFields: FieldValues,
+  forwardedFields: Fields,
+): StoreRequest {
+  const { key, seen } = request;
+  return {
+    url: key.url,
+    sharedPartition: key.shared,
+    ownPartition: key.own,
+    identified: key.own !== key.shared,
+    hasAuthorization: seen.hasAuthorization,
+    hasCredentials: seen.credentials !== "",
+    noStore: seen.directives?.noStore === true,
+    requestTimeMs: request.requestTimeMs,
+    lookupFields,
+    forwardedFields,
+  };
+}

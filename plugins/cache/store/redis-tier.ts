@@ -1,0 +1,164 @@
+// The second tier: entries in Redis, shared by the sidecars of one service. It may be down, slow, full or hostile;
+// then there is the memory tier alone. Keys of one URL and partition share a hash tag: one slot in Redis Cluster.
+import { hash } from "node:crypto";
+import type { Counter, Fields, Store, StoreSeal } from "../../../src/plugin-api/contract.ts";
+import { BadRecord, decodeRecord, encodeEntry, encodeVary, type StoredRecord } from "./codec.ts";
+import type { Entry } from "./entry.ts";
+import { matches } from "./shelf.ts";
+import { varyValues } from "../semantics/vary.ts";
+
+/** What a look-up asks for. */
+export interface LookUpLimits {
+  /** Longest wait for each of at most two reads. */
+  readonly redisWaitMs: number;
+  /** A larger body is not read. */
+  readonly maxBodyBytes: number;
+}
+
+/** Longest life in Redis, and so the longest time for which a purge must be remembered. */
+export const longestLifeMs = 86_400_000;
+/** How long beyond its last use a stale entry with a validator is kept, so that it can be validated. */
+const validationGraceMs = 3_600_000;
+/** Writes under way at once; what comes on top is not written. */
+const maxWrites = 64;
+
+export interface RedisTierParts {
+  readonly store: Store;
+  /** `cache:<service>:`, with the region's part. */
+  readonly prefix: string;
+  readonly badRecords: Counter;
+  /** With it, only what a sidecar of this service wrote counts. */
+  readonly seal: StoreSeal | undefined;
+  readonly now: () => number;
+  /** Whether an entry was purged since it was made. */
+  isPurged(entry: Entry): boolean;
+}
+
+export class RedisTier {
+  readonly #parts: RedisTierParts;
+  #writing = 0;
+
+  constructor(parts: RedisTierParts) {
+    this.#parts = parts;
+  }
+
+  get up(): boolean {
+    return this.#parts.store.up;
+  }
+
+  /** Never rejects. @returns undefined when there is no usable entry, whatever the cause */
+  async find(
+    url: string,
+    partition: string,
+    request: Fields,
+    limits: LookUpLimits,
+  ): Promise<Entry | undefined> {
+    const key = this.#key(url, partition);
+    let record = await this.#read(key, limits);
+    if (record !== undefined && "vary" in record) {
+      record = await this.#read(variantKey(key, varyValues(record.vary, request)), limits);
+    }
+    if (record === undefined || !("entry" in record)) return undefined;
+    const { entry } = record;
+    // Bytes under a wrong key, by collision or by a hostile hand, are nobody's answer.
+    if (entry.url !== url || entry.partition !== partition) {
+      this.#parts.badRecords.inc();
+      return undefined;
+    }
+    return matches(entry, request) && !this.#parts.isPurged(entry) ? entry : undefined;
+  }
+
+  /** Writes an entry; a failure costs nothing but the entry. Never rejects, and nobody has to wait for it. */
+  async put(entry: Entry, maxBytes: number, nowMs: number): Promise<void> {
+    if (!this.#parts.store.up || this.#writing >= maxWrites) return;
+    const ttlMs = Math.min(longestLifeMs, Math.ceil(usefulMs(entry, nowMs)));
+    if (ttlMs <= 0) return;
+    this.#writing += 1;
+    try {
+      await this.#write(entry, maxBytes, ttlMs);
+    } catch {
+      // Down, slow or full: there is the memory tier.
+    } finally {
+      this.#writing -= 1;
+    }
+  }
+
+  /** Takes an entry away; for one that was superseded by an answer that may not be stored. */
+  drop(entry: Entry): void {
+    if (!this.#parts.store.up) return;
+    const key = this.#key(entry.url, entry.partition);
+    const exact = entry.vary.length === 0 ? key : variantKey(key, entry.varyValues);
+    this.#parts.store.delete(exact).catch(() => {});
+  }
+
+  /**
+   * Asks for the right to fill a key for the whole fleet.
+   * @returns false when another sidecar has it; true also when Redis cannot be asked
+   */
+  async lease(url: string, partition: string, ttlMs: number, limitMs: number): Promise<boolean> {
+    try {
+      const key = `${this.#key(url, partition)}:lease`;
+      return await this.#parts.store.set(key, "1", { ttlMs, ifAbsent: true, limitMs });
+    } catch {
+      return true;
+    }
+  }
+
+  release(url: string, partition: string): void {
+    this.#parts.store.delete(`${this.#key(url, partition)}:lease`).catch(() => {});
+  }
+
+  async #read(key: string, { redisWaitMs, maxBodyBytes }: LookUpLimits): Promise<StoredRecord | undefined> {
+    if (!this.#parts.store.up) return undefined;
+    try {
+      const bytes = await this.#parts.store.getBytes(key, redisWaitMs);
+      return bytes === null ? undefined : await decodeRecord(this.#opened(key, bytes), maxBodyBytes);
+    } catch (error) {
+      if (error instanceof BadRecord) this.#parts.badRecords.inc();
+      return undefined;
+    }
+  }
+
+  async #write(entry: Entry, maxBytes: number, ttlMs: number): Promise<void> {
+    const bytes = await encodeEntry(entry);
+    if (bytes.length > maxBytes) return;
+    const key = this.#key(entry.url, entry.partition);
+    if (entry.vary.length === 0) {
+      await this.#set(key, bytes, ttlMs);
+      return;
+    }
+    await this.#set(variantKey(key, entry.varyValues), bytes, ttlMs);
+    await this.#set(key, encodeVary(entry.vary), ttlMs);
+  }
+
+  async #set(key: string, bytes: Buffer, ttlMs: number): Promise<void> {
+    const { store, seal, now } = this.#parts;
+    const sealed = seal === undefined ? bytes : seal.seal(key, bytes, now() + ttlMs);
+    await store.set(key, sealed, { ttlMs });
+  }
+
+  #opened(key: string, bytes: Buffer): Buffer {
+    const { seal, now } = this.#parts;
+    const opened = seal === undefined ? bytes : seal.open(key, bytes, now());
+    if (opened === undefined) throw new BadRecord("seal");
+    return opened;
+  }
+
+  #key(url: string, partition: string): string {
+    return `${this.#parts.prefix}e:{${digest(`${url}\n${partition}`)}}`;
+  }
+}
+
+function variantKey(key: string, values: readonly string[]): string {
+  return `${key}:${digest(JSON.stringify(values))}`;
+}
+
+function digest(text: string): string {
+  return hash("sha256", text, "base64url");
+}
+
+function usefulMs(entry: Entry, nowMs: number): number {
+  const stale = Math.max(entry.staleIfErrorMs, entry.staleWhileRevalidateMs);
+  const validatable = entry.etag !== undefined || entry.lastModified !== undefined;
+  return entry.freshUntil - nowMs + Math.max(stale, validatable ? validationGraceMs : 0);
+}

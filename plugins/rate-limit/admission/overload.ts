@@ -1,0 +1,86 @@
+// Protection that nobody has to configure: sheds load, least important first, when the service answers ever more slowly
+// under the requests in flight, or when this process cannot keep up with its own event loop.
+import type { Clock, Counter, Gauge, Metrics } from "../../../src/plugin-api/contract.ts";
+import { AdaptiveLimit } from "./adaptive-limit.ts";
+import { LoopDelay } from "./loop-delay.ts";
+
+/** Critical is never shed; the others go in the order low, normal, high. */
+export type Priority = "critical" | "high" | "normal" | "low";
+
+/** The part of an upstream's limit that a class may fill. */
+const shareOfLimit: Readonly<Record<Priority, number>> = {
+  critical: Infinity,
+  high: 1,
+  normal: 0.9,
+  low: 0.7,
+};
+
+/** Delay of the event loop from which a class is shed. */
+const loopDelayMs: Readonly<Record<Priority, number>> = {
+  critical: Infinity,
+  high: 400,
+  normal: 200,
+  low: 100,
+};
+
+/** Upstreams come from the policy; one that no request went to for long makes room for others. */
+const mostUpstreams = 1024;
+
+/** One admitted request. */
+export interface Ticket {
+  /** The response head came, or will not come: the request is no longer in flight towards the upstream. */
+  leave(): void;
+  /** @param upstreamMs wait for the response head, or for nothing when the upstream ran into its time limit */
+  sample(upstreamMs: number): void;
+}
+
+export class OverloadGuard {
+  readonly loopDelay: LoopDelay;
+  readonly #clock: Clock;
+  readonly #limits = new Map<string, AdaptiveLimit>();
+  readonly #shed: (priority: string, cause: string) => Counter;
+  readonly #gauge: (upstream: string) => Gauge;
+
+  constructor(clock: Clock, metrics: Metrics) {
+    this.#clock = clock;
+    this.loopDelay = new LoopDelay(clock);
+    this.#shed = metrics.counter("outrigger_overload_shed_total", "Requests answered 503 to shed load", [
+      "priority",
+      "cause",
+    ]);
+    this.#gauge = metrics.gauge("outrigger_overload_limit", "Requests in flight that the upstream can take", [
+      "upstream",
+    ]);
+  }
+
+  /** @returns undefined when the request must be shed: answer 503 `overloaded` with `Retry-After` */
+  enter(upstream: string, priority: Priority): Ticket | undefined {
+    if (this.loopDelay.sheds(loopDelayMs[priority])) return this.#refuse(priority, "event_loop");
+    const limit = this.#limitOf(upstream);
+    if (!limit.admits(shareOfLimit[priority], this.#clock.mono())) return this.#refuse(priority, "upstream");
+    limit.enter();
+    let inFlight = true;
+    return {
+      leave() {
+        if (inFlight) limit.leave();
+        inFlight = false;
+      },
+      sample: (upstreamMs) => limit.sample(upstreamMs, this.#clock.mono()),
+    };
+  }
+
+  #refuse(priority: Priority, cause: "event_loop" | "upstream"): undefined {
+    this.#shed(priority, cause).inc();
+    return undefined;
+  }
+
+  #limitOf(upstream: string): AdaptiveLimit {
+    let limit = this.#limits.get(upstream);
+    if (limit === undefined) {
+      if (this.#limits.size >= mostUpstreams) this.#limits.delete(this.#limits.keys().next().value as string);
+      limit = new AdaptiveLimit(this.#gauge(upstream));
+      this.#limits.set(upstream, limit);
+    }
+    return limit;
+  }
+}

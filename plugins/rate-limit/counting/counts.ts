@@ -1,0 +1,143 @@
+// What takeScript is in Redis, for the workers of one sidecar without it: the same calls, decided in their primary over
+// counts in memory. script.ts says what keys, arguments and answers mean, algorithms.ts holds the arithmetic.
+import { LRUCache } from "lru-cache";
+import { z } from "zod";
+import type { Clock } from "../../../src/plugin-api/contract.ts";
+import { emptyUsage, free, roll, waitMs, type Rule, type Usage } from "./algorithms.ts";
+import { windowStart } from "./window.ts";
+
+/** The least recently used go: what they had used is forgotten. About 200 bytes each. */
+const mostCounts = 200_000;
+
+const calls = z.array(z.strictObject({ keys: z.array(z.string()), args: z.array(z.string()) }));
+type Call = z.output<typeof calls>[number];
+
+const number = z.coerce.number();
+const flag = z.enum(["0", "1"]);
+const claimWords = z.tuple([
+  z.enum(["g", "s", "f"]),
+  number,
+  number,
+  z.string(),
+  flag,
+  number,
+  number,
+  number,
+  flag,
+  number,
+]);
+const claimCount = z.coerce.number().int().min(0);
+
+const algorithms = { g: "gcra", s: "sliding", f: "fixed" } as const;
+
+interface Claim {
+  readonly key: string;
+  readonly rule: Rule;
+  readonly usage: Usage;
+  /** Whether anything was counted under the key. */
+  readonly known: boolean;
+  readonly hard: boolean;
+  readonly least: number;
+  /** Below zero: so many are given back. */
+  readonly most: number;
+  readonly carry: number;
+  readonly free: number;
+}
+
+class Counts {
+  readonly #clock: Clock;
+  readonly #usages = new LRUCache<string, Usage>({ maxSize: mostCounts, sizeCalculation: () => 1 });
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  decide({ keys, args }: Call): unknown[] {
+    // As Redis: one clock for everything, the wall's, because quotas follow the calendar.
+    const nowMs = this.#clock.now();
+    const reply: unknown[] = [String(Math.floor(nowMs))];
+    const left = keys.values();
+    const nextKey = (): string => left.next().value ?? "";
+    for (let at = 0, count = 0; at < args.length; at += 1 + count) {
+      count = claimCount.parse(args[at]);
+      const claims = args.slice(at + 1, at + 1 + count).map((text) => this.#open(text, nextKey, nowMs));
+      for (const claim of claims) if (claim.most < 0) this.#giveBack(claim, nowMs);
+      const fits = claims.every(({ hard, most, free, least }) => !hard || most < 0 || free >= least);
+      for (const claim of claims) reply.push(...this.#settle(claim, fits, nowMs));
+    }
+    return reply;
+  }
+
+  #open(text: string, nextKey: () => string, nowMs: number): Claim {
+    const words = claimWords.parse(text.split(" "));
+    const [kind, capacity, perMs, window, hard, least, most, carry, former, floor] = words;
+    const monthly = window === "M";
+    const ms = monthly ? 2_592_000_000 : number.parse(window);
+    const rule: Rule = { algorithm: algorithms[kind], capacity, perMs, window: { ms, monthly } };
+    const key = nextKey();
+    const kept = this.#usages.get(key);
+    const usage = rolled(kept, rule, nowMs);
+    if (former === "1") {
+      const before = rolled(this.#usages.get(nextKey()), rule, nowMs);
+      usage.level = Math.max(usage.level, before.level);
+      if (kind === "g") usage.level = Math.min(capacity, usage.level);
+      usage.before = Math.max(usage.before, before.before);
+    }
+    if (most >= 0 && floor > usage.level && (kept === undefined || kind !== "s"))
+      usage.level = Math.min(capacity, floor);
+    if (most >= 0 && carry > 0) usage.level = Math.min(2 * capacity, usage.level + carry);
+    const known = kept !== undefined;
+    return {
+      key,
+      rule,
+      usage,
+      known,
+      hard: hard === "1",
+      least,
+      most,
+      carry,
+      free: free(usage, rule, nowMs),
+    };
+  }
+
+  #giveBack({ key, rule, usage, known, most, carry: grantedAt }: Claim, nowMs: number): void {
+    let amount = -most;
+    // A gcra permit that has been out for long enough has come back already; others end with their window.
+    if (rule.algorithm === "gcra") amount -= Math.max(0, nowMs - grantedAt) * rule.perMs;
+    else if (windowStart(rule.window, grantedAt) !== usage.since) return;
+    if (!known || amount <= 0) return;
+    usage.level = Math.max(0, usage.level - amount);
+    this.#usages.set(key, usage);
+  }
+
+  /** @returns permits granted and left, wait and reset in milliseconds */
+  #settle(claim: Claim, fits: boolean, nowMs: number): number[] {
+    const { key, rule, usage, least, most } = claim;
+    let granted = 0;
+    if (fits && most >= 0 && claim.free >= least) {
+      granted = Math.min(most, Math.max(least, Math.floor(claim.free / 2)));
+      usage.level += granted;
+    }
+    if (most >= 0 && (usage.level > 0 || usage.before > 0)) this.#usages.set(key, usage);
+    const left = free(usage, rule, nowMs);
+    const next = Math.floor(left) + 1;
+    return [
+      granted,
+      Math.max(0, Math.floor(left)),
+      Math.ceil(waitMs(usage, rule, nowMs, Math.max(1, least))),
+      next > rule.capacity ? 0 : Math.ceil(waitMs(usage, rule, nowMs, next)),
+    ];
+  }
+}
+
+function rolled(usage: Usage | undefined, rule: Rule, nowMs: number): Usage {
+  const copy = { ...(usage ?? emptyUsage()) };
+  roll(copy, rule, nowMs);
+  return copy;
+}
+
+/** @returns what answers a list of the script's calls, a list each; it throws for a question of another shape */
+export function createCounts(clock: Clock): (question: unknown) => unknown[][] {
+  const counts = new Counts(clock);
+  return (question) => calls.parse(question).map((call) => counts.decide(call));
+}

@@ -1,0 +1,19 @@
+// The counts of a sidecar's workers that have no Redis: asked of their primary in the words of the script.
+import type { Store, Workers } from "../../../src/plugin-api/contract.ts";
+
+/** Where limits are counted for several processes: Redis, or the primary of this sidecar's workers. */
+export type SharedStore = Pick<Store, "up" | "sharded" | "runAll">;
+
+export function createPrimaryStore(workers: Workers): SharedStore {
+  return {
+    // A primary that is gone takes its workers with it; one that is slow runs into the time limit.
+    up: true,
+    sharded: false,
+    async runAll(calls, limitMs = 250) {
+      const question = calls.map(({ keys, args }) => ({ keys: [...keys], args: args.map(String) }));
+      const answer = await workers.ask(question, limitMs);
+      if (!Array.isArray(answer)) throw new TypeError("unexpected answer of the primary");
+      return answer.map((value: unknown) => ({ status: "fulfilled", value }));
+    },
+  };
+}

@@ -1,0 +1,207 @@
+// Counting in Redis. What the requests of one turn of the event loop ask travels in one write: the batch leaves when
+// the sockets have been read (setImmediate), never on a timer.
+import type { Clock } from "../../../src/plugin-api/contract.ts";
+import type { Caller, Lease } from "../caller.ts";
+import type { Claim } from "../limit.ts";
+import { oweAgain, settleDebt } from "./outage.ts";
+import type { SharedStore } from "./primary-store.ts";
+import { takeScript } from "./script.ts";
+
+/** Longest script run: keeps a batch from holding Redis for more than about a millisecond. */
+const requestsPerScript = 64;
+
+/** Longest wait of a batch in which nobody asks for less. */
+const longestWaitMs = 5000;
+
+/** The longest that a refusal is remembered: a block lifted by hand shows within this time. */
+const longestDenialMs = 1000;
+
+/** What one script call has to decide together. */
+interface Ask {
+  readonly claims: readonly Claim[];
+  /** Ready-made argument and keys of what is given back; then there are no claims. */
+  readonly refund: { readonly key: string; readonly text: string } | undefined;
+  readonly tag: string;
+  readonly settle: (serverMs: number) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+export class RedisLedger {
+  readonly #store: SharedStore;
+  readonly #clock: Clock;
+  #waiting: Ask[] = [];
+  #limitMs = longestWaitMs;
+  #lostAt = -Infinity;
+
+  constructor(store: SharedStore, clock: Clock) {
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  /**
+   * Decides all claims of one request; when a hard one does not fit, none takes anything. The outcome is in the claims.
+   * Rejects with `StoreUnavailable` when Redis does not answer in time: permits may or may not have been taken.
+   * @returns the server's time of the decision, epoch milliseconds
+   */
+  async take(claims: readonly Claim[], limitMs: number): Promise<number> {
+    const sentMono = this.#clock.mono();
+    for (const claim of claims) settleDebt(claim, this.#clock, this.#lostAt);
+    try {
+      const serverMs = await this.#askByTag(claims, limitMs);
+      for (const claim of claims) remember(claim, sentMono);
+      return serverMs;
+    } catch (error) {
+      for (const claim of claims) oweAgain(claim);
+      throw error;
+    }
+  }
+
+  /** Redis is missed now: it may come back with less than it knew. */
+  lost(): void {
+    this.#lostAt = this.#clock.mono();
+  }
+
+  /** Gives a lease's unused permits back; what cannot be told comes back by itself with time. */
+  async giveBack(caller: Caller, lease: Lease): Promise<void> {
+    await this.#refund(caller, lease.left, lease.grantedAt);
+  }
+
+  async #askByTag(claims: readonly Claim[], limitMs: number): Promise<number> {
+    const first = claims[0] as Claim;
+    const together =
+      this.#store.sharded === false || claims.every(({ caller }) => caller.tag === first.caller.tag);
+    if (together) return this.#ask(claims, first.caller.tag, limitMs);
+    // One node cannot decide for another: each takes at once, and whoever admitted gives back when another refused.
+    const tags = new Set(claims.map(({ caller }) => caller.tag));
+    const groups = [...tags].map((tag) => claims.filter(({ caller }) => caller.tag === tag));
+    const outcomes = await Promise.allSettled(
+      groups.map((group) => this.#ask(group, (group[0] as Claim).caller.tag, limitMs)),
+    );
+    const failed = outcomes.find((outcome) => outcome.status === "rejected");
+    const refused = claims.some((claim) => claim.hard && claim.granted === 0);
+    if (failed !== undefined || refused) {
+      for (const [index, outcome] of outcomes.entries()) {
+        if (outcome.status === "fulfilled") this.#undo(groups[index] as Claim[], outcome.value);
+      }
+    }
+    if (failed !== undefined) throw failed.reason;
+    return Math.max(...outcomes.map((outcome) => (outcome.status === "fulfilled" ? outcome.value : 0)));
+  }
+
+  #undo(claims: readonly Claim[], serverMs: number): void {
+    for (const claim of claims) {
+      if (claim.granted === 0) continue;
+      void this.#refund(claim.caller, claim.granted, serverMs);
+      claim.remaining += claim.granted;
+      claim.granted = 0;
+    }
+  }
+
+  #ask(claims: readonly Claim[], tag: string, limitMs: number): Promise<number> {
+    return new Promise((settle, fail) => {
+      this.#add({ claims, refund: undefined, tag, settle, fail }, limitMs);
+    });
+  }
+
+  #refund(caller: Caller, amount: number, grantedAt: number): Promise<void> {
+    const refund = { key: caller.key, text: `${caller.table.spec} 0 0 ${-amount} ${grantedAt} 0 0` };
+    return new Promise((resolve) => {
+      const done = (): void => resolve();
+      this.#add({ claims: [], refund, tag: caller.tag, settle: done, fail: done }, longestWaitMs);
+    });
+  }
+
+  #add(ask: Ask, limitMs: number): void {
+    this.#limitMs = Math.min(this.#limitMs, limitMs);
+    if (this.#waiting.push(ask) === 1) setImmediate(() => void this.#send());
+  }
+
+  /** Sends what has gathered; never rejects. */
+  async #send(): Promise<void> {
+    const asks = this.#waiting;
+    const limitMs = this.#limitMs;
+    this.#waiting = [];
+    this.#limitMs = longestWaitMs;
+    const batches = inBatches(asks, this.#store.sharded === false);
+    try {
+      const outcomes = await this.#store.runAll(batches.map(encode), limitMs);
+      for (const [index, batch] of batches.entries()) {
+        const outcome = outcomes[index];
+        if (outcome?.status === "fulfilled") decode(batch, outcome.value);
+        else for (const ask of batch) ask.fail(outcome?.reason);
+      }
+    } catch (error) {
+      // Nothing that waits may be left waiting; whoever was settled already does not hear this.
+      for (const ask of asks) ask.fail(error);
+    }
+  }
+}
+
+function remember(claim: Claim, sentMono: number): void {
+  const { caller } = claim;
+  caller.remaining = claim.remaining;
+  caller.heardAt = sentMono;
+  caller.formerKey = undefined;
+  if (!claim.hard || !claim.exceeded) return;
+  // Counted from before the question left, so that a caller is never held longer than Redis would.
+  caller.deniedUntil = sentMono + Math.min(claim.retryMs, longestDenialMs);
+  caller.dueAt = sentMono + claim.retryMs;
+}
+
+function inBatches(asks: readonly Ask[], oneNode: boolean): Ask[][] {
+  const byTag = new Map<string, Ask[][]>();
+  for (const ask of asks) {
+    const tag = oneNode ? "" : ask.tag;
+    const batches = byTag.get(tag);
+    const last = batches?.at(-1);
+    if (batches === undefined) byTag.set(tag, [[ask]]);
+    else if (last !== undefined && last.length < requestsPerScript) last.push(ask);
+    else batches.push([ask]);
+  }
+  return [...byTag.values()].flat();
+}
+
+function encode(batch: readonly Ask[]): { script: typeof takeScript; keys: string[]; args: string[] } {
+  const keys: string[] = [];
+  const args: string[] = [];
+  for (const { claims, refund } of batch) {
+    if (refund !== undefined) {
+      keys.push(refund.key);
+      args.push("1", refund.text);
+      continue;
+    }
+    args.push(String(claims.length));
+    for (const claim of claims) {
+      const { key, formerKey } = claim.caller;
+      keys.push(key);
+      if (formerKey !== undefined) keys.push(formerKey);
+      args.push(textOf(claim, formerKey !== undefined));
+    }
+  }
+  return { script: takeScript, keys, args };
+}
+
+function textOf({ limit, caller, hard, least, most, carry, floor }: Claim, hasFormer: boolean): string {
+  if (most === limit.cost && carry === 0 && floor === 0 && !hasFormer && hard === limit.hard)
+    return limit.exactText;
+  return `${caller.table.spec} ${hard ? 1 : 0} ${least} ${most} ${carry} ${hasFormer ? 1 : 0} ${floor}`;
+}
+
+/** Throws when the answer is not of the script's shape. */
+function decode(batch: readonly Ask[], reply: unknown): void {
+  if (!Array.isArray(reply)) throw new TypeError("unexpected answer of the rate-limit script");
+  const values = reply as (number | string)[];
+  const serverMs = Number(values[0]);
+  let at = 1;
+  for (const ask of batch) {
+    if (ask.refund !== undefined) at += 4;
+    for (const claim of ask.claims) {
+      claim.granted = values[at] as number;
+      claim.remaining = values[at + 1] as number;
+      claim.retryMs = values[at + 2] as number;
+      claim.resetMs = values[at + 3] as number;
+      at += 4;
+    }
+    ask.settle(serverMs);
+  }
+}

@@ -1,0 +1,76 @@
+// How many files and connections the system lets this process have open, and what of that goes to whom: a listener that
+// takes more than there are leaves nothing for the service, Redis and the health check, and resets whoever comes.
+import { readdirSync, readFileSync } from "node:fs";
+import type { Config } from "../config/config.ts";
+import type { Logger } from "../plugin-api/telemetry.ts";
+
+/** Kept for Redis, issuers, files and the admin listener, or a quarter where that is less. */
+const mostReserved = 128;
+
+/** What one process may have open; undefined where the system does not tell (no /proc). */
+export function maxOpenFiles(): number | undefined {
+  try {
+    const [, soft] = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "latin1")) ?? [];
+    return soft === undefined ? undefined : Number(soft);
+  } catch {
+    return undefined;
+  }
+}
+
+function openFiles(): number {
+  try {
+    return readdirSync("/proc/self/fd").length;
+  } catch {
+    return 0;
+  }
+}
+
+type Connections = Pick<Config, "maxConnections" | "upstreamConnections" | "upstreamUpgrades">;
+
+/**
+ * Divides descriptors: a third of what is left goes to requests to the service, a quarter to upgrades, which take one of a client's besides,
+ * the rest to clients; nobody gets more than is set.
+ * @param limit what the process may have open
+ * @param open what it has open already
+ * @returns the settings as they can be kept, and what is left for the admin listener
+ * @throws Error when so few are left that nobody could be served
+ */
+export function divideDescriptors<T extends Connections>(
+  config: T,
+  limit: number,
+  open: number,
+): { config: T; adminConnections: number } {
+  const reserved = Math.min(mostReserved, Math.floor(limit / 4));
+  const left = limit - open - reserved;
+  const upstreamConnections = Math.min(config.upstreamConnections, Math.floor(left / 3));
+  const upstreamUpgrades = Math.min(config.upstreamUpgrades, Math.floor(left / 4));
+  const maxConnections = Math.min(config.maxConnections, left - upstreamConnections - upstreamUpgrades);
+  if (upstreamConnections < 1) {
+    throw new Error(
+      `the system lets this process open ${limit} files, too few to serve: raise it (ulimit -n, LimitNOFILE=)`,
+    );
+  }
+  return {
+    config: { ...config, maxConnections, upstreamConnections, upstreamUpgrades },
+    adminConnections: reserved >> 1,
+  };
+}
+
+/** The same for this process, with a line when the settings ask for more than there is. */
+export function fitDescriptors(config: Config, logger: Logger): { config: Config; adminConnections: number } {
+  const limit = maxOpenFiles();
+  if (limit === undefined) return { config, adminConnections: mostReserved >> 1 };
+  const fitted = divideDescriptors(config, limit, openFiles());
+  const { maxConnections, upstreamConnections, upstreamUpgrades } = fitted.config;
+  if (
+    maxConnections < config.maxConnections ||
+    upstreamConnections < config.upstreamConnections ||
+    upstreamUpgrades < config.upstreamUpgrades
+  ) {
+    logger.warn(
+      { maxOpenFiles: limit, maxConnections, upstreamConnections, upstreamUpgrades },
+      "the system lets this process open too few files for OUTRIGGER_MAX_CONNECTIONS, OUTRIGGER_UPSTREAM_CONNECTIONS and OUTRIGGER_UPSTREAM_UPGRADES: it takes fewer (ulimit -n, LimitNOFILE=)",
+    );
+  }
+  return fitted;
+}

@@ -1,0 +1,86 @@
+// The compiled policy in force, and its renewal under new secrets: the same policy is set up once more and swapped in;
+// when that fails, the set-up that serves stays, with the secrets that it was given.
+import { isDeepStrictEqual } from "node:util";
+import type { LiveSecrets, SecretGeneration, SecretValues } from "./live-secrets.ts";
+import type { Secrets } from "../plugin-api/services.ts";
+import type { EffectivePolicy } from "../policy/read.ts";
+import type { RoutedPolicy } from "../routing/routed-policy.ts";
+import { shedMemory } from "../v8/shed-memory.ts";
+
+/** A policy of so many routes takes tens of MiB. */
+const manyRoutes = 1_000;
+
+interface Origin {
+  readonly policy: EffectivePolicy;
+  readonly generation: SecretGeneration;
+}
+
+export type Compile = (policy: EffectivePolicy, secrets: Secrets) => Promise<RoutedPolicy>;
+
+export class PolicyInForce {
+  readonly #compile: Compile;
+  readonly #secrets: LiveSecrets;
+  readonly #origins = new WeakMap<RoutedPolicy, Origin>();
+  #routed: RoutedPolicy | undefined;
+  #closed = false;
+
+  constructor(compile: Compile, secrets: LiveSecrets) {
+    this.#compile = compile;
+    this.#secrets = secrets;
+  }
+
+  get routed(): RoutedPolicy | undefined {
+    return this.#routed;
+  }
+
+  /** Rejects, leaving nothing behind, when the policy cannot be set up. */
+  async compile(policy: EffectivePolicy, generation = this.#secrets.inForce): Promise<RoutedPolicy> {
+    const routed = await this.#compile(policy, generation.secrets);
+    this.#origins.set(routed, { policy, generation });
+    return routed;
+  }
+
+  /** Puts it in force; the one before is closed after its last exchange. */
+  swap(next: RoutedPolicy): void {
+    const previous = this.#routed;
+    this.#routed = next;
+    const origin = this.#origins.get(next);
+    if (origin !== undefined) this.#secrets.use(origin.generation);
+    if (previous === undefined) return;
+    previous.snapshot.retire();
+    if (previous.snapshot.routes.length >= manyRoutes) void previous.snapshot.closed.then(shedMemory);
+  }
+
+  /** Whether these are the secrets in force. */
+  has(values: SecretValues): boolean {
+    return isDeepStrictEqual(this.#secrets.inForce.values, values);
+  }
+
+  /** Puts other secrets in force. Rejects when the policy in force cannot be set up with them; nothing changes then. */
+  async renew(values: SecretValues): Promise<void> {
+    const generation = this.#secrets.next(values);
+    for (;;) {
+      const before = this.#routed;
+      const origin = before && this.#origins.get(before);
+      if (origin === undefined) {
+        this.#secrets.use(generation);
+        return;
+      }
+      const next = await this.compile(origin.policy, generation);
+      if (this.#routed === before && !this.#closed) {
+        this.swap(next);
+        return;
+      }
+      // Another policy was put in force meanwhile.
+      next.snapshot.retire();
+      if (this.#closed) return;
+    }
+  }
+
+  /** Retires it. @returns what resolves when its plugins are closed */
+  close(): Promise<void> | undefined {
+    this.#closed = true;
+    this.#routed?.snapshot.retire();
+    return this.#routed?.snapshot.closed;
+  }
+}

@@ -1,0 +1,151 @@
+// Files of secrets, read again when they change: passwords and keys are rotated, and requests must not notice. The new
+// ones are proven where they are used; until then, and when they are wrong, what was in use before stays.
+import { stat } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
+import { type Config, rereadSecrets, type SecretSettings } from "../config/config.ts";
+import type { Logger } from "../plugin-api/contract.ts";
+import type { RenewableStore } from "../redis/renewable-store.ts";
+import type { Serving } from "./serving.ts";
+
+export interface SecretUsers {
+  readonly store: Pick<RenewableStore, "renew"> | undefined;
+  /** In a process that serves. */
+  readonly serving?: Pick<Serving, "hasSecrets" | "renewSecrets">;
+}
+
+/** Looks, because file watchers miss what is done to symbolic links (Kubernetes) and on network file systems. */
+const everyMs = 2_000;
+/** Files that change together, or are half written, are taken once they have been still for so long … */
+const stillMs = 200;
+/** … or after so many looks. */
+const mostLooks = 20;
+const longestRetryMs = 300_000;
+
+export class SecretFiles {
+  readonly #config: Config;
+  readonly #logger: Logger;
+  readonly #users: SecretUsers;
+  readonly #timer: NodeJS.Timeout | undefined;
+  /** What the files hold, as far as it could be read. */
+  #wanted: SecretSettings;
+  #seen: string | undefined;
+  #looking = false;
+  #told = "";
+  #refusal = "";
+  #retryMs = everyMs;
+  #retryAtMono = 0;
+  #closed = false;
+
+  constructor(config: Config, logger: Logger, users: SecretUsers) {
+    this.#config = config;
+    this.#logger = logger;
+    this.#users = users;
+    this.#wanted = config;
+    if (Object.keys(config.secretFiles).length === 0) return;
+    this.#timer = setInterval(() => void this.#look(), everyMs).unref();
+    process.on("SIGHUP", this.#readNow);
+    void this.#look();
+  }
+
+  /** As it is now. */
+  get adminToken(): string | undefined {
+    return this.#wanted.adminToken;
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    process.off("SIGHUP", this.#readNow);
+  }
+
+  readonly #readNow = (): void => {
+    this.#seen = undefined;
+    this.#retryAtMono = 0;
+    void this.#look();
+  };
+
+  /** Never rejects. One at a time: a file system that hangs holds up the looks and nothing else. */
+  async #look(): Promise<void> {
+    if (this.#looking) return;
+    this.#looking = true;
+    try {
+      let { seen, files } = await this.#state();
+      if (seen !== this.#seen) {
+        for (let looks = 0, still = false; looks < mostLooks && !still; looks += 1) {
+          const before = seen;
+          await delay(stillMs, undefined, { ref: false });
+          ({ seen, files } = await this.#state());
+          still = seen === before;
+        }
+        if (this.#closed) return;
+        this.#seen = seen;
+        this.#read(files);
+      }
+      await this.#renewPolicy();
+    } finally {
+      this.#looking = false;
+    }
+  }
+
+  /** @returns what tells one state of the files from another, and those that can be read again: a pipe gives once */
+  async #state(): Promise<{ seen: string; files: Config["secretFiles"] }> {
+    const files: Record<string, string> = {};
+    const seen: string[] = [];
+    for (const [name, path] of Object.entries(this.#config.secretFiles)) {
+      try {
+        const found = await stat(path, { bigint: true });
+        const { dev, ino, size, mtimeNs, ctimeNs } = found;
+        if (found.isFile()) files[name] = path;
+        seen.push([name, dev, ino, size, mtimeNs, ctimeNs].join());
+      } catch (error) {
+        files[name] = path; // reading it says what is wrong
+        seen.push([name, (error as NodeJS.ErrnoException).code].join());
+      }
+    }
+    return { seen: seen.join("\n"), files };
+  }
+
+  #read(files: Config["secretFiles"]): void {
+    const problems: string[] = [];
+    const now = rereadSecrets(files, this.#wanted, problems);
+    const told = problems.join("\n");
+    if (told !== "" && told !== this.#told)
+      this.#logger.error({ problems }, "a secret's file cannot be used; the secret read before stays");
+    this.#told = told;
+    const before = this.#wanted;
+    this.#wanted = now;
+    if (now.redis !== undefined) this.#users.store?.renew(now.redis);
+    const { redis, adminToken, storeKeys, secrets } = before;
+    if (isDeepStrictEqual(now, { redis, adminToken, storeKeys, secrets })) return;
+    this.#logger.info({}, "files of secrets have changed");
+    this.#retryMs = everyMs;
+    this.#retryAtMono = 0;
+  }
+
+  /** Also when a policy that was being set up before the change came into force after it. */
+  async #renewPolicy(): Promise<void> {
+    const { secrets, storeKeys } = this.#wanted;
+    const { serving } = this.#users;
+    if (serving === undefined || performance.now() < this.#retryAtMono) return;
+    if (serving.hasSecrets({ secrets, storeKeys })) {
+      this.#refusal = "";
+      return;
+    }
+    try {
+      await serving.renewSecrets({ secrets, storeKeys });
+      this.#refusal = "";
+      this.#logger.info({}, "the policy in force is set up with the secrets as they are now");
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      if (reason !== this.#refusal)
+        this.#logger.error(
+          { reason },
+          "the policy in force cannot be set up with the secrets as they are now; it goes on with those before",
+        );
+      this.#refusal = reason;
+      this.#retryAtMono = performance.now() + this.#retryMs;
+      this.#retryMs = Math.min(this.#retryMs * 2, longestRetryMs);
+    }
+  }
+}

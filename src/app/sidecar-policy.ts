@@ -1,0 +1,205 @@
+// The policy's part of the composition: which source, what is kept, and what log and metrics tell of it.
+import type { Config } from "../config/config.ts";
+import { folderTrouble } from "../files/make-folder.ts";
+import { withDirectReports } from "../fleet/direct-report.ts";
+import type { HeartbeatOptions } from "../fleet/heartbeat.ts";
+import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
+import { createFileSource, readPolicyFile } from "../policy/sources/file-source.ts";
+import { createPolicyKeeper } from "../policy/sources/kept.ts";
+import {
+  createPolicyLife,
+  type PolicyEvents,
+  type PolicyLife,
+  type PolicyLifeOptions,
+} from "../policy/life.ts";
+import { type Problem, problemText } from "../policy/document/problems.ts";
+import { createPolicyReader, createTrust, type PolicyReader } from "../policy/read.ts";
+import { createRedisSource } from "../policy/sources/redis-source.ts";
+import type { RedisStore } from "../redis/store.ts";
+import type { Telemetry } from "../telemetry/process.ts";
+import { version } from "../version.ts";
+
+export interface LifeParts<Snapshot> extends Pick<
+  PolicyLifeOptions<Snapshot>,
+  "compile" | "swap" | "discard"
+> {
+  readonly store: RedisStore | undefined;
+  readonly clock: Clock;
+  readonly onRejected: () => void;
+}
+
+/** Reads policies as this sidecar's settings say. Rejects when a key cannot be used. */
+export function createReader(
+  { service, upstream: ownUpstream, upstreamAllow, policyKeys: keys, policyMaxBytes: maxBytes }: Config,
+  registry: readonly PluginDefinition[],
+): Promise<PolicyReader> {
+  const plugins = Object.fromEntries(registry.map((plugin) => [plugin.name, plugin]));
+  return createPolicyReader({ plugins, service, ownUpstream, upstreamAllow, keys, maxBytes });
+}
+
+/** Where the policy comes from by the settings, in the order of the contract: Redis, else the file, else built in. */
+export async function createLife<Snapshot>(
+  config: Config,
+  telemetry: Telemetry,
+  registry: readonly PluginDefinition[],
+  parts: LifeParts<Snapshot>,
+): Promise<PolicyLife> {
+  const { service, instance, keyPrefix, policyFile, policyMaxBytes: maxBytes, stateDir, policyKeys } = config;
+  const { logger } = telemetry;
+  const { store, clock } = parts;
+  const read = await createReader(config, registry);
+  const trust = policyKeys && (await createTrust(policyKeys));
+  const file = policyFile === undefined ? undefined : { path: policyFile, maxBytes };
+  const source = store
+    ? withDirectReports(
+        createRedisSource({ store, service, keyPrefix, maxBytes, signed: trust !== undefined }),
+        {
+          store,
+          service,
+          instance,
+          keyPrefix,
+        },
+      )
+    : file && createFileSource(file);
+  const named = namer(config);
+  if (source === undefined) {
+    logger.warn({}, "neither REDIS_URL nor OUTRIGGER_POLICY_FILE is set: the built-in policy is used");
+  }
+  if (stateDir !== undefined) void tellStateDir(stateDir, logger);
+  const keeper =
+    stateDir === undefined
+      ? undefined
+      : createPolicyKeeper({ dir: stateDir, service, onTrouble: (message) => logger.warn({}, message) });
+  const life = createPolicyLife({
+    read,
+    trust,
+    keeper,
+    source,
+    baseline: store && file && (() => readPolicyFile(file.path, maxBytes)),
+    compile: parts.compile,
+    swap: parts.swap,
+    discard: parts.discard,
+    clock,
+    events: policyEvents(telemetry, clock, {
+      named,
+      onRejected: parts.onRejected,
+      sourceTrouble: (state, message, ready) => sourceTrouble(config, state, message, ready),
+    }),
+  });
+  return withNames(life, named);
+}
+
+/** The same, but problems have the names that the operator knows documents by. */
+function withNames(life: PolicyLife, named: Named): PolicyLife {
+  return {
+    start: () => life.start(),
+    stop: () => life.stop(),
+    get ready() {
+      return life.ready;
+    },
+    status() {
+      const status = life.status();
+      const { lastError, overruled } = status;
+      return {
+        ...status,
+        overruled: named(overruled),
+        lastError: lastError && { ...lastError, problems: named(lastError.problems) },
+      };
+    },
+  };
+}
+
+async function tellStateDir(dir: string, logger: Telemetry["logger"]): Promise<void> {
+  const reason = await folderTrouble(dir);
+  if (reason === undefined) return;
+  logger.error({ reason }, `OUTRIGGER_STATE_DIR: ${dir} cannot be written: nothing is kept over a restart`);
+}
+
+type Named = (problems: readonly Problem[]) => readonly Problem[];
+
+/** @returns problems with what the operator calls their documents: the key in Redis, or the file */
+function namer({ redis, keyPrefix, policyFile }: Config): Named {
+  const nameOf = (document: string): string =>
+    redis === undefined ? (policyFile ?? document) : `${keyPrefix}${document}`;
+  return (problems) =>
+    problems.map((problem) =>
+      problem.document === undefined ? problem : { ...problem, document: nameOf(problem.document) },
+    );
+}
+
+/** One line of what is wrong with the source, and of what that means. */
+function sourceTrouble(
+  { redis, policyFile, stateDir }: Config,
+  state: "absent" | "failed",
+  message: string,
+  ready: boolean,
+): string {
+  const what = redis === undefined ? `OUTRIGGER_POLICY_FILE: ${message}` : message;
+  if (ready) return `${what}; the policy in force goes on`;
+  const instead = [
+    ...(stateDir === undefined ? [] : ["OUTRIGGER_STATE_DIR"]),
+    ...(redis === undefined || policyFile === undefined ? [] : ["OUTRIGGER_POLICY_FILE"]),
+  ];
+  const until = redis !== undefined ? "it has one" : state === "absent" ? "it does" : "it can be";
+  return `${what}; not ready until ${until}${instead.length === 0 ? "" : `, unless ${instead.join(" or ")} has one`}`;
+}
+
+interface EventParts {
+  readonly named: Named;
+  readonly onRejected: () => void;
+  readonly sourceTrouble: (state: "absent" | "failed", message: string, ready: boolean) => string;
+}
+
+function policyEvents({ logger, metrics }: Telemetry, clock: Clock, parts: EventParts): PolicyEvents {
+  const { named, onRejected } = parts;
+  const revision = metrics.gauge("outrigger_policy_revision", "Revision of the policy in force")();
+  const age = metrics.gauge(
+    "outrigger_policy_age_seconds",
+    "Since the source last held the policy in force",
+  )();
+  const rejected = metrics.counter("outrigger_policy_rejected_total", "Policies that were refused")();
+  const overruledParts = metrics.gauge(
+    "outrigger_policy_overruled",
+    "Parts of the service's layer that do not fit the shared policy and are not in force",
+  )();
+  let told = "";
+  let confirmedAt: number | undefined;
+  metrics.onRender(() => age.set(confirmedAt === undefined ? 0 : (clock.now() - confirmedAt) / 1000));
+  return {
+    onAccepted(meta, changed, overruled) {
+      revision.set(meta.revision);
+      confirmedAt = clock.now();
+      overruledParts.set(overruled.length);
+      if (changed) logger.info({ ...meta }, "policy in force");
+      const problems = named(overruled).map(problemText);
+      if (problems.length > 0 && problems.join() !== told) {
+        logger.error(
+          { problems },
+          "the service's layer does not fit the shared policy: in force without these parts of it",
+        );
+      }
+      told = problems.join();
+    },
+    onRejected(problems) {
+      rejected.inc();
+      const stays = confirmedAt === undefined ? "none is in force" : "the one in force stays";
+      logger.error({ problems: named(problems).map(problemText) }, `policy refused; ${stays}`);
+      onRejected();
+    },
+    onNotice(problems) {
+      logger.error({ problems: named(problems).map(problemText) }, "the policy in force needs an operator");
+    },
+    onSourceState(state, message) {
+      if (state === "read") logger.info({}, "the policy can be read");
+      else logger.warn({ state }, parts.sourceTrouble(state, message ?? "", confirmedAt !== undefined));
+    },
+  };
+}
+
+/** What the fleet is told of this sidecar that stays as it is. */
+export function factsOf(
+  { service, instance, region }: Config,
+  plugins: readonly PluginDefinition[],
+): Pick<HeartbeatOptions, "service" | "instance" | "region" | "version" | "plugins"> {
+  return { service, instance, region, version, plugins };
+}

@@ -1,0 +1,83 @@
+// Redis as the settings name it, and what log and metrics tell of it.
+import type { Check } from "../admin/admin.ts";
+import type { Config } from "../config/config.ts";
+import { createRenewableStore, type RenewableStore } from "../redis/renewable-store.ts";
+import { createStore, type RedisStore } from "../redis/store.ts";
+import { takeConsole } from "../telemetry/console.ts";
+import type { Telemetry } from "../telemetry/process.ts";
+
+/** Connects in the background; undefined in embedded mode. */
+export function connectStore(config: Config, { logger, metrics }: Telemetry): RenewableStore | undefined {
+  if (config.redis === undefined) return undefined;
+  const up = metrics.gauge("outrigger_redis_up", "Whether Redis answers", [], "min")();
+  const told = metrics.gauge(
+    "outrigger_redis_watch_up",
+    "Whether Redis tells of changes, proven by a scratch key; else they are looked for each second",
+    [],
+    "min",
+  )();
+  told.set(0);
+  const writable = metrics.gauge(
+    "outrigger_redis_writable",
+    "Whether Redis takes writes: 0 after it refused one (full, read-only) within 15 seconds",
+    [],
+    "min",
+  )();
+  writable.set(1);
+  const gauges = { commands: up, writes: writable, watches: told };
+  const seconds = metrics.histogram("outrigger_redis_command_duration_seconds", "Redis commands", [
+    "command",
+  ]);
+  up.set(0);
+  return createRenewableStore({
+    address: config.redis,
+    open: (address, onState) =>
+      createStore({
+        address,
+        keyPrefix: config.keyPrefix,
+        connectionName: `outrigger-${config.service}`,
+        onState,
+        onCommand: (name, elapsed) => seconds(name).observe(elapsed),
+        onListenerError: (error) => logger.error({ err: error }, "a listener to Redis changes failed"),
+      }),
+    onState({ of, up: isUp, reason }) {
+      gauges[of].set(isUp ? 1 : 0);
+      if (of === "writes") return tellWrites(logger, isUp, reason);
+      const what = of === "commands" ? "Redis" : "Redis' change messages";
+      if (isUp && reason !== "") logger.warn({ reason }, `${what}: connected, but not as it should be`);
+      else if (isUp) logger.info({}, `${what}: connected`);
+      else if (of === "commands")
+        logger.warn(
+          { reason },
+          "Redis: out of reach; a policy in force goes on, limits and API keys as onStoreError says, the cache from memory",
+        );
+      else logger.warn({ reason }, `${what}: none; until they come, changes are looked for each second`);
+    },
+    onRenewed: () => logger.info({}, "Redis: the new REDIS_URL is in use"),
+    onUnproven: (reason) =>
+      logger.error(
+        { reason },
+        "Redis: the new REDIS_URL does not serve; the connections by the old one stay, and it is tried on",
+      ),
+    onClosed: takeConsole(logger),
+  });
+}
+
+function tellWrites(logger: Telemetry["logger"], taken: boolean, reason: string): void {
+  if (taken) logger.info({}, "Redis: refuses no writes any more");
+  else
+    logger.error(
+      { reason },
+      "Redis: refuses writes; limits are counted by each sidecar's share as onStoreError says, nothing is shared or cached in it",
+    );
+}
+
+/** What `GET /readyz?verbose` says of Redis; never a reason not to serve. */
+export function redisCheck(store: RedisStore | undefined): Check[] {
+  if (store === undefined) return [];
+  const { up, unheardBecause, writesRefused } = store;
+  const changes =
+    unheardBecause === undefined ? "" : `; changes are looked for each second: ${unheardBecause}`;
+  const writes = writesRefused === undefined ? "" : `; refuses writes: ${writesRefused}`;
+  return [{ name: "redis", ok: true, detail: up ? `up${writes}${changes}` : "down, not needed to serve" }];
+}

@@ -1,0 +1,210 @@
+// Who the client is, and what the service is told about it: the trusted-proxy rule. Nobody but a listed peer is
+// believed about addresses, and that in one field only: what a proxy does not write itself, it passes on from anybody.
+import ipaddr from "ipaddr.js";
+import { BlockList, isIP } from "node:net";
+import type { Cidr } from "../config/formats.ts";
+import { GatewayError } from "../plugin-api/errors.ts";
+import type { Fields } from "../plugin-api/fields.ts";
+import { parseForwarded } from "./forwarded.ts";
+
+export const forwardedFields = [
+  "x-forwarded-for",
+  "forwarded",
+  "x-real-ip",
+  "true-client-ip",
+  "cf-connecting-ip",
+] as const;
+/** The field by which proxies tell who the client is. */
+export type ForwardedField = (typeof forwardedFields)[number];
+
+export interface ClientAddress {
+  readonly address: string;
+  readonly peer: string;
+  readonly viaTrustedProxy: boolean;
+  /** What the believed `Forwarded` says of the scheme. */
+  readonly toldScheme?: "http" | "https" | undefined;
+  /** X-Forwarded-For and Forwarded name different clients. */
+  readonly disagrees?: boolean;
+}
+
+interface Hop {
+  readonly address: string;
+  readonly proto?: string | undefined;
+}
+
+const memoLimit = 4_096;
+
+export class TrustedProxies {
+  readonly #list = new BlockList();
+  readonly #empty: boolean;
+  // Peers repeat; a look-up in the list costs 0.3 µs and up.
+  readonly #memo = new Map<string, boolean>();
+
+  readonly #field: ForwardedField;
+  readonly #hops: number;
+
+  /**
+   * @param field the one that is believed
+   * @param hops how many proxies stand in front, whatever their addresses; 0 = as many as the networks take
+   */
+  constructor(networks: readonly Cidr[], field: ForwardedField = "x-forwarded-for", hops = 0) {
+    this.#field = field;
+    this.#hops = hops;
+    this.#empty = networks.length === 0;
+    for (const { address, prefix, family } of networks) this.#list.addSubnet(address, prefix, family);
+  }
+
+  trusts(address: string): boolean {
+    if (this.#empty) return false;
+    const known = this.#memo.get(address);
+    if (known !== undefined) return known;
+    const family = isIP(address);
+    const trusted = family !== 0 && this.#list.check(address, family === 6 ? "ipv6" : "ipv4");
+    if (this.#memo.size >= memoLimit) this.#memo.clear();
+    this.#memo.set(address, trusted);
+    return trusted;
+  }
+
+  /**
+   * The client's address: the peer, or behind trusted proxies the last address they did not add themselves, read from
+   * the right. Takes what contradicts it out of the fields.
+   * @throws GatewayError `malformed_request` when the believed field cannot be read
+   */
+  resolve(peerRaw: string, fields: Fields): ClientAddress {
+    const peer = plainAddress(peerRaw);
+    if (!this.trusts(peer)) return { address: peer, peer, viaTrustedProxy: false };
+    const hops = hopsBackwards(fields, this.#field);
+    if (hops === undefined) {
+      // Where the proxy's own part begins cannot be told.
+      throw new GatewayError("malformed_request", "The Forwarded field is malformed.");
+    }
+    const { address, proto } = this.#client(peer, hops);
+    const disagrees = this.#settle(fields, peer, address);
+    const scheme = this.#field === "forwarded" ? proto?.toLowerCase() : undefined;
+    const toldScheme = scheme === "http" || scheme === "https" ? scheme : undefined;
+    return { address, peer, viaTrustedProxy: true, toldScheme, disagrees };
+  }
+
+  #client(peer: string, hops: readonly Hop[]): Hop {
+    let client: Hop = { address: peer };
+    for (const [index, hop] of hops.entries()) {
+      // A hop that is no address ends what can be believed.
+      if (isIP(hop.address) === 0) break;
+      client = hop;
+      if (this.#hops === 0 ? !this.trusts(hop.address) : index + 1 === this.#hops) break;
+    }
+    return client;
+  }
+
+  /** The service must not believe what is not believed here. @returns whether the fields name different clients */
+  #settle(fields: Fields, peer: string, address: string): boolean {
+    const field = this.#field;
+    if (field !== "x-forwarded-for" && field !== "forwarded") return false;
+    const other = field === "forwarded" ? "x-forwarded-for" : "forwarded";
+    const told = fields.has(other);
+    const hops = told ? hopsBackwards(fields, other) : undefined;
+    const agrees = hops !== undefined && this.#client(peer, hops).address === address;
+    if (told && !agrees) fields.delete(other);
+    if (field === "forwarded") {
+      // Whoever writes Forwarded need not write these; this hop makes them anew.
+      fields.deleteWhere((name) => besideForwarded.has(name));
+      if (!agrees && address !== peer) fields.set("X-Forwarded-For", address);
+    }
+    return told && !agrees;
+  }
+}
+
+const besideForwarded = new Set([
+  "x-forwarded-host",
+  "x-forwarded-port",
+  "x-forwarded-proto",
+  "x-forwarded-scheme",
+  "x-forwarded-ssl",
+]);
+
+/**
+ * The form in which every rule meets an address, made here once: IPv4 mapped into IPv6 (`::ffff:10.0.0.1`) is IPv4, and
+ * a zone (`fe80::1%eth0`, RFC 4007 section 11) is cut, for it is about the link and no list of ranges takes it.
+ * A unix peer has no address: "unix". What is no address stays as it is.
+ */
+export function plainAddress(address: string): string {
+  if (address === "") return "unix";
+  if (!address.includes(":") || isIP(address) !== 6) return address;
+  const bare = address.includes("%") ? address.slice(0, address.indexOf("%")) : address;
+  // Only a mapped address has five words of zeros before ffff, however it is written.
+  if (!/^[0:]*:ffff:/i.test(bare) || !ipaddr.IPv6.isValid(bare)) return bare;
+  return ipaddr.process(bare).toString();
+}
+
+/** Whose share of what there is an address takes: an IPv6 client commonly has a whole /64 (RFC 6177). */
+export function shareKey(address: string): string {
+  if (!address.includes(":") || !ipaddr.IPv6.isValid(address)) return address;
+  return ipaddr.IPv6.parse(address).parts.slice(0, 4).join(":");
+}
+
+/** @returns from the right; undefined = malformed */
+function hopsBackwards(fields: Fields, field: ForwardedField): Hop[] | undefined {
+  const value = fields.get(field);
+  if (value === undefined) return [];
+  if (field !== "forwarded")
+    return value
+      .split(",")
+      .map((hop) => ({ address: hopAddress(hop) }))
+      .toReversed();
+  return parseForwarded(value)
+    ?.map((element) => ({ address: hopAddress(element.for ?? ""), proto: element.proto }))
+    .toReversed();
+}
+
+/** An address as hops write it: with a port, brackets, or IPv4-mapped. */
+function hopAddress(text: string): string {
+  const hop = text.trim();
+  const bracketed = /^\[([^\]]*)\](?::\d+)?$/.exec(hop);
+  if (bracketed !== null) return plainAddress(bracketed[1] as string);
+  const withPort = /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(hop);
+  return hop === "" ? "" : plainAddress(withPort === null ? hop : (withPort[1] as string));
+}
+
+/** Fields by which a hop tells of those before it: whatever an untrusted peer sends under them is removed. */
+export function isForwardedField(canonicalName: string): boolean {
+  return canonicalName.startsWith("x-forwarded-") || forwardedNames.has(canonicalName);
+}
+
+const forwardedNames = new Set([
+  ...forwardedFields,
+  "client-ip",
+  "fastly-client-ip",
+  "x-client-ip",
+  "x-cluster-client-ip",
+  "x-envoy-external-address",
+  "x-original-forwarded-for",
+]);
+
+/** Adds this hop: X-Forwarded-For, -Proto, -Host, Forwarded where a trusted proxy began one, and Via. */
+export function addHop(
+  fields: Fields,
+  client: Pick<ClientAddress, "peer">,
+  request: { scheme: "http" | "https"; host: string; httpVersion: string },
+): void {
+  const before = fields.get("x-forwarded-for");
+  fields.set("X-Forwarded-For", before === undefined ? client.peer : `${before}, ${client.peer}`);
+  if (!fields.has("x-forwarded-proto")) fields.append("X-Forwarded-Proto", request.scheme);
+  if (!fields.has("x-forwarded-host") && request.host !== "") fields.append("X-Forwarded-Host", request.host);
+  const forwarded = fields.get("forwarded");
+  if (forwarded !== undefined) fields.set("Forwarded", `${forwarded}, for=${quotedNode(client.peer)}`);
+  // RFC 9110 section 7.6.3: an intermediary must, towards the origin.
+  fields.append("Via", `${request.httpVersion} outrigger`);
+}
+
+// A request that has passed this many sidecars is going round: nobody stacks so many.
+const mostSidecars = 16;
+
+/** Whether an upstream leads back to where the request has been, by what Via says (RFC 9110 section 7.6.3). */
+export function isLooping(fields: Fields): boolean {
+  const via = fields.get("via");
+  return via !== undefined && via.split(" outrigger").length > mostSidecars;
+}
+
+function quotedNode(address: string): string {
+  return address.includes(":") ? `"[${address}]"` : address;
+}

@@ -1,0 +1,81 @@
+// Connections whose answer is written while the client still sends: what comes is read and dropped for a while, since a
+// close on unread bytes would reset the connection before the client has read the answer (RFC 9112 section 9.6).
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import { InFlight, type Placed } from "../v8/in-flight.ts";
+
+// As nginx has it (`lingering_time`, `lingering_timeout`): by time, so that an upload of any size can end.
+const longestMs = 30_000;
+const quietMs = 5_000;
+/** In a crowd, or when the process is to end. */
+const hurriedMs = 1_000;
+const crowd = 1_024;
+const tickMs = 250;
+
+interface Lingerer extends Placed {
+  readonly socket: Socket;
+  readonly close: () => void;
+  endsAt: number;
+  bytesRead: number;
+  quietSince: number;
+}
+
+export class Lingering {
+  readonly #all = new InFlight<Lingerer>();
+  #timer: NodeJS.Timeout | undefined = undefined;
+  #hurried = false;
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  /**
+   * The caller has written its answer and lets what comes be read.
+   * @param close called once, when the time is over or the client silent
+   * @returns to be called when the client has sent everything, or left: calls `close` if that has not happened
+   */
+  add(socket: Socket, close: () => void): () => void {
+    const now = performance.now();
+    const hurried = this.#hurried || this.#all.size >= crowd;
+    const endsAt = now + (hurried ? hurriedMs : longestMs);
+    const lingerer = { socket, close, endsAt, bytesRead: socket.bytesRead, quietSince: now, place: -1 };
+    this.#all.add(lingerer);
+    this.#timer ??= setInterval(() => this.#tick(), tickMs).unref();
+    return () => this.#end(lingerer);
+  }
+
+  /** Nobody gets long any more. */
+  hurry(): void {
+    this.#hurried = true;
+    const endsAt = performance.now() + hurriedMs;
+    for (const each of this.#all.all()) each.endsAt = Math.min(each.endsAt, endsAt);
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    for (const each of this.#all.all()) {
+      const { bytesRead } = each.socket;
+      if (bytesRead !== each.bytesRead) {
+        each.bytesRead = bytesRead;
+        each.quietSince = now;
+      }
+      if (now >= each.endsAt || now - each.quietSince >= quietMs) this.#end(each);
+    }
+  }
+
+  #end(lingerer: Lingerer): void {
+    if (lingerer.place === -1) return;
+    this.#all.delete(lingerer);
+    if (this.#all.size === 0) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
+    lingerer.close();
+  }
+}
+
+/** Drops what still comes of a request, for as long as its connection may linger, then calls back once. */
+export function dropRest(message: IncomingMessage, lingering: Lingering, done: () => void): void {
+  const finish = lingering.add(message.socket, done);
+  message.once("end", finish).once("close", finish).resume();
+}

@@ -1,0 +1,44 @@
+// What keeps a sidecar from starting and needs no stack: the operator has to change something, not the program.
+import { hostPort } from "../language/address-text.ts";
+import type { ListenAddress } from "./formats.ts";
+
+/** The message is all that is told, in one line. */
+export class StartError extends Error {
+  override readonly name = "StartError";
+}
+
+/** Binds, or rejects with a StartError that names the setting and the address. */
+export async function bind<Address>(
+  setting: "OUTRIGGER_LISTEN" | "OUTRIGGER_ADMIN",
+  listen: ListenAddress,
+  listening: () => Promise<Address>,
+): Promise<Address> {
+  try {
+    return await listening();
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (typeof code !== "string") throw error;
+    const where = "path" in listen ? `unix:${listen.path}` : hostPort(listen.host, listen.port);
+    throw new StartError(`${setting}: ${where} ${trouble(code, "path" in listen)}`, { cause: error });
+  }
+}
+
+function trouble(code: string, isSocketFile: boolean): string {
+  switch (code) {
+    case "EADDRINUSE":
+      return "is in use";
+    case "EACCES":
+      return isSocketFile
+        ? "cannot be made: this user may not write to its folder (EACCES)"
+        : "may not be bound by this user (EACCES): choose a port from 1024";
+    case "EADDRNOTAVAIL":
+      return "is no address of this machine (EADDRNOTAVAIL)";
+    case "ENOENT":
+      return "cannot be made: its folder does not exist (ENOENT)";
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return `cannot be bound: the name is not known (${code})`;
+    default:
+      return `cannot be bound: ${code}`;
+  }
+}

@@ -1,0 +1,21 @@
+// What is refused before any plugin is asked.
+import { GatewayError } from "../plugin-api/errors.ts";
+import { isLooping } from "../client/client-address.ts";
+import type { Inbound } from "./context.ts";
+import type { Routing } from "../routing/routed-policy.ts";
+
+/** @param maxBodyBytes 0 = unlimited @returns why the request goes no further; undefined = it does */
+export function earlyRefusal(
+  { early }: Routing,
+  { head }: Inbound,
+  maxBodyBytes: number,
+): GatewayError | undefined {
+  if (early !== undefined) return early;
+  if (isLooping(head.fields)) {
+    return new GatewayError("proxy_loop", "The request has passed too many sidecars.");
+  }
+  if (maxBodyBytes > 0 && head.contentLength > maxBodyBytes) {
+    return new GatewayError("payload_too_large", `The body is larger than ${maxBodyBytes} bytes.`);
+  }
+  return undefined;
+}

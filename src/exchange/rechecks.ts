@@ -1,0 +1,111 @@
+// Exchanges that go on: streams, upgrades, slow answers. What let one in may be over while it runs (a token's end, a
+// revoked key, another policy), so its request is judged anew, by the policy in force, every few seconds. One timer for
+// all of them, and a part of them at each tick, so that many cost no pause.
+import type { IncomingMessage } from "node:http";
+import type { Clock, Logger } from "../plugin-api/contract.ts";
+import { GatewayError } from "../plugin-api/errors.ts";
+import type { CarriedExchange } from "./context.ts";
+import type { InFlight } from "../v8/in-flight.ts";
+import { receivedExchange } from "./received.ts";
+import type { RequestHead } from "../http1/request-head.ts";
+import type { RoutedPolicy } from "../routing/routed-policy.ts";
+
+export interface RecheckParts {
+  /** How often each is judged; younger ones are not. */
+  readonly everyMs: number;
+  readonly exchanges: InFlight<CarriedExchange>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  policy(): RoutedPolicy | undefined;
+  /** The head of a request by this policy. */
+  read(message: IncomingMessage, viaTrustedProxy: boolean, policy: RoutedPolicy): RequestHead;
+}
+
+const ticksPerRound = 10;
+/** Who has neither body nor upstream: the request is only looked at. */
+const noIo = {
+  readBody: () => Promise.reject(new Error("a request that is judged anew has no body")),
+  fetchUpstream: () => Promise.reject(new Error("a request that is judged anew is not forwarded")),
+};
+
+const credentialEnded = new GatewayError("authentication_required", "The credential has ended.");
+const tooOld = new GatewayError("upstream_timeout", "The exchange is older than its route allows.");
+
+export class Rechecks {
+  readonly #parts: RecheckParts;
+  readonly #asking = new Set<CarriedExchange>();
+  readonly #timer: NodeJS.Timeout;
+  // Downwards: the list fills a gap with its last one, which has then had its turn.
+  #next = -1;
+  #perTick = 0;
+
+  constructor(parts: RecheckParts) {
+    this.#parts = parts;
+    this.#timer = setInterval(() => this.#tick(), parts.everyMs / ticksPerRound).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #tick(): void {
+    const { exchanges } = this.#parts;
+    const current = this.#parts.policy();
+    if (current === undefined) return;
+    if (this.#next < 0) {
+      this.#next = exchanges.size - 1;
+      this.#perTick = Math.ceil(exchanges.size / ticksPerRound);
+    }
+    for (let looked = 0; looked < this.#perTick && this.#next >= 0; looked += 1) {
+      const exchange = exchanges.at(this.#next);
+      this.#next -= 1;
+      if (exchange !== undefined) this.#look(exchange, current);
+    }
+  }
+
+  #look(exchange: CarriedExchange, policy: RoutedPolicy): void {
+    const { live, route } = exchange;
+    const ageMs = this.#parts.clock.mono() - live.startedMono;
+    // One whose hooks are still at work has not been let in yet.
+    if (ageMs < this.#parts.everyMs || live.over || live.busy || this.#asking.has(exchange)) return;
+    if ((live.identity?.expiresAt ?? Infinity) <= this.#parts.clock.now()) {
+      exchange.revoke(credentialEnded, "the credential has ended");
+      return;
+    }
+    if (policy === exchange.policy && !route.judgedAnew) return;
+    try {
+      this.#judge(exchange, policy, ageMs);
+    } catch (error) {
+      this.#parts.logger.error({ requestId: live.id, err: error }, "recheck of a running request failed");
+    }
+  }
+
+  #judge(exchange: CarriedExchange, policy: RoutedPolicy, ageMs: number): void {
+    const { inbound } = exchange;
+    // The chain has changed the fields of the first reading.
+    const head = this.#parts.read(inbound.message, inbound.client.viaTrustedProxy, policy);
+    const { route, early, unanswered } = policy.find(head);
+    const refusal = early ?? unanswered;
+    if (refusal !== undefined) {
+      exchange.revoke(refusal, "the policy does not take it any more");
+      return;
+    }
+    if (ageMs >= route.maxAgeMs) {
+      exchange.revoke(tooOld, "older than maxAgeMs");
+      return;
+    }
+    const again = receivedExchange({ ...inbound, head }, route, this.#parts.clock, noIo);
+    const judged = route.chain.recheck(again);
+    const settle = (error: GatewayError | undefined): void => {
+      // What cannot be told now is asked again: an outage ends nobody's stream.
+      if (error === undefined || error.kind.status === 503 || exchange.live.over) return;
+      exchange.revoke(error, again.refusedBecause ?? "not let in any more");
+    };
+    if (!(judged instanceof Promise)) {
+      settle(judged);
+      return;
+    }
+    this.#asking.add(exchange);
+    void judged.then(settle).finally(() => this.#asking.delete(exchange));
+  }
+}

@@ -1,0 +1,45 @@
+// Request bodies before the service is asked: it never waits for a slow client, and no connection to it does.
+import { GatewayError } from "../plugin-api/errors.ts";
+import { shareKey } from "../client/client-address.ts";
+import type { Inbound } from "./context.ts";
+import type { RequestBody } from "./request-body.ts";
+
+/** An exchange, as far as its body is concerned. */
+interface BodyExchange {
+  readonly inbound: Inbound;
+  readonly body: RequestBody;
+  readonly route: { readonly bufferRequestBytes: number };
+  bodyFailed(error: GatewayError): void;
+  crashed(error: unknown): void;
+}
+
+/** @param goOn called later, once, when this returns true, unless the body fails before */
+export function takesInFirst(exchange: BodyExchange, goOn: () => void): boolean {
+  const { inbound, body } = exchange;
+  const { head, client } = inbound;
+  if (head.body === "none") return false;
+  if (body.reading !== undefined) {
+    // A plugin that did not wait for the body it asked for.
+    body.reading.then(goOn, goOn).catch((error: unknown) => exchange.crashed(error));
+    return true;
+  }
+  const most = exchange.route.bufferRequestBytes;
+  const streams = most === 0 || (head.fields.get("content-type")?.startsWith("application/grpc") ?? false);
+  if (streams) {
+    // Both directions of such a stream take their time.
+    body.unpace();
+    return false;
+  }
+  // Of unknown length it may be a stream of which each part waits for an answer; behind `Expect` it waits for the service.
+  if (head.body === "chunked" || head.expectsContinue) return false;
+  const taking = body.takeIn(shareKey(client.address), head.contentLength, most);
+  if (taking === undefined) return false;
+  const failed = (error: unknown): void => {
+    if (!(error instanceof GatewayError)) throw error;
+    if (error.code === "payload_too_large") goOn();
+    // When it broke off, the client has left, and the exchange ends with its connection.
+    else if (error.code !== "malformed_request") exchange.bodyFailed(error);
+  };
+  taking.then(goOn, failed).catch((error: unknown) => exchange.crashed(error));
+  return true;
+}

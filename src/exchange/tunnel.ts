@@ -1,0 +1,174 @@
+// Both connections of an upgrade after its 101: bytes go both ways until either side ends, or until the caller may not
+// go on.
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { CarriedExchange } from "./context.ts";
+import { resetConnection } from "../http1/reset.ts";
+import type { UpgradeSide } from "./upgrade-side.ts";
+import { closeFrame, FrameFollower } from "./websocket-frames.ts";
+
+/** What the upstream answered the handshake with. */
+export interface UpstreamSide {
+  readonly protocol: string;
+  readonly socket: Duplex;
+  /** Bytes that came behind the 101. */
+  readonly head: Buffer;
+}
+
+// A peer that vanished without a word is noticed by the kernel's probes.
+const keepAliveMs = 30_000;
+/** RFC 6455 section 7.4.1: the endpoint got what violates its policy. */
+const policyViolation = 1008;
+/** Section 7.4.1: the endpoint is going away. */
+const goingAway = 1001;
+/** How long an ended tunnel waits for the end of a frame, and for the client to take the last one. */
+const lingerMs = 1_000;
+
+export class Tunnel {
+  readonly #exchange: CarriedExchange;
+  readonly #client: Socket;
+  readonly #service: Duplex;
+  /** Of a WebSocket, frames towards the client and from it. */
+  readonly #frames: { readonly down: FrameFollower; readonly up: FrameFollower } | undefined;
+  #written = 0;
+  #open = 2;
+  #ending = false;
+  #leaving = false;
+  #linger: NodeJS.Timeout | undefined = undefined;
+
+  constructor(exchange: CarriedExchange, side: UpgradeSide, { protocol, socket }: UpstreamSide) {
+    this.#exchange = exchange;
+    this.#client = side.socket;
+    this.#service = socket;
+    const isWebSocket = protocol.toLowerCase() === "websocket";
+    this.#frames = isWebSocket ? { down: new FrameFollower(), up: new FrameFollower() } : undefined;
+  }
+
+  /** Writes the 101 and joins the connections. A reset on one side is a reset on the other. */
+  start(head: string, fromClient: Buffer, fromService: Buffer): void {
+    const client = this.#client;
+    const service = this.#service;
+    client.once("close", this.#closed).on("error", () => service.destroy());
+    service.once("close", this.#closed).on("error", () => resetConnection(client));
+    client.setTimeout(0);
+    client.setKeepAlive(true, keepAliveMs);
+    client.write(head, "latin1");
+    this.#written = client.bytesWritten;
+    if (fromService.length > 0) client.write(fromService);
+    if (fromClient.length > 0) service.write(fromClient);
+    const frames = this.#frames;
+    if (frames !== undefined) {
+      frames.down.follow(fromService);
+      frames.up.follow(fromClient);
+      client.on("data", this.#up);
+      service.on("data", this.#down);
+    }
+    client.pipe(service).pipe(client);
+  }
+
+  /**
+   * The caller may not go on. Both sides of a WebSocket are told so where a frame of ours can stand: the client after
+   * the frame that is on its way, which has a moment to end; the service when it is not in the middle of one. Anything
+   * else is reset, so that nobody takes it for a regular end.
+   */
+  end(): void {
+    if (this.#ending) return;
+    this.#ending = true;
+    const client = this.#client;
+    const service = this.#service;
+    if (this.#leaving) {
+      // Both have their close frame already.
+      client.destroy();
+      return;
+    }
+    client.unpipe(service);
+    service.unpipe(client);
+    const frames = this.#frames;
+    if (frames === undefined) {
+      resetConnection(client);
+      service.destroy();
+      return;
+    }
+    this.#linger = setTimeout(() => {
+      resetConnection(client);
+      service.destroy();
+    }, lingerMs);
+    // What it sends now is for nobody.
+    client.off("data", this.#up).resume();
+    if (frames.up.between) service.write(closeFrame(policyViolation, true));
+    if (frames.down.between) this.#sayGoodbye();
+    else service.resume();
+  }
+
+  /**
+   * The process is about to end. Both sides of a WebSocket are told so at the end of the frame on its way, and may then
+   * close it in their own time, which the caller bounds; anything else gets a regular end.
+   */
+  goAway(): void {
+    if (this.#ending || this.#leaving) return;
+    this.#leaving = true;
+    const client = this.#client;
+    const service = this.#service;
+    const frames = this.#frames;
+    if (frames === undefined) {
+      client.end();
+      return;
+    }
+    client.unpipe(service);
+    service.unpipe(client);
+    client.off("data", this.#up);
+    service.off("data", this.#down);
+    takeLeave(client, service, frames.up, closeFrame(goingAway, true));
+    takeLeave(service, client, frames.down, closeFrame(goingAway, false));
+  }
+
+  #sayGoodbye(): void {
+    this.#service.off("data", this.#down);
+    this.#service.end();
+    this.#service.resume();
+    this.#client.end(closeFrame(policyViolation, false));
+  }
+
+  readonly #up = (chunk: Buffer): void => void this.#frames?.up.follow(chunk);
+
+  readonly #down = (chunk: Buffer): void => {
+    const frameEnd = this.#frames?.down.follow(chunk) ?? -1;
+    if (!this.#ending) return;
+    this.#client.write(frameEnd === -1 ? chunk : chunk.subarray(0, frameEnd));
+    if (frameEnd !== -1) this.#sayGoodbye();
+  };
+
+  readonly #closed = (): void => {
+    this.#open -= 1;
+    // An ended client still has its last frame to take, if it was sent one.
+    if (!this.#ending || !this.#client.writableEnded) this.#client.destroy();
+    if (!this.#ending || this.#client.destroyed) this.#service.destroy();
+    if (this.#open > 0) return;
+    clearTimeout(this.#linger);
+    this.#exchange.finish(this.#client.bytesWritten - this.#written);
+  };
+}
+
+/**
+ * Forwards the rest of a frame, then the close frame, then nothing more but the end: what comes behind a close frame is
+ * ignored by who gets it (RFC 6455 section 1.4).
+ */
+function takeLeave(from: Duplex, to: Duplex, frames: FrameFollower, close: Buffer): void {
+  let said = false;
+  const say = (): void => {
+    said = true;
+    to.write(close);
+  };
+  from.on("data", (chunk: Buffer) => {
+    if (said) return;
+    const frameEnd = frames.follow(chunk);
+    if (!to.write(frameEnd === -1 ? chunk : chunk.subarray(0, frameEnd))) {
+      from.pause();
+      to.once("drain", () => from.resume());
+    }
+    if (frameEnd !== -1) say();
+  });
+  from.once("end", () => to.end());
+  if (frames.between) say();
+  from.resume();
+}

@@ -1,0 +1,141 @@
+// An upgrade (WebSocket or any other protocol): the handshake goes through the request chain like any request; after
+// the 101, bytes are piped both ways until either side ends.
+import http from "node:http";
+import { validateHeaderName, validateHeaderValue } from "node:http";
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import { type ErrorCode, GatewayError } from "../plugin-api/errors.ts";
+import type { LiveResponse } from "../runtime/response.ts";
+import type { CarriedExchange } from "./context.ts";
+import { Tunnel, type UpstreamSide } from "./tunnel.ts";
+import { encodeHead } from "../http1/head-writer.ts";
+import type { UpstreamRequest } from "../upstream/transport.ts";
+
+// A handshake has no body to stream.
+const idleCall = { write: () => true, end: () => {}, resume: () => {} };
+/** As many as before a plain answer: the client may not take them, and each waits in memory then. */
+const mostInterims = 64;
+
+/** Opens the upstream's side; the exchange gets its answer whatever it is. */
+export function openTunnel(exchange: CarriedExchange): void {
+  const outgoing = exchange.upstreamRequest("none");
+  // node:http would throw at such a field, when the connection is there.
+  const head = encodeHead(outgoing);
+  if (head instanceof GatewayError) {
+    exchange.onFail(head);
+    return;
+  }
+  const abort = exchange.route.transport.openOwn(outgoing, {
+    onReady: (socket) => shakeHands(exchange, outgoing, socket),
+    onFail: (error) => exchange.onFail(error),
+  });
+  exchange.holdCall({ ...idleCall, abort });
+}
+
+function shakeHands(exchange: CarriedExchange, outgoing: UpstreamRequest, socket: Socket): void {
+  const request = http.request({
+    method: outgoing.method,
+    path: outgoing.target,
+    headers: outgoing.fields as string[],
+    createConnection: () => socket,
+  });
+  // Whoever settles the handshake first wins: the answer, a failure, the time limit, or the client's leaving.
+  let settled = false;
+  const settle = (act: () => void): void => {
+    if (settled) return;
+    settled = true;
+    clearTimeout(limit);
+    act();
+  };
+  const fail = (code: ErrorCode, detail: string, cause?: unknown): void =>
+    settle(() => {
+      request.destroy();
+      exchange.onFail(new GatewayError(code, detail, { cause }));
+    });
+  const late = (): void => fail("upstream_timeout", "The upstream did not answer the upgrade in time.");
+  const limit = setTimeout(late, outgoing.timeoutMs);
+  exchange.holdCall({ ...idleCall, abort: () => settle(() => request.destroy()) });
+  let interims = 0;
+  request.on("information", ({ statusCode, rawHeaders }: { statusCode: number; rawHeaders: string[] }) => {
+    interims += 1;
+    if (interims > mostInterims) {
+      const cause = new Error("too many interim responses");
+      fail("upstream_invalid_response", "The service sent an invalid response.", cause);
+    } else if (!settled) exchange.onInterim(statusCode, rawHeaders);
+  });
+  request.on("error", (error) => fail("upstream_reset", "The upstream did not accept the upgrade.", error));
+  request.once("response", (answer) => settle(() => deliver(exchange, answer)));
+  request.once("upgrade", (answer, side, head) =>
+    settle(() => accepted(exchange, answer, { protocol: answer.headers.upgrade ?? "", socket: side, head })),
+  );
+  request.end();
+}
+
+/** The service said 101: it is the response phase that decides whether the client hears of it. */
+function accepted(exchange: CarriedExchange, answer: IncomingMessage, upstream: UpstreamSide): void {
+  const { socket, protocol } = upstream;
+  const lost = (): void =>
+    exchange.onFail(new GatewayError("upstream_reset", "The upstream broke off the upgrade."));
+  // Nobody reads it yet; an error that nobody hears would end the process.
+  socket.once("close", lost).on("error", () => {});
+  exchange.holdCall({ ...idleCall, abort: () => void socket.off("close", lost).destroy() });
+  exchange.switching(answer.statusMessage ?? "", answer.rawHeaders, (response) => {
+    const text = headText(response, protocol);
+    socket.off("close", lost);
+    join(exchange, text, upstream);
+  });
+}
+
+/** An upgrade answered with something else than 101 is an ordinary answer. */
+function deliver(exchange: CarriedExchange, answer: IncomingMessage): void {
+  const { timeoutMs } = exchange.route;
+  exchange.holdCall({
+    ...idleCall,
+    resume: () => {
+      answer.socket.setTimeout(timeoutMs);
+      answer.resume();
+    },
+    abort: () => void answer.destroy(),
+  });
+  const broken = (code: ErrorCode, detail: string): void => {
+    answer.destroy();
+    exchange.onFail(new GatewayError(code, detail));
+  };
+  answer.once("error", () => broken("upstream_reset", "The upstream broke off its answer."));
+  answer.setTimeout(timeoutMs, () =>
+    broken("upstream_timeout", "The upstream stopped in the middle of its answer."),
+  );
+  exchange.onHead(answer.statusCode ?? 502, answer.statusMessage ?? "", answer.rawHeaders);
+  answer.on("data", (chunk: Buffer) => {
+    if (exchange.onData(chunk)) return;
+    answer.pause();
+    // Now it is the client that is waited for, with a limit of its own.
+    answer.socket.setTimeout(0);
+  });
+  answer.once("end", () => {
+    answer.socket.destroy();
+    exchange.onEnd(answer.rawTrailers);
+  });
+}
+
+/** Writes the 101 and joins both connections. */
+function join(exchange: CarriedExchange, head: string, upstream: UpstreamSide): void {
+  const side = exchange.inbound.upgrade;
+  if (side === undefined) throw new Error("an upgrade without a connection of the client");
+  const tunnel = new Tunnel(exchange, side, upstream);
+  exchange.takeSocket(side, tunnel);
+  tunnel.start(head, side.take(), upstream.head);
+}
+
+/** @throws Error when a plugin made a field that cannot be sent */
+function headText({ fields }: LiveResponse, protocol: string): string {
+  fields.set("Connection", "Upgrade");
+  fields.set("Upgrade", protocol);
+  const lines = ["HTTP/1.1 101 Switching Protocols"];
+  fields.forEach((_lower, value, name) => {
+    validateHeaderName(name);
+    validateHeaderValue(name, value);
+    lines.push(`${name}: ${value}`);
+  });
+  return `${lines.join("\r\n")}\r\n\r\n`;
+}

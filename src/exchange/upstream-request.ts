@@ -1,0 +1,88 @@
+// The request head as the service gets it: end-to-end fields, this hop's own, and the framing that fits the body.
+import type { LiveExchange } from "../runtime/exchange.ts";
+import { GatewayError } from "../plugin-api/errors.ts";
+import type { Fields } from "../plugin-api/fields.ts";
+import { addHop, shareKey } from "../client/client-address.ts";
+import type { ProxyLimits } from "./context.ts";
+import { isAlwaysHopByHop } from "../http1/hop-by-hop.ts";
+import type { RequestHead } from "../http1/request-head.ts";
+import type { ServedRoute } from "../routing/routed-policy.ts";
+import type { UpstreamRequest } from "../upstream/transport.ts";
+
+export interface Outgoing {
+  readonly head: RequestHead;
+  readonly route: ServedRoute;
+  readonly limits: ProxyLimits;
+  readonly body: UpstreamRequest["body"];
+  /** Whether the client still waits for the service's `100 Continue`. */
+  readonly expectsContinue: boolean;
+}
+
+/**
+ * Changes the exchange's fields for good: called once, when the chain is done with them.
+ * @throws GatewayError `internal_error` when a plugin named two hosts
+ */
+export function upstreamRequest(live: LiveExchange, outgoing: Outgoing): UpstreamRequest {
+  const { request, client } = live;
+  const { fields } = request;
+  const { head, route, limits, body } = outgoing;
+  // Whatever plugins did to them: framing and the connection are not theirs to change.
+  fields.deleteWhere(isAlwaysHopByHop);
+  setFraming(fields, head, body);
+  setHost(fields, request.host === "" ? route.target.name : request.host);
+  addHop(fields, client, request);
+  const stripped = route.strippedOf(request.path, request.strippedPath);
+  if (stripped !== undefined) {
+    const before = fields.get("x-forwarded-prefix");
+    fields.set("X-Forwarded-Prefix", before === undefined ? stripped : `${before}, ${stripped}`);
+  }
+  fields.set("X-Request-Id", live.id);
+  if (body !== "stream" || !outgoing.expectsContinue) fields.delete("expect");
+  if (request.upgrade !== undefined) {
+    fields.append("Connection", "Upgrade");
+    fields.append("Upgrade", request.upgrade);
+  }
+  return {
+    method: request.method,
+    target: request.upstreamPath + request.query,
+    fields: fields.toFlat(),
+    body,
+    client: client.address === "unix" ? undefined : shareKey(client.address),
+    connectTimeoutMs: limits.upstreamConnectTimeoutMs,
+    timeoutMs: route.timeoutMs,
+  };
+}
+
+/**
+ * Counts a hop down where the request asks for it (RFC 9110 section 7.6.2).
+ * @returns false = it goes no further than here
+ */
+export function countHop({ method, fields }: LiveExchange["request"]): boolean {
+  // TRACE never comes this far.
+  if (method !== "OPTIONS") return true;
+  const left = fields.get("max-forwards");
+  if (left === undefined || !/^\d{1,9}$/.test(left)) return true;
+  if (Number(left) > 0) fields.set("Max-Forwards", String(Number(left) - 1));
+  return Number(left) > 0;
+}
+
+function setFraming(fields: Fields, head: RequestHead, body: UpstreamRequest["body"]): void {
+  if (body === "none") {
+    if (fields.has("content-length")) fields.set("Content-Length", "0");
+  } else if (body !== "stream") fields.set("Content-Length", String(body.length));
+  else if (head.body === "sized") fields.set("Content-Length", String(head.contentLength));
+  else {
+    fields.delete("content-length");
+    fields.append("Transfer-Encoding", "chunked");
+  }
+  if (body !== "stream" || head.body !== "chunked") fields.delete("trailer");
+}
+
+function setHost(fields: Fields, host: string): void {
+  const given = fields.get("host");
+  if (given === undefined) fields.set("Host", host);
+  else if (given.includes(",")) {
+    const cause = new Error("a plugin made it a request for several hosts");
+    throw new GatewayError("internal_error", "The request could not be forwarded.", { cause });
+  }
+}

@@ -1,0 +1,113 @@
+// Writes a request head and checks on the way that nothing in it can end a line early or announce another body than
+// the one that follows (RFC 9112 sections 3 and 6): whatever built the fields is not trusted here.
+import { GatewayError } from "../plugin-api/errors.ts";
+import { allowedTrailers } from "./trailers.ts";
+import type { UpstreamRequest } from "../upstream/transport.ts";
+
+/** Body length of a chunked request. */
+export const CHUNKED = -1;
+
+export interface RequestHead {
+  /** The head as it goes on the wire, one character a byte (latin1). */
+  readonly text: string;
+  /** Bytes of the body, or CHUNKED. */
+  readonly bodyBytes: number;
+  /** Whether the client waits for `100 Continue` before it sends the body. */
+  readonly expectsContinue: boolean;
+}
+
+const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const visibleAscii = /^[\x21-\x7e]+$/;
+// Characters above 0xff would be cut to their low byte when written, and could so become a line end.
+// oxlint-disable-next-line no-control-regex
+const outsideFieldValue = /[^\t\x20-\x7e\x80-\xff]/;
+
+/** @returns or `malformed_request` for a character that has no place in a head, `internal_error` for wrong framing */
+export function encodeHead(request: UpstreamRequest): RequestHead | GatewayError {
+  const { method, target, fields } = request;
+  if (!token.test(method)) return refusal("method");
+  if (!visibleAscii.test(target)) return refusal("target");
+  let text = `${method} ${target} HTTP/1.1\r\n`;
+  let contentLength: string | undefined;
+  let coding: string | undefined;
+  let expectsContinue = false;
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string;
+    const value = fields[i + 1] as string;
+    if (!token.test(name)) return refusal("field name");
+    if (outsideFieldValue.test(value)) return refusal("field value");
+    text += `${name}: ${value}\r\n`;
+    const length = name.length;
+    if (length !== 6 && length !== 14 && length !== 17) continue;
+    const lower = name.toLowerCase();
+    if (lower === "expect") expectsContinue = value.toLowerCase() === "100-continue";
+    else if (lower === "content-length") {
+      if (contentLength !== undefined) return wrongFraming("several Content-Length fields");
+      contentLength = value;
+    } else if (lower === "transfer-encoding") {
+      if (coding !== undefined) return wrongFraming("several Transfer-Encoding fields");
+      coding = value;
+    }
+  }
+  text += "\r\n";
+  const bodyBytes = announcedBytes(request, contentLength, coding);
+  return bodyBytes instanceof GatewayError ? bodyBytes : { text, bodyBytes, expectsContinue };
+}
+
+/** Bytes of the body that the fields announce, held against the body there is. */
+function announcedBytes(
+  request: UpstreamRequest,
+  contentLength: string | undefined,
+  coding: string | undefined,
+): number | GatewayError {
+  const { body } = request;
+  if (coding !== undefined) {
+    if (contentLength !== undefined) return wrongFraming("both Content-Length and Transfer-Encoding");
+    if (body !== "stream" || coding.toLowerCase() !== "chunked")
+      return wrongFraming("unfit Transfer-Encoding");
+    return CHUNKED;
+  }
+  if (contentLength === undefined) {
+    if (body !== "none") return wrongFraming("a body without length");
+    return 0;
+  }
+  if (!/^\d{1,15}$/.test(contentLength)) return wrongFraming("bad Content-Length");
+  const announced = Number(contentLength);
+  if (body === "none" ? announced !== 0 : body !== "stream" && announced !== body.length) {
+    return wrongFraming("Content-Length of another body");
+  }
+  return announced;
+}
+
+/** The end of a chunked body. Trailer fields that must not come late are left out. @returns or `malformed_request` */
+export function encodeLastChunk(trailers: readonly string[]): string | GatewayError {
+  let text = "0\r\n";
+  const kept = trailers.length === 0 ? trailers : allowedTrailers(trailers);
+  for (let i = 0; i < kept.length; i += 2) {
+    const name = kept[i] as string;
+    const value = kept[i + 1] as string;
+    if (!token.test(name) || outsideFieldValue.test(value)) return refusal("trailer");
+    text += `${name}: ${value}\r\n`;
+  }
+  return `${text}\r\n`;
+}
+
+/** Methods that may be sent twice (RFC 9110 section 9.2.2); an unknown one may not. */
+const idempotent = new Set(["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"]);
+
+export function isIdempotent(method: string): boolean {
+  return idempotent.has(method);
+}
+
+function refusal(part: string): GatewayError {
+  return new GatewayError(
+    "malformed_request",
+    `The request has a character in its ${part} that is not allowed.`,
+  );
+}
+
+function wrongFraming(problem: string): GatewayError {
+  return new GatewayError("internal_error", "The request could not be forwarded.", {
+    cause: new Error(`request framing: ${problem}`),
+  });
+}

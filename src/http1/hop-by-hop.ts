@@ -1,0 +1,58 @@
+// Fields that concern one connection only and stop here, both ways (RFC 9110 section 7.6.1).
+import { Fields } from "../plugin-api/fields.ts";
+import { isForwardedField } from "../client/client-address.ts";
+
+const always = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "te",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+// One bit for each length that one of them has: most fields need no look-up. All are shorter than 32.
+let alwaysLengths = 0;
+for (const name of always) alwaysLengths |= 1 << name.length;
+
+// What a sender must not take from the next hop by naming it: the message would change its meaning or framing, or (for
+// what tells of earlier hops) hide who is asking behind a proxy that passes Connection on.
+const unnameable = new Set(["host", "content-length", "content-type", "trailer", "cache-control", "expect"]);
+const isNameable = (name: string): boolean => !unnameable.has(name) && !isForwardedField(name);
+
+/** The fields of a received message without those that stop here. */
+export function endToEndFields(flat: readonly string[]): Fields {
+  let connection: string | undefined;
+  for (let i = 0; i < flat.length; i += 2) {
+    const name = flat[i] as string;
+    if (name.length !== 10 || name.toLowerCase() !== "connection") continue;
+    connection = connection === undefined ? flat[i + 1] : `${connection},${flat[i + 1]}`;
+  }
+  return new Fields(flat, isHopByHop(connection));
+}
+
+/** @param connection value of the Connection field. @returns whether a field of that lower-case name stops here. */
+export function isHopByHop(connection: string | undefined): (lowerName: string) => boolean {
+  const named = namedFields(connection);
+  if (named === undefined) return isAlwaysHopByHop;
+  return (lowerName) => isAlwaysHopByHop(lowerName) || named.has(lowerName);
+}
+
+/** Those that stop here whatever Connection says. */
+export function isAlwaysHopByHop(lowerName: string): boolean {
+  const { length } = lowerName;
+  return length < 32 && (alwaysLengths & (1 << length)) !== 0 && always.has(lowerName);
+}
+
+function namedFields(connection: string | undefined): Set<string> | undefined {
+  // The two values that nearly every message has.
+  if (connection === undefined || connection === "keep-alive" || connection === "close") return undefined;
+  const names = connection
+    .toLowerCase()
+    .split(",")
+    .map((name) => name.trim().replaceAll("_", "-"))
+    .filter((name) => name !== "" && !always.has(name) && isNameable(name));
+  return names.length === 0 ? undefined : new Set(names);
+}

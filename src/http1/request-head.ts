@@ -1,0 +1,209 @@
+// A request head between the parser and the chain: everything llhttp lets through and a sidecar must not (contract
+// section 8), and the fields that may go on. The thing checked here is the thing forwarded.
+import type { IncomingMessage } from "node:http";
+import { GatewayError } from "../plugin-api/errors.ts";
+import { type DropsField, Fields } from "../plugin-api/fields.ts";
+import type { OwnedCookies } from "../runtime/owned-cookies.ts";
+import { isHopByHop } from "./hop-by-hop.ts";
+import { normalisePath, PathError } from "../language/request-path.ts";
+
+export interface RequestHead {
+  readonly method: string;
+  /** Normalised path; `*` for `OPTIONS *`. */
+  readonly path: string;
+  /** With its `?`, or "". */
+  readonly query: string;
+  /** Lower-case authority; "" only for HTTP/1.0 without Host. */
+  readonly host: string;
+  /** End-to-end fields without those that a client may not set. */
+  readonly fields: Fields;
+  /** Cookies of plugins, taken out of `fields`. */
+  readonly ownedCookies: string | undefined;
+  /** What was left out of them, and is out of the trailers, too. */
+  readonly drops: DropsField;
+  /** The client's TE. */
+  readonly te: string | undefined;
+  /** Lower-case protocol of an Upgrade request. */
+  readonly upgrade: string | undefined;
+  readonly body: "none" | "sized" | "chunked";
+  /** Announced bytes of a sized body, else 0. */
+  readonly contentLength: number;
+  readonly expectsContinue: boolean;
+}
+
+/** Fields that decide framing, routing or trust, found in one pass. */
+interface Marks {
+  host: string | undefined;
+  hosts: number;
+  connection: string | undefined;
+  transferEncoding: string | undefined;
+  contentLength: string | undefined;
+  expect: string | undefined;
+  upgrade: string | undefined;
+  te: string | undefined;
+}
+
+/** What else decides which parts of a head go on. */
+export interface HeadRules {
+  /** Those that plugins keep for themselves, if any. */
+  readonly cookies: OwnedCookies | undefined;
+  /** Whether fields with `_` in their name may go on. */
+  readonly keepsUnderscores: boolean;
+}
+
+const malformed = (detail: string): GatewayError => new GatewayError("malformed_request", detail);
+
+/**
+ * @param isOwned whether the sidecar itself sets a field of that name (lower case, `-` for `_`)
+ * Throws GatewayError `malformed_request`.
+ */
+export function parseRequestHead(
+  message: IncomingMessage,
+  isOwned: (name: string) => boolean,
+  { cookies, keepsUnderscores }: HeadRules,
+): RequestHead {
+  // The parser takes any two digits, and 2.0 for a form without Host (RFC 9112 section 2.3).
+  if (message.httpVersionMajor !== 1 || message.httpVersionMinor > 1)
+    throw malformed("Only HTTP/1.1 and HTTP/1.0 are spoken here.");
+  const marks = readMarks(message.rawHeaders);
+  const body = checkFraming(marks, message.httpVersionMinor);
+  const host = checkHost(marks, message.httpVersionMinor);
+  const method = message.method as string;
+  const { path, query } = parseTarget(message.url as string, method, host);
+  const upgrade =
+    marks.upgrade !== undefined && namesUpgrade(marks.connection) ? marks.upgrade.toLowerCase() : undefined;
+  const stopsHere = isHopByHop(marks.connection);
+  const drops = (lower: string, underscored: boolean): boolean =>
+    (underscored && !keepsUnderscores) || stopsHere(lower) || isOwned(lower);
+  const fields = new Fields(message.rawHeaders, drops);
+  // What goes on is what was checked.
+  if (marks.host?.endsWith(":") === true) fields.set("Host", host);
+  return {
+    method,
+    path,
+    query,
+    host,
+    fields,
+    ownedCookies: cookies?.take(fields),
+    drops,
+    te: marks.te,
+    upgrade,
+    body,
+    contentLength: body === "sized" ? Number(marks.contentLength) : 0,
+    expectsContinue: message.httpVersionMinor === 1 && marks.expect?.toLowerCase() === "100-continue",
+  };
+}
+
+let markedLengths = 0;
+for (const length of [2, 4, 6, 7, 10, 14, 17]) markedLengths |= 1 << length;
+
+function readMarks(raw: readonly string[]): Marks {
+  const marks: Marks = {
+    host: undefined,
+    hosts: 0,
+    connection: undefined,
+    transferEncoding: undefined,
+    contentLength: undefined,
+    expect: undefined,
+    upgrade: undefined,
+    te: undefined,
+  };
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] as string;
+    // Lengths first: most fields are none of these and need no lower-casing here.
+    const { length } = name;
+    if (length > 17 || (markedLengths & (1 << length)) === 0) continue;
+    const value = raw[i + 1] as string;
+    switch (name.toLowerCase()) {
+      case "host":
+        marks.host = value;
+        marks.hosts += 1;
+        break;
+      case "connection":
+        marks.connection = marks.connection === undefined ? value : `${marks.connection},${value}`;
+        break;
+      case "transfer-encoding":
+        marks.transferEncoding =
+          marks.transferEncoding === undefined ? value : `${marks.transferEncoding},${value}`;
+        break;
+      case "content-length":
+        marks.contentLength = value;
+        break;
+      case "expect":
+        marks.expect = value;
+        break;
+      case "upgrade":
+        marks.upgrade = marks.upgrade === undefined ? value : `${marks.upgrade},${value}`;
+        break;
+      case "te":
+        marks.te = marks.te === undefined ? value : `${marks.te},${value}`;
+        break;
+      default:
+    }
+  }
+  return marks;
+}
+
+// llhttp refuses both lengths together, and repeated or malformed Content-Length, by itself.
+function checkFraming({ transferEncoding, contentLength }: Marks, minor: number): RequestHead["body"] {
+  if (transferEncoding !== undefined) {
+    if (transferEncoding.toLowerCase() !== "chunked") {
+      throw malformed("The only Transfer-Encoding accepted is chunked, alone.");
+    }
+    // RFC 9112 section 6.1: faulty framing in an HTTP/1.0 message.
+    if (minor === 0) throw malformed("Transfer-Encoding in an HTTP/1.0 request.");
+    return "chunked";
+  }
+  if (contentLength === undefined) return "none";
+  if (!Number.isSafeInteger(Number(contentLength))) throw malformed("Content-Length is too large.");
+  return contentLength === "0" ? "none" : "sized";
+}
+
+const authority = /^(?:[a-z0-9._~%-]+|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?$/;
+
+function checkHost({ host, hosts }: Marks, minor: number): string {
+  if (hosts === 0 && minor === 0) return "";
+  if (hosts !== 1 || host === undefined) throw malformed("Exactly one Host field is needed.");
+  const lower = host.toLowerCase();
+  if (!authority.test(lower)) throw malformed("The Host field is not a host with an optional port.");
+  return withoutEmptyPort(lower);
+}
+
+/** `a.test:` is `a.test` (RFC 3986 section 3.2.3). */
+function withoutEmptyPort(host: string): string {
+  return host.endsWith(":") ? host.slice(0, -1) : host;
+}
+
+function parseTarget(target: string, method: string, host: string): { path: string; query: string } {
+  if (target === "*") {
+    if (method !== "OPTIONS") throw malformed("The target * is for OPTIONS only.");
+    return { path: "*", query: "" };
+  }
+  // oxlint-disable-next-line no-control-regex -- control characters are exactly what is looked for
+  if (/[^\x21-\x7e]|#/.test(target))
+    throw malformed("The target holds a fragment or a byte that is not printable ASCII.");
+  const origin = target.startsWith("/") ? target : originForm(target, host);
+  const mark = origin.indexOf("?");
+  try {
+    return mark === -1
+      ? { path: normalisePath(origin), query: "" }
+      : { path: normalisePath(origin.slice(0, mark)), query: origin.slice(mark) };
+  } catch (error) {
+    if (error instanceof PathError) throw malformed(error.message);
+    throw error;
+  }
+}
+
+/** Absolute form (RFC 9112 section 3.2.2): its authority must be the one that Host names. */
+function originForm(target: string, host: string): string {
+  const match = /^https?:\/\/([^/?]*)(.*)$/i.exec(target);
+  if (match === null) throw malformed("The target is neither a path nor an http URL.");
+  if (withoutEmptyPort((match[1] as string).toLowerCase()) !== host)
+    throw malformed("The target's authority and the Host field disagree.");
+  const rest = match[2] as string;
+  return rest.startsWith("/") ? rest : `/${rest}`;
+}
+
+function namesUpgrade(connection: string | undefined): boolean {
+  return connection !== undefined && /(?:^|,)[ \t]*upgrade[ \t]*(?:,|$)/i.test(connection);
+}

@@ -1,0 +1,73 @@
+// Fields that come after the body (RFC 9110 section 6.5). Whoever merges them into the head's fields believes them as
+// such, so that they pass the tests of the head and some more: what says how a message is framed, routed, authorised
+// or read comes too late in a trailer (section 6.5.1).
+import { fieldKey } from "../plugin-api/field-names.ts";
+import type { DropsField, Fields } from "../plugin-api/fields.ts";
+import { isForwardedField } from "../client/client-address.ts";
+import { isOverrideField } from "../language/override-fields.ts";
+import type { RequestHead } from "./request-head.ts";
+
+const forbidden = new Set(
+  (
+    "transfer-encoding content-length connection keep-alive upgrade te trailer host expect max-forwards via " +
+    "cache-control pragma range if-match if-none-match if-modified-since if-unmodified-since if-range " +
+    "authorization www-authenticate authentication-info proxy-authorization proxy-authenticate " +
+    "proxy-authentication-info proxy-connection proxy-status cookie set-cookie origin x-request-id x-api-key " +
+    "age date expires location retry-after vary warning content-encoding content-type content-range " +
+    "server x-powered-by strict-transport-security content-security-policy"
+  ).split(" "),
+);
+
+const none: readonly string[] = [];
+
+/**
+ * @param drops a further test
+ * @returns the fields without those that must not be believed when they come after the body
+ */
+export function allowedTrailers(fields: readonly string[], drops?: DropsField): readonly string[] {
+  if (fields.length === 0) return none;
+  const kept: string[] = [];
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string;
+    const lower = fieldKey(name);
+    if (forbidden.has(lower) || lower.startsWith("x-user-") || lower.startsWith("access-control-")) continue;
+    if (isForwardedField(lower) || isOverrideField(lower)) continue;
+    if (drops?.(lower, name.includes("_")) === true) continue;
+    kept.push(name, fields[i + 1] as string);
+  }
+  return kept;
+}
+
+/** Which trailers of requests go on: `asked` = of those that say `TE: trailers` or are gRPC. */
+export type RequestTrailers = "asked" | "all" | "none";
+
+/** What one policy says of trailers. */
+export class TrailerRules {
+  readonly #mode: RequestTrailers;
+  readonly #headOnly: ReadonlySet<string>;
+
+  /** @param headOnly names that plugins read, set or remove in heads, as they are looked up */
+  constructor(mode: RequestTrailers, headOnly: Iterable<string>) {
+    this.#mode = mode;
+    this.#headOnly = new Set([...headOnly].map(fieldKey));
+  }
+
+  ofRequest(raw: readonly string[], { te, fields, drops }: RequestHead): readonly string[] {
+    if (raw.length === 0 || this.#mode === "none") return none;
+    if (this.#mode === "asked" && !takesTrailers(te) && !isGrpc(fields)) return none;
+    return allowedTrailers(raw, (name, underscored) => this.#headOnly.has(name) || drops(name, underscored));
+  }
+
+  ofResponse(raw: readonly string[]): readonly string[] {
+    return allowedTrailers(raw, (name) => this.#headOnly.has(name));
+  }
+}
+
+/** RFC 9110 section 10.1.4. */
+function takesTrailers(te: string | undefined): boolean {
+  return te !== undefined && /(?:^|,)[ \t]*trailers[ \t]*(?:,|$)/i.test(te);
+}
+
+function isGrpc(fields: Fields): boolean {
+  return fields.get("content-type")?.toLowerCase().startsWith("application/grpc") === true;
+}

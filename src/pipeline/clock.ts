@@ -1,7 +1,0 @@
-// The real clock; tests hand in another.
-import type { Clock } from "./services.ts";
-
-export const systemClock: Clock = {
-  now: () => Date.now(),
-  mono: () => performance.now(),
-};

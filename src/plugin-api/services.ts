@@ -1,0 +1,122 @@
+// What a plugin is given to work with: small interfaces of our own, injected at set-up. Plugins know these and
+// nothing behind them; the sidecar hands in the real parts.
+
+import type { Store, StoreSeals } from "./store.ts";
+import type { LineSink, Logger, Metrics } from "./telemetry.ts";
+
+export { type Script, type Store, type StoreSeal, type StoreSeals, StoreUnavailable } from "./store.ts";
+export type { Counter, Gauge, Histogram, LineSink, Logger, Metrics } from "./telemetry.ts";
+
+/** Secrets that are set by `OUTRIGGER_<NAME>` or `OUTRIGGER_<NAME>_FILE`. */
+export interface Secrets {
+  /** Another one when any secret may have changed: what was made with secrets is made anew then. */
+  readonly generation?: number | undefined;
+  /** @param name e.g. `API_KEY_PEPPER` */
+  get(name: string): string | undefined;
+  /**
+   * A secret that is about to be sent. Throws unless `OUTRIGGER_SECRET_HOSTS` binds it to the URL's host and port: ask
+   * for every URL, at set-up where it is known by then.
+   * @param name e.g. `SECRET_IDP`
+   */
+  sentTo(name: string, url: string): string;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly fields: ReadonlyMap<string, string>;
+  readonly body: Buffer;
+}
+
+/** Client for a plugin's own calls (issuers, introspection): bounded in time, in size and in redirects. */
+export interface HttpClient {
+  /** Rejects with an Error that names the host and cause, never the credentials. */
+  request(options: {
+    url: string;
+    method?: "GET" | "POST";
+    fields?: Readonly<Record<string, string>>;
+    body?: string;
+    timeoutMs: number;
+    /** Of the body as decoded. */
+    maxBodyBytes: number;
+    /** Redirects of a GET followed within its origin (default: 0); the first that leads elsewhere is an error. */
+    maxRedirects?: number;
+    signal?: AbortSignal;
+  }): Promise<HttpAnswer>;
+}
+
+/** Lines on this machine's disk that outlive the process; workers of a sidecar share them. */
+export interface KeptLines {
+  /** Resolves when it is on the disk. @param untilMs epoch milliseconds until which it is needed */
+  append(line: string, untilMs: number): Promise<void>;
+  /** What was appended since the last call, by any worker and before a restart. Rejects when it cannot be read. */
+  fresh(): Promise<readonly string[]>;
+}
+
+export interface Clock {
+  /** Milliseconds since the Unix epoch; may jump. */
+  now(): number;
+  /** Milliseconds on a clock that only goes forward. */
+  mono(): number;
+}
+
+/** Who this process is, and how many of its kind were seen alive lately. */
+export interface Fleet {
+  readonly service: string;
+  readonly instance: string;
+  /** Where it runs, when the fleet is in several regions with a Redis each (`OUTRIGGER_REGION`). */
+  readonly region?: string | undefined;
+  /**
+   * Live sidecars of this service by their heartbeats, this one included; 1 without Redis. Where a sidecar has several
+   * workers, each counts: whoever holds something for itself holds one part of so many.
+   */
+  size(): number;
+  /** Processes that serve for this sidecar; absent = 1. What is bounded per sidecar is divided among them. */
+  readonly workers?: number | undefined;
+}
+
+/** What a worker can ask of the process above it. */
+export interface Workers {
+  /**
+   * Asks the plugin's own `share`d part. Question and answer are plain data.
+   * Rejects when it has no answer, or none within `limitMs`.
+   */
+  ask(question: unknown, limitMs: number): Promise<unknown>;
+}
+
+/**
+ * What a plugin uses of what it shares with others, by the names these have. The rest is refused, with an error that
+ * says what is not declared. What is its own needs no declaration: keys `p:<service>:<plugin>:…`, metrics
+ * `outrigger_<plugin>_…` (`_` for `-`), seals for a purpose and kept lines by a name that is the plugin's or begins
+ * with it and `:` or `.`; and secrets `SECRET_…` that its options name.
+ */
+export interface PluginNeeds {
+  /** Keys of the store: whole ones, or prefixes, which end in `:`. `<service>` stands for the service's name. */
+  readonly keys?: readonly string[];
+  /** E.g. `API_KEY_PEPPER`. */
+  readonly secrets?: readonly string[];
+  /** Purposes of `seals`. */
+  readonly seals?: readonly string[];
+  /** Names of `keptLines`. */
+  readonly lines?: readonly string[];
+  /** What names of further metrics begin with. */
+  readonly metrics?: readonly string[];
+}
+
+/** Each plugin has its own: see `PluginNeeds`. */
+export interface Services {
+  readonly logger: Logger;
+  readonly accessLog: LineSink;
+  readonly metrics: Metrics;
+  /** Absent when there is no `REDIS_URL` (embedded mode). */
+  readonly store: Store | undefined;
+  /** Absent without `OUTRIGGER_STORE_KEYS`: then whoever can write to the store can put anything there. */
+  readonly seals?: StoreSeals | undefined;
+  readonly secrets: Secrets;
+  readonly http: HttpClient;
+  readonly clock: Clock;
+  readonly fleet: Fleet;
+  /** Lines of that name; absent without `OUTRIGGER_STATE_DIR`. */
+  readonly keptLines?: ((name: string) => KeptLines) | undefined;
+  /** In a worker of a sidecar that has several and no Redis. */
+  readonly workers?: Workers | undefined;
+}

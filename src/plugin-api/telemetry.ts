@@ -1,0 +1,51 @@
+// What telemetry offers to the rest: log, sink of finished lines, metrics. Interfaces only; plugins get them through
+// src/plugin-api/services.ts.
+
+/** Structured log of the sidecar itself (not the access log). Never pass a secret. */
+export interface Logger {
+  debug(fields: Record<string, unknown>, message: string): void;
+  info(fields: Record<string, unknown>, message: string): void;
+  warn(fields: Record<string, unknown>, message: string): void;
+  error(fields: Record<string, unknown>, message: string): void;
+}
+
+/** Sink for finished lines, written off the request's path; what does not fit its bounded buffer is dropped and counted. */
+export interface LineSink {
+  /** @param line one JSON document without the line end */
+  write(line: string): void;
+}
+
+export interface Counter {
+  inc(by?: number): void;
+}
+export interface Gauge {
+  set(value: number): void;
+}
+export interface Histogram {
+  /** @param seconds observed value, in the metric's unit */
+  observe(seconds: number): void;
+}
+
+export type Across = "sum" | "max" | "min";
+
+/**
+ * Families of the Prometheus registry. Asking twice for one name gives the same family. Resolve the labelled child
+ * once at set-up (`family(...values)`) and keep it: the child's own calls cost about 0.1 µs. `service` is added to all.
+ * Children per family are bounded; past the bound the last one, with every label `other`, takes the rest.
+ */
+export interface Metrics {
+  counter(name: string, help: string, labels?: readonly string[]): (...values: string[]) => Counter;
+  /** @param across how the values of several workers become one; `sum` when not given */
+  gauge(
+    name: string,
+    help: string,
+    labels?: readonly string[],
+    across?: Across,
+  ): (...values: string[]) => Gauge;
+  histogram(
+    name: string,
+    help: string,
+    labels?: readonly string[],
+    buckets?: readonly number[],
+  ): (...values: string[]) => Histogram;
+}

@@ -1,0 +1,139 @@
+// From the effective document to routes that can be compiled: options merged for every plugin of every route, checked
+// against the plugin's own schema, each problem traced back to the document and field that it was written in.
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { type Layered, type Origin, isObject, merge } from "../layers/layers.ts";
+import { flatten, placed } from "./parse.ts";
+import { type Path, type Problem, longestList } from "./problems.ts";
+import { type PolicyPlugins, type PolicyRoute, failModeOf } from "./schema.ts";
+import { type Sources, writerOf } from "./written.ts";
+
+/** A route with everything filled in that the policy decides. */
+export interface EffectiveRoute {
+  readonly path: string;
+  readonly methods: readonly string[] | undefined;
+  readonly plugins: readonly string[];
+  /** Merged and checked, as written: the plugin's schema still fills in its defaults. May hold `failMode`. */
+  readonly pluginConfig: Readonly<Record<string, unknown>>;
+  readonly stripPrefix: string | undefined;
+  /** Plugins that the shared policy locks, where the layer wrote the `stripPrefix`. */
+  readonly strippedOver?: readonly string[];
+  readonly caseInsensitive?: boolean | undefined;
+  readonly encodedSlash?: "refuse" | "segment" | undefined;
+  /** undefined = the sidecar's own. */
+  readonly timeoutMs: number | undefined;
+  /** Longest age of an exchange; undefined = unlimited. */
+  readonly maxAgeMs?: number | undefined;
+  /** As written; undefined = the sidecar's own. Known to be well-formed and allowed. */
+  readonly upstream: string | undefined;
+  readonly bufferRequestBytes: number;
+  readonly restorePrefix?: boolean | undefined;
+  /** Takes nobody. */
+  readonly closed?: boolean;
+}
+
+export interface Completed {
+  readonly routes: readonly EffectiveRoute[];
+  readonly unmatched: EffectiveRoute;
+  /** Every problem with plugins' options; one in the defaults once for each route it spoils. */
+  readonly problems: readonly Problem[];
+  /** Where options do not fit: on a route of the layer, by its index there, or elsewhere. */
+  readonly spoiled: readonly { readonly plugin: string; readonly layerRoute: number | undefined }[];
+}
+
+/** Larger bodies begin to stream when that much is there. */
+const defaultBufferRequestBytes = 65_536;
+
+/** Routes checked between two turns of the event loop: traffic goes on while a large policy is read. */
+const routesPerTurn = 50;
+
+/** Completes every route. Options that come from the defaults alone are checked once, not once a route. */
+export async function completeRoutes(
+  { effective, origins }: Layered,
+  sources: Sources,
+  plugins: PolicyPlugins,
+): Promise<Completed> {
+  const checker = new OptionsChecker(plugins, sources);
+  const complete = (route: PolicyRoute, origin: Origin): EffectiveRoute => {
+    const names = route.plugins ?? effective.plugins;
+    const config: Record<string, unknown> = {};
+    for (const name of new Set([...names, ...Object.keys(route.pluginConfig ?? {})])) {
+      const own = route.pluginConfig?.[name];
+      const common = effective.pluginConfig[name];
+      const merged = own === undefined ? common : merge(common ?? {}, own);
+      checker.check(name, merged ?? {}, own === undefined ? undefined : origin);
+      if (merged !== undefined && names.includes(name)) config[name] = merged;
+    }
+    return {
+      path: route.path,
+      methods: route.methods,
+      plugins: names,
+      pluginConfig: config,
+      stripPrefix: route.stripPrefix,
+      ...(route.stripPrefix !== undefined && origin.from === "layer" && { strippedOver: effective.locked }),
+      ...(route.caseInsensitive !== undefined && { caseInsensitive: route.caseInsensitive }),
+      ...(route.encodedSlash !== undefined && { encodedSlash: route.encodedSlash }),
+      timeoutMs: route.timeout,
+      maxAgeMs: route.maxAgeMs,
+      upstream: route.upstream,
+      bufferRequestBytes: route.bufferRequestBytes ?? defaultBufferRequestBytes,
+      restorePrefix: route.restorePrefix,
+    };
+  };
+  const routes: EffectiveRoute[] = [];
+  for (const [index, route] of effective.routes.entries()) {
+    if (index % routesPerTurn === routesPerTurn - 1) await nextTurn();
+    routes.push(complete(route, origins[index] as Origin));
+  }
+  const nowhere = complete({ path: "/*" }, { from: "shared", index: undefined });
+  for (const name of Object.keys(effective.pluginConfig))
+    checker.checkUnlessSeen(name, effective.pluginConfig[name]);
+  const { problems, spoiled } = checker;
+  return { routes, unmatched: nowhere, problems, spoiled };
+}
+
+/** Holds merged options against the plugins' schemas. */
+class OptionsChecker {
+  readonly problems: Problem[] = [];
+  readonly spoiled: Completed["spoiled"][number][] = [];
+  readonly #plugins: PolicyPlugins;
+  readonly #sources: Sources;
+  readonly #seen = new Set<string>();
+
+  constructor(plugins: PolicyPlugins, sources: Sources) {
+    this.#plugins = plugins;
+    this.#sources = sources;
+  }
+
+  /** Options of a plugin that no route runs may still be wrong. */
+  checkUnlessSeen(name: string, config: unknown): void {
+    if (!this.#seen.has(name)) this.check(name, config, undefined);
+  }
+
+  /** @param origin of the route that has options of its own; undefined = the defaults alone */
+  check(name: string, config: unknown, origin: Origin | undefined): void {
+    if (origin === undefined && this.#seen.has(`${name} by default`)) return;
+    if (origin === undefined) this.#seen.add(`${name} by default`);
+    this.#seen.add(name);
+    const plugin = this.#plugins[name];
+    if (plugin === undefined || !isObject(config) || this.problems.length > longestList) return;
+    const { failMode, ...options } = config;
+    const mode = failModeOf(plugin).optional().safeParse(failMode);
+    const parsed = plugin.options.safeParse(options);
+    const flaws = [
+      ...(mode.success ? [] : flatten(mode.error.issues, ["failMode"])),
+      ...(parsed.success ? [] : flatten(parsed.error.issues)),
+    ];
+    if (flaws.length > 0) {
+      const layerRoute = origin?.from === "layer" ? origin.index : undefined;
+      this.spoiled.push({ plugin: name, layerRoute });
+    }
+    for (const { path, message } of flaws) this.#report([name, ...path], message, origin);
+  }
+
+  #report(path: Path, message: string, origin: Origin | undefined): void {
+    const { document, prefix } = writerOf(this.#sources, path, origin);
+    this.problems.push(
+      placed({ path: [...prefix, "pluginConfig", ...path], message }, document, document.name),
+    );
+  }
+}

@@ -1,0 +1,294 @@
+// The policy document: the strict schema of its own fields, with descriptions, and its JSON Schema. What stands under
+// `pluginConfig.<plugin>` is that plugin's business and is checked once it is merged (routes.ts).
+import { z } from "zod";
+import { FormatError, type UpstreamAddress, parseUpstream } from "../../config/formats.ts";
+import { knownMethods } from "../../language/methods.ts";
+import { pathPattern } from "../../language/path-pattern.ts";
+import { foldCase } from "../../language/path-reading.ts";
+import { unknownName } from "./problems.ts";
+import { type LintField, lint } from "./lint-field.ts";
+import { bufferRequestBytes, maxAgeMs, restorePrefix, stripFlaw, timeout } from "./route-fields.ts";
+
+/** What a policy has to know of a plugin; every plugin definition is one. */
+export interface PolicyPlugin {
+  readonly options: z.ZodType;
+  /** Decides who gets in: may not be made to fail open. */
+  readonly security: boolean;
+  /** The request fields that such options set. They come as they are written: anything at all. */
+  readonly requestFields?: ((options: unknown) => readonly RequestField[]) | undefined;
+  /** Names of fields and query parameters that carry credentials by such options. They come as they are written, too. */
+  readonly secretNames?: ((options: unknown) => readonly string[]) | undefined;
+  /** Options that other services hear of. They come as they are written, too. */
+  readonly fleetOptions?: ((options: unknown) => readonly FleetOption[]) | undefined;
+  /** The cookies that such options make the plugin's own. */
+  readonly cookies?: ((options: unknown) => readonly PolicyCookie[]) | undefined;
+}
+
+/** A cookie that no service gets. */
+export interface PolicyCookie {
+  readonly name: string;
+  /** A service may set it. */
+  readonly fromService?: true;
+}
+
+export interface FleetOption {
+  /** Where in the options it stands. */
+  readonly path: readonly string[];
+  readonly values: readonly unknown[];
+}
+
+/** A field towards the service that a plugin's options set. */
+export interface RequestField {
+  readonly name: string;
+  /** Where in the options it stands. */
+  readonly path: readonly (string | number)[];
+  /** Whether it tells the service who calls. */
+  readonly tellsWho: boolean;
+}
+/** By name. */
+export type PolicyPlugins = Readonly<Record<string, PolicyPlugin>>;
+
+export type PluginConfig = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+export interface PolicyRoute {
+  readonly path: string;
+  readonly methods?: readonly string[] | undefined;
+  readonly services?: readonly string[] | undefined;
+  readonly plugins?: readonly string[] | undefined;
+  readonly pluginConfig?: PluginConfig | undefined;
+  readonly stripPrefix?: string | undefined;
+  readonly timeout?: number | undefined;
+  readonly maxAgeMs?: number | undefined;
+  readonly upstream?: string | undefined;
+  readonly caseInsensitive?: boolean | undefined;
+  readonly encodedSlash?: "refuse" | "segment" | undefined;
+  readonly bufferRequestBytes?: number | undefined;
+  readonly restorePrefix?: boolean | undefined;
+}
+
+/** The document as written: nothing filled in, so that layers can be told from defaults. */
+export interface PolicyDocument {
+  readonly apiVersion: "outrigger/v1";
+  readonly plugins?: readonly string[] | undefined;
+  readonly pluginConfig?: PluginConfig | undefined;
+  readonly locked?: readonly string[] | undefined;
+  readonly routes?: readonly PolicyRoute[] | undefined;
+  readonly lint?: LintField | undefined;
+}
+
+export const defaultPlugins: readonly string[] = ["logging", "transform"];
+export const mostRoutes = 10_000;
+
+const failMode = z
+  .enum(["open", "closed"])
+  .describe("What happens when a hook fails or takes too long: go on without the plugin, or answer 503");
+const failClosed = z
+  .literal("closed", { error: "a plugin that decides who gets in always fails closed" })
+  .describe("Always closed: a plugin that decides who gets in cannot be opened");
+
+/** The field `failMode` that every plugin's configuration has beside the plugin's own options. */
+export function failModeOf(plugin: PolicyPlugin): z.ZodType {
+  return plugin.security ? failClosed : failMode;
+}
+
+function upstreamFlaw(text: string, isAllowed: (target: UpstreamAddress) => boolean): string | undefined {
+  try {
+    const target = parseUpstream(text);
+    if (isAllowed(target)) return undefined;
+    return `${target.name} is neither on loopback nor in OUTRIGGER_UPSTREAM_ALLOW: add ${target.name} there to allow it`;
+  } catch (error) {
+    if (error instanceof FormatError) return error.message;
+    throw error;
+  }
+}
+
+// Checks across members run also when a member is wrong: all problems at once. zod skips them otherwise.
+const always = { when: () => true };
+
+function refuseRepeated(list: unknown, context: z.core.$RefinementCtx): void {
+  const seen = new Set<unknown>();
+  for (const [index, name] of Array.isArray(list) ? list.entries() : []) {
+    if (seen.has(name)) context.addIssue({ code: "custom", path: [index], message: "listed twice" });
+    seen.add(name);
+  }
+}
+
+/** A list that names nothing twice. */
+function distinct<Member extends z.ZodType<string>>(member: Member, least: number): z.ZodArray<Member> {
+  return z.array(member).min(least).superRefine(refuseRepeated, always).meta({ uniqueItems: true });
+}
+
+export interface SchemaOptions {
+  readonly plugins: PolicyPlugins;
+  /** Whether a route that applies to `service` may name this upstream. Default: any well-formed one. */
+  readonly isUpstreamAllowed?: ((target: UpstreamAddress) => boolean) | undefined;
+  /** The service whose routes' upstreams are held against the allow-list. Default: every route's are. */
+  readonly service?: string | undefined;
+}
+
+/** What a plugin's configuration is replaced with in the JSON Schema. */
+const pluginOfConfig = new WeakMap<z.core.$ZodType, PolicyPlugin>();
+
+function configSchema(plugins: PolicyPlugins): z.ZodType<PluginConfig> {
+  const shape = Object.entries(plugins).map(([name, plugin]) => {
+    const config = z.record(z.string(), z.unknown());
+    pluginOfConfig.set(config, plugin);
+    return [name, config.optional()] as const;
+  });
+  // The members are optional, which the index signature cannot say under exactOptionalPropertyTypes.
+  return z.strictObject(Object.fromEntries(shape)) as unknown as z.ZodType<PluginConfig>;
+}
+
+const knownMethod = z.enum(knownMethods, { error: "must be an HTTP method in upper case, such as GET" });
+
+function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: SchemaOptions) {
+  const names = pluginNames(plugins);
+  const applies = (route: Partial<PolicyRoute>): boolean =>
+    service === undefined || !Array.isArray(route.services) || route.services.includes(service);
+  return z
+    .strictObject({
+      path: pathPattern,
+      methods: distinct(knownMethod, 1)
+        .optional()
+        .describe("Methods in upper case; GET takes HEAD. Absent: every method not listed on the same path"),
+      services: distinct(z.string().min(1).max(128), 1)
+        .optional()
+        .describe("Services this route is for. Absent: every service"),
+      plugins: names.optional().describe("Replaces the default list on this route"),
+      pluginConfig: configSchema(plugins)
+        .optional()
+        .describe("Options by plugin, merged over the defaults: objects deep, arrays and scalars replaced"),
+      stripPrefix: z
+        .string()
+        .optional()
+        .describe("Leading whole segments of path that are removed before forwarding"),
+      timeout,
+      maxAgeMs,
+      upstream: z
+        .string()
+        .optional()
+        .describe("http://host:port, https://host:port or unix:/path in place of OUTRIGGER_UPSTREAM"),
+      caseInsensitive: z
+        .boolean()
+        .optional()
+        .describe(
+          "Whether the service takes paths that differ in case alone for the same one: routes, rules, exclusions and limits then do too (default false)",
+        ),
+      encodedSlash: z
+        .enum(["refuse", "segment"])
+        .optional()
+        .describe(
+          "A path with %2F: refused, or taken as it is, with the slash as part of its segment, unless decoding it leads to another route or rule (default: refuse where a security plugin decides, else segment)",
+        ),
+      bufferRequestBytes,
+      restorePrefix,
+    })
+    .superRefine((route, context) => {
+      const given: Partial<PolicyRoute> = Object(route) as object;
+      const { path, stripPrefix, upstream } = given;
+      const flaws = {
+        stripPrefix:
+          typeof stripPrefix === "string" && typeof path === "string" && stripFlaw(stripPrefix, path),
+        restorePrefix: given.restorePrefix === true && stripPrefix === undefined && "needs stripPrefix",
+        upstream:
+          typeof upstream === "string" &&
+          upstreamFlaw(upstream, (target) => !applies(route) || isUpstreamAllowed(target)),
+      };
+      for (const [field, message] of Object.entries(flaws)) {
+        if (message) context.addIssue({ code: "custom", path: [field], message });
+      }
+    }, always);
+}
+
+function pluginNames(plugins: PolicyPlugins) {
+  const known = Object.keys(plugins);
+  const name = z.enum(known, {
+    error: ({ input }) =>
+      typeof input === "string" ? unknownName("unknown plugin", input, known) : undefined,
+  });
+  return distinct(name, 0);
+}
+
+/** The document's schema for these plugins. Parsing a value gives a PolicyDocument. */
+export function documentSchema(options: SchemaOptions): z.ZodType<PolicyDocument> {
+  const { plugins } = options;
+  return z
+    .strictObject({
+      apiVersion: z
+        .literal("outrigger/v1", { error: 'must be "outrigger/v1"' })
+        .describe("Version of this format"),
+      plugins: pluginNames(plugins)
+        .optional()
+        .describe(`Plugins of every route that lists none (default ${defaultPlugins.join(", ")})`),
+      pluginConfig: configSchema(plugins).optional().describe("Default options of every route, by plugin"),
+      locked: pluginNames(plugins)
+        .optional()
+        .describe(
+          "Plugins that a service's layer can neither reconfigure nor drop; only the shared policy sets it",
+        ),
+      routes: z
+        .array(routeSchema(options))
+        .max(mostRoutes)
+        .superRefine(refuseDuplicates, always)
+        .optional()
+        .describe(
+          "The most specific match wins, whatever the order. Absent: one route that takes everything; empty: none does",
+        ),
+      lint,
+    })
+    .describe("Outrigger policy: the shared one, or a service's layer over it");
+}
+
+/** One request must have one route: same path and method for the same service is refused. */
+function refuseDuplicates(routes: unknown, context: z.core.$RefinementCtx): void {
+  // By path and method: which route each service ("*" = every one) goes to.
+  const taken = new Map<string, Map<string, number>>();
+  if (!Array.isArray(routes)) return;
+  // Beside a case-insensitive route, two spellings of one path could not be told apart.
+  const folds = routes.some((route) => (Object(route) as Partial<PolicyRoute>).caseInsensitive === true);
+  for (const [index, entry] of routes.entries()) {
+    const { path, methods, services }: Partial<PolicyRoute> = Object(entry) as object;
+    for (const method of Array.isArray(methods) ? (methods as unknown[]) : ["*"]) {
+      const key = `${String(method)} ${folds && typeof path === "string" ? foldCase(path) : path}`;
+      const byService = taken.get(key) ?? new Map<string, number>();
+      taken.set(key, byService);
+      const names = Array.isArray(services) ? (services as string[]) : ["*"];
+      const twin = names.includes("*")
+        ? byService.values().next().value
+        : (byService.get("*") ?? names.map((name) => byService.get(name)).find((at) => at !== undefined));
+      for (const name of names) byService.set(name, index);
+      if (twin === undefined || twin === index) continue;
+      context.addIssue({
+        code: "custom",
+        path: [index, "path"],
+        message: `same path and method as routes[${twin}]`,
+      });
+      break;
+    }
+  }
+}
+
+/** JSON Schema (draft 2020-12) of the document as it is written, each plugin's options in place. */
+export function policyJsonSchema(plugins: PolicyPlugins): Record<string, unknown> {
+  const schema = z.toJSONSchema(documentSchema({ plugins }), {
+    io: "input",
+    unrepresentable: "any",
+    override({ zodSchema, jsonSchema }) {
+      const plugin = pluginOfConfig.get(zodSchema);
+      if (plugin === undefined) return;
+      const {
+        $schema: _,
+        properties,
+        ...options
+      } = z.toJSONSchema(plugin.options, {
+        io: "input",
+        unrepresentable: "any",
+      });
+      const failMode = z.toJSONSchema(failModeOf(plugin));
+      delete failMode.$schema;
+      for (const key of Object.keys(jsonSchema)) delete jsonSchema[key];
+      Object.assign(jsonSchema, options, { properties: { ...properties, failMode } });
+    },
+  });
+  return { title: "Outrigger policy", ...schema };
+}

@@ -1,0 +1,140 @@
+// Reads YAML 1.2 (core schema) as it may be written by hand: no custom tags, names are strings, aliases are followed
+// but never in a circle and never to more than a bounded number of nodes.
+import {
+  type Alias,
+  type CST,
+  Composer as DocumentComposer,
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  Lexer,
+  Parser,
+} from "yaml";
+import { deepestNesting } from "../../language/json.ts";
+import { Composer, type Reading } from "./reading.ts";
+import { PolicyRefused } from "./problems.ts";
+
+/** Nodes that aliases may add up to ("billion laughs"). */
+const mostAliasNodes = 10_000;
+
+/** Throws PolicyRefused when the text is not YAML. */
+export function readYaml(text: string): Reading {
+  const composer = new Composer(text);
+  const document = parseDocument(text, composer);
+  for (const { message, pos } of [...document.errors, ...document.warnings]) {
+    composer.flaw(`is not YAML: ${message}`, pos[0]);
+  }
+  if (composer.problems.length > 0) throw new PolicyRefused(composer.problems);
+  composer.value = new YamlReader(composer).read(document.contents);
+  return composer;
+}
+
+/** The library's own `parseDocument`, but for the tokens, whose depth is bounded. */
+function parseDocument(text: string, composer: Composer): Document {
+  // uniqueKeys compares every pair of names of a map (yaml 2.9): our composer finds them in one pass.
+  const documents = new DocumentComposer({ uniqueKeys: false, prettyErrors: false, merge: false });
+  const [first, second] = documents.compose(boundedTokens(text, composer), true, text.length);
+  if (second !== undefined) composer.fail("is not YAML of one document: there are several", second.range[0]);
+  return first as Document;
+}
+
+/** The document and what is read of it at its start: levels of the parser's stack beside the collections'. */
+const stackBase = 3;
+
+/** Tokens of collections hold those within, and the library recurses over them: a text of brackets would exhaust the stack. */
+/** YAML costs the library up to 12 µs a lexeme and ten times its size in memory: what is longer is for programs to write, as JSON. */
+const mostLexemes = 150_000;
+
+function* boundedTokens(text: string, composer: Composer): Generator<CST.Token, void> {
+  const parser = new Parser();
+  let lexemes = 0;
+  for (const lexeme of new Lexer().lex(text)) {
+    lexemes += 1;
+    if (lexemes > mostLexemes)
+      composer.fail("is too much for YAML from here on: write it as JSON", parser.offset);
+    yield* parser.next(lexeme);
+    if (parser.stack.length > deepestNesting + stackBase)
+      composer.fail(`nested deeper than ${deepestNesting} levels`, parser.offset);
+  }
+  yield* parser.end();
+}
+
+class YamlReader {
+  readonly #composer: Composer;
+  // An alias means the latest anchor before it. The library's own resolve walks the whole document each time.
+  readonly #anchors = new Map<string, unknown>();
+  readonly #following = new Set<unknown>();
+  #aliasNodes = 0;
+
+  constructor(composer: Composer) {
+    this.#composer = composer;
+  }
+
+  read(node: unknown): unknown {
+    if (this.#following.size > 0) this.#aliasNodes += 1;
+    else if (isNode(node) && !isAlias(node) && node.anchor !== undefined)
+      this.#anchors.set(node.anchor, node);
+    if (this.#aliasNodes > mostAliasNodes) this.#composer.fail("aliases add up to too much", offsetOf(node));
+    if (isAlias(node)) return this.#follow(node);
+    if (isMap(node)) return this.#map(node.items);
+    if (isSeq(node)) return this.#sequence(node.items);
+    return isScalar(node) ? node.value : null;
+  }
+
+  #follow(alias: Alias): unknown {
+    const target = this.#anchors.get(alias.source);
+    if (target === undefined) return this.#composer.fail("alias of nothing", offsetOf(alias));
+    if (this.#following.has(target)) return this.#composer.fail("alias of itself", offsetOf(alias));
+    this.#following.add(target);
+    const value = this.read(target);
+    this.#following.delete(target);
+    return value;
+  }
+
+  #map(items: readonly { key: unknown; value: unknown }[]): object {
+    const object = {};
+    const merges: unknown[] = [];
+    for (const { key, value } of items) {
+      const name = isScalar(key) ? key.value : undefined;
+      if (name === "<<" && isScalar(key) && key.type === "PLAIN") {
+        if (merges.length > 0) this.#composer.flaw("<< is given twice: give it a list", offsetOf(key));
+        merges.push(value);
+      } else if (typeof name === "string") {
+        this.#composer.member(object, name, offsetOf(key), () => this.read(value));
+      } else this.#composer.flaw("a name must be a string", offsetOf(key));
+    }
+    // Last, since what a map says itself counts whatever the order; of several, the first counts.
+    for (const merge of merges) this.#merge(object, merge);
+    return object;
+  }
+
+  /** A merge key (`<<`) of YAML 1.1, which 1.2 left out and people still write: a map, or a list of maps. */
+  #merge(object: object, node: unknown): void {
+    const value = this.read(node);
+    for (const source of Array.isArray(value) ? (value as unknown[]) : [value]) {
+      if (typeof source !== "object" || source === null || Array.isArray(source)) {
+        this.#composer.flaw("<< takes a map or a list of maps", offsetOf(node));
+        continue;
+      }
+      for (const [name, member] of Object.entries(source)) {
+        if (!Object.hasOwn(object, name))
+          this.#composer.member(object, name, offsetOf(node), () => member as unknown);
+      }
+    }
+  }
+
+  #sequence(items: readonly unknown[]): unknown[] {
+    const array: unknown[] = [];
+    for (const item of items) {
+      this.#composer.member(array, array.length, offsetOf(item), () => this.read(item));
+    }
+    return array;
+  }
+}
+
+function offsetOf(node: unknown): number {
+  return (node as { range?: [number, number, number] | null } | null)?.range?.[0] ?? 0;
+}

@@ -1,0 +1,52 @@
+// Which upstreams a service's layer may name: the service's own, at its base path or below, and those that the shared policy
+// names for it. Where that locks plugins, only the one that it has there: its rules know no paths but its own.
+import { FormatError, type UpstreamAddress, parseUpstream } from "../../config/formats.ts";
+import { coveringRoutes, groupByPath } from "./covering.ts";
+import type { PolicyDocument, PolicyRoute } from "../document/schema.ts";
+
+export type UpstreamFlaw = (route: PolicyRoute) => string | undefined;
+
+/**
+ * @param below the shared policy's routes for this service
+ * @param own undefined = not known, and upstreams are not looked at
+ */
+export function upstreamTest(
+  { locked = [] }: PolicyDocument,
+  below: readonly PolicyRoute[],
+  own: UpstreamAddress | undefined,
+): UpstreamFlaw {
+  if (own === undefined) return () => undefined;
+  const targetOf = ({ upstream }: PolicyRoute): UpstreamAddress | undefined =>
+    upstream === undefined ? own : parsed(upstream);
+  const named = [own, ...below.map(targetOf)];
+  const byPath = groupByPath(below);
+  return function flawOf(route) {
+    const target = targetOf(route);
+    // Not well-formed: refused elsewhere.
+    if (route.upstream === undefined || target === undefined) return undefined;
+    if (!named.some((other) => isWithin(target, other)))
+      return "must be the service's own upstream, or one that the shared policy names for it";
+    if (locked.length === 0) return undefined;
+    const covering = coveringRoutes(byPath, route.path);
+    const there = covering.length === 0 ? [own] : covering.map(targetOf);
+    return there.every((other) => isWithin(target, other) && target.basePath === other?.basePath)
+      ? undefined
+      : "must be the upstream that the shared policy has here, which locks plugins";
+  };
+}
+
+/** Whether it is the other upstream, at its base path or below. */
+function isWithin(target: UpstreamAddress, other: UpstreamAddress | undefined): boolean {
+  if (target.tls !== other?.tls || target.name !== other.name) return false;
+  const { basePath = "" } = other;
+  return `${target.basePath ?? ""}/`.startsWith(`${basePath}/`);
+}
+
+function parsed(text: string): UpstreamAddress | undefined {
+  try {
+    return parseUpstream(text);
+  } catch (error) {
+    if (error instanceof FormatError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,153 @@
+// A service's layer over the shared policy. Pure: documents in, effective document and broken locks out.
+//
+// Top level: the layer's default plugins and options go over the shared ones. Routes: the layer's own are added; on
+// the same path and method the layer's takes the place of the shared one. A locked plugin keeps running, configured as
+// the shared policy has it, on everything that the shared policy had it on, and runs on whatever the layer newly opens:
+// whatever the layer says, the effective document has it so, and what the locks overruled is told beside it.
+import { Lookalikes, groupByPath } from "./covering.ts";
+import { type Broken, Lock } from "./lock.ts";
+import type { Path } from "../document/problems.ts";
+import type { PluginConfig, PolicyDocument, PolicyRoute } from "../document/schema.ts";
+
+/** What is in force: a document itself, with nothing left to default at its top and every route for this service. */
+export interface EffectiveDocument extends PolicyDocument {
+  readonly plugins: readonly string[];
+  readonly pluginConfig: PluginConfig;
+  readonly locked: readonly string[];
+  /** `closed`: takes nobody, because options of the layer for a plugin that decides who gets in do not fit. */
+  readonly routes: readonly (Omit<PolicyRoute, "services"> & { readonly closed?: boolean })[];
+}
+
+/** The document, and index there, that a route of the effective one was written in; no index = nobody wrote it. */
+export interface Origin {
+  readonly from: "shared" | "layer";
+  readonly index: number | undefined;
+}
+
+export interface Layered {
+  readonly effective: EffectiveDocument;
+  /** Parallel to `effective.routes`. */
+  readonly origins: readonly Origin[];
+  /** Locks that the layer breaks, by paths of the layer: parts of it that `effective` does without. */
+  readonly broken: readonly { readonly path: Path; readonly message: string }[];
+}
+
+interface Placed {
+  readonly route: PolicyRoute;
+  readonly origin: Origin;
+}
+const routeOf = ({ route }: Placed): PolicyRoute => route;
+
+/**
+ * @param service whose routes count; undefined = all of them
+ * @param ownBase base path of the service's own upstream
+ */
+export function applyLayer(
+  shared: PolicyDocument,
+  layer: PolicyDocument | undefined,
+  service: string | undefined,
+  ownBase = "",
+): Layered {
+  const locked = shared.locked ?? [];
+  const below = placedShared(shared, service);
+  const written = layer === undefined ? [] : placedRoutes(layer, "layer", service);
+  const lookalikes = new Lookalikes(shared, below.map(routeOf));
+  let above = written.filter(({ route }) => !lookalikes.include(route));
+  const message = "is another spelling of what the shared policy routes and locks plugins for";
+  const dropped: Broken = written
+    .filter((placed) => !above.includes(placed))
+    .map(({ origin }) => ({ path: ["routes", origin.index as number, "path"], message }));
+  // What a route that may not be would have taken the place of is in force again.
+  for (;;) {
+    const kept = withoutOverridden(below, above);
+    const lock = new Lock(shared, below.map(routeOf), [...kept, ...above].map(routeOf), ownBase);
+    const { plugins, pluginConfig, broken } = lock.holdAtTop(layer);
+    broken.push(...dropped);
+    const lawful: Placed[] = [];
+    const own = above.flatMap((placed) => {
+      const { route, origin } = placed;
+      const flaws: Broken = [];
+      const held = lock.holdOn(route, route.plugins ?? plugins, ["routes", origin.index as number], flaws);
+      if (held.length > 0) lawful.push(placed);
+      (held.length > 0 ? broken : dropped).push(...flaws);
+      return held.map((part) => ({ route: part, origin }));
+    });
+    if (lawful.length === above.length) {
+      const config = merge(shared.pluginConfig ?? {}, pluginConfig) as PluginConfig;
+      return effectiveOf({ plugins, pluginConfig: config, locked }, [...kept, ...own], broken);
+    }
+    above = lawful;
+  }
+}
+
+function effectiveOf(
+  top: Pick<EffectiveDocument, "plugins" | "pluginConfig" | "locked">,
+  routes: readonly Placed[],
+  broken: Layered["broken"],
+): Layered {
+  return {
+    effective: {
+      apiVersion: "outrigger/v1",
+      ...top,
+      routes: routes.map(({ route }) => withoutServices(route)),
+    },
+    origins: routes.map(({ origin }) => origin),
+    broken,
+  };
+}
+
+function withoutServices(route: PolicyRoute): Omit<PolicyRoute, "services"> {
+  const { services, ...rest } = route;
+  return services === undefined ? route : rest;
+}
+
+function placedShared(shared: PolicyDocument, service: string | undefined): Placed[] {
+  if (shared.routes === undefined)
+    return [{ route: { path: "/*" }, origin: { from: "shared", index: undefined } }];
+  return placedRoutes(shared, "shared", service);
+}
+
+/** The routes that the shared policy has for a service, as written or by default. */
+export function sharedRoutes(shared: PolicyDocument, service: string | undefined): PolicyRoute[] {
+  return placedShared(shared, service).map(routeOf);
+}
+
+function placedRoutes(document: PolicyDocument, from: Origin["from"], service: string | undefined): Placed[] {
+  return (document.routes ?? [])
+    .map((route, index) => ({ route, origin: { from, index } }))
+    .filter(({ route }) => isFor(route, service));
+}
+
+/** Whether a route is for this service; undefined = any. */
+export function isFor(route: PolicyRoute, service: string | undefined): boolean {
+  return service === undefined || route.services === undefined || route.services.includes(service);
+}
+
+/** Objects deep; arrays and scalars of `over` take the place of those of `base`. Shares what it need not change. */
+export function merge(base: unknown, over: unknown): unknown {
+  if (!isObject(base) || !isObject(over)) return over;
+  const merged = new Map(Object.entries(base));
+  for (const [key, value] of Object.entries(over)) {
+    merged.set(key, merged.has(key) ? merge(merged.get(key), value) : value);
+  }
+  return Object.fromEntries(merged);
+}
+
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The shared routes, less the methods that the layer's routes take over. */
+function withoutOverridden(below: readonly Placed[], above: readonly Placed[]): Placed[] {
+  const byPath = groupByPath(above.map(routeOf));
+  return below.flatMap((placed) => {
+    const { path, methods } = placed.route;
+    const over = byPath.get(path) ?? [];
+    if (over.length === 0) return [placed];
+    if (over.some((route) => route.methods === undefined)) return [];
+    // A route without methods takes those that no other route of its path lists: it needs no change.
+    if (methods === undefined) return [placed];
+    const left = methods.filter((method) => !over.some((route) => route.methods?.includes(method)));
+    return left.length === 0 ? [] : [{ ...placed, route: { ...placed.route, methods: left } }];
+  });
+}

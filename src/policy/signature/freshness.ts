@@ -1,0 +1,159 @@
+// What a signature says beyond who made it: whether a document is older than what has been in force, or over. Whoever
+// can write Redis can put back whatever was signed once, or take it away; this remembers how far things had come.
+import { sameBytes } from "../layers/choose-layer.ts";
+import { digestOf } from "../document/digest.ts";
+import { compactJws, payloadOf, readClaims } from "./jws.ts";
+import { keySetKey, type Trust } from "./key-sets.ts";
+import { defaultMaxBytes } from "../document/parse.ts";
+import { type Problem, PolicyRefused } from "../document/problems.ts";
+import {
+  type EffectivePolicy,
+  type PolicyReader,
+  type RawPolicy,
+  sharedKey,
+  type SignedDocument,
+} from "../read.ts";
+import type { SourceReading } from "../sources/source.ts";
+
+export interface FreshnessOptions {
+  readonly read: PolicyReader;
+  /** Absent = nothing has to be signed, and nothing is asked of signatures. */
+  readonly trust?: ((keySets: readonly Uint8Array[]) => Promise<Trust>) | undefined;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+}
+
+interface Completed {
+  readonly raw: RawPolicy;
+  /** What is wrong with what the source holds, although it can be in force. */
+  readonly notices: readonly Problem[];
+  readonly keysChanged: boolean;
+}
+
+const keysStay = "the keys that it named still count, and those that it revoked do not";
+const layerStays = "it stays in force; to take it away, apply a signed one that is empty";
+const unsignedRemoval = (document: string, what: string): Problem => ({
+  path: "",
+  document,
+  message: `is gone, which nobody signed: ${what}`,
+});
+
+interface Highest {
+  /** 0 = it was signed without one. */
+  readonly epoch: number;
+  readonly digest: string;
+}
+
+export class Freshness {
+  readonly #options: FreshnessOptions;
+  readonly #highest = new Map<string, Highest>();
+  #keySets: readonly Uint8Array[] = [];
+
+  constructor(options: FreshnessOptions) {
+    this.#options = options;
+  }
+
+  /** The documents of keys that count, oldest first. */
+  get keySets(): readonly Uint8Array[] {
+    return this.#keySets;
+  }
+
+  /** Takes what was in force before this start. Its signatures were checked then: this machine's disk is not in doubt. */
+  remember({ shared, layer, keySets = [] }: RawPolicy): void {
+    this.#keySets = keySets;
+    for (const bytes of [shared, layer]) {
+      const signed = bytes && signedIn(bytes);
+      if (signed !== undefined) this.#raise(signed);
+    }
+  }
+
+  /** The same for a policy that is not put in force yet: nothing older than it will be. Never rejects. */
+  async rememberFloor(baseline: () => Promise<SourceReading>): Promise<void> {
+    if (this.#options.trust === undefined) return;
+    const reading = await baseline();
+    if (reading.state !== "read") return;
+    const policy = await this.#options
+      .read({ ...reading.raw, keySets: this.#keySets })
+      .catch(() => undefined);
+    if (policy !== undefined) this.note(policy);
+  }
+
+  /** Reads, and refuses what is out of date. */
+  readonly read: PolicyReader = async (raw) => {
+    const policy = await this.#options.read(raw);
+    const problems = policy.signatures.flatMap((signed) => this.#problemsOf(signed));
+    if (problems.length > 0) throw new PolicyRefused(problems);
+    return policy;
+  };
+
+  /**
+   * What the source holds, with what nobody signed the removal of.
+   * @param known the documents that were last in force
+   */
+  async complete(raw: RawPolicy, known: RawPolicy | undefined): Promise<Completed> {
+    const { trust } = this.#options;
+    if (trust === undefined) return { raw, notices: [], keysChanged: false };
+    const before = this.#keySets;
+    const found = (raw.keySets ?? []).filter((each) => !before.some((old) => sameBytes(old, each)));
+    const { keySets, problems } = await trust([...before, ...found]);
+    this.#keySets = keySets;
+    const notices = found.length > 0 ? [...problems] : [];
+    if (raw.keySets?.length === 0 && keySets.length > 0) notices.push(unsignedRemoval(keySetKey, keysStay));
+    const keysChanged = keySets.length !== before.length || keySets.at(-1) !== before.at(-1);
+    const layerName = [...this.#highest].find(([name, { epoch }]) => name !== sharedKey && epoch > 0)?.[0];
+    if (raw.layer !== undefined || known?.layer === undefined || layerName === undefined)
+      return { raw: { ...raw, keySets }, notices, keysChanged };
+    notices.push(unsignedRemoval(layerName, layerStays));
+    return { raw: { ...raw, layer: known.layer, keySets }, notices, keysChanged };
+  }
+
+  /** These are in force now. */
+  note({ signatures }: Pick<EffectivePolicy, "signatures">): void {
+    for (const signed of signatures) this.#raise(signed);
+  }
+
+  /** What of the policy in force is over by now. */
+  over({ signatures }: Pick<EffectivePolicy, "signatures">): readonly Problem[] {
+    return signatures.flatMap(({ name, claims: { exp } }) => {
+      if (exp === undefined || exp * 1000 > this.#options.now()) return [];
+      const message = `was signed until ${timestamp(exp)}: the one in force stays, and new sidecars take it no more; sign it anew`;
+      return [{ path: "", document: name, message }];
+    });
+  }
+
+  #raise({ name, claims: { epoch = 0 }, digest }: SignedDocument): void {
+    if (epoch >= (this.#highest.get(name)?.epoch ?? 0)) this.#highest.set(name, { epoch, digest });
+  }
+
+  #problemsOf({ name, claims: { epoch, exp }, digest }: SignedDocument): Problem[] {
+    const problem = (message: string): Problem[] => [{ path: "", document: name, message }];
+    const last = this.#highest.get(name);
+    if (epoch === undefined && [...this.#highest.values()].some((each) => each.epoch > 0))
+      return problem("is signed without an epoch, and one with an epoch has been in force: sign it anew");
+    if (last !== undefined && (epoch ?? 0) < last.epoch)
+      return problem(`is of epoch ${epoch}, and one of epoch ${last.epoch} has been in force: sign it anew`);
+    const sameEpoch = last !== undefined && (epoch ?? 0) === last.epoch;
+    if (sameEpoch && last.epoch > 0 && last.digest !== digest)
+      return problem(`is of epoch ${epoch}, as another one that has been in force: sign it anew`);
+    const wasInForce = sameEpoch && last.digest === digest;
+    if (exp !== undefined && exp * 1000 <= this.#options.now() && !wasInForce)
+      return problem(`was signed until ${timestamp(exp)}, and was not in force by then: sign it anew`);
+    return [];
+  }
+}
+
+const timestamp = (seconds: number): string => new Date(seconds * 1000).toISOString();
+
+/** What a document claims, checked by nobody; undefined = it is not signed. */
+function signedIn(bytes: Uint8Array): SignedDocument | undefined {
+  const token = compactJws(bytes, Math.max(defaultMaxBytes, bytes.byteLength));
+  if (token === undefined) return undefined;
+  try {
+    const claims = readClaims(token);
+    return claims.for === undefined
+      ? undefined
+      : { name: claims.for, claims, digest: digestOf(payloadOf(token)) };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,69 @@
+// Signed policies: a compact JWS whose payload is the JSON document and whose protected header says what it is for. With
+// keys configured every document must be one, signed by one of them. Without keys a JWS is opened unchecked, and the
+// status says `unverified`.
+import type { PublicKeySet } from "../../config/formats.ts";
+import { type Claims, compactJws, payloadOf, readClaims, signerOf } from "./jws.ts";
+import { refused } from "../document/parse.ts";
+import { importKeys, type VerifyKey } from "./verify-keys.ts";
+
+export type Signed = "no" | "unverified" | "verified";
+
+export interface OpenedDocument {
+  /** The document itself, JSON or YAML as it was before it was signed (signed ones: JSON). */
+  readonly bytes: Uint8Array;
+  readonly signed: Signed;
+  /** Of a verified one. */
+  readonly claims?: Claims;
+}
+
+/** Opens the text of the document that stands under the key `name`. Throws PolicyRefused. */
+export type PolicyOpener = (bytes: Uint8Array, name: string) => Promise<OpenedDocument>;
+
+export const policyType = "outrigger-policy+jws";
+
+/**
+ * Builds the opener.
+ * @param keys public keys; undefined = nothing has to be signed
+ * @param maxBytes longest document
+ * Rejects with an Error that names the key when one cannot be used.
+ */
+export async function createPolicyOpener(
+  keys: PublicKeySet | undefined,
+  maxBytes: number,
+): Promise<PolicyOpener> {
+  const trusted = keys === undefined ? undefined : await importKeys(keys);
+  return (bytes, name) => openPolicy(bytes, name, trusted, maxBytes);
+}
+
+/** @param trusted undefined = nothing has to be signed */
+export async function openPolicy(
+  bytes: Uint8Array,
+  name: string,
+  trusted: readonly VerifyKey[] | undefined,
+  maxBytes: number,
+): Promise<OpenedDocument> {
+  const token = compactJws(bytes, maxBytes);
+  if (token === undefined) {
+    if (trusted !== undefined) throw refused("is not signed, and OUTRIGGER_POLICY_KEYS asks for a signature");
+    return { bytes, signed: "no" };
+  }
+  const claims = readClaims(token);
+  judgePlace(claims, name);
+  if (trusted === undefined) return { bytes: payloadOf(token), signed: "unverified" };
+  const signer = await signerOf(token, claims, trusted);
+  if (signer === undefined) throw refused("is not signed by any of OUTRIGGER_POLICY_KEYS");
+  return { bytes: payloadOf(token), signed: "verified", claims };
+}
+
+function judgePlace(claims: Claims, name: string): void {
+  const { typ, epoch, iat } = claims;
+  // Another kind of token, signed by the same key for another purpose, is no policy (RFC 8725 section 3.11).
+  if (typ !== undefined && typ !== policyType)
+    throw refused(`its JWS header has a typ other than ${policyType}`);
+  // A signed layer copied over the shared policy would be a valid signature in the wrong place.
+  if (claims.for !== undefined && claims.for !== name)
+    throw refused(`was signed for ${JSON.stringify(claims.for.slice(0, 100))}, which is another key`);
+  if (epoch === undefined) return;
+  if (typ === undefined || claims.for === undefined || iat === undefined)
+    throw refused("its JWS header has an epoch, and lacks typ, for or iat");
+}

@@ -1,0 +1,62 @@
+// Public keys that signatures are checked with, from a JWKS (RFC 7517): each with the algorithms that it may have been
+// used with, and known by its thumbprint.
+import type { CryptoKey, JWK } from "jose";
+import type { PublicKeySet } from "../../config/formats.ts";
+
+export interface VerifyKey {
+  readonly kid: string | undefined;
+  /** RFC 7638, SHA-256: what a key is revoked by, whatever `kid` somebody gives it. */
+  readonly thumbprint: string;
+  readonly algorithms: readonly string[];
+  readonly key: CryptoKey | Uint8Array;
+}
+
+// RFC 7518 section 3.1, RFC 8037, RFC 9864: one algorithm a key, none that shares a secret.
+const curveAlgorithms: Readonly<Record<string, readonly string[]>> = {
+  "P-256": ["ES256"],
+  "P-384": ["ES384"],
+  "P-521": ["ES512"],
+  Ed25519: ["EdDSA", "Ed25519"],
+};
+const rsaAlgorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
+const mostKeys = 32;
+
+/** Rejects with an Error that names the key when one cannot be used. */
+export async function importKeys({ keys }: PublicKeySet): Promise<VerifyKey[]> {
+  if (keys.length > mostKeys) throw new Error(`more than ${mostKeys} keys`);
+  const { importJWK, calculateJwkThumbprint } = await import("jose");
+  const imported: VerifyKey[] = [];
+  for (const [index, jwk] of keys.entries()) {
+    const where = `keys[${index}]`;
+    const algorithms = algorithmsOf(jwk, where);
+    try {
+      const key = await importJWK(jwk as JWK, algorithms[0]);
+      const thumbprint = await calculateJwkThumbprint(jwk);
+      const kid = typeof jwk["kid"] === "string" ? jwk["kid"] : undefined;
+      imported.push({ kid, thumbprint, algorithms, key });
+    } catch {
+      throw new Error(`${where} is not a valid public key`);
+    }
+  }
+  return imported;
+}
+
+export function sameKeys(a: readonly VerifyKey[] = [], b: readonly VerifyKey[] = []): boolean {
+  return a.length === b.length && a.every(({ thumbprint }, index) => thumbprint === b[index]?.thumbprint);
+}
+
+/** The algorithms that a key may have been used with: what it says, within what its type can do. */
+function algorithmsOf(jwk: Readonly<Record<string, unknown>>, where: string): readonly string[] {
+  const { kty, crv, alg, use, d } = jwk;
+  if (d !== undefined || kty === "oct") throw new Error(`${where} is a private or secret key`);
+  if (use !== undefined && use !== "sig") throw new Error(`${where} is not for signatures`);
+  const possible = kty === "RSA" ? rsaAlgorithms : (curveAlgorithms[String(crv)] ?? []);
+  if (possible.length === 0) throw new Error(`${where} has an unknown key type or curve`);
+  if (alg === undefined) {
+    if (kty === "RSA") throw new Error(`${where} must say its alg: one of ${rsaAlgorithms.join(", ")}`);
+    return possible;
+  }
+  // EdDSA and Ed25519 are two names of one algorithm (RFC 9864 section 2.2).
+  if (typeof alg === "string" && possible.includes(alg)) return kty === "RSA" ? [alg] : possible;
+  throw new Error(`${where} has an alg that its key type cannot do`);
+}

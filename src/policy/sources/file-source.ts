@@ -1,0 +1,127 @@
+// The policy in a file. The folder is watched, not the file: editors write a new file and rename it over the old one,
+// and Kubernetes swaps a symbolic link beside it.
+import { type FSWatcher, watch } from "node:fs";
+import { open, realpath, stat } from "node:fs/promises";
+import { dirname, extname } from "node:path";
+import { defaultMaxBytes, type PolicyFormat } from "../document/parse.ts";
+import { type PolicySource, type RereadOptions, Rereader, type SourceReading } from "./source.ts";
+
+export interface FileSourceOptions extends Partial<Omit<RereadOptions, "read">> {
+  readonly path: string;
+  readonly maxBytes?: number;
+}
+
+export function createFileSource(options: FileSourceOptions): PolicySource {
+  const { path, maxBytes, settleMs = 50, pollMs = 5000, retryMs = 1000 } = options;
+  let onReading: ((reading: SourceReading) => void) | undefined;
+  let stopped = false;
+  const rereader = new Rereader({
+    settleMs,
+    pollMs,
+    retryMs,
+    ...(options.random && { random: options.random }),
+    async read() {
+      // Watched first: a change between the two is then seen as a change.
+      await folders.follow(path);
+      const reading = await readPolicyFile(path, maxBytes);
+      if (!stopped) onReading?.(reading);
+      return reading.state === "read";
+    },
+  });
+  const folders = new Folders(() => rereader.notice());
+  const readNow = (): void => rereader.readNow();
+  return {
+    kind: "file",
+    start(listener) {
+      onReading = listener;
+      readNow();
+      process.on("SIGHUP", readNow);
+    },
+    async stop() {
+      stopped = true;
+      process.off("SIGHUP", readNow);
+      await rereader.stop();
+      folders.close();
+    },
+  };
+}
+
+/** Reads the file once; also for the baseline beside Redis. Never rejects. */
+export async function readPolicyFile(path: string, maxBytes = defaultMaxBytes): Promise<SourceReading> {
+  try {
+    // A pipe or a device would block the read or never end it.
+    if (!(await stat(path)).isFile()) return { state: "failed", message: `${path} is not a regular file` };
+    const file = await open(path);
+    try {
+      // One byte more than may be taken tells the parser that it is too long; the rest is not read.
+      const buffer = Buffer.alloc(Math.min((await file.stat()).size, maxBytes * 2) + 1);
+      let length = 0;
+      for (let count = -1; count !== 0 && length < buffer.length; length += count) {
+        count = (await file.read(buffer, length)).bytesRead;
+      }
+      return {
+        state: "read",
+        raw: { shared: buffer.subarray(0, length), layer: undefined, format: formatOf(path) },
+      };
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "?";
+    if (code === "ENOENT") return { state: "absent", message: `${path} does not exist` };
+    return { state: "failed", message: `${path} cannot be read: ${code}` };
+  }
+}
+
+/** By the name's ending; `any` for others. */
+export function formatOf(path: string): PolicyFormat {
+  const ending = extname(path).toLowerCase();
+  if (ending === ".json") return "json";
+  return ending === ".yaml" || ending === ".yml" ? "yaml" : "any";
+}
+
+/** The folder of the path, and that of the file behind its links; at most two watchers. */
+class Folders {
+  readonly #watchers = new Map<string, FSWatcher>();
+  readonly #onChange: () => void;
+
+  constructor(onChange: () => void) {
+    this.#onChange = onChange;
+  }
+
+  async follow(path: string): Promise<void> {
+    const target = await realpath(path).catch(() => path);
+    const wanted = new Set<string>();
+    for (const folder of [dirname(path), dirname(target)]) {
+      // With the inode: a folder that was removed and made again needs a new watcher.
+      const found = await stat(folder).catch(() => undefined);
+      if (found === undefined) continue;
+      const key = `${found.dev}:${found.ino}`;
+      wanted.add(key);
+      if (!this.#watchers.has(key)) this.#watch(key, folder);
+    }
+    for (const [key, watcher] of this.#watchers) {
+      if (wanted.has(key)) continue;
+      watcher.close();
+      this.#watchers.delete(key);
+    }
+  }
+
+  close(): void {
+    for (const watcher of this.#watchers.values()) watcher.close();
+    this.#watchers.clear();
+  }
+
+  #watch(key: string, folder: string): void {
+    try {
+      const watcher = watch(folder, { persistent: false }, () => this.#onChange());
+      watcher.on("error", () => {
+        watcher.close();
+        this.#watchers.delete(key);
+      });
+      this.#watchers.set(key, watcher);
+    } catch {
+      // No more watches to be had (ENOSPC, EMFILE): the poll still sees every change.
+    }
+  }
+}

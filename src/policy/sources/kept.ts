@@ -1,0 +1,168 @@
+// The last good policy on disk, for a start while Redis is dead. Kept as it came, signatures included, so that it
+// passes the same checks again when it is taken back.
+import { open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { z } from "zod";
+import { makeFolder } from "../../files/make-folder.ts";
+import { digestOf } from "../document/digest.ts";
+import type { RawPolicy } from "../read.ts";
+import type { PolicySource } from "./source.ts";
+
+export interface KeptPolicy {
+  readonly raw: RawPolicy;
+  readonly revision: number;
+  /** What it came from; a copy from a file says nothing about what Redis had. */
+  readonly from: PolicySource["kind"];
+}
+
+export interface PolicyKeeper {
+  /** Never rejects; undefined when there is none, or none that can be used (which is told as trouble). */
+  load(): Promise<KeptPolicy | undefined>;
+  /** Writes in the background; of several only the latest. */
+  save(kept: KeptPolicy): void;
+  /** Resolves when everything that was to be saved is. */
+  settled(): Promise<void>;
+}
+
+export interface KeeperOptions {
+  /** OUTRIGGER_STATE_DIR; made when it is not there. */
+  readonly dir: string;
+  readonly service: string;
+  /** Told what went wrong with the copy; the policy in force does not depend on it. */
+  readonly onTrouble: (message: string) => void;
+}
+
+/** Two documents of 1 MiB, signed and escaped. */
+const mostBytes = 16 * 1_048_576;
+
+const onDisk = z.strictObject({
+  version: z.literal(1),
+  from: z.enum(["redis", "file"]),
+  format: z.enum(["json", "yaml", "any"]),
+  revision: z.int().min(0),
+  keptAt: z.string(),
+  shared: z.string(),
+  layer: z.string().nullable(),
+  /** Written where there are any: older versions know no such member. */
+  keySets: z.array(z.string()).exactOptional(),
+  /** Of both documents: a torn or bit-flipped copy is not a policy. */
+  sha256: z.string(),
+});
+
+export function createPolicyKeeper({ dir, service, onTrouble }: KeeperOptions): PolicyKeeper {
+  const path = join(dir, `policy-${service}.json`);
+  let latest: KeptPolicy | undefined;
+  let saving: Promise<void> | undefined;
+
+  async function saveAll(): Promise<void> {
+    while (latest !== undefined) {
+      const text = serialise(latest);
+      latest = undefined;
+      try {
+        await makeFolder(dir);
+        await writeAtomically(dir, path, text);
+      } catch (error) {
+        onTrouble(`the policy could not be kept in ${path}: ${reason(error)}`);
+      }
+    }
+    saving = undefined;
+  }
+
+  return {
+    async load() {
+      await removeLeftovers(dir, path);
+      try {
+        if ((await stat(path)).size > mostBytes) throw new Error("too large");
+        return parse(await readFile(path, "utf8"));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+        onTrouble(`the kept policy in ${path} is ignored: ${reason(error)}`);
+        return undefined;
+      }
+    },
+    save(kept) {
+      latest = kept;
+      saving ??= saveAll();
+    },
+    async settled() {
+      await saving;
+    },
+  };
+}
+
+function serialise({ raw, revision, from }: KeptPolicy): string {
+  const shared = Buffer.from(raw.shared).toString("utf8");
+  const layer = raw.layer === undefined ? null : Buffer.from(raw.layer).toString("utf8");
+  const keySets = (raw.keySets ?? []).map((bytes) => Buffer.from(bytes).toString("utf8"));
+  const content: z.input<typeof onDisk> = {
+    version: 1,
+    from,
+    format: raw.format,
+    revision,
+    keptAt: new Date().toISOString(),
+    shared,
+    layer,
+    ...(keySets.length > 0 && { keySets }),
+    sha256: checksum(shared, layer),
+  };
+  return JSON.stringify(content);
+}
+
+function parse(text: string): KeptPolicy {
+  const result = onDisk.safeParse(JSON.parse(text));
+  if (!result.success) throw new Error("not a kept policy");
+  const { shared, layer, format, revision, from, sha256, keySets } = result.data;
+  if (sha256 !== checksum(shared, layer)) throw new Error("damaged");
+  const raw = {
+    shared: Buffer.from(shared),
+    layer: layer === null ? undefined : Buffer.from(layer),
+    format,
+    ...(keySets && { keySets: keySets.map((each) => Buffer.from(each)) }),
+  };
+  return { raw, revision, from };
+}
+
+function checksum(shared: string, layer: string | null): string {
+  return digestOf(JSON.stringify([shared, layer]));
+}
+
+/** What a process that ended in the middle of a write left behind; never rejects. */
+async function removeLeftovers(dir: string, path: string): Promise<void> {
+  const name = basename(path);
+  const isLeftover = (file: string): boolean =>
+    file.startsWith(`${name}.`) && /^\d+\.tmp$/u.test(file.slice(name.length + 1));
+  const files = await readdir(dir).catch(() => []);
+  for (const file of files.filter(isLeftover)) await rm(join(dir, file), { force: true }).catch(() => {});
+}
+
+/** A crash at any moment leaves the old copy or the new one, never half of either. */
+async function writeAtomically(dir: string, path: string, text: string): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  await rm(temporary, { force: true });
+  try {
+    const file = await open(temporary, "wx", 0o600);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    // On a full disk half of it would take room for good.
+    await rm(temporary, { force: true }).catch(() => {});
+    throw error;
+  }
+  // The rename itself is durable only once the folder is synced.
+  const folder = await open(dir);
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+function reason(error: unknown): string {
+  if (error instanceof SyntaxError) return "damaged";
+  return (error as NodeJS.ErrnoException).code ?? (error as Error).message;
+}

@@ -1,0 +1,244 @@
+// A snapshot as the listener uses it: routes found by path and method, each with its connections to the upstream and
+// its counters. Swapped as one reference.
+import type { Counter, Histogram, Metrics, Outcome } from "../plugin-api/contract.ts";
+import type { Chain } from "../runtime/chain.ts";
+import { GatewayError } from "../plugin-api/errors.ts";
+import type { Fields } from "../plugin-api/fields.ts";
+import type { OwnedParts } from "../runtime/owned-parts.ts";
+import type { OwnedCookies } from "../runtime/owned-cookies.ts";
+import type { CompiledRoute, Snapshot } from "../runtime/snapshot.ts";
+import { isForwardedField } from "../client/client-address.ts";
+import { endToEndFields } from "../http1/hop-by-hop.ts";
+import { stoppedOverrides } from "../language/override-fields.ts";
+import type { RequestHead } from "../http1/request-head.ts";
+import { type PrefixRule, restorePrefix } from "./restore-prefix.ts";
+import { RouteFinder, type FindableRoute, type Found } from "./route-finder.ts";
+import { type RequestTrailers, TrailerRules } from "../http1/trailers.ts";
+import type { UpstreamTarget, UpstreamTransport } from "../upstream/transport.ts";
+
+export interface RequestCounters {
+  readonly requests: (...values: string[]) => Counter;
+  readonly seconds: (...values: string[]) => Histogram;
+  readonly upstreamSeconds: (...values: string[]) => Histogram;
+}
+
+export function createRequestCounters(metrics: Metrics): RequestCounters {
+  return {
+    requests: metrics.counter("outrigger_requests_total", "Requests by route, method and status", [
+      "route",
+      "method",
+      "status",
+    ]),
+    seconds: metrics.histogram(
+      "outrigger_request_duration_seconds",
+      "From the request head to the last byte",
+      ["route"],
+    ),
+    upstreamSeconds: metrics.histogram(
+      "outrigger_upstream_duration_seconds",
+      "From forwarding to the upstream's response head",
+      ["route"],
+    ),
+  };
+}
+
+/** A route with all that serving it takes. */
+export class ServedRoute {
+  readonly info: CompiledRoute["info"];
+  readonly chain: Chain;
+  readonly guarded: boolean;
+  readonly ownedParts: OwnedParts | undefined;
+  /** Takes nobody: options of the service's layer for a plugin that decides who gets in do not fit. */
+  readonly closed: boolean;
+  readonly target: UpstreamTarget;
+  readonly transport: UpstreamTransport;
+  readonly timeoutMs: number;
+  readonly bufferRequestBytes: number;
+  readonly #cookies: OwnedCookies | undefined;
+  /** Longest age of an exchange. */
+  readonly maxAgeMs: number;
+  /** Whether an exchange that goes on is judged anew while the policy stays the same. */
+  readonly judgedAnew: boolean;
+  readonly #stripPrefix: string;
+  readonly #restores: PrefixRule | undefined;
+  readonly #counters: RequestCounters;
+  // Made with the first request: of thousands of routes most are never asked for.
+  #seconds: Histogram | undefined;
+  #upstreamSeconds: Histogram | undefined;
+  // Label look-ups are paid once per method and status, not per request.
+  readonly #requests = new Map<string, Map<number, Counter>>();
+
+  constructor(
+    route: CompiledRoute,
+    upstream: { target: UpstreamTarget; transport: UpstreamTransport },
+    counters: RequestCounters,
+    owned: { readonly cookies: OwnedCookies | undefined; readonly parts: OwnedParts | undefined },
+  ) {
+    this.#cookies = owned.cookies;
+    this.info = route.info;
+    this.chain = route.chain;
+    this.guarded = route.guarded;
+    this.ownedParts = owned.parts;
+    this.closed = route.spec.closed ?? false;
+    this.target = upstream.target;
+    this.transport = upstream.transport;
+    this.timeoutMs = route.spec.timeoutMs;
+    this.maxAgeMs = route.spec.maxAgeMs ?? Infinity;
+    this.judgedAnew = route.chain.rechecks || route.spec.maxAgeMs !== undefined;
+    this.#stripPrefix = route.spec.stripPrefix ?? "";
+    this.bufferRequestBytes = route.spec.bufferRequestBytes;
+    const { basePath, name } = upstream.target;
+    const prefix = this.#stripPrefix;
+    this.#restores = route.spec.restorePrefix === true ? { prefix, basePath, upstream: name } : undefined;
+    this.#counters = counters;
+  }
+
+  /** The path without the route's `stripPrefix`, which validation holds to whole segments of the route's own path. */
+  strippedPath(path: string): string {
+    if (this.#stripPrefix === "" || path === "*") return path;
+    if (!this.info.caseInsensitive) return path.slice(this.#stripPrefix.length) || "/";
+    // The prefix in another case may have another length.
+    let end = 0;
+    for (const _ of this.#stripPrefix.split("/").slice(1)) end = path.indexOf("/", end + 1) >>> 0;
+    return path.slice(end) || "/";
+  }
+
+  /** What a path without `stripPrefix` is on the wire: behind the upstream's base path. */
+  wirePath(strippedPath: string): string {
+    const { basePath } = this.target;
+    return basePath === undefined || strippedPath === "*" ? strippedPath : `${basePath}${strippedPath}`;
+  }
+
+  /** What was stripped of a path, as the client wrote it; undefined = nothing. */
+  strippedOf(path: string, strippedPath: string): string | undefined {
+    if (this.#stripPrefix === "" || path === "*") return undefined;
+    return strippedPath === "/" && !path.endsWith("/")
+      ? path
+      : path.slice(0, path.length - strippedPath.length);
+  }
+
+  /** The end-to-end fields of a head that its service sent, as clients may see them. */
+  received(flat: readonly string[], asked: { readonly request: { readonly host: string } }): Fields {
+    const fields = endToEndFields(flat);
+    this.#cookies?.dropFrom(fields);
+    if (this.#restores !== undefined) restorePrefix(fields, this.#restores, asked.request.host);
+    return fields;
+  }
+
+  count(method: string, outcome: Outcome): void {
+    let byStatus = this.#requests.get(method);
+    if (byStatus === undefined) this.#requests.set(method, (byStatus = new Map()));
+    let counter = byStatus.get(outcome.status);
+    if (counter === undefined) {
+      counter = this.#counters.requests(this.info.pattern, method, String(outcome.status));
+      byStatus.set(outcome.status, counter);
+    }
+    counter.inc();
+    this.#seconds ??= this.#counters.seconds(this.info.pattern);
+    this.#seconds.observe(outcome.durationMs / 1000);
+    if (outcome.upstreamMs === undefined) return;
+    this.#upstreamSeconds ??= this.#counters.upstreamSeconds(this.info.pattern);
+    this.#upstreamSeconds.observe(outcome.upstreamMs / 1000);
+  }
+}
+
+/** Where a request goes, and which refusal is certain already. */
+export interface Routing {
+  readonly route: ServedRoute;
+  /** Refused before any plugin's request phase. */
+  readonly early?: GatewayError;
+  /** Refused if no plugin answers: a preflight is for the chain (`cors`), not for the service. */
+  readonly unanswered?: GatewayError;
+}
+
+/** What the settings say of fields that clients send. */
+export interface FieldRules {
+  readonly requestTrailers: RequestTrailers;
+  /** Override fields that go on to guarded routes all the same. */
+  readonly keepOverrides: readonly string[];
+}
+
+export class RoutedPolicy {
+  readonly snapshot: Snapshot;
+  readonly trailers: TrailerRules;
+  /** Whether a field of that lower-case name stops at a guarded route. */
+  readonly stopsOverride: (lowerName: string) => boolean;
+  readonly #finder: RouteFinder<ServedRoute>;
+  readonly #unmatched: ServedRoute;
+
+  constructor(
+    snapshot: Snapshot,
+    counters: RequestCounters,
+    upstreamOf: (route: CompiledRoute) => { target: UpstreamTarget; transport: UpstreamTransport },
+    { requestTrailers, keepOverrides }: FieldRules,
+  ) {
+    this.snapshot = snapshot;
+    this.trailers = new TrailerRules(requestTrailers, snapshot.headOnlyFields);
+    this.stopsOverride = stoppedOverrides(keepOverrides);
+    const serve = (route: CompiledRoute): ServedRoute =>
+      new ServedRoute(route, upstreamOf(route), counters, {
+        cookies: snapshot.ownedCookies,
+        parts: snapshot.ownedParts(route),
+      });
+    this.#finder = new RouteFinder(
+      new Map(snapshot.routes.map((route) => [serve(route), findableRoute(route)])),
+    );
+    this.#unmatched = serve(snapshot.unmatched);
+  }
+
+  /** Names that only the sidecar may set, whatever a client sends. */
+  readonly isOwned = (name: string): boolean =>
+    name.startsWith("x-user-") || this.snapshot.ownedRequestFields.has(name);
+
+  /** The same for a client that is no trusted proxy. */
+  readonly isOwnedOrForwarded = (name: string): boolean => this.isOwned(name) || isForwardedField(name);
+
+  find(head: RequestHead): Routing {
+    const path = head.path === "*" ? "/" : head.path;
+    if (head.method === "TRACE") return { route: this.#unmatched, early: notTraced() };
+    const match = this.#finder.match(path, head.method);
+    if (match.kind === "found") return taken(match.route);
+    if (match.kind === "ambiguous") return ambiguous(match);
+    if (match.kind === "none") {
+      return {
+        route: this.#unmatched,
+        early: new GatewayError("route_not_found", "No route takes this path."),
+      };
+    }
+    const refusal = new GatewayError("method_not_allowed", `This path takes ${match.allow.join(", ")}.`, {
+      fields: ["Allow", match.allow.join(", ")],
+    });
+    const wanted = head.method === "OPTIONS" ? preflightMethod(head) : undefined;
+    const wantedMatch = wanted === undefined ? match : this.#finder.match(path, wanted);
+    if (wantedMatch.kind === "found") return { ...taken(wantedMatch.route), unanswered: refusal };
+    if (wantedMatch.kind === "ambiguous") return ambiguous(wantedMatch);
+    return { route: this.#unmatched, early: refusal };
+  }
+}
+
+/** An answer to TRACE shows whoever asks what proxies added, and scripts what they may not read (RFC 9110 section 9.3.8). */
+function notTraced(): GatewayError {
+  const allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+  return new GatewayError("method_not_allowed", "TRACE is not served here.", { fields: ["Allow", allow] });
+}
+
+function findableRoute({ spec, guarded, decides }: CompiledRoute): FindableRoute {
+  const { path, methods, caseInsensitive = false, encodedSlash } = spec;
+  // Where nobody guards, an encoded slash harms only where it leads to another route.
+  const refusesEncodedSlash = (encodedSlash ?? (guarded ? "refuse" : "segment")) === "refuse";
+  return { path, methods, caseInsensitive, refusesEncodedSlash, guarded, decides };
+}
+
+function taken(route: ServedRoute): Routing {
+  if (!route.closed) return { route };
+  return { route, early: new GatewayError("not_ready", "The policy of this route does not fit together.") };
+}
+
+function ambiguous({ route, why }: Extract<Found<ServedRoute>, { kind: "ambiguous" }>): Routing {
+  return { route, early: new GatewayError("malformed_request", `The path ${why}.`) };
+}
+
+/** The method a CORS preflight asks about (Fetch standard): only with Origin and Access-Control-Request-Method. */
+function preflightMethod({ fields }: RequestHead): string | undefined {
+  return fields.has("origin") ? fields.get("access-control-request-method") : undefined;
+}

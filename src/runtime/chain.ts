@@ -1,0 +1,210 @@
+// The hooks of one route, composed once per snapshot. Request phase by priority, response and error phase in reverse.
+// A chain whose hooks all return plainly runs without a microtask.
+import type { Outcome, Verdict } from "../plugin-api/contract.ts";
+import { GatewayError } from "../plugin-api/errors.ts";
+import type { LiveExchange } from "./exchange.ts";
+import type { OwnedCookies } from "./owned-cookies.ts";
+import type { Clock } from "../plugin-api/services.ts";
+import { LiveResponse } from "./response.ts";
+import { HookFailure, type HookResult } from "./hook-result.ts";
+import { type Step } from "./step.ts";
+
+type Answer = Exclude<Verdict, undefined | void>;
+
+export class Chain {
+  readonly steps: readonly Step[];
+  /** Of the whole snapshot, once all its chains are made: no plugin sets another's. */
+  ownedCookies: OwnedCookies | undefined = undefined;
+  readonly #clock: Clock;
+  // Positions of the steps that have the hook, in the order in which they are run.
+  readonly #request: readonly number[];
+  readonly #response: readonly number[];
+  readonly #error: readonly number[];
+  readonly #complete: readonly number[];
+  readonly #recheck: readonly Step[];
+
+  /** @param steps by priority, lowest first */
+  constructor(steps: readonly Step[], clock: Clock) {
+    this.steps = steps;
+    this.#clock = clock;
+    const having = (hook: "onRequest" | "onResponse" | "onError" | "onComplete"): number[] =>
+      steps.flatMap((step, index) => (step.hooks[hook] === undefined ? [] : [index]));
+    this.#request = having("onRequest");
+    this.#response = having("onResponse").toReversed();
+    this.#error = having("onError").toReversed();
+    this.#complete = having("onComplete").toReversed();
+    this.#recheck = steps.filter((step) => step.hooks.recheck !== undefined);
+  }
+
+  /** Whether anybody judges an exchange that goes on. */
+  get rechecks(): boolean {
+    return this.#recheck.length > 0;
+  }
+
+  /**
+   * Whether an exchange that goes on would still be let in.
+   * @param exchange its request, received anew
+   * @returns why not; undefined also where a plugin fails at it
+   */
+  recheck(exchange: LiveExchange): GatewayError | undefined | Promise<GatewayError | undefined> {
+    exchange.hookMono = this.#clock.mono();
+    return this.#recheckFrom(exchange, 0);
+  }
+
+  /** Runs the request phase. @returns the first answer, or undefined to forward. */
+  request(exchange: LiveExchange): Answer | undefined | Promise<Answer | undefined> {
+    exchange.hookMono = this.#clock.mono();
+    return this.#requestFrom(exchange, 0);
+  }
+
+  /**
+   * Runs the response phase for the steps whose request phase ran.
+   * @returns the response to send: the given one, or an error's when a hook that must not fail did
+   */
+  response(exchange: LiveExchange, response: LiveResponse): LiveResponse | Promise<LiveResponse> {
+    exchange.hookMono = this.#clock.mono();
+    const { answeredBy } = exchange;
+    if (answeredBy !== undefined && this.ownedCookies?.isOwner(answeredBy) === false) {
+      this.ownedCookies.dropFrom(response.fields);
+    }
+    return this.#responseFrom(exchange, response, 0);
+  }
+
+  /** Asks the steps whose request phase ran for an answer in place of a failure. */
+  error(exchange: LiveExchange, error: GatewayError): Answer | undefined | Promise<Answer | undefined> {
+    exchange.hookMono = this.#clock.mono();
+    return this.#errorFrom(exchange, error, 0);
+  }
+
+  complete(exchange: LiveExchange, outcome: Outcome): void {
+    exchange.hookMono = this.#clock.mono();
+    for (const index of this.#complete) {
+      if (index < exchange.reached) (this.steps[index] as Step).complete(exchange, outcome);
+    }
+  }
+
+  // An exchange that is over while a hook was waited for has had its onComplete: a later hook would take what nobody
+  // gives back.
+  #requestFrom(exchange: LiveExchange, start: number): Answer | undefined | Promise<Answer | undefined> {
+    if (exchange.over) return undefined;
+    for (let i = start; i < this.#request.length; i += 1) {
+      const index = this.#request[i] as number;
+      const step = this.steps[index] as Step;
+      exchange.reached = index + 1;
+      const result = step.request(exchange);
+      if (result instanceof Promise) {
+        return result.then(
+          (settled) => this.#verdict(exchange, step, settled) ?? this.#requestFrom(exchange, i + 1),
+        );
+      }
+      const answer = this.#verdict(exchange, step, result);
+      if (answer !== undefined) return answer;
+    }
+    exchange.reached = this.steps.length;
+    return undefined;
+  }
+
+  #recheckFrom(
+    exchange: LiveExchange,
+    start: number,
+  ): GatewayError | undefined | Promise<GatewayError | undefined> {
+    for (let i = start; i < this.#recheck.length; i += 1) {
+      const result = (this.#recheck[i] as Step).recheck(exchange);
+      if (result instanceof Promise) {
+        return result.then((settled) => errorOf(settled) ?? this.#recheckFrom(exchange, i + 1));
+      }
+      const error = errorOf(result);
+      if (error !== undefined) return error;
+    }
+    return undefined;
+  }
+
+  #verdict(exchange: LiveExchange, step: Step, result: HookResult<Verdict>): Answer | undefined {
+    const answer = result instanceof HookFailure ? refusal(step, result) : (result ?? undefined);
+    if (answer !== undefined) exchange.answeredBy = step.name;
+    return answer;
+  }
+
+  #responseFrom(
+    exchange: LiveExchange,
+    response: LiveResponse,
+    start: number,
+  ): LiveResponse | Promise<LiveResponse> {
+    if (exchange.over) return response;
+    let current = response;
+    for (let i = start; i < this.#response.length; i += 1) {
+      const index = this.#response[i] as number;
+      if (index >= exchange.reached) continue;
+      const step = this.steps[index] as Step;
+      const cookies = this.ownedCookies?.isOwner(step.name) === false ? this.ownedCookies : undefined;
+      const before = cookies?.setIn(current.fields);
+      const result = step.response(exchange, current);
+      if (result instanceof Promise) {
+        const waiting = current;
+        return result.then((settled) => {
+          cookies?.dropFrom(waiting.fields, before);
+          return this.#responseFrom(exchange, replaced(exchange, step, waiting, settled), i + 1);
+        });
+      }
+      cookies?.dropFrom(current.fields, before);
+      current = replaced(exchange, step, current, result);
+    }
+    return current;
+  }
+
+  #errorFrom(
+    exchange: LiveExchange,
+    error: GatewayError,
+    start: number,
+  ): Answer | undefined | Promise<Answer | undefined> {
+    if (exchange.over) return undefined;
+    for (let i = start; i < this.#error.length; i += 1) {
+      const index = this.#error[i] as number;
+      if (index >= exchange.reached) continue;
+      const step = this.steps[index] as Step;
+      const result = step.error(exchange, error);
+      if (result instanceof Promise) {
+        return result.then(
+          (settled) => this.#rescue(exchange, step, settled) ?? this.#errorFrom(exchange, error, i + 1),
+        );
+      }
+      const answer = this.#rescue(exchange, step, result);
+      if (answer !== undefined) return answer;
+    }
+    return undefined;
+  }
+
+  // The exchange has failed already: a hook that fails on top of that leaves the first error standing.
+  #rescue(exchange: LiveExchange, step: Step, result: HookResult<Verdict>): Answer | undefined {
+    if (result instanceof HookFailure || !result) return undefined;
+    exchange.answeredBy = step.name;
+    return result;
+  }
+}
+
+function errorOf(result: HookResult<Verdict>): GatewayError | undefined {
+  if (result instanceof HookFailure) return result.error.code === "plugin_failed" ? undefined : result.error;
+  if (!result) return undefined;
+  if (result.action === "reject") return result.error;
+  return new GatewayError("forbidden", "A plugin of this route answers in place of the service now.");
+}
+
+function refusal(step: Step, failure: HookFailure): Answer | undefined {
+  // An error the plugin chose to throw always counts; a fault of the plugin counts by its fail mode.
+  if (failure.error.code === "plugin_failed" && step.failMode === "open") return undefined;
+  return { action: "reject", error: failure.error };
+}
+
+function replaced(
+  exchange: LiveExchange,
+  step: Step,
+  response: LiveResponse,
+  result: HookResult<void>,
+): LiveResponse {
+  if (!(result instanceof HookFailure)) return response;
+  if (refusal(step, result) === undefined) return response;
+  response.discard();
+  const failure = LiveResponse.fromError(result.error, exchange.id);
+  failure.faults = response.faults;
+  return failure;
+}

@@ -1,0 +1,150 @@
+// One request with its response, as the proxy makes it and the plugins see it.
+import type {
+  Exchange,
+  ExchangeClient,
+  ExchangeRequest,
+  Identity,
+  RouteInfo,
+  UpstreamAnswer,
+} from "../plugin-api/contract.ts";
+
+const noFields: readonly string[] = [];
+
+/** What the proxy does for an exchange. */
+export type ExchangeIo = Pick<Exchange, "readBody" | "fetchUpstream">;
+
+export interface ExchangeInit extends Pick<
+  Exchange,
+  "id" | "request" | "client" | "route" | "startedAt" | "startedMono"
+> {
+  readonly io: ExchangeIo;
+}
+
+/** An exchange in the making. What is not in `Exchange` is for the chain and the proxy alone. */
+export class LiveExchange implements Exchange {
+  readonly id: string;
+  readonly request: ExchangeRequest;
+  readonly client: ExchangeClient;
+  readonly route: RouteInfo;
+  readonly startedAt: number;
+  readonly startedMono: number;
+  identity: Identity | undefined = undefined;
+  credentialFields: readonly string[] = noFields;
+  cacheStatus: string | undefined = undefined;
+  responseIsPersonal = false;
+  refusedBecause: string | undefined = undefined;
+  /** How many steps of the chain had their request phase: the response phase runs those, in reverse. */
+  reached = 0;
+  /** When the running hook began, on the monotonic clock. */
+  hookMono = 0;
+  /** Name of the plugin that answered in place of the upstream. */
+  answeredBy: string | undefined = undefined;
+  readonly #io: ExchangeIo;
+  #over = false;
+  #clientGone = false;
+  // Hooks that have returned a promise which is not settled yet.
+  #waitingHooks = 0;
+  #abandoned = false;
+  #whenIdle: (() => void) | undefined = undefined;
+  #bodyReads = 0;
+  // One controller serves the running hook and is dropped with it, so that most exchanges never make one.
+  #controller: AbortController | undefined = undefined;
+  #notes: Map<symbol, unknown> | undefined = undefined;
+
+  constructor(init: ExchangeInit) {
+    this.id = init.id;
+    this.request = init.request;
+    this.client = init.client;
+    this.route = init.route;
+    this.startedAt = init.startedAt;
+    this.startedMono = init.startedMono;
+    this.#io = init.io;
+  }
+
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#over) this.#controller.abort();
+    return this.#controller.signal;
+  }
+
+  get notes(): Map<symbol, unknown> {
+    this.#notes ??= new Map();
+    return this.#notes;
+  }
+
+  get clientGone(): boolean {
+    return this.#clientGone;
+  }
+
+  /** It has ended: no further hook of its chain is called. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** A hook is still being waited for. */
+  get busy(): boolean {
+    return this.#waitingHooks > 0 && !this.#abandoned;
+  }
+
+  /** The running hook waits for the client's body, not for itself. */
+  get readsBody(): boolean {
+    return this.#bodyReads > 0;
+  }
+
+  readBody(maxBytes: number): Promise<Buffer> {
+    const body = this.#io.readBody(maxBytes);
+    this.#bodyReads += 1;
+    const through = (): void => void (this.#bodyReads -= 1);
+    body.then(through, through);
+    return body;
+  }
+
+  fetchUpstream(request: Parameters<ExchangeIo["fetchUpstream"]>[0]): Promise<UpstreamAnswer> {
+    return this.#io.fetchUpstream(request);
+  }
+
+  /** Whatever a running hook waits for is over. */
+  end(clientGone: boolean): void {
+    this.#over = true;
+    this.#clientGone = clientGone;
+    this.#controller?.abort();
+  }
+
+  /** Calls back, once, when the hooks that are being waited for have settled. Only while `busy`. */
+  whenIdle(callback: () => void): void {
+    this.#whenIdle = callback;
+  }
+
+  /** A hook returned a promise; `hookSettled` follows. */
+  hookWaits(): void {
+    this.#waitingHooks += 1;
+  }
+
+  hookSettled(): void {
+    this.#waitingHooks -= 1;
+    if (this.#waitingHooks === 0) this.#idle();
+  }
+
+  /** Nobody waits for its hooks any more: the process ends. */
+  abandonHooks(): void {
+    this.#abandoned = true;
+    this.#idle();
+  }
+
+  /** The running hook's time limit passed. */
+  cancelHook(reason: Error): void {
+    this.#controller?.abort(reason);
+    this.#controller = undefined;
+  }
+
+  /** The running hook ended by itself: its signal never fires any more. */
+  endHook(): void {
+    this.#controller = undefined;
+  }
+
+  #idle(): void {
+    const callback = this.#whenIdle;
+    this.#whenIdle = undefined;
+    callback?.();
+  }
+}

@@ -1,0 +1,92 @@
+// Cookies that plugins keep for themselves: no service gets them, and no service sets them, on any route.
+import type { Hooks, OwnedCookie } from "../plugin-api/contract.ts";
+import type { Fields } from "../plugin-api/fields.ts";
+
+/** More than any policy of sense has; a 431 must not become too large itself. */
+const maxExpiries = 32;
+
+const none: readonly string[] = [];
+
+export interface CookieStep {
+  readonly name: string;
+  readonly hooks: Hooks;
+}
+
+export class OwnedCookies {
+  /** `Set-Cookie` values that end those which may make a head too large. */
+  readonly expiries: readonly string[];
+  readonly #names: ReadonlySet<string>;
+  readonly #ours: ReadonlySet<string>;
+
+  readonly #owners: ReadonlySet<string>;
+
+  private constructor(cookies: readonly OwnedCookie[], owners: readonly string[]) {
+    this.#owners = new Set(owners);
+    this.#names = new Set(cookies.map(({ name }) => name));
+    this.#ours = new Set(cookies.flatMap(({ name, fromService }) => (fromService ? [] : [name])));
+    const expiries = cookies.flatMap(({ expiry }) => (expiry === undefined ? [] : [expiry]));
+    this.expiries = [...new Set(expiries)].slice(0, maxExpiries);
+  }
+
+  /** @returns undefined when no plugin has any, so that nobody looks for them */
+  static of(steps: readonly CookieStep[]): OwnedCookies | undefined {
+    const cookies = steps.flatMap(({ hooks }) => [...(hooks.ownedCookies ?? [])]);
+    const owners = steps.filter(({ hooks }) => (hooks.ownedCookies ?? []).length > 0);
+    return cookies.length === 0
+      ? undefined
+      : new OwnedCookies(
+          cookies,
+          owners.map(({ name }) => name),
+        );
+  }
+
+  /** Whether a plugin has some, and so may set them. */
+  isOwner(plugin: string): boolean {
+    return this.#owners.has(plugin);
+  }
+
+  /** Takes them out of a request. @returns their pairs joined by "; " (RFC 6265 section 4.2.1), or undefined */
+  take(fields: Fields): string | undefined {
+    const header = fields.get("cookie");
+    if (header === undefined) return undefined;
+    const taken: string[] = [];
+    const kept: string[] = [];
+    for (const part of header.split(";")) {
+      const pair = part.trim();
+      (this.#names.has(nameOf(pair)) ? taken : kept).push(pair);
+    }
+    if (taken.length === 0) return undefined;
+    if (kept.length === 0) fields.delete("cookie");
+    else fields.set("Cookie", kept.join("; "));
+    return taken.join("; ");
+  }
+
+  /** The `Set-Cookie` values there are. */
+  setIn(fields: Fields): readonly string[] {
+    return fields.has("set-cookie") ? fields.getAll("set-cookie") : none;
+  }
+
+  /**
+   * Drops each `Set-Cookie` by which a service, or a plugin that does not own it, would set one.
+   * @param but values that were there before
+   */
+  dropFrom(fields: Fields, but: readonly string[] = none): void {
+    if (this.#ours.size === 0 || !fields.has("set-cookie")) return;
+    const lines = fields.getAll("set-cookie");
+    const kept = lines.filter((line) => !this.#ours.has(setNameOf(line)) || but.includes(line));
+    if (kept.length === lines.length) return;
+    fields.delete("set-cookie");
+    for (const line of kept) fields.append("Set-Cookie", line);
+  }
+}
+
+function nameOf(pair: string): string {
+  const equals = pair.indexOf("=");
+  return equals === -1 ? "" : pair.slice(0, equals).trim();
+}
+
+/** A cookie without a name (`=a=b`) comes back as `a=b`: what counts is what the browser will send. */
+function setNameOf(line: string): string {
+  const [pair = ""] = line.split(";", 1);
+  return nameOf(pair.trim().replace(/^=\s*/, ""));
+}

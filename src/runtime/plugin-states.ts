@@ -1,0 +1,104 @@
+// What plugins keep beyond a policy (`init`), for each version of a plugin its own. A version that another one has taken
+// the place of is disposed of when the last snapshot that uses it has closed.
+import type { PluginDefinition, Services } from "../plugin-api/contract.ts";
+import type { Logger } from "../plugin-api/services.ts";
+import { withinLimit } from "../plugin-api/within-limit.ts";
+
+interface Kept {
+  readonly definition: PluginDefinition;
+  readonly state: unknown;
+  /** Snapshots that use it. */
+  users: number;
+}
+
+const disposeLimitMs = 10_000;
+
+export class PluginStates {
+  readonly #logger: Logger;
+  /** By name and version. */
+  readonly #kept = new Map<string, Kept>();
+  /** The version of each plugin that was asked for last. */
+  readonly #latest = new Map<string, Kept>();
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  /** What one snapshot uses, until it releases it. */
+  hold(): HeldStates {
+    return new HeldStates(
+      (definition, services) => this.#take(definition, services),
+      (held) => {
+        held.users -= 1;
+        this.#sweep(held.definition.name);
+      },
+    );
+  }
+
+  /** Disposes of all that is left, used or not; within its time limits, never rejects. */
+  async close(): Promise<void> {
+    const all = [...this.#kept.values()];
+    this.#kept.clear();
+    this.#latest.clear();
+    await Promise.all(all.map((kept) => this.#dispose(kept)));
+  }
+
+  #take(definition: PluginDefinition, services: Services): Kept {
+    const { name, version } = definition;
+    const key = `${name}@${version}`;
+    let kept = this.#kept.get(key);
+    if (kept === undefined) {
+      kept = { definition, state: definition.init?.(services), users: 0 };
+      this.#kept.set(key, kept);
+    }
+    kept.users += 1;
+    this.#latest.set(name, kept);
+    this.#sweep(name);
+    return kept;
+  }
+
+  /** Without users the latest version stays: the next policy will most likely want it. */
+  #sweep(name: string): void {
+    for (const [key, kept] of this.#kept) {
+      if (kept.definition.name !== name || kept.users > 0 || this.#latest.get(name) === kept) continue;
+      this.#kept.delete(key);
+      void this.#dispose(kept);
+    }
+  }
+
+  async #dispose({ definition, state }: Kept): Promise<void> {
+    try {
+      const disposed = (async () => definition.dispose?.(state))();
+      await withinLimit(disposed, disposeLimitMs, "dispose");
+    } catch (error) {
+      const { name: plugin, version } = definition;
+      this.#logger.error({ plugin, version, err: error }, "what a plugin kept could not be disposed of");
+    }
+  }
+}
+
+export class HeldStates {
+  readonly #take: (definition: PluginDefinition, services: Services) => Kept;
+  readonly #giveBack: (kept: Kept) => void;
+  readonly #held = new Map<PluginDefinition, Kept>();
+
+  constructor(
+    take: (definition: PluginDefinition, services: Services) => Kept,
+    giveBack: (kept: Kept) => void,
+  ) {
+    this.#take = take;
+    this.#giveBack = giveBack;
+  }
+
+  /** @param services for its `init`, on first use */
+  of(definition: PluginDefinition, services: Services): unknown {
+    let kept = this.#held.get(definition);
+    if (kept === undefined) this.#held.set(definition, (kept = this.#take(definition, services)));
+    return kept.state;
+  }
+
+  release(): void {
+    for (const kept of this.#held.values()) this.#giveBack(kept);
+    this.#held.clear();
+  }
+}

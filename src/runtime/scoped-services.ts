@@ -1,0 +1,184 @@
+// The services as one plugin gets them: what they do is done in its name, and what it has not declared is refused. Made
+// once for each plugin. This keeps mistakes and undeclared use apart; code that means harm runs in this process all the
+// same.
+import type {
+  KeptLines,
+  Logger,
+  Metrics,
+  PluginNeeds,
+  Secrets,
+  Services,
+  StoreSeals,
+  Workers,
+} from "../plugin-api/services.ts";
+import { isWithin, NotDeclared, type Scope, ScopedStore } from "./scoped-store.ts";
+
+/** The services as the sidecar has them, of which each plugin gets its part. */
+export interface HostServices extends Omit<Services, "workers"> {
+  readonly workers?:
+    | { ask(plugin: string, question: unknown, limitMs: number): Promise<unknown> }
+    | undefined;
+}
+
+/** A plugin as far as its services are concerned. */
+export interface ServicesUser {
+  readonly name: string;
+  readonly needs?: PluginNeeds;
+}
+
+const noOptions = {};
+
+export class ScopedServices {
+  /** For what outlives a policy: no secrets but the declared ones. */
+  readonly common: Services;
+  readonly #live: Secrets;
+  readonly #user: ServicesUser;
+  // Most routes have their options from the policy's top: one object, looked through once.
+  #byOptions = new WeakMap<object, Services>();
+  /** Those that `byOptions` is for. */
+  #secretsOf: Secrets;
+
+  /** @param others the plugins beside it: a metric that is another one's is not this one's by a shorter name */
+  constructor(user: ServicesUser, services: HostServices, others: readonly ServicesUser[] = []) {
+    this.#user = user;
+    this.#live = services.secrets;
+    this.#secretsOf = services.secrets;
+    const { store, seals, keptLines, workers, fleet } = services;
+    this.common = {
+      ...services,
+      logger: scopedLogger(user.name, services.logger),
+      metrics: scopedMetrics(user, services.metrics, others),
+      store: store && new ScopedStore(store, keyScope(user, fleet.service)),
+      seals: seals && scopedSeals(user, seals),
+      secrets: this.#secrets(new Set(), services.secrets),
+      keptLines: keptLines && scopedLines(user, keptLines),
+      workers: workers && ownPart(user.name, workers),
+    };
+  }
+
+  /**
+   * For a set-up with these options, as the policy has them: with the secrets that they name.
+   * @param secrets default: those in force at any time
+   */
+  with(options: unknown, secrets = this.#live): Services {
+    const key = typeof options === "object" && options !== null ? options : noOptions;
+    if (this.#secretsOf !== secrets) this.#byOptions = new WeakMap();
+    this.#secretsOf = secrets;
+    const known = this.#byOptions.get(key);
+    if (known !== undefined) return known;
+    const named = new Set<string>();
+    collectSecrets(options, named);
+    const isCommon = named.size === 0 && secrets === this.#live;
+    const services = isCommon ? this.common : { ...this.common, secrets: this.#secrets(named, secrets) };
+    this.#byOptions.set(key, services);
+    return services;
+  }
+
+  #secrets(named: ReadonlySet<string>, secrets: Secrets): Secrets {
+    const { name: plugin, needs } = this.#user;
+    const declared = new Set(needs?.secrets);
+    const check = (name: string): void => {
+      if (!declared.has(name) && !named.has(name))
+        throw new NotDeclared(plugin, `the secret ${name}`, "secrets");
+    };
+    return {
+      get generation() {
+        return secrets.generation;
+      },
+      get(name) {
+        check(name);
+        return secrets.get(name);
+      },
+      sentTo(name, url) {
+        check(name);
+        return secrets.sentTo(name, url);
+      },
+    };
+  }
+}
+
+/** Every text of theirs that is a name of a secret. */
+function collectSecrets(options: unknown, names: Set<string>): void {
+  if (typeof options === "string") {
+    if (/^SECRET_[A-Z0-9_]+$/.test(options)) names.add(options);
+  } else if (typeof options === "object" && options !== null) {
+    for (const member of Object.values(options)) collectSecrets(member, names);
+  }
+}
+
+function keyScope({ name, needs }: ServicesUser, service: string): Scope {
+  const keys = (needs?.keys ?? []).map((key) => key.replace("<service>", () => service));
+  return {
+    plugin: name,
+    whole: new Set(keys.filter((key) => !key.endsWith(":"))),
+    prefixes: [`p:${service}:${name}:`, ...keys.filter((key) => key.endsWith(":"))],
+  };
+}
+
+function scopedLogger(plugin: string, logger: Logger): Logger {
+  return {
+    debug: (fields, message) => logger.debug({ ...fields, plugin }, message),
+    info: (fields, message) => logger.info({ ...fields, plugin }, message),
+    warn: (fields, message) => logger.warn({ ...fields, plugin }, message),
+    error: (fields, message) => logger.error({ ...fields, plugin }, message),
+  };
+}
+
+function metricPrefixes({ name, needs }: ServicesUser): string[] {
+  return [`outrigger_${name.replaceAll("-", "_")}_`, ...(needs?.metrics ?? [])];
+}
+
+function longest(prefixes: readonly string[], name: string): number {
+  return Math.max(0, ...prefixes.filter((prefix) => name.startsWith(prefix)).map(({ length }) => length));
+}
+
+function scopedMetrics(user: ServicesUser, metrics: Metrics, others: readonly ServicesUser[]): Metrics {
+  const own = metricPrefixes(user);
+  const foreign = others.filter(({ name }) => name !== user.name).flatMap(metricPrefixes);
+  const check = (name: string): void => {
+    const length = longest(own, name);
+    if (length === 0 || length < longest(foreign, name))
+      throw new NotDeclared(user.name, `the metric ${name}`, "metrics");
+  };
+  return {
+    counter(name, ...rest) {
+      check(name);
+      return metrics.counter(name, ...rest);
+    },
+    gauge(name, ...rest) {
+      check(name);
+      return metrics.gauge(name, ...rest);
+    },
+    histogram(name, ...rest) {
+      check(name);
+      return metrics.histogram(name, ...rest);
+    },
+  };
+}
+
+function scopedSeals({ name, needs }: ServicesUser, seals: StoreSeals): StoreSeals {
+  const scope = { plugin: name, whole: new Set([name, ...(needs?.seals ?? [])]), prefixes: [`${name}:`] };
+  return {
+    of(purpose) {
+      if (!isWithin(scope, purpose)) throw new NotDeclared(name, `the seal of "${purpose}"`, "seals");
+      return seals.of(purpose);
+    },
+  };
+}
+
+function scopedLines(
+  { name, needs }: ServicesUser,
+  keptLines: (name: string) => KeptLines,
+): (name: string) => KeptLines {
+  const scope = { plugin: name, whole: new Set([name, ...(needs?.lines ?? [])]), prefixes: [`${name}.`] };
+  return (lines) => {
+    // They become the name of a file.
+    if (!isWithin(scope, lines) || !/^[a-z0-9.-]+$/.test(lines))
+      throw new NotDeclared(name, `the kept lines "${lines}"`, "lines");
+    return keptLines(lines);
+  };
+}
+
+function ownPart(plugin: string, workers: NonNullable<HostServices["workers"]>): Workers {
+  return { ask: (question, limitMs) => workers.ask(plugin, question, limitMs) };
+}

@@ -1,0 +1,123 @@
+// The store as one plugin may use it: keys of its own and those that its definition declares. What the calls look at is
+// the keys they are given; a script that makes up keys of its own is not looked into.
+import type { Script, Store } from "../plugin-api/services.ts";
+
+type Call = Parameters<Store["runAll"]>[0][number];
+
+/** What a plugin may name: whole names, and beginnings of names. */
+export interface Scope {
+  readonly plugin: string;
+  readonly whole: ReadonlySet<string>;
+  readonly prefixes: readonly string[];
+}
+
+/** Tells whoever reads the log what to declare, or what to ask the plugin's author. */
+export class NotDeclared extends Error {
+  override readonly name = "NotDeclared";
+
+  /** @param what e.g. `the key "apikey:…"` @param member of the definition's `needs` */
+  constructor(plugin: string, what: string, member: string) {
+    super(`plugin "${plugin}" uses ${what}, which its definition does not declare (needs.${member})`);
+  }
+}
+
+export function isWithin(scope: Scope, name: string): boolean {
+  return startsWithin(scope.prefixes, name) || scope.whole.has(name);
+}
+
+function startsWithin(prefixes: readonly string[], name: string): boolean {
+  for (const prefix of prefixes) if (name.startsWith(prefix)) return true;
+  return false;
+}
+
+export class ScopedStore implements Store {
+  readonly #store: Store;
+  readonly #scope: Scope;
+
+  constructor(store: Store, scope: Scope) {
+    this.#store = store;
+    this.#scope = scope;
+  }
+
+  get up(): boolean {
+    return this.#store.up;
+  }
+
+  get watching(): boolean {
+    return this.#store.watching;
+  }
+
+  get sharded(): boolean {
+    return this.#store.sharded !== false;
+  }
+
+  // Plain returns: a promise more for each call would be felt.
+
+  get(key: string, limitMs?: number): Promise<string | null> {
+    return this.#outside(key) ?? this.#store.get(key, limitMs);
+  }
+
+  getBytes(key: string, limitMs?: number, maxBytes?: number): Promise<Buffer | null> {
+    return this.#outside(key) ?? this.#store.getBytes(key, limitMs, maxBytes);
+  }
+
+  set(key: string, value: string | Buffer, options?: Parameters<Store["set"]>[2]): Promise<boolean> {
+    return this.#outside(key) ?? this.#store.set(key, value, options);
+  }
+
+  delete(...keys: string[]): Promise<number> {
+    return this.#anyOutside(keys) ?? this.#store.delete(...keys);
+  }
+
+  run(script: Script, keys: Call["keys"], args: Call["args"], limitMs?: number): Promise<unknown> {
+    return this.#anyOutside(keys) ?? this.#store.run(script, keys, args, limitMs);
+  }
+
+  runAll(calls: readonly Call[], limitMs?: number): Promise<PromiseSettledResult<unknown>[]> {
+    for (const { keys } of calls) {
+      const refusal = this.#anyOutside(keys);
+      if (refusal !== undefined) return refusal;
+    }
+    return this.#store.runAll(calls, limitMs);
+  }
+
+  append(stream: string, fields: Readonly<Record<string, string>>, maxLength: number): Promise<void> {
+    return this.#outside(stream) ?? this.#store.append(stream, fields, maxLength);
+  }
+
+  scan(prefix: string, limit: number): Promise<string[]> {
+    const { plugin, prefixes } = this.#scope;
+    if (!startsWithin(prefixes, prefix)) return Promise.reject(refusalOf(plugin, prefix));
+    return this.#store.scan(prefix, limit);
+  }
+
+  watch(prefix: string, onChange: (key: string | null) => void): () => void {
+    const { plugin, prefixes } = this.#scope;
+    if (!startsWithin(prefixes, prefix)) throw refusalOf(plugin, prefix);
+    return this.#store.watch(prefix, onChange);
+  }
+
+  hear(key: string, onTold: (key: string | null) => void): () => void {
+    if (!isWithin(this.#scope, key)) throw refusalOf(this.#scope.plugin, key);
+    return this.#store.hear(key, onTold);
+  }
+
+  #anyOutside(keys: readonly string[]): Promise<never> | undefined {
+    for (const key of keys) if (!isWithin(this.#scope, key)) return this.#outside(key);
+    return undefined;
+  }
+
+  #outside(key: string): Promise<never> | undefined {
+    return isWithin(this.#scope, key) ? undefined : Promise.reject(refusalOf(this.#scope.plugin, key));
+  }
+}
+
+function refusalOf(plugin: string, key: string): NotDeclared {
+  return new NotDeclared(plugin, `the key "${shown(key)}"`, "keys");
+}
+
+/** A key's beginning: what follows may be the digest of a credential. */
+function shown(key: string): string {
+  const colon = key.indexOf(":");
+  return colon === -1 || colon > 40 ? key.slice(0, 40) : `${key.slice(0, colon)}:…`;
+}

@@ -1,0 +1,38 @@
+// Most routes have their options from the policy's top: they share one object, and what is made of it.
+import { hash } from "node:crypto";
+import type { PluginDefinition } from "../plugin-api/contract.ts";
+
+const parsed = new WeakMap<PluginDefinition, WeakMap<object, unknown>>();
+
+/**
+ * @param written the plugin's options in the policy
+ * @param own the same without what is not the plugin's own
+ * @returns the options for a set-up: one object for all routes that have them from the same place
+ */
+export function parseOptions(definition: PluginDefinition, written: unknown, own: object): unknown {
+  if (typeof written !== "object" || written === null) return definition.options.parse(own);
+  let known = parsed.get(definition);
+  if (known === undefined) parsed.set(definition, (known = new WeakMap()));
+  let options = known.get(written);
+  if (options === undefined) known.set(written, (options = definition.options.parse(own)));
+  return options;
+}
+
+const optionTexts = new WeakMap<object, string>();
+
+/** What of a route decides who gets in: two routes with the same text decide alike. */
+export function decisions(
+  ordered: readonly PluginDefinition[],
+  pluginConfig: Readonly<Record<string, unknown>>,
+): string {
+  const deciding = ordered.filter(({ security, refuses }) => security || refuses === true);
+  return deciding
+    .map(({ name }) => {
+      const options = pluginConfig[name];
+      if (typeof options !== "object" || options === null) return name;
+      let text = optionTexts.get(options);
+      if (text === undefined) optionTexts.set(options, (text = hash("sha256", JSON.stringify(options))));
+      return `${name} ${text}`;
+    })
+    .join("\n");
+}

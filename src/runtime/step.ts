@@ -1,0 +1,288 @@
+// One plugin on one route, with everything that keeps it from hurting others: time limit, breaker, fail mode, counts.
+// No breaker stands in front of a plugin that fails closed: open, it would refuse everybody for what a few requests
+// brought about. And what throws costs nobody a wait, so only hooks that hang open the one of a plugin that fails open:
+// else a request that makes it throw would switch it off for the others.
+import type { AsyncResource } from "node:async_hooks";
+import type {
+  ExchangeResponse,
+  FailMode,
+  Hooks,
+  Outcome,
+  PluginDefinition,
+  Verdict,
+} from "../plugin-api/contract.ts";
+import { Breaker } from "./breaker.ts";
+import { GatewayError, gatewayErrorOf } from "../plugin-api/errors.ts";
+import type { LiveExchange } from "./exchange.ts";
+import { HookFailure, type HookResult, leftOut } from "./hook-result.ts";
+import type { PluginFaults } from "./plugin-faults.ts";
+import type { Clock, Counter, Histogram, Logger, Metrics } from "../plugin-api/services.ts";
+import { isThenable, takeVerdict } from "./verdict.ts";
+
+export type Phase = "onRequest" | "onResponse" | "onError" | "onComplete" | "recheck";
+
+const defaultTimeLimitMs = 2_000;
+/** A plain hook that takes as long holds everybody up. */
+const longHookSeconds = 0.1;
+
+/** Told of a hook that kept the event loop to itself for so long. */
+export type LongHook = (hook: string, ms: number) => void;
+
+// What a scope runs; made once, so that a hook costs no closure.
+const onRequest = (hooks: Hooks, exchange: LiveExchange) => hooks.onRequest?.(exchange);
+const onResponse = (hooks: Hooks, exchange: LiveExchange, response: ExchangeResponse) =>
+  hooks.onResponse?.(exchange, response);
+const onError = (hooks: Hooks, exchange: LiveExchange, error: GatewayError) =>
+  hooks.onError?.(exchange, error);
+const onComplete = (hooks: Hooks, exchange: LiveExchange, outcome: Outcome): unknown =>
+  hooks.onComplete?.(exchange, outcome);
+
+export interface StepParts {
+  readonly definition: PluginDefinition;
+  readonly hooks: Hooks;
+  readonly failMode: FailMode;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly faults: PluginFaults;
+  /** Hooks run in it, so that what their work throws later is known to be the plugin's. */
+  readonly scope: AsyncResource;
+  readonly onLongHook: LongHook;
+}
+
+export class Step {
+  readonly name: string;
+  readonly hooks: Hooks;
+  readonly failMode: FailMode;
+  /** Of a plugin that fails open. */
+  readonly breaker: Breaker | undefined;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #faults: PluginFaults;
+  readonly #scope: AsyncResource;
+  readonly #onLongHook: LongHook;
+  readonly #seconds: Record<Phase, Histogram>;
+  readonly #errors: Record<Phase, Counter>;
+
+  constructor(parts: StepParts) {
+    this.name = parts.definition.name;
+    this.hooks = parts.hooks;
+    this.failMode = parts.failMode;
+    this.breaker = parts.failMode === "open" ? new Breaker() : undefined;
+    this.#clock = parts.clock;
+    this.#logger = parts.logger;
+    this.#faults = parts.faults;
+    this.#scope = parts.scope;
+    this.#onLongHook = parts.onLongHook;
+    const seconds = parts.metrics.histogram(
+      "outrigger_plugin_duration_seconds",
+      "Time spent in a plugin's hook",
+      ["plugin", "phase"],
+      [0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1],
+    );
+    const errors = parts.metrics.counter(
+      "outrigger_plugin_errors_total",
+      "Hooks that threw, rejected or passed their time limit",
+      ["plugin", "phase"],
+    );
+    const perPhase = <T>(family: (...values: string[]) => T): Record<Phase, T> => ({
+      onRequest: family(this.name, "onRequest"),
+      onResponse: family(this.name, "onResponse"),
+      onError: family(this.name, "onError"),
+      onComplete: family(this.name, "onComplete"),
+      recheck: family(this.name, "recheck"),
+    });
+    this.#seconds = perPhase(seconds);
+    this.#errors = perPhase(errors);
+  }
+
+  // A hook's time runs from `exchange.hookMono`, and its end is the beginning of the next one: the clock is read once a
+  // hook. A plain return comes back plainly; a promise ends within the hook's time limit and leaves no timer.
+
+  request(exchange: LiveExchange): HookResult<Verdict> | Promise<HookResult<Verdict>> {
+    if (this.breaker !== undefined && this.#isLeftOut(exchange.hookMono)) return leftOut();
+    try {
+      return this.#returned(
+        "onRequest",
+        exchange,
+        this.#scope.runInAsyncScope(onRequest, undefined, this.hooks, exchange),
+      );
+    } catch (error) {
+      return this.#threw("onRequest", exchange, error);
+    }
+  }
+
+  response(exchange: LiveExchange, response: ExchangeResponse): HookResult<void> | Promise<HookResult<void>> {
+    if (this.breaker !== undefined && this.#isLeftOut(exchange.hookMono)) return leftOut();
+    try {
+      return this.#returned(
+        "onResponse",
+        exchange,
+        this.#scope.runInAsyncScope(onResponse, undefined, this.hooks, exchange, response),
+      );
+    } catch (error) {
+      return this.#threw("onResponse", exchange, error);
+    }
+  }
+
+  error(exchange: LiveExchange, error: GatewayError): HookResult<Verdict> | Promise<HookResult<Verdict>> {
+    if (this.breaker !== undefined && this.#isLeftOut(exchange.hookMono)) return leftOut();
+    try {
+      return this.#returned(
+        "onError",
+        exchange,
+        this.#scope.runInAsyncScope(onError, undefined, this.hooks, exchange, error),
+      );
+    } catch (thrown) {
+      return this.#threw("onError", exchange, thrown);
+    }
+  }
+
+  recheck(exchange: LiveExchange): HookResult<Verdict> | Promise<HookResult<Verdict>> {
+    try {
+      return this.#returned("recheck", exchange, this.hooks.recheck?.(exchange));
+    } catch (error) {
+      return this.#threw("recheck", exchange, error);
+    }
+  }
+
+  /** Nothing waits for `onComplete`, and nothing it throws matters to the exchange. */
+  complete(exchange: LiveExchange, outcome: Outcome): void {
+    const startedMono = exchange.hookMono;
+    try {
+      const result: unknown = this.#scope.runInAsyncScope(
+        onComplete,
+        undefined,
+        this.hooks,
+        exchange,
+        outcome,
+      );
+      // The contract knows no promise here, the type system lets an async function pass.
+      if (result !== undefined && isThenable(result)) {
+        result.then(undefined, (error: unknown) => this.#count("onComplete", startedMono, error));
+      }
+      this.#observe("onComplete", exchange, true);
+    } catch (error) {
+      this.#count("onComplete", startedMono, error);
+    }
+  }
+
+  /** What an operator should know of it; undefined = well. */
+  get trouble(): string | undefined {
+    if (this.breaker?.open === true) return "it hangs, and is left out for a while";
+    return this.#faults.isQuarantined(this.#clock.mono())
+      ? "its timers or callbacks keep throwing"
+      : undefined;
+  }
+
+  #isLeftOut(nowMono: number): boolean {
+    return this.breaker?.allows(nowMono) === false || this.#faults.isQuarantined(nowMono);
+  }
+
+  #returned<T>(
+    phase: Exclude<Phase, "onComplete">,
+    exchange: LiveExchange,
+    result: T | Promise<T>,
+  ): HookResult<T> | Promise<HookResult<T>> {
+    if (result !== undefined && isThenable(result)) {
+      return this.#within(phase, exchange, Promise.resolve(result));
+    }
+    exchange.endHook();
+    return this.#settled(phase, exchange, result as T, true);
+  }
+
+  #threw(phase: Exclude<Phase, "onComplete">, exchange: LiveExchange, error: unknown): HookFailure {
+    exchange.endHook();
+    return this.#failed(phase, exchange, error);
+  }
+
+  #within<T>(
+    phase: Exclude<Phase, "onComplete">,
+    exchange: LiveExchange,
+    result: Promise<T>,
+  ): Promise<HookResult<T>> {
+    const startedMono = exchange.hookMono;
+    const limitMs = this.hooks.timeLimitMs?.[phase] ?? defaultTimeLimitMs;
+    exchange.hookWaits();
+    return new Promise((resolve) => {
+      let pending = true;
+      const late = (): void => {
+        // A slow client must not make the plugin look slow, or open its breaker: the body has a limit of its own.
+        if (exchange.readsBody && !exchange.over) {
+          timer = setTimeout(late, limitMs);
+          return;
+        }
+        pending = false;
+        const error = new Error(`${this.name}.${phase} took longer than ${limitMs} ms`);
+        // Cancels the hook's own waits; what it still returns is not looked at.
+        exchange.cancelHook(error);
+        exchange.hookMono = startedMono;
+        resolve(this.#failed(phase, exchange, error, true));
+        exchange.hookSettled();
+      };
+      let timer = setTimeout(late, limitMs);
+      const settle = (settled: () => HookResult<T>): void => {
+        if (!pending) return;
+        pending = false;
+        clearTimeout(timer);
+        exchange.endHook();
+        // Whatever began meanwhile (a failure's own response phase) has set it anew.
+        exchange.hookMono = startedMono;
+        resolve(settled());
+        exchange.hookSettled();
+      };
+      result.then(
+        (value) => settle(() => this.#settled(phase, exchange, value, false)),
+        (error: unknown) => settle(() => this.#failed(phase, exchange, error)),
+      );
+    });
+  }
+
+  /** The hook has come to a value; one that is no verdict is the plugin's fault. @param plainly without a promise */
+  #settled<T>(
+    phase: Exclude<Phase, "onComplete">,
+    exchange: LiveExchange,
+    value: T,
+    plainly: boolean,
+  ): HookResult<T> {
+    const taken = value === undefined || phase === "onResponse" ? value : takeVerdict(value);
+    if (taken instanceof Error) return this.#failed(phase, exchange, taken);
+    this.breaker?.succeeded();
+    this.#observe(phase, exchange, plainly);
+    return taken as T;
+  }
+
+  #observe(phase: Phase, exchange: LiveExchange, plainly: boolean): void {
+    const nowMono = this.#clock.mono();
+    const seconds = (nowMono - exchange.hookMono) / 1000;
+    this.#seconds[phase].observe(seconds);
+    exchange.hookMono = nowMono;
+    if (plainly && seconds > longHookSeconds) this.#onLongHook(`${this.name}.${phase}`, seconds * 1000);
+  }
+
+  #failed(phase: Phase, exchange: LiveExchange, error: unknown, hung = false): HookFailure {
+    // A coded error is an answer that the plugin chose to throw, not a fault of the plugin.
+    const coded = gatewayErrorOf(error);
+    if (coded !== undefined) {
+      this.breaker?.succeeded();
+      return new HookFailure(coded);
+    }
+    if (exchange.clientGone) {
+      this.breaker?.withdrawn();
+    } else {
+      this.#count(phase, exchange.hookMono, error);
+      exchange.hookMono = this.#clock.mono();
+      if (hung) this.breaker?.failed(exchange.hookMono);
+      else this.breaker?.succeeded();
+    }
+    return new HookFailure(
+      new GatewayError("plugin_failed", "A plugin of this route failed.", { cause: error }),
+    );
+  }
+
+  #count(phase: Phase, startedMono: number, error: unknown): void {
+    this.#errors[phase].inc();
+    this.#seconds[phase].observe((this.#clock.mono() - startedMono) / 1000);
+    this.#logger.error({ plugin: this.name, phase, err: error }, "plugin hook failed");
+  }
+}

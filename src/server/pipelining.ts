@@ -1,0 +1,69 @@
+// Pipelined requests (RFC 9112 section 9.3.2) are served one after the other: the next could depend on what the last has
+// changed, and must not be served at all once an answer has said that it closes the connection.
+import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { BufferBudget } from "../client/buffer-budget.ts";
+import { plainAddress, shareKey } from "../client/client-address.ts";
+
+/** What a request that waits takes, about; one read of a connection can bring two thousand. */
+const requestBytes = 2 * 1024;
+/** So many may wait on every connection, whatever waits on others: as bounded as connections are. */
+const alwaysWaiting = 4;
+/** Beyond these, on all connections together; one client address has its share. */
+const mostBytes = 20_000 * requestBytes;
+
+export class Pipelining {
+  // Requests that wait for their turn, by connection.
+  readonly #waiting = new WeakMap<Socket, number>();
+  readonly #memory: BufferBudget;
+  readonly #tooMany: (socket: Socket) => void;
+
+  /**
+   * @param clientShare percent of what may wait that one client address may have
+   * @param tooMany breaks the connection off, and tells so
+   */
+  constructor(clientShare: number, tooMany: (socket: Socket) => void) {
+    this.#memory = new BufferBudget(mostBytes, clientShare / 100);
+    this.#tooMany = tooMany;
+  }
+
+  /**
+   * Calls back when every earlier request on the connection is answered; never when the connection ends before.
+   * @param res has no socket yet: node:http gives it one when its turn has come
+   */
+  wait(res: ServerResponse, socket: Socket, serve: () => void): void {
+    if (socket.destroyed) return;
+    const client = shareKey(plainAddress(socket.remoteAddress ?? ""));
+    if (this.#of(socket) >= alwaysWaiting && !this.#memory.take(client, requestBytes)) {
+      this.#tooMany(socket);
+      return;
+    }
+    if (!this.#waiting.has(socket)) {
+      // Nothing more is read meanwhile, or requests would pile up as fast as they can be sent.
+      socket.on("resume", () => this.#hold(socket));
+      socket.once("close", () => {
+        const beyond = this.#of(socket) - alwaysWaiting;
+        if (beyond > 0) this.#memory.give(client, beyond * requestBytes);
+        this.#waiting.set(socket, 0);
+      });
+    }
+    this.#waiting.set(socket, this.#of(socket) + 1);
+    this.#hold(socket);
+    res.once("socket", () => {
+      const left = this.#of(socket) - 1;
+      // Less: the connection has ended, and its memory was given back.
+      if (left >= 0) this.#waiting.set(socket, left);
+      if (left >= alwaysWaiting) this.#memory.give(client, requestBytes);
+      if (this.#of(socket) === 0) socket.resume();
+      serve();
+    });
+  }
+
+  #of(socket: Socket): number {
+    return this.#waiting.get(socket) ?? 0;
+  }
+
+  #hold(socket: Socket): void {
+    if (this.#of(socket) > 0) socket.pause();
+  }
+}

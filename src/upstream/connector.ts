@@ -1,0 +1,83 @@
+// Opens connections to one upstream (TCP, unix socket, TLS) and says what a failure to open one means.
+import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from "node:net";
+import { connect as connectTls, createSecureContext, type SecureContext } from "node:tls";
+import { lookupOpen } from "../language/closed-addresses.ts";
+import { GatewayError } from "../plugin-api/errors.ts";
+import { readInto } from "../http1/read-buffer.ts";
+import type { UpstreamTarget } from "./transport.ts";
+
+export class Connector {
+  readonly #target: UpstreamTarget;
+  readonly #secureContext: SecureContext | undefined;
+  readonly #rejectUnauthorized: boolean;
+  /** The last TLS session: the next handshake is shorter with it. */
+  #session: Buffer | undefined;
+
+  /** @throws Error when the target's `ca` is not PEM */
+  constructor(target: UpstreamTarget) {
+    const { tls, tlsOptions } = target;
+    this.#target = target;
+    this.#secureContext = tls ? createSecureContext({ ca: tlsOptions?.ca }) : undefined;
+    this.#rejectUnauthorized = tlsOptions?.rejectUnauthorized ?? true;
+  }
+
+  /** The event that says a socket of `open` is ready for use. */
+  get readyEvent(): "connect" | "secureConnect" {
+    return this.#target.tls ? "secureConnect" : "connect";
+  }
+
+  /** @param take gets what is received, in place of `data` events */
+  open(take: (bytes: Buffer) => void): Socket {
+    return this.#connect({ onread: readInto(take) });
+  }
+
+  /** A socket that is read as any stream. */
+  openStream(): Socket {
+    return this.#connect({});
+  }
+
+  #connect(reading: { readonly onread?: OnReadOpts }): Socket {
+    const { host, port, socketPath } = this.#target;
+    const place =
+      socketPath === undefined
+        ? { host, port, noDelay: true, lookup: lookupOpen, ...reading }
+        : { path: socketPath, ...reading };
+    if (this.#secureContext === undefined) return connectTcp(place);
+    const socket = connectTls({
+      ...place,
+      secureContext: this.#secureContext,
+      rejectUnauthorized: this.#rejectUnauthorized,
+      // An address is verified as such, but must not be sent as a server name (RFC 6066 section 3).
+      ...(isIP(host) === 0 ? { servername: host } : {}),
+      ALPNProtocols: ["http/1.1"],
+      session: this.#session,
+    });
+    socket.on("session", (session) => {
+      this.#session = session;
+    });
+    return socket;
+  }
+}
+
+/** What a connection that never came to be means for the exchange that asked for it. */
+export function connectFailure(cause: NodeJS.ErrnoException | undefined): GatewayError {
+  switch (cause?.code) {
+    case "ECONNREFUSED":
+    case "ENOENT":
+      return new GatewayError("upstream_refused", "The service refused the connection.", { cause });
+    case "ETIMEDOUT":
+      return connectTimeout(cause);
+    case "ECONNRESET":
+    case "EPIPE":
+    case undefined:
+      return new GatewayError("upstream_reset", "The service closed the connection.", { cause });
+    default:
+      return new GatewayError("upstream_unavailable", "The service could not be reached.", { cause });
+  }
+}
+
+export function connectTimeout(cause?: unknown): GatewayError {
+  return new GatewayError("upstream_connect_timeout", "No connection to the service was to be had in time.", {
+    cause,
+  });
+}

@@ -1,0 +1,180 @@
+// One exchange with the upstream as its caller sees it: holds the request's body to its announced length, keeps what
+// comes before there is a connection, and ends exactly once.
+import { GatewayError } from "../plugin-api/errors.ts";
+import { CHUNKED, encodeLastChunk, isIdempotent, type RequestHead } from "../http1/head-writer.ts";
+import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./transport.ts";
+
+/** Whatever has the exchange in hand: the queue or a connection. */
+export interface Holder {
+  /** The exchange is over; nothing may be kept of it. */
+  drop(exchange: Exchange): void;
+}
+
+/** A connection that carries the exchange. */
+export interface Carrier extends Holder {
+  /** @returns false = more than it can take now; `drained` follows */
+  writeBody(chunk: Buffer): boolean;
+  endBody(): void;
+  resume(): void;
+}
+
+const noHead: RequestHead = { text: "", bodyBytes: 0, expectsContinue: false };
+
+export class Exchange implements UpstreamCall {
+  readonly request: UpstreamRequest;
+  readonly handler: UpstreamHandler;
+  readonly idempotent: boolean;
+  head: RequestHead = noHead;
+  /** When the wait for a connection ends, on the monotonic clock. */
+  waitUntil = 0;
+  /** Some of a streamed body was handed to a connection: it cannot be sent again. */
+  bodyTaken = false;
+  /** Chunks that came before there was a connection; the caller was told to wait after the first. */
+  pending: Buffer[] | undefined;
+  ended: boolean;
+  /** What a chunked body ends with. */
+  lastChunk = "";
+  /** Neighbours in the queue. */
+  previous: Exchange | undefined;
+  next: Exchange | undefined;
+
+  #state: "open" | "over" | "aborted" = "open";
+  #holder: Holder | undefined;
+  #carrier: Carrier | undefined;
+  #bodyLeft = 0;
+  #awaitsDrain = false;
+
+  constructor(request: UpstreamRequest, handler: UpstreamHandler) {
+    this.request = request;
+    this.handler = handler;
+    this.idempotent = isIdempotent(request.method);
+    this.ended = request.body !== "stream";
+  }
+
+  /** Whose share it takes. */
+  get client(): string | undefined {
+    return this.request.client;
+  }
+
+  /** The service may get it twice, and everything to send it again is at hand. */
+  get repeatable(): boolean {
+    return this.idempotent && this.request.body !== "stream";
+  }
+
+  setHead(head: RequestHead): void {
+    this.head = head;
+    this.#bodyLeft = head.bodyBytes;
+  }
+
+  /** It waits there for a connection. */
+  heldBy(holder: Holder): void {
+    this.#holder = holder;
+    this.#carrier = undefined;
+  }
+
+  /** It goes over that connection from now on. */
+  carriedBy(carrier: Carrier): void {
+    this.#holder = carrier;
+    this.#carrier = carrier;
+  }
+
+  write(chunk: Buffer): boolean {
+    if (this.#state !== "open") return true;
+    if (chunk.length === 0) return !this.#awaitsDrain;
+    const chunked = this.head.bodyBytes === CHUNKED;
+    if (!chunked) this.#bodyLeft -= chunk.length;
+    if (this.ended || (!chunked && this.#bodyLeft < 0)) {
+      this.#miscounted("more");
+      return true;
+    }
+    if (this.#carrier === undefined) (this.pending ??= []).push(chunk);
+    else if (this.#carrier.writeBody(chunk)) return true;
+    this.#awaitsDrain = true;
+    return false;
+  }
+
+  end(trailers: readonly string[] = []): void {
+    if (this.#state !== "open" || this.ended) return;
+    const chunked = this.head.bodyBytes === CHUNKED;
+    if (!chunked && this.#bodyLeft !== 0) {
+      this.#miscounted("fewer");
+      return;
+    }
+    const lastChunk = chunked ? encodeLastChunk(trailers) : "";
+    if (lastChunk instanceof GatewayError) {
+      this.failSoon(lastChunk);
+      return;
+    }
+    this.lastChunk = lastChunk;
+    this.ended = true;
+    this.#carrier?.endBody();
+  }
+
+  resume(): void {
+    this.#carrier?.resume();
+  }
+
+  abort(): void {
+    const wasOpen = this.#state === "open";
+    this.#state = "aborted";
+    if (wasOpen) this.#letGo();
+  }
+
+  /** The connection can take more of the body. */
+  drained(): void {
+    if (!this.#awaitsDrain || this.#state !== "open") return;
+    this.#awaitsDrain = false;
+    if (!this.ended) this.handler.onDrain();
+  }
+
+  /** The response is complete. */
+  complete(trailers: readonly string[]): void {
+    this.#state = "over";
+    this.#forget();
+    this.handler.onEnd(trailers);
+  }
+
+  /** Whatever held the exchange has let it go already. */
+  fail(error: GatewayError): void {
+    if (this.#state !== "open") return;
+    this.#state = "over";
+    this.#forget();
+    this.handler.onFail(error);
+  }
+
+  /** Ends the exchange now and tells so once the caller's own call has returned. */
+  failSoon(error: GatewayError): void {
+    this.#state = "over";
+    this.#letGo();
+    process.nextTick(tellFailure, this, error);
+  }
+
+  get wasAborted(): boolean {
+    return this.#state === "aborted";
+  }
+
+  #letGo(): void {
+    const holder = this.#holder;
+    this.#forget();
+    holder?.drop(this);
+  }
+
+  #forget(): void {
+    this.#holder = undefined;
+    this.#carrier = undefined;
+    this.pending = undefined;
+  }
+
+  /** Another length than announced would make the rest of the body, or the next request, something else. */
+  #miscounted(how: "more" | "fewer"): void {
+    this.failSoon(
+      new GatewayError("internal_error", "The request could not be forwarded.", {
+        cause: new Error(`the request body has ${how} bytes than its Content-Length`),
+      }),
+    );
+  }
+}
+
+function tellFailure(exchange: Exchange, error: GatewayError): void {
+  if (!exchange.wasAborted) exchange.handler.onFail(error);
+}

@@ -1,0 +1,73 @@
+// Connections to one upstream that upgrades take over: bounded apart from those that requests share. They last as long as
+// their clients like, and must leave room for requests, and requests for them.
+import type { Socket } from "node:net";
+import { GatewayError } from "../plugin-api/errors.ts";
+import { connectFailure, connectTimeout, type Connector } from "./connector.ts";
+import { type Claimant, countOf } from "./shares.ts";
+import type { OwnConnectionHandler, UpstreamRequest } from "./transport.ts";
+
+/** What one asks for. */
+export type OwnRequest = Pick<UpstreamRequest, "client" | "connectTimeoutMs">;
+
+export class OwnConnections {
+  readonly #connector: Connector;
+  readonly #most: number;
+  readonly #mostOfOne: number;
+  readonly #open = new Set<Claimant>();
+
+  /** @param mostOfOne how many may be one client's */
+  constructor(connector: Connector, most: number, mostOfOne: number) {
+    this.#connector = connector;
+    this.#most = most;
+    this.#mostOfOne = mostOfOne;
+  }
+
+  /** Those that are open, or on the way. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** The handler is told later, never from within this call. @returns gives it up; nothing is told then */
+  open({ client, connectTimeoutMs }: OwnRequest, handler: OwnConnectionHandler): () => void {
+    const full =
+      this.#open.size >= this.#most ||
+      (client !== undefined && countOf(this.#open, client) >= this.#mostOfOne);
+    if (!full) return this.#connect({ client }, connectTimeoutMs, handler);
+    const turn = setImmediate(() => handler.onFail(overloaded()));
+    return () => clearImmediate(turn);
+  }
+
+  #connect(claim: Claimant, limitMs: number, handler: OwnConnectionHandler): () => void {
+    const socket = this.#connector.openStream();
+    this.#open.add(claim);
+    socket.once("close", () => this.#open.delete(claim));
+    const { readyEvent } = this.#connector;
+    const fail = (error: GatewayError): void => {
+      giveUp();
+      handler.onFail(error);
+    };
+    const failed = (error: Error): void => fail(connectFailure(error));
+    const limit = setTimeout(() => fail(connectTimeout()), limitMs);
+    const ready = (): void => {
+      clearTimeout(limit);
+      socket.off("error", failed);
+      handler.onReady(socket);
+    };
+    const giveUp = (): void => {
+      clearTimeout(limit);
+      // What the socket still says is for nobody; an error that nobody hears would end the process.
+      socket.off(readyEvent, ready).off("error", failed).on("error", ignore).destroy();
+    };
+    socket.once(readyEvent, ready).once("error", failed);
+    return giveUp;
+  }
+}
+
+function overloaded(): GatewayError {
+  const fields = ["Retry-After", "1"];
+  return new GatewayError("overloaded", "The service has all the upgraded connections that it may have.", {
+    fields,
+  });
+}
+
+function ignore(this: Socket): void {}

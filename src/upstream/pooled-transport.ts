@@ -1,0 +1,227 @@
+// A bounded pool of kept-alive connections to one upstream: the fast implementation of UpstreamTransport.
+import { GatewayError } from "../plugin-api/errors.ts";
+import { CoarseTimer } from "./coarse-timer.ts";
+import { Connection, type ConnectionOwner } from "./connection.ts";
+import { Connector } from "./connector.ts";
+import { Exchange, type Holder } from "./exchange.ts";
+import { OwnConnections, type OwnRequest } from "./own-connections.ts";
+import { encodeHead } from "../http1/head-writer.ts";
+import { countOf, dominant } from "./shares.ts";
+import type {
+  OwnConnectionHandler,
+  TransportCounts,
+  UpstreamCall,
+  UpstreamHandler,
+  UpstreamRequest,
+  UpstreamTarget,
+  UpstreamTransport,
+} from "./transport.ts";
+import { WaitQueue } from "./wait-queue.ts";
+
+export interface PoolOptions {
+  readonly maxConnections: number;
+  /** Exchanges that may wait for a connection; more are refused as `overloaded`. */
+  readonly maxQueued: number;
+  /** Connections that upgrades may take over. Absent: as many again. */
+  readonly maxUpgrades?: number;
+  /** Below the service's own limit; where a service announces one, 1 s below that. */
+  readonly idleTimeoutMs: number;
+  /** Percent of connections and queue that one client may have, more than 50. Absent: all. */
+  readonly clientShare?: number;
+}
+
+/** What cannot be sent twice goes only over a connection used this lately, where a silent close is least likely… */
+const FRESH_MS = 1000;
+/** …and, while there is another, not over one idle so briefly that a close right behind the answer is still on its way. */
+const SETTLED_MS = 2;
+
+/** @throws Error when the target's `ca` is not PEM */
+export function createPooledTransport(target: UpstreamTarget, options: PoolOptions): UpstreamTransport {
+  return new PooledTransport(target, options);
+}
+
+class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
+  readonly #options: PoolOptions;
+  readonly #connector: Connector;
+  readonly #connections = new Set<Connection>();
+  /** Last in, first out: the pool shrinks to what is needed, and the one taken is the least likely to be stale. */
+  readonly #idle: Connection[] = [];
+  /** Not empty only while every connection is busy, or as many as one client may have are that client's. */
+  readonly #queue = new WaitQueue();
+  readonly #timer = new CoarseTimer((now) => this.#expire(now));
+  readonly #mostOfOne: number;
+  readonly #mostQueuedOfOne: number;
+  readonly #own: OwnConnections;
+  #closing = false;
+
+  constructor(target: UpstreamTarget, options: PoolOptions) {
+    this.#options = options;
+    this.#connector = new Connector(target);
+    const share = (options.clientShare ?? 100) / 100;
+    this.#mostOfOne = Math.ceil(options.maxConnections * share);
+    this.#mostQueuedOfOne = Math.ceil(options.maxQueued * share);
+    const mostOwn = options.maxUpgrades ?? options.maxConnections;
+    this.#own = new OwnConnections(this.#connector, mostOwn, Math.ceil(mostOwn * share));
+  }
+
+  send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
+    const exchange = new Exchange(request, handler);
+    const head = encodeHead(request);
+    if (head instanceof GatewayError) {
+      exchange.failSoon(head);
+      return exchange;
+    }
+    exchange.setHead(head);
+    const now = performance.now();
+    exchange.waitUntil = now + request.connectTimeoutMs;
+    if (exchange.client !== undefined && exchange.client === this.#dominant()) {
+      this.#enqueue(exchange);
+      return exchange;
+    }
+    const idle = this.#takeIdle(exchange, now);
+    if (idle === undefined) this.#place(exchange, now);
+    else hand(idle, exchange, now);
+    return exchange;
+  }
+
+  openOwn(request: OwnRequest, handler: OwnConnectionHandler): () => void {
+    return this.#own.open(request, handler);
+  }
+
+  counts(): TransportCounts {
+    const idle = this.#idle.length;
+    return {
+      active: this.#connections.size - idle,
+      idle,
+      queued: this.#queue.size,
+      upgraded: this.#own.size,
+    };
+  }
+
+  close(): void {
+    this.#closing = true;
+    for (const connection of this.#idle.slice()) connection.close();
+  }
+
+  released(connection: Connection): void {
+    const now = performance.now();
+    const next = this.#next();
+    if (next !== undefined) {
+      hand(connection, next, now);
+      return;
+    }
+    const limitMs = connection.idleLimitMs(this.#options.idleTimeoutMs);
+    if (this.#closing || limitMs <= 0) {
+      connection.close();
+      return;
+    }
+    connection.idleSince = now;
+    connection.deadlineAt = now + limitMs;
+    this.#idle.push(connection);
+  }
+
+  closed(connection: Connection, retry: Exchange | undefined): void {
+    this.#connections.delete(connection);
+    const at = this.#idle.indexOf(connection);
+    if (at !== -1) this.#idle.splice(at, 1);
+    const next = retry ?? this.#next();
+    if (next !== undefined) this.#openAnew(next);
+    if (this.#connections.size === 0) this.#timer.stop();
+  }
+
+  /** The exchange gave up while it was queued. */
+  drop(exchange: Exchange): void {
+    this.#queue.remove(exchange);
+  }
+
+  #takeIdle(exchange: Exchange, now: number): Connection | undefined {
+    if (!exchange.repeatable) return this.#takeSettled(now, SETTLED_MS);
+    for (let last = this.#idle.at(-1); last !== undefined; last = this.#idle.at(-1)) {
+      if (last.deadlineAt > now) return this.#idle.pop();
+      last.close();
+    }
+    return undefined;
+  }
+
+  /** The connection used last of those that are idle for that long, but not for too long. */
+  #takeSettled(now: number, leastMs: number): Connection | undefined {
+    for (let at = this.#idle.length - 1; at >= 0; at -= 1) {
+      const each = this.#idle[at] as Connection;
+      const idleMs = now - each.idleSince;
+      if (idleMs > FRESH_MS) return undefined;
+      if (idleMs < leastMs || each.deadlineAt <= now) continue;
+      this.#idle.splice(at, 1);
+      return each;
+    }
+    return undefined;
+  }
+
+  #place(exchange: Exchange, now: number): void {
+    const { maxConnections } = this.#options;
+    const full = this.#connections.size >= maxConnections;
+    const young = full && !exchange.repeatable ? this.#takeSettled(now, 0) : undefined;
+    if (young !== undefined) {
+      hand(young, exchange, now);
+      return;
+    }
+    // Idle ones are left when they are too old for this exchange.
+    if (full) this.#idle[0]?.close();
+    if (this.#connections.size < maxConnections) this.#open(exchange);
+    else this.#enqueue(exchange);
+  }
+
+  #enqueue(exchange: Exchange): void {
+    const { client } = exchange;
+    const queue = this.#queue;
+    const full =
+      queue.size >= this.#options.maxQueued ||
+      (queue.size >= this.#mostQueuedOfOne &&
+        client !== undefined &&
+        countOf(queue, client) >= this.#mostQueuedOfOne);
+    if (full) exchange.failSoon(overloaded("Too many requests are waiting for the service."));
+    else {
+      exchange.heldBy(this);
+      queue.push(exchange);
+    }
+  }
+
+  #next(): Exchange | undefined {
+    return this.#queue.size === 0 ? undefined : this.#queue.shiftPast(this.#dominant());
+  }
+
+  /** The client that has all the connections it may have. */
+  #dominant(): string | undefined {
+    const busy = this.#connections.size - this.#idle.length;
+    return busy < this.#mostOfOne || this.#mostOfOne === this.#options.maxConnections
+      ? undefined
+      : dominant(this.#connections, this.#mostOfOne);
+  }
+
+  #open(exchange: Exchange): void {
+    this.#timer.start();
+    this.#connections.add(new Connection(this.#connector, this, exchange));
+  }
+
+  /** What it has waited so far was not for this connection. */
+  #openAnew(exchange: Exchange): void {
+    exchange.waitUntil = performance.now() + exchange.request.connectTimeoutMs;
+    this.#open(exchange);
+  }
+
+  #expire(now: number): void {
+    for (const late of this.#queue.expired(now)) {
+      late.fail(overloaded("The service has had no room for the request in time."));
+    }
+    for (const connection of this.#connections) connection.expire(now);
+  }
+}
+
+/** Over a connection that has carried others: the service may have closed it. */
+function hand(connection: Connection, exchange: Exchange, now: number): void {
+  if (exchange.repeatable) connection.carry(exchange, now);
+  else connection.carryWhenSeenOpen(exchange);
+}
+
+function overloaded(detail: string): GatewayError {
+  return new GatewayError("overloaded", detail, { fields: ["Retry-After", "1"] });
+}

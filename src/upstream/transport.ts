@@ -1,0 +1,103 @@
+// The narrow interface between the forward and whatever carries bytes to the service. One call is one exchange with
+// the upstream; everything is push, with back-pressure both ways and an abort both ways.
+import type { Socket } from "node:net";
+import type { GatewayError } from "../plugin-api/errors.ts";
+
+/** Where an upstream listens, parsed once when the policy is compiled. */
+export interface UpstreamTarget {
+  readonly tls: boolean;
+  /** Host name or address; "localhost" for a unix socket. */
+  readonly host: string;
+  readonly port: number;
+  readonly socketPath: string | undefined;
+  /** `host:port` or `unix:/path`, for logs, metrics and pools. */
+  readonly name: string;
+  /** In front of every path; absent = none. */
+  readonly basePath?: string;
+  /** How its certificate is checked, when `tls`. */
+  readonly tlsOptions?: { readonly ca?: string; readonly rejectUnauthorized: boolean };
+}
+
+/**
+ * How the request's body goes out. `stream`: by `write` and `end`, framed as the fields say (`Content-Length`, or
+ * `Transfer-Encoding: chunked`, which the transport encodes). Bytes: sent at once; `Content-Length` is in the fields.
+ */
+export type RequestBody = "none" | "stream" | Buffer;
+
+export interface UpstreamRequest {
+  readonly method: string;
+  /** Origin-form target as it goes on the wire: path and query, ASCII, checked by the caller. */
+  readonly target: string;
+  /** name, value, name, value …: complete (Host, Content-Length or Transfer-Encoding), without hop-by-hop fields. */
+  readonly fields: readonly string[];
+  readonly body: RequestBody;
+  /** Whose share of the connections it takes; absent = nobody's. */
+  readonly client?: string | undefined;
+  /** Longest wait for a connection. */
+  readonly connectTimeoutMs: number;
+  /** Longest wait for the response head once the request is out, and for every later gap between body chunks. */
+  readonly timeoutMs: number;
+}
+
+/** Told what comes back. After `onEnd` or `onFail` nothing follows; after `abort` nothing at all. */
+export interface UpstreamHandler {
+  /** An interim response (1xx but 101). 100 only when the request had `Expect: 100-continue`. */
+  onInterim(status: number, fields: readonly string[]): void;
+  /** The final head: field lines as received, hop-by-hop ones included. */
+  onHead(status: number, statusText: string, fields: readonly string[]): void;
+  /** @returns false to pause until `resume`; the chunk is the receiver's to keep. */
+  onData(chunk: Buffer): boolean;
+  /** The complete response is through; trailers as name, value, … */
+  onEnd(trailers: readonly string[]): void;
+  /** Before the head: nothing was answered. After it: the body broke off and must not look complete. */
+  onFail(error: GatewayError): void;
+  /** The request body may go on after `write` said false. */
+  onDrain(): void;
+}
+
+export interface UpstreamCall {
+  /** @returns false = wait for `onDrain`. */
+  write(chunk: Buffer): boolean;
+  /** Ends a streamed body; trailers only where it is chunked. */
+  end(trailers?: readonly string[]): void;
+  resume(): void;
+  /** Gives the exchange up: its connection is closed unless the exchange was complete. No callback follows. */
+  abort(): void;
+}
+
+/** Who takes a connection over. One of the two is called, once. */
+export interface OwnConnectionHandler {
+  /** It is connected, and the TLS handshake through: nobody reads it yet, and its place is free when it is closed. */
+  onReady(socket: Socket): void;
+  onFail(error: GatewayError): void;
+}
+
+/** Connections the transport holds right now, for metrics and leak tests. */
+export interface TransportCounts {
+  readonly active: number;
+  readonly idle: number;
+  /** Exchanges that wait for a connection. */
+  readonly queued: number;
+  /** Connections that upgrades have taken over. */
+  readonly upgraded: number;
+}
+
+/**
+ * Carries exchanges to one upstream over kept-alive connections (a bounded pool). A kept connection that the service
+ * had closed meanwhile costs one silent retry where that is safe: nothing of an answer has come, and the request is
+ * idempotent or was not written, and its body can be sent again (RFC 9110 section 9.2.2, RFC 9112 section 9.3.1).
+ */
+export interface UpstreamTransport {
+  send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall;
+  /**
+   * Opens a connection that is the caller's alone; there are so many at most. The handler is told later.
+   * @returns gives it up, as long as the handler has not been told
+   */
+  openOwn(
+    request: Pick<UpstreamRequest, "client" | "connectTimeoutMs">,
+    handler: OwnConnectionHandler,
+  ): () => void;
+  counts(): TransportCounts;
+  /** Closes idle connections now and the others after their exchange. */
+  close(): void;
+}

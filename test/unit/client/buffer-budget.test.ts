@@ -1,0 +1,27 @@
+// Memory for slow clients: never more than there is, never all of it one's own, and all of it back at the end.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { BufferBudget } from "../../../src/client/buffer-budget.ts";
+
+test("holds both bounds, whoever takes and gives", () => {
+  const step = fc.record({ client: fc.constantFrom("a", "b", "c"), bytes: fc.integer({ min: 1, max: 60 }) });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), fc.array(fc.nat()), (takes, order) => {
+      const budget = new BufferBudget(100, 0.6);
+      const held: { client: string; bytes: number }[] = [];
+      for (const [index, take] of takes.entries()) {
+        if (budget.take(take.client, take.bytes)) held.push(take);
+        const of = (client: string): number =>
+          held.filter((each) => each.client === client).reduce((sum, { bytes }) => sum + bytes, 0);
+        assert.ok(budget.taken <= 100 && of(take.client) <= 60);
+        const at = order[index];
+        if (at === undefined || held.length === 0) continue;
+        for (const { client, bytes } of held.splice(at % held.length, 1)) budget.give(client, bytes);
+      }
+      for (const { client, bytes } of held) budget.give(client, bytes);
+      assert.equal(budget.taken, 0);
+      assert.ok(budget.take("a", 60));
+    }),
+  );
+});
