@@ -33,7 +33,7 @@ export class Caller {
   /** When the permit that was refused is due, monotonic milliseconds. */
   dueAt = 0;
   /** The numbers by which `usage` was counted while Redis was out of reach; it must still be told. */
-  owes: Rule | undefined = undefined;
+  unreported: Rule | undefined = undefined;
   lease: Lease | undefined = undefined;
   /** The lease taken ahead of need. */
   spare: Lease | undefined = undefined;
@@ -111,7 +111,7 @@ export class CallerTable {
     if (before !== undefined) {
       caller.usage.since = before.usage.since;
       merge(caller.usage, this.rule, before.usage);
-      caller.owes = before.owes;
+      caller.unreported = before.unreported;
       Object.assign(caller.seed, before.seed);
     }
     this.#callers.set(value, caller);

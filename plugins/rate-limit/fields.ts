@@ -1,7 +1,7 @@
 // What callers are told: RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10, structured fields
 // of RFC 9651), the X-RateLimit-* of old, Retry-After, and the problem document of a refusal.
 import { GatewayError, type ExchangeResponse } from "../../src/plugin-api/contract.ts";
-import type { Claim, Limit } from "./limit.ts";
+import type { Reservation, Limit } from "./limit.ts";
 
 /** Problem type of the draft, section "Quota Exceeded". */
 const quotaExceeded = "https://iana.org/assignments/http-problem-types#quota-exceeded";
@@ -16,36 +16,39 @@ export function policyField(limits: readonly Limit[], further: readonly string[]
   return [...limits.map(({ policyItem }) => policyItem), ...further].join(", ");
 }
 
-/** The claim that speaks for all: the one that refused for longest, else the one with least left. */
-export function tightest(claims: readonly Claim[]): Claim | undefined {
-  let chosen: Claim | undefined;
-  for (const claim of claims) {
-    if (chosen === undefined || isTighter(claim, chosen)) chosen = claim;
+/** The binding limit, which the response fields tell of: the one that refused for longest, else the one with least left. */
+export function mostRestrictive(reservations: readonly Reservation[]): Reservation | undefined {
+  let chosen: Reservation | undefined;
+  for (const reservation of reservations) {
+    if (chosen === undefined || isMoreRestrictive(reservation, chosen)) chosen = reservation;
   }
   return chosen;
 }
 
-function isTighter(claim: Claim, than: Claim): boolean {
-  if (claim.exceeded !== than.exceeded) return claim.exceeded;
-  if (claim.exceeded) return claim.retryMs > than.retryMs;
-  return claim.remaining < than.remaining;
+function isMoreRestrictive(reservation: Reservation, than: Reservation): boolean {
+  if (reservation.exceeded !== than.exceeded) return reservation.exceeded;
+  if (reservation.exceeded) return reservation.retryMs > than.retryMs;
+  return reservation.remaining < than.remaining;
 }
 
 /** Adds the fields; those of the service, should it have its own limits, stay beside them as further list members. */
 export function writeFields(
   response: ExchangeResponse,
-  claim: Claim,
+  reservation: Reservation,
   policy: string,
   choice: FieldChoice,
 ): void {
-  const seconds = Math.ceil((claim.exceeded ? claim.retryMs : claim.resetMs) / 1000);
+  const seconds = Math.ceil((reservation.exceeded ? reservation.retryMs : reservation.resetMs) / 1000);
   if (choice.standard) {
     response.fields.append("RateLimit-Policy", policy);
-    response.fields.append("RateLimit", `${claim.limit.fieldPrefix}${claim.remaining};t=${seconds}`);
+    response.fields.append(
+      "RateLimit",
+      `${reservation.limit.fieldPrefix}${reservation.remaining};t=${seconds}`,
+    );
   }
   if (choice.legacy) {
-    response.fields.set("X-RateLimit-Limit", String(claim.limit.quota));
-    response.fields.set("X-RateLimit-Remaining", String(claim.remaining));
+    response.fields.set("X-RateLimit-Limit", String(reservation.limit.quota));
+    response.fields.set("X-RateLimit-Remaining", String(reservation.remaining));
     response.fields.set("X-RateLimit-Reset", String(seconds));
   }
 }

@@ -10,24 +10,24 @@ import {
 import { compilePaths } from "../../src/language/path-pattern.ts";
 import { Admission, type AdmissionParts } from "./admission/admission.ts";
 import { Concurrency } from "./admission/concurrency.ts";
-import { createCounts } from "./counting/counts.ts";
+import { createCounts } from "./counting/primary-counts.ts";
 import { fleetOptions } from "./fleet-options.ts";
 import { Leases } from "./counting/leases.ts";
 import { CallerTables, type Result } from "./limit.ts";
 import { Limiter, type LimiterParts } from "./limiter.ts";
 import { lint } from "./lint.ts";
-import { MemoryLedger } from "./counting/memory-ledger.ts";
+import { MemoryCounts } from "./counting/memory-counts.ts";
 import { options, type Options } from "./options.ts";
 import { OverloadGuard, type Priority } from "./admission/overload.ts";
 import { createPartition, type PartitionContext } from "./partition.ts";
 import { compilePlans } from "./plans.ts";
 import { createPrimaryStore, type SharedStore } from "./counting/primary-store.ts";
-import { RedisLedger } from "./counting/redis-ledger.ts";
+import { RedisCounts } from "./counting/redis-counts.ts";
 
 /** What outlives a policy: counts, leases, requests in flight, what was learnt of the upstreams. */
 interface State {
   readonly tables: CallerTables;
-  readonly memory: MemoryLedger;
+  readonly memory: MemoryCounts;
   readonly shared: LimiterParts["shared"];
   readonly concurrency: Map<string, Concurrency>;
   readonly overload: OverloadGuard;
@@ -57,7 +57,7 @@ function createState({ clock, store, workers, metrics, fleet }: Services): State
   const counts = store ?? (workers === undefined ? undefined : createPrimaryStore(workers));
   return {
     tables: new CallerTables(fleet.service),
-    memory: new MemoryLedger(clock),
+    memory: new MemoryCounts(clock),
     shared: counts === undefined ? undefined : sharedOf(counts, clock),
     concurrency: new Map(),
     overload: new OverloadGuard(clock, metrics),
@@ -65,7 +65,7 @@ function createState({ clock, store, workers, metrics, fleet }: Services): State
 }
 
 function sharedOf(store: SharedStore, clock: Clock): NonNullable<LimiterParts["shared"]> {
-  const redis = new RedisLedger(store, clock);
+  const redis = new RedisCounts(store, clock);
   return { store, redis, leases: new Leases(redis, clock) };
 }
 
@@ -119,10 +119,10 @@ function compileConcurrency(
   context: PartitionContext,
 ): AdmissionParts["concurrency"] {
   if (concurrency === null) return undefined;
-  // Equal definitions share their places, over routes and policies.
+  // Equal definitions share their permits, over routes and policies.
   const definition = JSON.stringify(concurrency);
-  const places = state.concurrency.get(definition) ?? new Concurrency(concurrency, clock, fleet.workers);
-  state.concurrency.set(definition, places);
+  const permits = state.concurrency.get(definition) ?? new Concurrency(concurrency, clock, fleet.workers);
+  state.concurrency.set(definition, permits);
   for (const [other, { idle }] of state.concurrency) {
     if (state.concurrency.size > 256 && idle) state.concurrency.delete(other);
   }
@@ -134,7 +134,7 @@ function compileConcurrency(
   const { name } = concurrency;
   return {
     name,
-    places,
+    permits,
     partition: createPartition(concurrency.by, "ip", context),
     dryRun,
     count: (result: Result) => counter(name, result).inc(),

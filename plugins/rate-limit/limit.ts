@@ -17,13 +17,13 @@ export interface Limit {
   readonly applies: ((exchange: Exchange) => boolean) | undefined;
   readonly cost: number;
   /** Whether it may refuse; false in a dry run. */
-  readonly hard: boolean;
+  readonly enforced: boolean;
   readonly leased: boolean;
   /** How long a permit may be held locally. */
   readonly leaseMs: number;
   /** Permits in a window. */
   readonly quota: number;
-  /** Argument of the script for a plain claim of this limit. */
+  /** Argument of the script for a plain reservation of this limit. */
   readonly exactText: string;
   /** `"name";r=` of the RateLimit field and the whole item of RateLimit-Policy. */
   readonly fieldPrefix: string;
@@ -36,35 +36,35 @@ export interface Limit {
 }
 
 /** What one request asks of one limit, and what came of it. */
-export class Claim {
+export class Reservation {
   readonly limit: Limit;
   readonly caller: Caller;
-  readonly hard: boolean;
+  readonly enforced: boolean;
   /** Fewest and most permits to take. */
   readonly least: number;
   readonly most: number;
-  /** Permits used while Redis was out of reach, told with this claim. */
-  carry = 0;
+  /** Permits used while Redis was out of reach, told with this reservation. */
+  unreportedUsage = 0;
   /** What was known to be used before that. */
   seed = 0;
   /** Permits that Redis said were used and may have forgotten. */
   floor = 0;
-  owed: Rule | undefined = undefined;
+  unreportedRule: Rule | undefined = undefined;
   granted = 0;
   /** Where the permits came from, when from a lease. */
   lease: Lease | undefined = undefined;
   /** Permits left for the caller. */
   remaining = 0;
-  /** Milliseconds until this claim would fit, 0 if it does, and until one more permit is free. */
+  /** Milliseconds until this reservation would fit, 0 if it does, and until one more permit is free. */
   retryMs = 0;
   resetMs = 0;
 
-  constructor(limit: Limit, caller: Caller, least: number, most: number, hard: boolean) {
+  constructor(limit: Limit, caller: Caller, least: number, most: number, enforced: boolean) {
     this.limit = limit;
     this.caller = caller;
     this.least = least;
     this.most = most;
-    this.hard = hard;
+    this.enforced = enforced;
   }
 
   /** Whether the caller is over this limit. */
@@ -181,7 +181,7 @@ export function compileLimit(options: LimitOptions, context: LimitContext): Limi
   const count = (result: Result): Counter => counter(options.name, result);
   const perSecond = options.limit / (window.ms / 1000);
   const windowSeconds = window.ms / 1000;
-  const hard = !options.dryRun && !context.dryRun;
+  const enforced = !options.dryRun && !context.dryRun;
   const burst =
     options.algorithm === "gcra" && capacity !== options.limit ? `;outrigger-burst=${capacity}` : "";
   return {
@@ -190,11 +190,11 @@ export function compileLimit(options: LimitOptions, context: LimitContext): Limi
     partition: createPartition(options.by, options.fallback, context),
     applies: compileConditions(options.when, context.planOf, context.foldsCase),
     cost: options.cost,
-    hard,
+    enforced,
     leased: options.mode === "leased" || (options.mode === "auto" && perSecond > leasedAbovePerSecond),
     leaseMs: context.leaseMs,
     quota: options.limit,
-    exactText: `${table.spec} ${hard ? 1 : 0} ${options.cost} ${options.cost} 0 0 0`,
+    exactText: `${table.spec} ${enforced ? 1 : 0} ${options.cost} ${options.cost} 0 0 0`,
     fieldPrefix: `"${options.name}";r=`,
     policyItem: `"${options.name}";q=${options.limit};w=${windowSeconds}${burst}`,
     counters: {

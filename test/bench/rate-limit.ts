@@ -4,8 +4,8 @@ import { exit } from "node:process";
 import { Leases } from "../../plugins/rate-limit/counting/leases.ts";
 import { CallerTables, type Limit } from "../../plugins/rate-limit/limit.ts";
 import { Limiter } from "../../plugins/rate-limit/limiter.ts";
-import { MemoryLedger } from "../../plugins/rate-limit/counting/memory-ledger.ts";
-import { RedisLedger } from "../../plugins/rate-limit/counting/redis-ledger.ts";
+import { MemoryCounts } from "../../plugins/rate-limit/counting/memory-counts.ts";
+import { RedisCounts } from "../../plugins/rate-limit/counting/redis-counts.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import type { RedisStore } from "../../src/redis/store.ts";
 import { exchangeOf } from "../support/exchange.ts";
@@ -62,14 +62,14 @@ function limitsOf(count: number, mode: "auto" | "exact" | "leased"): Limit[] {
 }
 
 function limiterOf(shared: RedisStore | undefined): Limiter {
-  const ledger = shared && new RedisLedger(shared, systemClock);
+  const counts = shared && new RedisCounts(shared, systemClock);
   return new Limiter({
     clock: systemClock,
-    memory: new MemoryLedger(systemClock),
+    memory: new MemoryCounts(systemClock),
     shared:
-      shared === undefined || ledger === undefined
+      shared === undefined || counts === undefined
         ? undefined
-        : { store: shared, redis: ledger, leases: new Leases(ledger, systemClock) },
+        : { store: shared, redis: counts, leases: new Leases(counts, systemClock) },
     sidecars: () => 1,
     onStoreError: "closed",
     storeTimeoutMs: 1000,

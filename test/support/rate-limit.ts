@@ -1,6 +1,6 @@
 // Parts of the rate-limit plugin put together by hand, and a Redis store whose server clock the test sets.
 import type { z } from "zod";
-import { compileLimit, CallerTables, Claim, type Limit } from "../../plugins/rate-limit/limit.ts";
+import { compileLimit, CallerTables, Reservation, type Limit } from "../../plugins/rate-limit/limit.ts";
 import { options, type LimitOptions } from "../../plugins/rate-limit/options.ts";
 import type { Clock, Script, Store } from "../../src/plugin-api/contract.ts";
 import { parseRedisAddress } from "../../src/redis/address.ts";
@@ -83,8 +83,8 @@ export function limitOf(
   });
 }
 
-/** One request's claim on a limit. */
-export function claimOf(limit: Limit, who: ExchangeFacts = {}): Claim {
+/** One request's reservation on a limit. */
+export function reservationOf(limit: Limit, who: ExchangeFacts = {}): Reservation {
   const caller = limit.table.of(exchangeOf(who), limit.partition);
-  return new Claim(limit, caller, limit.cost, limit.cost, limit.hard);
+  return new Reservation(limit, caller, limit.cost, limit.cost, limit.enforced);
 }

@@ -1,4 +1,4 @@
-// The hooks of one route: a place among the requests in flight, then the state of the house, then the limits, which
+// The hooks of one route: a permit among the requests in flight, then protection against overload, then the limits, which
 // come last so that a request refused for another reason takes nothing from them.
 import {
   note,
@@ -9,7 +9,7 @@ import {
   type Outcome,
   type Verdict,
 } from "../../../src/plugin-api/contract.ts";
-import type { Concurrency, Place } from "./concurrency.ts";
+import type { Concurrency, Permit } from "./concurrency.ts";
 import { quotaError, writeFields, type FieldChoice } from "../fields.ts";
 import type { Result } from "../limit.ts";
 import type { Decision, Limiter } from "../limiter.ts";
@@ -23,7 +23,7 @@ export interface AdmissionParts {
   readonly concurrency:
     | {
         readonly name: string;
-        readonly places: Concurrency;
+        readonly permits: Concurrency;
         readonly partition: Partition;
         readonly dryRun: boolean;
         readonly count: (result: Result) => void;
@@ -36,10 +36,10 @@ export interface AdmissionParts {
 }
 
 /** What one exchange holds and was told, from its first hook to its last. */
-interface Standing {
+interface AdmissionState {
   plan: PlanLimits;
-  spokesman: Decision["spokesman"];
-  place: Place | undefined;
+  bindingLimit: Decision["bindingLimit"];
+  permit: Permit | undefined;
   ticket: Ticket | undefined;
   /** The exchange is complete: what a late wait still brings must be given back at once. */
   over: boolean;
@@ -48,7 +48,7 @@ interface Standing {
 /** Problem type of draft-ietf-httpapi-ratelimit-headers-10, section "Temporary Reduced Capacity". */
 const reducedCapacity = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
 
-const standingNote = note<Standing>("rate-limit");
+const admissionNote = note<AdmissionState>("rate-limit");
 
 export class Admission implements Hooks {
   readonly timeLimitMs: NonNullable<Hooks["timeLimitMs"]>;
@@ -62,35 +62,35 @@ export class Admission implements Hooks {
   }
 
   onRequest(exchange: Exchange): Verdict | Promise<Verdict> {
-    const standing: Standing = {
+    const state: AdmissionState = {
       plan: this.#parts.limitsOf(exchange),
-      spokesman: undefined,
-      place: undefined,
+      bindingLimit: undefined,
+      permit: undefined,
       ticket: undefined,
       over: false,
     };
-    standingNote.set(exchange, standing);
-    if (this.#parts.concurrency === undefined) return this.#proceed(exchange, standing);
-    const { places, partition } = this.#parts.concurrency;
-    const place = places.enter(partition.value(exchange), () => exchange.signal);
-    if (place instanceof Promise) return place.then((settled) => this.#seated(exchange, standing, settled));
-    return this.#seated(exchange, standing, place);
+    admissionNote.set(exchange, state);
+    if (this.#parts.concurrency === undefined) return this.#proceed(exchange, state);
+    const { permits, partition } = this.#parts.concurrency;
+    const permit = permits.enter(partition.value(exchange), () => exchange.signal);
+    if (permit instanceof Promise) return permit.then((settled) => this.#seated(exchange, state, settled));
+    return this.#seated(exchange, state, permit);
   }
 
   onResponse(exchange: Exchange, response: ExchangeResponse): void {
-    const standing = standingNote.get(exchange);
-    if (standing === undefined) return;
-    standing.ticket?.leave();
-    if (standing.spokesman === undefined) return;
-    writeFields(response, standing.spokesman, standing.plan.policy, this.#parts.fields);
+    const state = admissionNote.get(exchange);
+    if (state === undefined) return;
+    state.ticket?.leave();
+    if (state.bindingLimit === undefined) return;
+    writeFields(response, state.bindingLimit, state.plan.policy, this.#parts.fields);
   }
 
   onComplete(exchange: Exchange, outcome: Outcome): void {
-    const standing = standingNote.get(exchange);
-    if (standing === undefined) return;
-    standing.over = true;
-    standing.place?.release();
-    const { ticket } = standing;
+    const state = admissionNote.get(exchange);
+    if (state === undefined) return;
+    state.over = true;
+    state.permit?.release();
+    const { ticket } = state;
     if (ticket === undefined) return;
     ticket.leave();
     const timedOut = outcome.error?.code === "upstream_timeout";
@@ -98,44 +98,45 @@ export class Admission implements Hooks {
     if (waitedMs !== undefined) ticket.sample(waitedMs);
   }
 
-  #seated(exchange: Exchange, standing: Standing, place: Place | undefined): Verdict | Promise<Verdict> {
+  #seated(exchange: Exchange, state: AdmissionState, permit: Permit | undefined): Verdict | Promise<Verdict> {
     const { concurrency } = this.#parts;
-    if (concurrency === undefined) return this.#proceed(exchange, standing);
-    if (place === undefined && !concurrency.dryRun) {
+    if (concurrency === undefined) return this.#proceed(exchange, state);
+    if (permit === undefined && !concurrency.dryRun) {
       concurrency.count("refused");
       exchange.refusedBecause = `limit ${concurrency.name}`;
       const error = quotaError([concurrency.name], 1000, "Too many requests at once.");
       return { action: "reject", error };
     }
-    concurrency.count(place === undefined ? "would_refuse" : "allowed");
-    standing.place = place;
-    if (standing.over) {
-      place?.release();
+    concurrency.count(permit === undefined ? "would_refuse" : "allowed");
+    state.permit = permit;
+    if (state.over) {
+      permit?.release();
       return undefined;
     }
-    return this.#proceed(exchange, standing);
+    return this.#proceed(exchange, state);
   }
 
-  #proceed(exchange: Exchange, standing: Standing): Verdict | Promise<Verdict> {
+  #proceed(exchange: Exchange, state: AdmissionState): Verdict | Promise<Verdict> {
     const { overload, limiter } = this.#parts;
     if (overload !== undefined) {
       const priority = overload.priorityOf(exchange);
       const ticket = overload.guard.enter(exchange.route.upstream, priority);
       if (ticket === undefined) return shed(exchange);
       // An upgraded connection lives long and says nothing of how fast the service answers.
-      if (exchange.request.upgrade === undefined) standing.ticket = ticket;
+      if (exchange.request.upgrade === undefined) state.ticket = ticket;
       else ticket.leave();
     }
-    const decision = limiter.check(exchange, standing.plan.limits);
-    if (decision instanceof Promise) return decision.then((settled) => conclude(exchange, standing, settled));
-    return conclude(exchange, standing, decision);
+    const decision = limiter.check(exchange, state.plan.limits);
+    if (decision instanceof Promise) return decision.then((settled) => conclude(exchange, state, settled));
+    return conclude(exchange, state, decision);
   }
 }
 
-function conclude(exchange: Exchange, standing: Standing, { error, spokesman }: Decision): Verdict {
-  standing.spokesman = spokesman;
+function conclude(exchange: Exchange, state: AdmissionState, { error, bindingLimit }: Decision): Verdict {
+  state.bindingLimit = bindingLimit;
   if (error === undefined) return undefined;
-  exchange.refusedBecause = spokesman === undefined ? "rate-limit store" : `limit ${spokesman.limit.name}`;
+  exchange.refusedBecause =
+    bindingLimit === undefined ? "rate-limit store" : `limit ${bindingLimit.limit.name}`;
   return { action: "reject", error };
 }
 

@@ -1,16 +1,16 @@
-// Requests in flight at once, per caller: a place each, a bounded queue for those who wait, and every place given
+// Requests in flight at once, per caller: a permit each, a bounded queue for those who wait, and every permit given
 // back exactly once whatever became of the request.
 import type { Clock } from "../../../src/plugin-api/contract.ts";
 
 export interface ConcurrencyOptions {
   readonly limit: number;
-  /** How many may wait for a place. */
+  /** How many may wait for a permit. */
   readonly queue: number;
   readonly queueTimeoutMs: number;
 }
 
-/** A place among the requests in flight. */
-export interface Place {
+/** A permit among the requests in flight. */
+export interface Permit {
   /** Gives it back; only the first call counts. */
   release(): void;
 }
@@ -22,7 +22,7 @@ interface Lane {
 
 interface Waiter {
   readonly deadlineMono: number;
-  readonly settle: (place: Place | undefined) => void;
+  readonly settle: (permit: Permit | undefined) => void;
 }
 
 export class Concurrency {
@@ -32,7 +32,7 @@ export class Concurrency {
   readonly #lanes = new Map<string, Lane>();
   #timer: NodeJS.Timeout | undefined = undefined;
 
-  /** @param workers of the sidecar: each has its part of the places, at least one, and of the queue */
+  /** @param workers of the sidecar: each has its part of the permits, at least one, and of the queue */
   constructor(options: ConcurrencyOptions, clock: Clock, workers = 1) {
     const { limit, queue, queueTimeoutMs } = options;
     this.#options = {
@@ -59,10 +59,10 @@ export class Concurrency {
   }
 
   /**
-   * A place at once, or a promise of one when there is room in the queue; undefined = no room, or waited in vain.
+   * A permit at once, or a promise of one when there is room in the queue; undefined = no room, or waited in vain.
    * @param signal ends the wait: the client left or the hook's time is over; asked for only when there is a wait
    */
-  enter(caller: string, signal: () => AbortSignal): Place | undefined | Promise<Place | undefined> {
+  enter(caller: string, signal: () => AbortSignal): Permit | undefined | Promise<Permit | undefined> {
     let lane = this.#lanes.get(caller);
     if (lane === undefined) {
       lane = { inFlight: 0, waiting: [] };
@@ -74,7 +74,7 @@ export class Concurrency {
     return this.#wait(lane, signal());
   }
 
-  #occupy(caller: string, lane: Lane): Place {
+  #occupy(caller: string, lane: Lane): Permit {
     lane.inFlight += 1;
     let held = true;
     return {
@@ -96,7 +96,7 @@ export class Concurrency {
     if (lane.inFlight === 0 && lane.waiting.length === 0) this.#lanes.delete(caller);
   }
 
-  #wait(lane: Lane, signal: AbortSignal): Promise<Place | undefined> {
+  #wait(lane: Lane, signal: AbortSignal): Promise<Permit | undefined> {
     if (signal.aborted) return Promise.resolve(undefined);
     return new Promise((resolve) => {
       const leave = (): void => {
@@ -107,9 +107,9 @@ export class Concurrency {
       };
       const waiter: Waiter = {
         deadlineMono: this.#clock.mono() + this.#options.queueTimeoutMs,
-        settle(place) {
+        settle(permit) {
           signal.removeEventListener("abort", leave);
-          resolve(place);
+          resolve(permit);
         },
       };
       signal.addEventListener("abort", leave, { once: true });

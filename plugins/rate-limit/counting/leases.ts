@@ -2,12 +2,12 @@
 // ahead of need and given back when idle. The README proves the bound of the overshoot.
 import type { Clock } from "../../../src/plugin-api/contract.ts";
 import type { Caller, Lease } from "../caller.ts";
-import { Claim, type Limit } from "../limit.ts";
+import { Reservation, type Limit } from "../limit.ts";
 
 /** What leases need of the shared counting. */
 export interface LeaseSource {
   /** As `RedisLedger.take`. */
-  take(claims: readonly Claim[], limitMs: number): Promise<number>;
+  take(reservations: readonly Reservation[], limitMs: number): Promise<number>;
   /** Never rejects. */
   giveBack(caller: Caller, lease: Lease): Promise<void>;
 }
@@ -91,11 +91,11 @@ export class Leases {
   }
 
   #renew(caller: Caller, limit: Limit, now: number, limitMs: number): Promise<void> {
-    const claim = new Claim(limit, caller, limit.cost, lotOf(caller, limit, now), true);
+    const reservation = new Reservation(limit, caller, limit.cost, lotOf(caller, limit, now), true);
     const renewal = this.#source
-      .take([claim], limitMs)
+      .take([reservation], limitMs)
       .then((serverMs) => {
-        if (claim.granted > 0) this.#keep(caller, limit, claim, now, serverMs);
+        if (reservation.granted > 0) this.#keep(caller, limit, reservation, now, serverMs);
         else this.#deny(caller, limit, now);
       })
       .finally(() => {
@@ -105,13 +105,14 @@ export class Leases {
     return renewal;
   }
 
-  #keep(caller: Caller, limit: Limit, claim: Claim, sentMono: number, serverMs: number): void {
+  #keep(caller: Caller, limit: Limit, reservation: Reservation, sentMono: number, serverMs: number): void {
     const { rule } = caller.table;
     // A quota's permits end with its window: none of one month is used in the next. Waits are rounded up, hence - 1.
-    const heldMs = rule.algorithm === "fixed" ? Math.min(limit.leaseMs, claim.resetMs - 1) : limit.leaseMs;
+    const heldMs =
+      rule.algorithm === "fixed" ? Math.min(limit.leaseMs, reservation.resetMs - 1) : limit.leaseMs;
     const lease: Lease = {
-      left: claim.granted,
-      size: claim.granted,
+      left: reservation.granted,
+      size: reservation.granted,
       from: sentMono,
       until: sentMono + heldMs,
       usedAt: this.#clock.mono(),
@@ -156,23 +157,23 @@ function lotOf(caller: Caller, limit: Limit, now: number): number {
   const perLease = largestLot(limit);
   const { lease } = caller;
   const firstLot = Math.ceil(perLease / 16);
-  let lot = firstLot;
+  let batchSize = firstLot;
   if (lease !== undefined) {
     const pace = (lease.size - lease.left) / Math.max(1, now - lease.from);
-    lot = Math.min(Math.ceil((pace * limit.leaseMs) / 2), Math.max(firstLot, lease.size * 4));
+    batchSize = Math.min(Math.ceil((pace * limit.leaseMs) / 2), Math.max(firstLot, lease.size * 4));
   }
   // Near the end nobody takes more than half of what is left: other sidecars need some too.
-  if (lease !== undefined) lot = Math.min(lot, Math.max(1, caller.remaining >> 1));
-  const wanted = Math.max(lot, limit.cost) + caller.awaited;
+  if (lease !== undefined) batchSize = Math.min(batchSize, Math.max(1, caller.remaining >> 1));
+  const wanted = Math.max(batchSize, limit.cost) + caller.awaited;
   return Math.max(limit.cost, Math.min(wanted, perLease, rule.capacity));
 }
 
 /** The most that one lease holds. */
 export function largestLot({ quota, leaseMs, table }: Limit): number {
   const { algorithm, window } = table.rule;
-  const lot = Math.ceil((quota / window.ms) * leaseMs);
+  const batchSize = Math.ceil((quota / window.ms) * leaseMs);
   // A quota's leases end with its window, so that their size costs no exactness.
-  return algorithm === "fixed" ? Math.max(lot, Math.ceil(quota / 256)) : lot;
+  return algorithm === "fixed" ? Math.max(batchSize, Math.ceil(quota / 256)) : batchSize;
 }
 
 /**

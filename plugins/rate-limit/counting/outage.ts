@@ -3,12 +3,12 @@
 import type { Clock } from "../../../src/plugin-api/contract.ts";
 import { roll, type Rule, type Usage } from "./algorithms.ts";
 import type { Caller } from "../caller.ts";
-import type { Claim } from "../limit.ts";
+import type { Reservation } from "../limit.ts";
 import { windowStart } from "./window.ts";
 
 /** Before the first local decision of an outage: the share of what is known to be used already. */
 export function goOnLocally(caller: Caller, share: Rule, clock: Clock): void {
-  if (caller.owes !== undefined) return;
+  if (caller.unreported !== undefined) return;
   const { usage, seed } = caller;
   const { capacity } = caller.table.rule;
   const wall = share.algorithm === "fixed";
@@ -17,35 +17,35 @@ export function goOnLocally(caller: Caller, share: Rule, clock: Clock): void {
   Object.assign(usage, seed);
 }
 
-/** What was used in an outage travels with the next claim, once. @param lostAt when Redis was last missed, monotonic ms */
-export function settleDebt(claim: Claim, clock: Clock, lostAt: number): void {
-  const { caller } = claim;
-  if (caller.heardAt !== undefined && caller.heardAt < lostAt) claim.floor = floorOf(caller, clock);
-  const rule = caller.owes;
+/** What was used in an outage travels with the next reservation, once. @param lostAt when Redis was last missed, monotonic ms */
+export function reportUsage(reservation: Reservation, clock: Clock, lostAt: number): void {
+  const { caller } = reservation;
+  if (caller.heardAt !== undefined && caller.heardAt < lostAt) reservation.floor = floorOf(caller, clock);
+  const rule = caller.unreported;
   if (rule === undefined) return;
   const { usage, seed } = caller;
   const now = rule.algorithm === "fixed" ? clock.now() : clock.mono();
   roll(usage, rule, now);
   roll(seed, rule, now);
   // Redis has the seed already, or learns it from the floor.
-  claim.carry = Math.max(0, usage.level - seed.level);
-  claim.seed = seed.level;
-  claim.owed = rule;
-  caller.owes = undefined;
+  reservation.unreportedUsage = Math.max(0, usage.level - seed.level);
+  reservation.seed = seed.level;
+  reservation.unreportedRule = rule;
+  caller.unreported = undefined;
   usage.level = 0;
   seed.level = 0;
 }
 
-/** The claim did not arrive. */
-export function oweAgain({ caller, carry, seed, owed }: Claim): void {
-  if (owed === undefined) return;
+/** The reservation did not arrive. */
+export function keepUnreported({ caller, unreportedUsage, seed, unreportedRule }: Reservation): void {
+  if (unreportedRule === undefined) return;
   // Others may have begun anew meanwhile, from the same seed.
-  if (caller.owes === undefined) {
+  if (caller.unreported === undefined) {
     caller.usage.level = seed;
     caller.seed.level = seed;
   }
-  caller.owes = owed;
-  caller.usage.level += carry;
+  caller.unreported = unreportedRule;
+  caller.usage.level += unreportedUsage;
 }
 
 /** Permits that Redis knew to be used and that still are. */

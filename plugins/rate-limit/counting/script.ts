@@ -3,12 +3,12 @@
 import type { Script } from "../../../src/plugin-api/contract.ts";
 
 /**
- * KEYS: for each claim its key, and its former key where the claim says so.
- * ARGV: for each request the number of its claims, then each claim as `<g|s|f> <capacity> <permits per ms>
- * <window ms, or M> <hard 1|0> <least> <most> <carry> <has former key 1|0> <floor>`. A claim takes between `least` and `most` permits;
+ * KEYS: for each reservation its key, and its former key where the reservation says so.
+ * ARGV: for each request the number of its reservations, then each reservation as `<g|s|f> <capacity> <permits per ms>
+ * <window ms, or M> <enforced 1|0> <least> <most> <carry> <has former key 1|0> <floor>`. A reservation takes between `least` and `most` permits;
  * `most` below zero gives permits back that were granted at server time `carry`; otherwise `carry` permits were used
- * while this server was out of reach and are counted first, over at least `floor`, which it said itself before. A request whose hard claims do not all fit takes nothing.
- * Answers: server time, then for each claim permits granted, permits left, wait and reset in milliseconds.
+ * while this server was out of reach and are counted first, over at least `floor`, which it said itself before. A request whose enforced reservations do not all fit takes nothing.
+ * Answers: server time, then for each reservation permits granted, permits left, wait and reset in milliseconds.
  * A value that is not ours (wrong type, garbage) counts as none and is overwritten.
  */
 export const takeScript: Script = {
@@ -95,13 +95,13 @@ local function write(c)
   call('SET', c.key, value, 'PX', ceil(ttl) + 1000)
 end
 
--- Few limits make many claims: each text is taken apart once.
+-- Few limits make many reservations: each text is taken apart once.
 local parsed = {}
 local function parse(text)
   local f = {}
   for word in string.gmatch(text, '%S+') do f[#f + 1] = word end
   local spec = { algorithm = f[1], capacity = tonumber(f[2]), perMs = tonumber(f[3]), monthly = f[4] == 'M',
-    window = f[4] == 'M' and 2592000000 or tonumber(f[4]), hard = f[5] == '1', least = tonumber(f[6]),
+    window = f[4] == 'M' and 2592000000 or tonumber(f[4]), enforced = f[5] == '1', least = tonumber(f[6]),
     most = tonumber(f[7]), carry = tonumber(f[8]), former = f[9] == '1', floor = tonumber(f[10]) }
   parsed[text] = spec
   return spec
@@ -111,7 +111,7 @@ local keyAt = 1
 local function open(text)
   local s = parsed[text] or parse(text)
   local c = { algorithm = s.algorithm, capacity = s.capacity, perMs = s.perMs, monthly = s.monthly,
-    window = s.window, hard = s.hard, least = s.least, most = s.most, carry = s.carry, key = KEYS[keyAt], granted = 0 }
+    window = s.window, enforced = s.enforced, least = s.least, most = s.most, carry = s.carry, key = KEYS[keyAt], granted = 0 }
   keyAt = keyAt + 1
   local level, since, before, known = read(c.key)
   local ahead = since > now
@@ -148,18 +148,18 @@ end
 local reply = { format('%.0f', floor(now)) }
 local at, size = 1, 1
 while at <= #ARGV do
-  local claims, fits = {}, true
+  local reservations, fits = {}, true
   for i = 1, tonumber(ARGV[at]) do
     local c = open(ARGV[at + i])
-    claims[i] = c
+    reservations[i] = c
     if c.most < 0 then giveBack(c)
     else
       c.free = free(c)
-      if c.hard and c.free < c.least then fits = false end
+      if c.enforced and c.free < c.least then fits = false end
     end
   end
-  at = at + #claims + 1
-  for _, c in ipairs(claims) do
+  at = at + #reservations + 1
+  for _, c in ipairs(reservations) do
     if fits and c.most >= 0 and c.free >= c.least then
       c.granted = min(c.most, max(c.least, floor(c.free / 2)))
       c.level = c.level + c.granted

@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import * as fc from "fast-check";
 import { CallerTables, type Limit } from "../../../plugins/rate-limit/limit.ts";
-import { MemoryLedger } from "../../../plugins/rate-limit/counting/memory-ledger.ts";
+import { MemoryCounts } from "../../../plugins/rate-limit/counting/memory-counts.ts";
 import { createPartition } from "../../../plugins/rate-limit/partition.ts";
-import { RedisLedger } from "../../../plugins/rate-limit/counting/redis-ledger.ts";
+import { RedisCounts } from "../../../plugins/rate-limit/counting/redis-counts.ts";
 import type { RedisStore } from "../../../src/redis/store.ts";
 import { exchangeOf, type ExchangeFacts } from "../../support/exchange.ts";
-import { claimOf, connectStore, limitOf, TestClock } from "../../support/rate-limit.ts";
+import { reservationOf, connectStore, limitOf, TestClock } from "../../support/rate-limit.ts";
 import { startRedis, type RedisServer } from "../../support/redis.ts";
 
 type By = string | string[];
@@ -107,19 +107,19 @@ test("combined values are equal only where every part is", () => {
 test("all limits of one caller share a hash tag; no key shows who it is", () => {
   const alice: ExchangeFacts = { identity: { userId: "alice@example.org" }, address: "203.0.113.9" };
   const keys = (["subject", ["subject", "route"], ["route", "subject"]] as By[]).map(
-    (by) => claimOf(limitOf({ by }), alice).caller.key,
+    (by) => reservationOf(limitOf({ by }), alice).caller.key,
   );
   const tags = keys.map((key) => /^rl:orders:\{([\w-]{22})\}:/.exec(key)?.[1]);
   assert.equal(new Set(tags).size, 1);
   assert.equal(new Set(keys).size, 3);
   for (const key of keys) assert.ok(!/alice|example|203/.test(key), key);
-  const anonymous = claimOf(limitOf({ by: "subject" }), { address: "203.0.113.9" }).caller;
-  assert.equal(anonymous.tag, claimOf(limitOf({ by: "ip" }), { address: "203.0.113.9" }).caller.tag);
+  const anonymous = reservationOf(limitOf({ by: "subject" }), { address: "203.0.113.9" }).caller;
+  assert.equal(anonymous.tag, reservationOf(limitOf({ by: "ip" }), { address: "203.0.113.9" }).caller.tag);
 });
 
 test("memory is bounded, whatever the number of addresses and the length of values", () => {
   const limit = limitOf({ by: "header:x" });
-  for (let i = 0; i < 60_000; i += 1) claimOf(limit, { fields: ["x", String(i)] });
+  for (let i = 0; i < 60_000; i += 1) reservationOf(limit, { fields: ["x", String(i)] });
   assert.equal(limit.table.size, 50_000);
   const long = partitionOf("header:x").value(exchangeOf({ fields: ["x", "a".repeat(100_000)] }));
   assert.ok(long.length < 64);
@@ -140,18 +140,18 @@ for (const algorithm of ["gcra", "sliding", "fixed"] as const) {
   test(`${algorithm}: new numbers go on from what was used, in memory and in Redis`, async () => {
     const facts = { name: `grown-${algorithm}`, algorithm, window: "1h" } as const;
     const clock = new TestClock();
-    const redisLedger = new RedisLedger(store, clock);
-    const memoryLedger = new MemoryLedger(clock);
+    const redisLedger = new RedisCounts(store, clock);
+    const memoryLedger = new MemoryCounts(clock);
     for (const take of [
       async (limit: Limit): Promise<number> => {
-        const claim = claimOf(limit);
-        await redisLedger.take([claim], 1000);
-        return claim.granted;
+        const reservation = reservationOf(limit);
+        await redisLedger.take([reservation], 1000);
+        return reservation.granted;
       },
       async (limit: Limit): Promise<number> => {
-        const claim = claimOf(limit);
-        memoryLedger.take([claim], () => limit.table.rule);
-        return claim.granted;
+        const reservation = reservationOf(limit);
+        memoryLedger.take([reservation], () => limit.table.rule);
+        return reservation.granted;
       },
     ]) {
       const tables = new CallerTables("orders");

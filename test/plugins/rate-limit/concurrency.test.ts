@@ -1,42 +1,42 @@
-// Requests in flight: bounded, queued, and every place given back whatever becomes of the request.
+// Requests in flight: bounded, queued, and every permit given back whatever becomes of the request.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type http from "node:http";
 import { connect } from "node:net";
 import { test, type TestContext } from "node:test";
-import { Concurrency, type Place } from "../../../plugins/rate-limit/admission/concurrency.ts";
+import { Concurrency, type Permit } from "../../../plugins/rate-limit/admission/concurrency.ts";
 import { TestClock } from "../../support/rate-limit.ts";
 import { eventually } from "../../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
 
 const never = (): AbortSignal => new AbortController().signal;
 
-function concurrencyOf(limit: number, queue: number): { places: Concurrency; clock: TestClock } {
+function concurrencyOf(limit: number, queue: number): { permits: Concurrency; clock: TestClock } {
   const clock = new TestClock();
-  return { places: new Concurrency({ limit, queue, queueTimeoutMs: 1000 }, clock), clock };
+  return { permits: new Concurrency({ limit, queue, queueTimeoutMs: 1000 }, clock), clock };
 }
 
 test("places are taken at once while there are any, and each caller has its own", () => {
-  const { places } = concurrencyOf(2, 0);
-  assert.ok(places.enter("a", never) !== undefined);
-  const second = places.enter("a", never) as Place;
-  assert.equal(places.enter("a", never), undefined);
-  assert.ok(places.enter("b", never) !== undefined);
+  const { permits } = concurrencyOf(2, 0);
+  assert.ok(permits.enter("a", never) !== undefined);
+  const second = permits.enter("a", never) as Permit;
+  assert.equal(permits.enter("a", never), undefined);
+  assert.ok(permits.enter("b", never) !== undefined);
   second.release();
   second.release();
-  assert.ok(places.enter("a", never) !== undefined);
-  assert.equal(places.enter("a", never), undefined, "a place given back twice counts once");
+  assert.ok(permits.enter("a", never) !== undefined);
+  assert.equal(permits.enter("a", never), undefined, "a place given back twice counts once");
 });
 
 test("workers of one sidecar have their part of the places and of the queue, and a place at least", () => {
   const partOf = (limit: number, queue: number, workers: number): number[] => {
     const options = { limit, queue, queueTimeoutMs: 1000 };
     const clock = new TestClock();
-    const places = new Concurrency(options, clock, workers);
-    for (let i = 0; i < 20; i++) void places.enter("a", never);
-    const { inFlight, waiting } = places.counts();
+    const permits = new Concurrency(options, clock, workers);
+    for (let i = 0; i < 20; i++) void permits.enter("a", never);
+    const { inFlight, waiting } = permits.counts();
     clock.advance(1000);
-    places.expire();
+    permits.expire();
     return [inFlight, waiting];
   };
   assert.deepEqual(partOf(9, 5, 4), [2, 1]);
@@ -44,30 +44,30 @@ test("workers of one sidecar have their part of the places and of the queue, and
 });
 
 test("who finds no place waits in order, as many as the queue holds", async () => {
-  const { places } = concurrencyOf(1, 2);
-  const first = places.enter("a", never) as Place;
-  const second = places.enter("a", never);
-  const third = places.enter("a", never);
-  assert.equal(places.enter("a", never), undefined);
-  assert.deepEqual(places.counts(), { inFlight: 1, waiting: 2 });
+  const { permits } = concurrencyOf(1, 2);
+  const first = permits.enter("a", never) as Permit;
+  const second = permits.enter("a", never);
+  const third = permits.enter("a", never);
+  assert.equal(permits.enter("a", never), undefined);
+  assert.deepEqual(permits.counts(), { inFlight: 1, waiting: 2 });
   first.release();
   (await second)?.release();
   (await third)?.release();
-  assert.ok(places.idle, "nothing is remembered of callers that have nothing in flight");
+  assert.ok(permits.idle, "nothing is remembered of callers that have nothing in flight");
 });
 
 test("a wait ends with the client's leaving or with its time, and leaves no trace", async () => {
-  const { places, clock } = concurrencyOf(1, 5);
-  const holder = places.enter("a", never) as Place;
+  const { permits, clock } = concurrencyOf(1, 5);
+  const holder = permits.enter("a", never) as Permit;
   const controller = new AbortController();
-  const gone = places.enter("a", () => controller.signal);
-  const late = places.enter("a", never);
+  const gone = permits.enter("a", () => controller.signal);
+  const late = permits.enter("a", never);
   controller.abort();
   assert.equal(await gone, undefined);
   clock.advance(1000);
-  places.expire();
+  permits.expire();
   assert.equal(await late, undefined);
-  const patient = places.enter("a", never);
+  const patient = permits.enter("a", never);
   holder.release();
   assert.ok((await patient) !== undefined);
 });

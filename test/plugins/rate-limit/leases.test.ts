@@ -4,10 +4,10 @@ import { after, before, test } from "node:test";
 import * as fc from "fast-check";
 import type { Caller, Lease } from "../../../plugins/rate-limit/caller.ts";
 import { Leases, overshootBound, type LeaseSource } from "../../../plugins/rate-limit/counting/leases.ts";
-import { Claim, type Limit } from "../../../plugins/rate-limit/limit.ts";
-import { RedisLedger } from "../../../plugins/rate-limit/counting/redis-ledger.ts";
+import { Reservation, type Limit } from "../../../plugins/rate-limit/limit.ts";
+import { RedisCounts } from "../../../plugins/rate-limit/counting/redis-counts.ts";
 import type { RedisStore } from "../../../src/redis/store.ts";
-import { claimOf, connectStore, limitOf, TestClock } from "../../support/rate-limit.ts";
+import { reservationOf, connectStore, limitOf, TestClock } from "../../support/rate-limit.ts";
 import { startRedis, type RedisServer } from "../../support/redis.ts";
 
 let server: RedisServer;
@@ -36,7 +36,7 @@ interface Journey {
 class Network {
   readonly #due: { at: number; run: () => Promise<void> | void }[] = [];
   readonly #journeys: readonly Journey[];
-  readonly #ledger = new RedisLedger(store, clock);
+  readonly #counts = new RedisCounts(store, clock);
   calls = 0;
 
   constructor(journeys: readonly Journey[]) {
@@ -44,9 +44,9 @@ class Network {
   }
 
   sourceFor(limit: Limit): LeaseSource {
-    const remote = claimOf(limit).caller;
+    const remote = reservationOf(limit).caller;
     return {
-      take: (claims) => this.#take(claims[0] as Claim, remote),
+      take: (reservations) => this.#take(reservations[0] as Reservation, remote),
       giveBack: (_caller, lease) => this.#giveBack(remote, lease),
     };
   }
@@ -65,20 +65,20 @@ class Network {
     clock.advance(end - clock.mono());
   }
 
-  #take(claim: Claim, remote: Caller): Promise<number> {
+  #take(reservation: Reservation, remote: Caller): Promise<number> {
     const journey = this.#journey();
     return new Promise((resolve, reject) => {
       this.#after(journey.there, async () => {
-        const twin = new Claim(claim.limit, remote, claim.least, claim.most, true);
-        const serverMs = await this.#ledger.take([twin], 5000);
+        const twin = new Reservation(reservation.limit, remote, reservation.least, reservation.most, true);
+        const serverMs = await this.#counts.take([twin], 5000);
         this.#after(journey.back, () => {
           if (journey.lost) {
             reject(new Error("lost"));
             return;
           }
           const { granted, remaining, retryMs, resetMs } = twin;
-          Object.assign(claim, { granted, remaining, retryMs, resetMs });
-          claim.caller.remaining = remaining;
+          Object.assign(reservation, { granted, remaining, retryMs, resetMs });
+          reservation.caller.remaining = remaining;
           resolve(serverMs);
         });
       });
@@ -88,7 +88,7 @@ class Network {
   #giveBack(remote: Caller, lease: Lease): Promise<void> {
     const { there } = this.#journey();
     const { left, grantedAt } = lease;
-    this.#after(there, () => this.#ledger.giveBack(remote, { ...lease, left, grantedAt }));
+    this.#after(there, () => this.#counts.giveBack(remote, { ...lease, left, grantedAt }));
     return Promise.resolve();
   }
 
@@ -119,7 +119,7 @@ class Sidecars {
     this.#each = Array.from({ length: count }, () => {
       const limit = make();
       const leases = new Leases(this.network.sourceFor(limit), clock);
-      return { leases, limit, caller: claimOf(limit).caller };
+      return { leases, limit, caller: reservationOf(limit).caller };
     });
   }
 
@@ -298,19 +298,19 @@ test("under twice the limit, the fleet admits nearly all that the limit allows",
 });
 
 test("an idle sidecar gives its permits back at once when asked to", async () => {
-  const ledger = new RedisLedger(store, clock);
+  const counts = new RedisCounts(store, clock);
   const limit = limitOf({ name: "idle", limit: 10_000, burst: 1000, window: "1s", mode: "leased" });
   const quota = limitOf({ name: "quota", limit: 2560, window: "1h", algorithm: "fixed", mode: "leased" });
-  const leases = new Leases(ledger, clock);
+  const leases = new Leases(counts, clock);
   for (const one of [limit, quota]) {
-    const { caller } = claimOf(one);
+    const { caller } = reservationOf(one);
     caller.awaited = 9;
     await leases.await(caller, one, 1000);
     assert.ok(leases.take(caller, one, 1000) !== undefined);
     await leases.sweep(true);
     await turn();
-    const probe = claimOf(one);
-    await ledger.take([probe], 1000);
+    const probe = reservationOf(one);
+    await counts.take([probe], 1000);
     const held = one.table.rule.capacity - probe.remaining - 1;
     assert.equal(held, 1, `${one.name}: only the permit that was used is gone`);
   }

@@ -6,10 +6,10 @@ import { parseList, type InnerList, type Item } from "structured-headers";
 import { rateLimit } from "../../../plugins/rate-limit/index.ts";
 import { registry as builtIn } from "../../../plugins/index.ts";
 import { policyField, writeFields } from "../../../plugins/rate-limit/fields.ts";
-import type { Claim, Limit } from "../../../plugins/rate-limit/limit.ts";
-import { MemoryLedger } from "../../../plugins/rate-limit/counting/memory-ledger.ts";
+import type { Reservation, Limit } from "../../../plugins/rate-limit/limit.ts";
+import { MemoryCounts } from "../../../plugins/rate-limit/counting/memory-counts.ts";
 import { LiveResponse } from "../../../src/runtime/response.ts";
-import { claimOf, limitOf, TestClock } from "../../support/rate-limit.ts";
+import { reservationOf, limitOf, TestClock } from "../../support/rate-limit.ts";
 import { eventually } from "../../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
 
@@ -135,10 +135,11 @@ test("the fields are those of the draft's own examples", () => {
   const clock = new TestClock();
   clock.epochMs = Date.UTC(2026, 0, 1, 10, 0, 30);
   const limit = quota("default", 100, "1m");
-  const claims = Array.from({ length: 50 }, () => claimOf(limit));
-  for (const claim of claims) new MemoryLedger(clock).take([claim], ({ limit: { table } }) => table.rule);
+  const reservations = Array.from({ length: 50 }, () => reservationOf(limit));
+  for (const reservation of reservations)
+    new MemoryCounts(clock).take([reservation], ({ limit: { table } }) => table.rule);
   const response = LiveResponse.fromVerdict({ action: "respond", status: 200 });
-  writeFields(response, claims[49] as Claim, policies, { standard: true, legacy: false });
+  writeFields(response, reservations[49] as Reservation, policies, { standard: true, legacy: false });
   assert.equal(response.fields.get("ratelimit"), '"default";r=50;t=30');
 });
 

@@ -4,8 +4,8 @@ import { test, type TestContext } from "node:test";
 import { CallerTables } from "../../../plugins/rate-limit/limit.ts";
 import { Leases } from "../../../plugins/rate-limit/counting/leases.ts";
 import { Limiter, type Decision } from "../../../plugins/rate-limit/limiter.ts";
-import { MemoryLedger } from "../../../plugins/rate-limit/counting/memory-ledger.ts";
-import { RedisLedger } from "../../../plugins/rate-limit/counting/redis-ledger.ts";
+import { MemoryCounts } from "../../../plugins/rate-limit/counting/memory-counts.ts";
+import { RedisCounts } from "../../../plugins/rate-limit/counting/redis-counts.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
 import type { Clock } from "../../../src/plugin-api/contract.ts";
 import type { RedisStore } from "../../../src/redis/store.ts";
@@ -27,10 +27,10 @@ async function limiterOf(
 ): Promise<{ check: () => Decision | Promise<Decision>; store: RedisStore }> {
   const store = await connectStore(url);
   t.after(() => store.close());
-  const redis = new RedisLedger(store, clock);
+  const redis = new RedisCounts(store, clock);
   const limiter = new Limiter({
     clock,
-    memory: new MemoryLedger(clock),
+    memory: new MemoryCounts(clock),
     shared: { store, redis, leases: new Leases(redis, clock) },
     sidecars: () => sidecars,
     onStoreError,
@@ -111,9 +111,9 @@ test("Redis frozen: the first requests wait for the time limit, the others not a
   assert.ok(!(check() instanceof Promise));
   redis.thaw();
   await up(store);
-  const { spokesman, error } = await check();
+  const { bindingLimit, error } = await check();
   assert.ok(
-    error !== undefined || (spokesman?.remaining ?? 99) < 40,
+    error !== undefined || (bindingLimit?.remaining ?? 99) < 40,
     "what was used before and meanwhile counts",
   );
 });

@@ -2,8 +2,8 @@
 // the sockets have been read (setImmediate), never on a timer.
 import type { Clock } from "../../../src/plugin-api/contract.ts";
 import type { Caller, Lease } from "../caller.ts";
-import type { Claim } from "../limit.ts";
-import { oweAgain, settleDebt } from "./outage.ts";
+import type { Reservation } from "../limit.ts";
+import { keepUnreported, reportUsage } from "./outage.ts";
 import type { SharedStore } from "./primary-store.ts";
 import { takeScript } from "./script.ts";
 
@@ -18,15 +18,15 @@ const longestDenialMs = 1000;
 
 /** What one script call has to decide together. */
 interface Ask {
-  readonly claims: readonly Claim[];
-  /** Ready-made argument and keys of what is given back; then there are no claims. */
+  readonly reservations: readonly Reservation[];
+  /** Ready-made argument and keys of what is given back; then there are no reservations. */
   readonly refund: { readonly key: string; readonly text: string } | undefined;
   readonly tag: string;
   readonly settle: (serverMs: number) => void;
   readonly fail: (error: unknown) => void;
 }
 
-export class RedisLedger {
+export class RedisCounts {
   readonly #store: SharedStore;
   readonly #clock: Clock;
   #waiting: Ask[] = [];
@@ -39,19 +39,19 @@ export class RedisLedger {
   }
 
   /**
-   * Decides all claims of one request; when a hard one does not fit, none takes anything. The outcome is in the claims.
+   * Decides all reservations of one request; when an enforced one does not fit, none takes anything. The outcome is in the reservations.
    * Rejects with `StoreUnavailable` when Redis does not answer in time: permits may or may not have been taken.
    * @returns the server's time of the decision, epoch milliseconds
    */
-  async take(claims: readonly Claim[], limitMs: number): Promise<number> {
+  async take(reservations: readonly Reservation[], limitMs: number): Promise<number> {
     const sentMono = this.#clock.mono();
-    for (const claim of claims) settleDebt(claim, this.#clock, this.#lostAt);
+    for (const reservation of reservations) reportUsage(reservation, this.#clock, this.#lostAt);
     try {
-      const serverMs = await this.#askByTag(claims, limitMs);
-      for (const claim of claims) remember(claim, sentMono);
+      const serverMs = await this.#askByTag(reservations, limitMs);
+      for (const reservation of reservations) remember(reservation, sentMono);
       return serverMs;
     } catch (error) {
-      for (const claim of claims) oweAgain(claim);
+      for (const reservation of reservations) keepUnreported(reservation);
       throw error;
     }
   }
@@ -66,40 +66,40 @@ export class RedisLedger {
     await this.#refund(caller, lease.left, lease.grantedAt);
   }
 
-  async #askByTag(claims: readonly Claim[], limitMs: number): Promise<number> {
-    const first = claims[0] as Claim;
+  async #askByTag(reservations: readonly Reservation[], limitMs: number): Promise<number> {
+    const first = reservations[0] as Reservation;
     const together =
-      this.#store.sharded === false || claims.every(({ caller }) => caller.tag === first.caller.tag);
-    if (together) return this.#ask(claims, first.caller.tag, limitMs);
+      this.#store.sharded === false || reservations.every(({ caller }) => caller.tag === first.caller.tag);
+    if (together) return this.#ask(reservations, first.caller.tag, limitMs);
     // One node cannot decide for another: each takes at once, and whoever admitted gives back when another refused.
-    const tags = new Set(claims.map(({ caller }) => caller.tag));
-    const groups = [...tags].map((tag) => claims.filter(({ caller }) => caller.tag === tag));
+    const tags = new Set(reservations.map(({ caller }) => caller.tag));
+    const groups = [...tags].map((tag) => reservations.filter(({ caller }) => caller.tag === tag));
     const outcomes = await Promise.allSettled(
-      groups.map((group) => this.#ask(group, (group[0] as Claim).caller.tag, limitMs)),
+      groups.map((group) => this.#ask(group, (group[0] as Reservation).caller.tag, limitMs)),
     );
     const failed = outcomes.find((outcome) => outcome.status === "rejected");
-    const refused = claims.some((claim) => claim.hard && claim.granted === 0);
+    const refused = reservations.some((reservation) => reservation.enforced && reservation.granted === 0);
     if (failed !== undefined || refused) {
       for (const [index, outcome] of outcomes.entries()) {
-        if (outcome.status === "fulfilled") this.#undo(groups[index] as Claim[], outcome.value);
+        if (outcome.status === "fulfilled") this.#undo(groups[index] as Reservation[], outcome.value);
       }
     }
     if (failed !== undefined) throw failed.reason;
     return Math.max(...outcomes.map((outcome) => (outcome.status === "fulfilled" ? outcome.value : 0)));
   }
 
-  #undo(claims: readonly Claim[], serverMs: number): void {
-    for (const claim of claims) {
-      if (claim.granted === 0) continue;
-      void this.#refund(claim.caller, claim.granted, serverMs);
-      claim.remaining += claim.granted;
-      claim.granted = 0;
+  #undo(reservations: readonly Reservation[], serverMs: number): void {
+    for (const reservation of reservations) {
+      if (reservation.granted === 0) continue;
+      void this.#refund(reservation.caller, reservation.granted, serverMs);
+      reservation.remaining += reservation.granted;
+      reservation.granted = 0;
     }
   }
 
-  #ask(claims: readonly Claim[], tag: string, limitMs: number): Promise<number> {
+  #ask(reservations: readonly Reservation[], tag: string, limitMs: number): Promise<number> {
     return new Promise((settle, fail) => {
-      this.#add({ claims, refund: undefined, tag, settle, fail }, limitMs);
+      this.#add({ reservations, refund: undefined, tag, settle, fail }, limitMs);
     });
   }
 
@@ -107,7 +107,7 @@ export class RedisLedger {
     const refund = { key: caller.key, text: `${caller.table.spec} 0 0 ${-amount} ${grantedAt} 0 0` };
     return new Promise((resolve) => {
       const done = (): void => resolve();
-      this.#add({ claims: [], refund, tag: caller.tag, settle: done, fail: done }, longestWaitMs);
+      this.#add({ reservations: [], refund, tag: caller.tag, settle: done, fail: done }, longestWaitMs);
     });
   }
 
@@ -137,15 +137,15 @@ export class RedisLedger {
   }
 }
 
-function remember(claim: Claim, sentMono: number): void {
-  const { caller } = claim;
-  caller.remaining = claim.remaining;
+function remember(reservation: Reservation, sentMono: number): void {
+  const { caller } = reservation;
+  caller.remaining = reservation.remaining;
   caller.heardAt = sentMono;
   caller.formerKey = undefined;
-  if (!claim.hard || !claim.exceeded) return;
+  if (!reservation.enforced || !reservation.exceeded) return;
   // Counted from before the question left, so that a caller is never held longer than Redis would.
-  caller.deniedUntil = sentMono + Math.min(claim.retryMs, longestDenialMs);
-  caller.dueAt = sentMono + claim.retryMs;
+  caller.deniedUntil = sentMono + Math.min(reservation.retryMs, longestDenialMs);
+  caller.dueAt = sentMono + reservation.retryMs;
 }
 
 function inBatches(asks: readonly Ask[], oneNode: boolean): Ask[][] {
@@ -164,27 +164,36 @@ function inBatches(asks: readonly Ask[], oneNode: boolean): Ask[][] {
 function encode(batch: readonly Ask[]): { script: typeof takeScript; keys: string[]; args: string[] } {
   const keys: string[] = [];
   const args: string[] = [];
-  for (const { claims, refund } of batch) {
+  for (const { reservations, refund } of batch) {
     if (refund !== undefined) {
       keys.push(refund.key);
       args.push("1", refund.text);
       continue;
     }
-    args.push(String(claims.length));
-    for (const claim of claims) {
-      const { key, formerKey } = claim.caller;
+    args.push(String(reservations.length));
+    for (const reservation of reservations) {
+      const { key, formerKey } = reservation.caller;
       keys.push(key);
       if (formerKey !== undefined) keys.push(formerKey);
-      args.push(textOf(claim, formerKey !== undefined));
+      args.push(textOf(reservation, formerKey !== undefined));
     }
   }
   return { script: takeScript, keys, args };
 }
 
-function textOf({ limit, caller, hard, least, most, carry, floor }: Claim, hasFormer: boolean): string {
-  if (most === limit.cost && carry === 0 && floor === 0 && !hasFormer && hard === limit.hard)
+function textOf(
+  { limit, caller, enforced, least, most, unreportedUsage, floor }: Reservation,
+  hasFormer: boolean,
+): string {
+  if (
+    most === limit.cost &&
+    unreportedUsage === 0 &&
+    floor === 0 &&
+    !hasFormer &&
+    enforced === limit.enforced
+  )
     return limit.exactText;
-  return `${caller.table.spec} ${hard ? 1 : 0} ${least} ${most} ${carry} ${hasFormer ? 1 : 0} ${floor}`;
+  return `${caller.table.spec} ${enforced ? 1 : 0} ${least} ${most} ${unreportedUsage} ${hasFormer ? 1 : 0} ${floor}`;
 }
 
 /** Throws when the answer is not of the script's shape. */
@@ -195,11 +204,11 @@ function decode(batch: readonly Ask[], reply: unknown): void {
   let at = 1;
   for (const ask of batch) {
     if (ask.refund !== undefined) at += 4;
-    for (const claim of ask.claims) {
-      claim.granted = values[at] as number;
-      claim.remaining = values[at + 1] as number;
-      claim.retryMs = values[at + 2] as number;
-      claim.resetMs = values[at + 3] as number;
+    for (const reservation of ask.reservations) {
+      reservation.granted = values[at] as number;
+      reservation.remaining = values[at + 1] as number;
+      reservation.retryMs = values[at + 2] as number;
+      reservation.resetMs = values[at + 3] as number;
       at += 4;
     }
     ask.settle(serverMs);

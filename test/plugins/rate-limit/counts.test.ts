@@ -2,30 +2,30 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import * as fc from "fast-check";
-import { createCounts } from "../../../plugins/rate-limit/counting/counts.ts";
-import type { Claim, Limit } from "../../../plugins/rate-limit/limit.ts";
-import { MemoryLedger } from "../../../plugins/rate-limit/counting/memory-ledger.ts";
+import { createCounts } from "../../../plugins/rate-limit/counting/primary-counts.ts";
+import type { Reservation, Limit } from "../../../plugins/rate-limit/limit.ts";
+import { MemoryCounts } from "../../../plugins/rate-limit/counting/memory-counts.ts";
 import { createPrimaryStore } from "../../../plugins/rate-limit/counting/primary-store.ts";
-import { RedisLedger } from "../../../plugins/rate-limit/counting/redis-ledger.ts";
+import { RedisCounts } from "../../../plugins/rate-limit/counting/redis-counts.ts";
 import { startCluster, startRedis } from "../../support/redis.ts";
-import { claimOf, connectStore, limitOf, TestClock } from "../../support/rate-limit.ts";
+import { reservationOf, connectStore, limitOf, TestClock } from "../../support/rate-limit.ts";
 
 /** A place to count, on a clock of the test's. */
-interface Place {
+interface Permit {
   readonly clock: TestClock;
-  take(claims: readonly Claim[]): Promise<void>;
+  take(reservations: readonly Reservation[]): Promise<void>;
   close(): Promise<void>;
 }
 
-const places: Record<string, () => Promise<Place>> = {
+const permits: Record<string, () => Promise<Permit>> = {
   "in memory": async () => {
     const clock = new TestClock();
     // Equal clocks make the windows of the smooth algorithms begin at the same moments as Redis'.
     clock.monoMs = clock.epochMs;
-    const ledger = new MemoryLedger(clock);
+    const counts = new MemoryCounts(clock);
     return {
       clock,
-      take: async (claims) => void ledger.take(claims, ({ limit }) => limit.table.rule),
+      take: async (reservations) => void counts.take(reservations, ({ limit }) => limit.table.rule),
       close: async () => {},
     };
   },
@@ -36,10 +36,10 @@ const places: Record<string, () => Promise<Place>> = {
     const store = createPrimaryStore({
       ask: async (question) => structuredClone(answer(structuredClone(question))),
     });
-    const ledger = new RedisLedger(store, clock);
+    const counts = new RedisCounts(store, clock);
     return {
       clock,
-      take: async (claims) => void (await ledger.take(claims, 5000)),
+      take: async (reservations) => void (await counts.take(reservations, 5000)),
       close: async () => {},
     };
   },
@@ -47,13 +47,13 @@ const places: Record<string, () => Promise<Place>> = {
   "on a Cluster": async () => redisPlace(await startCluster()),
 };
 
-async function redisPlace(server: { url: string; close(): Promise<void> }): Promise<Place> {
+async function redisPlace(server: { url: string; close(): Promise<void> }): Promise<Permit> {
   const clock = new TestClock();
   const store = await connectStore(server.url, clock);
-  const ledger = new RedisLedger(store, clock);
+  const counts = new RedisCounts(store, clock);
   return {
     clock,
-    take: async (claims) => void (await ledger.take(claims, 5000)),
+    take: async (reservations) => void (await counts.take(reservations, 5000)),
     async close() {
       store.close();
       await server.close();
@@ -65,18 +65,18 @@ let caller = 0;
 /** A caller nobody has seen. */
 const somebody = (): { address: string } => ({ address: `10.0.${(caller += 1) >> 8}.${caller & 255}` });
 
-for (const [where, open] of Object.entries(places)) {
+for (const [where, open] of Object.entries(permits)) {
   describe(`counting ${where}`, () => {
-    let place: Place;
+    let place: Permit;
     before(async () => {
       place = await open();
     });
     after(() => place.close());
 
-    async function one(limit: Limit, who: { address: string }): Promise<Claim> {
-      const claim = claimOf(limit, who);
-      await place.take([claim]);
-      return claim;
+    async function one(limit: Limit, who: { address: string }): Promise<Reservation> {
+      const reservation = reservationOf(limit, who);
+      await place.take([reservation]);
+      return reservation;
     }
     async function admitted(limit: Limit, who: { address: string }, requests: number): Promise<number> {
       let count = 0;
@@ -118,9 +118,9 @@ for (const [where, open] of Object.entries(places)) {
       test(`${algorithm} counts 20 simultaneous requests as that many`, async () => {
         const limit = limitOf({ algorithm, limit: 7 });
         const who = somebody();
-        const claims = Array.from({ length: 20 }, () => claimOf(limit, who));
-        await Promise.all(claims.map((claim) => place.take([claim])));
-        assert.equal(claims.filter(({ granted }) => granted === 1).length, 7);
+        const reservations = Array.from({ length: 20 }, () => reservationOf(limit, who));
+        await Promise.all(reservations.map((reservation) => place.take([reservation])));
+        assert.equal(reservations.filter(({ granted }) => granted === 1).length, 7);
       });
 
       test(`${algorithm}: a wall clock that goes back gives no permit twice and locks nobody out`, async () => {
@@ -212,9 +212,10 @@ for (const [where, open] of Object.entries(places)) {
       const tight = limitOf({ name: "tight", limit: 1 });
       const route = limitOf({ name: "route", limit: 10, by: "route", window: `${1000 + (caller += 1)}s` });
       const who = somebody();
-      const claims = (): Claim[] => [wide, tight, route].map((limit) => claimOf(limit, who));
+      const reservations = (): Reservation[] =>
+        [wide, tight, route].map((limit) => reservationOf(limit, who));
       for (let i = 0; i < 4; i += 1) {
-        const three = claims();
+        const three = reservations();
         await place.take(three);
         assert.equal(
           three.every(({ granted }) => granted === 1),
@@ -230,10 +231,10 @@ for (const [where, open] of Object.entries(places)) {
       const other = limitOf({ name: "other", limit: 5 });
       const who = somebody();
       await one(limit, who);
-      const claims = [claimOf(limit, who), claimOf(other, who)] as const;
-      await place.take(claims);
-      assert.ok(claims[0].exceeded);
-      assert.equal(claims[1].granted, 1);
+      const reservations = [reservationOf(limit, who), reservationOf(other, who)] as const;
+      await place.take(reservations);
+      assert.ok(reservations[0].exceeded);
+      assert.equal(reservations[1].granted, 1);
     });
 
     test("says what is left and when there will be more", async () => {
@@ -264,7 +265,7 @@ for (const [where, open] of Object.entries(places)) {
           const clock = new TestClock();
           clock.epochMs = place.clock.epochMs;
           clock.monoMs = clock.epochMs;
-          const reference = new MemoryLedger(clock);
+          const reference = new MemoryCounts(clock);
           const shared = { limit: limit + 1, window, cost };
           const limits = [
             limitOf({ ...shared, name: "a", burst }),
@@ -283,8 +284,8 @@ for (const [where, open] of Object.entries(places)) {
             if (where === "in memory") place.clock.monoMs = place.clock.epochMs;
             for (let i = 0; i < requests; i += 1) {
               const [ours, theirs] = [
-                claimOf(limits[which] as Limit, who),
-                claimOf(twins[which] as Limit, who),
+                reservationOf(limits[which] as Limit, who),
+                reservationOf(twins[which] as Limit, who),
               ];
               await place.take([ours]);
               reference.take([theirs], ({ limit: { table } }) => table.rule);

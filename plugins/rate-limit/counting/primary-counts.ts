@@ -30,17 +30,17 @@ const claimCount = z.coerce.number().int().min(0);
 
 const algorithms = { g: "gcra", s: "sliding", f: "fixed" } as const;
 
-interface Claim {
+interface Reservation {
   readonly key: string;
   readonly rule: Rule;
   readonly usage: Usage;
   /** Whether anything was counted under the key. */
   readonly known: boolean;
-  readonly hard: boolean;
+  readonly enforced: boolean;
   readonly least: number;
   /** Below zero: so many are given back. */
   readonly most: number;
-  readonly carry: number;
+  readonly unreportedUsage: number;
   readonly free: number;
 }
 
@@ -60,17 +60,19 @@ class Counts {
     const nextKey = (): string => left.next().value ?? "";
     for (let at = 0, count = 0; at < args.length; at += 1 + count) {
       count = claimCount.parse(args[at]);
-      const claims = args.slice(at + 1, at + 1 + count).map((text) => this.#open(text, nextKey, nowMs));
-      for (const claim of claims) if (claim.most < 0) this.#giveBack(claim, nowMs);
-      const fits = claims.every(({ hard, most, free, least }) => !hard || most < 0 || free >= least);
-      for (const claim of claims) reply.push(...this.#settle(claim, fits, nowMs));
+      const reservations = args.slice(at + 1, at + 1 + count).map((text) => this.#open(text, nextKey, nowMs));
+      for (const reservation of reservations) if (reservation.most < 0) this.#giveBack(reservation, nowMs);
+      const fits = reservations.every(
+        ({ enforced, most, free, least }) => !enforced || most < 0 || free >= least,
+      );
+      for (const reservation of reservations) reply.push(...this.#settle(reservation, fits, nowMs));
     }
     return reply;
   }
 
-  #open(text: string, nextKey: () => string, nowMs: number): Claim {
+  #open(text: string, nextKey: () => string, nowMs: number): Reservation {
     const words = claimWords.parse(text.split(" "));
-    const [kind, capacity, perMs, window, hard, least, most, carry, former, floor] = words;
+    const [kind, capacity, perMs, window, enforced, least, most, unreportedUsage, former, floor] = words;
     const monthly = window === "M";
     const ms = monthly ? 2_592_000_000 : number.parse(window);
     const rule: Rule = { algorithm: algorithms[kind], capacity, perMs, window: { ms, monthly } };
@@ -85,22 +87,22 @@ class Counts {
     }
     if (most >= 0 && floor > usage.level && (kept === undefined || kind !== "s"))
       usage.level = Math.min(capacity, floor);
-    if (most >= 0 && carry > 0) usage.level = Math.min(2 * capacity, usage.level + carry);
+    if (most >= 0 && unreportedUsage > 0) usage.level = Math.min(2 * capacity, usage.level + unreportedUsage);
     const known = kept !== undefined;
     return {
       key,
       rule,
       usage,
       known,
-      hard: hard === "1",
+      enforced: enforced === "1",
       least,
       most,
-      carry,
+      unreportedUsage,
       free: free(usage, rule, nowMs),
     };
   }
 
-  #giveBack({ key, rule, usage, known, most, carry: grantedAt }: Claim, nowMs: number): void {
+  #giveBack({ key, rule, usage, known, most, unreportedUsage: grantedAt }: Reservation, nowMs: number): void {
     let amount = -most;
     // A gcra permit that has been out for long enough has come back already; others end with their window.
     if (rule.algorithm === "gcra") amount -= Math.max(0, nowMs - grantedAt) * rule.perMs;
@@ -111,11 +113,11 @@ class Counts {
   }
 
   /** @returns permits granted and left, wait and reset in milliseconds */
-  #settle(claim: Claim, fits: boolean, nowMs: number): number[] {
-    const { key, rule, usage, least, most } = claim;
+  #settle(reservation: Reservation, fits: boolean, nowMs: number): number[] {
+    const { key, rule, usage, least, most } = reservation;
     let granted = 0;
-    if (fits && most >= 0 && claim.free >= least) {
-      granted = Math.min(most, Math.max(least, Math.floor(claim.free / 2)));
+    if (fits && most >= 0 && reservation.free >= least) {
+      granted = Math.min(most, Math.max(least, Math.floor(reservation.free / 2)));
       usage.level += granted;
     }
     if (most >= 0 && (usage.level > 0 || usage.before > 0)) this.#usages.set(key, usage);
