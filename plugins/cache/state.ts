@@ -3,7 +3,7 @@ import type { Clock, Counter, Logger, Services } from "../../src/plugin-api/cont
 import type { CopyBudget } from "./store/body-copy.ts";
 import type { Entry } from "./store/entry.ts";
 import { Flights } from "./store/flights.ts";
-import { UncacheableMarks } from "./store/marks.ts";
+import { HitForMiss } from "./store/hit-for-miss.ts";
 import { MemoryTier } from "./store/memory.ts";
 import type { Purge } from "./purge/purge.ts";
 import { cachePrefix, PurgeLog, purgeLogKey } from "./purge/purge-log.ts";
@@ -27,7 +27,7 @@ export interface CacheState {
   readonly redis: RedisTier | undefined;
   readonly purges: Purges;
   readonly flights: Flights;
-  readonly uncacheable: UncacheableMarks;
+  readonly uncacheable: HitForMiss;
   readonly copies: CopyBudget;
   readonly counters: ResultCounters;
   readonly region: string;
@@ -67,7 +67,7 @@ export function createCacheState(services: Services): CacheState {
     redis,
     purges,
     flights: new Flights(),
-    uncacheable: new UncacheableMarks(),
+    uncacheable: new HitForMiss(),
     copies,
     counters: resultCounters(services),
     region,

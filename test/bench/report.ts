@@ -110,8 +110,8 @@ function goalTable(results: Results, scenarios: readonly Scenario[]): string {
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return "";
   // What stands above is not said again.
-  const cells = rows.map((row, index) => (row[0] === rows[index - 1]?.[0] ? ["", ...row.slice(1)] : row));
-  return [head, head.map(() => "---"), ...cells].map((row) => `| ${row.join(" | ")} |`).join("\n");
+  const nodes = rows.map((row, index) => (row[0] === rows[index - 1]?.[0] ? ["", ...row.slice(1)] : row));
+  return [head, head.map(() => "---"), ...nodes].map((row) => `| ${row.join(" | ")} |`).join("\n");
 }
 
 function spread(summary: Summary | undefined, digits: number): string {

@@ -65,8 +65,8 @@ function valuesOf(samples: readonly Sample[], rss: number, live: number): number
   return [rss, live, external, median(samples, "descriptors"), median(samples, "resources")];
 }
 
-function row(cells: readonly (string | number)[]): void {
-  const text = cells.map((cell) => (typeof cell === "number" ? cell.toFixed(1) : cell).padStart(13)).join("");
+function row(nodes: readonly (string | number)[]): void {
+  const text = nodes.map((node) => (typeof node === "number" ? node.toFixed(1) : node).padStart(13)).join("");
   process.stdout.write(`${text}\n`);
 }
 

@@ -1,8 +1,8 @@
 // What becomes of an answer that is copied while it streams to the client: an entry in the tiers, or nothing.
-import type { Behind } from "./behind.ts";
+import type { ForwardedDiff } from "./forwarded-diff.ts";
 import type { CopyEvents } from "../store/body-copy.ts";
 import { StoredEntry } from "../store/entry.ts";
-import { dropEntry, keepEntry, keepNothing } from "../store/keeper.ts";
+import { dropEntry, keepEntry, keepNothing } from "../store/store-writer.ts";
 import type { CacheOptions } from "../options.ts";
 import type { Pending } from "./pending.ts";
 import type { CacheState } from "../state.ts";
@@ -13,26 +13,26 @@ export class Filling implements CopyEvents {
   readonly #options: CacheOptions;
   readonly #pending: Pending;
   readonly #draft: Draft;
-  readonly #behind: Behind | undefined;
+  readonly #forwardedDiff: ForwardedDiff | undefined;
 
   constructor(
     state: CacheState,
     options: CacheOptions,
     pending: Pending,
     draft: Draft,
-    behind: Behind | undefined,
+    forwardedDiff: ForwardedDiff | undefined,
   ) {
     this.#state = state;
     this.#options = options;
     this.#pending = pending;
     this.#draft = draft;
-    this.#behind = behind;
+    this.#forwardedDiff = forwardedDiff;
   }
 
   complete(body: Buffer): void {
-    if (this.#pending.fill.spoiled) keepNothing(this.#state, this.#pending, { kind: "alone" });
+    if (this.#pending.fill.invalidated) keepNothing(this.#state, this.#pending, { kind: "uncacheable" });
     else {
-      const entry = new StoredEntry(this.#draft, body, this.#behind);
+      const entry = new StoredEntry(this.#draft, body, this.#forwardedDiff);
       keepEntry(this.#state, this.#options, entry, this.#pending);
     }
   }
@@ -54,7 +54,7 @@ export function refuseAnswer(
 ): void {
   if (pending.flight !== undefined && refusal !== "status")
     state.uncacheable.add(pending.flight.hash, state.clock.mono());
-  keepNothing(state, pending, { kind: "alone" });
+  keepNothing(state, pending, { kind: "uncacheable" });
   // What was stored has been superseded by something that may not be.
   const superseded = status < 500 && status !== 206 && status !== 304 && status !== 416;
   if (pending.entry !== undefined && superseded) dropEntry(state, pending.entry);

@@ -2,9 +2,9 @@
 import type { CacheOptions } from "../options.ts";
 import type { Entry } from "../store/entry.ts";
 import type { FlightKey } from "../store/flights.ts";
-import { hashText } from "../store/linked-table.ts";
+import { hashText } from "../store/intrusive-hash-table.ts";
 import type { Wanted } from "./pending.ts";
-import { matches, selectVariant, type Cell } from "../store/shelf.ts";
+import { matches, selectVariant, type CacheNode } from "../store/url-index.ts";
 import type { CacheState } from "../state.ts";
 import { varyValues } from "../semantics/vary.ts";
 
@@ -18,19 +18,19 @@ export class Finder {
   }
 
   /** In memory. Own answers first; of those for everybody, only what says so is for a known caller. */
-  inMemory(wanted: Wanted): Cell | undefined {
+  inMemory(wanted: Wanted): CacheNode | undefined {
     const { memory } = this.#state;
     const { key } = wanted;
     const { fields } = wanted.exchange.request;
     const { scope } = this.#options;
     if (key.own !== key.shared && scope !== "shared") {
       const own = memory.find(key.url, key.own, key.hash);
-      const cell = own === undefined ? undefined : selectVariant(own, fields);
-      if (cell !== undefined || scope === "identity") return cell;
+      const node = own === undefined ? undefined : selectVariant(own, fields);
+      if (node !== undefined || scope === "identity") return node;
     }
-    const slot = memory.find(key.url, key.shared, key.hash);
-    const cell = slot === undefined ? undefined : selectVariant(slot, fields);
-    return cell !== undefined && this.#isFor(cell.entry, wanted) ? cell : undefined;
+    const variantSet = memory.find(key.url, key.shared, key.hash);
+    const node = variantSet === undefined ? undefined : selectVariant(variantSet, fields);
+    return node !== undefined && this.#isFor(node.entry, wanted) ? node : undefined;
   }
 
   /** In Redis; what is found there is in memory afterwards. Never rejects. */

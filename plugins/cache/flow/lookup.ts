@@ -6,7 +6,7 @@ import { createBypassTest } from "./bypass.ts";
 import type { Entry } from "../store/entry.ts";
 import { Finder } from "./finding.ts";
 import { createKeyOf } from "../key.ts";
-import { noteKey } from "./key-told.ts";
+import { keepStatusKey } from "./cache-status-key.ts";
 import { MissPath } from "./miss.ts";
 import type { CacheOptions } from "../options.ts";
 import type { Wanted } from "./pending.ts";
@@ -48,12 +48,12 @@ export class LookUp {
     const seen = this.#options.respectClient ? read : { ...read, directives: undefined };
     if (seen.needsUpstream || seen.directives?.noStore === true) return undefined;
     const key = this.#keyOf(exchange, seen);
-    if (this.#options.keyRole !== undefined) noteKey(exchange, key.url);
+    if (this.#options.keyRole !== undefined) keepStatusKey(exchange, key.url);
     const wanted: Wanted = { exchange, key, seen };
-    const cell = this.#finder.inMemory(wanted);
-    if (cell === undefined) return this.#missPath.run(wanted, undefined);
-    this.#state.memory.touch(cell);
-    return this.#use(wanted, cell.entry, exchange.startedAt, "hit") ?? this.#missPath.run(wanted, cell.entry);
+    const node = this.#finder.inMemory(wanted);
+    if (node === undefined) return this.#missPath.run(wanted, undefined);
+    this.#state.memory.touch(node);
+    return this.#use(wanted, node.entry, exchange.startedAt, "hit") ?? this.#missPath.run(wanted, node.entry);
   };
 
   /** @returns the answer; undefined when the upstream has to be asked first */

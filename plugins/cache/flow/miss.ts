@@ -6,7 +6,7 @@ import { askWithValidators } from "../semantics/conditional.ts";
 import { hasValidator, type Entry } from "../store/entry.ts";
 import type { Finder } from "./finding.ts";
 import type { FlightEnd, FlightKey } from "../store/flights.ts";
-import { keepNothing } from "../store/keeper.ts";
+import { keepNothing } from "../store/store-writer.ts";
 import type { CacheOptions } from "../options.ts";
 import { FieldSnapshot, keepPending, type Pending, type Wanted } from "./pending.ts";
 import { mayServeOnError, reuseOf } from "../semantics/reuse.ts";
@@ -66,7 +66,7 @@ export class MissPath {
       const answer = this.#afterFlight(wanted, end);
       if (answer !== undefined) return answer;
       if (end.kind === "failed") return this.#failWith(wanted, entry, end.error);
-      if (end.kind === "alone" || end.kind === "stale") break;
+      if (end.kind === "uncacheable" || end.kind === "stale") break;
       // Another variant than the one waited for: its Vary is known now, and with it which flight is ours.
       if (end.kind === "stored") flightKey = this.#finder.flightKey(wanted, end.entry);
     }
@@ -92,7 +92,7 @@ export class MissPath {
   #endUnasked(pending: Pending): void {
     pending.over = true;
     this.#state.purges.endFill(pending.fill);
-    keepNothing(this.#state, pending, { kind: "alone" });
+    keepNothing(this.#state, pending, { kind: "uncacheable" });
     this.#state.counters.miss.inc();
     pending.exchange.cacheStatus = "MISS";
   }
@@ -161,7 +161,7 @@ export class MissPath {
       validating: false,
       flight: begins ? flights.begin(flightKey, clock.mono()) : undefined,
       leased: false,
-      fill: { url: key.url, spoiled: false, place: -1 },
+      fill: { url: key.url, invalidated: false, place: -1 },
       lookupFields: new FieldSnapshot(exchange.request.fields),
       requestTimeMs: clock.now(),
       over: false,

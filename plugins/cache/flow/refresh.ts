@@ -1,10 +1,10 @@
 // Refreshes stale entries behind the client's back (RFC 5861 section 3): one request at a time for an entry.
 import { Fields, type UpstreamAnswer } from "../../../src/plugin-api/contract.ts";
-import { repeatBehind } from "./behind.ts";
+import { repeatDiff } from "./forwarded-diff.ts";
 import { announcedBytes, BodyCopy } from "../store/body-copy.ts";
 import { askWithValidators, mergeFields } from "../semantics/conditional.ts";
 import { type Entry, StoredEntry } from "../store/entry.ts";
-import { dropEntry, keepEntry, storeRequest, takeCacheFields } from "../store/keeper.ts";
+import { dropEntry, keepEntry, storeRequest, takeCacheFields } from "../store/store-writer.ts";
 import type { CacheOptions } from "../options.ts";
 import type { Wanted } from "./pending.ts";
 import type { Fill } from "../purge/purges.ts";
@@ -29,10 +29,10 @@ export class Refresher {
     const { refreshing, failedUntil, clock } = this.#state;
     if (refreshing.has(entry)) return true;
     // Out of Redis: how this sidecar's plugins change its request is not known yet.
-    if (entry.behind === undefined) return false;
+    if (entry.forwardedDiff === undefined) return false;
     if (refreshing.size >= maxRefreshes || clock.mono() < (failedUntil.get(entry) ?? 0)) return true;
     refreshing.add(entry);
-    const fill: Fill = { url: entry.url, spoiled: false, place: -1 };
+    const fill: Fill = { url: entry.url, invalidated: false, place: -1 };
     this.#state.purges.beginFill(fill);
     this.#refresh(wanted, entry, fill)
       .catch((error: unknown) => {
@@ -52,7 +52,7 @@ export class Refresher {
     const lookupFields = exchange.request.fields.copy();
     const fields = exchange.request.fields.copy();
     for (const name of ["range", "if-range", "cache-control", "pragma"]) fields.delete(name);
-    if (entry.behind !== undefined) repeatBehind(fields, entry.behind);
+    if (entry.forwardedDiff !== undefined) repeatDiff(fields, entry.forwardedDiff);
     askWithValidators(fields, entry);
     const requestTimeMs = this.#state.clock.now();
     const answer = await exchange.fetchUpstream({ method: "GET", path, query, fields });
@@ -75,8 +75,8 @@ export class Refresher {
       policy: this.#options,
     });
     if (typeof draft === "string") dropEntry(this.#state, entry);
-    else if (!fill.spoiled) {
-      const fresh = new StoredEntry(draft, body, entry.behind);
+    else if (!fill.invalidated) {
+      const fresh = new StoredEntry(draft, body, entry.forwardedDiff);
       if (fresh.partition !== entry.partition) dropEntry(this.#state, entry);
       keepEntry(this.#state, this.#options, fresh, { key, flight: undefined, leased: false });
     }

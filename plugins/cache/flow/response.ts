@@ -9,14 +9,14 @@ import type {
   RespondVerdict,
 } from "../../../src/plugin-api/contract.ts";
 import { answerFrom, replaceResponse } from "./answer.ts";
-import { changesBehind } from "./behind.ts";
+import { forwardedDiff } from "./forwarded-diff.ts";
 import { announcedBytes, BodyCopy } from "../store/body-copy.ts";
 import { describesSame, mergeFields } from "../semantics/conditional.ts";
 import { type Entry, StoredEntry } from "../store/entry.ts";
 import { Filling, refuseAnswer } from "./filling.ts";
 import type { FlightEnd } from "../store/flights.ts";
-import { dropEntry, keepEntry, keepNothing, storeRequest, takeCacheFields } from "../store/keeper.ts";
-import { tellKey } from "./key-told.ts";
+import { dropEntry, keepEntry, keepNothing, storeRequest, takeCacheFields } from "../store/store-writer.ts";
+import { writeStatusKey } from "./cache-status-key.ts";
 import type { CacheOptions } from "../options.ts";
 import { pendingOf, type Pending } from "./pending.ts";
 import { restAfterFailureMs } from "./refresh.ts";
@@ -42,7 +42,7 @@ export class ResponsePath {
   readonly onResponse = (exchange: Exchange, response: ExchangeResponse): void => {
     this.#answered(exchange, response);
     const { keyRole } = this.#options;
-    if (keyRole !== undefined) tellKey(exchange, response, keyRole);
+    if (keyRole !== undefined) writeStatusKey(exchange, response, keyRole);
   };
 
   #answered(exchange: Exchange, response: ExchangeResponse): void {
@@ -58,7 +58,7 @@ export class ResponsePath {
       return;
     }
     if (!fromUpstream) {
-      this.#finish(pending, { kind: "alone" });
+      this.#finish(pending, { kind: "uncacheable" });
       this.#mark(pending, response.fields, "");
       return;
     }
@@ -71,7 +71,7 @@ export class ResponsePath {
     const pending = exchange.cacheStatus === "MISS" ? pendingOf(exchange) : undefined;
     if (pending === undefined || pending.over || !isUpstreamFailure(error)) return undefined;
     const answer =
-      pending.entry === undefined ? undefined : this.#standIn(pending, pending.entry, error.kind.status);
+      pending.entry === undefined ? undefined : this.#staleIfError(pending, pending.entry, error.kind.status);
     if (answer === undefined) pending.flight?.end({ kind: "failed", error });
     return answer;
   };
@@ -92,7 +92,7 @@ export class ResponsePath {
       return true;
     }
     if (standInFor.has(response.status)) {
-      const answer = this.#standIn(pending, entry, response.status);
+      const answer = this.#staleIfError(pending, entry, response.status);
       if (answer !== undefined) replaceResponse(response, answer);
       return answer !== undefined;
     }
@@ -116,14 +116,14 @@ export class ResponsePath {
     for (const cookie of cookies) response.fields.append("Set-Cookie", cookie);
     exchange.cacheStatus = "HIT";
     this.#state.counters.revalidated.inc();
-    this.#finish(pending, fresh === undefined ? { kind: "alone" } : { kind: "stored", entry: fresh });
+    this.#finish(pending, fresh === undefined ? { kind: "uncacheable" } : { kind: "stored", entry: fresh });
   }
 
   #freshenByHead(pending: Pending, entry: Entry, received: Fields, tags: readonly string[]): void {
     if (describesSame(entry, received)) this.#freshened(pending, entry, received, tags);
     else dropEntry(this.#state, entry);
     this.#mark(pending, received, "");
-    this.#finish(pending, { kind: "alone" });
+    this.#finish(pending, { kind: "uncacheable" });
   }
 
   /** @returns the freshened entry, stored if it may be; undefined when the fields are about another response */
@@ -135,13 +135,13 @@ export class ResponsePath {
       dropEntry(this.#state, entry);
       return { ...entry, fields: merged.toFlat().slice() };
     }
-    const fresh = new StoredEntry(draft, entry.body, this.#behind(pending, draft));
+    const fresh = new StoredEntry(draft, entry.body, this.#forwardedDiff(pending, draft));
     if (fresh.partition !== entry.partition) dropEntry(this.#state, entry);
-    if (!pending.fill.spoiled) keepEntry(this.#state, this.#options, fresh, pending);
+    if (!pending.fill.invalidated) keepEntry(this.#state, this.#options, fresh, pending);
     return fresh;
   }
 
-  #standIn(pending: Pending, entry: Entry, status: number): RespondVerdict | undefined {
+  #staleIfError(pending: Pending, entry: Entry, status: number): RespondVerdict | undefined {
     const { exchange, seen } = pending;
     const { clock, counters, failedUntil } = this.#state;
     const nowMs = clock.now();
@@ -163,8 +163,8 @@ export class ResponsePath {
       return;
     }
     this.#mark(pending, fields, "; stored");
-    const behind = this.#behind(pending, draft);
-    const filling = new Filling(this.#state, this.#options, pending, draft, behind);
+    const forwardedDiff = this.#forwardedDiff(pending, draft);
+    const filling = new Filling(this.#state, this.#options, pending, draft, forwardedDiff);
     response.tap(new BodyCopy(this.#state.copies, this.#options.maxBodyBytes, announced, filling));
   }
 
@@ -192,9 +192,9 @@ export class ResponsePath {
     });
   }
 
-  #behind({ lookupFields, exchange }: Pending, draft: Draft): Entry["behind"] {
+  #forwardedDiff({ lookupFields, exchange }: Pending, draft: Draft): Entry["forwardedDiff"] {
     if (draft.staleWhileRevalidateMs === 0) return undefined;
-    return changesBehind(lookupFields.fields, exchange.request.fields);
+    return forwardedDiff(lookupFields.fields, exchange.request.fields);
   }
 
   #mark(pending: Pending, fields: Fields, stored: string): void {
@@ -222,8 +222,10 @@ export class ResponsePath {
 
 /** What an exchange that left nothing to keep means for those who wait. */
 function endOf({ end, error }: Outcome): FlightEnd {
-  if (end === "client-aborted") return { kind: "again" };
-  return error !== undefined && isUpstreamFailure(error) ? { kind: "failed", error } : { kind: "alone" };
+  if (end === "client-aborted") return { kind: "retry" };
+  return error !== undefined && isUpstreamFailure(error)
+    ? { kind: "failed", error }
+    : { kind: "uncacheable" };
 }
 
 /** Of the upstream, or of the way to it: never the fault of this request. */

@@ -6,7 +6,7 @@ import { createBypassTest } from "./bypass.ts";
 import { StoredEntry } from "../store/entry.ts";
 import { invalidatedUrls, isUnsafe, sameOriginUrl } from "../semantics/invalidation.ts";
 import { createKeyOf, type Key } from "../key.ts";
-import { keepEntry, storeRequest } from "../store/keeper.ts";
+import { keepEntry, storeRequest } from "../store/store-writer.ts";
 import type { CacheOptions } from "../options.ts";
 import { readCacheRequest, type CacheRequest } from "../semantics/request.ts";
 import type { CacheState } from "../state.ts";

@@ -46,18 +46,18 @@ export class PurgeBook {
   }
 
   /** Whether an entry was purged since it was asked for. A soft purge marks it stale instead. */
-  strikes(entry: Entry): boolean {
+  applies(entry: Entry): boolean {
     if (entry.requestedAt <= this.#forgottenUntil) return true;
     const byUrl = this.#urls.get(entry.url);
-    if (byUrl !== undefined && strikes(byUrl, entry)) return true;
+    if (byUrl !== undefined && applies(byUrl, entry)) return true;
     for (const remembered of this.#patterns.values()) {
-      if (concerns(remembered.purge, entry) && strikes(remembered, entry)) return true;
+      if (concerns(remembered.purge, entry) && applies(remembered, entry)) return true;
     }
     return false;
   }
 }
 
-function strikes({ purge, until }: Remembered, entry: Entry): boolean {
+function applies({ purge, until }: Remembered, entry: Entry): boolean {
   if (entry.requestedAt > until) return false;
   if (purge.soft) entry.freshUntil = Math.min(entry.freshUntil, until);
   return !purge.soft;

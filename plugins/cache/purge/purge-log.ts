@@ -137,7 +137,7 @@ export class PurgeLog {
   // Nothing from before is believed until the whole log has been read.
   #readAll(): void {
     this.#whole = true;
-    this.#purges.distrust(this.#form.now());
+    this.#purges.distrustBefore(this.#form.now());
     this.#read();
   }
 
@@ -180,7 +180,7 @@ export class PurgeLog {
       if (!whole) continue;
       this.#whole = false;
       // A full log has lost its beginning.
-      this.#purges.distrust(count >= maxRecords ? (purges[0]?.at ?? nowMs) : 0);
+      this.#purges.distrustBefore(count >= maxRecords ? (purges[0]?.at ?? nowMs) : 0);
     }
   }
 

@@ -11,10 +11,10 @@ const clockSkewMs = 1_000;
 /** Upstreams whose own purges are remembered apart, so that a flood of one's costs the others nothing. */
 const maxBooks = 256;
 
-/** A fill under way; spoiled = purged meanwhile, its answer may be older than the purge. */
+/** A fill under way; invalidated = purged meanwhile, its answer may be older than the purge. */
 export interface Fill {
   readonly url: string;
-  spoiled: boolean;
+  invalidated: boolean;
   /** Where it stands among the fills under way; for `Purges` alone. */
   place: number;
 }
@@ -63,24 +63,24 @@ export class Purges {
     // Which tags an answer under way will have is not known yet.
     for (const fill of this.#fills) {
       const tags = purge.kind === "tag" ? [purge.value] : [];
-      if (concerns(purge, { url: fill.url, tags })) fill.spoiled = true;
+      if (concerns(purge, { url: fill.url, tags })) fill.invalidated = true;
     }
-    const cells = isExact(purge) ? this.#memory.ofUrl(purge.value) : this.#memory.all();
-    for (const cell of cells) {
-      if (!concerns(purge, cell.entry)) continue;
-      if (purge.soft) cell.entry.freshUntil = Math.min(cell.entry.freshUntil, this.#now());
-      else this.#memory.remove(cell);
+    const nodes = isExact(purge) ? this.#memory.ofUrl(purge.value) : this.#memory.all();
+    for (const node of nodes) {
+      if (!concerns(purge, node.entry)) continue;
+      if (purge.soft) node.entry.freshUntil = Math.min(node.entry.freshUntil, this.#now());
+      else this.#memory.remove(node);
     }
   }
 
   /** Whether an entry out of Redis was purged since it was asked for. A soft purge marks it stale instead. */
   isPurged(entry: Entry): boolean {
-    if (entry.requestedAt <= this.#distrustUntil || this.#everybodys.strikes(entry)) return true;
-    return this.#books.get(upstreamOf(entry.url))?.strikes(entry) === true;
+    if (entry.requestedAt <= this.#distrustUntil || this.#everybodys.applies(entry)) return true;
+    return this.#books.get(upstreamOf(entry.url))?.applies(entry) === true;
   }
 
   /** Entries asked for until then are not believed: purges of that time may be unknown here. */
-  distrust(untilMs: number): void {
+  distrustBefore(untilMs: number): void {
     this.#distrustUntil = untilMs;
   }
 

@@ -63,7 +63,7 @@ export class BadRecord extends Error {
 
 export async function encodeEntry(entry: Entry): Promise<Buffer> {
   // Validators are among the fields; what was set on the request may hold credentials and stays here.
-  const { body, etag: _etag, lastModified: _modified, behind: _behind, ...rest } = entry;
+  const { body, etag: _etag, lastModified: _modified, forwardedDiff: _behind, ...rest } = entry;
   const packed = body.length >= smallestToDeflate ? await deflate(body) : body;
   const deflated = packed.length < body.length * 0.875;
   return frame(JSON.stringify(rest), deflated ? packed : body, deflated ? flagDeflated : 0);
@@ -91,7 +91,7 @@ export async function decodeRecord(bytes: Buffer, maxBodyBytes: number): Promise
       body: await unpacked(body, flags, maxBodyBytes),
       etag: field(parsed.data.fields, "etag"),
       lastModified: field(parsed.data.fields, "last-modified"),
-      behind: undefined,
+      forwardedDiff: undefined,
     },
   };
 }

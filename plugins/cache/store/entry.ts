@@ -1,5 +1,5 @@
 // A stored response: everything that a hit needs, computed once when it is stored.
-import type { Behind } from "../flow/behind.ts";
+import type { ForwardedDiff } from "../flow/forwarded-diff.ts";
 
 export interface Entry {
   /** Key of the URL, see key.ts. */
@@ -38,13 +38,13 @@ export interface Entry {
   readonly varyValues: readonly string[];
   readonly tags: readonly string[];
   /** How its request was changed behind the cache, for a refresh; undefined = not known, or none to come. */
-  readonly behind: Behind | undefined;
+  readonly forwardedDiff: ForwardedDiff | undefined;
 }
 
 /** What is known of an entry before its body is there. */
-export type EntryFacts = Omit<Entry, "body" | "behind">;
+export type EntryFacts = Omit<Entry, "body" | "forwardedDiff">;
 
-/** An entry with all its fields in one object, and no literal: see shelf.ts. */
+/** An entry with all its fields in one object, and no literal: see url-index.ts. */
 export class StoredEntry implements Entry {
   readonly url: string;
   readonly partition: string;
@@ -67,9 +67,9 @@ export class StoredEntry implements Entry {
   readonly vary: readonly string[];
   readonly varyValues: readonly string[];
   readonly tags: readonly string[];
-  readonly behind: Behind | undefined;
+  readonly forwardedDiff: ForwardedDiff | undefined;
 
-  constructor(facts: EntryFacts, body: Buffer, behind: Behind | undefined) {
+  constructor(facts: EntryFacts, body: Buffer, forwardedDiff: ForwardedDiff | undefined) {
     this.url = facts.url;
     this.partition = facts.partition;
     this.status = facts.status;
@@ -91,7 +91,7 @@ export class StoredEntry implements Entry {
     this.vary = facts.vary;
     this.varyValues = facts.varyValues;
     this.tags = facts.tags;
-    this.behind = behind;
+    this.forwardedDiff = forwardedDiff;
   }
 }
 
@@ -100,16 +100,16 @@ const OBJECT_BYTES = 880;
 
 /** Bytes that an entry holds, with the strings and objects around it. */
 export function entryBytes(entry: Entry): number {
-  const { body, url, partition, fields, behind } = entry;
+  const { body, url, partition, fields, forwardedDiff } = entry;
   let bytes = OBJECT_BYTES + body.length + text(url) + text(partition);
   // Names are shared with all other messages; a value may be part of a longer string.
   for (let i = 1; i < fields.length; i += 2) bytes += 8 + text(fields[i] as string);
   for (const part of entry.vary) bytes += text(part);
   for (const part of entry.varyValues) bytes += text(part);
   for (const part of entry.tags) bytes += text(part);
-  if (behind !== undefined) {
-    for (const part of behind.set) bytes += text(part);
-    for (const part of behind.removed) bytes += text(part);
+  if (forwardedDiff !== undefined) {
+    for (const part of forwardedDiff.set) bytes += text(part);
+    for (const part of forwardedDiff.removed) bytes += text(part);
   }
   return bytes;
 }

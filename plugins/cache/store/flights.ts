@@ -1,18 +1,18 @@
 // Requests for one thing that are under way together: one asks the upstream, the others wait for its answer.
 import type { GatewayError } from "../../../src/plugin-api/contract.ts";
 import type { Entry } from "./entry.ts";
-import { type Linked, LinkedTable } from "./linked-table.ts";
+import { type HashTableMember, IntrusiveHashTable } from "./intrusive-hash-table.ts";
 
 /**
  * How a flight ended for those who wait. `stored`: here is the answer, if it fits. `stale`: the upstream failed, here
  * is what may stand in. `failed`: the upstream failed, and there is nothing; as many requests again would meet a service
- * that is dying. `again`: the client of the one who asked has left, choose another. `alone`: not to be shared, or slow,
+ * that is dying. `retry`: the client of the one who asked has left, choose another. `uncacheable`: not to be shared, or slow,
  * everybody asks for himself, at once.
  */
 export type FlightEnd =
   | { readonly kind: "stored" | "stale"; readonly entry: Entry }
   | { readonly kind: "failed"; readonly error: GatewayError }
-  | { readonly kind: "again" | "alone" };
+  | { readonly kind: "retry" | "uncacheable" };
 
 /** What a flight is for: a URL key, with partition and variant where there are any. */
 export interface FlightKey {
@@ -21,24 +21,24 @@ export interface FlightKey {
   readonly hash: number;
 }
 
-export class Flight implements Linked<Flight> {
+export class Flight implements HashTableMember<Flight> {
   readonly key: string;
   readonly hash: number;
   next: Flight | undefined = undefined;
   readonly startedMono: number;
-  readonly #flights: LinkedTable<Flight>;
+  readonly #flights: IntrusiveHashTable<Flight>;
   // Made for the first who waits: for most flights nobody does.
   #waiters: Set<(end: FlightEnd) => void> | undefined = undefined;
   #ended = false;
 
-  constructor(flights: LinkedTable<Flight>, key: FlightKey, startedMono: number) {
+  constructor(flights: IntrusiveHashTable<Flight>, key: FlightKey, startedMono: number) {
     this.#flights = flights;
     this.key = key.url;
     this.hash = key.hash;
     this.startedMono = startedMono;
   }
 
-  /** Waits for the end, the signal or the limit, whichever comes first; the last two count as `alone`. */
+  /** Waits for the end, the signal or the limit, whichever comes first; the last two count as `uncacheable`. */
   wait(signal: AbortSignal, limitMs: number): Promise<FlightEnd> {
     const waiters = (this.#waiters ??= new Set());
     return new Promise((resolve) => {
@@ -48,7 +48,7 @@ export class Flight implements Linked<Flight> {
         waiters.delete(finish);
         resolve(end);
       };
-      const giveUp = (): void => finish({ kind: "alone" });
+      const giveUp = (): void => finish({ kind: "uncacheable" });
       const timer = setTimeout(giveUp, limitMs);
       signal.addEventListener("abort", giveUp, { once: true });
       waiters.add(finish);
@@ -67,7 +67,7 @@ export class Flight implements Linked<Flight> {
 
 /** Flights under way; as many as there are exchanges that lead one. */
 export class Flights {
-  readonly #flights = new LinkedTable<Flight>();
+  readonly #flights = new IntrusiveHashTable<Flight>();
 
   get size(): number {
     return this.#flights.size;

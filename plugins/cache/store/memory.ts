@@ -3,19 +3,19 @@
 // asked for once flushes nothing (W-TinyLFU with SIEVE as the main part's order).
 import { inOwnMemory } from "./body-copy.ts";
 import { entryBytes, type Entry } from "./entry.ts";
-import { hashText } from "./linked-table.ts";
-import { Cell, putFirst, Shelf, type Slot } from "./shelf.ts";
+import { hashText } from "./intrusive-hash-table.ts";
+import { CacheNode, putFirst, UrlIndex, type VariantSet } from "./url-index.ts";
 import { FrequencySketch } from "./sketch.ts";
 
 const windowShare = 0.01;
 
 export class MemoryTier {
-  readonly #shelf = new Shelf();
+  readonly #index = new UrlIndex();
   #sketch: FrequencySketch;
   readonly #window = new Queue();
   readonly #main = new Queue();
-  /** SIEVE's hand: the next cell of the main part to be judged. */
-  #hand: Cell | undefined = undefined;
+  /** SIEVE's hand: the next node of the main part to be judged. */
+  #hand: CacheNode | undefined = undefined;
   #maxBytes: number;
 
   constructor(maxBytes: number) {
@@ -40,14 +40,14 @@ export class MemoryTier {
   }
 
   /** Variants of a URL for a partition. Marks nothing. @param hash of the URL, for who has it already */
-  find(url: string, partition: string, hash = hashText(url)): Slot | undefined {
-    return this.#shelf.slot(url, hash, partition);
+  find(url: string, partition: string, hash = hashText(url)): VariantSet | undefined {
+    return this.#index.variantSet(url, hash, partition);
   }
 
-  /** Notes that a cell answered a request. */
-  touch(cell: Cell): void {
-    cell.visited = true;
-    this.#sketch.add(cell.hash);
+  /** Notes that a node answered a request. */
+  touch(node: CacheNode): void {
+    node.visited = true;
+    this.#sketch.add(node.hash);
   }
 
   /**
@@ -59,37 +59,37 @@ export class MemoryTier {
     const bytes = entryBytes(entry);
     const hash = hashText(partition, urlHash);
     this.#sketch.add(hash);
-    const cell = new Cell(entry, this.#shelf.open(url, urlHash, partition), bytes, hash);
-    for (const displaced of putFirst(cell)) this.remove(displaced);
+    const node = new CacheNode(entry, this.#index.open(url, urlHash, partition), bytes, hash);
+    for (const displaced of putFirst(node)) this.remove(displaced);
     if (bytes > this.#maxBytes * (1 - windowShare)) {
-      this.#shelf.take(cell);
+      this.#index.take(node);
       return false;
     }
-    this.#window.append(cell);
+    this.#window.append(node);
     this.#settle();
     return true;
   }
 
-  remove(cell: Cell): void {
-    if (this.#hand === cell) this.#hand = cell.newer;
-    (cell.inWindow ? this.#window : this.#main).cut(cell);
-    this.#shelf.take(cell);
+  remove(node: CacheNode): void {
+    if (this.#hand === node) this.#hand = node.newer;
+    (node.inWindow ? this.#window : this.#main).cut(node);
+    this.#index.take(node);
   }
 
   /** Cells of one URL, in every partition. */
-  ofUrl(url: string): Cell[] {
-    return this.#shelf.cellsOf(url, hashText(url));
+  ofUrl(url: string): CacheNode[] {
+    return this.#index.nodesOf(url, hashText(url));
   }
 
-  /** Every cell, oldest first; for purges by prefix and tag. */
-  *all(): Generator<Cell> {
+  /** Every node, oldest first; for purges by prefix and tag. */
+  *all(): Generator<CacheNode> {
     for (const queue of [this.#window, this.#main]) {
-      let cell = queue.oldest;
-      while (cell !== undefined) {
-        // Read before the yield: the receiver may remove the cell.
-        const next: Cell | undefined = cell.newer;
-        yield cell;
-        cell = next;
+      let node = queue.oldest;
+      while (node !== undefined) {
+        // Read before the yield: the receiver may remove the node.
+        const next: CacheNode | undefined = node.newer;
+        yield node;
+        node = next;
       }
     }
   }
@@ -107,7 +107,7 @@ export class MemoryTier {
   }
 
   // What leaves the window comes into the main part where there is room, or where it beats everything that must go.
-  #admit(candidate: Cell, mainBytes: number): void {
+  #admit(candidate: CacheNode, mainBytes: number): void {
     const wanted = this.#sketch.estimate(candidate.hash);
     while (this.#main.bytes + candidate.bytes > mainBytes) {
       const victim = this.#victim();
@@ -125,43 +125,43 @@ export class MemoryTier {
   }
 
   // SIEVE: the hand goes from old to new, spares once what was visited, and stays where it stopped.
-  #victim(): Cell | undefined {
-    let cell = this.#hand ?? this.#main.oldest;
-    while (cell?.visited === true) {
-      cell.visited = false;
-      cell = cell.newer ?? this.#main.oldest;
+  #victim(): CacheNode | undefined {
+    let node = this.#hand ?? this.#main.oldest;
+    while (node?.visited === true) {
+      node.visited = false;
+      node = node.newer ?? this.#main.oldest;
     }
-    this.#hand = cell;
-    return cell;
+    this.#hand = node;
+    return node;
   }
 }
 
-/** A doubly linked list of cells, oldest to newest. */
+/** A doubly linked list of nodes, oldest to newest. */
 class Queue {
-  oldest: Cell | undefined = undefined;
-  newest: Cell | undefined = undefined;
+  oldest: CacheNode | undefined = undefined;
+  newest: CacheNode | undefined = undefined;
   bytes = 0;
   count = 0;
 
-  append(cell: Cell): void {
-    cell.older = this.newest;
-    cell.newer = undefined;
-    if (this.newest === undefined) this.oldest = cell;
-    else this.newest.newer = cell;
-    this.newest = cell;
-    this.bytes += cell.bytes;
+  append(node: CacheNode): void {
+    node.older = this.newest;
+    node.newer = undefined;
+    if (this.newest === undefined) this.oldest = node;
+    else this.newest.newer = node;
+    this.newest = node;
+    this.bytes += node.bytes;
     this.count += 1;
   }
 
-  cut(cell: Cell): void {
-    if (cell.older === undefined) this.oldest = cell.newer;
-    else cell.older.newer = cell.newer;
-    if (cell.newer === undefined) this.newest = cell.older;
-    else cell.newer.older = cell.older;
-    // A dead cell that the collector has aged already would keep its neighbours alive until a full collection.
-    cell.older = undefined;
-    cell.newer = undefined;
-    this.bytes -= cell.bytes;
+  cut(node: CacheNode): void {
+    if (node.older === undefined) this.oldest = node.newer;
+    else node.older.newer = node.newer;
+    if (node.newer === undefined) this.newest = node.older;
+    else node.newer.older = node.older;
+    // A dead node that the collector has aged already would keep its neighbours alive until a full collection.
+    node.older = undefined;
+    node.newer = undefined;
+    this.bytes -= node.bytes;
     this.count -= 1;
   }
 }

@@ -4,7 +4,7 @@ import { hash } from "node:crypto";
 import type { Counter, Fields, Store, StoreSeal } from "../../../src/plugin-api/contract.ts";
 import { BadRecord, decodeRecord, encodeEntry, encodeVary, type StoredRecord } from "./codec.ts";
 import type { Entry } from "./entry.ts";
-import { matches } from "./shelf.ts";
+import { matches } from "./url-index.ts";
 import { varyValues } from "../semantics/vary.ts";
 
 /** What a look-up asks for. */

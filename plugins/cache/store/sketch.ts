@@ -7,7 +7,7 @@ const most = 15;
 export class FrequencySketch {
   readonly #counts: Uint8Array;
   readonly #mask: number;
-  readonly #places = new Int32Array(rows);
+  readonly #maxMarks = new Int32Array(rows);
   #additions = 0;
 
   /** @param width counters a row, a power of two; four times the entries that the cache holds, or strangers' counts run together */
@@ -22,7 +22,7 @@ export class FrequencySketch {
     this.#additions += 1;
     // Only the lowest counts rise: the others hold strangers' requests already.
     if (least < most) {
-      for (const place of this.#places) if (this.#counts[place] === least) this.#counts[place] = least + 1;
+      for (const place of this.#maxMarks) if (this.#counts[place] === least) this.#counts[place] = least + 1;
     }
     // About ten requests for each entry that the cache holds.
     if (this.#additions > this.#mask * 2.5) this.#age();
@@ -35,7 +35,7 @@ export class FrequencySketch {
       // Odd multipliers spread one 32-bit hash over independent rows.
       const spread = Math.imul(hash ^ (hash >>> 15), 0x9e3779b1 + row * 0x3c6ef372);
       const place = row * (this.#mask + 1) + ((spread >>> 8) & this.#mask);
-      this.#places[row] = place;
+      this.#maxMarks[row] = place;
       const count = this.#counts[place] as number;
       if (count < least) least = count;
     }

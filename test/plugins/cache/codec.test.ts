@@ -38,7 +38,7 @@ const entries: fc.Arbitrary<Entry> = fc.record({
   vary: fc.constant(["foo", "bar"]),
   varyValues: fc.tuple(text, text),
   tags: fc.array(text, { maxLength: 4 }),
-  behind: fc.constant(undefined),
+  forwardedDiff: fc.constant(undefined),
 });
 
 /** ETag first of all, so that the drawn fields cannot hold another one. */
@@ -59,7 +59,7 @@ test("what was set on the request behind the cache never goes to Redis", async (
   const [entry] = fc.sample(drawn, 1) as [Entry];
   const bytes = await encodeEntry({
     ...entry,
-    behind: { set: ["X-Gateway-Key", "secret"], removed: ["x-old"] },
+    forwardedDiff: { set: ["X-Gateway-Key", "secret"], removed: ["x-old"] },
   });
   assert.equal(bytes.includes("secret"), false);
 });
@@ -115,7 +115,7 @@ function forged(facts: unknown, body = Buffer.from("evil"), flags = 0): Buffer {
 
 test("hostile facts under a right checksum are refused", async () => {
   const [good] = fc.sample(drawn, 1) as [Entry];
-  const { body: _body, etag: _etag, lastModified: _modified, behind: _behind, ...facts } = good;
+  const { body: _body, etag: _etag, lastModified: _modified, forwardedDiff: _behind, ...facts } = good;
   assert.ok("entry" in (await decodeRecord(forged(facts), 1_000)));
   const hostile: Record<string, unknown>[] = [
     { ...facts, fields: ["X", "a\r\nSet-Cookie: b=c"] },

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { entryBytes, type Entry } from "../../../plugins/cache/store/entry.ts";
 import { MemoryTier } from "../../../plugins/cache/store/memory.ts";
-import { selectVariant } from "../../../plugins/cache/store/shelf.ts";
+import { selectVariant } from "../../../plugins/cache/store/url-index.ts";
 import { FrequencySketch } from "../../../plugins/cache/store/sketch.ts";
 import { Fields } from "../../../src/plugin-api/contract.ts";
 
@@ -31,7 +31,7 @@ function entryOf(url: string, bytes = 1_000, facts: Partial<Entry> = {}): Entry 
     vary: [],
     varyValues: [],
     tags: [],
-    behind: undefined,
+    forwardedDiff: undefined,
     ...facts,
   };
 }
@@ -42,9 +42,9 @@ function has(memory: MemoryTier, url: string, partition = ""): boolean {
 
 /** One request as the plugin makes it. @returns whether it was a hit */
 function request(memory: MemoryTier, url: string, bytes = 1_000): boolean {
-  const cell = memory.find(url, "")?.variants[0];
-  if (cell !== undefined) {
-    memory.touch(cell);
+  const node = memory.find(url, "")?.variants[0];
+  if (node !== undefined) {
+    memory.touch(node);
     return true;
   }
   memory.put(entryOf(url, bytes));
@@ -57,7 +57,7 @@ test("what was put is found, by URL and partition, until it is removed", () => {
   memory.put(entryOf("a", 10, { partition: "ann" }));
   assert.ok(has(memory, "a") && has(memory, "a", "ann") && !has(memory, "a", "bob") && !has(memory, "b"));
   assert.equal(memory.ofUrl("a").length, 2);
-  for (const cell of memory.ofUrl("a")) memory.remove(cell);
+  for (const node of memory.ofUrl("a")) memory.remove(node);
   assert.deepEqual([memory.bytes, memory.entries, has(memory, "a")], [0, 0, false]);
 });
 
@@ -71,10 +71,10 @@ test("the same variant is replaced, another one is added, the newest that matche
     ["1", 30],
   ] as const)
     memory.put(vary(value, body));
-  const slot = memory.find("a", "");
-  assert.equal(slot?.variants.length, 2);
-  assert.equal(slot && selectVariant(slot, new Fields(["Foo", "1"]))?.entry.body.length, 30);
-  assert.equal(slot && selectVariant(slot, new Fields(["Foo", "3"])), undefined);
+  const variantSet = memory.find("a", "");
+  assert.equal(variantSet?.variants.length, 2);
+  assert.equal(variantSet && selectVariant(variantSet, new Fields(["Foo", "1"]))?.entry.body.length, 30);
+  assert.equal(variantSet && selectVariant(variantSet, new Fields(["Foo", "3"])), undefined);
 });
 
 test("variants of one URL are bounded", () => {
@@ -97,16 +97,16 @@ test("property: never more bytes than allowed, and the count is the sum of what 
     fc.property(operations, fc.integer({ min: 2_000, max: 40_000 }), (series, maxBytes) => {
       const memory = new MemoryTier(maxBytes);
       for (const { url, bytes, remove } of series) {
-        if (remove) for (const cell of memory.ofUrl(`u${url}`)) memory.remove(cell);
+        if (remove) for (const node of memory.ofUrl(`u${url}`)) memory.remove(node);
         else request(memory, `u${url}`, bytes);
         assert.ok(memory.bytes <= maxBytes, `${memory.bytes} of ${maxBytes}`);
         const all = [...memory.all()];
         assert.equal(
           memory.bytes,
-          all.reduce((sum, cell) => sum + cell.bytes, 0),
+          all.reduce((sum, node) => sum + node.bytes, 0),
         );
         assert.equal(memory.entries, all.length);
-        for (const { entry } of all) assert.ok(memory.ofUrl(entry.url).some((cell) => cell.entry === entry));
+        for (const { entry } of all) assert.ok(memory.ofUrl(entry.url).some((node) => node.entry === entry));
       }
     }),
   );

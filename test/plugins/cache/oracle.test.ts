@@ -9,7 +9,7 @@ import type { Entry } from "../../../plugins/cache/store/entry.ts";
 import { initialAgeMs, lifetimeOf } from "../../../plugins/cache/semantics/freshness.ts";
 import { parseResponseDirectives } from "../../../plugins/cache/semantics/directives.ts";
 import { reuseOf } from "../../../plugins/cache/semantics/reuse.ts";
-import { matches } from "../../../plugins/cache/store/shelf.ts";
+import { matches } from "../../../plugins/cache/store/url-index.ts";
 import { draftEntry, type Draft, type StorePolicy } from "../../../plugins/cache/semantics/storing.ts";
 import { Fields } from "../../../src/plugin-api/contract.ts";
 
@@ -181,7 +181,7 @@ function reuse(status: number, fields: Fields, asked: Asked): boolean {
     policy: plain,
   });
   if (typeof draft === "string") return false;
-  const entry: Entry = { ...(draft satisfies Draft), body: Buffer.alloc(0), behind: undefined };
+  const entry: Entry = { ...(draft satisfies Draft), body: Buffer.alloc(0), forwardedDiff: undefined };
   const again = new Fields(asked.again === undefined ? [] : ["Foo", asked.again]);
   if (!matches(entry, again)) return false;
   const directives = asked.control === undefined ? undefined : parseRequestDirectives(asked.control);

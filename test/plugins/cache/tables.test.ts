@@ -5,8 +5,8 @@ import fc from "fast-check";
 import { BodyCopy, inOwnMemory } from "../../../plugins/cache/store/body-copy.ts";
 import type { Entry } from "../../../plugins/cache/store/entry.ts";
 import { type Flight, Flights } from "../../../plugins/cache/store/flights.ts";
-import { hashText } from "../../../plugins/cache/store/linked-table.ts";
-import { UncacheableMarks } from "../../../plugins/cache/store/marks.ts";
+import { hashText } from "../../../plugins/cache/store/intrusive-hash-table.ts";
+import { HitForMiss } from "../../../plugins/cache/store/hit-for-miss.ts";
 import { MemoryTier } from "../../../plugins/cache/store/memory.ts";
 import { type Fill, Purges } from "../../../plugins/cache/purge/purges.ts";
 
@@ -23,7 +23,7 @@ test("property: flights are found as in a map, whatever begins and ends in betwe
       const model = new Map<number, Flight>();
       for (const { n, ends } of series) {
         const known = model.get(n);
-        if (ends) known?.end({ kind: "alone" });
+        if (ends) known?.end({ kind: "uncacheable" });
         if (ends) model.delete(n);
         else if (known === undefined) model.set(n, flights.begin(keyOf(n), 0));
         assert.equal(flights.find(keyOf(n), 0, 1), model.get(n));
@@ -36,13 +36,13 @@ test("property: flights are found as in a map, whatever begins and ends in betwe
 
 test("a purge spoils the fills under way, whichever have ended before", () => {
   const purges = new Purges(new MemoryTier(0), () => 0);
-  const fills: Fill[] = Array.from({ length: 5 }, () => ({ url: "u", spoiled: false, place: -1 }));
+  const fills: Fill[] = Array.from({ length: 5 }, () => ({ url: "u", invalidated: false, place: -1 }));
   for (const fill of fills) purges.beginFill(fill);
   for (const index of [1, 4, 1, 0]) purges.endFill(fills[index] as Fill);
   assert.equal(purges.fills, 2);
   purges.apply({ kind: "url", value: "u", soft: false, region: "" }, 0);
   assert.deepEqual(
-    fills.map(({ spoiled }) => spoiled),
+    fills.map(({ invalidated }) => invalidated),
     [false, false, true, true, false],
   );
   for (const index of [3, 2]) purges.endFill(fills[index] as Fill);
@@ -59,7 +59,7 @@ test("property: each partition of a URL is found until its last variant goes, an
       const there = new Set<number>();
       for (const { partition, goes } of series) {
         const own = memory.ofUrl("u").filter(({ entry }) => entry.partition === String(partition));
-        if (goes) for (const cell of own) memory.remove(cell);
+        if (goes) for (const node of own) memory.remove(node);
         else memory.put(entryOf("u", String(partition)));
         if (goes) there.delete(partition);
         else there.add(partition);
@@ -95,7 +95,7 @@ test("small bodies share memory without touching each other, and leave it when t
 });
 
 test("a mark holds for ten seconds, for its own hash, until it is taken away", () => {
-  const marks = new UncacheableMarks();
+  const marks = new HitForMiss();
   const hash = hashText("u");
   marks.add(hash, 0);
   assert.deepEqual(
@@ -131,7 +131,7 @@ function entryOf(url: string, partition: string): Entry {
     vary: [],
     varyValues: [],
     tags: [],
-    behind: undefined,
+    forwardedDiff: undefined,
   };
 }
 
@@ -142,7 +142,7 @@ test("a flood of one upstream's purges makes nothing of another's doubtful", () 
     purges.apply({ kind: "tag", value: `t${i}`, soft: false, region: "", upstream: "bad:1" }, 10);
   assert.equal(purges.isPurged(entry("bad:1 http://h/x")), true, "what is forgotten does not come back");
   assert.equal(purges.isPurged(entry("good:1 http://h/x")), false);
-  purges.distrust(0);
+  purges.distrustBefore(0);
   assert.equal(purges.isPurged(entry("bad:1 http://h/x")), true);
   purges.apply({ kind: "tag", value: "t", soft: false, region: "" }, 10);
   assert.equal(purges.isPurged(entry("good:1 http://h/x")), true, "an operator's purge is for all");

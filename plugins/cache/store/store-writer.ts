@@ -42,8 +42,8 @@ export function keepNothing(state: CacheState, to: Destination, end: FlightEnd):
 
 /** Removes the variant that an entry stands for; it has been superseded. */
 export function dropEntry(state: CacheState, entry: Entry): void {
-  const cell = state.memory.find(entry.url, entry.partition)?.variants.find((other) => other.entry === entry);
-  if (cell !== undefined) state.memory.remove(cell);
+  const node = state.memory.find(entry.url, entry.partition)?.variants.find((other) => other.entry === entry);
+  if (node !== undefined) state.memory.remove(node);
   state.redis?.drop(entry);
 }
 

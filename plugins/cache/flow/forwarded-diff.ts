@@ -2,7 +2,7 @@
 // made in the cache's own place in the chain, where none of that has happened yet, so it is noted and done again.
 import { fieldKey, type Fields } from "../../../src/plugin-api/contract.ts";
 
-export interface Behind {
+export interface ForwardedDiff {
   /** name, value, … as the service got them. */
   readonly set: readonly string[];
   /** Lower-case names of fields that were taken away. */
@@ -22,7 +22,7 @@ const ofOneRequest = new Set([
 ]);
 
 /** @param before at the cache's place. @param after as forwarded */
-export function changesBehind(before: Fields, after: Fields): Behind {
+export function forwardedDiff(before: Fields, after: Fields): ForwardedDiff {
   const set: string[] = [];
   const removed: string[] = [];
   after.forEach((lower, value, name) => {
@@ -35,7 +35,7 @@ export function changesBehind(before: Fields, after: Fields): Behind {
 }
 
 /** Makes the same changes to another request of the same entry. */
-export function repeatBehind(fields: Fields, { set, removed }: Behind): void {
+export function repeatDiff(fields: Fields, { set, removed }: ForwardedDiff): void {
   for (const name of removed) fields.delete(name);
   for (let i = 0; i < set.length; i += 2) fields.delete(fieldKey(set[i] as string));
   for (let i = 0; i < set.length; i += 2) fields.append(set[i] as string, set[i + 1] as string);

@@ -2,46 +2,46 @@
 // invalidation finds them all without a search.
 import type { Fields } from "../../../src/plugin-api/contract.ts";
 import type { Entry } from "./entry.ts";
-import { type Linked, LinkedTable } from "./linked-table.ts";
+import { type HashTableMember, IntrusiveHashTable } from "./intrusive-hash-table.ts";
 import { selectingValue } from "../semantics/vary.ts";
 
 // Classes, not literals: V8 14 puts what a literal makes into the old generation once it has seen a warm-up in which all
 // of it lives on, and there it keeps the entries it once held until a full collection.
 
 /** Place of one entry: the entry, its neighbours in the queue it stands in, and what eviction knows of it. */
-export class Cell {
+export class CacheNode {
   readonly entry: Entry;
-  readonly slot: Slot;
+  readonly variantSet: VariantSet;
   readonly bytes: number;
   /** Of URL and partition, for the sketch. */
   readonly hash: number;
   /** Asked for since it was put in, or since eviction last passed by. */
   visited = false;
-  older: Cell | undefined = undefined;
-  newer: Cell | undefined = undefined;
+  older: CacheNode | undefined = undefined;
+  newer: CacheNode | undefined = undefined;
   inWindow = true;
 
-  constructor(entry: Entry, slot: Slot, bytes: number, hash: number) {
+  constructor(entry: Entry, variantSet: VariantSet, bytes: number, hash: number) {
     this.entry = entry;
-    this.slot = slot;
+    this.variantSet = variantSet;
     this.bytes = bytes;
     this.hash = hash;
   }
 }
 
-const noCells: Cell[] = [];
+const noNodes: CacheNode[] = [];
 
 /** Variants of one URL and partition, newest first (RFC 9111 section 4.1: the most recent one that matches). */
-export class Slot implements Linked<Slot> {
+export class VariantSet implements HashTableMember<VariantSet> {
   readonly url: string;
   readonly hash: number;
   readonly partition: string;
   /** Whether it is the first of its URL, which stands in the table. */
   readonly isFirst: boolean;
-  variants: Cell[] = noCells;
-  next: Slot | undefined = undefined;
-  /** Of a URL's first slot: its other partitions. Nearly every URL has one; a map for each would be most of a small entry. */
-  others: Map<string, Slot> | undefined = undefined;
+  variants: CacheNode[] = noNodes;
+  next: VariantSet | undefined = undefined;
+  /** Of a URL's first variant set: its other partitions. Nearly every URL has one; a map for each would be most of a small entry. */
+  others: Map<string, VariantSet> | undefined = undefined;
 
   constructor(url: string, hash: number, partition: string, isFirst: boolean) {
     this.url = url;
@@ -55,72 +55,73 @@ export class Slot implements Linked<Slot> {
 const maxVariants = 64;
 
 /** In all of it, `hash` is the `hashText` of the URL. */
-export class Shelf {
-  /** The first slot of each URL; it stays, perhaps empty, while there are others. */
-  readonly #firsts = new LinkedTable<Slot>();
+export class UrlIndex {
+  /** The first variant set of each URL; it stays, perhaps empty, while there are others. */
+  readonly #firsts = new IntrusiveHashTable<VariantSet>();
 
-  slot(url: string, hash: number, partition: string): Slot | undefined {
+  variantSet(url: string, hash: number, partition: string): VariantSet | undefined {
     const first = this.#first(url, hash);
-    const slot = first?.partition === partition ? first : first?.others?.get(partition);
-    return slot === undefined || slot.variants.length === 0 ? undefined : slot;
+    const variantSet = first?.partition === partition ? first : first?.others?.get(partition);
+    return variantSet === undefined || variantSet.variants.length === 0 ? undefined : variantSet;
   }
 
-  /** All cells of a URL, whosever they are. */
-  cellsOf(url: string, hash: number): Cell[] {
+  /** All nodes of a URL, whosever they are. */
+  nodesOf(url: string, hash: number): CacheNode[] {
     const first = this.#first(url, hash);
     if (first === undefined) return [];
     const others = first.others === undefined ? [] : [...first.others.values()];
     return [first, ...others].flatMap(({ variants }) => variants);
   }
 
-  /** The slot for such an entry, made if need be; something must be put into it. */
-  open(url: string, hash: number, partition: string): Slot {
+  /** The variant set for such an entry, made if need be; something must be put into it. */
+  open(url: string, hash: number, partition: string): VariantSet {
     const first = this.#first(url, hash);
     const known = first?.partition === partition ? first : first?.others?.get(partition);
     if (known !== undefined) return known;
-    const slot = new Slot(url, hash, partition, first === undefined);
-    if (first === undefined) this.#firsts.add(slot);
-    else (first.others ??= new Map()).set(partition, slot);
-    return slot;
+    const variantSet = new VariantSet(url, hash, partition, first === undefined);
+    if (first === undefined) this.#firsts.add(variantSet);
+    else (first.others ??= new Map()).set(partition, variantSet);
+    return variantSet;
   }
 
-  take(cell: Cell): void {
-    const { slot } = cell;
-    const at = slot.variants.indexOf(cell);
+  take(node: CacheNode): void {
+    const { variantSet } = node;
+    const at = variantSet.variants.indexOf(node);
     if (at === -1) return;
-    slot.variants.splice(at, 1);
-    if (slot.variants.length > 0) return;
-    const first = slot.isFirst ? slot : this.#first(slot.url, slot.hash);
+    variantSet.variants.splice(at, 1);
+    if (variantSet.variants.length > 0) return;
+    const first = variantSet.isFirst ? variantSet : this.#first(variantSet.url, variantSet.hash);
     if (first === undefined) return;
-    if (first !== slot) first.others?.delete(slot.partition);
+    if (first !== variantSet) first.others?.delete(variantSet.partition);
     if (first.others?.size === 0) first.others = undefined;
     if (first.others === undefined && first.variants.length === 0) this.#firsts.remove(first);
   }
 
-  #first(url: string, hash: number): Slot | undefined {
-    let slot = this.#firsts.first(hash);
-    while (slot !== undefined && (slot.hash !== hash || slot.url !== url)) slot = slot.next;
-    return slot;
+  #first(url: string, hash: number): VariantSet | undefined {
+    let variantSet = this.#firsts.first(hash);
+    while (variantSet !== undefined && (variantSet.hash !== hash || variantSet.url !== url))
+      variantSet = variantSet.next;
+    return variantSet;
   }
 }
 
-/** Puts a cell before the older ones of its slot. @returns cells that have to make room: the same variant, or the oldest of too many */
-export function putFirst(cell: Cell): readonly Cell[] {
-  const { variants } = cell.slot;
+/** Puts a node before the older ones of its variant set. @returns nodes that have to make room: the same variant, or the oldest of too many */
+export function putFirst(node: CacheNode): readonly CacheNode[] {
+  const { variants } = node.variantSet;
   if (variants.length === 0) {
     // A list of one; an empty one would make room for seventeen.
-    cell.slot.variants = [cell];
-    return noCells;
+    node.variantSet.variants = [node];
+    return noNodes;
   }
-  const displaced = variants.filter((other) => isSameVariant(other.entry, cell.entry));
-  variants.unshift(cell);
-  if (variants.length - displaced.length > maxVariants) displaced.push(variants.at(-1) as Cell);
+  const displaced = variants.filter((other) => isSameVariant(other.entry, node.entry));
+  variants.unshift(node);
+  if (variants.length - displaced.length > maxVariants) displaced.push(variants.at(-1) as CacheNode);
   return displaced;
 }
 
 /** The newest variant whose selecting fields match the request's. */
-export function selectVariant(slot: Slot, request: Fields): Cell | undefined {
-  for (const cell of slot.variants) if (matches(cell.entry, request)) return cell;
+export function selectVariant(variantSet: VariantSet, request: Fields): CacheNode | undefined {
+  for (const node of variantSet.variants) if (matches(node.entry, request)) return node;
   return undefined;
 }
 

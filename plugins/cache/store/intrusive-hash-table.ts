@@ -3,13 +3,13 @@
 import { randomBytes } from "node:crypto";
 
 /** What can stand in a table; both fields are the table's. */
-export interface Linked<Member> {
+export interface HashTableMember<Member> {
   /** Of `hashText`. */
   readonly hash: number;
   next: Member | undefined;
 }
 
-export class LinkedTable<Member extends Linked<Member>> {
+export class IntrusiveHashTable<Member extends HashTableMember<Member>> {
   #heads: (Member | undefined)[] = emptyHeads(64);
   #size = 0;
 

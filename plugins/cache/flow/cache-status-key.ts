@@ -1,16 +1,16 @@
 // The key in Cache-Status (RFC 9211 section 2.8), for the callers that the policy names: it says how the fleet is built.
 import { note, type Exchange, type ExchangeResponse } from "../../../src/plugin-api/contract.ts";
 
-const keyNote = note<string>("cache key");
+const statusKeyNote = note<string>("cache key");
 
 /** Keeps the key for `tellKey`. */
-export function noteKey(exchange: Exchange, url: string): void {
-  keyNote.set(exchange, url);
+export function keepStatusKey(exchange: Exchange, url: string): void {
+  statusKeyNote.set(exchange, url);
 }
 
 /** Adds the key to our line of Cache-Status, the last one, where the caller has the role. */
-export function tellKey(exchange: Exchange, { fields }: ExchangeResponse, role: string): void {
-  const key = keyNote.get(exchange);
+export function writeStatusKey(exchange: Exchange, { fields }: ExchangeResponse, role: string): void {
+  const key = statusKeyNote.get(exchange);
   const lines = fields.getAll("cache-status");
   const ours = lines.pop();
   if (key === undefined || ours === undefined || exchange.identity?.roles.includes(role) !== true) return;
