@@ -3,19 +3,10 @@
 import ipaddr from "ipaddr.js";
 import { BlockList, isIP } from "node:net";
 import type { Cidr } from "../config/formats.ts";
+import type { ForwardedField } from "../language/forwarded-fields.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import type { Fields } from "../plugin-api/fields.ts";
 import { parseForwarded } from "./forwarded.ts";
-
-export const forwardedFields = [
-  "x-forwarded-for",
-  "forwarded",
-  "x-real-ip",
-  "true-client-ip",
-  "cf-connecting-ip",
-] as const;
-/** The field by which proxies tell who the client is. */
-export type ForwardedField = (typeof forwardedFields)[number];
 
 export interface ClientAddress {
   readonly address: string;
@@ -164,21 +155,6 @@ function hopAddress(text: string): string {
   const withPort = /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(hop);
   return hop === "" ? "" : plainAddress(withPort === null ? hop : (withPort[1] as string));
 }
-
-/** Fields by which a hop tells of those before it: whatever an untrusted peer sends under them is removed. */
-export function isForwardedField(canonicalName: string): boolean {
-  return canonicalName.startsWith("x-forwarded-") || forwardedNames.has(canonicalName);
-}
-
-const forwardedNames = new Set([
-  ...forwardedFields,
-  "client-ip",
-  "fastly-client-ip",
-  "x-client-ip",
-  "x-cluster-client-ip",
-  "x-envoy-external-address",
-  "x-original-forwarded-for",
-]);
 
 /** Adds this hop: X-Forwarded-For, -Proto, -Host, Forwarded where a trusted proxy began one, and Via. */
 export function addHop(

@@ -1,7 +1,8 @@
 // X-Forwarded-For and Forwarded of a trusted proxy name different clients: one of them is somebody else's word, and the
 // settings say which is believed. Counted, and told once a minute.
 import type { Clock, Counter, Logger, Metrics } from "../plugin-api/contract.ts";
-import type { ClientAddress, ForwardedField } from "./client-address.ts";
+import type { ForwardedField } from "../language/forwarded-fields.ts";
+import type { ClientAddress } from "./client-address.ts";
 
 const tellEveryMs = 60_000;
 

@@ -19,7 +19,7 @@ import { clientSettings } from "./clients.ts";
 import { parseAssertionKey, parsePeppers, parseSessionKeys } from "./plugin-keys.ts";
 import { parseCertificateFile, parseKeyFile } from "./pem.ts";
 import { optional, type Parse, secret, setting, type Setting } from "./setting.ts";
-import { forwardedFields } from "../client/client-address.ts";
+import { forwardedFields } from "../language/forwarded-fields.ts";
 import { parseRedisAddress } from "../redis/address.ts";
 import { parseSecretHosts } from "./secret-hosts.ts";
 import { parseStoreKeys } from "../redis/seals.ts";

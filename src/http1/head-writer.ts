@@ -2,12 +2,26 @@
 // the one that follows (RFC 9112 sections 3 and 6): whatever built the fields is not trusted here.
 import { GatewayError } from "../plugin-api/errors.ts";
 import { allowedTrailers } from "./trailers.ts";
-import type { UpstreamRequest } from "../upstream/transport.ts";
+
+/**
+ * How a request's body goes out. `stream`: framed as the fields say (`Content-Length`, or `Transfer-Encoding: chunked`).
+ * Bytes: `Content-Length` is in the fields.
+ */
+export type BodyToSend = "none" | "stream" | Buffer;
+
+export interface RequestToSend {
+  readonly method: string;
+  /** Origin-form target as it goes on the wire: path and query, ASCII, checked by the caller. */
+  readonly target: string;
+  /** name, value, name, value …: complete (Host, Content-Length or Transfer-Encoding), without hop-by-hop fields. */
+  readonly fields: readonly string[];
+  readonly body: BodyToSend;
+}
 
 /** Body length of a chunked request. */
 export const CHUNKED = -1;
 
-export interface RequestHead {
+export interface EncodedHead {
   /** The head as it goes on the wire, one character a byte (latin1). */
   readonly text: string;
   /** Bytes of the body, or CHUNKED. */
@@ -23,7 +37,7 @@ const visibleAscii = /^[\x21-\x7e]+$/;
 const outsideFieldValue = /[^\t\x20-\x7e\x80-\xff]/;
 
 /** @returns or `malformed_request` for a character that has no place in a head, `internal_error` for wrong framing */
-export function encodeHead(request: UpstreamRequest): RequestHead | GatewayError {
+export function encodeHead(request: RequestToSend): EncodedHead | GatewayError {
   const { method, target, fields } = request;
   if (!token.test(method)) return refusal("method");
   if (!visibleAscii.test(target)) return refusal("target");
@@ -56,7 +70,7 @@ export function encodeHead(request: UpstreamRequest): RequestHead | GatewayError
 
 /** Bytes of the body that the fields announce, held against the body there is. */
 function announcedBytes(
-  request: UpstreamRequest,
+  request: RequestToSend,
   contentLength: string | undefined,
   coding: string | undefined,
 ): number | GatewayError {

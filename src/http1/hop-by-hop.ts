@@ -1,6 +1,6 @@
 // Fields that concern one connection only and stop here, both ways (RFC 9110 section 7.6.1).
 import { Fields } from "../plugin-api/fields.ts";
-import { isForwardedField } from "../client/client-address.ts";
+import { isForwardedField } from "../language/forwarded-fields.ts";
 
 const always = new Set([
   "connection",

@@ -3,7 +3,6 @@
 import type { IncomingMessage } from "node:http";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { type DropsField, Fields } from "../plugin-api/fields.ts";
-import type { OwnedCookies } from "../runtime/owned-cookies.ts";
 import { isHopByHop } from "./hop-by-hop.ts";
 import { normalisePath, PathError } from "../language/request-path.ts";
 
@@ -45,8 +44,8 @@ interface Marks {
 
 /** What else decides which parts of a head go on. */
 export interface HeadRules {
-  /** Those that plugins keep for themselves, if any. */
-  readonly cookies: OwnedCookies | undefined;
+  /** Takes those out that plugins keep for themselves, if any. */
+  readonly cookies: { take(fields: Fields): string | undefined } | undefined;
   /** Whether fields with `_` in their name may go on. */
   readonly keepsUnderscores: boolean;
 }

@@ -3,7 +3,7 @@
 // or read comes too late in a trailer (section 6.5.1).
 import { fieldKey } from "../plugin-api/field-names.ts";
 import type { DropsField, Fields } from "../plugin-api/fields.ts";
-import { isForwardedField } from "../client/client-address.ts";
+import { isForwardedField } from "../language/forwarded-fields.ts";
 import { isOverrideField } from "../language/override-fields.ts";
 import type { RequestHead } from "./request-head.ts";
 

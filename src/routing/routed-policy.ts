@@ -7,7 +7,7 @@ import type { Fields } from "../plugin-api/fields.ts";
 import type { OwnedParts } from "../runtime/owned-parts.ts";
 import type { OwnedCookies } from "../runtime/owned-cookies.ts";
 import type { CompiledRoute, Snapshot } from "../runtime/snapshot.ts";
-import { isForwardedField } from "../client/client-address.ts";
+import { isForwardedField } from "../language/forwarded-fields.ts";
 import { endToEndFields } from "../http1/hop-by-hop.ts";
 import { stoppedOverrides } from "../language/override-fields.ts";
 import type { RequestHead } from "../http1/request-head.ts";

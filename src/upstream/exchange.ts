@@ -1,7 +1,7 @@
 // One exchange with the upstream as its caller sees it: holds the request's body to its announced length, keeps what
 // comes before there is a connection, and ends exactly once.
 import { GatewayError } from "../plugin-api/errors.ts";
-import { CHUNKED, encodeLastChunk, isIdempotent, type RequestHead } from "../http1/head-writer.ts";
+import { CHUNKED, encodeLastChunk, isIdempotent, type EncodedHead } from "../http1/head-writer.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./transport.ts";
 
 /** Whatever has the exchange in hand: the queue or a connection. */
@@ -18,13 +18,13 @@ export interface Carrier extends Holder {
   resume(): void;
 }
 
-const noHead: RequestHead = { text: "", bodyBytes: 0, expectsContinue: false };
+const noHead: EncodedHead = { text: "", bodyBytes: 0, expectsContinue: false };
 
 export class Exchange implements UpstreamCall {
   readonly request: UpstreamRequest;
   readonly handler: UpstreamHandler;
   readonly idempotent: boolean;
-  head: RequestHead = noHead;
+  head: EncodedHead = noHead;
   /** When the wait for a connection ends, on the monotonic clock. */
   waitUntil = 0;
   /** Some of a streamed body was handed to a connection: it cannot be sent again. */
@@ -61,7 +61,7 @@ export class Exchange implements UpstreamCall {
     return this.idempotent && this.request.body !== "stream";
   }
 
-  setHead(head: RequestHead): void {
+  setHead(head: EncodedHead): void {
     this.head = head;
     this.#bodyLeft = head.bodyBytes;
   }

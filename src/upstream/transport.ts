@@ -1,6 +1,7 @@
 // The narrow interface between the forward and whatever carries bytes to the service. One call is one exchange with
 // the upstream; everything is push, with back-pressure both ways and an abort both ways.
 import type { Socket } from "node:net";
+import type { RequestToSend } from "../http1/head-writer.ts";
 import type { GatewayError } from "../plugin-api/errors.ts";
 
 /** Where an upstream listens, parsed once when the policy is compiled. */
@@ -18,19 +19,8 @@ export interface UpstreamTarget {
   readonly tlsOptions?: { readonly ca?: string; readonly rejectUnauthorized: boolean };
 }
 
-/**
- * How the request's body goes out. `stream`: by `write` and `end`, framed as the fields say (`Content-Length`, or
- * `Transfer-Encoding: chunked`, which the transport encodes). Bytes: sent at once; `Content-Length` is in the fields.
- */
-export type RequestBody = "none" | "stream" | Buffer;
-
-export interface UpstreamRequest {
-  readonly method: string;
-  /** Origin-form target as it goes on the wire: path and query, ASCII, checked by the caller. */
-  readonly target: string;
-  /** name, value, name, value …: complete (Host, Content-Length or Transfer-Encoding), without hop-by-hop fields. */
-  readonly fields: readonly string[];
-  readonly body: RequestBody;
+/** A streamed body comes by `write` and `end`, and the transport encodes its chunks; bytes are sent at once. */
+export interface UpstreamRequest extends RequestToSend {
   /** Whose share of the connections it takes; absent = nobody's. */
   readonly client?: string | undefined;
   /** Longest wait for a connection. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
-import type { RequestBody } from "../../../src/upstream/transport.ts";
+import type { BodyToSend } from "../../../src/http1/head-writer.ts";
 import { always, answer, type CreateTransport, openScene, turns } from "./scene.ts";
 
 const host = ["Host", "service.test"];
@@ -195,7 +195,7 @@ export function describeRequests(create: CreateTransport): void {
   });
 
   describe("a request that must not be sent", () => {
-    const none: RequestBody = "none";
+    const none: BodyToSend = "none";
     for (const [what, request, code] of [
       ["a line end in its method", { method: "GET / HTTP/1.1\r\nX:" }, "malformed_request"],
       ["a blank in its target", { target: "/ HTTP/1.1" }, "malformed_request"],
