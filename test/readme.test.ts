@@ -10,7 +10,7 @@ import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { parse } from "yaml";
 import { registry } from "../plugins/index.ts";
-import { settings } from "../src/config/settings.ts";
+import { settingsTable } from "../src/app/environment.ts";
 import { errorKinds } from "../src/plugin-api/errors.ts";
 import { lintCodes } from "../src/plane/lint/lint.ts";
 import { createPolicyReader } from "../src/policy/read.ts";
@@ -59,7 +59,7 @@ const promised = (shows: string): string => /^\d+/.exec(shows)?.[0] ?? "";
 
 describe("tables", () => {
   test("settings: every one, with its default and meaning, and no other", () => {
-    const rows = Object.values(settings).map(({ env, default: fallback, doc }) => {
+    const rows = settingsTable.map(({ env, default: fallback, doc }) => {
       const shown = fallback === null ? "unset" : fallback === "" ? "empty" : `\`${fallback}\``;
       return `| \`${env}\` | ${env === "OUTRIGGER_INSTANCE" ? "the host name" : shown} | ${doc.replaceAll("|", "\\|")} |`;
     });
@@ -81,7 +81,7 @@ describe("tables", () => {
 
   test("bounds: what a setting or an option bounds has its default there", () => {
     const defaults = new Map<string, string>();
-    for (const { env, default: fallback } of Object.values(settings)) defaults.set(env, fallback ?? "");
+    for (const { env, default: fallback } of settingsTable) defaults.set(env, fallback ?? "");
     for (const { name, options } of registry) {
       for (const row of outlineOptions(options).rows) {
         defaults.set(`${name}.${row.path}`, row.default.replaceAll("`", ""));

@@ -24,6 +24,7 @@ import { prepareRefusals } from "./refusal.ts";
 import { Rules } from "./rules/rules.ts";
 import { answerSubprotocol, compileTokenSources, ownedBy } from "./tokens/token-sources.ts";
 import { secretNames } from "./secret-names.ts";
+import { secrets } from "./secrets.ts";
 import type { TokenCheck } from "./tokens/tokens.ts";
 import { createState, type AuthState } from "./state.ts";
 
@@ -176,10 +177,10 @@ export const auth = definePlugin({
       "jwks:",
       "jwks-lease:<service>:",
     ],
-    secrets: ["API_KEY_PEPPER", "SESSION_KEYS", "ASSERTION_KEY"],
     seals: ["jwks"],
     lines: ["sessions-ended"],
   },
+  secrets,
   requestFields: assertionField,
   fleetOptions,
   cookies: cookiesOf,

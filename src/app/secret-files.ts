@@ -3,8 +3,9 @@
 import { stat } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
-import { type Config, rereadSecrets, type SecretSettings } from "../config/config.ts";
+import type { Config, SecretSettings } from "../config/config.ts";
 import type { Logger } from "../plugin-api/contract.ts";
+import { rereadSecrets } from "./environment.ts";
 import type { RenewableStore } from "../redis/renewable-store.ts";
 import type { Serving } from "./serving.ts";
 

@@ -1,7 +1,7 @@
 // `outrigger cache purge`: purges stored responses in Redis and at every sidecar of a service, within a second.
 import type { Purge } from "../../plugins/cache/purge/purge.ts";
 import { appendArguments, appendPurges, purgeLogKey } from "../../plugins/cache/purge/purge-log.ts";
-import { loadConfig } from "../config/config.ts";
+import { loadConfig } from "../app/environment.ts";
 import { createSeals } from "../redis/seals.ts";
 import type { Terminal } from "./terminal.ts";
 import { withStore } from "./with-store.ts";

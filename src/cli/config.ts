@@ -1,5 +1,6 @@
 // `outrigger config`: every setting with its meaning, default and current value.
-import { describeConfig, type SettingRow } from "../config/config.ts";
+import { describeConfig } from "../app/environment.ts";
+import type { SettingRow } from "../config/config.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** One cell: no line ends, and not wider than a table bears. */

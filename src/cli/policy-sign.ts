@@ -1,5 +1,5 @@
 // `outrigger policy sign FILE --key FILE`: checks a policy file and prints it signed, for a pipeline that has no Redis.
-import { loadConfig } from "../config/config.ts";
+import { loadConfig } from "../app/environment.ts";
 import { documentIn } from "../plane/candidate.ts";
 import { KeyFileRefusal } from "../plane/private-key.ts";
 import { readPolicyFile } from "../policy/sources/file-source.ts";

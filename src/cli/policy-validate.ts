@@ -1,6 +1,7 @@
 // `outrigger policy validate FILE…`: checks policy files as a sidecar in this environment would (allowed upstreams,
 // size), for all services. Signatures are left out: a policy is checked before it is signed.
-import { type Config, loadConfig } from "../config/config.ts";
+import { loadConfig } from "../app/environment.ts";
+import type { Config } from "../config/config.ts";
 import type { Finding } from "../plane/lint/finding.ts";
 import { readPolicyFile } from "../policy/sources/file-source.ts";
 import { type Problem, PolicyRefused, problemText } from "../policy/document/problems.ts";

@@ -1,5 +1,5 @@
 // `outrigger policy verify FILE`: whether a sidecar with these keys would believe a signed policy, and what it claims.
-import { loadConfig } from "../config/config.ts";
+import { loadConfig } from "../app/environment.ts";
 import { readPolicyFile } from "../policy/sources/file-source.ts";
 import type { Claims } from "../policy/signature/jws.ts";
 import { PolicyRefused, problemText } from "../policy/document/problems.ts";

@@ -1,6 +1,6 @@
 // `outrigger redis-acl`: the Redis user of one service's sidecars, who reads policies and keys and writes that service's
 // own state. Whoever takes such a sidecar over reaches no other service through Redis.
-import { loadConfig } from "../config/config.ts";
+import { loadConfig } from "../app/environment.ts";
 import { servicesKey } from "../fleet/heartbeat.ts";
 import { directKey, documentKeys } from "../policy/sources/document-keys.ts";
 import { keySetKey } from "../policy/signature/key-sets.ts";

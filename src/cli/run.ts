@@ -1,6 +1,7 @@
 // `outrigger run`: one sidecar from start to drain, with the signals and faults of its process.
 import { availableParallelism, constants } from "node:os";
-import { type Config, ConfigError, type Environment, loadConfig } from "../config/config.ts";
+import { loadConfig } from "../app/environment.ts";
+import { type Config, ConfigError, type Environment } from "../config/config.ts";
 import { pluginAtFault } from "../runtime/plugin-faults.ts";
 import { shedMemory } from "../v8/shed-memory.ts";
 import { StartError } from "../config/start-error.ts";

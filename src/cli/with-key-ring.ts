@@ -1,6 +1,6 @@
 // Opens the keys in Redis for one command.
 import { parsePeppers } from "../../plugins/auth/api-keys/key-format.ts";
-import { loadConfig } from "../config/config.ts";
+import { loadConfig } from "../app/environment.ts";
 import { KeyRing, KeyRingRefusal } from "./key-ring.ts";
 import type { Terminal } from "./terminal.ts";
 import { withStore } from "./with-store.ts";

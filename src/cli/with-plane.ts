@@ -1,6 +1,7 @@
 // Opens policies in Redis with their history for one command, and tells what went wrong in one line.
 import { hostname, userInfo } from "node:os";
-import { type Config, loadConfig } from "../config/config.ts";
+import { loadConfig } from "../app/environment.ts";
+import type { Config } from "../config/config.ts";
 import { ChangeConflict, OutcomeUnknown, PolicyHistory } from "../plane/history.ts";
 import type { Head } from "../plane/revision.ts";
 import { PolicyRefused, problemText } from "../policy/document/problems.ts";

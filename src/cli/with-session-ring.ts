@@ -1,5 +1,5 @@
 // Opens the sessions in Redis for one command.
-import { loadConfig } from "../config/config.ts";
+import { loadConfig } from "../app/environment.ts";
 import { SessionRing } from "./session-ring.ts";
 import type { Terminal } from "./terminal.ts";
 import { withStore } from "./with-store.ts";

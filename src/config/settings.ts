@@ -16,7 +16,6 @@ import {
   parseUpstream,
 } from "./formats.ts";
 import { clientSettings } from "./clients.ts";
-import { parseAssertionKey, parsePeppers, parseSessionKeys } from "./plugin-keys.ts";
 import { parseCertificateFile, parseKeyFile } from "./pem.ts";
 import { optional, type Parse, secret, setting, type Setting } from "./setting.ts";
 import { forwardedFields } from "../language/forwarded-fields.ts";
@@ -250,21 +249,6 @@ export const settings = {
     (text): number | "auto" => (text === "auto" ? text : integer(1, 256)(text)),
     "Processes that serve; auto = one per processor",
   ),
-  apiKeyPepper: secret(
-    "OUTRIGGER_API_KEY_PEPPER",
-    parsePeppers,
-    "Peppers of API key digests, comma-separated, newest first",
-  ),
-  sessionKeys: secret(
-    "OUTRIGGER_SESSION_KEYS",
-    parseSessionKeys,
-    "Keys of session cookies, comma-separated, newest first",
-  ),
-  assertionKey: secret(
-    "OUTRIGGER_ASSERTION_KEY",
-    parseAssertionKey,
-    "Private key that signs the identity assertion for the service",
-  ),
   secretHosts: setting(
     "OUTRIGGER_SECRET_HOSTS",
     "",
@@ -290,3 +274,8 @@ export const settings = {
     "Lowest level that is logged: trace, debug, info, warn, error, fatal or silent",
   ),
 } as const satisfies Record<string, Setting<unknown>>;
+
+/** What the settings say, each as its format reads it. */
+export type SettingValues = {
+  readonly [Name in keyof typeof settings]: ReturnType<(typeof settings)[Name]["parse"]>;
+};

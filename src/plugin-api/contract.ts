@@ -4,6 +4,7 @@ import type { z } from "zod";
 import type { GatewayError } from "./errors.ts";
 import type { Exchange, ExchangeResponse, Outcome, RouteInfo, Verdict } from "./exchange.ts";
 import type { PluginLint } from "./lint.ts";
+import type { PluginSecrets } from "./secrets.ts";
 import type { Clock, PluginNeeds, Services } from "./services.ts";
 
 export { isClosedAddress } from "../language/closed-addresses.ts";
@@ -13,6 +14,7 @@ export { GatewayError, errorKinds, type ErrorCode } from "./errors.ts";
 export * from "./exchange.ts";
 export * from "./lint.ts";
 export { note, type Note } from "./notes.ts";
+export type * from "./secrets.ts";
 export * from "./services.ts";
 
 /** A cookie that a plugin keeps for itself. */
@@ -113,6 +115,8 @@ export interface PluginDefinition<Schema extends z.ZodType = z.ZodType, State = 
   readonly options: Schema;
   /** What it uses of what is shared; absent = nothing but what is its own. */
   readonly needs?: PluginNeeds;
+  /** Settings of its own that are secret: it may read them. */
+  readonly secrets?: PluginSecrets;
   /**
    * The request fields that options set, as they are written in a policy and not yet checked: a service's layer may not
    * set those that tell the service who calls, and no client may send them.

@@ -87,12 +87,12 @@ export interface Workers {
  * What a plugin uses of what it shares with others, by the names these have. The rest is refused, with an error that
  * says what is not declared. What is its own needs no declaration: keys `p:<service>:<plugin>:…`, metrics
  * `outrigger_<plugin>_…` (`_` for `-`), seals for a purpose and kept lines by a name that is the plugin's or begins
- * with it and `:` or `.`; and secrets `SECRET_…` that its options name.
+ * with it and `:` or `.`; and the secrets that its definition brings or its options name (`SECRET_…`).
  */
 export interface PluginNeeds {
   /** Keys of the store: whole ones, or prefixes, which end in `:`. `<service>` stands for the service's name. */
   readonly keys?: readonly string[];
-  /** E.g. `API_KEY_PEPPER`. */
+  /** Those that another plugin brings, or `SECRET_…` that no option names. */
   readonly secrets?: readonly string[];
   /** Purposes of `seals`. */
   readonly seals?: readonly string[];

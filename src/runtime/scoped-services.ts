@@ -11,6 +11,7 @@ import type {
   StoreSeals,
   Workers,
 } from "../plugin-api/services.ts";
+import type { PluginSecrets } from "../plugin-api/secrets.ts";
 import { isWithin, NotDeclared, type Scope, ScopedStore } from "./scoped-store.ts";
 
 /** The services as the sidecar has them, of which each plugin gets its part. */
@@ -24,6 +25,7 @@ export interface HostServices extends Omit<Services, "workers"> {
 export interface ServicesUser {
   readonly name: string;
   readonly needs?: PluginNeeds;
+  readonly secrets?: PluginSecrets;
 }
 
 const noOptions = {};
@@ -75,8 +77,8 @@ export class ScopedServices {
   }
 
   #secrets(named: ReadonlySet<string>, secrets: Secrets): Secrets {
-    const { name: plugin, needs } = this.#user;
-    const declared = new Set(needs?.secrets);
+    const { name: plugin, needs, secrets: own = {} } = this.#user;
+    const declared = new Set([...Object.keys(own), ...(needs?.secrets ?? [])]);
     const check = (name: string): void => {
       if (!declared.has(name) && !named.has(name))
         throw new NotDeclared(plugin, `the secret ${name}`, "secrets");

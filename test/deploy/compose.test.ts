@@ -11,7 +11,7 @@ import { promisify } from "node:util";
 import { Redis } from "ioredis";
 import { parse } from "yaml";
 import { z } from "zod";
-import { loadConfig } from "../../src/config/config.ts";
+import { loadConfig } from "../../src/app/environment.ts";
 import { root } from "../support/dockerfile.ts";
 import { findRedisServer, freePort } from "../support/redis.ts";
 

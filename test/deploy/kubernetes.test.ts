@@ -11,7 +11,7 @@ import { NetworkPolicy, type INetworkPolicy } from "kubernetes-models/networking
 import { type IPodDisruptionBudget, PodDisruptionBudget } from "kubernetes-models/policy/v1";
 import { ConfigMap, type IConfigMap, type IService, Service, ServiceAccount } from "kubernetes-models/v1";
 import { parse, parseAllDocuments } from "yaml";
-import { loadConfig } from "../../src/config/config.ts";
+import { loadConfig } from "../../src/app/environment.ts";
 import { settings } from "../../src/config/settings.ts";
 import { root } from "../support/dockerfile.ts";
 

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { createServer, type Server, type TLSSocket } from "node:tls";
-import { loadConfig } from "../../src/config/config.ts";
+import { loadConfig } from "../../src/app/environment.ts";
 import { type Certificate, makeCertificate } from "../support/certificate.ts";
 import { eventually, type RedisServer, startCluster, startRedis } from "../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";

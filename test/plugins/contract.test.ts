@@ -77,6 +77,8 @@ function followsForm(plugin: PluginDefinition): void {
   assert.equal(plugin.apiVersion, 1);
   assert.ok(Number.isInteger(plugin.priority) && plugin.priority >= 0);
   assert.equal(plugin.security ? plugin.failMode : "closed", "closed");
+  for (const [name, { about }] of Object.entries(plugin.secrets ?? {}))
+    assert.match(about, /^[A-Z].{10}/, name);
   // The policy gives every plugin a failMode of its own.
   assert.ok(!outlineOptions(plugin.options).rows.some(({ path }) => path === "failMode"));
 }

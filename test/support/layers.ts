@@ -18,7 +18,7 @@ const room = (files: string, imports: readonly string[] = [], packages: readonly
   packages,
 });
 
-/** From the bottom up. Only `src/app/registry.ts`, the command line and `src/config/plugin-keys.ts` know the plugins. */
+/** From the bottom up. Only `src/app/registry.ts` and the command line know the plugins. */
 export const rooms: readonly Room[] = [
   room("src/version.ts", ["package.json"]),
   room("src/language/", [], ["ipaddr.js", "lru-cache", "zod"]),
@@ -29,22 +29,9 @@ export const rooms: readonly Room[] = [
   room("src/redis/", ["src/language/", "src/plugin-api/store.ts"], ["ioredis"]),
   room(
     "src/config/",
-    [
-      "src/config/plugin-keys.ts",
-      "src/language/",
-      "src/plugin-api/",
-      "src/redis/address.ts",
-      "src/redis/seals.ts",
-    ],
+    ["src/language/", "src/plugin-api/", "src/redis/address.ts", "src/redis/seals.ts"],
     ["convict", "ipaddr.js"],
   ),
-  // How the secrets look that plugins use.
-  room("src/config/plugin-keys.ts", [
-    "plugins/auth/api-keys/key-format.ts",
-    "plugins/auth/assertions/assertion-key.ts",
-    "plugins/auth/sessions/session-keys.ts",
-    "src/config/formats.ts",
-  ]),
   room(
     "src/policy/",
     ["src/config/formats.ts", "src/files/", "src/language/", "src/plugin-api/store.ts", "src/redis/store.ts"],

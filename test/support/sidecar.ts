@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
-import { loadConfig } from "../../src/config/config.ts";
+import { loadConfig } from "../../src/app/environment.ts";
 import type { Clock, PluginDefinition } from "../../src/plugin-api/contract.ts";
 import { startSidecar as start } from "../../src/app/sidecar.ts";
 

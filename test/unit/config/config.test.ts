@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import * as fc from "fast-check";
-import { ConfigError, describeConfig, loadConfig, type Environment } from "../../../src/config/config.ts";
-import { settings } from "../../../src/config/settings.ts";
+import { describeConfig, loadConfig, settingsTable } from "../../../src/app/environment.ts";
+import { ConfigError, ConfigReader, type Environment } from "../../../src/config/config.ts";
 import { makeCertificate } from "../../support/certificate.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "outrigger-config-"));
@@ -132,7 +132,7 @@ describe("settings", () => {
   });
 
   it("take no empty value where the default is not empty", () => {
-    for (const { env, default: fallback } of Object.values(settings)) {
+    for (const { env, default: fallback } of settingsTable) {
       if (fallback === "") assert.deepEqual(problemsOf({ [env]: "" }), []);
       else refused({ [env]: "" }, env, /empty/);
     }
@@ -340,7 +340,7 @@ describe("formats", () => {
   });
 
   it("never throw anything but a ConfigError", () => {
-    const names = Object.values(settings).map((row) => row.env);
+    const names = settingsTable.map((row) => row.env);
     fc.assert(
       fc.property(fc.constantFrom(...names), fc.string(), (name, text) => {
         for (const problem of problemsOf({ [name]: text }))
@@ -363,7 +363,7 @@ describe("secrets", () => {
     }
     const lines = makeCertificate().key;
     const config = loadConfig({ OUTRIGGER_ASSERTION_KEY_FILE: file("key.pem", lines) });
-    assert.equal(config.assertionKey, lines.trimEnd());
+    assert.equal(config.secrets["ASSERTION_KEY"], lines.trimEnd());
   });
 
   it("are checked though no policy uses them, and not shown", () => {
@@ -391,7 +391,7 @@ describe("secrets", () => {
   });
 
   it("all have a _FILE form", () => {
-    for (const row of Object.values(settings)) {
+    for (const row of settingsTable) {
       if (!("secret" in row)) continue;
       refused({ [`${row.env}_FILE`]: join(directory, "missing") }, `${row.env}_FILE`, /ENOENT/);
     }
@@ -432,6 +432,64 @@ describe("secrets", () => {
     });
     assert.deepEqual({ ...config.secrets }, { API_KEY_PEPPER: "pepper-0123456789", SECRET_IDP: "s3cret" });
     assert.equal(config.secrets["constructor"], undefined);
+  });
+});
+
+describe("secrets that a plugin brings", () => {
+  const word = { about: "Word that opens the gate", check: (text: string) => checkWord(text) };
+  const checkWord = (text: string): string | undefined => {
+    if (text === "thrown") throw new Error(text);
+    return text.length < 8 ? "must have 8 characters" : undefined;
+  };
+  const reader = new ConfigReader([{ name: "gate", secrets: { GATE_WORD: word } }, { name: "plain" }]);
+  const problem = (env: Environment): string => {
+    try {
+      reader.load(env);
+      return "";
+    } catch (error) {
+      return (error as ConfigError).message;
+    }
+  };
+
+  it("are settings: read, described, checked, and read again from their files", () => {
+    const path = file("word", "open sesame\n");
+    const config = reader.load({ OUTRIGGER_GATE_WORD_FILE: path });
+    assert.deepEqual({ ...config.secrets }, { GATE_WORD: "open sesame" });
+    assert.equal("OUTRIGGER_GATE_WORD" in config, false);
+    assert.deepEqual(reader.describe({ OUTRIGGER_GATE_WORD: "open sesame" }).at(-1), {
+      name: "OUTRIGGER_GATE_WORD",
+      value: "(set)",
+      default: "(unset)",
+      set: true,
+      doc: word.about,
+    });
+    assert.equal(problem({ OUTRIGGER_GATE_WORD: "short" }), "OUTRIGGER_GATE_WORD: must have 8 characters");
+    assert.equal(problem({ OUTRIGGER_GATE_WORD: "thrown" }), "OUTRIGGER_GATE_WORD: cannot be used");
+    assert.match(problem({ OUTRIGGER_GATE_WORT: "x" }), /did you mean OUTRIGGER_GATE_WORD\?/);
+    const problems: string[] = [];
+    file("word", "close sesame");
+    assert.equal(reader.reread(config.secretFiles, config, problems).secrets["GATE_WORD"], "close sesame");
+    file("word", "short");
+    assert.equal(reader.reread(config.secretFiles, config, problems).secrets["GATE_WORD"], "open sesame");
+    assert.deepEqual(problems, ["OUTRIGGER_GATE_WORD_FILE: must have 8 characters"]);
+  });
+
+  it("are nobody's who does not bring them", () => {
+    assert.throws(() => new ConfigReader([]).load({ OUTRIGGER_GATE_WORD: "open sesame" }), ConfigError);
+  });
+
+  it("cannot have the name of a setting, of a file, of another plugin's or of a policy's", () => {
+    for (const name of ["ADMIN_TOKEN", "STORE_KEYS", "SERVICE", "SECRET_A", "ADMIN_TOKEN_FILE", "lower", ""])
+      assert.throws(
+        () => new ConfigReader([{ name: "greedy", secrets: { [name]: word } }]),
+        /plugin "greedy" brings a secret/,
+        name,
+      );
+    const two = [
+      { name: "one", secrets: { WORD: word } },
+      { name: "two", secrets: { WORD: word } },
+    ];
+    assert.throws(() => new ConfigReader(two), /plugin "two" brings a secret WORD/);
   });
 });
 

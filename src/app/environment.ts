@@ -1,0 +1,11 @@
+// The environment as this sidecar reads it: the settings, and the secrets that the built-in plugins bring.
+import { ConfigReader } from "../config/config.ts";
+import { registry } from "./registry.ts";
+
+const reader = new ConfigReader(registry);
+
+/** Every setting. */
+export const settingsTable = reader.table;
+export const loadConfig: ConfigReader["load"] = (...given) => reader.load(...given);
+export const describeConfig: ConfigReader["describe"] = (...given) => reader.describe(...given);
+export const rereadSecrets: ConfigReader["reread"] = (...given) => reader.reread(...given);

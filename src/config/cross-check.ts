@@ -1,0 +1,59 @@
+// What holds between settings.
+import { isDeepStrictEqual } from "node:util";
+import { isUpstreamAllowed, type ReadFile, shownPath } from "./formats.ts";
+import { isPair } from "./pem.ts";
+import { settings, type SettingValues } from "./settings.ts";
+
+const redisTlsSettings = ["redisCa", "redisCert", "redisKey", "redisServername"] as const;
+
+/**
+ * @param values without those that are wrong by themselves
+ * @param texts what each variable holds
+ * @returns one line for each problem
+ */
+export function crossCheck(
+  values: Partial<SettingValues>,
+  texts: Readonly<Record<string, string>>,
+  readFile: ReadFile,
+): string[] {
+  const problems: string[] = [];
+  const { upstream, upstreamAllow, listen, admin } = values;
+  if (upstream && upstreamAllow && !isUpstreamAllowed(upstream, upstreamAllow)) {
+    problems.push(
+      `OUTRIGGER_UPSTREAM: ${upstream.name} is neither on loopback nor in OUTRIGGER_UPSTREAM_ALLOW: add ${upstream.name} there to allow it`,
+    );
+  }
+  const pairs = [
+    ["tlsCert", "tlsKey"],
+    ["tlsKey", "tlsCert"],
+    ["tlsClientCa", "tlsCert"],
+    ["redisCert", "redisKey"],
+    ["redisKey", "redisCert"],
+    ...redisTlsSettings.map((given) => [given, "redis"] as const),
+  ] as const;
+  for (const [given, needs] of pairs) {
+    const needed = settings[needs].env;
+    if (values[given] !== undefined && !(needed in texts)) {
+      problems.push(`${settings[given].env}: needs ${needed}, which is unset`);
+    }
+  }
+  for (const [cert, key] of [
+    ["tlsCert", "tlsKey"],
+    ["redisCert", "redisKey"],
+  ] as const) {
+    const [certFile, keyFile] = [values[cert], values[key]];
+    if (certFile === undefined || keyFile === undefined || isPair(certFile, keyFile, readFile)) continue;
+    problems.push(
+      `${settings[key].env}: ${shownPath(keyFile)} is not the key of the certificate in ${shownPath(certFile)}`,
+    );
+  }
+  for (const given of redisTlsSettings) {
+    if (values[given] !== undefined && values.redis?.tls === false)
+      problems.push(`${settings[given].env}: needs rediss:// in REDIS_URL`);
+  }
+  const fixed = listen && ("path" in listen || listen.port !== 0);
+  if (fixed && admin && isDeepStrictEqual(listen, admin)) {
+    problems.push("OUTRIGGER_ADMIN: is the address of OUTRIGGER_LISTEN");
+  }
+  return problems;
+}

@@ -1,0 +1,39 @@
+// The secrets that plugins bring, as settings.
+import type { PluginSecret, PluginSecrets } from "../plugin-api/secrets.ts";
+import { FormatError } from "./formats.ts";
+import { prefix } from "./known-names.ts";
+import { secret, type Setting } from "./setting.ts";
+import { settings } from "./settings.ts";
+
+/** A plugin as far as its secrets are concerned. */
+export interface SecretsBringer {
+  readonly name: string;
+  readonly secrets?: PluginSecrets;
+}
+
+/**
+ * One row for each secret.
+ * @throws Error when one has no good name, or the name of a setting of another one: whose value would it be?
+ */
+export function pluginSecretSettings(plugins: readonly SecretsBringer[]): Setting<string | undefined>[] {
+  const taken = new Set<string>(Object.values(settings).flatMap(({ env }) => [env, `${env}_FILE`]));
+  return plugins.flatMap(({ name: plugin, secrets = {} }) =>
+    Object.entries(secrets).map(([name, declared]) => {
+      const env = prefix + name;
+      if (!/^(?!SECRET_)[A-Z][A-Z0-9_]*$/.test(name) || taken.has(env) || taken.has(`${env}_FILE`))
+        throw new Error(`plugin "${plugin}" brings a secret ${name}: that is no name for one, or taken`);
+      taken.add(env).add(`${env}_FILE`);
+      return secret(env, (text) => checked(text, declared), declared.about);
+    }),
+  );
+}
+
+/** Nothing that `check` throws is shown: it may quote the secret. */
+function checked(text: string, declared: PluginSecret): string {
+  let problem: string | undefined = "cannot be used";
+  try {
+    problem = declared.check(text);
+  } catch {}
+  if (problem !== undefined) throw new FormatError(problem);
+  return text;
+}
