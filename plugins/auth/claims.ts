@@ -2,7 +2,7 @@
 import { claimAt } from "../../src/language/claim-path.ts";
 import type { Identity } from "../../src/plugin-api/contract.ts";
 import { identityText, type ClaimMapping, type RequiredClaims } from "./option-fields.ts";
-import type { AuthMethod } from "./finding.ts";
+import type { AuthMethod } from "./auth-result.ts";
 import type { JsonObject } from "./tokens/token-parts.ts";
 
 /** Whether a claim is a value, or is an array that holds it. */

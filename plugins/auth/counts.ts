@@ -1,6 +1,6 @@
 // Counters of what became of requests, resolved once per pair of labels.
 import type { Counter, Metrics } from "../../src/plugin-api/contract.ts";
-import type { AuthMethod } from "./finding.ts";
+import type { AuthMethod } from "./auth-result.ts";
 
 export type AuthResult =
   | "allowed"

@@ -72,13 +72,13 @@ export function readCredentials(request: ExchangeRequest, options: CredentialOpt
   let bearer: string | undefined;
   const authorization = fields.get("authorization");
   if (authorization !== undefined) {
-    const shown = readAuthorization(authorization);
-    if (shown?.scheme === "malformed") return bad("malformed Authorization");
-    if (shown?.scheme === "bearer") {
+    const presented = readAuthorization(authorization);
+    if (presented?.scheme === "malformed") return bad("malformed Authorization");
+    if (presented?.scheme === "bearer") {
       if (!options.tokenSources.header) return bad("no bearer token is taken in Authorization");
-      bearer = shown.credential;
-    } else if (shown?.scheme === "apikey" && options.takesKeys) {
-      apiKey = shown.credential;
+      bearer = presented.credential;
+    } else if (presented?.scheme === "apikey" && options.takesKeys) {
+      apiKey = presented.credential;
       keys += 1;
     } else if (fields.getAll("authorization").length > 1) {
       return bad("several Authorization fields");

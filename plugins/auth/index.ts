@@ -10,8 +10,8 @@ import type { Assertion } from "./assertions/assertion.ts";
 import { CertificateCheck, forwardedField } from "./certificates/certificate.ts";
 import { Exclusions, forwarding } from "./rules/exclusions.ts";
 import { fleetOptions } from "./fleet-options.ts";
-import { GuessLimit } from "./guessing.ts";
-import { Guard, type GuardParts } from "./guard.ts";
+import { FailedAuthLimiter } from "./failed-auth-limiter.ts";
+import { Authenticator, type AuthenticatorParts } from "./authenticator.ts";
 import { lint } from "./lint.ts";
 import { cookiesOf } from "./login/login-cookies.ts";
 import type { Login } from "./login/login.ts";
@@ -105,7 +105,7 @@ async function assemble(
   state: AuthState,
   route: RouteInfo,
   held: (() => void)[],
-): Promise<GuardParts> {
+): Promise<AuthenticatorParts> {
   const { apiKeys, jwt, certificates, guessing } = options;
   const hold = <T>({ value, release }: Held<T>): T => {
     held.push(release);
@@ -144,12 +144,12 @@ async function assemble(
     tokens: jwt && hold(await holdTokens(jwt, services, state)),
     tokenOrigin: tokenOriginOf(jwt),
     login: jwt?.login && hold(await holdLogin(jwt, jwt.login, services, state)),
-    guesses:
+    failedAuth:
       guessing === false
         ? undefined
         : hold(
-            state.guesses.acquire(guessing, () => {
-              return new GuessLimit(guessing, services.clock, services.fleet.workers);
+            state.failedAuth.acquire(guessing, () => {
+              return new FailedAuthLimiter(guessing, services.clock, services.fleet.workers);
             }),
           ),
   };
@@ -197,11 +197,11 @@ export const auth = definePlugin({
       const { tokens, login, assertion, credentials } = parts;
       const { tokenSources } = credentials;
       const owned = ownedBy(tokenSources, credentials.keysStay ? [] : credentials.keyQuery);
-      const guard = new Guard(parts);
+      const authenticator = new Authenticator(parts);
       return {
         timeLimitMs: { onRequest: timeLimitMs },
         headOnlyFields: [...credentials.keyHeaders, forwardedField, ...(assertion ? [assertion.header] : [])],
-        onRequest: (exchange) => guard.onRequest(exchange),
+        onRequest: (exchange) => authenticator.onRequest(exchange),
         recheck: (exchange) => recheck(parts, exchange),
         ...owned,
         ownedCookies: [...owned.ownedCookies, ...(login?.cookies ?? [])],

@@ -2,7 +2,7 @@
 import { GatewayError, type ErrorCode, type RejectVerdict } from "../../src/plugin-api/contract.ts";
 
 export interface Refusals {
-  /** Nothing was shown. */
+  /** Nothing was presented. */
   readonly missing: RejectVerdict;
   readonly badKey: RejectVerdict;
   readonly badToken: RejectVerdict;

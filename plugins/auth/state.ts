@@ -3,27 +3,27 @@ import type { Services } from "../../src/plugin-api/contract.ts";
 import type { Assertion } from "./assertions/assertion.ts";
 import { AuthCounts } from "./counts.ts";
 import { EndedSessions } from "./sessions/ended-sessions.ts";
-import type { GuessLimit } from "./guessing.ts";
+import type { FailedAuthLimiter } from "./failed-auth-limiter.ts";
 import type { JwksSource } from "./issuers/jwks.ts";
 import { KeyStore } from "./api-keys/key-store.ts";
 import { KeyUsage } from "./api-keys/key-usage.ts";
 import type { Login } from "./login/login.ts";
 import { RevokedSessions } from "./sessions/revoked-sessions.ts";
-import { Shared } from "./shared.ts";
+import { RefCountedPool } from "./ref-counted-pool.ts";
 import type { TokenCheck } from "./tokens/tokens.ts";
 
 export interface AuthState {
   readonly keys: KeyStore;
   readonly usage: KeyUsage;
   readonly counts: AuthCounts;
-  readonly sources: Shared<JwksSource>;
-  readonly tokens: Shared<TokenCheck>;
-  readonly logins: Shared<Login>;
+  readonly sources: RefCountedPool<JwksSource>;
+  readonly tokens: RefCountedPool<TokenCheck>;
+  readonly logins: RefCountedPool<Login>;
   /** Made when the first login asks. */
   endedSessions(): EndedSessions;
   revokedSessions(): RevokedSessions;
-  readonly assertions: Shared<Assertion>;
-  readonly guesses: Shared<GuessLimit>;
+  readonly assertions: RefCountedPool<Assertion>;
+  readonly failedAuth: RefCountedPool<FailedAuthLimiter>;
   /** Hears of no more changes, and writes down which keys were used. */
   dispose(): Promise<void>;
 }
@@ -38,13 +38,13 @@ export function createState(services: Services): AuthState {
     keys,
     usage,
     counts: new AuthCounts(services.metrics),
-    sources: new Shared<JwksSource>(),
-    tokens: new Shared<TokenCheck>(),
-    logins: new Shared<Login>(),
+    sources: new RefCountedPool<JwksSource>(),
+    tokens: new RefCountedPool<TokenCheck>(),
+    logins: new RefCountedPool<Login>(),
     endedSessions: () => (ended ??= new EndedSessions(services)),
     revokedSessions: () => (revoked ??= new RevokedSessions(services)),
-    assertions: new Shared<Assertion>(),
-    guesses: new Shared<GuessLimit>(),
+    assertions: new RefCountedPool<Assertion>(),
+    failedAuth: new RefCountedPool<FailedAuthLimiter>(),
     async dispose() {
       keys.close();
       ended?.close();

@@ -4,7 +4,7 @@ import { hasDoubledMember } from "../../../src/language/doubled-members.ts";
 import { parseJson } from "../../../src/language/json.ts";
 import type { Identity } from "../../../src/plugin-api/contract.ts";
 import { compileRanges } from "../rules/addresses.ts";
-import { accepted, type Accepted } from "../finding.ts";
+import { accepted, type Accepted } from "../auth-result.ts";
 import { cidr, identityText } from "../option-fields.ts";
 
 /** The end of the year 9999: later is no date but another unit, microseconds or so, and would never end. */
@@ -42,7 +42,7 @@ export interface KeyRecord {
   readonly expiresAtMs: number;
   readonly services: readonly string[] | undefined;
   readonly allowsAddress: ((address: string) => boolean) | undefined;
-  readonly finding: Accepted;
+  readonly result: Accepted;
 }
 
 function epochMs(value: string | number | null | undefined): number {
@@ -78,7 +78,7 @@ export function keyRecord(input: unknown): KeyRecord {
     expiresAtMs,
     services: record.services ?? undefined,
     allowsAddress: record.cidrs ? compileRanges(record.cidrs) : undefined,
-    finding: accepted(identity),
+    result: accepted(identity),
   };
 }
 

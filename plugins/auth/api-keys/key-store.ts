@@ -99,7 +99,7 @@ export class KeyStore {
    * @param digest hex SHA-256 of the key
    * @param mayAsk false = answer from memory or not at all
    */
-  peek(digest: string, query: KeyQuery): KeyAnswer | undefined {
+  getCached(digest: string, query: KeyQuery): KeyAnswer | undefined {
     if (this.#store === undefined) return unknown;
     if (this.#secrets !== this.#services.secrets.generation) this.#takePeppers();
     const name = nameOf(digest, query.requirePepper);
@@ -136,7 +136,7 @@ export class KeyStore {
   }
 
   /** Asks Redis; simultaneous questions about one key are one. Never rejects. */
-  ask(key: string, digest: string, query: KeyQuery): KeyAnswer | Promise<KeyAnswer> {
+  lookUp(key: string, digest: string, query: KeyQuery): KeyAnswer | Promise<KeyAnswer> {
     const store = this.#store;
     if (store === undefined) return unknown;
     const name = nameOf(digest, query.requirePepper);

@@ -1,6 +1,6 @@
 // Checks an API key: shape, the policy's own list, then Redis, then what its record allows.
 import type { Clock } from "../../../src/plugin-api/contract.ts";
-import { refused, unavailable, type Finding, type MaybeFinding, type Unseen } from "../finding.ts";
+import { refused, unavailable, type AuthResult, type MaybeAuthResult, type Unseen } from "../auth-result.ts";
 import { hasGoodShape, keyDigest } from "./key-format.ts";
 import { keyRecord, type KeyRecord } from "./key-record.ts";
 import type { KeyAnswer, KeyQuery, KeyStore } from "./key-store.ts";
@@ -46,12 +46,12 @@ export class KeyCheck {
   }
 
   /** From memory, or that Redis has to be asked (`ask`). */
-  peek(key: string, address: string): Finding | Unseen {
+  getCached(key: string, address: string): AuthResult | Unseen {
     const digest = keyDigest(key);
     const own = this.#own.get(digest);
     if (own !== undefined) return this.#judge(own, address);
-    const answer = this.#parts.store.peek(digest, this.#query);
-    if (answer !== undefined) return this.#finding(answer, address);
+    const answer = this.#parts.store.getCached(digest, this.#query);
+    if (answer !== undefined) return this.#result(answer, address);
     return hasGoodShape(key) ? { kind: "unseen", digest } : badShape;
   }
 
@@ -60,20 +60,20 @@ export class KeyCheck {
     return this.#parts.store.seen(digest, this.#query);
   }
 
-  ask(key: string, digest: string, address: string): MaybeFinding {
-    const answer = this.#parts.store.ask(key, digest, this.#query);
-    if (answer instanceof Promise) return answer.then((late) => this.#finding(late, address));
-    return this.#finding(answer, address);
+  lookUp(key: string, digest: string, address: string): MaybeAuthResult {
+    const answer = this.#parts.store.lookUp(key, digest, this.#query);
+    if (answer instanceof Promise) return answer.then((late) => this.#result(late, address));
+    return this.#result(answer, address);
   }
 
-  #finding(answer: KeyAnswer, address: string): Finding {
+  #result(answer: KeyAnswer, address: string): AuthResult {
     if (answer.state === "known") return this.#judge(answer.record, address);
     if (answer.state === "unknown") return notKnown;
     if (answer.state === "overloaded") return tooMany;
     return unavailable("api-key", `api key: ${answer.because}`);
   }
 
-  #judge(record: KeyRecord, address: string): Finding {
+  #judge(record: KeyRecord, address: string): AuthResult {
     const { clock, service, usage } = this.#parts;
     if (record.disabled) return refused("api-key", "api key: disabled", record.id);
     const nowMs = clock.now();
@@ -85,6 +85,6 @@ export class KeyCheck {
       return refused("api-key", "api key: service not allowed", record.id);
     }
     usage.used(record.id, nowMs);
-    return record.finding;
+    return record.result;
   }
 }

@@ -71,7 +71,7 @@ export class Assertion {
   close(): void {}
 
   /** One made before and still fresh; undefined = `make` one. */
-  peek(identity: Identity): string | undefined {
+  getCached(identity: Identity): string | undefined {
     const signed = this.#signed.get(identity);
     return signed !== undefined && this.#services.clock.now() < signed.reuseUntilMs ? signed.jwt : undefined;
   }

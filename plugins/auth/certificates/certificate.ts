@@ -4,7 +4,7 @@ import { hash, X509Certificate } from "node:crypto";
 import type { Clock, Exchange, Identity } from "../../../src/plugin-api/contract.ts";
 import { boundedCache } from "../bounded-cache.ts";
 import { compileIds } from "../rules/conditions.ts";
-import { accepted, refused, type Finding } from "../finding.ts";
+import { accepted, refused, type AuthResult } from "../auth-result.ts";
 import { ambiguousIds, forwardedNames, forwardedThumbprint, namesOf } from "./certificate-names.ts";
 import type { CertificateOptions } from "../options.ts";
 
@@ -43,11 +43,11 @@ export class CertificateCheck {
   readonly #clock: Clock;
   readonly #forwarded: boolean;
   readonly #listed: readonly Listed[];
-  // One list of names for one certificate, however its bytes come: the finding hangs on the list.
+  // One list of names for one certificate, however its bytes come: the result hangs on the list.
   readonly #byBuffer = new WeakMap<Buffer, Certificate>();
   readonly #byDigest = boundedCache<Certificate>(4_096);
   readonly #byField = boundedCache<readonly string[]>(1_024);
-  readonly #findings = new WeakMap<readonly string[], Finding>();
+  readonly #results = new WeakMap<readonly string[], AuthResult>();
 
   /** @param options absent = certificates say nobody's name, and only vouch for tokens bound to them */
   constructor(options: CertificateOptions | undefined, clock: Clock) {
@@ -86,12 +86,12 @@ export class CertificateCheck {
     return names;
   }
 
-  /** Whether these are of a certificate that has ended: whatever else is shown, that is a bad credential. */
+  /** Whether these are of a certificate that has ended: whatever else is presented, that is a bad credential. */
   isOver(ids: readonly string[]): boolean {
     return ids === overIds;
   }
 
-  /** `x5t#S256` (RFC 8705 section 3.1) of the client's certificate while it is valid; undefined = none was shown. */
+  /** `x5t#S256` (RFC 8705 section 3.1) of the client's certificate while it is valid; undefined = none was presented. */
   thumbprint({ client, request }: Exchange): string | undefined {
     const der = client.tls?.certificate;
     if (der !== undefined) {
@@ -102,18 +102,18 @@ export class CertificateCheck {
     return forwardedThumbprint(request.fields.get(forwardedField) ?? "");
   }
 
-  /** @param ids as `ids` gave them. @returns undefined when no certificate was shown */
-  check(ids: readonly string[], exchange: Exchange): Finding | undefined {
+  /** @param ids as `ids` gave them. @returns undefined when no certificate was presented */
+  check(ids: readonly string[], exchange: Exchange): AuthResult | undefined {
     if (ids === noIds) return undefined;
     if (ids === ambiguousIds) return severalIds;
     if (ids === overIds) return ended;
-    let finding = this.#findings.get(ids);
-    if (finding === undefined) {
+    let result = this.#results.get(ids);
+    if (result === undefined) {
       const der = exchange.client.tls?.certificate;
-      finding = this.#find(ids, der === undefined ? undefined : this.#read(der).endsMs);
-      this.#findings.set(ids, finding);
+      result = this.#find(ids, der === undefined ? undefined : this.#read(der).endsMs);
+      this.#results.set(ids, result);
     }
-    return finding;
+    return result;
   }
 
   #read(der: Buffer): Certificate {
@@ -127,7 +127,7 @@ export class CertificateCheck {
     return certificate;
   }
 
-  #find(ids: readonly string[], endsMs: number | undefined): Finding {
+  #find(ids: readonly string[], endsMs: number | undefined): AuthResult {
     for (const { matches, identityOf } of this.#listed) {
       const id = ids.find(matches);
       if (id !== undefined) return accepted(identityOf(id, endsMs));

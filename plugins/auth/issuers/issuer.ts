@@ -10,10 +10,10 @@ import {
   type AuthMethod,
   type Refused,
   type Unavailable,
-} from "../finding.ts";
-import type { Gate } from "../gate.ts";
+} from "../auth-result.ts";
+import type { Semaphore } from "../semaphore.ts";
 import { notLookedUp, type JwksSource } from "./jwks.ts";
-import type { KeyMark, KeySet } from "./key-set.ts";
+import type { KeyVersion, KeySet } from "./key-set.ts";
 import type { IssuerOptions } from "./options.ts";
 import { claimedOtherUse } from "../tokens/token-use.ts";
 import type { JsonObject, TokenParts } from "../tokens/token-parts.ts";
@@ -24,16 +24,16 @@ export type KeyMaterial =
   | { readonly kind: "set"; readonly set: KeySet }
   | { readonly kind: "secret"; readonly secret: Uint8Array };
 
-export interface Vouched {
-  readonly finding: Accepted;
+export interface SignatureValid {
+  readonly result: Accepted;
   /** Epoch milliseconds at which the token ends. */
   readonly endsMs: number;
-  readonly mark: KeyMark | undefined;
+  readonly version: KeyVersion | undefined;
 }
 /** A refusal that holds as long as the issuer's keys stay as they are. */
-export interface Disowned {
-  readonly finding: Refused;
-  readonly mark: KeyMark | undefined;
+export interface SignatureInvalid {
+  readonly result: Refused;
+  readonly version: KeyVersion | undefined;
   /** Not to be remembered: another look may find what this one did not look for. */
   readonly unremembered?: true;
 }
@@ -138,31 +138,33 @@ export class Issuer {
 
   /**
    * Checks the signature of a token that `inspect` found nothing against. Never rejects.
-   * @param gate bounds the cryptography alone: an issuer that keeps some waiting for its keys takes nobody's place
+   * @param semaphore bounds the cryptography alone: an issuer that keeps some waiting for its keys takes nobody's place
    */
   async verify(
     token: string,
     parts: TokenParts,
-    finding: Accepted,
-    gate?: Gate,
-  ): Promise<Vouched | Disowned | Unavailable> {
+    result: Accepted,
+    semaphore?: Semaphore,
+  ): Promise<SignatureValid | SignatureInvalid | Unavailable> {
     const kid = parts.header["kid"] as string | undefined;
     const endsMs = this.#endsMs(parts.claims);
     if (this.#keys.kind === "secret") {
       const { secret } = this.#keys;
-      const good = await passing(gate, () => this.#verifies(token, secret));
+      const good = await passing(semaphore, () => this.#verifies(token, secret));
       if (good === undefined) return this.#tooMany;
-      return good ? { finding, endsMs, mark: undefined } : { finding: this.#badSignature, mark: undefined };
+      return good
+        ? { result, endsMs, version: undefined }
+        : { result: this.#badSignature, version: undefined };
     }
     const set = this.#keys.kind === "set" ? this.#keys.set : await this.#keys.source.keysFor(kid);
     if (set === undefined) return this.#outOfReach;
-    if (set === notLookedUp) return { finding: this.#noKey, mark: undefined, unremembered: true };
-    if (!set.mayHold(kid)) return { finding: this.#noKey, mark: set.whole };
-    const good = await passing(gate, () => this.#verifiesWith(token, set));
+    if (set === notLookedUp) return { result: this.#noKey, version: undefined, unremembered: true };
+    if (!set.mayHold(kid)) return { result: this.#noKey, version: set.whole };
+    const good = await passing(semaphore, () => this.#verifiesWith(token, set));
     if (good === undefined) return this.#tooMany;
     return good
-      ? { finding, endsMs, mark: set.markOf(kid) }
-      : { finding: this.#badSignature, mark: set.whole };
+      ? { result, endsMs, version: set.versionOf(kid) }
+      : { result: this.#badSignature, version: set.whole };
   }
 
   async #verifiesWith(token: string, set: KeySet): Promise<boolean> {
@@ -187,9 +189,12 @@ export class Issuer {
   }
 }
 
-/** @returns undefined when the gate turns it away */
-function passing(gate: Gate | undefined, verifies: () => Promise<boolean>): Promise<boolean | undefined> {
-  return gate === undefined ? verifies() : gate.run(verifies);
+/** @returns undefined when the semaphore turns it away */
+function passing(
+  semaphore: Semaphore | undefined,
+  verifies: () => Promise<boolean>,
+): Promise<boolean | undefined> {
+  return semaphore === undefined ? verifies() : semaphore.run(verifies);
 }
 
 /** Media type of RFC 7515 section 4.1.9: case-insensitive, `application/` may be left out. */

@@ -3,7 +3,7 @@
 import type { Services } from "../../../src/plugin-api/contract.ts";
 import { discover, maxRedirects } from "./discovery.ts";
 import { parseJsonAnswer } from "./json-answer.ts";
-import { openJwksShare, type JwksShare, type SharedKeys } from "./jwks-share.ts";
+import { openSharedJwksCache, type SharedJwksCache, type SharedKeys } from "./shared-jwks-cache.ts";
 import { KeySet, parseJwks, type ParsedJwks } from "./key-set.ts";
 
 export interface JwksSettings {
@@ -37,7 +37,7 @@ const maxClockLeadMs = 60_000;
 export class JwksSource {
   readonly #settings: JwksSettings;
   readonly #services: Services;
-  readonly #share: JwksShare | undefined;
+  readonly #share: SharedJwksCache | undefined;
   readonly #stopWatch: () => void;
   #set: KeySet | undefined;
   #running: Promise<void> | undefined;
@@ -61,7 +61,7 @@ export class JwksSource {
     this.#unknownMono = services.clock.mono();
     const subject = settings.jwksUri ?? `discovery ${settings.issuer}`;
     this.#share = settings.share
-      ? openJwksShare(services, subject, settings.maxStaleMs + settings.refreshMs)
+      ? openSharedJwksCache(services, subject, settings.maxStaleMs + settings.refreshMs)
       : undefined;
     this.#stopWatch = this.#share?.watch(() => void this.#adoptShared()) ?? (() => {});
     void this.refresh();

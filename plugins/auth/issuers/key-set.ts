@@ -1,4 +1,4 @@
-// One state of an issuer's public keys. Marks tie cached verdicts to the key that vouched for them.
+// One state of an issuer's public keys. Versions tie cached verdicts to the key that vouched for them.
 import {
   createLocalJWKSet,
   type CryptoKey,
@@ -10,8 +10,8 @@ import { sortEntries } from "./key-entries.ts";
 import { isJsonObject } from "../tokens/token-parts.ts";
 
 /** Shared by everything that a key vouched for; true once that key is gone. */
-export interface KeyMark {
-  retired: boolean;
+export interface KeyVersion {
+  stale: boolean;
 }
 
 /** A key set's keys that can be used, and what is wrong with each of the others. */
@@ -38,14 +38,14 @@ export class KeySet {
   /** Epoch milliseconds at which the issuer gave it. */
   readonly fetchedAtMs: number;
   /** Retired with the set itself: for tokens without `kid`, and for refusals. */
-  readonly whole: KeyMark;
+  readonly whole: KeyVersion;
   readonly #find: ReturnType<typeof createLocalJWKSet>;
   /** Keys found before, by algorithm and key id; no more than there are keys and algorithms that fit. */
   readonly #keys = new Map<string, CryptoKey>();
-  readonly #marks = new Map<string, KeyMark>();
+  readonly #versions = new Map<string, KeyVersion>();
   readonly #texts = new Map<string, string>();
 
-  /** @param previous the set that this one replaces: marks of keys that stay are carried over, others retired */
+  /** @param previous the set that this one replaces: versions of keys that stay are carried over, others become stale */
   constructor(jwks: JSONWebKeySet, fetchedAtMs: number, previous?: KeySet) {
     this.jwks = jwks;
     this.#find = createLocalJWKSet(jwks);
@@ -55,27 +55,28 @@ export class KeySet {
       // Keys that share a kid stand and fall together.
       this.#texts.set(key.kid, (this.#texts.get(key.kid) ?? "") + JSON.stringify(key));
     }
-    this.whole = { retired: false };
+    this.whole = { stale: false };
     if (previous === undefined) {
-      for (const kid of this.#texts.keys()) this.#marks.set(kid, { retired: false });
+      for (const kid of this.#texts.keys()) this.#versions.set(kid, { stale: false });
     } else this.whole = this.#succeed(previous);
   }
 
-  /** Takes over the marks of what stays as it was, and retires the others. */
-  #succeed(previous: KeySet): KeyMark {
+  /** Takes over the versions of what stays as it was; the others become stale. */
+  #succeed(previous: KeySet): KeyVersion {
     for (const [kid, text] of this.#texts) {
-      const kept = previous.#texts.get(kid) === text ? previous.#marks.get(kid) : undefined;
-      this.#marks.set(kid, kept ?? { retired: false });
+      const kept = previous.#texts.get(kid) === text ? previous.#versions.get(kid) : undefined;
+      this.#versions.set(kid, kept ?? { stale: false });
     }
-    for (const [kid, mark] of previous.#marks) if (this.#marks.get(kid) !== mark) mark.retired = true;
+    for (const [kid, version] of previous.#versions)
+      if (this.#versions.get(kid) !== version) version.stale = true;
     if (JSON.stringify(previous.jwks) === JSON.stringify(this.jwks)) return previous.whole;
-    previous.whole.retired = true;
-    return { retired: false };
+    previous.whole.stale = true;
+    return { stale: false };
   }
 
   /** Whether a token with this `kid`, or with none, may find its key here. */
   mayHold(kid: string | undefined): boolean {
-    return kid === undefined ? this.jwks.keys.length > 0 : this.#marks.has(kid);
+    return kid === undefined ? this.jwks.keys.length > 0 : this.#versions.has(kid);
   }
 
   /** For jose: rejects as its own local key set does. */
@@ -93,7 +94,7 @@ export class KeySet {
     return key;
   }
 
-  markOf(kid: string | undefined): KeyMark {
-    return (kid === undefined ? undefined : this.#marks.get(kid)) ?? this.whole;
+  versionOf(kid: string | undefined): KeyVersion {
+    return (kid === undefined ? undefined : this.#versions.get(kid)) ?? this.whole;
   }
 }

@@ -6,12 +6,12 @@ import { JwksSource, skippedEntries } from "./jwks.ts";
 import { KeySet, parseJwks } from "./key-set.ts";
 import { perTenant, type IssuerOptions } from "./options.ts";
 import type { JwtOptions } from "../tokens/options.ts";
-import type { Shared } from "../shared.ts";
+import type { RefCountedPool } from "../ref-counted-pool.ts";
 
 export class KnownIssuers {
   readonly #options: JwtOptions;
   readonly #services: Services;
-  readonly #shared: Shared<JwksSource>;
+  readonly #shared: RefCountedPool<JwksSource>;
   readonly #made = new Map<string, Issuer>();
   /** Bounded by the policy's allow-lists. */
   readonly #unmade = new Map<string, () => Issuer>();
@@ -20,7 +20,7 @@ export class KnownIssuers {
   #closed = false;
 
   /** @throws Error when a secret that the options name is not set or too short */
-  constructor(options: JwtOptions, services: Services, shared: Shared<JwksSource>) {
+  constructor(options: JwtOptions, services: Services, shared: RefCountedPool<JwksSource>) {
     this.#options = options;
     this.#services = services;
     this.#shared = shared;

@@ -7,7 +7,7 @@ import {
   type Store,
   type Verdict,
 } from "../../../src/plugin-api/contract.ts";
-import { Gate } from "../gate.ts";
+import { Semaphore } from "../semaphore.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
 import { BadLogoutToken, logoutMaxAgeSeconds, LogoutTokens, type Logout } from "./logout-token.ts";
 import type { LoginOptions } from "../tokens/options.ts";
@@ -38,7 +38,7 @@ export class BackchannelLogout {
   readonly #tokens: LogoutTokens;
   readonly #store: Store;
   readonly #revoked: RevokedSessions;
-  readonly #gate = new Gate(maxChecks, maxWaiting);
+  readonly #semaphore = new Semaphore(maxChecks, maxWaiting);
 
   constructor(tokens: LogoutTokens, store: Store, revoked: RevokedSessions) {
     this.#tokens = tokens;
@@ -55,7 +55,7 @@ export class BackchannelLogout {
     const [token] = values;
     if (token === undefined || values.length > 1) return this.#refuse(exchange, "not one logout_token");
     try {
-      const logout = await this.#gate.run(() => this.#tokens.verify(token));
+      const logout = await this.#semaphore.run(() => this.#tokens.verify(token));
       if (logout === undefined) return this.#uncertain(exchange, "the provider's keys are out of reach");
       return await this.#end(exchange, logout);
     } catch (error) {

@@ -11,10 +11,10 @@ import {
   type Verdict,
 } from "../../../src/plugin-api/contract.ts";
 import { backchannelFor, type BackchannelLogout } from "./backchannel-logout.ts";
-import { CookieVault } from "../sessions/cookie-vault.ts";
+import { CookieSealer } from "../sessions/cookie-sealer.ts";
 import { chunkNames, clearChunks, readChunks, writeChunks, type CookieShape } from "../sessions/cookies.ts";
 import type { EndedSessions } from "../sessions/ended-sessions.ts";
-import { refused, type Finding } from "../finding.ts";
+import { refused, type AuthResult } from "../auth-result.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
 import { afterLogoutAt, logoutIncomplete, logoutRefusal } from "./logout.ts";
 import { isNavigation, isPrefetch } from "./navigation.ts";
@@ -80,14 +80,14 @@ export class Login {
     this.#options = options;
     this.#services = services;
     this.#releaseKeys = shared.keys.release;
-    const vault = new CookieVault(
+    const sealer = new CookieSealer(
       services.secrets.get(options.sessionKeys),
       `OUTRIGGER_${options.sessionKeys}`,
     );
-    this.#pendingLogins = new PendingLogins(options, vault, services.clock);
+    this.#pendingLogins = new PendingLogins(options, sealer, services.clock);
     this.origin = new OwnOrigin(options.publicUrl, options.allowedOrigins);
     this.#provider = new Provider(options, services, shared.keys.value);
-    const seal = new SessionSeal(vault, options);
+    const seal = new SessionSeal(sealer, options);
     const keeping = keepingFor(options, services, seal);
     const { ended, revoked } = shared;
     revoked.expectLives(options.sessionSeconds * 1000);
@@ -155,12 +155,12 @@ export class Login {
    * What the session cookie is worth; undefined = there is none.
    * @param mayRefresh false = as it stands: nobody could be given a renewed one
    */
-  session(exchange: Exchange, mayRefresh = true): Finding | undefined | Promise<Finding> {
+  session(exchange: Exchange, mayRefresh = true): AuthResult | undefined | Promise<AuthResult> {
     const { ownedCookies } = exchange.request;
     if (ownedCookies?.includes(`${this.#cookie.name}.0=`) !== true) return undefined;
     const sealed = readChunks(ownedCookies, this.#cookie.name);
     if (sealed === undefined) return unreadable;
-    return this.#sessions.peek(sealed) ?? this.#open(exchange, sealed, mayRefresh);
+    return this.#sessions.getCached(sealed) ?? this.#open(exchange, sealed, mayRefresh);
   }
 
   /** Sets what the request's way has left to be set. */
@@ -176,17 +176,17 @@ export class Login {
     this.#releaseKeys();
   }
 
-  async #open(exchange: Exchange, sealed: string, mayRefresh: boolean): Promise<Finding> {
+  async #open(exchange: Exchange, sealed: string, mayRefresh: boolean): Promise<AuthResult> {
     const opened = await this.#sessions.open(sealed, mayRefresh);
     if ("forget" in opened) {
       // It would be refused again and again.
       if (opened.forget) this.#pending.set(exchange, clearChunks(this.#cookie));
-      return opened.finding;
+      return opened.result;
     }
     if (opened.renewed !== undefined) {
       this.#pending.set(exchange, this.#sessionCookies(opened.session, opened.renewed));
     }
-    return opened.finding;
+    return opened.result;
   }
 
   #sessionCookies(session: Session, value: string): string[] {

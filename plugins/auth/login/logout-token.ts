@@ -62,7 +62,7 @@ export class LogoutTokens {
     if (inspected.kind === "refused") throw new BadLogoutToken(inspected.because);
     const verdict = await this.#issuer.verify(token, parts, inspected);
     if ("kind" in verdict) return undefined;
-    if (!("endsMs" in verdict)) throw new BadLogoutToken(verdict.finding.because);
+    if (!("endsMs" in verdict)) throw new BadLogoutToken(verdict.result.because);
     return logout;
   }
 

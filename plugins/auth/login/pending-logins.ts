@@ -4,7 +4,7 @@
 import { randomBytes, randomInt, timingSafeEqual } from "node:crypto";
 import { z } from "zod";
 import type { Clock, OwnedCookie } from "../../../src/plugin-api/contract.ts";
-import type { CookieVault } from "../sessions/cookie-vault.ts";
+import type { CookieSealer } from "../sessions/cookie-sealer.ts";
 import { readCookie, writeCookie, type CookieShape } from "../sessions/cookies.ts";
 import { pendingNames, pendingPlaces } from "./login-cookies.ts";
 import type { LoginOptions } from "../tokens/options.ts";
@@ -48,19 +48,19 @@ export class PendingLogins {
   readonly cookies: readonly OwnedCookie[];
   readonly redirectUri: string;
   readonly #login: string;
-  readonly #vault: CookieVault;
+  readonly #sealer: CookieSealer;
   readonly #clock: Clock;
   readonly #callbackPath: string;
   readonly #marks: readonly CookieShape[];
   readonly #flows: readonly CookieShape[];
 
-  constructor(options: LoginOptions, vault: CookieVault, clock: Clock) {
+  constructor(options: LoginOptions, sealer: CookieSealer, clock: Clock) {
     const { cookieName, secureCookie: secure } = options;
     const callback = new URL(options.callbackPath, options.publicUrl);
     this.redirectUri = callback.href;
     this.#callbackPath = callback.pathname;
     this.#login = loginId(options);
-    this.#vault = vault;
+    this.#sealer = sealer;
     this.#clock = clock;
     const names = pendingPlaces.map((place) => pendingNames(cookieName, place));
     this.#marks = names.map(({ mark }) => ({ name: mark, secure }));
@@ -97,19 +97,19 @@ export class PendingLogins {
       returnTo,
       endsMs: nowMs + seconds * 1000,
     };
-    const sealed = await this.#vault.seal("login", pending);
+    const sealed = await this.#sealer.seal("login", pending);
     const flow = writeCookie(this.#flow(place), this.#callbackPath, sealed, seconds);
     const mark = writeCookie(this.#mark(place), "/", pending.mark, seconds);
     const page = returnTo.length > longestReturn ? "/" : returnTo;
     const lost: LostLogin = { login: this.#login, returnTo: page, again, endsMs: pending.endsMs };
-    const state = `${pending.state}.${await this.#vault.seal("return", lost)}`;
+    const state = `${pending.state}.${await this.#sealer.seal("return", lost)}`;
     return { pending, state, cookies: [flow, mark] };
   }
 
   /** What is left of a login that `find` does not: nothing that lets anybody in. */
   async lost(state: string): Promise<LostLogin | undefined> {
     const sealed = stateText.exec(state)?.[3] ?? "";
-    const lost = lostShape.safeParse(await this.#vault.open("return", sealed)).data;
+    const lost = lostShape.safeParse(await this.#sealer.open("return", sealed)).data;
     return lost?.login === this.#login && this.#clock.now() < lost.endsMs ? lost : undefined;
   }
 
@@ -120,7 +120,7 @@ export class PendingLogins {
     const place = Number(number);
     const sealed = readCookie(cookies, this.#flow(place).name);
     if (sealed === undefined) return undefined;
-    const pending = shape.safeParse(await this.#vault.open("login", sealed)).data;
+    const pending = shape.safeParse(await this.#sealer.open("login", sealed)).data;
     if (pending === undefined || !isSame(ticket, pending.state)) return undefined;
     if (!isSame(readCookie(cookies, this.#mark(place).name) ?? "", pending.mark)) return undefined;
     if (pending.login !== this.#login || pending.redirectUri !== this.redirectUri)

@@ -2,9 +2,9 @@
 import { z } from "zod";
 import type { Services } from "../../../src/plugin-api/contract.ts";
 import type { ProviderMetadata } from "../issuers/discovery.ts";
-import type { Accepted } from "../finding.ts";
+import type { Accepted } from "../auth-result.ts";
 import { postForm } from "../issuers/form-post.ts";
-import { Gate } from "../gate.ts";
+import { Semaphore } from "../semaphore.ts";
 import { Issuer } from "../issuers/issuer.ts";
 import { numberOf } from "../issuers/json-answer.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
@@ -47,7 +47,7 @@ export class Provider {
   readonly #services: Services;
   readonly #idTokens: Issuer;
   readonly #metadata: MetadataSource;
-  readonly #exchanges = new Gate(maxExchanges, maxWaiting);
+  readonly #exchanges = new Semaphore(maxExchanges, maxWaiting);
 
   /** @throws Error when the client's secret is named and not set, or not bound to the issuer's host */
   constructor(options: LoginOptions, services: Services, keys: JwksSource) {
@@ -132,7 +132,7 @@ export class Provider {
     if (inspected.kind === "refused") throw new GrantRefused(`ID ${inspected.because}`);
     const verdict = await this.#idTokens.verify(idToken, parts, inspected satisfies Accepted);
     if ("kind" in verdict) throw new ProviderDown(verdict.because);
-    if (!("endsMs" in verdict)) throw new GrantRefused(`ID ${verdict.finding.because}`);
+    if (!("endsMs" in verdict)) throw new GrantRefused(`ID ${verdict.result.because}`);
     return { claims, endsMs: verdict.endsMs };
   }
 

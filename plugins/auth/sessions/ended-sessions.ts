@@ -75,7 +75,7 @@ export class EndedSessions {
   }
 
   /** Rejects with `StoreUnavailable`, or as the folder does. */
-  async ask(id: string): Promise<boolean> {
+  async lookUp(id: string): Promise<boolean> {
     if (this.#ended.has(id)) return true;
     const { store } = this.#services;
     if (store !== undefined) return (await store.get(prefix + id)) !== null;

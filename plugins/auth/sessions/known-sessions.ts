@@ -3,12 +3,12 @@ import { hash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../../../src/plugin-api/contract.ts";
 import type { EndedSessions } from "./ended-sessions.ts";
-import type { Accepted } from "../finding.ts";
+import type { Accepted } from "../auth-result.ts";
 import type { RevokedSessions } from "./revoked-sessions.ts";
 
 /** What is remembered of a session that was opened. */
 export interface KnownSession {
-  readonly finding: Accepted;
+  readonly result: Accepted;
   readonly id: string;
   readonly marks: readonly string[];
   /** Epoch milliseconds from which it has to be looked at again. */
@@ -50,7 +50,7 @@ export class KnownSessions {
     if (this.#revoked.heardSince(marks, openedMono) || this.#ended.forgottenSince(openedMono))
       return undefined;
     if (this.#ended.unheard && this.#clock.mono() - openedMono > unwatchedMs) return undefined;
-    return this.#clock.now() < known.dueMs ? known.finding : undefined;
+    return this.#clock.now() < known.dueMs ? known.result : undefined;
   }
 
   /** @param claims of the session, which may be large: groups of a directory by the hundred */

@@ -57,7 +57,7 @@ export class RevokedSessions {
   }
 
   /** Whether a session that began then has been ended by one of these. Rejects with `StoreUnavailable`. */
-  async ask(marks: readonly string[], startedMs: number): Promise<boolean> {
+  async lookUp(marks: readonly string[], startedMs: number): Promise<boolean> {
     const store = this.#store;
     if (store === undefined) return false;
     const ends = await Promise.all(marks.map((mark) => store.get(endedPrefix + mark)));

@@ -2,7 +2,7 @@
 // is for and whose it is, and whatever does not fit is no session.
 import { hash } from "node:crypto";
 import { z } from "zod";
-import type { CookieVault } from "./cookie-vault.ts";
+import type { CookieSealer } from "./cookie-sealer.ts";
 import type { LoginOptions } from "../tokens/options.ts";
 
 const sessionShape = z.strictObject({
@@ -44,22 +44,22 @@ export function refreshDigest({ id }: Session, refreshToken: string): string {
 }
 
 export class SessionSeal {
-  readonly #vault: CookieVault;
+  readonly #sealer: CookieSealer;
   readonly #login: string;
 
-  constructor(vault: CookieVault, options: LoginOptions) {
-    this.#vault = vault;
+  constructor(sealer: CookieSealer, options: LoginOptions) {
+    this.#sealer = sealer;
     this.#login = loginId(options);
   }
 
   /** A ticket that is worth a look into Redis: anybody can write down a random one. */
   marked(ticket: string): string {
-    return `${ticket}.${this.#vault.mark(this.#marking(ticket))}`;
+    return `${ticket}.${this.#sealer.mark(this.#marking(ticket))}`;
   }
 
   isMarked(marked: string): boolean {
     const at = marked.indexOf(".");
-    return this.#vault.isMarked(this.#marking(marked.slice(0, at)), marked.slice(at + 1));
+    return this.#sealer.isMarked(this.#marking(marked.slice(0, at)), marked.slice(at + 1));
   }
 
   #marking(ticket: string): string {
@@ -67,35 +67,35 @@ export class SessionSeal {
   }
 
   async forBrowser(session: Session): Promise<string> {
-    return await this.#vault.seal("session", session);
+    return await this.#sealer.seal("session", session);
   }
 
   /** @returns undefined for what was not sealed here for a browser */
   async fromBrowser(sealed: string): Promise<Session | "of another login" | undefined> {
-    const session = sessionShape.safeParse(await this.#vault.open("session", sealed)).data;
+    const session = sessionShape.safeParse(await this.#sealer.open("session", sealed)).data;
     return session === undefined || session.login === this.#login ? session : "of another login";
   }
 
   /** @param at where it will lie: moved elsewhere, it is no session */
   async forStore(session: Session, at: string): Promise<string> {
-    return await this.#vault.seal("stored", { at, session });
+    return await this.#sealer.seal("stored", { at, session });
   }
 
   /** @returns undefined for what was not sealed here for that place */
   async fromStore(sealed: string, at: string): Promise<Session | "of another login" | undefined> {
-    const stored = storedShape.safeParse(await this.#vault.open("stored", sealed)).data;
+    const stored = storedShape.safeParse(await this.#sealer.open("stored", sealed)).data;
     if (stored === undefined || stored.at !== at) return undefined;
     return stored.session.login === this.#login ? stored.session : "of another login";
   }
 
   /** @param refresh digest of the refresh that gave it */
   async forFleet(session: Session, refresh: string): Promise<string> {
-    return await this.#vault.seal("refreshed", { refresh, session });
+    return await this.#sealer.seal("refreshed", { refresh, session });
   }
 
   /** @returns undefined for all that is not what this refresh of this session gave */
   async fromFleet(sealed: string, refresh: string, of: Session): Promise<Session | undefined> {
-    const result = refreshedShape.safeParse(await this.#vault.open("refreshed", sealed)).data;
+    const result = refreshedShape.safeParse(await this.#sealer.open("refreshed", sealed)).data;
     if (result === undefined || result.refresh !== refresh) return undefined;
     const { session } = result;
     const same = session.login === this.#login && session.id === of.id;

@@ -4,13 +4,13 @@ import { randomUUID } from "node:crypto";
 import type { Services } from "../../../src/plugin-api/contract.ts";
 import { mapIdentity, missingClaim } from "../claims.ts";
 import type { EndedSessions } from "./ended-sessions.ts";
-import { accepted, refused, unavailable, type Accepted, type Finding } from "../finding.ts";
+import { accepted, refused, unavailable, type Accepted, type AuthResult } from "../auth-result.ts";
 import { cookieDigest, KnownSessions, type KnownSession } from "./known-sessions.ts";
 import type { LoginOptions } from "../tokens/options.ts";
 import { GrantRefused, type Provider, type Tokens } from "../login/provider.ts";
 import type { RevokedSessions } from "./revoked-sessions.ts";
 import { renewedClaims, userClaims } from "./session-claims.ts";
-import { SessionFleet } from "./session-fleet.ts";
+import { SessionCoordination } from "./session-coordination.ts";
 import type { SessionKeeping } from "./session-keeping.ts";
 import { marksOf } from "./session-marks.ts";
 import { loginId, overMsOf, type Session, type SessionSeal } from "./session-seal.ts";
@@ -18,7 +18,7 @@ import type { JsonObject } from "../tokens/token-parts.ts";
 
 export interface OpenSession {
   readonly session: Session;
-  readonly finding: Accepted;
+  readonly result: Accepted;
   /** Set when the tokens were refreshed: what the cookie is to hold from now on. */
   readonly renewed: string | undefined;
 }
@@ -33,7 +33,7 @@ export interface Logout {
 
 /** A session that lets nobody in. */
 export interface ShutSession {
-  readonly finding: Exclude<Finding, Accepted>;
+  readonly result: Exclude<AuthResult, Accepted>;
   /** It is good nowhere: the browser is to forget it. */
   readonly forget: boolean;
 }
@@ -42,7 +42,7 @@ export interface ShutSession {
 const clockSlackMs = 60_000;
 
 const shut = (because: string, forget: boolean): ShutSession => ({
-  finding: refused("session", `session: ${because}`),
+  result: refused("session", `session: ${because}`),
   forget,
 });
 // Perhaps sealed by a sidecar that got a new key first.
@@ -54,7 +54,7 @@ const refreshRefused = shut("the provider refused to refresh it", true);
 // Its own login may still take it, on other routes.
 const ofAnotherLogin = shut("of another login", false);
 const outOfReach: ShutSession = {
-  finding: unavailable("session", "session: redis or the provider is out of reach"),
+  result: unavailable("session", "session: redis or the provider is out of reach"),
   forget: false,
 };
 
@@ -73,7 +73,7 @@ export class Sessions {
   readonly #services: Services;
   readonly #keeping: SessionKeeping;
   readonly #provider: Provider;
-  readonly #fleet: SessionFleet;
+  readonly #fleet: SessionCoordination;
   readonly #ended: EndedSessions;
   readonly #revoked: RevokedSessions;
   readonly #known: KnownSessions;
@@ -86,7 +86,7 @@ export class Sessions {
     this.#revoked = parts.revoked;
     this.#provider = parts.provider;
     this.#ended = parts.ended;
-    this.#fleet = new SessionFleet(services, seal, options.timeoutMs);
+    this.#fleet = new SessionCoordination(services, seal, options.timeoutMs);
     this.#known = new KnownSessions(services.clock, parts.ended, parts.revoked);
   }
 
@@ -111,7 +111,7 @@ export class Sessions {
   }
 
   /** From memory; undefined = `open` it. */
-  peek(cookie: string): Accepted | undefined {
+  getCached(cookie: string): Accepted | undefined {
     return this.#known.get(cookie);
   }
 
@@ -151,20 +151,20 @@ export class Sessions {
     if (missing !== undefined) return shut(`claim ${missing}`, false);
     const identity = this.#identityOf(current);
     if (typeof identity === "string") return unreadable;
-    const finding = accepted({ ...identity, expiresAt: current.endsMs });
+    const result = accepted({ ...identity, expiresAt: current.endsMs });
     if (current === session) {
-      this.#remember(cookie, current, { finding, openedMono });
-      return { session, finding, renewed: undefined };
+      this.#remember(cookie, current, { result, openedMono });
+      return { session, result, renewed: undefined };
     }
     try {
       const renewed = await this.#keeping.renew(cookie, current);
       if (await this.#endedMeanwhile(cookie, current)) return ended;
-      if (renewed === undefined) this.#remember(cookie, current, { finding, openedMono });
-      return { session: current, finding, renewed };
+      if (renewed === undefined) this.#remember(cookie, current, { result, openedMono });
+      return { session: current, result, renewed };
     } catch (error) {
       // Good for this request; not remembered, so that the next one tries again.
       this.#services.logger.warn({ err: error }, "a session that was refreshed could not be kept");
-      return { session: current, finding, renewed: undefined };
+      return { session: current, result, renewed: undefined };
     }
   }
 
@@ -230,7 +230,7 @@ export class Sessions {
   async #wasEnded(session: Session): Promise<boolean> {
     const { id, startedMs } = session;
     const marks = this.#marksOf(session);
-    const answers = await Promise.all([this.#ended.ask(id), this.#revoked.ask(marks, startedMs)]);
+    const answers = await Promise.all([this.#ended.lookUp(id), this.#revoked.lookUp(marks, startedMs)]);
     return answers.includes(true);
   }
 
@@ -242,7 +242,7 @@ export class Sessions {
     return wasEnded;
   }
 
-  #remember(cookie: string, session: Session, seen: Pick<KnownSession, "finding" | "openedMono">): void {
+  #remember(cookie: string, session: Session, seen: Pick<KnownSession, "result" | "openedMono">): void {
     const known = { ...seen, id: session.id, marks: this.#marksOf(session), dueMs: this.#dueMs(session) };
     this.#known.set(cookie, known, session.claims);
   }

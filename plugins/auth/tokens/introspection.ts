@@ -2,7 +2,14 @@
 import { z } from "zod";
 import type { Services } from "../../../src/plugin-api/contract.ts";
 import { audienceFits, mapIdentity, missingClaim } from "../claims.ts";
-import { accepted, refused, unavailable, type Accepted, type Refused, type Unavailable } from "../finding.ts";
+import {
+  accepted,
+  refused,
+  unavailable,
+  type Accepted,
+  type Refused,
+  type Unavailable,
+} from "../auth-result.ts";
 import { postForm } from "../issuers/form-post.ts";
 import type { IntrospectionOptions } from "./options.ts";
 import { answeredOtherUse } from "./token-use.ts";
@@ -16,7 +23,7 @@ const answerShape = z.looseObject({
 });
 
 export interface IntrospectionVerdict {
-  readonly finding: Accepted | Refused;
+  readonly result: Accepted | Refused;
   /** Epoch milliseconds until which it is believed. */
   readonly untilMs: number;
 }
@@ -42,7 +49,7 @@ export class Introspection {
   }
 
   /** Never rejects. */
-  async ask(token: string): Promise<IntrospectionVerdict | Unavailable> {
+  async lookUp(token: string): Promise<IntrospectionVerdict | Unavailable> {
     const { endpoint: url, clientId, clientAuth, timeoutMs } = this.#options;
     const parameters = { token, token_type_hint: "access_token" };
     const client = { clientId, clientSecret: this.#secret, clientAuth };
@@ -70,7 +77,7 @@ export class Introspection {
     const nowMs = this.#services.clock.now();
     const cachedMs = nowMs + this.#options.cacheSeconds * 1000;
     const fault = this.#fault(claims, nowMs);
-    if (fault !== undefined) return { finding: fault, untilMs: cachedMs };
+    if (fault !== undefined) return { result: fault, untilMs: cachedMs };
     const identity = mapIdentity(
       claims,
       this.#options.claims,
@@ -78,9 +85,9 @@ export class Introspection {
       claims.iss ?? this.#options.endpoint,
     );
     if (typeof identity === "string") {
-      return { finding: refused("introspection", `token: claim ${identity}`), untilMs: cachedMs };
+      return { result: refused("introspection", `token: claim ${identity}`), untilMs: cachedMs };
     }
-    return { finding: accepted(identity), untilMs: Math.min(cachedMs, (claims.exp ?? Infinity) * 1000) };
+    return { result: accepted(identity), untilMs: Math.min(cachedMs, (claims.exp ?? Infinity) * 1000) };
   }
 
   #fault(claims: z.output<typeof answerShape>, nowMs: number): Refused | undefined {

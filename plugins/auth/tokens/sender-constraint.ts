@@ -1,7 +1,7 @@
 // Tokens that are bound to a key of their sender: whoever has one without that key has nothing.
 import type { Exchange, Identity } from "../../../src/plugin-api/contract.ts";
 import type { CertificateCheck } from "../certificates/certificate.ts";
-import { refused, type Refused } from "../finding.ts";
+import { refused, type Refused } from "../auth-result.ts";
 import { isJsonObject } from "./token-parts.ts";
 
 const notTheirs = refused("jwt", "token: bound to another client certificate (cnf x5t#S256)");

@@ -1,15 +1,15 @@
 // Verdicts on tokens under the SHA-256 of the token, bounded in bytes; no token is kept.
 import { LRUCache } from "lru-cache";
 import { boundedCache } from "../bounded-cache.ts";
-import type { Accepted, Refused } from "../finding.ts";
-import type { KeyMark } from "../issuers/key-set.ts";
+import type { Accepted, Refused } from "../auth-result.ts";
+import type { KeyVersion } from "../issuers/key-set.ts";
 
 interface Verdict<Found> {
   readonly digest: string;
-  readonly finding: Found;
+  readonly result: Found;
   /** Epoch milliseconds, never past the token's own end. */
   readonly untilMs: number;
-  readonly mark: KeyMark | undefined;
+  readonly version: KeyVersion | undefined;
 }
 
 /**
@@ -33,7 +33,7 @@ function find<Found>(
   const place = placeOf(digest);
   const verdict = verdicts.get(place);
   if (verdict === undefined || verdict.digest !== digest) return undefined;
-  if (nowMs < verdict.untilMs && verdict.mark?.retired !== true) return verdict.finding;
+  if (nowMs < verdict.untilMs && verdict.version?.stale !== true) return verdict.result;
   verdicts.delete(place);
   return undefined;
 }
@@ -63,15 +63,15 @@ export class TokenCache {
 
   /**
    * @param tokenLength characters, for what the claims weigh
-   * @param mark retired once the key that vouched for it is no longer the issuer's
+   * @param version stale once the key that vouched for it is no longer the issuer's
    */
-  accept(digest: string, finding: Accepted, untilMs: number, tokenLength: number, mark?: KeyMark): void {
+  accept(digest: string, result: Accepted, untilMs: number, tokenLength: number, version?: KeyVersion): void {
     const size = entryBytes + tokenLength * bytesPerCharacter;
-    this.#verified?.set(placeOf(digest), { digest, finding, untilMs, mark }, { size });
+    this.#verified?.set(placeOf(digest), { digest, result, untilMs, version }, { size });
   }
 
-  /** @param mark retired once the issuer's keys change, after which the verdict may be another */
-  refuse(digest: string, finding: Refused, untilMs: number, mark?: KeyMark): void {
-    this.#refused.set(placeOf(digest), { digest, finding, untilMs, mark });
+  /** @param version stale once the issuer's keys change, after which the verdict may be another */
+  refuse(digest: string, result: Refused, untilMs: number, version?: KeyVersion): void {
+    this.#refused.set(placeOf(digest), { digest, result, untilMs, version });
   }
 }

@@ -61,7 +61,7 @@ export function shownElsewhere(
   return tokens;
 }
 
-/** Tokens in cookies, which count only where none is shown on purpose: browsers send cookies whoever asks. */
+/** Tokens in cookies, which count only where none is presented on purpose: browsers send cookies whoever asks. */
 export function shownInCookies({ ownedCookies }: ExchangeRequest, { cookies }: TokenSources): string[] {
   if (ownedCookies === undefined) return [];
   return ownedCookies.split("; ").flatMap((pair) => {

@@ -1,8 +1,8 @@
-// What a token says it is for. Only an access token may be shown as a bearer (RFC 9068 section 4, RFC 8725 section 3.12):
+// What a token says it is for. Only an access token may be presented as a bearer (RFC 9068 section 4, RFC 8725 section 3.12):
 // refresh, ID and logout tokens are signed by the same keys and are meant for others.
 import { isJsonObject, type JsonObject } from "./token-parts.ts";
 
-/** What an introspection answer may call a token that is shown as a bearer (RFC 7662 section 2.2). */
+/** What an introspection answer may call a token that is presented as a bearer (RFC 7662 section 2.2). */
 const bearerTypes = new Set(["bearer", "access_token"]);
 /** How Ory and Amazon (`token_use`) tell access tokens from others. */
 const accessUses = new Set(["access", "access_token"]);

@@ -5,17 +5,17 @@ import {
   refused,
   unavailable,
   type Accepted,
-  type Finding,
-  type MaybeFinding,
+  type AuthResult,
+  type MaybeAuthResult,
   type Unseen,
-} from "../finding.ts";
-import { Gate } from "../gate.ts";
+} from "../auth-result.ts";
+import { Semaphore } from "../semaphore.ts";
 import { Introspection } from "./introspection.ts";
 import type { Issuer } from "../issuers/issuer.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
 import { KnownIssuers } from "../issuers/known-issuers.ts";
 import type { JwtOptions } from "./options.ts";
-import type { Shared } from "../shared.ts";
+import type { RefCountedPool } from "../ref-counted-pool.ts";
 import { TokenCache } from "./token-cache.ts";
 import { decodeToken, type TokenParts } from "./token-parts.ts";
 
@@ -29,7 +29,7 @@ const token68 = /^[A-Za-z0-9\-._~+/]+=*$/;
 /** How long a refusal that cost a signature check is remembered. */
 const refusedMs = 60_000;
 const maxWaiting = 1_024;
-/** Signatures checked at the same time for addresses that have shown too many bad credentials: a flood gets no more. */
+/** Signatures checked at the same time for addresses that have presented too many bad credentials: a flood gets no more. */
 const doubtfulVerifies = 2;
 
 /** Everything here depends on the `jwt` options alone, so one serves all routes that agree on them. */
@@ -39,21 +39,21 @@ export class TokenCheck {
   readonly #issuers: KnownIssuers;
   readonly #introspection: Introspection | undefined;
   readonly #cache: TokenCache;
-  readonly #signatures: Gate;
-  readonly #doubtful = new Gate(doubtfulVerifies, maxWaiting);
-  readonly #introspections: Gate;
-  readonly #running = new Map<string, Promise<Finding>>();
+  readonly #signatures: Semaphore;
+  readonly #doubtful = new Semaphore(doubtfulVerifies, maxWaiting);
+  readonly #introspections: Semaphore;
+  readonly #running = new Map<string, Promise<AuthResult>>();
 
   /**
    * @param sources key sources that outlive this
    * @throws Error when a secret that the options name is not set or too short
    */
-  constructor(options: JwtOptions, services: Services, sources: Shared<JwksSource>) {
+  constructor(options: JwtOptions, services: Services, sources: RefCountedPool<JwksSource>) {
     this.#options = options;
     this.#services = services;
     this.#cache = new TokenCache(options.cacheSeconds === 0 ? 0 : options.cacheBytes);
-    this.#signatures = new Gate(options.maxVerifies, maxWaiting);
-    this.#introspections = new Gate(options.maxVerifies, maxWaiting);
+    this.#signatures = new Semaphore(options.maxVerifies, maxWaiting);
+    this.#introspections = new Semaphore(options.maxVerifies, maxWaiting);
     this.#introspection = options.introspection && new Introspection(options.introspection, services);
     this.#issuers = new KnownIssuers(options, services, sources);
   }
@@ -63,14 +63,14 @@ export class TokenCheck {
   }
 
   /** From memory, or that there is something to look at (`ask`). */
-  peek(token: string): Finding | Unseen {
+  getCached(token: string): AuthResult | Unseen {
     if (token.length > this.#options.maxTokenBytes) return tooLong;
     const digest = hash("sha256", token, "latin1");
     return this.#cache.get(digest, this.#services.clock.now()) ?? { kind: "unseen", digest };
   }
 
   /** Looks at the token; plainly when no signature need be checked and nobody asked. Never rejects. */
-  ask(token: string, digest: string): MaybeFinding {
+  lookUp(token: string, digest: string): MaybeAuthResult {
     const running = this.#running.get(digest);
     if (running !== undefined) return running;
     const parts = decodeToken(token);
@@ -93,7 +93,7 @@ export class TokenCheck {
    * For an address that has shown too many bad credentials: looks at a token whose signature can be checked here.
    * @returns undefined when it is not looked at
    */
-  askLocally(token: string, digest: string): MaybeFinding | undefined {
+  askLocally(token: string, digest: string): MaybeAuthResult | undefined {
     const running = this.#running.get(digest);
     if (running !== undefined) return running;
     const parts = decodeToken(token);
@@ -113,7 +113,7 @@ export class TokenCheck {
   }
 
   /** Simultaneous looks at one token are one. */
-  #once(digest: string, look: Promise<Finding>): Promise<Finding> {
+  #once(digest: string, look: Promise<AuthResult>): Promise<AuthResult> {
     this.#running.set(digest, look);
     return look;
   }
@@ -122,33 +122,33 @@ export class TokenCheck {
     issuer: Issuer,
     { token, parts, inspected }: { token: string; parts: TokenParts; inspected: Accepted },
     digest: string,
-    gate: Gate,
-  ): Promise<Finding> {
+    semaphore: Semaphore,
+  ): Promise<AuthResult> {
     try {
-      const verdict = await issuer.verify(token, parts, inspected, gate);
+      const verdict = await issuer.verify(token, parts, inspected, semaphore);
       if ("kind" in verdict) return verdict;
       const nowMs = this.#services.clock.now();
       if ("endsMs" in verdict) {
         const untilMs = Math.min(verdict.endsMs, nowMs + this.#options.cacheSeconds * 1000);
-        this.#cache.accept(digest, verdict.finding, untilMs, token.length, verdict.mark);
+        this.#cache.accept(digest, verdict.result, untilMs, token.length, verdict.version);
       } else if (verdict.unremembered !== true) {
-        this.#cache.refuse(digest, verdict.finding, nowMs + refusedMs, verdict.mark);
+        this.#cache.refuse(digest, verdict.result, nowMs + refusedMs, verdict.version);
       }
-      return verdict.finding;
+      return verdict.result;
     } finally {
       this.#running.delete(digest);
     }
   }
 
-  async #introspect(introspection: Introspection, token: string, digest: string): Promise<Finding> {
+  async #introspect(introspection: Introspection, token: string, digest: string): Promise<AuthResult> {
     try {
-      const verdict = await this.#introspections.run(() => introspection.ask(token));
+      const verdict = await this.#introspections.run(() => introspection.lookUp(token));
       if (verdict === undefined) return tooMany;
       if ("kind" in verdict) return verdict;
-      const { finding, untilMs } = verdict;
-      if (finding.kind === "accepted") this.#cache.accept(digest, finding, untilMs, token.length);
-      else this.#cache.refuse(digest, finding, untilMs);
-      return finding;
+      const { result, untilMs } = verdict;
+      if (result.kind === "accepted") this.#cache.accept(digest, result, untilMs, token.length);
+      else this.#cache.refuse(digest, result, untilMs);
+      return result;
     } finally {
       this.#running.delete(digest);
     }

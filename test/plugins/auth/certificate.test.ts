@@ -50,14 +50,14 @@ async function ask(
   client?: Issued,
   fields: Record<string, string> = {},
 ): Promise<{ status: number; seen: Record<string, string> }> {
-  const shown = client === undefined ? {} : { key: client.key, cert: client.cert };
+  const presented = client === undefined ? {} : { key: client.key, cert: client.cert };
   const request = https.get({
     port: sidecar.port,
     host: "127.0.0.1",
     ca: authority.cert,
     agent: false,
     headers: fields,
-    ...shown,
+    ...presented,
   });
   const [response] = (await once(request, "response")) as [IncomingMessage];
   const body = await text(response);

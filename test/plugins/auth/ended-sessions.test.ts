@@ -27,32 +27,32 @@ async function worker(folder: string | undefined, workers: number) {
 
 test("a worker hears of another's logouts within a moment, and a restart remembers them", async () => {
   const [one, two] = [await worker("a", 2), await worker("a", 2)];
-  assert.equal(await two.ended.ask("s-1"), false);
+  assert.equal(await two.ended.lookUp("s-1"), false);
   assert.equal(two.ended.unheard, true);
   await one.ended.end("s-1", 60_000);
   two.clock.forward(500);
   assert.deepEqual(
-    [await two.ended.ask("s-1"), two.ended.has("s-1"), await two.ended.ask("s-2")],
+    [await two.ended.lookUp("s-1"), two.ended.has("s-1"), await two.ended.lookUp("s-2")],
     [true, true, false],
   );
   const restarted = await worker("a", 1);
-  assert.deepEqual([await restarted.ended.ask("s-1"), restarted.ended.unheard], [true, false]);
+  assert.deepEqual([await restarted.ended.lookUp("s-1"), restarted.ended.unheard], [true, false]);
 });
 
 test("a folder that cannot be read lets nobody in, and is asked again", async () => {
   writeFileSync(join(root, "b"), "a file");
   const { ended, clock } = await worker("b", 1);
-  await assert.rejects(ended.ask("s-1"));
-  await assert.rejects(ended.ask("s-1"));
+  await assert.rejects(ended.lookUp("s-1"));
+  await assert.rejects(ended.lookUp("s-1"));
   rmSync(join(root, "b"));
   clock.forward(500);
-  assert.equal(await ended.ask("s-1"), false);
+  assert.equal(await ended.lookUp("s-1"), false);
 });
 
 test("with neither Redis nor a folder the log says what is missing", async () => {
   const { ended, log } = await worker(undefined, 1);
   await ended.end("s-1", 60_000);
-  assert.equal(await ended.ask("s-1"), true);
+  assert.equal(await ended.lookUp("s-1"), true);
   assert.match(await log(), /no OUTRIGGER_STATE_DIR/);
 });
 
@@ -64,5 +64,5 @@ test("an end that could not be written down is good here, said, and written on t
   await assert.rejects(ended.end("s-1", 60_000));
   rmSync(join(root, "c"));
   await ended.end("s-1", 60_000);
-  assert.equal(await (await worker("c", 1)).ended.ask("s-1"), true);
+  assert.equal(await (await worker("c", 1)).ended.lookUp("s-1"), true);
 });

@@ -436,15 +436,15 @@ test("where no login is required a visitor stays anonymous, and a session is use
 });
 
 test("a large session is kept in several cookies and read again", async () => {
-  const { CookieVault } = await import("../../../plugins/auth/sessions/cookie-vault.ts");
+  const { CookieSealer } = await import("../../../plugins/auth/sessions/cookie-sealer.ts");
   const { readChunks, writeChunks } = await import("../../../plugins/auth/sessions/cookies.ts");
-  const vault = new CookieVault(key, "KEYS");
-  const sealed = await vault.seal("session", { text: "x".repeat(6_000) });
+  const sealer = new CookieSealer(key, "KEYS");
+  const sealed = await sealer.seal("session", { text: "x".repeat(6_000) });
   const lines = writeChunks({ name: "app", secure: true }, sealed, 60);
   assert.ok(lines.every((line) => line.length < 4_096));
   const cookie = lines.map((line) => line.split(";")[0]).join("; ");
   assert.equal(readChunks(cookie, "app"), sealed);
-  assert.equal(await vault.open("login", sealed), undefined, "sealed for another purpose");
+  assert.equal(await sealer.open("login", sealed), undefined, "sealed for another purpose");
   assert.throws(() => writeChunks({ name: "app", secure: true }, "x".repeat(20_000), 60), /too long/);
 });
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { CookieVault } from "../../../plugins/auth/sessions/cookie-vault.ts";
+import { CookieSealer } from "../../../plugins/auth/sessions/cookie-sealer.ts";
 import { authOptions } from "../../../plugins/auth/options.ts";
 import type { LoginOptions } from "../../../plugins/auth/tokens/options.ts";
 import {
@@ -12,7 +12,7 @@ import {
   type Session,
 } from "../../../plugins/auth/sessions/session-seal.ts";
 
-const vault = new CookieVault(randomBytes(32).toString("base64url"), "KEYS");
+const sealer = new CookieSealer(randomBytes(32).toString("base64url"), "KEYS");
 const loginWith = (facts: object = {}): LoginOptions => {
   const login = {
     issuer: "https://id.example",
@@ -35,9 +35,9 @@ const sessionAt = (login: LoginOptions, facts: Partial<Session> = {}): Session =
 
 test("a session counts at logins of the same issuer, client, origin and cookie name alone", async () => {
   const login = loginWith();
-  const sealed = await new SessionSeal(vault, login).forBrowser(sessionAt(login));
+  const sealed = await new SessionSeal(sealer, login).forBrowser(sessionAt(login));
   const takenBy = async (other: object): Promise<unknown> =>
-    await new SessionSeal(vault, loginWith(other)).fromBrowser(sealed);
+    await new SessionSeal(sealer, loginWith(other)).fromBrowser(sealed);
   assert.deepEqual(await takenBy({ requiredClaims: { staff: true } }), sessionAt(login));
   for (const other of [
     { issuer: "https://evil.example" },
@@ -50,7 +50,7 @@ test("a session counts at logins of the same issuer, client, origin and cookie n
 
 test("what a refresh gave counts for that refresh, session and subject alone, and never as a cookie", async () => {
   const login = loginWith();
-  const seal = new SessionSeal(vault, login);
+  const seal = new SessionSeal(sealer, login);
   const before = sessionAt(login);
   const renewed = { ...before, endsMs: 3 };
   const digest = refreshDigest(before, "token-1");
@@ -63,5 +63,5 @@ test("what a refresh gave counts for that refresh, session and subject alone, an
   assert.equal(await seal.fromBrowser(sealed), undefined);
   assert.equal(await seal.fromFleet(await seal.forBrowser(renewed), digest, before), undefined);
   const elsewhere = loginWith({ clientId: "bank" });
-  assert.equal(await new SessionSeal(vault, elsewhere).fromFleet(sealed, digest, before), undefined);
+  assert.equal(await new SessionSeal(sealer, elsewhere).fromFleet(sealed, digest, before), undefined);
 });

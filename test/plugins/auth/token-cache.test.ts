@@ -1,7 +1,7 @@
 // Verdicts on tokens in memory: whose they are, and how long they hold.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { accepted, refused } from "../../../plugins/auth/finding.ts";
+import { accepted, refused } from "../../../plugins/auth/auth-result.ts";
 import { TokenCache } from "../../../plugins/auth/tokens/token-cache.ts";
 import { identityOf } from "../../support/exchange.ts";
 
@@ -23,15 +23,15 @@ test("a token is never taken for another whose digest begins alike", () => {
 
 test("a verdict ends with its time and with the key that vouched for it", () => {
   const cache = new TokenCache(1_000_000);
-  const mark = { retired: false };
+  const mark = { stale: false };
   cache.accept(one, known, 1000, 100, mark);
   assert.equal(cache.get(one, 999), known);
   assert.equal(cache.get(one, 1000), undefined);
   assert.equal(cache.size, 0, "what is over is not kept");
   cache.accept(one, known, 1000, 100, mark);
-  mark.retired = true;
+  mark.stale = true;
   assert.equal(cache.get(one, 0), undefined);
-  cache.refuse(one, bad, 1000, { retired: true });
+  cache.refuse(one, bad, 1000, { stale: true });
   assert.equal(cache.get(one, 0), undefined);
 });
 

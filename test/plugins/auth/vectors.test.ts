@@ -5,7 +5,7 @@ import { makeRoute, makeServices, withBearer, type TestServices } from "./harnes
 import { Issuer, type KeyMaterial } from "../../../plugins/auth/issuers/issuer.ts";
 import { KeySet, parseJwks } from "../../../plugins/auth/issuers/key-set.ts";
 import { decodeToken } from "../../../plugins/auth/tokens/token-parts.ts";
-import { accepted } from "../../../plugins/auth/finding.ts";
+import { accepted } from "../../../plugins/auth/auth-result.ts";
 import { authOptions } from "../../../plugins/auth/options.ts";
 import { identityOf } from "../../support/exchange.ts";
 

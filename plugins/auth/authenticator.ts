@@ -1,4 +1,4 @@
-// The way of a request through the plugin on one route: what was shown, what it is worth, what the rules say, and what
+// The way of a request through the plugin on one route: what was presented, what it is worth, what the rules say, and what
 // the service gets to know. Callers known from memory pass without a promise.
 import type { Exchange, Identity, RejectVerdict, Verdict } from "../../src/plugin-api/contract.ts";
 import type { Assertion } from "./assertions/assertion.ts";
@@ -13,14 +13,14 @@ import {
 } from "./credentials.ts";
 import {
   refused,
-  type Finding,
-  type MaybeFinding,
+  type AuthResult,
+  type MaybeAuthResult,
   type Refused,
   type Unavailable,
   type Unseen,
-} from "./finding.ts";
+} from "./auth-result.ts";
 import type { Exclusions } from "./rules/exclusions.ts";
-import type { GuessLimit } from "./guessing.ts";
+import type { FailedAuthLimiter } from "./failed-auth-limiter.ts";
 import type { KeyCheck } from "./api-keys/keys.ts";
 import type { Login } from "./login/login.ts";
 import type { OwnOrigin } from "./login/own-origin.ts";
@@ -29,7 +29,7 @@ import type { Rules } from "./rules/rules.ts";
 import { constraintFault } from "./tokens/sender-constraint.ts";
 import type { TokenCheck } from "./tokens/tokens.ts";
 
-export interface GuardParts {
+export interface AuthenticatorParts {
   readonly required: boolean;
   readonly forwardCredentials: boolean;
   readonly excludes: Exclusions | undefined;
@@ -39,7 +39,7 @@ export interface GuardParts {
   readonly refusals: Refusals;
   readonly rules: Rules;
   readonly counts: AuthCounts;
-  readonly guesses: GuessLimit | undefined;
+  readonly failedAuth: FailedAuthLimiter | undefined;
   readonly keys: KeyCheck | undefined;
   readonly tokens: TokenCheck | undefined;
   readonly certificates: CertificateCheck | undefined;
@@ -57,10 +57,10 @@ export const noTokens = refused("jwt", "token: none are taken here");
 export const noKeys = refused("api-key", "api key: none are taken here");
 const noIds: readonly string[] = [];
 
-export class Guard {
-  readonly #parts: GuardParts;
+export class Authenticator {
+  readonly #parts: AuthenticatorParts;
 
-  constructor(parts: GuardParts) {
+  constructor(parts: AuthenticatorParts) {
     this.#parts = parts;
   }
 
@@ -74,12 +74,14 @@ export class Guard {
       this.#strip(exchange, this.#parts.forwardsExcluded?.take(request) === true);
       return undefined;
     }
-    const shown = readCredentials(request, credentials);
-    if (shown.malformed !== undefined) return this.#refuse(exchange, refused("none", shown.malformed));
-    const { bearer, apiKey } = shown;
-    const token = bearer === undefined || tokens === undefined ? noTokens : tokens.peek(bearer);
-    const key = apiKey === undefined || keys === undefined ? noKeys : keys.peek(apiKey, client.address);
-    if (token.kind === "unseen" || key.kind === "unseen") return this.#ask(exchange, shown, token, key);
+    const presented = readCredentials(request, credentials);
+    if (presented.malformed !== undefined)
+      return this.#refuse(exchange, refused("none", presented.malformed));
+    const { bearer, apiKey } = presented;
+    const token = bearer === undefined || tokens === undefined ? noTokens : tokens.getCached(bearer);
+    const key = apiKey === undefined || keys === undefined ? noKeys : keys.getCached(apiKey, client.address);
+    if (token.kind === "unseen" || key.kind === "unseen")
+      return this.#lookUp(exchange, presented, token, key);
     if (bearer === undefined && apiKey === undefined && login !== undefined) {
       const session = login.session(exchange);
       if (session instanceof Promise) {
@@ -95,16 +97,16 @@ export class Guard {
   }
 
   /** Something is not known from memory: somebody has to be asked, unless this client has guessed too often. */
-  #ask(
+  #lookUp(
     exchange: Exchange,
     { bearer, apiKey }: Credentials,
-    knownToken: Finding | Unseen,
-    knownKey: Finding | Unseen,
+    knownToken: AuthResult | Unseen,
+    knownKey: AuthResult | Unseen,
   ): MaybeVerdict {
-    const { guesses, tokens, keys } = this.#parts;
+    const { failedAuth, tokens, keys } = this.#parts;
     const { address } = exchange.client;
-    const waitSeconds = guesses?.waitSeconds(address) ?? 0;
-    let token: MaybeFinding | undefined;
+    const waitSeconds = failedAuth?.waitSeconds(address) ?? 0;
+    let token: MaybeAuthResult | undefined;
     if (waitSeconds > 0) {
       // Neighbours of whoever guesses (behind one NAT) are still let in where that costs little and is no guess: by a
       // key that was good before, or a token whose signature can be checked here.
@@ -114,10 +116,10 @@ export class Guard {
         return this.#limit(exchange, bearer === undefined ? noKeys : noTokens, waitSeconds);
       if (bearer === undefined) token = undefined;
     } else if (bearer !== undefined)
-      token = knownToken.kind === "unseen" ? tokens?.ask(bearer, knownToken.digest) : knownToken;
-    let key: MaybeFinding | undefined;
+      token = knownToken.kind === "unseen" ? tokens?.lookUp(bearer, knownToken.digest) : knownToken;
+    let key: MaybeAuthResult | undefined;
     if (apiKey !== undefined)
-      key = knownKey.kind === "unseen" ? keys?.ask(apiKey, knownKey.digest, address) : knownKey;
+      key = knownKey.kind === "unseen" ? keys?.lookUp(apiKey, knownKey.digest, address) : knownKey;
     if (token instanceof Promise || key instanceof Promise) {
       return Promise.all([token, key]).then(([lateToken, lateKey]) =>
         this.#decide(exchange, lateToken, lateKey),
@@ -126,8 +128,8 @@ export class Guard {
     return this.#decide(exchange, token, key);
   }
 
-  /** @param first what was found about the token, or else the session; undefined = not shown. @param second about the key */
-  #decide(exchange: Exchange, first: Finding | undefined, second: Finding | undefined): MaybeVerdict {
+  /** @param first what was found about the token, or else the session; undefined = not presented. @param second about the key */
+  #decide(exchange: Exchange, first: AuthResult | undefined, second: AuthResult | undefined): MaybeVerdict {
     const { certificates } = this.#parts;
     // One bad credential spoils the request, whatever else it shows.
     if (first?.kind === "refused") return this.#refuse(exchange, first);
@@ -190,7 +192,7 @@ export class Guard {
     exchange.identity = identity;
     this.#strip(exchange, forwardCredentials);
     if (assertion === undefined || identity === undefined) return undefined;
-    const known = assertion.peek(identity);
+    const known = assertion.getCached(identity);
     if (known !== undefined) {
       fields.set(assertion.header, known);
       return undefined;
@@ -234,26 +236,26 @@ export class Guard {
     return redirect ?? refusals.missing;
   }
 
-  #refuse(exchange: Exchange, finding: Refused): Verdict {
-    const { guesses, refusals, counts, login } = this.#parts;
+  #refuse(exchange: Exchange, result: Refused): Verdict {
+    const { failedAuth, refusals, counts, login } = this.#parts;
     const { address } = exchange.client;
     // A sealed cookie cannot be guessed, and a session that ended is nobody's fault.
-    if (guesses !== undefined && finding.method !== "session") {
-      const waitSeconds = guesses.waitSeconds(address, finding.credentialId);
-      if (waitSeconds > 0) return this.#limit(exchange, finding, waitSeconds);
-      guesses.failed(address, finding.credentialId);
+    if (failedAuth !== undefined && result.method !== "session") {
+      const waitSeconds = failedAuth.waitSeconds(address, result.credentialId);
+      if (waitSeconds > 0) return this.#limit(exchange, result, waitSeconds);
+      failedAuth.failed(address, result.credentialId);
     }
-    exchange.refusedBecause = finding.because;
-    const redirect = finding.method === "session" ? login?.redirect(exchange) : undefined;
-    counts.count(finding.method, redirect === undefined ? "refused" : "redirected");
+    exchange.refusedBecause = result.because;
+    const redirect = result.method === "session" ? login?.redirect(exchange) : undefined;
+    counts.count(result.method, redirect === undefined ? "refused" : "redirected");
     if (redirect !== undefined) return redirect;
-    if (finding.code === "invalid_api_key") return refusals.badKey;
-    return finding.code === "invalid_token" ? refusals.badToken : refusals.badCredential;
+    if (result.code === "invalid_api_key") return refusals.badKey;
+    return result.code === "invalid_token" ? refusals.badToken : refusals.badCredential;
   }
 
-  #limit(exchange: Exchange, finding: Refused, waitSeconds: number): RejectVerdict {
+  #limit(exchange: Exchange, result: Refused, waitSeconds: number): RejectVerdict {
     exchange.refusedBecause = "too many bad credentials";
-    this.#parts.counts.count(finding.method, "limited");
+    this.#parts.counts.count(result.method, "limited");
     return this.#parts.refusals.limited(waitSeconds);
   }
 }

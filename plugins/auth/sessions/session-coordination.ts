@@ -9,7 +9,7 @@ const keepMs = 60_000;
 const pollMs = 50;
 const maxRefreshed = 8_192;
 
-export class SessionFleet {
+export class SessionCoordination {
   readonly #services: Services;
   readonly #seal: SessionSeal;
   /** Two calls to the provider (tokens, keys) end within it. */

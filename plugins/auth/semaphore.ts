@@ -1,5 +1,5 @@
 // Bounds how many of a costly operation run at the same time; a bounded number waits a bounded time, the rest is turned
-// away. One gate a dependency: where two share one, what hangs in the first shuts out the second.
+// away. One semaphore a dependency: where two share one, what hangs in the first shuts out the second.
 
 interface Waiter {
   readonly timer: NodeJS.Timeout;
@@ -9,7 +9,7 @@ interface Waiter {
 /** Shorter than any client's patience, longer than a burst of signatures takes. */
 const longestWaitMs = 1_000;
 
-export class Gate {
+export class Semaphore {
   readonly #width: number;
   readonly #maxWaiting: number;
   readonly #waiting = new Set<Waiter>();

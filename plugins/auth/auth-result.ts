@@ -25,8 +25,8 @@ export interface Unavailable {
   readonly code: Extract<ErrorCode, "dependency_unavailable" | "overloaded">;
   readonly because: string;
 }
-export type Finding = Accepted | Refused | Unavailable;
-export type MaybeFinding = Finding | Promise<Finding>;
+export type AuthResult = Accepted | Refused | Unavailable;
+export type MaybeAuthResult = AuthResult | Promise<AuthResult>;
 
 /** Not known from memory: somebody has to look, under this digest of the credential. */
 export interface Unseen {

@@ -8,7 +8,7 @@ interface Held<T> {
   users: number;
 }
 
-export class Shared<T extends { close(): void }> {
+export class RefCountedPool<T extends { close(): void }> {
   readonly #held = new Map<string, Held<T>>();
 
   /**

@@ -21,11 +21,15 @@ const told = new WeakSet<Store>();
  * @param keepMs how long after its fetch a copy counts
  * @returns undefined when there is nothing to share through
  */
-export function openJwksShare(services: Services, subject: string, keepMs: number): JwksShare | undefined {
+export function openSharedJwksCache(
+  services: Services,
+  subject: string,
+  keepMs: number,
+): SharedJwksCache | undefined {
   const { store, seals, logger } = services;
   if (store === undefined) return undefined;
   if (seals !== undefined)
-    return new JwksShare({ ...services, store, seal: seals.of("jwks") }, subject, keepMs);
+    return new SharedJwksCache({ ...services, store, seal: seals.of("jwks") }, subject, keepMs);
   if (!told.has(store))
     logger.info({}, "issuers' keys are not shared through Redis: set OUTRIGGER_STORE_KEYS");
   told.add(store);
@@ -34,7 +38,7 @@ export function openJwksShare(services: Services, subject: string, keepMs: numbe
 
 type Parts = Pick<Services, "fleet" | "clock"> & { readonly store: Store; readonly seal: StoreSeal };
 
-export class JwksShare {
+export class SharedJwksCache {
   readonly #parts: Parts;
   readonly #subject: string;
   readonly #key: string;

@@ -13,7 +13,7 @@ const maxCounted = 65_536;
 const networkBits = 64;
 
 /** Failures of one process; every sidecar counts for itself. */
-export class GuessLimit {
+export class FailedAuthLimiter {
   readonly #limit: number;
   readonly #windowMs: number;
   readonly #clock: Clock;

@@ -13,7 +13,7 @@ interface VaultKey {
   readonly marking: Uint8Array;
 }
 
-export class CookieVault {
+export class CookieSealer {
   readonly #keys: readonly VaultKey[];
 
   /**
@@ -46,10 +46,10 @@ export class CookieVault {
   }
 
   isMarked(text: string, mark: string): boolean {
-    const shown = Buffer.from(mark, "base64url");
+    const presented = Buffer.from(mark, "base64url");
     return this.#keys.some((key) => {
       const right = markOf(key, text);
-      return right.length === shown.length && timingSafeEqual(right, shown);
+      return right.length === presented.length && timingSafeEqual(right, presented);
     });
   }
 
