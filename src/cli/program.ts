@@ -6,6 +6,7 @@ import { version } from "../version.ts";
 import { addCacheCommands } from "./cache-commands.ts";
 import { addFleetCommand } from "./fleet-command.ts";
 import { addKeysCommands } from "./keys-commands.ts";
+import { addLogsCommand } from "./logs-command.ts";
 import { addPolicyCommands } from "./policy-commands.ts";
 import type { AclOptions } from "./redis-acl.ts";
 import { addSessionsCommands } from "./sessions-commands.ts";
@@ -36,6 +37,7 @@ function createProgram(terminal: Terminal, choose: (run: Run) => void): Command 
     );
   addPolicyCommands(program, terminal, choose);
   addFleetCommand(program, terminal, choose);
+  addLogsCommand(program, terminal, choose);
   program
     .command("redis-acl")
     .description(

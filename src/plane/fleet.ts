@@ -107,7 +107,8 @@ export async function withReceipts<Of extends Omit<Member, "receipt">>(
   return read;
 }
 
-async function services(store: Store): Promise<string[]> {
+/** Services with a sidecar within the last two hours, the latest first. */
+export async function services(store: Store): Promise<string[]> {
   const reply = await store.run(readServices, [servicesKey], [mostServices, 2 * lostMs], limitMs);
   return Array.isArray(reply) ? (reply as unknown[]).map(String) : [];
 }

@@ -1,0 +1,59 @@
+// One line of a log stream as people read it, and which lines they asked for. Whoever has a sidecar's rights writes to its
+// stream: nothing in a line is taken on trust.
+import type { LogEntry } from "../plane/log-streams.ts";
+import { parseJson } from "../language/json.ts";
+import { printable } from "./table.ts";
+
+export type LogRecord = Readonly<Record<string, unknown>>;
+
+/** @returns undefined when it is no access-log line */
+export function recordOf({ line }: LogEntry): LogRecord | undefined {
+  try {
+    const value = parseJson(line);
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as LogRecord)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const part = /^([1-5])xx$|^([1-5]\d\d)(?:-([1-5]\d\d))?$/;
+
+/** @param text `5xx`, `404`, `400-499`, or several with commas. @returns undefined when it is none of these */
+export function parseStatuses(text: string): ((status: unknown) => boolean) | undefined {
+  const ranges: (readonly [number, number])[] = [];
+  for (const each of text.split(",")) {
+    const [, hundred, from, to] = part.exec(each.trim()) ?? [];
+    if (hundred !== undefined) ranges.push([Number(hundred) * 100, Number(hundred) * 100 + 99]);
+    else if (from !== undefined) ranges.push([Number(from), Number(to ?? from)]);
+    else return undefined;
+  }
+  return (status) =>
+    typeof status === "number" && ranges.some(([low, high]) => low <= status && status <= high);
+}
+
+const text = (value: unknown): string =>
+  typeof value === "string" || typeof value === "number" ? String(value) : "-";
+
+/** `2026-11-28T20:15:01.123Z orders 200 GET /path 1.2 ms alice 10.0.0.7 <request id>`, and what went wrong. */
+export function lineText({ service, line }: LogEntry, record: LogRecord | undefined): string {
+  if (record === undefined) return printable(`- ${service} ${line}`);
+  const { timestamp, status, method, path, durationMs, userId, clientIp, requestId } = record;
+  const notes = ["end", "error", "refusedBecause", "cacheStatus"].flatMap((name) => {
+    const value = record[name];
+    return typeof value === "string" && value !== "complete" ? [value] : [];
+  });
+  const parts = [
+    timestamp,
+    service,
+    status,
+    method,
+    path,
+    `${text(durationMs)} ms`,
+    userId,
+    clientIp,
+    requestId,
+  ];
+  return printable([...parts.map(text), ...notes].join(" "));
+}

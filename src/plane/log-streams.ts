@@ -1,0 +1,196 @@
+// The log streams of many services as one, in the order of Redis' clock: the last lines, and then what comes. What is held
+// is one page a stream at most.
+import type { Script, Store } from "../plugin-api/store.ts";
+import { services } from "./fleet.ts";
+
+export interface LogEntry {
+  readonly service: string;
+  /** Of the entry in its stream, by Redis' clock: `<epoch ms>-<number>`. */
+  readonly id: string;
+  /** As the sidecar wrote it: JSON, unless somebody else wrote to the stream. */
+  readonly line: string;
+}
+
+interface Stream {
+  readonly service: string;
+  /** Everything up to this has been told. */
+  seen: string;
+}
+
+interface Page {
+  readonly nowMs: number;
+  readonly entries: readonly LogEntry[];
+  /** There may be more where these come from. */
+  readonly full: boolean;
+}
+
+/** Keys of one script: it stops everybody else for as long as it runs. */
+const keysAtOnce = 100;
+const callsAtOnce = 50;
+const mostHeld = 20_000;
+const limitMs = 5_000;
+const servicesEveryMs = 5_000;
+
+/** A key of another type is nobody's log, and no reason to give up on the others. */
+const body = (range: string): string => `
+local t = redis.call('TIME')
+local pages = {}
+for i, key in ipairs(KEYS) do
+  local page = redis.pcall(${range}, 'COUNT', ARGV[1])
+  if page.err and not string.find(page.err, 'WRONGTYPE') then return page end
+  pages[i] = page.err and {} or page
+end
+return { t[1] * 1000 + math.floor(t[2] / 1000), pages }`;
+const readOlder: Script = { name: "logs-older", lua: body("'XREVRANGE', key, ARGV[i + 1], '-'") };
+const readNewer: Script = { name: "logs-newer", lua: body("'XRANGE', key, ARGV[i + 1], '+'") };
+
+export class LogStreams {
+  readonly #store: Store;
+  /** undefined = all services that there are. */
+  readonly #service: string | undefined;
+  readonly #streams = new Map<string, Stream>();
+  #lookedAtMono = -Infinity;
+  /** By Redis' clock: of the last answer, and of the one before services were looked for. */
+  #nowMs = 0;
+  #lookedAtMs = 0;
+
+  constructor(store: Store, service: string | undefined) {
+    this.#store = store;
+    this.#service = service;
+  }
+
+  /** How many services are read. */
+  get size(): number {
+    return this.#streams.size;
+  }
+
+  /**
+   * The last entries that match, oldest first; `next` goes on from there.
+   * Rejects with StoreUnavailable, as `next` does.
+   */
+  async last(count: number, matches: (entry: LogEntry) => boolean): Promise<readonly LogEntry[]> {
+    await this.#look();
+    const streams = [...this.#streams.values()];
+    // Of each stream: what has been read and not taken, newest first, and where to read on; undefined = its end is reached.
+    const held = streams.map((stream) => ({
+      stream,
+      entries: [] as LogEntry[],
+      from: "+" as string | undefined,
+    }));
+    const found: LogEntry[] = [];
+    for (let first = true; first || found.length < count; first = false) {
+      const asked = held.filter(({ entries, from }) => entries.length === 0 && from !== undefined);
+      const pages = await this.#read(
+        readOlder,
+        asked.map(({ stream, from = "+" }) => [stream.service, from]),
+      );
+      for (const [at, each] of asked.entries()) {
+        const { nowMs, entries, full } = pages[at] as Page;
+        each.entries = [...entries];
+        each.from = full ? `(${entries.at(-1)?.id}` : undefined;
+        if (first) each.stream.seen = entries[0]?.id ?? `${nowMs - 1}-0`;
+      }
+      if (held.every(({ entries }) => entries.length === 0)) break;
+      // Older than this, a stream may have entries that have not been read.
+      const ends = held
+        .filter(({ from }) => from !== undefined)
+        .flatMap(({ entries }) => entries.at(-1)?.id ?? []);
+      const since = ends.toSorted(byId).at(-1);
+      const taken = held.flatMap((each) => {
+        const from = since === undefined ? -1 : each.entries.findIndex(({ id }) => byId(id, since) < 0);
+        return each.entries.splice(0, from === -1 ? each.entries.length : from);
+      });
+      found.push(...taken.filter(matches).toSorted((a, b) => byId(b.id, a.id)));
+    }
+    return found.slice(0, count).toReversed();
+  }
+
+  /** What has come since, oldest first; perhaps not all of it. */
+  async next(): Promise<readonly LogEntry[]> {
+    await this.#look();
+    const streams = [...this.#streams.values()];
+    const pages = await this.#read(
+      readNewer,
+      streams.map(({ service, seen }) => [service, `(${seen}`]),
+    );
+    // Later than this, a stream may have entries that have not been read, which go before others' later ones.
+    const ends = pages.filter(({ full }) => full).flatMap(({ entries }) => entries.at(-1)?.id ?? []);
+    const until = ends.toSorted(byId)[0];
+    const taken = pages.map(({ entries }) =>
+      until === undefined ? entries : entries.filter(({ id }) => byId(id, until) <= 0),
+    );
+    for (const [at, entries] of taken.entries()) {
+      const stream = streams[at] as Stream;
+      stream.seen = entries.at(-1)?.id ?? stream.seen;
+    }
+    return taken.flat().toSorted((a, b) => byId(a.id, b.id));
+  }
+
+  /** Looks for services that have come. Their entries since the last look are new. */
+  async #look(): Promise<void> {
+    const nowMono = performance.now();
+    if (nowMono - this.#lookedAtMono < servicesEveryMs) return;
+    const names = this.#service === undefined ? await services(this.#store) : [this.#service];
+    const unknown = names.filter((service) => !this.#streams.has(service));
+    const seen = `${this.#lookedAtMs}-0`;
+    for (const service of unknown) this.#streams.set(service, { service, seen });
+    this.#lookedAtMs = this.#nowMs;
+    this.#lookedAtMono = nowMono;
+  }
+
+  /** @param from each service with the id to begin at. @returns a page for each */
+  async #read(script: Script, from: readonly (readonly [string, string])[]): Promise<readonly Page[]> {
+    const count = Math.min(500, Math.max(10, Math.floor(mostHeld / Math.max(1, from.length))));
+    // In a Cluster keys of several services are in several slots.
+    const keysEach = this.#store.sharded === false ? keysAtOnce : 1;
+    const calls = chunks(from, keysEach);
+    const pages: Page[] = [];
+    for (const together of chunks(calls, callsAtOnce)) {
+      const outcomes = await this.#store.runAll(
+        together.map((some) => ({
+          script,
+          keys: some.map(([service]) => `logs:${service}`),
+          args: [count, ...some.map(([, id]) => id)],
+        })),
+        limitMs,
+      );
+      for (const [at, outcome] of outcomes.entries()) {
+        if (outcome.status === "rejected") throw outcome.reason;
+        const names = (together[at] as (typeof together)[number]).map(([service]) => service);
+        pages.push(...parsePages(outcome.value, names, count));
+      }
+    }
+    for (const { nowMs } of pages) this.#nowMs = Math.max(this.#nowMs, nowMs);
+    // Services have been looked for just before the first answer.
+    if (this.#lookedAtMs === 0) this.#lookedAtMs = this.#nowMs;
+    return pages;
+  }
+}
+
+function chunks<Item>(items: readonly Item[], size: number): (readonly Item[])[] {
+  const parts: (readonly Item[])[] = [];
+  for (let at = 0; at < items.length; at += size) parts.push(items.slice(at, at + size));
+  return parts;
+}
+
+const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? (value as unknown[]) : []);
+
+function parsePages(reply: unknown, names: readonly string[], count: number): Page[] {
+  const [now, pages] = list(reply);
+  return names.map((service, at) => {
+    const raw = list(list(pages)[at]);
+    const entries = raw.map((entry): LogEntry => {
+      const [id, fields] = list(entry);
+      const flat = list(fields).map(String);
+      const line = flat[flat.findIndex((name, index) => index % 2 === 0 && name === "line") + 1] ?? "";
+      return { service, id: String(id), line };
+    });
+    return { nowMs: Number(now), entries, full: raw.length >= count };
+  });
+}
+
+function byId(one: string, other: string): number {
+  const [ms = "", number = ""] = one.split("-");
+  const [otherMs = "", otherNumber = ""] = other.split("-");
+  return Number(ms) - Number(otherMs) || Number(number) - Number(otherNumber);
+}
