@@ -77,10 +77,10 @@ export class PolicyInForce {
     }
   }
 
-  /** Retires it. @returns what resolves when its plugins are closed */
-  close(): Promise<void> | undefined {
+  /** Retires it. Resolves when its plugins are closed. */
+  async close(): Promise<void> {
     this.#closed = true;
     this.#routed?.snapshot.retire();
-    return this.#routed?.snapshot.closed;
+    await this.#routed?.snapshot.closed;
   }
 }

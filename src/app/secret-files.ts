@@ -7,13 +7,7 @@ import type { Config, SecretSettings } from "../config/config.ts";
 import type { Logger } from "../plugin-api/contract.ts";
 import { rereadSecrets } from "./environment.ts";
 import type { RenewableStore } from "../redis/renewable-store.ts";
-import type { Serving } from "./serving.ts";
-
-export interface SecretUsers {
-  readonly store: Pick<RenewableStore, "renew"> | undefined;
-  /** In a process that serves. */
-  readonly serving?: Pick<Serving, "hasSecrets" | "renewSecrets">;
-}
+import type { PolicyInForce } from "./policy-in-force.ts";
 
 /** Looks, because file watchers miss what is done to symbolic links (Kubernetes) and on network file systems. */
 const everyMs = 2_000;
@@ -26,7 +20,8 @@ const longestRetryMs = 300_000;
 export class SecretFiles {
   readonly #config: Config;
   readonly #logger: Logger;
-  readonly #users: SecretUsers;
+  readonly #store: Pick<RenewableStore, "renew"> | undefined;
+  #policy: Pick<PolicyInForce, "has" | "renew"> | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
   /** What the files hold, as far as it could be read. */
   #wanted: SecretSettings;
@@ -38,15 +33,20 @@ export class SecretFiles {
   #retryAtMono = 0;
   #closed = false;
 
-  constructor(config: Config, logger: Logger, users: SecretUsers) {
+  constructor(config: Config, logger: Logger, store: Pick<RenewableStore, "renew"> | undefined) {
     this.#config = config;
     this.#logger = logger;
-    this.#users = users;
+    this.#store = store;
     this.#wanted = config;
     if (Object.keys(config.secretFiles).length === 0) return;
     this.#timer = setInterval(() => void this.#look(), everyMs).unref();
     process.on("SIGHUP", this.#readNow);
     void this.#look();
+  }
+
+  /** In a process that serves: has this policy set up anew when its secrets have changed. */
+  renewIn(policy: Pick<PolicyInForce, "has" | "renew">): void {
+    this.#policy = policy;
   }
 
   /** As it is now. */
@@ -116,7 +116,7 @@ export class SecretFiles {
     this.#told = told;
     const before = this.#wanted;
     this.#wanted = now;
-    if (now.redis !== undefined) this.#users.store?.renew(now.redis);
+    if (now.redis !== undefined) this.#store?.renew(now.redis);
     const { redis, adminToken, storeKeys, secrets } = before;
     if (isDeepStrictEqual(now, { redis, adminToken, storeKeys, secrets })) return;
     this.#logger.info({}, "files of secrets have changed");
@@ -127,14 +127,14 @@ export class SecretFiles {
   /** Also when a policy that was being set up before the change came into force after it. */
   async #renewPolicy(): Promise<void> {
     const { secrets, storeKeys } = this.#wanted;
-    const { serving } = this.#users;
-    if (serving === undefined || performance.now() < this.#retryAtMono) return;
-    if (serving.hasSecrets({ secrets, storeKeys })) {
+    const policy = this.#policy;
+    if (policy === undefined || performance.now() < this.#retryAtMono) return;
+    if (policy.has({ secrets, storeKeys })) {
       this.#refusal = "";
       return;
     }
     try {
-      await serving.renewSecrets({ secrets, storeKeys });
+      await policy.renew({ secrets, storeKeys });
       this.#refusal = "";
       this.#logger.info({}, "the policy in force is set up with the secrets as they are now");
     } catch (error) {

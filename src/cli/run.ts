@@ -99,9 +99,8 @@ async function roleOf(config: Config): Promise<Role> {
 
 async function startFromSource(config: Config, role: Role): Promise<RunningSidecar> {
   if (role === "alone") return (await import("../app/sidecar.ts")).startSidecar(config);
-  if (role === "primary")
-    return (await import("../workers/primary.ts")).startPrimary(config, workersOf(config));
-  return (await import("../workers/worker.ts")).startWorker(config, workersOf(config));
+  if (role === "primary") return (await import("../app/primary.ts")).startPrimary(config, workersOf(config));
+  return (await import("../app/worker.ts")).startWorker(config, workersOf(config));
 }
 
 /**

@@ -59,7 +59,7 @@ export class Crew {
   readonly #restarts: Counter;
   readonly #serving: Gauge;
   readonly #up = Promise.withResolvers<AddressInfo | string>();
-  readonly #ticking: NodeJS.Timeout;
+  #ticking: NodeJS.Timeout | undefined;
   #isUp = false;
   #draining = false;
   #stopping = false;
@@ -83,7 +83,12 @@ export class Crew {
     }));
     // Whoever is not waiting for it is not to hear of it as an unhandled rejection.
     this.#up.promise.catch(() => {});
-    this.#ticking = setInterval(() => lookAfter(this.#members(), this.policy, options.logger), stateEveryMs);
+  }
+
+  /** Starts the workers; they do not listen yet. */
+  start(): void {
+    const { logger } = this.#options;
+    this.#ticking = setInterval(() => lookAfter(this.#members(), this.policy, logger), stateEveryMs);
     this.#ticking.unref();
     for (const slot of this.#slots) this.#fork(slot);
   }

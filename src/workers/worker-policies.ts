@@ -1,22 +1,27 @@
 // The policies of one worker: at most one is set up and waits to be put in force, and one is in force.
-import { PolicyRefused, type Problem } from "../policy/document/problems.ts";
-import type { PolicyReader } from "../policy/read.ts";
-import type { RoutedPolicy } from "../routing/routed-policy.ts";
-import type { Serving } from "../app/serving.ts";
+import { type Problem, problemsOf } from "../policy/document/problems.ts";
+import type { EffectivePolicy, PolicyReader } from "../policy/read.ts";
 import type { PrimaryLink } from "./link.ts";
 import type { PreparedPolicy } from "./vote.ts";
 
-export class WorkerPolicies {
+/** Where policies are put in force. */
+export interface PolicyTarget<Compiled> {
+  compile(policy: EffectivePolicy): Promise<Compiled>;
+  swap(compiled: Compiled): void;
+  discard(compiled: Compiled): void;
+}
+
+export class WorkerPolicies<Compiled> {
   readonly #read: PolicyReader;
-  readonly #serving: Serving;
+  readonly #target: PolicyTarget<Compiled>;
   readonly #link: PrimaryLink;
   /** The policy that was asked for last; 0 = it is not wanted any more. */
   #wanted = 0;
-  #ready: { readonly id: number; readonly policy: RoutedPolicy } | undefined;
+  #ready: { readonly id: number; readonly policy: Compiled } | undefined;
 
-  constructor(read: PolicyReader, serving: Serving, link: PrimaryLink) {
+  constructor(read: PolicyReader, target: PolicyTarget<Compiled>, link: PrimaryLink) {
     this.#read = read;
-    this.#serving = serving;
+    this.#target = target;
     this.#link = link;
   }
 
@@ -26,9 +31,9 @@ export class WorkerPolicies {
     this.#wanted = id;
     let problems: readonly Problem[] = [];
     try {
-      const policy = await this.#serving.compile(await this.#read(raw));
+      const policy = await this.#target.compile(await this.#read(raw));
       if (this.#wanted !== id) {
-        policy.snapshot.retire();
+        this.#target.discard(policy);
         return;
       }
       this.#ready = { id, policy };
@@ -40,7 +45,7 @@ export class WorkerPolicies {
 
   commit(id: number): void {
     if (this.#ready?.id !== id) return;
-    this.#serving.swap(this.#ready.policy);
+    this.#target.swap(this.#ready.policy);
     this.#ready = undefined;
     void this.#link.send({ type: "inForce", id });
   }
@@ -51,12 +56,7 @@ export class WorkerPolicies {
 
   #drop(): void {
     this.#wanted = 0;
-    this.#ready?.policy.snapshot.retire();
+    if (this.#ready !== undefined) this.#target.discard(this.#ready.policy);
     this.#ready = undefined;
   }
-}
-
-function problemsOf(error: unknown): readonly Problem[] {
-  if (error instanceof PolicyRefused) return error.problems;
-  return [{ path: "", message: error instanceof Error ? error.message : String(error) }];
 }

@@ -98,6 +98,12 @@ export const rooms: readonly Room[] = [
   ),
   room("plugins/index.ts", ["plugins/", "src/plugin-api/contract.ts"]),
   room("src/app/registry.ts", ["plugins/index.ts", "src/plugin-api/contract.ts"]),
+  // Several processes, one port: what a primary and its workers say to each other.
+  room(
+    "src/workers/",
+    ["src/config/start-error.ts", "src/plugin-api/", "src/policy/", "src/telemetry/", "src/version.ts"],
+    ["zod"],
+  ),
   // The assembly: what exists in a process, and in which order.
   room("src/app/", [
     "src/admin/",
@@ -115,27 +121,9 @@ export const rooms: readonly Room[] = [
     "src/upstream/",
     "src/v8/",
     "src/version.ts",
+    "src/workers/",
     "src/app/registry.ts",
   ]),
-  room(
-    "src/workers/",
-    [
-      "src/admin/",
-      "src/app/",
-      "src/config/",
-      "src/files/",
-      "src/fleet/",
-      "src/language/",
-      "src/plugin-api/",
-      "src/policy/",
-      "src/redis/",
-      "src/routing/",
-      "src/runtime/",
-      "src/telemetry/",
-      "src/version.ts",
-    ],
-    ["zod"],
-  ),
   room(
     "src/cli/",
     [
@@ -152,7 +140,6 @@ export const rooms: readonly Room[] = [
       "src/runtime/plugin-faults.ts",
       "src/v8/",
       "src/version.ts",
-      "src/workers/",
     ],
     ["commander"],
   ),

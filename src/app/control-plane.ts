@@ -1,0 +1,166 @@
+// What governs: the policy's source, the heartbeat, the admin listener. One process has it beside its data plane; of
+// several, the primary has it, and the workers are its data plane.
+import type { AddressInfo } from "node:net";
+import { type Admin, type Check, createAdmin } from "../admin/admin.ts";
+import { bind } from "../config/start-error.ts";
+import { type HeartbeatSender, startHeartbeat } from "../fleet/heartbeat.ts";
+import type { PolicyLife } from "../policy/life.ts";
+import type { EffectivePolicy, RawPolicy } from "../policy/read.ts";
+import type { ProcessContext } from "./process-context.ts";
+import { createLife, factsOf } from "./sidecar-policy.ts";
+import { redisCheck } from "./sidecar-store.ts";
+import { UpstreamProbe } from "./upstream-probe.ts";
+
+/** What a control plane governs: the data plane of its own process, or the workers. */
+export interface DataPlane<Compiled> {
+  /** Sets a policy up. Rejects, leaving nothing behind, when that fails. */
+  compile(policy: EffectivePolicy, raw: RawPolicy): Promise<Compiled>;
+  /** Puts it in force; the one before is closed after its last exchange. */
+  swap(compiled: Compiled): void;
+  /** Closes one that is not put in force. */
+  discard(compiled: Compiled): void;
+  /** Live sidecars of the service, this one included. */
+  setFleetSize(sidecars: number): void;
+  /** The level of this process has changed. */
+  onLogLevel?(level: string): void;
+  readonly draining: boolean;
+  /** From now on it is not ready, and every response closes its connection. */
+  beginDrain(): void;
+  /** Whether it serves. */
+  check(): Check;
+  /** What plugins say is wrong, by name. */
+  troubles(): Iterable<[name: string, trouble: string]>;
+  /** All metrics in the Prometheus text format. */
+  renderMetrics(): Promise<string>;
+  /** A plugin's document by its path on the admin listener: JSON. */
+  document(path: string): string | undefined | Promise<string | undefined>;
+}
+
+export interface ControlPlane {
+  /** Resolves with the exit code when the admin listener is told to end the process. */
+  readonly ending: Promise<number>;
+  /**
+   * Opens the admin listener, then asks for the policy: health is answered while that is still on its way.
+   * Rejects with StartError when the address cannot be bound.
+   * @returns where the admin listener is
+   */
+  start(): Promise<AddressInfo | string>;
+  /** Ends the policy's updates and the heartbeat; may be called without a start. */
+  stop(): Promise<void>;
+  /** Closes the admin listener, which shows the end of the data plane, too. */
+  close(): Promise<void>;
+}
+
+/**
+ * @param adminConnections how many the admin listener takes at a time; absent = its default
+ * Rejects when a key of the policy cannot be used.
+ */
+export async function createControlPlane<Compiled>(
+  context: ProcessContext,
+  data: DataPlane<Compiled>,
+  adminConnections?: number,
+): Promise<ControlPlane> {
+  const { config, telemetry, registry, clock, store, secretFiles } = context;
+  let heartbeat: HeartbeatSender | undefined;
+  const life = await createLife(config, telemetry, registry, {
+    store,
+    clock,
+    compile: (policy, _meta, raw) => data.compile(policy, raw),
+    swap(compiled: Compiled) {
+      data.swap(compiled);
+      heartbeat?.notice();
+    },
+    discard: (late) => data.discard(late),
+    onRejected: () => heartbeat?.notice(),
+  });
+  const ending = Promise.withResolvers<number>();
+  const probe = UpstreamProbe.of(config, telemetry.logger);
+  const admin = adminOf(context, data, {
+    checks: () => checksOf(context, { data, life, probe }),
+    policyStatus: () => life.status(),
+    quit: () => ending.resolve(0),
+    ...(adminConnections === undefined ? {} : { maxConnections: adminConnections }),
+  });
+  return {
+    ending: ending.promise,
+    async start() {
+      const address = await bind("OUTRIGGER_ADMIN", config.admin, () => admin.listen());
+      await life.start();
+      if (store !== undefined) heartbeat = heartbeatOf(context, store, life, data);
+      return address;
+    },
+    async stop() {
+      secretFiles.close();
+      probe?.close();
+      await heartbeat?.stop();
+      await life.stop();
+    },
+    close: () => admin.close(),
+  };
+}
+
+function heartbeatOf(
+  { config, registry, clock }: ProcessContext,
+  store: NonNullable<ProcessContext["store"]>,
+  life: PolicyLife,
+  data: Pick<DataPlane<never>, "setFleetSize">,
+): HeartbeatSender {
+  return startHeartbeat({
+    ...factsOf(config, registry),
+    store,
+    status: () => life.status(),
+    clock,
+    onSize: (sidecars) => data.setFleetSize(sidecars),
+  });
+}
+
+function adminOf<Compiled>(
+  { config, telemetry, secretFiles }: ProcessContext,
+  data: DataPlane<Compiled>,
+  parts: Pick<Parameters<typeof createAdmin>[0], "checks" | "policyStatus" | "quit" | "maxConnections">,
+): Admin {
+  const { logger, metrics, level } = telemetry;
+  return createAdmin({
+    ...parts,
+    listen: config.admin,
+    token: () => secretFiles.adminToken,
+    logger,
+    metrics: { contentType: metrics.contentType, render: () => data.renderMetrics() },
+    logLevel: {
+      get: () => level.get(),
+      set(name) {
+        const known = level.set(name);
+        if (known) data.onLogLevel?.(name);
+        return known;
+      },
+    },
+    drain: () => data.beginDrain(),
+    async extra(path) {
+      const body = await data.document(path);
+      return body === undefined ? undefined : { contentType: "application/json", body };
+    },
+  });
+}
+
+interface Checked<Compiled> {
+  readonly data: DataPlane<Compiled>;
+  readonly life: PolicyLife;
+  readonly probe: UpstreamProbe | undefined;
+}
+
+function checksOf<Compiled>({ store }: ProcessContext, { data, life, probe }: Checked<Compiled>): Check[] {
+  const plugins = [...data.troubles()].map(([name, trouble]) => ({
+    name: `plugin ${name}`,
+    // A plugin in trouble has its own fail mode; taking the sidecar out of service would be one more failure.
+    ok: true,
+    detail: trouble,
+  }));
+  return [
+    { name: "policy", ok: life.ready },
+    data.check(),
+    { name: data.draining ? "draining" : "not draining", ok: !data.draining },
+    ...redisCheck(store),
+    ...(probe === undefined ? [] : [probe.check]),
+    ...plugins,
+  ];
+}

@@ -1,0 +1,187 @@
+// What serves requests: plugins' services, upstream pools, the compile step, the policy in force, the client listener.
+// One process has it beside its control plane; of several, each worker has one.
+import { readFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Config } from "../config/config.ts";
+import { bind } from "../config/start-error.ts";
+import { FolderLines } from "../files/kept-lines.ts";
+import type { EffectivePolicy } from "../policy/read.ts";
+import { compilePolicy } from "../routing/compile-policy.ts";
+import { createRequestCounters, type RoutedPolicy } from "../routing/routed-policy.ts";
+import { createHttpClient } from "../runtime/http-client.ts";
+import { createPluginHost, type PluginHost } from "../runtime/plugin-host.ts";
+import type { HostServices } from "../runtime/scoped-services.ts";
+import { Listener } from "../server/listener.ts";
+import { readTlsFiles, type TlsFiles, watchTlsFiles } from "../server/tls-files.ts";
+import type { Telemetry } from "../telemetry/process.ts";
+import { StallWatch } from "../telemetry/stalls.ts";
+import { createPooledTransport } from "../upstream/pooled-transport.ts";
+import { Upstreams } from "../upstream/upstreams.ts";
+import type { DataPlane } from "./control-plane.ts";
+import { LiveSecrets } from "./live-secrets.ts";
+import { type Compile, PolicyInForce } from "./policy-in-force.ts";
+import type { ProcessContext } from "./process-context.ts";
+
+/** What is different in a worker. */
+export interface DataPlaneOptions {
+  /** How many processes serve for this sidecar; absent = 1. */
+  readonly workerCount?: number;
+  /** The process above them, without Redis. */
+  readonly workers?: HostServices["workers"];
+  /** Until it is set; absent = 1. */
+  readonly fleetSize?: number;
+}
+
+export interface LocalDataPlane extends DataPlane<RoutedPolicy> {
+  compile(policy: EffectivePolicy): Promise<RoutedPolicy>;
+  document(path: string): string | undefined;
+  /** Exchanges, upgrades included. */
+  readonly inFlight: number;
+  /** Rejects with StartError when the address cannot be bound. */
+  listen(): Promise<AddressInfo | string>;
+  /** Serves on until nobody comes any more, within the configured limit; what is left then is cut off. */
+  drain(): Promise<void>;
+  /** Closes what the listener, drained already, no longer needs: plugins first, which may still give back what they hold. */
+  close(): Promise<void>;
+}
+
+/** Plugins have bounded waits of their own; one that has not must not hold the exit up. */
+const closeLimitMs = 2_000;
+
+/**
+ * @param config the settings with what this process may take of them
+ * @throws Error when a file that the settings name cannot be read
+ */
+export function createDataPlane(
+  context: ProcessContext,
+  config: Config,
+  options: DataPlaneOptions = {},
+): LocalDataPlane {
+  const { telemetry, registry, secretFiles } = context;
+  const { logger, metrics } = telemetry;
+  let { fleetSize = 1 } = options;
+  const secrets = new LiveSecrets(
+    { secrets: config.secrets, storeKeys: config.storeKeys },
+    config.secretHosts,
+  );
+  const services = createServices(context, options, secrets, () => fleetSize);
+  const upstreams = createUpstreams(config, metrics);
+  const stalls = new StallWatch(logger, metrics);
+  const host = createPluginHost(registry, services, (hook, ms) => stalls.suspect(hook, ms));
+  const inForce = new PolicyInForce(compilerOf(config, host, upstreams), secrets);
+  const tls = tlsFilesOf(config);
+  const listener = createListener(context, config, tls, () => inForce.routed);
+  // One too many is closed; by default it would be handed round between full workers without end (Node 26.10).
+  if (options.workerCount !== undefined) Object.assign(listener.server, { dropMaxConnection: true });
+  stalls.start();
+  const unwatchTls = tls && watchTlsFiles(tls, logger, (renewed) => listener.setTls(renewed));
+  secretFiles.renewIn(inForce);
+  return {
+    ...governed(inForce, listener, telemetry),
+    setFleetSize: (size) => (fleetSize = size),
+    get draining() {
+      return listener.draining;
+    },
+    get inFlight() {
+      return listener.inFlight;
+    },
+    listen: () => bind("OUTRIGGER_LISTEN", config.listen, () => listener.listen()),
+    drain: () =>
+      listener.drain({
+        mostMs: Math.max(config.drainMs, config.drainMinMs),
+        leastMs: config.drainMinMs,
+      }),
+    async close() {
+      secretFiles.close();
+      unwatchTls?.();
+      stalls.stop();
+      const closed = inForce.close().then(() => host.states.close());
+      await Promise.race([closed, delay(closeLimitMs, undefined, { ref: false })]);
+      upstreams.close();
+    },
+  };
+}
+
+/** What a control plane does with it and asks of it. */
+function governed(inForce: PolicyInForce, listener: Listener, { metrics }: Telemetry) {
+  return {
+    compile: (policy: EffectivePolicy) => inForce.compile(policy),
+    swap: (next: RoutedPolicy) => inForce.swap(next),
+    discard: (late: RoutedPolicy) => late.snapshot.retire(),
+    beginDrain: () => listener.beginDrain(),
+    check: () => ({ name: "listener", ok: listener.listening }),
+    troubles: () => inForce.routed?.snapshot.health() ?? [],
+    renderMetrics: () => metrics.render(),
+    document: (path: string) => inForce.routed?.snapshot.document(path),
+  };
+}
+
+function createServices(
+  { config, telemetry, store, clock }: ProcessContext,
+  { workerCount, workers }: DataPlaneOptions,
+  secrets: LiveSecrets,
+  fleetSize: () => number,
+): HostServices {
+  const { service, instance, region, keyPrefix, stateDir } = config;
+  const { logger, accessLog, metrics } = telemetry;
+  return {
+    logger,
+    accessLog,
+    metrics,
+    store,
+    seals: secrets.seals(keyPrefix, service),
+    secrets,
+    http: createHttpClient(),
+    clock,
+    fleet: { service, instance, region, size: fleetSize, workers: workerCount },
+    keptLines: stateDir === undefined ? undefined : (name) => new FolderLines(stateDir, name, service, clock),
+    workers,
+  };
+}
+
+function createUpstreams(config: Config, metrics: Telemetry["metrics"]): Upstreams {
+  const pool = {
+    maxConnections: config.upstreamConnections,
+    maxQueued: config.upstreamQueue,
+    maxUpgrades: config.upstreamUpgrades,
+    idleTimeoutMs: config.upstreamIdleMs,
+    clientShare: config.clientShare,
+  };
+  const upstreams = new Upstreams((target) => createPooledTransport(target, pool), metrics);
+  metrics.onRender(() => upstreams.observe());
+  return upstreams;
+}
+
+function compilerOf(config: Config, host: PluginHost, upstreams: Upstreams): Compile {
+  const compileParts = {
+    upstreams,
+    counters: createRequestCounters(host.services.metrics),
+    upstream: config.upstream,
+    timeoutMs: config.upstreamTimeoutMs,
+    fieldRules: config,
+    upstreamCa: config.upstreamCa === undefined ? undefined : readFileSync(config.upstreamCa, "utf8"),
+  };
+  return (policy, secrets) => compilePolicy(policy, { ...compileParts, host: { ...host, secrets } });
+}
+
+function createListener(
+  { clock, telemetry }: ProcessContext,
+  config: Config,
+  tls: TlsFiles | undefined,
+  policy: () => RoutedPolicy | undefined,
+): Listener {
+  const { logger, metrics } = telemetry;
+  const { listen, trustedProxies, forwardedField, trustedHops } = config;
+  const keepsUnderscores = config.underscoreFields === "keep";
+  const withTls = tls === undefined ? {} : { tls: readTlsFiles(tls) };
+  const proxies = { trustedProxies, forwardedField, trustedHops };
+  const parts = { ...withTls, clock, logger, metrics, policy };
+  return new Listener({ listen, limits: config, ...proxies, keepsUnderscores, ...parts });
+}
+
+function tlsFilesOf({ tlsCert, tlsKey, tlsClientCa }: Config): TlsFiles | undefined {
+  return tlsCert === undefined || tlsKey === undefined
+    ? undefined
+    : { cert: tlsCert, key: tlsKey, clientCa: tlsClientCa };
+}

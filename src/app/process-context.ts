@@ -1,0 +1,57 @@
+// What every process of a sidecar has, whatever its part: settings, plugins, log, metrics, Redis, the files of secrets.
+import type { Writable } from "node:stream";
+import type { Config } from "../config/config.ts";
+import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
+import type { RenewableStore } from "../redis/renewable-store.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { createTelemetry, type Telemetry } from "../telemetry/process.ts";
+import { registry as builtIn } from "./registry.ts";
+import { SecretFiles } from "./secret-files.ts";
+import { connectStore } from "./sidecar-store.ts";
+
+export interface ProcessContext {
+  readonly config: Config;
+  readonly registry: readonly PluginDefinition[];
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  /** undefined in embedded mode. */
+  readonly store: RenewableStore | undefined;
+  readonly secretFiles: SecretFiles;
+  /** Closes Redis and flushes the log, after all that uses them. */
+  close(): Promise<void>;
+}
+
+export interface ContextOptions {
+  readonly registry?: readonly PluginDefinition[];
+  readonly clock?: Clock;
+  /** Where log lines go in place of stdout. */
+  readonly output?: Writable;
+  /** Which of several processes this is. */
+  readonly worker?: string;
+  /** In place of the one that the settings name. */
+  readonly logLevel?: string;
+}
+
+const flushLimitMs = 1_000;
+
+/** Connects to Redis in the background. */
+export function createProcessContext(config: Config, options: ContextOptions = {}): ProcessContext {
+  const { registry = builtIn, clock = systemClock, output, worker, logLevel = config.logLevel } = options;
+  const { service, instance } = config;
+  const telemetry = createTelemetry({ level: logLevel, service, instance, worker, stream: output });
+  const store = connectStore(config, telemetry);
+  const secretFiles = new SecretFiles(config, telemetry.logger, store);
+  return {
+    config,
+    registry,
+    clock,
+    telemetry,
+    store,
+    secretFiles,
+    async close() {
+      secretFiles.close();
+      store?.close();
+      await telemetry.output.flush(flushLimitMs);
+    },
+  };
+}
