@@ -1,4 +1,5 @@
 // What a request shows: the API key and the bearer token, read strictly and at most one of each.
+import { tokenCharacter } from "../../src/language/field-name.ts";
 import type { ExchangeRequest } from "../../src/plugin-api/contract.ts";
 import { queryValues, shownElsewhere, shownInCookies, type TokenSources } from "./tokens/token-sources.ts";
 
@@ -29,7 +30,7 @@ const bad = (malformed: string): Credentials => ({ apiKey: undefined, bearer: un
 const visible = /^[\x21-\x7e]+$/;
 
 /** Our schemes with what may follow them, wherever somebody could read one: at the start, in a list, in quotes. */
-const ourScheme = /(?:^|[^!#$%&'*+.^_`|~0-9A-Za-z-])["']?(?:bearer|apikey)(?![!#$%&'*+.^_`|~0-9A-Za-z-])/i;
+const ourScheme = new RegExp(`(?<!${tokenCharacter})["']?(?:bearer|apikey)(?!${tokenCharacter})`, "i");
 /** RFC 9110 section 11.4, with tabs for blanks. */
 const schemed = /^(bearer|apikey)(?:[ \t]+(.*))?$/i;
 

@@ -1,50 +1,23 @@
 // Option fields that several parts of the schema share: addresses, URLs, secret names, claim mapping.
-import { isIP } from "node:net";
-import ipaddr from "ipaddr.js";
 import { z } from "zod";
 import { claimPath } from "../../src/language/claim-path.ts";
-import { fieldKey, isClosedAddress } from "../../src/plugin-api/contract.ts";
-
-/** Address or CIDR range, IPv4 or IPv6; without a zone, which no list of ranges takes. */
-export const cidr = z
-  .string()
-  .refine((text) => !text.includes("%") && (isIP(text) !== 0 || ipaddr.isValidCIDR(text)), {
-    error: "must be an address or CIDR range, without a zone",
-  });
-
-export const header = z
-  .string()
-  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "must be a field name")
-  .overwrite(fieldKey);
+import { fieldName } from "../../src/language/field-name.ts";
+import { messageFields, writtenForwardedFields } from "../../src/language/field-sets.ts";
+import { isClosedAddress } from "../../src/plugin-api/contract.ts";
 
 /** They frame a message, belong to a connection, or are the proxy's own to write. */
 const ofTheMessage = new Set([
-  "connection",
-  "content-length",
+  ...messageFields,
+  ...writtenForwardedFields,
   "content-type",
   "cookie",
-  "expect",
-  "forwarded",
-  "host",
-  "http2-settings",
-  "keep-alive",
-  "proxy-authenticate",
-  "proxy-authorization",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
   "via",
   "x-forwarded-client-cert",
-  "x-forwarded-for",
-  "x-forwarded-host",
-  "x-forwarded-proto",
   "x-request-id",
 ]);
 
 /** A field in which clients may show a key. */
-export const credentialHeader = header.refine((name) => !ofTheMessage.has(name), {
+export const credentialHeader = fieldName.refine((name) => !ofTheMessage.has(name), {
   error: "has a meaning of its own in HTTP or for proxies",
 });
 

@@ -1,9 +1,11 @@
 // Options of the auth plugin: who may call, how they show it, and what the service gets to know.
 import { z } from "zod";
 import { claimPath } from "../../src/language/claim-path.ts";
+import { seconds } from "../../src/language/duration.ts";
 import { methodList } from "../../src/language/methods.ts";
+import { network } from "../../src/language/network.ts";
 import { pathPattern } from "../../src/language/path-pattern.ts";
-import { certificateId, cidr, ownHeader, secretName } from "./option-fields.ts";
+import { certificateId, ownHeader, secretName } from "./option-fields.ts";
 import { apiKeys } from "./api-keys/options.ts";
 import { jwtOptions } from "./tokens/options.ts";
 
@@ -50,7 +52,7 @@ const condition = z.strictObject({
       "Ids of the client certificate, e.g. spiffe://…; a trailing * is a prefix (default: not asked)",
     ),
   client: z
-    .strictObject({ cidrs: z.array(cidr).min(1).describe("Addresses and ranges") })
+    .strictObject({ cidrs: z.array(network).min(1).describe("Addresses and ranges") })
     .optional()
     .describe("Ranges that hold the client's address (default: not asked)"),
 });
@@ -116,13 +118,8 @@ const assertion = z.strictObject({
   header: ownHeader.default("x-outrigger-identity").describe("Field towards the service"),
   issuer: z.string().min(1).default("outrigger").describe("`iss` of the assertion"),
   audience: z.string().min(1).optional().describe("`aud` of the assertion (default: the service's name)"),
-  lifetimeSeconds: z
-    .int()
-    .min(5)
-    .max(600)
-    .default(60)
-    .describe("Life of one assertion; reused for its first half"),
-  claims: z.array(z.string().min(1)).default([]).describe("Verified claims passed on, by name"),
+  lifetimeSeconds: seconds(5, 600).default(60).describe("Life of one assertion; reused for its first half"),
+  claims: z.array(claimPath).default([]).describe("Verified claims passed on, by path"),
 });
 
 const exclusion = z.union([
@@ -172,7 +169,7 @@ export const authOptions = z.strictObject({
           .min(1)
           .default(300)
           .describe("Bad credentials taken in one window, per client address and per key id"),
-        windowSeconds: z.int().min(1).max(86_400).default(60).describe("Length of the window"),
+        windowSeconds: seconds(1, 86_400).default(60).describe("Length of the window"),
       }),
     ])
     .prefault({})

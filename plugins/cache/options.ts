@@ -1,21 +1,16 @@
 // What a policy may say to the cache plugin: strict, every field with a description and a default.
 import { z } from "zod";
+import { byteSize } from "../../src/language/byte-size.ts";
 import { claimPathSource } from "../../src/language/claim-path.ts";
-import { fieldKey } from "../../src/plugin-api/contract.ts";
+import { milliseconds, seconds } from "../../src/language/duration.ts";
+import { fieldKey, fieldName, fieldNameSource, tokenCharacter } from "../../src/language/field-name.ts";
 
-const seconds = (description: string, fallback: number) =>
-  z.number().int().min(0).max(31_536_000).default(fallback).describe(description);
-const bytes = (description: string, fallback: number, most: number) =>
-  z.number().int().min(0).max(most).default(fallback).describe(description);
-const fieldName = z
-  .string()
-  .regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, "must be the name of a header field")
-  .overwrite(fieldKey);
+const maxSeconds = 31_536_000;
 const varyMember = z
   .string()
   .max(300)
   .regex(
-    new RegExp(`^(claim:${claimPathSource}|[!#$%&'*+\\-.^_\`|~0-9A-Za-z]+)$`, "u"),
+    new RegExp(`^(claim:${claimPathSource}|${fieldNameSource})$`, "u"),
     "must be a field name, or claim:<path>",
   )
   .overwrite((member) => (member.startsWith("claim:") ? member : fieldKey(member)));
@@ -30,7 +25,7 @@ const bypass = z
       .default([])
       .describe("Request fields whose presence bypasses the cache."),
     cookies: z
-      .array(z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/))
+      .array(z.string().regex(new RegExp(`^${tokenCharacter}+$`)))
       .max(32)
       .default([])
       .describe("Names of cookies whose presence bypasses the cache."),
@@ -44,10 +39,9 @@ const bypass = z
 
 /** Options of the cache plugin, in the form a policy gives them. */
 export const cacheOptions = z.strictObject({
-  ttlSeconds: seconds(
-    "Lifetime of an answer for which the upstream gave none. 0 = only what RFC 9111 allows.",
-    0,
-  ),
+  ttlSeconds: seconds(0, maxSeconds)
+    .default(0)
+    .describe("Lifetime of an answer for which the upstream gave none. 0 = only what RFC 9111 allows."),
   respectOrigin: z
     .boolean()
     .default(true)
@@ -81,10 +75,7 @@ export const cacheOptions = z.strictObject({
     .default(false)
     .describe("Whether the order of query parameters is left out of the key."),
   negativeTtlSeconds: z
-    .partialRecord(
-      z.string().regex(/^[45]\d\d$/, "must be a status of 400 to 599"),
-      z.number().int().min(0).max(86_400),
-    )
+    .partialRecord(z.string().regex(/^[45]\d\d$/, "must be a status of 400 to 599"), seconds(0, 86_400))
     .default({})
     .describe('Lifetime by error status where the upstream gave none, e.g. { "404": 10 }.'),
   bypass: bypass.describe("Requests that neither use nor fill the cache."),
@@ -104,42 +95,34 @@ export const cacheOptions = z.strictObject({
     .max(4)
     .default(["outrigger-cache-control", "cdn-cache-control"])
     .describe("Targeted fields (RFC 9213), the first valid one counts in place of Cache-Control."),
-  maxBodyBytes: bytes(
-    "Largest body that is stored; a larger one only passes through.",
-    1_048_576,
-    268_435_456,
-  ),
-  memoryBytes: bytes(
-    "Memory tier of the process, keys and fields counted; the largest value of the policy holds.",
-    67_108_864,
-    17_179_869_184,
-  ),
+  maxBodyBytes: byteSize(0, 268_435_456)
+    .default(1_048_576)
+    .describe("Largest body that is stored; a larger one only passes through."),
+  memoryBytes: byteSize(0, 17_179_869_184)
+    .default(67_108_864)
+    .describe("Memory tier of the process, keys and fields counted; the largest value of the policy holds."),
   redis: z.boolean().default(true).describe("Whether answers are also kept in Redis, where there is one."),
-  redisWaitMs: z
-    .number()
-    .int()
-    .min(1)
-    .max(1_000)
+  redisWaitMs: milliseconds(1, 1_000)
     .default(5)
     .describe("Longest wait for a look-up in Redis; a slower one counts as a miss."),
-  redisMaxBytes: bytes("Largest entry that goes to Redis, after compression.", 262_144, 67_108_864),
-  staleWhileRevalidateSeconds: seconds(
-    "How long a stale answer is served while one background request refreshes it, where the upstream did not say.",
-    0,
-  ),
-  staleIfErrorSeconds: seconds(
-    "How long a stale answer is served when the upstream fails or answers 5xx, where the upstream did not say.",
-    0,
-  ),
+  redisMaxBytes: byteSize(0, 67_108_864)
+    .default(262_144)
+    .describe("Largest entry that goes to Redis, after compression."),
+  staleWhileRevalidateSeconds: seconds(0, maxSeconds)
+    .default(0)
+    .describe(
+      "How long a stale answer is served while one background request refreshes it, where the upstream did not say.",
+    ),
+  staleIfErrorSeconds: seconds(0, maxSeconds)
+    .default(0)
+    .describe(
+      "How long a stale answer is served when the upstream fails or answers 5xx, where the upstream did not say.",
+    ),
   coalesce: z
     .enum(["off", "sidecar", "fleet"])
     .default("sidecar")
     .describe("Whether simultaneous misses become one upstream request, here or in the whole fleet."),
-  coalesceWaitMs: z
-    .number()
-    .int()
-    .min(10)
-    .max(60_000)
+  coalesceWaitMs: milliseconds(10, 60_000)
     .default(5_000)
     .describe("Longest wait for somebody else's request before asking the upstream on one's own."),
 });

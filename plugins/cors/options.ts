@@ -1,9 +1,12 @@
 // Options of the cors plugin.
 import { z } from "zod";
+import { seconds } from "../../src/language/duration.ts";
+import { writtenFieldName } from "../../src/language/field-name.ts";
+import { methodName } from "../../src/language/methods.ts";
 import { originProblem } from "./origins.ts";
 
-/** RFC 9110 section 5.6.2; the wildcard `*` happens to be a token as well. */
-const token = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/, "must be a token or *");
+/** What a preflight names, in the spelling it has there. */
+const method = z.union([methodName, z.literal("*")]);
 
 const origin = z.string().superRefine((value, context) => {
   const problem = originProblem(value);
@@ -20,19 +23,19 @@ export const corsOptions = z
         "Origins whose pages may read answers: exact (`https://app.example.com`), with `*.` for one or more whole labels (`https://*.example.com`), with any port (`http://localhost:*`), `null`, or `*` for all. Empty: none.",
       ),
     methods: z
-      .array(token)
+      .array(method)
       .max(64)
       .default(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
       .describe("Methods that a preflight allows, in the case they are sent in; `*` for all."),
     headers: z
-      .array(token)
+      .array(writtenFieldName)
       .max(256)
       .default(["Authorization", "Content-Type", "X-Api-Key", "X-Request-Id"])
       .describe(
         "Request fields that a preflight allows; `*` for all but `Authorization`, which has to be named.",
       ),
     exposeHeaders: z
-      .array(token)
+      .array(writtenFieldName)
       .max(256)
       .default(["RateLimit", "RateLimit-Policy", "Retry-After", "X-Cache", "X-Request-Id", "X-Response-Time"])
       .describe("Response fields that scripts may read besides the safelisted ones; `*` for all."),
@@ -40,10 +43,7 @@ export const corsOptions = z
       .boolean()
       .default(false)
       .describe("Whether requests with cookies or client certificates may be read; not together with `*`."),
-    maxAgeSeconds: z
-      .int()
-      .min(0)
-      .max(86_400)
+    maxAgeSeconds: seconds(0, 86_400)
       .default(600)
       .describe("How long a browser may remember a preflight; Chromium caps it at 7200, Firefox at 86400."),
     privateNetwork: z

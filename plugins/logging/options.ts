@@ -1,8 +1,6 @@
 // Options of the logging plugin.
 import { z } from "zod";
-
-/** A field name (RFC 9110 section 5.6.2, token); members of the line have the same alphabet. */
-const name = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/, "must be a field name");
+import { writtenFieldName } from "../../src/language/field-name.ts";
 
 export const loggingOptions = z.strictObject({
   level: z
@@ -20,14 +18,14 @@ export const loggingOptions = z.strictObject({
       "Share of the `info` lines that is kept, chosen by the request id, so that every sidecar keeps the same requests. `warn` and `error` are always kept.",
     ),
   redact: z
-    .array(name)
+    .array(writtenFieldName)
     .max(64)
     .default([])
     .describe(
       "Further names shown as `[redacted]`: header fields, query parameters, or the members `path`, `host`, `clientIp`, `userId`, `credentialId`, `userAgent`.",
     ),
   headers: z
-    .array(name)
+    .array(writtenFieldName)
     .max(32)
     .default([])
     .describe(

@@ -1,10 +1,11 @@
 // What the access log must not show: header fields and query parameters that carry secrets.
+import { credentialFields } from "../../src/language/field-sets.ts";
 import { fieldKey, type Fields } from "../../src/plugin-api/contract.ts";
 import { jsonText } from "./text.ts";
 
 export const redacted = "[redacted]";
 
-const secretFields = ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"];
+const secretFields = [...credentialFields, "proxy-authorization", "cookie", "set-cookie"];
 
 /** Parameters that carry credentials in OAuth 2.0 (RFC 6749, 6750, 7523), signed URLs and common practice. */
 const secretParameters = [

@@ -5,7 +5,7 @@ import { CallerTable, type Caller, type Lease } from "./caller.ts";
 import { compileConditions } from "./conditions.ts";
 import type { LimitOptions } from "./options.ts";
 import { createPartition, digest, type Partition, type PartitionContext } from "./partition.ts";
-import { parseWindow } from "./counting/window.ts";
+import { parseWindow } from "../../src/language/duration.ts";
 
 export type Result = "allowed" | "refused" | "would_refuse" | "unchecked" | "unavailable";
 

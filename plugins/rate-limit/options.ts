@@ -2,14 +2,14 @@
 // be compiled; every problem is reported with its path.
 import { z } from "zod";
 import { claimPathSource } from "../../src/language/claim-path.ts";
+import { milliseconds, tryWindow, windowLength } from "../../src/language/duration.ts";
+import { fieldNameSource } from "../../src/language/field-name.ts";
 import { methodName } from "../../src/language/methods.ts";
 import { pathPattern } from "../../src/language/path-pattern.ts";
-import { parseWindow, windowPattern } from "./counting/window.ts";
 
-const fieldName = "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}";
 const longestBy = 300;
 const byPattern = new RegExp(
-  `^(?:ip|subject|apiKey|plan|route|service|header:${fieldName}|claim:${claimPathSource})$`,
+  `^(?:ip|subject|apiKey|plan|route|service|header:${fieldNameSource}|claim:${claimPathSource})$`,
   "u",
 );
 const byPart = z
@@ -52,11 +52,9 @@ const limit = z
       ),
     by: by.default("subject"),
     limit: z.int().min(0).max(1_000_000_000).describe("Permits in a window; 0 refuses every request."),
-    window: z
-      .string()
-      .regex(windowPattern, "expected 1s … 99999s, 1m, 1h, 1d or 1M")
-      .refine((text) => windowMs(text) <= 31 * 86_400_000, { message: "longer than 31 days" })
-      .describe("Length of the window: seconds, minutes, hours, days, or 1M for the calendar month."),
+    window: windowLength.describe(
+      "Length of the window: seconds, minutes, hours, days, or 1M for the calendar month.",
+    ),
     burst: z
       .int()
       .min(1)
@@ -125,7 +123,7 @@ const limitList = z
 
 /** 0 for text that is refused anyway. */
 function windowMs(text: string): number {
-  return windowPattern.test(text) ? parseWindow(text).ms : 0;
+  return tryWindow(text)?.ms ?? 0;
 }
 
 const concurrency = z
@@ -146,7 +144,7 @@ const concurrency = z
       .max(10_000)
       .default(0)
       .describe("Requests that may wait for a place, per value of `by`."),
-    queueTimeoutMs: z.int().min(1).max(60_000).default(1000).describe("Longest wait in that queue."),
+    queueTimeoutMs: milliseconds(1, 60_000).default(1000).describe("Longest wait in that queue."),
     by: by.default("route"),
   })
   .nullable()
@@ -208,8 +206,8 @@ export const options = z
       .describe(
         "Redis out of reach: local = this sidecar's share of the limit, open = no limit, closed = 503.",
       ),
-    storeTimeoutMs: z.int().min(5).max(5000).default(50).describe("Longest wait for Redis on a request."),
-    leaseMs: z.int().min(50).max(10_000).default(500).describe("leased: how long a permit may be held."),
+    storeTimeoutMs: milliseconds(5, 5000).default(50).describe("Longest wait for Redis on a request."),
+    leaseMs: milliseconds(50, 10_000).default(500).describe("leased: how long a permit may be held."),
     ipv6Prefix: z
       .int()
       .min(32)

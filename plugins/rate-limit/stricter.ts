@@ -1,7 +1,7 @@
 // Whether one limit always refuses before another, compared by the requests that each lets through in any stretch of
 // time: at most `most + perMs × t`.
 import type { LimitOptions } from "./options.ts";
-import { parseWindow } from "./counting/window.ts";
+import { parseWindow } from "../../src/language/duration.ts";
 
 const longestMonthMs = 31 * 86_400_000;
 

@@ -1,5 +1,6 @@
 // The transform plugin: tells the service who calls (X-User-Id, X-User-Plan, X-User-Scopes) and sets or removes
 // header fields both ways.
+import { compileNameTest } from "../../src/language/field-sets.ts";
 import {
   definePlugin,
   type Exchange,
@@ -8,7 +9,7 @@ import {
   type Hooks,
   type RequestField,
 } from "../../src/plugin-api/contract.ts";
-import { compileNameTest, isOwnedField, ownedRequestFields } from "./names.ts";
+import { isOwnedField, ownedRequestFields } from "./names.ts";
 import { transformOptions } from "./options.ts";
 import { compileTemplate, plan, scopes, userId, type Fill, hasVariables, namesCaller } from "./template.ts";
 

@@ -1,6 +1,6 @@
 // Options of the transform plugin.
 import { z } from "zod";
-import { fieldKey } from "../../src/plugin-api/contract.ts";
+import { fieldKey, writtenFieldName } from "../../src/language/field-name.ts";
 import { requestFieldProblem, responseFieldProblem } from "./names.ts";
 import { templateProblem } from "./template.ts";
 
@@ -8,19 +8,23 @@ const maxFields = 64;
 
 type Problem = (text: string) => string | undefined;
 
-const checked = (problemOf: Problem) =>
-  z.string().superRefine((text, context) => {
-    const problem = problemOf(text);
-    if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
-  });
+const problemsOf = (problemOf: Problem) => (text: string, context: z.core.$RefinementCtx) => {
+  const problem = problemOf(text);
+  if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
+};
 
-const template = checked(templateProblem);
+const template = z.string().superRefine(problemsOf(templateProblem));
+const noFieldName = ({ code }: z.core.$ZodRawIssue): string | undefined =>
+  code === "invalid_key" ? "must be a field name" : undefined;
+
+// Also where a name is none: all problems at once.
+const always = { when: () => true };
 
 /** Fields to set: each name once, whatever its case. Names are checked here so that problems carry the name as path. */
 const fieldMap = (nameProblem: Problem) =>
-  z.record(z.string(), template).superRefine((fields, context) => {
+  z.record(writtenFieldName, template, { error: noFieldName }).superRefine((fields: unknown, context) => {
     const seen = new Set<string>();
-    const names = Object.keys(fields);
+    const names = Object.keys(Object(fields) as object);
     if (names.length > maxFields) {
       context.addIssue({ code: "custom", message: `must have at most ${maxFields} fields` });
     }
@@ -30,9 +34,10 @@ const fieldMap = (nameProblem: Problem) =>
       seen.add(lower);
       if (problem !== undefined) context.addIssue({ code: "custom", path: [name], message: problem });
     }
-  });
+  }, always);
 
-const fieldList = (nameProblem: Problem) => z.array(checked(nameProblem)).max(maxFields);
+const fieldList = (nameProblem: Problem) =>
+  z.array(writtenFieldName.superRefine(problemsOf(nameProblem))).max(maxFields);
 
 export const transformOptions = z.strictObject({
   addHeaders: fieldMap(requestFieldProblem)

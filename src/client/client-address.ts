@@ -2,8 +2,8 @@
 // believed about addresses, and that in one field only: what a proxy does not write itself, it passes on from anybody.
 import ipaddr from "ipaddr.js";
 import { BlockList, isIP } from "node:net";
-import type { Cidr } from "../config/formats.ts";
-import type { ForwardedField } from "../language/forwarded-fields.ts";
+import { type ForwardedField, toldOriginFields } from "../language/field-sets.ts";
+import { type Network, networkReader } from "../language/network.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import type { Fields } from "../plugin-api/fields.ts";
 import { parseForwarded } from "./forwarded.ts";
@@ -38,7 +38,7 @@ export class TrustedProxies {
    * @param field the one that is believed
    * @param hops how many proxies stand in front, whatever their addresses; 0 = as many as the networks take
    */
-  constructor(networks: readonly Cidr[], field: ForwardedField = "x-forwarded-for", hops = 0) {
+  constructor(networks: readonly Network[], field: ForwardedField = "x-forwarded-for", hops = 0) {
     this.#field = field;
     this.#hops = hops;
     this.#empty = networks.length === 0;
@@ -98,20 +98,12 @@ export class TrustedProxies {
     if (told && !agrees) fields.delete(other);
     if (field === "forwarded") {
       // Whoever writes Forwarded need not write these; this hop makes them anew.
-      fields.deleteWhere((name) => besideForwarded.has(name));
+      fields.deleteWhere((name) => toldOriginFields.includes(name));
       if (!agrees && address !== peer) fields.set("X-Forwarded-For", address);
     }
     return told && !agrees;
   }
 }
-
-const besideForwarded = new Set([
-  "x-forwarded-host",
-  "x-forwarded-port",
-  "x-forwarded-proto",
-  "x-forwarded-scheme",
-  "x-forwarded-ssl",
-]);
 
 /**
  * The form in which every rule meets an address, made here once: IPv4 mapped into IPv6 (`::ffff:10.0.0.1`) is IPv4, and
@@ -128,10 +120,7 @@ export function plainAddress(address: string): string {
 }
 
 /** Whose share of what there is an address takes: an IPv6 client commonly has a whole /64 (RFC 6177). */
-export function shareKey(address: string): string {
-  if (!address.includes(":") || !ipaddr.IPv6.isValid(address)) return address;
-  return ipaddr.IPv6.parse(address).parts.slice(0, 4).join(":");
-}
+export const shareKey = networkReader(64);
 
 /** @returns from the right; undefined = malformed */
 function hopsBackwards(fields: Fields, field: ForwardedField): Hop[] | undefined {

@@ -1,7 +1,7 @@
 // X-Forwarded-For and Forwarded of a trusted proxy name different clients: one of them is somebody else's word, and the
 // settings say which is believed. Counted, and told once a minute.
 import type { Clock, Counter, Logger, Metrics } from "../plugin-api/contract.ts";
-import type { ForwardedField } from "../language/forwarded-fields.ts";
+import type { ForwardedField } from "../language/field-sets.ts";
 import type { ClientAddress } from "./client-address.ts";
 
 const tellEveryMs = 60_000;

@@ -1,5 +1,6 @@
 // The Forwarded field (RFC 7239 section 4), read strictly: a quoted comma or semicolon is text. What is to the left in it
 // is the client's, so that a lenient reader could be brought to miss where the proxy's own element begins.
+import { tokenCharacter } from "../language/field-name.ts";
 
 export interface ForwardedElement {
   readonly for: string | undefined;
@@ -8,7 +9,10 @@ export interface ForwardedElement {
 
 const blank = /[ \t]*/y;
 // Unquoted values with `:`, `[` and `]` are no tokens, but commonly written, and can be read in one way only.
-const pair = /([!#$%&'*+\-.^_`|~0-9A-Za-z]+)=(?:([!#$%&'*+\-.^_`|~0-9A-Za-z:[\]]+)|"((?:[^"\\]|\\.)*)")/y;
+const pair = new RegExp(
+  String.raw`(${tokenCharacter}+)=(?:((?:${tokenCharacter}|[:[\]])+)|"((?:[^"\\]|\\.)*)")`,
+  "y",
+);
 
 /** @returns the elements from the left; undefined = malformed */
 export function parseForwarded(value: string): ForwardedElement[] | undefined {

@@ -5,7 +5,8 @@ import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 import { hostPort } from "../language/address-text.ts";
 import { parseJson } from "../language/json.ts";
-import { overrideFields } from "../language/override-fields.ts";
+import { overrideFields } from "../language/field-sets.ts";
+import { type Network, parseNetwork } from "../language/network.ts";
 
 /** What is wrong with a value; the text holds no secret. */
 export class FormatError extends Error {
@@ -34,12 +35,6 @@ export interface HostPattern {
   readonly suffix: boolean;
   readonly host: string;
   readonly port: number;
-}
-
-export interface Cidr {
-  readonly address: string;
-  readonly prefix: number;
-  readonly family: "ipv4" | "ipv6";
 }
 
 /** Public keys as RFC 7517 section 5 has them; what is in a key is checked by whoever imports it. */
@@ -204,30 +199,12 @@ export function parseOverrideFields(text: string): readonly string[] {
   });
 }
 
-function parseCidr(text: string): Cidr {
-  const slash = text.indexOf("/");
-  const address = slash === -1 ? text : text.slice(0, slash);
-  const family = isIP(address);
-  const bits = family === 4 ? 32 : 128;
-  const prefix = slash === -1 ? bits : integer(0, bits)(text.slice(slash + 1));
-  if (family === 0 || address.includes("%")) throw new FormatError("no address");
-  const parsed = ipaddr.parse(address);
-  // A peer shows as plain IPv4 once normalised, so a mapped network is the IPv4 network that it maps.
-  if (parsed instanceof ipaddr.IPv6 && parsed.isIPv4MappedAddress()) {
-    if (prefix < 96) throw new FormatError("wider than the mapped range");
-    return { address: parsed.toIPv4Address().toString(), prefix: prefix - 96, family: "ipv4" };
-  }
-  return { address: parsed.toString(), prefix, family: family === 4 ? "ipv4" : "ipv6" };
-}
-
 /** Networks (`10.0.0.0/8`, `fd00::/8`) and single addresses, comma-separated. */
-export function parseCidrs(text: string): readonly Cidr[] {
+export function parseCidrs(text: string): readonly Network[] {
   return members(text).map((member) => {
-    try {
-      return parseCidr(member);
-    } catch {
-      throw new FormatError(`must hold networks such as 10.0.0.0/8 or fd00::/8, not ${quote(member)}`);
-    }
+    const network = parseNetwork(member);
+    if (network !== undefined) return network;
+    throw new FormatError(`must hold networks such as 10.0.0.0/8 or fd00::/8, not ${quote(member)}`);
   });
 }
 

@@ -18,7 +18,7 @@ import {
 import { clientSettings } from "./clients.ts";
 import { parseCertificateFile, parseKeyFile } from "./pem.ts";
 import { optional, type Parse, secret, setting, type Setting } from "./setting.ts";
-import { forwardedFields } from "../language/forwarded-fields.ts";
+import { clientAddressFields } from "../language/field-sets.ts";
 import { parseRedisAddress } from "../redis/address.ts";
 import { parseSecretHosts } from "./secret-hosts.ts";
 import { parseStoreKeys } from "../redis/seals.ts";
@@ -216,7 +216,7 @@ export const settings = {
   forwardedField: setting(
     "OUTRIGGER_FORWARDED_FIELD",
     "x-forwarded-for",
-    oneOf(...forwardedFields),
+    oneOf(...clientAddressFields),
     "The one field that names the client's address behind them: x-forwarded-for, forwarded, x-real-ip, true-client-ip, cf-connecting-ip",
   ),
   trustedHops: setting(

@@ -1,5 +1,6 @@
 // Reads one section of field lines, with or without a status line before it, byte by byte: a head, an interim head
 // or trailers (RFC 9112 sections 4, 5 and 7.1.2). Stops and goes on at any byte, so every split reads alike.
+import { tokenCharacter } from "../language/field-name.ts";
 
 /** `read` returns these instead of an offset. */
 export const NEED_MORE = -1;
@@ -22,8 +23,9 @@ const byteClass = new Uint8Array(256);
 for (let byte = 0; byte < 256; byte += 1) {
   if (byte === HTAB || (byte >= SP && byte !== 127)) byteClass[byte] = TEXT;
 }
-for (const char of "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
-  byteClass[char.charCodeAt(0)] = TOKEN | TEXT;
+const token = new RegExp(tokenCharacter);
+for (let byte = 0; byte < 128; byte += 1) {
+  if (token.test(String.fromCharCode(byte))) byteClass[byte] = TOKEN | TEXT;
 }
 
 const versionPrefix = Buffer.from("HTTP/1.");

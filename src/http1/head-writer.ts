@@ -1,5 +1,6 @@
 // Writes a request head and checks on the way that nothing in it can end a line early or announce another body than
 // the one that follows (RFC 9112 sections 3 and 6): whatever built the fields is not trusted here.
+import { tokenCharacter } from "../language/field-name.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { allowedTrailers } from "./trailers.ts";
 
@@ -30,7 +31,7 @@ export interface EncodedHead {
   readonly expectsContinue: boolean;
 }
 
-const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const token = new RegExp(`^${tokenCharacter}+$`);
 const visibleAscii = /^[\x21-\x7e]+$/;
 // Characters above 0xff would be cut to their low byte when written, and could so become a line end.
 // oxlint-disable-next-line no-control-regex

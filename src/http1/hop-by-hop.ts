@@ -1,21 +1,7 @@
 // Fields that concern one connection only and stop here, both ways (RFC 9110 section 7.6.1).
 import { Fields } from "../plugin-api/fields.ts";
-import { isForwardedField } from "../language/forwarded-fields.ts";
-
-const always = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "proxy-authenticate",
-  "proxy-authorization",
-  "te",
-  "transfer-encoding",
-  "upgrade",
-]);
-
-// One bit for each length that one of them has: most fields need no look-up. All are shorter than 32.
-let alwaysLengths = 0;
-for (const name of always) alwaysLengths |= 1 << name.length;
+import { fieldKey } from "../language/field-name.ts";
+import { compileNameTest, hopByHopFields, isForwardedField } from "../language/field-sets.ts";
 
 // What a sender must not take from the next hop by naming it: the message would change its meaning or framing, or (for
 // what tells of earlier hops) hide who is asking behind a proxy that passes Connection on.
@@ -41,18 +27,14 @@ export function isHopByHop(connection: string | undefined): (lowerName: string) 
 }
 
 /** Those that stop here whatever Connection says. */
-export function isAlwaysHopByHop(lowerName: string): boolean {
-  const { length } = lowerName;
-  return length < 32 && (alwaysLengths & (1 << length)) !== 0 && always.has(lowerName);
-}
+export const isAlwaysHopByHop = compileNameTest(hopByHopFields);
 
 function namedFields(connection: string | undefined): Set<string> | undefined {
   // The two values that nearly every message has.
   if (connection === undefined || connection === "keep-alive" || connection === "close") return undefined;
   const names = connection
-    .toLowerCase()
     .split(",")
-    .map((name) => name.trim().replaceAll("_", "-"))
-    .filter((name) => name !== "" && !always.has(name) && isNameable(name));
+    .map((name) => fieldKey(name.trim()))
+    .filter((name) => name !== "" && !isAlwaysHopByHop(name) && isNameable(name));
   return names.length === 0 ? undefined : new Set(names);
 }

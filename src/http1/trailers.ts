@@ -1,22 +1,26 @@
 // Fields that come after the body (RFC 9110 section 6.5). Whoever merges them into the head's fields believes them as
 // such, so that they pass the tests of the head and some more: what says how a message is framed, routed, authorised
 // or read comes too late in a trailer (section 6.5.1).
-import { fieldKey } from "../plugin-api/field-names.ts";
+import { fieldKey } from "../language/field-name.ts";
+import {
+  credentialFields,
+  isForwardedField,
+  isOverrideField,
+  messageFields,
+} from "../language/field-sets.ts";
 import type { DropsField, Fields } from "../plugin-api/fields.ts";
-import { isForwardedField } from "../language/forwarded-fields.ts";
-import { isOverrideField } from "../language/override-fields.ts";
 import type { RequestHead } from "./request-head.ts";
 
-const forbidden = new Set(
-  (
-    "transfer-encoding content-length connection keep-alive upgrade te trailer host expect max-forwards via " +
-    "cache-control pragma range if-match if-none-match if-modified-since if-unmodified-since if-range " +
-    "authorization www-authenticate authentication-info proxy-authorization proxy-authenticate " +
-    "proxy-authentication-info proxy-connection proxy-status cookie set-cookie origin x-request-id x-api-key " +
-    "age date expires location retry-after vary warning content-encoding content-type content-range " +
+const forbidden = new Set([
+  ...messageFields,
+  ...credentialFields,
+  ...(
+    "max-forwards via cache-control pragma range if-match if-none-match if-modified-since if-unmodified-since " +
+    "if-range www-authenticate authentication-info proxy-authentication-info proxy-status cookie set-cookie origin " +
+    "x-request-id age date expires location retry-after vary warning content-encoding content-type content-range " +
     "server x-powered-by strict-transport-security content-security-policy"
   ).split(" "),
-);
+]);
 
 const none: readonly string[] = [];
 

@@ -1,16 +1,20 @@
 // Paths of claims as policies write them, with one meaning for everybody who reads claims: a claim's own name, dots and
 // all, or else names joined by dots for nested claims.
 import { z } from "zod";
+import { term } from "./terms.ts";
 
 const name = String.raw`[^\s.\p{C}]+`;
 /** Without anchors, for patterns that hold a path: `claim:<path>`. */
 export const claimPathSource = String.raw`${name}(?:\.${name})*`;
 const longestPath = 256;
 
-export const claimPath = z
-  .string()
-  .max(longestPath)
-  .regex(new RegExp(`^${claimPathSource}$`, "u"), "must be a claim's name, or names joined by dots");
+export const claimPath = term(
+  "claim",
+  z
+    .string()
+    .max(longestPath)
+    .regex(new RegExp(`^${claimPathSource}$`, "u"), "must be a claim's name, or names joined by dots"),
+);
 
 export type Claims = Readonly<Record<string, unknown>>;
 

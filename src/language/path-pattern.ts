@@ -1,6 +1,7 @@
 // Path patterns, the one grammar of every option that means a path: exact, or a prefix of whole segments that ends in
 // `/*` and takes the path without it too. Written in normalised form, or they would match nothing.
 import { z } from "zod";
+import { term } from "./terms.ts";
 import { comparablePath, foldCase, pathHazard } from "./path-reading.ts";
 
 /** RFC 3986 section 3.3 pchar; escapes in upper case (section 6.2.2.1). */
@@ -27,19 +28,32 @@ function patternFlaw(pattern: string): string | undefined {
   return hazard === undefined ? undefined : `matches no request: ${hazard}`;
 }
 
-const text = z
-  .string()
-  .max(2048)
-  .superRefine((value, context) => {
-    const message = patternFlaw(value);
-    if (message !== undefined) context.addIssue({ code: "custom", message });
-  })
-  .meta({ pattern: "^/" });
+const text = term(
+  "path",
+  z
+    .string()
+    .max(2048)
+    .superRefine((value, context) => {
+      const message = patternFlaw(value);
+      if (message !== undefined) context.addIssue({ code: "custom", message });
+    })
+    .meta({ pattern: "^/" }),
+);
 
 /** Exact path, or whole-segment prefix that ends in `/*`. */
 export const pathPattern = text.describe(
   "Exact path, or whole-segment prefix ending in /*, in normalised form",
 );
+
+/** Leading segments of a pattern that is written beside it: `leadingFlaw` holds them against that. */
+export const leadingSegments = term("path", z.string());
+
+/** @returns what is wrong with leading segments of that pattern */
+export function leadingFlaw(leading: string, pattern: string): string | undefined {
+  const base = pattern.endsWith("/*") ? pattern.slice(0, -2) : pattern;
+  if (/^\/./.test(leading) && (base === leading || base.startsWith(`${leading}/`))) return undefined;
+  return "must be the leading whole segments of path, without / at its end";
+}
 
 /**
  * The paths of one request: as the client sent it, without `stripPrefix`, and as the service gets it, behind its

@@ -8,7 +8,7 @@ import type { PluginSecrets } from "./secrets.ts";
 import type { Clock, PluginNeeds, Services } from "./services.ts";
 
 export { isClosedAddress } from "../language/closed-addresses.ts";
-export { fieldKey } from "./field-names.ts";
+export { fieldKey } from "../language/field-name.ts";
 export { Fields } from "./fields.ts";
 export { GatewayError, errorKinds, type ErrorCode } from "./errors.ts";
 export * from "./exchange.ts";

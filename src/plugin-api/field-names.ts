@@ -1,7 +1,7 @@
-// Lower-case forms of field names, with `-` for `_`: CGI, WSGI and their kin hand both to programs as one name, so
-// whoever is checked under one spelling is checked under the other. Messages come with the same few names again and again, but as new strings each
-// time: lower-casing those, and looking them up in a Set (V8 then searches its table of all names for them), was two
-// thirds of what reading a head cost.
+// Names of fields in the form in which they are looked up, remembered. Messages come with the same few names again and
+// again, but as new strings each time: lower-casing those, and looking them up in a Set (V8 then searches its table of all
+// names for them), was two thirds of what reading a head cost.
+import { fieldKey } from "../language/field-name.ts";
 
 export interface FieldName {
   readonly name: string;
@@ -9,11 +9,6 @@ export interface FieldName {
   readonly lower: string;
   /** Whether it was written with `_`. */
   readonly underscored: boolean;
-}
-
-/** @returns the form by which fields are looked up */
-export function fieldKey(name: string): string {
-  return name.toLowerCase().replaceAll("_", "-");
 }
 
 /** One that was seen. */

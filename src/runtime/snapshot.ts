@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { FailMode, Hooks, OwnedCookie, PluginDefinition, RouteInfo } from "../plugin-api/contract.ts";
 import { Chain } from "./chain.ts";
-import { fieldKey } from "../plugin-api/field-names.ts";
+import { fieldKey } from "../language/field-name.ts";
 import { OwnedCookies } from "./owned-cookies.ts";
 import { type OwnedParts, ownedPartsIn } from "./owned-parts.ts";
 import type { KnownPlugin, PluginHost } from "./plugin-host.ts";

@@ -4,8 +4,8 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import https from "node:https";
 import type { AddressInfo, ListenOptions, Socket } from "node:net";
 import { ServerResponse as UpgradeResponse } from "node:http";
-import type { Cidr } from "../config/formats.ts";
-import type { ForwardedField } from "../language/forwarded-fields.ts";
+import type { ForwardedField } from "../language/field-sets.ts";
+import type { Network } from "../language/network.ts";
 import type { Clock, Logger, Metrics } from "../plugin-api/contract.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { plainAddress, TrustedProxies } from "../client/client-address.ts";
@@ -38,7 +38,7 @@ export interface ListenerOptions {
       readonly maxConnections: number;
       readonly recheckMs: number;
     };
-  readonly trustedProxies: readonly Cidr[];
+  readonly trustedProxies: readonly Network[];
   readonly forwardedField: ForwardedField;
   readonly trustedHops: number;
   /** Whether request fields with `_` in their name go on. */

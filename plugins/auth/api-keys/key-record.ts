@@ -2,10 +2,10 @@
 import { z } from "zod";
 import { hasDoubledMember } from "../../../src/language/doubled-members.ts";
 import { parseJson } from "../../../src/language/json.ts";
+import { compileNetworks, network } from "../../../src/language/network.ts";
 import type { Identity } from "../../../src/plugin-api/contract.ts";
-import { compileRanges } from "../rules/addresses.ts";
 import { accepted, type Accepted } from "../auth-result.ts";
-import { cidr, identityText } from "../option-fields.ts";
+import { identityText } from "../option-fields.ts";
 
 /** The end of the year 9999: later is no date but another unit, microseconds or so, and would never end. */
 const lastMs = 253_402_300_799_999;
@@ -28,7 +28,7 @@ const recordShape = z.looseObject({
       z.number().positive().max(lastMs, "must be before the year 10000"),
     ])
     .nullish(),
-  cidrs: z.array(cidr).nullish(),
+  cidrs: z.array(network).nullish(),
   services: z.array(text).nullish(),
 });
 
@@ -77,7 +77,7 @@ export function keyRecord(input: unknown): KeyRecord {
     disabled: record.disabled ?? false,
     expiresAtMs,
     services: record.services ?? undefined,
-    allowsAddress: record.cidrs ? compileRanges(record.cidrs) : undefined,
+    allowsAddress: record.cidrs ? compileNetworks(record.cidrs) : undefined,
     result: accepted(identity),
   };
 }

@@ -1,6 +1,8 @@
 // Options of API keys: where they are shown, those that the policy lists, and how the others are looked up.
 import { z } from "zod";
-import { cidr, credentialHeader } from "../option-fields.ts";
+import { seconds } from "../../../src/language/duration.ts";
+import { network } from "../../../src/language/network.ts";
+import { credentialHeader } from "../option-fields.ts";
 
 const keyRecord = z.strictObject({
   sha256: z
@@ -15,7 +17,7 @@ const keyRecord = z.strictObject({
   claims: z.record(z.string(), z.unknown()).default({}).describe("Further facts, for rules and limits"),
   expiresAt: z.iso.datetime({ offset: true }).optional().describe("When it ends (default: never)"),
   disabled: z.boolean().default(false).describe("Refuse it"),
-  cidrs: z.array(cidr).optional().describe("Client addresses it is good from (default: all)"),
+  cidrs: z.array(network).optional().describe("Client addresses it is good from (default: all)"),
   services: z.array(z.string().min(1)).optional().describe("Services it is good for (default: all)"),
 });
 
@@ -65,19 +67,13 @@ export const apiKeys = z
       .enum(["deny", "stale"])
       .default("deny")
       .describe("While Redis is out of reach: 503, or go on with keys seen good before"),
-    staleSeconds: z
-      .int()
-      .min(1)
-      .max(86_400)
+    staleSeconds: seconds(1, 86_400)
       .default(300)
       .describe("With stale: longest time since a key was seen good"),
-    cacheSeconds: z
-      .int()
-      .min(1)
-      .max(3600)
+    cacheSeconds: seconds(1, 3600)
       .default(60)
       .describe("How often a cached key is read again, should a message be lost"),
-    negativeSeconds: z.int().min(0).max(3600).default(30).describe("How long an unknown key is remembered"),
+    negativeSeconds: seconds(0, 3600).default(30).describe("How long an unknown key is remembered"),
     maxLookupsPerSecond: z
       .int()
       .min(1)

@@ -1,6 +1,7 @@
 // Tells the service who calls in a short-lived signed JWT, so that it can check that the request came through here.
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { calculateJwkThumbprint, SignJWT, type JWK } from "jose";
+import { claimAt } from "../../../src/language/claim-path.ts";
 import type { Identity, Services } from "../../../src/plugin-api/contract.ts";
 import { readPrivateKey } from "./assertion-key.ts";
 import type { AssertionOptions } from "../options.ts";
@@ -90,8 +91,8 @@ export class Assertion {
     const nowMs = this.#services.clock.now();
     const nowSeconds = Math.floor(nowMs / 1000);
     const passed = claims
-      .filter((name) => Object.hasOwn(identity.claims, name))
-      .map((name) => [name, identity.claims[name]]);
+      .map((path) => [path, claimAt(identity.claims, path)] as const)
+      .filter(([, value]) => value !== undefined);
     const payload = {
       ...(passed.length === 0 ? {} : { claims: Object.fromEntries(passed) as Record<string, unknown> }),
       plan: identity.plan,

@@ -1,5 +1,6 @@
 // Options of one issuer of JWTs, or of an issuer a tenant.
 import { z } from "zod";
+import { seconds } from "../../../src/language/duration.ts";
 import { privateMembers, sortEntries } from "./key-entries.ts";
 import { claimMapping, isSafeUrl, requiredClaims, secretName } from "../option-fields.ts";
 
@@ -80,10 +81,8 @@ const issuerFields = z.strictObject({
     .array(z.string().min(1))
     .default([])
     .describe("The token's `aud` must name one of these; empty = not checked"),
-  clockToleranceSeconds: z.int().min(0).max(300).default(5).describe("Leeway for exp, nbf and iat"),
-  maxAgeSeconds: z
-    .int()
-    .min(1)
+  clockToleranceSeconds: seconds(0, 300).default(5).describe("Leeway for exp, nbf and iat"),
+  maxAgeSeconds: seconds(1)
     .optional()
     .describe("Longest time since `iat`, which is then required (default: no limit)"),
   requireExp: z.boolean().default(true).describe("Refuse tokens without `exp`"),

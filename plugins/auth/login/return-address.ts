@@ -1,6 +1,10 @@
-// Where a browser goes after the login: a path of this origin, whatever the link says.
+// Where a browser goes after the login or logout: a path of this origin, whatever the link says.
+import { z } from "zod";
 
 const plain = /^\/(?![/\\])[\x21-\x5b\x5d-\x7e]*$/;
+
+/** Path and query, as a policy names such a place. */
+export const localReference = z.string().regex(plain, "must be a path of this origin, percent-encoded");
 
 /** It waits in a cookie, of which a browser may have several. */
 const longest = 1_024;

@@ -1,7 +1,7 @@
 // Conditions of rules, compiled once into named tests.
 import { claimAt } from "../../../src/language/claim-path.ts";
+import { compileNetworks } from "../../../src/language/network.ts";
 import type { Exchange, Identity } from "../../../src/plugin-api/contract.ts";
-import { compileRanges } from "./addresses.ts";
 import { claimHolds } from "../claims.ts";
 import type { ConditionOptions } from "../options.ts";
 
@@ -54,7 +54,7 @@ export function compileCondition(options: ConditionOptions): Condition {
   const tests: NamedTest[] = [];
   const add = (name: string, holds: NamedTest["holds"]): void => void tests.push({ name, holds });
   if (client !== undefined) {
-    const inRange = compileRanges(client.cidrs);
+    const inRange = compileNetworks(client.cidrs);
     add("client", ({ exchange }) => inRange(exchange.client.address));
   }
   if (certificate !== undefined) {

@@ -1,8 +1,11 @@
 // Options of tokens: issuers of JWTs, introspection of opaque tokens, browser login.
 import { z } from "zod";
+import { byteSize } from "../../../src/language/byte-size.ts";
+import { milliseconds, seconds } from "../../../src/language/duration.ts";
 import { pathPattern } from "../../../src/language/path-pattern.ts";
 import { algorithmNames, issuer, issuersOf } from "../issuers/options.ts";
 import { usualCookieName } from "../login/login-cookies.ts";
+import { localReference } from "../login/return-address.ts";
 import { claimMapping, requiredClaims, safeUrl, secretName } from "../option-fields.ts";
 import { tokenSources } from "./token-sources.ts";
 
@@ -20,8 +23,8 @@ const introspection = z.strictObject({
     .array(z.string().min(1))
     .default([])
     .describe("The answer's `aud` must name one; empty = not checked"),
-  cacheSeconds: z.int().min(0).max(3600).default(30).describe("Longest time an answer is believed"),
-  timeoutMs: z.int().min(50).max(10_000).default(2000).describe("Longest wait for an answer"),
+  cacheSeconds: seconds(0, 3600).default(30).describe("Longest time an answer is believed"),
+  timeoutMs: milliseconds(50, 10_000).default(2000).describe("Longest wait for an answer"),
   requiredClaims,
   claims: claimMapping,
 });
@@ -73,11 +76,7 @@ const loginFields = z.strictObject({
     .describe(
       "Where the provider tells of logouts (OpenID Connect Back-Channel Logout), which end all of somebody's sessions; needs Redis (default: nowhere)",
     ),
-  afterLogout: z
-    .string()
-    .regex(/^\/(?![/\\])[^\s\\]*$/)
-    .default("/")
-    .describe("Path to go to after the logout"),
+  afterLogout: localReference.default("/").describe("Path to go to after the logout"),
   sessions: z
     .enum(["cookie", "redis"])
     .default("cookie")
@@ -99,18 +98,11 @@ const loginFields = z.strictObject({
     .boolean()
     .default(true)
     .describe("Secure attribute; false only for plain http in development"),
-  sessionSeconds: z
-    .int()
-    .min(60)
-    .default(43_200)
-    .describe("Longest life of a session, whatever is refreshed"),
-  refreshBeforeSeconds: z
-    .int()
-    .min(1)
-    .max(3600)
+  sessionSeconds: seconds(60).default(43_200).describe("Longest life of a session, whatever is refreshed"),
+  refreshBeforeSeconds: seconds(1, 3600)
     .default(60)
     .describe("How long before their end tokens are refreshed"),
-  timeoutMs: z.int().min(50).max(10_000).default(3000).describe("Longest wait for the provider"),
+  timeoutMs: milliseconds(50, 10_000).default(3000).describe("Longest wait for the provider"),
   requiredClaims,
   claims: claimMapping,
 });
@@ -147,17 +139,11 @@ export const jwtOptions = z
       .describe(
         "Further origins whose pages may use a token cookie for more than GET and HEAD, and for WebSockets",
       ),
-    maxTokenBytes: z.int().min(256).max(65_536).default(8192).describe("Longest token looked at"),
-    cacheSeconds: z
-      .int()
-      .min(0)
-      .max(86_400)
+    maxTokenBytes: byteSize(256, 65_536).default(8192).describe("Longest token looked at"),
+    cacheSeconds: seconds(0, 86_400)
       .default(300)
       .describe("Longest time a verified token is believed unseen; never past exp"),
-    cacheBytes: z
-      .int()
-      .min(0)
-      .max(1_073_741_824)
+    cacheBytes: byteSize(0, 1_073_741_824)
       .default(25_165_824)
       .describe("Memory for verified tokens; about 1.5 KB each"),
     maxVerifies: z
@@ -168,25 +154,16 @@ export const jwtOptions = z
       .describe(
         "Signatures checked at the same time, and as many tokens introspected; more wait for a second, then are 503",
       ),
-    jwksRefreshSeconds: z
-      .int()
-      .min(5)
-      .max(86_400)
+    jwksRefreshSeconds: seconds(5, 86_400)
       .default(300)
       .describe("Longest time between two looks at an issuer's keys"),
-    jwksMaxStaleSeconds: z
-      .int()
-      .min(0)
-      .max(604_800)
+    jwksMaxStaleSeconds: seconds(0, 604_800)
       .default(86_400)
       .describe("How long known keys serve while the issuer is down"),
-    jwksCooldownSeconds: z
-      .int()
-      .min(1)
-      .max(3600)
+    jwksCooldownSeconds: seconds(1, 3600)
       .default(10)
       .describe("Time after which unknown key ids may cause one more look each"),
-    jwksTimeoutMs: z.int().min(50).max(10_000).default(2000).describe("Longest wait for an issuer"),
+    jwksTimeoutMs: milliseconds(50, 10_000).default(2000).describe("Longest wait for an issuer"),
     shareKeys: z
       .boolean()
       .default(true)

@@ -1,4 +1,10 @@
 // What the cache needs to know of a request, read in one pass over its fields.
+import {
+  compileNameTest,
+  credentialFields,
+  overrideFields,
+  toldOriginFields,
+} from "../../../src/language/field-sets.ts";
 import { fieldKey, type Exchange, type Fields } from "../../../src/plugin-api/contract.ts";
 import { parseRequestDirectives, type RequestDirectives } from "./directives.ts";
 
@@ -50,7 +56,7 @@ export function readCacheRequest(fields: Fields, further: readonly string[] = []
   fields.forEach(visit);
   for (const name of further) {
     const value = fields.get(name);
-    if (value !== undefined && !credentialFields.has(fieldKey(name))) noteCredential(fieldKey(name), value);
+    if (value !== undefined && !isCredential(fieldKey(name))) noteCredential(fieldKey(name), value);
   }
   const found: Scratch | undefined = scratch;
   scratch = undefined;
@@ -89,8 +95,8 @@ function visit(lower: string, value: string): void {
       open().credentials += `\ncookie:${value}`;
       return;
     default:
-      if (credentialFields.has(lower)) noteCredential(lower, value);
-      else if (poisonous.has(lower)) open().keyedFields += `\n${lower}:${value}`;
+      if (isCredential(lower)) noteCredential(lower, value);
+      else if (isPoisonous(lower)) open().keyedFields += `\n${lower}:${value}`;
   }
 }
 
@@ -103,35 +109,11 @@ function joined(before: string | undefined, value: string): string {
   return before === undefined ? value : `${before}, ${value}`;
 }
 
-/** By which services know callers, whatever `auth` knows. Each is what Authorization is to a cache (RFC 9111 section 3.5). */
-const credentialFields = new Set([
-  "authorization",
-  "x-access-token",
-  "x-api-key",
-  "x-auth-token",
-  "x-forwarded-access-token",
-  "x-forwarded-client-cert",
-]);
+/** Each is what Authorization is to a cache (RFC 9111 section 3.5). */
+const isCredential = compileNameTest([...credentialFields, "x-forwarded-client-cert"]);
 
 /** Fields that services act on though no cache key knows them; here they are part of the key. (Forwarded names the client.) */
-const poisonous = new Set([
-  "x-forwarded-host",
-  "x-forwarded-port",
-  "x-forwarded-prefix",
-  "x-forwarded-proto",
-  "x-forwarded-scheme",
-  "x-forwarded-server",
-  "x-forwarded-ssl",
-  "x-host",
-  "x-http-host-override",
-  "x-http-method",
-  "x-http-method-override",
-  "x-method-override",
-  "x-original-host",
-  "x-original-url",
-  "x-rewrite-url",
-  "front-end-https",
-]);
+const isPoisonous = compileNameTest([...toldOriginFields, ...overrideFields]);
 
 /** Requests that neither use nor fill the cache: other methods, upgrades, and a GET with a body. */
 export function isCacheable(exchange: Exchange): boolean {

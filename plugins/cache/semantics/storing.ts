@@ -1,4 +1,5 @@
 // Whether a response may be stored, for whom, and the entry made of it (RFC 9111 sections 3, 3.1, 3.5).
+import { hopByHopFields } from "../../../src/language/field-sets.ts";
 import { fieldKey, type Fields } from "../../../src/plugin-api/contract.ts";
 import { parseResponseDirectives, parseTargetedDirectives, type ResponseDirectives } from "./directives.ts";
 import type { EntryFacts } from "../store/entry.ts";
@@ -192,20 +193,13 @@ function makeDraft(
 
 /** RFC 9111 section 3.1, RFC 9110 section 7.6.1; Age is made anew for each use, Content-Length from the body. */
 const neverStored = new Set([
+  ...hopByHopFields,
   "age",
-  "connection",
-  "content-length",
-  "keep-alive",
-  "proxy-authenticate",
-  "proxy-authentication-info",
-  "proxy-authorization",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-  "x-cache",
   "cache-status",
+  "content-length",
+  "proxy-authentication-info",
+  "trailer",
+  "x-cache",
 ]);
 
 /** Fields to keep. A missing Date is the time of arrival. */

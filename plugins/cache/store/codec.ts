@@ -3,6 +3,7 @@
 import { crc32, deflateRaw, inflateRaw } from "node:zlib";
 import { promisify } from "node:util";
 import { z } from "zod";
+import { tokenCharacter } from "../../../src/language/field-name.ts";
 import type { Entry } from "./entry.ts";
 
 const deflate = promisify(deflateRaw);
@@ -16,7 +17,7 @@ const flagDeflated = 1;
 /** Below this the gain is not worth the work; a smaller saving than an eighth is none. */
 const smallestToDeflate = 1_024;
 
-const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}$/;
+const token = new RegExp(`^${tokenCharacter}{1,256}$`);
 // Response splitting: no field value with a line end or NUL may come out of Redis.
 // oxlint-disable-next-line no-control-regex -- control characters are exactly what is looked for
 const fieldValue = /^[\t\x20-\x7e\x80-\xff]*$/;

@@ -1,6 +1,7 @@
 // The three ways of counting, as pure functions over one small record. script.ts holds the same arithmetic in Lua;
 // one behavioural suite runs over both. Times are milliseconds, amounts are permits.
-import { windowEnd, windowStart, type Window } from "./window.ts";
+import type { Window } from "../../../src/language/duration.ts";
+import { windowEnd, windowStart } from "./window.ts";
 
 export type Algorithm = "gcra" | "sliding" | "fixed";
 

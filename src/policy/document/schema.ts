@@ -2,12 +2,12 @@
 // `pluginConfig.<plugin>` is that plugin's business and is checked once it is merged (routes.ts).
 import { z } from "zod";
 import { FormatError, type UpstreamAddress, parseUpstream } from "../../config/formats.ts";
-import { knownMethods } from "../../language/methods.ts";
-import { pathPattern } from "../../language/path-pattern.ts";
+import { knownMethods, methodName } from "../../language/methods.ts";
+import { leadingFlaw, leadingSegments, pathPattern } from "../../language/path-pattern.ts";
 import { foldCase } from "../../language/path-reading.ts";
 import { unknownName } from "./problems.ts";
 import { type LintField, lint } from "./lint-field.ts";
-import { bufferRequestBytes, maxAgeMs, restorePrefix, stripFlaw, timeout } from "./route-fields.ts";
+import { bufferRequestBytes, maxAgeMs, restorePrefix, timeout } from "./route-fields.ts";
 
 /** What a policy has to know of a plugin; every plugin definition is one. */
 export interface PolicyPlugin {
@@ -139,7 +139,7 @@ function configSchema(plugins: PolicyPlugins): z.ZodType<PluginConfig> {
   return z.strictObject(Object.fromEntries(shape)) as unknown as z.ZodType<PluginConfig>;
 }
 
-const knownMethod = z.enum(knownMethods, { error: "must be an HTTP method in upper case, such as GET" });
+const knownMethod = methodName.meta({ enum: [...knownMethods] });
 
 function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: SchemaOptions) {
   const names = pluginNames(plugins);
@@ -158,8 +158,7 @@ function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: Schem
       pluginConfig: configSchema(plugins)
         .optional()
         .describe("Options by plugin, merged over the defaults: objects deep, arrays and scalars replaced"),
-      stripPrefix: z
-        .string()
+      stripPrefix: leadingSegments
         .optional()
         .describe("Leading whole segments of path that are removed before forwarding"),
       timeout,
@@ -188,7 +187,7 @@ function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: Schem
       const { path, stripPrefix, upstream } = given;
       const flaws = {
         stripPrefix:
-          typeof stripPrefix === "string" && typeof path === "string" && stripFlaw(stripPrefix, path),
+          typeof stripPrefix === "string" && typeof path === "string" && leadingFlaw(stripPrefix, path),
         restorePrefix: given.restorePrefix === true && stripPrefix === undefined && "needs stripPrefix",
         upstream:
           typeof upstream === "string" &&

@@ -155,7 +155,7 @@ test("every problem of the options is named with its path", () => {
   assert.deepEqual(
     names.error?.issues.map(({ path, message }) => [path.join("."), message]),
     [
-      ["addHeaders.X A", "is not a field name"],
+      ["addHeaders.X A", "must be a field name"],
       ["addHeaders.x-c", "is set twice in different case"],
     ],
   );

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { parseCidrs } from "../../../src/config/formats.ts";
 import { Fields } from "../../../src/plugin-api/fields.ts";
 import { addHop, plainAddress, TrustedProxies } from "../../../src/client/client-address.ts";
-import { isForwardedField } from "../../../src/language/forwarded-fields.ts";
+import { isForwardedField } from "../../../src/language/field-sets.ts";
 
 const proxies = new TrustedProxies(parseCidrs("10.0.0.0/8,fd00::/8"));
 const resolve = (peer: string, ...fields: string[]): string =>

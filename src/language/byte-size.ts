@@ -1,0 +1,7 @@
+// Sizes as policies write them: whole bytes, as the names of such options say (`maxBodyBytes`).
+import { z } from "zod";
+import { term } from "./terms.ts";
+
+export function byteSize(min: number, max: number): z.ZodInt {
+  return term("byte size", z.int().min(min).max(max));
+}
