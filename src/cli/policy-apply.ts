@@ -5,10 +5,12 @@ import { lintFor, printLint } from "./lint-text.ts";
 import { printDifferences } from "./policy-diff.ts";
 import { readCandidate } from "./policy-file.ts";
 import { parseWait, reportConvergence } from "./policy-wait.ts";
+import { epochIn, isSigned, type Place, refuseOlder, signedOver } from "./policy-signed.ts";
+import { parseSigning, type SigningOptions, type SigningWish } from "./signing-options.ts";
 import type { Terminal } from "./terminal.ts";
-import { documentName, PlaneRefusal, withPlane } from "./with-plane.ts";
+import { documentName, type Plane, PlaneRefusal, withPlane } from "./with-plane.ts";
 
-export interface ApplyOptions {
+export interface ApplyOptions extends SigningOptions {
   readonly service?: string;
   readonly reason?: string;
   readonly author?: string;
@@ -26,6 +28,11 @@ export async function applyPolicy(terminal: Terminal, file: string, options: App
   const { service, reason = "", json } = options;
   const waitMs = parseWait(options.wait);
   const base = options.base === undefined ? undefined : Number(options.base);
+  const wish = parseSigning(options);
+  if (typeof wish === "string") {
+    terminal.err(`${wish}\n`);
+    return 2;
+  }
   if (
     waitMs === "wrong" ||
     (base !== undefined && !Number.isSafeInteger(base)) ||
@@ -42,7 +49,7 @@ export async function applyPolicy(terminal: Terminal, file: string, options: App
       throw new PlaneRefusal(
         `${documentName(service)} is at revision ${before.revision}, not ${base}: by ${before.head?.author ?? "?"} at ${before.head?.at ?? "?"}`,
       );
-    const { bytes, losesComments, raw } = await readCandidate(plane, file, service);
+    const { bytes, losesComments, raw } = await readCandidate(plane, file, service, wish && "ignored");
     const lint = await lintFor(plane.config, raw, service);
     if (!json || options.strict) printLint((line) => terminal.err(line), file, lint);
     if (options.strict && lint.findings.length > 0)
@@ -57,8 +64,10 @@ export async function applyPolicy(terminal: Terminal, file: string, options: App
       else printDifferences(terminal, changes);
       return 0;
     }
+    const document = await documentFor(terminal, plane, bytes, wish, { service, before });
     const written = await history.change(service, {
-      document: bytes,
+      document,
+      signedEpoch: epochIn(document),
       kind: "apply",
       author,
       reason,
@@ -73,4 +82,20 @@ export async function applyPolicy(terminal: Terminal, file: string, options: App
       warnings: lint.findings,
     });
   });
+}
+
+/** @returns the document as it goes into Redis, signed where that is asked for */
+async function documentFor(
+  terminal: Terminal,
+  plane: Plane,
+  bytes: Buffer,
+  wish: SigningWish | undefined,
+  place: Place,
+): Promise<Buffer> {
+  if (wish !== undefined) return await signedOver(plane, documentIn(bytes), wish, place);
+  await refuseOlder(plane, bytes, place);
+  const there = place.before.document;
+  if (there && isSigned(there) && !isSigned(bytes))
+    terminal.err("what is there is signed, and this is not: sidecars with OUTRIGGER_POLICY_KEYS refuse it\n");
+  return bytes;
 }

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import type { ApplyOptions } from "./policy-apply.ts";
 import type { HistoryOptions } from "./policy-history.ts";
+import type { RotateOptions } from "./policy-rotate.ts";
 import type { RollbackOptions } from "./policy-rollback.ts";
 import type { ShowOptions } from "./policy-show.ts";
 import type { LintCommandOptions } from "./policy-lint.ts";
@@ -28,6 +29,7 @@ const wait = [
   "until every live sidecar has it in force, at most so long: --wait=30s, the default",
 ] as const;
 
+const key = ["--key <file>", "sign it with this private key, for OUTRIGGER_POLICY_KEYS"] as const;
 const expires = ["--expires <time>", "signed for so long, e.g. 30d (default: for good)"] as const;
 const epoch = [
   "--epoch <number>",
@@ -52,6 +54,9 @@ export function addPolicyCommands(
     .option(...author)
     .option("--base <revision>", "only over this revision; default: the one there now")
     .option("--dry-run", "only check it and show what would change")
+    .option(...key)
+    .option(...expires)
+    .option(...epoch)
     .option(...strict)
     .option(...wait)
     .option(...json)
@@ -66,6 +71,9 @@ export function addPolicyCommands(
     .option(...reason)
     .option(...author)
     .option("--accept-reported", "also one that no command has seen, on a sidecar's word")
+    .option(...key)
+    .option(...expires)
+    .option(...epoch)
     .option(...wait)
     .option(...json)
     .action((revision: string | undefined, options: RollbackOptions) =>
@@ -167,5 +175,15 @@ function addSigningCommands(
     .option(...json)
     .action((file: string, options: VerifyOptions) =>
       choose(async () => (await import("./policy-verify.ts")).verifyFile(terminal, file, options)),
+    );
+  policy
+    .command("rotate")
+    .description("let further keys sign policies, or revoke some, by a document that a present key signs")
+    .requiredOption("--key <file>", "a private key of OUTRIGGER_POLICY_KEYS, which stays")
+    .option("--trust <jwks>", "public keys that may sign, too: inline or a file")
+    .option("--revoke <kid...>", "keys that no longer may, by their thumbprint, which is the kid of keygen")
+    .option(...json)
+    .action((options: RotateOptions) =>
+      choose(async () => (await import("./policy-rotate.ts")).rotateKeys(terminal, options)),
     );
 }

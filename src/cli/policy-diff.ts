@@ -15,7 +15,7 @@ export interface DiffOptions {
 export async function diffPolicy(terminal: Terminal, file: string, options: DiffOptions): Promise<number> {
   const { service, json } = options;
   return await withPlane(terminal, options, async (plane) => {
-    const { bytes } = await readCandidate(plane, file, service);
+    const { bytes } = await readCandidate(plane, file, service, "ignored");
     const current = await plane.history.peek(service);
     const changes = differences(current.document && documentIn(current.document), documentIn(bytes));
     if (json) terminal.out(`${JSON.stringify({ document: documentName(service), changes }, null, 2)}\n`);

@@ -6,24 +6,30 @@ import type { PolicyFormat } from "../policy/document/parse.ts";
 import { PolicyRefused } from "../policy/document/problems.ts";
 import { createPolicyReader, type RawPolicy, sharedKey } from "../policy/read.ts";
 import { pluginsByName } from "../app/registry.ts";
+import { keySetsIn } from "./plane-trust.ts";
 import { type Plane, PlaneRefusal } from "./with-plane.ts";
 
 /** A candidate with the documents that it was checked in. */
 interface Checked extends Candidate {
+  readonly format: PolicyFormat;
   readonly raw: RawPolicy;
 }
+
+/** Whether OUTRIGGER_POLICY_KEYS are asked about a document that may be signed later. */
+type Signatures = "asked" | "ignored";
 
 /** Rejects with PolicyRefused (its problems name the file), or PlaneRefusal when it cannot be read. */
 export async function readCandidate(
   plane: Plane,
   file: string,
   service: string | undefined,
+  signatures: Signatures = "asked",
 ): Promise<Checked> {
   const reading = await readPolicyFile(file, plane.config.policyMaxBytes);
   if (reading.state !== "read") throw new PlaneRefusal(reading.message);
   const { shared: bytes, format } = reading.raw;
-  const checked = await check(plane, bytes, format, service, file);
-  return { ...candidateOf(bytes, format), raw: checked };
+  const checked = await check(plane, bytes, format, service, file, signatures);
+  return { ...candidateOf(bytes, format), raw: checked, format };
 }
 
 /**
@@ -32,13 +38,16 @@ export async function readCandidate(
  * @returns both documents
  */
 export async function check(
-  { config, history }: Plane,
+  plane: Plane,
   bytes: Uint8Array,
   format: PolicyFormat,
   service: string | undefined,
   name: string,
+  signatures: Signatures = "asked",
 ): Promise<RawPolicy> {
-  const { upstreamAllow, policyKeys: keys, policyMaxBytes: maxBytes } = config;
+  const { config, history } = plane;
+  const { upstreamAllow, policyMaxBytes: maxBytes } = config;
+  const keys = signatures === "asked" ? config.policyKeys : undefined;
   const read = await createPolicyReader({ plugins: pluginsByName, service, upstreamAllow, keys, maxBytes });
   let lower: Uint8Array | undefined;
   if (service !== undefined) {
@@ -51,7 +60,7 @@ export async function check(
       ? { shared: bytes, layer: undefined, format }
       : { shared: lower, layer: bytes, format: "any" };
   try {
-    await read(raw);
+    await read({ ...raw, keySets: await keySetsIn(plane) });
     return raw;
   } catch (error) {
     if (!(error instanceof PolicyRefused)) throw error;

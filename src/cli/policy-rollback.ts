@@ -1,13 +1,17 @@
 // `outrigger policy rollback [REVISION]`: a new revision that restores an old one.
 import { documentIn } from "../plane/candidate.ts";
 import { differences } from "../plane/difference.ts";
+import { readSigningKey } from "../plane/private-key.ts";
 import type { Revision } from "../plane/revision.ts";
+import { trustedIn, verifiedIn } from "./plane-trust.ts";
 import { check } from "./policy-file.ts";
+import { epochIn, isSigned, type Place, signedOver } from "./policy-signed.ts";
 import { parseWait, reportConvergence } from "./policy-wait.ts";
+import { parseSigning, type SigningOptions, type SigningWish } from "./signing-options.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName, type Plane, PlaneRefusal, withPlane } from "./with-plane.ts";
 
-export interface RollbackOptions {
+export interface RollbackOptions extends SigningOptions {
   readonly service?: string;
   readonly reason?: string;
   readonly author?: string;
@@ -24,6 +28,11 @@ export async function rollBackPolicy(
 ): Promise<number> {
   const { service, json } = options;
   const waitMs = parseWait(options.wait);
+  const wish = parseSigning(options);
+  if (typeof wish === "string") {
+    terminal.err(`${wish}\n`);
+    return 2;
+  }
   const wanted = revision === undefined ? undefined : Number(revision);
   if (waitMs === "wrong" || (wanted !== undefined && !(Number.isSafeInteger(wanted) && wanted > 0))) {
     terminal.err("rollback takes the number of a revision, --wait a time such as 30s\n");
@@ -33,13 +42,10 @@ export async function rollBackPolicy(
     const { history, author } = plane;
     const before = await history.current(service, author);
     const old = await findOld(plane, service, wanted ?? before.revision - 1, options);
-    const bytes = old.deleted ? undefined : Buffer.from(old.document ?? "");
-    if (bytes === undefined && service === undefined)
-      throw new PlaneRefusal("the shared policy was deleted there: sidecars would keep the last one anyway");
-    // What was valid then need not be now.
-    if (bytes !== undefined) await check(plane, bytes, "any", service, `revision ${old.revision}`);
+    const bytes = await restored(plane, old, wish, { service, before });
     const written = await history.change(service, {
       document: bytes,
+      signedEpoch: bytes && epochIn(bytes),
       kind: "rollback",
       author,
       reason: options.reason ?? `back to revision ${old.revision}`,
@@ -50,12 +56,62 @@ export async function rollBackPolicy(
   });
 }
 
+type Old = Revision & { readonly document: string | undefined };
+
+/** @returns what goes into Redis; undefined = the layer is taken away. Rejects when sidecars would refuse it. */
+async function restored(
+  plane: Plane,
+  old: Old,
+  wish: SigningWish | undefined,
+  place: Place,
+): Promise<Buffer | undefined> {
+  const { service, before } = place;
+  const which = `revision ${old.revision}`;
+  if (old.deleted) {
+    if (service === undefined)
+      throw new PlaneRefusal("the shared policy was deleted there: sidecars would keep the last one anyway");
+    if (wish !== undefined || (before.document && isSigned(before.document)))
+      throw new PlaneRefusal(
+        "the layer was deleted there, and nobody can sign that: apply one that is empty, with --key",
+      );
+    return undefined;
+  }
+  const bytes = Buffer.from(old.document ?? "");
+  // What was valid then need not be now.
+  await check(plane, bytes, "any", service, which);
+  if (wish !== undefined) {
+    await refuseUnverified(plane, bytes, wish, service, which);
+    return await signedOver(plane, documentIn(bytes), wish, place);
+  }
+  if (isSigned(bytes) && before.document && !before.document.equals(bytes))
+    throw new PlaneRefusal(
+      `${which} is signed with the epoch of its time, which sidecars refuse by now: have it signed anew, with --key FILE`,
+    );
+  return bytes;
+}
+
+/** The history lies in Redis: a key signs nothing from there that no key that counts has signed before. */
+async function refuseUnverified(
+  plane: Plane,
+  bytes: Uint8Array,
+  { keyFile }: SigningWish,
+  service: string | undefined,
+  which: string,
+): Promise<void> {
+  const trusted = await trustedIn(plane, await readSigningKey(keyFile));
+  if ((await verifiedIn(plane, bytes, documentName(service), trusted)) !== undefined) return;
+  const number = which.replace(/\D/g, "");
+  throw new PlaneRefusal(
+    `${which} is signed by no key that counts, so that it may be anybody's: read it (policy show --revision ${number}), and apply it from a file with --key`,
+  );
+}
+
 async function findOld(
   { history }: Plane,
   service: string | undefined,
   number: number,
   { acceptReported }: RollbackOptions,
-): Promise<Revision & { readonly document: string | undefined }> {
+): Promise<Old> {
   const old = number > 0 ? await history.find(service, number) : undefined;
   if (old === undefined)
     throw new PlaneRefusal(`the history of ${documentName(service)} has no revision ${number}`);

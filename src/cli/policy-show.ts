@@ -1,8 +1,10 @@
 // `outrigger policy show`: a policy as it lies in Redis, or what a service's sidecars make of it.
 import { documentIn } from "../plane/candidate.ts";
 import { fieldsOf } from "../plane/origins.ts";
-import { createPolicyReader } from "../policy/read.ts";
+import { type Claims, compactJws, payloadOf, readClaims } from "../policy/signature/jws.ts";
+import { createPolicyReader, createTrust } from "../policy/read.ts";
 import { pluginsByName } from "../app/registry.ts";
+import { keySetsIn, verifiedIn } from "./plane-trust.ts";
 import { printable, printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName, type Plane, PlaneRefusal, withPlane } from "./with-plane.ts";
@@ -26,11 +28,8 @@ export async function showPolicy(terminal: Terminal, options: ShowOptions): Prom
   );
 }
 
-async function showDocument(
-  terminal: Terminal,
-  { history, author }: Plane,
-  options: ShowOptions,
-): Promise<number> {
+async function showDocument(terminal: Terminal, plane: Plane, options: ShowOptions): Promise<number> {
+  const { history, author } = plane;
   const { service, revision, json } = options;
   const name = documentName(service);
   const current = await history.look(service, author);
@@ -41,21 +40,50 @@ async function showDocument(
   if (text === undefined || old?.deleted === true) throw new PlaneRefusal(`there is no ${name} in Redis`);
   const number = old?.revision ?? current.revision;
   const digest = old?.digest ?? current.digest;
+  const signature = await signatureOf(plane, Buffer.from(text), name);
   if (json) {
     const document = documentIn(Buffer.from(text)) ?? text;
-    terminal.out(`${JSON.stringify({ name, revision: number, digest, document }, null, 2)}\n`);
+    terminal.out(`${JSON.stringify({ name, revision: number, digest, signature, document }, null, 2)}\n`);
     return 0;
   }
-  terminal.err(`${name}, revision ${number}, sha256 ${digest}\n`);
-  terminal.out(`${text.split("\n").map(printable).join("\n").trimEnd()}\n`);
+  terminal.err(`${printable(`${name}, revision ${number}, sha256 ${digest}${signatureText(signature)}`)}\n`);
+  const shown = signature === null ? text : payloadOf(text.trim()).toString();
+  terminal.out(`${shown.split("\n").map(printable).join("\n").trimEnd()}\n`);
   return 0;
 }
 
-async function showEffective(
-  terminal: Terminal,
-  { config, history }: Plane,
-  options: ShowOptions,
-): Promise<number> {
+interface Signature {
+  readonly kid: string | null;
+  readonly epoch: number | null;
+  /** By a key that counts; null = there are no OUTRIGGER_POLICY_KEYS to ask. */
+  readonly verified: boolean | null;
+}
+
+/** @returns null = it is not signed */
+async function signatureOf(plane: Plane, bytes: Buffer, name: string): Promise<Signature | null> {
+  const token = compactJws(bytes, bytes.length);
+  if (token === undefined) return null;
+  let claims: Partial<Claims> = {};
+  try {
+    claims = readClaims(token);
+  } catch {
+    // Shown all the same: it is what lies there.
+  }
+  const { policyKeys } = plane.config;
+  const trust = policyKeys && (await (await createTrust(policyKeys))(await keySetsIn(plane)));
+  const verified = trust && (await verifiedIn(plane, bytes, name, trust.keys)) !== undefined;
+  return { kid: claims.kid ?? null, epoch: claims.epoch ?? null, verified: verified ?? null };
+}
+
+function signatureText(signature: Signature | null): string {
+  if (signature === null) return "";
+  const { kid, epoch, verified } = signature;
+  const judged = verified === null ? "not verified" : verified ? "verified" : "by no key that counts";
+  return `, signed by ${kid ?? "a key without kid"} with epoch ${epoch ?? "none"}, ${judged}`;
+}
+
+async function showEffective(terminal: Terminal, plane: Plane, options: ShowOptions): Promise<number> {
+  const { config, history } = plane;
   const { service = config.service, json } = options;
   const [shared, layer] = await Promise.all([history.peek(undefined), history.peek(service)]);
   if (shared.document === undefined) throw new PlaneRefusal("there is no policy in Redis");
@@ -66,7 +94,8 @@ async function showEffective(
     keys: config.policyKeys,
     maxBytes: config.policyMaxBytes,
   });
-  const raw = { shared: shared.document, layer: layer.document, format: "json" as const, standing: true };
+  const documents = { shared: shared.document, layer: layer.document, format: "json" as const };
+  const raw = { ...documents, keySets: await keySetsIn(plane), standing: true };
   const { document, digest, overruled } = await read(raw);
   const parts = [shared.document, layer.document].map((bytes) => bytes && documentIn(bytes));
   const fields = fieldsOf(document, parts[0], parts[1]);

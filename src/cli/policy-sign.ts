@@ -1,7 +1,7 @@
 // `outrigger policy sign FILE --key FILE`: checks a policy file and prints it signed, for a pipeline that has no Redis.
 import { loadConfig } from "../app/environment.ts";
 import { documentIn } from "../plane/candidate.ts";
-import { KeyFileRefusal } from "../plane/private-key.ts";
+import { KeyFileRefusal, readSigningKey } from "../plane/private-key.ts";
 import { readPolicyFile } from "../policy/sources/file-source.ts";
 import { readClaims } from "../policy/signature/jws.ts";
 import { PolicyRefused, problemText } from "../policy/document/problems.ts";
@@ -67,5 +67,6 @@ async function signChecked(
     maxBytes,
   });
   await read({ shared: bytes, layer: undefined, format });
-  return await signPolicy(documentIn(bytes, format), documentName(service), wish);
+  const key = await readSigningKey(wish.keyFile);
+  return await signPolicy(documentIn(bytes, format), documentName(service), key, wish);
 }

@@ -1,6 +1,6 @@
 // What commands that sign take, and how a document becomes a signed one.
 import { parseDuration } from "../language/duration.ts";
-import { readSigningKey } from "../plane/private-key.ts";
+import type { SigningKey } from "../plane/private-key.ts";
 import { nextEpoch, signDocument } from "../plane/sign.ts";
 import { policyType } from "../policy/signature/signature.ts";
 
@@ -37,21 +37,21 @@ export class EpochRefusal extends Error {
 /**
  * @param name of the document's key in Redis
  * @param last the epoch of what it takes the place of
- * Rejects with KeyFileRefusal, or EpochRefusal.
+ * Rejects with EpochRefusal.
  */
 export async function signPolicy(
   document: unknown,
   name: string,
-  { keyFile, lifetimeMs, epoch: wanted }: SigningWish,
-  last?: number,
+  key: SigningKey,
+  { lifetimeMs, epoch: wanted }: SigningWish,
+  last = 0,
 ): Promise<string> {
-  const key = await readSigningKey(keyFile);
   const nowMs = Date.now();
   const epoch = wanted ?? nextEpoch(nowMs, last);
-  if (epoch === undefined || epoch <= (last ?? 0))
+  if (epoch === undefined || epoch <= last)
     throw new EpochRefusal(
       `${name} there has epoch ${last}, and sidecars refuse a lower one: say which comes after it with --epoch`,
     );
-  const exp = lifetimeMs === undefined ? {} : { exp: Math.floor((nowMs + lifetimeMs) / 1000) };
-  return await signDocument(document, key, { typ: policyType, for: name, epoch, ...exp }, nowMs);
+  const exp = lifetimeMs === undefined ? undefined : Math.floor((nowMs + lifetimeMs) / 1000);
+  return await signDocument(document, key, { typ: policyType, for: name, epoch, exp }, nowMs);
 }

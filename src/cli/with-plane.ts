@@ -2,12 +2,14 @@
 import { hostname, userInfo } from "node:os";
 import { loadConfig } from "../app/environment.ts";
 import type { Config } from "../config/config.ts";
-import { ChangeConflict, OutcomeUnknown, PolicyHistory } from "../plane/history.ts";
+import { ChangeConflict, OutcomeUnknown, PolicyHistory, StaleEpoch } from "../plane/history.ts";
+import { KeyFileRefusal } from "../plane/private-key.ts";
 import type { Head } from "../plane/revision.ts";
 import { PolicyRefused, problemText } from "../policy/document/problems.ts";
 import { layerKey, sharedKey } from "../policy/read.ts";
 import type { RedisStore } from "../redis/store.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
+import { EpochRefusal } from "./signing-options.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { withStore } from "./with-store.ts";
@@ -61,7 +63,13 @@ export async function withPlane(
 }
 
 function linesOf(error: unknown): readonly string[] | undefined {
-  if (error instanceof PlaneRefusal) return [error.message];
+  if (
+    error instanceof PlaneRefusal ||
+    error instanceof KeyFileRefusal ||
+    error instanceof EpochRefusal ||
+    error instanceof StaleEpoch
+  )
+    return [error.message];
   if (error instanceof PolicyRefused) return error.problems.map(problemText);
   if (error instanceof ChangeConflict) return [`${headText(error.head)}: look at that, and apply again`];
   if (error instanceof OutcomeUnknown)

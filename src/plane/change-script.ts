@@ -10,7 +10,8 @@ export const mostDirectBytes = 4 * 1024 * 1024;
 
 /**
  * KEYS: document, history, epoch, applied.
- * ARGV: what to do, base, mark, document, kind, digest, author, reason, id, reporter, deleted, most revisions, most bytes.
+ * ARGV: what to do, base, mark, document, kind, digest, author, reason, id, reporter, deleted, most revisions, most bytes,
+ * epoch of the document's signature ("" or "0" = none).
  *
  * `write`: sets the document. Its last revision must be `base`, and it must hold what that revision says.
  * `direct`: takes what the document holds (its SHA-1, `mark`) into the history, unless that is its last revision already.
@@ -20,7 +21,7 @@ export const mostDirectBytes = 4 * 1024 * 1024;
  * a line of the history, and nothing else.
  *
  * Answers "ok", revision, epoch ms · "conflict", last revision in short · "unrecorded" (a plain SET came first) ·
- * "moved" (it holds something else by now) · "known" (there is nothing to take over).
+ * "stale", last revision in short (one of as high an epoch was written before) · "moved" (it holds something else by now) · "known" (there is nothing to take over).
  */
 export const changeDocument: Script = {
   name: "policy-change",
@@ -38,16 +39,23 @@ local function last()
   if not entry then return { revision = 0, mark = '' } end
   local found = fields(entry)
   local head = { revision = tonumber(found.revision), mark = found.mark, digest = found.digest, author = found.author,
-    reason = found.reason, at = tonumber(found.at), kind = found.kind, id = found.id }
+    reason = found.reason, at = tonumber(found.at), kind = found.kind, id = found.id,
+    signedEpoch = tonumber(found.highest) or 0 }
   redis.call('SET', KEYS[4], cjson.encode(head))
   return head
 end
 local head = last()
+local signed = tonumber(ARGV[14]) or 0
+local highest = tonumber(head.signedEpoch) or 0
+local now = tonumber(redis.call('TIME')[1])
+-- Whoever wrote this script's own keys by hand must not make operators sign with ever higher epochs.
+if highest > now + 86400 then highest = 0 end
 local current = redis.call('GET', KEYS[1])
 local held = current and redis.sha1hex(current) or ''
 if act == 'write' then
   if held ~= head.mark then return { 'unrecorded' } end
   if head.revision ~= tonumber(base) then return { 'conflict', cjson.encode(head) } end
+  if signed > 0 and signed <= highest then return { 'stale', cjson.encode(head) } end
   mark = ARGV[11] == '1' and '' or redis.sha1hex(text)
 elseif act == 'direct' then
   if held ~= mark then return { 'moved' } end
@@ -59,6 +67,7 @@ end
 local time = redis.call('TIME')
 local at = time[1] * 1000 + math.floor(time[2] / 1000)
 local revision = math.max(head.revision, tonumber(redis.call('GET', KEYS[3]) or 0)) + 1
+highest = math.max(highest, signed)
 local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
 local sum = (newest and tonumber(fields(newest).sum) or 0) + #text
 if act == 'write' then
@@ -66,11 +75,12 @@ if act == 'write' then
 end
 redis.call('SET', KEYS[3], string.format('%.0f', revision))
 redis.call('SET', KEYS[4], cjson.encode({ revision = revision, mark = mark, digest = ARGV[6], author = ARGV[7],
-  reason = ARGV[8], at = at, kind = ARGV[5], id = ARGV[9] }))
+  reason = ARGV[8], at = at, kind = ARGV[5], id = ARGV[9], signedEpoch = highest }))
 redis.call('XADD', KEYS[2], '*', 'revision', string.format('%.0f', revision), 'kind', ARGV[5],
   'at', string.format('%.0f', at), 'author', ARGV[7], 'reason', ARGV[8], 'digest', ARGV[6],
   'base', string.format('%.0f', head.revision), 'reporter', ARGV[10], 'id', ARGV[9], 'mark', mark,
-  'bytes', #text, 'sum', string.format('%.0f', sum), 'deleted', ARGV[11], 'document', text)
+  'bytes', #text, 'sum', string.format('%.0f', sum), 'deleted', ARGV[11],
+  'signed', string.format('%.0f', signed), 'highest', string.format('%.0f', highest), 'document', text)
 local count = redis.call('XLEN', KEYS[2])
 while count > 1 do
   if count <= tonumber(ARGV[12]) then

@@ -26,6 +26,8 @@ export interface Change {
   readonly reason: string;
   /** The revision that this change was made from; 0 = none. */
   readonly base: number;
+  /** Of the document's signature; absent = it has none. */
+  readonly signedEpoch?: number | undefined;
 }
 
 export interface Written {
@@ -55,6 +57,17 @@ export class ChangeConflict extends Error {
   constructor(head: Head | undefined) {
     super("the policy has changed meanwhile");
     this.head = head;
+  }
+}
+
+/** A document of as high an epoch was written before: sidecars that have had it refuse this one. */
+export class StaleEpoch extends Error {
+  override readonly name = "StaleEpoch";
+
+  constructor(last: number, epoch: number) {
+    super(
+      `it is signed with epoch ${epoch}, and one of epoch ${last} was applied: sign it anew, with a higher one`,
+    );
   }
 }
 
@@ -132,7 +145,7 @@ export class PolicyHistory {
 
   /** All of it or nothing. Rejects with ChangeConflict when `base` is not the last revision any more. */
   async change(service: string | undefined, change: Change): Promise<Written> {
-    const { document, kind, author, reason, base } = change;
+    const { document, kind, author, reason, base, signedEpoch = 0 } = change;
     const text = document === undefined ? Buffer.alloc(0) : Buffer.from(document);
     const digest = document === undefined ? "" : digestOf(text);
     const id = randomUUID();
@@ -144,9 +157,11 @@ export class PolicyHistory {
         return { revision: base, digest, atMs: Date.parse(now.head?.at ?? ""), unchanged: true };
       }
       const facts = [kind, digest, author, reason, id, "", deleted, mostRevisions, mostHistoryBytes];
+      facts.push(signedEpoch);
       const reply = await this.#run(service, id, ["write", base, "", text, ...facts]);
       const [said, first, second] = reply;
       if (said === "ok") return { revision: Number(first), digest, atMs: Number(second), unchanged: false };
+      if (said === "stale") throw new StaleEpoch(parseHead(String(first))?.signedEpoch ?? 0, signedEpoch);
       if (said === "conflict") throw new ChangeConflict(parseHead(String(first)));
     }
     throw new StoreUnavailable("the policy changes faster than it can be written");

@@ -19,6 +19,8 @@ export interface Revision {
   readonly base: number;
   readonly bytes: number;
   readonly deleted: boolean;
+  /** Of its signature, as the command that wrote it said; null = it was not signed by a command. */
+  readonly signedEpoch: number | null;
   /** `service/instance` of the sidecar whose word this is; null = a command saw the document itself. */
   readonly reporter: string | null;
 }
@@ -32,6 +34,8 @@ export interface Head {
   readonly digest: string;
   readonly kind: string;
   readonly id: string;
+  /** The highest epoch that a command has signed with. */
+  readonly signedEpoch: number;
 }
 
 const count = z.coerce.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
@@ -53,6 +57,7 @@ const entry = z.object({
     .string()
     .default("")
     .transform((text) => text === "1"),
+  signed: z.coerce.number().int().positive().max(Number.MAX_SAFE_INTEGER).nullable().catch(null),
   reporter: z
     .string()
     .default("")
@@ -66,6 +71,7 @@ const head = z.object({
   digest: z.string().catch(""),
   kind: z.string().catch(""),
   id: z.string().catch(""),
+  signedEpoch: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).catch(0),
 });
 
 /** A flat list of names and values. @returns undefined for what is no entry of ours */
@@ -76,7 +82,9 @@ export function parseEntry(
   const fields = new Map<string, string>();
   for (let at = 0; at + 1 < list.length; at += 2) fields.set(String(list[at]), String(list[at + 1]));
   const parsed = entry.safeParse(Object.fromEntries(fields)).data;
-  return parsed && { ...parsed, document: fields.get("document") };
+  if (parsed === undefined) return undefined;
+  const { signed: signedEpoch, ...facts } = parsed;
+  return { ...facts, signedEpoch, document: fields.get("document") };
 }
 
 /** What is kept beside the document. @returns undefined = nothing, or nothing of ours */

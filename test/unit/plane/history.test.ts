@@ -68,12 +68,33 @@ for (const [where, start] of servers) {
         base: 0,
         bytes: document("a").length,
         deleted: false,
+        signedEpoch: null,
         reporter: null,
       });
       assert.equal((await history.find("first", 1))?.document, document("a").toString());
       assert.equal(await history.find("first", 2), undefined);
       const again = await apply(history, "first", "a", 1);
       assert.deepEqual([again.revision, again.unchanged], [1, true]);
+    });
+
+    test("no document of an epoch is written after one of a higher epoch", async () => {
+      const change = (base: number, mark: string, signedEpoch?: number) =>
+        history.change("signed", {
+          document: document(mark),
+          kind: "apply",
+          author: "ada",
+          reason: "",
+          base,
+          signedEpoch,
+        });
+      await change(0, "a", 7);
+      await change(1, "unsigned");
+      for (const epoch of [6, 7]) await assert.rejects(change(2, "b", epoch), /one of epoch 7 was applied/);
+      await redis.cli.del(`outrigger:applied:signed${where === "alone" ? "" : "{outrigger:policy:signed}"}`);
+      await assert.rejects(change(2, "b", 7), /one of epoch 7 was applied/);
+      assert.equal((await change(2, "b", 8)).revision, 3);
+      const epochs = (await history.list("signed")).map(({ signedEpoch }) => signedEpoch);
+      assert.deepEqual(epochs, [8, null, 7]);
     });
 
     test("the loser of two is told who changed what and when", async () => {

@@ -1,0 +1,135 @@
+// `outrigger policy rotate`: names further keys that may sign, and revokes others, by a document that a key that counts
+// signs: every sidecar takes it within a second. OUTRIGGER_POLICY_KEYS follows by and by, for sidecars that start.
+import { loadConfig } from "../app/environment.ts";
+import { KeyFileRefusal, readSigningKey, type SigningKey } from "../plane/private-key.ts";
+import { nextEpoch, signDocument } from "../plane/sign.ts";
+import { canonicalJson } from "../policy/document/digest.ts";
+import { compactJws, payloadOf } from "../policy/signature/jws.ts";
+import {
+  type KeySet,
+  keySetKey,
+  keySetMaxBytes,
+  keySetType,
+  parseKeySet,
+  type Trust,
+} from "../policy/signature/key-sets.ts";
+import { problemText } from "../policy/document/problems.ts";
+import { createTrust, sharedKey } from "../policy/read.ts";
+import { importKeys } from "../policy/signature/verify-keys.ts";
+import type { Script } from "../plugin-api/store.ts";
+import { verifiedIn } from "./plane-trust.ts";
+import type { Terminal } from "./terminal.ts";
+import { type Plane, PlaneRefusal, withPlane } from "./with-plane.ts";
+
+export interface RotateOptions {
+  readonly key: string;
+  readonly trust?: string;
+  readonly revoke?: readonly string[];
+  readonly json?: true;
+}
+
+const limitMs = 5_000;
+
+/** KEYS: policy-keys. ARGV: what it must hold ("" = nothing), what it is to hold. */
+const replace: Script = {
+  name: "policy-keys-replace",
+  lua: `
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1`,
+};
+
+/** @returns the exit code; throws ConfigError */
+export async function rotateKeys(terminal: Terminal, options: RotateOptions): Promise<number> {
+  const { trust: named, revoke = [], json } = options;
+  if (named === undefined && revoke.length === 0) {
+    terminal.err("--trust takes a JWKS of public keys, --revoke the kid of a key: one of them is needed\n");
+    return 2;
+  }
+  return await withPlane(terminal, {}, async (plane) => {
+    const { policyKeys } = plane.config;
+    if (policyKeys === undefined)
+      throw new PlaneRefusal(
+        "OUTRIGGER_POLICY_KEYS: is not set: give the keys that sidecars are started with",
+      );
+    const key = await readSigningKey(options.key);
+    const trust = await createTrust(policyKeys);
+    const before = await plane.store.getBytes(keySetKey, limitMs, keySetMaxBytes * 2);
+    const added = named === undefined ? [] : publicKeys(terminal, named);
+    const content = await merged(await contentOf(trust, before), [...policyKeys.keys, ...added], revoke);
+    const { epoch, token, counting } = await signed(key, content, trust, before);
+    await refuseOrphans(plane, counting);
+    const args = [before ?? "", token];
+    if ((await plane.store.run(replace, [keySetKey], args, limitMs)) !== 1)
+      throw new PlaneRefusal("somebody else has changed the keys meanwhile: look, and try again");
+    const kids = counting.map(({ thumbprint }) => thumbprint);
+    if (json)
+      terminal.out(`${JSON.stringify({ epoch, trusted: kids, revoked: content.revoked }, null, 2)}\n`);
+    else terminal.out(`these keys may sign from now on: ${kids.join(", ")}\n`);
+    terminal.err("bring OUTRIGGER_POLICY_KEYS up to date, too: sidecars that start begin with it\n");
+    return 0;
+  });
+}
+
+type CreatedTrust = (keySets: readonly Uint8Array[]) => Promise<Trust>;
+
+/** What counts now; what nobody who counts has signed does not. */
+async function contentOf(trust: CreatedTrust, before: Buffer | null): Promise<KeySet> {
+  const token = before === null ? undefined : compactJws(before, keySetMaxBytes);
+  if (before === null || token === undefined || (await trust([before])).problems.length > 0)
+    return { keys: [], revoked: [] };
+  return parseKeySet(payloadOf(token).toString());
+}
+
+function publicKeys({ env }: Terminal, jwks: string): readonly Record<string, unknown>[] {
+  const { policyKeys } = loadConfig({ ...env, OUTRIGGER_POLICY_KEYS: jwks });
+  return policyKeys?.keys ?? [];
+}
+
+/** @param added those of the settings, too: sidecars that were started with others know them from here alone */
+async function merged(
+  { keys, revoked }: KeySet,
+  added: readonly Record<string, unknown>[],
+  revoke: readonly string[],
+): Promise<KeySet> {
+  const unique = new Map([...keys, ...added].map((key) => [canonicalJson(key), key]));
+  const all = [...unique.values()];
+  const imported = await importKeys({ keys: all }).catch((error: unknown) => {
+    throw new KeyFileRefusal(`--trust: ${(error as Error).message}`);
+  });
+  const gone = [...new Set([...revoked, ...revoke])];
+  return { keys: all.filter((_, index) => !gone.includes(imported[index]?.thumbprint ?? "")), revoked: gone };
+}
+
+async function signed(
+  key: SigningKey,
+  content: KeySet,
+  trust: CreatedTrust,
+  before: Buffer | null,
+): Promise<{ epoch: number; token: string; counting: Trust["keys"] }> {
+  const nowMs = Date.now();
+  const known = before === null ? 0 : (await trust([before])).epoch;
+  const epoch = nextEpoch(nowMs, known);
+  if (epoch === undefined)
+    throw new PlaneRefusal(`the keys there have epoch ${known}, far ahead of this clock`);
+  const facts = { typ: keySetType, for: keySetKey, epoch };
+  const token = await signDocument(content, key, facts, nowMs);
+  // By the settings alone: a sidecar that starts knows nothing else.
+  const { problems, keys: counting } = await trust([Buffer.from(token)]);
+  const [problem] = problems;
+  if (problem !== undefined)
+    throw new PlaneRefusal(
+      `${problemText({ ...problem, document: "--key" })}: sidecars begin with OUTRIGGER_POLICY_KEYS; bring it up to date first`,
+    );
+  return { epoch, token, counting };
+}
+
+/** What is in force must go on counting, for sidecars that start. */
+async function refuseOrphans(plane: Plane, counting: Trust["keys"]): Promise<void> {
+  const { document } = await plane.history.peek(undefined);
+  if (document === undefined) return;
+  if ((await verifiedIn(plane, document, sharedKey, counting)) !== undefined) return;
+  throw new PlaneRefusal(
+    "the policy there would be signed by no key that counts: apply it with one that stays, then revoke",
+  );
+}
