@@ -64,6 +64,17 @@ for (const from of rooms) {
   });
 }
 
+test("of src, the registry alone knows plugins", () => {
+  const knowing = rooms.filter(
+    ({ files: name, imports }) =>
+      name.startsWith("src/") && imports.some((each) => each.startsWith("plugins/")),
+  );
+  assert.deepEqual(
+    knowing.map(({ files: name }) => name),
+    ["src/app/registry.ts"],
+  );
+});
+
 test("plugins do not know each other, nor more of the pipeline than the contract", () => {
   for (const name of [
     "../cache/index.ts",

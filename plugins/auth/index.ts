@@ -168,6 +168,7 @@ export const auth = definePlugin({
     // The keys of an issuer are told of under one prefix for all services.
     keys: [
       "apikey:",
+      "keys-make:",
       "keyuse:",
       "session:",
       "session-index:",
@@ -186,6 +187,7 @@ export const auth = definePlugin({
   cookies: cookiesOf,
   secretNames,
   lint,
+  commands: async () => (await import("./commands.ts")).commands,
   init: createState,
   dispose: (state) => state.dispose(),
 

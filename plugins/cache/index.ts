@@ -18,6 +18,7 @@ export const cache = definePlugin<typeof cacheOptions, CacheState>({
   options: cacheOptions,
   lint,
   needs: { keys: ["cache:<service>:"], seals: ["purges"] },
+  commands: async () => (await import("./commands.ts")).commands,
   init: createCacheState,
   dispose: (state) => state.dispose(),
 

@@ -3,20 +3,18 @@
 import { Command, CommanderError } from "commander";
 import { ConfigError, type Environment } from "../config/config.ts";
 import { version } from "../version.ts";
-import { addCacheCommands } from "./cache-commands.ts";
 import { addFleetCommand } from "./fleet-command.ts";
-import { addKeysCommands } from "./keys-commands.ts";
 import { addLogsCommand } from "./logs-command.ts";
+import { addPluginCommands } from "./plugin-commands.ts";
 import { addPolicyCommands } from "./policy-commands.ts";
 import type { AclOptions } from "./redis-acl.ts";
-import { addSessionsCommands } from "./sessions-commands.ts";
 import type { Terminal } from "./terminal.ts";
 
 type Run = () => Promise<number>;
 
 const json = ["--json", "print JSON"] as const;
 
-function createProgram(terminal: Terminal, choose: (run: Run) => void): Command {
+async function createProgram(terminal: Terminal, choose: (run: Run) => void): Promise<Command> {
   const program = new Command("outrigger")
     .description(
       "One policy, every service: a sidecar that applies plugins and forwards to the service beside it.",
@@ -53,9 +51,7 @@ function createProgram(terminal: Terminal, choose: (run: Run) => void): Command 
     .action((options: AclOptions) =>
       choose(async () => (await import("./redis-acl.ts")).printAcl(terminal, options)),
     );
-  addKeysCommands(program, terminal, choose);
-  addCacheCommands(program, terminal, choose);
-  addSessionsCommands(program, terminal, choose);
+  await addPluginCommands(program, terminal, choose);
   return program;
 }
 
@@ -81,7 +77,8 @@ export async function runCommand(args: readonly string[], env: Environment): Pro
   };
   let chosen: Run | undefined;
   try {
-    createProgram(terminal, (run) => (chosen = run)).parse(withLimits(args), { from: "user" });
+    const program = await createProgram(terminal, (run) => (chosen = run));
+    program.parse(withLimits(args), { from: "user" });
     return chosen === undefined ? 2 : await chosen();
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;

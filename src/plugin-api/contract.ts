@@ -1,6 +1,7 @@
 // The plugin contract: everything a plugin may import. A plugin is a definition (`definePlugin`) whose `setup` runs
 // once per route and snapshot and returns the hooks it has. See plugins/README.md.
 import type { z } from "zod";
+import type { CommandGroup } from "./commands.ts";
 import type { GatewayError } from "./errors.ts";
 import type { Exchange, ExchangeResponse, Outcome, RouteInfo, Verdict } from "./exchange.ts";
 import type { PluginLint } from "./lint.ts";
@@ -9,6 +10,7 @@ import type { Clock, PluginNeeds, Services } from "./services.ts";
 
 export { isClosedAddress } from "../language/closed-addresses.ts";
 export { fieldKey } from "../language/field-name.ts";
+export * from "./commands.ts";
 export { Fields } from "./fields.ts";
 export { GatewayError, errorKinds, type ErrorCode } from "./errors.ts";
 export * from "./exchange.ts";
@@ -130,6 +132,8 @@ export interface PluginDefinition<Schema extends z.ZodType = z.ZodType, State = 
   readonly cookies?: (options: unknown) => readonly OwnedCookie[];
   /** What `policy lint` says of its options. */
   readonly lint?: PluginLint<z.output<Schema>>;
+  /** What it brings for the command line, loaded there alone. */
+  commands?(): Promise<readonly CommandGroup[]>;
   /** Once per process and version, when a policy first names the plugin: what outlives a policy change (caches, counters). */
   init?(services: Services): State;
   /**

@@ -8,11 +8,12 @@ import type {
   PluginNeeds,
   Secrets,
   Services,
+  Store,
   StoreSeals,
   Workers,
 } from "../plugin-api/services.ts";
 import type { PluginSecrets } from "../plugin-api/secrets.ts";
-import { isWithin, NotDeclared, type Scope, ScopedStore } from "./scoped-store.ts";
+import { isWithin, NotDeclared, ScopedStore } from "./scoped-store.ts";
 
 /** The services as the sidecar has them, of which each plugin gets its part. */
 export interface HostServices extends Omit<Services, "workers"> {
@@ -50,7 +51,7 @@ export class ScopedServices {
       ...services,
       logger: scopedLogger(user.name, services.logger),
       metrics: scopedMetrics(user, services.metrics, others),
-      store: store && new ScopedStore(store, keyScope(user, fleet.service)),
+      store: store && scopedStore(user, store, fleet.service),
       seals: seals && scopedSeals(user, seals),
       secrets: this.#secrets(new Set(), services.secrets),
       keptLines: keptLines && scopedLines(user, keptLines),
@@ -77,8 +78,8 @@ export class ScopedServices {
   }
 
   #secrets(named: ReadonlySet<string>, secrets: Secrets): Secrets {
-    const { name: plugin, needs, secrets: own = {} } = this.#user;
-    const declared = new Set([...Object.keys(own), ...(needs?.secrets ?? [])]);
+    const { name: plugin } = this.#user;
+    const declared = declaredSecrets(this.#user);
     const check = (name: string): void => {
       if (!declared.has(name) && !named.has(name))
         throw new NotDeclared(plugin, `the secret ${name}`, "secrets");
@@ -108,13 +109,19 @@ function collectSecrets(options: unknown, names: Set<string>): void {
   }
 }
 
-function keyScope({ name, needs }: ServicesUser, service: string): Scope {
+/** Names of secrets that it may read whatever its options name. */
+export function declaredSecrets({ needs, secrets = {} }: ServicesUser): ReadonlySet<string> {
+  return new Set([...Object.keys(secrets), ...(needs?.secrets ?? [])]);
+}
+
+/** @param service whose keys its own are */
+export function scopedStore({ name, needs }: ServicesUser, store: Store, service: string): Store {
   const keys = (needs?.keys ?? []).map((key) => key.replace("<service>", () => service));
-  return {
+  return new ScopedStore(store, {
     plugin: name,
     whole: new Set(keys.filter((key) => !key.endsWith(":"))),
     prefixes: [`p:${service}:${name}:`, ...keys.filter((key) => key.endsWith(":"))],
-  };
+  });
 }
 
 function scopedLogger(plugin: string, logger: Logger): Logger {
@@ -158,7 +165,7 @@ function scopedMetrics(user: ServicesUser, metrics: Metrics, others: readonly Se
   };
 }
 
-function scopedSeals({ name, needs }: ServicesUser, seals: StoreSeals): StoreSeals {
+export function scopedSeals({ name, needs }: ServicesUser, seals: StoreSeals): StoreSeals {
   const scope = { plugin: name, whole: new Set([name, ...(needs?.seals ?? [])]), prefixes: [`${name}:`] };
   return {
     of(purpose) {

@@ -43,6 +43,17 @@ test("every plugin has its folder, and the README lists it with its priority", (
 
 for (const plugin of registry) {
   test(`${plugin.name}: follows the contract's form`, () => followsForm(plugin));
+  test(`${plugin.name}: brings commands that say what they do`, async () => {
+    for (const { name, about, commands } of (await plugin.commands?.()) ?? []) {
+      assert.match(name, /^[a-z][a-z-]*$/);
+      for (const each of [{ name, about }, ...commands]) assert.match(each.about, /^[a-z][^\n]{4,}[^.]$/);
+      for (const { options } of commands) {
+        const rows = Object.values(options);
+        assert.ok(rows.filter(({ positional }) => positional).length < 2);
+        for (const { about: text } of rows) assert.match(text, /^[^\n]{4,}[^.]$/);
+      }
+    }
+  });
   test(`${plugin.name}: starts with no options and refuses unknown ones at every depth`, () => {
     assert.ok(plugin.options.safeParse({}).success);
     const refusal = plugin.options.safeParse({ nosuch: 1 });

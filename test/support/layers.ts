@@ -18,7 +18,7 @@ const room = (files: string, imports: readonly string[] = [], packages: readonly
   packages,
 });
 
-/** From the bottom up. Only `src/app/registry.ts` and the command line know the plugins. */
+/** From the bottom up. Only `src/app/registry.ts` knows the plugins. */
 export const rooms: readonly Room[] = [
   room("src/version.ts", ["package.json"]),
   room("src/language/", [], ["ipaddr.js", "lru-cache", "zod"]),
@@ -123,8 +123,6 @@ export const rooms: readonly Room[] = [
   room(
     "src/cli/",
     [
-      "plugins/auth/",
-      "plugins/cache/",
       "src/app/",
       "src/config/",
       "src/fleet/",
@@ -134,6 +132,7 @@ export const rooms: readonly Room[] = [
       "src/policy/",
       "src/redis/",
       "src/runtime/plugin-faults.ts",
+      "src/runtime/scoped-services.ts",
       "src/v8/",
       "src/version.ts",
     ],

@@ -1,15 +1,9 @@
 // Sessions as an operator works on them: those in Redis can be listed, all can be ended. Every step can be run again.
-import { endNow } from "../../plugins/auth/sessions/revoked-sessions.ts";
-import { endedPrefix, userMark } from "../../plugins/auth/sessions/session-marks.ts";
-import {
-  indexEntry,
-  indexPrefix,
-  storedPrefix,
-  type IndexEntry,
-} from "../../plugins/auth/sessions/session-index.ts";
-import { parseJson } from "../language/json.ts";
-import { StoreUnavailable } from "../plugin-api/services.ts";
-import type { Store } from "../plugin-api/store.ts";
+import { endNow } from "./revoked-sessions.ts";
+import { endedPrefix, userMark } from "./session-marks.ts";
+import { indexEntry, indexPrefix, storedPrefix, type IndexEntry } from "./session-index.ts";
+import { parseJson } from "../../../src/language/json.ts";
+import { type Store, StoreUnavailable } from "../../../src/plugin-api/contract.ts";
 
 const limitMs = 5_000;
 const maxSessions = 200_000;

@@ -1,8 +1,7 @@
 // `outrigger keys list`: every API key with its state and who still uses it; never a key or its digest.
-import { durationText } from "../language/duration.ts";
+import type { CommandContext } from "../../../src/plugin-api/contract.ts";
+import { durationText } from "../../../src/language/duration.ts";
 import { endOf, type ListedKey } from "./key-ring.ts";
-import { printTable } from "./table.ts";
-import type { Terminal } from "./terminal.ts";
 import { withKeyRing } from "./with-key-ring.ts";
 
 function stateOf({ record }: ListedKey, nowMs: number): string {
@@ -29,12 +28,12 @@ function jsonOf(listed: ListedKey, nowMs: number): Record<string, unknown> {
 }
 
 /** @returns the exit code */
-export async function listKeys(terminal: Terminal, options: { json?: true }): Promise<number> {
-  return await withKeyRing(terminal, async (ring) => {
+export async function listKeys(context: CommandContext): Promise<number> {
+  return await withKeyRing(context, async (ring) => {
     const keys = await ring.list();
     const nowMs = Date.now();
-    if (options.json) {
-      terminal.out(
+    if (context.json) {
+      context.out(
         `${JSON.stringify(
           keys.map((listed) => jsonOf(listed, nowMs)),
           null,
@@ -53,7 +52,7 @@ export async function listKeys(terminal: Terminal, options: { json?: true }): Pr
       ];
       return [...who, stateOf(listed, nowMs), usesText(listed.uses, nowMs)];
     });
-    printTable(terminal, ["ID", "USER", "PLAN", "SCOPES", "STATE", "LAST USE"], rows);
+    context.table(["ID", "USER", "PLAN", "SCOPES", "STATE", "LAST USE"], rows);
     return 0;
   });
 }

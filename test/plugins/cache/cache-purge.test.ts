@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { startRedis, type RedisServer } from "../../support/redis.ts";
 import { outrigger } from "../../support/process.ts";
-import { startFleet, until, type CacheBench } from "../../plugins/cache/harness.ts";
+import { startFleet, until, type CacheBench } from "./harness.ts";
 
 let redis: RedisServer;
 let fleet: CacheBench[];

@@ -2,12 +2,11 @@
 // was cut off, or run twice or by two people at once, can be run again. A key itself is known only when it is made.
 import { randomBytes } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
-import { createKey, keyPath, storeKeyOf } from "../../plugins/auth/api-keys/key-format.ts";
-import { keyRecord } from "../../plugins/auth/api-keys/key-record.ts";
-import { usageKey } from "../../plugins/auth/api-keys/key-usage.ts";
-import { parseJson } from "../language/json.ts";
-import type { Script } from "../plugin-api/services.ts";
-import type { Store } from "../plugin-api/store.ts";
+import { createKey, keyPath, storeKeyOf } from "./key-format.ts";
+import { keyRecord } from "./key-record.ts";
+import { usageKey } from "./key-usage.ts";
+import { parseJson } from "../../../src/language/json.ts";
+import type { Script, Store } from "../../../src/plugin-api/contract.ts";
 
 /** A record as it is stored: what auth reads, and what only these commands read. */
 export type StoredKey = Readonly<Record<string, unknown>> & {

@@ -1,25 +1,22 @@
 // `outrigger sessions list [--user U]`: the browser sessions that lie in Redis; never a ticket, token or claim.
-import { durationText } from "../language/duration.ts";
+import type { CommandContext } from "../../../src/plugin-api/contract.ts";
+import { durationText } from "../../../src/language/duration.ts";
 import { oddText } from "./session-ring.ts";
-import { printTable } from "./table.ts";
-import type { Terminal } from "./terminal.ts";
 import { withSessionRing } from "./with-session-ring.ts";
 
-export interface ListOptions {
-  readonly user?: string;
-  readonly json?: true;
-}
-
 /** @returns the exit code */
-export async function listSessions(terminal: Terminal, { user, json }: ListOptions): Promise<number> {
-  return await withSessionRing(terminal, async (ring) => {
+export async function listSessions(
+  context: CommandContext,
+  { user }: { readonly user: string | undefined },
+): Promise<number> {
+  return await withSessionRing(context, async (ring) => {
     const found = await ring.list(user);
     const { entries, cut } = found;
-    terminal.err(oddText(found) ?? "");
-    if (cut) terminal.err("there are more sessions than were looked at\n");
-    if (json) {
+    context.err(oddText(found) ?? "");
+    if (cut) context.err("there are more sessions than were looked at\n");
+    if (context.json) {
       const shown = entries.map((entry) => ({ ...entry, at: undefined }));
-      terminal.out(`${JSON.stringify(shown, null, 2)}\n`);
+      context.out(`${JSON.stringify(shown, null, 2)}\n`);
       return 0;
     }
     const nowMs = Date.now();
@@ -33,7 +30,7 @@ export async function listSessions(terminal: Terminal, { user, json }: ListOptio
       `in ${left(expiresAt)}`,
       issuer,
     ]);
-    printTable(terminal, ["ID", "USER", "SERVICE", "BEGAN", "ENDS", "ISSUER"], rows);
+    context.table(["ID", "USER", "SERVICE", "BEGAN", "ENDS", "ISSUER"], rows);
     return 0;
   });
 }

@@ -1,0 +1,23 @@
+// Opens the keys in Redis for one command.
+import type { CommandContext } from "../../../src/plugin-api/contract.ts";
+import { parsePeppers } from "./key-format.ts";
+import { KeyRing, KeyRingRefusal } from "./key-ring.ts";
+
+/**
+ * @param work does the command's part; its result is the exit code
+ * @returns that, 1 when Redis cannot be used or the command is refused, 2 without REDIS_URL
+ */
+export async function withKeyRing(
+  context: CommandContext,
+  work: (ring: KeyRing) => Promise<number>,
+): Promise<number> {
+  return await context.withStore({ because: "API keys are in Redis" }, async ({ store }) => {
+    try {
+      return await work(new KeyRing(store, parsePeppers(context.secret("API_KEY_PEPPER"))));
+    } catch (error) {
+      if (!(error instanceof KeyRingRefusal)) throw error;
+      context.err(`${error.message}\n`);
+      return 1;
+    }
+  });
+}
