@@ -27,6 +27,21 @@ test("every entry of the table is in use", () => {
   assert.deepEqual(unused, []);
 });
 
+test("messages of node:http's server are known to the adapter over it alone", () => {
+  const knowing = [...files].filter(
+    ([path, text]) =>
+      /^src\/(client|exchange|http1|routing|runtime|server|upstream)\//.test(path) &&
+      !path.startsWith("src/server/http1/") &&
+      /\bServerResponse\b|\bIncomingMessage\b/.test(text),
+  );
+  // Of a client of node:http: what a service answered.
+  const answers = ["src/exchange/upgrade.ts", "src/runtime/answer-body.ts", "src/runtime/http-client.ts"];
+  assert.deepEqual(
+    knowing.map(([path]) => path).filter((path) => !answers.includes(path)),
+    [],
+  );
+});
+
 const forms: readonly ((name: string) => string)[] = [
   (name) => `import { x } from "${name}";`,
   (name) => `import type { X } from "${name}";`,

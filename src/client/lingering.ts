@@ -1,7 +1,5 @@
 // Connections whose answer is written while the client still sends: what comes is read and dropped for a while, since a
 // close on unread bytes would reset the connection before the client has read the answer (RFC 9112 section 9.6).
-import type { IncomingMessage } from "node:http";
-import type { Socket } from "node:net";
 import { InFlight, type Placed } from "../v8/in-flight.ts";
 
 // As nginx has it (`lingering_time`, `lingering_timeout`): by time, so that an upload of any size can end.
@@ -12,8 +10,13 @@ const hurriedMs = 1_000;
 const crowd = 1_024;
 const tickMs = 250;
 
+/** Where it shows whether the client still sends. */
+interface Sender {
+  readonly bytesRead: number;
+}
+
 interface Lingerer extends Placed {
-  readonly socket: Socket;
+  readonly sender: Sender;
   readonly close: () => void;
   endsAt: number;
   bytesRead: number;
@@ -34,11 +37,11 @@ export class Lingering {
    * @param close called once, when the time is over or the client silent
    * @returns to be called when the client has sent everything, or left: calls `close` if that has not happened
    */
-  add(socket: Socket, close: () => void): () => void {
+  add(sender: Sender, close: () => void): () => void {
     const now = performance.now();
     const hurried = this.#hurried || this.#all.size >= crowd;
     const endsAt = now + (hurried ? hurriedMs : longestMs);
-    const lingerer = { socket, close, endsAt, bytesRead: socket.bytesRead, quietSince: now, place: -1 };
+    const lingerer = { sender, close, endsAt, bytesRead: sender.bytesRead, quietSince: now, place: -1 };
     this.#all.add(lingerer);
     this.#timer ??= setInterval(() => this.#tick(), tickMs).unref();
     return () => this.#end(lingerer);
@@ -54,7 +57,7 @@ export class Lingering {
   #tick(): void {
     const now = performance.now();
     for (const each of this.#all.all()) {
-      const { bytesRead } = each.socket;
+      const { bytesRead } = each.sender;
       if (bytesRead !== each.bytesRead) {
         each.bytesRead = bytesRead;
         each.quietSince = now;
@@ -72,10 +75,4 @@ export class Lingering {
     }
     lingerer.close();
   }
-}
-
-/** Drops what still comes of a request, for as long as its connection may linger, then calls back once. */
-export function dropRest(message: IncomingMessage, lingering: Lingering, done: () => void): void {
-  const finish = lingering.add(message.socket, done);
-  message.once("end", finish).once("close", finish).resume();
 }

@@ -19,7 +19,7 @@ export interface AnswerParts extends TapFaults {
   /** The upstream's answer is not wanted any more. */
   dropUpstream(): void;
   /** The upstream may send on. */
-  onWritable(): void;
+  resumeUpstream(): void;
   /** The whole answer is with the writer, which ends it while the rest of an unwanted body is dropped. */
   linger(): void;
   /** A fault of our own. */
@@ -153,6 +153,6 @@ export class Answer {
     let more = true;
     for (const chunk of early ?? []) more = this.#parts.writer.chunk(chunk);
     if (this.#earlyEnd !== undefined) this.#parts.writer.end(this.#earlyEnd);
-    else if (early !== undefined && more) this.#parts.onWritable();
+    else if (early !== undefined && more) this.#parts.resumeUpstream();
   }
 }

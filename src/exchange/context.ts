@@ -1,18 +1,14 @@
 // What every exchange shares: limits, clock, and the parts of the proxy it calls. One object, made at start.
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { TLSSocket } from "node:tls";
-import { randomUUID } from "node:crypto";
-import type { ClientTls, Clock, Fields, Logger } from "../plugin-api/contract.ts";
+import type { Clock, Logger } from "../plugin-api/contract.ts";
 import type { LiveExchange } from "../runtime/exchange.ts";
 import type { GatewayError } from "../plugin-api/errors.ts";
 import type { LiveResponse } from "../runtime/response.ts";
-import type { Socket } from "node:net";
 import type { ClientAddress } from "../client/client-address.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
 import type { Placed } from "../v8/in-flight.ts";
 import type { RequestHead } from "../http1/request-head.ts";
 import type { RoutedPolicy, ServedRoute } from "../routing/routed-policy.ts";
-import type { UpgradeSide } from "./upgrade-side.ts";
+import type { ServerStream } from "./server-stream.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "../upstream/transport.ts";
 
 export interface ProxyLimits {
@@ -21,11 +17,9 @@ export interface ProxyLimits {
 
 /** A request as the listener received it. */
 export interface Inbound {
-  readonly message: IncomingMessage;
-  readonly res: ServerResponse;
+  readonly stream: ServerStream;
   readonly head: RequestHead;
   readonly client: ClientAddress;
-  readonly upgrade: UpgradeSide | undefined;
 }
 
 /** The connections of an upgrade that was accepted. */
@@ -43,7 +37,7 @@ export interface CarriedExchange extends UpstreamHandler, Placed {
   readonly route: ServedRoute;
   /** The policy that let it in. */
   readonly policy: RoutedPolicy;
-  /** Hands the exchange to its route's transport. */
+  /** Hands the exchange to its route's transport, as a request or as a tunnel. */
   openUpstream(): void;
   upstreamRequest(body: UpstreamRequest["body"]): UpstreamRequest;
   /** Keeps what gives the running upgrade handshake up. */
@@ -51,13 +45,9 @@ export interface CarriedExchange extends UpstreamHandler, Placed {
   /** The upstream accepted the upgrade; `accept` is called once the response phase ran and left it a 101. */
   switching(statusText: string, fields: readonly string[], accept: (response: LiveResponse) => void): void;
   /** From here the client's connection belongs to the tunnel, which calls `finish`. */
-  takeSocket(side: UpgradeSide, tunnel: RunningTunnel): void;
+  takenBy(tunnel: RunningTunnel): void;
   /** It may not go on: ends it as far as it has come. @param because for the access log */
   revoke(error: GatewayError, because: string): void;
-  /** The parser gave the rest of the request up. @returns whether the client hears of it; else nothing was done */
-  requestBroken(error: GatewayError): boolean;
-  /** The client has ended its side of the connection, or left. */
-  clientEnded(): void;
   /** Of an upgrade that was accepted. */
   readonly tunnel: RunningTunnel | undefined;
   /** The tunnel is over. */
@@ -69,56 +59,10 @@ export interface ProxyContext {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly clients: ClientLimits;
-  /** Hands the exchange to http-proxy-3. */
+  /** Hands the exchange over, to be carried to its upstream. */
   forward(exchange: CarriedExchange): void;
   /** Whether clients are told to go elsewhere for their next request. */
   draining(): boolean;
   began(exchange: CarriedExchange): void;
   ended(exchange: CarriedExchange): void;
-}
-
-/** A response that knows its exchange. A property: a map of them would cost every request a new entry. */
-interface Carrying {
-  carriedExchange?: CarriedExchange;
-}
-
-export function noteExchange(res: ServerResponse & Carrying, exchange: CarriedExchange): void {
-  res.carriedExchange = exchange;
-}
-
-/** The exchange that the connection carries now. `_httpMessage` is not public, but there since Node 0.x. */
-export function exchangeOn(socket: Socket & { _httpMessage?: Carrying | null }): CarriedExchange | undefined {
-  return socket._httpMessage?.carriedExchange;
-}
-
-const validRequestId = /^[A-Za-z0-9._~:@/+=-]{1,128}$/;
-
-/** The client's X-Request-Id when it is fit for logs and fields, else a new one. */
-export function requestIdOf(fields: Fields): string {
-  const given = fields.get("x-request-id");
-  return given !== undefined && validRequestId.test(given) ? given : randomUUID();
-}
-
-export function schemeOf(message: IncomingMessage, client: ClientAddress, fields: Fields): "http" | "https" {
-  if (client.toldScheme !== undefined) return client.toldScheme;
-  if (client.viaTrustedProxy) {
-    const told = fields.get("x-forwarded-proto")?.toLowerCase();
-    if (told === "https" || told === "http") return told;
-  }
-  return "encrypted" in message.socket ? "https" : "http";
-}
-
-// One handshake, many requests: the certificate is unpacked once a connection.
-const certificates = new WeakMap<TLSSocket, ClientTls>();
-
-/** The verified client certificate of a TLS listener; one that did not verify counts as none. */
-export function clientTlsOf(message: IncomingMessage): ClientTls | undefined {
-  if (!("encrypted" in message.socket)) return undefined;
-  const socket = message.socket as TLSSocket;
-  let tls = certificates.get(socket);
-  if (tls === undefined) {
-    tls = { certificate: socket.authorized ? socket.getPeerX509Certificate()?.raw : undefined };
-    certificates.set(socket, tls);
-  }
-  return tls;
 }

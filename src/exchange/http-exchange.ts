@@ -5,21 +5,24 @@ import { GatewayError } from "../plugin-api/errors.ts";
 import type { ExchangeIo, LiveExchange } from "../runtime/exchange.ts";
 import { LiveResponse } from "../runtime/response.ts";
 import { Answer, type AnswerParts } from "./answer.ts";
-import { type CarriedExchange, type Inbound, noteExchange, type ProxyContext } from "./context.ts";
+import type { CarriedExchange, Inbound, ProxyContext, RunningTunnel } from "./context.ts";
 import { earlyRefusal } from "./early.ts";
 import { HalfClosed } from "./half-closed.ts";
 import { outcomeOf } from "./outcome.ts";
 import { receivedExchange } from "./received.ts";
-import { RequestBody } from "./request-body.ts";
+import { type BodyEvents, RequestBody } from "./request-body.ts";
 import { ClientWriter, type WriterEvents } from "./respond.ts";
 import type { RoutedPolicy, Routing, ServedRoute } from "../routing/routed-policy.ts";
-import type { UpgradeSide } from "./upgrade-side.ts";
+import type { StreamHandler } from "./server-stream.ts";
 import { takesInFirst } from "./take-in.ts";
+import { openTunnel } from "./upgrade.ts";
 import { fetchUpstream } from "./upstream-fetch.ts";
 import { countHop, upstreamRequest } from "./upstream-request.ts";
 import type { UpstreamCall, UpstreamRequest } from "../upstream/transport.ts";
 
-export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, AnswerParts {
+export class HttpExchange
+  implements CarriedExchange, StreamHandler, WriterEvents, BodyEvents, ExchangeIo, AnswerParts
+{
   readonly live: LiveExchange;
   readonly inbound: Inbound;
   readonly route: ServedRoute;
@@ -35,29 +38,24 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   #upstreamMs: number | undefined = undefined;
   #answeredMono: number | undefined = undefined;
   #over = false;
-  tunnel: CarriedExchange["tunnel"] = undefined;
-  #continued = false;
+  tunnel: RunningTunnel | undefined = undefined;
   #lingers = false;
   #halfClosed: HalfClosed | undefined = undefined;
 
   constructor(context: ProxyContext, policy: RoutedPolicy, routing: Routing, inbound: Inbound) {
-    const { message, res } = inbound;
+    const { stream, head, client } = inbound;
     this.#context = context;
     this.policy = policy;
     this.#routing = routing;
     this.route = routing.route;
     this.inbound = inbound;
-    this.writer = new ClientWriter(res, this, context.clients, inbound.client.address);
-    this.body = new RequestBody(message, context.clients, (error) => this.bodyFailed(error));
+    this.writer = new ClientWriter(stream, this, context.clients, client.address);
+    this.body = new RequestBody(stream, head, context.clients, this);
     this.live = receivedExchange(inbound, this.route, context.clock, this);
     this.#answer = new Answer(this);
     policy.snapshot.enter();
     context.began(this);
-    noteExchange(res, this);
-    // Not `once`: its wrapper costs more than a second call of `finish`, which does nothing.
-    res.on("close", () => {
-      if (this.#answer.status !== 101) this.finish(this.writer.bytes);
-    });
+    stream.open(this);
   }
 
   get chain(): ServedRoute["chain"] {
@@ -81,21 +79,21 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     if (!this.#over) this.#answer.send(LiveResponse.fromError(error, this.live.id));
   }
 
-  /** Our pass inside http-proxy-3 calls this: the exchange goes to the upstream transport. */
   openUpstream(): void {
+    if (this.inbound.stream.upgrades) {
+      openTunnel(this);
+      return;
+    }
     const body = this.body.whole ?? (this.inbound.head.body === "none" ? "none" : "stream");
     const call = this.route.transport.send(this.upstreamRequest(body), this);
     // Refused before `send` returned.
     if (this.#over || this.#answer.status !== 0) return;
     this.#call = call;
-    if (body === "stream") this.body.pipeTo(call, this.policy.trailers, this.inbound.head);
+    if (body === "stream") this.body.pipeTo(call, this.policy.trailers);
   }
 
   upstreamRequest(body: UpstreamRequest["body"]): UpstreamRequest {
-    const { head } = this.inbound;
-    const { limits } = this.#context;
-    const expectsContinue = head.expectsContinue && !this.#continued;
-    return upstreamRequest(this.live, { head, route: this.route, limits, body, expectsContinue });
+    return upstreamRequest(this, body, this.#context.limits);
   }
 
   onInterim(status: number, fields: readonly string[]): void {
@@ -133,8 +131,21 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     this.body.resume();
   }
 
+  onBlocked(): void {
+    this.writer.blocked();
+  }
+
   onWritable(): void {
+    this.writer.drained();
+  }
+
+  resumeUpstream(): void {
     this.#call?.resume();
+  }
+
+  onClose(): void {
+    this.#halfClosed?.stop();
+    this.finish(this.writer.bytes);
   }
 
   onBroken(): void {
@@ -142,13 +153,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   }
 
   readBody(maxBytes: number): Promise<Buffer> {
-    const { body, contentLength, expectsContinue } = this.inbound.head;
-    if (body === "none") return Promise.resolve(Buffer.alloc(0));
-    if (expectsContinue && !this.#continued && contentLength <= maxBytes) {
-      this.#continued = true;
-      this.writer.interim(100, []);
-    }
-    return this.body.readWhole(maxBytes, contentLength);
+    return this.body.readWhole(maxBytes);
   }
 
   fetchUpstream(request: Parameters<ExchangeIo["fetchUpstream"]>[0]): Promise<UpstreamAnswer> {
@@ -161,23 +166,22 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     this.#answer.switching(statusText, this.route.received(flat, this.live), accept);
   }
 
-  takeSocket(side: UpgradeSide, tunnel: CarriedExchange["tunnel"]): void {
+  takenBy(tunnel: RunningTunnel): void {
     this.#answer.status = 101;
     this.tunnel = tunnel;
     this.#call = undefined;
-    this.inbound.res.detachSocket(side.socket);
   }
 
-  requestBroken(error: GatewayError): boolean {
+  onMalformed(error: GatewayError): boolean {
     if (this.#lingers) return true;
     // The next request on the connection is what broke, or the answer has begun.
-    if (this.#over || this.inbound.message.complete || this.#answer.headSent) return false;
+    if (this.#over || this.inbound.stream.complete || this.#answer.headSent) return false;
     this.bodyFailed(error);
     return true;
   }
 
-  clientEnded(): void {
-    if (!this.#over) this.#halfClosed ??= new HalfClosed(this.inbound.message.socket, this.writer);
+  onHalfClosed(): void {
+    if (!this.#over) this.#halfClosed ??= new HalfClosed(this.inbound.stream, this.writer);
   }
 
   /** Keeps what gives the running upgrade handshake up. */
@@ -195,8 +199,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   }
 
   closing(): boolean {
-    const { upgrade } = this.inbound;
-    return this.#context.draining() || upgrade !== undefined || this.#halfClosed !== undefined;
+    return this.#context.draining() || this.inbound.stream.upgrades || this.#halfClosed !== undefined;
   }
 
   dropUpstream(): void {
@@ -232,7 +235,7 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
     if (this.#over) return;
     this.#over = true;
     const { status, broken } = this.#answer;
-    const complete = status === 101 || this.#lingers || (this.inbound.res.writableFinished && !broken);
+    const complete = status === 101 || this.#lingers || (this.inbound.stream.finished && !broken);
     this.live.end(!complete);
     if (!complete) this.writer.abandoned();
     this.dropUpstream();
@@ -261,9 +264,8 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
 
   /** @param failure what is answered when the hooks have nothing better; without one, the exchange is forwarded */
   #whenDecided(verdict: Verdict | Promise<Verdict>, failure?: GatewayError): void {
-    if (verdict instanceof Promise)
-      verdict.then((settled) => this.#decided(settled, failure)).catch(this.crashed);
-    else this.#decided(verdict, failure);
+    if (!(verdict instanceof Promise)) this.#decided(verdict, failure);
+    else verdict.then((settled) => this.#decided(settled, failure)).catch(this.crashed);
   }
 
   #decided(verdict: Verdict, failure?: GatewayError): void {
@@ -275,24 +277,20 @@ export class HttpExchange implements CarriedExchange, WriterEvents, ExchangeIo, 
   }
 
   #forward(): void {
-    if (this.#routing.unanswered !== undefined) {
-      this.fail(this.#routing.unanswered);
-      return;
-    }
-    if (this.inbound.head.body !== "none" && takesInFirst(this, () => this.#decided(undefined))) return;
-    if (!countHop(this.live.request)) {
+    if (this.#routing.unanswered !== undefined) this.fail(this.#routing.unanswered);
+    else if (this.inbound.head.body !== "none" && takesInFirst(this, () => this.#decided(undefined))) return;
+    else if (!countHop(this.live.request)) {
       this.#answer.send(LiveResponse.fromVerdict({ action: "respond", status: 204 }));
-      return;
+    } else {
+      this.#askedMono = this.#context.clock.mono();
+      this.#context.forward(this);
     }
-    this.#askedMono = this.#context.clock.mono();
-    this.#context.forward(this);
   }
 
   /** What has come of the request's body must not count as complete. */
   bodyFailed(error: GatewayError): void {
     if (this.#over) return;
-    this.#call?.abort();
-    this.#call = undefined;
+    this.dropUpstream();
     this.#answer.error = error;
     if (this.#answer.headSent) this.#answer.breakOff();
     else this.fail(error);

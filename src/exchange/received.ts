@@ -1,14 +1,18 @@
 // A received request as the chain sees it.
 import { LiveExchange, type ExchangeIo } from "../runtime/exchange.ts";
-import { clientTlsOf, requestIdOf, schemeOf, type Inbound, type ProxyContext } from "./context.ts";
+import { randomUUID } from "node:crypto";
+import type { ClientAddress } from "../client/client-address.ts";
+import type { Fields } from "../plugin-api/contract.ts";
+import type { Inbound, ProxyContext } from "./context.ts";
 import type { ServedRoute } from "../routing/routed-policy.ts";
 
 export function receivedExchange(
-  { message, head, client, upgrade }: Inbound,
+  { stream, head, client }: Inbound,
   route: ServedRoute,
   clock: ProxyContext["clock"],
   io: ExchangeIo,
 ): LiveExchange {
+  const { tls } = stream;
   const strippedPath = route.strippedPath(head.path);
   const taken = route.ownedParts?.take(head.query, head.fields);
   return new LiveExchange({
@@ -22,17 +26,34 @@ export function receivedExchange(
       ownedQuery: taken?.ownedQuery,
       ownedSubprotocols: taken?.ownedSubprotocols,
       host: head.host,
-      scheme: schemeOf(message, client, head.fields),
-      httpVersion: message.httpVersionMinor === 0 ? "1.0" : "1.1",
+      scheme: schemeOf(client, head.fields, tls !== undefined),
+      httpVersion: stream.httpVersion === "1.0" ? "1.0" : "1.1",
       fields: head.fields,
       ownedCookies: head.ownedCookies,
-      upgrade: upgrade === undefined ? undefined : head.upgrade,
+      upgrade: stream.upgrades ? head.upgrade : undefined,
       hasBody: head.body !== "none",
     },
-    client: { ...client, tls: clientTlsOf(message) },
+    client: { ...client, tls },
     route: route.info,
     startedAt: clock.now(),
     startedMono: clock.mono(),
     io,
   });
+}
+
+const validRequestId = /^[A-Za-z0-9._~:@/+=-]{1,128}$/;
+
+/** The client's X-Request-Id when it is fit for logs and fields, else a new one. */
+function requestIdOf(fields: Fields): string {
+  const given = fields.get("x-request-id");
+  return given !== undefined && validRequestId.test(given) ? given : randomUUID();
+}
+
+function schemeOf(client: ClientAddress, fields: Fields, isSecure: boolean): "http" | "https" {
+  if (client.toldScheme !== undefined) return client.toldScheme;
+  if (client.viaTrustedProxy) {
+    const told = fields.get("x-forwarded-proto")?.toLowerCase();
+    if (told === "https" || told === "http") return told;
+  }
+  return isSecure ? "https" : "http";
 }

@@ -1,13 +1,12 @@
 // Exchanges that go on: streams, upgrades, slow answers. What let one in may be over while it runs (a token's end, a
 // revoked key, another policy), so its request is judged anew, by the policy in force, every few seconds. One timer for
 // all of them, and a part of them at each tick, so that many cost no pause.
-import type { IncomingMessage } from "node:http";
 import type { Clock, Logger } from "../plugin-api/contract.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import type { CarriedExchange } from "./context.ts";
 import type { InFlight } from "../v8/in-flight.ts";
 import { receivedExchange } from "./received.ts";
-import type { RequestHead } from "../http1/request-head.ts";
+import type { ReceivedHead, RequestHead } from "../http1/request-head.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 
 export interface RecheckParts {
@@ -18,7 +17,7 @@ export interface RecheckParts {
   readonly logger: Logger;
   policy(): RoutedPolicy | undefined;
   /** The head of a request by this policy. */
-  read(message: IncomingMessage, viaTrustedProxy: boolean, policy: RoutedPolicy): RequestHead;
+  read(received: ReceivedHead, viaTrustedProxy: boolean, policy: RoutedPolicy): RequestHead;
 }
 
 const ticksPerRound = 10;
@@ -83,7 +82,7 @@ export class Rechecks {
   #judge(exchange: CarriedExchange, policy: RoutedPolicy, ageMs: number): void {
     const { inbound } = exchange;
     // The chain has changed the fields of the first reading.
-    const head = this.#parts.read(inbound.message, inbound.client.viaTrustedProxy, policy);
+    const head = this.#parts.read(inbound.stream, inbound.client.viaTrustedProxy, policy);
     const { route, early, unanswered } = policy.find(head);
     const refusal = early ?? unanswered;
     if (refusal !== undefined) {

@@ -1,46 +1,68 @@
 // The client's request body on its way to the upstream: counted, bounded, held up when the upstream is slow, given up
 // when the client stalls. Read whole only for a plugin that asks.
-import type { IncomingMessage } from "node:http";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { noteBodyBytes } from "../v8/body-garbage.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
-import { dropRest } from "../client/lingering.ts";
 import type { Paced } from "../client/pace.ts";
 import type { RequestHead } from "../http1/request-head.ts";
+import type { BodyHandler, ServerStream } from "./server-stream.ts";
 import type { TrailerRules } from "../http1/trailers.ts";
 import type { UpstreamCall } from "../upstream/transport.ts";
 
-export class RequestBody implements Paced {
+export interface BodyEvents {
+  /** It is too large or stalled; what was sent of it must not count as complete. */
+  bodyFailed(error: GatewayError): void;
+}
+
+/** Who reads it whole. */
+interface Reader {
+  readonly limit: number;
+  resolve(body: Buffer): void;
+  reject(error: GatewayError): void;
+}
+
+export class RequestBody implements Paced, BodyHandler {
   bytes = 0;
   place = -1;
   windowMs = 0;
   windowBegan = 0;
   /** The body in memory, after `readWhole`. */
   whole: Buffer | undefined = undefined;
-  readonly #message: IncomingMessage;
+  readonly #stream: ServerStream;
+  readonly #head: RequestHead;
   readonly #limits: ClientLimits;
-  readonly #onFail: (error: GatewayError) => void;
+  readonly #events: BodyEvents;
   #call: UpstreamCall | undefined = undefined;
+  #trailers: TrailerRules | undefined = undefined;
   #stopped = false;
   #reading: Promise<Buffer> | undefined = undefined;
+  #reader: Reader | undefined = undefined;
   // What was read of a body that turned out too large for its reader; it goes to the upstream first.
   #read: Buffer[] = [];
-  #onStall: (() => void) | undefined = undefined;
+  #awaited = false;
+  #continued = false;
+  /** What still comes is read for nobody; called when nothing does. */
+  #dropped: (() => void) | undefined = undefined;
   #paced = true;
   /** Bytes of the budget that it holds, and whose. */
   #reserved = 0;
   #client = "";
 
-  /** @param onFail the body is too large or stalled; what was sent of it must not count as complete */
-  constructor(message: IncomingMessage, limits: ClientLimits, onFail: (error: GatewayError) => void) {
-    this.#message = message;
+  constructor(stream: ServerStream, head: RequestHead, limits: ClientLimits, events: BodyEvents) {
+    this.#stream = stream;
+    this.#head = head;
     this.#limits = limits;
-    this.#onFail = onFail;
+    this.#events = events;
   }
 
   /** Everything the client announced has been read. */
   get complete(): boolean {
-    return this.#message.complete;
+    return this.#stream.complete;
+  }
+
+  /** The client waits for `100 Continue` before it sends it. */
+  get expectsContinue(): boolean {
+    return this.#head.expectsContinue && !this.#continued;
   }
 
   /** Somebody is reading it whole and is not through yet. */
@@ -49,30 +71,25 @@ export class RequestBody implements Paced {
   }
 
   /** Streams into the call from now on, and then those trailers that may go on. */
-  pipeTo(call: UpstreamCall, trailers: TrailerRules, head: RequestHead): void {
+  pipeTo(call: UpstreamCall, trailers: TrailerRules): void {
     this.#call = call;
-    const message = this.#message;
+    this.#trailers = trailers;
     const read = this.#read;
     this.#read = [];
     let more = true;
     for (const chunk of read) more = call.write(chunk);
-    message.on("data", (chunk: Buffer) => this.#forward(chunk));
-    message.once("end", () => {
-      if (this.#stopped) return;
-      this.#patience(undefined);
-      call.end(trailers.ofRequest(message.rawTrailers, head));
-    });
+    this.#stream.read(this);
     if (!more) return;
-    this.#patience(this.#stalled);
+    this.#await(true);
     // A reader has left it paused.
-    if (read.length > 0) message.resume();
+    if (read.length > 0) this.#stream.resume();
   }
 
   /** The upstream can take more. */
   resume(): void {
     if (this.#stopped) return;
-    this.#patience(this.#stalled);
-    this.#message.resume();
+    this.#await(true);
+    this.#stream.resume();
   }
 
   /** Nothing more goes to the upstream; what still comes is dropped. */
@@ -80,15 +97,17 @@ export class RequestBody implements Paced {
     if (this.#stopped) return;
     this.#stopped = true;
     if (this.#call !== undefined) {
-      this.#patience(undefined);
-      this.#message.resume();
+      this.#await(false);
+      this.#stream.resume();
     }
   }
 
   /** Drops what still comes, for as long as a connection may linger, then calls back once. */
   discard(done: () => void): void {
     this.stop();
-    dropRest(this.#message, this.#limits.lingering, done);
+    this.#dropped = this.#limits.lingering.add(this.#stream, done);
+    this.#stream.read(this);
+    this.#stream.resume();
   }
 
   /** The client may take its time: its stream and the answer's run side by side, or the policy says so. */
@@ -108,7 +127,7 @@ export class RequestBody implements Paced {
     if (bytes === 0 || !this.#limits.buffers.take(client, bytes)) return undefined;
     this.#reserved = bytes;
     this.#client = client;
-    return (this.#reading = this.#collect(bytes));
+    return this.#collect(bytes);
   }
 
   /** The exchange is over. */
@@ -123,98 +142,120 @@ export class RequestBody implements Paced {
   }
 
   tooSlow(): void {
-    this.#onStall?.();
+    if (this.#awaited) this.onStall();
   }
 
   /**
-   * Reads it into memory, however many ask for it. Rejects with `payload_too_large` (it can be streamed still),
+   * Reads it into memory, however many ask for it; the client is told to send it. Rejects with `payload_too_large` (it can be streamed still),
    * `request_timeout`, `malformed_request` when the client breaks off, or Error when it is on its way already.
-   * @param announcedBytes its Content-Length; 0 = unknown
    */
-  async readWhole(maxBytes: number, announcedBytes = 0): Promise<Buffer> {
+  async readWhole(maxBytes: number): Promise<Buffer> {
     if (!(maxBytes >= 0)) throw new RangeError("A body is read with a limit in bytes.");
+    const { body, contentLength, expectsContinue } = this.#head;
+    if (body === "none") return Buffer.alloc(0);
+    if (expectsContinue && !this.#continued && contentLength <= maxBytes) {
+      this.#continued = true;
+      this.#stream.interim(100, []);
+    }
     const { maxBodyBytes } = this.#limits;
     const limit = maxBodyBytes > 0 ? Math.min(maxBytes, maxBodyBytes) : maxBytes;
     // Whoever reads it already has a limit of its own.
     while (this.#reading !== undefined) await this.#reading.catch(() => {});
-    if (this.bytes > limit || announcedBytes > limit) throw tooLarge(limit);
+    if (this.bytes > limit || contentLength > limit) throw tooLarge(limit);
     if (this.whole !== undefined) return this.whole;
     if (this.#call !== undefined || this.#stopped) throw new Error("The body is on its way already.");
-    this.#reading = this.#collect(limit);
-    return this.#reading;
+    return this.#collect(limit);
+  }
+
+  onData(chunk: Buffer): void {
+    const reader = this.#reader;
+    if (reader !== undefined) {
+      this.bytes += chunk.length;
+      this.#read.push(chunk);
+      if (this.bytes > reader.limit) this.#readFailed(tooLarge(reader.limit));
+    } else if (!this.#stopped && this.#call !== undefined) this.#forward(chunk, this.#call);
+  }
+
+  onEnd(trailers: readonly string[]): void {
+    const reader = this.#takeReader();
+    if (reader !== undefined) {
+      this.whole = Buffer.concat(this.#read);
+      this.#read = [];
+      reader.resolve(this.whole);
+    } else if (!this.#stopped) {
+      this.#await(false);
+      this.#call?.end(this.#trailers?.ofRequest(trailers, this.#head));
+    }
+    this.#dropped?.();
+  }
+
+  /** The client has left: what was forwarded ends with the exchange. */
+  onBroken(): void {
+    this.#readFailed(new GatewayError("malformed_request", "The body broke off."));
+    this.#dropped?.();
+  }
+
+  onStall(): void {
+    if (this.#reader !== undefined) this.#readFailed(stalledError());
+    else this.#failed(stalledError());
   }
 
   #collect(limit: number): Promise<Buffer> {
-    const message = this.#message;
-    return new Promise((resolve, reject) => {
-      const settle = (): void => {
-        message.off("data", take).off("end", end).off("close", broken);
-        this.#patience(undefined);
-        this.#reading = undefined;
-      };
-      const fail = (error: GatewayError): void => {
-        message.pause();
-        settle();
-        reject(error);
-      };
-      const take = (chunk: Buffer): void => {
-        this.bytes += chunk.length;
-        this.#read.push(chunk);
-        if (this.bytes > limit) fail(tooLarge(limit));
-      };
-      const end = (): void => {
-        settle();
-        this.whole = Buffer.concat(this.#read);
-        this.#read = [];
-        resolve(this.whole);
-      };
-      const broken = (): void => fail(new GatewayError("malformed_request", "The body broke off."));
-      if (message.destroyed) {
-        broken();
-        return;
-      }
-      message.on("data", take).once("end", end).once("close", broken).resume();
-      this.#patience(() => fail(stalledError()));
+    const reading = new Promise<Buffer>((resolve, reject) => {
+      this.#reader = { limit, resolve, reject };
     });
+    // Before anything comes: a body that has broken off says so at once.
+    this.#reading = reading;
+    this.#stream.read(this);
+    if (this.#reading === reading) {
+      this.#stream.resume();
+      this.#await(true);
+    }
+    return reading;
   }
 
-  #forward(chunk: Buffer): void {
-    if (this.#stopped) return;
+  #takeReader(): Reader | undefined {
+    const reader = this.#reader;
+    if (reader === undefined) return undefined;
+    this.#await(false);
+    this.#reader = undefined;
+    this.#reading = undefined;
+    return reader;
+  }
+
+  #readFailed(error: GatewayError): void {
+    if (this.#reader === undefined) return;
+    // It may still be streamed.
+    if (!this.#stopped) this.#stream.pause();
+    this.#takeReader()?.reject(error);
+  }
+
+  #forward(chunk: Buffer, call: UpstreamCall): void {
     this.bytes += chunk.length;
     noteBodyBytes(chunk.length);
     const { maxBodyBytes } = this.#limits;
     if (maxBodyBytes > 0 && this.bytes > maxBodyBytes) {
-      this.stop();
-      this.#onFail(tooLarge(maxBodyBytes));
+      this.#failed(tooLarge(maxBodyBytes));
       return;
     }
-    if (this.#call?.write(chunk) === false) {
-      this.#message.pause();
-      // Now it is the upstream that is waited for: its own time limits count.
-      this.#patience(undefined);
-    }
+    if (call.write(chunk)) return;
+    this.#stream.pause();
+    // Now it is the upstream that is waited for: its own time limits count.
+    this.#await(false);
   }
 
-  /**
-   * Waits for the client from now on, or (undefined) for somebody else. The socket's own inactivity timer counts from
-   * the last byte either way, so it needs no resetting per chunk.
-   */
-  #patience(onStall: (() => void) | undefined): void {
-    const { socket } = this.#message;
-    if (socket === null || socket.destroyed) return;
-    socket.setTimeout(onStall === undefined ? 0 : this.#limits.stallMs);
-    if (onStall === undefined) this.#limits.pace.leave(this);
-    else if (this.#paced) this.#limits.pace.watch(this);
-    // On the message, not the socket: a timeout that no message or response listens to destroys the connection.
-    if (this.#onStall !== undefined) this.#message.removeListener("timeout", this.#onStall);
-    this.#onStall = onStall;
-    if (onStall !== undefined) this.#message.once("timeout", onStall);
-  }
-
-  readonly #stalled = (): void => {
+  #failed(error: GatewayError): void {
     this.stop();
-    this.#onFail(stalledError());
-  };
+    this.#events.bodyFailed(error);
+  }
+
+  /** Whether it is the client that is waited for from now on. */
+  #await(awaited: boolean): void {
+    this.#awaited = awaited;
+    this.#stream.awaitBody(awaited ? this.#limits.stallMs : 0);
+    if (!awaited) this.#limits.pace.leave(this);
+    else if (this.#paced) this.#limits.pace.watch(this);
+  }
 }
 
 function tooLarge(limit: number): GatewayError {

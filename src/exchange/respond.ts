@@ -1,6 +1,5 @@
 // The only writer to the client: heads, bodies, interim responses, and the reset that tells a broken answer from a
 // complete one.
-import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { mayHaveBody, type LiveResponse } from "../runtime/response.ts";
 import { isFinalStatus } from "../runtime/verdict.ts";
@@ -8,20 +7,16 @@ import { BodyTransforms } from "./body-transforms.ts";
 import { shareKey } from "../client/client-address.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
 import { isAlwaysHopByHop } from "../http1/hop-by-hop.ts";
-import { pairs, writeInterim } from "../http1/interim.ts";
-import { resetConnection } from "../http1/reset.ts";
+import type { ServerStream } from "./server-stream.ts";
 import type { Taker } from "../client/taking-pace.ts";
 import { handedOver } from "../client/unacknowledged.ts";
 
 export interface WriterEvents {
   /** The client can take more body. */
-  onWritable(): void;
+  resumeUpstream(): void;
   /** The response cannot be completed: a body transform failed, or the body is not what the head announced. */
   onBroken(): void;
 }
-
-/** Up to here, copying a body behind its head costs less than a second buffer for the kernel. */
-const ONE_WRITE_BYTES = 8 * 1024;
 
 /** How much of an answer may wait for its client, so that the connection to the service is free for others. */
 const aheadBytes = 256 * 1024;
@@ -30,7 +25,7 @@ const aheadBytes = 256 * 1024;
 export class ClientWriter implements Taker {
   /** Bytes of content handed to the client. */
   bytes = 0;
-  readonly #res: ServerResponse;
+  readonly #stream: ServerStream;
   readonly #events: WriterEvents;
   place = -1;
   waitedMs = 0;
@@ -44,18 +39,14 @@ export class ClientWriter implements Taker {
   /** Bytes that the head announced and that have not come yet. */
   #left = Infinity;
   #over = false;
-  #waiting = false;
   /** Only `close` ends the connection. */
   #held = false;
   /** Bytes of the budget that it holds. */
   #reserved = 0;
-  /** The head and the first bytes wait for the end of this turn, or of the response. */
-  #opening = false;
-  #first: Buffer | undefined = undefined;
 
   /** @param client whose memory a waiting answer takes */
-  constructor(res: ServerResponse, events: WriterEvents, limits: ClientLimits, client: string) {
-    this.#res = res;
+  constructor(stream: ServerStream, events: WriterEvents, limits: ClientLimits, client: string) {
+    this.#stream = stream;
     this.#events = events;
     this.#limits = limits;
     this.#client = client;
@@ -67,7 +58,7 @@ export class ClientWriter implements Taker {
 
   /** An interim response (RFC 9110 section 15.2); an HTTP/1.0 client gets none. */
   interim(status: number, fields: readonly string[]): void {
-    if (!this.headSent) writeInterim(this.#res, status, fields);
+    this.#stream.interim(status, fields);
   }
 
   /**
@@ -78,40 +69,21 @@ export class ClientWriter implements Taker {
   head(response: LiveResponse, close: boolean): void {
     const { status, statusText, fields, transforms } = response;
     if (!isFinalStatus(status)) throw new Error(`${status} is no status`);
-    this.#bodiless = this.#res.req.method === "HEAD" || !mayHaveBody(status);
+    this.#bodiless = this.#stream.method === "HEAD" || !mayHaveBody(status);
     // What the service's Connection named is gone since its head came.
     fields.deleteWhere(isAlwaysHopByHop);
     // RFC 9110 section 8.6 for 204; a length from before a transform would cut the next response off, or into it.
     if (status === 204 || transforms !== undefined) fields.delete("content-length");
     this.#left = this.#bodiless ? Infinity : announcedBytes(fields.get("content-length"));
-    // Without chunks there is no place for trailers, and node:http throws at the announcement.
-    if (fields.has("trailer") && !this.#willChunk()) fields.delete("trailer");
+    if (fields.has("trailer") && !this.#takesTrailers) fields.delete("trailer");
     if (close) fields.set("Connection", "close");
     if (transforms !== undefined) this.#lead(transforms);
-    if (statusText === undefined) this.#res.writeHead(status, fields.toFlat());
-    else this.#res.writeHead(status, statusText, fields.toFlat());
+    this.#stream.respond(status, statusText, fields.toFlat());
     this.#response = response;
-    this.#opening = true;
-    process.nextTick(open, this);
     if (response.body !== undefined) this.chunk(response.body);
   }
 
-  /** Lets the head go, with what came meanwhile: an event stream's head does not wait for its first event. */
-  open(): void {
-    if (!this.#opening) return;
-    this.#opening = false;
-    const first = this.#first;
-    this.#first = undefined;
-    if (this.#res.destroyed) return;
-    const { socket } = this.#res;
-    socket?.cork();
-    // Not by flushHeaders, which writes the bytes of obs-text fields as UTF-8 (Node 26).
-    const taken = first === undefined ? this.#res.write("", "latin1") : this.#res.write(first);
-    socket?.uncork();
-    if (!taken) this.#awaitClient();
-  }
-
-  /** @returns false = wait for `onWritable` */
+  /** @returns false = wait for `resumeUpstream` */
   chunk(bytes: Buffer): boolean {
     if (bytes.length === 0 || this.#bodiless || this.#over) return true;
     return this.#transforms === undefined ? this.#write(bytes) : this.#transforms.write(bytes);
@@ -138,15 +110,13 @@ export class ClientWriter implements Taker {
   close(): void {
     this.#held = false;
     // Otherwise a transform is still at work, and ends the response as any other.
-    if (this.#over) this.#res.destroy();
+    if (this.#over) this.#stream.destroy();
   }
 
   /** Ends a broken response so that it cannot be taken for a complete one. */
   reset(): void {
     this.abandoned();
-    const { socket } = this.#res;
-    if (socket !== null) resetConnection(socket);
-    this.#res.destroy();
+    this.#stream.reset();
   }
 
   /** The client left before the end. */
@@ -160,20 +130,32 @@ export class ClientWriter implements Taker {
     this.#release();
   }
 
+  /** What was written waits for the client. */
+  blocked(): void {
+    this.#limits.taking.watch(this);
+  }
+
+  /** The client has taken it. */
+  drained(): void {
+    this.#release();
+    if (this.#transforms === undefined) this.#events.resumeUpstream();
+    else this.#transforms.resume();
+  }
+
   get socket(): Socket | null {
-    return this.#res.socket;
+    return this.#stream.socket;
   }
 
   handed(): number {
-    return this.#res.socket === null ? 0 : handedOver(this.#res.socket);
+    return this.#stream.socket === null ? 0 : handedOver(this.#stream.socket);
   }
 
   tooSlow(): void {
-    this.#res.socket?.destroy();
+    this.#stream.destroy();
   }
 
   #write(bytes: Buffer): boolean {
-    if (this.#res.destroyed) return true;
+    if (this.#stream.destroyed) return true;
     this.#left -= bytes.length;
     if (this.#left < 0) {
       this.#events.onBroken();
@@ -181,39 +163,20 @@ export class ClientWriter implements Taker {
     }
     this.bytes += bytes.length;
     this.#response?.taps?.chunk(bytes);
-    if (this.#opening && this.#first === undefined) {
-      this.#first = bytes;
-      return true;
-    }
-    this.open();
-    if (this.#res.write(bytes)) return true;
-    this.#awaitClient();
-    return this.#mayRunAhead();
+    return this.#stream.write(bytes) || this.#mayRunAhead();
   }
 
   #mayRunAhead(): boolean {
     if (this.#reserved === 0 && this.#limits.buffers.take(shareKey(this.#client), aheadBytes)) {
       this.#reserved = aheadBytes;
     }
-    return this.#res.writableLength < this.#reserved;
+    return this.#stream.waitingBytes < this.#reserved;
   }
 
   #release(): void {
     this.#limits.taking.leave(this);
     if (this.#reserved > 0) this.#limits.buffers.give(shareKey(this.#client), this.#reserved);
     this.#reserved = 0;
-  }
-
-  #awaitClient(): void {
-    if (this.#waiting) return;
-    this.#waiting = true;
-    this.#limits.taking.watch(this);
-    this.#res.once("drain", () => {
-      this.#waiting = false;
-      this.#release();
-      if (this.#transforms === undefined) this.#events.onWritable();
-      else this.#transforms.resume();
-    });
   }
 
   #finish(trailers: readonly string[]): void {
@@ -223,29 +186,9 @@ export class ClientWriter implements Taker {
     }
     this.#over = true;
     this.#response?.taps?.end();
-    // Without its length, the body has an end that node:http has to write.
-    if (this.#held && (this.#bodiless || this.#left === 0)) {
-      this.open();
-      this.#res.socket?.end();
-      return;
-    }
-    if (trailers.length > 0) this.#res.addTrailers(pairs(trailers));
-    const first = this.#opening ? this.#first : undefined;
-    this.#opening = false;
-    this.#first = undefined;
-    if (first === undefined) this.#res.end();
-    // As text, head and body are one string and leave in one plain write.
-    else if (first.length <= ONE_WRITE_BYTES) this.#res.end(first.toString("latin1"), "latin1");
-    else this.#res.end(first);
-    this.#awaitTaken();
-  }
-
-  /** A client that does not even take the rest of a response that is through: nothing else ends the wait for it. */
-  #awaitTaken(): void {
-    const { socket, writableEnded, writableCorked } = this.#res;
-    if (writableEnded && socket !== null && writableCorked === 0 && socket.writableLength > 0) {
-      this.#limits.taking.watch(this);
-    }
+    // A body without length has an end that must be written.
+    if (this.#held && (this.#bodiless || this.#left === 0)) this.#stream.endHalf();
+    else this.#stream.end(trailers);
   }
 
   #lead(transforms: BodyTransforms["streams"]): void {
@@ -258,7 +201,7 @@ export class ClientWriter implements Taker {
       ended: () => {
         if (!this.#over) this.#finish([]);
       },
-      writable: () => this.#events.onWritable(),
+      writable: () => this.#events.resumeUpstream(),
       broken: () => {
         if (!this.#over) this.#events.onBroken();
       },
@@ -266,15 +209,9 @@ export class ClientWriter implements Taker {
     });
   }
 
-  /** Whether node:http will send the body in chunks with room for trailers. */
-  #willChunk(): boolean {
-    const { req } = this.#res;
-    return req.httpVersionMinor === 1 && !this.#bodiless && this.#left === Infinity;
+  get #takesTrailers(): boolean {
+    return !this.#bodiless && this.#stream.takesTrailers(this.#left !== Infinity);
   }
-}
-
-function open(writer: ClientWriter): void {
-  writer.open();
 }
 
 /** @throws Error when it is not one number: the client would read the body otherwise than it is written */

@@ -4,7 +4,6 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { CarriedExchange } from "./context.ts";
 import { resetConnection } from "../http1/reset.ts";
-import type { UpgradeSide } from "./upgrade-side.ts";
 import { closeFrame, FrameFollower } from "./websocket-frames.ts";
 
 /** What the upstream answered the handshake with. */
@@ -36,9 +35,9 @@ export class Tunnel {
   #leaving = false;
   #linger: NodeJS.Timeout | undefined = undefined;
 
-  constructor(exchange: CarriedExchange, side: UpgradeSide, { protocol, socket }: UpstreamSide) {
+  constructor(exchange: CarriedExchange, client: Socket, { protocol, socket }: UpstreamSide) {
     this.#exchange = exchange;
-    this.#client = side.socket;
+    this.#client = client;
     this.#service = socket;
     const isWebSocket = protocol.toLowerCase() === "websocket";
     this.#frames = isWebSocket ? { down: new FrameFollower(), up: new FrameFollower() } : undefined;

@@ -120,11 +120,10 @@ function deliver(exchange: CarriedExchange, answer: IncomingMessage): void {
 
 /** Writes the 101 and joins both connections. */
 function join(exchange: CarriedExchange, head: string, upstream: UpstreamSide): void {
-  const side = exchange.inbound.upgrade;
-  if (side === undefined) throw new Error("an upgrade without a connection of the client");
-  const tunnel = new Tunnel(exchange, side, upstream);
-  exchange.takeSocket(side, tunnel);
-  tunnel.start(head, side.take(), upstream.head);
+  const client = exchange.inbound.stream.detach();
+  const tunnel = new Tunnel(exchange, client.socket, upstream);
+  exchange.takenBy(tunnel);
+  tunnel.start(head, client.early, upstream.head);
 }
 
 /** @throws Error when a plugin made a field that cannot be sent */

@@ -3,32 +3,35 @@ import type { LiveExchange } from "../runtime/exchange.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import type { Fields } from "../plugin-api/fields.ts";
 import { addHop, shareKey } from "../client/client-address.ts";
-import type { ProxyLimits } from "./context.ts";
+import type { Inbound, ProxyLimits } from "./context.ts";
 import { isAlwaysHopByHop } from "../http1/hop-by-hop.ts";
 import type { RequestHead } from "../http1/request-head.ts";
 import type { ServedRoute } from "../routing/routed-policy.ts";
 import type { UpstreamRequest } from "../upstream/transport.ts";
 
+/** An exchange, as far as its request is concerned. */
 export interface Outgoing {
-  readonly head: RequestHead;
+  readonly live: LiveExchange;
+  readonly inbound: Pick<Inbound, "head">;
   readonly route: ServedRoute;
-  readonly limits: ProxyLimits;
-  readonly body: UpstreamRequest["body"];
-  /** Whether the client still waits for the service's `100 Continue`. */
-  readonly expectsContinue: boolean;
+  readonly body: { readonly expectsContinue: boolean };
 }
 
 /**
  * Changes the exchange's fields for good: called once, when the chain is done with them.
  * @throws GatewayError `internal_error` when a plugin named two hosts
  */
-export function upstreamRequest(live: LiveExchange, outgoing: Outgoing): UpstreamRequest {
+export function upstreamRequest(
+  exchange: Outgoing,
+  body: UpstreamRequest["body"],
+  limits: ProxyLimits,
+): UpstreamRequest {
+  const { live, route } = exchange;
   const { request, client } = live;
   const { fields } = request;
-  const { head, route, limits, body } = outgoing;
   // Whatever plugins did to them: framing and the connection are not theirs to change.
   fields.deleteWhere(isAlwaysHopByHop);
-  setFraming(fields, head, body);
+  setFraming(fields, exchange.inbound.head, body);
   setHost(fields, request.host === "" ? route.target.name : request.host);
   addHop(fields, client, request);
   const stripped = route.strippedOf(request.path, request.strippedPath);
@@ -37,7 +40,7 @@ export function upstreamRequest(live: LiveExchange, outgoing: Outgoing): Upstrea
     fields.set("X-Forwarded-Prefix", before === undefined ? stripped : `${before}, ${stripped}`);
   }
   fields.set("X-Request-Id", live.id);
-  if (body !== "stream" || !outgoing.expectsContinue) fields.delete("expect");
+  if (body !== "stream" || !exchange.body.expectsContinue) fields.delete("expect");
   if (request.upgrade !== undefined) {
     fields.append("Connection", "Upgrade");
     fields.append("Upgrade", request.upgrade);

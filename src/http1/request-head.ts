@@ -1,10 +1,20 @@
 // A request head between the parser and the chain: everything llhttp lets through and a sidecar must not (contract
 // section 8), and the fields that may go on. The thing checked here is the thing forwarded.
-import type { IncomingMessage } from "node:http";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { type DropsField, Fields } from "../plugin-api/fields.ts";
 import { isHopByHop } from "./hop-by-hop.ts";
 import { normalisePath, PathError } from "../language/request-path.ts";
+
+/** A request head as the connection brought it. */
+export interface ReceivedHead {
+  readonly method: string;
+  /** As it stands in the request line. */
+  readonly target: string;
+  /** `1.1`; what it may be is checked here. */
+  readonly httpVersion: string;
+  /** name, value, name, value … */
+  readonly fields: readonly string[];
+}
 
 export interface RequestHead {
   readonly method: string;
@@ -57,24 +67,24 @@ const malformed = (detail: string): GatewayError => new GatewayError("malformed_
  * Throws GatewayError `malformed_request`.
  */
 export function parseRequestHead(
-  message: IncomingMessage,
+  received: ReceivedHead,
   isOwned: (name: string) => boolean,
   { cookies, keepsUnderscores }: HeadRules,
 ): RequestHead {
   // The parser takes any two digits, and 2.0 for a form without Host (RFC 9112 section 2.3).
-  if (message.httpVersionMajor !== 1 || message.httpVersionMinor > 1)
+  const { method, httpVersion, fields: flat } = received;
+  if (httpVersion !== "1.1" && httpVersion !== "1.0")
     throw malformed("Only HTTP/1.1 and HTTP/1.0 are spoken here.");
-  const marks = readMarks(message.rawHeaders);
-  const body = checkFraming(marks, message.httpVersionMinor);
-  const host = checkHost(marks, message.httpVersionMinor);
-  const method = message.method as string;
-  const { path, query } = parseTarget(message.url as string, method, host);
+  const marks = readMarks(flat);
+  const body = checkFraming(marks, httpVersion);
+  const host = checkHost(marks, httpVersion);
+  const { path, query } = parseTarget(received.target, method, host);
   const upgrade =
     marks.upgrade !== undefined && namesUpgrade(marks.connection) ? marks.upgrade.toLowerCase() : undefined;
   const stopsHere = isHopByHop(marks.connection);
   const drops = (lower: string, underscored: boolean): boolean =>
     (underscored && !keepsUnderscores) || stopsHere(lower) || isOwned(lower);
-  const fields = new Fields(message.rawHeaders, drops);
+  const fields = new Fields(flat, drops);
   // What goes on is what was checked.
   if (marks.host?.endsWith(":") === true) fields.set("Host", host);
   return {
@@ -89,7 +99,7 @@ export function parseRequestHead(
     upgrade,
     body,
     contentLength: body === "sized" ? Number(marks.contentLength) : 0,
-    expectsContinue: message.httpVersionMinor === 1 && marks.expect?.toLowerCase() === "100-continue",
+    expectsContinue: httpVersion === "1.1" && marks.expect?.toLowerCase() === "100-continue",
   };
 }
 
@@ -144,13 +154,13 @@ function readMarks(raw: readonly string[]): Marks {
 }
 
 // llhttp refuses both lengths together, and repeated or malformed Content-Length, by itself.
-function checkFraming({ transferEncoding, contentLength }: Marks, minor: number): RequestHead["body"] {
+function checkFraming({ transferEncoding, contentLength }: Marks, httpVersion: string): RequestHead["body"] {
   if (transferEncoding !== undefined) {
     if (transferEncoding.toLowerCase() !== "chunked") {
       throw malformed("The only Transfer-Encoding accepted is chunked, alone.");
     }
     // RFC 9112 section 6.1: faulty framing in an HTTP/1.0 message.
-    if (minor === 0) throw malformed("Transfer-Encoding in an HTTP/1.0 request.");
+    if (httpVersion === "1.0") throw malformed("Transfer-Encoding in an HTTP/1.0 request.");
     return "chunked";
   }
   if (contentLength === undefined) return "none";
@@ -160,8 +170,8 @@ function checkFraming({ transferEncoding, contentLength }: Marks, minor: number)
 
 const authority = /^(?:[a-z0-9._~%-]+|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?$/;
 
-function checkHost({ host, hosts }: Marks, minor: number): string {
-  if (hosts === 0 && minor === 0) return "";
+function checkHost({ host, hosts }: Marks, httpVersion: string): string {
+  if (hosts === 0 && httpVersion === "1.0") return "";
   if (hosts !== 1 || host === undefined) throw malformed("Exactly one Host field is needed.");
   const lower = host.toLowerCase();
   if (!authority.test(lower)) throw malformed("The Host field is not a host with an optional port.");

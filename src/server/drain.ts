@@ -87,7 +87,7 @@ export class Drain {
       const now = performance.now();
       if (now >= endMono) return;
       const all = exchanges.all();
-      const plain = all.filter(({ inbound }) => inbound.upgrade === undefined).length;
+      const plain = all.filter(({ inbound }) => !inbound.stream.upgrades).length;
       const upgrades = all.length - plain;
       const alone = connections() <= upgrades || now - this.#activeMono >= quietMs;
       if (plain === 0 && alone && now >= leastMono) return;
@@ -114,7 +114,7 @@ export class Drain {
   async #cutOff(): Promise<void> {
     const { server, exchanges } = this.#drained;
     for (const exchange of exchanges.all()) {
-      exchange.inbound.upgrade?.socket.destroy();
+      if (exchange.inbound.stream.upgrades) exchange.inbound.stream.destroy();
       exchange.live.abandonHooks();
     }
     server.closeAllConnections();

@@ -1,30 +1,27 @@
 // Where clients connect: the HTTP server with its limits, what its parser refuses, upgrades, and the drain.
-import http from "node:http";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import https from "node:https";
-import type { AddressInfo, ListenOptions, Socket } from "node:net";
-import { ServerResponse as UpgradeResponse } from "node:http";
+import type { Server } from "node:http";
+import type https from "node:https";
+import type { AddressInfo, ListenOptions } from "node:net";
 import type { ForwardedField } from "../language/field-sets.ts";
 import type { Network } from "../language/network.ts";
 import type { Clock, Logger, Metrics } from "../plugin-api/contract.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
-import { plainAddress, TrustedProxies } from "../client/client-address.ts";
+import { TrustedProxies } from "../client/client-address.ts";
 import { ConnectionShare } from "../client/connection-share.ts";
 import { type ClientLimitOptions, ClientLimits } from "../client/client-limits.ts";
 import type { CarriedExchange, ProxyContext, ProxyLimits } from "../exchange/context.ts";
 import { ExcessConnections } from "../client/excess-connections.ts";
 import { Drain, type DrainLimits } from "./drain.ts";
 import { Disagreements } from "../client/disagreements.ts";
-import { createForward } from "../exchange/forward.ts";
-import { clientEnded } from "../exchange/half-closed.ts";
 import { HttpExchange } from "../exchange/http-exchange.ts";
 import { InFlight } from "../v8/in-flight.ts";
-import { Pipelining } from "./pipelining.ts";
-import { isAnswering, Refusals } from "./refuse.ts";
+import { createForward } from "./http1/forward.ts";
+import { createHttp1Server } from "./http1/server.ts";
+import { Refusals } from "./refuse.ts";
 import { Rechecks } from "../exchange/rechecks.ts";
-import { parseRequestHead, type RequestHead } from "../http1/request-head.ts";
+import { parseRequestHead, type ReceivedHead, type RequestHead } from "../http1/request-head.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
-import { UpgradeSide } from "../exchange/upgrade-side.ts";
+import type { ServerStream } from "../exchange/server-stream.ts";
 
 export interface ListenerOptions {
   readonly listen: ListenOptions;
@@ -59,7 +56,6 @@ export class Listener {
   readonly #exchanges = new InFlight<CarriedExchange>();
   readonly #refusals: Refusals;
   readonly #clients: ClientLimits;
-  readonly #pipelining: Pipelining;
   readonly #rechecks: Rechecks;
   readonly #connections: ConnectionShare;
   readonly #drain: Drain;
@@ -75,9 +71,6 @@ export class Listener {
       options.logger,
       options.metrics,
       () => options.policy()?.snapshot.ownedCookies?.expiries ?? [],
-    );
-    this.#pipelining = new Pipelining(options.limits.clientShare, (socket) =>
-      this.#refusals.crowding(socket, "pipelined requests"),
     );
     this.#context = {
       limits: options.limits,
@@ -95,7 +88,7 @@ export class Listener {
       clock,
       logger,
       policy: () => options.policy(),
-      read: (message, viaTrustedProxy, current) => this.#read(message, viaTrustedProxy, current),
+      read: (received, viaTrustedProxy, current) => this.#read(received, viaTrustedProxy, current),
     });
     this.#connections = new ConnectionShare(options.limits, this.#proxies);
     this.server = this.#createServer();
@@ -149,122 +142,57 @@ export class Listener {
   }
 
   #createServer(): Server {
-    const { limits, tls } = this.#options;
-    const options: http.ServerOptions = {
-      maxHeaderSize: limits.maxHeaderBytes,
-      headersTimeout: limits.headerTimeoutMs,
-      // Bodies have their own stall limit: a long upload is no attack.
-      requestTimeout: 0,
-      connectionsCheckingInterval: Math.min(limits.headerTimeoutMs, 1_000),
-      keepAliveTimeout: limits.keepAliveMs,
-      // Checked in request-head.ts, with an answer and a log line of ours.
-      requireHostHeader: false,
-      noDelay: true,
-      // Most requests have no body: no stream of nothing is run to its end for them.
-      optimizeEmptyRequests: true,
-      shouldUpgradeCallback: mayUpgrade,
-    };
-    const server =
-      tls === undefined
-        ? http.createServer(options)
-        : https.createServer({
-            ...options,
-            allowHalfOpen: true,
-            handshakeTimeout: limits.headerTimeoutMs,
-            ...tls,
-          });
-    // Bounded in bytes already; beyond a count node:http would drop fields silently, and with them what they say.
-    server.maxHeadersCount = 0;
-    server.maxConnections = limits.maxConnections;
-    // A client may end its side with the request, and read on. Not in Node's types (26), but there since Node 0.5.
-    Object.assign(server, { httpAllowHalfOpen: true });
-    server.on("connection", (socket: Socket) => {
-      this.#drain.accepted();
-      if (!this.#connections.admit(socket)) this.#refusals.crowding(socket);
-      else if (tls === undefined) socket.on("end", clientEnded);
-    });
-    // Under TLS, requests and their end are on a socket of its own.
-    server.on("secureConnection", (socket: Socket) => socket.on("end", clientEnded));
-    const excess = new ExcessConnections(this.#options.clock, this.#options.logger, this.#options.metrics);
-    server.on("drop", () => excess.closed(limits.maxConnections));
-    const serve = (message: IncomingMessage, res: ServerResponse): void => this.#serve(message, res);
-    server.on("request", serve).on("checkContinue", serve).on("checkExpectation", serve);
-    server.on("upgrade", (message: IncomingMessage, socket: Socket, head: Buffer) =>
-      this.#upgrade(message, socket, head),
+    const { limits, tls, clock, logger, metrics } = this.#options;
+    const excess = new ExcessConnections(clock, logger, metrics);
+    return createHttp1Server(
+      { ...limits, tls },
+      {
+        onConnection: (socket) => {
+          this.#drain.accepted();
+          const admitted = this.#connections.admit(socket);
+          if (!admitted) this.#refusals.crowding(socket);
+          return admitted;
+        },
+        onRequest: (stream) => this.#serve(stream),
+        onConnect: (target, socket) => this.#refusals.connect(target, socket),
+        onParserError: (error, socket) => this.#refusals.broken(error, socket),
+        onCrowding: (socket) => this.#refusals.crowding(socket, "pipelined requests"),
+        onDrop: () => excess.closed(limits.maxConnections),
+      },
     );
-    server.on("connect", (message: IncomingMessage, socket: Socket) =>
-      this.#refusals.connect(message, socket),
-    );
-    server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) =>
-      this.#refusals.broken(error, socket),
-    );
-    return server;
   }
 
-  #serve(message: IncomingMessage, res: ServerResponse, upgrade?: UpgradeSide): void {
-    if (res.socket === null) {
-      this.#pipelining.wait(res, message.socket, () => this.#serve(message, res));
-      return;
-    }
+  #serve(stream: ServerStream): void {
     this.#drain.active();
     try {
       const policy = this.#options.policy();
       if (policy === undefined) throw new GatewayError("not_ready", "No policy is in force yet.");
-      const peer = plainAddress(message.socket.remoteAddress ?? "");
-      const head = this.#read(message, this.#proxies.trusts(peer), policy);
+      const { peer, upgrades } = stream;
+      const head = this.#read(stream, this.#proxies.trusts(peer), policy);
       const client = this.#proxies.resolve(peer, head.fields);
       if (client.disagrees === true) this.#disagreements.note(client);
-      if (upgrade !== undefined && this.#drain.begun)
-        throw new GatewayError("draining", "This sidecar is shutting down.");
+      if (upgrades && this.#drain.begun) throw new GatewayError("draining", "This sidecar is shutting down.");
       // Docker and Kubernetes upgrade POST; an answer to HEAD has no end that a tunnel could begin at.
-      if (upgrade !== undefined && head.method === "HEAD")
+      if (upgrades && head.method === "HEAD")
         throw new GatewayError("malformed_request", "HEAD cannot be upgraded.");
       const routing = policy.find(head);
       if (routing.route.guarded) head.fields.deleteWhere(policy.stopsOverride);
-      new HttpExchange(this.#context, policy, routing, {
-        message,
-        res,
-        head,
-        client,
-        upgrade,
-      }).run();
+      new HttpExchange(this.#context, policy, routing, { stream, head, client }).run();
     } catch (error) {
-      this.#refusals.request(message, res, asGatewayError(error));
+      this.#refusals.request(stream, asGatewayError(error));
     }
   }
 
-  #read(message: IncomingMessage, viaTrustedProxy: boolean, policy: RoutedPolicy): RequestHead {
-    return parseRequestHead(message, viaTrustedProxy ? policy.isOwned : policy.isOwnedOrForwarded, {
+  #read(received: ReceivedHead, viaTrustedProxy: boolean, policy: RoutedPolicy): RequestHead {
+    return parseRequestHead(received, viaTrustedProxy ? policy.isOwned : policy.isOwnedOrForwarded, {
       cookies: policy.snapshot.ownedCookies,
       keepsUnderscores: this.#options.keepsUnderscores,
     });
   }
 
-  #upgrade(message: IncomingMessage, socket: Socket, head: Buffer): void {
-    // The parser has let go of the connection: answers other than 101 are written by a response of our own, and the
-    // connection ends with them.
-    const res = new UpgradeResponse(message);
-    res.shouldKeepAlive = false;
-    res.assignSocket(socket);
-    res.once("finish", () => socket.destroySoon());
-    this.#serve(message, res, new UpgradeSide(socket, head));
-  }
-
   #ended(exchange: CarriedExchange): void {
     this.#exchanges.delete(exchange);
   }
-}
-
-/**
- * h2c would carry requests past the policy, an upgrade with a body is two messages in one, HTTP/1.0 has none, and a
- * connection that still owes an answer cannot be handed over: all are served plainly.
- */
-function mayUpgrade(message: IncomingMessage): boolean {
-  const { upgrade } = message.headers;
-  if (message.httpVersionMinor === 0 || isAnswering(message.socket)) return false;
-  if (upgrade === undefined || /(?:^|,)\s*h2c?\s*(?:,|$)/i.test(upgrade)) return false;
-  const length = message.headers["content-length"];
-  return message.headers["transfer-encoding"] === undefined && (length === undefined || length === "0");
 }
 
 function asGatewayError(error: unknown): GatewayError {

@@ -1,15 +1,15 @@
 // Refusals of requests that no chain sees: each gets an answer where one can still be given, one log line, one count,
 // and the end of its connection.
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Counter, Logger, Metrics } from "../plugin-api/contract.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { LiveResponse } from "../runtime/response.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
-import { exchangeOn } from "../exchange/context.ts";
-import { dropRest, type Lingering } from "../client/lingering.ts";
+import type { ServerStream } from "../exchange/server-stream.ts";
 import { plainAddress } from "../client/client-address.ts";
 import { ClientWriter } from "../exchange/respond.ts";
+import { answerBare, isHandshakeError, parserError } from "./http1/bare-answer.ts";
+import { isAnswering, streamOn } from "./http1/stream.ts";
 
 /** What is known of a request that never became one. */
 interface Refusal {
@@ -43,20 +43,28 @@ export class Refusals {
   }
 
   /** Refuses a request that was read. */
-  request(message: IncomingMessage, res: ServerResponse, error: GatewayError): void {
-    const { method, url: target, socket } = message;
-    const id = this.#record({ error, method, target, peer: socket.remoteAddress });
-    this.#refused.add(socket);
-    const writer = new ClientWriter(res, deaf, this.#limits, plainAddress(socket.remoteAddress ?? ""));
+  request(stream: ServerStream, error: GatewayError): void {
+    const { method, target, peer, socket } = stream;
+    const id = this.#record({ error, method, target, peer });
+    if (socket !== null) this.#refused.add(socket);
+    const writer = new ClientWriter(stream, noEvents, this.#limits, peer);
     const response = LiveResponse.fromError(error, id);
     response.fields.set("X-Request-Id", id);
-    res.once("close", () => writer.settle());
+    stream.open({
+      onBlocked: () => writer.blocked(),
+      onWritable: () => writer.drained(),
+      onHalfClosed: () => {},
+      onMalformed: () => false,
+      onClose: () => writer.settle(),
+    });
     writer.head(response, true);
     // Closing on unread bytes would reset the connection before the client has read the answer.
-    if (message.complete) writer.end([]);
+    if (stream.complete) writer.end([]);
     else {
       writer.endHeld();
-      dropRest(message, this.#limits.lingering, () => writer.close());
+      const drop = this.#limits.lingering.add(stream, () => writer.close());
+      stream.read({ onData: () => {}, onEnd: drop, onBroken: drop, onStall: () => {} });
+      stream.resume();
     }
   }
 
@@ -76,9 +84,9 @@ export class Refusals {
   }
 
   /** CONNECT: the parser has let go of the connection. */
-  connect(message: IncomingMessage, socket: Socket): void {
+  connect(target: string, socket: Socket): void {
     const error = new GatewayError("malformed_request", "CONNECT is not served here.");
-    this.#socket(socket, { error, method: "CONNECT", target: message.url, peer: socket.remoteAddress });
+    this.#socket(socket, { error, method: "CONNECT", target, peer: socket.remoteAddress });
   }
 
   /** What the parser, its time limits or the TLS handshake refused. */
@@ -94,8 +102,7 @@ export class Refusals {
   #tellExchange(error: NodeJS.ErrnoException, socket: Socket): boolean {
     // The client has left in the middle of its body.
     if (error.code === "HPE_INVALID_EOF_STATE") return false;
-    const exchange = exchangeOn(socket);
-    if (exchange?.requestBroken(this.#parserError(error)) !== true) return false;
+    if (streamOn(socket)?.handler?.onMalformed(this.#parserError(error)) !== true) return false;
     this.#refused.add(socket);
     return true;
   }
@@ -130,44 +137,4 @@ export class Refusals {
   }
 }
 
-const deaf = { onWritable: () => {}, onBroken: () => {} };
-
-/** Whether an earlier request on the connection is not answered yet. Not public, but there since Node 0.x. */
-export function isAnswering(socket: Socket & { _httpMessage?: unknown }): boolean {
-  return socket._httpMessage !== null && socket._httpMessage !== undefined;
-}
-
-/** Answers by hand, since there is no response object, and closes the connection. */
-function answerBare(socket: Socket, error: GatewayError, requestId: string, lingering: Lingering): void {
-  const { status, fields, body } = LiveResponse.fromError(error, requestId);
-  const lines = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
-    "Connection: close",
-    `X-Request-Id: ${requestId}`,
-  ];
-  fields.forEach((_lower, value, name) => lines.push(`${name}: ${value}`));
-  socket.on("error", () => socket.destroy());
-  socket.write(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
-  socket.end(body ?? "");
-  // What the client still sends is read and dropped for a moment: closing on unread bytes would reset the connection
-  // before it has read the answer.
-  socket.resume();
-  socket.once(
-    "close",
-    lingering.add(socket, () => socket.destroy()),
-  );
-}
-
-/** Probes and scanners on a TLS port are no requests. */
-function isHandshakeError({ code = "" }: NodeJS.ErrnoException): boolean {
-  return code.startsWith("ERR_SSL_") || code === "ERR_TLS_HANDSHAKE_TIMEOUT" || code === "EPROTO";
-}
-
-function parserError(error: NodeJS.ErrnoException): GatewayError {
-  if (error.code === "ERR_HTTP_REQUEST_TIMEOUT") {
-    return new GatewayError("request_timeout", "The request head did not come in time.");
-  }
-  // The parser's reason names no content of the request.
-  const reason = "reason" in error && typeof error.reason === "string" ? `: ${error.reason}` : "";
-  return new GatewayError("malformed_request", `The request is malformed${reason}.`);
-}
+const noEvents = { resumeUpstream: () => {}, onBroken: () => {} };

@@ -1,9 +1,9 @@
 // Pipelined requests (RFC 9112 section 9.3.2) are served one after the other: the next could depend on what the last has
 // changed, and must not be served at all once an answer has said that it closes the connection.
-import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { BufferBudget } from "../client/buffer-budget.ts";
-import { plainAddress, shareKey } from "../client/client-address.ts";
+import { BufferBudget } from "../../client/buffer-budget.ts";
+import { plainAddress, shareKey } from "../../client/client-address.ts";
+import type { Http1Stream } from "./stream.ts";
 
 /** What a request that waits takes, about; one read of a connection can bring two thousand. */
 const requestBytes = 2 * 1024;
@@ -29,9 +29,9 @@ export class Pipelining {
 
   /**
    * Calls back when every earlier request on the connection is answered; never when the connection ends before.
-   * @param res has no socket yet: node:http gives it one when its turn has come
+   * @param stream whose turn has not come
    */
-  wait(res: ServerResponse, socket: Socket, serve: () => void): void {
+  wait(stream: Http1Stream, socket: Socket, serve: () => void): void {
     if (socket.destroyed) return;
     const client = shareKey(plainAddress(socket.remoteAddress ?? ""));
     if (this.#of(socket) >= alwaysWaiting && !this.#memory.take(client, requestBytes)) {
@@ -49,7 +49,7 @@ export class Pipelining {
     }
     this.#waiting.set(socket, this.#of(socket) + 1);
     this.#hold(socket);
-    res.once("socket", () => {
+    stream.whenItsTurn(() => {
       const left = this.#of(socket) - 1;
       // Less: the connection has ended, and its memory was given back.
       if (left >= 0) this.#waiting.set(socket, left);

@@ -1,0 +1,119 @@
+// The HTTP/1.1 server of node:http with its limits: what it is told to refuse, and each request as a stream.
+import http from "node:http";
+import type { IncomingMessage, Server } from "node:http";
+import https from "node:https";
+import type { Socket } from "node:net";
+import { Pipelining } from "./pipelining.ts";
+import { Http1Stream, isAnswering, streamOn } from "./stream.ts";
+import { UpgradeSide } from "./upgrade-side.ts";
+
+export interface Http1Options {
+  /** Certificate and key in PEM: it then speaks TLS. */
+  readonly tls: https.ServerOptions | undefined;
+  readonly maxHeaderBytes: number;
+  readonly headerTimeoutMs: number;
+  readonly keepAliveMs: number;
+  readonly maxConnections: number;
+  /** Percent of what may wait that one client address may have. */
+  readonly clientShare: number;
+}
+
+export interface Http1Events {
+  /** @returns false = it is closed already */
+  onConnection(socket: Socket): boolean;
+  /** Not before its turn on the connection. */
+  onRequest(stream: Http1Stream): void;
+  /** CONNECT: the parser has let go of the connection. */
+  onConnect(target: string, socket: Socket): void;
+  /** What the parser, its time limits or the TLS handshake refused. */
+  onParserError(error: NodeJS.ErrnoException, socket: Socket): void;
+  /** One connection brings more requests at once than may wait. */
+  onCrowding(socket: Socket): void;
+  /** A connection was closed unseen: there are too many. */
+  onDrop(): void;
+}
+
+export function createHttp1Server(options: Http1Options, events: Http1Events): Server {
+  const server = createServer(options);
+  // Bounded in bytes already; beyond a count node:http would drop fields silently, and with them what they say.
+  server.maxHeadersCount = 0;
+  server.maxConnections = options.maxConnections;
+  // A client may end its side with the request, and read on. Not in Node's types (26), but there since Node 0.5.
+  Object.assign(server, { httpAllowHalfOpen: true });
+  server.on("connection", (socket: Socket) => {
+    if (events.onConnection(socket) && options.tls === undefined) socket.on("end", clientEnded);
+  });
+  // Under TLS, requests and their end are on a socket of its own.
+  server.on("secureConnection", (socket: Socket) => socket.on("end", clientEnded));
+  server.on("drop", () => events.onDrop());
+  const pipelining = new Pipelining(options.clientShare, (socket) => events.onCrowding(socket));
+  const serve = (message: IncomingMessage, response: http.ServerResponse): void => {
+    const stream = new Http1Stream(message, response);
+    if (stream.isItsTurn) events.onRequest(stream);
+    else pipelining.wait(stream, message.socket, () => events.onRequest(stream));
+  };
+  server.on("request", serve).on("checkContinue", serve).on("checkExpectation", serve);
+  server.on("upgrade", (message: IncomingMessage, socket: Socket, head: Buffer) =>
+    events.onRequest(upgradeStream(message, socket, head)),
+  );
+  server.on("connect", (message: IncomingMessage, socket: Socket) =>
+    events.onConnect(message.url ?? "", socket),
+  );
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) =>
+    events.onParserError(error, socket),
+  );
+  return server;
+}
+
+function createServer(limits: Http1Options): Server {
+  const options: http.ServerOptions = {
+    maxHeaderSize: limits.maxHeaderBytes,
+    headersTimeout: limits.headerTimeoutMs,
+    // Bodies have their own stall limit: a long upload is no attack.
+    requestTimeout: 0,
+    connectionsCheckingInterval: Math.min(limits.headerTimeoutMs, 1_000),
+    keepAliveTimeout: limits.keepAliveMs,
+    // Checked in request-head.ts, with an answer and a log line of ours.
+    requireHostHeader: false,
+    noDelay: true,
+    // Most requests have no body: no stream of nothing is run to its end for them.
+    optimizeEmptyRequests: true,
+    shouldUpgradeCallback: mayUpgrade,
+  };
+  if (limits.tls === undefined) return http.createServer(options);
+  return https.createServer({
+    ...options,
+    allowHalfOpen: true,
+    handshakeTimeout: limits.headerTimeoutMs,
+    ...limits.tls,
+  });
+}
+
+/** For the connection's `end` event. */
+function clientEnded(this: Socket): void {
+  streamOn(this)?.handler?.onHalfClosed();
+}
+
+/**
+ * The parser has let go of the connection: answers other than 101 are written by a response of our own, and the
+ * connection ends with them.
+ */
+function upgradeStream(message: IncomingMessage, socket: Socket, head: Buffer): Http1Stream {
+  const response = new http.ServerResponse(message);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket);
+  response.once("finish", () => socket.destroySoon());
+  return new Http1Stream(message, response, new UpgradeSide(socket, head));
+}
+
+/**
+ * h2c would carry requests past the policy, an upgrade with a body is two messages in one, HTTP/1.0 has none, and a
+ * connection that still owes an answer cannot be handed over: all are served plainly.
+ */
+function mayUpgrade(message: IncomingMessage): boolean {
+  const { upgrade } = message.headers;
+  if (message.httpVersionMinor === 0 || isAnswering(message.socket)) return false;
+  if (upgrade === undefined || /(?:^|,)\s*h2c?\s*(?:,|$)/i.test(upgrade)) return false;
+  const length = message.headers["content-length"];
+  return message.headers["transfer-encoding"] === undefined && (length === undefined || length === "0");
+}
