@@ -1,18 +1,18 @@
-// Goes from one address of Redis to another without a call that fails: new connections are opened and proven, watches
-// armed on them, and only then are they used and the old ones let go. Until then, and for good when the new ones never
+// Goes from one address of Redis to another without a call that fails: new connections are opened and proven, changes
+// subscribed to over them, and only then are they used and the old ones let go. Until then, and for good when the new ones never
 // answer, the old ones serve.
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { RedisAddress } from "./address.ts";
-import type { StoreState } from "./state.ts";
+import type { ConnectionStateChange } from "./connection-state.ts";
 import type { RedisStore } from "./store.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
 
 export interface RenewalOptions {
   readonly address: RedisAddress;
-  readonly open: (address: RedisAddress, onState: (state: StoreState) => void) => RedisStore;
+  readonly open: (address: RedisAddress, onState: (state: ConnectionStateChange) => void) => RedisStore;
   /** Of the connections in use. */
-  readonly onState: (state: StoreState) => void;
+  readonly onState: (state: ConnectionStateChange) => void;
   /** The new connections are in use. */
   readonly onRenewed: () => void;
   /** They are of no use yet, and tried on; told once an address. */
@@ -22,8 +22,8 @@ export interface RenewalOptions {
 /** After this long without an answer of the new connections it is told. */
 const unprovenMs = 5_000;
 const proofMs = 1_000;
-/** How long the new connections may take to arm the watches before they are used all the same. */
-const armMs = 2_000;
+/** How long the new connections may take to subscribe before they are used all the same. */
+const subscribeMs = 2_000;
 /** Longer than any call may take: what is in flight on the old connections ends there. */
 const leaveMs = 6_000;
 
@@ -31,7 +31,7 @@ const leaveMs = 6_000;
 interface Side {
   readonly address: RedisAddress;
   readonly store: RedisStore;
-  readonly states: Map<StoreState["of"], StoreState>;
+  readonly states: Map<ConnectionStateChange["of"], ConnectionStateChange>;
   /** Whether watches are begun on it. */
   watched: boolean;
 }
@@ -113,15 +113,15 @@ export class Renewal {
       await delay(proofMs / 2, undefined, { ref: false });
       if (this.#next !== next) return;
     }
-    await this.#arm(next);
+    await this.#subscribe(next);
     if (this.#next === next) this.#use(next);
   }
 
   /** Has the new connections tell of changes, so that at no moment nobody does. */
-  async #arm(next: Side): Promise<void> {
+  async #subscribe(next: Side): Promise<void> {
     next.watched = true;
     for (const watch of this.#watches) watch.ends.set(next.store, watch.begin(next.store));
-    const endMono = performance.now() + armMs;
+    const endMono = performance.now() + subscribeMs;
     while (this.#now.store.watching && !next.store.watching && performance.now() < endMono) {
       await delay(50, undefined, { ref: false });
       if (this.#next !== next) return;
@@ -161,7 +161,7 @@ export class Renewal {
   }
 }
 
-function stateOf({ states }: Side, what: StoreState["of"]): StoreState {
+function stateOf({ states }: Side, what: ConnectionStateChange["of"]): ConnectionStateChange {
   return states.get(what) ?? { of: what, up: what === "writes", reason: "" };
 }
 

@@ -7,7 +7,7 @@ export const scratchKey = "scratch";
 const answerMs = 1_000;
 const lifeMs = 3_600_000;
 /** Of a Cluster's masters one has at least a few slots in a hundred: some of so many keys live there. */
-const mostKeys = 1_000;
+const maxKeys = 1_000;
 
 export class ScratchKey {
   readonly #client: Redis | Cluster;
@@ -40,8 +40,8 @@ export class ScratchKey {
         );
         return;
       } catch (error) {
-        if (replyCode(error) !== "MOVED" || tries === mostKeys) throw error;
-        this.#number = (this.#number + 1) % mostKeys;
+        if (replyCode(error) !== "MOVED" || tries === maxKeys) throw error;
+        this.#number = (this.#number + 1) % maxKeys;
       }
     }
   }

@@ -1,14 +1,14 @@
 // The store: what src/plugin-api/store.ts promises, kept on a standalone server, a Sentinel group or a Cluster.
 import { Cluster } from "ioredis";
 import type { RedisAddress } from "./address.ts";
-import { createBreaker } from "./breaker.ts";
-import { type Calls, createCalls, type OnCommand } from "./calls.ts";
+import { createCircuitBreaker } from "./circuit-breaker.ts";
+import { type CommandSender, createCommandSender, type OnCommand } from "./command-sender.ts";
 import { openCluster, openServer } from "./connect.ts";
 import { RefusedWrites } from "./refused-writes.ts";
 import { createScripts } from "./scripts.ts";
-import { StoreStates, type StoreState } from "./state.ts";
+import { ConnectionState, type ConnectionStateChange } from "./connection-state.ts";
 import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
-import { Watches } from "./watches.ts";
+import { ChangeSubscriptions } from "./change-subscriptions.ts";
 
 export interface StoreOptions {
   readonly address: RedisAddress;
@@ -18,7 +18,7 @@ export interface StoreOptions {
   readonly connectionName: string;
   /** Time limit of a call that names none; milliseconds. */
   readonly limitMs?: number;
-  readonly onState?: (state: StoreState) => void;
+  readonly onState?: (state: ConnectionStateChange) => void;
   readonly onCommand?: OnCommand;
   /** A listener of `watch` threw. */
   readonly onListenerError?: (error: unknown) => void;
@@ -33,7 +33,7 @@ export interface RedisStore extends Store {
   readonly writesRefused: string | undefined;
   /** @returns true as soon as Redis answers, false when it did not within `limitMs` or the store was closed. */
   whenUp(limitMs: number): Promise<boolean>;
-  /** Ends every connection and timer; calls reject from now on. */
+  /** Ends every connection and timer; sender reject from now on. */
   close(): void;
 }
 
@@ -45,58 +45,58 @@ const scanLimitMs = 5_000;
 /** Connects at once and in the background; never throws for a Redis that is away. */
 export function createStore(options: StoreOptions): RedisStore {
   const { address, keyPrefix, connectionName, limitMs = defaultLimitMs } = options;
-  const states = new StoreStates(options.onState);
+  const state = new ConnectionState(options.onState);
   const onLink = (up: boolean, reason: string): void => {
     if (up) breaker.reset();
-    states.set("commands", up, reason);
+    state.set("commands", up, reason);
   };
   const open = address.kind === "cluster" ? openCluster : openServer;
   const link = open(address, connectionName, onLink);
   const { client } = link;
-  const breaker = createBreaker({
+  const breaker = createCircuitBreaker({
     failures: 5,
     overMs: 100,
     silenceMs: 500,
     probeMs: 500,
     probe: () => client.get(`${keyPrefix}probe`), // PING is answered by a Cluster that is down, too
-    onChange: (reason) => states.set("commands", isUp(), isUp() ? "" : reason),
+    onChange: (reason) => state.set("commands", isUp(), isUp() ? "" : reason),
   });
   const isUp = (): boolean => link.up && !breaker.open;
-  const watches = new Watches({
+  const changes = new ChangeSubscriptions({
     address,
     client,
     connectionName,
     keyPrefix,
-    onState: (up, reason) => states.set("watches", up, reason),
+    onState: (up, reason) => state.set("watches", up, reason),
     onListenerError: (error) => options.onListenerError?.(error),
   });
-  const writes = new RefusedWrites((refusing, code) => states.set("writes", !refusing, code));
+  const writes = new RefusedWrites((refusing, code) => state.set("writes", !refusing, code));
   const sharded = client instanceof Cluster;
-  const calls = createCalls(client, isUp, breaker, options.onCommand, writes);
+  const sender = createCommandSender(client, isUp, breaker, options.onCommand, writes);
   return {
     get up() {
       return isUp();
     },
     get watching() {
-      return watches.armed;
+      return changes.subscribed;
     },
     sharded,
-    ...createMethods(calls, keyPrefix, limitMs, sharded),
+    ...createMethods(sender, keyPrefix, limitMs, sharded),
     get writesRefused() {
       return writes.code;
     },
     get unheardBecause() {
-      return states.unheardBecause;
+      return state.unheardBecause;
     },
-    watch: (prefix, onChange) => watches.watch(prefix, onChange),
-    hear: (key, onTold) => watches.hear(key, onTold),
-    whenUp: (limitMs) => states.whenUp(limitMs),
+    watch: (prefix, onChange) => changes.watch(prefix, onChange),
+    hear: (key, onTold) => changes.hear(key, onTold),
+    whenUp: (limitMs) => state.whenUp(limitMs),
     close() {
-      watches.close();
+      changes.close();
       writes.close();
       breaker.close();
       link.close();
-      states.close();
+      state.close();
       options.onClosed?.();
     },
   };
@@ -104,8 +104,13 @@ export function createStore(options: StoreOptions): RedisStore {
 
 type Methods = Omit<Store, "up" | "watching" | "sharded" | "watch" | "hear">;
 
-function createMethods(calls: Calls, keyPrefix: string, defaultLimitMs: number, sharded: boolean): Methods {
-  const runScript = createScripts(calls);
+function createMethods(
+  sender: CommandSender,
+  keyPrefix: string,
+  defaultLimitMs: number,
+  sharded: boolean,
+): Methods {
+  const runScript = createScripts(sender);
   const full = (key: string): string => keyPrefix + key;
   const run: Methods["run"] = (script, keys, args, limitMs = defaultLimitMs) =>
     runScript(script, keys.map(full), args, limitMs);
@@ -113,38 +118,40 @@ function createMethods(calls: Calls, keyPrefix: string, defaultLimitMs: number, 
     run,
     runAll: (all, limitMs = defaultLimitMs) =>
       Promise.allSettled(
-        calls.together(() => all.map(({ script, keys, args }) => run(script, keys, args, limitMs))),
+        sender.batch(() => all.map(({ script, keys, args }) => run(script, keys, args, limitMs))),
       ),
     async get(key, limitMs = defaultLimitMs) {
-      const reply = await calls.send("get", [full(key)], "utf8", limitMs);
+      const reply = await sender.send("get", [full(key)], "utf8", limitMs);
       if (reply === null || typeof reply === "string") return reply;
       throw new StoreUnavailable("get: an answer of another type");
     },
     async getBytes(key, limitMs = defaultLimitMs, maxBytes) {
       if (maxBytes !== undefined) {
-        const start = await getStart(calls, full(key), maxBytes, limitMs);
+        const start = await getStart(sender, full(key), maxBytes, limitMs);
         if (start !== undefined) return start;
       }
-      const reply = await calls.send("get", [full(key)], null, limitMs);
+      const reply = await sender.send("get", [full(key)], null, limitMs);
       if (reply === null || Buffer.isBuffer(reply)) return reply;
       throw new StoreUnavailable("get: an answer of another type");
     },
     async set(key, value, { ttlMs, ifAbsent = false, limitMs = defaultLimitMs } = {}) {
       const expiry = ttlMs === undefined ? [] : ["PX", Math.ceil(ttlMs)];
       const condition = ifAbsent ? ["NX"] : [];
-      return (await calls.send("set", [full(key), value, ...expiry, ...condition], "utf8", limitMs)) === "OK";
+      return (
+        (await sender.send("set", [full(key), value, ...expiry, ...condition], "utf8", limitMs)) === "OK"
+      );
     },
     async delete(...keys) {
       // In a Cluster the keys of one command must share a slot: one command a key.
       const commands = sharded ? keys.map((key) => [full(key)]) : keys.length > 0 ? [keys.map(full)] : [];
       const counts = await Promise.all(
-        calls.together(() => commands.map((args) => calls.send("unlink", args, "utf8", defaultLimitMs))),
+        sender.batch(() => commands.map((args) => sender.send("unlink", args, "utf8", defaultLimitMs))),
       );
       return counts.reduce<number>((sum, count) => sum + Number(count), 0);
     },
     async append(stream, fields, maxLength) {
       const entry = Object.entries(fields).flat();
-      await calls.send(
+      await sender.send(
         "xadd",
         [full(stream), "MAXLEN", "~", maxLength, "*", ...entry],
         "utf8",
@@ -152,7 +159,7 @@ function createMethods(calls: Calls, keyPrefix: string, defaultLimitMs: number, 
       );
     },
     async scan(prefix, limit) {
-      const keys = await scan(calls, keyPrefix + prefix, limit, defaultLimitMs);
+      const keys = await scan(sender, keyPrefix + prefix, limit, defaultLimitMs);
       return keys.map((key) => key.slice(keyPrefix.length));
     },
   };
@@ -160,13 +167,13 @@ function createMethods(calls: Calls, keyPrefix: string, defaultLimitMs: number, 
 
 /** @returns undefined = `get` tells: nothing is there (which an empty text looks like), or the user may not GETRANGE */
 async function getStart(
-  calls: Calls,
+  sender: CommandSender,
   key: string,
   maxBytes: number,
   limitMs: number,
 ): Promise<Buffer | undefined> {
   try {
-    const reply = await calls.send("getrange", [key, 0, maxBytes], null, limitMs);
+    const reply = await sender.send("getrange", [key, 0, maxBytes], null, limitMs);
     return Buffer.isBuffer(reply) && reply.length > 0 ? reply : undefined;
   } catch (error) {
     if (error instanceof StoreUnavailable && error.code === "NOPERM") return undefined;
@@ -174,15 +181,20 @@ async function getStart(
   }
 }
 
-async function scan(calls: Calls, prefix: string, limit: number, pageLimitMs: number): Promise<string[]> {
+async function scan(
+  sender: CommandSender,
+  prefix: string,
+  limit: number,
+  pageLimitMs: number,
+): Promise<string[]> {
   const pattern = `${prefix.replaceAll(/[\\*?[\]]/gu, String.raw`\$&`)}*`;
   const endAt = performance.now() + scanLimitMs;
   const found = new Set<string>(); // SCAN may return a key twice
-  for (const node of calls.masters()) {
+  for (const node of sender.masters()) {
     let cursor: unknown = "0";
     do {
       const args = [String(cursor), "MATCH", pattern, "COUNT", 500];
-      const page = await calls.send("scan", args, "utf8", pageLimitMs, node);
+      const page = await sender.send("scan", args, "utf8", pageLimitMs, node);
       if (!Array.isArray(page) || !Array.isArray(page[1]))
         throw new StoreUnavailable("scan: an answer of another type");
       cursor = page[0];

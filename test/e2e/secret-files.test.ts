@@ -68,7 +68,7 @@ function traffic(url: string, fields: Readonly<Record<string, string>>) {
 const taken = (line: Record<string, unknown>): boolean =>
   line["msg"] === "Redis: the new REDIS_URL is in use";
 
-test("a rotated REDIS_URL_FILE: another password, then another host, with no failed request and watches armed", async (t) => {
+test("a rotated REDIS_URL_FILE: another password, then another host, with no failed request and changes subscribed to", async (t) => {
   const redis = await redisWithUser(t);
   const secrets = secretFolder(t, { REDIS_URL: urlFor(redis, oldPassword) });
   await putKey(redis, "key-a");

@@ -125,7 +125,7 @@ describe("a policy in Redis", () => {
   async function started(overrides: Overrides = {}): Promise<PolicyLife> {
     const life = await fromRedis(overrides);
     await life.start();
-    await eventually("the watch is armed", async () => {
+    await eventually("changes are subscribed to", async () => {
       const clients = String(await redis.cli.client("LIST"));
       return clients.includes("flags=t") || / flags=[A-Za-z]*t/.test(clients);
     });

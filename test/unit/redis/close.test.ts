@@ -8,7 +8,7 @@ import { test, type TestContext } from "node:test";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { promisify } from "node:util";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
-import type { StoreState } from "../../../src/redis/state.ts";
+import type { ConnectionStateChange } from "../../../src/redis/connection-state.ts";
 import { createStore } from "../../../src/redis/store.ts";
 import { makeCertificate } from "../../support/certificate.ts";
 import { freePort, startCluster, startRedis, startSentinel } from "../../support/redis.ts";
@@ -90,7 +90,7 @@ test("rediss:// talks to a server whose certificate is trusted, and to no other"
     args: ["--tls-port", String(tlsPort), "--tls-auth-clients", "no", ...files],
   });
   t.after(() => redis.close());
-  const states: StoreState[] = [];
+  const states: ConnectionStateChange[] = [];
   const open = () => {
     const store = createStore({
       address: parseRedisAddress(`rediss://localhost:${tlsPort}`),

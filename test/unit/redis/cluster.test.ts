@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
-import type { StoreState } from "../../../src/redis/state.ts";
+import type { ConnectionStateChange } from "../../../src/redis/connection-state.ts";
 import { createStore, type RedisStore, type StoreOptions } from "../../../src/redis/store.ts";
 import type { Script } from "../../../src/plugin-api/store.ts";
 import { eventually, type RedisCluster, type RedisServer, startCluster } from "../../support/redis.ts";
@@ -80,7 +80,7 @@ test("a batch of scripts on many slots is one write to each node, scripts unknow
 
 test("changes on every master are told, and FLUSHALL of one", async () => {
   const told: (string | null)[] = [];
-  const states: StoreState[] = [];
+  const states: ConnectionStateChange[] = [];
   const store = await open({ onState: (state) => void (state.of === "watches" && states.push(state)) });
   store.watch("k", (key) => told.push(key));
   await eventually("all masters are heard", () => states.at(-1)?.up === true);
@@ -94,7 +94,7 @@ test("changes on every master are told, and FLUSHALL of one", async () => {
 
 test("a killed master costs its own slots only, and both calls and watches come back with it", async () => {
   const told: (string | null)[] = [];
-  const states: StoreState[] = [];
+  const states: ConnectionStateChange[] = [];
   const store = await open({ onState: (state) => void (state.of === "watches" && states.push(state)) });
   store.watch("k", (key) => told.push(key));
   await eventually("all masters are heard", () => states.at(-1)?.up === true);
@@ -141,7 +141,7 @@ test("a frozen master fails its own calls in time; the others are answered", asy
 
 test("the whole Cluster away and back: calls and watches are as before", async () => {
   const told: (string | null)[] = [];
-  const states: StoreState[] = [];
+  const states: ConnectionStateChange[] = [];
   const store = await open({ onState: (state) => states.push(state) });
   store.watch("k", (key) => told.push(key));
   await eventually("all masters are heard", () => states.some(({ of, up }) => of === "watches" && up));
@@ -160,7 +160,7 @@ test("the whole Cluster away and back: calls and watches are as before", async (
 
 test("the replica that takes over for a dead master is found and heard there", async () => {
   const told: (string | null)[] = [];
-  const states: StoreState[] = [];
+  const states: ConnectionStateChange[] = [];
   const store = await open({ onState: (state) => void (state.of === "watches" && states.push(state)) });
   store.watch("k", (key) => told.push(key));
   await eventually("all masters are heard", () => states.at(-1)?.up === true);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
-import type { StoreState } from "../../../src/redis/state.ts";
+import type { ConnectionStateChange } from "../../../src/redis/connection-state.ts";
 import { createStore, type RedisStore } from "../../../src/redis/store.ts";
 import { type Lie, type LyingRedis, startLyingRedis } from "../../support/lying-redis.ts";
 import { eventually, type RedisServer, startRedis } from "../../support/redis.ts";
@@ -17,7 +17,7 @@ interface Watched {
   readonly redis: RedisServer;
   readonly store: RedisStore;
   readonly told: (string | null)[];
-  readonly states: StoreState[];
+  readonly states: ConnectionStateChange[];
 }
 
 async function server(): Promise<RedisServer> {
@@ -27,7 +27,7 @@ async function server(): Promise<RedisServer> {
 }
 
 function watched(redis: RedisServer, url: string): Watched {
-  const states: StoreState[] = [];
+  const states: ConnectionStateChange[] = [];
   const store = createStore({
     address: parseRedisAddress(url),
     keyPrefix: "outrigger:",
@@ -70,7 +70,7 @@ for (const [what, lie] of [
   });
 }
 
-test("a watch that is armed and hears nothing is found out, said and armed anew", async () => {
+test("a subscription that delivers nothing is found out, said and made anew", async () => {
   const all = await lying();
   await eventually("the watch holds", () => all.store.watching);
   all.proxy.muted = true;
@@ -118,7 +118,7 @@ describe("a user who may not", () => {
     await redis.cli.call("ACL", "SETUSER", "side", "on", ">car", "~*", "&*", "+@all", "-info");
     const all = watched(redis, `redis://side:car@127.0.0.1:${redis.port}`);
     await eventually("the watch holds", () => all.store.watching);
-    const { reason } = all.states.find(({ of }) => of === "commands") as StoreState;
+    const { reason } = all.states.find(({ of }) => of === "commands") as ConnectionStateChange;
     assert.match(reason, /^Redis refuses INFO \(NOPERM\): grant \+info/);
   });
 });

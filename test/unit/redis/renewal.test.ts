@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
 import { createRenewableStore, type RenewableStore } from "../../../src/redis/renewable-store.ts";
-import type { StoreState } from "../../../src/redis/state.ts";
+import type { ConnectionStateChange } from "../../../src/redis/connection-state.ts";
 import { createStore } from "../../../src/redis/store.ts";
 import {
   eventually,
@@ -16,13 +16,13 @@ import {
 interface Opened {
   readonly store: RenewableStore;
   readonly events: string[];
-  readonly states: StoreState[];
+  readonly states: ConnectionStateChange[];
   readonly told: (string | null)[];
 }
 
 /** Opened, up, and watching `policy`. */
 async function open(t: TestContext, url: string): Promise<Opened> {
-  const [events, states, told]: [string[], StoreState[], (string | null)[]] = [[], [], []];
+  const [events, states, told]: [string[], ConnectionStateChange[], (string | null)[]] = [[], [], []];
   const store = createRenewableStore({
     address: parseRedisAddress(url),
     open: (address, onState) =>

@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
-import type { StoreState } from "../../../src/redis/state.ts";
+import type { ConnectionStateChange } from "../../../src/redis/connection-state.ts";
 import { createStore, type RedisStore } from "../../../src/redis/store.ts";
 import { eventually, type RedisSentinel, startSentinel } from "../../support/redis.ts";
 
 let group: RedisSentinel;
 let store: RedisStore;
-const states: StoreState[] = [];
+const states: ConnectionStateChange[] = [];
 const told: (string | null)[] = [];
 
 before(async () => {

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import { afterEach, test } from "node:test";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
-import type { StoreState } from "../../../src/redis/state.ts";
+import type { ConnectionStateChange } from "../../../src/redis/connection-state.ts";
 import { createStore, type RedisStore, type StoreOptions } from "../../../src/redis/store.ts";
 import { type Script, StoreUnavailable } from "../../../src/plugin-api/store.ts";
 import { eventually, type RedisServer, startRedis } from "../../support/redis.ts";
@@ -156,8 +156,8 @@ test("a read-only replica is answered as READONLY", async () => {
 
 test("without the password the store is down with NOAUTH or WRONGPASS and never says the password", async () => {
   const redis = await server(["--requirepass", "pa:ss/word"]);
-  const states: StoreState[] = [];
-  const onState = (state: StoreState): void => void states.push(state);
+  const states: ConnectionStateChange[] = [];
+  const onState = (state: ConnectionStateChange): void => void states.push(state);
   const none = open(redis.url, { onState });
   const wrong = open(redis.url.replace("//", "//:not-this-one@"), { onState });
   assert.equal(await none.whenUp(300), false);
@@ -178,7 +178,7 @@ test("a user, a password and a database from the address are used, and a databas
   await store.set("k", "v");
   await redis.cli.select(3);
   assert.equal(await redis.cli.get("outrigger:k"), "v");
-  const states: StoreState[] = [];
+  const states: ConnectionStateChange[] = [];
   const astray = open(`${redis.url}/9`, { onState: (state) => states.push(state) });
   assert.equal(await astray.whenUp(300), false);
   assert.deepEqual(states, [{ of: "commands", up: false, reason: "ERR" }]);
@@ -231,7 +231,7 @@ test("these permissions are enough for everything the store does", async () => {
 
 test("a call on a frozen server ends within its time limit, the breaker opens, and a probe closes it", async () => {
   const redis = await server();
-  const states: StoreState[] = [];
+  const states: ConnectionStateChange[] = [];
   const store = await openUp(redis.url, { limitMs: 110, onState: (state) => states.push(state) });
   redis.freeze();
   for (let i = 0; i < 5; i++) {
@@ -315,7 +315,7 @@ test("a half-open connection is left behind and the store comes back", async () 
 
 test("a killed server fails calls at once, and the restarted one serves again with its scripts", async () => {
   const redis = await server();
-  const states: StoreState[] = [];
+  const states: ConnectionStateChange[] = [];
   const store = await openUp(redis.url, { onState: (state) => states.push(state) });
   assert.equal(await store.run(add, ["n"], [1]), 1);
   redis.freeze();
@@ -356,7 +356,7 @@ test("a command in flight when its connection is cut fails at once and is never 
 test("a store opened before its server finds it", async () => {
   const redis = await server();
   await redis.stop();
-  const states: StoreState[] = [];
+  const states: ConnectionStateChange[] = [];
   const store = open(redis.url, { onState: (state) => states.push(state) });
   assert.equal(await store.whenUp(200), false);
   assert.deepEqual(states, [{ of: "commands", up: false, reason: "ECONNREFUSED" }]);
@@ -429,7 +429,7 @@ for (const [name, [behave, reason]] of Object.entries(impostors)) {
       connections += 1;
       behave(socket);
     });
-    const states: StoreState[] = [];
+    const states: ConnectionStateChange[] = [];
     const store = open(url, { onState: (state) => states.push(state) });
     await assert.rejects(store.get("k"), unavailable(/out of reach/u));
     await eventually("it tries again", () => connections >= 2 && states.length > 0, 10_000);

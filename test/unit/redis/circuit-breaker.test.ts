@@ -1,12 +1,12 @@
 // When the breaker opens: for a Redis that is silent, and not for a process that was kept from hearing it.
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { type Breaker, createBreaker } from "../../../src/redis/breaker.ts";
+import { type CircuitBreaker, createCircuitBreaker } from "../../../src/redis/circuit-breaker.ts";
 
-function breakerAt(t: TestContext): { breaker: Breaker; at: (ms: number) => void } {
+function breakerAt(t: TestContext): { breaker: CircuitBreaker; at: (ms: number) => void } {
   let now = 0;
   t.mock.method(performance, "now", () => now);
-  const breaker = createBreaker({
+  const breaker = createCircuitBreaker({
     failures: 5,
     overMs: 100,
     silenceMs: 500,

@@ -1,7 +1,7 @@
 // What is known of the store's health: tells of changes only, and lets a start wait for the first answer.
 
 /** A change of state: one a change, not one an attempt. */
-export interface StoreState {
+export interface ConnectionStateChange {
   /**
    * `commands`: calls are answered. `writes`: none was refused lately. `watches`: changes of keys are told; until then
    * only a poll finds them.
@@ -12,17 +12,19 @@ export interface StoreState {
   readonly reason: string;
 }
 
-export class StoreStates {
-  readonly #onState: ((state: StoreState) => void) | undefined;
-  readonly #last: Partial<Record<StoreState["of"], { readonly up: boolean; readonly reason: string }>> = {};
+export class ConnectionState {
+  readonly #onState: ((state: ConnectionStateChange) => void) | undefined;
+  readonly #last: Partial<
+    Record<ConnectionStateChange["of"], { readonly up: boolean; readonly reason: string }>
+  > = {};
   readonly #waiting = new Set<(up: boolean) => void>();
   #closed = false;
 
-  constructor(onState: ((state: StoreState) => void) | undefined) {
+  constructor(onState: ((state: ConnectionStateChange) => void) | undefined) {
     this.#onState = onState;
   }
 
-  set(of: StoreState["of"], up: boolean, reason: string): void {
+  set(of: ConnectionStateChange["of"], up: boolean, reason: string): void {
     const last = this.#last[of];
     if (this.#closed || (last?.up === up && (up || of === "commands" || last.reason === reason))) return;
     this.#last[of] = { up, reason };

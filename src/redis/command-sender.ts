@@ -1,6 +1,6 @@
 // Sends one command within a time limit and answers for it: breaker, latency, errors without data.
 import { Cluster, Command, type Redis } from "ioredis";
-import type { Breaker } from "./breaker.ts";
+import type { CircuitBreaker } from "./circuit-breaker.ts";
 import { isOutage, noAnswer, reasonOf, replyCode } from "./failure.ts";
 import type { RefusedWrites } from "./refused-writes.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
@@ -10,7 +10,7 @@ export type Argument = string | number | Buffer;
 /** Latency and outcome of every command that was sent: Redis' name of it in lower case, seconds. */
 export type OnCommand = (name: string, seconds: number, ok: boolean) => void;
 
-export interface Calls {
+export interface CommandSender {
   /**
    * @param encoding of the strings in the reply; null = Buffer
    * @param node sends it there and not where its key lives
@@ -24,18 +24,18 @@ export interface Calls {
     node?: Redis,
   ): Promise<unknown>;
   /** What `write` sends leaves in one write to each socket, before this returns. */
-  together<Result>(write: () => Result): Result;
+  batch<Result>(write: () => Result): Result;
   /** The servers that hold keys. */
   masters(): readonly Redis[];
 }
 
-export function createCalls(
+export function createCommandSender(
   client: Redis | Cluster,
   isUp: () => boolean,
-  breaker: Breaker,
+  breaker: CircuitBreaker,
   onCommand: OnCommand | undefined,
   writes: RefusedWrites,
-): Calls {
+): CommandSender {
   const masters = (): readonly Redis[] => (client instanceof Cluster ? client.nodes("master") : [client]);
 
   function send(
@@ -72,7 +72,7 @@ export function createCalls(
     );
   }
 
-  function together<Result>(write: () => Result): Result {
+  function batch<Result>(write: () => Result): Result {
     const streams = masters().map((node) => node.stream);
     for (const stream of streams) stream?.cork();
     try {
@@ -82,7 +82,7 @@ export function createCalls(
     }
   }
 
-  return { send, together, masters };
+  return { send, batch, masters };
 }
 
 /** After a stall of our own process the answer may lie in the socket already: it is read before this gives up. */

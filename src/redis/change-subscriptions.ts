@@ -1,13 +1,13 @@
-// Who wants to hear of which keys, and the trackers that hear of them: one for each server that holds keys.
+// Who subscribes to changes of which keys, and the clients that receive them: one for each server that holds keys.
 import { Cluster, type Redis } from "ioredis";
 import type { RedisAddress, RedisNode } from "./address.ts";
 import { openNode, openServer } from "./connect.ts";
 import { ScratchKey, scratchKey } from "./scratch-key.ts";
-import { Tracker } from "./tracker.ts";
+import { InvalidationClient } from "./invalidation-client.ts";
 
 type OnChange = (key: string | null) => void;
 
-export interface WatchesOptions {
+export interface ChangeSubscriptionsOptions {
   readonly address: RedisAddress;
   /** The store's client; tells which masters a Cluster has. */
   readonly client: Redis | Cluster;
@@ -18,34 +18,34 @@ export interface WatchesOptions {
   readonly onListenerError: (error: unknown) => void;
 }
 
-export class Watches {
-  readonly #options: WatchesOptions;
-  readonly #listeners = new Map<string, Set<OnChange>>();
-  readonly #channels = new Map<string, Set<OnChange>>();
-  readonly #trackers = new Map<string, Tracker>();
+export class ChangeSubscriptions {
+  readonly #options: ChangeSubscriptionsOptions;
+  readonly #prefixListeners = new Map<string, Set<OnChange>>();
+  readonly #channelListeners = new Map<string, Set<OnChange>>();
+  readonly #clients = new Map<string, InvalidationClient>();
   /** The watched prefixes but those that another one covers. */
-  #tracked: readonly string[] = [];
-  #subscribed: ReadonlySet<string> = new Set();
+  #prefixesAsked: readonly string[] = [];
+  #channelsAsked: ReadonlySet<string> = new Set();
 
-  constructor(options: WatchesOptions) {
+  constructor(options: ChangeSubscriptionsOptions) {
     this.#options = options;
     options.client.on("refresh", this.#followTopology); // of a Cluster: its slots were read anew
   }
 
   /** As `Store.watch`. */
   watch(prefix: string, onChange: OnChange): () => void {
-    return this.#add(this.#listeners, prefix, onChange, () => {
-      if (this.#tracked.some((other) => prefix.startsWith(other))) return true;
-      this.#tracked = withoutCovered([...this.#listeners.keys()]);
+    return this.#add(this.#prefixListeners, prefix, onChange, () => {
+      if (this.#prefixesAsked.some((other) => prefix.startsWith(other))) return true;
+      this.#prefixesAsked = withoutCovered([...this.#prefixListeners.keys()]);
       return false;
     });
   }
 
   /** As `Store.hear`. */
   hear(key: string, onTold: OnChange): () => void {
-    return this.#add(this.#channels, key, onTold, () => {
-      if (this.#subscribed.has(key)) return true;
-      this.#subscribed = new Set(this.#channels.keys());
+    return this.#add(this.#channelListeners, key, onTold, () => {
+      if (this.#channelsAsked.has(key)) return true;
+      this.#channelsAsked = new Set(this.#channelListeners.keys());
       return false;
     });
   }
@@ -61,15 +61,15 @@ export class Watches {
     const set = listeners.get(name) ?? new Set();
     listeners.set(name, set.add(own));
     if (isHeard()) {
-      // A tracker that is not armed yet will tell everybody once it is.
+      // A client that is not subscribed yet will notify every listener once it is.
       queueMicrotask(() => {
-        if (set.has(own) && this.armed) this.#tell(own, null);
+        if (set.has(own) && this.subscribed) this.#tell(own, null);
       });
     } else {
-      for (const tracker of this.#trackers.values()) tracker.rearm();
+      for (const each of this.#clients.values()) each.resubscribe();
     }
     if (this.#options.client instanceof Cluster) this.#followTopology();
-    else if (this.#trackers.size === 0) this.#addTracker("server", undefined);
+    else if (this.#clients.size === 0) this.#addClient("server", undefined);
     return () => {
       set.delete(own);
       // It is told of until what is wanted next changes: most often a new policy wants the same again.
@@ -79,20 +79,20 @@ export class Watches {
 
   close(): void {
     this.#options.client.off("refresh", this.#followTopology);
-    this.#listeners.clear();
-    this.#channels.clear();
-    for (const tracker of this.#trackers.values()) tracker.close();
-    this.#trackers.clear();
+    this.#prefixListeners.clear();
+    this.#channelListeners.clear();
+    for (const each of this.#clients.values()) each.close();
+    this.#clients.clear();
   }
 
-  #addTracker(id: string, node: RedisNode | undefined): void {
+  #addClient(id: string, node: RedisNode | undefined): void {
     const { address, client, connectionName: name, keyPrefix, onState } = this.#options;
     const scratch = new ScratchKey(client, keyPrefix + scratchKey);
-    const tracker = new Tracker({
+    const added = new InvalidationClient({
       open: (onLink) => (node ? openNode(address, node, name, onLink) : openServer(address, name, onLink)),
       wanted: () => ({
-        prefixes: withoutCovered([...this.#tracked, scratchKey]).map((prefix) => keyPrefix + prefix),
-        channels: [...this.#subscribed].map((key) => keyPrefix + key),
+        prefixes: withoutCovered([...this.#prefixesAsked, scratchKey]).map((prefix) => keyPrefix + prefix),
+        channels: [...this.#channelsAsked].map((key) => keyPrefix + key),
       }),
       probe: {
         matches: (key) => key.startsWith(keyPrefix + scratchKey),
@@ -101,24 +101,24 @@ export class Watches {
       onKey: (key) => this.#dispatch(key),
       onChannel: (channel) => this.#dispatchChannel(channel.slice(keyPrefix.length)),
       onLink: (up, reason) => {
-        if (!up || this.armed) onState(up, reason);
+        if (!up || this.subscribed) onState(up, reason);
       },
       onUnconnected: () => {
         // Its server may be gone for good and another one in its place.
         if (client instanceof Cluster && client.status === "ready") client.refreshSlotsCache();
       },
     });
-    this.#trackers.set(id, tracker);
+    this.#clients.set(id, added);
   }
 
-  /** One tracker for each master of the Cluster; after a failover or a resharding not the same ones. */
+  /** One client for each master of the Cluster; after a failover or a resharding not the same ones. */
   readonly #followTopology = (): void => {
     const { client, onState } = this.#options;
     // Before its first answer a Cluster calls the nodes of the address masters.
     if (
       !(client instanceof Cluster) ||
       client.slots.length === 0 ||
-      this.#listeners.size + this.#channels.size === 0
+      this.#prefixListeners.size + this.#channelListeners.size === 0
     )
       return;
     const masters = new Map<string, RedisNode>();
@@ -128,33 +128,33 @@ export class Watches {
       const colon = id.lastIndexOf(":");
       masters.set(id, { host: id.slice(0, colon), port: Number(id.slice(colon + 1)) });
     }
-    for (const [id, tracker] of this.#trackers) {
+    for (const [id, each] of this.#clients) {
       if (masters.has(id)) continue;
-      this.#trackers.delete(id);
-      tracker.close();
+      this.#clients.delete(id);
+      each.close();
     }
-    for (const [id, node] of masters) if (!this.#trackers.has(id)) this.#addTracker(id, node);
-    if (this.armed) onState(true, "");
+    for (const [id, node] of masters) if (!this.#clients.has(id)) this.#addClient(id, node);
+    if (this.subscribed) onState(true, "");
   };
 
   /** Every server that holds keys tells of changes. */
-  get armed(): boolean {
-    for (const tracker of this.#trackers.values()) if (!tracker.armed) return false;
-    return this.#trackers.size > 0;
+  get subscribed(): boolean {
+    for (const each of this.#clients.values()) if (!each.subscribed) return false;
+    return this.#clients.size > 0;
   }
 
   #dispatch(fullKey: string | null): void {
     const key = fullKey?.slice(this.#options.keyPrefix.length) ?? null;
-    for (const [prefix, set] of this.#listeners) {
+    for (const [prefix, set] of this.#prefixListeners) {
       if (key !== null && !key.startsWith(prefix)) continue;
       for (const onChange of set) this.#tell(onChange, key);
     }
     if (key !== null) return;
-    for (const set of this.#channels.values()) for (const onTold of set) this.#tell(onTold, null);
+    for (const set of this.#channelListeners.values()) for (const onTold of set) this.#tell(onTold, null);
   }
 
   #dispatchChannel(key: string): void {
-    for (const onTold of this.#channels.get(key) ?? []) this.#tell(onTold, key);
+    for (const onTold of this.#channelListeners.get(key) ?? []) this.#tell(onTold, key);
   }
 
   #tell(onChange: OnChange, key: string | null): void {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
-import type { StoreState } from "../../../src/redis/state.ts";
+import type { ConnectionStateChange } from "../../../src/redis/connection-state.ts";
 import { createStore, type RedisStore, type StoreOptions } from "../../../src/redis/store.ts";
 import { eventually, type RedisServer, startRedis } from "../../support/redis.ts";
 
@@ -182,7 +182,7 @@ test("a listener that throws hurts nobody and is reported", async () => {
 
 test("after a killed connection and after a restart every watch gets null and goes on", async () => {
   const redis = await server();
-  const states: StoreState[] = [];
+  const states: ConnectionStateChange[] = [];
   const store = open(redis.url, { onState: (state) => void (state.of === "watches" && states.push(state)) });
   const policy = watch(store, "policy");
   const keys = watch(store, "apikey:");
@@ -202,7 +202,7 @@ test("after a killed connection and after a restart every watch gets null and go
 
 test("a half-open connection is found by its heartbeat, without any traffic", async () => {
   const redis = await server();
-  const states: StoreState[] = [];
+  const states: ConnectionStateChange[] = [];
   const store = open(redis.url, { onState: (state) => void (state.of === "watches" && states.push(state)) });
   const { told } = watch(store, "policy");
   await begun({ told });
@@ -216,7 +216,7 @@ test("a half-open connection is found by its heartbeat, without any traffic", as
 test("a server that forbids tracking is asked again, and the commands are not affected", async () => {
   const redis = await server();
   await redis.cli.call("ACL", "SETUSER", "side", "on", ">car", "~*", "&*", "+@all", "-client|tracking");
-  const states: StoreState[] = [];
+  const states: ConnectionStateChange[] = [];
   const store = open(`redis://side:car@127.0.0.1:${redis.port}`, { onState: (state) => states.push(state) });
   const { told } = watch(store, "policy");
   await eventually("both are known", () => states.length === 2);

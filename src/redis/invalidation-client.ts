@@ -10,22 +10,22 @@ const invalidations = "__redis__:invalidate";
 /** Longest wait for each of our commands. */
 const answerMs = 1_000;
 /** Longest wait for the scratch key to come back; twice, because Redis may pause between its answer and the message. */
-const hearMs = 500;
+const probeMs = 500;
 const changes = 2;
 /** How often the scratch key must have come, whoever changed it: sidecars hear each other's. */
 const provenEveryMs = 1_000;
 /** Changes of the scratch key that may fail one after another: Redis may be slow for a moment. */
-const writesForgiven = 1;
-const deaf = "change messages do not come";
+const toleratedWriteFailures = 1;
+const notDelivered = "change messages do not come";
 
-/** What a tracker is to hear of, with the global prefix. */
+/** What to subscribe to, with the global prefix. */
 export interface Wanted {
   /** Keys by what they begin with; no two overlap (Redis refuses that). */
   readonly prefixes: readonly string[];
   readonly channels: readonly string[];
 }
 
-export interface TrackerOptions {
+export interface InvalidationClientOptions {
   open(onLink: OnLink): Link<Redis>;
   wanted(): Wanted;
   readonly probe: {
@@ -34,7 +34,7 @@ export interface TrackerOptions {
     /** Changes one that lives on this server, over another connection; in the end rejects as `limit.ts` says. */
     write(): Promise<void>;
   };
-  /** null = keys may have changed unheard: after arming, and after FLUSHALL or FLUSHDB. */
+  /** null = changes may have been missed: after each subscription, and after FLUSHALL or FLUSHDB. */
   onKey(key: string | null): void;
   onChannel(channel: string): void;
   /** Told of changes only. */
@@ -43,80 +43,80 @@ export interface TrackerOptions {
   onUnconnected(): void;
 }
 
-export class Tracker {
-  readonly #options: TrackerOptions;
+export class InvalidationClient {
+  readonly #options: InvalidationClientOptions;
   readonly #link: Link<Redis>;
-  #subscribed: readonly string[] = [];
-  /** What was said last; "" = armed. */
-  #told: string | undefined;
+  #channels: readonly string[] = [];
+  /** What was said last; "" = subscribed. */
+  #lastReason: string | undefined;
   #proven = false;
-  #arming = false;
-  /** Counts what asked for arming, so that a request during one is not lost. */
-  #asked = 0;
+  #subscribing = false;
+  /** Counts requests to subscribe, so that one that comes during another is not lost. */
+  #requests = 0;
   #failures = 0;
   #failedWrites = 0;
   /** Why the first of them failed: what follows is more often that the connection was given up. */
   #writeFailure: string | undefined;
-  #heardMono = -Infinity;
-  #onHeard: (() => void) | undefined;
+  #probeSeenMono = -Infinity;
+  #onProbeSeen: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(options: TrackerOptions) {
+  constructor(options: InvalidationClientOptions) {
     this.#options = options;
     this.#link = options.open((up, reason) => {
       this.#proven = false;
-      this.#subscribed = [];
+      this.#channels = [];
       if (up) {
-        this.rearm();
+        this.resubscribe();
         return;
       }
       options.onUnconnected();
       // Attempt after attempt to connect again is no news, and less than why a connection that stood was of no use.
-      if (this.#told === undefined || this.#told === "") this.#tell(reason);
+      if (this.#lastReason === undefined || this.#lastReason === "") this.#tell(reason);
     });
     this.#link.client.on("messageBuffer", (channel: Buffer, message: unknown) => {
       if (String(channel) !== invalidations) options.onChannel(String(channel));
       // ioredis types it as Buffer; an invalidation carries a list of keys, or null when a database was flushed.
-      else if (Array.isArray(message)) for (const key of message) this.#heard(String(key));
+      else if (Array.isArray(message)) for (const key of message) this.#onInvalidation(String(key));
       else if (message === null) options.onKey(null);
       // Anything else was published by somebody: forgetting all at their word would be work without end.
     });
   }
 
   /** Changes are told: every prefix and channel is subscribed to, and the scratch key came back. */
-  get armed(): boolean {
+  get subscribed(): boolean {
     return this.#proven;
   }
 
   /** What is wanted or the connection has changed: ask the server again. */
-  rearm(): void {
-    this.#asked += 1;
+  resubscribe(): void {
+    this.#requests += 1;
     clearTimeout(this.#timer);
-    if (this.#link.up && !this.#arming) void this.#arm();
+    if (this.#link.up && !this.#subscribing) void this.#subscribe();
   }
 
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#onHeard?.();
+    this.#onProbeSeen?.();
     this.#link.close();
   }
 
-  async #arm(): Promise<void> {
-    this.#arming = true;
+  async #subscribe(): Promise<void> {
+    this.#subscribing = true;
     this.#proven = false;
     this.#writeFailure = undefined;
     try {
-      for (let done = 0; done !== this.#asked;) {
-        done = this.#asked;
+      for (let done = 0; done !== this.#requests;) {
+        done = this.#requests;
         await this.#track();
       }
     } catch (error) {
-      if (this.#link.up) this.#tryLater(reasonOf(error), isSilence(error));
+      if (this.#link.up) this.#retryLater(reasonOf(error), isSilence(error));
       return;
     } finally {
-      this.#arming = false;
+      this.#subscribing = false;
     }
     await this.#prove();
   }
@@ -126,7 +126,7 @@ export class Tracker {
     const { prefixes, channels } = this.#options.wanted();
     // RESP2 takes no other command while subscribed.
     if (client.mode === "subscriber") {
-      await step("UNSUBSCRIBE", "+unsubscribe", () => client.unsubscribe(...this.#subscribed));
+      await step("UNSUBSCRIBE", "+unsubscribe", () => client.unsubscribe(...this.#channels));
     }
     const id = await step("CLIENT ID", "+client|id", () => client.client("ID"));
     await step("CLIENT TRACKING", "+client|tracking", () => client.call("CLIENT", "TRACKING", "OFF"));
@@ -136,41 +136,41 @@ export class Tracker {
     const all = [invalidations, ...channels];
     const rights = `+subscribe and ${all.map((channel) => `&${channel}`).join(" ")}`;
     await step("SUBSCRIBE", rights, () => client.subscribe(...all));
-    this.#subscribed = all;
+    this.#channels = all;
   }
 
-  #heard(key: string): void {
+  #onInvalidation(key: string): void {
     if (!this.#options.probe.matches(key)) {
       this.#options.onKey(key);
       return;
     }
-    this.#heardMono = performance.now();
-    this.#onHeard?.();
+    this.#probeSeenMono = performance.now();
+    this.#onProbeSeen?.();
   }
 
   /** Has the scratch key come back, and looks again later. */
   async #prove(): Promise<void> {
-    const connection = this.#asked;
+    const connection = this.#requests;
     const startedMono = performance.now();
     try {
-      for (let change = 0; change < changes && this.#heardMono < startedMono; change++) {
+      for (let change = 0; change < changes && this.#probeSeenMono < startedMono; change++) {
         await this.#options.probe.write();
-        if (this.#heardMono < startedMono) await this.#untilHeard();
+        if (this.#probeSeenMono < startedMono) await this.#untilProbeSeen();
       }
       this.#failedWrites = 0;
       this.#writeFailure = undefined;
     } catch (error) {
-      if (this.#closed || connection !== this.#asked || !this.#link.up) return;
+      if (this.#closed || connection !== this.#requests || !this.#link.up) return;
       this.#failedWrites += 1;
       this.#writeFailure ??= reasonOf(error);
-      if (this.#proven && this.#failedWrites <= writesForgiven) this.#proveLater();
-      else this.#unprovable(this.#writeFailure);
+      if (this.#proven && this.#failedWrites <= toleratedWriteFailures) this.#proveLater();
+      else this.#probeFailed(this.#writeFailure);
       return;
     }
-    if (this.#closed || connection !== this.#asked || !this.#link.up) return;
-    if (this.#heardMono < startedMono) {
+    if (this.#closed || connection !== this.#requests || !this.#link.up) return;
+    if (this.#probeSeenMono < startedMono) {
       this.#proven = false;
-      this.#tryLater(deaf, true);
+      this.#retryLater(notDelivered, true);
       return;
     }
     this.#failures = 0;
@@ -188,14 +188,14 @@ export class Tracker {
     this.#timer = setTimeout(() => {
       // A sign of life for the connection itself: unanswered, it runs into its socket time limit.
       this.#link.client.ping().catch(() => {});
-      if (this.#proven && performance.now() - this.#heardMono < pauseMs) this.#proveLater();
+      if (this.#proven && performance.now() - this.#probeSeenMono < pauseMs) this.#proveLater();
       else void this.#prove();
     }, pauseMs).unref();
   }
 
   /** Whether changes are told cannot be said: they are looked for, and messages that come are taken. */
-  #unprovable(reason: string): void {
-    const isNews = this.#told !== reason;
+  #probeFailed(reason: string): void {
+    const isNews = this.#lastReason !== reason;
     this.#proven = false;
     this.#tell(reason);
     if (isNews) this.#options.onKey(null);
@@ -203,32 +203,32 @@ export class Tracker {
   }
 
   #tell(reason: string): void {
-    this.#told = reason;
+    this.#lastReason = reason;
     this.#options.onLink(reason === "", reason);
   }
 
   /** Resolves when the scratch key has come, or at the time limit. */
-  #untilHeard(): Promise<void> {
+  #untilProbeSeen(): Promise<void> {
     return new Promise((resolve) => {
       // After a stall of our own process the message may lie in the socket already: it is read first.
-      const timer = setTimeout(() => setImmediate(done), hearMs);
+      const timer = setTimeout(() => setImmediate(done), probeMs);
       const done = (): void => {
         clearTimeout(timer);
-        this.#onHeard = undefined;
+        this.#onProbeSeen = undefined;
         resolve();
       };
-      this.#onHeard = done;
+      this.#onProbeSeen = done;
     });
   }
 
   /** The server refuses (no permission, no such command), or is silent, which a new connection may mend: ever more rarely. */
-  #tryLater(reason: string, reconnect: boolean): void {
+  #retryLater(reason: string, reconnect: boolean): void {
     this.#tell(reason);
     const delayMs = Math.min(250 * 2 ** this.#failures++, reconnect ? 2_000 : 30_000);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       if (reconnect && this.#link.up) this.#link.client.disconnect(true);
-      else this.rearm();
+      else this.resubscribe();
     }, delayMs).unref();
   }
 }

@@ -1,6 +1,6 @@
 // Stops asking a Redis that does not answer, and finds out by itself when it does again.
 
-export interface Breaker {
+export interface CircuitBreaker {
   /** True: do not ask. */
   readonly open: boolean;
   succeeded(): void;
@@ -13,7 +13,7 @@ export interface Breaker {
   close(): void;
 }
 
-export interface BreakerOptions {
+export interface CircuitBreakerOptions {
   /** Consecutive failures that open it … */
   readonly failures: number;
   /** … once they go on for so long: many calls that fail in one stall are one failure. */
@@ -31,7 +31,7 @@ export interface BreakerOptions {
 const ownStallMs = 25;
 
 /** Half-open is our own probe and nobody's request: callers that see it open do not ask, so traffic would never close it. */
-export function createBreaker(options: BreakerOptions): Breaker {
+export function createCircuitBreaker(options: CircuitBreakerOptions): CircuitBreaker {
   let failures = 0;
   let firstAt = 0;
   /** When Redis last answered, and when we last could not have heard it. */
