@@ -26,21 +26,21 @@ export interface Histogram {
   observe(seconds: number): void;
 }
 
-export type Across = "sum" | "max" | "min";
+export type Aggregation = "sum" | "max" | "min";
 
 /**
- * Families of the Prometheus registry. Asking twice for one name gives the same family. Resolve the labelled child
+ * Metric families of the Prometheus registry. Asking twice for one name gives the same family. Resolve the labelled child
  * once at set-up (`family(...values)`) and keep it: the child's own calls cost about 0.1 µs. `service` is added to all.
  * Children per family are bounded; past the bound the last one, with every label `other`, takes the rest.
  */
 export interface Metrics {
   counter(name: string, help: string, labels?: readonly string[]): (...values: string[]) => Counter;
-  /** @param across how the values of several workers become one; `sum` when not given */
+  /** @param aggregation how the values of several workers become one; `sum` when not given */
   gauge(
     name: string,
     help: string,
     labels?: readonly string[],
-    across?: Across,
+    aggregation?: Aggregation,
   ): (...values: string[]) => Gauge;
   histogram(
     name: string,

@@ -3,8 +3,8 @@
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { z } from "zod";
 import type { Metrics } from "../plugin-api/telemetry.ts";
-import { Families, familySnapshot } from "./families.ts";
-import { Buckets, CounterChild, GaugeChild, HistogramChild } from "./family.ts";
+import { MetricFamilies, familySnapshot } from "./metric-families.ts";
+import { Buckets, CounterChild, GaugeChild, HistogramChild } from "./metric-family.ts";
 
 export interface MetricsOptions {
   /** Value of the `service` label of every series. */
@@ -40,31 +40,35 @@ export const durationBuckets: readonly number[] = [
 ];
 
 /** Most series of one family, unless somebody says otherwise. */
-export const mostSeries = 1000;
+export const defaultMaxSeries = 1000;
 
-export function createMetrics({ service, worker, maxSeries = mostSeries }: MetricsOptions): MetricsRegistry {
+export function createMetrics({
+  service,
+  worker,
+  maxSeries = defaultMaxSeries,
+}: MetricsOptions): MetricsRegistry {
   const processRegistry = new Registry();
   processRegistry.setDefaultLabels({ service, ...(worker === undefined ? {} : { worker }) });
   // The event loop's delay is sampled by a timer; at the default 10 ms it is a tenth of an idle sidecar's work.
   collectDefaultMetrics({ register: processRegistry, eventLoopMonitoringPrecision: 50 });
-  const families = new Families(service, maxSeries);
+  const families = new MetricFamilies(service, maxSeries);
   const updates: (() => void)[] = [];
   const update = (): void => updates.forEach((one) => one());
   return {
     contentType: processRegistry.contentType,
     counter(name, help, labels = []) {
-      const wanted = { name, help, type: "counter", labels, buckets: [], across: "sum" } as const;
+      const wanted = { name, help, type: "counter", labels, buckets: [], aggregation: "sum" } as const;
       const family = families.define(wanted, (text) => new CounterChild(name, text));
       return (...values) => family.child(values);
     },
-    gauge(name, help, labels = [], across = "sum") {
-      const wanted = { name, help, type: "gauge", labels, buckets: [], across } as const;
+    gauge(name, help, labels = [], aggregation = "sum") {
+      const wanted = { name, help, type: "gauge", labels, buckets: [], aggregation } as const;
       const family = families.define(wanted, (text) => new GaugeChild(name, text));
       return (...values) => family.child(values);
     },
     histogram(name, help, labels = [], bounds = durationBuckets) {
       const buckets = new Buckets(bounds);
-      const wanted = { name, help, type: "histogram", labels, buckets: bounds, across: "sum" } as const;
+      const wanted = { name, help, type: "histogram", labels, buckets: bounds, aggregation: "sum" } as const;
       const family = families.define(wanted, (text) => new HistogramChild(name, text, buckets));
       return (...values) => family.child(values);
     },
@@ -87,9 +91,9 @@ export function createMetrics({ service, worker, maxSeries = mostSeries }: Metri
 export function mergeMetrics(
   service: string,
   snapshots: readonly MetricsSnapshot[],
-  maxSeries = mostSeries,
+  maxSeries = defaultMaxSeries,
 ): string {
-  const families = new Families(service, maxSeries);
+  const families = new MetricFamilies(service, maxSeries);
   const blocks = new Map<string, string[]>();
   for (const snapshot of snapshots) {
     families.add(snapshot.families);
@@ -105,7 +109,7 @@ export function mergeMetrics(
   return textOf(families, `${[...blocks.values()].map((lines) => lines.join("\n")).join("\n\n")}\n`);
 }
 
-function textOf(families: Families, processText: string): string {
+function textOf(families: MetricFamilies, processText: string): string {
   const text: string[] = [];
   families.render(text);
   return `${text.join("\n")}${text.length > 0 ? "\n" : ""}${processText}`;

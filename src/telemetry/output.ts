@@ -31,7 +31,7 @@ function linesOf(text: string | Buffer): number {
 /** What a pipe holds on Linux: a longer write is taken in parts. */
 const blockBytes = 65_536;
 /** UTF-8 of one UTF-16 unit. */
-const mostBytesPerUnit = 3;
+const maxBytesPerUnit = 3;
 
 class BatchedOutput implements Output {
   readonly #options: OutputOptions;
@@ -75,7 +75,7 @@ class BatchedOutput implements Output {
   }
 
   #add(text: string): void {
-    const most = text.length * mostBytesPerUnit;
+    const most = text.length * maxBytesPerUnit;
     if (this.#used + most > blockBytes) this.#seal();
     if (most > blockBytes) {
       const own = Buffer.from(text);

@@ -2,7 +2,7 @@
 import type { AddressInfo } from "node:net";
 import { StartError } from "../config/start-error.ts";
 import type { Counter, Gauge, Logger, Metrics } from "../plugin-api/telemetry.ts";
-import { type MetricsSnapshot, mostSeries } from "../telemetry/metrics.ts";
+import { type MetricsSnapshot, defaultMaxSeries } from "../telemetry/metrics.ts";
 import type { Output } from "../telemetry/output.ts";
 import { version } from "../version.ts";
 import { CommonPolicy } from "./common-policy.ts";
@@ -69,7 +69,7 @@ export class Crew {
     this.#options = options;
     this.#fleetSize = options.count;
     this.policy = new CommonPolicy(() => this.#members(), options.logger);
-    this.#departed = new Departed(options.service, mostSeries);
+    this.#departed = new Departed(options.service, defaultMaxSeries);
     this.#restarts = options.metrics.counter(
       "outrigger_worker_restarts_total",
       "Workers that ended unasked and were replaced",

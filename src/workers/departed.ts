@@ -1,12 +1,12 @@
 // What workers that ended had counted: a sum over processes must not fall when one of them goes.
-import { Families } from "../telemetry/families.ts";
+import { MetricFamilies } from "../telemetry/metric-families.ts";
 import type { MetricsSnapshot } from "../telemetry/metrics.ts";
 
 export class Departed {
-  readonly #families: Families;
+  readonly #families: MetricFamilies;
 
   constructor(service: string, maxSeries: number) {
-    this.#families = new Families(service, maxSeries);
+    this.#families = new MetricFamilies(service, maxSeries);
   }
 
   /** @param last what the worker had counted when last asked; what it counted since is lost with it */

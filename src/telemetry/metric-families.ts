@@ -1,15 +1,15 @@
 // The families of one registry by name, and how those of several processes become one: as plain data, which adds up.
 import { z } from "zod";
-import type { Across } from "../plugin-api/telemetry.ts";
+import type { Aggregation } from "../plugin-api/telemetry.ts";
 import {
   Buckets,
   type Child,
   CounterChild,
-  Family,
-  type FamilyOptions,
+  MetricFamily,
+  type MetricFamilyOptions,
   GaugeChild,
   HistogramChild,
-} from "./family.ts";
+} from "./metric-family.ts";
 
 /** A family as another process sends it. */
 export const familySnapshot = z.strictObject({
@@ -18,13 +18,13 @@ export const familySnapshot = z.strictObject({
   type: z.enum(["counter", "gauge", "histogram"]),
   labels: z.array(z.string()),
   buckets: z.array(z.number()),
-  across: z.enum(["sum", "max", "min"]),
+  aggregation: z.enum(["sum", "max", "min"]),
   series: z.array(z.strictObject({ values: z.array(z.string()), cells: z.instanceof(Float64Array) })),
 });
 
 export type FamilySnapshot = z.output<typeof familySnapshot>;
 
-type Wanted = Omit<FamilyOptions, "service" | "maxSeries">;
+type Wanted = Omit<MetricFamilyOptions, "service" | "maxSeries">;
 
 const metricName = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
 const labelName = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
@@ -44,10 +44,10 @@ function check({ name, labels, buckets }: Wanted): void {
   }
 }
 
-export class Families {
+export class MetricFamilies {
   readonly #service: string;
   readonly #maxSeries: number;
-  readonly #families = new Map<string, Family<Child>>();
+  readonly #families = new Map<string, MetricFamily<Child>>();
   /** Children whose numbers come from other processes; the first that arrives is no sum yet. */
   readonly #added = new Set<Child>();
 
@@ -61,7 +61,7 @@ export class Families {
    * @param make a child from its labels as they stand in the text; always of one class for one type
    * @throws Error when it exists with another type, labels or buckets, or cannot be one
    */
-  define<T extends Child>(wanted: Wanted, make: (labels: string) => T): Family<T> {
+  define<T extends Child>(wanted: Wanted, make: (labels: string) => T): MetricFamily<T> {
     const known = this.#families.get(wanted.name);
     if (known !== undefined) {
       const same = (["type", "labels", "buckets"] as const).every(
@@ -69,10 +69,10 @@ export class Families {
       );
       if (!same) throw new Error(`metric ${wanted.name} exists with another type, labels or buckets`);
       // The same type, so the same class of children.
-      return known as Family<T>;
+      return known as MetricFamily<T>;
     }
     check(wanted);
-    const made = new Family({ ...wanted, service: this.#service, maxSeries: this.#maxSeries }, make);
+    const made = new MetricFamily({ ...wanted, service: this.#service, maxSeries: this.#maxSeries }, make);
     this.#families.set(wanted.name, made);
     return made;
   }
@@ -83,12 +83,12 @@ export class Families {
 
   snapshot(): FamilySnapshot[] {
     return [...this.#families.values()].map((family) => {
-      const { name, help, type, labels, buckets, across } = family.options;
+      const { name, help, type, labels, buckets, aggregation } = family.options;
       const series = [...family.series()].map(({ values, child }) => ({
         values: [...values],
         cells: child.cells,
       }));
-      return { name, help, type, labels: [...labels], buckets: [...buckets], across, series };
+      return { name, help, type, labels: [...labels], buckets: [...buckets], aggregation, series };
     });
   }
 
@@ -96,11 +96,11 @@ export class Families {
   add(snapshot: readonly FamilySnapshot[]): void {
     for (const { series, ...wanted } of snapshot) {
       const family = this.define(wanted, makerOf(wanted));
-      const across = wanted.type === "gauge" ? wanted.across : "sum";
+      const aggregation = wanted.type === "gauge" ? wanted.aggregation : "sum";
       for (const { values, cells } of series) {
         const child = family.child(values);
         if (child.cells.length !== cells.length) throw new Error(`metric ${wanted.name} has other buckets`);
-        if (this.#added.has(child)) combine(child.cells, cells, across);
+        if (this.#added.has(child)) combine(child.cells, cells, aggregation);
         else child.cells.set(cells);
         this.#added.add(child);
       }
@@ -108,10 +108,10 @@ export class Families {
   }
 }
 
-function combine(into: Float64Array, from: Float64Array, across: Across): void {
+function combine(into: Float64Array, from: Float64Array, aggregation: Aggregation): void {
   for (const [i, value] of from.entries()) {
     const before = into[i] as number;
-    into[i] = across === "sum" ? before + value : Math[across](before, value);
+    into[i] = aggregation === "sum" ? before + value : Math[aggregation](before, value);
   }
 }
 
