@@ -5,7 +5,7 @@ import type { LiveSecrets, SecretGeneration, SecretValues } from "./live-secrets
 import type { Secrets } from "../plugin-api/services.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
-import { shedMemory } from "../v8/shed-memory.ts";
+import { releaseMemory } from "../v8/release-memory.ts";
 
 /** A policy of so many routes takes tens of MiB. */
 const manyRoutes = 1_000;
@@ -48,7 +48,7 @@ export class PolicyInForce {
     if (origin !== undefined) this.#secrets.use(origin.generation);
     if (previous === undefined) return;
     previous.snapshot.retire();
-    if (previous.snapshot.routes.length >= manyRoutes) void previous.snapshot.closed.then(shedMemory);
+    if (previous.snapshot.routes.length >= manyRoutes) void previous.snapshot.closed.then(releaseMemory);
   }
 
   /** Whether these are the secrets in force. */

@@ -3,7 +3,7 @@ import { availableParallelism, constants } from "node:os";
 import { loadConfig } from "../app/environment.ts";
 import { type Config, ConfigError, type Environment } from "../config/config.ts";
 import { pluginAtFault } from "../runtime/plugin-faults.ts";
-import { shedMemory } from "../v8/shed-memory.ts";
+import { releaseMemory } from "../v8/release-memory.ts";
 import { StartError } from "../config/start-error.ts";
 import { FaultJudge, type FaultKind, type ReportFault } from "./faults.ts";
 
@@ -120,7 +120,7 @@ export async function run(env: Environment, start: StartSidecar = startFromSourc
     const role = await roleOf(config);
     const ending = untilEnding(report, role);
     sidecar = await start(config, role);
-    setTimeout(shedMemory, 250).unref();
+    setTimeout(releaseMemory, 250).unref();
     const code = await Promise.race([ending, ...(sidecar.ending === undefined ? [] : [sidecar.ending])]);
     return Math.max(code, await stopWithin(sidecar, Math.max(config.drainMs, config.drainMinMs) + graceMs));
   } catch (error) {

@@ -1,6 +1,6 @@
 // Connections whose answer is written while the client still sends: what comes is read and dropped for a while, since a
 // close on unread bytes would reset the connection before the client has read the answer (RFC 9112 section 9.6).
-import { InFlight, type Placed } from "../v8/in-flight.ts";
+import { IntrusiveSet, type IntrusiveItem } from "../v8/intrusive-set.ts";
 
 // As nginx has it (`lingering_time`, `lingering_timeout`): by time, so that an upload of any size can end.
 const longestMs = 30_000;
@@ -15,7 +15,7 @@ interface Sender {
   readonly bytesRead: number;
 }
 
-interface Lingerer extends Placed {
+interface Lingerer extends IntrusiveItem {
   readonly sender: Sender;
   readonly close: () => void;
   endsAt: number;
@@ -24,7 +24,7 @@ interface Lingerer extends Placed {
 }
 
 export class Lingering {
-  readonly #all = new InFlight<Lingerer>();
+  readonly #all = new IntrusiveSet<Lingerer>();
   #timer: NodeJS.Timeout | undefined = undefined;
   #hurried = false;
 
@@ -41,7 +41,7 @@ export class Lingering {
     const now = performance.now();
     const hurried = this.#hurried || this.#all.size >= crowd;
     const endsAt = now + (hurried ? hurriedMs : longestMs);
-    const lingerer = { sender, close, endsAt, bytesRead: sender.bytesRead, quietSince: now, place: -1 };
+    const lingerer = { sender, close, endsAt, bytesRead: sender.bytesRead, quietSince: now, setIndex: -1 };
     this.#all.add(lingerer);
     this.#timer ??= setInterval(() => this.#tick(), tickMs).unref();
     return () => this.#end(lingerer);
@@ -67,7 +67,7 @@ export class Lingering {
   }
 
   #end(lingerer: Lingerer): void {
-    if (lingerer.place === -1) return;
+    if (lingerer.setIndex === -1) return;
     this.#all.delete(lingerer);
     if (this.#all.size === 0) {
       clearInterval(this.#timer);

@@ -1,12 +1,12 @@
 // The least rate at which clients send their bodies, while it is them that everything waits for: a limit on silence alone lets
 // one byte a second hold a connection to the service for ever.
-import { InFlight, type Placed } from "../v8/in-flight.ts";
+import { IntrusiveSet, type IntrusiveItem } from "../v8/intrusive-set.ts";
 
 /** A phone in a tunnel may be still for as long; Kestrel, which has the same rate, gives five seconds. */
 const paceWindowMs = 10_000;
 
 /** A body on its way. The list alone writes its two numbers, which begin at 0. */
-export interface Paced extends Placed {
+export interface Paced extends IntrusiveItem {
   windowMs: number;
   windowBegan: number;
   /** Bytes that the client has sent so far. */
@@ -16,7 +16,7 @@ export interface Paced extends Placed {
 }
 
 export class Pace {
-  readonly #waiting = new InFlight<Paced>();
+  readonly #waiting = new IntrusiveSet<Paced>();
   readonly #windowMs: number;
   readonly #tickMs: number;
   readonly #leastPerWindow: number;
@@ -31,7 +31,7 @@ export class Pace {
 
   /** The client is waited for from now on. */
   watch(each: Paced): void {
-    if (this.#leastPerWindow === 0 || each.place !== -1) return;
+    if (this.#leastPerWindow === 0 || each.setIndex !== -1) return;
     if (each.windowMs === 0) each.windowBegan = each.moved();
     this.#waiting.add(each);
     this.#timer ??= setInterval(() => this.#tick(), this.#tickMs).unref();

@@ -2,7 +2,7 @@
 // parts of their buffers), so that a rate can only be judged over the time that one step takes at that rate. Whoever takes
 // nothing meanwhile holds no more than his share.
 import type { Socket } from "node:net";
-import { InFlight, type Placed } from "../v8/in-flight.ts";
+import { IntrusiveSet, type IntrusiveItem } from "../v8/intrusive-set.ts";
 import { readUnacknowledged, type Unacknowledged } from "./unacknowledged.ts";
 
 /** What a client's kernel lets come at once: a segment of the loopback interface, or a part of a large buffer. */
@@ -18,7 +18,7 @@ const mostHeldBytes = 16 * 1024 * 1024;
 const anyRate = 240;
 
 /** An answer that waits for its client. The list alone writes the numbers, which begin at 0, -1 and 0. */
-export interface Taker extends Placed {
+export interface Taker extends IntrusiveItem {
   waitedMs: number;
   takenBefore: number;
   handedBefore: number;
@@ -38,7 +38,7 @@ export interface TakingLimits {
 }
 
 export class TakingPace {
-  readonly #waiting = new InFlight<Taker>();
+  readonly #waiting = new IntrusiveSet<Taker>();
   readonly #look: (sockets: readonly Socket[]) => Promise<Unacknowledged>;
   readonly #patienceMs: number;
   readonly #blindPatienceMs: number;
@@ -58,7 +58,7 @@ export class TakingPace {
 
   /** The client is waited for from now on. */
   watch(each: Taker): void {
-    if (each.place !== -1) return;
+    if (each.setIndex !== -1) return;
     this.#waiting.add(each);
     this.#timer ??= setInterval(() => void this.tick(this.#tickMs), this.#tickMs).unref();
   }
@@ -102,7 +102,7 @@ export class TakingPace {
   #judge(each: Taker, unacknowledged: Unacknowledged): void {
     const { socket } = each;
     // It may have ended, or taken everything, while the table was read.
-    if (socket === null || each.place === -1) return;
+    if (socket === null || each.setIndex === -1) return;
     const held = unacknowledged.get(socket);
     const handed = each.handed();
     const taken = handed - (held ?? 0);

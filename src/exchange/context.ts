@@ -5,7 +5,7 @@ import type { GatewayError } from "../plugin-api/errors.ts";
 import type { LiveResponse } from "../runtime/response.ts";
 import type { ClientAddress } from "../client/client-address.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
-import type { Placed } from "../v8/in-flight.ts";
+import type { IntrusiveItem } from "../v8/intrusive-set.ts";
 import type { RequestHead } from "../http1/request-head.ts";
 import type { RoutedPolicy, ServedRoute } from "../routing/routed-policy.ts";
 import type { ServerStream } from "./server-stream.ts";
@@ -31,7 +31,7 @@ export interface RunningTunnel {
 }
 
 /** An exchange as those see it that carry it to the upstream and back. */
-export interface CarriedExchange extends UpstreamHandler, Placed {
+export interface CarriedExchange extends UpstreamHandler, IntrusiveItem {
   readonly live: LiveExchange;
   readonly inbound: Inbound;
   readonly route: ServedRoute;

@@ -28,7 +28,7 @@ export class HttpExchange
   readonly route: ServedRoute;
   readonly writer: ClientWriter;
   readonly body: RequestBody;
-  place = -1;
+  setIndex = -1;
   readonly #context: ProxyContext;
   readonly policy: RoutedPolicy;
   readonly #routing: Routing;

@@ -4,7 +4,7 @@
 import type { Clock, Logger } from "../plugin-api/contract.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import type { CarriedExchange } from "./context.ts";
-import type { InFlight } from "../v8/in-flight.ts";
+import type { IntrusiveSet } from "../v8/intrusive-set.ts";
 import { receivedExchange } from "./received.ts";
 import type { ReceivedHead, RequestHead } from "../http1/request-head.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
@@ -12,7 +12,7 @@ import type { RoutedPolicy } from "../routing/routed-policy.ts";
 export interface RecheckParts {
   /** How often each is judged; younger ones are not. */
   readonly everyMs: number;
-  readonly exchanges: InFlight<CarriedExchange>;
+  readonly exchanges: IntrusiveSet<CarriedExchange>;
   readonly clock: Clock;
   readonly logger: Logger;
   policy(): RoutedPolicy | undefined;

@@ -1,7 +1,7 @@
 // The client's request body on its way to the upstream: counted, bounded, held up when the upstream is slow, given up
 // when the client stalls. Read whole only for a plugin that asks.
 import { GatewayError } from "../plugin-api/errors.ts";
-import { noteBodyBytes } from "../v8/body-garbage.ts";
+import { countForGc } from "../v8/gc-pacing.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
 import type { Paced } from "../client/pace.ts";
 import type { RequestHead } from "../http1/request-head.ts";
@@ -23,7 +23,7 @@ interface Reader {
 
 export class RequestBody implements Paced, BodyHandler {
   bytes = 0;
-  place = -1;
+  setIndex = -1;
   windowMs = 0;
   windowBegan = 0;
   /** The body in memory, after `readWhole`. */
@@ -232,7 +232,7 @@ export class RequestBody implements Paced, BodyHandler {
 
   #forward(chunk: Buffer, call: UpstreamCall): void {
     this.bytes += chunk.length;
-    noteBodyBytes(chunk.length);
+    countForGc(chunk.length);
     const { maxBodyBytes } = this.#limits;
     if (maxBodyBytes > 0 && this.bytes > maxBodyBytes) {
       this.#failed(tooLarge(maxBodyBytes));

@@ -27,7 +27,7 @@ export class ClientWriter implements Taker {
   bytes = 0;
   readonly #stream: ServerStream;
   readonly #events: WriterEvents;
-  place = -1;
+  setIndex = -1;
   waitedMs = 0;
   takenBefore = -1;
   handedBefore = 0;

@@ -1,7 +1,7 @@
 // Where the bytes of a connection are read to. Left to itself, Node allocates 64 KiB for every read, however few bytes
 // come: most of what a small answer costs to read.
 import type { OnReadOpts } from "node:net";
-import { noteBodyBytes } from "../v8/body-garbage.ts";
+import { countForGc } from "../v8/gc-pacing.ts";
 
 /** Answers up to here are read into memory that all connections share, and copied out. */
 const SHARED_BYTES = 16 * 1024;
@@ -35,7 +35,7 @@ function memoryAfter(memory: Buffer<ArrayBuffer>, length: number): Buffer<ArrayB
   // A read seldom fills all of it, and what is left would be kept alive by the bytes handed on, for nothing.
   if (isOwn && memory.length - length >= SHARED_BYTES) return memory.subarray(length);
   if (length < memory.length && length <= SHARED_BYTES) return shared;
-  noteBodyBytes(OWN_BYTES);
+  countForGc(OWN_BYTES);
   return Buffer.allocUnsafeSlow(OWN_BYTES);
 }
 

@@ -4,13 +4,13 @@ import { Server as TcpServer } from "node:net";
 import type { Server } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CarriedExchange } from "../exchange/context.ts";
-import type { InFlight } from "../v8/in-flight.ts";
+import type { IntrusiveSet } from "../v8/intrusive-set.ts";
 import type { Lingering } from "../client/lingering.ts";
 
 /** What a drain looks at and ends. */
 export interface Drained {
   readonly server: Server;
-  readonly exchanges: InFlight<CarriedExchange>;
+  readonly exchanges: IntrusiveSet<CarriedExchange>;
   readonly lingering: Lingering;
   /** Connections of clients that are open. */
   readonly connections: () => number;

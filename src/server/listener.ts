@@ -14,7 +14,7 @@ import { ExcessConnections } from "../client/excess-connections.ts";
 import { Drain, type DrainLimits } from "./drain.ts";
 import { Disagreements } from "../client/disagreements.ts";
 import { HttpExchange } from "../exchange/http-exchange.ts";
-import { InFlight } from "../v8/in-flight.ts";
+import { IntrusiveSet } from "../v8/intrusive-set.ts";
 import { createForward } from "./http1/forward.ts";
 import { createHttp1Server } from "./http1/server.ts";
 import { Refusals } from "./refuse.ts";
@@ -53,7 +53,7 @@ export class Listener {
   readonly #context: ProxyContext;
   readonly #proxies: TrustedProxies;
   readonly #disagreements: Disagreements;
-  readonly #exchanges = new InFlight<CarriedExchange>();
+  readonly #exchanges = new IntrusiveSet<CarriedExchange>();
   readonly #refusals: Refusals;
   readonly #clients: ClientLimits;
   readonly #rechecks: Rechecks;

@@ -5,7 +5,7 @@ import { Pace, type Paced } from "../../../src/client/pace.ts";
 import { eventually } from "../../support/redis.ts";
 
 class Client implements Paced {
-  place = -1;
+  setIndex = -1;
   windowMs = 0;
   windowBegan = 0;
   bytes = 0;
@@ -44,5 +44,5 @@ test("what was moved quickly at first is no credit for later", async () => {
 test("a rate of 0 is any", () => {
   const client = new Client();
   new Pace(0).watch(client);
-  assert.equal(client.place, -1);
+  assert.equal(client.setIndex, -1);
 });

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { type Taker, TakingPace } from "../../../src/client/taking-pace.ts";
 
 class Client implements Taker {
-  place = -1;
+  setIndex = -1;
   waitedMs = 0;
   takenBefore = -1;
   handedBefore = 0;
@@ -49,7 +49,7 @@ for (const rate of [0, 240]) {
     assert.equal(client.slow, 0);
     await pass(360);
     assert.equal(client.slow, 1);
-    assert.equal(client.place, -1);
+    assert.equal(client.setIndex, -1);
   });
 }
 

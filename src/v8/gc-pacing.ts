@@ -9,13 +9,13 @@ const everyBytes = 8 * 1024 * 1024;
 type Collect = (options: { type: "minor" }) => void;
 
 let collect: Collect | undefined;
-let passed = 0;
+let countedBytes = 0;
 
 /** Counts body bytes that went through this process, either way. */
-export function noteBodyBytes(bytes: number): void {
-  passed += bytes;
-  if (passed < everyBytes) return;
-  passed = 0;
+export function countForGc(bytes: number): void {
+  countedBytes += bytes;
+  if (countedBytes < everyBytes) return;
+  countedBytes = 0;
   collect ??= exposeCollector();
   collect({ type: "minor" });
 }

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { InFlight, type Placed } from "../../../src/v8/in-flight.ts";
+import { IntrusiveSet, type IntrusiveItem } from "../../../src/v8/intrusive-set.ts";
 
-function item(): Placed {
-  return { place: -1 };
+function item(): IntrusiveItem {
+  return { setIndex: -1 };
 }
 
 test("an item can be taken out from anywhere, and once only", () => {
-  const list = new InFlight<Placed>();
+  const list = new IntrusiveSet<IntrusiveItem>();
   const [a, b, c] = [item(), item(), item()];
   for (const each of [a, b, c]) list.add(each);
   list.delete(a);
@@ -19,7 +19,7 @@ test("an item can be taken out from anywhere, and once only", () => {
 });
 
 test("what is listed is not changed by what follows", () => {
-  const list = new InFlight<Placed>();
+  const list = new IntrusiveSet<IntrusiveItem>();
   const [a, b] = [item(), item()];
   list.add(a);
   list.add(b);
@@ -33,10 +33,10 @@ test("it holds the same as a set after any additions and deletions", () => {
   const items = Array.from({ length: 8 }, item);
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(7))), (steps) => {
-      const list = new InFlight<Placed>();
-      const model = new Set<Placed>();
+      const list = new IntrusiveSet<IntrusiveItem>();
+      const model = new Set<IntrusiveItem>();
       for (const [add, index] of steps) {
-        const each = items[index] as Placed;
+        const each = items[index] as IntrusiveItem;
         if (!add) list.delete(each);
         else if (!model.has(each)) list.add(each);
         if (add) model.add(each);

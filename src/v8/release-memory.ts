@@ -5,6 +5,6 @@
  * hundreds of MiB resident less, for one pause of about 25 ms and of as much as what stays is large. Only under
  * `--expose-gc`, which the image and `npm start` set.
  */
-export function shedMemory(): void {
+export function releaseMemory(): void {
   globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
 }
