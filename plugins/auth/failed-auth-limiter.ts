@@ -1,7 +1,6 @@
 // Counts bad credentials per client address and per key id, in fixed windows and bounded memory.
 import { networkReader } from "../../src/language/network.ts";
-import type { Clock } from "../../src/plugin-api/contract.ts";
-import { boundedCache } from "./bounded-cache.ts";
+import { boundedCache, type Clock } from "../../src/plugin-api/contract.ts";
 
 interface Window {
   endsMono: number;

@@ -1,6 +1,6 @@
 // The cors plugin (Fetch standard, "CORS protocol"): answers preflights in place of the service and puts the CORS
 // fields on every other answer, the sidecar's own errors included, so that a page can read why it was refused.
-import { definePlugin, note, type Exchange, type Hooks } from "../../src/plugin-api/contract.ts";
+import { definePlugin, note, type Exchange, type Hooks, pairsOf } from "../../src/plugin-api/contract.ts";
 import { lint } from "./lint.ts";
 import { corsOptions } from "./options.ts";
 import { compileOrigins } from "./origins.ts";
@@ -37,10 +37,10 @@ export const cors = definePlugin({
     const anyOrigin = options.origins.includes("*");
     const isAllowed = compileOrigins(options.origins);
     const answerPreflight = compilePreflight(options, isAllowed);
-    const granted = [
+    const granted = pairsOf([
       ...(options.credentials ? ["Access-Control-Allow-Credentials", "true"] : []),
       ...listField("Access-Control-Expose-Headers", options.exposeHeaders),
-    ];
+    ]);
 
     return {
       onRequest(exchange) {
@@ -57,9 +57,7 @@ export const cors = definePlugin({
         const origin = anyOrigin ? "*" : originOf(exchange);
         if (origin === undefined || !isAllowed(origin)) return;
         fields.append("Access-Control-Allow-Origin", origin);
-        for (let i = 0; i < granted.length; i += 2) {
-          fields.append(granted[i] as string, granted[i + 1] as string);
-        }
+        for (const [name, value] of granted) fields.append(name, value);
       },
     };
   },

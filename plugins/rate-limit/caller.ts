@@ -1,6 +1,5 @@
 // What this sidecar knows of the callers of each limit: a bounded table a limit, one record a caller.
-import { LRUCache } from "lru-cache";
-import type { Exchange } from "../../src/plugin-api/contract.ts";
+import { boundedCache, type Exchange } from "../../src/plugin-api/contract.ts";
 import { emptyUsage, merge, type Rule } from "./counting/algorithms.ts";
 import { digest, type Partition } from "./partition.ts";
 
@@ -79,7 +78,7 @@ export class CallerTable {
   /** The table of the limit's former numbers, whose counts still mean something. */
   former: CallerTable | undefined;
   // Not by `max`, for which lru-cache 11 makes its lists in advance: 1.2 MB before the first caller has come.
-  readonly #callers = new LRUCache<string, Caller>({ maxSize: callersPerLimit, sizeCalculation: () => 1 });
+  readonly #callers = boundedCache<Caller>(callersPerLimit);
 
   constructor(id: string, sharers: string, rule: Rule, former: CallerTable | undefined) {
     this.id = id;

@@ -1,5 +1,6 @@
 // Files of secrets, read again when they change: passwords and keys are rotated, and requests must not notice. The new
 // ones are proven where they are used; until then, and when they are wrong, what was in use before stays.
+import { textOf } from "../plugin-api/error-text.ts";
 import { stat } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
@@ -138,7 +139,7 @@ export class SecretFiles {
       this.#refusal = "";
       this.#logger.info({}, "the policy in force is set up with the secrets as they are now");
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = textOf(error);
       if (reason !== this.#refusal)
         this.#logger.error(
           { reason },

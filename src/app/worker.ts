@@ -1,5 +1,6 @@
 // A worker process: a data plane that serves by the policy that the primary hands it, and tells the primary what became
 // of it.
+import { textOf } from "../plugin-api/error-text.ts";
 import type { Config } from "../config/config.ts";
 import { version } from "../version.ts";
 import { connectPrimary, type PrimaryLink } from "../workers/link.ts";
@@ -118,7 +119,7 @@ async function serve(data: LocalDataPlane, link: PrimaryLink): Promise<void> {
 
 /** @returns the exit code */
 function cannotServe(link: PrimaryLink, error: unknown): number {
-  void link.send({ type: "failed", message: error instanceof Error ? error.message : String(error) });
+  void link.send({ type: "failed", message: textOf(error) });
   return 1;
 }
 

@@ -1,4 +1,6 @@
 // `outrigger run`: one sidecar from start to drain, with the signals and faults of its process.
+import { OverLimit, withinLimit } from "../plugin-api/within-limit.ts";
+import { textOf } from "../plugin-api/error-text.ts";
 import { availableParallelism, constants } from "node:os";
 import { loadConfig } from "../app/environment.ts";
 import { type Config, ConfigError, type Environment } from "../config/config.ts";
@@ -28,7 +30,7 @@ function tell(text: string): void {
 }
 
 function stackOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return (error instanceof Error ? error.stack : undefined) ?? textOf(error);
 }
 
 /**
@@ -67,21 +69,13 @@ function untilEnding(report: ReportFault, role: Role): Promise<number> {
 
 /** @returns the exit code */
 async function stopWithin(sidecar: RunningSidecar, limitMs: number): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  const limit = setTimeout(() => {
-    tell(`outrigger: not stopped after ${limitMs} ms`);
-    resolve(1);
-  }, limitMs);
-  sidecar.stop().then(
-    () => resolve(0),
-    (error: unknown) => {
-      tell(`outrigger: stopping failed: ${stackOf(error)}`);
-      resolve(1);
-    },
-  );
-  const code = await promise;
-  clearTimeout(limit);
-  return code;
+  try {
+    await withinLimit(sidecar.stop(), limitMs, `not stopped after ${limitMs} ms`);
+    return 0;
+  } catch (error) {
+    tell(`outrigger: ${error instanceof OverLimit ? error.message : `stopping failed: ${stackOf(error)}`}`);
+    return 1;
+  }
 }
 
 /** What this process is: the whole sidecar, or one of several that are. */

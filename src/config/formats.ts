@@ -1,6 +1,7 @@
 // Strict formats of the settings: each parser turns the text of one variable into a typed, frozen value or throws a
 // FormatError that says what is wrong. convict's own formats take "12abc" for 12 and "no" for true (6.2.5), so none
 // of them is used.
+import { textOf } from "../plugin-api/error-text.ts";
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 import { hostPort } from "../language/address-text.ts";
@@ -252,6 +253,6 @@ export function readNamedFile(path: string, readFile: ReadFile): string {
 
 /** The code of a system error (`ENOENT`), else its message. */
 export function reason(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return (error as NodeJS.ErrnoException).code ?? error.message;
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  return code ?? textOf(error);
 }

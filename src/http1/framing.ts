@@ -1,4 +1,5 @@
 // What a response head says about its body and its connection (RFC 9112 sections 6.3 and 9.3).
+import { pairsOf } from "../plugin-api/pairs.ts";
 
 /** How the body ends: it has none, after so many bytes, after its last chunk, or with the connection. */
 export type BodyKind = "none" | "length" | "chunked" | "close";
@@ -97,8 +98,8 @@ export function interimProblem(
 ): string | undefined {
   if (minorVersion === 0) return "an interim response in HTTP/1.0";
   if (status === 101) return "101 to a request that asked for no upgrade";
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = (fields[i] as string).toLowerCase();
+  for (const [written] of pairsOf(fields)) {
+    const name = written.toLowerCase();
     if (name === "transfer-encoding" || name === "content-length") return `${name} in an interim response`;
   }
   return undefined;

@@ -1,5 +1,6 @@
 // Writes a request head and checks on the way that nothing in it can end a line early or announce another body than
 // the one that follows (RFC 9112 sections 3 and 6): whatever built the fields is not trusted here.
+import { pairsOf } from "../plugin-api/pairs.ts";
 import { tokenCharacter } from "../language/field-name.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { allowedTrailers } from "./trailers.ts";
@@ -98,9 +99,7 @@ function announcedBytes(
 export function encodeLastChunk(trailers: readonly string[]): string | GatewayError {
   let text = "0\r\n";
   const kept = trailers.length === 0 ? trailers : allowedTrailers(trailers);
-  for (let i = 0; i < kept.length; i += 2) {
-    const name = kept[i] as string;
-    const value = kept[i + 1] as string;
+  for (const [name, value] of pairsOf(kept)) {
     if (!token.test(name) || outsideFieldValue.test(value)) return refusal("trailer");
     text += `${name}: ${value}\r\n`;
   }

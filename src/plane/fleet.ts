@@ -1,5 +1,6 @@
 // The fleet by its heartbeats: who is there, what is in force where, who fell silent. Read by way of the indexes, never
 // by a walk over the keys. A sidecar writes its heartbeat itself: nothing in it is taken on trust.
+import { pairsOf } from "../plugin-api/pairs.ts";
 import { z } from "zod";
 import { heartbeatExpiryMs, heartbeatKey, lostMs, membersKey, servicesKey } from "../fleet/heartbeat.ts";
 import type { Script, Store } from "../plugin-api/store.ts";
@@ -77,10 +78,10 @@ export async function readFleet(store: Store, service: string | undefined): Prom
     const [now, list] = Array.isArray(reply) ? (reply as unknown[]) : [];
     nowMs = Number(now);
     const flat = Array.isArray(list) ? (list as unknown[]) : [];
-    for (let at = 0; at + 1 < flat.length; at += 2) {
-      const seenAtMs = Number(flat[at + 1]);
+    for (const [instance, seenAt] of pairsOf(flat)) {
+      const seenAtMs = Number(seenAt);
       const state = nowMs - seenAtMs < heartbeatExpiryMs ? "live" : "lost";
-      found.push({ service: name, instance: String(flat[at]), state, seenAtMs });
+      found.push({ service: name, instance: String(instance), state, seenAtMs });
     }
     if (found.length >= mostMembers) break;
   }

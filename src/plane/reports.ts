@@ -1,5 +1,6 @@
 // What sidecars say that they found in force and not in the history (src/fleet/direct-report.ts writes it). Any sidecar
 // may write there: a report is somebody's word, and is marked as such in the history.
+import { pairsOf } from "../plugin-api/pairs.ts";
 import { z } from "zod";
 import type { Script } from "../plugin-api/store.ts";
 
@@ -44,10 +45,9 @@ export function parseReports(reply: unknown): { reports: Report[]; fields: strin
   const list = Array.isArray(reply) ? (reply as unknown[]).map(String) : [];
   const reports: Report[] = [];
   const fields: string[] = [];
-  for (let at = 0; at + 1 < list.length; at += 2) {
-    const field = list[at] as string;
+  for (const [field, value] of pairsOf(list)) {
     fields.push(field);
-    const parsed = parse(list[at + 1] as string);
+    const parsed = parse(value);
     if (parsed !== undefined) reports.push({ field, ...parsed });
   }
   reports.sort((a, b) => a.atMs - b.atMs);

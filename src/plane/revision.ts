@@ -1,5 +1,6 @@
 // A revision of a policy document as the history keeps it, and how its entries are read: whoever may write the history
 // may write anything, so nothing is taken on trust.
+import { pairsOf } from "../plugin-api/pairs.ts";
 import { z } from "zod";
 
 /** `direct`: by a plain SET or DEL, noticed afterwards. */
@@ -80,7 +81,7 @@ export function parseEntry(
 ): (Revision & { readonly document: string | undefined }) | undefined {
   if (!Array.isArray(list) || list.length === 0) return undefined;
   const fields = new Map<string, string>();
-  for (let at = 0; at + 1 < list.length; at += 2) fields.set(String(list[at]), String(list[at + 1]));
+  for (const [name, value] of pairsOf(list as unknown[])) fields.set(String(name), String(value));
   const parsed = entry.safeParse(Object.fromEntries(fields)).data;
   if (parsed === undefined) return undefined;
   const { signed: signedEpoch, ...facts } = parsed;

@@ -8,6 +8,9 @@ import type { PluginLint } from "./lint.ts";
 import type { PluginSecrets } from "./secrets.ts";
 import type { Clock, PluginNeeds, Services } from "./services.ts";
 
+export { boundedCache } from "./bounded-cache.ts";
+export { textOf } from "./error-text.ts";
+export { pairsOf } from "./pairs.ts";
 export { isClosedAddress } from "../language/closed-addresses.ts";
 export { fieldKey } from "../language/field-name.ts";
 export * from "./commands.ts";

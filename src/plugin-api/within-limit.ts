@@ -1,14 +1,40 @@
 // A bounded wait for work that cannot be ended.
 
-/** Settles as the work does, or rejects after the limit; the work itself cannot be ended. */
-export async function withinLimit(work: Promise<unknown>, limitMs: number, what: string): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} took longer than ${limitMs} ms`)), limitMs);
+/** The work took longer than its limit. */
+export class OverLimit extends Error {
+  override readonly name = "OverLimit";
+}
+
+/**
+ * Settles as the work does, or rejects with an `OverLimit` after the limit.
+ * @param lateText its message
+ * @param onLate gets what the work comes to after all; its failure is nobody's
+ */
+export function withinLimit<Result>(
+  work: Promise<Result>,
+  limitMs: number,
+  lateText: string,
+  onLate?: (result: Result) => void,
+): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    let late = false;
+    const timer = setTimeout(() => {
+      // After a stall of our own process the answer may lie in a socket already: it is read first.
+      setImmediate(() => {
+        late = true;
+        reject(new OverLimit(lateText));
+      });
+    }, limitMs);
+    work.then(
+      (result) => {
+        clearTimeout(timer);
+        if (late) onLate?.(result);
+        else resolve(result);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    );
   });
-  try {
-    await Promise.race([work, limit]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -8,7 +8,7 @@ import { type EffectivePolicy, type PolicyReader, type RawPolicy } from "./read.
 import type { Signed } from "./signature/signature.ts";
 import type { PolicySource, SourceReading } from "./sources/source.ts";
 import { digestsOf, type PolicyOrigin, type PolicyStatus, signatureStatus, timestamp } from "./status.ts";
-import { withinSetUpLimit } from "./set-up-limit.ts";
+import { withinLimit } from "../plugin-api/within-limit.ts";
 import { sameKeys } from "./signature/verify-keys.ts";
 
 /** What a policy in force is known by. */
@@ -236,7 +236,9 @@ class Life<Snapshot> implements PolicyLife {
     if (known === undefined) {
       try {
         const compiled = compile(policy, meta, chosen.raw);
-        swap(await withinSetUpLimit(compiled, compileLimitMs, discard), meta);
+        // A set-up that never ends must not keep later policies out.
+        const lateText = `set-up took longer than ${compileLimitMs} ms`;
+        swap(await withinLimit(compiled, compileLimitMs, lateText, discard), meta);
       } catch (error) {
         // Not settled: what a plugin's set-up needs may be there at the next read.
         this.#reject(raw, problemsOf(error));

@@ -4,7 +4,7 @@
 import type { Redis } from "ioredis";
 import type { Link, OnLink } from "./connect.ts";
 import { noAnswer, reasonOf, refusalOf } from "./failure.ts";
-import { withinLimit } from "./limit.ts";
+import { withinLimit } from "../plugin-api/within-limit.ts";
 
 const invalidations = "__redis__:invalidate";
 /** Longest wait for each of our commands. */
@@ -240,7 +240,7 @@ function isSilence(error: unknown): boolean {
 /** One of our commands: within the time limit, and a refusal says which right is missing. */
 async function step<Reply>(command: string, right: string, send: () => Promise<Reply>): Promise<Reply> {
   try {
-    return await withinLimit(send(), answerMs);
+    return await withinLimit(send(), answerMs, noAnswer);
   } catch (error) {
     throw refusalOf(error, command, right);
   }

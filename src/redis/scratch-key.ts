@@ -1,7 +1,7 @@
 // The scratch key by which watches are proven: changed over one connection, it must be told of on another.
 import { Cluster, type Redis } from "ioredis";
-import { connectionLost, refusalOf, replyCode } from "./failure.ts";
-import { withinLimit } from "./limit.ts";
+import { connectionLost, refusalOf, replyCode, noAnswer } from "./failure.ts";
+import { withinLimit } from "../plugin-api/within-limit.ts";
 
 export const scratchKey = "scratch";
 const answerMs = 1_000;
@@ -37,6 +37,7 @@ export class ScratchKey {
         await withinLimit(
           change(node, `${this.#key}${this.#number === 0 ? "" : `:${this.#number}`}`),
           answerMs,
+          noAnswer,
         );
         return;
       } catch (error) {

@@ -69,7 +69,7 @@ export class PluginStates {
   async #dispose({ definition, state }: Kept): Promise<void> {
     try {
       const disposed = (async () => definition.dispose?.(state))();
-      await withinLimit(disposed, disposeLimitMs, "dispose");
+      await withinLimit(disposed, disposeLimitMs, `dispose took longer than ${disposeLimitMs} ms`);
     } catch (error) {
       const { name: plugin, version } = definition;
       this.#logger.error({ plugin, version, err: error }, "what a plugin kept could not be disposed of");

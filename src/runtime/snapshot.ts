@@ -1,4 +1,5 @@
 // A policy compiled for this sidecar: immutable, swapped whole, closed after its last exchange.
+import { textOf } from "../plugin-api/error-text.ts";
 import { z } from "zod";
 import type { FailMode, Hooks, OwnedCookie, PluginDefinition, RouteInfo } from "../plugin-api/contract.ts";
 import { Chain } from "./chain.ts";
@@ -236,12 +237,12 @@ async function setUp(
   const services = scoped.with(written, host.secrets);
   const made = scope.runInAsyncScope(async () => definition.setup({ options, services, state, route: info }));
   try {
-    await withinLimit(made, setupLimitMs, "set-up");
+    await withinLimit(made, setupLimitMs, `set-up took longer than ${setupLimitMs} ms`);
     if (typeof (await made) !== "object") throw new Error("set-up returned no hooks");
   } catch (error) {
     // Hooks that come too late are nobody's: they are closed when they come.
     made.then((hooks) => closeHooks(definition.name, hooks, host)).catch(() => {});
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = textOf(error);
     throw new Error(`plugin "${definition.name}" on route ${spec.path || "(none)"}: ${reason}`, {
       cause: error,
     });
@@ -279,7 +280,7 @@ async function closeAll({ steps, states }: Made, host: PluginHost): Promise<void
 async function closeHooks(plugin: string, hooks: Hooks, host: PluginHost): Promise<void> {
   try {
     const closed = (async () => hooks.close?.())();
-    await withinLimit(closed, closeLimitMs, "close");
+    await withinLimit(closed, closeLimitMs, `close took longer than ${closeLimitMs} ms`);
   } catch (error) {
     host.services.logger.error({ plugin, err: error }, "plugin could not be closed");
   }

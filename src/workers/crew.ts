@@ -1,4 +1,5 @@
 // The workers of a sidecar, seen from their primary: started, kept alive, told what to do, and all on one policy.
+import { textOf } from "../plugin-api/error-text.ts";
 import type { AddressInfo } from "node:net";
 import { StartError } from "../config/start-error.ts";
 import type { Counter, Gauge, Logger, Metrics } from "../plugin-api/telemetry.ts";
@@ -209,7 +210,7 @@ export class Crew {
       });
       slot.member = member;
     } catch (error) {
-      end(error instanceof Error ? error.message : String(error));
+      end(textOf(error));
     }
   }
 

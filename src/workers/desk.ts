@@ -1,4 +1,5 @@
 // The parts of plugins that all workers share while there is no Redis: made in the primary when a worker first asks.
+import { textOf } from "../plugin-api/error-text.ts";
 import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
 
 export interface Answered {
@@ -22,7 +23,7 @@ export class Desk {
     try {
       return { answer: this.#partOf(plugin)(question), error: undefined };
     } catch (error) {
-      return { answer: undefined, error: error instanceof Error ? error.message : String(error) };
+      return { answer: undefined, error: textOf(error) };
     }
   }
 

@@ -23,10 +23,14 @@ export const rooms: readonly Room[] = [
   room("src/version.ts", ["package.json"]),
   room("src/language/", [], ["ipaddr.js", "lru-cache", "zod"]),
   room("src/v8/"),
-  room("src/plugin-api/", ["src/language/"], ["zod"]),
+  room("src/plugin-api/", ["src/language/"], ["lru-cache", "zod"]),
   room("src/files/", ["src/plugin-api/"]),
   room("src/telemetry/", ["src/plugin-api/telemetry.ts"], ["pino", "prom-client", "zod"]),
-  room("src/redis/", ["src/language/", "src/plugin-api/store.ts"], ["ioredis"]),
+  room(
+    "src/redis/",
+    ["src/language/", "src/plugin-api/store.ts", "src/plugin-api/within-limit.ts"],
+    ["ioredis"],
+  ),
   room(
     "src/config/",
     ["src/language/", "src/plugin-api/", "src/redis/address.ts", "src/redis/seals.ts"],
@@ -34,7 +38,15 @@ export const rooms: readonly Room[] = [
   ),
   room(
     "src/policy/",
-    ["src/config/formats.ts", "src/files/", "src/language/", "src/plugin-api/store.ts", "src/redis/store.ts"],
+    [
+      "src/config/formats.ts",
+      "src/files/",
+      "src/language/",
+      "src/plugin-api/error-text.ts",
+      "src/plugin-api/store.ts",
+      "src/plugin-api/within-limit.ts",
+      "src/redis/store.ts",
+    ],
     ["jose", "yaml", "zod"],
   ),
   // What a sidecar tells the fleet.
@@ -42,7 +54,14 @@ export const rooms: readonly Room[] = [
   // What operators do with policies and the fleet, from a command or a console; no proxy.
   room(
     "src/plane/",
-    ["src/fleet/", "src/language/", "src/plugin-api/lint.ts", "src/plugin-api/store.ts", "src/policy/"],
+    [
+      "src/fleet/",
+      "src/language/",
+      "src/plugin-api/lint.ts",
+      "src/plugin-api/pairs.ts",
+      "src/plugin-api/store.ts",
+      "src/policy/",
+    ],
     ["jose", "yaml", "zod"],
   ),
   room("src/runtime/", ["src/language/", "src/plugin-api/"], ["zod"]),

@@ -1,6 +1,5 @@
 // Records of API keys that cannot be read: counted each time, and told once a minute for each.
-import type { Counter, Services } from "../../../src/plugin-api/contract.ts";
-import { boundedCache } from "../bounded-cache.ts";
+import { boundedCache, type Counter, type Services } from "../../../src/plugin-api/contract.ts";
 
 const intervalMs = 60_000;
 /** Beyond them the one that was seen longest ago is told again before its minute is over. */

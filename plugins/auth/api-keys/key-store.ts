@@ -2,9 +2,14 @@
 // invalidation messages take it out again. Unknown keys are remembered in a bounded negative cache and not in a filter
 // of all known keys: a filter has to be filled by scanning a database that other data fills too, in every sidecar, and
 // is wrong for a moment after every plain SET. Keys never seen before are held back by a budget of look-ups instead.
-import type { Counter, Services, Store } from "../../../src/plugin-api/contract.ts";
+import {
+  boundedCache,
+  type Counter,
+  type Services,
+  type Store,
+  textOf,
+} from "../../../src/plugin-api/contract.ts";
 import { BadRecords } from "./bad-records.ts";
-import { boundedCache } from "../bounded-cache.ts";
 import { keyPath, parsePeppers, pepperedDigest } from "./key-format.ts";
 import { parseKeyRecord, type KeyRecord } from "./key-record.ts";
 
@@ -182,7 +187,7 @@ export class KeyStore {
     try {
       return { state: "known", record: parseKeyRecord(json) };
     } catch (error) {
-      const fault = error instanceof Error ? error.message : "unreadable";
+      const fault = textOf(error);
       this.#badRecords.found(storeKey, fault);
       return { state: "unavailable", because: "the key's record is not valid" };
     }

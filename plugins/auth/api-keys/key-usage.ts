@@ -1,7 +1,6 @@
 // When which key was last used at which service, for `outrigger keys list`: written to Redis lazily, at most once a
 // minute for a key, and lost rather than waited for.
-import type { Script, Services } from "../../../src/plugin-api/contract.ts";
-import { boundedCache } from "../bounded-cache.ts";
+import { boundedCache, type Script, type Services } from "../../../src/plugin-api/contract.ts";
 
 /** Hash field = service, value = epoch milliseconds; kept for 90 days after the last use. */
 export const recordUse: Script = {

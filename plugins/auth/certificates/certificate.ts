@@ -1,8 +1,7 @@
 // Client certificates as identities: of the connection itself, or as a trusted proxy tells of them in
 // X-Forwarded-Client-Cert. From anyone else that field is a claim without proof.
 import { hash, X509Certificate } from "node:crypto";
-import type { Clock, Exchange, Identity } from "../../../src/plugin-api/contract.ts";
-import { boundedCache } from "../bounded-cache.ts";
+import { boundedCache, type Clock, type Exchange, type Identity } from "../../../src/plugin-api/contract.ts";
 import { compileIds } from "../rules/conditions.ts";
 import { accepted, refused, type AuthResult } from "../auth-result.ts";
 import { ambiguousIds, forwardedNames, forwardedThumbprint, namesOf } from "./certificate-names.ts";

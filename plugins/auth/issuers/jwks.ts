@@ -1,6 +1,6 @@
 // Keeps an issuer's public keys: fetched ahead of need, one fetch at a time, shared with the fleet, kept while the
 // issuer is down. jose's own remote set asks again on every request then, and keeps nothing.
-import type { Services } from "../../../src/plugin-api/contract.ts";
+import { type Services, textOf } from "../../../src/plugin-api/contract.ts";
 import { discover, maxRedirects } from "./discovery.ts";
 import { parseJsonAnswer } from "./json-answer.ts";
 import { openSharedJwksCache, type SharedJwksCache, type SharedKeys } from "./shared-jwks-cache.ts";
@@ -142,7 +142,7 @@ export class JwksSource {
     } catch (error) {
       nextMs = Math.min(maxBackoffMs, firstBackoffMs * 2 ** this.#failures);
       this.#failures += 1;
-      this.#fault = error instanceof Error ? error.message : "failed";
+      this.#fault = textOf(error);
       const { logger, clock } = this.#services;
       this.#retryMono = clock.mono() + nextMs;
       logger.warn(

@@ -1,8 +1,7 @@
 // Which sessions were ended before their time: told to all sidecars through Redis; without it, to the workers of this
 // one, and to itself after a restart, through its state folder.
 import type { LRUCache } from "lru-cache";
-import type { KeptLines, Services } from "../../../src/plugin-api/contract.ts";
-import { boundedCache } from "../bounded-cache.ts";
+import { boundedCache, type KeptLines, type Services } from "../../../src/plugin-api/contract.ts";
 import { OwedEnds } from "./owed-ends.ts";
 import { endedPrefix as prefix } from "./session-marks.ts";
 

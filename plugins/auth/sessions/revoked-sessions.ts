@@ -1,7 +1,6 @@
 // Ends of all sessions of somebody that began before a moment, told through Redis (see session-marks.ts). A session that
 // begins afterwards is not concerned, so a mark says when, and what is known from memory is asked about again.
-import type { Script, Services, Store } from "../../../src/plugin-api/contract.ts";
-import { boundedCache } from "../bounded-cache.ts";
+import { boundedCache, type Script, type Services, type Store } from "../../../src/plugin-api/contract.ts";
 import { endedPrefix } from "./session-marks.ts";
 
 const maxHeard = 65_536;

@@ -1,6 +1,6 @@
 // Verdicts on tokens under the SHA-256 of the token, bounded in bytes; no token is kept.
+import { boundedCache } from "../../../src/plugin-api/contract.ts";
 import { LRUCache } from "lru-cache";
-import { boundedCache } from "../bounded-cache.ts";
 import type { Accepted, Refused } from "../auth-result.ts";
 import type { KeyVersion } from "../issuers/key-set.ts";
 

@@ -1,5 +1,5 @@
 // The answer made of a stored response: whole, 304, 206 or 416, with Age, X-Cache and Cache-Status (RFC 9211).
-import type { ExchangeResponse, RespondVerdict } from "../../../src/plugin-api/contract.ts";
+import { type ExchangeResponse, pairsOf, type RespondVerdict } from "../../../src/plugin-api/contract.ts";
 import { isNotModified, notModifiedFields } from "../semantics/conditional.ts";
 import type { Entry } from "../store/entry.ts";
 import { selectRange } from "../semantics/range.ts";
@@ -70,8 +70,7 @@ function rangeAnswer(
 export function replaceResponse(response: ExchangeResponse, answer: RespondVerdict): void {
   response.status = answer.status;
   response.fields.deleteWhere(() => true);
-  const flat = answer.fields ?? [];
-  for (let i = 0; i < flat.length; i += 2) response.fields.append(flat[i] as string, flat[i + 1] as string);
+  for (const [name, value] of pairsOf(answer.fields ?? [])) response.fields.append(name, value);
   response.replaceBody(answer.body ?? emptyBody);
 }
 

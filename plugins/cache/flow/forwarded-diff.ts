@@ -1,6 +1,6 @@
 // What the plugins behind the cache and the proxy itself do to a request before it goes out. A background refresh is
 // made in the cache's own place in the chain, where none of that has happened yet, so it is noted and done again.
-import { fieldKey, type Fields } from "../../../src/plugin-api/contract.ts";
+import { fieldKey, pairsOf, type Fields } from "../../../src/plugin-api/contract.ts";
 
 export interface ForwardedDiff {
   /** name, value, … as the service got them. */
@@ -37,6 +37,7 @@ export function forwardedDiff(before: Fields, after: Fields): ForwardedDiff {
 /** Makes the same changes to another request of the same entry. */
 export function repeatDiff(fields: Fields, { set, removed }: ForwardedDiff): void {
   for (const name of removed) fields.delete(name);
-  for (let i = 0; i < set.length; i += 2) fields.delete(fieldKey(set[i] as string));
-  for (let i = 0; i < set.length; i += 2) fields.append(set[i] as string, set[i + 1] as string);
+  const pairs = pairsOf(set);
+  for (const [name] of pairs) fields.delete(fieldKey(name));
+  for (const [name, value] of pairs) fields.append(name, value);
 }

@@ -1,6 +1,7 @@
 // Purges of the fleet: one sorted set in Redis, scored by the server's clock, which every sidecar reads. The script that
 // writes a purge publishes that it did; who did not hear it finds it at the next look.
 import {
+  pairsOf,
   GatewayError,
   type Logger,
   type Script,
@@ -206,8 +207,6 @@ function parseAnswer(answer: unknown): {
     throw new GatewayError("dependency_unavailable", "Redis gave no purge log.");
   }
   const flat: unknown[] = answer[2];
-  const purges: { purge: string; at: number }[] = [];
-  for (let i = 0; i + 1 < flat.length; i += 2)
-    purges.push({ purge: String(flat[i]), at: Number(flat[i + 1]) });
+  const purges = pairsOf(flat).map(([purge, at]) => ({ purge: String(purge), at: Number(at) }));
   return { nowMs: Number(answer[0]), count: Number(answer[1]), purges };
 }

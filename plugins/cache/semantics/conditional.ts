@@ -1,6 +1,6 @@
 // Conditional requests, both ways: what a client's preconditions say of a stored response (RFC 9110 section 13), our
 // own towards the upstream (RFC 9111 section 4.3.1), and what a 304 changes in a stored response (section 3.2).
-import { fieldKey, Fields } from "../../../src/plugin-api/contract.ts";
+import { fieldKey, Fields, pairsOf } from "../../../src/plugin-api/contract.ts";
 import type { Entry } from "../store/entry.ts";
 import { formatHttpDate, parseHttpDate } from "./httpdate.ts";
 
@@ -97,11 +97,11 @@ export function describesSame(entry: Entry, received: Fields): boolean {
 /** Fields of a 304 made from a stored response (RFC 9110 section 15.4.5). */
 export function notModifiedFields(flat: readonly string[]): string[] {
   const kept: string[] = [];
-  for (let i = 0; i < flat.length; i += 2) {
-    const lower = fieldKey(flat[i] as string);
+  for (const [name, value] of pairsOf(flat)) {
+    const lower = fieldKey(name);
     if (lower.startsWith("content-") && lower !== "content-location" && lower !== "content-security-policy")
       continue;
-    kept.push(flat[i] as string, flat[i + 1] as string);
+    kept.push(name, value);
   }
   return kept;
 }

@@ -4,6 +4,7 @@ import { crc32, deflateRaw, inflateRaw } from "node:zlib";
 import { promisify } from "node:util";
 import { z } from "zod";
 import { tokenCharacter } from "../../../src/language/field-name.ts";
+import { pairsOf } from "../../../src/plugin-api/contract.ts";
 import type { Entry } from "./entry.ts";
 
 const deflate = promisify(deflateRaw);
@@ -141,8 +142,5 @@ async function unpacked(body: Buffer, flags: number, maxBodyBytes: number): Prom
 }
 
 function field(flat: readonly string[], lowerName: string): string | undefined {
-  for (let i = 0; i < flat.length; i += 2) {
-    if ((flat[i] as string).toLowerCase() === lowerName) return flat[i + 1];
-  }
-  return undefined;
+  return pairsOf(flat).find(([name]) => name.toLowerCase() === lowerName)?.[1];
 }

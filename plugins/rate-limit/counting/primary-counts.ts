@@ -1,8 +1,7 @@
 // What takeScript is in Redis, for the workers of one sidecar without it: the same calls, decided in their primary over
 // counts in memory. script.ts says what keys, arguments and answers mean, algorithms.ts holds the arithmetic.
-import { LRUCache } from "lru-cache";
 import { z } from "zod";
-import type { Clock } from "../../../src/plugin-api/contract.ts";
+import { boundedCache, type Clock } from "../../../src/plugin-api/contract.ts";
 import { emptyUsage, free, roll, waitMs, type Rule, type Usage } from "./algorithms.ts";
 import { windowStart } from "./window.ts";
 
@@ -46,7 +45,7 @@ interface Reservation {
 
 class Counts {
   readonly #clock: Clock;
-  readonly #usages = new LRUCache<string, Usage>({ maxSize: mostCounts, sizeCalculation: () => 1 });
+  readonly #usages = boundedCache<Usage>(mostCounts);
 
   constructor(clock: Clock) {
     this.#clock = clock;

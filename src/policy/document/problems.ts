@@ -1,5 +1,6 @@
 // What is wrong with a policy: each problem with the path of the field it is about, and where that field stands in
 // the text when that is known. Texts of the document are quoted short and escaped; values are never quoted.
+import { textOf } from "../../plugin-api/error-text.ts";
 import { nearestName } from "../../language/nearest.ts";
 
 export interface Problem {
@@ -64,5 +65,5 @@ export function unknownName(what: string, name: string, known: Iterable<string>)
 /** What made an attempt fail, whatever it was. */
 export function problemsOf(error: unknown): readonly Problem[] {
   if (error instanceof PolicyRefused) return error.problems;
-  return [{ path: "", message: error instanceof Error ? error.message : String(error) }];
+  return [{ path: "", message: textOf(error) }];
 }

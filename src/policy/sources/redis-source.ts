@@ -1,4 +1,5 @@
 // The policy in Redis: `policy` and `policy:<service>`, read together whenever either may have changed.
+import { textOf } from "../../plugin-api/error-text.ts";
 import { setTimeout as wait } from "node:timers/promises";
 import type { RedisStore } from "../../redis/store.ts";
 import { StoreUnavailable } from "../../plugin-api/store.ts";
@@ -116,7 +117,7 @@ async function readOnce(
   } catch (error) {
     return {
       state: "failed",
-      message: `Redis cannot be read: ${error instanceof Error ? error.message : "?"}`,
+      message: `Redis cannot be read: ${textOf(error)}`,
     };
   }
 }

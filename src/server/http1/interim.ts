@@ -1,4 +1,5 @@
 // Interim responses (RFC 9110 section 15.2).
+import { pairsOf } from "../../plugin-api/pairs.ts";
 import type { ServerResponse } from "node:http";
 
 /** An HTTP/1.0 client gets none. @param fields name, value, … */
@@ -11,7 +12,7 @@ export function writeInterim(res: ServerResponse, status: number, fields: readon
 
 function earlyHints(res: ServerResponse, fields: readonly string[]): void {
   const hints: Record<string, string | string[]> = {};
-  for (const [name, value] of pairs(fields)) {
+  for (const [name, value] of pairsOf(fields)) {
     const lower = name.toLowerCase();
     const before = hints[lower];
     hints[lower] = before === undefined ? value : [before, value].flat();
@@ -22,10 +23,4 @@ function earlyHints(res: ServerResponse, fields: readonly string[]): void {
   } catch {
     // Left out.
   }
-}
-
-export function pairs(flat: readonly string[]): [string, string][] {
-  const list: [string, string][] = [];
-  for (let i = 0; i < flat.length; i += 2) list.push([flat[i] as string, flat[i + 1] as string]);
-  return list;
 }

@@ -11,7 +11,8 @@ import type {
 import { resetConnection } from "../../http1/reset.ts";
 import type { ClientTls } from "../../plugin-api/contract.ts";
 import { clientTlsOf } from "./client-tls.ts";
-import { pairs, writeInterim } from "./interim.ts";
+import { pairsOf } from "../../plugin-api/pairs.ts";
+import { writeInterim } from "./interim.ts";
 import type { UpgradeSide } from "./upgrade-side.ts";
 
 /** Up to here, copying a body behind its head costs less than a second buffer for the kernel. */
@@ -188,7 +189,7 @@ export class Http1Stream implements ServerStream {
 
   end(trailers: readonly string[]): void {
     const { response } = this;
-    if (trailers.length > 0) response.addTrailers(pairs(trailers));
+    if (trailers.length > 0) response.addTrailers(pairsOf(trailers));
     const first = this.#isHeld ? this.#first : undefined;
     this.#isHeld = false;
     this.#first = undefined;
