@@ -33,6 +33,15 @@ async function createProgram(terminal: Terminal, choose: (run: Run) => void): Pr
     .action((options: { json?: true }) =>
       choose(async () => (await import("./config.ts")).printConfig(terminal, options)),
     );
+  program
+    .command("check")
+    .description(
+      "look at what a sidecar in this environment needs: Redis, rights, policy, service, certificates",
+    )
+    .option(...json)
+    .action((options: { json?: true }) =>
+      choose(async () => (await import("./check.ts")).checkAll(terminal, options)),
+    );
   addPolicyCommands(program, terminal, choose);
   addFleetCommand(program, terminal, choose);
   addLogsCommand(program, terminal, choose);

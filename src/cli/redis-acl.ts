@@ -2,7 +2,7 @@
 // own state. Whoever takes such a sidecar over reaches no other service through Redis.
 import { loadConfig } from "../app/environment.ts";
 import { servicesKey } from "../fleet/heartbeat.ts";
-import { directKey, documentKeys } from "../policy/sources/document-keys.ts";
+import { directKey, documentKeys, type Spread } from "../policy/sources/document-keys.ts";
 import { keySetKey } from "../policy/signature/key-sets.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -14,16 +14,16 @@ export interface AclOptions {
 }
 
 /** Keys that a sidecar only reads: what is beside a policy has another name in a Cluster (src/policy/sources/document-keys.ts). */
-function read(service: string, keyPrefix: string): readonly string[] {
-  const policies = [undefined, service].flatMap((of) =>
-    [false, true].map((sharded) => documentKeys(of, { sharded, keyPrefix })),
-  );
-  const keys = policies.flatMap(({ document, applied }) => [document, applied]);
-  return [...new Set(keys.map(literal)), keySetKey, "apikey:*", "probe"];
+export function readKeys(service: string, spread: Spread): readonly string[] {
+  const documents = [undefined, service].map((of) => documentKeys(of, spread));
+  return [...documents.flatMap(({ document, applied }) => [document, applied]), keySetKey, "probe"];
 }
 
-/** Keys of one service, which its sidecars alone write. */
-const own = (service: string): readonly string[] => [
+/** As patterns. */
+export const readPatterns: readonly string[] = ["apikey:*"];
+
+/** Keys of one service, which its sidecars alone write; as patterns. */
+export const ownPatterns = (service: string): readonly string[] => [
   `rl:${service}:*`,
   `cache:${service}:*`,
   `fleet:${service}:*`,
@@ -74,12 +74,13 @@ function literal(text: string): string {
 export function aclLine(service: string, keyPrefix: string, options: AclOptions = {}): string {
   const prefix = literal(keyPrefix);
   const written = [
-    ...own(service),
+    ...ownPatterns(service),
     ...(options.login ? login : []),
     ...(options.fleetLimits ? fleetLimits : []),
   ];
+  const names = [false, true].flatMap((sharded) => readKeys(service, { sharded, keyPrefix }));
   const keys = [
-    ...read(service, keyPrefix).map((key) => `%R~${prefix}${key}`),
+    ...[...new Set(names.map(literal)), ...readPatterns].map((key) => `%R~${prefix}${key}`),
     ...[scratch, ...written].map((key) => `~${prefix}${key}`),
   ];
   const heard = channels(service).map((channel) => `&${prefix}${channel}`);

@@ -1,0 +1,47 @@
+// When the certificates end that the settings name: those shown to others, and those that others' are checked against.
+import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import type { Config } from "../../config/config.ts";
+import { type CheckFinding, checkOf } from "./finding.ts";
+
+const dayMs = 86_400_000;
+const soonMs = 21 * dayMs;
+const pem = /-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----[^]*?-----END \1-----/g;
+
+export function checkCertificates(config: Config, nowMs: number): CheckFinding[] {
+  const named = [
+    ["OUTRIGGER_TLS_CERT", config.tlsCert],
+    ["OUTRIGGER_TLS_CLIENT_CA", config.tlsClientCa],
+    ["OUTRIGGER_UPSTREAM_CA", config.upstreamCa],
+    ["OUTRIGGER_REDIS_CERT", config.redisCert],
+    ["OUTRIGGER_REDIS_CA", config.redisCa],
+  ] as const;
+  return named.flatMap(([name, path]) => (path === undefined ? [] : [checkFile(name, path, nowMs)]));
+}
+
+function checkFile(name: string, path: string, nowMs: number): CheckFinding {
+  const check = checkOf("certificate");
+  try {
+    const blocks = readFileSync(path, "utf8").match(pem) ?? [];
+    // Of a chain the first to end ends it; of authorities each stands for itself, and the last to end is left.
+    const ends = blocks.map((block) => new X509Certificate(block)).map(({ validTo }) => Date.parse(validTo));
+    const end = name.endsWith("_CA") ? Math.max(...ends) : Math.min(...ends);
+    return expiryOf(`${name}: ${path}`, end, nowMs);
+  } catch (error) {
+    return check.fail(
+      `${name}: ${path}: ${(error as NodeJS.ErrnoException).code ?? "cannot be read"}`,
+      "mend the file",
+    );
+  }
+}
+
+/** @param end epoch ms */
+export function expiryOf(what: string, end: number, nowMs: number): CheckFinding {
+  const check = checkOf("certificate");
+  const when = new Date(end).toISOString().slice(0, 10);
+  if (end <= nowMs)
+    return check.fail(`${what} ended on ${when}`, "renew it; files are read again while it runs");
+  const days = Math.floor((end - nowMs) / dayMs);
+  if (end - nowMs < soonMs) return check.warn(`${what} ends on ${when}, in ${days} days`, "renew it");
+  return check.ok(`${what} ends on ${when}, in ${days} days`);
+}

@@ -1,0 +1,129 @@
+// The policy: whether there is one that this sidecar would take, and who may sign it.
+import { pluginsByName } from "../../app/registry.ts";
+import type { Config } from "../../config/config.ts";
+import { PolicyRefused, problemText } from "../../policy/document/problems.ts";
+import { createPolicyReader, createTrust, layerKey, type RawPolicy, sharedKey } from "../../policy/read.ts";
+import { keySetKey, keySetMaxBytes } from "../../policy/signature/key-sets.ts";
+import { readPolicyFile } from "../../policy/sources/file-source.ts";
+import { createStore } from "../../redis/store.ts";
+import { StoreUnavailable } from "../../plugin-api/store.ts";
+import { lintFor } from "../lint-text.ts";
+import { type CheckFinding, checkOf } from "./finding.ts";
+
+const limitMs = 3_000;
+
+export async function checkPolicy(config: Config): Promise<CheckFinding[]> {
+  const keys = await checkKeys(config);
+  // What nothing can be verified by refuses every policy.
+  if (keys.some(({ state }) => state === "fail")) return keys;
+  return [...keys, ...(config.redis === undefined ? await checkFile(config) : await checkStored(config))];
+}
+
+async function checkKeys({ policyKeys, redis }: Config): Promise<CheckFinding[]> {
+  const check = checkOf("policy-keys");
+  if (policyKeys === undefined) {
+    if (redis === undefined) return [];
+    const message = "OUTRIGGER_POLICY_KEYS is not set: whoever may write to Redis makes policy";
+    return [check.warn(message, "outrigger policy keygen makes a key to sign policies with")];
+  }
+  try {
+    const { keys } = await (await createTrust(policyKeys))([]);
+    return [check.ok(`${keys.length} public ${keys.length === 1 ? "key" : "keys"}`)];
+  } catch (error) {
+    return [check.fail((error as Error).message, "correct OUTRIGGER_POLICY_KEYS")];
+  }
+}
+
+async function checkFile(config: Config): Promise<CheckFinding[]> {
+  const check = checkOf("policy");
+  const { policyFile, policyMaxBytes } = config;
+  if (policyFile === undefined)
+    return [
+      check.warn("the built-in one, which logs and forwards", "set OUTRIGGER_POLICY_FILE or REDIS_URL"),
+    ];
+  const reading = await readPolicyFile(policyFile, policyMaxBytes);
+  if (reading.state !== "read") return [check.fail(reading.message, "correct OUTRIGGER_POLICY_FILE")];
+  return await judged(config, reading.raw, policyFile);
+}
+
+async function checkStored(config: Config): Promise<CheckFinding[]> {
+  const check = checkOf("policy");
+  const { redis, keyPrefix, service, policyMaxBytes, policyKeys, policyFile } = config;
+  if (redis === undefined) return [];
+  const store = createStore({ address: redis, keyPrefix, connectionName: "outrigger-check" });
+  try {
+    if (!(await store.whenUp(limitMs)))
+      return [check.warn("not looked at: Redis cannot be used", "see redis")];
+    const most = Math.ceil(policyMaxBytes * 1.4) + 1_024;
+    const [shared, layer, keySet] = await Promise.all([
+      store.getBytes(sharedKey, limitMs, most),
+      store.getBytes(layerKey(service), limitMs, most),
+      policyKeys === undefined ? null : store.getBytes(keySetKey, limitMs, keySetMaxBytes * 2),
+    ]);
+    if (shared === null) {
+      if (policyFile !== undefined) return await checkFile(config);
+      return [
+        check.fail(
+          `Redis has no ${keyPrefix}${sharedKey}: every request is 503`,
+          "outrigger policy apply FILE",
+        ),
+      ];
+    }
+    const raw = { shared, layer: layer ?? undefined, format: "json", standing: true } as const;
+    return await judged(
+      config,
+      keySet === null ? raw : { ...raw, keySets: [keySet] },
+      `${keyPrefix}${sharedKey}`,
+    );
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    return [check.fail(`cannot be read: ${error.message}`, "see redis and rights")];
+  } finally {
+    store.close();
+  }
+}
+
+async function judged(config: Config, raw: RawPolicy, name: string): Promise<CheckFinding[]> {
+  const check = checkOf("policy");
+  const {
+    service,
+    upstream: ownUpstream,
+    upstreamAllow,
+    policyKeys: keys,
+    policyMaxBytes: maxBytes,
+  } = config;
+  const plugins = pluginsByName;
+  try {
+    const read = await createPolicyReader({ plugins, service, upstreamAllow, ownUpstream, keys, maxBytes });
+    const { routes, digest, overruled } = await read(raw);
+    const layered = raw.layer === undefined ? "" : ` with the layer of ${service}`;
+    const found = [
+      check.ok(
+        `${name}${layered} is valid, ${routes.length} ${routes.length === 1 ? "route" : "routes"}, sha256 ${digest.slice(0, 12)}…`,
+      ),
+    ];
+    if (overruled[0] !== undefined)
+      found.push(
+        check.warn(`parts of the layer are overruled: ${problemText(overruled[0])}`, "mend the layer"),
+      );
+    const { findings, left } = await lintFor(config, raw, raw.layer === undefined ? undefined : service);
+    const [first] = findings;
+    if (first !== undefined) {
+      const count = findings.length + left;
+      const message = `${count} ${count === 1 ? "warning" : "warnings"}, the first: ${first.message} [${first.code}]`;
+      found.push(check.warn(message, "outrigger policy lint FILE prints them with their places"));
+    }
+    return found;
+  } catch (error) {
+    if (!(error instanceof PolicyRefused)) throw error;
+    const [first] = error.problems;
+    const more = error.problems.length - 1;
+    const text = `${first === undefined ? "" : problemText(first)}${more > 0 ? ` (and ${more} more)` : ""}`;
+    return [
+      check.fail(
+        `${name} is refused: ${text}`,
+        "mend it; outrigger policy validate FILE lists every problem",
+      ),
+    ];
+  }
+}

@@ -1,0 +1,150 @@
+// What a sidecar's user must be allowed to in Redis (`outrigger redis-acl` prints such a user), each right tried: on scratch
+// keys, and on keys that others need by commands that leave them as they are.
+import { createHash } from "node:crypto";
+import type { Inspection } from "../../redis/inspection.ts";
+import { servicesKey } from "../../fleet/heartbeat.ts";
+import { directKey, type Spread } from "../../policy/sources/document-keys.ts";
+import { ownPatterns, readKeys, readPatterns } from "../redis-acl.ts";
+import { type CheckFinding, checkOf } from "./finding.ts";
+
+export interface Try {
+  /** As an ACL names it. */
+  readonly right: string;
+  readonly command: string;
+  readonly args: readonly (string | number)[];
+  /** What is lost without it; absent = the sidecar cannot do its work. */
+  readonly loses?: string;
+}
+
+const revisions = "a policy that was SET by hand has no revision in the history";
+const nothing = "return 1";
+const script = "return redis.call('get', KEYS[1])";
+const sha1 = createHash("sha1").update(script).digest("hex");
+
+/**
+ * @param scratch a key below `scratch` that nobody else uses
+ * @param key with the prefix
+ */
+export function rightsToTry(service: string, scratch: string, key: (name: string) => string): readonly Try[] {
+  const [own, stream, sorted] = [key(scratch), key(`${scratch}:x`), key(`${scratch}:z`)];
+  const keyUse = key(`keyuse:${scratch}`);
+  const channel = key(`cache:${service}:${scratch}`);
+  const told = "changes are looked for each second instead of told";
+  const uses = "when a key was used last is not known";
+  const rows: (readonly [string, readonly (string | number)[], string?])[] = [
+    ["ping", []],
+    ["time", []],
+    ["info", [], "a replica and a server that loads are found out by their errors only"],
+    ["set", [own, "1", "PX", 10_000]],
+    ["get", [own]],
+    ["getrange", [own, 0, 0], "a policy that is too long is read whole"],
+    ["pexpire", [own, 10_000]],
+    ["eval", [script, 1, own]],
+    ["evalsha", [sha1, 1, own]],
+    ["xadd", [stream, "MAXLEN", "~", 10, "*", "check", "1"], "no log stream"],
+    ["zadd", [sorted, 1, "check"]],
+    ["zcount", [sorted, 0, 1]],
+    ["zcard", [sorted]],
+    ["zrangebyscore", [sorted, 0, 1]],
+    ["zremrangebyscore", [sorted, 5, 6]],
+    ["zremrangebyrank", [sorted, 5, 6]],
+    ["zrem", [sorted, "check"]],
+    ...[own, stream, sorted].map((each) => ["unlink", [each]] as const),
+    ["publish", [channel, "check"], "purges are looked for each second instead of told"],
+    ["expire", [keyUse, 1], uses],
+    ["hset", [keyUse, "check", "1"], uses],
+    ["expire", [keyUse, 1], uses],
+    ["client|setname", ["outrigger-check"]],
+    ["client|id", [], told],
+    ["client|tracking", ["off"], told],
+    // Last, and ended at once: in between nothing else may be asked.
+    ["subscribe", ["__redis__:invalidate", channel], told],
+    ["unsubscribe", [], told],
+  ];
+  return rows.map(([name, args, loses]) => {
+    const [command = name, part] = name.split("|");
+    return {
+      right: `+${name}`,
+      command,
+      args: part === undefined ? args : [part, ...args],
+      ...(loses !== undefined && { loses }),
+    };
+  });
+}
+
+/** Keys as the sidecar needs them: nothing is changed there. */
+export function keysToTry(service: string, spread: Spread): readonly Try[] {
+  const key = (pattern: string): string => spread.keyPrefix + pattern.replace("*", "check");
+  const read = [...readKeys(service, spread), ...readPatterns].map(key);
+  const [seen, direct] = [key(servicesKey), key(directKey)];
+  return [
+    ...read.map((name) => ({ right: `%R~${name}`, command: "get", args: [name] })),
+    ...ownPatterns(service).map((pattern) => ({
+      right: `~${spread.keyPrefix}${pattern}`,
+      command: "eval",
+      args: [nothing, 1, key(pattern)],
+    })),
+    { right: `+zadd on ~${seen}`, command: "zadd", args: [seen, "XX", 0, "check"] },
+    { right: `+hlen on ~${direct}`, command: "hlen", args: [direct], loses: revisions },
+    { right: `+hexists on ~${direct}`, command: "hexists", args: [direct, "check"], loses: revisions },
+  ];
+}
+
+export async function checkRights(
+  redis: Inspection,
+  service: string,
+  spread: Spread,
+): Promise<CheckFinding[]> {
+  const check = checkOf("rights");
+  const key = (name: string): string => spread.keyPrefix + name;
+  const scratch = `scratch:check:${crypto.randomUUID()}`;
+  const lacking: Try[] = [];
+  for (const each of [...keysToTry(service, spread), ...rightsToTry(service, scratch, key)]) {
+    const answer = await redis.ask(each.command, ...each.args);
+    if (answer.refused === undefined || answer.code === "WRONGTYPE") continue;
+    if (answer.code === "NOPERM") lacking.push(each);
+    else if (answer.code !== undefined && answer.code !== "ERR")
+      return [check.fail(`${each.command}: Redis answers ${answer.code}`, adviceFor(answer.code))];
+    else return [check.fail(`${each.command}: ${answer.refused}`, "look at Redis")];
+  }
+  const advice = `outrigger redis-acl --service ${service} prints the user that has them`;
+  const names = (some: readonly Try[]): string => [...new Set(some.map(({ right }) => right))].join(" ");
+  const needed = lacking.filter(({ loses }) => loses === undefined);
+  const found = [
+    ...(needed.length === 0 ? [] : [check.fail(`this user lacks ${names(needed)}`, advice)]),
+    ...[...Map.groupBy(lacking, ({ loses }) => loses)].flatMap(([loses, some]) =>
+      loses === undefined ? [] : [check.warn(`this user lacks ${names(some)}: ${loses}`, advice)],
+    ),
+    ...(await checkExcess(redis, service, key)),
+  ];
+  return found.length === 0
+    ? [check.ok("each command and key that a sidecar needs, and no policy to write")]
+    : found;
+}
+
+const adviceFor = (code: string): string =>
+  ({
+    READONLY: "it is a read-only replica: name the master, or use redis+sentinel://",
+    OOM: "it is full: see maxmemory",
+    MISCONF: "it cannot write to its disk: see its log",
+  })[code] ?? "look at Redis";
+
+/** A script that does nothing is refused where the user may not write its key. */
+async function checkExcess(
+  redis: Inspection,
+  service: string,
+  key: (name: string) => string,
+): Promise<CheckFinding[]> {
+  const may: string[] = [];
+  for (const name of ["policy", "apikey:check"]) {
+    const { refused } = await redis.ask("eval", nothing, 1, key(name));
+    if (refused === undefined) may.push(name.replace(":check", ":*"));
+  }
+  if (may.length === 0) return [];
+  return [
+    checkOf("rights").warn(
+      `this user may write ${may.join(" and ")}: whoever takes this sidecar over changes them for all`,
+      `use one of its own: outrigger redis-acl --service ${service}`,
+    ),
+  ];
+}
