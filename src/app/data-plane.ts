@@ -12,6 +12,7 @@ import { createRequestCounters, type RoutedPolicy } from "../routing/routed-poli
 import { createHttpClient } from "../runtime/http-client.ts";
 import { createPluginHost, type PluginHost } from "../runtime/plugin-host.ts";
 import type { HostServices } from "../runtime/scoped-services.ts";
+import { drainLimits, type TakeBacklog } from "../server/drain.ts";
 import { Listener } from "../server/listener.ts";
 import { readTlsFiles, type TlsFiles, watchTlsFiles } from "../server/tls-files.ts";
 import type { Telemetry } from "../telemetry/process.ts";
@@ -29,6 +30,8 @@ export interface DataPlaneOptions {
   readonly workerCount?: number;
   /** The process above them, without Redis. */
   readonly workers?: HostServices["workers"];
+  /** Of the socket that is theirs in common. */
+  readonly takeBacklog?: TakeBacklog;
   /** Until it is set; absent = 1. */
   readonly fleetSize?: number;
 }
@@ -87,11 +90,7 @@ export function createDataPlane(
       return listener.inFlight;
     },
     listen: () => bind("OUTRIGGER_LISTEN", config.listen, () => listener.listen()),
-    drain: () =>
-      listener.drain({
-        mostMs: Math.max(config.drainMs, config.drainMinMs),
-        leastMs: config.drainMinMs,
-      }),
+    drain: () => listener.drain(drainLimits(config), options.takeBacklog),
     async close() {
       secretFiles.close();
       unwatchTls?.();

@@ -3,6 +3,7 @@ import cluster from "node:cluster";
 import type { Config } from "../config/config.ts";
 import { removeStaleSocket } from "../files/unix-socket.ts";
 import { addressText } from "../language/address-text.ts";
+import { drainLimits } from "../server/drain.ts";
 import { mergeMetrics } from "../telemetry/metrics.ts";
 import { version } from "../version.ts";
 import { Crew } from "../workers/crew.ts";
@@ -67,7 +68,7 @@ function crewOf({ config, telemetry, registry, clock }: ProcessContext, count: n
   return new Crew({
     count,
     service: config.service,
-    drainMs: Math.max(config.drainMs, config.drainMinMs),
+    drain: drainLimits(config),
     logger,
     metrics,
     output,

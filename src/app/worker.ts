@@ -7,6 +7,7 @@ import { connectPrimary, type PrimaryLink } from "../workers/link.ts";
 import { stateEveryMs, type ToWorker } from "../workers/messages.ts";
 import { WorkerPolicies } from "../workers/worker-policies.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
+import { drainLimits } from "../server/drain.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import { createDataPlane, type LocalDataPlane } from "./data-plane.ts";
 import { fitDescriptors } from "./descriptors.ts";
@@ -44,6 +45,7 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
   const data = createDataPlane(context, fitted.config, {
     workerCount: count,
     fleetSize: welcome.fleetSize,
+    takeBacklog: () => link.closeSocket(drainLimits(config).mostMs),
     ...(store === undefined ? { workers: link } : {}),
   });
   const ending = Promise.withResolvers<number>();
@@ -108,6 +110,7 @@ function obey(
     case "welcome":
     case "serve":
     case "stop":
+    case "closed":
     case "answer":
       throw new Error(`unexpected word of the primary: ${message.type}`);
   }

@@ -5,6 +5,7 @@ import type { Server } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CarriedExchange } from "../exchange/context.ts";
 import type { IntrusiveSet } from "../v8/intrusive-set.ts";
+import { closeEmptied, listeningHandle } from "./backlog.ts";
 import type { Lingering } from "../client/lingering.ts";
 
 /** What a drain looks at and ends. */
@@ -23,17 +24,33 @@ export interface DrainLimits {
   readonly leastMs: number;
 }
 
+/** Takes what waits at the listening socket, which is closed then; resolves when that is done, or at `endMono`. */
+export type TakeBacklog = (endMono: number) => Promise<void>;
+
 const lookEveryMs = 20;
 /** Of the limit: without a request or a connection for that long, nobody is taken to be on the way. */
 const quietPart = 0.1;
+/** Without a connection for that long, nobody is taken to come. */
+const lullMs = 50;
 /** Of the limit: in spite of traffic that does not end, nobody new is let in any more. */
 const openPart = 0.8;
+/** Of the limit: those that are waiting to be let in. */
+const backlogPart = 0.1;
+
+export function drainLimits(config: { readonly drainMs: number; readonly drainMinMs: number }): DrainLimits {
+  return { mostMs: Math.max(config.drainMs, config.drainMinMs), leastMs: config.drainMinMs };
+}
+
+/** When, from its beginning, a drain lets nobody new in, and when its listening socket is closed, at the latest. */
+export function phasesOf({ mostMs, leastMs }: DrainLimits): { openMs: number; closedMs: number } {
+  const openMs = Math.max(mostMs * openPart, leastMs);
+  return { openMs, closedMs: openMs + mostMs * backlogPart };
+}
 
 export class Drain {
   readonly #drained: Drained;
   #begun = false;
   #activeMono = 0;
-  #accepted = 0;
 
   constructor(drained: Drained) {
     this.#drained = drained;
@@ -48,28 +65,27 @@ export class Drain {
     this.#begun = true;
   }
 
-  /** A request has come. */
+  /** A request has come, or a connection, which will bring one. */
   active(): void {
     if (this.#begun) this.#activeMono = performance.now();
   }
 
-  /** A connection has come, which will bring a request. */
-  accepted(): void {
-    this.#accepted += 1;
-    this.active();
-  }
-
-  /** Resolves when nothing is left of the listener. */
-  async run({ mostMs, leastMs }: DrainLimits): Promise<void> {
+  /**
+   * Resolves when nothing is left of the listener.
+   * @param takeBacklog of a listening socket that another process has
+   */
+  async run(limits: DrainLimits, takeBacklog: TakeBacklog = this.#takeBacklog): Promise<void> {
+    const { mostMs, leastMs } = limits;
+    const { openMs, closedMs } = phasesOf(limits);
     const { server, exchanges, lingering } = this.#drained;
     this.begin();
     this.active();
     const beganMono = performance.now();
     const quietMs = mostMs * quietPart;
-    await this.#quiet(quietMs, beganMono + Math.max(mostMs * openPart, leastMs), beganMono + leastMs);
+    await this.#quiet(quietMs, beganMono + openMs, beganMono + leastMs);
     // They may go on while others are served; then they have the rest of the time to end.
     for (const exchange of exchanges.all()) exchange.tunnel?.goAway();
-    await this.#emptyBacklog(performance.now() + (mostMs * (1 - openPart)) / 2);
+    await takeBacklog(beganMono + closedMs);
     // Not the server's own: that would close connections, too, which may just have a request on the way.
     TcpServer.prototype.close.call(server);
     await this.#quiet(quietMs, beganMono + mostMs, 0);
@@ -89,27 +105,17 @@ export class Drain {
       const all = exchanges.all();
       const plain = all.filter(({ inbound }) => !inbound.stream.upgrades).length;
       const upgrades = all.length - plain;
-      const alone = connections() <= upgrades || now - this.#activeMono >= quietMs;
+      const alone =
+        now - this.#activeMono >= (connections() <= upgrades ? Math.min(lullMs, quietMs) : quietMs);
       if (plain === 0 && alone && now >= leastMono) return;
       await sleep(lookEveryMs);
     }
   }
 
-  /**
-   * The kernel resets the connections that nobody has taken when it closes a listening socket. With no room for new ones
-   * it makes clients try again a second later, and those that are there are taken in the next turns of the event loop.
-   */
-  async #emptyBacklog(endMono: number): Promise<void> {
-    // Not public in Node (26): `listen` again, with another backlog.
-    const { _handle: handle } = this.#drained.server as { _handle?: { listen?(backlog: number): number } };
-    handle?.listen?.(0);
-    // A turn takes one (libuv 1.48): some without any are the end.
-    for (let empty = 0; empty < 3 && performance.now() < endMono;) {
-      const accepted = this.#accepted;
-      await new Promise((resolve) => setImmediate(resolve));
-      empty = this.#accepted === accepted ? empty + 1 : 0;
-    }
-  }
+  readonly #takeBacklog: TakeBacklog = async (endMono) => {
+    const handle = listeningHandle(this.#drained.server);
+    if (handle !== undefined) await closeEmptied(handle, endMono);
+  };
 
   async #cutOff(): Promise<void> {
     const { server, exchanges } = this.#drained;

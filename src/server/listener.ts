@@ -11,7 +11,7 @@ import { ConnectionShare } from "../client/connection-share.ts";
 import { type ClientLimitOptions, ClientLimits } from "../client/client-limits.ts";
 import type { CarriedExchange, ProxyContext, ProxyLimits } from "../exchange/context.ts";
 import { ExcessConnections } from "../client/excess-connections.ts";
-import { Drain, type DrainLimits } from "./drain.ts";
+import { Drain, type DrainLimits, type TakeBacklog } from "./drain.ts";
 import { Disagreements } from "../client/disagreements.ts";
 import { HttpExchange } from "../exchange/http-exchange.ts";
 import { IntrusiveSet } from "../v8/intrusive-set.ts";
@@ -136,8 +136,8 @@ export class Listener {
   }
 
   /** Serves until nobody seems to be on the way any more, then ends; at `limits.mostMs` whatever is left is cut off. */
-  async drain(limits: DrainLimits): Promise<void> {
-    await this.#drain.run(limits);
+  async drain(limits: DrainLimits, takeBacklog?: TakeBacklog): Promise<void> {
+    await this.#drain.run(limits, takeBacklog);
     this.#rechecks.stop();
   }
 
@@ -148,7 +148,7 @@ export class Listener {
       { ...limits, tls },
       {
         onConnection: (socket) => {
-          this.#drain.accepted();
+          this.#drain.active();
           const admitted = this.#connections.admit(socket);
           if (!admitted) this.#refusals.crowding(socket);
           return admitted;

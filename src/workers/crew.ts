@@ -1,14 +1,17 @@
 // The workers of a sidecar, seen from their primary: started, kept alive, told what to do, and all on one policy.
 import { textOf } from "../plugin-api/error-text.ts";
 import type { AddressInfo } from "node:net";
+import type { DrainLimits } from "../server/drain.ts";
 import { StartError } from "../config/start-error.ts";
 import type { Counter, Gauge, Logger, Metrics } from "../plugin-api/telemetry.ts";
 import { type MetricsSnapshot, defaultMaxSeries } from "../telemetry/metrics.ts";
 import type { Output } from "../telemetry/output.ts";
 import { version } from "../version.ts";
 import { CommonPolicy } from "./common-policy.ts";
+import { CommonSocket } from "./common-socket.ts";
 import { Departed } from "./departed.ts";
 import type { Desk } from "./desk.ts";
+import { drainMembers } from "./drain-members.ts";
 import { Member } from "./member.ts";
 import { stateEveryMs, type ToPrimary, type ToWorker } from "./messages.ts";
 import { failuresInARow, restartDelayMs } from "./restart.ts";
@@ -18,7 +21,7 @@ export interface CrewOptions {
   readonly count: number;
   readonly service: string;
   /** How long workers may take to drain. */
-  readonly drainMs: number;
+  readonly drain: DrainLimits;
   readonly logger: Logger;
   readonly metrics: Metrics;
   /** Where the workers' lines go. */
@@ -42,8 +45,6 @@ export interface CrewState {
 const askLimitMs = 1_000;
 /** A worker that is killed while others start is replaced; one that ends so often in a row cannot start. */
 const startsTried = 3;
-/** What a worker may take past the drain's limit to close and flush. */
-const closeGraceMs = 2_000;
 
 interface Slot {
   readonly number: number;
@@ -55,6 +56,7 @@ interface Slot {
 export class Crew {
   readonly policy: CommonPolicy;
   readonly #options: CrewOptions;
+  readonly #socket = new CommonSocket();
   readonly #slots: readonly Slot[];
   readonly #departed: Departed;
   readonly #restarts: Counter;
@@ -154,20 +156,9 @@ export class Crew {
 
   /** All workers drain and end; what hangs is killed. */
   async stop(): Promise<void> {
-    const members = this.#halt();
+    const { drain, logger } = this.#options;
     this.#draining = true;
-    for (const member of members) {
-      if (member.ready) member.send({ type: "stop" });
-      else member.kill();
-    }
-    const limit = setTimeout(() => {
-      for (const { number, pid } of this.#members()) {
-        this.#options.logger.error({ number, pid }, "a worker hangs in its drain and is killed");
-      }
-      this.#members().forEach((member) => member.kill());
-    }, this.#options.drainMs + closeGraceMs);
-    await Promise.all(members.map(({ ended }) => ended));
-    clearTimeout(limit);
+    await drainMembers(this.#halt(), this.#socket, drain, logger);
   }
 
   /** Ends all workers at once; in the last breath, too. */
@@ -207,6 +198,7 @@ export class Crew {
           member.kill();
         },
         onEnd: end,
+        othersTake: () => this.#members().some((other) => other !== member && other.taking),
       });
       slot.member = member;
     } catch (error) {
@@ -280,11 +272,11 @@ export class Crew {
         member.troubles = message.troubles;
         return;
       case "question":
-        member.send({
-          type: "answer",
-          id: message.id,
-          ...desk.answer(message.plugin, message.question),
-        });
+        member.send({ type: "answer", id: message.id, ...desk.answer(message.plugin, message.question) });
+        return;
+      case "closing":
+        // It ends for a reason of its own: others take what comes.
+        if (!this.#stopping) member.send({ type: "closed" });
         return;
       case "metrics":
       case "document":

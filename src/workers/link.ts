@@ -1,5 +1,6 @@
 // A worker's line to its primary.
 import cluster from "node:cluster";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseToWorker, type ToPrimary, type ToWorker } from "./messages.ts";
 
 export interface PrimaryLink {
@@ -7,6 +8,8 @@ export interface PrimaryLink {
   readonly welcome: Promise<Extract<ToWorker, { type: "welcome" }>>;
   /** Resolves when the primary is gone. */
   readonly lost: Promise<void>;
+  /** Asks for the end of the common socket. Resolves when the primary has seen to it, or is gone, or at the limit. */
+  closeSocket(limitMs: number): Promise<void>;
   /** Resolves when the message is out, or cannot be; never rejects. */
   send(message: ToPrimary): Promise<void>;
   /** Hands over what has come since the welcome and whatever comes. */
@@ -22,6 +25,7 @@ interface Asked {
 export function connectPrimary(): PrimaryLink {
   const welcome = Promise.withResolvers<Extract<ToWorker, { type: "welcome" }>>();
   const lost = Promise.withResolvers<void>();
+  const closed = Promise.withResolvers<void>();
   const asked = new Map<number, Asked>();
   const early: ToWorker[] = [];
   let lastAsk = 0;
@@ -30,6 +34,7 @@ export function connectPrimary(): PrimaryLink {
   process.on("message", (received: unknown) => {
     const message = parseToWorker(received);
     if (message.type === "welcome") welcome.resolve(message);
+    else if (message.type === "closed") closed.resolve();
     else if (message.type === "answer") asked.get(message.id)?.settle(message);
     else onMessage(message);
   });
@@ -42,6 +47,11 @@ export function connectPrimary(): PrimaryLink {
   return {
     welcome: welcome.promise,
     lost: lost.promise,
+    async closeSocket(limitMs) {
+      void send({ type: "closing" });
+      const limit = sleep(limitMs, undefined, { ref: false });
+      await Promise.race([closed.promise, lost.promise, limit]);
+    },
     send,
     listen(handler) {
       onMessage = handler;

@@ -4,6 +4,7 @@ import type { MetricsSnapshot } from "../telemetry/metrics.ts";
 import type { Output } from "../telemetry/output.ts";
 import { relayLines } from "./log-relay.ts";
 import { parseToPrimary, type ToPrimary, type ToWorker } from "./messages.ts";
+import { Transit } from "./transit.ts";
 
 export interface MemberEvents {
   onMessage(message: ToPrimary): void;
@@ -11,6 +12,8 @@ export interface MemberEvents {
   onNonsense(error: unknown): void;
   /** Called once; `reason` for people. */
   onEnd(reason: string): void;
+  /** Whether another worker takes connections. */
+  othersTake(): boolean;
 }
 
 export class Member {
@@ -33,7 +36,9 @@ export class Member {
   troubles: readonly (readonly [string, string])[] = [];
   /** What it had counted when last asked. */
   metrics: MetricsSnapshot | undefined;
+  readonly transit: Transit;
   readonly ended: Promise<void>;
+  readonly #closing = Promise.withResolvers<void>();
   readonly #worker: Worker;
   readonly #asked = new Map<number, (answer: ToPrimary | undefined) => void>();
   #lastAsk = 0;
@@ -53,7 +58,7 @@ export class Member {
       for (const answer of this.#asked.values()) answer(undefined);
       events.onEnd(reason);
     };
-    dropConnectionInTransit(this.#worker);
+    this.transit = new Transit(this.#worker, () => events.othersTake());
     // When its lines are through, too.
     process.once("close", () => resolve());
     this.#worker.once("exit", (code, signal) => end(signal ? `signal ${signal}` : `exit code ${code}`));
@@ -76,11 +81,22 @@ export class Member {
       if (parsed.type === "metrics") this.metrics = parsed.snapshot;
       if (parsed.type === "metrics" || parsed.type === "document") this.#asked.get(parsed.id)?.(parsed);
       else events.onMessage(parsed);
+      if (parsed.type === "closing") this.#closing.resolve();
     });
   }
 
   get pid(): number | undefined {
     return this.#worker.process.pid;
+  }
+
+  /** Resolves when it has no need of the common socket any more. */
+  get closing(): Promise<void> {
+    return this.#closing.promise;
+  }
+
+  /** Takes connections. */
+  get taking(): boolean {
+    return this.serving && this.#worker.isConnected();
   }
 
   /** One that cannot be told any more is about to end. */
@@ -122,22 +138,4 @@ export class Member {
     this.#asked.delete(id);
     return answer;
   }
-}
-
-/**
- * Node (26.10) never closes the connection that a worker had not taken yet when it died: its client would wait for
- * ever. A worker is handed the next one when it has taken the one before, so the last is the one.
- */
-function dropConnectionInTransit(worker: Worker): void {
-  const { process } = worker;
-  const send = process.send.bind(process) as (...args: unknown[]) => boolean;
-  let latest: { close(): void } | undefined;
-  const watched = (message: unknown, handle?: unknown, ...rest: unknown[]): boolean => {
-    const { act } = message as { readonly act?: unknown };
-    if (act === "newconn") latest = handle as typeof latest;
-    return send(message, handle, ...rest);
-  };
-  process.send = watched;
-  // Nothing happens to one that was taken: this process has closed its end of it already.
-  worker.once("exit", () => latest?.close());
 }

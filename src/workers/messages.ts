@@ -50,6 +50,8 @@ const toWorker = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("drain") }),
   /** Drain within the configured limit and exit. */
   z.strictObject({ type: z.literal("stop") }),
+  /** The common socket is closed, and what came by it handed out; or it stays open, and others take what comes. */
+  z.strictObject({ type: z.literal("closed") }),
   z.strictObject({ type: z.literal("metrics?"), id }),
   z.strictObject({ type: z.literal("document?"), id, path: z.string() }),
   /** To a plugin's question; `error` when there is none. */
@@ -72,6 +74,8 @@ const toPrimary = z.discriminatedUnion("type", [
     /** What plugins say is wrong, by name. */
     troubles: z.array(z.tuple([z.string(), z.string()])),
   }),
+  /** It drains, and nobody seems to come any more, or the time for that is over: the common socket may be closed. */
+  z.strictObject({ type: z.literal("closing") }),
   /** The answer to `metrics?`, and, with id 0, the last words. */
   z.strictObject({ type: z.literal("metrics"), id: z.int().min(0), snapshot: metricsSnapshot }),
   z.strictObject({ type: z.literal("document"), id, body: z.string().or(z.undefined()) }),

@@ -116,7 +116,15 @@ export const rooms: readonly Room[] = [
   // Several processes, one port: what a primary and its workers say to each other.
   room(
     "src/workers/",
-    ["src/config/start-error.ts", "src/plugin-api/", "src/policy/", "src/telemetry/", "src/version.ts"],
+    [
+      "src/config/start-error.ts",
+      "src/plugin-api/",
+      "src/policy/",
+      "src/server/backlog.ts",
+      "src/server/drain.ts",
+      "src/telemetry/",
+      "src/version.ts",
+    ],
     ["zod"],
   ),
   // The assembly: what exists in a process, and in which order.

@@ -1,46 +1,41 @@
 // The end of a sidecar while clients use it.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import http from "node:http";
+import type http from "node:http";
+import { startCrew, startService } from "../../support/crew.ts";
+import { hammer } from "../../support/hammer.ts";
 import { WebSocket, WebSocketServer } from "ws";
 import type { Scene } from "../../support/scene.ts";
 import type { Scenario } from "../scenario.ts";
-
-/** Asks one after the other until nobody listens. @returns every failure but the refusal of a new connection */
-async function hammer(url: string, agent: http.Agent): Promise<{ answered: number; failures: string[] }> {
-  const failures: string[] = [];
-  let answered = 0;
-  for (;;) {
-    const code = await new Promise<string | undefined>((resolve) => {
-      http
-        .get(url, { agent }, (answer) => answer.resume().once("close", () => resolve(undefined)))
-        .once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "?"));
-    });
-    if (code === "ECONNREFUSED") return { answered, failures };
-    if (code === undefined) answered += 1;
-    else failures.push(code);
-  }
-}
 
 async function underLoad(scene: Scene): Promise<string> {
   const sidecar = await scene.sidecar({
     policy: { plugins: ["logging"] },
     upstream: (_request, response) => response.end("ok"),
-    env: { OUTRIGGER_DRAIN_MS: "2000" },
+    env: { OUTRIGGER_DRAIN_MS: "5000" },
   });
-  const kept = new http.Agent({ keepAlive: true });
-  const anew = new http.Agent({ keepAlive: false });
-  scene.after(() => [kept, anew].forEach((agent) => agent.destroy()));
-  const agents = [...Array.from({ length: 13 }, () => kept), ...Array.from({ length: 24 }, () => anew)];
-  const clients = agents.map((agent) => hammer(sidecar.url, agent));
+  const hammered = hammer(sidecar.url, { kept: 13, anew: 24 });
   await sidecar.line((line) => line["msg"] === "request");
-  await Promise.all([sidecar.stop(), ...clients]);
-  const all = await Promise.all(clients);
-  const answered = all.reduce((sum, each) => sum + each.answered, 0);
-  const failures = all.flatMap((each) => each.failures);
+  await sidecar.stop();
+  const { answered, failures } = await hammered;
   // The one connection that the kernel may hold, unaccepted, when it closes the listening socket.
   assert.ok(failures.length <= 1, `${failures.length} broken off beside ${answered} answered`);
   return `${answered} answered, ${failures.length} broken off; new connections are refused at the end`;
+}
+
+async function workersUnderLoad(scene: Scene): Promise<string> {
+  const service = await startService((_request, response) => response.end("ok"));
+  scene.after(() => (service.closeAllConnections(), service.close()));
+  const policy = { plugins: ["logging"] };
+  const crew = await startCrew({ policy, upstream: service.url, env: { OUTRIGGER_DRAIN_MS: "5000" } });
+  scene.after(() => crew.child.kill("SIGKILL"));
+  const hammered = hammer(crew.url, { kept: 10, anew: 20 });
+  await crew.until(1, ({ msg }) => msg === "request");
+  const { code } = await crew.stop();
+  const { answered, failures } = await hammered;
+  assert.equal(code, 0);
+  assert.equal(failures.length, 0, `${failures.length} broken off beside ${answered} answered`);
+  return `${answered} answered, none broken off; new connections are refused at the end`;
 }
 
 async function webSocket(scene: Scene): Promise<string> {
@@ -68,6 +63,12 @@ export const scenarios: readonly Scenario[] = [
     promised:
       "all are answered until new connections are refused, but for one that the kernel may still hold",
     run: underLoad,
+  },
+  {
+    group: "process",
+    fault: "two workers told to end under load: 10 kept-alive clients, 20 with a connection a request",
+    promised: "all are answered until new connections are refused",
+    run: workersUnderLoad,
   },
   {
     group: "process",

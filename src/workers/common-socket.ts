@@ -1,0 +1,39 @@
+// The socket that all workers listen on. node:cluster opens it in this process, accepts here and hands out what comes: so
+// it is closed here, when every worker would, and nothing is on its way to one.
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import http from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
+import { closeEmptied, type ListeningHandle, listeningHandle } from "../server/backlog.ts";
+import { type DrainLimits, phasesOf } from "../server/drain.ts";
+import type { Member } from "./member.ts";
+
+const lookEveryMs = 5;
+const opened = "tracing:net.server.listen:asyncEnd";
+
+export class CommonSocket {
+  #handle: ListeningHandle | undefined;
+  readonly #onOpened = (message: unknown): void => {
+    const { server } = message as { readonly server: object };
+    // Beside it, this process has the admin listener alone.
+    if (!(server instanceof http.Server)) this.#handle = listeningHandle(server);
+  };
+
+  constructor() {
+    subscribe(opened, this.#onOpened);
+  }
+
+  /** Called when the members were told to drain. Resolves when each has what was accepted for it, or at the limit. */
+  async close(members: readonly Member[], limits: DrainLimits): Promise<void> {
+    unsubscribe(opened, this.#onOpened);
+    const beganMono = performance.now();
+    const { openMs, closedMs } = phasesOf(limits);
+    const all = Promise.all(members.map(({ closing, ended }) => Promise.race([closing, ended])));
+    // One that hangs says nothing.
+    await Promise.race([all, sleep((openMs + closedMs) / 2, undefined, { ref: false })]);
+    if (this.#handle !== undefined) await closeEmptied(this.#handle, beganMono + closedMs);
+    const endMono = beganMono + limits.mostMs;
+    while (members.some(({ transit }) => transit.pending) && performance.now() < endMono)
+      await sleep(lookEveryMs);
+    for (const member of members) member.send({ type: "closed" });
+  }
+}
