@@ -7,7 +7,7 @@ import {
   type Services,
   type SetupInput,
 } from "../../src/plugin-api/contract.ts";
-import { compilePaths } from "../../src/language/path-pattern.ts";
+import { compilePaths, type PathSet } from "../../src/language/path-pattern.ts";
 import { Admission, type AdmissionParts } from "./admission/admission.ts";
 import { Concurrency } from "./admission/concurrency.ts";
 import { createCounts } from "./counting/primary-counts.ts";
@@ -23,6 +23,8 @@ import { createPartition, type PartitionContext } from "./partition.ts";
 import { compilePlans } from "./plans.ts";
 import { createPrimaryStore, type SharedStore } from "./counting/primary-store.ts";
 import { RedisCounts } from "./counting/redis-counts.ts";
+
+type Overload = Options["overload"];
 
 /** What outlives a policy: counts, leases, requests in flight, what was learnt of the upstreams. */
 interface State {
@@ -102,7 +104,7 @@ function setup({ options, services, state, route }: SetupInput<Options, State>):
     overload: options.overload.enabled
       ? {
           guard: state.overload,
-          priorityOf: compilePriorities(options.overload, plans.partition.planOf, route),
+          priorityOf: priorityReader(options.overload, plans.partition.planOf, route),
         }
       : undefined,
     fields: options.headers,
@@ -141,22 +143,38 @@ function compileConcurrency(
   };
 }
 
-function compilePriorities(
-  { critical, high, low }: Options["overload"],
+/** Whose requests are of a priority. */
+interface PriorityClass {
+  readonly priority: Priority;
+  readonly paths: PathSet;
+  readonly plans: ReadonlySet<string>;
+}
+
+function compilePriorities({ critical, high, low }: Overload, foldsCase: boolean): readonly PriorityClass[] {
+  const all = [
+    ["critical", critical],
+    ["high", high],
+    ["low", low],
+  ] as const;
+  return all.map(([priority, { paths, plans }]) => ({
+    priority,
+    paths: compilePaths(paths, foldsCase),
+    plans: new Set(plans),
+  }));
+}
+
+// Thousands of routes have the same options from the policy's top.
+const withCase = new WeakMap<Overload, readonly PriorityClass[]>();
+const withoutCase = new WeakMap<Overload, readonly PriorityClass[]>();
+
+function priorityReader(
+  overload: Overload,
   planOf: (exchange: Exchange) => string,
   { caseInsensitive }: RouteInfo,
 ): (exchange: Exchange) => Priority {
-  const classes = (
-    [
-      ["critical", critical],
-      ["high", high],
-      ["low", low],
-    ] as const
-  ).map(([priority, { paths, plans }]) => ({
-    priority,
-    paths: compilePaths(paths, caseInsensitive),
-    plans: new Set(plans),
-  }));
+  const compiled = caseInsensitive ? withoutCase : withCase;
+  const classes = compiled.get(overload) ?? compilePriorities(overload, caseInsensitive);
+  compiled.set(overload, classes);
   return function priorityOf(exchange) {
     const plan = planOf(exchange);
     for (const { priority, paths, plans } of classes) {

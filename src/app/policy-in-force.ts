@@ -10,6 +10,8 @@ import { releaseMemory } from "../v8/release-memory.ts";
 /** A policy of so many routes takes tens of MiB. */
 const manyRoutes = 1_000;
 
+const isLarge = ({ snapshot }: RoutedPolicy): boolean => snapshot.routes.length >= manyRoutes;
+
 interface Origin {
   readonly policy: EffectivePolicy;
   readonly generation: SecretGeneration;
@@ -48,7 +50,9 @@ export class PolicyInForce {
     if (origin !== undefined) this.#secrets.use(origin.generation);
     if (previous === undefined) return;
     previous.snapshot.retire();
-    if (previous.snapshot.routes.length >= manyRoutes) void previous.snapshot.closed.then(releaseMemory);
+    // Beside another large one the pause would be long, for memory that the next one needs again.
+    const isLeft = isLarge(previous) && !isLarge(next);
+    if (isLeft) void previous.snapshot.closed.then(releaseMemory);
   }
 
   /** Whether these are the secrets in force. */

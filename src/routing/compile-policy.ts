@@ -10,9 +10,10 @@ import {
   type SnapshotSpec,
 } from "../runtime/snapshot.ts";
 import type { PluginHost } from "../runtime/plugin-host.ts";
+import { Slices } from "../v8/slices.ts";
 import { type FieldRules, RoutedPolicy, type RequestCounters } from "./routed-policy.ts";
 import type { Upstreams } from "../upstream/upstreams.ts";
-import type { UpstreamTarget } from "../upstream/transport.ts";
+import type { UpstreamTarget, UpstreamTransport } from "../upstream/transport.ts";
 
 export interface CompileParts {
   readonly host: PluginHost;
@@ -27,39 +28,70 @@ export interface CompileParts {
   readonly fieldRules: FieldRules;
 }
 
-/** Rejects, leaving nothing behind, when a plugin cannot be set up. */
+/** An upstream as routes of one policy share it. */
+interface HeldUpstream {
+  readonly target: UpstreamTarget;
+  readonly transport: UpstreamTransport;
+  /** For labels. */
+  readonly name: string;
+}
+
+/** The pools of one policy, each held once however many routes have it. */
+class HeldUpstreams {
+  readonly #parts: CompileParts;
+  readonly #byText = new Map<string | undefined, HeldUpstream>();
+
+  constructor(parts: CompileParts) {
+    this.#parts = parts;
+  }
+
+  /** @param text a route's `upstream`, known to be well-formed */
+  of(text: string | undefined): HeldUpstream {
+    let held = this.#byText.get(text);
+    if (held === undefined) {
+      const { upstream, upstreamCa, upstreams } = this.#parts;
+      const target = targetOf(text === undefined ? upstream : parseUpstream(text), upstreamCa);
+      upstreams.hold(target);
+      const name = `${target.name}${target.basePath ?? ""}`;
+      held = { target, transport: upstreams.get(target), name };
+      this.#byText.set(text, held);
+    }
+    return held;
+  }
+
+  release(): void {
+    for (const { target } of this.#byText.values()) this.#parts.upstreams.release(target);
+  }
+}
+
+/** Rejects, leaving nothing behind, when a plugin cannot be set up. Other work goes on meanwhile. */
 export async function compilePolicy(policy: EffectivePolicy, parts: CompileParts): Promise<RoutedPolicy> {
-  const targets = new Map<RouteSpec, UpstreamTarget>();
+  const held = new HeldUpstreams(parts);
+  const upstreams = new Map<RouteSpec, HeldUpstream>();
   const specOf = (route: EffectiveRoute): RouteSpec => {
-    const address = route.upstream === undefined ? parts.upstream : parseUpstream(route.upstream);
-    const target = targetOf(address, parts.upstreamCa);
-    const upstreamName = `${target.name}${target.basePath ?? ""}`;
-    const spec = { ...route, timeoutMs: route.timeoutMs ?? parts.timeoutMs, upstreamName };
-    targets.set(spec, target);
+    const upstream = held.of(route.upstream);
+    const spec = { ...route, timeoutMs: route.timeoutMs ?? parts.timeoutMs, upstreamName: upstream.name };
+    upstreams.set(spec, upstream);
     return spec;
   };
-  const spec: SnapshotSpec = {
-    routes: policy.routes.map(specOf),
-    unmatched: specOf({ ...policy.unmatched, path: "" }),
-    identityFields: policy.identityFields,
-    ownedCookies: policy.ownedCookies,
-    secretNames: policy.secretNames,
-  };
-  const held = [...targets.values()];
-  const release = (): void => held.forEach((target) => parts.upstreams.release(target));
-  held.forEach((target) => parts.upstreams.hold(target));
+  const upstreamOf = (route: CompiledRoute): HeldUpstream => upstreams.get(route.spec) as HeldUpstream;
   let snapshot: Snapshot;
   try {
-    snapshot = await createSnapshot(spec, parts.host, release);
+    const routes: RouteSpec[] = [];
+    const slices = new Slices();
+    for (const route of policy.routes) {
+      routes.push(specOf(route));
+      if (slices.over) await slices.next();
+    }
+    const { identityFields, ownedCookies, secretNames } = policy;
+    const unmatched = specOf({ ...policy.unmatched, path: "" });
+    const spec: SnapshotSpec = { routes, unmatched, identityFields, ownedCookies, secretNames };
+    snapshot = await createSnapshot(spec, parts.host, () => held.release());
   } catch (error) {
-    release();
+    held.release();
     throw error;
   }
-  const upstreamOf = (route: CompiledRoute) => {
-    const target = targets.get(route.spec) as UpstreamTarget;
-    return { target, transport: parts.upstreams.get(target) };
-  };
-  return new RoutedPolicy(snapshot, parts.counters, upstreamOf, parts.fieldRules);
+  return RoutedPolicy.over(snapshot, parts.counters, upstreamOf, parts.fieldRules);
 }
 
 /** An upstream's address with how its certificate is checked. */

@@ -2,6 +2,7 @@
 // decides about a path must hold for every spelling of it.
 import { comparablePattern } from "../language/path-pattern.ts";
 import { comparablePath, foldCase, hasReadings } from "../language/path-reading.ts";
+import { Slices } from "../v8/slices.ts";
 import { Router, type Match, type Routable } from "./router.ts";
 
 export interface FindableRoute extends Routable {
@@ -17,29 +18,47 @@ export interface FindableRoute extends Routable {
 export type Found<T> = Match<T> | { readonly kind: "ambiguous"; readonly route: T; readonly why: string };
 
 export class RouteFinder<T> {
-  readonly #facts: ReadonlyMap<T, FindableRoute>;
-  readonly #spelled: Router<T>;
+  readonly #facts = new Map<T, FindableRoute>();
+  readonly #spelled = new Router<T>();
   readonly #exactCase: Forms<T>;
   /** Only where a route is case-insensitive. */
   readonly #anyCase: AnyCase<T> | undefined;
 
-  constructor(routes: ReadonlyMap<T, FindableRoute>) {
-    this.#facts = routes;
-    const factsOf = (route: T): FindableRoute => routes.get(route) as FindableRoute;
-    const all = [...routes.keys()];
-    this.#spelled = new Router(all, factsOf);
+  private constructor(foldsCase: boolean, hasOdd: boolean) {
+    this.#exactCase = new Forms(false, hasOdd ? undefined : this.#spelled);
+    if (foldsCase) this.#anyCase = { spelled: new Router(), own: new Forms(true), all: new Forms(true) };
+  }
+
+  /** Other work goes on meanwhile: routes are thousands. */
+  static async over<T>(routes: ReadonlyMap<T, FindableRoute>): Promise<RouteFinder<T>> {
+    const slices = new Slices();
+    let foldsCase = false;
+    let hasOdd = false;
+    for (const { path, caseInsensitive } of routes.values()) {
+      foldsCase ||= caseInsensitive;
+      hasOdd ||= comparablePattern(path, false) !== path;
+      if (slices.over) await slices.next();
+    }
+    const finder = new RouteFinder<T>(foldsCase, hasOdd);
     // Where two routes have one form the later of them is found: one that decides.
-    const ordered = all.toSorted(
-      (a, b) => Number(factsOf(a).decides !== "") - Number(factsOf(b).decides !== ""),
-    );
-    this.#exactCase = new Forms(ordered, factsOf, false, this.#spelled);
-    const folding = ordered.filter((route) => factsOf(route).caseInsensitive);
-    if (folding.length === 0) return;
-    this.#anyCase = {
-      spelled: new Router(folding, (route) => ({ ...factsOf(route), path: foldCase(factsOf(route).path) })),
-      own: new Forms(folding, factsOf, true),
-      all: new Forms(ordered, factsOf, true),
-    };
+    for (const deciding of [false, true]) {
+      for (const [route, facts] of routes) {
+        if ((facts.decides !== "") !== deciding) continue;
+        finder.#add(route, facts);
+        if (slices.over) await slices.next();
+      }
+    }
+    return finder;
+  }
+
+  #add(route: T, facts: FindableRoute): void {
+    this.#facts.set(route, facts);
+    this.#spelled.add(route, facts);
+    this.#exactCase.add(route, facts);
+    this.#anyCase?.all.add(route, facts);
+    if (!facts.caseInsensitive) return;
+    this.#anyCase?.spelled.add(route, { ...facts, path: foldCase(facts.path) });
+    this.#anyCase?.own.add(route, facts);
   }
 
   /** @param path normalised */
@@ -113,49 +132,53 @@ interface AnyCase<T> {
 /** Finds routes by the form that all readings of a path have in common. */
 class Forms<T> {
   readonly #foldsCase: boolean;
-  readonly #routers: readonly Router<T>[];
+  readonly #isSpelled: boolean;
+  readonly #plain: Router<T>;
+  // Apart, so that they do not hide what `/a/*` says of their form.
+  #odd: Router<T> | undefined;
   /** Of patterns like `/a/` or `/a;v=1` where something decides: what they name has other spellings. */
-  readonly #odd: Router<T> | undefined;
+  #oddDeciding: Router<T> | undefined;
 
-  /** @param spelled over the same routes as they are written, when there is one already */
-  constructor(
-    routes: readonly T[],
-    factsOf: (route: T) => FindableRoute,
-    foldsCase: boolean,
-    spelled?: Router<T>,
-  ) {
+  /** @param spelled over the same routes as they are written, where each is written in its form */
+  constructor(foldsCase: boolean, spelled?: Router<T>) {
     this.#foldsCase = foldsCase;
-    const formOf = (route: T): string => comparablePattern(factsOf(route).path, foldsCase);
-    const spellingOf = (route: T): string =>
-      foldsCase ? foldCase(factsOf(route).path) : factsOf(route).path;
-    const routerOver = (list: readonly T[]): Router<T> =>
-      new Router(list, (route) => ({ path: formOf(route), methods: factsOf(route).methods }));
-    const plain = routes.filter((route) => formOf(route) === spellingOf(route));
-    // Apart, so that they do not hide what `/a/*` says of their form.
-    const odd = routes.filter((route) => formOf(route) !== spellingOf(route));
-    this.#routers = [
-      odd.length === 0 && spelled ? spelled : routerOver(plain),
-      ...(odd.length === 0 ? [] : [routerOver(odd)]),
-    ];
-    const deciding = odd.filter((route) => factsOf(route).decides !== "");
-    if (deciding.length > 0) this.#odd = routerOver(deciding);
+    this.#isSpelled = spelled !== undefined;
+    this.#plain = spelled ?? new Router();
+  }
+
+  add(route: T, { path, methods, decides }: FindableRoute): void {
+    if (this.#isSpelled) return;
+    const form = comparablePattern(path, this.#foldsCase);
+    if (form === (this.#foldsCase ? foldCase(path) : path)) {
+      this.#plain.add(route, { path: form, methods });
+      return;
+    }
+    this.#odd ??= new Router();
+    this.#odd.add(route, { path: form, methods });
+    if (decides === "") return;
+    this.#oddDeciding ??= new Router();
+    this.#oddDeciding.add(route, { path: form, methods });
   }
 
   match(path: string, method: string): Match<T>[] {
     const form = comparablePath(path, this.#foldsCase);
-    return this.#routers.map((router) => router.match(form, method));
+    const matches = [this.#plain.match(form, method)];
+    if (this.#odd !== undefined) matches.push(this.#odd.match(form, method));
+    return matches;
   }
 
   /** Whether a path without readings of its own is one of a pattern that has some. */
   isFormOfOdd(path: string, method: string): boolean {
-    return this.#odd !== undefined && this.#odd.match(path, method).kind !== "none";
+    return this.#oddDeciding !== undefined && this.#oddDeciding.match(path, method).kind !== "none";
   }
 
   /** Whether a path leads elsewhere once its encoded slashes are decoded. */
   dividesByDecoding(path: string, method: string): boolean {
     const divided = comparablePath(path, this.#foldsCase);
     const kept = comparablePath(path, this.#foldsCase, "kept");
-    return this.#routers.some((router) => router.match(divided, method) !== router.match(kept, method));
+    return [this.#plain, this.#odd].some(
+      (router) => router?.match(divided, method) !== router?.match(kept, method),
+    );
   }
 }
 

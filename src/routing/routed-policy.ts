@@ -7,6 +7,7 @@ import type { Fields } from "../plugin-api/fields.ts";
 import type { OwnedParts } from "../runtime/owned-parts.ts";
 import type { OwnedCookies } from "../runtime/owned-cookies.ts";
 import type { CompiledRoute, Snapshot } from "../runtime/snapshot.ts";
+import { Slices } from "../v8/slices.ts";
 import { endToEndFields } from "../http1/hop-by-hop.ts";
 import { isForwardedField, stoppedOverrides } from "../language/field-sets.ts";
 import type { RequestHead } from "../http1/request-head.ts";
@@ -65,7 +66,7 @@ export class ServedRoute {
   #seconds: Histogram | undefined;
   #upstreamSeconds: Histogram | undefined;
   // Label look-ups are paid once per method and status, not per request.
-  readonly #requests = new Map<string, Map<number, Counter>>();
+  #requests: Map<string, Map<number, Counter>> | undefined;
 
   constructor(
     route: CompiledRoute,
@@ -125,6 +126,7 @@ export class ServedRoute {
   }
 
   count(method: string, outcome: Outcome): void {
+    this.#requests ??= new Map();
     let byStatus = this.#requests.get(method);
     if (byStatus === undefined) this.#requests.set(method, (byStatus = new Map()));
     let counter = byStatus.get(outcome.status);
@@ -165,24 +167,38 @@ export class RoutedPolicy {
   readonly #finder: RouteFinder<ServedRoute>;
   readonly #unmatched: ServedRoute;
 
-  constructor(
+  private constructor(
     snapshot: Snapshot,
-    counters: RequestCounters,
-    upstreamOf: (route: CompiledRoute) => { target: UpstreamTarget; transport: UpstreamTransport },
+    finder: RouteFinder<ServedRoute>,
+    unmatched: ServedRoute,
     { requestTrailers, keepOverrides }: FieldRules,
   ) {
     this.snapshot = snapshot;
     this.trailers = new TrailerRules(requestTrailers, snapshot.headOnlyFields);
     this.stopsOverride = stoppedOverrides(keepOverrides);
+    this.#finder = finder;
+    this.#unmatched = unmatched;
+  }
+
+  /** Other work goes on meanwhile: routes are thousands. */
+  static async over(
+    snapshot: Snapshot,
+    counters: RequestCounters,
+    upstreamOf: (route: CompiledRoute) => { target: UpstreamTarget; transport: UpstreamTransport },
+    fieldRules: FieldRules,
+  ): Promise<RoutedPolicy> {
     const serve = (route: CompiledRoute): ServedRoute =>
       new ServedRoute(route, upstreamOf(route), counters, {
         cookies: snapshot.ownedCookies,
         parts: snapshot.ownedParts(route),
       });
-    this.#finder = new RouteFinder(
-      new Map(snapshot.routes.map((route) => [serve(route), findableRoute(route)])),
-    );
-    this.#unmatched = serve(snapshot.unmatched);
+    const routes = new Map<ServedRoute, FindableRoute>();
+    const slices = new Slices();
+    for (const route of snapshot.routes) {
+      routes.set(serve(route), findableRoute(route));
+      if (slices.over) await slices.next();
+    }
+    return new RoutedPolicy(snapshot, await RouteFinder.over(routes), serve(snapshot.unmatched), fieldRules);
   }
 
   /** Names that only the sidecar may set, whatever a client sends. */

@@ -29,8 +29,8 @@ export class Router<T> {
   // Deepest prefix in segments: a path of ten thousand slashes costs no more look-ups than that.
   #depth = 0;
 
-  constructor(routes: readonly T[], keyOf: (route: T) => Routable) {
-    for (const route of routes) this.#add(route, keyOf(route));
+  constructor(routes: Iterable<readonly [T, Routable]> = []) {
+    for (const [route, routable] of routes) this.add(route, routable);
   }
 
   /** @param path normalised; the most specific route wins: exact before prefix, longer before shorter. */
@@ -59,7 +59,7 @@ export class Router<T> {
     return path.startsWith("/") ? this.#prefixes.get("") : undefined;
   }
 
-  #add(route: T, { path, methods }: Routable): void {
+  add(route: T, { path, methods }: Routable): void {
     const isPrefix = path.endsWith("/*");
     const key = isPrefix ? path.slice(0, -2) : path;
     const table = isPrefix ? this.#prefixes : this.#exact;

@@ -80,12 +80,14 @@ interface HookedRoute {
 }
 const hooksOf = ({ chain }: HookedRoute): Hooks[] => chain.steps.map(({ hooks }) => hooks);
 
-/** @param unmatched what no route took may have been meant for any of them */
+/**
+ * @param all hooks of all routes that own any
+ * @param unmatched what no route took may have been meant for any of them
+ */
 export function ownedPartsIn(
-  routes: readonly HookedRoute[],
+  all: readonly Hooks[],
   unmatched: HookedRoute,
 ): (route: HookedRoute) => OwnedParts | undefined {
-  const all = [...routes, unmatched].flatMap(hooksOf);
   const referer = ownedQueryOf(all);
   return (route) => OwnedParts.of(route === unmatched ? all : hooksOf(route), referer);
 }

@@ -23,6 +23,7 @@ export class PluginFaults {
   readonly #quarantined: Gauge;
   readonly #recent: number[] = [];
   #untilMono = 0;
+  #scope: AsyncResource | undefined;
 
   constructor(plugin: { readonly name: string; readonly version: string }, logger: Logger, metrics: Metrics) {
     this.name = plugin.name;
@@ -36,9 +37,9 @@ export class PluginFaults {
     this.#quarantined.set(0);
   }
 
-  /** A scope for work of this plugin. */
+  /** A scope for work of this plugin: one for all its routes. */
   scope(): AsyncResource {
-    return owner.run(this, () => new AsyncResource("OutriggerPlugin"));
+    return (this.#scope ??= owner.run(this, () => new AsyncResource("OutriggerPlugin")));
   }
 
   /**

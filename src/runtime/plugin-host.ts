@@ -1,5 +1,6 @@
 // The plugins that this process knows, each with what it has beyond any policy: its services, its state, its faults.
 import type { PluginDefinition } from "../plugin-api/contract.ts";
+import { type HookMeasures, measureHooks } from "./hook-measures.ts";
 import { PluginFaults } from "./plugin-faults.ts";
 import { type HostServices, ScopedServices } from "./scoped-services.ts";
 import { PluginStates } from "./plugin-states.ts";
@@ -10,6 +11,8 @@ export interface KnownPlugin {
   readonly definition: PluginDefinition;
   readonly faults: PluginFaults;
   readonly scoped: ScopedServices;
+  /** Made when its first route is: what no policy has shows in no metric. */
+  readonly measures: () => HookMeasures;
 }
 
 export interface PluginHost {
@@ -33,7 +36,9 @@ export function createPluginHost(
   const register = (definition: PluginDefinition, others: readonly PluginDefinition[]): void => {
     const faults = new PluginFaults(definition, services.logger, services.metrics);
     const scoped = new ScopedServices(definition, services, others);
-    plugins.set(definition.name, { definition, faults, scoped });
+    let made: HookMeasures | undefined;
+    const measures = (): HookMeasures => (made ??= measureHooks(definition.name, services.metrics));
+    plugins.set(definition.name, { definition, faults, scoped, measures });
   };
   for (const definition of registry) register(definition, registry);
   return {

@@ -3,13 +3,13 @@ import { textOf } from "../plugin-api/error-text.ts";
 import { z } from "zod";
 import type { FailMode, Hooks, OwnedCookie, PluginDefinition, RouteInfo } from "../plugin-api/contract.ts";
 import { Chain } from "./chain.ts";
-import { fieldKey } from "../language/field-name.ts";
-import { OwnedCookies } from "./owned-cookies.ts";
+import { Declarations } from "./declarations.ts";
+import type { OwnedCookies } from "./owned-cookies.ts";
 import { type OwnedParts, ownedPartsIn } from "./owned-parts.ts";
 import type { KnownPlugin, PluginHost } from "./plugin-host.ts";
 import type { HeldStates } from "./plugin-states.ts";
 import { decisions, parseOptions } from "./shared-options.ts";
-import { Slices } from "./slices.ts";
+import { Slices } from "../v8/slices.ts";
 import { Step } from "./step.ts";
 import { withinLimit } from "../plugin-api/within-limit.ts";
 
@@ -81,20 +81,16 @@ export class Snapshot {
   constructor(
     routes: readonly CompiledRoute[],
     unmatched: CompiledRoute,
-    { identityFields = new Set(), ownedCookies = [] }: SnapshotSpec,
+    declared: Declarations,
     close: () => Promise<void>,
   ) {
     this.routes = routes;
     this.unmatched = unmatched;
     this.#close = close;
-    const hooks = this.#hooks();
-    this.ownedParts = ownedPartsIn(routes, unmatched);
-    const owned = hooks.flatMap((each) => (each.ownedRequestFields ?? []).map(fieldKey));
-    this.ownedRequestFields = new Set([...identityFields, ...owned]);
-    const headOnly = hooks.flatMap((each) => [...(each.headOnlyFields ?? [])]);
-    this.headOnlyFields = new Set([...identityFields, ...headOnly]);
-    const steps = routes.concat(unmatched).flatMap(({ chain }) => chain.steps);
-    this.ownedCookies = OwnedCookies.of([...steps, { name: "", hooks: { ownedCookies } }]);
+    this.ownedParts = ownedPartsIn(declared.owning, unmatched);
+    this.ownedRequestFields = declared.ownedRequestFields;
+    this.headOnlyFields = declared.headOnlyFields;
+    this.ownedCookies = declared.ownedCookies();
     if (this.ownedCookies === undefined) return;
     for (const { chain } of [...routes, unmatched]) chain.ownedCookies = this.ownedCookies;
   }
@@ -143,10 +139,6 @@ export class Snapshot {
     }
     return undefined;
   }
-
-  #hooks(): Hooks[] {
-    return [...this.routes, this.unmatched].flatMap(({ chain }) => chain.steps.map((step) => step.hooks));
-  }
 }
 
 /** What a snapshot gives back in the end. */
@@ -166,16 +158,20 @@ export async function createSnapshot(
   onClosed: () => void,
 ): Promise<Snapshot> {
   const made: Made = { steps: [], states: host.states.hold() };
-  const { secretNames = new Set<string>() } = spec;
+  const { secretNames = new Set<string>(), identityFields = new Set<string>(), ownedCookies = [] } = spec;
+  const declared = new Declarations(identityFields, ownedCookies);
   try {
     const routes: CompiledRoute[] = [];
     const slices = new Slices();
     for (const route of spec.routes) {
-      routes.push(await compileRoute(route, host, made, secretNames));
+      const compiled = await compileRoute(route, host, made, secretNames);
+      declared.add(compiled.chain.steps);
+      routes.push(compiled);
       if (slices.over) await slices.next();
     }
     const unmatched = await compileRoute(spec.unmatched, host, made, secretNames);
-    return new Snapshot(routes, unmatched, spec, () => {
+    declared.add(unmatched.chain.steps);
+    return new Snapshot(routes, unmatched, declared, () => {
       onClosed();
       return closeAll(made, host);
     });
@@ -223,7 +219,7 @@ async function compileRoute(
 }
 
 async function setUp(
-  { definition, faults, scoped }: KnownPlugin,
+  { definition, faults, scoped, measures }: KnownPlugin,
   spec: RouteSpec,
   info: RouteInfo,
   host: PluginHost,
@@ -253,7 +249,7 @@ async function setUp(
     failMode: effectiveFailMode(definition, failMode),
     clock: host.services.clock,
     logger: host.services.logger,
-    metrics: host.services.metrics,
+    measures: measures(),
     faults,
     scope,
     onLongHook: host.onLongHook,

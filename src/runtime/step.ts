@@ -16,10 +16,9 @@ import { GatewayError, gatewayErrorOf } from "../plugin-api/errors.ts";
 import type { LiveExchange } from "./exchange.ts";
 import { HookFailure, type HookResult, leftOut } from "./hook-result.ts";
 import type { PluginFaults } from "./plugin-faults.ts";
-import type { Clock, Counter, Histogram, Logger, Metrics } from "../plugin-api/services.ts";
+import type { HookMeasures, Phase } from "./hook-measures.ts";
+import type { Clock, Counter, Histogram, Logger } from "../plugin-api/services.ts";
 import { isThenable, takeVerdict } from "./verdict.ts";
-
-export type Phase = "onRequest" | "onResponse" | "onError" | "onComplete" | "recheck";
 
 const defaultTimeLimitMs = 2_000;
 /** A plain hook that takes as long holds everybody up. */
@@ -43,7 +42,7 @@ export interface StepParts {
   readonly failMode: FailMode;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly metrics: Metrics;
+  readonly measures: HookMeasures;
   readonly faults: PluginFaults;
   /** Hooks run in it, so that what their work throws later is known to be the plugin's. */
   readonly scope: AsyncResource;
@@ -74,26 +73,8 @@ export class Step {
     this.#faults = parts.faults;
     this.#scope = parts.scope;
     this.#onLongHook = parts.onLongHook;
-    const seconds = parts.metrics.histogram(
-      "outrigger_plugin_duration_seconds",
-      "Time spent in a plugin's hook",
-      ["plugin", "phase"],
-      [0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1],
-    );
-    const errors = parts.metrics.counter(
-      "outrigger_plugin_errors_total",
-      "Hooks that threw, rejected or passed their time limit",
-      ["plugin", "phase"],
-    );
-    const perPhase = <T>(family: (...values: string[]) => T): Record<Phase, T> => ({
-      onRequest: family(this.name, "onRequest"),
-      onResponse: family(this.name, "onResponse"),
-      onError: family(this.name, "onError"),
-      onComplete: family(this.name, "onComplete"),
-      recheck: family(this.name, "recheck"),
-    });
-    this.#seconds = perPhase(seconds);
-    this.#errors = perPhase(errors);
+    this.#seconds = parts.measures.seconds;
+    this.#errors = parts.measures.errors;
   }
 
   // A hook's time runs from `exchange.hookMono`, and its end is the beginning of the next one: the clock is read once a

@@ -46,6 +46,7 @@ export const rooms: readonly Room[] = [
       "src/plugin-api/store.ts",
       "src/plugin-api/within-limit.ts",
       "src/redis/store.ts",
+      "src/v8/slices.ts",
     ],
     ["jose", "yaml", "zod"],
   ),
@@ -64,7 +65,7 @@ export const rooms: readonly Room[] = [
     ],
     ["jose", "yaml", "zod"],
   ),
-  room("src/runtime/", ["src/language/", "src/plugin-api/"], ["zod"]),
+  room("src/runtime/", ["src/language/", "src/plugin-api/", "src/v8/slices.ts"], ["zod"]),
   // What is known of clients, and what they may cost.
   room("src/client/", ["src/language/", "src/plugin-api/", "src/v8/"], ["ipaddr.js"]),
   // Wire formats, both directions: pure, but for memory that is read into.
@@ -80,6 +81,7 @@ export const rooms: readonly Room[] = [
     "src/policy/read.ts",
     "src/runtime/",
     "src/upstream/",
+    "src/v8/slices.ts",
   ]),
   room("src/exchange/", [
     "src/client/",

@@ -16,8 +16,8 @@ const open = (path: string, more: Partial<FindableRoute> = {}): FindableRoute =>
 const guarded = (path: string, more: Partial<FindableRoute> = {}): FindableRoute =>
   open(path, { guarded: true, refusesEncodedSlash: true, decides: "auth", ...more });
 
-function find(routes: readonly FindableRoute[], target: string, method = "GET"): string {
-  const finder = new RouteFinder(new Map(routes.map((route) => [route, route])));
+async function find(routes: readonly FindableRoute[], target: string, method = "GET"): Promise<string> {
+  const finder = await RouteFinder.over(new Map(routes.map((route) => [route, route])));
   const found = finder.match(normalisePath(target), method);
   return found.kind === "found" ? found.route.path : found.kind;
 }
@@ -25,7 +25,7 @@ function find(routes: readonly FindableRoute[], target: string, method = "GET"):
 describe("a path that could be read as another route's", () => {
   const routes = [open("/*"), guarded("/admin/*"), guarded("/exact"), guarded("/only", { methods: ["GET"] })];
 
-  it("is refused where that one decides", () => {
+  it("is refused where that one decides", async () => {
     for (const target of [
       "/admin;a/x",
       "/admin%3Ba/x",
@@ -35,33 +35,36 @@ describe("a path that could be read as another route's", () => {
       "/admin%2Fx",
       "/%2561dmin",
     ]) {
-      assert.equal(find(routes, target), "ambiguous", target);
+      assert.equal(await find(routes, target), "ambiguous", target);
     }
-    assert.equal(find(routes, "/only/", "POST"), "ambiguous", "405 for its own spelling");
+    assert.equal(await find(routes, "/only/", "POST"), "ambiguous", "405 for its own spelling");
   });
 
-  it("goes on where nobody decides, or the same is decided", () => {
+  it("goes on where nobody decides, or the same is decided", async () => {
     for (const target of ["/x/", "/x;a=1", "/100%25", "/a%2Fb", "/Admin/x", "/exactly/"]) {
-      assert.equal(find(routes, target), "/*", target);
+      assert.equal(await find(routes, target), "/*", target);
     }
     const alike = [guarded("/*"), guarded("/exact")];
-    assert.equal(find(alike, "/exact/"), "/*");
-    assert.equal(find([guarded("/*", { decides: "auth 2" }), guarded("/exact")], "/exact/"), "ambiguous");
+    assert.equal(await find(alike, "/exact/"), "/*");
+    assert.equal(
+      await find([guarded("/*", { decides: "auth 2" }), guarded("/exact")], "/exact/"),
+      "ambiguous",
+    );
   });
 
-  it("goes on where the policy itself tells the spellings apart", () => {
-    assert.equal(find([open("/*"), guarded("/a"), open("/a/")], "/a/"), "/a/");
-    assert.equal(find([open("/*"), guarded("/a"), open("/a/")], "/a;x/"), "ambiguous");
+  it("goes on where the policy itself tells the spellings apart", async () => {
+    assert.equal(await find([open("/*"), guarded("/a"), open("/a/")], "/a/"), "/a/");
+    assert.equal(await find([open("/*"), guarded("/a"), open("/a/")], "/a;x/"), "ambiguous");
   });
 
-  it("with an encoded slash is refused wherever another route begins", () => {
+  it("with an encoded slash is refused wherever another route begins", async () => {
     const plain = [open("/*"), open("/a/b")];
-    assert.equal(find(plain, "/a%2Fb"), "ambiguous");
-    assert.equal(find(plain, "/a%2Fc"), "/*");
+    assert.equal(await find(plain, "/a%2Fb"), "ambiguous");
+    assert.equal(await find(plain, "/a%2Fc"), "/*");
     const segments = [guarded("/projects/*", { refusesEncodedSlash: false }), guarded("/*")];
-    assert.equal(find(segments, "/projects/a%2Fb"), "/projects/*");
-    assert.equal(find(segments, "/projects%2Fa"), "ambiguous");
-    assert.equal(find(segments, "/x/a%2Fb"), "ambiguous");
+    assert.equal(await find(segments, "/projects/a%2Fb"), "/projects/*");
+    assert.equal(await find(segments, "/projects%2Fa"), "ambiguous");
+    assert.equal(await find(segments, "/x/a%2Fb"), "ambiguous");
   });
 });
 
@@ -69,16 +72,16 @@ describe("case-insensitive routes", () => {
   const fold = { caseInsensitive: true };
   const routes = [open("/*"), guarded("/Admin/*", fold), open("/Open/*")];
 
-  it("take every spelling, and leave the others' as they are", () => {
+  it("take every spelling, and leave the others' as they are", async () => {
     for (const target of ["/Admin/x", "/admin/x", "/ADMIN"])
-      assert.equal(find(routes, target), "/Admin/*", target);
-    assert.equal(find(routes, "/open/x"), "/*");
-    assert.equal(find(routes, "/ADMIN;a/x"), "ambiguous");
-    assert.equal(find([open("/*"), guarded("/%C3%84/*", fold)], "/%c3%a4/x"), "/%C3%84/*");
+      assert.equal(await find(routes, target), "/Admin/*", target);
+    assert.equal(await find(routes, "/open/x"), "/*");
+    assert.equal(await find(routes, "/ADMIN;a/x"), "ambiguous");
+    assert.equal(await find([open("/*"), guarded("/%C3%84/*", fold)], "/%c3%a4/x"), "/%C3%84/*");
   });
 
-  it("do not hide what others guard in their spelling", () => {
-    assert.equal(find([open("/*", fold), guarded("/admin/*")], "/ADMIN/x"), "ambiguous");
+  it("do not hide what others guard in their spelling", async () => {
+    assert.equal(await find([open("/*", fold), guarded("/admin/*")], "/ADMIN/x"), "ambiguous");
   });
 });
 
@@ -102,12 +105,12 @@ describe("for any routes and any path", () => {
   const pattern = fc.constantFrom("/*", "/a", "/a/", "/a/*", "/b/*", "/a/b", "/a/b/*");
   const route = fc.tuple(pattern, fc.boolean(), fc.boolean());
 
-  it("what is found is found again in the form that a service could read", () => {
-    fc.assert(
-      fc.property(
+  it("what is found is found again in the form that a service could read", async () => {
+    await fc.assert(
+      fc.asyncProperty(
         fc.uniqueArray(route, { selector: ([path]) => path, maxLength: 5 }),
         target,
-        (list, text) => {
+        async (list, text) => {
           const routes = list.map(([path, isGuarded, fold]) =>
             (isGuarded ? guarded : open)(path, { caseInsensitive: fold, decides: isGuarded ? path : "" }),
           );
@@ -118,7 +121,7 @@ describe("for any routes and any path", () => {
             if (error instanceof PathError) return;
             throw error;
           }
-          const found = find(routes, path);
+          const found = await find(routes, path);
           const chosen = routes.find((each) => each.path === found);
           // The policy names this very spelling.
           if (chosen === undefined || !chosen.path.endsWith("/*")) return;
@@ -131,7 +134,7 @@ describe("for any routes and any path", () => {
               .replace(/(?<=.)\/$/, "") || "/";
           let again: string;
           try {
-            again = find(routes, read);
+            again = await find(routes, read);
           } catch (error) {
             // Refused under that name on every route.
             if (error instanceof PathError) return;

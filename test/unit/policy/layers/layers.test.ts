@@ -251,7 +251,9 @@ function enforced(
   requestPath: string,
   method: string,
 ): Map<string, unknown> | undefined {
-  const router = new Router(effective.routes, ({ path, methods }) => ({ path, methods }));
+  const router = new Router(
+    effective.routes.map((route) => [route, { path: route.path, methods: route.methods }]),
+  );
   const match = router.match(requestPath, method);
   if (match.kind !== "found") return undefined;
   const { plugins = effective.plugins, pluginConfig = {} } = match.route;

@@ -1,0 +1,31 @@
+// What is counted of one plugin's hooks, whatever its routes: labels are resolved once, not once for each of thousands.
+import type { Counter, Histogram, Metrics } from "../plugin-api/services.ts";
+
+export type Phase = "onRequest" | "onResponse" | "onError" | "onComplete" | "recheck";
+
+export interface HookMeasures {
+  readonly seconds: Readonly<Record<Phase, Histogram>>;
+  readonly errors: Readonly<Record<Phase, Counter>>;
+}
+
+export function measureHooks(plugin: string, metrics: Metrics): HookMeasures {
+  const seconds = metrics.histogram(
+    "outrigger_plugin_duration_seconds",
+    "Time spent in a plugin's hook",
+    ["plugin", "phase"],
+    [0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1],
+  );
+  const errors = metrics.counter(
+    "outrigger_plugin_errors_total",
+    "Hooks that threw, rejected or passed their time limit",
+    ["plugin", "phase"],
+  );
+  const perPhase = <T>(family: (...values: string[]) => T): Record<Phase, T> => ({
+    onRequest: family(plugin, "onRequest"),
+    onResponse: family(plugin, "onResponse"),
+    onError: family(plugin, "onError"),
+    onComplete: family(plugin, "onComplete"),
+    recheck: family(plugin, "recheck"),
+  });
+  return { seconds: perPhase(seconds), errors: perPhase(errors) };
+}
