@@ -54,7 +54,12 @@ function toAscii(code: string): string {
 async function bundleInto(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const program = await bundle("src/main.ts");
-  writeFileSync(join(folder, "program.js"), `(function (require) {${toAscii(program.code)}\n})\n`);
+  writeFileSync(
+    join(folder, "program.js"),
+    `(function (require, __filename) {${toAscii(program.code)}\n})\n`,
+  );
+  // A thread starts with a file of its own.
+  writeFileSync(join(folder, "policy-thread.cjs"), (await bundle("src/app/policy-thread.ts")).code);
   const launcher = join(folder, "outrigger.cjs");
   writeFileSync(launcher, `#!/usr/bin/env node\n${(await bundle("deploy/launch.ts")).code}`);
   chmodSync(launcher, 0o755);

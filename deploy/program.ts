@@ -23,6 +23,7 @@ export function compileProgram(folder: string): Script {
 
 /** Runs the function that `bundle.ts` made of the program. */
 export function runProgram(script: Script, folder: string): void {
-  const main = script.runInThisContext() as (require: NodeJS.Require) => void;
-  main(createRequire(join(folder, "program.js")));
+  const main = script.runInThisContext() as (require: NodeJS.Require, filename: string) => void;
+  const filename = join(folder, "program.js");
+  main(createRequire(filename), filename);
 }

@@ -14,10 +14,12 @@ import {
 } from "../policy/life.ts";
 import { type Problem, problemText } from "../policy/document/problems.ts";
 import { createPolicyReader, createTrust, type PolicyReader } from "../policy/read.ts";
+import { createThreadedReader } from "../policy/reading-thread.ts";
 import { createRedisSource } from "../policy/sources/redis-source.ts";
 import type { RedisStore } from "../redis/store.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import { version } from "../version.ts";
+import { registry as builtIn } from "./registry.ts";
 
 export interface LifeParts<Snapshot> extends Pick<
   PolicyLifeOptions<Snapshot>,
@@ -28,13 +30,22 @@ export interface LifeParts<Snapshot> extends Pick<
   readonly onRejected: () => void;
 }
 
+/** From source; what the image runs has the same beside it. */
+const threadProgram = new URL(
+  import.meta.url.endsWith(".ts") ? "policy-thread.ts" : "policy-thread.cjs",
+  import.meta.url,
+);
+
 /** Reads policies as this sidecar's settings say. Rejects when a key cannot be used. */
-export function createReader(
+export async function createReader(
   { service, upstream: ownUpstream, upstreamAllow, policyKeys: keys, policyMaxBytes: maxBytes }: Config,
   registry: readonly PluginDefinition[],
 ): Promise<PolicyReader> {
   const plugins = Object.fromEntries(registry.map((plugin) => [plugin.name, plugin]));
-  return createPolicyReader({ plugins, service, ownUpstream, upstreamAllow, keys, maxBytes });
+  const options = { service, ownUpstream, upstreamAllow, keys, maxBytes };
+  const here = await createPolicyReader({ plugins, ...options });
+  // The thread's program knows the built-in plugins alone.
+  return registry === builtIn ? createThreadedReader({ ...options, here, program: threadProgram }) : here;
 }
 
 /** Where the policy comes from by the settings, in the order of the contract: Redis, else the file, else built in. */

@@ -3,7 +3,7 @@
 import { type Chosen, chooseLayer, sameDocuments } from "./layers/choose-layer.ts";
 import { Freshness, type FreshnessOptions } from "./signature/freshness.ts";
 import type { PolicyKeeper } from "./sources/kept.ts";
-import { type Problem, problemsOf } from "./document/problems.ts";
+import { isOfTheDocument, type Problem, problemsOf } from "./document/problems.ts";
 import { type EffectivePolicy, type PolicyReader, type RawPolicy } from "./read.ts";
 import type { Signed } from "./signature/signature.ts";
 import type { PolicySource, SourceReading } from "./sources/source.ts";
@@ -95,10 +95,12 @@ class Life<Snapshot> implements PolicyLife {
   #lastNotice: string | undefined;
   #pending: SourceReading | undefined;
   #working: Promise<void> | undefined;
+  readonly #stopped = new AbortController();
 
   constructor(options: PolicyLifeOptions<Snapshot>) {
     this.#options = options;
-    const { read, trust, clock } = options;
+    const { trust, clock } = options;
+    const read: PolicyReader = (raw) => options.read(raw, this.#stopped.signal);
     this.#freshness = new Freshness({ read, trust, now: () => clock.now() });
   }
 
@@ -127,6 +129,7 @@ class Life<Snapshot> implements PolicyLife {
   }
 
   async stop(): Promise<void> {
+    this.#stopped.abort();
     await this.#options.source?.stop();
     await this.#working;
     await this.#options.keeper?.settled();
@@ -155,7 +158,7 @@ class Life<Snapshot> implements PolicyLife {
     for (;;) {
       const reading = this.#pending;
       this.#pending = undefined;
-      if (reading === undefined) break;
+      if (reading === undefined || this.#stopped.signal.aborted) break;
       try {
         if (!(await this.#handle(reading)) && !this.ready) await this.#fallBack();
       } catch (error) {
@@ -222,8 +225,10 @@ class Life<Snapshot> implements PolicyLife {
     try {
       chosen = await chooseLayer(this.#freshness.read, raw, this.#known);
     } catch (error) {
+      if (this.#stopped.signal.aborted) return false;
       const problems = problemsOf(error);
-      if (fromSource) this.#settled = { raw, problems };
+      // What is wrong with a document stays wrong until it changes; what kept it from being read may not.
+      if (fromSource && isOfTheDocument(error)) this.#settled = { raw, problems };
       this.#reject(raw, problems);
       return false;
     }

@@ -60,8 +60,8 @@ export interface PolicyReaderOptions {
   readonly maxBytes?: number | undefined;
 }
 
-/** Rejects with PolicyRefused, all problems in it. */
-export type PolicyReader = (raw: RawPolicy) => Promise<EffectivePolicy>;
+/** Rejects with PolicyRefused, all problems in it, or, when the signal says that nobody waits any more, with its reason. */
+export type PolicyReader = (raw: RawPolicy, signal?: AbortSignal) => Promise<EffectivePolicy>;
 
 /** Rejects when a key cannot be used. */
 export async function createPolicyReader(options: PolicyReaderOptions): Promise<PolicyReader> {

@@ -17,6 +17,7 @@ export class WorkerPolicies<Compiled> {
   readonly #link: PrimaryLink;
   /** The policy that was asked for last; 0 = it is not wanted any more. */
   #wanted = 0;
+  #reading = new AbortController();
   #ready: { readonly id: number; readonly policy: Compiled } | undefined;
 
   constructor(read: PolicyReader, target: PolicyTarget<Compiled>, link: PrimaryLink) {
@@ -29,15 +30,17 @@ export class WorkerPolicies<Compiled> {
   async prepare({ id, raw }: PreparedPolicy): Promise<void> {
     this.#drop();
     this.#wanted = id;
+    const { signal } = this.#reading;
     let problems: readonly Problem[] = [];
     try {
-      const policy = await this.#target.compile(await this.#read(raw));
+      const policy = await this.#target.compile(await this.#read(raw, signal));
       if (this.#wanted !== id) {
         this.#target.discard(policy);
         return;
       }
       this.#ready = { id, policy };
     } catch (error) {
+      if (signal.aborted) return;
       problems = problemsOf(error);
     }
     void this.#link.send({ type: "prepared", id, problems: [...problems] });
@@ -56,6 +59,8 @@ export class WorkerPolicies<Compiled> {
 
   #drop(): void {
     this.#wanted = 0;
+    this.#reading.abort();
+    this.#reading = new AbortController();
     if (this.#ready !== undefined) this.#target.discard(this.#ready.policy);
     this.#ready = undefined;
   }

@@ -2,7 +2,7 @@
 // that serves with and without Redis, drains, and answers its health check.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { isBuiltin } from "node:module";
 import { type AddressInfo, createServer } from "node:net";
@@ -94,6 +94,7 @@ test("the image holds the program, its health check and the licences", () => {
     "LICENSES-OF-OTHERS.txt",
     "health.cjs",
     "outrigger.cjs",
+    "policy-thread.cjs",
     "program.cache",
     "program.js",
   ]);
@@ -103,7 +104,7 @@ test("the image holds the program, its health check and the licences", () => {
 });
 
 test("the program asks for nothing but what Node brings", () => {
-  for (const file of ["program.js", "outrigger.cjs", "health.cjs"]) {
+  for (const file of ["program.js", "policy-thread.cjs", "outrigger.cjs", "health.cjs"]) {
     const source = readFileSync(join(app, file), "utf8");
     const names = [...source.matchAll(/^let \S+ = require\("([^"]+)"\);$/gm)].map(([, name = ""]) => name);
     assert.ok(names.length > 0, file);
@@ -125,6 +126,17 @@ test("its bytecode fits the image's flags, and the program runs without it", asy
   const other = await startNode(["--no-lazy-feedback-allocation", join(app, "outrigger.cjs"), "--version"])
     .end;
   assert.deepEqual([other.code, other.stderr], [0, ""]);
+});
+
+test("a large policy is read by the thread's program beside it", async () => {
+  const policy = join(image, "large.json");
+  const routes = Array.from({ length: 2_000 }, (_, index) => ({ path: `/api/service-${index}/items/*` }));
+  writeFileSync(policy, JSON.stringify({ ...everything, plugins: ["logging"], routes }));
+  const { started, url } = await start({ OUTRIGGER_POLICY_FILE: policy });
+  assert.equal((await fetch(`${url}/api/service-1999/items/1`)).status, 200);
+  assert.equal((await fetch(`${url}/api/service-2000/items/1`)).status, 404);
+  started.child.kill("SIGTERM");
+  assert.equal((await started.end).code, 0);
 });
 
 test("a stack names functions and lines of the program", async () => {

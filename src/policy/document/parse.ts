@@ -73,8 +73,16 @@ function decode(bytes: Uint8Array, maxBytes: number): string {
 }
 
 function readText(text: string, format: PolicyFormat): Reading {
-  const isJson = format === "json" || (format === "any" && text.trimStart().startsWith("{"));
-  return isJson ? readJson(text) : readYaml(text);
+  return isJson(text, format) ? readJson(text) : readYaml(text);
+}
+
+function isJson(text: string, format: PolicyFormat): boolean {
+  return format === "json" || (format === "any" && text.trimStart().startsWith("{"));
+}
+
+/** How a document would be read, told by its first bytes. */
+export function isJsonText(bytes: Uint8Array, format: PolicyFormat): boolean {
+  return isJson(Buffer.from(bytes.subarray(0, 1024)).toString("latin1"), format);
 }
 
 /** A problem with a document as a whole. */

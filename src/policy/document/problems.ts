@@ -26,12 +26,25 @@ export class PolicyRefused extends Error {
 
   constructor(problems: readonly Problem[]) {
     super(problems.slice(0, 3).map(problemText).join("; "));
+    // One more than fits is as long as the line that would tell of it.
     const more = problems.length - longestList;
     this.problems =
-      more > 0
+      more > 1
         ? [...problems.slice(0, longestList), { path: "", message: `and ${more} more problems` }]
         : problems;
   }
+}
+
+/** A policy whose reading was given up. */
+export class ReadingCutShort extends PolicyRefused {
+  constructor(message: string) {
+    super([{ path: "", message }]);
+  }
+}
+
+/** Whether a document itself was at fault, which stays so until it changes; what kept it from being read may pass. */
+export function isOfTheDocument(error: unknown): boolean {
+  return error instanceof PolicyRefused && !(error instanceof ReadingCutShort);
 }
 
 /** One line for people: `outrigger:policy, line 1, column 30: plugins: listed twice`. */

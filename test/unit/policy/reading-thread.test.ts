@@ -1,0 +1,154 @@
+// Large documents are read in a thread, with the same outcome as here; whatever becomes of the thread, it ends.
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { CompactSign, exportJWK, generateKeyPair } from "jose";
+import { type Problem, PolicyRefused, ReadingCutShort } from "../../../src/policy/document/problems.ts";
+import { createPolicyReader, type PolicyReader, type RawPolicy } from "../../../src/policy/read.ts";
+import { createThreadedReader, type ReadingThreadOptions } from "../../../src/policy/reading-thread.ts";
+import { problemsOf, samplePlugins } from "./sample.ts";
+
+const program = new URL("sample-thread.ts", import.meta.url);
+const settings = { service: "users", upstreamAllow: [], keys: undefined };
+const here = await createPolicyReader({ plugins: samplePlugins, ...settings });
+const threaded = (more: Partial<ReadingThreadOptions> = {}): Promise<PolicyReader> =>
+  createThreadedReader({ ...settings, here, program, ...more });
+/** A thread that does this and no more. */
+const doing = (code: string): URL => new URL(`data:text/javascript,${encodeURIComponent(code)}`);
+const endless = doing("setInterval(() => {}, 1_000);");
+
+/** A thousand routes, of which every tenth has options of its own. */
+const shared = {
+  apiVersion: "outrigger/v1",
+  plugins: ["logging", "cache"],
+  pluginConfig: { cache: { ttlSeconds: 5 }, auth: { jwt: { issuer: "a" } } },
+  locked: ["cache"],
+  routes: Array.from({ length: 1_000 }, (_, index) => ({
+    path: `/service-${index}/*`,
+    methods: ["GET", "POST"],
+    ...(index % 10 === 0 && { plugins: ["auth", "cache"], pluginConfig: { auth: { required: false } } }),
+  })),
+};
+const layer = {
+  apiVersion: "outrigger/v1",
+  pluginConfig: { cache: { ttlSeconds: 9 } },
+  routes: [{ path: "/service-7/own", plugins: ["logging", "cache"], stripPrefix: "/service-7" }],
+};
+const raw = (document: unknown, more: Partial<RawPolicy> = {}): RawPolicy => ({
+  shared: Buffer.from(JSON.stringify(document, null, 1)),
+  layer: undefined,
+  format: "any",
+  ...more,
+});
+/** YAML that is not JSON. */
+const yaml = `---\n${JSON.stringify(shared)}`;
+
+describe("a large document", () => {
+  test("is the same policy read in a thread as read here", async () => {
+    const read = await threaded();
+    for (const document of [
+      raw(shared),
+      raw(shared, { layer: Buffer.from(JSON.stringify(layer)), standing: true }),
+      raw(shared, { shared: Buffer.from(yaml) }),
+      raw({ ...shared, routes: [], pluginConfig: { auth: { exclude: ["/x".repeat(40_000)] } } }),
+    ]) {
+      assert.deepEqual(await read(document), await here(document));
+    }
+  });
+
+  test("has what routes share shared there too", async () => {
+    const { routes } = await (await threaded())(raw(shared));
+    assert.equal(routes[1]?.pluginConfig["cache"], routes[998]?.pluginConfig["cache"]);
+    assert.equal(routes[1]?.plugins, routes[998]?.plugins);
+  });
+
+  test("is refused for the same problems, in the same places", async () => {
+    const read = await threaded();
+    const wrong = (count: number, options: object = {}): object => ({
+      ...shared,
+      routes: shared.routes.map((route, index) => (index < count ? { ...route, ...options } : route)),
+    });
+    const broken = Buffer.from(JSON.stringify(layer).slice(0, -3));
+    for (const document of [
+      raw(wrong(3, { methods: ["GETT"], colour: 1 })),
+      raw(wrong(1_000, { colour: 1 })),
+      raw(wrong(101, { colour: 1 })),
+      raw(wrong(2, { pluginConfig: { cache: { ttlSeconds: -1 } } }), { layer: broken }),
+      raw(shared, { layer: Buffer.from(JSON.stringify(layer)) }),
+      raw(shared, { shared: Buffer.from(`${yaml}\n]`) }),
+    ]) {
+      const told: readonly Problem[] = await problemsOf(() => read(document));
+      assert.deepEqual(told, await problemsOf(() => here(document)));
+    }
+  });
+
+  test("that is signed comes with the keys that count", async () => {
+    const { publicKey, privateKey } = await generateKeyPair("ES256");
+    const keys = { keys: [{ ...(await exportJWK(publicKey)), kid: "one", alg: "ES256" }] };
+    const signature = new CompactSign(Buffer.from(JSON.stringify(shared)));
+    const token = await signature.setProtectedHeader({ alg: "ES256", kid: "one" }).sign(privateKey);
+    const signed = raw(shared, { shared: Buffer.from(token) });
+    const policy = await (await threaded({ keys }))(signed);
+    assert.deepEqual(
+      policy.trusted?.map(({ kid }) => kid),
+      ["one"],
+    );
+    assert.equal(policy.signed, "verified");
+    await assert.rejects((await threaded({ keys }))(raw(shared)), /is not signed/);
+  });
+});
+
+test("a small document starts no thread", async () => {
+  const read = await threaded({ program: new URL("no-such-file.ts", import.meta.url) });
+  assert.equal((await read(raw({ ...shared, routes: [] }))).routes.length, 0);
+  await assert.rejects(read(raw(shared)), /Cannot find module/);
+});
+
+describe("the thread", () => {
+  const large = raw(shared);
+
+  test("is ended after its time, and that is no fault of the document for good", async () => {
+    const read = await threaded({ program: endless, limitMs: 50 });
+    await assert.rejects(
+      read(large),
+      (error) => error instanceof ReadingCutShort && /longer than 0.05 s/.test(error.message),
+    );
+  });
+
+  test("may take so much memory and no more", async () => {
+    const hungry = doing("const all = []; for (;;) all.push(new Array(1_000).fill({}).map(() => ({})));");
+    const read = await threaded({ program: hungry, limitMiB: 16 });
+    await assert.rejects(
+      read(large),
+      (error) => error instanceof ReadingCutShort && /more than 16 MiB/.test(error.message),
+    );
+  });
+
+  test("ends with whoever waits for it", async () => {
+    const waiting = new AbortController();
+    const reading = (await threaded({ program: endless }))(large, waiting.signal);
+    const refused = assert.rejects(reading, { name: "AbortError" });
+    waiting.abort();
+    await refused;
+    await assert.rejects((await threaded())(large, AbortSignal.abort()), { name: "AbortError" });
+  });
+
+  test("that throws, or says nothing, is no policy", async () => {
+    const isNoRefusal = (error: unknown): boolean => !(error instanceof PolicyRefused);
+    await assert.rejects(
+      (await threaded({ program: doing("throw new Error('broken')") }))(large),
+      isNoRefusal,
+    );
+    await assert.rejects((await threaded({ program: doing("") }))(large), isNoRefusal);
+  });
+
+  test("knows nothing of this process's environment", async () => {
+    process.env["OUTRIGGER_SECRET_TEST"] = "secret";
+    const telling = doing(
+      "import { parentPort } from 'node:worker_threads'; parentPort.postMessage({ problems: [{ path: '', message: JSON.stringify(process.env) }] });",
+    );
+    assert.deepEqual(await problemsOf(async () => (await threaded({ program: telling }))(large)), [
+      { path: "", message: "{}" },
+    ]);
+    delete process.env["OUTRIGGER_SECRET_TEST"];
+  });
+});
