@@ -96,7 +96,6 @@ export const rooms: readonly Room[] = [
     "src/server/",
     [
       "src/client/",
-      "src/config/formats.ts",
       "src/exchange/",
       "src/http1/",
       "src/language/",
@@ -111,7 +110,7 @@ export const rooms: readonly Room[] = [
   room(
     "plugins/*/",
     ["src/language/", "src/plugin-api/contract.ts"],
-    ["ipaddr.js", "jose", "lru-cache", "structured-headers", "zod"],
+    ["jose", "lru-cache", "structured-headers", "zod"],
   ),
   room("plugins/index.ts", ["plugins/", "src/plugin-api/contract.ts"]),
   room("src/app/registry.ts", ["plugins/index.ts", "src/plugin-api/contract.ts"]),

@@ -1,0 +1,5 @@
+// Every implementation of ServerStream against the behavioural suite of the interface.
+import { openHttp1 } from "../support/stream/http1.ts";
+import { describeServerStream } from "../support/stream-suite.ts";
+
+describeServerStream("a stream of HTTP/1.1 over node:http", openHttp1);
