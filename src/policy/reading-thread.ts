@@ -2,7 +2,7 @@
 // (the YAML library's, zod's), while requests wait. The thread ends with its reading, and its memory goes with it.
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { pack, type PackedPolicy, unpack } from "./packed.ts";
-import { isJsonText } from "./document/parse.ts";
+import { defaultMaxBytes, isJsonText } from "./document/parse.ts";
 import { type Problem, PolicyRefused, ReadingCutShort } from "./document/problems.ts";
 import {
   createPolicyReader,
@@ -22,11 +22,17 @@ export interface ReadingThreadOptions extends ThreadReaderOptions {
   /** Reads what is small: starting a thread costs more than reading that. */
   readonly here: PolicyReader;
   readonly limitMs?: number;
+  /** Default: by `maxBytes`. */
   readonly limitMiB?: number;
 }
 
 /** What reading takes 10 ms for, or a little more; a thread is 200 ms of CPU before it reads. */
 const mostBytesHere = { json: 49_152, yaml: 12_288 };
+
+/** Two documents of any kind need 130 at the default of 1 MiB each; thousands of ordinary routes 32. */
+function mebibytesFor(maxBytes = defaultMaxBytes): number {
+  return 128 + Math.ceil((64 * maxBytes) / 1_048_576);
+}
 
 interface Task {
   readonly raw: RawPolicy;
@@ -54,21 +60,22 @@ function isLarge({ shared, layer, format }: RawPolicy): boolean {
 
 async function readInThread(
   raw: RawPolicy,
-  { program, limitMs = 30_000, limitMiB = 256, ...options }: Omit<ReadingThreadOptions, "here">,
+  { program, limitMs = 30_000, limitMiB, ...options }: Omit<ReadingThreadOptions, "here">,
   signal: AbortSignal | undefined,
 ): Promise<PackedPolicy> {
   signal?.throwIfAborted();
+  const mostMiB = limitMiB ?? mebibytesFor(options.maxBytes);
   const worker = new Worker(program, {
     name: "policy",
     workerData: { raw, options } satisfies Task,
     // Neither secrets nor what this process was started with is for it.
     env: {},
     execArgv: [],
-    resourceLimits: { maxOldGenerationSizeMb: limitMiB, maxYoungGenerationSizeMb: 16 },
+    resourceLimits: { maxOldGenerationSizeMb: mostMiB, maxYoungGenerationSizeMb: 16 },
   });
   let parts: Uint8Array[];
   try {
-    parts = await answerOf(worker, { limitMs, limitMiB }, signal);
+    parts = await answerOf(worker, { limitMs, limitMiB: mostMiB }, signal);
   } finally {
     await worker.terminate();
   }
