@@ -51,7 +51,7 @@ export const rateLimit = definePlugin({
   lint,
   init: createState,
   dispose: (state) => state.overload.loopDelay.stop(),
-  share: createCounts,
+  sharedState: createCounts,
   setup,
 });
 

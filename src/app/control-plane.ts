@@ -18,7 +18,7 @@ export interface DataPlane<Compiled> {
   /** Puts it in force; the one before is closed after its last exchange. */
   swap(compiled: Compiled): void;
   /** Closes one that is not put in force. */
-  discard(compiled: Compiled): void;
+  release(compiled: Compiled): void;
   /** Live sidecars of the service, this one included. */
   setFleetSize(sidecars: number): void;
   /** The level of this process has changed. */
@@ -70,7 +70,7 @@ export async function createControlPlane<Compiled>(
       data.swap(compiled);
       heartbeat?.notice();
     },
-    discard: (late) => data.discard(late),
+    discard: (late) => data.release(late),
     onRejected: () => heartbeat?.notice(),
   });
   const ending = Promise.withResolvers<number>();
@@ -151,7 +151,7 @@ interface Checked<Compiled> {
 function checksOf<Compiled>({ store }: ProcessContext, { data, life, probe }: Checked<Compiled>): Check[] {
   const plugins = [...data.troubles()].map(([name, trouble]) => ({
     name: `plugin ${name}`,
-    // A plugin in trouble has its own fail mode; taking the sidecar out of service would be one more failure.
+    // A plugin in trouble has its own fail mode; accepting the sidecar out of service would be one more failure.
     ok: true,
     detail: trouble,
   }));

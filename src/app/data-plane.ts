@@ -107,7 +107,7 @@ function governed(inForce: PolicyInForce, listener: Listener, { metrics }: Telem
   return {
     compile: (policy: EffectivePolicy) => inForce.compile(policy),
     swap: (next: RoutedPolicy) => inForce.swap(next),
-    discard: (late: RoutedPolicy) => late.snapshot.retire(),
+    release: (late: RoutedPolicy) => late.snapshot.retire(),
     beginDrain: () => listener.beginDrain(),
     check: () => ({ name: "listener", ok: listener.listening }),
     troubles: () => inForce.routed?.snapshot.health() ?? [],

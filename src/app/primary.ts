@@ -6,9 +6,9 @@ import { addressText } from "../language/address-text.ts";
 import { drainLimits } from "../server/drain.ts";
 import { mergeMetrics } from "../telemetry/metrics.ts";
 import { version } from "../version.ts";
-import { Crew } from "../workers/crew.ts";
-import { Desk } from "../workers/desk.ts";
-import type { PreparedPolicy } from "../workers/vote.ts";
+import { WorkerPool } from "../workers/worker-pool.ts";
+import { SharedStateServer } from "../workers/shared-state-server.ts";
+import type { PreparedPolicy } from "../workers/prepare-round.ts";
 import { type ControlPlane, createControlPlane, type DataPlane } from "./control-plane.ts";
 import { createProcessContext, type ProcessContext } from "./process-context.ts";
 
@@ -28,7 +28,7 @@ export async function startPrimary(config: Config, count: number): Promise<Prima
   if ("path" in config.listen) await removeStaleSocket(config.listen.path);
   const context = createProcessContext(config, { worker: "primary" });
   const { logger } = context.telemetry;
-  const crew = crewOf(context, count);
+  const pool = poolOf(context, count);
   let control: ControlPlane | undefined;
   const close = async (): Promise<void> => {
     await control?.stop();
@@ -36,19 +36,19 @@ export async function startPrimary(config: Config, count: number): Promise<Prima
     await context.close();
   };
   try {
-    control = await createControlPlane(context, dataPlaneOf(context, crew));
+    control = await createControlPlane(context, dataPlaneOf(context, pool));
     // Last of what may fail: from here on processes run. Also when a second signal ends this process at once.
-    process.once("exit", () => crew.kill());
-    process.on("SIGHUP", () => crew.hangUp());
-    crew.start();
+    process.once("exit", () => pool.kill());
+    process.on("SIGHUP", () => pool.hangUp());
+    pool.start();
     const admin = await control.start();
-    const address = await crew.open();
+    const address = await pool.open();
     logger.info(
       { version, workers: count, address: addressText(address), admin: addressText(admin) },
       "listening",
     );
   } catch (error) {
-    await crew.abandon();
+    await pool.abandon();
     await close();
     throw error;
   }
@@ -56,16 +56,16 @@ export async function startPrimary(config: Config, count: number): Promise<Prima
     reportFault: (kind, error, plugin) => context.telemetry.reportFault(kind, error, plugin),
     ending: control.ending,
     async stop() {
-      logger.info({ inFlight: crew.state().inFlight }, "draining");
-      await crew.stop();
+      logger.info({ inFlight: pool.state().inFlight }, "draining");
+      await pool.stop();
       await close();
     },
   };
 }
 
-function crewOf({ config, telemetry, registry, clock }: ProcessContext, count: number): Crew {
+function poolOf({ config, telemetry, registry, clock }: ProcessContext, count: number): WorkerPool {
   const { logger, metrics, output, level } = telemetry;
-  return new Crew({
+  return new WorkerPool({
     count,
     service: config.service,
     drain: drainLimits(config),
@@ -73,34 +73,34 @@ function crewOf({ config, telemetry, registry, clock }: ProcessContext, count: n
     metrics,
     output,
     level: () => level.get(),
-    desk: new Desk(registry, clock),
+    sharedState: new SharedStateServer(registry, clock),
   });
 }
 
 /** The workers as one data plane. */
-function dataPlaneOf({ config, telemetry }: ProcessContext, crew: Crew): DataPlane<PreparedPolicy> {
+function dataPlaneOf({ config, telemetry }: ProcessContext, pool: WorkerPool): DataPlane<PreparedPolicy> {
   const { metrics } = telemetry;
   return {
     // Each worker reads it for itself.
-    compile: (_policy, raw) => crew.policy.prepare(raw),
-    swap: (prepared) => crew.policy.commit(prepared),
-    discard: (late) => crew.policy.discard(late),
-    setFleetSize: (sidecars) => crew.setFleet(sidecars),
-    onLogLevel: (level) => crew.broadcast({ type: "level", level }),
+    compile: (_policy, raw) => pool.policy.prepare(raw),
+    swap: (prepared) => pool.policy.commit(prepared),
+    release: (late) => pool.policy.abort(late),
+    setFleetSize: (sidecars) => pool.setFleet(sidecars),
+    onLogLevel: (level) => pool.broadcast({ type: "level", level }),
     get draining() {
-      return crew.draining;
+      return pool.draining;
     },
-    beginDrain: () => crew.beginDrain(),
+    beginDrain: () => pool.beginDrain(),
     check() {
-      const { up, serving, behind } = crew.state();
+      const { up, serving, behind } = pool.state();
       const detail = `${serving} serving${up ? "" : ", others still start"}${behind > 0 ? `, ${behind} of them without the policy in force` : ""}`;
       return { name: "workers", ok: up && serving > 0 && behind === 0, detail };
     },
-    troubles: () => crew.state().troubles,
+    troubles: () => pool.state().troubles,
     async renderMetrics() {
-      const workers = await crew.metrics();
+      const workers = await pool.metrics();
       return mergeMetrics(config.service, [await metrics.snapshot(), ...workers]);
     },
-    document: (path) => (path.startsWith("/plugins/") ? crew.document(path) : undefined),
+    document: (path) => (path.startsWith("/plugins/") ? pool.document(path) : undefined),
   };
 }

@@ -3,7 +3,7 @@
 import { textOf } from "../plugin-api/error-text.ts";
 import type { Config } from "../config/config.ts";
 import { version } from "../version.ts";
-import { connectPrimary, type PrimaryLink } from "../workers/link.ts";
+import { connectToPrimary, type IpcChannel } from "../workers/ipc-channel.ts";
 import { stateEveryMs, type ToWorker } from "../workers/messages.ts";
 import { WorkerPolicies } from "../workers/worker-policies.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
@@ -36,29 +36,29 @@ function partOf(config: Config, count: number): Config {
 
 /** Rejects when a file that the settings name cannot be read; what cannot be bound is told to the primary. */
 export async function startWorker(config: Config, count: number): Promise<RunningWorker> {
-  const link = connectPrimary();
-  void link.send({ type: "hello", version });
-  const welcome = await link.welcome;
+  const channel = connectToPrimary();
+  void channel.send({ type: "hello", version });
+  const welcome = await channel.welcome;
   const context = createProcessContext(config, { worker: String(welcome.number), logLevel: welcome.level });
   const { telemetry, store, registry } = context;
   const fitted = fitDescriptors(partOf(config, count), telemetry.logger);
   const data = createDataPlane(context, fitted.config, {
     workerCount: count,
     fleetSize: welcome.fleetSize,
-    takeBacklog: () => link.closeSocket(drainLimits(config).mostMs),
-    ...(store === undefined ? { workers: link } : {}),
+    takeBacklog: () => channel.closeSocket(drainLimits(config).maxMs),
+    ...(store === undefined ? { workers: channel } : {}),
   });
   const ending = Promise.withResolvers<number>();
-  void link.lost.then(() => ending.resolve(0));
-  const policies = new WorkerPolicies(await createReader(config, registry), data, link);
-  link.listen((message) => {
+  void channel.disconnected.then(() => ending.resolve(0));
+  const policies = new WorkerPolicies(await createReader(config, registry), data, channel);
+  channel.listen((message) => {
     if (message.type === "stop") ending.resolve(0);
-    else if (message.type !== "serve") obey(message, { telemetry, data, policies, link });
-    else serve(data, link).catch((error: unknown) => ending.resolve(cannotServe(link, error)));
+    else if (message.type !== "serve") handleMessage(message, { telemetry, data, policies, channel });
+    else serve(data, channel).catch((error: unknown) => ending.resolve(cannotServe(channel, error)));
   });
   if (welcome.draining) data.beginDrain();
-  const telling = setInterval(() => sendState(link, data), stateEveryMs);
-  void link.send({ type: "ready" });
+  const telling = setInterval(() => sendState(channel, data), stateEveryMs);
+  void channel.send({ type: "ready" });
   return {
     ending: ending.promise,
     reportFault: (kind, error, plugin) => telemetry.reportFault(kind, error, plugin),
@@ -66,22 +66,22 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
       await data.drain();
       await data.close();
       clearInterval(telling);
-      await sendMetrics(link, telemetry, 0);
+      await sendMetrics(channel, telemetry, 0);
       await context.close();
     },
   };
 }
 
-function obey(
+function handleMessage(
   message: ToWorker,
   parts: {
     telemetry: Telemetry;
     data: LocalDataPlane;
     policies: WorkerPolicies<RoutedPolicy>;
-    link: PrimaryLink;
+    channel: IpcChannel;
   },
 ): void {
-  const { telemetry, data, policies, link } = parts;
+  const { telemetry, data, policies, channel } = parts;
   switch (message.type) {
     case "prepare":
       void policies.prepare(message);
@@ -89,8 +89,8 @@ function obey(
     case "commit":
       policies.commit(message.id);
       return;
-    case "forget":
-      policies.forget(message.id);
+    case "abort":
+      policies.abort(message.id);
       return;
     case "level":
       telemetry.level.set(message.level);
@@ -99,10 +99,10 @@ function obey(
       data.beginDrain();
       return;
     case "metrics?":
-      void sendMetrics(link, telemetry, message.id);
+      void sendMetrics(channel, telemetry, message.id);
       return;
     case "document?":
-      void link.send({ type: "document", id: message.id, body: data.document(message.path) });
+      void channel.send({ type: "document", id: message.id, body: data.document(message.path) });
       return;
     case "fleet":
       data.setFleetSize(message.size);
@@ -111,26 +111,26 @@ function obey(
     case "serve":
     case "stop":
     case "closed":
-    case "answer":
-      throw new Error(`unexpected word of the primary: ${message.type}`);
+    case "response":
+      throw new Error(`unexpected message of the primary: ${message.type}`);
   }
 }
 
-async function serve(data: LocalDataPlane, link: PrimaryLink): Promise<void> {
-  void link.send({ type: "serving", address: await data.listen() });
+async function serve(data: LocalDataPlane, channel: IpcChannel): Promise<void> {
+  void channel.send({ type: "serving", address: await data.listen() });
 }
 
 /** @returns the exit code */
-function cannotServe(link: PrimaryLink, error: unknown): number {
-  void link.send({ type: "failed", message: textOf(error) });
+function cannotServe(channel: IpcChannel, error: unknown): number {
+  void channel.send({ type: "failed", message: textOf(error) });
   return 1;
 }
 
-function sendState(link: PrimaryLink, data: LocalDataPlane): void {
-  void link.send({ type: "state", inFlight: data.inFlight, troubles: [...data.troubles()] });
+function sendState(channel: IpcChannel, data: LocalDataPlane): void {
+  void channel.send({ type: "state", inFlight: data.inFlight, troubles: [...data.troubles()] });
 }
 
-/** @param id of the question; 0 = unasked */
-async function sendMetrics(link: PrimaryLink, { metrics }: Telemetry, id: number): Promise<void> {
-  await link.send({ type: "metrics", id, snapshot: await metrics.snapshot() });
+/** @param id of the request; 0 = without one */
+async function sendMetrics(channel: IpcChannel, { metrics }: Telemetry, id: number): Promise<void> {
+  await channel.send({ type: "metrics", id, snapshot: await metrics.snapshot() });
 }

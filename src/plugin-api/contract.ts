@@ -145,10 +145,10 @@ export interface PluginDefinition<Schema extends z.ZodType = z.ZodType, State = 
    */
   dispose?(state: State): MaybePromise<void>;
   /**
-   * What all workers of a sidecar share while there is no Redis; made once, in their primary, when the first asks by
-   * `services.workers`. It answers plainly; what it throws is the asker's rejection.
+   * What all workers of a sidecar share while there is no Redis; made once, in their primary, at the first
+   * `services.workers.call`. @returns what handles requests; what it throws is the caller's rejection
    */
-  share?(clock: Clock): (question: unknown) => unknown;
+  sharedState?(clock: Clock): (request: unknown) => unknown;
   /** Once per route and snapshot. Rejecting refuses the whole policy. */
   setup(input: SetupInput<z.output<Schema>, State>): MaybePromise<Hooks>;
 }

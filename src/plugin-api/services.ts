@@ -74,13 +74,13 @@ export interface Fleet {
   readonly workers?: number | undefined;
 }
 
-/** What a worker can ask of the process above it. */
+/** What a worker can call in the process above it. */
 export interface Workers {
   /**
-   * Asks the plugin's own `share`d part. Question and answer are plain data.
-   * Rejects when it has no answer, or none within `limitMs`.
+   * Calls the plugin's own `sharedState`. Request and response are plain data.
+   * Rejects when there is no response, or none within `limitMs`.
    */
-  ask(question: unknown, limitMs: number): Promise<unknown>;
+  call(request: unknown, limitMs: number): Promise<unknown>;
 }
 
 /**

@@ -18,7 +18,7 @@ import { isWithin, NotDeclared, ScopedStore } from "./scoped-store.ts";
 /** The services as the sidecar has them, of which each plugin gets its part. */
 export interface HostServices extends Omit<Services, "workers"> {
   readonly workers?:
-    | { ask(plugin: string, question: unknown, limitMs: number): Promise<unknown> }
+    | { call(plugin: string, request: unknown, limitMs: number): Promise<unknown> }
     | undefined;
 }
 
@@ -189,5 +189,5 @@ function scopedLines(
 }
 
 function ownPart(plugin: string, workers: NonNullable<HostServices["workers"]>): Workers {
-  return { ask: (question, limitMs) => workers.ask(plugin, question, limitMs) };
+  return { call: (request, limitMs) => workers.call(plugin, request, limitMs) };
 }

@@ -19,9 +19,9 @@ export interface Drained {
 
 export interface DrainLimits {
   /** Everything is over then. */
-  readonly mostMs: number;
+  readonly maxMs: number;
   /** Requests are served at least that long. */
-  readonly leastMs: number;
+  readonly minMs: number;
 }
 
 /** Takes what waits at the listening socket, which is closed then; resolves when that is done, or at `endMono`. */
@@ -38,13 +38,13 @@ const openPart = 0.8;
 const backlogPart = 0.1;
 
 export function drainLimits(config: { readonly drainMs: number; readonly drainMinMs: number }): DrainLimits {
-  return { mostMs: Math.max(config.drainMs, config.drainMinMs), leastMs: config.drainMinMs };
+  return { maxMs: Math.max(config.drainMs, config.drainMinMs), minMs: config.drainMinMs };
 }
 
 /** When, from its beginning, a drain lets nobody new in, and when its listening socket is closed, at the latest. */
-export function phasesOf({ mostMs, leastMs }: DrainLimits): { openMs: number; closedMs: number } {
-  const openMs = Math.max(mostMs * openPart, leastMs);
-  return { openMs, closedMs: openMs + mostMs * backlogPart };
+export function phasesOf({ maxMs, minMs }: DrainLimits): { openMs: number; closedMs: number } {
+  const openMs = Math.max(maxMs * openPart, minMs);
+  return { openMs, closedMs: openMs + maxMs * backlogPart };
 }
 
 export class Drain {
@@ -75,23 +75,23 @@ export class Drain {
    * @param takeBacklog of a listening socket that another process has
    */
   async run(limits: DrainLimits, takeBacklog: TakeBacklog = this.#takeBacklog): Promise<void> {
-    const { mostMs, leastMs } = limits;
+    const { maxMs, minMs } = limits;
     const { openMs, closedMs } = phasesOf(limits);
     const { server, exchanges, lingering } = this.#drained;
     this.begin();
     this.active();
     const beganMono = performance.now();
-    const quietMs = mostMs * quietPart;
-    await this.#quiet(quietMs, beganMono + openMs, beganMono + leastMs);
+    const quietMs = maxMs * quietPart;
+    await this.#quiet(quietMs, beganMono + openMs, beganMono + minMs);
     // They may go on while others are served; then they have the rest of the time to end.
     for (const exchange of exchanges.all()) exchange.tunnel?.goAway();
     await takeBacklog(beganMono + closedMs);
     // Not the server's own: that would close connections, too, which may just have a request on the way.
     TcpServer.prototype.close.call(server);
-    await this.#quiet(quietMs, beganMono + mostMs, 0);
+    await this.#quiet(quietMs, beganMono + maxMs, 0);
     server.closeIdleConnections();
     lingering.hurry();
-    const endMono = beganMono + mostMs;
+    const endMono = beganMono + maxMs;
     while (exchanges.size > 0 && performance.now() < endMono) await sleep(lookEveryMs);
     await this.#cutOff();
   }

@@ -135,7 +135,7 @@ export class Listener {
     this.#drain.begin();
   }
 
-  /** Serves until nobody seems to be on the way any more, then ends; at `limits.mostMs` whatever is left is cut off. */
+  /** Serves until nobody seems to be on the way any more, then ends; at `limits.maxMs` whatever is left is cut off. */
   async drain(limits: DrainLimits, takeBacklog?: TakeBacklog): Promise<void> {
     await this.#drain.run(limits, takeBacklog);
     this.#rechecks.stop();

@@ -4,7 +4,7 @@ import type { Readable } from "node:stream";
 import type { Output } from "../telemetry/output.ts";
 
 /** Longer than any line that is written here; what comes without a line end beyond it is no line. */
-const longestLine = 1_048_576;
+const maxLineLength = 1_048_576;
 
 /** Passes whole lines on; `output` bounds what waits for a slow reader. */
 export function relayLines(from: Readable, output: Output): void {
@@ -14,9 +14,9 @@ export function relayLines(from: Readable, output: Output): void {
     const end = text.lastIndexOf("\n") + 1;
     if (end > 0) output.write(rest + text.slice(0, end));
     rest = end > 0 ? text.slice(end) : rest + text;
-    if (rest.length > longestLine) rest = "";
+    if (rest.length > maxLineLength) rest = "";
   });
-  // The last words of a worker that was killed, torn as they may be.
+  // The last output of a worker that was killed, even if incomplete.
   from.once("end", () => {
     if (rest !== "") output.write(`${rest}\n`);
   });

@@ -1,4 +1,4 @@
-// What the primary and its workers say to each other, checked on arrival.
+// The messages between the primary and its workers, checked on arrival.
 import { z } from "zod";
 import type { Problem } from "../policy/document/problems.ts";
 import { metricsSnapshot } from "../telemetry/metrics.ts";
@@ -37,12 +37,12 @@ const toWorker = z.discriminatedUnion("type", [
     fleetSize: z.int().min(1),
     draining: z.boolean(),
   }),
-  /** Set this policy up and say how that went; one that was set up before and not committed is forgotten. */
+  /** Set this policy up and report how that went; one that was prepared before and not committed is aborted. */
   z.strictObject({ type: z.literal("prepare"), id, raw }),
   /** Put it in force. */
   z.strictObject({ type: z.literal("commit"), id }),
-  z.strictObject({ type: z.literal("forget"), id }),
-  /** Listen; said once. */
+  z.strictObject({ type: z.literal("abort"), id }),
+  /** Listen; sent once. */
   z.strictObject({ type: z.literal("serve") }),
   z.strictObject({ type: z.literal("level"), level: z.string() }),
   /** Live workers over all sidecars of the service. */
@@ -50,12 +50,17 @@ const toWorker = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("drain") }),
   /** Drain within the configured limit and exit. */
   z.strictObject({ type: z.literal("stop") }),
-  /** The common socket is closed, and what came by it handed out; or it stays open, and others take what comes. */
+  /** The shared socket is closed, and what came by it handed out; or it stays open, and others take what comes. */
   z.strictObject({ type: z.literal("closed") }),
   z.strictObject({ type: z.literal("metrics?"), id }),
   z.strictObject({ type: z.literal("document?"), id, path: z.string() }),
-  /** To a plugin's question; `error` when there is none. */
-  z.strictObject({ type: z.literal("answer"), id, answer: z.unknown(), error: z.string().or(z.undefined()) }),
+  /** To a plugin's request; `error` when there is none. */
+  z.strictObject({
+    type: z.literal("response"),
+    id,
+    response: z.unknown(),
+    error: z.string().or(z.undefined()),
+  }),
 ]);
 
 const toPrimary = z.discriminatedUnion("type", [
@@ -67,26 +72,26 @@ const toPrimary = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("serving"), address }),
   /** It cannot serve, and exits. */
   z.strictObject({ type: z.literal("failed"), message: z.string() }),
-  /** Said every second: shows that its event loop turns. */
+  /** Sent every second: shows that its event loop runs. */
   z.strictObject({
     type: z.literal("state"),
     inFlight: z.int().min(0),
     /** What plugins say is wrong, by name. */
     troubles: z.array(z.tuple([z.string(), z.string()])),
   }),
-  /** It drains, and nobody seems to come any more, or the time for that is over: the common socket may be closed. */
+  /** It drains, and nobody seems to come any more, or the time for that is over: the shared socket may be closed. */
   z.strictObject({ type: z.literal("closing") }),
-  /** The answer to `metrics?`, and, with id 0, the last words. */
+  /** The response to `metrics?`, and, with id 0, the last before it exits. */
   z.strictObject({ type: z.literal("metrics"), id: z.int().min(0), snapshot: metricsSnapshot }),
   z.strictObject({ type: z.literal("document"), id, body: z.string().or(z.undefined()) }),
-  /** From a plugin to the part of it that runs in the primary. */
-  z.strictObject({ type: z.literal("question"), id, plugin: z.string(), question: z.unknown() }),
+  /** From a plugin to its shared state in the primary. */
+  z.strictObject({ type: z.literal("request"), id, plugin: z.string(), request: z.unknown() }),
 ]);
 
 export type ToWorker = z.output<typeof toWorker>;
 export type ToPrimary = z.output<typeof toPrimary>;
 
-/** How often a worker says that it lives. */
+/** How often a worker reports its state. */
 export const stateEveryMs = 1_000;
 
 /** @throws ZodError for anything else than a message of the primary */

@@ -10,8 +10,8 @@ interface Sent {
 export class Transit {
   #sent: Sent | undefined;
 
-  /** @param othersTake whether another worker takes connections */
-  constructor({ process }: Worker, othersTake: () => boolean) {
+  /** @param othersAccept whether another worker takes connections */
+  constructor({ process }: Worker, othersAccept: () => boolean) {
     // Neither the message nor its answer is public in Node (26.10).
     const send = process.send.bind(process) as (...args: unknown[]) => boolean;
     const watched = (message: unknown, handle?: unknown, ...rest: unknown[]): boolean => {
@@ -31,7 +31,7 @@ export class Transit {
       // As long as the connection is not acknowledged, node:cluster does not learn that the worker is gone, nor that it
       // did not take it: the client would wait for ever.
       process.emit("disconnect");
-      if (othersTake())
+      if (othersAccept())
         process.emit("internalMessage", { cmd: "NODE_CLUSTER", ack: sent.seq, accepted: false });
       else sent.connection.close();
     });

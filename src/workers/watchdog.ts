@@ -1,31 +1,35 @@
-// Looks after the workers once a second: a worker tells its state each second, so one that is silent hangs.
+// Checks the workers once a second: each reports its state every second, so one that is silent hangs.
 import type { Logger } from "../plugin-api/telemetry.ts";
-import type { CommonPolicy } from "./common-policy.ts";
-import type { Member } from "./member.ts";
+import type { PolicyCoordinator } from "./policy-coordinator.ts";
+import type { WorkerHandle } from "./worker-handle.ts";
 
-/** A vote goes on without a worker that is silent for as long: one that hangs must not hold a policy up for the others. */
-const voteSilenceTicks = 2;
-/** One that is silent for as long and has not the policy in force is replaced: it may wake with the old one. */
+/** A round goes on without a worker that is silent for this long: one that hangs must not hold a policy up for the others. */
+const prepareSilenceTicks = 2;
+/** One that is silent for this long and does not have the policy in force is replaced: it may wake up with the old one. */
 const behindSilenceTicks = 5;
-/** One that is silent for as long is replaced in any case. */
-const longestSilenceTicks = 30;
+/** One that is silent for this long is replaced in any case. */
+const maxSilenceTicks = 30;
 
-export function lookAfter(members: readonly Member[], policy: CommonPolicy, logger: Logger): void {
-  for (const member of members) {
-    member.silentTicks += 1;
-    const behind = policy.isBehind(member);
-    if (behind) member.behindTicks += 1;
-    const { number, pid, silentTicks } = member;
-    if (silentTicks > voteSilenceTicks && policy.leaveBehind(member)) {
+export function superviseWorkers(
+  workers: readonly WorkerHandle[],
+  policy: PolicyCoordinator,
+  logger: Logger,
+): void {
+  for (const worker of workers) {
+    worker.silentTicks += 1;
+    const behind = policy.isBehind(worker);
+    if (behind) worker.behindTicks += 1;
+    const { number, pid, silentTicks } = worker;
+    if (silentTicks > prepareSilenceTicks && policy.exclude(worker)) {
       logger.error(
         { number, pid, silentTicks },
-        "a worker does not answer: a new policy does not wait for it",
+        "worker does not respond; applying the new policy without it",
       );
     }
-    // One that still starts has nobody to serve by the old policy, and a busy machine may need long for it.
-    const limitTicks = behind && member.serving ? behindSilenceTicks : longestSilenceTicks;
+    // One that is still starting serves nobody by the old policy, and a busy machine may take long to start it.
+    const limitTicks = behind && worker.serving ? behindSilenceTicks : maxSilenceTicks;
     if (silentTicks <= limitTicks) continue;
-    logger.error({ number, pid, behind }, "a worker does not answer and is killed");
-    member.kill();
+    logger.error({ number, pid, behind }, "worker does not respond; killing it");
+    worker.kill();
   }
 }

@@ -1,29 +1,29 @@
-// The policies of one worker: at most one is set up and waits to be put in force, and one is in force.
+// A worker's part of the two-phase commit: at most one policy is prepared and waits for its commit, and one is in force.
 import { type Problem, problemsOf } from "../policy/document/problems.ts";
 import type { EffectivePolicy, PolicyReader } from "../policy/read.ts";
-import type { PrimaryLink } from "./link.ts";
-import type { PreparedPolicy } from "./vote.ts";
+import type { IpcChannel } from "./ipc-channel.ts";
+import type { PreparedPolicy } from "./prepare-round.ts";
 
 /** Where policies are put in force. */
 export interface PolicyTarget<Compiled> {
   compile(policy: EffectivePolicy): Promise<Compiled>;
   swap(compiled: Compiled): void;
-  discard(compiled: Compiled): void;
+  release(compiled: Compiled): void;
 }
 
 export class WorkerPolicies<Compiled> {
   readonly #read: PolicyReader;
   readonly #target: PolicyTarget<Compiled>;
-  readonly #link: PrimaryLink;
+  readonly #channel: IpcChannel;
   /** The policy that was asked for last; 0 = it is not wanted any more. */
   #wanted = 0;
   #reading = new AbortController();
   #ready: { readonly id: number; readonly policy: Compiled } | undefined;
 
-  constructor(read: PolicyReader, target: PolicyTarget<Compiled>, link: PrimaryLink) {
+  constructor(read: PolicyReader, target: PolicyTarget<Compiled>, channel: IpcChannel) {
     this.#read = read;
     this.#target = target;
-    this.#link = link;
+    this.#channel = channel;
   }
 
   /** Sets a policy up and says how that went. */
@@ -35,7 +35,7 @@ export class WorkerPolicies<Compiled> {
     try {
       const policy = await this.#target.compile(await this.#read(raw, signal));
       if (this.#wanted !== id) {
-        this.#target.discard(policy);
+        this.#target.release(policy);
         return;
       }
       this.#ready = { id, policy };
@@ -43,17 +43,17 @@ export class WorkerPolicies<Compiled> {
       if (signal.aborted) return;
       problems = problemsOf(error);
     }
-    void this.#link.send({ type: "prepared", id, problems: [...problems] });
+    void this.#channel.send({ type: "prepared", id, problems: [...problems] });
   }
 
   commit(id: number): void {
     if (this.#ready?.id !== id) return;
     this.#target.swap(this.#ready.policy);
     this.#ready = undefined;
-    void this.#link.send({ type: "inForce", id });
+    void this.#channel.send({ type: "inForce", id });
   }
 
-  forget(id: number): void {
+  abort(id: number): void {
     if (this.#wanted === id) this.#drop();
   }
 
@@ -61,7 +61,7 @@ export class WorkerPolicies<Compiled> {
     this.#wanted = 0;
     this.#reading.abort();
     this.#reading = new AbortController();
-    if (this.#ready !== undefined) this.#target.discard(this.#ready.policy);
+    if (this.#ready !== undefined) this.#target.release(this.#ready.policy);
     this.#ready = undefined;
   }
 }

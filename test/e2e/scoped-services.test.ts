@@ -200,8 +200,8 @@ test("a plugin asks its own part of the primary, and its lines on the disk are i
   const services: HostServices = {
     ...servicesOf("declared"),
     workers: {
-      async ask(plugin, question) {
-        asked.push([plugin, question]);
+      async call(plugin, request) {
+        asked.push([plugin, request]);
         return "answer";
       },
     },
@@ -211,7 +211,7 @@ test("a plugin asks its own part of the primary, and its lines on the disk are i
     },
   };
   const { workers, keptLines } = new ScopedServices({ name: "nosy" }, services).common;
-  assert.equal(await workers?.ask("rate-limit", 100), "answer");
+  assert.equal(await workers?.call("rate-limit", 100), "answer");
   assert.deepEqual(asked, [["nosy", "rate-limit"]]);
   for (const name of ["nosy", "nosy.seen"]) keptLines?.(name);
   assert.deepEqual(kept, ["nosy", "nosy.seen"]);

@@ -94,7 +94,7 @@ describe("workers that end", () => {
     const { code } = await crew.stop();
     assert.equal(code, 0);
     assert.equal(lives(hanging), false);
-    const line = crew.lines().find(({ msg }) => String(msg).startsWith("a worker hangs"));
+    const line = crew.lines().find(({ msg }) => String(msg).startsWith("worker did not drain"));
     assert.equal(line?.["pid"], hanging);
   });
 
@@ -129,12 +129,12 @@ describe("workers that end", () => {
     });
     const [passed] = await crew.until(
       1,
-      ({ msg }) => msg === "a worker does not answer: a new policy does not wait for it",
+      ({ msg }) => msg === "worker does not respond; applying the new policy without it",
     );
     assert.equal(passed?.["pid"], hanging);
-    const [killed] = await crew.until(1, ({ msg }) => msg === "a worker does not answer and is killed");
+    const [killed] = await crew.until(1, ({ msg }) => msg === "worker does not respond; killing it");
     assert.deepEqual([killed?.["pid"], killed?.["behind"]], [hanging, true]);
-    await crew.until(3, ({ msg }) => msg === "a worker serves");
+    await crew.until(3, ({ msg }) => msg === "worker is serving");
     await eventually("it is ready", async () => (await crew.ready()) === 200);
     const clients = Array.from({ length: 8 }, () => new Client(crew.url));
     const answers = await Promise.all(clients.map((client) => client.get("/")));

@@ -152,12 +152,12 @@ describe("two workers", () => {
     );
     await eventually("there is load", () => answers > 100);
     process.kill(victim, "SIGKILL");
-    const [ended] = await crew.until(1, ({ msg }) => String(msg).startsWith("a worker ended"));
+    const [ended] = await crew.until(1, ({ msg }) => String(msg).startsWith("worker exited"));
     assert.deepEqual(
       [ended?.["pid"], ended?.["reason"], ended?.["restartInMs"]],
       [victim, "signal SIGKILL", 100],
     );
-    await crew.until(3, ({ msg }) => msg === "a worker serves");
+    await crew.until(3, ({ msg }) => msg === "worker is serving");
     const then = answers;
     await eventually("there is load again", () => answers > then + 100);
     stop.abort();
@@ -174,12 +174,12 @@ describe("two workers", () => {
   it("that die again and again come back ever later, and the primary stays", async () => {
     const delays: unknown[] = [];
     for (let death = 1; death <= 3; death++) {
-      const number = crew.lines().findLast(({ msg }) => msg === "a worker serves")?.["number"] as number;
-      const births = crew.lines().filter(({ msg }) => msg === "a worker serves").length;
+      const number = crew.lines().findLast(({ msg }) => msg === "worker is serving")?.["number"] as number;
+      const births = crew.lines().filter(({ msg }) => msg === "worker is serving").length;
       process.kill(crew.pids().get(number) as number, "SIGKILL");
-      await crew.until(births + 1, ({ msg }) => msg === "a worker serves");
+      await crew.until(births + 1, ({ msg }) => msg === "worker is serving");
       delays.push(
-        crew.lines().findLast(({ msg }) => String(msg).startsWith("a worker ended"))?.["restartInMs"],
+        crew.lines().findLast(({ msg }) => String(msg).startsWith("worker exited"))?.["restartInMs"],
       );
     }
     assert.deepEqual(delays, [200, 400, 800]);

@@ -91,7 +91,7 @@ export async function startCrew(options: CrewOptions): Promise<TestCrew> {
     pids: () =>
       new Map(
         lines().flatMap(({ msg, number, pid }) =>
-          msg === "a worker serves" ? [[number as number, pid as number] as const] : [],
+          msg === "worker is serving" ? [[number as number, pid as number] as const] : [],
         ),
       ),
     setPolicy,

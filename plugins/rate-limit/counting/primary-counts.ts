@@ -137,8 +137,8 @@ function rolled(usage: Usage | undefined, rule: Rule, nowMs: number): Usage {
   return copy;
 }
 
-/** @returns what answers a list of the script's calls, a list each; it throws for a question of another shape */
-export function createCounts(clock: Clock): (question: unknown) => unknown[][] {
+/** @returns what handles a list of the script's calls, a list each; it throws for a request of another shape */
+export function createCounts(clock: Clock): (request: unknown) => unknown[][] {
   const counts = new Counts(clock);
-  return (question) => calls.parse(question).map((call) => counts.decide(call));
+  return (request) => calls.parse(request).map((call) => counts.decide(call));
 }

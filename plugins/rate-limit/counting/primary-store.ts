@@ -1,4 +1,4 @@
-// The counts of a sidecar's workers that have no Redis: asked of their primary in the words of the script.
+// The counts of a sidecar's workers that have no Redis: called for in their primary in the words of the script.
 import type { Store, Workers } from "../../../src/plugin-api/contract.ts";
 
 /** Where limits are counted for several processes: Redis, or the primary of this sidecar's workers. */
@@ -10,10 +10,10 @@ export function createPrimaryStore(workers: Workers): SharedStore {
     up: true,
     sharded: false,
     async runAll(calls, limitMs = 250) {
-      const question = calls.map(({ keys, args }) => ({ keys: [...keys], args: args.map(String) }));
-      const answer = await workers.ask(question, limitMs);
-      if (!Array.isArray(answer)) throw new TypeError("unexpected answer of the primary");
-      return answer.map((value: unknown) => ({ status: "fulfilled", value }));
+      const request = calls.map(({ keys, args }) => ({ keys: [...keys], args: args.map(String) }));
+      const response = await workers.call(request, limitMs);
+      if (!Array.isArray(response)) throw new TypeError("unexpected response of the primary");
+      return response.map((value: unknown) => ({ status: "fulfilled", value }));
     },
   };
 }

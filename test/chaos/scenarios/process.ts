@@ -61,7 +61,7 @@ export const scenarios: readonly Scenario[] = [
       const running = load(crew, 16);
       await eventually("requests run", async () => (await crew.metric("outrigger_requests_total")) > 200);
       process.kill([...crew.pids().values()][0] as number, "SIGKILL");
-      await crew.until(3, ({ msg }) => msg === "a worker serves");
+      await crew.until(3, ({ msg }) => msg === "worker is serving");
       const { good, bad } = await running.stop();
       assert.ok(bad <= 16, `${bad} failed`);
       return `${bad} of ${good + bad} requests failed, on its connections; replaced`;
@@ -77,9 +77,9 @@ export const scenarios: readonly Scenario[] = [
       process.kill(hanging, "SIGSTOP");
       const startedMono = performance.now();
       crew.setPolicy(marked("two"));
-      await crew.until(1, ({ msg }) => msg === "a worker does not answer: a new policy does not wait for it");
+      await crew.until(1, ({ msg }) => msg === "worker does not respond; applying the new policy without it");
       const wentOnMs = Math.round(performance.now() - startedMono);
-      await crew.until(3, ({ msg }) => msg === "a worker serves");
+      await crew.until(3, ({ msg }) => msg === "worker is serving");
       const client = new Client(crew.url);
       assert.equal((await client.get("/")).fields["x-mark"], "two");
       client.close();

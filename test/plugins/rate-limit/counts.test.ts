@@ -34,7 +34,7 @@ const permits: Record<string, () => Promise<Permit>> = {
     const answer = createCounts(clock);
     // As between two processes: nothing but plain data gets through.
     const store = createPrimaryStore({
-      ask: async (question) => structuredClone(answer(structuredClone(question))),
+      call: async (request) => structuredClone(answer(structuredClone(request))),
     });
     const counts = new RedisCounts(store, clock);
     return {

@@ -1,78 +1,78 @@
-// A worker's line to its primary.
+// A worker's channel to its primary: messages both ways, and calls that have a response.
 import cluster from "node:cluster";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseToWorker, type ToPrimary, type ToWorker } from "./messages.ts";
 
-export interface PrimaryLink {
-  /** Resolves with the primary's first word. */
+export interface IpcChannel {
+  /** Resolves with the primary's first message. */
   readonly welcome: Promise<Extract<ToWorker, { type: "welcome" }>>;
   /** Resolves when the primary is gone. */
-  readonly lost: Promise<void>;
-  /** Asks for the end of the common socket. Resolves when the primary has seen to it, or is gone, or at the limit. */
+  readonly disconnected: Promise<void>;
+  /** Asks for the end of the shared socket. Resolves when the primary has seen to it, or is gone, or at the limit. */
   closeSocket(limitMs: number): Promise<void>;
-  /** Resolves when the message is out, or cannot be; never rejects. */
+  /** Resolves when the message is sent, or cannot be; never rejects. */
   send(message: ToPrimary): Promise<void>;
-  /** Hands over what has come since the welcome and whatever comes. */
+  /** Hands over the messages since the welcome, and all that follow. */
   listen(onMessage: (message: ToWorker) => void): void;
-  /** Asks a plugin's part in the primary. Rejects when it has no answer, or none within `limitMs`. */
-  ask(plugin: string, question: unknown, limitMs: number): Promise<unknown>;
+  /** Calls a plugin's shared state in the primary. Rejects when there is no response, or none within `limitMs`. */
+  call(plugin: string, request: unknown, limitMs: number): Promise<unknown>;
 }
 
-interface Asked {
-  readonly settle: (message: Extract<ToWorker, { type: "answer" }>) => void;
+interface PendingCall {
+  readonly settle: (message: Extract<ToWorker, { type: "response" }>) => void;
 }
 
-export function connectPrimary(): PrimaryLink {
+export function connectToPrimary(): IpcChannel {
   const welcome = Promise.withResolvers<Extract<ToWorker, { type: "welcome" }>>();
-  const lost = Promise.withResolvers<void>();
+  const disconnected = Promise.withResolvers<void>();
   const closed = Promise.withResolvers<void>();
-  const asked = new Map<number, Asked>();
+  const pending = new Map<number, PendingCall>();
   const early: ToWorker[] = [];
-  let lastAsk = 0;
+  let lastId = 0;
   let onMessage = (message: ToWorker): void => void early.push(message);
 
   process.on("message", (received: unknown) => {
     const message = parseToWorker(received);
     if (message.type === "welcome") welcome.resolve(message);
     else if (message.type === "closed") closed.resolve();
-    else if (message.type === "answer") asked.get(message.id)?.settle(message);
+    else if (message.type === "response") pending.get(message.id)?.settle(message);
     else onMessage(message);
   });
   cluster.worker?.once("disconnect", () => {
     // Or Node (26.10) ends this process on the spot, with the requests that are in flight.
     if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true;
-    lost.resolve();
+    disconnected.resolve();
   });
 
   return {
     welcome: welcome.promise,
-    lost: lost.promise,
+    disconnected: disconnected.promise,
     async closeSocket(limitMs) {
       void send({ type: "closing" });
       const limit = sleep(limitMs, undefined, { ref: false });
-      await Promise.race([closed.promise, lost.promise, limit]);
+      await Promise.race([closed.promise, disconnected.promise, limit]);
     },
     send,
     listen(handler) {
       onMessage = handler;
       for (const message of early.splice(0)) handler(message);
     },
-    async ask(plugin, question, limitMs) {
-      const id = ++lastAsk;
+    async call(plugin, request, limitMs) {
+      const id = ++lastId;
       const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-      const limit = setTimeout(() => reject(new Error("the primary does not answer")), limitMs);
-      asked.set(id, {
-        settle({ answer, error }) {
-          if (error === undefined) resolve(answer);
+      const limit = setTimeout(() => reject(new Error("the primary does not respond")), limitMs);
+      pending.set(id, {
+        settle({ response, error }) {
+          if (error === undefined) resolve(response);
           else reject(new Error(error));
         },
       });
-      void send({ type: "question", id, plugin, question });
+      void send({ type: "request", id, plugin, request });
       try {
         return await promise;
       } finally {
         clearTimeout(limit);
-        asked.delete(id);
+        pending.delete(id);
       }
     },
   };

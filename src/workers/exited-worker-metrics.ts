@@ -1,17 +1,17 @@
-// What workers that ended had counted: a sum over processes must not fall when one of them goes.
+// What workers had counted that have exited: a sum over processes must not fall when one of them exits.
 import { MetricFamilies } from "../telemetry/metric-families.ts";
 import type { MetricsSnapshot } from "../telemetry/metrics.ts";
 
-export class Departed {
+export class ExitedWorkerMetrics {
   readonly #families: MetricFamilies;
 
   constructor(service: string, maxSeries: number) {
     this.#families = new MetricFamilies(service, maxSeries);
   }
 
-  /** @param last what the worker had counted when last asked; what it counted since is lost with it */
+  /** @param last as of the last request; what the worker counted since is lost */
   add(last: MetricsSnapshot | undefined): void {
-    // Gauges tell of what is, and it is no more.
+    // Gauges show what is now, and the worker is gone.
     this.#families.add(last?.families.filter(({ type }) => type !== "gauge") ?? []);
   }
 

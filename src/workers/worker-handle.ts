@@ -1,4 +1,4 @@
-// One worker process as its primary sees it: what it was told, what it said, and how it ends.
+// One worker process as its primary sees it: its state, the messages to and from it, and its exit.
 import cluster, { type Worker } from "node:cluster";
 import type { MetricsSnapshot } from "../telemetry/metrics.ts";
 import type { Output } from "../telemetry/output.ts";
@@ -6,27 +6,27 @@ import { relayLines } from "./log-relay.ts";
 import { parseToPrimary, type ToPrimary, type ToWorker } from "./messages.ts";
 import { Transit } from "./transit.ts";
 
-export interface MemberEvents {
+export interface WorkerHandleEvents {
   onMessage(message: ToPrimary): void;
-  /** It said what no worker says. */
-  onNonsense(error: unknown): void;
-  /** Called once; `reason` for people. */
+  /** A message that no worker sends. */
+  onInvalidMessage(error: unknown): void;
+  /** Called once; `reason` is for the log. */
   onEnd(reason: string): void;
   /** Whether another worker takes connections. */
-  othersTake(): boolean;
+  othersAccept(): boolean;
 }
 
-export class Member {
+export class WorkerHandle {
   /** From 1; whoever takes its place has the same. */
   readonly number: number;
   /** Takes policies. */
   ready = false;
   /** Was told to listen. */
-  called = false;
+  toldToServe = false;
   serving = false;
   servingSinceMono = Infinity;
   /** The policy it was last asked to set up, the one it has set up, and the one it has in force; 0 = none. */
-  asked = 0;
+  preparing = 0;
   prepared = 0;
   inForce = 0;
   /** Seconds since it last said anything, and for which it has not had the policy in force. */
@@ -34,37 +34,37 @@ export class Member {
   behindTicks = 0;
   inFlight = 0;
   troubles: readonly (readonly [string, string])[] = [];
-  /** What it had counted when last asked. */
+  /** As of the last request. */
   metrics: MetricsSnapshot | undefined;
   readonly transit: Transit;
   readonly ended: Promise<void>;
   readonly #closing = Promise.withResolvers<void>();
   readonly #worker: Worker;
-  readonly #asked = new Map<number, (answer: ToPrimary | undefined) => void>();
-  #lastAsk = 0;
-  #asking: Promise<void> | undefined;
+  readonly #pending = new Map<number, (response: ToPrimary | undefined) => void>();
+  #lastId = 0;
+  #metricsRequest: Promise<void> | undefined;
 
   /**
    * Starts the process; its lines go to `output`.
    * @throws Error when the system has none to give
    */
-  constructor(number: number, env: Record<string, string>, output: Output, events: MemberEvents) {
+  constructor(number: number, env: Record<string, string>, output: Output, events: WorkerHandleEvents) {
     this.number = number;
     this.#worker = cluster.fork(env);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ended = promise;
     const { process } = this.#worker;
     const end = (reason: string): void => {
-      for (const answer of this.#asked.values()) answer(undefined);
+      for (const settle of this.#pending.values()) settle(undefined);
       events.onEnd(reason);
     };
-    this.transit = new Transit(this.#worker, () => events.othersTake());
+    this.transit = new Transit(this.#worker, () => events.othersAccept());
     // When its lines are through, too.
     process.once("close", () => resolve());
     this.#worker.once("exit", (code, signal) => end(signal ? `signal ${signal}` : `exit code ${code}`));
     this.#worker.on("error", (error: Error) => {
       if (process.pid !== undefined) return;
-      // It was never born, so it will not exit.
+      // The process was never created, so it will not exit.
       resolve();
       end(error.message);
     });
@@ -75,11 +75,11 @@ export class Member {
       try {
         parsed = parseToPrimary(message);
       } catch (error) {
-        events.onNonsense(error);
+        events.onInvalidMessage(error);
         return;
       }
       if (parsed.type === "metrics") this.metrics = parsed.snapshot;
-      if (parsed.type === "metrics" || parsed.type === "document") this.#asked.get(parsed.id)?.(parsed);
+      if (parsed.type === "metrics" || parsed.type === "document") this.#pending.get(parsed.id)?.(parsed);
       else events.onMessage(parsed);
       if (parsed.type === "closing") this.#closing.resolve();
     });
@@ -89,17 +89,17 @@ export class Member {
     return this.#worker.process.pid;
   }
 
-  /** Resolves when it has no need of the common socket any more. */
+  /** Resolves when it has no need of the shared socket any more. */
   get closing(): Promise<void> {
     return this.#closing.promise;
   }
 
   /** Takes connections. */
-  get taking(): boolean {
+  get accepting(): boolean {
     return this.serving && this.#worker.isConnected();
   }
 
-  /** One that cannot be told any more is about to end. */
+  /** One that is disconnected is about to exit. */
   send(message: ToWorker): void {
     if (this.#worker.isConnected()) this.#worker.send(message, () => {});
   }
@@ -113,29 +113,29 @@ export class Member {
     this.#worker.process.kill("SIGKILL");
   }
 
-  /** Brings `metrics` up to date, or gives up after `limitMs`; one question at a time. */
-  async askMetrics(limitMs: number): Promise<void> {
-    this.#asking ??= this.#ask((id) => ({ type: "metrics?", id }), limitMs).then(() => {
-      this.#asking = undefined;
+  /** Brings `metrics` up to date, or gives up after `limitMs`; one request at a time. */
+  async requestMetrics(limitMs: number): Promise<void> {
+    this.#metricsRequest ??= this.#request((id) => ({ type: "metrics?", id }), limitMs).then(() => {
+      this.#metricsRequest = undefined;
     });
-    await this.#asking;
+    await this.#metricsRequest;
   }
 
-  /** @returns a plugin's document; undefined when there is none, or no answer in time */
-  async askDocument(path: string, limitMs: number): Promise<string | undefined> {
-    const answer = await this.#ask((id) => ({ type: "document?", id, path }), limitMs);
-    return answer?.type === "document" ? answer.body : undefined;
+  /** @returns a plugin's document; undefined when there is none, or no response in time */
+  async requestDocument(path: string, limitMs: number): Promise<string | undefined> {
+    const response = await this.#request((id) => ({ type: "document?", id, path }), limitMs);
+    return response?.type === "document" ? response.body : undefined;
   }
 
-  async #ask(question: (id: number) => ToWorker, limitMs: number): Promise<ToPrimary | undefined> {
-    const id = ++this.#lastAsk;
+  async #request(message: (id: number) => ToWorker, limitMs: number): Promise<ToPrimary | undefined> {
+    const id = ++this.#lastId;
     const { promise, resolve } = Promise.withResolvers<ToPrimary | undefined>();
-    this.#asked.set(id, resolve);
+    this.#pending.set(id, resolve);
     const limit = setTimeout(() => resolve(undefined), limitMs);
-    this.send(question(id));
-    const answer = await promise;
+    this.send(message(id));
+    const response = await promise;
     clearTimeout(limit);
-    this.#asked.delete(id);
-    return answer;
+    this.#pending.delete(id);
+    return response;
   }
 }

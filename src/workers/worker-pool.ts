@@ -1,4 +1,4 @@
-// The workers of a sidecar, seen from their primary: started, kept alive, told what to do, and all on one policy.
+// The worker processes of a sidecar: starts them, replaces those that exit, tells them what to do, keeps them on one policy.
 import { textOf } from "../plugin-api/error-text.ts";
 import type { AddressInfo } from "node:net";
 import type { DrainLimits } from "../server/drain.ts";
@@ -7,17 +7,17 @@ import type { Counter, Gauge, Logger, Metrics } from "../plugin-api/telemetry.ts
 import { type MetricsSnapshot, defaultMaxSeries } from "../telemetry/metrics.ts";
 import type { Output } from "../telemetry/output.ts";
 import { version } from "../version.ts";
-import { CommonPolicy } from "./common-policy.ts";
-import { CommonSocket } from "./common-socket.ts";
-import { Departed } from "./departed.ts";
-import type { Desk } from "./desk.ts";
-import { drainMembers } from "./drain-members.ts";
-import { Member } from "./member.ts";
+import { PolicyCoordinator } from "./policy-coordinator.ts";
+import { SharedSocket } from "./shared-socket.ts";
+import { ExitedWorkerMetrics } from "./exited-worker-metrics.ts";
+import type { SharedStateServer } from "./shared-state-server.ts";
+import { drainWorkers } from "./drain-workers.ts";
+import { WorkerHandle } from "./worker-handle.ts";
 import { stateEveryMs, type ToPrimary, type ToWorker } from "./messages.ts";
 import { failuresInARow, restartDelayMs } from "./restart.ts";
-import { lookAfter } from "./watchdog.ts";
+import { superviseWorkers } from "./watchdog.ts";
 
-export interface CrewOptions {
+export interface WorkerPoolOptions {
   readonly count: number;
   readonly service: string;
   /** How long workers may take to drain. */
@@ -27,11 +27,11 @@ export interface CrewOptions {
   /** Where the workers' lines go. */
   readonly output: Output;
   readonly level: () => string;
-  readonly desk: Desk;
+  readonly sharedState: SharedStateServer;
 }
 
-/** What /readyz tells of the crew. */
-export interface CrewState {
+/** What /readyz shows of the workers. */
+export interface WorkerPoolState {
   /** Whether all of them have served at the same time. */
   readonly up: boolean;
   readonly serving: number;
@@ -42,23 +42,23 @@ export interface CrewState {
   readonly troubles: ReadonlyMap<string, string>;
 }
 
-const askLimitMs = 1_000;
-/** A worker that is killed while others start is replaced; one that ends so often in a row cannot start. */
+const requestLimitMs = 1_000;
+/** A worker that is killed while others start is replaced; one that exits this often in a row cannot start. */
 const startsTried = 3;
 
-interface Slot {
+interface WorkerSlot {
   readonly number: number;
-  member: Member | undefined;
+  worker: WorkerHandle | undefined;
   failures: number;
   timer: NodeJS.Timeout | undefined;
 }
 
-export class Crew {
-  readonly policy: CommonPolicy;
-  readonly #options: CrewOptions;
-  readonly #socket = new CommonSocket();
-  readonly #slots: readonly Slot[];
-  readonly #departed: Departed;
+export class WorkerPool {
+  readonly policy: PolicyCoordinator;
+  readonly #options: WorkerPoolOptions;
+  readonly #socket = new SharedSocket();
+  readonly #slots: readonly WorkerSlot[];
+  readonly #exited: ExitedWorkerMetrics;
   readonly #restarts: Counter;
   readonly #serving: Gauge;
   readonly #up = Promise.withResolvers<AddressInfo | string>();
@@ -68,11 +68,11 @@ export class Crew {
   #stopping = false;
   #fleetSize: number;
 
-  constructor(options: CrewOptions) {
+  constructor(options: WorkerPoolOptions) {
     this.#options = options;
     this.#fleetSize = options.count;
-    this.policy = new CommonPolicy(() => this.#members(), options.logger);
-    this.#departed = new Departed(options.service, defaultMaxSeries);
+    this.policy = new PolicyCoordinator(() => this.#workers(), options.logger);
+    this.#exited = new ExitedWorkerMetrics(options.service, defaultMaxSeries);
     this.#restarts = options.metrics.counter(
       "outrigger_worker_restarts_total",
       "Workers that ended unasked and were replaced",
@@ -80,18 +80,18 @@ export class Crew {
     this.#serving = options.metrics.gauge("outrigger_workers", "Workers that serve")();
     this.#slots = Array.from({ length: options.count }, (_, i) => ({
       number: i + 1,
-      member: undefined,
+      worker: undefined,
       failures: 0,
       timer: undefined,
     }));
-    // Whoever is not waiting for it is not to hear of it as an unhandled rejection.
+    // Without `open` nobody waits for it, and it must not become an unhandled rejection.
     this.#up.promise.catch(() => {});
   }
 
   /** Starts the workers; they do not listen yet. */
   start(): void {
     const { logger } = this.#options;
-    this.#ticking = setInterval(() => lookAfter(this.#members(), this.policy, logger), stateEveryMs);
+    this.#ticking = setInterval(() => superviseWorkers(this.#workers(), this.policy, logger), stateEveryMs);
     this.#ticking.unref();
     for (const slot of this.#slots) this.#fork(slot);
   }
@@ -100,8 +100,8 @@ export class Crew {
     return this.#draining;
   }
 
-  state(): CrewState {
-    const serving = this.#members().filter((member) => member.serving);
+  state(): WorkerPoolState {
+    const serving = this.#workers().filter((worker) => worker.serving);
     const troubles = serving.flatMap(({ number, troubles }) =>
       troubles.map(([name, trouble]) => [name, `worker ${number}: ${trouble}`] as const),
     );
@@ -121,12 +121,12 @@ export class Crew {
   }
 
   broadcast(message: ToWorker): void {
-    for (const member of this.#members()) member.send(message);
+    for (const worker of this.#workers()) worker.send(message);
   }
 
-  /** Those that start read their files anyway. */
+  /** Has all read their files again; those that are starting do so anyway. */
   hangUp(): void {
-    for (const member of this.#members()) if (member.ready) member.hangUp();
+    for (const worker of this.#workers()) if (worker.ready) worker.hangUp();
   }
 
   /** @param sidecars of the service that live */
@@ -142,78 +142,78 @@ export class Crew {
 
   /** What all workers have counted, those that ended included. */
   async metrics(): Promise<MetricsSnapshot[]> {
-    await Promise.all(this.#members().map((member) => member.askMetrics(askLimitMs)));
+    await Promise.all(this.#workers().map((worker) => worker.requestMetrics(requestLimitMs)));
     this.#serving.set(this.state().serving);
-    return [this.#departed.snapshot(), ...this.#members().flatMap(({ metrics }) => metrics ?? [])];
+    return [this.#exited.snapshot(), ...this.#workers().flatMap(({ metrics }) => metrics ?? [])];
   }
 
   /** A plugin's document by its path on the admin listener. */
   async document(path: string): Promise<string | undefined> {
-    return await this.#members()
-      .find((member) => member.serving)
-      ?.askDocument(path, askLimitMs);
+    return await this.#workers()
+      .find((worker) => worker.serving)
+      ?.requestDocument(path, requestLimitMs);
   }
 
   /** All workers drain and end; what hangs is killed. */
   async stop(): Promise<void> {
     const { drain, logger } = this.#options;
     this.#draining = true;
-    await drainMembers(this.#halt(), this.#socket, drain, logger);
+    await drainWorkers(this.#halt(), this.#socket, drain, logger);
   }
 
-  /** Ends all workers at once; in the last breath, too. */
+  /** Kills all workers at once; also from the process's `exit` handler. */
   kill(): void {
-    for (const member of this.#halt()) member.kill();
+    for (const worker of this.#halt()) worker.kill();
   }
 
   /** The same, and waits for their end: the sidecar cannot start. */
   async abandon(): Promise<void> {
-    const members = this.#members();
+    const workers = this.#workers();
     this.kill();
-    await Promise.all(members.map(({ ended }) => ended));
+    await Promise.all(workers.map(({ ended }) => ended));
   }
 
-  #halt(): Member[] {
+  #halt(): WorkerHandle[] {
     this.#stopping = true;
     clearInterval(this.#ticking);
     for (const slot of this.#slots) clearTimeout(slot.timer);
     this.policy.close();
-    return this.#members();
+    return this.#workers();
   }
 
-  #members(): Member[] {
-    return this.#slots.flatMap(({ member }) => member ?? []);
+  #workers(): WorkerHandle[] {
+    return this.#slots.flatMap(({ worker }) => worker ?? []);
   }
 
-  #fork(slot: Slot): void {
+  #fork(slot: WorkerSlot): void {
     const { count, output, logger } = this.#options;
     const end = (reason: string): void => this.#ended(slot, reason);
     try {
-      // The number of workers in so many words: `auto` might have become 1, and the worker a sidecar of its own.
+      // The resolved number of workers: `auto` might have become 1, and the worker would be a sidecar of its own.
       const env = { OUTRIGGER_WORKERS: String(count) };
-      const member: Member = new Member(slot.number, env, output, {
-        onMessage: (message) => this.#heard(member, message),
-        onNonsense(error) {
-          logger.error({ number: slot.number, err: error }, "a worker sent an invalid message and is killed");
-          member.kill();
+      const worker: WorkerHandle = new WorkerHandle(slot.number, env, output, {
+        onMessage: (message) => this.#onMessage(worker, message),
+        onInvalidMessage(error) {
+          logger.error({ number: slot.number, err: error }, "worker sent an invalid message; killing it");
+          worker.kill();
         },
         onEnd: end,
-        othersTake: () => this.#members().some((other) => other !== member && other.taking),
+        othersAccept: () => this.#workers().some((other) => other !== worker && other.accepting),
       });
-      slot.member = member;
+      slot.worker = worker;
     } catch (error) {
       end(textOf(error));
     }
   }
 
-  #ended(slot: Slot, reason: string): void {
-    const { member } = slot;
-    slot.member = undefined;
-    this.#departed.add(member?.metrics);
-    if (member !== undefined) this.policy.lost(member);
+  #ended(slot: WorkerSlot, reason: string): void {
+    const { worker } = slot;
+    slot.worker = undefined;
+    this.#exited.add(worker?.metrics);
+    if (worker !== undefined) this.policy.onExit(worker);
     if (this.#stopping) return;
     const { logger } = this.#options;
-    const servedMs = performance.now() - (member?.servingSinceMono ?? Infinity);
+    const servedMs = performance.now() - (worker?.servingSinceMono ?? Infinity);
     slot.failures = failuresInARow(slot.failures, servedMs);
     if (!this.#isUp && slot.failures >= startsTried) {
       this.#up.reject(new StartError(`worker ${slot.number} ended while it started: ${reason}`));
@@ -222,61 +222,66 @@ export class Crew {
     const delayMs = restartDelayMs(slot.failures);
     this.#restarts.inc();
     logger.error(
-      { number: slot.number, pid: member?.pid, reason, restartInMs: delayMs },
-      "a worker ended; another takes its place",
+      { number: slot.number, pid: worker?.pid, reason, restartInMs: delayMs },
+      "worker exited; starting a replacement",
     );
     slot.timer = setTimeout(() => this.#fork(slot), delayMs);
   }
 
-  #heard(member: Member, message: ToPrimary): void {
-    const { logger, level, desk } = this.#options;
+  #welcome(worker: WorkerHandle, workerVersion: string): void {
+    const { number } = worker;
+    const { logger, level } = this.#options;
+    if (workerVersion !== version) {
+      logger.error({ number, version: workerVersion }, "worker runs another version; killing it");
+      worker.kill();
+      return;
+    }
+    const [fleetSize, draining] = [this.#fleetSize, this.#draining];
+    worker.send({ type: "welcome", number, level: level(), fleetSize, draining });
+  }
+
+  #onMessage(worker: WorkerHandle, message: ToPrimary): void {
+    const { logger, sharedState } = this.#options;
     switch (message.type) {
       case "hello":
-        if (message.version !== version) {
-          logger.error({ number: member.number, version: message.version }, "a worker is of another version");
-          member.kill();
-          return;
-        }
-        member.send({
-          type: "welcome",
-          number: member.number,
-          level: level(),
-          fleetSize: this.#fleetSize,
-          draining: this.#draining,
-        });
+        this.#welcome(worker, message.version);
         return;
       case "ready":
-        member.ready = true;
-        this.policy.advance(member);
+        worker.ready = true;
+        this.policy.advance(worker);
         return;
       case "prepared":
-        this.policy.heard(member, message.id, message.problems);
+        this.policy.onPrepared(worker, message.id, message.problems);
         return;
       case "inForce":
-        member.inForce = message.id;
-        member.behindTicks = 0;
-        this.policy.advance(member);
+        worker.inForce = message.id;
+        worker.behindTicks = 0;
+        this.policy.advance(worker);
         return;
       case "serving":
-        member.serving = true;
-        member.servingSinceMono = performance.now();
-        logger.info({ number: member.number, pid: member.pid }, "a worker serves");
+        worker.serving = true;
+        worker.servingSinceMono = performance.now();
+        logger.info({ number: worker.number, pid: worker.pid }, "worker is serving");
         this.#checkUp(message.address);
         return;
       case "failed":
         if (!this.#isUp) this.#up.reject(new StartError(message.message));
-        else logger.error({ number: member.number, reason: message.message }, "a worker cannot serve");
+        else logger.error({ number: worker.number, reason: message.message }, "worker cannot serve");
         return;
       case "state":
-        member.inFlight = message.inFlight;
-        member.troubles = message.troubles;
+        worker.inFlight = message.inFlight;
+        worker.troubles = message.troubles;
         return;
-      case "question":
-        member.send({ type: "answer", id: message.id, ...desk.answer(message.plugin, message.question) });
+      case "request":
+        worker.send({
+          type: "response",
+          id: message.id,
+          ...sharedState.handle(message.plugin, message.request),
+        });
         return;
       case "closing":
         // It ends for a reason of its own: others take what comes.
-        if (!this.#stopping) member.send({ type: "closed" });
+        if (!this.#stopping) worker.send({ type: "closed" });
         return;
       case "metrics":
       case "document":

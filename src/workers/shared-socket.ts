@@ -5,12 +5,12 @@ import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { closeEmptied, type ListeningHandle, listeningHandle } from "../server/backlog.ts";
 import { type DrainLimits, phasesOf } from "../server/drain.ts";
-import type { Member } from "./member.ts";
+import type { WorkerHandle } from "./worker-handle.ts";
 
 const lookEveryMs = 5;
 const opened = "tracing:net.server.listen:asyncEnd";
 
-export class CommonSocket {
+export class SharedSocket {
   #handle: ListeningHandle | undefined;
   readonly #onOpened = (message: unknown): void => {
     const { server } = message as { readonly server: object };
@@ -22,18 +22,18 @@ export class CommonSocket {
     subscribe(opened, this.#onOpened);
   }
 
-  /** Called when the members were told to drain. Resolves when each has what was accepted for it, or at the limit. */
-  async close(members: readonly Member[], limits: DrainLimits): Promise<void> {
+  /** Called when the workers were told to drain. Resolves when each has what was accepted for it, or at the limit. */
+  async close(workers: readonly WorkerHandle[], limits: DrainLimits): Promise<void> {
     unsubscribe(opened, this.#onOpened);
     const beganMono = performance.now();
     const { openMs, closedMs } = phasesOf(limits);
-    const all = Promise.all(members.map(({ closing, ended }) => Promise.race([closing, ended])));
+    const all = Promise.all(workers.map(({ closing, ended }) => Promise.race([closing, ended])));
     // One that hangs says nothing.
     await Promise.race([all, sleep((openMs + closedMs) / 2, undefined, { ref: false })]);
     if (this.#handle !== undefined) await closeEmptied(this.#handle, beganMono + closedMs);
-    const endMono = beganMono + limits.mostMs;
-    while (members.some(({ transit }) => transit.pending) && performance.now() < endMono)
+    const endMono = beganMono + limits.maxMs;
+    while (workers.some(({ transit }) => transit.pending) && performance.now() < endMono)
       await sleep(lookEveryMs);
-    for (const member of members) member.send({ type: "closed" });
+    for (const worker of workers) worker.send({ type: "closed" });
   }
 }
