@@ -13,7 +13,7 @@ import { checkPlugins } from "./plugin-rules.ts";
 import { shadowedRoute } from "./shadowed-route.ts";
 import { strippedPastGuard } from "./stripped-past-guard.ts";
 import { unusedLock, unusedOptions } from "./unheeded.ts";
-import { type LintPlugins, type ViewOptions, viewOf } from "./view.ts";
+import { type LintPlugins, type ViewOptions, createView } from "./view.ts";
 
 const documentRules: readonly DocumentRule[] = [
   ...openRoutes,
@@ -49,7 +49,7 @@ export async function lintPolicy(raw: RawPolicy, options: LintOptions): Promise<
   };
   const shared = await read(raw.shared, sharedKey);
   const layer = raw.layer === undefined ? undefined : await read(raw.layer, layerKey(service ?? ""));
-  const view = viewOf({ shared, layer }, options);
+  const view = createView({ shared, layer }, options);
   const raised: Raised[] = [...checkPlugins(view)];
   for (const rule of documentRules) {
     for (const each of rule.check(view)) raised.push({ code: rule.code, ...each });

@@ -63,11 +63,13 @@ function* check(view: PolicyView, { what, message, nowhere }: Missing): ReturnTy
 
 /** A route around this one that has what it lacks. */
 function nearestWith(
-  { reach, routes }: PolicyView,
+  { reach, viewOf }: PolicyView,
   { route }: RouteView,
   what: Provision,
 ): string | undefined {
-  const around = new Set(reach.around(route));
-  const found = routes.find((other) => around.has(other.route) && other.provides(what));
+  const found = reach
+    .around(route)
+    .map(viewOf)
+    .find((other) => other.provides(what));
   return found && `${pathText(found.place.path)} (${found.path})`;
 }

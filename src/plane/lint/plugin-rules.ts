@@ -1,9 +1,10 @@
 // The rules that plugins bring: each asked on every route that runs its plugin, each finding put where its option was
 // written.
 import type { LintRule } from "../../plugin-api/lint.ts";
-import { pathText } from "../../policy/document/problems.ts";
+import type { Path } from "../../policy/document/problems.ts";
+import type { Writer } from "../../policy/document/written.ts";
 import type { Raised } from "./finding.ts";
-import type { Place, PolicyView, RouteView } from "./view.ts";
+import { placeBy, type PolicyView, type RouteView, wholeOf } from "./view.ts";
 
 export function* checkPlugins(view: PolicyView): Generator<Raised> {
   for (const [name, { lint }] of Object.entries(view.plugins)) {
@@ -20,42 +21,42 @@ function* checkRule(
   rule: LintRule<unknown>,
   routes: readonly RouteView[],
 ): Generator<Raised> {
-  const found: (Raised & { route: RouteView; key: string; option: readonly (string | number)[] })[] = [];
+  const defaults = new Map<string, FoundInDefaults>();
   for (const route of routes) {
-    for (const { path, message, advice } of rule.check(route.options.get(plugin), route)) {
-      const place = route.placeOf(plugin, path);
-      found.push({ code, place, message, advice, route, key: keyOf(place), option: path });
+    for (const { path: option, message, advice } of rule.check(route.options.get(plugin), route)) {
+      const writer = route.writerOf(plugin, option);
+      const isDefault = writer.prefix.length === 0;
+      if (rule.everywhere !== true || !isDefault) {
+        yield { code, place: placeBy(writer, plugin, option), message, advice, route };
+        continue;
+      }
+      const key = keyOf(writer, option);
+      const known = defaults.get(key);
+      if (known === undefined) defaults.set(key, { writer, option, message, advice, count: 1 });
+      else known.count += 1;
     }
   }
-  if (rule.everywhere !== true) {
-    yield* found;
-    return;
-  }
-  for (const group of Map.groupBy(found, ({ key }) => key).values()) {
-    const [first] = group as [(typeof found)[number]];
-    const { key, option, place, message, advice } = first;
-    const on = new Set(group.map(({ route }) => route));
-    const isOfRoute = place.path[0] === "routes";
-    const elsewhere =
-      !isOfRoute && routes.some((route) => !on.has(route) && hasFrom(route, plugin, option, key));
-    if (!elsewhere) yield { code, place, message, advice, route: isOfRoute ? first.route : undefined };
+  const counts = new Map<string, number>();
+  for (const { writer, option, message, advice, count } of defaults.values()) {
+    const whole = wholeOf(option);
+    const key = keyOf(writer, whole);
+    const all =
+      counts.get(key) ?? routes.filter((route) => isSame(route.writerOf(plugin, whole), writer)).length;
+    counts.set(key, all);
+    if (count === all) yield { code, place: placeBy(writer, plugin, option), message, advice };
   }
 }
 
-/** Whether the route has that option, and from there. */
-function hasFrom(
-  route: RouteView,
-  plugin: string,
-  option: readonly (string | number)[],
-  key: string,
-): boolean {
-  let value: unknown = route.options.get(plugin);
-  for (const part of option) {
-    // Of a list that takes another's place the members need not be there.
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, part)) return false;
-    value = (value as Readonly<Record<string | number, unknown>>)[part];
-  }
-  return keyOf(route.placeOf(plugin, option)) === key;
+const keyOf = ({ document }: Writer, option: Path): string => `${document.name ?? ""} ${option.join("\n")}`;
+
+/** A finding in defaults, and on how many of the routes that have them. */
+interface FoundInDefaults {
+  readonly writer: Writer;
+  readonly option: readonly (string | number)[];
+  readonly message: string;
+  readonly advice: string;
+  count: number;
 }
 
-const keyOf = ({ document, path }: Place): string => `${document.name ?? ""} ${pathText(path)}`;
+const isSame = (one: Writer, other: Writer): boolean =>
+  one.document === other.document && one.prefix.length === other.prefix.length;

@@ -22,19 +22,21 @@ export class Reach {
   of(route: PolicyRoute): LintRouteReach {
     const { path, stripPrefix } = route;
     const own = this.#spelling(path);
+    let forms: readonly string[] | undefined;
     return {
       path,
       stripPrefix,
       takes: (pattern, methods) => {
         const wanted = this.#spelling(pattern);
-        if (!this.answers(route, methods)) return false;
-        return (
-          patternTakes(wanted, own) || (patternTakes(own, wanted) && !this.#isTakenBefore(route, own, wanted))
-        );
+        const fits =
+          patternTakes(wanted, own) ||
+          (patternTakes(own, wanted) && !this.#isTakenBefore(route, own, wanted));
+        return fits && this.answers(route, methods);
       },
       serves: (pattern, methods) => {
         const wanted = this.#form(pattern);
-        return this.answers(route, methods) && this.#forms(route).some((form) => patternsMeet(form, wanted));
+        forms ??= this.#forms(route);
+        return forms.some((form) => patternsMeet(form, wanted)) && this.answers(route, methods);
       },
       isWithin: (pattern, methods) =>
         patternTakes(this.#spelling(pattern), own) &&

@@ -10,7 +10,6 @@ export const shadowedRoute: DocumentRule = {
   about:
     "A route that gets none of its requests, or loses methods to one of a narrower path, which answers 405",
   *check(view) {
-    const byRoute = new Map(view.routes.map((each) => [each.route, each]));
     const told = new Set<string>();
     for (const each of view.routes) {
       const { place } = each;
@@ -19,18 +18,18 @@ export const shadowedRoute: DocumentRule = {
         yield { place, route: each, message, advice: "take it out, or a method from the others" };
       }
       for (const wide of view.reach.around(each.route)) {
-        const lost = lostMethods(view, each, byRoute.get(wide));
+        const other = view.viewOf(wide);
+        const lost = lostMethods(view, each, other);
         const key = `${each.path} ${lost.join()}`;
         if (lost.length === 0 || told.has(key)) continue;
         told.add(key);
-        const other = byRoute.get(wide)?.place.path ?? [];
         yield {
           place: {
             ...place,
             path: each.route.methods === undefined ? place.path : [...place.path, "methods"],
           },
           route: each,
-          message: `${lost.join(", ")} of these paths is 405, though ${pathText(other)} (${wide.path}) around it answers it`,
+          message: `${lost.join(", ")} of these paths is 405, though ${pathText(other.place.path)} (${wide.path}) around it answers it`,
           advice: "list these methods here, in another route of this path, or allow it and say why",
         };
       }
@@ -42,9 +41,9 @@ export const shadowedRoute: DocumentRule = {
  * Methods that the wide route lists and the narrow path does not. One that lists none is a catch-all, which narrower routes
  * are there to narrow: it has lost something when not even GET is left.
  */
-function lostMethods({ reach }: PolicyView, narrow: RouteView, wide: RouteView | undefined): string[] {
+function lostMethods({ reach }: PolicyView, narrow: RouteView, wide: RouteView): string[] {
   const here = reach.methodsAt(narrow.route);
-  if (here === undefined || wide === undefined) return [];
+  if (here === undefined) return [];
   const there = wide.route.methods;
   if (there === undefined) return here.has("GET") || !reach.answers(wide.route, ["GET"]) ? [] : ["GET"];
   const lost = new Set(compileMethods(there)).difference(here);

@@ -4,7 +4,7 @@ import type { LintRoute, PluginLint, Provision } from "../../plugin-api/lint.ts"
 import { applyLayer, isObject, merge, type Layered, type Origin } from "../../policy/layers/layers.ts";
 import type { Path } from "../../policy/document/problems.ts";
 import type { PolicyPlugin, PolicyRoute } from "../../policy/document/schema.ts";
-import { type SourceDocument, type Sources, writerOf } from "../../policy/document/written.ts";
+import { type SourceDocument, type Sources, type Writer, writerOf } from "../../policy/document/written.ts";
 import { Reach } from "./reach.ts";
 
 /** What lint has to know of a plugin; every plugin definition is one. */
@@ -31,6 +31,8 @@ export interface RouteView extends LintRoute {
   readonly place: Place;
   /** Where it is written which plugins run here: of a shared route, it may be a layer's defaults. */
   readonly pluginsPlace: Place;
+  /** Who wrote an option that is in force here, and where. */
+  writerOf(plugin: string, path: Path): Writer;
   placeOf(plugin: string, path: Path): Place;
   /** Why none of its plugins does that, in the words of those that could; undefined = none of them could. */
   whyNot(what: Provision): string | undefined;
@@ -42,6 +44,8 @@ export interface PolicyView {
   readonly effective: Layered["effective"];
   readonly routes: readonly RouteView[];
   readonly reach: Reach;
+  /** @param route that `reach` has told of */
+  readonly viewOf: (route: PolicyRoute) => RouteView;
 }
 
 export interface ViewOptions {
@@ -52,7 +56,7 @@ export interface ViewOptions {
   readonly ownBase: string;
 }
 
-export function viewOf(sources: Sources, { plugins, service, ownBase }: ViewOptions): PolicyView {
+export function createView(sources: Sources, { plugins, service, ownBase }: ViewOptions): PolicyView {
   const { shared, layer } = sources;
   const { effective, origins } = applyLayer(shared.document, layer?.document, service, ownBase);
   const routes = effective.routes.map((route, at): PolicyRoute => {
@@ -77,8 +81,10 @@ export function viewOf(sources: Sources, { plugins, service, ownBase }: ViewOpti
     const running = route.plugins ?? effective.plugins;
     const options = new Map(running.map((name) => [name, optionsOf(name, route)]));
     const from = reach.of(route);
-    const asked = (what: Provision) =>
-      running.flatMap((name) => plugins[name]?.lint?.provides?.[what]?.(options.get(name), from) ?? []);
+    const asked = remembering((what: Provision) =>
+      running.flatMap((name) => plugins[name]?.lint?.provides?.[what]?.(options.get(name), from) ?? []),
+    );
+    const writer = writersFor(sources, route, origin);
     return {
       ...from,
       route,
@@ -87,16 +93,51 @@ export function viewOf(sources: Sources, { plugins, service, ownBase }: ViewOpti
       failModeOf: (name) => (route.pluginConfig?.[name] ?? effective.pluginConfig[name])?.["failMode"],
       place: placeOfRoute(sources, origin),
       pluginsPlace: pluginsPlaceOf(sources, route, origin),
-      placeOf: (name, path) => {
-        const own = route.pluginConfig?.[name] !== undefined;
-        const { document, prefix } = writerOf(sources, [name, ...path], own ? origin : undefined);
-        return { document, path: [...prefix, "pluginConfig", name, ...path] };
-      },
+      writerOf: writer,
+      placeOf: (name, path) => placeBy(writer(name, path), name, path),
       provides: (what) => asked(what).includes(true),
       whyNot: (what) => asked(what).find((answer) => answer !== true),
     };
   });
-  return { sources, plugins, effective, routes: views, reach };
+  const byRoute = new Map(views.map((each) => [each.route, each]));
+  const viewOf = (route: PolicyRoute): RouteView => byRoute.get(route) as RouteView;
+  return { sources, plugins, effective, routes: views, reach, viewOf };
+}
+
+export function placeBy({ document, prefix }: Writer, plugin: string, path: Path): Place {
+  return { document, path: [...prefix, "pluginConfig", plugin, ...path] };
+}
+
+/** The list that a member is of, or the option itself. */
+export function wholeOf(path: Path): Path {
+  const member = path.findIndex((part) => typeof part === "number");
+  return member === -1 ? path : path.slice(0, member);
+}
+
+/** Who wrote a plugin's options on the route. A list takes the place of another's whole: its members have its writer. */
+function writersFor(
+  sources: Sources,
+  { pluginConfig }: PolicyRoute,
+  origin: Origin,
+): (plugin: string, path: Path) => Writer {
+  const known = new Map<string, Writer>();
+  return (plugin, path) => {
+    const whole = [plugin, ...wholeOf(path)];
+    const key = whole.join("\n");
+    const writer =
+      known.get(key) ?? writerOf(sources, whole, pluginConfig?.[plugin] === undefined ? undefined : origin);
+    known.set(key, writer);
+    return writer;
+  };
+}
+
+function remembering<Key, Value>(find: (key: Key) => Value): (key: Key) => Value {
+  const known = new Map<Key, Value>();
+  return (key) => {
+    const value = known.has(key) ? (known.get(key) as Value) : find(key);
+    known.set(key, value);
+    return value;
+  };
 }
 
 function writtenRoute({ shared, layer }: Sources, { from, index }: Origin): PolicyRoute | undefined {
