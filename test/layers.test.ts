@@ -90,6 +90,15 @@ test("of src, the registry alone knows plugins", () => {
   );
 });
 
+test("nothing that serves imports the test kit, by whatever name", () => {
+  const serving = rooms.filter(({ files: name }) => name !== "src/testing/");
+  assert.ok(!serving.some(({ imports }) => imports.some((each) => each.startsWith("src/testing/"))));
+  for (const name of ["outrigger/plugin/testing", "../../src/testing/clock.ts"])
+    assert.equal(layerProblems(new Map([["plugins/auth/planted.ts", `import "${name}";`]])).length, 1, name);
+  assert.deepEqual(layerProblems(new Map([["plugins/auth/planted.ts", 'import "outrigger/plugin";']])), []);
+  assert.equal(layerProblems(new Map([["src/redis/planted.ts", 'import "outrigger/plugin";']])).length, 1);
+});
+
 test("plugins do not know each other, nor more of the pipeline than the contract", () => {
   for (const name of [
     "../cache/index.ts",

@@ -1,4 +1,4 @@
-// The plugin contract: everything a plugin may import. A plugin is a definition (`definePlugin`) whose `setup` runs
+// The plugin contract, `outrigger/plugin`: everything a plugin may import. A plugin is a definition (`definePlugin`) whose `setup` runs
 // once per route and snapshot and returns the hooks it has. See plugins/README.md.
 import type { z } from "zod";
 import type { CommandGroup } from "./commands.ts";
@@ -8,17 +8,24 @@ import type { PluginLint } from "./lint.ts";
 import type { PluginSecrets } from "./secrets.ts";
 import type { Clock, PluginNeeds, Services } from "./services.ts";
 
+/** The zod that options are read with. */
+export { z } from "zod";
 export { boundedCache } from "./bounded-cache.ts";
-export { textOf } from "./error-text.ts";
-export { pairsOf } from "./pairs.ts";
-export { isClosedAddress } from "../language/closed-addresses.ts";
-export { fieldKey } from "../language/field-name.ts";
 export * from "./commands.ts";
+export { textOf } from "./error-text.ts";
 export { Fields } from "./fields.ts";
-export { GatewayError, errorKinds, type ErrorCode } from "./errors.ts";
+export {
+  type ErrorCode,
+  type ErrorKind,
+  errorKinds,
+  GatewayError,
+  type GatewayErrorOptions,
+} from "./errors.ts";
 export * from "./exchange.ts";
+export * from "./language.ts";
 export * from "./lint.ts";
 export { note, type Note } from "./notes.ts";
+export { pairsOf } from "./pairs.ts";
 export type * from "./secrets.ts";
 export * from "./services.ts";
 
@@ -31,7 +38,7 @@ export interface OwnedCookie {
   readonly fromService?: true;
 }
 
-type MaybePromise<T> = T | Promise<T>;
+export type MaybePromise<T> = T | Promise<T>;
 
 /** The hooks a plugin has on one route. A plain return costs no microtask; a promise ends within the hook's time limit. */
 export interface Hooks {

@@ -5,7 +5,7 @@ import type { Store, StoreSeals } from "./store.ts";
 import type { LineSink, Logger, Metrics } from "./telemetry.ts";
 
 export { type Script, type Store, type StoreSeal, type StoreSeals, StoreUnavailable } from "./store.ts";
-export type { Counter, Gauge, Histogram, LineSink, Logger, Metrics } from "./telemetry.ts";
+export type { Aggregation, Counter, Gauge, Histogram, LineSink, Logger, Metrics } from "./telemetry.ts";
 
 /** Secrets that are set by `OUTRIGGER_<NAME>` or `OUTRIGGER_<NAME>_FILE`. */
 export interface Secrets {

@@ -1,13 +1,13 @@
 // What every plugin of the registry keeps to, and the example of plugins/README.md at work.
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { registry } from "../../plugins/index.ts";
-import type { PluginDefinition } from "../../src/plugin-api/contract.ts";
+import { problemsOf } from "../../src/testing/plugin-form.ts";
 import { optionsTable, outlineOptions } from "../support/options-table.ts";
-import { loadReadmeExample } from "../support/readme-example.ts";
-import { startSidecar } from "../support/sidecar.ts";
+import { startNode } from "../support/process.ts";
+import { writeReadmeExample } from "../support/readme-example.ts";
 
 const folder = join(import.meta.dirname, "../../plugins");
 
@@ -42,7 +42,9 @@ test("every plugin has its folder, and the README lists it with its priority", (
 });
 
 for (const plugin of registry) {
-  test(`${plugin.name}: follows the contract's form`, () => followsForm(plugin));
+  test(`${plugin.name}: follows the contract's form`, () => {
+    assert.deepEqual(problemsOf(plugin), []);
+  });
   test(`${plugin.name}: brings commands that say what they do`, async () => {
     for (const { name, about, commands } of (await plugin.commands?.()) ?? []) {
       assert.match(name, /^[a-z][a-z-]*$/);
@@ -82,43 +84,33 @@ for (const plugin of registry) {
   });
 }
 
-function followsForm(plugin: PluginDefinition): void {
-  assert.match(plugin.name, /^[a-z][a-z0-9-]*$/);
-  assert.match(plugin.version, /^\d+\.\d+\.\d+$/);
-  assert.equal(plugin.apiVersion, 1);
-  assert.ok(Number.isInteger(plugin.priority) && plugin.priority >= 0);
-  assert.equal(plugin.security ? plugin.failMode : "closed", "closed");
-  for (const [name, { about }] of Object.entries(plugin.secrets ?? {}))
-    assert.match(about, /^[A-Z].{10}/, name);
-  // The policy gives every plugin a failMode of its own.
-  assert.ok(!outlineOptions(plugin.options).rows.some(({ path }) => path === "failMode"));
-}
-
-test("the example of the README follows the same form", async () => {
-  const example = await loadReadmeExample();
-  followsForm(example);
-  const { rows, lax } = outlineOptions(example.options);
-  assert.deepEqual(lax, []);
-  for (const { path, description } of rows) assert.match(description, /^[^\n]{5,}$/, path);
+test("the example of the README has a place of its own in the order", async () => {
+  using written = writeReadmeExample();
+  const example = await written.load();
+  assert.deepEqual(problemsOf(example), []);
   const others = registry.filter(({ name }) => name !== example.name);
   assert.ok(!others.some(({ priority }) => priority === example.priority));
 });
 
-test("the example of the README works as it says", async () => {
-  const sidecar = await startSidecar({
-    policy: { plugins: ["maintenance"], pluginConfig: { maintenance: { retryAfterSeconds: 5 } } },
-    upstream: (_request, response) => response.end("service"),
-    registry: [...registry, await loadReadmeExample()],
-  });
-  try {
-    const read = await fetch(sidecar.url);
-    assert.deepEqual([read.status, await read.text()], [200, "service"]);
-    const change = await fetch(sidecar.url, { method: "POST", body: "x" });
-    assert.deepEqual([change.status, await change.text()], [503, "Back soon."]);
-    assert.equal(change.headers.get("retry-after"), "5");
-    assert.equal(change.headers.get("x-maintenance"), "on");
-    assert.match(await sidecar.metrics(), /^outrigger_maintenance_total\{.*route="\/\*".*\} 1$/m);
-  } finally {
-    await sidecar.stop();
-  }
+test("the example of the README works as it says: its own test passes", async () => {
+  using written = writeReadmeExample();
+  const { code, stdout } = await startNode(["--test", join(written.folder, "**/*.test.ts")]).end;
+  assert.equal(code, 0, stdout);
+  assert.match(stdout, /^ℹ pass 3$/m);
+});
+
+test("the types of the example of the README are found and right", async () => {
+  using written = writeReadmeExample();
+  const settings = { extends: "../tsconfig.json", include: ["."] };
+  writeFileSync(join(written.folder, "tsconfig.json"), JSON.stringify(settings));
+  const compile = async (): Promise<string> => {
+    const tsc = join(folder, "../node_modules/typescript/bin/tsc");
+    return (await startNode([tsc, "-p", written.folder]).end).stdout;
+  };
+  assert.equal(await compile(), "");
+  writeFileSync(
+    join(written.folder, "wrong.ts"),
+    'import { definePlugin } from "outrigger/plugin";\ndefinePlugin({ name: 7 });\n',
+  );
+  assert.match(await compile(), /wrong\.ts.*error TS/);
 });

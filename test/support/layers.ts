@@ -3,6 +3,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { parseSync } from "rolldown/utils";
+import packageJson from "../../package.json" with { type: "json" };
 
 export interface Room {
   /** Its files: those whose path begins so; the longest beginning counts. `*` is the name of one folder. */
@@ -167,10 +168,31 @@ export const rooms: readonly Room[] = [
     ["commander"],
   ),
   room("src/main.ts", ["src/cli/"]),
+  // The test kit of plugins: no room imports it.
+  room(
+    "src/testing/",
+    [
+      "src/app/registry.ts",
+      "src/app/sidecar.ts",
+      "src/config/config.ts",
+      "src/plugin-api/",
+      "src/runtime/",
+      "src/telemetry/",
+    ],
+    ["zod"],
+  ),
   room("deploy/", ["src/app/sidecar.ts", "src/cli/run.ts"], ["rolldown"]),
 ];
 
 const root = join(import.meta.dirname, "../..");
+
+/** Files of ours by the names that the package gives them. */
+const surface = new Map(
+  Object.entries(packageJson.exports).map(([name, file]) => [
+    normalize(join(packageJson.name, name)),
+    normalize(file),
+  ]),
+);
 
 /** All files that the table is about, with their text. */
 export function sourceFiles(): Map<string, string> {
@@ -194,7 +216,7 @@ export function importsOf(path: string, text: string): string[] {
   visit(program);
   return found
     .filter((name) => !name.startsWith("node:"))
-    .map((name) => (name.startsWith(".") ? normalize(join(dirname(path), name)) : name));
+    .map((name) => surface.get(name) ?? (name.startsWith(".") ? normalize(join(dirname(path), name)) : name));
 }
 
 /** The room of a file; undefined = the table does not know it. */

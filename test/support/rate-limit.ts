@@ -6,31 +6,8 @@ import type { Clock, Script, Store } from "../../src/plugin-api/contract.ts";
 import { parseRedisAddress } from "../../src/redis/address.ts";
 import { createStore, type RedisStore } from "../../src/redis/store.ts";
 import { createMetrics } from "../../src/telemetry/metrics.ts";
+import { TestClock } from "../../src/testing/clock.ts";
 import { exchangeOf, type ExchangeFacts } from "./exchange.ts";
-
-/** A clock that the test moves; starts at 2026-03-10 12:00:00.250 UTC. */
-export class TestClock implements Clock {
-  epochMs = Date.UTC(2026, 2, 10, 12, 0, 0, 250);
-  monoMs = 1_000_000;
-
-  now(): number {
-    return this.epochMs;
-  }
-
-  mono(): number {
-    return this.monoMs;
-  }
-
-  advance(ms: number): void {
-    this.epochMs += ms;
-    this.monoMs += ms;
-  }
-
-  /** Sets the wall clock, as an operator or NTP would. */
-  jump(ms: number): void {
-    this.epochMs += ms;
-  }
-}
 
 /** A store on a real Redis; with a clock, the server's TIME answers that clock's time. */
 export async function connectStore(url: string, clock?: Clock): Promise<RedisStore> {
@@ -88,3 +65,5 @@ export function reservationOf(limit: Limit, who: ExchangeFacts = {}): Reservatio
   const caller = limit.table.of(exchangeOf(who), limit.partition);
   return new Reservation(limit, caller, limit.cost, limit.cost, limit.enforced);
 }
+
+export { TestClock };

@@ -1,26 +1,32 @@
-// The example plugin of plugins/README.md, as it stands there.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+// The example plugin of plugins/README.md and its test, as they stand there, in a folder of their own inside the checkout:
+// only there does `outrigger/plugin` name the package's own files.
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { PluginDefinition } from "../../src/plugin-api/contract.ts";
 
-const plugins = join(import.meta.dirname, "../../plugins");
+const root = join(import.meta.dirname, "../..");
 
-/** Loads the code from a folder of its own: only what it imports has to be found for it. */
-export async function loadReadmeExample(): Promise<PluginDefinition> {
-  const readme = readFileSync(join(plugins, "README.md"), "utf8");
-  const source = /```ts\n(.*?)```/s.exec(readme)?.[1] ?? "";
-  const located = source
-    .replace('"zod"', JSON.stringify(import.meta.resolve("zod")))
-    .replace('"../../src/', `"${pathToFileURL(join(plugins, "../src")).href}/`);
-  const folder = mkdtempSync(join(tmpdir(), "outrigger-example-"));
-  try {
-    const file = join(folder, "index.ts");
-    writeFileSync(file, located);
-    const module = (await import(pathToFileURL(file).href)) as { maintenance: PluginDefinition };
-    return module.maintenance;
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+export interface ReadmeExample extends Disposable {
+  /** Holds `maintenance/index.ts` and `maintenance/index.test.ts`. */
+  readonly folder: string;
+  load(): Promise<PluginDefinition>;
+}
+
+export function writeReadmeExample(): ReadmeExample {
+  const readme = readFileSync(join(root, "plugins/README.md"), "utf8");
+  const [plugin = "", test = ""] = [...readme.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code);
+  const folder = mkdtempSync(join(root, "example-"));
+  const files = join(folder, "maintenance");
+  mkdirSync(files);
+  writeFileSync(join(files, "index.ts"), plugin);
+  writeFileSync(join(files, "index.test.ts"), test);
+  return {
+    folder,
+    async load() {
+      const { href } = pathToFileURL(join(files, "index.ts"));
+      return ((await import(href)) as { maintenance: PluginDefinition }).maintenance;
+    },
+    [Symbol.dispose]: () => rmSync(folder, { recursive: true }),
+  };
 }

@@ -1,11 +1,2 @@
-// What plugins get to know of a route, for tests that set one up by hand.
-import type { RouteInfo } from "../../src/plugin-api/contract.ts";
-
-export const anyRoute: RouteInfo = {
-  pattern: "/*",
-  upstream: "127.0.0.1:3000",
-  caseInsensitive: false,
-  secretNames: new Set(),
-  stripPrefix: undefined,
-  strippedOver: [],
-};
+// A route for tests of our own, as the test kit of plugins has it.
+export * from "../../src/testing/route.ts";

@@ -1,5 +1,7 @@
 // Commands that plugins bring: what they take, what they are given, and that a sidecar that serves does not load them.
 import assert from "node:assert/strict";
+import { globSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Command } from "commander";
 import { z } from "zod";
@@ -114,18 +116,23 @@ test("the store that it opens has the plugin's own keys, of the service it works
   assert.deepEqual([without.code, without.err], [2, "REDIS_URL: is not set: the gate's book is in Redis\n"]);
 });
 
-test("a sidecar that serves loads no command", async () => {
+test("a sidecar that serves loads no command and nothing of the test kit", async () => {
+  const root = join(import.meta.dirname, "../../../src");
+  const entries = globSync(["cli/run.ts", "app/*.ts", "workers/*.ts"], { cwd: root }).map((path) =>
+    join(root, path),
+  );
   const script = `
     import { registerHooks } from "node:module";
     const loaded = [];
     registerHooks({ load(url, context, next) { loaded.push(url); return next(url, context); } });
-    for (const file of ["cli/run", "app/sidecar", "workers/primary", "workers/worker"])
-      await import(new URL("src/" + file + ".ts", ${JSON.stringify(new URL("../../../", import.meta.url))}));
+    for (const file of ${JSON.stringify(entries)}) await import(file);
     console.log(loaded.filter((url) => !url.includes("node_modules")).join("\\n"));`;
   const { code, stdout, stderr } = await startNode(["--input-type=module", "--eval", script]).end;
   assert.equal(code, 0, stderr);
   assert.match(stdout, /plugins\/auth\/index\.ts/);
-  const others = stdout.split("\n").filter((url) => /\/(commands|key-ring|session-ring|commander)/.test(url));
+  const others = stdout
+    .split("\n")
+    .filter((url) => /\/(commands|key-ring|session-ring|commander|testing)/.test(url));
   assert.deepEqual(
     others.map((url) => url.replace(/.*\/(?=src|plugins)/, "")),
     ["src/plugin-api/commands.ts"],

@@ -1,0 +1,11 @@
+// What plugins get to know of a route, for tests that set one up by hand.
+import type { RouteInfo } from "../plugin-api/contract.ts";
+
+export const anyRoute: RouteInfo = {
+  pattern: "/*",
+  upstream: "127.0.0.1:3000",
+  caseInsensitive: false,
+  secretNames: new Set(),
+  stripPrefix: undefined,
+  strippedOver: [],
+};

@@ -1,0 +1,163 @@
+// A real sidecar in this process, on free loopback ports, in front of a real upstream: `await startSidecar({...})`.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import http from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Writable } from "node:stream";
+import { registry as builtIn } from "../app/registry.ts";
+import { type Config, ConfigReader, type Environment } from "../config/config.ts";
+import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
+import { type Sidecar, startSidecar as start } from "../app/sidecar.ts";
+
+export interface TestSidecarOptions {
+  /** What is tested: plugins beside the built-in ones, for policies to name. */
+  readonly plugins?: readonly PluginDefinition[];
+  /** Policy document; `apiVersion` is filled in. Absent with `redisUrl`: the policy comes from Redis alone. */
+  readonly policy?: Readonly<Record<string, unknown>>;
+  /** The service: a handler for a server made here, or the URL of one that stands already. */
+  readonly upstream: http.RequestListener | string;
+  readonly redisUrl?: string;
+  /** Further settings. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** In place of the built-in plugins. */
+  readonly registry?: readonly PluginDefinition[];
+  readonly clock?: Clock;
+}
+
+export interface TestSidecar extends AsyncDisposable {
+  readonly port: number;
+  /** `http://127.0.0.1:port` */
+  readonly url: string;
+  readonly adminUrl: string;
+  /** The service's server, when it was made here. */
+  readonly service: http.Server | undefined;
+  /** All log lines so far, parsed: access lines have `msg: "request"`. */
+  readonly lines: Record<string, unknown>[];
+  /** Resolves with the first line, past or future, that the test says yes to. */
+  line(matches: (line: Record<string, unknown>) => boolean): Promise<Record<string, unknown>>;
+  /** Writes the policy file anew, as an editor would. */
+  setPolicy(policy: Readonly<Record<string, unknown>>): void;
+  /** The text of /metrics. */
+  metrics(): Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** Rejects, with nothing left behind, when the settings or the policy are refused. */
+export async function startSidecar(options: TestSidecarOptions): Promise<TestSidecar> {
+  const folder = mkdtempSync(join(tmpdir(), "outrigger-test-"));
+  const policyFile = join(folder, "policy.json");
+  const setPolicy = (policy: Readonly<Record<string, unknown>>): void =>
+    writeFileSync(policyFile, JSON.stringify({ apiVersion: "outrigger/v1", ...policy }));
+  if (options.policy !== undefined) setPolicy(options.policy);
+  const { url: upstreamUrl, service } = await upstreamOf(options.upstream);
+  const close = (): void => {
+    service?.closeAllConnections();
+    service?.close();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    const log = new LogLines();
+    const registry = [...(options.registry ?? builtIn), ...(options.plugins ?? [])];
+    const env = environmentOf(options, upstreamUrl, policyFile);
+    const sidecar = await start(configOf(registry, env), {
+      output: log,
+      registry,
+      ...(options.clock === undefined ? {} : { clock: options.clock }),
+    });
+    const stop = async (): Promise<void> => {
+      await sidecar.stop();
+      close();
+    };
+    return {
+      ...addressesOf(sidecar),
+      service,
+      ...logOf(log),
+      setPolicy,
+      metrics: () => sidecar.metrics(),
+      stop,
+      [Symbol.asyncDispose]: stop,
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+function addressesOf({ address, adminAddress }: Sidecar): Pick<TestSidecar, "port" | "url" | "adminUrl"> {
+  const { port } = address as AddressInfo;
+  const admin = adminAddress as AddressInfo;
+  return { port, url: `http://127.0.0.1:${port}`, adminUrl: `http://127.0.0.1:${admin.port}` };
+}
+
+function logOf(log: LogLines): Pick<TestSidecar, "lines" | "line"> {
+  return { lines: log.lines, line: (matches) => log.next(matches) };
+}
+
+function environmentOf(options: TestSidecarOptions, upstreamUrl: string, policyFile: string): Environment {
+  return {
+    OUTRIGGER_LISTEN: "127.0.0.1:0",
+    OUTRIGGER_ADMIN: "127.0.0.1:0",
+    OUTRIGGER_UPSTREAM: upstreamUrl,
+    OUTRIGGER_DRAIN_MS: "1000",
+    ...(options.policy === undefined ? {} : { OUTRIGGER_POLICY_FILE: policyFile }),
+    ...(options.redisUrl === undefined ? {} : { REDIS_URL: options.redisUrl }),
+    ...boundSecrets(options),
+    ...options.env,
+  };
+}
+
+/** With the secrets that any of these or of the built-in plugins brings. */
+function configOf(registry: readonly PluginDefinition[], env: Environment): Config {
+  const byName = new Map([...builtIn, ...registry].map((plugin) => [plugin.name, plugin]));
+  return new ConfigReader([...byName.values()]).load(env);
+}
+
+/** Binds every secret to every loopback host that the policy names: what tests are about is something else, mostly. */
+function boundSecrets({ policy, env = {} }: TestSidecarOptions): Record<string, string> {
+  const names = Object.keys(env).filter((name) => /^OUTRIGGER_SECRET_(?!HOSTS$)/.test(name));
+  const hosts = new Set(JSON.stringify(policy ?? {}).match(/(?<=https?:\/\/)127\.0\.0\.1:\d+/g));
+  if (names.length === 0 || hosts.size === 0) return {};
+  const bound = names.map((name) => `${name.slice("OUTRIGGER_".length)}=${[...hosts].join(",")}`);
+  return { OUTRIGGER_SECRET_HOSTS: bound.join(";") };
+}
+
+async function upstreamOf(
+  upstream: TestSidecarOptions["upstream"],
+): Promise<{ url: string; service: http.Server | undefined }> {
+  if (typeof upstream === "string") return { url: upstream, service: undefined };
+  const service = http.createServer(upstream);
+  await new Promise<void>((resolve) => service.listen(0, "127.0.0.1", resolve));
+  return { url: `http://127.0.0.1:${(service.address() as AddressInfo).port}`, service };
+}
+
+/** Collects NDJSON. */
+class LogLines extends Writable {
+  readonly lines: Record<string, unknown>[] = [];
+  #rest = "";
+  readonly #waiting = new Set<(line: Record<string, unknown>) => void>();
+
+  next(matches: (line: Record<string, unknown>) => boolean): Promise<Record<string, unknown>> {
+    const past = this.lines.find(matches);
+    if (past !== undefined) return Promise.resolve(past);
+    return new Promise((resolve) => {
+      const look = (line: Record<string, unknown>): void => {
+        if (!matches(line)) return;
+        this.#waiting.delete(look);
+        resolve(line);
+      };
+      this.#waiting.add(look);
+    });
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    const texts = (this.#rest + chunk.toString()).split("\n");
+    this.#rest = texts.pop() ?? "";
+    for (const text of texts) {
+      const line = JSON.parse(text) as Record<string, unknown>;
+      this.lines.push(line);
+      for (const look of this.#waiting) look(line);
+    }
+    done();
+  }
+}
