@@ -120,6 +120,23 @@ describe("outrigger check", () => {
     assert.match(bad.named("policy")[0]?.message ?? "", /bad:policy is refused: .*nosuch/);
   });
 
+  test("a signed policy: who may sign, until when it counts, and one that is signed by nobody", async () => {
+    const key = join(folder, "key.json");
+    const { stdout: keys } = await outrigger(["policy", "keygen", key]);
+    const file = join(folder, "policy.yaml");
+    writeFileSync(file, "apiVersion: outrigger/v1\nroutes: []\n");
+    const { stdout: signed } = await outrigger(["policy", "sign", file, "--key", key, "--expires", "1d"]);
+    await redis.cli.set("signed:policy", signed);
+    await redis.cli.set("signed:policy-keys", "{}");
+    const env = { REDIS_URL: redis.url, OUTRIGGER_POLICY_KEYS: keys };
+    const right = await check({ ...env, OUTRIGGER_KEY_PREFIX: "signed:" });
+    assert.deepEqual([right.states("policy-keys"), right.states("policy")], [["ok", "warn"], ["ok"]]);
+    assert.match(right.named("policy-keys")[1]?.message ?? "", /do not count: policy-keys: is not signed/);
+    assert.deepEqual(right.states("signature"), ["warn"]);
+    const wrong = await check(env);
+    assert.match(wrong.named("policy")[0]?.message ?? "", /is refused: .*is not signed/);
+  });
+
   test("a Redis that takes connections and says nothing is a line, too, within seconds", async () => {
     redis.freeze();
     try {

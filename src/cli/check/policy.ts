@@ -2,13 +2,14 @@
 import { pluginsByName } from "../../app/registry.ts";
 import type { Config } from "../../config/config.ts";
 import { PolicyRefused, problemText } from "../../policy/document/problems.ts";
-import { createPolicyReader, createTrust, layerKey, type RawPolicy, sharedKey } from "../../policy/read.ts";
+import { createPolicyReader, layerKey, type RawPolicy, sharedKey } from "../../policy/read.ts";
 import { keySetKey, keySetMaxBytes } from "../../policy/signature/key-sets.ts";
 import { readPolicyFile } from "../../policy/sources/file-source.ts";
 import { createStore } from "../../redis/store.ts";
 import { StoreUnavailable } from "../../plugin-api/store.ts";
 import { lintFor } from "../lint-text.ts";
 import { type CheckFinding, checkOf } from "./finding.ts";
+import { checkKeys, checkKeySet, checkSignatures } from "./signing.ts";
 
 const limitMs = 3_000;
 
@@ -17,21 +18,6 @@ export async function checkPolicy(config: Config): Promise<CheckFinding[]> {
   // What nothing can be verified by refuses every policy.
   if (keys.some(({ state }) => state === "fail")) return keys;
   return [...keys, ...(config.redis === undefined ? await checkFile(config) : await checkStored(config))];
-}
-
-async function checkKeys({ policyKeys, redis }: Config): Promise<CheckFinding[]> {
-  const check = checkOf("policy-keys");
-  if (policyKeys === undefined) {
-    if (redis === undefined) return [];
-    const message = "OUTRIGGER_POLICY_KEYS is not set: whoever may write to Redis makes policy";
-    return [check.warn(message, "outrigger policy keygen makes a key to sign policies with")];
-  }
-  try {
-    const { keys } = await (await createTrust(policyKeys))([]);
-    return [check.ok(`${keys.length} public ${keys.length === 1 ? "key" : "keys"}`)];
-  } catch (error) {
-    return [check.fail((error as Error).message, "correct OUTRIGGER_POLICY_KEYS")];
-  }
 }
 
 async function checkFile(config: Config): Promise<CheckFinding[]> {
@@ -70,11 +56,12 @@ async function checkStored(config: Config): Promise<CheckFinding[]> {
       ];
     }
     const raw = { shared, layer: layer ?? undefined, format: "json", standing: true } as const;
-    return await judged(
-      config,
-      keySet === null ? raw : { ...raw, keySets: [keySet] },
-      `${keyPrefix}${sharedKey}`,
-    );
+    const name = `${keyPrefix}${sharedKey}`;
+    if (keySet === null || policyKeys === undefined) return await judged(config, raw, name);
+    return [
+      ...(await checkKeySet(policyKeys, keySet)),
+      ...(await judged(config, { ...raw, keySets: [keySet] }, name)),
+    ];
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
     return [check.fail(`cannot be read: ${error.message}`, "see redis and rights")];
@@ -95,7 +82,7 @@ async function judged(config: Config, raw: RawPolicy, name: string): Promise<Che
   const plugins = pluginsByName;
   try {
     const read = await createPolicyReader({ plugins, service, upstreamAllow, ownUpstream, keys, maxBytes });
-    const { routes, digest, overruled } = await read(raw);
+    const { routes, digest, overruled, signatures } = await read(raw);
     const layered = raw.layer === undefined ? "" : ` with the layer of ${service}`;
     const found = [
       check.ok(
@@ -106,6 +93,7 @@ async function judged(config: Config, raw: RawPolicy, name: string): Promise<Che
       found.push(
         check.warn(`parts of the layer are overruled: ${problemText(overruled[0])}`, "mend the layer"),
       );
+    found.push(...checkSignatures(signatures, Date.now()));
     const { findings, left } = await lintFor(config, raw, raw.layer === undefined ? undefined : service);
     const [first] = findings;
     if (first !== undefined) {

@@ -13,6 +13,7 @@ import { checkPolicy } from "../../../../src/cli/check/policy.ts";
 import { checkProcess, checkStateDir } from "../../../../src/cli/check/process.ts";
 import { keysToTry, rightsToTry } from "../../../../src/cli/check/rights.ts";
 import { checkService } from "../../../../src/cli/check/service.ts";
+import { checkSignatures } from "../../../../src/cli/check/signing.ts";
 import { aclLine } from "../../../../src/cli/redis-acl.ts";
 import { parseUpstream } from "../../../../src/config/formats.ts";
 import { makeCertificate } from "../../../support/certificate.ts";
@@ -153,4 +154,16 @@ test("every command of the user that redis-acl prints is tried", () => {
   const byConnecting = ["hello", "auth", "select", "cluster|slots", "cluster|shards", "cluster|nodes"];
   const left = granted.filter((name) => !tried.has(name) && !byConnecting.includes(name));
   assert.deepEqual(left, ["hsetnx"]);
+});
+
+test("a signature that is over fails, one that soon is warns", () => {
+  const signed = (exp: number | undefined) => ({
+    name: "policy",
+    digest: "",
+    claims: { kid: undefined, typ: undefined, for: "policy", iat: 0, epoch: undefined, exp },
+  });
+  const states = [undefined, 50, 100_000, 9_000_000].map(
+    (exp) => checkSignatures([signed(exp)], 60_000)[0]?.state,
+  );
+  assert.deepEqual(states, ["ok", "fail", "warn", "ok"]);
 });
