@@ -1,6 +1,11 @@
 // The `keys` and `sessions` commands, their arguments and options; what each does is loaded when it is asked for.
 import { type CommandGroup, defineCommand } from "../../src/plugin-api/contract.ts";
 
+const key = {
+  value: "file",
+  about: "sign its record with this private key of OUTRIGGER_POLICY_KEYS, for apiKeys.signed",
+} as const;
+
 const keys: CommandGroup = {
   name: "keys",
   about: "work on API keys in Redis",
@@ -13,6 +18,7 @@ const keys: CommandGroup = {
         plan: { value: "name", about: "plan of the holder" },
         scopes: { value: "list", about: "scopes, separated by commas" },
         expires: { value: "time", about: "when it ends, e.g. 90d (default: never)" },
+        key,
       },
       run: async (context, given) => (await import("./api-keys/keys-create.ts")).createKey(context, given),
     }),
@@ -28,6 +34,7 @@ const keys: CommandGroup = {
       options: {
         id: { positional: true, required: true, about: "of the key that ends" },
         overlap: { value: "time", about: "how long both are good", default: "24h" },
+        key,
       },
       run: async (context, given) => (await import("./api-keys/keys-rotate.ts")).rotateKey(context, given),
     }),

@@ -7,6 +7,7 @@ import type { Config } from "../config/config.ts";
 import { bind } from "../config/start-error.ts";
 import { FolderLines } from "../files/kept-lines.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
+import { RecordSignatures } from "../policy/signature/records.ts";
 import { compilePolicy } from "../routing/compile-policy.ts";
 import { createRequestCounters, type RoutedPolicy } from "../routing/routed-policy.ts";
 import { createHttpClient } from "../runtime/http-client.ts";
@@ -68,11 +69,12 @@ export function createDataPlane(
     { secrets: config.secrets, storeKeys: config.storeKeys },
     config.secretHosts,
   );
-  const services = createServices(context, options, secrets, () => fleetSize);
+  const signatures = config.policyKeys && new RecordSignatures(() => context.clock.now());
+  const services = { ...createServices(context, options, secrets, () => fleetSize), signatures };
   const upstreams = createUpstreams(config, metrics);
   const stalls = new StallWatch(logger, metrics);
   const host = createPluginHost(registry, services, (hook, ms) => stalls.suspect(hook, ms));
-  const inForce = new PolicyInForce(compilerOf(config, host, upstreams), secrets);
+  const inForce = new PolicyInForce(compilerOf(config, host, upstreams), secrets, signatures);
   const tls = tlsFilesOf(config);
   const listener = createListener(context, config, tls, () => inForce.routed);
   // One too many is closed; by default it would be handed round between full workers without end (Node 26.10).

@@ -4,6 +4,8 @@ import { isDeepStrictEqual } from "node:util";
 import type { LiveSecrets, SecretGeneration, SecretValues } from "./live-secrets.ts";
 import type { Secrets } from "../plugin-api/services.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
+import type { RecordSignatures } from "../policy/signature/records.ts";
+import { sameKeys, type VerifyKey } from "../policy/signature/verify-keys.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import { releaseMemory } from "../v8/release-memory.ts";
 
@@ -23,12 +25,16 @@ export class PolicyInForce {
   readonly #compile: Compile;
   readonly #secrets: LiveSecrets;
   readonly #origins = new WeakMap<RoutedPolicy, Origin>();
+  readonly #signatures: RecordSignatures | undefined;
   #routed: RoutedPolicy | undefined;
+  #trusted: readonly VerifyKey[] = [];
   #closed = false;
 
-  constructor(compile: Compile, secrets: LiveSecrets) {
+  /** @param signatures follow the keys that count under the policy in force */
+  constructor(compile: Compile, secrets: LiveSecrets, signatures?: RecordSignatures) {
     this.#compile = compile;
     this.#secrets = secrets;
+    this.#signatures = signatures;
   }
 
   get routed(): RoutedPolicy | undefined {
@@ -47,12 +53,21 @@ export class PolicyInForce {
     const previous = this.#routed;
     this.#routed = next;
     const origin = this.#origins.get(next);
-    if (origin !== undefined) this.#secrets.use(origin.generation);
+    if (origin !== undefined) {
+      this.#secrets.use(origin.generation);
+      this.#trust(origin.policy.trusted);
+    }
     if (previous === undefined) return;
     previous.snapshot.retire();
     // Beside another large one the pause would be long, for memory that the next one needs again.
     const isLeft = isLarge(previous) && !isLarge(next);
     if (isLeft) void previous.snapshot.closed.then(releaseMemory);
+  }
+
+  #trust(trusted: readonly VerifyKey[] = []): void {
+    if (sameKeys(this.#trusted, trusted)) return;
+    this.#trusted = trusted;
+    this.#signatures?.use(trusted);
   }
 
   /** Whether these are the secrets in force. */

@@ -11,14 +11,20 @@ import type { Plane } from "./with-plane.ts";
 const limitMs = 5_000;
 
 /** The document of keys that Redis has, for a reader; none when nothing has to be signed. */
-export async function keySetsIn({ config, store }: Plane): Promise<readonly Uint8Array[]> {
+export async function keySetsIn({
+  config,
+  store,
+}: Pick<Plane, "config" | "store">): Promise<readonly Uint8Array[]> {
   if (config.policyKeys === undefined) return [];
   const bytes = await store.getBytes(keySetKey, limitMs, keySetMaxBytes * 2);
   return bytes === null ? [] : [bytes];
 }
 
 /** @param own the operator's key: it counts where there are no OUTRIGGER_POLICY_KEYS */
-export async function trustedIn(plane: Plane, own: SigningKey): Promise<readonly VerifyKey[]> {
+export async function trustedIn(
+  plane: Pick<Plane, "config" | "store">,
+  own: SigningKey,
+): Promise<readonly VerifyKey[]> {
   const trust = await createTrust(plane.config.policyKeys ?? { keys: [own.publicJwk] });
   return (await trust(await keySetsIn(plane))).keys;
 }

@@ -8,6 +8,7 @@ import type {
   PluginCommand,
   PluginDefinition,
 } from "../plugin-api/contract.ts";
+import { KeyFileRefusal } from "../plane/private-key.ts";
 import { createSeals } from "../redis/seals.ts";
 import { declaredSecrets, scopedSeals, scopedStore } from "../runtime/scoped-services.ts";
 import { printTable } from "./table.ts";
@@ -94,12 +95,20 @@ function contextOf(
       throw new Error(`plugin "${plugin.name}" declares no secret ${secret}`);
     },
     withStore({ because, service = config.service }, work) {
-      return withStore(terminal, config, { name, because }, (store) => {
+      return withStore(terminal, config, { name, because }, async (store) => {
         const seals = config.storeKeys && createSeals(config.storeKeys, config.keyPrefix, service);
-        return work({
-          store: scopedStore(plugin, store, service),
-          seals: seals && scopedSeals(plugin, seals),
-        });
+        try {
+          return await work({
+            store: scopedStore(plugin, store, service),
+            seals: seals && scopedSeals(plugin, seals),
+            signer: async (file) =>
+              (await import("./record-signer.ts")).createRecordSigner(config, store, file),
+          });
+        } catch (error) {
+          if (!(error instanceof KeyFileRefusal)) throw error;
+          terminal.err(`${error.message}\n`);
+          return 1;
+        }
       });
     },
   };

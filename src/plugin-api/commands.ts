@@ -28,11 +28,23 @@ export type GivenOptions<Options extends Readonly<Record<string, CommandOption>>
   readonly [Name in keyof Options]: Given<Options[Name]>;
 };
 
+/** Signs records for where they lie in Redis, below the prefix. */
+export interface RecordSigner {
+  sign(key: string, record: unknown): Promise<string>;
+  /** @returns whether a key that counts has signed the text for there */
+  isSigned(key: string, text: string): Promise<boolean>;
+}
+
 /** Redis, opened for one command. */
 export interface CommandStore {
   readonly store: Store;
   /** Absent without `OUTRIGGER_STORE_KEYS`. */
   readonly seals: StoreSeals | undefined;
+  /**
+   * @param file with the private key of one of `OUTRIGGER_POLICY_KEYS`
+   * Rejects when it cannot be used; `withStore` tells why, and is 1 then
+   */
+  signer(file: string): Promise<RecordSigner>;
 }
 
 /** What a command has to work with, by the settings of whoever types it. */

@@ -1,10 +1,17 @@
 // What a plugin is given to work with: small interfaces of our own, injected at set-up. Plugins know these and
 // nothing behind them; the sidecar hands in the real parts.
 
-import type { Store, StoreSeals } from "./store.ts";
+import type { Store, StoreSeals, StoreSignatures } from "./store.ts";
 import type { LineSink, Logger, Metrics } from "./telemetry.ts";
 
-export { type Script, type Store, type StoreSeal, type StoreSeals, StoreUnavailable } from "./store.ts";
+export {
+  type Script,
+  type Store,
+  type StoreSeal,
+  type StoreSeals,
+  type StoreSignatures,
+  StoreUnavailable,
+} from "./store.ts";
 export type { Aggregation, Counter, Gauge, Histogram, LineSink, Logger, Metrics } from "./telemetry.ts";
 
 /** Secrets that are set by `OUTRIGGER_<NAME>` or `OUTRIGGER_<NAME>_FILE`. */
@@ -111,6 +118,8 @@ export interface Services {
   readonly store: Store | undefined;
   /** Absent without `OUTRIGGER_STORE_KEYS`: then whoever can write to the store can put anything there. */
   readonly seals?: StoreSeals | undefined;
+  /** Absent without `OUTRIGGER_POLICY_KEYS`. */
+  readonly signatures?: StoreSignatures | undefined;
   readonly secrets: Secrets;
   readonly http: HttpClient;
   readonly clock: Clock;

@@ -88,3 +88,14 @@ export class StoreUnavailable extends Error {
     this.code = code;
   }
 }
+
+/** API keys' records that operators sign with the keys of policies. */
+export interface StoreSignatures {
+  /** Another one when other keys may count: what was verified before is verified anew then. */
+  readonly generation: number;
+  /**
+   * @param key where the record lies, without prefix
+   * @returns what was signed for there; undefined = nobody whose key counts has signed it for there. Never rejects
+   */
+  open(key: string, text: string): Promise<string | undefined>;
+}

@@ -82,4 +82,8 @@ export const promises: Readonly<Record<string, Promised>> = {
     "A signed policy counts under its own key, until its end and never after a newer one; keys change by a signature alone.",
     "test/unit/policy/signature/freshness.test.ts",
   ),
+  Z61: redis(
+    'With `apiKeys.signed: "require"` a key counts only with a record that an operator signed for it.',
+    "test/unit/cli/signed-keys.test.ts",
+  ),
 };

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { hasDoubledMember } from "../../../src/language/doubled-members.ts";
 import { parseJson } from "../../../src/language/json.ts";
 import { compileNetworks, network } from "../../../src/language/network.ts";
-import type { Identity } from "../../../src/plugin-api/contract.ts";
+import type { Identity, StoreSignatures } from "../../../src/plugin-api/contract.ts";
 import { accepted, type Accepted } from "../auth-result.ts";
 import { identityText } from "../option-fields.ts";
 
@@ -80,6 +80,30 @@ export function keyRecord(input: unknown): KeyRecord {
     allowsAddress: record.cidrs ? compileNetworks(record.cidrs) : undefined,
     result: accepted(identity),
   };
+}
+
+/** What a record that may be signed holds, checked by nobody. @returns the text itself where it is not signed */
+export function recordJson(text: string): { readonly json: string; readonly isJws: boolean } {
+  const [, payload] = /^[\w-]+\.([\w-]+)\.[\w-]+$/.exec(text.trim()) ?? [];
+  if (payload === undefined) return { json: text, isJws: false };
+  return { json: Buffer.from(payload, "base64url").toString(), isJws: true };
+}
+
+/**
+ * @param signatures undefined = none can be verified: a signed record counts as one that is not
+ * Rejects when it is signed by nobody whose key counts.
+ */
+export async function openKeyRecord(
+  text: string,
+  storeKey: string,
+  signatures: StoreSignatures | undefined,
+): Promise<{ readonly json: string; readonly signed: boolean }> {
+  const { json, isJws } = recordJson(text);
+  if (!isJws || signatures === undefined) return { json, signed: false };
+  const opened = await signatures.open(storeKey, text);
+  if (opened === undefined)
+    throw new Error("record: is signed by no key that counts, or for another API key");
+  return { json: opened, signed: true };
 }
 
 /** @throws Error when the text is not JSON, is nested too deeply, names a member twice or lacks what a record needs */

@@ -3,10 +3,10 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import { createKey, keyPath, storeKeyOf } from "./key-format.ts";
-import { keyRecord } from "./key-record.ts";
+import { keyRecord, recordJson } from "./key-record.ts";
 import { usageKey } from "./key-usage.ts";
 import { parseJson } from "../../../src/language/json.ts";
-import type { Script, Store } from "../../../src/plugin-api/contract.ts";
+import type { RecordSigner, Script, Store } from "../../../src/plugin-api/contract.ts";
 
 /** A record as it is stored: what auth reads, and what only these commands read. */
 export type StoredKey = Readonly<Record<string, unknown>> & {
@@ -74,10 +74,12 @@ interface Found {
 export class KeyRing {
   readonly #store: Store;
   readonly #peppers: readonly string[];
+  readonly #signer: RecordSigner | undefined;
 
-  constructor(store: Store, peppers: readonly string[]) {
+  constructor(store: Store, peppers: readonly string[], signer?: RecordSigner) {
     this.#store = store;
     this.#peppers = peppers;
+    this.#signer = signer;
   }
 
   async create(facts: {
@@ -107,6 +109,7 @@ export class KeyRing {
   async rotate(id: string, overlapMs: number): Promise<Rotation> {
     for (let attempt = 0; attempt < attempts; attempt += 1) {
       const { storeKey, text, record } = await this.#one(id);
+      await this.#refuseUnsigned(storeKey, text, id);
       if (record.disabled === true) throw new KeyRingRefusal(`${id} is revoked: create a new key instead`);
       if (record.replacedBy !== undefined) return await this.#finish(record, record.replacedBy);
       const endsMs = Math.min(Date.now() + overlapMs, endOf(record));
@@ -116,6 +119,13 @@ export class KeyRing {
     }
     throw new KeyRingRefusal(`${id} is being changed by somebody else: try again`);
   }
+
+  /** Whether what `revoke` ended was signed: whoever can write Redis can put that record back. */
+  get comesBack(): boolean {
+    return this.#comesBack;
+  }
+
+  #comesBack = false;
 
   /**
    * @returns the records that were revoked now; none when they were before
@@ -129,11 +139,23 @@ export class KeyRing {
       const active = found.filter(({ record }) => record.disabled !== true);
       if (active.length === 0) return revoked;
       for (const { storeKey, text, record } of active) {
+        this.#comesBack ||= recordJson(text).isJws;
         const off = { ...record, disabled: true, revokedAt: new Date().toISOString() };
         if (await this.#replace(storeKey, text, off)) revoked.push(off);
       }
     }
     throw new KeyRingRefusal(`${id} is being changed by somebody else: try again`);
+  }
+
+  /** Nothing out of Redis is signed that no key that counts has signed: it may be anybody's. */
+  async #refuseUnsigned(storeKey: string, text: string, id: string): Promise<void> {
+    if (this.#signer === undefined) {
+      if (recordJson(text).isJws)
+        throw new KeyRingRefusal(`${id} is signed: its successor needs --key FILE, too`);
+    } else if (!(await this.#signer.isSigned(storeKey, text)))
+      throw new KeyRingRefusal(
+        `${id} is signed by no key that counts, so that its record may be anybody's: create a new key, and revoke it`,
+      );
   }
 
   async #finish(old: StoredKey, newId: string): Promise<Rotation> {
@@ -159,7 +181,8 @@ export class KeyRing {
     const key = createKey();
     const record: StoredKey = { ...(facts as StoredKey), id, createdAt: new Date().toISOString() };
     keyRecord(record);
-    const made = await this.#store.set(storeKeyOf(key, this.#peppers), JSON.stringify(record), {
+    const storeKey = storeKeyOf(key, this.#peppers);
+    const made = await this.#store.set(storeKey, await this.#written(storeKey, record), {
       ifAbsent: true,
       limitMs,
     });
@@ -169,7 +192,13 @@ export class KeyRing {
 
   async #replace(storeKey: string, before: string, after: StoredKey): Promise<boolean> {
     keyRecord(after);
-    return (await this.#store.run(replaceIf, [storeKey], [before, JSON.stringify(after)], limitMs)) === 1;
+    // Whoever may write Redis may take a key away: a revocation counts without a signature.
+    const text = after.disabled === true ? JSON.stringify(after) : await this.#written(storeKey, after);
+    return (await this.#store.run(replaceIf, [storeKey], [before, text], limitMs)) === 1;
+  }
+
+  async #written(storeKey: string, record: StoredKey): Promise<string> {
+    return (await this.#signer?.sign(storeKey, record)) ?? JSON.stringify(record);
   }
 
   async #all(): Promise<Found[]> {
@@ -209,7 +238,7 @@ export function endOf(record: StoredKey): number {
 
 function readRecord(text: string): StoredKey | undefined {
   try {
-    const value = parseJson(text);
+    const value = parseJson(recordJson(text).json);
     keyRecord(value);
     return value as StoredKey;
   } catch {

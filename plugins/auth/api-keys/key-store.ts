@@ -11,10 +11,16 @@ import {
 } from "../../../src/plugin-api/contract.ts";
 import { BadRecords } from "./bad-records.ts";
 import { keyPath, parsePeppers, pepperedDigest } from "./key-format.ts";
-import { parseKeyRecord, type KeyRecord } from "./key-record.ts";
+import { openKeyRecord, parseKeyRecord, type KeyRecord } from "./key-record.ts";
 
 export type KeyAnswer =
-  | { readonly state: "known"; readonly record: KeyRecord }
+  | {
+      readonly state: "known";
+      readonly record: KeyRecord;
+      /** By a key of OUTRIGGER_POLICY_KEYS, for where it lies. */
+      readonly signed: boolean;
+      readonly storeKey: string;
+    }
   | { readonly state: "unknown" }
   | { readonly state: "unavailable"; readonly because: string }
   | { readonly state: "overloaded" };
@@ -62,6 +68,7 @@ export class KeyStore {
   readonly #services: Services;
   #peppers: readonly string[];
   #secrets: number | undefined;
+  #signatures: number | undefined;
   readonly #lookups: Counter;
   readonly #badRecords: BadRecords;
   readonly #known = boundedCache<Known>(maxKnown, (known) => this.#unlink(known));
@@ -83,12 +90,23 @@ export class KeyStore {
     this.#store = services.store;
     this.#peppers = parsePeppers(services.secrets.get("API_KEY_PEPPER"));
     this.#secrets = services.secrets.generation;
+    this.#signatures = services.signatures?.generation;
     this.#badRecords = new BadRecords(services);
     this.#lookups = services.metrics.counter(
       "outrigger_auth_key_lookups_total",
       "Look-ups of API keys in Redis",
     )();
     this.close = this.#store?.watch(keyPath, (key) => this.#changed(key)) ?? (() => {});
+  }
+
+  /** Whether signatures of records can be verified. */
+  get verifies(): boolean {
+    return this.#services.signatures !== undefined;
+  }
+
+  /** A record was found that a route does not take without a signature. */
+  unsigned(storeKey: string): void {
+    this.#badRecords.found(storeKey, "record: is not signed, and apiKeys.signed asks for it");
   }
 
   get peppered(): boolean {
@@ -107,6 +125,7 @@ export class KeyStore {
   getCached(digest: string, query: KeyQuery): KeyAnswer | undefined {
     if (this.#store === undefined) return unknown;
     if (this.#secrets !== this.#services.secrets.generation) this.#takePeppers();
+    if (this.#signatures !== this.#services.signatures?.generation) this.#forgetSignatures();
     const name = nameOf(digest, query.requirePepper);
     const known = this.#known.get(name) ?? this.#unknown.get(name);
     if (known === undefined) return undefined;
@@ -118,6 +137,14 @@ export class KeyStore {
     if (confirmed && ageMs < this.#believedMs(query.confirmMs)) return known.answer;
     if (!this.#store.up) return ageMs < query.staleMs ? known.answer : outOfReach;
     return undefined;
+  }
+
+  /** Other keys may count now: Redis is asked again, and what it says is verified again. */
+  #forgetSignatures(): void {
+    this.#signatures = this.#services.signatures?.generation;
+    this.#known.clear();
+    this.#epoch += 1;
+    this.#changes += 1;
   }
 
   /** Secrets have changed, and were checked then. Under other peppers Redis may know other keys. */
@@ -174,7 +201,8 @@ export class KeyStore {
       return this.#staleOr(name, before, query);
     }
     const found = values.findIndex((value) => value !== null);
-    const answer = found === -1 ? unknown : this.#read(values[found] as string, storeKeys[found] as string);
+    const answer =
+      found === -1 ? unknown : await this.#read(values[found] as string, storeKeys[found] as string);
     // A change seen meanwhile may be of this key: the answer serves those who wait, the next caller asks again.
     if (changes === this.#changes) {
       const seenMono = this.#services.clock.mono();
@@ -183,9 +211,10 @@ export class KeyStore {
     return answer;
   }
 
-  #read(json: string, storeKey: string): KeyAnswer {
+  async #read(text: string, storeKey: string): Promise<KeyAnswer> {
     try {
-      return { state: "known", record: parseKeyRecord(json) };
+      const { json, signed } = await openKeyRecord(text, storeKey, this.#services.signatures);
+      return { state: "known", record: parseKeyRecord(json), signed, storeKey };
     } catch (error) {
       const fault = textOf(error);
       this.#badRecords.found(storeKey, fault);

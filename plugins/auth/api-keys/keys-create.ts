@@ -8,6 +8,8 @@ export interface CreateOptions {
   readonly plan: string | undefined;
   readonly scopes: string | undefined;
   readonly expires: string | undefined;
+  /** A file with the private key that signs the record. */
+  readonly key: string | undefined;
 }
 
 /** Prints the key on stdout and its id on stderr. @returns the exit code */
@@ -18,20 +20,24 @@ export async function createKey(context: CommandContext, options: CreateOptions)
     return 2;
   }
   const scopes = (options.scopes ?? "").split(",").map((scope) => scope.trim());
-  return await withKeyRing(context, async (ring) => {
-    const { key, record } = await ring.create({
-      userId: options.user,
-      scopes: scopes.filter((scope) => scope !== ""),
-      ...(options.plan !== undefined && { plan: options.plan }),
-      ...(lifetimeMs !== undefined && { lifetimeMs }),
-    });
-    if (context.json) {
-      context.out(`${JSON.stringify({ key, ...record }, null, 2)}\n`);
+  return await withKeyRing(
+    context,
+    async (ring) => {
+      const { key, record } = await ring.create({
+        userId: options.user,
+        scopes: scopes.filter((scope) => scope !== ""),
+        ...(options.plan !== undefined && { plan: options.plan }),
+        ...(lifetimeMs !== undefined && { lifetimeMs }),
+      });
+      if (context.json) {
+        context.out(`${JSON.stringify({ key, ...record }, null, 2)}\n`);
+        return 0;
+      }
+      context.out(`${key}\n`);
+      const end = record.expiresAt === undefined ? "does not expire" : `expires ${String(record.expiresAt)}`;
+      context.err(`id ${record.id}, user ${record.userId}, ${end}. The key is not shown again.\n`);
       return 0;
-    }
-    context.out(`${key}\n`);
-    const end = record.expiresAt === undefined ? "does not expire" : `expires ${String(record.expiresAt)}`;
-    context.err(`id ${record.id}, user ${record.userId}, ${end}. The key is not shown again.\n`);
-    return 0;
-  });
+    },
+    options.key,
+  );
 }

@@ -8,7 +8,9 @@ import type { KeyUsage } from "./key-usage.ts";
 import type { ApiKeyOptions } from "../options.ts";
 
 const badShape = refused("api-key", "api key: wrong checksum");
+const notSigned = unavailable("api-key", "api key: its record is not signed");
 const notKnown = refused("api-key", "api key: not known");
+const revoked = (id: string): AuthResult => refused("api-key", "api key: revoked by the policy", id);
 const tooMany = unavailable("api-key", "api key: look-up budget is spent", "overloaded");
 
 export interface KeyCheckParts {
@@ -24,6 +26,7 @@ export interface KeyCheckParts {
 export class KeyCheck {
   readonly #parts: KeyCheckParts;
   readonly #query: KeyQuery;
+  readonly #revoked: ReadonlySet<string>;
   readonly #own: ReadonlyMap<string, KeyRecord>;
 
   /** @throws Error when only keys under a pepper are taken and there is none */
@@ -34,7 +37,11 @@ export class KeyCheck {
         "apiKeys.requirePepper: needs OUTRIGGER_API_KEY_PEPPER, or no key in Redis is ever found",
       );
     }
+    if (options.signed === "require" && !parts.store.verifies) {
+      throw new Error("apiKeys.signed: needs OUTRIGGER_POLICY_KEYS, or no key in Redis is ever taken");
+    }
     this.#parts = parts;
+    this.#revoked = new Set(options.revoked);
     this.#own = new Map(options.keys.map(({ sha256, ...record }) => [sha256, keyRecord(record)]));
     this.#query = {
       requirePepper: options.requirePepper,
@@ -67,7 +74,14 @@ export class KeyCheck {
   }
 
   #result(answer: KeyAnswer, address: string): AuthResult {
-    if (answer.state === "known") return this.#judge(answer.record, address);
+    if (answer.state === "known") {
+      const { record, signed, storeKey } = answer;
+      // Whoever may write Redis may take a key away all the same.
+      if (signed || record.disabled || this.#parts.options.signed !== "require")
+        return this.#judge(record, address);
+      this.#parts.store.unsigned(storeKey);
+      return notSigned;
+    }
     if (answer.state === "unknown") return notKnown;
     if (answer.state === "overloaded") return tooMany;
     return unavailable("api-key", `api key: ${answer.because}`);
@@ -75,6 +89,7 @@ export class KeyCheck {
 
   #judge(record: KeyRecord, address: string): AuthResult {
     const { clock, service, usage } = this.#parts;
+    if (this.#revoked.has(record.id)) return revoked(record.id);
     if (record.disabled) return refused("api-key", "api key: disabled", record.id);
     const nowMs = clock.now();
     if (nowMs >= record.expiresAtMs) return refused("api-key", "api key: expired", record.id);

@@ -63,6 +63,17 @@ export const apiKeys = z
       .describe(
         "Take only keys stored under an HMAC with OUTRIGGER_API_KEY_PEPPER, not under a plain SHA-256",
       ),
+    signed: z
+      .enum(["optional", "require"])
+      .default("optional")
+      .describe(
+        "require = take a key in Redis only with a record that a key of OUTRIGGER_POLICY_KEYS signed",
+      ),
+    revoked: z
+      .array(z.string().min(1).max(256))
+      .max(10_000)
+      .default([])
+      .describe("Ids of keys that are refused whatever their records say"),
     onStoreError: z
       .enum(["deny", "stale"])
       .default("deny")

@@ -1,0 +1,91 @@
+// A stolen Redis, and sidecars that take only API keys whose records an operator signed: nobody mints a caller there.
+import assert from "node:assert/strict";
+import { keyDigest } from "../../../plugins/auth/api-keys/key-format.ts";
+import { signDocument } from "../../../src/plane/sign.ts";
+import { policyType } from "../../../src/policy/signature/signature.ts";
+import { apiKeyType } from "../../../src/policy/signature/records.ts";
+import type { SigningKey } from "../../../src/plane/private-key.ts";
+import { eventually } from "../../support/redis.ts";
+import type { TestSidecar } from "../../support/sidecar.ts";
+import type { Attack } from "../attack.ts";
+import { SigningScene } from "../signing-scene.ts";
+
+const attack = (what: string, run: (signing: SigningScene) => Promise<void>): Attack => ({
+  row: "Z61",
+  what,
+  run: async (scene) => run(await SigningScene.open(scene)),
+});
+
+const at = (key: string): string => `apikey:${keyDigest(key)}`;
+const guarded = (more: object = {}): object => ({
+  apiVersion: "outrigger/v1",
+  plugins: ["auth"],
+  pluginConfig: { auth: { apiKeys: { signed: "require", ...more } } },
+});
+const record = (more: object = {}): object => ({ id: "k1", userId: "u1", scopes: [], ...more });
+
+const signed = (key: string, facts: object, by: SigningKey, typ = apiKeyType): Promise<string> =>
+  signDocument(record(facts), by, { typ, for: at(key) }, Date.now());
+
+async function statusOf(sidecar: TestSidecar, key: string): Promise<number> {
+  return (await fetch(sidecar.url, { headers: { "x-api-key": key } })).status;
+}
+
+const mints = attack("writes a record of its own making, or changes a signed one", async (s) => {
+  await s.set("policy", await s.sign(guarded()));
+  const sidecar = await s.sidecar();
+  const good = await signed("good", {}, s.ours);
+  await s.set(at("good"), good);
+  assert.equal(await statusOf(sidecar, "good"), 200);
+  const own = await s.makeKey();
+  const [header, , signature] = (await signed("changed", {}, s.ours)).split(".");
+  const admin = Buffer.from(JSON.stringify(record({ scopes: ["admin"] }))).toString("base64url");
+  const forged: Record<string, string> = {
+    bare: JSON.stringify(record()),
+    own: await signed("own", {}, own),
+    posing: await signed("posing", {}, { ...own, kid: s.ours.kid }),
+    changed: `${header}.${admin}.${signature}`,
+    none: `${Buffer.from('{"alg":"none"}').toString("base64url")}.${admin}.AA`,
+    // Another kind of document, and one for another place.
+    policy: await signed("policy", {}, s.ours, policyType),
+    moved: good,
+  };
+  for (const [key, text] of Object.entries(forged)) {
+    await s.set(at(key), text);
+    assert.equal(await statusOf(sidecar, key), 503, key);
+  }
+  await s.set(at("off"), JSON.stringify(record({ disabled: true })));
+  assert.equal(await statusOf(sidecar, "off"), 401);
+});
+
+const revives = attack(
+  "puts a revoked key's record back, or one that a revoked key has signed",
+  async (s) => {
+    await s.set("policy", await s.sign(guarded()));
+    const sidecar = await s.sidecar();
+    const good = await signed("good", {}, s.ours);
+    await s.set(at("good"), good);
+    assert.equal(await statusOf(sidecar, "good"), 200);
+    await s.set(at("good"), JSON.stringify(record({ disabled: true })));
+    await eventually("revoked", async () => (await statusOf(sidecar, "good")) === 401, 2_000);
+    await s.set("policy", await s.sign(guarded({ revoked: ["k1"] }), { epoch: 2 }));
+    await s.set(at("good"), good);
+    await sidecar.line(({ msg, revision }) => msg === "policy in force" && revision === 2);
+    assert.equal(await statusOf(sidecar, "good"), 401);
+    // The fleet moves to another key: what the old one has signed is over, in memory, too.
+    await s.set(at("other"), await signed("other", { id: "k2" }, s.ours));
+    assert.equal(await statusOf(sidecar, "other"), 200);
+    const next = await s.makeKey();
+    await s.set("policy-keys", await s.keySet([next], [], 3));
+    await s.set("policy", await s.sign(guarded(), { epoch: 3 }, next));
+    await sidecar.line(({ msg, revision }) => msg === "policy in force" && Number(revision) >= 3);
+    await s.set("policy-keys", await s.keySet([next], [s.ours], 4, next));
+    await eventually(
+      "revoked with its signer",
+      async () => (await statusOf(sidecar, "other")) === 503,
+      2_000,
+    );
+  },
+);
+
+export const attacks: readonly Attack[] = [mints, revives];
