@@ -77,8 +77,9 @@ export class CallerTable {
   readonly spec: string;
   /** The table of the limit's former numbers, whose counts still mean something. */
   former: CallerTable | undefined;
-  // Not by `max`, for which lru-cache 11 makes its lists in advance: 1.2 MB before the first caller has come.
-  readonly #callers = boundedCache<Caller>(callersPerLimit);
+  // Made with the first caller: of thousands of routes most are never asked for. Not by `max`, for which lru-cache 11 makes
+  // its lists in advance: 1.2 MB.
+  #callers: ReturnType<typeof boundedCache<Caller>> | undefined;
 
   constructor(id: string, sharers: string, rule: Rule, former: CallerTable | undefined) {
     this.id = id;
@@ -92,16 +93,16 @@ export class CallerTable {
   }
 
   get size(): number {
-    return this.#callers.size;
+    return this.#callers?.size ?? 0;
   }
 
   of(exchange: Exchange, partition: Partition): Caller {
     const value = partition.value(exchange);
-    return this.#callers.get(value) ?? this.#add(value, partition.tag(exchange));
+    return this.#callers?.get(value) ?? this.#add(value, partition.tag(exchange));
   }
 
   peek(value: string): Caller | undefined {
-    return this.#callers.peek(value);
+    return this.#callers?.peek(value);
   }
 
   #add(value: string, tag: string): Caller {
@@ -113,6 +114,7 @@ export class CallerTable {
       caller.unreported = before.unreported;
       Object.assign(caller.seed, before.seed);
     }
+    this.#callers ??= boundedCache<Caller>(callersPerLimit);
     this.#callers.set(value, caller);
     return caller;
   }
