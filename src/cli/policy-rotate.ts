@@ -4,7 +4,7 @@ import { loadConfig } from "../app/environment.ts";
 import { KeyFileRefusal, readSigningKey, type SigningKey } from "../plane/private-key.ts";
 import { nextEpoch, signDocument } from "../plane/sign.ts";
 import { canonicalJson } from "../policy/document/digest.ts";
-import { compactJws, payloadOf } from "../policy/signature/jws.ts";
+import { compactJws, payloadOf, readClaims } from "../policy/signature/jws.ts";
 import {
   type KeySet,
   keySetKey,
@@ -13,7 +13,7 @@ import {
   parseKeySet,
   type Trust,
 } from "../policy/signature/key-sets.ts";
-import { problemText } from "../policy/document/problems.ts";
+import { PolicyRefused, problemText } from "../policy/document/problems.ts";
 import { createTrust, sharedKey } from "../policy/read.ts";
 import { importKeys } from "../policy/signature/verify-keys.ts";
 import type { Script } from "../plugin-api/store.ts";
@@ -81,6 +81,17 @@ async function contentOf(trust: CreatedTrust, before: Buffer | null): Promise<Ke
   return parseKeySet(payloadOf(token).toString());
 }
 
+/** What the document says of itself, whoever signed it. */
+function toldEpoch(document: Buffer | null): number {
+  const token = document === null ? undefined : compactJws(document, keySetMaxBytes);
+  try {
+    return token === undefined ? 0 : (readClaims(token).epoch ?? 0);
+  } catch (error) {
+    if (error instanceof PolicyRefused) return 0;
+    throw error;
+  }
+}
+
 function publicKeys({ env }: Terminal, jwks: string): readonly Record<string, unknown>[] {
   const { policyKeys } = loadConfig({ ...env, OUTRIGGER_POLICY_KEYS: jwks });
   return policyKeys?.keys ?? [];
@@ -109,7 +120,9 @@ async function signed(
 ): Promise<{ epoch: number; token: string; counting: Trust["keys"] }> {
   const nowMs = Date.now();
   const known = before === null ? 0 : (await trust([before])).epoch;
-  const epoch = nextEpoch(nowMs, known);
+  // Signed by a key that the settings no longer name, keys count in sidecars all the same: these must be newer. An epoch
+  // far ahead, which anybody may have written there, is passed over.
+  const epoch = nextEpoch(nowMs, Math.max(known, toldEpoch(before))) ?? nextEpoch(nowMs, known);
   if (epoch === undefined)
     throw new PlaneRefusal(`the keys there have epoch ${known}, far ahead of this clock`);
   const facts = { typ: keySetType, for: keySetKey, epoch };
