@@ -11,8 +11,9 @@ async function main(): Promise<void> {
     process.exit(await run(process.env));
   }
   const { runCommand } = await import("./cli/program.ts");
+  const { processTerminal } = await import("./cli/terminal.ts");
   // Not `exit`, which cuts off what a pipe has not taken yet.
-  process.exitCode = await runCommand(args, process.env);
+  process.exitCode = await runCommand(args, processTerminal(process.env));
 }
 
 void main();

@@ -1,7 +1,7 @@
 // The commands, their arguments and exit codes: 0 ok, 1 no, 2 usage or bad configuration. Each command is a file of
 // its own, loaded when it is asked for.
 import { Command, CommanderError } from "commander";
-import { ConfigError, type Environment } from "../config/config.ts";
+import { ConfigError } from "../config/config.ts";
 import { version } from "../version.ts";
 import { addFleetCommand } from "./fleet-command.ts";
 import { addLogsCommand } from "./logs-command.ts";
@@ -73,17 +73,7 @@ function withLimits(args: readonly string[]): string[] {
  * @param args what stands after the program's name
  * @returns the exit code
  */
-export async function runCommand(args: readonly string[], env: Environment): Promise<number> {
-  // `outrigger policy schema | head` closes the pipe early: that is no fault, and nobody is left to tell.
-  process.stdout.on("error", () => process.exit(0));
-  const terminal: Terminal = {
-    env,
-    outIsTty: process.stdout.isTTY,
-    errIsTty: process.stderr.isTTY,
-    columns: process.stdout.columns,
-    out: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(text),
-  };
+export async function runCommand(args: readonly string[], terminal: Terminal): Promise<number> {
   let chosen: Run | undefined;
   try {
     const program = await createProgram(terminal, (run) => (chosen = run));

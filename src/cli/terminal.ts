@@ -1,4 +1,5 @@
 // What a command needs from the process.
+import process from "node:process";
 import type { Environment } from "../config/config.ts";
 
 export interface Terminal {
@@ -11,4 +12,18 @@ export interface Terminal {
   readonly columns?: number | undefined;
   out(text: string): void;
   err(text: string): void;
+}
+
+/** Of this process. */
+export function processTerminal(env: Environment): Terminal {
+  // `outrigger policy schema | head` closes the pipe early: that is no fault, and nobody is left to tell.
+  process.stdout.on("error", () => process.exit(0));
+  return {
+    env,
+    outIsTty: process.stdout.isTTY,
+    errIsTty: process.stderr.isTTY,
+    columns: process.stdout.columns,
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+  };
 }

@@ -155,6 +155,12 @@ describe("a fleet that takes signed policies alone", () => {
   });
 
   test("epochs go on after Redis has lost everything", async () => {
+    // An epoch is a second: what was signed above within one is ahead of the clock.
+    const { revisions } = JSON.parse(await ok("history", "--json")) as {
+      revisions: { signedEpoch?: number }[];
+    };
+    const last = Math.max(0, ...revisions.map(({ signedEpoch }) => signedEpoch ?? 0));
+    await eventually("the clock is past them", () => Promise.resolve(Date.now() / 1000 >= last + 1));
     await redis.cli.flushall();
     await ok("apply", policy("after"), "--key", ours.file, "--wait");
     await inForce("after");
@@ -170,6 +176,7 @@ describe("a fleet that takes signed policies alone", () => {
   test("keys change by a signature, and one that is revoked stays so", async () => {
     const env = { REDIS_URL: redis.url, OUTRIGGER_POLICY_KEYS: ours.jwks };
     const rotate = (...args: string[]): Promise<Finished> => outrigger(["policy", "rotate", ...args], env);
+    await ok("apply", policy("held"), "--key", ours.file, "--wait");
     assert.match(
       (await rotate("--key", next.file, "--trust", next.jwks)).stderr,
       /not signed by a key that counts/,

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { after, before, describe, it } from "node:test";
 import { Client, clientsOf, lives, startCrew, startService, type TestCrew } from "../support/crew.ts";
-import { mainFile, outrigger, startNode } from "../support/process.ts";
+import { mainFile, outriggerProcess, startNode } from "../support/process.ts";
 import { hammer } from "../support/hammer.ts";
 import { eventually, freePort } from "../support/redis.ts";
 
@@ -174,7 +174,7 @@ describe("workers that cannot start", () => {
     const server = createServer().listen(0, "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address() as { port: number };
-    const { code, stderr } = await outrigger(["run"], {
+    const { code, stderr } = await outriggerProcess(["run"], {
       OUTRIGGER_WORKERS: "2",
       OUTRIGGER_LISTEN: `127.0.0.1:${port}`,
       OUTRIGGER_ADMIN: "127.0.0.1:0",

@@ -48,10 +48,22 @@ export function startNode(args: readonly string[], env: Readonly<Record<string, 
   return { child, said, end };
 }
 
-/** Runs `outrigger <args>` to its end. */
-export function outrigger(
+/** Runs `outrigger <args>` to its end, as a process. */
+export function outriggerProcess(
   args: readonly string[],
   env?: Readonly<Record<string, string>>,
 ): Promise<Finished> {
   return startNode([mainFile, ...args], env).end;
+}
+
+/** The same in this process, but for `run`: what src/main.ts does, with a terminal of its own. Takes a tenth of the time. */
+export async function outrigger(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Finished> {
+  const { runCommand } = await import("../../src/cli/program.ts");
+  let [stdout, stderr] = ["", ""];
+  const out = (text: string): void => void (stdout += text);
+  const err = (text: string): void => void (stderr += text);
+  return { code: await runCommand(args, { env, out, err }), signal: null, stdout, stderr };
 }

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
-import { mainFile, outrigger, startNode } from "../../support/process.ts";
+import { mainFile, outrigger, outriggerProcess, startNode } from "../../support/process.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "outrigger-cli-"));
 after(() => rmSync(directory, { recursive: true }));
@@ -27,7 +27,7 @@ describe("outrigger", () => {
       OUTRIGGER_ADMIN_TOKEN: "hunter 2",
     };
     for (const args of [[], ["run"], ["config"], ["policy", "validate", good]]) {
-      const { code, stdout, stderr } = await outrigger(args, env);
+      const { code, stdout, stderr } = await outriggerProcess(args, env);
       assert.equal(code, 2, args.join(" "));
       assert.equal(stdout, "");
       const lines = stderr.trimEnd().split("\n");
@@ -67,7 +67,7 @@ describe("outrigger", () => {
     assert.equal(help.code, 0);
     for (const command of ["run", "config", "policy"])
       assert.match(help.stdout, new RegExp(`^ +${command}`, "m"));
-    const version = await outrigger(["--version"]);
+    const version = await outriggerProcess(["--version"]);
     assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/);
   });
 });

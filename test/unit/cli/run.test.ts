@@ -5,7 +5,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { describe, it } from "node:test";
 import { FaultJudge } from "../../../src/cli/faults.ts";
 import { bind } from "../../../src/config/start-error.ts";
-import { mainFile, outrigger, startNode } from "../../support/process.ts";
+import { mainFile, outriggerProcess, startNode } from "../../support/process.ts";
 
 /** Starts `run` in a process of its own, around a sidecar whose parts the text gives. It says "up" once it serves. */
 function startRun(parts: string, env: Readonly<Record<string, string>> = {}) {
@@ -161,7 +161,7 @@ describe("outrigger run", () => {
     t.after(() => server.close());
     const taken = `127.0.0.1:${(server.address() as AddressInfo).port}`;
     for (const name of ["OUTRIGGER_LISTEN", "OUTRIGGER_ADMIN"]) {
-      const { code, stdout, stderr } = await outrigger(["run"], { ...env, [name]: taken });
+      const { code, stdout, stderr } = await outriggerProcess(["run"], { ...env, [name]: taken });
       assert.deepEqual([code, stderr], [1, `${name}: ${taken} is in use\n`]);
       assert.doesNotMatch(stdout, /EADDRINUSE/);
     }
