@@ -1,6 +1,7 @@
 // Counters of what became of requests, resolved once per pair of labels.
 import type { Counter, Metrics } from "../../src/plugin-api/contract.ts";
 import type { AuthMethod } from "./auth-result.ts";
+import { authTotal } from "./metrics.ts";
 
 export type AuthResult =
   | "allowed"
@@ -17,11 +18,7 @@ export class AuthCounts {
   readonly #children: Partial<Record<AuthResult, Map<string, Counter>>> = {};
 
   constructor(metrics: Metrics) {
-    this.#family = metrics.counter(
-      "outrigger_auth_total",
-      "Requests by how the caller was known and what came of it",
-      ["method", "result"],
-    );
+    this.#family = authTotal(metrics);
   }
 
   count(method: AuthMethod, result: AuthResult): void {

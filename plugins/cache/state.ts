@@ -9,6 +9,7 @@ import type { Purge } from "./purge/purge.ts";
 import { cachePrefix, PurgeLog, purgeLogKey } from "./purge/purge-log.ts";
 import { Purges } from "./purge/purges.ts";
 import { RedisTier } from "./store/redis-tier.ts";
+import { badRecordsTotal, memoryBytes, memoryEntries, requestsTotal } from "./metrics.ts";
 
 /** Results of the cache, as the label of `outrigger_cache_requests_total` names them. */
 export interface ResultCounters {
@@ -55,11 +56,8 @@ export function createCacheState(services: Services): CacheState {
   const { redis, log } = sharedParts(services, region, purges);
   // Follows for as long as this is kept, over every change of policy.
   const stopFollowing = log?.follow();
-  const bytes = metrics.gauge(
-    "outrigger_cache_memory_bytes",
-    "Bytes in the memory tier, keys and fields counted",
-  )();
-  const entries = metrics.gauge("outrigger_cache_memory_entries", "Entries in the memory tier")();
+  const bytes = memoryBytes(metrics)();
+  const entries = memoryEntries(metrics)();
   return {
     clock,
     logger,
@@ -98,10 +96,7 @@ function sharedParts(
   region: string,
   purges: Purges,
 ): { redis?: RedisTier; log?: PurgeLog } {
-  const badRecords = metrics.counter(
-    "outrigger_cache_bad_records_total",
-    "Entries in Redis that were truncated, of another version or hostile",
-  )();
+  const badRecords = badRecordsTotal(metrics)();
   if (store === undefined) return {};
   const now = (): number => clock.now();
   const redis = new RedisTier({
@@ -118,9 +113,7 @@ function sharedParts(
 }
 
 function resultCounters({ metrics }: Services): ResultCounters {
-  const of = metrics.counter("outrigger_cache_requests_total", "Requests by what the cache made of them", [
-    "result",
-  ]);
+  const of = requestsTotal(metrics);
   return {
     hit: of("hit"),
     miss: of("miss"),

@@ -1,6 +1,7 @@
 // Copies of the access-log lines in the capped Redis stream: never waited for on the request's path, a bounded
 // number of them under way, what does not fit or fails is dropped and counted.
 import type { Services } from "../../src/plugin-api/contract.ts";
+import { streamDropped } from "./metrics.ts";
 
 /** Appends under way at once, over all routes of the process; at about 1 KiB a line this bounds memory. */
 const maxInFlight = 256;
@@ -17,11 +18,7 @@ export function createLineStream(
 ): LineStream {
   const { logger, store } = services;
   const key = `logs:${services.fleet.service}`;
-  const dropped = services.metrics.counter(
-    "outrigger_log_stream_dropped_total",
-    "Access-log lines that did not reach the Redis stream",
-    ["reason"],
-  );
+  const dropped = streamDropped(services.metrics);
   const busy = dropped("busy");
   const unavailable = dropped("unavailable");
   const inFlight = new Set<Promise<void>>();

@@ -23,6 +23,7 @@ import { createPartition, type PartitionContext } from "./partition.ts";
 import { compilePlans } from "./plans.ts";
 import { createPrimaryStore, type SharedStore } from "./counting/primary-store.ts";
 import { RedisCounts } from "./counting/redis-counts.ts";
+import { checksTotal } from "./metrics.ts";
 
 type Overload = Options["overload"];
 
@@ -128,11 +129,7 @@ function compileConcurrency(
   for (const [other, { idle }] of state.concurrency) {
     if (state.concurrency.size > 256 && idle) state.concurrency.delete(other);
   }
-  const counter = metrics.counter(
-    "outrigger_rate_limit_total",
-    "Requests checked against a limit, by what came of it",
-    ["limit", "result"],
-  );
+  const counter = checksTotal(metrics);
   const { name } = concurrency;
   return {
     name,

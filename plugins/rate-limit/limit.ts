@@ -6,6 +6,7 @@ import { compileConditions } from "./conditions.ts";
 import type { LimitOptions } from "./options.ts";
 import { createPartition, digest, type Partition, type PartitionContext } from "./partition.ts";
 import { parseWindow } from "../../src/language/duration.ts";
+import { checksTotal, leasedPermits, localChecks } from "./metrics.ts";
 
 export type Result = "allowed" | "refused" | "would_refuse" | "unchecked" | "unavailable";
 
@@ -163,21 +164,9 @@ const leasedAbovePerSecond = 50;
 export function compileLimit(options: LimitOptions, context: LimitContext): Limit {
   const table = context.tables.open(`${context.place} ${options.name}`, options);
   const { capacity, window } = table.rule;
-  const counter = context.metrics.counter(
-    "outrigger_rate_limit_total",
-    "Requests checked against a limit, by what came of it",
-    ["limit", "result"],
-  );
-  const byShare = context.metrics.counter(
-    "outrigger_rate_limit_local_total",
-    "Checks by this sidecar's share of a limit, because Redis could not count",
-    ["limit"],
-  );
-  const held = context.metrics.gauge(
-    "outrigger_rate_limit_leased_permits",
-    "Permits that this sidecar has taken from Redis and not used yet",
-    ["limit"],
-  );
+  const counter = checksTotal(context.metrics);
+  const byShare = localChecks(context.metrics);
+  const held = leasedPermits(context.metrics);
   const count = (result: Result): Counter => counter(options.name, result);
   const perSecond = options.limit / (window.ms / 1000);
   const windowSeconds = window.ms / 1000;

@@ -5,6 +5,7 @@ import { overshootBound } from "./counting/leases.ts";
 import { compileLimit, type CallerTables, type Limit } from "./limit.ts";
 import type { LimitOptions, Options } from "./options.ts";
 import type { PartitionContext } from "./partition.ts";
+import { overshootBounds } from "./metrics.ts";
 
 export interface PlanLimits {
   readonly limits: readonly Limit[];
@@ -35,13 +36,7 @@ export function compilePlans(
 ): Plans {
   const planOf = createPlanReader(options);
   const partition = { service: context.service, ipv6Prefix: options.ipv6Prefix, planOf };
-  const bound = context.metrics.gauge(
-    "outrigger_rate_limit_overshoot_bound",
-    "Most requests that leases let through in any interval beyond what exact mode would",
-    ["limit"],
-    // Every worker knows the bound of all.
-    "max",
-  );
+  const bound = overshootBounds(context.metrics);
   const compile = (plan: string, list: readonly LimitOptions[]): Limit[] =>
     list.map((one) => {
       const place = `${context.route} ${plan}`;

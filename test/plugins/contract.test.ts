@@ -1,6 +1,6 @@
 // What every plugin of the registry keeps to, and the example of plugins/README.md at work.
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { registry } from "../../plugins/index.ts";
@@ -83,6 +83,22 @@ for (const plugin of registry) {
     );
   });
 }
+
+test("a plugin declares each metric once, in its metrics.ts", () => {
+  const declared = globSync("**/*.ts", { cwd: folder }).flatMap((path) => {
+    const text = readFileSync(join(folder, path), "utf8");
+    return [...text.matchAll(/\.(?:counter|gauge|histogram)\(\s*"(\w+)"/g)].map(([, name]) => ({
+      path,
+      name,
+    }));
+  });
+  assert.ok(declared.length > 10);
+  assert.deepEqual(
+    declared.filter(({ path }) => !/^[a-z-]+\/metrics\.ts$/.test(path)),
+    [],
+  );
+  assert.equal(new Set(declared.map(({ name }) => name)).size, declared.length);
+});
 
 test("the example of the README has a place of its own in the order", async () => {
   using written = writeReadmeExample();

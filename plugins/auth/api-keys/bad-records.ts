@@ -1,5 +1,6 @@
 // Records of API keys that cannot be read: counted each time, and told once a minute for each.
 import { boundedCache, type Counter, type Services } from "../../../src/plugin-api/contract.ts";
+import { badKeyRecords } from "../metrics.ts";
 
 const intervalMs = 60_000;
 /** Beyond them the one that was seen longest ago is told again before its minute is over. */
@@ -13,10 +14,7 @@ export class BadRecords {
 
   constructor(services: Services) {
     this.#services = services;
-    this.#count = services.metrics.counter(
-      "outrigger_auth_bad_key_records_total",
-      "Look-ups that found an API key's record that is not valid",
-    )();
+    this.#count = badKeyRecords(services.metrics)();
   }
 
   /** @param key where the record is in Redis; it does not tell the API key */

@@ -12,6 +12,7 @@ import {
 import { BadRecords } from "./bad-records.ts";
 import { keyPath, parsePeppers, pepperedDigest } from "./key-format.ts";
 import { openKeyRecord, parseKeyRecord, type KeyRecord } from "./key-record.ts";
+import { keyLookups } from "../metrics.ts";
 
 export type KeyAnswer =
   | {
@@ -92,10 +93,7 @@ export class KeyStore {
     this.#secrets = services.secrets.generation;
     this.#signatures = services.signatures?.generation;
     this.#badRecords = new BadRecords(services);
-    this.#lookups = services.metrics.counter(
-      "outrigger_auth_key_lookups_total",
-      "Look-ups of API keys in Redis",
-    )();
+    this.#lookups = keyLookups(services.metrics)();
     this.close = this.#store?.watch(keyPath, (key) => this.#changed(key)) ?? (() => {});
   }
 

@@ -5,6 +5,7 @@ import { compilePaths, type PathSet, type RequestPaths } from "../../../src/lang
 import type { Counter, ExchangeRequest, Services } from "../../../src/plugin-api/contract.ts";
 import { anyHolds, compileCondition, firstFailure, type Condition, type Subject } from "./conditions.ts";
 import type { RuleOptions } from "../options.ts";
+import { ruleRefusals } from "../metrics.ts";
 
 export interface RuleFailure {
   readonly rule: string;
@@ -45,11 +46,7 @@ export class Rules {
   /** @param foldsCase whether the route's service takes paths that differ in case alone for the same one */
   constructor(options: readonly RuleOptions[], services: Services, foldsCase: boolean) {
     this.#services = services;
-    this.#refused = services.metrics.counter(
-      "outrigger_auth_rule_refusals_total",
-      "Requests that a rule refused, or would have refused in a dry run, by the first condition that failed",
-      ["rule", "condition", "mode"],
-    );
+    this.#refused = ruleRefusals(services.metrics);
     const rules = options.map((rule, index): Rule => {
       const given = rule.allowAny ?? [rule.deny ?? rule.allow ?? {}];
       return {

@@ -3,6 +3,7 @@
 import type { Clock, Counter, Gauge, Metrics } from "../../../src/plugin-api/contract.ts";
 import { AdaptiveLimit } from "./adaptive-limit.ts";
 import { LoopDelay } from "./loop-delay.ts";
+import { overloadLimit, overloadShed } from "../metrics.ts";
 
 /** Critical is never shed; the others go in the order low, normal, high. */
 export type Priority = "critical" | "high" | "normal" | "low";
@@ -44,13 +45,8 @@ export class OverloadGuard {
   constructor(clock: Clock, metrics: Metrics) {
     this.#clock = clock;
     this.loopDelay = new LoopDelay(clock);
-    this.#shed = metrics.counter("outrigger_overload_shed_total", "Requests answered 503 to shed load", [
-      "priority",
-      "cause",
-    ]);
-    this.#gauge = metrics.gauge("outrigger_overload_limit", "Requests in flight that the upstream can take", [
-      "upstream",
-    ]);
+    this.#shed = overloadShed(metrics);
+    this.#gauge = overloadLimit(metrics);
   }
 
   /** @returns undefined when the request must be shed: answer 503 `overloaded` with `Retry-After` */
