@@ -45,7 +45,9 @@ export async function createReader(
   const options = { service, ownUpstream, upstreamAllow, keys, maxBytes };
   const here = await createPolicyReader({ plugins, ...options });
   // The thread's program knows the built-in plugins alone.
-  return registry === builtIn ? createThreadedReader({ ...options, here, program: threadProgram }) : here;
+  const isBuiltIn =
+    registry.length === builtIn.length && registry.every((plugin, at) => plugin === builtIn[at]);
+  return isBuiltIn ? createThreadedReader({ ...options, here, program: threadProgram }) : here;
 }
 
 /** Where the policy comes from by the settings, in the order of the contract: Redis, else the file, else built in. */

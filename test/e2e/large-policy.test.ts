@@ -53,9 +53,9 @@ async function untilMarked({ url }: TestSidecar, mark: string): Promise<void> {
   await eventually(mark, async () => (await fetch(url)).headers.get("x-mark") === mark, 60_000);
 }
 
-test("while a policy of 2,500 routes is read and set up, the loop never stops for long", async (t) => {
+test("while a policy of 4,000 routes is read and set up, the loop never stops for long", async (t) => {
   const { set, sidecar } = await startWith(t);
-  const large = policyOf(2_500, "large");
+  const large = policyOf(4_000, "large");
   let longestMs = 0;
   let last = cpuMs();
   const ticks = setInterval(() => {
@@ -73,7 +73,7 @@ test("while a policy of 2,500 routes is read and set up, the loop never stops fo
   const before = cpuMs();
   await here({ shared: Buffer.from(large), layer: undefined, format: "yaml" });
   const readMs = cpuMs() - before;
-  assert.ok(longestMs < readMs / 3, `stopped for ${longestMs} ms of CPU; reading takes ${readMs} ms`);
+  assert.ok(longestMs < readMs / 2, `stopped for ${longestMs} ms of CPU; reading takes ${readMs} ms`);
   t.diagnostic(`longest ${longestMs.toFixed(1)} ms of CPU, reading takes ${readMs.toFixed(0)} ms`);
 });
 
