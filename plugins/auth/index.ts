@@ -187,6 +187,7 @@ export const auth = definePlugin({
   cookies: cookiesOf,
   secretNames,
   lint,
+  check: async (context) => (await import("./api-keys/keys-check.ts")).checkApiKeys(context),
   commands: async () => (await import("./commands.ts")).commands,
   init: createState,
   dispose: (state) => state.dispose(),

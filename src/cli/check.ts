@@ -2,7 +2,9 @@
 import { loadConfig } from "../app/environment.ts";
 import { type Config, ConfigError } from "../config/config.ts";
 import { checkCertificates } from "./check/certificates.ts";
-import { type CheckFinding, checkOf } from "./check/finding.ts";
+import type { CheckFinding } from "../plugin-api/checks.ts";
+import { checkOf } from "./check/finding.ts";
+import { checkPlugins } from "./check/plugins.ts";
 import { checkPolicy } from "./check/policy.ts";
 import { checkProcess, checkStateDir } from "./check/process.ts";
 import { checkRedis } from "./check/redis.ts";
@@ -31,13 +33,15 @@ export async function checkAll(terminal: Terminal, options: { readonly json?: tr
     checkPolicy(config),
     checkService(config.upstream, Date.now()),
     checkStateDir(config),
+    checkPlugins(config, Date.now()),
   ]);
-  const [redis, policy, service, stateDir] = parts;
+  const [redis, policy, service, stateDir, plugins] = parts;
   const found = [
     environment.ok(`service ${config.service}, instance ${config.instance}`),
     ...checkProcess(config),
     ...redis,
     ...policy,
+    ...plugins,
     ...stateDir,
     ...service,
     ...checkCertificates(config, Date.now()),

@@ -1,6 +1,7 @@
 // The plugin contract, `outrigger/plugin`: everything a plugin may import. A plugin is a definition (`definePlugin`) whose `setup` runs
 // once per route and snapshot and returns the hooks it has. See plugins/README.md.
 import type { z } from "zod";
+import type { CheckContext, CheckFinding } from "./checks.ts";
 import type { CommandGroup } from "./commands.ts";
 import type { GatewayError } from "./errors.ts";
 import type { Exchange, ExchangeResponse, Outcome, RouteInfo, Verdict } from "./exchange.ts";
@@ -11,6 +12,7 @@ import type { Clock, PluginNeeds, Services } from "./services.ts";
 /** The zod that options are read with. */
 export { z } from "zod";
 export { boundedCache } from "./bounded-cache.ts";
+export * from "./checks.ts";
 export * from "./commands.ts";
 export { textOf } from "./error-text.ts";
 export { Fields } from "./fields.ts";
@@ -144,6 +146,8 @@ export interface PluginDefinition<Schema extends z.ZodType = z.ZodType, State = 
   readonly lint?: PluginLint<z.output<Schema>>;
   /** What it brings for the command line, loaded there alone. */
   commands?(): Promise<readonly CommandGroup[]>;
+  /** What `outrigger check` looks at for it; changes nothing. */
+  check?(context: CheckContext): Promise<readonly CheckFinding[]>;
   /** Once per process and version, when a policy first names the plugin: what outlives a policy change (caches, counters). */
   init?(services: Services): State;
   /**

@@ -120,6 +120,21 @@ describe("outrigger check", () => {
     assert.match(bad.named("policy")[0]?.message ?? "", /bad:policy is refused: .*nosuch/);
   });
 
+  test("API keys that end soon or cannot be read, where the user may list them", async () => {
+    const env = { REDIS_URL: redis.url, OUTRIGGER_KEY_PREFIX: "keys:" };
+    const create = (...args: string[]) => outrigger(["keys", "create", "--user", "ada", ...args], env);
+    assert.equal((await create()).code, 0);
+    assert.deepEqual((await check(env)).states("auth/api-keys"), ["ok"]);
+    assert.equal((await create("--expires", "3d")).code, 0);
+    await redis.cli.set(`keys:apikey:${"0".repeat(64)}`, "no record");
+    const { named } = await check(env);
+    const told = named("auth/api-keys").map(({ state, message }) => `${state} ${message}`);
+    assert.match(told[0] ?? "", /^fail a record cannot be read/);
+    assert.match(told[1] ?? "", /^warn end soon: \S+ of ada in 2d$/);
+    const own = await check({ REDIS_URL: as("sidecar-orders") });
+    assert.match(own.named("auth/api-keys")[0]?.message ?? "", /may not list them/);
+  });
+
   test("a signed policy: who may sign, until when it counts, and one that is signed by nobody", async () => {
     const key = join(folder, "key.json");
     const { stdout: keys } = await outrigger(["policy", "keygen", key]);

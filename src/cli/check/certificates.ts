@@ -2,7 +2,8 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Config } from "../../config/config.ts";
-import { type CheckFinding, checkOf } from "./finding.ts";
+import type { CheckFinding } from "../../plugin-api/checks.ts";
+import { checkOf } from "./finding.ts";
 
 const dayMs = 86_400_000;
 const soonMs = 21 * dayMs;

@@ -1,15 +1,5 @@
 // What `outrigger check` says of one thing.
-
-export type State = "ok" | "warn" | "fail";
-
-export interface CheckFinding {
-  /** What was looked at: for ever the same name. */
-  readonly name: string;
-  readonly state: State;
-  readonly message: string;
-  /** What to do about it; absent = nothing. */
-  readonly advice?: string;
-}
+import type { CheckFinding } from "../../plugin-api/checks.ts";
 
 /** What is said of one thing; several where several things are wrong with it. */
 export interface Check {
@@ -18,6 +8,7 @@ export interface Check {
   fail(message: string, advice: string): CheckFinding;
 }
 
+/** @param name for ever the same: programs look for it */
 export function checkOf(name: string): Check {
   return {
     ok: (message) => ({ name, state: "ok", message }),

@@ -8,7 +8,8 @@ import { readPolicyFile } from "../../policy/sources/file-source.ts";
 import { createStore } from "../../redis/store.ts";
 import { StoreUnavailable } from "../../plugin-api/store.ts";
 import { lintFor } from "../lint-text.ts";
-import { type CheckFinding, checkOf } from "./finding.ts";
+import type { CheckFinding } from "../../plugin-api/checks.ts";
+import { checkOf } from "./finding.ts";
 import { checkKeys, checkKeySet, checkSignatures } from "./signing.ts";
 
 const limitMs = 3_000;

@@ -3,7 +3,8 @@ import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { maxOpenFiles } from "../../app/descriptors.ts";
 import type { Config } from "../../config/config.ts";
-import { type CheckFinding, checkOf } from "./finding.ts";
+import type { CheckFinding } from "../../plugin-api/checks.ts";
+import { checkOf } from "./finding.ts";
 
 const testedMajor = 26;
 

@@ -2,7 +2,8 @@
 import type { Config } from "../../config/config.ts";
 import { nodesText } from "../../redis/address.ts";
 import { type Inspection, inspectRedis } from "../../redis/inspection.ts";
-import { type CheckFinding, checkOf } from "./finding.ts";
+import type { CheckFinding } from "../../plugin-api/checks.ts";
+import { checkOf } from "./finding.ts";
 import { checkRights } from "./rights.ts";
 
 /** Tokens and certificates are judged by this machine's clock, limits and sessions by that of Redis. */

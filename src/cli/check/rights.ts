@@ -5,7 +5,8 @@ import type { Inspection } from "../../redis/inspection.ts";
 import { servicesKey } from "../../fleet/heartbeat.ts";
 import { directKey, type Spread } from "../../policy/sources/document-keys.ts";
 import { ownPatterns, readKeys, readPatterns } from "../redis-acl.ts";
-import { type CheckFinding, checkOf } from "./finding.ts";
+import type { CheckFinding } from "../../plugin-api/checks.ts";
+import { checkOf } from "./finding.ts";
 
 export interface Try {
   /** As an ACL names it. */

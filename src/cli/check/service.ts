@@ -5,7 +5,8 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { UpstreamAddress } from "../../config/formats.ts";
 import { hostPort } from "../../language/address-text.ts";
 import { expiryOf } from "./certificates.ts";
-import { type CheckFinding, checkOf } from "./finding.ts";
+import type { CheckFinding } from "../../plugin-api/checks.ts";
+import { checkOf } from "./finding.ts";
 
 const limitMs = 2_000;
 

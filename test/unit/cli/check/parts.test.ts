@@ -8,13 +8,16 @@ import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
 import { after, describe, test } from "node:test";
 import { loadConfig } from "../../../../src/app/environment.ts";
+import { pluginsByName } from "../../../../src/app/registry.ts";
 import { checkCertificates, expiryOf } from "../../../../src/cli/check/certificates.ts";
+import { checkPlugins } from "../../../../src/cli/check/plugins.ts";
 import { checkPolicy } from "../../../../src/cli/check/policy.ts";
 import { checkProcess, checkStateDir } from "../../../../src/cli/check/process.ts";
 import { keysToTry, rightsToTry } from "../../../../src/cli/check/rights.ts";
 import { checkService } from "../../../../src/cli/check/service.ts";
 import { checkSignatures } from "../../../../src/cli/check/signing.ts";
 import { aclLine } from "../../../../src/cli/redis-acl.ts";
+import type { PluginDefinition } from "../../../../src/plugin-api/contract.ts";
 import { parseUpstream } from "../../../../src/config/formats.ts";
 import { makeCertificate } from "../../../support/certificate.ts";
 import { freePort } from "../../../support/redis.ts";
@@ -166,4 +169,22 @@ test("a signature that is over fails, one that soon is warns", () => {
     (exp) => checkSignatures([signed(exp)], 60_000)[0]?.state,
   );
   assert.deepEqual(states, ["ok", "fail", "warn", "ok"]);
+});
+
+test("what plugins look at is shown under their names, and one that fails at it is a line", async () => {
+  const like = (name: string, check: PluginDefinition["check"]) =>
+    ({ ...(pluginsByName["logging"] as PluginDefinition), name, check }) as PluginDefinition;
+  const found = await checkPlugins(loadConfig({}), 0, [
+    like("good", (context) =>
+      Promise.resolve([
+        { name: "file", state: "ok", message: `${context.service} ${context.store === undefined}` },
+      ]),
+    ),
+    like("bad", () => Promise.reject(new Error("no such host"))),
+    like("silent", undefined),
+  ]);
+  assert.deepEqual(
+    found.map(({ name, state, message }) => `${name} ${state} ${message}`),
+    ["good/file ok default true", "bad warn could not be looked at: no such host"],
+  );
 });
