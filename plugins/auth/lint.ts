@@ -2,7 +2,8 @@
 import type { LintFinding, LintRouteReach, PluginLint } from "../../src/plugin-api/contract.ts";
 import { compileMethods } from "../../src/language/methods.ts";
 import { patternTakes } from "../../src/language/path-pattern.ts";
-import type { AuthOptions, RuleOptions } from "./options.ts";
+import type { AuthOptions } from "./options.ts";
+import type { RuleOptions } from "./rules/options.ts";
 
 interface Named {
   readonly path: string;

@@ -82,3 +82,7 @@ export const requiredClaims = z
 
 export type ClaimMapping = z.output<typeof claimMapping>;
 export type RequiredClaims = z.output<typeof requiredClaims>;
+
+export const origin = safeUrl.refine((text) => URL.parse(text)?.origin === text, {
+  error: "must be an origin",
+});

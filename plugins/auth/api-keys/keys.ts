@@ -5,7 +5,7 @@ import { hasGoodShape, keyDigest } from "./key-format.ts";
 import { keyRecord, type KeyRecord } from "./key-record.ts";
 import type { KeyAnswer, KeyQuery, KeyStore } from "./key-store.ts";
 import type { KeyUsage } from "./key-usage.ts";
-import type { ApiKeyOptions } from "../options.ts";
+import type { ApiKeyOptions } from "./options.ts";
 
 const badShape = refused("api-key", "api key: wrong checksum");
 const notSigned = unavailable("api-key", "api key: its record is not signed");

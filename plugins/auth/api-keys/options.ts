@@ -41,7 +41,7 @@ function refuseRepeated<Entry>(
   }
 }
 
-export const apiKeys = z
+export const apiKeyOptions = z
   .strictObject({
     headers: z
       .array(credentialHeader)
@@ -93,3 +93,5 @@ export const apiKeys = z
       .describe("Look-ups of keys not cached; more are 503"),
   })
   .describe("API keys; false = none are taken");
+
+export type ApiKeyOptions = z.output<typeof apiKeyOptions>;

@@ -4,7 +4,7 @@ import { calculateJwkThumbprint, SignJWT, type JWK } from "jose";
 import { claimAt } from "../../../src/language/claim-path.ts";
 import type { Identity, Services } from "../../../src/plugin-api/contract.ts";
 import { readPrivateKey } from "./assertion-key.ts";
-import type { AssertionOptions } from "../options.ts";
+import type { AssertionOptions } from "./options.ts";
 
 interface Signed {
   readonly jwt: string;

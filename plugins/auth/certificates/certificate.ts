@@ -5,7 +5,7 @@ import { boundedCache, type Clock, type Exchange, type Identity } from "../../..
 import { compileIds } from "../rules/conditions.ts";
 import { accepted, refused, type AuthResult } from "../auth-result.ts";
 import { ambiguousIds, forwardedNames, forwardedThumbprint, namesOf } from "./certificate-names.ts";
-import type { CertificateOptions } from "../options.ts";
+import type { CertificateOptions } from "./options.ts";
 
 export const forwardedField = "x-forwarded-client-cert";
 

@@ -95,7 +95,7 @@ const issuerFields = z.strictObject({
 });
 
 /** One token issuer with exactly one source of keys, and algorithms that fit it. */
-export const issuer = issuerFields.superRefine((value, context) => {
+export const issuerOptions = issuerFields.superRefine((value, context) => {
   const sources = [value.jwksUri, value.jwks, value.secret].filter((source) => source !== undefined).length;
   if (sources + (value.discovery ? 1 : 0) !== 1) {
     context.addIssue({
@@ -123,7 +123,7 @@ export const issuer = issuerFields.superRefine((value, context) => {
   }
 });
 
-export type IssuerOptions = z.output<typeof issuer>;
+export type IssuerOptions = z.output<typeof issuerOptions>;
 
 /** Every value of `iss` that an entry stands for. */
 export function issuersOf({ issuer: template, tenants }: IssuerOptions): string[] {

@@ -10,7 +10,7 @@ import {
 import { Semaphore } from "../semaphore.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
 import { BadLogoutToken, logoutMaxAgeSeconds, LogoutTokens, type Logout } from "./logout-token.ts";
-import type { LoginOptions } from "../tokens/options.ts";
+import type { LoginOptions } from "./options.ts";
 import type { RevokedSessions } from "../sessions/revoked-sessions.ts";
 import { endedPrefix } from "../sessions/session-marks.ts";
 

@@ -18,7 +18,7 @@ import { refused, type AuthResult } from "../auth-result.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
 import { afterLogoutAt, logoutIncomplete, logoutRefusal } from "./logout.ts";
 import { isNavigation, isPrefetch } from "./navigation.ts";
-import type { LoginOptions } from "../tokens/options.ts";
+import type { LoginOptions } from "./options.ts";
 import { OwnOrigin } from "./own-origin.ts";
 import { waitingPage } from "./pages.ts";
 import { PendingLogins, type PendingLogin } from "./pending-logins.ts";

@@ -3,7 +3,7 @@ import { hash } from "node:crypto";
 import type { Clock } from "../../../src/plugin-api/contract.ts";
 import { Issuer } from "../issuers/issuer.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
-import type { LoginOptions } from "../tokens/options.ts";
+import type { LoginOptions } from "./options.ts";
 import { providerSessionMark, subjectMark } from "../sessions/session-marks.ts";
 import { decodeToken, isJsonObject, type JsonObject } from "../tokens/token-parts.ts";
 

@@ -3,7 +3,7 @@
 import { GatewayError, type Exchange, type Verdict } from "../../../src/plugin-api/contract.ts";
 import { isNavigation } from "./navigation.ts";
 import type { OwnOrigin } from "./own-origin.ts";
-import type { LoginOptions } from "../tokens/options.ts";
+import type { LoginOptions } from "./options.ts";
 import { logoutPage } from "./pages.ts";
 import type { Session } from "../sessions/session-seal.ts";
 

@@ -9,7 +9,7 @@ import { Issuer } from "../issuers/issuer.ts";
 import { numberOf } from "../issuers/json-answer.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
 import { MetadataSource } from "../issuers/metadata-source.ts";
-import type { LoginOptions } from "../tokens/options.ts";
+import type { LoginOptions } from "./options.ts";
 import { decodeToken, isJsonObject, type JsonObject } from "../tokens/token-parts.ts";
 
 const tokensShape = z.looseObject({

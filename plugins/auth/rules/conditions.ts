@@ -3,7 +3,7 @@ import { claimAt } from "../../../src/language/claim-path.ts";
 import { compileNetworks } from "../../../src/language/network.ts";
 import type { Exchange, Identity } from "../../../src/plugin-api/contract.ts";
 import { claimHolds } from "../claims.ts";
-import type { ConditionOptions } from "../options.ts";
+import type { ConditionOptions } from "./options.ts";
 
 /** What a rule looks at. */
 export interface Subject {

@@ -4,7 +4,7 @@ import { compileMethods } from "../../../src/language/methods.ts";
 import { compilePaths, type PathSet, type RequestPaths } from "../../../src/language/path-pattern.ts";
 import type { Counter, ExchangeRequest, Services } from "../../../src/plugin-api/contract.ts";
 import { anyHolds, compileCondition, firstFailure, type Condition, type Subject } from "./conditions.ts";
-import type { RuleOptions } from "../options.ts";
+import type { RuleOptions } from "./options.ts";
 import { ruleRefusals } from "../metrics.ts";
 
 export interface RuleFailure {

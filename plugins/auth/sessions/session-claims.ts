@@ -1,5 +1,5 @@
 // What a session keeps of an ID token's claims.
-import type { LoginOptions } from "../tokens/options.ts";
+import type { LoginOptions } from "../login/options.ts";
 import type { JsonObject } from "../tokens/token-parts.ts";
 
 type Kept = Record<string, unknown>;

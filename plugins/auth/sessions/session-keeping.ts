@@ -3,7 +3,7 @@ import { hash, randomBytes } from "node:crypto";
 import type { Services, Store } from "../../../src/plugin-api/contract.ts";
 import { mapIdentity } from "../claims.ts";
 import { maxValueLength } from "./cookies.ts";
-import type { LoginOptions } from "../tokens/options.ts";
+import type { LoginOptions } from "../login/options.ts";
 import { indexPrefix, storedPrefix, type IndexEntry } from "./session-index.ts";
 import { overMsOf, type Session, type SessionSeal } from "./session-seal.ts";
 

@@ -1,7 +1,7 @@
 // Names for all sessions of somebody, under which an end is told that reaches those it does not know one by one: of a
 // subject, of a session at the provider (`sid`), of a user id. They are digests: keys in Redis hold no names.
 import { hash } from "node:crypto";
-import type { LoginOptions } from "../tokens/options.ts";
+import type { LoginOptions } from "../login/options.ts";
 
 type Client = Pick<LoginOptions, "issuer" | "clientId">;
 

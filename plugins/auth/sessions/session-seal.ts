@@ -3,7 +3,7 @@
 import { hash } from "node:crypto";
 import { z } from "zod";
 import type { CookieSealer } from "./cookie-sealer.ts";
-import type { LoginOptions } from "../tokens/options.ts";
+import type { LoginOptions } from "../login/options.ts";
 
 const sessionShape = z.strictObject({
   /** `loginId` of the login that began it. */

@@ -6,7 +6,7 @@ import { mapIdentity, missingClaim } from "../claims.ts";
 import type { EndedSessions } from "./ended-sessions.ts";
 import { accepted, refused, unavailable, type Accepted, type AuthResult } from "../auth-result.ts";
 import { cookieDigest, KnownSessions, type KnownSession } from "./known-sessions.ts";
-import type { LoginOptions } from "../tokens/options.ts";
+import type { LoginOptions } from "../login/options.ts";
 import { GrantRefused, type Provider, type Tokens } from "../login/provider.ts";
 import type { RevokedSessions } from "./revoked-sessions.ts";
 import { renewedClaims, userClaims } from "./session-claims.ts";

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { CookieSealer } from "../../../plugins/auth/sessions/cookie-sealer.ts";
 import { authOptions } from "../../../plugins/auth/options.ts";
-import type { LoginOptions } from "../../../plugins/auth/tokens/options.ts";
+import type { LoginOptions } from "../../../plugins/auth/login/options.ts";
 import {
   loginId,
   refreshDigest,
