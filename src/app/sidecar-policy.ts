@@ -16,6 +16,7 @@ import { type Problem, problemText } from "../policy/document/problems.ts";
 import { createPolicyReader, createTrust, type PolicyReader } from "../policy/read.ts";
 import { createThreadedReader } from "../policy/reading-thread.ts";
 import { createRedisSource } from "../policy/sources/redis-source.ts";
+import type { SignatureStatus } from "../policy/status.ts";
 import type { RedisStore } from "../redis/store.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import { version } from "../version.ts";
@@ -83,7 +84,7 @@ export async function createLife<Snapshot>(
     stateDir === undefined
       ? undefined
       : createPolicyKeeper({ dir: stateDir, service, onTrouble: (message) => logger.warn({}, message) });
-  const life = createPolicyLife({
+  const life: PolicyLife = createPolicyLife({
     read,
     trust,
     keeper,
@@ -95,12 +96,17 @@ export async function createLife<Snapshot>(
     clock,
     events: policyEvents(telemetry, clock, {
       named,
+      signatures: (): readonly SignatureStatus[] => life.status().signatures,
       onRejected: parts.onRejected,
       sourceTrouble: (state, message, ready) => sourceTrouble(config, state, message, ready),
     }),
   });
+  if (trust !== undefined && store !== undefined && stateDir === undefined) logger.warn({}, forgetful);
   return withNames(life, named);
 }
+
+const forgetful =
+  "OUTRIGGER_POLICY_KEYS without OUTRIGGER_STATE_DIR: after a restart any policy that was signed counts again until its end";
 
 /** The same, but problems have the names that the operator knows documents by. */
 function withNames(life: PolicyLife, named: Named): PolicyLife {
@@ -157,18 +163,30 @@ function sourceTrouble(
   return `${what}; not ready until ${until}${instead.length === 0 ? "" : `, unless ${instead.join(" or ")} has one`}`;
 }
 
+/** Seconds since 1970; 0 = never. */
+function firstEnd(signatures: readonly SignatureStatus[]): number {
+  const ends = signatures.flatMap(({ expiresAt }) => (expiresAt === null ? [] : Date.parse(expiresAt)));
+  return ends.length === 0 ? 0 : Math.min(...ends) / 1000;
+}
+
 interface EventParts {
   readonly named: Named;
+  /** Of the policy in force. */
+  readonly signatures: () => readonly SignatureStatus[];
   readonly onRejected: () => void;
   readonly sourceTrouble: (state: "absent" | "failed", message: string, ready: boolean) => string;
 }
 
 function policyEvents({ logger, metrics }: Telemetry, clock: Clock, parts: EventParts): PolicyEvents {
-  const { named, onRejected } = parts;
+  const { named, onRejected, signatures } = parts;
   const revision = metrics.gauge("outrigger_policy_revision", "Revision of the policy in force")();
   const age = metrics.gauge(
     "outrigger_policy_age_seconds",
     "Since the source last held the policy in force",
+  )();
+  const expiry = metrics.gauge(
+    "outrigger_policy_signature_expiry_timestamp_seconds",
+    "When the first signature of the policy in force is over; 0 = never",
   )();
   const rejected = metrics.counter("outrigger_policy_rejected_total", "Policies that were refused")();
   const overruledParts = metrics.gauge(
@@ -183,6 +201,7 @@ function policyEvents({ logger, metrics }: Telemetry, clock: Clock, parts: Event
       revision.set(meta.revision);
       confirmedAt = clock.now();
       overruledParts.set(overruled.length);
+      expiry.set(firstEnd(signatures()));
       if (changed) logger.info({ ...meta }, "policy in force");
       const problems = named(overruled).map(problemText);
       if (problems.length > 0 && problems.join() !== told) {

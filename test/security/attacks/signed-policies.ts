@@ -78,6 +78,10 @@ const freezes = attack("holds a policy past its end, and shows that to new sidec
   const clock = { now: () => Date.now() + aheadMs, mono: () => performance.now() };
   const sidecar = await s.sidecar({}, clock);
   await hasMark(sidecar, "short");
+  const end = new RegExp(
+    `outrigger_policy_signature_expiry_timestamp_seconds\\{.*\\} ${startSeconds + 600}\\n`,
+  );
+  assert.match(await sidecar.metrics(), end);
   aheadMs = 3_600_000;
   const late = await s.sidecar({}, clock);
   assert.match(await reasonOf(late), /was not in force by then/);
