@@ -43,7 +43,7 @@ export class HalfClosed {
         return;
       }
       this.#bytesWritten = bytesWritten;
-    } else this.#writer.interim(102, []);
+    } else this.#stream.interim(102, []);
     this.#probes += 1;
     const soon = this.#probes === 1 && !this.#endedInAnswer;
     this.#timer = setTimeout(() => this.#probe(), soon ? secondProbeMs : probeMs);

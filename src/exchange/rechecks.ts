@@ -23,6 +23,7 @@ export interface RecheckParts {
 const ticksPerRound = 10;
 /** Who has neither body nor upstream: the request is only looked at. */
 const noIo = {
+  over: false,
   readBody: () => Promise.reject(new Error("a request that is judged anew has no body")),
   fetchUpstream: () => Promise.reject(new Error("a request that is judged anew is not forwarded")),
 };

@@ -23,6 +23,8 @@ const aheadBytes = 256 * 1024;
 
 /** Writes one response. After `reset` or the client's leaving, everything is a no-op. */
 export class ClientWriter implements Taker {
+  /** Of the head that was sent; 0 before. */
+  status = 0;
   /** Bytes of content handed to the client. */
   bytes = 0;
   readonly #stream: ServerStream;
@@ -35,6 +37,8 @@ export class ClientWriter implements Taker {
   readonly #client: string;
   #response: LiveResponse | undefined = undefined;
   #transforms: BodyTransforms | undefined = undefined;
+  #early: Buffer[] | undefined = undefined;
+  #earlyEnd: readonly string[] | undefined = undefined;
   #bodiless = false;
   /** Bytes that the head announced and that have not come yet. */
   #left = Infinity;
@@ -53,12 +57,7 @@ export class ClientWriter implements Taker {
   }
 
   get headSent(): boolean {
-    return this.#response !== undefined;
-  }
-
-  /** An interim response (RFC 9110 section 15.2); an HTTP/1.0 client gets none. */
-  interim(status: number, fields: readonly string[]): void {
-    this.#stream.interim(status, fields);
+    return this.status !== 0;
   }
 
   /**
@@ -80,26 +79,45 @@ export class ClientWriter implements Taker {
     if (transforms !== undefined) this.#lead(transforms);
     this.#stream.respond(status, statusText, fields.toFlat());
     this.#response = response;
-    if (response.body !== undefined) this.chunk(response.body);
+    this.status = status;
+    if (response.body !== undefined) this.#take(response.body);
   }
 
-  /** @returns false = wait for `resumeUpstream` */
+  /** Of the upstream's body; what comes before the head waits. @returns false = wait for `resumeUpstream` */
   chunk(bytes: Buffer): boolean {
-    if (bytes.length === 0 || this.#bodiless || this.#over) return true;
-    return this.#transforms === undefined ? this.#write(bytes) : this.#transforms.write(bytes);
+    if (this.#response === undefined) {
+      (this.#early ??= []).push(bytes);
+      return false;
+    }
+    // It was replaced.
+    return this.#response.body === undefined ? this.#take(bytes) : true;
   }
 
-  /** @param trailers name, value, … */
+  /** The upstream's body is complete. @param trailers name, value, … */
   end(trailers: readonly string[]): void {
-    if (this.#over) return;
-    if (this.#transforms === undefined) this.#finish(trailers);
-    else this.#transforms.end();
+    if (this.#response === undefined) this.#earlyEnd = trailers;
+    else if (this.#response.body === undefined) this.#end(trailers);
   }
 
-  /** Ends the response, and this side of its connection; `close` ends the connection. */
+  /** The head is out: what came of the body meanwhile follows. */
+  flush(): void {
+    const early = this.#early;
+    this.#early = undefined;
+    let more = true;
+    for (const chunk of early ?? []) more = this.#take(chunk);
+    if (this.#earlyEnd !== undefined) this.#end(this.#earlyEnd);
+    else if (early !== undefined && more) this.#events.resumeUpstream();
+  }
+
+  /** Ends a response whose body came with its head. */
+  endWhole(): void {
+    this.#end([]);
+  }
+
+  /** The same, and this side of its connection; `close` ends the connection. */
   endHeld(): void {
     this.#held = true;
-    this.end([]);
+    this.#end([]);
   }
 
   /** Everything is handed to the client, but for the last step. */
@@ -152,6 +170,17 @@ export class ClientWriter implements Taker {
 
   tooSlow(): void {
     this.#stream.destroy();
+  }
+
+  #take(bytes: Buffer): boolean {
+    if (bytes.length === 0 || this.#bodiless || this.#over) return true;
+    return this.#transforms === undefined ? this.#write(bytes) : this.#transforms.write(bytes);
+  }
+
+  #end(trailers: readonly string[]): void {
+    if (this.#over) return;
+    if (this.#transforms === undefined) this.#finish(trailers);
+    else this.#transforms.end();
   }
 
   #write(bytes: Buffer): boolean {

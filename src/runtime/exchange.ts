@@ -11,7 +11,10 @@ import type {
 const noFields: readonly string[] = [];
 
 /** What the proxy does for an exchange. */
-export type ExchangeIo = Pick<Exchange, "readBody" | "fetchUpstream">;
+export interface ExchangeIo extends Pick<Exchange, "readBody" | "fetchUpstream"> {
+  /** It has ended. */
+  readonly over: boolean;
+}
 
 export interface ExchangeInit extends Pick<
   Exchange,
@@ -40,7 +43,6 @@ export class LiveExchange implements Exchange {
   /** Name of the plugin that answered in place of the upstream. */
   answeredBy: string | undefined = undefined;
   readonly #io: ExchangeIo;
-  #over = false;
   #clientGone = false;
   // Hooks that have returned a promise which is not settled yet.
   #waitingHooks = 0;
@@ -63,7 +65,7 @@ export class LiveExchange implements Exchange {
 
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
-    if (this.#over) this.#controller.abort();
+    if (this.over) this.#controller.abort();
     return this.#controller.signal;
   }
 
@@ -78,7 +80,7 @@ export class LiveExchange implements Exchange {
 
   /** It has ended: no further hook of its chain is called. */
   get over(): boolean {
-    return this.#over;
+    return this.#io.over;
   }
 
   /** A hook is still being waited for. */
@@ -105,7 +107,6 @@ export class LiveExchange implements Exchange {
 
   /** Whatever a running hook waits for is over. */
   end(clientGone: boolean): void {
-    this.#over = true;
     this.#clientGone = clientGone;
     this.#controller?.abort();
   }

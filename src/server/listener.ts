@@ -13,7 +13,7 @@ import type { CarriedExchange, ProxyContext, ProxyLimits } from "../exchange/con
 import { ExcessConnections } from "../client/excess-connections.ts";
 import { Drain, type DrainLimits, type TakeBacklog } from "./drain.ts";
 import { Disagreements } from "../client/disagreements.ts";
-import { HttpExchange } from "../exchange/http-exchange.ts";
+import { ServerExchange } from "../exchange/exchange.ts";
 import { IntrusiveSet } from "../v8/intrusive-set.ts";
 import { createForward } from "./http1/forward.ts";
 import { createHttp1Server } from "./http1/server.ts";
@@ -177,7 +177,7 @@ export class Listener {
         throw new GatewayError("malformed_request", "HEAD cannot be upgraded.");
       const routing = policy.find(head);
       if (routing.route.guarded) head.fields.deleteWhere(policy.stopsOverride);
-      new HttpExchange(this.#context, policy, routing, { stream, head, client }).run();
+      new ServerExchange(this.#context, policy, routing, { stream, head, client }).run();
     } catch (error) {
       this.#refusals.request(stream, asGatewayError(error));
     }

@@ -59,7 +59,7 @@ export class Refusals {
     });
     writer.head(response, true);
     // Closing on unread bytes would reset the connection before the client has read the answer.
-    if (stream.complete) writer.end([]);
+    if (stream.complete) writer.endWhole();
     else {
       writer.endHeld();
       const drop = this.#limits.lingering.add(stream, () => writer.close());

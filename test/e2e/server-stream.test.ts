@@ -1,5 +1,8 @@
 // Every implementation of ServerStream against the behavioural suite of the interface.
 import { openHttp1 } from "../support/stream/http1.ts";
+import { openMemory } from "../support/stream/memory.ts";
 import { describeServerStream } from "../support/stream-suite.ts";
 
 describeServerStream("a stream of HTTP/1.1 over node:http", openHttp1);
+// For tests that need callbacks in any order.
+describeServerStream("a stream in memory", openMemory);

@@ -278,11 +278,15 @@ function describeEnds(open: OpenStreams): void {
     assert.deepEqual([stream.destroyed, seen.broken], [true, []]);
   });
 
-  test("an upgrade hands its connection over with what came early, and nothing is told of it any more", async () => {
+  test("an upgrade hands its connection over with what came early, and nothing is told of it any more", async (context) => {
     await using scene = await open();
     const { stream, client } = await scene.ask({ upgrade: "echo" });
     const seen = new RecordedStream(stream);
-    assert.equal(stream.upgrades, true);
+    assert.equal(stream.upgrades, scene.hasConnections);
+    if (!scene.hasConnections) {
+      context.skip("it has no connection to hand over");
+      return;
+    }
     client.send("early");
     for (let i = 0; i < 20; i += 1) await turn();
     const { socket, early } = stream.detach();

@@ -43,6 +43,7 @@ export async function openHttp1(): Promise<StreamScene> {
   const { port } = server.address() as AddressInfo;
   const sockets: Socket[] = [];
   return {
+    hasConnections: true,
     async ask(changes) {
       const request = clientRequest(changes);
       const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });

@@ -51,6 +51,8 @@ export interface Pair {
 }
 
 export interface StreamScene extends AsyncDisposable {
+  /** Whether an upgrade can be handed one over. */
+  readonly hasConnections: boolean;
   /** One client's request, as it reaches the server. GET of `/` without a body unless told otherwise. */
   ask(request?: Partial<ClientRequest>): Promise<Pair>;
 }

@@ -1,0 +1,106 @@
+// What an exchange is made of, and what goes straight through to its ends, whatever state it is in.
+import type { UpstreamAnswer } from "../plugin-api/contract.ts";
+import type { GatewayError } from "../plugin-api/errors.ts";
+import type { RoutedPolicy, Routing, ServedRoute } from "../routing/routed-policy.ts";
+import type { ExchangeIo, LiveExchange } from "../runtime/exchange.ts";
+import type { TapFaults } from "../runtime/taps.ts";
+import type { UpstreamCall, UpstreamRequest } from "../upstream/transport.ts";
+import type { Inbound, ProxyContext } from "./context.ts";
+import { HalfClosed } from "./half-closed.ts";
+import { receivedExchange } from "./received.ts";
+import { type BodyEvents, RequestBody } from "./request-body.ts";
+import { ClientWriter, type WriterEvents } from "./respond.ts";
+import { fetchUpstream } from "./upstream-fetch.ts";
+import { upstreamRequest } from "./upstream-request.ts";
+
+export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEvents, TapFaults {
+  readonly live: LiveExchange;
+  readonly inbound: Inbound;
+  readonly policy: RoutedPolicy;
+  readonly route: ServedRoute;
+  readonly body: RequestBody;
+  /** Of those that are not over. */
+  setIndex = -1;
+  protected readonly context: ProxyContext;
+  protected readonly routing: Routing;
+  protected readonly writer: ClientWriter;
+  /** Gives the upstream's side up, and lets it go on. */
+  protected call: UpstreamCall | undefined = undefined;
+  protected halfClosed: HalfClosed | undefined = undefined;
+
+  constructor(context: ProxyContext, policy: RoutedPolicy, routing: Routing, inbound: Inbound) {
+    const { stream, head, client } = inbound;
+    this.context = context;
+    this.policy = policy;
+    this.routing = routing;
+    this.route = routing.route;
+    this.inbound = inbound;
+    this.writer = new ClientWriter(stream, this, context.clients, client.address);
+    this.body = new RequestBody(stream, head, context.clients, this);
+    this.live = receivedExchange(inbound, this.route, context.clock, this);
+  }
+
+  abstract get over(): boolean;
+  abstract bodyFailed(error: GatewayError): void;
+  abstract onBroken(): void;
+
+  /** Whether the client is told that the connection ends with this response. */
+  protected get isLast(): boolean {
+    return this.context.draining() || this.inbound.stream.upgrades || this.halfClosed !== undefined;
+  }
+
+  onHalfClosed(): void {
+    if (!this.over) this.halfClosed ??= new HalfClosed(this.inbound.stream, this.writer);
+  }
+
+  readBody(maxBytes: number): Promise<Buffer> {
+    return this.body.readWhole(maxBytes);
+  }
+
+  fetchUpstream(request: Parameters<ExchangeIo["fetchUpstream"]>[0]): Promise<UpstreamAnswer> {
+    return fetchUpstream(this.route, request, this.context.limits.upstreamConnectTimeoutMs);
+  }
+
+  upstreamRequest(body: UpstreamRequest["body"]): UpstreamRequest {
+    return upstreamRequest(this, body, this.context.limits);
+  }
+
+  holdCall(call: UpstreamCall): void {
+    this.call = call;
+  }
+
+  onInterim(status: number, fields: readonly string[]): void {
+    this.inbound.stream.interim(status, this.route.received(fields, this.live).toFlat());
+  }
+
+  onData(chunk: Buffer): boolean {
+    return this.writer.chunk(chunk);
+  }
+
+  onDrain(): void {
+    this.body.resume();
+  }
+
+  onBlocked(): void {
+    this.writer.blocked();
+  }
+
+  onWritable(): void {
+    this.writer.drained();
+  }
+
+  resumeUpstream(): void {
+    this.call?.resume();
+  }
+
+  tapFailed(error: unknown): void {
+    this.context.logger.error({ requestId: this.live.id, err: error }, "body tap failed");
+  }
+
+  /** What it still sends is not wanted any more. */
+  protected dropUpstream(): void {
+    this.call?.abort();
+    this.call = undefined;
+    this.body.stop();
+  }
+}

@@ -1,0 +1,109 @@
+// An upstream in memory: each call is answered, step by step, by whoever holds it, in any order that the interface
+// allows. What the caller does against the interface is noted.
+import { GatewayError } from "../../../src/plugin-api/errors.ts";
+import type {
+  UpstreamCall,
+  UpstreamHandler,
+  UpstreamRequest,
+  UpstreamTransport,
+} from "../../../src/upstream/transport.ts";
+
+export class MemoryTransport implements UpstreamTransport {
+  readonly calls: MemoryCall[] = [];
+  /** Fails calls before `send` returns, as a pool that is full does. */
+  refuses = false;
+
+  send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
+    const call = new MemoryCall(request, handler);
+    this.calls.push(call);
+    if (this.refuses) call.fail();
+    return call;
+  }
+
+  openOwn(): () => void {
+    throw new Error("there are no connections here");
+  }
+
+  counts(): ReturnType<UpstreamTransport["counts"]> {
+    return { active: this.calls.filter(({ over }) => !over).length, idle: 0, queued: 0, upgraded: 0 };
+  }
+
+  close(): void {}
+}
+
+export class MemoryCall implements UpstreamCall {
+  readonly request: UpstreamRequest;
+  readonly #handler: UpstreamHandler;
+  /** What the caller did that the interface rules out; has to stay empty. */
+  readonly broken: string[] = [];
+  headed = false;
+  paused = false;
+  over = false;
+  bodyEnded: boolean;
+  /** The request's body is held up. */
+  full = false;
+  #isFull = false;
+
+  constructor(request: UpstreamRequest, handler: UpstreamHandler) {
+    this.request = request;
+    this.#handler = handler;
+    this.bodyEnded = request.body !== "stream";
+  }
+
+  write(): boolean {
+    if (this.over) this.broken.push("body after the end");
+    if (this.bodyEnded) this.broken.push("body after its end");
+    this.#isFull = this.full;
+    return !this.full;
+  }
+
+  end(): void {
+    if (this.over) this.broken.push("end after the end");
+    if (this.bodyEnded) this.broken.push("two ends of the body");
+    this.bodyEnded = true;
+  }
+
+  resume(): void {
+    this.paused = false;
+  }
+
+  abort(): void {
+    this.over = true;
+  }
+
+  interim(): void {
+    if (!this.over && !this.headed) this.#handler.onInterim(103, ["Link", "</a.css>; rel=preload"]);
+  }
+
+  head(status: number, fields: readonly string[]): void {
+    if (this.over || this.headed) return;
+    this.headed = true;
+    this.#handler.onHead(status, "", fields);
+  }
+
+  data(chunk: Buffer): void {
+    if (this.over || !this.headed || this.paused) return;
+    // It may be resumed, or given up, from within.
+    this.paused = true;
+    if (this.#handler.onData(chunk)) this.paused = false;
+  }
+
+  finish(): void {
+    if (this.over || !this.headed || this.paused) return;
+    this.over = true;
+    this.#handler.onEnd([]);
+  }
+
+  fail(): void {
+    if (this.over) return;
+    this.over = true;
+    this.#handler.onFail(new GatewayError("upstream_reset", "It broke off."));
+  }
+
+  drain(): void {
+    this.full = false;
+    if (this.over || !this.#isFull) return;
+    this.#isFull = false;
+    this.#handler.onDrain();
+  }
+}
