@@ -7,8 +7,8 @@ import { type HeartbeatSender, startHeartbeat } from "../fleet/heartbeat.ts";
 import type { PolicyLife } from "../policy/life.ts";
 import type { EffectivePolicy, RawPolicy } from "../policy/read.ts";
 import type { ProcessContext } from "./process-context.ts";
-import { createLife, factsOf } from "./sidecar-policy.ts";
-import { redisCheck } from "./sidecar-store.ts";
+import { createLife, factsOf } from "./policy-controller.ts";
+import { redisCheck } from "./connect-store.ts";
 import { UpstreamProbe } from "./upstream-probe.ts";
 
 /** What a control plane governs: the data plane of its own process, or the workers. */

@@ -5,7 +5,7 @@ import type { Config } from "../config/config.ts";
 import type { Logger } from "../plugin-api/telemetry.ts";
 
 /** Kept for Redis, issuers, files and the admin listener, or a quarter where that is less. */
-const mostReserved = 128;
+const maxReserved = 128;
 
 /** What one process may have open; undefined where the system does not tell (no /proc). */
 export function maxOpenFiles(): number | undefined {
@@ -40,7 +40,7 @@ export function divideDescriptors<T extends Connections>(
   limit: number,
   open: number,
 ): { config: T; adminConnections: number } {
-  const reserved = Math.min(mostReserved, Math.floor(limit / 4));
+  const reserved = Math.min(maxReserved, Math.floor(limit / 4));
   const left = limit - open - reserved;
   const upstreamConnections = Math.min(config.upstreamConnections, Math.floor(left / 3));
   const upstreamUpgrades = Math.min(config.upstreamUpgrades, Math.floor(left / 4));
@@ -59,7 +59,7 @@ export function divideDescriptors<T extends Connections>(
 /** The same for this process, with a line when the settings ask for more than there is. */
 export function fitDescriptors(config: Config, logger: Logger): { config: Config; adminConnections: number } {
   const limit = maxOpenFiles();
-  if (limit === undefined) return { config, adminConnections: mostReserved >> 1 };
+  if (limit === undefined) return { config, adminConnections: maxReserved >> 1 };
   const fitted = divideDescriptors(config, limit, openFiles());
   const { maxConnections, upstreamConnections, upstreamUpgrades } = fitted.config;
   if (

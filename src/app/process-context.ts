@@ -7,7 +7,7 @@ import { systemClock } from "../runtime/clock.ts";
 import { createTelemetry, type Telemetry } from "../telemetry/process.ts";
 import { registry as builtIn } from "./registry.ts";
 import { SecretFiles } from "./secret-files.ts";
-import { connectStore } from "./sidecar-store.ts";
+import { connectStore } from "./connect-store.ts";
 
 export interface ProcessContext {
   readonly config: Config;

@@ -15,8 +15,8 @@ const everyMs = 2_000;
 /** Files that change together, or are half written, are taken once they have been still for so long … */
 const stillMs = 200;
 /** … or after so many looks. */
-const mostLooks = 20;
-const longestRetryMs = 300_000;
+const maxLooks = 20;
+const maxRetryMs = 300_000;
 
 export class SecretFiles {
   readonly #config: Config;
@@ -74,7 +74,7 @@ export class SecretFiles {
     try {
       let { seen, files } = await this.#state();
       if (seen !== this.#seen) {
-        for (let looks = 0, still = false; looks < mostLooks && !still; looks += 1) {
+        for (let looks = 0, still = false; looks < maxLooks && !still; looks += 1) {
           const before = seen;
           await delay(stillMs, undefined, { ref: false });
           ({ seen, files } = await this.#state());
@@ -113,14 +113,14 @@ export class SecretFiles {
     const now = rereadSecrets(files, this.#wanted, problems);
     const told = problems.join("\n");
     if (told !== "" && told !== this.#told)
-      this.#logger.error({ problems }, "a secret's file cannot be used; the secret read before stays");
+      this.#logger.error({ problems }, "secret file cannot be used; keeping the previous value");
     this.#told = told;
     const before = this.#wanted;
     this.#wanted = now;
     if (now.redis !== undefined) this.#store?.renew(now.redis);
     const { redis, adminToken, storeKeys, secrets } = before;
     if (isDeepStrictEqual(now, { redis, adminToken, storeKeys, secrets })) return;
-    this.#logger.info({}, "files of secrets have changed");
+    this.#logger.info({}, "secret files changed");
     this.#retryMs = everyMs;
     this.#retryAtMono = 0;
   }
@@ -137,17 +137,17 @@ export class SecretFiles {
     try {
       await policy.renew({ secrets, storeKeys });
       this.#refusal = "";
-      this.#logger.info({}, "the policy in force is set up with the secrets as they are now");
+      this.#logger.info({}, "the policy in force uses the new secrets");
     } catch (error) {
       const reason = textOf(error);
       if (reason !== this.#refusal)
         this.#logger.error(
           { reason },
-          "the policy in force cannot be set up with the secrets as they are now; it goes on with those before",
+          "the policy in force cannot be set up with the new secrets; keeping the previous ones",
         );
       this.#refusal = reason;
       this.#retryAtMono = performance.now() + this.#retryMs;
-      this.#retryMs = Math.min(this.#retryMs * 2, longestRetryMs);
+      this.#retryMs = Math.min(this.#retryMs * 2, maxRetryMs);
     }
   }
 }

@@ -76,7 +76,7 @@ export class UpstreamProbe {
     const ok = trouble === undefined;
     if (ok !== this.#check.ok) {
       if (ok) this.#logger.info({}, "the service is ready");
-      else this.#logger.warn({ reason: trouble }, "the service is not ready, and so is this sidecar");
+      else this.#logger.warn({ reason: trouble }, "the service is not ready, so this sidecar is not either");
     }
     this.#check = { name: "upstream", ok, ...(ok ? {} : { detail: trouble }) };
   }

@@ -12,7 +12,7 @@ import type { Telemetry } from "../telemetry/process.ts";
 import { createDataPlane, type LocalDataPlane } from "./data-plane.ts";
 import { fitDescriptors } from "./descriptors.ts";
 import { createProcessContext } from "./process-context.ts";
-import { createReader } from "./sidecar-policy.ts";
+import { createReader } from "./policy-controller.ts";
 
 export interface RunningWorker {
   /** Resolves with the exit code when the primary says so, or is gone. */

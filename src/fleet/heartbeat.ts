@@ -164,9 +164,9 @@ function heartbeat(options: HeartbeatOptions): Omit<Heartbeat, "inForceAt" | "re
   };
 }
 
-const longestText = 500;
+const maxTextLength = 500;
 /** Of all problems together: heartbeats are written every few seconds. */
-const mostText = 16_384;
+const maxTotalLength = 16_384;
 
 function told(problems: readonly Problem[]): Told | null {
   const [first] = problems;
@@ -174,14 +174,14 @@ function told(problems: readonly Problem[]): Told | null {
   const texts: string[] = [];
   let length = 0;
   for (const problem of problems) {
-    const text = problemText(problem).slice(0, longestText);
+    const text = problemText(problem).slice(0, maxTextLength);
     length += text.length;
-    if (length > mostText) break;
+    if (length > maxTotalLength) break;
     texts.push(text);
   }
   return {
     count: problems.length,
-    first: `${first.path} ${first.message}`.trim().slice(0, longestText),
+    first: `${first.path} ${first.message}`.trim().slice(0, maxTextLength),
     problems: texts,
   };
 }

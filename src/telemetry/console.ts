@@ -2,7 +2,7 @@
 import { format } from "node:util";
 import type { Logger } from "../plugin-api/telemetry.ts";
 
-const longest = 500;
+const maxLength = 500;
 
 const methods = ["warn", "error"] as const;
 
@@ -16,7 +16,7 @@ function caller(): string {
 export function takeConsole(logger: Logger): () => void {
   const printer = globalThis.console;
   const toLog = (...values: unknown[]): void =>
-    logger.warn({ printed: format(...values).slice(0, longest) }, `${caller()} printed to the console`);
+    logger.warn({ printed: format(...values).slice(0, maxLength) }, `${caller()} printed to the console`);
   const before = methods.map((method) => [method, Reflect.get(printer, method) as unknown] as const);
   for (const method of methods) printer[method] = toLog;
   return () => {

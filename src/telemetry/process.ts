@@ -8,7 +8,7 @@ import { createOutput, type Output } from "./output.ts";
 export interface Telemetry extends Logging {
   readonly metrics: MetricsRegistry;
   readonly output: Output;
-  /** Logs a fault that nobody caught, with its stack, and counts it. @param plugin whose fault it is, where known */
+  /** Logs uncaught exception or rejection, with its stack, and counts it. @param plugin whose fault it is, where known */
   reportFault(kind: string, error: unknown, plugin?: string): void;
 }
 
@@ -33,7 +33,7 @@ export function createTelemetry(options: {
   const stream =
     options.stream ??
     stdoutStream(() => {
-      logging.logger.warn({ lostLines: lost }, "stdout takes log lines again");
+      logging.logger.warn({ lostLines: lost }, "stdout accepts log lines again");
       lost = 0;
     });
   const output = createOutput({
@@ -56,7 +56,7 @@ export function createTelemetry(options: {
       faults(kind).inc();
       logging.logger.error(
         { kind, ...(plugin === undefined ? {} : { plugin }), err: error },
-        "a fault that nobody caught",
+        "uncaught exception or rejection",
       );
     },
   };

@@ -1,4 +1,4 @@
-// Tells afterwards that the event loop stood still, for how long and, where that is known, by whom: nothing else of this
+// Tells afterwards that the event loop stalled, for how long and, where that is known, by whom: nothing else of this
 // process could say so while it lasted.
 import type { Logger, Metrics } from "../plugin-api/telemetry.ts";
 
@@ -15,7 +15,7 @@ export class StallWatch {
     this.#logger = logger;
     this.#seconds = metrics.histogram(
       "outrigger_event_loop_stall_seconds",
-      "Times of a second and more in which the event loop stood still",
+      "Times of a second and more in which the event loop stalled",
       [],
       [1, 2, 5, 10, 30],
     )();
@@ -58,7 +58,7 @@ export class StallWatch {
         cpuMs: Math.round(cpuMs),
         by: by ?? (starved ? "others: this process got no CPU or waited for the system" : "unknown"),
       },
-      "the event loop stood still",
+      "the event loop stalled",
     );
   }
 }

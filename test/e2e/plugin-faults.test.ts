@@ -99,11 +99,10 @@ test("a hook that stops the event loop is named once the loop turns again", asyn
     `return { onRequest() { const end = performance.now() + 1_600; while (performance.now() < end); } };`,
   );
   await fetch(url);
-  const text = await started.said('"the event loop stood still"');
-  const line = JSON.parse(text.split("\n").find((each) => each.includes("stood still")) ?? "") as Record<
-    string,
-    unknown
-  >;
+  const text = await started.said('"the event loop stalled"');
+  const line = JSON.parse(
+    text.split("\n").find((each) => each.includes("event loop stalled")) ?? "",
+  ) as Record<string, unknown>;
   assert.equal(line["by"], "shaky.onRequest");
   assert.ok((line["stalledMs"] as number) > 1_000);
   assert.match(await metrics(), /^outrigger_event_loop_stall_seconds_count\{.*\} 1$/m);
@@ -116,7 +115,7 @@ test("a process that was stopped from outside blames nobody in it", async () => 
   started.child.kill("SIGSTOP");
   await new Promise((resolve) => setTimeout(resolve, 2_000)); // the stop itself is what is tested
   started.child.kill("SIGCONT");
-  const text = await started.said('"the event loop stood still"');
+  const text = await started.said('"the event loop stalled"');
   assert.match(text, /"by":"others: this process got no CPU or waited for the system"/);
   started.child.kill("SIGTERM");
   await started.end;

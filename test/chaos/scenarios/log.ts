@@ -43,7 +43,7 @@ export const scenarios: readonly Scenario[] = [
           .split("\n")
           .slice(0, -1)
           .map((line) => JSON.parse(line) as Record<string, unknown>);
-      const told = ({ msg }: Record<string, unknown>): boolean => msg === "stdout takes log lines again";
+      const told = ({ msg }: Record<string, unknown>): boolean => msg === "stdout accepts log lines again";
       await eventually("the log goes on", () => lines().some(told));
       child.kill("SIGTERM");
       await once(child, "exit");

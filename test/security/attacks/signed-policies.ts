@@ -89,7 +89,7 @@ const freezes = attack("holds a policy past its end, and shows that to new sidec
   // The one that has it goes on, and says so.
   await s.set("policy", short);
   await s.refuses(sidecar, /was signed until .* the one in force stays/, "short");
-  await sidecar.line(({ msg }) => msg === "the policy in force needs an operator");
+  await sidecar.line(({ msg }) => msg === "the policy in force needs attention");
 });
 
 const swapsLayers = attack("puts a layer's signature under another key, or takes a layer away", async (s) => {

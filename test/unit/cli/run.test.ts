@@ -140,7 +140,7 @@ describe("outrigger run", () => {
   it("says at start that nothing can be kept in OUTRIGGER_STATE_DIR, and serves and ends all the same", async () => {
     const { child, said, end } = startNode([mainFile], { ...env, OUTRIGGER_STATE_DIR: "/proc/x/y" });
     const text = await said(
-      "OUTRIGGER_STATE_DIR: /proc/x/y cannot be written: nothing is kept over a restart",
+      "OUTRIGGER_STATE_DIR: /proc/x/y cannot be written: no policy is saved for a restart",
     );
     assert.match(text, /"reason":"E[A-Z]+"/);
     await said('"msg":"listening"');

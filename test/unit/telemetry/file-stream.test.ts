@@ -76,7 +76,7 @@ test("lines wait for a full disk, whole and in order", { timeout: 30_000 }, asyn
     Array.from({ length: 100 }, (_, i) => i + line),
   );
   const told = JSON.parse(lines[100] as string) as Record<string, unknown>;
-  assert.deepEqual([told["msg"], told["lostLines"]], ["stdout takes log lines again", 0]);
+  assert.deepEqual([told["msg"], told["lostLines"]], ["stdout accepts log lines again", 0]);
   const stderr = await child.end();
   assert.match(
     stderr,
@@ -90,7 +90,7 @@ test("what found no room behind a full disk is counted and told", { timeout: 30_
   child.tell(String(count));
   await eventually("the file is at its limit", () => readFileSync(child.path).length === limitBytes);
   child.lift();
-  const isTold = (text: string): boolean => text.includes('"stdout takes log lines again"');
+  const isTold = (text: string): boolean => text.includes('"stdout accepts log lines again"');
   await eventually("the loss is told", () => child.read().some(isTold));
   await child.end();
   const lines = child.read();

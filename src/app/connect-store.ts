@@ -38,37 +38,37 @@ export function connectStore(config: Config, { logger, metrics }: Telemetry): Re
         connectionName: `outrigger-${config.service}`,
         onState,
         onCommand: (name, elapsed) => seconds(name).observe(elapsed),
-        onListenerError: (error) => logger.error({ err: error }, "a listener to Redis changes failed"),
+        onListenerError: (error) => logger.error({ err: error }, "a handler of Redis changes failed"),
       }),
     onState({ of, up: isUp, reason }) {
       gauges[of].set(isUp ? 1 : 0);
       if (of === "writes") return tellWrites(logger, isUp, reason);
       const what = of === "commands" ? "Redis" : "Redis' change messages";
-      if (isUp && reason !== "") logger.warn({ reason }, `${what}: connected, but not as it should be`);
+      if (isUp && reason !== "") logger.warn({ reason }, `${what}: connected, with a problem`);
       else if (isUp) logger.info({}, `${what}: connected`);
       else if (of === "commands")
         logger.warn(
           { reason },
-          "Redis: out of reach; a policy in force goes on, limits and API keys as onStoreError says, the cache from memory",
+          "Redis: out of reach; the policy in force stays, limits and API keys follow onStoreError, the cache serves from memory",
         );
-      else logger.warn({ reason }, `${what}: none; until they come, changes are looked for each second`);
+      else logger.warn({ reason }, `${what}: not received; polling for changes every second instead`);
     },
     onRenewed: () => logger.info({}, "Redis: the new REDIS_URL is in use"),
     onUnproven: (reason) =>
       logger.error(
         { reason },
-        "Redis: the new REDIS_URL does not serve; the connections by the old one stay, and it is tried on",
+        "Redis: the new REDIS_URL does not work; keeping the old connections and retrying",
       ),
     onClosed: takeConsole(logger),
   });
 }
 
 function tellWrites(logger: Telemetry["logger"], taken: boolean, reason: string): void {
-  if (taken) logger.info({}, "Redis: refuses no writes any more");
+  if (taken) logger.info({}, "Redis: accepts writes again");
   else
     logger.error(
       { reason },
-      "Redis: refuses writes; limits are counted by each sidecar's share as onStoreError says, nothing is shared or cached in it",
+      "Redis: refuses writes; each sidecar counts its share of limits as onStoreError says, nothing is shared or cached in Redis",
     );
 }
 

@@ -131,7 +131,7 @@ function withNames(life: PolicyLife, named: Named): PolicyLife {
 async function tellStateDir(dir: string, logger: Telemetry["logger"]): Promise<void> {
   const reason = await folderTrouble(dir);
   if (reason === undefined) return;
-  logger.error({ reason }, `OUTRIGGER_STATE_DIR: ${dir} cannot be written: nothing is kept over a restart`);
+  logger.error({ reason }, `OUTRIGGER_STATE_DIR: ${dir} cannot be written: no policy is saved for a restart`);
 }
 
 type Named = (problems: readonly Problem[]) => readonly Problem[];
@@ -219,7 +219,7 @@ function policyEvents({ logger, metrics }: Telemetry, clock: Clock, parts: Event
       onRejected();
     },
     onNotice(problems) {
-      logger.error({ problems: named(problems).map(problemText) }, "the policy in force needs an operator");
+      logger.error({ problems: named(problems).map(problemText) }, "the policy in force needs attention");
     },
     onSourceState(state, message) {
       if (state === "read") logger.info({}, "the policy can be read");
