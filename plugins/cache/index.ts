@@ -4,10 +4,10 @@ import { lint } from "./lint.ts";
 import { LookUp } from "./flow/lookup.ts";
 import { cacheOptions } from "./options.ts";
 import { ResponsePath } from "./flow/response.ts";
-import { createCacheState, type CacheState } from "./state.ts";
+import { createState } from "./state.ts";
 import { UnsafeMethods } from "./flow/unsafe.ts";
 
-export const cache = definePlugin<typeof cacheOptions, CacheState>({
+export const cache = definePlugin({
   name: "cache",
   version: "1.0.0",
   apiVersion: 1,
@@ -19,7 +19,7 @@ export const cache = definePlugin<typeof cacheOptions, CacheState>({
   lint,
   needs: { keys: ["cache:<service>:"], seals: ["purges"] },
   commands: async () => (await import("./commands.ts")).commands,
-  init: createCacheState,
+  init: createState,
   dispose: (state) => state.dispose(),
 
   setup({ options, state }): Hooks {

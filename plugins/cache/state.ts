@@ -46,7 +46,7 @@ export interface CacheState {
   dispose(): void;
 }
 
-export function createCacheState(services: Services): CacheState {
+export function createState(services: Services): CacheState {
   const { clock, logger, metrics, fleet } = services;
   const region = fleet.region ?? "";
   const memory = new MemoryTier(0);

@@ -5,7 +5,7 @@ import { compileLine, levelNumbers, levelOf } from "./line.ts";
 import { loggingOptions } from "./options.ts";
 import { compileFieldPicker, secretNames } from "./redact.ts";
 import { keepsSample } from "./sample.ts";
-import { createLineStream, type LineStream } from "./stream.ts";
+import { createLineStream } from "./stream.ts";
 
 const membersNote = note<string>("logged fields");
 
@@ -20,7 +20,7 @@ export const logging = definePlugin({
   options: loggingOptions,
   needs: { keys: ["logs:<service>"], metrics: ["outrigger_log_stream_"] },
 
-  init: (services): LineStream => createLineStream(services),
+  init: createLineStream,
 
   setup({ options, services, state, route }): Hooks {
     const { accessLog, clock, fleet } = services;

@@ -1,7 +1,7 @@
 // What `policy lint` says of limits: those that count nothing, that can never refuse, and routes that none holds on.
 import { isDeepStrictEqual } from "node:util";
 import type { LintFinding, LintRoute, LintRouteReach, PluginLint } from "../../src/plugin-api/contract.ts";
-import type { LimitOptions, Options } from "./options.ts";
+import type { LimitOptions, RateLimitOptions } from "./options.ts";
 import { isStricter } from "./stricter.ts";
 
 interface Listed {
@@ -11,7 +11,7 @@ interface Listed {
   readonly plan: string | undefined;
 }
 
-function listed({ limits, plans }: Options): Listed[] {
+function listed({ limits, plans }: RateLimitOptions): Listed[] {
   const own = limits.map((limit, index) => ({ limit, path: ["limits", index], plan: undefined }));
   const byPlan = Object.entries(plans).flatMap(([plan, list]) =>
     list.map((limit, index) => ({ limit, path: ["plans", plan, index], plan })),
@@ -20,10 +20,15 @@ function listed({ limits, plans }: Options): Listed[] {
 }
 
 /** The plan of callers whose plan is unknown: see plans.ts. */
-const standardPlan = ({ plans, defaultPlan }: Options): string => defaultPlan ?? Object.keys(plans)[0] ?? "";
+const standardPlan = ({ plans, defaultPlan }: RateLimitOptions): string =>
+  defaultPlan ?? Object.keys(plans)[0] ?? "";
 
 /** @returns why it counts no request of the route */
-function idleBecause({ limit, plan }: Listed, options: Options, route: LintRoute): string | undefined {
+function idleBecause(
+  { limit, plan }: Listed,
+  options: RateLimitOptions,
+  route: LintRoute,
+): string | undefined {
   const { when } = limit;
   const methods = when.methods.length === 0 ? undefined : when.methods;
   const paths = when.paths.length === 0 ? ["/*"] : when.paths;
@@ -52,7 +57,7 @@ function holdsAlways({ when, dryRun }: LimitOptions, route: LintRouteReach): boo
   return paths.some((path) => route.isWithin(path, methods));
 }
 
-function isLimited({ limits, plans, concurrency, dryRun }: Options, route: LintRouteReach): boolean {
+function isLimited({ limits, plans, concurrency, dryRun }: RateLimitOptions, route: LintRouteReach): boolean {
   if (dryRun) return false;
   if (concurrency !== null || limits.some((limit) => holdsAlways(limit, route))) return true;
   const lists = Object.values(plans);
@@ -63,7 +68,7 @@ const isEmpty = (when: LimitOptions["when"]): boolean =>
   when.methods.length + when.paths.length + when.plans.length === 0 && when.identified === null;
 
 /** A limit of the same list that always refuses first. */
-function stricterThan({ limit, plan }: Listed, options: Options): LimitOptions | undefined {
+function stricterThan({ limit, plan }: Listed, options: RateLimitOptions): LimitOptions | undefined {
   const list = plan === undefined ? options.limits : (options.plans[plan] ?? []);
   const replaced = new Set(
     plan === undefined
@@ -85,9 +90,9 @@ function stricterThan({ limit, plan }: Listed, options: Options): LimitOptions |
 }
 
 /** Of options that thousands of routes share. */
-const neverBindingOf = new WeakMap<Options, readonly LintFinding[]>();
+const neverBindingOf = new WeakMap<RateLimitOptions, readonly LintFinding[]>();
 
-function neverBinding(options: Options): readonly LintFinding[] {
+function neverBinding(options: RateLimitOptions): readonly LintFinding[] {
   return listed(options).flatMap((each) => {
     const by = stricterThan(each, options);
     if (by === undefined) return [];
@@ -96,7 +101,7 @@ function neverBinding(options: Options): readonly LintFinding[] {
   });
 }
 
-export const lint: PluginLint<Options> = {
+export const lint: PluginLint<RateLimitOptions> = {
   provides: {
     limit(options, route) {
       if (options.dryRun) return "rate-limit.dryRun is true: nothing is refused";

@@ -1,28 +1,11 @@
 // Options of the rate-limit plugin: strict, each with a description and a default. What the schema lets through can
-// be compiled; every problem is reported with its path.
+// be compiled; every problem is reported with its path. Those of admission are in its folder.
 import { z } from "zod";
-import { claimPathSource } from "../../src/language/claim-path.ts";
 import { milliseconds, tryWindow, windowLength } from "../../src/language/duration.ts";
-import { fieldNameSource } from "../../src/language/field-name.ts";
 import { methodName } from "../../src/language/methods.ts";
 import { pathPattern } from "../../src/language/path-pattern.ts";
-
-const longestBy = 300;
-const byPattern = new RegExp(
-  `^(?:ip|subject|apiKey|plan|route|service|header:${fieldNameSource}|claim:${claimPathSource})$`,
-  "u",
-);
-const byPart = z
-  .string()
-  .max(longestBy)
-  .regex(byPattern, "expected ip, subject, apiKey, plan, route, service, header:<name> or claim:<path>");
-const by = z
-  .union([byPart, z.array(byPart).min(1).max(5)])
-  .describe(
-    "What callers are told apart by: ip, subject, apiKey, plan, route, service, header:<name>, claim:<path>, or a list of these combined.",
-  );
-
-const planName = z.string().min(1).max(64);
+import { concurrencyOptions, overloadOptions } from "./admission/options.ts";
+import { by, planName } from "./option-fields.ts";
 
 const longestRefillMs = 366 * 86_400_000;
 
@@ -126,57 +109,6 @@ function windowMs(text: string): number {
   return tryWindow(text)?.ms ?? 0;
 }
 
-const concurrency = z
-  .strictObject({
-    name: z
-      .string()
-      .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/)
-      .default("concurrency")
-      .describe("Names the limit in headers and metrics."),
-    limit: z
-      .int()
-      .min(1)
-      .max(100_000)
-      .describe("Requests in flight at once, per value of `by`, in this sidecar."),
-    queue: z
-      .int()
-      .min(0)
-      .max(10_000)
-      .default(0)
-      .describe("Requests that may wait for a place, per value of `by`."),
-    queueTimeoutMs: milliseconds(1, 60_000).default(1000).describe("Longest wait in that queue."),
-    by: by.default("route"),
-  })
-  .nullable()
-  .default(null);
-
-const classMembers = (paths: readonly string[], what: string) =>
-  z
-    .strictObject({
-      paths: z
-        .array(pathPattern)
-        .default([...paths])
-        .describe("Paths of this class: exact, or prefixes that end in /*."),
-      plans: z.array(planName).default([]).describe("Plans of this class."),
-    })
-    .prefault({})
-    .describe(what);
-
-const overload = z
-  .strictObject({
-    enabled: z
-      .boolean()
-      .default(true)
-      .describe("Sheds load when this process or the service cannot keep up."),
-    critical: classMembers(
-      ["/health", "/healthz", "/livez", "/readyz", "/ready", "/live"],
-      "Never shed: health checks.",
-    ),
-    high: classMembers([], "Shed last: paying plans."),
-    low: classMembers([], "Class that is shed first."),
-  })
-  .prefault({});
-
 const headers = z
   .strictObject({
     standard: z.boolean().default(true).describe("RateLimit and RateLimit-Policy of the IETF draft."),
@@ -187,7 +119,7 @@ const headers = z
   })
   .prefault({});
 
-export const options = z
+export const rateLimitOptions = z
   .strictObject({
     limits: limitList.default([]).describe("Limits of every caller; all that apply are checked."),
     plans: z
@@ -216,8 +148,8 @@ export const options = z
       .describe("Bits of an IPv6 address that make one caller."),
     dryRun: z.boolean().default(false).describe("Counts and reports on every limit, never refuses."),
     headers: headers.describe("Which response fields tell callers of their limits."),
-    concurrency: concurrency.describe("Bound on requests in flight; null = none."),
-    overload: overload.describe("Protection against overload; works without configuration."),
+    concurrency: concurrencyOptions.describe("Bound on requests in flight; null = none."),
+    overload: overloadOptions.describe("Protection against overload; works without configuration."),
   })
   .superRefine((value, context) => {
     if (value.defaultPlan !== null && !Object.hasOwn(value.plans, value.defaultPlan)) {
@@ -225,6 +157,6 @@ export const options = z
     }
   });
 
-export type Options = z.output<typeof options>;
-export type LimitOptions = Options["limits"][number];
+export type RateLimitOptions = z.output<typeof rateLimitOptions>;
+export type LimitOptions = RateLimitOptions["limits"][number];
 export type Conditions = LimitOptions["when"];

@@ -3,7 +3,7 @@ import type { Exchange, Metrics } from "../../src/plugin-api/contract.ts";
 import { policyField } from "./fields.ts";
 import { overshootBound } from "./counting/leases.ts";
 import { compileLimit, type CallerTables, type Limit } from "./limit.ts";
-import type { LimitOptions, Options } from "./options.ts";
+import type { LimitOptions, RateLimitOptions } from "./options.ts";
 import type { PartitionContext } from "./partition.ts";
 import { overshootBounds } from "./metrics.ts";
 
@@ -30,7 +30,7 @@ export interface Plans {
 
 /** @param furtherPolicies items of RateLimit-Policy for what is not a limit in time */
 export function compilePlans(
-  options: Options,
+  options: RateLimitOptions,
   context: PlansContext,
   furtherPolicies: readonly string[],
 ): Plans {
@@ -63,7 +63,7 @@ export function compilePlans(
 }
 
 /** The plan a caller counts under: an unknown one is the default. */
-function createPlanReader({ plans, defaultPlan }: Options): (exchange: Exchange) => string {
+function createPlanReader({ plans, defaultPlan }: RateLimitOptions): (exchange: Exchange) => string {
   const known = new Set(Object.keys(plans));
   const standard = defaultPlan ?? Object.keys(plans)[0] ?? "";
   return function planOf({ identity }) {

@@ -45,6 +45,16 @@ for (const plugin of registry) {
   test(`${plugin.name}: follows the contract's form`, () => {
     assert.deepEqual(problemsOf(plugin), []);
   });
+  test(`${plugin.name}: its folder has its parts where every plugin has them`, async () => {
+    const name = plugin.name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+    const load = async (file: string): Promise<Record<string, unknown>> =>
+      (await import(join(folder, plugin.name, file))) as Record<string, unknown>;
+    assert.equal((await load("index.ts"))[name], plugin);
+    assert.equal((await load("options.ts"))[`${name}Options`], plugin.options);
+    if (plugin.lint !== undefined) assert.equal((await load("lint.ts"))["lint"], plugin.lint);
+    if (plugin.commands !== undefined)
+      assert.equal((await load("commands.ts"))["commands"], await plugin.commands());
+  });
   test(`${plugin.name}: brings commands that say what they do`, async () => {
     for (const { name, about, commands } of (await plugin.commands?.()) ?? []) {
       assert.match(name, /^[a-z][a-z-]*$/);

@@ -1,7 +1,7 @@
 // Parts of the rate-limit plugin put together by hand, and a Redis store whose server clock the test sets.
 import type { z } from "zod";
 import { compileLimit, CallerTables, Reservation, type Limit } from "../../plugins/rate-limit/limit.ts";
-import { options, type LimitOptions } from "../../plugins/rate-limit/options.ts";
+import { rateLimitOptions, type LimitOptions } from "../../plugins/rate-limit/options.ts";
 import type { Clock, Script, Store } from "../../src/plugin-api/contract.ts";
 import { parseRedisAddress } from "../../src/redis/address.ts";
 import { createStore, type RedisStore } from "../../src/redis/store.ts";
@@ -41,12 +41,13 @@ export async function connectStore(url: string, clock?: Clock): Promise<RedisSto
 
 /** A limit of these options, all else by default. */
 export function limitOf(
-  facts: Partial<z.input<typeof options>["limits"] extends (infer T)[] | undefined ? T : never> & object,
+  facts: Partial<z.input<typeof rateLimitOptions>["limits"] extends (infer T)[] | undefined ? T : never> &
+    object,
   tables = new CallerTables("orders"),
   leaseMs = 500,
 ): Limit {
   const full = { name: "test", by: "ip", limit: 10, window: "1m", ...facts };
-  const parsed = options.parse({ limits: [full] }).limits[0] as LimitOptions;
+  const parsed = rateLimitOptions.parse({ limits: [full] }).limits[0] as LimitOptions;
   return compileLimit(parsed, {
     service: "test",
     ipv6Prefix: 64,

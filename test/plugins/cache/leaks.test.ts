@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cache } from "../../../plugins/cache/index.ts";
-import { createCacheState, type CacheState } from "../../../plugins/cache/state.ts";
+import { createState, type CacheState } from "../../../plugins/cache/state.ts";
 import type { PluginDefinition } from "../../../src/plugin-api/contract.ts";
 import { startRedis } from "../../support/redis.ts";
 import {
@@ -20,7 +20,7 @@ async function open(options: BenchOptions): Promise<{ bench: CacheBench; state: 
   let seen: CacheState | undefined;
   const plugin: PluginDefinition = {
     ...(cache as PluginDefinition),
-    init: (services) => (seen = createCacheState(services)),
+    init: (services) => (seen = createState(services)),
   };
   const bench = await startBench({ ...options, plugin });
   return { bench, state: seen as unknown as CacheState };

@@ -1,0 +1,34 @@
+// What outlives a policy: counts, leases, requests in flight, what was learnt of the upstreams.
+import type { Clock, Services } from "../../src/plugin-api/contract.ts";
+import type { Concurrency } from "./admission/concurrency.ts";
+import { OverloadGuard } from "./admission/overload.ts";
+import { Leases } from "./counting/leases.ts";
+import { MemoryCounts } from "./counting/memory-counts.ts";
+import { createPrimaryStore, type SharedStore } from "./counting/primary-store.ts";
+import { RedisCounts } from "./counting/redis-counts.ts";
+import { CallerTables } from "./limit.ts";
+import type { LimiterParts } from "./limiter.ts";
+
+export interface RateLimitState {
+  readonly tables: CallerTables;
+  readonly memory: MemoryCounts;
+  readonly shared: LimiterParts["shared"];
+  readonly concurrency: Map<string, Concurrency>;
+  readonly overload: OverloadGuard;
+}
+
+export function createState({ clock, store, workers, metrics, fleet }: Services): RateLimitState {
+  const counts = store ?? (workers === undefined ? undefined : createPrimaryStore(workers));
+  return {
+    tables: new CallerTables(fleet.service),
+    memory: new MemoryCounts(clock),
+    shared: counts === undefined ? undefined : sharedOf(counts, clock),
+    concurrency: new Map(),
+    overload: new OverloadGuard(clock, metrics),
+  };
+}
+
+function sharedOf(store: SharedStore, clock: Clock): NonNullable<LimiterParts["shared"]> {
+  const redis = new RedisCounts(store, clock);
+  return { store, redis, leases: new Leases(redis, clock) };
+}
