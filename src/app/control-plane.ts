@@ -4,8 +4,10 @@ import type { AddressInfo } from "node:net";
 import { type Admin, type Check, createAdmin } from "../admin/admin.ts";
 import { bind } from "../config/start-error.ts";
 import { type HeartbeatSender, startHeartbeat } from "../fleet/heartbeat.ts";
+import { type KillSwitch, switchField } from "../kill-switch/kill-switch.ts";
 import type { PolicyLife } from "../policy/life.ts";
 import type { EffectivePolicy, RawPolicy } from "../policy/read.ts";
+import { type KillSwitchState, watchKillSwitches } from "./kill-switches.ts";
 import type { ProcessContext } from "./process-context.ts";
 import { createLife, factsOf } from "./policy-controller.ts";
 import { redisCheck } from "./connect-store.ts";
@@ -21,6 +23,8 @@ export interface DataPlane<Compiled> {
   release(compiled: Compiled): void;
   /** Live sidecars of the service, this one included. */
   setFleetSize(sidecars: number): void;
+  /** Takes these plugins out of their routes' chains, of every policy from now on. */
+  switchOff(switches: readonly KillSwitch[]): void;
   /** The level of this process has changed. */
   onLogLevel?(level: string): void;
   readonly draining: boolean;
@@ -62,10 +66,17 @@ export async function createControlPlane<Compiled>(
 ): Promise<ControlPlane> {
   const { config, telemetry, registry, clock, store, secretFiles } = context;
   let heartbeat: HeartbeatSender | undefined;
+  const switches = watchKillSwitches(context, (off) => {
+    data.switchOff(off);
+    heartbeat?.notice();
+  });
   const life = await createLife(config, telemetry, registry, {
     store,
     clock,
-    compile: (policy, _meta, raw) => data.compile(policy, raw),
+    compile(policy, _meta, raw) {
+      switches?.trust(policy.trusted);
+      return data.compile(policy, raw);
+    },
     swap(compiled: Compiled) {
       data.swap(compiled);
       heartbeat?.notice();
@@ -77,7 +88,7 @@ export async function createControlPlane<Compiled>(
   const probe = UpstreamProbe.of(config, telemetry.logger);
   const admin = adminOf(context, data, {
     checks: () => checksOf(context, { data, life, probe }),
-    policyStatus: () => life.status(),
+    policyStatus: () => ({ ...life.status(), disabled: switches?.current ?? [] }),
     quit: () => ending.resolve(0),
     ...(adminConnections === undefined ? {} : { maxConnections: adminConnections }),
   });
@@ -85,14 +96,16 @@ export async function createControlPlane<Compiled>(
     ending: ending.promise,
     async start() {
       const address = await bind("OUTRIGGER_ADMIN", config.admin, () => admin.listen());
+      await switches?.start();
       await life.start();
-      if (store !== undefined) heartbeat = heartbeatOf(context, store, life, data);
+      if (store !== undefined) heartbeat = heartbeatOf(context, store, { life, data, switches });
       return address;
     },
     async stop() {
       secretFiles.close();
       probe?.close();
       await heartbeat?.stop();
+      await switches?.stop();
       await life.stop();
     },
     close: () => admin.close(),
@@ -102,15 +115,19 @@ export async function createControlPlane<Compiled>(
 function heartbeatOf(
   { config, registry, clock }: ProcessContext,
   store: NonNullable<ProcessContext["store"]>,
-  life: PolicyLife,
-  data: Pick<DataPlane<never>, "setFleetSize">,
+  parts: {
+    readonly life: PolicyLife;
+    readonly data: Pick<DataPlane<never>, "setFleetSize">;
+    readonly switches: KillSwitchState | undefined;
+  },
 ): HeartbeatSender {
   return startHeartbeat({
     ...factsOf(config, registry),
     store,
-    status: () => life.status(),
+    status: () => parts.life.status(),
+    disabled: () => (parts.switches?.current ?? []).map(switchField),
     clock,
-    onSize: (sidecars) => data.setFleetSize(sidecars),
+    onSize: (sidecars) => parts.data.setFleetSize(sidecars),
   });
 }
 

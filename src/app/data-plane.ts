@@ -6,6 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Config } from "../config/config.ts";
 import { bind } from "../config/start-error.ts";
 import { FolderLines } from "../files/kept-lines.ts";
+import { type KillSwitch, SwitchedOff } from "../kill-switch/kill-switch.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
 import { RecordSignatures } from "../policy/signature/records.ts";
 import { compilePolicy } from "../routing/compile-policy.ts";
@@ -110,6 +111,7 @@ function governed(inForce: PolicyInForce, listener: Listener, { metrics }: Telem
     compile: (policy: EffectivePolicy) => inForce.compile(policy),
     swap: (next: RoutedPolicy) => inForce.swap(next),
     release: (late: RoutedPolicy) => late.snapshot.retire(),
+    switchOff: (switches: readonly KillSwitch[]) => inForce.switchOff(new SwitchedOff(switches)),
     beginDrain: () => listener.beginDrain(),
     check: () => ({ name: "listener", ok: listener.listening }),
     troubles: () => inForce.routed?.snapshot.health() ?? [],

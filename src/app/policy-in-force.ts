@@ -2,6 +2,7 @@
 // when that fails, the set-up that serves stays, with the secrets that it was given.
 import { isDeepStrictEqual } from "node:util";
 import type { LiveSecrets, SecretGeneration, SecretValues } from "./live-secrets.ts";
+import { nothingOff, type SwitchedOff } from "../kill-switch/kill-switch.ts";
 import type { Secrets } from "../plugin-api/services.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
 import type { RecordSignatures } from "../policy/signature/records.ts";
@@ -28,6 +29,7 @@ export class PolicyInForce {
   readonly #signatures: RecordSignatures | undefined;
   #routed: RoutedPolicy | undefined;
   #trusted: readonly VerifyKey[] = [];
+  #off = nothingOff;
   #closed = false;
 
   /** @param signatures follow the keys that count under the policy in force */
@@ -45,13 +47,14 @@ export class PolicyInForce {
   async compile(policy: EffectivePolicy, generation = this.#secrets.inForce): Promise<RoutedPolicy> {
     const routed = await this.#compile(policy, generation.secrets);
     this.#origins.set(routed, { policy, generation });
-    return routed;
+    return await this.#withOff(routed, this.#off);
   }
 
   /** Puts it in force; the one before is closed after its last exchange. */
   swap(next: RoutedPolicy): void {
     const previous = this.#routed;
     this.#routed = next;
+    void this.#switch();
     const origin = this.#origins.get(next);
     if (origin !== undefined) {
       this.#secrets.use(origin.generation);
@@ -68,6 +71,31 @@ export class PolicyInForce {
     if (sameKeys(this.#trusted, trusted)) return;
     this.#trusted = trusted;
     this.#signatures?.use(trusted);
+  }
+
+  /** Takes plugins out of the chains, of this policy and of those that come. What runs is judged anew. */
+  switchOff(off: SwitchedOff): void {
+    this.#off = off.size === 0 ? nothingOff : off;
+    void this.#switch();
+  }
+
+  /** Puts the policy in force without what is off, unless it is so already. */
+  async #switch(): Promise<void> {
+    for (;;) {
+      const before = this.#routed;
+      const off = this.#off;
+      if (before === undefined || before.off === off || this.#closed) return;
+      const switched = await this.#withOff(before, off);
+      if (this.#routed === before && this.#off === off) this.#routed = switched;
+    }
+  }
+
+  async #withOff(routed: RoutedPolicy, off: SwitchedOff): Promise<RoutedPolicy> {
+    if (routed.off === off) return routed;
+    const switched = await routed.switched(off);
+    const origin = this.#origins.get(routed);
+    if (origin !== undefined) this.#origins.set(switched, origin);
+    return switched;
   }
 
   /** Whether these are the secrets in force. */

@@ -86,6 +86,7 @@ function dataPlaneOf({ config, telemetry }: ProcessContext, pool: WorkerPool): D
     swap: (prepared) => pool.policy.commit(prepared),
     release: (late) => pool.policy.abort(late),
     setFleetSize: (sidecars) => pool.setFleet(sidecars),
+    switchOff: (switches) => pool.switchOff(switches),
     onLogLevel: (level) => pool.broadcast({ type: "level", level }),
     get draining() {
       return pool.draining;

@@ -56,6 +56,7 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
     else if (message.type !== "serve") handleMessage(message, { telemetry, data, policies, channel });
     else serve(data, channel).catch((error: unknown) => ending.resolve(cannotServe(channel, error)));
   });
+  data.switchOff(welcome.switches);
   if (welcome.draining) data.beginDrain();
   const telling = setInterval(() => sendState(channel, data), stateEveryMs);
   void channel.send({ type: "ready" });
@@ -106,6 +107,9 @@ function handleMessage(
       return;
     case "fleet":
       data.setFleetSize(message.size);
+      return;
+    case "disabled":
+      data.switchOff(message.switches);
       return;
     case "welcome":
     case "serve":

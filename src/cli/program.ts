@@ -6,6 +6,7 @@ import { version } from "../version.ts";
 import { addFleetCommand } from "./fleet-command.ts";
 import { addLogsCommand } from "./logs-command.ts";
 import { addPluginCommands } from "./plugin-commands.ts";
+import { addKillSwitchCommands } from "./kill-switch-commands.ts";
 import { addPolicyCommands } from "./policy-commands.ts";
 import type { AclOptions } from "./redis-acl.ts";
 import type { Terminal } from "./terminal.ts";
@@ -45,6 +46,7 @@ async function createProgram(terminal: Terminal, choose: (run: Run) => void): Pr
   addPolicyCommands(program, terminal, choose);
   addFleetCommand(program, terminal, choose);
   addLogsCommand(program, terminal, choose);
+  addKillSwitchCommands(program, terminal, choose);
   program
     .command("redis-acl")
     .description(

@@ -3,6 +3,7 @@
 import { loadConfig } from "../app/environment.ts";
 import { servicesKey } from "../fleet/heartbeat.ts";
 import { directKey, documentKeys, type Spread } from "../policy/sources/document-keys.ts";
+import { disabledKey } from "../kill-switch/kill-switch.ts";
 import { keySetKey } from "../policy/signature/key-sets.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -16,7 +17,12 @@ export interface AclOptions {
 /** Keys that a sidecar only reads: what is beside a policy has another name in a Cluster (src/policy/sources/document-keys.ts). */
 export function readKeys(service: string, spread: Spread): readonly string[] {
   const documents = [undefined, service].map((of) => documentKeys(of, spread));
-  return [...documents.flatMap(({ document, applied }) => [document, applied]), keySetKey, "probe"];
+  return [
+    ...documents.flatMap(({ document, applied }) => [document, applied]),
+    keySetKey,
+    disabledKey,
+    "probe",
+  ];
 }
 
 /** As patterns. */
@@ -47,7 +53,7 @@ const fleetLimits = ["rl:@fleet:*"];
 
 const commands =
   "+hello +auth +ping +select +info +client|setname +client|id +client|tracking +subscribe +unsubscribe " +
-  "+cluster|slots +cluster|shards +cluster|nodes +get +getrange +set +unlink +eval +evalsha +time +xadd +pexpire +zadd " +
+  "+cluster|slots +cluster|shards +cluster|nodes +get +getrange +hlen +hgetall +set +unlink +eval +evalsha +time +xadd +pexpire +zadd " +
   "+zrem +zcount +zcard +zrangebyscore +zremrangebyscore +zremrangebyrank";
 /** Uses of API keys are one hash a key, over services: fields can be set there, and nothing else. */
 const uses = (prefix: string): string => `(~${prefix}keyuse:* -@all +hset +expire +eval +evalsha)`;
@@ -83,7 +89,7 @@ export function aclLine(service: string, keyPrefix: string, options: AclOptions 
     ...[...new Set(names.map(literal)), ...readPatterns].map((key) => `%R~${prefix}${key}`),
     ...[scratch, ...written].map((key) => `~${prefix}${key}`),
   ];
-  const heard = channels(service).map((channel) => `&${prefix}${channel}`);
+  const heard = [...channels(service), disabledKey].map((channel) => `&${prefix}${channel}`);
   const user = `user sidecar-${service} on >SIDECAR_PASSWORD resetkeys resetchannels -@all`;
   return `${user} ${keys.join(" ")} &__redis__:invalidate ${heard.join(" ")} ${commands} ${tells(prefix, service)} ${uses(prefix)} ${told(prefix)}`;
 }

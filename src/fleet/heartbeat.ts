@@ -29,6 +29,8 @@ export interface Heartbeat {
   readonly lastError: ({ readonly at: string } & Told) | null;
   /** What of the service's layer does not fit the shared policy and is not in force. */
   readonly overruled: Told | null;
+  /** Kill switches in force: plugin, service and route of each. */
+  readonly disabled: readonly string[];
   readonly at: string;
   readonly inForceAt: number | null;
   readonly refusedAt: number | null;
@@ -43,6 +45,7 @@ export interface HeartbeatOptions {
   readonly version: string;
   readonly plugins: readonly { readonly name: string; readonly version: string }[];
   readonly status: () => PolicyStatus;
+  readonly disabled?: () => readonly string[];
   readonly clock: { now(): number };
   /** Told when another number of sidecars lives. */
   readonly onSize?: (size: number) => void;
@@ -160,11 +163,13 @@ function heartbeat(options: HeartbeatOptions): Omit<Heartbeat, "inForceAt" | "re
     since,
     lastError: lastError === null || failed === null ? null : { at: lastError.at, ...failed },
     overruled: told(overruled),
+    disabled: (options.disabled?.() ?? []).slice(0, mostDisabled),
     at: new Date(clock.now()).toISOString(),
   };
 }
 
 const maxTextLength = 500;
+const mostDisabled = 32;
 /** Of all problems together: heartbeats are written every few seconds. */
 const maxTotalLength = 16_384;
 

@@ -21,6 +21,7 @@ const schema = z.object({
   source: text.nullable().catch(null),
   lastError: told,
   overruled: told,
+  disabled: z.array(text).max(32).catch([]),
   inForceAt: epochMs,
   refusedAt: epochMs,
 });

@@ -38,6 +38,7 @@ export const errorKinds = {
   draining: kind(503, "Service unavailable", "destination_unavailable"),
   overloaded: kind(503, "Service unavailable", "connection_limit_reached"),
   dependency_unavailable: kind(503, "Service unavailable", "proxy_internal_error"),
+  plugin_disabled: kind(503, "Service unavailable", "proxy_configuration_error"),
   plugin_failed: kind(503, "Service unavailable", "proxy_internal_error"),
   upstream_timeout: kind(504, "Upstream timeout", "http_response_timeout"),
   upstream_connect_timeout: kind(504, "Upstream timeout", "connection_timeout"),

@@ -20,6 +20,8 @@ export interface Store {
   get(key: string, limitMs?: number): Promise<string | null>;
   /** @param maxBytes of a longer value only so many and one more are read: enough to see that it is too long */
   getBytes(key: string, limitMs?: number, maxBytes?: number): Promise<Buffer | null>;
+  /** @returns field, value, … of a hash, `[]` when there is none; rejects when it has more fields than that */
+  readHash(key: string, maxFields: number, limitMs?: number): Promise<readonly string[]>;
   /** @returns false when `ifAbsent` was asked for and the key was there. */
   set(
     key: string,

@@ -134,6 +134,7 @@ function createMethods(
       if (reply === null || Buffer.isBuffer(reply)) return reply;
       throw new StoreUnavailable("get: an answer of another type");
     },
+    readHash: (key, maxFields, limitMs = defaultLimitMs) => readHash(sender, full(key), maxFields, limitMs),
     async set(key, value, { ttlMs, ifAbsent = false, limitMs = defaultLimitMs } = {}) {
       const expiry = ttlMs === undefined ? [] : ["PX", Math.ceil(ttlMs)];
       const condition = ifAbsent ? ["NX"] : [];
@@ -163,6 +164,21 @@ function createMethods(
       return keys.map((key) => key.slice(keyPrefix.length));
     },
   };
+}
+
+async function readHash(
+  sender: CommandSender,
+  key: string,
+  maxFields: number,
+  limitMs: number,
+): Promise<readonly string[]> {
+  if (Number(await sender.send("hlen", [key], "utf8", limitMs)) > maxFields)
+    throw new StoreUnavailable("hgetall: too many fields");
+  const reply = await sender.send("hgetall", [key], "utf8", limitMs);
+  // RESP2 answers a list, RESP3 pairs.
+  if (Array.isArray(reply)) return reply.flat().map(String);
+  const pairs = Object.entries(reply as Record<string, unknown>);
+  return pairs.flatMap(([field, value]) => [field, String(value)]);
 }
 
 /** @returns undefined = `get` tells: nothing is there (which an empty text looks like), or the user may not GETRANGE */

@@ -6,6 +6,8 @@ import { GatewayError } from "../plugin-api/errors.ts";
 import type { Fields } from "../plugin-api/fields.ts";
 import type { OwnedParts } from "../runtime/owned-parts.ts";
 import type { OwnedCookies } from "../runtime/owned-cookies.ts";
+import { nothingOff, type SwitchedOff } from "../kill-switch/kill-switch.ts";
+import { switchedRoute } from "./switched-route.ts";
 import type { CompiledRoute, Snapshot } from "../runtime/snapshot.ts";
 import { Slices } from "../v8/slices.ts";
 import { endToEndFields } from "../http1/hop-by-hop.ts";
@@ -48,8 +50,8 @@ export class ServedRoute {
   readonly chain: Chain;
   readonly guarded: boolean;
   readonly ownedParts: OwnedParts | undefined;
-  /** Takes nobody: options of the service's layer for a plugin that decides who gets in do not fit. */
-  readonly closed: boolean;
+  /** Why it takes nobody, whatever the request; undefined = it takes them. */
+  readonly refusal: GatewayError | undefined;
   readonly target: UpstreamTarget;
   readonly transport: UpstreamTransport;
   readonly timeoutMs: number;
@@ -73,18 +75,20 @@ export class ServedRoute {
     upstream: { target: UpstreamTarget; transport: UpstreamTransport },
     counters: RequestCounters,
     owned: { readonly cookies: OwnedCookies | undefined; readonly parts: OwnedParts | undefined },
+    off: SwitchedOff,
   ) {
     this.#cookies = owned.cookies;
     this.info = route.info;
-    this.chain = route.chain;
+    const { chain, refusal } = switchedRoute(route, off);
+    this.chain = chain;
+    this.refusal = refusal;
     this.guarded = route.guarded;
     this.ownedParts = owned.parts;
-    this.closed = route.spec.closed ?? false;
     this.target = upstream.target;
     this.transport = upstream.transport;
     this.timeoutMs = route.spec.timeoutMs;
     this.maxAgeMs = route.spec.maxAgeMs ?? Infinity;
-    this.judgedAnew = route.chain.rechecks || route.spec.maxAgeMs !== undefined;
+    this.judgedAnew = chain.rechecks || route.spec.maxAgeMs !== undefined;
     this.#stripPrefix = route.spec.stripPrefix ?? "";
     this.bufferRequestBytes = route.spec.bufferRequestBytes;
     const { basePath, name } = upstream.target;
@@ -159,8 +163,14 @@ export interface FieldRules {
   readonly keepOverrides: readonly string[];
 }
 
+type UpstreamOf = (route: CompiledRoute) => { target: UpstreamTarget; transport: UpstreamTransport };
+
 export class RoutedPolicy {
   readonly snapshot: Snapshot;
+  /** Which plugins are off. */
+  readonly off: SwitchedOff;
+  /** The same policy, with these plugins off. */
+  readonly switched: (off: SwitchedOff) => Promise<RoutedPolicy>;
   readonly trailers: TrailerRules;
   /** Whether a field of that lower-case name stops at a guarded route. */
   readonly stopsOverride: (lowerName: string) => boolean;
@@ -169,11 +179,14 @@ export class RoutedPolicy {
 
   private constructor(
     snapshot: Snapshot,
-    finder: RouteFinder<ServedRoute>,
-    unmatched: ServedRoute,
+    { finder, unmatched }: { finder: RouteFinder<ServedRoute>; unmatched: ServedRoute },
     { requestTrailers, keepOverrides }: FieldRules,
+    off: SwitchedOff,
+    switched: RoutedPolicy["switched"],
   ) {
     this.snapshot = snapshot;
+    this.off = off;
+    this.switched = switched;
     this.trailers = new TrailerRules(requestTrailers, snapshot.headOnlyFields);
     this.stopsOverride = stoppedOverrides(keepOverrides);
     this.#finder = finder;
@@ -184,21 +197,34 @@ export class RoutedPolicy {
   static async over(
     snapshot: Snapshot,
     counters: RequestCounters,
-    upstreamOf: (route: CompiledRoute) => { target: UpstreamTarget; transport: UpstreamTransport },
+    upstreamOf: UpstreamOf,
     fieldRules: FieldRules,
+    off = nothingOff,
   ): Promise<RoutedPolicy> {
     const serve = (route: CompiledRoute): ServedRoute =>
-      new ServedRoute(route, upstreamOf(route), counters, {
-        cookies: snapshot.ownedCookies,
-        parts: snapshot.ownedParts(route),
-      });
+      new ServedRoute(
+        route,
+        upstreamOf(route),
+        counters,
+        { cookies: snapshot.ownedCookies, parts: snapshot.ownedParts(route) },
+        off,
+      );
     const routes = new Map<ServedRoute, FindableRoute>();
     const slices = new Slices();
     for (const route of snapshot.routes) {
       routes.set(serve(route), findableRoute(route));
       if (slices.over) await slices.next();
     }
-    return new RoutedPolicy(snapshot, await RouteFinder.over(routes), serve(snapshot.unmatched), fieldRules);
+    const finder = await RouteFinder.over(routes);
+    const switched = (other: SwitchedOff): Promise<RoutedPolicy> =>
+      RoutedPolicy.over(snapshot, counters, upstreamOf, fieldRules, other);
+    return new RoutedPolicy(
+      snapshot,
+      { finder, unmatched: serve(snapshot.unmatched) },
+      fieldRules,
+      off,
+      switched,
+    );
   }
 
   /** Names that only the sidecar may set, whatever a client sends. */
@@ -245,8 +271,7 @@ function findableRoute({ spec, guarded, decides }: CompiledRoute): FindableRoute
 }
 
 function taken(route: ServedRoute): Routing {
-  if (!route.closed) return { route };
-  return { route, early: new GatewayError("not_ready", "The policy of this route does not fit together.") };
+  return route.refusal === undefined ? { route } : { route, early: route.refusal };
 }
 
 function ambiguous({ route, why }: Extract<Found<ServedRoute>, { kind: "ambiguous" }>): Routing {

@@ -36,6 +36,16 @@ export class Chain {
     this.#recheck = steps.filter((step) => step.hooks.recheck !== undefined);
   }
 
+  /** The same hooks, but for those of plugins that are left out. */
+  without(isOut: (step: Step) => boolean): Chain {
+    const chain = new Chain(
+      this.steps.filter((step) => !isOut(step)),
+      this.#clock,
+    );
+    chain.ownedCookies = this.ownedCookies;
+    return chain;
+  }
+
   /** Whether anybody judges an exchange that goes on. */
   get rechecks(): boolean {
     return this.#recheck.length > 0;

@@ -57,6 +57,10 @@ export class ScopedStore implements Store {
     return this.#outside(key) ?? this.#store.get(key, limitMs);
   }
 
+  readHash(key: string, maxFields: number, limitMs?: number): Promise<readonly string[]> {
+    return this.#outside(key) ?? this.#store.readHash(key, maxFields, limitMs);
+  }
+
   getBytes(key: string, limitMs?: number, maxBytes?: number): Promise<Buffer | null> {
     return this.#outside(key) ?? this.#store.getBytes(key, limitMs, maxBytes);
   }

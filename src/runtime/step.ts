@@ -51,6 +51,8 @@ export interface StepParts {
 
 export class Step {
   readonly name: string;
+  /** Whether it decides who gets in. */
+  readonly security: boolean;
   readonly hooks: Hooks;
   readonly failMode: FailMode;
   /** Of a plugin that fails open. */
@@ -65,6 +67,7 @@ export class Step {
 
   constructor(parts: StepParts) {
     this.name = parts.definition.name;
+    this.security = parts.definition.security;
     this.hooks = parts.hooks;
     this.failMode = parts.failMode;
     this.breaker = parts.failMode === "open" ? new Breaker() : undefined;

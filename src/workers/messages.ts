@@ -1,5 +1,6 @@
 // The messages between the primary and its workers, checked on arrival.
 import { z } from "zod";
+import { killSwitch, maxSwitches } from "../kill-switch/kill-switch.ts";
 import type { Problem } from "../policy/document/problems.ts";
 import { metricsSnapshot } from "../telemetry/metrics.ts";
 
@@ -28,6 +29,8 @@ const address = z.union([
   z.strictObject({ address: z.string(), family: z.string(), port: z.int() }),
 ]);
 
+const switches = z.array(killSwitch).max(maxSwitches);
+
 const toWorker = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("welcome"),
@@ -36,6 +39,7 @@ const toWorker = z.discriminatedUnion("type", [
     level: z.string(),
     fleetSize: z.int().min(1),
     draining: z.boolean(),
+    switches,
   }),
   /** Set this policy up and report how that went; one that was prepared before and not committed is aborted. */
   z.strictObject({ type: z.literal("prepare"), id, raw }),
@@ -47,6 +51,8 @@ const toWorker = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("level"), level: z.string() }),
   /** Live workers over all sidecars of the service. */
   z.strictObject({ type: z.literal("fleet"), size: z.int().min(1) }),
+  /** Kill switches in force. */
+  z.strictObject({ type: z.literal("disabled"), switches }),
   z.strictObject({ type: z.literal("drain") }),
   /** Drain within the configured limit and exit. */
   z.strictObject({ type: z.literal("stop") }),
@@ -89,6 +95,8 @@ const toPrimary = z.discriminatedUnion("type", [
 ]);
 
 export type ToWorker = z.output<typeof toWorker>;
+/** What every worker is told, and one that starts at its welcome. */
+export type ToldToAll = Pick<Extract<ToWorker, { type: "welcome" }>, "fleetSize" | "draining" | "switches">;
 export type ToPrimary = z.output<typeof toPrimary>;
 
 /** How often a worker reports its state. */

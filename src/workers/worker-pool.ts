@@ -13,7 +13,7 @@ import { ExitedWorkerMetrics } from "./exited-worker-metrics.ts";
 import type { SharedStateServer } from "./shared-state-server.ts";
 import { drainWorkers } from "./drain-workers.ts";
 import { WorkerHandle } from "./worker-handle.ts";
-import { stateEveryMs, type ToPrimary, type ToWorker } from "./messages.ts";
+import { stateEveryMs, type ToldToAll, type ToPrimary, type ToWorker } from "./messages.ts";
 import { failuresInARow, restartDelayMs } from "./restart.ts";
 import { superviseWorkers } from "./watchdog.ts";
 
@@ -64,13 +64,12 @@ export class WorkerPool {
   readonly #up = Promise.withResolvers<AddressInfo | string>();
   #ticking: NodeJS.Timeout | undefined;
   #isUp = false;
-  #draining = false;
   #stopping = false;
-  #fleetSize: number;
+  #told: ToldToAll;
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
-    this.#fleetSize = options.count;
+    this.#told = { fleetSize: options.count, draining: false, switches: [] };
     this.policy = new PolicyCoordinator(() => this.#workers(), options.logger);
     this.#exited = new ExitedWorkerMetrics(options.service, defaultMaxSeries);
     this.#restarts = options.metrics.counter(
@@ -97,7 +96,7 @@ export class WorkerPool {
   }
 
   get draining(): boolean {
-    return this.#draining;
+    return this.#told.draining;
   }
 
   state(): WorkerPoolState {
@@ -131,12 +130,17 @@ export class WorkerPool {
 
   /** @param sidecars of the service that live */
   setFleet(sidecars: number): void {
-    this.#fleetSize = sidecars * this.#options.count;
-    this.broadcast({ type: "fleet", size: this.#fleetSize });
+    this.#told.fleetSize = sidecars * this.#options.count;
+    this.broadcast({ type: "fleet", size: this.#told.fleetSize });
+  }
+
+  switchOff(switches: Readonly<ToldToAll["switches"]>): void {
+    this.#told.switches = [...switches];
+    this.broadcast({ type: "disabled", switches: this.#told.switches });
   }
 
   beginDrain(): void {
-    this.#draining = true;
+    this.#told.draining = true;
     this.broadcast({ type: "drain" });
   }
 
@@ -157,7 +161,7 @@ export class WorkerPool {
   /** All workers drain and end; what hangs is killed. */
   async stop(): Promise<void> {
     const { drain, logger } = this.#options;
-    this.#draining = true;
+    this.#told.draining = true;
     await drainWorkers(this.#halt(), this.#socket, drain, logger);
   }
 
@@ -236,8 +240,7 @@ export class WorkerPool {
       worker.kill();
       return;
     }
-    const [fleetSize, draining] = [this.#fleetSize, this.#draining];
-    worker.send({ type: "welcome", number, level: level(), fleetSize, draining });
+    worker.send({ type: "welcome", number, level: level(), ...this.#told });
   }
 
   #onMessage(worker: WorkerHandle, message: ToPrimary): void {

@@ -86,4 +86,8 @@ export const promises: Readonly<Record<string, Promised>> = {
     'With `apiKeys.signed: "require"` a key counts only with a record that an operator signed for it.',
     "test/unit/cli/signed-keys.test.ts",
   ),
+  Z62: redis(
+    "Where policies are signed, no kill switch counts that is not, for its own field and until its end.",
+    "test/e2e/kill-switch.test.ts",
+  ),
 };

@@ -51,6 +51,12 @@ export const rooms: readonly Room[] = [
     ],
     ["jose", "yaml", "zod"],
   ),
+  // What takes a plugin out of the chains, whatever the policy is.
+  room(
+    "src/kill-switch/",
+    ["src/files/", "src/language/", "src/plugin-api/", "src/policy/sources/source.ts"],
+    ["zod"],
+  ),
   // What a sidecar tells the fleet.
   room("src/fleet/", ["src/plugin-api/store.ts", "src/policy/"]),
   // What operators do with policies and the fleet, from a command or a console; no proxy.
@@ -61,6 +67,7 @@ export const rooms: readonly Room[] = [
       "src/language/",
       "src/plugin-api/lint.ts",
       "src/plugin-api/pairs.ts",
+      "src/kill-switch/",
       "src/plugin-api/store.ts",
       "src/policy/",
     ],
@@ -74,6 +81,7 @@ export const rooms: readonly Room[] = [
   room("src/upstream/", ["src/http1/", "src/language/", "src/plugin-api/"]),
   // From a request's path and method to the compiled route.
   room("src/routing/", [
+    "src/kill-switch/",
     "src/config/formats.ts",
     "src/http1/",
     "src/language/",
@@ -124,6 +132,7 @@ export const rooms: readonly Room[] = [
       "src/policy/",
       "src/server/backlog.ts",
       "src/server/drain.ts",
+      "src/kill-switch/",
       "src/telemetry/",
       "src/version.ts",
     ],
@@ -131,6 +140,7 @@ export const rooms: readonly Room[] = [
   ),
   // The assembly: what exists in a process, and in which order.
   room("src/app/", [
+    "src/kill-switch/",
     "src/admin/",
     "src/config/",
     "src/files/",
@@ -152,6 +162,7 @@ export const rooms: readonly Room[] = [
   room(
     "src/cli/",
     [
+      "src/kill-switch/",
       "src/app/",
       "src/config/",
       "src/fleet/",

@@ -1,8 +1,9 @@
 // The last good policy on disk, for a start while Redis is dead. Kept as it came, signatures included, so that it
 // passes the same checks again when it is taken back.
-import { open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { z } from "zod";
+import { removeLeftovers, writeAtomically } from "../../files/atomic-file.ts";
 import { makeFolder } from "../../files/make-folder.ts";
 import { digestOf } from "../document/digest.ts";
 import type { RawPolicy } from "../read.ts";
@@ -124,42 +125,6 @@ function parse(text: string): KeptPolicy {
 
 function checksum(shared: string, layer: string | null): string {
   return digestOf(JSON.stringify([shared, layer]));
-}
-
-/** What a process that ended in the middle of a write left behind; never rejects. */
-async function removeLeftovers(dir: string, path: string): Promise<void> {
-  const name = basename(path);
-  const isLeftover = (file: string): boolean =>
-    file.startsWith(`${name}.`) && /^\d+\.tmp$/u.test(file.slice(name.length + 1));
-  const files = await readdir(dir).catch(() => []);
-  for (const file of files.filter(isLeftover)) await rm(join(dir, file), { force: true }).catch(() => {});
-}
-
-/** A crash at any moment leaves the old copy or the new one, never half of either. */
-async function writeAtomically(dir: string, path: string, text: string): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
-  await rm(temporary, { force: true });
-  try {
-    const file = await open(temporary, "wx", 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    // On a full disk half of it would take room for good.
-    await rm(temporary, { force: true }).catch(() => {});
-    throw error;
-  }
-  // The rename itself is durable only once the folder is synced.
-  const folder = await open(dir);
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }
 
 function reason(error: unknown): string {

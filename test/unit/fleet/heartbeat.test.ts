@@ -99,6 +99,7 @@ describe("the heartbeat", () => {
         problems: ["plugins[0]: unknown plugin", "x"],
       },
       overruled: { count: 1, first: "plugins drops", problems: ["plugins: drops"] },
+      disabled: [],
       at: "2023-11-14T22:13:20.000Z",
     });
     const ttlMs = await redis.cli.pttl("outrigger:fleet:users:one");

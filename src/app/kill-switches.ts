@@ -1,0 +1,120 @@
+// The kill switches of this sidecar: read by its control plane, honoured by its data plane, told in the log, as a metric,
+// under /policy and in the heartbeat.
+import { KeptSwitches } from "../kill-switch/kept-switches.ts";
+import {
+  disabledKey,
+  type KillSwitch,
+  maxSwitchLength,
+  switchField,
+  switchType,
+} from "../kill-switch/kill-switch.ts";
+import { type SwitchOpener, SwitchSource } from "../kill-switch/switch-source.ts";
+import { compactJws, payloadOf, readClaims, signerOf } from "../policy/signature/jws.ts";
+import { importKeys, type VerifyKey } from "../policy/signature/verify-keys.ts";
+import type { ProcessContext } from "./process-context.ts";
+
+export interface KillSwitchState {
+  /** Those in force, oldest first. */
+  readonly current: readonly KillSwitch[];
+  /** Who may sign them by the policy that was read last. */
+  trust(keys: readonly VerifyKey[] | undefined): void;
+  /** Resolves within a bounded time, before anything is served. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** @param honour takes out of the chains what is switched off */
+export function watchKillSwitches(
+  context: ProcessContext,
+  honour: (switches: readonly KillSwitch[]) => void,
+): KillSwitchState | undefined {
+  const { config, store, telemetry, clock } = context;
+  const { service, stateDir, policyKeys, keyPrefix } = config;
+  const { logger } = telemetry;
+  if (store === undefined) return undefined;
+  let trusted: readonly VerifyKey[] | undefined;
+  const tell = teller(context);
+  const source = new SwitchSource({
+    store,
+    service,
+    clock,
+    kept:
+      stateDir === undefined
+        ? undefined
+        : new KeptSwitches({ dir: stateDir, service, onTrouble: (message) => logger.warn({}, message) }),
+    // Without an end, who steals Redis could put a signed one back for good.
+    needsEnd: policyKeys !== undefined,
+    open: policyKeys && signedOpener(async () => (trusted ??= await importKeys(policyKeys))),
+    onChange({ switches }) {
+      tell(switches);
+      honour(switches);
+    },
+    onRefused: (code) =>
+      logger.error(
+        { code },
+        `kill switches cannot be read, and none is honoured: ${keyPrefix}${disabledKey} is refused by Redis (outrigger redis-acl prints the rights)`,
+      ),
+    onIgnored: (field) =>
+      logger.error(
+        { field },
+        policyKeys === undefined
+          ? "a kill switch in Redis cannot be read: it is ignored"
+          : "a kill switch in Redis is not signed by a key that counts: it is ignored (outrigger plugins disable --key)",
+      ),
+  });
+  return {
+    get current() {
+      return source.current.switches;
+    },
+    trust: (keys) => (trusted = keys ?? trusted),
+    start: () => source.start(),
+    stop: () => source.stop(),
+  };
+}
+
+/** Where policies have to be signed, what opens routes or closes them has to be, too. */
+function signedOpener(keys: () => Promise<readonly VerifyKey[]>): SwitchOpener {
+  return async (value, field) => {
+    const token = compactJws(Buffer.from(value), maxSwitchLength);
+    if (token === undefined) return undefined;
+    try {
+      const claims = readClaims(token);
+      if (claims.typ !== switchType || claims.for !== `${disabledKey} ${field}`) return undefined;
+      if ((await signerOf(token, claims, await keys())) === undefined) return undefined;
+      return payloadOf(token).toString();
+    } catch {
+      return undefined;
+    }
+  };
+}
+
+function teller({ telemetry: { logger, metrics } }: ProcessContext): (now: readonly KillSwitch[]) => void {
+  const disabled = metrics.gauge("outrigger_plugin_disabled", "Kill switches in force, by plugin", [
+    "plugin",
+  ]);
+  let before: readonly KillSwitch[] = [];
+  return (now) => {
+    const fields = new Set(now.map(switchField));
+    for (const each of before)
+      if (!fields.has(switchField(each)))
+        logger.warn(
+          { plugin: each.plugin, route: each.route ?? "*" },
+          "a plugin is on again, as the policy says",
+        );
+    const known = new Set(before.map((each) => JSON.stringify(each)));
+    for (const each of now) {
+      if (known.has(JSON.stringify(each))) continue;
+      const { plugin, route = "*", reason, author, untilMs, openRoutes } = each;
+      const until = untilMs === undefined ? undefined : new Date(untilMs).toISOString();
+      logger.warn(
+        { plugin, route, reason, author, until },
+        openRoutes
+          ? "a plugin is switched off"
+          : "a plugin is switched off that decides who gets in: its routes answer 503",
+      );
+    }
+    for (const { plugin } of before) disabled(plugin).set(0);
+    for (const { plugin } of now) disabled(plugin).set(now.filter((each) => each.plugin === plugin).length);
+    before = now;
+  };
+}

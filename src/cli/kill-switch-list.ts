@@ -1,0 +1,67 @@
+// `outrigger plugins list`: the plugins that this version has, and the kill switches that are set.
+import { registry } from "../app/registry.ts";
+import { KillSwitches, type SwitchList } from "../plane/kill-switches.ts";
+import { printTable } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+import { withPlane } from "./with-plane.ts";
+
+export interface ListOptions {
+  readonly json?: true;
+}
+
+/** @returns the exit code */
+export async function listPlugins(terminal: Terminal, options: ListOptions): Promise<number> {
+  return await withPlane(terminal, {}, async ({ store }) => {
+    const off = await new KillSwitches(store).list();
+    if (options.json) printJson(terminal, off);
+    else printTables(terminal, off);
+    return 0;
+  });
+}
+
+const plugins = registry
+  .toSorted((a, b) => a.priority - b.priority)
+  .map(({ name, version, priority, security }) => ({ name, version, priority, security }));
+
+function printJson(terminal: Terminal, { switches, unreadable }: SwitchList): void {
+  const disabled = switches.map(({ plugin, service, route, untilMs, atMs, ...rest }) => ({
+    plugin,
+    service: service ?? null,
+    route: route ?? null,
+    until: untilMs === undefined ? null : new Date(untilMs).toISOString(),
+    at: new Date(atMs).toISOString(),
+    ...rest,
+  }));
+  terminal.out(`${JSON.stringify({ plugins, disabled, unreadable }, null, 2)}\n`);
+}
+
+function printTables(terminal: Terminal, { switches, unreadable, nowMs }: SwitchList): void {
+  printTable(
+    terminal,
+    ["PLUGIN", "VERSION", "PRIORITY", "SECURITY"],
+    plugins.map(({ name, version, priority, security }) => [
+      name,
+      version,
+      String(priority),
+      security ? "yes" : "no",
+    ]),
+  );
+  if (switches.length > 0) {
+    terminal.out("\n");
+    printTable(
+      terminal,
+      ["OFF", "SERVICE", "ROUTE", "FOR", "BY", "REASON", "EFFECT"],
+      switches.map(({ plugin, service, route, untilMs, author, reason, openRoutes }) => [
+        plugin,
+        service ?? "all",
+        route ?? "all",
+        untilMs === undefined ? "good" : `${Math.ceil((untilMs - nowMs) / 1000)}s`,
+        author,
+        reason,
+        openRoutes ? "left out" : "routes answer 503",
+      ]),
+    );
+  }
+  for (const field of unreadable)
+    terminal.err(`no sidecar can read the kill switch ${JSON.stringify(field)}\n`);
+}

@@ -1,0 +1,128 @@
+// `outrigger plugins disable` and `enable`: the kill switch of a plugin.
+import { pluginsByName } from "../app/registry.ts";
+import { parseSwitchField, switchField, type SwitchTarget } from "../kill-switch/kill-switch.ts";
+import { parseDuration } from "../language/duration.ts";
+import { nearestName } from "../language/nearest.ts";
+import { KillSwitches } from "../plane/kill-switches.ts";
+import { KeyFileRefusal, readSigningKey, type SigningKey } from "../plane/private-key.ts";
+import type { Terminal } from "./terminal.ts";
+import { PlaneRefusal, withPlane } from "./with-plane.ts";
+
+export interface TargetOptions {
+  readonly service?: string;
+  readonly route?: string;
+  readonly json?: true;
+}
+
+export interface DisableOptions extends TargetOptions {
+  readonly reason: string;
+  readonly ttl?: string;
+  readonly acceptOpenRoutes?: true;
+  readonly key?: string;
+  readonly author?: string;
+}
+
+/** A stolen Redis can put a signed one back until it ends. */
+const longestSignedMs = 30 * 86_400_000;
+
+/** @returns the exit code */
+export async function disablePlugin(
+  terminal: Terminal,
+  plugin: string,
+  options: DisableOptions,
+): Promise<number> {
+  const target = targetOf(plugin, options);
+  const ttlMs = options.ttl === undefined ? undefined : parseDuration(options.ttl);
+  const wrong =
+    typeof target === "string" ? target : wrongIn(options, ttlMs, pluginsByName[plugin]?.security ?? false);
+  if (typeof target === "string" || wrong !== undefined) {
+    terminal.err(`${wrong}\n`);
+    return 2;
+  }
+  return await withPlane(terminal, options, async ({ store, author }) => {
+    const { reason } = options;
+    const openRoutes = options.acceptOpenRoutes === true || pluginsByName[plugin]?.security !== true;
+    const key = options.key === undefined ? undefined : await signingKey(options.key);
+    const written = await new KillSwitches(store).disable(target, { reason, author, openRoutes, ttlMs }, key);
+    if (written === undefined)
+      throw new PlaneRefusal('too many kill switches are set: "outrigger plugins list"');
+    if (options.json)
+      terminal.out(`${JSON.stringify({ ...targetJson(target), disabled: true, openRoutes }, null, 2)}\n`);
+    else
+      terminal.out(
+        `${plugin} is off ${where(target)}${ttlMs === undefined ? "" : ` for ${options.ttl}`}${openRoutes ? "" : "; its routes answer 503"}\n`,
+      );
+    return 0;
+  });
+}
+
+/** @returns the exit code */
+export async function enablePlugin(
+  terminal: Terminal,
+  plugin: string,
+  options: TargetOptions,
+): Promise<number> {
+  const target = targetOf(plugin, options);
+  if (typeof target === "string") {
+    terminal.err(`${target}\n`);
+    return 2;
+  }
+  return await withPlane(terminal, options, async ({ store }) => {
+    const switches = new KillSwitches(store);
+    if (!(await switches.enable(target))) {
+      const others = (await switches.list()).switches.filter((each) => each.plugin === plugin);
+      const hint = others.length === 0 ? "" : `: it is off ${others.map(where).join(", ")}`;
+      throw new PlaneRefusal(`no kill switch takes ${plugin} out ${where(target)}${hint}`);
+    }
+    if (options.json)
+      terminal.out(`${JSON.stringify({ ...targetJson(target), disabled: false }, null, 2)}\n`);
+    else terminal.out(`${plugin} is on again ${where(target)}, as the policy says\n`);
+    return 0;
+  });
+}
+
+/** @returns what is wrong with the arguments as a text */
+function targetOf(plugin: string, { service, route }: TargetOptions): SwitchTarget | string {
+  if (!Object.hasOwn(pluginsByName, plugin)) {
+    const meant = nearestName(plugin, Object.keys(pluginsByName));
+    return `there is no plugin ${JSON.stringify(plugin)}${meant === undefined ? "" : `: did you mean ${meant}?`}`;
+  }
+  const target = { plugin, service, route };
+  // As a sidecar will read it.
+  if (parseSwitchField(switchField(target)) === undefined)
+    return "--route takes a path pattern as policies write them: an exact path, or a prefix that ends in /*";
+  return target;
+}
+
+function wrongIn(
+  { reason, ttl, key, acceptOpenRoutes }: DisableOptions,
+  ttlMs: number | undefined,
+  security: boolean,
+): string | undefined {
+  if (reason.trim() === "" || reason.length > 500) return "--reason takes a text of at most 500 characters";
+  if (ttl !== undefined && (ttlMs === undefined || ttlMs === 0))
+    return "--ttl takes a length of time such as 1h or 30m";
+  if (key !== undefined && (ttlMs === undefined || ttlMs > longestSignedMs))
+    return "--key goes with a --ttl of at most 30d: who steals Redis can put a signed switch back until then";
+  if (acceptOpenRoutes === true && !security)
+    return "--accept-open-routes is for plugins that decide who gets in";
+  return undefined;
+}
+
+async function signingKey(path: string): Promise<SigningKey> {
+  try {
+    return await readSigningKey(path);
+  } catch (error) {
+    if (error instanceof KeyFileRefusal) throw new PlaneRefusal(error.message);
+    throw error;
+  }
+}
+
+const where = ({ service, route }: SwitchTarget): string =>
+  `${service === undefined ? "at every service" : `at ${service}`}${route === undefined ? "" : ` on ${route}`}`;
+
+const targetJson = ({ plugin, service, route }: SwitchTarget): object => ({
+  plugin,
+  service: service ?? null,
+  route: route ?? null,
+});

@@ -1,0 +1,39 @@
+// Files that are whole at every moment, whatever ends the process or fills the disk.
+import { open, readdir, rename, rm } from "node:fs/promises";
+import { basename, join } from "node:path";
+
+/** What a process that ended in the middle of a write left behind; never rejects. */
+export async function removeLeftovers(dir: string, path: string): Promise<void> {
+  const name = basename(path);
+  const isLeftover = (file: string): boolean =>
+    file.startsWith(`${name}.`) && /^\d+\.tmp$/u.test(file.slice(name.length + 1));
+  const files = await readdir(dir).catch(() => []);
+  for (const file of files.filter(isLeftover)) await rm(join(dir, file), { force: true }).catch(() => {});
+}
+
+/** Owner alone may read it. A crash at any moment leaves the old copy or the new one, never half of either. */
+export async function writeAtomically(dir: string, path: string, text: string): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  await rm(temporary, { force: true });
+  try {
+    const file = await open(temporary, "wx", 0o600);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    // On a full disk half of it would take room for good.
+    await rm(temporary, { force: true }).catch(() => {});
+    throw error;
+  }
+  // The rename itself is durable only once the folder is synced.
+  const folder = await open(dir);
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}

@@ -1,0 +1,71 @@
+// The kill switches that were read last, on disk: a sidecar that starts while Redis is dead has off what was off. Kept as
+// they came, so that they pass the same checks again.
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { removeLeftovers, writeAtomically } from "../files/atomic-file.ts";
+import { makeFolder } from "../files/make-folder.ts";
+import { parseJson } from "../language/json.ts";
+
+const mostBytes = 4 * 1_048_576;
+const onDisk = z.strictObject({ version: z.literal(1), switches: z.array(z.string()).max(8_192) });
+
+export interface KeptSwitchesOptions {
+  /** OUTRIGGER_STATE_DIR; made when it is not there. */
+  readonly dir: string;
+  readonly service: string;
+  readonly onTrouble: (message: string) => void;
+}
+
+export class KeptSwitches {
+  readonly #options: KeptSwitchesOptions;
+  readonly #path: string;
+  #latest: readonly string[] | undefined;
+  #saving: Promise<void> | undefined;
+
+  constructor(options: KeptSwitchesOptions) {
+    this.#options = options;
+    this.#path = join(options.dir, `disabled-${options.service}.json`);
+  }
+
+  /** Never rejects. @returns field, value, …; undefined when there are none, or none that can be used */
+  async load(): Promise<readonly string[] | undefined> {
+    await removeLeftovers(this.#options.dir, this.#path);
+    try {
+      if ((await stat(this.#path)).size > mostBytes) throw new Error("too large");
+      return onDisk.parse(parseJson(await readFile(this.#path, "utf8"))).switches;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      this.#options.onTrouble(`the kept kill switches in ${this.#path} are ignored: ${reason(error)}`);
+      return undefined;
+    }
+  }
+
+  /** Writes in the background; of several only the latest. @param switches field, value, … */
+  save(switches: readonly string[]): void {
+    this.#latest = switches;
+    this.#saving ??= this.#saveAll();
+  }
+
+  async settled(): Promise<void> {
+    await this.#saving;
+  }
+
+  async #saveAll(): Promise<void> {
+    while (this.#latest !== undefined) {
+      const text = JSON.stringify({ version: 1, switches: this.#latest });
+      this.#latest = undefined;
+      try {
+        await makeFolder(this.#options.dir);
+        await writeAtomically(this.#options.dir, this.#path, text);
+      } catch (error) {
+        this.#options.onTrouble(`the kill switches could not be kept in ${this.#path}: ${reason(error)}`);
+      }
+    }
+    this.#saving = undefined;
+  }
+}
+
+function reason(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? "damaged";
+}

@@ -1,0 +1,172 @@
+// Reads the kill switches of a service: told of a change by whoever makes it, and every few seconds anyway. Nothing here
+// depends on a policy that can be read or is valid. What was read last holds while Redis is away, over a restart too
+// where there is a state folder.
+import type { Clock } from "../plugin-api/services.ts";
+import { parseJson } from "../language/json.ts";
+import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
+import { Rereader } from "../policy/sources/source.ts";
+import {
+  disabledKey,
+  type KillSwitch,
+  maxSwitchLength,
+  nothingOff,
+  parseSwitchField,
+  type SwitchFacts,
+  switchFacts,
+  SwitchedOff,
+} from "./kill-switch.ts";
+import type { KeptSwitches } from "./kept-switches.ts";
+
+/** How a value is opened: undefined where it does not count (not signed, or by nobody who may). */
+export type SwitchOpener = (value: string, field: string) => Promise<string | undefined>;
+
+export interface SwitchSourceOptions {
+  readonly store: Store;
+  readonly service: string;
+  /** By which a switch is over. */
+  readonly clock: Pick<Clock, "now">;
+  readonly kept?: KeptSwitches | undefined;
+  readonly open?: SwitchOpener | undefined;
+  /** Whether one that says no end does not count. */
+  readonly needsEnd: boolean;
+  readonly onChange: (off: SwitchedOff) => void;
+  /** Told once of each field whose value does not count. */
+  readonly onIgnored: (field: string) => void;
+  /** Redis answers, and refuses this; told once. */
+  readonly onRefused: (code: string) => void;
+  readonly pollMs?: number;
+}
+
+/** Operators set far fewer; more is somebody else's doing. */
+const maxFields = 4_096;
+const settleMs = 5;
+const limitMs = 1_000;
+/** While changes are not told: no longer than honouring one may take. */
+const untoldPollMs = 900;
+
+export class SwitchSource {
+  readonly #options: SwitchSourceOptions;
+  readonly #rereader: Rereader;
+  readonly #first = Promise.withResolvers<void>();
+  #current = nothingOff;
+  #text = "[]";
+  #unhear: (() => void) | undefined;
+  #end: NodeJS.Timeout | undefined;
+  #ignored: ReadonlySet<string> = new Set<string>();
+  #refused: string | undefined;
+  #readMono = -Infinity;
+  #told = true;
+
+  constructor(options: SwitchSourceOptions) {
+    this.#options = options;
+    const { pollMs = 5_000 } = options;
+    this.#rereader = new Rereader({
+      settleMs,
+      pollMs: Math.min(untoldPollMs, pollMs),
+      retryMs: untoldPollMs,
+      read: () => this.#look(pollMs),
+    });
+  }
+
+  get current(): SwitchedOff {
+    return this.#current;
+  }
+
+  /** Resolves once it is known what is off, or within a bounded time when nobody can tell. */
+  async start(): Promise<void> {
+    const { store, kept, clock } = this.#options;
+    const last = await kept?.load();
+    if (last !== undefined) this.#take(await this.#parse(last, clock.now()), clock.now());
+    this.#unhear = store.hear(disabledKey, () => {
+      this.#told = true;
+      this.#rereader.notice();
+    });
+    this.#rereader.readNow();
+    const timer = setTimeout(() => this.#first.resolve(), limitMs);
+    await this.#first.promise;
+    clearTimeout(timer);
+  }
+
+  async stop(): Promise<void> {
+    this.#unhear?.();
+    clearTimeout(this.#end);
+    await this.#rereader.stop();
+  }
+
+  async #look(pollMs: number): Promise<boolean> {
+    const { store, kept } = this.#options;
+    if (!this.#told && store.watching && performance.now() - this.#readMono < pollMs) return true;
+    this.#told = false;
+    let texts: readonly string[];
+    try {
+      texts = await store.readHash(disabledKey, maxFields, limitMs);
+    } catch (error) {
+      // Out of reach: the store counts and logs that, and what was read last holds.
+      return this.#failed(error instanceof StoreUnavailable ? error.code : undefined);
+    }
+    this.#refused = undefined;
+    this.#readMono = performance.now();
+    const nowMs = this.#options.clock.now();
+    if (this.#take(await this.#parse(texts, nowMs), nowMs)) kept?.save(texts);
+    this.#first.resolve();
+    return true;
+  }
+
+  /** @returns whether there is no use in asking again soon */
+  #failed(code: string | undefined): boolean {
+    this.#readMono = code === undefined ? -Infinity : performance.now();
+    if (code === undefined) return false;
+    if (code !== this.#refused) this.#options.onRefused(code);
+    this.#refused = code;
+    this.#first.resolve();
+    return true;
+  }
+
+  /** @param flat field, value, … */
+  async #parse(flat: readonly string[], nowMs: number): Promise<KillSwitch[]> {
+    const switches: KillSwitch[] = [];
+    const ignored = new Set<string>();
+    for (let i = 0; i + 1 < flat.length; i += 2) {
+      const field = flat[i] ?? "";
+      const target = parseSwitchField(field);
+      if (target?.service !== undefined && target.service !== this.#options.service) continue;
+      const facts = target && (await this.#facts(flat[i + 1] ?? "", field));
+      const endless = facts?.untilMs === null && this.#options.needsEnd;
+      if (target === undefined || facts === undefined || endless) ignored.add(field.slice(0, 200));
+      else if (facts.untilMs === null || facts.untilMs > nowMs)
+        switches.push({ ...target, ...facts, untilMs: facts.untilMs ?? undefined });
+    }
+    for (const field of ignored) if (!this.#ignored.has(field)) this.#options.onIgnored(field);
+    this.#ignored = ignored;
+    return switches.toSorted((a, b) => a.atMs - b.atMs);
+  }
+
+  /** @returns undefined for what does not count */
+  async #facts(value: string, field: string): Promise<SwitchFacts | undefined> {
+    const { open } = this.#options;
+    const opened = open === undefined ? value : await open(value, field);
+    if (opened === undefined || opened.length > maxSwitchLength) return undefined;
+    try {
+      return switchFacts.safeParse(parseJson(opened)).data;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** @returns whether anything changed */
+  #take(switches: readonly KillSwitch[], nowMs: number): boolean {
+    clearTimeout(this.#end);
+    const live = switches.filter(({ untilMs }) => untilMs === undefined || untilMs > nowMs);
+    const next = Math.min(...live.map(({ untilMs }) => untilMs ?? Infinity));
+    if (next < Infinity) {
+      const inMs = Math.min(next - nowMs, 2 ** 31 - 1);
+      this.#end = setTimeout(() => this.#take(live, nowMs + inMs), inMs).unref();
+    }
+    const text = JSON.stringify(live);
+    if (text === this.#text) return false;
+    this.#text = text;
+    this.#current = new SwitchedOff(live);
+    this.#options.onChange(this.#current);
+    return true;
+  }
+}

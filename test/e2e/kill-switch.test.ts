@@ -1,0 +1,215 @@
+// The kill switch as an operator meets it: commands against a real Redis, and what real sidecars answer meanwhile.
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import http from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, afterEach, before, describe, test } from "node:test";
+import { startCrew } from "../support/crew.ts";
+import { outrigger } from "../support/process.ts";
+import { eventually, type RedisServer, startRedis } from "../support/redis.ts";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
+
+const policy = {
+  apiVersion: "outrigger/v1",
+  plugins: ["auth", "transform"],
+  pluginConfig: { transform: { addResponseHeaders: { "x-mark": "here" } } },
+  routes: [{ path: "/*" }, { path: "/api/*" }],
+};
+const service: http.RequestListener = (_request, response) => void response.end("ok");
+
+const folder = mkdtempSync(join(tmpdir(), "outrigger-kill-"));
+let redis: RedisServer;
+const sidecars: TestSidecar[] = [];
+before(async () => {
+  redis = await startRedis();
+});
+afterEach(async () => {
+  await Promise.all(sidecars.splice(0).map((sidecar) => sidecar.stop()));
+  await redis.cli.del("outrigger:disabled");
+});
+after(async () => {
+  await redis.close();
+  rmSync(folder, { recursive: true });
+});
+
+const run = (...args: string[]) =>
+  outrigger(["plugins", ...args], { REDIS_URL: redis.url, OUTRIGGER_AUTHOR: "ada" });
+async function disable(...args: string[]): Promise<void> {
+  const { code, stderr } = await run("disable", ...args, "--reason", "it leaks");
+  assert.equal(code, 0, stderr);
+}
+async function sidecar(name = "orders", env: Record<string, string> = {}): Promise<TestSidecar> {
+  await redis.cli.set("outrigger:policy", JSON.stringify(policy));
+  const started = await startSidecar({
+    upstream: service,
+    redisUrl: redis.url,
+    env: { OUTRIGGER_SERVICE: name, OUTRIGGER_INSTANCE: `${name}-1`, ...env },
+  });
+  sidecars.push(started);
+  return started;
+}
+/** Within so many milliseconds it passes. */
+const soon = (check: () => Promise<void>, ms: number): Promise<void> =>
+  eventually(
+    "that",
+    async () =>
+      check().then(
+        () => true,
+        () => false,
+      ),
+    ms,
+  ).catch(check);
+const ask = async (
+  { url }: { url: string },
+  path = "/",
+): Promise<{ status: number; mark: string | null }> => {
+  const answer = await fetch(`${url}${path}`);
+  await answer.text();
+  return { status: answer.status, mark: answer.headers.get("x-mark") };
+};
+
+describe("a plugin that is switched off", () => {
+  test("is left out within a second, and back again", async () => {
+    await redis.cli.set("outrigger:policy", JSON.stringify({ ...policy, plugins: ["transform"] }));
+    const one = await startSidecar({ upstream: service, redisUrl: redis.url });
+    sidecars.push(one);
+    assert.equal((await ask(one)).mark, "here");
+    await disable("transform");
+    await soon(async () => assert.equal((await ask(one)).mark, null), 5_000);
+    assert.match(await one.metrics(), /outrigger_plugin_disabled\{[^}]*plugin="transform"[^}]*\} 1/);
+    const line = await one.line(({ msg }) => msg === "a plugin is switched off");
+    assert.deepEqual([line["plugin"], line["reason"], line["author"]], ["transform", "it leaks", "ada"]);
+    const shown = (await (await fetch(`${one.adminUrl}/policy`)).json()) as {
+      disabled: { plugin: string }[];
+    };
+    assert.deepEqual(
+      shown.disabled.map(({ plugin }) => plugin),
+      ["transform"],
+    );
+    assert.equal((await run("enable", "transform")).code, 0);
+    await soon(async () => assert.equal((await ask(one)).mark, "here"), 5_000);
+    assert.match(await one.metrics(), /outrigger_plugin_disabled\{[^}]*plugin="transform"[^}]*\} 0/);
+  });
+
+  test("decides who gets in: its routes are 503, unless the operator accepts that they are open", async () => {
+    const one = await sidecar();
+    assert.equal((await ask(one)).status, 401);
+    await disable("auth");
+    await soon(async () => assert.equal((await ask(one)).status, 503), 5_000);
+    await disable("auth", "--accept-open-routes");
+    await soon(async () => assert.equal((await ask(one)).status, 200), 5_000);
+    await run("enable", "auth");
+    await soon(async () => assert.equal((await ask(one)).status, 401), 5_000);
+  });
+
+  test("is off at the service and on the routes alone that were named", async () => {
+    const [orders, users] = [await sidecar("orders"), await sidecar("users")];
+    await disable("auth", "--service", "orders", "--route", "/api/*", "--accept-open-routes");
+    await soon(async () => assert.equal((await ask(orders, "/api/x")).status, 200), 5_000);
+    assert.equal((await ask(orders)).status, 401);
+    assert.equal((await ask(users, "/api/x")).status, 401);
+  });
+
+  test("is on again by itself when its time is over", async () => {
+    const one = await sidecar();
+    await disable("auth", "--accept-open-routes", "--ttl", "1s");
+    await soon(async () => assert.equal((await ask(one)).status, 200), 5_000);
+    await soon(async () => assert.equal((await ask(one)).status, 401), 3_000);
+  });
+
+  test("is off whatever becomes of the policy: refused, gone, another one", async () => {
+    const one = await sidecar();
+    await redis.cli.set("outrigger:policy", "{");
+    await one.line(({ msg }) => String(msg).startsWith("policy refused"));
+    await disable("auth", "--accept-open-routes");
+    await soon(async () => assert.equal((await ask(one)).status, 200), 5_000);
+    const other = { ...policy, pluginConfig: { transform: { addResponseHeaders: { "x-mark": "other" } } } };
+    await redis.cli.set("outrigger:policy", JSON.stringify(other));
+    await soon(async () => assert.deepEqual(await ask(one), { status: 200, mark: "other" }), 2_000);
+  });
+
+  test("is off in a sidecar that starts, from the first request on, also when Redis is dead by then", async () => {
+    const env = { OUTRIGGER_STATE_DIR: join(folder, "state") };
+    const one = await sidecar("orders", env);
+    await disable("auth", "--accept-open-routes");
+    await soon(async () => assert.equal((await ask(one)).status, 200), 5_000);
+    assert.equal((await ask(await sidecar("orders"))).status, 200);
+    const dead = await startSidecar({
+      upstream: service,
+      redisUrl: "redis://127.0.0.1:1",
+      env: { OUTRIGGER_SERVICE: "orders", ...env },
+    });
+    sidecars.push(dead);
+    await soon(async () => assert.equal((await ask(dead)).status, 200), 5_000);
+  });
+
+  test("is off in every worker, also in one that starts later", async () => {
+    await redis.cli.set("outrigger:policy", JSON.stringify(policy));
+    const upstream = http.createServer(service).listen(0, "127.0.0.1");
+    await new Promise((resolve) => upstream.once("listening", resolve));
+    const address = upstream.address() as { port: number };
+    const crew = await startCrew({
+      upstream: `http://127.0.0.1:${address.port}`,
+      env: { REDIS_URL: redis.url },
+    });
+    try {
+      const statuses = async (): Promise<number[]> =>
+        await Promise.all(Array.from({ length: 8 }, async () => (await ask(crew)).status));
+      await disable("auth", "--accept-open-routes");
+      await soon(async () => assert.deepEqual(new Set(await statuses()), new Set([200])), 2_000);
+      const [first] = crew.pids().values();
+      process.kill(first ?? 0, "SIGKILL");
+      await crew.until(3, ({ msg }) => msg === "a worker serves");
+      assert.deepEqual(new Set(await statuses()), new Set([200]));
+    } finally {
+      await crew.stop();
+      upstream.close();
+      upstream.closeAllConnections();
+    }
+  });
+});
+
+describe("what is in Redis and is no kill switch", () => {
+  test("takes nothing out, and is told of once", async () => {
+    const one = await sidecar();
+    for (const [field, value] of [
+      ["auth * *", "{}"],
+      ["auth * *x", '{"untilMs":null}'],
+      ["auth", "off"],
+    ])
+      await redis.cli.hset("outrigger:disabled", field ?? "", value ?? "");
+    await redis.cli.publish("outrigger:disabled", "");
+    await one.line(({ msg }) => String(msg).startsWith("a kill switch in Redis cannot be read"));
+    assert.equal((await ask(one)).status, 401);
+  });
+});
+
+describe("the commands", () => {
+  test("list what is off: where, how long, who, why", async () => {
+    await disable("cache", "--service", "orders", "--ttl", "1h");
+    const { stdout } = await run("list");
+    assert.match(stdout, /auth +\d+\.\d+\.\d+ +10 +yes/);
+    assert.match(stdout, /cache +orders +all +3\d\d\ds +ada +it leaks +left out/);
+    const { disabled } = JSON.parse((await run("list", "--json")).stdout) as { disabled: unknown[] };
+    assert.equal(disabled.length, 1);
+  });
+
+  test("refuse what they cannot mean, in one line", async () => {
+    for (const [args, code, text] of [
+      [["disable", "aut", "--reason", "x"], 2, /no plugin "aut": did you mean auth\?/],
+      [["disable", "auth"], 2, /--reason/],
+      [["disable", "auth", "--reason", " "], 2, /--reason takes/],
+      [["disable", "auth", "--reason", "x", "--ttl", "soon"], 2, /--ttl takes/],
+      [["disable", "auth", "--reason", "x", "--route", "api"], 2, /--route takes/],
+      [["disable", "cors", "--reason", "x", "--accept-open-routes"], 2, /decide who gets in/],
+      [["disable", "auth", "--reason", "x", "--key", "f"], 2, /--key goes with a --ttl/],
+      [["enable", "auth"], 1, /no kill switch takes auth out at every service/],
+    ] as const) {
+      const { code: got, stderr } = await run(...args);
+      assert.equal(got, code, stderr);
+      assert.match(stderr, text);
+      assert.equal(stderr.trimEnd().split("\n").length, 1, stderr);
+    }
+  });
+});

@@ -1,0 +1,93 @@
+// Whoever holds Redis, and kill switches: what takes the guard out of a chain has to come from who may change policies.
+import assert from "node:assert/strict";
+import { switchType } from "../../../src/kill-switch/kill-switch.ts";
+import { signDocument } from "../../../src/plane/sign.ts";
+import type { TestSidecar } from "../../support/sidecar.ts";
+import type { Attack } from "../attack.ts";
+import { SigningScene } from "../signing-scene.ts";
+
+const guarded = {
+  apiVersion: "outrigger/v1",
+  plugins: ["auth"],
+  pluginConfig: { auth: { apiKeys: { headers: ["x-api-key"] } } },
+};
+const hourMs = 3_600_000;
+const facts = (more: object = {}): object => ({
+  untilMs: Date.now() + hourMs,
+  reason: "x",
+  author: "x",
+  atMs: Date.now(),
+  openRoutes: true,
+  ...more,
+});
+const fieldOf = "disabled auth * *";
+
+interface Opened {
+  readonly scene: SigningScene;
+  readonly sidecar: TestSidecar;
+  /** Puts it there, and looks once the sidecar has read it. */
+  tries(value: string, field?: string): Promise<number>;
+}
+
+async function open(scene: SigningScene): Promise<Opened> {
+  await scene.set("policy", await scene.sign(guarded, { epoch: 2 }));
+  const sidecar = await scene.sidecar();
+  const status = async (): Promise<number> => (await fetch(`${sidecar.url}/`)).status;
+  assert.equal(await status(), 401);
+  return {
+    scene,
+    sidecar,
+    async tries(value, field = "auth * *") {
+      const told = sidecar.lines.length;
+      await scene.redis.cli.del("outrigger:disabled");
+      // A second one that is always ignored says when both have been read.
+      const marker = `read-${told} * *`;
+      await scene.redis.cli.hset("outrigger:disabled", field, value, marker, "{}");
+      await scene.redis.cli.publish("outrigger:disabled", "");
+      await sidecar.line((line) => line["field"] === marker);
+      return await status();
+    },
+  };
+}
+
+const attack = (what: string, run: (opened: Opened) => Promise<void>): Attack => ({
+  row: "Z62",
+  what,
+  run: async (scene) => run(await open(await SigningScene.open(scene))),
+});
+
+const unsigned = attack(
+  "switches the guard off by a value that nobody signed, or that its own key did",
+  async (o) => {
+    assert.equal(await o.tries(JSON.stringify(facts())), 401);
+    const own = { ...(await o.scene.makeKey()), kid: o.scene.ours.kid };
+    assert.equal(
+      await o.tries(await signDocument(facts(), own, { typ: switchType, for: fieldOf }, Date.now())),
+      401,
+    );
+  },
+);
+
+const moved = attack(
+  "moves a signed switch to another plugin's field, or takes another signed thing for one",
+  async (o) => {
+    const { ours } = o.scene;
+    const of = (name: string, typ = switchType): Promise<string> =>
+      signDocument(facts(), ours, { typ, for: name }, Date.now());
+    assert.equal(await o.tries(await of("disabled cors * *")), 401);
+    assert.equal(await o.tries(await of("disabled auth orders /x")), 401);
+    assert.equal(await o.tries(await of(fieldOf, "outrigger-policy+jws")), 401);
+  },
+);
+
+const replayed = attack("puts back a signed switch that is over, or one without an end", async (o) => {
+  const { ours } = o.scene;
+  const of = (more: object): Promise<string> =>
+    signDocument(facts(more), ours, { typ: switchType, for: fieldOf }, Date.now());
+  assert.equal(await o.tries(await of({ untilMs: Date.now() - 1 })), 401);
+  assert.equal(await o.tries(await of({ untilMs: null })), 401);
+  // So that the above can fail: the same one within its time counts.
+  assert.equal(await o.tries(await of({})), 200);
+});
+
+export const attacks: readonly Attack[] = [unsigned, moved, replayed];
