@@ -158,6 +158,25 @@ describe("a policy in Redis", () => {
     );
   });
 
+  test("is in force under rights of before there was a document of keys", async () => {
+    await set(plugins("auth"));
+    const rights = ["+@all", "&*", "~outrigger:policy", "~outrigger:policy:*"];
+    await redis.cli.call("ACL", "SETUSER", "old", "on", ">pw", ...rights);
+    const old = createStore({
+      address: parseRedisAddress(redis.url.replace("redis://", "redis://old:pw@")),
+      keyPrefix: "outrigger:",
+      connectionName: "policy-test-old",
+    });
+    try {
+      const source = createRedisSource({ store: old, service: "users", signed: true, ...far });
+      const life = await createLife(record, { source });
+      await life.start();
+      assert.deepEqual([life.ready, last(record.swapped), record.states], [true, ["auth"], ["read"]]);
+    } finally {
+      old.close();
+    }
+  });
+
   test("is seen by the poll when no message comes", async () => {
     await set(plugins("auth"));
     const deaf = new Proxy(store, {
