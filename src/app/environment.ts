@@ -8,4 +8,3 @@ const reader = new ConfigReader(registry);
 export const settingsTable = reader.table;
 export const loadConfig: ConfigReader["load"] = (...given) => reader.load(...given);
 export const describeConfig: ConfigReader["describe"] = (...given) => reader.describe(...given);
-export const rereadSecrets: ConfigReader["reread"] = (...given) => reader.reread(...given);

@@ -1,6 +1,6 @@
 // What every process of a sidecar has, whatever its part: settings, plugins, log, metrics, Redis, the files of secrets.
 import type { Writable } from "node:stream";
-import type { Config } from "../config/config.ts";
+import { type Config, ConfigReader } from "../config/config.ts";
 import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
 import type { RenewableStore } from "../redis/renewable-store.ts";
 import { systemClock } from "../runtime/clock.ts";
@@ -40,7 +40,7 @@ export function createProcessContext(config: Config, options: ContextOptions = {
   const { service, instance } = config;
   const telemetry = createTelemetry({ level: logLevel, service, instance, worker, stream: output });
   const store = connectStore(config, telemetry);
-  const secretFiles = new SecretFiles(config, telemetry.logger, store);
+  const secretFiles = new SecretFiles(config, new ConfigReader(registry), telemetry.logger, store);
   return {
     config,
     registry,

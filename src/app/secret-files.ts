@@ -4,9 +4,8 @@ import { textOf } from "../plugin-api/error-text.ts";
 import { stat } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
-import type { Config, SecretSettings } from "../config/config.ts";
+import type { Config, ConfigReader, SecretSettings } from "../config/config.ts";
 import type { Logger } from "../plugin-api/contract.ts";
-import { rereadSecrets } from "./environment.ts";
 import type { RenewableStore } from "../redis/renewable-store.ts";
 import type { PolicyInForce } from "./policy-in-force.ts";
 
@@ -20,6 +19,7 @@ const maxRetryMs = 300_000;
 
 export class SecretFiles {
   readonly #config: Config;
+  readonly #reader: Pick<ConfigReader, "reread">;
   readonly #logger: Logger;
   readonly #store: Pick<RenewableStore, "renew"> | undefined;
   #policy: Pick<PolicyInForce, "has" | "renew"> | undefined;
@@ -34,8 +34,15 @@ export class SecretFiles {
   #retryAtMono = 0;
   #closed = false;
 
-  constructor(config: Config, logger: Logger, store: Pick<RenewableStore, "renew"> | undefined) {
+  /** @param reader knows the secrets of this process's plugins */
+  constructor(
+    config: Config,
+    reader: Pick<ConfigReader, "reread">,
+    logger: Logger,
+    store: Pick<RenewableStore, "renew"> | undefined,
+  ) {
     this.#config = config;
+    this.#reader = reader;
     this.#logger = logger;
     this.#store = store;
     this.#wanted = config;
@@ -110,7 +117,7 @@ export class SecretFiles {
 
   #read(files: Config["secretFiles"]): void {
     const problems: string[] = [];
-    const now = rereadSecrets(files, this.#wanted, problems);
+    const now = this.#reader.reread(files, this.#wanted, problems);
     const told = problems.join("\n");
     if (told !== "" && told !== this.#told)
       this.#logger.error({ problems }, "secret file cannot be used; keeping the previous value");

@@ -184,6 +184,44 @@ test("secrets of plugins and the admin token are taken together; what does not f
   assert.doesNotMatch(JSON.stringify(sidecar.lines), /short|oooo|nnnn|admin-token|pepper-0/u);
 });
 
+test("a secret that a plugin brings is taken when it is right, and stays when it is not", async (t) => {
+  const secrets = secretFolder(t, { OUTRIGGER_GATE_WORD: "first" });
+  const gate = definePlugin({
+    name: "gate",
+    version: "1.0.0",
+    apiVersion: 1,
+    priority: 30,
+    security: false,
+    failMode: "closed",
+    options: z.strictObject({}),
+    secrets: {
+      GATE_WORD: {
+        about: "Word that the gate says",
+        check: (word) => (word.length < 5 ? "must have 5 characters" : undefined),
+      },
+    },
+    setup: ({ services }) => ({
+      onResponse: (_exchange, response) =>
+        response.fields.set("X-Word", services.secrets.get("GATE_WORD") ?? "none"),
+    }),
+  });
+  const sidecar = await startSidecar({
+    policy: { plugins: ["gate"] },
+    plugins: [gate],
+    env: secrets.env,
+    upstream: (_request, response) => void response.end(),
+  });
+  t.after(() => sidecar.stop());
+  const says = async (what: string): Promise<boolean> =>
+    (await fetch(sidecar.url)).headers.get("x-word") === what;
+  assert.equal(await says("first"), true);
+  secrets.write({ OUTRIGGER_GATE_WORD: "no" });
+  await sidecar.line(({ problems }) => String(problems).startsWith("OUTRIGGER_GATE_WORD_FILE: must have 5"));
+  assert.equal(await says("first"), true);
+  secrets.write({ OUTRIGGER_GATE_WORD: "second" });
+  await eventually("the second word", () => says("second"));
+});
+
 test("a policy that comes into force while another secret is being set up gets that secret, too", async (t) => {
   const secrets = secretFolder(t, { OUTRIGGER_SECRET_WORD: "first", OUTRIGGER_STORE_KEYS: storeKey(1) });
   const second = Promise.withResolvers<void>();
