@@ -12,7 +12,6 @@ import { Exclusions, forwarding } from "./rules/exclusions.ts";
 import { fleetOptions } from "./fleet-options.ts";
 import { FailedAuthLimiter } from "./failed-auth-limiter.ts";
 import { Authenticator, type AuthenticatorParts } from "./authenticator.ts";
-import { lint } from "./lint.ts";
 import { cookiesOf } from "./login/login-cookies.ts";
 import type { Login } from "./login/login.ts";
 import { KeyCheck } from "./api-keys/keys.ts";
@@ -188,7 +187,7 @@ export const auth = definePlugin({
   fleetOptions,
   cookies: cookiesOf,
   secretNames,
-  lint,
+  lint: async () => (await import("./lint.ts")).lint,
   check: async (context) => (await import("./api-keys/keys-check.ts")).checkApiKeys(context),
   commands: async () => (await import("./commands.ts")).commands,
   init: createState,

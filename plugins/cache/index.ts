@@ -1,6 +1,5 @@
 // The cache plugin: a shared HTTP cache (RFC 9111) in memory and in Redis. See README.md.
 import { definePlugin, type Hooks } from "../../src/plugin-api/contract.ts";
-import { lint } from "./lint.ts";
 import { LookUp } from "./flow/lookup.ts";
 import { cacheOptions } from "./options.ts";
 import { ResponsePath } from "./flow/response.ts";
@@ -16,7 +15,7 @@ export const cache = definePlugin({
   security: false,
   failMode: "open",
   options: cacheOptions,
-  lint,
+  lint: async () => (await import("./lint.ts")).lint,
   needs: { keys: ["cache:<service>:"], seals: ["purges"] },
   commands: async () => (await import("./commands.ts")).commands,
   init: createState,

@@ -1,7 +1,6 @@
 // The cors plugin (Fetch standard, "CORS protocol"): answers preflights in place of the service and puts the CORS
 // fields on every other answer, the sidecar's own errors included, so that a page can read why it was refused.
 import { definePlugin, note, type Exchange, type Hooks, pairsOf } from "../../src/plugin-api/contract.ts";
-import { lint } from "./lint.ts";
 import { corsOptions } from "./options.ts";
 import { compileOrigins } from "./origins.ts";
 import { compilePreflight, isPreflight, listField } from "./preflight.ts";
@@ -31,7 +30,7 @@ export const cors = definePlugin({
   // Going on without it would let the service's own, perhaps laxer, CORS fields through.
   failMode: "closed",
   options: corsOptions,
-  lint,
+  lint: async () => (await import("./lint.ts")).lint,
 
   setup({ options }): Hooks {
     const anyOrigin = options.origins.includes("*");

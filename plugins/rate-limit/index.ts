@@ -7,7 +7,6 @@ import { createCounts } from "./counting/primary-counts.ts";
 import { fleetOptions } from "./fleet-options.ts";
 import type { Result } from "./limit.ts";
 import { Limiter } from "./limiter.ts";
-import { lint } from "./lint.ts";
 import { checksTotal } from "./metrics.ts";
 import { rateLimitOptions, type RateLimitOptions } from "./options.ts";
 import { createPartition, type PartitionContext } from "./partition.ts";
@@ -26,7 +25,7 @@ export const rateLimit = definePlugin({
   options: rateLimitOptions,
   needs: { keys: ["rl:<service>:", "rl:@fleet:"], metrics: ["outrigger_overload_"] },
   fleetOptions,
-  lint,
+  lint: async () => (await import("./lint.ts")).lint,
   init: createState,
   dispose: (state) => state.overload.loopDelay.stop(),
   sharedState: createCounts,

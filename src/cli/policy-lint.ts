@@ -17,7 +17,7 @@ export async function lintPolicies(
   files: readonly string[],
   options: LintCommandOptions,
 ): Promise<number> {
-  if (options.codes === true) return printCodes(terminal, options);
+  if (options.codes === true) return await printCodes(terminal, options);
   if (files.length === 0) {
     terminal.err("name a file, or --codes\n");
     return 2;
@@ -38,8 +38,8 @@ export async function lintPolicies(
   return ok ? 0 : 1;
 }
 
-function printCodes(terminal: Terminal, options: LintCommandOptions): number {
-  const codes = [...lintCodes(pluginsByName)];
+async function printCodes(terminal: Terminal, options: LintCommandOptions): Promise<number> {
+  const codes = [...(await lintCodes(pluginsByName))];
   if (options.json)
     terminal.out(
       `${JSON.stringify(

@@ -142,8 +142,8 @@ export interface PluginDefinition<Schema extends z.ZodType = z.ZodType, State = 
   readonly fleetOptions?: (options: unknown) => readonly FleetOption[];
   /** The cookies that such options make its own, likewise unchecked: kept from every service, also on other services' routes. */
   readonly cookies?: (options: unknown) => readonly OwnedCookie[];
-  /** What `policy lint` says of its options. */
-  readonly lint?: PluginLint<z.output<Schema>>;
+  /** What `policy lint` says of its options, loaded there alone. */
+  lint?(): Promise<PluginLint<z.output<Schema>>>;
   /** What it brings for the command line, loaded there alone. */
   commands?(): Promise<readonly CommandGroup[]>;
   /** What `outrigger check` looks at for it; changes nothing. */

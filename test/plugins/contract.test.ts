@@ -51,7 +51,8 @@ for (const plugin of registry) {
       (await import(join(folder, plugin.name, file))) as Record<string, unknown>;
     assert.equal((await load("index.ts"))[name], plugin);
     assert.equal((await load("options.ts"))[`${name}Options`], plugin.options);
-    if (plugin.lint !== undefined) assert.equal((await load("lint.ts"))["lint"], plugin.lint);
+    const rules = await plugin.lint?.();
+    if (rules !== undefined) assert.equal((await load("lint.ts"))["lint"], rules);
     if (plugin.commands !== undefined)
       assert.equal((await load("commands.ts"))["commands"], await plugin.commands());
   });

@@ -3,7 +3,7 @@
 import { createPolicyParser, defaultMaxBytes, placed } from "../../policy/document/parse.ts";
 import { longestList, pathText } from "../../policy/document/problems.ts";
 import { type RawPolicy, layerKey, sharedKey } from "../../policy/read.ts";
-import { createPolicyOpener } from "../../policy/signature/signature.ts";
+import { openPolicy } from "../../policy/signature/signature.ts";
 import type { SourceDocument } from "../../policy/document/written.ts";
 import { allowanceCodes, withoutAllowed } from "./allow.ts";
 import { failsOpen } from "./fails-open.ts";
@@ -13,7 +13,7 @@ import { checkPlugins } from "./plugin-rules.ts";
 import { shadowedRoute } from "./shadowed-route.ts";
 import { strippedPastGuard } from "./stripped-past-guard.ts";
 import { unusedLock, unusedOptions } from "./unheeded.ts";
-import { type LintPlugins, type ViewOptions, createView } from "./view.ts";
+import { createView, type LintPlugins, type LoadedPlugins, loadRules, type ViewOptions } from "./view.ts";
 
 const documentRules: readonly DocumentRule[] = [
   ...openRoutes,
@@ -31,7 +31,8 @@ export interface Lint {
   readonly left: number;
 }
 
-export interface LintOptions extends ViewOptions {
+export interface LintOptions extends Omit<ViewOptions, "plugins"> {
+  readonly plugins: LintPlugins;
   readonly maxBytes?: number | undefined;
 }
 
@@ -40,27 +41,31 @@ export interface LintOptions extends ViewOptions {
  * @returns what is found in the document on top
  */
 export async function lintPolicy(raw: RawPolicy, options: LintOptions): Promise<Lint> {
-  const { plugins, service, maxBytes = defaultMaxBytes } = options;
-  const open = await createPolicyOpener(undefined, maxBytes);
+  const { service, maxBytes = defaultMaxBytes } = options;
+  const plugins = await loadRules(options.plugins);
   const parse = createPolicyParser({ plugins, maxBytes });
   const read = async (bytes: Uint8Array, name: string): Promise<SourceDocument> => {
-    const opened = await open(bytes, name);
+    const opened = await openPolicy(bytes, name, undefined, maxBytes);
     return { ...parse(opened.bytes, opened.signed === "no" ? raw.format : "json"), name };
   };
   const shared = await read(raw.shared, sharedKey);
   const layer = raw.layer === undefined ? undefined : await read(raw.layer, layerKey(service ?? ""));
-  const view = createView({ shared, layer }, options);
+  const view = createView({ shared, layer }, { ...options, plugins });
   const raised: Raised[] = [...checkPlugins(view)];
   for (const rule of documentRules) {
     for (const each of rule.check(view)) raised.push({ code: rule.code, ...each });
   }
   const top = layer ?? shared;
   const own = raised.filter(({ place }) => place.document === top);
-  return merged(withoutAllowed(own, top, new Set(lintCodes(plugins).keys())));
+  return merged(withoutAllowed(own, top, new Set(codesOf(plugins).keys())));
 }
 
 /** Every code, with one line about each. */
-export function lintCodes(plugins: LintPlugins): ReadonlyMap<string, string> {
+export async function lintCodes(plugins: LintPlugins): Promise<ReadonlyMap<string, string>> {
+  return codesOf(await loadRules(plugins));
+}
+
+function codesOf(plugins: LoadedPlugins): ReadonlyMap<string, string> {
   const codes = new Map(documentRules.map(({ code, about }) => [code, about]));
   for (const [name, { lint }] of Object.entries(plugins)) {
     for (const [part, { about }] of Object.entries(lint?.rules ?? {})) codes.set(`${name}/${part}`, about);

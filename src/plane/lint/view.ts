@@ -10,9 +10,22 @@ import { Reach } from "./reach.ts";
 /** What lint has to know of a plugin; every plugin definition is one. */
 export interface LintPlugin extends PolicyPlugin {
   readonly failMode: "open" | "closed";
-  readonly lint?: PluginLint<unknown> | undefined;
+  lint?(): Promise<PluginLint<unknown>>;
 }
 export type LintPlugins = Readonly<Record<string, LintPlugin>>;
+
+/** With their rules loaded. */
+export type LoadedPlugins = Readonly<
+  Record<string, Omit<LintPlugin, "lint"> & { readonly lint?: PluginLint<unknown> | undefined }>
+>;
+
+export async function loadRules(plugins: LintPlugins): Promise<LoadedPlugins> {
+  const loaded = Object.entries(plugins).map(async ([name, plugin]) => [
+    name,
+    { ...plugin, lint: await plugin.lint?.() },
+  ]);
+  return Object.fromEntries((await Promise.all(loaded)) as [string, LoadedPlugins[string]][]);
+}
 
 /** A field of a document. */
 export interface Place {
@@ -40,7 +53,7 @@ export interface RouteView extends LintRoute {
 
 export interface PolicyView {
   readonly sources: Sources;
-  readonly plugins: LintPlugins;
+  readonly plugins: LoadedPlugins;
   readonly effective: Layered["effective"];
   readonly routes: readonly RouteView[];
   readonly reach: Reach;
@@ -49,7 +62,7 @@ export interface PolicyView {
 }
 
 export interface ViewOptions {
-  readonly plugins: LintPlugins;
+  readonly plugins: LoadedPlugins;
   /** Whose policy; undefined = all services' routes. */
   readonly service: string | undefined;
   /** Base path of the service's own upstream. */

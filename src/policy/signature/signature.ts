@@ -1,10 +1,9 @@
 // Signed policies: a compact JWS whose payload is the JSON document and whose protected header says what it is for. With
 // keys configured every document must be one, signed by one of them. Without keys a JWS is opened unchecked, and the
 // status says `unverified`.
-import type { PublicKeySet } from "../../config/formats.ts";
 import { type Claims, compactJws, payloadOf, readClaims, signerOf } from "./jws.ts";
 import { refused } from "../document/parse.ts";
-import { importKeys, type VerifyKey } from "./verify-keys.ts";
+import type { VerifyKey } from "./verify-keys.ts";
 
 export type Signed = "no" | "unverified" | "verified";
 
@@ -16,26 +15,13 @@ export interface OpenedDocument {
   readonly claims?: Claims;
 }
 
-/** Opens the text of the document that stands under the key `name`. Throws PolicyRefused. */
-export type PolicyOpener = (bytes: Uint8Array, name: string) => Promise<OpenedDocument>;
-
 export const policyType = "outrigger-policy+jws";
 
 /**
- * Builds the opener.
- * @param keys public keys; undefined = nothing has to be signed
+ * Opens the text of the document that stands under the key `name`. Throws PolicyRefused.
+ * @param trusted undefined = nothing has to be signed
  * @param maxBytes longest document
- * Rejects with an Error that names the key when one cannot be used.
  */
-export async function createPolicyOpener(
-  keys: PublicKeySet | undefined,
-  maxBytes: number,
-): Promise<PolicyOpener> {
-  const trusted = keys === undefined ? undefined : await importKeys(keys);
-  return (bytes, name) => openPolicy(bytes, name, trusted, maxBytes);
-}
-
-/** @param trusted undefined = nothing has to be signed */
 export async function openPolicy(
   bytes: Uint8Array,
   name: string,

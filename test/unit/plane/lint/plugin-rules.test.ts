@@ -204,18 +204,19 @@ test("a plugin of somebody else brings rules, and says what it does for routes",
     security: true,
     failMode: "closed",
     options: z.strictObject({ word: z.string().default("please").describe("What callers say.") }),
-    lint: {
-      provides: { authentication: ({ word }) => word !== "" || "gate.word is empty" },
-      rules: {
-        "short-word": {
-          about: "A word that is soon guessed",
-          *check({ word }, { path }) {
-            if (word.length > 3) return;
-            yield { path: ["word"], message: `${path} has a short word`, advice: "take a longer one" };
+    lint: () =>
+      Promise.resolve({
+        provides: { authentication: ({ word }) => word !== "" || "gate.word is empty" },
+        rules: {
+          "short-word": {
+            about: "A word that is soon guessed",
+            *check({ word }, { path }) {
+              if (word.length > 3) return;
+              yield { path: ["word"], message: `${path} has a short word`, advice: "take a longer one" };
+            },
           },
         },
-      },
-    },
+      }),
     setup: () => ({}),
   });
   const plugins = { ...pluginsByName, gate };

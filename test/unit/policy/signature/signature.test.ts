@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { CompactSign, type CryptoKey, type JWK, SignJWT, exportJWK, generateKeyPair } from "jose";
 import type { PublicKeySet } from "../../../../src/config/formats.ts";
-import { type EffectivePolicy, createPolicyReader } from "../../../../src/policy/read.ts";
-import { createPolicyOpener, policyType } from "../../../../src/policy/signature/signature.ts";
+import { type EffectivePolicy, createPolicyReader, createTrust } from "../../../../src/policy/read.ts";
+import { policyType } from "../../../../src/policy/signature/signature.ts";
 import { problemsOf, samplePlugins, text } from "../sample.ts";
 
 interface Pair {
@@ -130,8 +130,8 @@ describe("with keys", () => {
       [rsa, /must say its alg/],
       [{ ...ours.jwk, x: "AA" }, /not a valid public key/],
     ];
-    for (const [jwk, message] of broken) await assert.rejects(createPolicyOpener(set(jwk), 100), message);
-    await assert.rejects(createPolicyOpener(set(...Array<JWK>(33).fill(ours.jwk)), 100), /more than 32/);
+    for (const [jwk, message] of broken) await assert.rejects(createTrust(set(jwk)), message);
+    await assert.rejects(createTrust(set(...Array<JWK>(33).fill(ours.jwk))), /more than 32/);
   });
 });
 
