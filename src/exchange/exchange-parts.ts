@@ -43,6 +43,7 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
   abstract get over(): boolean;
   abstract bodyFailed(error: GatewayError): void;
   abstract onBroken(): void;
+  abstract crashed(error: unknown): void;
 
   /** Whether the client is told that the connection ends with this response. */
   protected get isLast(): boolean {

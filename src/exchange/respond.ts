@@ -7,6 +7,7 @@ import { BodyTransforms } from "./body-transforms.ts";
 import { shareKey } from "../client/client-address.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
 import { isAlwaysHopByHop } from "../http1/hop-by-hop.ts";
+import { allowedTrailers } from "../http1/trailers.ts";
 import type { ServerStream } from "./server-stream.ts";
 import type { Taker } from "../client/taking-pace.ts";
 import { handedOver } from "../client/unacknowledged.ts";
@@ -16,7 +17,11 @@ export interface WriterEvents {
   resumeUpstream(): void;
   /** The response cannot be completed: a body transform failed, or the body is not what the head announced. */
   onBroken(): void;
+  /** The same by a fault of our own. */
+  crashed(error: unknown): void;
 }
+
+const none: readonly string[] = [];
 
 /** How much of an answer may wait for its client, so that the connection to the service is free for others. */
 const aheadBytes = 256 * 1024;
@@ -80,7 +85,9 @@ export class ClientWriter implements Taker {
     this.#stream.respond(status, statusText, fields.toFlat());
     this.#response = response;
     this.status = status;
-    if (response.body !== undefined) this.#take(response.body);
+    if (response.body === undefined) return;
+    this.#early = undefined;
+    this.#take(response.body);
   }
 
   /** Of the upstream's body; what comes before the head waits. @returns false = wait for `resumeUpstream` */
@@ -96,7 +103,10 @@ export class ClientWriter implements Taker {
   /** The upstream's body is complete. @param trailers name, value, … */
   end(trailers: readonly string[]): void {
     if (this.#response === undefined) this.#earlyEnd = trailers;
-    else if (this.#response.body === undefined) this.#end(trailers);
+    else if (this.#response.body === undefined) {
+      if (trailers.length > 0) this.#response.receiveTrailers(trailers);
+      this.#end();
+    }
   }
 
   /** The head is out: what came of the body meanwhile follows. */
@@ -105,19 +115,19 @@ export class ClientWriter implements Taker {
     this.#early = undefined;
     let more = true;
     for (const chunk of early ?? []) more = this.#take(chunk);
-    if (this.#earlyEnd !== undefined) this.#end(this.#earlyEnd);
+    if (this.#earlyEnd !== undefined) this.end(this.#earlyEnd);
     else if (early !== undefined && more) this.#events.resumeUpstream();
   }
 
   /** Ends a response whose body came with its head. */
   endWhole(): void {
-    this.#end([]);
+    this.#end();
   }
 
   /** The same, and this side of its connection; `close` ends the connection. */
   endHeld(): void {
     this.#held = true;
-    this.#end([]);
+    this.#end();
   }
 
   /** Everything is handed to the client, but for the last step. */
@@ -177,9 +187,9 @@ export class ClientWriter implements Taker {
     return this.#transforms === undefined ? this.#write(bytes) : this.#transforms.write(bytes);
   }
 
-  #end(trailers: readonly string[]): void {
+  #end(): void {
     if (this.#over) return;
-    if (this.#transforms === undefined) this.#finish(trailers);
+    if (this.#transforms === undefined) this.#finish();
     else this.#transforms.end();
   }
 
@@ -208,7 +218,7 @@ export class ClientWriter implements Taker {
     this.#reserved = 0;
   }
 
-  #finish(trailers: readonly string[]): void {
+  #finish(): void {
     if (this.#left > 0 && this.#left < Infinity) {
       this.#events.onBroken();
       return;
@@ -217,7 +227,16 @@ export class ClientWriter implements Taker {
     this.#response?.taps?.end();
     // A body without length has an end that must be written.
     if (this.#held && (this.#bodiless || this.#left === 0)) this.#stream.endHalf();
-    else this.#stream.end(trailers);
+    else this.#endWith(this.#response?.flatTrailers ?? none);
+  }
+
+  #endWith(trailers: readonly string[]): void {
+    try {
+      this.#stream.end(trailers.length > 0 && this.#takesTrailers ? allowedTrailers(trailers) : none);
+    } catch (error) {
+      // A plugin made one that cannot be sent.
+      this.#events.crashed(error);
+    }
   }
 
   #lead(transforms: BodyTransforms["streams"]): void {
@@ -228,7 +247,7 @@ export class ClientWriter implements Taker {
     this.#transforms = new BodyTransforms(transforms, {
       out: (bytes) => this.#over || this.#write(bytes),
       ended: () => {
-        if (!this.#over) this.#finish([]);
+        if (!this.#over) this.#finish();
       },
       writable: () => this.#events.resumeUpstream(),
       broken: () => {

@@ -143,6 +143,12 @@ export interface BodyTap {
 export interface ExchangeResponse {
   status: number;
   readonly fields: Fields;
+  /**
+   * Fields that follow the body (RFC 9110 section 6.5), where its framing has room for any. The service's come with the
+   * end of its body: a tap's `end` is the first to see them, and the last to change what the client gets. What must not
+   * come so late (section 6.5.1) is left out.
+   */
+  readonly trailers: Fields;
   /** Whether the service or the sidecar (a plugin, an error) made it. */
   readonly origin: "upstream" | "sidecar";
   /** The error that this answer reports, when the sidecar made it for one. */
@@ -151,7 +157,7 @@ export interface ExchangeResponse {
   replaceBody(body: string | Buffer): void;
   /** Watches the body as the client gets it. */
   tap(tap: BodyTap): void;
-  /** Sends the body through a transform; `Content-Length` and validators that no longer hold are the caller's to fix. */
+  /** Sends the body through a transform; validators, and trailers, that no longer hold are the caller's to fix. */
   through(transform: Duplex): void;
 }
 

@@ -4,6 +4,9 @@ import type { BodyTap, ExchangeResponse, RespondVerdict } from "../plugin-api/co
 import { type TapFaults, Taps } from "./taps.ts";
 import { errorKinds, type GatewayError } from "../plugin-api/errors.ts";
 import { Fields } from "../plugin-api/fields.ts";
+import { pairsOf } from "../plugin-api/pairs.ts";
+
+const noFields: readonly string[] = [];
 
 export class LiveResponse implements ExchangeResponse {
   status: number;
@@ -19,6 +22,9 @@ export class LiveResponse implements ExchangeResponse {
   transforms: Duplex[] | undefined = undefined;
   /** Hears what its taps throw. */
   faults: TapFaults | undefined = undefined;
+
+  #trailers: Fields | undefined = undefined;
+  #received: readonly string[] = noFields;
 
   private constructor(
     status: number,
@@ -70,6 +76,21 @@ export class LiveResponse implements ExchangeResponse {
     // A refusal is for this request alone, unless whoever made it says otherwise.
     if (!fields.has("cache-control")) fields.set("Cache-Control", "no-store");
     return new LiveResponse(status, fields, "sidecar", body, error);
+  }
+
+  get trailers(): Fields {
+    return (this.#trailers ??= new Fields(this.#received));
+  }
+
+  /** The service's, which have come. @param flat name, value, … */
+  receiveTrailers(flat: readonly string[]): void {
+    if (this.#trailers === undefined) this.#received = flat;
+    else for (const [name, value] of pairsOf(flat)) this.#trailers.append(name, value);
+  }
+
+  /** name, value, … as far as they are known. */
+  get flatTrailers(): readonly string[] {
+    return this.#trailers?.toFlat() ?? this.#received;
   }
 
   replaceBody(body: string | Buffer): void {

@@ -137,4 +137,4 @@ export class Refusals {
   }
 }
 
-const noEvents = { resumeUpstream: () => {}, onBroken: () => {} };
+const noEvents = { resumeUpstream: () => {}, onBroken: () => {}, crashed: () => {} };

@@ -284,6 +284,59 @@ describe("an exchange", () => {
       client.end();
     });
 
+    describe("with trailers", () => {
+      const answer = `${chunked}4\r\nbody\r\n0\r\nX-Sum: 1\r\nX-Inner: 2\r\n\r\n`;
+      const trailersOf = async (client: Awaited<ReturnType<typeof connectRaw>>): Promise<string> => {
+        const text = await client.until((received) => /\r\n0\r\n(?:[^\r]+\r\n)*\r\n$/.test(received));
+        return text.slice(text.lastIndexOf("\r\n0\r\n") + 5);
+      };
+
+      it("a plugin sees the service's when the body is through, takes some out and adds its own", async () => {
+        let seen: string[] = [];
+        later.onResponse = (_exchange, response) => {
+          response.trailers.append("X-Early", "0");
+          const end = (): void => {
+            seen = [...response.trailers.toFlat()];
+            response.trailers.delete("x-inner");
+            response.trailers.append("X-Late", "3");
+            // RFC 9110 section 6.5.1.
+            response.trailers.append("Set-Cookie", "a=1");
+          };
+          response.tap({ chunk: () => {}, end, abort: () => {} });
+        };
+        const { client, upstream } = await asked(requestText("GET", "/"));
+        upstream.send(answer);
+        assert.equal(await trailersOf(client), "X-Early: 0\r\nX-Sum: 1\r\nX-Late: 3\r\n\r\n");
+        assert.deepEqual(seen, ["X-Early", "0", "X-Sum", "1", "X-Inner", "2"]);
+        client.end();
+      });
+
+      it("through a transform: they follow what it makes of the body", async () => {
+        through(upper);
+        const { client, upstream } = await asked(requestText("GET", "/"));
+        upstream.send(answer);
+        assert.equal(await trailersOf(client), "X-Sum: 1\r\nX-Inner: 2\r\n\r\n");
+        client.end();
+      });
+
+      it("where the length is announced there is no room for them", async () => {
+        hooks.onResponse = (_exchange, response) => response.trailers.append("X-Sum", "1");
+        const { client, upstream } = await asked(requestText("GET", "/"));
+        upstream.send(ok);
+        assert.equal((await client.answer()).body, "body");
+        assert.equal((await completed.promise).end, "complete");
+        client.end();
+      });
+
+      it("one that cannot be sent: the client sees a reset", async () => {
+        hooks.onResponse = (_exchange, response) => response.trailers.append("X-Sum", "a\r\nb");
+        const { client, upstream } = await asked(requestText("GET", "/"));
+        upstream.send(answer);
+        assert.equal((await client.closed).reset, true);
+        assert.equal((await completed.promise).end, "failed");
+      });
+    });
+
     for (const [what, transform] of [
       ["fails", (_c: unknown, _e: string, done: (error: Error) => void) => done(new Error("a bug"))],
       ["never gives anything", () => {}],
