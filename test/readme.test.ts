@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
@@ -198,6 +199,41 @@ describe("with Redis and a service", () => {
       const wanted = promised(shows);
       // A second at most for people; here it is looked for until it is so.
       await eventually(`${line} shows ${wanted}`, async () => (await type(here).catch(() => "")) === wanted);
+    }
+  });
+
+  const folder = mkdtempSync(join(tmpdir(), "outrigger-readme-"));
+  after(() => rmSync(folder, { recursive: true }));
+  const settings = (): string =>
+    `REDIS_URL=${redis.url} OUTRIGGER_SERVICE=orders OUTRIGGER_LISTEN=127.0.0.1:${sidecarPort}`;
+  /** What would go on until Ctrl-C comes to an end here; files are in a folder of the test's. */
+  const bounded = (line: string): string =>
+    line
+      .replace(/ --watch| -f\b/, "")
+      .replace(/(?<= )(policy|next)(-keys)?\.(yaml|key|json|jws)/g, (name) => join(folder, name));
+
+  test("policies by commands, and a plugin that is switched off", async () => {
+    copyFileSync(join(root, "deploy/policies/starter.yaml"), join(folder, "policy.yaml"));
+    await type(`redis-cli -p ${redis.port} del outrigger:policy:orders`);
+    const commands = [...commandsOf("plane"), ...commandsOf("switches")];
+    assert.equal(commands.length, 11);
+    // The doctor says no to a service that can be reached past its sidecar, as this one can.
+    for (const { line } of commands)
+      if (!line.endsWith("check")) await type(`${settings()} ${bounded(line)}`);
+      else await type(`${settings()} ${line} | grep -q Redis`);
+  });
+
+  test("signed policies", async () => {
+    const commands = commandsOf("signing");
+    assert.equal(commands.length, 5);
+    for (const { line } of commands) {
+      const keys = existsSync(join(folder, "policy-keys.json"))
+        ? `OUTRIGGER_POLICY_KEYS="$(cat ${join(folder, "policy-keys.json")})"`
+        : "";
+      if (line.includes("policy rotate"))
+        await type(bounded("npm run --silent outrigger -- policy keygen next.key > next.json"));
+      // The sidecar of this test has no keys, and none to wait for.
+      await type(`${settings()} ${keys} ${bounded(line).replace(" --wait", "")}`);
     }
   });
 });

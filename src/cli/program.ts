@@ -15,7 +15,8 @@ type Run = () => Promise<number>;
 
 const json = ["--json", "print JSON"] as const;
 
-async function createProgram(terminal: Terminal, choose: (run: Run) => void): Promise<Command> {
+/** @param choose takes what is to be run once the arguments are right */
+export async function createProgram(terminal: Terminal, choose: (run: Run) => void): Promise<Command> {
   const program = new Command("outrigger")
     .description(
       "One policy, every service: a sidecar that applies plugins and forwards to the service beside it.",
