@@ -5,11 +5,11 @@ import { type Admin, type Check, createAdmin } from "../admin/admin.ts";
 import { bind } from "../config/start-error.ts";
 import { type HeartbeatSender, startHeartbeat } from "../fleet/heartbeat.ts";
 import { type KillSwitch, switchField } from "../kill-switch/kill-switch.ts";
-import type { PolicyLife } from "../policy/life.ts";
+import type { PolicyController } from "../policy/controller.ts";
 import type { EffectivePolicy, RawPolicy } from "../policy/read.ts";
 import { type KillSwitchState, watchKillSwitches } from "./kill-switches.ts";
 import type { ProcessContext } from "./process-context.ts";
-import { createLife, factsOf } from "./policy-controller.ts";
+import { createController, factsOf } from "./policy-controller.ts";
 import { redisCheck } from "./connect-store.ts";
 import { UpstreamProbe } from "./upstream-probe.ts";
 
@@ -68,9 +68,9 @@ export async function createControlPlane<Compiled>(
   let heartbeat: HeartbeatSender | undefined;
   const switches = watchKillSwitches(context, (off) => {
     data.switchOff(off);
-    heartbeat?.notice();
+    heartbeat?.trigger();
   });
-  const life = await createLife(config, telemetry, registry, {
+  const controller = await createController(config, telemetry, registry, {
     store,
     clock,
     compile(policy, _meta, raw) {
@@ -79,16 +79,16 @@ export async function createControlPlane<Compiled>(
     },
     swap(compiled: Compiled) {
       data.swap(compiled);
-      heartbeat?.notice();
+      heartbeat?.trigger();
     },
-    discard: (late) => data.release(late),
-    onRejected: () => heartbeat?.notice(),
+    release: (late) => data.release(late),
+    onRejected: () => heartbeat?.trigger(),
   });
   const ending = Promise.withResolvers<number>();
   const probe = UpstreamProbe.of(config, telemetry.logger);
   const admin = adminOf(context, data, {
-    checks: () => checksOf(context, { data, life, probe }),
-    policyStatus: () => ({ ...life.status(), disabled: switches?.current ?? [] }),
+    checks: () => checksOf(context, { data, controller, probe }),
+    policyStatus: () => ({ ...controller.status(), disabled: switches?.current ?? [] }),
     quit: () => ending.resolve(0),
     ...(adminConnections === undefined ? {} : { maxConnections: adminConnections }),
   });
@@ -97,8 +97,8 @@ export async function createControlPlane<Compiled>(
     async start() {
       const address = await bind("OUTRIGGER_ADMIN", config.admin, () => admin.listen());
       await switches?.start();
-      await life.start();
-      if (store !== undefined) heartbeat = heartbeatOf(context, store, { life, data, switches });
+      await controller.start();
+      if (store !== undefined) heartbeat = heartbeatOf(context, store, { controller, data, switches });
       return address;
     },
     async stop() {
@@ -106,7 +106,7 @@ export async function createControlPlane<Compiled>(
       probe?.close();
       await heartbeat?.stop();
       await switches?.stop();
-      await life.stop();
+      await controller.stop();
     },
     close: () => admin.close(),
   };
@@ -116,7 +116,7 @@ function heartbeatOf(
   { config, registry, clock }: ProcessContext,
   store: NonNullable<ProcessContext["store"]>,
   parts: {
-    readonly life: PolicyLife;
+    readonly controller: PolicyController;
     readonly data: Pick<DataPlane<never>, "setFleetSize">;
     readonly switches: KillSwitchState | undefined;
   },
@@ -124,7 +124,7 @@ function heartbeatOf(
   return startHeartbeat({
     ...factsOf(config, registry),
     store,
-    status: () => parts.life.status(),
+    status: () => parts.controller.status(),
     disabled: () => (parts.switches?.current ?? []).map(switchField),
     clock,
     onSize: (sidecars) => parts.data.setFleetSize(sidecars),
@@ -161,11 +161,14 @@ function adminOf<Compiled>(
 
 interface Checked<Compiled> {
   readonly data: DataPlane<Compiled>;
-  readonly life: PolicyLife;
+  readonly controller: PolicyController;
   readonly probe: UpstreamProbe | undefined;
 }
 
-function checksOf<Compiled>({ store }: ProcessContext, { data, life, probe }: Checked<Compiled>): Check[] {
+function checksOf<Compiled>(
+  { store }: ProcessContext,
+  { data, controller, probe }: Checked<Compiled>,
+): Check[] {
   const plugins = [...data.troubles()].map(([name, trouble]) => ({
     name: `plugin ${name}`,
     // A plugin in trouble has its own fail mode; accepting the sidecar out of service would be one more failure.
@@ -173,7 +176,7 @@ function checksOf<Compiled>({ store }: ProcessContext, { data, life, probe }: Ch
     detail: trouble,
   }));
   return [
-    { name: "policy", ok: life.ready },
+    { name: "policy", ok: controller.ready },
     data.check(),
     { name: data.draining ? "draining" : "not draining", ok: !data.draining },
     ...redisCheck(store),

@@ -5,13 +5,13 @@ import { withDirectReports } from "../fleet/direct-report.ts";
 import type { HeartbeatOptions } from "../fleet/heartbeat.ts";
 import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
 import { createFileSource, readPolicyFile } from "../policy/sources/file-source.ts";
-import { createPolicyKeeper } from "../policy/sources/kept.ts";
+import { createLastKnownGood } from "../policy/sources/last-known-good.ts";
 import {
-  createPolicyLife,
+  createPolicyController,
   type PolicyEvents,
-  type PolicyLife,
-  type PolicyLifeOptions,
-} from "../policy/life.ts";
+  type PolicyController,
+  type PolicyControllerOptions,
+} from "../policy/controller.ts";
 import { type Problem, problemText } from "../policy/document/problems.ts";
 import { createPolicyReader, createTrust, type PolicyReader } from "../policy/read.ts";
 import { createThreadedReader } from "../policy/reading-thread.ts";
@@ -22,9 +22,9 @@ import type { Telemetry } from "../telemetry/process.ts";
 import { version } from "../version.ts";
 import { registry as builtIn } from "./registry.ts";
 
-export interface LifeParts<Snapshot> extends Pick<
-  PolicyLifeOptions<Snapshot>,
-  "compile" | "swap" | "discard"
+export interface ControllerParts<Snapshot> extends Pick<
+  PolicyControllerOptions<Snapshot>,
+  "compile" | "swap" | "release"
 > {
   readonly store: RedisStore | undefined;
   readonly clock: Clock;
@@ -52,12 +52,12 @@ export async function createReader(
 }
 
 /** Where the policy comes from by the settings, in the order of the contract: Redis, else the file, else built in. */
-export async function createLife<Snapshot>(
+export async function createController<Snapshot>(
   config: Config,
   telemetry: Telemetry,
   registry: readonly PluginDefinition[],
-  parts: LifeParts<Snapshot>,
-): Promise<PolicyLife> {
+  parts: ControllerParts<Snapshot>,
+): Promise<PolicyController> {
   const { service, instance, keyPrefix, policyFile, policyMaxBytes: maxBytes, stateDir, policyKeys } = config;
   const { logger } = telemetry;
   const { store, clock } = parts;
@@ -80,44 +80,44 @@ export async function createLife<Snapshot>(
     logger.warn({}, "neither REDIS_URL nor OUTRIGGER_POLICY_FILE is set: the built-in policy is used");
   }
   if (stateDir !== undefined) void tellStateDir(stateDir, logger);
-  const keeper =
+  const lastKnownGood =
     stateDir === undefined
       ? undefined
-      : createPolicyKeeper({ dir: stateDir, service, onTrouble: (message) => logger.warn({}, message) });
-  const life: PolicyLife = createPolicyLife({
+      : createLastKnownGood({ dir: stateDir, service, onTrouble: (message) => logger.warn({}, message) });
+  const controller: PolicyController = createPolicyController({
     read,
     trust,
-    keeper,
+    lastKnownGood,
     source,
     baseline: store && file && (() => readPolicyFile(file.path, maxBytes)),
     compile: parts.compile,
     swap: parts.swap,
-    discard: parts.discard,
+    release: parts.release,
     clock,
     events: policyEvents(telemetry, clock, {
       named,
-      signatures: (): readonly SignatureStatus[] => life.status().signatures,
+      signatures: (): readonly SignatureStatus[] => controller.status().signatures,
       onRejected: parts.onRejected,
       sourceTrouble: (state, message, ready) => sourceTrouble(config, state, message, ready),
     }),
   });
   if (trust !== undefined && store !== undefined && stateDir === undefined) logger.warn({}, forgetful);
-  return withNames(life, named);
+  return withNames(controller, named);
 }
 
 const forgetful =
   "OUTRIGGER_POLICY_KEYS without OUTRIGGER_STATE_DIR: after a restart any policy that was signed counts again until its end";
 
 /** The same, but problems have the names that the operator knows documents by. */
-function withNames(life: PolicyLife, named: Named): PolicyLife {
+function withNames(controller: PolicyController, named: Named): PolicyController {
   return {
-    start: () => life.start(),
-    stop: () => life.stop(),
+    start: () => controller.start(),
+    stop: () => controller.stop(),
     get ready() {
-      return life.ready;
+      return controller.ready;
     },
     status() {
-      const status = life.status();
+      const status = controller.status();
       const { lastError, overruled } = status;
       return {
         ...status,

@@ -47,7 +47,7 @@ export class DirectReporter {
   }
 
   /** The source may hold other documents than before. */
-  notice(): void {
+  trigger(): void {
     const { spreadMs = 300, random = Math.random } = this.#options;
     if (this.#stopped) return;
     this.#timer ??= setTimeout(() => {
@@ -109,7 +109,7 @@ export function withDirectReports(source: PolicySource, options: DirectReporterO
       source.start((reading) => {
         if (reading.state === "read" && (last === undefined || !sameDocuments(last, reading.raw))) {
           last = reading.raw;
-          reporter.notice();
+          reporter.trigger();
         }
         onReading(reading);
       });

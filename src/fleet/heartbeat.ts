@@ -2,7 +2,7 @@
 // dead. On the way it learns how many siblings are alive.
 import type { PolicyStatus } from "../policy/status.ts";
 import { type Problem, problemText } from "../policy/document/problems.ts";
-import { Rereader } from "../policy/sources/source.ts";
+import { Poller } from "../policy/sources/poller.ts";
 import type { Script, Store } from "../plugin-api/store.ts";
 
 /** Problems: how many, the first in short, and all of them as far as there is room. */
@@ -57,7 +57,7 @@ export interface HeartbeatSender {
   /** Live sidecars of the service, this one included; the last number known while Redis is out of reach. */
   size(): number;
   /** Sends soon: the policy changed, or one was refused. */
-  notice(): void;
+  trigger(): void;
   /** Stops and takes this sidecar out of the fleet. */
   stop(): Promise<void>;
 }
@@ -128,11 +128,11 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatSender {
     return true;
   }
 
-  const sender = new Rereader({ read: beat, settleMs: 20, pollMs: everyMs, retryMs: everyMs });
+  const sender = new Poller({ read: beat, settleMs: 20, pollMs: everyMs, retryMs: everyMs });
   sender.readNow();
   return {
     size: () => size,
-    notice: () => sender.notice(),
+    trigger: () => sender.trigger(),
     async stop() {
       await sender.stop();
       await Promise.allSettled([store.delete(key), store.run(leave, [members], [instance])]);

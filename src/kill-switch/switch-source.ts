@@ -4,7 +4,7 @@
 import type { Clock } from "../plugin-api/services.ts";
 import { parseJson } from "../language/json.ts";
 import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
-import { Rereader } from "../policy/sources/source.ts";
+import { Poller } from "../policy/sources/poller.ts";
 import {
   disabledKey,
   type KillSwitch,
@@ -46,7 +46,7 @@ const untoldPollMs = 900;
 
 export class SwitchSource {
   readonly #options: SwitchSourceOptions;
-  readonly #rereader: Rereader;
+  readonly #poller: Poller;
   readonly #first = Promise.withResolvers<void>();
   #current = nothingOff;
   #text = "[]";
@@ -60,7 +60,7 @@ export class SwitchSource {
   constructor(options: SwitchSourceOptions) {
     this.#options = options;
     const { pollMs = 5_000 } = options;
-    this.#rereader = new Rereader({
+    this.#poller = new Poller({
       settleMs,
       pollMs: Math.min(untoldPollMs, pollMs),
       retryMs: untoldPollMs,
@@ -79,9 +79,9 @@ export class SwitchSource {
     if (last !== undefined) this.#take(await this.#parse(last, clock.now()), clock.now());
     this.#unhear = store.hear(disabledKey, () => {
       this.#told = true;
-      this.#rereader.notice();
+      this.#poller.trigger();
     });
-    this.#rereader.readNow();
+    this.#poller.readNow();
     const timer = setTimeout(() => this.#first.resolve(), limitMs);
     await this.#first.promise;
     clearTimeout(timer);
@@ -90,7 +90,7 @@ export class SwitchSource {
   async stop(): Promise<void> {
     this.#unhear?.();
     clearTimeout(this.#end);
-    await this.#rereader.stop();
+    await this.#poller.stop();
   }
 
   async #look(pollMs: number): Promise<boolean> {

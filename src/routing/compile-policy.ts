@@ -1,4 +1,4 @@
-// The compile step of the policy's life: effective document -> plugins set up, routes found, pools held.
+// The compile step of a policy: effective document -> plugins set up, routes found, pools held.
 import { isLoopbackHost, parseUpstream, type UpstreamAddress } from "../config/formats.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
 import type { EffectiveRoute } from "../policy/document/routes.ts";

@@ -1,7 +1,7 @@
 // Lint of a valid policy: what it says and probably does not mean. For `policy lint`, and as warnings of `validate` and
 // `apply`; of a service's layer over the shared policy, what is written in the layer.
 import { createPolicyParser, defaultMaxBytes, placed } from "../../policy/document/parse.ts";
-import { longestList, pathText } from "../../policy/document/problems.ts";
+import { maxProblems, pathText } from "../../policy/document/problems.ts";
 import { type RawPolicy, layerKey, sharedKey } from "../../policy/read.ts";
 import { openPolicy } from "../../policy/signature/signature.ts";
 import type { SourceDocument } from "../../policy/document/written.ts";
@@ -80,7 +80,7 @@ function merged(raised: readonly Raised[]): Lint {
     raised,
     ({ code, place, message }) => `${code} ${pathText(place.path)} ${message}`,
   );
-  const findings = [...groups.values()].slice(0, longestList).map(findingOf);
+  const findings = [...groups.values()].slice(0, maxProblems).map(findingOf);
   return { findings: findings.toSorted(byPlace), left: groups.size - findings.length };
 }
 

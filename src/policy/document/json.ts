@@ -1,26 +1,26 @@
 // Reads JSON (RFC 8259) where JSON.parse will not do: names given twice are found, depth is bounded, and every
 // member's place is known. Strings and scalars are still JSON.parse's to judge.
-import { Composer, type Reading } from "./reading.ts";
+import { PositionedBuilder, type PositionedDocument } from "./positioned-builder.ts";
 
 /** Throws PolicyRefused when the text is not JSON. */
-export function readJson(text: string): Reading {
+export function readJson(text: string): PositionedDocument {
   return new JsonReader(text).document();
 }
 
 class JsonReader {
   readonly #text: string;
-  readonly #composer: Composer;
+  readonly #builder: PositionedBuilder;
   #at = 0;
 
   constructor(text: string) {
     this.#text = text;
-    this.#composer = new Composer(text);
+    this.#builder = new PositionedBuilder(text);
   }
 
-  document(): Reading {
-    this.#composer.value = this.#value();
+  document(): PositionedDocument {
+    this.#builder.value = this.#value();
     if (this.#peek() !== "") this.#unexpected();
-    return this.#composer;
+    return this.#builder;
   }
 
   #value(): unknown {
@@ -37,7 +37,7 @@ class JsonReader {
       if (this.#peek() !== '"') this.#unexpected();
       const name = this.#string();
       this.#expect(":");
-      this.#composer.member(object, name, start, () => this.#value());
+      this.#builder.member(object, name, start, () => this.#value());
     });
     return object;
   }
@@ -45,7 +45,7 @@ class JsonReader {
   #array(): unknown {
     const array: unknown[] = [];
     this.#list("]", () => {
-      this.#composer.member(array, array.length, this.#at, () => this.#value());
+      this.#builder.member(array, array.length, this.#at, () => this.#value());
     });
     return array;
   }
@@ -104,6 +104,6 @@ class JsonReader {
   #unexpected(): never {
     // Nothing of the text is quoted: it may hold a secret that should not have been there.
     const what = this.#at >= this.#text.length ? "the text ends too early" : "unexpected character";
-    return this.#composer.fail(`is not JSON: ${what}`, this.#at);
+    return this.#builder.fail(`is not JSON: ${what}`, this.#at);
   }
 }

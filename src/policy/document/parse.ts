@@ -3,7 +3,7 @@
 import type { z } from "zod";
 import { readJson } from "./json.ts";
 import {
-  longestList,
+  maxProblems,
   type Path,
   type Problem,
   PolicyRefused,
@@ -11,7 +11,7 @@ import {
   quoted,
   unknownName,
 } from "./problems.ts";
-import type { Reading } from "./reading.ts";
+import type { PositionedDocument } from "./positioned-builder.ts";
 import { type PolicyDocument, type SchemaOptions, documentSchema } from "./schema.ts";
 import { readYaml } from "./yaml.ts";
 
@@ -28,7 +28,7 @@ export interface ParseOptions extends SchemaOptions {
 /** A document with the places of its fields, for problems that show only later. */
 export interface ParsedPolicy {
   readonly document: PolicyDocument;
-  readonly locate: Reading["locate"];
+  readonly locate: PositionedDocument["locate"];
 }
 
 export type PolicyParser = (bytes: Uint8Array, format: PolicyFormat) => ParsedPolicy;
@@ -46,7 +46,7 @@ export function createPolicyParser(options: ParseOptions): PolicyParser {
     if (result.success && reading.problems.length === 0) {
       return { document: result.data, locate: (path) => reading.locate(path) };
     }
-    const issues = result.success ? [] : flatten(result.error.issues).slice(0, longestList);
+    const issues = result.success ? [] : flatten(result.error.issues).slice(0, maxProblems);
     throw new PolicyRefused([
       ...reading.problems,
       ...issues.map(({ path, message, unknownKey }) => ({
@@ -72,7 +72,7 @@ function decode(bytes: Uint8Array, maxBytes: number): string {
   return text;
 }
 
-function readText(text: string, format: PolicyFormat): Reading {
+function readText(text: string, format: PolicyFormat): PositionedDocument {
   return isJson(text, format) ? readJson(text) : readYaml(text);
 }
 
@@ -90,7 +90,7 @@ export function refused(message: string): PolicyRefused {
   return new PolicyRefused([{ path: "", message }]);
 }
 
-interface Flaw {
+interface FieldIssue {
   readonly path: Path;
   readonly message: string;
   /** The last part of the path is a field that the schema does not know. */
@@ -101,8 +101,8 @@ interface Flaw {
  * zod's issues as one flaw a field: an unknown field gets its own path, and of a union the branch is shown that came
  * furthest.
  */
-export function flatten(issues: readonly z.core.$ZodIssue[], base: Path = []): Flaw[] {
-  return issues.flatMap((issue): Flaw[] => {
+export function flatten(issues: readonly z.core.$ZodIssue[], base: Path = []): FieldIssue[] {
+  return issues.flatMap((issue): FieldIssue[] => {
     const path = [...base, ...issue.path];
     if (issue.code === "unrecognized_keys") {
       return issue.keys.map((key) => ({

@@ -17,7 +17,7 @@ export interface Problem {
 export type Path = readonly PropertyKey[];
 
 /** More than anybody mends in one go; the status, the heartbeat and the log stay small. */
-export const longestList = 100;
+export const maxProblems = 100;
 
 /** A policy that is not taken. `problems` holds at least one. */
 export class PolicyRefused extends Error {
@@ -27,10 +27,10 @@ export class PolicyRefused extends Error {
   constructor(problems: readonly Problem[]) {
     super(problems.slice(0, 3).map(problemText).join("; "));
     // One more than fits is as long as the line that would tell of it.
-    const more = problems.length - longestList;
+    const more = problems.length - maxProblems;
     this.problems =
       more > 1
-        ? [...problems.slice(0, longestList), { path: "", message: `and ${more} more problems` }]
+        ? [...problems.slice(0, maxProblems), { path: "", message: `and ${more} more problems` }]
         : problems;
   }
 }

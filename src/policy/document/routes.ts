@@ -3,7 +3,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Layered, type Origin, isObject, merge } from "../layers/layers.ts";
 import { flatten, placed } from "./parse.ts";
-import { type Path, type Problem, longestList } from "./problems.ts";
+import { type Path, type Problem, maxProblems } from "./problems.ts";
 import { type PolicyPlugins, type PolicyRoute, failModeOf } from "./schema.ts";
 import { type Sources, writerOf } from "./written.ts";
 
@@ -115,7 +115,7 @@ class OptionsChecker {
     if (origin === undefined) this.#seen.add(`${name} by default`);
     this.#seen.add(name);
     const plugin = this.#plugins[name];
-    if (plugin === undefined || !isObject(config) || this.problems.length > longestList) return;
+    if (plugin === undefined || !isObject(config) || this.problems.length > maxProblems) return;
     const { failMode, ...options } = config;
     const mode = failModeOf(plugin).optional().safeParse(failMode);
     const parsed = plugin.options.safeParse(options);

@@ -77,7 +77,7 @@ export interface PolicyDocument {
 }
 
 export const defaultPlugins: readonly string[] = ["logging", "transform"];
-export const mostRoutes = 10_000;
+export const maxRoutes = 10_000;
 
 const failMode = z
   .enum(["open", "closed"])
@@ -227,7 +227,7 @@ export function documentSchema(options: SchemaOptions): z.ZodType<PolicyDocument
         ),
       routes: z
         .array(routeSchema(options))
-        .max(mostRoutes)
+        .max(maxRoutes)
         .superRefine(refuseDuplicates, always)
         .optional()
         .describe(

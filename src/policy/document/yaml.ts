@@ -14,30 +14,30 @@ import {
   Parser,
 } from "yaml";
 import { deepestNesting } from "../../language/json.ts";
-import { Composer, type Reading } from "./reading.ts";
+import { PositionedBuilder, type PositionedDocument } from "./positioned-builder.ts";
 import { PolicyRefused } from "./problems.ts";
 
 /** Nodes that aliases may add up to ("billion laughs"). */
-const mostAliasNodes = 10_000;
+const maxAliasNodes = 10_000;
 
 /** Throws PolicyRefused when the text is not YAML. */
-export function readYaml(text: string): Reading {
-  const composer = new Composer(text);
-  const document = parseDocument(text, composer);
+export function readYaml(text: string): PositionedDocument {
+  const builder = new PositionedBuilder(text);
+  const document = parseDocument(text, builder);
   for (const { message, pos } of [...document.errors, ...document.warnings]) {
-    composer.flaw(`is not YAML: ${message}`, pos[0]);
+    builder.addIssue(`is not YAML: ${message}`, pos[0]);
   }
-  if (composer.problems.length > 0) throw new PolicyRefused(composer.problems);
-  composer.value = new YamlReader(composer).read(document.contents);
-  return composer;
+  if (builder.problems.length > 0) throw new PolicyRefused(builder.problems);
+  builder.value = new YamlReader(builder).read(document.contents);
+  return builder;
 }
 
 /** The library's own `parseDocument`, but for the tokens, whose depth is bounded. */
-function parseDocument(text: string, composer: Composer): Document {
-  // uniqueKeys compares every pair of names of a map (yaml 2.9): our composer finds them in one pass.
+function parseDocument(text: string, builder: PositionedBuilder): Document {
+  // uniqueKeys compares every pair of names of a map (yaml 2.9): our builder finds them in one pass.
   const documents = new DocumentComposer({ uniqueKeys: false, prettyErrors: false, merge: false });
-  const [first, second] = documents.compose(boundedTokens(text, composer), true, text.length);
-  if (second !== undefined) composer.fail("is not YAML of one document: there are several", second.range[0]);
+  const [first, second] = documents.compose(boundedTokens(text, builder), true, text.length);
+  if (second !== undefined) builder.fail("is not YAML of one document: there are several", second.range[0]);
   return first as Document;
 }
 
@@ -46,38 +46,38 @@ const stackBase = 3;
 
 /** Tokens of collections hold those within, and the library recurses over them: a text of brackets would exhaust the stack. */
 /** YAML costs the library up to 12 µs a lexeme and ten times its size in memory: what is longer is for programs to write, as JSON. */
-const mostLexemes = 150_000;
+const maxLexemes = 150_000;
 
-function* boundedTokens(text: string, composer: Composer): Generator<CST.Token, void> {
+function* boundedTokens(text: string, builder: PositionedBuilder): Generator<CST.Token, void> {
   const parser = new Parser();
   let lexemes = 0;
   for (const lexeme of new Lexer().lex(text)) {
     lexemes += 1;
-    if (lexemes > mostLexemes)
-      composer.fail("is too much for YAML from here on: write it as JSON", parser.offset);
+    if (lexemes > maxLexemes)
+      builder.fail("is too much for YAML from here on: write it as JSON", parser.offset);
     yield* parser.next(lexeme);
     if (parser.stack.length > deepestNesting + stackBase)
-      composer.fail(`nested deeper than ${deepestNesting} levels`, parser.offset);
+      builder.fail(`nested deeper than ${deepestNesting} levels`, parser.offset);
   }
   yield* parser.end();
 }
 
 class YamlReader {
-  readonly #composer: Composer;
+  readonly #builder: PositionedBuilder;
   // An alias means the latest anchor before it. The library's own resolve walks the whole document each time.
   readonly #anchors = new Map<string, unknown>();
   readonly #following = new Set<unknown>();
   #aliasNodes = 0;
 
-  constructor(composer: Composer) {
-    this.#composer = composer;
+  constructor(builder: PositionedBuilder) {
+    this.#builder = builder;
   }
 
   read(node: unknown): unknown {
     if (this.#following.size > 0) this.#aliasNodes += 1;
     else if (isNode(node) && !isAlias(node) && node.anchor !== undefined)
       this.#anchors.set(node.anchor, node);
-    if (this.#aliasNodes > mostAliasNodes) this.#composer.fail("aliases add up to too much", offsetOf(node));
+    if (this.#aliasNodes > maxAliasNodes) this.#builder.fail("aliases add up to too much", offsetOf(node));
     if (isAlias(node)) return this.#follow(node);
     if (isMap(node)) return this.#map(node.items);
     if (isSeq(node)) return this.#sequence(node.items);
@@ -86,8 +86,8 @@ class YamlReader {
 
   #follow(alias: Alias): unknown {
     const target = this.#anchors.get(alias.source);
-    if (target === undefined) return this.#composer.fail("alias of nothing", offsetOf(alias));
-    if (this.#following.has(target)) return this.#composer.fail("alias of itself", offsetOf(alias));
+    if (target === undefined) return this.#builder.fail("alias of nothing", offsetOf(alias));
+    if (this.#following.has(target)) return this.#builder.fail("alias of itself", offsetOf(alias));
     this.#following.add(target);
     const value = this.read(target);
     this.#following.delete(target);
@@ -100,11 +100,11 @@ class YamlReader {
     for (const { key, value } of items) {
       const name = isScalar(key) ? key.value : undefined;
       if (name === "<<" && isScalar(key) && key.type === "PLAIN") {
-        if (merges.length > 0) this.#composer.flaw("<< is given twice: give it a list", offsetOf(key));
+        if (merges.length > 0) this.#builder.addIssue("<< is given twice: give it a list", offsetOf(key));
         merges.push(value);
       } else if (typeof name === "string") {
-        this.#composer.member(object, name, offsetOf(key), () => this.read(value));
-      } else this.#composer.flaw("a name must be a string", offsetOf(key));
+        this.#builder.member(object, name, offsetOf(key), () => this.read(value));
+      } else this.#builder.addIssue("a name must be a string", offsetOf(key));
     }
     // Last, since what a map says itself counts whatever the order; of several, the first counts.
     for (const merge of merges) this.#merge(object, merge);
@@ -116,12 +116,12 @@ class YamlReader {
     const value = this.read(node);
     for (const source of Array.isArray(value) ? (value as unknown[]) : [value]) {
       if (typeof source !== "object" || source === null || Array.isArray(source)) {
-        this.#composer.flaw("<< takes a map or a list of maps", offsetOf(node));
+        this.#builder.addIssue("<< takes a map or a list of maps", offsetOf(node));
         continue;
       }
       for (const [name, member] of Object.entries(source)) {
         if (!Object.hasOwn(object, name))
-          this.#composer.member(object, name, offsetOf(node), () => member as unknown);
+          this.#builder.member(object, name, offsetOf(node), () => member as unknown);
       }
     }
   }
@@ -129,7 +129,7 @@ class YamlReader {
   #sequence(items: readonly unknown[]): unknown[] {
     const array: unknown[] = [];
     for (const item of items) {
-      this.#composer.member(array, array.length, offsetOf(item), () => this.read(item));
+      this.#builder.member(array, array.length, offsetOf(item), () => this.read(item));
     }
     return array;
   }

@@ -3,7 +3,7 @@
 import { type EffectiveDocument, type Layered, applyLayer, isFor } from "./layers.ts";
 import { type ConfineOptions, confineLayer, identityFields, ownedCookies } from "./confine-layer.ts";
 import { placed } from "../document/parse.ts";
-import { type Problem, PolicyRefused, longestList, problemText } from "../document/problems.ts";
+import { type Problem, PolicyRefused, maxProblems, problemText } from "../document/problems.ts";
 import { type Completed, type EffectiveRoute, completeRoutes } from "../document/routes.ts";
 import type { PluginConfig, PolicyCookie, PolicyDocument, PolicyRoute } from "../document/schema.ts";
 import { secretNames } from "../document/secret-names.ts";
@@ -104,7 +104,7 @@ async function fitLayer(
     }
     const lawful = withoutSpoiled(document, completed.spoiled);
     if (lawful === undefined) throw new PolicyRefused(completed.problems);
-    overruled.push(...completed.problems.slice(0, longestList));
+    overruled.push(...completed.problems.slice(0, maxProblems));
     closed.push(...completed.spoiled.filter(({ plugin }) => plugins[plugin]?.security));
     document = lawful;
   }

@@ -13,7 +13,7 @@ export const keySetType = "outrigger-policy-keys+jws";
 /** Longest document of keys. */
 export const keySetMaxBytes = 65_536;
 /** Documents that are remembered, each signed by a key that the ones before it let count. */
-const mostRemembered = 8;
+const maxRemembered = 8;
 
 const shape = z.strictObject({
   keys: z.array(z.record(z.string(), z.unknown())).max(32),
@@ -43,7 +43,7 @@ export async function trustAfter(
   for (const document of documents) {
     try {
       const { epoch, keys } = await openKeySet(document, root, trust);
-      trust = { keys, epoch, keySets: [...trust.keySets, document].slice(-mostRemembered), problems: [] };
+      trust = { keys, epoch, keySets: [...trust.keySets, document].slice(-maxRemembered), problems: [] };
     } catch (error) {
       if (!(error instanceof PolicyRefused)) throw error;
       trust = { ...trust, problems: error.problems.map((each) => ({ ...each, document: keySetKey })) };

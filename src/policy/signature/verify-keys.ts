@@ -19,11 +19,11 @@ const curveAlgorithms: Readonly<Record<string, readonly string[]>> = {
   Ed25519: ["EdDSA", "Ed25519"],
 };
 const rsaAlgorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
-const mostKeys = 32;
+const maxKeys = 32;
 
 /** Rejects with an Error that names the key when one cannot be used. */
 export async function importKeys({ keys }: PublicKeySet): Promise<VerifyKey[]> {
-  if (keys.length > mostKeys) throw new Error(`more than ${mostKeys} keys`);
+  if (keys.length > maxKeys) throw new Error(`more than ${maxKeys} keys`);
   const { importJWK, calculateJwkThumbprint } = await import("jose");
   const imported: VerifyKey[] = [];
   for (const [index, jwk] of keys.entries()) {

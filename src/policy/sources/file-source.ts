@@ -4,9 +4,10 @@ import { type FSWatcher, watch } from "node:fs";
 import { open, realpath, stat } from "node:fs/promises";
 import { dirname, extname } from "node:path";
 import { defaultMaxBytes, type PolicyFormat } from "../document/parse.ts";
-import { type PolicySource, type RereadOptions, Rereader, type SourceReading } from "./source.ts";
+import { type PollerOptions, Poller } from "./poller.ts";
+import type { PolicySource, SourceReading } from "./source.ts";
 
-export interface FileSourceOptions extends Partial<Omit<RereadOptions, "read">> {
+export interface FileSourceOptions extends Partial<Omit<PollerOptions, "read">> {
   readonly path: string;
   readonly maxBytes?: number;
 }
@@ -15,7 +16,7 @@ export function createFileSource(options: FileSourceOptions): PolicySource {
   const { path, maxBytes, settleMs = 50, pollMs = 5000, retryMs = 1000 } = options;
   let onReading: ((reading: SourceReading) => void) | undefined;
   let stopped = false;
-  const rereader = new Rereader({
+  const poller = new Poller({
     settleMs,
     pollMs,
     retryMs,
@@ -28,8 +29,8 @@ export function createFileSource(options: FileSourceOptions): PolicySource {
       return reading.state === "read";
     },
   });
-  const folders = new Folders(() => rereader.notice());
-  const readNow = (): void => rereader.readNow();
+  const folders = new Folders(() => poller.trigger());
+  const readNow = (): void => poller.readNow();
   return {
     kind: "file",
     start(listener) {
@@ -40,7 +41,7 @@ export function createFileSource(options: FileSourceOptions): PolicySource {
     async stop() {
       stopped = true;
       process.off("SIGHUP", readNow);
-      await rereader.stop();
+      await poller.stop();
       folders.close();
     },
   };

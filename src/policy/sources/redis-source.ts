@@ -6,9 +6,10 @@ import { StoreUnavailable } from "../../plugin-api/store.ts";
 import { keySetKey, keySetMaxBytes } from "../signature/key-sets.ts";
 import { defaultMaxBytes } from "../document/parse.ts";
 import { layerKey, sharedKey } from "../read.ts";
-import { type PolicySource, type RereadOptions, Rereader, type SourceReading } from "./source.ts";
+import { type PollerOptions, Poller } from "./poller.ts";
+import type { PolicySource, SourceReading } from "./source.ts";
 
-export interface RedisSourceOptions extends Partial<Omit<RereadOptions, "read">> {
+export interface RedisSourceOptions extends Partial<Omit<PollerOptions, "read">> {
   readonly store: RedisStore;
   readonly service: string;
   /** In front of the key in messages, as the store has it. */
@@ -44,7 +45,7 @@ export function createRedisSource(options: RedisSourceOptions): PolicySource {
   let holdsMs = 0;
   let onReading: ((reading: SourceReading) => void) | undefined;
 
-  async function patientRead(): Promise<SourceReading> {
+  async function readWithRetries(): Promise<SourceReading> {
     for (;;) {
       const reading = await readOnce(store, keys, { maxBytes, keyPrefix, signed });
       if (reading.state !== "failed" || stopped.signal.aborted || performance.now() > tryUntil)
@@ -53,7 +54,7 @@ export function createRedisSource(options: RedisSourceOptions): PolicySource {
     }
   }
 
-  const rereader = new Rereader({
+  const poller = new Poller({
     settleMs,
     pollMs: Math.min(pollMs, untoldPollMs),
     retryMs,
@@ -61,7 +62,7 @@ export function createRedisSource(options: RedisSourceOptions): PolicySource {
     async read() {
       if (!told && store.watching && performance.now() - readMono < holdsMs) return true;
       told = false;
-      const reading = await patientRead();
+      const reading = await readWithRetries();
       readMono = reading.state === "failed" ? -Infinity : performance.now();
       holdsMs = pollMs * (0.5 + Math.random());
       tryUntil = -Infinity;
@@ -81,14 +82,14 @@ export function createRedisSource(options: RedisSourceOptions): PolicySource {
       unwatch = store.watch(sharedKey, (key) => {
         if (key !== null && key !== keys[0] && key !== keys[1] && !(signed && key === keySetKey)) return;
         told = true;
-        rereader.notice();
+        poller.trigger();
       });
-      rereader.readNow();
+      poller.readNow();
     },
     async stop() {
       stopped.abort();
       unwatch?.();
-      await rereader.stop();
+      await poller.stop();
     },
   };
 }

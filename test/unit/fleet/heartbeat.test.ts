@@ -128,15 +128,15 @@ describe("the heartbeat", () => {
     await eventually("the first beat", async () => (await valueOf("three"))?.revision === 1);
     const size = sender.size();
     revision = 2;
-    sender.notice();
+    sender.trigger();
     await eventually("the second beat", async () => (await valueOf("three"))?.revision === 2);
     await redis.kill();
-    sender.notice();
+    sender.trigger();
     await eventually("Redis is known to be away", () => !store.up);
     assert.equal(sender.size(), size);
     await redis.restart();
     await eventually("Redis is back", () => store.up);
-    sender.notice();
+    sender.trigger();
     await eventually("the third beat", async () => (await valueOf("three")) !== undefined);
   });
 });

@@ -1,4 +1,4 @@
-// The life of a policy, over a real Redis and real files: what is set is enforced, whatever is wrong leaves the old
+// The controller of a policy, over a real Redis and real files: what is set is enforced, whatever is wrong leaves the old
 // one in force and says why.
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -8,13 +8,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { createFileSource, readPolicyFile } from "../../../src/policy/sources/file-source.ts";
-import { type PolicyKeeper, createPolicyKeeper } from "../../../src/policy/sources/kept.ts";
+import { type LastKnownGood, createLastKnownGood } from "../../../src/policy/sources/last-known-good.ts";
 import {
-  type PolicyLife,
-  type PolicyLifeOptions,
+  type PolicyController,
+  type PolicyControllerOptions,
   type PolicyMeta,
-  createPolicyLife,
-} from "../../../src/policy/life.ts";
+  createPolicyController,
+} from "../../../src/policy/controller.ts";
 import { type Problem, problemText } from "../../../src/policy/document/problems.ts";
 import { type EffectivePolicy, createPolicyReader } from "../../../src/policy/read.ts";
 import { createRedisSource } from "../../../src/policy/sources/redis-source.ts";
@@ -26,7 +26,7 @@ import { samplePlugins, text } from "./sample.ts";
 /** A compiled policy of these tests: its plugins. */
 type Snapshot = readonly string[];
 
-/** What a life did, in order, and ways to wait for it. */
+/** What a controller did, in order, and ways to wait for it. */
 class Diary extends EventEmitter {
   readonly swapped: Snapshot[] = [];
   readonly discarded: Snapshot[] = [];
@@ -46,15 +46,15 @@ class Diary extends EventEmitter {
   }
 }
 
-type Overrides = Partial<PolicyLifeOptions<Snapshot>>;
+type Overrides = Partial<PolicyControllerOptions<Snapshot>>;
 
-const lives: PolicyLife[] = [];
+const lives: PolicyController[] = [];
 afterEach(async () => {
-  await Promise.all(lives.splice(0).map((life) => life.stop()));
+  await Promise.all(lives.splice(0).map((controller) => controller.stop()));
 });
 
-async function createLife(record: Diary, overrides: Overrides): Promise<PolicyLife> {
-  const life = createPolicyLife<Snapshot>({
+async function createController(record: Diary, overrides: Overrides): Promise<PolicyController> {
+  const controller = createPolicyController<Snapshot>({
     read: await createPolicyReader({
       plugins: samplePlugins,
       service: "users",
@@ -64,7 +64,7 @@ async function createLife(record: Diary, overrides: Overrides): Promise<PolicyLi
     source: undefined,
     compile: async (policy: EffectivePolicy) => policy.document.plugins,
     swap: (snapshot) => record.note(record.swapped, snapshot),
-    discard: (snapshot) => record.note(record.discarded, snapshot),
+    release: (snapshot) => record.note(record.discarded, snapshot),
     clock: { now: () => 1_700_000_000_000 },
     events: {
       onAccepted: (meta, changed) => record.note(record.accepted, { meta, changed }),
@@ -74,8 +74,8 @@ async function createLife(record: Diary, overrides: Overrides): Promise<PolicyLi
     },
     ...overrides,
   });
-  lives.push(life);
-  return life;
+  lives.push(controller);
+  return controller;
 }
 
 const yaml = (name: string): string => `apiVersion: outrigger/v1\nplugins: [${name}]\n`;
@@ -85,10 +85,10 @@ const last = <Entry>(list: readonly Entry[]): Entry | undefined => list.at(-1);
 describe("without Redis and without a file", () => {
   test("the built-in policy is in force", async () => {
     const record = new Diary();
-    const life = await createLife(record, {});
-    await life.start();
+    const controller = await createController(record, {});
+    await controller.start();
     assert.deepEqual(record.swapped, [["logging", "transform"]]);
-    const status = life.status();
+    const status = controller.status();
     assert.equal(status.source, "builtin");
     assert.equal(status.revision, 1);
     assert.deepEqual(status.effective?.routes, [{ path: "/*" }]);
@@ -119,24 +119,27 @@ describe("a policy in Redis", () => {
   const far = { pollMs: 600_000, startLimitMs: 5000 };
   const set = (document: string, key = "policy"): Promise<unknown> =>
     redis.cli.set(`outrigger:${key}`, document);
-  const fromRedis = (overrides: Overrides = {}): Promise<PolicyLife> =>
-    createLife(record, { source: createRedisSource({ store, service: "users", ...far }), ...overrides });
+  const fromRedis = (overrides: Overrides = {}): Promise<PolicyController> =>
+    createController(record, {
+      source: createRedisSource({ store, service: "users", ...far }),
+      ...overrides,
+    });
   /** Watching: from here on a change is told, not polled. */
-  async function started(overrides: Overrides = {}): Promise<PolicyLife> {
-    const life = await fromRedis(overrides);
-    await life.start();
+  async function started(overrides: Overrides = {}): Promise<PolicyController> {
+    const controller = await fromRedis(overrides);
+    await controller.start();
     await eventually("changes are subscribed to", async () => {
       const clients = String(await redis.cli.client("LIST"));
       return clients.includes("flags=t") || / flags=[A-Za-z]*t/.test(clients);
     });
-    return life;
+    return controller;
   }
 
   test("is in force after the start", async () => {
     await set(plugins("auth"));
-    const life = await started();
+    const controller = await started();
     assert.deepEqual(record.swapped, [["auth"]]);
-    const { source, digest, signed, documents, lastError } = life.status();
+    const { source, digest, signed, documents, lastError } = controller.status();
     assert.match(`${digest} ${documents?.shared}`, /^[0-9a-f]{64} [0-9a-f]{64}$/);
     assert.deepEqual([source, signed, lastError, documents?.layer], ["redis", "no", null, null]);
   });
@@ -169,9 +172,9 @@ describe("a policy in Redis", () => {
     });
     try {
       const source = createRedisSource({ store: old, service: "users", signed: true, ...far });
-      const life = await createLife(record, { source });
-      await life.start();
-      assert.deepEqual([life.ready, last(record.swapped), record.states], [true, ["auth"], ["read"]]);
+      const controller = await createController(record, { source });
+      await controller.start();
+      assert.deepEqual([controller.ready, last(record.swapped), record.states], [true, ["auth"], ["read"]]);
     } finally {
       old.close();
     }
@@ -182,10 +185,10 @@ describe("a policy in Redis", () => {
     const deaf = new Proxy(store, {
       get: (target, name) => (name === "watch" ? () => () => {} : Reflect.get(target, name)),
     });
-    const life = await createLife(record, {
+    const controller = await createController(record, {
       source: createRedisSource({ store: deaf, service: "users", pollMs: 20, startLimitMs: 5000 }),
     });
-    await life.start();
+    await controller.start();
     await set(plugins("cache"));
     await record.until(() => record.swapped.length === 2);
     assert.deepEqual(last(record.swapped), ["cache"]);
@@ -200,16 +203,16 @@ describe("a policy in Redis", () => {
   ] as const) {
     test(`that is ${what} is refused; the old one stays, until a good one comes`, async () => {
       await set(plugins("auth"));
-      const life = await started();
+      const controller = await started();
       await set(garbage);
       await record.until(() => record.rejected.length === 1);
       assert.match(record.rejected.join(), problem);
       assert.deepEqual(record.swapped, [["auth"]]);
-      assert.deepEqual(life.status().effective?.plugins, ["auth"]);
-      assert.match(problemText(life.status().lastError?.problems[0] as Problem), problem);
+      assert.deepEqual(controller.status().effective?.plugins, ["auth"]);
+      assert.match(problemText(controller.status().lastError?.problems[0] as Problem), problem);
       await set(plugins("cache"));
       await record.until(() => record.swapped.length === 2);
-      assert.equal(life.status().lastError, null);
+      assert.equal(controller.status().lastError, null);
     });
   }
 
@@ -227,15 +230,15 @@ describe("a policy in Redis", () => {
 
   test("that is written otherwise but says the same is not compiled again", async () => {
     await set(plugins("auth"));
-    const life = await started();
-    const before = life.status();
+    const controller = await started();
+    const before = controller.status();
     await set(` ${plugins("auth")} `);
     await record.until(() => record.accepted.length === 2);
     assert.equal(record.accepted[1]?.changed, false);
     assert.equal(record.swapped.length, 1);
-    assert.equal(life.status().digest, before.digest);
-    assert.equal(life.status().revision, before.revision);
-    assert.notEqual(life.status().documents?.shared, before.documents?.shared);
+    assert.equal(controller.status().digest, before.digest);
+    assert.equal(controller.status().revision, before.revision);
+    assert.notEqual(controller.status().documents?.shared, before.documents?.shared);
   });
 
   test("that polls find unchanged is not read through again, good or bad", async () => {
@@ -275,24 +278,26 @@ describe("a policy in Redis", () => {
 
   test("that is deleted stays in force, and the status says so", async () => {
     await set(plugins("auth"));
-    const life = await started();
+    const controller = await started();
     await redis.cli.del("outrigger:policy");
     await record.until(() => last(record.states) === "absent");
-    assert.deepEqual(life.status().effective?.plugins, ["auth"]);
-    assert.deepEqual(life.status().lastError?.problems, [{ path: "", message: 'Redis has no key "policy"' }]);
+    assert.deepEqual(controller.status().effective?.plugins, ["auth"]);
+    assert.deepEqual(controller.status().lastError?.problems, [
+      { path: "", message: 'Redis has no key "policy"' },
+    ]);
     await set(plugins("auth"));
     await record.until(() => last(record.states) === "read");
-    assert.equal(life.status().lastError, null);
+    assert.equal(controller.status().lastError, null);
     assert.equal(record.swapped.length, 1, "the same policy is not compiled again");
   });
 
   test("under a key of another type leaves the old one in force", async () => {
     await set(plugins("auth"));
-    const life = await started();
+    const controller = await started();
     await redis.cli.multi().del("outrigger:policy").lpush("outrigger:policy", "x").exec();
     await record.until(() => last(record.states) === "failed");
-    assert.match(life.status().lastError?.problems[0]?.message ?? "", /WRONGTYPE/);
-    assert.deepEqual(life.status().effective?.plugins, ["auth"]);
+    assert.match(controller.status().lastError?.problems[0]?.message ?? "", /WRONGTYPE/);
+    assert.deepEqual(controller.status().effective?.plugins, ["auth"]);
     await set(plugins("cache"));
     await record.until(() => record.swapped.length === 2);
   });
@@ -311,7 +316,7 @@ describe("a policy in Redis", () => {
     await set(plugins("auth"));
     let running = 0;
     let most = 0;
-    const life = await started({
+    const controller = await started({
       compile: async ({ document }) => {
         running += 1;
         most = Math.max(most, running);
@@ -327,14 +332,14 @@ describe("a policy in Redis", () => {
     await record.until(() => last(record.swapped)?.[0] === "500");
     assert.equal(most, 1);
     assert.ok(record.swapped.length < 200, `${record.swapped.length} compilations`);
-    assert.equal(life.status().effective?.routes[0]?.timeout, 500);
+    assert.equal(controller.status().effective?.routes[0]?.timeout, 500);
   });
 
   test("that cannot be set up is refused, and tried again at the next read", async () => {
     await set(plugins("auth"));
     let works = true;
     let attempts = 0;
-    const life = await started({
+    const controller = await started({
       source: createRedisSource({ store, service: "users", pollMs: 30, startLimitMs: 5000 }),
       compile: async ({ document }) => {
         attempts += 1;
@@ -346,7 +351,7 @@ describe("a policy in Redis", () => {
     works = false;
     await set(plugins("cache"));
     await record.until(() => record.rejected.length === 1);
-    assert.deepEqual(life.status().lastError?.problems, [
+    assert.deepEqual(controller.status().lastError?.problems, [
       { path: "", message: "the issuer does not answer" },
     ]);
     await record.until(() => attempts >= 4);
@@ -417,11 +422,11 @@ describe("a policy in Redis", () => {
   describe("at the start", () => {
     const dirs: string[] = [];
     let dir: string;
-    let keeper: PolicyKeeper;
+    let lastKnownGood: LastKnownGood;
     beforeEach(async () => {
       dir = await mkdtemp(join(tmpdir(), "outrigger-kept-"));
       dirs.push(dir);
-      keeper = createPolicyKeeper({
+      lastKnownGood = createLastKnownGood({
         dir,
         service: "users",
         onTrouble: (message) => record.note(record.trouble, message),
@@ -430,65 +435,65 @@ describe("a policy in Redis", () => {
     after(() => Promise.all(dirs.map((each) => rm(each, { recursive: true, force: true }))));
     const keptBefore = async (): Promise<void> => {
       await set(plugins("auth"));
-      const life = await started({ keeper });
-      await life.stop();
+      const controller = await started({ lastKnownGood });
+      await controller.stop();
       record = new Diary();
     };
     test("with Redis dead, the kept policy is in force, counted on from its revision; Redis takes over when it is back", async () => {
       await keptBefore();
-      const life = await fromRedis({ keeper, source: impatient() });
+      const controller = await fromRedis({ lastKnownGood, source: impatient() });
       await withoutRedis(async () => {
-        await life.start();
+        await controller.start();
         assert.deepEqual(record.swapped, [["auth"]]);
-        assert.equal(life.status().source, "kept");
-        assert.equal(life.status().revision, 2);
-        assert.match(life.status().lastError?.problems[0]?.message ?? "", /^Redis cannot be read/);
+        assert.equal(controller.status().source, "kept");
+        assert.equal(controller.status().revision, 2);
+        assert.match(controller.status().lastError?.problems[0]?.message ?? "", /^Redis cannot be read/);
       });
       await set(plugins("cache"));
       await record.until(() => record.swapped.length === 2);
-      assert.equal(life.status().source, "redis");
-      assert.equal(life.status().lastError, null);
+      assert.equal(controller.status().source, "redis");
+      assert.equal(controller.status().lastError, null);
     });
 
     test("a copy that was kept of a file is not taken for what Redis had", async () => {
-      keeper.save({
+      lastKnownGood.save({
         raw: { shared: Buffer.from(plugins("auth")), layer: undefined, format: "json" },
         revision: 5,
         from: "file",
       });
-      await keeper.settled();
-      const life = await started({ keeper });
-      assert.equal(life.ready, false);
+      await lastKnownGood.settled();
+      const controller = await started({ lastKnownGood });
+      assert.equal(controller.ready, false);
     });
 
     test("with Redis full of garbage, the kept policy is in force", async () => {
       await keptBefore();
       await set("garbage");
-      const life = await started({ keeper });
-      assert.equal(life.status().source, "kept");
-      assert.match(life.status().lastError?.problems[0]?.message ?? "", /not JSON/);
+      const controller = await started({ lastKnownGood });
+      assert.equal(controller.status().source, "kept");
+      assert.match(controller.status().lastError?.problems[0]?.message ?? "", /not JSON/);
     });
 
     test("with Redis empty and nothing kept, the baseline file is in force, until Redis has a policy", async () => {
       const file = join(dir, "baseline.yaml");
       await writeFile(file, "apiVersion: outrigger/v1\nplugins: [transform]\n");
-      const life = await started({ keeper, baseline: () => readPolicyFile(file) });
+      const controller = await started({ lastKnownGood, baseline: () => readPolicyFile(file) });
       assert.deepEqual(record.swapped, [["transform"]]);
-      assert.equal(life.status().source, "file");
-      assert.match(life.status().lastError?.problems[0]?.message ?? "", /Redis has no key/);
-      await keeper.settled();
-      assert.equal(await keeper.load(), undefined, "a baseline is not what Redis had: it is not kept");
+      assert.equal(controller.status().source, "file");
+      assert.match(controller.status().lastError?.problems[0]?.message ?? "", /Redis has no key/);
+      await lastKnownGood.settled();
+      assert.equal(await lastKnownGood.load(), undefined, "a baseline is not what Redis had: it is not kept");
       await set(plugins("auth"));
       await record.until(() => record.swapped.length === 2);
-      assert.equal(life.status().source, "redis");
+      assert.equal(controller.status().source, "redis");
     });
 
     test("with Redis empty, no file and nothing kept, no policy is in force, until there is one", async () => {
-      const life = await started({ keeper });
-      assert.equal(life.ready, false);
-      assert.equal(life.status().effective, null);
+      const controller = await started({ lastKnownGood });
+      assert.equal(controller.ready, false);
+      assert.equal(controller.status().effective, null);
       await set(plugins("auth"));
-      await record.until(() => life.ready);
+      await record.until(() => controller.ready);
     });
 
     test("a damaged kept copy is ignored, and said", async () => {
@@ -503,13 +508,13 @@ describe("a policy in Redis", () => {
       ];
       for (const [content, why] of sources) {
         await writeFile(path, content);
-        assert.equal(await keeper.load(), undefined);
+        assert.equal(await lastKnownGood.load(), undefined);
         assert.match(last(record.trouble) ?? "", why);
       }
-      const life = await fromRedis({ keeper, source: impatient() });
+      const controller = await fromRedis({ lastKnownGood, source: impatient() });
       await withoutRedis(async () => {
-        await life.start();
-        assert.equal(life.ready, false);
+        await controller.start();
+        assert.equal(controller.ready, false);
       });
     });
 
@@ -523,7 +528,7 @@ describe("a policy in Redis", () => {
       await keptBefore();
       for (const name of ["policy-users.json.77.tmp", "policy-users.json.tmp", "policy-other.json.77.tmp"])
         await writeFile(join(dir, name), "half");
-      await keeper.load();
+      await lastKnownGood.load();
       assert.deepEqual((await readdir(dir)).toSorted(), [
         "policy-other.json.77.tmp",
         "policy-users.json",
@@ -534,7 +539,7 @@ describe("a policy in Redis", () => {
     test("a copy that cannot be put in place leaves nothing behind", async () => {
       await mkdir(join(dir, "policy-users.json"));
       await set(plugins("auth"));
-      await started({ keeper });
+      await started({ lastKnownGood });
       await record.until(() => record.trouble.some((message) => message.includes("could not be kept")));
       assert.deepEqual(await readdir(dir), ["policy-users.json"]);
     });
@@ -542,15 +547,15 @@ describe("a policy in Redis", () => {
     test("a state folder that cannot be written takes nothing down", async () => {
       const file = join(dir, "file");
       await writeFile(file, "");
-      const stuck = createPolicyKeeper({
+      const stuck = createLastKnownGood({
         dir: join(file, "x"),
         service: "users",
         onTrouble: (message) => record.note(record.trouble, message),
       });
       await set(plugins("auth"));
-      const life = await started({ keeper: stuck });
+      const controller = await started({ lastKnownGood: stuck });
       await record.until(() => record.trouble.some((message) => message.includes("could not be kept")));
-      assert.equal(life.ready, true);
+      assert.equal(controller.ready, true);
     });
   });
 });
@@ -566,17 +571,17 @@ describe("a policy in a file", () => {
   });
   afterEach(() => rm(dir, { recursive: true, force: true }));
 
-  async function started(path = file, overrides: Overrides = {}): Promise<PolicyLife> {
+  async function started(path = file, overrides: Overrides = {}): Promise<PolicyController> {
     const source = createFileSource({ path, pollMs: 600_000, retryMs: 600_000, settleMs: 10 });
-    const life = await createLife(record, { source, ...overrides });
-    await life.start();
-    return life;
+    const controller = await createController(record, { source, ...overrides });
+    await controller.start();
+    return controller;
   }
 
   test("is in force after the start and after every change", async () => {
     await writeFile(file, yaml("auth"));
-    const life = await started();
-    assert.equal(life.status().source, "file");
+    const controller = await started();
+    assert.equal(controller.status().source, "file");
     await writeFile(file, yaml("cache"));
     await record.until(() => record.swapped.length === 2);
     assert.deepEqual(last(record.swapped), ["cache"]);
@@ -622,23 +627,23 @@ describe("a policy in a file", () => {
   });
 
   test("that is missing is reported, and taken once it is there", async () => {
-    const life = await started();
-    assert.equal(life.ready, false);
-    assert.match(life.status().lastError?.problems[0]?.message ?? "", /policy\.yaml does not exist$/);
+    const controller = await started();
+    assert.equal(controller.ready, false);
+    assert.match(controller.status().lastError?.problems[0]?.message ?? "", /policy\.yaml does not exist$/);
     await writeFile(file, yaml("auth"));
-    await record.until(() => life.ready);
+    await record.until(() => controller.ready);
     await rm(file);
     await record.until(() => last(record.states) === "absent");
-    assert.deepEqual(life.status().effective?.plugins, ["auth"]);
+    assert.deepEqual(controller.status().effective?.plugins, ["auth"]);
   });
 
   test("that is bad is refused with its line; the old one stays", async () => {
     await writeFile(file, yaml("auth"));
-    const life = await started();
+    const controller = await started();
     await writeFile(file, "apiVersion: outrigger/v1\nplugins:\n  - auht\n");
     await record.until(() => record.rejected.length === 1);
     assert.match(record.rejected.join(), /line 3, column 5: plugins\[0\]: unknown plugin/);
-    assert.equal(life.ready, true);
+    assert.equal(controller.ready, true);
   });
 
   test("that is no regular file, or far too large, is not read to its end", async () => {

@@ -1,13 +1,13 @@
 // A document while it is read from text: the value under construction, where each member stands, and what is wrong
 // with the form whatever the schema says (names given twice, names that reach a prototype, depth).
 import { deepestNesting } from "../../language/json.ts";
-import { longestList, type Path, type Problem, PolicyRefused, pathText, quoted } from "./problems.ts";
+import { maxProblems, type Path, type Problem, PolicyRefused, pathText, quoted } from "./problems.ts";
 
 type Key = string | number;
 type Container = Record<Key, unknown>;
 
 /** What came out of a text. */
-export interface Reading {
+export interface PositionedDocument {
   readonly value: unknown;
   readonly problems: readonly Problem[];
   /** Where the member at this path stands, or the nearest one around it. */
@@ -16,7 +16,7 @@ export interface Reading {
 
 const forbidden = new Set(["__proto__", "constructor", "prototype"]);
 
-export class Composer implements Reading {
+export class PositionedBuilder implements PositionedDocument {
   value: unknown;
   readonly problems: Problem[] = [];
   readonly #text: string;
@@ -35,9 +35,9 @@ export class Composer implements Reading {
     const offsets = this.#offsets.get(container) ?? new Map<Key, number>();
     this.#offsets.set(container, offsets);
     if (typeof key === "string" && forbidden.has(key))
-      this.flaw(`the name ${quoted(key)} is not allowed`, offset);
+      this.addIssue(`the name ${quoted(key)} is not allowed`, offset);
     // JSON.parse keeps the last one, other readers the first: what was reviewed would not be what is enforced.
-    else if (offsets.has(key)) this.flaw("given twice", offset);
+    else if (offsets.has(key)) this.addIssue("given twice", offset);
     const value = read();
     this.#path.pop();
     if (typeof key === "string" && forbidden.has(key)) return;
@@ -46,14 +46,14 @@ export class Composer implements Reading {
   }
 
   /** Notes a problem at the member being read. */
-  flaw(message: string, offset: number): void {
+  addIssue(message: string, offset: number): void {
     this.problems.push({ path: pathText(this.#path), message, ...this.#position(offset) });
-    if (this.problems.length > longestList) throw new PolicyRefused(this.problems);
+    if (this.problems.length > maxProblems) throw new PolicyRefused(this.problems);
   }
 
   /** Gives up: what follows could not be understood. */
   fail(message: string, offset: number): never {
-    this.flaw(message, offset);
+    this.addIssue(message, offset);
     throw new PolicyRefused(this.problems);
   }
 

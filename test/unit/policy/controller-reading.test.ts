@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, beforeEach, test } from "node:test";
-import { createPolicyLife, type PolicyLife } from "../../../src/policy/life.ts";
+import { createPolicyController, type PolicyController } from "../../../src/policy/controller.ts";
 import { problemText, ReadingCutShort } from "../../../src/policy/document/problems.ts";
 import { createPolicyReader, type PolicyReader } from "../../../src/policy/read.ts";
 import { createFileSource } from "../../../src/policy/sources/file-source.ts";
@@ -21,22 +21,22 @@ const here = await createPolicyReader({
 });
 const set = (...plugins: string[]): Promise<void> => writeFile(path, text({ plugins }));
 
-let life: PolicyLife;
+let controller: PolicyController;
 let swapped: string[][];
 let rejected: string[];
 beforeEach(() => set("auth"));
-afterEach(() => life.stop());
+afterEach(() => controller.stop());
 after(() => rm(folder, { recursive: true }));
 
 function start(read: PolicyReader): Promise<void> {
   swapped = [];
   rejected = [];
-  life = createPolicyLife<readonly string[]>({
+  controller = createPolicyController<readonly string[]>({
     read,
     source: createFileSource({ path, pollMs: 50, settleMs: 1 }),
     compile: async (policy) => policy.document.plugins,
     swap: (plugins) => void swapped.push([...plugins]),
-    discard: () => {},
+    release: () => {},
     clock: { now: () => 1_700_000_000_000 },
     events: {
       onAccepted: () => {},
@@ -44,7 +44,7 @@ function start(read: PolicyReader): Promise<void> {
       onSourceState: () => {},
     },
   });
-  return life.start();
+  return controller.start();
 }
 
 test("a policy whose reading was given up is told of once, and read again", async () => {
@@ -54,10 +54,10 @@ test("a policy whose reading was given up is told of once, and read again", asyn
     if (readings < 3) throw new ReadingCutShort("takes longer than 30 s to read");
     return here(raw);
   });
-  await eventually("in force", () => life.ready);
+  await eventually("in force", () => controller.ready);
   assert.deepEqual(swapped, [["auth"]]);
   assert.deepEqual(rejected, ["takes longer than 30 s to read"]);
-  assert.equal(life.status().lastError, null);
+  assert.equal(controller.status().lastError, null);
 });
 
 test("a policy that comes while another one is read is the one in force in the end", async () => {
@@ -74,7 +74,7 @@ test("a policy that comes while another one is read is the one in force in the e
   first.resolve();
   await started;
   await eventually("the last is in force", () => swapped.at(-1)?.[0] === "transform");
-  assert.equal(life.status().effective?.plugins[0], "transform");
+  assert.equal(controller.status().effective?.plugins[0], "transform");
 });
 
 test("a stop ends a reading, and that is no refusal", async () => {
@@ -91,7 +91,7 @@ test("a stop ends a reading, and that is no refusal", async () => {
     throw new Error("unreachable");
   });
   await eventually("it is being read", () => isRead);
-  await life.stop();
+  await controller.stop();
   await started;
   assert.deepEqual([over, rejected, swapped], [true, [], []]);
 });

@@ -1,10 +1,10 @@
 // The reading loop: one read at a time, bursts become one, nothing is missed and nothing goes on after the stop.
 import assert from "node:assert/strict";
 import { type TestContext, describe, test } from "node:test";
-import { Rereader } from "../../../../src/policy/sources/source.ts";
+import { Poller } from "../../../../src/policy/sources/poller.ts";
 
 interface Loop {
-  readonly rereader: Rereader;
+  readonly rereader: Poller;
   /** Reads so far. */
   readonly reads: () => number;
   /** Ends the read that is under way. */
@@ -17,7 +17,7 @@ function createLoop(t: TestContext): Loop {
   t.mock.method(performance, "now", () => 0);
   let reads = 0;
   let end: ((worked: boolean) => void) | undefined;
-  const rereader = new Rereader({
+  const rereader = new Poller({
     read: () => {
       reads += 1;
       return new Promise((resolve) => (end = resolve));
@@ -40,10 +40,10 @@ function createLoop(t: TestContext): Loop {
 describe("the reading loop", () => {
   test("makes one read of a burst, a settling time after its first notice", (t) => {
     const { rereader, reads } = createLoop(t);
-    for (let burst = 0; burst < 100; burst++) rereader.notice();
+    for (let burst = 0; burst < 100; burst++) rereader.trigger();
     t.mock.timers.tick(9);
     assert.equal(reads(), 0);
-    rereader.notice();
+    rereader.trigger();
     t.mock.timers.tick(1);
     assert.equal(reads(), 1);
   });
@@ -52,7 +52,7 @@ describe("the reading loop", () => {
     const { rereader, reads, finish } = createLoop(t);
     rereader.readNow();
     t.mock.timers.tick(0);
-    for (let burst = 0; burst < 5; burst++) rereader.notice();
+    for (let burst = 0; burst < 5; burst++) rereader.trigger();
     t.mock.timers.tick(500);
     assert.equal(reads(), 1, "never two at once");
     await finish();
@@ -78,14 +78,14 @@ describe("the reading loop", () => {
     const { rereader, reads, finish } = createLoop(t);
     rereader.readNow();
     t.mock.timers.tick(0);
-    rereader.notice();
+    rereader.trigger();
     let stopped = false;
     const stop = rereader.stop().then(() => (stopped = true));
     await new Promise((resolve) => setImmediate(resolve));
     assert.equal(stopped, false);
     await finish();
     await stop;
-    rereader.notice();
+    rereader.trigger();
     rereader.readNow();
     t.mock.timers.tick(10_000);
     assert.equal(reads(), 1);

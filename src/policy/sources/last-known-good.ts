@@ -1,4 +1,4 @@
-// The last good policy on disk, for a start while Redis is dead. Kept as it came, signatures included, so that it
+// The last known good policy, kept on disk for a start while Redis is dead. Kept as it came, signatures included, so that it
 // passes the same checks again when it is taken back.
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,23 +9,23 @@ import { digestOf } from "../document/digest.ts";
 import type { RawPolicy } from "../read.ts";
 import type { PolicySource } from "./source.ts";
 
-export interface KeptPolicy {
+export interface KnownGoodPolicy {
   readonly raw: RawPolicy;
   readonly revision: number;
   /** What it came from; a copy from a file says nothing about what Redis had. */
   readonly from: PolicySource["kind"];
 }
 
-export interface PolicyKeeper {
+export interface LastKnownGood {
   /** Never rejects; undefined when there is none, or none that can be used (which is told as trouble). */
-  load(): Promise<KeptPolicy | undefined>;
+  load(): Promise<KnownGoodPolicy | undefined>;
   /** Writes in the background; of several only the latest. */
-  save(kept: KeptPolicy): void;
+  save(kept: KnownGoodPolicy): void;
   /** Resolves when everything that was to be saved is. */
   settled(): Promise<void>;
 }
 
-export interface KeeperOptions {
+export interface LastKnownGoodOptions {
   /** OUTRIGGER_STATE_DIR; made when it is not there. */
   readonly dir: string;
   readonly service: string;
@@ -34,7 +34,7 @@ export interface KeeperOptions {
 }
 
 /** Two documents of 1 MiB, signed and escaped. */
-const mostBytes = 16 * 1_048_576;
+const maxBytes = 16 * 1_048_576;
 
 const onDisk = z.strictObject({
   version: z.literal(1),
@@ -50,9 +50,9 @@ const onDisk = z.strictObject({
   sha256: z.string(),
 });
 
-export function createPolicyKeeper({ dir, service, onTrouble }: KeeperOptions): PolicyKeeper {
+export function createLastKnownGood({ dir, service, onTrouble }: LastKnownGoodOptions): LastKnownGood {
   const path = join(dir, `policy-${service}.json`);
-  let latest: KeptPolicy | undefined;
+  let latest: KnownGoodPolicy | undefined;
   let saving: Promise<void> | undefined;
 
   async function saveAll(): Promise<void> {
@@ -73,7 +73,7 @@ export function createPolicyKeeper({ dir, service, onTrouble }: KeeperOptions): 
     async load() {
       await removeLeftovers(dir, path);
       try {
-        if ((await stat(path)).size > mostBytes) throw new Error("too large");
+        if ((await stat(path)).size > maxBytes) throw new Error("too large");
         return parse(await readFile(path, "utf8"));
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
@@ -91,7 +91,7 @@ export function createPolicyKeeper({ dir, service, onTrouble }: KeeperOptions): 
   };
 }
 
-function serialise({ raw, revision, from }: KeptPolicy): string {
+function serialise({ raw, revision, from }: KnownGoodPolicy): string {
   const shared = Buffer.from(raw.shared).toString("utf8");
   const layer = raw.layer === undefined ? null : Buffer.from(raw.layer).toString("utf8");
   const keySets = (raw.keySets ?? []).map((bytes) => Buffer.from(bytes).toString("utf8"));
@@ -109,7 +109,7 @@ function serialise({ raw, revision, from }: KeptPolicy): string {
   return JSON.stringify(content);
 }
 
-function parse(text: string): KeptPolicy {
+function parse(text: string): KnownGoodPolicy {
   const result = onDisk.safeParse(JSON.parse(text));
   if (!result.success) throw new Error("not a kept policy");
   const { shared, layer, format, revision, from, sha256, keySets } = result.data;

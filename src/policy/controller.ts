@@ -1,8 +1,8 @@
-// The life of a policy in this sidecar: a reading of the source is checked, compiled and swapped in; whatever fails,
+// Controls which policy is in force: what the source holds is checked, compiled and swapped in; whatever fails,
 // the one in force stays, and the status says why. Generic over what a policy is compiled to.
 import { type Chosen, chooseLayer, sameDocuments } from "./layers/choose-layer.ts";
 import { Freshness, type FreshnessOptions } from "./signature/freshness.ts";
-import type { PolicyKeeper } from "./sources/kept.ts";
+import type { LastKnownGood } from "./sources/last-known-good.ts";
 import { isOfTheDocument, type Problem, problemsOf } from "./document/problems.ts";
 import { type EffectivePolicy, type PolicyReader, type RawPolicy } from "./read.ts";
 import type { Signed } from "./signature/signature.ts";
@@ -32,7 +32,7 @@ export interface PolicyEvents {
   onSourceState(state: SourceReading["state"], message: string | undefined): void;
 }
 
-export interface PolicyLifeOptions<Snapshot> {
+export interface PolicyControllerOptions<Snapshot> {
   readonly read: PolicyReader;
   /** Absent = nothing has to be signed. */
   readonly trust?: FreshnessOptions["trust"];
@@ -40,20 +40,20 @@ export interface PolicyLifeOptions<Snapshot> {
   readonly source: PolicySource | undefined;
   /** With Redis: the policy file, asked while nothing is in force. Never rejects. */
   readonly baseline?: (() => Promise<SourceReading>) | undefined;
-  readonly keeper?: PolicyKeeper | undefined;
+  readonly lastKnownGood?: LastKnownGood | undefined;
   /** Sets the policy up. Rejecting refuses it. */
   readonly compile: (policy: EffectivePolicy, meta: PolicyMeta, raw: RawPolicy) => Promise<Snapshot>;
   /** Puts it in force; must not throw. */
   readonly swap: (snapshot: Snapshot, meta: PolicyMeta) => void;
   /** Closes a snapshot that came too late to be used. */
-  readonly discard: (snapshot: Snapshot) => void;
+  readonly release: (snapshot: Snapshot) => void;
   readonly compileLimitMs?: number;
   /** Epoch milliseconds. */
   readonly clock: { now(): number };
   readonly events: PolicyEvents;
 }
 
-export interface PolicyLife {
+export interface PolicyController {
   /** Resolves after the first attempt, with a policy in force or without; never rejects. */
   start(): Promise<void>;
   readonly ready: boolean;
@@ -68,8 +68,10 @@ const builtin: RawPolicy = {
   format: "json",
 };
 
-export function createPolicyLife<Snapshot>(options: PolicyLifeOptions<Snapshot>): PolicyLife {
-  return new Life(options);
+export function createPolicyController<Snapshot>(
+  options: PolicyControllerOptions<Snapshot>,
+): PolicyController {
+  return new Controller(options);
 }
 
 interface InForce {
@@ -79,8 +81,8 @@ interface InForce {
   readonly since: number;
 }
 
-class Life<Snapshot> implements PolicyLife {
-  readonly #options: PolicyLifeOptions<Snapshot>;
+class Controller<Snapshot> implements PolicyController {
+  readonly #options: PolicyControllerOptions<Snapshot>;
   readonly #freshness: Freshness;
   #inForce: InForce | undefined;
   /** The documents that were last in force, before the start too: whose layer stands. */
@@ -97,7 +99,7 @@ class Life<Snapshot> implements PolicyLife {
   #working: Promise<void> | undefined;
   readonly #stopped = new AbortController();
 
-  constructor(options: PolicyLifeOptions<Snapshot>) {
+  constructor(options: PolicyControllerOptions<Snapshot>) {
     this.#options = options;
     const { trust, clock } = options;
     const read: PolicyReader = (raw) => options.read(raw, this.#stopped.signal);
@@ -105,12 +107,12 @@ class Life<Snapshot> implements PolicyLife {
   }
 
   async start(): Promise<void> {
-    const { source, keeper, baseline } = this.#options;
+    const { source, lastKnownGood, baseline } = this.#options;
     if (source === undefined) {
       await this.#take(builtin, "builtin");
       return;
     }
-    const kept = await keeper?.load();
+    const kept = await lastKnownGood?.load();
     this.#revision = kept?.revision ?? 0;
     if (kept?.from === source.kind) this.#known = kept.raw;
     if (kept !== undefined) this.#freshness.remember(kept.raw);
@@ -132,7 +134,7 @@ class Life<Snapshot> implements PolicyLife {
     this.#stopped.abort();
     await this.#options.source?.stop();
     await this.#working;
-    await this.#options.keeper?.settled();
+    await this.#options.lastKnownGood?.settled();
   }
 
   status(): PolicyStatus {
@@ -183,7 +185,7 @@ class Life<Snapshot> implements PolicyLife {
     // What is revoked stays so, also when the policy is refused for it.
     if (keysChanged && this.#known !== undefined && source !== undefined) {
       const known = { ...this.#known, keySets: this.#freshness.keySets };
-      this.#options.keeper?.save({ raw: known, revision: this.#revision, from: source.kind });
+      this.#options.lastKnownGood?.save({ raw: known, revision: this.#revision, from: source.kind });
     }
     const taken = await this.#settle(raw, source?.kind ?? "builtin");
     this.#notice(notices);
@@ -203,9 +205,9 @@ class Life<Snapshot> implements PolicyLife {
 
   /** Nothing is in force and the source cannot help: the last good policy, else the baseline. */
   async #fallBack(): Promise<void> {
-    const { keeper, baseline, source } = this.#options;
+    const { lastKnownGood, baseline, source } = this.#options;
     const why = this.#lastError;
-    const kept = await keeper?.load();
+    const kept = await lastKnownGood?.load();
     const { keySets } = this.#freshness;
     if (kept?.from === source?.kind && kept !== undefined) await this.#take({ ...kept.raw, keySets }, "kept");
     let problems = why?.problems ?? [];
@@ -219,7 +221,7 @@ class Life<Snapshot> implements PolicyLife {
   }
 
   async #take(raw: RawPolicy, source: PolicyOrigin): Promise<boolean> {
-    const { compile, swap, discard, compileLimitMs = 30_000 } = this.#options;
+    const { compile, swap, release, compileLimitMs = 30_000 } = this.#options;
     const fromSource = source === this.#options.source?.kind;
     let chosen: Chosen;
     try {
@@ -243,7 +245,7 @@ class Life<Snapshot> implements PolicyLife {
         const compiled = compile(policy, meta, chosen.raw);
         // A set-up that never ends must not keep later policies out.
         const lateText = `set-up took longer than ${compileLimitMs} ms`;
-        swap(await withinLimit(compiled, compileLimitMs, lateText, discard), meta);
+        swap(await withinLimit(compiled, compileLimitMs, lateText, release), meta);
       } catch (error) {
         // Not settled: what a plugin's set-up needs may be there at the next read.
         this.#reject(raw, problemsOf(error));
@@ -257,7 +259,7 @@ class Life<Snapshot> implements PolicyLife {
     this.#succeed();
     if (fromSource) {
       this.#settled = { raw, problems: refused };
-      this.#options.keeper?.save({ raw: chosen.raw, revision, from: source });
+      this.#options.lastKnownGood?.save({ raw: chosen.raw, revision, from: source });
     }
     this.#options.events.onAccepted(meta, known === undefined, policy.overruled);
     if (refused.length > 0) this.#reject(raw, refused);
