@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import type { Inspection } from "../../redis/inspection.ts";
 import { servicesKey } from "../../fleet/heartbeat.ts";
+import { disabledKey } from "../../kill-switch/kill-switch.ts";
 import { directKey, type Spread } from "../../policy/sources/document-keys.ts";
 import { ownPatterns, readKeys, readPatterns } from "../redis-acl.ts";
 import type { CheckFinding } from "../../plugin-api/checks.ts";
@@ -86,6 +87,12 @@ export function keysToTry(service: string, spread: Spread): readonly Try[] {
       args: [nothing, 1, key(pattern)],
     })),
     { right: `+zadd on ~${seen}`, command: "zadd", args: [seen, "XX", 0, "check"] },
+    {
+      right: "+hgetall",
+      command: "hgetall",
+      args: [key(disabledKey)],
+      loses: "no plugin can be switched off",
+    },
     { right: `+hlen on ~${direct}`, command: "hlen", args: [direct], loses: revisions },
     { right: `+hexists on ~${direct}`, command: "hexists", args: [direct, "check"], loses: revisions },
   ];
