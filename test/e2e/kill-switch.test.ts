@@ -160,7 +160,7 @@ describe("a plugin that is switched off", () => {
       await soon(async () => assert.deepEqual(new Set(await statuses()), new Set([200])), 2_000);
       const [first] = crew.pids().values();
       process.kill(first ?? 0, "SIGKILL");
-      await crew.until(3, ({ msg }) => msg === "a worker serves");
+      await crew.until(3, ({ msg }) => msg === "worker is serving");
       assert.deepEqual(new Set(await statuses()), new Set([200]));
     } finally {
       await crew.stop();
