@@ -160,7 +160,7 @@ test("whoever is of one service reaches nothing of another", async () => {
   });
 });
 
-test("a sidecar can change neither policies nor keys, and sees no other data", async () => {
+test("a sidecar can change neither policies nor keys nor kill switches, and sees no other data", async () => {
   await as(sidecarUser, async (client) => {
     for (const command of [
       ["SET", "outrigger:policy", "{}"],
@@ -173,6 +173,10 @@ test("a sidecar can change neither policies nor keys, and sees no other data", a
       ["HDEL", "outrigger:direct", "policy/0"],
       ["HSET", "outrigger:direct", "policy/0", "{}"],
       ["HGETALL", "outrigger:direct"],
+      ["HSET", "outrigger:disabled", "auth * *", "{}"],
+      ["EVAL", "return redis.call('HDEL', KEYS[1], 'a')", "1", "outrigger:disabled"],
+      ["PUBLISH", "outrigger:disabled", "x"],
+      ["SET", "outrigger:policy-keys", "x"],
       ["ZREM", "outrigger:fleet:seen", "users"],
       ["UNLINK", "outrigger:fleet:seen"],
       ["GET", "somebody:else"],
