@@ -2,13 +2,8 @@
 import { isLoopbackHost, parseUpstream, type UpstreamAddress } from "../config/formats.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
 import type { EffectiveRoute } from "../policy/document/routes.ts";
-import {
-  type CompiledRoute,
-  createSnapshot,
-  type RouteSpec,
-  type Snapshot,
-  type SnapshotSpec,
-} from "../runtime/snapshot.ts";
+import type { CompiledRoute, RouteSpec } from "../runtime/set-up.ts";
+import { createSnapshot, type Snapshot, type SnapshotSpec } from "../runtime/snapshot.ts";
 import type { PluginHost } from "../runtime/plugin-host.ts";
 import { Slices } from "../v8/slices.ts";
 import { type FieldRules, RoutedPolicy, type RequestCounters } from "./routed-policy.ts";
@@ -17,7 +12,7 @@ import type { UpstreamTarget, UpstreamTransport } from "../upstream/transport.ts
 
 export interface CompileParts {
   readonly host: PluginHost;
-  readonly upstreams: Upstreams;
+  readonly upstreams: Pick<Upstreams, "hold" | "get" | "release">;
   readonly counters: RequestCounters;
   /** Where routes without an `upstream` of their own go. */
   readonly upstream: UpstreamAddress;

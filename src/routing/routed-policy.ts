@@ -8,7 +8,8 @@ import type { OwnedParts } from "../runtime/owned-parts.ts";
 import type { OwnedCookies } from "../runtime/owned-cookies.ts";
 import { nothingOff, type SwitchedOff } from "../kill-switch/kill-switch.ts";
 import { switchedRoute } from "./switched-route.ts";
-import type { CompiledRoute, Snapshot } from "../runtime/snapshot.ts";
+import type { CompiledRoute } from "../runtime/set-up.ts";
+import type { Snapshot } from "../runtime/snapshot.ts";
 import { Slices } from "../v8/slices.ts";
 import { endToEndFields } from "../http1/hop-by-hop.ts";
 import { isForwardedField, stoppedOverrides } from "../language/field-sets.ts";
@@ -173,7 +174,7 @@ export class RoutedPolicy {
   readonly switched: (off: SwitchedOff) => Promise<RoutedPolicy>;
   readonly trailers: TrailerRules;
   /** Whether a field of that lower-case name stops at a guarded route. */
-  readonly stopsOverride: (lowerName: string) => boolean;
+  readonly #stopsOverride: (lowerName: string) => boolean;
   readonly #finder: RouteFinder<ServedRoute>;
   readonly #unmatched: ServedRoute;
 
@@ -188,7 +189,7 @@ export class RoutedPolicy {
     this.off = off;
     this.switched = switched;
     this.trailers = new TrailerRules(requestTrailers, snapshot.headOnlyFields);
-    this.stopsOverride = stoppedOverrides(keepOverrides);
+    this.#stopsOverride = stoppedOverrides(keepOverrides);
     this.#finder = finder;
     this.#unmatched = unmatched;
   }
@@ -233,6 +234,13 @@ export class RoutedPolicy {
 
   /** The same for a client that is no trusted proxy. */
   readonly isOwnedOrForwarded = (name: string): boolean => this.isOwned(name) || isForwardedField(name);
+
+  /** The routing of a request that is to be served: takes out of its head what stops here. */
+  take(head: RequestHead): Routing {
+    const routing = this.find(head);
+    if (routing.route.guarded) head.fields.deleteWhere(this.#stopsOverride);
+    return routing;
+  }
 
   find(head: RequestHead): Routing {
     const path = head.path === "*" ? "/" : head.path;

@@ -2,7 +2,7 @@
 import { type SwitchedOff } from "../kill-switch/kill-switch.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import type { Chain } from "../runtime/chain.ts";
-import type { CompiledRoute } from "../runtime/snapshot.ts";
+import type { CompiledRoute } from "../runtime/set-up.ts";
 
 export interface SwitchedRoute {
   readonly chain: Chain;

@@ -1,40 +1,11 @@
 // A policy compiled for this sidecar: immutable, swapped whole, closed after its last exchange.
-import { textOf } from "../plugin-api/error-text.ts";
-import { z } from "zod";
-import type { FailMode, Hooks, OwnedCookie, PluginDefinition, RouteInfo } from "../plugin-api/contract.ts";
-import { Chain } from "./chain.ts";
+import type { OwnedCookie } from "../plugin-api/contract.ts";
 import { Declarations } from "./declarations.ts";
 import type { OwnedCookies } from "./owned-cookies.ts";
 import { type OwnedParts, ownedPartsIn } from "./owned-parts.ts";
-import type { KnownPlugin, PluginHost } from "./plugin-host.ts";
-import type { HeldStates } from "./plugin-states.ts";
-import { decisions, parseOptions } from "./shared-options.ts";
+import type { PluginHost } from "./plugin-host.ts";
+import { closeAll, type CompiledRoute, compileRoute, type Made, type RouteSpec } from "./set-up.ts";
 import { Slices } from "../v8/slices.ts";
-import { Step } from "./step.ts";
-import { withinLimit } from "../plugin-api/within-limit.ts";
-
-/** A route of the effective policy: validated, defaults filled in, locks applied. */
-export interface RouteSpec {
-  readonly path: string;
-  readonly methods: readonly string[] | undefined;
-  readonly plugins: readonly string[];
-  readonly pluginConfig: Readonly<Record<string, unknown>>;
-  readonly stripPrefix: string | undefined;
-  /** Plugins that the shared policy locks, where a service's layer wrote the `stripPrefix`. Default: none. */
-  readonly strippedOver?: readonly string[] | undefined;
-  /** Whether the service takes paths that differ in case alone for the same one. Default: no. */
-  readonly caseInsensitive?: boolean | undefined;
-  /** Default: refused where a security plugin decides. */
-  readonly encodedSlash?: "refuse" | "segment" | undefined;
-  readonly timeoutMs: number;
-  readonly maxAgeMs?: number | undefined;
-  readonly bufferRequestBytes: number;
-  readonly restorePrefix?: boolean | undefined;
-  /** `host:port` or socket path, for labels. */
-  readonly upstreamName: string;
-  /** Takes nobody: the service's layer does not fit here. */
-  readonly closed?: boolean;
-}
 
 export interface SnapshotSpec {
   readonly routes: readonly RouteSpec[];
@@ -47,20 +18,6 @@ export interface SnapshotSpec {
   /** Fields and query parameters that carry credentials. */
   readonly secretNames?: ReadonlySet<string> | undefined;
 }
-
-export interface CompiledRoute {
-  readonly spec: RouteSpec;
-  readonly info: RouteInfo;
-  readonly chain: Chain;
-  /** Whether a security plugin decides on this route. */
-  readonly guarded: boolean;
-  /** Equal for routes whose plugins decide alike; "" = none of them refuses anything. */
-  readonly decides: string;
-}
-
-const setupLimitMs = 10_000;
-const closeLimitMs = 10_000;
-const commonOptions = z.looseObject({ failMode: z.enum(["open", "closed"]).optional() });
 
 export class Snapshot {
   readonly routes: readonly CompiledRoute[];
@@ -141,12 +98,6 @@ export class Snapshot {
   }
 }
 
-/** What a snapshot gives back in the end. */
-interface Made {
-  readonly steps: Step[];
-  readonly states: HeldStates;
-}
-
 /**
  * Sets up every plugin of every route.
  * Rejects, naming plugin and route, when a set-up fails or takes too long; what was set up is closed again.
@@ -178,106 +129,5 @@ export async function createSnapshot(
   } catch (error) {
     await closeAll(made, host);
     throw error;
-  }
-}
-
-async function compileRoute(
-  spec: RouteSpec,
-  host: PluginHost,
-  made: Made,
-  secretNames: ReadonlySet<string>,
-): Promise<CompiledRoute> {
-  const info: RouteInfo = {
-    pattern: spec.path,
-    upstream: spec.upstreamName,
-    caseInsensitive: spec.caseInsensitive ?? false,
-    secretNames,
-    stripPrefix: spec.stripPrefix,
-    strippedOver: spec.strippedOver ?? [],
-  };
-  const plugins = spec.plugins.map((name) => {
-    const plugin = host.plugins.get(name);
-    if (plugin === undefined) throw new Error(`unknown plugin "${name}" on route ${spec.path}`);
-    return plugin;
-  });
-  plugins.sort((a, b) => a.definition.priority - b.definition.priority);
-  const ordered = plugins.map(({ definition }) => definition);
-  const steps: Step[] = [];
-  for (const plugin of plugins) {
-    const step = await setUp(plugin, spec, info, host, made.states);
-    made.steps.push(step);
-    steps.push(step);
-  }
-  const chain = new Chain(steps, host.services.clock);
-  return {
-    spec,
-    info,
-    chain,
-    guarded: ordered.some(({ security }) => security),
-    decides: spec.closed === true ? "closed" : decisions(ordered, spec.pluginConfig),
-  };
-}
-
-async function setUp(
-  { definition, faults, scoped, measures }: KnownPlugin,
-  spec: RouteSpec,
-  info: RouteInfo,
-  host: PluginHost,
-  states: HeldStates,
-): Promise<Step> {
-  const written = spec.pluginConfig[definition.name];
-  const { failMode, ...own } = commonOptions.parse(written ?? {});
-  const scope = faults.scope();
-  const state = scope.runInAsyncScope(() => states.of(definition, scoped.common));
-  const options = parseOptions(definition, written, own);
-  const services = scoped.with(written, host.secrets);
-  const made = scope.runInAsyncScope(async () => definition.setup({ options, services, state, route: info }));
-  try {
-    await withinLimit(made, setupLimitMs, `set-up took longer than ${setupLimitMs} ms`);
-    if (typeof (await made) !== "object") throw new Error("set-up returned no hooks");
-  } catch (error) {
-    // Hooks that come too late are nobody's: they are closed when they come.
-    made.then((hooks) => closeHooks(definition.name, hooks, host)).catch(() => {});
-    const reason = textOf(error);
-    throw new Error(`plugin "${definition.name}" on route ${spec.path || "(none)"}: ${reason}`, {
-      cause: error,
-    });
-  }
-  return new Step({
-    definition,
-    hooks: await made,
-    failMode: effectiveFailMode(definition, failMode),
-    clock: host.services.clock,
-    logger: host.services.logger,
-    measures: measures(),
-    faults,
-    scope,
-    onLongHook: host.onLongHook,
-  });
-}
-
-/** A security plugin stays closed whatever the policy says; validation has refused such a policy before. */
-function effectiveFailMode(definition: PluginDefinition, asked: FailMode | undefined): FailMode {
-  return definition.security ? "closed" : (asked ?? definition.failMode);
-}
-
-async function closeAll({ steps, states }: Made, host: PluginHost): Promise<void> {
-  const closing: Promise<void>[] = [];
-  const slices = new Slices();
-  for (const { name, hooks } of steps) {
-    if (hooks.close !== undefined) closing.push(closeHooks(name, hooks, host));
-    if (slices.over) await slices.next();
-  }
-  await Promise.all(closing);
-  states.release();
-}
-
-/** Never rejects; no plugin waits for another's close. */
-async function closeHooks(plugin: string, hooks: Hooks, host: PluginHost): Promise<void> {
-  try {
-    const closed = (async () => hooks.close?.())();
-    await withinLimit(closed, closeLimitMs, `close took longer than ${closeLimitMs} ms`);
-  } catch (error) {
-    host.services.logger.error({ plugin, err: error }, "plugin could not be closed");
   }
 }

@@ -175,9 +175,7 @@ export class Listener {
       // Docker and Kubernetes upgrade POST; an answer to HEAD has no end that a tunnel could begin at.
       if (upgrades && head.method === "HEAD")
         throw new GatewayError("malformed_request", "HEAD cannot be upgraded.");
-      const routing = policy.find(head);
-      if (routing.route.guarded) head.fields.deleteWhere(policy.stopsOverride);
-      new ServerExchange(this.#context, policy, routing, { stream, head, client }).run();
+      new ServerExchange(this.#context, policy, policy.take(head), { stream, head, client }).run();
     } catch (error) {
       this.#refusals.request(stream, asGatewayError(error));
     }
