@@ -49,6 +49,8 @@ export interface AuthenticatorParts {
   /** Whose pages may use a token cookie; undefined = no cookie is taken. */
   readonly tokenOrigin: OwnOrigin | undefined;
   readonly assertion: Assertion | undefined;
+  /** In a test of the policy: who every request is from; undefined = who it shows to be. */
+  readonly assumed: Identity | undefined;
 }
 
 type MaybeVerdict = Verdict | Promise<Verdict>;
@@ -74,6 +76,7 @@ export class Authenticator {
       this.#strip(exchange, this.#parts.forwardsExcluded?.take(request) === true);
       return undefined;
     }
+    if (this.#parts.assumed !== undefined) return this.#authorize(exchange, this.#parts.assumed, noIds);
     const presented = readCredentials(request, credentials);
     if (presented.malformed !== undefined)
       return this.#refuse(exchange, refused("none", presented.malformed));

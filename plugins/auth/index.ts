@@ -138,6 +138,7 @@ async function assemble(
     refusals: prepareRefusals(options.realm, { bearer: jwt !== undefined, apiKey: takesKeys }),
     rules,
     counts: state.counts,
+    assumed: services.testRun?.identity,
     assertion: options.assertion && hold(await holdAssertion(options.assertion, services, state)),
     keys: takesKeys ? new KeyCheck({ ...keyParts, options: apiKeys }) : undefined,
     certificates: certificates && new CertificateCheck(certificates, services.clock),

@@ -2,11 +2,14 @@
 // several, the primary has it, and the workers are its data plane.
 import type { AddressInfo } from "node:net";
 import { type Admin, type Check, createAdmin } from "../admin/admin.ts";
+import { createSecrets } from "../config/secret-hosts.ts";
 import { bind } from "../config/start-error.ts";
 import { type HeartbeatSender, startHeartbeat } from "../fleet/heartbeat.ts";
 import { type KillSwitch, switchField } from "../kill-switch/kill-switch.ts";
 import type { PolicyController } from "../policy/controller.ts";
 import type { EffectivePolicy, RawPolicy } from "../policy/read.ts";
+import { requireTests } from "../policy-tests/run.ts";
+import { benchOptions } from "./bench-options.ts";
 import { type KillSwitchState, watchKillSwitches } from "./kill-switches.ts";
 import type { ProcessContext } from "./process-context.ts";
 import { createController, factsOf } from "./policy-controller.ts";
@@ -73,6 +76,7 @@ export async function createControlPlane<Compiled>(
   const controller = await createController(config, telemetry, registry, {
     store,
     clock,
+    test: testerOf(context),
     compile(policy, _meta, raw) {
       switches?.trust(policy.trusted);
       return data.compile(policy, raw);
@@ -109,6 +113,14 @@ export async function createControlPlane<Compiled>(
       await controller.stop();
     },
     close: () => admin.close(),
+  };
+}
+
+/** In the process that governs: of several workers none has to, and what one refuses none has set up. */
+function testerOf({ config, registry, clock, secretFiles }: ProcessContext) {
+  return (policy: EffectivePolicy, signal: AbortSignal): Promise<void> => {
+    const secrets = createSecrets(secretFiles.pluginSecrets, config.secretHosts);
+    return requireTests(policy, benchOptions(config, registry, clock, secrets), signal);
   };
 }
 

@@ -24,7 +24,7 @@ import { registry as builtIn } from "./registry.ts";
 
 export interface ControllerParts<Snapshot> extends Pick<
   PolicyControllerOptions<Snapshot>,
-  "compile" | "swap" | "release"
+  "test" | "compile" | "swap" | "release"
 > {
   readonly store: RedisStore | undefined;
   readonly clock: Clock;
@@ -90,6 +90,7 @@ export async function createController<Snapshot>(
     lastKnownGood,
     source,
     baseline: store && file && (() => readPolicyFile(file.path, maxBytes)),
+    test: parts.test,
     compile: parts.compile,
     swap: parts.swap,
     release: parts.release,

@@ -62,6 +62,11 @@ export class SecretFiles {
     return this.#wanted.adminToken;
   }
 
+  /** Of plugins, likewise; what serves may still use those before. */
+  get pluginSecrets(): SecretSettings["secrets"] {
+    return this.#wanted.secrets;
+  }
+
   close(): void {
     this.#closed = true;
     clearInterval(this.#timer);

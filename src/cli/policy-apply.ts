@@ -3,7 +3,7 @@ import { documentIn } from "../plane/candidate.ts";
 import { differences } from "../plane/difference.ts";
 import { lintFor, printLint } from "./lint-text.ts";
 import { printDifferences } from "./policy-diff.ts";
-import { readCandidate } from "./policy-file.ts";
+import { passTests, readCandidate } from "./policy-file.ts";
 import { parseWait, reportConvergence } from "./policy-wait.ts";
 import { epochIn, isSigned, type Place, refuseOlder, signedOver } from "./policy-signed.ts";
 import { parseSigning, type SigningOptions, type SigningWish } from "./signing-options.ts";
@@ -50,6 +50,7 @@ export async function applyPolicy(terminal: Terminal, file: string, options: App
         `${documentName(service)} is at revision ${before.revision}, not ${base}: by ${before.head?.author ?? "?"} at ${before.head?.at ?? "?"}`,
       );
     const { bytes, losesComments, raw } = await readCandidate(plane, file, service, wish && "ignored");
+    await passTests(plane, raw, service, file);
     const lint = await lintFor(plane.config, raw, service);
     if (!json || options.strict) printLint((line) => terminal.err(line), file, lint);
     if (options.strict && lint.findings.length > 0)

@@ -8,6 +8,7 @@ import type { ShowOptions } from "./policy-show.ts";
 import type { LintCommandOptions } from "./policy-lint.ts";
 import type { CheckOptions } from "./policy-validate.ts";
 import type { DiffOptions } from "./policy-diff.ts";
+import type { TestOptions } from "./policy-test.ts";
 import type { SignOptions } from "./policy-sign.ts";
 import type { VerifyOptions } from "./policy-verify.ts";
 import type { Terminal } from "./terminal.ts";
@@ -43,7 +44,8 @@ export function addPolicyCommands(
   choose: (run: () => Promise<number>) => void,
 ): void {
   const policy = program.command("policy").description("work on policies");
-  addFileCommands(policy, terminal, choose);
+  addCheckCommands(policy, terminal, choose);
+  addShowCommands(policy, terminal, choose);
   addSigningCommands(policy, terminal, choose);
   policy
     .command("apply")
@@ -89,7 +91,7 @@ export function addPolicyCommands(
     );
 }
 
-function addFileCommands(
+function addCheckCommands(
   policy: Command,
   terminal: Terminal,
   choose: (run: () => Promise<number>) => void,
@@ -115,6 +117,23 @@ function addFileCommands(
     .action((files: string[], options: LintCommandOptions) =>
       choose(async () => (await import("./policy-lint.ts")).lintPolicies(terminal, files, options)),
     );
+  policy
+    .command("test")
+    .description("run the tests that policy files carry, as every sidecar does before it takes one")
+    .argument("<file...>")
+    .option("--over <file>", "each file is a service's layer over this shared policy")
+    .option("--service <name>", "whose policy (default: every service that it names, and one for all others)")
+    .option(...json)
+    .action((files: string[], options: TestOptions) =>
+      choose(async () => (await import("./policy-test.ts")).testPolicies(terminal, files, options)),
+    );
+}
+
+function addShowCommands(
+  policy: Command,
+  terminal: Terminal,
+  choose: (run: () => Promise<number>) => void,
+): void {
   policy
     .command("schema")
     .description("print the JSON Schema of policies")

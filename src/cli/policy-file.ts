@@ -6,7 +6,9 @@ import type { PolicyFormat } from "../policy/document/parse.ts";
 import { PolicyRefused } from "../policy/document/problems.ts";
 import { createPolicyReader, type RawPolicy, sharedKey } from "../policy/read.ts";
 import { pluginsByName } from "../app/registry.ts";
+import { testDocuments } from "../app/document-tests.ts";
 import { keySetsIn } from "./plane-trust.ts";
+import { failedTests, servicesIn } from "./policy-test.ts";
 import { type Plane, PlaneRefusal } from "./with-plane.ts";
 
 /** A candidate with the documents that it was checked in. */
@@ -30,6 +32,22 @@ export async function readCandidate(
   const { shared: bytes, format } = reading.raw;
   const checked = await check(plane, bytes, format, service, file, signatures);
   return { ...candidateOf(bytes, format), raw: checked, format };
+}
+
+/**
+ * Runs the tests of documents that were found valid. Rejects with PolicyRefused when one is not passed.
+ * @param name of the document on top in problems
+ */
+export async function passTests(
+  { config }: Plane,
+  raw: RawPolicy,
+  service: string | undefined,
+  name: string,
+): Promise<void> {
+  const found = await testDocuments(config, raw, servicesIn(raw), service);
+  const isOwn = (document = sharedKey): boolean => service === undefined || document !== sharedKey;
+  const problems = failedTests(found, (document) => (isOwn(document) ? name : sharedKey));
+  if (problems.length > 0) throw new PolicyRefused(problems);
 }
 
 /**

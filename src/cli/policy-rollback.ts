@@ -4,7 +4,7 @@ import { differences } from "../plane/difference.ts";
 import { readSigningKey } from "../plane/private-key.ts";
 import type { Revision } from "../plane/revision.ts";
 import { trustedIn, verifiedIn } from "./plane-trust.ts";
-import { check } from "./policy-file.ts";
+import { check, passTests } from "./policy-file.ts";
 import { epochIn, isSigned, type Place, signedOver } from "./policy-signed.ts";
 import { parseWait, reportConvergence } from "./policy-wait.ts";
 import { parseSigning, type SigningOptions, type SigningWish } from "./signing-options.ts";
@@ -78,7 +78,8 @@ async function restored(
   }
   const bytes = Buffer.from(old.document ?? "");
   // What was valid then need not be now.
-  await check(plane, bytes, "any", service, which);
+  const raw = await check(plane, bytes, "any", service, which);
+  await passTests(plane, raw, service, which);
   if (wish !== undefined) {
     await refuseUnverified(plane, bytes, wish, service, which);
     return await signedOver(plane, documentIn(bytes), wish, place);

@@ -37,7 +37,19 @@ async function readFile(file: string, maxBytes: number): Promise<RawPolicy> {
   throw new PolicyRefused([{ path: "", message, document: file }]);
 }
 
-/** @param over the shared policy that the file is a layer of */
+/**
+ * @param over the shared policy that the file is a layer of
+ * @throws PolicyRefused when a file cannot be read
+ */
+export async function readPolicy(
+  file: string,
+  over: string | undefined,
+  maxBytes: number,
+): Promise<RawPolicy> {
+  const own = await readFile(file, maxBytes);
+  return over === undefined ? own : { ...(await readFile(over, maxBytes)), layer: own.shared, format: "any" };
+}
+
 async function checkFile(
   read: PolicyReader,
   config: Config,
@@ -45,11 +57,7 @@ async function checkFile(
   over: string | undefined,
 ): Promise<FileResult> {
   try {
-    const own = await readFile(file, config.policyMaxBytes);
-    const raw: RawPolicy =
-      over === undefined
-        ? own
-        : { ...(await readFile(over, config.policyMaxBytes)), layer: own.shared, format: "any" };
+    const raw = await readPolicy(file, over, config.policyMaxBytes);
     const { digest, routes } = await read(raw);
     const { findings: warnings, left } = await lintFor(config, raw, undefined);
     return { file, ok: true, digest, routes: routes.length, problems: [], warnings, left };

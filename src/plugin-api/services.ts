@@ -1,6 +1,7 @@
 // What a plugin is given to work with: small interfaces of our own, injected at set-up. Plugins know these and
 // nothing behind them; the sidecar hands in the real parts.
 
+import type { Identity } from "./exchange.ts";
 import type { Store, StoreSeals, StoreSignatures } from "./store.ts";
 import type { LineSink, Logger, Metrics } from "./telemetry.ts";
 
@@ -109,6 +110,12 @@ export interface PluginNeeds {
   readonly metrics?: readonly string[];
 }
 
+/** A test that a policy carries. */
+export interface TestRun {
+  /** Who its request is from, for whoever establishes that; undefined = what the request shows is judged as ever. */
+  readonly identity: Identity | undefined;
+}
+
 /** Each plugin has its own: see `PluginNeeds`. */
 export interface Services {
   readonly logger: Logger;
@@ -128,4 +135,6 @@ export interface Services {
   readonly keptLines?: ((name: string) => KeptLines) | undefined;
   /** In a worker of a sidecar that has several and no Redis. */
   readonly workers?: Workers | undefined;
+  /** Where a test of the policy is run, and nowhere else: what serves clients has none. There is no store then, and nobody to ask. */
+  readonly testRun?: TestRun | undefined;
 }

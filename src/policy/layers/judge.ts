@@ -1,6 +1,7 @@
 // Judges a shared policy and a service's layer over it. The shared policy is judged alone: no layer can hold it back. A
 // new layer that does not fit it is refused; of one that stood before, what does not fit is overruled, and told.
 import { type EffectiveDocument, type Layered, applyLayer, isFor } from "./layers.ts";
+import { type CarriedTest, carriedTests } from "./carried-tests.ts";
 import { type ConfineOptions, confineLayer, identityFields, ownedCookies } from "./confine-layer.ts";
 import { placed } from "../document/parse.ts";
 import { type Problem, PolicyRefused, maxProblems, problemText } from "../document/problems.ts";
@@ -22,9 +23,11 @@ export interface Judged {
   readonly ownedCookies: readonly PolicyCookie[];
   /** Fields and query parameters that carry credentials, by either document: for no log. */
   readonly secretNames: ReadonlySet<string>;
+  /** What it has to pass before it is in force. */
+  readonly tests: readonly CarriedTest[];
 }
 
-type Named = Pick<Judged, "identityFields" | "ownedCookies" | "secretNames">;
+type Named = Pick<Judged, "identityFields" | "ownedCookies" | "secretNames" | "tests">;
 
 export interface JudgeOptions extends ConfineOptions {
   /** Whose policy; undefined = all services' routes. */
@@ -51,6 +54,7 @@ export async function judge(
     identityFields: identityFields(shared.document, plugins),
     ownedCookies: ownedCookies(shared.document, plugins),
     secretNames: secretNames([shared.document, given?.document], plugins),
+    tests: carriedTests(shared, given, service),
   };
   // A document is refused whole: other services' routes count too, so that all sidecars take it or none does.
   const foreign = shared.document.routes?.some((route) => !isFor(route, service)) ?? false;

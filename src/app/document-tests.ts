@@ -1,0 +1,64 @@
+// The tests of documents that no sidecar has yet, for each service that they are for: what `policy test` and
+// `policy apply` run.
+import type { Config } from "../config/config.ts";
+import { runTests, type TestResult } from "../policy-tests/run.ts";
+import { standInSecrets } from "../policy-tests/stand-in-secrets.ts";
+import { createPolicyReader, type EffectivePolicy, type RawPolicy } from "../policy/read.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { benchOptions } from "./bench-options.ts";
+import { pluginsByName, registry } from "./registry.ts";
+
+/** Results that hold for these services. */
+export interface ServiceResults {
+  readonly services: readonly string[];
+  readonly results: readonly TestResult[];
+}
+
+/** A name that no service of the document has, for all of those. */
+const unnamed = "(any other)";
+
+/**
+ * @param named services that the shared document says something about
+ * @param service the only one that counts; undefined = those, and one for all others
+ * Rejects with PolicyRefused where the documents are not valid, or their tests take too long, and with another Error
+ * where a plugin cannot be set up.
+ */
+export async function testDocuments(
+  config: Config,
+  raw: RawPolicy,
+  named: readonly string[],
+  service: string | undefined,
+): Promise<readonly ServiceResults[]> {
+  const other = named.includes(config.service) ? unnamed : config.service;
+  const services = service === undefined ? [...named, other] : [service];
+  const groups = new Map<string, { readonly policy: EffectivePolicy; readonly services: string[] }>();
+  for (const each of services) {
+    const policy = await readFor(each, config, raw);
+    const identity = JSON.stringify([policy.digest, policy.tests.map(({ place }) => place)]);
+    const group = groups.get(identity);
+    if (group === undefined) groups.set(identity, { policy, services: [each] });
+    else group.services.push(each);
+  }
+  const secrets = standInSecrets(config.secrets, registry);
+  const found: ServiceResults[] = [];
+  for (const { policy, services: alike } of groups.values()) {
+    const options = benchOptions({ ...config, service: alike[0] as string }, registry, systemClock, secrets);
+    found.push({ services: alike, results: await runTests(policy, options) });
+  }
+  return found;
+}
+
+async function readFor(
+  service: string,
+  { upstreamAllow, policyMaxBytes: maxBytes }: Config,
+  raw: RawPolicy,
+): Promise<EffectivePolicy> {
+  const read = await createPolicyReader({
+    plugins: pluginsByName,
+    service,
+    upstreamAllow,
+    keys: undefined,
+    maxBytes,
+  });
+  return read(raw);
+}

@@ -1,0 +1,191 @@
+// A policy set up to be tested: what decides about a request is the same as in a sidecar that serves, from the head to
+// the answer; around it are a client and a service that are not there. Each test begins with nothing: its route is set
+// up for it alone, so that no count, cache or lock of one test reaches another.
+import { setTimeout as delay } from "node:timers/promises";
+import type { ClientAddress } from "../client/client-address.ts";
+import { ClientLimits } from "../client/client-limits.ts";
+import type { UpstreamAddress } from "../config/formats.ts";
+import type { ProxyContext } from "../exchange/context.ts";
+import { ServerExchange } from "../exchange/exchange.ts";
+import { parseRequestHead, type RequestHead } from "../http1/request-head.ts";
+import { nothingOff } from "../kill-switch/kill-switch.ts";
+import { type Clock, Fields, GatewayError, type PluginDefinition } from "../plugin-api/contract.ts";
+import { withinLimit } from "../plugin-api/within-limit.ts";
+import type { PolicyTest } from "../policy/document/tests-field.ts";
+import type { EffectivePolicy } from "../policy/read.ts";
+import { compilePolicy } from "../routing/compile-policy.ts";
+import {
+  createRequestCounters,
+  type FieldRules,
+  type RoutedPolicy,
+  type Routing,
+  ServedRoute,
+} from "../routing/routed-policy.ts";
+import { createPluginHost, type PluginHost } from "../runtime/plugin-host.ts";
+import { LiveResponse } from "../runtime/response.ts";
+import { closeAll, compileRoute, type Made, type RouteSpec } from "../runtime/set-up.ts";
+import type { Observed } from "./expectation.ts";
+import { MemoryStream } from "./memory-stream.ts";
+import { answerOf, identityOf, requestOf } from "./parts-of-test.ts";
+import { scratchLogger, scratchMetrics, type ScratchOptions, scratchServices } from "./scratch-services.ts";
+import { StubUpstream } from "./stub-upstream.ts";
+
+/** The sidecar whose policy it is. */
+export interface BenchOptions extends ScratchOptions {
+  readonly registry: readonly PluginDefinition[];
+  readonly upstream: UpstreamAddress;
+  readonly timeoutMs: number;
+  readonly fieldRules: FieldRules;
+  readonly keepsUnderscores: boolean;
+}
+
+const unserved = new StubUpstream({ status: 503, fields: [], body: Buffer.alloc(0) });
+const noUpstreams = { hold: () => {}, get: () => unserved, release: () => {} };
+const noCounters = createRequestCounters(scratchMetrics);
+/** Plugins have bounded waits of their own; one that has not must not hold a policy up. */
+const closeLimitMs = 1_000;
+
+export class Bench {
+  readonly #options: BenchOptions;
+  readonly #policy: EffectivePolicy;
+  readonly #routed: RoutedPolicy;
+  readonly #specs: ReadonlyMap<ServedRoute["info"], RouteSpec>;
+  readonly #closing: Promise<unknown>[] = [];
+
+  private constructor(
+    options: BenchOptions,
+    policy: EffectivePolicy,
+    routed: RoutedPolicy,
+    host: PluginHost,
+  ) {
+    const { routes, unmatched, closed } = routed.snapshot;
+    this.#options = options;
+    this.#policy = policy;
+    this.#routed = routed;
+    this.#specs = new Map([...routes, unmatched].map(({ info, spec }) => [info, spec]));
+    this.#closing.push(closed.then(() => host.states.close()));
+  }
+
+  /** Rejects, leaving nothing behind, when a plugin cannot be set up. */
+  static async of(policy: EffectivePolicy, options: BenchOptions): Promise<Bench> {
+    const { registry, upstream, timeoutMs, fieldRules } = options;
+    const host = createPluginHost(registry, scratchServices(options, undefined));
+    const parts = { upstreams: noUpstreams, counters: noCounters, upstream, timeoutMs, fieldRules };
+    const routed = await compilePolicy(policy, { ...parts, host, upstreamCa: undefined });
+    return new Bench(options, policy, routed, host);
+  }
+
+  /** Rejects with an `OverLimit` when the test is not through by then. */
+  async run(test: PolicyTest, limitMs: number): Promise<Observed> {
+    const stream = new MemoryStream(requestOf(test));
+    let head: RequestHead;
+    try {
+      head = this.#read(stream);
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error;
+      return refusedHead(error);
+    }
+    const routing = this.#routed.take(head);
+    const host = createPluginHost(
+      this.#options.registry,
+      scratchServices(this.#options, identityOf(test.request.identity)),
+    );
+    const made: Made = { steps: [], states: host.states.hold() };
+    const upstream = new StubUpstream(answerOf(test));
+    try {
+      const route = await this.#setUp(routing.route, upstream, host, made);
+      const ended = Promise.withResolvers<void>();
+      const context = contextOf(this.#options.clock, ended.resolve);
+      const exchange = new ServerExchange(
+        context,
+        this.#routed,
+        { ...routing, route },
+        { stream, head, client },
+      );
+      exchange.run();
+      await withinLimit(ended.promise, limitMs, "the test is not through");
+      return observed(routing, exchange, stream, upstream);
+    } finally {
+      stream.destroy();
+      this.#closing.push(closeAll(made, host).then(() => host.states.close()));
+    }
+  }
+
+  /** Never rejects. */
+  async close(): Promise<void> {
+    this.#routed.snapshot.retire();
+    await Promise.race([Promise.all(this.#closing), delay(closeLimitMs, undefined, { ref: false })]);
+  }
+
+  #read(stream: MemoryStream): RequestHead {
+    return parseRequestHead(stream, this.#routed.isOwnedOrForwarded, {
+      cookies: this.#routed.snapshot.ownedCookies,
+      keepsUnderscores: this.#options.keepsUnderscores,
+    });
+  }
+
+  /** The same route, set up anew. */
+  async #setUp(
+    known: ServedRoute,
+    transport: StubUpstream,
+    host: PluginHost,
+    made: Made,
+  ): Promise<ServedRoute> {
+    const spec = this.#specs.get(known.info) as RouteSpec;
+    const compiled = await compileRoute(spec, host, made, this.#policy.secretNames);
+    const cookies = this.#routed.snapshot.ownedCookies;
+    compiled.chain.ownedCookies = cookies;
+    const { target, ownedParts: parts } = known;
+    return new ServedRoute(compiled, { target, transport }, noCounters, { cookies, parts }, nothingOff);
+  }
+}
+
+const client: ClientAddress = { address: "192.0.2.1", peer: "192.0.2.1", viaTrustedProxy: false };
+
+function contextOf(clock: Clock, ended: () => void): ProxyContext {
+  return {
+    limits: { upstreamConnectTimeoutMs: 1_000 },
+    clock,
+    logger: scratchLogger,
+    clients: new ClientLimits({
+      maxBodyBytes: 0,
+      clientStallMs: 1_000,
+      minBytesPerSecond: 0,
+      bufferBytes: 0,
+      clientShare: 100,
+    }),
+    forward: (exchange) => exchange.openUpstream(),
+    draining: () => false,
+    began: () => {},
+    ended,
+  };
+}
+
+function observed(
+  { route }: Routing,
+  { live }: ServerExchange,
+  stream: MemoryStream,
+  upstream: StubUpstream,
+): Observed {
+  return {
+    route: route.info.pattern === "" ? null : route.info.pattern,
+    status: stream.status,
+    plugin: live.answeredBy ?? null,
+    because: live.refusedBecause,
+    headers: new Fields(stream.answered),
+    upstreamHeaders: upstream.asked,
+  };
+}
+
+/** As requests are answered that no route is looked for. */
+function refusedHead(error: GatewayError): Observed {
+  const { status, fields } = LiveResponse.fromError(error, "");
+  return {
+    route: null,
+    status,
+    plugin: null,
+    because: error.detail,
+    headers: fields,
+    upstreamHeaders: undefined,
+  };
+}

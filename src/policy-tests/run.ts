@@ -1,0 +1,88 @@
+// Runs the tests that a policy carries, before it is put in force.
+import { OverLimit, withinLimit } from "../plugin-api/within-limit.ts";
+import type { CarriedTest } from "../policy/layers/carried-tests.ts";
+import { type Problem, PolicyRefused, ReadingCutShort } from "../policy/document/problems.ts";
+import type { EffectivePolicy } from "../policy/read.ts";
+import { Slices } from "../v8/slices.ts";
+import { Bench, type BenchOptions } from "./bench.ts";
+import { shortcomings } from "./expectation.ts";
+
+export interface TestResult {
+  readonly name: string;
+  /** Where it is written. */
+  readonly place: CarriedTest["place"];
+  /** What is not as it expects; empty = it is passed. */
+  readonly failures: readonly string[];
+}
+
+/** All tests together. */
+const limitMs = 1_000;
+const setupLimitMs = 30_000;
+
+/**
+ * Rejects with ReadingCutShort when the tests take too long, with another Error when a plugin cannot be set up, and
+ * with the signal's reason.
+ * @returns a result for each, in their order
+ */
+export async function runTests(
+  policy: EffectivePolicy,
+  options: BenchOptions,
+  signal?: AbortSignal,
+): Promise<readonly TestResult[]> {
+  if (policy.tests.length === 0) return [];
+  const bench = await withinLimit(
+    Bench.of(policy, options),
+    setupLimitMs,
+    `set-up for its tests took longer than ${setupLimitMs} ms`,
+    (late) => void late.close(),
+  );
+  try {
+    const results: TestResult[] = [];
+    const slices = new Slices();
+    const endsMono = performance.now() + limitMs;
+    for (const { test, place } of policy.tests) {
+      signal?.throwIfAborted();
+      if (slices.over) await slices.next();
+      const leftMs = endsMono - performance.now();
+      if (leftMs <= 0) throw tooLong(test.name);
+      results.push({ name: test.name, place, failures: await failuresOf(bench, test, leftMs) });
+    }
+    return results;
+  } finally {
+    await bench.close();
+  }
+}
+
+async function failuresOf(
+  bench: Bench,
+  test: CarriedTest["test"],
+  leftMs: number,
+): Promise<readonly string[]> {
+  try {
+    return shortcomings(test.expect, await bench.run(test, leftMs));
+  } catch (error) {
+    if (error instanceof OverLimit) throw tooLong(test.name);
+    throw error;
+  }
+}
+
+function tooLong(name: string): ReadingCutShort {
+  return new ReadingCutShort(
+    `its tests take longer than ${limitMs / 1000} s: test ${JSON.stringify(name)} was at work`,
+  );
+}
+
+/** A problem for each test that is not passed. */
+export function problemsIn(results: readonly TestResult[]): readonly Problem[] {
+  return results.flatMap(({ name, place, failures }) =>
+    failures.length === 0
+      ? []
+      : [{ ...place, message: `test ${JSON.stringify(name)}: ${failures.join("; ")}` }],
+  );
+}
+
+/** Rejects with PolicyRefused, a problem for each test that is not passed, and as `runTests` does. */
+export async function requireTests(...given: Parameters<typeof runTests>): Promise<void> {
+  const problems = problemsIn(await runTests(...given));
+  if (problems.length > 0) throw new PolicyRefused(problems);
+}
