@@ -169,7 +169,7 @@ function compilerOf(config: Config, host: PluginHost, upstreams: Upstreams): Com
 }
 
 function createListener(
-  { clock, telemetry }: ProcessContext,
+  { clock, middleware, telemetry }: ProcessContext,
   config: Config,
   tls: TlsFiles | undefined,
   policy: () => RoutedPolicy | undefined,
@@ -179,7 +179,7 @@ function createListener(
   const keepsUnderscores = config.underscoreFields === "keep";
   const withTls = tls === undefined ? {} : { tls: readTlsFiles(tls) };
   const proxies = { trustedProxies, forwardedField, trustedHops };
-  const parts = { ...withTls, clock, logger, metrics, policy };
+  const parts = { ...withTls, clock, logger, metrics, middleware, policy };
   return new Listener({ listen, limits: config, ...proxies, keepsUnderscores, ...parts });
 }
 

@@ -4,6 +4,7 @@ import { type Config, ConfigReader } from "../config/config.ts";
 import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
 import type { RenewableStore } from "../redis/renewable-store.ts";
 import { systemClock } from "../runtime/clock.ts";
+import type { HttpProxyMiddleware } from "../server/http1/forward.ts";
 import { createTelemetry, type Telemetry } from "../telemetry/process.ts";
 import { registry as builtIn } from "./registry.ts";
 import { SecretFiles } from "./secret-files.ts";
@@ -13,6 +14,7 @@ export interface ProcessContext {
   readonly config: Config;
   readonly registry: readonly PluginDefinition[];
   readonly clock: Clock;
+  readonly middleware: HttpProxyMiddleware | undefined;
   readonly telemetry: Telemetry;
   /** undefined in embedded mode. */
   readonly store: RenewableStore | undefined;
@@ -24,6 +26,8 @@ export interface ProcessContext {
 export interface ContextOptions {
   readonly registry?: readonly PluginDefinition[];
   readonly clock?: Clock;
+  /** A user's own, for http-proxy's interface. */
+  readonly middleware?: HttpProxyMiddleware;
   /** Where log lines go in place of stdout. */
   readonly output?: Writable;
   /** Which of several processes this is. */
@@ -45,6 +49,7 @@ export function createProcessContext(config: Config, options: ContextOptions = {
     config,
     registry,
     clock,
+    middleware: options.middleware,
     telemetry,
     store,
     secretFiles,

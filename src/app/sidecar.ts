@@ -10,7 +10,7 @@ import { fitDescriptors } from "./descriptors.ts";
 import { type ContextOptions, createProcessContext, type ProcessContext } from "./process-context.ts";
 
 /** What tests put in place of the real thing. */
-export type SidecarOverrides = Pick<ContextOptions, "registry" | "clock" | "output">;
+export type SidecarOverrides = Pick<ContextOptions, "registry" | "clock" | "output" | "middleware">;
 
 export interface Sidecar {
   readonly address: AddressInfo | string;

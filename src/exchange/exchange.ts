@@ -275,7 +275,8 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
     const outcome = outcomeOf(this.live, {
       complete,
       last,
-      status: last === "upgraded" ? 101 : this.writer.status,
+      // Of whoever answered: http-proxy middleware does so past the writer.
+      status: last === "upgraded" ? 101 : this.inbound.stream.status,
       revoked: this.#revoked,
       error: this.#error,
       endedMono: this.#answeredMono ?? this.context.clock.mono(),

@@ -48,6 +48,8 @@ export interface ServerStream extends ReceivedHead {
   readonly upgrades: boolean;
   /** The whole request has come. */
   readonly complete: boolean;
+  /** Of the final head, once there is one; 0 before. */
+  readonly status: number;
   /** The whole response has left this process. */
   readonly finished: boolean;
   /** Its connection is gone: whatever is written is for nobody. */

@@ -15,7 +15,7 @@ import { Drain, type DrainLimits, type TakeBacklog } from "./drain.ts";
 import { Disagreements } from "../client/disagreements.ts";
 import { ServerExchange } from "../exchange/exchange.ts";
 import { IntrusiveSet } from "../v8/intrusive-set.ts";
-import { createForward } from "./http1/forward.ts";
+import { createForward, type HttpProxyMiddleware } from "./http1/forward.ts";
 import { createHttp1Server } from "./http1/server.ts";
 import { Refusals } from "./refuse.ts";
 import { Rechecks } from "../exchange/rechecks.ts";
@@ -43,6 +43,8 @@ export interface ListenerOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** Of whoever builds a sidecar of their own. */
+  readonly middleware?: HttpProxyMiddleware | undefined;
   /** The policy in force; undefined = none yet. */
   policy(): RoutedPolicy | undefined;
 }
@@ -77,7 +79,7 @@ export class Listener {
       clock: options.clock,
       logger: options.logger,
       clients: this.#clients,
-      forward: createForward(),
+      forward: createForward(options.middleware),
       draining: () => this.#drain.begun,
       began: (exchange) => this.#exchanges.add(exchange),
       ended: (exchange) => this.#ended(exchange),

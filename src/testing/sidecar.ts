@@ -8,7 +8,7 @@ import { Writable } from "node:stream";
 import { registry as builtIn } from "../app/registry.ts";
 import { type Config, ConfigReader, type Environment } from "../config/config.ts";
 import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
-import { type Sidecar, startSidecar as start } from "../app/sidecar.ts";
+import { type Sidecar, type SidecarOverrides, startSidecar as start } from "../app/sidecar.ts";
 
 export interface TestSidecarOptions {
   /** What is tested: plugins beside the built-in ones, for policies to name. */
@@ -23,6 +23,7 @@ export interface TestSidecarOptions {
   /** In place of the built-in plugins. */
   readonly registry?: readonly PluginDefinition[];
   readonly clock?: Clock;
+  readonly middleware?: SidecarOverrides["middleware"];
 }
 
 export interface TestSidecar extends AsyncDisposable {
@@ -64,6 +65,7 @@ export async function startSidecar(options: TestSidecarOptions): Promise<TestSid
       output: log,
       registry,
       ...(options.clock === undefined ? {} : { clock: options.clock }),
+      ...(options.middleware === undefined ? {} : { middleware: options.middleware }),
     });
     const stop = async (): Promise<void> => {
       await sidecar.stop();

@@ -74,6 +74,10 @@ export class Http1Stream implements ServerStream {
     return this.message.complete;
   }
 
+  get status(): number {
+    return this.response.headersSent ? this.response.statusCode : 0;
+  }
+
   get finished(): boolean {
     return this.response.writableFinished;
   }
@@ -226,12 +230,9 @@ export class Http1Stream implements ServerStream {
     return { socket: upgrade.socket, early: upgrade.take() };
   }
 
-  /** For whoever reads the connection. */
   get handler(): StreamHandler | undefined {
     return this.#handler;
   }
-
-  // For the functions below, which node:http calls.
 
   get body(): BodyHandler | undefined {
     return this.#body;
@@ -258,7 +259,6 @@ export class Http1Stream implements ServerStream {
 }
 
 // One function each for all streams: `this` is the message, which knows its stream.
-
 function closed(this: Carrying): void {
   this.serverStream?.closed();
 }

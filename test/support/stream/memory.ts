@@ -103,6 +103,10 @@ export class MemoryStream implements ServerStream {
     };
   }
 
+  get status(): number {
+    return this.#head?.status ?? 0;
+  }
+
   open(handler: StreamHandler): void {
     this.#handler = handler;
   }
