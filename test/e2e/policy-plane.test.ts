@@ -148,6 +148,7 @@ for (const where of ["alone", "in a Cluster"]) {
     });
 
     test("a plain SET is enough, and is in the history even when the next comes before anybody looks", async () => {
+      assert.equal((await run("policy", "apply", file(marked("by-command")), "--wait")).code, 0);
       const last = (await json<Shown>("policy", "history")).revisions[0]?.revision ?? 0;
       const [one] = sidecars as [TestSidecar];
       const set = async (mark: string): Promise<void> => {
@@ -166,7 +167,7 @@ for (const where of ["alone", "in a Cluster"]) {
         [
           [2, "direct"],
           [1, "direct"],
-          [0, "rollback"],
+          [0, "apply"],
         ],
       );
       assert.match(revisions[1]?.reporter ?? "", /^(orders|users)\/[ou]\d$/);
