@@ -50,6 +50,11 @@ function readAuthorization(value: string): Shown | undefined {
   return { scheme: scheme.toLowerCase() === "bearer" ? "bearer" : "apikey", credential: credential.trim() };
 }
 
+function keysInQuery(request: ExchangeRequest, { keyQuery, keysStay }: CredentialOptions): string[] {
+  const query = keysStay ? request.query.slice(1) : (request.ownedQuery ?? "");
+  return query === "" ? [] : keyQuery.flatMap((name) => queryValues(query, name));
+}
+
 /** Reads the credentials of a request. Never throws. */
 export function readCredentials(request: ExchangeRequest, options: CredentialOptions): Credentials {
   const { fields } = request;
@@ -58,17 +63,12 @@ export function readCredentials(request: ExchangeRequest, options: CredentialOpt
   for (const header of options.keyHeaders) {
     const value = fields.get(header);
     if (value === undefined) continue;
-    apiKey = value;
-    keys += 1;
+    [apiKey, keys] = [value, keys + 1];
   }
   if (options.keyQuery.length > 0) {
-    const query = options.keysStay ? request.query.slice(1) : (request.ownedQuery ?? "");
-    for (const name of query === "" ? [] : options.keyQuery) {
-      for (const value of queryValues(query, name)) {
-        apiKey = value;
-        keys += 1;
-      }
-    }
+    const shown = keysInQuery(request, options);
+    keys += shown.length;
+    apiKey = shown.at(-1) ?? apiKey;
   }
   let bearer: string | undefined;
   const authorization = fields.get("authorization");

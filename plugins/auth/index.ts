@@ -19,6 +19,8 @@ import { authOptions, type AuthOptions } from "./options.ts";
 import type { AssertionOptions } from "./assertions/options.ts";
 import type { LoginOptions } from "./login/options.ts";
 import type { JwtOptions } from "./tokens/options.ts";
+import type { CredentialOptions } from "./credentials.ts";
+import type { ApiKeyOptions } from "./api-keys/options.ts";
 import { OwnOrigin } from "./login/own-origin.ts";
 import { recheck } from "./recheck.ts";
 import { prepareRefusals } from "./refusal.ts";
@@ -99,6 +101,20 @@ function assertionField(options: unknown): RequestField[] {
   return [{ name: String(header), path: ["assertion", "header"], tellsWho: true }];
 }
 
+function credentialOptions({ apiKeys, jwt, forwardCredentials }: AuthOptions): CredentialOptions {
+  return {
+    keyHeaders: apiKeys === false ? [] : apiKeys.headers,
+    keyQuery: apiKeys === false ? [] : apiKeys.query,
+    keysStay: forwardCredentials,
+    takesKeys: apiKeys !== false,
+    tokenSources: compileTokenSources(jwt?.from ?? ["header"]),
+  };
+}
+
+function keyCheck(options: ApiKeyOptions, { clock, fleet }: Services, state: AuthState): KeyCheck {
+  return new KeyCheck({ store: state.keys, usage: state.usage, clock, service: fleet.service, options });
+}
+
 /** @param held takes what is to be given back in the end, also when this fails half-way */
 async function assemble(
   options: AuthOptions,
@@ -113,12 +129,6 @@ async function assemble(
     return value;
   };
   const takesKeys = apiKeys !== false;
-  const keyParts = {
-    store: state.keys,
-    usage: state.usage,
-    clock: services.clock,
-    service: services.fleet.service,
-  };
   const rules = new Rules(options.rules, services, route.caseInsensitive);
   const excludes = new Exclusions(options.exclude, route, rules);
   const forwarded = forwarding(options.exclude, options.forwardCredentials);
@@ -128,19 +138,13 @@ async function assemble(
     forwardCredentials: options.forwardCredentials,
     excludes: excludes.none ? undefined : excludes,
     forwardsExcluded: forwardsExcluded.none ? undefined : forwardsExcluded,
-    credentials: {
-      keyHeaders: takesKeys ? apiKeys.headers : [],
-      keyQuery: takesKeys ? apiKeys.query : [],
-      keysStay: options.forwardCredentials,
-      takesKeys,
-      tokenSources: compileTokenSources(jwt?.from ?? ["header"]),
-    },
+    credentials: credentialOptions(options),
     refusals: prepareRefusals(options.realm, { bearer: jwt !== undefined, apiKey: takesKeys }),
     rules,
     counts: state.counts,
     assumed: services.testRun?.identity,
     assertion: options.assertion && hold(await holdAssertion(options.assertion, services, state)),
-    keys: takesKeys ? new KeyCheck({ ...keyParts, options: apiKeys }) : undefined,
+    keys: takesKeys ? keyCheck(apiKeys, services, state) : undefined,
     certificates: certificates && new CertificateCheck(certificates, services.clock),
     bound: new CertificateCheck(certificates, services.clock),
     tokens: jwt && hold(await holdTokens(jwt, services, state)),

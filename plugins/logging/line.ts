@@ -64,16 +64,22 @@ export function compileLine(
     if (identity?.credentialId !== undefined) line += credentialMember(identity.credentialId);
     if (agent !== undefined) line += agentMember(agent);
     if (options.query && request.query !== "") line += `,"query":${jsonText(redactQuery(request.query))}`;
-    if (request.upgrade !== undefined) line += `,"upgrade":${jsonText(request.upgrade)}`;
-    if (outcome.upstreamMs !== undefined) line += `,"upstreamMs":${decimals(outcome.upstreamMs)}`;
-    if (outcome.answeredBy !== undefined) line += `,"answeredBy":${jsonText(outcome.answeredBy)}`;
-    if (exchange.cacheStatus !== undefined) line += `,"cacheStatus":${jsonText(exchange.cacheStatus)}`;
-    if (exchange.refusedBecause !== undefined) {
-      line += `,"refusedBecause":${jsonText(exchange.refusedBecause)}`;
-    }
-    if (outcome.error !== undefined) line += errorMembers(outcome.error);
-    return `${line}${extra}}`;
+    return `${line}${courseMembers(exchange, outcome)}${extra}}`;
   };
+}
+
+/** What became of the exchange, where there is something to say. */
+function courseMembers(exchange: Exchange, outcome: Outcome): string {
+  const { upgrade } = exchange.request;
+  let members = "";
+  if (upgrade !== undefined) members += `,"upgrade":${jsonText(upgrade)}`;
+  if (outcome.upstreamMs !== undefined) members += `,"upstreamMs":${decimals(outcome.upstreamMs)}`;
+  if (outcome.answeredBy !== undefined) members += `,"answeredBy":${jsonText(outcome.answeredBy)}`;
+  if (exchange.cacheStatus !== undefined) members += `,"cacheStatus":${jsonText(exchange.cacheStatus)}`;
+  if (exchange.refusedBecause !== undefined)
+    members += `,"refusedBecause":${jsonText(exchange.refusedBecause)}`;
+  if (outcome.error !== undefined) members += errorMembers(outcome.error);
+  return members;
 }
 
 /** Level and time, then what the route's lines all have. */

@@ -108,8 +108,25 @@ function endpoint(sensitive: boolean, methods: Record<string, Handler>): Endpoin
   return { sensitive, methods: new Map(Object.entries(methods)) };
 }
 
+function levelEndpoint({ logLevel, logger }: AdminOptions): Endpoint {
+  return endpoint(true, {
+    GET: () => jsonAnswer(200, { level: logLevel.get() }),
+    async PUT(request) {
+      const previous = logLevel.get();
+      const level = parseLevel(await readBody(request));
+      if (!logLevel.set(level))
+        throw new AdminProblem(
+          400,
+          "The level must be one of trace, debug, info, warn, error, fatal, silent.",
+        );
+      logger.info({ from: previous, to: level }, "log level changed");
+      return jsonAnswer(200, { level, previous });
+    },
+  });
+}
+
 function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
-  const { checks, metrics, policyStatus, logLevel, drain, quit } = options;
+  const { checks, metrics, policyStatus, drain, quit } = options;
   const render = sparingly(() => metrics.render());
   return new Map([
     ["/livez", endpoint(false, { GET: () => textAnswer(200, "ok") })],
@@ -126,23 +143,7 @@ function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
       }),
     ],
     ["/policy", endpoint(true, { GET: () => jsonAnswer(200, policyStatus()) })],
-    [
-      "/loglevel",
-      endpoint(true, {
-        GET: () => jsonAnswer(200, { level: logLevel.get() }),
-        async PUT(request) {
-          const previous = logLevel.get();
-          const level = parseLevel(await readBody(request));
-          if (!logLevel.set(level))
-            throw new AdminProblem(
-              400,
-              "The level must be one of trace, debug, info, warn, error, fatal, silent.",
-            );
-          options.logger.info({ from: previous, to: level }, "log level changed");
-          return jsonAnswer(200, { level, previous });
-        },
-      }),
-    ],
+    ["/loglevel", levelEndpoint(options)],
     [
       "/drain",
       endpoint(true, {

@@ -6,6 +6,16 @@ import { settings, type SettingValues } from "./settings.ts";
 
 const redisTlsSettings = ["redisCa", "redisCert", "redisKey", "redisServername"] as const;
 
+/** Settings that need another one. */
+const pairs = [
+  ["tlsCert", "tlsKey"],
+  ["tlsKey", "tlsCert"],
+  ["tlsClientCa", "tlsCert"],
+  ["redisCert", "redisKey"],
+  ["redisKey", "redisCert"],
+  ...redisTlsSettings.map((given) => [given, "redis"] as const),
+] as const;
+
 /**
  * @param values without those that are wrong by themselves
  * @param texts what each variable holds
@@ -23,14 +33,6 @@ export function crossCheck(
       `OUTRIGGER_UPSTREAM: ${upstream.name} is neither on loopback nor in OUTRIGGER_UPSTREAM_ALLOW: add ${upstream.name} there to allow it`,
     );
   }
-  const pairs = [
-    ["tlsCert", "tlsKey"],
-    ["tlsKey", "tlsCert"],
-    ["tlsClientCa", "tlsCert"],
-    ["redisCert", "redisKey"],
-    ["redisKey", "redisCert"],
-    ...redisTlsSettings.map((given) => [given, "redis"] as const),
-  ] as const;
   for (const [given, needs] of pairs) {
     const needed = settings[needs].env;
     if (values[given] !== undefined && !(needed in texts)) {

@@ -122,24 +122,15 @@ export class FieldSection {
           i -= 1;
           break;
         case At.lineStart:
-          if (byte === CR) {
-            place = At.sectionEnd;
-            break;
-          }
-          // Also catches obsolete folding, an empty name and a bare LF.
-          if (((byteClass[byte] as number) & TOKEN) === 0)
-            return this.#malformed("bad start of a field line");
-          if (marks.length === MAX_FIELDS * 4) return this.#malformed("too many fields");
-          marks.push(i + shift);
-          place = At.name;
+          place = byte === CR ? At.sectionEnd : At.name;
+          if (byte !== CR && !this.#beginsField(byte, i + shift)) return MALFORMED;
           break;
         case At.lineEnd:
-          if (byte !== LF) return this.#malformed("bare CR");
-          place = At.lineStart;
-          break;
         case At.sectionEnd:
           if (byte !== LF) return this.#malformed("bare CR");
-          return i + 1;
+          if (place === At.sectionEnd) return i + 1;
+          place = At.lineStart;
+          break;
         case At.statusLine:
         case At.reason:
           if (!this.#statusLineByte(byte, i + shift)) return this.#malformed("bad status line");
@@ -149,6 +140,15 @@ export class FieldSection {
     }
     this.#place = place;
     return NEED_MORE;
+  }
+
+  /** @returns whether a field line may begin, and with this byte; it is marked then */
+  #beginsField(byte: number, at: number): boolean {
+    // Also catches obsolete folding, an empty name and a bare LF.
+    if (((byteClass[byte] as number) & TOKEN) === 0) this.#malformed("bad start of a field line");
+    else if (this.#marks.length === MAX_FIELDS * 4) this.#malformed("too many fields");
+    else return this.#marks.push(at) > 0;
+    return false;
   }
 
   /** @param at offset in the section @returns whether the byte may stand there; moves `#place` on */

@@ -65,14 +65,9 @@ export type PolicyReader = (raw: RawPolicy, signal?: AbortSignal) => Promise<Eff
 
 /** Rejects when a key cannot be used. */
 export async function createPolicyReader(options: PolicyReaderOptions): Promise<PolicyReader> {
-  const { plugins, service, ownUpstream, upstreamAllow, keys, maxBytes = defaultMaxBytes } = options;
+  const { plugins, service, ownUpstream, keys, maxBytes = defaultMaxBytes } = options;
   const trust = keys && (await createTrust(keys));
-  const parse = createPolicyParser({
-    plugins,
-    maxBytes,
-    service,
-    ...(upstreamAllow && { isUpstreamAllowed: (target) => isUpstreamAllowed(target, upstreamAllow) }),
-  });
+  const parse = parserFor(options, maxBytes);
   const openAndParse = async (
     bytes: Uint8Array,
     name: string,
@@ -109,6 +104,15 @@ export async function createPolicyReader(options: PolicyReaderOptions): Promise<
       trusted,
     };
   };
+}
+
+function parserFor({ plugins, service, upstreamAllow }: PolicyReaderOptions, maxBytes: number) {
+  return createPolicyParser({
+    plugins,
+    maxBytes,
+    service,
+    ...(upstreamAllow && { isUpstreamAllowed: (target) => isUpstreamAllowed(target, upstreamAllow) }),
+  });
 }
 
 /** Rejects when a key cannot be used. @returns who may sign, given the documents of keys that came later */

@@ -30,62 +30,96 @@ export interface CircuitBreakerOptions {
 /** A timer that is so late was held up in this process. */
 const ownStallMs = 25;
 
-/** Half-open is our own probe and nobody's request: callers that see it open do not ask, so traffic would never close it. */
-export function createCircuitBreaker(options: CircuitBreakerOptions): CircuitBreaker {
-  let failures = 0;
-  let firstAt = 0;
+/** How long nothing at all was heard of Redis. */
+class Silence {
   /** When Redis last answered, and when we last could not have heard it. */
-  let answeredAt = performance.now();
-  let stalledAt = -Infinity;
-  let timer: NodeJS.Timeout | undefined;
-  let ended = false;
+  #answeredAt = performance.now();
+  #stalledAt = -Infinity;
 
-  function reset(): void {
-    failures = 0;
-    if (timer === undefined) return;
-    clearTimeout(timer);
-    timer = undefined;
-    options.onChange("answers again");
+  end(): void {
+    this.#answeredAt = performance.now();
   }
-  function probeLater(): void {
-    timer = setTimeout(probe, options.probeMs * (0.75 + Math.random() / 2)).unref();
+
+  /** @param lateMs by how much the limit of an unanswered call came too late */
+  lasts(lateMs: number, limitMs: number): boolean {
+    const now = performance.now();
+    // Kept from running ourselves, by our own work or by other processes: that says nothing of Redis.
+    if (lateMs > ownStallMs) this.#stalledAt = now;
+    const silentMs = now - Math.max(this.#answeredAt, this.#stalledAt);
+    // Not for ever: calls that wait for a dead Redis may be what keeps us from running.
+    return silentMs >= limitMs || now - this.#answeredAt >= 2 * limitMs;
   }
-  function probe(): void {
-    const mine = timer;
-    options.probe().then(
-      () => (timer === mine ? reset() : undefined),
-      () => (timer === mine && !ended ? probeLater() : undefined),
-    );
+}
+
+/** After the pause, give or take a quarter. */
+function later(pauseMs: number, work: () => void): NodeJS.Timeout {
+  return setTimeout(work, pauseMs * (0.75 + Math.random() / 2)).unref();
+}
+
+export function createCircuitBreaker(options: CircuitBreakerOptions): CircuitBreaker {
+  return new ProbingBreaker(options);
+}
+
+/** Half-open is our own probe and nobody's request: callers that see it open do not ask, so traffic would never close it. */
+class ProbingBreaker implements CircuitBreaker {
+  readonly #options: CircuitBreakerOptions;
+  readonly #silence = new Silence();
+  #failures = 0;
+  #firstAt = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #ended = false;
+
+  constructor(options: CircuitBreakerOptions) {
+    this.#options = options;
   }
-  function failed(reason: string, isSilent = true): void {
-    if (failures === 0) firstAt = performance.now();
-    failures += 1;
-    if (failures < options.failures || performance.now() - firstAt < options.overMs) return;
-    if (!isSilent || timer !== undefined || ended) return;
-    probeLater();
-    options.onChange(reason);
+
+  get open(): boolean {
+    return this.#timer !== undefined;
   }
-  return {
-    get open() {
-      return timer !== undefined;
-    },
-    succeeded() {
-      failures = 0;
-      answeredAt = performance.now();
-    },
-    failed,
-    unanswered(reason, lateMs) {
-      const now = performance.now();
-      // Kept from running ourselves, by our own work or by other processes: that says nothing of Redis.
-      if (lateMs > ownStallMs) stalledAt = now;
-      const silentMs = now - Math.max(answeredAt, stalledAt);
-      // Not for ever: calls that wait for a dead Redis may be what keeps us from running.
-      failed(reason, silentMs >= options.silenceMs || now - answeredAt >= 2 * options.silenceMs);
-    },
-    reset,
-    close() {
-      ended = true;
-      clearTimeout(timer);
-    },
-  };
+
+  succeeded(): void {
+    this.#failures = 0;
+    this.#silence.end();
+  }
+
+  failed(reason: string): void {
+    this.#count(reason, true);
+  }
+
+  unanswered(reason: string, lateMs: number): void {
+    this.#count(reason, this.#silence.lasts(lateMs, this.#options.silenceMs));
+  }
+
+  reset(): void {
+    this.#failures = 0;
+    if (this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#options.onChange("answers again");
+  }
+
+  close(): void {
+    this.#ended = true;
+    clearTimeout(this.#timer);
+  }
+
+  #count(reason: string, isSilent: boolean): void {
+    if (this.#failures === 0) this.#firstAt = performance.now();
+    this.#failures += 1;
+    const { failures, overMs } = this.#options;
+    if (this.#failures < failures || performance.now() - this.#firstAt < overMs) return;
+    if (!isSilent || this.open || this.#ended) return;
+    this.#probeLater();
+    this.#options.onChange(reason);
+  }
+
+  #probeLater(): void {
+    const mine = later(this.#options.probeMs, () => {
+      this.#options.probe().then(
+        () => (this.#timer === mine ? this.reset() : undefined),
+        () => (this.#timer === mine && !this.#ended ? this.#probeLater() : undefined),
+      );
+    });
+    this.#timer = mine;
+  }
 }

@@ -72,17 +72,17 @@ export function createCommandSender(
     );
   }
 
-  function batch<Result>(write: () => Result): Result {
-    const streams = masters().map((node) => node.stream);
-    for (const stream of streams) stream?.cork();
-    try {
-      return write();
-    } finally {
-      for (const stream of streams) stream?.uncork();
-    }
-  }
+  return { send, batch: (write) => batchOn(masters(), write), masters };
+}
 
-  return { send, batch, masters };
+function batchOn<Result>(nodes: readonly Redis[], write: () => Result): Result {
+  const streams = nodes.map((node) => node.stream);
+  for (const stream of streams) stream?.cork();
+  try {
+    return write();
+  } finally {
+    for (const stream of streams) stream?.uncork();
+  }
 }
 
 /** After a stall of our own process the answer may lie in the socket already: it is read before this gives up. */

@@ -147,67 +147,90 @@ export function openCluster(address: RedisAddress, name: string, onLink: OnLink)
 const handshakeMs = 3_000;
 
 function keepOpen<Client extends Redis | Cluster>(client: Client, onLink: OnLink): Link<Client> {
-  let up = false;
-  let closed = false;
-  let reason = connectionLost;
-  let attempts = 0;
-  let timer: NodeJS.Timeout | undefined;
-  let handshake: NodeJS.Timeout | undefined;
-  const emitter: NodeJS.EventEmitter = client;
-  const overTls =
-    (client instanceof Cluster ? client.options.redisOptions : client.options)?.tls !== undefined;
-  const tell = (now: boolean, why = reason): void => {
-    clearTimeout(handshake);
-    if (closed) return;
-    up = now;
-    if (up) reason = connectionLost;
-    onLink(up, why);
-  };
+  return new KeptOpen(client, onLink);
+}
+
+class KeptOpen<Client extends Redis | Cluster> implements Link<Client> {
+  readonly client: Client;
+  up = false;
+  readonly #onLink: OnLink;
+  readonly #overTls: boolean;
+  #closed = false;
+  #reason = connectionLost;
+  #attempts = 0;
+  #retry: NodeJS.Timeout | undefined;
+  #handshake: NodeJS.Timeout | undefined;
+
+  constructor(client: Client, onLink: OnLink) {
+    this.client = client;
+    this.#onLink = onLink;
+    this.#overTls = isOverTls(client);
+    const emitter: NodeJS.EventEmitter = client;
+    emitter.on("error", (error: unknown) => {
+      this.#note(error);
+      // ioredis goes on in database 0 when SELECT is refused: other people's keys.
+      if (!(client instanceof Cluster) && commandOf(error) === "select") client.disconnect(true);
+    });
+    emitter.on("node error", (error: unknown) => this.#note(error));
+    emitter.on("connect", () => this.#onConnect());
+    emitter.on("ready", () => this.#onReady());
+    emitter.on("close", () => this.#tell(false));
+    emitter.on("end", () => this.#onEnd());
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.up = false;
+    clearTimeout(this.#retry);
+    clearTimeout(this.#handshake);
+    this.client.disconnect();
+  }
+
+  #tell(now: boolean, why = this.#reason): void {
+    clearTimeout(this.#handshake);
+    if (this.#closed) return;
+    this.up = now;
+    if (now) this.#reason = connectionLost;
+    this.#onLink(now, why);
+  }
+
   /** What follows a failure, and comes last, is that everything in flight lost its connection. */
-  const note = (error: unknown): void => {
-    const latest = reasonOf(error, overTls);
-    if (latest !== connectionLost) reason = latest;
-  };
-  emitter.on("error", (error: unknown) => {
-    note(error);
-    // ioredis goes on in database 0 when SELECT is refused: other people's keys.
-    if (!(client instanceof Cluster) && commandOf(error) === "select") client.disconnect(true);
-  });
-  emitter.on("node error", note);
-  emitter.on("connect", () => {
-    // Whoever answers a few bytes now and then never runs into the socket's time limit.
-    if (closed) return;
-    clearTimeout(handshake);
-    handshake = setTimeout(() => {
-      reason = noAnswer;
-      client.disconnect(true);
+  #note(error: unknown): void {
+    const latest = reasonOf(error, this.#overTls);
+    if (latest !== connectionLost) this.#reason = latest;
+  }
+
+  /** Whoever answers a few bytes now and then never runs into the socket's time limit. */
+  #onConnect(): void {
+    if (this.#closed) return;
+    clearTimeout(this.#handshake);
+    this.#handshake = setTimeout(() => {
+      this.#reason = noAnswer;
+      this.client.disconnect(true);
     }, handshakeMs);
-  });
-  emitter.on("ready", () => {
-    attempts = 0;
-    if (client instanceof Cluster) tell(true, "");
-    else void serving(client, note).then((refused) => refused !== undefined && tell(true, refused));
-  });
-  emitter.on("close", () => tell(false));
-  emitter.on("end", () => {
-    // ioredis gives up for good when no sentinel answers or a reconnection is broken off.
-    tell(false);
-    if (closed) return;
-    timer = setTimeout(() => void client.connect().catch(() => {}), backoffMs(++attempts));
-  });
-  return {
-    client,
-    get up() {
-      return up;
-    },
-    close() {
-      closed = true;
-      up = false;
-      clearTimeout(timer);
-      clearTimeout(handshake);
-      client.disconnect();
-    },
-  };
+  }
+
+  #onReady(): void {
+    const { client } = this;
+    this.#attempts = 0;
+    if (client instanceof Cluster) this.#tell(true, "");
+    else
+      void serving(client, (error) => this.#note(error)).then(
+        (refused) => refused !== undefined && this.#tell(true, refused),
+      );
+  }
+
+  /** ioredis gives up for good when no sentinel answers or a reconnection is broken off. */
+  #onEnd(): void {
+    this.#tell(false);
+    if (this.#closed) return;
+    const reconnect = (): void => void this.client.connect().catch(() => {});
+    this.#retry = setTimeout(reconnect, backoffMs(++this.#attempts));
+  }
+}
+
+function isOverTls(client: Redis | Cluster): boolean {
+  return (client instanceof Cluster ? client.options.redisOptions : client.options)?.tls !== undefined;
 }
 
 function commandOf(error: unknown): unknown {

@@ -42,6 +42,8 @@ const defaultLimitMs = 250;
 /** A scan reads page after page; a huge key space must not hold it for ever. */
 const scanLimitMs = 5_000;
 
+const breakerLimits = { failures: 5, overMs: 100, silenceMs: 500, probeMs: 500 };
+
 /** Connects at once and in the background; never throws for a Redis that is away. */
 export function createStore(options: StoreOptions): RedisStore {
   const { address, keyPrefix, connectionName, limitMs = defaultLimitMs } = options;
@@ -54,10 +56,7 @@ export function createStore(options: StoreOptions): RedisStore {
   const link = open(address, connectionName, onLink);
   const { client } = link;
   const breaker = createCircuitBreaker({
-    failures: 5,
-    overMs: 100,
-    silenceMs: 500,
-    probeMs: 500,
+    ...breakerLimits,
     probe: () => client.get(`${keyPrefix}probe`), // PING is answered by a Cluster that is down, too
     onChange: (reason) => state.set("commands", isUp(), isUp() ? "" : reason),
   });
@@ -73,15 +72,32 @@ export function createStore(options: StoreOptions): RedisStore {
   const writes = new RefusedWrites((refusing, code) => state.set("writes", !refusing, code));
   const sharded = client instanceof Cluster;
   const sender = createCommandSender(client, isUp, breaker, options.onCommand, writes);
+  const methods = createMethods(sender, keyPrefix, limitMs, sharded);
+  const close = (): void => {
+    for (const part of [changes, writes, breaker, link, state]) part.close();
+    options.onClosed?.();
+  };
+  return exposed(methods, { isUp, changes, writes, state, sharded, close });
+}
+
+interface StoreParts extends Pick<RedisStore, "sharded" | "close"> {
+  readonly isUp: () => boolean;
+  readonly changes: ChangeSubscriptions;
+  readonly writes: RefusedWrites;
+  readonly state: ConnectionState;
+}
+
+function exposed(methods: Methods, { isUp, changes, writes, state, sharded, close }: StoreParts): RedisStore {
   return {
+    ...methods,
+    sharded,
+    close,
     get up() {
       return isUp();
     },
     get watching() {
       return changes.subscribed;
     },
-    sharded,
-    ...createMethods(sender, keyPrefix, limitMs, sharded),
     get writesRefused() {
       return writes.code;
     },
@@ -91,14 +107,6 @@ export function createStore(options: StoreOptions): RedisStore {
     watch: (prefix, onChange) => changes.watch(prefix, onChange),
     hear: (key, onTold) => changes.hear(key, onTold),
     whenUp: (limitMs) => state.whenUp(limitMs),
-    close() {
-      changes.close();
-      writes.close();
-      breaker.close();
-      link.close();
-      state.close();
-      options.onClosed?.();
-    },
   };
 }
 
@@ -125,15 +133,7 @@ function createMethods(
       if (reply === null || typeof reply === "string") return reply;
       throw new StoreUnavailable("get: an answer of another type");
     },
-    async getBytes(key, limitMs = defaultLimitMs, maxBytes) {
-      if (maxBytes !== undefined) {
-        const start = await getStart(sender, full(key), maxBytes, limitMs);
-        if (start !== undefined) return start;
-      }
-      const reply = await sender.send("get", [full(key)], null, limitMs);
-      if (reply === null || Buffer.isBuffer(reply)) return reply;
-      throw new StoreUnavailable("get: an answer of another type");
-    },
+    getBytes: (key, limitMs = defaultLimitMs, maxBytes) => getBytes(sender, full(key), limitMs, maxBytes),
     readHash: (key, maxFields, limitMs = defaultLimitMs) => readHash(sender, full(key), maxFields, limitMs),
     async set(key, value, { ttlMs, ifAbsent = false, limitMs = defaultLimitMs } = {}) {
       const expiry = ttlMs === undefined ? [] : ["PX", Math.ceil(ttlMs)];
@@ -142,22 +142,10 @@ function createMethods(
         (await sender.send("set", [full(key), value, ...expiry, ...condition], "utf8", limitMs)) === "OK"
       );
     },
-    async delete(...keys) {
-      // In a Cluster the keys of one command must share a slot: one command a key.
-      const commands = sharded ? keys.map((key) => [full(key)]) : keys.length > 0 ? [keys.map(full)] : [];
-      const counts = await Promise.all(
-        sender.batch(() => commands.map((args) => sender.send("unlink", args, "utf8", defaultLimitMs))),
-      );
-      return counts.reduce<number>((sum, count) => sum + Number(count), 0);
-    },
+    delete: (...keys) => unlink(sender, keys.map(full), sharded, defaultLimitMs),
     async append(stream, fields, maxLength) {
-      const entry = Object.entries(fields).flat();
-      await sender.send(
-        "xadd",
-        [full(stream), "MAXLEN", "~", maxLength, "*", ...entry],
-        "utf8",
-        defaultLimitMs,
-      );
+      const args = [full(stream), "MAXLEN", "~", maxLength, "*", ...Object.entries(fields).flat()];
+      await sender.send("xadd", args, "utf8", defaultLimitMs);
     },
     async scan(prefix, limit) {
       const keys = await scan(sender, keyPrefix + prefix, limit, defaultLimitMs);
@@ -179,6 +167,33 @@ async function readHash(
   if (Array.isArray(reply)) return reply.flat().map(String);
   const pairs = Object.entries(reply as Record<string, unknown>);
   return pairs.flatMap(([field, value]) => [field, String(value)]);
+}
+
+async function getBytes(
+  sender: CommandSender,
+  key: string,
+  limitMs: number,
+  maxBytes: number | undefined,
+): Promise<Buffer | null> {
+  const start = maxBytes === undefined ? undefined : await getStart(sender, key, maxBytes, limitMs);
+  if (start !== undefined) return start;
+  const reply = await sender.send("get", [key], null, limitMs);
+  if (reply === null || Buffer.isBuffer(reply)) return reply;
+  throw new StoreUnavailable("get: an answer of another type");
+}
+
+async function unlink(
+  sender: CommandSender,
+  keys: readonly string[],
+  sharded: boolean,
+  limitMs: number,
+): Promise<number> {
+  // In a Cluster the keys of one command must share a slot: one command a key.
+  const commands = sharded ? keys.map((key) => [key]) : keys.length > 0 ? [keys] : [];
+  const counts = await Promise.all(
+    sender.batch(() => commands.map((args) => sender.send("unlink", args, "utf8", limitMs))),
+  );
+  return counts.reduce<number>((sum, count) => sum + Number(count), 0);
 }
 
 /** @returns undefined = `get` tells: nothing is there (which an empty text looks like), or the user may not GETRANGE */

@@ -42,10 +42,7 @@ export function createTelemetry(options: {
       lost += lines;
       dropped.inc(lines);
     },
-    onClosed: (error) =>
-      process.stderr.write(
-        `outrigger: stdout is closed (${error.message}): log lines are lost from now on\n`,
-      ),
+    onClosed: tellClosed,
   });
   const logging = createLogging({ ...options, output });
   return {
@@ -60,6 +57,10 @@ export function createTelemetry(options: {
       );
     },
   };
+}
+
+function tellClosed(error: Error): void {
+  process.stderr.write(`outrigger: stdout is closed (${error.message}): log lines are lost from now on\n`);
 }
 
 /** @param onRecovered a file that took no bytes takes them again */

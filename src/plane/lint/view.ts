@@ -77,18 +77,7 @@ export function createView(sources: Sources, { plugins, service, ownBase }: View
     return services === undefined ? route : { ...route, services };
   });
   const reach = new Reach(routes, ownBase);
-  const defaults = new Map<string, unknown>();
-  const checked = (name: string, config: unknown): unknown => {
-    const { failMode: _, ...options } = isObject(config) ? config : {};
-    return plugins[name]?.options.safeParse(options).data;
-  };
-  const optionsOf = (name: string, route: PolicyRoute): unknown => {
-    const own = route.pluginConfig?.[name];
-    const common = effective.pluginConfig[name];
-    if (own !== undefined) return checked(name, merge(common ?? {}, own));
-    if (!defaults.has(name)) defaults.set(name, checked(name, common));
-    return defaults.get(name);
-  };
+  const optionsOf = optionsReader(plugins, effective.pluginConfig);
   const views = routes.map((route, at): RouteView => {
     const origin = origins[at] as Origin;
     const running = route.plugins ?? effective.plugins;
@@ -115,6 +104,24 @@ export function createView(sources: Sources, { plugins, service, ownBase }: View
   const byRoute = new Map(views.map((each) => [each.route, each]));
   const viewOf = (route: PolicyRoute): RouteView => byRoute.get(route) as RouteView;
   return { sources, plugins, effective, routes: views, reach, viewOf };
+}
+
+/** Reads the options that a plugin has on a route; undefined for those that are refused. */
+function optionsReader(
+  plugins: PolicyView["plugins"],
+  common: PolicyView["effective"]["pluginConfig"],
+): (name: string, route: PolicyRoute) => unknown {
+  const defaults = new Map<string, unknown>();
+  const checked = (name: string, config: unknown): unknown => {
+    const { failMode: _, ...options } = isObject(config) ? config : {};
+    return plugins[name]?.options.safeParse(options).data;
+  };
+  return (name, route) => {
+    const own = route.pluginConfig?.[name];
+    if (own !== undefined) return checked(name, merge(common[name] ?? {}, own));
+    if (!defaults.has(name)) defaults.set(name, checked(name, common[name]));
+    return defaults.get(name);
+  };
 }
 
 export function placeBy({ document, prefix }: Writer, plugin: string, path: Path): Place {

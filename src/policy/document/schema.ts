@@ -143,10 +143,28 @@ function configSchema(plugins: PolicyPlugins): z.ZodType<PluginConfig> {
 
 const knownMethod = methodName.meta({ enum: [...knownMethods] });
 
-function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: SchemaOptions) {
-  const names = pluginNames(plugins);
+/** Checks across a route's fields. */
+function routeCheck({ isUpstreamAllowed = () => true, service }: SchemaOptions) {
   const applies = (route: Partial<PolicyRoute>): boolean =>
     service === undefined || !Array.isArray(route.services) || route.services.includes(service);
+  return (route: unknown, context: z.core.$RefinementCtx): void => {
+    const given: Partial<PolicyRoute> = Object(route) as object;
+    const { path, stripPrefix, upstream } = given;
+    const flaws = {
+      stripPrefix:
+        typeof stripPrefix === "string" && typeof path === "string" && leadingFlaw(stripPrefix, path),
+      restorePrefix: given.restorePrefix === true && stripPrefix === undefined && "needs stripPrefix",
+      upstream:
+        typeof upstream === "string" &&
+        upstreamFlaw(upstream, (target) => !applies(given) || isUpstreamAllowed(target)),
+    };
+    for (const [field, message] of Object.entries(flaws)) {
+      if (message) context.addIssue({ code: "custom", path: [field], message });
+    }
+  };
+}
+
+function routeSchema(options: SchemaOptions) {
   return z
     .strictObject({
       path: pathPattern,
@@ -156,8 +174,8 @@ function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: Schem
       services: distinct(z.string().min(1).max(128), 1)
         .optional()
         .describe("Services this route is for. Absent: every service"),
-      plugins: names.optional().describe("Replaces the default list on this route"),
-      pluginConfig: configSchema(plugins)
+      plugins: pluginNames(options.plugins).optional().describe("Replaces the default list on this route"),
+      pluginConfig: configSchema(options.plugins)
         .optional()
         .describe("Options by plugin, merged over the defaults: objects deep, arrays and scalars replaced"),
       stripPrefix: leadingSegments
@@ -184,21 +202,7 @@ function routeSchema({ plugins, isUpstreamAllowed = () => true, service }: Schem
       bufferRequestBytes,
       restorePrefix,
     })
-    .superRefine((route, context) => {
-      const given: Partial<PolicyRoute> = Object(route) as object;
-      const { path, stripPrefix, upstream } = given;
-      const flaws = {
-        stripPrefix:
-          typeof stripPrefix === "string" && typeof path === "string" && leadingFlaw(stripPrefix, path),
-        restorePrefix: given.restorePrefix === true && stripPrefix === undefined && "needs stripPrefix",
-        upstream:
-          typeof upstream === "string" &&
-          upstreamFlaw(upstream, (target) => !applies(route) || isUpstreamAllowed(target)),
-      };
-      for (const [field, message] of Object.entries(flaws)) {
-        if (message) context.addIssue({ code: "custom", path: [field], message });
-      }
-    }, always);
+    .superRefine(routeCheck(options), always);
 }
 
 function pluginNames(plugins: PolicyPlugins) {

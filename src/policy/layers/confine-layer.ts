@@ -59,15 +59,19 @@ function configsOf(shared: PolicyDocument): [plugin: string, options: unknown][]
   return configs.flatMap((config) => Object.entries(config ?? {}));
 }
 
+/** @returns whether a field tells the service who calls */
+function identityTest(shared: PolicyDocument, plugins: ConfineOptions["plugins"]): (name: string) => boolean {
+  const identity = identityFields(shared, plugins);
+  return (name) => canonical(name).startsWith("x-user-") || identity.has(canonical(name));
+}
+
 export function confineLayer(
   layer: PolicyDocument,
   shared: PolicyDocument,
   options: ConfineOptions,
 ): Confined {
   const broken: { path: Path; message: string }[] = [];
-  const identity = identityFields(shared, options.plugins);
-  const isIdentity = (name: string): boolean =>
-    canonical(name).startsWith("x-user-") || identity.has(canonical(name));
+  const isIdentity = identityTest(shared, options.plugins);
   const below = sharedRoutes(shared, options.service);
   const isSaid = saidToFleet(
     [shared.pluginConfig, ...below.map(({ pluginConfig }) => pluginConfig)],

@@ -34,64 +34,82 @@ const untoldPollMs = 900;
  * is while none come.
  */
 export function createRedisSource(options: RedisSourceOptions): PolicySource {
-  const { store, service, startLimitMs = 1000, settleMs = 5, pollMs = 10_000, retryMs = 1000 } = options;
-  const { keyPrefix = "", maxBytes = defaultMaxBytes, signed = false } = options;
-  const keys = [sharedKey, layerKey(service)] as const;
-  const stopped = new AbortController();
-  let tryUntil = Infinity;
-  /** Whether something may have changed; when the last read that worked was, and how long it holds. */
-  let told = true;
-  let readMono = -Infinity;
-  let holdsMs = 0;
-  let onReading: ((reading: SourceReading) => void) | undefined;
+  return new RedisSource(options);
+}
 
-  async function readWithRetries(): Promise<SourceReading> {
-    for (;;) {
-      const reading = await readOnce(store, keys, { maxBytes, keyPrefix, signed });
-      if (reading.state !== "failed" || stopped.signal.aborted || performance.now() > tryUntil)
-        return reading;
-      await wait(betweenTriesMs, undefined, { signal: stopped.signal }).catch(() => {});
-    }
+class RedisSource implements PolicySource {
+  readonly kind = "redis";
+  readonly #options: RedisSourceOptions;
+  readonly #keys: readonly [string, string];
+  readonly #pollMs: number;
+  readonly #stopped = new AbortController();
+  readonly #poller: Poller;
+  #tryUntil = Infinity;
+  /** Whether something may have changed; when the last read that worked was, and how long it holds. */
+  #told = true;
+  #readMono = -Infinity;
+  #holdsMs = 0;
+  #onReading: ((reading: SourceReading) => void) | undefined;
+  #unwatch: (() => void) | undefined;
+
+  constructor(options: RedisSourceOptions) {
+    const { settleMs = 5, pollMs = 10_000, retryMs = 1000, random } = options;
+    this.#options = options;
+    this.#keys = [sharedKey, layerKey(options.service)];
+    this.#pollMs = pollMs;
+    this.#poller = new Poller({
+      settleMs,
+      pollMs: Math.min(pollMs, untoldPollMs),
+      retryMs,
+      ...(random && { random }),
+      read: () => this.#read(),
+    });
   }
 
-  const poller = new Poller({
-    settleMs,
-    pollMs: Math.min(pollMs, untoldPollMs),
-    retryMs,
-    ...(options.random && { random: options.random }),
-    async read() {
-      if (!told && store.watching && performance.now() - readMono < holdsMs) return true;
-      told = false;
-      const reading = await readWithRetries();
-      readMono = reading.state === "failed" ? -Infinity : performance.now();
-      holdsMs = pollMs * (0.5 + Math.random());
-      tryUntil = -Infinity;
-      if (!stopped.signal.aborted) onReading?.(reading);
-      return reading.state !== "failed";
-    },
-  });
-  let unwatch: (() => void) | undefined;
-  return {
-    kind: "redis",
-    get polledBecause() {
-      return store.unheardBecause ?? null;
-    },
-    start(listener) {
-      onReading = listener;
-      tryUntil = performance.now() + startLimitMs;
-      unwatch = store.watch(sharedKey, (key) => {
-        if (key !== null && key !== keys[0] && key !== keys[1] && !(signed && key === keySetKey)) return;
-        told = true;
-        poller.trigger();
-      });
-      poller.readNow();
-    },
-    async stop() {
-      stopped.abort();
-      unwatch?.();
-      await poller.stop();
-    },
-  };
+  get polledBecause(): string | null {
+    return this.#options.store.unheardBecause ?? null;
+  }
+
+  start(listener: (reading: SourceReading) => void): void {
+    const { store, signed = false, startLimitMs = 1000 } = this.#options;
+    this.#onReading = listener;
+    this.#tryUntil = performance.now() + startLimitMs;
+    this.#unwatch = store.watch(sharedKey, (key) => {
+      const isOurs = key === null || this.#keys.includes(key) || (signed && key === keySetKey);
+      if (!isOurs) return;
+      this.#told = true;
+      this.#poller.trigger();
+    });
+    this.#poller.readNow();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    this.#unwatch?.();
+    await this.#poller.stop();
+  }
+
+  async #read(): Promise<boolean> {
+    const isHeard = !this.#told && this.#options.store.watching;
+    if (isHeard && performance.now() - this.#readMono < this.#holdsMs) return true;
+    this.#told = false;
+    const reading = await this.#readWithRetries();
+    this.#readMono = reading.state === "failed" ? -Infinity : performance.now();
+    this.#holdsMs = this.#pollMs * (0.5 + Math.random());
+    this.#tryUntil = -Infinity;
+    if (!this.#stopped.signal.aborted) this.#onReading?.(reading);
+    return reading.state !== "failed";
+  }
+
+  async #readWithRetries(): Promise<SourceReading> {
+    const { store, keyPrefix = "", maxBytes = defaultMaxBytes, signed = false } = this.#options;
+    const { signal } = this.#stopped;
+    for (;;) {
+      const reading = await readOnce(store, this.#keys, { maxBytes, keyPrefix, signed });
+      if (reading.state !== "failed" || signal.aborted || performance.now() > this.#tryUntil) return reading;
+      await wait(betweenTriesMs, undefined, { signal }).catch(() => {});
+    }
+  }
 }
 
 interface ReadOptions {
