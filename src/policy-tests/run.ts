@@ -1,7 +1,7 @@
 // Runs the tests that a policy carries, before it is put in force.
 import { OverLimit, withinLimit } from "../plugin-api/within-limit.ts";
 import type { CarriedTest } from "../policy/layers/carried-tests.ts";
-import { type Problem, PolicyRefused, ReadingCutShort } from "../policy/document/problems.ts";
+import { type Problem, ReadingCutShort } from "../policy/document/problems.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
 import { Slices } from "../v8/slices.ts";
 import { Bench, type BenchOptions } from "./bench.ts";
@@ -44,8 +44,8 @@ export async function runTests(
       signal?.throwIfAborted();
       if (slices.over) await slices.next();
       const leftMs = endsMono - performance.now();
-      if (leftMs <= 0) throw tooLong(test.name);
-      results.push({ name: test.name, place, failures: await failuresOf(bench, test, leftMs) });
+      if (leftMs <= 0) throw tooLong({ test, place });
+      results.push({ name: test.name, place, failures: await failuresOf(bench, { test, place }, leftMs) });
     }
     return results;
   } finally {
@@ -53,23 +53,19 @@ export async function runTests(
   }
 }
 
-async function failuresOf(
-  bench: Bench,
-  test: CarriedTest["test"],
-  leftMs: number,
-): Promise<readonly string[]> {
+async function failuresOf(bench: Bench, carried: CarriedTest, leftMs: number): Promise<readonly string[]> {
+  const { test } = carried;
   try {
     return shortcomings(test.expect, await bench.run(test, leftMs));
   } catch (error) {
-    if (error instanceof OverLimit) throw tooLong(test.name);
+    if (error instanceof OverLimit) throw tooLong(carried);
     throw error;
   }
 }
 
-function tooLong(name: string): ReadingCutShort {
-  return new ReadingCutShort(
-    `its tests take longer than ${limitMs / 1000} s: test ${JSON.stringify(name)} was at work`,
-  );
+function tooLong({ test: { name }, place }: CarriedTest): ReadingCutShort {
+  const text = `its tests take longer than ${limitMs / 1000} s: test ${JSON.stringify(name)} was at work`;
+  return new ReadingCutShort(text, place);
 }
 
 /** A problem for each test that is not passed. */
@@ -79,10 +75,4 @@ export function problemsIn(results: readonly TestResult[]): readonly Problem[] {
       ? []
       : [{ ...place, message: `test ${JSON.stringify(name)}: ${failures.join("; ")}` }],
   );
-}
-
-/** Rejects with PolicyRefused, a problem for each test that is not passed, and as `runTests` does. */
-export async function requireTests(...given: Parameters<typeof runTests>): Promise<void> {
-  const problems = problemsIn(await runTests(...given));
-  if (problems.length > 0) throw new PolicyRefused(problems);
 }

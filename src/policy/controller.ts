@@ -41,7 +41,7 @@ export interface PolicyControllerOptions<Snapshot> {
   /** With Redis: the policy file, asked while nothing is in force. Never rejects. */
   readonly baseline?: (() => Promise<SourceReading>) | undefined;
   readonly lastKnownGood?: LastKnownGood | undefined;
-  /** Runs the tests that the policy carries. Rejecting refuses it; with PolicyRefused, a new layer alone where that is it. */
+  /** What it is not passed with is refused; a new layer alone, where that is it. */
   readonly test?: PolicyTester | undefined;
   /** Sets the policy up. Rejecting refuses it. */
   readonly compile: (policy: EffectivePolicy, meta: PolicyMeta, raw: RawPolicy) => Promise<Snapshot>;

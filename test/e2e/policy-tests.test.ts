@@ -40,6 +40,7 @@ const failed = [{ name: "guests are welcome", request: { path: "/guarded" }, exp
 
 interface Status {
   readonly revision: number;
+  readonly overruled: readonly { readonly message: string }[];
   readonly lastError: { readonly problems: readonly { readonly message: string }[] } | null;
 }
 
@@ -114,6 +115,23 @@ describe("in a fleet", () => {
     assert.match(await lastProblem(), /^test "strangers stay outside"/);
     await redis.cli.del("outrigger:policy:users");
     await untilWell();
+  });
+
+  test("a layer that stands holds no shared policy back by a test of its own, which is told", async () => {
+    const own = [
+      { name: "our own", request: { path: "/open" }, expect: { headers: { "x-mark": "fourth" } } },
+    ];
+    const layer = JSON.stringify({ apiVersion: "outrigger/v1", routes: [{ path: "/own" }], tests: own });
+    await redis.cli.set("outrigger:policy:users", layer);
+    await eventually("the layer", async () => (await fetch(`${sidecar.url}/own`)).status === 401);
+    await redis.cli.set("outrigger:policy", policyOf("fifth", { tests: passed }));
+    await untilMark("fifth");
+    const { overruled, lastError } = await status();
+    assert.match(overruled[0]?.message ?? "", /^test "our own": the answer has another x-mark/);
+    assert.equal(lastError, null);
+    await redis.cli.del("outrigger:policy:users");
+    await redis.cli.set("outrigger:policy", policyOf("fourth", { tests: passed }));
+    await untilMark("fourth");
   });
 
   test("nothing of the tests is in Redis, the log or the metrics", async () => {

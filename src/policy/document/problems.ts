@@ -37,8 +37,8 @@ export class PolicyRefused extends Error {
 
 /** A policy whose reading was given up. */
 export class ReadingCutShort extends PolicyRefused {
-  constructor(message: string) {
-    super([{ path: "", message }]);
+  constructor(message: string, place: Omit<Problem, "message"> = { path: "" }) {
+    super([{ ...place, message }]);
   }
 }
 

@@ -1,7 +1,7 @@
 // Which layer goes over a shared policy: the one that the source holds, if it fits or was in force before; else the one
 // that was in force, so that a bad layer never keeps a new shared policy out.
-import { type Problem, PolicyRefused } from "../document/problems.ts";
-import type { EffectivePolicy, PolicyReader, RawPolicy } from "../read.ts";
+import { type Problem, PolicyRefused, ReadingCutShort } from "../document/problems.ts";
+import { type EffectivePolicy, type PolicyReader, type RawPolicy, sharedKey } from "../read.ts";
 
 export interface Chosen {
   readonly policy: EffectivePolicy;
@@ -11,19 +11,34 @@ export interface Chosen {
   readonly refused: readonly Problem[];
 }
 
-/** Runs the tests that a policy carries. Rejects, with PolicyRefused when it does not pass them. */
-export type PolicyTester = (policy: EffectivePolicy, signal: AbortSignal) => Promise<void>;
+/**
+ * Runs the tests that a policy carries. Rejects with ReadingCutShort when they take too long, naming the document of the
+ * test that was at work; the shared policy's come first.
+ * @returns a problem for each that is not passed
+ */
+export type PolicyTester = (policy: EffectivePolicy, signal: AbortSignal) => Promise<readonly Problem[]>;
 
-/** Reads, and refuses what does not pass its tests. */
+/** Reads, and refuses what does not pass its tests; a layer that stood holds no shared policy back by tests of its own. */
 export function tested(
   read: PolicyReader,
   test: PolicyTester | undefined,
   signal: AbortSignal,
 ): PolicyReader {
+  if (test === undefined) return read;
   return async function readTested(raw) {
     const policy = await read(raw);
-    await test?.(policy, signal);
-    return policy;
+    const own = (problem: Problem | undefined): boolean =>
+      raw.standing === true && problem?.document !== sharedKey;
+    let problems: readonly Problem[];
+    try {
+      problems = await test(policy, signal);
+    } catch (error) {
+      if (!(error instanceof ReadingCutShort) || !own(error.problems[0])) throw error;
+      problems = error.problems;
+    }
+    if (problems.length === 0) return policy;
+    if (!problems.every(own)) throw new PolicyRefused(problems);
+    return { ...policy, overruled: [...policy.overruled, ...problems] };
   };
 }
 

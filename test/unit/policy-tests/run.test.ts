@@ -6,8 +6,8 @@ import { registry } from "../../../src/app/registry.ts";
 import { benchOptions } from "../../../src/app/bench-options.ts";
 import { loadConfig } from "../../../src/app/environment.ts";
 import { definePlugin, type PluginDefinition, type Services } from "../../../src/plugin-api/contract.ts";
-import { PolicyRefused, ReadingCutShort } from "../../../src/policy/document/problems.ts";
-import { requireTests, runTests } from "../../../src/policy-tests/run.ts";
+import { ReadingCutShort } from "../../../src/policy/document/problems.ts";
+import { problemsIn, runTests } from "../../../src/policy-tests/run.ts";
 import { standInSecrets } from "../../../src/policy-tests/stand-in-secrets.ts";
 import { createPolicyReader, type EffectivePolicy } from "../../../src/policy/read.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
@@ -236,10 +236,7 @@ describe("whose a test is", () => {
       tests: [{ name: "own", request: { path: "/raw" }, expect: { status: 401 } }],
     };
     const effective = await read(shared, { layer });
-    const problems = await requireTests(effective, options()).then(
-      () => assert.fail("taken"),
-      (error: unknown) => (error instanceof PolicyRefused ? error.problems : assert.fail(String(error))),
-    );
+    const problems = problemsIn(await runTests(effective, options()));
     assert.deepEqual(
       problems.map(({ path, message, document }) => ({ path, message, document })),
       [
@@ -305,7 +302,7 @@ describe("what plugins get while tests run", () => {
     const effective = await read({ plugins: ["slow"], tests }, { plugins: [slow] });
     const startedMono = performance.now();
     await assert.rejects(
-      requireTests(effective, options([slow])),
+      runTests(effective, options([slow])),
       (error) =>
         error instanceof ReadingCutShort &&
         error.problems[0]?.message === 'its tests take longer than 1 s: test "waits" was at work',
