@@ -1,6 +1,7 @@
 // Connections that do not end all at once: a client that has said all it had to, an answer that comes before the request
 // is through, a body that turns out to be none.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { connectRaw } from "../support/raw-client.ts";
 import { requestText } from "../support/raw-http.ts";
@@ -116,8 +117,7 @@ describe("an answer before its upload is through", () => {
     client.send(requestText("POST", "/", ["Content-Length: 50000000"]));
     for (let sent = 0; sent < 800; sent += 1) {
       client.send(piece);
-      if (client.socket.writableNeedDrain)
-        await new Promise((resolve) => client.socket.once("drain", resolve));
+      if (client.socket.writableNeedDrain) await Promise.race([once(client.socket, "drain"), client.closed]);
     }
     client.socket.resume();
     assert.match(await client.rest(), /^HTTP\/1\.1 413 .*"payload_too_large".*\}$/s);
