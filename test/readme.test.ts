@@ -127,7 +127,7 @@ test("the example of a policy is one", async () => {
 
 test("the commands of the command line end well", async () => {
   for (const { line } of commandsOf("commands")) await type(line);
-  assert.equal(commandsOf("commands").length, 4);
+  assert.equal(commandsOf("commands").length, 5);
 });
 
 describe("five minutes", () => {
