@@ -23,7 +23,7 @@ function reject(code: ErrorCode, detail: string, fields: readonly string[]): Rej
 }
 
 const prepared = new Map<string, Refusals>();
-const mostPrepared = 64;
+const maxPrepared = 64;
 
 /** @param challenges schemes that the route takes; realm is quoted-string text (checked by the schema) */
 export function prepareRefusals(realm: string, challenges: { bearer: boolean; apiKey: boolean }): Refusals {
@@ -31,7 +31,7 @@ export function prepareRefusals(realm: string, challenges: { bearer: boolean; ap
   let refusals = prepared.get(key);
   if (refusals === undefined) {
     refusals = makeRefusals(realm, challenges);
-    if (prepared.size < mostPrepared) prepared.set(key, refusals);
+    if (prepared.size < maxPrepared) prepared.set(key, refusals);
   }
   return refusals;
 }

@@ -1,11 +1,11 @@
 // The secrets that auth brings, and what is wrong with one. No text quotes anything of it.
 import type { PluginSecrets } from "../../src/plugin-api/contract.ts";
 import { readPrivateKey } from "./assertions/assertion-key.ts";
-import { leastPepper } from "./api-keys/key-format.ts";
+import { minPepper } from "./api-keys/key-format.ts";
 import { readSessionKeys } from "./sessions/session-keys.ts";
 
 function arePeppers(text: string): boolean {
-  return text.split(",").every((pepper) => pepper.trim().length >= leastPepper);
+  return text.split(",").every((pepper) => pepper.trim().length >= minPepper);
 }
 
 function isPrivateKey(text: string): boolean {
@@ -21,9 +21,7 @@ export const secrets: PluginSecrets = {
   API_KEY_PEPPER: {
     about: "Peppers of API key digests, comma-separated, newest first",
     check: (text) =>
-      arePeppers(text)
-        ? undefined
-        : `must hold peppers of at least ${leastPepper} characters, comma-separated`,
+      arePeppers(text) ? undefined : `must hold peppers of at least ${minPepper} characters, comma-separated`,
   },
   SESSION_KEYS: {
     about: "Keys of session cookies, comma-separated, newest first",

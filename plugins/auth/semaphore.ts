@@ -7,7 +7,7 @@ interface Waiter {
 }
 
 /** Shorter than any client's patience, longer than a burst of signatures takes. */
-const longestWaitMs = 1_000;
+const maxWaitMs = 1_000;
 
 export class Semaphore {
   readonly #width: number;
@@ -36,7 +36,7 @@ export class Semaphore {
       const timer = setTimeout(() => {
         this.#waiting.delete(waiter);
         resolve(false);
-      }, longestWaitMs);
+      }, maxWaitMs);
       const waiter: Waiter = { timer, enter: () => resolve(true) };
       this.#waiting.add(waiter);
     });

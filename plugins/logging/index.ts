@@ -24,7 +24,7 @@ export const logging = definePlugin({
 
   setup({ options, services, state, route }): Hooks {
     const { accessLog, clock, fleet } = services;
-    const leastLevel = levelNumbers[options.level];
+    const minLevel = levelNumbers[options.level];
     const line = compileLine(options, route, fleet);
     const appendLine = options.stream ? state.open(options.streamMaxEntries) : undefined;
 
@@ -36,7 +36,7 @@ export const logging = definePlugin({
       },
       onComplete(exchange, outcome) {
         const level = levelOf(outcome);
-        if (level < leastLevel) return;
+        if (level < minLevel) return;
         if (level === levelNumbers.info && !keepsSample(exchange.id, options.sample)) return;
         const text = line(exchange, outcome, level, options.headers.length > 0 ? headersOf(exchange) : "");
         accessLog.write(text);

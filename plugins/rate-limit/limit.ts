@@ -137,8 +137,8 @@ export class CallerTables {
 
   /** Policies come and go: what no place names any more goes once there are many. */
   #forget(): void {
-    while (this.#latest.size > mostPlaces) this.#latest.delete(this.#latest.keys().next().value as string);
-    if (this.#tables.size <= mostTables) return;
+    while (this.#latest.size > maxPlaces) this.#latest.delete(this.#latest.keys().next().value as string);
+    if (this.#tables.size <= maxTables) return;
     const named = new Set([...this.#latest.values()].map(({ table }) => table));
     for (const [id, table] of this.#tables) if (!named.has(table)) this.#tables.delete(id);
   }
@@ -146,8 +146,8 @@ export class CallerTables {
 
 /** In a key's place for the service: no service has this name. */
 const fleetWide = "@fleet";
-const mostPlaces = 4096;
-const mostTables = 256;
+const maxPlaces = 4096;
+const maxTables = 256;
 
 export interface LimitContext extends PartitionContext {
   readonly tables: CallerTables;

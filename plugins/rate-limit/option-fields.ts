@@ -3,14 +3,14 @@ import { z } from "zod";
 import { claimPathSource } from "../../src/language/claim-path.ts";
 import { fieldNameSource } from "../../src/language/field-name.ts";
 
-const longestBy = 300;
+const maxBy = 300;
 const byPattern = new RegExp(
   `^(?:ip|subject|apiKey|plan|route|service|header:${fieldNameSource}|claim:${claimPathSource})$`,
   "u",
 );
 const byPart = z
   .string()
-  .max(longestBy)
+  .max(maxBy)
   .regex(byPattern, "expected ip, subject, apiKey, plan, route, service, header:<name> or claim:<path>");
 export const by = z
   .union([byPart, z.array(byPart).min(1).max(5)])

@@ -7,7 +7,7 @@ import { pathPattern } from "../../src/language/path-pattern.ts";
 import { concurrencyOptions, overloadOptions } from "./admission/options.ts";
 import { by, planName } from "./option-fields.ts";
 
-const longestRefillMs = 366 * 86_400_000;
+const maxRefillMs = 366 * 86_400_000;
 
 const conditions = z
   .strictObject({
@@ -77,7 +77,7 @@ const limit = z
     if (
       value.burst !== undefined &&
       value.limit > 0 &&
-      value.burst * windowMs(value.window) > value.limit * longestRefillMs
+      value.burst * windowMs(value.window) > value.limit * maxRefillMs
     ) {
       context.addIssue({ code: "custom", path: ["burst"], message: "takes over a year to come back" });
     }

@@ -27,7 +27,7 @@ interface Part {
 }
 
 /** Longer values are kept as their hash: what a client may send must not decide how much memory a caller takes. */
-const longestValue = 128;
+const maxValue = 128;
 
 /** Personal data never reaches a key but through this. 128 bits: nobody meets a collision. */
 export function digest(text: string): string {
@@ -48,7 +48,7 @@ export function createPartition(
   const read = (part: Part, exchange: Exchange): string => {
     const value = part.read(exchange);
     if (value === undefined || value === "") return `\0${standIn(exchange)}`;
-    return value.length > longestValue || value.startsWith("\0") ? `\0#${digest(value)}` : value;
+    return value.length > maxValue || value.startsWith("\0") ? `\0#${digest(value)}` : value;
   };
   const first = parts.toSorted((a, b) => a.rank - b.rank)[0] as Part;
   const tag = (exchange: Exchange): string => {

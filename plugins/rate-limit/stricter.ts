@@ -3,7 +3,7 @@
 import type { LimitOptions } from "./options.ts";
 import { parseWindow } from "../../src/language/duration.ts";
 
-const longestMonthMs = 31 * 86_400_000;
+const maxMonthMs = 31 * 86_400_000;
 
 interface Bound {
   readonly most: number;
@@ -26,7 +26,7 @@ export function isStricter(strict: LimitOptions, other: LimitOptions): boolean {
   const bound = boundOf(strict);
   if (other.algorithm !== "gcra") {
     const { ms, monthly } = parseWindow(other.window);
-    return bound.most + bound.perMs * (monthly ? longestMonthMs : ms) <= other.limit / other.cost;
+    return bound.most + bound.perMs * (monthly ? maxMonthMs : ms) <= other.limit / other.cost;
   }
   const room = boundOf(other);
   return bound.most <= room.most && bound.perMs <= room.perMs;

@@ -50,7 +50,7 @@ export function storeKeyOf(key: string, [pepper]: readonly string[]): string {
 }
 
 /** Characters of a pepper: fewer are no secret. */
-export const leastPepper = 16;
+export const minPepper = 16;
 
 /**
  * @param secret peppers separated by commas; the first is for new keys, all are good for look-ups
@@ -59,8 +59,8 @@ export const leastPepper = 16;
 export function parsePeppers(secret: string | undefined): string[] {
   const peppers = (secret ?? "").split(",").map((pepper) => pepper.trim());
   const given = peppers.filter((pepper) => pepper !== "");
-  if (given.some((pepper) => pepper.length < leastPepper)) {
-    throw new Error(`OUTRIGGER_API_KEY_PEPPER: a pepper needs at least ${leastPepper} characters`);
+  if (given.some((pepper) => pepper.length < minPepper)) {
+    throw new Error(`OUTRIGGER_API_KEY_PEPPER: a pepper needs at least ${minPepper} characters`);
   }
   return given;
 }

@@ -6,7 +6,7 @@ import { parsePeppers } from "./key-format.ts";
 import { endOf, KeyRing, type ListedKey } from "./key-ring.ts";
 
 const soonMs = 14 * 86_400_000;
-const mostNamed = 5;
+const maxNamed = 5;
 
 export async function checkApiKeys(context: CheckContext): Promise<readonly CheckFinding[]> {
   const { store, nowMs } = context;
@@ -41,9 +41,9 @@ function ending(keys: readonly ListedKey[], nowMs: number): CheckFinding[] {
     .toSorted((a, b) => a.leftMs - b.leftMs);
   if (soon.length === 0) return [];
   const named = soon
-    .slice(0, mostNamed)
+    .slice(0, maxNamed)
     .map(({ id, userId, leftMs }) => `${id} of ${userId} in ${durationText(leftMs)}`);
-  const more = soon.length > mostNamed ? ` and ${soon.length - mostNamed} more` : "";
+  const more = soon.length > maxNamed ? ` and ${soon.length - maxNamed} more` : "";
   return [
     {
       name: "api-keys",

@@ -37,7 +37,7 @@ export type LostLogin = z.output<typeof lostShape>;
 
 const seconds = 600;
 /** What some providers take as state is not much more than 1,000 characters. */
-const longestReturn = 256;
+const maxReturn = 256;
 const markText = /^([0-9a-z]{1,10})\.[\w-]{43}$/;
 /** A ticket (its place and a random part), and what is sealed for when that is lost. */
 const stateText = /^(([0-3])\.[\w-]{43})\.([\w.-]{1,2000})$/;
@@ -100,7 +100,7 @@ export class PendingLogins {
     const sealed = await this.#sealer.seal("login", pending);
     const flow = writeCookie(this.#flow(place), this.#callbackPath, sealed, seconds);
     const mark = writeCookie(this.#mark(place), "/", pending.mark, seconds);
-    const page = returnTo.length > longestReturn ? "/" : returnTo;
+    const page = returnTo.length > maxReturn ? "/" : returnTo;
     const lost: LostLogin = { login: this.#login, returnTo: page, again, endsMs: pending.endsMs };
     const state = `${pending.state}.${await this.#sealer.seal("return", lost)}`;
     return { pending, state, cookies: [flow, mark] };

@@ -4,7 +4,7 @@ import type { Services } from "../../../src/plugin-api/contract.ts";
 
 const maxOwed = 1_024;
 const firstWaitMs = 250;
-const longestWaitMs = 10_000;
+const maxWaitMs = 10_000;
 
 interface OwedEnd {
   /** Epoch milliseconds from which the session is over anyhow. */
@@ -69,7 +69,7 @@ export class OwedEnds {
       logger.info({}, "logouts that were waiting for Redis or the state folder have been told");
     } catch {
       // Said when the logout came.
-      this.#waitMs = Math.min(this.#waitMs * 2, longestWaitMs);
+      this.#waitMs = Math.min(this.#waitMs * 2, maxWaitMs);
     }
     this.#timer = undefined;
     if (this.#owed.size > 0) this.#plan();

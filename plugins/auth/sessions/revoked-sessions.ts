@@ -5,7 +5,7 @@ import { endedPrefix } from "./session-marks.ts";
 
 const maxHeard = 65_536;
 /** Other services may take the same sessions for longer than any login here. */
-const leastLifeMs = 30 * 86_400_000;
+const minLifeMs = 30 * 86_400_000;
 
 /** By which clocks may differ: a Redis that is further off is not asked what time it is. */
 const clockSlackMs = 60_000;
@@ -23,7 +23,7 @@ const nowAt: Script = { name: "sessions-now", lua: `${time}\nreturn now` };
 
 export class RevokedSessions {
   readonly #store: Store | undefined;
-  #longestMs = leastLifeMs;
+  #maxMs = minLifeMs;
   readonly #mono: () => number;
   readonly #now: () => number;
   /** Monotonic milliseconds at which a mark was heard of. */
@@ -77,13 +77,13 @@ export class RevokedSessions {
 
   /** Some login has sessions that live so long. */
   expectLives(ms: number): void {
-    this.#longestMs = Math.max(this.#longestMs, ms);
+    this.#maxMs = Math.max(this.#maxMs, ms);
   }
 
   /** Ends all that have begun by now, for as long as any of them could live. Rejects with `StoreUnavailable`. */
   async revoke(mark: string): Promise<void> {
     if (this.#store === undefined) throw new Error("sessions of somebody cannot be ended without Redis");
-    await this.#store.run(endNow, [endedPrefix + mark], [this.#longestMs]);
+    await this.#store.run(endNow, [endedPrefix + mark], [this.#maxMs]);
     this.#heard.set(mark, this.#mono());
   }
 }

@@ -9,7 +9,7 @@ const limitMs = 5_000;
 const maxSessions = 200_000;
 const page = 200;
 /** The longest that browsers keep a cookie: no session in one lives longer. */
-const longestMs = 400 * 86_400_000;
+const maxMs = 400 * 86_400_000;
 
 export interface Sessions {
   readonly entries: readonly IndexEntry[];
@@ -68,14 +68,14 @@ export class SessionRing {
   /** Ends every session of a user, in cookies too. @returns those that were in Redis */
   async revokeUser(userId: string): Promise<Sessions> {
     // First: it also ends what is not listed, and what begins while the list is made.
-    await this.#store.run(endNow, [endedPrefix + userMark(userId)], [longestMs], limitMs);
+    await this.#store.run(endNow, [endedPrefix + userMark(userId)], [maxMs], limitMs);
     const found = await this.list(userId);
     for (const entry of found.entries) await this.#end(entry);
     return found;
   }
 
   async #end({ id, at, expiresAt }: IndexEntry): Promise<void> {
-    const ttlMs = Math.min(longestMs, Math.max(1_000, Date.parse(expiresAt) - Date.now() + 60_000));
+    const ttlMs = Math.min(maxMs, Math.max(1_000, Date.parse(expiresAt) - Date.now() + 60_000));
     await this.#store.set(endedPrefix + id, "1", { ttlMs, limitMs });
     await this.#store.delete(storedPrefix + at);
     await this.#store.delete(indexPrefix + id);
@@ -90,12 +90,12 @@ function read(text: string): IndexEntry | undefined {
   }
 }
 
-const mostNamed = 5;
+const maxNamed = 5;
 
 /** Said beside what a command prints; undefined = nothing is odd. Names come from whoever wrote there: they are quoted. */
 export function oddText({ odd }: Sessions): string | undefined {
   if (odd.length === 0) return undefined;
-  const named = odd.slice(0, mostNamed).map((key) => JSON.stringify(key.slice(0, 200)));
-  const more = odd.length > mostNamed ? " and more" : "";
+  const named = odd.slice(0, maxNamed).map((key) => JSON.stringify(key.slice(0, 200)));
+  const more = odd.length > maxNamed ? " and more" : "";
   return `${odd.length} keys hold no session and were skipped: ${named.join(", ")}${more}; see who wrote them\n`;
 }

@@ -10,7 +10,7 @@ import {
 } from "../../../src/plugin-api/contract.ts";
 import { parsePurge, type Purge } from "./purge.ts";
 import type { Purges } from "./purges.ts";
-import { longestLifeMs } from "../store/redis-tier.ts";
+import { maxLifeMs } from "../store/redis-tier.ts";
 
 const maxRecords = 20_000;
 /** Purges made within this time go out in one call. */
@@ -63,11 +63,11 @@ export interface PurgeForm {
 /** Arguments of `appendPurges`. */
 export function appendArguments(purges: readonly Purge[], form: PurgeForm): (string | number)[] {
   const members = purges.map((purge) => writePurge(JSON.stringify(purge), form));
-  return [longestLifeMs, maxRecords, ...members];
+  return [maxLifeMs, maxRecords, ...members];
 }
 
 function writePurge(json: string, { key, seal, now }: PurgeForm): string {
-  return seal?.seal(key, Buffer.from(json), now() + longestLifeMs).toString("base64url") ?? json;
+  return seal?.seal(key, Buffer.from(json), now() + maxLifeMs).toString("base64url") ?? json;
 }
 
 /** Throws on what is not sealed, where there is a seal. */

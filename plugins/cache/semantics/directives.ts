@@ -34,7 +34,7 @@ export interface RequestDirectives {
 }
 
 /** RFC 9111 section 1.2.2: anything larger means "for ever", and must not overflow. */
-const longestSeconds = 2_147_483_648;
+const maxSeconds = 2_147_483_648;
 
 type Arguments = Map<string, (string | true)[]>;
 
@@ -136,7 +136,7 @@ function lifetime(found: Arguments, name: string): number | undefined {
   const first = values[0] as string | true;
   if (first === true || !/^\d+$/.test(first)) return 0;
   if (values.some((value) => value !== first)) return 0;
-  return Math.min(Number(first), longestSeconds);
+  return Math.min(Number(first), maxSeconds);
 }
 
 /** Splits at commas outside quoted strings. `broken`: a quoted string does not end. */

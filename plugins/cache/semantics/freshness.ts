@@ -23,7 +23,7 @@ export const heuristicStatuses = new Set([200, 203, 204, 300, 301, 308, 404, 405
 /** Statuses to which the policy's lifetime applies; errors have their own option, so that none is kept by surprise. */
 const policyStatuses = new Set([200, 203, 204, 300, 301, 308]);
 const heuristicShare = 0.1;
-const longestHeuristicSeconds = 86_400;
+const maxHeuristicSeconds = 86_400;
 
 export interface LifetimeInput {
   readonly status: number;
@@ -70,7 +70,7 @@ function heuristic({ fields, responseTimeMs }: LifetimeInput): Lifetime {
   const modified = lastModified === undefined ? undefined : parseHttpDate(lastModified, responseTimeMs);
   if (modified === undefined) return { seconds: 0, source: "none" };
   const unchanged = (dateOf(fields, responseTimeMs) - modified) / 1000;
-  const seconds = Math.min(Math.max(0, unchanged * heuristicShare), longestHeuristicSeconds);
+  const seconds = Math.min(Math.max(0, unchanged * heuristicShare), maxHeuristicSeconds);
   return { seconds, source: "heuristic" };
 }
 

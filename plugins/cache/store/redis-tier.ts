@@ -16,7 +16,7 @@ export interface LookUpLimits {
 }
 
 /** Longest life in Redis, and so the longest time for which a purge must be remembered. */
-export const longestLifeMs = 86_400_000;
+export const maxLifeMs = 86_400_000;
 /** How long beyond its last use a stale entry with a validator is kept, so that it can be validated. */
 const validationGraceMs = 3_600_000;
 /** Writes under way at once; what comes on top is not written. */
@@ -71,7 +71,7 @@ export class RedisTier {
   /** Writes an entry; a failure costs nothing but the entry. Never rejects, and nobody has to wait for it. */
   async put(entry: Entry, maxBytes: number, nowMs: number): Promise<void> {
     if (!this.#parts.store.up || this.#writing >= maxWrites) return;
-    const ttlMs = Math.min(longestLifeMs, Math.ceil(usefulMs(entry, nowMs)));
+    const ttlMs = Math.min(maxLifeMs, Math.ceil(usefulMs(entry, nowMs)));
     if (ttlMs <= 0) return;
     this.#writing += 1;
     try {

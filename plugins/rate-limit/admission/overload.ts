@@ -25,7 +25,7 @@ const loopDelayMs: Readonly<Record<Priority, number>> = {
 };
 
 /** Upstreams come from the policy; one that no request went to for long makes room for others. */
-const mostUpstreams = 1024;
+const maxUpstreams = 1024;
 
 /** One admitted request. */
 export interface Ticket {
@@ -73,7 +73,7 @@ export class OverloadGuard {
   #limitOf(upstream: string): AdaptiveLimit {
     let limit = this.#limits.get(upstream);
     if (limit === undefined) {
-      if (this.#limits.size >= mostUpstreams) this.#limits.delete(this.#limits.keys().next().value as string);
+      if (this.#limits.size >= maxUpstreams) this.#limits.delete(this.#limits.keys().next().value as string);
       limit = new AdaptiveLimit(this.#gauge(upstream));
       this.#limits.set(upstream, limit);
     }

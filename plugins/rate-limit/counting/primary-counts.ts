@@ -6,7 +6,7 @@ import { emptyUsage, free, roll, waitMs, type Rule, type Usage } from "./algorit
 import { windowStart } from "./window.ts";
 
 /** The least recently used go: what they had used is forgotten. About 200 bytes each. */
-const mostCounts = 200_000;
+const maxCounts = 200_000;
 
 const calls = z.array(z.strictObject({ keys: z.array(z.string()), args: z.array(z.string()) }));
 type Call = z.output<typeof calls>[number];
@@ -45,7 +45,7 @@ interface Reservation {
 
 class Counts {
   readonly #clock: Clock;
-  readonly #usages = boundedCache<Usage>(mostCounts);
+  readonly #usages = boundedCache<Usage>(maxCounts);
 
   constructor(clock: Clock) {
     this.#clock = clock;

@@ -11,10 +11,10 @@ import { takeScript } from "./script.ts";
 const requestsPerScript = 64;
 
 /** Longest wait of a batch in which nobody asks for less. */
-const longestWaitMs = 5000;
+const maxWaitMs = 5000;
 
 /** The longest that a refusal is remembered: a block lifted by hand shows within this time. */
-const longestDenialMs = 1000;
+const maxDenialMs = 1000;
 
 /** What one script call has to decide together. */
 interface Ask {
@@ -30,7 +30,7 @@ export class RedisCounts {
   readonly #store: SharedStore;
   readonly #clock: Clock;
   #waiting: Ask[] = [];
-  #limitMs = longestWaitMs;
+  #limitMs = maxWaitMs;
   #lostAt = -Infinity;
 
   constructor(store: SharedStore, clock: Clock) {
@@ -107,7 +107,7 @@ export class RedisCounts {
     const refund = { key: caller.key, text: `${caller.table.spec} 0 0 ${-amount} ${grantedAt} 0 0` };
     return new Promise((resolve) => {
       const done = (): void => resolve();
-      this.#add({ reservations: [], refund, tag: caller.tag, settle: done, fail: done }, longestWaitMs);
+      this.#add({ reservations: [], refund, tag: caller.tag, settle: done, fail: done }, maxWaitMs);
     });
   }
 
@@ -121,7 +121,7 @@ export class RedisCounts {
     const asks = this.#waiting;
     const limitMs = this.#limitMs;
     this.#waiting = [];
-    this.#limitMs = longestWaitMs;
+    this.#limitMs = maxWaitMs;
     const batches = inBatches(asks, this.#store.sharded === false);
     try {
       const outcomes = await this.#store.runAll(batches.map(encode), limitMs);
@@ -144,7 +144,7 @@ function remember(reservation: Reservation, sentMono: number): void {
   caller.formerKey = undefined;
   if (!reservation.enforced || !reservation.exceeded) return;
   // Counted from before the question left, so that a caller is never held longer than Redis would.
-  caller.deniedUntil = sentMono + Math.min(reservation.retryMs, longestDenialMs);
+  caller.deniedUntil = sentMono + Math.min(reservation.retryMs, maxDenialMs);
   caller.dueAt = sentMono + reservation.retryMs;
 }
 
