@@ -6,9 +6,8 @@ import type { PolicyFormat } from "../policy/document/parse.ts";
 import { PolicyRefused } from "../policy/document/problems.ts";
 import { createPolicyReader, type RawPolicy, sharedKey } from "../policy/read.ts";
 import { pluginsByName } from "../app/registry.ts";
-import { testDocuments } from "../app/document-tests.ts";
 import { keySetsIn } from "./plane-trust.ts";
-import { failedTests, servicesIn } from "./policy-test.ts";
+import { carriesTests, failedTests, servicesIn } from "./policy-test.ts";
 import { type Plane, PlaneRefusal } from "./with-plane.ts";
 
 /** A candidate with the documents that it was checked in. */
@@ -44,6 +43,8 @@ export async function passTests(
   service: string | undefined,
   name: string,
 ): Promise<void> {
+  if (!carriesTests(raw)) return;
+  const { testDocuments } = await import("../app/document-tests.ts");
   const found = await testDocuments(config, raw, servicesIn(raw), service);
   const isOwn = (document = sharedKey): boolean => service === undefined || document !== sharedKey;
   const problems = failedTests(found, (document) => (isOwn(document) ? name : sharedKey));

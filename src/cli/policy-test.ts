@@ -1,5 +1,5 @@
 // `outrigger policy test FILE…`: runs the tests that policies carry, as every sidecar does before it takes one.
-import { type ServiceResults, testDocuments } from "../app/document-tests.ts";
+import type { ServiceResults } from "../app/document-tests.ts";
 import { loadConfig } from "../app/environment.ts";
 import type { Config } from "../config/config.ts";
 import { documentIn } from "../plane/candidate.ts";
@@ -32,6 +32,14 @@ interface TestOutcome {
   readonly document: string;
   readonly path: string;
   readonly line?: number;
+}
+
+/** Whether a document of these has any. */
+export function carriesTests({ shared, layer, format }: RawPolicy): boolean {
+  return [shared, layer].some((bytes) => {
+    const { tests } = Object(bytes && documentIn(bytes, format)) as { tests?: unknown };
+    return Array.isArray(tests) && tests.length > 0;
+  });
 }
 
 /** Names of services in a shared document. */
@@ -85,6 +93,7 @@ async function testFile(config: Config, file: string, { over, service }: TestOpt
     over !== undefined && (document === sharedKey || document === over) ? over : file;
   try {
     const raw = await readPolicy(file, over, config.policyMaxBytes);
+    const { testDocuments } = await import("../app/document-tests.ts");
     const whose = service ?? (over === undefined ? undefined : config.service);
     const found = await testDocuments(config, raw, servicesIn(raw), whose);
     const tests = outcomesOf(found, nameOf);
