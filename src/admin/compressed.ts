@@ -7,12 +7,12 @@ import type { Answer } from "./answer.ts";
 const gzip = promisify(gzipCallback);
 
 /** Below this it is not worth the work. */
-const leastBytes = 1024;
+const minBytes = 1024;
 
 /** The answer in gzip where the request takes that. */
 export async function compressed({ headers }: IncomingMessage, answer: Answer): Promise<Answer> {
   const varying = { ...answer, fields: { ...answer.fields, Vary: "Accept-Encoding" } };
-  if (Buffer.byteLength(answer.body) < leastBytes || !takesGzip(headers["accept-encoding"])) return varying;
+  if (Buffer.byteLength(answer.body) < minBytes || !takesGzip(headers["accept-encoding"])) return varying;
   const body = await gzip(answer.body, { level: 1 });
   return { ...varying, body, fields: { ...varying.fields, "Content-Encoding": "gzip" } };
 }

@@ -4,7 +4,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
 /** Renders in reserve, and how often one comes back: every scraper there is gets a fresh text, a flood gets the last one. */
-const mostRenders = 10;
+const maxRenders = 10;
 const renderEveryMs = 100;
 /** A client that neither asks nor takes its answer. */
 const silentMs = 10_000;
@@ -13,12 +13,12 @@ const silentMs = 10_000;
 export function sparingly(render: () => Promise<string>, now = performance.now.bind(performance)) {
   let last: string | undefined;
   let running: Promise<string> | undefined;
-  let reserve = mostRenders;
+  let reserve = maxRenders;
   let countedMono = now();
   return async (): Promise<string> => {
     if (running !== undefined) return await running;
     const nowMono = now();
-    reserve = Math.min(mostRenders, reserve + (nowMono - countedMono) / renderEveryMs);
+    reserve = Math.min(maxRenders, reserve + (nowMono - countedMono) / renderEveryMs);
     countedMono = nowMono;
     if (last !== undefined && reserve < 1) return last;
     reserve -= 1;
@@ -32,13 +32,13 @@ export function sparingly(render: () => Promise<string>, now = performance.now.b
 export function boundClients(server: Server, maxConnections: number): void {
   server.maxConnections = maxConnections;
   server.timeout = silentMs;
-  const mostOfOne = Math.max(1, maxConnections >> 1);
+  const maxOfOne = Math.max(1, maxConnections >> 1);
   const open = new Map<string, number>();
   server.on("connection", (socket: Socket) => {
     const { remoteAddress: address } = socket;
     if (address === undefined) return; // a unix socket: who may open it is the file's business
     const own = (open.get(address) ?? 0) + 1;
-    if (own > mostOfOne) {
+    if (own > maxOfOne) {
       socket.destroy();
       return;
     }

@@ -23,7 +23,7 @@ export interface DisableOptions extends TargetOptions {
 }
 
 /** A stolen Redis can put a signed one back until it ends. */
-const longestSignedMs = 30 * 86_400_000;
+const maxSignedMs = 30 * 86_400_000;
 
 /** @returns the exit code */
 export async function disablePlugin(
@@ -102,7 +102,7 @@ function wrongIn(
   if (reason.trim() === "" || reason.length > 500) return "--reason takes a text of at most 500 characters";
   if (ttl !== undefined && (ttlMs === undefined || ttlMs === 0))
     return "--ttl takes a length of time such as 1h or 30m";
-  if (key !== undefined && (ttlMs === undefined || ttlMs > longestSignedMs))
+  if (key !== undefined && (ttlMs === undefined || ttlMs > maxSignedMs))
     return "--key goes with a --ttl of at most 30d: who steals Redis can put a signed switch back until then";
   if (acceptOpenRoutes === true && !security)
     return "--accept-open-routes is for plugins that decide who gets in";

@@ -16,7 +16,7 @@ export interface LogsOptions {
 }
 
 const everyMs = 250;
-const mostLines = 10_000;
+const maxLines = 10_000;
 /** Redis is starting, or a Cluster is choosing another master: it will be back. */
 const passing = new Set(["LOADING", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "TRYAGAIN"]);
 
@@ -25,8 +25,8 @@ export async function printLogs(terminal: Terminal, options: LogsOptions): Promi
   const { service, route, follow } = options;
   const lines = Number(options.lines ?? "50");
   const isStatus = options.status === undefined ? () => true : parseStatuses(options.status);
-  if (isStatus === undefined || !Number.isSafeInteger(lines) || lines < 0 || lines > mostLines) {
-    terminal.err(`--status takes 5xx, 404 or 400-499, several with commas; --lines 0 to ${mostLines}\n`);
+  if (isStatus === undefined || !Number.isSafeInteger(lines) || lines < 0 || lines > maxLines) {
+    terminal.err(`--status takes 5xx, 404 or 400-499, several with commas; --lines 0 to ${maxLines}\n`);
     return 2;
   }
   const isWanted = (record: LogRecord | undefined): boolean =>

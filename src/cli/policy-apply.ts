@@ -21,7 +21,7 @@ export interface ApplyOptions extends SigningOptions {
   readonly json?: true;
 }
 
-const longestReason = 1_000;
+const maxReason = 1_000;
 
 /** @returns the exit code */
 export async function applyPolicy(terminal: Terminal, file: string, options: ApplyOptions): Promise<number> {
@@ -36,7 +36,7 @@ export async function applyPolicy(terminal: Terminal, file: string, options: App
   if (
     waitMs === "wrong" ||
     (base !== undefined && !Number.isSafeInteger(base)) ||
-    reason.length > longestReason
+    reason.length > maxReason
   ) {
     terminal.err("--wait takes a time such as 30s, --base a revision, --reason at most 1000 characters\n");
     return 2;

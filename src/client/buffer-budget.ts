@@ -3,15 +3,15 @@
 
 export class BufferBudget {
   readonly #most: number;
-  readonly #mostOfOne: number;
+  readonly #maxOfOne: number;
   // Those that have something reserved now: bounded by the budget itself.
   readonly #byClient = new Map<string, number>();
   #taken = 0;
 
   /** @param share most of it that one client may have, 0 to 1 */
-  constructor(mostBytes: number, share: number) {
-    this.#most = mostBytes;
-    this.#mostOfOne = mostBytes * share;
+  constructor(maxBytes: number, share: number) {
+    this.#most = maxBytes;
+    this.#maxOfOne = maxBytes * share;
   }
 
   get taken(): number {
@@ -21,7 +21,7 @@ export class BufferBudget {
   /** @returns false = not now; else `give` what was taken back, once */
   take(client: string, bytes: number): boolean {
     const own = (this.#byClient.get(client) ?? 0) + bytes;
-    if (this.#taken + bytes > this.#most || own > this.#mostOfOne) return false;
+    if (this.#taken + bytes > this.#most || own > this.#maxOfOne) return false;
     this.#taken += bytes;
     this.#byClient.set(client, own);
     return true;

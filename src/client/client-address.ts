@@ -162,12 +162,12 @@ export function addHop(
 }
 
 // A request that has passed this many sidecars is going round: nobody stacks so many.
-const mostSidecars = 16;
+const maxSidecars = 16;
 
 /** Whether an upstream leads back to where the request has been, by what Via says (RFC 9110 section 7.6.3). */
 export function isLooping(fields: Fields): boolean {
   const via = fields.get("via");
-  return via !== undefined && via.split(" outrigger").length > mostSidecars;
+  return via !== undefined && via.split(" outrigger").length > maxSidecars;
 }
 
 function quotedNode(address: string): string {

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { plainAddress, shareKey, type TrustedProxies } from "./client-address.ts";
 
 export class ConnectionShare {
-  readonly #mostOfOne: number;
+  readonly #maxOfOne: number;
   readonly #proxies: TrustedProxies;
   // Of those that are open: as bounded as the connections are.
   readonly #byClient = new Map<string, number>();
@@ -11,7 +11,7 @@ export class ConnectionShare {
 
   /** @param proxies bring the connections of many clients, and have no share */
   constructor(limits: { maxConnections: number; clientShare: number }, proxies: TrustedProxies) {
-    this.#mostOfOne = Math.ceil((limits.maxConnections * limits.clientShare) / 100);
+    this.#maxOfOne = Math.ceil((limits.maxConnections * limits.clientShare) / 100);
     this.#proxies = proxies;
   }
 
@@ -27,7 +27,7 @@ export class ConnectionShare {
     const key = free ? undefined : shareKey(address);
     if (key !== undefined) {
       const own = (this.#byClient.get(key) ?? 0) + 1;
-      if (own > this.#mostOfOne) return false;
+      if (own > this.#maxOfOne) return false;
       this.#byClient.set(key, own);
     }
     this.#open += 1;

@@ -3,7 +3,7 @@
 import { IntrusiveSet, type IntrusiveItem } from "../v8/intrusive-set.ts";
 
 // As nginx has it (`lingering_time`, `lingering_timeout`): by time, so that an upload of any size can end.
-const longestMs = 30_000;
+const maxMs = 30_000;
 const quietMs = 5_000;
 /** In a crowd, or when the process is to end. */
 const hurriedMs = 1_000;
@@ -40,7 +40,7 @@ export class Lingering {
   add(sender: Sender, close: () => void): () => void {
     const now = performance.now();
     const hurried = this.#hurried || this.#all.size >= crowd;
-    const endsAt = now + (hurried ? hurriedMs : longestMs);
+    const endsAt = now + (hurried ? hurriedMs : maxMs);
     const lingerer = { sender, close, endsAt, bytesRead: sender.bytesRead, quietSince: now, setIndex: -1 };
     this.#all.add(lingerer);
     this.#timer ??= setInterval(() => this.#tick(), tickMs).unref();

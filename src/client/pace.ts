@@ -19,19 +19,19 @@ export class Pace {
   readonly #waiting = new IntrusiveSet<Paced>();
   readonly #windowMs: number;
   readonly #tickMs: number;
-  readonly #leastPerWindow: number;
+  readonly #minPerWindow: number;
   #timer: NodeJS.Timeout | undefined = undefined;
 
   /** @param leastBytesPerSecond 0 = any rate will do */
-  constructor(leastBytesPerSecond: number, windowMs = paceWindowMs) {
+  constructor(minBytesPerSecond: number, windowMs = paceWindowMs) {
     this.#windowMs = windowMs;
     this.#tickMs = windowMs / 10;
-    this.#leastPerWindow = (leastBytesPerSecond * windowMs) / 1000;
+    this.#minPerWindow = (minBytesPerSecond * windowMs) / 1000;
   }
 
   /** The client is waited for from now on. */
   watch(each: Paced): void {
-    if (this.#leastPerWindow === 0 || each.setIndex !== -1) return;
+    if (this.#minPerWindow === 0 || each.setIndex !== -1) return;
     if (each.windowMs === 0) each.windowBegan = each.moved();
     this.#waiting.add(each);
     this.#timer ??= setInterval(() => this.#tick(), this.#tickMs).unref();
@@ -52,7 +52,7 @@ export class Pace {
       each.windowMs += this.#tickMs;
       if (each.windowMs < this.#windowMs) continue;
       const moved = each.moved();
-      const slow = moved - each.windowBegan < this.#leastPerWindow;
+      const slow = moved - each.windowBegan < this.#minPerWindow;
       each.windowMs = 0;
       each.windowBegan = moved;
       if (!slow) continue;

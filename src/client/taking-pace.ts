@@ -9,11 +9,11 @@ import { readUnacknowledged, type Unacknowledged } from "./unacknowledged.ts";
 const stepBytes = 65_536;
 /** A third of Linux's largest send buffer: the step where the system does not tell what the kernel holds. */
 const blindStepBytes = 1_500_000;
-const longestBlindMs = 600_000;
+const maxBlindMs = 600_000;
 /** Of the time that a step may take: so long the kernel's buffers may fill before anything is judged. */
 const settlePart = 0.25;
 /** What both kernels hold at most: whoever has moved more has taken some. */
-const mostHeldBytes = 16 * 1024 * 1024;
+const maxHeldBytes = 16 * 1024 * 1024;
 /** Where any rate will do. */
 const anyRate = 240;
 
@@ -42,7 +42,7 @@ export class TakingPace {
   readonly #look: (sockets: readonly Socket[]) => Promise<Unacknowledged>;
   readonly #patienceMs: number;
   readonly #blindPatienceMs: number;
-  readonly #leastPerMs: number;
+  readonly #minPerMs: number;
   readonly #tickMs: number;
   #timer: NodeJS.Timeout | undefined = undefined;
   #looking = false;
@@ -51,8 +51,8 @@ export class TakingPace {
     const perMs = (minBytesPerSecond || anyRate) / 1000;
     this.#look = look;
     this.#patienceMs = Math.max(stallMs, stepBytes / perMs);
-    this.#blindPatienceMs = Math.max(this.#patienceMs, Math.min(longestBlindMs, blindStepBytes / perMs));
-    this.#leastPerMs = minBytesPerSecond / 1000;
+    this.#blindPatienceMs = Math.max(this.#patienceMs, Math.min(maxBlindMs, blindStepBytes / perMs));
+    this.#minPerMs = minBytesPerSecond / 1000;
     this.#tickMs = Math.min(5_000, Math.max(20, this.#patienceMs / 10));
   }
 
@@ -91,8 +91,8 @@ export class TakingPace {
     if (each.takenBefore === -1) return each.waitedMs >= this.#patienceMs * settlePart;
     if (each.waitedMs < this.#patienceMs) return false;
     const handed = each.handed();
-    const surely = handed - each.handedBefore - mostHeldBytes;
-    if (surely < this.#leastPerMs * each.waitedMs || surely <= 0) return true;
+    const surely = handed - each.handedBefore - maxHeldBytes;
+    if (surely < this.#minPerMs * each.waitedMs || surely <= 0) return true;
     // As if it was seen now for the first time.
     each.takenBefore = -1;
     each.waitedMs = 0;
@@ -109,7 +109,7 @@ export class TakingPace {
     if (each.takenBefore !== -1) {
       if (held === undefined && each.waitedMs < this.#blindPatienceMs) return;
       const moved = taken - each.takenBefore;
-      if (moved <= 0 || moved + stepBytes < this.#leastPerMs * each.waitedMs) {
+      if (moved <= 0 || moved + stepBytes < this.#minPerMs * each.waitedMs) {
         this.leave(each);
         each.tooSlow();
         return;

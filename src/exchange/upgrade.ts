@@ -14,7 +14,7 @@ import type { UpstreamRequest } from "../upstream/transport.ts";
 // A handshake has no body to stream.
 const idleCall = { write: () => true, end: () => {}, resume: () => {} };
 /** As many as before a plain answer: the client may not take them, and each waits in memory then. */
-const mostInterims = 64;
+const maxInterims = 64;
 
 /** Opens the upstream's side; the exchange gets its answer whatever it is. */
 export function openTunnel(exchange: CarriedExchange): void {
@@ -58,7 +58,7 @@ function shakeHands(exchange: CarriedExchange, outgoing: UpstreamRequest, socket
   let interims = 0;
   request.on("information", ({ statusCode, rawHeaders }: { statusCode: number; rawHeaders: string[] }) => {
     interims += 1;
-    if (interims > mostInterims) {
+    if (interims > maxInterims) {
       const cause = new Error("too many interim responses");
       fail("upstream_invalid_response", "The service sent an invalid response.", cause);
     } else if (!settled) exchange.onInterim(statusCode, rawHeaders);

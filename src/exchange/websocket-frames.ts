@@ -3,10 +3,10 @@
 import { randomBytes } from "node:crypto";
 
 /** Longest head of a frame: two bytes, a length of eight, a mask of four. */
-const longestHead = 14;
+const maxHead = 14;
 
 export class FrameFollower {
-  readonly #head = Buffer.alloc(longestHead);
+  readonly #head = Buffer.alloc(maxHead);
   #headBytes = 0;
   /** Bytes of payload that are still to come. */
   #payload = 0;

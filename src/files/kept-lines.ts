@@ -7,7 +7,7 @@ import type { Clock, KeptLines } from "../plugin-api/contract.ts";
 
 const dayMs = 86_400_000;
 /** Far more than a day brings; what a damaged folder holds must not fill the memory. */
-const mostBytes = 16 * 1_048_576;
+const maxBytes = 16 * 1_048_576;
 
 export class FolderLines implements KeptLines {
   readonly #dir: string;
@@ -59,7 +59,7 @@ export class FolderLines implements KeptLines {
     const handle = await open(join(this.#dir, file));
     try {
       const { size } = await handle.stat();
-      const bytes = Buffer.alloc(Math.max(0, Math.min(size, mostBytes) - from));
+      const bytes = Buffer.alloc(Math.max(0, Math.min(size, maxBytes) - from));
       const { bytesRead } = await handle.read(bytes, 0, bytes.length, from);
       // The last line may still be on its way.
       const end = bytes.subarray(0, bytesRead).lastIndexOf(0x0a) + 1;

@@ -163,13 +163,13 @@ function heartbeat(options: HeartbeatOptions): Omit<Heartbeat, "inForceAt" | "re
     since,
     lastError: lastError === null || failed === null ? null : { at: lastError.at, ...failed },
     overruled: told(overruled),
-    disabled: (options.disabled?.() ?? []).slice(0, mostDisabled),
+    disabled: (options.disabled?.() ?? []).slice(0, maxDisabled),
     at: new Date(clock.now()).toISOString(),
   };
 }
 
 const maxTextLength = 500;
-const mostDisabled = 32;
+const maxDisabled = 32;
 /** Of all problems together: heartbeats are written every few seconds. */
 const maxTotalLength = 16_384;
 

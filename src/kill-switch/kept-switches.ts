@@ -7,7 +7,7 @@ import { removeLeftovers, writeAtomically } from "../files/atomic-file.ts";
 import { makeFolder } from "../files/make-folder.ts";
 import { parseJson } from "../language/json.ts";
 
-const mostBytes = 4 * 1_048_576;
+const maxBytes = 4 * 1_048_576;
 const onDisk = z.strictObject({ version: z.literal(1), switches: z.array(z.string()).max(8_192) });
 
 export interface KeptSwitchesOptions {
@@ -32,7 +32,7 @@ export class KeptSwitches {
   async load(): Promise<readonly string[] | undefined> {
     await removeLeftovers(this.#options.dir, this.#path);
     try {
-      if ((await stat(this.#path)).size > mostBytes) throw new Error("too large");
+      if ((await stat(this.#path)).size > maxBytes) throw new Error("too large");
       return onDisk.parse(parseJson(await readFile(this.#path, "utf8"))).switches;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;

@@ -6,13 +6,13 @@ import { term } from "./terms.ts";
 const name = String.raw`[^\s.\p{C}]+`;
 /** Without anchors, for patterns that hold a path: `claim:<path>`. */
 export const claimPathSource = String.raw`${name}(?:\.${name})*`;
-const longestPath = 256;
+const maxPath = 256;
 
 export const claimPath = term(
   "claim",
   z
     .string()
-    .max(longestPath)
+    .max(maxPath)
     .regex(new RegExp(`^${claimPathSource}$`, "u"), "must be a claim's name, or names joined by dots"),
 );
 

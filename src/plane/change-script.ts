@@ -3,10 +3,10 @@
 import type { Script } from "../plugin-api/store.ts";
 
 /** Most revisions of a document that are kept, and most bytes of their documents; the latest always is. */
-export const mostRevisions = 200;
-export const mostHistoryBytes = 64 * 1024 * 1024;
+export const maxRevisions = 200;
+export const maxHistoryBytes = 64 * 1024 * 1024;
 /** A document that was SET past us and is longer is told of in the history, without its text. */
-export const mostDirectBytes = 4 * 1024 * 1024;
+export const maxDirectBytes = 4 * 1024 * 1024;
 
 /**
  * KEYS: document, history, epoch, applied.

@@ -47,8 +47,8 @@ export interface Fleet {
 }
 
 /** Many more than anybody runs, since a taken sidecar can name services that there are not. */
-const mostServices = 10_000;
-const mostMembers = 200_000;
+const maxServices = 10_000;
+const maxMembers = 200_000;
 const page = 200;
 const limitMs = 5_000;
 
@@ -75,7 +75,7 @@ export async function readFleet(store: Store, service: string | undefined): Prom
   let nowMs = 0;
   const found: Omit<Member, "receipt">[] = [];
   for (const name of service === undefined ? await services(store) : [service]) {
-    const reply = await store.run(readMembers, [membersKey(name)], [lostMs, mostMembers], limitMs);
+    const reply = await store.run(readMembers, [membersKey(name)], [lostMs, maxMembers], limitMs);
     const [now, list] = Array.isArray(reply) ? (reply as unknown[]) : [];
     nowMs = Number(now);
     const flat = Array.isArray(list) ? (list as unknown[]) : [];
@@ -84,7 +84,7 @@ export async function readFleet(store: Store, service: string | undefined): Prom
       const state = nowMs - seenAtMs < heartbeatExpiryMs ? "live" : "lost";
       found.push({ service: name, instance: String(instance), state, seenAtMs });
     }
-    if (found.length >= mostMembers) break;
+    if (found.length >= maxMembers) break;
   }
   found.sort((a, b) => order(a.service, b.service) || order(a.instance, b.instance));
   return { nowMs, members: await withReceipts(store, found) };
@@ -111,7 +111,7 @@ export async function withReceipts<Of extends Omit<Member, "receipt">>(
 
 /** Services with a sidecar within the last two hours, the latest first. */
 export async function services(store: Store): Promise<string[]> {
-  const reply = await store.run(readServices, [servicesKey], [mostServices, 2 * lostMs], limitMs);
+  const reply = await store.run(readServices, [servicesKey], [maxServices, 2 * lostMs], limitMs);
   return Array.isArray(reply) ? (reply as unknown[]).map(String) : [];
 }
 

@@ -6,9 +6,9 @@ import { directKey, type DocumentKeys, documentKeys } from "../policy/sources/do
 import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
 import {
   changeDocument,
-  mostDirectBytes,
-  mostHistoryBytes,
-  mostRevisions,
+  maxDirectBytes,
+  maxHistoryBytes,
+  maxRevisions,
   readHistory,
   readRevision,
 } from "./change-script.ts";
@@ -123,7 +123,7 @@ export class PolicyHistory {
   }
 
   /** Newest first. */
-  async list(service: string | undefined, most = mostRevisions): Promise<readonly Revision[]> {
+  async list(service: string | undefined, most = maxRevisions): Promise<readonly Revision[]> {
     const reply = await this.#store.run(readHistory, [this.#keys(service).history], [most, ""], limitMs);
     const entries = Array.isArray(reply) ? (reply as unknown[]) : [];
     return entries.flatMap((entry) => {
@@ -156,7 +156,7 @@ export class PolicyHistory {
       if (now.digest === digest && now.revision > 0) {
         return { revision: base, digest, atMs: Date.parse(now.head?.at ?? ""), unchanged: true };
       }
-      const facts = [kind, digest, author, reason, id, "", deleted, mostRevisions, mostHistoryBytes];
+      const facts = [kind, digest, author, reason, id, "", deleted, maxRevisions, maxHistoryBytes];
       facts.push(signedEpoch);
       const reply = await this.#run(service, id, ["write", base, "", text, ...facts]);
       const [said, first, second] = reply;
@@ -188,12 +188,12 @@ export class PolicyHistory {
 
   async #record(service: string | undefined, document: Buffer | undefined, by: string): Promise<void> {
     const mark = document === undefined ? "" : createHash("sha1").update(document).digest("hex");
-    const kept = document === undefined || document.length > mostDirectBytes ? Buffer.alloc(0) : document;
+    const kept = document === undefined || document.length > maxDirectBytes ? Buffer.alloc(0) : document;
     const digest = document === undefined ? "" : digestOf(document);
     const deleted = document === undefined ? "1" : "";
     const reason = document !== undefined && kept.length === 0 ? "too long to be kept" : "";
     const facts = ["direct", digest, `somebody (seen by ${by})`, reason, randomUUID(), "", deleted];
-    const args = ["direct", 0, mark, kept, ...facts, mostRevisions, mostHistoryBytes];
+    const args = ["direct", 0, mark, kept, ...facts, maxRevisions, maxHistoryBytes];
     await this.#store.run(changeDocument, allOf(this.#keys(service)), args, limitMs);
   }
 
@@ -212,7 +212,7 @@ export class PolicyHistory {
         reporter,
         "",
       ];
-      const args = ["report", 0, "", text, ...facts, mostRevisions, mostHistoryBytes];
+      const args = ["report", 0, "", text, ...facts, maxRevisions, maxHistoryBytes];
       await this.#store.run(changeDocument, allOf(this.#keys(service)), args, limitMs);
     }
     if (fields.length > 0) await this.#store.run(clearReports, [directKey], fields, limitMs);

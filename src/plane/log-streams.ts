@@ -27,7 +27,7 @@ interface Page {
 /** Keys of one script: it stops everybody else for as long as it runs. */
 const keysAtOnce = 100;
 const callsAtOnce = 50;
-const mostHeld = 20_000;
+const maxHeld = 20_000;
 const limitMs = 5_000;
 const servicesEveryMs = 5_000;
 
@@ -140,7 +140,7 @@ export class LogStreams {
 
   /** @param from each service with the id to begin at. @returns a page for each */
   async #read(script: Script, from: readonly (readonly [string, string])[]): Promise<readonly Page[]> {
-    const count = Math.min(500, Math.max(10, Math.floor(mostHeld / Math.max(1, from.length))));
+    const count = Math.min(500, Math.max(10, Math.floor(maxHeld / Math.max(1, from.length))));
     // In a Cluster keys of several services are in several slots.
     const keysEach = this.#store.sharded === false ? keysAtOnce : 1;
     const calls = chunks(from, keysEach);

@@ -17,7 +17,7 @@ export class KeyFileRefusal extends Error {
   override readonly name = "KeyFileRefusal";
 }
 
-const mostBytes = 16_384;
+const maxBytes = 16_384;
 
 /** Rejects with KeyFileRefusal. */
 export async function readSigningKey(path: string): Promise<SigningKey> {
@@ -59,7 +59,7 @@ async function readPrivate(path: string): Promise<string> {
       });
       if ((mode & 0o077) !== 0)
         throw new KeyFileRefusal(`${path} can be read by others than its owner: chmod 600 it first`);
-      if (size > mostBytes) throw new KeyFileRefusal(`${path} is too long for a key`);
+      if (size > maxBytes) throw new KeyFileRefusal(`${path} is too long for a key`);
       return await file.readFile("utf8");
     } finally {
       await file.close();

@@ -27,7 +27,7 @@ export interface ReadingThreadOptions extends ThreadReaderOptions {
 }
 
 /** What reading takes 10 ms for, or a little more; a thread is 200 ms of CPU before it reads. */
-const mostBytesHere = { json: 49_152, yaml: 12_288 };
+const maxBytesHere = { json: 49_152, yaml: 12_288 };
 
 /** Two documents of any kind need 130 at the default of 1 MiB each; thousands of ordinary routes 32. */
 function mebibytesFor(maxBytes = defaultMaxBytes): number {
@@ -55,7 +55,7 @@ export async function createThreadedReader(options: ReadingThreadOptions): Promi
 
 function isLarge({ shared, layer, format }: RawPolicy): boolean {
   const size = shared.byteLength + (layer?.byteLength ?? 0);
-  return size > (isJsonText(shared, format) ? mostBytesHere.json : mostBytesHere.yaml);
+  return size > (isJsonText(shared, format) ? maxBytesHere.json : maxBytesHere.yaml);
 }
 
 async function readInThread(
@@ -64,18 +64,18 @@ async function readInThread(
   signal: AbortSignal | undefined,
 ): Promise<PackedPolicy> {
   signal?.throwIfAborted();
-  const mostMiB = limitMiB ?? mebibytesFor(options.maxBytes);
+  const maxMiB = limitMiB ?? mebibytesFor(options.maxBytes);
   const worker = new Worker(program, {
     name: "policy",
     workerData: { raw, options } satisfies Task,
     // Neither secrets nor what this process was started with is for it.
     env: {},
     execArgv: [],
-    resourceLimits: { maxOldGenerationSizeMb: mostMiB, maxYoungGenerationSizeMb: 16 },
+    resourceLimits: { maxOldGenerationSizeMb: maxMiB, maxYoungGenerationSizeMb: 16 },
   });
   let parts: Uint8Array[];
   try {
-    parts = await answerOf(worker, { limitMs, limitMiB: mostMiB }, signal);
+    parts = await answerOf(worker, { limitMs, limitMiB: maxMiB }, signal);
   } finally {
     await worker.terminate();
   }

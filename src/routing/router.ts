@@ -35,12 +35,12 @@ export class Router<T> {
 
   /** @param path normalised; the most specific route wins: exact before prefix, longer before shorter. */
   match(path: string, method: string): Match<T> {
-    const entry = this.#exact.get(path) ?? this.#longestPrefix(path);
+    const entry = this.#exact.get(path) ?? this.#maxPrefix(path);
     if (entry === undefined) return none;
     return entry.found.get(method) ?? entry.any ?? entry.wrongMethod;
   }
 
-  #longestPrefix(path: string): Entry<T> | undefined {
+  #maxPrefix(path: string): Entry<T> | undefined {
     // Ends of the path's first segments, as deep as any prefix goes.
     const ends: number[] = [];
     let end = path.length > 1 ? path.indexOf("/", 1) : -1;

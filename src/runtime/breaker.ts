@@ -3,7 +3,7 @@
 
 const failuresToOpen = 5;
 const firstPauseMs = 1_000;
-const longestPauseMs = 30_000;
+const maxPauseMs = 30_000;
 
 export class Breaker {
   #failures = 0;
@@ -32,7 +32,7 @@ export class Breaker {
   failed(nowMono: number): void {
     this.#failures += 1;
     if (this.#failures < failuresToOpen) return;
-    if (this.#probing) this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs);
+    if (this.#probing) this.#pauseMs = Math.min(this.#pauseMs * 2, maxPauseMs);
     this.#openUntil = nowMono + this.#pauseMs;
     this.#probing = false;
   }

@@ -12,7 +12,7 @@ export function pluginAtFault(): PluginFaults | undefined {
 }
 
 /** Faults taken within the window before the plugin is quarantined. */
-const mostFaults = 10;
+const maxFaults = 10;
 const windowMs = 60_000;
 const quarantineMs = 60_000;
 
@@ -48,7 +48,7 @@ export class PluginFaults {
    */
   threw(nowMono: number): boolean {
     while (this.#recent.length > 0 && (this.#recent[0] as number) <= nowMono - windowMs) this.#recent.shift();
-    if (this.#recent.length >= mostFaults) {
+    if (this.#recent.length >= maxFaults) {
       this.#quarantine(nowMono);
       return false;
     }
@@ -70,7 +70,7 @@ export class PluginFaults {
     if (this.#untilMono === 0) {
       this.#quarantined.set(1);
       this.#logger.error(
-        { plugin: this.name, faults: mostFaults, quarantineMs },
+        { plugin: this.name, faults: maxFaults, quarantineMs },
         "plugin is quarantined: its timers or callbacks keep throwing; where it fails open its hooks are left out",
       );
     }

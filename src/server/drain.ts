@@ -97,7 +97,7 @@ export class Drain {
   }
 
   /** Resolves when no plain request is in flight and nobody seems to be on the way, or at the end. */
-  async #quiet(quietMs: number, endMono: number, leastMono: number): Promise<void> {
+  async #quiet(quietMs: number, endMono: number, minMono: number): Promise<void> {
     const { exchanges, connections } = this.#drained;
     for (;;) {
       const now = performance.now();
@@ -107,7 +107,7 @@ export class Drain {
       const upgrades = all.length - plain;
       const alone =
         now - this.#activeMono >= (connections() <= upgrades ? Math.min(lullMs, quietMs) : quietMs);
-      if (plain === 0 && alone && now >= leastMono) return;
+      if (plain === 0 && alone && now >= minMono) return;
       await sleep(lookEveryMs);
     }
   }

@@ -12,14 +12,14 @@ export type OwnRequest = Pick<UpstreamRequest, "client" | "connectTimeoutMs">;
 export class OwnConnections {
   readonly #connector: Connector;
   readonly #most: number;
-  readonly #mostOfOne: number;
+  readonly #maxOfOne: number;
   readonly #open = new Set<Claimant>();
 
   /** @param mostOfOne how many may be one client's */
-  constructor(connector: Connector, most: number, mostOfOne: number) {
+  constructor(connector: Connector, most: number, maxOfOne: number) {
     this.#connector = connector;
     this.#most = most;
-    this.#mostOfOne = mostOfOne;
+    this.#maxOfOne = maxOfOne;
   }
 
   /** Those that are open, or on the way. */
@@ -31,7 +31,7 @@ export class OwnConnections {
   open({ client, connectTimeoutMs }: OwnRequest, handler: OwnConnectionHandler): () => void {
     const full =
       this.#open.size >= this.#most ||
-      (client !== undefined && countOf(this.#open, client) >= this.#mostOfOne);
+      (client !== undefined && countOf(this.#open, client) >= this.#maxOfOne);
     if (!full) return this.#connect({ client }, connectTimeoutMs, handler);
     const turn = setImmediate(() => handler.onFail(overloaded()));
     return () => clearImmediate(turn);

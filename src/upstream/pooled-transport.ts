@@ -49,8 +49,8 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
   /** Not empty only while every connection is busy, or as many as one client may have are that client's. */
   readonly #queue = new WaitQueue();
   readonly #timer = new CoarseTimer((now) => this.#expire(now));
-  readonly #mostOfOne: number;
-  readonly #mostQueuedOfOne: number;
+  readonly #maxOfOne: number;
+  readonly #maxQueuedOfOne: number;
   readonly #own: OwnConnections;
   #closing = false;
 
@@ -58,10 +58,10 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     this.#options = options;
     this.#connector = new Connector(target);
     const share = (options.clientShare ?? 100) / 100;
-    this.#mostOfOne = Math.ceil(options.maxConnections * share);
-    this.#mostQueuedOfOne = Math.ceil(options.maxQueued * share);
-    const mostOwn = options.maxUpgrades ?? options.maxConnections;
-    this.#own = new OwnConnections(this.#connector, mostOwn, Math.ceil(mostOwn * share));
+    this.#maxOfOne = Math.ceil(options.maxConnections * share);
+    this.#maxQueuedOfOne = Math.ceil(options.maxQueued * share);
+    const maxOwn = options.maxUpgrades ?? options.maxConnections;
+    this.#own = new OwnConnections(this.#connector, maxOwn, Math.ceil(maxOwn * share));
   }
 
   send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
@@ -144,12 +144,12 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
   }
 
   /** The connection used last of those that are idle for that long, but not for too long. */
-  #takeSettled(now: number, leastMs: number): Connection | undefined {
+  #takeSettled(now: number, minMs: number): Connection | undefined {
     for (let at = this.#idle.length - 1; at >= 0; at -= 1) {
       const each = this.#idle[at] as Connection;
       const idleMs = now - each.idleSince;
       if (idleMs > FRESH_MS) return undefined;
-      if (idleMs < leastMs || each.deadlineAt <= now) continue;
+      if (idleMs < minMs || each.deadlineAt <= now) continue;
       this.#idle.splice(at, 1);
       return each;
     }
@@ -175,9 +175,9 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     const queue = this.#queue;
     const full =
       queue.size >= this.#options.maxQueued ||
-      (queue.size >= this.#mostQueuedOfOne &&
+      (queue.size >= this.#maxQueuedOfOne &&
         client !== undefined &&
-        countOf(queue, client) >= this.#mostQueuedOfOne);
+        countOf(queue, client) >= this.#maxQueuedOfOne);
     if (full) exchange.failSoon(overloaded("Too many requests are waiting for the service."));
     else {
       exchange.heldBy(this);
@@ -192,9 +192,9 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
   /** The client that has all the connections it may have. */
   #dominant(): string | undefined {
     const busy = this.#connections.size - this.#idle.length;
-    return busy < this.#mostOfOne || this.#mostOfOne === this.#options.maxConnections
+    return busy < this.#maxOfOne || this.#maxOfOne === this.#options.maxConnections
       ? undefined
-      : dominant(this.#connections, this.#mostOfOne);
+      : dominant(this.#connections, this.#maxOfOne);
   }
 
   #open(exchange: Exchange): void {

@@ -118,8 +118,7 @@ async function measure(label: string, count: number, sidecar: Sidecar, write: Wr
   const after = mebibytesOf(sidecar, "VmRSS");
   const most = (list: readonly Change[], field: keyof Change): string =>
     Math.max(...list.map((each) => each[field])).toFixed(0);
-  const stops = (list: readonly Change[]): string =>
-    `${most(list, "longestCpuMs")} (${most(list, "longestMs")})`;
+  const stops = (list: readonly Change[]): string => `${most(list, "maxCpuMs")} (${most(list, "maxMs")})`;
   console.log(
     `| ${label} | ${count} | ${stops(come)} | ${stops(again)} | ${stops(go)} | ${most(come, "inForceMs")} | ${before} / ${peak} / ${after} |`,
   );

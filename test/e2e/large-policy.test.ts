@@ -56,11 +56,11 @@ async function untilMarked({ url }: TestSidecar, mark: string): Promise<void> {
 test("while a policy of 4,000 routes is read and set up, the loop never stops for long", async (t) => {
   const { set, sidecar } = await startWith(t);
   const large = policyOf(4_000, "large");
-  let longestMs = 0;
+  let maxMs = 0;
   let last = cpuMs();
   const ticks = setInterval(() => {
     const now = cpuMs();
-    longestMs = Math.max(longestMs, now - last);
+    maxMs = Math.max(maxMs, now - last);
     last = now;
   }, 1);
   set(large);
@@ -73,8 +73,8 @@ test("while a policy of 4,000 routes is read and set up, the loop never stops fo
   const before = cpuMs();
   await here({ shared: Buffer.from(large), layer: undefined, format: "yaml" });
   const readMs = cpuMs() - before;
-  assert.ok(longestMs < readMs / 2, `stopped for ${longestMs} ms of CPU; reading takes ${readMs} ms`);
-  t.diagnostic(`longest ${longestMs.toFixed(1)} ms of CPU, reading takes ${readMs.toFixed(0)} ms`);
+  assert.ok(maxMs < readMs / 2, `stopped for ${maxMs} ms of CPU; reading takes ${readMs} ms`);
+  t.diagnostic(`longest ${maxMs.toFixed(1)} ms of CPU, reading takes ${readMs.toFixed(0)} ms`);
 });
 
 test("memory is given back when a large policy goes, and not when another one takes its place", async (t) => {

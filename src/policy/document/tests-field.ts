@@ -3,7 +3,7 @@ import { z } from "zod";
 import { fieldKey, writtenFieldName } from "../../language/field-name.ts";
 import { methodName } from "../../language/methods.ts";
 
-export const mostTests = 200;
+export const maxTests = 200;
 
 /** A field's value, or those of its lines. */
 export type TestFields = Readonly<Record<string, string | readonly string[]>>;
@@ -51,12 +51,12 @@ const fieldValue = z
   .string()
   .max(8_192)
   .regex(/^(?![ \t])[\t\x20-\x7e\x80-\xff]*(?<![ \t])$/, "must be what a field can hold");
-const mostFields = 100;
+const maxFields = 100;
 
 function fieldsOf<Value extends z.ZodType>(value: Value) {
   return z
     .record(writtenFieldName, value)
-    .refine((fields) => Object.keys(fields).length <= mostFields, `at most ${mostFields} fields`);
+    .refine((fields) => Object.keys(fields).length <= maxFields, `at most ${maxFields} fields`);
 }
 
 /** A request of a test has no body, and an answer's is as long as it is. */
@@ -150,7 +150,7 @@ const policyTest = z.strictObject({
 
 export const tests = z
   .array(policyTest)
-  .max(mostTests)
+  .max(maxTests)
   .superRefine((list, context) => {
     const seen = new Set<string>();
     for (const [index, { name }] of list.entries()) {

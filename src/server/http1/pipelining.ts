@@ -10,7 +10,7 @@ const requestBytes = 2 * 1024;
 /** So many may wait on every connection, whatever waits on others: as bounded as connections are. */
 const alwaysWaiting = 4;
 /** Beyond these, on all connections together; one client address has its share. */
-const mostBytes = 20_000 * requestBytes;
+const maxBytes = 20_000 * requestBytes;
 
 export class Pipelining {
   // Requests that wait for their turn, by connection.
@@ -23,7 +23,7 @@ export class Pipelining {
    * @param tooMany breaks the connection off, and tells so
    */
   constructor(clientShare: number, tooMany: (socket: Socket) => void) {
-    this.#memory = new BufferBudget(mostBytes, clientShare / 100);
+    this.#memory = new BufferBudget(maxBytes, clientShare / 100);
     this.#tooMany = tooMany;
   }
 

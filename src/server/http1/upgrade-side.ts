@@ -2,7 +2,7 @@
 // read here, or its end would go unnoticed. What comes early is kept, within a bound, for the tunnel.
 import type { Socket } from "node:net";
 
-const mostEarlyBytes = 65_536;
+const maxEarlyBytes = 65_536;
 
 export class UpgradeSide {
   readonly socket: Socket;
@@ -27,7 +27,7 @@ export class UpgradeSide {
   readonly #keep = (chunk: Buffer): void => {
     this.#early.push(chunk);
     this.#bytes += chunk.length;
-    if (this.#bytes > mostEarlyBytes) this.socket.pause();
+    if (this.#bytes > maxEarlyBytes) this.socket.pause();
   };
 
   readonly #gone = (): void => void this.socket.destroy();
