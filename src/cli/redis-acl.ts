@@ -1,7 +1,7 @@
 // `outrigger redis-acl`: the Redis user of one service's sidecars, who reads policies and keys and writes that service's
 // own state. Whoever takes such a sidecar over reaches no other service through Redis.
 import { loadConfig } from "../app/environment.ts";
-import { servicesKey } from "../fleet/heartbeat.ts";
+import { enrolledKey, servicesKey } from "../fleet/heartbeat.ts";
 import { directKey, documentKeys, type Spread } from "../policy/sources/document-keys.ts";
 import { disabledKey } from "../kill-switch/kill-switch.ts";
 import { keySetKey } from "../policy/signature/key-sets.ts";
@@ -70,6 +70,9 @@ const tells = (prefix: string, service: string): string =>
  */
 const told = (prefix: string): string =>
   `(~${prefix}${servicesKey} ~${prefix}${directKey} -@all +zadd +hlen +hexists +hsetnx +eval +evalsha)`;
+/** Where all sidecars are counted; who lies there makes others tell of themselves more rarely, each minute at worst. */
+const counted = (prefix: string): string =>
+  `(~${prefix}${enrolledKey} -@all +zadd +zcount +zremrangebyscore +eval +evalsha)`;
 
 /** Redis matches key patterns as globs. */
 function literal(text: string): string {
@@ -91,7 +94,7 @@ export function aclLine(service: string, keyPrefix: string, options: AclOptions 
   ];
   const heard = [...channels(service), disabledKey].map((channel) => `&${prefix}${channel}`);
   const user = `user sidecar-${service} on >SIDECAR_PASSWORD resetkeys resetchannels -@all`;
-  return `${user} ${keys.join(" ")} &__redis__:invalidate ${heard.join(" ")} ${commands} ${tells(prefix, service)} ${uses(prefix)} ${told(prefix)}`;
+  return `${user} ${keys.join(" ")} &__redis__:invalidate ${heard.join(" ")} ${commands} ${tells(prefix, service)} ${uses(prefix)} ${told(prefix)} ${counted(prefix)}`;
 }
 
 /** @returns the exit code */

@@ -51,6 +51,8 @@ export interface HeartbeatOptions {
   readonly onSize?: (size: number) => void;
   readonly everyMs?: number;
   readonly expiryMs?: number;
+  /** Sidecars of all services up to which it is written that often; more write as many times more rarely. */
+  readonly fullRateUpTo?: number;
 }
 
 export interface HeartbeatSender {
@@ -64,80 +66,150 @@ export interface HeartbeatSender {
 
 /** Services by when one of their sidecars was last heard of: what lists the fleet walks no key space. */
 export const servicesKey = "fleet:seen";
+/** All sidecars, of whatever service, by when they last said so: how many there are decides how often they beat. */
+export const enrolledKey = "fleet:all";
 /** Members of a service by time of their last beat (Redis' clock); those that fell silent stay for a while. */
 export const membersKey = (service: string): string => `live:${service}`;
 export const heartbeatKey = (service: string, instance: string): string => `fleet:${service}:${instance}`;
+/** In a large fleet it is longer: whoever's key is there is alive. */
 export const heartbeatExpiryMs = 15_000;
+const smallFleet = 500;
+/** So many times more rarely than in a small fleet, at most. */
+const mostStretch = 12;
+/** A service is listed for two hours after it was last heard of, a sidecar counted for as long as four beats may take. */
+const enrollMs = { small: 20_000, most: 60_000 };
+const enrolledMs = 240_000;
 /** How long one that fell silent stays listed. */
 export const lostMs = 3_600_000;
 
 /** Redis' clock: `apply --wait` compares these times with when the policy was written. */
 const now = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)";
 
-/** ARGV: the value but for its last brace, ms since the policy is in force, ms since one was refused, expiry. */
-const tell: Script = {
-  name: "fleet-tell",
-  lua: `${now}
+/**
+ * ARGV of all three: the value but for its last brace, ms since the policy is in force, ms since one was refused, expiry,
+ * instance, how long the silent are kept.
+ */
+const tellLua = `
 local function ago(ms) return ms == '' and 'null' or string.format('%.0f', now - tonumber(ms)) end
 redis.call('SET', KEYS[1], ARGV[1] .. ',"inForceAt":' .. ago(ARGV[2]) .. ',"refusedAt":' .. ago(ARGV[3]) ..
-  ',"seenAt":' .. ago('0') .. '}', 'PX', ARGV[4])
-return 1`,
-};
-/** ARGV: instance, expiry, how long the silent are kept. @returns how many are alive */
-const count: Script = {
-  name: "fleet-count",
-  lua: `${now}
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[3])
-redis.call('ZADD', KEYS[1], now, ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return redis.call('ZCOUNT', KEYS[1], '(' .. string.format('%.0f', now - ARGV[2]), '+inf')`,
-};
+  ',"seenAt":' .. ago('0') .. '}', 'PX', ARGV[4])`;
+/** Answers how many of the service are alive, and 1 when this one was not among those known. */
+const countLua = `
+local members = KEYS[#KEYS]
+redis.call('ZREMRANGEBYSCORE', members, '-inf', now - ARGV[6])
+local isNew = redis.call('ZADD', members, now, ARGV[5])
+redis.call('PEXPIRE', members, ARGV[6])
+return { redis.call('ZCOUNT', members, '(' .. string.format('%.0f', now - ARGV[4]), '+inf'), isNew }`;
+
+const beatOnce: Script = { name: "fleet-beat", lua: `${now}${tellLua}${countLua}` };
+/** In a Cluster each of the two has its own slot. */
+const tell: Script = { name: "fleet-tell", lua: `${now}${tellLua}\nreturn 1` };
+const count: Script = { name: "fleet-count", lua: `${now}${countLua}` };
 const index: Script = {
   name: "fleet-index",
   lua: `${now}
 return redis.call('ZADD', KEYS[1], now, ARGV[1])`,
 };
+/** ARGV: `service/instance`, how long it counts. @returns how many there are of all services */
+const enroll: Script = {
+  name: "fleet-enroll",
+  lua: `${now}
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+return redis.call('ZCOUNT', KEYS[1], '-inf', '+inf')`,
+};
 const leave: Script = { name: "fleet-leave", lua: "return redis.call('ZREM', KEYS[1], ARGV[1])" };
 
 export function startHeartbeat(options: HeartbeatOptions): HeartbeatSender {
-  const { store, service, instance, clock, everyMs = 5000, expiryMs = heartbeatExpiryMs } = options;
-  const key = heartbeatKey(service, instance);
-  const members = membersKey(service);
+  const { store, service, instance, everyMs = 5000, fullRateUpTo = smallFleet, onSize } = options;
   let size = 1;
+  let fleet = 1;
+  let enrolledMono = -Infinity;
+  const stretch = (): number => Math.min(Math.max(1, Math.max(size, fleet) / fullRateUpTo), mostStretch);
 
   async function beat(): Promise<boolean> {
-    const value = heartbeat(options);
-    const nowMs = clock.now();
-    const args = [
-      JSON.stringify(value).slice(0, -1),
-      ageOf(value.since, nowMs),
-      ageOf(value.lastError?.at, nowMs),
-      expiryMs,
-    ];
-    // Each on its own key, so that it goes in a Cluster, too. Whoever has older rights cannot write the index.
-    const [told, counted] = await store.runAll([
-      { script: tell, keys: [key], args },
-      { script: count, keys: [members], args: [instance, expiryMs, lostMs] },
-      { script: index, keys: [servicesKey], args: [service] },
-    ]);
+    const stretched = stretch();
+    const enrolls = performance.now() - enrolledMono > Math.min(enrollMs.small * stretched, enrollMs.most);
+    const { told, live, isNew, enrolled } = await send(options, stretched, enrolls);
     // Redis is out of reach: the store counts and logs that, and the next beat tries again.
-    if (told?.status !== "fulfilled" || counted?.status !== "fulfilled") return false;
-    const live = Math.max(1, Number(counted.value));
-    if (live !== size) options.onSize?.(live);
+    if (!told) return false;
+    fleet = enrolled ?? fleet;
+    // New to a Redis that has had its beats: what was there is gone, and the indexes with it.
+    if (enrolls || isNew) enrolledMono = enrolls ? performance.now() : -Infinity;
+    // In a larger fleet what was written might be over before the next beat, and siblings count as silent too soon.
+    if (isNew || stretch() > 1.5 * stretched) sender.trigger();
+    if (stretch() > 1.5 * stretched) return true;
+    if (live !== size) onSize?.(live);
     size = live;
     return true;
   }
 
-  const sender = new Poller({ read: beat, settleMs: 20, pollMs: everyMs, retryMs: everyMs });
+  const sender = new Poller({
+    read: beat,
+    settleMs: 20,
+    get pollMs() {
+      return everyMs * stretch();
+    },
+    retryMs: everyMs,
+  });
   sender.readNow();
   return {
     size: () => size,
     trigger: () => sender.trigger(),
     async stop() {
       await sender.stop();
-      await Promise.allSettled([store.delete(key), store.run(leave, [members], [instance])]);
+      const key = heartbeatKey(service, instance);
+      await Promise.allSettled([store.delete(key), store.run(leave, [membersKey(service)], [instance])]);
     },
   };
+}
+
+interface Sent {
+  readonly told: boolean;
+  /** Sidecars of the service. */
+  readonly live: number;
+  readonly isNew: boolean;
+  /** Sidecars of all services; undefined = not asked, or older rights, which do not let it count them. */
+  readonly enrolled: number | undefined;
+}
+
+async function send(options: HeartbeatOptions, stretch: number, enrolls: boolean): Promise<Sent> {
+  const { store, service, instance, expiryMs = heartbeatExpiryMs } = options;
+  const [key, members] = [heartbeatKey(service, instance), membersKey(service)];
+  const args = [...argsOf(options, Math.ceil(expiryMs * stretch)), instance, lostMs];
+  const beats =
+    store.sharded === false
+      ? [{ script: beatOnce, keys: [key, members], args }]
+      : [
+          { script: count, keys: [members], args: ["", ...args.slice(1)] },
+          { script: tell, keys: [key], args },
+        ];
+  // Each on its own: whoever has older rights cannot write them.
+  const indexes = [
+    { script: enroll, keys: [enrolledKey], args: [`${service}/${instance}`, enrolledMs] },
+    { script: index, keys: [servicesKey], args: [service] },
+  ];
+  const outcomes = await store.runAll(enrolls ? [...beats, ...indexes] : beats);
+  const [counted, enrolled] = [outcomes[0], outcomes[beats.length]];
+  const reply = counted?.status === "fulfilled" ? counted.value : undefined;
+  const [live, isNew] = Array.isArray(reply) ? (reply as unknown[]) : [];
+  return {
+    told: outcomes.slice(0, beats.length).every(({ status }) => status === "fulfilled"),
+    live: Math.max(1, Number(live) || 1),
+    isNew: isNew === 1 && !enrolls,
+    enrolled: enrolled?.status === "fulfilled" ? Number(enrolled.value) || 1 : undefined,
+  };
+}
+
+function argsOf(options: HeartbeatOptions, expiresMs: number): (string | number)[] {
+  const value = heartbeat(options);
+  const nowMs = options.clock.now();
+  return [
+    JSON.stringify(value).slice(0, -1),
+    ageOf(value.since, nowMs),
+    ageOf(value.lastError?.at, nowMs),
+    expiresMs,
+  ];
 }
 
 /** In ms; "" = there is no such time. */

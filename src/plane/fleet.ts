@@ -73,27 +73,29 @@ const readMany: Script = { name: "fleet-read", lua: "return redis.call('MGET', u
 /** @param service undefined = the whole fleet */
 export async function readFleet(store: Store, service: string | undefined): Promise<Fleet> {
   let nowMs = 0;
-  const found: Omit<Member, "receipt">[] = [];
+  const found: Omit<Member, "receipt" | "state">[] = [];
   for (const name of service === undefined ? await services(store) : [service]) {
     const reply = await store.run(readMembers, [membersKey(name)], [lostMs, maxMembers], limitMs);
     const [now, list] = Array.isArray(reply) ? (reply as unknown[]) : [];
     nowMs = Number(now);
     const flat = Array.isArray(list) ? (list as unknown[]) : [];
     for (const [instance, seenAt] of pairsOf(flat)) {
-      const seenAtMs = Number(seenAt);
-      const state = nowMs - seenAtMs < heartbeatExpiryMs ? "live" : "lost";
-      found.push({ service: name, instance: String(instance), state, seenAtMs });
+      found.push({ service: name, instance: String(instance), seenAtMs: Number(seenAt) });
     }
     if (found.length >= maxMembers) break;
   }
   found.sort((a, b) => order(a.service, b.service) || order(a.instance, b.instance));
-  return { nowMs, members: await withReceipts(store, found) };
+  const read = await withReceipts(store, found);
+  // In a large service beats are further apart, and keys live longer.
+  const isLive = ({ receipt, seenAtMs }: (typeof read)[number]): boolean =>
+    receipt !== null || nowMs - seenAtMs < heartbeatExpiryMs;
+  return { nowMs, members: read.map((each) => ({ ...each, state: isLive(each) ? "live" : "lost" })) };
 }
 
 const order = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** The same members with what they say now. */
-export async function withReceipts<Of extends Omit<Member, "receipt">>(
+export async function withReceipts<Of extends Omit<Member, "receipt" | "state">>(
   store: Store,
   members: readonly Of[],
 ): Promise<(Of & { receipt: Receipt | null })[]> {

@@ -2,7 +2,7 @@
 // keys, and on keys that others need by commands that leave them as they are.
 import { createHash } from "node:crypto";
 import type { Inspection } from "../../redis/inspection.ts";
-import { servicesKey } from "../../fleet/heartbeat.ts";
+import { enrolledKey, servicesKey } from "../../fleet/heartbeat.ts";
 import { disabledKey } from "../../kill-switch/kill-switch.ts";
 import { directKey, type Spread } from "../../policy/sources/document-keys.ts";
 import { ownPatterns, readKeys, readPatterns } from "../redis-acl.ts";
@@ -78,7 +78,7 @@ export function rightsToTry(service: string, scratch: string, key: (name: string
 export function keysToTry(service: string, spread: Spread): readonly Try[] {
   const key = (pattern: string): string => spread.keyPrefix + pattern.replace("*", "check");
   const read = [...readKeys(service, spread), ...readPatterns].map(key);
-  const [seen, direct] = [key(servicesKey), key(directKey)];
+  const [seen, all, direct] = [key(servicesKey), key(enrolledKey), key(directKey)];
   return [
     ...read.map((name) => ({ right: `%R~${name}`, command: "get", args: [name] })),
     ...ownPatterns(service).map((pattern) => ({
@@ -87,6 +87,12 @@ export function keysToTry(service: string, spread: Spread): readonly Try[] {
       args: [nothing, 1, key(pattern)],
     })),
     { right: `+zadd on ~${seen}`, command: "zadd", args: [seen, "XX", 0, "check"] },
+    {
+      right: `+zcount on ~${all}`,
+      command: "zcount",
+      args: [all, 0, 1],
+      loses: "heartbeats do not become rarer in a large fleet",
+    },
     {
       right: "+hgetall",
       command: "hgetall",

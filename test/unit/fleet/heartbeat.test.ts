@@ -51,7 +51,14 @@ describe("the heartbeat", () => {
 
   function start(
     instance: string,
-    options: { everyMs?: number; expiryMs?: number; status?: () => PolicyStatus } = {},
+    options: {
+      service?: string;
+      everyMs?: number;
+      expiryMs?: number;
+      fullRateUpTo?: number;
+      status?: () => PolicyStatus;
+      onSize?: (size: number) => void;
+    } = {},
   ) {
     const sender = startHeartbeat({
       store,
@@ -120,6 +127,41 @@ describe("the heartbeat", () => {
     await eventually("the stopped one is gone", () => c.size() === 2);
     await c.stop();
     await a.stop();
+  });
+
+  test("is rarer in a large fleet, of whatever services, and its key lives longer", async () => {
+    await redis.cli.flushall();
+    const first = start("m1", { fullRateUpTo: 2 });
+    await eventually("the first beat", async () => (await valueOf("m1")) !== undefined);
+    start("m2", { service: "orders" });
+    start("m3", { service: "billing" });
+    await eventually("all are counted", async () => (await redis.cli.zcard("outrigger:fleet:all")) === 3);
+    const sizes: number[] = [];
+    // Four of three services: twice as many as beat at the full rate.
+    const last = start("m4", { fullRateUpTo: 2, everyMs: 150_000, onSize: (size) => sizes.push(size) });
+    await eventually("its key lives twice as long", async () => {
+      const ttlMs = await redis.cli.pttl("outrigger:fleet:users:m4");
+      return ttlMs > 25_000 && ttlMs <= 30_000;
+    });
+    await eventually("both of the service count each other", () => first.size() === 2 && last.size() === 2);
+    assert.deepEqual(sizes, [2]);
+    const seenAt = (await valueOf("m4"))?.seenAt ?? Infinity;
+    last.trigger();
+    await eventually("a change is told at once", async () => ((await valueOf("m4"))?.seenAt ?? 0) > seenAt);
+  });
+
+  test("lists itself anew when Redis was emptied", async () => {
+    start("listed");
+    await eventually(
+      "listed",
+      async () => (await redis.cli.zscore("outrigger:fleet:seen", "users")) !== null,
+    );
+    await redis.cli.flushall();
+    await eventually(
+      "listed again",
+      async () => (await redis.cli.zscore("outrigger:fleet:seen", "users")) !== null,
+      2_000,
+    );
   });
 
   test("tells soon when it is told to, and keeps the last count while Redis is away", async () => {
