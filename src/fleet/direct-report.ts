@@ -39,6 +39,7 @@ export interface DirectReporterOptions {
 export class DirectReporter {
   readonly #options: DirectReporterOptions;
   #timer: NodeJS.Timeout | undefined;
+  #held: RawPolicy | undefined;
   #work: Promise<void> = Promise.resolve();
   #stopped = false;
 
@@ -46,9 +47,10 @@ export class DirectReporter {
     this.#options = options;
   }
 
-  /** The source may hold other documents than before. */
-  trigger(): void {
+  /** The source holds other documents than before. */
+  trigger(held: RawPolicy): void {
     const { spreadMs = 300, random = Math.random } = this.#options;
+    this.#held = held;
     if (this.#stopped) return;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
@@ -64,8 +66,8 @@ export class DirectReporter {
 
   async #look(): Promise<void> {
     try {
-      await this.#lookAt(undefined);
-      await this.#lookAt(this.#options.service);
+      await this.#lookAt(undefined, this.#held?.shared);
+      await this.#lookAt(this.#options.service, this.#held?.layer);
     } catch (error) {
       // Out of reach, full, or an older ACL: the history learns of it when a command next looks.
       if (!(error instanceof StoreUnavailable)) throw error;
@@ -73,10 +75,13 @@ export class DirectReporter {
   }
 
   /** What the history has last is read before and after: revisions only rise, so the same one stood in between, too. */
-  async #lookAt(service: string | undefined): Promise<void> {
+  async #lookAt(service: string | undefined, held: Uint8Array | undefined): Promise<void> {
     const { store, keyPrefix, service: own, instance } = this.#options;
+    if (held === undefined) return;
     const keys = documentKeys(service, { sharded: store.sharded !== false, keyPrefix });
     const before = await store.get(keys.applied, limitMs);
+    // Most often `apply` wrote it: a whole fleet need not read it once more to know that.
+    if (digestIn(before) === digestOf(held)) return;
     const document = await store.getBytes(keys.document, limitMs);
     if (document === null) return;
     const digest = digestOf(document);
@@ -109,7 +114,7 @@ export function withDirectReports(source: PolicySource, options: DirectReporterO
       source.start((reading) => {
         if (reading.state === "read" && (last === undefined || !sameDocuments(last, reading.raw))) {
           last = reading.raw;
-          reporter.trigger();
+          reporter.trigger(reading.raw);
         }
         onReading(reading);
       });

@@ -59,7 +59,7 @@ export class SwitchSource {
 
   constructor(options: SwitchSourceOptions) {
     this.#options = options;
-    const { pollMs = 5_000 } = options;
+    const { pollMs = 10_000 } = options;
     this.#poller = new Poller({
       settleMs,
       pollMs: Math.min(untoldPollMs, pollMs),

@@ -184,12 +184,14 @@ export class InvalidationClient {
 
   #proveLater(): void {
     clearTimeout(this.#timer);
-    const pauseMs = provenEveryMs * (0.75 + Math.random() / 2);
+    // Of many the first one asks for all: what is drawn is never much less.
+    const pauseMs = provenEveryMs * (1 + Math.random() / 4);
     this.#timer = setTimeout(() => {
-      // A sign of life for the connection itself: unanswered, it runs into its socket time limit.
+      // What came is a sign of life of the connection itself, too: a large fleet asks for no other.
+      if (this.#proven && performance.now() - this.#probeSeenMono < pauseMs) return this.#proveLater();
+      // Unanswered, it runs into its socket time limit.
       this.#link.client.ping().catch(() => {});
-      if (this.#proven && performance.now() - this.#probeSeenMono < pauseMs) this.#proveLater();
-      else void this.#prove();
+      void this.#prove();
     }, pauseMs).unref();
   }
 

@@ -160,8 +160,9 @@ async function readHash(
   maxFields: number,
   limitMs: number,
 ): Promise<readonly string[]> {
-  if (Number(await sender.send("hlen", [key], "utf8", limitMs)) > maxFields)
-    throw new StoreUnavailable("hgetall: too many fields");
+  const length = Number(await sender.send("hlen", [key], "utf8", limitMs));
+  if (length > maxFields) throw new StoreUnavailable("hgetall: too many fields");
+  if (length === 0) return [];
   const reply = await sender.send("hgetall", [key], "utf8", limitMs);
   // RESP2 answers a list, RESP3 pairs.
   if (Array.isArray(reply)) return reply.flat().map(String);
