@@ -1,6 +1,8 @@
 // Redis as the settings name it, and what log and metrics tell of it.
 import type { Check } from "../admin/admin.ts";
 import type { Config } from "../config/config.ts";
+import type { Gauge } from "../plugin-api/telemetry.ts";
+import type { ConnectionStateChange } from "../redis/connection-state.ts";
 import { createRenewableStore, type RenewableStore } from "../redis/renewable-store.ts";
 import { createStore, type RedisStore } from "../redis/store.ts";
 import { takeConsole } from "../telemetry/console.ts";
@@ -9,26 +11,10 @@ import type { Telemetry } from "../telemetry/process.ts";
 /** Connects in the background; undefined in embedded mode. */
 export function connectStore(config: Config, { logger, metrics }: Telemetry): RenewableStore | undefined {
   if (config.redis === undefined) return undefined;
-  const up = metrics.gauge("outrigger_redis_up", "Whether Redis answers", [], "min")();
-  const told = metrics.gauge(
-    "outrigger_redis_watch_up",
-    "Whether Redis tells of changes, proven by a scratch key; else they are looked for each second",
-    [],
-    "min",
-  )();
-  told.set(0);
-  const writable = metrics.gauge(
-    "outrigger_redis_writable",
-    "Whether Redis takes writes: 0 after it refused one (full, read-only) within 15 seconds",
-    [],
-    "min",
-  )();
-  writable.set(1);
-  const gauges = { commands: up, writes: writable, watches: told };
+  const gauges = gaugesOf(metrics);
   const seconds = metrics.histogram("outrigger_redis_command_duration_seconds", "Redis commands", [
     "command",
   ]);
-  up.set(0);
   return createRenewableStore({
     address: config.redis,
     open: (address, onState) =>
@@ -40,18 +26,9 @@ export function connectStore(config: Config, { logger, metrics }: Telemetry): Re
         onCommand: (name, elapsed) => seconds(name).observe(elapsed),
         onListenerError: (error) => logger.error({ err: error }, "a handler of Redis changes failed"),
       }),
-    onState({ of, up: isUp, reason }) {
-      gauges[of].set(isUp ? 1 : 0);
-      if (of === "writes") return tellWrites(logger, isUp, reason);
-      const what = of === "commands" ? "Redis" : "Redis' change messages";
-      if (isUp && reason !== "") logger.warn({ reason }, `${what}: connected, with a problem`);
-      else if (isUp) logger.info({}, `${what}: connected`);
-      else if (of === "commands")
-        logger.warn(
-          { reason },
-          "Redis: out of reach; the policy in force stays, limits and API keys follow onStoreError, the cache serves from memory",
-        );
-      else logger.warn({ reason }, `${what}: not received; polling for changes every second instead`);
+    onState(change) {
+      gauges[change.of].set(change.up ? 1 : 0);
+      tellState(logger, change);
     },
     onRenewed: () => logger.info({}, "Redis: the new REDIS_URL is in use"),
     onUnproven: (reason) =>
@@ -61,6 +38,40 @@ export function connectStore(config: Config, { logger, metrics }: Telemetry): Re
       ),
     onClosed: takeConsole(logger),
   });
+}
+
+/** As they are before Redis was asked anything. */
+function gaugesOf(metrics: Telemetry["metrics"]): Record<ConnectionStateChange["of"], Gauge> {
+  const commands = metrics.gauge("outrigger_redis_up", "Whether Redis answers", [], "min")();
+  commands.set(0);
+  const watches = metrics.gauge(
+    "outrigger_redis_watch_up",
+    "Whether Redis tells of changes, proven by a scratch key; else they are looked for each second",
+    [],
+    "min",
+  )();
+  watches.set(0);
+  const writes = metrics.gauge(
+    "outrigger_redis_writable",
+    "Whether Redis takes writes: 0 after it refused one (full, read-only) within 15 seconds",
+    [],
+    "min",
+  )();
+  writes.set(1);
+  return { commands, watches, writes };
+}
+
+function tellState(logger: Telemetry["logger"], { of, up, reason }: ConnectionStateChange): void {
+  if (of === "writes") return tellWrites(logger, up, reason);
+  const what = of === "commands" ? "Redis" : "Redis' change messages";
+  if (up && reason !== "") logger.warn({ reason }, `${what}: connected, with a problem`);
+  else if (up) logger.info({}, `${what}: connected`);
+  else if (of === "commands")
+    logger.warn(
+      { reason },
+      "Redis: out of reach; the policy in force stays, limits and API keys follow onStoreError, the cache serves from memory",
+    );
+  else logger.warn({ reason }, `${what}: not received; polling for changes every second instead`);
 }
 
 function tellWrites(logger: Telemetry["logger"], taken: boolean, reason: string): void {

@@ -66,27 +66,13 @@ export async function createControlPlane<Compiled>(
   data: DataPlane<Compiled>,
   adminConnections?: number,
 ): Promise<ControlPlane> {
-  const { config, telemetry, registry, clock, store, secretFiles } = context;
+  const { config, telemetry, store, secretFiles } = context;
   let heartbeat: HeartbeatSender | undefined;
   const switches = watchKillSwitches(context, (off) => {
     data.switchOff(off);
     heartbeat?.trigger();
   });
-  const controller = await createController(config, telemetry, registry, {
-    store,
-    clock,
-    test: testerOf(context),
-    compile(policy, _meta, raw) {
-      switches?.trust(policy.trusted);
-      return data.compile(policy, raw);
-    },
-    swap(compiled: Compiled) {
-      data.swap(compiled);
-      heartbeat?.trigger();
-    },
-    release: (late) => data.release(late),
-    onRejected: () => heartbeat?.trigger(),
-  });
+  const controller = await controllerOf(context, data, switches, () => heartbeat?.trigger());
   const ending = Promise.withResolvers<number>();
   const probe = UpstreamProbe.of(config, telemetry.logger);
   const admin = adminOf(context, data, {
@@ -113,6 +99,31 @@ export async function createControlPlane<Compiled>(
     },
     close: () => admin.close(),
   };
+}
+
+/** @param tell has the fleet hear at once of what is in force now, or was refused */
+async function controllerOf<Compiled>(
+  context: ProcessContext,
+  data: DataPlane<Compiled>,
+  switches: KillSwitchState | undefined,
+  tell: () => void,
+): Promise<PolicyController> {
+  const { config, telemetry, registry, clock, store } = context;
+  return await createController(config, telemetry, registry, {
+    store,
+    clock,
+    test: testerOf(context),
+    compile(policy, _meta, raw) {
+      switches?.trust(policy.trusted);
+      return data.compile(policy, raw);
+    },
+    swap(compiled: Compiled) {
+      data.swap(compiled);
+      tell();
+    },
+    release: (late) => data.release(late),
+    onRejected: tell,
+  });
 }
 
 /** In the process that governs: of several workers none has to, and what one refuses none has set up. */

@@ -29,7 +29,7 @@ export function watchKillSwitches(
   honour: (switches: readonly KillSwitch[]) => void,
 ): KillSwitchState | undefined {
   const { config, store, telemetry, clock } = context;
-  const { service, stateDir, policyKeys, keyPrefix } = config;
+  const { service, stateDir, policyKeys } = config;
   const { logger } = telemetry;
   if (store === undefined) return undefined;
   let trusted: readonly VerifyKey[] | undefined;
@@ -49,18 +49,7 @@ export function watchKillSwitches(
       tell(switches);
       honour(switches);
     },
-    onRefused: (code) =>
-      logger.error(
-        { code },
-        `kill switches cannot be read, and none is honoured: ${keyPrefix}${disabledKey} is refused by Redis (outrigger redis-acl prints the rights)`,
-      ),
-    onIgnored: (field) =>
-      logger.error(
-        { field },
-        policyKeys === undefined
-          ? "a kill switch in Redis cannot be read: it is ignored"
-          : "a kill switch in Redis is not signed by a key that counts: it is ignored (outrigger plugins disable --key)",
-      ),
+    ...complaints(context),
   });
   return {
     get current() {
@@ -69,6 +58,25 @@ export function watchKillSwitches(
     trust: (keys) => (trusted = keys ?? trusted),
     start: () => source.start(),
     stop: () => source.stop(),
+  };
+}
+
+/** What the log says of switches that are not honoured. */
+function complaints({ config, telemetry: { logger } }: ProcessContext) {
+  const { keyPrefix, policyKeys } = config;
+  return {
+    onRefused: (code: string) =>
+      logger.error(
+        { code },
+        `kill switches cannot be read, and none is honoured: ${keyPrefix}${disabledKey} is refused by Redis (outrigger redis-acl prints the rights)`,
+      ),
+    onIgnored: (field: string) =>
+      logger.error(
+        { field },
+        policyKeys === undefined
+          ? "a kill switch in Redis cannot be read: it is ignored"
+          : "a kill switch in Redis is not signed by a key that counts: it is ignored (outrigger plugins disable --key)",
+      ),
   };
 }
 

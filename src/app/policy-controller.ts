@@ -5,7 +5,7 @@ import { withDirectReports } from "../fleet/direct-report.ts";
 import type { HeartbeatOptions } from "../fleet/heartbeat.ts";
 import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
 import { createFileSource, readPolicyFile } from "../policy/sources/file-source.ts";
-import { createLastKnownGood } from "../policy/sources/last-known-good.ts";
+import { createLastKnownGood, type LastKnownGood } from "../policy/sources/last-known-good.ts";
 import {
   createPolicyController,
   type PolicyEvents,
@@ -16,6 +16,7 @@ import { type Problem, problemText } from "../policy/document/problems.ts";
 import { createPolicyReader, createTrust, type PolicyReader } from "../policy/read.ts";
 import { createThreadedReader } from "../policy/reading-thread.ts";
 import { createRedisSource } from "../policy/sources/redis-source.ts";
+import type { PolicySource } from "../policy/sources/source.ts";
 import type { SignatureStatus } from "../policy/status.ts";
 import type { RedisStore } from "../redis/store.ts";
 import type { Telemetry } from "../telemetry/process.ts";
@@ -58,36 +59,22 @@ export async function createController<Snapshot>(
   registry: readonly PluginDefinition[],
   parts: ControllerParts<Snapshot>,
 ): Promise<PolicyController> {
-  const { service, instance, keyPrefix, policyFile, policyMaxBytes: maxBytes, stateDir, policyKeys } = config;
+  const { policyFile, policyMaxBytes: maxBytes, stateDir, policyKeys } = config;
   const { logger } = telemetry;
   const { store, clock } = parts;
   const read = await createReader(config, registry);
   const trust = policyKeys && (await createTrust(policyKeys));
   const file = policyFile === undefined ? undefined : { path: policyFile, maxBytes };
-  const source = store
-    ? withDirectReports(
-        createRedisSource({ store, service, keyPrefix, maxBytes, signed: trust !== undefined }),
-        {
-          store,
-          service,
-          instance,
-          keyPrefix,
-        },
-      )
-    : file && createFileSource(file);
+  const source = store ? redisSource(config, store, trust !== undefined) : file && createFileSource(file);
   const named = namer(config);
   if (source === undefined) {
     logger.warn({}, "neither REDIS_URL nor OUTRIGGER_POLICY_FILE is set: the built-in policy is used");
   }
   if (stateDir !== undefined) void tellStateDir(stateDir, logger);
-  const lastKnownGood =
-    stateDir === undefined
-      ? undefined
-      : createLastKnownGood({ dir: stateDir, service, onTrouble: (message) => logger.warn({}, message) });
   const controller: PolicyController = createPolicyController({
     read,
     trust,
-    lastKnownGood,
+    lastKnownGood: lastKnownGoodOf(config, logger),
     source,
     baseline: store && file && (() => readPolicyFile(file.path, maxBytes)),
     test: parts.test,
@@ -104,6 +91,20 @@ export async function createController<Snapshot>(
   });
   if (trust !== undefined && store !== undefined && stateDir === undefined) logger.warn({}, forgetful);
   return withNames(controller, named);
+}
+
+function redisSource(config: Config, store: RedisStore, signed: boolean): PolicySource {
+  const { service, instance, keyPrefix, policyMaxBytes: maxBytes } = config;
+  const source = createRedisSource({ store, service, keyPrefix, maxBytes, signed });
+  return withDirectReports(source, { store, service, instance, keyPrefix });
+}
+
+function lastKnownGoodOf(
+  { stateDir: dir, service }: Config,
+  logger: Telemetry["logger"],
+): LastKnownGood | undefined {
+  if (dir === undefined) return undefined;
+  return createLastKnownGood({ dir, service, onTrouble: (message) => logger.warn({}, message) });
 }
 
 const forgetful =
@@ -178,31 +179,37 @@ interface EventParts {
   readonly sourceTrouble: (state: "absent" | "failed", message: string, ready: boolean) => string;
 }
 
-function policyEvents({ logger, metrics }: Telemetry, clock: Clock, parts: EventParts): PolicyEvents {
+function policyMetrics({ metrics }: Telemetry) {
+  return {
+    revision: metrics.gauge("outrigger_policy_revision", "Revision of the policy in force")(),
+    age: metrics.gauge("outrigger_policy_age_seconds", "Since the source last held the policy in force")(),
+    expiry: metrics.gauge(
+      "outrigger_policy_signature_expiry_timestamp_seconds",
+      "When the first signature of the policy in force is over; 0 = never",
+    )(),
+    rejected: metrics.counter("outrigger_policy_rejected_total", "Policies that were refused")(),
+    overruled: metrics.gauge(
+      "outrigger_policy_overruled",
+      "Parts of the service's layer that do not fit the shared policy and are not in force",
+    )(),
+  };
+}
+
+function policyEvents(telemetry: Telemetry, clock: Clock, parts: EventParts): PolicyEvents {
+  const { logger } = telemetry;
   const { named, onRejected, signatures } = parts;
-  const revision = metrics.gauge("outrigger_policy_revision", "Revision of the policy in force")();
-  const age = metrics.gauge(
-    "outrigger_policy_age_seconds",
-    "Since the source last held the policy in force",
-  )();
-  const expiry = metrics.gauge(
-    "outrigger_policy_signature_expiry_timestamp_seconds",
-    "When the first signature of the policy in force is over; 0 = never",
-  )();
-  const rejected = metrics.counter("outrigger_policy_rejected_total", "Policies that were refused")();
-  const overruledParts = metrics.gauge(
-    "outrigger_policy_overruled",
-    "Parts of the service's layer that do not fit the shared policy and are not in force",
-  )();
+  const counted = policyMetrics(telemetry);
   let told = "";
   let confirmedAt: number | undefined;
-  metrics.onRender(() => age.set(confirmedAt === undefined ? 0 : (clock.now() - confirmedAt) / 1000));
+  telemetry.metrics.onRender(() =>
+    counted.age.set(confirmedAt === undefined ? 0 : (clock.now() - confirmedAt) / 1000),
+  );
   return {
     onAccepted(meta, changed, overruled) {
-      revision.set(meta.revision);
+      counted.revision.set(meta.revision);
       confirmedAt = clock.now();
-      overruledParts.set(overruled.length);
-      expiry.set(firstEnd(signatures()));
+      counted.overruled.set(overruled.length);
+      counted.expiry.set(firstEnd(signatures()));
       if (changed) logger.info({ ...meta }, "policy in force");
       const problems = named(overruled).map(problemText);
       if (problems.length > 0 && problems.join() !== told) {
@@ -214,7 +221,7 @@ function policyEvents({ logger, metrics }: Telemetry, clock: Clock, parts: Event
       told = problems.join();
     },
     onRejected(problems) {
-      rejected.inc();
+      counted.rejected.inc();
       const stays = confirmedAt === undefined ? "none is in force" : "the one in force stays";
       logger.error({ problems: named(problems).map(problemText) }, `policy refused; ${stays}`);
       onRejected();

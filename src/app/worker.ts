@@ -85,13 +85,9 @@ function handleMessage(
   const { telemetry, data, policies, channel } = parts;
   switch (message.type) {
     case "prepare":
-      void policies.prepare(message);
-      return;
     case "commit":
-      policies.commit(message.id);
-      return;
     case "abort":
-      policies.abort(message.id);
+      handleRound(message, policies);
       return;
     case "level":
       telemetry.level.set(message.level);
@@ -118,6 +114,16 @@ function handleMessage(
     case "response":
       throw new Error(`unexpected message of the primary: ${message.type}`);
   }
+}
+
+/** A round of the primary that puts one policy in force in all workers. */
+function handleRound(
+  message: Extract<ToWorker, { type: "prepare" | "commit" | "abort" }>,
+  policies: WorkerPolicies<RoutedPolicy>,
+): void {
+  if (message.type === "prepare") void policies.prepare(message);
+  else if (message.type === "commit") policies.commit(message.id);
+  else policies.abort(message.id);
 }
 
 async function serve(data: LocalDataPlane, channel: IpcChannel): Promise<void> {

@@ -1,6 +1,8 @@
 // `outrigger policy apply FILE`: checks a policy and puts it in force, over what it was made from and nothing else.
 import { documentIn } from "../plane/candidate.ts";
-import { differences } from "../plane/difference.ts";
+import { type Difference, differences } from "../plane/difference.ts";
+import type { Current } from "../plane/history.ts";
+import type { Finding } from "../plane/lint/finding.ts";
 import { lintFor, printLint } from "./lint-text.ts";
 import { printDifferences } from "./policy-diff.ts";
 import { passTests, readCandidate } from "./policy-file.ts";
@@ -26,42 +28,20 @@ const maxReason = 1_000;
 /** @returns the exit code */
 export async function applyPolicy(terminal: Terminal, file: string, options: ApplyOptions): Promise<number> {
   const { service, reason = "", json } = options;
-  const waitMs = parseWait(options.wait);
-  const base = options.base === undefined ? undefined : Number(options.base);
-  const wish = parseSigning(options);
-  if (typeof wish === "string") {
-    terminal.err(`${wish}\n`);
+  const wanted = parseApply(options);
+  if (typeof wanted === "string") {
+    terminal.err(`${wanted}\n`);
     return 2;
   }
-  if (
-    waitMs === "wrong" ||
-    (base !== undefined && !Number.isSafeInteger(base)) ||
-    reason.length > maxReason
-  ) {
-    terminal.err("--wait takes a time such as 30s, --base a revision, --reason at most 1000 characters\n");
-    return 2;
-  }
+  const { waitMs, wish } = wanted;
   return await withPlane(terminal, options, async (plane) => {
     const { history, author } = plane;
     // First: what somebody else changes while the file is read and checked is then a conflict.
-    const before = await (options.dryRun ? history.peek(service) : history.current(service, author));
-    if (base !== undefined && base !== before.revision)
-      throw new PlaneRefusal(
-        `${documentName(service)} is at revision ${before.revision}, not ${base}: by ${before.head?.author ?? "?"} at ${before.head?.at ?? "?"}`,
-      );
-    const { bytes, losesComments, raw } = await readCandidate(plane, file, service, wish && "ignored");
-    await passTests(plane, raw, service, file);
-    const lint = await lintFor(plane.config, raw, service);
-    if (!json || options.strict) printLint((line) => terminal.err(line), file, lint);
-    if (options.strict && lint.findings.length > 0)
-      throw new PlaneRefusal("nothing is changed: --strict takes no policy with warnings");
-    if (losesComments) terminal.err(`${file}: its comments stay in the file: Redis holds JSON\n`);
+    const before = await headOf(plane, options, wanted.base);
+    const { bytes, warnings } = await checked(terminal, plane, file, options);
     const changes = differences(before.document && documentIn(before.document), documentIn(bytes));
     if (options.dryRun) {
-      if (json)
-        terminal.out(
-          `${JSON.stringify({ document: documentName(service), dryRun: true, revision: before.revision, changes, warnings: lint.findings }, null, 2)}\n`,
-        );
+      if (json) printDryRun(terminal, service, { revision: before.revision, changes, warnings });
       else printDifferences(terminal, changes);
       return 0;
     }
@@ -74,15 +54,72 @@ export async function applyPolicy(terminal: Terminal, file: string, options: App
       reason,
       base: before.revision,
     });
-    return await reportConvergence(terminal, plane, {
-      service,
-      written,
-      waitMs,
-      json,
-      changes,
-      warnings: lint.findings,
-    });
+    return await reportConvergence(terminal, plane, { service, written, waitMs, json, changes, warnings });
   });
+}
+
+interface Wanted {
+  readonly waitMs: number | undefined;
+  readonly base: number | undefined;
+  readonly wish: SigningWish | undefined;
+}
+
+/** @returns what is asked for; a text = what is wrong with that */
+function parseApply(options: ApplyOptions): Wanted | string {
+  const { reason = "" } = options;
+  const waitMs = parseWait(options.wait);
+  const base = options.base === undefined ? undefined : Number(options.base);
+  const wish = parseSigning(options);
+  if (typeof wish === "string") return wish;
+  const isBaseWrong = base !== undefined && !Number.isSafeInteger(base);
+  if (waitMs === "wrong" || isBaseWrong || reason.length > maxReason)
+    return "--wait takes a time such as 30s, --base a revision, --reason at most 1000 characters";
+  return { waitMs, base, wish };
+}
+
+/** @returns what the document's key holds. Rejects when that is not the revision asked for. */
+async function headOf(
+  { history, author }: Plane,
+  { service, dryRun }: ApplyOptions,
+  base: number | undefined,
+): Promise<Current> {
+  const head = await (dryRun ? history.peek(service) : history.current(service, author));
+  if (base !== undefined && base !== head.revision)
+    throw new PlaneRefusal(
+      `${documentName(service)} is at revision ${head.revision}, not ${base}: by ${head.head?.author ?? "?"} at ${head.head?.at ?? "?"}`,
+    );
+  return head;
+}
+
+/** @returns the file's policy, which has passed every check; prints what else there is to say of it */
+async function checked(
+  terminal: Terminal,
+  plane: Plane,
+  file: string,
+  { service, key, strict, json }: ApplyOptions,
+): Promise<{ bytes: Buffer; warnings: readonly Finding[] }> {
+  const { bytes, losesComments, raw } = await readCandidate(
+    plane,
+    file,
+    service,
+    key === undefined ? undefined : "ignored",
+  );
+  await passTests(plane, raw, service, file);
+  const lint = await lintFor(plane.config, raw, service);
+  if (!json || strict) printLint((line) => terminal.err(line), file, lint);
+  if (strict && lint.findings.length > 0)
+    throw new PlaneRefusal("nothing is changed: --strict takes no policy with warnings");
+  if (losesComments) terminal.err(`${file}: its comments stay in the file: Redis holds JSON\n`);
+  return { bytes, warnings: lint.findings };
+}
+
+function printDryRun(
+  terminal: Terminal,
+  service: string | undefined,
+  found: { revision: number; changes: readonly Difference[]; warnings: readonly Finding[] },
+): void {
+  const outcome = { document: documentName(service), dryRun: true, ...found };
+  terminal.out(`${JSON.stringify(outcome, null, 2)}\n`);
 }
 
 /** @returns the document as it goes into Redis, signed where that is asked for */

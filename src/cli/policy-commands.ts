@@ -47,6 +47,16 @@ export function addPolicyCommands(
   addCheckCommands(policy, terminal, choose);
   addShowCommands(policy, terminal, choose);
   addSigningCommands(policy, terminal, choose);
+  addRotateCommand(policy, terminal, choose);
+  addChangeCommands(policy, terminal, choose);
+  addHistoryCommand(policy, terminal, choose);
+}
+
+function addChangeCommands(
+  policy: Command,
+  terminal: Terminal,
+  choose: (run: () => Promise<number>) => void,
+): void {
   policy
     .command("apply")
     .description("put a policy (YAML or JSON) in force everywhere, with a line in its history")
@@ -80,14 +90,6 @@ export function addPolicyCommands(
     .option(...json)
     .action((revision: string | undefined, options: RollbackOptions) =>
       choose(async () => (await import("./policy-rollback.ts")).rollBackPolicy(terminal, revision, options)),
-    );
-  policy
-    .command("history")
-    .description("print the revisions, newest first: who, when, why")
-    .option(...service)
-    .option(...json)
-    .action((options: HistoryOptions) =>
-      choose(async () => (await import("./policy-history.ts")).printHistory(terminal, options)),
     );
 }
 
@@ -195,6 +197,13 @@ function addSigningCommands(
     .action((file: string, options: VerifyOptions) =>
       choose(async () => (await import("./policy-verify.ts")).verifyFile(terminal, file, options)),
     );
+}
+
+function addRotateCommand(
+  policy: Command,
+  terminal: Terminal,
+  choose: (run: () => Promise<number>) => void,
+): void {
   policy
     .command("rotate")
     .description("let further keys sign policies, or revoke some, by a document that a present key signs")
@@ -204,5 +213,20 @@ function addSigningCommands(
     .option(...json)
     .action((options: RotateOptions) =>
       choose(async () => (await import("./policy-rotate.ts")).rotateKeys(terminal, options)),
+    );
+}
+
+function addHistoryCommand(
+  policy: Command,
+  terminal: Terminal,
+  choose: (run: () => Promise<number>) => void,
+): void {
+  policy
+    .command("history")
+    .description("print the revisions, newest first: who, when, why")
+    .option(...service)
+    .option(...json)
+    .action((options: HistoryOptions) =>
+      choose(async () => (await import("./policy-history.ts")).printHistory(terminal, options)),
     );
 }

@@ -24,6 +24,18 @@ export async function createProgram(terminal: Terminal, choose: (run: Run) => vo
     .version(version)
     .exitOverride()
     .configureOutput({ writeOut: (text) => terminal.out(text), writeErr: (text) => terminal.err(text) });
+  addSidecarCommands(program, terminal, choose);
+  addPolicyCommands(program, terminal, choose);
+  addFleetCommand(program, terminal, choose);
+  addLogsCommand(program, terminal, choose);
+  addKillSwitchCommands(program, terminal, choose);
+  addAclCommand(program, terminal, choose);
+  await addPluginCommands(program, terminal, choose);
+  return program;
+}
+
+/** What runs a sidecar, and what tells how one would run. */
+function addSidecarCommands(program: Command, terminal: Terminal, choose: (run: Run) => void): void {
   program
     .command("run")
     .description("run the sidecar, configured by the environment (the default)")
@@ -44,10 +56,9 @@ export async function createProgram(terminal: Terminal, choose: (run: Run) => vo
     .action((options: { json?: true }) =>
       choose(async () => (await import("./check.ts")).checkAll(terminal, options)),
     );
-  addPolicyCommands(program, terminal, choose);
-  addFleetCommand(program, terminal, choose);
-  addLogsCommand(program, terminal, choose);
-  addKillSwitchCommands(program, terminal, choose);
+}
+
+function addAclCommand(program: Command, terminal: Terminal, choose: (run: Run) => void): void {
   program
     .command("redis-acl")
     .description(
@@ -63,8 +74,6 @@ export async function createProgram(terminal: Terminal, choose: (run: Run) => vo
     .action((options: AclOptions) =>
       choose(async () => (await import("./redis-acl.ts")).printAcl(terminal, options)),
     );
-  await addPluginCommands(program, terminal, choose);
-  return program;
 }
 
 /** `--wait` alone takes no word after it: that is the file. */

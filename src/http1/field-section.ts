@@ -96,7 +96,6 @@ export class FieldSection {
   }
 
   #scan(bytes: Buffer, from: number, shift: number): number {
-    const marks = this.#marks;
     let place = this.#place;
     for (let i = from; i < bytes.length; i += 1) {
       const byte = bytes[i] as number;
@@ -105,19 +104,19 @@ export class FieldSection {
           while (i < bytes.length && (byteClass[bytes[i] as number] as number) !== 0) i += 1;
           if (i === bytes.length) break;
           if (bytes[i] !== CR) return this.#malformed("control character in a field value");
-          marks.push(i + shift);
+          this.#marks.push(i + shift);
           place = At.lineEnd;
           break;
         case At.name:
           while (i < bytes.length && ((byteClass[bytes[i] as number] as number) & TOKEN) !== 0) i += 1;
           if (i === bytes.length) break;
           if (bytes[i] !== COLON) return this.#malformed("bad character in a field name");
-          marks.push(i + shift);
+          this.#marks.push(i + shift);
           place = At.beforeValue;
           break;
         case At.beforeValue:
           if (byte === SP || byte === HTAB) break;
-          marks.push(i + shift);
+          this.#marks.push(i + shift);
           place = At.value;
           i -= 1;
           break;

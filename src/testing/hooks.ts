@@ -5,7 +5,7 @@ import { createHttpClient } from "../runtime/http-client.ts";
 import { type HostServices, ScopedServices } from "../runtime/scoped-services.ts";
 import { createLogging } from "../telemetry/logger.ts";
 import { createMetrics } from "../telemetry/metrics.ts";
-import { createOutput } from "../telemetry/output.ts";
+import { createOutput, type Output } from "../telemetry/output.ts";
 import { TestClock } from "./clock.ts";
 import { anyRoute } from "./route.ts";
 
@@ -31,7 +31,7 @@ export interface SetUpPlugin extends AsyncDisposable {
  * `redisUrl` has. Throws when the options are refused.
  */
 export async function setUpPlugin(plugin: PluginDefinition, facts: SetupFacts = {}): Promise<SetUpPlugin> {
-  const { clock = new TestClock(), secrets = {}, options = {} } = facts;
+  const { options = {} } = facts;
   let text = "";
   const stream = new Writable({
     write(chunk: Buffer, _encoding, done) {
@@ -40,27 +40,8 @@ export async function setUpPlugin(plugin: PluginDefinition, facts: SetupFacts = 
     },
   });
   const output = createOutput({ stream });
-  const names = { service: "test", instance: "test-1" };
-  const { logger, accessLog } = createLogging({ level: "debug", ...names, output });
   const metrics = createMetrics(names);
-  const secretOf = (name: string): string | undefined => secrets[name];
-  const host: HostServices = {
-    logger,
-    accessLog,
-    metrics,
-    store: undefined,
-    secrets: {
-      get: secretOf,
-      sentTo(name) {
-        const secret = secretOf(name);
-        if (secret === undefined) throw new Error(`OUTRIGGER_${name} is not set`);
-        return secret;
-      },
-    },
-    http: createHttpClient(),
-    clock,
-    fleet: { ...names, size: () => 1 },
-  };
+  const host = hostOf(facts, output, metrics);
   const scoped = new ScopedServices(plugin, host);
   const state = plugin.init?.(scoped.common);
   const hooks = await plugin.setup({
@@ -80,5 +61,31 @@ export async function setUpPlugin(plugin: PluginDefinition, facts: SetupFacts = 
       await hooks.close?.();
       await plugin.dispose?.(state);
     },
+  };
+}
+
+const names = { service: "test", instance: "test-1" };
+
+function hostOf(
+  { clock = new TestClock(), secrets = {} }: SetupFacts,
+  output: Output,
+  metrics: ReturnType<typeof createMetrics>,
+): HostServices {
+  const secretOf = (name: string): string | undefined => secrets[name];
+  return {
+    ...createLogging({ level: "debug", ...names, output }),
+    metrics,
+    store: undefined,
+    secrets: {
+      get: secretOf,
+      sentTo(name) {
+        const secret = secretOf(name);
+        if (secret === undefined) throw new Error(`OUTRIGGER_${name} is not set`);
+        return secret;
+      },
+    },
+    http: createHttpClient(),
+    clock,
+    fleet: { ...names, size: () => 1 },
   };
 }

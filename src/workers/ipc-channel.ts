@@ -18,24 +18,21 @@ export interface IpcChannel {
   call(plugin: string, request: unknown, limitMs: number): Promise<unknown>;
 }
 
-interface PendingCall {
-  readonly settle: (message: Extract<ToWorker, { type: "response" }>) => void;
-}
+type Response = Extract<ToWorker, { type: "response" }>;
 
 export function connectToPrimary(): IpcChannel {
   const welcome = Promise.withResolvers<Extract<ToWorker, { type: "welcome" }>>();
   const disconnected = Promise.withResolvers<void>();
   const closed = Promise.withResolvers<void>();
-  const pending = new Map<number, PendingCall>();
+  const calls = new PendingCalls();
   const early: ToWorker[] = [];
-  let lastId = 0;
   let onMessage = (message: ToWorker): void => void early.push(message);
 
   process.on("message", (received: unknown) => {
     const message = parseToWorker(received);
     if (message.type === "welcome") welcome.resolve(message);
     else if (message.type === "closed") closed.resolve();
-    else if (message.type === "response") pending.get(message.id)?.settle(message);
+    else if (message.type === "response") calls.settle(message);
     else onMessage(message);
   });
   cluster.worker?.once("disconnect", () => {
@@ -57,25 +54,35 @@ export function connectToPrimary(): IpcChannel {
       onMessage = handler;
       for (const message of early.splice(0)) handler(message);
     },
-    async call(plugin, request, limitMs) {
-      const id = ++lastId;
-      const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-      const limit = setTimeout(() => reject(new Error("the primary does not respond")), limitMs);
-      pending.set(id, {
-        settle({ response, error }) {
-          if (error === undefined) resolve(response);
-          else reject(new Error(error));
-        },
-      });
-      void send({ type: "request", id, plugin, request });
-      try {
-        return await promise;
-      } finally {
-        clearTimeout(limit);
-        pending.delete(id);
-      }
-    },
+    call: (plugin, request, limitMs) => calls.send(plugin, request, limitMs),
   };
+}
+
+/** Calls to the primary that have no response yet, each bounded in time. */
+class PendingCalls {
+  readonly #waiting = new Map<number, (response: Response) => void>();
+  #lastId = 0;
+
+  async send(plugin: string, request: unknown, limitMs: number): Promise<unknown> {
+    const id = ++this.#lastId;
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    const limit = setTimeout(() => reject(new Error("the primary does not respond")), limitMs);
+    this.#waiting.set(id, ({ response, error }) => {
+      if (error === undefined) resolve(response);
+      else reject(new Error(error));
+    });
+    void send({ type: "request", id, plugin, request });
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(limit);
+      this.#waiting.delete(id);
+    }
+  }
+
+  settle(response: Response): void {
+    this.#waiting.get(response.id)?.(response);
+  }
 }
 
 function send(message: ToPrimary): Promise<void> {

@@ -8,6 +8,7 @@ import { type MetricsSnapshot, defaultMaxSeries } from "../telemetry/metrics.ts"
 import type { Output } from "../telemetry/output.ts";
 import { version } from "../version.ts";
 import { PolicyCoordinator } from "./policy-coordinator.ts";
+import { poolState, type WorkerPoolState } from "./pool-state.ts";
 import { SharedSocket } from "./shared-socket.ts";
 import { ExitedWorkerMetrics } from "./exited-worker-metrics.ts";
 import type { SharedStateServer } from "./shared-state-server.ts";
@@ -28,18 +29,6 @@ export interface WorkerPoolOptions {
   readonly output: Output;
   readonly level: () => string;
   readonly sharedState: SharedStateServer;
-}
-
-/** What /readyz shows of the workers. */
-export interface WorkerPoolState {
-  /** Whether all of them have served at the same time. */
-  readonly up: boolean;
-  readonly serving: number;
-  /** Serving, and without the policy in force for more than a moment. */
-  readonly behind: number;
-  readonly inFlight: number;
-  /** What plugins say is wrong, by name. */
-  readonly troubles: ReadonlyMap<string, string>;
 }
 
 const requestLimitMs = 1_000;
@@ -100,17 +89,7 @@ export class WorkerPool {
   }
 
   state(): WorkerPoolState {
-    const serving = this.#workers().filter((worker) => worker.serving);
-    const troubles = serving.flatMap(({ number, troubles }) =>
-      troubles.map(([name, trouble]) => [name, `worker ${number}: ${trouble}`] as const),
-    );
-    return {
-      up: this.#isUp,
-      serving: serving.length,
-      behind: serving.filter(({ behindTicks }) => behindTicks > 1).length,
-      inFlight: serving.reduce((sum, { inFlight }) => sum + inFlight, 0),
-      troubles: new Map(troubles),
-    };
+    return poolState(this.#workers(), this.#isUp);
   }
 
   /** Lets the workers listen. Resolves with the address once all of them do; rejects when one cannot. */
@@ -244,7 +223,6 @@ export class WorkerPool {
   }
 
   #onMessage(worker: WorkerHandle, message: ToPrimary): void {
-    const { logger, sharedState } = this.#options;
     switch (message.type) {
       case "hello":
         this.#welcome(worker, message.version);
@@ -262,14 +240,10 @@ export class WorkerPool {
         this.policy.advance(worker);
         return;
       case "serving":
-        worker.serving = true;
-        worker.servingSinceMono = performance.now();
-        logger.info({ number: worker.number, pid: worker.pid }, "worker is serving");
-        this.#checkUp(message.address);
+        this.#onServing(worker, message.address);
         return;
       case "failed":
-        if (!this.#isUp) this.#up.reject(new StartError(message.message));
-        else logger.error({ number: worker.number, reason: message.message }, "worker cannot serve");
+        this.#onFailed(worker, message.message);
         return;
       case "state":
         worker.inFlight = message.inFlight;
@@ -279,7 +253,7 @@ export class WorkerPool {
         worker.send({
           type: "response",
           id: message.id,
-          ...sharedState.handle(message.plugin, message.request),
+          ...this.#options.sharedState.handle(message.plugin, message.request),
         });
         return;
       case "closing":
@@ -292,9 +266,17 @@ export class WorkerPool {
     }
   }
 
-  #checkUp(address: AddressInfo | string): void {
+  #onServing(worker: WorkerHandle, address: AddressInfo | string): void {
+    worker.serving = true;
+    worker.servingSinceMono = performance.now();
+    this.#options.logger.info({ number: worker.number, pid: worker.pid }, "worker is serving");
     if (this.#isUp || this.state().serving < this.#slots.length) return;
     this.#isUp = true;
     this.#up.resolve(address);
+  }
+
+  #onFailed(worker: WorkerHandle, reason: string): void {
+    if (!this.#isUp) this.#up.reject(new StartError(reason));
+    else this.#options.logger.error({ number: worker.number, reason }, "worker cannot serve");
   }
 }
