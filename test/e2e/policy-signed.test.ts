@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { type Finished, outrigger } from "../support/process.ts";
 import { eventually, type RedisServer, startRedis } from "../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
@@ -57,22 +57,29 @@ describe("a fleet that takes signed policies alone", () => {
     assert.equal(code, 1, `${args.join(" ")}: ${stdout}${stderr}`);
     return stderr;
   }
+  async function applied(mark: string): Promise<void> {
+    await ok("apply", policy(mark), "--key", ours.file, "--wait");
+    await inForce(mark);
+  }
   const inForce = (mark: string): Promise<unknown> =>
     eventually(`in force: ${mark}`, async () => (await fetch(sidecar.url)).headers.get("x-mark") === mark);
 
   before(async () => {
-    [redis, ours, next] = await Promise.all([startRedis(), keygen("ours.json"), keygen("next.json")]);
+    [ours, next] = await Promise.all([keygen("ours.json"), keygen("next.json")]);
+  });
+  beforeEach(async () => {
+    redis = await startRedis();
     sidecar = await startSidecar({
       redisUrl: redis.url,
       upstream: (_request, response) => response.end("served"),
       env: {
         OUTRIGGER_POLICY_KEYS: ours.jwks,
         OUTRIGGER_SERVICE: "orders",
-        OUTRIGGER_STATE_DIR: path("state"),
+        OUTRIGGER_STATE_DIR: mkdtempSync(path("state-")),
       },
     });
   });
-  after(async () => {
+  afterEach(async () => {
     await sidecar.stop();
     await redis.close();
   });
@@ -80,34 +87,34 @@ describe("a fleet that takes signed policies alone", () => {
   test("apply signs, and says no to what sidecars would refuse", async () => {
     assert.match(await no("apply", policy("one")), /is not signed/);
     assert.match(await no("apply", policy("one"), "--key", next.file), /none of OUTRIGGER_POLICY_KEYS/);
-    await ok("apply", policy("one"), "--key", ours.file, "--wait");
-    await inForce("one");
+    await applied("one");
     const again = JSON.parse(await ok("apply", policy("one"), "--key", ours.file, "--json")) as object;
     assert.deepEqual(
       { ...again, at: "", digest: "" },
       { ...again, at: "", digest: "", unchanged: true, revision: 1 },
     );
-    await ok("apply", policy("two"), "--key", ours.file, "--wait");
-    await inForce("two");
+    await applied("two");
     assert.match(await ok("diff", policy("three")), /x-mark: "two" -> "three"/);
   });
 
   test("what was signed before is not applied after something newer", async () => {
+    await applied("one");
     const early = path("early.jws");
     writeFileSync(early, await ok("sign", policy("early"), "--key", ours.file, "--epoch", "5"));
     assert.match(await no("apply", early), /sidecars refuse one of epoch 5: sign it anew, with --key/);
     await ok("apply", early, "--key", ours.file, "--wait");
     await inForce("early");
-    await ok("apply", policy("two"), "--key", ours.file, "--wait");
   });
 
   test("history and show tell of signatures, and show prints the document", async () => {
+    await applied("one");
+    await applied("two");
     const { revisions } = JSON.parse(await ok("history", "--json")) as {
       revisions: { signedEpoch: number }[];
     };
     const epochs = revisions.map(({ signedEpoch }) => signedEpoch);
     assert.ok(
-      epochs.length === 4 && epochs.every((epoch, at) => at === 0 || epoch < (epochs[at - 1] ?? 0)),
+      epochs.length === 2 && epochs.every((epoch, at) => at === 0 || epoch < (epochs[at - 1] ?? 0)),
       epochs.join(),
     );
     const { stdout, stderr } = await run("show", "--revision", "1");
@@ -117,6 +124,8 @@ describe("a fleet that takes signed policies alone", () => {
   });
 
   test("rollback needs the key, and signs the old document anew", async () => {
+    await applied("one");
+    await applied("two");
     assert.match(await no("rollback", "1"), /have it signed anew, with --key FILE/);
     await ok("rollback", "1", "--key", ours.file, "--wait");
     await inForce("one");
@@ -140,6 +149,7 @@ describe("a fleet that takes signed policies alone", () => {
   });
 
   test("a layer goes by an empty one that is signed", async () => {
+    await applied("two");
     await ok("apply", policy("layer"), "--service", "orders", "--key", ours.file, "--wait");
     await inForce("layer");
     await redis.cli.del("outrigger:policy:orders");
@@ -155,6 +165,8 @@ describe("a fleet that takes signed policies alone", () => {
   });
 
   test("epochs go on after Redis has lost everything", async () => {
+    await applied("one");
+    await applied("two");
     // An epoch is a second: what was signed above within one is ahead of the clock.
     const { revisions } = JSON.parse(await ok("history", "--json")) as {
       revisions: { signedEpoch?: number }[];
@@ -162,8 +174,7 @@ describe("a fleet that takes signed policies alone", () => {
     const last = Math.max(0, ...revisions.map(({ signedEpoch }) => signedEpoch ?? 0));
     await eventually("the clock is past them", () => Promise.resolve(Date.now() / 1000 >= last + 1));
     await redis.cli.flushall();
-    await ok("apply", policy("after"), "--key", ours.file, "--wait");
-    await inForce("after");
+    await applied("after");
     await redis.cli.set(
       "outrigger:applied",
       JSON.stringify({ revision: 1, signedEpoch: Number.MAX_SAFE_INTEGER }),
