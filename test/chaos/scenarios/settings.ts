@@ -35,7 +35,7 @@ async function rotate(scene: Scene): Promise<string> {
   })();
   load.catch(() => {}); // told below
   secrets.write({ REDIS_URL: urlWith("wrong-pass") });
-  await sidecar.line(({ msg }) => String(msg).startsWith("Redis: the new REDIS_URL does not serve"));
+  await sidecar.line(({ msg }) => String(msg).startsWith("Redis: the new REDIS_URL does not work"));
   secrets.write({ REDIS_URL: urlWith("new-pass") });
   await sidecar.line(({ msg }) => msg === "Redis: the new REDIS_URL is in use");
   await cli.call("ACL", "SETUSER", "app", "<old-pass");
