@@ -115,7 +115,8 @@ describe("an answer before its upload is through", () => {
     const client = await connectRaw(sidecar.port);
     client.socket.pause();
     client.send(requestText("POST", "/", ["Content-Length: 50000000"]));
-    for (let sent = 0; sent < 800; sent += 1) {
+    // Less than it announced: what came behind the body would be another request.
+    for (let sent = 0; sent < 760; sent += 1) {
       client.send(piece);
       if (client.socket.writableNeedDrain) await Promise.race([once(client.socket, "drain"), client.closed]);
     }
