@@ -1,15 +1,9 @@
 // The kill switches of this sidecar: read by its control plane, honoured by its data plane, told in the log, as a metric,
 // under /policy and in the heartbeat.
 import { KeptSwitches } from "../kill-switch/kept-switches.ts";
-import {
-  disabledKey,
-  type KillSwitch,
-  maxSwitchLength,
-  switchField,
-  switchType,
-} from "../kill-switch/kill-switch.ts";
-import { type SwitchOpener, SwitchSource } from "../kill-switch/switch-source.ts";
-import { compactJws, payloadOf, readClaims, signerOf } from "../policy/signature/jws.ts";
+import { disabledKey, type KillSwitch, switchField } from "../kill-switch/kill-switch.ts";
+import { signedOpener } from "../kill-switch/signed-switch.ts";
+import { SwitchSource } from "../kill-switch/switch-source.ts";
 import { importKeys, type VerifyKey } from "../policy/signature/verify-keys.ts";
 import type { ProcessContext } from "./process-context.ts";
 
@@ -77,22 +71,6 @@ function complaints({ config, telemetry: { logger } }: ProcessContext) {
           ? "a kill switch in Redis cannot be read: it is ignored"
           : "a kill switch in Redis is not signed by a key that counts: it is ignored (outrigger plugins disable --key)",
       ),
-  };
-}
-
-/** Where policies have to be signed, what opens routes or closes them has to be, too. */
-function signedOpener(keys: () => Promise<readonly VerifyKey[]>): SwitchOpener {
-  return async (value, field) => {
-    const token = compactJws(Buffer.from(value), maxSwitchLength);
-    if (token === undefined) return undefined;
-    try {
-      const claims = readClaims(token);
-      if (claims.typ !== switchType || claims.for !== `${disabledKey} ${field}`) return undefined;
-      if ((await signerOf(token, claims, await keys())) === undefined) return undefined;
-      return payloadOf(token).toString();
-    } catch {
-      return undefined;
-    }
   };
 }
 

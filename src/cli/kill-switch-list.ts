@@ -3,6 +3,7 @@ import { registry } from "../app/registry.ts";
 import { KillSwitches, type SwitchList } from "../plane/kill-switches.ts";
 import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
+import { askedTrust } from "./plane-trust.ts";
 import { withPlane } from "./with-plane.ts";
 
 export interface ListOptions {
@@ -11,8 +12,8 @@ export interface ListOptions {
 
 /** @returns the exit code */
 export async function listPlugins(terminal: Terminal, options: ListOptions): Promise<number> {
-  return await withPlane(terminal, {}, async ({ store }) => {
-    const off = await new KillSwitches(store).list();
+  return await withPlane(terminal, {}, async (plane) => {
+    const off = await new KillSwitches(plane.store, await askedTrust(plane)).list();
     if (options.json) printJson(terminal, off);
     else printTables(terminal, off);
     return 0;
@@ -51,14 +52,14 @@ function printTables(terminal: Terminal, { switches, unreadable, nowMs }: Switch
     printTable(
       terminal,
       ["OFF", "SERVICE", "ROUTE", "FOR", "BY", "REASON", "EFFECT"],
-      switches.map(({ plugin, service, route, untilMs, author, reason, openRoutes }) => [
+      switches.map(({ plugin, service, route, untilMs, author, reason, openRoutes, counts }) => [
         plugin,
         service ?? "all",
         route ?? "all",
         untilMs === undefined ? "good" : `${Math.ceil((untilMs - nowMs) / 1000)}s`,
         author,
         reason,
-        openRoutes ? "left out" : "routes answer 503",
+        counts ? (openRoutes ? "left out" : "routes answer 503") : "none: not signed by a key that counts",
       ]),
     );
   }

@@ -6,7 +6,8 @@ import { nearestName } from "../language/nearest.ts";
 import { KillSwitches } from "../plane/kill-switches.ts";
 import { KeyFileRefusal, readSigningKey, type SigningKey } from "../plane/private-key.ts";
 import type { Terminal } from "./terminal.ts";
-import { PlaneRefusal, withPlane } from "./with-plane.ts";
+import { askedTrust } from "./plane-trust.ts";
+import { type Plane, PlaneRefusal, withPlane } from "./with-plane.ts";
 
 export interface TargetOptions {
   readonly service?: string;
@@ -39,13 +40,9 @@ export async function disablePlugin(
     terminal.err(`${wrong}\n`);
     return 2;
   }
-  return await withPlane(terminal, options, async ({ store, author }) => {
-    const { reason } = options;
+  return await withPlane(terminal, options, async (plane) => {
     const openRoutes = options.acceptOpenRoutes === true || pluginsByName[plugin]?.security !== true;
-    const key = options.key === undefined ? undefined : await signingKey(options.key);
-    const written = await new KillSwitches(store).disable(target, { reason, author, openRoutes, ttlMs }, key);
-    if (written === undefined)
-      throw new PlaneRefusal('too many kill switches are set: "outrigger plugins list"');
+    await write(plane, target, { ...options, openRoutes, ttlMs });
     if (options.json)
       terminal.out(`${JSON.stringify({ ...targetJson(target), disabled: true, openRoutes }, null, 2)}\n`);
     else
@@ -54,6 +51,39 @@ export async function disablePlugin(
       );
     return 0;
   });
+}
+
+interface Wish extends DisableOptions {
+  readonly openRoutes: boolean;
+  readonly ttlMs: number | undefined;
+}
+
+/** Rejects with PlaneRefusal when sidecars would not honour it. */
+async function write(
+  plane: Plane,
+  target: SwitchTarget,
+  { key: file, reason, openRoutes, ttlMs }: Wish,
+): Promise<void> {
+  const trusted = await askedTrust(plane);
+  const key = file === undefined ? undefined : await signingKey(file);
+  if (trusted !== undefined && key === undefined)
+    throw new PlaneRefusal(
+      "OUTRIGGER_POLICY_KEYS is set: sidecars ignore a kill switch that is not signed, so it needs --key and --ttl",
+    );
+  if (trusted !== undefined && trusted.every(({ thumbprint }) => thumbprint !== key?.kid))
+    throw new PlaneRefusal(
+      `${file} is not a key that counts by OUTRIGGER_POLICY_KEYS: sidecars would ignore the kill switch`,
+    );
+  const answer = await new KillSwitches(plane.store, trusted).disable(
+    target,
+    { reason, author: plane.author, openRoutes, ttlMs },
+    key,
+  );
+  if (answer === "full") throw new PlaneRefusal('too many kill switches are set: "outrigger plugins list"');
+  if (answer === "signed")
+    throw new PlaneRefusal(
+      "a signed kill switch stands there, and one that is not signed does not replace it: give --key and --ttl",
+    );
 }
 
 /** @returns the exit code */
@@ -67,8 +97,8 @@ export async function enablePlugin(
     terminal.err(`${target}\n`);
     return 2;
   }
-  return await withPlane(terminal, options, async ({ store }) => {
-    const switches = new KillSwitches(store);
+  return await withPlane(terminal, options, async (plane) => {
+    const switches = new KillSwitches(plane.store, await askedTrust(plane));
     if (!(await switches.enable(target))) {
       const others = (await switches.list()).switches.filter((each) => each.plugin === plugin);
       const hint = others.length === 0 ? "" : `: it is off ${others.map(where).join(", ")}`;

@@ -29,6 +29,16 @@ export async function trustedIn(
   return (await trust(await keySetsIn(plane))).keys;
 }
 
+/** Whose signatures sidecars ask for; undefined = none. */
+export async function askedTrust(
+  plane: Pick<Plane, "config" | "store">,
+): Promise<readonly VerifyKey[] | undefined> {
+  const { policyKeys } = plane.config;
+  if (policyKeys === undefined) return undefined;
+  const trust = await createTrust(policyKeys);
+  return (await trust(await keySetsIn(plane))).keys;
+}
+
 /** A document that a key that counts signed for this place; undefined = it is none. */
 export async function verifiedIn(
   { config }: Plane,

@@ -1,6 +1,7 @@
 // A kill switch takes one plugin out of the chain, of a service or of one route where it says so, whatever the policy
 // is. All of them are one hash in Redis: the field says what is off, the value until when, why and who said so.
 import { z } from "zod";
+import { parseJson } from "../language/json.ts";
 import { compilePaths, pathPattern } from "../language/path-pattern.ts";
 
 export const disabledKey = "disabled";
@@ -60,6 +61,16 @@ export function parseSwitchField(field: string): SwitchTarget | undefined {
     service: service === "*" ? undefined : service,
     route: route === "*" ? undefined : route,
   };
+}
+
+/** The text of a value that is not signed, or without its signature, as facts. @returns undefined for what is none */
+export function parseSwitchFacts(text: string): SwitchFacts | undefined {
+  if (text.length > maxSwitchLength) return undefined;
+  try {
+    return switchFacts.safeParse(parseJson(text)).data;
+  } catch {
+    return undefined;
+  }
 }
 
 /** What of a service is off now. */

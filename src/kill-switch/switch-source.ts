@@ -2,17 +2,15 @@
 // depends on a policy that can be read or is valid. What was read last holds while Redis is away, over a restart too
 // where there is a state folder.
 import type { Clock } from "../plugin-api/services.ts";
-import { parseJson } from "../language/json.ts";
 import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
 import { Poller } from "../policy/sources/poller.ts";
 import {
   disabledKey,
   type KillSwitch,
-  maxSwitchLength,
   nothingOff,
+  parseSwitchFacts,
   parseSwitchField,
   type SwitchFacts,
-  switchFacts,
   SwitchedOff,
 } from "./kill-switch.ts";
 import type { KeptSwitches } from "./kept-switches.ts";
@@ -145,12 +143,7 @@ export class SwitchSource {
   async #facts(value: string, field: string): Promise<SwitchFacts | undefined> {
     const { open } = this.#options;
     const opened = open === undefined ? value : await open(value, field);
-    if (opened === undefined || opened.length > maxSwitchLength) return undefined;
-    try {
-      return switchFacts.safeParse(parseJson(opened)).data;
-    } catch {
-      return undefined;
-    }
+    return opened === undefined ? undefined : parseSwitchFacts(opened);
   }
 
   /** @returns whether anything changed */

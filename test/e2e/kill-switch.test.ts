@@ -212,4 +212,25 @@ describe("the commands", () => {
       assert.equal(stderr.trimEnd().split("\n").length, 1, stderr);
     }
   });
+
+  test("set nothing that sidecars would ignore, where policies are signed", async () => {
+    const key = join(folder, "policy.key");
+    const keys = (await outrigger(["policy", "keygen", key])).stdout;
+    const other = join(folder, "other.key");
+    await outrigger(["policy", "keygen", other]);
+    const signing = (...args: string[]) =>
+      outrigger(["plugins", ...args], { REDIS_URL: redis.url, OUTRIGGER_POLICY_KEYS: keys });
+    const off = (...args: string[]) => signing("disable", "cache", "--reason", "x", "--ttl", "1h", ...args);
+    assert.match((await off()).stderr, /ignore a kill switch that is not signed/);
+    assert.match((await off("--key", other)).stderr, /not a key that counts/);
+    assert.equal((await off("--key", key)).code, 0);
+    // Whoever has not the setting replaces no signed one.
+    const bare = await run("disable", "cache", "--reason", "longer", "--ttl", "2h");
+    assert.equal(bare.code, 1);
+    assert.match(bare.stderr, /a signed kill switch stands there/);
+    await disable("cors");
+    const { stdout } = await signing("list");
+    assert.match(stdout, /^cache .*left out$/m);
+    assert.match(stdout, /^cors .*none: not signed by a key that counts$/m);
+  });
 });

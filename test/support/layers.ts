@@ -54,7 +54,13 @@ export const rooms: readonly Room[] = [
   // What takes a plugin out of the chains, whatever the policy is.
   room(
     "src/kill-switch/",
-    ["src/files/", "src/language/", "src/plugin-api/", "src/policy/sources/poller.ts"],
+    [
+      "src/files/",
+      "src/language/",
+      "src/plugin-api/",
+      "src/policy/signature/",
+      "src/policy/sources/poller.ts",
+    ],
     ["zod"],
   ),
   // What a sidecar tells the fleet.
