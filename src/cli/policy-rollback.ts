@@ -1,6 +1,8 @@
 // `outrigger policy rollback [REVISION]`: a new revision that restores an old one.
 import { documentIn } from "../plane/candidate.ts";
 import { differences } from "../plane/difference.ts";
+import { revisionBefore } from "../plane/rollback-target.ts";
+import { printable } from "./table.ts";
 import { readSigningKey } from "../plane/private-key.ts";
 import type { Revision } from "../plane/revision.ts";
 import { trustedIn, verifiedIn } from "./plane-trust.ts";
@@ -41,7 +43,8 @@ export async function rollBackPolicy(
   return await withPlane(terminal, options, async (plane) => {
     const { history, author } = plane;
     const before = await history.current(service, author);
-    const old = await findOld(plane, service, wanted ?? before.revision - 1, options);
+    const target = wanted ?? revisionBefore(await history.list(service), before.revision);
+    const old = await findOld(plane, service, target, options);
     const bytes = await restored(plane, old, wish, { service, before });
     const written = await history.change(service, {
       document: bytes,
@@ -51,6 +54,8 @@ export async function rollBackPolicy(
       reason: options.reason ?? `back to revision ${old.revision}`,
       base: before.revision,
     });
+    if (json !== true)
+      terminal.err(`back to revision ${old.revision} of ${old.at}, by ${printable(old.author)}\n`);
     const changes = differences(before.document && documentIn(before.document), bytes && documentIn(bytes));
     return await reportConvergence(terminal, plane, { service, written, waitMs, json, changes });
   });
