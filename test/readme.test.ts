@@ -225,7 +225,7 @@ describe("with Redis and a service", () => {
 
   test("signed policies", async () => {
     const commands = commandsOf("signing");
-    assert.equal(commands.length, 5);
+    assert.equal(commands.length, 6);
     for (const { line } of commands) {
       const keys = existsSync(join(folder, "policy-keys.json"))
         ? `OUTRIGGER_POLICY_KEYS="$(cat ${join(folder, "policy-keys.json")})"`

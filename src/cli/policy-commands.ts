@@ -5,6 +5,7 @@ import type { HistoryOptions } from "./policy-history.ts";
 import type { RotateOptions } from "./policy-rotate.ts";
 import type { RollbackOptions } from "./policy-rollback.ts";
 import type { ShowOptions } from "./policy-show.ts";
+import type { KeygenOptions } from "./policy-keygen.ts";
 import type { LintCommandOptions } from "./policy-lint.ts";
 import type { CheckOptions } from "./policy-validate.ts";
 import type { DiffOptions } from "./policy-diff.ts";
@@ -172,8 +173,9 @@ function addSigningCommands(
     .description("make a key that signs policies: the private one into the file, the public one on stdout")
     .argument("<file>")
     .option(...json)
-    .action((file: string) =>
-      choose(async () => (await import("./policy-keygen.ts")).generateKey(terminal, file)),
+    .option("--public", "make none: print the public one of the key in the file")
+    .action((file: string, options: KeygenOptions) =>
+      choose(async () => (await import("./policy-keygen.ts")).generateKey(terminal, file, options)),
     );
   policy
     .command("sign")

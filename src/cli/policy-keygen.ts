@@ -1,12 +1,25 @@
 // `outrigger policy keygen FILE`: makes a key that signs policies. The private half goes into the file and nowhere else.
-import { KeyFileRefusal, writeSigningKey } from "../plane/private-key.ts";
+import { KeyFileRefusal, readSigningKey, writeSigningKey } from "../plane/private-key.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** Prints the public half as a JWKS, as OUTRIGGER_POLICY_KEYS takes it. @returns the exit code */
-export async function generateKey(terminal: Terminal, file: string): Promise<number> {
+export interface KeygenOptions {
+  readonly public?: true;
+}
+
+/**
+ * Prints the public half as a JWKS, as OUTRIGGER_POLICY_KEYS takes it.
+ * @param publicOnly of a key that is there already; else one is made
+ * @returns the exit code
+ */
+export async function generateKey(
+  terminal: Terminal,
+  file: string,
+  { public: publicOnly }: KeygenOptions,
+): Promise<number> {
   try {
-    const { kid, publicJwk } = await writeSigningKey(file);
+    const { kid, publicJwk } = await (publicOnly === true ? readSigningKey(file) : writeSigningKey(file));
     terminal.out(`${JSON.stringify({ keys: [publicJwk] }, null, 2)}\n`);
+    if (publicOnly === true) return 0;
     terminal.err(
       `the private key is in ${file}, kid ${kid}; printed is the public one, for OUTRIGGER_POLICY_KEYS\n`,
     );

@@ -70,7 +70,9 @@ async function openKeySet(
   const imported = await importKeys({ keys: named }).catch((error: unknown) => {
     throw refused((error as Error).message);
   });
-  const counting = [...root, ...imported].filter(({ thumbprint }) => !revoked.includes(thumbprint));
+  // A document that takes over the keys of the settings names them, too.
+  const known = new Map([...root, ...imported].map((key) => [key.thumbprint, key]));
+  const counting = [...known.values()].filter(({ thumbprint }) => !revoked.includes(thumbprint));
   if (counting.length === 0) throw refused("leaves no key");
   return { epoch, keys: counting };
 }
