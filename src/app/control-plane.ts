@@ -195,7 +195,7 @@ function checksOf<Compiled>(
 ): Check[] {
   const plugins = [...data.troubles()].map(([name, trouble]) => ({
     name: `plugin ${name}`,
-    // A plugin in trouble has its own fail mode; accepting the sidecar out of service would be one more failure.
+    // A plugin in trouble has its own fail mode; taking the sidecar out of service would be one more failure.
     ok: true,
     detail: trouble,
   }));

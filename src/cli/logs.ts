@@ -39,7 +39,10 @@ export async function printLogs(terminal: Terminal, options: LogsOptions): Promi
   };
   return await withPlane(terminal, options, async ({ store }) => {
     const streams = new LogStreams(store, service);
-    for (const entry of await streams.last(lines, (each) => isWanted(recordOf(each)))) print(entry);
+    const entries = await streams.last(lines, (each) => isWanted(recordOf(each)));
+    for (const entry of entries) print(entry);
+    if (entries.length === 0)
+      terminal.err("no such line: services write here where the policy says pluginConfig.logging.stream\n");
     if (follow === true) return await followStreams(terminal, streams, print);
     if (streams.size === 0)
       throw new PlaneRefusal("no service has had a sidecar within two hours: name one with --service");

@@ -18,7 +18,7 @@ export type ExchangeState =
   /** Told to everybody. Of the client's connection, the rest of an unwanted request may still be read. */
   | "done";
 
-/** What comes before the head of the response; any failure of our own is answered from there. */
+/** What may follow any state before the head of the response: a failure of our own can still be answered there. */
 const ends = ["responding", "broken", "done"] as const;
 
 const following: Readonly<Record<ExchangeState, readonly ExchangeState[]>> = {

@@ -44,7 +44,7 @@ export interface TestSidecar extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-/** Rejects, with nothing left behind, when the settings or the policy are refused. */
+/** Rejects, with nothing left behind, when the settings are refused. A policy that is refused is told in `lines`, and requests are 503. */
 export async function startSidecar(options: TestSidecarOptions): Promise<TestSidecar> {
   const folder = mkdtempSync(join(tmpdir(), "outrigger-test-"));
   const policyFile = join(folder, "policy.json");

@@ -3,7 +3,7 @@ import { note, type Exchange, type ExchangeResponse } from "../../../src/plugin-
 
 const statusKeyNote = note<string>("cache key");
 
-/** Keeps the key for `tellKey`. */
+/** Keeps the key for `writeStatusKey`. */
 export function keepStatusKey(exchange: Exchange, url: string): void {
   statusKeyNote.set(exchange, url);
 }

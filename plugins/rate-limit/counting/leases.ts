@@ -6,7 +6,7 @@ import { Reservation, type Limit } from "../limit.ts";
 
 /** What leases need of the shared counting. */
 export interface LeaseSource {
-  /** As `RedisLedger.take`. */
+  /** As `RedisCounts.take`. */
   take(reservations: readonly Reservation[], limitMs: number): Promise<number>;
   /** Never rejects. */
   giveBack(caller: Caller, lease: Lease): Promise<void>;
