@@ -167,6 +167,9 @@ describe("options of plugins", () => {
 const otherwise: Readonly<Record<string, string>> = {
   "apiKeys.keys[].claims{}": "claims themselves, as a token has them",
   "negativeTtlSeconds{}": "the statuses of those lifetimes",
+  "tests[].request.path": "the target of one request, as a client sends it",
+  "tests[].request.identity.method": "how the caller showed who it is",
+  "tests[].request.identity.claims{}": "claims themselves, as a token has them",
 };
 
 test("every option is of the language whose name says so", () => {
