@@ -2,11 +2,11 @@
 // One process has it beside its control plane; of several, each worker has one.
 import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
 import type { Config } from "../config/config.ts";
 import { bind } from "../config/start-error.ts";
 import { FolderLines } from "../files/kept-lines.ts";
 import { type KillSwitch, SwitchedOff } from "../kill-switch/kill-switch.ts";
+import { untilLimit } from "../plugin-api/within-limit.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
 import { RecordSignatures } from "../policy/signature/records.ts";
 import { compilePolicy } from "../routing/compile-policy.ts";
@@ -98,11 +98,20 @@ export function createDataPlane(
       secretFiles.close();
       unwatchTls?.();
       stalls.stop();
-      const closed = inForce.close().then(() => host.states.close());
-      await Promise.race([closed, delay(closeLimitMs, undefined, { ref: false })]);
+      await closePlugins(inForce, host, logger);
       upstreams.close();
     },
   };
+}
+
+async function closePlugins(
+  inForce: PolicyInForce,
+  host: PluginHost,
+  logger: Telemetry["logger"],
+): Promise<void> {
+  const closed = inForce.close().then(() => host.states.close());
+  if (await untilLimit(closed, closeLimitMs)) return;
+  logger.warn({ limitMs: closeLimitMs }, "plugins are not closed in time; the process ends without that");
 }
 
 /** What a control plane does with it and asks of it. */

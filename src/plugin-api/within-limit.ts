@@ -38,3 +38,19 @@ export function withinLimit<Result>(
     );
   });
 }
+
+/**
+ * Waits for work that one can go on without: until the limit at most. Rejects as the work does until then.
+ * @returns whether the work is done
+ */
+export async function untilLimit(work: Promise<unknown>, limitMs: number): Promise<boolean> {
+  let settled = false;
+  const watched = work.finally(() => (settled = true));
+  try {
+    await withinLimit(watched, limitMs, "the wait is over");
+    return true;
+  } catch (error) {
+    if (!settled) return false;
+    throw error;
+  }
+}

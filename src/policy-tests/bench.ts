@@ -1,7 +1,6 @@
 // A policy set up to be tested: what decides about a request is the same as in a sidecar that serves, from the head to
 // the answer; around it are a client and a service that are not there. Each test begins with nothing: its route is set
 // up for it alone, so that no count, cache or lock of one test reaches another.
-import { setTimeout as delay } from "node:timers/promises";
 import type { ClientAddress } from "../client/client-address.ts";
 import { ClientLimits } from "../client/client-limits.ts";
 import type { UpstreamAddress } from "../config/formats.ts";
@@ -10,7 +9,7 @@ import { ServerExchange } from "../exchange/exchange.ts";
 import { parseRequestHead, type RequestHead } from "../http1/request-head.ts";
 import { nothingOff } from "../kill-switch/kill-switch.ts";
 import { type Clock, Fields, GatewayError, type PluginDefinition } from "../plugin-api/contract.ts";
-import { withinLimit } from "../plugin-api/within-limit.ts";
+import { untilLimit, withinLimit } from "../plugin-api/within-limit.ts";
 import type { PolicyTest } from "../policy/document/tests-field.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
 import { compilePolicy } from "../routing/compile-policy.ts";
@@ -114,7 +113,7 @@ export class Bench {
   /** Never rejects. */
   async close(): Promise<void> {
     this.#routed.snapshot.retire();
-    await Promise.race([Promise.all(this.#closing), delay(closeLimitMs, undefined, { ref: false })]);
+    await untilLimit(Promise.all(this.#closing), closeLimitMs);
   }
 
   #read(stream: MemoryStream): RequestHead {

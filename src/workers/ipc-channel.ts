@@ -1,6 +1,6 @@
 // A worker's channel to its primary: messages both ways, and calls that have a response.
 import cluster from "node:cluster";
-import { setTimeout as sleep } from "node:timers/promises";
+import { untilLimit, withinLimit } from "../plugin-api/within-limit.ts";
 import { parseToWorker, type ToPrimary, type ToWorker } from "./messages.ts";
 
 export interface IpcChannel {
@@ -46,8 +46,7 @@ export function connectToPrimary(): IpcChannel {
     disconnected: disconnected.promise,
     async closeSocket(limitMs) {
       void send({ type: "closing" });
-      const limit = sleep(limitMs, undefined, { ref: false });
-      await Promise.race([closed.promise, disconnected.promise, limit]);
+      await untilLimit(Promise.race([closed.promise, disconnected.promise]), limitMs);
     },
     send,
     listen(handler) {
@@ -66,16 +65,14 @@ class PendingCalls {
   async send(plugin: string, request: unknown, limitMs: number): Promise<unknown> {
     const id = ++this.#lastId;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    const limit = setTimeout(() => reject(new Error("the primary does not respond")), limitMs);
     this.#waiting.set(id, ({ response, error }) => {
       if (error === undefined) resolve(response);
       else reject(new Error(error));
     });
     void send({ type: "request", id, plugin, request });
     try {
-      return await promise;
+      return await withinLimit(promise, limitMs, "the primary does not respond");
     } finally {
-      clearTimeout(limit);
       this.#waiting.delete(id);
     }
   }

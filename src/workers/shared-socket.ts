@@ -3,6 +3,7 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
+import { untilLimit } from "../plugin-api/within-limit.ts";
 import { closeEmptied, type ListeningHandle, listeningHandle } from "../server/backlog.ts";
 import { type DrainLimits, phasesOf } from "../server/drain.ts";
 import type { WorkerHandle } from "./worker-handle.ts";
@@ -29,7 +30,7 @@ export class SharedSocket {
     const { openMs, closedMs } = phasesOf(limits);
     const all = Promise.all(workers.map(({ closing, ended }) => Promise.race([closing, ended])));
     // One that hangs says nothing.
-    await Promise.race([all, sleep((openMs + closedMs) / 2, undefined, { ref: false })]);
+    await untilLimit(all, (openMs + closedMs) / 2);
     if (this.#handle !== undefined) await closeEmptied(this.#handle, beganMono + closedMs);
     const endMono = beganMono + limits.maxMs;
     while (workers.some(({ transit }) => transit.pending) && performance.now() < endMono)

@@ -1,7 +1,7 @@
 // A bounded wait.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { OverLimit, withinLimit } from "../../../src/plugin-api/within-limit.ts";
+import { OverLimit, untilLimit, withinLimit } from "../../../src/plugin-api/within-limit.ts";
 import { textOf } from "../../../src/plugin-api/error-text.ts";
 import { pairsOf } from "../../../src/plugin-api/pairs.ts";
 
@@ -37,6 +37,16 @@ test("an answer that came in while our own process stalled counts", async () => 
   while (performance.now() < end);
   setImmediate(() => resolve("read from the socket"));
   assert.equal(await waiting, "read from the socket");
+});
+
+test("work that one can go on without is waited for until the limit", async () => {
+  assert.equal(await untilLimit(Promise.resolve(7), 60_000), true);
+  const own = new OverLimit("its own");
+  await assert.rejects(untilLimit(Promise.reject(own), 60_000), own);
+  const { promise, reject } = Promise.withResolvers<number>();
+  assert.equal(await untilLimit(promise, 1), false);
+  reject(new Error("unheard"));
+  await new Promise(setImmediate);
 });
 
 test("whatever was thrown has a text", () => {
