@@ -8,14 +8,12 @@ import { createIsoTime, decimals, inOnePiece, jsonText, keepLast } from "./text.
 /** pino's numbers of the levels, and those at which nothing is left out or nothing is written. */
 export const levelNumbers = { trace: 10, debug: 20, info: 30, warn: 40, error: 50, silent: 100 } as const;
 
-/** `error` for what the service or the sidecar did wrong, `warn` for what the client did, else `info`. */
+/** `error` for what the service or the sidecar did wrong, `warn` for what the client did or what was cut off, else `info`. */
 export function levelOf(outcome: Outcome): number {
   if (outcome.status >= 500 || outcome.end === "failed" || outcome.end === "upstream-aborted") {
     return levelNumbers.error;
   }
-  if (outcome.status >= 400 || outcome.end === "client-aborted" || outcome.end === "revoked")
-    return levelNumbers.warn;
-  return levelNumbers.info;
+  return outcome.status >= 400 || outcome.end !== "complete" ? levelNumbers.warn : levelNumbers.info;
 }
 
 /**

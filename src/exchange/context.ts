@@ -48,6 +48,8 @@ export interface CarriedExchange extends UpstreamHandler, IntrusiveItem {
   takenBy(tunnel: RunningTunnel): void;
   /** It may not go on: ends it as far as it has come. @param because for the access log */
   revoke(error: GatewayError, because: string): void;
+  /** The process ends: breaks it off, so that the client cannot take what it has got for complete. */
+  shutDown(): void;
   /** Of an upgrade that was accepted. */
   readonly tunnel: RunningTunnel | undefined;
   /** The tunnel is over. */

@@ -54,6 +54,15 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     if (!this.over) this.halfClosed ??= new HalfClosed(this.inbound.stream, this.writer);
   }
 
+  onMalformed(error: GatewayError): boolean {
+    // It was answered, and its rest is read for nobody.
+    if (this.over) return true;
+    // The next request on the connection is what is faulty, or the answer has begun.
+    if (this.inbound.stream.complete || this.writer.headSent) return false;
+    this.bodyFailed(error);
+    return true;
+  }
+
   readBody(maxBytes: number): Promise<Buffer> {
     return this.body.readWhole(maxBytes);
   }

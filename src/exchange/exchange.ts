@@ -23,7 +23,8 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
   #accept: ((response: LiveResponse) => void) | undefined = undefined;
   /** What the response reports, or why it broke off. */
   #error: GatewayError | undefined = undefined;
-  #revoked = false;
+  /** By whom of this side it was broken off. */
+  #endedBy: "revoked" | "shutdown" | undefined = undefined;
   #askedMono = 0;
   #upstreamMs: number | undefined = undefined;
   #answeredMono: number | undefined = undefined;
@@ -208,23 +209,21 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
     this.#failed(error);
   }
 
-  onMalformed(error: GatewayError): boolean {
-    // It was answered, and its rest is read for nobody.
-    if (this.over) return true;
-    // The next request on the connection is what is faulty, or the answer has begun.
-    if (this.inbound.stream.complete || this.writer.headSent) return false;
-    this.bodyFailed(error);
-    return true;
-  }
-
   revoke(error: GatewayError, because: string): void {
     // What is refused already only has to reach a slow client.
     if (this.over || this.#error !== undefined) return;
     this.live.refusedBecause = because;
-    this.#revoked = true;
+    this.#endedBy = "revoked";
     this.#error = error;
     if (this.tunnel === undefined) this.bodyFailed(error);
     else this.tunnel.end();
+  }
+
+  shutDown(): void {
+    if (this.over || this.#state === "broken" || this.inbound.stream.finished) return;
+    this.#endedBy = "shutdown";
+    if (this.tunnel === undefined) this.#breakOff();
+    else this.inbound.stream.destroy();
   }
 
   onBroken(): void {
@@ -277,7 +276,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
       last,
       // Of whoever answered: http-proxy middleware does so past the writer.
       status: last === "upgraded" ? 101 : this.inbound.stream.status,
-      revoked: this.#revoked,
+      endedBy: this.#endedBy,
       error: this.#error,
       endedMono: this.#answeredMono ?? this.context.clock.mono(),
       upstreamMs: this.#upstreamMs,

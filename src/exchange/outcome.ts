@@ -8,8 +8,8 @@ export interface Ending extends Pick<
   "status" | "error" | "upstreamMs" | "requestBytes" | "responseBytes"
 > {
   readonly complete: boolean;
-  /** Its caller might not go on. */
-  readonly revoked: boolean;
+  /** Its caller might not go on, or the process ends. */
+  readonly endedBy: "revoked" | "shutdown" | undefined;
   /** How far it was. */
   readonly last: ExchangeState;
   /** When the answer was made, or the exchange was over. */
@@ -17,12 +17,10 @@ export interface Ending extends Pick<
 }
 
 export function outcomeOf(live: LiveExchange, ending: Ending): Outcome {
-  const { complete, last, revoked, status, error, upstreamMs, requestBytes, responseBytes } = ending;
-  const brokenEnd = error === undefined ? "failed" : "upstream-aborted";
-  const isCutOff = revoked && (last === "broken" || last === "upgraded");
+  const { status, error, upstreamMs, requestBytes, responseBytes } = ending;
   return {
     status,
-    end: isCutOff ? "revoked" : complete ? "complete" : last === "broken" ? brokenEnd : "client-aborted",
+    end: endOf(ending),
     durationMs: ending.endedMono - live.startedMono,
     upstreamMs,
     requestBytes,
@@ -30,4 +28,12 @@ export function outcomeOf(live: LiveExchange, ending: Ending): Outcome {
     answeredBy: live.answeredBy,
     error,
   };
+}
+
+function endOf({ complete, last, endedBy, error }: Ending): Outcome["end"] {
+  if (endedBy === "shutdown") return endedBy;
+  if (endedBy !== undefined && (last === "broken" || last === "upgraded")) return endedBy;
+  if (complete) return "complete";
+  if (last !== "broken") return "client-aborted";
+  return error === undefined ? "failed" : "upstream-aborted";
 }

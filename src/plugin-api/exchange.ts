@@ -180,7 +180,7 @@ export type Verdict = RespondVerdict | RejectVerdict | undefined | void;
 export interface Outcome {
   /** Status sent to the client; 0 when it left before any was. */
   readonly status: number;
-  readonly end: "complete" | "client-aborted" | "upstream-aborted" | "failed" | "revoked";
+  readonly end: "complete" | "client-aborted" | "upstream-aborted" | "failed" | "revoked" | "shutdown";
   readonly durationMs: number;
   /** Wait for the upstream's response head; undefined when it was not asked. */
   readonly upstreamMs: number | undefined;

@@ -120,7 +120,7 @@ export class Drain {
   async #cutOff(): Promise<void> {
     const { server, exchanges } = this.#drained;
     for (const exchange of exchanges.all()) {
-      if (exchange.inbound.stream.upgrades) exchange.inbound.stream.destroy();
+      exchange.shutDown();
       exchange.live.abandonHooks();
     }
     server.closeAllConnections();

@@ -40,7 +40,7 @@ describe("the drain", () => {
     await sidecar.stop();
     assert.ok(performance.now() - beganMono < 4_000);
     await waiting.closed;
-    assert.deepEqual(outcomes, ["client-aborted", "client-aborted"]);
+    assert.deepEqual(outcomes, ["shutdown", "shutdown"]);
   });
 });
 

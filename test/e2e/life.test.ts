@@ -107,6 +107,21 @@ describe("the process", () => {
     assert.equal((await sidecar.end).code, 0);
   });
 
+  it("a body that ends with its connection is reset at that limit, and its line says by whom", async () => {
+    const sidecar = await start(300);
+    const client = await connectRaw(sidecar.port);
+    client.send("GET /slow HTTP/1.0\r\nHost: a\r\n\r\n");
+    await until(() => released.length > 0);
+    released.pop()?.write("a part");
+    await client.until((received) => received.endsWith("a part"));
+    sidecar.child.kill("SIGTERM");
+    assert.equal((await client.closed).reset, true);
+    const { code, stdout } = await sidecar.end;
+    assert.equal(code, 0);
+    const line = stdout.split("\n").find((each) => each.includes('"path":"/slow"'));
+    assert.equal(JSON.parse(line ?? "{}").end, "shutdown");
+  });
+
   it("a second signal ends at once", async () => {
     const sidecar = await start(60_000);
     const { answer } = await slowRequest(sidecar.url);

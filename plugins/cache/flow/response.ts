@@ -222,7 +222,7 @@ export class ResponsePath {
 
 /** What an exchange that left nothing to keep means for those who wait. */
 function endOf({ end, error }: Outcome): FlightEnd {
-  if (end === "client-aborted") return { kind: "retry" };
+  if (end === "client-aborted" || end === "shutdown") return { kind: "retry" };
   return error !== undefined && isUpstreamFailure(error)
     ? { kind: "failed", error }
     : { kind: "uncacheable" };

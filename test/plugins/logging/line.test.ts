@@ -159,6 +159,7 @@ test("the level is the sidecar's or service's fault, the client's, or none", () 
   assert.equal(levelOf(outcomeOf({ status: 304 })), 30);
   assert.equal(levelOf(outcomeOf({ status: 429 })), 40);
   assert.equal(levelOf(outcomeOf({ status: 0, end: "client-aborted" })), 40);
+  assert.equal(levelOf(outcomeOf({ status: 200, end: "shutdown" })), 40);
   assert.equal(levelOf(outcomeOf({ status: 503 })), 50);
   assert.equal(levelOf(outcomeOf({ status: 200, end: "upstream-aborted" })), 50);
   assert.equal(levelOf(outcomeOf({ status: 200, end: "failed" })), 50);

@@ -50,6 +50,7 @@ const steps: Readonly<Record<string, Step>> = {
   "the caller may not go on": ({ exchange, outcomes }) => {
     if (outcomes.length === 0) exchange.revoke(refusal, "revoked");
   },
+  "the process ends": ({ exchange }) => exchange.shutDown(),
   "the sidecar drains": (scene) => (scene.draining = true),
 };
 
@@ -127,7 +128,7 @@ async function endsWell(scene: ExchangeScene): Promise<void> {
   const [outcome] = outcomes;
   const received = await stream.client.received;
   if (received.complete) assert.equal(outcome?.status, received.status);
-  if (outcome?.end === "upstream-aborted" || outcome?.end === "failed") {
+  if (["upstream-aborted", "failed", "shutdown"].includes(outcome?.end ?? "")) {
     assert.equal(received.complete, false, "what broke off does not look complete");
   }
   if (outcome?.end === "complete") assert.ok(received.complete, "what is told complete was complete");
