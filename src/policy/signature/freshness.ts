@@ -3,7 +3,7 @@
 import { sameBytes } from "../layers/choose-layer.ts";
 import { digestOf } from "../document/digest.ts";
 import { compactJws, payloadOf, readClaims } from "./jws.ts";
-import { keySetKey, type Trust } from "./key-sets.ts";
+import { byFewest, keySetKey, maxKeySets, type Trust } from "./key-sets.ts";
 import { defaultMaxBytes } from "../document/parse.ts";
 import { type Problem, PolicyRefused } from "../document/problems.ts";
 import {
@@ -15,10 +15,12 @@ import {
 } from "../read.ts";
 import type { SourceReading } from "../sources/source.ts";
 
+type TrustBy = (keySets: readonly Uint8Array[]) => Promise<Trust>;
+
 export interface FreshnessOptions {
   readonly read: PolicyReader;
   /** Absent = nothing has to be signed, and nothing is asked of signatures. */
-  readonly trust?: ((keySets: readonly Uint8Array[]) => Promise<Trust>) | undefined;
+  readonly trust?: TrustBy | undefined;
   /** Epoch milliseconds. */
   readonly now: () => number;
 }
@@ -30,6 +32,7 @@ interface Completed {
   readonly keysChanged: boolean;
 }
 
+const tooMany = `follows from OUTRIGGER_POLICY_KEYS by more than ${maxKeySets} documents, and does not count, its revocations neither: bring OUTRIGGER_POLICY_KEYS up to date and restart`;
 const keysStay = "the keys that it named still count, and those that it revoked do not";
 const layerStays = "it stays in force; to take it away, apply a signed one that is empty";
 const unsignedRemoval = (document: string, what: string): Problem => ({
@@ -95,7 +98,7 @@ export class Freshness {
     if (trust === undefined) return { raw, notices: [], keysChanged: false };
     const before = this.#keySets;
     const found = (raw.keySets ?? []).filter((each) => !before.some((old) => sameBytes(old, each)));
-    const { keySets, problems } = await trust([...before, ...found]);
+    const { keySets, problems } = await this.#follow(trust, found);
     this.#keySets = keySets;
     const notices = found.length > 0 ? [...problems] : [];
     if (raw.keySets?.length === 0 && keySets.length > 0) notices.push(unsignedRemoval(keySetKey, keysStay));
@@ -105,6 +108,18 @@ export class Freshness {
       return { raw: { ...raw, keySets }, notices, keysChanged };
     notices.push(unsignedRemoval(layerName, layerStays));
     return { raw: { ...raw, layer: known.layer, keySets }, notices, keysChanged };
+  }
+
+  /** Who may sign once these documents of keys have been found, too. */
+  async #follow(trust: TrustBy, found: readonly Uint8Array[]): Promise<Trust> {
+    const before = await trust(this.#keySets);
+    if (found.length === 0) return before;
+    const after = await trust([...before.keySets, ...found]);
+    if (after.epoch === before.epoch) return after;
+    const least = await byFewest(after, trust);
+    if (least.keySets.length <= maxKeySets) return least;
+    // Without one of them the keys of the settings would count again, revoked ones too: what counted goes on.
+    return { ...before, problems: [{ path: "", document: keySetKey, message: tooMany }] };
   }
 
   /** These are in force now. */

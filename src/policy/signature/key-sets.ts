@@ -5,15 +5,15 @@ import { parseJson } from "../../language/json.ts";
 import { compactJws, payloadOf, readClaims, signerOf } from "./jws.ts";
 import { refused } from "../document/parse.ts";
 import { type Problem, PolicyRefused } from "../document/problems.ts";
-import { importKeys, type VerifyKey } from "./verify-keys.ts";
+import { importKeys, sameKeys, type VerifyKey } from "./verify-keys.ts";
 
 export const keySetKey = "policy-keys";
 export const keySetType = "outrigger-policy-keys+jws";
 
 /** Longest document of keys. */
 export const keySetMaxBytes = 65_536;
-/** Documents that are remembered, each signed by a key that the ones before it let count. */
-const maxRemembered = 8;
+/** Documents that the last one may need before it, itself included. */
+export const maxKeySets = 32;
 
 const shape = z.strictObject({
   keys: z.array(z.record(z.string(), z.unknown())).max(32),
@@ -43,13 +43,29 @@ export async function trustAfter(
   for (const document of documents) {
     try {
       const { epoch, keys } = await openKeySet(document, root, trust);
-      trust = { keys, epoch, keySets: [...trust.keySets, document].slice(-maxRemembered), problems: [] };
+      trust = { keys, epoch, keySets: [...trust.keySets, document], problems: [] };
     } catch (error) {
       if (!(error instanceof PolicyRefused)) throw error;
       trust = { ...trust, problems: error.problems.map((each) => ({ ...each, document: keySetKey })) };
     }
   }
   return trust;
+}
+
+/**
+ * The same trust by fewer documents: those alone without which the last one would not count. One that is needed is never
+ * left out: the keys of the settings would count again, revoked ones too.
+ */
+export async function byFewest(
+  whole: Trust,
+  trustBy: (documents: readonly Uint8Array[]) => Promise<Trust>,
+): Promise<Trust> {
+  let least = whole;
+  for (const document of whole.keySets.slice(0, -1).toReversed()) {
+    const fewer = await trustBy(least.keySets.filter((each) => each !== document));
+    if (fewer.epoch === whole.epoch && sameKeys(fewer.keys, whole.keys)) least = fewer;
+  }
+  return { ...least, problems: whole.problems };
 }
 
 async function openKeySet(

@@ -140,6 +140,28 @@ const swapsKeys = attack(
   },
 );
 
+const outlivesRotations = attack(
+  "signs with a key that was revoked many changes of keys ago, also over a restart",
+  async (s) => {
+    const env = { OUTRIGGER_STATE_DIR: join(s.folder, "state") };
+    const next = await s.makeKey();
+    await s.set("policy-keys", await s.keySet([next], [], 1));
+    await s.set("policy", await s.sign(marked("good"), { epoch: 1 }, next));
+    const sidecar = await s.sidecar(env);
+    await hasMark(sidecar, "good");
+    for (let epoch = 2; epoch < 13; epoch += 1) {
+      await s.set("policy-keys", await s.keySet([next], [s.ours], epoch, next));
+      await s.set("policy", await s.sign(marked(`good ${epoch}`), { epoch }, next));
+      await hasMark(sidecar, `good ${epoch}`);
+    }
+    await s.set("policy", await s.sign(marked("evil"), { epoch: 20 }));
+    await s.refuses(sidecar, /not signed by any/, "good 12");
+    await sidecar.stop();
+    const again = await s.sidecar(env);
+    await s.refuses(again, /not signed by any/, "good 12");
+  },
+);
+
 export const attacks: readonly Attack[] = [
   tampers,
   replays,
@@ -147,4 +169,5 @@ export const attacks: readonly Attack[] = [
   freezes,
   swapsLayers,
   swapsKeys,
+  outlivesRotations,
 ];

@@ -128,6 +128,32 @@ describe("keys that came later", () => {
     assert.match(await take(freshness, raw(await nextPolicy(), [])), /is gone, which nobody signed/);
   });
 
+  test("of many documents those are remembered that the last one needs, and one that needs too many does not count", async () => {
+    const freshness = await createFreshness();
+    const [trusted] = (await (await createTrust({ keys: [ours.jwk] }))([])).keys;
+    const revoked = [trusted?.thumbprint];
+    const step = async (document: Buffer): Promise<string> =>
+      take(freshness, raw(await nextPolicy(), [document]));
+    await step(await keySet({ keys: [next.jwk], revoked: [] }, 1));
+    for (let epoch = 2; epoch < 20; epoch += 1)
+      await step(await keySet({ keys: [next.jwk], revoked }, epoch, next));
+    assert.equal(freshness.keySets.length, 2);
+    assert.match(await take(freshness, raw(await policy("a", { epoch: 50 }))), /not signed by any/);
+    // Each by a key that only the one before it names: all are needed.
+    const chain = freshness.keySets.slice(0, 1) as Buffer[];
+    let signer = next;
+    for (let epoch = 20; epoch < 52; epoch += 1) {
+      const named = await makePair(`k${epoch}`);
+      chain.push(await keySet({ keys: [next.jwk, named.jwk], revoked }, epoch, signer));
+      signer = named;
+    }
+    freshness.remember(raw(await nextPolicy(), chain.slice(0, 32)));
+    const said = await step(chain[32] as Buffer);
+    assert.match(said, /by more than 32 documents/);
+    assert.equal(freshness.keySets.length, 32);
+    assert.match(await take(freshness, raw(await policy("a", { epoch: 51 }))), /not signed by any/);
+  });
+
   test("the last key cannot be revoked", async () => {
     const trust = await createTrust({ keys: [ours.jwk] });
     const [{ thumbprint } = { thumbprint: "" }] = (await trust([])).keys;
