@@ -22,6 +22,8 @@ const policyViolation = 1008;
 const goingAway = 1001;
 /** How long an ended tunnel waits for the end of a frame, and for the client to take the last one. */
 const lingerMs = 1_000;
+/** How long a client may not take the 101 itself. */
+const headMs = 5_000;
 
 export class Tunnel {
   readonly #exchange: CarriedExchange;
@@ -34,6 +36,7 @@ export class Tunnel {
   #ending = false;
   #leaving = false;
   #linger: NodeJS.Timeout | undefined = undefined;
+  #headLimit: NodeJS.Timeout | undefined = undefined;
 
   constructor(exchange: CarriedExchange, client: Socket, { protocol, socket }: UpstreamSide) {
     this.#exchange = exchange;
@@ -51,7 +54,9 @@ export class Tunnel {
     service.once("close", this.#closed).on("error", () => resetConnection(client));
     client.setTimeout(0);
     client.setKeepAlive(true, keepAliveMs);
-    client.write(head, "latin1");
+    // Nothing waits before it: who does not take it has left by a reset that Node (26) loses under TLS.
+    this.#headLimit = setTimeout(() => client.destroy(), headMs);
+    client.write(head, "latin1", () => clearTimeout(this.#headLimit));
     this.#written = client.bytesWritten;
     if (fromService.length > 0) client.write(fromService);
     if (fromClient.length > 0) service.write(fromClient);
@@ -144,6 +149,7 @@ export class Tunnel {
     if (!this.#ending || this.#client.destroyed) this.#service.destroy();
     if (this.#open > 0) return;
     clearTimeout(this.#linger);
+    clearTimeout(this.#headLimit);
     this.#exchange.finish(this.#client.bytesWritten - this.#written);
   };
 }

@@ -78,6 +78,11 @@ export const promises: Readonly<Record<string, Promised>> = {
     "Whoever floods with upgrades leaves others their requests and upgrades.",
     "test/unit/app/descriptors.test.ts",
   ),
+  Z41: client(
+    "Connections that their client resets leave nothing behind that others would need.",
+    "test/e2e/tls-resets.test.ts",
+    "test/unit/exchange/tunnel.test.ts",
+  ),
   Z60: redis(
     "A signed policy counts under its own key, until its end and never after a newer one; keys change by a signature alone.",
     "test/unit/policy/signature/freshness.test.ts",

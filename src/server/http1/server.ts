@@ -38,13 +38,14 @@ export function createHttp1Server(options: Http1Options, events: Http1Events): S
   // Bounded in bytes already; beyond a count node:http would drop fields silently, and with them what they say.
   server.maxHeadersCount = 0;
   server.maxConnections = options.maxConnections;
-  // A client may end its side with the request, and read on. Not in Node's types (26), but there since Node 0.5.
+  // A client may end its side with the request, and read on: over TCP. Under TLS it leaves node:http from closing a
+  // connection in the middle of an answer as if that was complete. Not in Node's types (26), but there since Node 0.5.
   Object.assign(server, { httpAllowHalfOpen: true });
   server.on("connection", (socket: Socket) => {
     if (events.onConnection(socket) && options.tls === undefined) socket.on("end", clientEnded);
   });
   // Under TLS, requests and their end are on a socket of its own.
-  server.on("secureConnection", (socket: Socket) => socket.on("end", clientEnded));
+  server.on("secureConnection", (socket: Socket) => socket.on("end", tlsClientEnded));
   server.on("drop", () => events.onDrop());
   const pipelining = new Pipelining(options.clientShare, (socket) => events.onCrowding(socket));
   const serve = (message: IncomingMessage, response: http.ServerResponse): void => {
@@ -53,9 +54,11 @@ export function createHttp1Server(options: Http1Options, events: Http1Events): S
     else pipelining.wait(stream, message.socket, () => events.onRequest(stream));
   };
   server.on("request", serve).on("checkContinue", serve).on("checkExpectation", serve);
-  server.on("upgrade", (message: IncomingMessage, socket: Socket, head: Buffer) =>
-    events.onRequest(upgradeStream(message, socket, head)),
-  );
+  server.on("upgrade", (message: IncomingMessage, socket: Socket, head: Buffer) => {
+    // Its own side hears of the end until the tunnel does, which goes on one way.
+    socket.off("end", tlsClientEnded);
+    events.onRequest(upgradeStream(message, socket, head));
+  });
   server.on("connect", (message: IncomingMessage, socket: Socket) =>
     events.onConnect(message.url ?? "", socket),
   );
@@ -92,6 +95,15 @@ function createServer(limits: Http1Options): Server {
 /** For the connection's `end` event. */
 function clientEnded(this: Socket): void {
   streamOn(this)?.handler?.onHalfClosed();
+}
+
+/**
+ * The same under TLS: the client is taken to have left, though it might read on (RFC 8446 section 6.1), which clients of
+ * HTTP do not. For a reset can look like this: where a write of TLS itself meets it first, such as a session ticket, Node
+ * (26) reports an end, no error, and whatever is written later waits for ever.
+ */
+function tlsClientEnded(this: Socket): void {
+  if (isAnswering(this) || this.writableLength > 0) this.destroy();
 }
 
 /**
