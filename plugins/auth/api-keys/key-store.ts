@@ -55,6 +55,8 @@ interface Lookup {
 
 const maxKnown = 65_536;
 const maxUnknown = 65_536;
+/** Far more than any key's facts and signature. */
+const maxRecordBytes = 65_536;
 const unwatchedMs = 900;
 /** Under what a key is kept for routes with `requirePepper`, and for the others. */
 const nameOf = (digest: string, requirePepper: boolean): string => (requirePepper ? `p${digest}` : digest);
@@ -191,16 +193,18 @@ export class KeyStore {
     const changes = this.#changes;
     const epoch = this.#epoch;
     const before = this.#known.peek(name);
-    let values: (string | null)[];
+    let values: (Buffer | null)[];
     try {
       this.#lookups.inc(storeKeys.length);
-      values = await Promise.all(storeKeys.map((storeKey) => store.get(storeKey)));
+      const read = (storeKey: string): Promise<Buffer | null> =>
+        store.getBytes(storeKey, undefined, maxRecordBytes);
+      values = await Promise.all(storeKeys.map(read));
     } catch {
       return this.#staleOr(name, before, query);
     }
     const found = values.findIndex((value) => value !== null);
     const answer =
-      found === -1 ? unknown : await this.#read(values[found] as string, storeKeys[found] as string);
+      found === -1 ? unknown : await this.#read(values[found] as Buffer, storeKeys[found] as string);
     // A change seen meanwhile may be of this key: the answer serves those who wait, the next caller asks again.
     if (changes === this.#changes) {
       const seenMono = this.#services.clock.mono();
@@ -209,8 +213,10 @@ export class KeyStore {
     return answer;
   }
 
-  async #read(text: string, storeKey: string): Promise<KeyAnswer> {
+  async #read(bytes: Buffer, storeKey: string): Promise<KeyAnswer> {
     try {
+      if (bytes.length > maxRecordBytes) throw new Error(`record: is longer than ${maxRecordBytes} bytes`);
+      const text = bytes.toString();
       const { json, signed } = await openKeyRecord(text, storeKey, this.#services.signatures);
       return { state: "known", record: parseKeyRecord(json), signed, storeKey };
     } catch (error) {
