@@ -1,7 +1,7 @@
 // The kill switches of this sidecar: read by its control plane, honoured by its data plane, told in the log, as a metric,
 // under /policy and in the heartbeat.
 import { KeptSwitches } from "../kill-switch/kept-switches.ts";
-import { disabledKey, type KillSwitch, switchField } from "../kill-switch/kill-switch.ts";
+import { disabledKey, type KillSwitch, switchField, whyUnread } from "../kill-switch/kill-switch.ts";
 import { signedOpener } from "../kill-switch/signed-switch.ts";
 import { SwitchSource } from "../kill-switch/switch-source.ts";
 import { importKeys, type VerifyKey } from "../policy/signature/verify-keys.ts";
@@ -55,15 +55,26 @@ export function watchKillSwitches(
   };
 }
 
-/** What the log says of switches that are not honoured. */
-function complaints({ config, telemetry: { logger } }: ProcessContext) {
+/** What the log and a metric say of switches that are not honoured. */
+function complaints({ config, telemetry: { logger, metrics } }: ProcessContext) {
   const { keyPrefix, policyKeys } = config;
+  const unread = metrics.gauge(
+    "outrigger_kill_switches_unread",
+    "1 = Redis answers, and its kill switches cannot be read: what was read last holds",
+  )();
+  unread.set(0);
   return {
-    onRefused: (code: string) =>
+    onRefused(code: string) {
+      unread.set(1);
       logger.error(
         { code },
-        `kill switches cannot be read, and none is honoured: ${keyPrefix}${disabledKey} is refused by Redis (outrigger redis-acl prints the rights)`,
-      ),
+        `kill switches cannot be read, what was read last holds: ${whyUnread(code, keyPrefix + disabledKey)}`,
+      );
+    },
+    onRead() {
+      unread.set(0);
+      logger.info({}, "kill switches can be read again");
+    },
     onIgnored: (field: string) =>
       logger.error(
         { field },

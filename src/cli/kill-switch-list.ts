@@ -1,10 +1,11 @@
 // `outrigger plugins list`: the plugins that this version has, and the kill switches that are set.
 import { registry } from "../app/registry.ts";
-import { KillSwitches, type SwitchList } from "../plane/kill-switches.ts";
+import type { SwitchList } from "../plane/kill-switches.ts";
 import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { askedTrust } from "./plane-trust.ts";
 import { withPlane } from "./with-plane.ts";
+import { withSwitches } from "./with-switches.ts";
 
 export interface ListOptions {
   readonly json?: true;
@@ -13,7 +14,7 @@ export interface ListOptions {
 /** @returns the exit code */
 export async function listPlugins(terminal: Terminal, options: ListOptions): Promise<number> {
   return await withPlane(terminal, {}, async (plane) => {
-    const off = await new KillSwitches(plane.store, await askedTrust(plane)).list();
+    const off = await withSwitches(plane, await askedTrust(plane), (switches) => switches.list());
     if (options.json) printJson(terminal, off);
     else printTables(terminal, off);
     return 0;
@@ -64,5 +65,7 @@ function printTables(terminal: Terminal, { switches, unreadable, nowMs }: Switch
     );
   }
   for (const field of unreadable)
-    terminal.err(`no sidecar can read the kill switch ${JSON.stringify(field)}\n`);
+    terminal.err(
+      `no sidecar can read the kill switch ${JSON.stringify(field)}: it goes when its place is needed\n`,
+    );
 }

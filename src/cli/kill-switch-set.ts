@@ -3,11 +3,11 @@ import { pluginsByName } from "../app/registry.ts";
 import { parseSwitchField, switchField, type SwitchTarget } from "../kill-switch/kill-switch.ts";
 import { parseDuration } from "../language/duration.ts";
 import { nearestName } from "../language/nearest.ts";
-import { KillSwitches } from "../plane/kill-switches.ts";
 import { KeyFileRefusal, readSigningKey, type SigningKey } from "../plane/private-key.ts";
 import type { Terminal } from "./terminal.ts";
 import { askedTrust } from "./plane-trust.ts";
 import { type Plane, PlaneRefusal, withPlane } from "./with-plane.ts";
+import { withSwitches } from "./with-switches.ts";
 
 export interface TargetOptions {
   readonly service?: string;
@@ -74,11 +74,8 @@ async function write(
     throw new PlaneRefusal(
       `${file} is not a key that counts by OUTRIGGER_POLICY_KEYS: sidecars would ignore the kill switch`,
     );
-  const answer = await new KillSwitches(plane.store, trusted).disable(
-    target,
-    { reason, author: plane.author, openRoutes, ttlMs },
-    key,
-  );
+  const facts = { reason, author: plane.author, openRoutes, ttlMs };
+  const answer = await withSwitches(plane, trusted, (switches) => switches.disable(target, facts, key));
   if (answer === "full") throw new PlaneRefusal('too many kill switches are set: "outrigger plugins list"');
   if (answer === "signed")
     throw new PlaneRefusal(
@@ -98,12 +95,12 @@ export async function enablePlugin(
     return 2;
   }
   return await withPlane(terminal, options, async (plane) => {
-    const switches = new KillSwitches(plane.store, await askedTrust(plane));
-    if (!(await switches.enable(target))) {
+    await withSwitches(plane, await askedTrust(plane), async (switches) => {
+      if (await switches.enable(target)) return;
       const others = (await switches.list()).switches.filter((each) => each.plugin === plugin);
       const hint = others.length === 0 ? "" : `: it is off ${others.map(where).join(", ")}`;
       throw new PlaneRefusal(`no kill switch takes ${plugin} out ${where(target)}${hint}`);
-    }
+    });
     if (options.json)
       terminal.out(`${JSON.stringify({ ...targetJson(target), disabled: false }, null, 2)}\n`);
     else terminal.out(`${plugin} is on again ${where(target)}, as the policy says\n`);

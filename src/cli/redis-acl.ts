@@ -53,7 +53,7 @@ const fleetLimits = ["rl:@fleet:*"];
 
 const commands =
   "+hello +auth +ping +select +info +client|setname +client|id +client|tracking +subscribe +unsubscribe " +
-  "+cluster|slots +cluster|shards +cluster|nodes +get +getrange +hlen +hgetall +set +unlink +eval +evalsha +time +xadd +pexpire +zadd " +
+  "+cluster|slots +cluster|shards +cluster|nodes +get +getrange +hlen +hkeys +hstrlen +hget +set +unlink +eval +evalsha +eval_ro +time +xadd +pexpire +zadd " +
   "+zrem +zcount +zcard +zrangebyscore +zremrangebyscore +zremrangebyrank";
 /** Uses of API keys are one hash a key, over services: fields can be set there, and nothing else. */
 const uses = (prefix: string): string => `(~${prefix}keyuse:* -@all +hset +expire +eval +evalsha)`;

@@ -7,7 +7,8 @@ import { removeLeftovers, writeAtomically } from "../files/atomic-file.ts";
 import { makeFolder } from "../files/make-folder.ts";
 import { parseJson } from "../language/json.ts";
 
-const maxBytes = 4 * 1_048_576;
+/** Escaped as JSON what is read is longer. */
+const maxBytes = 8 * 1_048_576;
 const onDisk = z.strictObject({ version: z.literal(1), switches: z.array(z.string()).max(8_192) });
 
 export interface KeptSwitchesOptions {

@@ -7,6 +7,8 @@ import { compilePaths, pathPattern } from "../language/path-pattern.ts";
 export const disabledKey = "disabled";
 /** Sidecars read all of them at each change. */
 export const maxSwitches = 256;
+/** What of the hash is read: room for all that can be set, and for others' doing. */
+export const switchBounds = { maxFields: 4_096, maxEntryBytes: 8_192, maxBytes: 3 * 1_048_576 };
 /** Characters of a value, signature taken off. */
 export const maxSwitchLength = 4_096;
 /** The `typ` of a signed one. */
@@ -109,3 +111,11 @@ function takerOf(route: string | undefined): (path: string) => boolean {
 }
 
 export const nothingOff = new SwitchedOff([]);
+
+/** @param code with which Redis refused to tell them. @param key of the hash, with prefix. @returns what is wrong, what to do */
+export function whyUnread(code: string, key: string): string {
+  if (code === "TOOLARGE")
+    return `${key} holds more than all kill switches can be (${switchBounds.maxFields} fields, ${switchBounds.maxBytes} bytes), so somebody else fills it: DEL it, and set again what is to be off`;
+  if (code === "WRONGTYPE") return `${key} is no hash: DEL it, and set again what is to be off`;
+  return `Redis answers ${code} to a look at ${key} (outrigger redis-acl prints the rights)`;
+}

@@ -11,6 +11,7 @@ import {
   parseSwitchFacts,
   parseSwitchField,
   type SwitchFacts,
+  switchBounds,
   SwitchedOff,
 } from "./kill-switch.ts";
 import type { KeptSwitches } from "./kept-switches.ts";
@@ -32,11 +33,11 @@ export interface SwitchSourceOptions {
   readonly onIgnored: (field: string) => void;
   /** Redis answers, and refuses this; told once. */
   readonly onRefused: (code: string) => void;
+  /** They can be read again. */
+  readonly onRead: () => void;
   readonly pollMs?: number;
 }
 
-/** Operators set far fewer; more is somebody else's doing. */
-const maxFields = 4_096;
 const settleMs = 5;
 const limitMs = 1_000;
 /** While changes are not told: no longer than honouring one may take. */
@@ -97,11 +98,12 @@ export class SwitchSource {
     this.#told = false;
     let texts: readonly string[];
     try {
-      texts = await store.readHash(disabledKey, maxFields, limitMs);
+      texts = await store.readHash(disabledKey, switchBounds, limitMs);
     } catch (error) {
       // Out of reach: the store counts and logs that, and what was read last holds.
       return this.#failed(error instanceof StoreUnavailable ? error.code : undefined);
     }
+    if (this.#refused !== undefined) this.#options.onRead();
     this.#refused = undefined;
     this.#readMono = performance.now();
     const nowMs = this.#options.clock.now();

@@ -7,6 +7,7 @@ import {
   parseSwitchFacts,
   parseSwitchField,
   type SwitchFacts,
+  switchBounds,
   switchField,
   type SwitchTarget,
   switchType,
@@ -24,18 +25,31 @@ const limitMs = 3_000;
 const now = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)";
 
 /**
- * KEYS: disabled. ARGV: field, value, most fields, whether a signed one may be replaced, then field, value, … of those that
- * are over: they go, unless somebody has set them anew. Answers "ok", "full", "signed".
+ * KEYS: disabled. ARGV: field, value, most fields, whether a signed one may be replaced, most bytes of an entry, where those
+ * begin that only make room, then field, value, … of those that are over, and of those that do not count. What is over
+ * goes, and where there is no room what does not count, unless somebody has set it anew ("" = whatever is there). Answers "ok", "full", "signed".
  */
 const write: Script = {
   name: "disabled-write",
   lua: `
-for i = 5, #ARGV, 2 do
-  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then redis.call('HDEL', KEYS[1], ARGV[i]) end
+local function drop(from, to)
+  for i = from, to, 2 do
+    if ARGV[i + 1] == '' or redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then
+      redis.call('HDEL', KEYS[1], ARGV[i])
+    end
+  end
 end
+drop(7, ARGV[6] - 1)
 local before = redis.call('HGET', KEYS[1], ARGV[1])
 if before and ARGV[4] == '0' and string.find(before, '^[%w_-]+%.[%w_-]+%.[%w_-]+$') then return 'signed' end
-if not before and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3]) then return 'full' end
+if not before and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3]) then
+  drop(tonumber(ARGV[6]), #ARGV)
+  for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+    local size = #field + redis.call('HSTRLEN', KEYS[1], field)
+    if size > tonumber(ARGV[5]) or string.find(field, '[^\\32-\\126]') then redis.call('HDEL', KEYS[1], field) end
+  end
+  if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3]) then return 'full' end
+end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('PUBLISH', KEYS[1], ARGV[1])
 return 'ok'`,
@@ -48,14 +62,8 @@ local gone = redis.call('HDEL', KEYS[1], unpack(ARGV))
 if gone > 0 then redis.call('PUBLISH', KEYS[1], ARGV[1]) end
 return gone`,
 };
-/** KEYS: disabled. @returns the time of Redis in ms, then field, value, … */
-const read: Script = {
-  name: "disabled-list",
-  lua: `${now}
-local reply = { now }
-for _, text in ipairs(redis.call('HGETALL', KEYS[1])) do reply[#reply + 1] = text end
-return reply`,
-};
+/** KEYS: disabled. @returns the time of Redis in ms */
+const time: Script = { name: "disabled-time", lua: `${now}\nreturn now` };
 
 export interface ListedSwitch extends KillSwitch {
   /** Whether sidecars with these keys honour it; else they ignore it. */
@@ -71,6 +79,8 @@ export interface SwitchList {
   readonly unreadable: readonly string[];
   /** Field, value, … of those that are over. */
   readonly over: readonly string[];
+  /** Field, value, … of those that no sidecar honours. */
+  readonly idle: readonly string[];
 }
 
 /** All rejections are StoreUnavailable. */
@@ -85,28 +95,36 @@ export class KillSwitches {
   }
 
   async list(): Promise<SwitchList> {
-    const [now, ...flat] = (await this.#store.run(read, [disabledKey], [], limitMs)) as unknown[];
+    const [now, flat] = await Promise.all([
+      this.#store.run(time, [disabledKey], [], limitMs),
+      this.#store.readHash(disabledKey, switchBounds, limitMs),
+    ]);
     const nowMs = Number(now);
     const switches: ListedSwitch[] = [];
     const unreadable: string[] = [];
     const over: string[] = [];
-    for (const [field, value] of pairsOf(flat.map(String))) {
+    const idle: string[] = [];
+    for (const [field, value] of pairsOf(flat)) {
       const target = parseSwitchField(field);
       const facts = parseSwitchFacts(unsignedText(value));
-      if (target === undefined || facts === undefined) unreadable.push(field);
-      else if (facts.untilMs !== null && facts.untilMs <= nowMs) over.push(field, value);
+      if (target === undefined || facts === undefined) {
+        unreadable.push(field.slice(0, 200));
+        idle.push(field, value.includes("\ufffd") ? "" : value); // what is not UTF-8 could not be found again
+      } else if (facts.untilMs !== null && facts.untilMs <= nowMs) over.push(field, value);
       else {
         const counts =
           this.#open === undefined ||
           (facts.untilMs !== null && (await this.#open(value, field)) !== undefined);
+        if (!counts) idle.push(field, value);
         switches.push({ ...target, ...facts, untilMs: facts.untilMs ?? undefined, counts });
       }
     }
-    return { nowMs, switches: switches.toSorted((a, b) => a.atMs - b.atMs), unreadable, over };
+    return { nowMs, switches: switches.toSorted((a, b) => a.atMs - b.atMs), unreadable, over, idle };
   }
 
   /**
-   * Switches off; one of the same target is replaced, but no signed one by one that is not. What is over goes on the way.
+   * Switches off; one of the same target is replaced, but no signed one by one that is not. What is over goes on the
+   * way, and where there is no room what no sidecar honours.
    * @param key signs it; then it has an end
    */
   async disable(
@@ -114,7 +132,7 @@ export class KillSwitches {
     facts: Pick<SwitchFacts, "reason" | "author" | "openRoutes"> & { readonly ttlMs: number | undefined },
     key?: SigningKey,
   ): Promise<"ok" | "full" | "signed"> {
-    const { nowMs, over } = await this.list();
+    const { nowMs, over, idle } = await this.list();
     const { ttlMs, ...rest } = facts;
     const whole: SwitchFacts = { ...rest, atMs: nowMs, untilMs: ttlMs === undefined ? null : nowMs + ttlMs };
     const field = switchField(target);
@@ -122,7 +140,9 @@ export class KillSwitches {
       key === undefined
         ? JSON.stringify(whole)
         : await signDocument(whole, key, { typ: switchType, for: `${disabledKey} ${field}` }, nowMs);
-    const args = [field, value, maxSwitches, key === undefined ? 0 : 1, ...over];
+    const { maxEntryBytes } = switchBounds;
+    const replaces = key === undefined ? 0 : 1;
+    const args = [field, value, maxSwitches, replaces, maxEntryBytes, 7 + over.length, ...over, ...idle];
     const answer = await this.#store.run(write, [disabledKey], args, limitMs);
     return answer === "ok" || answer === "signed" ? answer : "full";
   }

@@ -7,6 +7,7 @@ import type { LineSink, Logger, Metrics } from "./telemetry.ts";
 
 export {
   type Script,
+  type HashBounds,
   type Store,
   type StoreSeal,
   type StoreSeals,

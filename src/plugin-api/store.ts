@@ -6,6 +6,14 @@ export interface Script {
   readonly lua: string;
 }
 
+/** How much of a hash is read. */
+export interface HashBounds {
+  readonly maxFields: number;
+  /** Of a field with its value: a longer one reads as "", its name cut off there. */
+  readonly maxEntryBytes: number;
+  readonly maxBytes: number;
+}
+
 /**
  * Shared state in Redis. Keys are given without the prefix. Every call ends within its time limit and rejects with
  * `StoreUnavailable` when Redis is down, slow or answers an error; while the breaker is open that happens at once.
@@ -20,8 +28,8 @@ export interface Store {
   get(key: string, limitMs?: number): Promise<string | null>;
   /** @param maxBytes of a longer value only so many and one more are read: enough to see that it is too long */
   getBytes(key: string, limitMs?: number, maxBytes?: number): Promise<Buffer | null>;
-  /** @returns field, value, … of a hash, `[]` when there is none; rejects when it has more fields than that */
-  readHash(key: string, maxFields: number, limitMs?: number): Promise<readonly string[]>;
+  /** @returns field, value, … of a hash, `[]` when there is none; rejects with `TOOLARGE` when it is larger than that */
+  readHash(key: string, bounds: HashBounds, limitMs?: number): Promise<readonly string[]>;
   /** @returns false when `ifAbsent` was asked for and the key was there. */
   set(
     key: string,

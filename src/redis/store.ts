@@ -1,6 +1,7 @@
 // The store: what src/plugin-api/store.ts promises, kept on a standalone server, a Sentinel group or a Cluster.
 import { Cluster } from "ioredis";
 import type { RedisAddress } from "./address.ts";
+import { readHash } from "./bounded-hash.ts";
 import { createCircuitBreaker } from "./circuit-breaker.ts";
 import { type CommandSender, createCommandSender, type OnCommand } from "./command-sender.ts";
 import { openCluster, openServer } from "./connect.ts";
@@ -134,7 +135,7 @@ function createMethods(
       throw new StoreUnavailable("get: an answer of another type");
     },
     getBytes: (key, limitMs = defaultLimitMs, maxBytes) => getBytes(sender, full(key), limitMs, maxBytes),
-    readHash: (key, maxFields, limitMs = defaultLimitMs) => readHash(sender, full(key), maxFields, limitMs),
+    readHash: (key, bounds, limitMs = defaultLimitMs) => readHash(sender, full(key), bounds, limitMs),
     async set(key, value, { ttlMs, ifAbsent = false, limitMs = defaultLimitMs } = {}) {
       const expiry = ttlMs === undefined ? [] : ["PX", Math.ceil(ttlMs)];
       const condition = ifAbsent ? ["NX"] : [];
@@ -152,22 +153,6 @@ function createMethods(
       return keys.map((key) => key.slice(keyPrefix.length));
     },
   };
-}
-
-async function readHash(
-  sender: CommandSender,
-  key: string,
-  maxFields: number,
-  limitMs: number,
-): Promise<readonly string[]> {
-  const length = Number(await sender.send("hlen", [key], "utf8", limitMs));
-  if (length > maxFields) throw new StoreUnavailable("hgetall: too many fields");
-  if (length === 0) return [];
-  const reply = await sender.send("hgetall", [key], "utf8", limitMs);
-  // RESP2 answers a list, RESP3 pairs.
-  if (Array.isArray(reply)) return reply.flat().map(String);
-  const pairs = Object.entries(reply as Record<string, unknown>);
-  return pairs.flatMap(([field, value]) => [field, String(value)]);
 }
 
 async function getBytes(

@@ -1,6 +1,6 @@
 // The store as one plugin may use it: keys of its own and those that its definition declares. What the calls look at is
 // the keys they are given; a script that makes up keys of its own is not looked into.
-import type { Script, Store } from "../plugin-api/services.ts";
+import type { HashBounds, Script, Store } from "../plugin-api/services.ts";
 
 type Call = Parameters<Store["runAll"]>[0][number];
 
@@ -57,8 +57,8 @@ export class ScopedStore implements Store {
     return this.#outside(key) ?? this.#store.get(key, limitMs);
   }
 
-  readHash(key: string, maxFields: number, limitMs?: number): Promise<readonly string[]> {
-    return this.#outside(key) ?? this.#store.readHash(key, maxFields, limitMs);
+  readHash(key: string, bounds: HashBounds, limitMs?: number): Promise<readonly string[]> {
+    return this.#outside(key) ?? this.#store.readHash(key, bounds, limitMs);
   }
 
   getBytes(key: string, limitMs?: number, maxBytes?: number): Promise<Buffer | null> {

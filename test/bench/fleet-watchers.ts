@@ -94,6 +94,7 @@ async function startWatcher(number: number): Promise<void> {
     needsEnd: false,
     onChange() {},
     onIgnored() {},
+    onRead() {},
     onRefused() {},
   });
   await store.whenUp(20_000);

@@ -185,6 +185,53 @@ describe("what is in Redis and is no kill switch", () => {
   });
 });
 
+describe("a hash that somebody else fills", () => {
+  test("costs a sidecar nothing for a large value, and hides no switch", async () => {
+    await disable("auth", "--accept-open-routes");
+    const large = "x".repeat(48 * 1_048_576);
+    await redis.cli.hset("outrigger:disabled", "junk", large, large.slice(0, 10_000_000), "");
+    const one = await sidecar();
+    await one.line(({ field }) => field === "junk");
+    assert.equal((await ask(one)).status, 200);
+    const { stdout, stderr } = await run("list");
+    assert.match(stdout, /^auth .*left out$/m);
+    assert.match(stderr, /no sidecar can read the kill switch "junk"/);
+    assert.ok(stderr.length < 2_000, String(stderr.length));
+    const heard = Number(/cmdstat_hget:calls=(\d+)/.exec(await redis.cli.info("commandstats"))?.[1]);
+    assert.ok(heard > 0 && !(await redis.cli.info("commandstats")).includes("cmdstat_hgetall"));
+  });
+
+  test("is told of by sidecars and commands when it is more than switches can be, or no hash", async () => {
+    const one = await sidecar();
+    const fields = Array.from({ length: 5_000 }, (_, i) => [`junk-${i} * *`, "{}"]).flat();
+    await redis.cli.hset("outrigger:disabled", ...fields);
+    await redis.cli.publish("outrigger:disabled", "");
+    const line = await one.line(({ msg }) => String(msg).startsWith("kill switches cannot be read"));
+    assert.match(String(line["msg"]), /outrigger:disabled holds more than .*: DEL it/);
+    assert.match(await one.metrics(), /outrigger_kill_switches_unread(?:\{[^}]*\})? 1/);
+    for (const args of [["list"], ["disable", "cors", "--reason", "x"]]) {
+      const { code, stderr } = await run(...args);
+      assert.equal(code, 1);
+      assert.match(stderr, /^no sidecar reads kill switches now: outrigger:disabled holds more/);
+    }
+    await redis.cli.set("outrigger:disabled", "x");
+    assert.match((await run("list")).stderr, /outrigger:disabled is no hash: DEL it/);
+    await redis.cli.del("outrigger:disabled");
+    await disable("auth", "--accept-open-routes");
+    await soon(async () => assert.equal((await ask(one)).status, 200), 5_000);
+    assert.match(await one.metrics(), /outrigger_kill_switches_unread(?:\{[^}]*\})? 0/);
+  });
+
+  test("makes room for a switch by what no sidecar honours", async () => {
+    const fields = Array.from({ length: 254 }, (_, i) => [`junk-${i}`, "off"]).flat();
+    await redis.cli.hset("outrigger:disabled", ...fields, "y".repeat(9_000), "");
+    await redis.cli.hset("outrigger:disabled", Buffer.from([255, 254]), Buffer.from([255]));
+    await redis.cli.hset("outrigger:disabled", "auth * /x", "z".repeat(9_000));
+    await disable("cors");
+    assert.deepEqual(await redis.cli.hkeys("outrigger:disabled"), ["cors * *"]);
+  });
+});
+
 describe("the commands", () => {
   test("list what is off: where, how long, who, why", async () => {
     await disable("cache", "--service", "orders", "--ttl", "1h");

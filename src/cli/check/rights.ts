@@ -20,6 +20,8 @@ export interface Try {
 
 const revisions = "a policy that was SET by hand has no revision in the history";
 const nothing = "return 1";
+/** What reads kill switches (src/redis/bounded-hash.ts), on a key where nothing is read. */
+const switchReads = [["eval_ro"], ["hlen"], ["hkeys"], ["hstrlen", "check"], ["hget", "check"]] as const;
 const script = "return redis.call('get', KEYS[1])";
 const sha1 = createHash("sha1").update(script).digest("hex");
 
@@ -93,12 +95,12 @@ export function keysToTry(service: string, spread: Spread): readonly Try[] {
       args: [all, 0, 1],
       loses: "heartbeats do not become rarer in a large fleet",
     },
-    {
-      right: "+hgetall",
-      command: "hgetall",
-      args: [key(disabledKey)],
+    ...switchReads.map(([command, ...args]) => ({
+      right: `+${command}`,
+      command,
+      args: command === "eval_ro" ? [nothing, 1, key(disabledKey)] : [key("probe"), ...args],
       loses: "no plugin can be switched off",
-    },
+    })),
     { right: `+hlen on ~${direct}`, command: "hlen", args: [direct], loses: revisions },
     { right: `+hexists on ~${direct}`, command: "hexists", args: [direct, "check"], loses: revisions },
   ];

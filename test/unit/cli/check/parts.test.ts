@@ -146,11 +146,13 @@ test("the policy of a file: right, with warnings, refused, not there, built in",
 });
 
 test("every command of the user that redis-acl prints is tried", () => {
-  const granted = [...aclLine("orders", "outrigger:").matchAll(/\+([a-z|]+)/g)].map(([, name]) => name ?? "");
+  const granted = [...aclLine("orders", "outrigger:").matchAll(/\+([a-z|_]+)/g)].map(
+    ([, name]) => name ?? "",
+  );
   const spread = { keyPrefix: "outrigger:" };
   const tried = new Set(
     [...rightsToTry("orders", "scratch:x", (name) => name), ...keysToTry("orders", spread)].map(
-      ({ right }) => /^\+([a-z|]+)/.exec(right)?.[1],
+      ({ right }) => /^\+([a-z|_]+)/.exec(right)?.[1],
     ),
   );
   // By every connection as it is made; and what would leave something behind.
