@@ -186,6 +186,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
   #linger(): void {
     this.#answeredMono = this.context.clock.mono();
     this.writer.endHeld();
+    if (this.#state !== "streaming") return;
     this.body.discard(() => this.writer.close());
     if (this.writer.through) this.#finish(true, this.writer.bytes);
   }

@@ -66,7 +66,7 @@ export class ClientWriter implements Taker {
   }
 
   /**
-   * Writes the head, and the body when it is in memory.
+   * Writes the head; a body that is in memory follows with `endWhole` or `endHeld`, when its exchange knows of the head.
    * @param close tells the client that the connection ends after this response
    * @throws Error when a plugin or the service made a head that cannot be sent
    */
@@ -85,9 +85,7 @@ export class ClientWriter implements Taker {
     this.#stream.respond(status, statusText, fields.toFlat());
     this.#response = response;
     this.status = status;
-    if (response.body === undefined) return;
-    this.#early = undefined;
-    this.#take(response.body);
+    if (response.body !== undefined) this.#early = undefined;
   }
 
   /** Of the upstream's body; what comes before the head waits. @returns false = wait for `resumeUpstream` */
@@ -119,15 +117,17 @@ export class ClientWriter implements Taker {
     else if (early !== undefined && more) this.#events.resumeUpstream();
   }
 
-  /** Ends a response whose body came with its head. */
+  /** Writes a body that is in memory, and ends the response. */
   endWhole(): void {
+    const body = this.#response?.body;
+    if (body !== undefined) this.#take(body);
     this.#end();
   }
 
   /** The same, and this side of its connection; `close` ends the connection. */
   endHeld(): void {
     this.#held = true;
-    this.#end();
+    this.endWhole();
   }
 
   /** Everything is handed to the client, but for the last step. */

@@ -415,6 +415,49 @@ describe("a plugin that reads the body", () => {
   });
 });
 
+describe("a plugin that announces another length than its answer has", () => {
+  beforeEach(async () => {
+    reset();
+    await start();
+  });
+  afterEach(() => sidecar.stop());
+  const within = { timeout: 5_000 };
+  const announcing =
+    (length: number): NonNullable<Hooks["onResponse"]> =>
+    (_exchange, response) =>
+      response.fields.set("Content-Length", String(length));
+  const refuse = (): never => {
+    throw new GatewayError("forbidden", "No.");
+  };
+
+  const answering: Hooks = { onRequest: () => ({ action: "respond", status: 200, body: "a body" }) };
+  const replacing: Hooks = { onResponse: (_exchange, response) => response.replaceBody("a body") };
+  const unread = ["Content-Length: 7"];
+
+  for (const [what, given, fields] of [
+    ["of its own", answering, []],
+    ["of its own to a body that nobody reads", answering, unread],
+    ["of an error", { onRequest: refuse }, []],
+    ["of an error to a body that nobody reads", { onRequest: refuse }, unread],
+    ["that replaces the service's", replacing, []],
+  ] as const) {
+    for (const length of [0, 3, 5_000]) {
+      it(`${length} for one ${what}: the connection breaks, and is told so`, within, async () => {
+        const told = Promise.withResolvers<string>();
+        later = { ...given, onComplete: (_exchange, { end }) => told.resolve(end) };
+        hooks = { onResponse: announcing(length) };
+        const client = await connectRaw(sidecar.port);
+        // The next request's answer would be read as the rest of this one.
+        client.send(requestText("POST", "/", fields) + requestText("GET", "/next"));
+        const { reset: isReset, rest } = await client.closed;
+        assert.ok(isReset, rest);
+        assert.doesNotMatch(rest, /HTTP.*HTTP/s);
+        assert.notEqual(await told.promise, "complete");
+      });
+    }
+  }
+});
+
 describe("a plugin that asks the upstream itself", () => {
   it("and drops the answer does not keep the connection for ever", async () => {
     reset();

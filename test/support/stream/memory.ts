@@ -248,8 +248,9 @@ export class MemoryStream implements ServerStream {
     const at = this.#head?.fields.indexOf("Content-Length") ?? -1;
     const announced = at === -1 ? undefined : this.#head?.fields[at + 1];
     const body = Buffer.concat(this.#written).toString("latin1");
-    const isWhole = announced === undefined || this.method === "HEAD" || Number(announced) === body.length;
     const { status, statusText, fields } = this.#head ?? { status: 0, statusText: "", fields: [] };
+    const isBodiless = this.method === "HEAD" || status === 204 || status === 304;
+    const isWhole = announced === undefined || isBodiless || Number(announced) === body.length;
     const trailers = this.#end ?? [];
     const interims = this.#interims;
     this.#settle({ interims, status, statusText, fields, body, trailers, complete: complete && isWhole });

@@ -21,6 +21,12 @@ const onHook =
 const piece = Buffer.alloc(40 * 1024, "x");
 const refusal = new GatewayError("forbidden", "Not now.");
 
+/** Another length than its body has. */
+function announce(hook: ExchangeScene["pending"][number], length: string): void {
+  hook.response?.fields.set("Content-Length", length);
+  hook.settle(undefined);
+}
+
 const steps: Readonly<Record<string, Step>> = {
   "the client sends a part of its body": ({ stream }) => stream.client.send("0123456789"),
   "the client sends more than is taken": ({ stream }) => stream.client.send("x".repeat(200)),
@@ -35,6 +41,8 @@ const steps: Readonly<Record<string, Step>> = {
     hook.response?.replaceBody("another");
     hook.settle(hook.response === undefined ? { action: "respond", status: 203, body: "own" } : undefined);
   }),
+  "a hook announces less than there is": onHook((hook) => announce(hook, "1")),
+  "a hook announces more than there is": onHook((hook) => announce(hook, "9999")),
   "a hook refuses": onHook((hook) => hook.settle({ action: "reject", error: refusal })),
   "a hook breaks": onHook((hook) => hook.fail()),
   "the service sends an interim response": onCall((call) => call.interim()),
