@@ -8,6 +8,7 @@ import { type HeartbeatSender, startHeartbeat } from "../fleet/heartbeat.ts";
 import { type KillSwitch, switchField } from "../kill-switch/kill-switch.ts";
 import type { PolicyController } from "../policy/controller.ts";
 import type { EffectivePolicy, RawPolicy } from "../policy/read.ts";
+import type { Trust } from "../policy/signature/key-sets.ts";
 import { benchOptions } from "./bench-options.ts";
 import { type KillSwitchState, watchKillSwitches } from "./kill-switches.ts";
 import type { ProcessContext } from "./process-context.ts";
@@ -23,6 +24,8 @@ export interface DataPlane<Compiled> {
   swap(compiled: Compiled): void;
   /** Closes one that is not put in force. */
   release(compiled: Compiled): void;
+  /** Who may sign from now on, whatever policy is in force. */
+  trust(trust: Trust): void;
   /** Live sidecars of the service, this one included. */
   setFleetSize(sidecars: number): void;
   /** Takes these plugins out of their routes' chains, of every policy from now on. */
@@ -85,6 +88,8 @@ export async function createControlPlane<Compiled>(
     ending: ending.promise,
     async start() {
       const address = await bind("OUTRIGGER_ADMIN", config.admin, () => admin.listen());
+      // Who may sign switches, first: after a restart without Redis nothing else tells.
+      await controller.recall();
       await switches?.start();
       await controller.start();
       if (store !== undefined) heartbeat = heartbeatOf(context, store, { controller, data, switches });
@@ -113,10 +118,11 @@ async function controllerOf<Compiled>(
     store,
     clock,
     test: testerOf(context),
-    compile(policy, _meta, raw) {
-      switches?.trust(policy.trusted);
-      return data.compile(policy, raw);
+    async onTrust(trust) {
+      data.trust(trust);
+      await switches?.trust(trust.keys);
     },
+    compile: (policy, _meta, raw) => data.compile(policy, raw),
     swap(compiled: Compiled) {
       data.swap(compiled);
       tell();

@@ -8,6 +8,7 @@ import { FolderLines } from "../files/kept-lines.ts";
 import { type KillSwitch, SwitchedOff } from "../kill-switch/kill-switch.ts";
 import { untilLimit } from "../plugin-api/within-limit.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
+import type { Trust } from "../policy/signature/key-sets.ts";
 import { RecordSignatures } from "../policy/signature/records.ts";
 import { compilePolicy } from "../routing/compile-policy.ts";
 import { createRequestCounters, type RoutedPolicy } from "../routing/routed-policy.ts";
@@ -40,6 +41,7 @@ export interface DataPlaneOptions {
 
 export interface LocalDataPlane extends DataPlane<RoutedPolicy> {
   compile(policy: EffectivePolicy): Promise<RoutedPolicy>;
+  trust(trust: Pick<Trust, "keys">): void;
   document(path: string): string | undefined;
   /** Exchanges, upgrades included. */
   readonly inFlight: number;
@@ -75,7 +77,7 @@ export function createDataPlane(
   const upstreams = createUpstreams(config, metrics);
   const stalls = new StallWatch(logger, metrics);
   const host = createPluginHost(registry, services, (hook, ms) => stalls.suspect(hook, ms));
-  const inForce = new PolicyInForce(compilerOf(config, host, upstreams), secrets, signatures);
+  const inForce = new PolicyInForce(compilerOf(config, host, upstreams), secrets);
   const tls = tlsFilesOf(config);
   const listener = createListener(context, config, tls, () => inForce.routed);
   // One too many is closed; by default it would be handed round between full workers without end (Node 26.10).
@@ -85,6 +87,7 @@ export function createDataPlane(
   secretFiles.renewIn(inForce);
   return {
     ...governed(inForce, listener, telemetry),
+    trust: ({ keys }: Pick<Trust, "keys">) => signatures?.use(keys),
     setFleetSize: (size) => (fleetSize = size),
     get draining() {
       return listener.draining;

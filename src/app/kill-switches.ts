@@ -4,14 +4,14 @@ import { KeptSwitches } from "../kill-switch/kept-switches.ts";
 import { disabledKey, type KillSwitch, switchField, whyUnread } from "../kill-switch/kill-switch.ts";
 import { signedOpener } from "../kill-switch/signed-switch.ts";
 import { SwitchSource } from "../kill-switch/switch-source.ts";
-import { importKeys, type VerifyKey } from "../policy/signature/verify-keys.ts";
+import type { VerifyKey } from "../policy/signature/verify-keys.ts";
 import type { ProcessContext } from "./process-context.ts";
 
 export interface KillSwitchState {
   /** Those in force, oldest first. */
   readonly current: readonly KillSwitch[];
-  /** Who may sign them by the policy that was read last. */
-  trust(keys: readonly VerifyKey[] | undefined): void;
+  /** Who may sign them from now on: those that are known are judged anew. */
+  trust(keys: readonly VerifyKey[]): Promise<void>;
   /** Resolves within a bounded time, before anything is served. */
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -26,7 +26,7 @@ export function watchKillSwitches(
   const { service, stateDir, policyKeys } = config;
   const { logger } = telemetry;
   if (store === undefined) return undefined;
-  let trusted: readonly VerifyKey[] | undefined;
+  let trusted: readonly VerifyKey[] = [];
   const tell = teller(context);
   const source = new SwitchSource({
     store,
@@ -38,7 +38,7 @@ export function watchKillSwitches(
         : new KeptSwitches({ dir: stateDir, service, onTrouble: (message) => logger.warn({}, message) }),
     // Without an end, who steals Redis could put a signed one back for good.
     needsEnd: policyKeys !== undefined,
-    open: policyKeys && signedOpener(async () => (trusted ??= await importKeys(policyKeys))),
+    open: policyKeys && signedOpener(() => trusted),
     onChange({ switches }) {
       tell(switches);
       honour(switches);
@@ -49,7 +49,10 @@ export function watchKillSwitches(
     get current() {
       return source.current.switches;
     },
-    trust: (keys) => (trusted = keys ?? trusted),
+    trust(keys) {
+      trusted = keys;
+      return source.judge();
+    },
     start: () => source.start(),
     stop: () => source.stop(),
   };

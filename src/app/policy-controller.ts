@@ -6,9 +6,9 @@ import type { HeartbeatOptions } from "../fleet/heartbeat.ts";
 import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
 import { createFileSource, readPolicyFile } from "../policy/sources/file-source.ts";
 import { createLastKnownGood, type LastKnownGood } from "../policy/sources/last-known-good.ts";
+import type { PolicyEvents } from "../policy/events.ts";
 import {
   createPolicyController,
-  type PolicyEvents,
   type PolicyController,
   type PolicyControllerOptions,
 } from "../policy/controller.ts";
@@ -25,7 +25,7 @@ import { registry as builtIn } from "./registry.ts";
 
 export interface ControllerParts<Snapshot> extends Pick<
   PolicyControllerOptions<Snapshot>,
-  "test" | "compile" | "swap" | "release"
+  "onTrust" | "test" | "compile" | "swap" | "release"
 > {
   readonly store: RedisStore | undefined;
   readonly clock: Clock;
@@ -74,6 +74,7 @@ export async function createController<Snapshot>(
   const controller: PolicyController = createPolicyController({
     read,
     trust,
+    onTrust: parts.onTrust,
     lastKnownGood: lastKnownGoodOf(config, logger),
     source,
     baseline: store && file && (() => readPolicyFile(file.path, maxBytes)),
@@ -113,6 +114,7 @@ const forgetful =
 /** The same, but problems have the names that the operator knows documents by. */
 function withNames(controller: PolicyController, named: Named): PolicyController {
   return {
+    recall: () => controller.recall(),
     start: () => controller.start(),
     stop: () => controller.stop(),
     get ready() {

@@ -5,8 +5,6 @@ import type { LiveSecrets, SecretGeneration, SecretValues } from "./live-secrets
 import { nothingOff, type SwitchedOff } from "../kill-switch/kill-switch.ts";
 import type { Secrets } from "../plugin-api/services.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
-import type { RecordSignatures } from "../policy/signature/records.ts";
-import { sameKeys, type VerifyKey } from "../policy/signature/verify-keys.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import { releaseMemory } from "../v8/release-memory.ts";
 
@@ -26,17 +24,13 @@ export class PolicyInForce {
   readonly #compile: Compile;
   readonly #secrets: LiveSecrets;
   readonly #origins = new WeakMap<RoutedPolicy, Origin>();
-  readonly #signatures: RecordSignatures | undefined;
   #routed: RoutedPolicy | undefined;
-  #trusted: readonly VerifyKey[] = [];
   #off = nothingOff;
   #closed = false;
 
-  /** @param signatures follow the keys that count under the policy in force */
-  constructor(compile: Compile, secrets: LiveSecrets, signatures?: RecordSignatures) {
+  constructor(compile: Compile, secrets: LiveSecrets) {
     this.#compile = compile;
     this.#secrets = secrets;
-    this.#signatures = signatures;
   }
 
   get routed(): RoutedPolicy | undefined {
@@ -56,21 +50,12 @@ export class PolicyInForce {
     this.#routed = next;
     void this.#switch();
     const origin = this.#origins.get(next);
-    if (origin !== undefined) {
-      this.#secrets.use(origin.generation);
-      this.#trust(origin.policy.trusted);
-    }
+    if (origin !== undefined) this.#secrets.use(origin.generation);
     if (previous === undefined) return;
     previous.snapshot.retire();
     // Beside another large one the pause would be long, for memory that the next one needs again.
     const isLeft = isLarge(previous) && !isLarge(next);
     if (isLeft) void previous.snapshot.closed.then(releaseMemory);
-  }
-
-  #trust(trusted: readonly VerifyKey[] = []): void {
-    if (sameKeys(this.#trusted, trusted)) return;
-    this.#trusted = trusted;
-    this.#signatures?.use(trusted);
   }
 
   /** Takes plugins out of the chains, of this policy and of those that come. What runs is judged anew. */

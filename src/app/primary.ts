@@ -85,6 +85,8 @@ function dataPlaneOf({ config, telemetry }: ProcessContext, pool: WorkerPool): D
     compile: (_policy, raw) => pool.policy.prepare(raw),
     swap: (prepared) => pool.policy.commit(prepared),
     release: (late) => pool.policy.abort(late),
+    // Keys do not go from process to process: each finds them by the documents.
+    trust: ({ keySets }) => pool.trust(keySets),
     setFleetSize: (sidecars) => pool.setFleet(sidecars),
     switchOff: (switches) => pool.switchOff(switches),
     onLogLevel: (level) => pool.broadcast({ type: "level", level }),

@@ -11,6 +11,7 @@ import { drainLimits } from "../server/drain.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import { createDataPlane, type LocalDataPlane } from "./data-plane.ts";
 import { fitDescriptors } from "./descriptors.ts";
+import { createTrust } from "../policy/read.ts";
 import { createProcessContext } from "./process-context.ts";
 import { createReader } from "./policy-controller.ts";
 
@@ -34,6 +35,18 @@ function partOf(config: Config, count: number): Config {
   };
 }
 
+type TakeKeySets = (keySets: readonly Uint8Array[]) => Promise<void>;
+
+/** @returns takes the documents of keys that count, of one message after the other */
+async function trusterOf({ policyKeys }: Config, data: LocalDataPlane): Promise<TakeKeySets> {
+  const trust = policyKeys && (await createTrust(policyKeys));
+  let last = Promise.resolve();
+  return (keySets) =>
+    (last = last.then(async () => {
+      if (trust !== undefined) data.trust(await trust(keySets));
+    }));
+}
+
 /** Rejects when a file that the settings name cannot be read; what cannot be bound is told to the primary. */
 export async function startWorker(config: Config, count: number): Promise<RunningWorker> {
   const channel = connectToPrimary();
@@ -51,9 +64,11 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
   const ending = Promise.withResolvers<number>();
   void channel.disconnected.then(() => ending.resolve(0));
   const policies = new WorkerPolicies(await createReader(config, registry), data, channel);
+  const trust = await trusterOf(config, data);
+  await trust(welcome.keySets);
   channel.listen((message) => {
     if (message.type === "stop") ending.resolve(0);
-    else if (message.type !== "serve") handleMessage(message, { telemetry, data, policies, channel });
+    else if (message.type !== "serve") handleMessage(message, { telemetry, data, policies, channel, trust });
     else serve(data, channel).catch((error: unknown) => ending.resolve(cannotServe(channel, error)));
   });
   data.switchOff(welcome.switches);
@@ -73,16 +88,16 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
   };
 }
 
-function handleMessage(
-  message: ToWorker,
-  parts: {
-    telemetry: Telemetry;
-    data: LocalDataPlane;
-    policies: WorkerPolicies<RoutedPolicy>;
-    channel: IpcChannel;
-  },
-): void {
-  const { telemetry, data, policies, channel } = parts;
+interface WorkerParts {
+  readonly telemetry: Telemetry;
+  readonly data: LocalDataPlane;
+  readonly policies: WorkerPolicies<RoutedPolicy>;
+  readonly channel: IpcChannel;
+  readonly trust: TakeKeySets;
+}
+
+function handleMessage(message: ToWorker, parts: WorkerParts): void {
+  const { telemetry, data, policies, channel, trust } = parts;
   switch (message.type) {
     case "prepare":
     case "commit":
@@ -106,6 +121,9 @@ function handleMessage(
       return;
     case "disabled":
       data.switchOff(message.switches);
+      return;
+    case "trust":
+      void trust(message.keySets);
       return;
     case "welcome":
     case "serve":

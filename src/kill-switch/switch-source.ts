@@ -49,6 +49,9 @@ export class SwitchSource {
   readonly #first = Promise.withResolvers<void>();
   #current = nothingOff;
   #text = "[]";
+  /** Field, value, … as they were read last. */
+  #read: readonly string[] = [];
+  #judged = 0;
   #unhear: (() => void) | undefined;
   #end: NodeJS.Timeout | undefined;
   #ignored: ReadonlySet<string> = new Set<string>();
@@ -73,9 +76,9 @@ export class SwitchSource {
 
   /** Resolves once it is known what is off, or within a bounded time when nobody can tell. */
   async start(): Promise<void> {
-    const { store, kept, clock } = this.#options;
+    const { store, kept } = this.#options;
     const last = await kept?.load();
-    if (last !== undefined) this.#take(await this.#parse(last, clock.now()), clock.now());
+    if (last !== undefined) await this.#judgeRead(last);
     this.#unhear = store.hear(disabledKey, () => {
       this.#told = true;
       this.#poller.trigger();
@@ -93,7 +96,7 @@ export class SwitchSource {
   }
 
   async #look(pollMs: number): Promise<boolean> {
-    const { store, kept } = this.#options;
+    const { store } = this.#options;
     if (!this.#told && store.watching && performance.now() - this.#readMono < pollMs) return true;
     this.#told = false;
     let texts: readonly string[];
@@ -106,10 +109,24 @@ export class SwitchSource {
     if (this.#refused !== undefined) this.#options.onRead();
     this.#refused = undefined;
     this.#readMono = performance.now();
-    const nowMs = this.#options.clock.now();
-    if (this.#take(await this.#parse(texts, nowMs), nowMs)) kept?.save(texts);
+    await this.#judgeRead(texts);
     this.#first.resolve();
     return true;
+  }
+
+  /** Judges anew what was read last: others may sign now. */
+  judge(): Promise<void> {
+    return this.#judgeRead(this.#read);
+  }
+
+  async #judgeRead(texts: readonly string[]): Promise<void> {
+    this.#read = texts;
+    this.#judged += 1;
+    const turn = this.#judged;
+    const nowMs = this.#options.clock.now();
+    const switches = await this.#parse(texts, nowMs);
+    // What was read, or who may sign, has changed meanwhile: whoever brought that judges all of it.
+    if (turn === this.#judged && this.#take(switches, nowMs)) this.#options.kept?.save(texts);
   }
 
   /** @returns whether there is no use in asking again soon */

@@ -91,7 +91,7 @@ export class KillSwitches {
   /** @param trusted whose signatures count; undefined = nothing has to be signed */
   constructor(store: Store, trusted: readonly VerifyKey[] | undefined) {
     this.#store = store;
-    this.#open = trusted && signedOpener(() => Promise.resolve(trusted));
+    this.#open = trusted && signedOpener(() => trusted);
   }
 
   async list(): Promise<SwitchList> {

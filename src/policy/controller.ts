@@ -2,40 +2,19 @@
 // the one in force stays, and the status says why. Generic over what a policy is compiled to.
 import { type Chosen, chooseLayer, type PolicyTester, sameDocuments, tested } from "./layers/choose-layer.ts";
 import { Freshness, type FreshnessOptions } from "./signature/freshness.ts";
-import type { LastKnownGood } from "./sources/last-known-good.ts";
+import type { KnownGoodPolicy, LastKnownGood } from "./sources/last-known-good.ts";
+import type { PolicyEvents, PolicyMeta } from "./events.ts";
 import { isOfTheDocument, type Problem, problemsOf } from "./document/problems.ts";
 import { type EffectivePolicy, type PolicyReader, type RawPolicy } from "./read.ts";
-import type { Signed } from "./signature/signature.ts";
 import type { PolicySource, SourceReading } from "./sources/source.ts";
 import { digestsOf, type PolicyOrigin, type PolicyStatus, signatureStatus, timestamp } from "./status.ts";
 import { withinLimit } from "../plugin-api/within-limit.ts";
-import { sameKeys } from "./signature/verify-keys.ts";
-
-/** What a policy in force is known by. */
-export interface PolicyMeta {
-  /** Rises with every policy this sidecar puts in force, over restarts too when a state folder is set. */
-  readonly revision: number;
-  /** SHA-256, hex, of the canonical effective document: the true identity, the same in every sidecar of a service. */
-  readonly digest: string;
-  readonly source: PolicyOrigin;
-  readonly signed: Signed;
-}
-
-export interface PolicyEvents {
-  /** A policy was swapped in, or the one in force was found at its source (`changed` false). */
-  onAccepted(meta: PolicyMeta, changed: boolean, overruled: readonly Problem[]): void;
-  /** A policy was refused; told once for the same documents and problems. */
-  onRejected(problems: readonly Problem[]): void;
-  /** The policy in force is over by its signature, or what the source holds besides it is not taken; told once. */
-  onNotice?(problems: readonly Problem[]): void;
-  /** The source works again, holds no policy (any more), or cannot be read. */
-  onSourceState(state: SourceReading["state"], message: string | undefined): void;
-}
 
 export interface PolicyControllerOptions<Snapshot> {
   readonly read: PolicyReader;
   /** Absent = nothing has to be signed. */
   readonly trust?: FreshnessOptions["trust"];
+  readonly onTrust?: FreshnessOptions["onTrust"];
   /** Redis, or the file when there is no Redis; undefined = the built-in policy. */
   readonly source: PolicySource | undefined;
   /** With Redis: the policy file, asked while nothing is in force. Never rejects. */
@@ -56,6 +35,8 @@ export interface PolicyControllerOptions<Snapshot> {
 }
 
 export interface PolicyController {
+  /** Takes what was kept over the last end, and tells who may sign by that; `start` does so if nobody has. */
+  recall(): Promise<void>;
   /** Resolves after the first attempt, with a policy in force or without; never rejects. */
   start(): Promise<void>;
   readonly ready: boolean;
@@ -89,6 +70,9 @@ class Controller<Snapshot> implements PolicyController {
   #inForce: InForce | undefined;
   /** The documents that were last in force, before the start too: whose layer stands. */
   #known: RawPolicy | undefined;
+  /** What was kept last. */
+  #kept: KnownGoodPolicy | undefined;
+  #recalled: Promise<void> | undefined;
   #revision = 0;
   #lastSuccess: number | undefined;
   #lastError: PolicyStatus["lastError"] = null;
@@ -103,21 +87,32 @@ class Controller<Snapshot> implements PolicyController {
 
   constructor(options: PolicyControllerOptions<Snapshot>) {
     this.#options = options;
-    const { trust, clock } = options;
+    const { trust, onTrust, clock } = options;
     const read: PolicyReader = (raw) => options.read(raw, this.#stopped.signal);
-    this.#freshness = new Freshness({ read, trust, now: () => clock.now() });
+    this.#freshness = new Freshness({ read, trust, onTrust, now: () => clock.now() });
+  }
+
+  recall(): Promise<void> {
+    return (this.#recalled ??= this.#recall());
+  }
+
+  async #recall(): Promise<void> {
+    const { source, lastKnownGood } = this.#options;
+    if (source === undefined) return;
+    const kept = await lastKnownGood?.load();
+    this.#kept = kept;
+    this.#revision = kept?.revision ?? 0;
+    if (kept?.from === source.kind) this.#known = kept.raw;
+    await this.#freshness.remember(kept?.raw, kept?.keySets);
   }
 
   async start(): Promise<void> {
-    const { source, lastKnownGood, baseline } = this.#options;
+    const { source, baseline } = this.#options;
     if (source === undefined) {
       await this.#take(builtin, "builtin");
       return;
     }
-    const kept = await lastKnownGood?.load();
-    this.#revision = kept?.revision ?? 0;
-    if (kept?.from === source.kind) this.#known = kept.raw;
-    if (kept !== undefined) this.#freshness.remember(kept.raw);
+    await this.recall();
     if (baseline !== undefined) await this.#freshness.rememberFloor(baseline);
     await new Promise<void>((resolve) => {
       source.start((reading) => {
@@ -176,6 +171,10 @@ class Controller<Snapshot> implements PolicyController {
   /** @returns whether what the source holds is in force */
   async #handle(reading: SourceReading): Promise<boolean> {
     const { source } = this.#options;
+    const { keySets } = reading.state === "read" ? reading.raw : reading;
+    const learned = await this.#freshness.learn(keySets);
+    // What is revoked stays so, whatever becomes of the policy.
+    if (learned.changed) this.#keep({ ...this.#kept, revision: this.#revision });
     const message = reading.state === "read" ? undefined : reading.message;
     if (this.#sourceState !== reading.state) this.#options.events.onSourceState(reading.state, message);
     this.#sourceState = reading.state;
@@ -183,15 +182,16 @@ class Controller<Snapshot> implements PolicyController {
       this.#fail([{ path: "", message: reading.message }]);
       return false;
     }
-    const { raw, notices, keysChanged } = await this.#freshness.complete(reading.raw, this.#known);
-    // What is revoked stays so, also when the policy is refused for it.
-    if (keysChanged && this.#known !== undefined && source !== undefined) {
-      const known = { ...this.#known, keySets: this.#freshness.keySets };
-      this.#options.lastKnownGood?.save({ raw: known, revision: this.#revision, from: source.kind });
-    }
+    const { raw, notices } = this.#freshness.complete(reading.raw, this.#known);
     const taken = await this.#settle(raw, source?.kind ?? "builtin");
-    this.#notice(notices);
+    this.#notice([...learned.notices, ...notices]);
     return taken;
+  }
+
+  #keep({ raw, revision, from = this.#options.source?.kind }: Partial<KnownGoodPolicy>): void {
+    if (from === undefined || revision === undefined) return;
+    this.#kept = { raw, revision, from, keySets: this.#freshness.keySets };
+    this.#options.lastKnownGood?.save(this.#kept);
   }
 
   async #settle(raw: RawPolicy, source: PolicyOrigin): Promise<boolean> {
@@ -211,7 +211,8 @@ class Controller<Snapshot> implements PolicyController {
     const why = this.#lastError;
     const kept = await lastKnownGood?.load();
     const { keySets } = this.#freshness;
-    if (kept?.from === source?.kind && kept !== undefined) await this.#take({ ...kept.raw, keySets }, "kept");
+    if (kept?.from === source?.kind && kept?.raw !== undefined)
+      await this.#take({ ...kept.raw, keySets }, "kept");
     let problems = why?.problems ?? [];
     if (!this.ready && baseline !== undefined) {
       const reading = await baseline();
@@ -239,8 +240,7 @@ class Controller<Snapshot> implements PolicyController {
     }
     const { policy, refused } = chosen;
     const before = this.#inForce;
-    const isSame = before?.meta.digest === policy.digest && sameKeys(before.policy.trusted, policy.trusted);
-    const known = isSame ? before : undefined;
+    const known = before?.meta.digest === policy.digest ? before : undefined;
     const revision = known?.meta.revision ?? this.#revision + 1;
     const meta: PolicyMeta = { revision, digest: policy.digest, source, signed: policy.signed };
     if (known === undefined) {
@@ -262,7 +262,7 @@ class Controller<Snapshot> implements PolicyController {
     this.#succeed();
     if (fromSource) {
       this.#settled = { raw, problems: refused };
-      this.#options.lastKnownGood?.save({ raw: chosen.raw, revision, from: source });
+      this.#keep({ raw: chosen.raw, revision, from: source });
     }
     this.#options.events.onAccepted(meta, known === undefined, policy.overruled);
     if (refused.length > 0) this.#reject(raw, refused);

@@ -17,10 +17,7 @@ interface PackedRoute extends Omit<EffectiveRoute, "plugins" | "pluginConfig"> {
   readonly pluginConfig: readonly (readonly [plugin: string, options: number])[];
 }
 
-/** All of a policy but the keys that it was read with. */
-export type PackedPolicy = Omit<EffectivePolicy, "trusted">;
-
-type Head = Omit<PackedPolicy, "routes" | "unmatched">;
+type Head = Omit<EffectivePolicy, "routes" | "unmatched">;
 
 interface Part {
   /** Values that no part before had. */
@@ -31,7 +28,7 @@ interface Part {
 
 /** @returns what `unpack` makes the policy of; nothing else has its memory */
 export function pack(policy: EffectivePolicy): Uint8Array<ArrayBuffer>[] {
-  const { routes, unmatched, trusted: _, ...head } = policy;
+  const { routes, unmatched, ...head } = policy;
   const packer = new Packer();
   const { document } = head;
   const all = [...routes, unmatched];
@@ -45,7 +42,7 @@ export function pack(policy: EffectivePolicy): Uint8Array<ArrayBuffer>[] {
 }
 
 /** @param parts of a policy, in their order; let go of one by one */
-export async function unpack(parts: Uint8Array[]): Promise<PackedPolicy> {
+export async function unpack(parts: Uint8Array[]): Promise<EffectivePolicy> {
   const slices = new Slices();
   const [head, ...rest] = parts;
   const { document, ...judged } = deserialize(head as Uint8Array) as Head;

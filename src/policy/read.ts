@@ -44,8 +44,6 @@ export interface EffectivePolicy extends Judged {
   readonly signed: Signed;
   /** Of the documents that were verified. */
   readonly signatures: readonly SignedDocument[];
-  /** Whose signatures count; undefined = nothing has to be signed. */
-  readonly trusted: readonly VerifyKey[] | undefined;
 }
 
 export interface PolicyReaderOptions {
@@ -101,7 +99,6 @@ export async function createPolicyReader(options: PolicyReaderOptions): Promise<
       digest: digestOf(canonicalJson(judged.document)),
       signed: signedOf(documents),
       signatures: documents.flatMap(({ signature }) => signature ?? []),
-      trusted,
     };
   };
 }

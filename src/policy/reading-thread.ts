@@ -1,12 +1,12 @@
 // Large documents are read in a thread of their own: reading takes a second of work in one piece that nothing can divide
 // (the YAML library's, zod's), while requests wait. The thread ends with its reading, and its memory goes with it.
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { pack, type PackedPolicy, unpack } from "./packed.ts";
+import { pack, unpack } from "./packed.ts";
 import { defaultMaxBytes, isJsonText } from "./document/parse.ts";
 import { type Problem, PolicyRefused, ReadingCutShort } from "./document/problems.ts";
 import {
   createPolicyReader,
-  createTrust,
+  type EffectivePolicy,
   type PolicyReader,
   type PolicyReaderOptions,
   type RawPolicy,
@@ -41,16 +41,10 @@ interface Task {
 
 type Answer = { readonly parts: Uint8Array[] } | { readonly problems: readonly Problem[] };
 
-/** Reads as `here` does, large documents in a thread. Rejects when a key cannot be used. */
-export async function createThreadedReader(options: ReadingThreadOptions): Promise<PolicyReader> {
+/** Reads as `here` does, large documents in a thread. */
+export function createThreadedReader(options: ReadingThreadOptions): PolicyReader {
   const { here, ...thread } = options;
-  const trust = options.keys && (await createTrust(options.keys));
-  return async function readPolicy(raw, signal) {
-    if (!isLarge(raw)) return here(raw, signal);
-    const policy = await readInThread(raw, thread, signal);
-    // Keys do not go from thread to thread.
-    return { ...policy, trusted: (await trust?.(raw.keySets ?? []))?.keys };
-  };
+  return (raw, signal) => (isLarge(raw) ? readInThread(raw, thread, signal) : here(raw, signal));
 }
 
 function isLarge({ shared, layer, format }: RawPolicy): boolean {
@@ -62,7 +56,7 @@ async function readInThread(
   raw: RawPolicy,
   { program, limitMs = 30_000, limitMiB, ...options }: Omit<ReadingThreadOptions, "here">,
   signal: AbortSignal | undefined,
-): Promise<PackedPolicy> {
+): Promise<EffectivePolicy> {
   signal?.throwIfAborted();
   const maxMiB = limitMiB ?? mebibytesFor(options.maxBytes);
   const worker = new Worker(program, {

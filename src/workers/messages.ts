@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { killSwitch, maxSwitches } from "../kill-switch/kill-switch.ts";
 import type { Problem } from "../policy/document/problems.ts";
+import { maxKeySets } from "../policy/signature/key-sets.ts";
 import { metricsSnapshot } from "../telemetry/metrics.ts";
 
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array);
@@ -15,6 +16,8 @@ const raw = z.strictObject({
   keySets: z.array(bytes).readonly().exactOptional(),
   standing: z.boolean().exactOptional(),
 });
+
+const keySets = z.array(bytes).max(maxKeySets);
 
 const problem = z.strictObject({
   path: z.string(),
@@ -40,6 +43,7 @@ const toWorker = z.discriminatedUnion("type", [
     fleetSize: z.int().min(1),
     draining: z.boolean(),
     switches,
+    keySets,
   }),
   /** Set this policy up and report how that went; one that was prepared before and not committed is aborted. */
   z.strictObject({ type: z.literal("prepare"), id, raw }),
@@ -53,6 +57,8 @@ const toWorker = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("fleet"), size: z.int().min(1) }),
   /** Kill switches in force. */
   z.strictObject({ type: z.literal("disabled"), switches }),
+  /** Documents of keys that count, whatever policy is in force. */
+  z.strictObject({ type: z.literal("trust"), keySets }),
   z.strictObject({ type: z.literal("drain") }),
   /** Drain within the configured limit and exit. */
   z.strictObject({ type: z.literal("stop") }),
@@ -96,7 +102,10 @@ const toPrimary = z.discriminatedUnion("type", [
 
 export type ToWorker = z.output<typeof toWorker>;
 /** What every worker is told, and one that starts at its welcome. */
-export type ToldToAll = Pick<Extract<ToWorker, { type: "welcome" }>, "fleetSize" | "draining" | "switches">;
+export type ToldToAll = Pick<
+  Extract<ToWorker, { type: "welcome" }>,
+  "fleetSize" | "draining" | "switches" | "keySets"
+>;
 export type ToPrimary = z.output<typeof toPrimary>;
 
 /** How often a worker reports its state. */

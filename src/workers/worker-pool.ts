@@ -58,7 +58,7 @@ export class WorkerPool {
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
-    this.#told = { fleetSize: options.count, draining: false, switches: [] };
+    this.#told = { fleetSize: options.count, draining: false, switches: [], keySets: [] };
     this.policy = new PolicyCoordinator(() => this.#workers(), options.logger);
     this.#exited = new ExitedWorkerMetrics(options.service, defaultMaxSeries);
     this.#restarts = options.metrics.counter(
@@ -116,6 +116,12 @@ export class WorkerPool {
   switchOff(switches: Readonly<ToldToAll["switches"]>): void {
     this.#told.switches = [...switches];
     this.broadcast({ type: "disabled", switches: this.#told.switches });
+  }
+
+  /** @param keySets documents of keys that count, oldest first */
+  trust(keySets: readonly Uint8Array[]): void {
+    this.#told.keySets = [...keySets];
+    this.broadcast({ type: "trust", keySets: this.#told.keySets });
   }
 
   beginDrain(): void {

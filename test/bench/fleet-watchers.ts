@@ -5,11 +5,8 @@ import { registry } from "../../src/app/registry.ts";
 import { withDirectReports } from "../../src/fleet/direct-report.ts";
 import { startHeartbeat } from "../../src/fleet/heartbeat.ts";
 import { SwitchSource } from "../../src/kill-switch/switch-source.ts";
-import {
-  createPolicyController,
-  type PolicyController,
-  type PolicyEvents,
-} from "../../src/policy/controller.ts";
+import type { PolicyEvents } from "../../src/policy/events.ts";
+import { createPolicyController, type PolicyController } from "../../src/policy/controller.ts";
 import { createPolicyReader, type EffectivePolicy, type PolicyReader } from "../../src/policy/read.ts";
 import { createRedisSource } from "../../src/policy/sources/redis-source.ts";
 import { parseRedisAddress } from "../../src/redis/address.ts";

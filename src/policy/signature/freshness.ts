@@ -21,6 +21,8 @@ export interface FreshnessOptions {
   readonly read: PolicyReader;
   /** Absent = nothing has to be signed, and nothing is asked of signatures. */
   readonly trust?: TrustBy | undefined;
+  /** Told who may sign as soon as that is known, whatever becomes of the policy; what it does is waited for. */
+  readonly onTrust?: ((trust: Trust) => void | Promise<void>) | undefined;
   /** Epoch milliseconds. */
   readonly now: () => number;
 }
@@ -29,7 +31,11 @@ interface Completed {
   readonly raw: RawPolicy;
   /** What is wrong with what the source holds, although it can be in force. */
   readonly notices: readonly Problem[];
-  readonly keysChanged: boolean;
+}
+
+interface Learned {
+  readonly notices: readonly Problem[];
+  readonly changed: boolean;
 }
 
 const tooMany = `follows from OUTRIGGER_POLICY_KEYS by more than ${maxKeySets} documents, and does not count, its revocations neither: bring OUTRIGGER_POLICY_KEYS up to date and restart`;
@@ -62,12 +68,36 @@ export class Freshness {
   }
 
   /** Takes what was in force before this start. Its signatures were checked then: this machine's disk is not in doubt. */
-  remember({ shared, layer, keySets = [] }: RawPolicy): void {
-    this.#keySets = keySets;
-    for (const bytes of [shared, layer]) {
+  async remember(kept: RawPolicy | undefined, keySets = kept?.keySets ?? []): Promise<void> {
+    for (const bytes of [kept?.shared, kept?.layer]) {
       const signed = bytes && signedIn(bytes);
       if (signed !== undefined) this.#raise(signed);
     }
+    const trust = await this.#options.trust?.(keySets);
+    if (trust === undefined) return;
+    this.#keySets = trust.keySets;
+    await this.#options.onTrust?.(trust);
+  }
+
+  /**
+   * Who may sign by what the source holds, whatever else it does; what counted once is never forgotten.
+   * @param held its documents of keys; undefined = it was not asked, or did not say
+   */
+  async learn(held: readonly Uint8Array[] | undefined): Promise<Learned> {
+    const { trust, onTrust } = this.#options;
+    if (trust === undefined || held === undefined) return { notices: [], changed: false };
+    const before = this.#keySets;
+    const found = held.filter((each) => !before.some((old) => sameBytes(old, each)));
+    if (held.length === 0 && before.length > 0)
+      return { notices: [unsignedRemoval(keySetKey, keysStay)], changed: false };
+    if (found.length === 0) return { notices: [], changed: false };
+    const next = await this.#follow(trust, found);
+    const changed = next.keySets.at(-1) !== before.at(-1);
+    if (changed) {
+      this.#keySets = next.keySets;
+      await onTrust?.(next);
+    }
+    return { notices: next.problems, changed };
   }
 
   /** The same for a policy that is not put in force yet: nothing older than it will be. Never rejects. */
@@ -93,27 +123,19 @@ export class Freshness {
    * What the source holds, with what nobody signed the removal of.
    * @param known the documents that were last in force
    */
-  async complete(raw: RawPolicy, known: RawPolicy | undefined): Promise<Completed> {
-    const { trust } = this.#options;
-    if (trust === undefined) return { raw, notices: [], keysChanged: false };
-    const before = this.#keySets;
-    const found = (raw.keySets ?? []).filter((each) => !before.some((old) => sameBytes(old, each)));
-    const { keySets, problems } = await this.#follow(trust, found);
-    this.#keySets = keySets;
-    const notices = found.length > 0 ? [...problems] : [];
-    if (raw.keySets?.length === 0 && keySets.length > 0) notices.push(unsignedRemoval(keySetKey, keysStay));
-    const keysChanged = keySets.length !== before.length || keySets.at(-1) !== before.at(-1);
+  complete(raw: RawPolicy, known: RawPolicy | undefined): Completed {
+    if (this.#options.trust === undefined) return { raw, notices: [] };
+    const keySets = this.#keySets;
     const layerName = [...this.#highest].find(([name, { epoch }]) => name !== sharedKey && epoch > 0)?.[0];
     if (raw.layer !== undefined || known?.layer === undefined || layerName === undefined)
-      return { raw: { ...raw, keySets }, notices, keysChanged };
-    notices.push(unsignedRemoval(layerName, layerStays));
-    return { raw: { ...raw, layer: known.layer, keySets }, notices, keysChanged };
+      return { raw: { ...raw, keySets }, notices: [] };
+    const notices = [unsignedRemoval(layerName, layerStays)];
+    return { raw: { ...raw, layer: known.layer, keySets }, notices };
   }
 
   /** Who may sign once these documents of keys have been found, too. */
   async #follow(trust: TrustBy, found: readonly Uint8Array[]): Promise<Trust> {
     const before = await trust(this.#keySets);
-    if (found.length === 0) return before;
     const after = await trust([...before.keySets, ...found]);
     if (after.epoch === before.epoch) return after;
     const least = await byFewest(after, trust);

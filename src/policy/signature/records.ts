@@ -2,7 +2,7 @@
 import type { StoreSignatures } from "../../plugin-api/store.ts";
 import { PolicyRefused } from "../document/problems.ts";
 import { compactJws, payloadOf, readClaims, signerOf } from "./jws.ts";
-import type { VerifyKey } from "./verify-keys.ts";
+import { sameKeys, type VerifyKey } from "./verify-keys.ts";
 
 export const apiKeyType = "outrigger-api-key+jws";
 
@@ -34,7 +34,7 @@ export async function openRecord(
   }
 }
 
-/** What plugins ask of signatures, by the keys that count under the policy in force. */
+/** What plugins ask of signatures, by the keys that count now, whatever policy is in force. */
 export class RecordSignatures implements StoreSignatures {
   generation = 0;
   readonly #now: () => number;
@@ -46,6 +46,7 @@ export class RecordSignatures implements StoreSignatures {
   }
 
   use(trusted: readonly VerifyKey[]): void {
+    if (sameKeys(this.#trusted, trusted)) return;
     this.#trusted = trusted;
     this.generation += 1;
   }

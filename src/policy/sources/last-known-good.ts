@@ -10,7 +10,10 @@ import type { RawPolicy } from "../read.ts";
 import type { PolicySource } from "./source.ts";
 
 export interface KnownGoodPolicy {
-  readonly raw: RawPolicy;
+  /** undefined = none was in force yet, and only keys are known. */
+  readonly raw: RawPolicy | undefined;
+  /** Documents of keys that count, oldest first. */
+  readonly keySets?: readonly Uint8Array[] | undefined;
   readonly revision: number;
   /** What it came from; a copy from a file says nothing about what Redis had. */
   readonly from: PolicySource["kind"];
@@ -42,7 +45,8 @@ const onDisk = z.strictObject({
   format: z.enum(["json", "yaml", "any"]),
   revision: z.int().min(0),
   keptAt: z.string(),
-  shared: z.string(),
+  /** null where only keys are known: older versions take no such file. */
+  shared: z.string().nullable(),
   layer: z.string().nullable(),
   /** Written where there are any: older versions know no such member. */
   keySets: z.array(z.string()).exactOptional(),
@@ -91,14 +95,14 @@ export function createLastKnownGood({ dir, service, onTrouble }: LastKnownGoodOp
   };
 }
 
-function serialise({ raw, revision, from }: KnownGoodPolicy): string {
-  const shared = Buffer.from(raw.shared).toString("utf8");
-  const layer = raw.layer === undefined ? null : Buffer.from(raw.layer).toString("utf8");
-  const keySets = (raw.keySets ?? []).map((bytes) => Buffer.from(bytes).toString("utf8"));
+function serialise({ raw, revision, from, ...kept }: KnownGoodPolicy): string {
+  const shared = textOf(raw?.shared);
+  const layer = textOf(raw?.layer);
+  const keySets = (kept.keySets ?? raw?.keySets ?? []).map((bytes) => Buffer.from(bytes).toString("utf8"));
   const content: z.input<typeof onDisk> = {
     version: 1,
     from,
-    format: raw.format,
+    format: raw?.format ?? "json",
     revision,
     keptAt: new Date().toISOString(),
     shared,
@@ -114,16 +118,22 @@ function parse(text: string): KnownGoodPolicy {
   if (!result.success) throw new Error("not a kept policy");
   const { shared, layer, format, revision, from, sha256, keySets } = result.data;
   if (sha256 !== checksum(shared, layer)) throw new Error("damaged");
+  const counting = keySets?.map((each) => Buffer.from(each));
+  if (shared === null) return { raw: undefined, keySets: counting, revision, from };
   const raw = {
     shared: Buffer.from(shared),
     layer: layer === null ? undefined : Buffer.from(layer),
     format,
-    ...(keySets && { keySets: keySets.map((each) => Buffer.from(each)) }),
+    ...(counting && { keySets: counting }),
   };
-  return { raw, revision, from };
+  return { raw, keySets: counting, revision, from };
 }
 
-function checksum(shared: string, layer: string | null): string {
+function textOf(document: Uint8Array | undefined): string | null {
+  return document === undefined ? null : Buffer.from(document).toString("utf8");
+}
+
+function checksum(shared: string | null, layer: string | null): string {
   return digestOf(JSON.stringify([shared, layer]));
 }
 

@@ -123,30 +123,43 @@ async function readOnce(
   keys: readonly [string, string],
   { maxBytes, keyPrefix, signed }: ReadOptions,
 ): Promise<SourceReading> {
+  // Apart from the documents: whoever makes one unreadable does not keep back who may sign.
+  const reading = signed ? readKeySets(store).catch((error: unknown) => error as Error) : undefined;
+  const documents = await readDocuments(store, keys, { maxBytes, keyPrefix });
+  const keySets = await reading;
+  if (keySets instanceof Error) return { state: "failed", message: unreadable(keySets) };
+  if (keySets === undefined) return documents;
+  return documents.state === "read"
+    ? { ...documents, raw: { ...documents.raw, keySets } }
+    : { ...documents, keySets };
+}
+
+async function readDocuments(
+  store: RedisStore,
+  keys: readonly [string, string],
+  { maxBytes, keyPrefix }: Omit<ReadOptions, "signed">,
+): Promise<SourceReading> {
   try {
     // A signature's form is longer than what it holds.
-    const [shared, layer, keySet] = await Promise.all([
-      ...keys.map((key) => store.getBytes(key, readLimitMs, maxBytes * 2)),
-      signed ? readKeySet(store) : null,
-    ]);
+    const reading = keys.map((key) => store.getBytes(key, readLimitMs, maxBytes * 2));
+    const [shared, layer] = await Promise.all(reading);
     if (shared === undefined || shared === null)
       return { state: "absent", message: `Redis has no key "${keyPrefix}${keys[0]}"` };
-    const raw = { shared, layer: layer ?? undefined, format: "json" } as const;
-    return { state: "read", raw: signed ? { ...raw, keySets: keySet ? [keySet] : [] } : raw };
+    return { state: "read", raw: { shared, layer: layer ?? undefined, format: "json" } };
   } catch (error) {
-    return {
-      state: "failed",
-      message: `Redis cannot be read: ${textOf(error)}`,
-    };
+    return { state: "failed", message: unreadable(error) };
   }
 }
 
+const unreadable = (error: unknown): string => `Redis cannot be read: ${textOf(error)}`;
+
 /** Under rights of an older version it may not be read: then there is none. */
-async function readKeySet(store: RedisStore): Promise<Buffer | null> {
+async function readKeySets(store: RedisStore): Promise<readonly Uint8Array[]> {
   try {
-    return await store.getBytes(keySetKey, readLimitMs, keySetMaxBytes * 2);
+    const keySet = await store.getBytes(keySetKey, readLimitMs, keySetMaxBytes * 2);
+    return keySet === null ? [] : [keySet];
   } catch (error) {
-    if (error instanceof StoreUnavailable && error.code === "NOPERM") return null;
+    if (error instanceof StoreUnavailable && error.code === "NOPERM") return [];
     throw error;
   }
 }

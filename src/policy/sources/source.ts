@@ -4,8 +4,13 @@ import type { RawPolicy } from "../read.ts";
 export type SourceReading =
   | { readonly state: "read"; readonly raw: RawPolicy }
   /** The source answers and has no policy. */
-  | { readonly state: "absent"; readonly message: string }
-  | { readonly state: "failed"; readonly message: string };
+  | ({ readonly state: "absent"; readonly message: string } & WithoutPolicy)
+  | ({ readonly state: "failed"; readonly message: string } & WithoutPolicy);
+
+interface WithoutPolicy {
+  /** Documents of keys that were read although there is no policy with them. */
+  readonly keySets?: readonly Uint8Array[] | undefined;
+}
 
 export interface PolicySource {
   readonly kind: "redis" | "file";

@@ -1,7 +1,10 @@
 // Whoever holds Redis, and kill switches: what takes the guard out of a chain has to come from who may change policies.
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { switchType } from "../../../src/kill-switch/kill-switch.ts";
+import type { SigningKey } from "../../../src/plane/private-key.ts";
 import { signDocument } from "../../../src/plane/sign.ts";
+import { eventually } from "../../support/redis.ts";
 import type { TestSidecar } from "../../support/sidecar.ts";
 import type { Attack } from "../attack.ts";
 import { SigningScene } from "../signing-scene.ts";
@@ -90,4 +93,64 @@ const replayed = attack("puts back a signed switch that is over, or one without 
   assert.equal(await o.tries(await of({})), 200);
 });
 
-export const attacks: readonly Attack[] = [unsigned, moved, replayed];
+const of = (key: SigningKey, plugin = "auth"): Promise<string> =>
+  signDocument(facts(), key, { typ: switchType, for: `disabled ${plugin} * *` }, Date.now());
+
+const heldUp = attack(
+  "sets a switch of a revoked key, and keeps the policy from being read with junk",
+  async ({ scene, sidecar }) => {
+    const next = await scene.makeKey();
+    await scene.redis.cli.hset("outrigger:disabled", "auth * *", await of(scene.ours));
+    await scene.redis.cli.publish("outrigger:disabled", "");
+    const answers = (status: number) => async () => (await fetch(sidecar.url)).status === status;
+    await eventually("off by a key that counts", answers(200), 2_000);
+    await scene.set("policy:orders", "junk");
+    await scene.set("policy-keys", await scene.keySet([next], [scene.ours], 1));
+    await eventually("on again", answers(401), 2_000);
+  },
+);
+
+/** A sidecar whose operator has moved to another key is started anew, and its Redis is out of reach. */
+async function restarted(
+  scene: SigningScene,
+  switches: (next: SigningKey) => Promise<Record<string, string>>,
+): Promise<number> {
+  const env = { OUTRIGGER_STATE_DIR: join(scene.folder, "state") };
+  const next = await scene.makeKey();
+  await scene.set("policy-keys", await scene.keySet([next], [scene.ours], 1));
+  await scene.set("policy", await scene.sign(guarded, { epoch: 2 }, next));
+  const sidecar = await scene.sidecar(env);
+  await scene.redis.cli.hset("outrigger:disabled", await switches(next));
+  await scene.redis.cli.publish("outrigger:disabled", "");
+  await sidecar.line(({ msg }) => String(msg).startsWith("a plugin is switched off"));
+  await sidecar.stop();
+  await scene.redis.stop();
+  const again = await scene.sidecar(env);
+  return (await fetch(again.url)).status;
+}
+
+const revived: Attack = {
+  row: "Z62",
+  what: "sets a switch of a revoked key, and starts sidecars anew without Redis",
+  async run(scene) {
+    const signing = await SigningScene.open(scene);
+    const status = await restarted(signing, async (next) => ({
+      "auth * *": await of(signing.ours),
+      "cors * *": await of(next, "cors"),
+    }));
+    assert.equal(status, 401);
+  },
+};
+
+const forgotten: Attack = {
+  row: "Z62",
+  what: "has a switch of the key that counts forgotten by starting sidecars anew without Redis",
+  async run(scene) {
+    const status = await restarted(await SigningScene.open(scene), async (next) => ({
+      "auth * *": await of(next),
+    }));
+    assert.equal(status, 200);
+  },
+};
+
+export const attacks: readonly Attack[] = [unsigned, moved, replayed, heldUp, revived, forgotten];

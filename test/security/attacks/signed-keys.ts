@@ -88,4 +88,26 @@ const revives = attack(
   },
 );
 
-export const attacks: readonly Attack[] = [mints, revives];
+const holdsUp = attack(
+  "keeps a revoked key's records by policies and layers that are junk, too many or gone",
+  async (s) => {
+    const [key, next] = [await s.makeKey(), await s.makeKey()];
+    await s.set("policy-keys", await s.keySet([key, next], [], 1));
+    await s.set("policy", await s.sign(guarded(), {}, next));
+    const sidecar = await s.sidecar();
+    await s.set(at("stolen"), await signed("stolen", {}, key));
+    await s.set(at("ours"), await signed("ours", { id: "k2" }, s.ours));
+    assert.equal(await statusOf(sidecar, "stolen"), 200);
+    assert.equal(await statusOf(sidecar, "ours"), 200);
+    await s.set("policy:orders", "junk");
+    await s.set("policy-keys", await s.keySet([next], [key], 2, next));
+    await eventually("over by junk", async () => (await statusOf(sidecar, "stolen")) === 503, 2_000);
+    // Gone, and of another type, which no reading of it takes.
+    await s.redis.cli.del("outrigger:policy", "outrigger:policy:orders");
+    await s.redis.cli.hset("outrigger:policy:orders", "a", "b");
+    await s.set("policy-keys", await s.keySet([next], [key, s.ours], 3, next));
+    await eventually("over with none", async () => (await statusOf(sidecar, "ours")) === 503, 2_000);
+  },
+);
+
+export const attacks: readonly Attack[] = [mints, revives, holdsUp];

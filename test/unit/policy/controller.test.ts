@@ -12,10 +12,10 @@ import { type LastKnownGood, createLastKnownGood } from "../../../src/policy/sou
 import {
   type PolicyController,
   type PolicyControllerOptions,
-  type PolicyMeta,
   createPolicyController,
 } from "../../../src/policy/controller.ts";
 import { type Problem, problemText } from "../../../src/policy/document/problems.ts";
+import type { PolicyMeta } from "../../../src/policy/events.ts";
 import { type EffectivePolicy, createPolicyReader } from "../../../src/policy/read.ts";
 import { createRedisSource } from "../../../src/policy/sources/redis-source.ts";
 import { parseRedisAddress } from "../../../src/redis/address.ts";

@@ -46,8 +46,9 @@ async function createFreshness(nowMs = 1_000_000): Promise<Freshness> {
 
 /** Puts it in force if it may be. @returns why it may not */
 async function take(freshness: Freshness, next: RawPolicy): Promise<string> {
-  const { raw: completed, notices } = await freshness.complete(next, undefined);
-  const problems = [...notices];
+  const learned = await freshness.learn(next.keySets);
+  const { raw: completed, notices } = freshness.complete(next, undefined);
+  const problems = [...learned.notices, ...notices];
   try {
     freshness.note(await freshness.read(completed));
   } catch (error) {
@@ -79,7 +80,7 @@ describe("epochs", () => {
     const over = await policy("a", { epoch: 3, exp: 900 });
     assert.match(await take(await createFreshness(), raw(over)), /signed until 1970-01-01T00:15:00.000Z/);
     const freshness = await createFreshness();
-    freshness.remember(raw(over));
+    await freshness.remember(raw(over));
     assert.equal(await take(freshness, raw(over)), "");
     assert.match(
       problemText(freshness.over(await freshness.read(raw(over)))[0] ?? { path: "", message: "" }),
@@ -147,7 +148,7 @@ describe("keys that came later", () => {
       chain.push(await keySet({ keys: [next.jwk, named.jwk], revoked }, epoch, signer));
       signer = named;
     }
-    freshness.remember(raw(await nextPolicy(), chain.slice(0, 32)));
+    await freshness.remember(raw(await nextPolicy(), chain.slice(0, 32)));
     const said = await step(chain[32] as Buffer);
     assert.match(said, /by more than 32 documents/);
     assert.equal(freshness.keySets.length, 32);
