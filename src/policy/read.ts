@@ -92,7 +92,7 @@ export async function createPolicyReader(options: PolicyReaderOptions): Promise<
     const lower = await read(shared, sharedKey);
     const upper = layer === undefined ? undefined : await read(layer, layerKey(service ?? ""));
     if (lower === undefined || problems.length > 0) throw new PolicyRefused(problems);
-    const judged = await judge(lower, upper, standing, { plugins, service, ownUpstream });
+    const judged = await judge(lower, upper, standing, { plugins, service, ownUpstream, maxBytes });
     const documents = upper === undefined ? [lower] : [lower, upper];
     return {
       ...judged,

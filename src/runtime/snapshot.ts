@@ -17,7 +17,12 @@ export interface SnapshotSpec {
   readonly ownedCookies?: readonly OwnedCookie[] | undefined;
   /** Fields and query parameters that carry credentials. */
   readonly secretNames?: ReadonlySet<string> | undefined;
+  /** For the set-up of all routes; default 30 s. */
+  readonly limitMs?: number | undefined;
 }
+
+/** A policy that is not set up by then is refused: what sets it up ends then, too. */
+const defaultLimitMs = 30_000;
 
 export class Snapshot {
   readonly routes: readonly CompiledRoute[];
@@ -108,6 +113,8 @@ export async function createSnapshot(
   host: PluginHost,
   onClosed: () => void,
 ): Promise<Snapshot> {
+  const { limitMs = defaultLimitMs } = spec;
+  const endsMono = performance.now() + limitMs;
   const made: Made = { steps: [], states: host.states.hold() };
   const { secretNames = new Set<string>(), identityFields = new Set<string>(), ownedCookies = [] } = spec;
   const declared = new Declarations(identityFields, ownedCookies);
@@ -118,6 +125,7 @@ export async function createSnapshot(
       const compiled = await compileRoute(route, host, made, secretNames);
       declared.add(compiled.chain.steps);
       routes.push(compiled);
+      if (performance.now() > endsMono) throw new Error(`set-up took longer than ${limitMs} ms`);
       if (slices.over) await slices.next();
     }
     const unmatched = await compileRoute(spec.unmatched, host, made, secretNames);

@@ -22,6 +22,18 @@ export interface KeyCheckParts {
   readonly service: string;
 }
 
+const known = new WeakMap<ApiKeyOptions, ReadonlyMap<string, KeyRecord>>();
+
+/** The policy's own keys by their digest: made once for all routes that have the same options. */
+function ownKeys(options: ApiKeyOptions): ReadonlyMap<string, KeyRecord> {
+  let own = known.get(options);
+  if (own === undefined) {
+    own = new Map(options.keys.map(({ sha256, ...record }) => [sha256, keyRecord(record)]));
+    known.set(options, own);
+  }
+  return own;
+}
+
 /** Keys as one route takes them. */
 export class KeyCheck {
   readonly #parts: KeyCheckParts;
@@ -42,7 +54,7 @@ export class KeyCheck {
     }
     this.#parts = parts;
     this.#revoked = new Set(options.revoked);
-    this.#own = new Map(options.keys.map(({ sha256, ...record }) => [sha256, keyRecord(record)]));
+    this.#own = ownKeys(options);
     this.#query = {
       requirePepper: options.requirePepper,
       staleMs: options.onStoreError === "stale" ? options.staleSeconds * 1000 : 0,

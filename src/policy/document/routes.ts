@@ -1,7 +1,8 @@
 // From the effective document to routes that can be compiled: options merged for every plugin of every route, checked
 // against the plugin's own schema, each problem traced back to the document and field that it was written in.
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type Layered, type Origin, isObject, merge } from "../layers/layers.ts";
+import { type Layered, type Origin, isObject } from "../layers/layers.ts";
+import { MergedOptions } from "./merged-options.ts";
 import { flatten, placed } from "./parse.ts";
 import { type Path, type Problem, maxProblems } from "./problems.ts";
 import { type PolicyPlugins, type PolicyRoute, failModeOf } from "./schema.ts";
@@ -46,12 +47,17 @@ const defaultBufferRequestBytes = 65_536;
 /** Routes checked between two turns of the event loop: traffic goes on while a large policy is read. */
 const routesPerTurn = 50;
 
-/** Completes every route. Options that come from the defaults alone are checked once, not once a route. */
+/**
+ * Completes every route. Options that come from the defaults alone are checked once, not once a route.
+ * @param maxBytes of the longest document that is read
+ */
 export async function completeRoutes(
   { effective, origins }: Layered,
   sources: Sources,
   plugins: PolicyPlugins,
+  maxBytes?: number,
 ): Promise<Completed> {
+  const options = new MergedOptions(maxBytes);
   const checker = new OptionsChecker(plugins, sources);
   const complete = (route: PolicyRoute, origin: Origin): EffectiveRoute => {
     const names = route.plugins ?? effective.plugins;
@@ -59,24 +65,19 @@ export async function completeRoutes(
     for (const name of new Set([...names, ...Object.keys(route.pluginConfig ?? {})])) {
       const own = route.pluginConfig?.[name];
       const common = effective.pluginConfig[name];
-      const merged = own === undefined ? common : merge(common ?? {}, own);
+      if (own !== undefined && options.over) {
+        checker.tooLarge(name, options.maxBytes, origin);
+        continue;
+      }
+      const merged = own === undefined ? common : options.of(name, common, own);
       checker.check(name, merged ?? {}, own === undefined ? undefined : origin);
       if (merged !== undefined && names.includes(name)) config[name] = merged;
     }
     return {
-      path: route.path,
-      methods: route.methods,
+      ...ownFields(route),
+      ...overLocks(route, origin, effective.locked),
       plugins: names,
       pluginConfig: config,
-      stripPrefix: route.stripPrefix,
-      ...(route.stripPrefix !== undefined && origin.from === "layer" && { strippedOver: effective.locked }),
-      ...(route.caseInsensitive !== undefined && { caseInsensitive: route.caseInsensitive }),
-      ...(route.encodedSlash !== undefined && { encodedSlash: route.encodedSlash }),
-      timeoutMs: route.timeout,
-      maxAgeMs: route.maxAgeMs,
-      upstream: route.upstream,
-      bufferRequestBytes: route.bufferRequestBytes ?? defaultBufferRequestBytes,
-      restorePrefix: route.restorePrefix,
     };
   };
   const routes: EffectiveRoute[] = [];
@@ -91,6 +92,30 @@ export async function completeRoutes(
   return { routes, unmatched: nowhere, problems, spoiled };
 }
 
+/** What a route says for itself. */
+function ownFields(route: PolicyRoute): Omit<EffectiveRoute, "plugins" | "pluginConfig"> {
+  return {
+    path: route.path,
+    methods: route.methods,
+    stripPrefix: route.stripPrefix,
+    ...(route.caseInsensitive !== undefined && { caseInsensitive: route.caseInsensitive }),
+    ...(route.encodedSlash !== undefined && { encodedSlash: route.encodedSlash }),
+    timeoutMs: route.timeout,
+    maxAgeMs: route.maxAgeMs,
+    upstream: route.upstream,
+    bufferRequestBytes: route.bufferRequestBytes ?? defaultBufferRequestBytes,
+    restorePrefix: route.restorePrefix,
+  };
+}
+
+function overLocks(
+  { stripPrefix }: PolicyRoute,
+  { from }: Origin,
+  locked: readonly string[],
+): Pick<EffectiveRoute, "strippedOver"> {
+  return stripPrefix !== undefined && from === "layer" ? { strippedOver: locked } : {};
+}
+
 /** Holds merged options against the plugins' schemas. */
 class OptionsChecker {
   readonly problems: Problem[] = [];
@@ -98,6 +123,8 @@ class OptionsChecker {
   readonly #plugins: PolicyPlugins;
   readonly #sources: Sources;
   readonly #seen = new Set<string>();
+  readonly #flawless = new WeakSet<object>();
+  readonly #large = new Set<string>();
 
   constructor(plugins: PolicyPlugins, sources: Sources) {
     this.#plugins = plugins;
@@ -114,6 +141,7 @@ class OptionsChecker {
     if (origin === undefined && this.#seen.has(`${name} by default`)) return;
     if (origin === undefined) this.#seen.add(`${name} by default`);
     this.#seen.add(name);
+    if (isObject(config) && this.#flawless.has(config)) return;
     const plugin = this.#plugins[name];
     if (plugin === undefined || !isObject(config) || this.problems.length > maxProblems) return;
     const { failMode, ...options } = config;
@@ -123,11 +151,27 @@ class OptionsChecker {
       ...(mode.success ? [] : flatten(mode.error.issues, ["failMode"])),
       ...(parsed.success ? [] : flatten(parsed.error.issues)),
     ];
-    if (flaws.length > 0) {
-      const layerRoute = origin?.from === "layer" ? origin.index : undefined;
-      this.spoiled.push({ plugin: name, layerRoute });
-    }
+    if (flaws.length > 0) this.#spoil(name, origin);
+    else this.#flawless.add(config);
     for (const { path, message } of flaws) this.#report([name, ...path], message, origin);
+  }
+
+  /** The plugin's options of this route were too much. */
+  tooLarge(name: string, maxBytes: number, origin: Origin): void {
+    this.#seen.add(name);
+    this.#spoil(name, origin);
+    if (this.#large.has(name)) return;
+    this.#large.add(name);
+    const advice = "say less at the top or on fewer routes, and keep API keys in Redis";
+    this.#report(
+      [name],
+      `options merged for each route come to more than ${maxBytes} bytes: ${advice}`,
+      origin,
+    );
+  }
+
+  #spoil(plugin: string, origin: Origin | undefined): void {
+    this.spoiled.push({ plugin, layerRoute: origin?.from === "layer" ? origin.index : undefined });
   }
 
   #report(path: Path, message: string, origin: Origin | undefined): void {

@@ -32,6 +32,8 @@ type Named = Pick<Judged, "identityFields" | "ownedCookies" | "secretNames" | "t
 export interface JudgeOptions extends ConfineOptions {
   /** Whose policy; undefined = all services' routes. */
   readonly service: string | undefined;
+  /** Of the longest document that is read. */
+  readonly maxBytes?: number | undefined;
 }
 
 /**
@@ -44,7 +46,7 @@ export async function judge(
   standing: boolean,
   options: JudgeOptions,
 ): Promise<Judged> {
-  const { plugins, service } = options;
+  const { plugins, service, maxBytes } = options;
   const ownBase = options.ownUpstream?.basePath;
   const confined = given && confineLayer(given.document, shared.document, options);
   const layer = given && confined && { ...given, document: confined.document };
@@ -65,6 +67,7 @@ export async function judge(
           applyLayer(shared.document, undefined, undefined),
           { shared, layer: undefined },
           plugins,
+          maxBytes,
         )
       ).problems
     : [];
@@ -74,7 +77,7 @@ export async function judge(
     return { ...fitted, ...named, overruled: [...beyond, ...fitted.overruled] };
   }
   const layered = applyLayer(shared.document, layer?.document, service, ownBase);
-  const { routes, unmatched, problems } = await completeRoutes(layered, { shared, layer }, plugins);
+  const { routes, unmatched, problems } = await completeRoutes(layered, { shared, layer }, plugins, maxBytes);
   refuseAny([...beyond, ...brokenLocks(layered, layer ?? shared), ...problems, ...alone]);
   return { document: layered.effective, routes, unmatched, overruled: [], ...named };
 }
@@ -92,7 +95,7 @@ function brokenLocks({ broken }: Layered, layer: SourceDocument): Problem[] {
 async function fitLayer(
   shared: SourceDocument,
   layer: SourceDocument,
-  { plugins, service, ownUpstream }: JudgeOptions,
+  { plugins, service, ownUpstream, maxBytes }: JudgeOptions,
 ): Promise<Omit<Judged, keyof Named>> {
   const overruled = brokenLocks(
     applyLayer(shared.document, layer.document, service, ownUpstream?.basePath),
@@ -102,7 +105,7 @@ async function fitLayer(
   for (let { document } = layer; ;) {
     const layered = applyLayer(shared.document, document, service, ownUpstream?.basePath);
     const sources = { shared, layer: { ...layer, document } };
-    const completed = await completeRoutes(layered, sources, plugins);
+    const completed = await completeRoutes(layered, sources, plugins, maxBytes);
     if (completed.problems.length === 0) {
       return { ...closeRoutes(layered, completed, closed), overruled };
     }

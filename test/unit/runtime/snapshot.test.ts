@@ -36,17 +36,18 @@ function hostOf(plugins: readonly PluginDefinition[]): PluginHost {
   });
 }
 
+const route = (path: string, names: readonly string[]) => ({
+  path,
+  methods: undefined,
+  plugins: names,
+  pluginConfig: {},
+  stripPrefix: undefined,
+  timeoutMs: 1_000,
+  bufferRequestBytes: 0,
+  upstreamName: "127.0.0.1:3000",
+});
+
 function snapshotOf(plugins: readonly PluginDefinition[], host = hostOf(plugins)): Promise<Snapshot> {
-  const route = (path: string, names: readonly string[]) => ({
-    path,
-    methods: undefined,
-    plugins: names,
-    pluginConfig: {},
-    stripPrefix: undefined,
-    timeoutMs: 1_000,
-    bufferRequestBytes: 0,
-    upstreamName: "127.0.0.1:3000",
-  });
   const spec = {
     routes: [
       route(
@@ -115,6 +116,28 @@ describe("a snapshot", () => {
     } finally {
       mock.timers.reset();
     }
+  });
+
+  it("ends a set-up of routes that takes too long in all, and closes what was set up", async () => {
+    let setUp = 0;
+    let closed = 0;
+    const plugin: PluginDefinition = {
+      ...pluginWith("slow", {}),
+      setup() {
+        setUp += 1;
+        for (const endMono = performance.now() + 20; performance.now() < endMono;);
+        return { close: () => void (closed += 1) };
+      },
+    };
+    const host = hostOf([plugin]);
+    const routes = Array.from({ length: 100 }, (_, i) => route(`/${i}`, ["slow"]));
+    const spec = { routes, unmatched: route("", []), limitMs: 50 };
+    await assert.rejects(
+      createSnapshot(spec, host, () => {}),
+      /^Error: set-up took longer than 50 ms$/,
+    );
+    assert.ok(setUp > 0 && setUp < 50, `${setUp}`);
+    assert.equal(closed, setUp);
   });
 
   it("refuses a set-up that returns no hooks, with the plugin's name", async () => {
