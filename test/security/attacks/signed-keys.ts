@@ -1,10 +1,13 @@
 // A stolen Redis, and sidecars that take only API keys whose records an operator signed: nobody mints a caller there.
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import http from "node:http";
 import { keyDigest } from "../../../plugins/auth/api-keys/key-format.ts";
 import { signDocument } from "../../../src/plane/sign.ts";
 import { policyType } from "../../../src/policy/signature/signature.ts";
 import { apiKeyType } from "../../../src/policy/signature/records.ts";
 import type { SigningKey } from "../../../src/plane/private-key.ts";
+import { startCrew, startService } from "../../support/crew.ts";
 import { eventually } from "../../support/redis.ts";
 import type { TestSidecar } from "../../support/sidecar.ts";
 import type { Attack } from "../attack.ts";
@@ -110,4 +113,42 @@ const holdsUp = attack(
   },
 );
 
-export const attacks: readonly Attack[] = [mints, revives, holdsUp];
+const asksWorkers = attack(
+  "asks each worker for a revoked key's record beside a junk layer, also one that takes another's place",
+  async (s) => {
+    const next = await s.makeKey();
+    await s.set("policy-keys", await s.keySet([next], [], 1));
+    await s.set("policy", await s.sign(guarded(), {}, next));
+    await s.set(at("stolen"), await signed("stolen", {}, s.ours));
+    const service = await startService((_request, response) => response.end("served"));
+    s.scene.after(() => service.close());
+    const env = {
+      REDIS_URL: s.redis.url,
+      OUTRIGGER_SERVICE: "orders",
+      OUTRIGGER_POLICY_KEYS: JSON.stringify({ keys: [s.ours.publicJwk] }),
+    };
+    const crew = await startCrew({ upstream: service.url, env });
+    s.scene.after(() => crew.stop());
+    /** Each request by a connection of its own: the workers take turns. */
+    const statuses = async (key = "stolen"): Promise<string> => {
+      const fields = { "x-api-key": key, connection: "close" };
+      const asked = Array.from({ length: 4 }, () => http.get(crew.url, { agent: false, headers: fields }));
+      const answers = asked.map(async (request) => {
+        const [response] = (await once(request, "response")) as [http.IncomingMessage];
+        return response.resume().statusCode;
+      });
+      return [...new Set(await Promise.all(answers))].join();
+    };
+    await eventually("taken by each", async () => (await statuses()) === "200", 2_000);
+    await s.set("policy:orders", "junk");
+    await s.set("policy-keys", await s.keySet([next], [s.ours], 2, next));
+    await eventually("over in each", async () => (await statuses()) === "503", 2_000);
+    process.kill(crew.pids().get(1) ?? 0, "SIGKILL");
+    await crew.until(3, ({ msg }) => msg === "worker is serving");
+    await s.set(at("good"), await signed("good", { id: "k2" }, next));
+    await eventually("good in the new one", async () => (await statuses("good")) === "200", 2_000);
+    assert.equal(await statuses(), "503");
+  },
+);
+
+export const attacks: readonly Attack[] = [mints, revives, holdsUp, asksWorkers];

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { eventually } from "../../support/redis.ts";
 import type { Attack } from "../attack.ts";
 import { hasMark, markOf, marked, reasonOf, SigningScene, startSeconds } from "../signing-scene.ts";
 
@@ -162,6 +163,25 @@ const outlivesRotations = attack(
   },
 );
 
+const starves = attack(
+  "keeps a sidecar without any policy, and takes the keys away before its restart",
+  async (s) => {
+    const env = { OUTRIGGER_STATE_DIR: join(s.folder, "state") };
+    const next = await s.makeKey();
+    await s.set("policy-keys", await s.keySet([next], [s.ours], 1));
+    const sidecar = await s.sidecar(env);
+    assert.equal(await markOf(sidecar), "503");
+    await s.set("policy", await s.sign(marked("evil")));
+    await eventually("refusal", async () => /not signed by any/.test(await reasonOf(sidecar)), 2_000);
+    await sidecar.stop();
+    await s.redis.cli.del("outrigger:policy-keys");
+    const again = await s.sidecar(env);
+    await s.refuses(again, /not signed by any/, "503");
+    await s.set("policy", await s.sign(marked("good"), {}, next));
+    await hasMark(again, "good");
+  },
+);
+
 export const attacks: readonly Attack[] = [
   tampers,
   replays,
@@ -170,4 +190,5 @@ export const attacks: readonly Attack[] = [
   swapsLayers,
   swapsKeys,
   outlivesRotations,
+  starves,
 ];
