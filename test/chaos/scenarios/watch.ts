@@ -69,7 +69,7 @@ async function polls(all: Watching, why: RegExp): Promise<string> {
   assert.match(detail, why);
   assert.equal(metric, "0");
   await all.sidecar.line(
-    ({ msg, reason }) => /look(?:ed)? for each second/.test(String(msg)) && why.test(String(reason)),
+    ({ msg, reason }) => /polling for changes every second/.test(String(msg)) && why.test(String(reason)),
   );
   const waits: number[] = [];
   for (let change = 0; change < 4; change++) waits.push(await enforcedAfterMs(all));
