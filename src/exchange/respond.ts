@@ -81,10 +81,11 @@ export class ClientWriter implements Taker {
     this.#left = this.#bodiless ? Infinity : announcedBytes(fields.get("content-length"));
     if (fields.has("trailer") && !this.#takesTrailers) fields.delete("trailer");
     if (close) fields.set("Connection", "close");
-    if (transforms !== undefined) this.#lead(transforms);
     this.#stream.respond(status, statusText, fields.toFlat());
     this.#response = response;
     this.status = status;
+    // Not before: the response in place of one that cannot be sent does not go through them.
+    if (transforms !== undefined) this.#lead(transforms);
     if (response.body !== undefined) this.#early = undefined;
   }
 

@@ -1,6 +1,7 @@
 // Plugins that do what the contract forbids or never thought of: the worst that comes of it is an error answer.
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { PassThrough } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { GatewayError, type Exchange, type Fields, type Hooks } from "../../src/plugin-api/contract.ts";
 import { pluginWith } from "../support/plugins.ts";
@@ -114,6 +115,33 @@ describe("a hook that returns no verdict", () => {
       await answer.body?.cancel();
     }
   });
+
+  for (const [what, given, through] of [
+    ["204", { onRequest: () => ({ action: "respond", status: 204 }) }, false],
+    ["304", { onRequest: () => ({ action: "respond", status: 304 }) }, false],
+    ["200", {}, false],
+    ["200 that goes through a transform", {}, true],
+  ] satisfies [string, Hooks, boolean][]) {
+    it(`a line end in a field of a ${what}: a whole 500, and the connection goes on`, async () => {
+      await start();
+      later = given;
+      hooks = {
+        onResponse: (_exchange, response) => {
+          response.fields.set("X-A", "1\r\nX-B: 2");
+          if (through) response.through(new PassThrough());
+        },
+      };
+      const client = await connectRaw(sidecar.port);
+      client.send(requestText("GET", "/"));
+      const answer = await client.answer();
+      assert.match(answer.head, /^HTTP\/1\.1 500 Internal Server Error\r\n/);
+      assert.equal((JSON.parse(answer.body) as Record<string, unknown>)["code"], "internal_error");
+      reset();
+      client.send(requestText("GET", "/next"));
+      assert.equal((await client.answer()).status, 200);
+      client.end();
+    });
+  }
 
   it("null is nothing", async () => {
     hooks = { onRequest: returning(null) };

@@ -51,17 +51,33 @@ function describeHeads(open: OpenStreams): void {
     assert.deepEqual([seen.calls, seen.broken], [["close"], []]);
   });
 
-  test("a head that cannot be sent throws, and another can be given in its place", async () => {
-    await using scene = await open();
-    const { stream, client } = await scene.ask();
-    const seen = new RecordedStream(stream);
-    assert.throws(() => stream.respond(200, undefined, ["X-A", "a\r\nX-B: b"]));
-    answer(stream, "well");
-    const { status, body } = await client.received;
-    assert.deepEqual([status, body], [200, "well"]);
-    await seen.told("close");
-    assert.deepEqual(seen.broken, []);
-  });
+  for (const [what, status, statusText, fields] of [
+    ["a field of 200", 200, undefined, ["X-A", "a\r\nX-B: b"]],
+    ["a field of 200 with its own reason", 200, "Fine", ["X-A", "a\r\nX-B: b"]],
+    ["a field of 204", 204, undefined, ["X-A", "a\r\nX-B: b"]],
+    ["a field of 304", 304, "Not Modified", ["X-A", "a\r\nX-B: b"]],
+    ["a field behind its length", 200, undefined, ["Content-Length", "1", "X-A", "a\r\nX-B: b"]],
+    ["a field behind its end", 200, undefined, ["Connection", "close", "X-A", "a\r\nX-B: b"]],
+    ["a field's name", 304, undefined, ["X-A\r\nX-B", "a"]],
+    ["a reason", 304, "Not\r\nX-B: b", []],
+  ] as const) {
+    test(`a head that cannot be sent (${what}) throws, and another can be given in its place`, async () => {
+      await using scene = await open();
+      const { stream, client } = await scene.ask();
+      const seen = new RecordedStream(stream);
+      assert.throws(() => stream.respond(status, statusText, fields));
+      assert.equal(stream.status, 0);
+      stream.respond(500, undefined, sized("not well"));
+      stream.write(Buffer.from("not well"));
+      stream.end([]);
+      const received = await client.received;
+      assert.deepEqual([received.status, received.body, received.complete], [500, "not well", true]);
+      if (scene.hasConnections) assert.equal(received.statusText, "Internal Server Error");
+      assert.equal(received.fields.includes("close"), false);
+      await seen.told("close");
+      assert.deepEqual(seen.broken, []);
+    });
+  }
 }
 
 function describeRequestBodies(open: OpenStreams): void {

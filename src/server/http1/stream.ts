@@ -13,6 +13,7 @@ import type { ClientTls } from "../../plugin-api/contract.ts";
 import { clientTlsOf } from "./client-tls.ts";
 import { pairsOf } from "../../plugin-api/pairs.ts";
 import { writeInterim } from "./interim.ts";
+import { checkSendable } from "./sendable.ts";
 import type { UpgradeSide } from "./upgrade-side.ts";
 
 /** Up to here, copying a body behind its head costs less than a second buffer for the kernel. */
@@ -158,9 +159,8 @@ export class Http1Stream implements ServerStream {
   }
 
   respond(status: number, statusText: string | undefined, fields: readonly string[]): void {
-    const flat = fields as string[];
-    if (statusText === undefined) this.response.writeHead(status, flat);
-    else this.response.writeHead(status, statusText, flat);
+    checkSendable(statusText, fields);
+    this.response.writeHead(status, statusText, fields as string[]);
     this.#isHeld = true;
     process.nextTick(release, this);
   }

@@ -146,7 +146,8 @@ export class MemoryStream implements ServerStream {
 
   respond(status: number, statusText: string | undefined, fields: readonly string[]): void {
     if (this.#head !== undefined) throw new Error("two heads");
-    for (const text of fields) if (/[\r\n]/.test(text)) throw new Error("a line end in a field");
+    for (const text of [statusText ?? "", ...fields])
+      if (/[\r\n]/.test(text)) throw new Error("a line end in the head");
     this.#head = { status, statusText: statusText ?? "", fields };
     this.#later(() => (this.bytesWritten += 1));
   }
