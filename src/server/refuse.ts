@@ -8,8 +8,8 @@ import type { ClientLimits } from "../client/client-limits.ts";
 import type { ServerStream } from "../exchange/server-stream.ts";
 import { plainAddress } from "../client/client-address.ts";
 import { ClientWriter } from "../exchange/respond.ts";
-import { answerBare, isHandshakeError, parserError } from "./http1/bare-answer.ts";
-import { isAnswering, streamOn } from "./http1/stream.ts";
+import { answerBare, endConnection, isHandshakeError, parserError } from "./http1/bare-answer.ts";
+import { isAnsweredEarly, isAnswering, streamOn } from "./http1/connection.ts";
 
 /** What is known of a request that never became one. */
 interface Refusal {
@@ -94,7 +94,11 @@ export class Refusals {
     if (this.#refused.has(socket)) return;
     // A connection that broke by itself, or has never become one: nothing can be said on it.
     if (error.code === "ECONNRESET" || !socket.writable || isHandshakeError(error)) socket.destroy();
-    else if (!this.#tellExchange(error, socket))
+    else if (isAnsweredEarly(socket)) {
+      // It was answered, logged and counted: the client does not wait for another answer, and would take it for the next.
+      this.#refused.add(socket);
+      endConnection(socket, this.#limits.lingering);
+    } else if (!this.#tellExchange(error, socket))
       this.#socket(socket, { error: this.#parserError(error), peer: socket.remoteAddress });
   }
 

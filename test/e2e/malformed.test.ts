@@ -96,7 +96,11 @@ for (const frontName of frontNames) {
         env: front.env,
         policy: {
           plugins: ["logging"],
-          routes: [{ path: "/*" }, { path: "/guarded/*", plugins: ["logging", "guard"] }],
+          routes: [
+            { path: "/*" },
+            { path: "/early", bufferRequestBytes: 0 },
+            { path: "/guarded/*", plugins: ["logging", "guard"] },
+          ],
         },
         registry: [...(await import("../../plugins/index.ts")).registry, guardPlugin],
         upstream: (_request, response) => {
@@ -149,6 +153,29 @@ for (const frontName of frontNames) {
       assert.match(rest, /^(HTTP\/1\.1 [24]00 |$)/);
       assert.equal(rest.split("HTTP/1.1").length <= 2, true, rest);
     });
+
+    for (const [what, fields, part, rest] of [
+      ["goes on with no chunk", ["Transfer-Encoding: chunked"], "5\r\nabcde\r\n", "zz\r\n"],
+      ["ends in a chunk", ["Transfer-Encoding: chunked"], "5\r\nab", ""],
+      ["ends too soon", ["Content-Length: 100"], "abc", ""],
+      ["has a trailer without a name", ["Transfer-Encoding: chunked"], "1\r\na\r\n", "0\r\n: a\r\n\r\n"],
+    ] as const) {
+      it(`a body that ${what} when it is answered already ends the connection without a word`, async () => {
+        const client = await front.connect(sidecar.port);
+        // Each is a log line, too.
+        const refused = async (): Promise<string | undefined> =>
+          /^outrigger_refused_requests_total\{[^}]*"malformed_request".*$/m.exec(
+            await sidecar.metrics(),
+          )?.[0];
+        const before = await refused();
+        client.send(requestText("POST", "/early", fields, part));
+        assert.equal((await client.answer()).status, 200);
+        if (rest === "") client.end();
+        else client.send(rest);
+        assert.deepEqual(await client.closed, { reset: false, rest: "" });
+        assert.equal(await refused(), before);
+      });
+    }
 
     it("is counted by its code", async () => {
       assert.match(

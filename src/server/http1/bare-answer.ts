@@ -19,9 +19,14 @@ export function answerBare(
     `X-Request-Id: ${requestId}`,
   ];
   fields.forEach((_lower, value, name) => lines.push(`${name}: ${value}`));
-  socket.on("error", () => socket.destroy());
   socket.write(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
-  socket.end(body ?? "");
+  endConnection(socket, lingering, body);
+}
+
+/** Closes a connection whose client may still send, once it has had the time to read what was written. */
+export function endConnection(socket: Socket, lingering: Lingering, last: Buffer | string = ""): void {
+  socket.on("error", () => socket.destroy());
+  socket.end(last);
   // What the client still sends is read and dropped for a moment: closing on unread bytes would reset the connection
   // before it has read the answer.
   socket.resume();

@@ -3,8 +3,9 @@ import http from "node:http";
 import type { IncomingMessage, Server } from "node:http";
 import https from "node:https";
 import type { Socket } from "node:net";
+import { isAnswering, streamOn } from "./connection.ts";
 import { Pipelining } from "./pipelining.ts";
-import { Http1Stream, isAnswering, streamOn } from "./stream.ts";
+import { Http1Stream } from "./stream.ts";
 import { UpgradeSide } from "./upgrade-side.ts";
 
 export interface Http1Options {

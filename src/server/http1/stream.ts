@@ -1,4 +1,4 @@
-// A `ServerStream` over node:http: the one file that knows its messages, and what of it is not public.
+// A `ServerStream` over node:http: the one file that knows its messages.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { plainAddress } from "../../client/client-address.ts";
@@ -286,14 +286,4 @@ function bodyClosed(this: IncomingMessage & Carrying): void {
 function bodyStalled(this: Carrying): void {
   this.serverStream?.awaitBody(0);
   this.serverStream?.body?.onStall();
-}
-
-/** What the connection carries now. `_httpMessage` is not public, but there since Node 0.x. */
-export function streamOn(socket: Socket & { _httpMessage?: Carrying | null }): Http1Stream | undefined {
-  return socket._httpMessage?.serverStream;
-}
-
-/** Whether an earlier request on the connection is not answered yet. */
-export function isAnswering(socket: Socket & { _httpMessage?: unknown }): boolean {
-  return socket._httpMessage !== null && socket._httpMessage !== undefined;
 }

@@ -5,7 +5,7 @@ import type { ServerStream } from "../../../src/exchange/server-stream.ts";
 import { ResponseParser } from "../../../src/http1/response-parser.ts";
 import { GatewayError } from "../../../src/plugin-api/errors.ts";
 import { createHttp1Server } from "../../../src/server/http1/server.ts";
-import { streamOn } from "../../../src/server/http1/stream.ts";
+import { streamOn } from "../../../src/server/http1/connection.ts";
 import {
   type ClientRequest,
   clientRequest,

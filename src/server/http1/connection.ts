@@ -1,0 +1,25 @@
+// What a connection of node:http carries now: what of it is not public.
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import type { Http1Stream } from "./stream.ts";
+
+/** Neither is public, but both are there since Node 0.x. */
+interface HttpSocket extends Socket {
+  readonly _httpMessage?: { readonly serverStream?: Http1Stream } | null;
+  readonly parser?: { readonly incoming?: IncomingMessage | null } | null;
+}
+
+/** The request that is being answered. */
+export function streamOn(socket: HttpSocket): Http1Stream | undefined {
+  return socket._httpMessage?.serverStream;
+}
+
+/** Whether an earlier request on the connection is not answered yet. */
+export function isAnswering(socket: HttpSocket): boolean {
+  return socket._httpMessage !== null && socket._httpMessage !== undefined;
+}
+
+/** Whether a request is answered whose body is still to come: what the parser finds wrong is in there. */
+export function isAnsweredEarly(socket: HttpSocket): boolean {
+  return !isAnswering(socket) && socket.parser?.incoming?.complete === false;
+}
