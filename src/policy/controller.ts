@@ -3,6 +3,7 @@
 import { type Chosen, chooseLayer, type PolicyTester, sameDocuments, tested } from "./layers/choose-layer.ts";
 import { Freshness, type FreshnessOptions } from "./signature/freshness.ts";
 import type { KnownGoodPolicy, LastKnownGood } from "./sources/last-known-good.ts";
+import { builtinPolicy } from "./sources/builtin.ts";
 import type { PolicyEvents, PolicyMeta } from "./events.ts";
 import { isOfTheDocument, type Problem, problemsOf } from "./document/problems.ts";
 import { type EffectivePolicy, type PolicyReader, type RawPolicy } from "./read.ts";
@@ -44,13 +45,6 @@ export interface PolicyController {
   stop(): Promise<void>;
 }
 
-/** One route that takes everything. With OUTRIGGER_POLICY_KEYS set it is refused: unsigned. */
-const builtin: RawPolicy = {
-  shared: Buffer.from('{ "apiVersion": "outrigger/v1" }'),
-  layer: undefined,
-  format: "json",
-};
-
 export function createPolicyController<Snapshot>(
   options: PolicyControllerOptions<Snapshot>,
 ): PolicyController {
@@ -81,7 +75,8 @@ class Controller<Snapshot> implements PolicyController {
   #settled: { readonly raw: RawPolicy; readonly problems: readonly Problem[] } | undefined;
   #lastRejected: string | undefined;
   #lastNotice: string | undefined;
-  #pending: SourceReading | undefined;
+  /** With what is wrong with its documents of keys. */
+  #pending: readonly [SourceReading, Promise<readonly Problem[]>] | undefined;
   #working: Promise<void> | undefined;
   readonly #stopped = new AbortController();
 
@@ -109,14 +104,14 @@ class Controller<Snapshot> implements PolicyController {
   async start(): Promise<void> {
     const { source, baseline } = this.#options;
     if (source === undefined) {
-      await this.#take(builtin, "builtin");
+      await this.#take(builtinPolicy, "builtin");
       return;
     }
     await this.recall();
     if (baseline !== undefined) await this.#freshness.rememberFloor(baseline);
     await new Promise<void>((resolve) => {
       source.start((reading) => {
-        this.#pending = reading;
+        this.#pending = [reading, this.#learn(reading).catch(problemsOf)];
         this.#working ??= this.#work();
         void this.#working.then(resolve);
       });
@@ -152,14 +147,22 @@ class Controller<Snapshot> implements PolicyController {
     };
   }
 
+  /** Who may sign, as soon as it is read: no set-up that is still at work holds that up, or a policy that is refused. */
+  async #learn(reading: SourceReading): Promise<readonly Problem[]> {
+    const { keySets } = reading.state === "read" ? reading.raw : reading;
+    const { notices, changed } = await this.#freshness.learn(keySets);
+    if (changed) this.#keep({ ...this.#kept, revision: this.#revision });
+    return notices;
+  }
+
   /** One reading at a time; of those that come meanwhile only the latest. */
   async #work(): Promise<void> {
     for (;;) {
-      const reading = this.#pending;
+      const pending = this.#pending;
       this.#pending = undefined;
-      if (reading === undefined || this.#stopped.signal.aborted) break;
+      if (pending === undefined || this.#stopped.signal.aborted) break;
       try {
-        if (!(await this.#handle(reading)) && !this.ready) await this.#fallBack();
+        if (!(await this.#handle(...pending)) && !this.ready) await this.#fallBack();
       } catch (error) {
         // A listener of ours threw.
         this.#fail(problemsOf(error));
@@ -169,12 +172,9 @@ class Controller<Snapshot> implements PolicyController {
   }
 
   /** @returns whether what the source holds is in force */
-  async #handle(reading: SourceReading): Promise<boolean> {
+  async #handle(reading: SourceReading, learning: Promise<readonly Problem[]>): Promise<boolean> {
     const { source } = this.#options;
-    const { keySets } = reading.state === "read" ? reading.raw : reading;
-    const learned = await this.#freshness.learn(keySets);
-    // What is revoked stays so, whatever becomes of the policy.
-    if (learned.changed) this.#keep({ ...this.#kept, revision: this.#revision });
+    const learned = await learning;
     const message = reading.state === "read" ? undefined : reading.message;
     if (this.#sourceState !== reading.state) this.#options.events.onSourceState(reading.state, message);
     this.#sourceState = reading.state;
@@ -184,7 +184,7 @@ class Controller<Snapshot> implements PolicyController {
     }
     const { raw, notices } = this.#freshness.complete(reading.raw, this.#known);
     const taken = await this.#settle(raw, source?.kind ?? "builtin");
-    this.#notice([...learned.notices, ...notices]);
+    this.#notice([...learned, ...notices]);
     return taken;
   }
 

@@ -57,6 +57,7 @@ export class Freshness {
   readonly #options: FreshnessOptions;
   readonly #highest = new Map<string, Highest>();
   #keySets: readonly Uint8Array[] = [];
+  #learning: Promise<unknown> = Promise.resolve();
 
   constructor(options: FreshnessOptions) {
     this.#options = options;
@@ -83,7 +84,13 @@ export class Freshness {
    * Who may sign by what the source holds, whatever else it does; what counted once is never forgotten.
    * @param held its documents of keys; undefined = it was not asked, or did not say
    */
-  async learn(held: readonly Uint8Array[] | undefined): Promise<Learned> {
+  learn(held: readonly Uint8Array[] | undefined): Promise<Learned> {
+    const learned = this.#learning.then(() => this.#learn(held));
+    this.#learning = learned.catch(() => {});
+    return learned;
+  }
+
+  async #learn(held: readonly Uint8Array[] | undefined): Promise<Learned> {
     const { trust, onTrust } = this.#options;
     if (trust === undefined || held === undefined) return { notices: [], changed: false };
     const before = this.#keySets;

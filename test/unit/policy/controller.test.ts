@@ -7,6 +7,7 @@ import { mkdir, mkdtemp, readFile, readdir, rename, rm, stat, symlink, writeFile
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+import { exportJWK, generateKeyPair } from "jose";
 import { createFileSource, readPolicyFile } from "../../../src/policy/sources/file-source.ts";
 import { type LastKnownGood, createLastKnownGood } from "../../../src/policy/sources/last-known-good.ts";
 import {
@@ -16,7 +17,7 @@ import {
 } from "../../../src/policy/controller.ts";
 import { type Problem, problemText } from "../../../src/policy/document/problems.ts";
 import type { PolicyMeta } from "../../../src/policy/events.ts";
-import { type EffectivePolicy, createPolicyReader } from "../../../src/policy/read.ts";
+import { type EffectivePolicy, createPolicyReader, createTrust } from "../../../src/policy/read.ts";
 import { createRedisSource } from "../../../src/policy/sources/redis-source.ts";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
 import { type RedisStore, createStore } from "../../../src/redis/store.ts";
@@ -379,6 +380,35 @@ describe("a policy in Redis", () => {
     finish?.();
     await record.until(() => record.discarded.length === 1);
     assert.deepEqual(record.swapped, [["auth"], ["logging"]]);
+  });
+
+  test("does not hold up who may sign while it is set up", async () => {
+    const jwks = async () => exportJWK((await generateKeyPair("ES256")).publicKey);
+    const found: unknown[] = [];
+    const setUp: string[] = [];
+    await set(plugins("auth"));
+    const compiling = Promise.withResolvers<Snapshot>();
+    const trusted = await createTrust({ keys: [await jwks()] });
+    const controller = await fromRedis({
+      source: createRedisSource({ store, service: "users", signed: true, ...far }),
+      compile(policy) {
+        record.note(setUp, policy.digest);
+        return compiling.promise;
+      },
+      trust: async (keySets) => ({ ...(await trusted([])), keySets, epoch: keySets.length }),
+      onTrust: ({ keySets }) => {
+        found.push(...keySets);
+        record.emit("change");
+      },
+    });
+    const starting = controller.start();
+    await record.until(() => setUp.length === 1);
+    await eventually("watching", () => store.watching);
+    await set("keys", "policy-keys");
+    await record.until(() => found.length === 1);
+    assert.equal(controller.ready, false);
+    compiling.resolve([]);
+    await starting;
   });
 
   test("is never read twice at once; a change during a read causes one more", async () => {
