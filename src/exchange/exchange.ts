@@ -105,7 +105,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
 
   onEnd(trailers: readonly string[]): void {
     this.call = undefined;
-    this.body.stop();
+    this.body.answered();
     this.writer.end(this.policy.trailers.ofResponse(trailers));
   }
 

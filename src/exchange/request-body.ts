@@ -5,6 +5,7 @@ import { countForGc } from "../v8/gc-pacing.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
 import type { Paced } from "../client/pace.ts";
 import type { RequestHead } from "../http1/request-head.ts";
+import { LateBody } from "./late-body.ts";
 import type { BodyHandler, ServerStream } from "./server-stream.ts";
 import type { TrailerRules } from "../http1/trailers.ts";
 import type { UpstreamCall } from "../upstream/transport.ts";
@@ -43,6 +44,7 @@ export class RequestBody implements Paced, BodyHandler {
   #continued = false;
   /** What still comes is read for nobody; called when nothing does. */
   #dropped: (() => void) | undefined = undefined;
+  #late: LateBody | undefined = undefined;
   #paced = true;
   /** Bytes of the budget that it holds, and whose. */
   #reserved = 0;
@@ -102,6 +104,12 @@ export class RequestBody implements Paced, BodyHandler {
     }
   }
 
+  /** The service has its answer ready, and wants no more of it: what still comes counts against the largest body. */
+  answered(): void {
+    if (!this.complete) this.#late = new LateBody(this.#stream);
+    this.stop();
+  }
+
   /** Drops what still comes, for as long as a connection may linger, then calls back once. */
   discard(done: () => void): void {
     this.stop();
@@ -135,6 +143,7 @@ export class RequestBody implements Paced, BodyHandler {
     this.#limits.pace.leave(this);
     if (this.#reserved > 0) this.#limits.buffers.give(this.#client, this.#reserved);
     this.#reserved = 0;
+    if (this.#late !== undefined && !this.complete && this.#dropped === undefined) this.#linger(this.#late);
   }
 
   moved(): number {
@@ -174,6 +183,10 @@ export class RequestBody implements Paced, BodyHandler {
       this.#read.push(chunk);
       if (this.bytes > reader.limit) this.#readFailed(tooLarge(reader.limit));
     } else if (!this.#stopped && this.#call !== undefined) this.#forward(chunk, this.#call);
+    else if (this.#late !== undefined) {
+      this.bytes += chunk.length;
+      if (this.#isTooLarge) this.#late.tooLarge();
+    }
   }
 
   onEnd(trailers: readonly string[]): void {
@@ -233,15 +246,25 @@ export class RequestBody implements Paced, BodyHandler {
   #forward(chunk: Buffer, call: UpstreamCall): void {
     this.bytes += chunk.length;
     countForGc(chunk.length);
-    const { maxBodyBytes } = this.#limits;
-    if (maxBodyBytes > 0 && this.bytes > maxBodyBytes) {
-      this.#failed(tooLarge(maxBodyBytes));
+    if (this.#isTooLarge) {
+      this.#failed(tooLarge(this.#limits.maxBodyBytes));
       return;
     }
     if (call.write(chunk)) return;
     this.#stream.pause();
     // Now it is the upstream that is waited for: its own time limits count.
     this.#await(false);
+  }
+
+  get #isTooLarge(): boolean {
+    const { maxBodyBytes } = this.#limits;
+    return maxBodyBytes > 0 && this.bytes > maxBodyBytes;
+  }
+
+  #linger(late: LateBody): void {
+    this.discard(() => late.lingered());
+    late.answerOut();
+    if (this.#isTooLarge) late.holdUp();
   }
 
   #failed(error: GatewayError): void {

@@ -90,9 +90,12 @@ export interface ServerStream extends ReceivedHead {
    * @throws Error when one cannot be sent
    */
   end(trailers: readonly string[]): void;
-  /** A response of an announced length is complete, and with it our side of the connection; the request is read on. */
+  /**
+   * Ends our side of the connection, of which the request can be read on: a response of an announced length is complete, or
+   * one is out.
+   */
   endHalf(): void;
-  /** Ends the connection as it is. */
+  /** Ends the connection as it is, also behind its response while the request still comes. */
   destroy(): void;
   /** Ends it so that the client cannot take what it has got for complete. */
   reset(): void;

@@ -23,7 +23,8 @@ beforeEach(async () => {
     upstream: (request, response) => {
       heard += 1;
       response.once("close", () => (aborted += response.writableFinished ? 0 : 1));
-      if (request.url === "/gap") {
+      if (request.url === "/early") response.end("early");
+      else if (request.url === "/gap") {
         response.write("first");
         release = () => response.end("second");
       } else if (request.url !== "/slow") request.resume().once("end", () => response.end("answer"));
@@ -135,6 +136,45 @@ describe("an answer before its upload is through", () => {
     const askedMono = performance.now();
     await sidecar.line((line) => line["status"] === 413);
     assert.ok(performance.now() - askedMono < 1_000);
+    client.end();
+  });
+});
+
+describe("an answer of the service before the upload is through", () => {
+  const chunk = Buffer.from(`10000\r\n${"x".repeat(64 * 1024)}\r\n`);
+
+  const answered = async (): Promise<Awaited<ReturnType<typeof connectRaw>>> => {
+    const client = await connectRaw(sidecar.port);
+    client.send(requestText("POST", "/early", ["Transfer-Encoding: chunked"], "1\r\na\r\n"));
+    await client.until("\r\n\r\nearly");
+    return client;
+  };
+
+  it("leaves the connection to the next request, when the rest comes in time", async () => {
+    const client = await answered();
+    client.send(`1\r\nb\r\n0\r\n\r\n${requestText("GET", "/next")}`);
+    assert.match(await client.head(), /^HTTP\/1\.1 200 /);
+    client.end();
+  });
+
+  it("bounds the rest by the largest body; the connection ends behind the answer", async () => {
+    const client = await answered();
+    for (let sent = 0; sent < 1_000 && !client.socket.readableEnded; sent += 1) {
+      client.send(chunk);
+      if (client.socket.writableNeedDrain) await Promise.race([once(client.socket, "drain"), client.ended]);
+    }
+    assert.ok(client.socket.readableEnded, "60 MB were taken");
+    assert.equal(client.socket.errored, null, "no reset before its end is seen");
+    const isReset = (): boolean => {
+      client.send("x");
+      return client.socket.destroyed;
+    };
+    await eventually("the reset", isReset, 8_000);
+  });
+
+  it("is followed by the end of a connection whose client falls silent", async () => {
+    const client = await answered();
+    await client.ended;
     client.end();
   });
 });

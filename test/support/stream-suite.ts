@@ -294,6 +294,21 @@ function describeEnds(open: OpenStreams): void {
     assert.deepEqual([stream.destroyed, seen.broken], [true, []]);
   });
 
+  test("a connection whose request still comes can be ended behind the response", async () => {
+    await using scene = await open();
+    const { stream, client } = await scene.ask({ method: "POST", body: 1_000_000 });
+    const seen = new RecordedStream(stream);
+    stream.read(seen);
+    answer(stream, "early");
+    assert.equal((await client.received).body, "early");
+    await seen.told("close");
+    client.send("more");
+    await seen.told("data");
+    stream.destroy();
+    await seen.told("broken");
+    assert.deepEqual(seen.broken, []);
+  });
+
   test("an upgrade hands its connection over with what came early, and nothing is told of it any more", async (context) => {
     await using scene = await open();
     const { stream, client } = await scene.ask({ upgrade: "echo" });

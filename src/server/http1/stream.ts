@@ -209,11 +209,12 @@ export class Http1Stream implements ServerStream {
 
   endHalf(): void {
     this.release();
-    this.response.socket?.end();
+    this.message.socket.end();
   }
 
   destroy(): void {
-    (this.#upgrade?.socket ?? this.response).destroy();
+    // Behind its response, the request alone still has the connection.
+    (this.#upgrade?.socket ?? (this.response.writableFinished ? this.message : this.response)).destroy();
   }
 
   reset(): void {
