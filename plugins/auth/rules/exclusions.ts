@@ -15,16 +15,56 @@ export type Exclusion =
 
 /** Those of the exclusions where the service gets the caller's credential. */
 export function forwarding(exclusions: readonly Exclusion[], otherwise: boolean): readonly Exclusion[] {
-  return exclusions.filter((exclusion) =>
-    typeof exclusion === "string" ? otherwise : (exclusion.forwardCredentials ?? otherwise),
-  );
+  const known = otherwise ? forwardedUnlessSaid : forwardedIfSaid;
+  let forwarded = known.get(exclusions);
+  if (forwarded === undefined) {
+    forwarded = exclusions.filter((exclusion) =>
+      typeof exclusion === "string" ? otherwise : (exclusion.forwardCredentials ?? otherwise),
+    );
+    known.set(exclusions, forwarded);
+  }
+  return forwarded;
 }
+
+/** Found before, of the same options: routes share what is made of them. */
+const forwardedUnlessSaid = new WeakMap<readonly Exclusion[], readonly Exclusion[]>();
+const forwardedIfSaid = new WeakMap<readonly Exclusion[], readonly Exclusion[]>();
 
 interface Part {
   readonly methods: ReadonlySet<string> | undefined;
   readonly paths: PathSet;
   /** Whether it names paths within what the route's `stripPrefix` takes off, not merely all of it. */
   readonly withinStripped: boolean;
+}
+
+/** Of thousands of routes most have the same exclusions from the policy's top: what is made of them is made once. */
+const made = new WeakMap<readonly Exclusion[], Map<string, readonly Part[]>>();
+
+function partsOf(exclusions: readonly Exclusion[], route: RouteInfo): readonly Part[] {
+  const { caseInsensitive, stripPrefix } = route;
+  const within = exclusions.map((each) => isWithin(typeof each === "string" ? each : each.path, stripPrefix));
+  const key = `${caseInsensitive} ${within.map(Number).join("")}`;
+  const known = made.get(exclusions) ?? new Map<string, readonly Part[]>();
+  made.set(exclusions, known);
+  let parts = known.get(key);
+  if (parts === undefined) known.set(key, (parts = compile(exclusions, within, caseInsensitive)));
+  return parts;
+}
+
+function compile(exclusions: readonly Exclusion[], within: readonly boolean[], fold: boolean): Part[] {
+  const parts = exclusions.map((each, index) => ({
+    ...(typeof each === "string" ? { path: each, methods: undefined } : each),
+    withinStripped: within[index] === true,
+  }));
+  // Few sets for all of them: a request is held against each.
+  const groups = Map.groupBy(parts, ({ methods, withinStripped }) => {
+    return `${withinStripped} ${methods?.join() ?? ""}`;
+  });
+  return [...groups.values()].map((group) => {
+    const [{ methods, withinStripped }] = group as [(typeof parts)[number]];
+    const paths = group.map(({ path }) => path);
+    return { methods: methods && compileMethods(methods), paths: compilePaths(paths, fold), withinStripped };
+  });
 }
 
 export class Exclusions {
@@ -35,24 +75,7 @@ export class Exclusions {
   constructor(exclusions: readonly Exclusion[], route: RouteInfo, rules: Rules) {
     this.#rules = rules;
     this.#overLock = route.strippedOver.includes("auth");
-    const parts = exclusions.map((each) =>
-      typeof each === "string" ? { path: each, methods: undefined } : each,
-    );
-    // Few sets for all of them: a request is held against each.
-    const groups = Map.groupBy(parts, ({ path, methods }) => {
-      return `${isWithin(path, route.stripPrefix)} ${methods?.join() ?? ""}`;
-    });
-    this.#parts = [...groups.values()].map((group) => {
-      const [{ path, methods }] = group as [(typeof parts)[number]];
-      return {
-        methods: methods && compileMethods(methods),
-        paths: compilePaths(
-          group.map((each) => each.path),
-          route.caseInsensitive,
-        ),
-        withinStripped: isWithin(path, route.stripPrefix),
-      };
-    });
+    this.#parts = partsOf(exclusions, route);
   }
 
   /** Whether there are none. */

@@ -36,6 +36,31 @@ function judge(rule: Rule, subject: Subject): RuleFailure | undefined {
   return condition === undefined ? undefined : { rule: rule.name, condition };
 }
 
+const made = {
+  exact: new WeakMap<object, readonly Rule[]>(),
+  folded: new WeakMap<object, readonly Rule[]>(),
+};
+
+/** Of thousands of routes most have the same rules from the policy's top: what is made of them is made once. */
+function compiled(options: readonly RuleOptions[], foldsCase: boolean): readonly Rule[] {
+  const known = foldsCase ? made.folded : made.exact;
+  let rules = known.get(options);
+  if (rules !== undefined) return rules;
+  rules = options.map((rule, index): Rule => {
+    const given = rule.allowAny ?? [rule.deny ?? rule.allow ?? {}];
+    return {
+      name: rule.name ?? String(index),
+      methods: rule.methods && compileMethods(rule.methods),
+      paths: compilePaths([rule.path], foldsCase),
+      deny: rule.deny !== undefined,
+      dryRun: rule.dryRun,
+      conditions: given.map(compileCondition),
+    };
+  });
+  known.set(options, rules);
+  return rules;
+}
+
 export class Rules {
   readonly #rules: readonly Rule[];
   readonly #services: Services;
@@ -47,17 +72,7 @@ export class Rules {
   constructor(options: readonly RuleOptions[], services: Services, foldsCase: boolean) {
     this.#services = services;
     this.#refused = ruleRefusals(services.metrics);
-    const rules = options.map((rule, index): Rule => {
-      const given = rule.allowAny ?? [rule.deny ?? rule.allow ?? {}];
-      return {
-        name: rule.name ?? String(index),
-        methods: rule.methods && compileMethods(rule.methods),
-        paths: compilePaths([rule.path], foldsCase),
-        deny: rule.deny !== undefined,
-        dryRun: rule.dryRun,
-        conditions: given.map(compileCondition),
-      };
-    });
+    const rules = compiled(options, foldsCase);
     // Deny rules first: the reason that is logged does not depend on the order in the policy.
     this.#rules = [...rules.filter((rule) => rule.deny), ...rules.filter((rule) => !rule.deny)];
   }
