@@ -41,7 +41,7 @@ export async function printLogs(terminal: Terminal, options: LogsOptions): Promi
     const streams = new LogStreams(store, service);
     const entries = await streams.last(lines, (each) => isWanted(recordOf(each)));
     for (const entry of entries) print(entry);
-    if (entries.length === 0)
+    if (entries.length === 0 && streams.size > 0 && lines > 0)
       terminal.err("no such line: services write here where the policy says pluginConfig.logging.stream\n");
     if (follow === true) return await followStreams(terminal, streams, print);
     if (streams.size === 0)
