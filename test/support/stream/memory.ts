@@ -41,6 +41,8 @@ export class MemoryStream implements ServerStream {
   complete: boolean;
   finished = false;
   destroyed = false;
+  /** Its end says that what came is not complete. */
+  wasReset = false;
   bytesRead = 0;
   bytesWritten = 0;
   waitingBytes = 0;
@@ -186,6 +188,7 @@ export class MemoryStream implements ServerStream {
   }
 
   reset(): void {
+    this.wasReset = true;
     this.destroy();
   }
 
