@@ -58,6 +58,8 @@ export function watchKillSwitches(
   };
 }
 
+const maxToldFields = 8;
+
 /** What the log and a metric say of switches that are not honoured. */
 function complaints({ config, telemetry: { logger, metrics } }: ProcessContext) {
   const { keyPrefix, policyKeys } = config;
@@ -78,12 +80,13 @@ function complaints({ config, telemetry: { logger, metrics } }: ProcessContext) 
       unread.set(0);
       logger.info({}, "kill switches can be read again");
     },
-    onIgnored: (field: string) =>
+    // Whoever holds Redis can set thousands at a time: one line.
+    onIgnored: (fields: readonly string[]) =>
       logger.error(
-        { field },
+        { fields: fields.slice(0, maxToldFields), count: fields.length },
         policyKeys === undefined
-          ? "a kill switch in Redis cannot be read: it is ignored"
-          : "a kill switch in Redis is not signed by a key that counts: it is ignored (outrigger plugins disable --key)",
+          ? "kill switches in Redis cannot be read: they are ignored"
+          : "kill switches in Redis are not signed by a key that counts: they are ignored (outrigger plugins disable --key)",
       ),
   };
 }

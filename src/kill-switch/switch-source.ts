@@ -29,8 +29,8 @@ export interface SwitchSourceOptions {
   /** Whether one that says no end does not count. */
   readonly needsEnd: boolean;
   readonly onChange: (off: SwitchedOff) => void;
-  /** Told once of each field whose value does not count. */
-  readonly onIgnored: (field: string) => void;
+  /** Told once of each field whose value does not count: of all that a reading brought together. */
+  readonly onIgnored: (fields: readonly string[]) => void;
   /** Redis answers, and refuses this; told once. */
   readonly onRefused: (code: string) => void;
   /** They can be read again. */
@@ -153,7 +153,8 @@ export class SwitchSource {
       else if (facts.untilMs === null || facts.untilMs > nowMs)
         switches.push({ ...target, ...facts, untilMs: facts.untilMs ?? undefined });
     }
-    for (const field of ignored) if (!this.#ignored.has(field)) this.#options.onIgnored(field);
+    const unknown = [...ignored].filter((field) => !this.#ignored.has(field));
+    if (unknown.length > 0) this.#options.onIgnored(unknown);
     this.#ignored = ignored;
     return switches.toSorted((a, b) => a.atMs - b.atMs);
   }

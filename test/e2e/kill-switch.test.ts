@@ -180,7 +180,7 @@ describe("what is in Redis and is no kill switch", () => {
     ])
       await redis.cli.hset("outrigger:disabled", field ?? "", value ?? "");
     await redis.cli.publish("outrigger:disabled", "");
-    await one.line(({ msg }) => String(msg).startsWith("a kill switch in Redis cannot be read"));
+    await one.line(({ msg }) => String(msg).startsWith("kill switches in Redis cannot be read"));
     assert.equal((await ask(one)).status, 401);
   });
 });
@@ -191,7 +191,7 @@ describe("a hash that somebody else fills", () => {
     const large = "x".repeat(48 * 1_048_576);
     await redis.cli.hset("outrigger:disabled", "junk", large, large.slice(0, 10_000_000), "");
     const one = await sidecar();
-    await one.line(({ field }) => field === "junk");
+    await one.line(({ fields }) => Array.isArray(fields) && fields.includes("junk"));
     assert.equal((await ask(one)).status, 200);
     const { stdout, stderr } = await run("list");
     assert.match(stdout, /^auth .*left out$/m);

@@ -47,7 +47,7 @@ async function open(scene: SigningScene): Promise<Opened> {
       const marker = `read-${told} * *`;
       await scene.redis.cli.hset("outrigger:disabled", field, value, marker, "{}");
       await scene.redis.cli.publish("outrigger:disabled", "");
-      await sidecar.line((line) => line["field"] === marker);
+      await sidecar.line(({ fields }) => Array.isArray(fields) && fields.includes(marker));
       return await status();
     },
   };
