@@ -122,7 +122,7 @@ async function controllerOf<Compiled>(
       data.trust(trust);
       await switches?.trust(trust.keys);
     },
-    compile: (policy, _meta, raw) => data.compile(policy, raw),
+    compile: (policy, raw) => data.compile(policy, raw),
     swap(compiled: Compiled) {
       data.swap(compiled);
       tell();

@@ -24,7 +24,7 @@ export interface PolicyControllerOptions<Snapshot> {
   /** What it is not passed with is refused; a new layer alone, where that is it. */
   readonly test?: PolicyTester | undefined;
   /** Sets the policy up. Rejecting refuses it. */
-  readonly compile: (policy: EffectivePolicy, meta: PolicyMeta, raw: RawPolicy) => Promise<Snapshot>;
+  readonly compile: (policy: EffectivePolicy, raw: RawPolicy) => Promise<Snapshot>;
   /** Puts it in force; must not throw. */
   readonly swap: (snapshot: Snapshot, meta: PolicyMeta) => void;
   /** Closes a snapshot that came too late to be used. */
@@ -245,7 +245,7 @@ class Controller<Snapshot> implements PolicyController {
     const meta: PolicyMeta = { revision, digest: policy.digest, source, signed: policy.signed };
     if (known === undefined) {
       try {
-        const compiled = compile(policy, meta, chosen.raw);
+        const compiled = compile(policy, chosen.raw);
         // A set-up that never ends must not keep later policies out.
         const lateText = `set-up took longer than ${compileLimitMs} ms`;
         swap(await withinLimit(compiled, compileLimitMs, lateText, release), meta);
