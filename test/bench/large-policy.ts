@@ -12,31 +12,12 @@ import { stringify } from "yaml";
 import { nodeFlags } from "../../deploy/node-flags.ts";
 import { eventually, startRedis } from "../support/redis.ts";
 import type { LoopReading } from "./loop-probe.ts";
+import { largePolicy } from "../support/large-policy.ts";
 
 const changes = Number(process.argv[2] ?? 3);
 const only = new RegExp(process.argv[3] ?? "");
 const root = join(import.meta.dirname, "../..");
 const folder = mkdtempSync(join(tmpdir(), "outrigger-large-"));
-
-function policyOf(count: number, mark: string): unknown {
-  return {
-    apiVersion: "outrigger/v1",
-    plugins: ["logging", "auth", "rate-limit", "transform"],
-    pluginConfig: {
-      auth: { required: false },
-      "rate-limit": { limits: [{ name: "caller", by: "subject", limit: 1_000_000, window: "1m" }] },
-      transform: { addResponseHeaders: { "x-mark": mark } },
-    },
-    routes: [
-      { path: "/*" },
-      ...Array.from({ length: count - 1 }, (_, index) => ({
-        path: `/api/service-${index}/items/*`,
-        methods: ["GET", "POST"],
-        timeout: 5_000,
-      })),
-    ],
-  };
-}
 
 const layer = {
   apiVersion: "outrigger/v1",
@@ -110,9 +91,9 @@ async function measure(label: string, count: number, sidecar: Sidecar, write: Wr
   const go: Change[] = [];
   for (let round = 0; round < changes; round += 1) {
     const [large, other, small] = [`${round}-large`, `${round}-other`, `${round}-small`];
-    come.push(await change(sidecar, large, () => write(policyOf(count, large))));
-    again.push(await change(sidecar, other, () => write(policyOf(count, other))));
-    go.push(await change(sidecar, small, () => write(policyOf(5, small))));
+    come.push(await change(sidecar, large, () => write(largePolicy(count, large))));
+    again.push(await change(sidecar, other, () => write(largePolicy(count, other))));
+    go.push(await change(sidecar, small, () => write(largePolicy(5, small))));
   }
   const peak = mebibytesOf(sidecar, "VmHWM");
   const after = mebibytesOf(sidecar, "VmRSS");
@@ -142,7 +123,7 @@ async function measureRow(label: string, count: number): Promise<void> {
   };
   await redis.cli.flushall();
   if (label === "JSON, layer") await redis.cli.set("outrigger:policy:orders", JSON.stringify(layer));
-  await write(policyOf(5, "first"));
+  await write(largePolicy(5, "first"));
   const sidecar = await start({
     OUTRIGGER_SERVICE: "orders",
     OUTRIGGER_UPSTREAM: upstream,

@@ -2,28 +2,12 @@
 import assert from "node:assert/strict";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { largePolicy } from "../../support/large-policy.ts";
 import { eventually } from "../../support/redis.ts";
 import type { Scenario } from "../scenario.ts";
 
 const changes = 10;
-const text = (count: number, mark: string): string =>
-  JSON.stringify({
-    apiVersion: "outrigger/v1",
-    plugins: ["logging", "auth", "rate-limit", "transform"],
-    pluginConfig: {
-      auth: { required: false },
-      "rate-limit": { limits: [{ name: "caller", by: "subject", limit: 1_000_000, window: "1m" }] },
-      transform: { addResponseHeaders: { "x-mark": mark } },
-    },
-    routes: [
-      { path: "/*" },
-      ...Array.from({ length: count }, (_, index) => ({
-        path: `/api/service-${index}/items/*`,
-        methods: ["GET", "POST"],
-        timeout: 5_000,
-      })),
-    ],
-  });
+const text = (count: number, mark: string): string => JSON.stringify(largePolicy(count + 1, mark));
 const residentMiB = (): number => Math.round(process.memoryUsage.rss() / 1_048_576);
 
 export const scenarios: readonly Scenario[] = [

@@ -1,32 +1,12 @@
 // Watching keys on one real server: which changes are told, to whom, and that no loss goes unsaid.
 import assert from "node:assert/strict";
-import { afterEach, test } from "node:test";
-import { parseRedisAddress } from "../../../src/redis/address.ts";
+import { test } from "node:test";
 import type { ConnectionStateChange } from "../../../src/redis/connection-state.ts";
-import { createStore, type RedisStore, type StoreOptions } from "../../../src/redis/store.ts";
-import { eventually, type RedisServer, startRedis } from "../../support/redis.ts";
+import type { RedisStore } from "../../../src/redis/store.ts";
+import { eventually, type RedisServer } from "../../support/redis.ts";
+import { storesOf } from "../../support/redis-store.ts";
 
-const closing: (() => Promise<void> | void)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
-
-async function server(args: readonly string[] = []): Promise<RedisServer> {
-  const started = await startRedis({ args });
-  closing.push(() => started.close());
-  return started;
-}
-
-function open(url: string, options: Partial<StoreOptions> = {}): RedisStore {
-  const store = createStore({
-    address: parseRedisAddress(url),
-    keyPrefix: "outrigger:",
-    connectionName: "watch-test",
-    ...options,
-  });
-  closing.push(() => store.close());
-  return store;
-}
+const { server, open } = storesOf("watch-test");
 
 /** A watch that keeps what it is told. */
 function watch(store: RedisStore, prefix: string): { told: (string | null)[]; stop: () => void } {

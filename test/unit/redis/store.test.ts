@@ -2,34 +2,14 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
-import { afterEach, test } from "node:test";
-import { parseRedisAddress } from "../../../src/redis/address.ts";
+import { test } from "node:test";
 import type { ConnectionStateChange } from "../../../src/redis/connection-state.ts";
-import { createStore, type RedisStore, type StoreOptions } from "../../../src/redis/store.ts";
+import type { RedisStore, StoreOptions } from "../../../src/redis/store.ts";
 import { type Script, StoreUnavailable } from "../../../src/plugin-api/store.ts";
-import { eventually, type RedisServer, startRedis } from "../../support/redis.ts";
+import { eventually } from "../../support/redis.ts";
+import { storesOf } from "../../support/redis-store.ts";
 
-const closing: (() => Promise<void> | void)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
-
-async function server(args: readonly string[] = []): Promise<RedisServer> {
-  const started = await startRedis({ args });
-  closing.push(() => started.close());
-  return started;
-}
-
-function open(url: string, options: Partial<StoreOptions> = {}): RedisStore {
-  const store = createStore({
-    address: parseRedisAddress(url),
-    keyPrefix: "outrigger:",
-    connectionName: "store-test",
-    ...options,
-  });
-  closing.push(() => store.close());
-  return store;
-}
+const { closing, server, open } = storesOf("store-test");
 
 async function openUp(url: string, options: Partial<StoreOptions> = {}): Promise<RedisStore> {
   const store = open(url, options);
