@@ -79,6 +79,8 @@ export const rooms: readonly Room[] = [
     ],
     ["jose", "yaml", "zod"],
   ),
+  // Plugins that are not built in: manifests, packages, where these come from.
+  room("src/extensions/", [], ["semver", "zod"]),
   room("src/runtime/", ["src/language/", "src/plugin-api/", "src/v8/slices.ts"], ["zod"]),
   // What is known of clients, and what they may cost.
   room("src/client/", ["src/language/", "src/plugin-api/", "src/v8/"], ["ipaddr.js"]),

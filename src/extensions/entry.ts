@@ -1,0 +1,96 @@
+// What a policy says of a plugin that is not built in: where its bytes come from, which bytes those are, and how it runs.
+import { z } from "zod";
+import { extensionName, manifest, type Package, versionRange } from "./manifest.ts";
+
+const limits = z.strictObject({
+  timeMs: z.int().min(1).max(10_000).default(50).describe("Longest time of a hook, in milliseconds"),
+  memoryMiB: z
+    .int()
+    .min(1)
+    .max(1_024)
+    .optional()
+    .describe("Memory that it may take (default: what its manifest asks for)"),
+  requestBytes: z
+    .int()
+    .min(0)
+    .max(16_777_216)
+    .optional()
+    .describe("Longest request body it is given (default: what its manifest asks for)"),
+  responseBytes: z
+    .int()
+    .min(0)
+    .max(16_777_216)
+    .optional()
+    .describe("Longest response body it is given (default: what its manifest asks for)"),
+  restartsPerMinute: z
+    .int()
+    .min(0)
+    .max(60)
+    .default(3)
+    .describe("Restarts after which it is quarantined until another digest comes"),
+});
+
+export const extensionEntry = z.strictObject({
+  source: z
+    .string()
+    .max(2_048)
+    .regex(/^(file:|redis:|oci:\/\/|https:\/\/).+/, "must begin with file:, redis:, oci:// or https://")
+    .describe(
+      "Where its package is: file:/path, redis:plugin:name@version, oci://host/repository:tag, https://…",
+    ),
+  version: versionRange
+    .optional()
+    .describe("Version, or range that policy apply resolves to one (default: any)"),
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, "must be a SHA-256 in 64 lower-case hex digits")
+    .optional()
+    .describe("SHA-256 of the package: no other bytes run. policy apply fills it in"),
+  runtime: z
+    .enum(["wasm", "process", "trusted"])
+    .describe(
+      "wasm: a proxy-wasm module, isolated; process: JavaScript in a child process; trusted: JavaScript in this process, with all rights",
+    ),
+  priority: z.int().min(0).max(1_000).optional().describe("Place in the chain, in place of the manifest's"),
+  failMode: z
+    .enum(["open", "closed"])
+    .optional()
+    .describe("What happens when it fails, in place of the manifest's"),
+  limits: limits.prefault({}).describe("What it may take at most"),
+  clusters: z
+    .record(z.string().min(1).max(256), z.string().regex(/^https?:\/\//))
+    .optional()
+    .describe("What a module calls its upstreams, and the URLs that these are"),
+  manifest: manifest
+    .partial()
+    .optional()
+    .describe("What a module that carries no manifest would say: any proxy-wasm filter"),
+  percent: z
+    .number()
+    .min(0)
+    .max(100)
+    .optional()
+    .describe("Share of the callers it runs for, always the same ones (default: all)"),
+  replaces: extensionName
+    .optional()
+    .describe("The extension that runs for the other callers in its place: two versions at once"),
+  services: z
+    .array(z.string().min(1).max(128))
+    .min(1)
+    .optional()
+    .describe("Services it is for (default: every one)"),
+});
+
+export const extensionsField = z
+  .record(extensionName, extensionEntry)
+  .optional()
+  .describe("Plugins that are not built in, by name; only the shared policy has any");
+
+export type ExtensionEntry = z.output<typeof extensionEntry>;
+
+/** One that a policy names, with the package that its digest pins: what a runtime makes a plugin of. */
+export interface Extension {
+  readonly name: string;
+  readonly entry: ExtensionEntry;
+  readonly package: Package;
+}

@@ -1,0 +1,123 @@
+// What a package says of itself: who it is, where it runs in the chain, and what it asks for. What it does not ask for
+// it is not given.
+import semver from "semver";
+import { z } from "zod";
+
+/** Version of the plugin contract that this sidecar has; a manifest's `apiVersion` is a range over it. */
+export const contractVersion = "1.0.0";
+
+export const extensionName = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,62}$/, "must be lower-case letters, digits and -, and begin with a letter");
+export const exactVersion = z
+  .string()
+  .max(64)
+  .refine((text) => semver.valid(text) === text, "must be a version as semver.org has it, such as 1.2.0");
+export const versionRange = z
+  .string()
+  .max(128)
+  .refine((text) => semver.validRange(text) !== null, "must be a range of versions, such as ^1.2.0");
+
+const fieldNames = z.array(z.string().regex(/^(\*|[a-z0-9!#$%&'*+.^`|~-]{1,128})$/)).max(256);
+const bytes = z.int().min(1).max(16_777_216);
+
+/** What a plugin asks for; each is granted only when it stands here. */
+export const needs = z.strictObject({
+  secrets: z
+    .array(z.string().regex(/^[A-Z][A-Z0-9_]{0,63}$/))
+    .max(32)
+    .default([])
+    .describe("Secrets that it reads, by name"),
+  keys: z
+    .array(z.string().min(1).max(128))
+    .max(32)
+    .default([])
+    .describe("Keys of the store besides its own: whole ones, or prefixes that end in a colon"),
+  hosts: z
+    .array(z.string().regex(/^(\*\.)?[a-z0-9.[\]-]{1,253}(:\d{1,5})?$/i))
+    .max(64)
+    .default([])
+    .describe("Hosts, host:port or *.suffix:port, that its calls may go to"),
+  readFields: fieldNames
+    .default(["*"])
+    .describe("Names of header fields, in lower case, that it is shown; * = all"),
+  writeFields: fieldNames
+    .default(["*"])
+    .describe("Names of header fields, in lower case, that it may set or remove; * = all"),
+  body: z
+    .strictObject({
+      requestBytes: bytes.optional().describe("Longest request body that it is given (default: none is)"),
+      responseBytes: bytes.optional().describe("Longest response body that it is given (default: none is)"),
+    })
+    .default({})
+    .describe("Bodies that it is given, and up to which length"),
+  database: z
+    .string()
+    .regex(/^SECRET_[A-Z0-9_]{1,57}$/)
+    .optional()
+    .describe("Secret that holds the URL of its PostgreSQL database (default: it has none)"),
+  memoryMiB: z.int().min(1).max(1_024).default(32).describe("Memory that it may take"),
+  timeMicros: z
+    .int()
+    .min(1)
+    .max(10_000_000)
+    .optional()
+    .describe(
+      "Time that it may take for a request, on average, before it is over its budget (default: no budget)",
+    ),
+});
+
+export const hookNames = ["onRequest", "onResponse", "onError", "recheck", "onComplete"] as const;
+
+export const manifest = z.strictObject({
+  name: extensionName.describe("Its name, in policies too"),
+  version: exactVersion.describe("Its version"),
+  apiVersion: versionRange.default("^1.0.0").describe("Versions of the plugin contract that it works with"),
+  description: z.string().max(500).default("").describe("What it does, in one sentence"),
+  priority: z
+    .int()
+    .min(0)
+    .max(1_000)
+    .default(30)
+    .describe("Its place in the chain: lowest first on the request"),
+  security: z
+    .boolean()
+    .default(false)
+    .describe("Whether it decides who gets in: it always fails closed then"),
+  failMode: z
+    .enum(["open", "closed"])
+    .default("closed")
+    .describe("What happens when a hook fails or takes too long"),
+  hooks: z
+    .array(z.enum(hookNames))
+    .default([...hookNames])
+    .describe("Hooks that it has"),
+  options: z
+    .record(z.string(), z.unknown())
+    .default({})
+    .describe("JSON Schema (2020-12) of its options; {} = anything"),
+  needs: needs.prefault({}).describe("What it asks for"),
+  cost: z
+    .strictObject({
+      micros: z.number().min(0).describe("Microseconds a request"),
+      bytes: z.number().min(0).describe("Bytes of memory a request"),
+      measuredWith: z.string().max(200).describe("Runtime and machine"),
+    })
+    .optional()
+    .describe("What outrigger plugin bench measured"),
+});
+
+export type Manifest = z.output<typeof manifest>;
+export type Needs = Manifest["needs"];
+export type RuntimeName = "wasm" | "process" | "trusted";
+
+/** A package whose bytes are those that the policy pins. */
+export interface Package {
+  readonly manifest: Manifest;
+  /** `wasm`: a WebAssembly module; `js`: a CommonJS bundle. */
+  readonly kind: "wasm" | "js";
+  /** The whole file, manifest included. */
+  readonly bytes: Buffer;
+  /** SHA-256 of `bytes`, hex. */
+  readonly sha256: string;
+}
