@@ -30,7 +30,7 @@ export class PluginFaults {
     this.#logger = logger;
     this.#quarantined = metrics.gauge(
       "outrigger_plugin_quarantined",
-      "Whether a plugin is left out for what its timers and callbacks threw",
+      "Whether a plugin is left out: for what its timers and callbacks threw, or because it keeps dying",
       ["plugin", "version"],
       "max",
     )(plugin.name, plugin.version);

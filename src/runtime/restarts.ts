@@ -1,0 +1,90 @@
+// When a plugin's process or guest that died may start again, and when it may not any more. One for each package, since
+// what counts is the digest: another one begins anew.
+import type { Gauge, Logger, Metrics } from "../plugin-api/services.ts";
+
+const firstDelayMs = 100;
+const maxDelayMs = 30_000;
+const windowMs = 60_000;
+
+export interface RestartsOf {
+  readonly plugin: string;
+  readonly version: string;
+  /** Restarts within a minute; one more and it is quarantined. */
+  readonly perMinute: number;
+  readonly logger: Logger;
+  /** The plugin's own, which declares that it needs `quarantineMetric`. */
+  readonly metrics: Metrics;
+}
+
+export const quarantineMetric = "outrigger_plugin_quarantined";
+
+export class Restarts {
+  readonly #of: RestartsOf;
+  readonly #gauge: Gauge;
+  /** Moments of the last deaths within the window. */
+  readonly #deaths: number[] = [];
+  #delayMs = 0;
+  #reason: string | undefined;
+  #quarantined = false;
+
+  constructor(of: RestartsOf) {
+    this.#of = of;
+    this.#gauge = of.metrics.gauge(
+      quarantineMetric,
+      "Whether a plugin is left out: for what its timers and callbacks threw, or because it keeps dying",
+      ["plugin", "version"],
+      "max",
+    )(of.plugin, of.version);
+    this.#gauge.set(0);
+  }
+
+  /**
+   * It died.
+   * @param reason in plain words, for the log
+   * @returns how long to wait before it is started again; undefined = it is quarantined
+   */
+  nextDelay(reason: string, nowMono: number): number | undefined {
+    if (this.#quarantined) return undefined;
+    this.#reason = reason;
+    const last = this.#deaths.at(-1);
+    while (this.#deaths.length > 0 && (this.#deaths[0] as number) <= nowMono - windowMs) this.#deaths.shift();
+    this.#deaths.push(nowMono);
+    if (this.#deaths.length > this.#of.perMinute) this.quarantine(reason);
+    if (this.#quarantined) return undefined;
+    const wasWell = last === undefined || nowMono - last > windowMs + this.#delayMs;
+    this.#delayMs = wasWell ? firstDelayMs : Math.min(this.#delayMs * 2, maxDelayMs);
+    return this.#delayMs;
+  }
+
+  /** It does not run in this process any more. */
+  quarantine(reason: string): void {
+    if (this.#quarantined) return;
+    this.#quarantined = true;
+    this.#reason = reason;
+    this.#gauge.set(1);
+    const { plugin, version, perMinute, logger } = this.#of;
+    logger.error(
+      { plugin, version, reason, restartsPerMinute: perMinute },
+      "plugin is quarantined until a policy names another digest of it: its requests get its fail mode",
+    );
+  }
+
+  get quarantined(): boolean {
+    return this.#quarantined;
+  }
+
+  /** Why it died last, or is quarantined. */
+  get reason(): string | undefined {
+    return this.#reason;
+  }
+
+  /** For `health()`: what an operator should know; undefined = nothing. */
+  get trouble(): string | undefined {
+    return this.#quarantined ? `it is quarantined: ${this.#reason}` : undefined;
+  }
+
+  /** The package is not used any more. */
+  close(): void {
+    this.#gauge.set(0);
+  }
+}
