@@ -40,6 +40,34 @@ export function withinLimit<Result>(
 }
 
 /**
+ * Settles as the work does, or rejects with the signal's reason.
+ * @param onLate gets what the work comes to after all; its failure is nobody's
+ */
+export function unlessAborted<Result>(
+  work: Promise<Result>,
+  signal: AbortSignal | undefined,
+  onLate?: (result: Result) => void,
+): Promise<Result> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason as Error);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort);
+    work.then(
+      (result) => {
+        signal.removeEventListener("abort", abort);
+        if (signal.aborted) onLate?.(result);
+        else resolve(result);
+      },
+      (error: unknown) => {
+        signal.removeEventListener("abort", abort);
+        reject(error);
+      },
+    );
+  });
+}
+
+/**
  * Waits for work that one can go on without: until the limit at most. Rejects as the work does until then.
  * @returns whether the work is done
  */

@@ -1,5 +1,5 @@
 // Runs the tests that a policy carries, before it is put in force.
-import { OverLimit, withinLimit } from "../plugin-api/within-limit.ts";
+import { OverLimit, unlessAborted, withinLimit } from "../plugin-api/within-limit.ts";
 import type { CarriedTest } from "../policy/layers/carried-tests.ts";
 import { type Problem, ReadingCutShort } from "../policy/document/problems.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
@@ -14,6 +14,8 @@ export interface TestResult {
   /** What is not as it expects; empty = it is passed. */
   readonly failures: readonly string[];
 }
+
+const release = (late: Bench): void => void late.close();
 
 /** All tests together. */
 const limitMs = 1_000;
@@ -30,12 +32,9 @@ export async function runTests(
   signal?: AbortSignal,
 ): Promise<readonly TestResult[]> {
   if (policy.tests.length === 0) return [];
-  const bench = await withinLimit(
-    Bench.of(policy, options),
-    setupLimitMs,
-    `set-up for its tests took longer than ${setupLimitMs} ms`,
-    (late) => void late.close(),
-  );
+  const lateText = `set-up for its tests took longer than ${setupLimitMs} ms`;
+  const made = withinLimit(Bench.of(policy, options), setupLimitMs, lateText, release);
+  const bench = await unlessAborted(made, signal, release);
   try {
     const results: TestResult[] = [];
     const slices = new Slices();

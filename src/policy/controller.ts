@@ -5,11 +5,13 @@ import { Freshness, type FreshnessOptions } from "./signature/freshness.ts";
 import type { KnownGoodPolicy, LastKnownGood } from "./sources/last-known-good.ts";
 import { builtinPolicy } from "./sources/builtin.ts";
 import type { PolicyEvents, PolicyMeta } from "./events.ts";
+import { LatestWork } from "./latest-work.ts";
+import { PolicyOutcome } from "./outcome.ts";
 import { isOfTheDocument, type Problem, problemsOf } from "./document/problems.ts";
 import { type EffectivePolicy, type PolicyReader, type RawPolicy } from "./read.ts";
 import type { PolicySource, SourceReading } from "./sources/source.ts";
 import { digestsOf, type PolicyOrigin, type PolicyStatus, signatureStatus, timestamp } from "./status.ts";
-import { withinLimit } from "../plugin-api/within-limit.ts";
+import { unlessAborted, withinLimit } from "../plugin-api/within-limit.ts";
 
 export interface PolicyControllerOptions<Snapshot> {
   readonly read: PolicyReader;
@@ -30,6 +32,8 @@ export interface PolicyControllerOptions<Snapshot> {
   /** Closes a snapshot that came too late to be used. */
   readonly release: (snapshot: Snapshot) => void;
   readonly compileLimitMs?: number;
+  /** How long what is at work is left alone when newer documents wait. */
+  readonly patienceMs?: number;
   /** Epoch milliseconds. */
   readonly clock: { now(): number };
   readonly events: PolicyEvents;
@@ -51,6 +55,17 @@ export function createPolicyController<Snapshot>(
   return new Controller(options);
 }
 
+/** What the source said, and what is wrong with its documents of keys. */
+interface Job {
+  readonly reading: SourceReading;
+  readonly learned: Promise<readonly Problem[]>;
+}
+
+/** Other documents do; the same ones, and word that there are none now, can wait. */
+function overtakes({ reading: newer }: Job, { reading: atWork }: Job): boolean {
+  return newer.state === "read" && (atWork.state !== "read" || !sameDocuments(newer.raw, atWork.raw));
+}
+
 interface InForce {
   readonly policy: EffectivePolicy;
   readonly meta: PolicyMeta;
@@ -68,23 +83,25 @@ class Controller<Snapshot> implements PolicyController {
   #kept: KnownGoodPolicy | undefined;
   #recalled: Promise<void> | undefined;
   #revision = 0;
-  #lastSuccess: number | undefined;
-  #lastError: PolicyStatus["lastError"] = null;
+  readonly #outcome: PolicyOutcome;
   #sourceState: string | undefined;
   /** The source's last documents, once it was settled what becomes of them: polls find them again. */
   #settled: { readonly raw: RawPolicy; readonly problems: readonly Problem[] } | undefined;
-  #lastRejected: string | undefined;
-  #lastNotice: string | undefined;
-  /** With what is wrong with its documents of keys. */
-  #pending: readonly [SourceReading, Promise<readonly Problem[]>] | undefined;
-  #working: Promise<void> | undefined;
+  readonly #work: LatestWork<Job>;
   readonly #stopped = new AbortController();
 
   constructor(options: PolicyControllerOptions<Snapshot>) {
     this.#options = options;
-    const { trust, onTrust, clock } = options;
-    const read: PolicyReader = (raw) => options.read(raw, this.#stopped.signal);
+    const { trust, onTrust, clock, events } = options;
+    this.#outcome = new PolicyOutcome(events, clock);
+    const read: PolicyReader = (raw, signal = this.#stopped.signal) => options.read(raw, signal);
     this.#freshness = new Freshness({ read, trust, onTrust, now: () => clock.now() });
+    const { patienceMs } = options;
+    this.#work = new LatestWork<Job>({
+      run: (job, signal) => this.#run(job, signal),
+      overtakes,
+      ...(patienceMs !== undefined && { patienceMs }),
+    });
   }
 
   recall(): Promise<void> {
@@ -104,16 +121,15 @@ class Controller<Snapshot> implements PolicyController {
   async start(): Promise<void> {
     const { source, baseline } = this.#options;
     if (source === undefined) {
-      await this.#take(builtinPolicy, "builtin");
+      await this.#take(builtinPolicy, "builtin", this.#stopped.signal);
       return;
     }
     await this.recall();
     if (baseline !== undefined) await this.#freshness.rememberFloor(baseline);
     await new Promise<void>((resolve) => {
       source.start((reading) => {
-        this.#pending = [reading, this.#learn(reading).catch(problemsOf)];
-        this.#working ??= this.#work();
-        void this.#working.then(resolve);
+        const learned = this.#learn(reading).catch(problemsOf);
+        void this.#work.offer({ reading, learned }).then(resolve);
       });
     });
   }
@@ -125,7 +141,7 @@ class Controller<Snapshot> implements PolicyController {
   async stop(): Promise<void> {
     this.#stopped.abort();
     await this.#options.source?.stop();
-    await this.#working;
+    await this.#work.stop();
     await this.#options.lastKnownGood?.settled();
   }
 
@@ -142,8 +158,8 @@ class Controller<Snapshot> implements PolicyController {
       overruled: inForce?.policy.overruled ?? [],
       signatures: inForce?.policy.signatures.map(signatureStatus) ?? [],
       since: timestamp(inForce?.since),
-      lastSuccess: timestamp(this.#lastSuccess),
-      lastError: this.#lastError,
+      lastSuccess: timestamp(this.#outcome.lastSuccess),
+      lastError: this.#outcome.lastError,
     };
   }
 
@@ -155,36 +171,31 @@ class Controller<Snapshot> implements PolicyController {
     return notices;
   }
 
-  /** One reading at a time; of those that come meanwhile only the latest. */
-  async #work(): Promise<void> {
-    for (;;) {
-      const pending = this.#pending;
-      this.#pending = undefined;
-      if (pending === undefined || this.#stopped.signal.aborted) break;
-      try {
-        if (!(await this.#handle(...pending)) && !this.ready) await this.#fallBack();
-      } catch (error) {
-        // A listener of ours threw.
-        this.#fail(problemsOf(error));
-      }
+  async #run(job: Job, signal: AbortSignal): Promise<void> {
+    try {
+      const taken = await this.#handle(job, signal);
+      if (!taken && !this.ready && !signal.aborted) await this.#fallBack(signal);
+    } catch (error) {
+      // A listener of ours threw.
+      this.#outcome.fail(problemsOf(error));
     }
-    this.#working = undefined;
   }
 
   /** @returns whether what the source holds is in force */
-  async #handle(reading: SourceReading, learning: Promise<readonly Problem[]>): Promise<boolean> {
+  async #handle({ reading, learned: learning }: Job, signal: AbortSignal): Promise<boolean> {
     const { source } = this.#options;
     const learned = await learning;
     const message = reading.state === "read" ? undefined : reading.message;
     if (this.#sourceState !== reading.state) this.#options.events.onSourceState(reading.state, message);
     this.#sourceState = reading.state;
     if (reading.state !== "read") {
-      this.#fail([{ path: "", message: reading.message }]);
+      this.#outcome.fail([{ path: "", message: reading.message }]);
       return false;
     }
     const { raw, notices } = this.#freshness.complete(reading.raw, this.#known);
-    const taken = await this.#settle(raw, source?.kind ?? "builtin");
-    this.#notice([...learned, ...notices]);
+    const taken = await this.#settle(raw, source?.kind ?? "builtin", signal);
+    const over = this.#inForce === undefined ? [] : this.#freshness.over(this.#inForce.policy);
+    this.#outcome.notice([...learned, ...notices, ...over]);
     return taken;
   }
 
@@ -194,48 +205,48 @@ class Controller<Snapshot> implements PolicyController {
     this.#options.lastKnownGood?.save(this.#kept);
   }
 
-  async #settle(raw: RawPolicy, source: PolicyOrigin): Promise<boolean> {
+  async #settle(raw: RawPolicy, source: PolicyOrigin, signal: AbortSignal): Promise<boolean> {
     if (this.#settled !== undefined && sameDocuments(this.#settled.raw, raw)) {
       const { problems } = this.#settled;
-      if (problems.length > 0) this.#fail(problems);
-      else this.#succeed();
+      if (problems.length > 0) this.#outcome.fail(problems);
+      else this.#outcome.succeed();
       return problems.length === 0;
     }
     this.#settled = undefined;
-    return this.#take(raw, source);
+    return this.#take(raw, source, signal);
   }
 
   /** Nothing is in force and the source cannot help: the last good policy, else the baseline. */
-  async #fallBack(): Promise<void> {
+  async #fallBack(signal: AbortSignal): Promise<void> {
     const { lastKnownGood, baseline, source } = this.#options;
-    const why = this.#lastError;
+    const why = this.#outcome.lastError;
     const kept = await lastKnownGood?.load();
     const { keySets } = this.#freshness;
     if (kept?.from === source?.kind && kept?.raw !== undefined)
-      await this.#take({ ...kept.raw, keySets }, "kept");
+      await this.#take({ ...kept.raw, keySets }, "kept", signal);
     let problems = why?.problems ?? [];
     if (!this.ready && baseline !== undefined) {
       const reading = await baseline();
-      if (reading.state === "read") await this.#take({ ...reading.raw, keySets }, "file");
+      if (reading.state === "read") await this.#take({ ...reading.raw, keySets }, "file", signal);
       else problems = [...problems, { path: "", message: reading.message }];
     }
     // Whatever serves now, it is not what the source should have had.
-    if (why !== null) this.#lastError = { at: why.at, problems };
+    if (why !== null) this.#outcome.fail(problems, why.at);
   }
 
-  async #take(raw: RawPolicy, source: PolicyOrigin): Promise<boolean> {
+  async #take(raw: RawPolicy, source: PolicyOrigin, signal: AbortSignal): Promise<boolean> {
     const { compile, swap, release, compileLimitMs = 30_000 } = this.#options;
     const fromSource = source === this.#options.source?.kind;
     let chosen: Chosen;
     try {
-      const read = tested(this.#freshness.read, this.#options.test, this.#stopped.signal);
+      const read = tested(this.#freshness.read, this.#options.test, signal);
       chosen = await chooseLayer(read, raw, this.#known);
     } catch (error) {
-      if (this.#stopped.signal.aborted) return false;
+      if (signal.aborted) return false;
       const problems = problemsOf(error);
       // What is wrong with a document stays wrong until it changes; what kept it from being read may not.
       if (fromSource && isOfTheDocument(error)) this.#settled = { raw, problems };
-      this.#reject(raw, problems);
+      this.#outcome.reject(raw, problems);
       return false;
     }
     const { policy, refused } = chosen;
@@ -248,10 +259,12 @@ class Controller<Snapshot> implements PolicyController {
         const compiled = compile(policy, chosen.raw);
         // A set-up that never ends must not keep later policies out.
         const lateText = `set-up took longer than ${compileLimitMs} ms`;
-        swap(await withinLimit(compiled, compileLimitMs, lateText, release), meta);
+        const limited = withinLimit(compiled, compileLimitMs, lateText, release);
+        swap(await unlessAborted(limited, signal, release), meta);
       } catch (error) {
+        if (signal.aborted) return false;
         // Not settled: what a plugin's set-up needs may be there at the next read.
-        this.#reject(raw, problemsOf(error));
+        this.#outcome.reject(raw, problemsOf(error));
         return false;
       }
     }
@@ -259,41 +272,13 @@ class Controller<Snapshot> implements PolicyController {
     if (fromSource || source === "kept") this.#known = chosen.raw;
     this.#freshness.note(policy);
     this.#revision = revision;
-    this.#succeed();
+    this.#outcome.succeed();
     if (fromSource) {
       this.#settled = { raw, problems: refused };
       this.#keep({ raw: chosen.raw, revision, from: source });
     }
     this.#options.events.onAccepted(meta, known === undefined, policy.overruled);
-    if (refused.length > 0) this.#reject(raw, refused);
+    if (refused.length > 0) this.#outcome.reject(raw, refused);
     return true;
-  }
-
-  #succeed(): void {
-    this.#lastSuccess = this.#options.clock.now();
-    this.#lastError = null;
-    this.#lastRejected = undefined;
-  }
-
-  /** What does not keep the policy in force out, and has to be seen to. */
-  #notice(notices: readonly Problem[]): void {
-    const over = this.#inForce === undefined ? [] : this.#freshness.over(this.#inForce.policy);
-    const problems = [...notices, ...over];
-    const identity = JSON.stringify(problems);
-    if (problems.length > 0 && this.#lastError === null) this.#fail(problems);
-    if (problems.length > 0 && identity !== this.#lastNotice) this.#options.events.onNotice?.(problems);
-    this.#lastNotice = identity;
-  }
-
-  #fail(problems: readonly Problem[]): void {
-    this.#lastError = { at: new Date(this.#options.clock.now()).toISOString(), problems };
-  }
-
-  #reject(raw: RawPolicy, problems: readonly Problem[]): void {
-    this.#fail(problems);
-    const identity = JSON.stringify([digestsOf(raw), problems]);
-    if (identity === this.#lastRejected) return;
-    this.#lastRejected = identity;
-    this.#options.events.onRejected(problems);
   }
 }

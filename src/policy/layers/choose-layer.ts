@@ -24,9 +24,9 @@ export function tested(
   test: PolicyTester | undefined,
   signal: AbortSignal,
 ): PolicyReader {
-  if (test === undefined) return read;
+  if (test === undefined) return (raw) => read(raw, signal);
   return async function readTested(raw) {
-    const policy = await read(raw);
+    const policy = await read(raw, signal);
     const own = (problem: Problem | undefined): boolean =>
       raw.standing === true && problem?.document !== sharedKey;
     let problems: readonly Problem[];

@@ -119,8 +119,8 @@ export class Freshness {
   }
 
   /** Reads, and refuses what is out of date. */
-  readonly read: PolicyReader = async (raw) => {
-    const policy = await this.#options.read(raw);
+  readonly read: PolicyReader = async (raw, signal) => {
+    const policy = await this.#options.read(raw, signal);
     const problems = policy.signatures.flatMap((signed) => this.#problemsOf(signed));
     if (problems.length > 0) throw new PolicyRefused(problems);
     return policy;

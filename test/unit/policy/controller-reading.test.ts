@@ -1,10 +1,15 @@
 // Readings that take long: those that are given up, overtaken or no longer waited for.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, beforeEach, test } from "node:test";
-import { createPolicyController, type PolicyController } from "../../../src/policy/controller.ts";
+import {
+  createPolicyController,
+  type PolicyController,
+  type PolicyControllerOptions,
+} from "../../../src/policy/controller.ts";
 import { problemText, ReadingCutShort } from "../../../src/policy/document/problems.ts";
 import { createPolicyReader, type PolicyReader } from "../../../src/policy/read.ts";
 import { createFileSource } from "../../../src/policy/sources/file-source.ts";
@@ -28,7 +33,12 @@ beforeEach(() => set("auth"));
 afterEach(() => controller.stop());
 after(() => rm(folder, { recursive: true }));
 
-function start(read: PolicyReader): Promise<void> {
+type Parts = Pick<
+  PolicyControllerOptions<readonly string[]>,
+  "source" | "compile" | "release" | "patienceMs" | "test"
+>;
+
+function start(read: PolicyReader, parts: Partial<Parts> = {}): Promise<void> {
   swapped = [];
   rejected = [];
   controller = createPolicyController<readonly string[]>({
@@ -43,6 +53,7 @@ function start(read: PolicyReader): Promise<void> {
       onRejected: (problems) => void rejected.push(problems.map(problemText).join()),
       onSourceState: () => {},
     },
+    ...parts,
   });
   return controller.start();
 }
@@ -94,4 +105,72 @@ test("a stop ends a reading, and that is no refusal", async () => {
   await controller.stop();
   await started;
   assert.deepEqual([over, rejected, swapped], [true, [], []]);
+});
+
+/** Resolves never. */
+const hang = new Promise<never>(() => {});
+
+test("a newer policy waits only a moment behind one whose set-up hangs, which is released when it ends after all", async () => {
+  const slow = Promise.withResolvers<void>();
+  const compiled: string[] = [];
+  const released: string[] = [];
+  const started = start(here, {
+    patienceMs: 1,
+    compile: async ({ document: { plugins } }) => {
+      compiled.push(plugins.join());
+      if (plugins.includes("auth")) await slow.promise;
+      return plugins;
+    },
+    release: (plugins) => void released.push(plugins.join()),
+  });
+  await eventually("the first is being set up", () => compiled.length === 1);
+  await set("cache");
+  await started;
+  assert.deepEqual([swapped, rejected], [[["cache"]], []]);
+  assert.equal(controller.status().lastError, null);
+  slow.resolve();
+  await eventually("released", () => released.length === 1);
+  assert.deepEqual([released, swapped], [["auth"], [["cache"]]]);
+});
+
+test("one whose tests hang is broken off, too", async () => {
+  let [begun, over] = [false, false];
+  const started = start(here, {
+    patienceMs: 1,
+    test: async ({ document: { plugins } }, signal) => {
+      if (!plugins.includes("auth")) return [];
+      begun = true;
+      signal.addEventListener("abort", () => (over = true));
+      return Promise.race([hang, once(signal, "abort").then(() => Promise.reject(signal.reason as Error))]);
+    },
+  });
+  await eventually("its tests are run", () => begun);
+  await set("cache");
+  await started;
+  assert.deepEqual([over, swapped, rejected], [true, [["cache"]], []]);
+});
+
+test("the same documents, found again by polls, break nothing off", async () => {
+  const slow = Promise.withResolvers<void>();
+  let polls = 0;
+  const source = createFileSource({ path, pollMs: 5, settleMs: 1 });
+  const started = start(here, {
+    patienceMs: 1,
+    source: {
+      ...source,
+      start: (onReading) =>
+        source.start((reading) => {
+          polls += 1;
+          onReading(reading);
+        }),
+    },
+    compile: async ({ document: { plugins } }) => {
+      await slow.promise;
+      return plugins;
+    },
+  });
+  await eventually("it is found again and again", () => polls > 5);
+  slow.resolve();
+  await started;
+  assert.deepEqual(swapped, [["auth"]]);
 });
