@@ -9,7 +9,7 @@ import { ServerExchange } from "../exchange/exchange.ts";
 import { parseRequestHead, type RequestHead } from "../http1/request-head.ts";
 import { nothingOff } from "../kill-switch/kill-switch.ts";
 import { type Clock, Fields, GatewayError, type PluginDefinition } from "../plugin-api/contract.ts";
-import { untilLimit, withinLimit } from "../plugin-api/within-limit.ts";
+import { untilLimit } from "../plugin-api/within-limit.ts";
 import type { PolicyTest } from "../policy/document/tests-field.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
 import { compilePolicy } from "../routing/compile-policy.ts";
@@ -25,6 +25,7 @@ import { LiveResponse } from "../runtime/response.ts";
 import { closeAll, compileRoute, type Made, type RouteSpec } from "../runtime/set-up.ts";
 import type { Observed } from "./expectation.ts";
 import { MemoryStream } from "./memory-stream.ts";
+import type { OwnTime } from "./own-time.ts";
 import { answerOf, identityOf, requestOf } from "./parts-of-test.ts";
 import { scratchLogger, scratchMetrics, type ScratchOptions, scratchServices } from "./scratch-services.ts";
 import { StubUpstream } from "./stub-upstream.ts";
@@ -74,8 +75,8 @@ export class Bench {
     return new Bench(options, policy, routed, host);
   }
 
-  /** Rejects with an `OverLimit` when the test is not through by then. */
-  async run(test: PolicyTest, limitMs: number): Promise<Observed> {
+  /** Rejects with an `OverLimit` when the time is over before the test is through. */
+  async run(test: PolicyTest, time: OwnTime): Promise<Observed> {
     const stream = new MemoryStream(requestOf(test));
     let head: RequestHead;
     try {
@@ -102,7 +103,7 @@ export class Bench {
         { stream, head, client },
       );
       exchange.run();
-      await withinLimit(ended.promise, limitMs, "the test is not through");
+      await time.until(ended.promise);
       return observed(routing, exchange, stream, upstream);
     } finally {
       stream.destroy();

@@ -310,6 +310,27 @@ describe("what plugins get while tests run", () => {
     assert.ok(performance.now() - startedMono < 5_000);
   });
 
+  test("a machine that has no CPU for it makes no policy slow", async () => {
+    const nobody = new Int32Array(new SharedArrayBuffer(4));
+    const starved: PluginDefinition = definePlugin({
+      ...spy,
+      name: "starved",
+      // As when this thread waits for its turn: neither idle nor at work.
+      setup: () => ({ onRequest: () => void Atomics.wait(nobody, 0, 0, 300) }),
+    });
+    const tests = ["1", "2", "3", "4"].map((name) => ({
+      name,
+      request: { path: "/" },
+      expect: { status: 200 },
+    }));
+    const effective = await read({ plugins: ["starved"], tests }, { plugins: [starved] });
+    const results = await runTests(effective, options([starved]));
+    assert.deepEqual(
+      results.flatMap(({ failures }) => failures),
+      [],
+    );
+  });
+
   test("a plugin that cannot be set up is no test's failure", async () => {
     const broken: PluginDefinition = definePlugin({
       ...spy,
