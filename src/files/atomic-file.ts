@@ -12,7 +12,7 @@ export async function removeLeftovers(dir: string, path: string): Promise<void> 
 }
 
 /** Owner alone may read it. A crash at any moment leaves the old copy or the new one, never half of either. */
-export async function writeAtomically(dir: string, path: string, text: string): Promise<void> {
+export async function writeAtomically(dir: string, path: string, text: string | Uint8Array): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   await rm(temporary, { force: true });
   try {

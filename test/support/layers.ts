@@ -80,7 +80,17 @@ export const rooms: readonly Room[] = [
     ["jose", "yaml", "zod"],
   ),
   // Plugins that are not built in: manifests, packages, where these come from.
-  room("src/extensions/", [], ["semver", "zod"]),
+  room(
+    "src/extensions/",
+    [
+      "src/files/",
+      "src/language/",
+      "src/plugin-api/error-text.ts",
+      "src/plugin-api/store.ts",
+      "src/plugin-api/within-limit.ts",
+    ],
+    ["semver", "zod"],
+  ),
   room("src/runtime/", ["src/language/", "src/plugin-api/", "src/v8/slices.ts"], ["zod"]),
   // What is known of clients, and what they may cost.
   room("src/client/", ["src/language/", "src/plugin-api/", "src/v8/"], ["ipaddr.js"]),

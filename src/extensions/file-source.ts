@@ -1,0 +1,126 @@
+// Packages in the file system: `file:/plugins/geo.wasm`, or a folder that holds `<name>@<version>.wasm` or `.cjs`.
+import { constants } from "node:fs";
+import { type FileHandle, open, opendir, realpath, stat } from "node:fs/promises";
+import { join, resolve, sep } from "node:path";
+import { textOf } from "../plugin-api/error-text.ts";
+import { maxPackageBytes } from "./package.ts";
+import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
+import { maxVersions, namedVersion, type PackageSource, versionedName } from "./source.ts";
+
+const endings = [".wasm", ".cjs"] as const;
+/** Of a folder's entries so many are looked at. */
+const maxEntries = 10_000;
+
+/** @param root OUTRIGGER_PLUGIN_DIR: nothing outside of it is read; undefined = any absolute path is */
+export function createFileSource(root: string | undefined): PackageSource {
+  return {
+    async fetch({ name, location, version }, signal) {
+      const path = await inside(root, location);
+      if (!(await isFolder(path))) return await readPackageFile(path, signal);
+      if (version === undefined)
+        throw new PackageError(`${quoted(path)} is a folder: say a version, or name the file`);
+      for (const ending of endings) {
+        const file = `${versionedName(name, version)}${ending}`;
+        const bytes = await inside(root, join(path, file))
+          .then((there) => readPackageFile(there, signal))
+          .catch(absent);
+        if (bytes !== undefined) return bytes;
+      }
+      throw new PackageUnavailable(`${quoted(path)} holds no ${quoted(versionedName(name, version))}`);
+    },
+    async versions({ name, location }) {
+      const path = await inside(root, location);
+      if (!(await isFolder(path))) return undefined;
+      const all = (await packageFiles(path)).filter((file) => file.name === name);
+      return [...new Set(all.map(({ version }) => version))];
+    },
+  };
+}
+
+export interface PackageFile {
+  readonly name: string;
+  readonly version: string;
+  readonly path: string;
+}
+
+/** The packages of a folder, by the names of their files. Rejects with PackageUnavailable. */
+export async function packageFiles(folder: string): Promise<PackageFile[]> {
+  const found: PackageFile[] = [];
+  try {
+    let looked = 0;
+    for await (const { name: file } of await opendir(folder)) {
+      looked += 1;
+      if (looked > maxEntries || found.length >= maxVersions) break;
+      const ending = endings.find((each) => file.endsWith(each));
+      const named = ending && namedVersion(file.slice(0, -ending.length));
+      if (named) found.push({ ...named, path: join(folder, file) });
+    }
+  } catch (error) {
+    throw unreadable(folder, error);
+  }
+  return found;
+}
+
+/** @returns the path behind links, which is not outside. Rejects */
+async function inside(root: string | undefined, location: string): Promise<string> {
+  const written = location.replace(/^file:(\/\/(?=\/))?/, "");
+  if (written.includes("\0")) throw new PackageError("the path has a NUL");
+  if (root === undefined && !written.startsWith("/"))
+    throw new PackageError(
+      `${quoted(written)} is no absolute path, and OUTRIGGER_PLUGIN_DIR, which it would be below, is not set`,
+    );
+  const path = await realpath(resolve(root ?? "/", written)).catch((error: unknown) => {
+    throw unreadable(written, error);
+  });
+  if (root === undefined) return path;
+  const folder = await realpath(root).catch((error: unknown) => {
+    throw unreadable(root, error);
+  });
+  if (path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep)) return path;
+  throw new PackageError(`${quoted(written)} is outside of OUTRIGGER_PLUGIN_DIR`);
+}
+
+/** Reads one file, which may not be longer than a package. Rejects with PackageError or PackageUnavailable. */
+export async function readPackageFile(path: string, signal?: AbortSignal): Promise<Buffer> {
+  let file: FileHandle | undefined;
+  try {
+    // Without O_NONBLOCK a pipe would hold the open until somebody writes.
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const { size, ...kind } = await file.stat();
+    if (!isRegular(kind.mode)) throw new PackageError(`${quoted(path)} is not a regular file`);
+    if (size > maxPackageBytes)
+      throw new PackageError(`${quoted(path)} has ${size} bytes, and ${maxPackageBytes} are the most`);
+    const bytes = Buffer.alloc(size);
+    let length = 0;
+    for (let count = -1; count !== 0 && length < size; length += count) {
+      signal?.throwIfAborted();
+      count = (await file.read(bytes, length)).bytesRead;
+    }
+    return bytes.subarray(0, length);
+  } catch (error) {
+    if (error instanceof PackageError) throw error;
+    throw unreadable(path, error);
+  } finally {
+    await file?.close();
+  }
+}
+
+const isRegular = (mode: number): boolean => (mode & constants.S_IFMT) === constants.S_IFREG;
+
+async function isFolder(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}
+
+function absent(error: unknown): undefined {
+  if (error instanceof PackageUnavailable && error.cause === "ENOENT") return undefined;
+  throw error;
+}
+
+function unreadable(path: string, error: unknown): PackageUnavailable {
+  const { code } = error as NodeJS.ErrnoException;
+  const why = code === "ENOENT" ? "does not exist" : `cannot be read: ${code ?? textOf(error)}`;
+  return new PackageUnavailable(`${quoted(path)} ${why}`, { cause: code });
+}

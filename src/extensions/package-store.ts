@@ -1,0 +1,216 @@
+// From what a policy says of its extensions to their packages: out of memory, off the disk, else from where the policy
+// says that they are. Bytes are only looked at once their digest is the one that the policy pins.
+import { textOf } from "../plugin-api/error-text.ts";
+import { OverLimit, withinLimit } from "../plugin-api/within-limit.ts";
+import type { ExtensionEntry } from "./entry.ts";
+import { KeptPackages, maxKeptBytes } from "./kept.ts";
+import type { Package } from "./manifest.ts";
+import { carriesManifest, digestOf, readPackage } from "./package.ts";
+import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
+import type { PackageSource, PackageSources, Scheme } from "./source.ts";
+import { exactly, isWithin, versionWanted } from "./version-wanted.ts";
+
+export type Entries = Readonly<Record<string, ExtensionEntry>>;
+export type Packages = ReadonlyMap<string, Package>;
+
+/** Why one extension's package is not to be had. */
+export interface PackageProblem {
+  /** The extension's; undefined = of all together. */
+  readonly name: string | undefined;
+  /** The field at fault: `sha256`, `source`, … */
+  readonly field: string | undefined;
+  /** What is wrong, without the extension's name. */
+  readonly message: string;
+  /** Whether the same policy may be taken later: the place was out of reach, or held none or other bytes. */
+  readonly transient: boolean;
+}
+
+/** At least one package is not to be had; one problem for each. */
+export class PackagesRefused extends Error {
+  override readonly name = "PackagesRefused";
+  readonly problems: readonly PackageProblem[];
+
+  constructor(problems: readonly PackageProblem[]) {
+    super(
+      problems.map(({ name, message }) => (name === undefined ? message : `${name}: ${message}`)).join("; "),
+    );
+    this.problems = problems;
+  }
+
+  /** Whether a later try may do better: nothing that only another policy could mend. */
+  get transient(): boolean {
+    return this.problems.every(({ transient }) => transient);
+  }
+}
+
+export interface PackageStoreOptions {
+  readonly sources: PackageSources;
+  /** Where packages are kept by digest; undefined = nowhere, for a command that only looks. */
+  readonly dir: string | undefined;
+  readonly onTrouble: (message: string) => void;
+  /** Longest time for all packages of a policy together, in milliseconds. */
+  readonly limitMs?: number;
+  readonly maxKeptBytes?: number;
+}
+
+export const maxExtensions = 64;
+/** Fetched at a time: of packages of the largest size, the memory for four. */
+const atOnce = 4;
+const defaultLimitMs = 30_000;
+
+export class PackageStore {
+  readonly #sources: PackageSources;
+  readonly #kept: KeptPackages | undefined;
+  readonly #limitMs: number;
+  /** Bytes by digest, of the last policy that was asked for and of the one before it. */
+  #known = new Map<string, Buffer>();
+  #before = new Map<string, Buffer>();
+
+  constructor({
+    sources,
+    dir,
+    onTrouble,
+    limitMs = defaultLimitMs,
+    maxKeptBytes: maxBytes = maxKeptBytes,
+  }: PackageStoreOptions) {
+    this.#sources = sources;
+    this.#kept = dir === undefined ? undefined : new KeptPackages({ dir, maxBytes, onTrouble });
+    this.#limitMs = limitMs;
+  }
+
+  /** The packages of all these extensions. Rejects with PackagesRefused; ends within the time limit. */
+  async packages(entries: Entries): Promise<Packages> {
+    const all = Object.entries(entries);
+    if (all.length > maxExtensions)
+      throw new PackagesRefused([ofAll(`${all.length} extensions are more than ${maxExtensions}`)]);
+    const pinned = new Set(all.flatMap(([, { sha256 }]) => sha256 ?? []));
+    const deadline = new Deadline(this.#limitMs);
+    const found = new Map<string, Package>();
+    const problems: PackageProblem[] = [];
+    const bytes = new Map<string, Buffer>();
+    const takeNext = async (): Promise<void> => {
+      for (let next = all.shift(); next !== undefined; next = all.shift()) {
+        const [name, entry] = next;
+        try {
+          const one = await this.#packageOf(name, entry, pinned, deadline);
+          found.set(name, one);
+          bytes.set(one.sha256, one.bytes);
+        } catch (error) {
+          problems.push(problemOf(name, error));
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: atOnce }, takeNext));
+    if (problems.length > 0) throw new PackagesRefused(problems);
+    const total = bytes.values().reduce((sum, { length }) => sum + length, 0);
+    if (total > maxKeptBytes)
+      throw new PackagesRefused([
+        ofAll(`the packages have ${total} bytes, and ${maxKeptBytes} are the most`),
+      ]);
+    this.#before = this.#known;
+    this.#known = bytes;
+    await this.#kept?.touch(pinned);
+    return new Map(Object.keys(entries).map((name) => [name, found.get(name) as Package]));
+  }
+
+  /**
+   * The one package that an entry stands for, as `policy apply` pins it: the highest version within its range, or the
+   * one that the place names. Rejects with PackagesRefused.
+   * @param entry whose `sha256`, if it has one, is not asked about
+   */
+  async resolve(name: string, entry: ExtensionEntry): Promise<Package> {
+    const deadline = new Deadline(this.#limitMs);
+    try {
+      const source = this.#sourceOf(entry);
+      const version = await deadline.within(versionWanted(source, name, entry, deadline.signal));
+      const wanted = { name, location: entry.source, version };
+      return parsed(name, entry, await deadline.within(source.fetch(wanted, deadline.signal)));
+    } catch (error) {
+      throw new PackagesRefused([problemOf(name, error)]);
+    }
+  }
+
+  async #packageOf(
+    name: string,
+    entry: ExtensionEntry,
+    pinned: ReadonlySet<string>,
+    deadline: Deadline,
+  ): Promise<Package> {
+    const { sha256 } = entry;
+    if (sha256 === undefined)
+      throw new PackageError(`is missing: run "outrigger policy apply", which fills it in`, "sha256");
+    const known = this.#known.get(sha256) ?? this.#before.get(sha256) ?? (await this.#kept?.read(sha256));
+    if (known !== undefined) return parsed(name, entry, known);
+    const source = this.#sourceOf(entry);
+    const wanted = { name, location: entry.source, version: exactly(entry.version) };
+    const bytes = await deadline.within(source.fetch(wanted, deadline.signal));
+    const digest = digestOf(bytes);
+    if (digest !== sha256)
+      throw new PackageUnavailable(
+        `${quoted(entry.source)} has SHA-256 ${digest}, and the policy pins ${sha256}`,
+      );
+    const one = parsed(name, entry, bytes);
+    await this.#kept?.write(sha256, bytes, pinned);
+    return one;
+  }
+
+  #sourceOf({ source }: ExtensionEntry): PackageSource {
+    const scheme = source.slice(0, source.indexOf(":")) as Scheme;
+    const found = Object.hasOwn(this.#sources, scheme) ? this.#sources[scheme] : undefined;
+    if (found === undefined) throw new PackageError(`nothing is taken from ${scheme}: here`, "source");
+    return found;
+  }
+}
+
+const runtimeKinds = { wasm: "wasm", process: "js", trusted: "js" } as const;
+
+/** @throws PackageError */
+function parsed(name: string, entry: ExtensionEntry, bytes: Buffer): Package {
+  const { version, runtime } = entry;
+  const found = readPackage(bytes, { name, version: exactly(version), manifest: entry.manifest });
+  if (runtimeKinds[runtime] !== found.kind) {
+    const what = found.kind === "wasm" ? "a WebAssembly module" : "JavaScript";
+    throw new PackageError(`is ${quoted(runtime)}, and the package is ${what}`, "runtime");
+  }
+  if (version !== undefined && !isWithin(version, found.manifest.version) && carriesManifest(bytes))
+    throw new PackageError(`is ${quoted(version)}, and the package is ${found.manifest.version}`, "version");
+  return found;
+}
+
+/** What is left of the time for a whole policy. */
+class Deadline {
+  /** Ends what listens to it. */
+  readonly signal: AbortSignal;
+  readonly #limitMs: number;
+  readonly #endAt: number;
+
+  constructor(limitMs: number) {
+    this.#limitMs = limitMs;
+    this.#endAt = performance.now() + limitMs;
+    this.signal = AbortSignal.timeout(limitMs);
+  }
+
+  /** What a source does not end by itself ends here. */
+  async within<Result>(work: Promise<Result>): Promise<Result> {
+    try {
+      const leftMs = Math.max(1, this.#endAt - performance.now());
+      return await withinLimit(work, leftMs, "");
+    } catch (error) {
+      if (!(error instanceof OverLimit) && !this.signal.aborted) throw error;
+      throw new PackageUnavailable(`no package within ${this.#limitMs} ms`);
+    }
+  }
+}
+
+const ofAll = (message: string): PackageProblem => ({
+  name: undefined,
+  field: undefined,
+  message,
+  transient: false,
+});
+
+function problemOf(name: string, error: unknown): PackageProblem {
+  if (error instanceof PackageError)
+    return { name, field: error.field, message: error.message, transient: false };
+  return { name, field: "source", message: textOf(error), transient: true };
+}

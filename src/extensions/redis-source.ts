@@ -1,0 +1,55 @@
+// Packages in Redis: each under `plugin:<name>@<version>`, beside the policy that names them.
+import type { Store } from "../plugin-api/store.ts";
+import { StoreUnavailable } from "../plugin-api/store.ts";
+import { maxPackageBytes } from "./package.ts";
+import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
+import { maxVersions, namedVersion, type PackageSource, versionedName } from "./source.ts";
+
+export const packagePrefix = "plugin:";
+
+export const packageKey = (name: string, version: string): string =>
+  `${packagePrefix}${versionedName(name, version)}`;
+
+/** A package of the largest size, over a slow line. */
+const readMs = 10_000;
+
+/** @param store undefined = there is no Redis */
+export function createRedisSource(store: Pick<Store, "getBytes" | "scan"> | undefined): PackageSource {
+  return {
+    async fetch({ location, version }) {
+      const { name, version: written } = placeOf(location);
+      const wanted = written ?? version;
+      if (wanted === undefined)
+        throw new PackageError(`${quoted(location)} says no version: give version, or ${location}@<version>`);
+      if (store === undefined) throw noRedis();
+      const key = packageKey(name, wanted);
+      const bytes = await store.getBytes(key, readMs, maxPackageBytes).catch(unavailable);
+      if (bytes === null) throw new PackageUnavailable(`Redis has no ${quoted(key)}`);
+      if (bytes.length > maxPackageBytes)
+        throw new PackageError(`${quoted(key)} has more than ${maxPackageBytes} bytes, which are the most`);
+      return bytes;
+    },
+    async versions({ location }) {
+      const { name, version } = placeOf(location);
+      if (version !== undefined) return undefined;
+      if (store === undefined) throw noRedis();
+      const keys = await store.scan(packageKey(name, ""), maxVersions).catch(unavailable);
+      return keys.flatMap((key) => namedVersion(key.slice(packagePrefix.length))?.version ?? []);
+    },
+  };
+}
+
+/** Of `redis:plugin:<name>` or `redis:plugin:<name>@<version>`. */
+function placeOf(location: string): { name: string; version: string | undefined } {
+  const match = /^redis:plugin:([a-z][a-z0-9-]{0,62})(?:@([0-9A-Za-z.+-]{1,64}))?$/.exec(location);
+  if (match === null)
+    throw new PackageError(`${quoted(location)} is not redis:plugin:<name> or redis:plugin:<name>@<version>`);
+  return { name: match[1] as string, version: match[2] };
+}
+
+const noRedis = (): PackageError => new PackageError("is in Redis, and REDIS_URL is not set");
+
+function unavailable(error: unknown): never {
+  if (!(error instanceof StoreUnavailable)) throw error;
+  throw new PackageUnavailable(`Redis: ${error.message}`);
+}

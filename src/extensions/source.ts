@@ -1,0 +1,38 @@
+// A place where packages are. It only hands out bytes: which ones count is said by the digest in the policy.
+
+/** What is asked of a place. */
+export interface Wanted {
+  /** The extension's. */
+  readonly name: string;
+  /** As the policy has it, scheme included. */
+  readonly location: string;
+  /** Exact; undefined = the location says which. */
+  readonly version: string | undefined;
+}
+
+export interface PackageSource {
+  /**
+   * Rejects with a `PackageUnavailable`, or with a `PackageError` where a later try cannot help.
+   * @param signal ends the attempt
+   * @returns at most `maxPackageBytes`
+   */
+  fetch(wanted: Wanted, signal: AbortSignal): Promise<Buffer>;
+  /** @returns versions that are there, at most a thousand, in any order; undefined = the location names one package */
+  versions(wanted: Omit<Wanted, "version">, signal: AbortSignal): Promise<readonly string[] | undefined>;
+}
+
+export type Scheme = "file" | "redis" | "https" | "oci";
+
+/** By the scheme of their locations; one that is missing is not to be had here. */
+export type PackageSources = Readonly<Partial<Record<Scheme, PackageSource>>>;
+
+export const maxVersions = 1_000;
+
+/** @returns name and version of `geo@1.2.0`; undefined = it is none */
+export function namedVersion(text: string): { name: string; version: string } | undefined {
+  const at = text.indexOf("@");
+  return at < 1 ? undefined : { name: text.slice(0, at), version: text.slice(at + 1) };
+}
+
+/** Of a package among others, in a folder or in Redis. */
+export const versionedName = (name: string, version: string): string => `${name}@${version}`;

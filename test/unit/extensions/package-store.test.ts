@@ -1,0 +1,214 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, test } from "node:test";
+import { digestOf, maxPackageBytes } from "../../../src/extensions/package.ts";
+import { PackagesRefused, PackageStore } from "../../../src/extensions/package-store.ts";
+import { createFileSource } from "../../../src/extensions/file-source.ts";
+import type { PackageSource } from "../../../src/extensions/source.ts";
+import { bundleOf, emptyModule, entryOf, moduleOf } from "./sample-packages.ts";
+
+const folders: string[] = [];
+afterEach(async () => {
+  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true });
+});
+
+async function folder(): Promise<string> {
+  const made = await mkdtemp(join(tmpdir(), "outrigger-packages-"));
+  folders.push(made);
+  return made;
+}
+
+interface Scene {
+  readonly plugins: string;
+  readonly dir: string;
+  readonly troubles: string[];
+  readonly store: PackageStore;
+  /** Another process that has the same folders. */
+  readonly again: () => PackageStore;
+}
+
+async function scene(options: Partial<ConstructorParameters<typeof PackageStore>[0]> = {}): Promise<Scene> {
+  const plugins = await folder();
+  const dir = join(await folder(), "packages");
+  const troubles: string[] = [];
+  const again = (): PackageStore =>
+    new PackageStore({
+      sources: { file: createFileSource(plugins) },
+      dir,
+      onTrouble: (message) => troubles.push(message),
+      ...options,
+    });
+  return { plugins, dir, troubles, store: again(), again };
+}
+
+/** Puts the bytes there and @returns the entry that pins them */
+async function published(plugins: string, file: string, bytes: Buffer, given = {}) {
+  await writeFile(join(plugins, file), bytes);
+  return entryOf({ source: `file:${file}`, sha256: digestOf(bytes), ...given });
+}
+
+async function problems(work: Promise<unknown>) {
+  const error = await work.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  assert.ok(error instanceof PackagesRefused, String(error));
+  return { all: error.problems, transient: error.transient, first: error.problems[0] };
+}
+
+test("packages come from their places once, then from the disk, whatever becomes of the place", async () => {
+  const { plugins, dir, store, again } = await scene();
+  const entries = {
+    geo: await published(plugins, "geo.wasm", moduleOf()),
+    rate: await published(plugins, "rate.cjs", bundleOf({ name: "rate" }), { runtime: "process" }),
+  };
+  const found = await store.packages(entries);
+  assert.deepEqual([...found.keys()], ["geo", "rate"]);
+  assert.equal(found.get("rate")?.kind, "js");
+  assert.deepEqual(
+    (await readdir(dir)).toSorted(),
+    [entries.geo.sha256, entries.rate.sha256].map(String).toSorted(),
+  );
+  await rm(plugins, { recursive: true });
+  assert.equal((await again().packages(entries)).get("geo")?.sha256, entries.geo.sha256);
+  await rm(dir, { recursive: true });
+  assert.equal((await store.packages(entries)).size, 2, "of the last policy they are in memory");
+});
+
+test("a kept package that was damaged is fetched again, and told of", async () => {
+  const { plugins, dir, troubles, store, again } = await scene();
+  const geo = await published(plugins, "geo.wasm", moduleOf());
+  await store.packages({ geo });
+  const kept = join(dir, String(geo.sha256));
+  await writeFile(kept, "something else");
+  assert.deepEqual((await again().packages({ geo })).get("geo")?.bytes, moduleOf());
+  assert.match(troubles[0] ?? "", /is damaged/);
+  assert.deepEqual(await readFile(kept), moduleOf());
+});
+
+test("bytes of another digest are never looked at, and may be others later", async () => {
+  const { plugins, store } = await scene();
+  const geo = await published(plugins, "geo.wasm", moduleOf());
+  await writeFile(join(plugins, "geo.wasm"), "no package at all");
+  const { first, transient } = await problems(store.packages({ geo }));
+  assert.match(first?.message ?? "", /has SHA-256 [0-9a-f]{64}, and the policy pins [0-9a-f]{64}$/);
+  assert.equal(transient, true);
+  await writeFile(join(plugins, "geo.wasm"), moduleOf());
+  assert.equal((await store.packages({ geo })).size, 1);
+});
+
+test("each extension whose package is not to be had is one problem, with its name and field", async () => {
+  const { plugins, store } = await scene();
+  const entries = {
+    fine: await published(plugins, "fine.wasm", moduleOf({ name: "fine" })),
+    unpinned: entryOf({ source: "file:geo.wasm" }),
+    missing: entryOf({ source: "file:nothing.wasm", sha256: "0".repeat(64) }),
+    elsewhere: entryOf({ source: "oci://registry.example/x:1", sha256: "0".repeat(64) }),
+    lying: await published(plugins, "lying.wasm", moduleOf({ name: "honest" })),
+    older: await published(plugins, "older.wasm", moduleOf({ name: "older" }), { version: "2.0.0" }),
+    script: await published(plugins, "script.cjs", bundleOf({ name: "script" })),
+  };
+  const { all, transient } = await problems(store.packages(entries));
+  const lines = all.map((each) => `${each.name} ${each.field ?? "-"} ${each.transient}: ${each.message}`);
+  assert.deepEqual(lines.toSorted(), [
+    "elsewhere source false: nothing is taken from oci: here",
+    'lying - false: the package is of "honest", not "lying"',
+    `missing source true: "nothing.wasm" does not exist`,
+    'older version false: is "2.0.0", and the package is 1.2.0',
+    'script runtime false: is "wasm", and the package is JavaScript',
+    'unpinned sha256 false: is missing: run "outrigger policy apply", which fills it in',
+  ]);
+  assert.equal(transient, false);
+});
+
+test("a module without a manifest is what the policy says it is", async () => {
+  const { plugins, store } = await scene();
+  const given = { version: "3.1.0", manifest: { priority: 44, hooks: ["onRequest"] } };
+  const filter = await published(plugins, "filter.wasm", emptyModule, given);
+  const found = (await store.packages({ filter })).get("filter");
+  assert.deepEqual([found?.manifest.version, found?.manifest.priority], ["3.1.0", 44]);
+});
+
+test("a place that never answers, or only trickles, ends with the time for the whole policy", async () => {
+  const silent: PackageSource = {
+    fetch: () => new Promise(() => {}),
+    versions: () => new Promise(() => {}),
+  };
+  const { store } = await scene({ sources: { file: silent }, limitMs: 60 });
+  const entry = entryOf({ source: "file:x.wasm", sha256: "0".repeat(64) });
+  const names = Array.from({ length: 20 }, (_, index) => [`x${index}`, entry] as const);
+  const started = performance.now();
+  const { all, transient } = await problems(store.packages(Object.fromEntries(names)));
+  assert.ok(performance.now() - started < 2_000);
+  assert.equal(all.length, 20);
+  assert.equal(all[19]?.message, "no package within 60 ms");
+  assert.equal(transient, true);
+  await problems(store.resolve("x", entryOf({ source: "file:x.wasm" })));
+});
+
+test("more extensions than 64, or than fit, are refused before anything is fetched", async () => {
+  const { store } = await scene();
+  const entry = entryOf({ source: "file:x.wasm", sha256: "0".repeat(64) });
+  const names = Array.from({ length: 65 }, (_, index) => [`x${index}`, entry] as const);
+  const { first, transient } = await problems(store.packages(Object.fromEntries(names)));
+  assert.equal(first?.message, "65 extensions are more than 64");
+  assert.equal(transient, false);
+});
+
+test("the disk holds so many bytes: what was not used for longest goes, what is in use never", async () => {
+  const one = (version: string) => moduleOf({ version, description: "x".repeat(400) });
+  const size = one("1.0.0").length;
+  const { plugins, dir, store } = await scene({ maxKeptBytes: size * 2 });
+  const entries = [];
+  for (const version of ["1.0.0", "1.0.1", "1.0.2"])
+    entries.push(await published(plugins, `geo@${version}.wasm`, one(version)));
+  const [first, second, third] = entries.map((geo) => ({ geo }));
+  assert.ok(first && second && third);
+  await store.packages(first);
+  await store.packages(second);
+  // The first one was used last.
+  await store.packages(first);
+  const old = new Date(Date.now() - 60_000);
+  await utimes(join(dir, String(second.geo.sha256)), old, old);
+  await store.packages(third);
+  assert.deepEqual(
+    (await readdir(dir)).toSorted(),
+    [first.geo.sha256, third.geo.sha256].map(String).toSorted(),
+  );
+});
+
+test("a folder that cannot be written is told of, and the package counts", async () => {
+  const { plugins, troubles, store } = await scene({ dir: "/proc/nowhere" });
+  const geo = await published(plugins, "geo.wasm", moduleOf());
+  assert.equal((await store.packages({ geo })).size, 1);
+  assert.match(troubles[0] ?? "", /^the package could not be kept in \/proc\/nowhere/);
+});
+
+test("a range stands for the highest version within it, a place of one package for that one", async () => {
+  const { plugins, store } = await scene();
+  for (const version of ["1.2.0", "1.10.0", "2.0.0", "1.11.0-rc.1"])
+    await published(plugins, `geo@${version}.wasm`, moduleOf({ version }));
+  const resolved = async (given: Readonly<Record<string, unknown>>): Promise<string> =>
+    (await store.resolve("geo", entryOf({ source: `file:${plugins}`, ...given }))).manifest.version;
+  assert.equal(await resolved({ version: "^1.2.0" }), "1.10.0");
+  assert.equal(await resolved({}), "2.0.0");
+  assert.equal(await resolved({ version: "1.2.0" }), "1.2.0");
+  assert.equal(await resolved({ version: ">=1.11.0-0 <1.12.0" }), "1.11.0-rc.1");
+  assert.equal(await resolved({ source: "file:geo@1.10.0.wasm", version: "^1.2.0" }), "1.10.0");
+  const none = await problems(resolved({ version: "^3.0.0" }));
+  assert.match(
+    none.first?.message ?? "",
+    /has no version within "\^3.0.0": it has 2.0.0, 1.11.0-rc.1, 1.10.0, 1.2.0$/,
+  );
+  const other = await problems(resolved({ source: "file:geo@1.10.0.wasm", version: "^2.0.0" }));
+  assert.equal(other.first?.message, 'is "^2.0.0", and the package is 1.10.0');
+});
+
+test("a file as long as a package may be is read whole", async () => {
+  const { plugins, store } = await scene();
+  const bytes = Buffer.concat([bundleOf(), Buffer.alloc(maxPackageBytes - bundleOf().length, 0x20)]);
+  const geo = await published(plugins, "geo.cjs", bytes, { runtime: "trusted" });
+  assert.equal((await store.packages({ geo })).get("geo")?.bytes.length, maxPackageBytes);
+});
