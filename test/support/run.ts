@@ -29,6 +29,9 @@ const programs: readonly Program[] = [
   },
   { names: ["openssl"], package: "openssl" },
   { names: ["curl"], package: "curl" },
+  // Guests of WebAssembly are compiled from C.
+  { names: ["clang"], package: "clang" },
+  { names: ["wasm-ld"], package: "lld" },
 ];
 
 const root = join(import.meta.dirname, "../..");
