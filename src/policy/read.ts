@@ -2,6 +2,7 @@
 // `policy validate` and `policy show --effective` all go through here.
 import type { HostPattern, PublicKeySet, UpstreamAddress } from "../config/formats.ts";
 import { isUpstreamAllowed } from "../config/formats.ts";
+import type { Extension } from "../extensions/entry.ts";
 import { canonicalJson, digestOf } from "./document/digest.ts";
 import { type Judged, judge } from "./layers/judge.ts";
 import {
@@ -44,6 +45,8 @@ export interface EffectivePolicy extends Judged {
   readonly signed: Signed;
   /** Of the documents that were verified. */
   readonly signatures: readonly SignedDocument[];
+  /** Plugins that it brings for this service. Default: none. */
+  readonly extensions?: readonly Extension[] | undefined;
 }
 
 export interface PolicyReaderOptions {

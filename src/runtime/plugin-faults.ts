@@ -20,7 +20,7 @@ const quarantineMs = 60_000;
 export class PluginFaults {
   readonly name: string;
   readonly #logger: Logger;
-  readonly #quarantined: Gauge;
+  readonly #quarantined: () => Gauge;
   readonly #recent: number[] = [];
   #untilMono = 0;
   #scope: AsyncResource | undefined;
@@ -28,13 +28,18 @@ export class PluginFaults {
   constructor(plugin: { readonly name: string; readonly version: string }, logger: Logger, metrics: Metrics) {
     this.name = plugin.name;
     this.#logger = logger;
-    this.#quarantined = metrics.gauge(
+    const quarantined = metrics.gauge(
       "outrigger_plugin_quarantined",
       "Whether a plugin is left out: for what its timers and callbacks threw, or because it keeps dying",
       ["plugin", "version"],
       "max",
-    )(plugin.name, plugin.version);
-    this.#quarantined.set(0);
+    );
+    this.#quarantined = () => quarantined(plugin.name, plugin.version);
+  }
+
+  /** From now on it shows in the metrics, well or not: versions that come and go do when they are not. */
+  show(): void {
+    this.#quarantined().set(0);
   }
 
   /** A scope for work of this plugin: one for all its routes. */
@@ -61,14 +66,14 @@ export class PluginFaults {
     if (this.#untilMono === 0) return false;
     if (nowMono < this.#untilMono) return true;
     this.#untilMono = 0;
-    this.#quarantined.set(0);
+    this.#quarantined().set(0);
     this.#logger.warn({ plugin: this.name }, "plugin is out of quarantine");
     return false;
   }
 
   #quarantine(nowMono: number): void {
     if (this.#untilMono === 0) {
-      this.#quarantined.set(1);
+      this.#quarantined().set(1);
       this.#logger.error(
         { plugin: this.name, faults: maxFaults, quarantineMs },
         "plugin is quarantined: its timers or callbacks keep throwing; where it fails open its hooks are left out",

@@ -1,19 +1,12 @@
-// The plugins that this process knows, each with what it has beyond any policy: its services, its state, its faults.
+// The plugins that this process knows: the built-in ones, and beside them, for each policy, those that it brings.
+import type { Extension } from "../extensions/entry.ts";
 import type { PluginDefinition } from "../plugin-api/contract.ts";
-import { type HookMeasures, measureHooks } from "./hook-measures.ts";
-import { PluginFaults } from "./plugin-faults.ts";
-import { type HostServices, ScopedServices } from "./scoped-services.ts";
+import { checkTogether, ExtensionPlugins } from "./extension-plugins.ts";
+import { type KnownPlugin, knownPlugin } from "./known-plugin.ts";
+import type { HostServices } from "./scoped-services.ts";
 import { PluginStates } from "./plugin-states.ts";
 import type { Secrets } from "../plugin-api/services.ts";
 import type { LongHook } from "./step.ts";
-
-export interface KnownPlugin {
-  readonly definition: PluginDefinition;
-  readonly faults: PluginFaults;
-  readonly scoped: ScopedServices;
-  /** Made when its first route is: what no policy has shows in no metric. */
-  readonly measures: () => HookMeasures;
-}
 
 export interface PluginHost {
   readonly plugins: ReadonlyMap<string, KnownPlugin>;
@@ -24,6 +17,11 @@ export interface PluginHost {
   readonly onLongHook: LongHook;
   /** Snapshots made from now on have this plugin, in place of another version if there was one. */
   register(definition: PluginDefinition): void;
+  /**
+   * The same host for one policy, with the plugins that it brings: each policy has its own versions of them.
+   * Rejects, naming the extension, when a package cannot be a plugin.
+   */
+  with(extensions: readonly Extension[]): Promise<PluginHost>;
 }
 
 /** @param onLongHook called for a hook that kept the event loop to itself for long */
@@ -33,23 +31,23 @@ export function createPluginHost(
   onLongHook: LongHook = () => {},
 ): PluginHost {
   const plugins = new Map<string, KnownPlugin>();
-  const register = (definition: PluginDefinition, others: readonly PluginDefinition[]): void => {
-    const faults = new PluginFaults(definition, services.logger, services.metrics);
-    const scoped = new ScopedServices(definition, services, others);
-    let made: HookMeasures | undefined;
-    const measures = (): HookMeasures => (made ??= measureHooks(definition.name, services.metrics));
-    plugins.set(definition.name, { definition, faults, scoped, measures });
-  };
+  const register = (definition: PluginDefinition, others: readonly PluginDefinition[]): void =>
+    void plugins.set(definition.name, knownPlugin(definition, services, others, true));
   for (const definition of registry) register(definition, registry);
+  const definitions = (): PluginDefinition[] => [...plugins.values()].map(({ definition }) => definition);
+  const brought = new ExtensionPlugins(services);
   return {
     plugins,
     states: new PluginStates(services.logger),
     services,
     onLongHook,
-    register: (definition) =>
-      register(
-        definition,
-        [...plugins.values()].map((each) => each.definition),
-      ),
+    register: (definition) => register(definition, definitions()),
+    async with(extensions) {
+      if (extensions.length === 0) return this;
+      const added = await brought.of(extensions, definitions());
+      checkTogether([...plugins.values()], added);
+      const all = new Map([...plugins, ...added.map((plugin) => [plugin.definition.name, plugin] as const)]);
+      return { ...this, plugins: all };
+    },
   };
 }

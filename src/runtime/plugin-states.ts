@@ -4,8 +4,14 @@ import type { PluginDefinition, Services } from "../plugin-api/contract.ts";
 import type { Logger } from "../plugin-api/services.ts";
 import { withinLimit } from "../plugin-api/within-limit.ts";
 
-interface Kept {
+/** Whose state it is. */
+interface StateOwner {
   readonly definition: PluginDefinition;
+  /** Whether it stays without users until another version comes. */
+  readonly lasting: boolean;
+}
+
+interface Kept extends StateOwner {
   readonly state: unknown;
   /** Snapshots that use it. */
   users: number;
@@ -15,8 +21,7 @@ const disposeLimitMs = 10_000;
 
 export class PluginStates {
   readonly #logger: Logger;
-  /** By name and version. */
-  readonly #kept = new Map<string, Kept>();
+  readonly #kept = new Map<PluginDefinition, Kept>();
   /** The version of each plugin that was asked for last. */
   readonly #latest = new Map<string, Kept>();
 
@@ -27,7 +32,7 @@ export class PluginStates {
   /** What one snapshot uses, until it releases it. */
   hold(): HeldStates {
     return new HeldStates(
-      (definition, services) => this.#take(definition, services),
+      (owner, services) => this.#take(owner, services),
       (held) => {
         held.users -= 1;
         this.#sweep(held.definition.name);
@@ -43,25 +48,24 @@ export class PluginStates {
     await Promise.all(all.map((kept) => this.#dispose(kept)));
   }
 
-  #take(definition: PluginDefinition, services: Services): Kept {
-    const { name, version } = definition;
-    const key = `${name}@${version}`;
-    let kept = this.#kept.get(key);
+  #take({ definition, lasting }: StateOwner, services: Services): Kept {
+    const { name } = definition;
+    let kept = this.#kept.get(definition);
     if (kept === undefined) {
-      kept = { definition, state: definition.init?.(services), users: 0 };
-      this.#kept.set(key, kept);
+      kept = { definition, lasting, state: definition.init?.(services), users: 0 };
+      this.#kept.set(definition, kept);
     }
     kept.users += 1;
-    this.#latest.set(name, kept);
+    if (lasting) this.#latest.set(name, kept);
     this.#sweep(name);
     return kept;
   }
 
-  /** Without users the latest version stays: the next policy will most likely want it. */
+  /** Without users the latest version of a lasting one stays: the next policy will most likely want it. */
   #sweep(name: string): void {
-    for (const [key, kept] of this.#kept) {
+    for (const kept of this.#kept.values()) {
       if (kept.definition.name !== name || kept.users > 0 || this.#latest.get(name) === kept) continue;
-      this.#kept.delete(key);
+      this.#kept.delete(kept.definition);
       void this.#dispose(kept);
     }
   }
@@ -78,22 +82,19 @@ export class PluginStates {
 }
 
 export class HeldStates {
-  readonly #take: (definition: PluginDefinition, services: Services) => Kept;
+  readonly #take: (owner: StateOwner, services: Services) => Kept;
   readonly #giveBack: (kept: Kept) => void;
   readonly #held = new Map<PluginDefinition, Kept>();
 
-  constructor(
-    take: (definition: PluginDefinition, services: Services) => Kept,
-    giveBack: (kept: Kept) => void,
-  ) {
+  constructor(take: (owner: StateOwner, services: Services) => Kept, giveBack: (kept: Kept) => void) {
     this.#take = take;
     this.#giveBack = giveBack;
   }
 
   /** @param services for its `init`, on first use */
-  of(definition: PluginDefinition, services: Services): unknown {
-    let kept = this.#held.get(definition);
-    if (kept === undefined) this.#held.set(definition, (kept = this.#take(definition, services)));
+  of(owner: StateOwner, services: Services): unknown {
+    let kept = this.#held.get(owner.definition);
+    if (kept === undefined) this.#held.set(owner.definition, (kept = this.#take(owner, services)));
     return kept.state;
   }
 

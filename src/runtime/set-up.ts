@@ -3,7 +3,8 @@ import { textOf } from "../plugin-api/error-text.ts";
 import { z } from "zod";
 import type { FailMode, Hooks, PluginDefinition, RouteInfo } from "../plugin-api/contract.ts";
 import { Chain } from "./chain.ts";
-import type { KnownPlugin, PluginHost } from "./plugin-host.ts";
+import type { KnownPlugin } from "./known-plugin.ts";
+import type { PluginHost } from "./plugin-host.ts";
 import type { HeldStates } from "./plugin-states.ts";
 import { decisions, parseOptions } from "./shared-options.ts";
 import { Slices } from "../v8/slices.ts";
@@ -92,41 +93,63 @@ export async function compileRoute(
 }
 
 async function setUp(
-  { definition, faults, scoped, measures }: KnownPlugin,
+  plugin: KnownPlugin,
   spec: RouteSpec,
   info: RouteInfo,
   host: PluginHost,
   states: HeldStates,
 ): Promise<Step> {
-  const written = spec.pluginConfig[definition.name];
-  const { failMode, ...own } = commonOptions.parse(written ?? {});
+  const { definition, faults, measures } = plugin;
+  try {
+    const written = spec.pluginConfig[definition.name];
+    const { failMode, ...own } = commonOptions.parse(written ?? {});
+    return new Step({
+      definition,
+      hooks: await hooksOf(plugin, { written, own, info, host, states }),
+      failMode: effectiveFailMode(definition, failMode),
+      clock: host.services.clock,
+      logger: host.services.logger,
+      measures: measures(),
+      faults,
+      scope: faults.scope(),
+      onLongHook: host.onLongHook,
+    });
+  } catch (error) {
+    const reason = error instanceof z.ZodError ? z.prettifyError(error) : textOf(error);
+    throw new Error(`plugin "${definition.name}" on route ${spec.path || "(none)"}: ${reason}`, {
+      cause: error,
+    });
+  }
+}
+
+interface SetUpParts {
+  /** The plugin's options in the policy. */
+  readonly written: unknown;
+  /** The same without what is not the plugin's own. */
+  readonly own: object;
+  readonly info: RouteInfo;
+  readonly host: PluginHost;
+  readonly states: HeldStates;
+}
+
+async function hooksOf(plugin: KnownPlugin, parts: SetUpParts): Promise<Hooks> {
+  const { definition, faults, scoped } = plugin;
+  const { written, own, info, host, states } = parts;
   const scope = faults.scope();
-  const state = scope.runInAsyncScope(() => states.of(definition, scoped.common));
+  const state = scope.runInAsyncScope(() => states.of(plugin, scoped.common));
   const options = parseOptions(definition, written, own);
   const services = scoped.with(written, host.secrets);
   const made = scope.runInAsyncScope(async () => definition.setup({ options, services, state, route: info }));
   try {
     await withinLimit(made, setupLimitMs, `set-up took longer than ${setupLimitMs} ms`);
-    if (typeof (await made) !== "object") throw new Error("set-up returned no hooks");
+    const hooks = await made;
+    if (typeof hooks !== "object" || hooks === null) throw new Error("set-up returned no hooks");
+    return hooks;
   } catch (error) {
     // Hooks that come too late are nobody's: they are closed when they come.
     made.then((hooks) => closeHooks(definition.name, hooks, host)).catch(() => {});
-    const reason = textOf(error);
-    throw new Error(`plugin "${definition.name}" on route ${spec.path || "(none)"}: ${reason}`, {
-      cause: error,
-    });
+    throw error;
   }
-  return new Step({
-    definition,
-    hooks: await made,
-    failMode: effectiveFailMode(definition, failMode),
-    clock: host.services.clock,
-    logger: host.services.logger,
-    measures: measures(),
-    faults,
-    scope,
-    onLongHook: host.onLongHook,
-  });
 }
 
 /** A security plugin stays closed whatever the policy says; validation has refused such a policy before. */

@@ -41,6 +41,7 @@ export const rooms: readonly Room[] = [
     "src/policy/",
     [
       "src/config/formats.ts",
+      "src/extensions/",
       "src/files/",
       "src/language/",
       "src/plugin-api/error-text.ts",
@@ -91,7 +92,7 @@ export const rooms: readonly Room[] = [
     ],
     ["semver", "zod"],
   ),
-  room("src/runtime/", ["src/language/", "src/plugin-api/", "src/v8/slices.ts"], ["zod"]),
+  room("src/runtime/", ["src/extensions/", "src/language/", "src/plugin-api/", "src/v8/slices.ts"], ["zod"]),
   // What is known of clients, and what they may cost.
   room("src/client/", ["src/language/", "src/plugin-api/", "src/v8/"], ["ipaddr.js"]),
   // Wire formats, both directions: pure, but for memory that is read into.

@@ -1,21 +1,12 @@
 // A snapshot's set-up and close with plugins that hang, fail, or come too late.
 import assert from "node:assert/strict";
-import { PassThrough } from "node:stream";
 import { describe, it, mock } from "node:test";
-import { systemClock } from "../../../src/runtime/clock.ts";
 import type { Hooks, Logger, PluginDefinition } from "../../../src/plugin-api/contract.ts";
-import { createHttpClient } from "../../../src/runtime/http-client.ts";
-import { createPluginHost, type PluginHost } from "../../../src/runtime/plugin-host.ts";
+import type { PluginHost } from "../../../src/runtime/plugin-host.ts";
 import { createSnapshot, type Snapshot } from "../../../src/runtime/snapshot.ts";
-import { createTelemetry } from "../../../src/telemetry/process.ts";
+import { hostWith, routeSpec } from "../../support/plugin-host.ts";
 import { pluginWith } from "../../support/plugins.ts";
 
-const { accessLog, metrics } = createTelemetry({
-  level: "info",
-  service: "test",
-  instance: "test",
-  stream: new PassThrough().resume(),
-});
 // The process's own log waits by a timer, and timers are mocked here.
 let text = "";
 const write = ({ err, ...fields }: Record<string, unknown>, message: string): void => {
@@ -23,39 +14,17 @@ const write = ({ err, ...fields }: Record<string, unknown>, message: string): vo
 };
 const logger: Logger = { debug: write, info: write, warn: write, error: write };
 
-function hostOf(plugins: readonly PluginDefinition[]): PluginHost {
-  return createPluginHost(plugins, {
-    logger,
-    accessLog,
-    metrics,
-    store: undefined,
-    secrets: { get: () => undefined, sentTo: () => "" },
-    http: createHttpClient(),
-    clock: systemClock,
-    fleet: { service: "test", instance: "test", size: () => 1 },
-  });
-}
-
-const route = (path: string, names: readonly string[]) => ({
-  path,
-  methods: undefined,
-  plugins: names,
-  pluginConfig: {},
-  stripPrefix: undefined,
-  timeoutMs: 1_000,
-  bufferRequestBytes: 0,
-  upstreamName: "127.0.0.1:3000",
-});
+const hostOf = (plugins: readonly PluginDefinition[]): PluginHost => hostWith(plugins, logger);
 
 function snapshotOf(plugins: readonly PluginDefinition[], host = hostOf(plugins)): Promise<Snapshot> {
   const spec = {
     routes: [
-      route(
+      routeSpec(
         "/*",
         plugins.map(({ name }) => name),
       ),
     ],
-    unmatched: route("", []),
+    unmatched: routeSpec("", []),
   };
   return createSnapshot(spec, host, () => {});
 }
@@ -130,8 +99,8 @@ describe("a snapshot", () => {
       },
     };
     const host = hostOf([plugin]);
-    const routes = Array.from({ length: 100 }, (_, i) => route(`/${i}`, ["slow"]));
-    const spec = { routes, unmatched: route("", []), limitMs: 50 };
+    const routes = Array.from({ length: 100 }, (_, i) => routeSpec(`/${i}`, ["slow"]));
+    const spec = { routes, unmatched: routeSpec("", []), limitMs: 50 };
     await assert.rejects(
       createSnapshot(spec, host, () => {}),
       /^Error: set-up took longer than 50 ms$/,

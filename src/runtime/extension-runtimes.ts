@@ -1,0 +1,16 @@
+// The runtimes for plugins that are not built in. What none of the policies names is not even loaded.
+import type { Extension } from "../extensions/entry.ts";
+import type { RuntimeName } from "../extensions/manifest.ts";
+import type { ExtensionDefinition, MakePlugin } from "./extension-definition.ts";
+
+const runtimes: Readonly<Partial<Record<RuntimeName, () => Promise<MakePlugin>>>> = {
+  trusted: async () => (await import("./trusted/plugin.ts")).createTrustedPlugin,
+};
+
+/** Rejects when this sidecar has no such runtime, or the package cannot be a plugin. */
+export async function makePlugin(extension: Extension): Promise<ExtensionDefinition> {
+  const { runtime } = extension.entry;
+  const load = runtimes[runtime];
+  if (load === undefined) throw new Error(`this sidecar has no runtime "${runtime}"`);
+  return (await load())(extension);
+}

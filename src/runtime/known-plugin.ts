@@ -1,0 +1,34 @@
+// A plugin of this process with what it has beyond any policy: its services, its faults, its counts.
+import type { PluginDefinition } from "../plugin-api/contract.ts";
+import { type HookMeasures, measureHooks } from "./hook-measures.ts";
+import { PluginFaults } from "./plugin-faults.ts";
+import { type HostServices, ScopedServices, type ServicesUser } from "./scoped-services.ts";
+
+export interface KnownPlugin {
+  readonly definition: PluginDefinition;
+  readonly faults: PluginFaults;
+  readonly scoped: ScopedServices;
+  /** Made when its first route is: what no policy has shows in no metric. */
+  readonly measures: () => HookMeasures;
+  /** Whether its state stays without users until another version comes. */
+  readonly lasting: boolean;
+}
+
+/** @param others the plugins beside it */
+export function knownPlugin(
+  definition: PluginDefinition,
+  services: HostServices,
+  others: readonly ServicesUser[],
+  lasting: boolean,
+): KnownPlugin {
+  let made: HookMeasures | undefined;
+  const faults = new PluginFaults(definition, services.logger, services.metrics);
+  if (lasting) faults.show();
+  return {
+    definition,
+    faults,
+    scoped: new ScopedServices(definition, services, others),
+    measures: () => (made ??= measureHooks(definition.name, services.metrics)),
+    lasting,
+  };
+}

@@ -1,0 +1,77 @@
+// Plugins that run in this process with all its rights: the operator's own TypeScript, as one CommonJS text.
+import type { Extension } from "../../extensions/entry.ts";
+import { hookNames, type Manifest } from "../../extensions/manifest.ts";
+import type { Hooks, PluginDefinition } from "../../plugin-api/contract.ts";
+import { type ExtensionDefinition, factsOf } from "../extension-definition.ts";
+import { loadBundle } from "./bundle.ts";
+
+/** @throws Error when the package cannot be loaded, or is another plugin than its manifest says */
+export function createTrustedPlugin(extension: Extension): ExtensionDefinition {
+  const { manifest, bytes } = extension.package;
+  const place = `${manifest.name}@${manifest.version}`;
+  const definition = definitionIn(loadBundle(bytes.toString(), place), place);
+  const lie = lieOf(manifest, definition);
+  if (lie !== undefined) throw new Error(`${place} is not what its manifest says: ${lie}`);
+  return {
+    ...definition,
+    ...factsOf(extension),
+    // The manifest's schema was for whoever cannot run the package; the defaults are in the package's own.
+    options: definition.options,
+    async setup(input) {
+      const hooks = await definition.setup(input);
+      const undeclared = undeclaredHook(manifest, hooks);
+      if (undeclared !== undefined) throw new Error(`its manifest does not name the hook ${undeclared}`);
+      return hooks;
+    },
+  };
+}
+
+/** The plugin among what the package exports: `plugin`, the default, or all of it. */
+function definitionIn(exported: unknown, place: string): PluginDefinition {
+  for (const candidate of [memberOf(exported, "plugin"), memberOf(exported, "default"), exported])
+    if (isDefinition(candidate)) return candidate;
+  throw new Error(`${place} exports no plugin: module.exports.plugin must be what definePlugin gives`);
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
+}
+
+function isDefinition(value: unknown): value is PluginDefinition {
+  return (
+    typeof memberOf(value, "setup") === "function" &&
+    typeof memberOf(memberOf(value, "options"), "parse") === "function"
+  );
+}
+
+/** What of a definition is asked before any package is loaded, or by a process that loads none. */
+const foreign = [
+  "secrets",
+  "requestFields",
+  "secretNames",
+  "fleetOptions",
+  "cookies",
+  "sharedState",
+] as const satisfies readonly (keyof PluginDefinition)[];
+
+/** @returns what is otherwise; undefined = the manifest is right */
+function lieOf(manifest: Manifest, definition: PluginDefinition): string | undefined {
+  for (const fact of ["name", "version", "priority", "security", "failMode"] as const)
+    if (definition[fact] !== manifest[fact])
+      return `its ${fact} is ${JSON.stringify(definition[fact])}, not ${JSON.stringify(manifest[fact])}`;
+  if (definition.apiVersion !== 1) return `its apiVersion is ${JSON.stringify(definition.apiVersion)}, not 1`;
+  const unusable = foreign.find((name) => definition[name] !== undefined);
+  if (unusable !== undefined) return `it has ${unusable}, which only a built-in plugin can have`;
+  const { keys = [], secrets = [], ...others } = definition.needs ?? {};
+  const [other] = Object.entries(others).filter(([, names]) => names.length > 0);
+  if (other !== undefined) return `it needs ${other[0]}, which only a built-in plugin can have`;
+  const key = keys.find((each) => !manifest.needs.keys.includes(each));
+  if (key !== undefined) return `it needs the key ${key}`;
+  const secret = secrets.find((each) => !manifest.needs.secrets.includes(each));
+  return secret === undefined ? undefined : `it needs the secret ${secret}`;
+}
+
+function undeclaredHook({ hooks: declared }: Manifest, hooks: Hooks): string | undefined {
+  if (typeof hooks !== "object" || hooks === null) return undefined;
+  return hookNames.find((name) => hooks[name] !== undefined && !declared.includes(name));
+}

@@ -1,0 +1,109 @@
+// Plugins that policies bring: each policy with its own version, their state shared and given back.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { Extension } from "../../../src/extensions/entry.ts";
+import type { PluginHost } from "../../../src/runtime/plugin-host.ts";
+import { createSnapshot, type Snapshot } from "../../../src/runtime/snapshot.ts";
+import { type BundleOptions, bundleExtension, pluginCode } from "../../support/extensions.ts";
+import { hostWith, routeSpec } from "../../support/plugin-host.ts";
+import { pluginWith } from "../../support/plugins.ts";
+
+/** What the bundles below tell of themselves: they run in this process. */
+interface Told {
+  readonly inits: string[];
+  readonly disposals: string[];
+}
+const told: Told = { inits: [], disposals: [] };
+Object.assign(globalThis, { told });
+
+function versionOf(version: string, options: Partial<BundleOptions> = {}): Extension {
+  const members = `
+    init: () => (told.inits.push("${version}"), { version: "${version}", setUps: 0 }),
+    dispose: (state) => void told.disposals.push(state.version),
+    setup: ({ state }) => (state.setUps += 1, { documents: { state: () => JSON.stringify(state) } })`;
+  return bundleExtension({ code: pluginCode(members, { version }), manifest: { version }, ...options });
+}
+
+async function snapshotOf(host: PluginHost, extensions: readonly Extension[]): Promise<Snapshot> {
+  const names = extensions.map(({ name }) => name);
+  const spec = { routes: [routeSpec("/*", names)], unmatched: routeSpec("", []) };
+  return createSnapshot(spec, await host.with(extensions), () => {});
+}
+
+const stateIn = (snapshot: Snapshot): unknown => JSON.parse(snapshot.document("/plugins/geo/state") ?? "");
+const closed = async (snapshot: Snapshot): Promise<void> => {
+  snapshot.retire();
+  await snapshot.closed;
+  await new Promise((resolve) => setImmediate(resolve));
+};
+
+describe("plugins that policies bring", () => {
+  it("are each policy's own, two versions side by side", async () => {
+    told.inits.length = told.disposals.length = 0;
+    const host = hostWith([]);
+    const one = await snapshotOf(host, [versionOf("1.0.0")]);
+    const two = await snapshotOf(host, [versionOf("2.0.0")]);
+    assert.deepEqual(stateIn(one), { version: "1.0.0", setUps: 1 });
+    assert.deepEqual(stateIn(two), { version: "2.0.0", setUps: 1 });
+    assert.equal(host.plugins.has("geo"), false);
+    two.enter();
+    await closed(one);
+    assert.deepEqual(told.disposals, ["1.0.0"]);
+    two.retire();
+    assert.deepEqual(told.disposals, ["1.0.0"]);
+    two.leave();
+    await closed(two);
+    // Nothing stays of what no policy has, not even the latest.
+    assert.deepEqual(told.disposals, ["1.0.0", "2.0.0"]);
+  });
+
+  it("keep their state from policy to policy while package and entry stay the same", async () => {
+    told.inits.length = told.disposals.length = 0;
+    const host = hostWith([]);
+    const one = await snapshotOf(host, [versionOf("1.0.0")]);
+    const two = await snapshotOf(host, [versionOf("1.0.0")]);
+    await closed(one);
+    assert.deepEqual(stateIn(two), { version: "1.0.0", setUps: 2 });
+    const limited = await snapshotOf(host, [versionOf("1.0.0", { entry: { limits: { timeMs: 5 } } })]);
+    await closed(two);
+    assert.deepEqual(stateIn(limited), { version: "1.0.0", setUps: 1 });
+    assert.deepEqual([told.inits, told.disposals], [["1.0.0", "1.0.0"], ["1.0.0"]]);
+    await closed(limited);
+  });
+
+  it("are refused with name and reason, and the policy with them", async () => {
+    const host = hostWith([pluginWith("guard", {}, { priority: 11 })]);
+    const refused = (extensions: readonly Extension[], message: RegExp): Promise<void> =>
+      assert.rejects(snapshotOf(host, extensions), message);
+    await refused(
+      [bundleExtension({ code: "null.x" })],
+      /^Error: extension "geo": geo@1\.0\.0, line 2: Cannot/,
+    );
+    await refused(
+      [versionOf("1.0.0", { entry: { priority: 11 } })],
+      /plugins "guard" and "geo" have the same priority 11: set extensions\.geo\.priority/,
+    );
+    const guard = { code: pluginCode("setup: () => ({})", { name: "guard" }), name: "guard" };
+    await refused([bundleExtension(guard)], /two plugins have the name "guard"/);
+    const failing = pluginCode('init() { throw new Error("no memory"); }, setup: () => ({})');
+    await refused([bundleExtension({ code: failing })], /plugin "geo" on route \/\*: no memory/);
+  });
+
+  it("may have one priority where one replaces the other", async () => {
+    const host = hostWith([]);
+    const two = { ...versionOf("1.0.0"), name: "geo2" };
+    const pair = [versionOf("1.0.0"), { ...two, entry: { ...two.entry, replaces: "geo" } }];
+    await closed(await snapshotOf(host, pair));
+  });
+
+  it("get of what is shared what their manifests ask for", async () => {
+    const host = hostWith([]);
+    const code = pluginCode(`
+      setup: ({ services }) => ({ documents: { secret: () => String(services.secrets.get("SECRET_A")) } })`);
+    const documentOf = async (extension: Extension): Promise<string | undefined> =>
+      (await snapshotOf(host, [extension])).document("/plugins/geo/secret");
+    await assert.rejects(documentOf(bundleExtension({ code })), /SECRET_A/);
+    const asking = bundleExtension({ code, manifest: { needs: { secrets: ["SECRET_A"] } } });
+    assert.equal(await documentOf(asking), "undefined");
+  });
+});
