@@ -255,6 +255,17 @@ export const settings = {
     parseSecretHosts,
     "Where a policy may send which secret: SECRET_A=host:port,*.suffix:port;SECRET_B=…; what is not named is not sent",
   ),
+  pluginDir: optional(
+    "OUTRIGGER_PLUGIN_DIR",
+    parsePath,
+    "Directory of extensions' packages: file: reads nothing outside of it; unset: any absolute path",
+  ),
+  pluginHosts: setting(
+    "OUTRIGGER_PLUGIN_HOSTS",
+    "",
+    parseHostPatterns,
+    "Hosts that https:// and oci:// packages may come from: host:port and *.suffix:port, comma-separated; unset: none",
+  ),
   drainMs: setting(
     "OUTRIGGER_DRAIN_MS",
     "10000",

@@ -1,40 +1,74 @@
 // Packages in the file system: `file:/plugins/geo.wasm`, or a folder that holds `<name>@<version>.wasm` or `.cjs`.
 import { constants } from "node:fs";
 import { type FileHandle, open, opendir, realpath, stat } from "node:fs/promises";
-import { join, resolve, sep } from "node:path";
+import { dirname, join, resolve, sep } from "node:path";
 import { textOf } from "../plugin-api/error-text.ts";
 import { maxPackageBytes } from "./package.ts";
 import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
-import { maxVersions, namedVersion, type PackageSource, versionedName } from "./source.ts";
+import { entryIn, type IndexEntry, isIndex, maxIndexBytes, parseIndex, versionsIn } from "./index-file.ts";
+import {
+  maxSignatureBytes,
+  maxVersions,
+  namedVersion,
+  type PackageSource,
+  versionedName,
+  type Wanted,
+} from "./source.ts";
 
 const endings = [".wasm", ".cjs"] as const;
+const indexMs = 10_000;
 /** Of a folder's entries so many are looked at. */
 const maxEntries = 10_000;
 
 /** @param root OUTRIGGER_PLUGIN_DIR: nothing outside of it is read; undefined = any absolute path is */
 export function createFileSource(root: string | undefined): PackageSource {
   return {
-    async fetch({ name, location, version }, signal) {
+    fetch: async (wanted, signal) => await found(root, wanted, (path) => readPackageFile(path, signal)),
+    signature: async (wanted, signal) => await found(root, wanted, (path) => readSignatureFile(path, signal)),
+    async versions({ name, location }, signal) {
       const path = await inside(root, location);
-      if (!(await isFolder(path))) return await readPackageFile(path, signal);
-      if (version === undefined)
-        throw new PackageError(`${quoted(path)} is a folder: say a version, or name the file`);
-      for (const ending of endings) {
-        const file = `${versionedName(name, version)}${ending}`;
-        const bytes = await inside(root, join(path, file))
-          .then((there) => readPackageFile(there, signal))
-          .catch(absent);
-        if (bytes !== undefined) return bytes;
-      }
-      throw new PackageUnavailable(`${quoted(path)} holds no ${quoted(versionedName(name, version))}`);
-    },
-    async versions({ name, location }) {
-      const path = await inside(root, location);
+      if (isIndex(path)) return versionsIn(await readIndex(path, signal), name);
       if (!(await isFolder(path))) return undefined;
       const all = (await packageFiles(path)).filter((file) => file.name === name);
       return [...new Set(all.map(({ version }) => version))];
     },
+    async list(location, signal) {
+      const path = await inside(root, location);
+      const all = isIndex(path) ? await readIndex(path, signal) : await packageFiles(path);
+      return all.map(({ name, version }) => ({ name, version, location }));
+    },
   };
+}
+
+const readIndex = async (path: string, signal: AbortSignal): Promise<readonly IndexEntry[]> =>
+  parseIndex(await readPackageFile(path, signal, maxIndexBytes));
+
+/** Reads the file that is wanted, of a folder the first that is there. */
+async function found<Result>(
+  root: string | undefined,
+  { name, location, version }: Wanted,
+  read: (path: string) => Promise<Result>,
+): Promise<Result> {
+  const path = await inside(root, location);
+  if (isIndex(path)) {
+    const { file } = entryIn(await readIndex(path, AbortSignal.timeout(indexMs)), name, version);
+    return await read(await inside(root, resolve(dirname(path), file)));
+  }
+  if (!(await isFolder(path))) return await read(path);
+  if (version === undefined)
+    throw new PackageError(`${quoted(path)} is a folder: say a version, or name the file`);
+  for (const ending of endings) {
+    const file = `${versionedName(name, version)}${ending}`;
+    const there = await inside(root, join(path, file)).catch(absent);
+    if (there !== undefined) return await read(there);
+  }
+  throw new PackageUnavailable(`${quoted(path)} holds no ${quoted(versionedName(name, version))}`);
+}
+
+/** @returns what lies beside a package as its signature; undefined = nothing does */
+export async function readSignatureFile(path: string, signal?: AbortSignal): Promise<string | undefined> {
+  const bytes = await readPackageFile(`${path}.sig`, signal, maxSignatureBytes).catch(absent);
+  return bytes?.toString("latin1").trim();
 }
 
 export interface PackageFile {
@@ -80,16 +114,20 @@ async function inside(root: string | undefined, location: string): Promise<strin
   throw new PackageError(`${quoted(written)} is outside of OUTRIGGER_PLUGIN_DIR`);
 }
 
-/** Reads one file, which may not be longer than a package. Rejects with PackageError or PackageUnavailable. */
-export async function readPackageFile(path: string, signal?: AbortSignal): Promise<Buffer> {
+/** Reads one file, which is at most as long as a package. Rejects with PackageError or PackageUnavailable. */
+export async function readPackageFile(
+  path: string,
+  signal?: AbortSignal,
+  maxBytes = maxPackageBytes,
+): Promise<Buffer> {
   let file: FileHandle | undefined;
   try {
     // Without O_NONBLOCK a pipe would hold the open until somebody writes.
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const { size, ...kind } = await file.stat();
     if (!isRegular(kind.mode)) throw new PackageError(`${quoted(path)} is not a regular file`);
-    if (size > maxPackageBytes)
-      throw new PackageError(`${quoted(path)} has ${size} bytes, and ${maxPackageBytes} are the most`);
+    if (size > maxBytes)
+      throw new PackageError(`${quoted(path)} has ${size} bytes, and ${maxBytes} are the most`);
     const bytes = Buffer.alloc(size);
     let length = 0;
     for (let count = -1; count !== 0 && length < size; length += count) {

@@ -3,9 +3,20 @@ import type { Store } from "../plugin-api/store.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
 import { maxPackageBytes } from "./package.ts";
 import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
-import { maxVersions, namedVersion, type PackageSource, versionedName } from "./source.ts";
+import {
+  maxSignatureBytes,
+  maxVersions,
+  namedVersion,
+  type PackageSource,
+  versionedName,
+  type Wanted,
+} from "./source.ts";
 
 export const packagePrefix = "plugin:";
+
+/** A name of its own: any ending of a version's key would be that of another version. */
+export const signatureKey = (name: string, version: string): string =>
+  `plugin-signature:${versionedName(name, version)}`;
 
 export const packageKey = (name: string, version: string): string =>
   `${packagePrefix}${versionedName(name, version)}`;
@@ -16,18 +27,22 @@ const readMs = 10_000;
 /** @param store undefined = there is no Redis */
 export function createRedisSource(store: Pick<Store, "getBytes" | "scan"> | undefined): PackageSource {
   return {
-    async fetch({ location, version }) {
-      const { name, version: written } = placeOf(location);
-      const wanted = written ?? version;
-      if (wanted === undefined)
-        throw new PackageError(`${quoted(location)} says no version: give version, or ${location}@<version>`);
+    async fetch(wanted) {
+      const { name, version } = one(wanted);
       if (store === undefined) throw noRedis();
-      const key = packageKey(name, wanted);
+      const key = packageKey(name, version);
       const bytes = await store.getBytes(key, readMs, maxPackageBytes).catch(unavailable);
       if (bytes === null) throw new PackageUnavailable(`Redis has no ${quoted(key)}`);
       if (bytes.length > maxPackageBytes)
         throw new PackageError(`${quoted(key)} has more than ${maxPackageBytes} bytes, which are the most`);
       return bytes;
+    },
+    async signature(wanted) {
+      const { name, version } = one(wanted);
+      if (store === undefined) throw noRedis();
+      const key = signatureKey(name, version);
+      const bytes = await store.getBytes(key, readMs, maxSignatureBytes).catch(unavailable);
+      return bytes === null || bytes.length > maxSignatureBytes ? undefined : bytes.toString("latin1").trim();
     },
     async versions({ location }) {
       const { name, version } = placeOf(location);
@@ -36,7 +51,24 @@ export function createRedisSource(store: Pick<Store, "getBytes" | "scan"> | unde
       const keys = await store.scan(packageKey(name, ""), maxVersions).catch(unavailable);
       return keys.flatMap((key) => namedVersion(key.slice(packagePrefix.length))?.version ?? []);
     },
+    async list(location) {
+      if (store === undefined) throw noRedis();
+      const only = location === "redis:" ? undefined : placeOf(location);
+      const prefix = only === undefined ? packagePrefix : packageKey(only.name, only.version ?? "");
+      const keys = await store.scan(prefix, maxVersions).catch(unavailable);
+      return keys.flatMap((key) => {
+        const named = namedVersion(key.slice(packagePrefix.length));
+        return named === undefined ? [] : { ...named, location: `redis:${key}` };
+      });
+    },
   };
+}
+
+function one({ location, version }: Wanted): { name: string; version: string } {
+  const { name, version: written = version } = placeOf(location);
+  if (written === undefined)
+    throw new PackageError(`${quoted(location)} says no version: give version, or ${location}@<version>`);
+  return { name, version: written };
 }
 
 /** Of `redis:plugin:<name>` or `redis:plugin:<name>@<version>`. */

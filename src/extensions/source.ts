@@ -10,6 +10,13 @@ export interface Wanted {
   readonly version: string | undefined;
 }
 
+export interface Listed {
+  readonly name: string;
+  readonly version: string;
+  /** As a policy would say it. */
+  readonly location: string;
+}
+
 export interface PackageSource {
   /**
    * Rejects with a `PackageUnavailable`, or with a `PackageError` where a later try cannot help.
@@ -17,8 +24,12 @@ export interface PackageSource {
    * @returns at most `maxPackageBytes`
    */
   fetch(wanted: Wanted, signal: AbortSignal): Promise<Buffer>;
+  /** @returns the signature that lies beside it (a compact JWS), unchecked; undefined = there is none. Rejects as `fetch` */
+  signature(wanted: Wanted, signal: AbortSignal): Promise<string | undefined>;
   /** @returns versions that are there, at most a thousand, in any order; undefined = the location names one package */
   versions(wanted: Omit<Wanted, "version">, signal: AbortSignal): Promise<readonly string[] | undefined>;
+  /** @returns all that is there, at most a thousand, in any order. Rejects as `fetch` */
+  list(location: string, signal: AbortSignal): Promise<readonly Listed[]>;
 }
 
 export type Scheme = "file" | "redis" | "https" | "oci";
@@ -27,6 +38,8 @@ export type Scheme = "file" | "redis" | "https" | "oci";
 export type PackageSources = Readonly<Partial<Record<Scheme, PackageSource>>>;
 
 export const maxVersions = 1_000;
+/** Longest signature that is read. */
+export const maxSignatureBytes = 16_384;
 
 /** @returns name and version of `geo@1.2.0`; undefined = it is none */
 export function namedVersion(text: string): { name: string; version: string } | undefined {

@@ -84,6 +84,7 @@ export const rooms: readonly Room[] = [
   room(
     "src/extensions/",
     [
+      "src/config/formats.ts",
       "src/files/",
       "src/language/",
       "src/plugin-api/error-text.ts",

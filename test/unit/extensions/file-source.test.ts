@@ -26,7 +26,11 @@ testSource("file:", async () => {
   const dir = await folder();
   return {
     source: createFileSource(dir),
-    put: async (version, bytes) => await writeFile(join(dir, `geo@${version}.wasm`), bytes),
+    async put(version, bytes, signature) {
+      await writeFile(join(dir, `geo@${version}.wasm`), bytes);
+      if (signature !== undefined) await writeFile(join(dir, `geo@${version}.wasm.sig`), `${signature}\n`);
+    },
+    all: `file:${dir}`,
     location: (version) => (version === undefined ? `file:${dir}` : `file:${dir}/geo@${version}.wasm`),
     lose: async () => await rm(dir, { recursive: true }),
   };
@@ -75,4 +79,28 @@ test("a pipe and a device are not read, nor waited for", async () => {
       name: "PackageError",
       message: /is not a regular file/,
     });
+});
+
+testSource("file: by an index", async () => {
+  const dir = await folder();
+  const plugins: { name: string; version: string; file: string }[] = [];
+  return {
+    source: createFileSource(dir),
+    async put(version, bytes, signature) {
+      await writeFile(join(dir, `${version}.wasm`), bytes);
+      if (signature !== undefined) await writeFile(join(dir, `${version}.wasm.sig`), signature);
+      plugins.push({ name: "geo", version, file: `${version}.wasm` });
+      await writeFile(join(dir, "index.json"), JSON.stringify({ plugins }));
+    },
+    location: (version) => `file:${dir}/${version === undefined ? "index.json" : `${version}.wasm`}`,
+    all: `file:${dir}/index.json`,
+    lose: async () => await rm(dir, { recursive: true }),
+  };
+});
+
+test("an index names nothing outside of OUTRIGGER_PLUGIN_DIR", async () => {
+  const dir = await folder();
+  const index = { plugins: [{ name: "geo", version: "1.2.0", file: "../../../etc/hostname" }] };
+  await writeFile(join(dir, "index.json"), JSON.stringify(index));
+  await assert.rejects(fetchFrom(dir, "file:index.json", "1.2.0"), /is outside of OUTRIGGER_PLUGIN_DIR$/);
 });

@@ -132,10 +132,8 @@ test("a module without a manifest is what the policy says it is", async () => {
 });
 
 test("a place that never answers, or only trickles, ends with the time for the whole policy", async () => {
-  const silent: PackageSource = {
-    fetch: () => new Promise(() => {}),
-    versions: () => new Promise(() => {}),
-  };
+  const never = (): Promise<never> => new Promise(() => {});
+  const silent: PackageSource = { fetch: never, signature: never, versions: never, list: never };
   const { store } = await scene({ sources: { file: silent }, limitMs: 60 });
   const entry = entryOf({ source: "file:x.wasm", sha256: "0".repeat(64) });
   const names = Array.from({ length: 20 }, (_, index) => [`x${index}`, entry] as const);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { packageKey, createRedisSource } from "../../../src/extensions/redis-source.ts";
+import { createRedisSource, packageKey, signatureKey } from "../../../src/extensions/redis-source.ts";
 import { storesOf } from "../../support/redis-store.ts";
 import { testSource } from "./source-suite.ts";
 
@@ -12,8 +12,11 @@ testSource("redis:", async () => {
   await store.whenUp(5_000);
   return {
     source: createRedisSource(store),
-    put: async (version, bytes) =>
-      void (await store.set(packageKey("geo", version), bytes, { limitMs: 5_000 })),
+    async put(version, bytes, signature) {
+      await store.set(packageKey("geo", version), bytes, { limitMs: 5_000 });
+      if (signature !== undefined) await store.set(signatureKey("geo", version), signature);
+    },
+    all: "redis:",
     location: (version) => `redis:plugin:geo${version === undefined ? "" : `@${version}`}`,
     lose: async () => await redis.kill(),
   };

@@ -8,10 +8,12 @@ import { moduleOf } from "./sample-packages.ts";
 
 export interface Place {
   readonly source: PackageSource;
-  /** Puts bytes there as that version of `geo`. */
-  put(version: string, bytes: Buffer): Promise<void>;
+  /** Puts bytes there as that version of `geo`, with a signature or without. */
+  put(version: string, bytes: Buffer, signature?: string): Promise<void>;
   /** As a policy says it: of all versions, or of one. */
   location(version?: string): string;
+  /** Where everything is listed. */
+  readonly all: string;
   /** Makes it be out of reach. */
   lose(): Promise<void>;
 }
@@ -44,6 +46,28 @@ export function testSource(what: string, open: () => Promise<Place>): void {
     assert.equal(await place.source.versions(one, limit()), undefined);
   });
 
+  test(`${what}: lists what is there, each by a location where it is`, async () => {
+    const place = await open();
+    await place.put("1.2.0", moduleOf());
+    await place.put("1.3.0", moduleOf({ version: "1.3.0" }));
+    const listed = await place.source.list(place.all, limit());
+    assert.deepEqual(listed.map(({ name, version }) => `${name}@${version}`).toSorted(), [
+      "geo@1.2.0",
+      "geo@1.3.0",
+    ]);
+    for (const each of listed)
+      assert.deepEqual(await place.source.fetch(each, limit()), moduleOf({ version: each.version }));
+  });
+
+  test(`${what}: hands out the signature beside a package, if there is one`, async () => {
+    const place = await open();
+    await place.put("1.2.0", moduleOf(), "a.b.c");
+    await place.put("1.3.0", moduleOf({ version: "1.3.0" }));
+    assert.equal(await place.source.signature(wanted(place, "1.2.0"), limit()), "a.b.c");
+    assert.equal(await place.source.signature(wanted(place, undefined, "1.2.0"), limit()), "a.b.c");
+    assert.equal(await place.source.signature(wanted(place, "1.3.0"), limit()), undefined);
+  });
+
   test(`${what}: what is not there may come later`, async () => {
     const place = await open();
     await place.put("1.2.0", moduleOf());
@@ -69,9 +93,8 @@ export function testSource(what: string, open: () => Promise<Place>): void {
     await place.put("1.2.0", moduleOf());
     await place.lose();
     await assert.rejects(place.source.fetch(wanted(place, "1.2.0"), limit()), PackageUnavailable);
-    await assert.rejects(
-      place.source.versions({ name: "geo", location: place.location() }, limit()),
-      PackageUnavailable,
-    );
+    const versions = place.source.versions({ name: "geo", location: place.location() }, limit());
+    await assert.rejects(versions, PackageUnavailable);
+    await assert.rejects(place.source.list(place.all, limit()), PackageUnavailable);
   });
 }

@@ -1,0 +1,30 @@
+// All places that packages come from, by the settings.
+import type { HostPattern } from "../config/formats.ts";
+import type { Store } from "../plugin-api/store.ts";
+import { createFileSource } from "./file-source.ts";
+import { HostClient } from "./host-client.ts";
+import { createHttpsSource } from "./https-source.ts";
+import { createOciSource } from "./oci-source.ts";
+import { createRedisSource } from "./redis-source.ts";
+import type { PackageSources } from "./source.ts";
+
+export interface SourceSettings {
+  /** OUTRIGGER_PLUGIN_DIR. */
+  readonly pluginDir: string | undefined;
+  /** OUTRIGGER_PLUGIN_HOSTS. */
+  readonly pluginHosts: readonly HostPattern[];
+}
+
+/** @param store undefined = there is no Redis */
+export function createSources(
+  { pluginDir, pluginHosts }: SourceSettings,
+  store: Pick<Store, "get" | "getBytes" | "scan"> | undefined,
+): PackageSources {
+  const client = new HostClient({ hosts: pluginHosts });
+  return {
+    file: createFileSource(pluginDir),
+    redis: createRedisSource(store),
+    https: createHttpsSource(client),
+    oci: createOciSource(client),
+  };
+}
