@@ -17,7 +17,7 @@ import { createPolicyReader, createTrust, type PolicyReader } from "../policy/re
 import { createThreadedReader } from "../policy/reading-thread.ts";
 import { createRedisSource } from "../policy/sources/redis-source.ts";
 import type { PolicySource } from "../policy/sources/source.ts";
-import type { SignatureStatus } from "../policy/status.ts";
+import type { PolicyStatus, SignatureStatus } from "../policy/status.ts";
 import type { RedisStore } from "../redis/store.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import { version } from "../version.ts";
@@ -85,7 +85,7 @@ export async function createController<Snapshot>(
     clock,
     events: policyEvents(telemetry, clock, {
       named,
-      signatures: (): readonly SignatureStatus[] => controller.status().signatures,
+      status: (): PolicyStatus => controller.status(),
       onRejected: parts.onRejected,
       sourceTrouble: (state, message, ready) => sourceTrouble(config, state, message, ready),
     }),
@@ -175,15 +175,21 @@ function firstEnd(signatures: readonly SignatureStatus[]): number {
 
 interface EventParts {
   readonly named: Named;
-  /** Of the policy in force. */
-  readonly signatures: () => readonly SignatureStatus[];
+  readonly status: () => PolicyStatus;
   readonly onRejected: () => void;
   readonly sourceTrouble: (state: "absent" | "failed", message: string, ready: boolean) => string;
 }
 
 function policyMetrics({ metrics }: Telemetry) {
   return {
-    revision: metrics.gauge("outrigger_policy_revision", "Revision of the policy in force")(),
+    revision: metrics.gauge(
+      "outrigger_policy_revision",
+      "Revision of the shared policy in force, as the history has it, else this sidecar's own count",
+    )(),
+    layerRevision: metrics.gauge(
+      "outrigger_policy_layer_revision",
+      "Revision of the service's layer in force, as the history has it; 0 = none, or not known there",
+    )(),
     age: metrics.gauge("outrigger_policy_age_seconds", "Since the source last held the policy in force")(),
     expiry: metrics.gauge(
       "outrigger_policy_signature_expiry_timestamp_seconds",
@@ -199,19 +205,21 @@ function policyMetrics({ metrics }: Telemetry) {
 
 function policyEvents(telemetry: Telemetry, clock: Clock, parts: EventParts): PolicyEvents {
   const { logger } = telemetry;
-  const { named, onRejected, signatures } = parts;
+  const { named, onRejected } = parts;
   const counted = policyMetrics(telemetry);
   let told = "";
   let confirmedAt: number | undefined;
-  telemetry.metrics.onRender(() =>
-    counted.age.set(confirmedAt === undefined ? 0 : (clock.now() - confirmedAt) / 1000),
-  );
+  telemetry.metrics.onRender(() => {
+    const { revision, layerRevision } = parts.status();
+    counted.revision.set(revision);
+    counted.layerRevision.set(layerRevision ?? 0);
+    counted.age.set(confirmedAt === undefined ? 0 : (clock.now() - confirmedAt) / 1000);
+  });
   return {
     onAccepted(meta, changed, overruled) {
-      counted.revision.set(meta.revision);
       confirmedAt = clock.now();
       counted.overruled.set(overruled.length);
-      counted.expiry.set(firstEnd(signatures()));
+      counted.expiry.set(firstEnd(parts.status().signatures));
       if (changed) logger.info({ ...meta }, "policy in force");
       const problems = named(overruled).map(problemText);
       if (problems.length > 0 && problems.join() !== told) {

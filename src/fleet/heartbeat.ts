@@ -22,6 +22,8 @@ export interface Heartbeat {
   readonly plugins: Readonly<Record<string, string>>;
   readonly upSeconds: number;
   readonly revision: number;
+  readonly revisionFrom: PolicyStatus["revisionFrom"];
+  readonly layerRevision: number | null;
   readonly digest: string | null;
   readonly documents: PolicyStatus["documents"];
   readonly source: PolicyStatus["source"];
@@ -219,7 +221,8 @@ function ageOf(time: string | null | undefined, nowMs: number): number | "" {
 
 function heartbeat(options: HeartbeatOptions): Omit<Heartbeat, "inForceAt" | "refusedAt" | "seenAt"> {
   const { service, instance, region = null, version, plugins, status, clock } = options;
-  const { revision, digest, documents, source, since, lastError, overruled } = status();
+  const { revision, revisionFrom, layerRevision, digest, documents, source, since, ...rest } = status();
+  const { lastError, overruled } = rest;
   const failed = told(lastError?.problems ?? []);
   return {
     service,
@@ -229,6 +232,8 @@ function heartbeat(options: HeartbeatOptions): Omit<Heartbeat, "inForceAt" | "re
     plugins: Object.fromEntries(plugins.map((plugin) => [plugin.name, plugin.version])),
     upSeconds: Math.floor(process.uptime()),
     revision,
+    revisionFrom,
+    layerRevision,
     digest,
     documents,
     source,

@@ -5,12 +5,14 @@ import { Freshness, type FreshnessOptions } from "./signature/freshness.ts";
 import type { KnownGoodPolicy, LastKnownGood } from "./sources/last-known-good.ts";
 import { builtinPolicy } from "./sources/builtin.ts";
 import type { PolicyEvents, PolicyMeta } from "./events.ts";
+import { type InForce, statusOf } from "./in-force.ts";
 import { LatestWork } from "./latest-work.ts";
+import { type HistoryHeads, numbersOf } from "./numbering.ts";
 import { PolicyOutcome } from "./outcome.ts";
 import { isOfTheDocument, type Problem, problemsOf } from "./document/problems.ts";
 import { type EffectivePolicy, type PolicyReader, type RawPolicy } from "./read.ts";
 import type { PolicySource, SourceReading } from "./sources/source.ts";
-import { digestsOf, type PolicyOrigin, type PolicyStatus, signatureStatus, timestamp } from "./status.ts";
+import { digestsOf, type PolicyOrigin, type PolicyStatus } from "./status.ts";
 import { unlessAborted, withinLimit } from "../plugin-api/within-limit.ts";
 
 export interface PolicyControllerOptions<Snapshot> {
@@ -66,13 +68,6 @@ function overtakes({ reading: newer }: Job, { reading: atWork }: Job): boolean {
   return newer.state === "read" && (atWork.state !== "read" || !sameDocuments(newer.raw, atWork.raw));
 }
 
-interface InForce {
-  readonly policy: EffectivePolicy;
-  readonly meta: PolicyMeta;
-  readonly raw: RawPolicy;
-  readonly since: number;
-}
-
 class Controller<Snapshot> implements PolicyController {
   readonly #options: PolicyControllerOptions<Snapshot>;
   readonly #freshness: Freshness;
@@ -84,6 +79,8 @@ class Controller<Snapshot> implements PolicyController {
   #recalled: Promise<void> | undefined;
   #revision = 0;
   readonly #outcome: PolicyOutcome;
+  /** Of the documents at work. */
+  #heads: HistoryHeads | undefined;
   #sourceState: string | undefined;
   /** The source's last documents, once it was settled what becomes of them: polls find them again. */
   #settled: { readonly raw: RawPolicy; readonly problems: readonly Problem[] } | undefined;
@@ -146,21 +143,8 @@ class Controller<Snapshot> implements PolicyController {
   }
 
   status(): PolicyStatus {
-    const inForce = this.#inForce;
-    return {
-      effective: inForce?.policy.document ?? null,
-      revision: this.#revision,
-      digest: inForce?.meta.digest ?? null,
-      source: inForce?.meta.source ?? null,
-      signed: inForce?.meta.signed ?? null,
-      documents: inForce === undefined ? null : digestsOf(inForce.raw),
-      polledBecause: this.#options.source?.polledBecause ?? null,
-      overruled: inForce?.policy.overruled ?? [],
-      signatures: inForce?.policy.signatures.map(signatureStatus) ?? [],
-      since: timestamp(inForce?.since),
-      lastSuccess: timestamp(this.#outcome.lastSuccess),
-      lastError: this.#outcome.lastError,
-    };
+    const { polledBecause = null } = this.#options.source ?? {};
+    return statusOf(this.#inForce, this.#revision, this.#outcome, polledBecause);
   }
 
   /** Who may sign, as soon as it is read: no set-up that is still at work holds that up, or a policy that is refused. */
@@ -193,10 +177,29 @@ class Controller<Snapshot> implements PolicyController {
       return false;
     }
     const { raw, notices } = this.#freshness.complete(reading.raw, this.#known);
+    this.#heads = reading.heads;
     const taken = await this.#settle(raw, source?.kind ?? "builtin", signal);
+    this.#number(reading.heads);
     const over = this.#inForce === undefined ? [] : this.#freshness.over(this.#inForce.policy);
     this.#outcome.notice([...learned, ...notices, ...over]);
     return taken;
+  }
+
+  /** A plain SET gets its number later, when a command takes it into the history. */
+  #number(heads: HistoryHeads | undefined): void {
+    const inForce = this.#inForce;
+    if (inForce === undefined) return;
+    const numbers = numbersOf(inForce.documents, heads, inForce, this.#revision);
+    this.#inForce = { ...inForce, numbers };
+    this.#revision = numbers.revision;
+  }
+
+  /** What a policy that is to be in force goes by. @param stays whether the one in force has the same effect */
+  #named(raw: RawPolicy, source: PolicyOrigin, stays: boolean): Pick<InForce, "documents" | "numbers"> {
+    const documents = digestsOf(raw);
+    const heads = source === this.#options.source?.kind ? this.#heads : undefined;
+    const own = stays || source === "kept" ? this.#revision : this.#revision + 1;
+    return { documents, numbers: numbersOf(documents, heads, this.#inForce, own) };
   }
 
   #keep({ raw, revision, from = this.#options.source?.kind }: Partial<KnownGoodPolicy>): void {
@@ -250,9 +253,9 @@ class Controller<Snapshot> implements PolicyController {
       return false;
     }
     const { policy, refused } = chosen;
-    const before = this.#inForce;
-    const known = before?.meta.digest === policy.digest ? before : undefined;
-    const revision = known?.meta.revision ?? this.#revision + 1;
+    const known = this.#inForce?.meta.digest === policy.digest ? this.#inForce : undefined;
+    const named = this.#named(chosen.raw, source, known !== undefined);
+    const { revision } = named.numbers;
     const meta: PolicyMeta = { revision, digest: policy.digest, source, signed: policy.signed };
     if (known === undefined) {
       try {
@@ -268,7 +271,8 @@ class Controller<Snapshot> implements PolicyController {
         return false;
       }
     }
-    this.#inForce = { policy, meta, raw: chosen.raw, since: known?.since ?? this.#options.clock.now() };
+    const since = known?.since ?? this.#options.clock.now();
+    this.#inForce = { policy, meta, raw: chosen.raw, ...named, since };
     if (fromSource || source === "kept") this.#known = chosen.raw;
     this.#freshness.note(policy);
     this.#revision = revision;

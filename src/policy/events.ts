@@ -6,7 +6,7 @@ import type { PolicyOrigin } from "./status.ts";
 
 /** What a policy in force is known by. */
 export interface PolicyMeta {
-  /** Rises with every policy this sidecar puts in force, over restarts too when a state folder is set. */
+  /** The history's of the shared document where that is known there, else one more than the last. */
   readonly revision: number;
   /** SHA-256, hex, of the canonical effective document: the true identity, the same in every sidecar of a service. */
   readonly digest: string;

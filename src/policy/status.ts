@@ -7,15 +7,25 @@ import type { Signed } from "./signature/signature.ts";
 
 export type PolicyOrigin = "redis" | "file" | "kept" | "builtin";
 
+export interface DocumentDigests {
+  readonly shared: string;
+  readonly layer: string | null;
+}
+
 /** `GET /policy`; times in ISO 8601. */
 export interface PolicyStatus {
   readonly effective: EffectiveDocument | null;
+  /** Of the shared document; 0 = no policy was in force yet. */
   readonly revision: number;
+  /** Whose number that is: the history's, or where that does not know the document (a plain SET, a file) the sidecar's own count. */
+  readonly revisionFrom: "history" | "sidecar";
+  /** The history's number of the service's layer; null = there is none, or the history does not know it. */
+  readonly layerRevision: number | null;
   readonly digest: string | null;
   readonly source: PolicyOrigin | null;
   readonly signed: Signed | null;
   /** SHA-256, hex, of the documents in force as their source has them: tells that exactly these bytes have arrived. */
-  readonly documents: { readonly shared: string; readonly layer: string | null } | null;
+  readonly documents: DocumentDigests | null;
   /** When the policy in force was swapped in. */
   readonly since: string | null;
   /** When the source last held the policy in force. */
@@ -48,7 +58,7 @@ export function signatureStatus({ name, claims: { kid, epoch, iat, exp } }: Sign
   };
 }
 
-export function digestsOf({ shared, layer }: RawPolicy): { shared: string; layer: string | null } {
+export function digestsOf({ shared, layer }: RawPolicy): DocumentDigests {
   return { shared: digestOf(shared), layer: layer === undefined ? null : digestOf(layer) };
 }
 

@@ -6,6 +6,7 @@ import { StoreUnavailable } from "../../plugin-api/store.ts";
 import { keySetKey, keySetMaxBytes } from "../signature/key-sets.ts";
 import { defaultMaxBytes } from "../document/parse.ts";
 import { layerKey, sharedKey } from "../read.ts";
+import { HistoryHeadsReader } from "./history-heads.ts";
 import { type PollerOptions, Poller } from "./poller.ts";
 import type { PolicySource, SourceReading } from "./source.ts";
 
@@ -41,6 +42,7 @@ class RedisSource implements PolicySource {
   readonly kind = "redis";
   readonly #options: RedisSourceOptions;
   readonly #keys: readonly [string, string];
+  readonly #heads: HistoryHeadsReader;
   readonly #pollMs: number;
   readonly #stopped = new AbortController();
   readonly #poller: Poller;
@@ -53,9 +55,10 @@ class RedisSource implements PolicySource {
   #unwatch: (() => void) | undefined;
 
   constructor(options: RedisSourceOptions) {
-    const { settleMs = 5, pollMs = 10_000, retryMs = 1000, random } = options;
+    const { settleMs = 5, pollMs = 10_000, retryMs = 1000, random, store, service, keyPrefix = "" } = options;
     this.#options = options;
-    this.#keys = [sharedKey, layerKey(options.service)];
+    this.#keys = [sharedKey, layerKey(service)];
+    this.#heads = new HistoryHeadsReader(store, service, keyPrefix);
     this.#pollMs = pollMs;
     this.#poller = new Poller({
       settleMs,
@@ -92,13 +95,19 @@ class RedisSource implements PolicySource {
   async #read(): Promise<boolean> {
     const isHeard = !this.#told && this.#options.store.watching;
     if (isHeard && performance.now() - this.#readMono < this.#holdsMs) return true;
+    if (this.#told) this.#heads.forget();
     this.#told = false;
-    const reading = await this.#readWithRetries();
+    const reading = await this.#readNumbered();
     this.#readMono = reading.state === "failed" ? -Infinity : performance.now();
     this.#holdsMs = this.#pollMs * (0.5 + Math.random());
     this.#tryUntil = -Infinity;
     if (!this.#stopped.signal.aborted) this.#onReading?.(reading);
     return reading.state !== "failed";
+  }
+
+  async #readNumbered(): Promise<SourceReading> {
+    const reading = await this.#readWithRetries();
+    return reading.state === "read" ? { ...reading, heads: await this.#heads.of(reading.raw) } : reading;
   }
 
   async #readWithRetries(): Promise<SourceReading> {

@@ -1,8 +1,14 @@
 // Where policies come from: what a source has to do, and what a reading of it gives.
+import type { HistoryHeads } from "../numbering.ts";
 import type { RawPolicy } from "../read.ts";
 
 export type SourceReading =
-  | { readonly state: "read"; readonly raw: RawPolicy }
+  | {
+      readonly state: "read";
+      readonly raw: RawPolicy;
+      /** What their history has last; absent = there is none, or it cannot be read. */
+      readonly heads?: HistoryHeads | undefined;
+    }
   /** The source answers and has no policy. */
   | ({ readonly state: "absent"; readonly message: string } & WithoutPolicy)
   | ({ readonly state: "failed"; readonly message: string } & WithoutPolicy);

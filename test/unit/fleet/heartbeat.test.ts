@@ -10,6 +10,8 @@ import { type RedisServer, eventually, startRedis } from "../../support/redis.ts
 const status: PolicyStatus = {
   effective: null,
   revision: 7,
+  revisionFrom: "history",
+  layerRevision: 3,
   digest: "d1",
   source: "redis",
   signed: "no",
@@ -95,6 +97,8 @@ describe("the heartbeat", () => {
       version: "1.2.3",
       plugins: { logging: "1.0.0" },
       revision: 7,
+      revisionFrom: "history",
+      layerRevision: 3,
       digest: "d1",
       documents: { shared: "s1", layer: null },
       source: "redis",

@@ -16,6 +16,8 @@ import {
   createPolicyController,
 } from "../../../src/policy/controller.ts";
 import { type Problem, problemText } from "../../../src/policy/document/problems.ts";
+import { digestOf } from "../../../src/policy/document/digest.ts";
+import type { PolicyStatus } from "../../../src/policy/status.ts";
 import type { PolicyMeta } from "../../../src/policy/events.ts";
 import { type EffectivePolicy, createPolicyReader, createTrust } from "../../../src/policy/read.ts";
 import { createRedisSource } from "../../../src/policy/sources/redis-source.ts";
@@ -160,6 +162,38 @@ describe("a policy in Redis", () => {
       record.accepted.map(({ meta }) => meta.revision),
       [1, 2, 3, 4],
     );
+  });
+
+  test("has the number that the history knows it by, by its digest; else one more than the last", async () => {
+    const history = (key: string, revision: number, document: string) =>
+      redis.cli.set(
+        `outrigger:${key}`,
+        JSON.stringify({ revision, digest: digestOf(Buffer.from(document)) }),
+      );
+    const numbers = ({ revision, revisionFrom, layerRevision }: PolicyStatus) =>
+      `${revision} ${revisionFrom} ${layerRevision}`;
+    await history("applied", 41, plugins("auth"));
+    await set(plugins("auth"));
+    const source = createRedisSource({ store, service: "users", keyPrefix: "outrigger:", pollMs: 100 });
+    const controller = await started({ source });
+    assert.equal(numbers(controller.status()), "41 history null");
+    const layer = text({ pluginConfig: { logging: { level: "debug" } } });
+    await history("applied:users", 3, layer);
+    await set(layer, "policy:users");
+    await record.until(() => record.swapped.length === 2);
+    assert.equal(numbers(controller.status()), "41 history 3");
+    await set(plugins("auth", "cache"));
+    await eventually("noted", () => numbers(controller.status()) === "42 sidecar 3");
+    await history("applied", 57, plugins("auth", "cache"));
+    await eventually("taken over by a poll", () => numbers(controller.status()) === "57 history 3");
+    await set("garbage");
+    await history("applied", 58, "garbage");
+    await record.until(() => record.rejected.length === 1);
+    assert.equal(numbers(controller.status()), "57 history 3");
+    await redis.cli.set("outrigger:applied", "x".repeat(100_000));
+    await redis.cli.del("outrigger:policy:users");
+    await set(plugins("transform"));
+    await eventually("in force without its number", () => numbers(controller.status()) === "58 sidecar null");
   });
 
   test("is in force under rights of before there was a document of keys", async () => {
@@ -469,19 +503,20 @@ describe("a policy in Redis", () => {
       await controller.stop();
       record = new Diary();
     };
-    test("with Redis dead, the kept policy is in force, counted on from its revision; Redis takes over when it is back", async () => {
+    test("with Redis dead, the kept policy is in force with its revision; Redis takes over, counted on from there when it is back", async () => {
       await keptBefore();
       const controller = await fromRedis({ lastKnownGood, source: impatient() });
       await withoutRedis(async () => {
         await controller.start();
         assert.deepEqual(record.swapped, [["auth"]]);
         assert.equal(controller.status().source, "kept");
-        assert.equal(controller.status().revision, 2);
+        assert.equal(controller.status().revision, 1);
         assert.match(controller.status().lastError?.problems[0]?.message ?? "", /^Redis cannot be read/);
       });
       await set(plugins("cache"));
       await record.until(() => record.swapped.length === 2);
       assert.equal(controller.status().source, "redis");
+      assert.equal(controller.status().revision, 2);
       assert.equal(controller.status().lastError, null);
     });
 
