@@ -47,6 +47,7 @@ export class PolicyInForce {
   /** Puts it in force; the one before is closed after its last exchange. */
   swap(next: RoutedPolicy): void {
     const previous = this.#routed;
+    if (previous !== undefined) next.snapshot.takeOver(previous.snapshot);
     this.#routed = next;
     void this.#switch();
     const origin = this.#origins.get(next);

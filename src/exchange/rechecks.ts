@@ -95,6 +95,8 @@ export class Rechecks {
       return;
     }
     const again = receivedExchange({ ...inbound, head }, route, this.#parts.clock, noIo);
+    // Who is not established anew is still given the same of several versions of a plugin.
+    again.choices = exchange.live.choices && new Map(exchange.live.choices);
     const judged = route.chain.recheck(again);
     const settle = (error: GatewayError | undefined): void => {
       // What cannot be told now is asked again: an outage ends nobody's stream.

@@ -156,6 +156,17 @@ export interface PluginDefinition<Schema extends z.ZodType = z.ZodType, State = 
    */
   dispose?(state: State): MaybePromise<void>;
   /**
+   * What another version of this plugin takes over of the state: asked when that one is put in force, in each process,
+   * while this one may still have requests under way. Plain data: the other version need not know this one's classes.
+   */
+  exportState?(state: State): MaybePromise<unknown>;
+  /**
+   * Adds what the version before exported to the state. Before the first request has it where both hooks return plainly,
+   * else as soon as it is there. One that throws is told in the log, and the state stays as `init` made it.
+   * @param exported of any version: check it
+   */
+  importState?(state: State, exported: unknown): MaybePromise<void>;
+  /**
    * What all workers of a sidecar share while there is no Redis; made once, in their primary, at the first
    * `services.workers.call`. @returns what handles requests; what it throws is the caller's rejection
    */

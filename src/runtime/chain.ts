@@ -38,8 +38,10 @@ export class Chain {
 
   /** The same hooks, but for those of plugins that are left out. */
   without(isOut: (step: Step) => boolean): Chain {
+    const left = this.steps.filter((step) => !isOut(step));
+    const names = new Set(left.map(({ name }) => name));
     const chain = new Chain(
-      this.steps.filter((step) => !isOut(step)),
+      left.map((step) => step.beside(names)),
       this.#clock,
     );
     chain.ownedCookies = this.ownedCookies;

@@ -38,6 +38,8 @@ export class LiveExchange implements Exchange {
   refusedBecause: string | undefined = undefined;
   /** How many steps of the chain had their request phase: the response phase runs those, in reverse. */
   reached = 0;
+  /** Which of a policy's alternatives it was given, by the name of the one that the others replace. */
+  choices: Map<string, string> | undefined = undefined;
   /** When the running hook began, on the monotonic clock. */
   hookMono = 0;
   /** Name of the plugin that answered in place of the upstream. */

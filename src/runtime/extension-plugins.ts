@@ -4,6 +4,7 @@ import { hash } from "node:crypto";
 import type { Extension } from "../extensions/entry.ts";
 import { textOf } from "../plugin-api/error-text.ts";
 import type { PluginDefinition } from "../plugin-api/contract.ts";
+import { type Alternative, Alternatives } from "./alternatives.ts";
 import { makePlugin } from "./extension-runtimes.ts";
 import { type KnownPlugin, knownPlugin } from "./known-plugin.ts";
 import type { HostServices } from "./scoped-services.ts";
@@ -50,21 +51,48 @@ export class ExtensionPlugins {
   }
 }
 
-/** @throws Error for two plugins that would be at one place of a chain, or have one name */
-export function checkTogether(plugins: readonly KnownPlugin[], added: readonly ExtensionPlugin[]): void {
-  const replaces = new Map(added.map(({ extension }) => [extension.name, extension.entry.replaces]));
-  const seen: PluginDefinition[] = plugins.map(({ definition }) => definition);
+/** @returns which of them run for a part of the callers, by name */
+export function alternativesOf(plugins: readonly ExtensionPlugin[]): ReadonlyMap<string, Alternatives> {
+  const byName = new Map(plugins.map(({ extension }) => [extension.name, extension.entry]));
+  const partOf = (name: string): Alternative => ({ name, percent: byName.get(name)?.percent ?? 100 });
+  const found = new Map<string, Alternatives>();
+  for (const [name, { replaces, percent }] of byName) {
+    if (replaces !== undefined && byName.has(replaces)) {
+      const pair = new Alternatives(replaces, [partOf(name), partOf(replaces)]);
+      found.set(name, pair).set(replaces, pair);
+    } else if (percent !== undefined && !found.has(name)) {
+      found.set(name, new Alternatives(name, [partOf(name)]));
+    }
+  }
+  return found;
+}
+
+/** @throws Error for two plugins that would be at one place of a chain, or have one name, and where nobody decides who gets in */
+export function checkTogether(
+  builtIn: readonly KnownPlugin[],
+  added: readonly ExtensionPlugin[],
+  alternatives: ReadonlyMap<string, Alternatives>,
+): void {
+  const seen: PluginDefinition[] = builtIn.map(({ definition }) => definition);
   for (const { definition } of added) {
     const { name, priority } = definition;
     if (seen.some((other) => other.name === name)) throw new Error(`two plugins have the name "${name}"`);
-    const twin = seen.find((other) => other.priority === priority);
-    // Of these two, each caller gets one.
-    const areAlternatives =
-      twin !== undefined && (replaces.get(name) === twin.name || replaces.get(twin.name) === name);
-    if (twin !== undefined && !areAlternatives)
+    // Of alternatives each caller gets one.
+    const twin = seen.find(
+      (other) => other.priority === priority && alternatives.get(name)?.names.includes(other.name) !== true,
+    );
+    if (twin !== undefined)
       throw new Error(
         `the plugins "${twin.name}" and "${name}" have the same priority ${priority}: set extensions.${name}.priority`,
       );
     seen.push(definition);
+  }
+  const guards = new Set(added.flatMap(({ definition }) => (definition.security ? definition.name : [])));
+  for (const name of guards) {
+    const group = alternatives.get(name);
+    if (group !== undefined && !(group.takesAll && group.names.every((other) => guards.has(other))))
+      throw new Error(
+        `the plugin "${name}" decides who gets in, and only for a part of the callers: another that does must take the others (extensions.${name}.replaces)`,
+      );
   }
 }

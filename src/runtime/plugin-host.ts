@@ -1,7 +1,8 @@
 // The plugins that this process knows: the built-in ones, and beside them, for each policy, those that it brings.
 import type { Extension } from "../extensions/entry.ts";
 import type { PluginDefinition } from "../plugin-api/contract.ts";
-import { checkTogether, ExtensionPlugins } from "./extension-plugins.ts";
+import type { Alternatives } from "./alternatives.ts";
+import { alternativesOf, checkTogether, ExtensionPlugins } from "./extension-plugins.ts";
 import { type KnownPlugin, knownPlugin } from "./known-plugin.ts";
 import type { HostServices } from "./scoped-services.ts";
 import { PluginStates } from "./plugin-states.ts";
@@ -10,6 +11,8 @@ import type { LongHook } from "./step.ts";
 
 export interface PluginHost {
   readonly plugins: ReadonlyMap<string, KnownPlugin>;
+  /** Those of them that run for a part of the callers, by name. */
+  readonly alternatives: ReadonlyMap<string, Alternatives>;
   readonly states: PluginStates;
   readonly services: HostServices;
   /** What set-ups are given, where that may be other secrets than those in force. */
@@ -38,6 +41,7 @@ export function createPluginHost(
   const brought = new ExtensionPlugins(services);
   return {
     plugins,
+    alternatives: new Map(),
     states: new PluginStates(services.logger),
     services,
     onLongHook,
@@ -45,9 +49,10 @@ export function createPluginHost(
     async with(extensions) {
       if (extensions.length === 0) return this;
       const added = await brought.of(extensions, definitions());
-      checkTogether([...plugins.values()], added);
+      const alternatives = alternativesOf(added);
+      checkTogether([...plugins.values()], added, alternatives);
       const all = new Map([...plugins, ...added.map((plugin) => [plugin.definition.name, plugin] as const)]);
-      return { ...this, plugins: all };
+      return { ...this, plugins: all, alternatives };
     },
   };
 }

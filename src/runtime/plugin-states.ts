@@ -3,13 +3,11 @@
 import type { PluginDefinition, Services } from "../plugin-api/contract.ts";
 import type { Logger } from "../plugin-api/services.ts";
 import { withinLimit } from "../plugin-api/within-limit.ts";
+import type { KnownPlugin } from "./known-plugin.ts";
+import { isThenable } from "./verdict.ts";
 
 /** Whose state it is. */
-interface StateOwner {
-  readonly definition: PluginDefinition;
-  /** Whether it stays without users until another version comes. */
-  readonly lasting: boolean;
-}
+type StateOwner = Pick<KnownPlugin, "definition" | "faults" | "lasting">;
 
 interface Kept extends StateOwner {
   readonly state: unknown;
@@ -18,6 +16,7 @@ interface Kept extends StateOwner {
 }
 
 const disposeLimitMs = 10_000;
+const handOverLimitMs = 5_000;
 
 export class PluginStates {
   readonly #logger: Logger;
@@ -31,13 +30,11 @@ export class PluginStates {
 
   /** What one snapshot uses, until it releases it. */
   hold(): HeldStates {
-    return new HeldStates(
-      (owner, services) => this.#take(owner, services),
-      (held) => {
-        held.users -= 1;
-        this.#sweep(held.definition.name);
-      },
-    );
+    return new HeldStates({
+      take: (owner, services) => this.#take(owner, services),
+      giveBack: (kept) => this.#giveBack(kept),
+      handOver: (from, to) => this.#handOver(from, to),
+    });
   }
 
   /** Disposes of all that is left, used or not; within its time limits, never rejects. */
@@ -48,17 +45,59 @@ export class PluginStates {
     await Promise.all(all.map((kept) => this.#dispose(kept)));
   }
 
-  #take({ definition, lasting }: StateOwner, services: Services): Kept {
+  #take({ definition, faults, lasting }: StateOwner, services: Services): Kept {
     const { name } = definition;
     let kept = this.#kept.get(definition);
     if (kept === undefined) {
-      kept = { definition, lasting, state: definition.init?.(services), users: 0 };
+      kept = { definition, faults, lasting, state: definition.init?.(services), users: 0 };
       this.#kept.set(definition, kept);
     }
     kept.users += 1;
     if (lasting) this.#latest.set(name, kept);
     this.#sweep(name);
     return kept;
+  }
+
+  #giveBack(kept: Kept): void {
+    kept.users -= 1;
+    this.#sweep(kept.definition.name);
+  }
+
+  /** Never throws. In the same tick where the plugin's hooks return plainly. */
+  #handOver(from: Kept, to: Kept): void {
+    if (from.definition.exportState === undefined || to.definition.importState === undefined) return;
+    const failed = (error: unknown): void => {
+      const { name: plugin, version } = to.definition;
+      const fields = { plugin, from: from.definition.version, version, err: error };
+      this.#logger.error(
+        fields,
+        "a plugin's state could not be handed over: its new version begins without it",
+      );
+    };
+    try {
+      const exported = scoped(from, (definition) => definition.exportState?.(from.state));
+      const took = isThenable(exported)
+        ? this.#handOverLater(from, to, Promise.resolve(exported))
+        : scoped(to, (definition) => definition.importState?.(to.state, exported));
+      if (isThenable(took)) took.then(undefined, failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  async #handOverLater(from: Kept, to: Kept, exported: Promise<unknown>): Promise<void> {
+    from.users += 1;
+    to.users += 1;
+    try {
+      const tooLong = `it took longer than ${handOverLimitMs} ms`;
+      await withinLimit(exported, handOverLimitMs, tooLong);
+      const state = await exported;
+      const took = scoped(to, async (definition) => definition.importState?.(to.state, state));
+      await withinLimit(took, handOverLimitMs, tooLong);
+    } finally {
+      this.#giveBack(from);
+      this.#giveBack(to);
+    }
   }
 
   /** Without users the latest version of a lasting one stays: the next policy will most likely want it. */
@@ -81,25 +120,43 @@ export class PluginStates {
   }
 }
 
+/** What they throw later is the plugin's. */
+function scoped<T>({ definition, faults }: Kept, work: (definition: PluginDefinition) => T): T {
+  return faults.scope().runInAsyncScope(work, undefined, definition);
+}
+
+interface StateKeeper {
+  take(owner: StateOwner, services: Services): Kept;
+  giveBack(kept: Kept): void;
+  handOver(from: Kept, to: Kept): void;
+}
+
 export class HeldStates {
-  readonly #take: (owner: StateOwner, services: Services) => Kept;
-  readonly #giveBack: (kept: Kept) => void;
+  readonly #keeper: StateKeeper;
   readonly #held = new Map<PluginDefinition, Kept>();
 
-  constructor(take: (owner: StateOwner, services: Services) => Kept, giveBack: (kept: Kept) => void) {
-    this.#take = take;
-    this.#giveBack = giveBack;
+  constructor(keeper: StateKeeper) {
+    this.#keeper = keeper;
   }
 
   /** @param services for its `init`, on first use */
   of(owner: StateOwner, services: Services): unknown {
     let kept = this.#held.get(owner.definition);
-    if (kept === undefined) this.#held.set(owner.definition, (kept = this.#take(owner, services)));
+    if (kept === undefined) this.#held.set(owner.definition, (kept = this.#keeper.take(owner, services)));
     return kept.state;
   }
 
+  /** Has the plugins that are another version here get what theirs before exports. */
+  takeOver(previous: HeldStates): void {
+    const before = new Map([...previous.#held.values()].map((kept) => [kept.definition.name, kept]));
+    for (const kept of this.#held.values()) {
+      const from = before.get(kept.definition.name);
+      if (from !== undefined && from !== kept) this.#keeper.handOver(from, kept);
+    }
+  }
+
   release(): void {
-    for (const kept of this.#held.values()) this.#giveBack(kept);
+    for (const kept of this.#held.values()) this.#keeper.giveBack(kept);
     this.#held.clear();
   }
 }

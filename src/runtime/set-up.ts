@@ -5,10 +5,11 @@ import type { FailMode, Hooks, PluginDefinition, RouteInfo } from "../plugin-api
 import { Chain } from "./chain.ts";
 import type { KnownPlugin } from "./known-plugin.ts";
 import type { PluginHost } from "./plugin-host.ts";
+import { PartialStep } from "./partial-step.ts";
 import type { HeldStates } from "./plugin-states.ts";
 import { decisions, parseOptions } from "./shared-options.ts";
 import { Slices } from "../v8/slices.ts";
-import { Step } from "./step.ts";
+import { Step, type StepParts } from "./step.ts";
 import { withinLimit } from "../plugin-api/within-limit.ts";
 
 /** A route of the effective policy: validated, defaults filled in, locks applied. */
@@ -69,7 +70,7 @@ export async function compileRoute(
     stripPrefix: spec.stripPrefix,
     strippedOver: spec.strippedOver ?? [],
   };
-  const plugins = spec.plugins.map((name) => {
+  const plugins = namesOn(spec, host).map((name) => {
     const plugin = host.plugins.get(name);
     if (plugin === undefined) throw new Error(`unknown plugin "${name}" on route ${spec.path}`);
     return plugin;
@@ -92,6 +93,12 @@ export async function compileRoute(
   };
 }
 
+/** With those that run for the other callers in place of one that the route has. */
+function namesOn({ plugins }: RouteSpec, { alternatives }: PluginHost): readonly string[] {
+  if (alternatives.size === 0) return plugins;
+  return [...new Set(plugins.flatMap((name) => alternatives.get(name)?.names ?? name))];
+}
+
 async function setUp(
   plugin: KnownPlugin,
   spec: RouteSpec,
@@ -103,7 +110,7 @@ async function setUp(
   try {
     const written = spec.pluginConfig[definition.name];
     const { failMode, ...own } = commonOptions.parse(written ?? {});
-    return new Step({
+    const parts: StepParts = {
       definition,
       hooks: await hooksOf(plugin, { written, own, info, host, states }),
       failMode: effectiveFailMode(definition, failMode),
@@ -113,7 +120,9 @@ async function setUp(
       faults,
       scope: faults.scope(),
       onLongHook: host.onLongHook,
-    });
+    };
+    const alternatives = host.alternatives.get(definition.name);
+    return alternatives === undefined ? new Step(parts) : new PartialStep(parts, alternatives);
   } catch (error) {
     const reason = error instanceof z.ZodError ? z.prettifyError(error) : textOf(error);
     throw new Error(`plugin "${definition.name}" on route ${spec.path || "(none)"}: ${reason}`, {

@@ -4,6 +4,7 @@ import { Declarations } from "./declarations.ts";
 import type { OwnedCookies } from "./owned-cookies.ts";
 import { type OwnedParts, ownedPartsIn } from "./owned-parts.ts";
 import type { PluginHost } from "./plugin-host.ts";
+import type { HeldStates } from "./plugin-states.ts";
 import { closeAll, type CompiledRoute, compileRoute, type Made, type RouteSpec } from "./set-up.ts";
 import { Slices } from "../v8/slices.ts";
 
@@ -37,6 +38,7 @@ export class Snapshot {
   readonly ownedParts: (route: CompiledRoute) => OwnedParts | undefined;
   #exchanges = 0;
   #retired = false;
+  readonly #states: HeldStates;
   readonly #close: () => Promise<void>;
   readonly #closed = Promise.withResolvers<void>();
 
@@ -44,10 +46,12 @@ export class Snapshot {
     routes: readonly CompiledRoute[],
     unmatched: CompiledRoute,
     declared: Declarations,
+    states: HeldStates,
     close: () => Promise<void>,
   ) {
     this.routes = routes;
     this.unmatched = unmatched;
+    this.#states = states;
     this.#close = close;
     this.ownedParts = ownedPartsIn(declared.owning, unmatched);
     this.ownedRequestFields = declared.ownedRequestFields;
@@ -55,6 +59,11 @@ export class Snapshot {
     this.ownedCookies = declared.ownedCookies();
     if (this.ownedCookies === undefined) return;
     for (const { chain } of [...routes, unmatched]) chain.ownedCookies = this.ownedCookies;
+  }
+
+  /** It is in force from now on, in place of that one: plugins of another version get what theirs before kept. */
+  takeOver(previous: Snapshot): void {
+    this.#states.takeOver(previous.#states);
   }
 
   /** An exchange begins that keeps this snapshot to its end. */
@@ -130,7 +139,7 @@ export async function createSnapshot(
     }
     const unmatched = await compileRoute(spec.unmatched, host, made, secretNames);
     declared.add(unmatched.chain.steps);
-    return new Snapshot(routes, unmatched, declared, () => {
+    return new Snapshot(routes, unmatched, declared, made.states, () => {
       onClosed();
       return closeAll(made, host);
     });

@@ -47,6 +47,8 @@ export interface StepParts {
   /** Hooks run in it, so that what their work throws later is known to be the plugin's. */
   readonly scope: AsyncResource;
   readonly onLongHook: LongHook;
+  /** Of the same plugin on the same route. Default: a new one. */
+  readonly breaker?: Breaker | undefined;
 }
 
 export class Step {
@@ -70,7 +72,7 @@ export class Step {
     this.security = parts.definition.security;
     this.hooks = parts.hooks;
     this.failMode = parts.failMode;
-    this.breaker = parts.failMode === "open" ? new Breaker() : undefined;
+    this.breaker = parts.failMode === "open" ? (parts.breaker ?? new Breaker()) : undefined;
     this.#clock = parts.clock;
     this.#logger = parts.logger;
     this.#faults = parts.faults;
@@ -78,6 +80,11 @@ export class Step {
     this.#onLongHook = parts.onLongHook;
     this.#seconds = parts.measures.seconds;
     this.#errors = parts.measures.errors;
+  }
+
+  /** The same where only these plugins are left of the chain. */
+  beside(_names: ReadonlySet<string>): Step {
+    return this;
   }
 
   // A hook's time runs from `exchange.hookMono`, and its end is the beginning of the next one: the clock is read once a

@@ -71,6 +71,49 @@ describe("plugins that policies bring", () => {
     await closed(limited);
   });
 
+  it("hand their state over to another version that takes their place", async () => {
+    const code = (version: string, hooks: string): string =>
+      pluginCode(
+        `init: () => ({ seen: [] }), ${hooks},
+        setup: ({ state }) => ({ documents: { state: () => JSON.stringify(state.seen) } })`,
+        { version },
+      );
+    const extension = (version: string, hooks: string): Extension =>
+      bundleExtension({ code: code(version, hooks), manifest: { version } });
+    const logged: unknown[] = [];
+    const note = (fields: Record<string, unknown>): void => void logged.push(fields);
+    const host = hostWith([], { debug: note, info: note, warn: note, error: note });
+    const plain = await snapshotOf(host, [extension("1.0.0", 'exportState: () => ["one"]')]);
+    const later = await snapshotOf(host, [
+      extension(
+        "2.0.0",
+        "importState: (state, seen) => void state.seen.push(...seen), exportState: async (state) => [...state.seen, 'two']",
+      ),
+    ]);
+    later.takeOver(plain);
+    await closed(plain);
+    assert.deepEqual(stateIn(later), ["one"]);
+    const last = await snapshotOf(host, [
+      extension(
+        "3.0.0",
+        "importState: async (state, seen) => void state.seen.push(...seen), exportState: () => 1",
+      ),
+    ]);
+    last.takeOver(later);
+    await closed(later);
+    assert.deepEqual(stateIn(last), ["one", "two"]);
+    const refusing = await snapshotOf(host, [
+      extension("4.0.0", 'importState() { throw new Error("not an array"); }'),
+    ]);
+    refusing.takeOver(last);
+    assert.deepEqual(stateIn(refusing), []);
+    assert.match(
+      JSON.stringify(logged),
+      /"plugin":"geo","from":"3\.0\.0\+[0-9a-f]{12}","version":"4\.0\.0\+/,
+    );
+    await Promise.all([closed(last), closed(refusing)]);
+  });
+
   it("are refused with name and reason, and the policy with them", async () => {
     const host = hostWith([pluginWith("guard", {}, { priority: 11 })]);
     const refused = (extensions: readonly Extension[], message: RegExp): Promise<void> =>
