@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { extensionName, manifest, type Package, versionRange } from "./manifest.ts";
 
-const limits = z.strictObject({
+export const entryLimits = z.strictObject({
   timeMs: z.int().min(1).max(10_000).default(50).describe("Longest time of a hook, in milliseconds"),
   memoryMiB: z
     .int()
@@ -56,7 +56,7 @@ export const extensionEntry = z.strictObject({
     .enum(["open", "closed"])
     .optional()
     .describe("What happens when it fails, in place of the manifest's"),
-  limits: limits.prefault({}).describe("What it may take at most"),
+  limits: entryLimits.prefault({}).describe("What it may take at most"),
   clusters: z
     .record(z.string().min(1).max(256), z.string().regex(/^https?:\/\//))
     .optional()

@@ -1,7 +1,7 @@
 // From what a policy says of its extensions to their packages: out of memory, off the disk, else from where the policy
 // says that they are. Bytes are only looked at once their digest is the one that the policy pins.
 import { textOf } from "../plugin-api/error-text.ts";
-import { OverLimit, withinLimit } from "../plugin-api/within-limit.ts";
+import { OverLimit, unlessAborted, withinLimit } from "../plugin-api/within-limit.ts";
 import type { ExtensionEntry } from "./entry.ts";
 import { KeptPackages, maxKeptBytes } from "./kept.ts";
 import type { Package } from "./manifest.ts";
@@ -78,13 +78,16 @@ export class PackageStore {
     this.#limitMs = limitMs;
   }
 
-  /** The packages of all these extensions. Rejects with PackagesRefused; ends within the time limit. */
-  async packages(entries: Entries): Promise<Packages> {
+  /**
+   * The packages of all these extensions. Rejects with PackagesRefused, or with the signal's reason; ends within the
+   * time limit.
+   */
+  async packages(entries: Entries, signal?: AbortSignal): Promise<Packages> {
     const all = Object.entries(entries);
     if (all.length > maxExtensions)
       throw new PackagesRefused([ofAll(`${all.length} extensions are more than ${maxExtensions}`)]);
     const pinned = new Set(all.flatMap(([, { sha256 }]) => sha256 ?? []));
-    const deadline = new Deadline(this.#limitMs);
+    const deadline = new Deadline(this.#limitMs, signal);
     const found = new Map<string, Package>();
     const problems: PackageProblem[] = [];
     const bytes = new Map<string, Buffer>();
@@ -101,6 +104,7 @@ export class PackageStore {
       }
     };
     await Promise.all(Array.from({ length: atOnce }, takeNext));
+    signal?.throwIfAborted();
     if (problems.length > 0) throw new PackagesRefused(problems);
     const total = bytes.values().reduce((sum, { length }) => sum + length, 0);
     if (total > maxKeptBytes)
@@ -166,8 +170,8 @@ const runtimeKinds = { wasm: "wasm", process: "js", trusted: "js" } as const;
 
 /** @throws PackageError */
 function parsed(name: string, entry: ExtensionEntry, bytes: Buffer): Package {
-  const { version, runtime } = entry;
-  const found = readPackage(bytes, { name, version: exactly(version), manifest: entry.manifest });
+  const { version, runtime, manifest, replaces } = entry;
+  const found = readPackage(bytes, { name, replaces, version: exactly(version), manifest });
   if (runtimeKinds[runtime] !== found.kind) {
     const what = found.kind === "wasm" ? "a WebAssembly module" : "JavaScript";
     throw new PackageError(`is ${quoted(runtime)}, and the package is ${what}`, "runtime");
@@ -181,20 +185,23 @@ function parsed(name: string, entry: ExtensionEntry, bytes: Buffer): Package {
 class Deadline {
   /** Ends what listens to it. */
   readonly signal: AbortSignal;
+  readonly #ended: AbortSignal | undefined;
   readonly #limitMs: number;
   readonly #endAt: number;
 
-  constructor(limitMs: number) {
+  constructor(limitMs: number, ended?: AbortSignal) {
     this.#limitMs = limitMs;
+    this.#ended = ended;
     this.#endAt = performance.now() + limitMs;
-    this.signal = AbortSignal.timeout(limitMs);
+    const late = AbortSignal.timeout(limitMs);
+    this.signal = ended === undefined ? late : AbortSignal.any([late, ended]);
   }
 
   /** What a source does not end by itself ends here. */
   async within<Result>(work: Promise<Result>): Promise<Result> {
     try {
       const leftMs = Math.max(1, this.#endAt - performance.now());
-      return await withinLimit(work, leftMs, "");
+      return await withinLimit(unlessAborted(work, this.#ended), leftMs, "");
     } catch (error) {
       if (!(error instanceof OverLimit) && !this.signal.aborted) throw error;
       throw new PackageUnavailable(`no package within ${this.#limitMs} ms`);

@@ -22,6 +22,8 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 export interface Naming {
   /** The extension's. */
   readonly name: string;
+  /** The extension beside which it is another version: of two only one has the package's own name. */
+  readonly replaces?: string | undefined;
   /** Of a module that says none. */
   readonly version?: string | undefined;
   /** For a module that carries no manifest, what it would say. */
@@ -34,7 +36,7 @@ export const digestOf = (bytes: Uint8Array): string => createHash("sha256").upda
 export function readPackage(bytes: Buffer, naming: Naming): Package {
   const found = openPackage(bytes, naming);
   const { name, apiVersion } = found.manifest;
-  if (name !== naming.name)
+  if (name !== naming.name && name !== naming.replaces)
     throw new PackageError(`the package is of ${quoted(name)}, not ${quoted(naming.name)}`);
   if (!isCompatible(found.manifest))
     throw new PackageError(

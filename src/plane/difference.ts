@@ -1,7 +1,7 @@
 // What differs between two policies as people think of them: routes by path and methods, options by name, lists of
 // plugins by what is in them. Pure.
 import { isDeepStrictEqual } from "node:util";
-import { isObject } from "../policy/layers/layers.ts";
+import { isObject } from "../policy/document/plain-object.ts";
 
 export interface Difference {
   readonly op: "add" | "remove" | "change";

@@ -1,6 +1,6 @@
 // Which document set each field of an effective policy. Pure: told by where the same value stands.
 import { isDeepStrictEqual } from "node:util";
-import { isObject } from "../policy/layers/layers.ts";
+import { isObject } from "../policy/document/plain-object.ts";
 import { routeName } from "./difference.ts";
 
 /** `default`: neither document says it. */

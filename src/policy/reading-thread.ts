@@ -1,6 +1,11 @@
 // Large documents are read in a thread of their own: reading takes a second of work in one piece that nothing can divide
 // (the YAML library's, zod's), while requests wait. The thread ends with its reading, and its memory goes with it.
-import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { once } from "node:events";
+import { isMainThread, type MessagePort, parentPort, Worker, workerData } from "node:worker_threads";
+import { type Entries, type PackageProblem, PackagesRefused } from "../extensions/package-store.ts";
+import type { Package } from "../extensions/manifest.ts";
+import type { FindPackages } from "./extensions/resolve.ts";
+import { textOf } from "../plugin-api/error-text.ts";
 import { pack, unpack } from "./packed.ts";
 import { defaultMaxBytes, isJsonText } from "./document/parse.ts";
 import { type Problem, PolicyRefused, ReadingCutShort } from "./document/problems.ts";
@@ -13,10 +18,12 @@ import {
 } from "./read.ts";
 import type { PolicyPlugins } from "./document/schema.ts";
 
-/** What can be said to a thread: all but the plugins, which it has by itself. */
-type ThreadReaderOptions = Omit<PolicyReaderOptions, "plugins">;
+/** What can be said to a thread: all but the plugins, which it has by itself, and what gets packages. */
+type ThreadReaderOptions = Omit<PolicyReaderOptions, "plugins" | "packages">;
 
 export interface ReadingThreadOptions extends ThreadReaderOptions {
+  /** Called here: a thread reaches neither network nor Redis. Default: policies with extensions are refused. */
+  readonly packages?: FindPackages | undefined;
   /** The program of the thread; it calls `readInThisThread`. */
   readonly program: URL;
   /** Reads what is small: starting a thread costs more than reading that. */
@@ -35,11 +42,25 @@ function mebibytesFor(maxBytes = defaultMaxBytes): number {
 }
 
 interface Task {
+  readonly hasPackages: boolean;
   readonly raw: RawPolicy;
   readonly options: ThreadReaderOptions;
 }
 
-type Answer = { readonly parts: Uint8Array[] } | { readonly problems: readonly Problem[] };
+type Answer =
+  | { readonly parts: Uint8Array[] }
+  | { readonly problems: readonly Problem[]; readonly transient: boolean };
+
+/** From the thread: the packages of the policy that it reads. */
+interface Request {
+  readonly entries: Entries;
+}
+
+/** To the thread; `message` = something else failed. */
+type Packages =
+  | { readonly found: ReadonlyMap<string, Package> }
+  | { readonly problems: readonly PackageProblem[] }
+  | { readonly message: string };
 
 /** Reads as `here` does, large documents in a thread. */
 export function createThreadedReader(options: ReadingThreadOptions): PolicyReader {
@@ -54,26 +75,37 @@ function isLarge({ shared, layer, format }: RawPolicy): boolean {
 
 async function readInThread(
   raw: RawPolicy,
-  { program, limitMs = 30_000, limitMiB, ...options }: Omit<ReadingThreadOptions, "here">,
+  { program, packages, limitMs = 30_000, limitMiB, ...options }: Omit<ReadingThreadOptions, "here">,
   signal: AbortSignal | undefined,
 ): Promise<EffectivePolicy> {
   signal?.throwIfAborted();
   const maxMiB = limitMiB ?? mebibytesFor(options.maxBytes);
   const worker = new Worker(program, {
     name: "policy",
-    workerData: { raw, options } satisfies Task,
+    workerData: { raw, options, hasPackages: packages !== undefined } satisfies Task,
     // Neither secrets nor what this process was started with is for it.
     env: {},
     execArgv: [],
     resourceLimits: { maxOldGenerationSizeMb: maxMiB, maxYoungGenerationSizeMb: 16 },
   });
+  const ended = new AbortController();
+  let found: ReadonlyMap<string, Package> = new Map();
+  if (packages !== undefined) {
+    const find: FindPackages = async (entries) => (found = await packages(entries, ended.signal));
+    worker.on("message", (message: Answer | Request) => {
+      if ("entries" in message) void answerRequest(worker, message, find);
+    });
+  }
   let parts: Uint8Array[];
   try {
     parts = await answerOf(worker, { limitMs, limitMiB: maxMiB }, signal);
   } finally {
+    ended.abort();
     await worker.terminate();
   }
-  return unpack(parts);
+  const policy = await unpack(parts);
+  const extensions = policy.extensions.map((each) => ({ ...each, package: found.get(each.name) as Package }));
+  return { ...policy, extensions };
 }
 
 /** Rejects with PolicyRefused, and with the signal's reason. */
@@ -88,7 +120,9 @@ async function answerOf(
   }, limitMs);
   const abort = (): void => reject(signal?.reason as Error);
   signal?.addEventListener("abort", abort);
-  worker.once("message", resolve);
+  worker.on("message", (message: Answer | Request) => {
+    if (!("entries" in message)) resolve(message);
+  });
   worker.once("error", (error: NodeJS.ErrnoException) => {
     const isFull = error.code === "ERR_WORKER_OUT_OF_MEMORY";
     reject(isFull ? new ReadingCutShort(`takes more than ${limitMiB} MiB of memory to read`) : error);
@@ -96,27 +130,58 @@ async function answerOf(
   worker.once("exit", () => reject(new Error("the thread that read the policy ended")));
   try {
     const answer = await promise;
-    if ("problems" in answer) throw new PolicyRefused(answer.problems);
-    return answer.parts;
+    if ("parts" in answer) return answer.parts;
+    throw answer.transient ? new ReadingCutShort(answer.problems) : new PolicyRefused(answer.problems);
   } finally {
     clearTimeout(limit);
     signal?.removeEventListener("abort", abort);
   }
 }
 
+/** No reading needs them, and they are many. */
+function withoutBytes(packages: ReadonlyMap<string, Package>): Map<string, Package> {
+  return new Map([...packages].map(([name, each]) => [name, { ...each, bytes: Buffer.alloc(0) }]));
+}
+
+/** Never rejects. */
+async function answerRequest(worker: Worker, { entries }: Request, find: FindPackages): Promise<void> {
+  let answer: Packages;
+  try {
+    answer = { found: withoutBytes(await find(entries)) };
+  } catch (error) {
+    answer = error instanceof PackagesRefused ? { problems: error.problems } : { message: textOf(error) };
+  }
+  worker.postMessage(answer, []);
+}
+
 /** All that the thread does. */
 export async function readInThisThread(plugins: PolicyPlugins): Promise<void> {
-  if (isMainThread) throw new Error("this is for a thread");
-  const { raw, options } = workerData as Task;
-  const read = await createPolicyReader({ plugins, ...options });
+  if (isMainThread || parentPort === null) throw new Error("this is for a thread");
+  const port = parentPort;
+  const { raw, options, hasPackages } = workerData as Task;
+  const packages = hasPackages ? packagesBy(port) : undefined;
+  const read = await createPolicyReader({ plugins, packages, ...options });
   try {
     const parts = pack(await read(raw));
-    parentPort?.postMessage(
+    port.postMessage(
       { parts } satisfies Answer,
       parts.map(({ buffer }) => buffer),
     );
   } catch (error) {
     if (!(error instanceof PolicyRefused)) throw error;
-    parentPort?.postMessage({ problems: error.problems } satisfies Answer, []);
+    const transient = error instanceof ReadingCutShort;
+    port.postMessage({ problems: error.problems, transient } satisfies Answer, []);
   }
+}
+
+/** Asks the thread that waits for the reading; it ends this one when that takes too long. */
+function packagesBy(port: MessagePort): FindPackages {
+  return async (entries) => {
+    const answered = once(port, "message");
+    port.postMessage({ entries } satisfies Request);
+    const [answer] = (await answered) as [Packages];
+    if ("found" in answer) return answer.found;
+    if ("problems" in answer) throw new PackagesRefused(answer.problems);
+    throw new Error(answer.message);
+  };
 }

@@ -81,7 +81,7 @@ export async function compilePolicy(policy: EffectivePolicy, parts: CompileParts
     const { identityFields, ownedCookies, secretNames } = policy;
     const unmatched = specOf({ ...policy.unmatched, path: "" });
     const spec: SnapshotSpec = { routes, unmatched, identityFields, ownedCookies, secretNames };
-    const host = await parts.host.with(policy.extensions ?? []);
+    const host = await parts.host.with(policy.extensions);
     snapshot = await createSnapshot(spec, host, () => held.release());
   } catch (error) {
     held.release();

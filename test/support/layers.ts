@@ -37,6 +37,19 @@ export const rooms: readonly Room[] = [
     ["src/language/", "src/plugin-api/", "src/redis/address.ts", "src/redis/seals.ts"],
     ["convict", "ipaddr.js"],
   ),
+  // Plugins that are not built in: manifests, packages, where these come from.
+  room(
+    "src/extensions/",
+    [
+      "src/config/formats.ts",
+      "src/files/",
+      "src/language/",
+      "src/plugin-api/error-text.ts",
+      "src/plugin-api/store.ts",
+      "src/plugin-api/within-limit.ts",
+    ],
+    ["semver", "zod"],
+  ),
   room(
     "src/policy/",
     [
@@ -79,19 +92,6 @@ export const rooms: readonly Room[] = [
       "src/policy/",
     ],
     ["jose", "yaml", "zod"],
-  ),
-  // Plugins that are not built in: manifests, packages, where these come from.
-  room(
-    "src/extensions/",
-    [
-      "src/config/formats.ts",
-      "src/files/",
-      "src/language/",
-      "src/plugin-api/error-text.ts",
-      "src/plugin-api/store.ts",
-      "src/plugin-api/within-limit.ts",
-    ],
-    ["semver", "zod"],
   ),
   room("src/runtime/", ["src/extensions/", "src/language/", "src/plugin-api/", "src/v8/slices.ts"], ["zod"]),
   // What is known of clients, and what they may cost.

@@ -1,6 +1,12 @@
 // Lint of a valid policy: what it says and probably does not mean. For `policy lint`, and as warnings of `validate` and
 // `apply`; of a service's layer over the shared policy, what is written in the layer.
-import { createPolicyParser, defaultMaxBytes, placed } from "../../policy/document/parse.ts";
+import {
+  createPolicyParser,
+  defaultMaxBytes,
+  type ParsedPolicy,
+  placed,
+  type PolicyFormat,
+} from "../../policy/document/parse.ts";
 import { maxProblems, pathText } from "../../policy/document/problems.ts";
 import { type RawPolicy, layerKey, sharedKey } from "../../policy/read.ts";
 import { openPolicy } from "../../policy/signature/signature.ts";
@@ -44,12 +50,19 @@ export async function lintPolicy(raw: RawPolicy, options: LintOptions): Promise<
   const { service, maxBytes = defaultMaxBytes } = options;
   const plugins = await loadRules(options.plugins);
   const parse = createPolicyParser({ plugins, maxBytes });
-  const read = async (bytes: Uint8Array, name: string): Promise<SourceDocument> => {
+  const read = async (
+    bytes: Uint8Array,
+    name: string,
+    parseAs: (own: Uint8Array, format: PolicyFormat) => ParsedPolicy,
+  ): Promise<SourceDocument> => {
     const opened = await openPolicy(bytes, name, undefined, maxBytes);
-    return { ...parse(opened.bytes, opened.signed === "no" ? raw.format : "json"), name };
+    return { ...parseAs(opened.bytes, opened.signed === "no" ? raw.format : "json"), name };
   };
-  const shared = await read(raw.shared, sharedKey);
-  const layer = raw.layer === undefined ? undefined : await read(raw.layer, layerKey(service ?? ""));
+  const shared = await read(raw.shared, sharedKey, parse);
+  const parseLayer = (own: Uint8Array, format: PolicyFormat): ParsedPolicy =>
+    parse.layer(own, format, undefined);
+  const layer =
+    raw.layer === undefined ? undefined : await read(raw.layer, layerKey(service ?? ""), parseLayer);
   const view = createView({ shared, layer }, { ...options, plugins });
   const raised: Raised[] = [...checkPlugins(view)];
   for (const rule of documentRules) {

@@ -1,7 +1,8 @@
 // A policy as lint rules see it: every route with the plugins that run on it, their options checked and complete, and
 // where each was written.
 import type { LintRoute, PluginLint, Provision } from "../../plugin-api/lint.ts";
-import { applyLayer, isObject, merge, type Layered, type Origin } from "../../policy/layers/layers.ts";
+import { isObject } from "../../policy/document/plain-object.ts";
+import { applyLayer, merge, type Layered, type Origin } from "../../policy/layers/layers.ts";
 import type { Path } from "../../policy/document/problems.ts";
 import type { PolicyPlugin, PolicyRoute } from "../../policy/document/schema.ts";
 import { type SourceDocument, type Sources, type Writer, writerOf } from "../../policy/document/written.ts";

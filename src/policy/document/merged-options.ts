@@ -1,7 +1,8 @@
 // Options of plugins as routes get them: the top's, with the route's own over them. A small document can say large ones
 // at its top and a little on each of thousands of routes: what the merging comes to is bounded, and equal ones are one.
-import { isObject, merge } from "../layers/layers.ts";
+import { merge } from "../layers/layers.ts";
 import { defaultMaxBytes } from "./parse.ts";
+import { isObject } from "./plain-object.ts";
 
 /** How much larger than the longest document all merged options may be: more cannot be set up in time. */
 const timesLonger = 32;

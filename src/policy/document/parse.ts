@@ -11,6 +11,7 @@ import {
   quoted,
   unknownName,
 } from "./problems.ts";
+import { extensionFields, extensionNames, extensionsUsed } from "./extensions-field.ts";
 import type { PositionedDocument } from "./positioned-builder.ts";
 import { type PolicyDocument, type SchemaOptions, documentSchema } from "./schema.ts";
 import { readYaml } from "./yaml.ts";
@@ -20,7 +21,7 @@ export const defaultMaxBytes = 1_048_576;
 /** `any`: JSON when the text starts with `{`, else YAML. */
 export type PolicyFormat = "json" | "yaml" | "any";
 
-export interface ParseOptions extends SchemaOptions {
+export interface ParseOptions extends Omit<SchemaOptions, "extensions" | "layer"> {
   /** Longest document in bytes. Default 1 MiB. */
   readonly maxBytes?: number | undefined;
 }
@@ -31,18 +32,24 @@ export interface ParsedPolicy {
   readonly locate: PositionedDocument["locate"];
 }
 
-export type PolicyParser = (bytes: Uint8Array, format: PolicyFormat) => ParsedPolicy;
+/** Throws PolicyRefused with all problems of the document. */
+export interface PolicyParser {
+  (bytes: Uint8Array, format: PolicyFormat): ParsedPolicy;
+  /** Of a layer over a document with extensions of these names; undefined = with those that it names. */
+  layer(bytes: Uint8Array, format: PolicyFormat, extensions: readonly string[] | undefined): ParsedPolicy;
+}
 
-/**
- * Builds the parser for a set of plugins; the schema is made once.
- * The parser throws PolicyRefused with all problems of the document.
- */
+/** Builds the parser for a set of built-in plugins; the schema for documents without extensions is made once. */
 export function createPolicyParser(options: ParseOptions): PolicyParser {
-  const schema = documentSchema(options);
   const { maxBytes = defaultMaxBytes, plugins } = options;
-  return function parsePolicy(bytes, format) {
-    const reading = readText(decode(bytes, maxBytes), format);
-    const result = schema.safeParse(reading.value);
+  const builtIn = Object.keys(plugins);
+  const schemas = { shared: schemasOf(options, false), layer: schemasOf(options, true) };
+  const parse = (
+    reading: PositionedDocument,
+    schemaOf: (extensions: readonly string[]) => z.ZodType<PolicyDocument>,
+    extensions: readonly string[],
+  ): ParsedPolicy => {
+    const result = schemaOf(extensions).safeParse(reading.value);
     if (result.success && reading.problems.length === 0) {
       return { document: result.data, locate: (path) => reading.locate(path) };
     }
@@ -51,10 +58,38 @@ export function createPolicyParser(options: ParseOptions): PolicyParser {
       ...reading.problems,
       ...issues.map(({ path, message, unknownKey }) => ({
         path: pathText(path),
-        message: unknownKey === undefined ? message : unknownField(path, unknownKey, Object.keys(plugins)),
+        message:
+          unknownKey === undefined ? message : unknownField(path, unknownKey, [...builtIn, ...extensions]),
         ...reading.locate(path),
       })),
     ]);
+  };
+  const read = (bytes: Uint8Array, format: PolicyFormat): PositionedDocument =>
+    readText(decode(bytes, maxBytes), format);
+  const parseShared = (bytes: Uint8Array, format: PolicyFormat): ParsedPolicy => {
+    const reading = read(bytes, format);
+    return parse(reading, schemas.shared, extensionNames(reading.value, builtIn));
+  };
+  return Object.assign(parseShared, {
+    layer(bytes: Uint8Array, format: PolicyFormat, extensions: readonly string[] | undefined) {
+      const reading = read(bytes, format);
+      return parse(reading, schemas.layer, extensions ?? extensionsUsed(reading.value, builtIn));
+    },
+  });
+}
+
+/** @returns the schema for documents with extensions of these names: those that polls find again are not made again */
+function schemasOf(
+  options: ParseOptions,
+  layer: boolean,
+): (extensions: readonly string[]) => z.ZodType<PolicyDocument> {
+  const none = documentSchema({ ...options, layer });
+  let last: { readonly names: string; readonly schema: z.ZodType<PolicyDocument> } | undefined;
+  return (extensions) => {
+    if (extensions.length === 0) return none;
+    const names = extensions.join();
+    if (last?.names !== names) last = { names, schema: documentSchema({ ...options, layer, extensions }) };
+    return last.schema;
   };
 }
 
@@ -111,6 +146,7 @@ export function flatten(issues: readonly z.core.$ZodIssue[], base: Path = []): F
         unknownKey: key,
       }));
     }
+    if (issue.code === "invalid_key") return flatten(issue.issues, path);
     const [closest] =
       issue.code === "invalid_union" ? issue.errors.toSorted((a, b) => reach(b) - reach(a)) : [];
     if (closest !== undefined && reach(closest) > 0) return flatten(closest, path);
@@ -143,7 +179,16 @@ function plainly(issue: z.core.$ZodIssue): string {
     .replace(/^(?:Invalid input|Invalid option|Invalid string): /, "");
 }
 
-const documentFields = ["apiVersion", "plugins", "pluginConfig", "locked", "routes", "lint", "tests"];
+const documentFields = [
+  "apiVersion",
+  "extensions",
+  "plugins",
+  "pluginConfig",
+  "locked",
+  "routes",
+  "lint",
+  "tests",
+];
 const routeFields = [
   "path",
   "methods",
@@ -179,7 +224,7 @@ const testFields = [
 
 function unknownField(path: Path, key: string, plugins: readonly string[]): string {
   if (path.at(-2) === "pluginConfig") return unknownName("unknown plugin", key, plugins);
-  const known = path[0] === "tests" ? testFields : routeFields;
+  const known = path[0] === "tests" ? testFields : path[0] === "extensions" ? extensionFields : routeFields;
   return unknownName("unknown field", key, path.length === 1 ? documentFields : known);
 }
 

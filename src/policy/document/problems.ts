@@ -37,8 +37,8 @@ export class PolicyRefused extends Error {
 
 /** A policy whose reading was given up. */
 export class ReadingCutShort extends PolicyRefused {
-  constructor(message: string, place: Omit<Problem, "message"> = { path: "" }) {
-    super([{ ...place, message }]);
+  constructor(why: string | readonly Problem[], place: Omit<Problem, "message"> = { path: "" }) {
+    super(typeof why === "string" ? [{ ...place, message: why }] : why);
   }
 }
 

@@ -1,9 +1,10 @@
 // From the effective document to routes that can be compiled: options merged for every plugin of every route, checked
 // against the plugin's own schema, each problem traced back to the document and field that it was written in.
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type Layered, type Origin, isObject } from "../layers/layers.ts";
+import type { Layered, Origin } from "../layers/layers.ts";
 import { MergedOptions } from "./merged-options.ts";
 import { flatten, placed } from "./parse.ts";
+import { isObject } from "./plain-object.ts";
 import { type Path, type Problem, maxProblems } from "./problems.ts";
 import { type PolicyPlugins, type PolicyRoute, failModeOf } from "./schema.ts";
 import { type Sources, writerOf } from "./written.ts";

@@ -1,10 +1,11 @@
-// The policy document: the strict schema of its own fields, with descriptions, and its JSON Schema. What stands under
+// The policy document: the strict schema of its own fields, with descriptions. What stands under
 // `pluginConfig.<plugin>` is that plugin's business and is checked once it is merged (routes.ts).
 import { z } from "zod";
 import { FormatError, type UpstreamAddress, parseUpstream } from "../../config/formats.ts";
 import { knownMethods, methodName } from "../../language/methods.ts";
 import { leadingFlaw, leadingSegments, pathPattern } from "../../language/path-pattern.ts";
 import { foldCase } from "../../language/path-reading.ts";
+import { type Extensions, extensionsField } from "./extensions-field.ts";
 import { unknownName } from "./problems.ts";
 import { type LintField, lint } from "./lint-field.ts";
 import { type PolicyTest, tests } from "./tests-field.ts";
@@ -13,6 +14,8 @@ import { bufferRequestBytes, maxAgeMs, restorePrefix, timeout } from "./route-fi
 /** What a policy has to know of a plugin; every plugin definition is one. */
 export interface PolicyPlugin {
   readonly options: z.ZodType;
+  /** Its place in the chain; of two with the same one nobody could say which runs first. */
+  readonly priority?: number;
   /** Decides who gets in: may not be made to fail open. */
   readonly security: boolean;
   /** The request fields that such options set. They come as they are written: anything at all. */
@@ -70,6 +73,7 @@ export interface PolicyRoute {
 /** The document as written: nothing filled in, so that layers can be told from defaults. */
 export interface PolicyDocument {
   readonly apiVersion: "outrigger/v1";
+  readonly extensions?: Extensions | undefined;
   readonly plugins?: readonly string[] | undefined;
   readonly pluginConfig?: PluginConfig | undefined;
   readonly locked?: readonly string[] | undefined;
@@ -89,8 +93,8 @@ const failClosed = z
   .describe("Always closed: a plugin that decides who gets in cannot be opened");
 
 /** The field `failMode` that every plugin's configuration has beside the plugin's own options. */
-export function failModeOf(plugin: PolicyPlugin): z.ZodType {
-  return plugin.security ? failClosed : failMode;
+export function failModeOf({ security }: Pick<PolicyPlugin, "security">): z.ZodType {
+  return security ? failClosed : failMode;
 }
 
 function upstreamFlaw(text: string, isAllowed: (target: UpstreamAddress) => boolean): string | undefined {
@@ -121,7 +125,12 @@ function distinct<Member extends z.ZodType<string>>(member: Member, least: numbe
 }
 
 export interface SchemaOptions {
+  /** Those that are built in. */
   readonly plugins: PolicyPlugins;
+  /** Names of extensions that may be used beside them. */
+  readonly extensions?: readonly string[] | undefined;
+  /** Whether the document goes over another: it has no extensions of its own then. */
+  readonly layer?: boolean | undefined;
   /** Whether a route that applies to `service` may name this upstream. Default: any well-formed one. */
   readonly isUpstreamAllowed?: ((target: UpstreamAddress) => boolean) | undefined;
   /** The service whose routes' upstreams are held against the allow-list. Default: every route's are. */
@@ -129,16 +138,21 @@ export interface SchemaOptions {
 }
 
 /** What a plugin's configuration is replaced with in the JSON Schema. */
-const pluginOfConfig = new WeakMap<z.core.$ZodType, PolicyPlugin>();
+export const pluginOfConfig = new WeakMap<z.core.$ZodType, PolicyPlugin>();
+/** Where names of a document's own extensions may stand, which its JSON Schema cannot know. */
+export const isOpenToExtensions = new WeakSet<z.core.$ZodType>();
 
-function configSchema(plugins: PolicyPlugins): z.ZodType<PluginConfig> {
-  const shape = Object.entries(plugins).map(([name, plugin]) => {
+function configSchema({ plugins, extensions: others = [] }: SchemaOptions): z.ZodType<PluginConfig> {
+  const shape = [...Object.keys(plugins), ...others].map((name) => {
     const config = z.record(z.string(), z.unknown());
-    pluginOfConfig.set(config, plugin);
+    const plugin = plugins[name];
+    if (plugin !== undefined) pluginOfConfig.set(config, plugin);
     return [name, config.optional()] as const;
   });
   // The members are optional, which the index signature cannot say under exactOptionalPropertyTypes.
-  return z.strictObject(Object.fromEntries(shape)) as unknown as z.ZodType<PluginConfig>;
+  const schema = z.strictObject(Object.fromEntries(shape)) as unknown as z.ZodType<PluginConfig>;
+  isOpenToExtensions.add(schema);
+  return schema;
 }
 
 const knownMethod = methodName.meta({ enum: [...knownMethods] });
@@ -174,8 +188,8 @@ function routeSchema(options: SchemaOptions) {
       services: distinct(z.string().min(1).max(128), 1)
         .optional()
         .describe("Services this route is for. Absent: every service"),
-      plugins: pluginNames(options.plugins).optional().describe("Replaces the default list on this route"),
-      pluginConfig: configSchema(options.plugins)
+      plugins: pluginNames(options).optional().describe("Replaces the default list on this route"),
+      pluginConfig: configSchema(options)
         .optional()
         .describe("Options by plugin, merged over the defaults: objects deep, arrays and scalars replaced"),
       stripPrefix: leadingSegments
@@ -205,28 +219,30 @@ function routeSchema(options: SchemaOptions) {
     .superRefine(routeCheck(options), always);
 }
 
-function pluginNames(plugins: PolicyPlugins) {
-  const known = Object.keys(plugins);
+function pluginNames({ plugins, extensions: others = [] }: SchemaOptions) {
+  const known = [...Object.keys(plugins), ...others];
   const name = z.enum(known, {
     error: ({ input }) =>
       typeof input === "string" ? unknownName("unknown plugin", input, known) : undefined,
   });
+  isOpenToExtensions.add(name);
   return distinct(name, 0);
 }
 
 /** The document's schema for these plugins. Parsing a value gives a PolicyDocument. */
 export function documentSchema(options: SchemaOptions): z.ZodType<PolicyDocument> {
-  const { plugins } = options;
+  const { plugins, layer = false } = options;
   return z
     .strictObject({
       apiVersion: z
         .literal("outrigger/v1", { error: 'must be "outrigger/v1"' })
         .describe("Version of this format"),
-      plugins: pluginNames(plugins)
+      extensions: extensionsField(Object.keys(plugins), layer),
+      plugins: pluginNames(options)
         .optional()
         .describe(`Plugins of every route that lists none (default ${defaultPlugins.join(", ")})`),
-      pluginConfig: configSchema(plugins).optional().describe("Default options of every route, by plugin"),
-      locked: pluginNames(plugins)
+      pluginConfig: configSchema(options).optional().describe("Default options of every route, by plugin"),
+      locked: pluginNames(options)
         .optional()
         .describe(
           "Plugins that a service's layer can neither reconfigure nor drop; only the shared policy sets it",
@@ -272,29 +288,4 @@ function refuseDuplicates(routes: unknown, context: z.core.$RefinementCtx): void
       break;
     }
   }
-}
-
-/** JSON Schema (draft 2020-12) of the document as it is written, each plugin's options in place. */
-export function policyJsonSchema(plugins: PolicyPlugins): Record<string, unknown> {
-  const schema = z.toJSONSchema(documentSchema({ plugins }), {
-    io: "input",
-    unrepresentable: "any",
-    override({ zodSchema, jsonSchema }) {
-      const plugin = pluginOfConfig.get(zodSchema);
-      if (plugin === undefined) return;
-      const {
-        $schema: _,
-        properties,
-        ...options
-      } = z.toJSONSchema(plugin.options, {
-        io: "input",
-        unrepresentable: "any",
-      });
-      const failMode = z.toJSONSchema(failModeOf(plugin));
-      delete failMode.$schema;
-      for (const key of Object.keys(jsonSchema)) delete jsonSchema[key];
-      Object.assign(jsonSchema, options, { properties: { ...properties, failMode } });
-    },
-  });
-  return { title: "Outrigger policy", ...schema };
 }

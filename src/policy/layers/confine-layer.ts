@@ -4,7 +4,8 @@
 import { isDeepStrictEqual } from "node:util";
 import type { UpstreamAddress } from "../../config/formats.ts";
 import { upstreamTest } from "./confine-upstream.ts";
-import { isObject, sharedRoutes } from "./layers.ts";
+import { isObject } from "../document/plain-object.ts";
+import { sharedRoutes } from "./layers.ts";
 import { type Path, quoted } from "../document/problems.ts";
 import type {
   PluginConfig,

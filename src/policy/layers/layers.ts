@@ -6,6 +6,7 @@
 // whatever the layer says, the effective document has it so, and what the locks overruled is told beside it.
 import { Lookalikes, groupByPath } from "./covering.ts";
 import { type Broken, Lock } from "./lock.ts";
+import { isObject } from "../document/plain-object.ts";
 import type { Path } from "../document/problems.ts";
 import type { PluginConfig, PolicyDocument, PolicyRoute } from "../document/schema.ts";
 
@@ -74,20 +75,22 @@ export function applyLayer(
     });
     if (lawful.length === above.length) {
       const config = merge(shared.pluginConfig ?? {}, pluginConfig) as PluginConfig;
-      return effectiveOf({ plugins, pluginConfig: config, locked }, [...kept, ...own], broken);
+      const top = { extensions: shared.extensions, plugins, pluginConfig: config, locked };
+      return effectiveOf(top, [...kept, ...own], broken);
     }
     above = lawful;
   }
 }
 
 function effectiveOf(
-  top: Pick<EffectiveDocument, "plugins" | "pluginConfig" | "locked">,
+  { extensions, ...top }: Pick<EffectiveDocument, "extensions" | "plugins" | "pluginConfig" | "locked">,
   routes: readonly Placed[],
   broken: Layered["broken"],
 ): Layered {
   return {
     effective: {
       apiVersion: "outrigger/v1",
+      ...(extensions !== undefined && { extensions }),
       ...top,
       routes: routes.map(({ route }) => withoutServices(route)),
     },
@@ -131,10 +134,6 @@ export function merge(base: unknown, over: unknown): unknown {
     merged.set(key, merged.has(key) ? merge(merged.get(key), value) : value);
   }
   return Object.fromEntries(merged);
-}
-
-export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** The shared routes, less the methods that the layer's routes take over. */

@@ -2,7 +2,7 @@
 // field it was written in.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { policyJsonSchema } from "../../../src/policy/document/schema.ts";
+import { policyJsonSchema } from "../../../src/policy/document/json-schema.ts";
 import { effective, problemsOf, samplePlugins } from "./sample.ts";
 
 async function said(shared: object, layer?: object): Promise<string[]> {

@@ -1,0 +1,116 @@
+// From the entries of a document's `extensions` to plugins that its other fields may name: the packages are got, held
+// against what the document says of them, and their options checked as those of built-in plugins are.
+import type { Extension } from "../../extensions/entry.ts";
+import type { Package } from "../../extensions/manifest.ts";
+import { type Entries, PackagesRefused } from "../../extensions/package-store.ts";
+import { placed } from "../document/parse.ts";
+import { type Path, type Problem, PolicyRefused, quoted, ReadingCutShort } from "../document/problems.ts";
+import type { PolicyPlugins } from "../document/schema.ts";
+import type { SourceDocument } from "../document/written.ts";
+import { type ExtensionPlugin, optionsOf } from "./plugin.ts";
+
+/**
+ * The packages of all these extensions, by name. Rejects with PackagesRefused, one problem for each that is not to be
+ * had, or with the signal's reason; has a time limit of its own.
+ */
+export type FindPackages = (entries: Entries, signal?: AbortSignal) => Promise<ReadonlyMap<string, Package>>;
+
+export interface Resolved {
+  readonly extensions: readonly Extension[];
+  /** Those and the built-in ones. */
+  readonly plugins: PolicyPlugins;
+}
+
+interface Flaw {
+  readonly path: Path;
+  readonly message: string;
+}
+
+/**
+ * @param source whose signature is verified: for others nothing is fetched
+ * Rejects with PolicyRefused, or with ReadingCutShort when what is missing may be there later; all problems in it.
+ */
+export async function resolveExtensions(
+  source: SourceDocument,
+  builtIn: PolicyPlugins,
+  find: FindPackages,
+  signal?: AbortSignal,
+): Promise<Resolved> {
+  const entries = source.document.extensions ?? {};
+  if (Object.keys(entries).length === 0) return { extensions: [], plugins: builtIn };
+  const found = await packagesFor(source, entries, find, signal);
+  const extensions = Object.entries(entries).map(([name, entry]): Extension => ({
+    name,
+    entry,
+    package: found.get(name) as Package,
+  }));
+  const flaws = [...extensions.flatMap(flawsOf), ...samePriorities(extensions, builtIn)];
+  const plugins: Record<string, ExtensionPlugin> = {};
+  for (const extension of extensions) {
+    const { name, entry } = extension;
+    const { manifest } = extension.package;
+    const options = optionsOf(manifest);
+    if (typeof options === "string") {
+      flaws.push({ path: ["extensions", name], message: `the options in its manifest: ${options}` });
+      continue;
+    }
+    const { security } = manifest;
+    const failMode = security ? "closed" : (entry.failMode ?? manifest.failMode);
+    plugins[name] = { options, security, failMode, priority: priorityOf(extension) };
+  }
+  if (flaws.length > 0) throw new PolicyRefused(problemsFrom(flaws, source));
+  return { extensions, plugins: { ...builtIn, ...plugins } };
+}
+
+async function packagesFor(
+  source: SourceDocument,
+  entries: Entries,
+  find: FindPackages,
+  signal: AbortSignal | undefined,
+): Promise<ReadonlyMap<string, Package>> {
+  try {
+    return await find(entries, signal);
+  } catch (error) {
+    if (!(error instanceof PackagesRefused)) throw error;
+    const flaws = error.problems.map(({ name, field, message }) => ({
+      path: ["extensions", name, field].filter((part) => part !== undefined),
+      message,
+    }));
+    const problems = problemsFrom(flaws, source);
+    if (error.problems.some(({ transient }) => transient)) throw new ReadingCutShort(problems);
+    throw new PolicyRefused(problems);
+  }
+}
+
+function problemsFrom(flaws: readonly Flaw[], source: SourceDocument): Problem[] {
+  return flaws.map((flaw) => placed(flaw, source, source.name));
+}
+
+function flawsOf({ name, entry, package: { manifest } }: Extension): Flaw[] {
+  if (!manifest.security || entry.failMode !== "open") return [];
+  const message = "a plugin that decides who gets in always fails closed";
+  return [{ path: ["extensions", name, "failMode"], message }];
+}
+
+const priorityOf = ({ entry, package: { manifest } }: Extension): number =>
+  entry.priority ?? manifest.priority;
+
+/** Of two plugins with one priority nobody could say which runs first; of one and its replacement only one runs. */
+function samePriorities(extensions: readonly Extension[], builtIn: PolicyPlugins): Flaw[] {
+  const taken = new Map<number | undefined, string>();
+  for (const [name, { priority }] of Object.entries(builtIn)) taken.set(priority, name);
+  const flaws: Flaw[] = [];
+  for (const extension of extensions) {
+    const { name, entry } = extension;
+    const priority = priorityOf(extension);
+    const other = taken.get(priority);
+    const pair =
+      other === entry.replaces || extensions.find((each) => each.name === other)?.entry.replaces === name;
+    if (other === undefined) taken.set(priority, name);
+    else if (!pair) {
+      const message = `${priority} is the priority of ${quoted(other)} too: give one of them another, by "priority"`;
+      flaws.push({ path: ["extensions", name, "priority"], message });
+    }
+  }
+  return flaws;
+}

@@ -1,0 +1,37 @@
+// Extensions that are not for a service: its policy is the shared one as if it had none of them.
+import type { PolicyDocument } from "../document/schema.ts";
+
+/** @param service undefined = all of them */
+export function scopeExtensions(shared: PolicyDocument, service: string | undefined): PolicyDocument {
+  if (shared.extensions === undefined || service === undefined) return shared;
+  const own = Object.entries(shared.extensions).filter(
+    ([, { services }]) => services === undefined || services.includes(service),
+  );
+  const kept = new Set(own.map(([name]) => name));
+  const away = new Set(Object.keys(shared.extensions).filter((name) => !kept.has(name)));
+  if (away.size === 0) return shared;
+  return {
+    ...withoutPlugins(shared, away),
+    extensions: Object.fromEntries(own),
+    ...(shared.locked && { locked: shared.locked.filter((name) => !away.has(name)) }),
+    ...(shared.routes && { routes: shared.routes.map((route) => withoutPlugins(route, away)) }),
+  };
+}
+
+/** A document's top, or a route. */
+interface Part {
+  readonly plugins?: readonly string[] | undefined;
+  readonly pluginConfig?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** Without anything of these plugins. */
+export function withoutPlugins<Kind extends Part>(part: Kind, away: ReadonlySet<string>): Kind {
+  const { plugins, pluginConfig } = part;
+  return {
+    ...part,
+    ...(plugins && { plugins: plugins.filter((name) => !away.has(name)) }),
+    ...(pluginConfig && {
+      pluginConfig: Object.fromEntries(Object.entries(pluginConfig).filter(([name]) => !away.has(name))),
+    }),
+  };
+}
