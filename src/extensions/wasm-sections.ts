@@ -96,7 +96,8 @@ export function customSectionBytes(name: string, contents: Buffer): Buffer {
   return Buffer.concat([Buffer.of(customId), leb128(size), ...body]);
 }
 
-function leb128(value: number): Buffer {
+/** LEB128 (core specification 5.2.2), unsigned. */
+export function leb128(value: number): Buffer {
   const bytes: number[] = [];
   let rest = value;
   do {

@@ -94,6 +94,8 @@ export const rooms: readonly Room[] = [
     ["jose", "yaml", "zod"],
   ),
   room("src/runtime/", ["src/extensions/", "src/language/", "src/plugin-api/", "src/v8/slices.ts"], ["zod"]),
+  // Filters of the proxy-wasm ABI.
+  room("src/runtime/wasm/", ["src/extensions/", "src/plugin-api/"], ["isolated-vm"]),
   // What is known of clients, and what they may cost.
   room("src/client/", ["src/language/", "src/plugin-api/", "src/v8/"], ["ipaddr.js"]),
   // Wire formats, both directions: pure, but for memory that is read into.

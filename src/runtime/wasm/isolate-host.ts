@@ -1,0 +1,116 @@
+// Guests in isolates of V8 (isolated-vm) on this very thread: a call costs no switch of threads, and one that takes too
+// long is stopped. What an isolate's own memory limit does not count is bounded elsewhere: the guest's memory in its
+// module, JavaScript objects by there being no JavaScript but ours.
+import { randomBytes } from "node:crypto";
+import type ivm from "isolated-vm";
+import {
+  type Guest,
+  type GuestAnswer,
+  GuestFailure,
+  type GuestHost,
+  type GuestLimits,
+  hooks,
+} from "./guest-host.ts";
+import { shimText } from "./shim-text.ts";
+import type { GuestFacts } from "./shim/state.ts";
+
+type Invoke = (hook: number, context: number, number: number, text: string, more: string) => GuestAnswer;
+
+/** Megabytes of an isolate's own heap: fields, bodies, shared data. */
+const heapMiB = 128;
+
+/** @throws Error when isolated-vm is not installed, or not for this platform */
+export async function isolateHost(): Promise<GuestHost> {
+  const { default: library } = await import("isolated-vm");
+  return {
+    name: "isolate",
+    async load(module, facts, limits) {
+      const isolate = new library.Isolate({ memoryLimit: heapMiB });
+      try {
+        return await start(library, isolate, module, facts, limits);
+      } catch (error) {
+        dispose(isolate);
+        throw failure(error);
+      }
+    },
+  };
+}
+
+async function start(
+  library: typeof ivm,
+  isolate: ivm.Isolate,
+  module: Buffer,
+  facts: GuestFacts,
+  { timeMs, startMs }: GuestLimits,
+): Promise<{ guest: Guest; started: GuestAnswer }> {
+  const context = await isolate.createContext();
+  const bytes = new library.ExternalCopy(Uint8Array.from(module).buffer);
+  // On a thread of isolated-vm: a large module is compiled while this one serves.
+  const program = await context.evalClosure(
+    `const [module, facts, key] = [$0, $1, $2];\n${shimText}\nreturn { started, invoke };`,
+    [bytes.copyInto({ release: true }), JSON.stringify(facts), randomBytes(32).toString("latin1")],
+    { timeout: startMs, result: { reference: true } },
+  );
+  const started = (await program.get("started", { copy: true })) as GuestAnswer;
+  const invoke = (await program.get("invoke", { reference: true })) as ivm.Reference<Invoke>;
+  program.release();
+  return { guest: new IsolateGuest(isolate, invoke, timeMs, startMs), started };
+}
+
+class IsolateGuest implements Guest {
+  alive = true;
+  readonly #isolate: ivm.Isolate;
+  readonly #invoke: ivm.Reference<Invoke>;
+  readonly #limit: { readonly timeout: number };
+  readonly #startMs: number;
+
+  constructor(isolate: ivm.Isolate, invoke: ivm.Reference<Invoke>, timeMs: number, startMs: number) {
+    this.#isolate = isolate;
+    this.#invoke = invoke;
+    this.#limit = { timeout: timeMs };
+    this.#startMs = startMs;
+  }
+
+  call(hook: number, context: number, number: number, text: string, more: string): GuestAnswer {
+    try {
+      return this.#checked(
+        this.#invoke.applySync(undefined, [hook, context, number, text, more], this.#limit),
+      );
+    } catch (error) {
+      this.dispose();
+      throw failure(error);
+    }
+  }
+
+  async configure(context: number, configuration: string): Promise<GuestAnswer> {
+    try {
+      const input: Parameters<Invoke> = [hooks.configure, context, 0, configuration, ""];
+      return this.#checked(await this.#invoke.apply(undefined, input, { timeout: this.#startMs }));
+    } catch (error) {
+      this.dispose();
+      throw failure(error);
+    }
+  }
+
+  dispose(): void {
+    this.alive = false;
+    dispose(this.#isolate);
+  }
+
+  #checked(answer: unknown): GuestAnswer {
+    if (typeof answer !== "string" && typeof answer !== "number") throw new Error("it gave no answer");
+    return answer;
+  }
+}
+
+function dispose(isolate: ivm.Isolate): void {
+  if (!isolate.isDisposed) isolate.dispose();
+}
+
+function failure(error: unknown): GuestFailure {
+  if (error instanceof GuestFailure) return error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return new GuestFailure(reason === "Script execution timed out." ? "it took too long" : reason, {
+    cause: error,
+  });
+}

@@ -1,0 +1,125 @@
+// The memory of a guest, as the functions that it imports read and write it. Everything that goes through here is bytes,
+// one character each: header fields, bodies, log lines.
+// What is in this folder runs where the guest runs, as text: a class uses nothing but what its constructor is given.
+
+/** Exports of a guest, by name. */
+export type GuestExports = Readonly<Record<string, unknown>>;
+
+/** The part of `WebAssembly.Memory` that is used. */
+export interface LinearMemory {
+  readonly buffer: ArrayBuffer;
+}
+
+type Allocate = (size: number) => number;
+
+export class Memory {
+  #memory: LinearMemory | undefined = undefined;
+  #allocate: Allocate | undefined = undefined;
+  #bytes = new Uint8Array(0);
+  #view = new DataView(new ArrayBuffer(0));
+  readonly #names: (string | undefined)[] = [];
+  readonly #places: number;
+
+  constructor(places: number) {
+    this.#places = places;
+  }
+
+  attach(exports: GuestExports): void {
+    this.#memory = exports["memory"] as LinearMemory;
+    // `malloc` is what guests have that are older than the other name.
+    this.#allocate = (exports["proxy_on_memory_allocate"] ?? exports["malloc"]) as Allocate;
+  }
+
+  /** Whether there are so many bytes there. */
+  has(pointer: number, size: number): boolean {
+    return (pointer >>> 0) + (size >>> 0) <= this.#current().length;
+  }
+
+  /** @returns undefined = there are not so many bytes there */
+  read(pointer: number, size: number): string | undefined {
+    const from = pointer >>> 0;
+    const length = size >>> 0;
+    const bytes = this.#current();
+    if (from + length > bytes.length) return undefined;
+    let text = "";
+    if (length <= 24) {
+      for (let i = from; i < from + length; i += 1) text += String.fromCharCode(bytes[i] as number);
+      return text;
+    }
+    // As many arguments as a call can take for sure.
+    for (let i = from; i < from + length; i += 8_192) {
+      const part = bytes.subarray(i, Math.min(i + 8_192, from + length));
+      text += String.fromCharCode.apply(null, part as unknown as number[]);
+    }
+    return text;
+  }
+
+  /** The same for a name of a field, in the form in which fields are looked up. */
+  readName(pointer: number, size: number): string | undefined {
+    const from = pointer >>> 0;
+    const length = size >>> 0;
+    const bytes = this.#current();
+    if (from + length > bytes.length) return undefined;
+    const place = (from ^ (length << 4)) & (this.#places - 1);
+    const known = this.#names[place];
+    if (known !== undefined && known.length === length) {
+      let i = 0;
+      while (i < length && known.charCodeAt(i) === bytes[from + i]) i += 1;
+      if (i === length) return known;
+    }
+    const name = this.read(pointer, size)?.toLowerCase().replaceAll("_", "-");
+    // Guests ask by the same constants again and again.
+    if (name !== undefined && length <= 64) this.#names[place] = Object.keys({ [name]: 0 })[0];
+    return name;
+  }
+
+  /** @returns false = there is no room at that place */
+  write(pointer: number, text: string): boolean {
+    const from = pointer >>> 0;
+    const bytes = this.#current();
+    const { length } = text;
+    if (from + length > bytes.length) return false;
+    for (let i = 0; i < length; i += 1) bytes[from + i] = text.charCodeAt(i);
+    return true;
+  }
+
+  readU32(pointer: number): number {
+    this.#current();
+    return this.#view.getUint32(pointer >>> 0, true);
+  }
+
+  writeU32(pointer: number, value: number): boolean {
+    if (!this.has(pointer, 4)) return false;
+    this.#view.setUint32(pointer >>> 0, value, true);
+    return true;
+  }
+
+  writeU64(pointer: number, value: bigint): boolean {
+    if (!this.has(pointer, 8)) return false;
+    this.#view.setBigUint64(pointer >>> 0, value, true);
+    return true;
+  }
+
+  /**
+   * Hands a value to the guest, in memory that the guest itself allocates.
+   * @returns the status: 0, or 6 = `INVALID_MEMORY_ACCESS`
+   */
+  give(value: string, toPointer: number, toSize: number): number {
+    if (!this.has(toPointer, 4) || !this.has(toSize, 4)) return 6;
+    let pointer = 0;
+    if (value.length > 0) {
+      pointer = this.#allocate?.(value.length) ?? 0;
+      if (pointer === 0 || !this.write(pointer, value)) return 6;
+    }
+    return this.writeU32(toPointer, pointer) && this.writeU32(toSize, value.length) ? 0 : 6;
+  }
+
+  // Memory that has grown leaves its old buffer behind, empty.
+  #current(): Uint8Array {
+    if (this.#bytes.length === 0 && this.#memory !== undefined) {
+      this.#bytes = new Uint8Array(this.#memory.buffer);
+      this.#view = new DataView(this.#memory.buffer);
+    }
+    return this.#bytes;
+  }
+}
