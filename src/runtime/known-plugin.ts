@@ -3,7 +3,6 @@ import type { PluginDefinition } from "../plugin-api/contract.ts";
 import { type HookMeasures, measureHooks } from "./hook-measures.ts";
 import { PluginFaults } from "./plugin-faults.ts";
 import { type HostServices, ScopedServices, type ServicesUser } from "./scoped-services.ts";
-import { builtInQuotas, extensionQuotas } from "./services/quotas.ts";
 
 export interface KnownPlugin {
   readonly definition: PluginDefinition;
@@ -28,7 +27,7 @@ export function knownPlugin(
   return {
     definition,
     faults,
-    scoped: new ScopedServices(definition, services, others, lasting ? builtInQuotas : extensionQuotas),
+    scoped: new ScopedServices(definition, services, others),
     measures: () => (made ??= measureHooks(definition.name, services.metrics)),
     lasting,
   };

@@ -32,6 +32,16 @@ export type GuestAnswer = string | number;
 /** A guest that cannot be called any more: it trapped, took too long, or was ended. */
 export class GuestFailure extends Error {
   override readonly name = "GuestFailure";
+  /** false = the call had not begun when another one ended the guest: a new guest can be asked. */
+  readonly began: boolean;
+
+  constructor(
+    message: string,
+    { began = true, ...options }: ErrorOptions & { readonly began?: boolean } = {},
+  ) {
+    super(message, options);
+    this.began = began;
+  }
 }
 
 /** A module at work. */

@@ -72,6 +72,7 @@ class IsolateGuest implements Guest {
   }
 
   call(hook: number, context: number, number: number, text: string, more: string): GuestAnswer {
+    if (!this.alive) throw new GuestFailure("it was ended", { began: false });
     try {
       return this.#checked(
         this.#invoke.applySync(undefined, [hook, context, number, text, more], this.#limit),
@@ -83,6 +84,7 @@ class IsolateGuest implements Guest {
   }
 
   async configure(context: number, configuration: string): Promise<GuestAnswer> {
+    if (!this.alive) throw new GuestFailure("it was ended", { began: false });
     try {
       const input: Parameters<Invoke> = [hooks.configure, context, 0, configuration, ""];
       return this.#checked(await this.#invoke.apply(undefined, input, { timeout: this.#startMs }));

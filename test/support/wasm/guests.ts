@@ -77,7 +77,7 @@ async function compiled(
   flags: readonly string[],
   compile: (output: string) => Promise<void>,
 ): Promise<Buffer> {
-  const digest = createHash("sha256").update(JSON.stringify([name, flags, clang, asc, sources()]));
+  const digest = createHash("sha256").update(JSON.stringify([name, flags, clang, asc, sourcesOf(name)]));
   const path = join(kept, `${digest.digest("hex")}.wasm`);
   try {
     return readFileSync(path);
@@ -90,7 +90,12 @@ async function compiled(
   }
 }
 
-function sources(): string[] {
-  const names = readdirSync(folder).filter((name) => /\.(c|h|as)$/.test(name));
-  return names.sort().map((name) => readFileSync(join(folder, name), "utf8"));
+function sourcesOf(name: string): string[] {
+  const isPart = name.endsWith(".c") ? (file: string) => file === name || file.endsWith(".h") : isAssembly;
+  return readdirSync(folder)
+    .filter(isPart)
+    .sort()
+    .map((file) => readFileSync(join(folder, file), "utf8"));
 }
+
+const isAssembly = (file: string): boolean => file.endsWith(".as");

@@ -99,8 +99,9 @@ static int operate_on_bodies(text operation, text *w, u32 count) {
     text map = count > 3 ? map_of(w + 3, count - 3) : (text){0, 0}, body = text_or_last(w[1]);
     return status(proxy_send_local_response(N(0), W(2), body.data, body.size, map.data, map.size, -1));
   }
-  // call upstream timeout body key=value…
+  // call upstream timeout body key=value…; the body `-` is none.
   if (IS("call")) {
+    if (equal(w[2], T("-"))) w[2].size = 0;
     text map = map_of(w + 3, count - 3);
     u32 id = 0;
     last_context = current_context;
