@@ -21,13 +21,14 @@ export async function printHistory(terminal: Terminal, options: HistoryOptions):
     }
     const rows = revisions.map((each) => [
       String(each.revision),
-      each.at,
+      // Nobody knows when it was SET: this is when it was found there.
+      each.kind === "direct" ? `seen ${each.at}` : each.at,
       each.kind,
       each.author,
-      each.deleted ? "(deleted)" : each.digest.slice(0, 12),
+      each.deleted ? "(deleted)" : `sha256 ${each.digest.slice(0, 12)}`,
       each.reason,
     ]);
-    printTable(terminal, ["REVISION", "AT", "HOW", "AUTHOR", "SHA256", "REASON"], rows);
+    printTable(terminal, ["REVISION", "AT", "HOW", "AUTHOR", "DOCUMENT", "REASON"], rows);
     return 0;
   });
 }

@@ -29,16 +29,16 @@ export async function showPolicy(terminal: Terminal, options: ShowOptions): Prom
 }
 
 async function showDocument(terminal: Terminal, plane: Plane, options: ShowOptions): Promise<number> {
-  const { history, author } = plane;
+  const { history } = plane;
   const { service, revision, json } = options;
   const name = documentName(service);
-  const current = await history.look(service, author);
+  const current = await history.peek(service);
   const old = revision === undefined ? undefined : await history.find(service, Number(revision));
   if (revision !== undefined && old === undefined)
     throw new PlaneRefusal(`the history of ${name} has no revision ${revision}`);
   const text = old === undefined ? current.document?.toString() : old.document;
   if (text === undefined || old?.deleted === true) throw new PlaneRefusal(`there is no ${name} in Redis`);
-  const number = old?.revision ?? current.revision;
+  const number = old?.revision ?? (current.recorded ? current.revision : null);
   const digest = old?.digest ?? current.digest;
   const signature = await signatureOf(plane, Buffer.from(text), name);
   if (json) {
@@ -46,7 +46,10 @@ async function showDocument(terminal: Terminal, plane: Plane, options: ShowOptio
     terminal.out(`${JSON.stringify({ name, revision: number, digest, signature, document }, null, 2)}\n`);
     return 0;
   }
-  terminal.err(`${printable(`${name}, revision ${number}, sha256 ${digest}${signatureText(signature)}`)}\n`);
+  const which =
+    number === null ? `SET past the history (after revision ${current.revision})` : `revision ${number}`;
+  const line = `${name}, ${which}, document sha256 ${digest}${signatureText(signature)}`;
+  terminal.err(`${printable(line)}\n`);
   const shown = signature === null ? text : payloadOf(text.trim()).toString();
   terminal.out(`${shown.split("\n").map(printable).join("\n").trimEnd()}\n`);
   return 0;

@@ -2,8 +2,10 @@
 // size), for all services. Signatures are left out: a policy is checked before it is signed.
 import { loadConfig } from "../app/environment.ts";
 import type { Config } from "../config/config.ts";
+import { candidateOf } from "../plane/candidate.ts";
 import type { Finding } from "../plane/lint/finding.ts";
 import { readPolicyFile } from "../policy/sources/file-source.ts";
+import { digestOf } from "../policy/document/digest.ts";
 import { type Problem, PolicyRefused, problemText } from "../policy/document/problems.ts";
 import { createPolicyReader, type PolicyReader, type RawPolicy, sharedKey } from "../policy/read.ts";
 import { pluginsByName } from "../app/registry.ts";
@@ -19,8 +21,10 @@ export interface CheckOptions {
 export interface FileResult {
   readonly file: string;
   readonly ok: boolean;
-  /** Digest of the effective document; absent when it was refused. */
+  /** Of the effective document, for all services; absent when it was refused. */
   readonly digest?: string;
+  /** Of the document as `apply` writes it, by which history, heartbeats and `/policy` name it; absent when it was refused. */
+  readonly documentDigest?: string;
   readonly routes?: number;
   readonly problems: readonly Problem[];
   /** What is valid and probably not meant. */
@@ -60,7 +64,9 @@ async function checkFile(
     const raw = await readPolicy(file, over, config.policyMaxBytes);
     const { digest, routes } = await read(raw);
     const { findings: warnings, left } = await lintFor(config, raw, undefined);
-    return { file, ok: true, digest, routes: routes.length, problems: [], warnings, left };
+    const own = candidateOf(raw.layer ?? raw.shared, raw.format);
+    const digests = { digest, documentDigest: digestOf(own.bytes) };
+    return { file, ok: true, ...digests, routes: routes.length, problems: [], warnings, left };
   } catch (error) {
     if (!(error instanceof PolicyRefused)) throw error;
     const lower = over ?? file;
@@ -112,9 +118,11 @@ export async function validatePolicies(
     terminal.out(`${JSON.stringify({ ok, files: results }, null, 2)}\n`);
     return ok ? 0 : 1;
   }
-  for (const { file, routes, digest, problems, warnings, left } of results) {
+  for (const { file, routes, digest, documentDigest, problems, warnings, left } of results) {
     if (digest !== undefined) {
-      terminal.out(`${file}: valid, ${routes} ${routes === 1 ? "route" : "routes"}, sha256 ${digest}\n`);
+      const count = `${routes} ${routes === 1 ? "route" : "routes"}`;
+      const digests = `document sha256 ${documentDigest}, effective for all services ${digest}`;
+      terminal.out(`${file}: valid, ${count}, ${digests}\n`);
     }
     for (const problem of problems) terminal.err(`${problemText(problem)}\n`);
     printLint((line) => terminal.err(line), file, { findings: warnings, left });

@@ -31,7 +31,9 @@ export async function reportConvergence(terminal: Terminal, plane: Plane, made: 
   const facts = { document, revision, digest, at: new Date(atMs).toISOString(), unchanged };
   if (!json) {
     const what = unchanged ? "holds this already, as" : digest === "" ? "is deleted, as" : "is now at";
-    terminal.out(`${document} ${what} revision ${revision}${digest === "" ? "" : `, sha256 ${digest}`}\n`);
+    terminal.out(
+      `${document} ${what} revision ${revision}${digest === "" ? "" : `, document sha256 ${digest}`}\n`,
+    );
   }
   if (waitMs === undefined) {
     if (json) terminal.out(`${JSON.stringify({ ...facts, changes, warnings }, null, 2)}\n`);

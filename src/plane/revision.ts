@@ -10,7 +10,7 @@ export interface Revision {
   /** From 1, without gaps, a document. */
   readonly revision: number;
   readonly kind: RevisionKind;
-  /** ISO 8601, by Redis' clock. Of a direct change: when it was noticed. */
+  /** ISO 8601, by Redis' clock. Of a direct change: when it was seen, by `history` or by whatever changes the document next. */
   readonly at: string;
   readonly author: string;
   readonly reason: string;

@@ -238,6 +238,40 @@ describe("files and what they change", () => {
     assert.equal(await redis.cli.get("outrigger:epoch"), raised);
   });
 
+  test("validate, apply, show and history name a document by the same digest", async () => {
+    const path = file("apiVersion: outrigger/v1\nplugins: [logging, transform]\n", "yaml");
+    const validated = /document sha256 ([0-9a-f]{64}), effective/.exec(
+      (await run("policy", "validate", path)).stdout,
+    );
+    const digest = validated?.[1] ?? "none";
+    assert.match((await run("policy", "apply", path)).stdout, new RegExp(`, document sha256 ${digest}\n`));
+    assert.match((await run("policy", "show")).stderr, new RegExp(`, document sha256 ${digest}\n`));
+    assert.match((await run("policy", "history")).stdout, new RegExp(` sha256 ${digest.slice(0, 12)}\n`));
+    assert.match(
+      (await run("check")).stdout,
+      new RegExp(`, document sha256 ${digest.slice(0, 12)}…, effective`),
+    );
+  });
+
+  test("what is SET is in the history with when it was seen; show and diff write nothing", async () => {
+    await run("policy", "apply", file(marked("before")));
+    const epoch = Number(await redis.cli.get("outrigger:epoch"));
+    const byHand = file(marked("by hand"));
+    await redis.cli.set("outrigger:policy", readFileSync(byHand));
+    const { stderr } = await run("policy", "show");
+    assert.match(
+      stderr,
+      new RegExp(`^policy, SET past the history \\(after revision ${epoch}\\), document sha256 `),
+    );
+    assert.equal((JSON.parse((await run("policy", "show", "--json")).stdout) as Applied).revision, null);
+    await run("policy", "diff", byHand);
+    assert.equal(await redis.cli.get("outrigger:epoch"), String(epoch));
+    const { stdout } = await run("policy", "history");
+    assert.match(stdout, new RegExp(`^${epoch + 1} +seen 20\\S+Z +direct `, "m"));
+    assert.match(stdout, new RegExp(`^${epoch} +20\\S+Z +apply `, "m"));
+    assert.match((await run("policy", "show")).stderr, new RegExp(`^policy, revision ${epoch + 1}, `));
+  });
+
   test("the second of two operators is told who was first", async () => {
     const first = await run("policy", "apply", file(marked("one")), "--json");
     const { revision } = JSON.parse(first.stdout) as Applied;

@@ -3,6 +3,7 @@ import { pluginsByName } from "../../app/registry.ts";
 import type { Config } from "../../config/config.ts";
 import { PolicyRefused, problemText } from "../../policy/document/problems.ts";
 import { createPolicyReader, layerKey, type RawPolicy, sharedKey } from "../../policy/read.ts";
+import { digestsOf } from "../../policy/status.ts";
 import { keySetKey, keySetMaxBytes } from "../../policy/signature/key-sets.ts";
 import { readPolicyFile } from "../../policy/sources/file-source.ts";
 import { createStore } from "../../redis/store.ts";
@@ -71,6 +72,15 @@ async function checkStored(config: Config): Promise<CheckFinding[]> {
   }
 }
 
+const short = (digest: string): string => `${digest.slice(0, 12)}…`;
+
+/** Of the documents, by which history and heartbeats name them, and of what becomes of them. */
+function digestsText(raw: RawPolicy, effective: string): string {
+  const { shared, layer } = digestsOf(raw);
+  const documents = layer === null ? short(shared) : `${short(shared)} and ${short(layer)}`;
+  return `document sha256 ${documents}, effective ${short(effective)}`;
+}
+
 async function judged(config: Config, raw: RawPolicy, name: string): Promise<CheckFinding[]> {
   const check = checkOf("policy");
   const {
@@ -85,11 +95,8 @@ async function judged(config: Config, raw: RawPolicy, name: string): Promise<Che
     const read = await createPolicyReader({ plugins, service, upstreamAllow, ownUpstream, keys, maxBytes });
     const { routes, digest, overruled, signatures } = await read(raw);
     const layered = raw.layer === undefined ? "" : ` with the layer of ${service}`;
-    const found = [
-      check.ok(
-        `${name}${layered} is valid, ${routes.length} ${routes.length === 1 ? "route" : "routes"}, sha256 ${digest.slice(0, 12)}…`,
-      ),
-    ];
+    const count = `${routes.length} ${routes.length === 1 ? "route" : "routes"}`;
+    const found = [check.ok(`${name}${layered} is valid, ${count}, ${digestsText(raw, digest)}`)];
     if (overruled[0] !== undefined)
       found.push(
         check.warn(`parts of the layer are overruled: ${problemText(overruled[0])}`, "mend the layer"),

@@ -99,7 +99,10 @@ describe("outrigger policy", () => {
     const { code, stdout, stderr } = await outrigger(["policy", "validate", good]);
     assert.equal(code, 0);
     assert.doesNotMatch(stderr, /^(?!.*: warning: )./m);
-    assert.match(stdout, /good\.yaml: valid, 1 route, sha256 [0-9a-f]{64}\n$/);
+    assert.match(
+      stdout,
+      /good\.yaml: valid, 1 route, document sha256 [0-9a-f]{64}, effective for all services [0-9a-f]{64}\n$/,
+    );
   });
 
   it("validate warns of what is probably not meant, and calls the file valid; --strict does not", async () => {
