@@ -171,6 +171,8 @@ export const auth = definePlugin({
   failMode: "closed",
   options: authOptions,
   needs: {
+    // Issuers are where the options say.
+    hosts: ["*"],
     // The keys of an issuer are told of under one prefix for all services.
     keys: [
       "apikey:",

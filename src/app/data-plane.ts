@@ -12,7 +12,7 @@ import type { Trust } from "../policy/signature/key-sets.ts";
 import { RecordSignatures } from "../policy/signature/records.ts";
 import { compilePolicy } from "../routing/compile-policy.ts";
 import { createRequestCounters, type RoutedPolicy } from "../routing/routed-policy.ts";
-import { createHttpClient } from "../runtime/http-client.ts";
+import { createHttpClient } from "../runtime/services/http/client.ts";
 import { createPluginHost, type PluginHost } from "../runtime/plugin-host.ts";
 import type { HostServices } from "../runtime/scoped-services.ts";
 import { drainLimits, type TakeBacklog } from "../server/drain.ts";
@@ -147,7 +147,7 @@ function createServices(
     store,
     seals: secrets.seals(keyPrefix, service),
     secrets,
-    http: createHttpClient(),
+    http: createHttpClient,
     clock,
     fleet: { service, instance, region, size: fleetSize, workers: workerCount },
     keptLines: stateDir === undefined ? undefined : (name) => new FolderLines(stateDir, name, service, clock),

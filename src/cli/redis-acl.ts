@@ -1,6 +1,7 @@
-// `outrigger redis-acl`: the Redis user of one service's sidecars, who reads policies and keys and writes that service's
-// own state. Whoever takes such a sidecar over reaches no other service through Redis.
+// `outrigger redis-acl`: the Redis user of one service's sidecars, who reads policies, keys and packages and writes that
+// service's own state. Whoever takes such a sidecar over reaches no other service through Redis.
 import { loadConfig } from "../app/environment.ts";
+import { packagePrefix } from "../extensions/redis-source.ts";
 import { enrolledKey, servicesKey } from "../fleet/heartbeat.ts";
 import { directKey, documentKeys, type Spread } from "../policy/sources/document-keys.ts";
 import { disabledKey } from "../kill-switch/kill-switch.ts";
@@ -25,8 +26,8 @@ export function readKeys(service: string, spread: Spread): readonly string[] {
   ];
 }
 
-/** As patterns. */
-export const readPatterns: readonly string[] = ["apikey:*"];
+/** As patterns: API keys, and packages of extensions. */
+export const readPatterns: readonly string[] = ["apikey:*", `${packagePrefix}*`];
 
 /** Keys of one service, which its sidecars alone write; as patterns. */
 export const ownPatterns = (service: string): readonly string[] => [

@@ -134,6 +134,23 @@ export class PackageStore {
     }
   }
 
+  /**
+   * The signature beside the package that `resolve` found, unchecked; undefined = there is none. Rejects with
+   * PackagesRefused.
+   */
+  async signatureOf(
+    entry: ExtensionEntry,
+    { manifest: { name, version } }: Package,
+  ): Promise<string | undefined> {
+    const deadline = new Deadline(this.#limitMs);
+    try {
+      const wanted = { name, location: entry.source, version: exactly(entry.version) ?? version };
+      return await deadline.within(this.#sourceOf(entry).signature(wanted, deadline.signal));
+    } catch (error) {
+      throw new PackagesRefused([problemOf(name, error)]);
+    }
+  }
+
   async #packageOf(
     name: string,
     entry: ExtensionEntry,

@@ -1,5 +1,6 @@
 // What this sidecar tells the fleet: `fleet:<service>:<instance>`, written every few seconds and expiring when it is
 // dead. On the way it learns how many siblings are alive.
+import { contractVersion } from "../extensions/manifest.ts";
 import type { PolicyStatus } from "../policy/status.ts";
 import { type Problem, problemText } from "../policy/document/problems.ts";
 import { Poller } from "../policy/sources/poller.ts";
@@ -18,6 +19,8 @@ export interface Heartbeat {
   readonly instance: string;
   readonly region: string | null;
   readonly version: string;
+  /** Version of the plugin contract that it has. */
+  readonly contract: string;
   /** Of every plugin, by name. */
   readonly plugins: Readonly<Record<string, string>>;
   readonly upSeconds: number;
@@ -229,6 +232,7 @@ function heartbeat(options: HeartbeatOptions): Omit<Heartbeat, "inForceAt" | "re
     instance,
     region,
     version,
+    contract: contractVersion,
     plugins: Object.fromEntries(plugins.map((plugin) => [plugin.name, plugin.version])),
     upSeconds: Math.floor(process.uptime()),
     revision,

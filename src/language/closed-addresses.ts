@@ -49,17 +49,58 @@ export class ClosedAddress extends Error {
   }
 }
 
+/** Whether it is somebody's on the Internet: not loopback, private, reserved or of one link. @param host as above */
+export function isPublicAddress(host: string): boolean {
+  const bare = host.replace(/^\[|\]$/g, "").split("%", 1)[0] as string;
+  if (isIP(bare) === 0) return true;
+  const address = ipaddr.parse(bare);
+  const bytes = address.toByteArray();
+  const carrier =
+    address.kind() === "ipv6" &&
+    carriers.find(([network, bits]) => address.match(ipaddr.IPv6.parse(network), bits));
+  if (!carrier) return address.range() === "unicast";
+  const [, , at] = carrier;
+  return isPublicAddress(bytes.slice(at, at + 4).join("."));
+}
+
+export class PrivateAddress extends Error {
+  override readonly name = "PrivateAddress";
+  readonly code = "ERR_PRIVATE_ADDRESS";
+
+  constructor() {
+    super("is a private address, which is connected to only where needs.hosts names the host in full");
+  }
+}
+
 /**
  * Resolves a name for a connection, which then goes to the address that was judged here: a second answer of the name's
- * owner (DNS rebinding) is never asked for. One closed address among the answers refuses them all.
+ * owner (DNS rebinding) is never asked for. One address among the answers that is refused refuses them all.
  */
-export const lookupOpen: LookupFunction = (hostname, options, callback) => {
-  lookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
-    if (error !== null) return callback(error, [] as never);
-    if (addresses.some(({ address }) => isClosedAddress(address)))
-      return callback(new ClosedAddress(), [] as never);
-    if (options.all) return callback(null, addresses);
-    const [first] = addresses as [LookupAddress];
-    callback(null, first.address, first.family);
-  });
-};
+function lookupUnless(refusal: (address: string) => Error | undefined): LookupFunction {
+  return (hostname, options, callback) => {
+    lookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
+      if (error !== null) return callback(error, [] as never);
+      for (const { address } of addresses) {
+        const refused = refusal(address);
+        if (refused !== undefined) return callback(refused, [] as never);
+      }
+      if (options.all) return callback(null, addresses);
+      const [first] = addresses as [LookupAddress];
+      callback(null, first.address, first.family);
+    });
+  };
+}
+
+const closedRefusal = (address: string): Error | undefined =>
+  isClosedAddress(address) ? new ClosedAddress() : undefined;
+
+/** Why nobody's plugin is sent to an address unless its host is named in full. @param host as above */
+export function publicRefusal(host: string): Error | undefined {
+  return closedRefusal(host) ?? (isPublicAddress(host) ? undefined : new PrivateAddress());
+}
+
+/** Refuses closed addresses. */
+export const lookupOpen = lookupUnless(closedRefusal);
+
+/** Refuses closed and private addresses. */
+export const lookupPublic = lookupUnless(publicRefusal);

@@ -14,6 +14,8 @@ const epochMs = z.number().min(0).max(8.64e15).nullable().catch(null);
 const schema = z.object({
   region: text.nullable().catch(null),
   version: text.catch("?"),
+  /** Of the plugin contract; null = it says none, and has no extensions. */
+  contract: text.nullable().catch(null),
   plugins: z.record(z.string(), text).catch({}),
   upSeconds: z.number().nullable().catch(null),
   digest: text.nullable().catch(null),

@@ -2,6 +2,7 @@
 // nothing behind them; the sidecar hands in the real parts.
 
 import type { Identity } from "./exchange.ts";
+import type { HttpClient } from "./http.ts";
 import type { Store, StoreSeals, StoreSignatures } from "./store.ts";
 import type { LineSink, Logger, Metrics } from "./telemetry.ts";
 
@@ -14,6 +15,15 @@ export {
   type StoreSignatures,
   StoreUnavailable,
 } from "./store.ts";
+export {
+  type HttpAnswer,
+  type HttpClient,
+  HttpError,
+  type HttpErrorReason,
+  type HttpMethod,
+  type HttpRequest,
+} from "./http.ts";
+export { QuotaExceeded, type QuotaName } from "./quota.ts";
 export type { Aggregation, Counter, Gauge, Histogram, LineSink, Logger, Metrics } from "./telemetry.ts";
 
 /** Secrets that are set by `OUTRIGGER_<NAME>` or `OUTRIGGER_<NAME>_FILE`. */
@@ -28,29 +38,6 @@ export interface Secrets {
    * @param name e.g. `SECRET_IDP`
    */
   sentTo(name: string, url: string): string;
-}
-
-export interface HttpAnswer {
-  readonly status: number;
-  readonly fields: ReadonlyMap<string, string>;
-  readonly body: Buffer;
-}
-
-/** Client for a plugin's own calls (issuers, introspection): bounded in time, in size and in redirects. */
-export interface HttpClient {
-  /** Rejects with an Error that names the host and cause, never the credentials. */
-  request(options: {
-    url: string;
-    method?: "GET" | "POST";
-    fields?: Readonly<Record<string, string>>;
-    body?: string;
-    timeoutMs: number;
-    /** Of the body as decoded. */
-    maxBodyBytes: number;
-    /** Redirects of a GET followed within its origin (default: 0); the first that leads elsewhere is an error. */
-    maxRedirects?: number;
-    signal?: AbortSignal;
-  }): Promise<HttpAnswer>;
 }
 
 /** Lines on this machine's disk that outlive the process; workers of a sidecar share them. */
@@ -109,6 +96,11 @@ export interface PluginNeeds {
   readonly lines?: readonly string[];
   /** What names of further metrics begin with. */
   readonly metrics?: readonly string[];
+  /**
+   * Where `http` may go: `host` (at the scheme's own port), `host:port`, `*.suffix` or `*.suffix:port` for every name
+   * below that; `*` = wherever its options say. Private addresses are for hosts that are named in full, and for `*`.
+   */
+  readonly hosts?: readonly string[];
 }
 
 /** A test that a policy carries. */

@@ -3,7 +3,6 @@
 import type {
   Clock,
   Fleet,
-  HttpClient,
   Identity,
   LineSink,
   Logger,
@@ -12,6 +11,7 @@ import type {
   StoreSignatures,
 } from "../plugin-api/contract.ts";
 import type { HostServices } from "../runtime/scoped-services.ts";
+import type { OwnHttpClient } from "../runtime/services/http/client.ts";
 
 const ignore = (): void => {};
 const logger: Logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };
@@ -27,8 +27,10 @@ export const scratchMetrics: Metrics = {
 };
 export const scratchLogger = logger;
 
-const http: HttpClient = {
+const http: OwnHttpClient = {
   request: () => Promise.reject(new Error("tests of a policy ask nobody")),
+  open: ignore,
+  close: ignore,
 };
 
 /** There is no record that anybody could have signed. */
@@ -52,7 +54,7 @@ export function scratchServices(
     store: undefined,
     signatures,
     secrets,
-    http,
+    http: () => http,
     clock,
     fleet: { ...fleet, size: () => 1 },
     testRun: { identity },

@@ -54,6 +54,6 @@ function optionsOf(schema: Readonly<Record<string, unknown>>): z.ZodType {
   return z.fromJSONSchema(schema, { defaultTarget: "draft-2020-12" });
 }
 
-function needsOf({ keys, secrets }: Needs): PluginNeeds {
-  return { keys, secrets };
+function needsOf({ keys, secrets, hosts }: Needs): PluginNeeds {
+  return { keys, secrets, hosts };
 }

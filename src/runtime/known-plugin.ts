@@ -3,6 +3,7 @@ import type { PluginDefinition } from "../plugin-api/contract.ts";
 import { type HookMeasures, measureHooks } from "./hook-measures.ts";
 import { PluginFaults } from "./plugin-faults.ts";
 import { type HostServices, ScopedServices, type ServicesUser } from "./scoped-services.ts";
+import { builtInQuotas, extensionQuotas } from "./services/quotas.ts";
 
 export interface KnownPlugin {
   readonly definition: PluginDefinition;
@@ -27,7 +28,7 @@ export function knownPlugin(
   return {
     definition,
     faults,
-    scoped: new ScopedServices(definition, services, others),
+    scoped: new ScopedServices(definition, services, others, lasting ? builtInQuotas : extensionQuotas),
     measures: () => (made ??= measureHooks(definition.name, services.metrics)),
     lasting,
   };

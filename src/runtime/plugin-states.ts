@@ -1,13 +1,13 @@
 // What plugins keep beyond a policy (`init`), for each version of a plugin its own. A version that another one has taken
 // the place of is disposed of when the last snapshot that uses it has closed.
-import type { PluginDefinition, Services } from "../plugin-api/contract.ts";
+import type { PluginDefinition } from "../plugin-api/contract.ts";
 import type { Logger } from "../plugin-api/services.ts";
 import { withinLimit } from "../plugin-api/within-limit.ts";
 import type { KnownPlugin } from "./known-plugin.ts";
 import { isThenable } from "./verdict.ts";
 
 /** Whose state it is. */
-type StateOwner = Pick<KnownPlugin, "definition" | "faults" | "lasting">;
+type StateOwner = Pick<KnownPlugin, "definition" | "faults" | "lasting" | "scoped">;
 
 interface Kept extends StateOwner {
   readonly state: unknown;
@@ -31,7 +31,7 @@ export class PluginStates {
   /** What one snapshot uses, until it releases it. */
   hold(): HeldStates {
     return new HeldStates({
-      take: (owner, services) => this.#take(owner, services),
+      take: (owner) => this.#take(owner),
       giveBack: (kept) => this.#giveBack(kept),
       handOver: (from, to) => this.#handOver(from, to),
     });
@@ -45,11 +45,12 @@ export class PluginStates {
     await Promise.all(all.map((kept) => this.#dispose(kept)));
   }
 
-  #take({ definition, faults, lasting }: StateOwner, services: Services): Kept {
+  #take(owner: StateOwner): Kept {
+    const { definition, faults, lasting, scoped: services } = owner;
     const { name } = definition;
     let kept = this.#kept.get(definition);
     if (kept === undefined) {
-      kept = { definition, faults, lasting, state: definition.init?.(services), users: 0 };
+      kept = { definition, faults, lasting, scoped: services, state: initialState(owner), users: 0 };
       this.#kept.set(definition, kept);
     }
     kept.users += 1;
@@ -109,7 +110,7 @@ export class PluginStates {
     }
   }
 
-  async #dispose({ definition, state }: Kept): Promise<void> {
+  async #dispose({ definition, state, scoped: services }: Kept): Promise<void> {
     try {
       const disposed = (async () => definition.dispose?.(state))();
       await withinLimit(disposed, disposeLimitMs, `dispose took longer than ${disposeLimitMs} ms`);
@@ -117,6 +118,17 @@ export class PluginStates {
       const { name: plugin, version } = definition;
       this.#logger.error({ plugin, version, err: error }, "what a plugin kept could not be disposed of");
     }
+    services.close();
+  }
+}
+
+function initialState({ definition, scoped: services }: StateOwner): unknown {
+  services.open();
+  try {
+    return definition.init?.(services.common);
+  } catch (error) {
+    services.close();
+    throw error;
   }
 }
 
@@ -126,7 +138,7 @@ function scoped<T>({ definition, faults }: Kept, work: (definition: PluginDefini
 }
 
 interface StateKeeper {
-  take(owner: StateOwner, services: Services): Kept;
+  take(owner: StateOwner): Kept;
   giveBack(kept: Kept): void;
   handOver(from: Kept, to: Kept): void;
 }
@@ -139,10 +151,10 @@ export class HeldStates {
     this.#keeper = keeper;
   }
 
-  /** @param services for its `init`, on first use */
-  of(owner: StateOwner, services: Services): unknown {
+  /** Made on first use. */
+  of(owner: StateOwner): unknown {
     let kept = this.#held.get(owner.definition);
-    if (kept === undefined) this.#held.set(owner.definition, (kept = this.#keeper.take(owner, services)));
+    if (kept === undefined) this.#held.set(owner.definition, (kept = this.#keeper.take(owner)));
     return kept.state;
   }
 

@@ -13,10 +13,15 @@ import type {
   Workers,
 } from "../plugin-api/services.ts";
 import type { PluginSecrets } from "../plugin-api/secrets.ts";
-import { isWithin, NotDeclared, ScopedStore } from "./scoped-store.ts";
+import { isWithin, ScopedStore } from "./scoped-store.ts";
+import type { HttpClientOptions, OwnHttpClient } from "./services/http/client.ts";
+import { NotDeclared } from "./services/not-declared.ts";
+import { builtInQuotas, type Quotas } from "./services/quotas.ts";
 
 /** The services as the sidecar has them, of which each plugin gets its part. */
-export interface HostServices extends Omit<Services, "workers"> {
+export interface HostServices extends Omit<Services, "workers" | "http"> {
+  /** Makes each plugin a client of its own. */
+  readonly http: (options: HttpClientOptions) => OwnHttpClient;
   readonly workers?:
     | { call(plugin: string, request: unknown, limitMs: number): Promise<unknown> }
     | undefined;
@@ -36,24 +41,44 @@ export class ScopedServices {
   readonly common: Services;
   readonly #live: Secrets;
   readonly #user: ServicesUser;
+  readonly #http: OwnHttpClient;
+  /** Two of them where the plugin comes back while what it kept is still being disposed of. */
+  #states = 0;
   // Most routes have their options from the policy's top: one object, looked through once.
   #byOptions = new WeakMap<object, Services>();
   /** Those that `byOptions` is for. */
   #secretsOf: Secrets;
 
-  /** @param others the plugins beside it: a metric that is another one's is not this one's by a shorter name */
-  constructor(user: ServicesUser, services: HostServices, others: readonly ServicesUser[] = []) {
+  /**
+   * @param others the plugins beside it: a metric that is another one's is not this one's by a shorter name
+   * @param quotas what it may take of what it shares
+   */
+  constructor(
+    user: ServicesUser,
+    services: HostServices,
+    others: readonly ServicesUser[] = [],
+    quotas: Quotas = builtInQuotas,
+  ) {
     this.#user = user;
     this.#live = services.secrets;
     this.#secretsOf = services.secrets;
-    const { store, seals, keptLines, workers, fleet } = services;
+    const { store, seals, keptLines, workers, fleet, metrics, clock } = services;
+    const { name: plugin, needs } = user;
+    this.#http = services.http({
+      plugin,
+      hosts: needs?.hosts ?? [],
+      metrics,
+      clock,
+      maxInFlight: quotas.httpInFlight,
+    });
     this.common = {
       ...services,
       logger: scopedLogger(user.name, services.logger),
-      metrics: scopedMetrics(user, services.metrics, others),
+      metrics: scopedMetrics(user, metrics, others),
       store: store && scopedStore(user, store, fleet.service),
       seals: seals && scopedSeals(user, seals),
       secrets: this.#secrets(new Set(), services.secrets),
+      http: this.#http,
       keptLines: keptLines && scopedLines(user, keptLines),
       workers: workers && ownPart(user.name, workers),
     };
@@ -75,6 +100,18 @@ export class ScopedServices {
     const services = isCommon ? this.common : { ...this.common, secrets: this.#secrets(named, secrets) };
     this.#byOptions.set(key, services);
     return services;
+  }
+
+  /** A state of the plugin begins that uses these. */
+  open(): void {
+    this.#states += 1;
+    this.#http.open();
+  }
+
+  /** Such a state is over. With the last one ends what was opened by these services, and more is refused. */
+  close(): void {
+    this.#states -= 1;
+    if (this.#states === 0) this.#http.close();
   }
 
   #secrets(named: ReadonlySet<string>, secrets: Secrets): Secrets {

@@ -1,6 +1,7 @@
 // The store as one plugin may use it: keys of its own and those that its definition declares. What the calls look at is
 // the keys they are given; a script that makes up keys of its own is not looked into.
 import type { HashBounds, Script, Store } from "../plugin-api/services.ts";
+import { NotDeclared } from "./services/not-declared.ts";
 
 type Call = Parameters<Store["runAll"]>[0][number];
 
@@ -9,16 +10,6 @@ export interface Scope {
   readonly plugin: string;
   readonly whole: ReadonlySet<string>;
   readonly prefixes: readonly string[];
-}
-
-/** Tells whoever reads the log what to declare, or what to ask the plugin's author. */
-export class NotDeclared extends Error {
-  override readonly name = "NotDeclared";
-
-  /** @param what e.g. `the key "apikey:…"` @param member of the definition's `needs` */
-  constructor(plugin: string, what: string, member: string) {
-    super(`plugin "${plugin}" uses ${what}, which its definition does not declare (needs.${member})`);
-  }
 }
 
 export function isWithin(scope: Scope, name: string): boolean {

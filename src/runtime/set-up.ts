@@ -145,7 +145,7 @@ async function hooksOf(plugin: KnownPlugin, parts: SetUpParts): Promise<Hooks> {
   const { definition, faults, scoped } = plugin;
   const { written, own, info, host, states } = parts;
   const scope = faults.scope();
-  const state = scope.runInAsyncScope(() => states.of(plugin, scoped.common));
+  const state = scope.runInAsyncScope(() => states.of(plugin));
   const options = parseOptions(definition, written, own);
   const services = scoped.with(written, host.secrets);
   const made = scope.runInAsyncScope(async () => definition.setup({ options, services, state, route: info }));

@@ -1,7 +1,7 @@
 // One plugin set up on one route, without a sidecar around it, to call its hooks by hand.
 import { Writable } from "node:stream";
 import type { Clock, Hooks, PluginDefinition, RouteInfo } from "../plugin-api/contract.ts";
-import { createHttpClient } from "../runtime/http-client.ts";
+import { createHttpClient } from "../runtime/services/http/client.ts";
 import { type HostServices, ScopedServices } from "../runtime/scoped-services.ts";
 import { createLogging } from "../telemetry/logger.ts";
 import { createMetrics } from "../telemetry/metrics.ts";
@@ -84,7 +84,7 @@ function hostOf(
         return secret;
       },
     },
-    http: createHttpClient(),
+    http: createHttpClient,
     clock,
     fleet: { ...names, size: () => 1 },
   };

@@ -10,7 +10,7 @@ import type { AuthState } from "../../plugins/auth/state.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import type { Hooks, Services } from "../../src/plugin-api/contract.ts";
 import type { LiveExchange } from "../../src/runtime/exchange.ts";
-import { createHttpClient } from "../../src/runtime/http-client.ts";
+import { createHttpClient } from "../../src/runtime/services/http/client.ts";
 import { createTelemetry } from "../../src/telemetry/process.ts";
 import { exchangeOf } from "../support/exchange.ts";
 import { connectStore } from "../support/rate-limit.ts";

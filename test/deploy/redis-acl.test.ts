@@ -166,6 +166,9 @@ test("a sidecar can change neither policies nor keys nor kill switches, and sees
       ["SET", "outrigger:policy", "{}"],
       ["DEL", "outrigger:policy:users"],
       ["SET", "outrigger:apikey:0", "{}"],
+      ["SET", "outrigger:plugin:geo@1.2.0", "x"],
+      ["UNLINK", "outrigger:plugin:geo@1.2.0"],
+      ["GET", "outrigger:plugin-signature:geo@1.2.0"],
       ["XADD", "outrigger:history", "*", "a", "b"],
       ["GET", "outrigger:history"],
       ["SET", "outrigger:applied", "{}"],
@@ -193,6 +196,18 @@ test("a sidecar can change neither policies nor keys nor kill switches, and sees
       await assert.rejects(client.call(name, args), /NOPERM|permission/i, command.join(" "));
     }
   });
+});
+
+test("a sidecar reads the packages that an operator publishes", async () => {
+  await as("operator", async (client) => {
+    assert.equal(await client.set("outrigger:plugin:geo@1.2.0", "bytes", "NX"), "OK");
+    const [, keys] = await client.scan("0", "MATCH", "outrigger:plugin:*", "COUNT", 500);
+    assert.deepEqual(keys, ["outrigger:plugin:geo@1.2.0"]);
+  });
+  await as(sidecarUser, async (client) => {
+    assert.equal(await client.getrange("outrigger:plugin:geo@1.2.0", 0, 16), "bytes");
+  });
+  await as("operator", (client) => client.unlink("outrigger:plugin:geo@1.2.0"));
 });
 
 test("an operator works below the prefix only", async () => {

@@ -9,6 +9,7 @@ import {
   type Services,
 } from "../../src/plugin-api/contract.ts";
 import { ScopedServices, type HostServices } from "../../src/runtime/scoped-services.ts";
+import { createHttpClient } from "../../src/runtime/services/http/client.ts";
 import { registry } from "../../plugins/index.ts";
 import { eventually, type RedisServer, startRedis } from "../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
@@ -199,6 +200,7 @@ test("a plugin asks its own part of the primary, and its lines on the disk are i
   const kept: string[] = [];
   const services: HostServices = {
     ...servicesOf("declared"),
+    http: createHttpClient,
     workers: {
       async call(plugin, request) {
         asked.push([plugin, request]);

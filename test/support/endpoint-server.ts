@@ -5,12 +5,18 @@ import type { AddressInfo } from "node:net";
 
 export class EndpointServer {
   asked = 0;
+  /** Open now. */
+  connections = 0;
   readonly #server: http.Server;
 
   constructor(handle: http.RequestListener) {
     this.#server = http.createServer((request, response) => {
       this.asked += 1;
       handle(request, response);
+    });
+    this.#server.on("connection", (socket) => {
+      this.connections += 1;
+      socket.once("close", () => (this.connections -= 1));
     });
   }
 

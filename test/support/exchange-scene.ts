@@ -14,7 +14,7 @@ import type {
 } from "../../src/plugin-api/contract.ts";
 import { createRequestCounters, RoutedPolicy } from "../../src/routing/routed-policy.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
-import { createHttpClient } from "../../src/runtime/http-client.ts";
+import { createHttpClient } from "../../src/runtime/services/http/client.ts";
 import { createPluginHost } from "../../src/runtime/plugin-host.ts";
 import { createSnapshot } from "../../src/runtime/snapshot.ts";
 import { createTelemetry } from "../../src/telemetry/process.ts";
@@ -171,7 +171,7 @@ async function policyOf(
     metrics: telemetry.metrics,
     store: undefined,
     secrets: { get: () => undefined, sentTo: () => "" },
-    http: createHttpClient(),
+    http: createHttpClient,
     clock: systemClock,
     fleet: { service: "test", instance: "test", size: () => 1 },
   });

@@ -78,11 +78,12 @@ export const rooms: readonly Room[] = [
     ["zod"],
   ),
   // What a sidecar tells the fleet.
-  room("src/fleet/", ["src/plugin-api/store.ts", "src/policy/"]),
+  room("src/fleet/", ["src/extensions/manifest.ts", "src/plugin-api/store.ts", "src/policy/"]),
   // What operators do with policies and the fleet, from a command or a console; no proxy.
   room(
     "src/plane/",
     [
+      "src/extensions/",
       "src/fleet/",
       "src/language/",
       "src/plugin-api/lint.ts",
@@ -203,6 +204,7 @@ export const rooms: readonly Room[] = [
       "src/kill-switch/",
       "src/app/",
       "src/config/",
+      "src/extensions/",
       "src/fleet/",
       "src/language/",
       "src/plane/",

@@ -2,7 +2,7 @@
 import { PassThrough } from "node:stream";
 import type { Logger, PluginDefinition } from "../../src/plugin-api/contract.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
-import { createHttpClient } from "../../src/runtime/http-client.ts";
+import { createHttpClient } from "../../src/runtime/services/http/client.ts";
 import { createPluginHost, type PluginHost } from "../../src/runtime/plugin-host.ts";
 import type { RouteSpec } from "../../src/runtime/set-up.ts";
 import { createTelemetry } from "../../src/telemetry/process.ts";
@@ -25,7 +25,7 @@ export function hostWith(
     metrics,
     store: undefined,
     secrets: { get: () => undefined, sentTo: () => "" },
-    http: createHttpClient(),
+    http: createHttpClient,
     clock: systemClock,
     fleet: { service: "test", instance: "test", size: () => 1 },
   });

@@ -18,6 +18,8 @@ export type ProviderMetadata = z.output<typeof metadataShape>;
 const maxBytes = 262_144;
 /** Of metadata and key sets, within their own origin: providers move a path now and then. */
 export const maxRedirects = 3;
+/** Whoever asks for keys tries again after pauses of its own. */
+export const ownRetries = { retries: 0, breaker: false } as const;
 
 /** @throws Error that names the fault; no credentials are sent or shown */
 export async function discover(
@@ -31,6 +33,7 @@ export async function discover(
     timeoutMs,
     maxBodyBytes: maxBytes,
     maxRedirects,
+    ...ownRetries,
     fields: { accept: "application/json" },
   });
   if (answer.status !== 200) throw new Error(`discovery at ${url} answered ${answer.status}`);

@@ -39,6 +39,8 @@ export async function postForm(
     if (clientSecret !== undefined) form.set("client_secret", clientSecret);
   }
   const body = form.toString();
-  const answer = await http.request({ url, method: "POST", fields, body, timeoutMs, maxBodyBytes });
+  // No breaker: a server that is back must not refuse logins and tokens until a pause ends.
+  const request = { url, method: "POST", fields, body, timeoutMs, maxBodyBytes, breaker: false } as const;
+  const answer = await http.request(request);
   return { status: answer.status, value: parseJsonAnswer(answer.body) };
 }

@@ -1,7 +1,7 @@
 // Keeps an issuer's public keys: fetched ahead of need, one fetch at a time, shared with the fleet, kept while the
 // issuer is down. jose's own remote set asks again on every request then, and keeps nothing.
 import { type Services, textOf } from "../../../src/plugin-api/contract.ts";
-import { discover, maxRedirects } from "./discovery.ts";
+import { discover, maxRedirects, ownRetries } from "./discovery.ts";
 import { parseJsonAnswer } from "./json-answer.ts";
 import { openSharedJwksCache, type SharedJwksCache, type SharedKeys } from "./shared-jwks-cache.ts";
 import { KeySet, parseJwks, type ParsedJwks } from "./key-set.ts";
@@ -214,7 +214,7 @@ export class JwksSource {
     const url = this.#jwksUri;
     const fields = { accept: "application/jwk-set+json, application/json" };
     const answer = await http
-      .request({ url, timeoutMs, maxBodyBytes: maxBytes, maxRedirects, fields })
+      .request({ url, timeoutMs, maxBodyBytes: maxBytes, maxRedirects, fields, ...ownRetries })
       .catch((error: unknown) => {
         // The provider may have moved its keys: look at its metadata again next time.
         this.#jwksUri = this.#settings.jwksUri;

@@ -10,7 +10,7 @@ import type {
   Services,
 } from "../../../src/plugin-api/contract.ts";
 import { Fields as FieldList } from "../../../src/plugin-api/contract.ts";
-import { createHttpClient } from "../../../src/runtime/http-client.ts";
+import { createHttpClient } from "../../../src/runtime/services/http/client.ts";
 import { OwnedCookies } from "../../../src/runtime/owned-cookies.ts";
 import { LiveExchange } from "../../../src/runtime/exchange.ts";
 import { parseRedisAddress } from "../../../src/redis/address.ts";

@@ -204,6 +204,16 @@ test("a range stands for the highest version within it, a place of one package f
   assert.equal(other.first?.message, 'is "^2.0.0", and the package is 1.10.0');
 });
 
+test("the signature beside a resolved package is handed out, of whatever place", async () => {
+  const { plugins, store } = await scene();
+  await published(plugins, "geo@1.2.0.wasm", moduleOf());
+  const entry = entryOf({ source: `file:${plugins}`, version: "^1.0.0" });
+  const found = await store.resolve("geo", entry);
+  assert.equal(await store.signatureOf(entry, found), undefined);
+  await writeFile(join(plugins, "geo@1.2.0.wasm.sig"), "a.b.c\n");
+  assert.equal(await store.signatureOf(entry, found), "a.b.c");
+});
+
 test("a file as long as a package may be is read whole", async () => {
   const { plugins, store } = await scene();
   const bytes = Buffer.concat([bundleOf(), Buffer.alloc(maxPackageBytes - bundleOf().length, 0x20)]);

@@ -1,6 +1,7 @@
 // The heartbeat over a real Redis: what it says, how it ends, and how the living are counted.
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
+import { contractVersion } from "../../../src/extensions/manifest.ts";
 import { type Heartbeat, type HeartbeatSender, startHeartbeat } from "../../../src/fleet/heartbeat.ts";
 import type { PolicyStatus } from "../../../src/policy/status.ts";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
@@ -95,6 +96,7 @@ describe("the heartbeat", () => {
       instance: "one",
       region: null,
       version: "1.2.3",
+      contract: contractVersion,
       plugins: { logging: "1.0.0" },
       revision: 7,
       revisionFrom: "history",

@@ -1,8 +1,13 @@
 // Link-local and metadata addresses are closed in whatever form they are written or resolved.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isClosedAddress, lookupOpen } from "../../../src/language/closed-addresses.ts";
-import { createHttpClient } from "../../../src/runtime/http-client.ts";
+import {
+  isClosedAddress,
+  isPublicAddress,
+  lookupOpen,
+  lookupPublic,
+} from "../../../src/language/closed-addresses.ts";
+import { createHttpClient } from "../../../src/runtime/services/http/client.ts";
 
 const closed = [
   "169.254.169.254",
@@ -39,9 +44,45 @@ test("closed addresses are told from open ones", () => {
   assert.deepEqual(open.filter(isClosedAddress), []);
 });
 
-const resolve = (name: string, all: boolean): Promise<unknown> =>
+test("public addresses are told from those of a network of one's own", () => {
+  const own = [
+    "127.0.0.1",
+    "::1",
+    "0.0.0.0",
+    "10.0.0.1",
+    "192.168.1.1",
+    "172.16.0.1",
+    "100.64.0.1",
+    "224.0.0.1",
+    "fec0::1",
+  ];
+  const carried = [
+    "::ffff:10.0.0.1",
+    "::10.0.0.1",
+    "64:ff9b::10.0.0.1",
+    "2002:a00:1::1",
+    "fd00::1",
+    "[fd00::1%eth0]",
+    "2001:db8::1",
+  ];
+  assert.deepEqual([...closed, ...own, ...carried].filter(isPublicAddress), ["168.63.129.16"]);
+  const everybodys = [
+    "8.8.8.8",
+    "[2001:4860::1]",
+    "::ffff:8.8.8.8",
+    "64:ff9b::8.8.8.8",
+    "2002:808:808::1",
+    "id.example",
+  ];
+  assert.deepEqual(
+    everybodys.filter((address) => !isPublicAddress(address)),
+    [],
+  );
+});
+
+const resolve = (name: string, all: boolean, lookup = lookupOpen): Promise<unknown> =>
   new Promise((settle) => {
-    lookupOpen(name, { all }, (error, address) => settle(error?.code ?? address));
+    lookup(name, { all }, (error, address) => settle(error?.code ?? address));
   });
 
 test("what a name resolves to is judged, and is what is connected to", async () => {
@@ -52,6 +93,9 @@ test("what a name resolves to is judged, and is what is connected to", async () 
   }
   assert.equal(await resolve("127.0.0.1", false), "127.0.0.1");
   assert.deepEqual(await resolve("127.0.0.1", true), [{ address: "127.0.0.1", family: 4 }]);
+  assert.equal(await resolve("127.1", true, lookupPublic), "ERR_PRIVATE_ADDRESS");
+  assert.equal(await resolve("0xa9fea9fe", true, lookupPublic), "ERR_CLOSED_ADDRESS");
+  assert.equal(await resolve("8.8.8.8", false, lookupPublic), "8.8.8.8");
   assert.equal(await resolve("no-such-name.invalid", true), "ENOTFOUND");
 });
 

@@ -11,14 +11,19 @@ const decoders: ReadonlyMap<string, () => Transform> = new Map<string, () => Tra
   ["br", createBrotliDecompress],
 ]);
 
-/** @throws Error for a coding that is not known, and for several */
+/** An answer that cannot be taken, by a server that answers. */
+export class BadAnswer extends Error {
+  override readonly name = "BadAnswer";
+}
+
+/** @throws BadAnswer for a coding that is not known, and for several, and for what is too large */
 export async function collectBody(response: IncomingMessage, maxBytes: number): Promise<Buffer> {
   const coding = (response.headers["content-encoding"] ?? "identity").toLowerCase();
   if (coding === "identity" || coding === "") return await collect(response, maxBytes);
   const makeDecoder = decoders.get(coding);
   if (makeDecoder === undefined) {
     response.destroy();
-    throw new Error(`the answer's content coding is not known: ${coding.slice(0, 40)}`);
+    throw new BadAnswer(`the answer's content coding is not known: ${coding.slice(0, 40)}`);
   }
   // The bound holds for what comes out: few bytes can be made to swell to gigabytes.
   const decoder = makeDecoder();
@@ -34,7 +39,7 @@ async function collect(body: Readable, maxBytes: number): Promise<Buffer> {
   for await (const chunk of body as AsyncIterable<Buffer>) {
     bytes += chunk.length;
     // Leaving the loop destroys the stream, and the pipeline the response with it.
-    if (bytes > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`);
+    if (bytes > maxBytes) throw new BadAnswer(`the answer is larger than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

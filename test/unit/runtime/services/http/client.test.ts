@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import type http from "node:http";
 import { after, before, test } from "node:test";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
-import { createHttpClient } from "../../../src/runtime/http-client.ts";
-import type { HttpAnswer } from "../../../src/plugin-api/services.ts";
-import { EndpointServer } from "../../support/endpoint-server.ts";
+import { createHttpClient } from "../../../../../src/runtime/services/http/client.ts";
+import type { HttpAnswer } from "../../../../../src/plugin-api/services.ts";
+import { EndpointServer } from "../../../../support/endpoint-server.ts";
 
 const client = createHttpClient();
 let answer: http.RequestListener;

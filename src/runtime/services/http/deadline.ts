@@ -1,0 +1,41 @@
+// The end of one call: its time limit, its caller's signal, or the end of the plugin, whatever comes first.
+
+export class Deadline {
+  readonly #controller = new AbortController();
+  readonly #endsMono: number;
+  readonly #timer: NodeJS.Timeout;
+  readonly #caller: AbortSignal | undefined;
+  readonly #onAbort = (): void => this.end();
+  /** Whether the time limit is what ended it. */
+  expired = false;
+
+  constructor(limitMs: number, caller: AbortSignal | undefined) {
+    this.#endsMono = performance.now() + limitMs;
+    this.#timer = setTimeout(() => {
+      this.expired = true;
+      this.end();
+    }, limitMs);
+    this.#caller = caller;
+    if (caller?.aborted === true) this.end();
+    else caller?.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  get leftMs(): number {
+    return this.#endsMono - performance.now();
+  }
+
+  /** Ends the call. */
+  end(): void {
+    this.#controller.abort();
+  }
+
+  /** The call is over: nothing of it is left behind. */
+  clear(): void {
+    clearTimeout(this.#timer);
+    this.#caller?.removeEventListener("abort", this.#onAbort);
+  }
+}

@@ -1,0 +1,51 @@
+// How much of a quota is in use, and the count of what was refused.
+import { QuotaExceeded, type QuotaName } from "../../plugin-api/quota.ts";
+import type { Metrics } from "../../plugin-api/telemetry.ts";
+
+export interface QuotaOptions {
+  readonly plugin: string;
+  readonly quota: QuotaName;
+  readonly max: number;
+  /** What `max` is a number of, for the error: `calls at once`. */
+  readonly unit: string;
+  readonly metrics: Metrics | undefined;
+}
+
+/** Counts what a plugin was refused, or lost. */
+export function countRefusal({
+  plugin,
+  quota,
+  metrics,
+}: Pick<QuotaOptions, "plugin" | "quota" | "metrics">): void {
+  metrics
+    ?.counter(
+      "outrigger_plugin_quota_refusals_total",
+      "What plugins were refused or lost because they were over a quota",
+      ["plugin", "quota"],
+    )(plugin, quota)
+    .inc();
+}
+
+/** A number of things that a plugin may have at once. */
+export class QuotaUse {
+  readonly #options: QuotaOptions;
+  #used = 0;
+
+  constructor(options: QuotaOptions) {
+    this.#options = options;
+  }
+
+  /** @throws QuotaExceeded */
+  take(): void {
+    const { plugin, quota, max, unit } = this.#options;
+    if (this.#used >= max) {
+      countRefusal(this.#options);
+      throw new QuotaExceeded(plugin, quota, `${max} ${unit}`);
+    }
+    this.#used += 1;
+  }
+
+  giveBack(): void {
+    this.#used -= 1;
+  }
+}
