@@ -35,6 +35,8 @@ export interface AdminOptions {
   readonly metrics: { readonly contentType: string; render(): Promise<string> };
   /** What `GET /policy` shows. */
   readonly policyStatus: () => object;
+  /** What `GET /plugins` shows. */
+  readonly plugins: () => Promise<object>;
   readonly logLevel: { get(): string; set(level: string): boolean };
   /** Starts the drain and returns; may be called again. */
   readonly drain: () => void;
@@ -143,6 +145,7 @@ function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
       }),
     ],
     ["/policy", endpoint(true, { GET: () => jsonAnswer(200, policyStatus()) })],
+    ["/plugins", endpoint(true, { GET: async () => jsonAnswer(200, await options.plugins()) })],
     ["/loglevel", levelEndpoint(options)],
     [
       "/drain",

@@ -9,6 +9,7 @@ import { type KillSwitch, switchField } from "../kill-switch/kill-switch.ts";
 import type { PolicyController } from "../policy/controller.ts";
 import type { EffectivePolicy, RawPolicy } from "../policy/read.ts";
 import type { Trust } from "../policy/signature/key-sets.ts";
+import { type PluginReport, shownReports } from "../runtime/plugin-report.ts";
 import { benchOptions } from "./bench-options.ts";
 import { type KillSwitchState, watchKillSwitches } from "./kill-switches.ts";
 import type { ProcessContext } from "./process-context.ts";
@@ -41,6 +42,8 @@ export interface DataPlane<Compiled> {
   troubles(): Iterable<[name: string, trouble: string]>;
   /** All metrics in the Prometheus text format. */
   renderMetrics(): Promise<string>;
+  /** How the plugins of the policy in force fare. */
+  plugins(): Promise<readonly PluginReport[]>;
   /** A plugin's document by its path on the admin listener: JSON. */
   document(path: string): string | undefined | Promise<string | undefined>;
 }
@@ -172,6 +175,7 @@ function adminOf<Compiled>(
     listen: config.admin,
     token: () => secretFiles.adminToken,
     logger,
+    plugins: async () => shownReports(await data.plugins()),
     metrics: { contentType: metrics.contentType, render: () => data.renderMetrics() },
     logLevel: {
       get: () => level.get(),

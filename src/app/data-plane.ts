@@ -128,6 +128,7 @@ function governed(inForce: PolicyInForce, listener: Listener, { metrics }: Telem
     check: () => ({ name: "listener", ok: listener.listening }),
     troubles: () => inForce.routed?.snapshot.health() ?? [],
     renderMetrics: () => metrics.render(),
+    plugins: async () => inForce.reports(),
     document: (path: string) => inForce.routed?.snapshot.document(path),
   };
 }

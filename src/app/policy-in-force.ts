@@ -6,6 +6,7 @@ import { nothingOff, type SwitchedOff } from "../kill-switch/kill-switch.ts";
 import type { Secrets } from "../plugin-api/services.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
+import type { PluginReport } from "../runtime/plugin-report.ts";
 import { releaseMemory } from "../v8/release-memory.ts";
 
 /** A policy of so many routes takes tens of MiB. */
@@ -35,6 +36,12 @@ export class PolicyInForce {
 
   get routed(): RoutedPolicy | undefined {
     return this.#routed;
+  }
+
+  /** How its plugins fare. */
+  reports(): PluginReport[] {
+    const routed = this.#routed;
+    return routed?.snapshot.reports((plugin, path) => routed.off.of(plugin, path) !== undefined) ?? [];
   }
 
   /** Rejects, leaving nothing behind, when the policy cannot be set up. */

@@ -4,6 +4,7 @@ import type { Config } from "../config/config.ts";
 import { removeStaleSocket } from "../files/unix-socket.ts";
 import { addressText } from "../language/address-text.ts";
 import { drainLimits } from "../server/drain.ts";
+import { mergeReports, pluginReport } from "../runtime/plugin-report.ts";
 import { mergeMetrics } from "../telemetry/metrics.ts";
 import { version } from "../version.ts";
 import { WorkerPool } from "../workers/worker-pool.ts";
@@ -104,6 +105,7 @@ function dataPlaneOf({ config, telemetry }: ProcessContext, pool: WorkerPool): D
       const workers = await pool.metrics();
       return mergeMetrics(config.service, [await metrics.snapshot(), ...workers]);
     },
+    plugins: async () => mergeReports((await pool.plugins()).map((report) => pluginReport.parse(report))),
     document: (path) => (path.startsWith("/plugins/") ? pool.document(path) : undefined),
   };
 }

@@ -116,6 +116,9 @@ function handleMessage(message: ToWorker, parts: WorkerParts): void {
     case "document?":
       void channel.send({ type: "document", id: message.id, body: data.document(message.path) });
       return;
+    case "plugins?":
+      void sendPlugins(channel, data, message.id);
+      return;
     case "fleet":
       data.setFleetSize(message.size);
       return;
@@ -156,6 +159,10 @@ function cannotServe(channel: IpcChannel, error: unknown): number {
 
 function sendState(channel: IpcChannel, data: LocalDataPlane): void {
   void channel.send({ type: "state", inFlight: data.inFlight, troubles: [...data.troubles()] });
+}
+
+async function sendPlugins(channel: IpcChannel, data: LocalDataPlane, id: number): Promise<void> {
+  await channel.send({ type: "plugins", id, reports: [...(await data.plugins())] });
 }
 
 /** @param id of the request; 0 = without one */

@@ -11,8 +11,8 @@ export interface RuntimeStatus {
   readonly restarts: number;
   /** Why it is not started any more; undefined = it is, or runs. */
   readonly quarantined?: string | undefined;
-  /** Bytes that it takes, where the runtime can tell. */
-  readonly memory?: number | undefined;
+  /** What it takes, where the runtime can tell. */
+  readonly memoryBytes?: number | undefined;
 }
 
 /** A plugin that is not built in, as its runtime makes it. */

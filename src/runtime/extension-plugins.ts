@@ -45,7 +45,7 @@ export class ExtensionPlugins {
     const known = this.#made.get(key)?.deref();
     if (known !== undefined) return known;
     const definition = await makePlugin(extension);
-    const plugin = { ...knownPlugin(definition, this.#services, builtIn, false), extension };
+    const plugin = { ...knownPlugin(definition, this.#services, builtIn, extension), extension };
     this.#made.set(key, new WeakRef(plugin));
     return plugin;
   }

@@ -1,5 +1,6 @@
 // What is counted of one plugin's hooks, whatever its routes: labels are resolved once, not once for each of thousands.
 import type { Counter, Histogram, Metrics } from "../plugin-api/services.ts";
+import { FineHistogram } from "./distribution.ts";
 
 export type Phase = "onRequest" | "onResponse" | "onError" | "onComplete" | "recheck";
 
@@ -8,7 +9,8 @@ export interface HookMeasures {
   readonly errors: Readonly<Record<Phase, Counter>>;
 }
 
-export function measureHooks(plugin: string, metrics: Metrics): HookMeasures {
+/** @param fine whether its times are kept finer than the metric has them */
+export function measureHooks(plugin: string, metrics: Metrics, fine: boolean): HookMeasures {
   const seconds = metrics.histogram(
     "outrigger_plugin_duration_seconds",
     "Time spent in a plugin's hook",
@@ -27,5 +29,6 @@ export function measureHooks(plugin: string, metrics: Metrics): HookMeasures {
     onComplete: family(plugin, "onComplete"),
     recheck: family(plugin, "recheck"),
   });
-  return { seconds: perPhase(seconds), errors: perPhase(errors) };
+  const timed = fine ? (...values: string[]) => new FineHistogram(seconds(...values)) : seconds;
+  return { seconds: perPhase(timed), errors: perPhase(errors) };
 }

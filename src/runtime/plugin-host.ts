@@ -35,7 +35,7 @@ export function createPluginHost(
 ): PluginHost {
   const plugins = new Map<string, KnownPlugin>();
   const register = (definition: PluginDefinition, others: readonly PluginDefinition[]): void =>
-    void plugins.set(definition.name, knownPlugin(definition, services, others, true));
+    void plugins.set(definition.name, knownPlugin(definition, services, others));
   for (const definition of registry) register(definition, registry);
   const definitions = (): PluginDefinition[] => [...plugins.values()].map(({ definition }) => definition);
   const brought = new ExtensionPlugins(services);

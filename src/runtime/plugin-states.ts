@@ -158,6 +158,11 @@ export class HeldStates {
     return kept.state;
   }
 
+  /** What is held for a plugin; undefined = nothing is. */
+  get(definition: PluginDefinition): unknown {
+    return this.#held.get(definition)?.state;
+  }
+
   /** Has the plugins that are another version here get what theirs before exports. */
   takeOver(previous: HeldStates): void {
     const before = new Map([...previous.#held.values()].map((kept) => [kept.definition.name, kept]));

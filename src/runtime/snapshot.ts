@@ -4,6 +4,7 @@ import { Declarations } from "./declarations.ts";
 import type { OwnedCookies } from "./owned-cookies.ts";
 import { type OwnedParts, ownedPartsIn } from "./owned-parts.ts";
 import type { PluginHost } from "./plugin-host.ts";
+import { mergeReports, type OnRoutes, type PluginReport, reportOf } from "./plugin-report.ts";
 import type { HeldStates } from "./plugin-states.ts";
 import { closeAll, type CompiledRoute, compileRoute, type Made, type RouteSpec } from "./set-up.ts";
 import { Slices } from "../v8/slices.ts";
@@ -38,6 +39,7 @@ export class Snapshot {
   readonly ownedParts: (route: CompiledRoute) => OwnedParts | undefined;
   #exchanges = 0;
   #retired = false;
+  readonly #host: PluginHost;
   readonly #states: HeldStates;
   readonly #close: () => Promise<void>;
   readonly #closed = Promise.withResolvers<void>();
@@ -46,11 +48,12 @@ export class Snapshot {
     routes: readonly CompiledRoute[],
     unmatched: CompiledRoute,
     declared: Declarations,
-    states: HeldStates,
+    { host, states }: { readonly host: PluginHost; readonly states: HeldStates },
     close: () => Promise<void>,
   ) {
     this.routes = routes;
     this.unmatched = unmatched;
+    this.#host = host;
     this.#states = states;
     this.#close = close;
     this.ownedParts = ownedPartsIn(declared.owning, unmatched);
@@ -100,6 +103,32 @@ export class Snapshot {
     return troubles;
   }
 
+  /**
+   * How its plugins fare.
+   * @param isOff whether a plugin is switched off on the route with this path
+   */
+  reports(isOff: (plugin: string, path: string) => boolean): PluginReport[] {
+    const seen = new Map<string, OnRoutes>();
+    const nowMono = this.#host.services.clock.mono();
+    for (const { chain, spec } of this.routes) {
+      for (const step of chain.steps) {
+        const plugin = this.#host.plugins.get(step.name);
+        if (plugin === undefined) continue;
+        const { definition } = plugin;
+        const before = seen.get(step.name);
+        seen.set(step.name, {
+          plugin,
+          routes: (before?.routes ?? 0) + 1,
+          disabledRoutes: (before?.disabledRoutes ?? 0) + (isOff(step.name, spec.path) ? 1 : 0),
+          quarantined: plugin.faults.isQuarantined(nowMono),
+          trouble: before?.trouble ?? step.trouble ?? step.hooks.health?.(),
+          status: before?.status ?? definition.status?.(this.#states.get(definition)),
+        });
+      }
+    }
+    return mergeReports([...seen.values()].map(reportOf));
+  }
+
   /** A plugin's document by its path on the admin listener. */
   document(path: string): string | undefined {
     const [, plugin, name] = /^\/plugins\/([^/]+)\/([^/]+)$/.exec(path) ?? [];
@@ -139,7 +168,7 @@ export async function createSnapshot(
     }
     const unmatched = await compileRoute(spec.unmatched, host, made, secretNames);
     declared.add(unmatched.chain.steps);
-    return new Snapshot(routes, unmatched, declared, made.states, () => {
+    return new Snapshot(routes, unmatched, declared, { host, states: made.states }, () => {
       onClosed();
       return closeAll(made, host);
     });

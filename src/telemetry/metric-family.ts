@@ -28,6 +28,10 @@ export class CounterChild implements Counter, Child {
     this.#prefix = `${name}{${labels}} `;
   }
 
+  get value(): number {
+    return this.cells[0] as number;
+  }
+
   inc(by = 1): void {
     // A counter that falls, or is not a number, spoils every rate: such a step is left out.
     if (by >= 0) this.cells[0] = (this.cells[0] as number) + by;
@@ -84,6 +88,11 @@ export class HistogramChild implements Histogram, Child {
     this.#bucket = `${name}_bucket{${labels},le="`;
     this.#sum = `${name}_sum{${labels}} `;
     this.#count = `${name}_count{${labels}} `;
+  }
+
+  /** Observations by their upper bounds; the last count is of those beyond. */
+  distribution(): { bounds: readonly number[]; counts: readonly number[] } {
+    return { bounds: [...this.#bounds], counts: [...this.cells.subarray(0, -1)] };
   }
 
   observe(seconds: number): void {

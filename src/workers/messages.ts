@@ -66,6 +66,7 @@ const toWorker = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("closed") }),
   z.strictObject({ type: z.literal("metrics?"), id }),
   z.strictObject({ type: z.literal("document?"), id, path: z.string() }),
+  z.strictObject({ type: z.literal("plugins?"), id }),
   /** To a plugin's request; `error` when there is none. */
   z.strictObject({
     type: z.literal("response"),
@@ -96,6 +97,8 @@ const toPrimary = z.discriminatedUnion("type", [
   /** The response to `metrics?`, and, with id 0, the last before it exits. */
   z.strictObject({ type: z.literal("metrics"), id: z.int().min(0), snapshot: metricsSnapshot }),
   z.strictObject({ type: z.literal("document"), id, body: z.string().or(z.undefined()) }),
+  /** How its plugins fare. */
+  z.strictObject({ type: z.literal("plugins"), id, reports: z.array(z.unknown()).max(1_000) }),
   /** From a plugin to its shared state in the primary. */
   z.strictObject({ type: z.literal("request"), id, plugin: z.string(), request: z.unknown() }),
 ]);

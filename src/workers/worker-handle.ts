@@ -79,7 +79,8 @@ export class WorkerHandle {
         return;
       }
       if (parsed.type === "metrics") this.metrics = parsed.snapshot;
-      if (parsed.type === "metrics" || parsed.type === "document") this.#pending.get(parsed.id)?.(parsed);
+      if (parsed.type === "metrics" || parsed.type === "document" || parsed.type === "plugins")
+        this.#pending.get(parsed.id)?.(parsed);
       else events.onMessage(parsed);
       if (parsed.type === "closing") this.#closing.resolve();
     });
@@ -125,6 +126,12 @@ export class WorkerHandle {
   async requestDocument(path: string, limitMs: number): Promise<string | undefined> {
     const response = await this.#request((id) => ({ type: "document?", id, path }), limitMs);
     return response?.type === "document" ? response.body : undefined;
+  }
+
+  /** @returns how its plugins fare; nothing when there is no response in time */
+  async requestPlugins(limitMs: number): Promise<readonly unknown[]> {
+    const response = await this.#request((id) => ({ type: "plugins?", id }), limitMs);
+    return response?.type === "plugins" ? response.reports : [];
   }
 
   async #request(message: (id: number) => ToWorker, limitMs: number): Promise<ToPrimary | undefined> {

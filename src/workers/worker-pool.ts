@@ -143,6 +143,12 @@ export class WorkerPool {
       ?.requestDocument(path, requestLimitMs);
   }
 
+  /** How the plugins of each worker fare, all in one list. */
+  async plugins(): Promise<readonly unknown[]> {
+    const told = await Promise.all(this.#workers().map((worker) => worker.requestPlugins(requestLimitMs)));
+    return told.flat();
+  }
+
   /** All workers drain and end; what hangs is killed. */
   async stop(): Promise<void> {
     const { drain, logger } = this.#options;
@@ -268,6 +274,7 @@ export class WorkerPool {
         return;
       case "metrics":
       case "document":
+      case "plugins":
         return;
     }
   }

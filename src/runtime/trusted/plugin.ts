@@ -17,6 +17,8 @@ export function createTrustedPlugin(extension: Extension): ExtensionDefinition {
     ...factsOf(extension),
     // The manifest's schema was for whoever cannot run the package; the defaults are in the package's own.
     options: definition.options,
+    // What the sidecar asks its own runtimes.
+    status: () => ({ restarts: 0 }),
     async setup(input) {
       const hooks = await definition.setup(input);
       const undeclared = undeclaredHook(manifest, hooks);

@@ -30,6 +30,7 @@ async function start(t: TestContext, overrides: Partial<AdminOptions> = {}) {
     checks: () => [{ name: "policy", ok: true, detail: "revision 7" }],
     metrics: { contentType: "text/plain; version=0.0.4", render: () => Promise.resolve("up 1\n") },
     policyStatus: () => ({ revision: 7, source: "file" }),
+    plugins: () => Promise.resolve({ plugins: [] }),
     logLevel: {
       get: () => level,
       set: (wanted) => {

@@ -18,6 +18,7 @@ async function start(render: () => Promise<string>, maxConnections = 8) {
     checks: () => [],
     metrics: { contentType: "text/plain", render },
     policyStatus: () => ({}),
+    plugins: () => Promise.resolve({ plugins: [] }),
     logLevel: { get: () => "info", set: () => true },
     drain() {},
     quit() {},

@@ -139,6 +139,37 @@ describe("plugins that policies bring", () => {
     await closed(await snapshotOf(host, pair));
   });
 
+  it("are told of with version, digest, and where they are switched off", async () => {
+    const extension = versionOf("1.0.0", { entry: { percent: 50 } });
+    const snapshot = await snapshotOf(hostWith([]), [extension]);
+    const [report, ...none] = snapshot.reports(() => true);
+    const { sha256 } = extension.package;
+    assert.deepEqual(
+      [report, none],
+      [
+        {
+          name: "geo",
+          version: `1.0.0+${sha256.slice(0, 12)}`,
+          runtime: "trusted",
+          sha256,
+          priority: 30,
+          security: false,
+          percent: 50,
+          replaces: null,
+          routes: 1,
+          disabledRoutes: 1,
+          quarantined: false,
+          trouble: null,
+          restarts: 0,
+          memoryBytes: null,
+          hooks: {},
+        },
+        [],
+      ],
+    );
+    await closed(snapshot);
+  });
+
   it("get of what is shared what their manifests ask for", async () => {
     const host = hostWith([]);
     const code = pluginCode(`

@@ -1,0 +1,146 @@
+// How the plugins of the policy in force fare, for operators: of one process, and of several together.
+import { z } from "zod";
+import type { RuntimeStatus } from "./extension-definition.ts";
+import type { Phase } from "./hook-measures.ts";
+import type { KnownPlugin } from "./known-plugin.ts";
+import { added, countOf, distributionOf, quantile, total } from "./distribution.ts";
+
+const phases: readonly Phase[] = ["onRequest", "onResponse", "onError", "recheck", "onComplete"];
+const states = ["ok", "disabled", "quarantined"] as const;
+
+const count = z.number().min(0);
+const hook = z.strictObject({
+  errors: count,
+  seconds: z.strictObject({
+    bounds: z.array(z.number()).max(200).readonly(),
+    counts: z.array(count).max(201).readonly(),
+  }),
+});
+
+/** As one process tells it. */
+export const pluginReport = z.strictObject({
+  name: z.string(),
+  version: z.string(),
+  /** `built-in`, or where it runs. */
+  runtime: z.string(),
+  /** Of its package; null = it is built in. */
+  sha256: z.string().nullable(),
+  priority: z.number(),
+  security: z.boolean(),
+  percent: z.number().nullable(),
+  replaces: z.string().nullable(),
+  /** Routes that have it, and those of them where a kill switch takes it out. */
+  routes: count,
+  disabledRoutes: count,
+  quarantined: z.boolean(),
+  trouble: z.string().nullable(),
+  restarts: count,
+  memoryBytes: count.nullable(),
+  hooks: z.record(z.string(), hook),
+});
+
+export type PluginReport = z.output<typeof pluginReport>;
+
+/** What of a plugin is seen from its routes. */
+export interface OnRoutes {
+  readonly plugin: KnownPlugin;
+  readonly routes: number;
+  readonly disabledRoutes: number;
+  readonly quarantined: boolean;
+  readonly trouble: string | undefined;
+  readonly status: RuntimeStatus | undefined;
+}
+
+export function reportOf({ plugin, status, ...seen }: OnRoutes): PluginReport {
+  const { definition, extension } = plugin;
+  const { name, version, priority, security } = definition;
+  return {
+    name,
+    version,
+    runtime: extension?.entry.runtime ?? "built-in",
+    sha256: extension?.package.sha256 ?? null,
+    priority,
+    security,
+    percent: extension?.entry.percent ?? null,
+    replaces: extension?.entry.replaces ?? null,
+    routes: seen.routes,
+    disabledRoutes: seen.disabledRoutes,
+    quarantined: seen.quarantined || status?.quarantined !== undefined,
+    trouble: status?.quarantined ?? seen.trouble ?? null,
+    restarts: status?.restarts ?? 0,
+    memoryBytes: status?.memoryBytes ?? null,
+    hooks: hooksOf(plugin),
+  };
+}
+
+function hooksOf({ measures }: KnownPlugin): PluginReport["hooks"] {
+  const { seconds, errors } = measures();
+  const found: PluginReport["hooks"] = {};
+  for (const phase of phases) {
+    const taken = distributionOf(seconds[phase]);
+    if (total(taken) > 0) found[phase] = { errors: countOf(errors[phase]), seconds: taken };
+  }
+  return found;
+}
+
+/** One of each plugin and version, over all processes of a sidecar. */
+export function mergeReports(reports: readonly PluginReport[]): PluginReport[] {
+  const merged = new Map<string, PluginReport>();
+  for (const report of reports) {
+    const key = `${report.name}@${report.version}`;
+    const known = merged.get(key);
+    merged.set(key, known === undefined ? report : mergedOf(known, report));
+  }
+  return [...merged.values()].sort((a, b) => a.priority - b.priority);
+}
+
+function mergedOf(one: PluginReport, other: PluginReport): PluginReport {
+  const hooks = { ...one.hooks };
+  for (const [phase, { errors, seconds }] of Object.entries(other.hooks)) {
+    const known = hooks[phase];
+    hooks[phase] =
+      known === undefined
+        ? { errors, seconds }
+        : { errors: known.errors + errors, seconds: added(known.seconds, seconds) };
+  }
+  return {
+    ...one,
+    quarantined: one.quarantined || other.quarantined,
+    trouble: one.trouble ?? other.trouble,
+    restarts: one.restarts + other.restarts,
+    memoryBytes: one.memoryBytes === null ? other.memoryBytes : one.memoryBytes + (other.memoryBytes ?? 0),
+    hooks,
+  };
+}
+
+/** What `GET /plugins` shows. */
+export function shownReports(reports: readonly PluginReport[]): object {
+  return {
+    plugins: reports.map(({ quarantined, hooks, ...report }) => ({
+      ...report,
+      state: stateOf({ quarantined, ...report }),
+      hooks: Object.fromEntries(
+        Object.entries(hooks).map(([phase, { errors, seconds }]) => [
+          phase,
+          {
+            calls: total(seconds),
+            errors,
+            p50Micros: microsOf(quantile(seconds, 0.5)),
+            p95Micros: microsOf(quantile(seconds, 0.95)),
+            p99Micros: microsOf(quantile(seconds, 0.99)),
+          },
+        ]),
+      ),
+    })),
+  };
+}
+
+function stateOf(
+  report: Pick<PluginReport, "quarantined" | "routes" | "disabledRoutes">,
+): (typeof states)[number] {
+  if (report.routes > 0 && report.disabledRoutes === report.routes) return "disabled";
+  return report.quarantined ? "quarantined" : "ok";
+}
+
+const microsOf = (seconds: number | null): number | null =>
+  seconds === null ? null : Math.round(seconds * 1e7) / 10;
