@@ -9,6 +9,7 @@ import { createTelemetry, type Telemetry } from "../telemetry/process.ts";
 import { registry as builtIn } from "./registry.ts";
 import { SecretFiles } from "./secret-files.ts";
 import { connectStore } from "./connect-store.ts";
+import { createTracing, type Tracing } from "./tracing.ts";
 
 export interface ProcessContext {
   readonly config: Config;
@@ -16,10 +17,12 @@ export interface ProcessContext {
   readonly clock: Clock;
   readonly middleware: HttpProxyMiddleware | undefined;
   readonly telemetry: Telemetry;
+  /** undefined = nothing is traced. */
+  readonly tracing: Tracing | undefined;
   /** undefined in embedded mode. */
   readonly store: RenewableStore | undefined;
   readonly secretFiles: SecretFiles;
-  /** Closes Redis and flushes the log, after all that uses them. */
+  /** Closes Redis, sends the last spans and flushes the log, after all that uses them. */
   close(): Promise<void>;
 }
 
@@ -44,6 +47,7 @@ export function createProcessContext(config: Config, options: ContextOptions = {
   const { service, instance } = config;
   const telemetry = createTelemetry({ level: logLevel, service, instance, worker, stream: output });
   const store = connectStore(config, telemetry);
+  const tracing = createTracing(config, telemetry);
   const secretFiles = new SecretFiles(config, new ConfigReader(registry), telemetry.logger, store);
   return {
     config,
@@ -51,11 +55,13 @@ export function createProcessContext(config: Config, options: ContextOptions = {
     clock,
     middleware: options.middleware,
     telemetry,
+    tracing,
     store,
     secretFiles,
     async close() {
       secretFiles.close();
       store?.close();
+      await tracing?.close();
       await telemetry.output.flush(flushLimitMs);
     },
   };
