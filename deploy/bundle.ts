@@ -60,11 +60,14 @@ async function bundleInto(folder: string): Promise<void> {
   );
   // A thread starts with a file of its own.
   writeFileSync(join(folder, "policy-thread.cjs"), (await bundle("src/app/policy-thread.ts")).code);
+  // So does the process of a plugin.
+  const child = await bundle("src/runtime/process/child/program.ts");
+  writeFileSync(join(folder, "plugin-process.cjs"), child.code);
   const launcher = join(folder, "outrigger.cjs");
   writeFileSync(launcher, `#!/usr/bin/env node\n${(await bundle("deploy/launch.ts")).code}`);
   chmodSync(launcher, 0o755);
   writeFileSync(join(folder, "health.cjs"), (await bundle("deploy/health.ts")).code);
-  writeFileSync(join(folder, "LICENSES-OF-OTHERS.txt"), licencesOf(program.modules));
+  writeFileSync(join(folder, "LICENSES-OF-OTHERS.txt"), licencesOf([...program.modules, ...child.modules]));
   execFileSync(process.execPath, [...nodeFlags, join(root, "deploy/code-cache.ts"), folder], {
     stdio: ["ignore", "ignore", "inherit"],
     timeout: 60_000,

@@ -9,7 +9,6 @@ import { createTelemetry, type Telemetry } from "../telemetry/process.ts";
 import { registry as builtIn } from "./registry.ts";
 import { SecretFiles } from "./secret-files.ts";
 import { connectStore } from "./connect-store.ts";
-import { createTracing, type Tracing } from "./tracing.ts";
 
 export interface ProcessContext {
   readonly config: Config;
@@ -17,12 +16,10 @@ export interface ProcessContext {
   readonly clock: Clock;
   readonly middleware: HttpProxyMiddleware | undefined;
   readonly telemetry: Telemetry;
-  /** undefined = nothing is traced. */
-  readonly tracing: Tracing | undefined;
   /** undefined in embedded mode. */
   readonly store: RenewableStore | undefined;
   readonly secretFiles: SecretFiles;
-  /** Closes Redis, sends the last spans and flushes the log, after all that uses them. */
+  /** Closes Redis and flushes the log, after all that uses them. */
   close(): Promise<void>;
 }
 
@@ -47,7 +44,6 @@ export function createProcessContext(config: Config, options: ContextOptions = {
   const { service, instance } = config;
   const telemetry = createTelemetry({ level: logLevel, service, instance, worker, stream: output });
   const store = connectStore(config, telemetry);
-  const tracing = createTracing(config, telemetry);
   const secretFiles = new SecretFiles(config, new ConfigReader(registry), telemetry.logger, store);
   return {
     config,
@@ -55,13 +51,11 @@ export function createProcessContext(config: Config, options: ContextOptions = {
     clock,
     middleware: options.middleware,
     telemetry,
-    tracing,
     store,
     secretFiles,
     async close() {
       secretFiles.close();
       store?.close();
-      await tracing?.close();
       await telemetry.output.flush(flushLimitMs);
     },
   };

@@ -76,19 +76,12 @@ export interface RouteInfo {
   readonly caseInsensitive: boolean;
   /** Fields and query parameters that carry credentials by the policy's options, as it writes them: not to be logged. */
   readonly secretNames: ReadonlySet<string>;
+  /** Request fields that plugins of the policy set, by `fieldKey`; complete once all routes are set up. */
+  readonly ownedRequestFields?: ReadonlySet<string> | undefined;
   /** What is taken off the path before it is forwarded. */
   readonly stripPrefix: string | undefined;
   /** Plugins that the shared policy locks, where it was a service's layer that wrote the `stripPrefix`. */
   readonly strippedOver: readonly string[];
-}
-
-/** Where an exchange is in its trace (W3C Trace Context). */
-export interface TraceIds {
-  /** 32 hex digits. */
-  readonly traceId: string;
-  /** Of the exchange's own span: 16 hex digits. */
-  readonly spanId: string;
-  readonly sampled: boolean;
 }
 
 /** One request with its response. */
@@ -103,8 +96,6 @@ export interface Exchange {
   readonly startedMono: number;
   /** Aborts when the client leaves or the running hook's time limit passes. Made when first read; read it inside the hook. */
   readonly signal: AbortSignal;
-  /** Absent where nothing is traced (`OTEL_SDK_DISABLED`). */
-  readonly trace?: TraceIds | undefined;
   /** Set by `auth`. */
   identity: Identity | undefined;
   /** Set by `auth`: names of the fields that carry credentials of this route's; those that are still there go to the service. */

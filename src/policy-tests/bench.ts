@@ -132,7 +132,9 @@ export class Bench {
     made: Made,
   ): Promise<ServedRoute> {
     const spec = this.#specs.get(known.info) as RouteSpec;
-    const compiled = await compileRoute(spec, host, made, this.#policy.secretNames);
+    const compiled = await compileRoute(spec, host, made, {
+      secretNames: this.#policy.secretNames,
+    });
     const cookies = this.#routed.snapshot.ownedCookies;
     compiled.chain.ownedCookies = cookies;
     const { target, ownedParts: parts } = known;

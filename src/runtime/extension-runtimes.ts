@@ -4,6 +4,7 @@ import type { RuntimeName } from "../extensions/manifest.ts";
 import type { ExtensionDefinition, MakePlugin } from "./extension-definition.ts";
 
 const runtimes: Readonly<Partial<Record<RuntimeName, () => Promise<MakePlugin>>>> = {
+  process: async () => (await import("./process/plugin.ts")).createProcessPlugin,
   trusted: async () => (await import("./trusted/plugin.ts")).createTrustedPlugin,
 };
 

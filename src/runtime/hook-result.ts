@@ -12,6 +12,11 @@ export class HookFailure {
   }
 }
 
+/** There is nobody to call just now. Each call counts as an error; why is in the log once, not with each. */
+export class PluginUnavailable extends Error {
+  override readonly name = "PluginUnavailable";
+}
+
 /** @returns the failure of a hook that is not called because it hangs */
 export function leftOut(): HookFailure {
   return new HookFailure(new GatewayError("plugin_failed", "A plugin of this route does not answer."));

@@ -9,7 +9,6 @@ import { PartialStep } from "./partial-step.ts";
 import type { HeldStates } from "./plugin-states.ts";
 import { decisions, parseOptions } from "./shared-options.ts";
 import { Slices } from "../v8/slices.ts";
-import type { TracingRules } from "./live-trace.ts";
 import { Step, type StepParts } from "./step.ts";
 import { withinLimit } from "../plugin-api/within-limit.ts";
 
@@ -28,7 +27,6 @@ export interface RouteSpec {
   readonly encodedSlash?: "refuse" | "segment" | undefined;
   readonly timeoutMs: number;
   readonly maxAgeMs?: number | undefined;
-  readonly tracing?: TracingRules | undefined;
   readonly bufferRequestBytes: number;
   readonly restorePrefix?: boolean | undefined;
   /** `host:port` or socket path, for labels. */
@@ -62,13 +60,13 @@ export async function compileRoute(
   spec: RouteSpec,
   host: PluginHost,
   made: Made,
-  secretNames: ReadonlySet<string>,
+  known: Pick<RouteInfo, "secretNames" | "ownedRequestFields">,
 ): Promise<CompiledRoute> {
   const info: RouteInfo = {
     pattern: spec.path,
     upstream: spec.upstreamName,
     caseInsensitive: spec.caseInsensitive ?? false,
-    secretNames,
+    ...known,
     stripPrefix: spec.stripPrefix,
     strippedOver: spec.strippedOver ?? [],
   };

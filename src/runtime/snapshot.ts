@@ -156,17 +156,18 @@ export async function createSnapshot(
   const made: Made = { steps: [], states: host.states.hold() };
   const { secretNames = new Set<string>(), identityFields = new Set<string>(), ownedCookies = [] } = spec;
   const declared = new Declarations(identityFields, ownedCookies);
+  const known = { secretNames, ownedRequestFields: declared.ownedRequestFields };
   try {
     const routes: CompiledRoute[] = [];
     const slices = new Slices();
     for (const route of spec.routes) {
-      const compiled = await compileRoute(route, host, made, secretNames);
+      const compiled = await compileRoute(route, host, made, known);
       declared.add(compiled.chain.steps);
       routes.push(compiled);
       if (performance.now() > endsMono) throw new Error(`set-up took longer than ${limitMs} ms`);
       if (slices.over) await slices.next();
     }
-    const unmatched = await compileRoute(spec.unmatched, host, made, secretNames);
+    const unmatched = await compileRoute(spec.unmatched, host, made, known);
     declared.add(unmatched.chain.steps);
     return new Snapshot(routes, unmatched, declared, { host, states: made.states }, () => {
       onClosed();

@@ -14,7 +14,7 @@ import type {
 import { Breaker } from "./breaker.ts";
 import { GatewayError, gatewayErrorOf } from "../plugin-api/errors.ts";
 import type { LiveExchange } from "./exchange.ts";
-import { HookFailure, type HookResult, leftOut } from "./hook-result.ts";
+import { HookFailure, type HookResult, leftOut, PluginUnavailable } from "./hook-result.ts";
 import type { PluginFaults } from "./plugin-faults.ts";
 import type { HookMeasures, Phase } from "./hook-measures.ts";
 import type { Clock, Counter, Histogram, Logger } from "../plugin-api/services.ts";
@@ -23,9 +23,6 @@ import { isThenable, takeVerdict } from "./verdict.ts";
 const defaultTimeLimitMs = 2_000;
 /** A plain hook that takes as long holds everybody up. */
 const longHookSeconds = 0.1;
-
-/** A trace shows a hook that took as long, or waited for something. */
-const tracedSeconds = 0.001;
 
 /** Told of a hook that kept the event loop to itself for so long. */
 export type LongHook = (hook: string, ms: number) => void;
@@ -250,9 +247,6 @@ export class Step {
     const nowMono = this.#clock.mono();
     const seconds = (nowMono - exchange.hookMono) / 1000;
     this.#seconds[phase].observe(seconds);
-    if ((!plainly || seconds > tracedSeconds) && exchange.trace !== undefined) {
-      exchange.trace.hookRan(this.name, phase, exchange.hookMono, nowMono, false);
-    }
     exchange.hookMono = nowMono;
     if (plainly && seconds > longHookSeconds) this.#onLongHook(`${this.name}.${phase}`, seconds * 1000);
   }
@@ -268,9 +262,7 @@ export class Step {
       this.breaker?.withdrawn();
     } else {
       this.#count(phase, exchange.hookMono, error);
-      const nowMono = this.#clock.mono();
-      exchange.trace?.hookRan(this.name, phase, exchange.hookMono, nowMono, true);
-      exchange.hookMono = nowMono;
+      exchange.hookMono = this.#clock.mono();
       if (hung) this.breaker?.failed(exchange.hookMono);
       else this.breaker?.succeeded();
     }
@@ -282,6 +274,7 @@ export class Step {
   #count(phase: Phase, startedMono: number, error: unknown): void {
     this.#errors[phase].inc();
     this.#seconds[phase].observe((this.#clock.mono() - startedMono) / 1000);
+    if (error instanceof PluginUnavailable) return;
     this.#logger.error({ plugin: this.name, phase, err: error }, "plugin hook failed");
   }
 }

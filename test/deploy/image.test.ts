@@ -94,6 +94,7 @@ test("the image holds the program, its health check and the licences", () => {
     "LICENSES-OF-OTHERS.txt",
     "health.cjs",
     "outrigger.cjs",
+    "plugin-process.cjs",
     "policy-thread.cjs",
     "program.cache",
     "program.js",
@@ -104,7 +105,13 @@ test("the image holds the program, its health check and the licences", () => {
 });
 
 test("the program asks for nothing but what Node brings", () => {
-  for (const file of ["program.js", "policy-thread.cjs", "outrigger.cjs", "health.cjs"]) {
+  for (const file of [
+    "program.js",
+    "plugin-process.cjs",
+    "policy-thread.cjs",
+    "outrigger.cjs",
+    "health.cjs",
+  ]) {
     const source = readFileSync(join(app, file), "utf8");
     const names = [...source.matchAll(/^let \S+ = require\("([^"]+)"\);$/gm)].map(([, name = ""]) => name);
     assert.ok(names.length > 0, file);

@@ -97,8 +97,6 @@ export const rooms: readonly Room[] = [
   room("src/runtime/", ["src/extensions/", "src/language/", "src/plugin-api/", "src/v8/slices.ts"], ["zod"]),
   // Filters of the proxy-wasm ABI.
   room("src/runtime/wasm/", ["src/extensions/", "src/plugin-api/"], ["isolated-vm"]),
-  // Traces of exchanges, and the way of their spans to a collector.
-  room("src/telemetry/trace/", ["src/plugin-api/", "src/runtime/live-trace.ts"]),
   // What is known of clients, and what they may cost.
   room("src/client/", ["src/language/", "src/plugin-api/", "src/v8/"], ["ipaddr.js"]),
   // Wire formats, both directions: pure, but for memory that is read into.

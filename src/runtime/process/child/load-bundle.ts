@@ -1,0 +1,45 @@
+// A bundle's text becomes a plugin: a CommonJS module that may require the contract and nothing else.
+import { compileFunction } from "node:vm";
+import type { PluginDefinition } from "../../../plugin-api/contract.ts";
+import type { Services } from "../../../plugin-api/services.ts";
+import type { LoadFacts } from "../protocol.ts";
+
+export interface Loaded {
+  readonly definition: Pick<PluginDefinition, "setup"> & Partial<PluginDefinition>;
+  readonly state: unknown;
+  readonly services: Services;
+  readonly facts: LoadFacts;
+}
+
+/** Rejects with what is wrong with the bundle. */
+export async function loadBundle(
+  bundle: string,
+  facts: LoadFacts,
+  services: Services,
+  contract: unknown,
+): Promise<Loaded> {
+  const place = `${facts.name}@${facts.version}`;
+  const module: { exports: unknown } = { exports: {} };
+  const require = (name: unknown): unknown => {
+    if (name === "outrigger/plugin") return contract;
+    throw new Error(
+      `${place} requires ${JSON.stringify(name)}: a package that runs in a process of its own has outrigger/plugin and what is inside`,
+    );
+  };
+  const parameters = ["module", "exports", "require", "__filename", "__dirname"];
+  const run = compileFunction(bundle, parameters, { filename: place }) as (...given: unknown[]) => void;
+  Reflect.apply(run, module.exports, [module, module.exports, require, place, ""]);
+  const definition = definitionOf(module.exports);
+  const state = await definition.init?.(services);
+  return { definition, state, services, facts };
+}
+
+/** The plugin among what the package exports: `plugin`, the default, or all of it. */
+function definitionOf(exports: unknown): Loaded["definition"] {
+  const { plugin, default: inner } = Object(exports) as Record<string, unknown>;
+  for (const candidate of [plugin, inner, exports]) {
+    const definition = Object(candidate) as Partial<PluginDefinition>;
+    if (typeof definition.setup === "function") return definition as Loaded["definition"];
+  }
+  throw new Error("it exports no plugin: module.exports.plugin must be what definePlugin gives");
+}

@@ -1,0 +1,103 @@
+// How a plugin's process is started: with what it needs to run its bundle, and nothing more. See child/shut.ts for what
+// it gives up by itself.
+import { existsSync, statSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export interface ProcessCommand {
+  readonly program: string;
+  readonly args: readonly string[];
+  /** What is not as safe as it could be here; undefined = nothing. */
+  readonly warning: string | undefined;
+}
+
+const fromSource = import.meta.url.endsWith(".ts");
+/** From source; what the image runs has the same beside it. */
+const childProgram = fileURLToPath(
+  new URL(fromSource ? "child/program.ts" : "plugin-process.cjs", import.meta.url),
+);
+
+/** Users that systemd keeps for services without a user of their own: nobody else runs as one of them. */
+const firstUser = 61_184;
+const users = 4_336;
+
+/** @param sha256 of the package: each runs as a user of its own where the sidecar is root */
+export function processCommand(memoryMiB: number, sha256: string): ProcessCommand {
+  const user =
+    process.getuid?.() === 0 ? firstUser + (Number.parseInt(sha256.slice(0, 8), 16) % users) : undefined;
+  const files = readableFiles();
+  const isOpen = [process.execPath, childProgram, ...files].every(isReadableByAll);
+  const setpriv = programAt("setpriv");
+  const canChangeUser = user !== undefined && isOpen && setpriv !== undefined;
+  const node = [process.execPath, ...nodeArguments(memoryMiB, files)];
+  const [program = "", ...args] = [
+    ...limited(),
+    ...deprived(setpriv, canChangeUser ? user : undefined),
+    ...node,
+  ];
+  const warning =
+    user === undefined || canChangeUser
+      ? undefined
+      : `it runs as root, kept by Node's permissions alone: ${isOpen ? "there is no setpriv" : "no other user may read the sidecar's program"}`;
+  return { program, args, warning };
+}
+
+function nodeArguments(memoryMiB: number, files: readonly string[]): string[] {
+  return [
+    "--permission",
+    ...files.map((file) => `--allow-fs-read=${file}`),
+    `--max-old-space-size=${memoryMiB}`,
+    "--max-semi-space-size=1",
+    // Collections of a heap without end must not take the sidecar's cores.
+    "--v8-pool-size=1",
+    "--disallow-code-generation-from-strings",
+    "--disable-sigusr1",
+    "--no-addons",
+    "--no-warnings",
+    childProgram,
+  ];
+}
+
+/** No core file, no file written, few descriptors. */
+function limited(): string[] {
+  const prlimit = programAt("prlimit");
+  return prlimit === undefined ? [] : [prlimit, "--core=0", "--fsize=0", "--nofile=64:64"];
+}
+
+/** It dies with the sidecar even while it spins, and no file makes it another user. */
+function deprived(setpriv: string | undefined, user: number | undefined): string[] {
+  if (setpriv === undefined) return [];
+  const args = [setpriv, "--pdeathsig", "KILL", "--no-new-privs"];
+  if (user === undefined) return [...args, "--"];
+  return [...args, "--bounding-set=-all", "--clear-groups", `--reuid=${user}`, `--regid=${user}`, "--"];
+}
+
+function programAt(name: string): string | undefined {
+  return [`/usr/bin/${name}`, `/bin/${name}`].find((path) => existsSync(path));
+}
+
+/** What the child's own program is made of; it gives this up before it takes the bundle. */
+function readableFiles(): string[] {
+  if (!fromSource) return [childProgram];
+  const root = fileURLToPath(new URL("../../../", import.meta.url));
+  const require = createRequire(import.meta.url);
+  const packages = ["zod", "ipaddr.js", "lru-cache"].map((name) => {
+    const path = require.resolve(name);
+    const end = path.lastIndexOf(join("node_modules", name) + sep) + join("node_modules", name).length;
+    return path.slice(0, end);
+  });
+  return [join(root, "src"), join(root, "package.json"), ...packages];
+}
+
+/** Whether every user may read it, the folders above it included. */
+function isReadableByAll(path: string): boolean {
+  try {
+    for (let at = path, bits = 0o4; ; at = dirname(at), bits = 0o1) {
+      if ((statSync(at).mode & bits) === 0) return false;
+      if (at === dirname(at)) return true;
+    }
+  } catch {
+    return false;
+  }
+}

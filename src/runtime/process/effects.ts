@@ -1,0 +1,133 @@
+// What a plugin's process says without waiting for an answer: lines of its log, changes of its metrics, what its timers
+// threw. Bounded a second, and counted where it is too much.
+import type { Aggregation, Counter, Services } from "../../plugin-api/services.ts";
+import type { MetricChange } from "./protocol.ts";
+import { list, shortened, text, texts, Unreadable } from "./received.ts";
+
+const perSecond = { lines: 100, changes: 2_000 };
+const maxFaults = 10;
+const faultWindowMs = 60_000;
+const maxFamilies = 64;
+const levels: ReadonlySet<string> = new Set(["debug", "info", "warn", "error"]);
+type Level = "debug" | "info" | "warn" | "error";
+
+export class Effects {
+  readonly #services: Services;
+  readonly #prefix: string;
+  readonly #dropped: Counter;
+  readonly #families = new Set<string>();
+  readonly #faults: number[] = [];
+  #second = 0;
+  #lines = 0;
+  #changes = 0;
+
+  constructor(plugin: string, services: Services) {
+    this.#services = services;
+    this.#prefix = `outrigger_${plugin.replaceAll("-", "_")}_`;
+    this.#dropped = services.metrics.counter(
+      droppedMetric,
+      "Lines of a plugin's log and changes of its metrics that were too many",
+      ["plugin"],
+    )(plugin);
+  }
+
+  /** @param message `log`, level, message, fields as JSON */
+  log(message: readonly unknown[]): void {
+    if (!this.#counts("lines")) return;
+    const level = text(message[1], "a level");
+    if (!levels.has(level)) throw new Unreadable("a line's level is none");
+    this.#services.logger[level as Level](fieldsOf(message[3]), shortened(message[2], "a line", 1_024));
+  }
+
+  /** @param message `metrics`, changes */
+  metrics(message: readonly unknown[]): void {
+    for (const change of list(message[1], "changes of metrics")) {
+      if (this.#counts("changes")) this.#change(list(change, "a change") as MetricChange);
+    }
+  }
+
+  /** It threw where nobody caught it. @returns why it may not go on; undefined = it may */
+  fault(message: readonly unknown[], nowMono: number): string | undefined {
+    const faults = this.#faults;
+    while (faults.length > 0 && (faults[0] as number) <= nowMono - faultWindowMs) faults.shift();
+    if (faults.length >= maxFaults) return "its timers or callbacks keep throwing";
+    faults.push(nowMono);
+    this.#services.logger.error(
+      { thrown: shortened(message[1], "what was thrown", 1_024) },
+      "plugin threw outside of its hooks",
+    );
+    return undefined;
+  }
+
+  #change([kind, name, help, labels, buckets, aggregation, values, numbers]: MetricChange): void {
+    const { metrics } = this.#services;
+    const family = text(name, "a metric's name", 128);
+    // Whatever this process may count under other names, the plugin may not.
+    if (!/^[a-z][a-z0-9_]*$/.test(family) || !family.startsWith(this.#prefix))
+      throw new Unreadable(`a metric's name does not begin with ${this.#prefix}`);
+    this.#families.add(family);
+    if (this.#families.size > maxFamilies) throw new Unreadable(`it has more than ${maxFamilies} metrics`);
+    const about = shortened(help, "a metric's help", 256);
+    const names = texts(labels, "a metric's labels", 8);
+    const labelled = texts(values, "a metric's values", 8).map((value) => value.slice(0, 128));
+    const found = finite(numbers);
+    if (kind === "counter")
+      metrics
+        .counter(
+          family,
+          about,
+          names,
+        )(...labelled)
+        .inc(found[0] ?? 0);
+    else if (kind === "gauge")
+      metrics
+        .gauge(
+          family,
+          about,
+          names,
+          aggregationOf(aggregation),
+        )(...labelled)
+        .set(found[0] ?? 0);
+    else if (kind === "histogram") {
+      const bounds = buckets === null ? undefined : finite(buckets);
+      const histogram = metrics.histogram(family, about, names, bounds)(...labelled);
+      for (const seconds of found) histogram.observe(seconds);
+    }
+  }
+
+  #counts(what: "lines" | "changes"): boolean {
+    const second = Math.floor(this.#services.clock.mono() / 1000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#lines = 0;
+      this.#changes = 0;
+    }
+    const taken = what === "lines" ? (this.#lines += 1) : (this.#changes += 1);
+    if (taken <= perSecond[what]) return true;
+    this.#dropped.inc();
+    return false;
+  }
+}
+
+export const droppedMetric = "outrigger_plugin_effects_dropped_total";
+
+function finite(value: unknown): number[] {
+  const found = list(value, "a metric's numbers");
+  if (found.length > 1_000 || !found.every((each) => typeof each === "number" && Number.isFinite(each)))
+    throw new Unreadable("a metric's numbers are none");
+  return found as number[];
+}
+
+function aggregationOf(value: unknown): Aggregation {
+  return value === "max" || value === "min" ? value : "sum";
+}
+
+/** Plain data for the log, under one name: nothing of it replaces a field of ours. */
+function fieldsOf(value: unknown): Record<string, unknown> {
+  try {
+    const fields: unknown = JSON.parse(text(value, "a line's fields", 16_384));
+    return { fields };
+  } catch {
+    return {};
+  }
+}

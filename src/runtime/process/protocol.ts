@@ -1,0 +1,161 @@
+// What a sidecar and a plugin's process say to each other: lists that begin with what they are. What the sidecar says is
+// taken at its word; what the process says is read strictly (received.ts), since it is said by code of others.
+import type { Identity, Outcome } from "../../plugin-api/exchange.ts";
+
+/** name, value, name, value … */
+export type Flat = readonly string[];
+
+export type HookName = "onRequest" | "onResponse" | "onError" | "recheck" | "onComplete";
+
+/** What a process is started with; the bundle's text goes before it. */
+export interface LoadFacts {
+  readonly name: string;
+  readonly version: string;
+  readonly hooks: readonly HookName[];
+  readonly secrets: Readonly<Record<string, string>>;
+  /** Names of secrets that it may ask for. */
+  readonly secretNames: readonly string[];
+  readonly hasStore: boolean;
+  readonly fleet: FleetFacts;
+}
+
+export interface FleetFacts {
+  readonly service: string;
+  readonly instance: string;
+  readonly region: string | null;
+  readonly size: number;
+  readonly workers: number;
+}
+
+export interface RouteFacts {
+  readonly pattern: string;
+  readonly upstream: string;
+  readonly caseInsensitive: boolean;
+  readonly secretNames: readonly string[];
+  readonly stripPrefix: string | null;
+  readonly strippedOver: readonly string[];
+}
+
+/** An exchange as it is shown first. */
+export type ExchangeFacts = readonly [
+  id: string,
+  startedAt: number,
+  method: string,
+  path: string,
+  strippedPath: string,
+  upstreamPath: string,
+  query: string,
+  host: string,
+  scheme: "http" | "https",
+  httpVersion: "1.0" | "1.1",
+  upgrade: string | null,
+  hasBody: boolean,
+  fields: Flat,
+  address: string,
+  peer: string,
+  viaTrustedProxy: boolean,
+];
+
+/** What plugins before this one may have set meanwhile. */
+export type LateFacts = readonly [
+  identity: Identity | null,
+  credentialFields: readonly string[],
+  cacheStatus: string | null,
+  responseIsPersonal: boolean,
+  refusedBecause: string | null,
+];
+
+export type ErrorParts = readonly [
+  code: string,
+  detail: string,
+  fields: Flat,
+  type: string,
+  members: Readonly<Record<string, unknown>>,
+];
+
+/** What the hook is about, beside the exchange. */
+export type HookSubject =
+  | readonly [status: number, fields: Flat, origin: "upstream" | "sidecar", error: ErrorParts | null]
+  | readonly [error: ErrorParts]
+  | readonly [outcome: Omit<Outcome, "error"> & { readonly error: ErrorParts | null }]
+  | null;
+
+export type ToProcess =
+  | readonly ["load", LoadFacts, bundle: number]
+  | readonly ["setup", setup: number, options: unknown, route: RouteFacts]
+  | readonly ["close", setup: number]
+  | readonly [
+      "hook",
+      call: number,
+      setup: number,
+      exchange: number,
+      hook: HookName,
+      facts: ExchangeFacts | null,
+      late: LateFacts | null,
+      subject: HookSubject,
+    ]
+  /** Nobody waits for it any more. */
+  | readonly ["cancel", call: number]
+  /** No further hook will be called for that exchange. */
+  | readonly ["forget", exchange: number]
+  | readonly ["ping", count: number]
+  | readonly ["reply", request: number, value: unknown, bytes: number | null]
+  | readonly ["failure", request: number, text: string, error: ErrorParts | null]
+  | readonly ["secrets", secrets: Readonly<Record<string, string>>]
+  | readonly ["fleet", size: number];
+
+/** A body: text, or the place of its bytes. */
+export type BodyParts = string | number | null;
+
+export type VerdictParts =
+  | readonly ["respond", status: number, fields: Flat | null, body: BodyParts]
+  | readonly ["reject", ErrorParts]
+  | null;
+
+/** op, name, value, op, name, value … with the ops `set`, `append`, `delete`. */
+export type FieldEdits = readonly string[];
+
+export type Changes = readonly [
+  request: FieldEdits | null,
+  response: FieldEdits | null,
+  status: number | null,
+  body: BodyParts,
+  responseIsPersonal: boolean,
+  refusedBecause: string | null,
+];
+
+/** What a set-up says of its hooks. */
+export interface Declared {
+  readonly hooks: readonly HookName[];
+  readonly ownedRequestFields: readonly string[];
+  readonly headOnlyFields: readonly string[];
+}
+
+export type ToSidecar =
+  /** It can take its bundle. */
+  | readonly ["started"]
+  | readonly ["loaded"]
+  | readonly ["ready", setup: number, Declared]
+  /** @param setup 0 = the bundle itself */
+  | readonly ["refused", setup: number, text: string]
+  | readonly ["answer", call: number, VerdictParts, Changes | null]
+  /** A hook threw: an error of the contract, or whatever. */
+  | readonly ["thrown", call: number, text: string, ErrorParts | null]
+  | readonly ["request", request: number, service: string, args: readonly unknown[]]
+  | readonly ["pong", count: number]
+  | readonly ["log", level: string, message: string, fields: string]
+  /** Changes of series since the last time. */
+  | readonly ["metrics", readonly MetricChange[]]
+  /** It threw where nobody caught it. */
+  | readonly ["fault", text: string];
+
+export type MetricChange = readonly [
+  kind: "counter" | "gauge" | "histogram",
+  name: string,
+  help: string,
+  labels: readonly string[],
+  buckets: readonly number[] | null,
+  aggregation: string | null,
+  values: readonly string[],
+  numbers: readonly number[],
+];

@@ -1,0 +1,116 @@
+// What a plugin's process asks for is done here, by the services that its definition is given: they hold what it may
+// ask for. Never more than a few at a time.
+import { gatewayErrorOf } from "../../plugin-api/errors.ts";
+import { textOf } from "../../plugin-api/error-text.ts";
+import type { HttpClient, HttpMethod, Services } from "../../plugin-api/services.ts";
+import type { PluginProcess } from "./plugin-process.ts";
+import { count, list, optionalCount, pairs, text, Unreadable } from "./received.ts";
+import type { Service } from "./service.ts";
+import { storeServices } from "./store-requests.ts";
+import { errorParts } from "./shown.ts";
+
+export interface RequestLimits {
+  /** Of a request's body that is read for it; undefined = it asks for none. */
+  readonly requestBytes: number | undefined;
+}
+
+const maxUnderWay = 64;
+const maxAnswerBytes = 8_388_608;
+const maxTimeoutMs = 30_000;
+
+export class Requests {
+  readonly #process: PluginProcess;
+  readonly #services: ReadonlyMap<string, Service>;
+  #underWay = 0;
+
+  constructor(process: PluginProcess, services: Services, limits: RequestLimits) {
+    this.#process = process;
+    const store = services.store;
+    this.#services = new Map([
+      ["body", bodyService(process, limits)],
+      ["http", httpService(services.http)],
+      ...(store === undefined ? [] : storeServices(store)),
+    ]);
+  }
+
+  /** @param message `request`, id, service, arguments */
+  async take(message: readonly unknown[], blobs: readonly Buffer[]): Promise<void> {
+    const id = count(message[1], "the id of a request");
+    const service = this.#services.get(text(message[2], "the service of a request", 64));
+    const args = list(message[3], "the arguments of a request");
+    if (service === undefined) return this.#fail(id, new Error("there is no such service here"));
+    if (this.#underWay >= maxUnderWay)
+      return this.#fail(id, new Error(`more than ${maxUnderWay} requests of this plugin are under way`));
+    this.#process.earn(blobs);
+    this.#underWay += 1;
+    try {
+      const { value, bytes } = await service(args, blobs);
+      if (this.#process.over) return;
+      this.#process.send(["reply", id, value, bytes === undefined ? null : this.#process.bytes(bytes)]);
+    } catch (error) {
+      this.#fail(id, error);
+    } finally {
+      this.#underWay -= 1;
+    }
+  }
+
+  #fail(id: number, error: unknown): void {
+    if (this.#process.over) return;
+    const coded = gatewayErrorOf(error);
+    const said = textOf(error).slice(0, 1_000);
+    this.#process.send(["failure", id, said, coded === undefined ? null : errorParts(coded)]);
+  }
+}
+
+function bodyService({ calls }: PluginProcess, { requestBytes }: RequestLimits): Service {
+  return async ([id, maxBytes]) => {
+    const call = calls.get(id);
+    if (call === undefined) throw new Error("readBody: the hook is over");
+    if (requestBytes === undefined)
+      throw new Error("readBody: the plugin's manifest does not ask for it (needs.body.requestBytes)");
+    call.bodyReads += 1;
+    try {
+      const most = Math.min(count(maxBytes, "maxBytes"), requestBytes);
+      return { value: null, bytes: await call.exchange.readBody(most) };
+    } finally {
+      call.bodyReads -= 1;
+    }
+  };
+}
+
+const methods: ReadonlySet<unknown> = new Set<HttpMethod>([
+  "GET",
+  "HEAD",
+  "POST",
+  "PUT",
+  "PATCH",
+  "DELETE",
+  "OPTIONS",
+]);
+
+function httpService(http: HttpClient): Service {
+  return async ([options, place], blobs) => {
+    const asked = Object(options) as Readonly<Record<string, unknown>>;
+    const { method = "GET", retries, perTryTimeoutMs, maxRedirects } = asked;
+    if (!methods.has(method)) throw new Unreadable("http: the method is none that plugins have");
+    const body = place === null ? undefined : blobs[count(place, "the body of a request")];
+    const answer = await http.request({
+      url: text(asked["url"], "url"),
+      method: method as HttpMethod,
+      fields: pairs(asked["fields"] ?? {}, "fields"),
+      ...(body === undefined ? {} : { body }),
+      timeoutMs: timeLimit(asked["timeoutMs"], "timeoutMs"),
+      maxBodyBytes: Math.min(count(asked["maxBodyBytes"], "maxBodyBytes"), maxAnswerBytes),
+      maxRedirects: optionalCount(maxRedirects) ?? 0,
+      ...(retries === undefined ? {} : { retries: count(retries, "retries") }),
+      ...(perTryTimeoutMs === undefined
+        ? {}
+        : { perTryTimeoutMs: timeLimit(perTryTimeoutMs, "perTryTimeoutMs") }),
+    });
+    return { value: [answer.status, [...answer.fields]], bytes: answer.body };
+  };
+}
+
+function timeLimit(value: unknown, what: string): number {
+  return Math.max(1, Math.min(count(value, what), maxTimeoutMs));
+}

@@ -1,0 +1,102 @@
+// Looks after one life of a plugin's process: hooks that take too long, a process that does not answer even a ping, and
+// one that has grown too large. Its clock ticks, so that a stall of the sidecar itself is not held against the plugin.
+import { readFileSync } from "node:fs";
+import type { PluginProcess } from "./plugin-process.ts";
+
+export interface WatchLimits {
+  /** Of a hook. */
+  readonly timeMs: number;
+  /** Beyond what it had before it took its bundle. */
+  readonly memoryBytes: number;
+}
+
+const tickMs = 50;
+/** Ticks that a ping may take, once a hook is late or once a second. */
+const pingTicks = 5;
+const ticksBetweenPings = 20;
+/** The hook's own time limit comes first. */
+const graceMs = 20;
+const pageBytes = 4_096;
+
+export class ProcessWatch {
+  readonly #process: PluginProcess;
+  readonly #limits: WatchLimits;
+  readonly #now: () => number;
+  readonly #onTick: () => void;
+  #timer: NodeJS.Timeout | undefined;
+  #before = 0;
+  #ticks = 0;
+  #pings = 0;
+  #pingedAt = 0;
+  #baseBytes: number | undefined;
+  /** A set-up may take its time. */
+  settingUp = 0;
+
+  constructor(process: PluginProcess, limits: WatchLimits, now: () => number, onTick: () => void) {
+    this.#process = process;
+    this.#limits = limits;
+    this.#now = now;
+    this.#onTick = onTick;
+  }
+
+  /** Its memory is what it needs for itself. */
+  start(): void {
+    this.#before = this.#now();
+    this.#baseBytes = this.memoryBytes();
+    this.#timer = setInterval(() => this.#tick(), tickMs).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** What it takes of the machine's memory; undefined where that cannot be told. */
+  memoryBytes(): number | undefined {
+    try {
+      const statm = readFileSync(`/proc/${this.#process.pid}/statm`, "latin1");
+      return Number(statm.split(" ", 2)[1]) * pageBytes;
+    } catch {
+      return undefined;
+    }
+  }
+
+  #tick(): void {
+    const now = this.#now();
+    const process = this.#process;
+    process.tick(now - this.#before);
+    this.#before = now;
+    this.#ticks += 1;
+    this.#onTick();
+    if (process.over) return;
+    const late = process.calls.expire(now, this.#limits.timeMs + graceMs);
+    for (const call of late) process.send(["cancel", call]);
+    this.#ping(late.length > 0);
+    this.#weigh();
+  }
+
+  #ping(isLate: boolean): void {
+    const process = this.#process;
+    if (process.pongs < this.#pings) {
+      // What lies in the socket already is read before it is judged.
+      if (this.#ticks - this.#pingedAt >= pingTicks && this.settingUp === 0)
+        setImmediate(() => this.#judge());
+      return;
+    }
+    if (!isLate && this.#ticks - this.#pingedAt < ticksBetweenPings) return;
+    this.#pings += 1;
+    this.#pingedAt = this.#ticks;
+    process.send(["ping", this.#pings]);
+  }
+
+  #judge(): void {
+    if (this.#process.pongs < this.#pings && this.settingUp === 0)
+      this.#process.kill("it does not answer: something in it runs without end");
+  }
+
+  #weigh(): void {
+    const bytes = this.memoryBytes();
+    if (bytes === undefined || this.#baseBytes === undefined) return;
+    if (bytes - this.#baseBytes > this.#limits.memoryBytes)
+      this.#process.kill(`it took ${Math.ceil((bytes - this.#baseBytes) / 1_048_576)} MiB of memory`);
+  }
+}

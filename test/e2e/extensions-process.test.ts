@@ -1,0 +1,245 @@
+// Plugins of others in a process of their own: what they can do, what they cannot, and what becomes of them.
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import type { RequestListener } from "node:http";
+import { tmpdir } from "node:os";
+import { describe, test } from "node:test";
+import { startSidecar, type TestSidecar } from "outrigger/plugin/testing";
+import { createProcessPlugin } from "../../src/runtime/process/plugin.ts";
+import { type BundleOptions, bundleExtension } from "../support/extensions.ts";
+import { eventually } from "../support/redis.ts";
+
+const echo: RequestListener = (request, response) => {
+  response.setHeader("X-Echo", JSON.stringify(request.headers));
+  let body = "";
+  request.on("data", (chunk: Buffer) => (body += chunk.toString()));
+  request.on("end", () => response.end(body));
+};
+
+type Facts = Omit<BundleOptions, "code"> & {
+  options?: unknown;
+  env?: Record<string, string>;
+  upstream?: RequestListener;
+};
+
+/** A sidecar with one plugin, whose members are JavaScript. */
+async function start(
+  members: string,
+  { options, env, upstream = echo, ...facts }: Facts = {},
+): Promise<TestSidecar> {
+  const code = `const { definePlugin, z, GatewayError, note } = require("outrigger/plugin");
+    module.exports.plugin = definePlugin({ ${members} });`;
+  const entry = { runtime: "process" as const, ...facts.entry };
+  const plugin = createProcessPlugin(bundleExtension({ code, ...facts, entry }));
+  return startSidecar({
+    plugins: [plugin],
+    policy: { plugins: ["geo"], ...(options === undefined ? {} : { pluginConfig: { geo: options } }) },
+    upstream,
+    ...(env === undefined ? {} : { env }),
+  });
+}
+
+async function ask(
+  sidecar: TestSidecar,
+  path: string,
+  init?: RequestInit,
+): Promise<[number, Headers, string]> {
+  const answer = await fetch(`${sidecar.url}${path}`, init);
+  return [answer.status, answer.headers, await answer.text()];
+}
+
+const sentOn = (headers: Headers): Record<string, string> =>
+  JSON.parse(headers.get("x-echo") ?? "{}") as never;
+
+describe("a plugin in a process of its own", () => {
+  test("sees requests and responses, and changes and answers them", async () => {
+    await using sidecar = await start(
+      `options: z.strictObject({ country: z.string().default("NL") }),
+      setup({ options, route }) {
+        const seen = note("seen");
+        return {
+          onRequest(exchange) {
+            const { request, client } = exchange;
+            seen.set(exchange, request.fields.get("x-in"));
+            request.fields.set("X-Geo", [options.country, route.pattern, request.path, request.query, client.address].join(" "));
+            request.fields.delete("x-drop");
+            if (request.path === "/no") return { action: "reject", error: new GatewayError("forbidden", "Not you.", { fields: ["X-Why", "geo"], members: { where: "here" } }) };
+            if (request.path === "/thrown") throw new GatewayError("rate_limited", "Slower.");
+            if (request.path === "/hi") return { action: "respond", status: 203, fields: ["X-By", "geo"], body: "hé" };
+            if (request.path === "/large") return { action: "respond", status: 200, body: Buffer.alloc(300_000, 7) };
+          },
+          async onResponse(exchange, response) {
+            await null;
+            response.fields.set("X-Seen", String(seen.get(exchange)) + " " + response.status + " " + response.origin);
+            response.fields.append("Set-Cookie", "a=1");
+            response.fields.append("Set-Cookie", "b=2");
+            if (exchange.request.path === "/other") { response.status = 202; response.replaceBody("other"); }
+          },
+        };
+      },`,
+      { options: { country: "BE" } },
+    );
+    const [status, headers] = await ask(sidecar, "/a?b=c", { headers: { "X-In": "in", "X-Drop": "1" } });
+    assert.deepEqual([status, headers.get("x-seen")], [200, "in 200 upstream"]);
+    assert.deepEqual(headers.getSetCookie(), ["a=1", "b=2"]);
+    const sent = sentOn(headers);
+    assert.deepEqual([sent["x-geo"], sent["x-drop"]], ["BE /* /a ?b=c 127.0.0.1", undefined]);
+    const [no, noHeaders, noBody] = await ask(sidecar, "/no");
+    assert.deepEqual(
+      [no, noHeaders.get("x-why"), noHeaders.get("x-seen")],
+      [403, "geo", "undefined 403 sidecar"],
+    );
+    assert.match(noBody, /"detail":"Not you\.","where":"here"/);
+    assert.equal((await ask(sidecar, "/thrown"))[0], 429);
+    const [hi, hiHeaders, hiBody] = await ask(sidecar, "/hi");
+    assert.deepEqual([hi, hiHeaders.get("x-by"), hiBody], [203, "geo", "hé"]);
+    assert.equal((await ask(sidecar, "/large"))[2], "\u0007".repeat(300_000));
+    const [other, otherHeaders, otherBody] = await ask(sidecar, "/other");
+    assert.deepEqual([other, otherHeaders.get("content-length"), otherBody], [202, "5", "other"]);
+  });
+
+  test("is refused what its manifest does not ask for, and what no plugin may", async () => {
+    await using sidecar = await start(
+      `setup: ({ services }) => ({
+        async onRequest(exchange) {
+          const { path, fields } = { path: exchange.request.path, fields: exchange.request.fields };
+          const tried = async (what) => { try { return String(await what()); } catch (error) { return error.message; } };
+          if (path === "/length") fields.set("Content-Length", "0");
+          if (path === "/write") fields.set("X-Other", "1");
+          if (path === "/split") return { action: "respond", status: 200, fields: ["X-Geo", "a\\r\\nX-Evil: 1"] };
+          if (path === "/identity") exchange.identity = { userId: "root" };
+          const text = JSON.stringify({
+            shown: [fields.get("x-in") ?? null, fields.get("cookie") ?? null],
+            secret: await tried(() => services.secrets.get("SECRET_OTHER")),
+            own: await tried(() => services.secrets.get("SECRET_MINE")),
+            http: await tried(() => services.http.request({ url: "http://127.0.0.1:1/", timeoutMs: 50, maxBodyBytes: 10 })),
+            body: await tried(() => exchange.readBody(10)),
+          });
+          return { action: "respond", status: 200, body: text };
+        },
+      }),`,
+      {
+        manifest: { needs: { readFields: ["x-in"], writeFields: ["x-geo"], secrets: ["SECRET_MINE"] } },
+        env: { OUTRIGGER_SECRET_MINE: "mine", OUTRIGGER_SECRET_OTHER: "other" },
+        entry: { runtime: "process", limits: { timeMs: 1_000 } },
+      },
+    );
+    const [, , text] = await ask(sidecar, "/", { headers: { "X-In": "in", Cookie: "a=b" } });
+    const told = JSON.parse(text) as Record<string, string>;
+    assert.deepEqual(told["shown"], ["in", null]);
+    assert.equal(told["own"], "mine");
+    assert.match(told["secret"] ?? "", /SECRET_OTHER, which its manifest does not ask for/);
+    assert.match(told["http"] ?? "", /127\.0\.0\.1:1\b.*needs\.hosts/);
+    assert.match(told["body"] ?? "", /needs\.body\.requestBytes/);
+    for (const path of ["/length", "/write", "/split", "/identity"])
+      assert.equal((await ask(sidecar, path))[0], 503, path);
+    await sidecar.line(({ err }) =>
+      /sets the field \\"X-Other\\", which its manifest/.test(JSON.stringify(err) ?? ""),
+    );
+  });
+
+  test("has services: calls, bodies, log and metrics", async () => {
+    const called: string[] = [];
+    await using other = await startSidecar({
+      policy: { plugins: [] },
+      upstream: (request, response) => {
+        called.push(`${request.method} ${request.url} ${String(request.headers["x-key"])}`);
+        response.end("answered");
+      },
+    });
+    await using sidecar = await start(
+      `setup: ({ services }) => {
+        const count = services.metrics.counter("outrigger_geo_lookups_total", "Look-ups", ["kind"])("country");
+        return {
+          async onRequest(exchange) {
+            count.inc(); count.inc(2);
+            const body = await exchange.readBody(1_000);
+            const answer = await services.http.request({ url: "${other.url}/look?up", method: "POST", body: "q", fields: { "X-Key": "k" }, timeoutMs: 500, maxBodyBytes: 100 });
+            services.logger.info({ body: body.length, level: "x" }, "looked up");
+            return { action: "respond", status: 200, body: body.toString() + " " + answer.status + " " + answer.body };
+          },
+        };
+      },`,
+      {
+        manifest: { needs: { hosts: [new URL(other.url).host], body: { requestBytes: 1_000 } } },
+        entry: { runtime: "process", limits: { timeMs: 2_000 } },
+      },
+    );
+    const [status, , text] = await ask(sidecar, "/", { method: "POST", body: "given" });
+    assert.deepEqual([status, text, called], [200, "given 200 answered", ["POST /look?up k"]]);
+    const line = await sidecar.line(({ msg }) => msg === "looked up");
+    assert.deepEqual([line["plugin"], line["fields"]], ["geo", { body: 5, level: "x" }]);
+    await eventually("its metrics are told", async () =>
+      /^outrigger_geo_lookups_total\{.*kind="country".*\} 3$/m.test(await sidecar.metrics()),
+    );
+    assert.equal((await ask(sidecar, "/", { method: "POST", body: "x".repeat(2_000) }))[0], 413);
+  });
+
+  test("is refused, and the policy with it, where it cannot be set up", async () => {
+    const refused = async (members: string, why: RegExp, facts?: Facts): Promise<void> => {
+      await using sidecar = await start(members, facts);
+      const line = await sidecar.line(
+        ({ msg }) => typeof msg === "string" && /policy/.test(msg) && /refused|not|cannot/.test(msg),
+      );
+      assert.match(JSON.stringify(line), why);
+      assert.equal((await ask(sidecar, "/"))[0], 503);
+    };
+    await refused(`setup() { throw new Error("no country"); }`, /plugin \\"geo\\" on route .*no country/);
+    await refused(`x: require("node:fs"), setup: () => ({})`, /requires \\"node:fs\\"/);
+    await refused(`nothing: 1`, /exports no plugin/);
+  });
+
+  test("reaches nothing of the machine, and leaves nothing when the sidecar ends", async () => {
+    const sidecar = await start(
+      `setup: () => ({
+        async onRequest() {
+          const found = {};
+          const tried = async (name, what) => { try { found[name] = String(await what()); } catch (error) { found[name] = "refused"; } };
+          await tried("import", () => import("node:fs"));
+          await tried("eval", () => (0, eval)("1"));
+          await tried("function", () => new Function("return process")());
+          await tried("env", () => Object.keys(process.env).length);
+          await tried("kill", () => process.kill(1, 0));
+          await tried("binding", () => process.binding("fs"));
+          await tried("builtin", () => process.getBuiltinModule("fs"));
+          await tried("main", () => require.main);
+          await tried("fetch", () => fetch);
+          await tried("worker", () => Worker);
+          await tried("caller", () => { Error.prepareStackTrace = (_, sites) => sites.filter((site) => !String(site.getFileName()).startsWith("geo@")).map((site) => typeof site.getThis() + typeof site.getFunction()).join(); return new Error().stack; });
+          return { action: "respond", status: 200, body: JSON.stringify(found) };
+        },
+      }),`,
+      { entry: { runtime: "process", limits: { timeMs: 1_000 } } },
+    );
+    const [, , text] = await ask(sidecar, "/");
+    const found = JSON.parse(text) as Record<string, string>;
+    const { caller, main, env, ...rest } = found;
+    assert.deepEqual([env, main], ["0", "undefined"]);
+    assert.doesNotMatch(caller ?? "", /object|function/);
+    assert.deepEqual([...new Set(Object.values(rest))], ["refused"]);
+    const [pid = 0] = pluginProcesses();
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    assert.equal(readFileSync(`/proc/${pid}/environ`, "utf8"), "");
+    assert.match(status, /^NoNewPrivs:\t1$/m);
+    if (process.getuid?.() === 0) {
+      assert.doesNotMatch(status, /^Uid:\t0/m);
+      assert.match(status, /^CapEff:\t0+$/m);
+    }
+    assert.equal(readFileSync(`/proc/${pid}/oom_score_adj`, "utf8").trim(), "1000");
+    assert.deepEqual(
+      readdirSync(tmpdir()).filter((name) => name.startsWith("outrigger-plugin-")),
+      [],
+    );
+    await sidecar.stop();
+    assert.deepEqual(pluginProcesses(), []);
+  });
+});
+
+/** Processes of plugins that this process has started. */
+function pluginProcesses(): number[] {
+  const children = readFileSync(`/proc/self/task/${process.pid}/children`, "utf8");
+  return children
+    .split(" ")
+    .map(Number)
+    .filter((pid) => pid > 0);
+}
