@@ -216,7 +216,7 @@ describe("with Redis and a service", () => {
     copyFileSync(join(root, "deploy/policies/starter.yaml"), join(folder, "policy.yaml"));
     await type(`redis-cli -p ${redis.port} del outrigger:policy:orders`);
     const commands = [...commandsOf("plane"), ...commandsOf("switches")];
-    assert.equal(commands.length, 11);
+    assert.equal(commands.length, 12);
     // The doctor says no to a service that can be reached past its sidecar, as this one can.
     for (const { line } of commands)
       if (!line.endsWith("check")) await type(`${settings()} ${bounded(line)}`);

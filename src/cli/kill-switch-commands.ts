@@ -1,7 +1,7 @@
 // The `plugins` commands, their arguments and options.
 import type { Command } from "commander";
 import type { ListOptions } from "./kill-switch-list.ts";
-import type { DisableOptions, TargetOptions } from "./kill-switch-set.ts";
+import type { DisableOptions, EnableOptions } from "./kill-switch-set.ts";
 import type { Terminal } from "./terminal.ts";
 
 const json = ["--json", "print JSON"] as const;
@@ -19,6 +19,7 @@ export function addKillSwitchCommands(
   plugins
     .command("list")
     .description("print the plugins, and what is switched off: where, until when, why, by whom")
+    .option("--history", "print instead who switched what off and on again: when and why, newest first")
     .option(...json)
     .action((options: ListOptions) =>
       choose(async () => (await import("./kill-switch-list.ts")).listPlugins(terminal, options)),
@@ -44,14 +45,20 @@ export function addKillSwitchCommands(
     .action((plugin: string, options: DisableOptions) =>
       choose(async () => (await import("./kill-switch-set.ts")).disablePlugin(terminal, plugin, options)),
     );
+  addEnable(plugins, terminal, choose);
+}
+
+function addEnable(plugins: Command, terminal: Terminal, choose: (run: () => Promise<number>) => void): void {
   plugins
     .command("enable")
     .description("take that back: the plugin, service and route as they were given")
     .argument("<plugin>")
+    .option("--reason <text>", "why, for the history of switches")
     .option(...service)
     .option(...route)
+    .option(...author)
     .option(...json)
-    .action((plugin: string, options: TargetOptions) =>
+    .action((plugin: string, options: EnableOptions) =>
       choose(async () => (await import("./kill-switch-set.ts")).enablePlugin(terminal, plugin, options)),
     );
 }

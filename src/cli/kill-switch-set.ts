@@ -6,6 +6,8 @@ import { nearestName } from "../language/nearest.ts";
 import { KeyFileRefusal, readSigningKey, type SigningKey } from "../plane/private-key.ts";
 import type { Terminal } from "./terminal.ts";
 import { askedTrust } from "./plane-trust.ts";
+import { unconcerned } from "./kill-switch-concerns.ts";
+import { printable } from "./table.ts";
 import { type Plane, PlaneRefusal, withPlane } from "./with-plane.ts";
 import { withSwitches } from "./with-switches.ts";
 
@@ -13,6 +15,11 @@ export interface TargetOptions {
   readonly service?: string;
   readonly route?: string;
   readonly json?: true;
+}
+
+export interface EnableOptions extends TargetOptions {
+  readonly reason?: string;
+  readonly author?: string;
 }
 
 export interface DisableOptions extends TargetOptions {
@@ -23,6 +30,8 @@ export interface DisableOptions extends TargetOptions {
   readonly author?: string;
 }
 
+const maxReason = 500;
+const reasonText = `--reason takes a text of at most ${maxReason} characters`;
 /** A stolen Redis can put a signed one back until it ends. */
 const maxSignedMs = 30 * 86_400_000;
 
@@ -43,12 +52,16 @@ export async function disablePlugin(
   return await withPlane(terminal, options, async (plane) => {
     const openRoutes = options.acceptOpenRoutes === true || pluginsByName[plugin]?.security !== true;
     await write(plane, target, { ...options, openRoutes, ttlMs });
-    if (options.json)
-      terminal.out(`${JSON.stringify({ ...targetJson(target), disabled: true, openRoutes }, null, 2)}\n`);
+    const warnings = await unconcerned(plane, target);
+    const time = ttlMs === undefined ? "" : ` for ${options.ttl}`;
+    const facts = { ...targetJson(target), disabled: true, openRoutes, warnings };
+    if (options.json) terminal.out(`${JSON.stringify(facts, null, 2)}\n`);
     else
       terminal.out(
-        `${plugin} is off ${where(target)}${ttlMs === undefined ? "" : ` for ${options.ttl}`}${openRoutes ? "" : "; its routes answer 503"}\n`,
+        `${plugin} is off ${where(target)}${time}${openRoutes ? "" : "; its routes answer 503"}\n`,
       );
+    for (const warning of warnings)
+      terminal.err(`warning: ${printable(warning)}; it is set, and counts once there is one\n`);
     return 0;
   });
 }
@@ -87,16 +100,17 @@ async function write(
 export async function enablePlugin(
   terminal: Terminal,
   plugin: string,
-  options: TargetOptions,
+  options: EnableOptions,
 ): Promise<number> {
+  const { reason = "" } = options;
   const target = targetOf(plugin, options);
-  if (typeof target === "string") {
-    terminal.err(`${target}\n`);
+  if (typeof target === "string" || reason.length > maxReason) {
+    terminal.err(`${typeof target === "string" ? target : reasonText}\n`);
     return 2;
   }
   return await withPlane(terminal, options, async (plane) => {
     await withSwitches(plane, await askedTrust(plane), async (switches) => {
-      if (await switches.enable(target)) return;
+      if (await switches.enable(target, { reason, author: plane.author })) return;
       const others = (await switches.list()).switches.filter((each) => each.plugin === plugin);
       const hint = others.length === 0 ? "" : `: it is off ${others.map(where).join(", ")}`;
       throw new PlaneRefusal(`no kill switch takes ${plugin} out ${where(target)}${hint}`);
@@ -126,7 +140,7 @@ function wrongIn(
   ttlMs: number | undefined,
   security: boolean,
 ): string | undefined {
-  if (reason.trim() === "" || reason.length > 500) return "--reason takes a text of at most 500 characters";
+  if (reason.trim() === "" || reason.length > maxReason) return reasonText;
   if (ttl !== undefined && (ttlMs === undefined || ttlMs === 0))
     return "--ttl takes a length of time such as 1h or 30m";
   if (key !== undefined && (ttlMs === undefined || ttlMs > maxSignedMs))

@@ -12,7 +12,7 @@ export async function withSwitches<Result>(
   work: (switches: KillSwitches) => Promise<Result>,
 ): Promise<Result> {
   try {
-    return await work(new KillSwitches(store, trusted));
+    return await work(new KillSwitches(store, config.keyPrefix, trusted));
   } catch (error) {
     const code = error instanceof StoreUnavailable ? error.code : undefined;
     if (code !== "TOOLARGE" && code !== "WRONGTYPE") throw error;

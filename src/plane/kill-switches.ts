@@ -18,15 +18,23 @@ import { pairsOf } from "../plugin-api/pairs.ts";
 import { compactJws, payloadOf } from "../policy/signature/jws.ts";
 import type { VerifyKey } from "../policy/signature/verify-keys.ts";
 import type { Script, Store } from "../plugin-api/store.ts";
+import type { Spread } from "../policy/sources/document-keys.ts";
 import type { SigningKey } from "./private-key.ts";
 import { signDocument } from "./sign.ts";
+import {
+  appendLua,
+  entryText,
+  readSwitchHistory,
+  type SwitchEntry,
+  switchHistoryKey,
+} from "./switch-history.ts";
 
 const limitMs = 3_000;
 const now = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)";
 
 /**
- * KEYS: disabled. ARGV: field, value, most fields, whether a signed one may be replaced, most bytes of an entry, where those
- * begin that only make room, then field, value, … of those that are over, and of those that do not count. What is over
+ * KEYS: disabled, its history. ARGV: field, value, most fields, whether a signed one may be replaced, most bytes of an entry, where those
+ * begin that only make room, entry of the history, then field, value, … of those that are over, and of those that do not count. What is over
  * goes, and where there is no room what does not count, unless somebody has set it anew ("" = whatever is there). Answers "ok", "full", "signed".
  */
 const write: Script = {
@@ -39,7 +47,7 @@ local function drop(from, to)
     end
   end
 end
-drop(7, ARGV[6] - 1)
+drop(8, ARGV[6] - 1)
 local before = redis.call('HGET', KEYS[1], ARGV[1])
 if before and ARGV[4] == '0' and string.find(before, '^[%w_-]+%.[%w_-]+%.[%w_-]+$') then return 'signed' end
 if not before and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3]) then
@@ -52,15 +60,18 @@ if not before and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3]) then
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('PUBLISH', KEYS[1], ARGV[1])
+${appendLua(7)}
 return 'ok'`,
 };
-/** KEYS: disabled. ARGV: fields. @returns how many were there */
+/** KEYS: disabled, its history. ARGV: field, entry of the history. @returns whether it was there: 1 or 0 */
 const remove: Script = {
   name: "disabled-remove",
   lua: `
-local gone = redis.call('HDEL', KEYS[1], unpack(ARGV))
-if gone > 0 then redis.call('PUBLISH', KEYS[1], ARGV[1]) end
-return gone`,
+local gone = redis.call('HDEL', KEYS[1], ARGV[1])
+if gone == 0 then return 0 end
+redis.call('PUBLISH', KEYS[1], ARGV[1])
+${appendLua(2)}
+return 1`,
 };
 /** KEYS: disabled. @returns the time of Redis in ms */
 const time: Script = { name: "disabled-time", lua: `${now}\nreturn now` };
@@ -86,11 +97,13 @@ export interface SwitchList {
 /** All rejections are StoreUnavailable. */
 export class KillSwitches {
   readonly #store: Store;
+  readonly #spread: Spread;
   readonly #open: SwitchOpener | undefined;
 
   /** @param trusted whose signatures count; undefined = nothing has to be signed */
-  constructor(store: Store, trusted: readonly VerifyKey[] | undefined) {
+  constructor(store: Store, keyPrefix: string, trusted: readonly VerifyKey[] | undefined) {
     this.#store = store;
+    this.#spread = { sharded: store.sharded !== false, keyPrefix };
     this.#open = trusted && signedOpener(() => trusted);
   }
 
@@ -142,14 +155,27 @@ export class KillSwitches {
         : await signDocument(whole, key, { typ: switchType, for: `${disabledKey} ${field}` }, nowMs);
     const { maxEntryBytes } = switchBounds;
     const replaces = key === undefined ? 0 : 1;
-    const args = [field, value, maxSwitches, replaces, maxEntryBytes, 7 + over.length, ...over, ...idle];
-    const answer = await this.#store.run(write, [disabledKey], args, limitMs);
+    const entry = entryText("disable", target, whole, key !== undefined);
+    const bounds = [maxSwitches, replaces, maxEntryBytes, 8 + over.length];
+    const args = [field, value, ...bounds, entry, ...over, ...idle];
+    const answer = await this.#store.run(write, this.#keys, args, limitMs);
     return answer === "ok" || answer === "signed" ? answer : "full";
   }
 
   /** @returns whether it was off */
-  async enable(target: SwitchTarget): Promise<boolean> {
-    return Number(await this.#store.run(remove, [disabledKey], [switchField(target)], limitMs)) > 0;
+  async enable(target: SwitchTarget, by: Pick<SwitchFacts, "reason" | "author">): Promise<boolean> {
+    const entry = entryText("enable", target, { ...by, untilMs: null, openRoutes: false }, false);
+    const args = [switchField(target), entry];
+    return Number(await this.#store.run(remove, this.#keys, args, limitMs)) > 0;
+  }
+
+  /** Newest first. */
+  history(): Promise<readonly SwitchEntry[]> {
+    return readSwitchHistory(this.#store, this.#spread);
+  }
+
+  get #keys(): readonly [string, string] {
+    return [disabledKey, switchHistoryKey(this.#spread)];
   }
 }
 

@@ -69,6 +69,69 @@ const ask = async (
   return { status: answer.status, mark: answer.headers.get("x-mark") };
 };
 
+describe("what operators are told", () => {
+  test("a service or route that there is not is set and warned of, with what was probably meant", async () => {
+    const one = await sidecar("orders");
+    await eventually(
+      "it is in the fleet",
+      async () => (await redis.cli.exists("outrigger:fleet:orders:orders-1")) === 1,
+    );
+    const warned = async (...args: string[]) => {
+      const { code, stderr } = await run("disable", ...args, "--reason", "it leaks");
+      assert.equal(code, 0, stderr);
+      return stderr.split("\n").filter((line) => line !== "");
+    };
+    assert.deepEqual(await warned("transform", "--service", "orders", "--route", "/api/*"), []);
+    assert.deepEqual(await warned("transform"), []);
+    assert.deepEqual(await warned("transform", "--service", "ordres"), [
+      "warning: no sidecar of ordres has been heard of in the last two hours: did you mean orders?; it is set, and counts once there is one",
+    ]);
+    assert.match(
+      (await warned("transform", "--route", "/apy/*")).join(),
+      /^warning: no route of the policy is \/apy\/\* or below it: did you mean \/api\/\*\?; it is set/,
+    );
+    assert.match(
+      (await warned("cache")).join(),
+      /^warning: the policy has cache on none of these routes; it is set/,
+    );
+    const { stdout } = await run("disable", "cache", "--reason", "x", "--json");
+    assert.deepEqual((JSON.parse(stdout) as { warnings: string[] }).warnings, [
+      "the policy has cache on none of these routes",
+    ]);
+    await redis.cli.set("outrigger:policy", "garbage");
+    assert.deepEqual(await warned("cache"), [], "nobody can tell");
+    await one.stop();
+  });
+
+  test("who switched what off and on again, and why, is kept, newest first", async () => {
+    await redis.cli.del("outrigger:disabled-history");
+    await redis.cli.set("outrigger:policy", JSON.stringify(policy));
+    await disable("transform", "--ttl", "1h");
+    assert.equal((await run("enable", "transform", "--reason", "mended", "--author", "bob")).code, 0);
+    assert.equal((await run("enable", "transform")).code, 1, "what was not off is no entry");
+    const { stdout } = await run("list", "--history");
+    const lines = stdout
+      .trim()
+      .split("\n")
+      .map((line) => line.replaceAll(/ {2,}/g, "|"));
+    assert.match(lines[1] ?? "", /^20\S+Z\|on\|transform\|all\|all\|-\|bob\|mended$/);
+    assert.match(lines[2] ?? "", /^20\S+Z\|off\|transform\|all\|all\|1h\|ada\|it leaks$/);
+    assert.equal(lines.length, 3);
+    const json = JSON.parse((await run("list", "--history", "--json")).stdout) as {
+      history: { act: string }[];
+    };
+    assert.deepEqual(
+      json.history.map(({ act }) => act),
+      ["enable", "disable"],
+    );
+    // It must not keep a switch from being set.
+    await redis.cli.set("outrigger:disabled-history", "garbage");
+    await disable("transform");
+    assert.equal((await run("list", "--history", "--json")).code, 0);
+    await redis.cli.del("outrigger:disabled-history");
+  });
+});
+
 describe("a plugin that is switched off", () => {
   test("is left out within a second, and back again", async () => {
     await redis.cli.set("outrigger:policy", JSON.stringify({ ...policy, plugins: ["transform"] }));

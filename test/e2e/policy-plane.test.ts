@@ -178,6 +178,22 @@ for (const where of ["alone", "in a Cluster"]) {
       assert.equal((await fetch(one.url)).headers.get("x-mark"), "by-hand-1");
     });
 
+    test("a kill switch and its history are written at once", async () => {
+      const off = await run("plugins", "disable", "cache", "--reason", "stale", "--service", "orders");
+      assert.equal(off.code, 0, off.stderr);
+      const on = await run("plugins", "enable", "cache", "--reason", "mended", "--service", "orders");
+      assert.equal(on.code, 0, on.stderr);
+      const { history } = await json<{ history: { act: string; reason: string }[] }>(
+        "plugins",
+        "list",
+        "--history",
+      );
+      assert.deepEqual(
+        history.map(({ act, reason }) => `${act} ${reason}`),
+        ["enable mended", "disable stale"],
+      );
+    });
+
     test("one that vanished is listed as lost, one that left is not", async () => {
       const [seconds] = await redis.cli.time();
       await redis.cli.zadd("outrigger:live:users", (Number(seconds) - 120) * 1_000, "ghost");

@@ -27,11 +27,19 @@ export interface Spread {
  * whose hash tag is the plain key's whole name: what is kept beside it is named so there, and the plain key stays plain.
  * @param service undefined = the shared policy
  */
-export function documentKeys(service: string | undefined, { sharded, keyPrefix }: Spread): DocumentKeys {
+export function documentKeys(
+  service: string | undefined,
+  { sharded = false, keyPrefix }: Spread,
+): DocumentKeys {
   const document = service === undefined ? sharedKey : layerKey(service);
-  const tag = sharded === true && !hasTag(keyPrefix) ? `{${keyPrefix}${document}}` : "";
-  const beside = (name: string): string => `${name}${service === undefined ? "" : `:${service}`}${tag}`;
+  const beside = (name: string): string =>
+    keyBeside(service === undefined ? name : `${name}:${service}`, document, { sharded, keyPrefix });
   return { document, history: beside("history"), epoch: beside("epoch"), applied: beside("applied") };
+}
+
+/** A key that one script changes together with a plain one. */
+export function keyBeside(name: string, plain: string, { sharded, keyPrefix }: Spread): string {
+  return sharded === true && !hasTag(keyPrefix) ? `${name}{${keyPrefix}${plain}}` : name;
 }
 
 /** Redis Cluster specification, "Hash tags": what is between the first `{` and the first `}` after it, if anything. */

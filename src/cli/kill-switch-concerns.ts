@@ -1,0 +1,77 @@
+// Whom a kill switch concerns: one that takes nothing out anywhere is most often a slip of the keyboard. It is set all the
+// same, as the service or the route may come yet, and the operator is told.
+import { pluginsByName } from "../app/registry.ts";
+import { SwitchedOff, type SwitchTarget } from "../kill-switch/kill-switch.ts";
+import { nearestName } from "../language/nearest.ts";
+import { services } from "../plane/fleet.ts";
+import { StoreUnavailable } from "../plugin-api/store.ts";
+import { PolicyRefused } from "../policy/document/problems.ts";
+import { createPolicyReader } from "../policy/read.ts";
+import { keySetsIn } from "./plane-trust.ts";
+import type { Plane } from "./with-plane.ts";
+
+/** Services whose layers are looked at. */
+const maxServices = 50;
+
+/** @returns what there is to say; empty = it takes the plugin out somewhere, or nobody can tell */
+export async function unconcerned(plane: Plane, target: SwitchTarget): Promise<readonly string[]> {
+  try {
+    return await look(plane, target);
+  } catch (error) {
+    // The switch is set by now: whoever may do that and nothing else has done it.
+    if (error instanceof StoreUnavailable) return [];
+    throw error;
+  }
+}
+
+async function look(plane: Plane, target: SwitchTarget): Promise<readonly string[]> {
+  const { plugin, service, route } = target;
+  const known = await services(plane.store);
+  const warnings: string[] = [];
+  if (service !== undefined && !known.includes(service)) {
+    const meant = nearestName(service, known);
+    const hint = meant === undefined ? "" : `: did you mean ${meant}?`;
+    warnings.push(`no sidecar of ${service} has been heard of in the last two hours${hint}`);
+  }
+  const routes = await routesOf(plane, service === undefined ? known.slice(0, maxServices) : [service]);
+  if (routes === undefined) return warnings;
+  const off = new SwitchedOff([
+    { ...target, untilMs: undefined, reason: "", author: "", atMs: 1, openRoutes: true },
+  ]);
+  const taken = routes.filter(({ path }) => off.of(plugin, path) !== undefined);
+  if (taken.length === 0) {
+    const paths = [...new Set(routes.map(({ path }) => path))];
+    const meant = nearestName(route ?? "", paths);
+    const hint = meant === undefined ? "" : `: did you mean ${meant}?`;
+    warnings.push(`no route of the policy is ${route} or below it${hint}`);
+  } else if (taken.every(({ plugins }) => !plugins.includes(plugin)))
+    warnings.push(`the policy has ${plugin} on none of these routes`);
+  return warnings;
+}
+
+interface Route {
+  readonly path: string;
+  readonly plugins: readonly string[];
+}
+
+/** As these services have them, layers included. @returns undefined when that cannot be told */
+async function routesOf(plane: Plane, names: readonly string[]): Promise<readonly Route[] | undefined> {
+  const { history, config } = plane;
+  const shared = (await history.peek(undefined)).document;
+  if (shared === undefined) return undefined;
+  const keySets = await keySetsIn(plane);
+  const found: Route[] = [];
+  for (const service of names.length === 0 ? [undefined] : names) {
+    const layer = service === undefined ? undefined : (await history.peek(service)).document;
+    const { upstreamAllow, policyKeys: keys, policyMaxBytes: maxBytes } = config;
+    const read = await createPolicyReader({ plugins: pluginsByName, service, upstreamAllow, keys, maxBytes });
+    try {
+      const { routes } = await read({ shared, layer, format: "json", keySets, standing: true });
+      found.push(...routes);
+    } catch (error) {
+      if (!(error instanceof PolicyRefused)) throw error;
+      return undefined;
+    }
+  }
+  return found;
+}

@@ -1,0 +1,83 @@
+// Who switched what off and on again, and why: written with the switch itself, beside its hash. Nobody reads it to decide
+// anything; what is wrong with it must not keep a switch from being set.
+import { z } from "zod";
+import {
+  disabledKey,
+  parseSwitchField,
+  switchFacts,
+  switchField,
+  type SwitchFacts,
+  type SwitchTarget,
+} from "../kill-switch/kill-switch.ts";
+import { pairsOf } from "../plugin-api/pairs.ts";
+import type { Script, Store } from "../plugin-api/store.ts";
+import { keyBeside, type Spread } from "../policy/sources/document-keys.ts";
+
+/** Most entries that are kept, of half a kilobyte or so, and most that are shown. */
+export const maxEntries = 1_000;
+const maxShown = 200;
+const limitMs = 3_000;
+
+const shape = z.strictObject({
+  act: z.enum(["disable", "enable"]),
+  field: z.string(),
+  author: switchFacts.shape.author,
+  reason: switchFacts.shape.reason,
+  /** null = until it is taken back. */
+  untilMs: switchFacts.shape.untilMs,
+  openRoutes: z.boolean(),
+  signed: z.boolean(),
+});
+
+export interface SwitchEntry extends SwitchTarget, Omit<z.output<typeof shape>, "field"> {
+  /** Epoch ms by Redis' clock. */
+  readonly atMs: number;
+}
+
+export const switchHistoryKey = (spread: Spread): string =>
+  keyBeside("disabled-history", disabledKey, spread);
+
+/** Lua that appends what ARGV[n] holds to KEYS[2]. */
+export const appendLua = (n: number): string =>
+  `redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', ${maxEntries}, '*', 'entry', ARGV[${n}])`;
+
+export function entryText(
+  act: SwitchEntry["act"],
+  target: SwitchTarget,
+  { author, reason, untilMs, openRoutes }: Omit<SwitchFacts, "atMs">,
+  signed: boolean,
+): string {
+  const entry = { act, field: switchField(target), author, reason, untilMs, openRoutes, signed };
+  return JSON.stringify(entry satisfies z.input<typeof shape>);
+}
+
+/** KEYS: disabled-history. ARGV: most. A flat list of ids and entries, newest first. */
+const read: Script = {
+  name: "disabled-history",
+  lua: `
+local found = {}
+local entries = redis.pcall('XREVRANGE', KEYS[1], '+', '-', 'COUNT', ARGV[1])
+if entries.err then return found end
+for _, entry in ipairs(entries) do
+  found[#found + 1] = entry[1]
+  found[#found + 1] = entry[2][2]
+end
+return found`,
+};
+
+/** Newest first. */
+export async function readSwitchHistory(store: Store, spread: Spread): Promise<readonly SwitchEntry[]> {
+  const reply = await store.run(read, [switchHistoryKey(spread)], [maxShown], limitMs);
+  const flat = Array.isArray(reply) ? (reply as unknown[]).map(String) : [];
+  return pairsOf(flat).flatMap(([id, text]) => parse(id, text) ?? []);
+}
+
+function parse(id: string, text: string): SwitchEntry | undefined {
+  try {
+    const { field, ...facts } = shape.parse(JSON.parse(text));
+    const target = parseSwitchField(field);
+    return target && { atMs: Number(id.split("-")[0]), ...target, ...facts };
+  } catch {
+    return undefined; // of another version, or somebody else's
+  }
+}
