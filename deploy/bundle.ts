@@ -30,6 +30,8 @@ async function bundle(input: string): Promise<{ code: string; modules: string[] 
   const bundle = await rolldown({
     input: join(root, input),
     platform: "node",
+    // Only packs plugins, where it is installed: it is a native module.
+    external: ["rolldown"],
     // A warning is a module that would be missing in the image, or would mean something else there.
     onLog(level, log) {
       if (level === "warn") throw new Error(`${log.code}: ${log.message}`);

@@ -5,6 +5,7 @@ import { ConfigError } from "../config/config.ts";
 import { version } from "../version.ts";
 import { addFleetCommand } from "./fleet-command.ts";
 import { addLogsCommand } from "./logs-command.ts";
+import { addPackageCommands } from "./package-commands.ts";
 import { addPluginCommands } from "./plugin-commands.ts";
 import { addKillSwitchCommands } from "./kill-switch-commands.ts";
 import { addPolicyCommands } from "./policy-commands.ts";
@@ -29,6 +30,7 @@ export async function createProgram(terminal: Terminal, choose: (run: Run) => vo
   addFleetCommand(program, terminal, choose);
   addLogsCommand(program, terminal, choose);
   addKillSwitchCommands(program, terminal, choose);
+  addPackageCommands(program, terminal, choose);
   addAclCommand(program, terminal, choose);
   await addPluginCommands(program, terminal, choose);
   return program;

@@ -57,9 +57,8 @@ async function found<Result>(
   if (!(await isFolder(path))) return await read(path);
   if (version === undefined)
     throw new PackageError(`${quoted(path)} is a folder: say a version, or name the file`);
-  for (const ending of endings) {
-    const file = `${versionedName(name, version)}${ending}`;
-    const there = await inside(root, join(path, file)).catch(absent);
+  for (const file of namedFiles(path, name, version)) {
+    const there = await inside(root, file).catch(absent);
     if (there !== undefined) return await read(there);
   }
   throw new PackageUnavailable(`${quoted(path)} holds no ${quoted(versionedName(name, version))}`);
@@ -70,6 +69,10 @@ export async function readSignatureFile(path: string, signal?: AbortSignal): Pro
   const bytes = await readPackageFile(`${path}.sig`, signal, maxSignatureBytes).catch(absent);
   return bytes?.toString("latin1").trim();
 }
+
+/** Where a folder may hold that version. */
+export const namedFiles = (folder: string, name: string, version: string): string[] =>
+  endings.map((ending) => join(folder, `${versionedName(name, version)}${ending}`));
 
 export interface PackageFile {
   readonly name: string;

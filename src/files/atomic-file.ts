@@ -11,12 +11,17 @@ export async function removeLeftovers(dir: string, path: string): Promise<void> 
   for (const file of files.filter(isLeftover)) await rm(join(dir, file), { force: true }).catch(() => {});
 }
 
-/** Owner alone may read it. A crash at any moment leaves the old copy or the new one, never half of either. */
-export async function writeAtomically(dir: string, path: string, text: string | Uint8Array): Promise<void> {
+/** Owner alone may read it, unless `mode` says otherwise. A crash at any moment leaves the old copy or the new one, never half of either. */
+export async function writeAtomically(
+  dir: string,
+  path: string,
+  text: string | Uint8Array,
+  mode = 0o600,
+): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   await rm(temporary, { force: true });
   try {
-    const file = await open(temporary, "wx", 0o600);
+    const file = await open(temporary, "wx", mode);
     try {
       await file.writeFile(text);
       await file.sync();

@@ -84,6 +84,7 @@ export const rooms: readonly Room[] = [
     "src/plane/",
     [
       "src/extensions/",
+      "src/files/",
       "src/fleet/",
       "src/language/",
       "src/plugin-api/lint.ts",
@@ -92,7 +93,19 @@ export const rooms: readonly Room[] = [
       "src/plugin-api/store.ts",
       "src/policy/",
     ],
-    ["jose", "yaml", "zod"],
+    ["jose", "semver", "yaml", "zod"],
+  ),
+  // Makes packages of an author's code.
+  room(
+    "src/plane/pack/",
+    [
+      "src/extensions/",
+      "src/language/json.ts",
+      "src/plugin-api/",
+      "src/policy/document/plain-object.ts",
+      "src/runtime/trusted/",
+    ],
+    ["rolldown", "zod"],
   ),
   room("src/runtime/", ["src/extensions/", "src/language/", "src/plugin-api/", "src/v8/slices.ts"], ["zod"]),
   // Filters of the proxy-wasm ABI.
@@ -205,6 +218,7 @@ export const rooms: readonly Room[] = [
       "src/app/",
       "src/config/",
       "src/extensions/",
+      "src/files/",
       "src/fleet/",
       "src/language/",
       "src/plane/",

@@ -29,7 +29,7 @@ export function createTrustedPlugin(extension: Extension): ExtensionDefinition {
 }
 
 /** The plugin among what the package exports: `plugin`, the default, or all of it. */
-function definitionIn(exported: unknown, place: string): PluginDefinition {
+export function definitionIn(exported: unknown, place: string): PluginDefinition {
   for (const candidate of [memberOf(exported, "plugin"), memberOf(exported, "default"), exported])
     if (isDefinition(candidate)) return candidate;
   throw new Error(`${place} exports no plugin: module.exports.plugin must be what definePlugin gives`);

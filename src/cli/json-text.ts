@@ -1,0 +1,14 @@
+// JSON as commands print it where texts of others are in it: what would move the cursor or turn the text is escaped.
+import type { Terminal } from "./terminal.ts";
+
+const escaped = (text: string): string =>
+  Array.from(
+    { length: text.length },
+    (_, at) => `\\u${text.charCodeAt(at).toString(16).padStart(4, "0")}`,
+  ).join("");
+
+export function printJson(terminal: Terminal, value: unknown): void {
+  const text = JSON.stringify(value, null, 2);
+  // JSON.stringify escapes C0; line breaks are its own.
+  terminal.out(`${text.replace(/[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu, escaped)}\n`);
+}

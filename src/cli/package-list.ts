@@ -1,0 +1,46 @@
+// `outrigger plugin list`: the packages of a place, and which of them the policy in Redis pins.
+import { PolicyHistory } from "../plane/history.ts";
+import { inOrder } from "../plane/catalogue.ts";
+import { type Pin, pinsIn } from "../plane/pins.ts";
+import { printJson } from "./json-text.ts";
+import { printTable } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+import { locationOf, type PackagePlaces, redisFor, sourceOf, withPackages } from "./with-packages.ts";
+
+export interface ListPackagesOptions {
+  readonly in: string;
+  readonly json?: true;
+}
+
+const limitMs = 30_000;
+
+/** @returns the exit code; throws ConfigError */
+export async function listPackages(terminal: Terminal, options: ListPackagesOptions): Promise<number> {
+  return await withPackages(terminal, redisFor(options.in), async (places) => {
+    const location = locationOf(options.in);
+    const listed = inOrder(await sourceOf(places, location).list(location, AbortSignal.timeout(limitMs)));
+    const pins = (await pinnedIn(places)) ?? [];
+    const all = listed.map((each) => ({
+      ...each,
+      pinned: pins.some(({ name, version }) => name === each.name && version === each.version),
+    }));
+    if (options.json) printJson(terminal, all);
+    else {
+      const rows = all.map(({ name, version, pinned, location: where }) => [
+        name,
+        version,
+        pinned ? "yes" : "",
+        where,
+      ]);
+      printTable(terminal, ["NAME", "VERSION", "IN THE POLICY", "WHERE"], rows);
+    }
+    return 0;
+  });
+}
+
+/** What the shared policy in Redis pins; none without Redis or a policy; undefined = it cannot be read. */
+export async function pinnedIn({ store, config }: PackagePlaces): Promise<readonly Pin[] | undefined> {
+  if (store === undefined) return [];
+  const { document } = await new PolicyHistory(store, config.keyPrefix).peek(undefined);
+  return document === undefined ? [] : pinsIn(document);
+}

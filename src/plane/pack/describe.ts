@@ -1,0 +1,42 @@
+// A process of its own, started by definition.ts with the bundle's file: loads the plugin and sends what it says of itself.
+// The code is somebody's: it may read files and nothing else.
+import { readFileSync } from "node:fs";
+import { textOf } from "../../plugin-api/error-text.ts";
+import { z } from "../../plugin-api/contract.ts";
+import { loadBundle } from "../../runtime/trusted/bundle.ts";
+import { definitionIn } from "../../runtime/trusted/plugin.ts";
+
+function describe(file: string): unknown {
+  const place = "the plugin";
+  const {
+    name,
+    version,
+    apiVersion,
+    priority,
+    security,
+    failMode,
+    needs = {},
+    options,
+  } = definitionIn(loadBundle(readFileSync(file, "utf8"), place), place);
+  return {
+    said: {
+      name,
+      version,
+      apiVersion: `^${apiVersion}.0.0`,
+      priority,
+      security,
+      failMode,
+      // What a policy writes, defaults left out; what a schema cannot say, the plugin's own check still does.
+      options: z.toJSONSchema(options, { io: "input", unrepresentable: "any" }),
+      needs: { secrets: needs.secrets ?? [], keys: needs.keys ?? [] },
+    },
+  };
+}
+
+let message: unknown;
+try {
+  message = describe(process.argv[2] ?? "");
+} catch (error) {
+  message = { problem: textOf(error) };
+}
+process.send?.(message, () => process.exit(0));

@@ -1,0 +1,82 @@
+// Documentation of a package, as its manifest tells it: Markdown. Every word of it is the author's, who may be anybody.
+import type { Manifest, Package } from "../extensions/manifest.ts";
+import { needsOf } from "./package-needs.ts";
+
+/** A text of others on one line of Markdown, where it means nothing but itself. */
+function plain(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ").replace(/[\\`*_{}[\]<>#|~]/g, String.raw`\$&`);
+}
+
+/** Code in a line or a cell: nothing ends it. */
+function code(text: string): string {
+  const shown = text
+    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ")
+    .replace(/`/g, "'")
+    .replace(/\|/g, String.raw`\|`);
+  return `\`${shown}\``;
+}
+
+export function documentationOf({ manifest, kind, bytes, sha256 }: Package): string {
+  const { name, version, apiVersion, description, priority, security, failMode, hooks } = manifest;
+  const facts: readonly (readonly [string, string])[] = [
+    ["version", code(version)],
+    ["plugin contract", code(apiVersion)],
+    ["kind", kind === "wasm" ? "WebAssembly module" : "JavaScript"],
+    ["priority", String(priority)],
+    ["decides who gets in", security ? "yes" : "no"],
+    ["when it fails", failMode === "open" ? "the request goes on" : "the request is refused"],
+    ["hooks", hooks.map(code).join(", ")],
+    ["size", `${bytes.length} bytes`],
+    ["SHA-256", code(sha256)],
+    ...costOf(manifest),
+  ];
+  return [
+    `# ${plain(name)}`,
+    ...(description === "" ? [] : ["", plain(description)]),
+    "",
+    "| | |",
+    "| --- | --- |",
+    ...facts.map(([label, value]) => `| ${label} | ${value} |`),
+    "",
+    "## Asks for",
+    "",
+    ...needsOf(manifest.needs).map(([label, value]) => `- ${label}: ${plain(value)}`),
+    "",
+    "## Options",
+    "",
+    ...optionsOf(manifest),
+    "",
+  ].join("\n");
+}
+
+function costOf({ cost }: Manifest): [string, string][] {
+  if (cost === undefined) return [];
+  return [["cost a request", `${cost.micros} µs, ${cost.bytes} bytes (${plain(cost.measuredWith)})`]];
+}
+
+function optionsOf({ options }: Manifest): string[] {
+  const properties = recordIn(options, "properties");
+  const rows = Object.entries(properties)
+    .slice(0, 200)
+    .map(([name, schema]) => rowOf(name, schema));
+  if (rows.length === 0) return ["It says none."];
+  return ["| option | type | default | meaning |", "| --- | --- | --- | --- |", ...rows];
+}
+
+function rowOf(name: string, schema: unknown): string {
+  const {
+    type,
+    enum: values,
+    default: fallback,
+    description,
+  } = (typeof schema === "object" && schema !== null ? schema : {}) as Record<string, unknown>;
+  const kind = Array.isArray(values) ? values.map((value) => JSON.stringify(value)).join(", ") : type;
+  const shown = typeof kind === "string" ? code(kind.slice(0, 200)) : "";
+  const given = fallback === undefined ? "" : code(JSON.stringify(fallback).slice(0, 200));
+  return `| ${code(name)} | ${shown} | ${given} | ${typeof description === "string" ? plain(description) : ""} |`;
+}
+
+function recordIn(value: Readonly<Record<string, unknown>>, name: string): Readonly<Record<string, unknown>> {
+  const found = Object.hasOwn(value, name) ? value[name] : undefined;
+  return typeof found === "object" && found !== null ? (found as Record<string, unknown>) : {};
+}
