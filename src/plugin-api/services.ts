@@ -2,6 +2,7 @@
 // nothing behind them; the sidecar hands in the real parts.
 
 import type { Identity } from "./exchange.ts";
+import type { PluginCache } from "./cache.ts";
 import type { HttpClient } from "./http.ts";
 import type { Store, StoreSeals, StoreSignatures } from "./store.ts";
 import type { LineSink, Logger, Metrics } from "./telemetry.ts";
@@ -15,6 +16,7 @@ export {
   type StoreSignatures,
   StoreUnavailable,
 } from "./store.ts";
+export type * from "./cache.ts";
 export {
   type HttpAnswer,
   type HttpClient,
@@ -23,6 +25,7 @@ export {
   type HttpMethod,
   type HttpRequest,
 } from "./http.ts";
+export { OverLimit } from "./within-limit.ts";
 export { QuotaExceeded, type QuotaName } from "./quota.ts";
 export type { Aggregation, Counter, Gauge, Histogram, LineSink, Logger, Metrics } from "./telemetry.ts";
 
@@ -122,6 +125,7 @@ export interface Services {
   readonly signatures?: StoreSignatures | undefined;
   readonly secrets: Secrets;
   readonly http: HttpClient;
+  readonly cache: PluginCache;
   readonly clock: Clock;
   readonly fleet: Fleet;
   /** Lines of that name; absent without `OUTRIGGER_STATE_DIR`. */

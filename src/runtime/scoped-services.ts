@@ -14,12 +14,13 @@ import type {
 } from "../plugin-api/services.ts";
 import type { PluginSecrets } from "../plugin-api/secrets.ts";
 import { isWithin, ScopedStore } from "./scoped-store.ts";
+import { TwoTierCache } from "./services/cache/cache.ts";
 import type { HttpClientOptions, OwnHttpClient } from "./services/http/client.ts";
 import { NotDeclared } from "./services/not-declared.ts";
 import { builtInQuotas, type Quotas } from "./services/quotas.ts";
 
 /** The services as the sidecar has them, of which each plugin gets its part. */
-export interface HostServices extends Omit<Services, "workers" | "http"> {
+export interface HostServices extends Omit<Services, "workers" | "http" | "cache"> {
   /** Makes each plugin a client of its own. */
   readonly http: (options: HttpClientOptions) => OwnHttpClient;
   readonly workers?:
@@ -42,6 +43,7 @@ export class ScopedServices {
   readonly #live: Secrets;
   readonly #user: ServicesUser;
   readonly #http: OwnHttpClient;
+  readonly #cache: TwoTierCache;
   /** Two of them where the plugin comes back while what it kept is still being disposed of. */
   #states = 0;
   // Most routes have their options from the policy's top: one object, looked through once.
@@ -71,6 +73,15 @@ export class ScopedServices {
       clock,
       maxInFlight: quotas.httpInFlight,
     });
+    const prefix = `${ownPrefix(plugin, fleet.service)}cache:`;
+    const seal = seals?.of(`${plugin}:cache`);
+    this.#cache = new TwoTierCache({
+      plugin,
+      maxBytes: quotas.cacheBytes,
+      shared: store && { store, prefix, seal },
+      metrics,
+      clock,
+    });
     this.common = {
       ...services,
       logger: scopedLogger(user.name, services.logger),
@@ -79,6 +90,7 @@ export class ScopedServices {
       seals: seals && scopedSeals(user, seals),
       secrets: this.#secrets(new Set(), services.secrets),
       http: this.#http,
+      cache: this.#cache,
       keptLines: keptLines && scopedLines(user, keptLines),
       workers: workers && ownPart(user.name, workers),
     };
@@ -106,12 +118,15 @@ export class ScopedServices {
   open(): void {
     this.#states += 1;
     this.#http.open();
+    this.#cache.open();
   }
 
   /** Such a state is over. With the last one ends what was opened by these services, and more is refused. */
   close(): void {
     this.#states -= 1;
-    if (this.#states === 0) this.#http.close();
+    if (this.#states > 0) return;
+    this.#http.close();
+    this.#cache.close();
   }
 
   #secrets(named: ReadonlySet<string>, secrets: Secrets): Secrets {
@@ -151,13 +166,18 @@ export function declaredSecrets({ needs, secrets = {} }: ServicesUser): Readonly
   return new Set([...Object.keys(secrets), ...(needs?.secrets ?? [])]);
 }
 
+/** What begins the keys that are its own. */
+function ownPrefix(plugin: string, service: string): string {
+  return `p:${service}:${plugin}:`;
+}
+
 /** @param service whose keys its own are */
 export function scopedStore({ name, needs }: ServicesUser, store: Store, service: string): Store {
   const keys = (needs?.keys ?? []).map((key) => key.replace("<service>", () => service));
   return new ScopedStore(store, {
     plugin: name,
     whole: new Set(keys.filter((key) => !key.endsWith(":"))),
-    prefixes: [`p:${service}:${name}:`, ...keys.filter((key) => key.endsWith(":"))],
+    prefixes: [ownPrefix(name, service), ...keys.filter((key) => key.endsWith(":"))],
   });
 }
 

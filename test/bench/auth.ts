@@ -10,12 +10,12 @@ import type { AuthState } from "../../plugins/auth/state.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import type { Hooks, Services } from "../../src/plugin-api/contract.ts";
 import type { LiveExchange } from "../../src/runtime/exchange.ts";
-import { createHttpClient } from "../../src/runtime/services/http/client.ts";
 import { createTelemetry } from "../../src/telemetry/process.ts";
 import { exchangeOf } from "../support/exchange.ts";
 import { connectStore } from "../support/rate-limit.ts";
 import { startRedis } from "../support/redis.ts";
 import { anyRoute } from "../support/route.ts";
+import { ownServices } from "../support/plugin-services.ts";
 
 // Not the parts that the tests have: node:test hooks into every promise, which costs more than the work.
 const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
@@ -28,7 +28,7 @@ function servicesOf(facts: Partial<Services> = {}): Services {
     metrics: telemetry.metrics,
     store: undefined,
     secrets: { get: () => undefined, sentTo: () => "" },
-    http: createHttpClient(),
+    ...ownServices(telemetry.metrics, systemClock),
     clock: systemClock,
     fleet: { service: "bench", instance: "bench", size: () => 1 },
     ...facts,

@@ -201,6 +201,7 @@ test("a plugin asks its own part of the primary, and its lines on the disk are i
   const services: HostServices = {
     ...servicesOf("declared"),
     http: createHttpClient,
+    seals: undefined,
     workers: {
       async call(plugin, request) {
         asked.push([plugin, request]);

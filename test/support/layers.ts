@@ -107,7 +107,17 @@ export const rooms: readonly Room[] = [
     ],
     ["rolldown", "zod"],
   ),
-  room("src/runtime/", ["src/extensions/", "src/language/", "src/plugin-api/", "src/v8/slices.ts"], ["zod"]),
+  room(
+    "src/runtime/",
+    ["src/extensions/", "src/language/", "src/plugin-api/", "src/runtime/services/", "src/v8/slices.ts"],
+    ["zod"],
+  ),
+  // What a plugin works with: HTTP, cache, database, each within bounds.
+  room(
+    "src/runtime/services/",
+    ["src/language/", "src/plugin-api/", "src/runtime/breaker.ts", "src/runtime/clock.ts"],
+    ["lru-cache"],
+  ),
   // Filters of the proxy-wasm ABI.
   room("src/runtime/wasm/", ["src/extensions/", "src/plugin-api/"], ["isolated-vm"]),
   // What is known of clients, and what they may cost.

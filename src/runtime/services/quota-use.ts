@@ -11,12 +11,8 @@ export interface QuotaOptions {
   readonly metrics: Metrics | undefined;
 }
 
-/** Counts what a plugin was refused, or lost. */
-export function countRefusal({
-  plugin,
-  quota,
-  metrics,
-}: Pick<QuotaOptions, "plugin" | "quota" | "metrics">): void {
+/** Counts what a plugin was refused, or lost. @returns the error that says so */
+export function refuse({ plugin, quota, max, unit, metrics }: QuotaOptions): QuotaExceeded {
   metrics
     ?.counter(
       "outrigger_plugin_quota_refusals_total",
@@ -24,6 +20,7 @@ export function countRefusal({
       ["plugin", "quota"],
     )(plugin, quota)
     .inc();
+  return new QuotaExceeded(plugin, quota, `${max} ${unit}`);
 }
 
 /** A number of things that a plugin may have at once. */
@@ -37,11 +34,7 @@ export class QuotaUse {
 
   /** @throws QuotaExceeded */
   take(): void {
-    const { plugin, quota, max, unit } = this.#options;
-    if (this.#used >= max) {
-      countRefusal(this.#options);
-      throw new QuotaExceeded(plugin, quota, `${max} ${unit}`);
-    }
+    if (this.#used >= this.#options.max) throw refuse(this.#options);
     this.#used += 1;
   }
 

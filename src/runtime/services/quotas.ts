@@ -3,10 +3,14 @@
 export interface Quotas {
   /** Calls over HTTP at once. */
   readonly httpInFlight: number;
+  /** Memory of its cache. */
+  readonly cacheBytes: number;
 }
 
+const mebibyte = 1_048_576;
+
 /** For plugins of this repository. */
-export const builtInQuotas: Quotas = { httpInFlight: 256 };
+export const builtInQuotas: Quotas = { httpInFlight: 256, cacheBytes: 8 * mebibyte };
 
 /** For plugins that a policy brings. */
-export const extensionQuotas: Quotas = { httpInFlight: 64 };
+export const extensionQuotas: Quotas = { httpInFlight: 64, cacheBytes: 8 * mebibyte };

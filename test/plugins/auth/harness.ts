@@ -10,7 +10,6 @@ import type {
   Services,
 } from "../../../src/plugin-api/contract.ts";
 import { Fields as FieldList } from "../../../src/plugin-api/contract.ts";
-import { createHttpClient } from "../../../src/runtime/services/http/client.ts";
 import { OwnedCookies } from "../../../src/runtime/owned-cookies.ts";
 import { LiveExchange } from "../../../src/runtime/exchange.ts";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
@@ -22,6 +21,7 @@ import { createOutput } from "../../../src/telemetry/output.ts";
 import { auth } from "../../../plugins/auth/index.ts";
 import type { AuthState } from "../../../plugins/auth/state.ts";
 import { anyRoute } from "../../support/route.ts";
+import { ownServices } from "../../support/plugin-services.ts";
 
 // A test that fails half-way must not keep the process alive.
 const open = new Set<() => unknown>();
@@ -112,7 +112,7 @@ export async function makeServices(options: MakeOptions = {}): Promise<TestServi
           return secret;
         },
       },
-      http: createHttpClient(),
+      ...ownServices(metrics, clock),
       clock,
       fleet: { service, instance, size: () => 1 },
     },

@@ -1,7 +1,7 @@
 // The services of a plugin in a process of its own: clock and facts are here, everything else is asked of the sidecar,
 // which does only what the plugin's manifest asks for.
 import { textOf } from "../../../plugin-api/error-text.ts";
-import type { HttpClient, Secrets, Services } from "../../../plugin-api/services.ts";
+import type { HttpClient, PluginCache, Secrets, Services } from "../../../plugin-api/services.ts";
 import { type Store, StoreUnavailable } from "../../../plugin-api/store.ts";
 import type { Logger } from "../../../plugin-api/telemetry.ts";
 import type { LoadFacts } from "../protocol.ts";
@@ -34,6 +34,7 @@ export function createServices(parts: ServicesParts): Services {
     store: facts.hasStore ? storeOf(parts) : undefined,
     secrets: secretsOf(parts),
     http: httpOf(parts),
+    cache: noCache,
     clock: { now: () => Date.now(), mono: () => performance.now() },
     fleet: {
       service,
@@ -48,6 +49,13 @@ export function createServices(parts: ServicesParts): Services {
 function missing(what: string): never {
   throw new Error(`${what} is not there for plugins that run in a process of their own`);
 }
+
+const noCache: PluginCache = {
+  get: async () => missing("services.cache"),
+  set: async () => missing("services.cache"),
+  delete: async () => missing("services.cache"),
+  getOrLoad: async () => missing("services.cache"),
+};
 
 function loggerOf({ log }: ServicesParts): Logger {
   const at =

@@ -1,0 +1,67 @@
+// What a plugin's cache shares with other sidecars, in Redis below the plugin's own keys. Nothing here rejects, and nothing
+// waits for long: a cache that is slower than what it saves is none.
+import type { Clock } from "../../../plugin-api/services.ts";
+import type { Store, StoreSeal } from "../../../plugin-api/store.ts";
+import { Breaker } from "../../breaker.ts";
+import { type Entry, entryText, readEntry } from "./entry.ts";
+
+const limitMs = 50;
+
+export interface StoreTierOptions {
+  readonly store: Store;
+  /** In front of every key; ends in `:`. */
+  readonly prefix: string;
+  /** Where values count only as a sidecar wrote them. */
+  readonly seal: StoreSeal | undefined;
+  readonly maxEntryBytes: number;
+  readonly clock: Clock;
+}
+
+export class StoreTier {
+  readonly #options: StoreTierOptions;
+  readonly #breaker = new Breaker();
+
+  constructor(options: StoreTierOptions) {
+    this.#options = options;
+  }
+
+  async get(key: string): Promise<Entry | undefined> {
+    const { store, seal, maxEntryBytes, clock } = this.#options;
+    const full = this.#options.prefix + key;
+    // A seal and the entry's own head are beside the value.
+    const most = maxEntryBytes + 1_024;
+    const bytes = await this.#ask(() => store.getBytes(full, limitMs, most));
+    if (bytes === undefined || bytes === null || bytes.length > most) return undefined;
+    const opened = seal === undefined ? bytes : seal.open(full, bytes, clock.now());
+    return opened && readEntry(opened.toString(), clock.now());
+  }
+
+  async set(key: string, entry: Entry): Promise<void> {
+    const { store, seal, clock } = this.#options;
+    const ttlMs = Math.ceil(entry.untilMs - clock.now());
+    if (ttlMs <= 0) return;
+    const full = this.#options.prefix + key;
+    const bytes = Buffer.from(entryText(entry));
+    const value = seal === undefined ? bytes : seal.seal(full, bytes, entry.untilMs);
+    await this.#ask(() => store.set(full, value, { ttlMs, limitMs }));
+  }
+
+  async delete(key: string): Promise<void> {
+    const { store, prefix } = this.#options;
+    await this.#ask(() => store.delete(prefix + key));
+  }
+
+  /** @returns undefined = it was not asked, or did not answer */
+  async #ask<Reply>(call: () => Promise<Reply>): Promise<Reply | undefined> {
+    const { store, clock } = this.#options;
+    if (!store.up || !this.#breaker.allows(clock.mono())) return undefined;
+    try {
+      const reply = await call();
+      this.#breaker.succeeded();
+      return reply;
+    } catch {
+      this.#breaker.failed(clock.mono());
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,11 @@
+// The services of a plugin that no test here is about, for those that set a plugin up by hand.
+import type { Clock, Metrics, Services } from "../../src/plugin-api/contract.ts";
+import { TwoTierCache } from "../../src/runtime/services/cache/cache.ts";
+import { createHttpClient } from "../../src/runtime/services/http/client.ts";
+
+export function ownServices(metrics: Metrics, clock: Clock): Pick<Services, "http" | "cache"> {
+  return {
+    http: createHttpClient(),
+    cache: new TwoTierCache({ plugin: "test", maxBytes: 65_536, metrics, clock }),
+  };
+}
