@@ -116,9 +116,10 @@ async function controllerOf<Compiled>(
   switches: KillSwitchState | undefined,
   tell: () => void,
 ): Promise<PolicyController> {
-  const { config, telemetry, registry, clock, store } = context;
+  const { config, telemetry, registry, clock, store, packages } = context;
   return await createController(config, telemetry, registry, {
     store,
+    packages,
     clock,
     test: testerOf(context),
     async onTrust(trust) {

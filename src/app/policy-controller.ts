@@ -1,5 +1,6 @@
 // The policy's part of the composition: which source, what is kept, and what log and metrics tell of it.
 import type { Config } from "../config/config.ts";
+import type { PackageStore } from "../extensions/package-store.ts";
 import { folderTrouble } from "../files/make-folder.ts";
 import { withDirectReports } from "../fleet/direct-report.ts";
 import type { HeartbeatOptions } from "../fleet/heartbeat.ts";
@@ -14,6 +15,7 @@ import {
 } from "../policy/controller.ts";
 import { type Problem, problemText } from "../policy/document/problems.ts";
 import { createPolicyReader, createTrust, type PolicyReader } from "../policy/read.ts";
+import type { FindPackages } from "../policy/extensions/resolve.ts";
 import { createThreadedReader } from "../policy/reading-thread.ts";
 import { createRedisSource } from "../policy/sources/redis-source.ts";
 import type { PolicySource } from "../policy/sources/source.ts";
@@ -28,6 +30,7 @@ export interface ControllerParts<Snapshot> extends Pick<
   "onTrust" | "test" | "compile" | "swap" | "release"
 > {
   readonly store: RedisStore | undefined;
+  readonly packages: PackageStore;
   readonly clock: Clock;
   readonly onRejected: () => void;
 }
@@ -42,9 +45,11 @@ const threadProgram = new URL(
 export async function createReader(
   { service, upstream: ownUpstream, upstreamAllow, policyKeys: keys, policyMaxBytes: maxBytes }: Config,
   registry: readonly PluginDefinition[],
+  store: PackageStore,
 ): Promise<PolicyReader> {
   const plugins = Object.fromEntries(registry.map((plugin) => [plugin.name, plugin]));
-  const options = { service, ownUpstream, upstreamAllow, keys, maxBytes };
+  const packages: FindPackages = (entries, signal) => store.packages(entries, signal);
+  const options = { service, ownUpstream, upstreamAllow, keys, maxBytes, packages };
   const here = await createPolicyReader({ plugins, ...options });
   // The thread's program knows the built-in plugins alone.
   const isBuiltIn =
@@ -62,7 +67,7 @@ export async function createController<Snapshot>(
   const { policyFile, policyMaxBytes: maxBytes, stateDir, policyKeys } = config;
   const { logger } = telemetry;
   const { store, clock } = parts;
-  const read = await createReader(config, registry);
+  const read = await createReader(config, registry, parts.packages);
   const trust = policyKeys && (await createTrust(policyKeys));
   const file = policyFile === undefined ? undefined : { path: policyFile, maxBytes };
   const source = store ? redisSource(config, store, trust !== undefined) : file && createFileSource(file);

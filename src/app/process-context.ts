@@ -6,6 +6,8 @@ import type { RenewableStore } from "../redis/renewable-store.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { HttpProxyMiddleware } from "../server/http1/forward.ts";
 import { createTelemetry, type Telemetry } from "../telemetry/process.ts";
+import type { PackageStore } from "../extensions/package-store.ts";
+import { createPackageStore } from "./extensions.ts";
 import { registry as builtIn } from "./registry.ts";
 import { SecretFiles } from "./secret-files.ts";
 import { connectStore } from "./connect-store.ts";
@@ -19,6 +21,8 @@ export interface ProcessContext {
   /** undefined in embedded mode. */
   readonly store: RenewableStore | undefined;
   readonly secretFiles: SecretFiles;
+  /** Of plugins that policies bring. */
+  readonly packages: PackageStore;
   /** Closes Redis and flushes the log, after all that uses them. */
   close(): Promise<void>;
 }
@@ -44,6 +48,7 @@ export function createProcessContext(config: Config, options: ContextOptions = {
   const { service, instance } = config;
   const telemetry = createTelemetry({ level: logLevel, service, instance, worker, stream: output });
   const store = connectStore(config, telemetry);
+  const packages = createPackageStore(config, store, (message) => telemetry.logger.warn({}, message));
   const secretFiles = new SecretFiles(config, new ConfigReader(registry), telemetry.logger, store);
   return {
     config,
@@ -53,6 +58,7 @@ export function createProcessContext(config: Config, options: ContextOptions = {
     telemetry,
     store,
     secretFiles,
+    packages,
     async close() {
       secretFiles.close();
       store?.close();

@@ -53,7 +53,7 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
   void channel.send({ type: "hello", version });
   const welcome = await channel.welcome;
   const context = createProcessContext(config, { worker: String(welcome.number), logLevel: welcome.level });
-  const { telemetry, store, registry } = context;
+  const { telemetry, store, registry, packages } = context;
   const fitted = fitDescriptors(partOf(config, count), telemetry.logger);
   const data = createDataPlane(context, fitted.config, {
     workerCount: count,
@@ -63,7 +63,7 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
   });
   const ending = Promise.withResolvers<number>();
   void channel.disconnected.then(() => ending.resolve(0));
-  const policies = new WorkerPolicies(await createReader(config, registry), data, channel);
+  const policies = new WorkerPolicies(await createReader(config, registry, packages), data, channel);
   const trust = await trusterOf(config, data);
   await trust(welcome.keySets);
   channel.listen((message) => {

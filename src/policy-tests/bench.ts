@@ -86,10 +86,8 @@ export class Bench {
       return refusedHead(error);
     }
     const routing = this.#routed.take(head);
-    const host = createPluginHost(
-      this.#options.registry,
-      scratchServices(this.#options, identityOf(test.request.identity)),
-    );
+    const services = scratchServices(this.#options, identityOf(test.request.identity));
+    const host = await createPluginHost(this.#options.registry, services).with(this.#policy.extensions);
     const made: Made = { steps: [], states: host.states.hold() };
     const upstream = new StubUpstream(answerOf(test));
     try {

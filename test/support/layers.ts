@@ -202,6 +202,7 @@ export const rooms: readonly Room[] = [
   // The assembly: what exists in a process, and in which order.
   room("src/app/", [
     "src/kill-switch/",
+    "src/extensions/",
     "src/admin/",
     "src/config/",
     "src/files/",

@@ -1,0 +1,25 @@
+// Where the packages of a policy's extensions come from: the same for the process that governs, its workers, and commands.
+import { join } from "node:path";
+import type { Config } from "../config/config.ts";
+import { PackageStore } from "../extensions/package-store.ts";
+import { createSources } from "../extensions/sources.ts";
+import type { Store } from "../plugin-api/store.ts";
+
+/** Shorter than the time for reading a policy, so that it is told which package is late. */
+const limitMs = 20_000;
+
+/** @param store undefined = there is no Redis */
+export function createPackageStore(
+  config: Pick<Config, "pluginDir" | "pluginHosts" | "stateDir">,
+  store: Pick<Store, "get" | "getBytes" | "scan"> | undefined,
+  onTrouble: (message: string) => void,
+): PackageStore {
+  const { stateDir } = config;
+  return new PackageStore({
+    sources: createSources(config, store),
+    // Workers find there what the process above them has fetched. Without a folder each fetches for itself.
+    dir: stateDir === undefined ? undefined : join(stateDir, "packages"),
+    onTrouble,
+    limitMs,
+  });
+}
