@@ -10,6 +10,7 @@ import type { PolicyController } from "../policy/controller.ts";
 import type { EffectivePolicy, RawPolicy } from "../policy/read.ts";
 import type { Trust } from "../policy/signature/key-sets.ts";
 import { type PluginReport, shownReports } from "../runtime/plugin-report.ts";
+import { BroughtPlugins } from "./brought-plugins.ts";
 import { benchOptions } from "./bench-options.ts";
 import { type KillSwitchState, watchKillSwitches } from "./kill-switches.ts";
 import type { ProcessContext } from "./process-context.ts";
@@ -67,18 +68,23 @@ export interface ControlPlane {
  * @param adminConnections how many the admin listener takes at a time; absent = its default
  * Rejects when a key of the policy cannot be used.
  */
-export async function createControlPlane<Compiled>(
+export async function createControlPlane<Compiled extends object>(
   context: ProcessContext,
   data: DataPlane<Compiled>,
   adminConnections?: number,
 ): Promise<ControlPlane> {
-  const { config, telemetry, store, secretFiles } = context;
+  const { config, telemetry, secretFiles } = context;
   let heartbeat: HeartbeatSender | undefined;
   const switches = watchKillSwitches(context, (off) => {
     data.switchOff(off);
     heartbeat?.trigger();
   });
-  const controller = await controllerOf(context, data, switches, () => heartbeat?.trigger());
+  const brought = new BroughtPlugins<Compiled>();
+  const controller = await controllerOf(context, data, {
+    switches,
+    brought,
+    tell: () => heartbeat?.trigger(),
+  });
   const ending = Promise.withResolvers<number>();
   const probe = UpstreamProbe.of(config, telemetry.logger);
   const admin = adminOf(context, data, {
@@ -95,7 +101,7 @@ export async function createControlPlane<Compiled>(
       await controller.recall();
       await switches?.start();
       await controller.start();
-      if (store !== undefined) heartbeat = heartbeatOf(context, store, { controller, data, switches });
+      heartbeat = heartbeatOf(context, { controller, data, switches, brought });
       return address;
     },
     async stop() {
@@ -109,12 +115,17 @@ export async function createControlPlane<Compiled>(
   };
 }
 
-/** @param tell has the fleet hear at once of what is in force now, or was refused */
-async function controllerOf<Compiled>(
+interface ControllerOfParts<Compiled extends object> {
+  readonly switches: KillSwitchState | undefined;
+  readonly brought: BroughtPlugins<Compiled>;
+  /** Has the fleet hear at once of what is in force now, or was refused. */
+  readonly tell: () => void;
+}
+
+async function controllerOf<Compiled extends object>(
   context: ProcessContext,
   data: DataPlane<Compiled>,
-  switches: KillSwitchState | undefined,
-  tell: () => void,
+  { switches, brought, tell }: ControllerOfParts<Compiled>,
 ): Promise<PolicyController> {
   const { config, telemetry, registry, clock, store, packages } = context;
   return await createController(config, telemetry, registry, {
@@ -126,9 +137,14 @@ async function controllerOf<Compiled>(
       data.trust(trust);
       await switches?.trust(trust.keys);
     },
-    compile: (policy, raw) => data.compile(policy, raw),
+    async compile(policy, raw) {
+      const compiled = await data.compile(policy, raw);
+      brought.compiled(compiled, policy.extensions);
+      return compiled;
+    },
     swap(compiled: Compiled) {
       data.swap(compiled);
+      brought.swapped(compiled);
       tell();
     },
     release: (late) => data.release(late),
@@ -146,17 +162,21 @@ function testerOf({ config, registry, clock, secretFiles }: ProcessContext) {
   };
 }
 
+/** @returns undefined without Redis */
 function heartbeatOf(
-  { config, registry, clock }: ProcessContext,
-  store: NonNullable<ProcessContext["store"]>,
+  { config, registry, clock, store }: ProcessContext,
   parts: {
     readonly controller: PolicyController;
-    readonly data: Pick<DataPlane<never>, "setFleetSize">;
+    readonly data: Pick<DataPlane<never>, "setFleetSize" | "troubles">;
     readonly switches: KillSwitchState | undefined;
+    readonly brought: Pick<BroughtPlugins<never>, "plugins">;
   },
-): HeartbeatSender {
+): HeartbeatSender | undefined {
+  if (store === undefined) return undefined;
   return startHeartbeat({
-    ...factsOf(config, registry),
+    ...factsOf(config),
+    plugins: () => [...registry, ...parts.brought.plugins],
+    troubles: () => parts.data.troubles(),
     store,
     status: () => parts.controller.status(),
     disabled: () => (parts.switches?.current ?? []).map(switchField),

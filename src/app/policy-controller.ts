@@ -252,9 +252,10 @@ function policyEvents(telemetry: Telemetry, clock: Clock, parts: EventParts): Po
 }
 
 /** What the fleet is told of this sidecar that stays as it is. */
-export function factsOf(
-  { service, instance, region }: Config,
-  plugins: readonly PluginDefinition[],
-): Pick<HeartbeatOptions, "service" | "instance" | "region" | "version" | "plugins"> {
-  return { service, instance, region, version, plugins };
+export function factsOf({
+  service,
+  instance,
+  region,
+}: Config): Pick<HeartbeatOptions, "service" | "instance" | "region" | "version"> {
+  return { service, instance, region, version };
 }

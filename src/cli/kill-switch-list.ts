@@ -1,6 +1,7 @@
 // `outrigger plugins list`: the plugins that this version has, and the kill switches that are set.
-import { registry } from "../app/registry.ts";
+import { pluginsByName, registry } from "../app/registry.ts";
 import { durationText } from "../language/duration.ts";
+import { type Member, readFleet } from "../plane/fleet.ts";
 import type { SwitchEntry } from "../plane/switch-history.ts";
 import type { SwitchList } from "../plane/kill-switches.ts";
 import { printTable } from "./table.ts";
@@ -23,8 +24,9 @@ export async function listPlugins(terminal: Terminal, options: ListOptions): Pro
       return 0;
     }
     const off = await withSwitches(plane, await askedTrust(plane), (switches) => switches.list());
-    if (options.json) printJson(terminal, off);
-    else printTables(terminal, off);
+    const brought = broughtIn((await readFleet(plane.store, undefined)).members);
+    if (options.json) printJson(terminal, off, brought);
+    else printTables(terminal, off, brought);
     return 0;
   });
 }
@@ -60,7 +62,44 @@ const plugins = registry
   .toSorted((a, b) => a.priority - b.priority)
   .map(({ name, version, priority, security }) => ({ name, version, priority, security }));
 
-function printJson(terminal: Terminal, { switches, unreadable }: SwitchList): void {
+/** A version of a plugin that policies bring, over the sidecars that have it in force. */
+interface Brought {
+  readonly name: string;
+  readonly version: string;
+  readonly sidecars: number;
+  /** How many of them say that something is wrong with it, and what one says. */
+  readonly troubled: number;
+  readonly trouble: string | null;
+}
+
+function broughtIn(members: readonly Member[]): Brought[] {
+  const found = new Map<string, Brought>();
+  for (const { state, receipt } of members) {
+    if (state !== "live" || receipt === null) continue;
+    for (const [name, version] of Object.entries(receipt.plugins)) {
+      if (Object.hasOwn(pluginsByName, name)) continue;
+      const key = JSON.stringify([name, version]);
+      const before = found.get(key);
+      const trouble = receipt.troubles[name];
+      found.set(key, {
+        name,
+        version,
+        sidecars: (before?.sidecars ?? 0) + 1,
+        troubled: (before?.troubled ?? 0) + (trouble === undefined ? 0 : 1),
+        trouble: before?.trouble ?? trouble ?? null,
+      });
+    }
+  }
+  const byName = (a: Brought, b: Brought): number =>
+    a.name < b.name ? -1 : a.name > b.name ? 1 : b.sidecars - a.sidecars;
+  return [...found.values()].sort(byName);
+}
+
+function printJson(
+  terminal: Terminal,
+  { switches, unreadable }: SwitchList,
+  brought: readonly Brought[],
+): void {
   const disabled = switches.map(({ plugin, service, route, untilMs, atMs, ...rest }) => ({
     plugin,
     service: service ?? null,
@@ -69,10 +108,10 @@ function printJson(terminal: Terminal, { switches, unreadable }: SwitchList): vo
     at: new Date(atMs).toISOString(),
     ...rest,
   }));
-  terminal.out(`${JSON.stringify({ plugins, disabled, unreadable }, null, 2)}\n`);
+  terminal.out(`${JSON.stringify({ plugins, extensions: brought, disabled, unreadable }, null, 2)}\n`);
 }
 
-function printTables(terminal: Terminal, { switches, unreadable, nowMs }: SwitchList): void {
+function printTables(terminal: Terminal, off: SwitchList, brought: readonly Brought[]): void {
   printTable(
     terminal,
     ["PLUGIN", "VERSION", "PRIORITY", "SECURITY"],
@@ -83,24 +122,41 @@ function printTables(terminal: Terminal, { switches, unreadable, nowMs }: Switch
       security ? "yes" : "no",
     ]),
   );
-  if (switches.length > 0) {
-    terminal.out("\n");
-    printTable(
-      terminal,
-      ["OFF", "SERVICE", "ROUTE", "FOR", "BY", "REASON", "EFFECT"],
-      switches.map(({ plugin, service, route, untilMs, author, reason, openRoutes, counts }) => [
-        plugin,
-        service ?? "all",
-        route ?? "all",
-        untilMs === undefined ? "good" : `${Math.ceil((untilMs - nowMs) / 1000)}s`,
-        author,
-        reason,
-        counts ? (openRoutes ? "left out" : "routes answer 503") : "none: not signed by a key that counts",
-      ]),
-    );
-  }
-  for (const field of unreadable)
+  if (brought.length > 0) printBrought(terminal, brought);
+  if (off.switches.length > 0) printOff(terminal, off);
+  for (const field of off.unreadable)
     terminal.err(
       `no sidecar can read the kill switch ${JSON.stringify(field)}: it goes when its place is needed\n`,
     );
+}
+
+function printBrought(terminal: Terminal, brought: readonly Brought[]): void {
+  terminal.out("\n");
+  printTable(
+    terminal,
+    ["EXTENSION", "VERSION", "SIDECARS", "TROUBLE"],
+    brought.map(({ name, version, sidecars, troubled, trouble }) => [
+      name,
+      version,
+      String(sidecars),
+      trouble === null ? "" : `${troubled}: ${trouble}`,
+    ]),
+  );
+}
+
+function printOff(terminal: Terminal, { switches, nowMs }: SwitchList): void {
+  terminal.out("\n");
+  printTable(
+    terminal,
+    ["OFF", "SERVICE", "ROUTE", "FOR", "BY", "REASON", "EFFECT"],
+    switches.map(({ plugin, service, route, untilMs, author, reason, openRoutes, counts }) => [
+      plugin,
+      service ?? "all",
+      route ?? "all",
+      untilMs === undefined ? "good" : `${Math.ceil((untilMs - nowMs) / 1000)}s`,
+      author,
+      reason,
+      counts ? (openRoutes ? "left out" : "routes answer 503") : "none: not signed by a key that counts",
+    ]),
+  );
 }

@@ -1,8 +1,10 @@
 // `outrigger plugins disable` and `enable`: the kill switch of a plugin.
 import { pluginsByName } from "../app/registry.ts";
+import { extensionName } from "../extensions/manifest.ts";
 import { parseSwitchField, switchField, type SwitchTarget } from "../kill-switch/kill-switch.ts";
 import { parseDuration } from "../language/duration.ts";
 import { nearestName } from "../language/nearest.ts";
+import { readFleet } from "../plane/fleet.ts";
 import { KeyFileRefusal, readSigningKey, type SigningKey } from "../plane/private-key.ts";
 import type { Terminal } from "./terminal.ts";
 import { askedTrust } from "./plane-trust.ts";
@@ -43,23 +45,28 @@ export async function disablePlugin(
 ): Promise<number> {
   const target = targetOf(plugin, options);
   const ttlMs = options.ttl === undefined ? undefined : parseDuration(options.ttl);
-  const wrong =
-    typeof target === "string" ? target : wrongIn(options, ttlMs, pluginsByName[plugin]?.security ?? false);
+  const builtIn = pluginsByName[plugin];
+  // Of one that a policy brings nobody here knows whether it decides who gets in.
+  const mayDecide = builtIn?.security ?? true;
+  const wrong = typeof target === "string" ? target : wrongIn(options, ttlMs, mayDecide);
   if (typeof target === "string" || wrong !== undefined) {
     terminal.err(`${wrong}\n`);
     return 2;
   }
   return await withPlane(terminal, options, async (plane) => {
-    const openRoutes = options.acceptOpenRoutes === true || pluginsByName[plugin]?.security !== true;
+    const openRoutes = options.acceptOpenRoutes === true || !mayDecide;
+    const unknown = builtIn === undefined ? await whyUnknown(plane, plugin) : undefined;
+    if (unknown !== undefined) {
+      terminal.err(`${unknown}\n`);
+      return 2;
+    }
     await write(plane, target, { ...options, openRoutes, ttlMs });
     const warnings = await unconcerned(plane, target);
+    const closedText = `; ${builtIn === undefined ? "where it decides who gets in, " : ""}its routes answer 503`;
     const time = ttlMs === undefined ? "" : ` for ${options.ttl}`;
     const facts = { ...targetJson(target), disabled: true, openRoutes, warnings };
     if (options.json) terminal.out(`${JSON.stringify(facts, null, 2)}\n`);
-    else
-      terminal.out(
-        `${plugin} is off ${where(target)}${time}${openRoutes ? "" : "; its routes answer 503"}\n`,
-      );
+    else terminal.out(`${plugin} is off ${where(target)}${time}${openRoutes ? "" : closedText}\n`);
     for (const warning of warnings)
       terminal.err(`warning: ${printable(warning)}; it is set, and counts once there is one\n`);
     return 0;
@@ -124,15 +131,25 @@ export async function enablePlugin(
 
 /** @returns what is wrong with the arguments as a text */
 function targetOf(plugin: string, { service, route }: TargetOptions): SwitchTarget | string {
-  if (!Object.hasOwn(pluginsByName, plugin)) {
-    const meant = nearestName(plugin, Object.keys(pluginsByName));
-    return `there is no plugin ${JSON.stringify(plugin)}${meant === undefined ? "" : `: did you mean ${meant}?`}`;
-  }
+  if (!Object.hasOwn(pluginsByName, plugin) && !extensionName.safeParse(plugin).success)
+    return noPlugin(plugin, Object.keys(pluginsByName));
   const target = { plugin, service, route };
   // As a sidecar will read it.
   if (parseSwitchField(switchField(target)) === undefined)
     return "--route takes a path pattern as policies write them: an exact path, or a prefix that ends in /*";
   return target;
+}
+
+function noPlugin(plugin: string, known: readonly string[]): string {
+  const meant = nearestName(plugin, known);
+  return `there is no plugin ${JSON.stringify(plugin)}${meant === undefined ? "" : `: did you mean ${meant}?`}`;
+}
+
+/** @returns that no sidecar has the plugin, as a text; undefined = one has it */
+async function whyUnknown({ store }: Plane, plugin: string): Promise<string | undefined> {
+  const { members } = await readFleet(store, undefined);
+  const known = new Set(members.flatMap(({ receipt }) => Object.keys(receipt?.plugins ?? {})));
+  return known.has(plugin) ? undefined : noPlugin(plugin, [...Object.keys(pluginsByName), ...known]);
 }
 
 function wrongIn(

@@ -21,8 +21,10 @@ export interface Heartbeat {
   readonly version: string;
   /** Version of the plugin contract that it has. */
   readonly contract: string;
-  /** Of every plugin, by name. */
+  /** Of every plugin that is built in or that the policy in force brings, by name. */
   readonly plugins: Readonly<Record<string, string>>;
+  /** What is wrong with plugins, by name. */
+  readonly troubles: Readonly<Record<string, string>>;
   readonly upSeconds: number;
   readonly revision: number;
   readonly revisionFrom: PolicyStatus["revisionFrom"];
@@ -48,7 +50,8 @@ export interface HeartbeatOptions {
   readonly instance: string;
   readonly region?: string | undefined;
   readonly version: string;
-  readonly plugins: readonly { readonly name: string; readonly version: string }[];
+  readonly plugins: () => readonly { readonly name: string; readonly version: string }[];
+  readonly troubles?: () => Iterable<readonly [name: string, trouble: string]>;
   readonly status: () => PolicyStatus;
   readonly disabled?: () => readonly string[];
   readonly clock: { now(): number };
@@ -233,7 +236,12 @@ function heartbeat(options: HeartbeatOptions): Omit<Heartbeat, "inForceAt" | "re
     region,
     version,
     contract: contractVersion,
-    plugins: Object.fromEntries(plugins.map((plugin) => [plugin.name, plugin.version])),
+    plugins: Object.fromEntries(plugins().map((plugin) => [plugin.name, plugin.version])),
+    troubles: Object.fromEntries(
+      [...(options.troubles?.() ?? [])]
+        .slice(0, maxTroubles)
+        .map(([name, trouble]) => [name, trouble.slice(0, maxTroubleLength)]),
+    ),
     upSeconds: Math.floor(process.uptime()),
     revision,
     revisionFrom,
@@ -251,6 +259,8 @@ function heartbeat(options: HeartbeatOptions): Omit<Heartbeat, "inForceAt" | "re
 
 const maxTextLength = 500;
 const maxDisabled = 32;
+const maxTroubles = 32;
+const maxTroubleLength = 200;
 /** Of all problems together: heartbeats are written every few seconds. */
 const maxTotalLength = 16_384;
 

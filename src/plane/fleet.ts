@@ -17,6 +17,7 @@ const schema = z.object({
   /** Of the plugin contract; null = it says none, and has no extensions. */
   contract: text.nullable().catch(null),
   plugins: z.record(z.string(), text).catch({}),
+  troubles: z.record(z.string(), text).catch({}),
   upSeconds: z.number().nullable().catch(null),
   digest: text.nullable().catch(null),
   documents: z.object({ shared: text, layer: text.nullable() }).nullable().catch(null),

@@ -101,7 +101,7 @@ async function startWatcher(number: number): Promise<void> {
   const status = (): ReturnType<PolicyController["status"]> => controller.status();
   beats.set(
     instance,
-    startHeartbeat({ store, service, instance, version, plugins: registry, status, clock: Date }),
+    startHeartbeat({ store, service, instance, version, plugins: () => registry, status, clock: Date }),
   );
   await eventually("changes are told", () => controller.ready && store.watching, 30_000);
 }

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { startCrew } from "../support/crew.ts";
+import { pluginWith } from "../support/plugins.ts";
 import { outrigger } from "../support/process.ts";
 import { eventually, type RedisServer, startRedis } from "../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
@@ -321,6 +322,32 @@ describe("the commands", () => {
       assert.match(stderr, text);
       assert.equal(stderr.trimEnd().split("\n").length, 1, stderr);
     }
+  });
+
+  test("know plugins that are not built in by the sidecars that have them", async () => {
+    const geo = pluginWith("geo", {
+      onResponse: (_exchange, response) => response.fields.set("x-geo", "on"),
+      health: () => "no map",
+    });
+    await redis.cli.set("outrigger:policy", JSON.stringify({ ...policy, plugins: ["geo"] }));
+    const started = await startSidecar({
+      upstream: service,
+      redisUrl: redis.url,
+      plugins: [geo],
+      env: { OUTRIGGER_SERVICE: "orders", OUTRIGGER_INSTANCE: "orders-1" },
+    });
+    sidecars.push(started);
+    const fieldOf = async (): Promise<string | null> => (await fetch(started.url)).headers.get("x-geo");
+    await eventually("it is listed", async () =>
+      /^geo +1\.0\.0 +1 +1: no map$/m.test((await run("list")).stdout),
+    );
+    assert.equal(await fieldOf(), "on");
+    // Nobody here knows whether it decides who gets in: no route is opened unasked.
+    const { code, stdout } = await run("disable", "geo", "--reason", "x", "--json");
+    assert.deepEqual([code, (JSON.parse(stdout) as { openRoutes: boolean }).openRoutes], [0, false]);
+    await eventually("it is off", async () => (await fieldOf()) === null);
+    const none = await run("disable", "geo-fence", "--reason", "x");
+    assert.deepEqual([none.code, none.stderr.trim()], [2, 'there is no plugin "geo-fence"']);
   });
 
   test("set nothing that sidecars would ignore, where policies are signed", async () => {

@@ -205,6 +205,7 @@ export const rooms: readonly Room[] = [
     "src/extensions/",
     "src/admin/",
     "src/config/",
+    "src/extensions/",
     "src/files/",
     "src/fleet/",
     "src/language/",
