@@ -138,13 +138,11 @@ export class PackageStore {
    * The signature beside the package that `resolve` found, unchecked; undefined = there is none. Rejects with
    * PackagesRefused.
    */
-  async signatureOf(
-    entry: ExtensionEntry,
-    { manifest: { name, version } }: Package,
-  ): Promise<string | undefined> {
+  async signatureOf(name: string, entry: ExtensionEntry, found: Package): Promise<string | undefined> {
     const deadline = new Deadline(this.#limitMs);
     try {
-      const wanted = { name, location: entry.source, version: exactly(entry.version) ?? version };
+      const version = exactly(entry.version) ?? found.manifest.version;
+      const wanted = { name, location: entry.source, version };
       return await deadline.within(this.#sourceOf(entry).signature(wanted, deadline.signal));
     } catch (error) {
       throw new PackagesRefused([problemOf(name, error)]);

@@ -209,9 +209,9 @@ test("the signature beside a resolved package is handed out, of whatever place",
   await published(plugins, "geo@1.2.0.wasm", moduleOf());
   const entry = entryOf({ source: `file:${plugins}`, version: "^1.0.0" });
   const found = await store.resolve("geo", entry);
-  assert.equal(await store.signatureOf(entry, found), undefined);
+  assert.equal(await store.signatureOf("geo", entry, found), undefined);
   await writeFile(join(plugins, "geo@1.2.0.wasm.sig"), "a.b.c\n");
-  assert.equal(await store.signatureOf(entry, found), "a.b.c");
+  assert.equal(await store.signatureOf("geo", entry, found), "a.b.c");
 });
 
 test("a file as long as a package may be is read whole", async () => {
