@@ -10,7 +10,7 @@ import { checkProcess, checkStateDir } from "./check/process.ts";
 import { checkRedis } from "./check/redis.ts";
 import { checkService } from "./check/service.ts";
 import { printable } from "./table.ts";
-import type { Terminal } from "./terminal.ts";
+import { isColoured, type Terminal } from "./terminal.ts";
 
 /** @returns the exit code: 1 when something fails, 2 when the environment is wrong */
 export async function checkAll(terminal: Terminal, options: { readonly json?: true }): Promise<number> {
@@ -66,6 +66,6 @@ const colours = { ok: "\u001B[32m", warn: "\u001B[33m", fail: "\u001B[31m" } as 
 
 function coloured(terminal: Terminal, state: CheckFinding["state"]): string {
   const shown = state.padEnd(4);
-  if (terminal.outIsTty !== true || terminal.env["NO_COLOR"] !== undefined) return shown;
+  if (!isColoured(terminal)) return shown;
   return `${colours[state]}${shown}\u001B[0m`;
 }

@@ -49,13 +49,7 @@ async function printOnce(terminal: Terminal, plane: Plane, options: FleetOptions
   // Home, and clear: only where somebody looks.
   if (options.watch && terminal.outIsTty) terminal.out("\u001B[H\u001B[2J");
   const rows = fleet.members.map((member) => rowOf(member, fleet.nowMs, revisions));
-  const columns = terminal.outIsTty ? (terminal.columns ?? Infinity) : Infinity;
-  const narrow: Terminal = {
-    ...terminal,
-    out: (line) => terminal.out(line.length > columns ? `${line.slice(0, columns - 1)}…\n` : line),
-    err: (line) => terminal.err(line),
-  };
-  printTable(narrow, ["SERVICE", "INSTANCE", "REGION", "REVISION", "AGE", "VERSION", "UP", "ERROR"], rows);
+  printTable(terminal, ["SERVICE", "INSTANCE", "REGION", "REVISION", "AGE", "VERSION", "UP", "ERROR"], rows);
 }
 
 type RevisionText = (service: string, receipt: Member["receipt"]) => string | null;

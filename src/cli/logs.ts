@@ -3,7 +3,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { type LogEntry, LogStreams } from "../plane/log-streams.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
 import { lineText, type LogRecord, parseStatuses, recordOf } from "./log-line.ts";
-import type { Terminal } from "./terminal.ts";
+import { isColoured, type Terminal } from "./terminal.ts";
 import { PlaneRefusal, withPlane } from "./with-plane.ts";
 
 export interface LogsOptions {
@@ -85,7 +85,7 @@ function jsonOf({ service, id, line }: LogEntry, record: LogRecord | undefined):
 
 function shown(terminal: Terminal, entry: LogEntry, record: LogRecord | undefined): string {
   const text = lineText(entry, record);
-  if (terminal.outIsTty !== true || terminal.env["NO_COLOR"] !== undefined) return text;
+  if (!isColoured(terminal)) return text;
   const status = Number(record?.["status"]);
   const colour = status >= 500 ? "\u001B[31m" : status >= 400 ? "\u001B[33m" : undefined;
   return colour === undefined ? text : `${colour}${text}\u001B[0m`;

@@ -3,7 +3,7 @@ import { documentIn } from "../plane/candidate.ts";
 import { type Difference, differences } from "../plane/difference.ts";
 import { readCandidate } from "./policy-file.ts";
 import { printable } from "./table.ts";
-import type { Terminal } from "./terminal.ts";
+import { isColoured, type Terminal } from "./terminal.ts";
 import { documentName, withPlane } from "./with-plane.ts";
 
 export interface DiffOptions {
@@ -28,7 +28,7 @@ const signs = { add: "+", remove: "-", change: "~" } as const;
 const colours = { add: "\u001B[32m", remove: "\u001B[31m", change: "\u001B[33m" } as const;
 
 export function printDifferences(terminal: Terminal, changes: readonly Difference[]): void {
-  const coloured = terminal.outIsTty === true && terminal.env["NO_COLOR"] === undefined;
+  const coloured = isColoured(terminal);
   if (changes.length === 0) terminal.out("nothing changes\n");
   for (const change of changes) {
     const line = printable(lineOf(change));

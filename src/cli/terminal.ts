@@ -8,10 +8,15 @@ export interface Terminal {
   readonly outIsTty?: boolean;
   /** Whether somebody looks at stderr: progress. */
   readonly errIsTty?: boolean;
-  /** Of stdout, where it is a terminal. */
+  /** Of stdout, where it is a terminal, at this moment: somebody may be resizing it. */
   readonly columns?: number | undefined;
   out(text: string): void;
   err(text: string): void;
+}
+
+/** Whether to colour: only a terminal that can, and not where the user does not want it (https://no-color.org). */
+export function isColoured({ outIsTty, env }: Terminal): boolean {
+  return outIsTty === true && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
 }
 
 /** Of this process. */
@@ -22,7 +27,9 @@ export function processTerminal(env: Environment): Terminal {
     env,
     outIsTty: process.stdout.isTTY,
     errIsTty: process.stderr.isTTY,
-    columns: process.stdout.columns,
+    get columns() {
+      return process.stdout.columns;
+    },
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
   };

@@ -29,6 +29,8 @@ const programs: readonly Program[] = [
   },
   { names: ["openssl"], package: "openssl" },
   { names: ["curl"], package: "curl" },
+  // A terminal for commands to be looked at on.
+  { names: ["script"], package: "bsdutils" },
   // Guests of WebAssembly are compiled from C.
   { names: ["clang"], package: "clang" },
   { names: ["wasm-ld"], package: "lld" },

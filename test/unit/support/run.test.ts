@@ -78,7 +78,7 @@ test("as root they are installed with apt: one update, one install, nothing aske
   const bin = join(folder, "bin");
   mkdirSync(bin);
   const log = join(bin, "log");
-  const programs = ["redis-server", "redis-cli", "chromium", "openssl", "curl", "clang", "wasm-ld"];
+  const programs = ["redis-server", "redis-cli", "chromium", "openssl", "curl", "script", "clang", "wasm-ld"];
   // Brings programs that do nothing, as the tests run here need none of them.
   const brings = programs.map((name) => `/bin/cp /bin/true ${bin}/${name}`).join("; ");
   const script = `#!/bin/sh\necho "$DEBIAN_FRONTEND $*" >> ${log}\ncase "$*" in *install*) ${brings};; esac\n`;
@@ -91,7 +91,7 @@ test("as root they are installed with apt: one update, one install, nothing aske
   assert.equal(code, 0, stderr);
   assert.match(
     stdout,
-    /^installing redis-server, redis-tools, chromium, openssl, curl, clang, lld\nℹ tests [1-9]/,
+    /^installing redis-server, redis-tools, chromium, openssl, curl, bsdutils, clang, lld\nℹ tests [1-9]/,
   );
   const calls = readFileSync(log, "utf8").trimEnd().split("\n");
   assert.equal(calls.length, 2);
