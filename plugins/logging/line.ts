@@ -49,7 +49,7 @@ export function compileLine(
   const agentMember = keepLast((value) => `,"userAgent":${userAgent(value)}`);
 
   return function accessLine(exchange, outcome, level, extra) {
-    const { request, identity } = exchange;
+    const { request, identity, trace } = exchange;
     const agent = request.fields.get("user-agent");
     let line =
       start(Math.round(exchange.startedAt + outcome.durationMs), level) +
@@ -59,6 +59,7 @@ export function compileLine(
       `${jsonText(exchange.id)},"path":${path(request.path)},"durationMs":${decimals(outcome.durationMs)}` +
       `,"requestBytes":${outcome.requestBytes},"responseBytes":${outcome.responseBytes}` +
       `,"userId":${identity === undefined ? "null" : userId(identity.userId)}`;
+    if (trace !== undefined) line += `,"traceId":"${trace.traceId}","spanId":"${trace.spanId}"`;
     if (identity?.credentialId !== undefined) line += credentialMember(identity.credentialId);
     if (agent !== undefined) line += agentMember(agent);
     if (options.query && request.query !== "") line += `,"query":${jsonText(redactQuery(request.query))}`;

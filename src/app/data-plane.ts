@@ -182,7 +182,7 @@ function compilerOf(config: Config, host: PluginHost, upstreams: Upstreams): Com
 }
 
 function createListener(
-  { clock, middleware, telemetry }: ProcessContext,
+  { clock, middleware, telemetry, tracing }: ProcessContext,
   config: Config,
   tls: TlsFiles | undefined,
   policy: () => RoutedPolicy | undefined,
@@ -192,7 +192,7 @@ function createListener(
   const keepsUnderscores = config.underscoreFields === "keep";
   const withTls = tls === undefined ? {} : { tls: readTlsFiles(tls) };
   const proxies = { trustedProxies, forwardedField, trustedHops };
-  const parts = { ...withTls, clock, logger, metrics, middleware, policy };
+  const parts = { ...withTls, clock, logger, metrics, tracer: tracing?.tracer, middleware, policy };
   return new Listener({ listen, limits: config, ...proxies, keepsUnderscores, ...parts });
 }
 

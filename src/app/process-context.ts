@@ -11,6 +11,7 @@ import { createPackageStore } from "./extensions.ts";
 import { registry as builtIn } from "./registry.ts";
 import { SecretFiles } from "./secret-files.ts";
 import { connectStore } from "./connect-store.ts";
+import { createTracing, type Tracing } from "./tracing.ts";
 
 export interface ProcessContext {
   readonly config: Config;
@@ -18,12 +19,14 @@ export interface ProcessContext {
   readonly clock: Clock;
   readonly middleware: HttpProxyMiddleware | undefined;
   readonly telemetry: Telemetry;
+  /** undefined = nothing is traced. */
+  readonly tracing: Tracing | undefined;
   /** undefined in embedded mode. */
   readonly store: RenewableStore | undefined;
   readonly secretFiles: SecretFiles;
   /** Of plugins that policies bring. */
   readonly packages: PackageStore;
-  /** Closes Redis and flushes the log, after all that uses them. */
+  /** Closes Redis, sends the last spans and flushes the log, after all that uses them. */
   close(): Promise<void>;
 }
 
@@ -49,6 +52,7 @@ export function createProcessContext(config: Config, options: ContextOptions = {
   const telemetry = createTelemetry({ level: logLevel, service, instance, worker, stream: output });
   const store = connectStore(config, telemetry);
   const packages = createPackageStore(config, store, (message) => telemetry.logger.warn({}, message));
+  const tracing = createTracing(config, telemetry);
   const secretFiles = new SecretFiles(config, new ConfigReader(registry), telemetry.logger, store);
   return {
     config,
@@ -56,12 +60,14 @@ export function createProcessContext(config: Config, options: ContextOptions = {
     clock,
     middleware: options.middleware,
     telemetry,
+    tracing,
     store,
     secretFiles,
     packages,
     async close() {
       secretFiles.close();
       store?.close();
+      await tracing?.close();
       await telemetry.output.flush(flushLimitMs);
     },
   };

@@ -16,6 +16,7 @@ import {
   parseUpstream,
 } from "./formats.ts";
 import { clientSettings } from "./clients.ts";
+import { otelSettings } from "./otel.ts";
 import { parseCertificateFile, parseKeyFile } from "./pem.ts";
 import { optional, type Parse, secret, setting, type Setting } from "./setting.ts";
 import { clientAddressFields } from "../language/field-sets.ts";
@@ -284,6 +285,7 @@ export const settings = {
     oneOf(...logLevels),
     "Lowest level that is logged: trace, debug, info, warn, error, fatal or silent",
   ),
+  ...otelSettings,
 } as const satisfies Record<string, Setting<unknown>>;
 
 /** What the settings say, each as its format reads it. */

@@ -38,6 +38,7 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     this.writer = new ClientWriter(stream, this, context.clients, client.address);
     this.body = new RequestBody(stream, head, context.clients, this);
     this.live = receivedExchange(inbound, this.route, context.clock, this);
+    this.live.trace = context.tracer?.begin(this.live, this.route.tracing);
   }
 
   abstract get over(): boolean;
@@ -72,6 +73,7 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
   }
 
   upstreamRequest(body: UpstreamRequest["body"]): UpstreamRequest {
+    this.live.trace?.sent(this.live.request.fields, this.context.clock.mono());
     return upstreamRequest(this, body, this.context.limits);
   }
 

@@ -156,6 +156,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
       return;
     }
     try {
+      this.live.trace?.answered(response.fields);
       if (this.#accept !== undefined && response.status === 101) this.#accept(response);
       else this.#send(response);
     } catch (error) {
@@ -291,6 +292,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
 
   #completed(outcome: Outcome): void {
     this.route.chain.complete(this.live, outcome);
+    this.live.trace?.ended(this.live, outcome);
     this.route.count(this.inbound.head.method, outcome);
     this.policy.snapshot.leave();
     this.context.ended(this);

@@ -84,6 +84,15 @@ export interface RouteInfo {
   readonly strippedOver: readonly string[];
 }
 
+/** Where an exchange is in its trace (W3C Trace Context). */
+export interface TraceIds {
+  /** 32 hex digits. */
+  readonly traceId: string;
+  /** Of the exchange's own span: 16 hex digits. */
+  readonly spanId: string;
+  readonly sampled: boolean;
+}
+
 /** One request with its response. */
 export interface Exchange {
   readonly id: string;
@@ -96,6 +105,8 @@ export interface Exchange {
   readonly startedMono: number;
   /** Aborts when the client leaves or the running hook's time limit passes. Made when first read; read it inside the hook. */
   readonly signal: AbortSignal;
+  /** Absent where nothing is traced (`OTEL_SDK_DISABLED`). */
+  readonly trace?: TraceIds | undefined;
   /** Set by `auth`. */
   identity: Identity | undefined;
   /** Set by `auth`: names of the fields that carry credentials of this route's; those that are still there go to the service. */

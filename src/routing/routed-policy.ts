@@ -1,6 +1,7 @@
 // A snapshot as the listener uses it: routes found by path and method, each with its connections to the upstream and
 // its counters. Swapped as one reference.
 import type { Counter, Histogram, Metrics, Outcome } from "../plugin-api/contract.ts";
+import type { TracingRules } from "../runtime/live-trace.ts";
 import type { Chain } from "../runtime/chain.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import type { Fields } from "../plugin-api/fields.ts";
@@ -60,6 +61,7 @@ export class ServedRoute {
   readonly #cookies: OwnedCookies | undefined;
   /** Longest age of an exchange. */
   readonly maxAgeMs: number;
+  readonly tracing: TracingRules | undefined;
   /** Whether an exchange that goes on is judged anew while the policy stays the same. */
   readonly judgedAnew: boolean;
   readonly #stripPrefix: string;
@@ -89,6 +91,7 @@ export class ServedRoute {
     this.transport = upstream.transport;
     this.timeoutMs = route.spec.timeoutMs;
     this.maxAgeMs = route.spec.maxAgeMs ?? Infinity;
+    this.tracing = route.spec.tracing;
     this.judgedAnew = chain.rechecks || route.spec.maxAgeMs !== undefined;
     this.#stripPrefix = route.spec.stripPrefix ?? "";
     this.bufferRequestBytes = route.spec.bufferRequestBytes;

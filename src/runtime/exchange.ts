@@ -7,6 +7,7 @@ import type {
   RouteInfo,
   UpstreamAnswer,
 } from "../plugin-api/contract.ts";
+import type { LiveTrace } from "./live-trace.ts";
 
 const noFields: readonly string[] = [];
 
@@ -31,6 +32,8 @@ export class LiveExchange implements Exchange {
   readonly route: RouteInfo;
   readonly startedAt: number;
   readonly startedMono: number;
+  /** Absent where nothing is traced. */
+  trace: LiveTrace | undefined = undefined;
   identity: Identity | undefined = undefined;
   credentialFields: readonly string[] = noFields;
   cacheStatus: string | undefined = undefined;

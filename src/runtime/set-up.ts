@@ -9,6 +9,7 @@ import { PartialStep } from "./partial-step.ts";
 import type { HeldStates } from "./plugin-states.ts";
 import { decisions, parseOptions } from "./shared-options.ts";
 import { Slices } from "../v8/slices.ts";
+import type { TracingRules } from "./live-trace.ts";
 import { Step, type StepParts } from "./step.ts";
 import { withinLimit } from "../plugin-api/within-limit.ts";
 
@@ -27,6 +28,7 @@ export interface RouteSpec {
   readonly encodedSlash?: "refuse" | "segment" | undefined;
   readonly timeoutMs: number;
   readonly maxAgeMs?: number | undefined;
+  readonly tracing?: TracingRules | undefined;
   readonly bufferRequestBytes: number;
   readonly restorePrefix?: boolean | undefined;
   /** `host:port` or socket path, for labels. */

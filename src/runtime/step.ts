@@ -24,6 +24,9 @@ const defaultTimeLimitMs = 2_000;
 /** A plain hook that takes as long holds everybody up. */
 const longHookSeconds = 0.1;
 
+/** A trace shows a hook that took as long, or waited for something. */
+const tracedSeconds = 0.001;
+
 /** Told of a hook that kept the event loop to itself for so long. */
 export type LongHook = (hook: string, ms: number) => void;
 
@@ -247,6 +250,9 @@ export class Step {
     const nowMono = this.#clock.mono();
     const seconds = (nowMono - exchange.hookMono) / 1000;
     this.#seconds[phase].observe(seconds);
+    if ((!plainly || seconds > tracedSeconds) && exchange.trace !== undefined) {
+      exchange.trace.hookRan(this.name, phase, exchange.hookMono, nowMono, false);
+    }
     exchange.hookMono = nowMono;
     if (plainly && seconds > longHookSeconds) this.#onLongHook(`${this.name}.${phase}`, seconds * 1000);
   }
@@ -262,7 +268,9 @@ export class Step {
       this.breaker?.withdrawn();
     } else {
       this.#count(phase, exchange.hookMono, error);
-      exchange.hookMono = this.#clock.mono();
+      const nowMono = this.#clock.mono();
+      exchange.trace?.hookRan(this.name, phase, exchange.hookMono, nowMono, true);
+      exchange.hookMono = nowMono;
       if (hung) this.breaker?.failed(exchange.hookMono);
       else this.breaker?.succeeded();
     }

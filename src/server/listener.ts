@@ -20,6 +20,7 @@ import { createHttp1Server } from "./http1/server.ts";
 import { Refusals } from "./refuse.ts";
 import { Rechecks } from "../exchange/rechecks.ts";
 import { parseRequestHead, type ReceivedHead, type RequestHead } from "../http1/request-head.ts";
+import type { ExchangeTracer } from "../runtime/live-trace.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import type { ServerStream } from "../exchange/server-stream.ts";
 
@@ -43,6 +44,8 @@ export interface ListenerOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** Absent = nothing is traced. */
+  readonly tracer?: ExchangeTracer | undefined;
   /** Of whoever builds a sidecar of their own. */
   readonly middleware?: HttpProxyMiddleware | undefined;
   /** The policy in force; undefined = none yet. */
@@ -79,6 +82,7 @@ export class Listener {
       clock: options.clock,
       logger: options.logger,
       clients: this.#clients,
+      tracer: options.tracer,
       forward: createForward(options.middleware),
       draining: () => this.#drain.begun,
       began: (exchange) => this.#exchanges.add(exchange),

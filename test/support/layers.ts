@@ -120,6 +120,8 @@ export const rooms: readonly Room[] = [
   ),
   // Filters of the proxy-wasm ABI.
   room("src/runtime/wasm/", ["src/extensions/", "src/plugin-api/"], ["isolated-vm"]),
+  // Traces of exchanges, and the way of their spans to a collector.
+  room("src/telemetry/trace/", ["src/plugin-api/", "src/runtime/live-trace.ts"]),
   // What is known of clients, and what they may cost.
   room("src/client/", ["src/language/", "src/plugin-api/", "src/v8/"], ["ipaddr.js"]),
   // Wire formats, both directions: pure, but for memory that is read into.

@@ -17,6 +17,9 @@ import { monoMs, type ThreadCall, threadProgram, type ThreadTask } from "./threa
 /** Megabytes of a thread's own heap: fields, bodies, shared data. */
 const heapMiB = 128;
 
+/** How many times a guest gets its time anew, on a machine that has none for this thread either. */
+const mostLateLooks = 3;
+
 export function threadHost(): GuestHost {
   return {
     name: "thread",
@@ -51,6 +54,9 @@ class ThreadGuest implements Guest {
   #unsent: ThreadCall[] = [];
   #watch: NodeJS.Timeout | undefined;
   #watchMs = 0;
+  #watchDue = 0;
+  /** Looks in a row that came late themselves. */
+  #lateLooks = 0;
   #isLate = false;
 
   constructor(module: Buffer, facts: GuestFacts, limits: GuestLimits) {
@@ -117,6 +123,7 @@ class ThreadGuest implements Guest {
   }
 
   #take(answer: GuestAnswer): void {
+    this.#lateLooks = 0;
     this.#waiting.shift()?.resolve(answer);
   }
 
@@ -132,6 +139,13 @@ class ThreadGuest implements Guest {
       this.#lookIn(Math.ceil(leftMs));
       return;
     }
+    // A machine that is busy, or a quota that is used up, stops the guest's thread as well as this one: it may go on.
+    const isBusy = monoMs() - this.#watchDue > running.limitMs / 2;
+    this.#lateLooks += 1;
+    if (isBusy && this.#lateLooks <= mostLateLooks) {
+      this.#lookIn(running.limitMs);
+      return;
+    }
     // What it answered before is on its way still, and comes before `exit`.
     this.#isLate = true;
     void this.#worker.terminate();
@@ -140,6 +154,7 @@ class ThreadGuest implements Guest {
   #lookIn(ms: number): void {
     clearTimeout(this.#watch);
     this.#watchMs = ms;
+    this.#watchDue = monoMs() + ms;
     this.#watch = setTimeout(() => this.#look(), ms);
   }
 

@@ -1,0 +1,73 @@
+// Trace Context as a request brings it (W3C, levels 1 and 2): `traceparent` and `tracestate`. What is malformed counts as
+// not sent: a trace begins here then.
+
+/** Of the flags of `traceparent` (level 2, section 3.2.2.5). */
+export const sampledFlag = 0x01;
+export const randomFlag = 0x02;
+
+/** The span that called us. */
+export interface RemoteParent {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly flags: number;
+}
+
+/** Of a later version than 00. */
+const laterVersion = /^(?!ff)[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?$/;
+const noTrace = "0".repeat(32);
+const noSpan = "0".repeat(16);
+const version0Length = 55;
+
+/**
+ * @param value of the one `traceparent` field; several that were joined are none
+ * @returns undefined for what is not one by section 3.2 of Trace Context
+ */
+export function parseTraceparent(value: string): RemoteParent | undefined {
+  const isOurs = value.startsWith("00-");
+  if (isOurs ? value.length !== version0Length || !isVersion0(value) : !laterVersion.test(value))
+    return undefined;
+  const traceId = value.slice(3, 35);
+  const spanId = value.slice(36, 52);
+  if (traceId === noTrace || spanId === noSpan) return undefined;
+  // Of a later version only the flags that are known are understood (section 4.3).
+  const flags = Number.parseInt(value.slice(53, 55), 16) & (sampledFlag | randomFlag);
+  return { traceId, spanId, flags };
+}
+
+/** By hand: every request brings one, and a regular expression takes four times as long. */
+function isVersion0(value: string): boolean {
+  for (let i = 3; i < version0Length; i += 1) {
+    const code = value.charCodeAt(i);
+    const isHex = (code >= 0x30 && code <= 0x39) || (code >= 0x61 && code <= 0x66);
+    if (i === 35 || i === 52 ? code !== 0x2d : !isHex) return false;
+  }
+  return true;
+}
+
+/** @returns the field's value for the service */
+export function traceparent(traceId: string, spanId: string, flags: number): string {
+  return `00-${traceId}-${spanId}-0${flags}`;
+}
+
+const key = /^[a-z0-9][a-z0-9_\-*/@]{0,255}$/;
+// Printable ASCII but , and =; the last is no blank.
+const memberValue = /^[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]$/;
+const mostMembers = 32;
+
+/**
+ * @param value of all `tracestate` fields, joined by commas
+ * @returns it without empty members; undefined when one member is malformed or there are more than 32 (section 3.3.1):
+ * the whole list is dropped then
+ */
+export function parseTracestate(value: string): string | undefined {
+  const members: string[] = [];
+  for (const text of value.split(",")) {
+    const member = text.replace(/^[ \t]+|[ \t]+$/g, "");
+    if (member === "") continue;
+    const equals = member.indexOf("=");
+    if (equals === -1 || !key.test(member.slice(0, equals)) || !memberValue.test(member.slice(equals + 1)))
+      return undefined;
+    if (members.push(member) > mostMembers) return undefined;
+  }
+  return members.length === 0 ? undefined : members.join(",");
+}

@@ -1,0 +1,186 @@
+// The spans of one exchange: its own, one for each time the service was asked, and one for each hook that took over a
+// millisecond or waited for something. Until it is over only what cannot be told later is kept; then it is settled
+// whether anybody gets to see it.
+import type { Exchange, Outcome } from "../../plugin-api/exchange.ts";
+import { errorKinds } from "../../plugin-api/errors.ts";
+import type { Fields } from "../../plugin-api/fields.ts";
+import type { LiveTrace, TracingRules } from "../../runtime/live-trace.ts";
+import { type RemoteParent, sampledFlag, traceparent } from "./context.ts";
+import { newSpanId } from "./ids.ts";
+import { requestAttributes, upstreamAttributes } from "./attributes.ts";
+import { type Span, spanKinds } from "./span.ts";
+
+/** Of hooks and tries of one exchange; more are not told of. */
+const mostParts = 64;
+
+/** A hook that ran: everything but the ids. */
+interface HookPart {
+  readonly name: string;
+  readonly plugin: string;
+  readonly phase: string;
+  readonly fromMono: number;
+  readonly toMono: number;
+  readonly failed: boolean;
+}
+
+/** The service was asked, in vain. */
+interface Try {
+  readonly spanId: string;
+  readonly fromMono: number;
+  readonly toMono: number;
+}
+
+export interface TraceParts {
+  readonly traceId: string;
+  readonly parent: RemoteParent | undefined;
+  /** What the service is told beside it; and whether the request came with any. */
+  readonly state: string | undefined;
+  readonly hadState: boolean;
+  readonly flags: number;
+  readonly rules: TracingRules;
+  /** Where spans go; undefined = nowhere. */
+  readonly sink: { add(span: Span): void } | undefined;
+}
+
+export class ExchangeTrace implements LiveTrace {
+  readonly traceId: string;
+  #spanId: string | undefined = undefined;
+  readonly #parts: TraceParts;
+  #hooks: HookPart[] | undefined = undefined;
+  #sentId: string | undefined = undefined;
+  #sentMono = 0;
+  /** Those before the last. */
+  #failedTries: Try[] | undefined = undefined;
+
+  constructor(parts: TraceParts) {
+    this.traceId = parts.traceId;
+    this.#parts = parts;
+  }
+
+  /** Made when somebody asks. */
+  get spanId(): string {
+    return (this.#spanId ??= newSpanId());
+  }
+
+  get sampled(): boolean {
+    return (this.#parts.flags & sampledFlag) !== 0;
+  }
+
+  hookRan(plugin: string, phase: string, fromMono: number, toMono: number, failed: boolean): void {
+    if (this.#parts.sink === undefined) return;
+    this.#hooks ??= [];
+    if (this.#hooks.length < mostParts)
+      this.#hooks.push({ name: `${plugin}.${phase}`, plugin, phase, fromMono, toMono, failed });
+  }
+
+  sent(fields: Fields, nowMono: number): void {
+    const { flags, state } = this.#parts;
+    if (this.#sentId !== undefined) {
+      this.#failedTries ??= [];
+      if (this.#failedTries.length < mostParts)
+        this.#failedTries.push({ spanId: this.#sentId, fromMono: this.#sentMono, toMono: nowMono });
+    }
+    this.#sentId = newSpanId();
+    this.#sentMono = nowMono;
+    fields.set("traceparent", traceparent(this.traceId, this.#sentId, flags));
+    if (state !== undefined) fields.set("tracestate", state);
+    else if (this.#parts.hadState) fields.delete("tracestate");
+  }
+
+  answered(fields: Fields): void {
+    if (this.#parts.rules.traceResponse === true)
+      fields.set("traceresponse", traceparent(this.traceId, this.spanId, this.#parts.flags));
+  }
+
+  ended(exchange: Exchange, outcome: Outcome): void {
+    const { sink } = this.#parts;
+    if (sink === undefined || !this.#isKept(outcome)) return;
+    const { parent } = this.#parts;
+    const { startedAt: epochMs, startedMono } = exchange;
+    sink.add({
+      ...this.#common(epochMs),
+      spanId: this.spanId,
+      parentId: parent?.spanId,
+      isParentRemote: parent !== undefined,
+      name: `${methodOf(exchange)} ${exchange.route.pattern}`,
+      kind: spanKinds.server,
+      fromMs: 0,
+      toMs: outcome.durationMs,
+      attributes: requestAttributes(exchange, outcome),
+      error: errorOf(outcome),
+    });
+    for (const each of this.#failedTries ?? [])
+      sink.add(this.#tryOf(each, exchange, { ends: each.toMono - startedMono, outcome: undefined }));
+    if (this.#sentId !== undefined) {
+      const last = { spanId: this.#sentId, fromMono: this.#sentMono };
+      sink.add(this.#tryOf(last, exchange, { ends: outcome.durationMs, outcome }));
+    }
+    for (const hook of this.#hooks ?? []) {
+      sink.add({
+        ...this.#child(epochMs, newSpanId()),
+        name: hook.name,
+        kind: spanKinds.internal,
+        fromMs: hook.fromMono - startedMono,
+        toMs: hook.toMono - startedMono,
+        attributes: ["outrigger.plugin", hook.plugin, "outrigger.phase", hook.phase],
+        error: hook.failed ? "plugin_failed" : undefined,
+      });
+    }
+  }
+
+  #isKept(outcome: Outcome): boolean {
+    const { keepErrors = true, keepSlowerThanMs } = this.#parts.rules;
+    if (this.sampled) return true;
+    if (keepErrors && errorOf(outcome) !== undefined) return true;
+    return keepSlowerThanMs !== undefined && outcome.durationMs > keepSlowerThanMs;
+  }
+
+  #tryOf(
+    { spanId, fromMono }: Pick<Try, "spanId" | "fromMono">,
+    exchange: Exchange,
+    { ends, outcome }: { readonly ends: number; readonly outcome: Outcome | undefined },
+  ): Span {
+    const fromMs = fromMono - exchange.startedMono;
+    return {
+      ...this.#child(exchange.startedAt, spanId),
+      name: methodOf(exchange),
+      kind: spanKinds.client,
+      fromMs,
+      toMs: Math.max(ends, fromMs),
+      attributes: upstreamAttributes(exchange, outcome),
+      error: outcome === undefined ? "retried" : errorOf(outcome),
+    };
+  }
+
+  #child(epochMs: number, spanId: string) {
+    return { ...this.#common(epochMs), spanId, parentId: this.spanId, isParentRemote: false };
+  }
+
+  #common(epochMs: number) {
+    const { flags, state } = this.#parts;
+    return { traceId: this.traceId, traceState: state, flags, epochMs };
+  }
+}
+
+/** The convention's word for methods that it does not know, which clients could make up without end. */
+const knownMethods = new Set([
+  "GET",
+  "HEAD",
+  "POST",
+  "PUT",
+  "DELETE",
+  "CONNECT",
+  "OPTIONS",
+  "PATCH",
+  "QUERY",
+]);
+
+export function methodOf({ request }: Exchange): string {
+  return knownMethods.has(request.method) ? request.method : "HTTP";
+}
+
+function errorOf({ status, error, end }: Outcome): string | undefined {
+  if (error !== undefined && errorKinds[error.code].status >= 500) return error.code;
+  if (status >= 500) return String(status);
+  return end === "failed" || end === "upstream-aborted" ? end : undefined;
+}

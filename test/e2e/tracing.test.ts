@@ -1,0 +1,191 @@
+// Traces through real sidecars: what the service is told, and what the collector gets.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import type http from "node:http";
+import { connect } from "node:net";
+import { after, before, describe, test } from "node:test";
+import { startSidecar, type TestSidecar } from "../../src/testing/sidecar.ts";
+import { type Collector, startCollector } from "../support/collector.ts";
+import { eventually } from "../support/redis.ts";
+
+const trace = "12345678901234567890123456789012";
+const span = "1234567890123456";
+const parent = `00-${trace}-${span}-01`;
+
+/** A service that answers with the fields it got; `/fail` is 500. */
+const echo: http.RequestListener = (request, response) => {
+  response.statusCode = request.url === "/fail" ? 500 : 200;
+  response.end(JSON.stringify(request.rawHeaders));
+};
+
+/** Sends these fields as they are. @returns what the service got of traces: name, value pairs, names in lower case */
+async function seenWith(port: number, ...lines: string[]): Promise<[string, string][]> {
+  const socket = connect(port, "127.0.0.1");
+  socket.write(["GET / HTTP/1.1", "Host: a.test", "Connection: close", ...lines, "", ""].join("\r\n"));
+  let text = "";
+  socket.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+  await once(socket, "close");
+  const flat = JSON.parse(text.slice(text.indexOf("["), text.lastIndexOf("]") + 1)) as string[];
+  const pairs = flat.flatMap((name, i) => (i % 2 === 0 ? [[name.toLowerCase(), flat[i + 1] ?? ""]] : []));
+  return pairs.filter(([name = ""]) => /^(trace|baggage|b3)/.test(name)) as [string, string][];
+}
+
+describe("what the service is told", () => {
+  let sidecar: TestSidecar;
+  before(async () => {
+    sidecar = await startSidecar({ policy: { plugins: ["logging"] }, upstream: echo });
+  });
+  after(() => sidecar.stop());
+
+  const told = async (...lines: string[]) => {
+    const pairs = await seenWith(sidecar.port, ...lines);
+    const parents = pairs.filter(([name]) => name === "traceparent");
+    assert.equal(parents.length, 1, JSON.stringify(pairs));
+    const [, traceId, spanId, flags] =
+      /^00-([0-9a-f]{32})-([0-9a-f]{16})-(0[0-3])$/.exec(parents[0]?.[1] ?? "") ?? [];
+    assert.notEqual(traceId, undefined, JSON.stringify(parents));
+    return { traceId, spanId, flags, rest: pairs.filter(([name]) => name !== "traceparent") };
+  };
+
+  test("the caller's trace under a span of the sidecar's, the list as it came", async () => {
+    const { traceId, spanId, flags, rest } = await told(
+      `TraceParent: \t${parent} `,
+      "tracestate: foo=1 , bar=2",
+      "TRACESTATE: ",
+      "tracestate: baz=3",
+      "baggage: a=b",
+    );
+    assert.equal(traceId, trace);
+    assert.notEqual(spanId, span);
+    assert.equal(flags, "01");
+    assert.deepEqual(rest, [
+      ["tracestate", "foo=1,bar=2,baz=3"],
+      ["baggage", "a=b"],
+    ]);
+  });
+
+  test("whether the caller's trace id is random goes on, and whether it is sampled", async () => {
+    assert.equal((await told(`traceparent: 00-${trace}-${span}-02`)).flags, "02");
+    assert.equal((await told(`traceparent: 00-${trace}-${span}-00`)).flags, "00");
+  });
+
+  test("a trace of its own where the caller's is malformed, twice there, or not there", async () => {
+    for (const lines of [
+      [],
+      [`traceparent: ${parent}`, `traceparent: ${parent}`],
+      [`traceparent: ${parent}.`],
+      [`trace-parent: ${parent}`],
+      [`traceparent: ff${parent.slice(2)}`],
+    ]) {
+      const { traceId, flags, rest } = await told(...lines, "tracestate: foo=1");
+      assert.notEqual(traceId, trace, lines.join());
+      assert.equal(flags, "03");
+      assert.deepEqual(
+        rest.filter(([name]) => name === "tracestate"),
+        [],
+      );
+    }
+  });
+
+  test("no list that is malformed", async () => {
+    for (const list of ["foo=bar=baz", "FOO=1", `${"z".repeat(257)}=1`])
+      assert.deepEqual((await told(`traceparent: ${parent}`, `tracestate: ${list}`)).rest, [], list);
+  });
+
+  test("no baggage that is too much, which is counted", async () => {
+    const baggage = `baggage: ${"k=v,".repeat(80)}k=v`;
+    assert.deepEqual((await told(baggage)).rest, []);
+    assert.deepEqual((await told(`baggage: k=${"v".repeat(8_200)}`)).rest, []);
+    assert.match(await sidecar.metrics(), /^outrigger_trace_baggage_dropped_total\{[^}]*\} 2$/m);
+  });
+
+  test("a log line has the trace and the span that clients can be told of", async () => {
+    await told(`traceparent: ${parent}`, "x-request-id: traced");
+    const line = await sidecar.line(({ requestId }) => requestId === "traced");
+    assert.equal(line["traceId"], trace);
+    assert.match(String(line["spanId"]), /^[0-9a-f]{16}$/);
+  });
+});
+
+test("formats of others are taken in where they are named", async () => {
+  const env = { OTEL_PROPAGATORS: "b3,tracecontext" };
+  await using sidecar = await startSidecar({ policy: {}, upstream: echo, env });
+  const pairs = await seenWith(sidecar.port, `b3: ${trace}-${span}-1`);
+  assert.match(pairs.find(([name]) => name === "traceparent")?.[1] ?? "", new RegExp(`^00-${trace}-.*-01$`));
+});
+
+test("nothing is touched where it is switched off", async () => {
+  const env = { OTEL_SDK_DISABLED: "true" };
+  await using sidecar = await startSidecar({ policy: {}, upstream: echo, env });
+  assert.deepEqual(await seenWith(sidecar.port), []);
+  assert.deepEqual(await seenWith(sidecar.port, `traceparent: ${parent}`), [["traceparent", parent]]);
+});
+
+describe("what the collector gets", () => {
+  let collector: Collector;
+  before(async () => {
+    collector = await startCollector();
+  });
+  after(() => collector[Symbol.asyncDispose]());
+
+  const traced = (upstream: http.RequestListener | string, env: Record<string, string> = {}) =>
+    startSidecar({
+      policy: { plugins: ["logging", "auth"], pluginConfig: { auth: { required: false } } },
+      upstream,
+      env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_BSP_SCHEDULE_DELAY: "5", ...env },
+    });
+
+  test("one tree of three sidecars in a row", async () => {
+    await using last = await traced(echo, { OUTRIGGER_SERVICE: "last" });
+    await using middle = await traced(last.url, { OUTRIGGER_SERVICE: "middle" });
+    await using first = await traced(middle.url, { OUTRIGGER_SERVICE: "first" });
+    await (await fetch(`${first.url}/x?secret=1`, { headers: { "user-agent": "tree" } })).text();
+    const ofService = (service: string, kind: string) =>
+      collector.span((each) => each.resource["service.name"] === service && each.kind === kind);
+    const chain = [
+      await ofService("first", "SERVER"),
+      await ofService("first", "CLIENT"),
+      await ofService("middle", "SERVER"),
+      await ofService("middle", "CLIENT"),
+      await ofService("last", "SERVER"),
+      await ofService("last", "CLIENT"),
+    ];
+    assert.equal(chain[0]?.parentId, "");
+    for (const [i, each] of chain.slice(1).entries()) assert.equal(each.parentId, chain[i]?.spanId);
+    assert.equal(new Set(chain.map(({ traceId }) => traceId)).size, 1);
+    for (const each of chain) assert.ok(each.endNanos >= each.startNanos && each.startNanos > 0n);
+    const { attributes, name } = chain[0];
+    assert.equal(name, "GET /*");
+    assert.equal(attributes["http.request.method"], "GET");
+    assert.equal(attributes["http.response.status_code"], "200");
+    assert.equal(attributes["url.path"], "/x");
+    assert.equal(attributes["user_agent.original"], "tree");
+    assert.doesNotMatch(JSON.stringify(collector.spans.map((each) => each.attributes)), /secret/);
+  });
+
+  test("a failed request whose trace is not sampled, and no other", async () => {
+    await using sidecar = await traced(echo, { OUTRIGGER_SERVICE: "off", OTEL_TRACES_SAMPLER: "always_off" });
+    await (await fetch(sidecar.url)).text();
+    await (await fetch(`${sidecar.url}/fail`)).text();
+    const kept = await collector.span(({ resource }) => resource["service.name"] === "off");
+    assert.deepEqual([kept.attributes["url.path"], kept.error, kept.flags & 1], ["/fail", "500", 0]);
+    const own = collector.spans.filter(({ resource }) => resource["service.name"] === "off");
+    assert.equal(new Set(own.map(({ traceId }) => traceId)).size, 1);
+  });
+
+  test("why the service could not be asked", async () => {
+    const env = { OUTRIGGER_SERVICE: "gone" };
+    await using sidecar = await traced("http://127.0.0.1:1", env);
+    await (await fetch(sidecar.url)).text();
+    const [own, tried] = await Promise.all(
+      ["SERVER", "CLIENT"].map((kind) =>
+        collector.span((each) => each.resource["service.name"] === "gone" && each.kind === kind),
+      ),
+    );
+    assert.equal(own?.attributes["http.response.status_code"], "502");
+    assert.equal(own?.attributes["error.type"], tried?.attributes["error.type"]);
+    assert.equal(tried?.attributes["http.response.status_code"], undefined);
+    const exported = /^outrigger_trace_spans_total\{[^}]*result="exported"[^}]*\} [1-9]/m;
+    await eventually("spans are exported", async () => exported.test(await sidecar.metrics()));
+  });
+});
