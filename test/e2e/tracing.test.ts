@@ -173,6 +173,45 @@ describe("what the collector gets", () => {
     assert.equal(new Set(own.map(({ traceId }) => traceId)).size, 1);
   });
 
+  test("what the policy has recorded, by route, and clients are told of it", async () => {
+    await using sidecar = await startSidecar({
+      policy: {
+        tracing: { sampleRatio: 0, keepErrors: false },
+        routes: [
+          { path: "/*" },
+          { path: "/all/*", tracing: { sampleRatio: 1, traceResponse: true } },
+          { path: "/slow/*", tracing: { keepSlowerThanMs: 0 } },
+        ],
+      },
+      upstream: echo,
+      env: {
+        OUTRIGGER_SERVICE: "routes",
+        OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+        OTEL_BSP_SCHEDULE_DELAY: "5",
+      },
+    });
+    const get = async (path: string): Promise<string | null> => {
+      const response = await fetch(sidecar.url + path);
+      await response.text();
+      return response.headers.get("traceresponse");
+    };
+    assert.equal(await get("/fail"), null);
+    assert.equal(await get("/slow/1"), null);
+    const told = await get("/all/1");
+    const kept = await collector.span(({ name }) => name === "GET /all/*");
+    assert.equal(told, `00-${kept.traceId}-${kept.spanId}-03`);
+    const own = collector.spans.filter(({ resource, kind }) => {
+      return resource["service.name"] === "routes" && kind === "SERVER";
+    });
+    assert.deepEqual(
+      own.map(({ name, flags }) => [name, flags & 1]),
+      [
+        ["GET /slow/*", 0],
+        ["GET /all/*", 1],
+      ],
+    );
+  });
+
   test("why the service could not be asked", async () => {
     const env = { OUTRIGGER_SERVICE: "gone" };
     await using sidecar = await traced("http://127.0.0.1:1", env);

@@ -186,6 +186,7 @@ const documentFields = [
   "pluginConfig",
   "locked",
   "routes",
+  "tracing",
   "lint",
   "tests",
 ];
@@ -203,6 +204,7 @@ const routeFields = [
   "encodedSlash",
   "bufferRequestBytes",
   "restorePrefix",
+  "tracing",
 ];
 
 const testFields = [

@@ -7,6 +7,7 @@ import { flatten, placed } from "./parse.ts";
 import { isObject } from "./plain-object.ts";
 import { type Path, type Problem, maxProblems } from "./problems.ts";
 import { type PolicyPlugins, type PolicyRoute, failModeOf } from "./schema.ts";
+import type { TracingField } from "./tracing-field.ts";
 import { type Sources, writerOf } from "./written.ts";
 
 /** A route with everything filled in that the policy decides. */
@@ -29,6 +30,7 @@ export interface EffectiveRoute {
   readonly upstream: string | undefined;
   readonly bufferRequestBytes: number;
   readonly restorePrefix?: boolean | undefined;
+  readonly tracing?: TracingField;
   /** Takes nobody. */
   readonly closed?: boolean;
 }
@@ -76,6 +78,7 @@ export async function completeRoutes(
     }
     return {
       ...ownFields(route),
+      tracing: route.tracing === undefined ? effective.tracing : { ...effective.tracing, ...route.tracing },
       ...overLocks(route, origin, effective.locked),
       plugins: names,
       pluginConfig: config,
@@ -94,7 +97,7 @@ export async function completeRoutes(
 }
 
 /** What a route says for itself. */
-function ownFields(route: PolicyRoute): Omit<EffectiveRoute, "plugins" | "pluginConfig"> {
+function ownFields(route: PolicyRoute): Omit<EffectiveRoute, "plugins" | "pluginConfig" | "tracing"> {
   return {
     path: route.path,
     methods: route.methods,

@@ -8,6 +8,7 @@ import { foldCase } from "../../language/path-reading.ts";
 import { type Extensions, extensionsField } from "./extensions-field.ts";
 import { unknownName } from "./problems.ts";
 import { type LintField, lint } from "./lint-field.ts";
+import { type TracingField, tracing } from "./tracing-field.ts";
 import { type PolicyTest, tests } from "./tests-field.ts";
 import { bufferRequestBytes, maxAgeMs, restorePrefix, timeout } from "./route-fields.ts";
 
@@ -68,6 +69,7 @@ export interface PolicyRoute {
   readonly encodedSlash?: "refuse" | "segment" | undefined;
   readonly bufferRequestBytes?: number | undefined;
   readonly restorePrefix?: boolean | undefined;
+  readonly tracing?: TracingField;
 }
 
 /** The document as written: nothing filled in, so that layers can be told from defaults. */
@@ -78,6 +80,7 @@ export interface PolicyDocument {
   readonly pluginConfig?: PluginConfig | undefined;
   readonly locked?: readonly string[] | undefined;
   readonly routes?: readonly PolicyRoute[] | undefined;
+  readonly tracing?: TracingField;
   readonly lint?: LintField | undefined;
   readonly tests?: readonly PolicyTest[] | undefined;
 }
@@ -215,6 +218,7 @@ function routeSchema(options: SchemaOptions) {
         ),
       bufferRequestBytes,
       restorePrefix,
+      tracing,
     })
     .superRefine(routeCheck(options), always);
 }
@@ -255,6 +259,7 @@ export function documentSchema(options: SchemaOptions): z.ZodType<PolicyDocument
         .describe(
           "The most specific match wins, whatever the order. Absent: one route that takes everything; empty: none does",
         ),
+      tracing,
       lint,
       tests,
     })

@@ -75,7 +75,8 @@ export function applyLayer(
     });
     if (lawful.length === above.length) {
       const config = merge(shared.pluginConfig ?? {}, pluginConfig) as PluginConfig;
-      const top = { extensions: shared.extensions, plugins, pluginConfig: config, locked };
+      const tracing = { ...shared.tracing, ...layer?.tracing };
+      const top = { extensions: shared.extensions, plugins, pluginConfig: config, locked, tracing };
       return effectiveOf(top, [...kept, ...own], broken);
     }
     above = lawful;
@@ -83,7 +84,7 @@ export function applyLayer(
 }
 
 function effectiveOf(
-  { extensions, ...top }: Pick<EffectiveDocument, "extensions" | "plugins" | "pluginConfig" | "locked">,
+  { extensions, tracing = {}, ...top }: Omit<EffectiveDocument, "apiVersion" | "routes">,
   routes: readonly Placed[],
   broken: Layered["broken"],
 ): Layered {
@@ -91,6 +92,7 @@ function effectiveOf(
     effective: {
       apiVersion: "outrigger/v1",
       ...(extensions !== undefined && { extensions }),
+      ...(Object.keys(tracing).length > 0 && { tracing }),
       ...top,
       routes: routes.map(({ route }) => withoutServices(route)),
     },
