@@ -71,6 +71,7 @@ function addPlaceCommands(plugin: Command, terminal: Terminal, choose: Choose): 
     .command("list")
     .description("print the packages of a place, and which the policy in Redis pins")
     .option(...inPlace)
+    .option("--index", "of a folder: print its index.json")
     .option(...json)
     .action((options: ListPackagesOptions) =>
       choose(async () => (await import("./package-list.ts")).listPackages(terminal, options)),

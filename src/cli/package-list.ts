@@ -1,5 +1,6 @@
 // `outrigger plugin list`: the packages of a place, and which of them the policy in Redis pins.
 import { PolicyHistory } from "../plane/history.ts";
+import { indexText } from "../extensions/index-file.ts";
 import { inOrder } from "../plane/catalogue.ts";
 import { type Pin, pinsIn } from "../plane/pins.ts";
 import { printJson } from "./json-text.ts";
@@ -9,6 +10,7 @@ import { locationOf, type PackagePlaces, redisFor, sourceOf, withPackages } from
 
 export interface ListPackagesOptions {
   readonly in: string;
+  readonly index?: true;
   readonly json?: true;
 }
 
@@ -19,6 +21,10 @@ export async function listPackages(terminal: Terminal, options: ListPackagesOpti
   return await withPackages(terminal, redisFor(options.in), async (places) => {
     const location = locationOf(options.in);
     const listed = inOrder(await sourceOf(places, location).list(location, AbortSignal.timeout(limitMs)));
+    if (options.index) {
+      terminal.out(indexText(listed));
+      return 0;
+    }
     const pins = (await pinnedIn(places)) ?? [];
     const all = listed.map((each) => ({
       ...each,

@@ -10,6 +10,7 @@ import {
   maxSignatureBytes,
   maxVersions,
   namedVersion,
+  namesOf,
   type PackageSource,
   versionedName,
   type Wanted,
@@ -25,17 +26,15 @@ export function createFileSource(root: string | undefined): PackageSource {
   return {
     fetch: async (wanted, signal) => await found(root, wanted, (path) => readPackageFile(path, signal)),
     signature: async (wanted, signal) => await found(root, wanted, (path) => readSignatureFile(path, signal)),
-    async versions({ name, location }, signal) {
-      const path = await inside(root, location);
-      if (isIndex(path)) return versionsIn(await readIndex(path, signal), name);
-      if (!(await isFolder(path))) return undefined;
-      const all = (await packageFiles(path)).filter((file) => file.name === name);
-      return [...new Set(all.map(({ version }) => version))];
+    async versions(wanted, signal) {
+      const path = await inside(root, wanted.location);
+      if (isIndex(path)) return versionsIn(await readIndex(path, signal), wanted);
+      return (await isFolder(path)) ? versionsIn(await packageFiles(path), wanted) : undefined;
     },
     async list(location, signal) {
       const path = await inside(root, location);
       const all = isIndex(path) ? await readIndex(path, signal) : await packageFiles(path);
-      return all.map(({ name, version }) => ({ name, version, location }));
+      return all.map(({ name, version, file }) => ({ name, version, file, location }));
     },
   };
 }
@@ -46,18 +45,19 @@ const readIndex = async (path: string, signal: AbortSignal): Promise<readonly In
 /** Reads the file that is wanted, of a folder the first that is there. */
 async function found<Result>(
   root: string | undefined,
-  { name, location, version }: Wanted,
+  wanted: Wanted,
   read: (path: string) => Promise<Result>,
 ): Promise<Result> {
-  const path = await inside(root, location);
+  const { name, version } = wanted;
+  const path = await inside(root, wanted.location);
   if (isIndex(path)) {
-    const { file } = entryIn(await readIndex(path, AbortSignal.timeout(indexMs)), name, version);
+    const { file } = entryIn(await readIndex(path, AbortSignal.timeout(indexMs)), wanted);
     return await read(await inside(root, resolve(dirname(path), file)));
   }
   if (!(await isFolder(path))) return await read(path);
   if (version === undefined)
     throw new PackageError(`${quoted(path)} is a folder: say a version, or name the file`);
-  for (const file of namedFiles(path, name, version)) {
+  for (const file of namesOf(wanted).flatMap((each) => namedFiles(path, each, version))) {
     const there = await inside(root, file).catch(absent);
     if (there !== undefined) return await read(there);
   }
@@ -77,7 +77,8 @@ export const namedFiles = (folder: string, name: string, version: string): strin
 export interface PackageFile {
   readonly name: string;
   readonly version: string;
-  readonly path: string;
+  /** Its name in the folder. */
+  readonly file: string;
 }
 
 /** The packages of a folder, by the names of their files. Rejects with PackageUnavailable. */
@@ -90,7 +91,7 @@ export async function packageFiles(folder: string): Promise<PackageFile[]> {
       if (looked > maxEntries || found.length >= maxVersions) break;
       const ending = endings.find((each) => file.endsWith(each));
       const named = ending && namedVersion(file.slice(0, -ending.length));
-      if (named) found.push({ ...named, path: join(folder, file) });
+      if (named) found.push({ ...named, file });
     }
   } catch (error) {
     throw unreadable(folder, error);

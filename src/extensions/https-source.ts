@@ -10,9 +10,10 @@ export function createHttpsSource(client: HostClient): PackageSource {
     taken(url, what, await client.request(url, { maxBytes, signal }));
   const index = async (location: string, signal: AbortSignal): Promise<readonly IndexEntry[]> =>
     parseIndex(await get(urlOf(location), "index", maxIndexBytes, signal));
-  const place = async ({ name, location, version }: Wanted, signal: AbortSignal): Promise<URL> => {
+  const place = async (wanted: Wanted, signal: AbortSignal): Promise<URL> => {
+    const { location } = wanted;
     if (!isIndex(location)) return urlOf(location);
-    const { file } = entryIn(await index(location, signal), name, version);
+    const { file } = entryIn(await index(location, signal), wanted);
     return urlOf(file, location);
   };
   return {
@@ -24,8 +25,8 @@ export function createHttpsSource(client: HostClient): PackageSource {
       const answer = await client.request(url, { maxBytes: maxSignatureBytes, signal });
       return answer.status === 404 ? undefined : taken(url, "signature", answer).toString("latin1").trim();
     },
-    versions: async ({ name, location }, signal) =>
-      isIndex(location) ? versionsIn(await index(location, signal), name) : undefined,
+    versions: async (wanted, signal) =>
+      isIndex(wanted.location) ? versionsIn(await index(wanted.location, signal), wanted) : undefined,
     async list(location, signal) {
       if (!isIndex(location))
         throw new PackageError(`${quoted(location)} is no index: its name ends in .json`);

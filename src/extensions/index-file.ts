@@ -3,15 +3,16 @@ import { z } from "zod";
 import { parseJson } from "../language/json.ts";
 import { exactVersion, extensionName } from "./manifest.ts";
 import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
-import { maxVersions } from "./source.ts";
+import { type Listed, maxVersions, namesOf, type Wanted } from "./source.ts";
 
 export const maxIndexBytes = 1_048_576;
 
-const shape = z.object({
-  plugins: z
-    .array(z.object({ name: extensionName, version: exactVersion, file: z.string().min(1).max(1_024) }))
-    .max(maxVersions),
+const entryShape = z.object({
+  name: extensionName,
+  version: exactVersion,
+  file: z.string().min(1).max(1_024),
 });
+const shape = z.object({ plugins: z.array(entryShape).max(maxVersions) });
 
 export type IndexEntry = z.output<typeof shape>["plugins"][number];
 
@@ -31,17 +32,27 @@ export function parseIndex(bytes: Buffer): readonly IndexEntry[] {
   throw new PackageError(`the index is wrong at ${quoted(path.join("."))}: ${message}`);
 }
 
+/** An index, to lie beside what was listed; what is no package by its name is left out. */
+export function indexText(listed: readonly Listed[]): string {
+  const plugins = listed.flatMap((each) => entryShape.safeParse(each).data ?? []);
+  return `${JSON.stringify({ plugins }, null, 2)}\n`;
+}
+
 /** @throws PackageError without a version, PackageUnavailable when the index has no such package */
-export function entryIn(
-  entries: readonly IndexEntry[],
-  name: string,
-  version: string | undefined,
-): IndexEntry {
+export function entryIn(entries: readonly IndexEntry[], wanted: Wanted): IndexEntry {
+  const { name, version } = wanted;
   if (version === undefined) throw new PackageError("an index has several packages: say a version");
-  const found = entries.find((entry) => entry.name === name && entry.version === version);
+  const found = namesOf(wanted)
+    .map((each) => entries.find((entry) => entry.name === each && entry.version === version))
+    .find((entry) => entry !== undefined);
   if (found !== undefined) return found;
   throw new PackageUnavailable(`the index has no ${quoted(`${name}@${version}`)}`);
 }
 
-export const versionsIn = (entries: readonly IndexEntry[], name: string): string[] =>
-  entries.filter((entry) => entry.name === name).map(({ version }) => version);
+export function versionsIn(
+  entries: readonly Pick<IndexEntry, "name" | "version">[],
+  wanted: Pick<Wanted, "name" | "replaces">,
+): string[] {
+  const named = entries.filter(({ name }) => namesOf(wanted).includes(name));
+  return [...new Set(named.map(({ version }) => version))];
+}

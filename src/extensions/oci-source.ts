@@ -15,10 +15,6 @@ export interface OciPlace {
   readonly reference: string | undefined;
 }
 
-/** A tag has no plus sign (OCI distribution 1.1); a version may. */
-export const tagOf = (version: string): string => version.replaceAll("+", "_");
-export const versionOfTag = (tag: string): string => tag.replaceAll("_", "+");
-
 const pathPart = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
 const shape = new RegExp(
   `^oci://([A-Za-z0-9.-]{1,253}(?::\\d{1,5})?|\\[[0-9a-fA-F:]{2,45}\\](?::\\d{1,5})?)/(${pathPart}(?:/${pathPart})*)` +
@@ -39,7 +35,7 @@ export function ociPlaceOf(location: string): OciPlace {
 export function createOciSource(client: HostClient): PackageSource {
   const open = (wanted: Wanted, signal: AbortSignal): { repository: OciRepository; reference: string } => {
     const place = ociPlaceOf(wanted.location);
-    const reference = place.reference ?? (wanted.version === undefined ? undefined : tagOf(wanted.version));
+    const reference = place.reference ?? wanted.version;
     if (reference === undefined)
       throw new PackageError(
         `${quoted(wanted.location)} has no tag: give version, or ${wanted.location}:<tag>`,
@@ -64,7 +60,7 @@ export function createOciSource(client: HostClient): PackageSource {
     async versions({ location }, signal) {
       const place = ociPlaceOf(location);
       if (place.reference !== undefined) return undefined;
-      return (await new OciRepository(client, place, signal).tags()).map(versionOfTag);
+      return await new OciRepository(client, place, signal).tags();
     },
     list: async (location, signal) => await listed(client, location, signal),
   };
@@ -91,7 +87,7 @@ async function listed(client: HostClient, location: string, signal: AbortSignal)
     for (const tag of tags)
       found.push({
         name: name.split("/").at(-1) ?? name,
-        version: versionOfTag(tag),
+        version: tag,
         location: `${place}:${tag}`,
       });
   }

@@ -7,7 +7,7 @@ import { KeptPackages, maxKeptBytes } from "./kept.ts";
 import type { Package } from "./manifest.ts";
 import { carriesManifest, digestOf, readPackage } from "./package.ts";
 import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
-import type { PackageSource, PackageSources, Scheme } from "./source.ts";
+import type { PackageSource, PackageSources, Scheme, Wanted } from "./source.ts";
 import { exactly, isWithin, versionWanted } from "./version-wanted.ts";
 
 export type Entries = Readonly<Record<string, ExtensionEntry>>;
@@ -127,8 +127,9 @@ export class PackageStore {
     try {
       const source = this.#sourceOf(entry);
       const version = await deadline.within(versionWanted(source, name, entry, deadline.signal));
-      const wanted = { name, location: entry.source, version };
-      return parsed(name, entry, await deadline.within(source.fetch(wanted, deadline.signal)));
+      const bytes = await deadline.within(source.fetch(wantedOf(name, entry, version), deadline.signal));
+      // Of several versions it has to be the one that was chosen.
+      return parsed(name, version === undefined ? entry : { ...entry, version }, bytes);
     } catch (error) {
       throw new PackagesRefused([problemOf(name, error)]);
     }
@@ -142,7 +143,7 @@ export class PackageStore {
     const deadline = new Deadline(this.#limitMs);
     try {
       const version = exactly(entry.version) ?? found.manifest.version;
-      const wanted = { name, location: entry.source, version };
+      const wanted = wantedOf(name, entry, version);
       return await deadline.within(this.#sourceOf(entry).signature(wanted, deadline.signal));
     } catch (error) {
       throw new PackagesRefused([problemOf(name, error)]);
@@ -161,7 +162,7 @@ export class PackageStore {
     const known = this.#known.get(sha256) ?? this.#before.get(sha256) ?? (await this.#kept?.read(sha256));
     if (known !== undefined) return parsed(name, entry, known);
     const source = this.#sourceOf(entry);
-    const wanted = { name, location: entry.source, version: exactly(entry.version) };
+    const wanted = wantedOf(name, entry, exactly(entry.version));
     const bytes = await deadline.within(source.fetch(wanted, deadline.signal));
     const digest = digestOf(bytes);
     if (digest !== sha256)
@@ -180,6 +181,12 @@ export class PackageStore {
     return found;
   }
 }
+
+const wantedOf = (
+  name: string,
+  { source: location, replaces }: ExtensionEntry,
+  version: string | undefined,
+): Wanted => ({ name, replaces, location, version });
 
 const runtimeKinds = { wasm: "wasm", process: "js", trusted: "js" } as const;
 

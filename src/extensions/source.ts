@@ -4,6 +4,8 @@
 export interface Wanted {
   /** The extension's. */
   readonly name: string;
+  /** The extension whose other version it is: the package may have that one's name. */
+  readonly replaces?: string | undefined;
   /** As the policy has it, scheme included. */
   readonly location: string;
   /** Exact; undefined = the location says which. */
@@ -15,6 +17,8 @@ export interface Listed {
   readonly version: string;
   /** As a policy would say it. */
   readonly location: string;
+  /** Of a folder, its name there. */
+  readonly file?: string;
 }
 
 export interface PackageSource {
@@ -46,6 +50,10 @@ export function namedVersion(text: string): { name: string; version: string } | 
   const at = text.indexOf("@");
   return at < 1 ? undefined : { name: text.slice(0, at), version: text.slice(at + 1) };
 }
+
+/** Names that the package may have, among others of a place. */
+export const namesOf = ({ name, replaces }: Pick<Wanted, "name" | "replaces">): string[] =>
+  replaces === undefined ? [name] : [name, replaces];
 
 /** Of a package among others, in a folder or in Redis. */
 export const versionedName = (name: string, version: string): string => `${name}@${version}`;

@@ -22,12 +22,12 @@ const shown = 10;
 export async function versionWanted(
   source: PackageSource,
   name: string,
-  { source: location, version: range = "*" }: ExtensionEntry,
+  { source: location, replaces, version: range = "*" }: ExtensionEntry,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const exact = exactly(range);
   if (exact !== undefined) return exact;
-  const there = await source.versions({ name, location }, signal);
+  const there = await source.versions({ name, replaces, location }, signal);
   if (there === undefined) return undefined;
   const versions = newestFirst(there);
   const highest = versions.find((version) => isWithin(range, version));

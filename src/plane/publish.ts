@@ -6,7 +6,7 @@ import { namedFiles, readPackageFile } from "../extensions/file-source.ts";
 import type { HostClient } from "../extensions/host-client.ts";
 import type { Package } from "../extensions/manifest.ts";
 import { pushPackage } from "../extensions/oci-push.ts";
-import { ociPlaceOf, tagOf } from "../extensions/oci-source.ts";
+import { ociPlaceOf } from "../extensions/oci-source.ts";
 import { digestOf, maxPackageBytes } from "../extensions/package.ts";
 import { PackageError, PackageUnavailable, quoted } from "../extensions/package-error.ts";
 import { packageKey, signatureKey } from "../extensions/redis-source.ts";
@@ -88,7 +88,7 @@ export async function publishToRegistry(
   const { registry, repository, reference } = ociPlaceOf(location);
   if (reference?.startsWith("sha256:"))
     throw new PackageError("a digest is no place to publish to: give a tag, or none");
-  const tag = reference ?? tagOf(found.manifest.version);
+  const tag = reference ?? found.manifest.version;
   const place = { registry, repository, tag };
   const unchanged = await pushPackage(client, place, found, signature, AbortSignal.timeout(limitMs));
   const source = `oci://${registry}/${repository}`;

@@ -124,6 +124,13 @@ test("what a version stands for never changes, wherever it is published", async 
       );
       const later = file("later.cjs", bundleOf({ version: "1.10.0" }));
       await says(["publish", later, "--to", to], hosts);
+      if (to.startsWith("file:")) {
+        const index = await says(["list", "--in", to, "--index"]);
+        const [first] = (JSON.parse(index) as { plugins: Record<string, string>[] }).plugins;
+        assert.deepEqual(first, { name: "geo", version: "1.10.0", file: "geo@1.10.0.cjs" });
+        file("published/index.json", index);
+        assert.match(await says(["search", "geo", "--in", `${to}/index.json`]), /^geo {3}1\.10\.0/m);
+      }
       const place = to.startsWith("oci:") ? `oci://${registry.host}/team/` : to;
       const listed = JSON.parse(await says(["list", "--in", place, "--json"], hosts)) as {
         version: string;

@@ -45,12 +45,10 @@ for (const token of [undefined, "an-anonymous-token"])
     };
   });
 
-test("a manifest can be named by its digest; a version with a plus sign is a tag without one", async () => {
+test("a manifest can be named by its digest", async () => {
   const { registry, source, base } = await scene();
-  const digest = registry.put("team/geo", "1.2.0_build.7", moduleOf());
+  const digest = registry.put("team/geo", "1.2.0", moduleOf());
   assert.deepEqual(await source.fetch(at(`${base}@${digest}`), limit()), moduleOf());
-  assert.deepEqual(await source.fetch(at(base, "1.2.0+build.7"), limit()), moduleOf());
-  assert.deepEqual(await source.versions(at(base), limit()), ["1.2.0+build.7"]);
 });
 
 test("a registry that answers with other bytes than were asked for is not believed", async () => {

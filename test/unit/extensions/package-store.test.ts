@@ -177,6 +177,17 @@ test("the disk holds so many bytes: what was not used for longest goes, what is 
   );
 });
 
+test("what the same policy names stays on disk, more than that or not", async () => {
+  const { plugins, dir, store } = await scene({ maxKeptBytes: moduleOf().length });
+  const geo = await published(plugins, "geo.wasm", moduleOf());
+  await store.packages({ geo });
+  const old = new Date(Date.now() - 60_000);
+  await utimes(join(dir, String(geo.sha256)), old, old);
+  const rate = await published(plugins, "rate.wasm", moduleOf({ name: "rate" }));
+  await store.packages({ geo, rate });
+  assert.equal((await readdir(dir)).length, 2);
+});
+
 test("a folder that cannot be written is told of, and the package counts", async () => {
   const { plugins, troubles, store } = await scene({ dir: "/proc/nowhere" });
   const geo = await published(plugins, "geo.wasm", moduleOf());
@@ -202,6 +213,35 @@ test("a range stands for the highest version within it, a place of one package f
   );
   const other = await problems(resolved({ source: "file:geo@1.10.0.wasm", version: "^2.0.0" }));
   assert.equal(other.first?.message, 'is "^2.0.0", and the package is 1.10.0');
+});
+
+test("a module without a manifest has the version that was chosen for it", async () => {
+  const { plugins, store } = await scene();
+  await published(plugins, "filter@2.1.0.wasm", emptyModule);
+  const found = await store.resolve("filter", entryOf({ source: `file:${plugins}`, version: "^2.0.0" }));
+  assert.equal(found.manifest.version, "2.1.0");
+});
+
+test("a package that says another version than its place does is refused", async () => {
+  const { plugins, store } = await scene();
+  await published(plugins, "geo@1.4.0.wasm", moduleOf());
+  const { first } = await problems(store.resolve("geo", entryOf({ source: `file:${plugins}` })));
+  assert.equal(first?.message, 'is "1.4.0", and the package is 1.2.0');
+});
+
+test("another version of one at once is found by that one's name, too", async () => {
+  const { plugins, store } = await scene();
+  await published(plugins, "geo@2.0.0.wasm", moduleOf({ version: "2.0.0" }));
+  await writeFile(
+    join(plugins, "index.json"),
+    JSON.stringify({ plugins: [{ name: "geo", version: "2.0.0", file: "geo@2.0.0.wasm" }] }),
+  );
+  for (const source of [`file:${plugins}`, `file:${plugins}/index.json`]) {
+    const next = entryOf({ source, version: "^2.0.0", replaces: "geo" });
+    const { sha256 } = await store.resolve("geo-next", next);
+    const pinned = { "geo-next": { ...next, version: "2.0.0", sha256 } };
+    assert.equal((await store.packages(pinned)).get("geo-next")?.manifest.name, "geo");
+  }
 });
 
 test("the signature beside a resolved package is handed out, of whatever place", async () => {
