@@ -9,7 +9,8 @@ export type RevisionKind = "apply" | "rollback" | "direct";
 export interface Revision {
   /** From 1, without gaps, a document. */
   readonly revision: number;
-  readonly kind: RevisionKind;
+  /** A RevisionKind, or what a newer version calls it. */
+  readonly kind: string;
   /** ISO 8601, by Redis' clock. Of a direct change: when it was seen, by `history` or by whatever changes the document next. */
   readonly at: string;
   readonly author: string;
@@ -47,7 +48,7 @@ const time = z.coerce
   .transform((ms) => new Date(ms).toISOString());
 const entry = z.object({
   revision: count,
-  kind: z.enum(["apply", "rollback", "direct"]),
+  kind: z.string(),
   at: time,
   author: z.string(),
   reason: z.string().default(""),
