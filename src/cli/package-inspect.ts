@@ -8,7 +8,7 @@ import { documentationOf } from "../plane/package-docs.ts";
 import { needsOf } from "../plane/package-needs.ts";
 import { type Vouched, vouchedFor } from "../plane/package-signature.ts";
 import { printJson } from "./json-text.ts";
-import { printTable } from "./table.ts";
+import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import {
   locationOf,
@@ -31,6 +31,8 @@ interface Inspected {
   /** Whether it says itself what it is. */
   readonly carries: boolean;
 }
+
+type Row = readonly [label: string, value: string];
 
 const limitMs = 30_000;
 
@@ -55,9 +57,16 @@ export async function inspectPackage(
     const vouched = await vouchedFor(found.package, found.signature, trusted, Date.now());
     const contracts: Contracts = places.store === undefined ? new Map() : await contractsIn(places.store);
     if (options.json) printJson(terminal, { ...asJson(found, contracts), signature: vouched });
-    else printTable(terminal, ["", ""], [...rowsOf(found, contracts), ["signature", signatureText(vouched)]]);
+    else printRows(terminal, [...rowsOf(found, contracts), ["signature", signatureText(vouched)]]);
     return trusted === undefined || vouched.state === "signed" ? 0 : 1;
   });
+}
+
+/** Rows without a value are left out. Long ones are wrapped by the terminal: nothing of a digest is lost. */
+function printRows(terminal: Terminal, rows: readonly Row[]): void {
+  const width = Math.max(...rows.map(([label]) => label.length));
+  for (const [label, value] of rows)
+    if (value !== "") terminal.out(`${label.padEnd(width)}  ${printable(value)}\n`);
 }
 
 async function ofFile(path: string): Promise<Inspected> {
@@ -93,9 +102,9 @@ function asJson({ package: found, carries }: Inspected, contracts: Contracts): R
   };
 }
 
-function rowsOf({ package: found, carries }: Inspected, contracts: Contracts): string[][] {
+function rowsOf({ package: found, carries }: Inspected, contracts: Contracts): Row[] {
   const { manifest, kind, bytes, sha256 } = found;
-  const file = [
+  const file: Row[] = [
     ["kind", kind === "wasm" ? "WebAssembly module" : "JavaScript"],
     ["bytes", String(bytes.length)],
     ["SHA-256", sha256],
@@ -116,10 +125,8 @@ function rowsOf({ package: found, carries }: Inspected, contracts: Contracts): s
     ["decides who gets in", security ? "yes" : "no"],
     ["fails", failMode],
     ["hooks", hooks.join(", ")],
-    ...needsOf(manifest.needs).map(([label, value]) => [`asks for ${label}`, value]),
-    ...(cost === undefined
-      ? []
-      : [["cost a request", `${cost.micros} µs, ${cost.bytes} bytes (${cost.measuredWith})`]]),
+    ...needsOf(manifest.needs).map(([label, value]): Row => [`asks for ${label}`, value]),
+    ["cost a request", cost ? `${cost.micros} µs, ${cost.bytes} bytes (${cost.measuredWith})` : ""],
   ];
 }
 

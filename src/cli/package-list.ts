@@ -2,7 +2,7 @@
 import { PolicyHistory } from "../plane/history.ts";
 import { indexText } from "../extensions/index-file.ts";
 import { inOrder } from "../plane/catalogue.ts";
-import { type Pin, pinsIn } from "../plane/pins.ts";
+import { isPinned, type Pin, pinsIn } from "../plane/pins.ts";
 import { printJson } from "./json-text.ts";
 import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -28,7 +28,7 @@ export async function listPackages(terminal: Terminal, options: ListPackagesOpti
     const pins = (await pinnedIn(places)) ?? [];
     const all = listed.map((each) => ({
       ...each,
-      pinned: pins.some(({ name, version }) => name === each.name && version === each.version),
+      pinned: isPinned(pins, each),
     }));
     if (options.json) printJson(terminal, all);
     else {

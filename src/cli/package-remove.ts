@@ -1,11 +1,23 @@
 // `outrigger plugin remove NAME@VERSION`: takes a package out of Redis or a folder, unless a policy needs it.
+import { digestOf } from "../extensions/package.ts";
 import { packageKey } from "../extensions/redis-source.ts";
+import { isPinned } from "../plane/pins.ts";
 import { removeFromFolder, removeFromRedis } from "../plane/publish.ts";
 import { printJson } from "./json-text.ts";
 import { pinnedIn } from "./package-list.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
-import { locationOf, redisFor, versionedOf, withPackages, WrongArgument } from "./with-packages.ts";
+import {
+  locationOf,
+  type PackagePlaces,
+  redisFor,
+  sourceOf,
+  versionedOf,
+  withPackages,
+  WrongArgument,
+} from "./with-packages.ts";
+
+const limitMs = 30_000;
 
 export interface RemoveOptions {
   readonly from: string;
@@ -25,13 +37,7 @@ export async function removePackage(
     const isFolder = location.startsWith("file:");
     if (!isFolder && places.store === undefined)
       throw new WrongArgument("--from takes redis: or file:FOLDER: registries remove what is theirs");
-    const pins = options.force ? [] : await pinnedIn(places);
-    const why =
-      pins === undefined
-        ? "the policy in Redis cannot be read, and might need it"
-        : pins.some((pin) => pin.name === name && (pin.version === version || pin.version === undefined))
-          ? "the policy in Redis pins it: new sidecars would have no policy"
-          : undefined;
+    const why = options.force ? undefined : await neededBecause(places, location, { name, version });
     if (why !== undefined) {
       terminal.err(`${printable(what)} stays: ${why} (--force removes it all the same)\n`);
       return 1;
@@ -45,4 +51,24 @@ export async function removePackage(
     else terminal.err(`${printable(where)} holds no ${printable(what)}\n`);
     return removed ? 0 : 1;
   });
+}
+
+async function neededBecause(
+  places: PackagePlaces,
+  location: string,
+  { name, version }: { readonly name: string; readonly version: string },
+): Promise<string | undefined> {
+  const pins = await pinnedIn(places);
+  if (pins === undefined) return "the policy in Redis cannot be read, and might need it";
+  if (pins.length === 0) return undefined;
+  const place = location === "redis:" ? `redis:plugin:${name}` : location;
+  const signal = AbortSignal.timeout(limitMs);
+  // What is there may be damaged or gone: the name tells then.
+  const bytes = await sourceOf(places, location)
+    .fetch({ name, location: place, version }, signal)
+    .catch(() => undefined);
+  const sha256 = bytes && digestOf(bytes);
+  return isPinned(pins, { name, version, sha256 })
+    ? "the policy in Redis pins it: new sidecars would have no policy"
+    : undefined;
 }

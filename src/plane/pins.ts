@@ -2,7 +2,8 @@
 import { documentIn } from "./candidate.ts";
 
 export interface Pin {
-  readonly name: string;
+  /** Whatever its package may be called: the extension, the one that it replaces, what its place says. */
+  readonly names: readonly string[];
   readonly version: string | undefined;
   readonly sha256: string | undefined;
 }
@@ -14,11 +15,28 @@ export function pinsIn(document: Uint8Array): Pin[] | undefined {
   const extensions = memberOf(value, "extensions");
   if (typeof extensions !== "object" || extensions === null) return [];
   return Object.entries(extensions).map(([name, entry]) => ({
-    name,
+    names: [name, textIn(entry, "replaces"), nameIn(textIn(entry, "source") ?? "")].filter(isText),
     version: textIn(entry, "version"),
     sha256: textIn(entry, "sha256"),
   }));
 }
+
+/** Whether the policy needs that package. @param sha256 undefined = not known */
+export const isPinned = (pins: readonly Pin[], { name, version, sha256 }: Package): boolean =>
+  pins.some(
+    (pin) =>
+      (sha256 !== undefined && pin.sha256 === sha256) ||
+      (pin.names.includes(name) && (pin.version ?? version) === version),
+  );
+
+interface Package {
+  readonly name: string;
+  readonly version: string;
+  readonly sha256?: string | undefined;
+}
+
+const nameIn = (source: string): string | undefined => /^redis:plugin:([^@]+)/.exec(source)?.[1];
+const isText = (value: string | undefined): value is string => value !== undefined;
 
 function memberOf(value: object, name: string): unknown {
   return Object.hasOwn(value, name) ? Reflect.get(value, name) : undefined;

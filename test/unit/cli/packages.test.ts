@@ -169,6 +169,14 @@ test("a package that the policy pins stays, and so does one when nobody can tell
   );
   assert.match(await says(["list"]), /^geo {3}1\.2\.0 {4}yes/m);
   assert.match(await fails(1, ["remove", "geo@1.2.0"]), /stays: the policy in Redis pins it/);
+  // Another version at once has a name of its own in the policy.
+  const next = { ...entry, source: "file:/plugins", version: "0.0.1", replaces: "x" };
+  const pinning = async (extensions: unknown): Promise<unknown> =>
+    await redis.cli.set("outrigger:policy", JSON.stringify({ apiVersion: "outrigger/v1", extensions }));
+  await pinning({ other: next });
+  assert.match(await fails(1, ["remove", "geo@1.2.0"]), /pins it/);
+  await pinning({ other: { ...next, replaces: "geo", version: "1.2.0", sha256: "0".repeat(64) } });
+  assert.match(await fails(1, ["remove", "geo@1.2.0"]), /pins it/);
   await redis.cli.set("outrigger:policy", "{");
   assert.match(await fails(1, ["remove", "geo@1.2.0"]), /stays: the policy in Redis cannot be read/);
   await says(["remove", "geo@1.2.0", "--force"]);
