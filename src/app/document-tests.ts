@@ -3,6 +3,7 @@
 import type { Config } from "../config/config.ts";
 import { runTests, type TestResult } from "../policy-tests/run.ts";
 import { standInSecrets } from "../policy-tests/stand-in-secrets.ts";
+import type { FindPackages } from "../policy/extensions/resolve.ts";
 import { createPolicyReader, type EffectivePolicy, type RawPolicy } from "../policy/read.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { benchOptions } from "./bench-options.ts";
@@ -28,12 +29,13 @@ export async function testDocuments(
   raw: RawPolicy,
   named: readonly string[],
   service: string | undefined,
+  packages: FindPackages,
 ): Promise<readonly ServiceResults[]> {
   const other = named.includes(config.service) ? unnamed : config.service;
   const services = service === undefined ? [...named, other] : [service];
   const groups = new Map<string, { readonly policy: EffectivePolicy; readonly services: string[] }>();
   for (const each of services) {
-    const policy = await readFor(each, config, raw);
+    const policy = await readFor(each, config, raw, packages);
     const identity = JSON.stringify([policy.digest, policy.tests.map(({ place }) => place)]);
     const group = groups.get(identity);
     if (group === undefined) groups.set(identity, { policy, services: [each] });
@@ -52,9 +54,11 @@ async function readFor(
   service: string,
   { upstreamAllow, policyMaxBytes: maxBytes }: Config,
   raw: RawPolicy,
+  packages: FindPackages,
 ): Promise<EffectivePolicy> {
   const read = await createPolicyReader({
     plugins: pluginsByName,
+    packages,
     service,
     upstreamAllow,
     keys: undefined,

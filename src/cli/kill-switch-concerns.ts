@@ -64,7 +64,9 @@ async function routesOf(plane: Plane, names: readonly string[]): Promise<readonl
   for (const service of names.length === 0 ? [undefined] : names) {
     const layer = service === undefined ? undefined : (await history.peek(service)).document;
     const { upstreamAllow, policyKeys: keys, policyMaxBytes: maxBytes } = config;
-    const read = await createPolicyReader({ plugins: pluginsByName, service, upstreamAllow, keys, maxBytes });
+    const packages = plane.packages.find;
+    const plugins = pluginsByName;
+    const read = await createPolicyReader({ plugins, packages, service, upstreamAllow, keys, maxBytes });
     try {
       const { routes } = await read({ shared, layer, format: "json", keySets, standing: true });
       found.push(...routes);

@@ -1,16 +1,28 @@
 // What lint found, a line each, as commands print it.
 import type { Config } from "../config/config.ts";
+import type { Extension } from "../extensions/entry.ts";
 import type { Finding } from "../plane/lint/finding.ts";
 import { type Lint, lintPolicy } from "../plane/lint/lint.ts";
 import { problemText } from "../policy/document/problems.ts";
+import { pluginsOf } from "../policy/extensions/plugin.ts";
 import type { RawPolicy } from "../policy/read.ts";
 import { pluginsByName } from "../app/registry.ts";
 import { printable } from "./table.ts";
 
-/** @param service undefined = the documents are for all services */
-export function lintFor(config: Config, raw: RawPolicy, service: string | undefined): Promise<Lint> {
+/**
+ * @param service undefined = the documents are for all services
+ * @param brought the extensions of these documents
+ */
+export function lintFor(
+  config: Config,
+  raw: RawPolicy,
+  service: string | undefined,
+  brought: readonly Extension[],
+): Promise<Lint> {
   const { upstream, policyMaxBytes: maxBytes } = config;
-  return lintPolicy(raw, { plugins: pluginsByName, service, ownBase: upstream.basePath ?? "", maxBytes });
+  const extensions = pluginsOf(brought);
+  const ownBase = upstream.basePath ?? "";
+  return lintPolicy(raw, { plugins: pluginsByName, extensions, service, ownBase, maxBytes });
 }
 
 /** `policy.yaml, line 3, column 5: warning: routes[0]: answers …; run auth … [unauthenticated-route]` */

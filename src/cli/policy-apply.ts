@@ -5,7 +5,13 @@ import type { Current } from "../plane/history.ts";
 import type { Finding } from "../plane/lint/finding.ts";
 import { lintFor, printLint } from "./lint-text.ts";
 import { printDifferences } from "./policy-diff.ts";
-import { passTests, readCandidate } from "./policy-file.ts";
+import {
+  type ExtensionReport,
+  printExtensions,
+  reportExtensions,
+  withExtensions,
+} from "./policy-extensions.ts";
+import { type Checked, passTests, readCandidate } from "./policy-file.ts";
 import { parseWait, reportConvergence } from "./policy-wait.ts";
 import { epochIn, isSigned, type Place, refuseOlder, signedOver } from "./policy-signed.ts";
 import { parseSigning, type SigningOptions, type SigningWish } from "./signing-options.ts";
@@ -38,10 +44,14 @@ export async function applyPolicy(terminal: Terminal, file: string, options: App
     const { history, author } = plane;
     // First: what somebody else changes while the file is read and checked is then a conflict.
     const before = await headOf(plane, options, wanted.base);
-    const { bytes, warnings } = await checked(terminal, plane, file, options);
+    const { bytes, warnings, ...candidate } = await checked(terminal, plane, file, options);
     const changes = differences(before.document && documentIn(before.document), documentIn(bytes));
+    const reports = await reportExtensions(plane.packages, candidate, service, before.document);
+    if (!json) printExtensions((line) => terminal.err(line), reports);
+    const extensions = withExtensions(reports);
     if (options.dryRun) {
-      if (json) printDryRun(terminal, service, { revision: before.revision, changes, warnings });
+      if (json)
+        printDryRun(terminal, service, { revision: before.revision, changes, warnings, ...extensions });
       else printDifferences(terminal, changes);
       return 0;
     }
@@ -54,7 +64,8 @@ export async function applyPolicy(terminal: Terminal, file: string, options: App
       reason,
       base: before.revision,
     });
-    return await reportConvergence(terminal, plane, { service, written, waitMs, json, changes, warnings });
+    const made = { service, written, waitMs, json, changes, warnings, ...extensions };
+    return await reportConvergence(terminal, plane, made);
   });
 }
 
@@ -97,26 +108,31 @@ async function checked(
   plane: Plane,
   file: string,
   { service, key, strict, json }: ApplyOptions,
-): Promise<{ bytes: Buffer; warnings: readonly Finding[] }> {
-  const { bytes, losesComments, raw } = await readCandidate(
+): Promise<Pick<Checked, "bytes" | "extensions" | "filledIn"> & { warnings: readonly Finding[] }> {
+  const { bytes, losesComments, raw, extensions, filledIn } = await readCandidate(
     plane,
     file,
     service,
     key === undefined ? undefined : "ignored",
   );
   await passTests(plane, raw, service, file);
-  const lint = await lintFor(plane.config, raw, service);
+  const lint = await lintFor(plane.config, raw, service, extensions);
   if (!json || strict) printLint((line) => terminal.err(line), file, lint);
   if (strict && lint.findings.length > 0)
     throw new PlaneRefusal("nothing is changed: --strict takes no policy with warnings");
   if (losesComments) terminal.err(`${file}: its comments stay in the file: Redis holds JSON\n`);
-  return { bytes, warnings: lint.findings };
+  return { bytes, warnings: lint.findings, extensions, filledIn };
 }
 
 function printDryRun(
   terminal: Terminal,
   service: string | undefined,
-  found: { revision: number; changes: readonly Difference[]; warnings: readonly Finding[] },
+  found: {
+    revision: number;
+    changes: readonly Difference[];
+    warnings: readonly Finding[];
+    extensions?: readonly ExtensionReport[];
+  },
 ): void {
   const outcome = { document: documentName(service), dryRun: true, ...found };
   terminal.out(`${JSON.stringify(outcome, null, 2)}\n`);

@@ -1,6 +1,7 @@
 // `outrigger policy diff FILE`: what a file would change in Redis, as people think of policies.
 import { documentIn } from "../plane/candidate.ts";
 import { type Difference, differences } from "../plane/difference.ts";
+import { printExtensions, reportExtensions, withExtensions } from "./policy-extensions.ts";
 import { readCandidate } from "./policy-file.ts";
 import { printable } from "./table.ts";
 import { isColoured, type Terminal } from "./terminal.ts";
@@ -15,11 +16,16 @@ export interface DiffOptions {
 export async function diffPolicy(terminal: Terminal, file: string, options: DiffOptions): Promise<number> {
   const { service, json } = options;
   return await withPlane(terminal, options, async (plane) => {
-    const { bytes } = await readCandidate(plane, file, service, "ignored");
-    const current = await plane.history.peek(service);
-    const changes = differences(current.document && documentIn(current.document), documentIn(bytes));
-    if (json) terminal.out(`${JSON.stringify({ document: documentName(service), changes }, null, 2)}\n`);
-    else printDifferences(terminal, changes);
+    const candidate = await readCandidate(plane, file, service, "ignored");
+    const { document: there } = await plane.history.peek(service);
+    const changes = differences(there && documentIn(there), documentIn(candidate.bytes));
+    const extensions = await reportExtensions(plane.packages, candidate, service, there);
+    const facts = { document: documentName(service), changes, ...withExtensions(extensions) };
+    if (json) terminal.out(`${JSON.stringify(facts, null, 2)}\n`);
+    else {
+      printDifferences(terminal, changes);
+      printExtensions((line) => terminal.out(line), extensions);
+    }
     return 0;
   });
 }

@@ -1,4 +1,5 @@
 // A policy file that is to go into Redis: read once, checked as the sidecars will, with what is said on the way.
+import type { Extension } from "../extensions/entry.ts";
 import type { Candidate } from "../plane/candidate.ts";
 import { candidateOf } from "../plane/candidate.ts";
 import { readPolicyFile } from "../policy/sources/file-source.ts";
@@ -6,14 +7,18 @@ import type { PolicyFormat } from "../policy/document/parse.ts";
 import { PolicyRefused } from "../policy/document/problems.ts";
 import { createPolicyReader, type RawPolicy, sharedKey } from "../policy/read.ts";
 import { pluginsByName } from "../app/registry.ts";
-import { keySetsIn } from "./plane-trust.ts";
+import { askedTrust, keySetsIn } from "./plane-trust.ts";
+import { pinDocument, type PinnedDocument } from "./policy-extensions.ts";
 import { carriesTests, failedTests, servicesIn } from "./policy-test.ts";
 import { type Plane, PlaneRefusal } from "./with-plane.ts";
 
 /** A candidate with the documents that it was checked in. */
-interface Checked extends Candidate {
+export interface Checked extends Candidate {
   readonly format: PolicyFormat;
   readonly raw: RawPolicy;
+  readonly extensions: readonly Extension[];
+  /** As `PinnedDocument` has it. */
+  readonly filledIn: PinnedDocument["filledIn"];
 }
 
 /** Whether OUTRIGGER_POLICY_KEYS are asked about a document that may be signed later. */
@@ -28,9 +33,15 @@ export async function readCandidate(
 ): Promise<Checked> {
   const reading = await readPolicyFile(file, plane.config.policyMaxBytes);
   if (reading.state !== "read") throw new PlaneRefusal(reading.message);
-  const { shared: bytes, format } = reading.raw;
-  const checked = await check(plane, bytes, format, service, file, signatures);
-  return { ...candidateOf(bytes, format), raw: checked, format };
+  const { shared: own, format: written } = reading.raw;
+  const vouching = { trusted: await askedTrust(plane), nowMs: Date.now() };
+  const { bytes, format, filledIn } =
+    service === undefined
+      ? await pinDocument(plane.packages, { bytes: own, format: written }, file, vouching)
+      : { bytes: own, format: written, filledIn: new Map<string, string | undefined>() };
+  const { raw, extensions } = await check(plane, bytes, format, service, file, signatures);
+  const { losesComments } = candidateOf(own, written);
+  return { ...candidateOf(bytes, format), losesComments, raw, format, extensions, filledIn };
 }
 
 /**
@@ -38,14 +49,14 @@ export async function readCandidate(
  * @param name of the document on top in problems
  */
 export async function passTests(
-  { config }: Plane,
+  { config, packages }: Plane,
   raw: RawPolicy,
   service: string | undefined,
   name: string,
 ): Promise<void> {
   if (!carriesTests(raw)) return;
   const { testDocuments } = await import("../app/document-tests.ts");
-  const found = await testDocuments(config, raw, servicesIn(raw), service);
+  const found = await testDocuments(config, raw, servicesIn(raw), service, packages.find);
   const isOwn = (document = sharedKey): boolean => service === undefined || document !== sharedKey;
   const problems = failedTests(found, (document) => (isOwn(document) ? name : sharedKey));
   if (problems.length > 0) throw new PolicyRefused(problems);
@@ -54,7 +65,7 @@ export async function passTests(
 /**
  * Checks a document as a sidecar would that gets it now: a layer over the shared policy that Redis has.
  * @param name of the document in problems
- * @returns both documents
+ * @returns both documents, and the extensions of the policy that they are
  */
 export async function check(
   plane: Plane,
@@ -63,11 +74,13 @@ export async function check(
   service: string | undefined,
   name: string,
   signatures: Signatures = "asked",
-): Promise<RawPolicy> {
+): Promise<{ readonly raw: RawPolicy; readonly extensions: readonly Extension[] }> {
   const { config, history } = plane;
   const { upstreamAllow, policyMaxBytes: maxBytes } = config;
   const keys = signatures === "asked" ? config.policyKeys : undefined;
-  const read = await createPolicyReader({ plugins: pluginsByName, service, upstreamAllow, keys, maxBytes });
+  const packages = plane.packages.find;
+  const plugins = pluginsByName;
+  const read = await createPolicyReader({ plugins, packages, service, upstreamAllow, keys, maxBytes });
   let lower: Uint8Array | undefined;
   if (service !== undefined) {
     lower = (await history.peek(undefined)).document;
@@ -79,8 +92,8 @@ export async function check(
       ? { shared: bytes, layer: undefined, format }
       : { shared: lower, layer: bytes, format: "any" };
   try {
-    await read({ ...raw, keySets: await keySetsIn(plane) });
-    return raw;
+    const { extensions } = await read({ ...raw, keySets: await keySetsIn(plane) });
+    return { raw, extensions };
   } catch (error) {
     if (!(error instanceof PolicyRefused)) throw error;
     const own = ({ document = sharedKey }: { document?: string }): boolean =>

@@ -83,7 +83,7 @@ async function restored(
   }
   const bytes = Buffer.from(old.document ?? "");
   // What was valid then need not be now.
-  const raw = await check(plane, bytes, "any", service, which);
+  const { raw } = await check(plane, bytes, "any", service, which);
   await passTests(plane, raw, service, which);
   if (wish !== undefined) {
     await refuseUnverified(plane, bytes, wish, service, which);

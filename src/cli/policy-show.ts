@@ -86,12 +86,13 @@ function signatureText(signature: Signature | null): string {
 }
 
 async function showEffective(terminal: Terminal, plane: Plane, options: ShowOptions): Promise<number> {
-  const { config, history } = plane;
+  const { config, history, packages } = plane;
   const { service = config.service, json } = options;
   const [shared, layer] = await Promise.all([history.peek(undefined), history.peek(service)]);
   if (shared.document === undefined) throw new PlaneRefusal("there is no policy in Redis");
   const read = await createPolicyReader({
     plugins: pluginsByName,
+    packages: packages.find,
     service,
     upstreamAllow: config.upstreamAllow,
     keys: config.policyKeys,

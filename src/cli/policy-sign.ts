@@ -5,7 +5,7 @@ import { KeyFileRefusal, readSigningKey } from "../plane/private-key.ts";
 import { readPolicyFile } from "../policy/sources/file-source.ts";
 import { readClaims } from "../policy/signature/jws.ts";
 import { PolicyRefused, problemText } from "../policy/document/problems.ts";
-import { createPolicyReader } from "../policy/read.ts";
+import { createPolicyReader, createTrust } from "../policy/read.ts";
 import { pluginsByName } from "../app/registry.ts";
 import {
   EpochRefusal,
@@ -14,6 +14,8 @@ import {
   type SigningWish,
   signPolicy,
 } from "./signing-options.ts";
+import { type ExtensionReport, pinDocument, printExtensions, reportExtensions } from "./policy-extensions.ts";
+import { withPolicyPackages } from "./policy-packages.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName } from "./with-plane.ts";
 
@@ -30,7 +32,8 @@ export async function signFile(terminal: Terminal, file: string, options: SignOp
     return 2;
   }
   try {
-    const token = await signChecked(terminal, file, wish, options.service);
+    const { token, filledIn } = await signChecked(terminal, file, wish, options.service);
+    printExtensions((line) => terminal.err(line), filledIn);
     if (options.json) {
       const { kid, for: name, iat, epoch, exp } = readClaims(token);
       terminal.out(`${JSON.stringify({ for: name, kid, iat, epoch, exp, jws: token }, null, 2)}\n`);
@@ -51,22 +54,23 @@ async function signChecked(
   file: string,
   wish: SigningWish,
   service: string | undefined,
-): Promise<string> {
-  const { upstreamAllow, policyMaxBytes: maxBytes } = loadConfig({
-    ...env,
-    ...(service === undefined ? {} : { OUTRIGGER_SERVICE: service }),
-  });
+): Promise<{ token: string; filledIn: readonly ExtensionReport[] }> {
+  const config = loadConfig({ ...env, ...(service === undefined ? {} : { OUTRIGGER_SERVICE: service }) });
+  const { upstreamAllow, policyKeys, policyMaxBytes: maxBytes } = config;
   const reading = await readPolicyFile(file, maxBytes);
   if (reading.state !== "read") throw new PolicyRefused([{ path: "", message: reading.message }]);
-  const { shared: bytes, format } = reading.raw;
-  const read = await createPolicyReader({
-    plugins: pluginsByName,
-    service: undefined,
-    upstreamAllow,
-    keys: undefined,
-    maxBytes,
+  const { shared, format: written } = reading.raw;
+  const trusted = policyKeys && (await (await createTrust(policyKeys))([])).keys;
+  return await withPolicyPackages(config, async (packages) => {
+    const found = { bytes: shared, format: written };
+    const pinned = await pinDocument(packages, found, file, { trusted, nowMs: Date.now() });
+    const { bytes, format } = pinned;
+    const plugins = pluginsByName;
+    const options = { plugins, packages: packages.find, service: undefined, upstreamAllow, keys: undefined };
+    const read = await createPolicyReader({ ...options, maxBytes });
+    const { extensions } = await read({ shared: bytes, layer: undefined, format });
+    const key = await readSigningKey(wish.keyFile);
+    const token = await signPolicy(documentIn(bytes, format), documentName(service), key, wish);
+    return { token, filledIn: await reportExtensions(packages, { ...pinned, extensions }, service, bytes) };
   });
-  await read({ shared: bytes, layer: undefined, format });
-  const key = await readSigningKey(wish.keyFile);
-  return await signPolicy(documentIn(bytes, format), documentName(service), key, wish);
 }

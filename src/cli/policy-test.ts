@@ -6,6 +6,7 @@ import { documentIn } from "../plane/candidate.ts";
 import { textOf } from "../plugin-api/error-text.ts";
 import { type Problem, PolicyRefused, problemText } from "../policy/document/problems.ts";
 import { type RawPolicy, sharedKey } from "../policy/read.ts";
+import { withPolicyPackages } from "./policy-packages.ts";
 import { readPolicy } from "./policy-validate.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -44,8 +45,10 @@ export function carriesTests({ shared, layer, format }: RawPolicy): boolean {
 
 /** Names of services in a shared document. */
 export function servicesIn(raw: RawPolicy): string[] {
-  const { routes, tests } = Object(documentIn(raw.shared, raw.format)) as Record<"routes" | "tests", unknown>;
-  const parts = [routes, tests].flatMap((list): unknown[] => (Array.isArray(list) ? list : []));
+  const document = Object(documentIn(raw.shared, raw.format)) as Record<string, unknown>;
+  const { routes, tests, extensions } = document;
+  const lists = [routes, tests, Object.values(Object(extensions) as object)];
+  const parts = lists.flatMap((list): unknown[] => (Array.isArray(list) ? list : []));
   const names = parts.flatMap((part): unknown[] => {
     const { services } = Object(part) as { services?: unknown };
     return Array.isArray(services) ? services : [];
@@ -95,7 +98,9 @@ async function testFile(config: Config, file: string, { over, service }: TestOpt
     const raw = await readPolicy(file, over, config.policyMaxBytes);
     const { testDocuments } = await import("../app/document-tests.ts");
     const whose = service ?? (over === undefined ? undefined : config.service);
-    const found = await testDocuments(config, raw, servicesIn(raw), whose);
+    const found = await withPolicyPackages(config, ({ find }) =>
+      testDocuments(config, raw, servicesIn(raw), whose, find),
+    );
     const tests = outcomesOf(found, nameOf);
     return { file, ok: tests.every(({ ok }) => ok), tests, problems: [] };
   } catch (error) {

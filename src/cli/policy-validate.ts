@@ -10,6 +10,7 @@ import { type Problem, PolicyRefused, problemText } from "../policy/document/pro
 import { createPolicyReader, type PolicyReader, type RawPolicy, sharedKey } from "../policy/read.ts";
 import { pluginsByName } from "../app/registry.ts";
 import { lintFor, printLint } from "./lint-text.ts";
+import { withPolicyPackages } from "./policy-packages.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface CheckOptions {
@@ -62,8 +63,8 @@ async function checkFile(
 ): Promise<FileResult> {
   try {
     const raw = await readPolicy(file, over, config.policyMaxBytes);
-    const { digest, routes } = await read(raw);
-    const { findings: warnings, left } = await lintFor(config, raw, undefined);
+    const { digest, routes, extensions } = await read(raw);
+    const { findings: warnings, left } = await lintFor(config, raw, undefined, extensions);
     const own = candidateOf(raw.layer ?? raw.shared, raw.format);
     const digests = { digest, documentDigest: digestOf(own.bytes) };
     return { file, ok: true, ...digests, routes: routes.length, problems: [], warnings, left };
@@ -91,15 +92,13 @@ export async function checkFiles(
   const config = loadConfig(env);
   const { upstreamAllow, policyMaxBytes: maxBytes } = config;
   const plugins = pluginsByName;
-  const read = await createPolicyReader({
-    plugins,
-    service: undefined,
-    upstreamAllow,
-    keys: undefined,
-    maxBytes,
+  const results = await withPolicyPackages(config, async ({ find: packages }) => {
+    const options = { plugins, packages, service: undefined, upstreamAllow, keys: undefined, maxBytes };
+    const read = await createPolicyReader(options);
+    const found: FileResult[] = [];
+    for (const file of files) found.push(await checkFile(read, config, file, over));
+    return found;
   });
-  const results: FileResult[] = [];
-  for (const file of files) results.push(await checkFile(read, config, file, over));
   const ok = results.every((result) => result.ok && (strict !== true || result.warnings.length === 0));
   return { ok, results };
 }

@@ -4,6 +4,7 @@ import type { Difference } from "../plane/difference.ts";
 import type { Written } from "../plane/history.ts";
 import type { Finding } from "../plane/lint/finding.ts";
 import { parseDuration } from "../language/duration.ts";
+import type { ExtensionReport } from "./policy-extensions.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName, type Plane } from "./with-plane.ts";
@@ -21,11 +22,13 @@ export interface Made {
   readonly changes: readonly Difference[];
   /** What lint found; undefined = it was not asked. */
   readonly warnings?: readonly Finding[];
+  /** Extensions that came, or have other packages. */
+  readonly extensions?: readonly ExtensionReport[];
 }
 
 /** @returns the exit code: 1 when somebody has it not in force, 130 when the wait was broken off */
 export async function reportConvergence(terminal: Terminal, plane: Plane, made: Made): Promise<number> {
-  const { service, written, waitMs, json, changes, warnings } = made;
+  const { service, written, waitMs, json, changes, warnings, extensions } = made;
   const { revision, digest, atMs, unchanged } = written;
   const document = documentName(service);
   const facts = { document, revision, digest, at: new Date(atMs).toISOString(), unchanged };
@@ -36,7 +39,7 @@ export async function reportConvergence(terminal: Terminal, plane: Plane, made: 
     );
   }
   if (waitMs === undefined) {
-    if (json) terminal.out(`${JSON.stringify({ ...facts, changes, warnings }, null, 2)}\n`);
+    if (json) terminal.out(`${JSON.stringify({ ...facts, changes, extensions, warnings }, null, 2)}\n`);
     return 0;
   }
   const stop = new AbortController();
@@ -55,7 +58,10 @@ export async function reportConvergence(terminal: Terminal, plane: Plane, made: 
   );
   process.off("SIGINT", onInterrupt);
   if (terminal.errIsTty) terminal.err("\r\u001B[K");
-  if (json) terminal.out(`${JSON.stringify({ ...facts, changes, warnings, receipts: result }, null, 2)}\n`);
+  if (json)
+    terminal.out(
+      `${JSON.stringify({ ...facts, changes, extensions, warnings, receipts: result }, null, 2)}\n`,
+    );
   else printConvergence(terminal, result);
   if (stop.signal.aborted && !result.converged) {
     terminal.err(`stopped waiting; revision ${revision} stays where it is\n`);

@@ -9,6 +9,7 @@ import { PolicyRefused, problemText } from "../policy/document/problems.ts";
 import { layerKey, sharedKey } from "../policy/read.ts";
 import type { RedisStore } from "../redis/store.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
+import { PolicyPackages } from "./policy-packages.ts";
 import { EpochRefusal } from "./signing-options.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -18,6 +19,8 @@ export interface Plane {
   readonly config: Config;
   readonly store: RedisStore;
   readonly history: PolicyHistory;
+  /** Of the extensions that policies name. */
+  readonly packages: PolicyPackages;
   /** Who works here, for the history. */
   readonly author: string;
 }
@@ -52,7 +55,8 @@ export async function withPlane(
   return await withStore(terminal, config, use, async (store) => {
     try {
       const author = config.author ?? whoever();
-      return await work({ config, store, history: new PolicyHistory(store, config.keyPrefix), author });
+      const history = new PolicyHistory(store, config.keyPrefix);
+      return await work({ config, store, history, packages: new PolicyPackages(config, store), author });
     } catch (error) {
       const lines = linesOf(error);
       if (lines === undefined) throw error;

@@ -1,4 +1,7 @@
 // Which packages a policy pins: what is read of a document that may be anybody's, without judging it.
+import { z } from "zod";
+import { extensionEntry } from "../extensions/entry.ts";
+import type { Entries } from "../extensions/package-store.ts";
 import { documentIn } from "./candidate.ts";
 
 export interface Pin {
@@ -37,6 +40,14 @@ interface Package {
 
 const nameIn = (source: string): string | undefined => /^redis:plugin:([^@]+)/.exec(source)?.[1];
 const isText = (value: string | undefined): value is string => value !== undefined;
+
+const written = z.looseObject({ extensions: z.record(z.string(), extensionEntry) });
+
+/** The entries of a document; none of one whose entries are not right, which is told elsewhere. */
+export function entriesIn(document: unknown): Entries {
+  const parsed = written.safeParse(document);
+  return parsed.success ? parsed.data.extensions : {};
+}
 
 function memberOf(value: object, name: string): unknown {
   return Object.hasOwn(value, name) ? Reflect.get(value, name) : undefined;

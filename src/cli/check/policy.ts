@@ -2,13 +2,21 @@
 import { pluginsByName } from "../../app/registry.ts";
 import type { Config } from "../../config/config.ts";
 import { PolicyRefused, problemText } from "../../policy/document/problems.ts";
-import { createPolicyReader, layerKey, type RawPolicy, sharedKey } from "../../policy/read.ts";
+import {
+  createPolicyReader,
+  type EffectivePolicy,
+  layerKey,
+  type RawPolicy,
+  sharedKey,
+} from "../../policy/read.ts";
 import { digestsOf } from "../../policy/status.ts";
+import type { FindPackages } from "../../policy/extensions/resolve.ts";
 import { keySetKey, keySetMaxBytes } from "../../policy/signature/key-sets.ts";
 import { readPolicyFile } from "../../policy/sources/file-source.ts";
 import { createStore } from "../../redis/store.ts";
 import { StoreUnavailable } from "../../plugin-api/store.ts";
 import { lintFor } from "../lint-text.ts";
+import { withPolicyPackages } from "../policy-packages.ts";
 import type { CheckFinding } from "../../plugin-api/checks.ts";
 import { checkOf } from "./finding.ts";
 import { checkKeys, checkKeySet, checkSignatures } from "./signing.ts";
@@ -83,17 +91,9 @@ function digestsText(raw: RawPolicy, effective: string): string {
 
 async function judged(config: Config, raw: RawPolicy, name: string): Promise<CheckFinding[]> {
   const check = checkOf("policy");
-  const {
-    service,
-    upstream: ownUpstream,
-    upstreamAllow,
-    policyKeys: keys,
-    policyMaxBytes: maxBytes,
-  } = config;
-  const plugins = pluginsByName;
+  const { service } = config;
   try {
-    const read = await createPolicyReader({ plugins, service, upstreamAllow, ownUpstream, keys, maxBytes });
-    const { routes, digest, overruled, signatures } = await read(raw);
+    const { routes, digest, overruled, signatures, extensions } = await readAsSidecar(config, raw);
     const layered = raw.layer === undefined ? "" : ` with the layer of ${service}`;
     const count = `${routes.length} ${routes.length === 1 ? "route" : "routes"}`;
     const found = [check.ok(`${name}${layered} is valid, ${count}, ${digestsText(raw, digest)}`)];
@@ -102,7 +102,8 @@ async function judged(config: Config, raw: RawPolicy, name: string): Promise<Che
         check.warn(`parts of the layer are overruled: ${problemText(overruled[0])}`, "mend the layer"),
       );
     found.push(...checkSignatures(signatures, Date.now()));
-    const { findings, left } = await lintFor(config, raw, raw.layer === undefined ? undefined : service);
+    const whose = raw.layer === undefined ? undefined : service;
+    const { findings, left } = await lintFor(config, raw, whose, extensions);
     const [first] = findings;
     if (first !== undefined) {
       const count = findings.length + left;
@@ -122,4 +123,20 @@ async function judged(config: Config, raw: RawPolicy, name: string): Promise<Che
       ),
     ];
   }
+}
+
+/** What a policy does not pin is refused. */
+async function readAsSidecar(config: Config, raw: RawPolicy): Promise<EffectivePolicy> {
+  const {
+    service,
+    upstream: ownUpstream,
+    upstreamAllow,
+    policyKeys: keys,
+    policyMaxBytes: maxBytes,
+  } = config;
+  return await withPolicyPackages(config, async ({ store }) => {
+    const packages: FindPackages = (entries) => store.packages(entries);
+    const options = { plugins: pluginsByName, packages, service, upstreamAllow, ownUpstream, keys, maxBytes };
+    return (await createPolicyReader(options))(raw);
+  });
 }

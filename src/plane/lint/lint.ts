@@ -10,8 +10,10 @@ import {
 import { maxProblems, pathText } from "../../policy/document/problems.ts";
 import { type RawPolicy, layerKey, sharedKey } from "../../policy/read.ts";
 import { openPolicy } from "../../policy/signature/signature.ts";
+import { scopeExtensions } from "../../policy/extensions/scope.ts";
 import type { SourceDocument } from "../../policy/document/written.ts";
 import { allowanceCodes, withoutAllowed } from "./allow.ts";
+import { extensionRules } from "./extensions.ts";
 import { failsOpen } from "./fails-open.ts";
 import type { DocumentRule, Finding, Raised } from "./finding.ts";
 import { openRoutes } from "./open-routes.ts";
@@ -28,6 +30,7 @@ const documentRules: readonly DocumentRule[] = [
   failsOpen,
   unusedOptions,
   unusedLock,
+  ...extensionRules,
 ];
 
 export interface Lint {
@@ -38,7 +41,10 @@ export interface Lint {
 }
 
 export interface LintOptions extends Omit<ViewOptions, "plugins"> {
+  /** Those that are built in. */
   readonly plugins: LintPlugins;
+  /** Those that the policy brings. */
+  readonly extensions?: LintPlugins | undefined;
   readonly maxBytes?: number | undefined;
 }
 
@@ -48,8 +54,8 @@ export interface LintOptions extends Omit<ViewOptions, "plugins"> {
  */
 export async function lintPolicy(raw: RawPolicy, options: LintOptions): Promise<Lint> {
   const { service, maxBytes = defaultMaxBytes } = options;
-  const plugins = await loadRules(options.plugins);
-  const parse = createPolicyParser({ plugins, maxBytes });
+  const plugins = await loadRules({ ...options.plugins, ...options.extensions });
+  const parse = createPolicyParser({ plugins: options.plugins, maxBytes });
   const read = async (
     bytes: Uint8Array,
     name: string,
@@ -58,7 +64,8 @@ export async function lintPolicy(raw: RawPolicy, options: LintOptions): Promise<
     const opened = await openPolicy(bytes, name, undefined, maxBytes);
     return { ...parseAs(opened.bytes, opened.signed === "no" ? raw.format : "json"), name };
   };
-  const shared = await read(raw.shared, sharedKey, parse);
+  const written = await read(raw.shared, sharedKey, parse);
+  const shared = { ...written, document: scopeExtensions(written.document, service) };
   const parseLayer = (own: Uint8Array, format: PolicyFormat): ParsedPolicy =>
     parse.layer(own, format, undefined);
   const layer =

@@ -7,7 +7,7 @@ import { placed } from "../document/parse.ts";
 import { type Path, type Problem, PolicyRefused, quoted, ReadingCutShort } from "../document/problems.ts";
 import type { PolicyPlugins } from "../document/schema.ts";
 import type { SourceDocument } from "../document/written.ts";
-import { type ExtensionPlugin, optionsOf } from "./plugin.ts";
+import { type ExtensionPlugin, pluginOf } from "./plugin.ts";
 
 /**
  * The packages of all these extensions, by name. Rejects with PackagesRefused, one problem for each that is not to be
@@ -47,16 +47,10 @@ export async function resolveExtensions(
   const flaws = [...extensions.flatMap(flawsOf), ...samePriorities(extensions, builtIn)];
   const plugins: Record<string, ExtensionPlugin> = {};
   for (const extension of extensions) {
-    const { name, entry } = extension;
-    const { manifest } = extension.package;
-    const options = optionsOf(manifest);
-    if (typeof options === "string") {
-      flaws.push({ path: ["extensions", name], message: `the options in its manifest: ${options}` });
-      continue;
-    }
-    const { security } = manifest;
-    const failMode = security ? "closed" : (entry.failMode ?? manifest.failMode);
-    plugins[name] = { options, security, failMode, priority: priorityOf(extension) };
+    const { name } = extension;
+    const plugin = pluginOf(extension);
+    if (typeof plugin !== "string") plugins[name] = plugin;
+    else flaws.push({ path: ["extensions", name], message: `the options in its manifest: ${plugin}` });
   }
   if (flaws.length > 0) throw new PolicyRefused(problemsFrom(flaws, source));
   return { extensions, plugins: { ...builtIn, ...plugins } };

@@ -1,0 +1,168 @@
+// The extensions of a policy on its way into Redis: pinned to the packages that they stand for now, and told of, with
+// what they ask for beyond those that are pinned there.
+import type { Extension } from "../extensions/entry.ts";
+import type { Manifest } from "../extensions/manifest.ts";
+import { type Entries, PackagesRefused } from "../extensions/package-store.ts";
+import { documentIn } from "../plane/candidate.ts";
+import { moreNeeds } from "../plane/more-needs.ts";
+import { type Pinned, pinExtensions, type Vouching } from "../plane/pin-extensions.ts";
+import { entriesIn } from "../plane/pins.ts";
+import type { PolicyFormat } from "../policy/document/parse.ts";
+import { pathText, PolicyRefused } from "../policy/document/problems.ts";
+import type { PolicyPackages } from "./policy-packages.ts";
+import { isSigned } from "./policy-signed.ts";
+import { printable } from "./table.ts";
+
+const unversioned = "0.0.0";
+
+export interface PinnedDocument {
+  readonly bytes: Uint8Array;
+  readonly format: PolicyFormat;
+  /** Extensions that were not pinned as they are now, with the version that was asked for. */
+  readonly filledIn: ReadonlyMap<string, string | undefined>;
+}
+
+/**
+ * The document with the version and the digest of each package. Rejects with PolicyRefused where one is not to be had,
+ * is not signed though that is asked for, or where the document is signed without them.
+ * @param name of the document in problems
+ */
+export async function pinDocument(
+  packages: PolicyPackages,
+  { bytes, format }: Pick<PinnedDocument, "bytes" | "format">,
+  name: string,
+  vouching: Vouching,
+): Promise<PinnedDocument> {
+  const document = documentIn(bytes, format);
+  const entries = entriesIn(document);
+  const same = { bytes, format, filledIn: new Map<string, string | undefined>() };
+  if (Object.keys(entries).length === 0) return same;
+  const pins = await pinsFor(packages, entries, name, vouching);
+  const filledIn = new Map<string, string | undefined>();
+  const pinned = Object.entries(entries).map(([extension, entry]) => {
+    const { version, sha256, package: found } = pins.get(extension) as Pinned;
+    packages.note(extension, found);
+    const isNew = entry.sha256 === undefined || (entry.version !== undefined && entry.version !== version);
+    if (isNew) filledIn.set(extension, entry.version);
+    // Of a module that says no version nothing is gained by one that it is given.
+    const hasVersion = entry.version !== undefined || version !== unversioned;
+    return [extension, isNew ? { ...(hasVersion && { version }), sha256 } : {}] as const;
+  });
+  if (filledIn.size === 0) return same;
+  if (isSigned(bytes))
+    throw new PolicyRefused(
+      [...filledIn.keys()].map((extension) => ({
+        document: name,
+        path: pathText(["extensions", extension]),
+        message: 'is signed without its digest: "outrigger policy sign" and "apply --key" fill it in first',
+      })),
+    );
+  return { bytes: withPins(document, Object.fromEntries(pinned)), format: "json", filledIn };
+}
+
+async function pinsFor(
+  packages: PolicyPackages,
+  entries: Entries,
+  name: string,
+  vouching: Vouching,
+): Promise<ReadonlyMap<string, Pinned>> {
+  try {
+    return await pinExtensions(packages.store, entries, vouching);
+  } catch (error) {
+    if (!(error instanceof PackagesRefused)) throw error;
+    throw new PolicyRefused(
+      error.problems.map(({ name: extension, field, message }) => ({
+        document: name,
+        path: pathText(["extensions", extension, field].filter((part) => part !== undefined)),
+        message,
+      })),
+    );
+  }
+}
+
+function withPins(document: unknown, pins: Readonly<Record<string, object>>): Buffer {
+  const { extensions } = Object(document) as { extensions: Readonly<Record<string, object>> };
+  const pinned = Object.entries(extensions).map(([name, entry]) => [name, { ...entry, ...pins[name] }]);
+  const whole = { ...Object(document), extensions: Object.fromEntries(pinned) } as object;
+  return Buffer.from(JSON.stringify(whole, null, 2));
+}
+
+/** An extension as a command tells of it. */
+export interface ExtensionReport {
+  readonly name: string;
+  readonly version: string;
+  readonly sha256: string;
+  /** The version that the document asked for, where `version` and `sha256` were filled in: "" = any. */
+  readonly filledInFor?: string;
+  /** The version whose package is pinned now; absent = the extension is new. */
+  readonly before?: string;
+  /** What it asks for beyond that one, or at all. */
+  readonly asksFor: readonly string[];
+  /** Why it cannot be said what it asks for beyond. */
+  readonly unknown?: string;
+}
+
+/** Tells of the extensions that are new, or have other packages than the document there. */
+export async function reportExtensions(
+  packages: PolicyPackages,
+  { extensions, filledIn }: Pick<PinnedDocument, "filledIn"> & { readonly extensions: readonly Extension[] },
+  service: string | undefined,
+  there: Uint8Array | undefined,
+): Promise<readonly ExtensionReport[]> {
+  // A layer has none.
+  if (service !== undefined) return [];
+  const entries = there === undefined ? {} : entriesIn(documentIn(there));
+  const reports: ExtensionReport[] = [];
+  for (const { name, package: found } of extensions) {
+    const { manifest, sha256 } = found;
+    const entry = Object.hasOwn(entries, name) ? entries[name] : undefined;
+    const isSame = entry?.sha256 === sha256;
+    if (isSame && !filledIn.has(name)) continue;
+    const old = entry === undefined || isSame ? undefined : await manifestOf(packages, name, entry);
+    const before = typeof old === "object" ? old : undefined;
+    reports.push({
+      name,
+      version: manifest.version,
+      sha256,
+      ...(filledIn.has(name) && { filledInFor: filledIn.get(name) ?? "" }),
+      ...(before === undefined ? {} : { before: before.version }),
+      asksFor: isSame ? [] : moreNeeds(before, manifest),
+      ...(typeof old === "string" && { unknown: old }),
+    });
+  }
+  return reports;
+}
+
+/** @returns a text = why it is not known */
+async function manifestOf(
+  packages: PolicyPackages,
+  name: string,
+  entry: Entries[string],
+): Promise<Manifest | string> {
+  try {
+    return (await packages.find({ [name]: entry })).get(name)?.manifest ?? "it is not there";
+  } catch (error) {
+    if (!(error instanceof PackagesRefused)) throw error;
+    return error.problems.map(({ message }) => message).join("; ");
+  }
+}
+
+/** For the JSON that a command prints: of a policy without extensions nothing. */
+export const withExtensions = (
+  extensions: readonly ExtensionReport[],
+): { readonly extensions?: readonly ExtensionReport[] } => (extensions.length === 0 ? {} : { extensions });
+
+/** One line for what was filled in, one for what a package asks for. */
+export function printExtensions(print: (line: string) => void, reports: readonly ExtensionReport[]): void {
+  for (const { name, version, sha256, filledInFor, before, asksFor, unknown } of reports) {
+    if (filledInFor !== undefined) {
+      const wanted = filledInFor === "" || filledInFor === version ? "" : ` for ${filledInFor}`;
+      print(`${printable(`extensions.${name}: version ${version}${wanted}, sha256 ${sha256}`)}\n`);
+    }
+    const than = before === undefined ? "" : ` more than ${before}`;
+    if (asksFor.length > 0)
+      print(`${printable(`${name} ${version} asks for${than}: ${asksFor.join(", ")}`)}\n`);
+    if (unknown !== undefined)
+      print(`${printable(`${name}: what the package there asks for is not known: ${unknown}`)}\n`);
+  }
+}

@@ -1,0 +1,88 @@
+// The packages of policies for one command: from the places that a sidecar in this environment would ask, but what a
+// policy does not pin yet is looked up as `policy apply` would pin it.
+import { createPackageStore } from "../app/extensions.ts";
+import type { Config } from "../config/config.ts";
+import type { Package } from "../extensions/manifest.ts";
+import {
+  type Entries,
+  type PackageProblem,
+  PackagesRefused,
+  type PackageStore,
+} from "../extensions/package-store.ts";
+import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
+import type { FindPackages } from "../policy/extensions/resolve.ts";
+import { createStore, type RedisStore } from "../redis/store.ts";
+
+type PackageRedis = Pick<Store, "get" | "getBytes" | "scan">;
+
+const connectMs = 3_000;
+
+export class PolicyPackages {
+  readonly store: PackageStore;
+  /** By the extension's name and the digest, or what the entry says without one. */
+  readonly #found = new Map<string, Package>();
+
+  /** @param redis absent = there is none */
+  constructor(config: Config, redis: PackageRedis | undefined) {
+    // A command keeps nothing, and tells of what it cannot get by itself.
+    this.store = createPackageStore({ ...config, stateDir: undefined }, redis, () => {});
+  }
+
+  /** A package that was got for an entry which pins it now. */
+  note(name: string, found: Package): void {
+    this.#found.set(`${name} ${found.sha256}`, found);
+  }
+
+  readonly find: FindPackages = async (entries, signal) => {
+    const found = new Map<string, Package>();
+    const pinned: Record<string, Entries[string]> = {};
+    const problems: PackageProblem[] = [];
+    for (const [name, entry] of Object.entries(entries)) {
+      const key = `${name} ${entry.sha256 ?? JSON.stringify(entry)}`;
+      const known = this.#found.get(key);
+      if (known !== undefined) found.set(name, known);
+      else if (entry.sha256 !== undefined) pinned[name] = entry;
+      else {
+        const one = await this.store.resolve(name, entry).catch(noteIn(problems));
+        if (one === undefined) continue;
+        found.set(name, one);
+        this.#found.set(key, one);
+      }
+    }
+    const others = await this.store.packages(pinned, signal).catch(noteIn(problems));
+    if (problems.length > 0) throw new PackagesRefused(problems);
+    return new Map([...found, ...(others ?? [])]);
+  };
+}
+
+function noteIn(problems: PackageProblem[]): (error: unknown) => undefined {
+  return (error) => {
+    if (!(error instanceof PackagesRefused)) throw error;
+    problems.push(...error.problems);
+  };
+}
+
+/** Opens Redis only when a package lies there: what is in files is checked without. */
+export async function withPolicyPackages<Result>(
+  config: Config,
+  work: (packages: PolicyPackages) => Promise<Result>,
+): Promise<Result> {
+  const { redis: address, keyPrefix } = config;
+  let store: RedisStore | undefined;
+  const open = async (): Promise<RedisStore> => {
+    if (address === undefined) throw new StoreUnavailable("REDIS_URL is not set");
+    store ??= createStore({ address, keyPrefix, connectionName: "outrigger-policy" });
+    await store.whenUp(connectMs);
+    return store;
+  };
+  const redis: PackageRedis = {
+    get: async (...args) => (await open()).get(...args),
+    getBytes: async (...args) => (await open()).getBytes(...args),
+    scan: async (...args) => (await open()).scan(...args),
+  };
+  try {
+    return await work(new PolicyPackages(config, address === undefined ? undefined : redis));
+  } finally {
+    store?.close();
+  }
+}
