@@ -68,6 +68,10 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     return this.body.readWhole(maxBytes);
   }
 
+  replaceBody(body: Buffer): void {
+    this.body.replaceWhole(body);
+  }
+
   fetchUpstream(request: Parameters<ExchangeIo["fetchUpstream"]>[0]): Promise<UpstreamAnswer> {
     return fetchUpstream(this.route, request, this.context.limits.upstreamConnectTimeoutMs);
   }

@@ -25,6 +25,7 @@ const ticksPerRound = 10;
 const noIo = {
   over: false,
   readBody: () => Promise.reject(new Error("a request that is judged anew has no body")),
+  replaceBody: () => {},
   fetchUpstream: () => Promise.reject(new Error("a request that is judged anew is not forwarded")),
 };
 

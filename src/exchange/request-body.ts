@@ -176,6 +176,13 @@ export class RequestBody implements Paced, BodyHandler {
     return this.#collect(limit);
   }
 
+  /** @throws Error when nobody has read it, or it is on its way */
+  replaceWhole(body: Buffer): void {
+    if (this.whole === undefined || this.#call !== undefined)
+      throw new Error("A body is replaced once it was read, and before it is sent.");
+    this.whole = body;
+  }
+
   onData(chunk: Buffer): void {
     const reader = this.#reader;
     if (reader !== undefined) {

@@ -124,6 +124,8 @@ export interface Exchange {
    * Never call it without need: everything else streams.
    */
   readBody(maxBytes: number): Promise<Buffer>;
+  /** Sends that in place of the body that `readBody` gave. */
+  replaceBody(body: Buffer): void;
   /**
    * One more request to this route's upstream outside the exchange itself (a background refresh). Ends on its own
    * time limits; never takes fields of the client by itself.

@@ -12,7 +12,7 @@ import type { LiveTrace } from "./live-trace.ts";
 const noFields: readonly string[] = [];
 
 /** What the proxy does for an exchange. */
-export interface ExchangeIo extends Pick<Exchange, "readBody" | "fetchUpstream"> {
+export interface ExchangeIo extends Pick<Exchange, "readBody" | "replaceBody" | "fetchUpstream"> {
   /** It has ended. */
   readonly over: boolean;
 }
@@ -104,6 +104,10 @@ export class LiveExchange implements Exchange {
     const through = (): void => void (this.#bodyReads -= 1);
     body.then(through, through);
     return body;
+  }
+
+  replaceBody(body: Buffer): void {
+    this.#io.replaceBody(body);
   }
 
   fetchUpstream(request: Parameters<ExchangeIo["fetchUpstream"]>[0]): Promise<UpstreamAnswer> {

@@ -5,6 +5,7 @@ import type { ExtensionDefinition, MakePlugin } from "./extension-definition.ts"
 
 const runtimes: Readonly<Partial<Record<RuntimeName, () => Promise<MakePlugin>>>> = {
   process: async () => (await import("./process/plugin.ts")).createProcessPlugin,
+  wasm: async () => (await import("./wasm/wasm-plugin.ts")).createWasmPlugin,
   trusted: async () => (await import("./trusted/plugin.ts")).createTrustedPlugin,
 };
 

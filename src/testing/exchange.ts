@@ -40,7 +40,7 @@ export function exchangeOf(facts: ExchangeFacts = {}): LiveExchange {
     route: anyRoute,
     startedAt: 0,
     startedMono: 0,
-    io: { over: false, readBody: noBody, fetchUpstream: noBody },
+    io: { over: false, readBody: noBody, replaceBody: () => {}, fetchUpstream: noBody },
   });
   if (facts.identity !== undefined) exchange.identity = identityOf(facts.identity);
   return exchange;

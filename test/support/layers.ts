@@ -109,7 +109,14 @@ export const rooms: readonly Room[] = [
   ),
   room(
     "src/runtime/",
-    ["src/extensions/", "src/language/", "src/plugin-api/", "src/runtime/services/", "src/v8/slices.ts"],
+    [
+      "src/extensions/",
+      "src/language/",
+      "src/plugin-api/",
+      "src/runtime/services/",
+      "src/runtime/wasm/wasm-plugin.ts",
+      "src/v8/slices.ts",
+    ],
     ["zod"],
   ),
   // What a plugin works with: HTTP, cache, database, each within bounds.
@@ -119,7 +126,17 @@ export const rooms: readonly Room[] = [
     ["lru-cache"],
   ),
   // Filters of the proxy-wasm ABI.
-  room("src/runtime/wasm/", ["src/extensions/", "src/plugin-api/"], ["isolated-vm"]),
+  room(
+    "src/runtime/wasm/",
+    [
+      "src/extensions/",
+      "src/language/",
+      "src/plugin-api/",
+      "src/runtime/extension-definition.ts",
+      "src/runtime/verdict.ts",
+    ],
+    ["isolated-vm"],
+  ),
   // Traces of exchanges, and the way of their spans to a collector.
   room("src/telemetry/trace/", ["src/plugin-api/", "src/runtime/live-trace.ts"]),
   // What is known of clients, and what they may cost.

@@ -192,7 +192,7 @@ export function exchangeFor(ask: Ask, hooks: Hooks = {}): LiveExchange {
     route: anyRoute,
     startedAt: 0,
     startedMono: 0,
-    io: { over: false, readBody: noBody, fetchUpstream: noBody },
+    io: { over: false, readBody: noBody, replaceBody: () => {}, fetchUpstream: noBody },
   });
 }
 

@@ -134,6 +134,11 @@ export class ChildExchange implements Exchange {
     return this.#notes;
   }
 
+  /** A body that was read here stays as it came: the sidecar has it. */
+  replaceBody(): never {
+    throw new Error("a plugin in a process of its own cannot replace the body of a request");
+  }
+
   readBody(maxBytes: number): Promise<Buffer> {
     return this.#asks.readBody(this.call, maxBytes);
   }

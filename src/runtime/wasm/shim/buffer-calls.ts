@@ -57,6 +57,7 @@ export class BufferCalls {
     const from = Math.min(start, bytes.length);
     stream.bodies[buffer] = bytes.slice(0, from) + added + bytes.slice(from + size);
     stream.changed[buffer] = true;
+    this.#state.touched.add(stream);
     return 0;
   }
 }

@@ -63,9 +63,10 @@ export class HeaderCalls {
     const key = this.#memory.readName(name, nameSize);
     const text = this.#memory.read(value, size);
     if (key === undefined || text === undefined) return 6;
+    if (key.includes("\0") || text.includes("\0")) return 2;
     const fields = this.#writable(map);
     if (fields === undefined) return 2;
-    if (!this.#effects.hasRoom(key.length + text.length)) return 10;
+    if (!this.#effects.hasRoom(key.length + text.length + 32)) return 10;
     if (kind === "a") fields.add(key, text);
     else fields.replace(key, text);
     this.#effects.of(this.#state.active).add(kind, String(map), key, text);

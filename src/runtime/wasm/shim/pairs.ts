@@ -31,7 +31,10 @@ export class Pairs {
       if (4 + i * 4 + 4 > bytes.length) return undefined;
       const end = at + this.#readU32(bytes, 4 + i * 4);
       if (end >= bytes.length || bytes.charCodeAt(end) !== 0) return undefined;
-      flat.push(bytes.slice(at, end));
+      const text = bytes.slice(at, end);
+      // A zero would shift all that follows.
+      if (text.includes("\0")) return undefined;
+      flat.push(text);
       at = end + 1;
     }
     return at === bytes.length ? flat : undefined;

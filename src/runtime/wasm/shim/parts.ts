@@ -18,6 +18,8 @@ import type { GuestExit, WasiCalls } from "./wasi-calls.ts";
 export interface Bounds {
   readonly effects: EffectBounds;
   readonly calls: CallBounds;
+  /** That a guest makes of a body, or answers with. */
+  readonly bodyBytes: number;
   readonly shared: SharedBounds;
   readonly properties: PropertyBounds;
   readonly metrics: number;

@@ -33,11 +33,11 @@ export class Program {
     const memory = (this.#memory = new parts.Memory(bounds.names));
     const effects = (this.#effects = new parts.Effects(bounds.effects));
     const pairs = new parts.Pairs();
-    this.#streamCalls = new parts.StreamCalls(state, memory, effects, pairs, bounds.calls);
+    this.#streamCalls = new parts.StreamCalls(state, memory, effects, pairs, bounds.calls, bounds.bodyBytes);
     const random = new parts.RandomBytes(key);
     const env = {
       ...new parts.HeaderCalls(state, memory, effects, pairs).functions(),
-      ...new parts.BufferCalls(state, memory, bounds.calls.bodyBytes).functions(),
+      ...new parts.BufferCalls(state, memory, bounds.bodyBytes).functions(),
       ...this.#streamCalls.functions(),
       ...new parts.SharedCalls(state, memory, effects, bounds.shared).functions(),
       ...new parts.MetricCalls(memory, effects, bounds.metrics).functions(),
@@ -156,10 +156,7 @@ export class Program {
     if (last === 1) stream.maps[trailers] ??= new this.#parts.HeaderMap([], "");
     const name = which === 0 ? "proxy_on_request_body" : "proxy_on_response_body";
     const action = this.#call(name, id, body.length, last) ?? 0;
-    this.#state.active = id;
-    if (stream.changed[which] === true)
-      this.#effects.of(id).add("b", String(which), stream.bodies[which] ?? "");
-    stream.changed[which] = false;
+    this.#tellBodies();
     if (action === 0) stream.bodies[which] = undefined;
     return action;
   }
@@ -248,7 +245,19 @@ export class Program {
     return (this.#exports[name] as Hook | undefined)?.(...numbers);
   }
 
+  /** Bodies that the guest changed, while it is told of them or later. */
+  #tellBodies(): void {
+    for (const { id, bodies, changed } of this.#state.touched) {
+      for (const which of [0, 1]) {
+        if (changed[which] === true) this.#effects.of(id).add("b", String(which), bodies[which] ?? "");
+        changed[which] = false;
+      }
+    }
+    this.#state.touched.clear();
+  }
+
   #answer(action: number): string | number {
+    if (this.#state.touched.size > 0) this.#tellBodies();
     if (this.#ending.length > 0) this.#forget();
     const effects = this.#effects.take();
     return effects === "" ? action : `${Math.min(action >>> 0, 9)}${effects}`;

@@ -55,6 +55,8 @@ export class GuestState {
   readonly facts: GuestFacts;
   readonly streams = new Map<number, StreamContext>();
   readonly roots = new Map<number, RootContext>();
+  /** Streams whose bodies were changed in this call. */
+  readonly touched = new Set<StreamContext>();
   callResponse: CallResponse | undefined = undefined;
   /** What `get_configuration` gives: the VM's while that starts. */
   startsVm = false;

@@ -17,10 +17,20 @@ export class StreamCalls {
   readonly #effects: Effects;
   readonly #pairs: Pairs;
   readonly #bounds: CallBounds;
+  /** Of an answer of its own. */
+  readonly #mostBody: number;
   #lastCall = 0;
   readonly #underWay = new Set<number>();
 
-  constructor(state: GuestState, memory: Memory, effects: Effects, pairs: Pairs, bounds: CallBounds) {
+  constructor(
+    state: GuestState,
+    memory: Memory,
+    effects: Effects,
+    pairs: Pairs,
+    bounds: CallBounds,
+    mostBody: number,
+  ) {
+    this.#mostBody = mostBody;
     this.#state = state;
     this.#memory = memory;
     this.#effects = effects;
@@ -94,7 +104,7 @@ export class StreamCalls {
     if (details === undefined || body === undefined || fields === undefined) return 6;
     const flat = this.#pairs.decode(fields);
     if (flat === undefined || this.#state.stream === undefined) return 2;
-    if (body.length > this.#bounds.bodyBytes || !this.#effects.hasRoom(fields.length)) return 10;
+    if (body.length > this.#mostBody || !this.#effects.hasRoom(fields.length)) return 10;
     this.#effects
       .of(this.#state.active)
       .add("r", String(status >>> 0), details, String(grpcStatus | 0), flat.join("\0"), body);
@@ -112,7 +122,7 @@ export class StreamCalls {
     if (![":authority", ":method", ":path"].every((name) => names.includes(name))) return 2;
     const { calls, bodyBytes } = this.#bounds;
     if (this.#underWay.size >= calls || body.length > bodyBytes) return 10;
-    if (!this.#effects.hasRoom(fields.length + body.length)) return 10;
+    if (!this.#effects.hasRoom(fields.length)) return 10;
     this.#lastCall += 1;
     this.#underWay.add(this.#lastCall);
     this.#memory.writeU32(toId, this.#lastCall);

@@ -1,0 +1,60 @@
+// What a guest may know of an exchange, as the program beside it reads it: texts with a zero between any two.
+import type { Exchange, ExchangeResponse, Outcome } from "../../plugin-api/contract.ts";
+import { toBytes } from "./bytes.ts";
+import type { FieldRules } from "./field-rules.ts";
+
+export interface Head {
+  readonly text: string;
+  /** Of its fields, pseudo-fields among them. */
+  readonly count: number;
+}
+
+/** Fields that are counted for a guest. */
+export const mostFields = 4_095;
+
+/** Statuses whose responses have no content (RFC 9110 section 6.4.1). */
+const bodiless = new Set([204, 304]);
+
+/** Pseudo-fields first: `:authority`, `:path`, `:method`, `:scheme`. */
+export function requestHead({ request }: Exchange, rules: FieldRules): Head {
+  const { host, path, query, method, scheme, fields } = request;
+  const { text, count } = rules.textOf(`${host}\0${path}${query}\0${method}\0${scheme}`, fields);
+  return { text, count: count + 4 };
+}
+
+export function responseHead(response: ExchangeResponse, rules: FieldRules): Head {
+  const { text, count } = rules.textOf(String(response.status), response.fields);
+  return { text, count: count + 1 };
+}
+
+/** The order is what shim/property-calls.ts reads. */
+export function exchangeInfo(exchange: Exchange): string {
+  const { request, client, route } = exchange;
+  const isMutual = client.tls?.certificate === undefined ? "0" : "1";
+  const facts = [
+    exchange.id,
+    client.address,
+    client.peer,
+    `HTTP/${request.httpVersion}`,
+    String(Math.round(exchange.startedAt)),
+    toBytes(route.pattern),
+    route.upstream,
+    isMutual,
+  ];
+  return `${facts.join("\0")}\0\0`;
+}
+
+/** What is known at the end, behind the rest. */
+export function outcomeInfo(outcome: Outcome, details: string): string {
+  const { status, durationMs, requestBytes, responseBytes } = outcome;
+  return `${status}\0${Math.round(durationMs)}\0${requestBytes}\0${responseBytes}\0${toBytes(details.replaceAll("\0", " ").replaceAll("\x01", " "))}`;
+}
+
+/** Whether content follows the head. */
+export function hasContent({ request }: Exchange, response: ExchangeResponse): boolean {
+  return (
+    request.method !== "HEAD" &&
+    !bodiless.has(response.status) &&
+    response.fields.get("content-length") !== "0"
+  );
+}

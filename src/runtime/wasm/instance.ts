@@ -1,0 +1,203 @@
+// One guest at work, with the exchanges that it is told of: calls go in, and what the guest did reaches whom it concerns.
+import type { MaybePromise } from "../../plugin-api/contract.ts";
+import { isThenable } from "../verdict.ts";
+import { type EffectHandler, type EffectParts, readAnswer } from "./answer.ts";
+import { type Guest, type GuestAnswer, GuestFailure, hooks } from "./guest-host.ts";
+import { brokenCall, type GuestCalls } from "./guest-calls.ts";
+import type { GuestLog } from "./guest-log.ts";
+import type { GuestMetrics } from "./guest-metrics.ts";
+
+/** An exchange, as far as its guest has a say in it. */
+export interface InstanceStream {
+  readonly requestId: string;
+  readonly root: number;
+  /** What the guest does at it has been done before. */
+  readonly isReplay: boolean;
+  /** A call of its own is under way, or is over. */
+  callsChanged(by: 1 | -1): void;
+  /** The guest did this to it. */
+  effect(kind: string, parts: EffectParts): void;
+  /** The guest is not there any more. */
+  lost(failure: GuestFailure): void;
+}
+
+export interface InstanceParts {
+  readonly calls: GuestCalls;
+  readonly log: GuestLog;
+  readonly metrics: GuestMetrics;
+}
+
+/** Ends that one call tells of: a call must not take long because many ended at once. */
+const endsACall = 64;
+const shortestTickMs = 10;
+
+export class Instance implements EffectHandler {
+  readonly #guest: Guest;
+  readonly #parts: InstanceParts;
+  readonly #onFailed: (failure: GuestFailure) => void;
+  readonly #streams = new Map<number, InstanceStream>();
+  readonly #ticks = new Map<number, NodeJS.Timeout>();
+  readonly #metrics = new Map<string, (value: number) => void>();
+  readonly #abort = new AbortController();
+  #lastContext = 0;
+  #isUsed = false;
+  #ends: string[] = [];
+  #hasFailed = false;
+
+  /** @param onFailed called once, when the guest traps or takes too long */
+  constructor(guest: Guest, parts: InstanceParts, onFailed: (failure: GuestFailure) => void) {
+    this.#guest = guest;
+    this.#parts = parts;
+    this.#onFailed = onFailed;
+  }
+
+  get alive(): boolean {
+    return this.#guest.alive && !this.#hasFailed;
+  }
+
+  /** Whether any exchange was told to it. */
+  get isUsed(): boolean {
+    return this.#isUsed;
+  }
+
+  nextContext(): number {
+    this.#lastContext += 1;
+    return this.#lastContext;
+  }
+
+  /** The exchange is the guest's from now on, until `end`. */
+  add(context: number, stream: InstanceStream): void {
+    this.#streams.set(context, stream);
+    this.#isUsed = true;
+  }
+
+  /** @returns what the guest returned. Throws or rejects with GuestFailure */
+  call(hook: number, context: number, number: number, text: string, more: string): MaybePromise<number> {
+    try {
+      const answer = this.#guest.call(hook, context, number, text, more);
+      if (!isThenable(answer)) return this.#took(answer as GuestAnswer, context);
+      return (answer as Promise<GuestAnswer>).then(
+        (settled) => this.#took(settled, context),
+        (error: unknown) => this.#failed(error),
+      );
+    } catch (error) {
+      return this.#failed(error);
+    }
+  }
+
+  async configure(context: number, configuration: string): Promise<number> {
+    let answer: GuestAnswer;
+    try {
+      answer = await this.#guest.configure(context, configuration);
+    } catch (error) {
+      return this.#failed(error);
+    }
+    return this.#took(answer, context);
+  }
+
+  /** What its start came to. @throws GuestFailure */
+  started(answer: GuestAnswer): void {
+    this.#took(answer, 0);
+  }
+
+  /** The exchange is over. @param facts what the guest may ask of its end */
+  end(context: number, facts: string): void {
+    if (!this.alive) return;
+    if (this.#ends.push(`${context}\0${facts}`) === 1) setImmediate(() => this.#tellEnds());
+  }
+
+  endRoot(context: number): void {
+    this.#forgetTick(context);
+    this.#unasked(hooks.endRoot, context, 0, "", "");
+  }
+
+  dispose(): void {
+    this.#hasFailed = true;
+    for (const root of this.#ticks.keys()) this.#forgetTick(root);
+    this.#abort.abort();
+    this.#guest.dispose();
+  }
+
+  effect(context: number, kind: string, parts: EffectParts): void {
+    const stream = this.#streams.get(context);
+    const [first = "", second = "", third = ""] = parts;
+    const { log, metrics } = this.#parts;
+    if (kind === "l") log.write(Number(first), second, stream?.requestId);
+    else if (kind === "L") log.lost(Number(first));
+    else if (kind === "m") this.#metrics.set(first, metrics.define(Number(second), third));
+    else if (kind === "v") this.#metrics.get(first)?.(Number(second));
+    else if (kind === "t") this.#tick(Number(first), Number(second));
+    else if (kind === "q")
+      setImmediate(() => this.#unasked(hooks.queueReady, Number(first), Number(second), "", ""));
+    else if (kind === "h") this.#send(context, stream, parts);
+    else if (kind !== "D") stream?.effect(kind, parts);
+  }
+
+  #took(answer: GuestAnswer, context: number): number {
+    try {
+      return readAnswer(answer, context, this);
+    } catch (error) {
+      return this.#failed(error);
+    }
+  }
+
+  #failed(error: unknown): never {
+    const failure = error instanceof GuestFailure ? error : new GuestFailure(String(error), { cause: error });
+    if (!this.#hasFailed && failure.began) {
+      this.dispose();
+      // Whoever called hears of it by the call.
+      const streams = [...this.#streams.values()];
+      this.#streams.clear();
+      this.#onFailed(failure);
+      for (const stream of streams) stream.lost(failure);
+    }
+    throw failure;
+  }
+
+  /** A call that no exchange waits for: what becomes of it is `onFailed`'s to tell. */
+  #unasked(hook: number, context: number, number: number, text: string, more: string): void {
+    if (!this.alive) return;
+    try {
+      const result = this.call(hook, context, number, text, more);
+      if (isThenable(result)) (result as Promise<number>).catch(() => {});
+    } catch {
+      // Told already.
+    }
+  }
+
+  #tellEnds(): void {
+    const ends = this.#ends;
+    this.#ends = [];
+    for (let i = 0; i < ends.length; i += endsACall) {
+      const some = ends.slice(i, i + endsACall);
+      this.#unasked(hooks.end, 0, 0, some.join("\x01"), "");
+      for (const each of some) this.#streams.delete(Number(each.slice(0, each.indexOf("\0"))));
+    }
+  }
+
+  #tick(root: number, periodMs: number): void {
+    this.#forgetTick(root);
+    if (periodMs === 0 || this.#hasFailed) return;
+    const tick = (): void => this.#unasked(hooks.tick, root, 0, "", "");
+    this.#ticks.set(root, setInterval(tick, Math.max(periodMs, shortestTickMs)).unref());
+  }
+
+  #forgetTick(root: number): void {
+    clearInterval(this.#ticks.get(root));
+    this.#ticks.delete(root);
+  }
+
+  #send(context: number, stream: InstanceStream | undefined, parts: EffectParts): void {
+    const [call = "", upstream = "", timeoutMs = "", flat = "", body = ""] = parts;
+    const root = stream?.root ?? context;
+    stream?.callsChanged(1);
+    const sent =
+      stream?.isReplay === true
+        ? Promise.resolve(brokenCall)
+        : this.#parts.calls.send(upstream, flat.split("\0"), body, Number(timeoutMs), this.#abort.signal);
+    void sent.then((answer) => {
+      stream?.callsChanged(-1);
+      this.#unasked(hooks.callResponse, root, Number(call), answer.text, answer.body);
+    });
+  }
+}

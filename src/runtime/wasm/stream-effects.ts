@@ -1,0 +1,128 @@
+// What a guest does to the exchange that it is told of, carried out as long as it still can be.
+import type { Exchange, ExchangeResponse } from "../../plugin-api/contract.ts";
+import { isFinalStatus } from "../verdict.ts";
+import type { EffectParts } from "./answer.ts";
+import type { Written } from "./field-rules.ts";
+import type { FilterPolicy } from "./filter-policy.ts";
+import { type LocalReply, localReply } from "./local-reply.ts";
+
+/** What may still be changed. */
+export type Phase = "request" | "forwarded" | "response" | "streaming";
+
+/** Of the fields that a guest sets at one exchange; more than any service takes. */
+const mostFieldBytes = 65_536;
+
+export class StreamEffects {
+  phase: Phase = "request";
+  /** What came before is told once more, to another guest: it has been carried out. */
+  isReplay = false;
+  response: ExchangeResponse | undefined = undefined;
+  /** An answer in place of the service's. */
+  reply: LocalReply | undefined = undefined;
+  /** The guest wants it reset. */
+  isClosed = false;
+  /** What the guest must not do: its request gets the fail mode. */
+  trouble: Error | undefined = undefined;
+  /** What the guest made of the request's body. */
+  requestBody: Buffer | undefined = undefined;
+  /** Whether the guest said to go on, by the ABI's number of the stream. */
+  readonly resumed = [false, false];
+  /** Bytes of fields that it may still set. */
+  #room = mostFieldBytes;
+  readonly #policy: FilterPolicy;
+  readonly #exchange: Exchange;
+
+  constructor(policy: FilterPolicy, exchange: Exchange) {
+    this.#policy = policy;
+    this.#exchange = exchange;
+  }
+
+  /** Whether the guest said what becomes of it, beyond going on. */
+  get isDecided(): boolean {
+    return this.reply !== undefined || this.trouble !== undefined || this.isClosed;
+  }
+
+  /** All but bodies of responses, which go their own way. */
+  take(kind: string, parts: EffectParts): void {
+    const [first = "", second = "", third = ""] = parts;
+    if (kind === "n") this.resumed[Number(first)] = true;
+    else if (kind === "x") this.isClosed = true;
+    else if (kind === "r") this.#answer(parts);
+    else if (kind === "b") this.requestBody = Buffer.from(second, "latin1");
+    else if (kind === "S") this.#setAll(Number(first), second === "" ? [] : second.split("\0"));
+    else this.#set(kind, Number(first), second, third);
+  }
+
+  #answer(parts: EffectParts): void {
+    if (this.phase === "streaming") return;
+    // The first one counts.
+    if (this.reply !== undefined) return;
+    const isGrpc = this.#exchange.request.fields.get("content-type")?.startsWith("application/grpc") ?? false;
+    try {
+      this.reply = localReply(parts, isGrpc);
+    } catch (error) {
+      this.trouble = error as Error;
+    }
+  }
+
+  #set(kind: string, map: number, name: string, value: string): void {
+    const fields = this.#fields(map);
+    if (fields === undefined || !this.#hasRoom(name.length + value.length)) return;
+    if (name.startsWith(":")) this.#setPseudo(kind, map, name, value);
+    else this.#written(this.#policy.fields.write(kind, fields, name, value, this.#owned(map)), name);
+  }
+
+  #setAll(map: number, flat: readonly string[]): void {
+    const fields = this.#fields(map);
+    if (fields === undefined || !this.#hasRoom(flat.reduce((sum, text) => sum + text.length, 0))) return;
+    const plain: string[] = [];
+    for (let i = 0; i + 1 < flat.length; i += 2) {
+      const name = flat[i] as string;
+      const value = flat[i + 1] as string;
+      if (name.startsWith(":")) this.#setPseudo("s", map, name, value);
+      else plain.push(name, value);
+    }
+    this.#written(this.#policy.fields.writeAll(fields, plain, this.#owned(map)), "one of its fields");
+  }
+
+  #hasRoom(bytes: number): boolean {
+    this.#room -= bytes + 4;
+    if (this.#room >= 0) return true;
+    this.trouble = new Error(`it sets more than ${mostFieldBytes} bytes of fields`);
+    return false;
+  }
+
+  /** The route was found by the target: another one would go past what was decided about it. */
+  #setPseudo(kind: string, map: number, name: string, value: string): void {
+    if (map === 2 && name === ":status" && this.response !== undefined) {
+      const status = Number(value);
+      if (kind === "d" || !/^[2-5]\d\d$/.test(value) || !isFinalStatus(status))
+        this.#written("ignored", name);
+      else this.response.status = status;
+      return;
+    }
+    const { host, path, query, method, scheme } = this.#exchange.request;
+    const now = { ":authority": host, ":path": path + query, ":method": method, ":scheme": scheme }[name];
+    if (kind === "s" && now === value) return;
+    this.trouble = new Error(`it sets ${name}, which the route was found by: no plugin can change that`);
+  }
+
+  #written(result: Written, name: string): void {
+    if (result === "ignored")
+      this.#policy.log.warn(`the plugin cannot set ${name}: left as it is`, this.#exchange.id);
+    if (result === "refused") {
+      this.trouble = new Error(`it writes ${name}, which its manifest does not ask for (needs.writeFields)`);
+    }
+  }
+
+  #fields(map: number): ExchangeResponse["fields"] | undefined {
+    if (map === 0) return this.phase === "request" ? this.#exchange.request.fields : undefined;
+    if (map === 2) return this.phase === "response" ? this.response?.fields : undefined;
+    return map === 3 ? this.response?.trailers : undefined;
+  }
+
+  /** Only requests tell services who calls. */
+  #owned(map: number): ReadonlySet<string> | undefined {
+    return map === 0 ? this.#exchange.route.ownedRequestFields : undefined;
+  }
+}

@@ -1,0 +1,102 @@
+// A guest as a plugin of a real sidecar: what it may do, and what becomes of requests when it fails. The whole ABI is
+// covered by test/e2e/wasm-*.test.ts.
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import type http from "node:http";
+import { test } from "node:test";
+import type { z } from "zod";
+import { extensionEntry } from "../../../../src/extensions/entry.ts";
+import { manifest } from "../../../../src/extensions/manifest.ts";
+import { startSidecar, type TestSidecar } from "../../../../src/testing/testing.ts";
+import { createWasmPlugin } from "../../../../src/runtime/wasm/wasm-plugin.ts";
+import { cGuest, scriptGuest } from "../../../support/wasm/guests.ts";
+
+type Entry = Partial<z.input<typeof extensionEntry>>;
+
+async function sidecarWith(bytes: Buffer, options: unknown, entry: Entry = {}): Promise<TestSidecar> {
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  const whole = extensionEntry.parse({ source: "file:/x.wasm", sha256, runtime: "wasm", ...entry });
+  const itself = manifest.parse({ name: "guest", version: "1.0.0", ...whole.manifest });
+  const plugin = createWasmPlugin({
+    name: "guest",
+    entry: whole,
+    package: { manifest: itself, kind: "wasm", bytes, sha256 },
+  });
+  return startSidecar({
+    plugins: [plugin],
+    policy: { plugins: [], routes: [{ path: "/*", plugins: ["guest"], pluginConfig: { guest: options } }] },
+    upstream: (request, response) => answer(request, response),
+  });
+}
+
+/** Tells of the request. */
+function answer(request: http.IncomingMessage, response: http.ServerResponse): void {
+  let body = "";
+  request.on("data", (chunk) => (body += chunk));
+  request.on("end", () => response.end(JSON.stringify({ ...request.headers, body })));
+}
+
+const ask = async (sidecar: TestSidecar, init: RequestInit = {}): Promise<Record<string, string>> => {
+  const response = await fetch(`${sidecar.url}/a`, init);
+  const text = await response.text();
+  const fields = text.startsWith("{") ? (JSON.parse(text) as Record<string, string>) : { text };
+  return { ...fields, status: String(response.status) };
+};
+
+test("a filter reads and sets fields", async () => {
+  await using sidecar = await sidecarWith(await cGuest("fields"), {});
+  const { "x-agent": agent, status } = await ask(sidecar, { headers: { "user-agent": "tester" } });
+  assert.deepEqual([agent, status], ["tester", "200"]);
+});
+
+test("a request's body is what the guest made of it, and one that is too long is refused", async () => {
+  const configuration = "requestBody write 0 0 0 before-";
+  const entry = { manifest: { needs: { body: { requestBytes: 64 } } } };
+  await using sidecar = await sidecarWith(await scriptGuest(), { configuration }, entry);
+  assert.equal((await ask(sidecar, { method: "POST", body: "text" }))["body"], "before-text");
+  assert.equal((await ask(sidecar, { method: "POST", body: "x".repeat(65) }))["status"], "413");
+});
+
+test("what the manifest does not ask for is neither shown nor written", async () => {
+  const configuration = "request get 0 x-other\nrequest get 0 x-shown\nrequest replace 0 x-set 1";
+  const needs = { readFields: ["x-shown"], writeFields: ["x-set"] };
+  await using sidecar = await sidecarWith(await scriptGuest(), { configuration }, { manifest: { needs } });
+  const { "x-set": set } = await ask(sidecar, { headers: { "x-shown": "yes", "x-other": "no" } });
+  assert.equal(set, "1");
+  await sidecar.line(({ msg }) => msg === "request get 0 x-shown -> 0 yes");
+  await sidecar.line(({ msg }) => msg === "request get 0 x-other -> 1");
+
+  const other = { configuration: "request replace 0 x-other 1" };
+  await using refusing = await sidecarWith(await scriptGuest(), other, { manifest: { needs } });
+  assert.equal((await ask(refusing))["status"], "503");
+  await refusing.line(({ err }) => JSON.stringify(err ?? "").includes("needs.writeFields"));
+});
+
+test("the target that the route was found by cannot be changed", async () => {
+  const configuration = "request replace 0 :path /admin";
+  await using sidecar = await sidecarWith(await scriptGuest(), { configuration });
+  assert.equal((await ask(sidecar))["status"], "503");
+});
+
+test("a guest that traps is started again, and quarantined when it does so too often", async () => {
+  const entry: Entry = { failMode: "closed", limits: { restartsPerMinute: 1 } };
+  await using sidecar = await sidecarWith(await scriptGuest(), { configuration: "request trap" }, entry);
+  assert.equal((await ask(sidecar))["status"], "503");
+  await sidecar.line(({ msg }) => /failed, and is started again/.test(String(msg)));
+  assert.equal((await ask(sidecar))["status"], "503");
+  await sidecar.line(({ msg }) => /not started again until its package changes/.test(String(msg)));
+  assert.equal((await ask(sidecar))["status"], "503");
+});
+
+test("a guest that fails open lets requests past", async () => {
+  const entry: Entry = { failMode: "open" };
+  await using sidecar = await sidecarWith(await scriptGuest(), { configuration: "request trap" }, entry);
+  assert.equal((await ask(sidecar))["status"], "200");
+});
+
+test("a guest that refuses its configuration is told of by name, and no request gets through", async () => {
+  await using sidecar = await sidecarWith(await scriptGuest(), { configuration: "configure return 0" });
+  const refusal = /plugin \\"guest\\" on route.*refuses its configuration/;
+  await sidecar.line((line) => refusal.test(JSON.stringify(line)));
+  assert.equal((await ask(sidecar))["status"], "503");
+});
