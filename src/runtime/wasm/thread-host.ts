@@ -97,7 +97,7 @@ class ThreadGuest implements Guest {
   }
 
   dispose(): void {
-    this.#fail("it was ended");
+    this.#end("it was ended", false);
   }
 
   #send(call: ThreadCall, limitMs: number): Promise<GuestAnswer> {
@@ -125,6 +125,8 @@ class ThreadGuest implements Guest {
   #take(answer: GuestAnswer): void {
     this.#lateLooks = 0;
     this.#waiting.shift()?.resolve(answer);
+    // Nothing more is asked of a guest that failed.
+    if (typeof answer === "string" && answer.startsWith("!")) this.#end("it failed", false);
   }
 
   /** One timer for all calls: it sees how long the one that runs has been running. */
@@ -158,15 +160,21 @@ class ThreadGuest implements Guest {
     this.#watch = setTimeout(() => this.#look(), ms);
   }
 
+  /** The call that runs ended it. */
   #fail(reason: string): void {
+    this.#end(reason, true);
+  }
+
+  /** @param byCall whether it was the call that runs: the others can be made again elsewhere */
+  #end(reason: string, byCall: boolean): void {
     if (!this.alive) return;
     this.alive = false;
     clearTimeout(this.#watch);
     this.#unsent = [];
     const waiting = this.#waiting.splice(0);
-    waiting.shift()?.reject(new GuestFailure(reason));
+    if (byCall) waiting.shift()?.reject(new GuestFailure(reason));
     for (const { reject } of waiting) {
-      reject(new GuestFailure(`a call before it ended the guest: ${reason}`, { began: false }));
+      reject(new GuestFailure(`the guest ended before it answered: ${reason}`, { began: false }));
     }
     void this.#worker.terminate();
   }

@@ -11,7 +11,7 @@ __attribute__((import_module("node:fs"), import_name("readFileSync"))) u32 readF
 #endif
 #ifdef LARGE
 // More than a guest may have to start with.
-static char large[LARGE];
+static volatile char large[LARGE];
 #endif
 
 #ifndef NO_VERSION

@@ -5,6 +5,8 @@
 enum { maximum_words = 12 };
 
 static u32 current_context, last_context, last_cas, lying_allocator;
+/** The contexts of calls, by their number. */
+static u32 callers[1024];
 static u64 last_number;
 static u32 hook_arguments[3];
 /** The value that the last operation read; outlives the hook. */
@@ -104,8 +106,8 @@ static int operate_on_bodies(text operation, text *w, u32 count) {
     if (equal(w[2], T("-"))) w[2].size = 0;
     text map = map_of(w + 3, count - 3);
     u32 id = 0;
-    last_context = current_context;
     code = proxy_http_call(W(0), map.data, map.size, W(2), 0, 0, N(1), &id);
+    callers[id % 1024] = current_context;
     return status_and_number(code, id);
   }
 #if ABI == 10
@@ -125,6 +127,7 @@ static int operate_on_shared(text operation, text *w, u32 count) {
   if (IS("shared")) return code = proxy_get_shared_data(W(0), &value.data, &value.size, &last_cas), status_and_value(code, value);
   if (IS("setshared")) return status(proxy_set_shared_data(W(0), W(1), equal(w[2], T("cas")) ? last_cas : N(2)));
   if (IS("register")) return code = proxy_register_shared_queue(W(0), &id), status_and_number(code, id);
+  if (IS("resolve") && equal(w[0], T("-"))) w[0].size = 0;
   if (IS("resolve")) return code = proxy_resolve_shared_queue(W(0), W(1), &id), status_and_number(code, id);
   if (IS("enqueue")) return status(proxy_enqueue_shared_queue(N(0), W(1)));
   if (IS("dequeue")) return code = proxy_dequeue_shared_queue(N(0), &value.data, &value.size), status_and_value(code, value);
@@ -181,6 +184,11 @@ static int operate_on_host(text operation, text *w, u32 count) {
 static volatile u32 sink;
 /** Fills the stack of calls, which is not in the guest's memory. */
 __attribute__((noinline)) static u32 recurse(u32 depth) { return sink == depth ? 0 : recurse(depth + 1) + sink; }
+
+/** Whether there may be no log after it. */
+static int misbehaves(text operation) {
+  return IS("spin") || IS("trap") || IS("recurse") || IS("touch") || IS("exit") || IS("grow") || IS("lie") || IS("lieallocator");
+}
 
 /** What a guest should not do. */
 static int misbehave(text operation, text *w) {

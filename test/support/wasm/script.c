@@ -1,5 +1,6 @@
 // A guest that does what its configuration says. Each line is `hook operation words…`; what an operation gives is logged
-// as `hook operation words… -> status value`. A hook `requestBody.end` is the one with the end of the stream.
+// as `hook operation words… -> status value`, all of a hook at once. A hook `requestBody.end` is the one with the end of
+// the stream.
 #include "operations.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *array)
@@ -20,7 +21,7 @@ static text script_of(u32 context) {
   return streams[slot].id == context ? script_of(streams[slot].plugin) : (text){0, 0};
 }
 
-static u32 run_line(text all, u32 end, u32 value) {
+static u32 run_line(text all, u32 value) {
   text rest = all, words[maximum_words];
   for (u32 i = 0; i < maximum_words; i++) words[i] = (text){0, 0};
   (void)next_word(&rest);
@@ -29,10 +30,12 @@ static u32 run_line(text all, u32 end, u32 value) {
   while (rest.size && count < maximum_words)
     if ((words[count] = next_word(&rest)).size) count++;
   if (equal(operation, T("return"))) return number(words[0]);
-  line_size = 0;
+  if (line_size > 2500 || misbehaves(operation)) flush();
+  u32 before = line_size;
+  if (line_size) put_byte('\n');
   put(all);
   put(T(" -> "));
-  if (operate(operation, words, count)) proxy_log(INFO, line, line_size);
+  if (!operate(operation, words, count)) line_size = before;
   return value;
 }
 
@@ -40,6 +43,7 @@ static u32 run_line(text all, u32 end, u32 value) {
 static u32 run(u32 context, text hook, u32 end, u32 value) {
   forget();
   text script = script_of(context);
+  line_size = 0;
   current_context = context;
   while (script.size) {
     text all = {script.data, 0};
@@ -50,8 +54,9 @@ static u32 run(u32 context, text hook, u32 end, u32 value) {
     text wanted = next_word(&rest);
     int only_end = wanted.size > 4 && equal((text){wanted.data + wanted.size - 4, 4}, T(".end"));
     if (only_end) wanted.size -= 4;
-    if (equal(wanted, hook) && (end || !only_end)) value = run_line(all, end, value);
+    if (equal(wanted, hook) && (end || !only_end)) value = run_line(all, value);
   }
+  flush();
   return value;
 }
 
@@ -71,10 +76,9 @@ EXPORT(_initialize) void initialize(void) {}
 EXPORT(proxy_on_vm_start) u32 on_vm_start(u32 context, u32 size) {
   forget();
   text configuration = read_configuration(VM_CONFIGURATION, size);
-  line_size = 0;
   put(T("vm start -> "));
   put_value(configuration);
-  proxy_log(INFO, line, line_size);
+  flush();
   return !equal(configuration, T("refuse"));
 }
 
@@ -141,6 +145,7 @@ EXPORT(proxy_on_queue_ready) void on_queue_ready(u32 plugin, u32 queue) {
 
 EXPORT(proxy_on_http_call_response) void on_http_call_response(u32 plugin, u32 call, u32 count, u32 size, u32 trailers) {
   hook_arguments[0] = count, hook_arguments[1] = size, hook_arguments[2] = trailers;
-  // Calls are answered in the plugin's context, whichever context made them: its stream is the effective one when it asks for that.
+  // A call is answered in the plugin's context, whoever made it.
+  last_context = callers[call % 1024];
   run(plugin, T("call"), 0, 0);
 }

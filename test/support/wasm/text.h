@@ -22,9 +22,13 @@ static u64 number(text word) {
   return word.size && word.data[0] == '-' ? -value : value;
 }
 
-/** One line of output. */
-static char line[4096];
+/** What is to be logged. */
+static char line[8192];
 static u32 line_size;
+static void flush(void) {
+  if (line_size) proxy_log(INFO, line, line_size);
+  line_size = 0;
+}
 static void put_byte(char byte) {
   if (line_size < sizeof line) line[line_size++] = byte;
 }
@@ -39,14 +43,16 @@ static void put_number(u64 value) {
   while (n) put_byte(digits[--n]);
 }
 /** What is not printable, and `%`, as `%XX`. */
-static void put_value(text t) {
+static void put_encoded(text t, u8 least) {
   const char *hex = "0123456789ABCDEF";
   for (u32 i = 0; i < t.size; i++) {
     u8 byte = t.data[i];
-    if (byte > 31 && byte < 127 && byte != '%') put_byte(byte);
+    if (byte >= least && byte < 127 && byte != '%') put_byte(byte);
     else put_byte('%'), put_byte(hex[byte >> 4]), put_byte(hex[byte & 15]);
   }
 }
+
+static void put_value(text t) { put_encoded(t, ' '); }
 
 static u32 digit(char c) { return c <= '9' ? c - '0' : (c | 32) - 'a' + 10; }
 
@@ -91,16 +97,16 @@ static text map_of(text *words, u32 count) {
   return map;
 }
 
-/** Writes a header map out as `key=value key=value`. */
+/** Writes a header map out as `key=value key=value`, spaces encoded. */
 static void put_map(text map) {
   u32 count = map.size < 4 ? 0 : get_u32(map.data);
   const char *at = map.data + 4 + count * 8;
   for (u32 i = 0; i < count; i++) {
     u32 key = get_u32(map.data + 4 + i * 8), value = get_u32(map.data + 8 + i * 8);
     if (i) put_byte(' ');
-    put_value((text){(char *)at, key});
+    put_encoded((text){(char *)at, key}, '!');
     put_byte('=');
-    put_value((text){(char *)at + key + 1, value});
+    put_encoded((text){(char *)at + key + 1, value}, '!');
     at += key + value + 2;
   }
 }
