@@ -18,15 +18,19 @@ const fineBounds: readonly number[] = Array.from(
 /** A histogram that is finer than the metric that it stands before. */
 export class FineHistogram implements Histogram {
   readonly #metric: Histogram;
+  readonly #also: ((seconds: number) => void) | undefined;
   readonly #counts = new Float64Array(fineBounds.length + 1);
 
-  constructor(metric: Histogram) {
+  /** @param also is told each, too */
+  constructor(metric: Histogram, also?: (seconds: number) => void) {
     this.#metric = metric;
+    this.#also = also;
   }
 
   observe(seconds: number): void {
     this.#metric.observe(seconds);
     if (Number.isNaN(seconds)) return;
+    this.#also?.(seconds);
     const place =
       seconds > firstSeconds ? Math.ceil(Math.log2(seconds / firstSeconds) * stepsPerDoubling) : 0;
     const index = Math.min(place, fineBounds.length);

@@ -17,6 +17,8 @@ export interface RuntimeStatus {
 
 /** A plugin that is not built in, as its runtime makes it. */
 export interface ExtensionDefinition<State = unknown> extends PluginDefinition<z.ZodType, State> {
+  /** Longest time of a hook, whatever its own limits are. */
+  readonly hookLimitMs?: number;
   /** @param state what `init` gave */
   status?(state: State): RuntimeStatus;
 }

@@ -5,8 +5,7 @@ import type { Extension } from "../extensions/entry.ts";
 import { textOf } from "../plugin-api/error-text.ts";
 import type { PluginDefinition } from "../plugin-api/contract.ts";
 import { type Alternative, Alternatives } from "./alternatives.ts";
-import { makePlugin } from "./extension-runtimes.ts";
-import { type KnownPlugin, knownPlugin } from "./known-plugin.ts";
+import { broughtPlugin, type KnownPlugin } from "./known-plugin.ts";
 import type { HostServices } from "./scoped-services.ts";
 
 export interface ExtensionPlugin extends KnownPlugin {
@@ -44,8 +43,7 @@ export class ExtensionPlugins {
     const key = hash("sha256", JSON.stringify([name, extension.package.sha256, entry]));
     const known = this.#made.get(key)?.deref();
     if (known !== undefined) return known;
-    const definition = await makePlugin(extension);
-    const plugin = { ...knownPlugin(definition, this.#services, builtIn, extension), extension };
+    const plugin = { ...(await broughtPlugin(extension, this.#services, builtIn)), extension };
     this.#made.set(key, new WeakRef(plugin));
     return plugin;
   }

@@ -9,8 +9,16 @@ export interface HookMeasures {
   readonly errors: Readonly<Record<Phase, Counter>>;
 }
 
-/** @param fine whether its times are kept finer than the metric has them */
-export function measureHooks(plugin: string, metrics: Metrics, fine: boolean): HookMeasures {
+/**
+ * @param fine whether its times are kept finer than the metric has them
+ * @param budget is told of each, too
+ */
+export function measureHooks(
+  plugin: string,
+  metrics: Metrics,
+  fine: boolean,
+  budget?: { took(phase: Phase, seconds: number): void },
+): HookMeasures {
   const seconds = metrics.histogram(
     "outrigger_plugin_duration_seconds",
     "Time spent in a plugin's hook",
@@ -22,13 +30,17 @@ export function measureHooks(plugin: string, metrics: Metrics, fine: boolean): H
     "Hooks that threw, rejected or passed their time limit",
     ["plugin", "phase"],
   );
-  const perPhase = <T>(family: (...values: string[]) => T): Record<Phase, T> => ({
-    onRequest: family(plugin, "onRequest"),
-    onResponse: family(plugin, "onResponse"),
-    onError: family(plugin, "onError"),
-    onComplete: family(plugin, "onComplete"),
-    recheck: family(plugin, "recheck"),
-  });
-  const timed = fine ? (...values: string[]) => new FineHistogram(seconds(...values)) : seconds;
-  return { seconds: perPhase(timed), errors: perPhase(errors) };
+  const timed = (phase: Phase): Histogram => {
+    const metric = seconds(plugin, phase);
+    return fine ? new FineHistogram(metric, budget && ((took) => budget.took(phase, took))) : metric;
+  };
+  return { seconds: perPhase(timed), errors: perPhase((phase) => errors(plugin, phase)) };
 }
+
+const perPhase = <T>(make: (phase: Phase) => T): Record<Phase, T> => ({
+  onRequest: make("onRequest"),
+  onResponse: make("onResponse"),
+  onError: make("onError"),
+  onComplete: make("onComplete"),
+  recheck: make("recheck"),
+});

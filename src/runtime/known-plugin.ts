@@ -1,6 +1,9 @@
 // A plugin of this process with what it has beyond any policy: its services, its faults, its counts.
 import type { Extension } from "../extensions/entry.ts";
-import type { ExtensionDefinition } from "./extension-definition.ts";
+import type { PluginDefinition } from "../plugin-api/contract.ts";
+import { Budget } from "./budget.ts";
+import { type ExtensionDefinition, versionOf } from "./extension-definition.ts";
+import { makePlugin } from "./extension-runtimes.ts";
 import { type HookMeasures, measureHooks } from "./hook-measures.ts";
 import { PluginFaults } from "./plugin-faults.ts";
 import { type HostServices, ScopedServices, type ServicesUser } from "./scoped-services.ts";
@@ -18,23 +21,49 @@ export interface KnownPlugin {
   readonly lasting: boolean;
 }
 
-/** @param others the plugins beside it */
+/** A built-in one. @param others the plugins beside it */
 export function knownPlugin(
-  definition: ExtensionDefinition,
+  definition: PluginDefinition,
   services: HostServices,
   others: readonly ServicesUser[],
-  extension?: Extension,
 ): KnownPlugin {
   let made: HookMeasures | undefined;
   const faults = new PluginFaults(definition, services.logger, services.metrics);
-  const lasting = extension === undefined;
-  if (lasting) faults.show();
+  faults.show();
+  return {
+    definition,
+    extension: undefined,
+    faults,
+    scoped: new ScopedServices(definition, services, others, builtInQuotas),
+    measures: () => (made ??= measureHooks(definition.name, services.metrics, false)),
+    lasting: true,
+  };
+}
+
+/**
+ * One that a policy brings. Rejects when its package cannot be a plugin.
+ * @param others the plugins beside it
+ */
+export async function broughtPlugin(
+  extension: Extension,
+  services: HostServices,
+  others: readonly ServicesUser[],
+): Promise<KnownPlugin> {
+  const { name } = extension;
+  const version = versionOf(extension);
+  const faults = new PluginFaults({ name, version }, services.logger, services.metrics);
+  // Loaded in its scope: what it starts while it is loaded is its own, too.
+  const definition = await faults.scope().runInAsyncScope(makePlugin, undefined, extension);
+  const { timeMicros: micros } = extension.package.manifest.needs;
+  const budget =
+    micros === undefined ? undefined : new Budget({ name, version, micros }, { ...services, faults });
+  let made: HookMeasures | undefined;
   return {
     definition,
     extension,
     faults,
-    scoped: new ScopedServices(definition, services, others, lasting ? builtInQuotas : extensionQuotas),
-    measures: () => (made ??= measureHooks(definition.name, services.metrics, !lasting)),
-    lasting,
+    scoped: new ScopedServices(definition, services, others, extensionQuotas),
+    measures: () => (made ??= measureHooks(name, services.metrics, true, budget)),
+    lasting: false,
   };
 }

@@ -23,6 +23,9 @@ export class PluginFaults {
   readonly #quarantined: () => Gauge;
   readonly #recent: number[] = [];
   #untilMono = 0;
+  #reason = "";
+  /** What is wrong with it short of quarantine. */
+  concern: string | undefined = undefined;
   #scope: AsyncResource | undefined;
 
   constructor(plugin: { readonly name: string; readonly version: string }, logger: Logger, metrics: Metrics) {
@@ -54,7 +57,7 @@ export class PluginFaults {
   threw(nowMono: number): boolean {
     while (this.#recent.length > 0 && (this.#recent[0] as number) <= nowMono - windowMs) this.#recent.shift();
     if (this.#recent.length >= maxFaults) {
-      this.#quarantine(nowMono);
+      this.quarantine("its timers or callbacks keep throwing", nowMono);
       return false;
     }
     this.#recent.push(nowMono);
@@ -65,20 +68,37 @@ export class PluginFaults {
   isQuarantined(nowMono: number): boolean {
     if (this.#untilMono === 0) return false;
     if (nowMono < this.#untilMono) return true;
-    this.#untilMono = 0;
-    this.#quarantined().set(0);
+    this.#end();
     this.#logger.warn({ plugin: this.name }, "plugin is out of quarantine");
     return false;
   }
 
-  #quarantine(nowMono: number): void {
+  /** What an operator should know of it; undefined = nothing. */
+  trouble(nowMono: number): string | undefined {
+    return this.isQuarantined(nowMono) ? this.#reason : this.concern;
+  }
+
+  /** @param reason a clause, for the log and for those who ask */
+  quarantine(reason: string, nowMono: number): void {
     if (this.#untilMono === 0) {
       this.#quarantined().set(1);
       this.#logger.error(
-        { plugin: this.name, faults: maxFaults, quarantineMs },
-        "plugin is quarantined: its timers or callbacks keep throwing; where it fails open its hooks are left out",
+        { plugin: this.name, reason, quarantineMs },
+        `plugin is quarantined: ${reason}; where it fails open its hooks are left out`,
       );
     }
+    this.#reason = reason;
     this.#untilMono = nowMono + quarantineMs;
+  }
+
+  /** No policy has it any more. */
+  withdraw(): void {
+    if (this.#untilMono !== 0) this.#end();
+    this.concern = undefined;
+  }
+
+  #end(): void {
+    this.#untilMono = 0;
+    this.#quarantined().set(0);
   }
 }

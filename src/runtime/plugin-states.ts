@@ -106,6 +106,7 @@ export class PluginStates {
     for (const kept of this.#kept.values()) {
       if (kept.definition.name !== name || kept.users > 0 || this.#latest.get(name) === kept) continue;
       this.#kept.delete(kept.definition);
+      kept.faults.withdraw();
       void this.#dispose(kept);
     }
   }

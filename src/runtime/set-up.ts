@@ -122,6 +122,7 @@ async function setUp(
       faults,
       scope: faults.scope(),
       onLongHook: host.onLongHook,
+      hookLimitMs: definition.hookLimitMs,
     };
     const alternatives = host.alternatives.get(definition.name);
     return alternatives === undefined ? new Step(parts) : new PartialStep(parts, alternatives);

@@ -50,6 +50,8 @@ export interface StepParts {
   /** Hooks run in it, so that what their work throws later is known to be the plugin's. */
   readonly scope: AsyncResource;
   readonly onLongHook: LongHook;
+  /** Longest time of a hook, whatever the hooks' own limits are. Default: none. */
+  readonly hookLimitMs?: number | undefined;
   /** Of the same plugin on the same route. Default: a new one. */
   readonly breaker?: Breaker | undefined;
 }
@@ -67,6 +69,7 @@ export class Step {
   readonly #faults: PluginFaults;
   readonly #scope: AsyncResource;
   readonly #onLongHook: LongHook;
+  readonly #hookLimitMs: number;
   readonly #seconds: Record<Phase, Histogram>;
   readonly #errors: Record<Phase, Counter>;
 
@@ -81,6 +84,7 @@ export class Step {
     this.#faults = parts.faults;
     this.#scope = parts.scope;
     this.#onLongHook = parts.onLongHook;
+    this.#hookLimitMs = parts.hookLimitMs ?? Infinity;
     this.#seconds = parts.measures.seconds;
     this.#errors = parts.measures.errors;
   }
@@ -164,9 +168,7 @@ export class Step {
   /** What an operator should know of it; undefined = well. */
   get trouble(): string | undefined {
     if (this.breaker?.open === true) return "it hangs, and is left out for a while";
-    return this.#faults.isQuarantined(this.#clock.mono())
-      ? "its timers or callbacks keep throwing"
-      : undefined;
+    return this.#faults.trouble(this.#clock.mono());
   }
 
   #isLeftOut(nowMono: number): boolean {
@@ -196,7 +198,7 @@ export class Step {
     result: Promise<T>,
   ): Promise<HookResult<T>> {
     const startedMono = exchange.hookMono;
-    const limitMs = this.hooks.timeLimitMs?.[phase] ?? defaultTimeLimitMs;
+    const limitMs = Math.min(this.hooks.timeLimitMs?.[phase] ?? defaultTimeLimitMs, this.#hookLimitMs);
     exchange.hookWaits();
     return new Promise((resolve) => {
       let pending = true;

@@ -31,7 +31,7 @@ export function createProcessPlugin(extension: Extension): ExtensionDefinition<P
     status: ({ restarts, started, memoryBytes }) => ({
       restarts: Math.max(0, started),
       quarantined: restarts.quarantined ? restarts.reason : undefined,
-      memory: memoryBytes,
+      memoryBytes,
     }),
   };
 }

@@ -21,10 +21,12 @@ export function createTrustedPlugin(extension: Extension): ExtensionDefinition {
     status: () => ({ restarts: 0 }),
     async setup(input) {
       const hooks = await definition.setup(input);
+      if (typeof hooks !== "object" || hooks === null) throw new Error("set-up returned no hooks");
       const undeclared = undeclaredHook(manifest, hooks);
       if (undeclared !== undefined) throw new Error(`its manifest does not name the hook ${undeclared}`);
       return hooks;
     },
+    hookLimitMs: extension.entry.limits.timeMs,
   };
 }
 
@@ -64,16 +66,17 @@ function lieOf(manifest: Manifest, definition: PluginDefinition): string | undef
   if (definition.apiVersion !== 1) return `its apiVersion is ${JSON.stringify(definition.apiVersion)}, not 1`;
   const unusable = foreign.find((name) => definition[name] !== undefined);
   if (unusable !== undefined) return `it has ${unusable}, which only a built-in plugin can have`;
-  const { keys = [], secrets = [], ...others } = definition.needs ?? {};
-  const [other] = Object.entries(others).filter(([, names]) => names.length > 0);
-  if (other !== undefined) return `it needs ${other[0]}, which only a built-in plugin can have`;
-  const key = keys.find((each) => !manifest.needs.keys.includes(each));
-  if (key !== undefined) return `it needs the key ${key}`;
-  const secret = secrets.find((each) => !manifest.needs.secrets.includes(each));
-  return secret === undefined ? undefined : `it needs the secret ${secret}`;
+  for (const [kind, names] of Object.entries<readonly string[]>({ ...definition.needs })) {
+    if (kind !== "keys" && kind !== "secrets" && kind !== "hosts") {
+      if (names.length > 0) return `it needs ${kind}, which only a built-in plugin can have`;
+      continue;
+    }
+    const missing = names.find((name) => !manifest.needs[kind].includes(name));
+    if (missing !== undefined) return `it needs ${missing}, which is not in its ${kind}`;
+  }
+  return undefined;
 }
 
 function undeclaredHook({ hooks: declared }: Manifest, hooks: Hooks): string | undefined {
-  if (typeof hooks !== "object" || hooks === null) return undefined;
   return hookNames.find((name) => hooks[name] !== undefined && !declared.includes(name));
 }

@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Extension } from "../../../src/extensions/entry.ts";
+import { pluginAtFault } from "../../../src/runtime/plugin-faults.ts";
 import type { PluginHost } from "../../../src/runtime/plugin-host.ts";
 import { createSnapshot, type Snapshot } from "../../../src/runtime/snapshot.ts";
+import { exchangeOf } from "../../support/exchange.ts";
 import { type BundleOptions, bundleExtension, pluginCode } from "../../support/extensions.ts";
 import { hostWith, routeSpec } from "../../support/plugin-host.ts";
 import { pluginWith } from "../../support/plugins.ts";
@@ -167,6 +169,26 @@ describe("plugins that policies bring", () => {
         [],
       ],
     );
+    await closed(snapshot);
+  });
+
+  it("are at fault for what they start while they are loaded", async () => {
+    Object.assign(globalThis, { faulty: () => pluginAtFault()?.name });
+    const code = `const name = faulty(); ${pluginCode("setup: () => ({ documents: { state: () => JSON.stringify(name) } })")}`;
+    const snapshot = await snapshotOf(hostWith([]), [bundleExtension({ code })]);
+    assert.equal(stateIn(snapshot), "geo");
+    await closed(snapshot);
+  });
+
+  it("have no hook that takes longer than the policy lets it", async () => {
+    const hooks = "{ onRequest: () => new Promise(() => {}), timeLimitMs: { onRequest: 5_000 } }";
+    const extension = bundleExtension({
+      code: pluginCode(`setup: () => (${hooks})`),
+      entry: { limits: { timeMs: 5 } },
+    });
+    const snapshot = await snapshotOf(hostWith([]), [extension]);
+    const answer = await snapshot.routes[0]?.chain.request(exchangeOf());
+    assert.equal(answer?.action === "reject" ? answer.error.code : "", "plugin_failed");
     await closed(snapshot);
   });
 

@@ -53,12 +53,18 @@ describe("a package of JavaScript in this process", () => {
       [{ code: pluginCode(setup, { security: true }) }, /its security is true, not false/],
       [{ code: pluginCode(setup, { apiVersion: 2 }) }, /its apiVersion is 2, not 1/],
       [{ code: pluginCode(`${setup}, cookies: () => []`) }, /it has cookies, which only a built-in/],
-      [{ code: pluginCode(`${setup}, needs: { keys: ["apikey:"] }`) }, /it needs the key apikey:/],
-      [{ code: pluginCode(`${setup}, needs: { secrets: ["SECRET_A"] }`) }, /it needs the secret SECRET_A/],
+      [
+        { code: pluginCode(`${setup}, needs: { keys: ["apikey:"] }`) },
+        /it needs apikey:, which is not in its keys/,
+      ],
+      [
+        { code: pluginCode(`${setup}, needs: { secrets: ["SECRET_A"] }`) },
+        /it needs SECRET_A, which is not in its secrets/,
+      ],
       [{ code: pluginCode(`${setup}, needs: { seals: ["auth"] }`) }, /it needs seals, which only/],
     ];
     for (const [options, message] of lies) assert.throws(() => load(options), message);
-    const asked = { keys: ["apikey:"], secrets: ["SECRET_A"] };
+    const asked = { keys: ["apikey:"], secrets: ["SECRET_A"], hosts: ["geo.example:443"] };
     const code = pluginCode(`${setup}, needs: ${JSON.stringify(asked)}`);
     assert.deepEqual(load({ code, manifest: { needs: asked } }).needs, asked);
   });
