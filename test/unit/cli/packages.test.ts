@@ -8,7 +8,7 @@ import { contractVersion } from "../../../src/extensions/manifest.ts";
 import { digestOf } from "../../../src/extensions/package.ts";
 import { outrigger } from "../../support/process.ts";
 import { type RedisServer, startRedis } from "../../support/redis.ts";
-import { startRegistry } from "../extensions/registry.ts";
+import { startRegistry } from "../../support/registry.ts";
 import { bundleOf, emptyModule, moduleOf } from "../extensions/sample-packages.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "outrigger-plugin-"));

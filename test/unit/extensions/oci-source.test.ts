@@ -4,7 +4,7 @@ import { HostClient } from "../../../src/extensions/host-client.ts";
 import { createOciSource, ociPlaceOf, signatureAnnotation } from "../../../src/extensions/oci-source.ts";
 import type { PackageSource } from "../../../src/extensions/source.ts";
 import { moduleOf } from "./sample-packages.ts";
-import { type Registry, startRegistry } from "./registry.ts";
+import { type Registry, startRegistry } from "../../support/registry.ts";
 import { testSource } from "./source-suite.ts";
 
 const open: Registry[] = [];
