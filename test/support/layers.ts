@@ -133,6 +133,7 @@ export const rooms: readonly Room[] = [
       "src/language/",
       "src/plugin-api/",
       "src/runtime/extension-definition.ts",
+      "src/runtime/restarts.ts",
       "src/runtime/verdict.ts",
     ],
     ["isolated-vm"],

@@ -8,6 +8,7 @@ export const guestBounds: Bounds = {
   shared: { entries: 10_000, bytes: 4_194_304, queues: 64, queueItems: 1_024 },
   properties: { entries: 64, bytes: 65_536 },
   metrics: 256,
+  fields: 1_024,
   pending: 1_024,
   names: 256,
 };

@@ -4,7 +4,7 @@ import { type GroupParts, GuestGroup } from "./guest-group.ts";
 import { Root } from "./root.ts";
 import type { GuestFacts } from "./shim/state.ts";
 
-export interface FilterParts extends Omit<GroupParts, "facts"> {
+export interface FilterParts extends Omit<GroupParts, "facts" | "onRestart"> {
   /** @param vmConfiguration bytes */
   readonly factsFor: (vmConfiguration: string) => GuestFacts;
 }
@@ -17,33 +17,41 @@ interface Group {
 export class Filter {
   readonly #parts: FilterParts;
   #groups: Group[] = [];
+  #restarts = 0;
 
   constructor(parts: FilterParts) {
     this.#parts = parts;
   }
 
   status(): RuntimeStatus {
-    const { total, quarantined } = this.#parts.restarts;
-    return { restarts: total, quarantined };
+    const { quarantined, reason = "it failed" } = this.#parts.restarts;
+    return { restarts: this.#restarts, quarantined: quarantined ? reason : undefined };
+  }
+
+  /** What an operator should know; undefined = nothing. */
+  get trouble(): string | undefined {
+    return this.#parts.restarts.trouble;
   }
 
   /**
    * Routes with the same configuration share it. Rejects when no guest takes it.
-   * @param configuration,vmConfiguration bytes
+   * @param configuration,vmConfiguration,rootId bytes
    */
-  async take(configuration: string, vmConfiguration: string): Promise<Root> {
-    const { quarantined } = this.#parts.restarts;
-    if (quarantined !== undefined) throw new Error(`it is quarantined: ${quarantined}`);
+  async take(configuration: string, vmConfiguration: string, rootId: string): Promise<Root> {
+    const { trouble } = this.#parts.restarts;
+    if (trouble !== undefined) throw new Error(trouble);
     const groups = this.#groups.filter((group) => group.vmConfiguration === vmConfiguration);
     for (const { guests } of groups) {
-      const known = [...guests.roots].find((root) => root.configuration === configuration);
+      const known = [...guests.roots].find(
+        (root) => root.configuration === configuration && root.rootId === rootId,
+      );
       if (known === undefined) continue;
       known.users += 1;
       await known.ready;
       return known;
     }
     const { guests } = groups.find((group) => group.guests.takesMore) ?? this.#add(vmConfiguration);
-    const root = new Root(configuration);
+    const root = new Root(configuration, rootId);
     root.users = 1;
     root.ready = guests.add(root);
     await root.ready;
@@ -60,11 +68,13 @@ export class Filter {
   dispose(): void {
     for (const { guests } of this.#groups) guests.dispose();
     this.#groups = [];
+    this.#parts.restarts.close();
   }
 
   #add(vmConfiguration: string): Group {
+    const onRestart = (): void => void (this.#restarts += 1);
     const facts = this.#parts.factsFor(vmConfiguration);
-    const group = { vmConfiguration, guests: new GuestGroup({ ...this.#parts, facts }) };
+    const group = { vmConfiguration, guests: new GuestGroup({ ...this.#parts, facts, onRestart }) };
     this.#groups.push(group);
     return group;
   }

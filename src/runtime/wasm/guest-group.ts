@@ -1,9 +1,10 @@
 // Configurations that share one guest, which is started again when it fails.
+import { setTimeout } from "node:timers/promises";
 import { textOf } from "../../plugin-api/error-text.ts";
-import type { Logger } from "../../plugin-api/services.ts";
+import type { Clock, Logger } from "../../plugin-api/services.ts";
+import type { Restarts } from "../restarts.ts";
 import { GuestFailure, type GuestHost, type GuestLimits } from "./guest-host.ts";
 import { Instance, type InstanceParts } from "./instance.ts";
-import type { Restarts } from "./restarts.ts";
 import type { Root } from "./root.ts";
 import type { GuestFacts } from "./shim/state.ts";
 
@@ -13,8 +14,16 @@ export interface GroupParts extends InstanceParts {
   readonly facts: GuestFacts;
   readonly limits: GuestLimits;
   readonly restarts: Restarts;
+  /** Told of each restart. */
+  readonly onRestart: () => void;
+  readonly clock: Pick<Clock, "mono">;
   readonly logger: Logger;
+  /** Whether its guests know one configuration each. */
+  readonly isSingle: boolean;
 }
+
+/** Requests wait for a guest that is back within that time; later ones get the fail mode meanwhile. */
+const awaitedMs = 1_000;
 
 export class GuestGroup {
   readonly roots = new Set<Root>();
@@ -22,7 +31,10 @@ export class GuestGroup {
   #instance: Instance | undefined = undefined;
   /** What changes it, one after the other. */
   #changing: Promise<unknown> = Promise.resolve();
-  #restart: NodeJS.Timeout | undefined = undefined;
+  /** Whether it was well once, with a configuration that is still there. */
+  #wasWell = false;
+  /** It is being started again. */
+  #isComing = false;
   #isOver = false;
 
   constructor(parts: GroupParts) {
@@ -31,7 +43,8 @@ export class GuestGroup {
 
   /** Whether a further configuration may have this guest: one that serves already must not wait for it. */
   get takesMore(): boolean {
-    return !this.#isOver && this.#instance?.isUsed !== true && this.#restart === undefined;
+    if (this.#isOver || (this.#parts.isSingle && this.roots.size > 0)) return false;
+    return this.#instance?.isUsed !== true && !this.#isComing;
   }
 
   /** Rejects when the guest does not start, or does not take the configuration. */
@@ -51,7 +64,6 @@ export class GuestGroup {
 
   dispose(): void {
     this.#isOver = true;
-    clearTimeout(this.#restart);
     const instance = this.#instance;
     this.#instance = undefined;
     // What it is to be told of the end is under way.
@@ -68,6 +80,7 @@ export class GuestGroup {
       throw error;
     }
     if (!this.#instance.alive) throw new GuestFailure("another configuration ended it");
+    this.#wasWell = true;
     root.runsIn(this.#instance);
   }
 
@@ -83,7 +96,7 @@ export class GuestGroup {
   async #configure(instance: Instance, root: Root): Promise<void> {
     const id = instance.nextContext();
     root.knownIn(instance, id);
-    const taken = await instance.configure(id, root.configuration);
+    const taken = await instance.configure(id, `${root.rootId}\0${root.configuration}`);
     if (taken === 2) throw new Error("it refuses to start: proxy_on_vm_start returned false");
     if (taken === 0) throw new Error("it refuses its configuration: proxy_on_configure returned false");
   }
@@ -92,35 +105,35 @@ export class GuestGroup {
     // One that fails at its start is told of to whoever starts it.
     if (this.#isOver || this.#instance !== instance) return;
     this.#instance = undefined;
-    this.#startAgain(failure.message);
+    if (this.#wasWell) this.#startAgain(failure.message);
   }
 
-  #startAgain(reason: string): void {
-    const { restarts, logger } = this.#parts;
-    const first = reason.split("\n")[0] ?? "";
-    const pauseMs = restarts.failed(first);
-    if (pauseMs === undefined) {
-      this.#absent(`it is quarantined: ${restarts.quarantined}`);
-      logger.error(
-        { reason },
-        "the plugin failed too often: it is not started again until its package changes",
-      );
+  #startAgain(trap: string): void {
+    const { restarts, clock, logger, onRestart } = this.#parts;
+    const reason = trap.split("\n")[0] ?? "";
+    const delayMs = restarts.nextDelay(reason, clock.mono());
+    if (delayMs === undefined) {
+      for (const root of this.roots) root.isAbsent(`it is quarantined: ${reason}`);
       return;
     }
-    logger.error({ reason, pauseMs }, "the plugin failed, and is started again");
-    this.#absent(`it failed, and is started again in ${pauseMs} ms: ${first}`);
-    if (pauseMs === 0) this.#begin();
-    else this.#restart = setTimeout(() => this.#begin(), pauseMs).unref();
-  }
-
-  #begin(): void {
-    this.#restart = undefined;
-    if (this.#isOver) return;
-    const coming = this.#changing.then(() => this.#startAll());
-    this.#changing = coming.catch((error: unknown) => {
-      if (!this.#isOver) this.#startAgain(textOf(error));
+    logger.error({ reason: trap, delayMs }, "the plugin failed, and is started again");
+    onRestart();
+    this.#isComing = true;
+    const coming = this.#changing.then(async () => {
+      await setTimeout(delayMs, undefined, { ref: false });
+      return this.#startAll();
     });
-    for (const root of this.roots) root.comesIn(coming);
+    this.#changing = coming.then(
+      () => void (this.#isComing = false),
+      (error: unknown) => {
+        this.#isComing = false;
+        if (!this.#isOver) this.#startAgain(textOf(error));
+      },
+    );
+    for (const root of this.roots) {
+      if (delayMs <= awaitedMs) root.comesIn(coming);
+      else root.isAbsent(`it failed, and is started again in ${delayMs} ms: ${reason}`);
+    }
   }
 
   async #startAll(): Promise<Instance> {
@@ -131,16 +144,12 @@ export class GuestGroup {
       instance.dispose();
       throw error;
     }
-    if (this.#isOver) {
+    if (this.#isOver || !instance.alive) {
       instance.dispose();
       throw new GuestFailure("it was ended");
     }
     this.#instance = instance;
     for (const root of this.roots) root.runsIn(instance);
     return instance;
-  }
-
-  #absent(why: string): void {
-    for (const root of this.roots) root.isAbsent(why);
   }
 }

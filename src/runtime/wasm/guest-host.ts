@@ -56,7 +56,7 @@ export interface Guest {
    */
   call(hook: number, context: number, number: number, text: string, more: string): MaybePromise<GuestAnswer>;
   /** The same for `configure`: it may take as long as a start, and holds nobody up. */
-  configure(context: number, configuration: string): Promise<GuestAnswer>;
+  configure(context: number, text: string): Promise<GuestAnswer>;
   /** Ends it; calls that wait are rejected. More than once is well. */
   dispose(): void;
 }

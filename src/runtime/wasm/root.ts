@@ -5,6 +5,8 @@ import type { Instance } from "./instance.ts";
 
 export class Root {
   readonly configuration: string;
+  /** Which of the plugins in the module it is for, where that has several (`plugin_root_id`). */
+  readonly rootId: string;
   /** Routes that have it. */
   users = 0;
   /** Settles when a guest has taken it, or none does. */
@@ -14,8 +16,9 @@ export class Root {
   #absence = "it is not started yet";
   readonly #ids = new WeakMap<Instance, number>();
 
-  constructor(configuration: string) {
+  constructor(configuration: string, rootId: string) {
     this.configuration = configuration;
+    this.rootId = rootId;
   }
 
   /** @throws GuestFailure, or rejects with one, when there is none for now */

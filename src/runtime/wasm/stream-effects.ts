@@ -11,6 +11,8 @@ export type Phase = "request" | "forwarded" | "response" | "streaming";
 
 /** Of the fields that a guest sets at one exchange; more than any service takes. */
 const mostFieldBytes = 65_536;
+/** What each line counts beside its bytes. */
+const lineBytes = 64;
 
 export class StreamEffects {
   phase: Phase = "request";
@@ -86,7 +88,7 @@ export class StreamEffects {
   }
 
   #hasRoom(bytes: number): boolean {
-    this.#room -= bytes + 4;
+    this.#room -= bytes + lineBytes;
     if (this.#room >= 0) return true;
     this.trouble = new Error(`it sets more than ${mostFieldBytes} bytes of fields`);
     return false;

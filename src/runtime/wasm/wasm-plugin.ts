@@ -1,7 +1,8 @@
 // Filters of the proxy-wasm ABI (0.1.0, 0.2.0, 0.2.1) as plugins: modules that others compiled, as they are.
 import type { Extension } from "../../extensions/entry.ts";
 import { type Hooks, type Logger, note, type PluginNeeds, type Services } from "../../plugin-api/contract.ts";
-import { type ExtensionDefinition, factsOf } from "../extension-definition.ts";
+import { type ExtensionDefinition, factsOf, versionOf } from "../extension-definition.ts";
+import { quarantineMetric, Restarts } from "../restarts.ts";
 import { toBytes } from "./bytes.ts";
 import { Filter } from "./filter.ts";
 import { type FilterPolicy, filterPolicy } from "./filter-policy.ts";
@@ -12,7 +13,6 @@ import { GuestLog } from "./guest-log.ts";
 import { GuestMetrics } from "./guest-metrics.ts";
 import { isolateHost } from "./isolate-host.ts";
 import { type CheckedModule, checkModule } from "./module-check.ts";
-import { Restarts } from "./restarts.ts";
 import type { Root } from "./root.ts";
 import { importNames } from "./shim-text.ts";
 import type { GuestFacts } from "./shim/state.ts";
@@ -21,6 +21,8 @@ import { threadHost } from "./thread-host.ts";
 export interface WasmOptions {
   /** What runs guests. Default: isolates where they are to be had, else threads. */
   readonly hosts?: "isolate" | "thread";
+  /** Time that a guest may take to start, and to take a configuration. */
+  readonly startMs?: number;
 }
 
 interface State {
@@ -29,7 +31,7 @@ interface State {
 }
 
 /** For `_initialize`, and for taking a configuration: both away from this thread. */
-const startMs = 8_000;
+const defaultStartMs = 5_000;
 /** The whole of a hook: calls that a guest waits for have limits of their own. */
 const hookMs = 35_000;
 /** What guests log below that is not even told. */
@@ -46,13 +48,13 @@ export function createWasmPlugin(
   const facts = factsOf(extension);
   return {
     ...facts,
-    needs: withClusters(facts.needs, extension),
+    needs: needsOf(facts.needs, extension),
     init: (services) => stateOf(extension, module, services, options),
     dispose: ({ filter }) => filter.dispose(),
     status: ({ filter }) => filter.status(),
     async setup({ options: written, state: { filter, policy } }) {
-      const { configuration, vmConfiguration } = configurationsOf(written);
-      const root = await filter.take(configuration, vmConfiguration);
+      const { configuration, vmConfiguration, rootId } = configurationsOf(written);
+      const root = await filter.take(configuration, vmConfiguration, rootId);
       return hooksOf(extension, policy, root, filter);
     },
   };
@@ -62,7 +64,7 @@ function stateOf(
   extension: Extension,
   module: CheckedModule,
   services: Services,
-  { hosts }: WasmOptions,
+  { hosts, startMs = defaultStartMs }: WasmOptions,
 ): State {
   const { name, entry } = extension;
   const { logger, clock } = services;
@@ -73,7 +75,16 @@ function stateOf(
     module: module.bytes,
     factsFor: (vmConfiguration) => factsForGuest(extension, module, vmConfiguration, services),
     limits: { timeMs: entry.limits.timeMs, startMs },
-    restarts: new Restarts(clock, entry.limits.restartsPerMinute),
+    restarts: new Restarts({
+      plugin: name,
+      version: versionOf(extension),
+      perMinute: entry.limits.restartsPerMinute,
+      logger,
+      metrics: services.metrics,
+    }),
+    clock,
+    // Filters of the AssemblyScript SDK keep one root context for ever.
+    isSingle: module.exports.has("proxy_validate_configuration"),
     calls: new GuestCalls(services.http, entry.clusters ?? {}),
     metrics: new GuestMetrics(services.metrics, name),
     log,
@@ -100,9 +111,9 @@ async function hostOf(hosts: WasmOptions["hosts"], logger: Logger): Promise<Gues
 }
 
 /** Calls go to the upstreams that the policy names, too. */
-function withClusters(needs: PluginNeeds | undefined, { entry }: Extension): PluginNeeds {
+function needsOf(needs: PluginNeeds | undefined, { entry }: Extension): PluginNeeds {
   const clusters = Object.values(entry.clusters ?? {}).map((url) => new URL(url).host);
-  return { ...needs, hosts: [...(needs?.hosts ?? []), ...clusters] };
+  return { ...needs, hosts: [...(needs?.hosts ?? []), ...clusters], metrics: [quarantineMetric] };
 }
 
 function factsForGuest(
@@ -116,7 +127,6 @@ function factsForGuest(
     vmConfiguration,
     properties: {
       plugin_name: name,
-      plugin_root_id: name,
       plugin_vm_id: name,
       "node.id": toBytes(fleet.instance),
       "node.cluster": toBytes(fleet.service),
@@ -142,12 +152,22 @@ function warnOfBodies({ hooks }: FilterPolicy, { exports }: CheckedModule, { log
   }
 }
 
-/** Both as bytes: texts as they are, anything else as JSON; nothing where nothing is written. */
-function configurationsOf(written: unknown): { configuration: string; vmConfiguration: string } {
-  const { vmConfiguration, ...rest } = written as Record<string, unknown>;
+interface Configurations {
+  readonly configuration: string;
+  readonly vmConfiguration: string;
+  readonly rootId: string;
+}
+
+/** As bytes: texts as they are, anything else as JSON; nothing where nothing is written. */
+function configurationsOf(written: unknown): Configurations {
+  const { vmConfiguration, rootId, ...rest } = written as Record<string, unknown>;
   const own = Object.hasOwn(rest, "configuration") ? rest["configuration"] : rest;
   const isEmpty = own === rest && Object.keys(rest).length === 0;
-  return { configuration: isEmpty ? "" : textOf(own), vmConfiguration: textOf(vmConfiguration) };
+  return {
+    configuration: isEmpty ? "" : textOf(own),
+    vmConfiguration: textOf(vmConfiguration),
+    rootId: textOf(rootId).replaceAll("\0", ""),
+  };
 }
 
 function textOf(value: unknown): string {
@@ -163,10 +183,7 @@ function hooksOf(
 ): Hooks {
   const stream = note<FilterStream>("wasm");
   const close = (): void => filter.release(root);
-  const health = (): string | undefined => {
-    const { quarantined } = filter.status();
-    return quarantined === undefined ? undefined : `quarantined: ${quarantined}`;
-  };
+  const health = (): string | undefined => filter.trouble;
   // A guest without streams is there for its timers and queues.
   if (!manifest.hooks.includes("onRequest")) return { close, health };
   return {

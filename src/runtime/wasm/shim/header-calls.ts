@@ -11,8 +11,11 @@ export class HeaderCalls {
   readonly #memory: Memory;
   readonly #effects: Effects;
   readonly #pairs: Pairs;
+  /** Lines of a map. */
+  readonly #most: number;
 
-  constructor(state: GuestState, memory: Memory, effects: Effects, pairs: Pairs) {
+  constructor(state: GuestState, memory: Memory, effects: Effects, pairs: Pairs, most: number) {
+    this.#most = most;
     this.#state = state;
     this.#memory = memory;
     this.#effects = effects;
@@ -66,7 +69,7 @@ export class HeaderCalls {
     if (key.includes("\0") || text.includes("\0")) return 2;
     const fields = this.#writable(map);
     if (fields === undefined) return 2;
-    if (!this.#effects.hasRoom(key.length + text.length + 32)) return 10;
+    if (fields.length >= this.#most || !this.#effects.hasRoom(key.length + text.length + 32)) return 10;
     if (kind === "a") fields.add(key, text);
     else fields.replace(key, text);
     this.#effects.of(this.#state.active).add(kind, String(map), key, text);

@@ -23,6 +23,8 @@ export interface Bounds {
   readonly shared: SharedBounds;
   readonly properties: PropertyBounds;
   readonly metrics: number;
+  /** Lines of one map of fields. */
+  readonly fields: number;
   /** Exchanges that are over and that a guest is not through with. */
   readonly pending: number;
   readonly names: number;

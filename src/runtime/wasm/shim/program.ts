@@ -36,7 +36,7 @@ export class Program {
     this.#streamCalls = new parts.StreamCalls(state, memory, effects, pairs, bounds.calls, bounds.bodyBytes);
     const random = new parts.RandomBytes(key);
     const env = {
-      ...new parts.HeaderCalls(state, memory, effects, pairs).functions(),
+      ...new parts.HeaderCalls(state, memory, effects, pairs, bounds.fields).functions(),
       ...new parts.BufferCalls(state, memory, bounds.bodyBytes).functions(),
       ...this.#streamCalls.functions(),
       ...new parts.SharedCalls(state, memory, effects, bounds.shared).functions(),
@@ -177,10 +177,15 @@ export class Program {
     return this.#call("proxy_on_http_call_response", root, call, headers.length, body.length, 0) ?? 0;
   }
 
-  /** @returns 1 = it took it, 0 = it did not, 2 = it did not even start */
-  #configure(id: number, configuration: string): number {
+  /**
+   * @param text the root's name, zero, its configuration
+   * @returns 1 = the guest took it, 0 = it did not, 2 = it did not even start
+   */
+  #configure(id: number, text: string): number {
     const state = this.#state;
-    state.roots.set(id, { id, configuration, pending: false });
+    const zero = text.indexOf("\0");
+    const configuration = text.slice(zero + 1);
+    state.roots.set(id, { id, name: text.slice(0, zero), configuration, pending: false });
     this.#call("proxy_on_context_create", id, 0);
     state.active = id;
     if (!this.#started) {

@@ -62,6 +62,7 @@ export class PropertyCalls {
     const { stream, facts } = this.#state;
     const own = stream?.properties?.get(path.replace(/^filter_state\.(wasm\.)?/, ""));
     if (own !== undefined) return own;
+    if (path === "plugin_root_id") return this.#state.roots.get(this.#state.root)?.name;
     if (Object.hasOwn(facts.properties, path)) return facts.properties[path];
     if (stream === undefined) return undefined;
     const [kind, name = "", ...rest] = parts;

@@ -22,6 +22,8 @@ export interface StreamContext {
 /** A configuration. */
 export interface RootContext {
   readonly id: number;
+  /** `plugin_root_id`. */
+  readonly name: string;
   readonly configuration: string;
   pending: boolean;
 }

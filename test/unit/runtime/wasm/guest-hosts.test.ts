@@ -35,7 +35,7 @@ for (const [name, hostOf] of Object.entries(hosts)) {
   const guestOf = async (script: string, timeMs = 2_000): Promise<Guest> => {
     const [guest, started] = await load(await scriptGuest(), timeMs);
     assert.equal(started, 0);
-    assert.equal(await guest.configure(1, script), "1l1:212:vm start -> ");
+    assert.equal(await guest.configure(1, `\0${script}`), "1l1:212:vm start -> ");
     return guest;
   };
 

@@ -84,7 +84,7 @@ test("a guest that traps is started again, and quarantined when it does so too o
   assert.equal((await ask(sidecar))["status"], "503");
   await sidecar.line(({ msg }) => /failed, and is started again/.test(String(msg)));
   assert.equal((await ask(sidecar))["status"], "503");
-  await sidecar.line(({ msg }) => /not started again until its package changes/.test(String(msg)));
+  await sidecar.line(({ msg }) => /is quarantined until a policy names another digest/.test(String(msg)));
   assert.equal((await ask(sidecar))["status"], "503");
 });
 
