@@ -3,6 +3,7 @@
 
 import type { Identity } from "./exchange.ts";
 import type { PluginCache } from "./cache.ts";
+import type { Database } from "./database.ts";
 import type { HttpClient } from "./http.ts";
 import type { Store, StoreSeals, StoreSignatures } from "./store.ts";
 import type { LineSink, Logger, Metrics } from "./telemetry.ts";
@@ -17,6 +18,7 @@ export {
   StoreUnavailable,
 } from "./store.ts";
 export type * from "./cache.ts";
+export * from "./database.ts";
 export {
   type HttpAnswer,
   type HttpClient,
@@ -104,6 +106,8 @@ export interface PluginNeeds {
    * below that; `*` = wherever its options say. Private addresses are for hosts that are named in full, and for `*`.
    */
   readonly hosts?: readonly string[];
+  /** Secret that holds the URL of `db`: `SECRET_…`. It is not to be read by the plugin, unless `secrets` names it. */
+  readonly database?: string | undefined;
 }
 
 /** A test that a policy carries. */
@@ -126,6 +130,7 @@ export interface Services {
   readonly secrets: Secrets;
   readonly http: HttpClient;
   readonly cache: PluginCache;
+  readonly db: Database;
   readonly clock: Clock;
   readonly fleet: Fleet;
   /** Lines of that name; absent without `OUTRIGGER_STATE_DIR`. */

@@ -56,6 +56,6 @@ function optionsOf(schema: Readonly<Record<string, unknown>>): z.ZodType {
   return z.fromJSONSchema(schema, { defaultTarget: "draft-2020-12" });
 }
 
-function needsOf({ keys, secrets, hosts }: Needs): PluginNeeds {
-  return { keys, secrets, hosts };
+function needsOf({ keys, secrets, hosts, database }: Needs): PluginNeeds {
+  return { keys, secrets, hosts, database };
 }

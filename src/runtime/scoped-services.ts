@@ -14,15 +14,13 @@ import type {
 } from "../plugin-api/services.ts";
 import type { PluginSecrets } from "../plugin-api/secrets.ts";
 import { isWithin, ScopedStore } from "./scoped-store.ts";
-import { TwoTierCache } from "./services/cache/cache.ts";
-import type { HttpClientOptions, OwnHttpClient } from "./services/http/client.ts";
 import { NotDeclared } from "./services/not-declared.ts";
+import { OwnServices, type SharedParts } from "./services/own-services.ts";
 import { builtInQuotas, type Quotas } from "./services/quotas.ts";
 
 /** The services as the sidecar has them, of which each plugin gets its part. */
-export interface HostServices extends Omit<Services, "workers" | "http" | "cache"> {
-  /** Makes each plugin a client of its own. */
-  readonly http: (options: HttpClientOptions) => OwnHttpClient;
+export interface HostServices extends Omit<Services, "workers" | "http" | "cache" | "db"> {
+  readonly http: SharedParts["http"];
   readonly workers?:
     | { call(plugin: string, request: unknown, limitMs: number): Promise<unknown> }
     | undefined;
@@ -42,10 +40,7 @@ export class ScopedServices {
   readonly common: Services;
   readonly #live: Secrets;
   readonly #user: ServicesUser;
-  readonly #http: OwnHttpClient;
-  readonly #cache: TwoTierCache;
-  /** Two of them where the plugin comes back while what it kept is still being disposed of. */
-  #states = 0;
+  readonly #own: OwnServices;
   // Most routes have their options from the policy's top: one object, looked through once.
   #byOptions = new WeakMap<object, Services>();
   /** Those that `byOptions` is for. */
@@ -64,24 +59,9 @@ export class ScopedServices {
     this.#user = user;
     this.#live = services.secrets;
     this.#secretsOf = services.secrets;
-    const { store, seals, keptLines, workers, fleet, metrics, clock } = services;
-    const { name: plugin, needs } = user;
-    this.#http = services.http({
-      plugin,
-      hosts: needs?.hosts ?? [],
-      metrics,
-      clock,
-      maxInFlight: quotas.httpInFlight,
-    });
-    const prefix = `${ownPrefix(plugin, fleet.service)}cache:`;
-    const seal = seals?.of(`${plugin}:cache`);
-    this.#cache = new TwoTierCache({
-      plugin,
-      maxBytes: quotas.cacheBytes,
-      shared: store && { store, prefix, seal },
-      metrics,
-      clock,
-    });
+    const { store, seals, keptLines, workers, fleet, metrics } = services;
+    const keys = ownPrefix(user.name, fleet.service);
+    this.#own = new OwnServices(user.name, user.needs, keys, services, quotas);
     this.common = {
       ...services,
       logger: scopedLogger(user.name, services.logger),
@@ -89,8 +69,9 @@ export class ScopedServices {
       store: store && scopedStore(user, store, fleet.service),
       seals: seals && scopedSeals(user, seals),
       secrets: this.#secrets(new Set(), services.secrets),
-      http: this.#http,
-      cache: this.#cache,
+      http: this.#own.http,
+      cache: this.#own.cache,
+      db: this.#own.db,
       keptLines: keptLines && scopedLines(user, keptLines),
       workers: workers && ownPart(user.name, workers),
     };
@@ -99,8 +80,10 @@ export class ScopedServices {
   /**
    * For a set-up with these options, as the policy has them: with the secrets that they name.
    * @param secrets default: those in force at any time
+   * @throws Error when it declares a database and no secret holds a URL of one
    */
   with(options: unknown, secrets = this.#live): Services {
+    this.#own.db.check();
     const key = typeof options === "object" && options !== null ? options : noOptions;
     if (this.#secretsOf !== secrets) this.#byOptions = new WeakMap();
     this.#secretsOf = secrets;
@@ -116,17 +99,12 @@ export class ScopedServices {
 
   /** A state of the plugin begins that uses these. */
   open(): void {
-    this.#states += 1;
-    this.#http.open();
-    this.#cache.open();
+    this.#own.open();
   }
 
   /** Such a state is over. With the last one ends what was opened by these services, and more is refused. */
   close(): void {
-    this.#states -= 1;
-    if (this.#states > 0) return;
-    this.#http.close();
-    this.#cache.close();
+    this.#own.close();
   }
 
   #secrets(named: ReadonlySet<string>, secrets: Secrets): Secrets {

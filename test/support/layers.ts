@@ -123,7 +123,7 @@ export const rooms: readonly Room[] = [
   room(
     "src/runtime/services/",
     ["src/language/", "src/plugin-api/", "src/runtime/breaker.ts", "src/runtime/clock.ts"],
-    ["lru-cache"],
+    ["lru-cache", "pg"],
   ),
   // Filters of the proxy-wasm ABI.
   room(

@@ -13,6 +13,8 @@ interface Program {
   readonly names: readonly string[];
   /** Debian's package. */
   readonly package: string;
+  /** Where it is beside PATH: a glob of folders. */
+  readonly folders?: string;
 }
 
 const programs: readonly Program[] = [
@@ -31,6 +33,7 @@ const programs: readonly Program[] = [
   { names: ["curl"], package: "curl" },
   // A terminal for commands to be looked at on.
   { names: ["script"], package: "bsdutils" },
+  { names: ["postgres"], package: "postgresql", folders: "/usr/lib/postgresql/*/bin" },
   // Guests of WebAssembly are compiled from C.
   { names: ["clang"], package: "clang" },
   { names: ["wasm-ld"], package: "lld" },
@@ -49,10 +52,11 @@ function isExecutable(path: string): boolean {
   }
 }
 
-function findProgram({ variable, names }: Program): string | undefined {
+function findProgram({ variable, names, folders: further }: Program): string | undefined {
   const named = variable === undefined ? undefined : process.env[variable];
   if (named) return isExecutable(named) ? named : undefined;
-  const folders = (process.env["PATH"] ?? "").split(delimiter);
+  const path = (process.env["PATH"] ?? "").split(delimiter);
+  const folders = further === undefined ? path : [...path, ...globSync(further)];
   return names.flatMap((name) => folders.map((folder) => join(folder, name))).find(isExecutable);
 }
 

@@ -66,7 +66,10 @@ function lieOf(manifest: Manifest, definition: PluginDefinition): string | undef
   if (definition.apiVersion !== 1) return `its apiVersion is ${JSON.stringify(definition.apiVersion)}, not 1`;
   const unusable = foreign.find((name) => definition[name] !== undefined);
   if (unusable !== undefined) return `it has ${unusable}, which only a built-in plugin can have`;
-  for (const [kind, names] of Object.entries<readonly string[]>({ ...definition.needs })) {
+  const { database, ...lists } = definition.needs ?? {};
+  if (database !== undefined && database !== manifest.needs.database)
+    return `it needs the database ${database}, which its needs.database is not`;
+  for (const [kind, names] of Object.entries<readonly string[]>(lists)) {
     if (kind !== "keys" && kind !== "secrets" && kind !== "hosts") {
       if (names.length > 0) return `it needs ${kind}, which only a built-in plugin can have`;
       continue;

@@ -1,7 +1,7 @@
 // The services of a plugin in a process of its own: clock and facts are here, everything else is asked of the sidecar,
 // which does only what the plugin's manifest asks for.
 import { textOf } from "../../../plugin-api/error-text.ts";
-import type { HttpClient, PluginCache, Secrets, Services } from "../../../plugin-api/services.ts";
+import type { Database, HttpClient, PluginCache, Secrets, Services } from "../../../plugin-api/services.ts";
 import { type Store, StoreUnavailable } from "../../../plugin-api/store.ts";
 import type { Logger } from "../../../plugin-api/telemetry.ts";
 import type { LoadFacts } from "../protocol.ts";
@@ -35,6 +35,7 @@ export function createServices(parts: ServicesParts): Services {
     secrets: secretsOf(parts),
     http: httpOf(parts),
     cache: noCache,
+    db: noDatabase,
     clock: { now: () => Date.now(), mono: () => performance.now() },
     fleet: {
       service,
@@ -55,6 +56,11 @@ const noCache: PluginCache = {
   set: async () => missing("services.cache"),
   delete: async () => missing("services.cache"),
   getOrLoad: async () => missing("services.cache"),
+};
+
+const noDatabase: Database = {
+  query: async () => missing("services.db"),
+  transaction: async () => missing("services.db"),
 };
 
 function loggerOf({ log }: ServicesParts): Logger {

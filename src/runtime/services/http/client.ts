@@ -15,7 +15,7 @@ import { NotDeclared } from "../not-declared.ts";
 import { QuotaUse } from "../quota-use.ts";
 import { AllowedHosts } from "./allowed-hosts.ts";
 import { Connections } from "./connections.ts";
-import { Deadline } from "./deadline.ts";
+import { Deadline } from "../deadline.ts";
 import { exchange } from "./exchange.ts";
 import { type HostState, HostStates } from "./host-state.ts";
 import { HttpMeasures } from "./measures.ts";

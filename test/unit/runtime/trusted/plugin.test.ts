@@ -61,10 +61,17 @@ describe("a package of JavaScript in this process", () => {
         { code: pluginCode(`${setup}, needs: { secrets: ["SECRET_A"] }`) },
         /it needs SECRET_A, which is not in its secrets/,
       ],
+      [{ code: pluginCode(`${setup}, needs: { hosts: ["*"] }`) }, /it needs \*, which is not in its hosts/],
+      [{ code: pluginCode(`${setup}, needs: { database: "SECRET_D" }`) }, /it needs the database SECRET_D/],
       [{ code: pluginCode(`${setup}, needs: { seals: ["auth"] }`) }, /it needs seals, which only/],
     ];
     for (const [options, message] of lies) assert.throws(() => load(options), message);
-    const asked = { keys: ["apikey:"], secrets: ["SECRET_A"], hosts: ["geo.example:443"] };
+    const asked = {
+      keys: ["apikey:"],
+      secrets: ["SECRET_A"],
+      hosts: ["geo.example:443"],
+      database: "SECRET_D",
+    };
     const code = pluginCode(`${setup}, needs: ${JSON.stringify(asked)}`);
     assert.deepEqual(load({ code, manifest: { needs: asked } }).needs, asked);
   });

@@ -1,0 +1,71 @@
+// What a plugin opens and has to itself, within its quotas: its client, its cache, its database. It ends with the plugin.
+import type { Clock, Fleet, PluginNeeds, Secrets, TestRun } from "../../plugin-api/services.ts";
+import type { Store, StoreSeals } from "../../plugin-api/store.ts";
+import type { Metrics } from "../../plugin-api/telemetry.ts";
+import { TwoTierCache } from "./cache/cache.ts";
+import { PostgresDatabase } from "./database/database.ts";
+import type { HttpClientOptions, OwnHttpClient } from "./http/client.ts";
+import type { Quotas } from "./quotas.ts";
+
+/** What they are made over. */
+export interface SharedParts {
+  /** Makes each plugin a client of its own. */
+  readonly http: (options: HttpClientOptions) => OwnHttpClient;
+  readonly store: Store | undefined;
+  readonly seals?: StoreSeals | undefined;
+  readonly secrets: Secrets;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly fleet: Fleet;
+  readonly testRun?: TestRun | undefined;
+}
+
+export class OwnServices {
+  readonly http: OwnHttpClient;
+  readonly cache: TwoTierCache;
+  readonly db: PostgresDatabase;
+  /** Two of them where the plugin comes back while what it kept is still being disposed of. */
+  #states = 0;
+
+  /** @param keys what begins the plugin's keys in the store */
+  constructor(
+    plugin: string,
+    needs: PluginNeeds | undefined,
+    keys: string,
+    parts: SharedParts,
+    quotas: Quotas,
+  ) {
+    const { store, seals, secrets, metrics, clock, fleet, testRun } = parts;
+    const { httpInFlight, cacheBytes, databaseConnections, databaseWaiting } = quotas;
+    const own = { plugin, metrics, clock };
+    this.http = parts.http({ ...own, hosts: needs?.hosts ?? [], maxInFlight: httpInFlight });
+    const seal = seals?.of(`${plugin}:cache`);
+    const shared = store && { store, prefix: `${keys}cache:`, seal };
+    this.cache = new TwoTierCache({ ...own, maxBytes: cacheBytes, shared });
+    this.db = new PostgresDatabase({
+      ...own,
+      secret: needs?.database,
+      url: (secret) => secrets.get(secret),
+      maxConnections: Math.max(1, Math.floor(databaseConnections / (fleet.workers ?? 1))),
+      maxWaiting: databaseWaiting,
+      isTest: testRun !== undefined,
+    });
+  }
+
+  /** A state of the plugin begins that uses these. */
+  open(): void {
+    this.#states += 1;
+    this.http.open();
+    this.cache.open();
+    this.db.open();
+  }
+
+  /** Such a state is over. With the last one ends what was opened by these services, and more is refused. */
+  close(): void {
+    this.#states -= 1;
+    if (this.#states > 0) return;
+    this.http.close();
+    this.cache.close();
+    this.db.close();
+  }
+}
