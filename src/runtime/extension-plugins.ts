@@ -16,6 +16,8 @@ export class ExtensionPlugins {
   readonly #services: HostServices;
   /** By what they are made of. Snapshots hold them; here they are only found again. */
   readonly #made = new Map<string, WeakRef<ExtensionPlugin>>();
+  /** Those that are on their way, for policies that are set up at the same time. */
+  readonly #making = new Map<string, Promise<ExtensionPlugin>>();
 
   constructor(services: HostServices) {
     this.#services = services;
@@ -38,14 +40,28 @@ export class ExtensionPlugins {
     return plugins;
   }
 
-  async #pluginOf(extension: Extension, builtIn: readonly PluginDefinition[]): Promise<ExtensionPlugin> {
+  #pluginOf(extension: Extension, builtIn: readonly PluginDefinition[]): Promise<ExtensionPlugin> {
     const { name, entry } = extension;
     const key = hash("sha256", JSON.stringify([name, extension.package.sha256, entry]));
     const known = this.#made.get(key)?.deref();
-    if (known !== undefined) return known;
-    const plugin = { ...(await broughtPlugin(extension, this.#services, builtIn)), extension };
-    this.#made.set(key, new WeakRef(plugin));
-    return plugin;
+    if (known !== undefined) return Promise.resolve(known);
+    let making = this.#making.get(key);
+    if (making === undefined) this.#making.set(key, (making = this.#make(key, extension, builtIn)));
+    return making;
+  }
+
+  async #make(
+    key: string,
+    extension: Extension,
+    builtIn: readonly PluginDefinition[],
+  ): Promise<ExtensionPlugin> {
+    try {
+      const plugin = { ...(await broughtPlugin(extension, this.#services, builtIn)), extension };
+      this.#made.set(key, new WeakRef(plugin));
+      return plugin;
+    } finally {
+      this.#making.delete(key);
+    }
   }
 }
 

@@ -1,15 +1,18 @@
 // Versions of a plugin that take each other's place while requests go on, and two versions at once.
 import assert from "node:assert/strict";
+import { hash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type http from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, beforeEach, describe, test } from "node:test";
+import { checkedManifest, writePackage } from "../../src/extensions/package.ts";
 import { Client, clientsOf, startCrew, startService } from "../support/crew.ts";
 import { bundleExtension, pluginCode } from "../support/extensions.ts";
 import { eventually } from "../support/redis.ts";
 import { startSidecar, type TestSidecar, type TestSidecarOptions } from "../support/sidecar.ts";
 import { swapUnderLoad } from "../support/swaps.ts";
+import { scriptGuest } from "../support/wasm/guests.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "outrigger-swaps-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -49,6 +52,20 @@ function entryOf(version: number, more: object = {}): object {
   return { source: `file:${path}`, sha256, runtime: "trusted", ...more };
 }
 
+/** A module with another digest for each version. */
+function guestEntry(guest: Buffer, version: number): object {
+  const facts = checkedManifest({ name: "geo", version: `1.0.${version}` });
+  const bytes = writePackage(guest, facts);
+  const path = join(folder, `${version}.wasm`);
+  writeFileSync(path, bytes);
+  return {
+    source: `file:${path}`,
+    sha256: hash("sha256", bytes),
+    runtime: "wasm",
+    limits: { timeMs: 2_000 },
+  };
+}
+
 const policyOf = (version: number): Record<string, unknown> => ({
   extensions: { geo: entryOf(version) },
   plugins: ["geo"],
@@ -85,6 +102,33 @@ describe("a new version of a plugin", () => {
       [`1.0.${count}`],
     );
   });
+
+  // A process or a guest is started for each.
+  for (const [runtime, count] of [
+    ["wasm", 10],
+    ["process", 2],
+  ] as const) {
+    test(`takes its place in the runtime ${runtime}, too`, async () => {
+      const guest = await scriptGuest();
+      const policyOf = (version: number): Record<string, unknown> => ({
+        extensions: {
+          geo:
+            runtime === "wasm"
+              ? guestEntry(guest, version)
+              : entryOf(version, { runtime, limits: { timeMs: 2_000 } }),
+        },
+        plugins: ["geo"],
+        ...(runtime === "wasm" && {
+          pluginConfig: { geo: { configuration: `response replace 2 x-version ${version}` } },
+        }),
+      });
+      await using sidecar = await start({ policy: policyOf(0) });
+      const apply = (version: number): void => sidecar.setPolicy(policyOf(version));
+      const { answered, failed } = await swapUnderLoad(sidecar.url, { apply, count, connections: 4 });
+      assert.deepEqual(failed, []);
+      assert.ok(answered > count, `${answered}`);
+    });
+  }
 
   test("leaves requests in flight to the one before, which ends after the last of them", async () => {
     const waiting: http.ServerResponse[] = [];

@@ -71,6 +71,10 @@ describe("plugins that policies bring", () => {
     assert.deepEqual(stateIn(limited), { version: "1.0.0", setUps: 1 });
     assert.deepEqual([told.inits, told.disposals], [["1.0.0", "1.0.0"], ["1.0.0"]]);
     await closed(limited);
+    told.inits.length = 0;
+    const [left, right] = await Promise.all([1, 2].map(() => snapshotOf(host, [versionOf("3.0.0")])));
+    assert.deepEqual(told.inits, ["3.0.0"]);
+    for (const snapshot of [left, right]) if (snapshot !== undefined) await closed(snapshot);
   });
 
   it("hand their state over to another version that takes their place", async () => {
