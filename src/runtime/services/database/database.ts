@@ -145,6 +145,7 @@ export class PostgresDatabase implements Database {
     if (!breaker.allows(clock.mono()))
       throw new DatabaseError("breaker_open", "not asked: the last calls failed one after the other");
     let connection: Connection | undefined;
+    let isItsTurn = false;
     const over = Promise.withResolvers<never>();
     over.promise.catch(() => {});
     const onAbort = (): void => {
@@ -153,7 +154,9 @@ export class PostgresDatabase implements Database {
     };
     deadline.signal.addEventListener("abort", onAbort, { once: true });
     try {
-      connection = await pool.take(deadline);
+      isItsTurn = await pool.enter(deadline);
+      if (!isItsTurn) throw ended(deadline, timeoutMs);
+      connection = await pool.connect(deadline);
       await connection.limit(timeoutMs);
       const working = work(connection);
       // Work that waits for something else goes on unseen, and finds its connection closed.
@@ -162,8 +165,7 @@ export class PostgresDatabase implements Database {
       return result;
     } catch (error) {
       const failure = deadline.signal.aborted ? ended(deadline, timeoutMs) : error;
-      const says = connection !== undefined || !pool.isExhausted;
-      judge(breaker, failure, says, clock.mono());
+      judge(breaker, failure, isItsTurn, clock.mono());
       throw failure;
     } finally {
       deadline.signal.removeEventListener("abort", onAbort);

@@ -6,6 +6,7 @@ import type { Deadline } from "../deadline.ts";
 import type { DatabaseAddress } from "./address.ts";
 import { Connection } from "./connection.ts";
 import { failureOf } from "./failure.ts";
+import { Places } from "./places.ts";
 
 export interface PoolOptions {
   readonly address: DatabaseAddress;
@@ -23,9 +24,11 @@ const lifetimeSeconds = 1_800;
 export class Pool {
   readonly #pool: pg.Pool;
   readonly #taken = new Set<Connection>();
+  readonly #places: Places;
   #closed = false;
 
   constructor({ address, applicationName, maxConnections }: PoolOptions) {
+    this.#places = new Places(maxConnections);
     const { host, port, user, password, database, tls } = address;
     this.#pool = new pg.Pool({
       host,
@@ -50,32 +53,37 @@ export class Pool {
     return this.#pool.totalCount;
   }
 
+  /** Callers that wait for their turn. */
   get waiting(): number {
-    return this.#pool.waitingCount;
+    return this.#places.waiting;
   }
 
-  /** Whether all connections are taken: who waits then says nothing of the server. */
-  get isExhausted(): boolean {
-    return this.#taken.size >= (this.#pool.options.max ?? 0);
+  /** Waits for a turn to connect. @returns false when the deadline came first, which says nothing of the server */
+  enter(deadline: Deadline): Promise<boolean> {
+    return this.#places.enter(deadline);
   }
 
-  /** Rejects with a DatabaseError. @param deadline when it is over, the connection that still comes is the next one's */
-  async take(deadline: Deadline): Promise<Connection> {
-    const taking = this.#pool.connect();
+  /**
+   * For whoever's turn it is; rejects with a DatabaseError.
+   * @param deadline when it is over, the connection that still comes is the next one's
+   */
+  async connect(deadline: Deadline): Promise<Connection> {
+    const connecting = this.#pool.connect();
     const { promise, reject } = Promise.withResolvers<never>();
     const leave = (): void => reject(new DatabaseError("timeout", "no connection in time"));
     deadline.signal.addEventListener("abort", leave, { once: true });
     if (deadline.signal.aborted) leave();
     try {
-      const client = await Promise.race([taking, promise]);
-      const connection = new Connection(client);
+      const connection = new Connection(await Promise.race([connecting, promise]));
       this.#taken.add(connection);
       return connection;
     } catch (error) {
-      taking.then(
-        (late) => late.release(),
-        () => {},
-      );
+      connecting
+        .then(
+          (late) => late.release(),
+          () => {},
+        )
+        .finally(() => this.#places.leave());
       throw failureOf(error);
     } finally {
       deadline.signal.removeEventListener("abort", leave);
@@ -85,6 +93,7 @@ export class Pool {
   giveBack(connection: Connection): void {
     this.#taken.delete(connection);
     connection.giveBack();
+    this.#places.leave();
   }
 
   /** Breaks what is under way, too. @param patient = lets that end first */
