@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { PackageStore } from "../extensions/package-store.ts";
+import type { PackageRedis } from "../extensions/redis-source.ts";
 import { createSources } from "../extensions/sources.ts";
-import type { Store } from "../plugin-api/store.ts";
 
 /** Shorter than the time for reading a policy, so that it is told which package is late. */
 const limitMs = 20_000;
@@ -11,7 +11,7 @@ const limitMs = 20_000;
 /** @param store undefined = there is no Redis */
 export function createPackageStore(
   config: Pick<Config, "pluginDir" | "pluginHosts" | "stateDir">,
-  store: Pick<Store, "get" | "getBytes" | "scan"> | undefined,
+  store: PackageRedis | undefined,
   onTrouble: (message: string) => void,
 ): PackageStore {
   const { stateDir } = config;

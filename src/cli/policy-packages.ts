@@ -9,11 +9,10 @@ import {
   PackagesRefused,
   type PackageStore,
 } from "../extensions/package-store.ts";
-import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
+import { StoreUnavailable } from "../plugin-api/store.ts";
+import type { PackageRedis } from "../extensions/redis-source.ts";
 import type { FindPackages } from "../policy/extensions/resolve.ts";
 import { createStore, type RedisStore } from "../redis/store.ts";
-
-type PackageRedis = Pick<Store, "get" | "getBytes" | "scan">;
 
 const connectMs = 3_000;
 
@@ -76,7 +75,7 @@ export async function withPolicyPackages<Result>(
     return store;
   };
   const redis: PackageRedis = {
-    get: async (...args) => (await open()).get(...args),
+    getPart: async (...args) => (await open()).getPart(...args),
     getBytes: async (...args) => (await open()).getBytes(...args),
     scan: async (...args) => (await open()).scan(...args),
   };

@@ -135,12 +135,12 @@ export async function readPackageFile(
     const bytes = Buffer.alloc(size);
     let length = 0;
     for (let count = -1; count !== 0 && length < size; length += count) {
-      signal?.throwIfAborted();
+      if (signal?.aborted) throw new PackageUnavailable(`${quoted(path)} has not been read in time`);
       count = (await file.read(bytes, length)).bytesRead;
     }
     return bytes.subarray(0, length);
   } catch (error) {
-    if (error instanceof PackageError) throw error;
+    if (error instanceof PackageError || error instanceof PackageUnavailable) throw error;
     throw unreadable(path, error);
   } finally {
     await file?.close();

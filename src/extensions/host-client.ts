@@ -101,6 +101,11 @@ export class HostClient {
       };
       const request = (url.protocol === "https:" ? https : http).request(url, options);
       request.once("error", fail);
+      // A server that goes over to another protocol, which nobody asked for: no error tells of that.
+      request.once("upgrade", (_answer, socket) => {
+        socket.destroy();
+        fail(new PackageUnavailable("answers with another protocol"));
+      });
       request.once("response", (response) => {
         collect(response, maxBytes).then(
           (bytes) => resolve({ status: response.statusCode ?? 0, fields: response.headers, body: bytes }),
@@ -130,6 +135,7 @@ function failure(url: URL, error: unknown, signal: AbortSignal): Error {
   const { host } = url;
   if (error instanceof PackageError) return new PackageError(`${quoted(host)}: ${error.message}`);
   if (error instanceof ClosedAddress) return new PackageError(`${quoted(host)} ${error.message}`);
+  if (error instanceof PackageUnavailable) return new PackageUnavailable(`${quoted(host)} ${error.message}`);
   const { code } = error as NodeJS.ErrnoException;
   const why = signal.aborted ? "no answer in time" : (code ?? textOf(error));
   return new PackageUnavailable(`${quoted(host)}: ${why}`);

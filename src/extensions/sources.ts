@@ -1,11 +1,10 @@
 // All places that packages come from, by the settings.
 import type { HostPattern } from "../config/formats.ts";
-import type { Store } from "../plugin-api/store.ts";
 import { createFileSource } from "./file-source.ts";
 import { HostClient } from "./host-client.ts";
 import { createHttpsSource } from "./https-source.ts";
 import { createOciSource } from "./oci-source.ts";
-import { createRedisSource } from "./redis-source.ts";
+import { createRedisSource, type PackageRedis } from "./redis-source.ts";
 import type { PackageSources } from "./source.ts";
 
 export interface SourceSettings {
@@ -18,7 +17,7 @@ export interface SourceSettings {
 /** @param store undefined = there is no Redis */
 export function createSources(
   { pluginDir, pluginHosts }: SourceSettings,
-  store: Pick<Store, "get" | "getBytes" | "scan"> | undefined,
+  store: PackageRedis | undefined,
 ): PackageSources {
   const client = new HostClient({ hosts: pluginHosts });
   return {

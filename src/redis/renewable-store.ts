@@ -33,6 +33,7 @@ export function createRenewableStore(options: RenewableStoreOptions): RenewableS
     },
     get: (key, limitMs) => renewal.store.get(key, limitMs),
     getBytes: (key, limitMs, maxBytes) => renewal.store.getBytes(key, limitMs, maxBytes),
+    getPart: (key, from, length, limitMs) => renewal.store.getPart(key, from, length, limitMs),
     readHash: (key, bounds, limitMs) => renewal.store.readHash(key, bounds, limitMs),
     set: (key, value, how) => renewal.store.set(key, value, how),
     delete: (...keys) => renewal.store.delete(...keys),

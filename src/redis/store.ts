@@ -34,6 +34,8 @@ export interface RedisStore extends Store {
   readonly writesRefused: string | undefined;
   /** @returns true as soon as Redis answers, false when it did not within `limitMs` or the store was closed. */
   whenUp(limitMs: number): Promise<boolean>;
+  /** @returns so many bytes of a value from there on, fewer at its end; none when there is no such value */
+  getPart(key: string, from: number, length: number, limitMs: number): Promise<Buffer>;
   /** Ends every connection and timer; sender reject from now on. */
   close(): void;
 }
@@ -111,7 +113,7 @@ function exposed(methods: Methods, { isUp, changes, writes, state, sharded, clos
   };
 }
 
-type Methods = Omit<Store, "up" | "watching" | "sharded" | "watch" | "hear">;
+type Methods = Omit<Store, "up" | "watching" | "sharded" | "watch" | "hear"> & Pick<RedisStore, "getPart">;
 
 function createMethods(
   sender: CommandSender,
@@ -135,6 +137,7 @@ function createMethods(
       throw new StoreUnavailable("get: an answer of another type");
     },
     getBytes: (key, limitMs = defaultLimitMs, maxBytes) => getBytes(sender, full(key), limitMs, maxBytes),
+    getPart: (key, from, length, limitMs) => getPart(sender, full(key), from, length, limitMs),
     readHash: (key, bounds, limitMs = defaultLimitMs) => readHash(sender, full(key), bounds, limitMs),
     async set(key, value, { ttlMs, ifAbsent = false, limitMs = defaultLimitMs } = {}) {
       const expiry = ttlMs === undefined ? [] : ["PX", Math.ceil(ttlMs)];
@@ -166,6 +169,18 @@ async function getBytes(
   const reply = await sender.send("get", [key], null, limitMs);
   if (reply === null || Buffer.isBuffer(reply)) return reply;
   throw new StoreUnavailable("get: an answer of another type");
+}
+
+async function getPart(
+  sender: CommandSender,
+  key: string,
+  from: number,
+  length: number,
+  limitMs: number,
+): Promise<Buffer> {
+  const reply = await sender.send("getrange", [key, from, from + length - 1], null, limitMs);
+  if (Buffer.isBuffer(reply)) return reply;
+  throw new StoreUnavailable("getrange: an answer of another type");
 }
 
 async function unlink(

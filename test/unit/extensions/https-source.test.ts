@@ -176,6 +176,16 @@ test("a body without an announced length ends at the limit, one that is cut off 
   });
 });
 
+test("a server that goes over to another protocol gives no package", async () => {
+  const { source, port } = await scene((request) => {
+    request.socket.end("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n");
+  });
+  await assert.rejects(source.fetch(at(`https://localhost:${port}/x`), limit()), {
+    name: "PackageUnavailable",
+    message: /answers with another protocol/,
+  });
+});
+
 test("an index that is none is refused", async () => {
   const { source, port, files } = await scene();
   const location = `https://localhost:${port}/index.json`;
