@@ -2,9 +2,10 @@
 // bytes come from others; written so that the same code and manifest are the same bytes.
 import { createHash } from "node:crypto";
 import semver from "semver";
-import { z } from "zod";
+import type { z } from "zod";
 import { parseJson } from "../language/json.ts";
 import { contractVersion, manifest as manifestShape, type Manifest, type Package } from "./manifest.ts";
+import { optionsSchema } from "./options.ts";
 import { PackageError, quoted } from "./package-error.ts";
 import { customSection, customSectionBytes, wasmMagic, wasmSections } from "./wasm-sections.ts";
 
@@ -118,16 +119,11 @@ export function checkedManifest(value: unknown): Manifest {
     throw new PackageError(`the manifest is wrong${where}: ${message}`);
   }
   try {
-    optionsShape(parsed.data);
+    optionsSchema(parsed.data);
   } catch (error) {
     throw new PackageError(`the manifest's options are no usable JSON Schema: ${(error as Error).message}`);
   }
   return parsed.data;
-}
-
-/** What checks the options of a route. Throws for a schema that says what zod cannot check. */
-export function optionsShape({ options }: Pick<Manifest, "options">): z.ZodType {
-  return z.fromJSONSchema(options);
 }
 
 /**

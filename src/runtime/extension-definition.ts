@@ -1,7 +1,8 @@
 // What a plugin that is not built in says of itself, by its manifest and by the policy: the same for all runtimes.
-import { z } from "zod";
+import type { z } from "zod";
 import type { Extension } from "../extensions/entry.ts";
 import type { Needs } from "../extensions/manifest.ts";
+import { optionsSchema } from "../extensions/options.ts";
 import type { MaybePromise, PluginDefinition } from "../plugin-api/contract.ts";
 import type { PluginNeeds } from "../plugin-api/services.ts";
 
@@ -46,14 +47,9 @@ export function factsOf(extension: Extension): Pick<PluginDefinition, Facts> {
     priority: entry.priority ?? manifest.priority,
     security,
     failMode: security ? "closed" : (entry.failMode ?? manifest.failMode),
-    options: optionsOf(manifest.options),
+    options: optionsSchema(manifest),
     needs: needsOf(manifest.needs),
   };
-}
-
-function optionsOf(schema: Readonly<Record<string, unknown>>): z.ZodType {
-  if (Object.keys(schema).length === 0) return z.record(z.string(), z.unknown());
-  return z.fromJSONSchema(schema, { defaultTarget: "draft-2020-12" });
 }
 
 function needsOf({ keys, secrets, hosts, database }: Needs): PluginNeeds {

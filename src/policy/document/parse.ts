@@ -83,10 +83,10 @@ function schemasOf(
   options: ParseOptions,
   layer: boolean,
 ): (extensions: readonly string[]) => z.ZodType<PolicyDocument> {
-  const none = documentSchema({ ...options, layer });
+  let none: z.ZodType<PolicyDocument> | undefined;
   let last: { readonly names: string; readonly schema: z.ZodType<PolicyDocument> } | undefined;
   return (extensions) => {
-    if (extensions.length === 0) return none;
+    if (extensions.length === 0) return (none ??= documentSchema({ ...options, layer }));
     const names = extensions.join();
     if (last?.names !== names) last = { names, schema: documentSchema({ ...options, layer, extensions }) };
     return last.schema;

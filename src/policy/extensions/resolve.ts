@@ -50,7 +50,7 @@ export async function resolveExtensions(
     const { name } = extension;
     const plugin = pluginOf(extension);
     if (typeof plugin !== "string") plugins[name] = plugin;
-    else flaws.push({ path: ["extensions", name], message: `the options in its manifest: ${plugin}` });
+    else flaws.push({ path: ["extensions", name], message: `the options of its manifest: ${plugin}` });
   }
   if (flaws.length > 0) throw new PolicyRefused(problemsFrom(flaws, source));
   return { extensions, plugins: { ...builtIn, ...plugins } };
@@ -71,7 +71,8 @@ async function packagesFor(
       message,
     }));
     const problems = problemsFrom(flaws, source);
-    if (error.problems.some(({ transient }) => transient)) throw new ReadingCutShort(problems);
+    // What only another document could mend settles it, whatever else is away.
+    if (error.transient) throw new ReadingCutShort(problems);
     throw new PolicyRefused(problems);
   }
 }

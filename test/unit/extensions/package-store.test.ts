@@ -260,3 +260,21 @@ test("a file as long as a package may be is read whole", async () => {
   const geo = await published(plugins, "geo.cjs", bytes, { runtime: "trusted" });
   assert.equal((await store.packages({ geo })).get("geo")?.bytes.length, maxPackageBytes);
 });
+
+test("who waits no more is not kept waiting, and the place is told", async () => {
+  let told: AbortSignal | undefined;
+  const hanging: PackageSource = {
+    ...createFileSource(undefined),
+    fetch(_wanted, signal) {
+      told = signal;
+      return new Promise(() => {});
+    },
+  };
+  const { store } = await scene({ sources: { file: hanging } });
+  const stop = new AbortController();
+  const entries = { geo: entryOf({ source: "file:/geo.wasm", sha256: "a".repeat(64) }) };
+  const asked = store.packages(entries, stop.signal);
+  setImmediate(() => stop.abort());
+  await assert.rejects(asked, { name: "AbortError" });
+  assert.equal(told?.aborted, true);
+});

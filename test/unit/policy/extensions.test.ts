@@ -199,10 +199,10 @@ describe("a package", () => {
 
   test("whose options cannot be checked is refused", async () => {
     const [said] = await refusedWith(packageOf({ options: { type: "banana" } }));
-    assert.match(said ?? "", /^extensions\.geo: the options in its manifest: .*banana/);
+    assert.match(said ?? "", /^extensions\.geo: the options of its manifest: .*banana/);
     const long = { type: "object", description: "x".repeat(70_000) };
     const [late] = await refusedWith(packageOf({ options: long }));
-    assert.match(late ?? "", /^extensions\.geo: the options in its manifest: are longer than/);
+    assert.match(late ?? "", /^extensions\.geo: the options of its manifest: longer than/);
   });
 
   test("that is not to be had refuses the policy: for good, or until it is tried again", async () => {

@@ -2,8 +2,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { CompactSign, exportJWK, generateKeyPair } from "jose";
+import { manifest, type Package } from "../../../src/extensions/manifest.ts";
+import { PackagesRefused } from "../../../src/extensions/package-store.ts";
 import { type Problem, PolicyRefused, ReadingCutShort } from "../../../src/policy/document/problems.ts";
 import { createPolicyReader, type PolicyReader, type RawPolicy } from "../../../src/policy/read.ts";
+import type { FindPackages } from "../../../src/policy/extensions/resolve.ts";
 import { createThreadedReader, type ReadingThreadOptions } from "../../../src/policy/reading-thread.ts";
 import { problemsOf, samplePlugins } from "./sample.ts";
 
@@ -143,5 +146,69 @@ describe("the thread", () => {
       { path: "", message: "{}" },
     ]);
     delete process.env["OUTRIGGER_SECRET_TEST"];
+  });
+});
+
+describe("a large document with extensions", () => {
+  const geo: Package = {
+    manifest: manifest.parse({
+      name: "geo",
+      version: "1.2.0",
+      options: { type: "object", maxProperties: 1 },
+    }),
+    kind: "wasm",
+    bytes: Buffer.from("\0asm"),
+    sha256: "a".repeat(64),
+  };
+  const entries = { geo: { source: "file:/geo.wasm", runtime: "wasm" } };
+  const withGeo = raw({ extensions: entries, ...shared, plugins: ["geo", "cache"] });
+  const packages: FindPackages = (asked) =>
+    Promise.resolve(new Map(Object.keys(asked).map((name) => [name, geo])));
+
+  test("is the same as read here: the packages are got here, and their bytes stay here", async () => {
+    const reader = await createPolicyReader({ plugins: samplePlugins, packages, ...settings });
+    const policy = await threaded({ packages })(withGeo);
+    assert.deepEqual(policy, await reader(withGeo));
+    assert.equal(policy.extensions[0]?.package, geo);
+  });
+
+  test("is refused as here: for good, or until it is tried again", async () => {
+    for (const transient of [false, true]) {
+      const problem = { name: "geo", field: "source", message: "is away", transient };
+      const away: FindPackages = () => Promise.reject(new PackagesRefused([problem]));
+      const error: unknown = await threaded({ packages: away })(withGeo).catch((reason: unknown) => reason);
+      assert.ok(error instanceof PolicyRefused);
+      assert.equal(error instanceof ReadingCutShort, transient);
+      assert.deepEqual(
+        error.problems.map(({ path, line, message }) => [path, line, message]),
+        [["extensions.geo.source", 4, "is away"]],
+      );
+    }
+    const broken: FindPackages = () => Promise.reject(new Error("a bug of ours"));
+    await assert.rejects(threaded({ packages: broken })(withGeo), /a bug of ours/);
+    assert.deepEqual(
+      (await problemsOf(() => threaded()(withGeo))).map(({ message }) => message),
+      ["extensions are not taken here"],
+    );
+  });
+
+  test("waits for packages as long as for the rest, and not once nobody wants it", async () => {
+    const signals: (AbortSignal | undefined)[] = [];
+    const never: FindPackages = (_entries, signal) => {
+      signals.push(signal);
+      return new Promise(() => {});
+    };
+    const late = await problemsOf(() => threaded({ packages: never, limitMs: 1_500 })(withGeo));
+    assert.match(late[0]?.message ?? "", /takes longer than 1\.5 s to read/);
+    const stop = new AbortController();
+    const reading = threaded({ packages: (...given) => (stop.abort(), never(...given)) })(
+      withGeo,
+      stop.signal,
+    );
+    await assert.rejects(reading, { name: "AbortError" });
+    assert.deepEqual(
+      signals.map((signal) => signal?.aborted),
+      [true, true],
+    );
   });
 });

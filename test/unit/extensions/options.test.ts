@@ -1,0 +1,64 @@
+// Options by the JSON Schema of a manifest, which may be made to take for ever.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { optionsSchema } from "../../../src/extensions/options.ts";
+
+const said = (options: Record<string, unknown>, value: unknown): string[] =>
+  (optionsSchema({ options }).safeParse(value).error?.issues ?? []).map(
+    ({ path, message }) => `${path.join(".")}: ${message}`,
+  );
+/** Each level refers twice to the next: 2 to the power of `levels` checks. */
+function laughs(levels: number): Record<string, unknown> {
+  const $defs: Record<string, unknown> = { [`d${levels}`]: { type: "string" } };
+  for (let level = 0; level < levels; level += 1) {
+    const next = { $ref: `#/$defs/d${level + 1}` };
+    $defs[`d${level}`] = { anyOf: [next, next] };
+  }
+  return { $defs, $ref: "#/$defs/d0" };
+}
+
+test("options are checked by it, with their places and what it fills in", () => {
+  const options = {
+    type: "object",
+    properties: {
+      country: { type: "string", pattern: "^[A-Z]{2}$", default: "CH" },
+      near: { type: "array", items: { type: "object", properties: { km: { type: "number", minimum: 1 } } } },
+    },
+    additionalProperties: false,
+  };
+  assert.deepEqual(optionsSchema({ options }).parse({}), { country: "CH" });
+  assert.deepEqual(said(options, { country: "che", near: [{ km: 0 }] }), [
+    "country: Invalid string: must match pattern /^[A-Z]{2}$/",
+    "near.0.km: Too small: expected number to be >=1",
+  ]);
+  assert.deepEqual(said(options, { other: 1 }), [': Unrecognized key: "other"']);
+});
+
+test("no schema at all takes any object, and nothing else", () => {
+  assert.deepEqual(said({}, { a: [1] }), []);
+  assert.deepEqual(said({}, "text"), [": Invalid input: expected record, received string"]);
+});
+
+test("what cannot be a schema is told", () => {
+  assert.throws(() => optionsSchema({ options: { type: "banana" } }), /banana/);
+  assert.throws(() => optionsSchema({ options: { type: "string", pattern: "(" } }), /Unterminated group/);
+  assert.throws(() => optionsSchema({ options: { $ref: "https://x.example/y" } }), /External \$ref/);
+  assert.throws(() => optionsSchema({ options: { description: "x".repeat(70_000) } }), /longer than 65536/);
+});
+
+test("a check that would take for ever is broken off, once", () => {
+  const pattern = { type: "object", properties: { a: { type: "string", pattern: "^(a+)+$" } } };
+  const schema = optionsSchema({ options: pattern });
+  assert.ok(schema.safeParse({ a: "aaa" }).success);
+  const value = { a: `${"a".repeat(60)}!` };
+  const startedMono = performance.now();
+  for (let route = 0; route < 10; route += 1) {
+    assert.match(
+      schema.safeParse(value).error?.message ?? "",
+      /cannot be checked.*takes longer than 1000 ms/,
+    );
+  }
+  assert.ok(performance.now() - startedMono < 5_000);
+  assert.match(said(laughs(30), { a: 1 }).join(""), /takes longer than 1000 ms/);
+  assert.match(said({ allOf: [{ $ref: "#" }] }, { a: 1 }).join(""), /cannot be checked.*call stack/);
+});
