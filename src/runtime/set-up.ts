@@ -72,7 +72,7 @@ export async function compileRoute(
     stripPrefix: spec.stripPrefix,
     strippedOver: spec.strippedOver ?? [],
   };
-  const plugins = namesOn(spec, host).map((name) => {
+  const plugins = spec.plugins.map((name) => {
     const plugin = host.plugins.get(name);
     if (plugin === undefined) throw new Error(`unknown plugin "${name}" on route ${spec.path}`);
     return plugin;
@@ -93,12 +93,6 @@ export async function compileRoute(
     guarded: ordered.some(({ security }) => security),
     decides: spec.closed === true ? "closed" : decisions(ordered, spec.pluginConfig),
   };
-}
-
-/** With those that run for the other callers in place of one that the route has. */
-function namesOn({ plugins }: RouteSpec, { alternatives }: PluginHost): readonly string[] {
-  if (alternatives.size === 0) return plugins;
-  return [...new Set(plugins.flatMap((name) => alternatives.get(name)?.names ?? name))];
 }
 
 async function setUp(

@@ -33,9 +33,9 @@ const members = (version: number): string => `
   exportState: ({ requests }) => ({ requests }),
   importState: (state, exported) => void (state.requests += exported.requests),
   dispose: () => void globalThis.told?.disposed.push(${version}),
-  setup: ({ state }) => ({
+  setup: ({ state, options }) => ({
     onResponse(_exchange, response) {
-      response.fields.set("x-version", "${version}");
+      response.fields.set("x-version", "${version}" + (options.mark ?? ""));
       response.fields.set("x-requests", String(state.requests++));
     },
     onComplete: () => void globalThis.told?.completed.push(${version}),
@@ -43,10 +43,9 @@ const members = (version: number): string => `
 
 function entryOf(version: number, more: object = {}): object {
   const manifest = { version: `1.0.${version}` };
-  const { bytes, sha256 } = bundleExtension({
-    code: pluginCode(members(version), manifest),
-    manifest,
-  }).package;
+  const options = "z.object({ mark: z.string().optional() })";
+  const code = pluginCode(members(version), manifest).replace("z.strictObject({})", options);
+  const { bytes, sha256 } = bundleExtension({ code, manifest }).package;
   const path = join(folder, `${version}.cjs`);
   writeFileSync(path, bytes);
   return { source: `file:${path}`, sha256, runtime: "trusted", ...more };
@@ -203,11 +202,12 @@ describe("two versions of a plugin in one policy", () => {
       policy: {
         extensions: { geo: entryOf(0), "geo-next": entryOf(1, { replaces: "geo", percent: 30 }) },
         plugins: ["geo"],
+        pluginConfig: { "geo-next": { mark: "+" } },
         routes: [{ path: "/*" }, { path: "/next", plugins: ["geo-next"] }],
       },
     });
     const versions = await Promise.all(addresses.map((address) => ask(sidecar, address)));
-    const next = versions.filter((version) => version === "1").length;
+    const next = versions.filter((version) => version === "1+").length;
     assert.equal(next + versions.filter((version) => version === "0").length, addresses.length);
     assert.ok(next > 35 && next < 85, `${next} of ${addresses.length}`);
     assert.deepEqual(await Promise.all(addresses.map((address) => ask(sidecar, address, "/next"))), versions);

@@ -1,6 +1,7 @@
 // From the effective document to routes that can be compiled: options merged for every plugin of every route, checked
 // against the plugin's own schema, each problem traced back to the document and field that it was written in.
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { withAlternatives } from "../extensions/alternatives.ts";
 import type { Layered, Origin } from "../layers/layers.ts";
 import { MergedOptions } from "./merged-options.ts";
 import { flatten, placed } from "./parse.ts";
@@ -63,7 +64,7 @@ export async function completeRoutes(
   const options = new MergedOptions(maxBytes);
   const checker = new OptionsChecker(plugins, sources);
   const complete = (route: PolicyRoute, origin: Origin): EffectiveRoute => {
-    const names = route.plugins ?? effective.plugins;
+    const names = withAlternatives(route.plugins ?? effective.plugins, effective.extensions);
     const config: Record<string, unknown> = {};
     for (const name of new Set([...names, ...Object.keys(route.pluginConfig ?? {})])) {
       const own = route.pluginConfig?.[name];

@@ -10,11 +10,19 @@ export function scopeExtensions(shared: PolicyDocument, service: string | undefi
   const kept = new Set(own.map(([name]) => name));
   const away = new Set(Object.keys(shared.extensions).filter((name) => !kept.has(name)));
   if (away.size === 0) return shared;
+  const all = shared.extensions;
+  /** Without one that is for a part of the callers, all of them have the one that it replaces. */
+  const scoped = <Kind extends Part>(part: Kind): Kind => {
+    const { plugins } = part;
+    if (plugins === undefined) return withoutPlugins(part, away);
+    const names = plugins.map((name) => (away.has(name) ? (all[name]?.replaces ?? name) : name));
+    return withoutPlugins({ ...part, plugins: [...new Set(names)] }, away);
+  };
   return {
-    ...withoutPlugins(shared, away),
+    ...scoped(shared),
     extensions: Object.fromEntries(own),
     ...(shared.locked && { locked: shared.locked.filter((name) => !away.has(name)) }),
-    ...(shared.routes && { routes: shared.routes.map((route) => withoutPlugins(route, away)) }),
+    ...(shared.routes && { routes: shared.routes.map(scoped) }),
   };
 }
 

@@ -258,6 +258,43 @@ describe("an extension for some services", () => {
   });
 });
 
+describe("an extension that replaces another", () => {
+  const pinned = { ...geo, sha256 };
+  const extensions = { geo: pinned, next: { ...pinned, replaces: "geo", percent: 5 } };
+  const config = { geo: { mark: "old" }, next: { mark: "new" } };
+  const routes = [
+    { path: "/a", plugins: ["geo"] },
+    { path: "/b", plugins: ["next"] },
+    { path: "/c", plugins: [] },
+  ];
+
+  test("is on the routes of that one, and that one on its own, each with its options", async () => {
+    const policy = await read({ extensions, pluginConfig: config, routes });
+    assert.deepEqual(
+      policy.routes.map((route) => [route.path, route.plugins, route.pluginConfig]),
+      [
+        ["/a", ["geo", "next"], config],
+        ["/b", ["next", "geo"], config],
+        ["/c", [], {}],
+      ],
+    );
+  });
+
+  test("leaves its routes to that one at services that it is not for", async () => {
+    const some = { ...extensions, next: { ...extensions.next, services: ["orders"] } };
+    const policy = await read({ extensions: some, pluginConfig: config, routes, plugins: ["next", "geo"] });
+    assert.deepEqual(
+      policy.routes.map((route) => [route.plugins, route.pluginConfig]),
+      [
+        [["geo"], { geo: config.geo }],
+        [["geo"], { geo: config.geo }],
+        [[], {}],
+      ],
+    );
+    assert.deepEqual(policy.unmatched.plugins, ["geo"]);
+  });
+});
+
 describe("a layer over extensions", () => {
   const shared = { extensions: { geo }, plugins: ["logging"] };
 
