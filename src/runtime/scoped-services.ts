@@ -3,8 +3,6 @@
 // same.
 import type {
   KeptLines,
-  Logger,
-  Metrics,
   PluginNeeds,
   Secrets,
   Services,
@@ -13,10 +11,14 @@ import type {
   Workers,
 } from "../plugin-api/services.ts";
 import type { PluginSecrets } from "../plugin-api/secrets.ts";
-import { isWithin, ScopedStore } from "./scoped-store.ts";
+import { isWithin, ScopedStore, type StoreRate } from "./scoped-store.ts";
 import { NotDeclared } from "./services/not-declared.ts";
 import { OwnServices, type SharedParts } from "./services/own-services.ts";
+import { refuse } from "./services/quota-use.ts";
 import { builtInQuotas, type Quotas } from "./services/quotas.ts";
+import { Rate } from "./services/rate.ts";
+import { scopedLog } from "./services/scoped-log.ts";
+import { scopedMetrics } from "./services/scoped-metrics.ts";
 
 /** The services as the sidecar has them, of which each plugin gets its part. */
 export interface HostServices extends Omit<Services, "workers" | "http" | "cache" | "db"> {
@@ -64,9 +66,9 @@ export class ScopedServices {
     this.#own = new OwnServices(user.name, user.needs, keys, services, quotas);
     this.common = {
       ...services,
-      logger: scopedLogger(user.name, services.logger),
-      metrics: scopedMetrics(user, metrics, others),
-      store: store && scopedStore(user, store, fleet.service),
+      ...scopedLog(user.name, services, quotas.logLinesPerSecond),
+      metrics: scopedMetrics(user, metrics, others, quotas.metricSeries),
+      store: store && scopedStore(user, store, fleet.service, storeRate(user.name, services, quotas)),
       seals: seals && scopedSeals(user, seals),
       secrets: this.#secrets(new Set(), services.secrets),
       http: this.#own.http,
@@ -144,60 +146,43 @@ export function declaredSecrets({ needs, secrets = {} }: ServicesUser): Readonly
   return new Set([...Object.keys(secrets), ...(needs?.secrets ?? [])]);
 }
 
+/** undefined = no bound. */
+function storeRate(
+  plugin: string,
+  { metrics, clock }: HostServices,
+  { storeCommandsPerSecond: max }: Quotas,
+): StoreRate | undefined {
+  if (max === Infinity) return undefined;
+  const rate = new Rate(max, clock.mono());
+  const options = {
+    plugin,
+    quota: "store_commands",
+    max,
+    unit: "commands of the store a second",
+    metrics,
+  } as const;
+  return (count) => (rate.take(clock.mono(), count) ? undefined : refuse(options));
+}
+
 /** What begins the keys that are its own. */
 function ownPrefix(plugin: string, service: string): string {
   return `p:${service}:${plugin}:`;
 }
 
 /** @param service whose keys its own are */
-export function scopedStore({ name, needs }: ServicesUser, store: Store, service: string): Store {
+export function scopedStore(
+  { name, needs }: ServicesUser,
+  store: Store,
+  service: string,
+  rate?: StoreRate,
+): Store {
   const keys = (needs?.keys ?? []).map((key) => key.replace("<service>", () => service));
-  return new ScopedStore(store, {
+  const scope = {
     plugin: name,
     whole: new Set(keys.filter((key) => !key.endsWith(":"))),
     prefixes: [ownPrefix(name, service), ...keys.filter((key) => key.endsWith(":"))],
-  });
-}
-
-function scopedLogger(plugin: string, logger: Logger): Logger {
-  return {
-    debug: (fields, message) => logger.debug({ ...fields, plugin }, message),
-    info: (fields, message) => logger.info({ ...fields, plugin }, message),
-    warn: (fields, message) => logger.warn({ ...fields, plugin }, message),
-    error: (fields, message) => logger.error({ ...fields, plugin }, message),
   };
-}
-
-function metricPrefixes({ name, needs }: ServicesUser): string[] {
-  return [`outrigger_${name.replaceAll("-", "_")}_`, ...(needs?.metrics ?? [])];
-}
-
-function longest(prefixes: readonly string[], name: string): number {
-  return Math.max(0, ...prefixes.filter((prefix) => name.startsWith(prefix)).map(({ length }) => length));
-}
-
-function scopedMetrics(user: ServicesUser, metrics: Metrics, others: readonly ServicesUser[]): Metrics {
-  const own = metricPrefixes(user);
-  const foreign = others.filter(({ name }) => name !== user.name).flatMap(metricPrefixes);
-  const check = (name: string): void => {
-    const length = longest(own, name);
-    if (length === 0 || length < longest(foreign, name))
-      throw new NotDeclared(user.name, `the metric ${name}`, "metrics");
-  };
-  return {
-    counter(name, ...rest) {
-      check(name);
-      return metrics.counter(name, ...rest);
-    },
-    gauge(name, ...rest) {
-      check(name);
-      return metrics.gauge(name, ...rest);
-    },
-    histogram(name, ...rest) {
-      check(name);
-      return metrics.histogram(name, ...rest);
-    },
-  };
+  return new ScopedStore(store, scope, rate);
 }
 
 export function scopedSeals({ name, needs }: ServicesUser, seals: StoreSeals): StoreSeals {

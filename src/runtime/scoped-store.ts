@@ -21,13 +21,19 @@ function startsWithin(prefixes: readonly string[], name: string): boolean {
   return false;
 }
 
+/** Counts so many commands. @returns the refusal, where they are too many */
+export type StoreRate = (commands: number) => Error | undefined;
+
 export class ScopedStore implements Store {
   readonly #store: Store;
   readonly #scope: Scope;
+  readonly #rate: StoreRate | undefined;
 
-  constructor(store: Store, scope: Scope) {
+  /** @param rate undefined = as many commands as the plugin likes */
+  constructor(store: Store, scope: Scope, rate?: StoreRate) {
     this.#store = store;
     this.#scope = scope;
+    this.#rate = rate;
   }
 
   get up(): boolean {
@@ -70,9 +76,11 @@ export class ScopedStore implements Store {
 
   runAll(calls: readonly Call[], limitMs?: number): Promise<PromiseSettledResult<unknown>[]> {
     for (const { keys } of calls) {
-      const refusal = this.#anyOutside(keys);
+      const refusal = this.#anyOutside(keys, 0);
       if (refusal !== undefined) return refusal;
     }
+    const tooMany = this.#tooMany(calls.length);
+    if (tooMany !== undefined) return tooMany;
     return this.#store.runAll(calls, limitMs);
   }
 
@@ -83,6 +91,8 @@ export class ScopedStore implements Store {
   scan(prefix: string, limit: number): Promise<string[]> {
     const { plugin, prefixes } = this.#scope;
     if (!startsWithin(prefixes, prefix)) return Promise.reject(refusalOf(plugin, prefix));
+    const tooMany = this.#tooMany(1);
+    if (tooMany !== undefined) return tooMany;
     return this.#store.scan(prefix, limit);
   }
 
@@ -97,13 +107,18 @@ export class ScopedStore implements Store {
     return this.#store.hear(key, onTold);
   }
 
-  #anyOutside(keys: readonly string[]): Promise<never> | undefined {
+  #anyOutside(keys: readonly string[], commands = 1): Promise<never> | undefined {
     for (const key of keys) if (!isWithin(this.#scope, key)) return this.#outside(key);
-    return undefined;
+    return this.#tooMany(commands);
   }
 
   #outside(key: string): Promise<never> | undefined {
-    return isWithin(this.#scope, key) ? undefined : Promise.reject(refusalOf(this.#scope.plugin, key));
+    return isWithin(this.#scope, key) ? this.#tooMany(1) : Promise.reject(refusalOf(this.#scope.plugin, key));
+  }
+
+  #tooMany(commands: number): Promise<never> | undefined {
+    const refusal = this.#rate?.(commands);
+    return refusal && Promise.reject(refusal);
   }
 }
 

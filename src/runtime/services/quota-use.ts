@@ -11,8 +11,12 @@ export interface QuotaOptions {
   readonly metrics: Metrics | undefined;
 }
 
-/** Counts what a plugin was refused, or lost. @returns the error that says so */
-export function refuse({ plugin, quota, max, unit, metrics }: QuotaOptions): QuotaExceeded {
+/** Counts what a plugin was refused, or lost. */
+export function countRefusal({
+  plugin,
+  quota,
+  metrics,
+}: Pick<QuotaOptions, "plugin" | "quota" | "metrics">): void {
   metrics
     ?.counter(
       "outrigger_plugin_quota_refusals_total",
@@ -20,7 +24,12 @@ export function refuse({ plugin, quota, max, unit, metrics }: QuotaOptions): Quo
       ["plugin", "quota"],
     )(plugin, quota)
     .inc();
-  return new QuotaExceeded(plugin, quota, `${max} ${unit}`);
+}
+
+/** Counts it, too. @returns the error that says what was refused */
+export function refuse(options: QuotaOptions): QuotaExceeded {
+  countRefusal(options);
+  return new QuotaExceeded(options.plugin, options.quota, `${options.max} ${options.unit}`);
 }
 
 /** A number of things that a plugin may have at once. */

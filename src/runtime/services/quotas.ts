@@ -9,6 +9,11 @@ export interface Quotas {
   readonly databaseConnections: number;
   /** Callers that wait for one of these. */
   readonly databaseWaiting: number;
+  readonly storeCommandsPerSecond: number;
+  /** Lines of both logs. */
+  readonly logLinesPerSecond: number;
+  /** Of all its metrics together. */
+  readonly metricSeries: number;
 }
 
 const mebibyte = 1_048_576;
@@ -19,12 +24,16 @@ export const builtInQuotas: Quotas = {
   cacheBytes: 8 * mebibyte,
   databaseConnections: 10,
   databaseWaiting: 100,
+  storeCommandsPerSecond: Infinity,
+  logLinesPerSecond: Infinity,
+  metricSeries: Infinity,
 };
 
 /** For plugins that a policy brings. */
 export const extensionQuotas: Quotas = {
+  ...builtInQuotas,
   httpInFlight: 64,
-  cacheBytes: 8 * mebibyte,
-  databaseConnections: 10,
-  databaseWaiting: 100,
+  storeCommandsPerSecond: 5_000,
+  logLinesPerSecond: 100,
+  metricSeries: 500,
 };
