@@ -105,13 +105,14 @@ export class GuestGroup {
     // One that fails at its start is told of to whoever starts it.
     if (this.#isOver || this.#instance !== instance) return;
     this.#instance = undefined;
-    if (this.#wasWell) this.#startAgain(failure.message);
+    if (this.#wasWell) this.#startAgain(failure.message, failure.began);
   }
 
-  #startAgain(trap: string): void {
+  /** @param isCounted whether it is the guest's fault */
+  #startAgain(trap: string, isCounted: boolean): void {
     const { restarts, clock, logger, onRestart } = this.#parts;
     const reason = trap.split("\n")[0] ?? "";
-    const delayMs = restarts.nextDelay(reason, clock.mono());
+    const delayMs = isCounted ? restarts.nextDelay(reason, clock.mono()) : 0;
     if (delayMs === undefined) {
       for (const root of this.roots) root.isAbsent(`it is quarantined: ${reason}`);
       return;
@@ -127,7 +128,7 @@ export class GuestGroup {
       () => void (this.#isComing = false),
       (error: unknown) => {
         this.#isComing = false;
-        if (!this.#isOver) this.#startAgain(textOf(error));
+        if (!this.#isOver) this.#startAgain(textOf(error), true);
       },
     );
     for (const root of this.roots) {

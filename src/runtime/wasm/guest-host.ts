@@ -32,7 +32,7 @@ export type GuestAnswer = string | number;
 /** A guest that cannot be called any more: it trapped, took too long, or was ended. */
 export class GuestFailure extends Error {
   override readonly name = "GuestFailure";
-  /** false = another call ended the guest, and nothing of this one had an effect: a new guest can be asked. */
+  /** false = it is not the call's fault: a new guest can be asked. */
   readonly began: boolean;
 
   constructor(

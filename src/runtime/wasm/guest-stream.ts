@@ -113,22 +113,33 @@ export class GuestStream implements InstanceStream {
     this.#pause?.fail(failure);
   }
 
-  /** @param mayRetry whether a guest that was gone before it was asked is waited for */
+  /** A guest that was gone before it was asked, or had no time, is waited for. */
+  async #beginOnce(): Promise<number> {
+    return this.#begin(false);
+  }
+
   #begin(mayRetry: boolean): MaybePromise<number> {
+    const retry = (error: unknown): Promise<number> => {
+      if (!mayRetry || !(error instanceof GuestFailure) || error.began) throw error;
+      return this.#beginOnce();
+    };
     const head = (this.#head ??= requestHead(this.exchange, this.policy.fields));
     return after(this.#root.instance(), (instance) => {
-      this.#instance = instance;
-      this.#context = instance.nextContext();
-      instance.add(this.#context, this);
-      const last = this.exchange.request.hasBody ? 0 : 1;
-      const number = this.#root.idIn(instance) * 8_192 + Math.min(head.count, mostFields) * 2 + last;
-      const info = exchangeInfo(this.exchange);
-      const asked = instance.call(hooks.request, this.#context, number, head.text, info);
-      if (!(asked instanceof Promise) || !mayRetry) return asked;
-      return asked.catch((error: unknown) => {
-        if (!(error instanceof GuestFailure) || error.began) throw error;
-        return this.#begin(false);
-      });
+      try {
+        const asked = this.#beginIn(instance, head);
+        return asked instanceof Promise ? asked.catch(retry) : asked;
+      } catch (error) {
+        return retry(error);
+      }
     });
+  }
+
+  #beginIn(instance: Instance, head: Head): MaybePromise<number> {
+    this.#instance = instance;
+    this.#context = instance.nextContext();
+    instance.add(this.#context, this);
+    const last = this.exchange.request.hasBody ? 0 : 1;
+    const number = this.#root.idIn(instance) * 8_192 + Math.min(head.count, mostFields) * 2 + last;
+    return instance.call(hooks.request, this.#context, number, head.text, exchangeInfo(this.exchange));
   }
 }

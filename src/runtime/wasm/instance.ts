@@ -143,7 +143,7 @@ export class Instance implements EffectHandler {
 
   #failed(error: unknown): never {
     const failure = error instanceof GuestFailure ? error : new GuestFailure(String(error), { cause: error });
-    if (!this.#hasFailed && failure.began) {
+    if (!this.#hasFailed && (failure.began || !this.#guest.alive)) {
       this.dispose();
       // Whoever called hears of it by the call.
       const streams = [...this.#streams.values()];

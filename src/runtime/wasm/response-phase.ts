@@ -9,8 +9,18 @@ import { ResponseBody } from "./response-body.ts";
 
 /** Throws or rejects when the guest fails, or does what it must not. */
 export function askResponse(stream: GuestStream, response: ExchangeResponse): MaybePromise<void> {
-  if (stream.isHeld) return askHead(stream, response);
-  return after(stream.beginAgain(), () => askHead(stream, response));
+  const askAnew = (): MaybePromise<void> => after(stream.beginAgain(), () => askHead(stream, response));
+  if (!stream.isHeld) return askAnew();
+  const retry = (error: unknown): MaybePromise<void> => {
+    if (!(error instanceof GuestFailure) || error.began) throw error;
+    return askAnew();
+  };
+  try {
+    const asked = askHead(stream, response);
+    return asked instanceof Promise ? asked.catch(retry) : asked;
+  } catch (error) {
+    return retry(error);
+  }
 }
 
 function askHead(stream: GuestStream, response: ExchangeResponse): MaybePromise<void> {
