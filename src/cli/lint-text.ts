@@ -19,10 +19,11 @@ export function lintFor(
   service: string | undefined,
   brought: readonly Extension[],
 ): Promise<Lint> {
-  const { upstream, policyMaxBytes: maxBytes } = config;
+  const { upstream, policyKeys, policyMaxBytes: maxBytes } = config;
   const extensions = pluginsOf(brought);
-  const ownBase = upstream.basePath ?? "";
-  return lintPolicy(raw, { plugins: pluginsByName, extensions, service, ownBase, maxBytes });
+  const isSigned = policyKeys !== undefined;
+  const options = { service, ownBase: upstream.basePath ?? "", isSigned, maxBytes };
+  return lintPolicy(raw, { plugins: pluginsByName, extensions, ...options });
 }
 
 /** `policy.yaml, line 3, column 5: warning: routes[0]: answers …; run auth … [unauthenticated-route]` */

@@ -33,31 +33,40 @@ export async function pinDocument(
   name: string,
   vouching: Vouching,
 ): Promise<PinnedDocument> {
-  const document = documentIn(bytes, format);
-  const entries = entriesIn(document);
-  const same = { bytes, format, filledIn: new Map<string, string | undefined>() };
-  if (Object.keys(entries).length === 0) return same;
+  const entries = entriesIn(documentIn(bytes, format));
+  if (Object.keys(entries).length === 0) return { bytes, format, filledIn: new Map() };
   const pins = await pinsFor(packages, entries, name, vouching);
+  for (const [extension, { package: found }] of pins) packages.note(extension, found);
+  const pinned = fillIn({ bytes, format }, pins);
+  if (pinned.filledIn.size === 0 || !isSigned(bytes)) return pinned;
+  throw new PolicyRefused(
+    [...pinned.filledIn.keys()].map((extension) => ({
+      document: name,
+      path: pathText(["extensions", extension]),
+      message: 'is signed without its digest: "outrigger policy sign" and "apply --key" fill it in first',
+    })),
+  );
+}
+
+/** The document with these versions and digests, where it has others or none. @param pins of all its extensions */
+export function fillIn(
+  { bytes, format }: Pick<PinnedDocument, "bytes" | "format">,
+  pins: ReadonlyMap<string, Pick<Pinned, "version" | "sha256">>,
+): PinnedDocument {
+  const document = documentIn(bytes, format);
   const filledIn = new Map<string, string | undefined>();
-  const pinned = Object.entries(entries).map(([extension, entry]) => {
-    const { version, sha256, package: found } = pins.get(extension) as Pinned;
-    packages.note(extension, found);
-    const isNew = entry.sha256 === undefined || (entry.version !== undefined && entry.version !== version);
-    if (isNew) filledIn.set(extension, entry.version);
+  const pinned: Record<string, object> = {};
+  for (const [name, entry] of Object.entries(entriesIn(document))) {
+    const pin = pins.get(name);
     // Of a module that says no version nothing is gained by one that it is given.
-    const hasVersion = entry.version !== undefined || version !== unversioned;
-    return [extension, isNew ? { ...(hasVersion && { version }), sha256 } : {}] as const;
-  });
-  if (filledIn.size === 0) return same;
-  if (isSigned(bytes))
-    throw new PolicyRefused(
-      [...filledIn.keys()].map((extension) => ({
-        document: name,
-        path: pathText(["extensions", extension]),
-        message: 'is signed without its digest: "outrigger policy sign" and "apply --key" fill it in first',
-      })),
-    );
-  return { bytes: withPins(document, Object.fromEntries(pinned)), format: "json", filledIn };
+    const version = pin?.version === unversioned ? entry.version : pin?.version;
+    const isPinned = entry.sha256 !== undefined && (entry.version === undefined || entry.version === version);
+    if (pin === undefined || isPinned) continue;
+    filledIn.set(name, entry.version);
+    pinned[name] = { ...(version !== undefined && { version }), sha256: pin.sha256 };
+  }
+  if (filledIn.size === 0) return { bytes, format, filledIn };
+  return { bytes: withPins(document, pinned), format: "json", filledIn };
 }
 
 async function pinsFor(

@@ -3,6 +3,7 @@
 import { loadConfig } from "../app/environment.ts";
 import type { Config } from "../config/config.ts";
 import { candidateOf } from "../plane/candidate.ts";
+import type { Extension } from "../extensions/entry.ts";
 import type { Finding } from "../plane/lint/finding.ts";
 import { readPolicyFile } from "../policy/sources/file-source.ts";
 import { digestOf } from "../policy/document/digest.ts";
@@ -10,6 +11,7 @@ import { type Problem, PolicyRefused, problemText } from "../policy/document/pro
 import { createPolicyReader, type PolicyReader, type RawPolicy, sharedKey } from "../policy/read.ts";
 import { pluginsByName } from "../app/registry.ts";
 import { lintFor, printLint } from "./lint-text.ts";
+import { fillIn } from "./policy-extensions.ts";
 import { withPolicyPackages } from "./policy-packages.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -17,6 +19,12 @@ export interface CheckOptions {
   readonly over?: string;
   readonly strict?: true;
   readonly json?: true;
+}
+
+interface Pinning {
+  readonly name: string;
+  readonly version: string;
+  readonly sha256: string;
 }
 
 export interface FileResult {
@@ -27,6 +35,8 @@ export interface FileResult {
   /** Of the document as `apply` writes it, by which history, heartbeats and `/policy` name it; absent when it was refused. */
   readonly documentDigest?: string;
   readonly routes?: number;
+  /** Extensions that are not pinned, with what apply would write now; absent = there are none. */
+  readonly unpinned?: readonly Pinning[];
   readonly problems: readonly Problem[];
   /** What is valid and probably not meant. */
   readonly warnings: readonly Finding[];
@@ -55,6 +65,10 @@ export async function readPolicy(
   return over === undefined ? own : { ...(await readFile(over, maxBytes)), layer: own.shared, format: "any" };
 }
 
+function pinningOf({ name, package: { manifest, sha256 } }: Extension): Pinning {
+  return { name, version: manifest.version, sha256 };
+}
+
 async function checkFile(
   read: PolicyReader,
   config: Config,
@@ -65,9 +79,12 @@ async function checkFile(
     const raw = await readPolicy(file, over, config.policyMaxBytes);
     const { digest, routes, extensions } = await read(raw);
     const { findings: warnings, left } = await lintFor(config, raw, undefined, extensions);
-    const own = candidateOf(raw.layer ?? raw.shared, raw.format);
-    const digests = { digest, documentDigest: digestOf(own.bytes) };
-    return { file, ok: true, ...digests, routes: routes.length, problems: [], warnings, left };
+    const pins = new Map(extensions.map((extension) => [extension.name, pinningOf(extension)]));
+    const { bytes, format, filledIn } = fillIn({ bytes: raw.layer ?? raw.shared, format: raw.format }, pins);
+    const digests = { digest, documentDigest: digestOf(candidateOf(bytes, format).bytes) };
+    const unpinned = [...pins.values()].filter(({ name }) => filledIn.has(name));
+    const found = { ...digests, routes: routes.length, ...(unpinned.length > 0 && { unpinned }) };
+    return { file, ok: true, ...found, problems: [], warnings, left };
   } catch (error) {
     if (!(error instanceof PolicyRefused)) throw error;
     const lower = over ?? file;
@@ -117,12 +134,15 @@ export async function validatePolicies(
     terminal.out(`${JSON.stringify({ ok, files: results }, null, 2)}\n`);
     return ok ? 0 : 1;
   }
-  for (const { file, routes, digest, documentDigest, problems, warnings, left } of results) {
+  for (const result of results) {
+    const { file, routes, digest, documentDigest, unpinned = [], problems, warnings, left } = result;
     if (digest !== undefined) {
       const count = `${routes} ${routes === 1 ? "route" : "routes"}`;
       const digests = `document sha256 ${documentDigest}, effective for all services ${digest}`;
       terminal.out(`${file}: valid, ${count}, ${digests}\n`);
     }
+    for (const { name, version, sha256 } of unpinned)
+      terminal.out(`${file}: extensions.${name} is not pinned: version ${version}, sha256 ${sha256}\n`);
     for (const problem of problems) terminal.err(`${problemText(problem)}\n`);
     printLint((line) => terminal.err(line), file, { findings: warnings, left });
   }

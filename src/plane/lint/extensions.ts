@@ -32,4 +32,23 @@ const unpinnedExtension: DocumentRule = {
   },
 };
 
-export const extensionRules: readonly DocumentRule[] = [trustedExtension, unpinnedExtension];
+const unsignedExtension: DocumentRule = {
+  code: "unsigned-extension",
+  about: "A plugin with all rights of the sidecar, where whoever can write a policy chooses its code",
+  *check({ sources: { shared }, isSigned }) {
+    for (const [name, { runtime, source }] of Object.entries(shared.document.extensions ?? {})) {
+      if (runtime !== "trusted" || isSigned !== false) continue;
+      yield {
+        place: { document: shared, path: ["extensions", name, "source"] },
+        message: `nobody signs which code ${quoted(name)} is: who can write the policy, or ${quoted(source)} before it is applied, chooses what runs in every sidecar`,
+        advice: "sign policies and packages, and set OUTRIGGER_POLICY_KEYS",
+      };
+    }
+  },
+};
+
+export const extensionRules: readonly DocumentRule[] = [
+  trustedExtension,
+  unsignedExtension,
+  unpinnedExtension,
+];

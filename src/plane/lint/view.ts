@@ -55,6 +55,8 @@ export interface RouteView extends LintRoute {
 export interface PolicyView {
   readonly sources: Sources;
   readonly plugins: LoadedPlugins;
+  /** Whether sidecars ask for signatures; undefined = that is not known. */
+  readonly isSigned: boolean | undefined;
   readonly effective: Layered["effective"];
   readonly routes: readonly RouteView[];
   readonly reach: Reach;
@@ -68,9 +70,12 @@ export interface ViewOptions {
   readonly service: string | undefined;
   /** Base path of the service's own upstream. */
   readonly ownBase: string;
+  /** Whether sidecars ask for signatures. Default: that is not known. */
+  readonly isSigned?: boolean | undefined;
 }
 
-export function createView(sources: Sources, { plugins, service, ownBase }: ViewOptions): PolicyView {
+export function createView(sources: Sources, options: ViewOptions): PolicyView {
+  const { plugins, service, ownBase, isSigned } = options;
   const { shared, layer } = sources;
   const { effective, origins } = applyLayer(shared.document, layer?.document, service, ownBase);
   const routes = effective.routes.map((route, at): PolicyRoute => {
@@ -82,17 +87,17 @@ export function createView(sources: Sources, { plugins, service, ownBase }: View
   const views = routes.map((route, at): RouteView => {
     const origin = origins[at] as Origin;
     const running = route.plugins ?? effective.plugins;
-    const options = new Map(running.map((name) => [name, optionsOf(name, route)]));
+    const configured = new Map(running.map((name) => [name, optionsOf(name, route)]));
     const from = reach.of(route);
     const asked = remembering((what: Provision) =>
-      running.flatMap((name) => plugins[name]?.lint?.provides?.[what]?.(options.get(name), from) ?? []),
+      running.flatMap((name) => plugins[name]?.lint?.provides?.[what]?.(configured.get(name), from) ?? []),
     );
     const writer = writersFor(sources, route, origin);
     return {
       ...from,
       route,
       plugins: running,
-      options,
+      options: configured,
       failModeOf: (name) => (route.pluginConfig?.[name] ?? effective.pluginConfig[name])?.["failMode"],
       place: placeOfRoute(sources, origin),
       pluginsPlace: pluginsPlaceOf(sources, route, origin),
@@ -104,7 +109,7 @@ export function createView(sources: Sources, { plugins, service, ownBase }: View
   });
   const byRoute = new Map(views.map((each) => [each.route, each]));
   const viewOf = (route: PolicyRoute): RouteView => byRoute.get(route) as RouteView;
-  return { sources, plugins, effective, routes: views, reach, viewOf };
+  return { sources, plugins, isSigned, effective, routes: views, reach, viewOf };
 }
 
 /** Reads the options that a plugin has on a route; undefined for those that are refused. */

@@ -4,10 +4,11 @@ import type { Extension } from "../../extensions/entry.ts";
 import type { Package } from "../../extensions/manifest.ts";
 import { type Entries, PackagesRefused } from "../../extensions/package-store.ts";
 import { placed } from "../document/parse.ts";
-import { type Path, type Problem, PolicyRefused, quoted, ReadingCutShort } from "../document/problems.ts";
+import { type Problem, PolicyRefused, ReadingCutShort } from "../document/problems.ts";
 import type { PolicyPlugins } from "../document/schema.ts";
 import type { SourceDocument } from "../document/written.ts";
 import { type ExtensionPlugin, pluginOf } from "./plugin.ts";
+import { type Flaw, flawsTogether } from "./together.ts";
 
 /**
  * The packages of all these extensions, by name. Rejects with PackagesRefused, one problem for each that is not to be
@@ -19,11 +20,6 @@ export interface Resolved {
   readonly extensions: readonly Extension[];
   /** Those and the built-in ones. */
   readonly plugins: PolicyPlugins;
-}
-
-interface Flaw {
-  readonly path: Path;
-  readonly message: string;
 }
 
 /**
@@ -44,7 +40,7 @@ export async function resolveExtensions(
     entry,
     package: found.get(name) as Package,
   }));
-  const flaws = [...extensions.flatMap(flawsOf), ...samePriorities(extensions, builtIn)];
+  const flaws = flawsTogether(extensions, builtIn);
   const plugins: Record<string, ExtensionPlugin> = {};
   for (const extension of extensions) {
     const { name } = extension;
@@ -79,33 +75,4 @@ async function packagesFor(
 
 function problemsFrom(flaws: readonly Flaw[], source: SourceDocument): Problem[] {
   return flaws.map((flaw) => placed(flaw, source, source.name));
-}
-
-function flawsOf({ name, entry, package: { manifest } }: Extension): Flaw[] {
-  if (!manifest.security || entry.failMode !== "open") return [];
-  const message = "a plugin that decides who gets in always fails closed";
-  return [{ path: ["extensions", name, "failMode"], message }];
-}
-
-const priorityOf = ({ entry, package: { manifest } }: Extension): number =>
-  entry.priority ?? manifest.priority;
-
-/** Of two plugins with one priority nobody could say which runs first; of one and its replacement only one runs. */
-function samePriorities(extensions: readonly Extension[], builtIn: PolicyPlugins): Flaw[] {
-  const taken = new Map<number | undefined, string>();
-  for (const [name, { priority }] of Object.entries(builtIn)) taken.set(priority, name);
-  const flaws: Flaw[] = [];
-  for (const extension of extensions) {
-    const { name, entry } = extension;
-    const priority = priorityOf(extension);
-    const other = taken.get(priority);
-    const pair =
-      other === entry.replaces || extensions.find((each) => each.name === other)?.entry.replaces === name;
-    if (other === undefined) taken.set(priority, name);
-    else if (!pair) {
-      const message = `${priority} is the priority of ${quoted(other)} too: give one of them another, by "priority"`;
-      flaws.push({ path: ["extensions", name, "priority"], message });
-    }
-  }
-  return flaws;
 }

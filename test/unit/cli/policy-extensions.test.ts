@@ -142,12 +142,17 @@ test("validate, lint and test take a policy that is not pinned yet, and lint say
   const file = policyFile(geo, { tests });
   const valid = await outrigger(["policy", "validate", file]);
   assert.equal(valid.code, 0, valid.stderr);
+  assert.match(
+    valid.stdout,
+    new RegExp(`extensions\\.geo is not pinned: version 1\\.3\\.0, sha256 ${digests["1.3.0"]}`),
+  );
   const { stdout: found } = await outrigger(["policy", "lint", file]);
   assert.match(
     found,
     /extensions\.geo\.runtime: "geo" runs in the sidecar's own process.*\[trusted-extension\]/,
   );
   assert.match(found, /extensions\.geo: "geo" has no sha256.*\[unpinned-extension\]/);
+  assert.match(found, /extensions\.geo\.source: nobody signs which code "geo" is.*\[unsigned-extension\]/);
   const passed = await outrigger(["policy", "test", file]);
   assert.deepEqual([passed.code, passed.stdout], [0, `${file}: 1 of 1 tests passed\n`], passed.stderr);
   const failing = policyFile(geo, { tests: [{ ...tests[0], expect: { status: 200 } }] });

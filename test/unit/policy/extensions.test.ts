@@ -163,6 +163,22 @@ describe("a package", () => {
     ]);
   });
 
+  test("that decides who gets in does so for all callers, alone or beside another that does", async () => {
+    const guard = { ...geo, percent: 10 };
+    const packages = having({
+      geo: packageOf({ security: true }),
+      next: packageOf({ name: "next", security: true, priority: 30 }),
+    });
+    const alike = "a plugin that decides who gets in does so for all callers, or beside another that does";
+    const said = (entries: object): Promise<string[]> => refused({ extensions: entries }, { packages });
+    assert.deepEqual(await said({ geo: guard }), [`extensions.geo.percent: ${alike}`]);
+    const open = { ...geo, replaces: "geo", percent: 10 };
+    assert.deepEqual(await said({ geo, other: open }), [`extensions.other.replaces: ${alike}`]);
+    assert.deepEqual(await said({ geo: guard, next: open }), [`extensions.next.percent: ${alike}`]);
+    const { extensions } = await read({ extensions: { geo, next: open } }, { packages });
+    assert.equal(extensions.length, 2);
+  });
+
   test("shares its priority with no other plugin", async () => {
     assert.deepEqual(await refusedWith(packageOf({ priority: 100 })), [
       'extensions.geo.priority: 100 is the priority of "logging" too: give one of them another, by "priority"',
