@@ -14,7 +14,7 @@ export interface ProcessCommand {
 
 const fromSource = import.meta.url.endsWith(".ts");
 /** From source; what the image runs has the same beside it. */
-const childProgram = fileURLToPath(
+const ownProgram = fileURLToPath(
   new URL(fromSource ? "child/program.ts" : "plugin-process.cjs", import.meta.url),
 );
 
@@ -22,15 +22,19 @@ const childProgram = fileURLToPath(
 const firstUser = 61_184;
 const users = 4_336;
 
-/** @param sha256 of the package: each runs as a user of its own where the sidecar is root */
-export function processCommand(memoryMiB: number, sha256: string): ProcessCommand {
+/**
+ * @param sha256 of the package: each runs as a user of its own where the sidecar is root
+ * @param bundled the child's program in one file; default: the sidecar's own
+ */
+export function processCommand(memoryMiB: number, sha256: string, bundled?: string): ProcessCommand {
   const user =
     process.getuid?.() === 0 ? firstUser + (Number.parseInt(sha256.slice(0, 8), 16) % users) : undefined;
-  const files = readableFiles();
+  const childProgram = bundled ?? ownProgram;
+  const files = bundled === undefined ? readableFiles() : [bundled];
   const isOpen = [process.execPath, childProgram, ...files].every(isReadableByAll);
   const setpriv = programAt("setpriv");
   const canChangeUser = user !== undefined && isOpen && setpriv !== undefined;
-  const node = [process.execPath, ...nodeArguments(memoryMiB, files)];
+  const node = [process.execPath, ...nodeArguments(memoryMiB, files), childProgram];
   const [program = "", ...args] = [
     ...limited(),
     ...deprived(setpriv, canChangeUser ? user : undefined),
@@ -55,7 +59,6 @@ function nodeArguments(memoryMiB: number, files: readonly string[]): string[] {
     "--disable-sigusr1",
     "--no-addons",
     "--no-warnings",
-    childProgram,
   ];
 }
 
@@ -79,7 +82,7 @@ function programAt(name: string): string | undefined {
 
 /** What the child's own program is made of; it gives this up before it takes the bundle. */
 function readableFiles(): string[] {
-  if (!fromSource) return [childProgram];
+  if (!fromSource) return [ownProgram];
   const root = fileURLToPath(new URL("../../../", import.meta.url));
   const require = createRequire(import.meta.url);
   const packages = ["zod", "ipaddr.js", "lru-cache"].map((name) => {

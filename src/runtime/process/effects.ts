@@ -1,5 +1,6 @@
 // What a plugin's process says without waiting for an answer: lines of its log, changes of its metrics, what its timers
 // threw. Bounded a second, and counted where it is too much.
+import { textOf } from "../../plugin-api/error-text.ts";
 import type { Aggregation, Counter, Services } from "../../plugin-api/services.ts";
 import type { MetricChange } from "./protocol.ts";
 import { list, shortened, text, texts, Unreadable } from "./received.ts";
@@ -8,6 +9,7 @@ const perSecond = { lines: 100, changes: 2_000 };
 const maxFaults = 10;
 const faultWindowMs = 60_000;
 const maxFamilies = 64;
+const maxTold = 16;
 const levels: ReadonlySet<string> = new Set(["debug", "info", "warn", "error"]);
 type Level = "debug" | "info" | "warn" | "error";
 
@@ -17,6 +19,7 @@ export class Effects {
   readonly #dropped: Counter;
   readonly #families = new Set<string>();
   readonly #faults: number[] = [];
+  readonly #told = new Set<string>();
   #second = 0;
   #lines = 0;
   #changes = 0;
@@ -31,19 +34,33 @@ export class Effects {
     )(plugin);
   }
 
-  /** @param message `log`, level, message, fields as JSON */
-  log(message: readonly unknown[]): void {
-    if (!this.#counts("lines")) return;
+  /** @param message `log`, level, message, fields as JSON; or `metrics`, changes */
+  take(message: readonly unknown[]): void {
+    if (message[0] === "log") this.#within("lines", () => this.#log(message));
+    else if (Array.isArray(message[1])) {
+      for (const change of message[1] as readonly unknown[])
+        this.#within("changes", () => this.#change(list(change, "a change") as MetricChange));
+    }
+  }
+
+  /** What is too much, or cannot be taken, is dropped and counted; why is told once. */
+  #within(what: "lines" | "changes", effect: () => void): void {
+    if (!this.#counts(what)) return;
+    try {
+      effect();
+    } catch (error) {
+      this.#dropped.inc();
+      const why = textOf(error).slice(0, 200);
+      if (this.#told.has(why) || this.#told.size >= maxTold) return;
+      this.#told.add(why);
+      this.#services.logger.warn({ why }, "what a plugin says for the log or its metrics is not taken");
+    }
+  }
+
+  #log(message: readonly unknown[]): void {
     const level = text(message[1], "a level");
     if (!levels.has(level)) throw new Unreadable("a line's level is none");
     this.#services.logger[level as Level](fieldsOf(message[3]), shortened(message[2], "a line", 1_024));
-  }
-
-  /** @param message `metrics`, changes */
-  metrics(message: readonly unknown[]): void {
-    for (const change of list(message[1], "changes of metrics")) {
-      if (this.#counts("changes")) this.#change(list(change, "a change") as MetricChange);
-    }
   }
 
   /** It threw where nobody caught it. @returns why it may not go on; undefined = it may */
@@ -65,8 +82,9 @@ export class Effects {
     // Whatever this process may count under other names, the plugin may not.
     if (!/^[a-z][a-z0-9_]*$/.test(family) || !family.startsWith(this.#prefix))
       throw new Unreadable(`a metric's name does not begin with ${this.#prefix}`);
+    if (this.#families.size >= maxFamilies && !this.#families.has(family))
+      throw new Unreadable(`it has more than ${maxFamilies} metrics`);
     this.#families.add(family);
-    if (this.#families.size > maxFamilies) throw new Unreadable(`it has more than ${maxFamilies} metrics`);
     const about = shortened(help, "a metric's help", 256);
     const names = texts(labels, "a metric's labels", 8);
     const labelled = texts(values, "a metric's values", 8).map((value) => value.slice(0, 128));

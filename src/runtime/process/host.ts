@@ -17,6 +17,7 @@ const startLimitMs = 8_000;
 export class ProcessHost {
   readonly extension: Extension;
   readonly version: string;
+  readonly program: string | undefined;
   readonly services: Services;
   readonly restarts: Restarts;
   readonly effects: Effects;
@@ -26,14 +27,17 @@ export class ProcessHost {
   #lastExchange = 0;
   readonly #own = new Set<string>();
   #life: PluginLife | undefined;
+  /** With those that are being started. */
+  readonly #lives = new Set<PluginLife>();
   #starting: Promise<PluginLife> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
   /** How often it was started again. */
   started = -1;
 
-  constructor(extension: Extension, version: string, services: Services) {
+  constructor(extension: Extension, version: string, services: Services, program?: string) {
     this.extension = extension;
+    this.program = program;
     this.version = version;
     this.services = services;
     const { name: plugin, entry } = extension;
@@ -117,10 +121,7 @@ export class ProcessHost {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.restarts.close();
-    const starting = this.#starting?.catch(() => undefined);
-    await this.#life?.close();
-    await starting;
-    await this.#life?.close();
+    await Promise.all([...this.#lives].map((life) => life.close()));
   }
 
   #running(): Promise<PluginLife> {
@@ -134,6 +135,7 @@ export class ProcessHost {
     if (this.#closed) throw new Error("the sidecar ends");
     this.started += 1;
     const life = new PluginLife(this, (reason) => this.#died(life, reason));
+    this.#lives.add(life);
     try {
       const ready = life.ready([...this.#setUps.values()]);
       await withinLimit(ready, startLimitMs, `it did not start within ${startLimitMs} ms`);
@@ -150,6 +152,7 @@ export class ProcessHost {
   }
 
   #died(life: PluginLife, reason: string): void {
+    this.#lives.delete(life);
     if (this.#closed) return;
     const wasServing = this.#life === life;
     if (wasServing) this.#life = undefined;

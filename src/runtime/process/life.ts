@@ -28,6 +28,8 @@ export interface LifeParts {
   readonly services: Services;
   readonly effects: Effects;
   readonly requestLimits: RequestLimits;
+  /** In place of the sidecar's own program for it. */
+  readonly program: string | undefined;
 }
 
 interface Waiting {
@@ -52,7 +54,7 @@ export class PluginLife {
     this.#parts = parts;
     const { extension, services } = parts;
     const { memoryMiB, oldSpaceMiB, memoryBytes } = memoryOf(extension);
-    const command = processCommand(oldSpaceMiB, extension.package.sha256);
+    const command = processCommand(oldSpaceMiB, extension.package.sha256, parts.program);
     if (command.warning !== undefined)
       services.logger.warn(
         { memoryMiB },
@@ -149,9 +151,8 @@ export class PluginLife {
         return this.#answered(message[1], ({ reject }) => reject(new Error(why)));
       }
       case "log":
-        return effects.log(message);
       case "metrics":
-        return effects.metrics(message);
+        return effects.take(message);
       case "fault": {
         const why = effects.fault(message, services.clock.mono());
         if (why !== undefined) this.process.kill(why);

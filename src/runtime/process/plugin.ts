@@ -12,12 +12,16 @@ import type { PluginProcess } from "./plugin-process.ts";
 import type { Declared, HookName, HookSubject } from "./protocol.ts";
 import { errorParts, exchangeFacts, lateFacts, outcomeSubject, responseSubject } from "./shown.ts";
 
-export function createProcessPlugin(extension: Extension): ExtensionDefinition<ProcessHost> {
+/** @param program of its process, in one file; default: the sidecar's own */
+export function createProcessPlugin(
+  extension: Extension,
+  program?: string,
+): ExtensionDefinition<ProcessHost> {
   const facts = factsOf(extension);
   return {
     ...facts,
     needs: { ...facts.needs, metrics: [quarantineMetric, droppedMetric] },
-    init: (services) => new ProcessHost(extension, facts.version, services),
+    init: (services) => new ProcessHost(extension, facts.version, services, program),
     dispose: (host) => host.dispose(),
     async setup({ options, route, state: host }) {
       const { id, declared } = await host.setUp(options, route);

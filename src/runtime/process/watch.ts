@@ -11,8 +11,9 @@ export interface WatchLimits {
 }
 
 const tickMs = 50;
-/** Ticks that a ping may take, once a hook is late or once a second. */
+/** Ticks that a ping may take, once a hook is late or once a second; while it loads or is set up. */
 const pingTicks = 5;
+const settingUpTicks = 40;
 const ticksBetweenPings = 20;
 /** The hook's own time limit comes first. */
 const graceMs = 20;
@@ -29,7 +30,7 @@ export class ProcessWatch {
   #pings = 0;
   #pingedAt = 0;
   #baseBytes: number | undefined;
-  /** A set-up may take its time. */
+  /** Set-ups that it has not answered: these may take their time. */
   settingUp = 0;
 
   constructor(process: PluginProcess, limits: WatchLimits, now: () => number, onTick: () => void) {
@@ -78,8 +79,8 @@ export class ProcessWatch {
     const process = this.#process;
     if (process.pongs < this.#pings) {
       // What lies in the socket already is read before it is judged.
-      if (this.#ticks - this.#pingedAt >= pingTicks && this.settingUp === 0)
-        setImmediate(() => this.#judge());
+      const most = this.settingUp > 0 ? settingUpTicks : pingTicks;
+      if (this.#ticks - this.#pingedAt >= most) setImmediate(() => this.#judge());
       return;
     }
     if (!isLate && this.#ticks - this.#pingedAt < ticksBetweenPings) return;
@@ -89,7 +90,7 @@ export class ProcessWatch {
   }
 
   #judge(): void {
-    if (this.#process.pongs < this.#pings && this.settingUp === 0)
+    if (this.#process.pongs < this.#pings)
       this.#process.kill("it does not answer: something in it runs without end");
   }
 
