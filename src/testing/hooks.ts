@@ -1,6 +1,8 @@
 // One plugin set up on one route, without a sidecar around it, to call its hooks by hand.
 import { Writable } from "node:stream";
-import type { Clock, Hooks, PluginDefinition, RouteInfo } from "../plugin-api/contract.ts";
+import type { Clock, Hooks, PluginDefinition, RouteInfo, Services, Store } from "../plugin-api/contract.ts";
+import { parseRedisAddress } from "../redis/address.ts";
+import { createStore, type RedisStore } from "../redis/store.ts";
 import { createHttpClient } from "../runtime/services/http/client.ts";
 import { type HostServices, ScopedServices } from "../runtime/scoped-services.ts";
 import { createLogging } from "../telemetry/logger.ts";
@@ -16,10 +18,16 @@ export interface SetupFacts {
   /** By name, without `OUTRIGGER_`. */
   readonly secrets?: Readonly<Record<string, string>>;
   readonly route?: Partial<RouteInfo>;
+  /** A Redis for `services.store` and the cache, as a sidecar's `REDIS_URL`; absent = there is none. */
+  readonly redisUrl?: string;
+  /** A store of the test's own in place of a Redis. */
+  readonly store?: Store;
 }
 
 export interface SetUpPlugin extends AsyncDisposable {
   readonly hooks: Hooks;
+  /** As `setup` got them: to put there what the plugin is to find, and to look at what it left. */
+  readonly services: Services;
   /** In the Prometheus text format. */
   metrics(): Promise<string>;
   /** What it logged: JSON, a line each. */
@@ -27,11 +35,48 @@ export interface SetUpPlugin extends AsyncDisposable {
 }
 
 /**
- * Runs `init` and `setup` with services within what the definition declares: without Redis, which a sidecar with a
- * `redisUrl` has. Throws when the options are refused.
+ * Runs `init` and `setup` with services within what the definition declares, all of them the sidecar's own: `http` calls,
+ * `db` asks the PostgreSQL whose URL is in `secrets`, `store` and `cache` are in the Redis at `redisUrl`. Throws when
+ * the options are refused, or Redis does not answer.
  */
 export async function setUpPlugin(plugin: PluginDefinition, facts: SetupFacts = {}): Promise<SetUpPlugin> {
-  const { options = {} } = facts;
+  const { options = {}, route } = facts;
+  const { stream, text } = collected();
+  const output = createOutput({ stream });
+  const metrics = createMetrics(names);
+  const redis = await connected(facts.redisUrl);
+  const host = hostOf(facts, output, metrics, facts.store ?? redis);
+  const scoped = new ScopedServices(plugin, host);
+  const end = (): void => {
+    scoped.close();
+    redis?.close();
+  };
+  try {
+    const parsed = plugin.options.parse(options);
+    const services = scoped.with(options);
+    const state = plugin.init?.(scoped.common);
+    const hooks = await plugin.setup({ options: parsed, services, state, route: { ...anyRoute, ...route } });
+    return {
+      hooks,
+      services,
+      metrics: () => metrics.render(),
+      async log() {
+        await output.flush(1_000);
+        return text();
+      },
+      async [Symbol.asyncDispose]() {
+        await hooks.close?.();
+        await plugin.dispose?.(state);
+        end();
+      },
+    };
+  } catch (error) {
+    end();
+    throw error;
+  }
+}
+
+function collected(): { readonly stream: Writable; readonly text: () => string } {
   let text = "";
   const stream = new Writable({
     write(chunk: Buffer, _encoding, done) {
@@ -39,29 +84,16 @@ export async function setUpPlugin(plugin: PluginDefinition, facts: SetupFacts = 
       done();
     },
   });
-  const output = createOutput({ stream });
-  const metrics = createMetrics(names);
-  const host = hostOf(facts, output, metrics);
-  const scoped = new ScopedServices(plugin, host);
-  const state = plugin.init?.(scoped.common);
-  const hooks = await plugin.setup({
-    options: plugin.options.parse(options),
-    services: scoped.with(options),
-    state,
-    route: { ...anyRoute, ...facts.route },
-  });
-  return {
-    hooks,
-    metrics: () => metrics.render(),
-    async log() {
-      await output.flush(1_000);
-      return text;
-    },
-    async [Symbol.asyncDispose]() {
-      await hooks.close?.();
-      await plugin.dispose?.(state);
-    },
-  };
+  return { stream, text: () => text };
+}
+
+async function connected(redisUrl: string | undefined): Promise<RedisStore | undefined> {
+  if (redisUrl === undefined) return undefined;
+  const address = parseRedisAddress(redisUrl);
+  const store = createStore({ address, keyPrefix: "outrigger:", connectionName: "outrigger-test" });
+  if (await store.whenUp(5_000)) return store;
+  store.close();
+  throw new Error("redisUrl: Redis did not answer within 5 seconds");
 }
 
 const names = { service: "test", instance: "test-1" };
@@ -70,12 +102,13 @@ function hostOf(
   { clock = new TestClock(), secrets = {} }: SetupFacts,
   output: Output,
   metrics: ReturnType<typeof createMetrics>,
+  store: Store | undefined,
 ): HostServices {
   const secretOf = (name: string): string | undefined => secrets[name];
   return {
     ...createLogging({ level: "debug", ...names, output }),
     metrics,
-    store: undefined,
+    store,
     secrets: {
       get: secretOf,
       sentTo(name) {

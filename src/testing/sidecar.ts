@@ -18,6 +18,8 @@ export interface TestSidecarOptions {
   /** The service: a handler for a server made here, or the URL of one that stands already. */
   readonly upstream: http.RequestListener | string;
   readonly redisUrl?: string;
+  /** By name, without `OUTRIGGER_`, as for `setUpPlugin`: `SECRET_GEO_DB` with a database's URL. */
+  readonly secrets?: Readonly<Record<string, string>>;
   /** Further settings. */
   readonly env?: Readonly<Record<string, string>>;
   /** In place of the built-in plugins. */
@@ -105,6 +107,7 @@ function environmentOf(options: TestSidecarOptions, upstreamUrl: string, policyF
     ...(options.policy === undefined ? {} : { OUTRIGGER_POLICY_FILE: policyFile }),
     ...(options.redisUrl === undefined ? {} : { REDIS_URL: options.redisUrl }),
     ...boundSecrets(options),
+    ...secretSettings(options),
     ...options.env,
   };
 }
@@ -115,8 +118,14 @@ function configOf(registry: readonly PluginDefinition[], env: Environment): Conf
   return new ConfigReader([...byName.values()]).load(env);
 }
 
+function secretSettings({ secrets = {} }: TestSidecarOptions): Record<string, string> {
+  return Object.fromEntries(Object.entries(secrets).map(([name, value]) => [`OUTRIGGER_${name}`, value]));
+}
+
 /** Binds every secret to every loopback host that the policy names: what tests are about is something else, mostly. */
-function boundSecrets({ policy, env = {} }: TestSidecarOptions): Record<string, string> {
+function boundSecrets(options: TestSidecarOptions): Record<string, string> {
+  const { policy } = options;
+  const env = { ...secretSettings(options), ...options.env };
   const names = Object.keys(env).filter((name) => /^OUTRIGGER_SECRET_(?!HOSTS$)/.test(name));
   const hosts = new Set(JSON.stringify(policy ?? {}).match(/(?<=https?:\/\/)127\.0\.0\.1:\d+/g));
   if (names.length === 0 || hosts.size === 0) return {};

@@ -273,6 +273,8 @@ export const rooms: readonly Room[] = [
       "src/app/sidecar.ts",
       "src/config/config.ts",
       "src/plugin-api/",
+      "src/redis/address.ts",
+      "src/redis/store.ts",
       "src/runtime/",
       "src/telemetry/",
     ],
