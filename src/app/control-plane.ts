@@ -193,6 +193,7 @@ function adminOf<Compiled>(
   const { logger, metrics, level } = telemetry;
   return createAdmin({
     ...parts,
+    policyStatus: () => ({ ...parts.policyStatus(), troubles: Object.fromEntries(data.troubles()) }),
     listen: config.admin,
     token: () => secretFiles.adminToken,
     logger,

@@ -116,9 +116,14 @@ function mergedOf(one: PluginReport, other: PluginReport): PluginReport {
 /** What `GET /plugins` shows. */
 export function shownReports(reports: readonly PluginReport[]): object {
   return {
-    plugins: reports.map(({ quarantined, hooks, ...report }) => ({
-      ...report,
-      state: stateOf({ quarantined, ...report }),
+    plugins: reports.map(({ name, version, runtime, sha256, trouble, quarantined, hooks, ...rest }) => ({
+      name,
+      version,
+      runtime,
+      sha256,
+      state: stateOf({ quarantined, ...rest }),
+      trouble,
+      ...rest,
       hooks: Object.fromEntries(
         Object.entries(hooks).map(([phase, { errors, seconds }]) => [
           phase,

@@ -20,7 +20,8 @@ export const quarantineMetric = "outrigger_plugin_quarantined";
 
 export class Restarts {
   readonly #of: RestartsOf;
-  readonly #gauge: Gauge;
+  /** Made when first needed: versions come and go, and most are well. */
+  #gauge: Gauge | undefined;
   /** Moments of the last deaths within the window. */
   readonly #deaths: number[] = [];
   #delayMs = 0;
@@ -29,13 +30,6 @@ export class Restarts {
 
   constructor(of: RestartsOf) {
     this.#of = of;
-    this.#gauge = of.metrics.gauge(
-      quarantineMetric,
-      "Whether a plugin is left out: for what its timers and callbacks threw, or because it keeps dying",
-      ["plugin", "version"],
-      "max",
-    )(of.plugin, of.version);
-    this.#gauge.set(0);
   }
 
   /**
@@ -61,8 +55,14 @@ export class Restarts {
     if (this.#quarantined) return;
     this.#quarantined = true;
     this.#reason = reason;
+    const { plugin, version, perMinute, logger, metrics } = this.#of;
+    this.#gauge = metrics.gauge(
+      quarantineMetric,
+      "Whether a plugin is left out: for what its timers and callbacks threw, or because it keeps dying",
+      ["plugin", "version"],
+      "max",
+    )(plugin, version);
     this.#gauge.set(1);
-    const { plugin, version, perMinute, logger } = this.#of;
     logger.error(
       { plugin, version, reason, restartsPerMinute: perMinute },
       "plugin is quarantined until a policy names another digest of it: its requests get its fail mode",
@@ -85,6 +85,6 @@ export class Restarts {
 
   /** The package is not used any more. */
   close(): void {
-    this.#gauge.set(0);
+    this.#gauge?.set(0);
   }
 }

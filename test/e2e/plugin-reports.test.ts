@@ -56,6 +56,8 @@ describe("GET /plugins", () => {
       ["logging", "built-in", "ok", 2, null],
     );
     assert.deepEqual([other?.name, other?.routes, other?.trouble], ["failing", 1, "not well"]);
+    const status = (await (await fetch(`${sidecar.adminUrl}/policy`)).json()) as { troubles: object };
+    assert.deepEqual(status.troubles, { failing: "not well" });
     const { calls, errors, p50Micros = 0, p99Micros = 0 } = other?.hooks["onRequest"] ?? {};
     assert.deepEqual([calls, errors], [3, 3]);
     assert.ok(p50Micros > 0 && p50Micros <= p99Micros);
