@@ -8,7 +8,7 @@ declare function proxy_log(level: i32, text: usize, size: usize): i32;
 namespace logged_process {
   export namespace stdout {
     export function write(text: string): void {
-      const bytes = String.UTF8.encode(text);
+      const bytes = String.UTF8.encode(text.trimEnd());
       proxy_log(2, changetype<usize>(bytes), bytes.byteLength);
     }
   }

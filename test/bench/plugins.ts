@@ -1,0 +1,88 @@
+// `node test/bench/plugins.ts [--quick]`: what plugins of others cost in each runtime. CPU is user and system time of this
+// process with all its threads, and of its children; figures are medians of rounds in which the contenders take turns.
+import { type BenchSize, hookCosts, streamCosts } from "./plugin-costs.ts";
+import { besideSpinning, startAndMemory, stopTimes, swaps } from "./plugin-life.ts";
+import { cpuModel } from "./machine.ts";
+
+interface Row {
+  readonly figure: string;
+  readonly measured: string;
+  /** Absent = none is set. */
+  readonly goal?: string;
+  readonly met?: boolean;
+}
+
+const quick: BenchSize = { rounds: 5, calls: 4_000, swaps: 60, seconds: 2 };
+const whole: BenchSize = { rounds: 15, calls: 20_000, swaps: 500, seconds: 8 };
+
+const micro = (value: number): string => `${value.toFixed(2)} µs`;
+
+function under(figure: string, value: number, limit: number, unit: string): Row {
+  const digits = unit === "µs" ? 2 : 1;
+  return {
+    figure,
+    measured: `${value.toFixed(digits)} ${unit}`,
+    goal: `${limit} ${unit}`,
+    met: value <= limit,
+  };
+}
+
+async function rowsOf(size: BenchSize): Promise<Row[]> {
+  const rows: Row[] = [];
+  // First, as memory that was used before is taken again.
+  const started = await startAndMemory(size);
+  const hooks = await hookCosts(size);
+  const builtIn = hooks.get("built-in") ?? Number.NaN;
+  const goals: Readonly<Record<string, number>> = {
+    "wasm, isolate": 6,
+    process: 60,
+    "process, 16 in flight": 8,
+  };
+  for (const [name, cost] of hooks) {
+    const figure = `hook that reads 3 fields and sets 1: ${name}`;
+    if (name === "trusted") rows.push(under(`${figure}, over a built-in`, cost - builtIn, 0.5, "µs"));
+    else if (goals[name] !== undefined) rows.push(under(figure, cost, goals[name], "µs"));
+    else rows.push({ figure, measured: micro(cost) });
+  }
+  for (const [name, cost] of await streamCosts(size)) {
+    const figure = `whole stream: ${name}`;
+    rows.push(name === "C, isolate" ? under(figure, cost, 15, "µs") : { figure, measured: micro(cost) });
+  }
+  for (const { name, startMs, memoryMiB } of started) {
+    rows.push({
+      figure: `start: ${name}`,
+      measured: `${startMs.toFixed(0)} ms, ${memoryMiB.toFixed(1)} MiB`,
+    });
+  }
+  for (const [name, ms] of await stopTimes(size)) {
+    rows.push(under(`a spinning guest (limit 20 ms) is stopped: ${name}`, ms, 30, "ms"));
+  }
+  for (const { name, aloneMs, besideMs } of await besideSpinning(size)) {
+    rows.push({
+      figure: `p99 of others, alone / beside a guest that spins 10 times a second: ${name}`,
+      measured: `${aloneMs.toFixed(1)} / ${besideMs.toFixed(1)} ms`,
+    });
+  }
+  for (const { name, count, failed, answered, swapMs, grownMiB } of await swaps(size)) {
+    rows.push({
+      figure: `${count} swaps under load: ${name}`,
+      measured: `${failed} of ${answered} requests failed, ${swapMs.toFixed(0)} ms a swap, ${grownMiB.toFixed(1)} MiB more`,
+      goal: "0 failed",
+      met: failed === 0,
+    });
+  }
+  return rows;
+}
+
+const size = process.argv.includes("--quick") ? quick : whole;
+// Threads and processes of plugins do not keep this one going.
+const waiting = setInterval(() => {}, 1_000);
+const rows = await rowsOf(size);
+clearInterval(waiting);
+console.log(`${new Date().toISOString().slice(0, 10)}, ${cpuModel()}, Node ${process.versions.node}\n`);
+console.log("| figure | measured | goal |\n| --- | --- | --- |");
+for (const { figure, measured, goal, met } of rows) {
+  const verdict = goal === undefined ? "" : `${goal}: ${met === true ? "met" : "**missed**"}`;
+  console.log(`| ${figure} | ${measured} | ${verdict} |`);
+}
+process.exit(0);
