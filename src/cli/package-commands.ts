@@ -1,12 +1,10 @@
-// The `plugin` commands, for whoever writes plugins or hands them on: their arguments and options.
+// The `plugin` commands: their arguments and options. Those for whoever writes plugins are in author-commands.ts.
 import type { Command } from "commander";
+import { addAuthorCommands } from "./author-commands.ts";
 import type { InspectOptions } from "./package-inspect.ts";
 import type { ListPackagesOptions } from "./package-list.ts";
-import type { PackOptions } from "./package-pack.ts";
-import type { PublishOptions } from "./package-publish.ts";
 import type { RemoveOptions } from "./package-remove.ts";
 import type { SearchOptions } from "./package-search.ts";
-import type { SignOptions } from "./package-sign.ts";
 import type { Terminal } from "./terminal.ts";
 
 type Choose = (run: () => Promise<number>) => void;
@@ -17,11 +15,6 @@ const inPlace = [
   "redis:, file:FOLDER, an index (file:….json, https://….json) or oci://…",
   "redis:",
 ] as const;
-const as = [
-  "--as <name@version>",
-  "of a module without a manifest: its name in the policy, and its version there",
-] as const;
-
 /** @param choose takes what is to be run once the arguments are right */
 export function addPackageCommands(program: Command, terminal: Terminal, choose: Choose): void {
   const plugin = program
@@ -29,41 +22,6 @@ export function addPackageCommands(program: Command, terminal: Terminal, choose:
     .description("make packages of plugins that are not built in, hand them on, look at them");
   addAuthorCommands(plugin, terminal, choose);
   addPlaceCommands(plugin, terminal, choose);
-}
-
-function addAuthorCommands(plugin: Command, terminal: Terminal, choose: Choose): void {
-  plugin
-    .command("pack")
-    .description("make one file of a plugin's code and its manifest.json")
-    .argument("<path>", "a folder, a .ts or .js file, or a .wasm module")
-    .option("--out <file>", "default: <name>@<version>.cjs or .wasm, here")
-    .option("--manifest <file>", "default: manifest.json beside the code")
-    .option(...json)
-    .action((path: string, options: PackOptions) =>
-      choose(async () => (await import("./package-pack.ts")).packPlugin(terminal, path, options)),
-    );
-  plugin
-    .command("sign")
-    .description("sign a package with a key of OUTRIGGER_POLICY_KEYS, into <file>.sig")
-    .argument("<file>")
-    .requiredOption("--key <file>", "the private key")
-    .option("--expires <time>", "signed for so long, e.g. 30d (default: for good)")
-    .option(...as)
-    .option(...json)
-    .action((file: string, options: SignOptions) =>
-      choose(async () => (await import("./package-sign.ts")).signPluginFile(terminal, file, options)),
-    );
-  plugin
-    .command("publish")
-    .description("put a package where sidecars find it; what a version stands for never changes")
-    .argument("<file>")
-    .option("--to <place>", "redis:, file:FOLDER or oci://host/repository", "redis:")
-    .option("--key <file>", "sign it with this private key (default: take <file>.sig along)")
-    .option(...as)
-    .option(...json)
-    .action((file: string, options: PublishOptions) =>
-      choose(async () => (await import("./package-publish.ts")).publishPlugin(terminal, file, options)),
-    );
 }
 
 function addPlaceCommands(plugin: Command, terminal: Terminal, choose: Choose): void {

@@ -252,6 +252,11 @@ export const rooms: readonly Room[] = [
       "src/extensions/",
       "src/files/",
       "src/fleet/",
+      "src/kit/ask.ts",
+      "src/kit/author-tests.ts",
+      "src/kit/finding.ts",
+      "src/kit/init.ts",
+      "src/kit/template.ts",
       "src/language/",
       "src/plane/",
       "src/plugin-api/",
@@ -265,7 +270,7 @@ export const rooms: readonly Room[] = [
     ["commander"],
   ),
   room("src/main.ts", ["src/cli/"]),
-  // The test kit of plugins: no room imports it.
+  // The test kit of plugins: nothing that serves imports it.
   room(
     "src/testing/",
     [
@@ -277,6 +282,21 @@ export const rooms: readonly Room[] = [
       "src/redis/store.ts",
       "src/runtime/",
       "src/telemetry/",
+    ],
+    ["zod"],
+  ),
+  // For authors of plugins: makes one, tries it, measures it.
+  room("src/kit/", ["package.json", "src/extensions/manifest.ts"]),
+  // The process that runs an author's code: started by its path.
+  room(
+    "src/kit/process/",
+    [
+      "src/extensions/",
+      "src/kit/",
+      "src/plane/pack/",
+      "src/plugin-api/",
+      "src/runtime/extension-runtimes.ts",
+      "src/testing/",
     ],
     ["zod"],
   ),

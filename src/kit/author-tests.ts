@@ -1,0 +1,35 @@
+// The author's own tests, run as `node --test` runs them in the plugin's folder.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
+import { bad, type Finding, good } from "./finding.ts";
+
+const limitMs = 120_000;
+/** Of what failing tests say. */
+const mostShown = 4_000;
+
+export async function authorFinding(
+  folder: string,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<Finding> {
+  // Under a test runner this would count as a part of its own run.
+  const { NODE_TEST_CONTEXT: _, ...rest } = env;
+  const child = spawn(process.execPath, ["--test", "--test-reporter=spec"], {
+    cwd: folder,
+    env: rest,
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: limitMs,
+    killSignal: "SIGKILL",
+  });
+  const [stdout, stderr, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, "close") as Promise<[number | null]>, // rejects where the folder is none
+  ]);
+  const count = (what: string): number =>
+    Number(new RegExp(`^ℹ ${what} (\\d+)$`, "m").exec(stdout)?.[1] ?? 0);
+  if (code === null) return bad("tests", `did not end within ${limitMs / 1000} s`);
+  if (code !== 0) return bad("tests", `${count("fail")} failed\n${`${stdout}${stderr}`.slice(-mostShown)}`);
+  if (count("pass") === 0) return bad("tests", "there are none: write index.test.ts, for `node --test`");
+  return good("tests", `${count("pass")} passed`);
+}

@@ -1,0 +1,37 @@
+// The rules that every plugin keeps to, whoever wrote it (plugins/README.md).
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { optionsTable } from "../../testing/options-table.ts";
+import { problemsOf } from "../../testing/plugin-form.ts";
+import { bad, type Finding, good } from "../finding.ts";
+import type { LoadedPlugin } from "./loaded.ts";
+
+export async function contractFindings({ folder, extension, definition }: LoadedPlugin): Promise<Finding[]> {
+  const { manifest, kind, bytes, sha256 } = extension.package;
+  const { name, version } = manifest;
+  const size = `${name}@${version}, ${kind}, ${bytes.length} bytes, sha256 ${sha256.slice(0, 12)}…`;
+  const problems = problemsOf({ ...definition, version });
+  return [
+    good("package", size),
+    ...problems.map((problem) => bad("rules", problem)),
+    ...(problems.length === 0 ? [good("rules", "name, version, priority, fail mode, options")] : []),
+    await readmeFinding(folder, optionsTable(definition.options)),
+  ];
+}
+
+async function readmeFinding(folder: string, table: string): Promise<Finding> {
+  const text = await readFile(join(folder, "README.md"), "utf8").catch(() => undefined);
+  if (text === undefined) return bad("README.md", "is not there");
+  const section = text.split(/^## Options$/m)[1]?.split(/^## /m)[0] ?? "";
+  const rows = section.split("\n").filter((line) => line.startsWith("|"));
+  if (rowsIn(rows).join("\n") === rowsIn(table.split("\n")).join("\n"))
+    return good("README.md", "has the table of the options");
+  return bad(
+    "README.md",
+    `its section "## Options" does not have the table of the options, which is:\n${table}`,
+  );
+}
+
+/** Whatever a formatter makes of the widths. */
+const rowsIn = (lines: readonly string[]): string[] =>
+  lines.map((line) => line.replaceAll(/ +/g, " ").replaceAll(/-{3,}/g, "---").trim());

@@ -1,0 +1,147 @@
+// A real sidecar with the plugin in its chain, for faults to be tried on: the definition is the plugin's own, but a hook
+// may be put out of order, and set-ups are counted.
+import { setTimeout as wait } from "node:timers/promises";
+import type { Hooks, PluginDefinition } from "../../plugin-api/contract.ts";
+import { startSidecar, type TestSidecar, type TestSidecarOptions } from "../../testing/sidecar.ts";
+import type { Example } from "./example.ts";
+import type { LoadedPlugin } from "./loaded.ts";
+
+export type HookName = "onRequest" | "onResponse" | "onError" | "onComplete";
+export interface BrokenHook {
+  readonly hook: HookName;
+  readonly how: "throws" | "hangs";
+}
+
+const hangLimitMs = 50;
+/** Nobody waits longer for an answer that should come at once. */
+const answerLimitMs = 8_000;
+
+export class Scene implements AsyncDisposable {
+  readonly #example: Example;
+  readonly #name: string;
+  sidecar!: TestSidecar;
+  /** Put out of order from now on. */
+  broken: BrokenHook | undefined;
+  /** Hooks that it has. */
+  readonly hooks = new Set<HookName>();
+  setups = 0;
+  closes = 0;
+  inits = 0;
+  disposes = 0;
+
+  private constructor(example: Example, name: string) {
+    this.#example = example;
+    this.#name = name;
+  }
+
+  /** Rejects when the plugin cannot be set up. */
+  static async of(
+    { definition, extension, env }: LoadedPlugin,
+    example: Example,
+    options: Pick<TestSidecarOptions, "upstream" | "redisUrl">,
+  ): Promise<Scene> {
+    const scene = new Scene(example, extension.name);
+    const plugins = [scene.#watched(definition)];
+    scene.sidecar = await startSidecar({ ...options, env, plugins, policy: scene.policy() });
+    if ((await scene.status("readyz")) === 200) return scene;
+    const refused = scene.sidecar.lines.find(({ msg }) => String(msg).startsWith("policy refused"));
+    await scene.sidecar.stop();
+    throw new Error(`the sidecar does not take it: ${JSON.stringify(refused?.["problems"] ?? "not ready")}`);
+  }
+
+  policy(more: object = {}): Record<string, unknown> {
+    const name = this.#name;
+    return { plugins: ["logging", name], pluginConfig: { [name]: this.#example.options }, ...more };
+  }
+
+  /** The status of the example's request; a text = why there is none. */
+  async ask(): Promise<number | string> {
+    const { method, path, headers } = this.#example.request;
+    try {
+      const signal = AbortSignal.timeout(answerLimitMs);
+      const response = await fetch(`${this.sidecar.url}${path}`, {
+        method,
+        headers,
+        signal,
+        redirect: "manual",
+      });
+      await response.arrayBuffer();
+      return response.status;
+    } catch (error) {
+      return (error as Error).name === "TimeoutError" ? `no answer in ${answerLimitMs} ms` : "no answer";
+    }
+  }
+
+  async status(endpoint: "livez" | "readyz"): Promise<number> {
+    return (await fetch(`${this.sidecar.adminUrl}/${endpoint}`)).status;
+  }
+
+  /** Requests that are over, whatever became of them. */
+  get ended(): number {
+    return this.sidecar.lines.filter(({ msg }) => msg === "request").length;
+  }
+
+  /** @returns whether it came to that in time */
+  async until(check: () => boolean | Promise<boolean>, limitMs = 5_000): Promise<boolean> {
+    const endsMono = performance.now() + limitMs;
+    while (!(await check())) {
+      if (performance.now() > endsMono) return false;
+      await wait(10);
+    }
+    return true;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.sidecar.stop();
+  }
+
+  #watched(definition: PluginDefinition): PluginDefinition {
+    return {
+      ...definition,
+      init: (services) => {
+        this.inits += 1;
+        return definition.init?.(services);
+      },
+      dispose: async (state) => {
+        await definition.dispose?.(state);
+        this.disposes += 1;
+      },
+      setup: async (input) => {
+        const hooks = await definition.setup(input);
+        this.setups += 1;
+        return this.#breakable(hooks);
+      },
+    };
+  }
+
+  #breakable(hooks: Hooks): Hooks {
+    const names = (["onRequest", "onResponse", "onError", "onComplete"] as const).filter(
+      (name) => hooks[name] !== undefined,
+    );
+    for (const name of names) this.hooks.add(name);
+    const instead = Object.fromEntries(names.map((name) => [name, this.#hook(hooks, name)]));
+    const limits = {};
+    for (const name of names) Object.defineProperty(limits, name, { get: () => this.#limit(hooks, name) });
+    return Object.assign(Object.create(hooks) as Hooks, instead, {
+      close: async () => {
+        await hooks.close?.();
+        this.closes += 1;
+      },
+      timeLimitMs: limits,
+    });
+  }
+
+  #hook(hooks: Hooks, name: HookName): (...given: never[]) => unknown {
+    const own = hooks[name] as (...given: never[]) => unknown;
+    return (...given) => {
+      if (this.broken?.hook !== name) return own.apply(hooks, given);
+      if (this.broken.how === "throws") throw new Error("the fault that plugin test makes");
+      return new Promise(() => {});
+    };
+  }
+
+  #limit(hooks: Hooks, name: HookName): number | undefined {
+    const own = name === "onComplete" ? undefined : hooks.timeLimitMs?.[name];
+    return this.broken?.hook === name ? hangLimitMs : own;
+  }
+}
