@@ -22,9 +22,11 @@ export interface Taker extends IntrusiveItem {
   waitedMs: number;
   takenBefore: number;
   handedBefore: number;
-  /** null = it has none any more. */
+  /** Its connection; null = it has none any more, or others share it. */
   readonly socket: Socket | null;
-  /** Bytes that the kernel has taken over so far. */
+  /** Others share its connection, and tell nothing of it: what its client takes is what it lets be sent. */
+  readonly shared: boolean;
+  /** Bytes that have left this process so far. */
   handed(): number;
   /** Called once. */
   tooSlow(): void;
@@ -78,7 +80,7 @@ export class TakingPace {
     const due: Taker[] = [];
     for (const each of this.#waiting.all()) {
       each.waitedMs += ms;
-      if (each.socket !== null && this.#isDue(each)) due.push(each);
+      if ((each.socket !== null || each.shared) && this.#isDue(each)) due.push(each);
     }
     if (due.length === 0 || this.#looking) return;
     this.#looking = true;
@@ -102,8 +104,8 @@ export class TakingPace {
   #judge(each: Taker, unacknowledged: Unacknowledged): void {
     const { socket } = each;
     // It may have ended, or taken everything, while the table was read.
-    if (socket === null || each.setIndex === -1) return;
-    const held = unacknowledged.get(socket);
+    if ((socket === null && !each.shared) || each.setIndex === -1) return;
+    const held = socket === null ? 0 : unacknowledged.get(socket);
     const handed = each.handed();
     const taken = handed - (held ?? 0);
     if (each.takenBefore !== -1) {

@@ -18,6 +18,12 @@ export const clientSettings = {
     integer(1024, 1_048_576),
     "Largest head of a request",
   ),
+  http2Streams: setting(
+    "OUTRIGGER_HTTP2_STREAMS",
+    "128",
+    integer(0, 10_000),
+    "Most requests of one HTTP/2 connection of a client at a time; 0 = HTTP/2 is not spoken",
+  ),
   headerTimeoutMs: setting(
     "OUTRIGGER_HEADER_TIMEOUT_MS",
     "10000",

@@ -27,7 +27,7 @@ export function receivedExchange(
       ownedSubprotocols: taken?.ownedSubprotocols,
       host: head.host,
       scheme: schemeOf(client, head.fields, tls !== undefined),
-      httpVersion: stream.httpVersion === "1.0" ? "1.0" : "1.1",
+      httpVersion: stream.httpVersion === "1.1" || stream.httpVersion === "2.0" ? stream.httpVersion : "1.0",
       fields: head.fields,
       ownedCookies: head.ownedCookies,
       upgrade: stream.upgrades ? head.upgrade : undefined,

@@ -175,7 +175,12 @@ export class ClientWriter implements Taker {
     return this.#stream.socket;
   }
 
+  get shared(): boolean {
+    return this.#stream.shared;
+  }
+
   handed(): number {
+    if (this.#stream.shared) return this.#stream.bytesWritten - this.#stream.waitingBytes;
     return this.#stream.socket === null ? 0 : handedOver(this.#stream.socket);
   }
 

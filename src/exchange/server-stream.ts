@@ -54,9 +54,11 @@ export interface ServerStream extends ReceivedHead {
   readonly finished: boolean;
   /** Its connection is gone: whatever is written is for nobody. */
   readonly destroyed: boolean;
-  /** Its connection alone, for what the system tells of it; null = there is none (any more). */
+  /** Whether other streams have the same connection. */
+  readonly shared: boolean;
+  /** Its connection alone, for what the system tells of it; null = there is none (any more), or others share it. */
   readonly socket: Socket | null;
-  /** Bytes of its connection so far. */
+  /** Bytes of its connection so far; where others share that, of its own bodies. */
   readonly bytesRead: number;
   readonly bytesWritten: number;
   /** Bytes of the response that wait in this process for the client to take them. */

@@ -10,10 +10,12 @@ export interface ReceivedHead {
   readonly method: string;
   /** As it stands in the request line. */
   readonly target: string;
-  /** `1.1`; what it may be is checked here. */
+  /** `1.1`; what it may be is checked here. Without `framing`, 1.x. */
   readonly httpVersion: string;
   /** name, value, name, value … */
   readonly fields: readonly string[];
+  /** How its body is framed, where its fields do not say: `chunked` = its length is not announced. */
+  readonly framing?: RequestHead["body"] | undefined;
 }
 
 export interface RequestHead {
@@ -72,11 +74,11 @@ export function parseRequestHead(
   { cookies, keepsUnderscores }: HeadRules,
 ): RequestHead {
   // The parser takes any two digits, and 2.0 for a form without Host (RFC 9112 section 2.3).
-  const { method, httpVersion, fields: flat } = received;
-  if (httpVersion !== "1.1" && httpVersion !== "1.0")
+  const { method, httpVersion, framing, fields: flat } = received;
+  if (framing === undefined && httpVersion !== "1.1" && httpVersion !== "1.0")
     throw malformed("Only HTTP/1.1 and HTTP/1.0 are spoken here.");
   const marks = readMarks(flat);
-  const body = checkFraming(marks, httpVersion);
+  const body = framing === undefined ? checkFraming(marks, httpVersion) : announced(framing, marks);
   const host = checkHost(marks, httpVersion);
   const { path, query } = parseTarget(received.target, method, host);
   const upgrade =
@@ -99,7 +101,7 @@ export function parseRequestHead(
     upgrade,
     body,
     contentLength: body === "sized" ? Number(marks.contentLength) : 0,
-    expectsContinue: httpVersion === "1.1" && marks.expect?.toLowerCase() === "100-continue",
+    expectsContinue: httpVersion !== "1.0" && marks.expect?.toLowerCase() === "100-continue",
   };
 }
 
@@ -166,6 +168,19 @@ function checkFraming({ transferEncoding, contentLength }: Marks, httpVersion: s
   if (contentLength === undefined) return "none";
   if (!Number.isSafeInteger(Number(contentLength))) throw malformed("Content-Length is too large.");
   return contentLength === "0" ? "none" : "sized";
+}
+
+/** What does not frame the body has to agree with what does. */
+function announced(
+  framing: RequestHead["body"],
+  { transferEncoding, contentLength }: Marks,
+): RequestHead["body"] {
+  if (transferEncoding !== undefined) throw malformed("There is no Transfer-Encoding in HTTP/2.");
+  if (contentLength === undefined) return framing;
+  if (!/^\d{1,15}$/.test(contentLength)) throw malformed("Content-Length is not one number.");
+  if (framing === "none" && contentLength !== "0")
+    throw malformed("Content-Length announces a body that does not come.");
+  return contentLength === "0" ? "none" : framing;
 }
 
 const authority = /^(?:[a-z0-9._~%-]+|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?$/;

@@ -39,7 +39,7 @@ export interface ExchangeRequest {
   /** Authority the client asked for (the Host field), lower case. */
   readonly host: string;
   readonly scheme: "http" | "https";
-  readonly httpVersion: "1.0" | "1.1";
+  readonly httpVersion: "1.0" | "1.1" | "2.0";
   /** Fields towards the service; hop-by-hop and client-sent identity fields are gone already. */
   readonly fields: Fields;
   /** Cookies that plugins declared their own (`Hooks.ownedCookies`), as `name=value; name=value`: they are not in `fields`. */

@@ -26,6 +26,7 @@ export class MemoryStream implements ServerStream {
   readonly upgrades = false;
   readonly complete = true;
   readonly socket = null;
+  readonly shared = false;
   readonly bytesRead = 0;
   readonly bytesWritten = 0;
   readonly waitingBytes = 0;

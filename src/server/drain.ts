@@ -15,6 +15,8 @@ export interface Drained {
   readonly lingering: Lingering;
   /** Connections of clients that are open. */
   readonly connections: () => number;
+  /** Connections with many streams; absent = there are none. */
+  readonly sessions?: { beginDrain(): void; close(): void; destroy(): void } | undefined;
 }
 
 export interface DrainLimits {
@@ -62,6 +64,7 @@ export class Drain {
 
   /** From now on every answer closes its connection. */
   begin(): void {
+    if (!this.#begun) this.#drained.sessions?.beginDrain();
     this.#begun = true;
   }
 
@@ -90,6 +93,7 @@ export class Drain {
     TcpServer.prototype.close.call(server);
     await this.#quiet(quietMs, beganMono + maxMs, 0);
     server.closeIdleConnections();
+    this.#drained.sessions?.close();
     lingering.hurry();
     const endMono = beganMono + maxMs;
     while (exchanges.size > 0 && performance.now() < endMono) await sleep(lookEveryMs);
@@ -123,6 +127,7 @@ export class Drain {
       exchange.shutDown();
       exchange.live.abandonHooks();
     }
+    this.#drained.sessions?.destroy();
     server.closeAllConnections();
     // Stops the server's own timer.
     server.close();

@@ -17,6 +17,7 @@ import { ServerExchange } from "../exchange/exchange.ts";
 import { IntrusiveSet } from "../v8/intrusive-set.ts";
 import { createForward, type HttpProxyMiddleware } from "./http1/forward.ts";
 import { createHttp1Server } from "./http1/server.ts";
+import { Http2Sessions } from "./http2/sessions.ts";
 import { Refusals } from "./refuse.ts";
 import { Rechecks } from "../exchange/rechecks.ts";
 import { parseRequestHead, type ReceivedHead, type RequestHead } from "../http1/request-head.ts";
@@ -34,6 +35,8 @@ export interface ListenerOptions {
       readonly headerTimeoutMs: number;
       readonly keepAliveMs: number;
       readonly maxConnections: number;
+      /** Most requests of one HTTP/2 connection at a time; 0 = HTTP/2 is not spoken. */
+      readonly http2Streams: number;
       readonly recheckMs: number;
     };
   readonly trustedProxies: readonly Network[];
@@ -64,6 +67,8 @@ export class Listener {
   readonly #rechecks: Rechecks;
   readonly #connections: ConnectionShare;
   readonly #drain: Drain;
+  /** Undefined = HTTP/2 is not spoken. */
+  readonly #sessions: Http2Sessions | undefined;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -97,12 +102,14 @@ export class Listener {
       read: (received, viaTrustedProxy, current) => this.#read(received, viaTrustedProxy, current),
     });
     this.#connections = new ConnectionShare(options.limits, this.#proxies);
+    this.#sessions = this.#createSessions();
     this.server = this.#createServer();
     this.#drain = new Drain({
       server: this.server,
       exchanges: this.#exchanges,
       lingering: this.#clients.lingering,
       connections: () => this.#connections.open,
+      sessions: this.#sessions,
     });
   }
 
@@ -164,8 +171,19 @@ export class Listener {
         onParserError: (error, socket) => this.#refusals.broken(error, socket),
         onCrowding: (socket) => this.#refusals.crowding(socket, "pipelined requests"),
         onDrop: () => excess.closed(limits.maxConnections),
+        onHttp2: this.#sessions && ((socket) => this.#sessions?.accept(socket)),
       },
     );
+  }
+
+  #createSessions(): Http2Sessions | undefined {
+    const { limits } = this.#options;
+    if (limits.http2Streams === 0) return undefined;
+    return new Http2Sessions(limits, {
+      onRequest: (stream) => this.#serve(stream),
+      onRefused: (stream, error) => this.#refusals.request(stream, error),
+      onMisuse: (reason, connection) => this.#refusals.session(reason, connection),
+    });
   }
 
   #serve(stream: ServerStream): void {

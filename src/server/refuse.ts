@@ -83,6 +83,12 @@ export class Refusals {
     socket.destroy();
   }
 
+  /** A connection of HTTP/2 was ended for what it did. */
+  session(reason: string, socket: Socket): void {
+    const error = new GatewayError("malformed_request", `The HTTP/2 connection ${reason}.`);
+    this.#record({ error, peer: socket.remoteAddress });
+  }
+
   /** CONNECT: the parser has let go of the connection. */
   connect(target: string, socket: Socket): void {
     const error = new GatewayError("malformed_request", "CONNECT is not served here.");

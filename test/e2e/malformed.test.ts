@@ -82,7 +82,6 @@ const malformed: readonly (readonly [string, string])[] = [
   ["CONNECT", head("CONNECT a:80 HTTP/1.1", "Host: a:80")],
   ["an unknown method", requestText("GRAB", "/")],
   ["an unknown version", "GET / HTTP/1.7\r\nHost: a\r\n\r\n"],
-  ["HTTP/2 by prior knowledge", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
 ];
 
 for (const frontName of frontNames) {

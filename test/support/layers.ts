@@ -144,6 +144,7 @@ export const rooms: readonly Room[] = [
   room("src/client/", ["src/language/", "src/plugin-api/", "src/v8/"], ["ipaddr.js"]),
   // Wire formats, both directions: pure, but for memory that is read into.
   room("src/http1/", ["src/language/", "src/plugin-api/", "src/v8/"]),
+  room("src/http2/", ["src/http1/", "src/plugin-api/"]),
   room("src/upstream/", ["src/http1/", "src/language/", "src/plugin-api/"]),
   // From a request's path and method to the compiled route.
   room("src/routing/", [
@@ -173,6 +174,7 @@ export const rooms: readonly Room[] = [
       "src/client/",
       "src/exchange/",
       "src/http1/",
+      "src/http2/",
       "src/language/",
       "src/plugin-api/",
       "src/routing/",

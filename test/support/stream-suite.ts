@@ -27,10 +27,12 @@ export function describeServerStream(name: string, open: OpenStreams): void {
 function describeHeads(open: OpenStreams): void {
   test("the head comes as it was sent", async () => {
     await using scene = await open();
-    const fields = ["X-A", "1", "x-b", "\xe4", "X-A", "2"];
+    const name = scene.isHttp2 ? "x-a" : "X-A";
+    const fields = [name, "1", "x-b", "\xe4", name, "2"];
     const { stream } = await scene.ask({ method: "DELETE", target: "/a/%2e?b=%zz", fields });
-    assert.deepEqual([stream.method, stream.target, stream.httpVersion], ["DELETE", "/a/%2e?b=%zz", "1.1"]);
-    const at = stream.fields.indexOf("X-A");
+    const version = scene.isHttp2 ? "2.0" : "1.1";
+    assert.deepEqual([stream.method, stream.target, stream.httpVersion], ["DELETE", "/a/%2e?b=%zz", version]);
+    const at = stream.fields.indexOf(name);
     assert.deepEqual(stream.fields.slice(at, at + 6), fields);
     assert.deepEqual([stream.tls, stream.upgrades, stream.finished], [undefined, false, false]);
   });
@@ -97,7 +99,8 @@ function describeRequestBodies(open: OpenStreams): void {
       client.endBody(["X-Sum", "1"]);
       await seen.told("end");
       assert.equal(seen.body, piece.toString("latin1").repeat(3));
-      assert.deepEqual(seen.trailers, body === "chunked" ? ["X-Sum", "1"] : []);
+      const sum = scene.isHttp2 ? "x-sum" : "X-Sum";
+      assert.deepEqual(seen.trailers, body === "chunked" ? [sum, "1"] : []);
       assert.ok(pauses > 0 && stream.complete);
       answer(stream, "ok");
       await seen.told("close");
@@ -145,8 +148,12 @@ function describeRequestBodies(open: OpenStreams): void {
     assert.equal((await client.received).complete, true);
   });
 
-  test("what cannot be read is told, and can be answered", async () => {
+  test("what cannot be read is told, and can be answered", async (context) => {
     await using scene = await open();
+    if (scene.isHttp2) {
+      context.skip("its library answers for itself");
+      return;
+    }
     const { stream, client } = await scene.ask({ method: "POST", body: "chunked" });
     const seen = new RecordedStream(stream);
     stream.read(seen);
@@ -172,7 +179,7 @@ function describeResponses(open: OpenStreams): void {
     stream.write(Buffer.from("a"));
     stream.end([]);
     const { statusText, body, complete } = await client.received;
-    assert.deepEqual([statusText, body, complete], ["Fine", "a", true]);
+    assert.deepEqual([statusText, body, complete], [scene.isHttp2 ? "" : "Fine", "a", true]);
     await seen.told("close");
     assert.ok(stream.finished);
   });
@@ -186,7 +193,8 @@ function describeResponses(open: OpenStreams): void {
     stream.write(Buffer.from("ab"));
     stream.end(["X-Sum", "1", "X-More", "2"]);
     const { body, trailers, complete } = await client.received;
-    assert.deepEqual([body, trailers, complete], ["ab", ["X-Sum", "1", "X-More", "2"], true]);
+    const names = scene.isHttp2 ? ["x-sum", "x-more"] : ["X-Sum", "X-More"];
+    assert.deepEqual([body, trailers, complete], ["ab", [names[0], "1", names[1], "2"], true]);
     await seen.told("close");
     assert.deepEqual(seen.broken, []);
   });
@@ -250,8 +258,12 @@ function describeEnds(open: OpenStreams): void {
     assert.deepEqual(late.calls, ["broken"]);
   });
 
-  test("a client that ends its side with its request still gets the answer", async () => {
+  test("a client that ends its side with its request still gets the answer", async (context) => {
     await using scene = await open();
+    if (scene.isHttp2) {
+      context.skip("every request ends its side");
+      return;
+    }
     const { stream, client } = await scene.ask();
     const seen = new RecordedStream(stream);
     client.halfClose();

@@ -47,7 +47,7 @@ export type ExchangeFacts = readonly [
   query: string,
   host: string,
   scheme: "http" | "https",
-  httpVersion: "1.0" | "1.1",
+  httpVersion: "1.0" | "1.1" | "2.0",
   upgrade: string | null,
   hasBody: boolean,
   fields: Flat,

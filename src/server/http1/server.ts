@@ -4,6 +4,7 @@ import type { IncomingMessage, Server } from "node:http";
 import https from "node:https";
 import type { Socket } from "node:net";
 import { isAnswering, streamOn } from "./connection.ts";
+import { type PrefaceEvents, readPreface } from "../preface.ts";
 import { Pipelining } from "./pipelining.ts";
 import { Http1Stream } from "./stream.ts";
 import { UpgradeSide } from "./upgrade-side.ts";
@@ -32,21 +33,20 @@ export interface Http1Events {
   onCrowding(socket: Socket): void;
   /** A connection was closed unseen: there are too many. */
   onDrop(): void;
+  /** A connection that speaks HTTP/2, by its preface or by ALPN. Absent: none does. */
+  readonly onHttp2?: ((socket: Socket) => void) | undefined;
 }
 
 export function createHttp1Server(options: Http1Options, events: Http1Events): Server {
-  const server = createServer(options);
+  const server = createServer(options, events.onHttp2 !== undefined);
   // Bounded in bytes already; beyond a count node:http would drop fields silently, and with them what they say.
   server.maxHeadersCount = 0;
   server.maxConnections = options.maxConnections;
   // A client may end its side with the request, and read on: over TCP. Under TLS it leaves node:http from closing a
   // connection in the middle of an answer as if that was complete. Not in Node's types (26), but there since Node 0.5.
   Object.assign(server, { httpAllowHalfOpen: true });
-  server.on("connection", (socket: Socket) => {
-    if (events.onConnection(socket) && options.tls === undefined) socket.on("end", clientEnded);
-  });
-  // Under TLS, requests and their end are on a socket of its own.
-  server.on("secureConnection", (socket: Socket) => socket.on("end", tlsClientEnded));
+  if (options.tls === undefined) acceptInClear(server, options, events);
+  else acceptTls(server, events);
   server.on("drop", () => events.onDrop());
   const pipelining = new Pipelining(options.clientShare, (socket) => events.onCrowding(socket));
   const serve = (message: IncomingMessage, response: http.ServerResponse): void => {
@@ -69,7 +69,52 @@ export function createHttp1Server(options: Http1Options, events: Http1Events): S
   return server;
 }
 
-function createServer(limits: Http1Options): Server {
+/** @returns what makes a connection one of HTTP/1.1: node:http's own listener, in whose place others decide now */
+function takeOver(server: Server, event: "connection" | "secureConnection"): (socket: Socket) => void {
+  const own = server.listeners(event)[0] as (this: Server, socket: Socket) => void;
+  server.removeListener(event, own);
+  return (socket) => own.call(server, socket);
+}
+
+function acceptInClear(server: Server, { headerTimeoutMs }: Http1Options, events: Http1Events): void {
+  const { onHttp2 } = events;
+  if (onHttp2 === undefined) {
+    server.on("connection", (socket: Socket) => {
+      if (events.onConnection(socket)) socket.on("end", clientEnded);
+    });
+    return;
+  }
+  const serveHttp1 = takeOver(server, "connection");
+  const silence: NodeJS.ErrnoException = new Error("no request came");
+  silence.code = "ERR_HTTP_REQUEST_TIMEOUT";
+  const reading: PrefaceEvents = {
+    onHttp1(socket) {
+      serveHttp1(socket);
+      socket.on("end", clientEnded);
+    },
+    onHttp2,
+    onSilence: (socket) => events.onParserError(silence, socket),
+  };
+  server.on("connection", (socket: Socket) => {
+    if (events.onConnection(socket)) readPreface(socket, headerTimeoutMs, reading);
+  });
+}
+
+/** Under TLS, requests and their end are on a socket of its own. */
+function acceptTls(server: Server, events: Http1Events): void {
+  const { onHttp2 } = events;
+  const serveHttp1 = takeOver(server, "secureConnection");
+  server.on("connection", (socket: Socket) => void events.onConnection(socket));
+  server.on("secureConnection", (socket: Socket & { alpnProtocol?: string | false | null }) => {
+    if (onHttp2 !== undefined && socket.alpnProtocol === "h2") onHttp2(socket);
+    else {
+      serveHttp1(socket);
+      socket.on("end", tlsClientEnded);
+    }
+  });
+}
+
+function createServer(limits: Http1Options, speaksHttp2: boolean): Server {
   const options: http.ServerOptions = {
     maxHeaderSize: limits.maxHeaderBytes,
     headersTimeout: limits.headerTimeoutMs,
@@ -89,6 +134,7 @@ function createServer(limits: Http1Options): Server {
     ...options,
     allowHalfOpen: true,
     handshakeTimeout: limits.headerTimeoutMs,
+    ALPNProtocols: speaksHttp2 ? ["h2", "http/1.1"] : ["http/1.1"],
     ...limits.tls,
   });
 }

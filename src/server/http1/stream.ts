@@ -87,6 +87,10 @@ export class Http1Stream implements ServerStream {
     return this.response.destroyed;
   }
 
+  get shared(): boolean {
+    return false;
+  }
+
   get socket(): Socket | null {
     return this.response.socket;
   }

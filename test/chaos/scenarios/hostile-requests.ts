@@ -57,7 +57,6 @@ const requests: readonly Hostile[] = [
   { fault: "* with GET", bytes: "GET * HTTP/1.1\r\nHost: a\r\n\r\n", expect: 400 },
   { fault: "CONNECT", bytes: "CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n", expect: 400 },
   { fault: "a head of 20 KB", bytes: `${get}X-A: ${"a".repeat(20_000)}\r\n\r\n`, expect: 431 },
-  { fault: "an HTTP/2 preface", bytes: "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", expect: 400 },
   { fault: "a TLS hello on a plain port", bytes: "\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", expect: 400 },
   { fault: "HTTP/0.9", bytes: "GET /x\r\n\r\n", expect: 400 },
   {

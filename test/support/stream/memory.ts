@@ -29,6 +29,7 @@ export async function openMemory(): Promise<StreamScene> {
 }
 
 export class MemoryStream implements ServerStream {
+  readonly shared = false;
   readonly client: StreamClient;
   readonly method: string;
   readonly target: string;

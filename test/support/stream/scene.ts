@@ -53,6 +53,8 @@ export interface Pair {
 export interface StreamScene extends AsyncDisposable {
   /** Whether an upgrade can be handed one over. */
   readonly hasConnections: boolean;
+  /** Whether many requests share one: then what one of them does wrong ends it without a word, and there are no reasons. */
+  readonly isHttp2?: true;
   /** One client's request, as it reaches the server. GET of `/` without a body unless told otherwise. */
   ask(request?: Partial<ClientRequest>): Promise<Pair>;
 }

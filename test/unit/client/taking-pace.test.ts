@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { type Taker, TakingPace } from "../../../src/client/taking-pace.ts";
 
 class Client implements Taker {
+  readonly shared = false;
   setIndex = -1;
   waitedMs = 0;
   takenBefore = -1;

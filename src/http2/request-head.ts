@@ -1,0 +1,101 @@
+// A request head of HTTP/2 as the rest reads heads (RFC 9113 section 8.3): pseudo-fields become method, target and Host,
+// and what HTTP/2 forbids is refused, whatever its library lets through.
+import type { ReceivedHead } from "../http1/request-head.ts";
+import { GatewayError } from "../plugin-api/errors.ts";
+
+export interface Http2Head extends ReceivedHead {
+  readonly httpVersion: "2.0";
+  readonly framing: "none" | "sized" | "chunked";
+  /** What makes it malformed: nothing of it goes any further. */
+  readonly flaw: GatewayError | undefined;
+}
+
+/** Of the request, each at most once (sections 8.3.1 and 8.5, RFC 8441 section 4). */
+type Pseudo = ":method" | ":scheme" | ":authority" | ":path" | ":protocol";
+const pseudoNames = new Set<string>([":method", ":scheme", ":authority", ":path", ":protocol"]);
+/** Section 8.2.2. */
+const ofConnections = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "upgrade",
+  "http2-settings",
+]);
+
+/**
+ * @param flat name, value, … as they came, pseudo-fields among them
+ * @param ended nothing follows the head
+ */
+export function http2Head(flat: readonly string[], ended: boolean): Http2Head {
+  const pseudo = new Map<string, string>();
+  const fields: string[] = [];
+  let cookieAt = -1;
+  let host: string | undefined;
+  let isSized = false;
+  let flaw: string | undefined;
+  for (let i = 0; i < flat.length; i += 2) {
+    const name = flat[i] as string;
+    const value = flat[i + 1] as string;
+    if (name.startsWith(":")) {
+      flaw ??= pseudoFlaw(name, pseudo, fields);
+      pseudo.set(name, value);
+    } else if (name === "cookie" && cookieAt !== -1) {
+      // One field in pieces (section 8.2.3): whoever looks for a cookie looks in one.
+      fields[cookieAt] = `${fields[cookieAt]}; ${value}`;
+    } else {
+      flaw ??= fieldFlaw(name, value);
+      if (name === "host") {
+        if (host !== undefined) flaw ??= "Host is there twice";
+        host = value;
+        continue;
+      }
+      if (name === "cookie") cookieAt = fields.length + 1;
+      if (name === "content-length") isSized = true;
+      fields.push(name, value);
+    }
+  }
+  const of = (name: Pseudo): string | undefined => pseudo.get(name);
+  const authority = of(":authority") ?? host;
+  flaw ??= requestFlaw(of, host);
+  if (authority !== undefined) fields.unshift("Host", authority);
+  return {
+    method: of(":method") ?? "",
+    target: of(":path") ?? "",
+    httpVersion: "2.0",
+    fields,
+    framing: ended ? "none" : isSized ? "sized" : "chunked",
+    flaw: flaw === undefined ? undefined : new GatewayError("malformed_request", `${flaw}.`),
+  };
+}
+
+function pseudoFlaw(
+  name: string,
+  pseudo: ReadonlyMap<string, string>,
+  fields: readonly string[],
+): string | undefined {
+  if (!pseudoNames.has(name)) return "The head has an unknown pseudo-field";
+  if (pseudo.has(name)) return `${name} is there twice`;
+  return fields.length > 0 ? "A pseudo-field follows a field" : undefined;
+}
+
+function fieldFlaw(name: string, value: string): string | undefined {
+  if (name === "" || /[A-Z]/.test(name)) return "A field's name is empty or not in lower case";
+  if (ofConnections.has(name)) return `${name} is a field of connections, which HTTP/2 has none of`;
+  if (name === "te" && value.toLowerCase() !== "trailers") return "TE may only say trailers";
+  return undefined;
+}
+
+function requestFlaw(of: (name: Pseudo) => string | undefined, host: string | undefined): string | undefined {
+  const method = of(":method");
+  if (method === undefined || method === "") return "There is no :method";
+  if (method === "CONNECT" || of(":protocol") !== undefined) return "CONNECT is not served here";
+  const scheme = of(":scheme");
+  if (scheme !== "http" && scheme !== "https") return "The :scheme is neither http nor https";
+  const path = of(":path") ?? "";
+  if (!path.startsWith("/") && path !== "*") return "The :path does not begin with a slash";
+  const authority = of(":authority");
+  if (authority !== undefined && host !== undefined && authority.toLowerCase() !== host.toLowerCase())
+    return "Host and :authority differ";
+  return undefined;
+}

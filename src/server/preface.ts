@@ -1,0 +1,40 @@
+// Which version of HTTP a connection in clear begins with: HTTP/2 by prior knowledge begins with its preface (RFC 9113
+// section 3.4), which is no request of HTTP/1.1. At most its 24 bytes are held.
+import type { Socket } from "node:net";
+
+const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
+
+export interface PrefaceEvents {
+  /** It begins with the preface, or with something else; what was read is before what will be. */
+  readonly onHttp1: (socket: Socket) => void;
+  readonly onHttp2: (socket: Socket) => void;
+  /** Nothing, or not all of the preface, came in time. */
+  readonly onSilence: (socket: Socket) => void;
+}
+
+/** Calls back once, unless the connection ends before. */
+export function readPreface(socket: Socket, limitMs: number, events: PrefaceEvents): void {
+  let held: Buffer | undefined;
+  const settle = (tell: (socket: Socket) => void): void => {
+    clearTimeout(timer);
+    socket.off("readable", look).off("close", forget).off("end", ended).off("error", forget);
+    if (held !== undefined) socket.unshift(held);
+    tell(socket);
+  };
+  const timer = setTimeout(() => settle(events.onSilence), limitMs);
+  const forget = (): void => clearTimeout(timer);
+  // Nothing that could be served has come, and nothing will.
+  const ended = (): void => {
+    forget();
+    socket.end();
+  };
+  const look = (): void => {
+    const chunk = socket.read() as Buffer | null;
+    if (chunk === null) return;
+    held = held === undefined ? chunk : Buffer.concat([held, chunk]);
+    const length = Math.min(held.length, preface.length);
+    if (held.compare(preface, 0, length, 0, length) !== 0) settle(events.onHttp1);
+    else if (length === preface.length) settle(events.onHttp2);
+  };
+  socket.on("readable", look).on("close", forget).on("end", ended).on("error", forget);
+}
