@@ -21,10 +21,14 @@ export class PolicyPackages {
   /** By the extension's name and the digest, or what the entry says without one. */
   readonly #found = new Map<string, Package>();
 
-  /** @param redis absent = there is none */
-  constructor(config: Config, redis: PackageRedis | undefined) {
+  /**
+   * @param redis absent = there is none
+   * @param asSidecar gives rights and secrets as a sidecar in this environment would; others have other settings
+   */
+  constructor(config: Config, redis: PackageRedis | undefined, asSidecar = false) {
     // A command keeps nothing, and tells of what it cannot get by itself.
-    this.store = createPackageStore({ ...config, stateDir: undefined }, redis, () => {});
+    const settings = { ...config, stateDir: undefined, redis: asSidecar ? config.redis : undefined };
+    this.store = createPackageStore(settings, redis, () => {});
   }
 
   /** A package that was got for an entry which pins it now. */
@@ -65,6 +69,7 @@ function noteIn(problems: PackageProblem[]): (error: unknown) => undefined {
 export async function withPolicyPackages<Result>(
   config: Config,
   work: (packages: PolicyPackages) => Promise<Result>,
+  asSidecar = false,
 ): Promise<Result> {
   const { redis: address, keyPrefix } = config;
   let store: RedisStore | undefined;
@@ -80,7 +85,8 @@ export async function withPolicyPackages<Result>(
     scan: async (...args) => (await open()).scan(...args),
   };
   try {
-    return await work(new PolicyPackages(config, address === undefined ? undefined : redis));
+    const there = address === undefined ? undefined : redis;
+    return await work(new PolicyPackages(config, there, asSidecar));
   } finally {
     store?.close();
   }

@@ -259,7 +259,7 @@ export const settings = {
   pluginDir: optional(
     "OUTRIGGER_PLUGIN_DIR",
     parsePath,
-    "Directory of extensions' packages: file: reads nothing outside of it; unset: any absolute path",
+    "Directory of extensions' packages, which may be given all rights: file: reads nothing outside of it; unset: any absolute path",
   ),
   pluginHosts: setting(
     "OUTRIGGER_PLUGIN_HOSTS",

@@ -7,6 +7,7 @@ import { KeptPackages, maxKeptBytes } from "./kept.ts";
 import type { Package } from "./manifest.ts";
 import { carriesManifest, digestOf, readPackage } from "./package.ts";
 import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
+import { checkRights, isOfFolder, type RightsGiver } from "./rights.ts";
 import type { PackageSource, PackageSources, Scheme, Wanted } from "./source.ts";
 import { exactly, isWithin, versionWanted } from "./version-wanted.ts";
 
@@ -48,6 +49,8 @@ export interface PackageStoreOptions {
   /** Where packages are kept by digest; undefined = nowhere, for a command that only looks. */
   readonly dir: string | undefined;
   readonly onTrouble: (message: string) => void;
+  /** Default: policies, which are all the operator's then. */
+  readonly rightsBy?: RightsGiver;
   /** Longest time for all packages of a policy together, in milliseconds. */
   readonly limitMs?: number;
   readonly maxKeptBytes?: number;
@@ -62,6 +65,7 @@ export class PackageStore {
   readonly #sources: PackageSources;
   readonly #kept: KeptPackages | undefined;
   readonly #limitMs: number;
+  readonly #rightsBy: RightsGiver;
   /** Bytes by digest, of the last policy that was asked for and of the one before it. */
   #known = new Map<string, Buffer>();
   #before = new Map<string, Buffer>();
@@ -70,12 +74,14 @@ export class PackageStore {
     sources,
     dir,
     onTrouble,
+    rightsBy = "policies",
     limitMs = defaultLimitMs,
     maxKeptBytes: maxBytes = maxKeptBytes,
   }: PackageStoreOptions) {
     this.#sources = sources;
     this.#kept = dir === undefined ? undefined : new KeptPackages({ dir, maxBytes, onTrouble });
     this.#limitMs = limitMs;
+    this.#rightsBy = rightsBy;
   }
 
   /**
@@ -159,8 +165,9 @@ export class PackageStore {
     const { sha256 } = entry;
     if (sha256 === undefined)
       throw new PackageError(`is missing: run "outrigger policy apply", which fills it in`, "sha256");
-    const known = this.#known.get(sha256) ?? this.#before.get(sha256) ?? (await this.#kept?.read(sha256));
-    if (known !== undefined) return parsed(name, entry, known);
+    const isLocal = isOfFolder(this.#rightsBy, entry);
+    const known = isLocal ? undefined : await this.#knownBytes(sha256);
+    if (known !== undefined) return this.#entitled(entry, parsed(name, entry, known));
     const source = this.#sourceOf(entry);
     const wanted = wantedOf(name, entry, exactly(entry.version));
     const bytes = await deadline.within(source.fetch(wanted, deadline.signal));
@@ -169,9 +176,19 @@ export class PackageStore {
       throw new PackageUnavailable(
         `${quoted(entry.source)} has SHA-256 ${digest}, and the policy pins ${sha256}`,
       );
-    const one = parsed(name, entry, bytes);
-    await this.#kept?.write(sha256, bytes, pinned);
+    const one = this.#entitled(entry, parsed(name, entry, bytes));
+    if (!isLocal) await this.#kept?.write(sha256, bytes, pinned);
     return one;
+  }
+
+  async #knownBytes(sha256: string): Promise<Buffer | undefined> {
+    return this.#known.get(sha256) ?? this.#before.get(sha256) ?? (await this.#kept?.read(sha256));
+  }
+
+  /** @throws PackageError */
+  #entitled(entry: ExtensionEntry, found: Package): Package {
+    checkRights(this.#rightsBy, entry, found.manifest);
+    return found;
   }
 
   #sourceOf({ source }: ExtensionEntry): PackageSource {

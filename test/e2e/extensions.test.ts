@@ -237,7 +237,10 @@ test("a service's layer has no extensions, and uses those of the shared policy",
   const set = (key: string, policy: object): Promise<unknown> =>
     redis.cli.set(key, JSON.stringify({ apiVersion: "outrigger/v1", ...policy }));
   await set("outrigger:policy", { extensions: { geo: entry }, plugins: [] });
-  const sidecar = await start({ redisUrl: redis.url, env: { OUTRIGGER_SERVICE: "orders" } });
+  const sidecar = await start({
+    redisUrl: redis.url,
+    env: { OUTRIGGER_SERVICE: "orders", OUTRIGGER_PLUGIN_DIR: folder },
+  });
   try {
     assert.equal(await markOf(sidecar), null);
     await set("outrigger:policy:orders", { extensions: { geo: entry } });
@@ -258,7 +261,7 @@ test("a service's layer has no extensions, and uses those of the shared policy",
 test("after a restart without Redis and without the source, what was kept serves", async () => {
   const { path, sha256, entry } = packageFile("kept.cjs", "kept");
   const redis = await startRedis();
-  const policy = { apiVersion: "outrigger/v1", ...policyOf(entry) };
+  const policy = { apiVersion: "outrigger/v1", ...policyOf({ ...entry, runtime: "process" }) };
   await redis.cli.set("outrigger:policy", JSON.stringify(policy));
   const env = { OUTRIGGER_STATE_DIR: join(folder, "state") };
   const first = await start({ redisUrl: redis.url, env });

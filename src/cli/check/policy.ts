@@ -16,7 +16,7 @@ import { readPolicyFile } from "../../policy/sources/file-source.ts";
 import { createStore } from "../../redis/store.ts";
 import { StoreUnavailable } from "../../plugin-api/store.ts";
 import { lintFor } from "../lint-text.ts";
-import { withPolicyPackages } from "../policy-packages.ts";
+import { type PolicyPackages, withPolicyPackages } from "../policy-packages.ts";
 import type { CheckFinding } from "../../plugin-api/checks.ts";
 import { checkOf } from "./finding.ts";
 import { checkKeys, checkKeySet, checkSignatures } from "./signing.ts";
@@ -134,9 +134,10 @@ async function readAsSidecar(config: Config, raw: RawPolicy): Promise<EffectiveP
     policyKeys: keys,
     policyMaxBytes: maxBytes,
   } = config;
-  return await withPolicyPackages(config, async ({ store }) => {
+  const read = async ({ store }: PolicyPackages): Promise<EffectivePolicy> => {
     const packages: FindPackages = (entries) => store.packages(entries);
     const options = { plugins: pluginsByName, packages, service, upstreamAllow, ownUpstream, keys, maxBytes };
     return (await createPolicyReader(options))(raw);
-  });
+  };
+  return await withPolicyPackages(config, read, true);
 }

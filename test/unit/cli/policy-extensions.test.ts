@@ -135,6 +135,16 @@ describe("with Redis", () => {
     assert.equal((JSON.parse(payload) as Document).extensions.geo["sha256"], digests["1.3.0"]);
     assert.match(stderr, /extensions\.geo: version 1\.3\.0, sha256/);
   });
+
+  test("check says where a policy gives rights that its sidecars do not let it give", async () => {
+    const trusted = { ...geo, version: "1.2.0", sha256: digests["1.2.0"], runtime: "trusted" };
+    const policy = { apiVersion: "outrigger/v1", extensions: { geo: trusted }, plugins: ["geo"] };
+    await redis.cli.set("outrigger:policy", JSON.stringify(policy));
+    assert.match(
+      (await run("check", "--json")).stdout,
+      /extensions\.geo\.runtime: .*all rights of the sidecar/,
+    );
+  });
 });
 
 test("validate, lint and test take a policy that is not pinned yet, and lint says so", async () => {

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, test } from "node:test";
+import { afterEach, describe, test } from "node:test";
 import { digestOf, maxPackageBytes } from "../../../src/extensions/package.ts";
 import { PackagesRefused, PackageStore } from "../../../src/extensions/package-store.ts";
 import { createFileSource } from "../../../src/extensions/file-source.ts";
-import type { PackageSource } from "../../../src/extensions/source.ts";
+import type { PackageSource, Wanted } from "../../../src/extensions/source.ts";
 import { bundleOf, emptyModule, entryOf, moduleOf } from "./sample-packages.ts";
 
 const folders: string[] = [];
@@ -242,6 +242,59 @@ test("another version of one at once is found by that one's name, too", async ()
     const pinned = { "geo-next": { ...next, version: "2.0.0", sha256 } };
     assert.equal((await store.packages(pinned)).get("geo-next")?.manifest.name, "geo");
   }
+});
+
+describe("where anybody might have written the policy", () => {
+  const secret = { needs: { secrets: ["SECRET_A"] } };
+  const database = { needs: { database: "SECRET_DB" } };
+  const refusal = async (given: Scene, entry: ReturnType<typeof entryOf>): Promise<string | undefined> => {
+    try {
+      await given.store.packages({ geo: entry });
+      return undefined;
+    } catch (error) {
+      assert.ok(error instanceof PackagesRefused);
+      assert.equal(error.transient, false);
+      return error.problems[0]?.message;
+    }
+  };
+
+  for (const rightsBy of ["nobody", "folder"] as const)
+    test(`all rights and secrets: by ${rightsBy}`, async () => {
+      const given = await scene({ rightsBy });
+      const { plugins } = given;
+      const isRefused = async (bytes: Buffer, more: object): Promise<boolean> =>
+        (await refusal(given, await published(plugins, "geo", bytes, more))) !== undefined;
+      const byFolder = rightsBy === "folder";
+      assert.equal(await isRefused(bundleOf(), { runtime: "process" }), false);
+      assert.equal(await isRefused(bundleOf(), { runtime: "trusted" }), !byFolder);
+      assert.equal(await isRefused(moduleOf(secret), {}), !byFolder);
+      assert.equal(await isRefused(moduleOf(database), {}), !byFolder);
+      // What a module asks for that says nothing itself is the policy's word.
+      assert.equal(await isRefused(emptyModule, { manifest: secret }), true);
+    });
+
+  test("bytes that came from elsewhere never pass for the folder's", async () => {
+    const elsewhere = await folder();
+    const bytes = bundleOf();
+    await writeFile(join(elsewhere, "geo.cjs"), bytes);
+    const oci = createFileSource(undefined);
+    const place = (wanted: Wanted): Wanted => ({ ...wanted, location: `file:${elsewhere}/geo.cjs` });
+    const remote: PackageSource = {
+      ...oci,
+      fetch: (wanted, signal) => oci.fetch(place(wanted), signal),
+    };
+    const local = await folder();
+    const given = await scene({
+      rightsBy: "folder",
+      sources: { file: createFileSource(local), oci: remote },
+    });
+    const entry = { sha256: digestOf(bytes), source: "oci://registry.example/geo:1" };
+    assert.equal(await refusal(given, entryOf({ ...entry, runtime: "process" })), undefined);
+    assert.match((await refusal(given, entryOf({ ...entry, runtime: "trusted" }))) ?? "", /all rights/);
+    // It is in memory and on disk now.
+    const named = { ...entry, source: "file:geo.cjs", runtime: "trusted" };
+    await assert.rejects(given.store.packages({ geo: entryOf(named) }), /does not exist/);
+  });
 });
 
 test("the signature beside a resolved package is handed out, of whatever place", async () => {
