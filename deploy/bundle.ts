@@ -2,7 +2,8 @@
 // the licences of what went into it. It starts sooner and in less memory than the sources, and needs no node_modules.
 // `node deploy/bundle.ts [folder]`
 import { execFileSync } from "node:child_process";
-import { chmodSync, globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { rolldown } from "rolldown";
 import { nodeFlags } from "./node-flags.ts";
@@ -53,6 +54,13 @@ function toAscii(code: string): string {
   return code.replace(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
+/** isolated-vm's native module for this platform, as its own loader finds it. */
+function nativeIsolates(): string {
+  const requireThere = createRequire(join(root, "node_modules/isolated-vm/isolated-vm.js"));
+  const loader = requireThere("node-gyp-build") as { path(folder: string): string };
+  return loader.path(join(root, "node_modules/isolated-vm"));
+}
+
 async function bundleInto(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const program = await bundle("src/main.ts");
@@ -65,11 +73,16 @@ async function bundleInto(folder: string): Promise<void> {
   // So does the process of a plugin.
   const child = await bundle("src/runtime/process/child/program.ts");
   writeFileSync(join(folder, "plugin-process.cjs"), child.code);
+  const isolates = nativeIsolates();
+  copyFileSync(isolates, join(folder, "isolated-vm.node"));
   const launcher = join(folder, "outrigger.cjs");
   writeFileSync(launcher, `#!/usr/bin/env node\n${(await bundle("deploy/launch.ts")).code}`);
   chmodSync(launcher, 0o755);
   writeFileSync(join(folder, "health.cjs"), (await bundle("deploy/health.ts")).code);
-  writeFileSync(join(folder, "LICENSES-OF-OTHERS.txt"), licencesOf([...program.modules, ...child.modules]));
+  writeFileSync(
+    join(folder, "LICENSES-OF-OTHERS.txt"),
+    licencesOf([...program.modules, ...child.modules, isolates]),
+  );
   execFileSync(process.execPath, [...nodeFlags, join(root, "deploy/code-cache.ts"), folder], {
     stdio: ["ignore", "ignore", "inherit"],
     timeout: 60_000,

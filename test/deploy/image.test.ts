@@ -93,6 +93,7 @@ test("the image holds the program, its health check and the licences", () => {
     "LICENSE",
     "LICENSES-OF-OTHERS.txt",
     "health.cjs",
+    "isolated-vm.node",
     "outrigger.cjs",
     "plugin-process.cjs",
     "policy-thread.cjs",
@@ -100,7 +101,7 @@ test("the image holds the program, its health check and the licences", () => {
     "program.js",
   ]);
   const licences = readFileSync(join(app, "LICENSES-OF-OTHERS.txt"), "utf8");
-  for (const name of ["ioredis", "jose", "pino", "zod"])
+  for (const name of ["ioredis", "isolated-vm", "jose", "pino", "zod"])
     assert.match(licences, new RegExp(`^${name} \\d`, "m"));
 });
 

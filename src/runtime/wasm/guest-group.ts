@@ -9,7 +9,7 @@ import type { Root } from "./root.ts";
 import type { GuestFacts } from "./shim/state.ts";
 
 export interface GroupParts extends InstanceParts {
-  readonly host: () => Promise<GuestHost>;
+  readonly host: () => GuestHost;
   readonly module: Buffer;
   readonly facts: GuestFacts;
   readonly limits: GuestLimits;
@@ -86,8 +86,7 @@ export class GuestGroup {
 
   async #load(): Promise<Instance> {
     const { module, facts, limits } = this.#parts;
-    const host = await this.#parts.host();
-    const { guest, started } = await host.load(module, facts, limits);
+    const { guest, started } = await this.#parts.host().load(module, facts, limits);
     const instance = new Instance(guest, this.#parts, (failure) => this.#failed(instance, failure));
     instance.started(started);
     return instance;

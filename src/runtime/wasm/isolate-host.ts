@@ -2,6 +2,7 @@
 // long is stopped. What an isolate's own memory limit does not count is bounded elsewhere: the guest's memory in its
 // module, JavaScript objects by there being no JavaScript but ours.
 import { randomBytes } from "node:crypto";
+import { createRequire } from "node:module";
 import type ivm from "isolated-vm";
 import {
   type Guest,
@@ -19,9 +20,16 @@ type Invoke = (hook: number, context: number, number: number, text: string, more
 /** Megabytes of an isolate's own heap: fields, bodies, shared data. */
 const heapMiB = 128;
 
+/** The package, or its native module beside the program where that is one file. @throws Error when there is none */
+function loadLibrary(): typeof ivm {
+  const requireHere = createRequire(import.meta.url);
+  if (import.meta.url.endsWith(".ts")) return requireHere("isolated-vm") as typeof ivm;
+  return (requireHere("./isolated-vm.node") as { readonly ivm: typeof ivm }).ivm;
+}
+
 /** @throws Error when isolated-vm is not installed, or not for this platform */
-export async function isolateHost(): Promise<GuestHost> {
-  const { default: library } = await import("isolated-vm");
+export function isolateHost(): GuestHost {
+  const library = loadLibrary();
   return {
     name: "isolate",
     async load(module, facts, limits) {

@@ -69,7 +69,7 @@ function stateOf(
   const { name, entry } = extension;
   const { logger, clock } = services;
   const log = new GuestLog(logger, clock);
-  let host: Promise<GuestHost> | undefined;
+  let host: GuestHost | undefined;
   const filter = new Filter({
     host: () => (host ??= hostOf(hosts, logger)),
     module: module.bytes,
@@ -95,10 +95,10 @@ function stateOf(
   return { filter, policy };
 }
 
-async function hostOf(hosts: WasmOptions["hosts"], logger: Logger): Promise<GuestHost> {
+function hostOf(hosts: WasmOptions["hosts"], logger: Logger): GuestHost {
   if (hosts === "thread") return threadHost();
   try {
-    return await isolateHost();
+    return isolateHost();
   } catch (error) {
     if (hosts === "isolate") throw error;
     const reason = error instanceof Error ? error.message : String(error);

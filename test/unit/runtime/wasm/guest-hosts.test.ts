@@ -12,9 +12,9 @@ const request = "example.com\0/a\0GET\0http\0user-agent\0curl";
 const begin = async (guest: Guest, context: number, root = 1): Promise<unknown> =>
   guest.call(hooks.request, context, root * 8_192 + 5 * 2 + 1, request, "");
 
-const hosts: Readonly<Record<string, () => Promise<GuestHost>>> = {
+const hosts: Readonly<Record<string, () => GuestHost>> = {
   isolate: isolateHost,
-  thread: () => Promise.resolve(threadHost()),
+  thread: threadHost,
 };
 
 for (const [name, hostOf] of Object.entries(hosts)) {
@@ -29,7 +29,7 @@ for (const [name, hostOf] of Object.entries(hosts)) {
       environment: [],
       logLevel: 0,
     };
-    const { guest, started } = await (await hostOf()).load(module.bytes, facts, { timeMs, startMs });
+    const { guest, started } = await hostOf().load(module.bytes, facts, { timeMs, startMs });
     return [guest, started];
   };
   const guestOf = async (script: string, timeMs = 2_000): Promise<Guest> => {
