@@ -11,6 +11,7 @@ import { after, before, test } from "node:test";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { keyDigest } from "../../plugins/auth/api-keys/key-format.ts";
 import { buildImage, entrypointIn, root } from "../support/dockerfile.ts";
+import { bundleExtension } from "../support/extensions.ts";
 import { startNode, type Started } from "../support/process.ts";
 import { eventually, freePort, startRedis } from "../support/redis.ts";
 
@@ -143,6 +144,29 @@ test("a large policy is read by the thread's program beside it", async () => {
   const { started, url } = await start({ OUTRIGGER_POLICY_FILE: policy });
   assert.equal((await fetch(`${url}/api/service-1999/items/1`)).status, 200);
   assert.equal((await fetch(`${url}/api/service-2000/items/1`)).status, 404);
+  started.child.kill("SIGTERM");
+  assert.equal((await started.end).code, 0);
+});
+
+test("a plugin of others runs by the program beside it, in a process for each worker", async () => {
+  const code = `module.exports = { setup: () => ({ onRequest: ({ request }) => request.fields.set("X-User-Id", "geo") }) };`;
+  const { bytes, sha256 } = bundleExtension({ code }).package;
+  writeFileSync(join(image, "geo.cjs"), bytes);
+  const geo = {
+    source: `file:${join(image, "geo.cjs")}`,
+    sha256,
+    runtime: "process",
+    limits: { timeMs: 2_000 },
+  };
+  const policy = join(image, "extended.json");
+  writeFileSync(policy, JSON.stringify({ ...everything, plugins: ["geo"], extensions: { geo } }));
+  const listen = `127.0.0.1:${await freePort()}`;
+  const { started, url } = await start({
+    OUTRIGGER_POLICY_FILE: policy,
+    OUTRIGGER_WORKERS: "2",
+    OUTRIGGER_LISTEN: listen,
+  });
+  assert.equal(await (await fetch(`${url}/hello`)).text(), "geo");
   started.child.kill("SIGTERM");
   assert.equal((await started.end).code, 0);
 });

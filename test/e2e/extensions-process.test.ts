@@ -1,15 +1,20 @@
 // Plugins of others in a process of their own: what they can do, what they cannot, and what becomes of them.
 import assert from "node:assert/strict";
-import { readFileSync, readlinkSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import type { RequestListener } from "node:http";
-import { describe, test } from "node:test";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
 import { startSidecar, type TestSidecar } from "outrigger/plugin/testing";
 import { createProcessPlugin } from "../../src/runtime/process/plugin.ts";
 import { bundledPluginProcess } from "../support/plugin-process.ts";
 import { type BundleOptions, bundleExtension } from "../support/extensions.ts";
+import { mainFile, startNode } from "../support/process.ts";
 import { eventually } from "../support/redis.ts";
 
 const program = await bundledPluginProcess();
+const folder = mkdtempSync(join(tmpdir(), "outrigger-process-"));
+after(() => rmSync(folder, { recursive: true }));
 
 const echo: RequestListener = (request, response) => {
   response.setHeader("X-Echo", JSON.stringify(request.headers));
@@ -235,9 +240,81 @@ describe("a plugin in a process of its own", () => {
   });
 });
 
-/** Processes of plugins that this process has started. */
-function pluginProcesses(): number[] {
-  const children = readFileSync(`/proc/self/task/${process.pid}/children`, "utf8");
+/** A plugin that dies when it is told to. */
+const mortal = `setup({ options }) {
+  return {
+    async onRequest({ request }) {
+      if (request.path === "/die") { const all = []; for (;;) all.push(new Array(1000).fill({})); }
+      return { action: "respond", status: 200, body: JSON.stringify(options) };
+    },
+  };
+},`;
+
+describe("the process of a plugin", () => {
+  test("is started again when it dies, and set up as it was", async () => {
+    await using sidecar = await start(mortal, { options: { mark: "same" } });
+    const [before] = pluginProcesses();
+    assert.equal((await ask(sidecar, "/die"))[0], 503);
+    await eventually("it answers again", async () => (await ask(sidecar, "/"))[0] === 200);
+    assert.equal((await ask(sidecar, "/"))[2], '{"mark":"same"}');
+    assert.notEqual(pluginProcesses()[0], before);
+    assert.equal(pluginProcesses().length, 1);
+  });
+
+  test("is left alone when it keeps dying, which operators are told", async () => {
+    const entry = { runtime: "process" as const, limits: { restartsPerMinute: 0 } };
+    await using sidecar = await start(mortal, { entry, options: {} });
+    assert.equal((await ask(sidecar, "/die"))[0], 503);
+    const line = await sidecar.line(({ msg }) =>
+      /quarantined until a policy names another digest/.test(String(msg)),
+    );
+    assert.equal(line["plugin"], "geo");
+    await eventually("its process is gone", () => pluginProcesses().length === 0);
+    assert.equal((await ask(sidecar, "/"))[0], 503);
+    assert.match(
+      await sidecar.metrics(),
+      /^outrigger_plugin_quarantined\{.*plugin="geo",version="1\.0\.0\+[0-9a-f]{12}".*\} 1$/m,
+    );
+    assert.match(
+      await sidecar.metrics(),
+      /^outrigger_plugin_errors_total\{.*plugin="geo",phase="onRequest".*\} 2$/m,
+    );
+    const told = await (await fetch(`${sidecar.adminUrl}/plugins`)).text();
+    assert.match(told, /"state": "quarantined"/);
+    // Once in the log for the death, never for each request.
+    assert.equal(sidecar.lines.filter(({ msg }) => msg === "plugin hook failed").length, 1);
+  });
+
+  test("ends with its sidecar, even while it spins and the sidecar is killed", async () => {
+    const facts = { name: "geo", version: "1.0.0" };
+    const code = `module.exports = { setup: () => ({ onRequest() { setTimeout(() => { for (;;); }, 1); } }) };`;
+    const { bytes, sha256 } = bundleExtension({ code, manifest: facts }).package;
+    writeFileSync(join(folder, "geo.cjs"), bytes);
+    const policy = {
+      apiVersion: "outrigger/v1",
+      plugins: ["geo"],
+      extensions: { geo: { source: `file:${join(folder, "geo.cjs")}`, sha256, runtime: "process" } },
+    };
+    writeFileSync(join(folder, "policy.json"), JSON.stringify(policy));
+    const started = startNode([mainFile, "run"], {
+      OUTRIGGER_LISTEN: "127.0.0.1:0",
+      OUTRIGGER_ADMIN: "127.0.0.1:0",
+      OUTRIGGER_UPSTREAM: "http://127.0.0.1:1",
+      OUTRIGGER_POLICY_FILE: join(folder, "policy.json"),
+    });
+    const [, address = ""] = /"address":"([^"]+)"/.exec(await started.said('"msg":"listening"')) ?? [];
+    const [pid = 0] = pluginProcesses(started.child.pid);
+    assert.notEqual(pid, 0);
+    await fetch(`http://${address}/`);
+    started.child.kill("SIGKILL");
+    await started.end;
+    await eventually("its process is gone", () => !existsSync(`/proc/${pid}`));
+  });
+});
+
+/** Processes of plugins that a process has started. */
+function pluginProcesses(of: number | undefined = process.pid): number[] {
+  const children = readFileSync(`/proc/${of}/task/${of}/children`, "utf8");
   return children
     .split(" ")
     .map(Number)
