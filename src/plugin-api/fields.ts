@@ -1,12 +1,22 @@
 // Header fields of one message, in the order they came (RFC 9110 section 5). Names keep their spelling on the
 // wire and are looked up in lower case with `-` for `_`; nothing is merged until somebody asks for the combined value.
 
+import { fieldKey } from "../language/field-name.ts";
 import { knownName } from "./field-names.ts";
 
 /** Whether a line is left out. @param underscored whether its name was written with `_` */
 export type DropsField = (lowerName: string, underscored: boolean) => boolean;
 
-/** An ordered, mutable list of header fields. All `lowerName` arguments must already be as `lowerName` makes them. */
+/** A name's first letter says how it is spelled: as it is looked up, or as on the wire (`Content-Type`). */
+function isAsOnTheWire(name: string): boolean {
+  const first = name.charCodeAt(0);
+  return first >= 65 && first <= 90;
+}
+
+/**
+ * An ordered, mutable list of header fields. A `lowerName` is in lower case with `-` for `_`, as `fieldKey` makes it; one
+ * that begins with a capital letter is made so here. Any other spelling finds nothing.
+ */
 export class Fields {
   /** name, value, name, value … as `node:http` gives and takes them. */
   readonly #flat: string[];
@@ -32,13 +42,14 @@ export class Fields {
   }
 
   has(lowerName: string): boolean {
+    if (isAsOnTheWire(lowerName)) return this.has(fieldKey(lowerName));
     return this.#lower.includes(lowerName);
   }
 
   /** The value; several lines of one field are joined as RFC 9110 section 5.3 says ("; " for Cookie, RFC 9113 8.2.3). */
   get(lowerName: string): string | undefined {
     const first = this.#lower.indexOf(lowerName);
-    if (first === -1) return undefined;
+    if (first === -1) return isAsOnTheWire(lowerName) ? this.get(fieldKey(lowerName)) : undefined;
     const value = this.#flat[first * 2 + 1] as string;
     if (this.#lower.indexOf(lowerName, first + 1) === -1) return value;
     return this.getAll(lowerName).join(lowerName === "cookie" ? "; " : ", ");
@@ -46,6 +57,7 @@ export class Fields {
 
   /** One value per field line, in order. */
   getAll(lowerName: string): string[] {
+    if (isAsOnTheWire(lowerName)) return this.getAll(fieldKey(lowerName));
     const values: string[] = [];
     for (let i = 0; i < this.#lower.length; i += 1) {
       if (this.#lower[i] === lowerName) values.push(this.#flat[i * 2 + 1] as string);
@@ -76,6 +88,7 @@ export class Fields {
   }
 
   delete(lowerName: string): void {
+    if (isAsOnTheWire(lowerName)) return this.delete(fieldKey(lowerName));
     for (let i = this.#lower.length - 1; i >= 0; i -= 1) {
       if (this.#lower[i] === lowerName) this.#removeAt(i);
     }

@@ -24,6 +24,17 @@ describe("Fields", () => {
     assert.equal(fields.get("absent"), undefined);
   });
 
+  it("is found as it is spelled on the wire, too", () => {
+    const fields = new Fields(["X-One", "1", "x_one", "2", "Host", "a"]);
+    assert.equal(fields.get("X-One"), "1, 2");
+    assert.equal(fields.get("X_ONE"), "1, 2");
+    assert.deepEqual(fields.getAll("X-One"), ["1", "2"]);
+    assert.deepEqual([fields.has("Host"), fields.has("Hosts")], [true, false]);
+    assert.equal(fields.get("Hosts"), undefined);
+    fields.delete("X-One");
+    assert.deepEqual(fields.toFlat(), ["Host", "a"]);
+  });
+
   it("set leaves one line in the first one's place", () => {
     const fields = new Fields(["A", "1", "B", "2", "a", "3"]);
     fields.set("A", "x");
