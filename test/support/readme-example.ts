@@ -8,7 +8,7 @@ import type { PluginDefinition } from "../../src/plugin-api/contract.ts";
 const root = join(import.meta.dirname, "../..");
 
 export interface ReadmeExample extends Disposable {
-  /** Holds `maintenance/index.ts` and `maintenance/index.test.ts`. */
+  /** Holds `plugins/maintenance/index.ts` and `test/plugins/maintenance/index.test.ts`, as a checkout would. */
   readonly folder: string;
   load(): Promise<PluginDefinition>;
 }
@@ -17,10 +17,11 @@ export function writeReadmeExample(): ReadmeExample {
   const readme = readFileSync(join(root, "plugins/README.md"), "utf8");
   const [plugin = "", test = ""] = [...readme.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code);
   const folder = mkdtempSync(join(root, "example-"));
-  const files = join(folder, "maintenance");
-  mkdirSync(files);
+  const files = join(folder, "plugins/maintenance");
+  const tests = join(folder, "test/plugins/maintenance");
+  for (const each of [files, tests]) mkdirSync(each, { recursive: true });
   writeFileSync(join(files, "index.ts"), plugin);
-  writeFileSync(join(files, "index.test.ts"), test);
+  writeFileSync(join(tests, "index.test.ts"), test);
   return {
     folder,
     async load() {
