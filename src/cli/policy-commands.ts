@@ -183,6 +183,7 @@ function addSigningCommands(
     .argument("<file>")
     .requiredOption("--key <file>", "the private key")
     .option("--service <name>", "signed as this service's layer, in place of the shared policy")
+    .option("--over <file>", "with --service: the shared policy, whose extensions and locks count")
     .option(...expires)
     .option(...epoch)
     .option(...json)

@@ -3,12 +3,12 @@
 import type { Extension } from "../extensions/entry.ts";
 import type { Manifest } from "../extensions/manifest.ts";
 import { type Entries, PackagesRefused } from "../extensions/package-store.ts";
-import { documentIn } from "../plane/candidate.ts";
+import { documentIn, placeIn } from "../plane/candidate.ts";
 import { moreNeeds } from "../plane/more-needs.ts";
 import { type Pinned, pinExtensions, type Vouching } from "../plane/pin-extensions.ts";
 import { entriesIn } from "../plane/pins.ts";
 import type { PolicyFormat } from "../policy/document/parse.ts";
-import { pathText, PolicyRefused } from "../policy/document/problems.ts";
+import { type Path, pathText, PolicyRefused, type Problem } from "../policy/document/problems.ts";
 import type { PolicyPackages } from "./policy-packages.ts";
 import { isSigned } from "./policy-signed.ts";
 import { printable } from "./table.ts";
@@ -35,16 +35,20 @@ export async function pinDocument(
 ): Promise<PinnedDocument> {
   const entries = entriesIn(documentIn(bytes, format));
   if (Object.keys(entries).length === 0) return { bytes, format, filledIn: new Map() };
-  const pins = await pinsFor(packages, entries, name, vouching);
+  const problem = (path: Path, message: string): Problem => {
+    return { document: name, path: pathText(path), message, ...placeIn(bytes, format, path) };
+  };
+  const pins = await pinsFor(packages, entries, vouching, problem);
   for (const [extension, { package: found }] of pins) packages.note(extension, found);
   const pinned = fillIn({ bytes, format }, pins);
   if (pinned.filledIn.size === 0 || !isSigned(bytes)) return pinned;
   throw new PolicyRefused(
-    [...pinned.filledIn.keys()].map((extension) => ({
-      document: name,
-      path: pathText(["extensions", extension]),
-      message: 'is signed without its digest: "outrigger policy sign" and "apply --key" fill it in first',
-    })),
+    [...pinned.filledIn.keys()].map((extension) =>
+      problem(
+        ["extensions", extension],
+        'is signed without its digest: "outrigger policy sign" and "apply --key" fill it in first',
+      ),
+    ),
   );
 }
 
@@ -72,19 +76,20 @@ export function fillIn(
 async function pinsFor(
   packages: PolicyPackages,
   entries: Entries,
-  name: string,
   vouching: Vouching,
+  problem: (path: Path, message: string) => Problem,
 ): Promise<ReadonlyMap<string, Pinned>> {
   try {
     return await pinExtensions(packages.store, entries, vouching);
   } catch (error) {
     if (!(error instanceof PackagesRefused)) throw error;
     throw new PolicyRefused(
-      error.problems.map(({ name: extension, field, message }) => ({
-        document: name,
-        path: pathText(["extensions", extension, field].filter((part) => part !== undefined)),
-        message,
-      })),
+      error.problems.map(({ name, field, message }) =>
+        problem(
+          ["extensions", name, field].filter((part) => part !== undefined),
+          message,
+        ),
+      ),
     );
   }
 }
@@ -122,12 +127,13 @@ export async function reportExtensions(
   if (service !== undefined) return [];
   const entries = there === undefined ? {} : entriesIn(documentIn(there));
   const reports: ExtensionReport[] = [];
-  for (const { name, package: found } of extensions) {
+  for (const { name, entry: own, package: found } of extensions) {
     const { manifest, sha256 } = found;
-    const entry = Object.hasOwn(entries, name) ? entries[name] : undefined;
-    const isSame = entry?.sha256 === sha256;
+    // Another version beside one is measured by that.
+    const measure = [name, own.replaces ?? name].find((each) => Object.hasOwn(entries, each));
+    const isSame = measure !== undefined && entries[measure]?.sha256 === sha256;
     if (isSame && !filledIn.has(name)) continue;
-    const old = entry === undefined || isSame ? undefined : await manifestOf(packages, name, entry);
+    const old = measure === undefined || isSame ? undefined : await manifestOf(packages, measure, entries);
     const before = typeof old === "object" ? old : undefined;
     reports.push({
       name,
@@ -146,10 +152,11 @@ export async function reportExtensions(
 async function manifestOf(
   packages: PolicyPackages,
   name: string,
-  entry: Entries[string],
+  entries: Entries,
 ): Promise<Manifest | string> {
   try {
-    return (await packages.find({ [name]: entry })).get(name)?.manifest ?? "it is not there";
+    const one = Object.fromEntries(Object.entries(entries).filter(([each]) => each === name));
+    return (await packages.find(one)).get(name)?.manifest ?? "it is not there";
   } catch (error) {
     if (!(error instanceof PackagesRefused)) throw error;
     return error.problems.map(({ message }) => message).join("; ");

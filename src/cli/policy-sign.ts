@@ -2,7 +2,6 @@
 import { loadConfig } from "../app/environment.ts";
 import { documentIn } from "../plane/candidate.ts";
 import { KeyFileRefusal, readSigningKey } from "../plane/private-key.ts";
-import { readPolicyFile } from "../policy/sources/file-source.ts";
 import { readClaims } from "../policy/signature/jws.ts";
 import { PolicyRefused, problemText } from "../policy/document/problems.ts";
 import { createPolicyReader, createTrust } from "../policy/read.ts";
@@ -16,11 +15,13 @@ import {
 } from "./signing-options.ts";
 import { type ExtensionReport, pinDocument, printExtensions, reportExtensions } from "./policy-extensions.ts";
 import { withPolicyPackages } from "./policy-packages.ts";
+import { readPolicy } from "./policy-validate.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName } from "./with-plane.ts";
 
 export interface SignOptions extends SigningOptions {
   readonly service?: string;
+  readonly over?: string;
   readonly json?: true;
 }
 
@@ -31,8 +32,12 @@ export async function signFile(terminal: Terminal, file: string, options: SignOp
     terminal.err(`${wish ?? "--key takes the file of the private key"}\n`);
     return 2;
   }
+  if (options.over !== undefined && options.service === undefined) {
+    terminal.err("--over takes --service: the layer is some service's\n");
+    return 2;
+  }
   try {
-    const { token, filledIn } = await signChecked(terminal, file, wish, options.service);
+    const { token, filledIn } = await signChecked(terminal, file, wish, options);
     printExtensions((line) => terminal.err(line), filledIn);
     if (options.json) {
       const { kid, for: name, iat, epoch, exp } = readClaims(token);
@@ -53,22 +58,22 @@ async function signChecked(
   { env }: Terminal,
   file: string,
   wish: SigningWish,
-  service: string | undefined,
+  { service, over }: Pick<SignOptions, "service" | "over">,
 ): Promise<{ token: string; filledIn: readonly ExtensionReport[] }> {
   const config = loadConfig({ ...env, ...(service === undefined ? {} : { OUTRIGGER_SERVICE: service }) });
   const { upstreamAllow, policyKeys, policyMaxBytes: maxBytes } = config;
-  const reading = await readPolicyFile(file, maxBytes);
-  if (reading.state !== "read") throw new PolicyRefused([{ path: "", message: reading.message }]);
-  const { shared, format: written } = reading.raw;
+  const own = await readPolicy(file, undefined, maxBytes);
   const trusted = policyKeys && (await (await createTrust(policyKeys))([])).keys;
   return await withPolicyPackages(config, async (packages) => {
-    const found = { bytes: shared, format: written };
+    const found = { bytes: own.shared, format: own.format };
     const pinned = await pinDocument(packages, found, file, { trusted, nowMs: Date.now() });
     const { bytes, format } = pinned;
+    const whole = over === undefined ? undefined : await readPolicy(file, over, maxBytes);
     const plugins = pluginsByName;
-    const options = { plugins, packages: packages.find, service: undefined, upstreamAllow, keys: undefined };
+    const whose = whole && service;
+    const options = { plugins, packages: packages.find, service: whose, upstreamAllow, keys: undefined };
     const read = await createPolicyReader({ ...options, maxBytes });
-    const { extensions } = await read({ shared: bytes, layer: undefined, format });
+    const { extensions } = await read(whole ?? { shared: bytes, layer: undefined, format });
     const key = await readSigningKey(wish.keyFile);
     const token = await signPolicy(documentIn(bytes, format), documentName(service), key, wish);
     return { token, filledIn: await reportExtensions(packages, { ...pinned, extensions }, service, bytes) };

@@ -2,6 +2,8 @@
 import { Lexer } from "yaml";
 import { readJson } from "../policy/document/json.ts";
 import type { PolicyFormat } from "../policy/document/parse.ts";
+import type { PositionedDocument } from "../policy/document/positioned-builder.ts";
+import type { Path } from "../policy/document/problems.ts";
 import { readYaml } from "../policy/document/yaml.ts";
 
 export interface Candidate {
@@ -22,11 +24,24 @@ export function candidateOf(bytes: Uint8Array, format: PolicyFormat): Candidate 
 
 /** The document in a text from Redis or a file, signed or not; undefined = it cannot be read. */
 export function documentIn(bytes: Uint8Array, format: PolicyFormat = "any"): unknown {
+  const reading = readingOf(bytes, format);
+  return reading?.problems.length === 0 ? reading.value : undefined;
+}
+
+/** Where a field of it stands. */
+export function placeIn(
+  bytes: Uint8Array,
+  format: PolicyFormat,
+  path: Path,
+): ReturnType<PositionedDocument["locate"]> {
+  return readingOf(bytes, format)?.locate(path) ?? {};
+}
+
+function readingOf(bytes: Uint8Array, format: PolicyFormat): PositionedDocument | undefined {
   let text = new TextDecoder().decode(bytes);
   if (isSigned(text)) text = Buffer.from(text.trim().split(".")[1] as string, "base64url").toString();
   try {
-    const reading = format !== "yaml" && isJson(text) ? readJson(text) : readYaml(text);
-    return reading.problems.length === 0 ? reading.value : undefined;
+    return format !== "yaml" && isJson(text) ? readJson(text) : readYaml(text);
   } catch {
     return undefined;
   }

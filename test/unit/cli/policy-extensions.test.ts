@@ -106,7 +106,10 @@ describe("with Redis", () => {
     assert.equal((await held()).extensions.geo["sha256"], digests["1.2.0"]);
     const wrong = await run("policy", "apply", policyFile({ ...geo, version: "^7.0.0" }));
     assert.deepEqual([wrong.code, wrong.stdout], [1, ""]);
-    assert.match(wrong.stderr, /policy-\d+\.json: extensions\.geo\.source: .*no version within "\^7\.0\.0"/);
+    assert.match(
+      wrong.stderr,
+      /policy-\d+\.json, line 1, column \d+: extensions\.geo\.source: .*no version within "\^7\.0\.0"/,
+    );
     const other = await run(
       "policy",
       "apply",
@@ -114,6 +117,17 @@ describe("with Redis", () => {
     );
     assert.match(other.stderr, /extensions\.geo\.source: .* has SHA-256/);
     assert.equal((await held()).extensions.geo["sha256"], digests["1.2.0"]);
+  });
+
+  test("another version beside one is measured by that", async () => {
+    const entries = {
+      geo: { ...geo, version: "1.2.0" },
+      next: { ...geo, version: "1.3.0", replaces: "geo" },
+    };
+    const source = `file:${join(folder, "geo@1.3.0.cjs")}`;
+    const file = policyFile(geo, { extensions: { ...entries, next: { ...entries.next, source } } });
+    const { stdout, stderr } = await run("policy", "diff", file);
+    assert.match(stdout, /^next 1\.3\.0 asks for more than 1\.2\.0: secret GEO_KEY,/m, stderr);
   });
 
   test("apply says when nobody knows what the package there asks for", async () => {
@@ -134,6 +148,16 @@ describe("with Redis", () => {
     const payload = Buffer.from(jws.split(".")[1] ?? "", "base64url").toString();
     assert.equal((JSON.parse(payload) as Document).extensions.geo["sha256"], digests["1.3.0"]);
     assert.match(stderr, /extensions\.geo: version 1\.3\.0, sha256/);
+    const layer = join(folder, "layer.json");
+    writeFileSync(layer, JSON.stringify({ apiVersion: "outrigger/v1", plugins: ["geo"] }));
+    const sign = (...over: string[]) =>
+      outrigger(["policy", "sign", layer, "--key", key, "--service", "orders", ...over]);
+    const over = policyFile({ ...geo, version: "1.2.0", sha256: digests["1.2.0"] });
+    const signed = await sign("--over", over);
+    assert.equal(signed.code, 0, signed.stderr);
+    assert.match((await sign()).stderr, /plugins\[0\]: unknown plugin "geo"/);
+    writeFileSync(layer, JSON.stringify({ apiVersion: "outrigger/v1", plugins: ["gio"] }));
+    assert.match((await sign("--over", over)).stderr, /unknown plugin "gio", did you mean "geo"/);
   });
 
   test("check says where a policy gives rights that its sidecars do not let it give", async () => {

@@ -2,6 +2,7 @@
 // field it was written in.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { z } from "zod";
 import { policyJsonSchema } from "../../../src/policy/document/json-schema.ts";
 import { effective, problemsOf, samplePlugins } from "./sample.ts";
 
@@ -225,6 +226,23 @@ describe("the JSON Schema", () => {
       "jwt",
       "failMode",
     ]);
+  });
+
+  test("takes extensions, and their names wherever a plugin's may stand", () => {
+    const isValid = z.fromJSONSchema(schema);
+    const document = (more: object): boolean =>
+      isValid.safeParse({ apiVersion: "outrigger/v1", ...more }).success;
+    const geo = { source: "file:/geo.wasm", runtime: "wasm" };
+    const route = {
+      path: "/*",
+      plugins: ["geo", "auth"],
+      pluginConfig: { geo: { any: 1, failMode: "open" } },
+    };
+    assert.ok(document({ extensions: { geo }, plugins: ["geo"], locked: ["geo"], routes: [route] }));
+    assert.ok(!document({ extensions: { geo: { ...geo, sorce: 1 } } }));
+    assert.ok(!document({ extensions: { geo: { runtime: "wasm" } } }));
+    assert.ok(!document({ plugins: ["Geo_1"] }));
+    assert.ok(!document({ pluginConfig: { auth: { requird: true } } }));
   });
 
   test("asks for nothing that has a default, and uses standard keywords only", () => {
