@@ -285,6 +285,36 @@ describe("the process of a plugin", () => {
     assert.equal(sidecar.lines.filter(({ msg }) => msg === "plugin hook failed").length, 1);
   });
 
+  test("hands what it keeps over to the one of another version, and ends after its own last request", async () => {
+    const policyOf = (version: string): Record<string, unknown> => {
+      const code = `module.exports = {
+        init: () => ({ seen: [] }),
+        exportState: ({ seen }) => ({ seen }),
+        async importState(state, { seen }) { state.seen.push(...seen, "handed over"); },
+        setup: ({ state }) => ({ async onRequest({ request }) {
+          state.seen.push(request.path);
+          if (request.path === "/slow") await new Promise((resolve) => setTimeout(resolve, 2_000));
+          return { action: "respond", status: 200, body: "${version} " + state.seen };
+        } }) };`;
+      const { bytes, sha256 } = bundleExtension({ code, manifest: { version } }).package;
+      const path = join(folder, `${version}.cjs`);
+      writeFileSync(path, bytes);
+      const geo = { source: `file:${path}`, sha256, runtime: "process", limits: { timeMs: 10_000 } };
+      return { plugins: ["geo"], extensions: { geo } };
+    };
+    await using sidecar = await startSidecar({ policy: policyOf("1.0.0"), upstream: echo });
+    assert.equal((await ask(sidecar, "/a"))[2], "1.0.0 /a");
+    const slow = ask(sidecar, "/slow");
+    sidecar.setPolicy(policyOf("1.0.1"));
+    await eventually("the new version answers", async () =>
+      (await ask(sidecar, "/b"))[2].startsWith("1.0.1"),
+    );
+    await eventually("it has the state", async () => /handed over/.test((await ask(sidecar, "/c"))[2]));
+    assert.match((await ask(sidecar, "/d"))[2], /^1\.0\.1 .*\/a,\/slow.*handed over/);
+    assert.match((await slow)[2], /^1\.0\.0 \/a,\/slow/);
+    await eventually("the old process is gone", () => pluginProcesses().length === 1);
+  });
+
   test("ends with its sidecar, even while it spins and the sidecar is killed", async () => {
     const facts = { name: "geo", version: "1.0.0" };
     const code = `module.exports = { setup: () => ({ onRequest() { setTimeout(() => { for (;;); }, 1); } }) };`;

@@ -10,6 +10,7 @@ import type { Effects } from "./effects.ts";
 import { PluginProcess } from "./plugin-process.ts";
 import type { Declared, LoadFacts } from "./protocol.ts";
 import { count, declared, error as readError, shortened } from "./received.ts";
+import { Questions } from "./questions.ts";
 import { type RequestLimits, Requests } from "./requests.ts";
 import { routeFacts } from "./shown.ts";
 import { ProcessWatch } from "./watch.ts";
@@ -45,6 +46,7 @@ export class PluginLife {
   /** Set-ups that it has not answered; 0 = the bundle itself. */
   readonly #waiting = new Map<number, Waiting>();
   readonly #setUps = new Map<number, Promise<Declared | undefined>>();
+  readonly #questions = new Questions();
   readonly #begun = Promise.withResolvers<void>();
   #generation: number | undefined;
   #size: number;
@@ -100,6 +102,15 @@ export class PluginLife {
     return withinLimit(this.#send(setUp), limitMs, `its set-up took longer than ${limitMs} ms`);
   }
 
+  /** What the plugin keeps, for its next version; undefined = nothing. Rejects as it does. */
+  exportState(): Promise<unknown> {
+    return this.#questions.ask((question) => this.process.send(["export", question]));
+  }
+
+  async importState(exported: unknown): Promise<void> {
+    await this.#questions.ask((question) => this.process.send(["import", question, exported]));
+  }
+
   async close(): Promise<void> {
     await this.process.close();
   }
@@ -150,6 +161,8 @@ export class PluginLife {
         const why = shortened(message[2], "a reason", 1_000);
         return this.#answered(message[1], ({ reject }) => reject(new Error(why)));
       }
+      case "state":
+        return this.#questions.answered(message);
       case "log":
       case "metrics":
         return effects.take(message);
@@ -204,6 +217,7 @@ export class PluginLife {
     this.#begun.reject(gone);
     for (const { reject } of this.#waiting.values()) reject(gone);
     this.#waiting.clear();
+    this.#questions.end(gone);
     onEnd(reason);
   }
 }

@@ -23,6 +23,10 @@ export function createProcessPlugin(
     needs: { ...facts.needs, metrics: [quarantineMetric, droppedMetric] },
     init: (services) => new ProcessHost(extension, facts.version, services, program),
     dispose: (host) => host.dispose(),
+    exportState: (host) => host.life.exportState(),
+    async importState(host, exported) {
+      if (exported !== undefined) await host.life.importState(exported);
+    },
     async setup({ options, route, state: host }) {
       const { id, declared } = await host.setUp(options, route);
       try {

@@ -98,6 +98,9 @@ export type ToProcess =
   | readonly ["cancel", call: number]
   /** No further hook will be called for that exchange. */
   | readonly ["forget", exchange: number]
+  /** What it keeps goes to the next version, or comes from the one before. */
+  | readonly ["export", question: number]
+  | readonly ["import", question: number, exported: unknown]
   | readonly ["ping", count: number]
   | readonly ["reply", request: number, value: unknown, bytes: number | null]
   | readonly ["failure", request: number, text: string, error: ErrorParts | null]
@@ -139,6 +142,8 @@ export type ToSidecar =
   /** @param setup 0 = the bundle itself */
   | readonly ["refused", setup: number, text: string]
   | readonly ["answer", call: number, VerdictParts, Changes | null]
+  /** @param value what it exports; null = nothing */
+  | readonly ["state", question: number, error: string | null, value: unknown]
   /** A hook threw: an error of the contract, or whatever. */
   | readonly ["thrown", call: number, text: string, ErrorParts | null]
   | readonly ["request", request: number, service: string, args: readonly unknown[]]

@@ -20,6 +20,8 @@ interface Waiting {
 }
 
 const metricsEveryMs = 250;
+/** It goes in one frame. */
+const maxStateLength = 262_144;
 
 export class Session {
   readonly #writer: FrameWriter;
@@ -69,6 +71,12 @@ export class Session {
         return this.#settle(message[1], (waiting) => {
           const [, , text, parts] = message;
           waiting.reject(parts === null ? new Error(text) : errorOf(parts, this.#contract.GatewayError));
+        });
+      case "export":
+        return void this.#state(message[1], (definition, state) => definition.exportState?.(state));
+      case "import":
+        return void this.#state(message[1], async (definition, state) => {
+          await definition.importState?.(state, message[2]);
         });
       case "cancel":
         return this.#hooks.cancel(message[1]);
@@ -134,6 +142,21 @@ export class Session {
       this.#say(["ready", setup, declared]);
     } catch (error) {
       this.#say(["refused", setup, cut(textOf(error), 1_000)]);
+    }
+  }
+
+  async #state(
+    question: number,
+    work: (definition: Loaded["definition"], state: unknown) => unknown,
+  ): Promise<void> {
+    try {
+      const { definition, state } = await (this.#loaded as Promise<Loaded>);
+      const value = (await work(definition, state)) ?? null;
+      if (JSON.stringify(value).length > maxStateLength)
+        throw new Error(`what it exports is longer than ${maxStateLength} characters of JSON`);
+      this.#say(["state", question, null, value]);
+    } catch (error) {
+      this.#say(["state", question, cut(textOf(error), 1_000), null]);
     }
   }
 
