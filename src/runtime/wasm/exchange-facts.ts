@@ -31,17 +31,9 @@ export function responseHead(response: ExchangeResponse, rules: FieldRules): Hea
 export function exchangeInfo(exchange: Exchange): string {
   const { request, client, route } = exchange;
   const isMutual = client.tls?.certificate === undefined ? "0" : "1";
-  const facts = [
-    exchange.id,
-    client.address,
-    client.peer,
-    `HTTP/${request.httpVersion}`,
-    String(Math.round(exchange.startedAt)),
-    toBytes(route.pattern),
-    route.upstream,
-    isMutual,
-  ];
-  return `${facts.join("\0")}\0\0`;
+  const startedMs = Math.round(exchange.startedAt);
+  const from = `${exchange.id}\0${client.address}\0${client.peer}\0HTTP/${request.httpVersion}\0${startedMs}`;
+  return `${from}\0${toBytes(route.pattern)}\0${route.upstream}\0${isMutual}\0\0`;
 }
 
 /** What is known at the end, behind the rest. */

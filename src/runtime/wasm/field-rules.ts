@@ -26,13 +26,13 @@ export class FieldRules {
     this.#written = writeFields.includes("*") ? undefined : new Set(writeFields);
   }
 
-  /** @param text what comes before. @returns it with name, value, … of all that the guest is shown; a zero before each */
+  /** @param text what comes before. @returns it with all that the guest is shown: a one, name, a zero, value of each */
   textOf(text: string, fields: Fields): { text: string; count: number } {
     let all = text;
     let count = 0;
     fields.forEach((name, value) => {
       if (this.#shown?.has(name) === false) return;
-      all += `\0${name}\0${value}`;
+      all += `\x01${name}\0${value}`;
       count += 1;
     });
     return { text: all, count };

@@ -110,7 +110,7 @@ function showTrailers(stream: GuestStream, response: ExchangeResponse): void {
     end() {
       if (response.trailers.size === 0 || !stream.isHeld) return;
       const { text } = stream.policy.fields.textOf("", response.trailers);
-      const told = stream.call(hooks.responseTrailers, 0, text.slice(1), "");
+      const told = stream.call(hooks.responseTrailers, 0, text, "");
       // A guest in a thread answers when they are out.
       if (told instanceof Promise) told.catch(() => {});
     },

@@ -69,7 +69,7 @@ export class HeaderCalls {
     if (key.includes("\0") || text.includes("\0")) return 2;
     const fields = this.#writable(map);
     if (fields === undefined) return 2;
-    if (fields.length >= this.#most || !this.#effects.hasRoom(key.length + text.length + 32)) return 10;
+    if (fields.added >= this.#most || !this.#effects.hasRoom(key.length + text.length + 32)) return 10;
     if (kind === "a") fields.add(key, text);
     else fields.replace(key, text);
     this.#effects.of(this.#state.active).add(kind, String(map), key, text);

@@ -1,14 +1,18 @@
-// A map of fields as guests see it: names in lower case, several lines of one name allowed, pseudo-fields first.
+// A map of fields as guests see it: names in lower case, several lines of one name allowed, pseudo-fields first. Most
+// guests look at few fields and set fewer: these are found in the host's text, which is taken apart for those that ask for all.
 
 export class HeaderMap {
   readonly #pseudo: readonly string[];
-  #text: string | undefined;
-  #names: string[] = [];
-  #values: string[] = [];
+  readonly #text: string;
+  /** Values of names that were changed, as long as the text is not taken apart. */
+  #changed: Map<string, readonly string[]> | undefined = undefined;
+  /** name, value, … once it is. */
+  #flat: string[] | undefined = undefined;
+  #added = 0;
 
   /**
    * @param pseudo names of the pseudo-fields, whose values come first
-   * @param text values of the pseudo-fields, then name, value, …; a zero between any two
+   * @param text values of the pseudo-fields, a zero between any two; then for each field a one, its name, a zero, its value
    */
   constructor(pseudo: readonly string[], text: string) {
     this.#pseudo = pseudo;
@@ -16,76 +20,114 @@ export class HeaderMap {
   }
 
   get length(): number {
-    this.#parse();
-    return this.#names.length;
+    return this.flat().length / 2;
+  }
+
+  /** How many were added since it was made. */
+  get added(): number {
+    return this.#added;
   }
 
   /** The value; several lines are joined as RFC 9110 section 5.3 says. @returns undefined = there is none */
   get(name: string): string | undefined {
-    this.#parse();
-    const names = this.#names;
-    const first = names.indexOf(name);
-    if (first === -1) return undefined;
-    const value = this.#values[first] as string;
-    if (name === "set-cookie" || names.indexOf(name, first + 1) === -1) return value;
-    return this.#values.filter((_, index) => names[index] === name).join(name === "cookie" ? "; " : ", ");
+    const isAsWritten = this.#flat === undefined && this.#changed?.has(name) !== true;
+    // What guests ask for most: one line, as the host has it.
+    const sought = `\x01${name}\0`;
+    const at = isAsWritten ? this.#text.indexOf(sought) : -1;
+    if (at !== -1 && this.#text.indexOf(sought, at + 1) === -1) return this.#valueAt(at + sought.length);
+    const values = this.#values(name);
+    if (values.length < 2 || name === "set-cookie") return values[0];
+    return values.join(name === "cookie" ? "; " : ", ");
   }
 
   add(name: string, value: string): void {
-    this.#parse();
-    this.#names.push(name);
-    this.#values.push(value);
+    this.#added += 1;
+    if (this.#flat !== undefined) this.#flat.push(name, value);
+    else this.#change(name, [...this.#values(name), value]);
   }
 
   replace(name: string, value: string): void {
-    this.#parse();
-    const first = this.#names.indexOf(name);
-    if (first === -1) {
-      this.add(name, value);
-      return;
-    }
-    this.#values[first] = value;
-    this.#keep((each, index) => index <= first || each !== name);
+    if (this.#flat === undefined) this.#change(name, [value]);
+    else this.#flat = this.#withValues(this.#flat, name, [value]);
   }
 
   remove(name: string): void {
-    this.#parse();
-    this.#keep((each) => each !== name);
+    if (this.#flat === undefined) this.#change(name, []);
+    else this.#flat = this.#withValues(this.#flat, name, []);
   }
 
   /** @param flat name, value, … */
   setAll(flat: readonly string[]): void {
-    this.#text = undefined;
-    this.#names = flat.filter((_, index) => index % 2 === 0);
-    this.#values = flat.filter((_, index) => index % 2 === 1);
+    this.#changed = undefined;
+    this.#flat = [...flat];
   }
 
   /** name, value, … */
-  flat(): string[] {
-    this.#parse();
-    return this.#names.flatMap((name, index) => [name, this.#values[index] as string]);
+  flat(): readonly string[] {
+    if (this.#flat !== undefined) return this.#flat;
+    const [pseudo = "", ...fields] = this.#text.split("\x01");
+    const values = pseudo === "" ? [] : pseudo.split("\0");
+    let flat = values.flatMap((value, index) => [this.#pseudo[index] as string, value]);
+    for (const field of fields) {
+      const zero = field.indexOf("\0");
+      flat.push(field.slice(0, zero), field.slice(zero + 1));
+    }
+    for (const [name, changed] of this.#changed ?? []) flat = this.#withValues(flat, name, changed);
+    this.#flat = flat;
+    return flat;
   }
 
-  #keep(keeps: (name: string, index: number) => boolean): void {
-    const names = this.#names;
-    this.#values = this.#values.filter((_, index) => keeps(names[index] as string, index));
-    this.#names = names.filter(keeps);
+  #change(name: string, values: readonly string[]): void {
+    this.#changed ??= new Map();
+    this.#changed.set(name, values);
   }
 
-  // Not before somebody asks: many guests look at no field of a response.
-  #parse(): void {
+  #values(name: string): readonly string[] {
+    const flat = this.#flat;
+    if (flat !== undefined) return flat.filter((_, index) => index % 2 === 1 && flat[index - 1] === name);
+    const changed = this.#changed?.get(name);
+    if (changed !== undefined) return changed;
+    return name.startsWith(":") ? this.#pseudoValue(name) : this.#written(name);
+  }
+
+  #pseudoValue(name: string): readonly string[] {
+    const at = this.#pseudo.indexOf(name);
+    const one = this.#text.indexOf("\x01");
+    const values = one === -1 ? this.#text : this.#text.slice(0, one);
+    if (at === -1 || values === "") return this.#written(name);
+    let from = 0;
+    for (let i = 0; i < at; i += 1) from = values.indexOf("\0", from) + 1;
+    const zero = values.indexOf("\0", from);
+    return [values.slice(from, zero === -1 ? values.length : zero)];
+  }
+
+  #written(name: string): readonly string[] {
     const text = this.#text;
-    if (text === undefined) return;
-    this.#text = undefined;
-    const pseudo = this.#pseudo;
-    const parts = text === "" ? [] : text.split("\0");
-    for (let i = 0; i < pseudo.length && i < parts.length; i += 1) {
-      this.#names.push(pseudo[i] as string);
-      this.#values.push(parts[i] as string);
+    const sought = `\x01${name}\0`;
+    const values: string[] = [];
+    for (let at = text.indexOf(sought); at !== -1; at = text.indexOf(sought, at + 1)) {
+      values.push(this.#valueAt(at + sought.length));
     }
-    for (let i = pseudo.length; i + 1 < parts.length; i += 2) {
-      this.#names.push(parts[i] as string);
-      this.#values.push(parts[i + 1] as string);
+    return values;
+  }
+
+  #valueAt(from: number): string {
+    const one = this.#text.indexOf("\x01", from);
+    return this.#text.slice(from, one === -1 ? this.#text.length : one);
+  }
+
+  /** The first line of that name has its place; the others go. */
+  #withValues(flat: readonly string[], name: string, values: readonly string[]): string[] {
+    const kept: string[] = [];
+    let isPlaced = false;
+    for (let i = 0; i < flat.length; i += 2) {
+      if (flat[i] !== name) kept.push(flat[i] as string, flat[i + 1] as string);
+      else if (!isPlaced) {
+        isPlaced = true;
+        for (const value of values) kept.push(name, value);
+      }
     }
+    if (!isPlaced) for (const value of values) kept.push(name, value);
+    return kept;
   }
 }

@@ -171,7 +171,10 @@ export class Program {
   #callResponse(root: number, call: number, text: string, body: string): number {
     if (!this.#streamCalls.answered(call) || !this.#state.roots.has(root)) return 0;
     const [status = "0", message = "", ...flat] = text.split("\0");
-    const headers = new this.#parts.HeaderMap([], flat.join("\0"));
+    let fields = "";
+    for (let i = 0; i + 1 < flat.length; i += 2)
+      fields += `\x01${flat[i] as string}\0${flat[i + 1] as string}`;
+    const headers = new this.#parts.HeaderMap([], fields);
     const trailers = new this.#parts.HeaderMap([], "");
     this.#state.callResponse = { status: Number(status), message, headers, body, trailers };
     return this.#call("proxy_on_http_call_response", root, call, headers.length, body.length, 0) ?? 0;

@@ -8,7 +8,7 @@ import { importNames } from "../../../../src/runtime/wasm/shim-text.ts";
 import { threadHost } from "../../../../src/runtime/wasm/thread-host.ts";
 import { assemblyGuest, cGuest, scriptGuest } from "../../../support/wasm/guests.ts";
 
-const request = "example.com\0/a\0GET\0http\0user-agent\0curl";
+const request = "example.com\0/a\0GET\0http\x01user-agent\0curl";
 const begin = async (guest: Guest, context: number, root = 1): Promise<unknown> =>
   guest.call(hooks.request, context, root * 8_192 + 5 * 2 + 1, request, "");
 
