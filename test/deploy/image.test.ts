@@ -11,7 +11,8 @@ import { after, before, test } from "node:test";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { keyDigest } from "../../plugins/auth/api-keys/key-format.ts";
 import { buildImage, entrypointIn, root } from "../support/dockerfile.ts";
-import { bundleExtension } from "../support/extensions.ts";
+import { bundleExtension, pluginCode } from "../support/extensions.ts";
+import { startPostgres } from "../support/postgres.ts";
 import { startNode, type Started } from "../support/process.ts";
 import { eventually, freePort, startRedis } from "../support/redis.ts";
 
@@ -169,6 +170,36 @@ test("a plugin of others runs by the program beside it, in a process for each wo
   assert.equal(await (await fetch(`${url}/hello`)).text(), "geo");
   started.child.kill("SIGTERM");
   assert.equal((await started.end).code, 0);
+});
+
+test("a plugin of others asks its database by the driver within it", async () => {
+  const postgres = await startPostgres();
+  try {
+    const needs = { database: "SECRET_GEO_DB" };
+    const setup = `setup: ({ services }) => ({ async onRequest({ request }) {
+      const { rows } = await services.db.query("SELECT $1 || '!' AS said", ["geo"]);
+      request.fields.set("X-User-Id", rows[0].said);
+    } })`;
+    const { bytes, sha256 } = bundleExtension({ code: pluginCode(setup), manifest: { needs } }).package;
+    writeFileSync(join(image, "asking.cjs"), bytes);
+    const geo = {
+      source: `file:${join(image, "asking.cjs")}`,
+      sha256,
+      runtime: "trusted",
+      limits: { timeMs: 5_000 },
+    };
+    const policy = join(image, "asking.json");
+    writeFileSync(policy, JSON.stringify({ ...everything, plugins: ["geo"], extensions: { geo } }));
+    const { started, url } = await start({
+      OUTRIGGER_POLICY_FILE: policy,
+      OUTRIGGER_SECRET_GEO_DB: postgres.url,
+    });
+    assert.equal(await (await fetch(`${url}/hello`)).text(), "geo!");
+    started.child.kill("SIGTERM");
+    assert.equal((await started.end).code, 0);
+  } finally {
+    await postgres.close();
+  }
 });
 
 test("a stack names functions and lines of the program", async () => {
