@@ -17,7 +17,7 @@ export function tsFiles(template: Template): Files {
         needs: { readFields: [], writeFields: ["x-greeting"] },
       },
       example: { options: { greeting: "good morning" }, request: { method: "GET", path: "/" } },
-      runtime: "trusted",
+      runtime: "process",
       table,
     }),
     "index.ts": indexText(name),
