@@ -119,22 +119,28 @@ export class GuestStream implements InstanceStream {
   }
 
   #begin(mayRetry: boolean): MaybePromise<number> {
-    const retry = (error: unknown): Promise<number> => {
+    this.#head ??= requestHead(this.exchange, this.policy.fields);
+    const instance = this.#root.instance();
+    if (instance instanceof Promise) {
+      return instance.then((started) => this.#beginIn(started)).catch(this.#retry(mayRetry));
+    }
+    try {
+      const asked = this.#beginIn(instance);
+      return asked instanceof Promise ? asked.catch(this.#retry(mayRetry)) : asked;
+    } catch (error) {
+      return this.#retry(mayRetry)(error);
+    }
+  }
+
+  #retry(mayRetry: boolean): (error: unknown) => Promise<number> {
+    return (error) => {
       if (!mayRetry || !(error instanceof GuestFailure) || error.began) throw error;
       return this.#beginOnce();
     };
-    const head = (this.#head ??= requestHead(this.exchange, this.policy.fields));
-    return after(this.#root.instance(), (instance) => {
-      try {
-        const asked = this.#beginIn(instance, head);
-        return asked instanceof Promise ? asked.catch(retry) : asked;
-      } catch (error) {
-        return retry(error);
-      }
-    });
   }
 
-  #beginIn(instance: Instance, head: Head): MaybePromise<number> {
+  #beginIn(instance: Instance): MaybePromise<number> {
+    const head = this.#head as Head;
     this.#instance = instance;
     this.#context = instance.nextContext();
     instance.add(this.#context, this);

@@ -1,6 +1,5 @@
 // A request as a guest is told of it: its head, and all of its body at once.
 import { GatewayError, type MaybePromise, type Verdict } from "../../plugin-api/contract.ts";
-import { after } from "./after.ts";
 import { hooks } from "./guest-host.ts";
 import type { GuestStream } from "./guest-stream.ts";
 
@@ -8,7 +7,9 @@ type Decision = Exclude<Verdict, void> | undefined;
 
 /** Throws or rejects when the guest fails, or does what it must not. */
 export function askRequest(stream: GuestStream): MaybePromise<Verdict> {
-  return after(stream.begin(), (action) => afterHead(stream, action));
+  const asked = stream.begin();
+  if (asked instanceof Promise) return asked.then((action) => afterHead(stream, action));
+  return afterHead(stream, asked);
 }
 
 function afterHead(stream: GuestStream, action: number): MaybePromise<Verdict> {

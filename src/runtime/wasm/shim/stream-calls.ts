@@ -73,8 +73,9 @@ export class StreamCalls {
   // No sidecar route speaks gRPC of its own: guests hear that it is not there.
   #gRpc(): HostFunctions {
     return {
-      proxy_grpc_call: () => 12,
-      proxy_grpc_stream: () => 12,
+      // A status that every SDK knows of these: at another, that of Rust traps.
+      proxy_grpc_call: () => 10,
+      proxy_grpc_stream: () => 10,
       proxy_grpc_send: () => 1,
       proxy_grpc_cancel: () => 1,
       proxy_grpc_close: () => 1,
@@ -85,8 +86,8 @@ export class StreamCalls {
     // 2 and 3 are connections, which are not a guest's here.
     if (type >>> 0 > 3) return 2;
     if (type > 1) return 12;
-    if (this.#state.stream === undefined) return 2;
-    this.#effects.of(this.#state.active).add(kind, String(type));
+    // Outside of a stream there is nothing to go on with, and nothing wrong with saying so.
+    if (this.#state.stream !== undefined) this.#effects.of(this.#state.active).add(kind, String(type));
     return 0;
   }
 
