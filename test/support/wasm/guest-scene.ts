@@ -14,6 +14,8 @@ export const guestHosts = ["isolate", "thread"] as const;
 export interface GuestSceneOptions {
   readonly bytes: Buffer;
   readonly hosts: (typeof guestHosts)[number];
+  /** Longest start of a guest. */
+  readonly startMs?: number;
   /** Whether each route has a guest of its own (default: one has them all). */
   readonly apart?: boolean;
   /** Configuration of the guest by the path of a route. */
@@ -86,7 +88,10 @@ export class GuestScene implements AsyncDisposable {
     const plugins = names.map((name, index) => {
       const path = Object.keys(options.routes)[index] ?? "";
       const entry = { priority: 100 + index, ...options.entry, ...options.entries?.[path] };
-      return createWasmPlugin(extensionOf(options.bytes, entry, name), { hosts: options.hosts });
+      return createWasmPlugin(extensionOf(options.bytes, entry, name), {
+        hosts: options.hosts,
+        ...(options.startMs === undefined ? {} : { startMs: options.startMs }),
+      });
     });
     const routes = Object.entries(options.routes).map(([path, configuration], index) => ({
       path,

@@ -55,7 +55,7 @@ EXPORT(proxy_on_vm_start) u32 on_vm_start(u32 context, u32 size) {
 }
 // A type that is not the ABI's.
 #ifdef WRONG_TYPE
-EXPORT(proxy_on_request_headers) double on_request_headers(double context, float count) { return context + count; }
+EXPORT(proxy_on_request_headers) double on_request_headers(double context, float count) { return context + count > 0 ? 0.5 : 0; }
 #else
 EXPORT(proxy_on_request_headers) u32 on_request_headers(u32 context, u32 count, u32 end) { return CONTINUE; }
 #endif
