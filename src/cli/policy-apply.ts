@@ -8,6 +8,7 @@ import { printDifferences } from "./policy-diff.ts";
 import {
   type ExtensionReport,
   printExtensions,
+  refuseUnentitled,
   reportExtensions,
   withExtensions,
 } from "./policy-extensions.ts";
@@ -45,6 +46,8 @@ export async function applyPolicy(terminal: Terminal, file: string, options: App
     // First: what somebody else changes while the file is read and checked is then a conflict.
     const before = await headOf(plane, options, wanted.base);
     const { bytes, warnings, ...candidate } = await checked(terminal, plane, file, options);
+    const isUnsigned = wish === undefined && !isSigned(bytes);
+    if (service === undefined && isUnsigned) refuseUnentitled(candidate.extensions, bytes, file);
     const changes = differences(before.document && documentIn(before.document), documentIn(bytes));
     const reports = await reportExtensions(plane.packages, candidate, service, before.document);
     if (!json) printExtensions((line) => terminal.err(line), reports);

@@ -3,6 +3,8 @@
 import type { Extension } from "../extensions/entry.ts";
 import type { Manifest } from "../extensions/manifest.ts";
 import { type Entries, PackagesRefused } from "../extensions/package-store.ts";
+import { PackageError } from "../extensions/package-error.ts";
+import { checkRights } from "../extensions/rights.ts";
 import { documentIn, placeIn } from "../plane/candidate.ts";
 import { moreNeeds } from "../plane/more-needs.ts";
 import { type Pinned, pinExtensions, type Vouching } from "../plane/pin-extensions.ts";
@@ -99,6 +101,25 @@ function withPins(document: unknown, pins: Readonly<Record<string, object>>): Bu
   const pinned = Object.entries(extensions).map(([name, entry]) => [name, { ...entry, ...pins[name] }]);
   const whole = { ...Object(document), extensions: Object.fromEntries(pinned) } as object;
   return Buffer.from(JSON.stringify(whole, null, 2));
+}
+
+/**
+ * Throws PolicyRefused for a document that goes into Redis unsigned, where no sidecar lets it give what it gives: those
+ * with OUTRIGGER_POLICY_KEYS take none that is not signed, and the others no rights but to the operator's own files.
+ */
+export function refuseUnentitled(extensions: readonly Extension[], bytes: Uint8Array, name: string): void {
+  const problems = extensions.flatMap(({ name: extension, entry, package: { manifest } }): Problem[] => {
+    try {
+      checkRights("folder", entry, manifest);
+      return [];
+    } catch (error) {
+      if (!(error instanceof PackageError)) throw error;
+      const path = ["extensions", extension, error.field].filter((part) => part !== undefined);
+      const place = placeIn(bytes, "any", path);
+      return [{ document: name, path: pathText(path), message: error.message, ...place }];
+    }
+  });
+  if (problems.length > 0) throw new PolicyRefused(problems);
 }
 
 /** An extension as a command tells of it. */

@@ -278,6 +278,26 @@ test("after a restart without Redis and without the source, what was kept serves
   }
 });
 
+test("a source that never answers holds up neither requests nor the end", async () => {
+  const asked = Promise.withResolvers<void>();
+  const registry = await startService(() => asked.resolve());
+  const { host } = new URL(registry.url);
+  const { entry } = packageFile("served.cjs", "served");
+  const env = { OUTRIGGER_PLUGIN_HOSTS: host };
+  const sidecar = await start({ policy: policyOf(entry), env });
+  try {
+    sidecar.setPolicy(policyOf({ ...entry, source: `oci://${host}/geo:1.0.0`, sha256: "d".repeat(64) }));
+    await asked.promise;
+    assert.equal(await markOf(sidecar), "served");
+  } finally {
+    const startedMono = performance.now();
+    await sidecar.stop();
+    assert.ok(performance.now() - startedMono < 5_000);
+    registry.closeAllConnections();
+    registry.close();
+  }
+});
+
 test("workers serve by it, and refuse it together", async () => {
   const { entry } = packageFile("crew.cjs", "crew");
   const service = await startService((_request, response) => void response.end("ok"));

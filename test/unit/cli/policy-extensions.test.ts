@@ -160,6 +160,22 @@ describe("with Redis", () => {
     assert.match((await sign("--over", over)).stderr, /unknown plugin "gio", did you mean "geo"/);
   });
 
+  test("apply refuses an unsigned policy that gives rights to what lies in Redis", async () => {
+    const { code } = await run("plugin", "publish", join(folder, "geo@1.3.0.cjs"));
+    assert.equal(code, 0);
+    const held = await redis.cli.get("outrigger:policy");
+    for (const [runtime, said] of [
+      ["trusted", /extensions\.geo\.runtime: "trusted" is code with all rights/],
+      ["process", /line \d+, column \d+: extensions\.geo: it asks for secrets \(GEO_KEY\)/],
+    ] as const) {
+      const file = policyFile({ source: "redis:plugin:geo", runtime });
+      const { code: exit, stderr } = await run("policy", "apply", file);
+      assert.equal(exit, 1);
+      assert.match(stderr, said);
+    }
+    assert.equal(await redis.cli.get("outrigger:policy"), held);
+  });
+
   test("check says where a policy gives rights that its sidecars do not let it give", async () => {
     const trusted = { ...geo, version: "1.2.0", sha256: digests["1.2.0"], runtime: "trusted" };
     const policy = { apiVersion: "outrigger/v1", extensions: { geo: trusted }, plugins: ["geo"] };
