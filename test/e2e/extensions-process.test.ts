@@ -194,6 +194,10 @@ describe("a plugin in a process of its own", () => {
     await refused(`setup() { throw new Error("no country"); }`, /plugin \\"geo\\" on route .*no country/);
     await refused(`x: require("node:fs"), setup: () => ({})`, /requires \\"node:fs\\"/);
     await refused(`nothing: 1`, /exports no plugin/);
+    await refused(
+      `setup: () => ({ ownedRequestFields: ["Authorization"] })`,
+      /manifest does not name .*authorization/,
+    );
   });
 
   test("reaches nothing of the machine, and leaves nothing when the sidecar ends", async () => {

@@ -10,23 +10,33 @@ export interface Call {
   readonly exchange: Exchange;
   readonly response: ExchangeResponse | undefined;
   readonly fields: ExtensionFields;
-  readonly startedMono: number;
+  /** When its time limit began to run, on the monotonic clock. */
+  startedMono: number;
   /** Reads of the client's body that are under way: their time is not the plugin's. */
   bodyReads: number;
+  /** Of a call that read the body: aborts when nobody waits for it any more. */
+  signal: AbortSignal | undefined;
   resolve(verdict: Verdict): void;
   reject(error: unknown): void;
 }
 
 export class Calls {
   readonly #maxBodyBytes: number;
+  readonly #limitMs: number;
+  readonly #now: () => number;
   readonly #waiting = new Map<number, Call>();
   #last = 0;
   /** Answers to calls that nobody waits for. */
   unknown = 0;
 
-  /** @param maxBodyBytes of a body that the plugin answers with */
-  constructor(maxBodyBytes: number) {
+  /**
+   * @param maxBodyBytes of a body that the plugin answers with
+   * @param limitMs of a hook: what comes later changes nothing any more
+   */
+  constructor(maxBodyBytes: number, limitMs: number, now: () => number) {
     this.#maxBodyBytes = maxBodyBytes;
+    this.#limitMs = limitMs;
+    this.#now = now;
   }
 
   get size(): number {
@@ -47,6 +57,7 @@ export class Calls {
   answered(id: unknown, given: unknown, changed: unknown, blobs: readonly Buffer[]): void {
     const call = this.#take(id);
     if (call === undefined) return;
+    if (this.#isLate(call)) return call.reject(new Error("the answer came too late"));
     try {
       const read = verdict(given, blobs, this.#maxBodyBytes);
       if (read !== undefined) checkVerdict(read, call.fields);
@@ -69,16 +80,34 @@ export class Calls {
     for (const call of calls) call.reject(error);
   }
 
-  /** @returns ids of those that have been waited for longer than the limit; they are failed */
-  expire(nowMono: number, limitMs: number): number[] {
+  /**
+   * @param graceMs beyond the time limit, so that whoever called is the first to see it pass
+   * @returns ids of those that were waited for longer; they are failed
+   */
+  expire(graceMs: number): number[] {
     const over: number[] = [];
-    for (const [id, call] of this.#waiting) {
-      // In the order in which they began.
-      if (nowMono - call.startedMono < limitMs) break;
-      if (call.bodyReads === 0) over.push(id);
-    }
-    for (const id of over) this.failed(id, new Error(`no answer within ${limitMs} ms`));
+    const before = this.#now() - this.#limitMs - graceMs;
+    for (const [id, call] of this.#waiting)
+      if (call.startedMono < before && call.bodyReads === 0) over.push(id);
+    for (const id of over) this.failed(id, new Error(`no answer within ${this.#limitMs} ms`));
     return over;
+  }
+
+  /** The call reads the client's body, which takes as long as the client does. */
+  async whileReading<T>(call: Call, read: () => Promise<T>): Promise<T> {
+    call.signal ??= call.exchange.signal;
+    call.bodyReads += 1;
+    try {
+      return await read();
+    } finally {
+      call.bodyReads -= 1;
+      call.startedMono = this.#now();
+    }
+  }
+
+  /** Whoever called has gone on without it: the exchange is not to be touched. A timer may be a millisecond early. */
+  #isLate({ signal, startedMono }: Call): boolean {
+    return signal === undefined ? this.#now() - startedMono >= this.#limitMs - 1 : signal.aborted;
   }
 
   #take(id: unknown): Call | undefined {

@@ -1,6 +1,6 @@
 // How a plugin's process is started: with what it needs to run its bundle, and nothing more. See child/shut.ts for what
 // it gives up by itself.
-import { existsSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -33,7 +33,8 @@ export function processCommand(memoryMiB: number, sha256: string, bundled?: stri
   const files = bundled === undefined ? readableFiles() : [bundled];
   const isOpen = [process.execPath, childProgram, ...files].every(isReadableByAll);
   const setpriv = programAt("setpriv");
-  const canChangeUser = user !== undefined && isOpen && setpriv !== undefined;
+  const kept = user === undefined ? undefined : whyTheSameUser(isOpen, setpriv);
+  const canChangeUser = user !== undefined && kept === undefined;
   const node = [process.execPath, ...nodeArguments(memoryMiB, files), childProgram];
   const [program = "", ...args] = [
     ...limited(),
@@ -41,10 +42,26 @@ export function processCommand(memoryMiB: number, sha256: string, bundled?: stri
     ...node,
   ];
   const warning =
-    user === undefined || canChangeUser
-      ? undefined
-      : `it runs as root, kept by Node's permissions alone: ${isOpen ? "there is no setpriv" : "no other user may read the sidecar's program"}`;
+    kept === undefined ? undefined : `it runs as root, kept by Node's permissions alone: ${kept}`;
   return { program, args, warning };
+}
+
+/** Why it cannot be another user than root; undefined = it can. */
+function whyTheSameUser(isOpen: boolean, setpriv: string | undefined): string | undefined {
+  if (setpriv === undefined) return "there is no setpriv";
+  if (!isOpen) return "no other user may read the sidecar's program";
+  // CAP_SETGID, CAP_SETUID and CAP_SETPCAP of capabilities(7).
+  const needed = (1n << 6n) | (1n << 7n) | (1n << 8n);
+  return (effectiveCapabilities() & needed) === needed ? undefined : "root has no right to change users here";
+}
+
+function effectiveCapabilities(): bigint {
+  try {
+    const [, bits = "0"] = /^CapEff:\t([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1")) ?? [];
+    return BigInt(`0x${bits}`);
+  } catch {
+    return 0n;
+  }
 }
 
 function nodeArguments(memoryMiB: number, files: readonly string[]): string[] {

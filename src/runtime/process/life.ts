@@ -55,6 +55,7 @@ export class PluginLife {
   constructor(parts: LifeParts, onEnd: (reason: string) => void) {
     this.#parts = parts;
     const { extension, services } = parts;
+    const now = (): number => services.clock.mono();
     const { memoryMiB, oldSpaceMiB, memoryBytes } = memoryOf(extension);
     const command = processCommand(oldSpaceMiB, extension.package.sha256, parts.program);
     if (command.warning !== undefined)
@@ -65,16 +66,13 @@ export class PluginLife {
     this.process = new PluginProcess({
       command,
       maxBodyBytes: maxAnswerBytes(extension),
+      timeMs: extension.entry.limits.timeMs,
+      now,
       onMessage: (message, blobs) => this.#take(message, blobs),
       onEnd: (reason) => this.#ended(reason, onEnd),
     });
-    const limits = { timeMs: extension.entry.limits.timeMs, memoryBytes };
-    this.#watch = new ProcessWatch(
-      this.process,
-      limits,
-      () => services.clock.mono(),
-      () => this.#tell(),
-    );
+    const limits = { memoryBytes };
+    this.#watch = new ProcessWatch(this.process, limits, now, () => this.#tell());
     this.#requests = new Requests(this.process, services, parts.requestLimits);
     this.#generation = services.secrets.generation;
     this.#size = services.fleet.size();

@@ -14,6 +14,9 @@ export interface ProcessParts {
   readonly command: ProcessCommand;
   /** Of a body that the plugin answers with. */
   readonly maxBodyBytes: number;
+  /** Of a hook. */
+  readonly timeMs: number;
+  readonly now: () => number;
   /** A message that is neither an answer to a call nor a pong. */
   onMessage(message: readonly unknown[], blobs: readonly Buffer[]): void;
   /** It has ended; nothing comes any more. @param reason in plain words */
@@ -52,7 +55,7 @@ export class PluginProcess {
   /** Begins to start it. @throws Error when that is not possible here */
   constructor(parts: ProcessParts) {
     this.#parts = parts;
-    this.calls = new Calls(parts.maxBodyBytes);
+    this.calls = new Calls(parts.maxBodyBytes, parts.timeMs, parts.now);
     this.#folder = mkdtempSync(join(tmpdir(), "outrigger-plugin-"));
     const { program, args } = parts.command;
     this.#child = spawn(program, args, {

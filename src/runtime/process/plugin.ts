@@ -1,4 +1,5 @@
 // The runtime `process`: JavaScript of others, in a child process of this one. See README, "Plugins of others".
+import { fieldKey } from "../../language/field-name.ts";
 import type { Extension } from "../../extensions/entry.ts";
 import type { Hooks, RouteInfo } from "../../plugin-api/contract.ts";
 import type { Exchange, ExchangeResponse, Outcome, Verdict } from "../../plugin-api/exchange.ts";
@@ -66,7 +67,14 @@ class RouteHooks {
     this.#host = host;
     this.#id = id;
     const { needs, hooks } = host.extension.package.manifest;
-    this.#declared = declared ?? { hooks, ownedRequestFields: [], headOnlyFields: [] };
+    const { ownedRequestFields = [], headOnlyFields = [] } = declared ?? {};
+    // What it says of itself is no more than its manifest, which the operator has seen, says.
+    const running = declared?.hooks.filter((hook) => hooks.includes(hook)) ?? hooks;
+    this.#declared = { hooks: running, ownedRequestFields, headOnlyFields };
+    for (const name of ownedRequestFields) {
+      if (!needs.writeFields.some((written) => fieldKey(written) === name))
+        throw new Error(`ownedRequestFields: its manifest does not name "${name}" (needs.writeFields)`);
+    }
     this.#keeps = this.#declared.hooks.length > 1;
     const own = host.ownFields(this.#declared.ownedRequestFields, route.ownedRequestFields);
     this.#fields = new ExtensionFields(needs, route.ownedRequestFields, own);
@@ -134,6 +142,7 @@ class RouteHooks {
       fields: this.#fields,
       startedMono: this.#host.services.clock.mono(),
       bodyReads: 0,
+      signal: undefined,
       resolve,
       reject,
     });

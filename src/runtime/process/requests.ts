@@ -68,13 +68,8 @@ function bodyService({ calls }: PluginProcess, { requestBytes }: RequestLimits):
     if (call === undefined) throw new Error("readBody: the hook is over");
     if (requestBytes === undefined)
       throw new Error("readBody: the plugin's manifest does not ask for it (needs.body.requestBytes)");
-    call.bodyReads += 1;
-    try {
-      const most = Math.min(count(maxBytes, "maxBytes"), requestBytes);
-      return { value: null, bytes: await call.exchange.readBody(most) };
-    } finally {
-      call.bodyReads -= 1;
-    }
+    const most = Math.min(count(maxBytes, "maxBytes"), requestBytes);
+    return { value: null, bytes: await calls.whileReading(call, () => call.exchange.readBody(most)) };
   };
 }
 

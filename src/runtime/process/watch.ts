@@ -4,8 +4,6 @@ import { readFileSync } from "node:fs";
 import type { PluginProcess } from "./plugin-process.ts";
 
 export interface WatchLimits {
-  /** Of a hook. */
-  readonly timeMs: number;
   /** Beyond what it had before it took its bundle. */
   readonly memoryBytes: number;
 }
@@ -69,7 +67,7 @@ export class ProcessWatch {
     this.#ticks += 1;
     this.#onTick();
     if (process.over) return;
-    const late = process.calls.expire(now, this.#limits.timeMs + graceMs);
+    const late = process.calls.expire(graceMs);
     for (const call of late) process.send(["cancel", call]);
     this.#ping(late.length > 0);
     this.#weigh();
