@@ -44,11 +44,11 @@ export type PluginReport = z.output<typeof pluginReport>;
 /** What of a plugin is seen from its routes. */
 export interface OnRoutes {
   readonly plugin: KnownPlugin;
-  readonly routes: number;
-  readonly disabledRoutes: number;
   readonly quarantined: boolean;
-  readonly trouble: string | undefined;
   readonly status: RuntimeStatus | undefined;
+  routes: number;
+  disabledRoutes: number;
+  trouble: string | undefined;
 }
 
 export function reportOf({ plugin, status, ...seen }: OnRoutes): PluginReport {

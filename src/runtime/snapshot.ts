@@ -109,24 +109,27 @@ export class Snapshot {
    */
   reports(isOff: (plugin: string, path: string) => boolean): PluginReport[] {
     const seen = new Map<string, OnRoutes>();
-    const nowMono = this.#host.services.clock.mono();
     for (const { chain, spec } of this.routes) {
       for (const step of chain.steps) {
-        const plugin = this.#host.plugins.get(step.name);
-        if (plugin === undefined) continue;
-        const { definition } = plugin;
-        const before = seen.get(step.name);
-        seen.set(step.name, {
-          plugin,
-          routes: (before?.routes ?? 0) + 1,
-          disabledRoutes: (before?.disabledRoutes ?? 0) + (isOff(step.name, spec.path) ? 1 : 0),
-          quarantined: plugin.faults.isQuarantined(nowMono),
-          trouble: before?.trouble ?? step.trouble ?? step.hooks.health?.(),
-          status: before?.status ?? definition.status?.(this.#states.get(definition)),
-        });
+        const on = seen.get(step.name) ?? this.#begin(seen, step.name);
+        if (on === undefined) continue;
+        on.routes += 1;
+        if (isOff(step.name, spec.path)) on.disabledRoutes += 1;
+        on.trouble ??= step.trouble ?? step.hooks.health?.();
       }
     }
     return mergeReports([...seen.values()].map(reportOf));
+  }
+
+  #begin(seen: Map<string, OnRoutes>, name: string): OnRoutes | undefined {
+    const plugin = this.#host.plugins.get(name);
+    if (plugin === undefined) return undefined;
+    const { definition, faults } = plugin;
+    const quarantined = faults.isQuarantined(this.#host.services.clock.mono());
+    const status = definition.status?.(this.#states.get(definition));
+    const on: OnRoutes = { plugin, routes: 0, disabledRoutes: 0, quarantined, trouble: undefined, status };
+    seen.set(name, on);
+    return on;
   }
 
   /** A plugin's document by its path on the admin listener. */
