@@ -3,6 +3,7 @@
 import { gatewayErrorOf } from "../../plugin-api/errors.ts";
 import { textOf } from "../../plugin-api/error-text.ts";
 import type { HttpClient, HttpMethod, Services } from "../../plugin-api/services.ts";
+import { ownServices } from "./own-requests.ts";
 import type { PluginProcess } from "./plugin-process.ts";
 import { count, list, optionalCount, pairs, text, Unreadable } from "./received.ts";
 import type { Service } from "./service.ts";
@@ -29,6 +30,7 @@ export class Requests {
     this.#services = new Map([
       ["body", bodyService(process, limits)],
       ["http", httpService(services.http)],
+      ...ownServices(services),
       ...(store === undefined ? [] : storeServices(store)),
     ]);
   }

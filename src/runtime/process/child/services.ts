@@ -1,11 +1,12 @@
 // The services of a plugin in a process of its own: clock and facts are here, everything else is asked of the sidecar,
 // which does only what the plugin's manifest asks for.
 import { textOf } from "../../../plugin-api/error-text.ts";
-import type { Database, HttpClient, PluginCache, Secrets, Services } from "../../../plugin-api/services.ts";
+import type { Clock, HttpClient, Secrets, Services } from "../../../plugin-api/services.ts";
 import { type Store, StoreUnavailable } from "../../../plugin-api/store.ts";
 import type { Logger } from "../../../plugin-api/telemetry.ts";
 import type { LoadFacts } from "../protocol.ts";
 import type { MetricChanges } from "./metric-changes.ts";
+import { cacheOf, databaseOf } from "./own-services.ts";
 
 /** What the sidecar answered; `bytes` where the answer has any. */
 export interface Reply {
@@ -24,6 +25,8 @@ export interface ServicesParts {
   readonly metrics: MetricChanges;
 }
 
+const clock: Clock = { now: () => Date.now(), mono: () => performance.now() };
+
 export function createServices(parts: ServicesParts): Services {
   const { facts, fleet } = parts;
   const { service, instance, region, workers } = facts.fleet;
@@ -34,9 +37,9 @@ export function createServices(parts: ServicesParts): Services {
     store: facts.hasStore ? storeOf(parts) : undefined,
     secrets: secretsOf(parts),
     http: httpOf(parts),
-    cache: noCache,
-    db: noDatabase,
-    clock: { now: () => Date.now(), mono: () => performance.now() },
+    cache: cacheOf(facts.name, parts.ask, clock),
+    db: databaseOf(parts.ask),
+    clock,
     fleet: {
       service,
       instance,
@@ -50,18 +53,6 @@ export function createServices(parts: ServicesParts): Services {
 function missing(what: string): never {
   throw new Error(`${what} is not there for plugins that run in a process of their own`);
 }
-
-const noCache: PluginCache = {
-  get: async () => missing("services.cache"),
-  set: async () => missing("services.cache"),
-  delete: async () => missing("services.cache"),
-  getOrLoad: async () => missing("services.cache"),
-};
-
-const noDatabase: Database = {
-  query: async () => missing("services.db"),
-  transaction: async () => missing("services.db"),
-};
 
 function loggerOf({ log }: ServicesParts): Logger {
   const at =

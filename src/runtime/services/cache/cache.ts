@@ -17,7 +17,8 @@ export interface CacheOptions {
   readonly maxBytes: number;
   /** Absent = memory is all there is. */
   readonly shared?: Pick<StoreTierOptions, "store" | "prefix" | "seal"> | undefined;
-  readonly metrics: Metrics;
+  /** undefined = counted nowhere. */
+  readonly metrics: Metrics | undefined;
   readonly clock: Clock;
   /** From 0 to 1. */
   readonly random?: () => number;

@@ -8,32 +8,33 @@ const results: readonly CacheResult[] = ["memory", "store", "shared", "load", "f
 
 export class CacheMeasures {
   readonly #plugin: string;
-  readonly #metrics: Metrics;
+  readonly #metrics: Metrics | undefined;
   /** Made with the first use: what no plugin uses shows in no metric. */
   #counters: Readonly<Record<CacheResult, Counter>> | undefined;
   #bytes: Gauge | undefined;
 
-  constructor(plugin: string, metrics: Metrics) {
+  constructor(plugin: string, metrics: Metrics | undefined) {
     this.#plugin = plugin;
     this.#metrics = metrics;
   }
 
   count(result: CacheResult): void {
-    this.#counters ??= this.#resolve();
+    if (this.#metrics === undefined) return;
+    this.#counters ??= this.#resolve(this.#metrics);
     this.#counters[result].inc();
   }
 
   bytes(bytes: number): void {
-    this.#bytes ??= this.#metrics.gauge(
+    this.#bytes ??= this.#metrics?.gauge(
       "outrigger_plugin_cache_bytes",
       "Memory that caches of plugins take",
       ["plugin"],
     )(this.#plugin);
-    this.#bytes.set(bytes);
+    this.#bytes?.set(bytes);
   }
 
-  #resolve(): Readonly<Record<CacheResult, Counter>> {
-    const family = this.#metrics.counter(
+  #resolve(metrics: Metrics): Readonly<Record<CacheResult, Counter>> {
+    const family = metrics.counter(
       "outrigger_plugin_cache_requests_total",
       "What plugins asked their caches for, by where it came from",
       ["plugin", "result"],

@@ -7,8 +7,11 @@ import { type Entry, entryText, readEntry } from "./entry.ts";
 
 const limitMs = 50;
 
+/** As much of a store as it uses. */
+export type SharedTier = Pick<Store, "up" | "getBytes" | "set" | "delete">;
+
 export interface StoreTierOptions {
-  readonly store: Store;
+  readonly store: SharedTier;
   /** In front of every key; ends in `:`. */
   readonly prefix: string;
   /** Where values count only as a sidecar wrote them. */

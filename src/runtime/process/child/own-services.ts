@@ -1,0 +1,55 @@
+// The cache and the database of a plugin in a process of its own: a cache in this process over the plugin's own in the
+// sidecar, and queries that the sidecar makes.
+import type {
+  Clock,
+  Database,
+  DatabaseValue,
+  PluginCache,
+  QueryResult,
+} from "../../../plugin-api/services.ts";
+import { TwoTierCache } from "../../services/cache/cache.ts";
+import type { SharedTier } from "../../services/cache/store-tier.ts";
+
+type Ask = (service: string, ...args: readonly unknown[]) => Promise<{ readonly value: unknown }>;
+
+const cacheBytes = 2_097_152;
+
+export function cacheOf(plugin: string, ask: Ask, clock: Clock): PluginCache {
+  const store: SharedTier = {
+    up: true,
+    async getBytes(key) {
+      const { value } = await ask("cache.get", key);
+      return typeof value === "string" ? Buffer.from(value) : null;
+    },
+    async set(key, entry, { ttlMs = 0 } = {}) {
+      await ask("cache.set", key, entry.toString(), ttlMs);
+      return true;
+    },
+    async delete(key) {
+      await ask("cache.delete", key);
+      return 1;
+    },
+  };
+  const shared = { store, prefix: "", seal: undefined };
+  return new TwoTierCache({ plugin, maxBytes: cacheBytes, shared, metrics: undefined, clock });
+}
+
+export function databaseOf(ask: Ask): Database {
+  return {
+    async query(text, values = [], { signal, ...options } = {}) {
+      signal?.throwIfAborted();
+      const { value } = await ask("db.query", text, values.map(plain), options);
+      return value as QueryResult;
+    },
+    transaction: () =>
+      Promise.reject(new Error("services.db.transaction is not there for plugins in a process of their own")),
+  };
+}
+
+/** As JSON has it, and PostgreSQL reads it. */
+function plain(value: DatabaseValue): unknown {
+  if (typeof value === "bigint") return value.toString();
+  if (value instanceof Date) return value.toISOString();
+  if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString("hex")}`;
+  return Array.isArray(value) ? value.map((each) => plain(each as DatabaseValue)) : value;
+}
