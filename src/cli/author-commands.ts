@@ -61,7 +61,7 @@ function addKitCommands(plugin: Command, terminal: Terminal, choose: Choose): vo
 }
 
 const runtimeOption = (): Option =>
-  new Option("--runtime <runtime>", "where it runs (default: trusted, a module in wasm)").choices([
+  new Option("--runtime <runtime>", "where it runs (default: process, a module in wasm)").choices([
     "wasm",
     "process",
     "trusted",

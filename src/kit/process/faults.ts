@@ -1,27 +1,31 @@
 // Fault injection on the real chain: whatever happens to a plugin, or by it, the sidecar goes on and the fail mode holds.
-import type http from "node:http";
-import net from "node:net";
-import { once } from "node:events";
 import type { Example } from "./example.ts";
 import { bad, type Finding, good } from "../finding.ts";
+import { answer, faultsAround, isClosed, type Usual } from "./faults-around.ts";
 import type { LoadedPlugin } from "./loaded.ts";
-import { type BrokenHook, type HookName, Scene } from "./scene.ts";
+import { type BrokenHook, type HookName, Scene, type Status } from "./scene.ts";
 
-const service: http.RequestListener = (request, response) => {
-  request.resume();
-  response.end("service");
-};
-const gone = 10;
 const swaps = 10;
-
-type Status = number | string;
 
 /** Yields findings as they come. Rejects when the plugin cannot be set up at all. */
 export async function* faultFindings(loaded: LoadedPlugin, example: Example): AsyncGenerator<Finding> {
-  const scene = await Scene.of(loaded, example, { upstream: service });
-  let usual: Status;
+  const usually = yield* chainFaults(loaded, example);
+  yield* faultsAround(loaded, example, usually);
+}
+
+/** Faults of the plugin itself. @returns what becomes of the example's request without one */
+export async function* chainFaults(loaded: LoadedPlugin, example: Example): AsyncGenerator<Finding, Usual> {
+  let served = 0;
+  const scene = await Scene.of(loaded, example, {
+    upstream(request, response) {
+      served += 1;
+      answer(request, response);
+    },
+  });
+  let usually: Usual;
   try {
-    usual = await scene.ask();
+    const usual = await scene.ask();
+    usually = { usual, isServed: served > 0 };
     if (typeof usual === "string") yield bad("example", `${requestText(example)}: ${usual}`);
     else yield good("example", `${requestText(example)} is answered ${usual}`);
     for (const hook of scene.hooks) yield* hookFaults(scene, loaded, hook, usual);
@@ -30,14 +34,10 @@ export async function* faultFindings(loaded: LoadedPlugin, example: Example): As
     await scene.sidecar.stop();
   }
   yield everythingClosed(scene);
-  yield await clientGone(loaded, example, usual);
-  yield await storeDown(loaded, example, usual);
-  yield await upstreamDead(loaded, example, usual);
+  return usually;
 }
 
 const requestText = ({ request: { method, path } }: Example): string => `${method} ${path}`;
-const isClosed = ({ definition: { failMode, security } }: LoadedPlugin): boolean =>
-  security || failMode === "closed";
 
 /** One request with a hook out of order, then one as before. */
 async function* hookFaults(
@@ -46,7 +46,7 @@ async function* hookFaults(
   hook: HookName,
   usual: Status,
 ): AsyncGenerator<Finding> {
-  // Whether an upstream's failure becomes an answer is asked only where one fails: see "service dead".
+  // Whether an upstream's failure becomes an answer is asked only where one fails: see "service down".
   if (hook === "onError") return;
   const ways: readonly BrokenHook["how"][] = hook === "onComplete" ? ["throws"] : ["throws", "hangs"];
   for (const how of ways) {
@@ -98,89 +98,4 @@ function everythingClosed({ setups, closes, inits, disposes }: Scene): Finding {
   return isRight
     ? good("everything is closed", text)
     : bad("everything is closed", `${text}: close and dispose must end`);
-}
-
-/** Clients that go away while the service thinks. */
-async function clientGone(loaded: LoadedPlugin, example: Example, usual: Status): Promise<Finding> {
-  const what = `${gone} clients gone`;
-  const waiting: http.ServerResponse[] = [];
-  let holds = true;
-  const scene = await Scene.of(loaded, example, {
-    upstream(request, response) {
-      request.resume();
-      if (holds) waiting.push(response);
-      else response.end("service");
-    },
-  });
-  try {
-    const sockets = Array.from({ length: gone }, () => send(scene.sidecar.port, example));
-    const arrived = await scene.until(() => waiting.length === gone || scene.ended >= gone);
-    for (const socket of sockets) socket.destroy();
-    holds = false;
-    for (const response of waiting) response.end("late");
-    const ended = await scene.until(() => scene.ended >= gone);
-    const over = scene.ended;
-    const after = await scene.ask();
-    const text = `${over} exchanges ended, then ${after}`;
-    if (arrived && ended && after === usual) return good(what, text);
-    return bad(what, `${text}; ${gone} and ${usual} were to come`);
-  } finally {
-    await scene.sidecar.stop();
-  }
-}
-
-function send(port: number, { request: { method, path, headers } }: Example): net.Socket {
-  const socket = net.connect(port, "127.0.0.1");
-  socket.on("error", () => {});
-  const lines = Object.entries({ host: "127.0.0.1", ...headers }).map(
-    ([name, value]) => `${name}: ${value}\r\n`,
-  );
-  socket.write(`${method} ${path} HTTP/1.1\r\n${lines.join("")}\r\n`);
-  return socket;
-}
-
-/** A Redis that nobody answers for: there is a store, and each of its commands fails. */
-async function storeDown(loaded: LoadedPlugin, example: Example, usual: Status): Promise<Finding> {
-  const scene = await Scene.of(loaded, example, {
-    upstream: service,
-    redisUrl: `redis://127.0.0.1:${await closedPort()}`,
-  });
-  try {
-    const during = await scene.ask();
-    const isRight = during === usual || (isClosed(loaded) && during === 503);
-    const isSound = (await scene.status("livez")) === 200;
-    const text = `${during}${during === usual ? ", as with a store" : ""}`;
-    const wanted = isClosed(loaded) ? `${usual} or 503 was to come` : `${usual} was to come: it fails open`;
-    return isRight && isSound ? good("store down", text) : bad("store down", `${text}; ${wanted}`);
-  } finally {
-    await scene.sidecar.stop();
-  }
-}
-
-/** Nobody listens where the service should be. */
-async function upstreamDead(loaded: LoadedPlugin, example: Example, usual: Status): Promise<Finding> {
-  const scene = await Scene.of(loaded, example, { upstream: `http://127.0.0.1:${await closedPort()}` });
-  try {
-    const during = await scene.ask();
-    const again = await scene.ask();
-    // A plugin that answers by itself, or turns the failure into an answer, may.
-    const mayAnswer = scene.hooks.has("onRequest") || scene.hooks.has("onError");
-    const isRight = during === 502 || (mayAnswer && typeof during === "number");
-    const isSound = (await scene.status("livez")) === 200 && again === during;
-    const text = `${during}, then ${again}`;
-    return isRight && isSound
-      ? good("service dead", text)
-      : bad("service dead", `${text}; 502 was to come, or ${usual}`);
-  } finally {
-    await scene.sidecar.stop();
-  }
-}
-
-async function closedPort(): Promise<number> {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }

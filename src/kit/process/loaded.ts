@@ -21,7 +21,7 @@ export interface LoadedPlugin {
 export async function loadPlugin(path: string, runtime: RuntimeName | undefined): Promise<LoadedPlugin> {
   const packed = await pack(path);
   const { manifest, sha256, kind } = packed;
-  const usual = kind === "wasm" ? "wasm" : "trusted";
+  const usual = kind === "wasm" ? "wasm" : "process";
   const source = `file:${path}`;
   const entry = extensionEntry.parse({ source, sha256, runtime: runtime ?? usual });
   const extension = { name: manifest.name, entry, package: packed };

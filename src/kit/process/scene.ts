@@ -12,7 +12,12 @@ export interface BrokenHook {
   readonly how: "throws" | "hangs";
 }
 
+/** A text says why there is none. */
+export type Status = number | string;
+
 const hangLimitMs = 50;
+/** Of the service's answer: one that says nothing is given up soon. */
+const serviceLimitMs = 500;
 /** Nobody waits longer for an answer that should come at once. */
 const answerLimitMs = 8_000;
 
@@ -42,7 +47,8 @@ export class Scene implements AsyncDisposable {
   ): Promise<Scene> {
     const scene = new Scene(example, extension.name);
     const plugins = [scene.#watched(definition)];
-    scene.sidecar = await startSidecar({ ...options, env, plugins, policy: scene.policy() });
+    const settings = { ...env, OUTRIGGER_UPSTREAM_TIMEOUT_MS: String(serviceLimitMs) };
+    scene.sidecar = await startSidecar({ ...options, env: settings, plugins, policy: scene.policy() });
     if ((await scene.status("readyz")) === 200) return scene;
     const refused = scene.sidecar.lines.find(({ msg }) => String(msg).startsWith("policy refused"));
     await scene.sidecar.stop();
@@ -54,8 +60,8 @@ export class Scene implements AsyncDisposable {
     return { plugins: ["logging", name], pluginConfig: { [name]: this.#example.options }, ...more };
   }
 
-  /** The status of the example's request; a text = why there is none. */
-  async ask(): Promise<number | string> {
+  /** The status of the example's request. */
+  async ask(): Promise<Status> {
     const { method, path, headers } = this.#example.request;
     try {
       const signal = AbortSignal.timeout(answerLimitMs);
