@@ -36,8 +36,9 @@ export function extensionNames(value: unknown, builtIn: readonly string[]): read
 export function extensionsUsed(value: unknown, builtIn: readonly string[]): readonly string[] {
   const layer = membersOf(value);
   const routes: readonly unknown[] = Array.isArray(layer["routes"]) ? layer["routes"] : [];
-  const used = [layer, ...routes.map(membersOf)].flatMap(({ plugins, pluginConfig }) => [
+  const used = [layer, ...routes.map(membersOf)].flatMap(({ plugins, pluginConfig, locked }) => [
     ...(Array.isArray(plugins) ? (plugins as unknown[]) : []),
+    ...(Array.isArray(locked) ? (locked as unknown[]) : []),
     ...Object.keys(membersOf(pluginConfig)),
   ]);
   return [...new Set(used)].filter(

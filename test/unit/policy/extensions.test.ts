@@ -350,5 +350,14 @@ describe("a layer over extensions", () => {
       ],
     );
     assert.deepEqual(policy.document.routes.find(({ path }) => path === "/pay/*")?.closed, true);
+    const locking = await read({ plugins: ["logging"] }, { layer: { locked: ["geo"] }, standing: true });
+    assert.deepEqual(
+      locking.overruled.map(({ path }) => path),
+      ["locked"],
+    );
+    const everywhere = { plugins: ["geo", "logging"], pluginConfig: { geo: { country: "CH" } } };
+    const all = await read({ plugins: ["logging"] }, { layer: everywhere, standing: true });
+    assert.deepEqual([all.routes[0]?.closed, all.document.plugins], [true, ["logging"]]);
+    assert.deepEqual(all.document.pluginConfig, {});
   });
 });
