@@ -35,6 +35,8 @@ const fields = [
 ].flat();
 
 const onePerRound = 1_000;
+/** After so many V8 has compiled what it will, beside the guest too. */
+const warmUpCalls = 15_000;
 
 export async function hookCosts(size: BenchSize): Promise<Map<string, number>> {
   const round: Round = async ({ hooks }, exchanges, atOnce) => {
@@ -103,11 +105,12 @@ async function costsOf(
       console.log(`${contender.name}: left out: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  for (let i = -1; i < rounds; i += 1) {
+  for (const { contender, plugin } of running) {
+    await costOf(plugin, contender.atOnce, Math.max(warmUpCalls, calls), measured);
+  }
+  for (let i = 0; i < rounds; i += 1) {
     for (const { contender, plugin, costs } of running) {
-      const cost = await costOf(plugin, contender.atOnce, calls, measured);
-      // The first one warms up.
-      if (i >= 0) costs.push(cost);
+      costs.push(await costOf(plugin, contender.atOnce, calls, measured));
     }
   }
   for (const { plugin } of running) await plugin[Symbol.asyncDispose]();

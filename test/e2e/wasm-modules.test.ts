@@ -1,6 +1,6 @@
 // Modules that are none, or not of this ABI, or that do not start: the policy that names one is refused, with its name.
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 import { GuestScene, guestHosts } from "../support/wasm/guest-scene.ts";
 import { cGuest, scriptGuest } from "../support/wasm/guests.ts";
 
@@ -34,6 +34,9 @@ const modules: Readonly<Record<string, Odd>> = {
   nothing: { bytes: async () => Buffer.alloc(0), says: /empty/ },
   "half a module": { bytes: async () => (await scriptGuest()).subarray(0, 9_000), says: /./ },
 };
+
+// All at once: each is compiled.
+before(async () => void (await Promise.all(Object.values(modules).map(({ bytes }) => bytes()))));
 
 for (const hosts of guestHosts) {
   describe(`modules in ${hosts}`, () => {

@@ -13,7 +13,8 @@ export const guestHosts = ["isolate", "thread"] as const;
 
 export interface GuestSceneOptions {
   readonly bytes: Buffer;
-  readonly hosts: (typeof guestHosts)[number];
+  /** Default: what a sidecar takes. */
+  readonly hosts?: (typeof guestHosts)[number];
   /** Longest start of a guest. */
   readonly startMs?: number;
   /** Whether each route has a guest of its own (default: one has them all). */
@@ -89,7 +90,7 @@ export class GuestScene implements AsyncDisposable {
       const path = Object.keys(options.routes)[index] ?? "";
       const entry = { priority: 100 + index, ...options.entry, ...options.entries?.[path] };
       return createWasmPlugin(extensionOf(options.bytes, entry, name), {
-        hosts: options.hosts,
+        ...(options.hosts === undefined ? {} : { hosts: options.hosts }),
         ...(options.startMs === undefined ? {} : { startMs: options.startMs }),
       });
     });
