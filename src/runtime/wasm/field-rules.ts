@@ -47,11 +47,19 @@ export class FieldRules {
     owned: ReadonlySet<string> | undefined,
   ): Written {
     if (this.#written?.has(name) === false) return "refused";
+    // Filters that change a body take its length away: it is set to fit.
+    if (name === "content-length" || name === "transfer-encoding") return "done";
     if (isMessageField(name) || owned?.has(name) === true) return "ignored";
     if (!namePattern.test(name) || !valuePattern.test(value)) return "ignored";
     if (kind === "d") fields.delete(name);
     else if (kind === "a") fields.append(name, value);
     else fields.set(name, value);
+    return "done";
+  }
+
+  setHost(fields: Fields, value: string): Written {
+    if (this.#written?.has("host") === false) return "refused";
+    fields.set("Host", value);
     return "done";
   }
 

@@ -9,6 +9,9 @@ import { type LocalReply, localReply } from "./local-reply.ts";
 /** What may still be changed. */
 export type Phase = "request" | "forwarded" | "response" | "streaming";
 
+/** A host with or without a port, in lower case as it is read (RFC 3986 section 3.2). */
+const authority = /^([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(:\d{1,5})?$/;
+
 /** Of the fields that a guest sets at one exchange; more than any service takes. */
 const mostFieldBytes = 65_536;
 /** What each line counts beside its bytes. */
@@ -103,9 +106,14 @@ export class StreamEffects {
       else this.response.status = status;
       return;
     }
-    const { host, path, query, method, scheme } = this.#exchange.request;
+    const { host, path, query, method, scheme, fields } = this.#exchange.request;
     const now = { ":authority": host, ":path": path + query, ":method": method, ":scheme": scheme }[name];
     if (kind === "s" && now === value) return;
+    // No route is found by the host: what the service is told may be another one.
+    if (kind === "s" && name === ":authority" && map === 0 && authority.test(value)) {
+      this.#written(this.#policy.fields.setHost(fields, value), "host");
+      return;
+    }
     this.trouble = new Error(`it sets ${name}, which the route was found by: no plugin can change that`);
   }
 

@@ -5,6 +5,7 @@ import type { GuestExports, Memory } from "./memory.ts";
 import type { Bounds, HookNumbers, ShimParts } from "./parts.ts";
 import type { GuestFacts, GuestState, RootContext, StreamContext } from "./state.ts";
 import type { StreamCalls } from "./stream-calls.ts";
+import type { WasiCalls } from "./wasi-calls.ts";
 
 type Hook = (...numbers: number[]) => number | undefined;
 
@@ -16,6 +17,7 @@ export class Program {
   readonly #memory: Memory;
   readonly #effects: Effects;
   readonly #streamCalls: StreamCalls;
+  readonly #wasi: WasiCalls;
   readonly #imports: Record<string, HostFunctions>;
   readonly #requestPseudo = [":authority", ":path", ":method", ":scheme"];
   readonly #responsePseudo = [":status"];
@@ -44,7 +46,8 @@ export class Program {
       ...new parts.PropertyCalls(state, memory, pairs, bounds.properties).functions(),
       ...new parts.LogCalls(state, memory, effects).functions(),
     };
-    const wasi = new parts.WasiCalls(memory, effects, random, facts.environment, parts.GuestExit).functions();
+    this.#wasi = new parts.WasiCalls(memory, effects, random, facts.environment, parts.GuestExit);
+    const wasi = this.#wasi.functions();
     this.#imports = { env, wasi_snapshot_preview1: wasi, wasi_unstable: wasi };
   }
 
@@ -267,6 +270,7 @@ export class Program {
   #answer(action: number): string | number {
     if (this.#state.touched.size > 0) this.#tellBodies();
     if (this.#ending.length > 0) this.#forget();
+    this.#wasi.flush();
     const effects = this.#effects.take();
     return effects === "" ? action : `${Math.min(action >>> 0, 9)}${effects}`;
   }
@@ -274,6 +278,7 @@ export class Program {
   /** What the guest said before is told all the same: it often says why. */
   #failed(error: unknown): string {
     const reason = error instanceof Error ? (error.stack ?? error.message).slice(0, 2_048) : "it threw";
+    this.#wasi.flush();
     return `!${reason.length}:${reason}${this.#effects.take()}`;
   }
 }

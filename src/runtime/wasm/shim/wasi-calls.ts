@@ -22,6 +22,8 @@ export class WasiCalls {
   readonly #environment: readonly string[];
   readonly #Exit: new (code: number) => Error;
   #lastMono = 0;
+  /** What was printed without a line's end, by level. */
+  readonly #unended = new Map<number, string>();
 
   constructor(
     memory: Memory,
@@ -77,6 +79,23 @@ export class WasiCalls {
     };
   }
 
+  /** The call ends: so does what was printed in it. */
+  flush(): void {
+    if (this.#unended.size === 0) return;
+    for (const [level, text] of this.#unended) this.#effects.log(level, text);
+    this.#unended.clear();
+  }
+
+  // Some languages print a panic word by word.
+  #log(level: number, text: string): void {
+    const all = (this.#unended.get(level) ?? "") + text;
+    const end = all.length > 8_192 ? all.length : all.lastIndexOf("\n");
+    if (end > 0) this.#effects.log(level, all.slice(0, end));
+    const rest = all.slice(end + 1);
+    if (rest === "") this.#unended.delete(level);
+    else this.#unended.set(level, rest);
+  }
+
   // 8 = BADF, 44 = NOENT, 52 = NOSYS, 58 = NOTSUP.
   #absent(): HostFunctions {
     const answers: readonly (readonly [number, string])[] = [
@@ -116,7 +135,7 @@ export class WasiCalls {
       if (part === undefined || text.length + part.length > 1_048_576) return 21;
       text += part;
     }
-    if (text !== "") this.#effects.log(fd === 1 ? 2 : 4, text.replace(/\n$/, ""));
+    this.#log(fd === 1 ? 2 : 4, text);
     return this.#memory.writeU32(toWritten, text.length) ? 0 : 21;
   }
 }

@@ -78,6 +78,17 @@ test("the target that the route was found by cannot be changed", async () => {
   assert.equal((await ask(sidecar))["status"], "503");
 });
 
+test("the service is told another host when the guest says so, and no other that is none", async () => {
+  const configuration =
+    "request replace 0 :authority canary.example:8080\nrequest replace 0 host other.example";
+  await using sidecar = await sidecarWith(await scriptGuest(), { configuration });
+  const { host, status } = await ask(sidecar);
+  assert.deepEqual([host, status], ["canary.example:8080", "200"]);
+  const wrong = { configuration: "request replace 0 :authority a/b" };
+  await using refusing = await sidecarWith(await scriptGuest(), wrong);
+  assert.equal((await ask(refusing))["status"], "503");
+});
+
 test("a guest that traps is started again, and quarantined when it does so too often", async () => {
   const entry: Entry = { failMode: "closed", limits: { restartsPerMinute: 1 } };
   await using sidecar = await sidecarWith(await scriptGuest(), { configuration: "request trap" }, entry);
