@@ -12,13 +12,21 @@ export function createTrustedPlugin(extension: Extension): ExtensionDefinition {
   const definition = definitionIn(loadBundle(bytes.toString(), place), place);
   const lie = lieOf(manifest, definition);
   if (lie !== undefined) throw new Error(`${place} is not what its manifest says: ${lie}`);
+  const { refuses } = definition;
   return {
-    ...definition,
     ...factsOf(extension),
     // The manifest's schema was for whoever cannot run the package; the defaults are in the package's own.
     options: definition.options,
-    // What the sidecar asks its own runtimes.
-    status: () => ({ restarts: 0 }),
+    ...(refuses === undefined ? {} : { refuses }),
+    // A definition may be an object of a class: its methods are called on itself.
+    init: (services) => definition.init?.(services),
+    dispose: (state) => definition.dispose?.(state),
+    ...(definition.exportState !== undefined && {
+      exportState: (state: unknown) => definition.exportState?.(state),
+    }),
+    ...(definition.importState !== undefined && {
+      importState: (state: unknown, exported: unknown) => definition.importState?.(state, exported),
+    }),
     async setup(input) {
       const hooks = await definition.setup(input);
       if (typeof hooks !== "object" || hooks === null) throw new Error("set-up returned no hooks");

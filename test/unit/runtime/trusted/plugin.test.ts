@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { describe, it } from "node:test";
+import type { Services } from "../../../../src/plugin-api/services.ts";
 import { createTrustedPlugin } from "../../../../src/runtime/trusted/plugin.ts";
+import { exchangeOf } from "../../../support/exchange.ts";
 import { type BundleOptions, bundleExtension, pluginCode } from "../../../support/extensions.ts";
 
 const load = (options: BundleOptions) => createTrustedPlugin(bundleExtension(options));
@@ -23,6 +25,24 @@ describe("a package of JavaScript in this process", () => {
       "module.exports = module.exports.plugin;",
     ])
       assert.equal(load({ code: `${code}\n${end}` }).name, "geo");
+  });
+
+  it("may be an object of a class, as may its hooks", async () => {
+    const code = `${pluginCode(setup)}
+      class Hooks { #mark = "mark"; onRequest() { return this.#mark; } }
+      class Geo {
+        #kept = ["kept"];
+        constructor(facts) { Object.assign(this, facts); delete this.setup; }
+        init() { return this.#kept; }
+        exportState(state) { return [...state, ...this.#kept]; }
+        setup() { return new Hooks(); }
+      }
+      module.exports.plugin = new Geo(module.exports.plugin);`;
+    const plugin = load({ code });
+    const state = plugin.init?.({} as Services);
+    assert.deepEqual([state, await plugin.exportState?.(state)], [["kept"], ["kept", "kept"]]);
+    const hooks = await plugin.setup({} as Parameters<typeof plugin.setup>[0]);
+    assert.equal(hooks.onRequest?.(exchangeOf()), "mark");
   });
 
   it("requires what Node brings and the contract, and no package", () => {
