@@ -51,6 +51,9 @@ export class Bench {
   readonly #routed: RoutedPolicy;
   readonly #specs: ReadonlyMap<ServedRoute["info"], RouteSpec>;
   readonly #closing: Promise<unknown>[] = [];
+  /** With what the policy brings: a process or a module for each test would take longer than all tests may. */
+  readonly #host: PluginHost;
+  readonly #brought: Made["states"];
 
   private constructor(
     options: BenchOptions,
@@ -63,13 +66,16 @@ export class Bench {
     this.#policy = policy;
     this.#routed = routed;
     this.#specs = new Map([...routes, unmatched].map(({ info, spec }) => [info, spec]));
+    this.#host = host;
+    this.#brought = host.states.hold();
     this.#closing.push(closed.then(() => host.states.close()));
   }
 
   /** Rejects, leaving nothing behind, when a plugin cannot be set up. */
   static async of(policy: EffectivePolicy, options: BenchOptions): Promise<Bench> {
     const { registry, upstream, timeoutMs, fieldRules } = options;
-    const host = createPluginHost(registry, scratchServices(options, undefined));
+    const builtIn = createPluginHost(registry, scratchServices(options, undefined));
+    const host = await builtIn.with(policy.extensions);
     const parts = { upstreams: noUpstreams, counters: noCounters, upstream, timeoutMs, fieldRules };
     const routed = await compilePolicy(policy, { ...parts, host, upstreamCa: undefined });
     return new Bench(options, policy, routed, host);
@@ -87,8 +93,10 @@ export class Bench {
     }
     const routing = this.#routed.take(head);
     const services = scratchServices(this.#options, identityOf(test.request.identity));
-    const host = await createPluginHost(this.#options.registry, services).with(this.#policy.extensions);
-    const made: Made = { steps: [], states: host.states.hold() };
+    const own = createPluginHost(this.#options.registry, services);
+    const { alternatives, plugins } = this.#host;
+    const host = { ...own, alternatives, plugins: new Map([...plugins, ...own.plugins]) };
+    const made: Made = { steps: [], states: this.#statesFor(own) };
     const upstream = new StubUpstream(answerOf(test));
     try {
       const route = await this.#setUp(routing.route, upstream, host, made);
@@ -105,7 +113,7 @@ export class Bench {
       return observed(routing, exchange, stream, upstream);
     } finally {
       stream.destroy();
-      this.#closing.push(closeAll(made, host).then(() => host.states.close()));
+      this.#closing.push(closeAll(made, host).then(() => own.states.close()));
     }
   }
 
@@ -113,6 +121,15 @@ export class Bench {
   async close(): Promise<void> {
     this.#routed.snapshot.retire();
     await untilLimit(Promise.all(this.#closing), closeLimitMs);
+  }
+
+  /** Those of built-in plugins begin with each test. */
+  #statesFor({ plugins, states }: PluginHost): Made["states"] {
+    const held = states.hold();
+    return {
+      of: (owner) => (plugins.has(owner.definition.name) ? held : this.#brought).of(owner),
+      release: () => held.release(),
+    };
   }
 
   #read(stream: MemoryStream): RequestHead {

@@ -54,7 +54,7 @@ const commonOptions = z.looseObject({ failMode: z.enum(["open", "closed"]).optio
 /** What set-ups give back in the end. */
 export interface Made {
   readonly steps: Step[];
-  readonly states: HeldStates;
+  readonly states: Pick<HeldStates, "of" | "release">;
 }
 
 /** Rejects, naming plugin and route, when a set-up fails or takes too long. @param made takes what is to be given back */
@@ -100,7 +100,7 @@ async function setUp(
   spec: RouteSpec,
   info: RouteInfo,
   host: PluginHost,
-  states: HeldStates,
+  states: Made["states"],
 ): Promise<Step> {
   const { definition, faults, measures } = plugin;
   try {
@@ -135,7 +135,7 @@ interface SetUpParts {
   readonly own: object;
   readonly info: RouteInfo;
   readonly host: PluginHost;
-  readonly states: HeldStates;
+  readonly states: Made["states"];
 }
 
 async function hooksOf(plugin: KnownPlugin, parts: SetUpParts): Promise<Hooks> {

@@ -156,7 +156,8 @@ export async function createSnapshot(
 ): Promise<Snapshot> {
   const { limitMs = defaultLimitMs } = spec;
   const endsMono = performance.now() + limitMs;
-  const made: Made = { steps: [], states: host.states.hold() };
+  const states = host.states.hold();
+  const made: Made = { steps: [], states };
   const { secretNames = new Set<string>(), identityFields = new Set<string>(), ownedCookies = [] } = spec;
   const declared = new Declarations(identityFields, ownedCookies);
   const known = { secretNames, ownedRequestFields: declared.ownedRequestFields };
@@ -172,7 +173,7 @@ export async function createSnapshot(
     }
     const unmatched = await compileRoute(spec.unmatched, host, made, known);
     declared.add(unmatched.chain.steps);
-    return new Snapshot(routes, unmatched, declared, { host, states: made.states }, () => {
+    return new Snapshot(routes, unmatched, declared, { host, states }, () => {
       onClosed();
       return closeAll(made, host);
     });

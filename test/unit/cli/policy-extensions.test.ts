@@ -205,6 +205,10 @@ test("validate, lint and test take a policy that is not pinned yet, and lint say
   assert.match(found, /extensions\.geo\.source: nobody signs which code "geo" is.*\[unsigned-extension\]/);
   const passed = await outrigger(["policy", "test", file]);
   assert.deepEqual([passed.code, passed.stdout], [0, `${file}: 1 of 1 tests passed\n`], passed.stderr);
+  const many = Array.from({ length: 20 }, (_, at) => ({ ...tests[0], name: `answers ${at}` }));
+  const child = { ...geo, runtime: "process", limits: { timeMs: 2_000 } };
+  const inOne = await outrigger(["policy", "test", policyFile(child, { tests: many })]);
+  assert.match(inOne.stdout, /20 of 20 tests passed/, inOne.stderr);
   const failing = policyFile(geo, { tests: [{ ...tests[0], expect: { status: 200 } }] });
   assert.match((await outrigger(["policy", "test", failing])).stderr, /test "answers": .*204/);
   const gone = await outrigger(["policy", "validate", policyFile({ ...geo, source: `file:${folder}/gone` })]);
