@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import http from "node:http";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { EndpointServer } from "../support/endpoint-server.ts";
 import { GuestScene, guestHosts } from "../support/wasm/guest-scene.ts";
 import { scriptGuest } from "../support/wasm/guests.ts";
 
@@ -137,15 +138,25 @@ const hostile: Readonly<Record<string, { script: string; status: number | readon
       "request lieallocator 1\nrequest get 0 :path\nrequest pairs 0\nrequest lieallocator 2\nrequest get 0 :path\nrequest lieallocator 3\nrequest get 0 :path\nrequest lieallocator 0",
     status: [200, 503],
   },
+  // The last: it goes on beside whatever follows.
+  "calls without end": {
+    script: [
+      "request call called 1000 - :method=GET :path=/ :authority=a",
+      "call call called 1000 - :method=GET :path=/ :authority=a",
+    ].join("\n"),
+    status: [200, 503],
+  },
 };
 
 const slug = (name: string): string => `/${name.replaceAll(/[^a-z0-9]+/gi, "-")}`;
 
 for (const hosts of guestHosts) {
   describe(`hostile guests in ${hosts}`, () => {
+    const called = new EndpointServer((_request, response) => response.end("called"));
     let scene: GuestScene;
     let others: Others;
     before(async () => {
+      await called.listen();
       const routes = Object.entries(hostile).map(([name, { script }]) => [slug(name), script]);
       scene = await GuestScene.start({
         bytes: await scriptGuest(),
@@ -157,13 +168,19 @@ for (const hosts of guestHosts) {
         },
         // It is well, and not to be ended because the machine of a test is busy.
         entries: { "/neighbour": { limits: { ...limits, timeMs: 5_000 } } },
-        entry: { limits, failMode: "closed", manifest: { needs: { body: { requestBytes: 65_536 } } } },
+        entry: {
+          limits,
+          clusters: { called: called.url },
+          failMode: "closed",
+          manifest: { needs: { body: { requestBytes: 65_536 } } },
+        },
       });
       others = new Others([`${scene.sidecar.url}/`, `${scene.sidecar.url}/neighbour`]);
     });
     after(async () => {
       await others.end();
       await scene[Symbol.asyncDispose]();
+      called.close();
     });
 
     for (const [name, { status }] of Object.entries(hostile)) {
