@@ -1,7 +1,8 @@
 // Which fields a guest is shown, and what becomes of those that it sets: what frames a message or tells who calls is not
 // a guest's to write, and neither is what its manifest does not name.
 import type { Needs } from "../../extensions/manifest.ts";
-import { compileNameTest, messageFields } from "../../language/field-sets.ts";
+import { fieldKey } from "../../language/field-name.ts";
+import { compileNameTest, messageFields, writtenForwardedFields } from "../../language/field-sets.ts";
 import type { Fields } from "../../plugin-api/contract.ts";
 
 /** What became of a field that a guest wrote. */
@@ -14,6 +15,8 @@ export type Written =
   | "refused";
 
 const isMessageField = compileNameTest(messageFields);
+/** The sidecar's own words to the service. */
+const isWrittenHere = compileNameTest([...writtenForwardedFields, "x-request-id"]);
 const namePattern = /^[!#$%&'*+.^`|~0-9a-z-]{1,256}$/;
 const valuePattern = /^[\t\x20-\x7e\x80-\xff]*$/;
 
@@ -22,8 +25,8 @@ export class FieldRules {
   readonly #written: ReadonlySet<string> | undefined;
 
   constructor({ readFields, writeFields }: Pick<Needs, "readFields" | "writeFields">) {
-    this.#shown = readFields.includes("*") ? undefined : new Set(readFields);
-    this.#written = writeFields.includes("*") ? undefined : new Set(writeFields);
+    this.#shown = readFields.includes("*") ? undefined : new Set(readFields.map(fieldKey));
+    this.#written = writeFields.includes("*") ? undefined : new Set(writeFields.map(fieldKey));
   }
 
   /** @param text what comes before. @returns it with all that the guest is shown: a one, name, a zero, value of each */
@@ -38,7 +41,7 @@ export class FieldRules {
     return { text: all, count };
   }
 
-  /** @param owned names of fields that other plugins say who calls by */
+  /** @param owned of a request: names of fields that other plugins say who calls by */
   write(
     kind: string,
     fields: Fields,
@@ -49,7 +52,8 @@ export class FieldRules {
     if (this.#written?.has(name) === false) return "refused";
     // Filters that change a body take its length away: it is set to fit.
     if (name === "content-length" || name === "transfer-encoding") return "done";
-    if (isMessageField(name) || owned?.has(name) === true) return "ignored";
+    if (isMessageField(name) || (owned !== undefined && (isWrittenHere(name) || owned.has(name))))
+      return "ignored";
     if (!namePattern.test(name) || !valuePattern.test(value)) return "ignored";
     if (kind === "d") fields.delete(name);
     else if (kind === "a") fields.append(name, value);

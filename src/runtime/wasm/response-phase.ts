@@ -9,18 +9,27 @@ import { ResponseBody } from "./response-body.ts";
 
 /** Throws or rejects when the guest fails, or does what it must not. */
 export function askResponse(stream: GuestStream, response: ExchangeResponse): MaybePromise<void> {
-  const askAnew = (): MaybePromise<void> => after(stream.beginAgain(), () => askHead(stream, response));
-  if (!stream.isHeld) return askAnew();
-  const retry = (error: unknown): MaybePromise<void> => {
-    if (!(error instanceof GuestFailure) || error.began) throw error;
-    return askAnew();
-  };
+  const { hooks: wanted } = stream.policy;
+  if (!wanted.response && !wanted.responseBody && !wanted.responseTrailers) return undefined;
+  if (!stream.isHeld) return askAnew(stream, response);
   try {
     const asked = askHead(stream, response);
-    return asked instanceof Promise ? asked.catch(retry) : asked;
+    return asked instanceof Promise
+      ? asked.catch((error: unknown) => askAgain(stream, response, error))
+      : asked;
   } catch (error) {
-    return retry(error);
+    return askAgain(stream, response, error);
   }
+}
+
+/** @throws what was thrown, where it was the guest's fault */
+function askAgain(stream: GuestStream, response: ExchangeResponse, error: unknown): MaybePromise<void> {
+  if (!(error instanceof GuestFailure) || error.began) throw error;
+  return askAnew(stream, response);
+}
+
+function askAnew(stream: GuestStream, response: ExchangeResponse): MaybePromise<void> {
+  return after(stream.beginAgain(), () => askHead(stream, response));
 }
 
 function askHead(stream: GuestStream, response: ExchangeResponse): MaybePromise<void> {

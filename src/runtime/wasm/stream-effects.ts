@@ -9,6 +9,7 @@ import { type LocalReply, localReply } from "./local-reply.ts";
 /** What may still be changed. */
 export type Phase = "request" | "forwarded" | "response" | "streaming";
 
+const none: ReadonlySet<string> = new Set();
 /** A host with or without a port, in lower case as it is read (RFC 3986 section 3.2). */
 const authority = /^([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(:\d{1,5})?$/;
 
@@ -133,6 +134,6 @@ export class StreamEffects {
 
   /** Only requests tell services who calls. */
   #owned(map: number): ReadonlySet<string> | undefined {
-    return map === 0 ? this.#exchange.route.ownedRequestFields : undefined;
+    return map === 0 ? (this.#exchange.route.ownedRequestFields ?? none) : undefined;
   }
 }

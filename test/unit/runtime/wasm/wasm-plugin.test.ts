@@ -72,6 +72,14 @@ test("what the manifest does not ask for is neither shown nor written", async ()
   await refusing.line(({ err }) => JSON.stringify(err ?? "").includes("needs.writeFields"));
 });
 
+test("what the sidecar tells the service is not a guest's to say", async () => {
+  const configuration = "request replace 0 x-forwarded-for 192.0.2.1\nrequest replace 0 x-request-id mine";
+  await using sidecar = await sidecarWith(await scriptGuest(), { configuration });
+  const { "x-forwarded-for": client, "x-request-id": id } = await ask(sidecar);
+  assert.equal(client, "127.0.0.1");
+  assert.notEqual(id, "mine");
+});
+
 test("the target that the route was found by cannot be changed", async () => {
   const configuration = "request replace 0 :path /admin";
   await using sidecar = await sidecarWith(await scriptGuest(), { configuration });
