@@ -1,4 +1,5 @@
 // `outrigger plugin init NAME`: the folder of a new plugin.
+import { pluginsByName } from "../app/registry.ts";
 import { InitRefusal, initPlugin } from "../kit/init.ts";
 import type { Kind } from "../kit/template.ts";
 import { printJson } from "./json-text.ts";
@@ -17,6 +18,10 @@ export async function initPluginFolder(
   name: string,
   options: InitOptions,
 ): Promise<number> {
+  if (Object.hasOwn(pluginsByName, name)) {
+    terminal.err(`${name} is a built-in plugin: take another name\n`);
+    return 2;
+  }
   try {
     const made = await initPlugin(name, options.kind, options.in ?? name);
     if (options.json) printJson(terminal, { name, ...made });

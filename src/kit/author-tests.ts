@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { bad, type Finding, good } from "./finding.ts";
 
-const limitMs = 120_000;
+const limitMs = 60_000;
 /** Of what failing tests say. */
 const mostShown = 4_000;
 

@@ -93,6 +93,7 @@ test("a proxy-wasm filter builds, passes its tests and stands its faults, too", 
 
 test("init takes no name that policies cannot have, and writes nothing over", async () => {
   assert.equal((await outrigger(["plugin", "init", "Hello!", "--in", join(folder, "x")])).code, 2);
+  assert.equal((await outrigger(["plugin", "init", "cache", "--in", join(folder, "x")])).code, 2);
   const again = await outrigger(["plugin", "init", "hello", "--in", join(folder, "hello")]);
   assert.equal(again.code, 1);
   assert.match(again.stderr, /is not empty, and nothing is written over\n$/);
@@ -102,7 +103,7 @@ const unsound = `
 import { definePlugin, z } from "outrigger/plugin";
 let sets = 0;
 export const plugin = definePlugin({
-  name: "unsound", version: "0.1.0", apiVersion: 1, priority: 31, security: false, failMode: "open",
+  name: "unsound", version: "0.1.0", apiVersion: 1, priority: 50, security: false, failMode: "open",
   options: z.strictObject({ word: z.string().default("x") }),
   setup({ services }) {
     return {
@@ -141,6 +142,7 @@ test("what is wrong with a plugin is said: rules, README, tests, a store that is
     .map(({ what, detail }) => `${what}: ${detail.split("\n")[0]}`);
   assert.deepEqual(wrong, [
     "rules: options.word: has no description",
+    "rules: priority: 50 is that of transform, which is built in",
     'README.md: its section "## Options" does not have the table of the options, which is:',
     "store down: 500; 200 was to come: it fails open",
     "store silent: 500; 200 was to come: it fails open",

@@ -293,6 +293,7 @@ export const rooms: readonly Room[] = [
   room(
     "src/kit/process/",
     [
+      "src/app/registry.ts",
       "src/extensions/",
       "src/kit/",
       "src/plane/pack/",

@@ -1,6 +1,8 @@
 // The rules that every plugin keeps to, whoever wrote it (plugins/README.md).
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { registry } from "../../app/registry.ts";
+import type { PluginDefinition } from "../../plugin-api/contract.ts";
 import { optionsTable } from "../../testing/options-table.ts";
 import { problemsOf } from "../../testing/plugin-form.ts";
 import { bad, type Finding, good } from "../finding.ts";
@@ -10,12 +12,21 @@ export async function contractFindings({ folder, extension, definition }: Loaded
   const { manifest, kind, bytes, sha256 } = extension.package;
   const { name, version } = manifest;
   const size = `${name}@${version}, ${kind}, ${bytes.length} bytes, sha256 ${sha256.slice(0, 12)}…`;
-  const problems = problemsOf({ ...definition, version });
+  const problems = [...problemsOf({ ...definition, version }), ...clashes(definition)];
   return [
     good("package", size),
     ...problems.map((problem) => bad("rules", problem)),
     ...(problems.length === 0 ? [good("rules", "name, version, priority, fail mode, options")] : []),
     await readmeFinding(folder, optionsTable(definition.options)),
+  ];
+}
+
+/** What a policy would refuse, whatever else it says. */
+function clashes({ name, priority }: PluginDefinition): string[] {
+  const same = registry.find((plugin) => plugin.priority === priority);
+  return [
+    ...(registry.some((plugin) => plugin.name === name) ? [`name: ${name} is a built-in plugin`] : []),
+    ...(same === undefined ? [] : [`priority: ${priority} is that of ${same.name}, which is built in`]),
   ];
 }
 

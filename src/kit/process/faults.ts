@@ -26,8 +26,7 @@ export async function* chainFaults(loaded: LoadedPlugin, example: Example): Asyn
   try {
     const usual = await scene.ask();
     usually = { usual, isServed: served > 0 };
-    if (typeof usual === "string") yield bad("example", `${requestText(example)}: ${usual}`);
-    else yield good("example", `${requestText(example)} is answered ${usual}`);
+    yield await exampleFinding(scene, example, usual);
     for (const hook of scene.hooks) yield* hookFaults(scene, loaded, hook, usual);
     yield await manyPolicies(scene);
   } finally {
@@ -37,7 +36,13 @@ export async function* chainFaults(loaded: LoadedPlugin, example: Example): Asyn
   return usually;
 }
 
-const requestText = ({ request: { method, path } }: Example): string => `${method} ${path}`;
+/** Nothing is wrong yet: whatever fails now, fails by the plugin, and its fail mode would only hide it. */
+async function exampleFinding(scene: Scene, { request }: Example, usual: Status): Promise<Finding> {
+  const text = `${request.method} ${request.path} is answered ${usual}`;
+  const failed = await scene.failedHooks();
+  if (failed.length > 0) return bad("example", `${text}, and ${failed.join(", ")} failed`);
+  return typeof usual === "number" ? good("example", text) : bad("example", text);
+}
 
 /** One request with a hook out of order, then one as before. */
 async function* hookFaults(

@@ -78,6 +78,16 @@ export class Scene implements AsyncDisposable {
     }
   }
 
+  /** Hooks that have failed so far. */
+  async failedHooks(): Promise<string[]> {
+    const lines = (await this.sidecar.metrics()).split("\n");
+    const errors = lines.filter(
+      (line) => line.startsWith("outrigger_plugin_errors_total{") && !line.endsWith(" 0"),
+    );
+    const own = errors.filter((line) => line.includes(`plugin="${this.#name}"`));
+    return own.map((line) => /phase="(\w+)"/.exec(line)?.[1] ?? line);
+  }
+
   async status(endpoint: "livez" | "readyz"): Promise<number> {
     return (await fetch(`${this.sidecar.adminUrl}/${endpoint}`)).status;
   }

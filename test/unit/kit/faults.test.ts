@@ -56,3 +56,10 @@ test("one whose close never ends is told of", async () => {
   );
   assert.match(texts(found, "fail").join(), /^everything is closed: (\d+) set up, 0 closed; .*must end$/);
 });
+
+test("one that fails where nothing is wrong is told of, though its fail mode hides it", async () => {
+  const found = await findingsOf("setup: () => ({ async onRequest() { throw new Error('no'); } })", {
+    failMode: "open",
+  });
+  assert.match(texts(found, "fail").join(), /^example: GET \/ is answered 200, and onRequest failed/);
+});
