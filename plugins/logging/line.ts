@@ -8,8 +8,13 @@ import { createIsoTime, decimals, inOnePiece, jsonText, keepLast } from "./text.
 /** pino's numbers of the levels, and those at which nothing is left out or nothing is written. */
 export const levelNumbers = { trace: 10, debug: 20, info: 30, warn: 40, error: 50, silent: 100 } as const;
 
+/** UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS. */
+const grpcFaults = new Set([2, 4, 13, 14, 15]);
+
 /** `error` for what the service or the sidecar did wrong, `warn` for what the client did or what was cut off, else `info`. */
 export function levelOf(outcome: Outcome): number {
+  if (outcome.grpcStatus !== undefined && outcome.grpcStatus !== 0)
+    return grpcFaults.has(outcome.grpcStatus) ? levelNumbers.error : levelNumbers.warn;
   if (outcome.status >= 500 || outcome.end === "failed" || outcome.end === "upstream-aborted") {
     return levelNumbers.error;
   }
@@ -72,6 +77,7 @@ function courseMembers(exchange: Exchange, outcome: Outcome): string {
   const { upgrade } = exchange.request;
   let members = "";
   if (upgrade !== undefined) members += `,"upgrade":${jsonText(upgrade)}`;
+  if (outcome.grpcStatus !== undefined) members += `,"grpcStatus":${outcome.grpcStatus}`;
   if (outcome.upstreamMs !== undefined) members += `,"upstreamMs":${decimals(outcome.upstreamMs)}`;
   if (outcome.answeredBy !== undefined) members += `,"answeredBy":${jsonText(outcome.answeredBy)}`;
   if (exchange.cacheStatus !== undefined) members += `,"cacheStatus":${jsonText(exchange.cacheStatus)}`;

@@ -11,7 +11,8 @@ import type { EffectivePolicy } from "../policy/read.ts";
 import type { Trust } from "../policy/signature/key-sets.ts";
 import { RecordSignatures } from "../policy/signature/records.ts";
 import { compilePolicy } from "../routing/compile-policy.ts";
-import { createRequestCounters, type RoutedPolicy } from "../routing/routed-policy.ts";
+import { createRequestCounters } from "../routing/request-counters.ts";
+import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import { createHttpClient } from "../runtime/services/http/client.ts";
 import { createPluginHost, type PluginHost } from "../runtime/plugin-host.ts";
 import type { HostServices } from "../runtime/scoped-services.ts";
@@ -20,7 +21,7 @@ import { Listener } from "../server/listener.ts";
 import { readTlsFiles, type TlsFiles, watchTlsFiles } from "../server/tls-files.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import { StallWatch } from "../telemetry/stalls.ts";
-import { createPooledTransport } from "../upstream/pooled-transport.ts";
+import { createTransport } from "../upstream/transports.ts";
 import { Upstreams } from "../upstream/upstreams.ts";
 import type { DataPlane } from "./control-plane.ts";
 import { LiveSecrets } from "./live-secrets.ts";
@@ -164,7 +165,7 @@ function createUpstreams(config: Config, metrics: Telemetry["metrics"]): Upstrea
     idleTimeoutMs: config.upstreamIdleMs,
     clientShare: config.clientShare,
   };
-  const upstreams = new Upstreams((target) => createPooledTransport(target, pool), metrics);
+  const upstreams = new Upstreams((target) => createTransport(target, pool), metrics);
   metrics.onRender(() => upstreams.observe());
   return upstreams;
 }
@@ -175,6 +176,7 @@ function compilerOf(config: Config, host: PluginHost, upstreams: Upstreams): Com
     counters: createRequestCounters(host.services.metrics),
     upstream: config.upstream,
     timeoutMs: config.upstreamTimeoutMs,
+    protocol: config.upstreamProtocol,
     fieldRules: config,
     upstreamCa: config.upstreamCa === undefined ? undefined : readFileSync(config.upstreamCa, "utf8"),
   };

@@ -74,6 +74,12 @@ export const settings = {
     parseUpstream,
     "The service: http:// or https:// on loopback, with a base path or none, or unix:/path",
   ),
+  upstreamProtocol: setting(
+    "OUTRIGGER_UPSTREAM_PROTOCOL",
+    "http1",
+    oneOf("http1", "h2c", "h2", "auto"),
+    "What services speak: http1, h2c (HTTP/2 in clear), h2 (over TLS), auto (HTTP/2 for gRPC alone)",
+  ),
   upstreamAllow: setting(
     "OUTRIGGER_UPSTREAM_ALLOW",
     "",

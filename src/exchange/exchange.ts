@@ -91,8 +91,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
   #openPlain(): void {
     const body = this.body.whole ?? (this.inbound.head.body === "none" ? "none" : "stream");
     const call = this.route.transport.send(this.upstreamRequest(body), this);
-    // Refused before `send` returned.
-    if (this.#state !== "forwarding") return;
+    if (this.#state !== "forwarding") return; // Refused before `send` returned.
     this.call = call;
     if (body === "stream") this.body.pipeTo(call, this.policy.trailers);
   }
@@ -172,7 +171,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
     const { received } = response;
     this.#error = response.error ?? this.#error;
     const isWhole = response.body !== undefined;
-    // A 304 that became a stored answer is over by itself: its connection serves the next exchange.
+    // A 304 that became a stored answer is over by itself.
     if (isWhole && (received === undefined || mayHaveBody(received))) this.dropUpstream();
     const isUnread = isWhole && this.live.request.hasBody && !this.body.complete;
     this.#response = response;
@@ -284,6 +283,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
       upstreamMs: this.#upstreamMs,
       requestBytes: this.body.bytes,
       responseBytes,
+      grpcStatus: this.writer.grpcStatus,
     });
     // A hook that has not settled yet may still take what its onComplete gives back, and needs its plugin.
     if (this.live.busy) this.live.whenIdle(() => this.#completed(outcome));

@@ -5,7 +5,7 @@ import type { ExchangeState } from "./state.ts";
 
 export interface Ending extends Pick<
   Outcome,
-  "status" | "error" | "upstreamMs" | "requestBytes" | "responseBytes"
+  "status" | "error" | "upstreamMs" | "requestBytes" | "responseBytes" | "grpcStatus"
 > {
   readonly complete: boolean;
   /** Its caller might not go on, or the process ends. */
@@ -17,7 +17,7 @@ export interface Ending extends Pick<
 }
 
 export function outcomeOf(live: LiveExchange, ending: Ending): Outcome {
-  const { status, error, upstreamMs, requestBytes, responseBytes } = ending;
+  const { status, error, upstreamMs, requestBytes, responseBytes, grpcStatus } = ending;
   return {
     status,
     end: endOf(ending),
@@ -26,6 +26,7 @@ export function outcomeOf(live: LiveExchange, ending: Ending): Outcome {
     requestBytes,
     responseBytes,
     answeredBy: live.answeredBy,
+    grpcStatus,
     error,
   };
 }

@@ -1,6 +1,7 @@
 // The only writer to the client: heads, bodies, interim responses, and the reset that tells a broken answer from a
 // complete one.
 import type { Socket } from "node:net";
+import { Fields } from "../plugin-api/fields.ts";
 import { mayHaveBody, type LiveResponse } from "../runtime/response.ts";
 import { isFinalStatus } from "../runtime/verdict.ts";
 import { BodyTransforms } from "./body-transforms.ts";
@@ -8,6 +9,7 @@ import { shareKey } from "../client/client-address.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
 import { isAlwaysHopByHop } from "../http1/hop-by-hop.ts";
 import { allowedTrailers } from "../http1/trailers.ts";
+import { refuseAsGrpc } from "./grpc-refusal.ts";
 import type { ServerStream } from "./server-stream.ts";
 import type { Taker } from "../client/taking-pace.ts";
 import { handedOver } from "../client/unacknowledged.ts";
@@ -30,6 +32,10 @@ const aheadBytes = 256 * 1024;
 export class ClientWriter implements Taker {
   /** Of the head that was sent; 0 before. */
   status = 0;
+  /** Whether the client speaks gRPC: errors of ours are told in its words. */
+  grpc = false;
+  /** What the response said of a call of gRPC. */
+  grpcStatus: number | undefined = undefined;
   /** Bytes of content handed to the client. */
   bytes = 0;
   readonly #stream: ServerStream;
@@ -71,6 +77,7 @@ export class ClientWriter implements Taker {
    * @throws Error when a plugin or the service made a head that cannot be sent
    */
   head(response: LiveResponse, close: boolean): void {
+    if (this.grpc && response.error !== undefined) refuseAsGrpc(response);
     const { status, statusText, fields, transforms } = response;
     if (!isFinalStatus(status)) throw new Error(`${status} is no status`);
     this.#bodiless = this.#stream.method === "HEAD" || !mayHaveBody(status);
@@ -84,6 +91,7 @@ export class ClientWriter implements Taker {
     this.#stream.respond(status, statusText, fields.toFlat());
     this.#response = response;
     this.status = status;
+    if (this.grpc) this.#noteGrpc(fields.get("grpc-status"));
     // Not before: the response in place of one that cannot be sent does not go through them.
     if (transforms !== undefined) this.#lead(transforms);
     if (response.body !== undefined) this.#early = undefined;
@@ -237,7 +245,12 @@ export class ClientWriter implements Taker {
     else this.#endWith(this.#response?.flatTrailers ?? none);
   }
 
+  #noteGrpc(status: string | undefined): void {
+    if (status !== undefined && /^\d{1,2}$/.test(status)) this.grpcStatus = Number(status);
+  }
+
   #endWith(trailers: readonly string[]): void {
+    if (this.grpc) this.#noteGrpc(new Fields(trailers).get("grpc-status"));
     try {
       this.#stream.end(trailers.length > 0 && this.#takesTrailers ? allowedTrailers(trailers) : none);
     } catch (error) {

@@ -1,6 +1,7 @@
 // A request head of HTTP/2 as the rest reads heads (RFC 9113 section 8.3): pseudo-fields become method, target and Host,
 // and what HTTP/2 forbids is refused, whatever its library lets through.
 import type { ReceivedHead } from "../http1/request-head.ts";
+import { isOfConnections } from "./fields.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 
 export interface Http2Head extends ReceivedHead {
@@ -13,16 +14,6 @@ export interface Http2Head extends ReceivedHead {
 /** Of the request, each at most once (sections 8.3.1 and 8.5, RFC 8441 section 4). */
 type Pseudo = ":method" | ":scheme" | ":authority" | ":path" | ":protocol";
 const pseudoNames = new Set<string>([":method", ":scheme", ":authority", ":path", ":protocol"]);
-/** Section 8.2.2. */
-const ofConnections = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "transfer-encoding",
-  "upgrade",
-  "http2-settings",
-]);
-
 /**
  * @param flat name, value, … as they came, pseudo-fields among them
  * @param ended nothing follows the head
@@ -81,7 +72,7 @@ function pseudoFlaw(
 
 function fieldFlaw(name: string, value: string): string | undefined {
   if (name === "" || /[A-Z]/.test(name)) return "A field's name is empty or not in lower case";
-  if (ofConnections.has(name)) return `${name} is a field of connections, which HTTP/2 has none of`;
+  if (isOfConnections(name)) return `${name} is a field of connections, which HTTP/2 has none of`;
   if (name === "te" && value.toLowerCase() !== "trailers") return "TE may only say trailers";
   return undefined;
 }

@@ -201,6 +201,8 @@ export interface Outcome {
   readonly upstreamMs: number | undefined;
   readonly requestBytes: number;
   readonly responseBytes: number;
+  /** What a call of gRPC ended with; absent where none was, or where it was not told. */
+  readonly grpcStatus?: number | undefined;
   /** The plugin that answered in place of the upstream. */
   readonly answeredBy: string | undefined;
   readonly error: GatewayError | undefined;

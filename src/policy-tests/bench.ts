@@ -13,13 +13,8 @@ import { untilLimit } from "../plugin-api/within-limit.ts";
 import type { PolicyTest } from "../policy/document/tests-field.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
 import { compilePolicy } from "../routing/compile-policy.ts";
-import {
-  createRequestCounters,
-  type FieldRules,
-  type RoutedPolicy,
-  type Routing,
-  ServedRoute,
-} from "../routing/routed-policy.ts";
+import { type FieldRules, type RoutedPolicy, type Routing, ServedRoute } from "../routing/routed-policy.ts";
+import { createRequestCounters } from "../routing/request-counters.ts";
 import { createPluginHost, type PluginHost } from "../runtime/plugin-host.ts";
 import { LiveResponse } from "../runtime/response.ts";
 import { closeAll, compileRoute, type Made, type RouteSpec } from "../runtime/set-up.ts";

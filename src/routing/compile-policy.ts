@@ -6,9 +6,10 @@ import type { CompiledRoute, RouteSpec } from "../runtime/set-up.ts";
 import { createSnapshot, type Snapshot, type SnapshotSpec } from "../runtime/snapshot.ts";
 import type { PluginHost } from "../runtime/plugin-host.ts";
 import { Slices } from "../v8/slices.ts";
-import { type FieldRules, RoutedPolicy, type RequestCounters } from "./routed-policy.ts";
+import type { RequestCounters } from "./request-counters.ts";
+import { type FieldRules, RoutedPolicy } from "./routed-policy.ts";
 import type { Upstreams } from "../upstream/upstreams.ts";
-import type { UpstreamTarget, UpstreamTransport } from "../upstream/transport.ts";
+import type { UpstreamProtocol, UpstreamTarget, UpstreamTransport } from "../upstream/transport.ts";
 
 export interface CompileParts {
   readonly host: PluginHost;
@@ -16,6 +17,8 @@ export interface CompileParts {
   readonly counters: RequestCounters;
   /** Where routes without an `upstream` of their own go. */
   readonly upstream: UpstreamAddress;
+  /** What upstreams of routes without an `upstreamProtocol` of their own speak. Default: HTTP/1.1. */
+  readonly protocol?: UpstreamProtocol | undefined;
   /** For routes without a `timeout` of their own. */
   readonly timeoutMs: number;
   /** PEM of the authorities that upstreams' certificates are checked against, besides the system's. */
@@ -34,22 +37,24 @@ interface HeldUpstream {
 /** The pools of one policy, each held once however many routes have it. */
 class HeldUpstreams {
   readonly #parts: CompileParts;
-  readonly #byText = new Map<string | undefined, HeldUpstream>();
+  readonly #byText = new Map<string, HeldUpstream>();
 
   constructor(parts: CompileParts) {
     this.#parts = parts;
   }
 
   /** @param text a route's `upstream`, known to be well-formed */
-  of(text: string | undefined): HeldUpstream {
-    let held = this.#byText.get(text);
+  of(text: string | undefined, protocol = this.#parts.protocol ?? "http1"): HeldUpstream {
+    const key = `${protocol} ${text ?? ""}`;
+    let held = this.#byText.get(key);
     if (held === undefined) {
       const { upstream, upstreamCa, upstreams } = this.#parts;
-      const target = targetOf(text === undefined ? upstream : parseUpstream(text), upstreamCa);
+      const address = text === undefined ? upstream : parseUpstream(text);
+      const target = { ...targetOf(address, upstreamCa), protocol: protocolOf(address, protocol) };
       upstreams.hold(target);
       const name = `${target.name}${target.basePath ?? ""}`;
       held = { target, transport: upstreams.get(target), name };
-      this.#byText.set(text, held);
+      this.#byText.set(key, held);
     }
     return held;
   }
@@ -64,7 +69,7 @@ export async function compilePolicy(policy: EffectivePolicy, parts: CompileParts
   const held = new HeldUpstreams(parts);
   const upstreams = new Map<RouteSpec, HeldUpstream>();
   const specOf = (route: EffectiveRoute): RouteSpec => {
-    const upstream = held.of(route.upstream);
+    const upstream = held.of(route.upstream, route.upstreamProtocol);
     const spec = { ...route, timeoutMs: route.timeoutMs ?? parts.timeoutMs, upstreamName: upstream.name };
     upstreams.set(spec, upstream);
     return spec;
@@ -88,6 +93,12 @@ export async function compilePolicy(policy: EffectivePolicy, parts: CompileParts
     throw error;
   }
   return RoutedPolicy.over(snapshot, parts.counters, upstreamOf, parts.fieldRules);
+}
+
+/** HTTP/2 is `h2` over TLS and `h2c` in clear, whichever was written. */
+function protocolOf({ tls }: UpstreamAddress, protocol: UpstreamProtocol): UpstreamProtocol {
+  if (protocol === "h2" || protocol === "h2c") return tls ? "h2" : "h2c";
+  return protocol;
 }
 
 /** An upstream's address with how its certificate is checked. */

@@ -1,12 +1,13 @@
 // A snapshot as the listener uses it: routes found by path and method, each with its connections to the upstream and
 // its counters. Swapped as one reference.
-import type { Counter, Histogram, Metrics, Outcome } from "../plugin-api/contract.ts";
+import type { Counter, Histogram, Outcome } from "../plugin-api/contract.ts";
 import type { TracingRules } from "../runtime/live-trace.ts";
 import type { Chain } from "../runtime/chain.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import type { Fields } from "../plugin-api/fields.ts";
 import type { OwnedParts } from "../runtime/owned-parts.ts";
 import type { OwnedCookies } from "../runtime/owned-cookies.ts";
+import type { RequestCounters } from "./request-counters.ts";
 import { nothingOff, type SwitchedOff } from "../kill-switch/kill-switch.ts";
 import { switchedRoute } from "./switched-route.ts";
 import type { CompiledRoute } from "../runtime/set-up.ts";
@@ -19,32 +20,6 @@ import { type PrefixRule, restorePrefix } from "./restore-prefix.ts";
 import { RouteFinder, type FindableRoute, type Found } from "./route-finder.ts";
 import { type RequestTrailers, TrailerRules } from "../http1/trailers.ts";
 import type { UpstreamTarget, UpstreamTransport } from "../upstream/transport.ts";
-
-export interface RequestCounters {
-  readonly requests: (...values: string[]) => Counter;
-  readonly seconds: (...values: string[]) => Histogram;
-  readonly upstreamSeconds: (...values: string[]) => Histogram;
-}
-
-export function createRequestCounters(metrics: Metrics): RequestCounters {
-  return {
-    requests: metrics.counter("outrigger_requests_total", "Requests by route, method and status", [
-      "route",
-      "method",
-      "status",
-    ]),
-    seconds: metrics.histogram(
-      "outrigger_request_duration_seconds",
-      "From the request head to the last byte",
-      ["route"],
-    ),
-    upstreamSeconds: metrics.histogram(
-      "outrigger_upstream_duration_seconds",
-      "From forwarding to the upstream's response head",
-      ["route"],
-    ),
-  };
-}
 
 /** A route with all that serving it takes. */
 export class ServedRoute {
@@ -143,6 +118,8 @@ export class ServedRoute {
       byStatus.set(outcome.status, counter);
     }
     counter.inc();
+    const { grpcStatus } = outcome;
+    if (grpcStatus !== undefined) this.#counters.grpc(this.info.pattern, String(grpcStatus)).inc();
     this.#seconds ??= this.#counters.seconds(this.info.pattern);
     this.#seconds.observe(outcome.durationMs / 1000);
     if (outcome.upstreamMs === undefined) return;

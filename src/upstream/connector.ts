@@ -12,9 +12,14 @@ export class Connector {
   readonly #rejectUnauthorized: boolean;
   /** The last TLS session: the next handshake is shorter with it. */
   #session: Buffer | undefined;
+  readonly #protocol: "http/1.1" | "h2";
 
-  /** @throws Error when the target's `ca` is not PEM */
-  constructor(target: UpstreamTarget) {
+  /**
+   * @param protocol what is agreed on under TLS
+   * @throws Error when the target's `ca` is not PEM
+   */
+  constructor(target: UpstreamTarget, protocol: "http/1.1" | "h2" = "http/1.1") {
+    this.#protocol = protocol;
     const { tls, tlsOptions } = target;
     this.#target = target;
     this.#secureContext = tls ? createSecureContext({ ca: tlsOptions?.ca }) : undefined;
@@ -49,7 +54,7 @@ export class Connector {
       rejectUnauthorized: this.#rejectUnauthorized,
       // An address is verified as such, but must not be sent as a server name (RFC 6066 section 3).
       ...(isIP(host) === 0 ? { servername: host } : {}),
-      ALPNProtocols: ["http/1.1"],
+      ALPNProtocols: [this.#protocol],
       session: this.#session,
     });
     socket.on("session", (session) => {

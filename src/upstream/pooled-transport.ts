@@ -222,6 +222,6 @@ function hand(connection: Connection, exchange: Exchange, now: number): void {
   else connection.carryWhenSeenOpen(exchange);
 }
 
-function overloaded(detail: string): GatewayError {
+export function overloaded(detail: string): GatewayError {
   return new GatewayError("overloaded", detail, { fields: ["Retry-After", "1"] });
 }

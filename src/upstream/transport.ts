@@ -4,6 +4,8 @@ import type { Socket } from "node:net";
 import type { RequestToSend } from "../http1/head-writer.ts";
 import type { GatewayError } from "../plugin-api/errors.ts";
 
+export type UpstreamProtocol = "http1" | "h2c" | "h2" | "auto";
+
 /** Where an upstream listens, parsed once when the policy is compiled. */
 export interface UpstreamTarget {
   readonly tls: boolean;
@@ -15,6 +17,8 @@ export interface UpstreamTarget {
   readonly name: string;
   /** In front of every path; absent = none. */
   readonly basePath?: string;
+  /** What it speaks; absent = HTTP/1.1. `h2` is over TLS, `h2c` in clear, `auto` HTTP/2 for gRPC alone. */
+  readonly protocol?: UpstreamProtocol | undefined;
   /** How its certificate is checked, when `tls`. */
   readonly tlsOptions?: { readonly ca?: string; readonly rejectUnauthorized: boolean };
 }

@@ -138,6 +138,18 @@ describe("a client that speaks HTTP/2 in clear", () => {
     });
   }
 
+  test("a refusal is whole when the rest of the request comes right behind its head", async () => {
+    await using client = await FrameClient.open(sidecar.port);
+    const post = [":method", "POST", ":scheme", "http", ":path", "/", ":authority", "a.test"];
+    const head = [...post, "authorization", "Bearer a.b.c"];
+    client.send(
+      frame(frameTypes.headers, flags.endHeaders, 1, block(head)),
+      frame(frameTypes.data, flags.endStream, 1, Buffer.from("x")),
+    );
+    const first = await client.frame(({ stream }) => stream === 1);
+    assert.equal(first?.type, frameTypes.headers);
+  });
+
   test("a field with a line end in its value goes no further, which the library sees to", async () => {
     await using client = await FrameClient.open(sidecar.port);
     client.request(1, requestHead("/", "x-a", "1\r\nx-b: 2"));

@@ -12,7 +12,8 @@ import type {
   Outcome,
   Verdict,
 } from "../../src/plugin-api/contract.ts";
-import { createRequestCounters, RoutedPolicy } from "../../src/routing/routed-policy.ts";
+import { createRequestCounters } from "../../src/routing/request-counters.ts";
+import { RoutedPolicy } from "../../src/routing/routed-policy.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { createHttpClient } from "../../src/runtime/services/http/client.ts";
 import { createPluginHost } from "../../src/runtime/plugin-host.ts";

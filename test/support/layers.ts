@@ -145,7 +145,7 @@ export const rooms: readonly Room[] = [
   // Wire formats, both directions: pure, but for memory that is read into.
   room("src/http1/", ["src/language/", "src/plugin-api/", "src/v8/"]),
   room("src/http2/", ["src/http1/", "src/plugin-api/"]),
-  room("src/upstream/", ["src/http1/", "src/language/", "src/plugin-api/"]),
+  room("src/upstream/", ["src/http1/", "src/http2/", "src/language/", "src/plugin-api/"]),
   // From a request's path and method to the compiled route.
   room("src/routing/", [
     "src/kill-switch/",
@@ -162,6 +162,7 @@ export const rooms: readonly Room[] = [
   room("src/exchange/", [
     "src/client/",
     "src/http1/",
+    "src/http2/grpc.ts",
     "src/plugin-api/",
     "src/routing/",
     "src/runtime/",

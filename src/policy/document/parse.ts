@@ -204,6 +204,7 @@ const routeFields = [
   "encodedSlash",
   "bufferRequestBytes",
   "restorePrefix",
+  "upstreamProtocol",
   "tracing",
 ];
 

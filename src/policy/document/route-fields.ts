@@ -25,3 +25,10 @@ export const restorePrefix = z
   .describe(
     "Whether stripPrefix is put back in front of what the service says of itself: Location, Content-Location, Refresh, cookie paths (default false)",
   );
+
+export const upstreamProtocol = z
+  .enum(["http1", "h2c", "h2", "auto"])
+  .optional()
+  .describe(
+    "What the upstream speaks: http1, HTTP/2 (h2c in clear, h2 over TLS), or auto: HTTP/2 for gRPC alone (default: the sidecar's OUTRIGGER_UPSTREAM_PROTOCOL)",
+  );

@@ -31,6 +31,7 @@ export interface EffectiveRoute {
   readonly upstream: string | undefined;
   readonly bufferRequestBytes: number;
   readonly restorePrefix?: boolean | undefined;
+  readonly upstreamProtocol?: PolicyRoute["upstreamProtocol"];
   readonly tracing?: TracingField;
   /** Takes nobody. */
   readonly closed?: boolean;
@@ -110,6 +111,7 @@ function ownFields(route: PolicyRoute): Omit<EffectiveRoute, "plugins" | "plugin
     upstream: route.upstream,
     bufferRequestBytes: route.bufferRequestBytes ?? defaultBufferRequestBytes,
     restorePrefix: route.restorePrefix,
+    upstreamProtocol: route.upstreamProtocol,
   };
 }
 

@@ -10,7 +10,7 @@ import { unknownName } from "./problems.ts";
 import { type LintField, lint } from "./lint-field.ts";
 import { type TracingField, tracing } from "./tracing-field.ts";
 import { type PolicyTest, tests } from "./tests-field.ts";
-import { bufferRequestBytes, maxAgeMs, restorePrefix, timeout } from "./route-fields.ts";
+import { bufferRequestBytes, maxAgeMs, restorePrefix, timeout, upstreamProtocol } from "./route-fields.ts";
 
 /** What a policy has to know of a plugin; every plugin definition is one. */
 export interface PolicyPlugin {
@@ -69,6 +69,7 @@ export interface PolicyRoute {
   readonly encodedSlash?: "refuse" | "segment" | undefined;
   readonly bufferRequestBytes?: number | undefined;
   readonly restorePrefix?: boolean | undefined;
+  readonly upstreamProtocol?: "http1" | "h2c" | "h2" | "auto" | undefined;
   readonly tracing?: TracingField;
 }
 
@@ -218,6 +219,7 @@ function routeSchema(options: SchemaOptions) {
         ),
       bufferRequestBytes,
       restorePrefix,
+      upstreamProtocol,
       tracing,
     })
     .superRefine(routeCheck(options), always);

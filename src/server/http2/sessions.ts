@@ -2,9 +2,9 @@
 import http2, { type Http2Session, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { http2Head } from "../../http2/request-head.ts";
+import { ResetBudget } from "../../http2/reset-budget.ts";
 import { GatewayError } from "../../plugin-api/errors.ts";
 import { Http2ServerStream } from "./stream.ts";
-import { ResetBudget } from "./reset-budget.ts";
 
 export interface Http2Options {
   readonly maxHeaderBytes: number;
@@ -27,6 +27,8 @@ const { NGHTTP2_NO_ERROR, NGHTTP2_ENHANCE_YOUR_CALM } = http2.constants;
 const anyStream = 2 ** 31 - 1;
 /** Of a stream, of what its client may send before it is read. */
 const windowBytes = 262_144;
+/** Requests that a client may take back. */
+const resets = { burst: 100, perSecond: 10 };
 
 interface Open {
   readonly session: ServerHttp2Session;
@@ -96,7 +98,12 @@ export class Http2Sessions {
       session.destroy();
       return;
     }
-    const open: Open = { session, connection, resets: new ResetBudget(performance.now()), streams: 0 };
+    const open: Open = {
+      session,
+      connection,
+      resets: new ResetBudget(resets, performance.now()),
+      streams: 0,
+    };
     this.#open.set(session, open);
     // Without a listener it would end the process.
     session.on("error", (error) => this.#failed(open, error));

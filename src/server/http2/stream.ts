@@ -8,6 +8,7 @@ import type {
   ServerStream,
   StreamHandler,
 } from "../../exchange/server-stream.ts";
+import { fieldObject, sentFields, withoutPseudo } from "../../http2/fields.ts";
 import type { Http2Head } from "../../http2/request-head.ts";
 import type { ClientTls } from "../../plugin-api/contract.ts";
 import { clientTlsOf } from "../http1/client-tls.ts";
@@ -15,9 +16,6 @@ import { checkSendable } from "../http1/sendable.ts";
 
 const { NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR } = http2.constants;
 const none: readonly string[] = [];
-
-/** What belongs to the connection of HTTP/1.x alone, in lower case: HTTP/2 ends connections by itself. */
-const notSent = new Set(["connection", "keep-alive", "transfer-encoding", "upgrade", "proxy-connection"]);
 
 export class Http2ServerStream implements ServerStream {
   readonly method: string;
@@ -86,7 +84,7 @@ export class Http2ServerStream implements ServerStream {
   }
 
   get destroyed(): boolean {
-    return this.#stream.destroyed || this.#stream.closed;
+    return this.#isCut || this.#stream.destroyed || this.#stream.closed;
   }
 
   get waitingBytes(): number {
@@ -107,7 +105,7 @@ export class Http2ServerStream implements ServerStream {
     }
     if (!isFirst) return;
     stream.on("trailers", (_trailers: IncomingHttpHeaders, _flags: number, raw: string[]) => {
-      this.#bodyTrailers = raw.filter((_text, i) => !(raw[i - (i % 2)] as string).startsWith(":"));
+      this.#bodyTrailers = withoutPseudo(raw);
     });
     stream.on("data", (chunk: Buffer) => this.#received(chunk));
     stream.on("end", () => this.#bodyEnded());
@@ -130,9 +128,7 @@ export class Http2ServerStream implements ServerStream {
   interim(status: number, fields: readonly string[]): void {
     const stream = this.#stream;
     if (this.#status !== 0 || stream.destroyed || stream.closed) return;
-    const headers: Record<string, string | string[]> = { ":status": String(status) };
-    for (const [name, value] of sent(fields)) headers[name] = [...[headers[name] ?? []].flat(), value];
-    stream.additionalHeaders(headers);
+    stream.additionalHeaders({ ":status": String(status), ...fieldObject(fields) });
   }
 
   takesTrailers(isSized: boolean): boolean {
@@ -143,7 +139,7 @@ export class Http2ServerStream implements ServerStream {
     // The reason is checked, too: what cannot be sent over HTTP/1.1 is a fault here as there.
     checkSendable(_statusText, fields);
     const head = [":status", String(status)];
-    for (const [name, value] of sent(fields)) head.push(name, value);
+    for (const [name, value] of sentFields(fields)) head.push(name, value);
     this.#status = status;
     this.#held = head;
     process.nextTick(release, this);
@@ -192,11 +188,16 @@ export class Http2ServerStream implements ServerStream {
     if (!this.#stream.writableEnded) this.end(none);
   }
 
-  /** A client that still sends is told to stop (RFC 9113 section 8.1). */
+  /**
+   * A client that still sends is told to stop (RFC 9113 section 8.1), once its response is written: nghttp2 drops frames
+   * that wait when their stream is reset.
+   */
   destroy(): void {
+    if (this.#ended && this.#bodyOver) return;
     this.release();
     this.#isCut = true;
-    this.#stream.close(NGHTTP2_NO_ERROR);
+    if (this.#ended) setImmediate(() => this.#stream.close(NGHTTP2_NO_ERROR));
+    else this.#stream.close(NGHTTP2_NO_ERROR);
   }
 
   reset(): void {
@@ -226,11 +227,8 @@ export class Http2ServerStream implements ServerStream {
   }
 
   #sendTrailers(): void {
-    const trailers: Record<string, string | string[]> = {};
-    for (const [name, value] of sent(this.#trailers))
-      trailers[name] = [...[trailers[name] ?? []].flat(), value];
     // None: the end of the body is a frame of its own then.
-    this.#stream.sendTrailers(trailers);
+    this.#stream.sendTrailers(fieldObject(this.#trailers));
     this.#waitsForTrailers = false;
     process.nextTick(left, this);
   }
@@ -281,12 +279,4 @@ function left(stream: Http2ServerStream): void {
 
 function release(stream: Http2ServerStream): void {
   stream.release();
-}
-
-/** name and value of what a response may have, names in lower case. */
-function* sent(flat: readonly string[]): Generator<readonly [name: string, value: string]> {
-  for (let i = 0; i < flat.length; i += 2) {
-    const name = (flat[i] as string).toLowerCase();
-    if (!notSent.has(name)) yield [name, flat[i + 1] as string];
-  }
 }

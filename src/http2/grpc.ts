@@ -1,0 +1,60 @@
+// What of gRPC a proxy has to know (the protocol over HTTP/2, PROTOCOL-HTTP2.md): who speaks it, deadlines, and statuses.
+import type { Fields } from "../plugin-api/fields.ts";
+
+export function isGrpc(fields: Fields): boolean {
+  const type = fields.get("content-type");
+  return type !== undefined && /^application\/grpc(?:[+;]|$)/i.test(type);
+}
+
+const unitMs: Readonly<Record<string, number>> = {
+  H: 3_600_000,
+  M: 60_000,
+  S: 1_000,
+  m: 1,
+  u: 1e-3,
+  n: 1e-6,
+};
+
+/** @returns milliseconds; undefined for what is no timeout */
+export function parseGrpcTimeout(value: string | undefined): number | undefined {
+  const [, digits, unit = ""] = /^(\d{1,8})([HMSmun])$/.exec(value ?? "") ?? [];
+  return digits === undefined ? undefined : Number(digits) * (unitMs[unit] as number);
+}
+
+/** @param ms rounded up: a call may not be told that less is left than is */
+export function grpcTimeout(ms: number): string {
+  const whole = Math.max(0, Math.ceil(ms));
+  return whole < 1e8 ? `${whole}m` : `${Math.min(Math.ceil(whole / 1_000), 99_999_999)}S`;
+}
+
+/** Status codes of gRPC (statuscodes.md) by those of our own refusals. */
+const byHttpStatus: Readonly<Record<number, number>> = {
+  400: 3, // INVALID_ARGUMENT
+  401: 16, // UNAUTHENTICATED
+  403: 7, // PERMISSION_DENIED
+  404: 12, // UNIMPLEMENTED
+  405: 12,
+  408: 1, // CANCELLED
+  409: 10, // ABORTED
+  413: 8, // RESOURCE_EXHAUSTED
+  429: 8,
+  431: 8,
+  502: 14, // UNAVAILABLE
+  503: 14,
+  504: 4, // DEADLINE_EXCEEDED
+};
+const internal = 13;
+
+export function grpcStatusOf(httpStatus: number): number {
+  return byHttpStatus[httpStatus] ?? internal;
+}
+
+/** `grpc-message` is percent-encoded UTF-8: printable ASCII but % stays. */
+export function grpcMessage(text: string): string {
+  let encoded = "";
+  for (const byte of Buffer.from(text)) {
+    const stays = byte >= 0x20 && byte <= 0x7e && byte !== 0x25;
+    encoded += stays ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+  }
+  return encoded;
+}

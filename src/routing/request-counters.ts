@@ -1,0 +1,33 @@
+// What is counted of every request, by route.
+import type { Counter, Histogram, Metrics } from "../plugin-api/contract.ts";
+
+export interface RequestCounters {
+  readonly requests: (...values: string[]) => Counter;
+  readonly grpc: (...values: string[]) => Counter;
+  readonly seconds: (...values: string[]) => Histogram;
+  readonly upstreamSeconds: (...values: string[]) => Histogram;
+}
+
+export function createRequestCounters(metrics: Metrics): RequestCounters {
+  return {
+    requests: metrics.counter("outrigger_requests_total", "Requests by route, method and status", [
+      "route",
+      "method",
+      "status",
+    ]),
+    grpc: metrics.counter("outrigger_grpc_requests_total", "Calls of gRPC by route and status", [
+      "route",
+      "grpc_status",
+    ]),
+    seconds: metrics.histogram(
+      "outrigger_request_duration_seconds",
+      "From the request head to the last byte",
+      ["route"],
+    ),
+    upstreamSeconds: metrics.histogram(
+      "outrigger_upstream_duration_seconds",
+      "From forwarding to the upstream's response head",
+      ["route"],
+    ),
+  };
+}

@@ -1,0 +1,236 @@
+// One exchange with a service over a stream of HTTP/2. Ends exactly once.
+import http2, { type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders } from "node:http2";
+import { fieldObject, sentFields, withoutPseudo } from "../http2/fields.ts";
+import { grpcTimeout, parseGrpcTimeout } from "../http2/grpc.ts";
+import type { ResetBudget } from "../http2/reset-budget.ts";
+import { GatewayError } from "../plugin-api/errors.ts";
+import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./transport.ts";
+
+const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM, NGHTTP2_FLAG_END_STREAM } = http2.constants;
+/** A response that nobody wants any more is read for so long, where it may not be taken back. */
+const drainMs = 10_000;
+
+/** Who has the session that carries it. */
+export interface CallOwner {
+  /** It is over. @param call its stream was never looked at by the service: it may be sent again */
+  over(call: Http2Call, unseen: boolean): void;
+  /** It is over before it had a stream. */
+  forget(call: Http2Call): void;
+}
+
+export class Http2Call implements UpstreamCall {
+  readonly request: UpstreamRequest;
+  readonly handler: UpstreamHandler;
+  /** How often it was sent. */
+  tries = 0;
+  readonly #owner: CallOwner;
+  readonly #isGrpc: boolean;
+  readonly #startedMono = performance.now();
+  readonly #deadline: NodeJS.Timeout | undefined;
+  #stream: ClientHttp2Stream | undefined;
+  #resets: ResetBudget | undefined;
+  #gap: NodeJS.Timeout | undefined;
+  #pending: Buffer[] = [];
+  #ended: boolean;
+  #trailers: readonly string[] = [];
+  #responseTrailers: readonly string[] = [];
+  #hasHead = false;
+  #over = false;
+  #paused = false;
+
+  constructor(request: UpstreamRequest, handler: UpstreamHandler, owner: CallOwner) {
+    this.request = request;
+    this.handler = handler;
+    this.#owner = owner;
+    this.#ended = request.body !== "stream";
+    this.#isGrpc = /^application\/grpc/i.test(fieldOf(request.fields, "content-type") ?? "");
+    const limitMs = this.#isGrpc ? parseGrpcTimeout(fieldOf(request.fields, "grpc-timeout")) : undefined;
+    this.#deadline =
+      limitMs === undefined ? undefined : setTimeout(() => this.#late(), Math.min(limitMs, 2 ** 31 - 1));
+  }
+
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** Whether it can be sent once more: nothing of a streamed body was handed over. */
+  get repeatable(): boolean {
+    return this.request.body !== "stream";
+  }
+
+  /** Gives it a stream. @param resets those that the service may see on that session */
+  start(session: ClientHttp2Session, resets: ResetBudget): void {
+    this.tries += 1;
+    this.#resets = resets;
+    const { body } = this.request;
+    const isWhole =
+      body === "none" ||
+      (body === "stream" && this.#ended && this.#pending.length === 0 && this.#trailers.length === 0);
+    const stream = session.request(this.#head(), {
+      endStream: isWhole,
+      waitForTrailers: !isWhole && body === "stream",
+    });
+    this.#stream = stream;
+    stream.on("error", () => {});
+    stream.on("headers", (_headers, _flags, raw: string[]) => this.#interim(raw));
+    stream.on("response", (_headers, flags, raw: string[]) => this.#response(raw, flags));
+    stream.on("trailers", (_headers: IncomingHttpHeaders, _flags: number, raw: string[]) => {
+      this.#responseTrailers = withoutPseudo(raw);
+    });
+    stream.on("data", (chunk: Buffer) => this.#data(chunk));
+    stream.on("end", () => this.#end());
+    stream.on("close", () => this.#closed());
+    stream.on("drain", () => this.#over || this.handler.onDrain());
+    stream.on("wantTrailers", () => stream.sendTrailers(fieldObject(this.#trailers)));
+    if (Buffer.isBuffer(body)) stream.end(body);
+    else if (!isWhole) {
+      for (const chunk of this.#pending.splice(0)) stream.write(chunk);
+      if (this.#ended) stream.end();
+      else if (this.tries === 1) process.nextTick(() => this.#over || this.handler.onDrain());
+    }
+    if (this.#ended) this.#await();
+  }
+
+  write(chunk: Buffer): boolean {
+    if (this.#over) return true;
+    if (this.#stream !== undefined) return this.#stream.write(chunk);
+    this.#pending.push(chunk);
+    return false;
+  }
+
+  end(trailers: readonly string[] = []): void {
+    if (this.#over) return;
+    this.#ended = true;
+    this.#trailers = trailers;
+    this.#stream?.end();
+    if (this.#stream !== undefined) this.#await();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#stream?.resume();
+    if (this.#hasHead) this.#await();
+  }
+
+  abort(): void {
+    if (this.#over) return;
+    this.#finish();
+    if (this.#stream === undefined) this.#owner.forget(this);
+    else this.#takeBack(this.#stream);
+  }
+
+  /** No stream was to be had for it, or what carried it broke. */
+  fail(error: GatewayError): void {
+    if (this.#over) return;
+    this.#finish();
+    this.handler.onFail(error);
+  }
+
+  #head(): string[] {
+    const { method, target, fields } = this.request;
+    const host = fieldOf(fields, "host") ?? "";
+    const head = [":method", method, ":scheme", "http", ":authority", host, ":path", target];
+    for (const [name, value] of sentFields(fields)) {
+      if (name === "host" || name === "te") continue;
+      head.push(name, name === "grpc-timeout" ? this.#left(value) : value);
+    }
+    // Trailers are taken here, whoever asks.
+    head.push("te", "trailers");
+    return head;
+  }
+
+  #left(value: string): string {
+    const limitMs = parseGrpcTimeout(value);
+    return limitMs === undefined ? value : grpcTimeout(limitMs - (performance.now() - this.#startedMono));
+  }
+
+  #interim(raw: readonly string[]): void {
+    const status = Number(raw[raw.indexOf(":status") + 1]);
+    if (!this.#over && status !== 101) this.handler.onInterim(status, withoutPseudo(raw));
+  }
+
+  #response(raw: readonly string[], flags: number): void {
+    if (this.#over) return;
+    this.#hasHead = true;
+    this.#await();
+    const status = Number(raw[raw.indexOf(":status") + 1]);
+    this.handler.onHead(status, "", withoutPseudo(raw));
+    // At once, so that a response of one frame is one for the client, too: gRPC tells a refusal by that.
+    if ((flags & NGHTTP2_FLAG_END_STREAM) !== 0) this.#end();
+  }
+
+  #data(chunk: Buffer): void {
+    if (this.#over || chunk.length === 0) return;
+    if (this.handler.onData(chunk)) this.#await();
+    else {
+      this.#paused = true;
+      this.#stream?.pause();
+      clearTimeout(this.#gap);
+    }
+  }
+
+  #end(): void {
+    const stream = this.#stream;
+    if (this.#over || !this.#hasHead || stream === undefined) return;
+    if (stream.aborted || stream.rstCode !== NGHTTP2_NO_ERROR) return;
+    this.#finish();
+    this.handler.onEnd(this.#responseTrailers);
+  }
+
+  #closed(): void {
+    const code = this.#stream?.rstCode ?? NGHTTP2_NO_ERROR;
+    const unseen = code === NGHTTP2_REFUSED_STREAM && !this.#hasHead && !this.#over;
+    if (unseen && this.repeatable && this.tries === 1) this.#stream = undefined;
+    else if (!this.#over) {
+      this.fail(
+        new GatewayError("upstream_reset", "The service broke the stream off.", {
+          cause: new Error(`HTTP/2 error code ${code}`),
+        }),
+      );
+    }
+    this.#owner.over(this, this.#stream === undefined);
+  }
+
+  /** A stream of gRPC may be silent for as long as its deadline lets it. */
+  #await(): void {
+    if (this.#over || this.#paused || (this.#isGrpc && this.#hasHead)) {
+      clearTimeout(this.#gap);
+      return;
+    }
+    if (this.#gap !== undefined) this.#gap.refresh();
+    else this.#gap = setTimeout(() => this.#late(), this.request.timeoutMs);
+  }
+
+  #late(): void {
+    if (this.#over) return;
+    const stream = this.#stream;
+    this.fail(new GatewayError("upstream_timeout", "The service did not answer in time."));
+    if (stream === undefined) this.#owner.forget(this);
+    else this.#takeBack(stream);
+  }
+
+  #takeBack(stream: ClientHttp2Stream): void {
+    if (stream.closed || this.#resets?.take(performance.now()) !== false) {
+      stream.close(NGHTTP2_CANCEL);
+      return;
+    }
+    stream.resume();
+    stream.end();
+    const limit = setTimeout(() => stream.close(NGHTTP2_CANCEL), drainMs).unref();
+    stream.once("close", () => clearTimeout(limit));
+  }
+
+  #finish(): void {
+    this.#over = true;
+    this.#pending = [];
+    clearTimeout(this.#gap);
+    clearTimeout(this.#deadline);
+  }
+}
+
+function fieldOf(flat: readonly string[], lowerName: string): string | undefined {
+  for (let i = 0; i < flat.length; i += 2) {
+    if ((flat[i] as string).toLowerCase() === lowerName) return flat[i + 1];
+  }
+  return undefined;
+}

@@ -1,0 +1,229 @@
+// Connections of HTTP/2 to one upstream: few, each with many exchanges.
+import http2, { type ClientHttp2Session } from "node:http2";
+import type { TLSSocket } from "node:tls";
+import { ResetBudget } from "../http2/reset-budget.ts";
+import { GatewayError } from "../plugin-api/errors.ts";
+import { connectFailure, connectTimeout, Connector } from "./connector.ts";
+import { type CallOwner, Http2Call } from "./http2-call.ts";
+import { OwnConnections, type OwnRequest } from "./own-connections.ts";
+import { overloaded, type PoolOptions } from "./pooled-transport.ts";
+import type {
+  OwnConnectionHandler,
+  TransportCounts,
+  UpstreamCall,
+  UpstreamHandler,
+  UpstreamRequest,
+  UpstreamTarget,
+  UpstreamTransport,
+} from "./transport.ts";
+
+/** Of one connection, where the service allows as many. */
+const mostStreams = 100;
+/** Below what services of Node and Go put up with: a burst of 1,000, and 33 a second. */
+const resets = { burst: 500, perSecond: 16 };
+const windowBytes = 1_048_576;
+/** While exchanges run, a connection has to show that it lives. */
+const pingEveryMs = 15_000;
+const pingLimitMs = 5_000;
+
+interface Carrier {
+  readonly session: ClientHttp2Session;
+  readonly resets: ResetBudget;
+  readonly calls: Set<Http2Call>;
+  ready: boolean;
+  /** No further exchange goes there. */
+  leaving: boolean;
+  timer: NodeJS.Timeout | undefined;
+}
+
+export function createHttp2Transport(target: UpstreamTarget, options: PoolOptions): UpstreamTransport {
+  return new Http2Transport(target, options);
+}
+
+class Http2Transport implements UpstreamTransport, CallOwner {
+  readonly #options: PoolOptions;
+  readonly #connector: Connector;
+  readonly #own: OwnConnections;
+  readonly #carriers = new Set<Carrier>();
+  readonly #waiting = new Map<Http2Call, NodeJS.Timeout>();
+  readonly #carrierOf = new WeakMap<Http2Call, Carrier>();
+  #closing = false;
+
+  constructor(target: UpstreamTarget, options: PoolOptions) {
+    this.#options = options;
+    this.#connector = new Connector(target, "h2");
+    const maxOwn = options.maxUpgrades ?? options.maxConnections;
+    // Upgrades are HTTP/1.1's: on a connection that is asked for it.
+    this.#own = new OwnConnections(new Connector(target), maxOwn, maxOwn);
+  }
+
+  send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
+    const call = new Http2Call(request, handler, this);
+    const free = this.#free();
+    if (free !== undefined) this.#start(call, free);
+    else this.#wait(call);
+    return call;
+  }
+
+  openOwn(request: OwnRequest, handler: OwnConnectionHandler): () => void {
+    return this.#own.open(request, handler);
+  }
+
+  counts(): TransportCounts {
+    let active = 0;
+    for (const { calls, ready } of this.#carriers) if (calls.size > 0 || !ready) active += 1;
+    return {
+      active,
+      idle: this.#carriers.size - active,
+      queued: this.#waiting.size,
+      upgraded: this.#own.size,
+    };
+  }
+
+  close(): void {
+    this.#closing = true;
+    for (const { session } of this.#carriers) session.close();
+  }
+
+  over(call: Http2Call, unseen: boolean): void {
+    const carrier = this.#carrierOf.get(call);
+    if (carrier === undefined) return;
+    carrier.calls.delete(call);
+    if (unseen && !call.over) this.#again(call, carrier);
+    this.#next();
+    if (carrier.calls.size === 0) this.#idle(carrier);
+  }
+
+  forget(call: Http2Call): void {
+    clearTimeout(this.#waiting.get(call));
+    this.#waiting.delete(call);
+  }
+
+  /** On another connection than the one that refused it, where there can be one. */
+  #again(call: Http2Call, refused: Carrier): void {
+    const free = this.#free(refused) ?? (refused.leaving ? undefined : refused);
+    if (free === undefined) this.#wait(call);
+    else this.#start(call, free);
+  }
+
+  #free(but?: Carrier): Carrier | undefined {
+    for (const carrier of this.#carriers) {
+      const { session, calls, ready, leaving } = carrier;
+      if (!ready || leaving || session.closed || session.destroyed || carrier === but) continue;
+      const most = Math.min(mostStreams, session.remoteSettings.maxConcurrentStreams ?? mostStreams);
+      if (calls.size < most) return carrier;
+    }
+    return undefined;
+  }
+
+  #start(call: Http2Call, carrier: Carrier): void {
+    this.#carrierOf.set(call, carrier);
+    carrier.calls.add(call);
+    clearTimeout(carrier.timer);
+    try {
+      call.start(carrier.session, carrier.resets);
+    } catch (cause) {
+      carrier.calls.delete(call);
+      setImmediate(() =>
+        call.fail(new GatewayError("internal_error", "The request could not be forwarded.", { cause })),
+      );
+      return;
+    }
+    carrier.timer = setTimeout(() => this.#ping(carrier), pingEveryMs).unref();
+  }
+
+  #wait(call: Http2Call): void {
+    if (this.#waiting.size >= this.#options.maxQueued) {
+      setImmediate(() => call.fail(overloaded("The queue for the service is full.")));
+      return;
+    }
+    const limit = setTimeout(() => {
+      this.#waiting.delete(call);
+      call.fail(connectTimeout());
+    }, call.request.connectTimeoutMs);
+    this.#waiting.set(call, limit);
+    const opening = [...this.#carriers].filter(({ ready }) => !ready).length;
+    const isEnough = opening * mostStreams >= this.#waiting.size;
+    if (!isEnough && this.#carriers.size < this.#options.maxConnections) this.#open();
+  }
+
+  #next(): void {
+    for (const [call] of this.#waiting) {
+      const free = this.#free();
+      if (free === undefined) return;
+      this.forget(call);
+      this.#start(call, free);
+    }
+  }
+
+  #open(): void {
+    const socket = this.#connector.openStream();
+    const session = http2.connect("http://upstream", {
+      createConnection: () => socket,
+      settings: { enablePush: false, initialWindowSize: windowBytes },
+      maxSessionMemory: 64,
+    });
+    const carrier: Carrier = {
+      session,
+      resets: new ResetBudget(resets, performance.now()),
+      calls: new Set(),
+      ready: false,
+      leaving: false,
+      timer: undefined,
+    };
+    this.#carriers.add(carrier);
+    let failure: NodeJS.ErrnoException | undefined;
+    // A session's error is nobody's if its streams are not told: each hears of its own end.
+    session.on("error", (error: NodeJS.ErrnoException) => (failure ??= error));
+    session.on("goaway", () => (carrier.leaving = true));
+    session.on("close", () => this.#gone(carrier, failure));
+    // The first SETTINGS of the service: it speaks HTTP/2, and says how many streams it takes.
+    session.once("remoteSettings", () => {
+      carrier.ready = true;
+      if (this.#closing) session.close();
+      this.#next();
+      if (carrier.calls.size === 0) this.#idle(carrier);
+    });
+    socket.once("secureConnect", () => {
+      if ((socket as TLSSocket).alpnProtocol !== "h2") session.destroy();
+    });
+  }
+
+  #gone(carrier: Carrier, failure: NodeJS.ErrnoException | undefined): void {
+    clearTimeout(carrier.timer);
+    this.#carriers.delete(carrier);
+    if (carrier.ready) this.#next();
+    // Whoever waits for a connection that never came to be does not wait for another one.
+    if (!carrier.ready) for (const [call] of this.#waiting) this.#refuse(call, failure);
+    else if (this.#waiting.size > 0 && this.#carriers.size < this.#options.maxConnections) this.#open();
+  }
+
+  #refuse(call: Http2Call, failure: NodeJS.ErrnoException | undefined): void {
+    this.forget(call);
+    call.fail(
+      failure?.code?.startsWith("ERR_HTTP2") === true || failure === undefined
+        ? new GatewayError("upstream_invalid_response", "The service does not speak HTTP/2.", {
+            cause: failure,
+          })
+        : connectFailure(failure),
+    );
+  }
+
+  #idle(carrier: Carrier): void {
+    clearTimeout(carrier.timer);
+    if (carrier.leaving || this.#closing || this.#options.idleTimeoutMs <= 0) carrier.session.close();
+    else carrier.timer = setTimeout(() => carrier.session.close(), this.#options.idleTimeoutMs).unref();
+  }
+
+  /** A service that is gone without a word must not hold its exchanges until their own limits. */
+  #ping(carrier: Carrier): void {
+    const { session } = carrier;
+    if (session.destroyed) return;
+    const limit = setTimeout(() => session.destroy(), pingLimitMs).unref();
+    session.ping((error) => {
+      clearTimeout(limit);
+      if (error === null && carrier.calls.size > 0)
+        carrier.timer = setTimeout(() => this.#ping(carrier), pingEveryMs).unref();
+    });
+  }
+}

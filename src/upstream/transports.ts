@@ -1,0 +1,63 @@
+// The transport of an upstream, by the version of HTTP that it speaks.
+import { createHttp2Transport } from "./http2-transport.ts";
+import { createPooledTransport, type PoolOptions } from "./pooled-transport.ts";
+import type {
+  OwnConnectionHandler,
+  TransportCounts,
+  UpstreamCall,
+  UpstreamHandler,
+  UpstreamRequest,
+  UpstreamTarget,
+  UpstreamTransport,
+} from "./transport.ts";
+import type { OwnRequest } from "./own-connections.ts";
+
+/** @throws Error when the target's `ca` is not PEM */
+export function createTransport(target: UpstreamTarget, options: PoolOptions): UpstreamTransport {
+  const { protocol = "http1" } = target;
+  if (protocol === "auto") return new ByContent(target, options);
+  return (protocol === "http1" ? createPooledTransport : createHttp2Transport)(target, options);
+}
+
+/** gRPC goes over HTTP/2, the rest over HTTP/1.1. */
+class ByContent implements UpstreamTransport {
+  readonly #http1: UpstreamTransport;
+  readonly #http2: UpstreamTransport;
+
+  constructor(target: UpstreamTarget, options: PoolOptions) {
+    this.#http1 = createPooledTransport(target, options);
+    this.#http2 = createHttp2Transport(target, options);
+  }
+
+  send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
+    return (isGrpc(request.fields) ? this.#http2 : this.#http1).send(request, handler);
+  }
+
+  openOwn(request: OwnRequest, handler: OwnConnectionHandler): () => void {
+    return this.#http1.openOwn(request, handler);
+  }
+
+  counts(): TransportCounts {
+    const [one, two] = [this.#http1.counts(), this.#http2.counts()];
+    return {
+      active: one.active + two.active,
+      idle: one.idle + two.idle,
+      queued: one.queued + two.queued,
+      upgraded: one.upgraded + two.upgraded,
+    };
+  }
+
+  close(): void {
+    this.#http1.close();
+    this.#http2.close();
+  }
+}
+
+function isGrpc(fields: readonly string[]): boolean {
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string;
+    if (name.length === 12 && name.toLowerCase() === "content-type")
+      return /^application\/grpc(?:[+;]|$)/i.test(fields[i + 1] as string);
+  }
+  return false;
+}
