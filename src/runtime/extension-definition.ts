@@ -14,6 +14,8 @@ export interface RuntimeStatus {
   readonly quarantined?: string | undefined;
   /** What it takes, where the runtime can tell. */
   readonly memoryBytes?: number | undefined;
+  /** What it takes of a processor's time, likewise: 1 = all of one. */
+  readonly cpuShare?: number | undefined;
 }
 
 /** A plugin that is not built in, as its runtime makes it. */

@@ -36,6 +36,7 @@ export const pluginReport = z.strictObject({
   trouble: z.string().nullable(),
   restarts: count,
   memoryBytes: count.nullable(),
+  cpuShare: z.number().min(0).nullable(),
   hooks: z.record(z.string(), hook),
 });
 
@@ -69,6 +70,7 @@ export function reportOf({ plugin, status, ...seen }: OnRoutes): PluginReport {
     trouble: status?.quarantined ?? seen.trouble ?? null,
     restarts: status?.restarts ?? 0,
     memoryBytes: status?.memoryBytes ?? null,
+    cpuShare: status?.cpuShare ?? null,
     hooks: hooksOf(plugin),
   };
 }
@@ -94,6 +96,9 @@ export function mergeReports(reports: readonly PluginReport[]): PluginReport[] {
   return [...merged.values()].sort((a, b) => a.priority - b.priority);
 }
 
+const sumOf = (one: number | null, other: number | null): number | null =>
+  one === null ? other : one + (other ?? 0);
+
 function mergedOf(one: PluginReport, other: PluginReport): PluginReport {
   const hooks = { ...one.hooks };
   for (const [phase, { errors, seconds }] of Object.entries(other.hooks)) {
@@ -108,7 +113,8 @@ function mergedOf(one: PluginReport, other: PluginReport): PluginReport {
     quarantined: one.quarantined || other.quarantined,
     trouble: one.trouble ?? other.trouble,
     restarts: one.restarts + other.restarts,
-    memoryBytes: one.memoryBytes === null ? other.memoryBytes : one.memoryBytes + (other.memoryBytes ?? 0),
+    memoryBytes: sumOf(one.memoryBytes, other.memoryBytes),
+    cpuShare: sumOf(one.cpuShare, other.cpuShare),
     hooks,
   };
 }

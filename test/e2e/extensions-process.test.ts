@@ -307,6 +307,13 @@ describe("the process of a plugin", () => {
       return { plugins: ["geo"], extensions: { geo } };
     };
     await using sidecar = await startSidecar({ policy: policyOf("1.0.0"), upstream: echo });
+    await eventually("its memory and its share of a processor are told", async () => {
+      const { plugins } = (await (await fetch(`${sidecar.adminUrl}/plugins`)).json()) as {
+        plugins: { memoryBytes: number; cpuShare: number | null }[];
+      };
+      const [geo = { memoryBytes: 0, cpuShare: null }] = plugins;
+      return geo.memoryBytes > 10_000_000 && geo.cpuShare !== null && geo.cpuShare < 2;
+    });
     assert.equal((await ask(sidecar, "/a"))[2], "1.0.0 /a");
     const slow = ask(sidecar, "/slow");
     sidecar.setPolicy(policyOf("1.0.1"));

@@ -65,6 +65,10 @@ export class ProcessHost {
     return { requestBytes: requestBodyBytes(this.extension) };
   }
 
+  get cpuShare(): number | undefined {
+    return this.#life?.cpuShare;
+  }
+
   get memoryBytes(): number | undefined {
     return this.#life?.memoryBytes;
   }

@@ -82,6 +82,10 @@ export class PluginLife {
     return this.#watch.memoryBytes();
   }
 
+  get cpuShare(): number | undefined {
+    return this.#watch.cpuShare;
+  }
+
   /** Rejects with why it cannot serve. @param setUps those of the routes that there are */
   async ready(setUps: readonly RouteSetUp[]): Promise<this> {
     await this.#begun.promise;

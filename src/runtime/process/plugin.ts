@@ -37,10 +37,11 @@ export function createProcessPlugin(
         throw error;
       }
     },
-    status: ({ restarts, started, memoryBytes }) => ({
+    status: ({ restarts, started, memoryBytes, cpuShare }) => ({
       restarts: Math.max(0, started),
       quarantined: restarts.quarantined ? restarts.reason : undefined,
       memoryBytes,
+      cpuShare,
     }),
   };
 }

@@ -28,6 +28,8 @@ export class ProcessWatch {
   #pings = 0;
   #pingedAt = 0;
   #baseBytes: number | undefined;
+  #measured: { readonly cpuMs: number | undefined; readonly at: number } = { cpuMs: undefined, at: 0 };
+  #cpuShare: number | undefined;
   /** Set-ups that it has not answered: these may take their time. */
   settingUp = 0;
 
@@ -47,6 +49,11 @@ export class ProcessWatch {
 
   stop(): void {
     clearInterval(this.#timer);
+  }
+
+  /** Of a processor, over the last second; undefined where that cannot be told. */
+  get cpuShare(): number | undefined {
+    return this.#cpuShare;
   }
 
   /** What it takes of the machine's memory; undefined where that cannot be told. */
@@ -71,6 +78,25 @@ export class ProcessWatch {
     for (const call of late) process.send(["cancel", call]);
     this.#ping(late.length > 0);
     this.#weigh();
+    if (this.#ticks % ticksBetweenPings === 0) this.#measureCpu(now);
+  }
+
+  #measureCpu(now: number): void {
+    const cpuMs = this.#cpuMs();
+    const { cpuMs: before, at } = this.#measured;
+    if (cpuMs !== undefined && before !== undefined) this.#cpuShare = (cpuMs - before) / (now - at);
+    this.#measured = { cpuMs, at: now };
+  }
+
+  /** Time of processors that it has had; fields 14 and 15 of proc_pid_stat(5), in hundredths of a second. */
+  #cpuMs(): number | undefined {
+    try {
+      const stat = readFileSync(`/proc/${this.#process.pid}/stat`, "latin1");
+      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      return (Number(fields[11]) + Number(fields[12])) * 10;
+    } catch {
+      return undefined;
+    }
   }
 
   #ping(isLate: boolean): void {

@@ -168,6 +168,7 @@ describe("plugins that policies bring", () => {
           trouble: null,
           restarts: 0,
           memoryBytes: null,
+          cpuShare: null,
           hooks: {},
         },
         [],
