@@ -202,10 +202,13 @@ export class Step {
     exchange.hookWaits();
     return new Promise((resolve) => {
       let pending = true;
+      // After a stall of our own process the answer may lie in a socket already: it is read first.
+      const ring = (): void => void setImmediate(late);
       const late = (): void => {
+        if (!pending) return;
         // A slow client must not make the plugin look slow, or open its breaker: the body has a limit of its own.
         if (exchange.readsBody && !exchange.over) {
-          timer = setTimeout(late, limitMs);
+          timer = setTimeout(ring, limitMs);
           return;
         }
         pending = false;
@@ -216,7 +219,7 @@ export class Step {
         resolve(this.#failed(phase, exchange, error, true));
         exchange.hookSettled();
       };
-      let timer = setTimeout(late, limitMs);
+      let timer = setTimeout(ring, limitMs);
       const settle = (settled: () => HookResult<T>): void => {
         if (!pending) return;
         pending = false;

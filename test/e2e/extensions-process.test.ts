@@ -5,6 +5,7 @@ import type { RequestListener } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { definePlugin, z } from "outrigger/plugin";
 import { startSidecar, type TestSidecar } from "outrigger/plugin/testing";
 import { createProcessPlugin } from "../../src/runtime/process/plugin.ts";
 import { bundledPluginProcess } from "../support/plugin-process.ts";
@@ -242,6 +243,41 @@ describe("a plugin in a process of its own", () => {
     await sidecar.stop();
     assert.deepEqual(pluginProcesses(), []);
   });
+});
+
+test("an answer that came in time is in time, though the sidecar itself was busy", async () => {
+  const stall = definePlugin({
+    name: "stall",
+    version: "1.0.0",
+    apiVersion: 1,
+    priority: 10,
+    security: false,
+    failMode: "closed",
+    options: z.strictObject({}),
+    setup: () => ({
+      onRequest() {
+        // Once the process has the next plugin's call, and before it answers; what ends in this phase is followed by
+        // timers, not by what the process said.
+        const busy = (): void => {
+          for (const until = performance.now() + 150; performance.now() < until;);
+        };
+        setTimeout(() => setImmediate(busy), 2);
+      },
+    }),
+  });
+  const code = `module.exports = { setup: () => ({ async onRequest({ request }) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    request.fields.set("X-Geo", "NL");
+  } }) };`;
+  await using sidecar = await startSidecar({
+    plugins: [stall, createProcessPlugin(bundleExtension({ code }), program)],
+    policy: { plugins: ["stall", "geo"] },
+    upstream: echo,
+  });
+  for (let i = 0; i < 3; i += 1) {
+    const [status, headers] = await ask(sidecar, "/");
+    assert.deepEqual([status, sentOn(headers)["x-geo"]], [200, "NL"]);
+  }
 });
 
 /** A plugin that dies when it is told to. */

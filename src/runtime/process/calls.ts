@@ -14,8 +14,8 @@ export interface Call {
   startedMono: number;
   /** Reads of the client's body that are under way: their time is not the plugin's. */
   bodyReads: number;
-  /** Of a call that read the body: aborts when nobody waits for it any more. */
-  signal: AbortSignal | undefined;
+  /** Aborts when nobody waits for it any more; undefined = nobody ever does. */
+  readonly signal: AbortSignal | undefined;
   resolve(verdict: Verdict): void;
   reject(error: unknown): void;
 }
@@ -31,7 +31,7 @@ export class Calls {
 
   /**
    * @param maxBodyBytes of a body that the plugin answers with
-   * @param limitMs of a hook: what comes later changes nothing any more
+   * @param limitMs of a hook
    */
   constructor(maxBodyBytes: number, limitMs: number, now: () => number) {
     this.#maxBodyBytes = maxBodyBytes;
@@ -57,7 +57,8 @@ export class Calls {
   answered(id: unknown, given: unknown, changed: unknown, blobs: readonly Buffer[]): void {
     const call = this.#take(id);
     if (call === undefined) return;
-    if (this.#isLate(call)) return call.reject(new Error("the answer came too late"));
+    // Whoever called has gone on without it: the exchange is not to be touched.
+    if (call.signal?.aborted === true) return call.reject(new Error("the answer came too late"));
     try {
       const read = verdict(given, blobs, this.#maxBodyBytes);
       if (read !== undefined) checkVerdict(read, call.fields);
@@ -95,7 +96,6 @@ export class Calls {
 
   /** The call reads the client's body, which takes as long as the client does. */
   async whileReading<T>(call: Call, read: () => Promise<T>): Promise<T> {
-    call.signal ??= call.exchange.signal;
     call.bodyReads += 1;
     try {
       return await read();
@@ -103,11 +103,6 @@ export class Calls {
       call.bodyReads -= 1;
       call.startedMono = this.#now();
     }
-  }
-
-  /** Whoever called has gone on without it: the exchange is not to be touched. A timer may be a millisecond early. */
-  #isLate({ signal, startedMono }: Call): boolean {
-    return signal === undefined ? this.#now() - startedMono >= this.#limitMs - 1 : signal.aborted;
   }
 
   #take(id: unknown): Call | undefined {

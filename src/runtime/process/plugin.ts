@@ -143,7 +143,7 @@ class RouteHooks {
       fields: this.#fields,
       startedMono: this.#host.services.clock.mono(),
       bodyReads: 0,
-      signal: undefined,
+      signal: hook === "onComplete" ? undefined : exchange.signal,
       resolve,
       reject,
     });

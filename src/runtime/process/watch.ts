@@ -30,6 +30,7 @@ export class ProcessWatch {
   #baseBytes: number | undefined;
   #measured: { readonly cpuMs: number | undefined; readonly at: number } = { cpuMs: undefined, at: 0 };
   #cpuShare: number | undefined;
+  #wasLate = false;
   /** Set-ups that it has not answered: these may take their time. */
   settingUp = 0;
 
@@ -39,6 +40,12 @@ export class ProcessWatch {
     this.#now = now;
     this.#onTick = onTick;
   }
+
+  readonly #expire = (): void => {
+    const late = this.#process.calls.expire(graceMs);
+    for (const call of late) this.#process.send(["cancel", call]);
+    this.#wasLate ||= late.length > 0;
+  };
 
   /** Its memory is what it needs for itself. */
   start(): void {
@@ -74,9 +81,10 @@ export class ProcessWatch {
     this.#ticks += 1;
     this.#onTick();
     if (process.over) return;
-    const late = process.calls.expire(graceMs);
-    for (const call of late) process.send(["cancel", call]);
-    this.#ping(late.length > 0);
+    // What lies in the socket already is read before it is judged.
+    if (process.calls.size > 0) setImmediate(this.#expire);
+    this.#ping(this.#wasLate);
+    this.#wasLate = false;
     this.#weigh();
     if (this.#ticks % ticksBetweenPings === 0) this.#measureCpu(now);
   }
@@ -102,7 +110,6 @@ export class ProcessWatch {
   #ping(isLate: boolean): void {
     const process = this.#process;
     if (process.pongs < this.#pings) {
-      // What lies in the socket already is read before it is judged.
       const most = this.settingUp > 0 ? settingUpTicks : pingTicks;
       if (this.#ticks - this.#pingedAt >= most) setImmediate(() => this.#judge());
       return;
