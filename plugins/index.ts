@@ -5,6 +5,15 @@ import { cache } from "./cache/index.ts";
 import { cors } from "./cors/index.ts";
 import { logging } from "./logging/index.ts";
 import { rateLimit } from "./rate-limit/index.ts";
+import { securityHeaders } from "./security-headers/index.ts";
 import { transform } from "./transform/index.ts";
 
-export const registry: readonly PluginDefinition[] = [logging, cors, auth, rateLimit, cache, transform];
+export const registry: readonly PluginDefinition[] = [
+  logging,
+  cors,
+  auth,
+  rateLimit,
+  cache,
+  transform,
+  securityHeaders,
+];

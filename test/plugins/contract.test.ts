@@ -19,6 +19,7 @@ const order: readonly (readonly [number, string])[] = [
   [15, "rate-limit"],
   [20, "cache"],
   [50, "transform"],
+  [55, "security-headers"],
 ];
 
 test("plugins run in exactly this order, and no two share a priority", () => {

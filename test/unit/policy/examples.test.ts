@@ -71,6 +71,7 @@ test("the example of everything names every plugin of the contract", async () =>
     "cors",
     "logging",
     "rate-limit",
+    "security-headers",
     "transform",
   ]);
   assert.equal(routes.length, 3);
