@@ -235,6 +235,9 @@ function policyEvents(telemetry: Telemetry, clock: Clock, parts: EventParts): Po
       }
       told = problems.join();
     },
+    onConfirmed() {
+      confirmedAt = clock.now();
+    },
     onRejected(problems) {
       counted.rejected.inc();
       const stays = confirmedAt === undefined ? "none is in force" : "the one in force stays";

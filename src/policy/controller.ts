@@ -211,9 +211,13 @@ class Controller<Snapshot> implements PolicyController {
   async #settle(raw: RawPolicy, source: PolicyOrigin, signal: AbortSignal): Promise<boolean> {
     if (this.#settled !== undefined && sameDocuments(this.#settled.raw, raw)) {
       const { problems } = this.#settled;
-      if (problems.length > 0) this.#outcome.fail(problems);
-      else this.#outcome.succeed();
-      return problems.length === 0;
+      if (problems.length > 0) {
+        this.#outcome.fail(problems);
+        return false;
+      }
+      this.#outcome.succeed();
+      this.#options.events.onConfirmed?.();
+      return true;
     }
     this.#settled = undefined;
     return this.#take(raw, source, signal);

@@ -17,6 +17,8 @@ export interface PolicyMeta {
 export interface PolicyEvents {
   /** A policy was swapped in, or the one in force was found at its source (`changed` false). */
   onAccepted(meta: PolicyMeta, changed: boolean, overruled: readonly Problem[]): void;
+  /** The source was read again and still holds the policy in force. */
+  onConfirmed?(): void;
   /** A policy was refused; told once for the same documents and problems. */
   onRejected(problems: readonly Problem[]): void;
   /** The policy in force is over by its signature, or what the source holds besides it is not taken; told once. */

@@ -37,6 +37,12 @@ class Diary extends EventEmitter {
   readonly rejected: string[] = [];
   readonly states: string[] = [];
   readonly trouble: string[] = [];
+  confirmed = 0;
+
+  confirm(): void {
+    this.confirmed += 1;
+    this.emit("change");
+  }
 
   note<Entry>(list: Entry[], entry: Entry): void {
     list.push(entry);
@@ -71,6 +77,7 @@ async function createController(record: Diary, overrides: Overrides): Promise<Po
     clock: { now: () => 1_700_000_000_000 },
     events: {
       onAccepted: (meta, changed) => record.note(record.accepted, { meta, changed }),
+      onConfirmed: () => record.confirm(),
       onRejected: (problems: readonly Problem[]) =>
         record.note(record.rejected, problems.map(problemText).join("; ")),
       onSourceState: (state) => record.note(record.states, state),
@@ -302,13 +309,15 @@ describe("a policy in Redis", () => {
         return read(raw);
       },
     });
-    await record.until(() => polls >= 5);
+    await record.until(() => polls >= 5 && record.confirmed >= 3);
     assert.equal(reads, 1);
     await set("garbage");
     await record.until(() => record.rejected.length === 1);
     const seen = polls;
+    const { confirmed } = record;
     await record.until(() => polls >= seen + 5);
     assert.equal(reads, 2);
+    assert.equal(record.confirmed, confirmed);
   });
 
   test("that is deleted stays in force, and the status says so", async () => {
