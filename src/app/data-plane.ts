@@ -18,7 +18,7 @@ import { createPluginHost, type PluginHost } from "../runtime/plugin-host.ts";
 import type { HostServices } from "../runtime/scoped-services.ts";
 import { drainLimits, type TakeBacklog } from "../server/drain.ts";
 import { Listener } from "../server/listener.ts";
-import { readTlsFiles, type TlsFiles, watchTlsFiles } from "../server/tls-files.ts";
+import { expiryOf, readTlsFiles, type TlsFiles, watchTlsFiles } from "../server/tls-files.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import { StallWatch } from "../telemetry/stalls.ts";
 import { createTransport } from "../upstream/transports.ts";
@@ -84,7 +84,7 @@ export function createDataPlane(
   // One too many is closed; by default it would be handed round between full workers without end (Node 26.10).
   if (options.workerCount !== undefined) Object.assign(listener.server, { dropMaxConnection: true });
   stalls.start();
-  const unwatchTls = tls && watchTlsFiles(tls, logger, (renewed) => listener.setTls(renewed));
+  const unwatchTls = tls && watchCertificate(tls, listener, telemetry);
   secretFiles.renewIn(inForce);
   return {
     ...governed(inForce, listener, telemetry),
@@ -106,6 +106,21 @@ export function createDataPlane(
       upstreams.close();
     },
   };
+}
+
+/** @returns stops watching */
+function watchCertificate(tls: TlsFiles, listener: Listener, { logger, metrics }: Telemetry): () => void {
+  const expiry = metrics.gauge(
+    "outrigger_certificate_expiry_timestamp_seconds",
+    "When the first certificate of the listener's chain is over",
+    [],
+    "min",
+  )();
+  expiry.set(expiryOf(readTlsFiles(tls)));
+  return watchTlsFiles(tls, logger, (renewed) => {
+    listener.setTls(renewed);
+    expiry.set(expiryOf(renewed));
+  });
 }
 
 async function closePlugins(

@@ -1,5 +1,6 @@
 // Certificate, key and client authorities of the listener, read again when the files change: certificates are renewed
 // every few weeks, and connections must not notice.
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { ServerOptions } from "node:https";
 import type { Logger } from "../plugin-api/contract.ts";
@@ -22,6 +23,20 @@ export function readTlsFiles({ cert, key, clientCa }: TlsFiles): ServerOptions {
       ? {}
       : { ca: readFileSync(clientCa), requestCert: true, rejectUnauthorized: false }),
   };
+}
+
+const pemCertificate = /-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g;
+
+/** @returns when the first certificate of the chain is over, in seconds since 1970; 0 when none can be read */
+export function expiryOf({ cert }: ServerOptions): number {
+  try {
+    const ends = (String(cert).match(pemCertificate) ?? []).map((pem) =>
+      new X509Certificate(pem).validToDate.getTime(),
+    );
+    return ends.length === 0 ? 0 : Math.min(...ends) / 1000;
+  } catch {
+    return 0; // TLS took it all the same: the alert on what is over brings somebody to look at it.
+  }
 }
 
 const everyMs = 5_000;

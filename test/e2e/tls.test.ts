@@ -1,5 +1,6 @@
 // The TLS listener: client certificates, renewal while it serves, and what is no TLS.
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type http from "node:http";
@@ -17,7 +18,7 @@ import { eventually } from "../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 
 describe("the TLS listener", () => {
-  const [own, next, friend, stranger] = Array.from({ length: 4 }, () => makeCertificate()) as [
+  const [own, next, friend, stranger] = Array.from({ length: 4 }, (_, i) => makeCertificate(2 + i)) as [
     ReturnType<typeof makeCertificate>,
     ReturnType<typeof makeCertificate>,
     ReturnType<typeof makeCertificate>,
@@ -56,6 +57,9 @@ describe("the TLS listener", () => {
     eventually("the certificate is reloaded", () => {
       return sidecar.lines.filter(({ msg }) => msg === "certificate reloaded").length >= times;
     });
+  const expiry = async (): Promise<number> =>
+    Number(/^outrigger_certificate_expiry_timestamp_seconds\S* (\d+)$/m.exec(await sidecar.metrics())?.[1]);
+  const endOf = (pem: string): number => new X509Certificate(pem).validToDate.getTime() / 1000;
   const connect = (options: tls.ConnectionOptions = {}): Promise<RawClient> => {
     const socket = tls.connect({
       port: sidecar.port,
@@ -71,7 +75,7 @@ describe("the TLS listener", () => {
     assert.equal((await client.answer()).body, "https");
     return shown[0];
   };
-  const der = (pem: string): Buffer => new (process.getBuiltinModule("crypto").X509Certificate)(pem).raw;
+  const der = (pem: string): Buffer => new X509Certificate(pem).raw;
 
   it("hands a client certificate that verifies to the plugins", async () => {
     const client = await connect(friend);
@@ -132,8 +136,13 @@ describe("the TLS listener", () => {
   it("serves a renewed certificate and authority to new connections; old ones go on", async () => {
     const old = await connect(friend);
     await ask(old);
+    const before = await expiry();
     write(next, stranger);
     await reloaded(1);
+    assert.deepEqual(
+      [before, await expiry()],
+      [own, next].map(({ cert }) => endOf(cert)),
+    );
     assert.deepEqual(await ask(old), { certificate: der(friend.cert) });
     const client = await connect(stranger);
     const { raw } = (client.socket as tls.TLSSocket).getPeerX509Certificate() ?? {};

@@ -11,7 +11,7 @@ export interface Certificate {
   readonly cert: string;
 }
 
-export function makeCertificate(): Certificate {
+export function makeCertificate(days = 2): Certificate {
   const folder = mkdtempSync(join(tmpdir(), "outrigger-certificate-"));
   try {
     const key = join(folder, "key.pem");
@@ -19,9 +19,17 @@ export function makeCertificate(): Certificate {
     const names = "subjectAltName=DNS:localhost,IP:127.0.0.1";
     execFileSync(
       "openssl",
-      ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"].concat(
-        ["-subj", "/CN=localhost", "-addext", names, "-keyout", key, "-out", cert],
-      ),
+      [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        String(days),
+      ].concat(["-subj", "/CN=localhost", "-addext", names, "-keyout", key, "-out", cert]),
       { stdio: "pipe" },
     );
     return { key: readFileSync(key, "utf8"), cert: readFileSync(cert, "utf8") };

@@ -37,6 +37,7 @@ const programs: readonly Program[] = [
   // Guests of WebAssembly are compiled from C.
   { names: ["clang"], package: "clang" },
   { names: ["wasm-ld"], package: "lld" },
+  { names: ["promtool"], package: "prometheus" },
 ];
 
 const root = join(import.meta.dirname, "../..");
