@@ -1,8 +1,12 @@
 // A bundle's text becomes a plugin: a CommonJS module that may require the contract and nothing else.
+import { setFlagsFromString } from "node:v8";
 import { compileFunction } from "node:vm";
 import type { PluginDefinition } from "../../../plugin-api/contract.ts";
 import type { Services } from "../../../plugin-api/services.ts";
 import type { LoadFacts } from "../protocol.ts";
+
+/** What is longer takes too much memory to have all of it compiled. */
+const longestEager = 1_048_576;
 
 export interface Loaded {
   readonly definition: Pick<PluginDefinition, "setup"> & Partial<PluginDefinition>;
@@ -27,7 +31,15 @@ export async function loadBundle(
     );
   };
   const parameters = ["module", "exports", "require", "__filename", "__dirname"];
-  const run = compileFunction(bundle, parameters, { filename: place }) as (...given: unknown[]) => void;
+  // All of it now, instead of each function when a request first comes to it.
+  const isEager = bundle.length <= longestEager;
+  if (isEager) setFlagsFromString("--no-lazy");
+  let run: (...given: unknown[]) => void;
+  try {
+    run = compileFunction(bundle, parameters, { filename: place }) as typeof run;
+  } finally {
+    if (isEager) setFlagsFromString("--lazy");
+  }
   Reflect.apply(run, module.exports, [module, module.exports, require, place, ""]);
   const definition = definitionOf(module.exports);
   const state = await definition.init?.(services);

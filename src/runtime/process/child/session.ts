@@ -6,6 +6,7 @@ import { cut, type ErrorClass, errorOf } from "./errors.ts";
 import { HookRunner } from "./hook-runner.ts";
 import { loadBundle, type Loaded } from "./load-bundle.ts";
 import { MetricChanges } from "./metric-changes.ts";
+import { rehearse } from "./rehearsal.ts";
 import { createServices, type Reply } from "./services.ts";
 import { LogLimit } from "./log-limit.ts";
 
@@ -125,7 +126,10 @@ export class Session {
         ]);
       },
     });
-    this.#loaded = loadBundle(bundle, facts, services, this.#contract);
+    const { GatewayError } = this.#contract;
+    this.#loaded = rehearse(GatewayError, { services, facts }).then(() =>
+      loadBundle(bundle, facts, services, this.#contract),
+    );
     this.#loaded.then(
       () => this.#say(["loaded"]),
       (error: unknown) => this.#say(["refused", 0, cut(textOf(error), 1_000)]),
