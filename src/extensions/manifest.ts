@@ -2,13 +2,18 @@
 // it is not given.
 import semver from "semver";
 import { z } from "zod";
+import { ownMetricLike } from "./own-metrics.ts";
 
 /** Version of the plugin contract that this sidecar has; a manifest's `apiVersion` is a range over it. */
 export const contractVersion = "1.0.0";
 
 export const extensionName = z
   .string()
-  .regex(/^[a-z][a-z0-9-]{0,62}$/, "must be lower-case letters, digits and -, and begin with a letter");
+  .regex(/^[a-z][a-z0-9-]{0,62}$/, "must be lower-case letters, digits and -, and begin with a letter")
+  .refine((name) => ownMetricLike(name) === undefined, {
+    error: ({ input }) =>
+      `is reserved: the plugin's metrics could pass for the sidecar's ${ownMetricLike(String(input))}`,
+  });
 export const exactVersion = z
   .string()
   .max(64)

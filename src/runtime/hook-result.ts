@@ -12,6 +12,12 @@ export class HookFailure {
   }
 }
 
+export function pluginFailed(error: unknown): HookFailure {
+  return new HookFailure(
+    new GatewayError("plugin_failed", "A plugin of this route failed.", { cause: error }),
+  );
+}
+
 /** There is nobody to call just now. Each call counts as an error; why is in the log once, not with each. */
 export class PluginUnavailable extends Error {
   override readonly name = "PluginUnavailable";

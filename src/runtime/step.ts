@@ -12,9 +12,9 @@ import type {
   Verdict,
 } from "../plugin-api/contract.ts";
 import { Breaker } from "./breaker.ts";
-import { GatewayError, gatewayErrorOf } from "../plugin-api/errors.ts";
+import { type GatewayError, gatewayErrorOf } from "../plugin-api/errors.ts";
 import type { LiveExchange } from "./exchange.ts";
-import { HookFailure, type HookResult, leftOut, PluginUnavailable } from "./hook-result.ts";
+import { HookFailure, type HookResult, leftOut, pluginFailed, PluginUnavailable } from "./hook-result.ts";
 import type { PluginFaults } from "./plugin-faults.ts";
 import type { HookMeasures, Phase } from "./hook-measures.ts";
 import type { Clock, Counter, Histogram, Logger } from "../plugin-api/services.ts";
@@ -180,9 +180,8 @@ export class Step {
     exchange: LiveExchange,
     result: T | Promise<T>,
   ): HookResult<T> | Promise<HookResult<T>> {
-    if (result !== undefined && isThenable(result)) {
+    if (result !== undefined && isThenable(result))
       return this.#within(phase, exchange, Promise.resolve(result));
-    }
     exchange.endHook();
     return this.#settled(phase, exchange, result as T, true);
   }
@@ -216,7 +215,7 @@ export class Step {
         // Cancels the hook's own waits; what it still returns is not looked at.
         exchange.cancelHook(error);
         exchange.hookMono = startedMono;
-        resolve(this.#failed(phase, exchange, error, true));
+        this.#resolve(resolve, () => this.#failed(phase, exchange, error, true));
         exchange.hookSettled();
       };
       let timer = setTimeout(ring, limitMs);
@@ -227,7 +226,7 @@ export class Step {
         exchange.endHook();
         // Whatever began meanwhile (a failure's own response phase) has set it anew.
         exchange.hookMono = startedMono;
-        resolve(settled());
+        this.#resolve(resolve, settled);
         exchange.hookSettled();
       };
       result.then(
@@ -235,6 +234,16 @@ export class Step {
         (error: unknown) => settle(() => this.#failed(phase, exchange, error)),
       );
     });
+  }
+
+  /** Who waits for the hook is answered, whatever goes wrong in counting it. */
+  #resolve<T>(resolve: (result: HookResult<T>) => void, settled: () => HookResult<T>): void {
+    try {
+      resolve(settled());
+    } catch (error) {
+      this.#logger.error({ plugin: this.name, err: error }, "what a plugin's hook came to cannot be counted");
+      resolve(pluginFailed(error));
+    }
   }
 
   /** The hook has come to a value; one that is no verdict is the plugin's fault. @param plainly without a promise */
@@ -276,12 +285,10 @@ export class Step {
       const nowMono = this.#clock.mono();
       exchange.trace?.hookRan(this.name, phase, exchange.hookMono, nowMono, true);
       exchange.hookMono = nowMono;
-      if (hung) this.breaker?.failed(exchange.hookMono);
+      if (hung) this.breaker?.failed(nowMono);
       else this.breaker?.succeeded();
     }
-    return new HookFailure(
-      new GatewayError("plugin_failed", "A plugin of this route failed.", { cause: error }),
-    );
+    return pluginFailed(error);
   }
 
   #count(phase: Phase, startedMono: number, error: unknown): void {

@@ -26,6 +26,9 @@ export type FamilySnapshot = z.output<typeof familySnapshot>;
 
 type Wanted = Omit<MetricFamilyOptions, "service" | "maxSeries">;
 
+/** What families of one name have in common. */
+const shape = ["type", "labels", "buckets"] as const;
+
 const metricName = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
 const labelName = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
 
@@ -64,10 +67,8 @@ export class MetricFamilies {
   define<T extends Child>(wanted: Wanted, make: (labels: string) => T): MetricFamily<T> {
     const known = this.#families.get(wanted.name);
     if (known !== undefined) {
-      const same = (["type", "labels", "buckets"] as const).every(
-        (key) => String(known.options[key]) === String(wanted[key]),
-      );
-      if (!same) throw new Error(`metric ${wanted.name} exists with another type, labels or buckets`);
+      if (!this.#fits(wanted))
+        throw new Error(`metric ${wanted.name} exists with another type, labels or buckets`);
       // The same type, so the same class of children.
       return known as MetricFamily<T>;
     }
@@ -92,19 +93,36 @@ export class MetricFamilies {
     });
   }
 
-  /** Adds what another process has counted. Past the bound on series, what is new counts as `other`. */
-  add(snapshot: readonly FamilySnapshot[]): void {
+  /**
+   * Adds what another process has counted. Past the bound on series, what is new counts as `other`.
+   * @returns the families that are left out, because they exist with another type, labels or buckets: plugins of others
+   *   may define theirs anew in each process
+   */
+  add(snapshot: readonly FamilySnapshot[]): string[] {
+    const leftOut: string[] = [];
     for (const { series, ...wanted } of snapshot) {
+      if (!this.#fits(wanted)) {
+        leftOut.push(wanted.name);
+        continue;
+      }
       const family = this.define(wanted, makerOf(wanted));
       const aggregation = wanted.type === "gauge" ? wanted.aggregation : "sum";
       for (const { values, cells } of series) {
         const child = family.child(values);
-        if (child.cells.length !== cells.length) throw new Error(`metric ${wanted.name} has other buckets`);
         if (this.#added.has(child)) combine(child.cells, cells, aggregation);
         else child.cells.set(cells);
         this.#added.add(child);
       }
     }
+    return leftOut;
+  }
+
+  #fits(wanted: Wanted): boolean {
+    const known = this.#families.get(wanted.name);
+    return (
+      known === undefined ||
+      shape.every((key) => JSON.stringify(known.options[key]) === JSON.stringify(wanted[key]))
+    );
   }
 }
 

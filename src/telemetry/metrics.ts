@@ -15,6 +15,15 @@ export interface MetricsOptions {
   readonly maxSeries?: number;
 }
 
+const leftOutFamily = {
+  name: "outrigger_worker_metrics_left_out",
+  help: "Metrics of workers that this page leaves out: another worker has the name with another type, labels or buckets",
+  type: "gauge",
+  labels: [],
+  buckets: [],
+  aggregation: "sum",
+} as const;
+
 /** All metrics of a process as another one takes them. */
 export const metricsSnapshot = z.strictObject({
   families: z.array(familySnapshot),
@@ -95,8 +104,12 @@ export function mergeMetrics(
 ): string {
   const families = new MetricFamilies(service, maxSeries);
   const blocks = new Map<string, string[]>();
+  const leftOut = families
+    .define(leftOutFamily, (labels) => new GaugeChild(leftOutFamily.name, labels))
+    .child([]);
+  let left = 0;
   for (const snapshot of snapshots) {
-    families.add(snapshot.families);
+    left += families.add(snapshot.families).length;
     for (const block of snapshot.process.trimEnd().split("\n\n")) {
       if (block === "") continue;
       // The format wants all samples of a metric in one group, behind its two lines of comment.
@@ -106,6 +119,7 @@ export function mergeMetrics(
       else known.push(...samples);
     }
   }
+  leftOut.set(left);
   return textOf(families, `${[...blocks.values()].map((lines) => lines.join("\n")).join("\n\n")}\n`);
 }
 

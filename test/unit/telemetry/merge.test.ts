@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { deserialize, serialize } from "node:v8";
 import fc from "fast-check";
+import { ExitedWorkerMetrics } from "../../../src/workers/exited-worker-metrics.ts";
 import { createMetrics, mergeMetrics, metricsSnapshot } from "../../../src/telemetry/metrics.ts";
 
 /** What a snapshot is once it has gone through the channel between two processes. */
@@ -47,6 +48,30 @@ describe("metrics of several processes", () => {
       }),
       { numRuns: 50 },
     );
+  });
+
+  it("leave out what another process has by that name with other labels or buckets", async () => {
+    const processes = [
+      [1, 2],
+      [1, 3],
+      [1, 2],
+    ].map((bounds, worker) => {
+      const metrics = createMetrics({ service: "s" });
+      metrics.counter("t_total", "T")().inc();
+      metrics.histogram("t_seconds", "T", [], bounds)().observe(1);
+      if (worker === 2) metrics.counter("t_mixed", "T", ["a"])("x").inc();
+      else metrics.counter("t_mixed", "T", ["b", "c"])("x", "y").inc();
+      return metrics;
+    });
+    const snapshots = await Promise.all(processes.map(async (metrics) => sent(await metrics.snapshot())));
+    const text = mergeMetrics("s", snapshots);
+    assert.equal(value(text, 't_total{service="s"}'), 3);
+    assert.equal(value(text, 't_seconds_count{service="s"}'), 2);
+    assert.equal(value(text, 't_mixed{service="s",b="x",c="y"}'), 2);
+    assert.equal(value(text, 'outrigger_worker_metrics_left_out{service="s"}'), 2);
+    const exited = new ExitedWorkerMetrics("s", 100);
+    snapshots.forEach((snapshot) => exited.add(snapshot));
+    assert.match(mergeMetrics("s", [exited.snapshot()]), /^t_seconds_count\{service="s"\} 2$/m);
   });
 
   it("combine gauges as their family says", async () => {
@@ -94,13 +119,8 @@ describe("metrics of several processes", () => {
     assert.equal(value(text, 't_total{service="s",route="other"}'), 6);
   });
 
-  it("are refused when they are no metrics, or are of another kind", async () => {
-    const good = createMetrics({ service: "s" });
-    good.counter("t_total", "T");
-    const other = createMetrics({ service: "s" });
-    other.gauge("t_total", "T");
-    const [one, two] = await Promise.all([good.snapshot(), other.snapshot()]);
-    assert.throws(() => mergeMetrics("s", [sent(one), sent(two)]), /another type/);
+  it("are refused when they are no metrics", async () => {
+    const one = await createMetrics({ service: "s" }).snapshot();
     assert.throws(() => sent({ ...one, families: [{ name: "t" }] }));
     assert.throws(() => sent({ process: "" }));
   });
