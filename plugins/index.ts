@@ -5,12 +5,16 @@ import { cache } from "./cache/index.ts";
 import { cors } from "./cors/index.ts";
 import { logging } from "./logging/index.ts";
 import { rateLimit } from "./rate-limit/index.ts";
+import { redirect } from "./redirect/index.ts";
+import { respond } from "./respond/index.ts";
 import { securityHeaders } from "./security-headers/index.ts";
 import { transform } from "./transform/index.ts";
 
 export const registry: readonly PluginDefinition[] = [
   logging,
+  redirect,
   cors,
+  respond,
   auth,
   rateLimit,
   cache,

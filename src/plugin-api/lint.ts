@@ -3,9 +3,9 @@
 
 /**
  * `identity`: learns who calls · `authentication`: and lets nobody else in · `limit`: every request counts against some
- * limit.
+ * limit · `answer`: answers every request itself, so that none reaches the service.
  */
-export type Provision = "identity" | "authentication" | "limit";
+export type Provision = "identity" | "authentication" | "limit" | "answer";
 
 /** `true`, or why not: begins in lower case, without a full stop. */
 export type Provided = true | string;
@@ -15,6 +15,7 @@ export interface Provisions<Options> {
   identity?(options: Options, route: LintRouteReach): Provided;
   authentication?(options: Options, route: LintRouteReach): Provided;
   limit?(options: Options, route: LintRouteReach): Provided;
+  answer?(options: Options, route: LintRouteReach): Provided;
 }
 
 /** A route with the paths and methods that come to it; patterns are those of policies. */

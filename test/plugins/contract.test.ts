@@ -14,7 +14,9 @@ const folder = join(import.meta.dirname, "../../plugins");
 /** The run order, complete. A new plugin, or another priority, shows here first. */
 const order: readonly (readonly [number, string])[] = [
   [5, "logging"],
+  [6, "redirect"],
   [8, "cors"],
+  [9, "respond"],
   [10, "auth"],
   [15, "rate-limit"],
   [20, "cache"],

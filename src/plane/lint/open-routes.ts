@@ -40,7 +40,7 @@ function* check(view: PolicyView, { what, message, nowhere }: Missing): ReturnTy
   const { routes, sources, plugins } = view;
   const able = Object.keys(plugins).filter((name) => plugins[name]?.lint?.provides?.[what] !== undefined);
   const names = able.length === 0 ? "a plugin that does" : able.join(" or ");
-  const lacking = routes.filter((route) => !route.provides(what));
+  const lacking = routes.filter((route) => !route.provides(what) && !route.provides("answer"));
   const unable = lacking.every((route) => route.whyNot(what) === undefined);
   if (lacking.length === routes.length && unable && sources.layer === undefined && routes.length > 0) {
     const { shared } = sources;

@@ -13,7 +13,8 @@ export const strippedPastGuard: DocumentRule = {
       .filter((each) => each.provides("authentication"))
       .map((each) => ({ each, wire: reach.wire(each.route), to: upstreamOf(each.route) }));
     for (const open of routes) {
-      if (open.stripPrefix === undefined || open.provides("authentication")) continue;
+      if (open.stripPrefix === undefined) continue;
+      if (open.provides("authentication") || open.provides("answer")) continue;
       const wire = reach.wire(open.route);
       const to = upstreamOf(open.route);
       const behind = guarded.find(

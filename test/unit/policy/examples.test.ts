@@ -76,3 +76,14 @@ test("the example of everything names every plugin of the contract", async () =>
   ]);
   assert.equal(routes.length, 3);
 });
+
+test("the example of maintenance is in force as it stands", async () => {
+  const { routes } = await load("maintenance.yaml", all, []);
+  assert.deepEqual(
+    routes.map(({ path, plugins }) => [path, plugins.length]),
+    [
+      ["/*", 6],
+      ["/healthz", 1],
+    ],
+  );
+});

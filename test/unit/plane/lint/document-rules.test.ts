@@ -19,6 +19,16 @@ describe("unauthenticated-route", () => {
     assert.match(finding?.advice ?? "", /run auth/);
   });
 
+  test("passes over a route that answers everything itself, and no other with respond", async () => {
+    const some = { pluginConfig: { respond: { when: { methods: ["POST"] } } } };
+    const routes = [
+      { path: "/a" },
+      { path: "/health", plugins: ["respond"] },
+      { path: "/b", plugins: ["respond"], ...some },
+    ];
+    assert.deepEqual(await places(routes), ["routes[2].plugins"]);
+  });
+
   test("finds the route that drops auth, and says which route around it asks", async () => {
     const findings = await lintOf({
       plugins: ["auth"],

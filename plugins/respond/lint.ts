@@ -1,0 +1,9 @@
+// What `policy lint` hears from respond: where it answers everything, nobody reaches the service.
+import type { PluginLint } from "../../src/plugin-api/contract.ts";
+import type { RespondOptions } from "./options.ts";
+
+export const lint: PluginLint<RespondOptions> = {
+  provides: {
+    answer: ({ when: { methods } }) => methods.length === 0 || `respond answers ${methods.join(", ")} alone`,
+  },
+};
