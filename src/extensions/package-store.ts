@@ -170,7 +170,7 @@ export class PackageStore {
     if (known !== undefined) return this.#entitled(entry, parsed(name, entry, known));
     const source = this.#sourceOf(entry);
     const wanted = wantedOf(name, entry, exactly(entry.version));
-    const bytes = await deadline.within(source.fetch(wanted, deadline.signal));
+    const bytes = await deadline.within(source.fetch(wanted, deadline.signal)).catch(asUnavailable);
     const digest = digestOf(bytes);
     if (digest !== sha256)
       throw new PackageUnavailable(
@@ -246,6 +246,11 @@ class Deadline {
       throw new PackageUnavailable(`no package within ${this.#limitMs} ms`);
     }
   }
+}
+
+/** The digest says which bytes are wanted: whatever else a place says or holds, it may have those later. */
+function asUnavailable(error: unknown): never {
+  throw error instanceof PackageError ? new PackageUnavailable(error.message) : error;
 }
 
 const ofAll = (message: string): PackageProblem => ({

@@ -13,6 +13,7 @@ import { isOfTheDocument, type Problem, problemsOf } from "./document/problems.t
 import { type EffectivePolicy, type PolicyReader, type RawPolicy } from "./read.ts";
 import type { PolicySource, SourceReading } from "./sources/source.ts";
 import { digestsOf, type PolicyOrigin, type PolicyStatus } from "./status.ts";
+import { Tries } from "./tries.ts";
 import { unlessAborted, withinLimit } from "../plugin-api/within-limit.ts";
 
 export interface PolicyControllerOptions<Snapshot> {
@@ -36,6 +37,8 @@ export interface PolicyControllerOptions<Snapshot> {
   readonly compileLimitMs?: number;
   /** How long what is at work is left alone when newer documents wait. */
   readonly patienceMs?: number;
+  /** After how long documents whose reading was cut short are read again, the first time. */
+  readonly retryMs?: number;
   /** Epoch milliseconds. */
   readonly clock: { now(): number };
   readonly events: PolicyEvents;
@@ -85,15 +88,17 @@ class Controller<Snapshot> implements PolicyController {
   /** The source's last documents, once it was settled what becomes of them: polls find them again. */
   #settled: { readonly raw: RawPolicy; readonly problems: readonly Problem[] } | undefined;
   readonly #work: LatestWork<Job>;
+  #latest: Job | undefined;
+  readonly #tries: Tries;
   readonly #stopped = new AbortController();
 
   constructor(options: PolicyControllerOptions<Snapshot>) {
     this.#options = options;
-    const { trust, onTrust, clock, events } = options;
+    const { trust, onTrust, clock, events, patienceMs } = options;
     this.#outcome = new PolicyOutcome(events, clock);
     const read: PolicyReader = (raw, signal = this.#stopped.signal) => options.read(raw, signal);
     this.#freshness = new Freshness({ read, trust, onTrust, now: () => clock.now() });
-    const { patienceMs } = options;
+    this.#tries = new Tries(() => this.#latest && void this.#work.offer(this.#latest), options.retryMs);
     this.#work = new LatestWork<Job>({
       run: (job, signal) => this.#run(job, signal),
       overtakes,
@@ -117,16 +122,14 @@ class Controller<Snapshot> implements PolicyController {
 
   async start(): Promise<void> {
     const { source, baseline } = this.#options;
-    if (source === undefined) {
-      await this.#take(builtinPolicy, "builtin", this.#stopped.signal);
-      return;
-    }
+    if (source === undefined) return void (await this.#take(builtinPolicy, "builtin", this.#stopped.signal));
     await this.recall();
     if (baseline !== undefined) await this.#freshness.rememberFloor(baseline);
     await new Promise<void>((resolve) => {
       source.start((reading) => {
         const learned = this.#learn(reading).catch(problemsOf);
-        void this.#work.offer({ reading, learned }).then(resolve);
+        this.#latest = { reading, learned };
+        void this.#work.offer(this.#latest).then(resolve);
       });
     });
   }
@@ -137,6 +140,7 @@ class Controller<Snapshot> implements PolicyController {
 
   async stop(): Promise<void> {
     this.#stopped.abort();
+    this.#tries.pause();
     await this.#options.source?.stop();
     await this.#work.stop();
     await this.#options.lastKnownGood?.settled();
@@ -172,6 +176,7 @@ class Controller<Snapshot> implements PolicyController {
     const message = reading.state === "read" ? undefined : reading.message;
     if (this.#sourceState !== reading.state) this.#options.events.onSourceState(reading.state, message);
     this.#sourceState = reading.state;
+    this.#tries.pause();
     if (reading.state !== "read") {
       this.#outcome.fail([{ path: "", message: reading.message }]);
       return false;
@@ -241,6 +246,13 @@ class Controller<Snapshot> implements PolicyController {
     if (why !== null) this.#outcome.fail(problems, why.at);
   }
 
+  #refuse(raw: RawPolicy, error: unknown, fromSource: boolean): void {
+    // What is wrong with a document stays wrong until it changes; what kept it from being read may not.
+    if (fromSource && isOfTheDocument(error)) this.#settled = { raw, problems: problemsOf(error) };
+    else if (fromSource) this.#tries.later(raw);
+    this.#outcome.reject(raw, problemsOf(error));
+  }
+
   async #take(raw: RawPolicy, source: PolicyOrigin, signal: AbortSignal): Promise<boolean> {
     const { compile, swap, release, compileLimitMs = 30_000 } = this.#options;
     const fromSource = source === this.#options.source?.kind;
@@ -249,11 +261,7 @@ class Controller<Snapshot> implements PolicyController {
       const read = tested(this.#freshness.read, this.#options.test, signal);
       chosen = await chooseLayer(read, raw, this.#known);
     } catch (error) {
-      if (signal.aborted) return false;
-      const problems = problemsOf(error);
-      // What is wrong with a document stays wrong until it changes; what kept it from being read may not.
-      if (fromSource && isOfTheDocument(error)) this.#settled = { raw, problems };
-      this.#outcome.reject(raw, problems);
+      if (!signal.aborted) this.#refuse(raw, error, fromSource);
       return false;
     }
     const { policy, refused } = chosen;

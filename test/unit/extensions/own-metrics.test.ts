@@ -10,7 +10,11 @@ describe("the sidecar's own metrics", () => {
     const found = globSync("src/**/*.ts")
       .filter((file) => !file.endsWith("own-metrics.ts"))
       .flatMap((file) => readFileSync(file, "utf8").match(/(?<=")outrigger_[a-z0-9_]*[a-z0-9](?=")/g) ?? []);
-    assert.deepEqual([...new Set(found)].toSorted(), ownMetrics);
+    assert.deepEqual(
+      [...new Set(found)].toSorted(),
+      ownMetrics,
+      "list them in src/extensions/own-metrics.ts",
+    );
   });
 
   it("are nothing that a plugin's name can stand for", () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, test } from "node:test";
@@ -330,4 +330,18 @@ test("who waits no more is not kept waiting, and the place is told", async () =>
   setImmediate(() => stop.abort());
   await assert.rejects(asked, { name: "AbortError" });
   assert.equal(told?.aborted, true);
+});
+
+test("what a place holds in place of a package that is pinned is no fault of the policy", async () => {
+  const { plugins, store } = await scene();
+  const geo = await published(plugins, "geo.wasm", moduleOf());
+  await writeFile(join(plugins, "geo.wasm"), Buffer.alloc(maxPackageBytes + 1));
+  const large = await problems(store.packages({ geo }));
+  assert.deepEqual([large.transient, /are the most/.test(String(large.first?.message))], [true, true]);
+  await rm(join(plugins, "geo.wasm"));
+  await mkdir(join(plugins, "geo.wasm"));
+  assert.equal((await problems(store.packages({ geo }))).transient, true);
+  await rm(join(plugins, "geo.wasm"), { recursive: true });
+  await writeFile(join(plugins, "geo.wasm"), moduleOf());
+  assert.equal((await store.packages({ geo })).size, 1);
 });

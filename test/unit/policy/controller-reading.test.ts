@@ -35,7 +35,7 @@ after(() => rm(folder, { recursive: true }));
 
 type Parts = Pick<
   PolicyControllerOptions<readonly string[]>,
-  "source" | "compile" | "release" | "patienceMs" | "test"
+  "source" | "compile" | "release" | "patienceMs" | "retryMs" | "test"
 >;
 
 function start(read: PolicyReader, parts: Partial<Parts> = {}): Promise<void> {
@@ -173,4 +173,18 @@ test("the same documents, found again by polls, break nothing off", async () => 
   slow.resolve();
   await started;
   assert.deepEqual(swapped, [["auth"]]);
+});
+
+test("documents whose reading was cut short are read again soon, though nobody changes them", async () => {
+  let readings = 0;
+  const read: PolicyReader = (raw, signal) => {
+    readings += 1;
+    return readings < 4 ? Promise.reject(new ReadingCutShort("no package")) : here(raw, signal);
+  };
+  // The file is looked at once an hour.
+  const source = createFileSource({ path, pollMs: 3_600_000, settleMs: 1 });
+  await start(read, { source, retryMs: 5 });
+  assert.deepEqual([swapped, rejected], [[], ["no package"]]);
+  await eventually("it is in force", () => swapped.length === 1);
+  assert.deepEqual([readings, rejected], [4, ["no package"]]);
 });
