@@ -204,7 +204,12 @@ export class WorkerPool {
   #ended(slot: WorkerSlot, reason: string): void {
     const { worker } = slot;
     slot.worker = undefined;
-    this.#exited.add(worker?.metrics);
+    try {
+      this.#exited.add(worker?.metrics);
+    } catch (error) {
+      // The worker is replaced whatever it had counted.
+      this.#options.logger.error({ number: slot.number, err: error }, "what a worker counted is lost");
+    }
     if (worker !== undefined) this.policy.onExit(worker);
     if (this.#stopping) return;
     const { logger } = this.#options;
