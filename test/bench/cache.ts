@@ -1,15 +1,14 @@
 // What the cache costs and saves: CPU of a hit beside others that answer from memory, of a miss over a bare forward,
 // latency of a hit out of Redis, and Zipf loads. `node test/bench/cache.ts [--quick] [--command LINE]`
-import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { entrypointIn } from "../support/dockerfile.ts";
+import { bundledCommand } from "./bundled.ts";
 import { answering, type CacheContender, nginx, policy, sidecar, varnish } from "./cache-contenders.ts";
 import type { Scene } from "./contenders.ts";
 import { type LoadTools, runLoad } from "./load.ts";
 import { divideCores, findProgram } from "./machine.ts";
 import { createCallers, policyOf } from "./policies.ts";
-import { cpuMs, folder, pause, start } from "./processes.ts";
+import { cpuMs, pause, start } from "./processes.ts";
 import type { Traffic } from "./requests.ts";
 import { closedLoad, countingService, openLoad, zipfTargets } from "./zipf.ts";
 
@@ -164,16 +163,6 @@ async function hitRatio(scene: Scene): Promise<void> {
   const [own = Number.NaN, ...others] = percents;
   if (others.length > 0)
     goal("hit ratio, points below the best of the others", Math.max(...others) - own, 2, "");
-}
-
-/** @returns how the image starts the sidecar, from a bundle made for this run */
-function bundledCommand(): string {
-  const place = join(folder, "app");
-  execFileSync(process.execPath, [join(import.meta.dirname, "../../deploy/bundle.ts"), place], {
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  const [, ...rest] = entrypointIn(place);
-  return [process.execPath, ...rest, "run"].join(" ");
 }
 
 const cores = divideCores();

@@ -1,15 +1,15 @@
 // `npm run bench`: measures the sidecar beside others over the same upstream and prints what came out, as Markdown on
 // stdout, progress on stderr. Exit code 0, 1 when a run was invalid, 2 when it was called wrongly.
-import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { entrypointIn } from "../support/dockerfile.ts";
+import { bundledCommand } from "./bundled.ts";
 import type { Scene } from "./contenders.ts";
 import { divideCores, obtainProgram } from "./machine.ts";
 import type { Bench } from "./measure.ts";
 import { createCallers } from "./policies.ts";
-import { folder, start, unlessInterrupted, watchOthers } from "./processes.ts";
+import { start, unlessInterrupted, watchOthers } from "./processes.ts";
 import { renderReport, writeInto } from "./report.ts";
 import { Results } from "./results.ts";
 import { scenarios } from "./scenarios.ts";
@@ -49,16 +49,6 @@ function readOptions() {
   } catch {
     return undefined;
   }
-}
-
-/** @returns how the image starts the sidecar, from a bundle made for this run */
-function bundledCommand(): string {
-  const place = join(folder, "app");
-  execFileSync(process.execPath, [join(import.meta.dirname, "../../deploy/bundle.ts"), place], {
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  const [, ...rest] = entrypointIn(place);
-  return [process.execPath, ...rest, "run"].join(" ");
 }
 
 async function createScene(command: string, profileFolder: string | undefined): Promise<Scene> {
