@@ -1,5 +1,6 @@
 // What every plugin keeps to, whoever wrote it.
 import type { PluginDefinition } from "../plugin-api/contract.ts";
+import { misplacedMembers, unknownMembers } from "../plugin-api/known-members.ts";
 import { outlineOptions } from "./options-table.ts";
 
 /** @returns what is wrong with it, one line each: empty for a plugin that follows the contract */
@@ -16,7 +17,7 @@ export function problemsOf(plugin: PluginDefinition): string[] {
   check(!security || failMode === "closed", "failMode: a security plugin is closed");
   for (const [secret, { about }] of Object.entries(secrets))
     check(/^[A-Z][^\n]{10,}$/.test(about), `secrets.${secret}: says in no line what it is`);
-  return [...problems, ...problemsOfOptions(plugin)];
+  return [...problems, ...misplacedMembers(plugin), ...unknownMembers(plugin), ...problemsOfOptions(plugin)];
 }
 
 function problemsOfOptions({ options }: PluginDefinition): string[] {

@@ -2,22 +2,17 @@
 // The code is somebody's: it may read files and nothing else.
 import { readFileSync } from "node:fs";
 import { textOf } from "../../plugin-api/error-text.ts";
+import { misplacedMembers } from "../../plugin-api/known-members.ts";
 import { z } from "../../plugin-api/contract.ts";
 import { loadBundle } from "../../runtime/trusted/bundle.ts";
 import { definitionIn } from "../../runtime/trusted/plugin.ts";
 
 function describe(file: string): unknown {
   const place = "the plugin";
-  const {
-    name,
-    version,
-    apiVersion,
-    priority,
-    security,
-    failMode,
-    needs = {},
-    options,
-  } = definitionIn(loadBundle(readFileSync(file, "utf8"), place), place);
+  const definition = definitionIn(loadBundle(readFileSync(file, "utf8"), place), place);
+  const misplaced = misplacedMembers(definition);
+  if (misplaced.length > 0) throw new Error(misplaced.join("; "));
+  const { name, version, apiVersion, priority, security, failMode, needs = {}, options } = definition;
   return {
     said: {
       name,
@@ -28,7 +23,12 @@ function describe(file: string): unknown {
       failMode,
       // What a policy writes, defaults left out; what a schema cannot say, the plugin's own check still does.
       options: z.toJSONSchema(options, { io: "input", unrepresentable: "any" }),
-      needs: { secrets: needs.secrets ?? [], keys: needs.keys ?? [] },
+      needs: {
+        secrets: needs.secrets ?? [],
+        keys: needs.keys ?? [],
+        ...(needs.hosts !== undefined && { hosts: needs.hosts }),
+        ...(needs.database !== undefined && { database: needs.database }),
+      },
     },
   };
 }

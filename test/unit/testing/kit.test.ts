@@ -102,6 +102,14 @@ test("a sidecar has the plugin beside the built-in ones, with the secrets that i
   });
 });
 
+test("members in the wrong place, and those that nobody knows, are told", () => {
+  const odd = { ...gate, ownedRequestFields: ["x-gate"], prioritty: 1 } as unknown as PluginDefinition;
+  assert.deepEqual(problemsOf(odd), [
+    "ownedRequestFields: belongs in what setup returns; in the definition it does nothing",
+    "prioritty: a definition has no such member, did you mean priority?",
+  ]);
+});
+
 test("the check of a plugin's form says what is wrong, and nothing of one that is right", () => {
   assert.deepEqual(problemsOf(gate), []);
   const wrong: PluginDefinition = {

@@ -129,3 +129,12 @@ test("code that is packed can neither write, nor start anything, nor see the env
     return true;
   });
 });
+
+test("what the code asks for is asked for in the manifest, and what is in the wrong place is told", async () => {
+  const needs = 'needs: { hosts: ["geo.example:443"], database: "SECRET_GEO_URL" },';
+  const asking = code().replace('needs: { keys: ["places:"] },', needs);
+  const { manifest } = await pack(folderOf({ ...sources, "plugin.ts": asking }));
+  assert.deepEqual([manifest.needs.hosts, manifest.needs.database], [["geo.example:443"], "SECRET_GEO_URL"]);
+  const misplaced = folderOf({ ...sources, "plugin.ts": code('ownedRequestFields: ["x-geo"],') });
+  await assert.rejects(pack(misplaced), /ownedRequestFields: belongs in what setup returns/);
+});
