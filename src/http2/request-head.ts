@@ -1,5 +1,6 @@
 // A request head of HTTP/2 as the rest reads heads (RFC 9113 section 8.3): pseudo-fields become method, target and Host,
 // and what HTTP/2 forbids is refused, whatever its library lets through.
+import { METHODS } from "node:http";
 import type { ReceivedHead } from "../http1/request-head.ts";
 import { isOfConnections } from "./fields.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
@@ -10,6 +11,9 @@ export interface Http2Head extends ReceivedHead {
   /** What makes it malformed: nothing of it goes any further. */
   readonly flaw: GatewayError | undefined;
 }
+
+/** Those that the parser of HTTP/1.1 knows: whatever it refuses has no other door here. */
+const knownMethods = new Set(METHODS);
 
 /** Of the request, each at most once (sections 8.3.1 and 8.5, RFC 8441 section 4). */
 type Pseudo = ":method" | ":scheme" | ":authority" | ":path" | ":protocol";
@@ -79,7 +83,7 @@ function fieldFlaw(name: string, value: string): string | undefined {
 
 function requestFlaw(of: (name: Pseudo) => string | undefined, host: string | undefined): string | undefined {
   const method = of(":method");
-  if (method === undefined || method === "") return "There is no :method";
+  if (method === undefined || !knownMethods.has(method)) return "The :method is not known";
   if (method === "CONNECT" || of(":protocol") !== undefined) return "CONNECT is not served here";
   const scheme = of(":scheme");
   if (scheme !== "http" && scheme !== "https") return "The :scheme is neither http nor https";

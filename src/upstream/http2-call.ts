@@ -34,6 +34,7 @@ export class Http2Call implements UpstreamCall {
   #ended: boolean;
   #trailers: readonly string[] = [];
   #responseTrailers: readonly string[] = [];
+  #hasTrailers = false;
   #hasHead = false;
   #over = false;
   #paused = false;
@@ -75,13 +76,14 @@ export class Http2Call implements UpstreamCall {
     stream.on("headers", (_headers, _flags, raw: string[]) => this.#interim(raw));
     stream.on("response", (_headers, flags, raw: string[]) => this.#response(raw, flags));
     stream.on("trailers", (_headers: IncomingHttpHeaders, _flags: number, raw: string[]) => {
+      this.#hasTrailers = true;
       this.#responseTrailers = withoutPseudo(raw);
     });
     stream.on("data", (chunk: Buffer) => this.#data(chunk));
     stream.on("end", () => this.#end());
     stream.on("close", () => this.#closed());
     stream.on("drain", () => this.#over || this.handler.onDrain());
-    stream.on("wantTrailers", () => stream.sendTrailers(fieldObject(this.#trailers)));
+    stream.on("wantTrailers", () => this.#sendTrailers(stream));
     if (Buffer.isBuffer(body)) stream.end(body);
     else if (!isWhole) {
       for (const chunk of this.#pending.splice(0)) stream.write(chunk);
@@ -139,6 +141,15 @@ export class Http2Call implements UpstreamCall {
     return head;
   }
 
+  #sendTrailers(stream: ClientHttp2Stream): void {
+    try {
+      stream.sendTrailers(fieldObject(this.#trailers));
+    } catch (cause) {
+      this.fail(new GatewayError("internal_error", "The request could not be forwarded.", { cause }));
+      this.#takeBack(stream);
+    }
+  }
+
   #left(value: string): string {
     const limitMs = parseGrpcTimeout(value);
     return limitMs === undefined ? value : grpcTimeout(limitMs - (performance.now() - this.#startedMono));
@@ -156,7 +167,7 @@ export class Http2Call implements UpstreamCall {
     const status = Number(raw[raw.indexOf(":status") + 1]);
     this.handler.onHead(status, "", withoutPseudo(raw));
     // At once, so that a response of one frame is one for the client, too: gRPC tells a refusal by that.
-    if ((flags & NGHTTP2_FLAG_END_STREAM) !== 0) this.#end();
+    if ((flags & NGHTTP2_FLAG_END_STREAM) !== 0) this.#end(true);
   }
 
   #data(chunk: Buffer): void {
@@ -169,10 +180,14 @@ export class Http2Call implements UpstreamCall {
     }
   }
 
-  #end(): void {
+  /** @param isWhole the head was the whole response */
+  #end(isWhole = false): void {
     const stream = this.#stream;
     if (this.#over || !this.#hasHead || stream === undefined) return;
     if (stream.aborted || stream.rstCode !== NGHTTP2_NO_ERROR) return;
+    // A reset ends what can be read, too, with code 0 as with any other; the end of a body leaves the stream open until it
+    // was told (Node 26), and trailers are an end by themselves.
+    if (stream.closed && !isWhole && !this.#hasTrailers) return;
     this.#finish();
     this.handler.onEnd(this.#responseTrailers);
   }

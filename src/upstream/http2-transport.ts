@@ -26,6 +26,13 @@ const windowBytes = 1_048_576;
 const pingEveryMs = 15_000;
 const pingLimitMs = 5_000;
 
+// `strictSingleValueFields` is not in Node's types of a client (26): fields that clients send twice go on as they are.
+const sessionOptions: http2.ClientSessionOptions & { readonly strictSingleValueFields: boolean } = {
+  settings: { enablePush: false, initialWindowSize: windowBytes },
+  maxSessionMemory: 64,
+  strictSingleValueFields: false,
+};
+
 interface Carrier {
   readonly session: ClientHttp2Session;
   readonly resets: ResetBudget;
@@ -34,6 +41,26 @@ interface Carrier {
   /** No further exchange goes there. */
   leaving: boolean;
   timer: NodeJS.Timeout | undefined;
+}
+
+function streamsOf({ session }: Carrier): number {
+  return Math.min(mostStreams, session.remoteSettings?.maxConcurrentStreams ?? mostStreams);
+}
+
+/** How many calls each client has; as bounded as the calls are. */
+class ClientCounts {
+  readonly #counts = new Map<string, number>();
+
+  of({ request: { client } }: Http2Call): number {
+    return client === undefined ? 0 : (this.#counts.get(client) ?? 0);
+  }
+
+  add({ request: { client } }: Http2Call, by: 1 | -1): void {
+    if (client === undefined) return;
+    const count = (this.#counts.get(client) ?? 0) + by;
+    if (count > 0) this.#counts.set(client, count);
+    else this.#counts.delete(client);
+  }
 }
 
 export function createHttp2Transport(target: UpstreamTarget, options: PoolOptions): UpstreamTransport {
@@ -47,10 +74,14 @@ class Http2Transport implements UpstreamTransport, CallOwner {
   readonly #carriers = new Set<Carrier>();
   readonly #waiting = new Map<Http2Call, NodeJS.Timeout>();
   readonly #carrierOf = new WeakMap<Http2Call, Carrier>();
+  readonly #active = new ClientCounts();
+  readonly #queued = new ClientCounts();
+  readonly #share: number;
   #closing = false;
 
   constructor(target: UpstreamTarget, options: PoolOptions) {
     this.#options = options;
+    this.#share = (options.clientShare ?? 100) / 100;
     this.#connector = new Connector(target, "h2");
     const maxOwn = options.maxUpgrades ?? options.maxConnections;
     // Upgrades are HTTP/1.1's: on a connection that is asked for it.
@@ -59,7 +90,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
 
   send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
     const call = new Http2Call(request, handler, this);
-    const free = this.#free();
+    const free = this.#mayStart(call) ? this.#free() : undefined;
     if (free !== undefined) this.#start(call, free);
     else this.#wait(call);
     return call;
@@ -88,15 +119,29 @@ class Http2Transport implements UpstreamTransport, CallOwner {
   over(call: Http2Call, unseen: boolean): void {
     const carrier = this.#carrierOf.get(call);
     if (carrier === undefined) return;
-    carrier.calls.delete(call);
+    if (carrier.calls.delete(call)) this.#active.add(call, -1);
     if (unseen && !call.over) this.#again(call, carrier);
     this.#next();
     if (carrier.calls.size === 0) this.#idle(carrier);
   }
 
   forget(call: Http2Call): void {
-    clearTimeout(this.#waiting.get(call));
+    const limit = this.#waiting.get(call);
+    if (limit === undefined) return;
+    clearTimeout(limit);
     this.#waiting.delete(call);
+    this.#queued.add(call, -1);
+  }
+
+  /** Whether its client has not yet all that one may have. */
+  #mayStart(call: Http2Call): boolean {
+    return this.#active.of(call) < Math.ceil(this.#options.maxConnections * this.#streams * this.#share);
+  }
+
+  /** Of one connection, as far as the service has told. */
+  get #streams(): number {
+    const [known] = this.#carriers;
+    return known === undefined ? mostStreams : streamsOf(known);
   }
 
   /** On another connection than the one that refused it, where there can be one. */
@@ -110,8 +155,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     for (const carrier of this.#carriers) {
       const { session, calls, ready, leaving } = carrier;
       if (!ready || leaving || session.closed || session.destroyed || carrier === but) continue;
-      const most = Math.min(mostStreams, session.remoteSettings.maxConcurrentStreams ?? mostStreams);
-      if (calls.size < most) return carrier;
+      if (calls.size < streamsOf(carrier)) return carrier;
     }
     return undefined;
   }
@@ -119,11 +163,13 @@ class Http2Transport implements UpstreamTransport, CallOwner {
   #start(call: Http2Call, carrier: Carrier): void {
     this.#carrierOf.set(call, carrier);
     carrier.calls.add(call);
+    this.#active.add(call, 1);
     clearTimeout(carrier.timer);
     try {
       call.start(carrier.session, carrier.resets);
     } catch (cause) {
       carrier.calls.delete(call);
+      this.#active.add(call, -1);
       setImmediate(() =>
         call.fail(new GatewayError("internal_error", "The request could not be forwarded.", { cause })),
       );
@@ -133,12 +179,14 @@ class Http2Transport implements UpstreamTransport, CallOwner {
   }
 
   #wait(call: Http2Call): void {
-    if (this.#waiting.size >= this.#options.maxQueued) {
+    const { maxQueued } = this.#options;
+    if (this.#waiting.size >= maxQueued || this.#queued.of(call) >= Math.ceil(maxQueued * this.#share)) {
       setImmediate(() => call.fail(overloaded("The queue for the service is full.")));
       return;
     }
+    this.#queued.add(call, 1);
     const limit = setTimeout(() => {
-      this.#waiting.delete(call);
+      this.forget(call);
       call.fail(connectTimeout());
     }, call.request.connectTimeoutMs);
     this.#waiting.set(call, limit);
@@ -149,6 +197,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
 
   #next(): void {
     for (const [call] of this.#waiting) {
+      if (!this.#mayStart(call)) continue;
       const free = this.#free();
       if (free === undefined) return;
       this.forget(call);
@@ -158,11 +207,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
 
   #open(): void {
     const socket = this.#connector.openStream();
-    const session = http2.connect("http://upstream", {
-      createConnection: () => socket,
-      settings: { enablePush: false, initialWindowSize: windowBytes },
-      maxSessionMemory: 64,
-    });
+    const session = http2.connect("http://upstream", { ...sessionOptions, createConnection: () => socket });
     const carrier: Carrier = {
       session,
       resets: new ResetBudget(resets, performance.now()),

@@ -115,6 +115,8 @@ describe("a client that speaks HTTP/2 in clear", () => {
       "a :scheme that is none of HTTP's",
       [...requestHead().slice(0, 2), ":scheme", "ftp", ...requestHead().slice(4)],
     ],
+    ["a method that nobody knows", [":method", "get", ...requestHead().slice(2)]],
+    ["the method of the preface", [":method", "PRI", ...requestHead().slice(2)]],
     ["CONNECT", [":method", "CONNECT", ":authority", "a.test:443"]],
     ["a length for a body that does not come", requestHead("/", "content-length", "5")],
     ["user info in :authority", [...requestHead().slice(0, 6), ":authority", "me@a.test"]],
@@ -179,19 +181,24 @@ describe("a client that means harm over HTTP/2", () => {
     assert.equal((await fetch(sidecar.url)).status, 200);
   };
 
-  test("takes its requests back: its connection is ended, told and counted, and others are served", async () => {
-    await using client = await FrameClient.open(sidecar.port);
-    for (let stream = 1; stream < 4_000 && !client.closed; stream += 2) {
-      client.request(stream, requestHead("/hang"));
-      client.send(frame(frameTypes.rst, 0, stream, Buffer.from([0, 0, 0, 8])));
-      if (stream % 101 === 0) await new Promise((resolve) => setImmediate(resolve));
-    }
-    const goaway = await client.frame(({ type }) => type === frameTypes.goaway);
-    assert.equal(goaway?.payload.readUInt32BE(4), 11, "ENHANCE_YOUR_CALM");
-    await client.end();
-    await besides();
-    await sidecar.line(({ refusedBecause }) => /takes back more requests/.test(String(refusedBecause)));
-  });
+  for (const [word, code] of [
+    ["CANCEL", 8],
+    ["NO_ERROR", 0],
+  ] as const) {
+    test(`takes its requests back (${word}): its connection is ended, told and counted, and others are served`, async () => {
+      await using client = await FrameClient.open(sidecar.port);
+      for (let stream = 1; stream < 4_000 && !client.closed; stream += 2) {
+        client.request(stream, requestHead("/hang"));
+        client.send(frame(frameTypes.rst, 0, stream, Buffer.from([0, 0, 0, code])));
+        if (stream % 101 === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+      const goaway = await client.frame(({ type }) => type === frameTypes.goaway);
+      assert.equal(goaway?.payload.readUInt32BE(4), 11, "ENHANCE_YOUR_CALM");
+      await client.end();
+      await besides();
+      await sidecar.line(({ refusedBecause }) => /takes back more requests/.test(String(refusedBecause)));
+    });
+  }
 
   test("lets no window for its answer: its stream is reset", async () => {
     // SETTINGS_INITIAL_WINDOW_SIZE = 0
@@ -261,6 +268,31 @@ describe("a client that means harm over HTTP/2", () => {
   });
 });
 
+test("what a service sends twice, or no client of HTTP/2 could read, ends its own exchange alone", async () => {
+  await using sidecar = await startSidecar({
+    policy: { plugins: ["logging"] },
+    upstream(request, response) {
+      const status = request.url === "/999" ? 999 : 200;
+      response.writeHead(status, ["ETag", '"a"', "ETag", '"b"', "Trailer", "X-Sum"]);
+      response.write("x");
+      response.addTrailers([
+        ["Age", "1"],
+        ["X-Sum", "7"],
+      ]);
+      response.end();
+    },
+  });
+  const session = http2.connect(sidecar.url);
+  const twice = await ask(session, { ":path": "/" });
+  assert.deepEqual([twice.status, twice.body, twice.trailers["x-sum"]], [200, "x", "7"]);
+  assert.equal((await ask(session, { ":path": "/999" })).status, 500);
+  session.destroy();
+  assert.equal(
+    sidecar.lines.some(({ kind }) => kind === "uncaughtException"),
+    false,
+  );
+});
+
 test("over TLS the client chooses by ALPN", async () => {
   const folder = mkdtempSync(join(tmpdir(), "outrigger-http2-"));
   const { cert, key } = makeCertificate();
@@ -299,6 +331,48 @@ test("a drain loses no request of a hundred that run, tells clients first, and e
   const answers = await Promise.all(asked);
   assert.equal(answers.filter(({ status, body }) => status === 200 && body === "done").length, 100);
   await stopped;
+});
+
+test("a connection without requests ends in time, whatever its client does, and holds no drain up", async () => {
+  const sidecar = await startSidecar({
+    policy: { plugins: ["logging"] },
+    upstream: (...each) => void echo(...each),
+    env: { OUTRIGGER_KEEPALIVE_MS: "200", OUTRIGGER_DRAIN_MS: "3000" },
+  });
+  await using idle = await FrameClient.open(sidecar.port);
+  await idle.end();
+  await using second = await FrameClient.open(sidecar.port);
+  second.request(1, requestHead("/"));
+  await second.frame(({ type, stream }) => type === frameTypes.headers && stream === 1);
+  await sidecar.stop();
+  await second.end();
+});
+
+test("what a client sends behind the announcement of a drain is served", async () => {
+  const held: http.ServerResponse[] = [];
+  const sidecar = await startSidecar({
+    policy: { plugins: ["logging"] },
+    upstream: (request, response) =>
+      void (request.url === "/held" ? held.push(response) : response.end("late")),
+    env: { OUTRIGGER_DRAIN_MS: "5000" },
+  });
+  await using client = await FrameClient.open(sidecar.port);
+  client.request(1, requestHead("/held"));
+  await eventually("it runs", () => held.length === 1);
+  const stopped = sidecar.stop();
+  const told = await client.frame(({ type }) => type === frameTypes.goaway);
+  assert.equal(told?.payload.readUInt32BE(0), 2 ** 31 - 1);
+  client.request(3, requestHead("/late"));
+  const late = await client.frame(({ type, stream }) => type === frameTypes.data && stream === 3);
+  assert.equal(late?.payload.toString(), "late");
+  held[0]?.end("held");
+  const first = await client.frame(({ type, stream }) => type === frameTypes.data && stream === 1);
+  assert.equal(first?.payload.toString(), "held");
+  await stopped;
+  assert.deepEqual(
+    sidecar.lines.filter(({ msg }) => msg === "request").map(({ end }) => end),
+    ["complete", "complete"],
+  );
 });
 
 test("it can be switched off", async () => {

@@ -8,6 +8,7 @@ import { Http2ServerStream } from "./stream.ts";
 
 export interface Http2Options {
   readonly maxHeaderBytes: number;
+  readonly headerTimeoutMs: number;
   /** Idle connections are closed after that. */
   readonly keepAliveMs: number;
   /** Most requests of one connection at a time. */
@@ -22,11 +23,19 @@ export interface Http2Events {
   onMisuse(reason: string, connection: Socket): void;
 }
 
-const { NGHTTP2_NO_ERROR, NGHTTP2_ENHANCE_YOUR_CALM } = http2.constants;
-/** The highest id: streams that are on their way are served (RFC 9113 section 6.8). */
-const anyStream = 2 ** 31 - 1;
+const { NGHTTP2_ENHANCE_YOUR_CALM } = http2.constants;
+/**
+ * GOAWAY with the highest id: streams that are on their way are served (RFC 9113 section 6.8). Written past nghttp2, which
+ * takes no further stream after a GOAWAY of its own and offers no other (Node 26); whole frames are all it writes. Not under
+ * TLS, where Node ends the process when two write at a time: clients there hear of the end with the last GOAWAY, whose
+ * last stream tells them what to send again.
+ */
+const announcement = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+
 /** Of a stream, of what its client may send before it is read. */
 const windowBytes = 262_144;
+/** How long a client may take to end its side of a connection that is over. */
+const goodbyeMs = 1_000;
 /** Requests that a client may take back. */
 const resets = { burst: 100, perSecond: 10 };
 
@@ -35,6 +44,13 @@ interface Open {
   readonly connection: Socket;
   readonly resets: ResetBudget;
   streams: number;
+  /** Ends it while nothing is asked. */
+  idle: NodeJS.Timeout | undefined;
+  ending: boolean;
+}
+
+function announceEnd({ session, connection }: Open): void {
+  if (!session.destroyed && connection.writable && !session.encrypted) connection.write(announcement);
 }
 
 export class Http2Sessions {
@@ -62,6 +78,8 @@ export class Http2Sessions {
       maxOutstandingPings: 10,
       maxSessionInvalidFrames: 100,
       maxSessionMemory: 16,
+      // Services answer with two of what should be one; over HTTP/1.1 that goes through as it is.
+      strictSingleValueFields: false,
     });
     this.#server.on("session", (session) => this.#began(session));
     this.#server.on("stream", (stream: ServerHttp2Stream, _headers: unknown, _flags: number, raw: string[]) =>
@@ -80,16 +98,19 @@ export class Http2Sessions {
   /** Tells clients to open other connections; what comes until they do is served. */
   beginDrain(): void {
     this.#draining = true;
-    for (const { session } of this.#open.values()) session.goaway(NGHTTP2_NO_ERROR, anyStream);
+    for (const open of this.#open.values()) announceEnd(open);
   }
 
   /** No further request is taken; those that run end. */
   close(): void {
-    for (const { session } of this.#open.values()) session.close();
+    for (const open of this.#open.values()) this.#end(open);
   }
 
   destroy(): void {
-    for (const { session } of this.#open.values()) session.destroy();
+    for (const { session, connection } of this.#open.values()) {
+      session.destroy();
+      connection.destroy();
+    }
   }
 
   #began(session: ServerHttp2Session): void {
@@ -103,24 +124,50 @@ export class Http2Sessions {
       connection,
       resets: new ResetBudget(resets, performance.now()),
       streams: 0,
+      idle: undefined,
+      ending: false,
     };
     this.#open.set(session, open);
     // Without a listener it would end the process.
     session.on("error", (error) => this.#failed(open, error));
-    session.on("close", () => this.#open.delete(session));
-    session.setTimeout(this.#options.keepAliveMs, () => {
-      if (open.streams === 0) session.close();
+    session.on("close", () => {
+      clearTimeout(open.idle);
+      this.#open.delete(session);
     });
-    if (this.#draining) session.goaway(NGHTTP2_NO_ERROR, anyStream);
+    // A client that speaks HTTP/2 says how, first of all.
+    this.#idleFor(open, this.#options.headerTimeoutMs);
+    session.once("remoteSettings", () => {
+      if (open.streams === 0) this.#idleFor(open, this.#options.keepAliveMs);
+      if (this.#draining) announceEnd(open);
+    });
+  }
+
+  /** Whatever else comes meanwhile: neither pings nor parts of a head are requests. */
+  #idleFor(open: Open, limitMs: number): void {
+    clearTimeout(open.idle);
+    open.idle = setTimeout(() => this.#end(open), limitMs).unref();
+  }
+
+  /** No further request; the connection ends with the last one, whether its client ends it or not. */
+  #end(open: Open): void {
+    const { session, connection } = open;
+    open.ending = true;
+    if (!session.destroyed) session.close();
+    if (open.streams === 0) setTimeout(() => connection.destroy(), goodbyeMs).unref();
   }
 
   #request(stream: ServerHttp2Stream, raw: readonly string[]): void {
     const open = stream.session && this.#open.get(stream.session);
     if (open === undefined) return;
     open.streams += 1;
+    clearTimeout(open.idle);
     stream.once("close", () => {
       open.streams -= 1;
-      this.#left(open, stream);
+      if (open.streams === 0) {
+        if (open.ending) this.#end(open);
+        else this.#idleFor(open, this.#options.keepAliveMs);
+      }
+      if (server.takenBack) this.#left(open);
     });
     const head = http2Head(raw, stream.endAfterHeaders);
     const server = new Http2ServerStream(stream, open.connection, head);
@@ -133,9 +180,8 @@ export class Http2Sessions {
   }
 
   /** Rapid reset (CVE-2023-44487): a client that takes its requests back costs as much as one that waits for answers. */
-  #left({ session, connection, resets }: Open, stream: ServerHttp2Stream): void {
-    const isTakenBack = stream.rstCode !== NGHTTP2_NO_ERROR && stream.aborted;
-    if (!isTakenBack || resets.take(performance.now()) || session.destroyed) return;
+  #left({ session, connection, resets }: Open): void {
+    if (resets.take(performance.now()) || session.destroyed) return;
     this.#events.onMisuse("takes back more requests than it may", connection);
     session.goaway(NGHTTP2_ENHANCE_YOUR_CALM);
     session.destroy();

@@ -16,6 +16,8 @@ import { checkSendable } from "../http1/sendable.ts";
 
 const { NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR } = http2.constants;
 const none: readonly string[] = [];
+/** What node:http2 writes (Node 26). */
+const lastStatus = 599;
 
 export class Http2ServerStream implements ServerStream {
   readonly method: string;
@@ -87,6 +89,11 @@ export class Http2ServerStream implements ServerStream {
     return this.#isCut || this.#stream.destroyed || this.#stream.closed;
   }
 
+  /** Its client has ended it, in whatever words, before the response was out. */
+  get takenBack(): boolean {
+    return !this.#finished && !this.#isCut;
+  }
+
   get waitingBytes(): number {
     return this.#stream.writableLength;
   }
@@ -128,7 +135,11 @@ export class Http2ServerStream implements ServerStream {
   interim(status: number, fields: readonly string[]): void {
     const stream = this.#stream;
     if (this.#status !== 0 || stream.destroyed || stream.closed) return;
-    stream.additionalHeaders({ ":status": String(status), ...fieldObject(fields) });
+    try {
+      stream.additionalHeaders({ ":status": String(status), ...fieldObject(fields) });
+    } catch {
+      // One that cannot be sent is left out: the final response says what counts.
+    }
   }
 
   takesTrailers(isSized: boolean): boolean {
@@ -138,6 +149,7 @@ export class Http2ServerStream implements ServerStream {
   respond(status: number, _statusText: string | undefined, fields: readonly string[]): void {
     // The reason is checked, too: what cannot be sent over HTTP/1.1 is a fault here as there.
     checkSendable(_statusText, fields);
+    if (status > lastStatus) throw new Error(`${status} is no status of HTTP/2`);
     const head = [":status", String(status)];
     for (const [name, value] of sentFields(fields)) head.push(name, value);
     this.#status = status;
@@ -220,15 +232,21 @@ export class Http2ServerStream implements ServerStream {
     for (const text of head) this.bytesWritten += text.length;
     this.#waitsForTrailers = mayHaveTrailers;
     if (mayHaveTrailers) stream.on("wantTrailers", () => this.#sendTrailers());
-    stream.respond(head, {
-      endStream: isWhole,
-      waitForTrailers: mayHaveTrailers,
-    });
+    this.#try(() => stream.respond(head, { endStream: isWhole, waitForTrailers: mayHaveTrailers }));
+  }
+
+  /** Whatever the library will not write ends the stream: it would throw where nobody hears it. */
+  #try(write: () => void): void {
+    try {
+      write();
+    } catch {
+      this.reset();
+    }
   }
 
   #sendTrailers(): void {
     // None: the end of the body is a frame of its own then.
-    this.#stream.sendTrailers(fieldObject(this.#trailers));
+    this.#try(() => this.#stream.sendTrailers(fieldObject(this.#trailers)));
     this.#waitsForTrailers = false;
     process.nextTick(left, this);
   }
@@ -237,6 +255,8 @@ export class Http2ServerStream implements ServerStream {
   left(): void {
     if (!this.#ended || this.#finished || this.#waitsForTrailers) return;
     this.#finished = true;
+    // Nobody reads what may still come.
+    if (!this.#bodyOver && this.#body === undefined) setImmediate(() => this.#stream.close(NGHTTP2_NO_ERROR));
     this.#over();
   }
 
@@ -265,18 +285,14 @@ export class Http2ServerStream implements ServerStream {
     clearTimeout(this.#stall);
     if (!this.#bodyOver && this.framing !== "none") this.#body?.onBroken();
     this.#bodyOver = true;
+    const { rstCode, aborted, writableLength } = this.#stream;
+    // A stream that both sides have ended may be closed before it tells that its response is out.
+    if (this.#ended && !this.#isCut && !aborted && rstCode === NGHTTP2_NO_ERROR && writableLength === 0)
+      this.#finished = true;
     this.#over();
   }
 }
 
-function look(stream: Http2ServerStream): void {
-  stream.look();
-}
-
-function left(stream: Http2ServerStream): void {
-  stream.left();
-}
-
-function release(stream: Http2ServerStream): void {
-  stream.release();
-}
+const look = (stream: Http2ServerStream): void => stream.look();
+const left = (stream: Http2ServerStream): void => stream.left();
+const release = (stream: Http2ServerStream): void => stream.release();

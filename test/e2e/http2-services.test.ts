@@ -1,0 +1,138 @@
+// Services that speak HTTP/2 in clear and do not keep to it, frame by frame.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import net, { type AddressInfo, type Socket } from "node:net";
+import { test } from "node:test";
+import { startSidecar } from "../../src/testing/sidecar.ts";
+import { block, flags, frame, frameTypes } from "../support/http2-frames.ts";
+
+const head = (flag: number, ...more: string[]): Buffer =>
+  frame(frameTypes.headers, flags.endHeaders | flag, 1, block([":status", "200", ...more]));
+const reset = (code: number): Buffer => frame(frameTypes.rst, 0, 1, Buffer.from([0, 0, 0, code]));
+
+/** What a service does with the first stream of each of its connections. */
+async function service(answer: (socket: Socket, connection: number) => void) {
+  const sockets = new Set<Socket>();
+  const server = net.createServer((socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {});
+    let seen = Buffer.alloc(0);
+    let answered = false;
+    socket.on("data", (chunk: Buffer) => {
+      if (seen.length === 0)
+        socket.write(
+          Buffer.concat([frame(frameTypes.settings, 0, 0), frame(frameTypes.settings, flags.ack, 0)]),
+        );
+      seen = Buffer.concat([seen, chunk]);
+      // A head of stream 1 is there.
+      if (answered || !seen.includes(Buffer.from([0, 0, 0, 1]))) return;
+      answered = true;
+      answer(socket, sockets.size);
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    get connections() {
+      return sockets.size;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}
+
+const env = { OUTRIGGER_UPSTREAM_PROTOCOL: "h2c", OUTRIGGER_UPSTREAM_CONNECT_TIMEOUT_MS: "500" };
+const sidecarTo = (upstream: string, more: Record<string, string> = {}) =>
+  startSidecar({ policy: { plugins: ["logging"] }, upstream, env: { ...env, ...more } });
+
+for (const [what, code] of [
+  ["NO_ERROR", 0],
+  ["INTERNAL_ERROR", 2],
+] as const) {
+  test(`a body that ends with a reset (${what}) does not pass for a whole one`, async () => {
+    await using upstream = await service((socket) =>
+      socket.write(Buffer.concat([head(0), frame(frameTypes.data, 0, 1, Buffer.from("half")), reset(code)])),
+    );
+    await using sidecar = await sidecarTo(upstream.url);
+    await assert.rejects(async () => (await fetch(sidecar.url)).text());
+    await sidecar.line(({ end }) => end === "upstream-aborted");
+  });
+}
+
+test("bodies that end with their last frame, with an empty one, or with trailers are whole", async () => {
+  for (const end of [
+    [frame(frameTypes.data, flags.endStream, 1, Buffer.from("whole"))],
+    [frame(frameTypes.data, 0, 1, Buffer.from("whole")), frame(frameTypes.data, flags.endStream, 1)],
+    [
+      frame(frameTypes.data, 0, 1, Buffer.from("whole")),
+      frame(frameTypes.headers, flags.endHeaders | flags.endStream, 1, block(["x-sum", "1"])),
+    ],
+  ]) {
+    await using upstream = await service((socket) => socket.write(Buffer.concat([head(0), ...end])));
+    await using sidecar = await sidecarTo(upstream.url);
+    assert.equal(await (await fetch(sidecar.url)).text(), "whole");
+  }
+});
+
+test("what a service refused unseen is sent once more, on another connection", async () => {
+  await using upstream = await service((socket, connection) =>
+    socket.write(
+      connection === 1
+        ? reset(7)
+        : Buffer.concat([head(flags.endStream, "x-connection", String(connection))]),
+    ),
+  );
+  await using sidecar = await sidecarTo(upstream.url);
+  const response = await fetch(sidecar.url);
+  assert.deepEqual([response.status, response.headers.get("x-connection")], [200, "2"]);
+});
+
+test("a service that does not speak HTTP/2, says nothing, or is not there costs a request its answer alone", async () => {
+  for (const [greeting, status] of [
+    ["HTTP/1.1 400 Bad Request\r\n\r\n", 502],
+    ["", 504],
+  ] as const) {
+    const server = net.createServer((socket) => {
+      socket.on("error", () => {});
+      socket.write(greeting);
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    await using sidecar = await sidecarTo(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    assert.equal((await fetch(sidecar.url)).status, status);
+    server.close();
+  }
+  await using sidecar = await sidecarTo("http://127.0.0.1:1");
+  assert.equal((await fetch(sidecar.url)).status, 502);
+});
+
+test("one client does not take all of a service's streams and queue", async () => {
+  const open: Socket[] = [];
+  await using upstream = await service((socket) => void open.push(socket));
+  await using sidecar = await sidecarTo(upstream.url, {
+    OUTRIGGER_UPSTREAM_CONNECTIONS: "1",
+    OUTRIGGER_UPSTREAM_QUEUE: "10",
+    OUTRIGGER_CLIENT_SHARE: "80",
+    OUTRIGGER_TRUSTED_PROXIES: "127.0.0.1/32",
+  });
+  const gone = new AbortController();
+  const ask = (client: string) =>
+    fetch(sidecar.url, { headers: { "x-forwarded-for": client }, signal: gone.signal }).then(
+      ({ status }) => status,
+      () => 0,
+    );
+  const crowd = Array.from({ length: 100 }, () => ask("192.0.2.1"));
+  // 80 streams and 8 places are its share.
+  const refused = await Promise.all(crowd.slice(88));
+  assert.deepEqual(new Set(refused), new Set([503]));
+  const other = ask("192.0.2.2");
+  assert.equal(
+    await Promise.race([other, new Promise((resolve) => setTimeout(resolve, 100, "forwarded"))]),
+    "forwarded",
+  );
+  gone.abort();
+  await Promise.all(crowd);
+});
