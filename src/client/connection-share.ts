@@ -20,11 +20,15 @@ export class ConnectionShare {
     return this.#open;
   }
 
+  /** @returns whose share it is; undefined = nobody's: many clients come by it */
+  shareOf(socket: Socket): string | undefined {
+    const address = plainAddress(socket.remoteAddress ?? "");
+    return address === "unix" || this.#proxies.trusts(address) ? undefined : shareKey(address);
+  }
+
   /** @returns false = one too many; it is the caller's to close */
   admit(socket: Socket): boolean {
-    const address = plainAddress(socket.remoteAddress ?? "");
-    const free = address === "unix" || this.#proxies.trusts(address);
-    const key = free ? undefined : shareKey(address);
+    const key = this.shareOf(socket);
     if (key !== undefined) {
       const own = (this.#byClient.get(key) ?? 0) + 1;
       if (own > this.#maxOfOne) return false;

@@ -180,6 +180,7 @@ export class Listener {
     const { limits } = this.#options;
     if (limits.http2Streams === 0) return undefined;
     return new Http2Sessions(limits, {
+      clientOf: (connection) => this.#connections.shareOf(connection),
       onRequest: (stream) => this.#serve(stream),
       onRefused: (stream, error) => this.#refusals.request(stream, error),
       onMisuse: (reason, connection) => this.#refusals.session(reason, connection),

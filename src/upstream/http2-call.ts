@@ -14,6 +14,8 @@ const drainMs = 10_000;
 export interface CallOwner {
   /** It is over. @param call its stream was never looked at by the service: it may be sent again */
   over(call: Http2Call, unseen: boolean): void;
+  /** It had no answer in time. */
+  silent(call: Http2Call): void;
   /** It is over before it had a stream. */
   forget(call: Http2Call): void;
 }
@@ -82,7 +84,7 @@ export class Http2Call implements UpstreamCall {
     stream.on("data", (chunk: Buffer) => this.#data(chunk));
     stream.on("end", () => this.#end());
     stream.on("close", () => this.#closed());
-    stream.on("drain", () => this.#over || this.handler.onDrain());
+    stream.on("drain", () => this.#drained());
     stream.on("wantTrailers", () => this.#sendTrailers(stream));
     if (Buffer.isBuffer(body)) stream.end(body);
     else if (!isWhole) {
@@ -95,7 +97,12 @@ export class Http2Call implements UpstreamCall {
 
   write(chunk: Buffer): boolean {
     if (this.#over) return true;
-    if (this.#stream !== undefined) return this.#stream.write(chunk);
+    if (this.#stream !== undefined) {
+      if (this.#stream.write(chunk)) return true;
+      // Now it is the service that is waited for.
+      this.#await();
+      return false;
+    }
     this.#pending.push(chunk);
     return false;
   }
@@ -177,6 +184,7 @@ export class Http2Call implements UpstreamCall {
       this.#paused = true;
       this.#stream?.pause();
       clearTimeout(this.#gap);
+      this.#gap = undefined;
     }
   }
 
@@ -210,15 +218,26 @@ export class Http2Call implements UpstreamCall {
   #await(): void {
     if (this.#over || this.#paused || (this.#isGrpc && this.#hasHead)) {
       clearTimeout(this.#gap);
+      this.#gap = undefined;
       return;
     }
     if (this.#gap !== undefined) this.#gap.refresh();
     else this.#gap = setTimeout(() => this.#late(), this.request.timeoutMs);
   }
 
+  #drained(): void {
+    if (this.#over) return;
+    if (!this.#ended) {
+      clearTimeout(this.#gap);
+      this.#gap = undefined;
+    }
+    this.handler.onDrain();
+  }
+
   #late(): void {
     if (this.#over) return;
     const stream = this.#stream;
+    this.#owner.silent(this);
     this.fail(new GatewayError("upstream_timeout", "The service did not answer in time."));
     if (stream === undefined) this.#owner.forget(this);
     else this.#takeBack(stream);

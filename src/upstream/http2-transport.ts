@@ -30,6 +30,8 @@ const pingLimitMs = 5_000;
 const sessionOptions: http2.ClientSessionOptions & { readonly strictSingleValueFields: boolean } = {
   settings: { enablePush: false, initialWindowSize: windowBytes },
   maxSessionMemory: 64,
+  // Bounded in bytes; beyond a count of 128 node:http2 would refuse heads.
+  maxHeaderListPairs: 1_000,
   strictSingleValueFields: false,
 };
 
@@ -40,7 +42,10 @@ interface Carrier {
   ready: boolean;
   /** No further exchange goes there. */
   leaving: boolean;
-  timer: NodeJS.Timeout | undefined;
+  /** Ends it while it carries nothing. */
+  idle: NodeJS.Timeout | undefined;
+  /** Until it has to show that it lives; armed while it carries something. */
+  ping: NodeJS.Timeout | undefined;
 }
 
 function streamsOf({ session }: Carrier): number {
@@ -140,8 +145,8 @@ class Http2Transport implements UpstreamTransport, CallOwner {
 
   /** Of one connection, as far as the service has told. */
   get #streams(): number {
-    const [known] = this.#carriers;
-    return known === undefined ? mostStreams : streamsOf(known);
+    for (const carrier of this.#carriers) if (carrier.ready) return streamsOf(carrier);
+    return mostStreams;
   }
 
   /** On another connection than the one that refused it, where there can be one. */
@@ -164,7 +169,8 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     this.#carrierOf.set(call, carrier);
     carrier.calls.add(call);
     this.#active.add(call, 1);
-    clearTimeout(carrier.timer);
+    clearTimeout(carrier.idle);
+    carrier.ping ??= setTimeout(() => this.#ping(carrier), pingEveryMs).unref();
     try {
       call.start(carrier.session, carrier.resets);
     } catch (cause) {
@@ -173,9 +179,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
       setImmediate(() =>
         call.fail(new GatewayError("internal_error", "The request could not be forwarded.", { cause })),
       );
-      return;
     }
-    carrier.timer = setTimeout(() => this.#ping(carrier), pingEveryMs).unref();
   }
 
   #wait(call: Http2Call): void {
@@ -191,8 +195,11 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     }, call.request.connectTimeoutMs);
     this.#waiting.set(call, limit);
     const opening = [...this.#carriers].filter(({ ready }) => !ready).length;
-    const isEnough = opening * mostStreams >= this.#waiting.size;
-    if (!isEnough && this.#carriers.size < this.#options.maxConnections) this.#open();
+    if (opening * this.#streams < this.#waiting.size) this.#openMore();
+  }
+
+  #openMore(): void {
+    if (this.#streams > 0 && this.#carriers.size < this.#options.maxConnections) this.#open();
   }
 
   #next(): void {
@@ -214,7 +221,8 @@ class Http2Transport implements UpstreamTransport, CallOwner {
       calls: new Set(),
       ready: false,
       leaving: false,
-      timer: undefined,
+      idle: undefined,
+      ping: undefined,
     };
     this.#carriers.add(carrier);
     let failure: NodeJS.ErrnoException | undefined;
@@ -227,6 +235,8 @@ class Http2Transport implements UpstreamTransport, CallOwner {
       carrier.ready = true;
       if (this.#closing) session.close();
       this.#next();
+      // It takes fewer than was thought.
+      if (this.#waiting.size > 0) this.#openMore();
       if (carrier.calls.size === 0) this.#idle(carrier);
     });
     socket.once("secureConnect", () => {
@@ -235,12 +245,13 @@ class Http2Transport implements UpstreamTransport, CallOwner {
   }
 
   #gone(carrier: Carrier, failure: NodeJS.ErrnoException | undefined): void {
-    clearTimeout(carrier.timer);
+    clearTimeout(carrier.idle);
+    clearTimeout(carrier.ping);
     this.#carriers.delete(carrier);
     if (carrier.ready) this.#next();
     // Whoever waits for a connection that never came to be does not wait for another one.
     if (!carrier.ready) for (const [call] of this.#waiting) this.#refuse(call, failure);
-    else if (this.#waiting.size > 0 && this.#carriers.size < this.#options.maxConnections) this.#open();
+    else if (this.#waiting.size > 0) this.#openMore();
   }
 
   #refuse(call: Http2Call, failure: NodeJS.ErrnoException | undefined): void {
@@ -255,20 +266,32 @@ class Http2Transport implements UpstreamTransport, CallOwner {
   }
 
   #idle(carrier: Carrier): void {
-    clearTimeout(carrier.timer);
+    clearTimeout(carrier.ping);
+    carrier.ping = undefined;
+    clearTimeout(carrier.idle);
     if (carrier.leaving || this.#closing || this.#options.idleTimeoutMs <= 0) carrier.session.close();
-    else carrier.timer = setTimeout(() => carrier.session.close(), this.#options.idleTimeoutMs).unref();
+    else carrier.idle = setTimeout(() => carrier.session.close(), this.#options.idleTimeoutMs).unref();
   }
 
-  /** A service that is gone without a word must not hold its exchanges until their own limits. */
+  /** One of its exchanges had no answer in time: it shows at once whether the connection is to blame. */
+  silent(call: Http2Call): void {
+    const carrier = this.#carrierOf.get(call);
+    if (carrier !== undefined) this.#ping(carrier);
+  }
+
+  /** A service that is gone without a word must not hold its exchanges, and those to come, until their own limits. */
   #ping(carrier: Carrier): void {
     const { session } = carrier;
-    if (session.destroyed) return;
+    clearTimeout(carrier.ping);
+    carrier.ping = undefined;
+    if (session.destroyed || session.closed) return;
     const limit = setTimeout(() => session.destroy(), pingLimitMs).unref();
-    session.ping((error) => {
+    const sent = session.ping((error) => {
       clearTimeout(limit);
       if (error === null && carrier.calls.size > 0)
-        carrier.timer = setTimeout(() => this.#ping(carrier), pingEveryMs).unref();
+        carrier.ping ??= setTimeout(() => this.#ping(carrier), pingEveryMs).unref();
     });
+    // Enough of them are on their way.
+    if (!sent) clearTimeout(limit);
   }
 }

@@ -375,6 +375,22 @@ test("what a client sends behind the announcement of a drain is served", async (
   );
 });
 
+test("a client that leaves by the end of its connection is known to the service", async () => {
+  let left = 0;
+  await using sidecar = await startSidecar({
+    policy: { plugins: ["logging"] },
+    upstream: (_request, response) => void response.once("close", () => (left += 1)),
+  });
+  const socket = connect(sidecar.port, "127.0.0.1");
+  const head = frame(frameTypes.headers, flags.endStream | flags.endHeaders, 1, block(requestHead("/hang")));
+  socket.write(
+    Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frame(frameTypes.settings, 0, 0), head]),
+  );
+  await once(socket, "data");
+  socket.end();
+  await eventually("the service is left", () => left === 1);
+});
+
 test("it can be switched off", async () => {
   await using sidecar = await startSidecar({
     policy: { plugins: ["logging"] },

@@ -13,9 +13,15 @@ export interface Http2Options {
   readonly keepAliveMs: number;
   /** Most requests of one connection at a time. */
   readonly http2Streams: number;
+  /** Most requests of all connections at a time, of which one client has its share. */
+  readonly maxConnections: number;
+  /** Percent. */
+  readonly clientShare: number;
 }
 
 export interface Http2Events {
+  /** Whose share the requests of a connection count for; undefined = nobody's. */
+  clientOf(connection: Socket): string | undefined;
   onRequest(stream: Http2ServerStream): void;
   /** A request that was read, and goes no further. */
   onRefused(stream: Http2ServerStream, error: GatewayError): void;
@@ -23,7 +29,7 @@ export interface Http2Events {
   onMisuse(reason: string, connection: Socket): void;
 }
 
-const { NGHTTP2_ENHANCE_YOUR_CALM } = http2.constants;
+const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_REFUSED_STREAM } = http2.constants;
 /**
  * GOAWAY with the highest id: streams that are on their way are served (RFC 9113 section 6.8). Written past nghttp2, which
  * takes no further stream after a GOAWAY of its own and offers no other (Node 26); whole frames are all it writes. Not under
@@ -42,6 +48,7 @@ const resets = { burst: 100, perSecond: 10 };
 interface Open {
   readonly session: ServerHttp2Session;
   readonly connection: Socket;
+  readonly client: string | undefined;
   readonly resets: ResetBudget;
   streams: number;
   /** Ends it while nothing is asked. */
@@ -61,6 +68,8 @@ export class Http2Sessions {
   /** Whose session is about to be made: `connection` is handled at once. */
   #arriving: Socket | undefined;
   #draining = false;
+  #requests = 0;
+  readonly #byClient = new Map<string, number>();
 
   constructor(options: Http2Options, events: Http2Events) {
     this.#options = options;
@@ -90,6 +99,9 @@ export class Http2Sessions {
 
   /** Takes a connection over whose next bytes are the preface, or that agreed on `h2`. */
   accept(connection: Socket): void {
+    // Whoever ends a side of it ends all of its streams: unlike with HTTP/1.1, nobody reads on.
+    connection.allowHalfOpen = false;
+    connection.once("end", () => connection.destroy());
     this.#arriving = connection;
     this.#server.emit("connection", connection);
     this.#arriving = undefined;
@@ -122,6 +134,7 @@ export class Http2Sessions {
     const open: Open = {
       session,
       connection,
+      client: this.#events.clientOf(connection),
       resets: new ResetBudget(resets, performance.now()),
       streams: 0,
       idle: undefined,
@@ -159,10 +172,15 @@ export class Http2Sessions {
   #request(stream: ServerHttp2Stream, raw: readonly string[]): void {
     const open = stream.session && this.#open.get(stream.session);
     if (open === undefined) return;
+    if (!this.#take(open)) {
+      stream.close(NGHTTP2_REFUSED_STREAM);
+      return;
+    }
     open.streams += 1;
     clearTimeout(open.idle);
     stream.once("close", () => {
       open.streams -= 1;
+      this.#give(open);
       if (open.streams === 0) {
         if (open.ending) this.#end(open);
         else this.#idleFor(open, this.#options.keepAliveMs);
@@ -177,6 +195,27 @@ export class Http2Sessions {
       : head.flaw;
     if (flaw === undefined) this.#events.onRequest(server);
     else this.#events.onRefused(server, flaw);
+  }
+
+  /** As many requests as HTTP/1.1 could have, which has one a connection. @returns false = it is one too many */
+  #take({ client }: Open): boolean {
+    const { maxConnections, clientShare } = this.#options;
+    if (this.#requests >= maxConnections) return false;
+    if (client !== undefined) {
+      const own = this.#byClient.get(client) ?? 0;
+      if (own >= Math.ceil((maxConnections * clientShare) / 100)) return false;
+      this.#byClient.set(client, own + 1);
+    }
+    this.#requests += 1;
+    return true;
+  }
+
+  #give({ client }: Open): void {
+    this.#requests -= 1;
+    if (client === undefined) return;
+    const left = (this.#byClient.get(client) ?? 0) - 1;
+    if (left > 0) this.#byClient.set(client, left);
+    else this.#byClient.delete(client);
   }
 
   /** Rapid reset (CVE-2023-44487): a client that takes its requests back costs as much as one that waits for answers. */

@@ -17,7 +17,7 @@ export function requestAttributes(exchange: Exchange, outcome: Outcome): Attribu
     "http.route",
     route.pattern,
     "network.protocol.version",
-    request.httpVersion,
+    request.httpVersion === "2.0" ? "2" : request.httpVersion,
     "client.address",
     client.address,
     "network.peer.address",
@@ -29,6 +29,7 @@ export function requestAttributes(exchange: Exchange, outcome: Outcome): Attribu
   ];
   addAddress(list, request.host);
   if (outcome.status > 0) list.push("http.response.status_code", outcome.status);
+  if (outcome.grpcStatus !== undefined) list.push("rpc.grpc.status_code", outcome.grpcStatus);
   const agent = request.fields.get("user-agent");
   if (agent !== undefined) list.push("user_agent.original", cut(agent));
   const { cacheStatus, refusedBecause } = exchange;

@@ -179,8 +179,12 @@ export function methodOf({ request }: Exchange): string {
   return knownMethods.has(request.method) ? request.method : "HTTP";
 }
 
-function errorOf({ status, error, end }: Outcome): string | undefined {
+/** Of a server: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS (conventions for gRPC). */
+const grpcFaults = new Set([2, 4, 12, 13, 14, 15]);
+
+function errorOf({ status, error, end, grpcStatus }: Outcome): string | undefined {
   if (error !== undefined && errorKinds[error.code].status >= 500) return error.code;
   if (status >= 500) return String(status);
+  if (grpcStatus !== undefined && grpcFaults.has(grpcStatus)) return `grpc ${grpcStatus}`;
   return end === "failed" || end === "upstream-aborted" ? end : undefined;
 }

@@ -15,8 +15,16 @@ import {
 export async function openHttp2(): Promise<StreamScene> {
   const arrived: ((stream: ServerStream) => void)[] = [];
   const sessions = new Http2Sessions(
-    { maxHeaderBytes: 16_384, headerTimeoutMs: 10_000, keepAliveMs: 10_000, http2Streams: 100 },
     {
+      maxHeaderBytes: 16_384,
+      headerTimeoutMs: 10_000,
+      keepAliveMs: 10_000,
+      http2Streams: 100,
+      maxConnections: 100,
+      clientShare: 100,
+    },
+    {
+      clientOf: () => undefined,
       onRequest: (stream) => arrived.shift()?.(stream),
       onRefused: (stream) => stream.reset(),
       onMisuse: () => {},
