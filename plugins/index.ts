@@ -3,6 +3,7 @@ import type { PluginDefinition } from "../src/plugin-api/contract.ts";
 import { auth } from "./auth/index.ts";
 import { cache } from "./cache/index.ts";
 import { cors } from "./cors/index.ts";
+import { ipFilter } from "./ip-filter/index.ts";
 import { logging } from "./logging/index.ts";
 import { rateLimit } from "./rate-limit/index.ts";
 import { redirect } from "./redirect/index.ts";
@@ -13,6 +14,7 @@ import { transform } from "./transform/index.ts";
 export const registry: readonly PluginDefinition[] = [
   logging,
   redirect,
+  ipFilter,
   cors,
   respond,
   auth,

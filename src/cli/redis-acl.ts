@@ -26,8 +26,8 @@ export function readKeys(service: string, spread: Spread): readonly string[] {
   ];
 }
 
-/** As patterns: API keys, and packages of extensions. */
-export const readPatterns: readonly string[] = ["apikey:*", `${packagePrefix}*`];
+/** As patterns: API keys, lists of networks, and packages of extensions. */
+export const readPatterns: readonly string[] = ["apikey:*", "ip-list:*", `${packagePrefix}*`];
 
 /** Keys of one service, which its sidecars alone write; as patterns. */
 export const ownPatterns = (service: string): readonly string[] => [

@@ -3,9 +3,10 @@
 
 /**
  * `identity`: learns who calls · `authentication`: and lets nobody else in · `limit`: every request counts against some
- * limit · `answer`: answers every request itself, so that none reaches the service.
+ * limit · `answer`: answers every request itself, so that none reaches the service · `addresses`: lets in nobody but from
+ * some networks.
  */
-export type Provision = "identity" | "authentication" | "limit" | "answer";
+export type Provision = "identity" | "authentication" | "limit" | "answer" | "addresses";
 
 /** `true`, or why not: begins in lower case, without a full stop. */
 export type Provided = true | string;
@@ -16,6 +17,7 @@ export interface Provisions<Options> {
   authentication?(options: Options, route: LintRouteReach): Provided;
   limit?(options: Options, route: LintRouteReach): Provided;
   answer?(options: Options, route: LintRouteReach): Provided;
+  addresses?(options: Options, route: LintRouteReach): Provided;
 }
 
 /** A route with the paths and methods that come to it; patterns are those of policies. */

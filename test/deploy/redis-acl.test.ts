@@ -15,9 +15,10 @@ import { startSidecar } from "../support/sidecar.ts";
 
 const policy = {
   apiVersion: "outrigger/v1",
-  plugins: ["logging", "cors", "auth", "rate-limit", "cache", "transform"],
+  plugins: ["logging", "ip-filter", "cors", "auth", "rate-limit", "cache", "transform"],
   pluginConfig: {
     logging: { stream: true },
+    "ip-filter": { lists: ["office", "home"] },
     "rate-limit": {
       limits: [
         { name: "exact", by: "subject", limit: 100, window: "1m", mode: "exact" },
@@ -83,6 +84,8 @@ test("a sidecar with every plugin is refused nothing", async (t) => {
     await client.set("outrigger:policy", JSON.stringify(policy));
     const record = { id: "k1", userId: "u1", scopes: [] };
     await client.set(`outrigger:apikey:${keyDigest("a-key")}`, JSON.stringify(record));
+    await client.set("outrigger:ip-list:office", "127.0.0.0/8");
+    await client.hset("outrigger:ip-list:home", "::1", "of nobody");
   });
   const sidecar = await startSidecar({
     upstream: (_request, response) => response.end("hello"),
@@ -166,6 +169,8 @@ test("a sidecar can change neither policies nor keys nor kill switches, and sees
       ["SET", "outrigger:policy", "{}"],
       ["DEL", "outrigger:policy:users"],
       ["SET", "outrigger:apikey:0", "{}"],
+      ["SET", "outrigger:ip-list:office", "0.0.0.0/0"],
+      ["HSET", "outrigger:ip-list:home", "0.0.0.0/0", ""],
       ["SET", "outrigger:plugin:geo@1.2.0", "x"],
       ["UNLINK", "outrigger:plugin:geo@1.2.0"],
       ["GET", "outrigger:plugin-signature:geo@1.2.0"],

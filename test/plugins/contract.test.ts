@@ -15,6 +15,7 @@ const folder = join(import.meta.dirname, "../../plugins");
 const order: readonly (readonly [number, string])[] = [
   [5, "logging"],
   [6, "redirect"],
+  [7, "ip-filter"],
   [8, "cors"],
   [9, "respond"],
   [10, "auth"],

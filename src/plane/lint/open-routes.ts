@@ -41,7 +41,8 @@ function* check(view: PolicyView, { what, message, nowhere }: Missing): ReturnTy
   const able = Object.keys(plugins).filter((name) => plugins[name]?.lint?.provides?.[what] !== undefined);
   const names = able.length === 0 ? "a plugin that does" : able.join(" or ");
   const lacking = routes.filter((route) => !route.provides(what) && !route.provides("answer"));
-  const unable = lacking.every((route) => route.whyNot(what) === undefined);
+  const isNear = (route: RouteView): boolean => what === "authentication" && route.provides("addresses");
+  const unable = lacking.every((route) => route.whyNot(what) === undefined && !isNear(route));
   if (lacking.length === routes.length && unable && sources.layer === undefined && routes.length > 0) {
     const { shared } = sources;
     const place = { document: shared, path: shared.document.plugins === undefined ? [] : ["plugins"] };
@@ -50,7 +51,8 @@ function* check(view: PolicyView, { what, message, nowhere }: Missing): ReturnTy
   }
   for (const route of lacking) {
     const why = route.whyNot(what);
-    const text = why === undefined ? message : `${message}: ${why}`;
+    const whom = isNear(route) ? `${message}, from the networks that are let in alone` : message;
+    const text = why === undefined ? whom : `${whom}: ${why}`;
     const around = nearestWith(view, route, what);
     yield {
       place: route.pluginsPlace,

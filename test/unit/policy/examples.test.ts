@@ -69,6 +69,7 @@ test("the example of everything names every plugin of the contract", async () =>
     "auth",
     "cache",
     "cors",
+    "ip-filter",
     "logging",
     "rate-limit",
     "security-headers",

@@ -19,6 +19,13 @@ describe("unauthenticated-route", () => {
     assert.match(finding?.advice ?? "", /run auth/);
   });
 
+  test("says of a route that only some networks reach that this is no credential", async () => {
+    const config = { "ip-filter": { allow: ["10.0.0.0/8"] } };
+    const findings = await lintOf({ plugins: ["ip-filter"], pluginConfig: config, routes: [{ path: "/a" }] });
+    const [open] = findings.filter(({ code }) => code === "unauthenticated-route");
+    assert.match(open?.message ?? "", /no credential, from the networks that are let in alone/);
+  });
+
   test("passes over a route that answers everything itself, and no other with respond", async () => {
     const some = { pluginConfig: { respond: { when: { methods: ["POST"] } } } };
     const routes = [
