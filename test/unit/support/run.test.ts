@@ -78,7 +78,17 @@ test("as root they are installed with apt: one update, one install, nothing aske
   const bin = join(folder, "bin");
   mkdirSync(bin);
   const log = join(bin, "log");
-  const programs = ["redis-server", "redis-cli", "chromium", "openssl", "curl", "script", "clang", "wasm-ld"];
+  const programs = [
+    "redis-server",
+    "redis-cli",
+    "chromium",
+    "openssl",
+    "curl",
+    "script",
+    "clang",
+    "wasm-ld",
+    "promtool",
+  ];
   // Brings programs that do nothing, as the tests run here need none of them.
   const brings = programs.map((name) => `/bin/cp /bin/true ${bin}/${name}`).join("; ");
   const script = `#!/bin/sh\necho "$DEBIAN_FRONTEND $*" >> ${log}\ncase "$*" in *install*) ${brings};; esac\n`;
@@ -91,12 +101,15 @@ test("as root they are installed with apt: one update, one install, nothing aske
   assert.equal(code, 0, stderr);
   assert.match(
     stdout,
-    /^installing redis-server, redis-tools, chromium, openssl, curl, bsdutils, clang, lld\nℹ tests [1-9]/,
+    /^installing redis-server, redis-tools, chromium, openssl, curl, bsdutils, clang, lld, prometheus\nℹ tests [1-9]/,
   );
   const calls = readFileSync(log, "utf8").trimEnd().split("\n");
   assert.equal(calls.length, 2);
   assert.match(calls[0] ?? "", /^noninteractive .* update$/);
-  assert.match(calls[1] ?? "", /^noninteractive .* install -y --no-install-recommends redis-server .* lld$/);
+  assert.match(
+    calls[1] ?? "",
+    /^noninteractive .* install -y --no-install-recommends redis-server .* prometheus$/,
+  );
 });
 
 test("a program that a variable names wrongly is not looked for elsewhere", async () => {
