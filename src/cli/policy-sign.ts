@@ -1,8 +1,10 @@
 // `outrigger policy sign FILE --key FILE`: checks a policy file and prints it signed, for a pipeline that has no Redis.
 import { loadConfig } from "../app/environment.ts";
-import { documentIn } from "../plane/candidate.ts";
+import { documentIn, placeIn } from "../plane/candidate.ts";
 import { KeyFileRefusal, readSigningKey } from "../plane/private-key.ts";
 import { readClaims } from "../policy/signature/jws.ts";
+import type { PolicyFormat } from "../policy/document/parse.ts";
+import { isObject } from "../policy/document/plain-object.ts";
 import { PolicyRefused, problemText } from "../policy/document/problems.ts";
 import { createPolicyReader, createTrust } from "../policy/read.ts";
 import { pluginsByName } from "../app/registry.ts";
@@ -66,6 +68,7 @@ async function signChecked(
   const trusted = policyKeys && (await (await createTrust(policyKeys))([])).keys;
   return await withPolicyPackages(config, async (packages) => {
     const found = { bytes: own.shared, format: own.format };
+    if (service !== undefined) refuseExtensions(found);
     const pinned = await pinDocument(packages, found, file, { trusted, nowMs: Date.now() });
     const { bytes, format } = pinned;
     const whole = over === undefined ? undefined : await readPolicy(file, over, maxBytes);
@@ -78,4 +81,18 @@ async function signChecked(
     const token = await signPolicy(documentIn(bytes, format), documentName(service), key, wish);
     return { token, filledIn: await reportExtensions(packages, { ...pinned, extensions }, service, bytes) };
   });
+}
+
+/** Without `--over` a layer is read as a shared policy, which may have them: sidecars would refuse what was signed. */
+function refuseExtensions({
+  bytes,
+  format,
+}: {
+  readonly bytes: Uint8Array;
+  readonly format: PolicyFormat;
+}): void {
+  const document = documentIn(bytes, format);
+  if (!isObject(document) || document["extensions"] === undefined) return;
+  const message = "only the shared policy has extensions, and this is signed as a service's layer";
+  throw new PolicyRefused([{ path: "extensions", message, ...placeIn(bytes, format, ["extensions"]) }]);
 }

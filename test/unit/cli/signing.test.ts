@@ -68,6 +68,18 @@ describe("outrigger policy sign and verify", () => {
     );
   });
 
+  it("signs no service's layer that brings extensions: sidecars would refuse it", async () => {
+    const layer = file("layer.yaml", "apiVersion: outrigger/v1\nextensions: {}\n");
+    const args = ["policy", "sign", layer, "--key", ours.key];
+    const { code, stdout, stderr } = await outrigger([...args, "--service", "users"]);
+    assert.deepEqual([code, stdout], [1, ""]);
+    assert.match(
+      stderr,
+      /layer\.yaml, line 2, column \d+: extensions: only the shared policy has extensions/,
+    );
+    await sign(layer, "--key", ours.key);
+  });
+
   it("verify says no to another key, another place, what is over and what is not signed", async () => {
     const theirs = await keygen("theirs.json");
     const signed = file("for-users.jws", await sign(policy, "--key", ours.key, "--service", "users"));
