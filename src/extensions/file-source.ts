@@ -107,16 +107,24 @@ async function inside(root: string | undefined, location: string): Promise<strin
     throw new PackageError(
       `${quoted(written)} is no absolute path, and OUTRIGGER_PLUGIN_DIR, which it would be below, is not set`,
     );
-  const path = await realpath(resolve(root ?? "/", written)).catch((error: unknown) => {
-    throw unreadable(written, error);
-  });
-  if (root === undefined) return path;
-  const folder = await realpath(root).catch((error: unknown) => {
-    throw unreadable(root, error);
-  });
-  if (path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep)) return path;
+  const asked = resolve(root ?? "/", written);
+  if (root === undefined) return await behindLinks(asked, written);
+  const folder = await behindLinks(root, root);
+  // Before it is looked for: whether something is there, out there, is not told.
+  if (isBelow(asked, resolve(root)) || isBelow(asked, folder)) {
+    const path = await behindLinks(asked, written);
+    if (isBelow(path, folder)) return path;
+  }
   throw new PackageError(`${quoted(written)} is outside of OUTRIGGER_PLUGIN_DIR`);
 }
+
+const behindLinks = async (path: string, written: string): Promise<string> =>
+  await realpath(path).catch((error: unknown) => {
+    throw unreadable(written, error);
+  });
+
+const isBelow = (path: string, folder: string): boolean =>
+  path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
 
 /** Reads one file, which is at most as long as a package. Rejects with PackageError or PackageUnavailable. */
 export async function readPackageFile(

@@ -1,4 +1,5 @@
-// Who may give code of others all rights, or secrets: not whoever can write a policy that nobody has signed.
+// Who may give code of others all rights, or secrets, or have the sidecar open its files: not whoever can write a policy that
+// nobody has signed.
 import type { ExtensionEntry } from "./entry.ts";
 import type { Manifest } from "./manifest.ts";
 import { PackageError } from "./package-error.ts";
@@ -12,6 +13,18 @@ export type RightsGiver = "policies" | "folder" | "nobody";
 /** Whether the bytes of an entry count only as they lie in the operator's folder now. */
 export const isOfFolder = (giver: RightsGiver, { source, manifest }: ExtensionEntry): boolean =>
   giver === "folder" && source.startsWith("file:") && manifest === undefined;
+
+/**
+ * Before anything of the place is looked at: what is there, or is not, would be told.
+ * @throws PackageError for a file that nobody but the writer of an unsigned policy has named
+ */
+export function checkPlace(giver: RightsGiver, { source }: ExtensionEntry): void {
+  if (giver === "nobody" && source.startsWith("file:"))
+    throw new PackageError(
+      "no files are read for policies in Redis that nobody has signed: set OUTRIGGER_PLUGIN_DIR, or OUTRIGGER_POLICY_KEYS",
+      "source",
+    );
+}
 
 const how =
   "with policies in Redis that takes OUTRIGGER_POLICY_KEYS, or a file in OUTRIGGER_PLUGIN_DIR that carries its manifest";

@@ -115,7 +115,7 @@ describe("with Redis", () => {
       "apply",
       policyFile({ ...geo, version: "1.3.0", sha256: digests["1.2.0"] }),
     );
-    assert.match(other.stderr, /extensions\.geo\.source: .* has SHA-256/);
+    assert.match(other.stderr, /extensions\.geo\.source: .* is not what the policy pins/);
     assert.equal((await held()).extensions.geo["sha256"], digests["1.2.0"]);
   });
 

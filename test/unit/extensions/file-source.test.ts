@@ -52,6 +52,8 @@ test("OUTRIGGER_PLUGIN_DIR: what is below it is read, by a relative path too, an
     `${root}/../${outside.split("/").at(-1)}/geo.wasm`,
     `${root}/link.wasm`,
     `${root}-beside/geo.wasm`,
+    // Whether something is there is not told either.
+    `${outside}/gone.wasm`,
   ])
     await assert.rejects(fetchFrom(root, `file:${path}`), {
       name: "PackageError",

@@ -93,7 +93,7 @@ test("bytes of another digest are never looked at, and may be others later", asy
   const geo = await published(plugins, "geo.wasm", moduleOf());
   await writeFile(join(plugins, "geo.wasm"), "no package at all");
   const { first, transient } = await problems(store.packages({ geo }));
-  assert.match(first?.message ?? "", /has SHA-256 [0-9a-f]{64}, and the policy pins [0-9a-f]{64}$/);
+  assert.match(first?.message ?? "", RegExp(`is not what the policy pins \\(SHA-256 ${geo.sha256}\\)$`));
   assert.equal(transient, true);
   await writeFile(join(plugins, "geo.wasm"), moduleOf());
   assert.equal((await store.packages({ geo })).size, 1);
@@ -260,11 +260,21 @@ describe("where anybody might have written the policy", () => {
 
   for (const rightsBy of ["nobody", "folder"] as const)
     test(`all rights and secrets: by ${rightsBy}`, async () => {
-      const given = await scene({ rightsBy });
-      const { plugins } = given;
-      const isRefused = async (bytes: Buffer, more: object): Promise<boolean> =>
-        (await refusal(given, await published(plugins, "geo", bytes, more))) !== undefined;
       const byFolder = rightsBy === "folder";
+      const plugins = await folder();
+      const file = createFileSource(plugins);
+      // Whoever has no folder has the same bytes from elsewhere.
+      const https: PackageSource = {
+        ...file,
+        fetch: ({ location, ...wanted }, signal) =>
+          file.fetch({ ...wanted, location: location.replace("https://a.example/", "file:") }, signal),
+      };
+      const given = await scene({ rightsBy, sources: { file, https } });
+      const isRefused = async (bytes: Buffer, more: object): Promise<boolean> => {
+        const entry = await published(plugins, "geo", bytes, more);
+        const source = byFolder ? entry.source : "https://a.example/geo";
+        return (await refusal(given, { ...entry, source })) !== undefined;
+      };
       assert.equal(await isRefused(bundleOf(), { runtime: "process" }), false);
       assert.equal(await isRefused(bundleOf(), { runtime: "trusted" }), !byFolder);
       assert.equal(await isRefused(moduleOf(secret), {}), !byFolder);
@@ -272,6 +282,14 @@ describe("where anybody might have written the policy", () => {
       // What a module asks for that says nothing itself is the policy's word.
       assert.equal(await isRefused(emptyModule, { manifest: secret }), true);
     });
+
+  test("without a folder nothing is told of files, whether they are there or not", async () => {
+    const given = await scene({ rightsBy: "nobody" });
+    const there = await published(given.plugins, "geo.cjs", bundleOf(), { runtime: "process" });
+    const said = await refusal(given, there);
+    assert.match(said ?? "", /^no files are read .*OUTRIGGER_PLUGIN_DIR/);
+    assert.equal(await refusal(given, { ...there, source: "file:gone.cjs" }), said);
+  });
 
   test("bytes that came from elsewhere never pass for the folder's", async () => {
     const elsewhere = await folder();
