@@ -22,6 +22,7 @@ export const ownMetrics: readonly string[] = [
   "outrigger_plugin_http_duration_seconds",
   "outrigger_plugin_http_requests_total",
   "outrigger_plugin_http_retries_total",
+  "outrigger_plugin_left_out_total",
   "outrigger_plugin_over_budget",
   "outrigger_plugin_quarantined",
   "outrigger_plugin_quota_refusals_total",

@@ -7,6 +7,7 @@ export type Phase = "onRequest" | "onResponse" | "onError" | "onComplete" | "rec
 export interface HookMeasures {
   readonly seconds: Readonly<Record<Phase, Histogram>>;
   readonly errors: Readonly<Record<Phase, Counter>>;
+  readonly leftOut: Counter;
 }
 
 /**
@@ -30,11 +31,16 @@ export function measureHooks(
     "Hooks that threw, rejected or passed their time limit",
     ["plugin", "phase"],
   );
+  const leftOut = metrics.counter(
+    "outrigger_plugin_left_out_total",
+    "Hooks that were not called because the plugin fails open and keeps hanging",
+    ["plugin"],
+  )(plugin);
   const timed = (phase: Phase): Histogram => {
     const metric = seconds(plugin, phase);
     return fine ? new FineHistogram(metric, budget && ((took) => budget.took(phase, took))) : metric;
   };
-  return { seconds: perPhase(timed), errors: perPhase((phase) => errors(plugin, phase)) };
+  return { seconds: perPhase(timed), errors: perPhase((phase) => errors(plugin, phase)), leftOut };
 }
 
 const perPhase = <T>(make: (phase: Phase) => T): Record<Phase, T> => ({

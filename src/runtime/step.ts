@@ -11,7 +11,7 @@ import type {
   PluginDefinition,
   Verdict,
 } from "../plugin-api/contract.ts";
-import { Breaker } from "./breaker.ts";
+import { type Breaker, stepBreaker } from "./step-breaker.ts";
 import { type GatewayError, gatewayErrorOf } from "../plugin-api/errors.ts";
 import type { LiveExchange } from "./exchange.ts";
 import { HookFailure, type HookResult, leftOut, pluginFailed, PluginUnavailable } from "./hook-result.ts";
@@ -78,7 +78,7 @@ export class Step {
     this.security = parts.definition.security;
     this.hooks = parts.hooks;
     this.failMode = parts.failMode;
-    this.breaker = parts.failMode === "open" ? (parts.breaker ?? new Breaker()) : undefined;
+    this.breaker = stepBreaker(parts);
     this.#clock = parts.clock;
     this.#logger = parts.logger;
     this.#faults = parts.faults;

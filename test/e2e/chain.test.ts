@@ -139,6 +139,8 @@ describe("a plugin that fails", () => {
     const sidecar = await withPlugins(pluginWith("faulty", hooks, { failMode: "open" }));
     for (let i = 0; i < 8; i += 1) assert.equal((await fetch(`${sidecar.url}/bad`)).status, 200);
     assert.equal(called.length, 5);
+    await sidecar.line(({ msg }) => msg === "plugin keeps hanging: requests go on without it for a while");
+    assert.match(await sidecar.metrics(), /^outrigger_plugin_left_out_total\{.*plugin="faulty".*\} [36]$/m);
     await sidecar.stop();
   });
 

@@ -47,4 +47,21 @@ describe("the breaker", () => {
     breaker.withdrawn();
     assert.equal(breaker.allows(1_000), true);
   });
+
+  it("tells once when it opens, and when it closes how many it refused", () => {
+    const told: unknown[] = [];
+    const breaker = new Breaker({
+      onOpen: () => told.push("open"),
+      onClose: (refused) => told.push(refused),
+      onRefused: () => told.push("refused"),
+    });
+    fail(breaker, 5);
+    for (const now of [0, 999, 1_000]) breaker.allows(now);
+    breaker.failed(1_000);
+    breaker.allows(1_001);
+    breaker.allows(3_000);
+    breaker.succeeded();
+    breaker.succeeded();
+    assert.deepEqual(told, ["open", "refused", "refused", "refused", 3]);
+  });
 });
