@@ -1,4 +1,5 @@
 // `outrigger plugin init NAME`: the folder of a new plugin.
+import { resolve } from "node:path";
 import { pluginsByName } from "../app/registry.ts";
 import { InitRefusal, initPlugin } from "../kit/init.ts";
 import type { Kind } from "../kit/template.ts";
@@ -23,7 +24,7 @@ export async function initPluginFolder(
     return 2;
   }
   try {
-    const made = await initPlugin(name, options.kind, options.in ?? name);
+    const made = await initPlugin(name, options.kind, folderFor(terminal, options.in ?? name));
     if (options.json) printJson(terminal, { name, ...made });
     else {
       for (const file of made.files) terminal.out(`${printable(`${made.folder}/${file}`)}\n`);
@@ -36,4 +37,10 @@ export async function initPluginFolder(
     terminal.err(`${printable(error.message)}\n`);
     return error.message.includes("is no name") ? 2 : 1;
   }
+}
+
+/** Where whoever asks stands: `npm run` goes to its package's folder first, and says from where. */
+function folderFor({ env }: Terminal, given: string): string {
+  const from = env["npm_lifecycle_event"] === "outrigger" ? env["INIT_CWD"] : undefined;
+  return from === undefined ? given : resolve(from, given);
 }

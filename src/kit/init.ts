@@ -19,10 +19,9 @@ export interface Made {
 
 /** @param folder that is not there yet, or empty. Rejects with InitRefusal */
 export async function initPlugin(name: string, kind: Kind, folder: string): Promise<Made> {
-  if (!extensionName.safeParse(name).success)
-    throw new InitRefusal(
-      `${JSON.stringify(name)} is no name: lower-case letters, digits and -, beginning with a letter`,
-    );
+  const { error } = extensionName.safeParse(name);
+  if (error !== undefined)
+    throw new InitRefusal(`${JSON.stringify(name)} is no name: it ${error.issues[0]?.message ?? ""}`);
   const there = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return [];
     throw new InitRefusal(`${folder} cannot be read: ${error.code}`);
@@ -62,6 +61,10 @@ async function link(folder: string, own: string, names: readonly string[]): Prom
     await mkdir(dirname(join(modules, name)), { recursive: true });
     await symlink(relative(dirname(join(modules, name)), target), join(modules, name), "dir");
   }
+  // npm's scripts begin with `node`, and the one beside npm may be too old.
+  const node = join(modules, ".bin/node");
+  await writeFile(node, `#!/bin/sh\nexec '${process.execPath}' "$@"\n`);
+  await chmod(node, 0o755);
   const command = join(modules, ".bin/outrigger");
   await writeFile(command, `#!/bin/sh\nexec '${process.execPath}' '${join(own, "src/main.ts")}' "$@"\n`);
   await chmod(command, 0o755);

@@ -99,6 +99,21 @@ test("init takes no name that policies cannot have, and writes nothing over", as
   assert.match(again.stderr, /is not empty, and nothing is written over\n$/);
 });
 
+test("init begins where whoever asks stands, with the Node that runs it", async () => {
+  const env = { npm_lifecycle_event: "outrigger", INIT_CWD: join(folder, "elsewhere") };
+  const { code, stdout, stderr } = await outrigger(["plugin", "init", "stood"], env);
+  assert.equal(code, 0, stderr);
+  const made = join(folder, "elsewhere/stood");
+  assert.ok(stdout.endsWith(`next: cd ${made} && npm test\n`), stdout);
+  assert.equal(
+    (await run(join(made, "node_modules/.bin/node"), ["--version"])).stdout.trim(),
+    process.version,
+  );
+  const reserved = await outrigger(["plugin", "init", "policy", "--in", join(folder, "x")]);
+  assert.equal(reserved.code, 2);
+  assert.match(reserved.stderr, /"policy" is no name: it is reserved: the plugin's metrics could pass for/);
+});
+
 const unsound = `
 import { definePlugin, z } from "outrigger/plugin";
 let sets = 0;
