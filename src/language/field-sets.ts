@@ -87,6 +87,39 @@ export const credentialFields: readonly string[] = [
   "x-forwarded-access-token",
 ];
 
+const isClientsName = compileNameTest([
+  ...credentialFields,
+  "accept",
+  "baggage",
+  "cache-control",
+  "cookie",
+  "date",
+  "dpop",
+  "from",
+  "last-event-id",
+  "max-forwards",
+  "origin",
+  "pragma",
+  "prefer",
+  "priority",
+  "range",
+  "referer",
+  "traceparent",
+  "tracestate",
+  "upgrade-insecure-requests",
+  "user-agent",
+  "via",
+  "x-csrf-token",
+  "x-csrftoken",
+  "x-requested-with",
+  "x-xsrf-token",
+]);
+const clientsPrefix = /^(?:accept|access-control|content|grpc|if|sec)-/;
+
+/** Fields that requests have a meaning of their own for, whatever a policy says: who calls, and what the message is. */
+export const isClientsField = (lowerName: string): boolean =>
+  isClientsName(lowerName) || clientsPrefix.test(lowerName);
+
 /**
  * By which frameworks let a request name another method, path or host than the one it came with (Rails and Express method
  * overrides, IIS and Symfony URL rewrites): on a guarded route what is checked must be what is served.

@@ -2,7 +2,12 @@
 // which the sidecar frames messages or tells the service who calls.
 import type { Needs } from "../extensions/manifest.ts";
 import { fieldKey, tokenCharacter } from "../language/field-name.ts";
-import { messageFields, writtenForwardedFields } from "../language/field-sets.ts";
+import {
+  isClientsField,
+  isForwardedField,
+  messageFields,
+  writtenForwardedFields,
+} from "../language/field-sets.ts";
 import type { Fields } from "../plugin-api/fields.ts";
 
 export type MessageSide = "request" | "response";
@@ -56,6 +61,21 @@ export class ExtensionFields {
     if (value.length > longestValue || outsideValue.test(value))
       return `the field "${name}" to what is no field value`;
     return undefined;
+  }
+
+  /**
+   * Why no client may be kept from sending a request field, on all routes, for this plugin; undefined = it may be the
+   * plugin's own.
+   * @param secretNames fields in which plugins of the policy look for credentials
+   */
+  ownProblem(name: string, secretNames: ReadonlySet<string>): string | undefined {
+    const key = fieldKey(name);
+    const field = `the field "${name.slice(0, 128)}"`;
+    if (isClientsField(key) || isForwardedField(key))
+      return `${field}, which is the client's: no client could send it any more, on any route`;
+    for (const secret of secretNames)
+      if (fieldKey(secret) === key) return `${field}, in which a plugin of this policy looks for credentials`;
+    return this.problem("request", name, "");
   }
 
   #problemOfName(side: MessageSide, name: string): string {

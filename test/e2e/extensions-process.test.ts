@@ -199,6 +199,11 @@ describe("a plugin in a process of its own", () => {
       `setup: () => ({ ownedRequestFields: ["Authorization"] })`,
       /manifest does not name .*authorization/,
     );
+    await refused(
+      `setup: () => ({ ownedRequestFields: ["Authorization"] })`,
+      /authorization.*, which is the client's/,
+      { manifest: { needs: { writeFields: ["authorization"] } } },
+    );
   });
 
   test("reaches nothing of the machine, and leaves nothing when the sidecar ends", async () => {

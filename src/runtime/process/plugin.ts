@@ -80,7 +80,7 @@ class RouteHooks {
     const own = host.ownFields(this.#declared.ownedRequestFields, route.ownedRequestFields);
     this.#fields = new ExtensionFields(needs, route.ownedRequestFields, own);
     for (const name of own) {
-      const problem = this.#fields.problem("request", name, "");
+      const problem = this.#fields.ownProblem(name, route.secretNames);
       if (problem !== undefined) throw new Error(`ownedRequestFields: ${problem}`);
     }
   }

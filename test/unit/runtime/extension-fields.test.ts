@@ -47,6 +47,30 @@ describe("fields of a plugin of others", () => {
     assert.equal(all.problem("response", "X-User-Id", "u1"), undefined);
   });
 
+  it("are taken from no client when they are the client's", () => {
+    const all = new ExtensionFields(everything);
+    const secrets = new Set(["X-Partner-Key"]);
+    for (const name of [
+      "Authorization",
+      "cookie",
+      "X_API_Key",
+      "Content-Type",
+      "Content-Encoding",
+      "Accept",
+      "Accept-Language",
+      "If-None-Match",
+      "Origin",
+      "Sec-WebSocket-Key",
+      "CF-Connecting-IP",
+      "X-Forwarded-Anything",
+    ])
+      assert.match(all.ownProblem(name, secrets) ?? name, /which is the client's/);
+    assert.match(all.ownProblem("x-partner-key", secrets) ?? "", /looks for credentials/);
+    assert.match(all.ownProblem("Proxy-Authorization", secrets) ?? "", /frames the message/);
+    for (const name of ["X-Geo", "X-Content-Score", "Accepted-By"])
+      assert.equal(all.ownProblem(name, secrets), undefined, name);
+  });
+
   it("hold nothing that ends a line", () => {
     const all = new ExtensionFields(everything);
     for (const value of ["a\r\nX-Evil: 1", "a\n", "\0", "\u0100", "\u560d\u560a", "x".repeat(16_385)])
