@@ -36,9 +36,15 @@ export class OwnServices {
     quotas: Quotas,
   ) {
     const { store, seals, secrets, metrics, clock, fleet, testRun } = parts;
-    const { httpInFlight, cacheBytes, databaseConnections, databaseWaiting } = quotas;
+    const {
+      httpInFlight,
+      httpAnswerBytes: maxAnswerBytes,
+      cacheBytes,
+      databaseConnections,
+      databaseWaiting,
+    } = quotas;
     const own = { plugin, metrics, clock };
-    this.http = parts.http({ ...own, hosts: needs?.hosts ?? [], maxInFlight: httpInFlight });
+    this.http = parts.http({ ...own, hosts: needs?.hosts ?? [], maxInFlight: httpInFlight, maxAnswerBytes });
     const seal = seals?.of(`${plugin}:cache`);
     const shared = store && { store, prefix: `${keys}cache:`, seal };
     this.cache = new TwoTierCache({ ...own, maxBytes: cacheBytes, shared });

@@ -3,6 +3,8 @@
 export interface Quotas {
   /** Calls over HTTP at once. */
   readonly httpInFlight: number;
+  /** Bodies of the answers that these wait for. */
+  readonly httpAnswerBytes: number;
   /** Memory of its cache. */
   readonly cacheBytes: number;
   /** Of the whole sidecar. */
@@ -21,6 +23,7 @@ const mebibyte = 1_048_576;
 /** For plugins of this repository. */
 export const builtInQuotas: Quotas = {
   httpInFlight: 256,
+  httpAnswerBytes: Infinity,
   cacheBytes: 8 * mebibyte,
   databaseConnections: 10,
   databaseWaiting: 100,
@@ -33,6 +36,7 @@ export const builtInQuotas: Quotas = {
 export const extensionQuotas: Quotas = {
   ...builtInQuotas,
   httpInFlight: 64,
+  httpAnswerBytes: 16 * mebibyte,
   storeCommandsPerSecond: 5_000,
   logLinesPerSecond: 100,
   metricSeries: 500,

@@ -16,10 +16,35 @@ export class BadAnswer extends Error {
   override readonly name = "BadAnswer";
 }
 
+/** What the answers of one plugin that are under way may be together, in bytes. */
+export class AnswerRoom {
+  readonly #max: number;
+  #used = 0;
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** @throws BadAnswer where there is no room for it */
+  take(bytes: number): void {
+    this.#used += bytes;
+    if (this.#used > this.#max)
+      throw new BadAnswer(`the plugin's answers under way are larger than ${this.#max} bytes together`);
+  }
+
+  giveBack(bytes: number): void {
+    this.#used -= bytes;
+  }
+}
+
 /** @throws BadAnswer for a coding that is not known, and for several, and for what is too large */
-export async function collectBody(response: IncomingMessage, maxBytes: number): Promise<Buffer> {
+export async function collectBody(
+  response: IncomingMessage,
+  maxBytes: number,
+  room: AnswerRoom,
+): Promise<Buffer> {
   const coding = (response.headers["content-encoding"] ?? "identity").toLowerCase();
-  if (coding === "identity" || coding === "") return await collect(response, maxBytes);
+  if (coding === "identity" || coding === "") return await collect(response, maxBytes, room);
   const makeDecoder = decoders.get(coding);
   if (makeDecoder === undefined) {
     response.destroy();
@@ -30,17 +55,23 @@ export async function collectBody(response: IncomingMessage, maxBytes: number): 
   return await collect(
     pipeline(response, decoder, () => undefined),
     maxBytes,
+    room,
   );
 }
 
-async function collect(body: Readable, maxBytes: number): Promise<Buffer> {
+async function collect(body: Readable, maxBytes: number, room: AnswerRoom): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    // Leaving the loop destroys the stream, and the pipeline the response with it.
-    if (bytes > maxBytes) throw new BadAnswer(`the answer is larger than ${maxBytes} bytes`);
-    chunks.push(chunk);
+  try {
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      room.take(chunk.length);
+      // Leaving the loop destroys the stream, and the pipeline the response with it.
+      if (bytes > maxBytes) throw new BadAnswer(`the answer is larger than ${maxBytes} bytes`);
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
+  } finally {
+    room.giveBack(bytes);
   }
-  return Buffer.concat(chunks);
 }

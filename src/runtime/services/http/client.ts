@@ -14,6 +14,7 @@ import { systemClock } from "../../clock.ts";
 import { NotDeclared } from "../not-declared.ts";
 import { QuotaUse } from "../quota-use.ts";
 import { AllowedHosts } from "./allowed-hosts.ts";
+import { AnswerRoom } from "./answer-body.ts";
 import { Connections } from "./connections.ts";
 import { Deadline } from "../deadline.ts";
 import { exchange } from "./exchange.ts";
@@ -33,6 +34,8 @@ export interface HttpClientOptions {
   readonly random?: () => number;
   /** Calls at once; default: 64. */
   readonly maxInFlight?: number;
+  /** Of the bodies of all answers under way; default: no bound beside each call's. */
+  readonly maxAnswerBytes?: number;
 }
 
 /** A plugin's client, to be closed with it. */
@@ -90,6 +93,7 @@ class PluginHttpClient implements OwnHttpClient {
   /** Made with the first call: what no plugin uses shows in no metric. */
   readonly #measured: () => HttpMeasures | undefined;
   readonly #inFlight: QuotaUse;
+  readonly #room: AnswerRoom;
   readonly #connections = new Connections();
   readonly #hosts = new HostStates();
   readonly #calls = new Set<Deadline>();
@@ -98,6 +102,7 @@ class PluginHttpClient implements OwnHttpClient {
   constructor(options: HttpClientOptions) {
     const { plugin = "plugin", hosts = ["*"], metrics, maxInFlight = defaultInFlight } = options;
     this.#plugin = plugin;
+    this.#room = new AnswerRoom(options.maxAnswerBytes ?? Infinity);
     this.#allowed = new AllowedHosts(hosts);
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
@@ -198,6 +203,7 @@ class PluginHttpClient implements OwnHttpClient {
       privateToo,
       pooled: isRepeatable(options),
       signal: single.signal,
+      room: this.#room,
     };
     let outcome: HttpAnswer | HttpError;
     try {

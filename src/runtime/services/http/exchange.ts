@@ -11,7 +11,7 @@ import {
   publicRefusal,
 } from "../../../language/closed-addresses.ts";
 import { HttpError, type HttpAnswer, type HttpRequest } from "../../../plugin-api/http.ts";
-import { BadAnswer, collectBody } from "./answer-body.ts";
+import { type AnswerRoom, BadAnswer, collectBody } from "./answer-body.ts";
 import type { Connections } from "./connections.ts";
 
 /** Where a try goes, and how. */
@@ -22,6 +22,7 @@ export interface Way {
   /** Whether a connection that others used before will do. */
   readonly pooled: boolean;
   readonly signal: AbortSignal;
+  readonly room: AnswerRoom;
 }
 
 /** Statuses that send a GET elsewhere (RFC 9110 section 15.4). */
@@ -98,7 +99,9 @@ async function sendOnce(
   const status = response.statusCode ?? 0;
   // Neither has a body, whatever its fields say (RFC 9110 section 6.4.1).
   const isBare = method === "HEAD" || status === 204 || status === 304;
-  const content = isBare ? (response.resume(), Buffer.alloc(0)) : await collectBody(response, maxBodyBytes);
+  const content = isBare
+    ? (response.resume(), Buffer.alloc(0))
+    : await collectBody(response, maxBodyBytes, way.room);
   return { status, fields: fieldMap(response), body: content };
 }
 

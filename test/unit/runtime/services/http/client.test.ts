@@ -56,6 +56,26 @@ test("an unknown coding, a broken one, and one that swells beyond the limit are 
   }
 });
 
+test("answers under way have a bound together, which is free again when they end", async () => {
+  const bounded = createHttpClient({ maxAnswerBytes: 1_500 });
+  const held: http.ServerResponse[] = [];
+  const two = Promise.withResolvers<void>();
+  answer = (_request, response) => {
+    response.write("x".repeat(900));
+    if (held.push(response) === 2) two.resolve();
+  };
+  const ask = (): Promise<HttpAnswer> => bounded.request({ url: server.url, ...limits });
+  const both = [ask(), ask()];
+  await assert.rejects(Promise.race(both), /answers under way are larger than 1500 bytes together/);
+  await two.promise;
+  for (const response of held) response.end();
+  const ended = await Promise.allSettled(both);
+  assert.deepEqual(ended.map(({ status }) => status).toSorted(), ["fulfilled", "rejected"]);
+  answer = (_request, response) => response.end("y".repeat(900));
+  for (let call = 0; call < 3; call += 1) assert.equal((await ask()).body.length, 900);
+  bounded.close();
+});
+
 test("redirects are followed only where asked for, a bounded number of them", async () => {
   answer = countdown;
   assert.equal((await get("/1")).status, 307);

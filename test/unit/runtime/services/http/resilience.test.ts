@@ -9,6 +9,7 @@ import {
   type OwnHttpClient,
 } from "../../../../../src/runtime/services/http/client.ts";
 import { AllowedHosts } from "../../../../../src/runtime/services/http/allowed-hosts.ts";
+import { AnswerRoom } from "../../../../../src/runtime/services/http/answer-body.ts";
 import { Connections } from "../../../../../src/runtime/services/http/connections.ts";
 import { exchange } from "../../../../../src/runtime/services/http/exchange.ts";
 import { pauseMs } from "../../../../../src/runtime/services/http/retry.ts";
@@ -291,6 +292,7 @@ test("calls go only where the definition says, to private addresses only where i
     privateToo: false,
     pooled: true,
     signal: AbortSignal.timeout(2_000),
+    room: new AnswerRoom(Infinity),
   };
   for (const url of [server.url, `http://localhost:${port}/`])
     await assert.rejects(exchange(new URL(url), { url, ...limits }, way), closed);
