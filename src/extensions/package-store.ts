@@ -54,6 +54,8 @@ export interface PackageStoreOptions {
   /** Longest time for all packages of a policy together, in milliseconds. */
   readonly limitMs?: number;
   readonly maxKeptBytes?: number;
+  /** Of the packages of a policy together. */
+  readonly maxBytes?: number;
 }
 
 export const maxExtensions = 64;
@@ -65,6 +67,7 @@ export class PackageStore {
   readonly #sources: PackageSources;
   readonly #kept: KeptPackages | undefined;
   readonly #limitMs: number;
+  readonly #maxBytes: number;
   readonly #rightsBy: RightsGiver;
   /** Bytes by digest, of the last policy that was asked for and of the one before it. */
   #known = new Map<string, Buffer>();
@@ -76,11 +79,13 @@ export class PackageStore {
     onTrouble,
     rightsBy = "policies",
     limitMs = defaultLimitMs,
-    maxKeptBytes: maxBytes = maxKeptBytes,
+    maxKeptBytes: keptBytes = maxKeptBytes,
+    maxBytes = maxKeptBytes,
   }: PackageStoreOptions) {
     this.#sources = sources;
-    this.#kept = dir === undefined ? undefined : new KeptPackages({ dir, maxBytes, onTrouble });
+    this.#kept = dir === undefined ? undefined : new KeptPackages({ dir, maxBytes: keptBytes, onTrouble });
     this.#limitMs = limitMs;
+    this.#maxBytes = maxBytes;
     this.#rightsBy = rightsBy;
   }
 
@@ -97,12 +102,16 @@ export class PackageStore {
     const found = new Map<string, Package>();
     const problems: PackageProblem[] = [];
     const bytes = new Map<string, Buffer>();
+    const fetched = new Map<string, Buffer>();
+    let total = 0;
     const takeNext = async (): Promise<void> => {
-      for (let next = all.shift(); next !== undefined; next = all.shift()) {
+      // What is too much is neither held nor kept: the rest is not asked for.
+      for (let next = all.shift(); next !== undefined && total <= this.#maxBytes; next = all.shift()) {
         const [name, entry] = next;
         try {
-          const one = await this.#packageOf(name, entry, pinned, deadline);
+          const one = await this.#packageOf(name, entry, deadline, fetched);
           found.set(name, one);
+          if (!bytes.has(one.sha256)) total += one.bytes.length;
           bytes.set(one.sha256, one.bytes);
         } catch (error) {
           problems.push(problemOf(name, error));
@@ -111,12 +120,12 @@ export class PackageStore {
     };
     await Promise.all(Array.from({ length: atOnce }, takeNext));
     signal?.throwIfAborted();
-    if (problems.length > 0) throw new PackagesRefused(problems);
-    const total = bytes.values().reduce((sum, { length }) => sum + length, 0);
-    if (total > maxKeptBytes)
+    if (total > this.#maxBytes)
       throw new PackagesRefused([
-        ofAll(`the packages have ${total} bytes, and ${maxKeptBytes} are the most`),
+        ofAll(`the packages have ${total} bytes and more, and ${this.#maxBytes} are the most`),
       ]);
+    for (const [sha256, own] of fetched) await this.#kept?.write(sha256, own, pinned);
+    if (problems.length > 0) throw new PackagesRefused(problems);
     this.#before = this.#known;
     this.#known = bytes;
     await this.#kept?.touch(pinned);
@@ -159,8 +168,8 @@ export class PackageStore {
   async #packageOf(
     name: string,
     entry: ExtensionEntry,
-    pinned: ReadonlySet<string>,
     deadline: Deadline,
+    fetched: Map<string, Buffer>,
   ): Promise<Package> {
     const { sha256 } = entry;
     if (sha256 === undefined)
@@ -176,7 +185,7 @@ export class PackageStore {
     if (digestOf(bytes) !== sha256)
       throw new PackageUnavailable(`${quoted(entry.source)} is not what the policy pins (SHA-256 ${sha256})`);
     const one = this.#entitled(entry, parsed(name, entry, bytes));
-    if (!isLocal) await this.#kept?.write(sha256, bytes, pinned);
+    if (!isLocal) fetched.set(sha256, bytes);
     return one;
   }
 

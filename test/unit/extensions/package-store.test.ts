@@ -88,6 +88,33 @@ test("a kept package that was damaged is fetched again, and told of", async () =
   assert.deepEqual(await readFile(kept), moduleOf());
 });
 
+test("packages that are too large together are neither all asked for nor kept", async () => {
+  const asked: string[] = [];
+  const plugins = await folder();
+  const file = createFileSource(plugins);
+  const counting: PackageSource = {
+    ...file,
+    fetch: (wanted, signal) => {
+      asked.push(wanted.name);
+      return file.fetch(wanted, signal);
+    },
+  };
+  const { dir, store } = await scene({ maxBytes: moduleOf().length * 2, sources: { file: counting } });
+  const entries: Record<string, Awaited<ReturnType<typeof published>>> = {};
+  for (let count = 0; count < 30; count += 1) {
+    const name = `p${count}`;
+    entries[name] = await published(plugins, `${name}.wasm`, moduleOf({ name }));
+  }
+  const { all, transient } = await problems(store.packages(entries));
+  assert.match(
+    all.map(({ message }) => message).join(),
+    /^the packages have \d+ bytes and more, and \d+ are/,
+  );
+  assert.equal(transient, false);
+  assert.ok(asked.length < 10, String(asked.length));
+  await assert.rejects(readdir(dir), { code: "ENOENT" });
+});
+
 test("bytes of another digest are never looked at, and may be others later", async () => {
   const { plugins, store } = await scene();
   const geo = await published(plugins, "geo.wasm", moduleOf());
