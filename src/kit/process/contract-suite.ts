@@ -12,7 +12,10 @@ export async function contractFindings({ folder, extension, definition }: Loaded
   const { manifest, kind, bytes, sha256 } = extension.package;
   const { name, version } = manifest;
   const size = `${name}@${version}, ${kind}, ${bytes.length} bytes, sha256 ${sha256.slice(0, 12)}…`;
-  const problems = [...problemsOf({ ...definition, version }), ...clashes(definition)];
+  // Of the runtime, not of the plugin.
+  const own = { ...definition, version };
+  for (const name of ["hookLimitMs", "status"]) Reflect.deleteProperty(own, name);
+  const problems = [...problemsOf(own), ...clashes(definition)];
   return [
     good("package", size),
     ...problems.map((problem) => bad("rules", problem)),
