@@ -3,7 +3,14 @@ import { z } from "zod";
 import { extensionName, manifest, type Package, versionRange } from "./manifest.ts";
 
 export const entryLimits = z.strictObject({
-  timeMs: z.int().min(1).max(10_000).default(50).describe("Longest time of a hook, in milliseconds"),
+  timeMs: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .optional()
+    .describe(
+      "Longest time of a hook, in milliseconds (default: 50 for wasm, which runs on this thread, else 2000)",
+    ),
   memoryMiB: z
     .int()
     .min(1)
@@ -93,4 +100,9 @@ export interface Extension {
   readonly name: string;
   readonly entry: ExtensionEntry;
   readonly package: Package;
+}
+
+/** What its hooks may take, in milliseconds: as built-in plugins' may, unless nothing else runs meanwhile. */
+export function hookLimitMs({ limits, runtime }: Pick<ExtensionEntry, "limits" | "runtime">): number {
+  return limits.timeMs ?? (runtime === "wasm" ? 50 : 2_000);
 }

@@ -1,6 +1,7 @@
 // One life of a plugin's process as its host has it: loaded, set up, watched.
 import { textOf } from "../../plugin-api/error-text.ts";
 import type { Extension } from "../../extensions/entry.ts";
+import { hookLimitMs } from "../../extensions/entry.ts";
 import type { RouteInfo } from "../../plugin-api/exchange.ts";
 import type { Services } from "../../plugin-api/services.ts";
 import { withinLimit } from "../../plugin-api/within-limit.ts";
@@ -66,7 +67,7 @@ export class PluginLife {
     this.process = new PluginProcess({
       command,
       maxBodyBytes: maxAnswerBytes(extension),
-      timeMs: extension.entry.limits.timeMs,
+      timeMs: hookLimitMs(extension.entry),
       now,
       onMessage: (message, blobs) => this.#take(message, blobs),
       onEnd: (reason) => this.#ended(reason, onEnd),

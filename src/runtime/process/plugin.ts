@@ -1,6 +1,7 @@
 // The runtime `process`: JavaScript of others, in a child process of this one. See README, "Plugins of others".
 import { fieldKey } from "../../language/field-name.ts";
 import type { Extension } from "../../extensions/entry.ts";
+import { hookLimitMs } from "../../extensions/entry.ts";
 import type { Hooks, RouteInfo } from "../../plugin-api/contract.ts";
 import type { Exchange, ExchangeResponse, Outcome, Verdict } from "../../plugin-api/exchange.ts";
 import { note } from "../../plugin-api/notes.ts";
@@ -88,7 +89,7 @@ class RouteHooks {
   hooks(): Hooks {
     const { hooks, ownedRequestFields, headOnlyFields } = this.#declared;
     const has = (hook: HookName): boolean => hooks.includes(hook);
-    const { timeMs } = this.#host.extension.entry.limits;
+    const timeMs = hookLimitMs(this.#host.extension.entry);
     return {
       ownedRequestFields,
       headOnlyFields,

@@ -1,5 +1,6 @@
 // Plugins that run in this process with all its rights: the operator's own TypeScript, as one CommonJS text.
 import type { Extension } from "../../extensions/entry.ts";
+import { hookLimitMs } from "../../extensions/entry.ts";
 import { hookNames, type Manifest } from "../../extensions/manifest.ts";
 import type { Hooks, PluginDefinition } from "../../plugin-api/contract.ts";
 import { type ExtensionDefinition, factsOf } from "../extension-definition.ts";
@@ -34,7 +35,7 @@ export function createTrustedPlugin(extension: Extension): ExtensionDefinition {
       if (undeclared !== undefined) throw new Error(`its manifest does not name the hook ${undeclared}`);
       return hooks;
     },
-    hookLimitMs: extension.entry.limits.timeMs,
+    hookLimitMs: hookLimitMs(extension.entry),
   };
 }
 

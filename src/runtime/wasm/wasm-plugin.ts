@@ -1,5 +1,6 @@
 // Filters of the proxy-wasm ABI (0.1.0, 0.2.0, 0.2.1) as plugins: modules that others compiled, as they are.
 import type { Extension } from "../../extensions/entry.ts";
+import { hookLimitMs } from "../../extensions/entry.ts";
 import { type Hooks, type Logger, note, type PluginNeeds, type Services } from "../../plugin-api/contract.ts";
 import { type ExtensionDefinition, factsOf, versionOf } from "../extension-definition.ts";
 import { quarantineMetric, Restarts } from "../restarts.ts";
@@ -74,7 +75,7 @@ function stateOf(
     host: () => (host ??= hostOf(hosts, logger)),
     module: module.bytes,
     factsFor: (vmConfiguration) => factsForGuest(extension, module, vmConfiguration, services),
-    limits: { timeMs: entry.limits.timeMs, startMs },
+    limits: { timeMs: hookLimitMs(entry), startMs },
     restarts: new Restarts({
       plugin: name,
       version: versionOf(extension),
