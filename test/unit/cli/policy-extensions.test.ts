@@ -177,7 +177,8 @@ describe("with Redis", () => {
   });
 
   test("check says where a policy gives rights that its sidecars do not let it give", async () => {
-    const trusted = { ...geo, version: "1.2.0", sha256: digests["1.2.0"], runtime: "trusted" };
+    const pinned = { ...geo, version: "1.2.0", sha256: digests["1.2.0"] };
+    const trusted = { ...pinned, source: "redis:plugin:geo", runtime: "trusted" };
     const policy = { apiVersion: "outrigger/v1", extensions: { geo: trusted }, plugins: ["geo"] };
     await redis.cli.set("outrigger:policy", JSON.stringify(policy));
     assert.match(
