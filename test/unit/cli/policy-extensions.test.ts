@@ -1,6 +1,6 @@
 // Policies with extensions by commands: pinned by apply, told of with what they ask for, and held against the packages.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -179,6 +179,7 @@ describe("with Redis", () => {
   test("check says where a policy gives rights that its sidecars do not let it give", async () => {
     const pinned = { ...geo, version: "1.2.0", sha256: digests["1.2.0"] };
     const trusted = { ...pinned, source: "redis:plugin:geo", runtime: "trusted" };
+    await redis.cli.set("outrigger:plugin:geo@1.2.0", readFileSync(join(folder, "geo@1.2.0.cjs")));
     const policy = { apiVersion: "outrigger/v1", extensions: { geo: trusted }, plugins: ["geo"] };
     await redis.cli.set("outrigger:policy", JSON.stringify(policy));
     assert.match(
