@@ -51,7 +51,7 @@ function printSwitchHistory(terminal: Terminal, entries: readonly SwitchEntry[],
     plugin,
     service ?? "all",
     route ?? "all",
-    untilMs === null ? "-" : durationText(untilMs - atMs),
+    untilMs === null ? "-" : asked(untilMs - atMs),
     author,
     reason,
   ]);
@@ -159,4 +159,10 @@ function printOff(terminal: Terminal, { switches, nowMs }: SwitchList): void {
       counts ? (openRoutes ? "left out" : "routes answer 503") : "none: not signed by a key that counts",
     ]),
   );
+}
+
+/** A length that was asked for, of which two clocks and the way to Redis have taken or given a little. */
+function asked(ms: number): string {
+  const unit = ms < 60_000 ? 1_000 : 60_000;
+  return durationText(Math.round(ms / unit) * unit);
 }
