@@ -100,7 +100,7 @@ test("whoever changes a published package changes nothing that runs, and new sid
   const fresh = await start();
   t.after(() => fresh.stop());
   await eventually("it says why it has no policy", async () =>
-    (await statusOf(fresh)).includes("and the policy pins"),
+    (await statusOf(fresh)).includes("is not what the policy pins"),
   );
   assert.equal((await fetch(fresh.url)).status, 503);
   assert.equal(await placeBy(standing), "packed x-place");
