@@ -1,5 +1,6 @@
 // The settings of tracing, by the names that the OpenTelemetry specification gives them (environment variables of the SDK
 // and of the OTLP exporter). What is set there for traces alone counts before what is set for all signals.
+import { fieldNameSource } from "../language/field-name.ts";
 import { FormatError, integer, oneOf } from "./formats.ts";
 import { parseCertificateFile, parseKeyFile } from "./pem.ts";
 import { optional, type Parse, secret, setting, type Setting } from "./setting.ts";
@@ -65,7 +66,7 @@ const parseRatio: Parse<number> = (text) => {
 };
 
 const parseSwitch: Parse<boolean> = (text) => oneOf("true", "false")(text) === "true";
-const headers = parsePairs(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/);
+const headers = parsePairs(new RegExp(`^${fieldNameSource}$`));
 
 export const otelSettings = {
   otelDisabled: setting(

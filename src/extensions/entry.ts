@@ -1,12 +1,11 @@
 // What a policy says of a plugin that is not built in: where its bytes come from, which bytes those are, and how it runs.
 import { z } from "zod";
+import { byteSize } from "../language/byte-size.ts";
+import { milliseconds } from "../language/duration.ts";
 import { extensionName, manifest, type Package, versionRange } from "./manifest.ts";
 
 export const entryLimits = z.strictObject({
-  timeMs: z
-    .int()
-    .min(1)
-    .max(10_000)
+  timeMs: milliseconds(1, 10_000)
     .optional()
     .describe(
       "Longest time of a hook, in milliseconds (default: 50 for wasm, which runs on this thread, else 2000)",
@@ -17,16 +16,10 @@ export const entryLimits = z.strictObject({
     .max(1_024)
     .optional()
     .describe("Memory that it may take (default: what its manifest asks for)"),
-  requestBytes: z
-    .int()
-    .min(0)
-    .max(16_777_216)
+  requestBytes: byteSize(0, 16_777_216)
     .optional()
     .describe("Longest request body it is given (default: what its manifest asks for)"),
-  responseBytes: z
-    .int()
-    .min(0)
-    .max(16_777_216)
+  responseBytes: byteSize(0, 16_777_216)
     .optional()
     .describe("Longest response body it is given (default: what its manifest asks for)"),
   restartsPerMinute: z

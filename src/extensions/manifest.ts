@@ -2,6 +2,9 @@
 // it is not given.
 import semver from "semver";
 import { z } from "zod";
+import { byteSize } from "../language/byte-size.ts";
+import { fieldNameSource } from "../language/field-name.ts";
+import { term } from "../language/terms.ts";
 import { ownMetricLike } from "./own-metrics.ts";
 
 /** Version of the plugin contract that this sidecar has; a manifest's `apiVersion` is a range over it. */
@@ -23,8 +26,16 @@ export const versionRange = z
   .max(128)
   .refine((text) => semver.validRange(text) !== null, "must be a range of versions, such as ^1.2.0");
 
-const fieldNames = z.array(z.string().regex(/^(\*|[a-z0-9!#$%&'*+.^`|~-]{1,128})$/)).max(256);
-const bytes = z.int().min(1).max(16_777_216);
+/** In lower case; * = all. */
+const shownField = term(
+  "field name",
+  z
+    .string()
+    .regex(new RegExp(`^(?:\\*|${fieldNameSource})$`), "must be a field's name, or *")
+    .refine((name) => name === name.toLowerCase(), "must be in lower case"),
+);
+const fieldNames = z.array(shownField).max(256);
+const bytes = byteSize(1, 16_777_216);
 
 /** What a plugin asks for; each is granted only when it stands here. */
 export const needs = z.strictObject({

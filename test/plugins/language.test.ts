@@ -166,6 +166,7 @@ describe("options of plugins", () => {
 /** Names that say something else than what such names usually mean, each with what. */
 const otherwise: Readonly<Record<string, string>> = {
   "apiKeys.keys[].claims{}": "claims themselves, as a token has them",
+  "extensions.*.manifest.cost.bytes": "memory of a request on the average, which may be a part of one",
   "negativeTtlSeconds{}": "the statuses of those lifetimes",
   "tests[].request.path": "the target of one request, as a client sends it",
   "tests[].request.identity.method": "how the caller showed who it is",

@@ -1,7 +1,7 @@
 // Which fields a guest is shown, and what becomes of those that it sets: what frames a message or tells who calls is not
 // a guest's to write, and neither is what its manifest does not name.
 import type { Needs } from "../../extensions/manifest.ts";
-import { fieldKey } from "../../language/field-name.ts";
+import { fieldKey, tokenCharacter } from "../../language/field-name.ts";
 import { compileNameTest, messageFields, writtenForwardedFields } from "../../language/field-sets.ts";
 import type { Fields } from "../../plugin-api/contract.ts";
 
@@ -17,7 +17,7 @@ export type Written =
 const isMessageField = compileNameTest(messageFields);
 /** The sidecar's own words to the service. */
 const isWrittenHere = compileNameTest([...writtenForwardedFields, "x-request-id"]);
-const namePattern = /^[!#$%&'*+.^`|~0-9a-z-]{1,256}$/;
+const namePattern = new RegExp(`^(?![^]*[A-Z_])${tokenCharacter}{1,256}$`);
 const valuePattern = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 export class FieldRules {
