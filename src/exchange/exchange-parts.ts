@@ -1,6 +1,6 @@
 // What an exchange is made of, and what goes straight through to its ends, whatever state it is in.
 import type { UpstreamAnswer } from "../plugin-api/contract.ts";
-import { isGrpc } from "../http2/grpc.ts";
+import { isGrpcType } from "../plugin-api/grpc-type.ts";
 import type { GatewayError } from "../plugin-api/errors.ts";
 import type { RoutedPolicy, Routing, ServedRoute } from "../routing/routed-policy.ts";
 import type { ExchangeIo, LiveExchange } from "../runtime/exchange.ts";
@@ -37,7 +37,7 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     this.route = routing.route;
     this.inbound = inbound;
     this.writer = new ClientWriter(stream, this, context.clients, client.address);
-    this.writer.grpc = stream.httpVersion === "2.0" && isGrpc(head.fields);
+    this.writer.grpc = stream.httpVersion === "2.0" && isGrpcType(head.fields.get("content-type"));
     this.body = new RequestBody(stream, head, context.clients, this);
     this.live = receivedExchange(inbound, this.route, context.clock, this);
     this.live.trace = context.tracer?.begin(this.live, this.route.tracing);

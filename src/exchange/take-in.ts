@@ -1,4 +1,5 @@
 // Request bodies before the service is asked: it never waits for a slow client, and no connection to it does.
+import { isGrpcType } from "../plugin-api/grpc-type.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { shareKey } from "../client/client-address.ts";
 import type { Inbound } from "./context.ts";
@@ -24,7 +25,7 @@ export function takesInFirst(exchange: BodyExchange, goOn: () => void): boolean 
     return true;
   }
   const most = exchange.route.bufferRequestBytes;
-  const streams = most === 0 || (head.fields.get("content-type")?.startsWith("application/grpc") ?? false);
+  const streams = most === 0 || isGrpcType(head.fields.get("content-type"));
   if (streams) {
     // Both directions of such a stream take their time.
     body.unpace();

@@ -8,7 +8,8 @@ import {
   isOverrideField,
   messageFields,
 } from "../language/field-sets.ts";
-import type { DropsField, Fields } from "../plugin-api/fields.ts";
+import type { DropsField } from "../plugin-api/fields.ts";
+import { isGrpcType } from "../plugin-api/grpc-type.ts";
 import type { RequestHead } from "./request-head.ts";
 
 const forbidden = new Set([
@@ -58,7 +59,7 @@ export class TrailerRules {
 
   ofRequest(raw: readonly string[], { te, fields, drops }: RequestHead): readonly string[] {
     if (raw.length === 0 || this.#mode === "none") return none;
-    if (this.#mode === "asked" && !takesTrailers(te) && !isGrpc(fields)) return none;
+    if (this.#mode === "asked" && !takesTrailers(te) && !isGrpcType(fields.get("content-type"))) return none;
     return allowedTrailers(raw, (name, underscored) => this.#headOnly.has(name) || drops(name, underscored));
   }
 
@@ -70,8 +71,4 @@ export class TrailerRules {
 /** RFC 9110 section 10.1.4. */
 function takesTrailers(te: string | undefined): boolean {
   return te !== undefined && /(?:^|,)[ \t]*trailers[ \t]*(?:,|$)/i.test(te);
-}
-
-function isGrpc(fields: Fields): boolean {
-  return fields.get("content-type")?.toLowerCase().startsWith("application/grpc") === true;
 }

@@ -33,3 +33,11 @@ export function fieldObject(flat: readonly string[]): Record<string, string | st
 export function withoutPseudo(flat: readonly string[]): string[] {
   return flat.filter((_text, i) => !(flat[i - (i % 2)] as string).startsWith(":"));
 }
+
+/** The first of that name. @param flat name, value, … */
+export function fieldOf(flat: readonly string[], lowerName: string): string | undefined {
+  for (let i = 0; i < flat.length; i += 2) {
+    if ((flat[i] as string).toLowerCase() === lowerName) return flat[i + 1];
+  }
+  return undefined;
+}

@@ -1,10 +1,4 @@
-// What of gRPC a proxy has to know (the protocol over HTTP/2, PROTOCOL-HTTP2.md): who speaks it, deadlines, and statuses.
-import type { Fields } from "../plugin-api/fields.ts";
-
-export function isGrpc(fields: Fields): boolean {
-  const type = fields.get("content-type");
-  return type !== undefined && /^application\/grpc(?:[+;]|$)/i.test(type);
-}
+// What of gRPC a proxy has to know (the protocol over HTTP/2, PROTOCOL-HTTP2.md): deadlines and statuses.
 
 const unitMs: Readonly<Record<string, number>> = {
   H: 3_600_000,

@@ -1,8 +1,9 @@
 // One exchange with a service over a stream of HTTP/2. Ends exactly once.
 import http2, { type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders } from "node:http2";
-import { fieldObject, sentFields, withoutPseudo } from "../http2/fields.ts";
+import { fieldObject, fieldOf, sentFields, withoutPseudo } from "../http2/fields.ts";
 import { grpcTimeout, parseGrpcTimeout } from "../http2/grpc.ts";
 import type { ResetBudget } from "../http2/reset-budget.ts";
+import { isGrpcType } from "../plugin-api/grpc-type.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./transport.ts";
 
@@ -46,7 +47,7 @@ export class Http2Call implements UpstreamCall {
     this.handler = handler;
     this.#owner = owner;
     this.#ended = request.body !== "stream";
-    this.#isGrpc = /^application\/grpc/i.test(fieldOf(request.fields, "content-type") ?? "");
+    this.#isGrpc = isGrpcType(fieldOf(request.fields, "content-type"));
     const limitMs = this.#isGrpc ? parseGrpcTimeout(fieldOf(request.fields, "grpc-timeout")) : undefined;
     this.#deadline =
       limitMs === undefined ? undefined : setTimeout(() => this.#late(), Math.min(limitMs, 2 ** 31 - 1));
@@ -260,11 +261,4 @@ export class Http2Call implements UpstreamCall {
     clearTimeout(this.#gap);
     clearTimeout(this.#deadline);
   }
-}
-
-function fieldOf(flat: readonly string[], lowerName: string): string | undefined {
-  for (let i = 0; i < flat.length; i += 2) {
-    if ((flat[i] as string).toLowerCase() === lowerName) return flat[i + 1];
-  }
-  return undefined;
 }

@@ -1,4 +1,6 @@
 // The transport of an upstream, by the version of HTTP that it speaks.
+import { fieldOf } from "../http2/fields.ts";
+import { isGrpcType } from "../plugin-api/grpc-type.ts";
 import { createHttp2Transport } from "./http2-transport.ts";
 import { createPooledTransport, type PoolOptions } from "./pooled-transport.ts";
 import type {
@@ -30,7 +32,10 @@ class ByContent implements UpstreamTransport {
   }
 
   send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
-    return (isGrpc(request.fields) ? this.#http2 : this.#http1).send(request, handler);
+    return (isGrpcType(fieldOf(request.fields, "content-type")) ? this.#http2 : this.#http1).send(
+      request,
+      handler,
+    );
   }
 
   openOwn(request: OwnRequest, handler: OwnConnectionHandler): () => void {
@@ -51,13 +56,4 @@ class ByContent implements UpstreamTransport {
     this.#http1.close();
     this.#http2.close();
   }
-}
-
-function isGrpc(fields: readonly string[]): boolean {
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i] as string;
-    if (name.length === 12 && name.toLowerCase() === "content-type")
-      return /^application\/grpc(?:[+;]|$)/i.test(fields[i + 1] as string);
-  }
-  return false;
 }

@@ -1,4 +1,5 @@
 // What a guest does to the exchange that it is told of, carried out as long as it still can be.
+import { isGrpcType } from "../../plugin-api/grpc-type.ts";
 import type { Exchange, ExchangeResponse } from "../../plugin-api/contract.ts";
 import { isFinalStatus } from "../verdict.ts";
 import type { EffectParts } from "./answer.ts";
@@ -63,7 +64,7 @@ export class StreamEffects {
     if (this.phase === "streaming") return;
     // The first one counts.
     if (this.reply !== undefined) return;
-    const isGrpc = this.#exchange.request.fields.get("content-type")?.startsWith("application/grpc") ?? false;
+    const isGrpc = isGrpcType(this.#exchange.request.fields.get("content-type"));
     try {
       this.reply = localReply(parts, isGrpc);
     } catch (error) {

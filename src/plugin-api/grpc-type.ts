@@ -1,0 +1,6 @@
+// Who speaks gRPC. `application/grpc-web` is another protocol, without trailers and streams.
+
+/** @param contentType value of Content-Type */
+export function isGrpcType(contentType: string | undefined): boolean {
+  return contentType !== undefined && /^application\/grpc(?:[+;]|$)/i.test(contentType);
+}
