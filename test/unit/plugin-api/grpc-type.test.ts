@@ -12,5 +12,5 @@ test("gRPC is known by its type in any spelling, with a format or parameters, an
   ])
     assert.equal(isGrpcType(type), true, type);
   for (const type of [undefined, "", "application/grpc-web", "application/grpcx", "text/application/grpc"])
-    assert.equal(isGrpcType(type), false, type);
+    assert.equal(isGrpcType(type), false, String(type));
 });
