@@ -1,5 +1,5 @@
 // What clients may cost, one by one and together: made once, shared by every exchange.
-import { BufferBudget } from "./buffer-budget.ts";
+import { ClientBudget } from "./client-budget.ts";
 import { Lingering } from "./lingering.ts";
 import { Pace } from "./pace.ts";
 import { TakingPace } from "./taking-pace.ts";
@@ -23,7 +23,7 @@ export class ClientLimits {
   readonly pace: Pace;
   /** Of answers that they take. */
   readonly taking: TakingPace;
-  readonly buffers: BufferBudget;
+  readonly buffers: ClientBudget;
   readonly lingering = new Lingering();
 
   constructor(options: ClientLimitOptions) {
@@ -32,6 +32,6 @@ export class ClientLimits {
     this.pace = new Pace(options.minBytesPerSecond);
     const { minBytesPerSecond, clientStallMs: stallMs } = options;
     this.taking = new TakingPace({ minBytesPerSecond, stallMs });
-    this.buffers = new BufferBudget(options.bufferBytes, options.clientShare / 100);
+    this.buffers = new ClientBudget(options.bufferBytes, options.clientShare / 100);
   }
 }

@@ -1,7 +1,7 @@
 // Pipelined requests (RFC 9112 section 9.3.2) are served one after the other: the next could depend on what the last has
 // changed, and must not be served at all once an answer has said that it closes the connection.
 import type { Socket } from "node:net";
-import { BufferBudget } from "../../client/buffer-budget.ts";
+import { ClientBudget } from "../../client/client-budget.ts";
 import { plainAddress, shareKey } from "../../client/client-address.ts";
 import type { Http1Stream } from "./stream.ts";
 
@@ -15,7 +15,7 @@ const maxBytes = 20_000 * requestBytes;
 export class Pipelining {
   // Requests that wait for their turn, by connection.
   readonly #waiting = new WeakMap<Socket, number>();
-  readonly #memory: BufferBudget;
+  readonly #memory: ClientBudget;
   readonly #tooMany: (socket: Socket) => void;
 
   /**
@@ -23,7 +23,7 @@ export class Pipelining {
    * @param tooMany breaks the connection off, and tells so
    */
   constructor(clientShare: number, tooMany: (socket: Socket) => void) {
-    this.#memory = new BufferBudget(maxBytes, clientShare / 100);
+    this.#memory = new ClientBudget(maxBytes, clientShare / 100);
     this.#tooMany = tooMany;
   }
 

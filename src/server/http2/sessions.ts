@@ -1,6 +1,7 @@
 // Connections of clients that speak HTTP/2, with their limits, and how they end.
 import http2, { type Http2Session, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
+import { ClientBudget } from "../../client/client-budget.ts";
 import { http2Head } from "../../http2/request-head.ts";
 import { ResetBudget } from "../../http2/reset-budget.ts";
 import { GatewayError } from "../../plugin-api/errors.ts";
@@ -68,12 +69,13 @@ export class Http2Sessions {
   /** Whose session is about to be made: `connection` is handled at once. */
   #arriving: Socket | undefined;
   #draining = false;
-  #requests = 0;
-  readonly #byClient = new Map<string, number>();
+  /** As many as HTTP/1.1 could have, which has one a connection. */
+  readonly #requests: ClientBudget;
 
   constructor(options: Http2Options, events: Http2Events) {
     this.#options = options;
     this.#events = events;
+    this.#requests = new ClientBudget(options.maxConnections, options.clientShare / 100);
     this.#server = http2.createServer({
       settings: {
         maxConcurrentStreams: options.http2Streams,
@@ -172,7 +174,7 @@ export class Http2Sessions {
   #request(stream: ServerHttp2Stream, raw: readonly string[]): void {
     const open = stream.session && this.#open.get(stream.session);
     if (open === undefined) return;
-    if (!this.#take(open)) {
+    if (!this.#requests.take(open.client, 1)) {
       stream.close(NGHTTP2_REFUSED_STREAM);
       return;
     }
@@ -180,7 +182,7 @@ export class Http2Sessions {
     clearTimeout(open.idle);
     stream.once("close", () => {
       open.streams -= 1;
-      this.#give(open);
+      this.#requests.give(open.client, 1);
       if (open.streams === 0) {
         if (open.ending) this.#end(open);
         else this.#idleFor(open, this.#options.keepAliveMs);
@@ -195,27 +197,6 @@ export class Http2Sessions {
       : head.flaw;
     if (flaw === undefined) this.#events.onRequest(server);
     else this.#events.onRefused(server, flaw);
-  }
-
-  /** As many requests as HTTP/1.1 could have, which has one a connection. @returns false = it is one too many */
-  #take({ client }: Open): boolean {
-    const { maxConnections, clientShare } = this.#options;
-    if (this.#requests >= maxConnections) return false;
-    if (client !== undefined) {
-      const own = this.#byClient.get(client) ?? 0;
-      if (own >= Math.ceil((maxConnections * clientShare) / 100)) return false;
-      this.#byClient.set(client, own + 1);
-    }
-    this.#requests += 1;
-    return true;
-  }
-
-  #give({ client }: Open): void {
-    this.#requests -= 1;
-    if (client === undefined) return;
-    const left = (this.#byClient.get(client) ?? 0) - 1;
-    if (left > 0) this.#byClient.set(client, left);
-    else this.#byClient.delete(client);
   }
 
   /** Rapid reset (CVE-2023-44487): a client that takes its requests back costs as much as one that waits for answers. */
