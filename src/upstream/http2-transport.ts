@@ -24,7 +24,7 @@ const resets = { burst: 500, perSecond: 16 };
 const windowBytes = 1_048_576;
 /** While exchanges run, a connection has to show that it lives. */
 const pingEveryMs = 15_000;
-const pingLimitMs = 5_000;
+const defaultPingLimitMs = 5_000;
 
 // `strictSingleValueFields` is not in Node's types of a client (26): fields that clients send twice go on as they are.
 const sessionOptions: http2.ClientSessionOptions & { readonly strictSingleValueFields: boolean } = {
@@ -68,12 +68,17 @@ class ClientCounts {
   }
 }
 
-export function createHttp2Transport(target: UpstreamTarget, options: PoolOptions): UpstreamTransport {
+export interface Http2PoolOptions extends PoolOptions {
+  /** How long a connection may take to answer a ping. */
+  readonly pingLimitMs?: number;
+}
+
+export function createHttp2Transport(target: UpstreamTarget, options: Http2PoolOptions): UpstreamTransport {
   return new Http2Transport(target, options);
 }
 
 class Http2Transport implements UpstreamTransport, CallOwner {
-  readonly #options: PoolOptions;
+  readonly #options: Http2PoolOptions;
   readonly #connector: Connector;
   readonly #own: OwnConnections;
   readonly #carriers = new Set<Carrier>();
@@ -84,7 +89,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
   readonly #share: number;
   #closing = false;
 
-  constructor(target: UpstreamTarget, options: PoolOptions) {
+  constructor(target: UpstreamTarget, options: Http2PoolOptions) {
     this.#options = options;
     this.#share = (options.clientShare ?? 100) / 100;
     this.#connector = new Connector(target, "h2");
@@ -285,7 +290,10 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     clearTimeout(carrier.ping);
     carrier.ping = undefined;
     if (session.destroyed || session.closed) return;
-    const limit = setTimeout(() => session.destroy(), pingLimitMs).unref();
+    const limit = setTimeout(
+      () => session.destroy(),
+      this.#options.pingLimitMs ?? defaultPingLimitMs,
+    ).unref();
     const sent = session.ping((error) => {
       clearTimeout(limit);
       if (error === null && carrier.calls.size > 0)

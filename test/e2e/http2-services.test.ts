@@ -5,7 +5,10 @@ import http from "node:http";
 import net, { type AddressInfo, type Socket } from "node:net";
 import { test } from "node:test";
 import { startSidecar } from "../../src/testing/sidecar.ts";
+import { createHttp2Transport } from "../../src/upstream/http2-transport.ts";
 import { block, flags, frame, frameTypes } from "../support/http2-frames.ts";
+import { RecordedExchange } from "../support/recorded-exchange.ts";
+import { eventually } from "../support/redis.ts";
 
 const head = (flag: number, ...more: string[]): Buffer =>
   frame(frameTypes.headers, flags.endHeaders | flag, 1, block([":status", "200", ...more]));
@@ -92,7 +95,7 @@ test("what a service refused unseen is sent once more", async () => {
   assert.deepEqual([response.status, response.headers.get("x-try")], [200, "2"]);
 });
 
-test("an upload that a service does not take is given up in time, and a deaf connection with it", async () => {
+test("an upload that a service does not take is given up in time", async () => {
   // No window at all.
   await using upstream = await service((socket) =>
     socket.write(frame(frameTypes.settings, 0, 0, Buffer.from([0, 4, 0, 0, 0, 0]))),
@@ -104,6 +107,29 @@ test("an upload that a service does not take is given up in time, and a deaf con
   });
   const response = await fetch(sidecar.url, { method: "POST", body: Buffer.alloc(1_000_000) });
   assert.equal(response.status, 504);
+});
+
+test("a connection that has gone deaf is given up while requests come, and another one serves", async () => {
+  await using upstream = await service((socket, connection) => {
+    // The first is read, and never says a word more.
+    if (connection > 1) socket.write(head(flags.endStream));
+  });
+  const { hostname, port } = new URL(upstream.url);
+  const target = { tls: false, host: hostname, port: Number(port), socketPath: undefined, name: "deaf" };
+  const transport = createHttp2Transport(target, {
+    maxConnections: 2,
+    maxQueued: 10,
+    idleTimeoutMs: 1_000,
+    pingLimitMs: 50,
+  });
+  const ask = async (): Promise<string | number> => {
+    const { status, error } = await new RecordedExchange(transport, { timeoutMs: 100 }).result;
+    return error?.code ?? status;
+  };
+  assert.equal(await ask(), "upstream_timeout");
+  await eventually("another one serves", async () => (await ask()) === 200);
+  assert.equal(upstream.connections, 2);
+  transport.close();
 });
 
 test("a service that does not speak HTTP/2, says nothing, or is not there costs a request its answer alone", async () => {

@@ -391,6 +391,24 @@ test("a client that leaves by the end of its connection is known to the service"
   await eventually("the service is left", () => left === 1);
 });
 
+test("one client has its share of all requests over HTTP/2, whatever its connections", async () => {
+  let reached = 0;
+  await using sidecar = await startSidecar({
+    policy: { plugins: ["logging"] },
+    upstream: () => (reached += 1),
+    env: { OUTRIGGER_MAX_CONNECTIONS: "10", OUTRIGGER_CLIENT_SHARE: "80" },
+  });
+  const clients = [await FrameClient.open(sidecar.port), await FrameClient.open(sidecar.port)];
+  for (const [i, client] of clients.entries())
+    for (let stream = 1; stream < 10; stream += 2) client.request(stream, requestHead(`/${i}`));
+  const refused = (client: FrameClient): number[] =>
+    client.frames.flatMap(({ type, payload }) => (type === frameTypes.rst ? [payload.readUInt32BE(0)] : []));
+  await eventually("what is too much is refused", () => clients.flatMap(refused).length === 2);
+  assert.deepEqual(clients.flatMap(refused), [7, 7], "REFUSED_STREAM");
+  await eventually("the rest reaches the service", () => reached === 8);
+  for (const client of clients) await client[Symbol.asyncDispose]();
+});
+
 test("it can be switched off", async () => {
   await using sidecar = await startSidecar({
     policy: { plugins: ["logging"] },

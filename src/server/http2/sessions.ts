@@ -175,6 +175,8 @@ export class Http2Sessions {
     const open = stream.session && this.#open.get(stream.session);
     if (open === undefined) return;
     if (!this.#requests.take(open.client, 1)) {
+      // It tells of the reset that it is given: unheard, that would end the process.
+      stream.on("error", () => {});
       stream.close(NGHTTP2_REFUSED_STREAM);
       return;
     }
