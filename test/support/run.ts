@@ -42,7 +42,7 @@ const programs: readonly Program[] = [
 
 const root = join(import.meta.dirname, "../..");
 const fileLimitMs = 180_000;
-const runLimitMs = 2_400_000;
+const runLimitMs = 1_500_000;
 
 function isExecutable(path: string): boolean {
   try {

@@ -11,7 +11,7 @@ import { parseRedisAddress } from "../../../src/redis/address.ts";
 import type { ConnectionStateChange } from "../../../src/redis/connection-state.ts";
 import { createStore } from "../../../src/redis/store.ts";
 import { makeCertificate } from "../../support/certificate.ts";
-import { freePort, startCluster, startRedis, startSentinel } from "../../support/redis.ts";
+import { freePort, startCluster, startRedis, startSentinel, eventually } from "../../support/redis.ts";
 
 const run = promisify(execFile);
 
@@ -102,6 +102,7 @@ test("rediss:// talks to a server whose certificate is trusted, and to no other"
     return store;
   };
   assert.equal(await open().whenUp(500), false);
+  await eventually("it says why not", () => states.length > 0);
   assert.deepEqual(states, [{ of: "commands", up: false, reason: "DEPTH_ZERO_SELF_SIGNED_CERT" }]);
   trust(t, certificate.cert);
   const store = open();
