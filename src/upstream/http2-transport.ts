@@ -3,6 +3,7 @@ import http2, { type ClientHttp2Session } from "node:http2";
 import type { TLSSocket } from "node:tls";
 import { ResetBudget } from "../http2/reset-budget.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
+import { ClientCounts } from "./client-counts.ts";
 import { connectFailure, connectTimeout, Connector } from "./connector.ts";
 import { type CallOwner, Http2Call } from "./http2-call.ts";
 import { OwnConnections, type OwnRequest } from "./own-connections.ts";
@@ -50,22 +51,6 @@ interface Carrier {
 
 function streamsOf({ session }: Carrier): number {
   return Math.min(mostStreams, session.remoteSettings?.maxConcurrentStreams ?? mostStreams);
-}
-
-/** How many calls each client has; as bounded as the calls are. */
-class ClientCounts {
-  readonly #counts = new Map<string, number>();
-
-  of({ request: { client } }: Http2Call): number {
-    return client === undefined ? 0 : (this.#counts.get(client) ?? 0);
-  }
-
-  add({ request: { client } }: Http2Call, by: 1 | -1): void {
-    if (client === undefined) return;
-    const count = (this.#counts.get(client) ?? 0) + by;
-    if (count > 0) this.#counts.set(client, count);
-    else this.#counts.delete(client);
-  }
 }
 
 export interface Http2PoolOptions extends PoolOptions {
