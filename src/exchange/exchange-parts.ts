@@ -11,6 +11,7 @@ import { HalfClosed } from "./half-closed.ts";
 import { receivedExchange } from "./received.ts";
 import { type BodyEvents, RequestBody } from "./request-body.ts";
 import { ClientWriter, type WriterEvents } from "./respond.ts";
+import { throughLaterHooks } from "./later-response.ts";
 import { fetchUpstream } from "./upstream-fetch.ts";
 import { upstreamRequest } from "./upstream-request.ts";
 
@@ -74,8 +75,10 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     this.body.replaceWhole(body);
   }
 
-  fetchUpstream(request: Parameters<ExchangeIo["fetchUpstream"]>[0]): Promise<UpstreamAnswer> {
-    return fetchUpstream(this.route, request, this.context.limits.upstreamConnectTimeoutMs);
+  async fetchUpstream(request: Parameters<ExchangeIo["fetchUpstream"]>[0]): Promise<UpstreamAnswer> {
+    const { route, live, context } = this;
+    const answer = await fetchUpstream(route, request, context.limits.upstreamConnectTimeoutMs);
+    return await throughLaterHooks(route.chain, live, answer);
   }
 
   upstreamRequest(body: UpstreamRequest["body"]): UpstreamRequest {

@@ -128,7 +128,8 @@ export interface Exchange {
   replaceBody(body: Buffer): void;
   /**
    * One more request to this route's upstream outside the exchange itself (a background refresh). Ends on its own
-   * time limits; never takes fields of the client by itself.
+   * time limits; never takes fields of the client by itself. Of a hook that answers, or did, in place of the plugins behind
+   * it, the answer is as these leave it by their `onResponse`.
    */
   fetchUpstream(request: {
     method: string;

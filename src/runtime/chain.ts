@@ -79,7 +79,16 @@ export class Chain {
     if (answeredBy !== undefined && this.ownedCookies?.isOwner(answeredBy) === false) {
       this.ownedCookies.dropFrom(response.fields);
     }
-    return this.#responseFrom(exchange, response, 0);
+    return this.#responseFrom(exchange, response, 0, false);
+  }
+
+  /**
+   * Runs the response phase of the others: those whose request phase did not run, because one before them answered. That
+   * one has had a response brought by a request of its own; the exchange itself may be over.
+   */
+  responseBeyond(exchange: LiveExchange, response: LiveResponse): LiveResponse | Promise<LiveResponse> {
+    exchange.hookMono = this.#clock.mono();
+    return this.#responseFrom(exchange, response, 0, true);
   }
 
   /** Asks the steps whose request phase ran for an answer in place of a failure. */
@@ -141,12 +150,14 @@ export class Chain {
     exchange: LiveExchange,
     response: LiveResponse,
     start: number,
+    beyond: boolean,
   ): LiveResponse | Promise<LiveResponse> {
-    if (exchange.over) return response;
+    if (exchange.over && !beyond) return response;
     let current = response;
     for (let i = start; i < this.#response.length; i += 1) {
       const index = this.#response[i] as number;
-      if (index >= exchange.reached) continue;
+      const hasRun = index < exchange.reached;
+      if (hasRun === beyond) continue;
       const step = this.steps[index] as Step;
       const cookies = this.ownedCookies?.isOwner(step.name) === false ? this.ownedCookies : undefined;
       const before = cookies?.setIn(current.fields);
@@ -155,7 +166,7 @@ export class Chain {
         const waiting = current;
         return result.then((settled) => {
           cookies?.dropFrom(waiting.fields, before);
-          return this.#responseFrom(exchange, replaced(exchange, step, waiting, settled), i + 1);
+          return this.#responseFrom(exchange, replaced(exchange, step, waiting, settled), i + 1, beyond);
         });
       }
       cookies?.dropFrom(current.fields, before);
