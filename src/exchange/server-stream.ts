@@ -2,6 +2,7 @@
 // the version of HTTP. The client's side of what `UpstreamTransport` is to the service: push, with back-pressure and an
 // end from either side both ways.
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { ReceivedHead } from "../http1/request-head.ts";
 import type { ClientTls } from "../plugin-api/contract.ts";
 import type { GatewayError } from "../plugin-api/errors.ts";
@@ -32,11 +33,17 @@ export interface StreamHandler {
   onClose(): void;
 }
 
-/** The connection of an upgrade, for whoever takes it over: nobody reads it meanwhile. */
+/** The client's side of an upgrade, for whoever takes it over: nobody reads it meanwhile. */
 export interface DetachedConnection {
-  readonly socket: Socket;
+  readonly side: Duplex;
   /** Bytes that the client has sent behind its request. */
   readonly early: Buffer;
+  /** Tells the client that it has what it asked for; called once, before anything is written. @param taken it knows */
+  accept(taken: () => void): void;
+  /** Ends it; what was ended already still goes out. */
+  destroy(): void;
+  /** Ends it so that the client cannot take that for a regular end. */
+  reset(): void;
 }
 
 export interface ServerStream extends ReceivedHead {
@@ -101,6 +108,10 @@ export interface ServerStream extends ReceivedHead {
   destroy(): void;
   /** Ends it so that the client cannot take what it has got for complete. */
   reset(): void;
-  /** Hands the connection of an upgrade over, in place of a response. */
-  detach(): DetachedConnection;
+  /**
+   * Hands the connection of an upgrade over, in place of a response.
+   * @param fields of the 101
+   * @throws Error when one cannot be sent; nothing was done then
+   */
+  detach(fields: readonly string[]): DetachedConnection;
 }

@@ -1,9 +1,8 @@
 // Both connections of an upgrade after its 101: bytes go both ways until either side ends, or until the caller may not
 // go on.
-import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { CarriedExchange } from "./context.ts";
-import { resetConnection } from "../http1/reset.ts";
+import type { DetachedConnection } from "./server-stream.ts";
 import { closeFrame, FrameFollower } from "./websocket-frames.ts";
 
 /** What the upstream answered the handshake with. */
@@ -14,8 +13,6 @@ export interface UpstreamSide {
   readonly head: Buffer;
 }
 
-// A peer that vanished without a word is noticed by the kernel's probes.
-const keepAliveMs = 30_000;
 /** RFC 6455 section 7.4.1: the endpoint got what violates its policy. */
 const policyViolation = 1008;
 /** Section 7.4.1: the endpoint is going away. */
@@ -27,46 +24,51 @@ const headMs = 5_000;
 
 export class Tunnel {
   readonly #exchange: CarriedExchange;
-  readonly #client: Socket;
+  readonly #connection: DetachedConnection;
+  readonly #client: Duplex;
   readonly #service: Duplex;
+  readonly #early: Buffer;
   /** Of a WebSocket, frames towards the client and from it. */
   readonly #frames: { readonly down: FrameFollower; readonly up: FrameFollower } | undefined;
-  #written = 0;
+  /** Towards the client. */
+  #bytes = 0;
   #open = 2;
   #ending = false;
   #leaving = false;
   #linger: NodeJS.Timeout | undefined = undefined;
   #headLimit: NodeJS.Timeout | undefined = undefined;
 
-  constructor(exchange: CarriedExchange, client: Socket, { protocol, socket }: UpstreamSide) {
+  constructor(
+    exchange: CarriedExchange,
+    connection: DetachedConnection,
+    { protocol, socket, head }: UpstreamSide,
+  ) {
     this.#exchange = exchange;
-    this.#client = client;
+    this.#connection = connection;
+    this.#client = connection.side;
     this.#service = socket;
+    this.#early = head;
     const isWebSocket = protocol.toLowerCase() === "websocket";
     this.#frames = isWebSocket ? { down: new FrameFollower(), up: new FrameFollower() } : undefined;
   }
 
-  /** Writes the 101 and joins the connections. A reset on one side is a reset on the other. */
-  start(head: string, fromClient: Buffer, fromService: Buffer): void {
+  /** Says yes and joins the connections. A reset on one side is a reset on the other. */
+  start(): void {
     const client = this.#client;
     const service = this.#service;
+    const { early: fromClient } = this.#connection;
+    const fromService = this.#early;
     client.once("close", this.#closed).on("error", () => service.destroy());
-    service.once("close", this.#closed).on("error", () => resetConnection(client));
-    client.setTimeout(0);
-    client.setKeepAlive(true, keepAliveMs);
+    service.once("close", this.#closed).on("error", () => this.#connection.reset());
     // Nothing waits before it: who does not take it has left by a reset that Node (26) loses under TLS.
-    this.#headLimit = setTimeout(() => client.destroy(), headMs);
-    client.write(head, "latin1", () => clearTimeout(this.#headLimit));
-    this.#written = client.bytesWritten;
+    this.#headLimit = setTimeout(() => this.#connection.destroy(), headMs);
+    this.#connection.accept(() => clearTimeout(this.#headLimit));
     if (fromService.length > 0) client.write(fromService);
     if (fromClient.length > 0) service.write(fromClient);
-    const frames = this.#frames;
-    if (frames !== undefined) {
-      frames.down.follow(fromService);
-      frames.up.follow(fromClient);
-      client.on("data", this.#up);
-      service.on("data", this.#down);
-    }
+    this.#down(fromService);
+    this.#up(fromClient);
+    if (this.#frames !== undefined) client.on("data", this.#up);
+    service.on("data", this.#down);
     client.pipe(service).pipe(client);
   }
 
@@ -82,19 +84,19 @@ export class Tunnel {
     const service = this.#service;
     if (this.#leaving) {
       // Both have their close frame already.
-      client.destroy();
+      this.#connection.destroy();
       return;
     }
     client.unpipe(service);
     service.unpipe(client);
     const frames = this.#frames;
     if (frames === undefined) {
-      resetConnection(client);
+      this.#connection.reset();
       service.destroy();
       return;
     }
     this.#linger = setTimeout(() => {
-      resetConnection(client);
+      this.#connection.reset();
       service.destroy();
     }, lingerMs);
     // What it sends now is for nobody.
@@ -136,6 +138,7 @@ export class Tunnel {
   readonly #up = (chunk: Buffer): void => void this.#frames?.up.follow(chunk);
 
   readonly #down = (chunk: Buffer): void => {
+    this.#bytes += chunk.length;
     const frameEnd = this.#frames?.down.follow(chunk) ?? -1;
     if (!this.#ending) return;
     this.#client.write(frameEnd === -1 ? chunk : chunk.subarray(0, frameEnd));
@@ -145,12 +148,12 @@ export class Tunnel {
   readonly #closed = (): void => {
     this.#open -= 1;
     // An ended client still has its last frame to take, if it was sent one.
-    if (!this.#ending || !this.#client.writableEnded) this.#client.destroy();
+    if (!this.#ending || !this.#client.writableEnded) this.#connection.destroy();
     if (!this.#ending || this.#client.destroyed) this.#service.destroy();
     if (this.#open > 0) return;
     clearTimeout(this.#linger);
     clearTimeout(this.#headLimit);
-    this.#exchange.finish(this.#client.bytesWritten - this.#written);
+    this.#exchange.finish(this.#bytes);
   };
 }
 

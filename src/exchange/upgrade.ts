@@ -1,14 +1,13 @@
 // An upgrade (WebSocket or any other protocol): the handshake goes through the request chain like any request; after
 // the 101, bytes are piped both ways until either side ends.
 import http from "node:http";
-import { validateHeaderName, validateHeaderValue } from "node:http";
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { type ErrorCode, GatewayError } from "../plugin-api/errors.ts";
-import type { LiveResponse } from "../runtime/response.ts";
 import type { CarriedExchange } from "./context.ts";
 import { Tunnel, type UpstreamSide } from "./tunnel.ts";
 import { encodeHead } from "../http1/head-writer.ts";
+import { webSocketAccept } from "../http1/websocket-key.ts";
 import type { UpstreamRequest } from "../upstream/transport.ts";
 
 // A handshake has no body to stream.
@@ -65,10 +64,25 @@ function shakeHands(exchange: CarriedExchange, outgoing: UpstreamRequest, socket
   });
   request.on("error", (error) => fail("upstream_reset", "The upstream did not accept the upgrade.", error));
   request.once("response", (answer) => settle(() => deliver(exchange, answer)));
-  request.once("upgrade", (answer, side, head) =>
-    settle(() => accepted(exchange, answer, { protocol: answer.headers.upgrade ?? "", socket: side, head })),
-  );
+  request.once("upgrade", (answer, side, head) => {
+    if (!isProven(exchange, answer)) {
+      side.on("error", () => {}).destroy();
+      fail("upstream_invalid_response", "The service's 101 is not the one that was asked for.");
+    } else
+      settle(() =>
+        accepted(exchange, answer, { protocol: answer.headers.upgrade ?? "", socket: side, head }),
+      );
+  });
   request.end();
+}
+
+/** The proof of a handshake that was made here, for a client of HTTP/2 (RFC 6455 section 4.1); others check their own. */
+function isProven({ inbound, live }: CarriedExchange, { headers }: IncomingMessage): boolean {
+  if (!inbound.stream.shared) return true;
+  const key = live.request.fields.get("sec-websocket-key") ?? "";
+  return (
+    headers.upgrade?.toLowerCase() === "websocket" && headers["sec-websocket-accept"] === webSocketAccept(key)
+  );
 }
 
 /** The service said 101: it is the response phase that decides whether the client hears of it. */
@@ -80,9 +94,14 @@ function accepted(exchange: CarriedExchange, answer: IncomingMessage, upstream: 
   socket.once("close", lost).on("error", () => {});
   exchange.holdCall({ ...idleCall, abort: () => void socket.off("close", lost).destroy() });
   exchange.switching(answer.statusMessage ?? "", answer.rawHeaders, (response) => {
-    const text = headText(response, protocol);
+    const { fields } = response;
+    fields.set("Connection", "Upgrade");
+    fields.set("Upgrade", protocol);
+    const client = exchange.inbound.stream.detach(fields.toFlat());
     socket.off("close", lost);
-    join(exchange, text, upstream);
+    const tunnel = new Tunnel(exchange, client, upstream);
+    exchange.takenBy(tunnel);
+    tunnel.start();
   });
 }
 
@@ -116,25 +135,4 @@ function deliver(exchange: CarriedExchange, answer: IncomingMessage): void {
     answer.socket.destroy();
     exchange.onEnd(answer.rawTrailers);
   });
-}
-
-/** Writes the 101 and joins both connections. */
-function join(exchange: CarriedExchange, head: string, upstream: UpstreamSide): void {
-  const client = exchange.inbound.stream.detach();
-  const tunnel = new Tunnel(exchange, client.socket, upstream);
-  exchange.takenBy(tunnel);
-  tunnel.start(head, client.early, upstream.head);
-}
-
-/** @throws Error when a plugin made a field that cannot be sent */
-function headText({ fields }: LiveResponse, protocol: string): string {
-  fields.set("Connection", "Upgrade");
-  fields.set("Upgrade", protocol);
-  const lines = ["HTTP/1.1 101 Switching Protocols"];
-  fields.forEach((_lower, value, name) => {
-    validateHeaderName(name);
-    validateHeaderValue(name, value);
-    lines.push(`${name}: ${value}`);
-  });
-  return `${lines.join("\r\n")}\r\n\r\n`;
 }

@@ -33,6 +33,7 @@ const byHttpStatus: Readonly<Record<number, number>> = {
   413: 8, // RESOURCE_EXHAUSTED
   429: 8,
   431: 8,
+  501: 12,
   502: 14, // UNAVAILABLE
   503: 14,
   504: 4, // DEADLINE_EXCEEDED

@@ -3,11 +3,14 @@
 import { METHODS } from "node:http";
 import type { ReceivedHead } from "../http1/request-head.ts";
 import { isOfConnections } from "./fields.ts";
+import { newWebSocketKey } from "../http1/websocket-key.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 
 export interface Http2Head extends ReceivedHead {
   readonly httpVersion: "2.0";
   readonly framing: "none" | "sized" | "chunked";
+  /** Extended CONNECT for a WebSocket (RFC 8441), which the rest reads as the upgrade of HTTP/1.1 that it stands for. */
+  readonly upgrades: boolean;
   /** What makes it malformed: nothing of it goes any further. */
   readonly flaw: GatewayError | undefined;
 }
@@ -52,16 +55,36 @@ export function http2Head(flat: readonly string[], ended: boolean): Http2Head {
   }
   const of = (name: Pseudo): string | undefined => pseudo.get(name);
   const authority = of(":authority") ?? host;
+  const upgrades = pseudo.has(":protocol");
   flaw ??= requestFlaw(of, host);
   if (authority !== undefined) fields.unshift("Host", authority);
+  const error = flaw === undefined ? protocolFlaw(of(":protocol")) : malformed(flaw);
+  if (upgrades) addHandshake(fields);
   return {
-    method: of(":method") ?? "",
+    method: (upgrades ? "GET" : of(":method")) ?? "",
     target: of(":path") ?? "",
     httpVersion: "2.0",
     fields,
-    framing: ended ? "none" : isSized ? "sized" : "chunked",
-    flaw: flaw === undefined ? undefined : new GatewayError("malformed_request", `${flaw}.`),
+    framing: ended || upgrades ? "none" : isSized ? "sized" : "chunked",
+    upgrades,
+    flaw: error,
   };
+}
+
+const malformed = (flaw: string): GatewayError => new GatewayError("malformed_request", `${flaw}.`);
+
+/** Of those that ask for something else than HTTP, WebSocket alone is served. */
+function protocolFlaw(protocol: string | undefined): GatewayError | undefined {
+  if (protocol === undefined || protocol.toLowerCase() === "websocket") return undefined;
+  return new GatewayError("not_implemented", "Of all :protocol, only websocket is served here.");
+}
+
+/** What an upgrade of HTTP/1.1 has besides (RFC 6455 section 4.1). */
+function addHandshake(fields: string[]): void {
+  for (let i = fields.length - 2; i >= 0; i -= 2) {
+    if (fields[i] === "sec-websocket-key") fields.splice(i, 2);
+  }
+  fields.push("Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Key", newWebSocketKey());
 }
 
 function pseudoFlaw(
@@ -84,7 +107,8 @@ function fieldFlaw(name: string, value: string): string | undefined {
 function requestFlaw(of: (name: Pseudo) => string | undefined, host: string | undefined): string | undefined {
   const method = of(":method");
   if (method === undefined || !knownMethods.has(method)) return "The :method is not known";
-  if (method === "CONNECT" || of(":protocol") !== undefined) return "CONNECT is not served here";
+  if ((method === "CONNECT") !== (of(":protocol") !== undefined))
+    return method === "CONNECT" ? "CONNECT is not served here" : "Only CONNECT has a :protocol";
   const scheme = of(":scheme");
   if (scheme !== "http" && scheme !== "https") return "The :scheme is neither http nor https";
   const path = of(":path") ?? "";

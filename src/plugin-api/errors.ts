@@ -29,6 +29,7 @@ export const errorKinds = {
   fields_too_large: kind(431, "Request header fields too large", "http_request_error"),
   rate_limited: kind(429, "Rate limit exceeded", "http_request_denied"),
   internal_error: kind(500, "Internal error", "proxy_internal_error"),
+  not_implemented: kind(501, "Not implemented", "http_request_error"),
   upstream_unavailable: kind(502, "Upstream unavailable", "destination_unavailable"),
   upstream_refused: kind(502, "Upstream unavailable", "connection_refused"),
   upstream_reset: kind(502, "Upstream unavailable", "connection_terminated"),

@@ -332,15 +332,15 @@ function describeEnds(open: OpenStreams): void {
     }
     client.send("early");
     for (let i = 0; i < 20; i += 1) await turn();
-    const { socket, early } = stream.detach();
+    const { side, early } = stream.detach([]);
     let text = early.toString();
-    socket.on("data", (chunk: Buffer) => (text += chunk.toString())).resume();
+    side.on("data", (chunk: Buffer) => (text += chunk.toString())).resume();
     client.send(" and late");
     while (text.length < "early and late".length) await turn();
     assert.equal(text, "early and late");
     client.leave();
-    await new Promise((resolve) => socket.once("end", resolve));
-    socket.destroy();
+    await new Promise((resolve) => side.once("end", resolve));
+    side.destroy();
     await turn();
     assert.deepEqual([seen.calls, seen.broken], [[], []]);
   });

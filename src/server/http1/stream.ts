@@ -218,7 +218,7 @@ export class Http1Stream implements ServerStream {
 
   destroy(): void {
     // Behind its response, the request alone still has the connection.
-    (this.#upgrade?.socket ?? (this.response.writableFinished ? this.message : this.response)).destroy();
+    (this.#upgrade?.side ?? (this.response.writableFinished ? this.message : this.response)).destroy();
   }
 
   reset(): void {
@@ -227,12 +227,13 @@ export class Http1Stream implements ServerStream {
     this.response.destroy();
   }
 
-  detach(): DetachedConnection {
+  detach(fields: readonly string[]): DetachedConnection {
     const upgrade = this.#upgrade;
     if (upgrade === undefined) throw new Error("not an upgrade");
+    checkSendable(undefined, fields);
     this.#handler = undefined;
-    this.response.detachSocket(upgrade.socket);
-    return { socket: upgrade.socket, early: upgrade.take() };
+    this.response.detachSocket(upgrade.side);
+    return upgrade.take(fields);
   }
 
   get handler(): StreamHandler | undefined {

@@ -1,34 +1,61 @@
-// The client's side of an upgrade while nobody has answered it: the HTTP parser has let go of the connection, so it is
-// read here, or its end would go unnoticed. What comes early is kept, within a bound, for the tunnel.
+// The client's side of an upgrade. While nobody has answered it, the HTTP parser has let go of the connection, so it is
+// read here, or its end would go unnoticed; what comes early is kept, within a bound, for the tunnel.
 import type { Socket } from "node:net";
+import type { DetachedConnection } from "../../exchange/server-stream.ts";
+import { resetConnection } from "../../http1/reset.ts";
 
 const maxEarlyBytes = 65_536;
+// A peer that vanished without a word is noticed by the kernel's probes.
+const keepAliveMs = 30_000;
 
-export class UpgradeSide {
-  readonly socket: Socket;
-  readonly #early: Buffer[];
+export class UpgradeSide implements DetachedConnection {
+  readonly side: Socket;
+  #early: Buffer[];
   #bytes: number;
+  #head = "";
 
   /** @param head bytes that came behind the request head */
   constructor(socket: Socket, head: Buffer) {
-    this.socket = socket;
+    this.side = socket;
     this.#early = head.length > 0 ? [head] : [];
     this.#bytes = head.length;
     socket.on("error", this.#gone).on("end", this.#gone).on("data", this.#keep);
   }
 
-  /** Hands the connection over; from now on the caller reads it. @returns what came early */
-  take(): Buffer {
-    this.socket.off("error", this.#gone).off("end", this.#gone).off("data", this.#keep);
-    this.socket.pause();
+  get early(): Buffer {
     return Buffer.concat(this.#early);
+  }
+
+  /** Hands the connection over; from now on the caller reads it. @param fields of the 101, which can be sent */
+  take(fields: readonly string[]): DetachedConnection {
+    this.side.off("error", this.#gone).off("end", this.#gone).off("data", this.#keep);
+    this.side.pause();
+    let head = "HTTP/1.1 101 Switching Protocols\r\n";
+    for (let i = 0; i < fields.length; i += 2) head += `${fields[i]}: ${fields[i + 1]}\r\n`;
+    this.#head = `${head}\r\n`;
+    return this;
+  }
+
+  accept(taken: () => void): void {
+    this.#early = [];
+    this.side.setTimeout(0);
+    this.side.setKeepAlive(true, keepAliveMs);
+    this.side.write(this.#head, "latin1", taken);
+  }
+
+  destroy(): void {
+    this.side.destroy();
+  }
+
+  reset(): void {
+    resetConnection(this.side);
   }
 
   readonly #keep = (chunk: Buffer): void => {
     this.#early.push(chunk);
     this.#bytes += chunk.length;
-    if (this.#bytes > maxEarlyBytes) this.socket.pause();
+    if (this.#bytes > maxEarlyBytes) this.side.pause();
   };
 
-  readonly #gone = (): void => void this.socket.destroy();
+  readonly #gone = (): void => void this.side.destroy();
 }

@@ -82,6 +82,8 @@ export class Http2Sessions {
         maxHeaderListSize: options.maxHeaderBytes,
         initialWindowSize: windowBytes,
         enablePush: false,
+        // WebSocket (RFC 8441).
+        enableConnectProtocol: true,
       },
       // One more than fit is enough to see that it is too many.
       maxHeaderListPairs: 1_000,

@@ -1,5 +1,5 @@
 // A `ServerStream` over one stream of node:http2.
-import http2, { type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import http2, { type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { plainAddress } from "../../client/client-address.ts";
 import type {
@@ -8,16 +8,19 @@ import type {
   ServerStream,
   StreamHandler,
 } from "../../exchange/server-stream.ts";
-import { fieldObject, sentFields, withoutPseudo } from "../../http2/fields.ts";
+import { fieldObject, sentFields } from "../../http2/fields.ts";
 import type { Http2Head } from "../../http2/request-head.ts";
 import type { ClientTls } from "../../plugin-api/contract.ts";
 import { clientTlsOf } from "../http1/client-tls.ts";
 import { checkSendable } from "../http1/sendable.ts";
+import { Http2RequestBody } from "./request-body.ts";
+import { Http2TunnelSide } from "./tunnel-side.ts";
 
 const { NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR } = http2.constants;
 const none: readonly string[] = [];
 /** What node:http2 writes (Node 26). */
 const lastStatus = 599;
+const noWebSocket = 502;
 
 export class Http2ServerStream implements ServerStream {
   readonly method: string;
@@ -25,18 +28,14 @@ export class Http2ServerStream implements ServerStream {
   readonly httpVersion = "2.0";
   readonly fields: readonly string[];
   readonly framing: Http2Head["framing"];
-  readonly upgrades = false;
+  readonly upgrades: boolean;
   readonly shared = true;
   readonly socket = null;
-  bytesRead = 0;
   bytesWritten = 0;
   readonly #stream: ServerHttp2Stream;
   readonly #connection: Socket;
   #handler: StreamHandler | undefined = undefined;
-  #body: BodyHandler | undefined = undefined;
-  #bodyOver = false;
-  #bodyTrailers: readonly string[] = none;
-  #stall: NodeJS.Timeout | undefined = undefined;
+  readonly #body: Http2RequestBody;
   #status = 0;
   /** The head, which waits for the end of this turn, the first bytes or the end: a response without content is one frame. */
   #held: string[] | undefined = undefined;
@@ -45,8 +44,6 @@ export class Http2ServerStream implements ServerStream {
   /** The end of the response was asked for, and it is out. */
   #ended = false;
   #finished = false;
-  /** This side has ended it: what is still to come of the request does not. */
-  #isCut = false;
   /** Something follows the body, if only its end. */
   #waitsForTrailers = false;
 
@@ -57,12 +54,14 @@ export class Http2ServerStream implements ServerStream {
     this.target = head.target;
     this.fields = head.fields;
     this.framing = head.framing;
+    this.upgrades = head.upgrades;
+    this.#body = new Http2RequestBody(stream, head.framing === "none");
     // What it fails by is told by its close.
     stream.on("error", () => {});
     stream.on("close", () => this.#closed());
     stream.on("finish", () => this.left());
     // Unread, a body of nothing would keep the stream from its close.
-    if (head.framing === "none") stream.resume();
+    if (head.framing === "none" && !head.upgrades) stream.resume();
   }
 
   get peer(): string {
@@ -74,7 +73,11 @@ export class Http2ServerStream implements ServerStream {
   }
 
   get complete(): boolean {
-    return this.framing === "none" || this.#bodyOver;
+    return this.#body.complete;
+  }
+
+  get bytesRead(): number {
+    return this.#body.bytes;
   }
 
   get status(): number {
@@ -86,12 +89,12 @@ export class Http2ServerStream implements ServerStream {
   }
 
   get destroyed(): boolean {
-    return this.#isCut || this.#stream.destroyed || this.#stream.closed;
+    return this.#body.isCut || this.#stream.destroyed || this.#stream.closed;
   }
 
   /** Its client has ended it, in whatever words, before the response was out. */
   get takenBack(): boolean {
-    return !this.#finished && !this.#isCut;
+    return !this.#finished && !this.#body.isCut;
   }
 
   get waitingBytes(): number {
@@ -103,19 +106,7 @@ export class Http2ServerStream implements ServerStream {
   }
 
   read(handler: BodyHandler): void {
-    const isFirst = this.#body === undefined;
-    this.#body = handler;
-    const stream = this.#stream;
-    if (stream.destroyed || stream.closed) {
-      handler.onBroken();
-      return;
-    }
-    if (!isFirst) return;
-    stream.on("trailers", (_trailers: IncomingHttpHeaders, _flags: number, raw: string[]) => {
-      this.#bodyTrailers = withoutPseudo(raw);
-    });
-    stream.on("data", (chunk: Buffer) => this.#received(chunk));
-    stream.on("end", () => this.#bodyEnded());
+    this.#body.read(handler);
   }
 
   pause(): void {
@@ -127,9 +118,7 @@ export class Http2ServerStream implements ServerStream {
   }
 
   awaitBody(stallMs: number): void {
-    clearTimeout(this.#stall);
-    this.#stall =
-      stallMs === 0 || this.#bodyOver ? undefined : setTimeout(() => this.#body?.onStall(), stallMs);
+    this.#body.await(stallMs);
   }
 
   interim(status: number, fields: readonly string[]): void {
@@ -150,9 +139,10 @@ export class Http2ServerStream implements ServerStream {
     // The reason is checked, too: what cannot be sent over HTTP/1.1 is a fault here as there.
     checkSendable(_statusText, fields);
     if (status > lastStatus) throw new Error(`${status} is no status of HTTP/2`);
-    const head = [":status", String(status)];
+    // To whoever asked for a WebSocket, any 2xx says that there is one (RFC 8441 section 4).
+    this.#status = this.upgrades && status < 300 ? noWebSocket : status;
+    const head = [":status", String(this.#status)];
     for (const [name, value] of sentFields(fields)) head.push(name, value);
-    this.#status = status;
     this.#held = head;
     process.nextTick(release, this);
   }
@@ -205,9 +195,9 @@ export class Http2ServerStream implements ServerStream {
    * that wait when their stream is reset.
    */
   destroy(): void {
-    if (this.#ended && this.#bodyOver) return;
+    if (this.#ended && this.#body.over) return;
     this.release();
-    this.#isCut = true;
+    this.#body.isCut = true;
     if (this.#ended) setImmediate(() => this.#stream.close(NGHTTP2_NO_ERROR));
     else this.#stream.close(NGHTTP2_NO_ERROR);
   }
@@ -215,12 +205,21 @@ export class Http2ServerStream implements ServerStream {
   reset(): void {
     this.#held = undefined;
     this.#ended = false;
-    this.#isCut = true;
+    this.#body.isCut = true;
     this.#stream.close(NGHTTP2_INTERNAL_ERROR);
   }
 
-  detach(): DetachedConnection {
-    throw new Error("not an upgrade");
+  detach(fields: readonly string[]): DetachedConnection {
+    if (!this.upgrades) throw new Error("not an upgrade");
+    checkSendable(undefined, fields);
+    const head = [":status", "200"];
+    // The proof is of HTTP/1.1 (RFC 8441 section 5).
+    for (const [name, value] of sentFields(fields))
+      if (name !== "sec-websocket-accept") head.push(name, value);
+    this.#handler = undefined;
+    // The end of what it carries is none of a request's.
+    this.#body.isCut = true;
+    return new Http2TunnelSide(this.#stream, head);
   }
 
   #sendHead(isWhole: boolean): void {
@@ -256,7 +255,7 @@ export class Http2ServerStream implements ServerStream {
     if (!this.#ended || this.#finished || this.#waitsForTrailers) return;
     this.#finished = true;
     // Nobody reads what may still come.
-    if (!this.#bodyOver && this.#body === undefined) setImmediate(() => this.#stream.close(NGHTTP2_NO_ERROR));
+    if (!this.#body.over && !this.#body.isRead) setImmediate(() => this.#stream.close(NGHTTP2_NO_ERROR));
     this.#over();
   }
 
@@ -266,28 +265,11 @@ export class Http2ServerStream implements ServerStream {
     handler?.onClose();
   }
 
-  #received(chunk: Buffer): void {
-    this.bytesRead += chunk.length;
-    this.#stall?.refresh();
-    if (chunk.length > 0) this.#body?.onData(chunk);
-  }
-
-  #bodyEnded(): void {
-    // The end that a reset makes is none.
-    if (this.#bodyOver || this.#isCut || this.#stream.aborted || this.#stream.rstCode !== NGHTTP2_NO_ERROR)
-      return;
-    this.#bodyOver = true;
-    clearTimeout(this.#stall);
-    this.#body?.onEnd(this.#bodyTrailers);
-  }
-
   #closed(): void {
-    clearTimeout(this.#stall);
-    if (!this.#bodyOver && this.framing !== "none") this.#body?.onBroken();
-    this.#bodyOver = true;
+    this.#body.closed();
     const { rstCode, aborted, writableLength } = this.#stream;
     // A stream that both sides have ended may be closed before it tells that its response is out.
-    if (this.#ended && !this.#isCut && !aborted && rstCode === NGHTTP2_NO_ERROR && writableLength === 0)
+    if (this.#ended && !this.#body.isCut && !aborted && rstCode === NGHTTP2_NO_ERROR && writableLength === 0)
       this.#finished = true;
     this.#over();
   }

@@ -5,6 +5,7 @@ import net, { type AddressInfo, type Socket } from "node:net";
 import { test } from "node:test";
 import type { CarriedExchange } from "../../../src/exchange/context.ts";
 import { Tunnel } from "../../../src/exchange/tunnel.ts";
+import { UpgradeSide } from "../../../src/server/http1/upgrade-side.ts";
 
 /** @returns the near and the far end */
 async function connectionOf(server: net.Server): Promise<[Socket, Socket]> {
@@ -27,8 +28,13 @@ test("a client that does not take the 101 is let go, and the service with it", a
   // Of an exchange, a tunnel knows the end alone.
   const exchange = { finish: (bytes: number) => finished.push(bytes) } as unknown as CarriedExchange;
   t.mock.timers.enable({ apis: ["setTimeout"] });
-  const tunnel = new Tunnel(exchange, client, { protocol: "mine/1", socket: service, head: Buffer.alloc(0) });
-  tunnel.start("HTTP/1.1 101 Switching Protocols\r\n\r\n", Buffer.alloc(0), Buffer.alloc(0));
+  const connection = new UpgradeSide(client, Buffer.alloc(0)).take([]);
+  const tunnel = new Tunnel(exchange, connection, {
+    protocol: "mine/1",
+    socket: service,
+    head: Buffer.alloc(0),
+  });
+  tunnel.start();
   t.mock.timers.tick(4_999);
   assert.equal(client.destroyed, false);
   t.mock.timers.tick(1);
