@@ -3,6 +3,7 @@ import type { PluginDefinition } from "../src/plugin-api/contract.ts";
 import { auth } from "./auth/index.ts";
 import { cache } from "./cache/index.ts";
 import { cors } from "./cors/index.ts";
+import { extAuth } from "./ext-auth/index.ts";
 import { ipFilter } from "./ip-filter/index.ts";
 import { logging } from "./logging/index.ts";
 import { rateLimit } from "./rate-limit/index.ts";
@@ -18,6 +19,7 @@ export const registry: readonly PluginDefinition[] = [
   cors,
   respond,
   auth,
+  extAuth,
   rateLimit,
   cache,
   transform,

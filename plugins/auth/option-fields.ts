@@ -3,7 +3,10 @@ import { z } from "zod";
 import { claimPath } from "../../src/language/claim-path.ts";
 import { fieldName } from "../../src/language/field-name.ts";
 import { messageFields, writtenForwardedFields } from "../../src/language/field-sets.ts";
-import { isClosedAddress } from "../../src/plugin-api/contract.ts";
+import { safeUrl } from "../../src/language/safe-url.ts";
+
+export { isSafeUrl, safeUrl } from "../../src/language/safe-url.ts";
+export { secretName } from "../../src/language/secret-name.ts";
 
 /** They frame a message, belong to a connection, or are the proxy's own to write. */
 const ofTheMessage = new Set([
@@ -31,25 +34,6 @@ export const certificateId = z
   .string()
   .min(1)
   .regex(/^[^*]*\*?$/, "may have a * at its end alone");
-
-const loopbackHosts = new Set(["localhost", "127.0.0.1", "[::1]"]);
-
-/** Whether a URL may carry keys and tokens: https, or plain http to this very machine; no link-local or metadata address. */
-export function isSafeUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false;
-  const url = new URL(text);
-  if (url.username !== "" || url.password !== "" || url.hash !== "") return false;
-  if (isClosedAddress(url.hostname)) return false;
-  return url.protocol === "https:" || (url.protocol === "http:" && loopbackHosts.has(url.hostname));
-}
-
-export const safeUrl = z.string().refine(isSafeUrl, {
-  error:
-    "must be an https URL without user info or fragment, of no link-local address; plain http only to loopback",
-});
-
-/** Name of a secret that a policy may refer to: `SECRET_X` is read from OUTRIGGER_SECRET_X or OUTRIGGER_SECRET_X_FILE. */
-export const secretName = z.string().regex(/^SECRET_[A-Z0-9_]+$/, "must be a name of the form SECRET_NAME");
 
 /** What may become a field towards the service: no control characters, so that no line can be added. */
 export const identityText = /^\P{Cc}{1,256}$/u;

@@ -1,7 +1,7 @@
 // Whether a caller whose exchange goes on (a stream, a WebSocket) would still be let in: its request is judged as it was
 // at first, but nothing is counted, limited, renewed or changed for it.
 import type { Exchange, Verdict } from "../../src/plugin-api/contract.ts";
-import { readCredentials } from "./credentials.ts";
+import { readCredentials, removeCredentials } from "./credentials.ts";
 import type { AuthResult, MaybeAuthResult } from "./auth-result.ts";
 import { constraintFault } from "./tokens/sender-constraint.ts";
 import { noKeys, noTokens, type AuthenticatorParts } from "./authenticator.ts";
@@ -56,6 +56,9 @@ function judge(
   if (presented.some((result) => result.kind === "unavailable")) return refusals.unavailable;
   const identity = presented.find((result) => result.kind === "accepted")?.identity;
   if (identity === undefined && required) return refusals.missing;
+  // As the plugins behind this one were shown the request at first.
+  exchange.identity = identity;
+  if (!parts.forwardCredentials) removeCredentials(exchange.request, parts.credentials);
   const failure = rules.any ? rules.check({ exchange, identity, certificateIds: ids }) : undefined;
   if (failure === undefined) return undefined;
   exchange.refusedBecause = `rule ${failure.rule}: ${failure.condition}`;

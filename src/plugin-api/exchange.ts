@@ -11,7 +11,7 @@ export interface Identity {
   readonly plan: string | undefined;
   readonly scopes: readonly string[];
   readonly roles: readonly string[];
-  /** How it was shown: `api-key`, `jwt`, `introspection`, `session`, `certificate`. */
+  /** How it was shown: `api-key`, `jwt`, `introspection`, `session`, `certificate`, `ext-auth`. */
   readonly method: string;
   /** Id of the API key, certificate or token's issuer; for logs and limits, never the credential. */
   readonly credentialId: string | undefined;
@@ -107,9 +107,9 @@ export interface Exchange {
   readonly signal: AbortSignal;
   /** Absent where nothing is traced (`OTEL_SDK_DISABLED`). */
   readonly trace?: TraceIds | undefined;
-  /** Set by `auth`. */
+  /** Set by `auth` and `ext-auth`. */
   identity: Identity | undefined;
-  /** Set by `auth`: names of the fields that carry credentials of this route's; those that are still there go to the service. */
+  /** Set by `auth` and `ext-auth`: names of the fields that carry credentials of this route's; those that are still there go to the service. */
   credentialFields: readonly string[];
   /** Set by `cache`: HIT, MISS, STALE or BYPASS. */
   cacheStatus: string | undefined;

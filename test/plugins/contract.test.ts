@@ -19,6 +19,7 @@ const order: readonly (readonly [number, string])[] = [
   [8, "cors"],
   [9, "respond"],
   [10, "auth"],
+  [12, "ext-auth"],
   [15, "rate-limit"],
   [20, "cache"],
   [50, "transform"],

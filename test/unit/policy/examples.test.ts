@@ -88,3 +88,12 @@ test("the example of maintenance is in force as it stands", async () => {
     ],
   );
 });
+
+test("the example of an endpoint that decides is in force as it stands", async () => {
+  const { document, routes } = await load("ext-auth.yaml", all, []);
+  assert.deepEqual(document.locked, ["auth", "ext-auth"]);
+  assert.deepEqual(
+    routes.map(({ path, plugins }) => [path, plugins.length]),
+    [["/*", 5]],
+  );
+});
