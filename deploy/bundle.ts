@@ -65,7 +65,7 @@ async function bundleInto(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const program = await bundle("src/main.ts");
   writeFileSync(
-    join(folder, "program.js"),
+    join(folder, "program.cjs"),
     `(function (require, __filename) {${toAscii(program.code)}\n})\n`,
   );
   // A thread starts with a file of its own.

@@ -9,9 +9,9 @@ export function cacheOf(folder: string): string {
   return join(folder, "program.cache");
 }
 
-/** @param folder holds program.js; throws when it does not */
+/** @param folder holds program.cjs; throws when it does not */
 export function compileProgram(folder: string): Script {
-  const filename = join(folder, "program.js");
+  const filename = join(folder, "program.cjs");
   const cache = cacheOf(folder);
   // It is ASCII: read as Latin-1 it takes a byte a character, outside of the heap.
   return new Script(readFileSync(filename, "latin1"), {
@@ -24,6 +24,6 @@ export function compileProgram(folder: string): Script {
 /** Runs the function that `bundle.ts` made of the program. */
 export function runProgram(script: Script, folder: string): void {
   const main = script.runInThisContext() as (require: NodeJS.Require, filename: string) => void;
-  const filename = join(folder, "program.js");
+  const filename = join(folder, "program.cjs");
   main(createRequire(filename), filename);
 }

@@ -1,13 +1,26 @@
-// `npm run demo`: a sample service on a free loopback port, the sidecar in front of it with the policy beside this
-// file, no Redis. Prints what to try; Ctrl-C stops both.
+// `npm run demo`, `outrigger demo`: a sample service on a free loopback port, the sidecar in front of it with the policy
+// beside this file, no Redis. Prints what to try; Ctrl-C stops both.
 import { once } from "node:events";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer, type Server } from "node:net";
-import { join, relative } from "node:path";
+import { tmpdir } from "node:os";
+import { join, relative, sep } from "node:path";
 import { run } from "../../src/cli/run.ts";
 import { type Sidecar, startSidecar } from "../../src/app/sidecar.ts";
 import { createSampleService } from "./service.ts";
 
-const policyFile = relative(process.cwd(), join(import.meta.dirname, "policy.yaml"));
+const policyFile = policyToEdit();
+
+/** The one beside this file, or a copy of it where npm installed that: nobody edits what is in there. */
+function policyToEdit(): string {
+  const own = join(import.meta.dirname, "policy.yaml");
+  if (!own.includes(`${sep}node_modules${sep}`)) return relative(process.cwd(), own);
+  const folder = mkdtempSync(join(tmpdir(), "outrigger-demo-"));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const copy = join(folder, "policy.yaml");
+  copyFileSync(own, copy);
+  return copy;
+}
 
 async function listenOnLoopback(server: Server, port: number): Promise<number> {
   server.listen(port, "127.0.0.1");

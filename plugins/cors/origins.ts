@@ -49,12 +49,15 @@ export function compileOrigins(entries: readonly string[]): (origin: string) => 
   };
 }
 
+/** As a part of a pattern: `RegExp.escape` came with Node 24. */
+const literal = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/-]/g, String.raw`\$&`);
+
 /** Labels cannot hold the dot that ends them, so that the pattern runs in linear time. */
 function compilePattern(entry: string): RegExp {
   const anyPort = entry.endsWith(":*");
   const [scheme = "", host = ""] = (anyPort ? entry.slice(0, -2) : entry).split("://");
   const wildcard = host.startsWith("*.");
-  const fixed = RegExp.escape(wildcard ? host.slice(2) : host);
+  const fixed = literal(wildcard ? host.slice(2) : host);
   const labels = wildcard ? "(?:[a-z0-9_-]+\\.)+" : "";
-  return new RegExp(`^${RegExp.escape(scheme)}://${labels}${fixed}${anyPort ? "(?::\\d{1,5})?" : ""}$`);
+  return new RegExp(`^${literal(scheme)}://${labels}${fixed}${anyPort ? "(?::\\d{1,5})?" : ""}$`);
 }

@@ -1,4 +1,5 @@
 // The policy's part of the composition: which source, what is kept, and what log and metrics tell of it.
+import { extname } from "node:path";
 import type { Config } from "../config/config.ts";
 import type { PackageStore } from "../extensions/package-store.ts";
 import { folderTrouble } from "../files/make-folder.ts";
@@ -35,11 +36,8 @@ export interface ControllerParts<Snapshot> extends Pick<
   readonly onRejected: () => void;
 }
 
-/** From source; what the image runs has the same beside it. */
-const threadProgram = new URL(
-  import.meta.url.endsWith(".ts") ? "policy-thread.ts" : "policy-thread.cjs",
-  import.meta.url,
-);
+/** In the form that this file has: source, compiled, or in the image's one file. */
+const threadProgram = new URL(`policy-thread${extname(import.meta.url)}`, import.meta.url);
 
 /** Reads policies as this sidecar's settings say. Rejects when a key cannot be used. */
 export async function createReader(

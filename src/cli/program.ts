@@ -43,6 +43,10 @@ function addSidecarCommands(program: Command, terminal: Terminal, choose: (run: 
     .description("run the sidecar, configured by the environment (the default)")
     .action(() => choose(async () => (await import("./run.ts")).run(terminal.env)));
   program
+    .command("demo")
+    .description("start a sample service with a sidecar in front of it, and print what to try")
+    .action(() => choose(async () => (await import("./demo.ts")).runDemo(terminal)));
+  program
     .command("config")
     .description("print every setting with its meaning, default and current value")
     .option(...json)

@@ -1,6 +1,7 @@
 // Asks the process that runs an author's code, and ends it when it is through, or too late.
 import { fork } from "node:child_process";
 import { existsSync } from "node:fs";
+import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Manifest, RuntimeName } from "../extensions/manifest.ts";
 import type { Finding } from "./finding.ts";
@@ -25,10 +26,10 @@ const limitMs = 120_000;
 
 /** Resolves when it has said all. Rejects with an Error for the author. */
 export async function ask({ what, path, runtime, env, onAnswer }: Question): Promise<void> {
-  const program = fileURLToPath(new URL("process/program.ts", import.meta.url));
+  const program = fileURLToPath(new URL(`process/program${extname(import.meta.url)}`, import.meta.url));
   // The image has sidecars to run, not plugins to write.
   if (!existsSync(program))
-    throw new Error("this takes Outrigger's source: run it from a checkout, or where npm has installed one");
+    throw new Error("this is not in the image: run it from npm's package, or a checkout");
   const { NODE_TEST_CONTEXT: _, ...rest } = env;
   const child = fork(program, [what, path, ...(runtime === undefined ? [] : ["--runtime", runtime])], {
     execArgv: [],

@@ -2,10 +2,14 @@
 import { chmod, mkdir, readdir, symlink, writeFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join, relative, resolve } from "node:path";
+import { dirname, extname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { extensionName } from "../extensions/manifest.ts";
+import { version } from "../version.ts";
 import type { Files, Kind, Template } from "./template.ts";
+
+/** Of this program's own files: `.ts` in a checkout, `.js` where npm installed it. */
+const form = extname(import.meta.url);
 
 /** Nothing is written; the message says why. */
 export class InitRefusal extends Error {
@@ -28,11 +32,11 @@ export async function initPlugin(name: string, kind: Kind, folder: string): Prom
   });
   if (there.length > 0) throw new InitRefusal(`${folder} is not empty, and nothing is written over`);
   const own = resolve(fileURLToPath(new URL("../..", import.meta.url)));
-  if (!existsSync(join(own, "src/plugin-api/contract.ts")))
-    throw new InitRefusal(
-      "this takes Outrigger's source: run it from a checkout, or where npm has installed one",
-    );
-  const template = { name, outrigger: `file:${relative(resolve(folder), own) || "."}` };
+  if (!existsSync(join(own, `src/plugin-api/contract${form}`)))
+    throw new InitRefusal("this is not in the image: run it from npm's package, or a checkout");
+  // Compiled it has a version that npm knows.
+  const outrigger = form === ".ts" ? `file:${relative(resolve(folder), own) || "."}` : `^${version}`;
+  const template = { name, outrigger };
   const files = await filesOf(kind, template);
   for (const [path, text] of Object.entries(files)) {
     await mkdir(dirname(join(folder, path)), { recursive: true });
@@ -66,7 +70,7 @@ async function link(folder: string, own: string, names: readonly string[]): Prom
   await writeFile(node, `#!/bin/sh\nexec '${process.execPath}' "$@"\n`);
   await chmod(node, 0o755);
   const command = join(modules, ".bin/outrigger");
-  await writeFile(command, `#!/bin/sh\nexec '${process.execPath}' '${join(own, "src/main.ts")}' "$@"\n`);
+  await writeFile(command, `#!/bin/sh\nexec '${process.execPath}' '${join(own, `src/main${form}`)}' "$@"\n`);
   await chmod(command, 0o755);
   for (const [bin, script] of [
     ["tsc", "typescript/bin/tsc"],

@@ -81,7 +81,11 @@ function packageText({ name, outrigger }: Template, own: Own): string {
       pack: "outrigger plugin pack .",
       typecheck: "tsc --noEmit",
     },
-    devDependencies: { ...versionsOf("@types/node", "typescript"), ...own.devDependencies, outrigger },
+    devDependencies: {
+      ...versionsOf("@types/node", "rolldown", "typescript"),
+      ...own.devDependencies,
+      outrigger,
+    },
   });
 }
 

@@ -1,14 +1,11 @@
 // A real sidecar in this process, on free loopback ports, in front of a real upstream: `await startSidecar({...})`.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { Writable } from "node:stream";
-import { registry as builtIn } from "../app/registry.ts";
-import { type Config, ConfigReader, type Environment } from "../config/config.ts";
+import { createSidecar } from "../app/embedded.ts";
+import type { SidecarOverrides } from "../app/sidecar.ts";
+import type { Environment } from "../config/config.ts";
 import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
-import { type Sidecar, type SidecarOverrides, startSidecar as start } from "../app/sidecar.ts";
 
 export interface TestSidecarOptions {
   /** What is tested: plugins beside the built-in ones, for policies to name. */
@@ -48,37 +45,37 @@ export interface TestSidecar extends AsyncDisposable {
 
 /** Rejects, with nothing left behind, when the settings are refused. A policy that is refused is told in `lines`, and requests are 503. */
 export async function startSidecar(options: TestSidecarOptions): Promise<TestSidecar> {
-  const folder = mkdtempSync(join(tmpdir(), "outrigger-test-"));
-  const policyFile = join(folder, "policy.json");
-  const setPolicy = (policy: Readonly<Record<string, unknown>>): void =>
-    writeFileSync(policyFile, JSON.stringify({ apiVersion: "outrigger/v1", ...policy }));
-  if (options.policy !== undefined) setPolicy(options.policy);
-  const { url: upstreamUrl, service } = await upstreamOf(options.upstream);
+  const { url: upstream, service } = await upstreamOf(options.upstream);
   const close = (): void => {
     service?.closeAllConnections();
     service?.close();
-    rmSync(folder, { recursive: true, force: true });
   };
   try {
     const log = new LogLines();
-    const registry = [...(options.registry ?? builtIn), ...(options.plugins ?? [])];
-    const env = environmentOf(options, upstreamUrl, policyFile);
-    const sidecar = await start(configOf(registry, env), {
-      output: log,
-      registry,
-      ...(options.clock === undefined ? {} : { clock: options.clock }),
-      ...(options.middleware === undefined ? {} : { middleware: options.middleware }),
-    });
+    const { policy, plugins, registry, clock, middleware } = options;
+    const sidecar = await createSidecar(
+      {
+        upstream,
+        env: environmentOf(options),
+        log,
+        ...(policy === undefined ? {} : { policy }),
+        ...(plugins === undefined ? {} : { plugins }),
+      },
+      {
+        ...(registry === undefined ? {} : { registry }),
+        ...(clock === undefined ? {} : { clock }),
+        ...(middleware === undefined ? {} : { middleware }),
+      },
+    );
     const stop = async (): Promise<void> => {
       await sidecar.stop();
       close();
     };
     return {
-      ...addressesOf(sidecar),
+      ...sidecar,
+      port: Number(new URL(sidecar.url).port),
       service,
       ...logOf(log),
-      setPolicy,
-      metrics: () => sidecar.metrics(),
       stop,
       [Symbol.asyncDispose]: stop,
     };
@@ -88,34 +85,17 @@ export async function startSidecar(options: TestSidecarOptions): Promise<TestSid
   }
 }
 
-function addressesOf({ address, adminAddress }: Sidecar): Pick<TestSidecar, "port" | "url" | "adminUrl"> {
-  const { port } = address as AddressInfo;
-  const admin = adminAddress as AddressInfo;
-  return { port, url: `http://127.0.0.1:${port}`, adminUrl: `http://127.0.0.1:${admin.port}` };
-}
-
 function logOf(log: LogLines): Pick<TestSidecar, "lines" | "line"> {
   return { lines: log.lines, line: (matches) => log.next(matches) };
 }
 
-function environmentOf(options: TestSidecarOptions, upstreamUrl: string, policyFile: string): Environment {
+function environmentOf(options: TestSidecarOptions): Environment {
   return {
-    OUTRIGGER_LISTEN: "127.0.0.1:0",
-    OUTRIGGER_ADMIN: "127.0.0.1:0",
-    OUTRIGGER_UPSTREAM: upstreamUrl,
-    OUTRIGGER_DRAIN_MS: "1000",
-    ...(options.policy === undefined ? {} : { OUTRIGGER_POLICY_FILE: policyFile }),
     ...(options.redisUrl === undefined ? {} : { REDIS_URL: options.redisUrl }),
     ...boundSecrets(options),
     ...secretSettings(options),
     ...options.env,
   };
-}
-
-/** With the secrets that any of these or of the built-in plugins brings. */
-function configOf(registry: readonly PluginDefinition[], env: Environment): Config {
-  const byName = new Map([...builtIn, ...registry].map((plugin) => [plugin.name, plugin]));
-  return new ConfigReader([...byName.values()]).load(env);
 }
 
 function secretSettings({ secrets = {} }: TestSidecarOptions): Record<string, string> {

@@ -100,7 +100,7 @@ test("the image holds the program, its health check and the licences", () => {
     "plugin-process.cjs",
     "policy-thread.cjs",
     "program.cache",
-    "program.js",
+    "program.cjs",
   ]);
   const licences = readFileSync(join(app, "LICENSES-OF-OTHERS.txt"), "utf8");
   for (const name of ["ioredis", "isolated-vm", "jose", "pino", "zod"])
@@ -109,7 +109,7 @@ test("the image holds the program, its health check and the licences", () => {
 
 test("the program asks for nothing but what Node brings", () => {
   for (const file of [
-    "program.js",
+    "program.cjs",
     "plugin-process.cjs",
     "policy-thread.cjs",
     "outrigger.cjs",
@@ -210,7 +210,7 @@ test("a stack names functions and lines of the program", async () => {
     OUTRIGGER_LISTEN: "127.0.0.1:0",
   }).end;
   assert.equal(code, 1);
-  assert.match(stderr, /cannot start: Error: no server.*\n(?:.*\n)*\s+at \w+.*program\.js:\d+:\d+/);
+  assert.match(stderr, /cannot start: Error: no server.*\n(?:.*\n)*\s+at \w+.*program\.cjs:\d+:\d+/);
 });
 
 test("it loads no client of HTTP that it does not use", async () => {

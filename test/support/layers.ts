@@ -277,7 +277,7 @@ export const rooms: readonly Room[] = [
   room(
     "src/testing/",
     [
-      "src/app/registry.ts",
+      "src/app/embedded.ts",
       "src/app/sidecar.ts",
       "src/config/config.ts",
       "src/plugin-api/",
@@ -289,7 +289,7 @@ export const rooms: readonly Room[] = [
     ["zod"],
   ),
   // For authors of plugins: makes one, tries it, measures it.
-  room("src/kit/", ["package.json", "src/extensions/manifest.ts"]),
+  room("src/kit/", ["package.json", "src/extensions/manifest.ts", "src/version.ts"]),
   // The process that runs an author's code: started by its path.
   room(
     "src/kit/process/",

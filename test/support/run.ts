@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process";
 import { accessSync, constants, globSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { delimiter, join, relative } from "node:path";
+import { provideNodes } from "./nodes.ts";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 
@@ -142,6 +143,7 @@ async function main(words: readonly string[]): Promise<number> {
     process.stderr.write(`${missing}\n`);
     return 1;
   }
+  if (files.some((file) => file.includes("npm-package"))) provideNodes();
   return (await runFiles(files)) ? 0 : 1;
 }
 

@@ -1,16 +1,33 @@
 // TypeScript or JavaScript with all that it imports as one CommonJS text; `outrigger/plugin` and what Node brings stay
 // outside, for those the sidecar has.
-import type { RolldownOptions } from "rolldown";
+import { createRequire } from "node:module";
+import { resolve } from "node:path";
+import type { RolldownOptions, rolldown } from "rolldown";
 import { textOf } from "../../plugin-api/error-text.ts";
 import { PackError } from "./pack-error.ts";
 
+interface Bundler {
+  readonly rolldown: typeof rolldown;
+}
+
+/** The one beside this program, or else the plugin's own: where the program is installed for all, it has none. */
+async function bundlerFor(folder: string): Promise<Bundler> {
+  try {
+    return await import("rolldown");
+  } catch {
+    try {
+      return createRequire(resolve(folder, "index.js"))("rolldown") as Bundler;
+    } catch (error) {
+      throw new PackError(
+        `JavaScript is packed by rolldown, which is not there (${textOf(error)}): run this where npm installed it ("npm install --save-dev rolldown")`,
+      );
+    }
+  }
+}
+
 /** The same sources are the same text, wherever they lie. Rejects with PackError. @param folder names are relative to it */
 export async function bundleOf(code: string, folder: string): Promise<Buffer> {
-  const { rolldown } = await import("rolldown").catch((error: unknown) => {
-    throw new PackError(
-      `JavaScript is packed by rolldown, which is not there (${textOf(error)}): run this where npm installed it ("npm install --save-dev rolldown")`,
-    );
-  });
+  const { rolldown } = await bundlerFor(folder);
   const options: RolldownOptions = {
     input: code,
     cwd: folder,

@@ -3,7 +3,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { extname, join } from "node:path";
 import { z } from "zod";
 import { PackError } from "./pack-error.ts";
 
@@ -26,7 +26,7 @@ export async function definitionOf(bundle: Buffer): Promise<Readonly<Record<stri
 }
 
 async function asked(file: string): Promise<Readonly<Record<string, unknown>>> {
-  const child = fork(new URL("describe.ts", import.meta.url), [file], {
+  const child = fork(new URL(`describe${extname(import.meta.url)}`, import.meta.url), [file], {
     execArgv: ["--permission", "--allow-fs-read=*", "--max-old-space-size=256"],
     env: {},
     stdio: ["ignore", "ignore", "ignore", "ipc"],

@@ -2,7 +2,7 @@
 // it gives up by itself.
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join, sep } from "node:path";
+import { dirname, extname, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export interface ProcessCommand {
@@ -12,10 +12,11 @@ export interface ProcessCommand {
   readonly warning: string | undefined;
 }
 
-const fromSource = import.meta.url.endsWith(".ts");
-/** From source; what the image runs has the same beside it. */
+/** `.ts` from source, `.js` compiled, `.cjs` where the sidecar is one file, which has this one beside it. */
+const form = extname(import.meta.url);
+const isOneFile = form === ".cjs";
 const ownProgram = fileURLToPath(
-  new URL(fromSource ? "child/program.ts" : "plugin-process.cjs", import.meta.url),
+  new URL(isOneFile ? "plugin-process.cjs" : `child/program${form}`, import.meta.url),
 );
 
 /** Users that systemd keeps for services without a user of their own: nobody else runs as one of them. */
@@ -99,7 +100,7 @@ function programAt(name: string): string | undefined {
 
 /** What the child's own program is made of; it gives this up before it takes the bundle. */
 function readableFiles(): string[] {
-  if (!fromSource) return [ownProgram];
+  if (isOneFile) return [ownProgram];
   const root = fileURLToPath(new URL("../../../", import.meta.url));
   const require = createRequire(import.meta.url);
   const packages = ["zod", "ipaddr.js", "lru-cache"].map((name) => {

@@ -23,7 +23,7 @@ const heapMiB = 128;
 /** The package, or its native module beside the program where that is one file. @throws Error when there is none */
 function loadLibrary(): typeof ivm {
   const requireHere = createRequire(import.meta.url);
-  if (import.meta.url.endsWith(".ts")) return requireHere("isolated-vm") as typeof ivm;
+  if (!import.meta.url.endsWith(".cjs")) return requireHere("isolated-vm") as typeof ivm;
   return (requireHere("./isolated-vm.node") as { readonly ivm: typeof ivm }).ivm;
 }
 
