@@ -206,9 +206,10 @@ function createListener(
 ): Listener {
   const { logger, metrics } = telemetry;
   const { listen, trustedProxies, forwardedField, trustedHops } = config;
+  const proxyProtocol = config.proxyProtocol === "accept";
   const keepsUnderscores = config.underscoreFields === "keep";
   const withTls = tls === undefined ? {} : { tls: readTlsFiles(tls) };
-  const proxies = { trustedProxies, forwardedField, trustedHops };
+  const proxies = { trustedProxies, forwardedField, trustedHops, proxyProtocol };
   const parts = { ...withTls, clock, logger, metrics, tracer: tracing?.tracer, middleware, policy };
   return new Listener({ listen, limits: config, ...proxies, keepsUnderscores, ...parts });
 }

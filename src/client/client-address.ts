@@ -18,6 +18,9 @@ export interface ClientAddress {
   readonly disagrees?: boolean;
 }
 
+/** Whose word on addresses is believed; `unix` = whoever can open a unix socket of ours. */
+export type TrustedPeers = Network | "unix";
+
 interface Hop {
   readonly address: string;
   readonly proto?: string | undefined;
@@ -28,6 +31,7 @@ const memoLimit = 4_096;
 export class TrustedProxies {
   readonly #list = new BlockList();
   readonly #empty: boolean;
+  #trustsUnix = false;
   // Peers repeat; a look-up in the list costs 0.3 µs and up.
   readonly #memo = new Map<string, boolean>();
 
@@ -38,11 +42,14 @@ export class TrustedProxies {
    * @param field the one that is believed
    * @param hops how many proxies stand in front, whatever their addresses; 0 = as many as the networks take
    */
-  constructor(networks: readonly Network[], field: ForwardedField = "x-forwarded-for", hops = 0) {
+  constructor(networks: readonly TrustedPeers[], field: ForwardedField = "x-forwarded-for", hops = 0) {
     this.#field = field;
     this.#hops = hops;
     this.#empty = networks.length === 0;
-    for (const { address, prefix, family } of networks) this.#list.addSubnet(address, prefix, family);
+    for (const each of networks) {
+      if (each === "unix") this.#trustsUnix = true;
+      else this.#list.addSubnet(each.address, each.prefix, each.family);
+    }
   }
 
   trusts(address: string): boolean {
@@ -50,7 +57,10 @@ export class TrustedProxies {
     const known = this.#memo.get(address);
     if (known !== undefined) return known;
     const family = isIP(address);
-    const trusted = family !== 0 && this.#list.check(address, family === 6 ? "ipv6" : "ipv4");
+    const trusted =
+      family === 0
+        ? address === "unix" && this.#trustsUnix
+        : this.#list.check(address, family === 6 ? "ipv6" : "ipv4");
     if (this.#memo.size >= memoLimit) this.#memo.clear();
     this.#memo.set(address, trusted);
     return trusted;
@@ -119,8 +129,19 @@ export function plainAddress(address: string): string {
   return ipaddr.process(bare).toString();
 }
 
+/** The same for an address that somebody has written: others may write it in other ways than the system does. */
+export function readAddress(text: string): string {
+  const plain = plainAddress(text);
+  return isIP(plain) === 6 ? ipaddr.parse(plain).toString() : plain;
+}
+
 /** Whose share of what there is an address takes: an IPv6 client commonly has a whole /64 (RFC 6177). */
 export const shareKey = networkReader(64);
+
+/** @returns undefined = nobody's: many clients have no address in common, or one that is not known */
+export function shareOwner(address: string): string | undefined {
+  return address === "unix" || address === "unknown" ? undefined : shareKey(address);
+}
 
 /** @returns from the right; undefined = malformed */
 function hopsBackwards(fields: Fields, field: ForwardedField): Hop[] | undefined {
@@ -140,9 +161,9 @@ function hopsBackwards(fields: Fields, field: ForwardedField): Hop[] | undefined
 function hopAddress(text: string): string {
   const hop = text.trim();
   const bracketed = /^\[([^\]]*)\](?::\d+)?$/.exec(hop);
-  if (bracketed !== null) return plainAddress(bracketed[1] as string);
+  if (bracketed !== null) return readAddress(bracketed[1] as string);
   const withPort = /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(hop);
-  return hop === "" ? "" : plainAddress(withPort === null ? hop : (withPort[1] as string));
+  return hop === "" ? "" : readAddress(withPort === null ? hop : (withPort[1] as string));
 }
 
 /** Adds this hop: X-Forwarded-For, -Proto, -Host, Forwarded where a trusted proxy began one, and Via. */

@@ -1,6 +1,7 @@
 // How many connections one client address may have: the rest stays for others.
 import type { Socket } from "node:net";
-import { plainAddress, shareKey, type TrustedProxies } from "./client-address.ts";
+import { shareOwner, type TrustedProxies } from "./client-address.ts";
+import { peerOf } from "./peer.ts";
 
 export class ConnectionShare {
   readonly #maxOfOne: number;
@@ -22,8 +23,8 @@ export class ConnectionShare {
 
   /** @returns whose share it is; undefined = nobody's: many clients come by it */
   shareOf(socket: Socket): string | undefined {
-    const address = plainAddress(socket.remoteAddress ?? "");
-    return address === "unix" || this.#proxies.trusts(address) ? undefined : shareKey(address);
+    const address = peerOf(socket);
+    return this.#proxies.trusts(address) ? undefined : shareOwner(address);
   }
 
   /** @returns false = one too many; it is the caller's to close */

@@ -53,6 +53,8 @@ export function crossCheck(
     if (values[given] !== undefined && values.redis?.tls === false)
       problems.push(`${settings[given].env}: needs rediss:// in REDIS_URL`);
   }
+  if (values.proxyProtocol === "accept" && values.trustedProxies?.length === 0)
+    problems.push("OUTRIGGER_PROXY_PROTOCOL: needs OUTRIGGER_TRUSTED_PROXIES: nobody else is believed");
   const fixed = listen && ("path" in listen || listen.port !== 0);
   if (fixed && admin && isDeepStrictEqual(listen, admin)) {
     problems.push("OUTRIGGER_ADMIN: is the address of OUTRIGGER_LISTEN");

@@ -209,6 +209,13 @@ export function parseCidrs(text: string): readonly Network[] {
   });
 }
 
+/** Networks, single addresses, and `unix` for whoever connects by a unix socket; comma-separated. */
+export function parseTrustedPeers(text: string): readonly (Network | "unix")[] {
+  return members(text).flatMap<Network | "unix">((member) =>
+    member === "unix" ? member : parseCidrs(member),
+  );
+}
+
 /** A JWKS, inline or the path of a file that holds one. Private keys have no place beside a proxy and are refused. */
 export function parsePublicKeys(text: string, readFile: ReadFile): PublicKeySet {
   const inline = text.trimStart().startsWith("{");

@@ -5,7 +5,6 @@ import {
   integer,
   matching,
   oneOf,
-  parseCidrs,
   parseHostPatterns,
   parseListen,
   parseOverrideFields,
@@ -16,10 +15,10 @@ import {
   parseUpstream,
 } from "./formats.ts";
 import { clientSettings } from "./clients.ts";
+import { listenerSettings } from "./listener.ts";
 import { otelSettings } from "./otel.ts";
 import { parseCertificateFile, parseKeyFile } from "./pem.ts";
 import { optional, type Parse, secret, setting, type Setting } from "./setting.ts";
-import { clientAddressFields } from "../language/field-sets.ts";
 import { parseRedisAddress } from "../redis/address.ts";
 import { parseSecretHosts } from "./secret-hosts.ts";
 import { parseStoreKeys } from "../redis/seals.ts";
@@ -214,35 +213,7 @@ export const settings = {
     oneOf("asked", "all", "none"),
     "Request trailers that are forwarded: asked (with TE: trailers, and gRPC), all or none; never identity",
   ),
-  trustedProxies: setting(
-    "OUTRIGGER_TRUSTED_PROXIES",
-    "",
-    parseCidrs,
-    "Networks (CIDR) of proxies whose forwarded fields are believed, comma-separated",
-  ),
-  forwardedField: setting(
-    "OUTRIGGER_FORWARDED_FIELD",
-    "x-forwarded-for",
-    oneOf(...clientAddressFields),
-    "The one field that names the client's address behind them: x-forwarded-for, forwarded, x-real-ip, true-client-ip, cf-connecting-ip",
-  ),
-  trustedHops: setting(
-    "OUTRIGGER_TRUSTED_HOPS",
-    "0",
-    integer(0, 32),
-    "Number of proxies in front, the peer included, whatever their addresses; 0 = told by OUTRIGGER_TRUSTED_PROXIES",
-  ),
-  tlsCert: optional(
-    "OUTRIGGER_TLS_CERT",
-    parseCertificateFile,
-    "Certificate chain (PEM file) of the listener",
-  ),
-  tlsKey: optional("OUTRIGGER_TLS_KEY", parseKeyFile, "Private key (PEM file) of that certificate"),
-  tlsClientCa: optional(
-    "OUTRIGGER_TLS_CLIENT_CA",
-    parseCertificateFile,
-    "CA certificates (PEM file) that client certificates are checked against",
-  ),
+  ...listenerSettings,
   ...clientSettings,
   recheckMs: setting(
     "OUTRIGGER_RECHECK_MS",

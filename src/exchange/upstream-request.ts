@@ -2,7 +2,7 @@
 import type { LiveExchange } from "../runtime/exchange.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import type { Fields } from "../plugin-api/fields.ts";
-import { addHop, shareKey } from "../client/client-address.ts";
+import { addHop, shareOwner } from "../client/client-address.ts";
 import type { Inbound, ProxyLimits } from "./context.ts";
 import { isAlwaysHopByHop } from "../http1/hop-by-hop.ts";
 import type { RequestHead } from "../http1/request-head.ts";
@@ -50,7 +50,7 @@ export function upstreamRequest(
     target: request.upstreamPath + request.query,
     fields: fields.toFlat(),
     body,
-    client: client.address === "unix" ? undefined : shareKey(client.address),
+    client: shareOwner(client.address),
     connectTimeoutMs: limits.upstreamConnectTimeoutMs,
     timeoutMs: route.timeoutMs,
   };

@@ -1,12 +1,12 @@
 // Where clients connect: the HTTP server with its limits, what its parser refuses, upgrades, and the drain.
 import type { Server } from "node:http";
 import type https from "node:https";
-import type { AddressInfo, ListenOptions } from "node:net";
+import type { AddressInfo, ListenOptions, Socket } from "node:net";
 import type { ForwardedField } from "../language/field-sets.ts";
-import type { Network } from "../language/network.ts";
 import type { Clock, Logger, Metrics } from "../plugin-api/contract.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
-import { TrustedProxies } from "../client/client-address.ts";
+import { type TrustedPeers, TrustedProxies } from "../client/client-address.ts";
+import { peerOf } from "../client/peer.ts";
 import { ConnectionShare } from "../client/connection-share.ts";
 import { type ClientLimitOptions, ClientLimits } from "../client/client-limits.ts";
 import type { CarriedExchange, ProxyContext, ProxyLimits } from "../exchange/context.ts";
@@ -18,6 +18,7 @@ import { IntrusiveSet } from "../v8/intrusive-set.ts";
 import { createForward, type HttpProxyMiddleware } from "./http1/forward.ts";
 import { createHttp1Server } from "./http1/server.ts";
 import { Http2Sessions } from "./http2/sessions.ts";
+import { ProxiedConnections } from "./proxied-connections.ts";
 import { Refusals } from "./refuse.ts";
 import { Rechecks } from "../exchange/rechecks.ts";
 import { parseRequestHead, type ReceivedHead, type RequestHead } from "../http1/request-head.ts";
@@ -39,7 +40,9 @@ export interface ListenerOptions {
       readonly http2Streams: number;
       readonly recheckMs: number;
     };
-  readonly trustedProxies: readonly Network[];
+  readonly trustedProxies: readonly TrustedPeers[];
+  /** Whether their connections begin with a head of the PROXY protocol. */
+  readonly proxyProtocol: boolean;
   readonly forwardedField: ForwardedField;
   readonly trustedHops: number;
   /** Whether request fields with `_` in their name go on. */
@@ -67,6 +70,8 @@ export class Listener {
   readonly #rechecks: Rechecks;
   readonly #connections: ConnectionShare;
   readonly #drain: Drain;
+  /** Undefined = the PROXY protocol is not spoken. */
+  readonly #proxied: ProxiedConnections | undefined;
   /** Undefined = HTTP/2 is not spoken. */
   readonly #sessions: Http2Sessions | undefined;
 
@@ -103,6 +108,7 @@ export class Listener {
     });
     this.#connections = new ConnectionShare(options.limits, this.#proxies);
     this.#sessions = this.#createSessions();
+    this.#proxied = this.#createProxied(options);
     this.server = this.#createServer();
     this.#drain = new Drain({
       server: this.server,
@@ -151,6 +157,7 @@ export class Listener {
   /** Serves until nobody seems to be on the way any more, then ends; at `limits.maxMs` whatever is left is cut off. */
   async drain(limits: DrainLimits, takeBacklog?: TakeBacklog): Promise<void> {
     await this.#drain.run(limits, takeBacklog);
+    this.#proxied?.destroy();
     this.#rechecks.stop();
   }
 
@@ -160,11 +167,11 @@ export class Listener {
     return createHttp1Server(
       { ...limits, tls },
       {
-        onConnection: (socket) => {
+        onConnection: (socket, serve) => {
           this.#drain.active();
-          const admitted = this.#connections.admit(socket);
-          if (!admitted) this.#refusals.crowding(socket);
-          return admitted;
+          if (this.#proxied !== undefined && this.#proxies.trusts(peerOf(socket)))
+            this.#proxied.accept(socket, serve);
+          else this.#admit(socket, serve);
         },
         onRequest: (stream) => this.#serve(stream),
         onConnect: (target, socket) => this.#refusals.connect(target, socket),
@@ -174,6 +181,18 @@ export class Listener {
         onHttp2: this.#sessions && ((socket) => this.#sessions?.accept(socket)),
       },
     );
+  }
+
+  #createProxied({ proxyProtocol, limits }: ListenerOptions): ProxiedConnections | undefined {
+    if (!proxyProtocol) return undefined;
+    return new ProxiedConnections(limits.headerTimeoutMs, (reason, socket) =>
+      this.#refusals.proxyHead(reason, socket),
+    );
+  }
+
+  #admit(socket: Socket, serve: (socket: Socket) => void): void {
+    if (this.#connections.admit(socket)) serve(socket);
+    else this.#refusals.crowding(socket);
   }
 
   #createSessions(): Http2Sessions | undefined {

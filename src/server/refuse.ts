@@ -6,7 +6,7 @@ import { GatewayError } from "../plugin-api/errors.ts";
 import { LiveResponse } from "../runtime/response.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
 import type { ServerStream } from "../exchange/server-stream.ts";
-import { plainAddress } from "../client/client-address.ts";
+import { peerOf } from "../client/peer.ts";
 import { ClientWriter } from "../exchange/respond.ts";
 import { answerBare, endConnection, isHandshakeError, parserError } from "./http1/bare-answer.ts";
 import { isAnsweredEarly, isAnswering, streamOn } from "./http1/connection.ts";
@@ -16,10 +16,10 @@ interface Refusal {
   readonly error: GatewayError;
   readonly method?: string | undefined;
   readonly target?: string | undefined;
-  readonly peer?: string | undefined;
+  readonly peer: string;
 }
 
-const crowdToldEveryMs = 60_000;
+const toldEveryMs = 60_000;
 
 export class Refusals {
   readonly #limits: ClientLimits;
@@ -29,6 +29,7 @@ export class Refusals {
   // Connections that were refused once: what the parser still says about them adds nothing.
   readonly #refused = new WeakSet<Socket>();
   #crowdToldMono = -Infinity;
+  #proxyToldMono = -Infinity;
 
   /** @param expiries `Set-Cookie` values that end cookies of ours which may be what makes a head too large */
   constructor(limits: ClientLimits, logger: Logger, metrics: Metrics, expiries: () => readonly string[]) {
@@ -72,9 +73,9 @@ export class Refusals {
   crowding(socket: Socket, what: "connections" | "pipelined requests" = "connections"): void {
     this.#count("overloaded").inc();
     const nowMono = performance.now();
-    if (nowMono - this.#crowdToldMono > crowdToldEveryMs) {
+    if (nowMono - this.#crowdToldMono > toldEveryMs) {
       this.#crowdToldMono = nowMono;
-      const clientIp = plainAddress(socket.remoteAddress ?? "");
+      const clientIp = peerOf(socket);
       this.#logger.warn(
         { clientIp },
         `client has its share of ${what} (OUTRIGGER_CLIENT_SHARE): more are closed; told once a minute`,
@@ -83,16 +84,31 @@ export class Refusals {
     socket.destroy();
   }
 
+  /** A trusted proxy's connection whose PROXY head is not right, which has to be dropped: told once a minute. */
+  proxyHead(reason: string, socket: Socket): void {
+    this.#count("malformed_request").inc();
+    const nowMono = performance.now();
+    if (nowMono - this.#proxyToldMono > toldEveryMs) {
+      this.#proxyToldMono = nowMono;
+      this.#logger.warn(
+        { peer: peerOf(socket), refusedBecause: `The connection ${reason}.` },
+        "connection of a trusted proxy refused: with OUTRIGGER_PROXY_PROTOCOL=accept each must begin with a PROXY " +
+          "head; told once a minute",
+      );
+    }
+    socket.destroy();
+  }
+
   /** A connection of HTTP/2 was ended for what it did. */
   session(reason: string, socket: Socket): void {
     const error = new GatewayError("malformed_request", `The HTTP/2 connection ${reason}.`);
-    this.#record({ error, peer: socket.remoteAddress });
+    this.#record({ error, peer: peerOf(socket) });
   }
 
   /** CONNECT: the parser has let go of the connection. */
   connect(target: string, socket: Socket): void {
     const error = new GatewayError("malformed_request", "CONNECT is not served here.");
-    this.#socket(socket, { error, method: "CONNECT", target, peer: socket.remoteAddress });
+    this.#socket(socket, { error, method: "CONNECT", target, peer: peerOf(socket) });
   }
 
   /** What the parser, its time limits or the TLS handshake refused. */
@@ -105,7 +121,7 @@ export class Refusals {
       this.#refused.add(socket);
       endConnection(socket, this.#limits.lingering);
     } else if (!this.#tellExchange(error, socket))
-      this.#socket(socket, { error: this.#parserError(error), peer: socket.remoteAddress });
+      this.#socket(socket, { error: this.#parserError(error), peer: peerOf(socket) });
   }
 
   /** A body that the parser gave up is told, and logged, as its exchange is. */
@@ -136,11 +152,10 @@ export class Refusals {
     const requestId = crypto.randomUUID();
     this.#count(error.code).inc();
     const path = target?.split("?", 1)[0]?.slice(0, 256);
-    const clientIp = plainAddress(peer ?? "");
     const { status } = error.kind;
     const timestamp = new Date().toISOString();
     const outcome = { status, error: error.code, refusedBecause: error.detail };
-    const line = { timestamp, requestId, method, path, ...outcome, clientIp };
+    const line = { timestamp, requestId, method, path, ...outcome, clientIp: peer };
     if (error.code === "internal_error") this.#logger.error({ ...line, err: error.cause }, "request failed");
     else this.#logger.warn(line, "request refused");
     return requestId;

@@ -2,7 +2,8 @@
 // changed, and must not be served at all once an answer has said that it closes the connection.
 import type { Socket } from "node:net";
 import { ClientBudget } from "../../client/client-budget.ts";
-import { plainAddress, shareKey } from "../../client/client-address.ts";
+import { shareKey } from "../../client/client-address.ts";
+import { peerOf } from "../../client/peer.ts";
 import type { Http1Stream } from "./stream.ts";
 
 /** What a request that waits takes, about; one read of a connection can bring two thousand. */
@@ -33,7 +34,7 @@ export class Pipelining {
    */
   wait(stream: Http1Stream, socket: Socket, serve: () => void): void {
     if (socket.destroyed) return;
-    const client = shareKey(plainAddress(socket.remoteAddress ?? ""));
+    const client = shareKey(peerOf(socket));
     if (this.#of(socket) >= alwaysWaiting && !this.#memory.take(client, requestBytes)) {
       this.#tooMany(socket);
       return;

@@ -3,6 +3,7 @@ import http from "node:http";
 import type { IncomingMessage, Server } from "node:http";
 import https from "node:https";
 import type { Socket } from "node:net";
+import { inheritPeer } from "../../client/peer.ts";
 import { isAnswering, streamOn } from "./connection.ts";
 import { type PrefaceEvents, readPreface } from "../preface.ts";
 import { Pipelining } from "./pipelining.ts";
@@ -21,8 +22,8 @@ export interface Http1Options {
 }
 
 export interface Http1Events {
-  /** @returns false = it is closed already */
-  onConnection(socket: Socket): boolean;
+  /** @param serve for a connection that may be served, at once or later */
+  onConnection(socket: Socket, serve: (socket: Socket) => void): void;
   /** Not before its turn on the connection. */
   onRequest(stream: Http1Stream): void;
   /** CONNECT: the parser has let go of the connection. */
@@ -77,35 +78,35 @@ function takeOver(server: Server, event: "connection" | "secureConnection"): (so
 }
 
 function acceptInClear(server: Server, { headerTimeoutMs }: Http1Options, events: Http1Events): void {
+  const serveHttp1 = takeOver(server, "connection");
+  const onHttp1 = (socket: Socket): void => {
+    serveHttp1(socket);
+    socket.on("end", clientEnded);
+  };
   const { onHttp2 } = events;
   if (onHttp2 === undefined) {
-    server.on("connection", (socket: Socket) => {
-      if (events.onConnection(socket)) socket.on("end", clientEnded);
-    });
+    server.on("connection", (socket: Socket) => events.onConnection(socket, onHttp1));
     return;
   }
-  const serveHttp1 = takeOver(server, "connection");
   const silence: NodeJS.ErrnoException = new Error("no request came");
   silence.code = "ERR_HTTP_REQUEST_TIMEOUT";
   const reading: PrefaceEvents = {
-    onHttp1(socket) {
-      serveHttp1(socket);
-      socket.on("end", clientEnded);
-    },
+    onHttp1,
     onHttp2,
     onSilence: (socket) => events.onParserError(silence, socket),
   };
-  server.on("connection", (socket: Socket) => {
-    if (events.onConnection(socket)) readPreface(socket, headerTimeoutMs, reading);
-  });
+  const begin = (socket: Socket): void => readPreface(socket, headerTimeoutMs, reading);
+  server.on("connection", (socket: Socket) => events.onConnection(socket, begin));
 }
 
 /** Under TLS, requests and their end are on a socket of its own. */
 function acceptTls(server: Server, events: Http1Events): void {
   const { onHttp2 } = events;
   const serveHttp1 = takeOver(server, "secureConnection");
-  server.on("connection", (socket: Socket) => void events.onConnection(socket));
+  const shakeHands = takeOver(server, "connection");
+  server.on("connection", (socket: Socket) => events.onConnection(socket, shakeHands));
   server.on("secureConnection", (socket: Socket & { alpnProtocol?: string | false | null }) => {
+    inheritPeer(socket);
     if (onHttp2 !== undefined && socket.alpnProtocol === "h2") onHttp2(socket);
     else {
       serveHttp1(socket);

@@ -1,7 +1,7 @@
 // A `ServerStream` over node:http: the one file that knows its messages.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { plainAddress } from "../../client/client-address.ts";
+import { peerOf } from "../../client/peer.ts";
 import type {
   BodyHandler,
   DetachedConnection,
@@ -60,7 +60,7 @@ export class Http1Stream implements ServerStream {
   }
 
   get peer(): string {
-    return plainAddress(this.message.socket.remoteAddress ?? "");
+    return peerOf(this.message.socket);
   }
 
   get tls(): ClientTls | undefined {

@@ -1,7 +1,7 @@
 // A `ServerStream` over one stream of node:http2.
 import http2, { type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
-import { plainAddress } from "../../client/client-address.ts";
+import { peerOf } from "../../client/peer.ts";
 import type {
   BodyHandler,
   DetachedConnection,
@@ -65,7 +65,7 @@ export class Http2ServerStream implements ServerStream {
   }
 
   get peer(): string {
-    return plainAddress(this.#connection.remoteAddress ?? "");
+    return peerOf(this.#connection);
   }
 
   get tls(): ClientTls | undefined {

@@ -26,7 +26,7 @@ export async function openHttp1(): Promise<StreamScene> {
       clientShare: 100,
     },
     {
-      onConnection: () => true,
+      onConnection: (socket, serve) => serve(socket),
       onRequest: (stream) => arrived.shift()?.(stream),
       onConnect: (_target, socket) => socket.destroy(),
       onParserError: (error, socket) => {

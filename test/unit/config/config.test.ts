@@ -314,6 +314,11 @@ describe("formats", () => {
     loadConfig({ ...pair, OUTRIGGER_TLS_CLIENT_CA: file("both.pem", own.cert + other.cert) });
     refused({ OUTRIGGER_TLS_CERT: cert }, "OUTRIGGER_TLS_CERT", /needs OUTRIGGER_TLS_KEY/);
     refused({ OUTRIGGER_TLS_CLIENT_CA: cert }, "OUTRIGGER_TLS_CLIENT_CA", /needs OUTRIGGER_TLS_CERT/);
+    refused(
+      { OUTRIGGER_PROXY_PROTOCOL: "accept" },
+      "OUTRIGGER_PROXY_PROTOCOL",
+      /needs OUTRIGGER_TRUSTED_PROXIES/,
+    );
     const junk = file("junk", "box-17\n");
     const torn = file("torn.pem", own.cert.replace(/\n.{60}/, "\n"));
     const locked = createPrivateKey(own.key);

@@ -1,0 +1,43 @@
+// The settings of the listener: whom it believes, and its TLS.
+import { integer, oneOf, parseTrustedPeers } from "./formats.ts";
+import { parseCertificateFile, parseKeyFile } from "./pem.ts";
+import { optional, setting, type Setting } from "./setting.ts";
+import { clientAddressFields } from "../language/field-sets.ts";
+
+export const listenerSettings = {
+  trustedProxies: setting(
+    "OUTRIGGER_TRUSTED_PROXIES",
+    "",
+    parseTrustedPeers,
+    "Networks (CIDR) of proxies whose forwarded fields are believed, comma-separated; unix: whoever comes by a unix socket",
+  ),
+  forwardedField: setting(
+    "OUTRIGGER_FORWARDED_FIELD",
+    "x-forwarded-for",
+    oneOf(...clientAddressFields),
+    "The one field that names the client's address behind them: x-forwarded-for, forwarded, x-real-ip, true-client-ip, cf-connecting-ip",
+  ),
+  trustedHops: setting(
+    "OUTRIGGER_TRUSTED_HOPS",
+    "0",
+    integer(0, 32),
+    "Number of proxies in front, the peer included, whatever their addresses; 0 = told by OUTRIGGER_TRUSTED_PROXIES",
+  ),
+  proxyProtocol: setting(
+    "OUTRIGGER_PROXY_PROTOCOL",
+    "off",
+    oneOf("off", "accept"),
+    "PROXY protocol; accept: connections from OUTRIGGER_TRUSTED_PROXIES must begin with its head (v1 or v2), which names the client",
+  ),
+  tlsCert: optional(
+    "OUTRIGGER_TLS_CERT",
+    parseCertificateFile,
+    "Certificate chain (PEM file) of the listener",
+  ),
+  tlsKey: optional("OUTRIGGER_TLS_KEY", parseKeyFile, "Private key (PEM file) of that certificate"),
+  tlsClientCa: optional(
+    "OUTRIGGER_TLS_CLIENT_CA",
+    parseCertificateFile,
+    "CA certificates (PEM file) that client certificates are checked against",
+  ),
+} as const satisfies Record<string, Setting<unknown>>;
