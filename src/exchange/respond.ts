@@ -23,6 +23,8 @@ export interface WriterEvents {
   crashed(error: unknown): void;
 }
 
+/** RFC 9110 section 15.3.6: it has no content, and says so, as clients do not look for any. */
+const resetContent = 205;
 const none: readonly string[] = [];
 
 /** How much of an answer may wait for its client, so that the connection to the service is free for others. */
@@ -78,16 +80,19 @@ export class ClientWriter implements Taker {
    */
   head(response: LiveResponse, close: boolean): void {
     if (this.grpc && response.error !== undefined) refuseAsGrpc(response);
-    const { status, statusText, fields, transforms } = response;
+    const { status, fields, transforms } = response;
     if (!isFinalStatus(status)) throw new Error(`${status} is no status`);
-    this.#bodiless = this.#stream.method === "HEAD" || !mayHaveBody(status);
+    this.#bodiless = this.#stream.method === "HEAD" || !mayHaveBody(status) || status === resetContent;
     // What the service's Connection named is gone since its head came.
     fields.deleteWhere(isAlwaysHopByHop);
     // RFC 9110 section 8.6 for 204; a length from before a transform would cut the next response off, or into it.
     if (status === 204 || transforms !== undefined) fields.delete("content-length");
     this.#left = this.#bodiless ? Infinity : announcedBytes(fields.get("content-length"));
+    if (status === resetContent) fields.set("Content-Length", "0");
     if (fields.has("trailer") && !this.#takesTrailers) fields.delete("trailer");
     if (close) fields.set("Connection", "close");
+    // The service's words are about its own status.
+    const statusText = status === response.received ? response.statusText : undefined;
     this.#stream.respond(status, statusText, fields.toFlat());
     this.#response = response;
     this.status = status;

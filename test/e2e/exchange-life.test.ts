@@ -422,6 +422,20 @@ describe("an exchange", () => {
       client.end();
     });
 
+    it("into 205: it has no content and says so, in its own words", async () => {
+      hooks.onResponse = (_exchange, response) => void (response.status = 205);
+      const { client, upstream } = await asked(requestText("GET", "/"));
+      upstream.send(ok);
+      const answer = await client.answer();
+      assert.match(answer.head, /^HTTP\/1\.1 205 Reset Content\r\n/);
+      assert.deepEqual([answer.field("content-length"), answer.body], ["0", ""]);
+      hooks = {};
+      client.send(requestText("GET", "/next"));
+      (await service.next()).send(ok);
+      assert.equal((await client.answer()).body, "body");
+      client.end();
+    });
+
     for (const status of [101, 99, 1000, Number.NaN]) {
       it(`into the status ${status}: 500`, async () => {
         hooks.onResponse = (_exchange, response) => {

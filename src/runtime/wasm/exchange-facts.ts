@@ -12,8 +12,8 @@ export interface Head {
 /** Fields that are counted for a guest. */
 export const mostFields = 4_095;
 
-/** Statuses whose responses have no content (RFC 9110 section 6.4.1). */
-const bodiless = new Set([204, 304]);
+/** Statuses whose responses have no content (RFC 9110 sections 6.4.1 and 15.3.6). */
+const bodiless = new Set([204, 205, 304]);
 
 /** Pseudo-fields first: `:authority`, `:path`, `:method`, `:scheme`. */
 export function requestHead({ request }: Exchange, rules: FieldRules): Head {

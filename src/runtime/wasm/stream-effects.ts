@@ -12,7 +12,12 @@ export type Phase = "request" | "forwarded" | "response" | "streaming";
 
 const none: ReadonlySet<string> = new Set();
 /** A host with or without a port, in lower case as it is read (RFC 3986 section 3.2). */
-const authority = /^([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(:\d{1,5})?$/;
+const authority = /^([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::(\d{1,5}))?$/;
+
+function isAuthority(value: string): boolean {
+  const [, , port = "0"] = authority.exec(value) ?? [undefined, undefined, "none"];
+  return Number(port) <= 65_535;
+}
 
 /** Of the fields that a guest sets at one exchange; more than any service takes. */
 const mostFieldBytes = 65_536;
@@ -112,7 +117,7 @@ export class StreamEffects {
     const now = { ":authority": host, ":path": path + query, ":method": method, ":scheme": scheme }[name];
     if (kind === "s" && now === value) return;
     // No route is found by the host: what the service is told may be another one.
-    if (kind === "s" && name === ":authority" && map === 0 && authority.test(value)) {
+    if (kind === "s" && name === ":authority" && map === 0 && isAuthority(value)) {
       this.#written(this.#policy.fields.setHost(fields, value), "host");
       return;
     }
