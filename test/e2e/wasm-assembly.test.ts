@@ -56,5 +56,13 @@ for (const hosts of guestHosts) {
       await scene.ask("/a");
       await scene.sidecar.line(({ msg }) => msg === "[INFO]: assembly: logged 200");
     });
+
+    it("may trap when no policy has it any more", async () => {
+      scene.sidecar.setPolicy({ plugins: [] });
+      // The SDK knows nothing of roots that end.
+      await scene.sidecar.line(({ msg }) => /abort: Key does not exist/.test(String(msg)));
+      assert.equal((await scene.ask("/a")).status, 200);
+      assert.ok(!scene.sidecar.lines.some(({ level }) => Number(level) >= 50));
+    });
   });
 }

@@ -35,6 +35,8 @@ export class GuestGroup {
   #wasWell = false;
   /** It is being started again. */
   #isComing = false;
+  /** Those whose end it is to be told of. */
+  #leaving: Root[] = [];
   #isOver = false;
 
   constructor(parts: GroupParts) {
@@ -58,8 +60,16 @@ export class GuestGroup {
   remove(root: Root): void {
     this.roots.delete(root);
     root.isAbsent("no policy has its configuration any more");
-    if (this.#instance?.alive === true) this.#instance.endRoot(root.idIn(this.#instance));
+    // A policy's go together.
+    if (this.#leaving.push(root) === 1) setImmediate(() => this.#endLeaving());
+  }
+
+  #endLeaving(): void {
+    const instance = this.#instance;
+    // Filters of AssemblyScript trap when they are told of a root's end: that is nobody's failure any more.
     if (this.roots.size === 0) this.dispose();
+    for (const root of this.#leaving) if (instance?.alive === true) instance.endRoot(root.idIn(instance));
+    this.#leaving = [];
   }
 
   dispose(): void {
