@@ -151,6 +151,22 @@ describe("a new version of a plugin", () => {
     [slow, quick].forEach((client) => client.close());
   });
 
+  test("lets the process of the one before do what it does at the end of its last request", async () => {
+    const completing = `setup: ({ services }) => ({
+      async onComplete() {
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        services.logger.info({}, "seen through");
+      },
+    })`;
+    const { bytes, sha256 } = bundleExtension({ code: pluginCode(completing) }).package;
+    writeFileSync(join(folder, "completing.cjs"), bytes);
+    const entry = { source: `file:${folder}/completing.cjs`, sha256, runtime: "process" };
+    await using sidecar = await start({ policy: { extensions: { geo: entry }, plugins: ["geo"] } });
+    await (await fetch(sidecar.url)).text();
+    sidecar.setPolicy({ plugins: [] });
+    await sidecar.line(({ msg }) => msg === "seen through");
+  });
+
   test("is refused when it cannot be set up, and the one before serves on", async () => {
     await using sidecar = await start({ policy: policyOf(0) });
     const broken = bundleExtension({ code: 'throw new Error("no map");' }).package;

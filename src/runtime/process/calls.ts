@@ -26,6 +26,7 @@ export class Calls {
   readonly #now: () => number;
   readonly #waiting = new Map<number, Call>();
   #last = 0;
+  #onIdle: (() => void) | undefined;
   /** Answers to calls that nobody waits for. */
   unknown = 0;
 
@@ -48,6 +49,11 @@ export class Calls {
     this.#last += 1;
     this.#waiting.set(this.#last, call);
     return this.#last;
+  }
+
+  /** Resolves once nothing is waited for: at the latest when the last of them has expired. */
+  async idle(): Promise<void> {
+    if (this.#waiting.size > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
   }
 
   get(id: unknown): Call | undefined {
@@ -79,6 +85,7 @@ export class Calls {
     const calls = [...this.#waiting.values()];
     this.#waiting.clear();
     for (const call of calls) call.reject(error);
+    this.#onIdle?.();
   }
 
   /**
@@ -109,6 +116,7 @@ export class Calls {
     const call = this.get(id);
     if (call === undefined) this.unknown += 1;
     else this.#waiting.delete(id as number);
+    if (this.#waiting.size === 0) this.#onIdle?.();
     return call;
   }
 }

@@ -125,6 +125,9 @@ export class ProcessHost {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.restarts.close();
+    // Its exchanges are over; what it still does about their ends has the time of a hook.
+    const serving = this.#life;
+    await serving?.process.calls.idle();
     await Promise.all([...this.#lives].map((life) => life.close()));
   }
 

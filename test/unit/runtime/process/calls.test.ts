@@ -39,6 +39,20 @@ function scene() {
 }
 
 describe("calls of a plugin's process", () => {
+  it("are over when each is answered, or has no time left", async () => {
+    const { clock, calls, begin } = scene();
+    await calls.idle();
+    const [one] = [begin(), begin()];
+    let isIdle = false;
+    const idle = calls.idle().then(() => (isIdle = true));
+    calls.answered(one.id, null, none, []);
+    await one.outcome;
+    assert.equal(isIdle, false);
+    clock.mono += 100;
+    calls.expire(20);
+    await idle;
+  });
+
   it("are answered once, each by its own number", async () => {
     const { calls, exchange, begin } = scene();
     const [one, two] = [begin(), begin()];
