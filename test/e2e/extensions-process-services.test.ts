@@ -76,4 +76,16 @@ test("a plugin in a process of its own has a cache and asks a database", async (
   assert.deepEqual((await ask("/forget"))["cached"], [{ loads: 1 }, { loads: 1 }]);
   await eventually("it is gone from Redis", async () => (await redis.cli.exists(key)) === 0);
   assert.deepEqual((await ask("/"))["cached"], [{ loads: 2 }, { loads: 2 }]);
+  const counted = async (result: string): Promise<number> => {
+    const metrics = await (await fetch(`${sidecar.adminUrl}/metrics`)).text();
+    const series = new RegExp(
+      `^outrigger_plugin_cache_requests_total\\{.*result="${result}".*\\} (\\d+)$`,
+      "m",
+    );
+    return Number(series.exec(metrics)?.[1] ?? 0);
+  };
+  await eventually("its cache is counted as any plugin's", async () => {
+    const [load, shared, memory] = await Promise.all(["load", "shared", "memory"].map(counted));
+    return load === 2 && Number(shared) + Number(memory) === 4;
+  });
 });

@@ -2,6 +2,8 @@
 // threw. Bounded a second, and counted where it is too much.
 import { textOf } from "../../plugin-api/error-text.ts";
 import type { Aggregation, Counter, Services } from "../../plugin-api/services.ts";
+import { cacheMetric, cacheResults } from "../services/cache/measures.ts";
+import { quotaMetric } from "../services/quota-use.ts";
 import type { MetricChange } from "./protocol.ts";
 import { list, shortened, text, texts, Unreadable } from "./received.ts";
 
@@ -13,7 +15,14 @@ const maxTold = 16;
 const levels: ReadonlySet<string> = new Set(["debug", "info", "warn", "error"]);
 type Level = "debug" | "info" | "warn" | "error";
 
+/** Counters of the sidecar's own that the plugin's part of a service counts by, and what of it. */
+export const sharedMetrics: ReadonlyMap<string, ReadonlySet<string>> = new Map([
+  [cacheMetric, new Set<string>(cacheResults)],
+  [quotaMetric, new Set(["cache_loads"])],
+]);
+
 export class Effects {
+  readonly #plugin: string;
   readonly #services: Services;
   readonly #prefix: string;
   readonly #dropped: Counter;
@@ -25,6 +34,7 @@ export class Effects {
   #changes = 0;
 
   constructor(plugin: string, services: Services) {
+    this.#plugin = plugin;
     this.#services = services;
     this.#prefix = `outrigger_${plugin.replaceAll("-", "_")}_`;
     this.#dropped = services.metrics.counter(
@@ -80,7 +90,8 @@ export class Effects {
     const { metrics } = this.#services;
     const family = text(name, "a metric's name", 128);
     // Whatever this process may count under other names, the plugin may not.
-    if (!/^[a-z][a-z0-9_]*$/.test(family) || !family.startsWith(this.#prefix))
+    const isOwn = /^[a-z][a-z0-9_]*$/.test(family) && family.startsWith(this.#prefix);
+    if (!isOwn && !(kind === "counter" && this.#isShared(family, values)))
       throw new Unreadable(`a metric's name does not begin with ${this.#prefix}`);
     if (this.#families.size >= maxFamilies && !this.#families.has(family))
       throw new Unreadable(`it has more than ${maxFamilies} metrics`);
@@ -111,6 +122,11 @@ export class Effects {
       const histogram = metrics.histogram(family, about, names, bounds)(...labelled);
       for (const seconds of found) histogram.observe(seconds);
     }
+  }
+
+  /** Of itself alone. */
+  #isShared(family: string, [plugin, what]: readonly unknown[]): boolean {
+    return plugin === this.#plugin && sharedMetrics.get(family)?.has(String(what)) === true;
   }
 
   #counts(what: "lines" | "changes"): boolean {

@@ -8,7 +8,7 @@ import { note } from "../../plugin-api/notes.ts";
 import { type ExtensionDefinition, factsOf } from "../extension-definition.ts";
 import { ExtensionFields } from "../extension-fields.ts";
 import { quarantineMetric } from "../restarts.ts";
-import { droppedMetric } from "./effects.ts";
+import { droppedMetric, sharedMetrics } from "./effects.ts";
 import { ProcessHost } from "./host.ts";
 import type { PluginProcess } from "./plugin-process.ts";
 import type { Declared, HookName, HookSubject } from "./protocol.ts";
@@ -22,7 +22,7 @@ export function createProcessPlugin(
   const facts = factsOf(extension);
   return {
     ...facts,
-    needs: { ...facts.needs, metrics: [quarantineMetric, droppedMetric] },
+    needs: { ...facts.needs, metrics: [quarantineMetric, droppedMetric, ...sharedMetrics.keys()] },
     init: (services) => new ProcessHost(extension, facts.version, services, program),
     dispose: (host) => host.dispose(),
     exportState: (host) => host.life.exportState(),

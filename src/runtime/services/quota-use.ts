@@ -2,6 +2,8 @@
 import { QuotaExceeded, type QuotaName } from "../../plugin-api/quota.ts";
 import type { Metrics } from "../../plugin-api/telemetry.ts";
 
+export const quotaMetric = "outrigger_plugin_quota_refusals_total";
+
 export interface QuotaOptions {
   readonly plugin: string;
   readonly quota: QuotaName;
@@ -18,11 +20,10 @@ export function countRefusal({
   metrics,
 }: Pick<QuotaOptions, "plugin" | "quota" | "metrics">): void {
   metrics
-    ?.counter(
-      "outrigger_plugin_quota_refusals_total",
-      "What plugins were refused or lost because they were over a quota",
-      ["plugin", "quota"],
-    )(plugin, quota)
+    ?.counter(quotaMetric, "What plugins were refused or lost because they were over a quota", [
+      "plugin",
+      "quota",
+    ])(plugin, quota)
     .inc();
 }
 

@@ -7,6 +7,7 @@ import type {
   PluginCache,
   QueryResult,
 } from "../../../plugin-api/services.ts";
+import type { Metrics } from "../../../plugin-api/telemetry.ts";
 import { TwoTierCache } from "../../services/cache/cache.ts";
 import type { SharedTier } from "../../services/cache/store-tier.ts";
 
@@ -14,7 +15,12 @@ type Ask = (service: string, ...args: readonly unknown[]) => Promise<{ readonly 
 
 const cacheBytes = 2_097_152;
 
-export function cacheOf(plugin: string, ask: Ask, clock: Clock): PluginCache {
+/** @param counters those that the sidecar takes of a plugin's own cache */
+export function cacheOf(
+  plugin: string,
+  ask: Ask,
+  { clock, counters }: { readonly clock: Clock; readonly counters: Metrics },
+): PluginCache {
   const store: SharedTier = {
     up: true,
     async getBytes(key) {
@@ -31,7 +37,20 @@ export function cacheOf(plugin: string, ask: Ask, clock: Clock): PluginCache {
     },
   };
   const shared = { store, prefix: "", seal: undefined };
-  return new TwoTierCache({ plugin, maxBytes: cacheBytes, shared, metrics: undefined, clock });
+  return new TwoTierCache({ plugin, maxBytes: cacheBytes, shared, metrics: cacheMetrics(counters), clock });
+}
+
+/** What comes from the sidecar is counted there, and so is memory. */
+function cacheMetrics(counters: Metrics): Metrics {
+  const nothing = { inc() {}, set() {}, observe() {} };
+  return {
+    counter(name, help, labels) {
+      const family = counters.counter(name, help, labels);
+      return (...values) => (values[1] === "store" ? nothing : family(...values));
+    },
+    gauge: () => () => nothing,
+    histogram: () => () => nothing,
+  };
 }
 
 export function databaseOf(ask: Ask): Database {

@@ -37,7 +37,7 @@ export function createServices(parts: ServicesParts): Services {
     store: facts.hasStore ? storeOf(parts) : undefined,
     secrets: secretsOf(parts),
     http: httpOf(parts),
-    cache: cacheOf(facts.name, parts.ask, clock),
+    cache: cacheOf(facts.name, parts.ask, { clock, counters: parts.metrics }),
     db: databaseOf(parts.ask),
     clock,
     fleet: {

@@ -4,7 +4,9 @@ import type { Counter, Gauge, Metrics } from "../../../plugin-api/telemetry.ts";
 /** `memory`, `store`: held there; `shared`: another's load was waited for; `load`: loaded; `failed`: could not be. */
 export type CacheResult = "memory" | "store" | "shared" | "load" | "failed";
 
-const results: readonly CacheResult[] = ["memory", "store", "shared", "load", "failed"];
+export const cacheMetric = "outrigger_plugin_cache_requests_total";
+
+export const cacheResults: readonly CacheResult[] = ["memory", "store", "shared", "load", "failed"];
 
 export class CacheMeasures {
   readonly #plugin: string;
@@ -35,11 +37,11 @@ export class CacheMeasures {
 
   #resolve(metrics: Metrics): Readonly<Record<CacheResult, Counter>> {
     const family = metrics.counter(
-      "outrigger_plugin_cache_requests_total",
+      cacheMetric,
       "What plugins asked their caches for, by where it came from",
       ["plugin", "result"],
     );
-    const pairs = results.map((result) => [result, family(this.#plugin, result)]);
+    const pairs = cacheResults.map((result) => [result, family(this.#plugin, result)]);
     return Object.fromEntries(pairs) as Record<CacheResult, Counter>;
   }
 }
