@@ -113,7 +113,7 @@ function teller({ telemetry: { logger, metrics } }: ProcessContext): (now: reado
         { plugin, route, reason, author, until },
         openRoutes
           ? "a plugin is switched off"
-          : "a plugin is switched off that decides who gets in: its routes answer 503",
+          : "a plugin is switched off: where it decides who gets in, its routes answer 503",
       );
     }
     for (const { plugin } of before) disabled(plugin).set(0);

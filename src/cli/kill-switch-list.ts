@@ -156,9 +156,15 @@ function printOff(terminal: Terminal, { switches, nowMs }: SwitchList): void {
       untilMs === undefined ? "good" : `${Math.ceil((untilMs - nowMs) / 1000)}s`,
       author,
       reason,
-      counts ? (openRoutes ? "left out" : "routes answer 503") : "none: not signed by a key that counts",
+      counts ? effectOf(plugin, openRoutes) : "none: not signed by a key that counts",
     ]),
   );
+}
+
+function effectOf(plugin: string, openRoutes: boolean): string {
+  if (openRoutes) return "left out";
+  // Of one that a policy brings nobody here knows.
+  return Object.hasOwn(pluginsByName, plugin) ? "routes answer 503" : "left out, or 503 where it is security";
 }
 
 /** A length that was asked for, of which two clocks and the way to Redis have taken or given a little. */
