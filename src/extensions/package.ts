@@ -61,7 +61,12 @@ export function openPackage(bytes: Buffer, naming?: Naming): Package {
     throw new PackageError(`the package has ${bytes.length} bytes, and ${maxPackageBytes} are the most`);
   const { kind, json } = carriedManifest(bytes);
   if (json === undefined) {
-    if (kind === "js" || naming === undefined) throw new PackageError("the package carries no manifest");
+    if (kind === "js" || naming === undefined)
+      throw new PackageError(
+        kind === "js"
+          ? 'the package carries no manifest: "outrigger plugin pack" makes one that does'
+          : "the module carries no manifest: say which it is by --as NAME@VERSION, or pack it with a manifest.json",
+      );
     const given = { name: naming.name, version: naming.version ?? "0.0.0", ...naming.manifest };
     return { manifest: checkedManifest(given), kind, bytes, sha256: digestOf(bytes) };
   }

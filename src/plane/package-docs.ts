@@ -54,22 +54,38 @@ function costOf({ cost }: Manifest): [string, string][] {
   return [["cost a request", `${cost.micros} µs, ${cost.bytes} bytes (${plain(cost.measuredWith)})`]];
 }
 
+const maxRows = 200;
+const maxDepth = 8;
+
 function optionsOf({ options }: Manifest): string[] {
-  const properties = recordIn(options, "properties");
-  const rows = Object.entries(properties)
-    .slice(0, 200)
-    .map(([name, schema]) => rowOf(name, schema));
+  const rows = rowsIn(options, "", 0).slice(0, maxRows);
   if (rows.length === 0) return ["It says none."];
   return ["| option | type | default | meaning |", "| --- | --- | --- | --- |", ...rows];
 }
 
+/** Options at every depth: `tiers[].limit`, `plans.*.limit`. */
+function rowsIn(schema: Readonly<Record<string, unknown>>, path: string, depth: number): string[] {
+  if (depth > maxDepth) return [];
+  const branches = ["anyOf", "oneOf", "allOf"].flatMap((name) => {
+    const found = schema[name];
+    return Array.isArray(found) ? found : [];
+  });
+  const rows = Object.entries(recordIn(schema, "properties"))
+    .slice(0, maxRows)
+    .flatMap(([name, child]) => {
+      const childPath = path === "" ? name : `${path}.${name}`;
+      return [rowOf(childPath, child), ...rowsIn(asRecord(child), childPath, depth + 1)];
+    });
+  return [
+    ...branches.slice(0, maxDepth).flatMap((branch) => rowsIn(asRecord(branch), path, depth + 1)),
+    ...rowsIn(recordIn(schema, "items"), `${path}[]`, depth + 1),
+    ...rowsIn(recordIn(schema, "additionalProperties"), `${path}.*`, depth + 1),
+    ...rows,
+  ];
+}
+
 function rowOf(name: string, schema: unknown): string {
-  const {
-    type,
-    enum: values,
-    default: fallback,
-    description,
-  } = (typeof schema === "object" && schema !== null ? schema : {}) as Record<string, unknown>;
+  const { type, enum: values, default: fallback, description } = asRecord(schema);
   const kind = Array.isArray(values) ? values.map((value) => JSON.stringify(value)).join(", ") : type;
   const shown = typeof kind === "string" ? code(kind.slice(0, 200)) : "";
   const given = fallback === undefined ? "" : code(JSON.stringify(fallback).slice(0, 200));
@@ -77,6 +93,9 @@ function rowOf(name: string, schema: unknown): string {
 }
 
 function recordIn(value: Readonly<Record<string, unknown>>, name: string): Readonly<Record<string, unknown>> {
-  const found = Object.hasOwn(value, name) ? value[name] : undefined;
-  return typeof found === "object" && found !== null ? (found as Record<string, unknown>) : {};
+  return asRecord(Object.hasOwn(value, name) ? value[name] : undefined);
+}
+
+function asRecord(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 }

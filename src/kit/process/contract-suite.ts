@@ -33,9 +33,12 @@ function clashes({ name, priority }: PluginDefinition): string[] {
   ];
 }
 
+const headRows = 2;
+
 async function readmeFinding(folder: string, table: string): Promise<Finding> {
   const text = await readFile(join(folder, "README.md"), "utf8").catch(() => undefined);
   if (text === undefined) return bad("README.md", "is not there");
+  if (rowsIn(table.split("\n")).length === headRows) return good("README.md", "has no options to tell of");
   const section = text.split(/^## Options$/m)[1]?.split(/^## /m)[0] ?? "";
   const rows = section.split("\n").filter((line) => line.startsWith("|"));
   if (rowsIn(rows).join("\n") === rowsIn(table.split("\n")).join("\n"))

@@ -42,6 +42,10 @@ export async function sourcesAt(path: string, manifestFile: string | undefined):
   const said = manifestFile === undefined ? await jsonIn(beside, false) : await jsonIn(manifestFile, true);
   // Of a module nobody else says which version it is; JavaScript says so itself.
   const isModule = code.endsWith(".wasm");
+  if (isModule && manifestFile === undefined && !existsSync(beside))
+    throw new PackError(
+      `${basename(code)} has no manifest.json beside it: write one, or name it by --manifest`,
+    );
   const { version } = about;
   const byPackage = isModule && version !== undefined ? { version } : {};
   return { code, kind: isModule ? "wasm" : "js", folder, said: { ...byPackage, ...said } };

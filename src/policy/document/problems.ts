@@ -71,7 +71,11 @@ export function pathText(path: Path): string {
 
 /** `what "name"`, with the known name that was probably meant. */
 export function unknownName(what: string, name: string, known: Iterable<string>): string {
-  const nearest = nearestName(name, known);
+  // One that stands elsewhere, and not here, is no hint.
+  const nearest = nearestName(
+    name,
+    [...known].filter((other) => other !== name),
+  );
   return `${what} ${quoted(name)}${nearest === undefined ? "" : `, did you mean ${quoted(nearest)}?`}`;
 }
 

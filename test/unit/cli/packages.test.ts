@@ -217,7 +217,10 @@ test("nothing of a package moves the cursor or ends a line of Markdown", async (
     description,
     options: {
       type: "object",
-      properties: { "a`|\u001b": { type: "string", description, default: "`|\n" } },
+      properties: {
+        "a`|\u001b": { type: "string", description, default: "`|\n" },
+        tiers: { type: "array", items: { type: "object", properties: { limit: { type: "integer" } } } },
+      },
     },
     needs: { keys: ["k\u001b:"] },
   });
@@ -236,6 +239,7 @@ test("nothing of a package moves the cursor or ends a line of Markdown", async (
   const docs = await says(["inspect", evil, "--docs"]);
   assert.doesNotMatch(docs, /^# injected/m);
   assert.match(docs, /\\<img src=x\\>/);
+  assert.match(docs, /^\| `tiers\[\]\.limit` \| `integer` \|/m);
   await redis.cli.set("outrigger:plugin:\u001b[31m@1.0.0", "x");
   assert.doesNotMatch((await says(["list"])).replaceAll("\n", ""), /\p{Cc}/u);
 });
