@@ -28,7 +28,7 @@ export const plugins: Dashboard = {
       panel(
         "Left out, too slow",
         "bool_yes_no",
-        "Quarantined: it threw where nobody waited for it, or kept dying. Over budget: it takes more than its manifest says.",
+        "Quarantined: it threw where nobody waited for it, or kept dying. Over budget: it takes more time a request than it is allowed.",
         [
           `max by (plugin, version) (outrigger_plugin_quarantined{${of}})`,
           "{{plugin}} {{version}} quarantined",

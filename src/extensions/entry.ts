@@ -22,6 +22,22 @@ export const entryLimits = z.strictObject({
   responseBytes: byteSize(0, 16_777_216)
     .optional()
     .describe("Longest response body it is given (default: what its manifest asks for)"),
+  timeMicros: z
+    .number()
+    .min(1)
+    .max(10_000_000)
+    .optional()
+    .describe(
+      "Time of all its hooks for a request, on average, in microseconds (default: what its manifest says)",
+    ),
+  cpuShare: z
+    .number()
+    .min(0.01)
+    .max(64)
+    .optional()
+    .describe(
+      "Processors that its process may take for ten seconds on end, 0.5 = half of one (default: any)",
+    ),
   restartsPerMinute: z
     .int()
     .min(0)

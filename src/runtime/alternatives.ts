@@ -1,6 +1,7 @@
 // Which callers a plugin runs for, where a policy gives it a part of them: always the same ones, by a hash of who they
 // are. Of a plugin and the one that it replaces each caller gets one.
 import type { LiveExchange } from "./exchange.ts";
+import type { Succession } from "./succession.ts";
 
 /** A plugin and the part of the callers, in percent, that it takes of those that nobody before it took. */
 export interface Alternative {
@@ -17,6 +18,8 @@ interface Threshold {
 }
 
 const nobody = "";
+/** Choices between two looks at how the members fare. */
+const choicesBetweenLooks = 16;
 const offset = 0x811c9dc5;
 const hashes = 2 ** 32;
 
@@ -25,10 +28,16 @@ export class Alternatives {
   readonly #thresholds: readonly Threshold[];
   /** The choice is known by the name of the one that the others replace. */
   readonly #key: string;
+  readonly #succession: Succession | undefined;
+  #choices = 0;
 
-  /** @param key name of the one that the others replace */
-  constructor(key: string, members: readonly Alternative[]) {
+  /**
+   * @param key name of the one that the others replace
+   * @param succession of two, the first of which has to show that it does no worse
+   */
+  constructor(key: string, members: readonly Alternative[], succession?: Succession) {
     this.#key = key;
+    this.#succession = succession;
     this.#members = members;
     this.#thresholds = members.map(({ name, percent }) => ({
       name,
@@ -68,7 +77,10 @@ export class Alternatives {
   }
 
   #choose({ identity, client }: LiveExchange): string {
+    this.#choices += 1;
+    if (this.#choices % choicesBetweenLooks === 0) this.#succession?.look();
     for (const { name, below, seed } of this.#thresholds) {
+      if (this.#succession?.isOver === true && name !== this.#key) continue;
       const hash =
         identity === undefined
           ? mixed(seed, client.address)

@@ -1,4 +1,4 @@
-// The time that a plugin's manifest says it takes for a request (`needs.timeMicros`), held against what it takes: told
+// The time that a plugin's manifest (`needs.timeMicros`) or the policy (`limits.timeMicros`) gives it for a request, held against what it takes: told
 // when it is over, and left out for a while when it stays over.
 import type { Clock, Gauge, Logger, Metrics } from "../plugin-api/services.ts";
 import type { Phase } from "./hook-measures.ts";
@@ -68,10 +68,10 @@ export class Budget {
     if (isOver !== wasOver) {
       this.#over().set(isOver ? 1 : 0);
       const fields = { plugin, version, averageMicros, budgetMicros };
-      if (isOver) logger.warn(fields, "plugin takes more time a request than its manifest says");
+      if (isOver) logger.warn(fields, "plugin takes more time a request than it is allowed");
       else logger.info(fields, "plugin is within its time a request again");
     }
-    const concern = `it takes ${averageMicros} µs a request, and its manifest says ${budgetMicros}`;
+    const concern = `it takes ${averageMicros} µs a request, and is to take no more than ${budgetMicros}`;
     faults.concern = isOver ? concern : undefined;
     if (this.#windowsOver < maxWindowsOver) return;
     this.#windowsOver = 0;
@@ -82,7 +82,7 @@ export class Budget {
   #over(): Gauge {
     return (this.#gauge ??= this.#parts.metrics.gauge(
       "outrigger_plugin_over_budget",
-      "Whether a plugin takes more time a request than its manifest says",
+      "Whether a plugin takes more time a request than it is allowed",
       ["plugin", "version"],
       "max",
     )(this.#of.name, this.#of.version));

@@ -7,6 +7,7 @@ import type { PluginDefinition } from "../plugin-api/contract.ts";
 import { type Alternative, Alternatives } from "./alternatives.ts";
 import { broughtPlugin, type KnownPlugin } from "./known-plugin.ts";
 import type { HostServices } from "./scoped-services.ts";
+import { Succession, type SuccessionParts } from "./succession.ts";
 
 export interface ExtensionPlugin extends KnownPlugin {
   readonly extension: Extension;
@@ -66,16 +67,25 @@ export class ExtensionPlugins {
 }
 
 /** @returns which of them run for a part of the callers, by name */
-export function alternativesOf(plugins: readonly ExtensionPlugin[]): ReadonlyMap<string, Alternatives> {
-  const byName = new Map(plugins.map(({ extension }) => [extension.name, extension.entry]));
-  const partOf = (name: string): Alternative => ({ name, percent: byName.get(name)?.percent ?? 100 });
+export function alternativesOf(
+  plugins: readonly ExtensionPlugin[],
+  parts: SuccessionParts,
+): ReadonlyMap<string, Alternatives> {
+  const byName = new Map(plugins.map((plugin) => [plugin.extension.name, plugin]));
+  const partOf = ({ extension: { name, entry } }: ExtensionPlugin): Alternative => ({
+    name,
+    percent: entry.percent ?? 100,
+  });
   const found = new Map<string, Alternatives>();
-  for (const [name, { replaces, percent }] of byName) {
-    if (replaces !== undefined && byName.has(replaces)) {
-      const pair = new Alternatives(replaces, [partOf(name), partOf(replaces)]);
+  for (const [name, plugin] of byName) {
+    const { replaces, percent } = plugin.extension.entry;
+    const replaced = replaces === undefined ? undefined : byName.get(replaces);
+    if (replaces !== undefined && replaced !== undefined) {
+      const succession = new Succession(plugin, replaced, parts);
+      const pair = new Alternatives(replaces, [partOf(plugin), partOf(replaced)], succession);
       found.set(name, pair).set(replaces, pair);
     } else if (percent !== undefined && !found.has(name)) {
-      found.set(name, new Alternatives(name, [partOf(name)]));
+      found.set(name, new Alternatives(name, [partOf(plugin)]));
     }
   }
   return found;

@@ -54,7 +54,7 @@ export async function broughtPlugin(
   const faults = new PluginFaults({ name, version }, services.logger, services.metrics);
   // Loaded in its scope: what it starts while it is loaded is its own, too.
   const definition = await faults.scope().runInAsyncScope(makePlugin, undefined, extension);
-  const { timeMicros: micros } = extension.package.manifest.needs;
+  const micros = extension.entry.limits.timeMicros ?? extension.package.manifest.needs.timeMicros;
   const budget =
     micros === undefined ? undefined : new Budget({ name, version, micros }, { ...services, faults });
   let made: HookMeasures | undefined;

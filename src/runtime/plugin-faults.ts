@@ -27,6 +27,7 @@ export class PluginFaults {
   /** What is wrong with it short of quarantine. */
   concern: string | undefined = undefined;
   #scope: AsyncResource | undefined;
+  #yielded = false;
 
   constructor(plugin: { readonly name: string; readonly version: string }, logger: Logger, metrics: Metrics) {
     this.name = plugin.name;
@@ -66,8 +67,8 @@ export class PluginFaults {
 
   /** Whether its hooks are left out for now, where it fails open. */
   isQuarantined(nowMono: number): boolean {
-    if (this.#untilMono === 0) return false;
-    if (nowMono < this.#untilMono) return true;
+    if (this.#untilMono === 0) return this.#yielded;
+    if (nowMono < this.#untilMono || this.#yielded) return true;
     this.#end();
     this.#logger.warn({ plugin: this.name }, "plugin is out of quarantine");
     return false;
@@ -91,9 +92,21 @@ export class PluginFaults {
     this.#untilMono = nowMono + quarantineMs;
   }
 
+  /** Another one serves in its place until it comes anew. @param reason a clause, for those who ask */
+  yield(reason: string): void {
+    this.#yielded = true;
+    this.#reason = reason;
+    this.#quarantined().set(1);
+  }
+
+  get yielded(): boolean {
+    return this.#yielded;
+  }
+
   /** No policy has it any more. */
   withdraw(): void {
-    if (this.#untilMono !== 0) this.#end();
+    if (this.#untilMono !== 0 || this.#yielded) this.#end();
+    this.#yielded = false;
     this.concern = undefined;
   }
 

@@ -49,7 +49,7 @@ export function createPluginHost(
     async with(extensions) {
       if (extensions.length === 0) return this;
       const added = await brought.of(extensions, definitions());
-      const alternatives = alternativesOf(added);
+      const alternatives = alternativesOf(added, services);
       checkTogether([...plugins.values()], added, alternatives);
       const all = new Map([...plugins, ...added.map((plugin) => [plugin.definition.name, plugin] as const)]);
       return { ...this, plugins: all, alternatives };

@@ -72,7 +72,7 @@ export class PluginLife {
       onMessage: (message, blobs) => this.#take(message, blobs),
       onEnd: (reason) => this.#ended(reason, onEnd),
     });
-    const limits = { memoryBytes };
+    const limits = { memoryBytes, cpuShare: extension.entry.limits.cpuShare };
     this.#watch = new ProcessWatch(this.process, limits, now, () => this.#tell());
     this.#requests = new Requests(this.process, services, parts.requestLimits);
     this.#generation = services.secrets.generation;
@@ -150,7 +150,7 @@ export class PluginLife {
     const { effects, services } = this.#parts;
     switch (message[0]) {
       case "thrown":
-        return this.#thrown(message);
+        return this.#thrown(message, blobs);
       case "request":
         this.#requests.take(message, blobs).catch((error: unknown) => this.process.kill(textOf(error)));
         return;
@@ -179,10 +179,11 @@ export class PluginLife {
     }
   }
 
-  #thrown([, id, why, parts]: readonly unknown[]): void {
+  #thrown(message: readonly unknown[], blobs: readonly Buffer[]): void {
+    const [, id, why, parts] = message;
     const { calls } = this.process;
     if (calls.get(id) === undefined) return calls.failed(id, undefined);
-    this.process.earn([]);
+    this.process.earn(message, blobs);
     const said = new Error(shortened(why, "what a hook threw", 1_024));
     calls.failed(id, parts === null ? said : readError(parts));
   }

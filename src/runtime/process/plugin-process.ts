@@ -46,6 +46,8 @@ export class PluginProcess {
   readonly #reader: FrameReader;
   readonly #exited = Promise.withResolvers<void>();
   #credit = creditBytes;
+  /** Of the frame at hand, once they were earned. */
+  #earnedBlobs: readonly Buffer[] | undefined;
   /** How far the credit may be overdrawn by an answer that has not come to its end. */
   readonly #mostUnasked: number;
   #folder: string | undefined;
@@ -111,9 +113,11 @@ export class PluginProcess {
     if (this.#socket.writableLength > maxUnreadBytes) this.kill("it does not read what it is sent");
   }
 
-  /** It said what it was asked to say. */
-  earn(blobs: readonly Buffer[]): void {
-    const bytes = blobs.reduce((sum, { length }) => sum + length, creditPerAnswer);
+  /** It said what it was asked to say: that costs nothing, and what else is in the frame does. */
+  earn(message: readonly unknown[], blobs: readonly Buffer[]): void {
+    let bytes = Math.min(JSON.stringify(message).length + 1, creditPerAnswer);
+    if (blobs !== this.#earnedBlobs) for (const { length } of blobs) bytes += length;
+    this.#earnedBlobs = blobs;
     this.#credit = Math.min(creditBytes, this.#credit + bytes);
   }
 
@@ -170,7 +174,7 @@ export class PluginProcess {
     if (!Array.isArray(message)) throw new Error("sent a message that is none");
     const [kind] = message as readonly unknown[];
     if (kind === "answer") {
-      if (this.calls.get(message[1]) !== undefined) this.earn(blobs);
+      if (this.calls.get(message[1]) !== undefined) this.earn(message, blobs);
       this.calls.answered(message[1], message[2], message[3], blobs);
     } else if (kind === "pong") this.pongs += 1;
     else this.#parts.onMessage(message, blobs);

@@ -43,7 +43,7 @@ export class Requests {
     if (service === undefined) return this.#fail(id, new Error("there is no such service here"));
     if (this.#underWay >= maxUnderWay)
       return this.#fail(id, new Error(`more than ${maxUnderWay} requests of this plugin are under way`));
-    this.#process.earn(blobs);
+    this.#process.earn(message, blobs);
     this.#underWay += 1;
     try {
       const { value, bytes } = await service(args, blobs);

@@ -1,11 +1,14 @@
 // Looks after one life of a plugin's process: hooks that take too long, a process that does not answer even a ping, and
 // one that has grown too large. Its clock ticks, so that a stall of the sidecar itself is not held against the plugin.
 import { readFileSync } from "node:fs";
+import { CpuUse } from "./cpu-use.ts";
 import type { PluginProcess } from "./plugin-process.ts";
 
 export interface WatchLimits {
   /** Beyond what it had before it took its bundle. */
   readonly memoryBytes: number;
+  /** Processors that it may take for long; undefined = any. */
+  readonly cpuShare?: number | undefined;
 }
 
 const tickMs = 50;
@@ -28,8 +31,7 @@ export class ProcessWatch {
   #pings = 0;
   #pingedAt = 0;
   #baseBytes: number | undefined;
-  #measured: { readonly cpuMs: number | undefined; readonly at: number } = { cpuMs: undefined, at: 0 };
-  #cpuShare: number | undefined;
+  readonly #cpu: CpuUse;
   #wasLate = false;
   /** Set-ups that it has not answered: these may take their time. */
   settingUp = 0;
@@ -39,6 +41,7 @@ export class ProcessWatch {
     this.#limits = limits;
     this.#now = now;
     this.#onTick = onTick;
+    this.#cpu = new CpuUse(limits.cpuShare);
   }
 
   readonly #expire = (): void => {
@@ -60,7 +63,7 @@ export class ProcessWatch {
 
   /** Of a processor, over the last second; undefined where that cannot be told. */
   get cpuShare(): number | undefined {
-    return this.#cpuShare;
+    return this.#cpu.share;
   }
 
   /** What it takes of the machine's memory; undefined where that cannot be told. */
@@ -90,10 +93,8 @@ export class ProcessWatch {
   }
 
   #measureCpu(now: number): void {
-    const cpuMs = this.#cpuMs();
-    const { cpuMs: before, at } = this.#measured;
-    if (cpuMs !== undefined && before !== undefined) this.#cpuShare = (cpuMs - before) / (now - at);
-    this.#measured = { cpuMs, at: now };
+    const why = this.#cpu.measured(this.#cpuMs(), now);
+    if (why !== undefined) this.#process.kill(why);
   }
 
   /** Time of processors that it has had; fields 14 and 15 of proc_pid_stat(5), in hundredths of a second. */

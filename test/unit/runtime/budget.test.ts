@@ -39,9 +39,9 @@ describe("the time that a plugin may take for a request", () => {
     window(60);
     assert.match(
       lines.join(),
-      /more time a request than its manifest says .*"averageMicros":120,"budgetMicros":100/,
+      /more time a request than it is allowed .*"averageMicros":120,"budgetMicros":100/,
     );
-    assert.equal(faults.trouble(clock.mono()), "it takes 120 µs a request, and its manifest says 100");
+    assert.equal(faults.trouble(clock.mono()), "it takes 120 µs a request, and is to take no more than 100");
     window(10);
     assert.match(lines[1] ?? "", /within its time a request again/);
     assert.equal(faults.trouble(clock.mono()), undefined);
@@ -55,7 +55,7 @@ describe("the time that a plugin may take for a request", () => {
     assert.equal(faults.isQuarantined(clock.mono()), true);
     assert.match(
       lines.join(),
-      /plugin is quarantined: it takes 120 µs a request, and its manifest says 100;/,
+      /plugin is quarantined: it takes 120 µs a request, and is to take no more than 100;/,
     );
     assert.match(
       await metrics.render(),
