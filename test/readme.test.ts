@@ -98,7 +98,13 @@ describe("tables", () => {
 });
 
 test("every link leads to a file that exists", () => {
-  for (const page of ["README.md", "deploy/README.md", "plugins/README.md", ".github/CONTRIBUTING.md"]) {
+  for (const page of [
+    "README.md",
+    "deploy/README.md",
+    "deploy/guides/observability.md",
+    "plugins/README.md",
+    ".github/CONTRIBUTING.md",
+  ]) {
     const text = readFileSync(join(root, page), "utf8");
     for (const [, target = ""] of text.matchAll(/\]\(([^)#:]+)\)/g)) {
       assert.ok(existsSync(join(root, dirname(page), target)), `${page}: ${target}`);

@@ -73,6 +73,7 @@ export class Authenticator {
     if (this.#parts.rules.disputed(request)) return this.#parts.refusals.disputed;
     if (excludes?.take(request) === true) {
       counts.count("none", "excluded");
+      exchange.explain("excluded", request.path);
       this.#strip(exchange, this.#parts.forwardsExcluded?.take(request) === true);
       return undefined;
     }
@@ -172,6 +173,7 @@ export class Authenticator {
       const failure = rules.check({ exchange, identity, certificateIds });
       if (failure !== undefined) {
         const because = `rule ${failure.rule}: ${failure.condition}`;
+        exchange.explain("rule", failure.rule, "condition", failure.condition);
         // 403 would tell an unknown caller that it only has to become somebody.
         if (identity === undefined) return this.#missing(exchange, because);
         exchange.identity = identity;

@@ -7,6 +7,8 @@ import { removeStaleSocket } from "../files/unix-socket.ts";
 import { createGuard } from "./access.ts";
 import { compressed } from "./compressed.ts";
 import { boundClients, isAlone, sparingly } from "./pressure.ts";
+import { requestAnswer, requestIdIn } from "./requests.ts";
+import { originForm } from "./target.ts";
 import { AdminProblem, type Answer, jsonAnswer, sendAnswer, textAnswer } from "./answer.ts";
 
 /** One condition of readiness. */
@@ -37,6 +39,8 @@ export interface AdminOptions {
   readonly policyStatus: () => object;
   /** What `GET /plugins` shows. */
   readonly plugins: () => Promise<object>;
+  /** What `GET /requests/<id>` shows; undefined = it is not known. */
+  readonly request: (id: string) => Promise<object | undefined>;
   readonly logLevel: { get(): string; set(level: string): boolean };
   /** Starts the drain and returns; may be called again. */
   readonly drain: () => void;
@@ -172,24 +176,15 @@ function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
 
 /** What `GET /` says: an endpoint a line. */
 function listing(endpoints: ReadonlyMap<string, Endpoint>): string {
-  const lines = [...endpoints].map(([path, { methods, sensitive }]) => {
+  const shown = new Map([
+    ...endpoints,
+    ["/requests/<id>", endpoint(true, { GET: () => textAnswer(404, "") })],
+  ]);
+  const lines = [...shown].map(([path, { methods, sensitive }]) => {
     const who = sensitive ? "  (from this machine, or with OUTRIGGER_ADMIN_TOKEN)" : "";
     return `${[...methods.keys()].join(", ")} ${path}${who}`;
   });
   return ["Outrigger's admin listener", ...lines].join("\n");
-}
-
-/**
- * The path of an absolute form, too, which every server takes (RFC 9112 section 3.2.2).
- * @throws AdminProblem when its authority is another than Host names, which decides who may do what
- */
-function originForm(target: string, host: string | undefined): string {
-  const match = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target);
-  if (match === null) return target;
-  if ((match[1] as string).toLowerCase() !== host?.toLowerCase())
-    throw new AdminProblem(400, "The target and the Host field disagree.");
-  const rest = match[2] as string;
-  return rest.startsWith("/") ? rest : `/${rest}`;
 }
 
 function isSafe(method: string | undefined): boolean {
@@ -207,6 +202,8 @@ function createAnswerer(options: AdminOptions): Answerer {
     const own = endpoints.get(path);
     if (own !== undefined) return own;
     if (path === "/") return endpoint(false, { GET: () => textAnswer(200, listing(endpoints)) });
+    const id = requestIdIn(path);
+    if (id !== undefined) return endpoint(true, { GET: () => requestAnswer(id, options.request) });
     const document = await options.extra?.(path);
     if (document === undefined) throw new AdminProblem(404, "There is nothing here.");
     return endpoint(false, { GET: () => ({ status: 200, ...document }) });

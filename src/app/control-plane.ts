@@ -16,6 +16,7 @@ import { type KillSwitchState, watchKillSwitches } from "./kill-switches.ts";
 import type { ProcessContext } from "./process-context.ts";
 import { createController, factsOf } from "./policy-controller.ts";
 import { redisCheck } from "./connect-store.ts";
+import { requestDocument } from "./shown-requests.ts";
 import { UpstreamProbe } from "./upstream-probe.ts";
 
 /** What a control plane governs: the data plane of its own process, or the workers. */
@@ -45,6 +46,8 @@ export interface DataPlane<Compiled> {
   renderMetrics(): Promise<string>;
   /** How the plugins of the policy in force fare. */
   plugins(): Promise<readonly PluginReport[]>;
+  /** What is known of requests with this id that are over: `ShownRequest` each. */
+  requests(id: string): Promise<readonly unknown[]>;
   /** A plugin's document by its path on the admin listener: JSON. */
   document(path: string): string | undefined | Promise<string | undefined>;
 }
@@ -80,16 +83,14 @@ export async function createControlPlane<Compiled extends object>(
     heartbeat?.trigger();
   });
   const brought = new BroughtPlugins<Compiled>();
-  const controller = await controllerOf(context, data, {
-    switches,
-    brought,
-    tell: () => heartbeat?.trigger(),
-  });
+  const tell = (): void => heartbeat?.trigger();
+  const controller = await controllerOf(context, data, { switches, brought, tell });
   const ending = Promise.withResolvers<number>();
   const probe = UpstreamProbe.of(config, telemetry.logger);
   const admin = adminOf(context, data, {
     checks: () => checksOf(context, { data, controller, probe }),
     policyStatus: () => ({ ...controller.status(), disabled: switches?.current ?? [] }),
+    request: requestFinder(context, data, controller),
     quit: () => ending.resolve(0),
     ...(adminConnections === undefined ? {} : { maxConnections: adminConnections }),
   });
@@ -113,6 +114,15 @@ export async function createControlPlane<Compiled extends object>(
     },
     close: () => admin.close(),
   };
+}
+
+function requestFinder(
+  { config: { service, instance } }: ProcessContext,
+  data: Pick<DataPlane<never>, "requests">,
+  controller: PolicyController,
+) {
+  return async (id: string) =>
+    requestDocument(await data.requests(id), controller.status(), { service, instance });
 }
 
 interface ControllerOfParts<Compiled extends object> {
@@ -188,7 +198,10 @@ function heartbeatOf(
 function adminOf<Compiled>(
   { config, telemetry, secretFiles }: ProcessContext,
   data: DataPlane<Compiled>,
-  parts: Pick<Parameters<typeof createAdmin>[0], "checks" | "policyStatus" | "quit" | "maxConnections">,
+  parts: Pick<
+    Parameters<typeof createAdmin>[0],
+    "checks" | "policyStatus" | "request" | "quit" | "maxConnections"
+  >,
 ): Admin {
   const { logger, metrics, level } = telemetry;
   return createAdmin({

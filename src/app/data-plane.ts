@@ -27,6 +27,7 @@ import type { DataPlane } from "./control-plane.ts";
 import { LiveSecrets } from "./live-secrets.ts";
 import { type Compile, PolicyInForce } from "./policy-in-force.ts";
 import type { ProcessContext } from "./process-context.ts";
+import { shownRequests } from "./shown-requests.ts";
 
 /** What is different in a worker. */
 export interface DataPlaneOptions {
@@ -87,7 +88,7 @@ export function createDataPlane(
   const unwatchTls = tls && watchCertificate(tls, listener, telemetry);
   secretFiles.renewIn(inForce);
   return {
-    ...governed(inForce, listener, telemetry),
+    ...governed(inForce, listener, context),
     trust: ({ keys }: Pick<Trust, "keys">) => signatures?.use(keys),
     setFleetSize: (size) => (fleetSize = size),
     get draining() {
@@ -134,8 +135,10 @@ async function closePlugins(
 }
 
 /** What a control plane does with it and asks of it. */
-function governed(inForce: PolicyInForce, listener: Listener, { metrics }: Telemetry) {
+function governed(inForce: PolicyInForce, listener: Listener, { telemetry, requests }: ProcessContext) {
+  const { metrics } = telemetry;
   return {
+    requests: async (id: string) => shownRequests(requests, id, inForce.routed),
     compile: (policy: EffectivePolicy) => inForce.compile(policy),
     swap: (next: RoutedPolicy) => inForce.swap(next),
     release: (late: RoutedPolicy) => late.snapshot.retire(),
@@ -199,7 +202,7 @@ function compilerOf(config: Config, host: PluginHost, upstreams: Upstreams): Com
 }
 
 function createListener(
-  { clock, middleware, telemetry, tracing }: ProcessContext,
+  { clock, middleware, telemetry, tracing, requests: recorder }: ProcessContext,
   config: Config,
   tls: TlsFiles | undefined,
   policy: () => RoutedPolicy | undefined,
@@ -210,7 +213,7 @@ function createListener(
   const keepsUnderscores = config.underscoreFields === "keep";
   const withTls = tls === undefined ? {} : { tls: readTlsFiles(tls) };
   const proxies = { trustedProxies, forwardedField, trustedHops, proxyProtocol };
-  const parts = { ...withTls, clock, logger, metrics, tracer: tracing?.tracer, middleware, policy };
+  const parts = { ...withTls, clock, logger, metrics, tracer: tracing?.tracer, recorder, middleware, policy };
   return new Listener({ listen, limits: config, ...proxies, keepsUnderscores, ...parts });
 }
 

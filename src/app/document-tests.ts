@@ -50,7 +50,7 @@ export async function testDocuments(
   return found;
 }
 
-async function readFor(
+export async function readFor(
   service: string,
   { upstreamAllow, policyMaxBytes: maxBytes }: Config,
   raw: RawPolicy,

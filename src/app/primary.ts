@@ -105,7 +105,9 @@ function dataPlaneOf({ config, telemetry }: ProcessContext, pool: WorkerPool): D
       const workers = await pool.metrics();
       return mergeMetrics(config.service, [await metrics.snapshot(), ...workers]);
     },
-    plugins: async () => mergeReports((await pool.plugins()).map((report) => pluginReport.parse(report))),
-    document: (path) => (path.startsWith("/plugins/") ? pool.document(path) : undefined),
+    plugins: async () =>
+      mergeReports((await pool.asked.plugins()).map((report) => pluginReport.parse(report))),
+    requests: (id) => pool.asked.requests(id),
+    document: (path) => (path.startsWith("/plugins/") ? pool.asked.document(path) : undefined),
   };
 }

@@ -5,6 +5,7 @@ import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
 import type { RenewableStore } from "../redis/renewable-store.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { HttpProxyMiddleware } from "../server/http1/forward.ts";
+import { RequestRing } from "../telemetry/requests/ring.ts";
 import { createTelemetry, type Telemetry } from "../telemetry/process.ts";
 import type { PackageStore } from "../extensions/package-store.ts";
 import { createPackageStore } from "./extensions.ts";
@@ -21,6 +22,8 @@ export interface ProcessContext {
   readonly telemetry: Telemetry;
   /** undefined = nothing is traced. */
   readonly tracing: Tracing | undefined;
+  /** The last ones. */
+  readonly requests: RequestRing;
   /** undefined in embedded mode. */
   readonly store: RenewableStore | undefined;
   readonly secretFiles: SecretFiles;
@@ -61,6 +64,7 @@ export function createProcessContext(config: Config, options: ContextOptions = {
     middleware: options.middleware,
     telemetry,
     tracing,
+    requests: new RequestRing(),
     store,
     secretFiles,
     packages,

@@ -119,6 +119,9 @@ function handleMessage(message: ToWorker, parts: WorkerParts): void {
     case "plugins?":
       void sendPlugins(channel, data, message.id);
       return;
+    case "requests?":
+      void sendRequests(channel, data, message);
+      return;
     case "fleet":
       data.setFleetSize(message.size);
       return;
@@ -163,6 +166,14 @@ function sendState(channel: IpcChannel, data: LocalDataPlane): void {
 
 async function sendPlugins(channel: IpcChannel, data: LocalDataPlane, id: number): Promise<void> {
   await channel.send({ type: "plugins", id, reports: [...(await data.plugins())] });
+}
+
+async function sendRequests(
+  channel: IpcChannel,
+  data: LocalDataPlane,
+  { id, requestId }: Extract<ToWorker, { type: "requests?" }>,
+): Promise<void> {
+  await channel.send({ type: "requests", id, found: [...(await data.requests(requestId))] });
 }
 
 /** @param id of the request; 0 = without one */

@@ -42,6 +42,12 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     this.body = new RequestBody(stream, head, context.clients, this);
     this.live = receivedExchange(inbound, this.route, context.clock, this);
     this.live.trace = context.tracer?.begin(this.live, this.route.tracing);
+    if (context.recorder !== undefined) this.#record(context.recorder);
+  }
+
+  #record(recorder: NonNullable<ProxyContext["recorder"]>): void {
+    this.live.record = recorder.begin(this.route.chain.plugins, this.policy.snapshot.digest);
+    this.live.request.fields.watcher = this.live;
   }
 
   abstract get over(): boolean;
@@ -82,8 +88,11 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
   }
 
   upstreamRequest(body: UpstreamRequest["body"]): UpstreamRequest {
-    this.live.trace?.sent(this.live.request.fields, this.context.clock.mono());
-    return upstreamRequest(this, body, this.context.limits);
+    const nowMono = this.context.clock.mono();
+    this.live.trace?.sent(this.live.request.fields, nowMono);
+    const request = upstreamRequest(this, body, this.context.limits);
+    this.live.record?.asked(nowMono);
+    return request;
   }
 
   holdCall(call: UpstreamCall): void {

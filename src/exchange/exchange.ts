@@ -292,7 +292,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
 
   #completed(outcome: Outcome): void {
     this.route.chain.complete(this.live, outcome);
-    this.live.trace?.ended(this.live, outcome);
+    this.live.completed(outcome);
     this.route.count(this.inbound.head.method, outcome);
     this.policy.snapshot.leave();
     this.context.ended(this);

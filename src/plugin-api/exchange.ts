@@ -117,6 +117,11 @@ export interface Exchange {
   responseIsPersonal: boolean;
   /** Why an exchange was refused, for the access log and metrics only (e.g. the first failed condition). */
   refusedBecause: string | undefined;
+  /**
+   * Says what a hook decided by, for `outrigger explain`: name, value, name, value … Operators read it: nothing secret,
+   * nothing that is not about this request. Costs next to nothing; a few short ones each hook.
+   */
+  explain(...facts: readonly (string | number)[]): void;
   /** What plugins keep about it, by way of `note`. Made when first read. */
   readonly notes: Map<symbol, unknown>;
   /**

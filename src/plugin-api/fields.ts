@@ -4,6 +4,13 @@
 import { fieldKey } from "../language/field-name.ts";
 import { knownName } from "./field-names.ts";
 
+export type FieldChange = "set" | "added" | "removed";
+
+/** Is told of changes, by names in lower case. */
+export interface FieldWatcher {
+  fieldChanged(change: FieldChange, lowerName: string): void;
+}
+
 /** Whether a line is left out. @param underscored whether its name was written with `_` */
 export type DropsField = (lowerName: string, underscored: boolean) => boolean;
 
@@ -21,6 +28,10 @@ export class Fields {
   /** name, value, name, value … as `node:http` gives and takes them. */
   readonly #flat: string[];
   readonly #lower: string[];
+  /** Absent = nobody wants to know. */
+  watcher: FieldWatcher | undefined = undefined;
+  /** Names of lines that were left out at the beginning. */
+  dropped: string[] | undefined = undefined;
 
   /**
    * @param flat name, value, name, value …; the list is copied, later changes to it do not show here
@@ -31,7 +42,10 @@ export class Fields {
     this.#lower = [];
     for (let i = 0; i < flat.length; i += 2) {
       const { name, lower, underscored } = knownName(flat[i] as string);
-      if (drops?.(lower, underscored) === true) continue;
+      if (drops?.(lower, underscored) === true) {
+        (this.dropped ??= []).push(lower);
+        continue;
+      }
       this.#flat.push(name, flat[i + 1] as string);
       this.#lower.push(lower);
     }
@@ -68,6 +82,7 @@ export class Fields {
   /** Replaces every line of that field by one; its place is that of the first, or the end. */
   set(name: string, value: string): void {
     const { lower } = knownName(name);
+    this.watcher?.fieldChanged("set", lower);
     const first = this.#lower.indexOf(lower);
     if (first === -1) {
       this.#flat.push(name, value);
@@ -83,21 +98,28 @@ export class Fields {
 
   /** Adds one more line at the end, whatever is there already. */
   append(name: string, value: string): void {
+    const { lower } = knownName(name);
+    this.watcher?.fieldChanged("added", lower);
     this.#flat.push(name, value);
-    this.#lower.push(knownName(name).lower);
+    this.#lower.push(lower);
   }
 
   delete(lowerName: string): void {
     if (isAsOnTheWire(lowerName)) return this.delete(fieldKey(lowerName));
     for (let i = this.#lower.length - 1; i >= 0; i -= 1) {
-      if (this.#lower[i] === lowerName) this.#removeAt(i);
+      if (this.#lower[i] !== lowerName) continue;
+      this.watcher?.fieldChanged("removed", lowerName);
+      this.#removeAt(i);
     }
   }
 
   /** Deletes each line whose lower-case name the test says yes to. */
   deleteWhere(matches: (lowerName: string) => boolean): void {
     for (let i = this.#lower.length - 1; i >= 0; i -= 1) {
-      if (matches(this.#lower[i] as string)) this.#removeAt(i);
+      const name = this.#lower[i] as string;
+      if (!matches(name)) continue;
+      this.watcher?.fieldChanged("removed", name);
+      this.#removeAt(i);
     }
   }
 

@@ -14,10 +14,13 @@ import type { PolicyTest } from "../policy/document/tests-field.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
 import { compilePolicy } from "../routing/compile-policy.ts";
 import { type FieldRules, type RoutedPolicy, type Routing, ServedRoute } from "../routing/routed-policy.ts";
+import type { RouteChoice } from "../routing/route-choice.ts";
 import { createRequestCounters } from "../routing/request-counters.ts";
 import { createPluginHost, type PluginHost } from "../runtime/plugin-host.ts";
+import type { ExchangeRecorder } from "../runtime/live-record.ts";
 import { LiveResponse } from "../runtime/response.ts";
 import { closeAll, compileRoute, type Made, type RouteSpec } from "../runtime/set-up.ts";
+import type { Explanation } from "../telemetry/requests/explanation.ts";
 import type { Observed } from "./expectation.ts";
 import { MemoryStream } from "./memory-stream.ts";
 import type { OwnTime } from "./own-time.ts";
@@ -77,7 +80,7 @@ export class Bench {
   }
 
   /** Rejects with an `OverLimit` when the time is over before the test is through. */
-  async run(test: PolicyTest, time: OwnTime): Promise<Observed> {
+  async run(test: PolicyTest, time: OwnTime, recorder?: ExchangeRecorder): Promise<Observed> {
     const stream = new MemoryStream(requestOf(test));
     let head: RequestHead;
     try {
@@ -96,7 +99,7 @@ export class Bench {
     try {
       const route = await this.#setUp(routing.route, upstream, host, made);
       const ended = Promise.withResolvers<void>();
-      const context = contextOf(this.#options.clock, ended.resolve);
+      const context = contextOf(this.#options.clock, ended.resolve, recorder);
       const exchange = new ServerExchange(
         context,
         this.#routed,
@@ -110,6 +113,11 @@ export class Bench {
       stream.destroy();
       this.#closing.push(closeAll(made, host).then(() => own.states.close()));
     }
+  }
+
+  /** Why a request went to its route and to no other. */
+  choiceOf({ route, request }: Pick<Explanation, "route" | "request">): RouteChoice {
+    return this.#routed.choiceOf(route, { path: request["path"] ?? "", method: request["method"] ?? "" });
   }
 
   /** Never rejects. */
@@ -154,8 +162,9 @@ export class Bench {
 
 const client: ClientAddress = { address: "192.0.2.1", peer: "192.0.2.1", viaTrustedProxy: false };
 
-function contextOf(clock: Clock, ended: () => void): ProxyContext {
+function contextOf(clock: Clock, ended: () => void, recorder: ExchangeRecorder | undefined): ProxyContext {
   return {
+    recorder,
     limits: { upstreamConnectTimeoutMs: 1_000 },
     clock,
     logger: scratchLogger,

@@ -83,9 +83,9 @@ export async function compilePolicy(policy: EffectivePolicy, parts: CompileParts
       routes.push(specOf(route));
       if (slices.over) await slices.next();
     }
-    const { identityFields, ownedCookies, secretNames } = policy;
+    const { identityFields, ownedCookies, secretNames, digest } = policy;
     const unmatched = specOf({ ...policy.unmatched, path: "" });
-    const spec: SnapshotSpec = { routes, unmatched, identityFields, ownedCookies, secretNames };
+    const spec: SnapshotSpec = { routes, unmatched, identityFields, ownedCookies, secretNames, digest };
     const host = await parts.host.with(policy.extensions);
     snapshot = await createSnapshot(spec, host, () => held.release());
   } catch (error) {

@@ -61,6 +61,11 @@ export class RouteFinder<T> {
     this.#anyCase?.own.add(route, facts);
   }
 
+  /** What it finds routes by. */
+  get facts(): Iterable<FindableRoute> {
+    return this.#facts.values();
+  }
+
   /** @param path normalised */
   match(path: string, method: string): Found<T> {
     const match = this.#matchSpelled(path, method);

@@ -17,6 +17,7 @@ import { endToEndFields } from "../http1/hop-by-hop.ts";
 import { isForwardedField, stoppedOverrides } from "../language/field-sets.ts";
 import type { RequestHead } from "../http1/request-head.ts";
 import { type PrefixRule, restorePrefix } from "./restore-prefix.ts";
+import { type RouteChoice, routeChoice } from "./route-choice.ts";
 import { RouteFinder, type FindableRoute, type Found } from "./route-finder.ts";
 import { type RequestTrailers, TrailerRules } from "../http1/trailers.ts";
 import type { UpstreamTarget, UpstreamTransport } from "../upstream/transport.ts";
@@ -220,6 +221,11 @@ export class RoutedPolicy {
     const routing = this.find(head);
     if (routing.route.guarded) head.fields.deleteWhere(this.#stopsOverride);
     return routing;
+  }
+
+  /** Why a request went to the route with this path, or to none (null). */
+  choiceOf(chosen: string | null, request: { readonly path: string; readonly method: string }): RouteChoice {
+    return routeChoice(this.#finder.facts, chosen, request);
   }
 
   find(head: RequestHead): Routing {

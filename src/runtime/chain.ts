@@ -13,6 +13,8 @@ type Answer = Exclude<Verdict, undefined | void>;
 
 export class Chain {
   readonly steps: readonly Step[];
+  /** In their order. */
+  readonly plugins: readonly string[];
   /** Of the whole snapshot, once all its chains are made: no plugin sets another's. */
   ownedCookies: OwnedCookies | undefined = undefined;
   readonly #clock: Clock;
@@ -26,6 +28,7 @@ export class Chain {
   /** @param steps by priority, lowest first */
   constructor(steps: readonly Step[], clock: Clock) {
     this.steps = steps;
+    this.plugins = steps.map(({ name }) => name);
     this.#clock = clock;
     const having = (hook: "onRequest" | "onResponse" | "onError" | "onComplete"): number[] =>
       steps.flatMap((step, index) => (step.hooks[hook] === undefined ? [] : [index]));
@@ -75,6 +78,7 @@ export class Chain {
    */
   response(exchange: LiveExchange, response: LiveResponse): LiveResponse | Promise<LiveResponse> {
     exchange.hookMono = this.#clock.mono();
+    if (exchange.record !== undefined) response.fields.watcher = exchange;
     const { answeredBy } = exchange;
     if (answeredBy !== undefined && this.ownedCookies?.isOwner(answeredBy) === false) {
       this.ownedCookies.dropFrom(response.fields);

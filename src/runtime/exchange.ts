@@ -7,7 +7,14 @@ import type {
   RouteInfo,
   UpstreamAnswer,
 } from "../plugin-api/contract.ts";
+import type { FieldChange, FieldWatcher } from "../plugin-api/fields.ts";
+import type { Outcome } from "../plugin-api/exchange.ts";
+import type { Phase } from "./hook-measures.ts";
+import type { Fact, HookEnd, LiveRecord } from "./live-record.ts";
 import type { LiveTrace } from "./live-trace.ts";
+
+/** A trace shows a hook that took longer, or waited for something. */
+const tracedMs = 1;
 
 const noFields: readonly string[] = [];
 
@@ -25,7 +32,7 @@ export interface ExchangeInit extends Pick<
 }
 
 /** An exchange in the making. What is not in `Exchange` is for the chain and the proxy alone. */
-export class LiveExchange implements Exchange {
+export class LiveExchange implements Exchange, FieldWatcher {
   readonly id: string;
   readonly request: ExchangeRequest;
   readonly client: ExchangeClient;
@@ -34,6 +41,8 @@ export class LiveExchange implements Exchange {
   readonly startedMono: number;
   /** Absent where nothing is traced. */
   trace: LiveTrace | undefined = undefined;
+  /** Absent where nobody asks later, and once it is over. */
+  record: LiveRecord | undefined = undefined;
   identity: Identity | undefined = undefined;
   credentialFields: readonly string[] = noFields;
   cacheStatus: string | undefined = undefined;
@@ -96,6 +105,31 @@ export class LiveExchange implements Exchange {
   /** The running hook waits for the client's body, not for itself. */
   get readsBody(): boolean {
     return this.#bodyReads > 0;
+  }
+
+  explain(...facts: readonly Fact[]): void {
+    this.record?.explain(facts);
+  }
+
+  fieldChanged(change: FieldChange, lowerName: string): void {
+    this.record?.fieldChanged(change, lowerName);
+  }
+
+  /** A hook that began at `hookMono` has ended, and the next one begins. @param plainly without a promise */
+  hookRan(plugin: string, phase: Phase, nowMono: number, end: HookEnd, plainly: boolean): void {
+    const { hookMono, trace } = this;
+    this.record?.hookRan(plugin, phase, nowMono - hookMono, end);
+    if (trace !== undefined && (!plainly || nowMono - hookMono > tracedMs))
+      trace.hookRan(plugin, phase, hookMono, nowMono, end === "failed");
+    this.hookMono = nowMono;
+  }
+
+  /** It is over, its last hook too. */
+  completed(outcome: Outcome): void {
+    const { record } = this;
+    this.trace?.ended(this, outcome);
+    this.record = undefined;
+    record?.ended(this, outcome);
   }
 
   readBody(maxBytes: number): Promise<Buffer> {

@@ -19,6 +19,8 @@ export interface SnapshotSpec {
   readonly ownedCookies?: readonly OwnedCookie[] | undefined;
   /** Fields and query parameters that carry credentials. */
   readonly secretNames?: ReadonlySet<string> | undefined;
+  /** Of the document that it is made of; default: "". */
+  readonly digest?: string | undefined;
   /** For the set-up of all routes; default 30 s. */
   readonly limitMs?: number | undefined;
 }
@@ -26,9 +28,17 @@ export interface SnapshotSpec {
 /** A policy that is not set up by then is refused: what sets it up ends then, too. */
 const defaultLimitMs = 30_000;
 
+interface Origin {
+  readonly host: PluginHost;
+  readonly states: HeldStates;
+  readonly digest: string;
+}
+
 export class Snapshot {
   readonly routes: readonly CompiledRoute[];
   readonly unmatched: CompiledRoute;
+  /** Of the document that it is made of. */
+  readonly digest: string;
   /** Lower-case names of request fields that plugins set: removed from every client's request. */
   readonly ownedRequestFields: ReadonlySet<string>;
   /** undefined = no plugin has any. */
@@ -48,11 +58,12 @@ export class Snapshot {
     routes: readonly CompiledRoute[],
     unmatched: CompiledRoute,
     declared: Declarations,
-    { host, states }: { readonly host: PluginHost; readonly states: HeldStates },
+    { host, states, digest }: Origin,
     close: () => Promise<void>,
   ) {
     this.routes = routes;
     this.unmatched = unmatched;
+    this.digest = digest;
     this.#host = host;
     this.#states = states;
     this.#close = close;
@@ -173,7 +184,7 @@ export async function createSnapshot(
     }
     const unmatched = await compileRoute(spec.unmatched, host, made, known);
     declared.add(unmatched.chain.steps);
-    return new Snapshot(routes, unmatched, declared, { host, states }, () => {
+    return new Snapshot(routes, unmatched, declared, { host, states, digest: spec.digest ?? "" }, () => {
       onClosed();
       return closeAll(made, host);
     });

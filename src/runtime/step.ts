@@ -24,9 +24,6 @@ const defaultTimeLimitMs = 2_000;
 /** A plain hook that takes as long holds everybody up. */
 const longHookSeconds = 0.1;
 
-/** A trace shows a hook that took as long, or waited for something. */
-const tracedSeconds = 0.001;
-
 /** Told of a hook that kept the event loop to itself for so long. */
 export type LongHook = (hook: string, ms: number) => void;
 
@@ -98,7 +95,7 @@ export class Step {
   // hook. A plain return comes back plainly; a promise ends within the hook's time limit and leaves no timer.
 
   request(exchange: LiveExchange): HookResult<Verdict> | Promise<HookResult<Verdict>> {
-    if (this.breaker !== undefined && this.#isLeftOut(exchange.hookMono)) return leftOut();
+    if (this.breaker !== undefined && this.#isLeftOut("onRequest", exchange)) return leftOut();
     try {
       return this.#returned(
         "onRequest",
@@ -111,7 +108,7 @@ export class Step {
   }
 
   response(exchange: LiveExchange, response: ExchangeResponse): HookResult<void> | Promise<HookResult<void>> {
-    if (this.breaker !== undefined && this.#isLeftOut(exchange.hookMono)) return leftOut();
+    if (this.breaker !== undefined && this.#isLeftOut("onResponse", exchange)) return leftOut();
     try {
       return this.#returned(
         "onResponse",
@@ -124,7 +121,7 @@ export class Step {
   }
 
   error(exchange: LiveExchange, error: GatewayError): HookResult<Verdict> | Promise<HookResult<Verdict>> {
-    if (this.breaker !== undefined && this.#isLeftOut(exchange.hookMono)) return leftOut();
+    if (this.breaker !== undefined && this.#isLeftOut("onError", exchange)) return leftOut();
     try {
       return this.#returned(
         "onError",
@@ -171,8 +168,11 @@ export class Step {
     return this.#faults.trouble(this.#clock.mono());
   }
 
-  #isLeftOut(nowMono: number): boolean {
-    return this.breaker?.allows(nowMono) === false || this.#faults.isQuarantined(nowMono);
+  #isLeftOut(phase: Phase, exchange: LiveExchange): boolean {
+    const { hookMono } = exchange;
+    if (this.breaker?.allows(hookMono) !== false && !this.#faults.isQuarantined(hookMono)) return false;
+    exchange.record?.hookRan(this.name, phase, 0, "left-out");
+    return true;
   }
 
   #returned<T>(
@@ -264,10 +264,7 @@ export class Step {
     const nowMono = this.#clock.mono();
     const seconds = (nowMono - exchange.hookMono) / 1000;
     this.#seconds[phase].observe(seconds);
-    if ((!plainly || seconds > tracedSeconds) && exchange.trace !== undefined) {
-      exchange.trace.hookRan(this.name, phase, exchange.hookMono, nowMono, false);
-    }
-    exchange.hookMono = nowMono;
+    exchange.hookRan(this.name, phase, nowMono, "returned", plainly);
     if (plainly && seconds > longHookSeconds) this.#onLongHook(`${this.name}.${phase}`, seconds * 1000);
   }
 
@@ -276,6 +273,7 @@ export class Step {
     const coded = gatewayErrorOf(error);
     if (coded !== undefined) {
       this.breaker?.succeeded();
+      exchange.record?.hookRan(this.name, phase, this.#clock.mono() - exchange.hookMono, "threw");
       return new HookFailure(coded);
     }
     if (exchange.clientGone) {
@@ -283,8 +281,7 @@ export class Step {
     } else {
       this.#count(phase, exchange.hookMono, error);
       const nowMono = this.#clock.mono();
-      exchange.trace?.hookRan(this.name, phase, exchange.hookMono, nowMono, true);
-      exchange.hookMono = nowMono;
+      exchange.hookRan(this.name, phase, nowMono, "failed", false);
       if (hung) this.breaker?.failed(nowMono);
       else this.breaker?.succeeded();
     }

@@ -67,6 +67,8 @@ const toWorker = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("metrics?"), id }),
   z.strictObject({ type: z.literal("document?"), id, path: z.string() }),
   z.strictObject({ type: z.literal("plugins?"), id }),
+  /** What it knows of requests that are over. */
+  z.strictObject({ type: z.literal("requests?"), id, requestId: z.string().max(128) }),
   /** To a plugin's request; `error` when there is none. */
   z.strictObject({
     type: z.literal("response"),
@@ -99,6 +101,7 @@ const toPrimary = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("document"), id, body: z.string().or(z.undefined()) }),
   /** How its plugins fare. */
   z.strictObject({ type: z.literal("plugins"), id, reports: z.array(z.unknown()).max(1_000) }),
+  z.strictObject({ type: z.literal("requests"), id, found: z.array(z.unknown()).max(1_000) }),
   /** From a plugin to its shared state in the primary. */
   z.strictObject({ type: z.literal("request"), id, plugin: z.string(), request: z.unknown() }),
 ]);

@@ -16,6 +16,12 @@ export interface WorkerHandleEvents {
   othersAccept(): boolean;
 }
 
+/** What a worker was asked for. */
+type Response = Extract<ToPrimary, { type: "metrics" | "document" | "plugins" | "requests" }>;
+
+const isResponse = (message: ToPrimary): message is Response =>
+  /^(?:metrics|document|plugins|requests)$/.test(message.type);
+
 export class WorkerHandle {
   /** From 1; whoever takes its place has the same. */
   readonly number: number;
@@ -79,8 +85,7 @@ export class WorkerHandle {
         return;
       }
       if (parsed.type === "metrics") this.metrics = parsed.snapshot;
-      if (parsed.type === "metrics" || parsed.type === "document" || parsed.type === "plugins")
-        this.#pending.get(parsed.id)?.(parsed);
+      if (isResponse(parsed)) this.#pending.get(parsed.id)?.(parsed);
       else events.onMessage(parsed);
       if (parsed.type === "closing") this.#closing.resolve();
     });
@@ -132,6 +137,12 @@ export class WorkerHandle {
   async requestPlugins(limitMs: number): Promise<readonly unknown[]> {
     const response = await this.#request((id) => ({ type: "plugins?", id }), limitMs);
     return response?.type === "plugins" ? response.reports : [];
+  }
+
+  /** @returns what it knows of requests with this id; nothing when there is no response in time */
+  async requestRequests(requestId: string, limitMs: number): Promise<readonly unknown[]> {
+    const response = await this.#request((id) => ({ type: "requests?", id, requestId }), limitMs);
+    return response?.type === "requests" ? response.found : [];
   }
 
   async #request(message: (id: number) => ToWorker, limitMs: number): Promise<ToPrimary | undefined> {

@@ -10,6 +10,7 @@ import { version } from "../version.ts";
 import { PolicyCoordinator } from "./policy-coordinator.ts";
 import { poolState, type WorkerPoolState } from "./pool-state.ts";
 import { SharedSocket } from "./shared-socket.ts";
+import { AskedWorkers } from "./asked-workers.ts";
 import { ExitedWorkerMetrics } from "./exited-worker-metrics.ts";
 import type { SharedStateServer } from "./shared-state-server.ts";
 import { drainWorkers } from "./drain-workers.ts";
@@ -136,17 +137,9 @@ export class WorkerPool {
     return [this.#exited.snapshot(), ...this.#workers().flatMap(({ metrics }) => metrics ?? [])];
   }
 
-  /** A plugin's document by its path on the admin listener. */
-  async document(path: string): Promise<string | undefined> {
-    return await this.#workers()
-      .find((worker) => worker.serving)
-      ?.requestDocument(path, requestLimitMs);
-  }
-
-  /** How the plugins of each worker fare, all in one list. */
-  async plugins(): Promise<readonly unknown[]> {
-    const told = await Promise.all(this.#workers().map((worker) => worker.requestPlugins(requestLimitMs)));
-    return told.flat();
+  /** What those that run now can be asked for. */
+  get asked(): AskedWorkers {
+    return new AskedWorkers(this.#workers());
   }
 
   /** All workers drain and end; what hangs is killed. */
@@ -280,6 +273,7 @@ export class WorkerPool {
       case "metrics":
       case "document":
       case "plugins":
+      case "requests":
         return;
     }
   }

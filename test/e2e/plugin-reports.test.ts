@@ -68,9 +68,14 @@ describe("GET /plugins", () => {
     const crew = await startCrew({ policy: { plugins: ["logging"] }, upstream: service.url });
     try {
       for (let i = 0; i < 8; i += 1)
-        await (await fetch(crew.url, { headers: { connection: "close" } })).text();
+        await (
+          await fetch(crew.url, { headers: { connection: "close", "X-Request-Id": `request-${i}` } })
+        ).text();
       const [logging, ...none] = await pluginsAfter(crew.adminUrl, 8);
       assert.deepEqual([logging?.name, none], ["logging", []]);
+      // Of requests, too, any worker may have the one that is asked for.
+      for (let i = 0; i < 8; i += 1)
+        assert.equal((await fetch(`${crew.adminUrl}/requests/request-${i}`)).status, 200);
     } finally {
       await crew.stop();
       service.close();

@@ -140,6 +140,12 @@ export const rooms: readonly Room[] = [
   ),
   // Traces of exchanges, and the way of their spans to a collector.
   room("src/telemetry/trace/", ["src/plugin-api/", "src/runtime/live-trace.ts"]),
+  // The last requests, for whoever asks why they went so.
+  room("src/telemetry/requests/", [
+    "src/plugin-api/",
+    "src/runtime/hook-measures.ts",
+    "src/runtime/live-record.ts",
+  ]),
   // What is known of clients, and what they may cost.
   room("src/client/", ["src/language/", "src/plugin-api/", "src/v8/"], ["ipaddr.js"]),
   // Wire formats, both directions: pure, but for memory that is read into.
@@ -196,6 +202,7 @@ export const rooms: readonly Room[] = [
     "src/policy/",
     "src/routing/",
     "src/runtime/",
+    "src/telemetry/requests/",
     "src/upstream/transport.ts",
     "src/v8/",
   ]),

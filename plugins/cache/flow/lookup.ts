@@ -12,7 +12,7 @@ import type { CacheOptions } from "../options.ts";
 import type { Wanted } from "./pending.ts";
 import { Refresher } from "./refresh.ts";
 import { isCacheable, readCacheRequest } from "../semantics/request.ts";
-import { mayServeOnError, reuseOf } from "../semantics/reuse.ts";
+import { ageSeconds, mayServeOnError, reuseOf } from "../semantics/reuse.ts";
 import type { CacheState } from "../state.ts";
 import type { UnsafeMethods } from "./unsafe.ts";
 
@@ -43,12 +43,19 @@ export class LookUp {
       this.#unsafe.asked(exchange);
       return undefined;
     }
-    if (this.#bypasses(exchange.request)) return undefined;
+    if (this.#bypasses(exchange.request)) {
+      exchange.explain("bypassed", "by the policy");
+      return undefined;
+    }
     const read = readCacheRequest(exchange.request.fields, exchange.credentialFields);
     const seen = this.#options.respectClient ? read : { ...read, directives: undefined };
-    if (seen.needsUpstream || seen.directives?.noStore === true) return undefined;
+    if (seen.needsUpstream || seen.directives?.noStore === true) {
+      exchange.explain("bypassed", "by the request");
+      return undefined;
+    }
     const key = this.#keyOf(exchange, seen);
     if (this.#options.keyRole !== undefined) keepStatusKey(exchange, key.url);
+    exchange.explain("key", key.hash, "keyedFor", key.own === "" ? "everybody" : "callers alike");
     const wanted: Wanted = { exchange, key, seen };
     const node = this.#finder.inMemory(wanted);
     if (node === undefined) return this.#missPath.run(wanted, undefined);
@@ -69,12 +76,14 @@ export class LookUp {
     if (reuse === "fresh") {
       counters[how].inc();
       exchange.cacheStatus = "HIT";
+      explainStored(exchange, entry, nowMs);
       return answerFrom(entry, seen, nowMs, "HIT", how === "hit" ? "hit" : "fwd=uri-miss; collapsed");
     }
     if (reuse === "validate" && !this.#standsIn(wanted, entry, nowMs)) return undefined;
     if (reuse === "revalidating" && !this.#refresher.start(wanted, entry)) return undefined;
     counters.stale.inc();
     exchange.cacheStatus = "STALE";
+    explainStored(exchange, entry, nowMs);
     return answerFrom(entry, seen, nowMs, "STALE", "hit");
   };
 
@@ -84,4 +93,9 @@ export class LookUp {
     if (until === undefined || this.#state.clock.mono() >= until) return false;
     return seen.directives?.noCache !== true && mayServeOnError(entry, seen.directives, nowMs);
   }
+}
+
+function explainStored(exchange: Exchange, entry: Entry, nowMs: number): void {
+  const freshSeconds = Math.ceil((entry.freshUntil - nowMs) / 1000);
+  exchange.explain("ageSeconds", ageSeconds(entry, nowMs), "freshForSeconds", freshSeconds);
 }

@@ -179,6 +179,7 @@ export class MissPath {
       return notCachedAnswer(exchange.id);
     }
     exchange.cacheStatus = "MISS";
+    exchange.explain("missed", pending.forwarded);
     if (entry !== undefined && hasValidator(entry)) {
       pending.validating = true;
       askWithValidators(exchange.request.fields, entry);

@@ -11,7 +11,7 @@ import {
 } from "../../../src/plugin-api/contract.ts";
 import type { Concurrency, Permit } from "./concurrency.ts";
 import { quotaError, writeFields, type FieldChoice } from "../fields.ts";
-import type { Result } from "../limit.ts";
+import type { Reservation, Result } from "../limit.ts";
 import type { Decision, Limiter } from "../limiter.ts";
 import type { OverloadGuard, Priority, Ticket } from "./overload.ts";
 import type { Partition } from "../partition.ts";
@@ -134,10 +134,24 @@ export class Admission implements Hooks {
 
 function conclude(exchange: Exchange, state: AdmissionState, { error, bindingLimit }: Decision): Verdict {
   state.bindingLimit = bindingLimit;
+  if (bindingLimit !== undefined) explain(exchange, bindingLimit);
   if (error === undefined) return undefined;
   exchange.refusedBecause =
     bindingLimit === undefined ? "rate-limit store" : `limit ${bindingLimit.limit.name}`;
   return { action: "reject", error };
+}
+
+function explain(exchange: Exchange, { limit, remaining, retryMs, resetMs, exceeded }: Reservation): void {
+  exchange.explain(
+    "limit",
+    limit.name,
+    "of",
+    limit.quota,
+    "left",
+    remaining,
+    exceeded ? "retryMs" : "resetMs",
+    Math.ceil(exceeded ? retryMs : resetMs),
+  );
 }
 
 function shed(exchange: Exchange): Verdict {

@@ -19,6 +19,7 @@ async function start(render: () => Promise<string>, maxConnections = 8) {
     metrics: { contentType: "text/plain", render },
     policyStatus: () => ({}),
     plugins: () => Promise.resolve({ plugins: [] }),
+    request: () => Promise.resolve(undefined),
     logLevel: { get: () => "info", set: () => true },
     drain() {},
     quit() {},

@@ -115,6 +115,9 @@ export class ChildExchange implements Exchange {
     this.#changed = true;
   }
 
+  /** Of a plugin that runs elsewhere nothing is kept. */
+  explain(): void {}
+
   get refusedBecause(): string | undefined {
     return this.#refusedBecause;
   }

@@ -1,0 +1,25 @@
+// `GET /requests/<id>`: the course of a request that is over.
+import { AdminProblem, type Answer, jsonAnswer } from "./answer.ts";
+
+const start = "/requests/";
+
+/** @returns the id of a path that asks for a request; undefined for any other */
+export function requestIdIn(path: string): string | undefined {
+  if (!path.startsWith(start) || path.length === start.length) return undefined;
+  try {
+    return decodeURIComponent(path.slice(start.length));
+  } catch {
+    throw new AdminProblem(400, "The request id is not percent-encoded text.");
+  }
+}
+
+/** @throws AdminProblem 404 */
+export async function requestAnswer(
+  id: string,
+  find: (id: string) => Promise<object | undefined>,
+): Promise<Answer> {
+  const found = await find(id);
+  if (found === undefined)
+    throw new AdminProblem(404, "There is no such request among the last 1,000 of this sidecar.");
+  return jsonAnswer(200, found);
+}

@@ -1,0 +1,55 @@
+// What this process knows of requests that are over, with what its policy says of their routes.
+import type { RouteChoice } from "../routing/route-choice.ts";
+import type { RoutedPolicy } from "../routing/routed-policy.ts";
+import { type Explanation, explanationOf } from "../telemetry/requests/explanation.ts";
+import type { RequestRing } from "../telemetry/requests/ring.ts";
+
+export interface ShownRequest extends Explanation {
+  /** Why no other route took it; null = another policy is in force by now. */
+  readonly choice: RouteChoice | null;
+}
+
+/** @returns newest first */
+export function shownRequests(
+  ring: RequestRing,
+  id: string,
+  routed: RoutedPolicy | undefined,
+): readonly ShownRequest[] {
+  return ring.find(id).flatMap((record) => {
+    const explanation = explanationOf(record);
+    if (explanation === undefined) return [];
+    const known = routed?.snapshot.digest === explanation.policyDigest;
+    return [{ ...explanation, choice: known ? choiceOf(explanation, routed) : null }];
+  });
+}
+
+export function choiceOf(
+  { route, request }: Pick<Explanation, "route" | "request">,
+  routed: RoutedPolicy,
+): RouteChoice {
+  return routed.choiceOf(route, { path: request["path"] ?? "", method: request["method"] ?? "" });
+}
+
+/** What of the policy's status says whether a request was decided by what is in force. */
+interface InForce {
+  readonly digest: string | null;
+  readonly revision: number;
+  readonly layerRevision: number | null;
+}
+
+/**
+ * What `GET /requests/<id>` shows.
+ * @param found by all processes
+ * @returns undefined when none is found
+ */
+export function requestDocument(found: readonly unknown[], status: InForce, who: object): object | undefined {
+  // Of workers of this very version, which have no reason to make any up.
+  const requests = (found as readonly ShownRequest[]).toSorted((a, b) => (a.at < b.at ? 1 : -1));
+  const [newest] = requests;
+  if (newest === undefined) return undefined;
+  const { policyDigest: digest, ...rest } = newest;
+  const inForce = digest === status.digest;
+  const { revision, layerRevision } = status;
+  const policy = { digest, inForce, ...(inForce && { revision, layerRevision }) };
+  return { ...who, ...rest, policy, olderWithThisId: requests.length - 1 };
+}

@@ -1,0 +1,33 @@
+// The `explain` command and its options.
+import type { Command } from "commander";
+import type { ExplainOptions } from "./explain-options.ts";
+import type { Terminal } from "./terminal.ts";
+
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+
+/** @param choose takes what is to be run once the arguments are right */
+export function addExplainCommand(
+  program: Command,
+  terminal: Terminal,
+  choose: (run: () => Promise<number>) => void,
+): void {
+  program
+    .command("explain")
+    .description("say why a request went as it did, plugin by plugin, or how one would go")
+    .argument("[request-id]", "its X-Request-Id: one of the last 1,000 of a sidecar, or in the log in Redis")
+    .option(
+      "--admin <address>",
+      "admin listener to ask; again for more, a name is all its addresses",
+      collect,
+    )
+    .option("--request <line>", "one that has not happened: 'GET /path'")
+    .option("--header <line>", "of that request: 'Name: value'; again for more", collect)
+    .option("--identity <json>", 'who that request is from: {"userId":"u1","scopes":["read"]}')
+    .option("--policy <file>", "what decides it (default: the policy in Redis, or OUTRIGGER_POLICY_FILE)")
+    .option("--over <file>", "take that policy as a service's layer over this one")
+    .option("--service <name>", "the service whose sidecar it is")
+    .option("--json", "print JSON")
+    .action((id: string | undefined, options: ExplainOptions) =>
+      choose(async () => (await import("./explain.ts")).explain(terminal, id, options)),
+    );
+}

@@ -1,0 +1,33 @@
+// What an exchange tells of its course while it goes on, for whoever asks later why it went so (`outrigger explain`).
+import type { Exchange, Outcome } from "../plugin-api/exchange.ts";
+import type { FieldChange } from "../plugin-api/fields.ts";
+import type { Phase } from "./hook-measures.ts";
+
+/** How a hook came out, where no answer says more: it `threw` an error that is an answer, or one that is its fault. */
+export type HookEnd = "returned" | "threw" | "failed" | "left-out";
+
+/** A fact: a name and its value. */
+export type Fact = string | number;
+
+export interface LiveRecord {
+  hookRan(plugin: string, phase: Phase, ms: number, end: HookEnd): void;
+  /** By the hook that ends next. */
+  fieldChanged(change: FieldChange, name: string): void;
+  /** Likewise. @param facts name, value, name, value … */
+  explain(facts: readonly Fact[]): void;
+  /** The service is asked, once more where it was before. */
+  asked(nowMono: number): void;
+  /** Nothing is told after this. */
+  ended(exchange: EndedExchange, outcome: Outcome): void;
+}
+
+/** An exchange at its end. */
+export interface EndedExchange extends Exchange {
+  /** How many plugins of the chain had their request phase. */
+  readonly reached: number;
+}
+
+export interface ExchangeRecorder {
+  /** @param plugins of the route @param digest of the policy */
+  begin(plugins: readonly string[], digest: string): LiveRecord;
+}

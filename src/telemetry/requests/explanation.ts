@@ -1,0 +1,171 @@
+// What is told of a request's course to whoever asks: plain data, as `GET /requests/<id>` and `outrigger explain --json` show it.
+import type { Fact } from "../../runtime/live-record.ts";
+import type { ChangeEntry, EndedRequest, HookEntry, RequestRecord } from "./record.ts";
+
+/** What a hook came to. */
+export type Decision = "went-on" | "answered" | "refused" | "failed" | "left-out";
+
+export interface ExplainedHook {
+  readonly plugin: string;
+  readonly phase: string;
+  readonly decision: Decision;
+  /** Why it refused, where it said so. */
+  readonly because: string | null;
+  readonly ms: number;
+  readonly facts: Readonly<Record<string, Fact>>;
+  readonly fields: ChangedFields;
+}
+
+/** Names of fields. */
+export interface ChangedFields {
+  readonly set: readonly string[];
+  readonly removed: readonly string[];
+}
+
+export interface Explanation {
+  readonly requestId: string;
+  readonly at: string;
+  readonly request: Readonly<Record<string, string | null>>;
+  readonly policyDigest: string;
+  /** Path of the route that took it; null = none did. */
+  readonly route: string | null;
+  readonly identity: Readonly<Record<string, string | null>> | null;
+  readonly hooks: readonly ExplainedHook[];
+  /** Plugins of the route whose request phase was not come to. */
+  readonly notAsked: readonly string[];
+  /** Fields that a client may not send, or that end at the sidecar. */
+  readonly droppedFields: readonly string[];
+  /** What the sidecar itself changed on the way to the service. */
+  readonly ownFields: ChangedFields;
+  readonly upstream: {
+    readonly name: string;
+    /** Milliseconds from the beginning. */
+    readonly askedAtMs: readonly number[];
+    readonly waitedMs: number | null;
+  } | null;
+  readonly outcome: Readonly<Record<string, string | number | null>>;
+  readonly traceId: string | null;
+}
+
+const maxDropped = 64;
+
+/** @returns undefined for a record that is not complete */
+export function explanationOf(record: RequestRecord): Explanation | undefined {
+  const { request } = record;
+  if (request === undefined) return undefined;
+  const { id, atMs, route, identity, credentialId, plan, traceId } = request;
+  return {
+    requestId: id,
+    at: new Date(atMs).toISOString(),
+    request: requestOf(request),
+    policyDigest: record.digest,
+    route: route === "" ? null : route,
+    identity: identity && { ...identity, credentialId: credentialId ?? null, plan: plan ?? null },
+    hooks: hooksOf(record, request),
+    notAsked: record.plugins.slice(request.reached),
+    droppedFields: [...new Set(record.dropped ?? [])].slice(0, maxDropped).map((name) => name.slice(0, 256)),
+    ownFields: ownFieldsOf(record),
+    upstream: upstreamOf(record, request),
+    outcome: outcomeOf(request),
+    traceId: traceId ?? null,
+  };
+}
+
+function requestOf(request: EndedRequest): Explanation["request"] {
+  const { method, path, host, scheme, httpVersion, client, upgrade = null } = request;
+  return { method, path, host, scheme, httpVersion, client, upgrade };
+}
+
+function upstreamOf({ tries, startedMono }: RequestRecord, { upstream, outcome }: EndedRequest) {
+  if (tries === undefined) return null;
+  const askedAtMs = tries.map((mono) => round(mono - startedMono));
+  return {
+    name: upstream,
+    askedAtMs,
+    waitedMs: outcome.upstreamMs === undefined ? null : round(outcome.upstreamMs),
+  };
+}
+
+function outcomeOf({ outcome, error, refusedBecause, cacheStatus }: EndedRequest) {
+  const { status, end, durationMs, requestBytes, responseBytes, answeredBy, grpcStatus } = outcome;
+  return {
+    status,
+    end,
+    durationMs: round(durationMs),
+    requestBytes,
+    responseBytes,
+    answeredBy: answeredBy ?? null,
+    grpcStatus: grpcStatus ?? null,
+    error: error?.code ?? null,
+    detail: error?.detail ?? null,
+    cause: error?.cause ?? null,
+    refusedBecause: refusedBecause ?? null,
+    cacheStatus: cacheStatus ?? null,
+  };
+}
+
+function hooksOf(record: RequestRecord, request: EndedRequest): ExplainedHook[] {
+  const hooks = record.hooks.slice(0, record.hookCount);
+  const answering = answeringHook(hooks, request);
+  return hooks.flatMap((hook, index) => {
+    const { plugin, phase, tenths } = hook;
+    if (plugin === "") return [];
+    const decision = index === answering ? answerOf(request) : decisionOf(hook);
+    const because = decision === "refused" ? (request.refusedBecause ?? request.error?.detail ?? null) : null;
+    const facts = (record.facts ?? [])
+      .filter((entry) => entry.hook === index)
+      .flatMap((entry) => entry.facts);
+    return [
+      {
+        plugin,
+        phase,
+        decision,
+        because,
+        ms: tenths / 10_000,
+        facts: named(facts),
+        fields: fieldsOf(record, index),
+      },
+    ];
+  });
+}
+
+/** The last hook of the plugin that answered, of those that may. */
+function answeringHook(hooks: readonly HookEntry[], { outcome }: EndedRequest): number {
+  return hooks.findLastIndex(
+    ({ plugin, phase }) => plugin === outcome.answeredBy && (phase === "onRequest" || phase === "onError"),
+  );
+}
+
+const answerOf = ({ error }: EndedRequest): Decision => (error === null ? "answered" : "refused");
+
+function decisionOf({ end }: HookEntry): Decision {
+  if (end === "threw") return "refused";
+  return end === "returned" ? "went-on" : end;
+}
+
+function named(facts: readonly Fact[]): Record<string, Fact> {
+  const found: Record<string, Fact> = Object.create(null);
+  for (let i = 0; i + 1 < facts.length; i += 2) found[String(facts[i])] = facts[i + 1] as Fact;
+  return found;
+}
+
+function ownFieldsOf(record: RequestRecord): ChangedFields {
+  const own = record.hooks
+    .slice(0, record.hookCount)
+    .flatMap(({ plugin }, index) => (plugin === "" ? [index] : []));
+  const all = own.map((index) => fieldsOf(record, index));
+  return { set: all.flatMap(({ set }) => set), removed: all.flatMap(({ removed }) => removed) };
+}
+
+function fieldsOf({ changes, changeCount }: RequestRecord, hook: number): ChangedFields {
+  const own = changes.slice(0, changeCount).filter((entry) => entry.hook === hook);
+  const names = (isWanted: (entry: ChangeEntry) => boolean): string[] => [
+    ...new Set(own.filter(isWanted).map(({ name }) => name)),
+  ];
+  return {
+    set: names(({ change }) => change !== "removed"),
+    removed: names(({ change }) => change === "removed"),
+  };
+}
+
+const round = (ms: number): number => Math.round(ms * 1_000) / 1_000;

@@ -1,0 +1,104 @@
+// The last requests that a process keeps: how many, how much of them, and what is in them.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { explanationOf } from "../../../../src/telemetry/requests/explanation.ts";
+import { RequestRing } from "../../../../src/telemetry/requests/ring.ts";
+import { exchangeOf, outcomeOf } from "../../../../src/testing/exchange.ts";
+
+type Facts = Parameters<typeof exchangeOf>[0];
+
+/** An exchange that is kept, up to its end. */
+function begun(ring: RequestRing, facts: Facts = {}) {
+  const exchange = exchangeOf(facts);
+  exchange.record = ring.begin(["logging", "auth", "cache"], "digest");
+  exchange.request.fields.watcher = exchange;
+  return exchange;
+}
+
+const ids = (ring: RequestRing, ...wanted: string[]) => wanted.filter((id) => ring.find(id).length > 0);
+
+describe("the ring of requests", () => {
+  it("keeps the last ones, and uses the records of the others again", () => {
+    const ring = new RequestRing({ maxRequests: 3, maxBytes: 1_000_000 });
+    for (const id of ["a", "b", "c", "d", "e"]) begun(ring, { id }).completed(outcomeOf());
+    assert.deepEqual(ids(ring, "a", "b", "c", "d", "e"), ["c", "d", "e"]);
+    const kept = ring.find("e")[0];
+    for (const id of ["f", "g", "h", "i"]) begun(ring, { id }).completed(outcomeOf());
+    const again = begun(ring, { id: "j" });
+    again.completed(outcomeOf());
+    assert.equal(ring.find("e").length, 0);
+    assert.ok(
+      ["g", "h", "i", "j"].some((id) => ring.find(id)[0] === kept),
+      "records are used again",
+    );
+  });
+
+  it("keeps so many bytes, whatever clients send", () => {
+    const ring = new RequestRing({ maxRequests: 1_000, maxBytes: 100_000 });
+    for (let i = 0; i < 30; i += 1) {
+      const exchange = begun(ring, {
+        id: String(i),
+        path: `/${"p".repeat(60_000)}`,
+        host: "h".repeat(5_000),
+        identity: { userId: "u".repeat(5_000) },
+      });
+      for (let n = 0; n < 200; n += 1) {
+        exchange.request.fields.set(`x-${n}-${"n".repeat(1_000)}`, "v");
+        exchange.explain("name", "f".repeat(10_000));
+        exchange.hookRan("auth", "onRequest", 1, "returned", true);
+      }
+      exchange.completed(outcomeOf());
+    }
+    const { requests, bytes } = ring.size;
+    assert.ok(requests > 0 && requests < 10, String(requests));
+    assert.ok(bytes <= 100_000, String(bytes));
+    assert.ok(JSON.stringify(explanationOf(ring.find("29")[0]!)).length < 100_000);
+  });
+
+  it("says what ran, for how long, what it decided by and what it changed", () => {
+    const ring = new RequestRing();
+    const exchange = begun(ring, {
+      path: "/a",
+      query: "?token=secret",
+      fields: ["Authorization", "Bearer secret", "Cookie", "secret=1", "X-A", "1"],
+      identity: { userId: "u1", claims: { email: "secret@a.test" } },
+    });
+    exchange.hookMono = 0;
+    exchange.hookRan("logging", "onRequest", 0.25, "returned", true);
+    exchange.request.fields.delete("authorization");
+    exchange.explain("rule", "1", "condition", "scopes");
+    exchange.hookRan("auth", "onRequest", 1.25, "returned", false);
+    exchange.reached = 2;
+    exchange.refusedBecause = "rule 1: scopes";
+    exchange.answeredBy = "auth";
+    exchange.hookRan("logging", "onResponse", 1.5, "failed", true);
+    exchange.completed(outcomeOf({ status: 403, answeredBy: "auth" }));
+    const shown = explanationOf(ring.newest!)!;
+    assert.deepEqual(
+      shown.hooks.map(({ plugin, phase, decision, ms }) => [plugin, phase, decision, ms]),
+      [
+        ["logging", "onRequest", "went-on", 0.25],
+        ["auth", "onRequest", "answered", 1],
+        ["logging", "onResponse", "failed", 0.25],
+      ],
+    );
+    assert.deepEqual({ ...shown.hooks[1]?.facts }, { rule: "1", condition: "scopes" });
+    assert.deepEqual(shown.hooks[1]?.fields, { set: [], removed: ["authorization"] });
+    assert.deepEqual(shown.notAsked, ["cache"]);
+    assert.equal(shown.outcome["refusedBecause"], "rule 1: scopes");
+    assert.doesNotMatch(JSON.stringify(shown), /secret/);
+  });
+
+  it("takes nothing more from an exchange that is over", () => {
+    const ring = new RequestRing({ maxRequests: 1, maxBytes: 1_000_000 });
+    const exchange = begun(ring);
+    exchange.completed(outcomeOf());
+    const next = begun(ring, { id: "next" });
+    exchange.request.fields.set("X-Late", "1");
+    exchange.explain("late", 1);
+    exchange.hookRan("late", "onRequest", 1, "returned", true);
+    next.completed(outcomeOf());
+    const shown = explanationOf(ring.newest!)!;
+    assert.deepEqual([shown.requestId, shown.hooks, shown.ownFields.set], ["next", [], []]);
+  });
+});
