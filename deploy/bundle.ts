@@ -1,5 +1,5 @@
-// `npm run bundle`: the whole program as one file, for the image, with its bytecode, a launcher, the health check and
-// the licences of what went into it. It starts sooner and in less memory than the sources, and needs no node_modules.
+// `npm run bundle`: the whole program as one file, for the image, with its bytecode, a launcher, the health check, the
+// licences of what went into it and its bill of materials. It starts sooner and in less memory than the sources, and needs no node_modules.
 // `node deploy/bundle.ts [folder]`
 import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -7,6 +7,7 @@ import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { rolldown } from "rolldown";
 import { nodeFlags } from "./node-flags.ts";
+import { sbomOf } from "./sbom.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -83,6 +84,7 @@ async function bundleInto(folder: string): Promise<void> {
     join(folder, "LICENSES-OF-OTHERS.txt"),
     licencesOf([...program.modules, ...child.modules, isolates]),
   );
+  writeFileSync(join(folder, "sbom.cdx.json"), sbomOf(root));
   execFileSync(process.execPath, [...nodeFlags, join(root, "deploy/code-cache.ts"), folder], {
     stdio: ["ignore", "ignore", "inherit"],
     timeout: 60_000,

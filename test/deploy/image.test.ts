@@ -9,6 +9,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
+import { sbomOf } from "../../deploy/sbom.ts";
 import { keyDigest } from "../../plugins/auth/api-keys/key-format.ts";
 import { buildImage, entrypointIn, root } from "../support/dockerfile.ts";
 import { bundleExtension, pluginCode } from "../support/extensions.ts";
@@ -101,10 +102,29 @@ test("the image holds the program, its health check and the licences", () => {
     "policy-thread.cjs",
     "program.cache",
     "program.cjs",
+    "sbom.cdx.json",
   ]);
   const licences = readFileSync(join(app, "LICENSES-OF-OTHERS.txt"), "utf8");
   for (const name of ["ioredis", "isolated-vm", "jose", "pino", "zod"])
     assert.match(licences, new RegExp(`^${name} \\d`, "m"));
+});
+
+test("its bill of materials names what went into it, at its version, and is the same each time", () => {
+  const text = readFileSync(join(app, "sbom.cdx.json"), "utf8");
+  const { bomFormat, metadata, components } = JSON.parse(text) as {
+    bomFormat: string;
+    metadata: { component: { name: string; purl: string } };
+    components: { name: string; version: string; purl: string; licenses: unknown[]; hashes: unknown[] }[];
+  };
+  assert.deepEqual([bomFormat, metadata.component.name], ["CycloneDX", "outrigger"]);
+  const licences = readFileSync(join(app, "LICENSES-OF-OTHERS.txt"), "utf8");
+  for (const [, name, version] of licences.matchAll(/^(\S+) (\d\S*), \S+\n$/gm)) {
+    const component = components.find((each) => each.name === name && each.version === version);
+    assert.ok(component, `${name} ${version}`);
+    assert.ok(component.purl.startsWith("pkg:npm/") && component.licenses.length > 0);
+  }
+  assert.ok(!components.some(({ name }) => name === "typescript"));
+  assert.equal(sbomOf(root), text);
 });
 
 test("the program asks for nothing but what Node brings", () => {
