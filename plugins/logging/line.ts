@@ -79,6 +79,7 @@ function courseMembers(exchange: Exchange, outcome: Outcome): string {
   if (upgrade !== undefined) members += `,"upgrade":${jsonText(upgrade)}`;
   if (outcome.grpcStatus !== undefined) members += `,"grpcStatus":${outcome.grpcStatus}`;
   if (outcome.upstreamMs !== undefined) members += `,"upstreamMs":${decimals(outcome.upstreamMs)}`;
+  if (outcome.retries !== undefined) members += `,"retries":${outcome.retries}`;
   if (outcome.answeredBy !== undefined) members += `,"answeredBy":${jsonText(outcome.answeredBy)}`;
   if (exchange.cacheStatus !== undefined) members += `,"cacheStatus":${jsonText(exchange.cacheStatus)}`;
   if (exchange.refusedBecause !== undefined)

@@ -21,6 +21,7 @@ import { Listener } from "../server/listener.ts";
 import { expiryOf, readTlsFiles, type TlsFiles, watchTlsFiles } from "../server/tls-files.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import { StallWatch } from "../telemetry/stalls.ts";
+import { Retries } from "../upstream/retry/retries.ts";
 import { createTransport } from "../upstream/transports.ts";
 import { Upstreams } from "../upstream/upstreams.ts";
 import type { DataPlane } from "./control-plane.ts";
@@ -192,6 +193,7 @@ function compilerOf(config: Config, host: PluginHost, upstreams: Upstreams): Com
   const compileParts = {
     upstreams,
     counters: createRequestCounters(host.services.metrics),
+    retries: new Retries(host.services.metrics),
     upstream: config.upstream,
     timeoutMs: config.upstreamTimeoutMs,
     protocol: config.upstreamProtocol,

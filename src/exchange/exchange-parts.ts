@@ -11,6 +11,7 @@ import { HalfClosed } from "./half-closed.ts";
 import { receivedExchange } from "./received.ts";
 import { type BodyEvents, RequestBody } from "./request-body.ts";
 import { ClientWriter, type WriterEvents } from "./respond.ts";
+import { shareKey } from "../client/client-address.ts";
 import { throughLaterHooks } from "./later-response.ts";
 import { fetchUpstream } from "./upstream-fetch.ts";
 import { upstreamRequest } from "./upstream-request.ts";
@@ -109,6 +110,17 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
 
   onDrain(): void {
     this.body.resume();
+  }
+
+  onRetry(reason: string): readonly string[] {
+    const { live, context } = this;
+    live.retries += 1;
+    live.trace?.sent(live.request.fields, context.clock.mono(), reason);
+    return live.request.fields.toFlat();
+  }
+
+  mayKeep(bytes: number): boolean {
+    return this.body.reserve(shareKey(this.inbound.client.address), bytes);
   }
 
   onBlocked(): void {

@@ -25,6 +25,7 @@ export function outcomeOf(live: LiveExchange, ending: Ending): Outcome {
     upstreamMs,
     requestBytes,
     responseBytes,
+    retries: live.retries === 0 ? undefined : live.retries,
     answeredBy: live.answeredBy,
     grpcStatus,
     error,

@@ -6,6 +6,7 @@ import type { ClientLimits } from "../client/client-limits.ts";
 import type { Paced } from "../client/pace.ts";
 import type { RequestHead } from "../http1/request-head.ts";
 import { LateBody } from "./late-body.ts";
+import { ReservedMemory } from "./reserved-memory.ts";
 import type { BodyHandler, ServerStream } from "./server-stream.ts";
 import type { TrailerRules } from "../http1/trailers.ts";
 import type { UpstreamCall } from "../upstream/transport.ts";
@@ -33,6 +34,7 @@ export class RequestBody implements Paced, BodyHandler {
   readonly #head: RequestHead;
   readonly #limits: ClientLimits;
   readonly #events: BodyEvents;
+  #memory: ReservedMemory | undefined = undefined;
   #call: UpstreamCall | undefined = undefined;
   #trailers: TrailerRules | undefined = undefined;
   #stopped = false;
@@ -46,9 +48,6 @@ export class RequestBody implements Paced, BodyHandler {
   #dropped: (() => void) | undefined = undefined;
   #late: LateBody | undefined = undefined;
   #paced = true;
-  /** Bytes of the budget that it holds, and whose. */
-  #reserved = 0;
-  #client = "";
 
   constructor(stream: ServerStream, head: RequestHead, limits: ClientLimits, events: BodyEvents) {
     this.#stream = stream;
@@ -130,19 +129,22 @@ export class RequestBody implements Paced, BodyHandler {
    * @returns undefined when there is nothing to wait for, or no memory; rejects as `readWhole` does
    */
   takeIn(client: string, announcedBytes: number, mostBytes: number): Promise<Buffer> | undefined {
-    if (this.#reserved > 0 || this.bytes > 0 || this.whole !== undefined || this.#stopped) return undefined;
+    if (this.#memory !== undefined || this.bytes > 0 || this.whole !== undefined || this.#stopped)
+      return undefined;
     const bytes = Math.min(announcedBytes, mostBytes);
-    if (bytes === 0 || !this.#limits.buffers.take(client, bytes)) return undefined;
-    this.#reserved = bytes;
-    this.#client = client;
-    return this.#collect(bytes);
+    return bytes > 0 && this.reserve(client, bytes) ? this.#collect(bytes) : undefined;
+  }
+
+  /** Takes memory for the body, or some of it, until the exchange is over. @returns false = there is none */
+  reserve(client: string, bytes: number): boolean {
+    this.#memory ??= new ReservedMemory(this.#limits.buffers, client);
+    return this.#memory.take(bytes);
   }
 
   /** The exchange is over. */
   settle(): void {
     this.#limits.pace.leave(this);
-    if (this.#reserved > 0) this.#limits.buffers.give(this.#client, this.#reserved);
-    this.#reserved = 0;
+    this.#memory?.giveBack();
     if (this.#late !== undefined && !this.complete && this.#dropped === undefined) this.#linger(this.#late);
   }
 

@@ -209,6 +209,8 @@ export interface Outcome {
   readonly responseBytes: number;
   /** What a call of gRPC ended with; absent where none was, or where it was not told. */
   readonly grpcStatus?: number | undefined;
+  /** How often the service was asked again; absent = not at all. */
+  readonly retries?: number | undefined;
   /** The plugin that answered in place of the upstream. */
   readonly answeredBy: string | undefined;
   readonly error: GatewayError | undefined;

@@ -8,6 +8,10 @@ import type { PluginHost } from "../runtime/plugin-host.ts";
 import { Slices } from "../v8/slices.ts";
 import type { RequestCounters } from "./request-counters.ts";
 import { type FieldRules, RoutedPolicy } from "./routed-policy.ts";
+import type { Retries } from "../upstream/retry/retries.ts";
+import { RetryingTransport } from "../upstream/retry/retrying-transport.ts";
+import { retryRules } from "../upstream/retry/rules.ts";
+import { WaitingCalls } from "../upstream/retry/waiting-calls.ts";
 import type { Upstreams } from "../upstream/upstreams.ts";
 import type { UpstreamProtocol, UpstreamTarget, UpstreamTransport } from "../upstream/transport.ts";
 
@@ -24,6 +28,8 @@ export interface CompileParts {
   /** PEM of the authorities that upstreams' certificates are checked against, besides the system's. */
   readonly upstreamCa: string | undefined;
   readonly fieldRules: FieldRules;
+  /** For routes with `retry`; absent = none is asked again. */
+  readonly retries?: Retries | undefined;
 }
 
 /** An upstream as routes of one policy share it. */
@@ -32,6 +38,8 @@ interface HeldUpstream {
   readonly transport: UpstreamTransport;
   /** For labels. */
   readonly name: string;
+  /** Where requests wait for it; made when a route is to. */
+  waiting?: WaitingCalls;
 }
 
 /** The pools of one policy, each held once however many routes have it. */
@@ -71,7 +79,7 @@ export async function compilePolicy(policy: EffectivePolicy, parts: CompileParts
   const specOf = (route: EffectiveRoute): RouteSpec => {
     const upstream = held.of(route.upstream, route.upstreamProtocol);
     const spec = { ...route, timeoutMs: route.timeoutMs ?? parts.timeoutMs, upstreamName: upstream.name };
-    upstreams.set(spec, upstream);
+    upstreams.set(spec, withRetry(upstream, route, parts.retries));
     return spec;
   };
   const upstreamOf = (route: CompiledRoute): HeldUpstream => upstreams.get(route.spec) as HeldUpstream;
@@ -93,6 +101,22 @@ export async function compilePolicy(policy: EffectivePolicy, parts: CompileParts
     throw error;
   }
   return RoutedPolicy.over(snapshot, parts.counters, upstreamOf, parts.fieldRules);
+}
+
+/** The upstream as a route asks it: again, where the policy says so. */
+function withRetry(
+  upstream: HeldUpstream,
+  { path, retry, bufferRequestBytes }: EffectiveRoute,
+  retries: Retries | undefined,
+): HeldUpstream {
+  if (retry === undefined || retries === undefined) return upstream;
+  const { transport } = upstream;
+  const waiting = (upstream.waiting ??= new WaitingCalls(transport, retries.time));
+  const rules = retryRules(retry, bufferRequestBytes);
+  return {
+    ...upstream,
+    transport: new RetryingTransport({ transport, waiting, rules, route: path, retries }),
+  };
 }
 
 /** HTTP/2 is `h2` over TLS and `h2c` in clear, whichever was written. */

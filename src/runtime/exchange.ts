@@ -54,6 +54,8 @@ export class LiveExchange implements Exchange, FieldWatcher {
   choices: Map<string, string> | undefined = undefined;
   /** When the running hook began, on the monotonic clock. */
   hookMono = 0;
+  /** How often the service was asked again. */
+  retries = 0;
   /** Name of the plugin that answered in place of the upstream. */
   answeredBy: string | undefined = undefined;
   readonly #io: ExchangeIo;

@@ -5,8 +5,8 @@ import type { Exchange, Outcome, TraceIds } from "../plugin-api/exchange.ts";
 export interface LiveTrace extends TraceIds {
   /** A hook took long, or waited for something. Milliseconds on the monotonic clock. */
   hookRan(plugin: string, phase: string, fromMono: number, toMono: number, failed: boolean): void;
-  /** The service is asked: it is told of the span that asks. */
-  sent(fields: Fields, nowMono: number): void;
+  /** The service is asked: it is told of the span that asks. @param retried why it is asked again */
+  sent(fields: Fields, nowMono: number, retried?: string): void;
   /** The response leaves for the client. */
   answered(fields: Fields): void;
   ended(exchange: Exchange, outcome: Outcome): void;

@@ -14,6 +14,7 @@ import {
 import { extensionFields, extensionNames, extensionsUsed } from "./extensions-field.ts";
 import type { PositionedDocument } from "./positioned-builder.ts";
 import { type PolicyDocument, type SchemaOptions, documentSchema } from "./schema.ts";
+import { retryFields } from "./retry-field.ts";
 import { readYaml } from "./yaml.ts";
 
 export const defaultMaxBytes = 1_048_576;
@@ -205,6 +206,7 @@ const routeFields = [
   "bufferRequestBytes",
   "restorePrefix",
   "upstreamProtocol",
+  "retry",
   "tracing",
 ];
 
@@ -227,6 +229,7 @@ const testFields = [
 
 function unknownField(path: Path, key: string, plugins: readonly string[]): string {
   if (path.at(-2) === "pluginConfig") return unknownName("unknown plugin", key, plugins);
+  if (path.at(-2) === "retry") return unknownName("unknown field", key, retryFields);
   const known = path[0] === "tests" ? testFields : path[0] === "extensions" ? extensionFields : routeFields;
   return unknownName("unknown field", key, path.length === 1 ? documentFields : known);
 }

@@ -32,6 +32,7 @@ export interface EffectiveRoute {
   readonly bufferRequestBytes: number;
   readonly restorePrefix?: boolean | undefined;
   readonly upstreamProtocol?: PolicyRoute["upstreamProtocol"];
+  readonly retry?: PolicyRoute["retry"];
   readonly tracing?: TracingField;
   /** Takes nobody. */
   readonly closed?: boolean;
@@ -112,6 +113,7 @@ function ownFields(route: PolicyRoute): Omit<EffectiveRoute, "plugins" | "plugin
     bufferRequestBytes: route.bufferRequestBytes ?? defaultBufferRequestBytes,
     restorePrefix: route.restorePrefix,
     upstreamProtocol: route.upstreamProtocol,
+    ...(route.retry !== undefined && { retry: route.retry }),
   };
 }
 

@@ -1,7 +1,7 @@
 // The policy document: the strict schema of its own fields, with descriptions. What stands under
 // `pluginConfig.<plugin>` is that plugin's business and is checked once it is merged (routes.ts).
 import { z } from "zod";
-import { FormatError, type UpstreamAddress, parseUpstream } from "../../config/formats.ts";
+import type { UpstreamAddress } from "../../config/formats.ts";
 import { knownMethods, methodName } from "../../language/methods.ts";
 import { leadingFlaw, leadingSegments, pathPattern } from "../../language/path-pattern.ts";
 import { foldCase } from "../../language/path-reading.ts";
@@ -9,7 +9,9 @@ import { type Extensions, extensionsField } from "./extensions-field.ts";
 import { unknownName } from "./problems.ts";
 import { type LintField, lint } from "./lint-field.ts";
 import { type TracingField, tracing } from "./tracing-field.ts";
+import { upstreamFlaw } from "./upstream-flaw.ts";
 import { type PolicyTest, tests } from "./tests-field.ts";
+import { retry, type RetryField } from "./retry-field.ts";
 import { bufferRequestBytes, maxAgeMs, restorePrefix, timeout, upstreamProtocol } from "./route-fields.ts";
 
 /** What a policy has to know of a plugin; every plugin definition is one. */
@@ -70,6 +72,7 @@ export interface PolicyRoute {
   readonly bufferRequestBytes?: number | undefined;
   readonly restorePrefix?: boolean | undefined;
   readonly upstreamProtocol?: "http1" | "h2c" | "h2" | "auto" | undefined;
+  readonly retry?: RetryField;
   readonly tracing?: TracingField;
 }
 
@@ -99,17 +102,6 @@ const failClosed = z
 /** The field `failMode` that every plugin's configuration has beside the plugin's own options. */
 export function failModeOf({ security }: Pick<PolicyPlugin, "security">): z.ZodType {
   return security ? failClosed : failMode;
-}
-
-function upstreamFlaw(text: string, isAllowed: (target: UpstreamAddress) => boolean): string | undefined {
-  try {
-    const target = parseUpstream(text);
-    if (isAllowed(target)) return undefined;
-    return `${target.name} is neither on loopback nor in OUTRIGGER_UPSTREAM_ALLOW: add ${target.name} there to allow it`;
-  } catch (error) {
-    if (error instanceof FormatError) return error.message;
-    throw error;
-  }
 }
 
 // Checks across members run also when a member is wrong: all problems at once. zod skips them otherwise.
@@ -220,6 +212,7 @@ function routeSchema(options: SchemaOptions) {
       bufferRequestBytes,
       restorePrefix,
       upstreamProtocol,
+      retry,
       tracing,
     })
     .superRefine(routeCheck(options), always);

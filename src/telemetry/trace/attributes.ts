@@ -61,6 +61,14 @@ export function upstreamAttributes(exchange: Exchange, outcome: Outcome | undefi
   return list;
 }
 
+/** @param resends how often the request had been sent before @param failure why it was sent again after that */
+export function resendAttributes(resends: number, failure: string | undefined): Attributes {
+  return [
+    ...(resends === 0 ? [] : ["http.request.resend_count", resends]),
+    ...(failure === undefined ? [] : ["error.type", failure]),
+  ];
+}
+
 function errorType({ error, status }: Outcome): string | undefined {
   if (error !== undefined) return error.code;
   return status >= 500 ? String(status) : undefined;

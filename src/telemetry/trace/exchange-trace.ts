@@ -7,7 +7,7 @@ import type { Fields } from "../../plugin-api/fields.ts";
 import type { LiveTrace, TracingRules } from "../../runtime/live-trace.ts";
 import { type RemoteParent, sampledFlag, traceparent } from "./context.ts";
 import { newSpanId } from "./ids.ts";
-import { requestAttributes, upstreamAttributes } from "./attributes.ts";
+import { requestAttributes, resendAttributes, upstreamAttributes } from "./attributes.ts";
 import { type Span, spanKinds } from "./span.ts";
 
 /** Of hooks and tries of one exchange; more are not told of. */
@@ -28,6 +28,18 @@ interface Try {
   readonly spanId: string;
   readonly fromMono: number;
   readonly toMono: number;
+  /** What became of it. */
+  readonly failure: string;
+}
+
+/** How a try ended. */
+interface TryEnd {
+  readonly ends: number;
+  /** Of the last one. */
+  readonly outcome: Outcome | undefined;
+  /** How many there were before it. */
+  readonly resends: number;
+  readonly error: string | undefined;
 }
 
 export interface TraceParts {
@@ -73,12 +85,17 @@ export class ExchangeTrace implements LiveTrace {
       this.#hooks.push({ name: `${plugin}.${phase}`, plugin, phase, fromMono, toMono, failed });
   }
 
-  sent(fields: Fields, nowMono: number): void {
+  sent(fields: Fields, nowMono: number, retried = "retried"): void {
     const { flags, state } = this.#parts;
     if (this.#sentId !== undefined) {
       this.#failedTries ??= [];
       if (this.#failedTries.length < mostParts)
-        this.#failedTries.push({ spanId: this.#sentId, fromMono: this.#sentMono, toMono: nowMono });
+        this.#failedTries.push({
+          spanId: this.#sentId,
+          fromMono: this.#sentMono,
+          toMono: nowMono,
+          failure: retried,
+        });
     }
     this.#sentId = newSpanId();
     this.#sentMono = nowMono;
@@ -109,11 +126,16 @@ export class ExchangeTrace implements LiveTrace {
       attributes: requestAttributes(exchange, outcome),
       error: errorOf(outcome),
     });
-    for (const each of this.#failedTries ?? [])
-      sink.add(this.#tryOf(each, exchange, { ends: each.toMono - startedMono, outcome: undefined }));
+    const failed = this.#failedTries ?? [];
+    for (const [resends, each] of failed.entries()) {
+      const ends = each.toMono - startedMono;
+      sink.add(this.#tryOf(each, exchange, { ends, outcome: undefined, resends, error: each.failure }));
+    }
     if (this.#sentId !== undefined) {
       const last = { spanId: this.#sentId, fromMono: this.#sentMono };
-      sink.add(this.#tryOf(last, exchange, { ends: outcome.durationMs, outcome }));
+      const ends = outcome.durationMs;
+      const resends = failed.length;
+      sink.add(this.#tryOf(last, exchange, { ends, outcome, resends, error: errorOf(outcome) }));
     }
     for (const hook of this.#hooks ?? []) {
       sink.add({
@@ -138,7 +160,7 @@ export class ExchangeTrace implements LiveTrace {
   #tryOf(
     { spanId, fromMono }: Pick<Try, "spanId" | "fromMono">,
     exchange: Exchange,
-    { ends, outcome }: { readonly ends: number; readonly outcome: Outcome | undefined },
+    { ends, outcome, resends, error }: TryEnd,
   ): Span {
     const fromMs = fromMono - exchange.startedMono;
     return {
@@ -147,8 +169,11 @@ export class ExchangeTrace implements LiveTrace {
       kind: spanKinds.client,
       fromMs,
       toMs: Math.max(ends, fromMs),
-      attributes: upstreamAttributes(exchange, outcome),
-      error: outcome === undefined ? "retried" : errorOf(outcome),
+      attributes: [
+        ...upstreamAttributes(exchange, outcome),
+        ...resendAttributes(resends, outcome === undefined ? error : undefined),
+      ],
+      error,
     };
   }
 

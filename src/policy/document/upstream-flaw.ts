@@ -1,0 +1,17 @@
+// What is wrong with a route's `upstream`.
+import { FormatError, type UpstreamAddress, parseUpstream } from "../../config/formats.ts";
+
+/** @returns undefined for one that may be named */
+export function upstreamFlaw(
+  text: string,
+  isAllowed: (target: UpstreamAddress) => boolean,
+): string | undefined {
+  try {
+    const target = parseUpstream(text);
+    if (isAllowed(target)) return undefined;
+    return `${target.name} is neither on loopback nor in OUTRIGGER_UPSTREAM_ALLOW: add ${target.name} there to allow it`;
+  } catch (error) {
+    if (error instanceof FormatError) return error.message;
+    throw error;
+  }
+}

@@ -1,0 +1,30 @@
+// What retries of all routes of the process have in common: one budget, one clock, one count.
+import type { Counter, Metrics } from "../../plugin-api/contract.ts";
+import { RetryBudget } from "./budget.ts";
+import type { RetryReason } from "./rules.ts";
+import { type RetryTime, systemTime } from "./time.ts";
+
+/** What became of the wish to ask again. */
+export type RetryResult = "sent" | "waited" | "over_budget" | "past_deadline" | "body_not_kept";
+
+export class Retries {
+  readonly time: RetryTime;
+  readonly random: () => number;
+  readonly budget = new RetryBudget();
+  readonly #counter: (...values: string[]) => Counter;
+
+  constructor(metrics: Metrics, time: RetryTime = systemTime, random: () => number = Math.random) {
+    this.time = time;
+    this.random = random;
+    this.#counter = metrics.counter(
+      "outrigger_retries_total",
+      "Requests that were to be sent to the service again, by route, reason and what became of it",
+      ["route", "reason", "result"],
+    );
+  }
+
+  /** @param route its pattern */
+  count(route: string, reason: RetryReason, result: RetryResult): void {
+    this.#counter(route, reason, result).inc();
+  }
+}

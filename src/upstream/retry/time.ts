@@ -1,0 +1,16 @@
+// The time that retries are told by; tests hand in another.
+
+export interface RetryTime {
+  /** Milliseconds on a clock that only goes forward. */
+  mono(): number;
+  /** Calls once, that much later. @returns calls it off */
+  after(ms: number, call: () => void): () => void;
+}
+
+export const systemTime: RetryTime = {
+  mono: () => performance.now(),
+  after: (ms, call) => {
+    const timer = setTimeout(call, ms);
+    return () => clearTimeout(timer);
+  },
+};

@@ -1,0 +1,105 @@
+// Requests that wait for a service which refuses connections: one that restarts is back in a moment. One connection at a
+// time shows whether it is, however many wait.
+import type { GatewayError } from "../../plugin-api/errors.ts";
+import { type Claimant, countOf } from "../shares.ts";
+import type { UpstreamTransport } from "../transport.ts";
+import { isAbsence } from "./rules.ts";
+import type { RetryTime } from "./time.ts";
+
+export interface WaitingCall extends Claimant {
+  /** When it has waited enough, on the monotonic clock. */
+  readonly waitsUntil: number;
+  /** The service takes connections. */
+  serviceIsBack(): void;
+  waitedInVain(error: GatewayError): void;
+}
+
+const mostWaiting = 1_024;
+/** One client takes no more than half of the places. */
+const mostOfOne = mostWaiting / 2;
+const everyMs = 50;
+const connectLimitMs = 1_000;
+
+export class WaitingCalls {
+  readonly #transport: UpstreamTransport;
+  readonly #time: RetryTime;
+  readonly #waiting = new Set<WaitingCall>();
+  #failure: GatewayError | undefined = undefined;
+  #stop: (() => void) | undefined = undefined;
+
+  constructor(transport: UpstreamTransport, time: RetryTime) {
+    this.#transport = transport;
+    this.#time = time;
+  }
+
+  /** How the service was found absent; undefined = it was not, as far as is known. */
+  get absence(): GatewayError | undefined {
+    return this.#failure;
+  }
+
+  /** @param failure that shows that the service is absent @returns false = there is no room */
+  add(call: WaitingCall, failure: GatewayError): boolean {
+    const waiting = this.#waiting;
+    if (waiting.size >= mostWaiting) return false;
+    const { client } = call;
+    if (client !== undefined && waiting.size >= mostOfOne && countOf(waiting, client) >= mostOfOne)
+      return false;
+    waiting.add(call);
+    if (waiting.size === 1) {
+      this.#failure = failure;
+      this.#later();
+    }
+    return true;
+  }
+
+  remove(call: WaitingCall): void {
+    if (this.#waiting.delete(call) && this.#waiting.size === 0) this.#end();
+  }
+
+  #later(): void {
+    this.#stop = this.#time.after(everyMs, () => this.#look());
+  }
+
+  #look(): void {
+    this.#endWaits();
+    if (this.#waiting.size === 0) return;
+    this.#stop = this.#transport.openOwn(
+      { client: undefined, connectTimeoutMs: connectLimitMs },
+      {
+        onReady: (socket) => {
+          socket.on("error", () => {}).destroy();
+          this.#back();
+        },
+        onFail: (error) => {
+          if (!isAbsence(error.code)) return this.#back();
+          this.#failure = error;
+          this.#later();
+        },
+      },
+    );
+  }
+
+  #endWaits(): void {
+    const now = this.#time.mono();
+    for (const call of this.#waiting) {
+      if (call.waitsUntil > now) continue;
+      const failure = this.#failure as GatewayError;
+      this.remove(call);
+      call.waitedInVain(failure);
+    }
+  }
+
+  /** Whatever it is that answers there now, the requests themselves show it. */
+  #back(): void {
+    const calls = [...this.#waiting];
+    this.#waiting.clear();
+    this.#end();
+    for (const call of calls) call.serviceIsBack();
+  }
+
+  #end(): void {
+    this.#stop?.();
+    this.#stop = undefined;
+    this.#failure = undefined;
+  }
+}
