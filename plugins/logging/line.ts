@@ -78,6 +78,8 @@ function courseMembers(exchange: Exchange, outcome: Outcome): string {
   let members = "";
   if (upgrade !== undefined) members += `,"upgrade":${jsonText(upgrade)}`;
   if (outcome.grpcStatus !== undefined) members += `,"grpcStatus":${outcome.grpcStatus}`;
+  if (outcome.requestMessages !== undefined)
+    members += `,"requestMessages":${outcome.requestMessages},"responseMessages":${outcome.responseMessages ?? 0}`;
   if (outcome.upstreamMs !== undefined) members += `,"upstreamMs":${decimals(outcome.upstreamMs)}`;
   if (outcome.retries !== undefined) members += `,"retries":${outcome.retries}`;
   if (outcome.answeredBy !== undefined) members += `,"answeredBy":${jsonText(outcome.answeredBy)}`;

@@ -10,6 +10,7 @@ import type { ClientLimits } from "../client/client-limits.ts";
 import type { IntrusiveItem } from "../v8/intrusive-set.ts";
 import type { RequestHead } from "../http1/request-head.ts";
 import type { RoutedPolicy, ServedRoute } from "../routing/routed-policy.ts";
+import type { Messages } from "./messages.ts";
 import type { ServerStream } from "./server-stream.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "../upstream/transport.ts";
 
@@ -26,6 +27,8 @@ export interface Inbound {
 
 /** The connections of an upgrade that was accepted. */
 export interface RunningTunnel {
+  /** Both ways, so far. */
+  readonly moved: number;
   /** The caller may not go on. */
   end(): void;
   /** The process is about to end. */
@@ -52,8 +55,21 @@ export interface CarriedExchange extends UpstreamHandler, IntrusiveItem {
   revoke(error: GatewayError, because: string): void;
   /** The process ends: breaks it off, so that the client cannot take what it has got for complete. */
   shutDown(): void;
-  /** Of an upgrade that was accepted. */
-  readonly tunnel: RunningTunnel | undefined;
+  /** The process is about to end: what lasts as long as it likes is told so, where it has words for that. */
+  goAway(): void;
+  /** It may last as long as both sides like: nobody waits for its end. */
+  readonly lastsLong: boolean;
+  /** It is a stream to which the route's time limit between chunks does not apply, or that counts as one. */
+  readonly isStream: boolean;
+  /** Bytes of its bodies, or of its tunnel, both ways. */
+  readonly moved: number;
+  /** For whoever looks whether it is idle: `moved` when it last grew, and when that was. */
+  movedBefore: number;
+  movedMono: number;
+  /** Counted where it has any: frames of a WebSocket, messages of gRPC. */
+  messages: Messages | undefined;
+  /** Tells the metrics of them. */
+  tellMessages(): void;
   /** The tunnel is over. */
   finish(responseBytes: number): void;
 }

@@ -1,6 +1,7 @@
 // What is refused before any plugin is asked.
 import { GatewayError } from "../plugin-api/errors.ts";
 import { isLooping } from "../client/client-address.ts";
+import { tooLarge } from "./body-errors.ts";
 import type { Inbound } from "./context.ts";
 import type { Routing } from "../routing/routed-policy.ts";
 
@@ -15,7 +16,7 @@ export function earlyRefusal(
     return new GatewayError("proxy_loop", "The request has passed too many sidecars.");
   }
   if (maxBodyBytes > 0 && head.contentLength > maxBodyBytes) {
-    return new GatewayError("payload_too_large", `The body is larger than ${maxBodyBytes} bytes.`);
+    return tooLarge(maxBodyBytes);
   }
   return undefined;
 }

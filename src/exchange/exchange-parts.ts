@@ -1,13 +1,15 @@
 // What an exchange is made of, and what goes straight through to its ends, whatever state it is in.
-import type { UpstreamAnswer } from "../plugin-api/contract.ts";
+import type { Outcome, UpstreamAnswer } from "../plugin-api/contract.ts";
 import { isGrpcType } from "../plugin-api/grpc-type.ts";
-import type { GatewayError } from "../plugin-api/errors.ts";
+import { GatewayError } from "../plugin-api/errors.ts";
 import type { RoutedPolicy, Routing, ServedRoute } from "../routing/routed-policy.ts";
 import type { ExchangeIo, LiveExchange } from "../runtime/exchange.ts";
 import type { TapFaults } from "../runtime/taps.ts";
 import type { UpstreamCall, UpstreamRequest } from "../upstream/transport.ts";
-import type { Inbound, ProxyContext } from "./context.ts";
+import { GrpcMessages } from "./grpc-messages.ts";
+import type { Inbound, ProxyContext, RunningTunnel } from "./context.ts";
 import { HalfClosed } from "./half-closed.ts";
+import { Messages, tooManyMessages } from "./messages.ts";
 import { receivedExchange } from "./received.ts";
 import { type BodyEvents, RequestBody } from "./request-body.ts";
 import { ClientWriter, type WriterEvents } from "./respond.ts";
@@ -15,6 +17,8 @@ import { shareKey } from "../client/client-address.ts";
 import { throughLaterHooks } from "./later-response.ts";
 import { fetchUpstream } from "./upstream-fetch.ts";
 import { upstreamRequest } from "./upstream-request.ts";
+
+export const shuttingDown = new GatewayError("draining", "This sidecar is shutting down.");
 
 export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEvents, TapFaults {
   readonly live: LiveExchange;
@@ -30,6 +34,10 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
   /** Gives the upstream's side up, and lets it go on. */
   protected call: UpstreamCall | undefined = undefined;
   protected halfClosed: HalfClosed | undefined = undefined;
+  tunnel: RunningTunnel | undefined = undefined;
+  messages: Messages | undefined = undefined;
+  movedBefore = -1;
+  movedMono = 0;
 
   constructor(context: ProxyContext, policy: RoutedPolicy, routing: Routing, inbound: Inbound) {
     const { stream, head, client } = inbound;
@@ -39,8 +47,8 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     this.route = routing.route;
     this.inbound = inbound;
     this.writer = new ClientWriter(stream, this, context.clients, client.address);
-    this.writer.grpc = stream.httpVersion === "2.0" && isGrpcType(head.fields.get("content-type"));
     this.body = new RequestBody(stream, head, context.clients, this);
+    if (stream.httpVersion === "2.0" && isGrpcType(head.fields.get("content-type"))) this.#beginGrpc();
     this.live = receivedExchange(inbound, this.route, context.clock, this);
     this.live.trace = context.tracer?.begin(this.live, this.route.tracing);
     if (context.recorder !== undefined) this.#record(context.recorder);
@@ -55,6 +63,53 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
   abstract bodyFailed(error: GatewayError): void;
   abstract onBroken(): void;
   abstract crashed(error: unknown): void;
+  abstract shutDown(): void;
+  abstract revoke(error: GatewayError, because: string): void;
+
+  #beginGrpc(): void {
+    const followers = { request: new GrpcMessages(), response: new GrpcMessages() };
+    this.messages = new Messages(followers, this.route.maxMessagesPerSecond, () =>
+      this.revoke(tooManyMessages, "more messages than maxMessagesPerSecond"),
+    );
+    this.writer.grpc = true;
+    this.writer.messages = followers.response;
+    this.body.messages = this.messages;
+  }
+
+  get lastsLong(): boolean {
+    return this.inbound.stream.upgrades || this.writer.isEventStream;
+  }
+
+  get isStream(): boolean {
+    return this.tunnel !== undefined || this.writer.grpc || this.writer.isEventStream;
+  }
+
+  get moved(): number {
+    return this.tunnel?.moved ?? this.body.bytes + this.writer.bytes;
+  }
+
+  goAway(): void {
+    if (this.tunnel !== undefined) this.tunnel.goAway();
+    else if (this.writer.isEventStream) this.shutDown();
+  }
+
+  /** What its ends have seen. */
+  protected get told(): Pick<
+    Outcome,
+    "requestBytes" | "grpcStatus" | "requestMessages" | "responseMessages"
+  > {
+    const { messages } = this;
+    return {
+      requestBytes: this.body.bytes,
+      grpcStatus: this.writer.grpcStatus,
+      requestMessages: messages?.request.messages,
+      responseMessages: messages?.response.messages,
+    };
+  }
+
+  tellMessages(): void {
+    this.messages?.tell((direction, messages) => this.route.countMessages(direction, messages));
+  }
 
   /** Whether the client is told that the connection ends with this response. */
   protected get isLast(): boolean {
@@ -89,6 +144,7 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
   }
 
   upstreamRequest(body: UpstreamRequest["body"]): UpstreamRequest {
+    if (Buffer.isBuffer(body)) this.messages?.follow(body);
     const nowMono = this.context.clock.mono();
     this.live.trace?.sent(this.live.request.fields, nowMono);
     const request = upstreamRequest(this, body, this.context.limits);

@@ -6,7 +6,7 @@ import { GatewayError } from "../plugin-api/errors.ts";
 import { LiveResponse, mayHaveBody } from "../runtime/response.ts";
 import type { CarriedExchange, RunningTunnel } from "./context.ts";
 import { earlyRefusal } from "./early.ts";
-import { ExchangeParts } from "./exchange-parts.ts";
+import { ExchangeParts, shuttingDown } from "./exchange-parts.ts";
 import { outcomeOf } from "./outcome.ts";
 import type { StreamHandler } from "./server-stream.ts";
 import { type ExchangeState, mayFollow } from "./state.ts";
@@ -15,7 +15,6 @@ import { openTunnel } from "./upgrade.ts";
 import { countHop } from "./upstream-request.ts";
 
 export class ServerExchange extends ExchangeParts implements CarriedExchange, StreamHandler {
-  tunnel: RunningTunnel | undefined = undefined;
   #state: ExchangeState = "deciding";
   /** The response that is in its phase, or was sent. */
   #response: LiveResponse | undefined = undefined;
@@ -198,7 +197,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
 
   /** The response that was to come, or came, cannot be completed. */
   #failed(error: GatewayError): void {
-    if (this.writer.headSent) this.#breakOff();
+    if (this.writer.headSent) this.#breakOff(error);
     else this.#refuse(error);
   }
 
@@ -223,7 +222,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
   shutDown(): void {
     if (this.over || this.#state === "broken" || this.inbound.stream.finished) return;
     this.#endedBy = "shutdown";
-    if (this.tunnel === undefined) this.#breakOff();
+    if (this.tunnel === undefined) this.#breakOff(shuttingDown);
     else this.inbound.stream.destroy();
   }
 
@@ -232,10 +231,11 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
   }
 
   /** The client must not take what it has got for complete. */
-  #breakOff(): void {
+  #breakOff(error?: GatewayError): void {
     this.#to("broken");
     this.dropUpstream();
-    this.writer.reset();
+    if (error === undefined || !this.writer.endEarly(error, this.#endedBy !== undefined)) this.writer.reset();
+    else if (!this.body.complete) this.body.discard(() => this.writer.close());
   }
 
   /** A fault of our own. */
@@ -281,9 +281,8 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
       error: this.#error,
       endedMono: this.#answeredMono ?? this.context.clock.mono(),
       upstreamMs: this.#upstreamMs,
-      requestBytes: this.body.bytes,
+      ...this.told,
       responseBytes,
-      grpcStatus: this.writer.grpcStatus,
     });
     // A hook that has not settled yet may still take what its onComplete gives back, and needs its plugin.
     if (this.live.busy) this.live.whenIdle(() => this.#completed(outcome));
@@ -294,6 +293,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
     this.route.chain.complete(this.live, outcome);
     this.live.completed(outcome);
     this.route.count(this.inbound.head.method, outcome);
+    this.tellMessages();
     this.policy.snapshot.leave();
     this.context.ended(this);
   }

@@ -5,7 +5,14 @@ import type { ExchangeState } from "./state.ts";
 
 export interface Ending extends Pick<
   Outcome,
-  "status" | "error" | "upstreamMs" | "requestBytes" | "responseBytes" | "grpcStatus"
+  | "status"
+  | "error"
+  | "upstreamMs"
+  | "requestBytes"
+  | "responseBytes"
+  | "grpcStatus"
+  | "requestMessages"
+  | "responseMessages"
 > {
   readonly complete: boolean;
   /** Its caller might not go on, or the process ends. */
@@ -18,6 +25,7 @@ export interface Ending extends Pick<
 
 export function outcomeOf(live: LiveExchange, ending: Ending): Outcome {
   const { status, error, upstreamMs, requestBytes, responseBytes, grpcStatus } = ending;
+  const { requestMessages, responseMessages } = ending;
   return {
     status,
     end: endOf(ending),
@@ -28,6 +36,8 @@ export function outcomeOf(live: LiveExchange, ending: Ending): Outcome {
     retries: live.retries === 0 ? undefined : live.retries,
     answeredBy: live.answeredBy,
     grpcStatus,
+    requestMessages,
+    responseMessages,
     error,
   };
 }

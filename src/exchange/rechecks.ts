@@ -30,6 +30,10 @@ const noIo = {
 };
 
 const credentialEnded = new GatewayError("authentication_required", "The credential has ended.");
+const tooQuiet = new GatewayError(
+  "upstream_timeout",
+  "Nothing has come for as long as the route allows a stream to be silent.",
+);
 const tooOld = new GatewayError("upstream_timeout", "The exchange is older than its route allows.");
 
 export class Rechecks {
@@ -66,6 +70,7 @@ export class Rechecks {
 
   #look(exchange: CarriedExchange, policy: RoutedPolicy): void {
     const { live, route } = exchange;
+    exchange.tellMessages();
     const ageMs = this.#parts.clock.mono() - live.startedMono;
     // One whose hooks are still at work has not been let in yet.
     if (ageMs < this.#parts.everyMs || live.over || live.busy || this.#asking.has(exchange)) return;
@@ -81,6 +86,16 @@ export class Rechecks {
     }
   }
 
+  /** Seen from one look to the next. */
+  #isIdle(exchange: CarriedExchange, maxIdleMs: number): boolean {
+    const { moved } = exchange;
+    const now = this.#parts.clock.mono();
+    if (moved === exchange.movedBefore) return now - exchange.movedMono >= maxIdleMs;
+    exchange.movedBefore = moved;
+    exchange.movedMono = now;
+    return false;
+  }
+
   #judge(exchange: CarriedExchange, policy: RoutedPolicy, ageMs: number): void {
     const { inbound } = exchange;
     // The chain has changed the fields of the first reading.
@@ -93,6 +108,10 @@ export class Rechecks {
     }
     if (ageMs >= route.maxAgeMs) {
       exchange.revoke(tooOld, "older than maxAgeMs");
+      return;
+    }
+    if (exchange.isStream && this.#isIdle(exchange, route.maxIdleMs)) {
+      exchange.revoke(tooQuiet, "silent for maxIdleMs");
       return;
     }
     const again = receivedExchange({ ...inbound, head }, route, this.#parts.clock, noIo);

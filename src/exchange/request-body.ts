@@ -5,8 +5,10 @@ import { countForGc } from "../v8/gc-pacing.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
 import type { Paced } from "../client/pace.ts";
 import type { RequestHead } from "../http1/request-head.ts";
+import { stalledError, tooLarge } from "./body-errors.ts";
 import { LateBody } from "./late-body.ts";
 import { ReservedMemory } from "./reserved-memory.ts";
+import type { Messages } from "./messages.ts";
 import type { BodyHandler, ServerStream } from "./server-stream.ts";
 import type { TrailerRules } from "../http1/trailers.ts";
 import type { UpstreamCall } from "../upstream/transport.ts";
@@ -30,6 +32,8 @@ export class RequestBody implements Paced, BodyHandler {
   windowBegan = 0;
   /** The body in memory, after `readWhole`. */
   whole: Buffer | undefined = undefined;
+  /** Counted as they go to the upstream. */
+  messages: Messages | undefined = undefined;
   readonly #stream: ServerStream;
   readonly #head: RequestHead;
   readonly #limits: ClientLimits;
@@ -78,7 +82,10 @@ export class RequestBody implements Paced, BodyHandler {
     const read = this.#read;
     this.#read = [];
     let more = true;
-    for (const chunk of read) more = call.write(chunk);
+    for (const chunk of read) {
+      this.messages?.follow(chunk);
+      more = call.write(chunk);
+    }
     this.#stream.read(this);
     if (!more) return;
     this.#await(true);
@@ -259,6 +266,7 @@ export class RequestBody implements Paced, BodyHandler {
       this.#failed(tooLarge(this.#limits.maxBodyBytes));
       return;
     }
+    this.messages?.follow(chunk);
     if (call.write(chunk)) return;
     this.#stream.pause();
     // Now it is the upstream that is waited for: its own time limits count.
@@ -288,12 +296,4 @@ export class RequestBody implements Paced, BodyHandler {
     if (!awaited) this.#limits.pace.leave(this);
     else if (this.#paced) this.#limits.pace.watch(this);
   }
-}
-
-function tooLarge(limit: number): GatewayError {
-  return new GatewayError("payload_too_large", `The body is larger than ${limit} bytes.`);
-}
-
-function stalledError(): GatewayError {
-  return new GatewayError("request_timeout", "The body stopped coming, or came too slowly.");
 }

@@ -1,18 +1,18 @@
 // The only writer to the client: heads, bodies, interim responses, and the reset that tells a broken answer from a
 // complete one.
-import type { Socket } from "node:net";
+import type { GatewayError } from "../plugin-api/errors.ts";
 import { Fields } from "../plugin-api/fields.ts";
 import { mayHaveBody, type LiveResponse } from "../runtime/response.ts";
 import { isFinalStatus } from "../runtime/verdict.ts";
 import { BodyTransforms } from "./body-transforms.ts";
-import { shareKey } from "../client/client-address.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
 import { isAlwaysHopByHop } from "../http1/hop-by-hop.ts";
 import { allowedTrailers } from "../http1/trailers.ts";
+import { ClientTaker } from "./client-taker.ts";
+import { earlyEnd, isEventStream } from "./early-end.ts";
 import { refuseAsGrpc } from "./grpc-refusal.ts";
+import type { MessageFollower } from "./messages.ts";
 import type { ServerStream } from "./server-stream.ts";
-import type { Taker } from "../client/taking-pace.ts";
-import { handedOver } from "../client/unacknowledged.ts";
 
 export interface WriterEvents {
   /** The client can take more body. */
@@ -27,27 +27,19 @@ export interface WriterEvents {
 const resetContent = 205;
 const none: readonly string[] = [];
 
-/** How much of an answer may wait for its client, so that the connection to the service is free for others. */
-const aheadBytes = 256 * 1024;
-
 /** Writes one response. After `reset` or the client's leaving, everything is a no-op. */
-export class ClientWriter implements Taker {
+export class ClientWriter extends ClientTaker {
   /** Of the head that was sent; 0 before. */
   status = 0;
   /** Whether the client speaks gRPC: errors of ours are told in its words. */
   grpc = false;
   /** What the response said of a call of gRPC. */
   grpcStatus: number | undefined = undefined;
+  /** Messages of a call of gRPC. */
+  messages: MessageFollower | undefined = undefined;
   /** Bytes of content handed to the client. */
   bytes = 0;
-  readonly #stream: ServerStream;
   readonly #events: WriterEvents;
-  setIndex = -1;
-  waitedMs = 0;
-  takenBefore = -1;
-  handedBefore = 0;
-  readonly #limits: ClientLimits;
-  readonly #client: string;
   #response: LiveResponse | undefined = undefined;
   #transforms: BodyTransforms | undefined = undefined;
   #early: Buffer[] | undefined = undefined;
@@ -58,15 +50,11 @@ export class ClientWriter implements Taker {
   #over = false;
   /** Only `close` ends the connection. */
   #held = false;
-  /** Bytes of the budget that it holds. */
-  #reserved = 0;
 
   /** @param client whose memory a waiting answer takes */
   constructor(stream: ServerStream, events: WriterEvents, limits: ClientLimits, client: string) {
-    this.#stream = stream;
+    super(stream, limits, client);
     this.#events = events;
-    this.#limits = limits;
-    this.#client = client;
   }
 
   get headSent(): boolean {
@@ -82,7 +70,7 @@ export class ClientWriter implements Taker {
     if (this.grpc && response.error !== undefined) refuseAsGrpc(response);
     const { status, fields, transforms } = response;
     if (!isFinalStatus(status)) throw new Error(`${status} is no status`);
-    this.#bodiless = this.#stream.method === "HEAD" || !mayHaveBody(status) || status === resetContent;
+    this.#bodiless = this.stream.method === "HEAD" || !mayHaveBody(status) || status === resetContent;
     // What the service's Connection named is gone since its head came.
     fields.deleteWhere(isAlwaysHopByHop);
     // RFC 9110 section 8.6 for 204; a length from before a transform would cut the next response off, or into it.
@@ -93,7 +81,7 @@ export class ClientWriter implements Taker {
     if (close) fields.set("Connection", "close");
     // The service's words are about its own status.
     const statusText = status === response.received ? response.statusText : undefined;
-    this.#stream.respond(status, statusText, fields.toFlat());
+    this.stream.respond(status, statusText, fields.toFlat());
     this.#response = response;
     this.status = status;
     if (this.grpc) this.#noteGrpc(fields.get("grpc-status"));
@@ -152,13 +140,33 @@ export class ClientWriter implements Taker {
   close(): void {
     this.#held = false;
     // Otherwise a transform is still at work, and ends the response as any other.
-    if (this.#over) this.#stream.destroy();
+    if (this.#over) this.stream.destroy();
+  }
+
+  /** Whether it is one that lasts as long as its client likes. */
+  get isEventStream(): boolean {
+    return this.#response !== undefined && isEventStream(this.#response);
+  }
+
+  /**
+   * Ends a response before its time, where its kind has words for that.
+   * @param ours whether this side ends it; else it broke
+   * @returns whether it did; what is left is a reset
+   */
+  endEarly(error: GatewayError, ours: boolean): boolean {
+    const response = this.#response;
+    if (response === undefined || this.#over || this.#bodiless || this.#left !== Infinity) return false;
+    const trailers = earlyEnd(response, error, { grpc: this.grpc, ours });
+    if (trailers === undefined) return false;
+    this.abandoned();
+    this.#endWith(trailers);
+    return true;
   }
 
   /** Ends a broken response so that it cannot be taken for a complete one. */
   reset(): void {
     this.abandoned();
-    this.#stream.reset();
+    this.stream.reset();
   }
 
   /** The client left before the end. */
@@ -169,37 +177,19 @@ export class ClientWriter implements Taker {
 
   /** The exchange is over. */
   settle(): void {
-    this.#release();
+    this.release();
   }
 
   /** What was written waits for the client. */
   blocked(): void {
-    this.#limits.taking.watch(this);
+    this.limits.taking.watch(this);
   }
 
   /** The client has taken it. */
   drained(): void {
-    this.#release();
+    this.release();
     if (this.#transforms === undefined) this.#events.resumeUpstream();
     else this.#transforms.resume();
-  }
-
-  get socket(): Socket | null {
-    return this.#stream.socket;
-  }
-
-  get shared(): boolean {
-    return this.#stream.shared;
-  }
-
-  handed(): number {
-    if (this.#stream.shared) return this.#stream.bytesWritten - this.#stream.waitingBytes;
-    return this.#stream.socket === null ? 0 : handedOver(this.#stream.socket);
-  }
-
-  tooSlow(): void {
-    // A body without framing would look complete.
-    this.#stream.reset();
   }
 
   #take(bytes: Buffer): boolean {
@@ -214,28 +204,16 @@ export class ClientWriter implements Taker {
   }
 
   #write(bytes: Buffer): boolean {
-    if (this.#stream.destroyed) return true;
+    if (this.stream.destroyed) return true;
     this.#left -= bytes.length;
     if (this.#left < 0) {
       this.#events.onBroken();
       return true;
     }
     this.bytes += bytes.length;
+    this.messages?.follow(bytes);
     this.#response?.taps?.chunk(bytes);
-    return this.#stream.write(bytes) || this.#mayRunAhead();
-  }
-
-  #mayRunAhead(): boolean {
-    if (this.#reserved === 0 && this.#limits.buffers.take(shareKey(this.#client), aheadBytes)) {
-      this.#reserved = aheadBytes;
-    }
-    return this.#stream.waitingBytes < this.#reserved;
-  }
-
-  #release(): void {
-    this.#limits.taking.leave(this);
-    if (this.#reserved > 0) this.#limits.buffers.give(shareKey(this.#client), this.#reserved);
-    this.#reserved = 0;
+    return this.stream.write(bytes) || this.mayRunAhead();
   }
 
   #finish(): void {
@@ -246,7 +224,7 @@ export class ClientWriter implements Taker {
     this.#over = true;
     this.#response?.taps?.end();
     // A body without length has an end that must be written.
-    if (this.#held && (this.#bodiless || this.#left === 0)) this.#stream.endHalf();
+    if (this.#held && (this.#bodiless || this.#left === 0)) this.stream.endHalf();
     else this.#endWith(this.#response?.flatTrailers ?? none);
   }
 
@@ -257,7 +235,7 @@ export class ClientWriter implements Taker {
   #endWith(trailers: readonly string[]): void {
     if (this.grpc) this.#noteGrpc(new Fields(trailers).get("grpc-status"));
     try {
-      this.#stream.end(trailers.length > 0 && this.#takesTrailers ? allowedTrailers(trailers) : none);
+      this.stream.end(trailers.length > 0 && this.#takesTrailers ? allowedTrailers(trailers) : none);
     } catch (error) {
       // A plugin made one that cannot be sent.
       this.#events.crashed(error);
@@ -278,12 +256,12 @@ export class ClientWriter implements Taker {
       broken: () => {
         if (!this.#over) this.#events.onBroken();
       },
-      stallMs: this.#limits.stallMs,
+      stallMs: this.limits.stallMs,
     });
   }
 
   get #takesTrailers(): boolean {
-    return !this.#bodiless && this.#stream.takesTrailers(this.#left !== Infinity);
+    return !this.#bodiless && this.stream.takesTrailers(this.#left !== Infinity);
   }
 }
 

@@ -2,6 +2,7 @@
 // go on.
 import type { Duplex } from "node:stream";
 import type { CarriedExchange } from "./context.ts";
+import { Messages, tooManyMessages } from "./messages.ts";
 import type { DetachedConnection } from "./server-stream.ts";
 import { closeFrame, FrameFollower } from "./websocket-frames.ts";
 
@@ -30,8 +31,9 @@ export class Tunnel {
   readonly #early: Buffer;
   /** Of a WebSocket, frames towards the client and from it. */
   readonly #frames: { readonly down: FrameFollower; readonly up: FrameFollower } | undefined;
-  /** Towards the client. */
-  #bytes = 0;
+  #bytesDown = 0;
+  #bytesUp = 0;
+  readonly #messages: Messages | undefined;
   #open = 2;
   #ending = false;
   #leaving = false;
@@ -49,7 +51,20 @@ export class Tunnel {
     this.#service = socket;
     this.#early = head;
     const isWebSocket = protocol.toLowerCase() === "websocket";
-    this.#frames = isWebSocket ? { down: new FrameFollower(), up: new FrameFollower() } : undefined;
+    const frames = isWebSocket ? { down: new FrameFollower(), up: new FrameFollower() } : undefined;
+    this.#frames = frames;
+    if (frames === undefined) return;
+    const { maxMessagesPerSecond } = exchange.route;
+    const tooMany = (): void => exchange.revoke(tooManyMessages, "more messages than maxMessagesPerSecond");
+    // The chunk that is one too many is still on its way.
+    this.#messages = new Messages({ request: frames.up, response: frames.down }, maxMessagesPerSecond, () =>
+      process.nextTick(tooMany),
+    );
+    exchange.messages = this.#messages;
+  }
+
+  get moved(): number {
+    return this.#bytesDown + this.#bytesUp;
   }
 
   /** Says yes and joins the connections. A reset on one side is a reset on the other. */
@@ -67,7 +82,7 @@ export class Tunnel {
     if (fromClient.length > 0) service.write(fromClient);
     this.#down(fromService);
     this.#up(fromClient);
-    if (this.#frames !== undefined) client.on("data", this.#up);
+    client.on("data", this.#up);
     service.on("data", this.#down);
     client.pipe(service).pipe(client);
   }
@@ -135,10 +150,13 @@ export class Tunnel {
     this.#client.end(closeFrame(policyViolation, false));
   }
 
-  readonly #up = (chunk: Buffer): void => void this.#frames?.up.follow(chunk);
+  readonly #up = (chunk: Buffer): void => {
+    this.#bytesUp += chunk.length;
+    this.#messages?.follow(chunk);
+  };
 
   readonly #down = (chunk: Buffer): void => {
-    this.#bytes += chunk.length;
+    this.#bytesDown += chunk.length;
     const frameEnd = this.#frames?.down.follow(chunk) ?? -1;
     if (!this.#ending) return;
     this.#client.write(frameEnd === -1 ? chunk : chunk.subarray(0, frameEnd));
@@ -153,7 +171,7 @@ export class Tunnel {
     if (this.#open > 0) return;
     clearTimeout(this.#linger);
     clearTimeout(this.#headLimit);
-    this.#exchange.finish(this.#bytes);
+    this.#exchange.finish(this.#bytesDown);
   };
 }
 

@@ -7,6 +7,8 @@ const maxHead = 14;
 
 export class FrameFollower {
   readonly #head = Buffer.alloc(maxHead);
+  /** Frames whose head is through. */
+  messages = 0;
   #headBytes = 0;
   /** Bytes of payload that are still to come. */
   #payload = 0;
@@ -32,6 +34,7 @@ export class FrameFollower {
         if (this.#headBytes < 2 || this.#headBytes < this.#headLength()) continue;
         this.#payload = this.#payloadLength();
         this.#headBytes = 0;
+        this.messages += 1;
       }
       if (this.#payload === 0 && first === -1) first = at;
     }

@@ -40,6 +40,7 @@ export const ownMetrics: readonly string[] = [
   "outrigger_request_duration_seconds",
   "outrigger_requests_total",
   "outrigger_retries_total",
+  "outrigger_stream_messages_total",
   "outrigger_trace_baggage_dropped_total",
   "outrigger_trace_spans_total",
   "outrigger_upstream_connections",

@@ -211,6 +211,9 @@ export interface Outcome {
   readonly grpcStatus?: number | undefined;
   /** How often the service was asked again; absent = not at all. */
   readonly retries?: number | undefined;
+  /** Messages of gRPC, or frames of a WebSocket, from the client; absent where there are none to count. */
+  readonly requestMessages?: number | undefined;
+  readonly responseMessages?: number | undefined;
   /** The plugin that answered in place of the upstream. */
   readonly answeredBy: string | undefined;
   readonly error: GatewayError | undefined;

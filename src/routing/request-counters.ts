@@ -4,6 +4,7 @@ import type { Counter, Histogram, Metrics } from "../plugin-api/contract.ts";
 export interface RequestCounters {
   readonly requests: (...values: string[]) => Counter;
   readonly grpc: (...values: string[]) => Counter;
+  readonly messages: (...values: string[]) => Counter;
   readonly seconds: (...values: string[]) => Histogram;
   readonly upstreamSeconds: (...values: string[]) => Histogram;
 }
@@ -19,6 +20,11 @@ export function createRequestCounters(metrics: Metrics): RequestCounters {
       "route",
       "grpc_status",
     ]),
+    messages: metrics.counter(
+      "outrigger_stream_messages_total",
+      "Messages of gRPC and frames of WebSockets by route: direction request is from clients, response from services",
+      ["route", "direction"],
+    ),
     seconds: metrics.histogram(
       "outrigger_request_duration_seconds",
       "From the request head to the last byte",

@@ -37,6 +37,10 @@ export class ServedRoute {
   readonly #cookies: OwnedCookies | undefined;
   /** Longest age of an exchange. */
   readonly maxAgeMs: number;
+  /** Longest silence of a stream. */
+  readonly maxIdleMs: number;
+  /** From the client of a stream. */
+  readonly maxMessagesPerSecond: number;
   readonly tracing: TracingRules | undefined;
   /** Whether an exchange that goes on is judged anew while the policy stays the same. */
   readonly judgedAnew: boolean;
@@ -67,8 +71,10 @@ export class ServedRoute {
     this.transport = upstream.transport;
     this.timeoutMs = route.spec.timeoutMs;
     this.maxAgeMs = route.spec.maxAgeMs ?? Infinity;
+    this.maxIdleMs = route.spec.maxIdleMs ?? Infinity;
+    this.maxMessagesPerSecond = route.spec.maxMessagesPerSecond ?? Infinity;
     this.tracing = route.spec.tracing;
-    this.judgedAnew = chain.rechecks || route.spec.maxAgeMs !== undefined;
+    this.judgedAnew = chain.rechecks || Math.min(this.maxAgeMs, this.maxIdleMs) < Infinity;
     this.#stripPrefix = route.spec.stripPrefix ?? "";
     this.bufferRequestBytes = route.spec.bufferRequestBytes;
     const { basePath, name } = upstream.target;
@@ -107,6 +113,10 @@ export class ServedRoute {
     this.#cookies?.dropFrom(fields);
     if (this.#restores !== undefined) restorePrefix(fields, this.#restores, asked.request.host);
     return fields;
+  }
+
+  countMessages(direction: "request" | "response", messages: number): void {
+    this.#counters.messages(this.info.pattern, direction).inc(messages);
   }
 
   count(method: string, outcome: Outcome): void {

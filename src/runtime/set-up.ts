@@ -28,6 +28,8 @@ export interface RouteSpec {
   readonly encodedSlash?: "refuse" | "segment" | undefined;
   readonly timeoutMs: number;
   readonly maxAgeMs?: number | undefined;
+  readonly maxIdleMs?: number | undefined;
+  readonly maxMessagesPerSecond?: number | undefined;
   readonly tracing?: TracingRules | undefined;
   readonly bufferRequestBytes: number;
   readonly restorePrefix?: boolean | undefined;

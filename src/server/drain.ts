@@ -30,6 +30,7 @@ export interface DrainLimits {
 export type TakeBacklog = (endMono: number) => Promise<void>;
 
 const lookEveryMs = 20;
+const lastWordMs = 20;
 /** Of the limit: without a request or a connection for that long, nobody is taken to be on the way. */
 const quietPart = 0.1;
 /** Without a connection for that long, nobody is taken to come. */
@@ -87,7 +88,7 @@ export class Drain {
     const quietMs = maxMs * quietPart;
     await this.#quiet(quietMs, beganMono + openMs, beganMono + minMs);
     // They may go on while others are served; then they have the rest of the time to end.
-    for (const exchange of exchanges.all()) exchange.tunnel?.goAway();
+    for (const exchange of exchanges.all()) exchange.goAway();
     await takeBacklog(beganMono + closedMs);
     // Not the server's own: that would close connections, too, which may just have a request on the way.
     TcpServer.prototype.close.call(server);
@@ -96,7 +97,7 @@ export class Drain {
     this.#drained.sessions?.close();
     lingering.hurry();
     const endMono = beganMono + maxMs;
-    while (exchanges.size > 0 && performance.now() < endMono) await sleep(lookEveryMs);
+    while (exchanges.size > 0 && performance.now() < endMono - lastWordMs) await sleep(lookEveryMs);
     await this.#cutOff();
   }
 
@@ -107,10 +108,10 @@ export class Drain {
       const now = performance.now();
       if (now >= endMono) return;
       const all = exchanges.all();
-      const plain = all.filter(({ inbound }) => !inbound.stream.upgrades).length;
-      const upgrades = all.length - plain;
+      const plain = all.filter(({ lastsLong }) => !lastsLong).length;
+      const lasting = all.length - plain;
       const alone =
-        now - this.#activeMono >= (connections() <= upgrades ? Math.min(lullMs, quietMs) : quietMs);
+        now - this.#activeMono >= (connections() <= lasting ? Math.min(lullMs, quietMs) : quietMs);
       if (plain === 0 && alone && now >= minMono) return;
       await sleep(lookEveryMs);
     }
@@ -127,6 +128,8 @@ export class Drain {
       exchange.shutDown();
       exchange.live.abandonHooks();
     }
+    // What has words for its end has a moment to say them.
+    if (exchanges.size > 0) await sleep(lastWordMs);
     this.#drained.sessions?.destroy();
     server.closeAllConnections();
     // Stops the server's own timer.

@@ -200,6 +200,8 @@ const routeFields = [
   "stripPrefix",
   "timeout",
   "maxAgeMs",
+  "maxIdleMs",
+  "maxMessagesPerSecond",
   "upstream",
   "caseInsensitive",
   "encodedSlash",

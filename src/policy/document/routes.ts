@@ -27,6 +27,10 @@ export interface EffectiveRoute {
   readonly timeoutMs: number | undefined;
   /** Longest age of an exchange; undefined = unlimited. */
   readonly maxAgeMs?: number | undefined;
+  /** Longest silence of a stream; undefined = unlimited. */
+  readonly maxIdleMs?: number | undefined;
+  /** From the client of a stream; undefined = unlimited. */
+  readonly maxMessagesPerSecond?: number | undefined;
   /** As written; undefined = the sidecar's own. Known to be well-formed and allowed. */
   readonly upstream: string | undefined;
   readonly bufferRequestBytes: number;
@@ -109,6 +113,8 @@ function ownFields(route: PolicyRoute): Omit<EffectiveRoute, "plugins" | "plugin
     ...(route.encodedSlash !== undefined && { encodedSlash: route.encodedSlash }),
     timeoutMs: route.timeout,
     maxAgeMs: route.maxAgeMs,
+    ...(route.maxIdleMs !== undefined && { maxIdleMs: route.maxIdleMs }),
+    ...(route.maxMessagesPerSecond !== undefined && { maxMessagesPerSecond: route.maxMessagesPerSecond }),
     upstream: route.upstream,
     bufferRequestBytes: route.bufferRequestBytes ?? defaultBufferRequestBytes,
     restorePrefix: route.restorePrefix,

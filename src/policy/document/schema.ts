@@ -12,7 +12,15 @@ import { type TracingField, tracing } from "./tracing-field.ts";
 import { upstreamFlaw } from "./upstream-flaw.ts";
 import { type PolicyTest, tests } from "./tests-field.ts";
 import { retry, type RetryField } from "./retry-field.ts";
-import { bufferRequestBytes, maxAgeMs, restorePrefix, timeout, upstreamProtocol } from "./route-fields.ts";
+import {
+  bufferRequestBytes,
+  caseInsensitive,
+  restorePrefix,
+  streamFields,
+  type StreamFields,
+  timeout,
+  upstreamProtocol,
+} from "./route-fields.ts";
 
 /** What a policy has to know of a plugin; every plugin definition is one. */
 export interface PolicyPlugin {
@@ -57,7 +65,7 @@ export type PolicyPlugins = Readonly<Record<string, PolicyPlugin>>;
 
 export type PluginConfig = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
-export interface PolicyRoute {
+export interface PolicyRoute extends StreamFields {
   readonly path: string;
   readonly methods?: readonly string[] | undefined;
   readonly services?: readonly string[] | undefined;
@@ -65,7 +73,6 @@ export interface PolicyRoute {
   readonly pluginConfig?: PluginConfig | undefined;
   readonly stripPrefix?: string | undefined;
   readonly timeout?: number | undefined;
-  readonly maxAgeMs?: number | undefined;
   readonly upstream?: string | undefined;
   readonly caseInsensitive?: boolean | undefined;
   readonly encodedSlash?: "refuse" | "segment" | undefined;
@@ -192,17 +199,12 @@ function routeSchema(options: SchemaOptions) {
         .optional()
         .describe("Leading whole segments of path that are removed before forwarding"),
       timeout,
-      maxAgeMs,
+      ...streamFields,
       upstream: z
         .string()
         .optional()
         .describe("http://host:port, https://host:port or unix:/path in place of OUTRIGGER_UPSTREAM"),
-      caseInsensitive: z
-        .boolean()
-        .optional()
-        .describe(
-          "Whether the service takes paths that differ in case alone for the same one: routes, rules, exclusions and limits then do too (default false)",
-        ),
+      caseInsensitive,
       encodedSlash: z
         .enum(["refuse", "segment"])
         .optional()
