@@ -1,9 +1,7 @@
 // What serves requests: plugins' services, upstream pools, the compile step, the policy in force, the client listener.
 // One process has it beside its control plane; of several, each worker has one.
 import { readFileSync } from "node:fs";
-import type { AddressInfo } from "node:net";
 import type { Config } from "../config/config.ts";
-import { bind } from "../config/start-error.ts";
 import { FolderLines } from "../files/kept-lines.ts";
 import { type KillSwitch, SwitchedOff } from "../kill-switch/kill-switch.ts";
 import { untilLimit } from "../plugin-api/within-limit.ts";
@@ -17,13 +15,13 @@ import { createHttpClient } from "../runtime/services/http/client.ts";
 import { createPluginHost, type PluginHost } from "../runtime/plugin-host.ts";
 import type { HostServices } from "../runtime/scoped-services.ts";
 import { drainLimits, type TakeBacklog } from "../server/drain.ts";
-import { Listener } from "../server/listener.ts";
-import { expiryOf, readTlsFiles, type TlsFiles, watchTlsFiles } from "../server/tls-files.ts";
+import type { Listener } from "../server/listener.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import { StallWatch } from "../telemetry/stalls.ts";
 import { Retries } from "../upstream/retry/retries.ts";
 import { createTransport } from "../upstream/transports.ts";
 import { Upstreams } from "../upstream/upstreams.ts";
+import { type Addresses, createClientListener } from "./client-listener.ts";
 import type { DataPlane } from "./control-plane.ts";
 import { LiveSecrets } from "./live-secrets.ts";
 import { type Compile, PolicyInForce } from "./policy-in-force.ts";
@@ -48,8 +46,8 @@ export interface LocalDataPlane extends DataPlane<RoutedPolicy> {
   document(path: string): string | undefined;
   /** Exchanges, upgrades included. */
   readonly inFlight: number;
-  /** Rejects with StartError when the address cannot be bound. */
-  listen(): Promise<AddressInfo | string>;
+  /** Rejects with StartError when an address cannot be bound. */
+  listen(): Promise<Addresses>;
   /** Serves on until nobody comes any more, within the configured limit; what is left then is cut off. */
   drain(): Promise<void>;
   /** Closes what the listener, drained already, no longer needs: plugins first, which may still give back what they hold. */
@@ -81,12 +79,10 @@ export function createDataPlane(
   const stalls = new StallWatch(logger, metrics);
   const host = createPluginHost(registry, services, (hook, ms) => stalls.suspect(hook, ms));
   const inForce = new PolicyInForce(compilerOf(config, host, upstreams), secrets);
-  const tls = tlsFilesOf(config);
-  const listener = createListener(context, config, tls, () => inForce.routed);
-  // One too many is closed; by default it would be handed round between full workers without end (Node 26.10).
-  if (options.workerCount !== undefined) Object.assign(listener.server, { dropMaxConnection: true });
+  const shared = options.workerCount !== undefined;
+  const clients = createClientListener(context, config, shared, () => inForce.routed);
+  const { listener } = clients;
   stalls.start();
-  const unwatchTls = tls && watchCertificate(tls, listener, telemetry);
   secretFiles.renewIn(inForce);
   return {
     ...governed(inForce, listener, context),
@@ -98,31 +94,16 @@ export function createDataPlane(
     get inFlight() {
       return listener.inFlight;
     },
-    listen: () => bind("OUTRIGGER_LISTEN", config.listen, () => listener.listen()),
+    listen: () => clients.listen(),
     drain: () => listener.drain(drainLimits(config), options.takeBacklog),
     async close() {
       secretFiles.close();
-      unwatchTls?.();
+      clients.close();
       stalls.stop();
       await closePlugins(inForce, host, logger);
       upstreams.close();
     },
   };
-}
-
-/** @returns stops watching */
-function watchCertificate(tls: TlsFiles, listener: Listener, { logger, metrics }: Telemetry): () => void {
-  const expiry = metrics.gauge(
-    "outrigger_certificate_expiry_timestamp_seconds",
-    "When the first certificate of the listener's chain is over",
-    [],
-    "min",
-  )();
-  expiry.set(expiryOf(readTlsFiles(tls)));
-  return watchTlsFiles(tls, logger, (renewed) => {
-    listener.setTls(renewed);
-    expiry.set(expiryOf(renewed));
-  });
 }
 
 async function closePlugins(
@@ -201,26 +182,4 @@ function compilerOf(config: Config, host: PluginHost, upstreams: Upstreams): Com
     upstreamCa: config.upstreamCa === undefined ? undefined : readFileSync(config.upstreamCa, "utf8"),
   };
   return (policy, secrets) => compilePolicy(policy, { ...compileParts, host: { ...host, secrets } });
-}
-
-function createListener(
-  { clock, middleware, telemetry, tracing, requests: recorder }: ProcessContext,
-  config: Config,
-  tls: TlsFiles | undefined,
-  policy: () => RoutedPolicy | undefined,
-): Listener {
-  const { logger, metrics } = telemetry;
-  const { listen, trustedProxies, forwardedField, trustedHops } = config;
-  const proxyProtocol = config.proxyProtocol === "accept";
-  const keepsUnderscores = config.underscoreFields === "keep";
-  const withTls = tls === undefined ? {} : { tls: readTlsFiles(tls) };
-  const proxies = { trustedProxies, forwardedField, trustedHops, proxyProtocol };
-  const parts = { ...withTls, clock, logger, metrics, tracer: tracing?.tracer, recorder, middleware, policy };
-  return new Listener({ listen, limits: config, ...proxies, keepsUnderscores, ...parts });
-}
-
-function tlsFilesOf({ tlsCert, tlsKey, tlsClientCa }: Config): TlsFiles | undefined {
-  return tlsCert === undefined || tlsKey === undefined
-    ? undefined
-    : { cert: tlsCert, key: tlsKey, clientCa: tlsClientCa };
 }

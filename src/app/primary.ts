@@ -1,8 +1,8 @@
 // The process above the workers: it has the control plane and the one stdout; the workers serve.
 import cluster from "node:cluster";
 import type { Config } from "../config/config.ts";
-import { removeStaleSocket } from "../files/unix-socket.ts";
-import { addressText } from "../language/address-text.ts";
+import { removeStaleSockets } from "../files/unix-socket.ts";
+import { addressesText, addressText } from "../language/address-text.ts";
 import { drainLimits } from "../server/drain.ts";
 import { mergeReports, pluginReport } from "../runtime/plugin-report.ts";
 import { mergeMetrics } from "../telemetry/metrics.ts";
@@ -26,7 +26,7 @@ export async function startPrimary(config: Config, count: number): Promise<Prima
   // In turn: left to the kernel, a burst of connections (a client's pool) often ends up with one worker, for good.
   cluster.schedulingPolicy = cluster.SCHED_RR;
   cluster.setupPrimary({ serialization: "advanced", stdio: ["ignore", "pipe", "inherit", "ipc"] });
-  if ("path" in config.listen) await removeStaleSocket(config.listen.path);
+  await removeStaleSockets(config.listen);
   const context = createProcessContext(config, { worker: "primary" });
   const { logger } = context.telemetry;
   const pool = poolOf(context, count);
@@ -43,9 +43,9 @@ export async function startPrimary(config: Config, count: number): Promise<Prima
     process.on("SIGHUP", () => pool.hangUp());
     pool.start();
     const admin = await control.start();
-    const address = await pool.open();
+    const addresses = await pool.open();
     logger.info(
-      { version, workers: count, address: addressText(address), admin: addressText(admin) },
+      { version, workers: count, address: addressesText(addresses), admin: addressText(admin) },
       "listening",
     );
   } catch (error) {

@@ -1,8 +1,8 @@
 // A sidecar in one process: control plane and data plane side by side.
 import type { AddressInfo } from "node:net";
 import type { Config } from "../config/config.ts";
-import { removeStaleSocket } from "../files/unix-socket.ts";
-import { addressText } from "../language/address-text.ts";
+import { removeStaleSockets } from "../files/unix-socket.ts";
+import { addressesText, addressText } from "../language/address-text.ts";
 import { version } from "../version.ts";
 import { type ControlPlane, createControlPlane } from "./control-plane.ts";
 import { createDataPlane, type LocalDataPlane } from "./data-plane.ts";
@@ -14,6 +14,8 @@ export type SidecarOverrides = Pick<ContextOptions, "registry" | "clock" | "outp
 
 export interface Sidecar {
   readonly address: AddressInfo | string;
+  /** All addresses of OUTRIGGER_LISTEN, of which `address` is the first. */
+  readonly addresses: readonly (AddressInfo | string)[];
   readonly adminAddress: AddressInfo | string;
   /** All metrics in the Prometheus text format. */
   metrics(): Promise<string>;
@@ -52,11 +54,12 @@ async function startPlanes(parts: Parts): Promise<Sidecar> {
   const control = await createControlPlane(context, data, fitted.adminConnections);
   parts.control = control;
   const adminAddress = await control.start();
-  if ("path" in config.listen) await removeStaleSocket(config.listen.path);
-  const address = await data.listen();
-  logger.info({ version, address: addressText(address), admin: addressText(adminAddress) }, "listening");
+  await removeStaleSockets(config.listen);
+  const addresses = await data.listen();
+  logger.info({ version, address: addressesText(addresses), admin: addressText(adminAddress) }, "listening");
   return {
-    address,
+    address: addresses[0] as AddressInfo | string,
+    addresses,
     adminAddress,
     metrics: () => data.renderMetrics(),
     reportFault: (kind, error, plugin) => telemetry.reportFault(kind, error, plugin),

@@ -151,7 +151,7 @@ function handleRound(
 }
 
 async function serve(data: LocalDataPlane, channel: IpcChannel): Promise<void> {
-  void channel.send({ type: "serving", address: await data.listen() });
+  void channel.send({ type: "serving", addresses: await data.listen() });
 }
 
 /** @returns the exit code */

@@ -1,6 +1,6 @@
 // What holds between settings.
 import { isDeepStrictEqual } from "node:util";
-import { isUpstreamAllowed, type ReadFile, shownPath } from "./formats.ts";
+import { isUpstreamAllowed, type ListenAddress, type ReadFile, shownPath } from "./formats.ts";
 import { isPair } from "./pem.ts";
 import { settings, type SettingValues } from "./settings.ts";
 
@@ -27,7 +27,7 @@ export function crossCheck(
   readFile: ReadFile,
 ): string[] {
   const problems: string[] = [];
-  const { upstream, upstreamAllow, listen, admin } = values;
+  const { upstream, upstreamAllow } = values;
   if (upstream && upstreamAllow && !isUpstreamAllowed(upstream, upstreamAllow)) {
     problems.push(
       `OUTRIGGER_UPSTREAM: ${upstream.name} is neither on loopback nor in OUTRIGGER_UPSTREAM_ALLOW: add ${upstream.name} there to allow it`,
@@ -55,9 +55,22 @@ export function crossCheck(
   }
   if (values.proxyProtocol === "accept" && values.trustedProxies?.length === 0)
     problems.push("OUTRIGGER_PROXY_PROTOCOL: needs OUTRIGGER_TRUSTED_PROXIES: nobody else is believed");
-  const fixed = listen && ("path" in listen || listen.port !== 0);
-  if (fixed && admin && isDeepStrictEqual(listen, admin)) {
-    problems.push("OUTRIGGER_ADMIN: is the address of OUTRIGGER_LISTEN");
-  }
+  return problems.concat(listenProblems(values));
+}
+
+function listenProblems({ listen, listenMode, listenReusePort, admin }: Partial<SettingValues>): string[] {
+  const problems: string[] = [];
+  if (listen === undefined) return problems;
+  if (admin && listen.some((each) => !isAny(each) && isDeepStrictEqual(each, admin)))
+    problems.push("OUTRIGGER_ADMIN: is an address of OUTRIGGER_LISTEN");
+  if (listenReusePort === "on" && (listen.some(isAny) || listen.every((each) => "path" in each)))
+    problems.push("OUTRIGGER_LISTEN_REUSE_PORT: needs a port in OUTRIGGER_LISTEN, and none that is 0");
+  if (listenMode !== undefined && listen.every((each) => "port" in each))
+    problems.push("OUTRIGGER_LISTEN_MODE: needs a unix socket in OUTRIGGER_LISTEN");
   return problems;
+}
+
+/** Any free port. */
+function isAny(each: ListenAddress): boolean {
+  return "port" in each && each.port === 0;
 }

@@ -101,8 +101,14 @@ function splitHostPort(text: string): { host: string; port: number } | undefined
   const [, six, other, digits] = match;
   const port = Number(digits);
   if (port > 65_535) return undefined;
-  if (six !== undefined) return isIP(six) === 6 ? { host: six.toLowerCase(), port } : undefined;
+  if (six !== undefined)
+    return isIP(six) === 6 && !six.includes("%") ? { host: plainHost(six), port } : undefined;
   return isHost(other as string) ? { host: (other as string).toLowerCase(), port } : undefined;
+}
+
+/** One text for each address: however it was written, and IPv4 that is mapped into IPv6 as itself. */
+function plainHost(address: string): string {
+  return ipaddr.process(address).toString();
 }
 
 /** The path after `unix:`: absolute, and short enough for `sockaddr_un` (108 bytes with the final NUL on Linux). */
@@ -118,6 +124,25 @@ export function parseListen(text: string): ListenAddress {
   const address = splitHostPort(text);
   if (address !== undefined) return address;
   throw new FormatError(`must be host:port, [ipv6]:port or unix:/path, not ${quote(text)}`);
+}
+
+/** Several of them, comma-separated. */
+export function parseListens(text: string): readonly ListenAddress[] {
+  const list = members(text).map(parseListen);
+  const names = list.map((each) => ("path" in each ? each.path : hostPort(each.host, each.port)));
+  const twice = list.find(
+    (each, at) => !("port" in each && each.port === 0) && names.indexOf(names[at] as string) !== at,
+  );
+  if (list.length === 0) throw new FormatError("is empty: give host:port, [ipv6]:port or unix:/path");
+  if (list.length > 16) throw new FormatError("must hold at most 16 addresses");
+  if (twice !== undefined) throw new FormatError(`must not name ${names[list.indexOf(twice)]} twice`);
+  return list;
+}
+
+/** The mode of a file, in octal as chmod takes it. */
+export function parseMode(text: string): number {
+  if (/^0?[0-7]{3}$/.test(text)) return Number.parseInt(text, 8);
+  throw new FormatError(`must be an octal mode such as 0660, not ${quote(text)}`);
 }
 
 // Nothing that is read in two ways: no escape, no dot segment, no empty one.

@@ -1,8 +1,28 @@
-// The settings of the listener: whom it believes, and its TLS.
-import { integer, oneOf, parseTrustedPeers } from "./formats.ts";
+// The settings of the listener: where it is, whom it believes, and its TLS.
+import { integer, oneOf, parseListens, parseMode, parseTrustedPeers } from "./formats.ts";
 import { parseCertificateFile, parseKeyFile } from "./pem.ts";
 import { optional, setting, type Setting } from "./setting.ts";
 import { clientAddressFields } from "../language/field-sets.ts";
+
+export const listenSettings = {
+  listen: setting(
+    "OUTRIGGER_LISTEN",
+    "0.0.0.0:8080",
+    parseListens,
+    "Where clients connect: host:port, [ipv6]:port or unix:/path, several comma-separated",
+  ),
+  listenMode: optional(
+    "OUTRIGGER_LISTEN_MODE",
+    parseMode,
+    "Mode of unix sockets where clients connect, in octal (0660); unset: by the umask",
+  ),
+  listenReusePort: setting(
+    "OUTRIGGER_LISTEN_REUSE_PORT",
+    "off",
+    oneOf("off", "on"),
+    "Whether several processes may listen on the ports (SO_REUSEPORT), of which the kernel gives each a part of the connections",
+  ),
+} as const satisfies Record<string, Setting<unknown>>;
 
 export const listenerSettings = {
   trustedProxies: setting(

@@ -15,7 +15,7 @@ import {
   parseUpstream,
 } from "./formats.ts";
 import { clientSettings } from "./clients.ts";
-import { listenerSettings } from "./listener.ts";
+import { listenerSettings, listenSettings } from "./listener.ts";
 import { otelSettings } from "./otel.ts";
 import { parseCertificateFile, parseKeyFile } from "./pem.ts";
 import { optional, type Parse, secret, setting, type Setting } from "./setting.ts";
@@ -61,12 +61,7 @@ export const settings = {
     word(32),
     "Where this sidecar runs, for fleets in several regions: keeps cached responses in Redis apart by region",
   ),
-  listen: setting(
-    "OUTRIGGER_LISTEN",
-    "0.0.0.0:8080",
-    parseListen,
-    "Where clients connect: host:port, [ipv6]:port or unix:/path",
-  ),
+  ...listenSettings,
   upstream: setting(
     "OUTRIGGER_UPSTREAM",
     "http://127.0.0.1:3000",

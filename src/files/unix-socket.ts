@@ -21,3 +21,9 @@ export async function removeStaleSocket(path: string): Promise<void> {
   // Another process may have been faster.
   await unlink(path).catch(() => undefined);
 }
+
+/** The same for all of them that are socket files. */
+export async function removeStaleSockets(places: readonly object[]): Promise<void> {
+  for (const place of places)
+    if ("path" in place && typeof place.path === "string") await removeStaleSocket(place.path);
+}

@@ -10,3 +10,7 @@ export function hostPort(host: string, port: number): string {
 export function addressText(address: AddressInfo | string): string {
   return typeof address === "string" ? `unix:${address}` : hostPort(address.address, address.port);
 }
+
+export function addressesText(addresses: readonly (AddressInfo | string)[]): string {
+  return addresses.map(addressText).join(", ");
+}

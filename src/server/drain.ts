@@ -1,16 +1,16 @@
 // How a listener ends: every connection is answered once more, and told to close, for as long as requests come; then
 // nobody new is let in, and what is left ends by itself or at the limit.
-import { Server as TcpServer } from "node:net";
 import type { Server } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CarriedExchange } from "../exchange/context.ts";
 import type { IntrusiveSet } from "../v8/intrusive-set.ts";
-import { closeEmptied, listeningHandle } from "./backlog.ts";
+import type { ListeningSockets } from "./listening-sockets.ts";
 import type { Lingering } from "../client/lingering.ts";
 
 /** What a drain looks at and ends. */
 export interface Drained {
   readonly server: Server;
+  readonly sockets: Pick<ListeningSockets, "takeBacklog" | "close">;
   readonly exchanges: IntrusiveSet<CarriedExchange>;
   readonly lingering: Lingering;
   /** Connections of clients that are open. */
@@ -76,12 +76,12 @@ export class Drain {
 
   /**
    * Resolves when nothing is left of the listener.
-   * @param takeBacklog of a listening socket that another process has
+   * @param takeBacklog of listening sockets that another process has
    */
-  async run(limits: DrainLimits, takeBacklog: TakeBacklog = this.#takeBacklog): Promise<void> {
+  async run(limits: DrainLimits, takeBacklog?: TakeBacklog): Promise<void> {
     const { maxMs, minMs } = limits;
     const { openMs, closedMs } = phasesOf(limits);
-    const { server, exchanges, lingering } = this.#drained;
+    const { server, sockets, exchanges, lingering } = this.#drained;
     this.begin();
     this.active();
     const beganMono = performance.now();
@@ -89,9 +89,9 @@ export class Drain {
     await this.#quiet(quietMs, beganMono + openMs, beganMono + minMs);
     // They may go on while others are served; then they have the rest of the time to end.
     for (const exchange of exchanges.all()) exchange.goAway();
-    await takeBacklog(beganMono + closedMs);
-    // Not the server's own: that would close connections, too, which may just have a request on the way.
-    TcpServer.prototype.close.call(server);
+    const closedMono = beganMono + closedMs;
+    await Promise.all([sockets.takeBacklog(closedMono), takeBacklog?.(closedMono)]);
+    sockets.close();
     await this.#quiet(quietMs, beganMono + maxMs, 0);
     server.closeIdleConnections();
     this.#drained.sessions?.close();
@@ -116,11 +116,6 @@ export class Drain {
       await sleep(lookEveryMs);
     }
   }
-
-  readonly #takeBacklog: TakeBacklog = async (endMono) => {
-    const handle = listeningHandle(this.#drained.server);
-    if (handle !== undefined) await closeEmptied(handle, endMono);
-  };
 
   async #cutOff(): Promise<void> {
     const { server, exchanges } = this.#drained;

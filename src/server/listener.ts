@@ -1,7 +1,7 @@
 // Where clients connect: the HTTP server with its limits, what its parser refuses, upgrades, and the drain.
 import type { Server } from "node:http";
 import type https from "node:https";
-import type { AddressInfo, ListenOptions, Socket } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { ForwardedField } from "../language/field-sets.ts";
 import type { Clock, Logger, Metrics } from "../plugin-api/contract.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
@@ -17,6 +17,7 @@ import { ServerExchange } from "../exchange/exchange.ts";
 import { IntrusiveSet } from "../v8/intrusive-set.ts";
 import { createForward, type HttpProxyMiddleware } from "./http1/forward.ts";
 import { createHttp1Server } from "./http1/server.ts";
+import { type ListeningOptions, type ListenPlace, ListeningSockets } from "./listening-sockets.ts";
 import { Http2Sessions } from "./http2/sessions.ts";
 import { ProxiedConnections } from "./proxied-connections.ts";
 import { Refusals } from "./refuse.ts";
@@ -28,7 +29,7 @@ import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import type { ServerStream } from "../exchange/server-stream.ts";
 
 export interface ListenerOptions {
-  readonly listen: ListenOptions;
+  readonly listen: Omit<ListeningOptions, "maxConnections" | "onDrop">;
   /** Certificate and key in PEM: the listener then speaks TLS. */
   readonly tls?: https.ServerOptions;
   readonly limits: ProxyLimits &
@@ -62,7 +63,9 @@ export interface ListenerOptions {
 }
 
 export class Listener {
-  readonly server: Server;
+  readonly #server: Server;
+  readonly #sockets: ListeningSockets;
+  readonly #excess: ExcessConnections;
   readonly #options: ListenerOptions;
   readonly #context: ProxyContext;
   readonly #proxies: TrustedProxies;
@@ -90,18 +93,7 @@ export class Listener {
       options.metrics,
       () => options.policy()?.snapshot.ownedCookies?.expiries ?? [],
     );
-    this.#context = {
-      limits: options.limits,
-      clock: options.clock,
-      logger: options.logger,
-      clients: this.#clients,
-      tracer: options.tracer,
-      recorder: options.recorder,
-      forward: createForward(options.middleware),
-      draining: () => this.#drain.begun,
-      began: (exchange) => this.#exchanges.add(exchange),
-      ended: (exchange) => this.#ended(exchange),
-    };
+    this.#context = this.#createContext(options);
     this.#rechecks = new Rechecks({
       everyMs: options.limits.recheckMs,
       exchanges: this.#exchanges,
@@ -113,9 +105,14 @@ export class Listener {
     this.#connections = new ConnectionShare(options.limits, this.#proxies);
     this.#sessions = this.#createSessions();
     this.#proxied = this.#createProxied(options);
-    this.server = this.#createServer();
+    const { maxConnections } = options.limits;
+    this.#excess = new ExcessConnections(clock, logger, metrics);
+    const onDrop = (): void => this.#excess.closed(maxConnections);
+    this.#server = this.#createServer(onDrop);
+    this.#sockets = new ListeningSockets(this.#server, { ...options.listen, maxConnections, onDrop });
     this.#drain = new Drain({
-      server: this.server,
+      server: this.#server,
+      sockets: this.#sockets,
       exchanges: this.#exchanges,
       lingering: this.#clients.lingering,
       connections: () => this.#connections.open,
@@ -133,24 +130,22 @@ export class Listener {
   }
 
   get listening(): boolean {
-    return this.server.listening;
+    return this.#sockets.listening;
   }
 
   /** Replaces certificate and key for new connections. */
   setTls(tls: https.ServerOptions): void {
-    if ("setSecureContext" in this.server) (this.server as https.Server).setSecureContext(tls);
+    if ("setSecureContext" in this.#server) (this.#server as https.Server).setSecureContext(tls);
   }
 
   /** Rejects when the address cannot be bound. @returns where it listens */
-  async listen(): Promise<AddressInfo | string> {
-    await new Promise<void>((resolve, reject) => {
-      this.server.once("error", reject);
-      this.server.listen(this.#options.listen, () => {
-        this.server.off("error", reject);
-        resolve();
-      });
-    });
-    return this.server.address() as AddressInfo | string;
+  async listen(place: ListenPlace): Promise<AddressInfo | string> {
+    return await this.#sockets.open(place);
+  }
+
+  /** Lets nobody new in. */
+  stopListening(): void {
+    this.#sockets.close();
   }
 
   /** From now on clients are told to close their connections; requests are still served. */
@@ -165,9 +160,23 @@ export class Listener {
     this.#rechecks.stop();
   }
 
-  #createServer(): Server {
-    const { limits, tls, clock, logger, metrics } = this.#options;
-    const excess = new ExcessConnections(clock, logger, metrics);
+  #createContext(options: ListenerOptions): ProxyContext {
+    return {
+      limits: options.limits,
+      clock: options.clock,
+      logger: options.logger,
+      clients: this.#clients,
+      tracer: options.tracer,
+      recorder: options.recorder,
+      forward: createForward(options.middleware),
+      draining: () => this.#drain.begun,
+      began: (exchange) => this.#exchanges.add(exchange),
+      ended: (exchange) => this.#ended(exchange),
+    };
+  }
+
+  #createServer(onDrop: () => void): Server {
+    const { limits, tls } = this.#options;
     return createHttp1Server(
       { ...limits, tls },
       {
@@ -181,7 +190,7 @@ export class Listener {
         onConnect: (target, socket) => this.#refusals.connect(target, socket),
         onParserError: (error, socket) => this.#refusals.broken(error, socket),
         onCrowding: (socket) => this.#refusals.crowding(socket, "pipelined requests"),
-        onDrop: () => excess.closed(limits.maxConnections),
+        onDrop,
         onHttp2: this.#sessions && ((socket) => this.#sessions?.accept(socket)),
       },
     );
@@ -195,7 +204,12 @@ export class Listener {
   }
 
   #admit(socket: Socket, serve: (socket: Socket) => void): void {
-    if (this.#connections.admit(socket)) serve(socket);
+    const { maxConnections } = this.#options.limits;
+    // Each listening socket has the bound for itself.
+    if (this.#connections.open >= maxConnections) {
+      this.#excess.closed(maxConnections);
+      socket.destroy();
+    } else if (this.#connections.admit(socket)) serve(socket);
     else this.#refusals.crowding(socket);
   }
 

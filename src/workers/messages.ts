@@ -84,7 +84,7 @@ const toPrimary = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("ready") }),
   z.strictObject({ type: z.literal("prepared"), id, problems: z.array(problem).max(200) }),
   z.strictObject({ type: z.literal("inForce"), id }),
-  z.strictObject({ type: z.literal("serving"), address }),
+  z.strictObject({ type: z.literal("serving"), addresses: z.array(address) }),
   /** It cannot serve, and exits. */
   z.strictObject({ type: z.literal("failed"), message: z.string() }),
   /** Sent every second: shows that its event loop runs. */
@@ -112,6 +112,9 @@ export type ToldToAll = Pick<
   Extract<ToWorker, { type: "welcome" }>,
   "fleetSize" | "draining" | "switches" | "keySets"
 >;
+/** Where a worker listens. */
+export type Addresses = readonly z.output<typeof address>[];
+
 export type ToPrimary = z.output<typeof toPrimary>;
 
 /** How often a worker reports its state. */

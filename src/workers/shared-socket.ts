@@ -1,5 +1,5 @@
-// The socket that all workers listen on. node:cluster opens it in this process, accepts here and hands out what comes: so
-// it is closed here, when every worker would, and nothing is on its way to one.
+// The sockets that all workers listen on. node:cluster opens them in this process, accepts here and hands out what comes:
+// so they are closed here, when every worker would, and nothing is on its way to one.
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,11 +12,12 @@ const lookEveryMs = 5;
 const opened = "tracing:net.server.listen:asyncEnd";
 
 export class SharedSocket {
-  #handle: ListeningHandle | undefined;
+  readonly #handles: ListeningHandle[] = [];
   readonly #onOpened = (message: unknown): void => {
     const { server } = message as { readonly server: object };
     // Beside it, this process has the admin listener alone.
-    if (!(server instanceof http.Server)) this.#handle = listeningHandle(server);
+    const handle = server instanceof http.Server ? undefined : listeningHandle(server);
+    if (handle !== undefined) this.#handles.push(handle);
   };
 
   constructor() {
@@ -31,7 +32,7 @@ export class SharedSocket {
     const all = Promise.all(workers.map(({ closing, ended }) => Promise.race([closing, ended])));
     // One that hangs says nothing.
     await untilLimit(all, (openMs + closedMs) / 2);
-    if (this.#handle !== undefined) await closeEmptied(this.#handle, beganMono + closedMs);
+    await Promise.all(this.#handles.map((handle) => closeEmptied(handle, beganMono + closedMs)));
     const endMono = beganMono + limits.maxMs;
     while (workers.some(({ transit }) => transit.pending) && performance.now() < endMono)
       await sleep(lookEveryMs);

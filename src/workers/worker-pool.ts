@@ -1,6 +1,5 @@
 // The worker processes of a sidecar: starts them, replaces those that exit, tells them what to do, keeps them on one policy.
 import { textOf } from "../plugin-api/error-text.ts";
-import type { AddressInfo } from "node:net";
 import type { DrainLimits } from "../server/drain.ts";
 import { StartError } from "../config/start-error.ts";
 import type { Counter, Gauge, Logger, Metrics } from "../plugin-api/telemetry.ts";
@@ -15,7 +14,7 @@ import { ExitedWorkerMetrics } from "./exited-worker-metrics.ts";
 import type { SharedStateServer } from "./shared-state-server.ts";
 import { drainWorkers } from "./drain-workers.ts";
 import { WorkerHandle } from "./worker-handle.ts";
-import { stateEveryMs, type ToldToAll, type ToPrimary, type ToWorker } from "./messages.ts";
+import { type Addresses, stateEveryMs, type ToldToAll, type ToPrimary, type ToWorker } from "./messages.ts";
 import { failuresInARow, restartDelayMs } from "./restart.ts";
 import { superviseWorkers } from "./watchdog.ts";
 
@@ -51,7 +50,7 @@ export class WorkerPool {
   readonly #exited: ExitedWorkerMetrics;
   readonly #restarts: Counter;
   readonly #serving: Gauge;
-  readonly #up = Promise.withResolvers<AddressInfo | string>();
+  readonly #up = Promise.withResolvers<Addresses>();
   #ticking: NodeJS.Timeout | undefined;
   #isUp = false;
   #stopping = false;
@@ -93,8 +92,8 @@ export class WorkerPool {
     return poolState(this.#workers(), this.#isUp);
   }
 
-  /** Lets the workers listen. Resolves with the address once all of them do; rejects when one cannot. */
-  open(): Promise<AddressInfo | string> {
+  /** Lets the workers listen. Resolves with the addresses once all of them do; rejects when one cannot. */
+  open(): Promise<Addresses> {
     this.policy.open();
     return this.#up.promise;
   }
@@ -250,7 +249,7 @@ export class WorkerPool {
         this.policy.advance(worker);
         return;
       case "serving":
-        this.#onServing(worker, message.address);
+        this.#onServing(worker, message.addresses);
         return;
       case "failed":
         this.#onFailed(worker, message.message);
@@ -278,13 +277,13 @@ export class WorkerPool {
     }
   }
 
-  #onServing(worker: WorkerHandle, address: AddressInfo | string): void {
+  #onServing(worker: WorkerHandle, addresses: Addresses): void {
     worker.serving = true;
     worker.servingSinceMono = performance.now();
     this.#options.logger.info({ number: worker.number, pid: worker.pid }, "worker is serving");
     if (this.#isUp || this.state().serving < this.#slots.length) return;
     this.#isUp = true;
-    this.#up.resolve(address);
+    this.#up.resolve(addresses);
   }
 
   #onFailed(worker: WorkerHandle, reason: string): void {

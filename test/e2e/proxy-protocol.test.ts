@@ -9,7 +9,6 @@ import { join } from "node:path";
 import tls from "node:tls";
 import { after, before, describe, it } from "node:test";
 import { makeCertificate } from "../support/certificate.ts";
-import { startCrew, startService } from "../support/crew.ts";
 import { connected } from "../support/fronts.ts";
 import { proxyV2 } from "../support/proxy-heads.ts";
 import { rawClient, type RawClient, requestText } from "../support/raw-http.ts";
@@ -231,21 +230,4 @@ describe("PROXY protocol before TLS, and on a unix socket", () => {
     bare.send(requestText("GET", "/"));
     assert.equal((await bare.closed).rest, "");
   });
-});
-
-it("workers read it, too", async () => {
-  const service = await startService(
-    ({ headers, url }, response) =>
-      void response.end(JSON.stringify({ forwarded: headers["x-forwarded-for"], tail: url })),
-  );
-  const crew = await startCrew({ policy, upstream: service.url, env });
-  for (const from of ["192.0.2.1", "2001:db8::2"]) {
-    const client = await connectFrom(proxy, crew.port);
-    client.send(Buffer.concat([proxyV2({ from }), Buffer.from(requestText("GET", "/t"))]));
-    assert.equal((JSON.parse((await client.answer()).body) as Told).forwarded, from);
-    client.end();
-  }
-  assert.equal((await crew.stop()).code, 0);
-  service.closeAllConnections();
-  service.close();
 });

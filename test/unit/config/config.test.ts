@@ -29,7 +29,10 @@ function problemsOf(env: Environment): readonly string[] {
   return [];
 }
 
-const listen = (text: string) => loadConfig({ OUTRIGGER_LISTEN: text }).listen;
+const listen = (text: string) => {
+  const [first, ...others] = loadConfig({ OUTRIGGER_LISTEN: text }).listen;
+  return others.length === 0 ? first : [first, ...others];
+};
 const upstream = (text: string) => loadConfig({ OUTRIGGER_UPSTREAM: text }).upstream;
 
 /** Asserts that the one problem is about this variable and matches. */
@@ -45,7 +48,7 @@ describe("settings", () => {
     const config = loadConfig({ PATH: "/bin" });
     assert.equal(config.service, "default");
     assert.match(config.instance, /^[\w.-]+$/);
-    assert.deepEqual(config.listen, { host: "0.0.0.0", port: 8080 });
+    assert.deepEqual(config.listen, [{ host: "0.0.0.0", port: 8080 }]);
     assert.deepEqual(config.admin, { host: "0.0.0.0", port: 9901 });
     assert.deepEqual(config.upstream, {
       tls: false,
@@ -176,6 +179,28 @@ describe("formats", () => {
     assert.deepEqual(listen("[::1]:8080"), { host: "::1", port: 8080 });
     assert.deepEqual(listen("Localhost:80"), { host: "localhost", port: 80 });
     assert.deepEqual(listen("unix:/run/o.sock"), { path: "/run/o.sock" });
+    assert.deepEqual(listen("0.0.0.0:80, [::]:80,unix:/run/o.sock,127.0.0.1:0,127.0.0.1:0"), [
+      { host: "0.0.0.0", port: 80 },
+      { host: "::", port: 80 },
+      { path: "/run/o.sock" },
+      { host: "127.0.0.1", port: 0 },
+      { host: "127.0.0.1", port: 0 },
+    ]);
+    // One address, however it is written.
+    assert.deepEqual(listen("[0:0::0:1]:80"), { host: "::1", port: 80 });
+    assert.deepEqual(listen("[::FFFF:127.0.0.1]:80"), { host: "127.0.0.1", port: 80 });
+    for (const text of ["", ",", "[::1]:80,[0::1]:80", "a:1,", "[fe80::1%eth0]:80", "unix:/a,unix:/a"])
+      refused({ OUTRIGGER_LISTEN: text }, "OUTRIGGER_LISTEN");
+    assert.equal(
+      loadConfig({ OUTRIGGER_LISTEN: "unix:/a", OUTRIGGER_LISTEN_MODE: "0660" }).listenMode,
+      0o660,
+    );
+    for (const mode of ["660 ", "1660", "0680", "rw"])
+      refused({ OUTRIGGER_LISTEN: "unix:/a", OUTRIGGER_LISTEN_MODE: mode }, "OUTRIGGER_LISTEN_MODE");
+    refused({ OUTRIGGER_LISTEN_MODE: "0660" }, "OUTRIGGER_LISTEN_MODE", /needs a unix socket/);
+    const reuse = { OUTRIGGER_LISTEN_REUSE_PORT: "on" };
+    refused({ ...reuse, OUTRIGGER_LISTEN: "a:1,a:0" }, "OUTRIGGER_LISTEN_REUSE_PORT", /none that is 0/);
+    refused({ ...reuse, OUTRIGGER_LISTEN: "unix:/a" }, "OUTRIGGER_LISTEN_REUSE_PORT", /needs a port/);
     const bad = [
       "8080",
       ":8080",
