@@ -11,6 +11,7 @@ import { redirect } from "./redirect/index.ts";
 import { respond } from "./respond/index.ts";
 import { securityHeaders } from "./security-headers/index.ts";
 import { transform } from "./transform/index.ts";
+import { validate } from "./validate/index.ts";
 
 export const registry: readonly PluginDefinition[] = [
   logging,
@@ -21,6 +22,7 @@ export const registry: readonly PluginDefinition[] = [
   auth,
   extAuth,
   rateLimit,
+  validate,
   cache,
   transform,
   securityHeaders,

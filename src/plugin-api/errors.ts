@@ -26,6 +26,8 @@ export const errorKinds = {
   method_not_allowed: kind(405, "Method not allowed", "http_request_denied"),
   request_timeout: kind(408, "Request timeout", "http_request_error"),
   payload_too_large: kind(413, "Payload too large", "http_request_error"),
+  unsupported_media_type: kind(415, "Unsupported media type", "http_request_error"),
+  invalid_content: kind(422, "Unprocessable content", "http_request_error"),
   fields_too_large: kind(431, "Request header fields too large", "http_request_error"),
   rate_limited: kind(429, "Rate limit exceeded", "http_request_denied"),
   internal_error: kind(500, "Internal error", "proxy_internal_error"),

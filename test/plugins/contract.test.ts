@@ -21,6 +21,7 @@ const order: readonly (readonly [number, string])[] = [
   [10, "auth"],
   [12, "ext-auth"],
   [15, "rate-limit"],
+  [18, "validate"],
   [20, "cache"],
   [50, "transform"],
   [55, "security-headers"],

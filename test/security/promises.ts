@@ -95,6 +95,10 @@ export const promises: Readonly<Record<string, Promised>> = {
     "Where policies are signed, no kill switch counts that is not, for its own field and until its end.",
     "test/e2e/kill-switch.test.ts",
   ),
+  Z71: client(
+    "A body that was checked is read by the service as it was checked.",
+    "test/plugins/validate/index.test.ts",
+  ),
   Z70: client(
     "Where an endpoint decides, nobody gets in without its answer or by another's, nor sends a field that is its to set.",
     "test/plugins/ext-auth/index.test.ts",

@@ -210,7 +210,7 @@ export const rooms: readonly Room[] = [
   room(
     "plugins/*/",
     ["src/language/", "src/plugin-api/contract.ts"],
-    ["jose", "lru-cache", "structured-headers", "zod"],
+    ["ajv", "jose", "lru-cache", "structured-headers", "zod"],
   ),
   room("plugins/index.ts", ["plugins/", "src/plugin-api/contract.ts"]),
   room("src/app/registry.ts", ["plugins/index.ts", "src/plugin-api/contract.ts"]),

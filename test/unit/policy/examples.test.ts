@@ -97,3 +97,11 @@ test("the example of an endpoint that decides is in force as it stands", async (
     [["/*", 5]],
   );
 });
+
+test("the example of a validated API is in force as it stands", async () => {
+  const { routes } = await load("validated.yaml", all, []);
+  assert.deepEqual(
+    routes.map(({ path, plugins }) => [path, plugins.length]),
+    [["/*", 4]],
+  );
+});

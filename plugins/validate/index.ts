@@ -1,0 +1,67 @@
+// The validate plugin: takes requests that fit what is declared (a JSON Schema, or an OpenAPI document) and refuses the rest.
+import {
+  definePlugin,
+  type Exchange,
+  type Hooks,
+  type RouteInfo,
+  type Services,
+  type Verdict,
+} from "../../src/plugin-api/contract.ts";
+import { requestsTotal } from "./metrics.ts";
+import { validateOptions } from "./options.ts";
+import { Validators } from "./validators.ts";
+import type { Validator } from "./validator.ts";
+
+/** A client may be slow with its body: the sidecar's own limits end that (`OUTRIGGER_MIN_BYTES_PER_SECOND`). */
+const timeLimitMs = 300_000;
+
+function onRequest(
+  validator: Validator,
+  { metrics }: Services,
+  { pattern }: RouteInfo,
+): NonNullable<Hooks["onRequest"]> {
+  const counter = requestsTotal(metrics);
+  const valid = counter(pattern, "valid");
+  const invalid = counter(pattern, "invalid");
+  const counted = (exchange: Exchange, verdict: Verdict): Verdict => {
+    if (verdict?.action !== "reject") return valid.inc();
+    invalid.inc();
+    exchange.refusedBecause = `validate: ${verdict.error.detail}`;
+    return verdict;
+  };
+  return (exchange) => {
+    // Frames of a WebSocket are no body.
+    if (exchange.request.upgrade !== undefined && !exchange.request.hasBody) return undefined;
+    const verdict = validator.request(exchange);
+    return verdict instanceof Promise
+      ? verdict.then((late) => counted(exchange, late))
+      : counted(exchange, verdict);
+  };
+}
+
+export const validate = definePlugin({
+  name: "validate",
+  version: "1.0.0",
+  apiVersion: 1,
+  // Behind those who say who may call, as a body is read; before the cache, which shall keep no answer to nonsense.
+  priority: 18,
+  security: false,
+  refuses: true,
+  failMode: "closed",
+  options: validateOptions,
+
+  init: () => new Validators(),
+
+  async setup({ options, services, state, route }): Promise<Hooks> {
+    const { validator, release } = await state.acquire(options);
+    const hooks: Hooks = {
+      timeLimitMs: { onRequest: timeLimitMs },
+      headOnlyFields: ["content-type", "content-encoding"],
+      onRequest: onRequest(validator, services, route),
+      close: release,
+    };
+    if (options.responses === "off") return hooks;
+    const { createReport } = await import("./report.ts");
+    return { ...hooks, onResponse: createReport(validator, options, services, route) };
+  },
+});

@@ -1,0 +1,117 @@
+// A JSON body as it is checked: read in one way only, so that the service, whatever its parser, reads the same.
+/** What is wrong with a body, told to the client: never with a value of it. */
+export interface Flaw {
+  /** JSON Pointer (RFC 6901); "" = the whole. */
+  readonly pointer: string;
+  readonly message: string;
+}
+
+export type Read = { readonly value: unknown } | Flaw;
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+const quote = 0x22;
+const backslash = 0x5c;
+const colon = 0x3a;
+
+const flaw = (message: string, pointer = ""): Flaw => ({ pointer, message });
+const notJson = flaw("is not JSON (RFC 8259)");
+
+/** @returns the value, or what is wrong with the text */
+export function readJson(body: Buffer, maxDepth: number): Read {
+  let text: string;
+  let value: unknown;
+  let named: number;
+  try {
+    text = utf8.decode(body);
+    named = membersNamed(text, maxDepth);
+    if (named === -1) return flaw(`is nested deeper than ${maxDepth} levels`);
+    value = JSON.parse(text);
+  } catch {
+    return notJson;
+  }
+  // RFC 8259 section 4: parsers differ in which of two members of one name they take.
+  if (membersKept(value) !== named) return flaw("names a member twice");
+  // A name has to be written to be there.
+  if (!/__proto__|constructor|\\u/.test(text)) return { value };
+  return pollution(value, "") ?? { value };
+}
+
+/**
+ * Members that are named in valid JSON text: each is one colon outside a string. For a text that is not JSON, any number.
+ * @returns -1 = nested too deep
+ */
+function membersNamed(text: string, maxDepth: number): number {
+  let depth = 0;
+  let members = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const unit = text.charCodeAt(at);
+    if (unit === quote) at = endOfString(text, at);
+    else if (unit === colon) members += 1;
+    // "[" and "{", "]" and "}" differ in one bit.
+    else if ((unit | 0x20) === 0x7b) {
+      depth += 1;
+      if (depth > maxDepth) return -1;
+    } else if ((unit | 0x20) === 0x7d) depth -= 1;
+  }
+  return members;
+}
+
+/** Recurses: depth is bounded. */
+function membersKept(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  let count = 0;
+  if (Array.isArray(value)) {
+    for (const item of value) if (typeof item === "object") count += membersKept(item);
+    return count;
+  }
+  for (const name in value) {
+    count += 1;
+    const member = (value as Record<string, unknown>)[name];
+    if (typeof member === "object") count += membersKept(member);
+  }
+  return count;
+}
+
+/** @returns where the string that begins at `opening` has its closing quote */
+function endOfString(text: string, opening: number): number {
+  for (
+    let closing = text.indexOf('"', opening + 1);
+    closing !== -1;
+    closing = text.indexOf('"', closing + 1)
+  ) {
+    let before = closing - 1;
+    while (text.charCodeAt(before) === backslash) before -= 1;
+    // An even number of backslashes escape each other and not the quote.
+    if ((closing - before) % 2 === 1) return closing;
+  }
+  return text.length;
+}
+
+/** Members that turn into what all objects have where a service in JavaScript copies them. Recurses: depth is bounded. */
+function pollution(value: unknown, pointer: string): Flaw | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i += 1) {
+      const found = typeof value[i] === "object" ? pollution(value[i], `${pointer}/${i}`) : undefined;
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+  for (const name of Object.keys(value)) {
+    const member = (value as Record<string, unknown>)[name];
+    const isPrototype = name === "constructor" && typeof member === "object" && member !== null;
+    if (name === "__proto__" || (isPrototype && Object.hasOwn(member, "prototype")))
+      return flaw("is a name that is not taken", below(pointer, name));
+    const found = typeof member === "object" ? pollution(member, below(pointer, name)) : undefined;
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+const longestPointer = 256;
+
+/** @returns the pointer to a member, cut where a client makes it long */
+export function below(pointer: string, name: string): string {
+  return `${pointer}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`.slice(0, longestPointer);
+}

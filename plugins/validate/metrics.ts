@@ -1,0 +1,17 @@
+// The metrics of the validate plugin, each declared here alone: name, help, labels.
+import type { Counter, Metrics } from "../../src/plugin-api/contract.ts";
+
+export const requestsTotal = (metrics: Metrics): ((route: string, result: "valid" | "invalid") => Counter) =>
+  metrics.counter("outrigger_validate_total", "Requests by whether they fit what is declared", [
+    "route",
+    "result",
+  ]);
+
+export type ResponseResult = "valid" | "invalid" | "unchecked";
+
+export const responsesTotal = (metrics: Metrics): ((route: string, result: ResponseResult) => Counter) =>
+  metrics.counter(
+    "outrigger_validate_responses_total",
+    "JSON responses by whether they fit what is declared",
+    ["route", "result"],
+  );
