@@ -1,4 +1,5 @@
 // The plugins that the policy in force brings, for what the fleet is told: the process that governs may have none set up.
+import { isDeepStrictEqual } from "node:util";
 import type { Extension } from "../extensions/entry.ts";
 import { versionOf } from "../runtime/extension-definition.ts";
 
@@ -17,9 +18,11 @@ export class BroughtPlugins<Compiled extends object> {
     this.#byPolicy.set(policy, brought);
   }
 
-  /** It is in force from now on. */
-  swapped(policy: Compiled): void {
+  /** It is in force from now on. @returns whether its plugins are others than those before, or of other versions */
+  swapped(policy: Compiled): boolean {
+    const before = this.#inForce;
     this.#inForce = this.#byPolicy.get(policy) ?? [];
+    return !isDeepStrictEqual(before, this.#inForce);
   }
 
   get plugins(): readonly Brought[] {

@@ -10,6 +10,7 @@ import type { PolicyController } from "../policy/controller.ts";
 import type { EffectivePolicy, RawPolicy } from "../policy/read.ts";
 import type { Trust } from "../policy/signature/key-sets.ts";
 import { type PluginReport, shownReports } from "../runtime/plugin-report.ts";
+import { auditKeys } from "./audit.ts";
 import { BroughtPlugins } from "./brought-plugins.ts";
 import { benchOptions } from "./bench-options.ts";
 import { type KillSwitchState, watchKillSwitches } from "./kill-switches.ts";
@@ -78,10 +79,8 @@ export async function createControlPlane<Compiled extends object>(
 ): Promise<ControlPlane> {
   const { config, telemetry, secretFiles } = context;
   let heartbeat: HeartbeatSender | undefined;
-  const switches = watchKillSwitches(context, (off) => {
-    data.switchOff(off);
-    heartbeat?.trigger();
-  });
+  const stopWatching = auditKeys(context);
+  const switches = switchesOf(context, data, () => heartbeat?.trigger());
   const brought = new BroughtPlugins<Compiled>();
   const tell = (): void => heartbeat?.trigger();
   const controller = await controllerOf(context, data, { switches, brought, tell });
@@ -106,6 +105,7 @@ export async function createControlPlane<Compiled extends object>(
       return address;
     },
     async stop() {
+      stopWatching();
       secretFiles.close();
       probe?.close();
       await heartbeat?.stop();
@@ -125,6 +125,20 @@ function requestFinder(
     requestDocument(await data.requests(id), controller.status(), { service, instance });
 }
 
+function switchesOf(
+  context: ProcessContext,
+  data: Pick<DataPlane<never>, "switchOff">,
+  tell: () => void,
+): KillSwitchState | undefined {
+  return watchKillSwitches(context, (off) => {
+    data.switchOff(off);
+    context.audit.change("kill-switch", { disabled: off.map(toldOf) });
+    tell();
+  });
+}
+
+const toldOf = ({ plugin, route = "*", author, reason }: KillSwitch) => ({ plugin, route, author, reason });
+
 interface ControllerOfParts<Compiled extends object> {
   readonly switches: KillSwitchState | undefined;
   readonly brought: BroughtPlugins<Compiled>;
@@ -137,14 +151,16 @@ async function controllerOf<Compiled extends object>(
   data: DataPlane<Compiled>,
   { switches, brought, tell }: ControllerOfParts<Compiled>,
 ): Promise<PolicyController> {
-  const { config, telemetry, registry, clock, store, packages } = context;
+  const { config, telemetry, registry, clock, store, packages, audit } = context;
   return await createController(config, telemetry, registry, {
     store,
     packages,
     clock,
     test: testerOf(context),
+    audit,
     async onTrust(trust) {
       data.trust(trust);
+      audit.change("keys", { policyKeys: trust.keys.map(({ thumbprint }) => thumbprint) });
       await switches?.trust(trust.keys);
     },
     async compile(policy, raw) {
@@ -154,7 +170,7 @@ async function controllerOf<Compiled extends object>(
     },
     swap(compiled: Compiled) {
       data.swap(compiled);
-      brought.swapped(compiled);
+      if (brought.swapped(compiled)) audit.change("plugins", { brought: brought.plugins });
       tell();
     },
     release: (late) => data.release(late),
@@ -196,7 +212,7 @@ function heartbeatOf(
 }
 
 function adminOf<Compiled>(
-  { config, telemetry, secretFiles }: ProcessContext,
+  { config, telemetry, secretFiles, audit }: ProcessContext,
   data: DataPlane<Compiled>,
   parts: Pick<
     Parameters<typeof createAdmin>[0],
@@ -216,11 +232,16 @@ function adminOf<Compiled>(
       get: () => level.get(),
       set(name) {
         const known = level.set(name);
-        if (known) data.onLogLevel?.(name);
-        return known;
+        if (!known) return false;
+        data.onLogLevel?.(name);
+        audit.change("log-level", { level: name });
+        return true;
       },
     },
-    drain: () => data.beginDrain(),
+    drain() {
+      audit.change("drain", { by: "admin listener" });
+      data.beginDrain();
+    },
     async extra(path) {
       const body = await data.document(path);
       return body === undefined ? undefined : { contentType: "application/json", body };

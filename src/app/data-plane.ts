@@ -21,6 +21,7 @@ import { StallWatch } from "../telemetry/stalls.ts";
 import { Retries } from "../upstream/retry/retries.ts";
 import { createTransport } from "../upstream/transports.ts";
 import { Upstreams } from "../upstream/upstreams.ts";
+import type { Audit } from "./audit.ts";
 import { type Addresses, createClientListener } from "./client-listener.ts";
 import type { DataPlane } from "./control-plane.ts";
 import { LiveSecrets } from "./live-secrets.ts";
@@ -78,7 +79,7 @@ export function createDataPlane(
   const upstreams = createUpstreams(config, metrics);
   const stalls = new StallWatch(logger, metrics);
   const host = createPluginHost(registry, services, (hook, ms) => stalls.suspect(hook, ms));
-  const inForce = new PolicyInForce(compilerOf(config, host, upstreams), secrets);
+  const inForce = new PolicyInForce(compilerOf(config, host, upstreams, context.audit), secrets);
   const shared = options.workerCount !== undefined;
   const clients = createClientListener(context, config, shared, () => inForce.routed);
   const { listener } = clients;
@@ -170,7 +171,7 @@ function createUpstreams(config: Config, metrics: Telemetry["metrics"]): Upstrea
   return upstreams;
 }
 
-function compilerOf(config: Config, host: PluginHost, upstreams: Upstreams): Compile {
+function compilerOf(config: Config, host: PluginHost, upstreams: Upstreams, audit: Audit): Compile {
   const compileParts = {
     upstreams,
     counters: createRequestCounters(host.services.metrics),
@@ -179,6 +180,7 @@ function compilerOf(config: Config, host: PluginHost, upstreams: Upstreams): Com
     timeoutMs: config.upstreamTimeoutMs,
     protocol: config.upstreamProtocol,
     fieldRules: config,
+    audit: (policy: EffectivePolicy) => audit.of(policy),
     upstreamCa: config.upstreamCa === undefined ? undefined : readFileSync(config.upstreamCa, "utf8"),
   };
   return (policy, secrets) => compilePolicy(policy, { ...compileParts, host: { ...host, secrets } });

@@ -24,6 +24,7 @@ import type { PolicyStatus, SignatureStatus } from "../policy/status.ts";
 import type { RedisStore } from "../redis/store.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import { version } from "../version.ts";
+import { type Audit, auditedEvents } from "./audit.ts";
 import { registry as builtIn } from "./registry.ts";
 
 export interface ControllerParts<Snapshot> extends Pick<
@@ -33,6 +34,7 @@ export interface ControllerParts<Snapshot> extends Pick<
   readonly store: RedisStore | undefined;
   readonly packages: PackageStore;
   readonly clock: Clock;
+  readonly audit: Pick<Audit, "change">;
   readonly onRejected: () => void;
 }
 
@@ -86,12 +88,15 @@ export async function createController<Snapshot>(
     swap: parts.swap,
     release: parts.release,
     clock,
-    events: policyEvents(telemetry, clock, {
-      named,
-      status: (): PolicyStatus => controller.status(),
-      onRejected: parts.onRejected,
-      sourceTrouble: (state, message, ready) => sourceTrouble(config, state, message, ready),
-    }),
+    events: auditedEvents(
+      parts.audit,
+      policyEvents(telemetry, clock, {
+        named,
+        status: (): PolicyStatus => controller.status(),
+        onRejected: parts.onRejected,
+        sourceTrouble: (state, message, ready) => sourceTrouble(config, state, message, ready),
+      }),
+    ),
   });
   if (trust !== undefined && store !== undefined && stateDir === undefined) logger.warn({}, forgetful);
   return withNames(controller, named);

@@ -12,6 +12,7 @@ import { createPackageStore } from "./extensions.ts";
 import { registry as builtIn } from "./registry.ts";
 import { SecretFiles } from "./secret-files.ts";
 import { connectStore } from "./connect-store.ts";
+import { type Audit, createAudit } from "./audit.ts";
 import { createTracing, type Tracing } from "./tracing.ts";
 
 export interface ProcessContext {
@@ -24,6 +25,7 @@ export interface ProcessContext {
   readonly tracing: Tracing | undefined;
   /** The last ones. */
   readonly requests: RequestRing;
+  readonly audit: Audit;
   /** undefined in embedded mode. */
   readonly store: RenewableStore | undefined;
   readonly secretFiles: SecretFiles;
@@ -56,6 +58,7 @@ export function createProcessContext(config: Config, options: ContextOptions = {
   const store = connectStore(config, telemetry);
   const packages = createPackageStore(config, store, (message) => telemetry.logger.warn({}, message));
   const tracing = createTracing(config, telemetry);
+  const audit = createAudit(config, { telemetry, store, clock, worker });
   const secretFiles = new SecretFiles(config, new ConfigReader(registry), telemetry.logger, store);
   return {
     config,
@@ -65,11 +68,13 @@ export function createProcessContext(config: Config, options: ContextOptions = {
     telemetry,
     tracing,
     requests: new RequestRing(),
+    audit,
     store,
     secretFiles,
     packages,
     async close() {
       secretFiles.close();
+      await audit.close();
       store?.close();
       await tracing?.close();
       await telemetry.output.flush(flushLimitMs);

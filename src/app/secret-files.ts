@@ -33,6 +33,8 @@ export class SecretFiles {
   #retryMs = everyMs;
   #retryAtMono = 0;
   #closed = false;
+  /** Told when they hold something else. */
+  onChanged: () => void = () => {};
 
   /** @param reader knows the secrets of this process's plugins */
   constructor(
@@ -133,6 +135,7 @@ export class SecretFiles {
     const { redis, adminToken, storeKeys, secrets } = before;
     if (isDeepStrictEqual(now, { redis, adminToken, storeKeys, secrets })) return;
     this.#logger.info({}, "secret files changed");
+    this.onChanged();
     this.#retryMs = everyMs;
     this.#retryAtMono = 0;
   }

@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { ConfigError } from "../config/config.ts";
 import { version } from "../version.ts";
 import { addExplainCommand } from "./explain-command.ts";
+import { addAuditCommands } from "./audit-commands.ts";
 import { addFleetCommand } from "./fleet-command.ts";
 import { addLogsCommand } from "./logs-command.ts";
 import { addPackageCommands } from "./package-commands.ts";
@@ -31,6 +32,7 @@ export async function createProgram(terminal: Terminal, choose: (run: Run) => vo
   addFleetCommand(program, terminal, choose);
   addLogsCommand(program, terminal, choose);
   addExplainCommand(program, terminal, choose);
+  addAuditCommands(program, terminal, choose);
   addKillSwitchCommands(program, terminal, choose);
   addPackageCommands(program, terminal, choose);
   addAclCommand(program, terminal, choose);

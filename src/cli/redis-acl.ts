@@ -75,6 +75,10 @@ const told = (prefix: string): string =>
 const counted = (prefix: string): string =>
   `(~${prefix}${enrolledKey} -@all +zadd +zcount +zremrangebyscore +eval +evalsha)`;
 
+/** The audit trail of a service: added to by its sidecars, and nothing there is deleted by them. */
+const recorded = (prefix: string, service: string): string =>
+  `(~${prefix}audit:${service} ~${prefix}audit:${service}:* -@all +xadd +xrange +hset +hsetnx +hget +hkeys +pttl +pexpire +eval +evalsha)`;
+
 /** Redis matches key patterns as globs. */
 function literal(text: string): string {
   return text.replace(/[\\*?[\]^]/g, String.raw`\$&`);
@@ -95,7 +99,7 @@ export function aclLine(service: string, keyPrefix: string, options: AclOptions 
   ];
   const heard = [...channels(service), disabledKey].map((channel) => `&${prefix}${channel}`);
   const user = `user sidecar-${service} on >SIDECAR_PASSWORD resetkeys resetchannels -@all`;
-  return `${user} ${keys.join(" ")} &__redis__:invalidate ${heard.join(" ")} ${commands} ${tells(prefix, service)} ${uses(prefix)} ${told(prefix)} ${counted(prefix)}`;
+  return `${user} ${keys.join(" ")} &__redis__:invalidate ${heard.join(" ")} ${commands} ${tells(prefix, service)} ${uses(prefix)} ${told(prefix)} ${counted(prefix)} ${recorded(prefix, service)}`;
 }
 
 /** @returns the exit code */

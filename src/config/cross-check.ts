@@ -55,7 +55,7 @@ export function crossCheck(
   }
   if (values.proxyProtocol === "accept" && values.trustedProxies?.length === 0)
     problems.push("OUTRIGGER_PROXY_PROTOCOL: needs OUTRIGGER_TRUSTED_PROXIES: nobody else is believed");
-  return problems.concat(listenProblems(values));
+  return problems.concat(listenProblems(values), auditProblems(values));
 }
 
 function listenProblems({ listen, listenMode, listenReusePort, admin }: Partial<SettingValues>): string[] {
@@ -73,4 +73,25 @@ function listenProblems({ listen, listenMode, listenReusePort, admin }: Partial<
 /** Any free port. */
 function isAny(each: ListenAddress): boolean {
   return "port" in each && each.port === 0;
+}
+
+/** A trail that nobody signs, or that has no place, is none. */
+function auditProblems({
+  auditKey,
+  auditFile,
+  auditSinks = [],
+  redis,
+  ...rest
+}: Partial<SettingValues>): string[] {
+  const problems: string[] = [];
+  if (auditFile !== undefined && auditKey === undefined)
+    problems.push("OUTRIGGER_AUDIT_FILE: needs OUTRIGGER_AUDIT_KEY, which is unset");
+  const needs = { file: auditFile, redis, otlp: rest.otelEndpoint };
+  const names = { file: "OUTRIGGER_AUDIT_FILE", redis: "REDIS_URL", otlp: "OTEL_EXPORTER_OTLP_ENDPOINT" };
+  for (const sink of auditSinks)
+    if (needs[sink] === undefined)
+      problems.push(`OUTRIGGER_AUDIT_SINKS: ${sink} needs ${names[sink]}, which is unset`);
+  if (auditKey !== undefined && auditSinks.length > 0 && !auditSinks.some((sink) => sink !== "otlp"))
+    problems.push("OUTRIGGER_AUDIT_SINKS: needs file or redis: a collector answers for nothing");
+  return problems;
 }

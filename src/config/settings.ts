@@ -14,10 +14,12 @@ import {
   parseToken,
   parseUpstream,
 } from "./formats.ts";
+import { auditSettings } from "./audit.ts";
 import { clientSettings } from "./clients.ts";
 import { listenerSettings, listenSettings } from "./listener.ts";
 import { otelSettings } from "./otel.ts";
 import { parseCertificateFile, parseKeyFile } from "./pem.ts";
+import { pluginSourceSettings } from "./plugin-sources.ts";
 import { optional, type Parse, secret, setting, type Setting } from "./setting.ts";
 import { parseRedisAddress } from "../redis/address.ts";
 import { parseSecretHosts } from "./secret-hosts.ts";
@@ -228,17 +230,7 @@ export const settings = {
     parseSecretHosts,
     "Where a policy may send which secret: SECRET_A=host:port,*.suffix:port;SECRET_B=…; what is not named is not sent",
   ),
-  pluginDir: optional(
-    "OUTRIGGER_PLUGIN_DIR",
-    parsePath,
-    "Directory of extensions' packages, which may be given all rights: file: reads nothing outside of it; unset: any absolute path",
-  ),
-  pluginHosts: setting(
-    "OUTRIGGER_PLUGIN_HOSTS",
-    "",
-    parseHostPatterns,
-    "Hosts that https:// and oci:// packages may come from: host:port and *.suffix:port, comma-separated; unset: none",
-  ),
+  ...pluginSourceSettings,
   drainMs: setting(
     "OUTRIGGER_DRAIN_MS",
     "10000",
@@ -257,6 +249,7 @@ export const settings = {
     oneOf(...logLevels),
     "Lowest level that is logged: trace, debug, info, warn, error, fatal or silent",
   ),
+  ...auditSettings,
   ...otelSettings,
 } as const satisfies Record<string, Setting<unknown>>;
 

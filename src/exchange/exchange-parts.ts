@@ -4,6 +4,7 @@ import { isGrpcType } from "../plugin-api/grpc-type.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import type { RoutedPolicy, Routing, ServedRoute } from "../routing/routed-policy.ts";
 import type { ExchangeIo, LiveExchange } from "../runtime/exchange.ts";
+import { LiveResponse } from "../runtime/response.ts";
 import type { TapFaults } from "../runtime/taps.ts";
 import type { UpstreamCall, UpstreamRequest } from "../upstream/transport.ts";
 import { GrpcMessages } from "./grpc-messages.ts";
@@ -38,6 +39,8 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
   messages: Messages | undefined = undefined;
   movedBefore = -1;
   movedMono = 0;
+  /** Status of the answer that the audit trail knows of. */
+  #auditedStatus: number | undefined = undefined;
 
   constructor(context: ProxyContext, policy: RoutedPolicy, routing: Routing, inbound: Inbound) {
     const { stream, head, client } = inbound;
@@ -157,6 +160,8 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
   }
 
   onInterim(status: number, fields: readonly string[]): void {
+    // 103 tells of the answer, whose record is not written yet; a client may wait for 100 before it sends its body.
+    if (status !== 100 && this.policy.audit?.blocking === true) return;
     this.inbound.stream.interim(status, this.route.received(fields, this.live).toFlat());
   }
 
@@ -193,6 +198,40 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
 
   tapFailed(error: unknown): void {
     this.context.logger.error({ requestId: this.live.id, err: error }, "body tap failed");
+  }
+
+  /** The response as the chain leaves it and, where the policy says so, once there is a record of it. */
+  protected responsePhase(response: LiveResponse): LiveResponse | Promise<LiveResponse> {
+    const ran = this.route.chain.response(this.live, response);
+    if (this.policy.audit === undefined) return ran;
+    return ran instanceof Promise ? ran.then((settled) => this.#audited(settled)) : this.#audited(ran);
+  }
+
+  #audited(response: LiveResponse): LiveResponse | Promise<LiveResponse> {
+    if (this.over) return response;
+    this.#auditedStatus = response.status;
+    const written = this.policy.audit?.answering(this.live, response, this.live.answeredBy);
+    return written === undefined
+      ? response
+      : written.then((isWritten) => (isWritten ? response : this.#unrecorded(response)));
+  }
+
+  #unrecorded(response: LiveResponse): LiveResponse {
+    response.discard();
+    const error = new GatewayError("dependency_unavailable", "What is answered cannot be recorded.");
+    const refusal = LiveResponse.fromError(error, this.live.id);
+    refusal.faults = this;
+    return refusal;
+  }
+
+  /** Everybody hears what became of it. */
+  protected tell(outcome: Outcome): void {
+    const { live, route, policy } = this;
+    route.chain.complete(live, outcome);
+    live.completed(outcome);
+    policy.audit?.ended(live, outcome, this.#auditedStatus);
+    route.count(this.inbound.head.method, outcome);
+    this.tellMessages();
   }
 
   /** What it still sends is not wanted any more. */

@@ -133,7 +133,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
   #respond(response: LiveResponse, accept?: (response: LiveResponse) => void): void {
     this.#begin(response);
     this.#accept = accept;
-    const ran = this.route.chain.response(this.live, response);
+    const ran = this.responsePhase(response);
     if (!(ran instanceof Promise)) this.#responded(response, ran);
     else void ran.then((settled) => this.#responded(response, settled));
   }
@@ -290,10 +290,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
   }
 
   #completed(outcome: Outcome): void {
-    this.route.chain.complete(this.live, outcome);
-    this.live.completed(outcome);
-    this.route.count(this.inbound.head.method, outcome);
-    this.tellMessages();
+    this.tell(outcome);
     this.policy.snapshot.leave();
     this.context.ended(this);
   }

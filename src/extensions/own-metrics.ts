@@ -2,6 +2,7 @@
 
 /** All that are defined under src/. */
 export const ownMetrics: readonly string[] = [
+  "outrigger_audit_records_total",
   "outrigger_certificate_expiry_timestamp_seconds",
   "outrigger_connections_refused_total",
   "outrigger_event_loop_stall_seconds",

@@ -7,6 +7,7 @@ import { createSnapshot, type Snapshot, type SnapshotSpec } from "../runtime/sna
 import type { PluginHost } from "../runtime/plugin-host.ts";
 import { Slices } from "../v8/slices.ts";
 import type { RequestCounters } from "./request-counters.ts";
+import type { PolicyAudit } from "../runtime/live-audit.ts";
 import { type FieldRules, RoutedPolicy } from "./routed-policy.ts";
 import type { Retries } from "../upstream/retry/retries.ts";
 import { RetryingTransport } from "../upstream/retry/retrying-transport.ts";
@@ -30,6 +31,8 @@ export interface CompileParts {
   readonly fieldRules: FieldRules;
   /** For routes with `retry`; absent = none is asked again. */
   readonly retries?: Retries | undefined;
+  /** Who records what a policy decides; absent = nobody, whatever the policy says. */
+  audit?(policy: EffectivePolicy): PolicyAudit | undefined;
 }
 
 /** An upstream as routes of one policy share it. */
@@ -100,7 +103,8 @@ export async function compilePolicy(policy: EffectivePolicy, parts: CompileParts
     held.release();
     throw error;
   }
-  return RoutedPolicy.over(snapshot, parts.counters, upstreamOf, parts.fieldRules);
+  const rules = { ...parts.fieldRules, audit: parts.audit?.(policy) };
+  return RoutedPolicy.over(snapshot, parts.counters, upstreamOf, rules);
 }
 
 /** The upstream as a route asks it: again, where the policy says so. */

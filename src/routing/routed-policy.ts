@@ -1,6 +1,7 @@
 // A snapshot as the listener uses it: routes found by path and method, each with its connections to the upstream and
 // its counters. Swapped as one reference.
 import type { Counter, Histogram, Outcome } from "../plugin-api/contract.ts";
+import type { PolicyAudit } from "../runtime/live-audit.ts";
 import type { TracingRules } from "../runtime/live-trace.ts";
 import type { Chain } from "../runtime/chain.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
@@ -155,6 +156,12 @@ export interface FieldRules {
   readonly keepOverrides: readonly string[];
 }
 
+/** What counts for all routes of a policy. */
+export interface PolicyRules extends FieldRules {
+  /** Who records its decisions; absent = nobody. */
+  readonly audit?: PolicyAudit | undefined;
+}
+
 type UpstreamOf = (route: CompiledRoute) => { target: UpstreamTarget; transport: UpstreamTransport };
 
 export class RoutedPolicy {
@@ -164,6 +171,8 @@ export class RoutedPolicy {
   /** The same policy, with these plugins off. */
   readonly switched: (off: SwitchedOff) => Promise<RoutedPolicy>;
   readonly trailers: TrailerRules;
+  /** Who records its decisions; undefined = nobody. */
+  readonly audit: PolicyAudit | undefined;
   /** Whether a field of that lower-case name stops at a guarded route. */
   readonly #stopsOverride: (lowerName: string) => boolean;
   readonly #finder: RouteFinder<ServedRoute>;
@@ -172,12 +181,13 @@ export class RoutedPolicy {
   private constructor(
     snapshot: Snapshot,
     { finder, unmatched }: { finder: RouteFinder<ServedRoute>; unmatched: ServedRoute },
-    { requestTrailers, keepOverrides }: FieldRules,
+    { requestTrailers, keepOverrides, audit }: PolicyRules,
     off: SwitchedOff,
     switched: RoutedPolicy["switched"],
   ) {
     this.snapshot = snapshot;
     this.off = off;
+    this.audit = audit;
     this.switched = switched;
     this.trailers = new TrailerRules(requestTrailers, snapshot.headOnlyFields);
     this.#stopsOverride = stoppedOverrides(keepOverrides);
@@ -190,7 +200,7 @@ export class RoutedPolicy {
     snapshot: Snapshot,
     counters: RequestCounters,
     upstreamOf: UpstreamOf,
-    fieldRules: FieldRules,
+    rules: PolicyRules,
     off = nothingOff,
   ): Promise<RoutedPolicy> {
     const serve = (route: CompiledRoute): ServedRoute =>
@@ -209,14 +219,8 @@ export class RoutedPolicy {
     }
     const finder = await RouteFinder.over(routes);
     const switched = (other: SwitchedOff): Promise<RoutedPolicy> =>
-      RoutedPolicy.over(snapshot, counters, upstreamOf, fieldRules, other);
-    return new RoutedPolicy(
-      snapshot,
-      { finder, unmatched: serve(snapshot.unmatched) },
-      fieldRules,
-      off,
-      switched,
-    );
+      RoutedPolicy.over(snapshot, counters, upstreamOf, rules, other);
+    return new RoutedPolicy(snapshot, { finder, unmatched: serve(snapshot.unmatched) }, rules, off, switched);
   }
 
   /** Names that only the sidecar may set, whatever a client sends. */

@@ -87,12 +87,7 @@ export class Listener {
     this.#proxies = new TrustedProxies(trustedProxies, forwardedField, trustedHops);
     this.#disagreements = new Disagreements(forwardedField, clock, logger, metrics);
     this.#clients = new ClientLimits(options.limits);
-    this.#refusals = new Refusals(
-      this.#clients,
-      options.logger,
-      options.metrics,
-      () => options.policy()?.snapshot.ownedCookies?.expiries ?? [],
-    );
+    this.#refusals = new Refusals(this.#clients, logger, metrics, () => options.policy());
     this.#context = this.#createContext(options);
     this.#rechecks = new Rechecks({
       everyMs: options.limits.recheckMs,

@@ -5,6 +5,7 @@ import type { Counter, Logger, Metrics } from "../plugin-api/contract.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { LiveResponse } from "../runtime/response.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
+import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import type { ServerStream } from "../exchange/server-stream.ts";
 import { peerOf } from "../client/peer.ts";
 import { ClientWriter } from "../exchange/respond.ts";
@@ -20,20 +21,27 @@ interface Refusal {
 }
 
 const toldEveryMs = 60_000;
+type RefusingPolicy = Pick<RoutedPolicy, "audit" | "snapshot">;
 
 export class Refusals {
   readonly #limits: ClientLimits;
   readonly #logger: Logger;
   readonly #count: (...values: string[]) => Counter;
-  readonly #expiries: () => readonly string[];
   // Connections that were refused once: what the parser still says about them adds nothing.
   readonly #refused = new WeakSet<Socket>();
   #crowdToldMono = -Infinity;
   #proxyToldMono = -Infinity;
 
-  /** @param expiries `Set-Cookie` values that end cookies of ours which may be what makes a head too large */
-  constructor(limits: ClientLimits, logger: Logger, metrics: Metrics, expiries: () => readonly string[]) {
-    this.#expiries = expiries;
+  readonly #policy: () => RefusingPolicy | undefined;
+
+  /** @param policy the one in force: cookies of ours may be what makes a head too large, and are ended */
+  constructor(
+    limits: ClientLimits,
+    logger: Logger,
+    metrics: Metrics,
+    policy: () => RefusingPolicy | undefined,
+  ) {
+    this.#policy = policy;
     this.#limits = limits;
     this.#logger = logger;
     this.#count = metrics.counter(
@@ -144,7 +152,10 @@ export class Refusals {
   #parserError(error: NodeJS.ErrnoException): GatewayError {
     if (error.code !== "HPE_HEADER_OVERFLOW") return parserError(error);
     // Without them the client would be refused again until they end by themselves.
-    const fields = this.#expiries().flatMap((line) => ["Set-Cookie", line]);
+    const fields = (this.#policy()?.snapshot.ownedCookies?.expiries ?? []).flatMap((line) => [
+      "Set-Cookie",
+      line,
+    ]);
     return new GatewayError("fields_too_large", "The request head is too large.", { fields });
   }
 
@@ -158,6 +169,7 @@ export class Refusals {
     const line = { timestamp, requestId, method, path, ...outcome, clientIp: peer };
     if (error.code === "internal_error") this.#logger.error({ ...line, err: error.cause }, "request failed");
     else this.#logger.warn(line, "request refused");
+    this.#policy()?.audit?.refused(error, { requestId, method, path, address: peer ?? "" });
     return requestId;
   }
 }

@@ -146,6 +146,8 @@ export const rooms: readonly Room[] = [
     "src/runtime/hook-measures.ts",
     "src/runtime/live-record.ts",
   ]),
+  // Records of decisions about access: their chain, where it is kept, who reads it.
+  room("src/audit/", ["src/files/", "src/plugin-api/", "src/runtime/live-audit.ts"]),
   // What is known of clients, and what they may cost.
   room("src/client/", ["src/language/", "src/plugin-api/", "src/v8/"], ["ipaddr.js"]),
   // Wire formats, both directions: pure, but for memory that is read into.
@@ -231,6 +233,7 @@ export const rooms: readonly Room[] = [
   ),
   // The assembly: what exists in a process, and in which order.
   room("src/app/", [
+    "src/audit/",
     "src/kill-switch/",
     "src/extensions/",
     "src/admin/",
@@ -256,6 +259,7 @@ export const rooms: readonly Room[] = [
   room(
     "src/cli/",
     [
+      "src/audit/",
       "src/kill-switch/",
       "src/app/",
       "src/config/",

@@ -188,6 +188,7 @@ const documentFields = [
   "locked",
   "routes",
   "tracing",
+  "audit",
   "lint",
   "tests",
 ];

@@ -8,6 +8,7 @@ import { foldCase } from "../../language/path-reading.ts";
 import { type Extensions, extensionsField } from "./extensions-field.ts";
 import { unknownName } from "./problems.ts";
 import { type LintField, lint } from "./lint-field.ts";
+import { type AuditField, audit } from "./audit-field.ts";
 import { type TracingField, tracing } from "./tracing-field.ts";
 import { upstreamFlaw } from "./upstream-flaw.ts";
 import { type PolicyTest, tests } from "./tests-field.ts";
@@ -92,6 +93,7 @@ export interface PolicyDocument {
   readonly locked?: readonly string[] | undefined;
   readonly routes?: readonly PolicyRoute[] | undefined;
   readonly tracing?: TracingField;
+  readonly audit?: AuditField;
   readonly lint?: LintField | undefined;
   readonly tests?: readonly PolicyTest[] | undefined;
 }
@@ -257,6 +259,7 @@ export function documentSchema(options: SchemaOptions): z.ZodType<PolicyDocument
           "The most specific match wins, whatever the order. Absent: one route that takes everything; empty: none does",
         ),
       tracing,
+      audit,
       lint,
       tests,
     })

@@ -6,6 +6,7 @@
 // whatever the layer says, the effective document has it so, and what the locks overruled is told beside it.
 import { Lookalikes, groupByPath } from "./covering.ts";
 import { type Broken, Lock } from "./lock.ts";
+import { stricterAudit } from "../document/audit-field.ts";
 import { isObject } from "../document/plain-object.ts";
 import type { Path } from "../document/problems.ts";
 import type { PluginConfig, PolicyDocument, PolicyRoute } from "../document/schema.ts";
@@ -76,7 +77,8 @@ export function applyLayer(
     if (lawful.length === above.length) {
       const config = merge(shared.pluginConfig ?? {}, pluginConfig) as PluginConfig;
       const tracing = { ...shared.tracing, ...layer?.tracing };
-      const top = { extensions: shared.extensions, plugins, pluginConfig: config, locked, tracing };
+      const audit = stricterAudit(shared.audit, layer?.audit);
+      const top = { extensions: shared.extensions, plugins, pluginConfig: config, locked, tracing, audit };
       return effectiveOf(top, [...kept, ...own], broken);
     }
     above = lawful;
@@ -84,7 +86,7 @@ export function applyLayer(
 }
 
 function effectiveOf(
-  { extensions, tracing = {}, ...top }: Omit<EffectiveDocument, "apiVersion" | "routes">,
+  { extensions, tracing = {}, audit, ...top }: Omit<EffectiveDocument, "apiVersion" | "routes">,
   routes: readonly Placed[],
   broken: Layered["broken"],
 ): Layered {
@@ -93,6 +95,7 @@ function effectiveOf(
       apiVersion: "outrigger/v1",
       ...(extensions !== undefined && { extensions }),
       ...(Object.keys(tracing).length > 0 && { tracing }),
+      ...(audit !== undefined && { audit }),
       ...top,
       routes: routes.map(({ route }) => withoutServices(route)),
     },

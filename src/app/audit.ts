@@ -1,0 +1,168 @@
+// The audit trail of a process, as the settings have it.
+import { Auditor, NoTrail } from "../audit/auditor.ts";
+import { FileSink } from "../audit/file-sink.ts";
+import { HeadBoard } from "../audit/head-board.ts";
+import { AuditKey } from "../audit/key.ts";
+import { FileKeyPlace, RedisKeyPlace } from "../audit/key-places.ts";
+import type { ChangeEvent } from "../audit/record.ts";
+import { RedisCopy, RedisSink } from "../audit/redis-sink.ts";
+import type { Copy, Sink } from "../audit/sink.ts";
+import { SubjectKeys } from "../audit/subject-keys.ts";
+import { Trail } from "../audit/trail.ts";
+import type { Config } from "../config/config.ts";
+import type { Clock, Store } from "../plugin-api/contract.ts";
+import { problemText } from "../policy/document/problems.ts";
+import type { PolicyEvents } from "../policy/events.ts";
+import type { EffectivePolicy } from "../policy/read.ts";
+import type { PolicyAudit } from "../runtime/live-audit.ts";
+import type { Telemetry } from "../telemetry/process.ts";
+import { version } from "../version.ts";
+
+export interface Audit {
+  /** Who records what a policy decides; undefined = nobody. */
+  of(policy: Pick<EffectivePolicy, "document" | "digest">): PolicyAudit | undefined;
+  /** Records something that changes what is decided; without a trail, nothing. */
+  change(what: ChangeEvent["what"], detail: Readonly<Record<string, unknown>>): void;
+  /** Writes what waits and signs it, within seconds. Never rejects. */
+  close(): Promise<void>;
+}
+
+export interface AuditParts {
+  readonly telemetry: Pick<Telemetry, "logger" | "metrics">;
+  readonly store: Store | undefined;
+  readonly clock: Clock;
+  /** Which of several processes this is. */
+  readonly worker: string | undefined;
+}
+
+const dayMs = 86_400_000;
+/** A month's keys and heads outlive the last record of that month. */
+const monthMs = 31 * dayMs;
+const closeLimitMs = 2_000;
+
+const noTrail =
+  "the policy asks for an audit trail, and the settings have none: set OUTRIGGER_AUDIT_KEY, and OUTRIGGER_AUDIT_FILE or REDIS_URL";
+
+export function createAudit(config: Config, parts: AuditParts): Audit {
+  const { telemetry, clock } = parts;
+  const records = telemetry.metrics.counter(
+    "outrigger_audit_records_total",
+    "Audit records: written, lost, or missing in a copy (uncopied)",
+    ["result"],
+  );
+  const trail = trailOf(config, parts, records);
+  return {
+    of({ document, digest }) {
+      const mode = document.audit?.mode ?? "off";
+      if (mode === "off") return undefined;
+      if (trail !== undefined) return new Auditor(trail, digest, mode === "blocking", clock);
+      telemetry.logger.error(
+        { mode },
+        mode === "blocking" ? `${noTrail}; until then every request is answered 503` : noTrail,
+      );
+      return new NoTrail(mode === "blocking", records("lost"));
+    },
+    change: (what, detail) => trail?.change(what, detail),
+    close: async () => trail?.close(closeLimitMs),
+  };
+}
+
+type Records = (
+  result: "written" | "lost" | "uncopied",
+) => ReturnType<ReturnType<Telemetry["metrics"]["counter"]>>;
+
+function trailOf(config: Config, parts: AuditParts, records: Records): Trail | undefined {
+  const { auditKey, auditRetentionDays, service, instance } = config;
+  const { telemetry, store, clock, worker } = parts;
+  const sinks = sinksOf(config, parts, records);
+  if (auditKey === undefined || sinks === undefined) return undefined;
+  const [key, ...older] = auditKey.map((jwk) => new AuditKey(jwk)) as [AuditKey, ...AuditKey[]];
+  const keepMs = auditRetentionDays * dayMs + monthMs;
+  const place =
+    store === undefined
+      ? new FileKeyPlace(sinks.path ?? "", keepMs)
+      : new RedisKeyPlace(store, service, keepMs);
+  return new Trail({
+    name: sinks.chain,
+    facts: { service, instance, ...(worker !== undefined && { worker }), version },
+    key,
+    subjects: new SubjectKeys([key, ...older], place),
+    sink: sinks.sink,
+    copies: sinks.copies,
+    heads: store && new HeadBoard(store, service, keepMs),
+    clock,
+    logger: telemetry.logger,
+    records,
+  });
+}
+
+interface Sinks {
+  readonly chain: string;
+  readonly sink: Sink;
+  readonly copies: readonly Copy[];
+  /** Of the file, where that is the sink. */
+  readonly path?: string;
+}
+
+/** @returns undefined where there is neither a file nor Redis */
+function sinksOf(
+  config: Config,
+  { telemetry, store, clock, worker }: AuditParts,
+  records: Records,
+): Sinks | undefined {
+  const { instance, service, auditFile, auditSinks, auditRetentionDays, auditStream: maxLength } = config;
+  const retentionMs = auditRetentionDays * dayMs;
+  const name = worker === undefined ? instance : `${instance}#${worker}`;
+  const stream = store && { store, service, maxLength, retentionMs, clock };
+  if (auditFile !== undefined && (auditSinks.length === 0 || auditSinks.includes("file"))) {
+    const path = worker === undefined ? auditFile : `${auditFile}.w${worker}`;
+    const { auditFileBytes: maxBytes, auditSync } = config;
+    const sink = new FileSink({ path, maxBytes, retentionMs, sync: auditSync === "on", clock });
+    const copies =
+      stream !== undefined && auditSinks.includes("redis")
+        ? [new RedisCopy(stream, name, telemetry.logger, records("uncopied"))]
+        : [];
+    return { chain: name, sink, copies, path };
+  }
+  if (stream === undefined) return undefined;
+  return { chain: `${name}~${clock.now().toString(36)}`, sink: new RedisSink(stream), copies: [] };
+}
+
+/** The same events, and a record of each policy that comes into force or is refused. */
+export function auditedEvents(audit: Pick<Audit, "change">, events: PolicyEvents): PolicyEvents {
+  return {
+    ...events,
+    onAccepted(meta, changed, overruled) {
+      events.onAccepted(meta, changed, overruled);
+      if (changed) audit.change("policy", { result: "in force", ...meta, overruled: overruled.length });
+    },
+    onRejected(problems) {
+      events.onRejected(problems);
+      const texts = problems.slice(0, 8).map((problem) => problemText(problem).slice(0, 500));
+      audit.change("policy", { result: "refused", problems: texts });
+    },
+  };
+}
+
+/**
+ * Records what becomes of secrets and API keys, in the process that governs.
+ * @returns stops that
+ */
+export function auditKeys({ config, audit, store, secretFiles }: AuditedKeys): () => void {
+  if (config.auditKey === undefined) return () => {};
+  secretFiles.onChanged = () => audit.change("secrets", { files: Object.keys(config.secretFiles) });
+  // A key lies under its own digest, of which a part tells it from others.
+  const unwatch = store?.watch(apiKeys, (key) => {
+    if (key !== null) audit.change("keys", { apiKey: key.slice(apiKeys.length, apiKeys.length + 16) });
+  });
+  return () => unwatch?.();
+}
+
+const apiKeys = "apikey:";
+
+interface AuditedKeys {
+  readonly config: Pick<Config, "auditKey" | "secretFiles">;
+  readonly audit: Pick<Audit, "change">;
+  readonly store: Pick<Store, "watch"> | undefined;
+  readonly secretFiles: { onChanged: () => void };
+}

@@ -1,0 +1,130 @@
+// Turns what exchanges tell into records of decisions.
+import type { Clock, Counter, Exchange, Outcome } from "../plugin-api/contract.ts";
+import type { GatewayError } from "../plugin-api/errors.ts";
+import type { EarlyRequest, PolicyAudit } from "../runtime/live-audit.ts";
+import type { AccessEvent, Decision, PersonalFields } from "./record.ts";
+import type { Trail } from "./trail.ts";
+
+const longestPath = 2_048;
+const longestName = 256;
+const knownMethods = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY"]);
+/** Answers by which plugins refuse without an error of ours. */
+const refusing = new Set([401, 403, 407, 429]);
+
+type Answered = Parameters<PolicyAudit["answering"]>[1];
+
+/** Of one policy. */
+export class Auditor implements PolicyAudit {
+  readonly blocking: boolean;
+  readonly #trail: Trail;
+  readonly #policy: string;
+  readonly #clock: Clock;
+
+  /** @param policy digest of the one in force */
+  constructor(trail: Trail, policy: string, blocking: boolean, clock: Clock) {
+    this.#trail = trail;
+    this.#policy = policy;
+    this.#clock = clock;
+    this.blocking = blocking;
+  }
+
+  answering(exchange: Exchange, response: Answered, by: string | undefined): Promise<boolean> | undefined {
+    const event = this.#event(exchange, decisionOf(response, by), response.status, by, response.error);
+    if (this.blocking) return this.#trail.write(event);
+    this.#trail.add(event);
+    return undefined;
+  }
+
+  ended(exchange: Exchange, outcome: Outcome, recorded: number | undefined): void {
+    const { status, end, answeredBy, error } = outcome;
+    if (recorded !== undefined && end !== "revoked" && isThat(outcome, recorded)) return;
+    const decision = end === "revoked" ? "revoked" : status === 0 ? "unanswered" : endDecision(status, error);
+    this.#trail.add(this.#event(exchange, decision, status, answeredBy, error));
+  }
+
+  refused(error: GatewayError, { requestId, method = "", path = "", address }: EarlyRequest): void {
+    const { status } = error.kind;
+    this.#trail.add({
+      kind: "access",
+      at: this.#clock.now(),
+      decision: status >= 500 ? "failed" : "refused",
+      status,
+      method: knownMethods.has(method) ? method : "other",
+      route: "",
+      code: error.code,
+      policy: this.#policy,
+      person: { address, path: path.slice(0, longestPath), requestId },
+    });
+  }
+
+  #event(
+    exchange: Exchange,
+    decision: Decision,
+    status: number,
+    by: string | undefined,
+    error: GatewayError | undefined,
+  ): AccessEvent {
+    const { request, route, identity, refusedBecause } = exchange;
+    return {
+      kind: "access",
+      at: this.#clock.now(),
+      decision,
+      status,
+      method: knownMethods.has(request.method) ? request.method : "other",
+      route: route.pattern,
+      by,
+      code: error?.code,
+      rule: refusedBecause?.slice(0, longestName),
+      credentialKind: identity?.method,
+      policy: this.#policy,
+      trace: exchange.trace?.traceId,
+      person: personOf(exchange),
+    };
+  }
+}
+
+function personOf({ id, request, client, identity }: Exchange): PersonalFields {
+  const place = { address: client.address, path: request.path.slice(0, longestPath), requestId: id };
+  if (identity === undefined) return place;
+  const { userId, issuer, credentialId } = identity;
+  return { userId, issuer, credential: credentialId, ...place };
+}
+
+function decisionOf({ status, origin, error }: Answered, by: string | undefined): Decision {
+  if (error !== undefined) return status >= 500 ? "failed" : "refused";
+  if (origin === "upstream") return "allowed";
+  return by !== undefined && refusing.has(status) ? "refused" : "answered";
+}
+
+/** Whether the client got what was recorded; to gRPC errors are told with 200. */
+function isThat({ status, error }: Outcome, recorded: number): boolean {
+  return status === recorded || status === 0 || (error !== undefined && error.kind.status === recorded);
+}
+
+/** Of an answer that passed no response phase: middleware's own, or that of a fault. */
+function endDecision(status: number, error: GatewayError | undefined): Decision {
+  if ((error?.kind.status ?? status) >= 500) return "failed";
+  return error === undefined ? "answered" : "refused";
+}
+
+/** For a policy that wants a trail where the settings have none: nothing is recorded, and nobody is told otherwise. */
+export class NoTrail implements PolicyAudit {
+  readonly blocking: boolean;
+  readonly #lost: Counter;
+
+  constructor(blocking: boolean, lost: Counter) {
+    this.blocking = blocking;
+    this.#lost = lost;
+  }
+
+  answering(): Promise<boolean> | undefined {
+    this.#lost.inc();
+    return this.blocking ? Promise.resolve(false) : undefined;
+  }
+
+  ended(): void {}
+
+  refused(): void {
+    this.#lost.inc();
+  }
+}

@@ -1,0 +1,152 @@
+// Where subjects' keys are kept: a hash a month in Redis, which goes by itself when its records are gone; without Redis,
+// lines of a file a month beside the trail.
+import { type FileHandle, open, readdir, rm, stat } from "node:fs/promises";
+import { basename, dirname } from "node:path";
+import { makeFolder } from "../files/make-folder.ts";
+import type { Script, Store } from "../plugin-api/store.ts";
+import type { KeyPlace, WrappedKey } from "./subject-keys.ts";
+
+const limitMs = 1_000;
+
+const obtain: Script = {
+  name: "audit-subject-keys",
+  lua: `
+local kept = {}
+for i = 2, #ARGV, 2 do
+  redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1])
+  kept[#kept + 1] = redis.call('HGET', KEYS[1], ARGV[i])
+end
+if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return kept`,
+};
+
+export const keysKey = (service: string, period: string): string => `audit:${service}:keys:${period}`;
+
+export class RedisKeyPlace implements KeyPlace {
+  readonly #store: Store;
+  readonly #service: string;
+  readonly #keepMs: number;
+
+  /** @param keepMs from a month's first key on */
+  constructor(store: Store, service: string, keepMs: number) {
+    this.#store = store;
+    this.#service = service;
+    this.#keepMs = keepMs;
+  }
+
+  async obtain(period: string, offered: readonly WrappedKey[]): Promise<readonly string[]> {
+    const args = [this.#keepMs, ...offered.flatMap(({ name, wrapped }) => [name, wrapped])];
+    const kept = await this.#store.run(obtain, [keysKey(this.#service, period)], args, limitMs);
+    if (!Array.isArray(kept) || kept.length !== offered.length) throw new Error("an answer of another form");
+    return (kept as unknown[]).map(String);
+  }
+}
+
+/** A line: name, key. Blanks are what is left of one that was deleted; what was cut off in the middle is none. */
+const linePattern = /^([A-Za-z0-9_~-]+) ([A-Za-z0-9_-]{80})$/gm;
+const mostBytes = 256 * 1_048_576;
+
+/** One a month. */
+export const keyFileOf = (auditFile: string, period: string): string => `${auditFile}.keys.${period}`;
+
+/** The months that have one, oldest first. */
+export async function keyPeriodsOf(auditFile: string): Promise<string[]> {
+  const prefix = basename(keyFileOf(auditFile, ""));
+  const files = await readdir(dirname(auditFile));
+  return files
+    .filter((file) => file.startsWith(prefix))
+    .map((file) => file.slice(prefix.length))
+    .filter((period) => /^\d{4}-\d{2}$/.test(period))
+    .sort();
+}
+
+export class FileKeyPlace implements KeyPlace {
+  readonly #auditFile: string;
+  readonly #keepMs: number;
+  readonly #known = new Map<string, string>();
+  #period = "";
+  #seen = "";
+
+  /** @param keepMs from the beginning of a month on */
+  constructor(auditFile: string, keepMs: number) {
+    this.#auditFile = auditFile;
+    this.#keepMs = keepMs;
+  }
+
+  async obtain(period: string, offered: readonly WrappedKey[]): Promise<readonly string[]> {
+    if (period !== this.#period) await this.#turn(period);
+    await this.#read();
+    const lines: string[] = [];
+    const kept = offered.map(({ name, wrapped }) => {
+      const known = this.#known.get(name);
+      if (known !== undefined) return known;
+      lines.push(`\n${name} ${wrapped}`);
+      return wrapped;
+    });
+    if (lines.length > 0) await this.#append(`${lines.join("")}\n`);
+    return kept;
+  }
+
+  /** A month begins: keys of records that are gone go, too. */
+  async #turn(period: string): Promise<void> {
+    await makeFolder(dirname(this.#auditFile));
+    for (const old of await keyPeriodsOf(this.#auditFile))
+      if (Date.parse(`${old}-01`) + this.#keepMs < Date.parse(`${period}-01`))
+        await rm(keyFileOf(this.#auditFile, old), { force: true });
+    this.#period = period;
+    this.#seen = "";
+  }
+
+  async #append(text: string): Promise<void> {
+    const file = await open(keyFileOf(this.#auditFile, this.#period), "a", 0o600);
+    try {
+      await file.writeFile(text);
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Again only when it has changed: somebody may have deleted keys. */
+  async #read(): Promise<void> {
+    const path = keyFileOf(this.#auditFile, this.#period);
+    const found = await stat(path, { bigint: true }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT") throw error;
+      return undefined;
+    });
+    const seen = found === undefined ? "none" : [found.ino, found.size, found.mtimeNs].join();
+    if (seen === this.#seen) return;
+    this.#known.clear();
+    for (const { name, wrapped } of await readKeyFile(path)) this.#known.set(name, wrapped);
+    this.#seen = seen;
+  }
+}
+
+export interface KeyLine extends WrappedKey {
+  /** Where the line begins in the file, and its bytes without its end. */
+  readonly at: number;
+  readonly bytes: number;
+}
+
+/** @returns none where there is no such file */
+export async function readKeyFile(path: string): Promise<KeyLine[]> {
+  let file: FileHandle;
+  try {
+    file = await open(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+  try {
+    const { size } = await file.stat();
+    if (size > mostBytes) throw new Error(`${path} is larger than ${mostBytes} bytes`);
+    // Latin-1: an index of the text is one of the file.
+    const text = (await file.readFile()).toString("latin1");
+    return [...text.matchAll(linePattern)].map((match) => {
+      const [line, name = "", wrapped = ""] = match;
+      return { name, wrapped, at: match.index, bytes: line.length };
+    });
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,83 @@
+// Reads a trail line by line: from files, oldest first, and from the stream in Redis.
+import { createReadStream } from "node:fs";
+import { access, readdir } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import type { Script, Store } from "../plugin-api/store.ts";
+import { filesBefore } from "./file-sink.ts";
+import { headsOf } from "./head-board.ts";
+import { streamKey } from "./redis-sink.ts";
+import type { Anchor, TrailLine } from "./verify.ts";
+
+/** Longer than any record: a file without line ends must not fill the memory. */
+const longestLine = 1_048_576;
+const pageLimitMs = 5_000;
+const pageEntries = 500;
+
+/** Lines of the files that this one was before, and its own. Rejects with the system's error when it cannot be read. */
+export async function* fileLines(path: string): AsyncGenerator<TrailLine> {
+  const before = await filesBefore(path);
+  const isThere = await access(path).then(
+    () => true,
+    () => false,
+  );
+  if (!isThere && before.length > 0) yield* linesOf(before);
+  else yield* linesOf([...before, path]);
+}
+
+async function* linesOf(paths: readonly string[]): AsyncGenerator<TrailLine> {
+  for (const path of paths) {
+    let number = 0;
+    let rest = "";
+    for await (const chunk of createReadStream(path, "utf8") as AsyncIterable<string>) {
+      const lines = (rest + chunk).split("\n");
+      rest = lines.pop() ?? "";
+      for (const text of lines) yield { text, where: `${path}:${(number += 1)}` };
+      if (rest.length > longestLine) throw new Error(`${path}:${number + 1} is longer than any record`);
+    }
+    // The end of a line is missing: it was cut off.
+    if (rest !== "") yield { text: rest, where: `${path}:${number + 1}` };
+  }
+}
+
+/** The files of a sidecar's workers, where that is the file of its primary. */
+export async function workerFiles(path: string): Promise<string[]> {
+  const prefix = `${basename(path)}.w`;
+  const files = await readdir(dirname(path)).catch(() => []);
+  return files
+    .filter((file) => file.startsWith(prefix) && /^\d+$/.test(file.slice(prefix.length)))
+    .sort()
+    .map((file) => join(dirname(path), file));
+}
+
+const readPage: Script = {
+  name: "audit-read",
+  lua: "return redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])",
+};
+
+/** Rejects with StoreUnavailable. */
+export async function* streamLines(store: Store, service: string): AsyncGenerator<TrailLine> {
+  const key = streamKey(service);
+  for (let from = "-"; ;) {
+    const page = await store.run(readPage, [key], [from, pageEntries], pageLimitMs);
+    const entries = Array.isArray(page) ? (page as [string, string[]][]) : [];
+    for (const [id, fields] of entries) {
+      const at = fields.findIndex((name, index) => index % 2 === 0 && name === "line");
+      yield { text: fields[at + 1] ?? "", where: `${key} ${id}` };
+    }
+    const last = entries.at(-1);
+    if (last === undefined || entries.length < pageEntries) return;
+    from = `(${last[0]}`;
+  }
+}
+
+const headBounds = { maxFields: 1_000_000, maxEntryBytes: 4_096, maxBytes: 256 * 1_048_576 };
+
+/** The heads that sidecars of a service have shown in Redis. Rejects with StoreUnavailable. */
+export async function shownHeads(store: Store, service: string): Promise<Anchor[]> {
+  const anchors: Anchor[] = [];
+  for (const key of await store.scan(`audit:${service}:heads:`, 1_000)) {
+    const flat = await store.readHash(key, headBounds, pageLimitMs);
+    for (const [chain, seq, hash] of headsOf(flat)) anchors.push({ chain, seq, hash, by: `${key} in Redis` });
+  }
+  return anchors;
+}

@@ -1,0 +1,138 @@
+// A chain in a capped stream of Redis, which a service's sidecars share: an entry a record.
+import type { Clock, Counter, Logger } from "../plugin-api/contract.ts";
+import type { Script, Store } from "../plugin-api/store.ts";
+import { untilLimit } from "../plugin-api/within-limit.ts";
+import { Insistence } from "./insistence.ts";
+import type { Copy, Found, Sink, Written } from "./sink.ts";
+
+const limitMs = 1_000;
+/** Entries that others may have written since a try of ours: so far it is looked for. */
+const mostLookedAt = 5_000;
+/** Entries older than the retention go by the way, every so often. */
+const trimEveryMs = 60_000;
+
+/** ARGV: how the stream is bounded, the chain, the first number, the last entry of ours (if this is another try), lines. */
+const append: Script = {
+  name: "audit-append",
+  lua: `
+local last = ''
+if ARGV[5] ~= '' then
+  for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '(' .. ARGV[5], '+', 'COUNT', ${mostLookedAt})) do
+    if entry[2][2] == ARGV[3] and entry[2][4] == ARGV[4] then return entry[1] end
+  end
+end
+for i = 6, #ARGV do
+  last = redis.call('XADD', KEYS[1], ARGV[1], '~', ARGV[2], '*', 'chain', ARGV[3], 'seq', ARGV[4] + i - 6, 'line', ARGV[i])
+end
+return last`,
+};
+
+export const streamKey = (service: string): string => `audit:${service}`;
+
+export interface StreamOptions {
+  readonly store: Store;
+  readonly service: string;
+  readonly maxLength: number;
+  readonly retentionMs: number;
+  readonly clock: Clock;
+}
+
+export class RedisSink implements Sink {
+  readonly #options: StreamOptions;
+  #chain = "";
+  #last = "0-0";
+  /** Whether the last try may have come through. */
+  #unsure = false;
+  #trimmedAtMs = -Infinity;
+
+  constructor(options: StreamOptions) {
+    this.#options = options;
+  }
+
+  /** Each start is a chain of its own: nobody could tell where in a stream that many write the last one ended. */
+  async open(name: string): Promise<Found> {
+    this.#chain = name;
+    return {};
+  }
+
+  async write(lines: readonly string[], first: number): Promise<Written> {
+    const { store, service, maxLength, retentionMs, clock } = this.#options;
+    const nowMs = clock.now();
+    const byAge = nowMs - this.#trimmedAtMs > trimEveryMs;
+    const bound = byAge ? ["MINID", nowMs - retentionMs] : ["MAXLEN", maxLength];
+    const again = this.#unsure ? this.#last : "";
+    this.#unsure = true;
+    const args = [...bound, this.#chain, first, again, ...lines];
+    this.#last = String(await store.run(append, [streamKey(service)], args, limitMs));
+    this.#unsure = false;
+    if (byAge) this.#trimmedAtMs = nowMs;
+    return {};
+  }
+
+  async close(): Promise<void> {}
+}
+
+interface Waiting {
+  readonly lines: readonly string[];
+  readonly first: number;
+}
+
+const mostWaiting = 8_192;
+const retryMs = 1_000;
+
+/** A copy in the stream of what a file has: what finds no room while Redis is away is missing there, and counted. */
+export class RedisCopy implements Copy {
+  readonly #sink: RedisSink;
+  readonly #logger: Logger;
+  readonly #lost: Counter;
+  readonly #insistence = new Insistence(retryMs);
+  #waiting: Waiting[] = [];
+  #count = 0;
+  #sending: Promise<void> | undefined;
+  #told = false;
+
+  constructor(options: StreamOptions, chain: string, logger: Logger, lost: Counter) {
+    this.#sink = new RedisSink(options);
+    void this.#sink.open(chain);
+    this.#logger = logger;
+    this.#lost = lost;
+  }
+
+  add(lines: readonly string[], first: number): void {
+    if (this.#count + lines.length > mostWaiting) {
+      this.#lost.inc(lines.length);
+      return;
+    }
+    this.#waiting.push({ lines, first });
+    this.#count += lines.length;
+    this.#sending ??= this.#send().finally(() => (this.#sending = undefined));
+  }
+
+  async close(limitMs: number): Promise<void> {
+    this.#insistence.end();
+    await untilLimit(this.#sending ?? Promise.resolve(), limitMs);
+    this.#lost.inc(this.#count);
+  }
+
+  async #send(): Promise<void> {
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
+      const { lines, first } = next;
+      const written = await this.#insistence.on(
+        () => this.#sink.write(lines, first),
+        (reason) => this.#tell(reason),
+      );
+      this.#count -= lines.length;
+      if (written === undefined) this.#lost.inc(lines.length);
+      else if (this.#told) {
+        this.#told = false;
+        this.#logger.info({}, "audit records are copied to Redis again");
+      }
+    }
+  }
+
+  #tell(reason: string): void {
+    if (this.#told) return;
+    this.#told = true;
+    this.#logger.warn({ reason }, "audit records cannot be copied to Redis; the file has them");
+  }
+}

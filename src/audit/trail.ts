@@ -1,0 +1,299 @@
+// The way of records into the chain: they wait in order, go in batches, and are written one batch at a time. What cannot
+// be written is tried again; what finds no room meanwhile is counted, and the chain says how many.
+import type { Clock, Counter, Logger } from "../plugin-api/contract.ts";
+import { untilLimit } from "../plugin-api/within-limit.ts";
+import { Chain, type Tail } from "./chain.ts";
+import type { HeadBoard } from "./head-board.ts";
+import { Insistence } from "./insistence.ts";
+import type { AuditKey } from "./key.ts";
+import { Losses } from "./losses.ts";
+import type { AuditEvent, ChangeEvent, SeenHead } from "./record.ts";
+import type { Copy, Found, Sink } from "./sink.ts";
+import { type SubjectKeys, subjectOf } from "./subject-keys.ts";
+
+export interface TrailOptions {
+  /** Of the chain. */
+  readonly name: string;
+  /** Said in the first record of each start. */
+  readonly facts: Readonly<Record<string, unknown>>;
+  readonly key: AuditKey;
+  readonly subjects: SubjectKeys;
+  readonly sink: Sink;
+  readonly copies: readonly Copy[];
+  /** Where heads are shown to siblings; undefined = nowhere. */
+  readonly heads: HeadBoard | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly records: (result: "written" | "lost") => Counter;
+  readonly limits?: Partial<TrailLimits>;
+}
+
+export interface TrailLimits {
+  /** Most records that wait. */
+  readonly queued: number;
+  /** For which a record may wait for others to go with it, where nobody waits for it. */
+  readonly delayMs: number;
+  /** Longest wait of an answer for its record. */
+  readonly waitMs: number;
+  readonly retryMs: number;
+  readonly headEveryMs: number;
+}
+
+const usual: TrailLimits = {
+  queued: 8_192,
+  delayMs: 50,
+  waitMs: 2_000,
+  retryMs: 1_000,
+  headEveryMs: 60_000,
+};
+const mostBatch = 256;
+/** Without records a head is written all the same, so that an end that was cut off is seen. */
+const idleHeadMs = 3_600_000;
+
+interface Entry {
+  readonly event: AuditEvent;
+  settle: ((written: boolean) => void) | undefined;
+}
+
+/** Lines that the sink is to have; tried until it has them. */
+interface Batch {
+  readonly lines: readonly string[];
+  readonly first: number;
+  readonly entries: readonly Entry[];
+  /** The last head among them. */
+  readonly head: Tail | undefined;
+}
+
+export class Trail {
+  readonly #options: TrailOptions;
+  readonly #limits: TrailLimits;
+  readonly #insistence: Insistence;
+  readonly #losses: Losses;
+  #queue: Entry[] = [];
+  #chain: Chain | undefined;
+  #running: Promise<void> | undefined;
+  #delay: NodeJS.Timeout | undefined;
+  #heads: NodeJS.Timeout | undefined;
+  /** Why nothing is written now; "" = all is well. */
+  #trouble = "";
+  #headAtMs = 0;
+  #sinceHead = 0;
+  #closing = false;
+  /** The last head is on its way to siblings. */
+  #shown: Promise<void> | undefined;
+
+  constructor(options: TrailOptions) {
+    this.#options = options;
+    this.#limits = { ...usual, ...options.limits };
+    this.#losses = new Losses(options.records("lost"));
+    this.#insistence = new Insistence(this.#limits.retryMs);
+    this.#heads = setInterval(() => void this.#head(false), this.#limits.headEveryMs).unref();
+    this.#wake(true);
+  }
+
+  /** Whether records are written now. */
+  get writes(): boolean {
+    return this.#trouble === "";
+  }
+
+  /** Waits for nothing. */
+  add(event: AuditEvent): void {
+    if (!this.#hasRoom(event)) return;
+    this.#queue.push({ event, settle: undefined });
+    this.#wake(this.#queue.length >= mostBatch);
+  }
+
+  /** @returns whether it is written; false within the time limit when that is not certain. Never rejects */
+  write(event: AuditEvent): Promise<boolean> {
+    if (!this.writes || !this.#hasRoom(event)) {
+      if (!this.writes) this.#lose(event.at);
+      return Promise.resolve(false);
+    }
+    return new Promise((settle) => {
+      this.#queue.push({ event, settle });
+      this.#wake(true);
+    });
+  }
+
+  change(what: ChangeEvent["what"], detail: Readonly<Record<string, unknown>>): void {
+    this.add({ kind: "change", at: this.#options.clock.now(), what, detail });
+  }
+
+  /** Writes what waits and a last head, within `limitMs`. Never rejects. */
+  async close(limitMs: number): Promise<void> {
+    clearInterval(this.#heads);
+    await untilLimit(this.#head(true), limitMs / 2);
+    this.#closing = true;
+    this.#insistence.end();
+    this.#wake(true);
+    await untilLimit(this.#running ?? Promise.resolve(), limitMs);
+    clearTimeout(this.#delay);
+    const left = this.#queue.splice(0);
+    if (left.length > 0) this.#options.records("lost").inc(left.length);
+    for (const { settle } of left) settle?.(false);
+    const copied = this.#options.copies.map((copy) => copy.close(limitMs));
+    await untilLimit(Promise.all([...copied, this.#shown]), limitMs);
+    await untilLimit(this.#options.sink.close(), limitMs);
+  }
+
+  #hasRoom(event: AuditEvent): boolean {
+    if (this.#queue.length < this.#limits.queued && !this.#closing) return true;
+    this.#lose(event.at);
+    return false;
+  }
+
+  #lose(atMs: number): void {
+    if (this.#losses.add(atMs) && this.#trouble === "")
+      this.#options.logger.error(
+        { queued: this.#limits.queued },
+        "audit records come faster than they can be written: some are lost; a record will say how many",
+      );
+  }
+
+  #wake(now: boolean): void {
+    if (this.#running !== undefined) return;
+    if (!now) {
+      this.#delay ??= setTimeout(() => this.#start(), this.#limits.delayMs);
+      return;
+    }
+    clearTimeout(this.#delay);
+    // Those of the same turn go together.
+    this.#running = new Promise<void>((resolve) => setImmediate(resolve))
+      .then(() => this.#run())
+      .finally(() => {
+        this.#running = undefined;
+        if (this.#queue.length > 0 && !this.#closing) this.#wake(true);
+      });
+    this.#delay = undefined;
+  }
+
+  #start(): void {
+    this.#delay = undefined;
+    this.#wake(true);
+  }
+
+  async #run(): Promise<void> {
+    this.#chain ??= await this.#insist(() => this.#open());
+    while (this.#queue.length > 0 && this.#chain !== undefined) {
+      const entries = this.#queue.splice(0, mostBatch);
+      const batch = await this.#lines(this.#chain, entries);
+      const late = setTimeout(() => this.#late(entries), this.#limits.waitMs);
+      const written = await this.#insist(() => this.#options.sink.write(batch.lines, batch.first), entries);
+      clearTimeout(late);
+      this.#settle(batch, written !== undefined);
+      const { pruned } = written ?? {};
+      if (pruned !== undefined) this.#say("pruned", { of: pruned.chain, to: pruned.seq });
+      if (written === undefined) return;
+    }
+  }
+
+  async #open(): Promise<Chain> {
+    const { sink, name, key, facts, clock } = this.#options;
+    const { tail, after, repaired }: Found = await sink.open(name);
+    const chain = tail === undefined ? Chain.begin(key, name) : new Chain(key, tail);
+    const detail = {
+      ...facts,
+      ...(after && { after: [after.chain, after.seq, after.hash] }),
+      ...(repaired && { repaired }),
+    };
+    if (repaired !== undefined)
+      this.#options.logger.warn({ ...repaired }, "the end of the audit file was damaged; a record says so");
+    this.#queue.unshift({ event: { kind: "start", at: clock.now(), detail }, settle: undefined });
+    this.#headAtMs = clock.now();
+    return chain;
+  }
+
+  /** @returns undefined when the trail is closed before that is done */
+  async #insist<Result>(
+    work: () => Promise<Result>,
+    waiting: readonly Entry[] = [],
+  ): Promise<Result | undefined> {
+    const result = await this.#insistence.on(work, (reason) => this.#fail(reason, waiting));
+    if (result !== undefined) this.#well();
+    return result;
+  }
+
+  async #lines(chain: Chain, entries: Entry[]): Promise<Batch> {
+    const { subjects, clock } = this.#options;
+    const nowMs = clock.now();
+    const detail = this.#losses.take();
+    if (detail !== undefined)
+      entries.unshift({ event: { kind: "gap", at: nowMs, detail }, settle: undefined });
+    const persons = entries.map(({ event }) =>
+      event.kind === "access" ? subjectOf(event.person, event.at) : undefined,
+    );
+    await subjects.prepare(new Set(persons.filter((subject) => subject !== undefined)), nowMs);
+    const first = chain.tail.seq + 1;
+    let head: Tail | undefined;
+    const lines = entries.map(({ event }, at) => {
+      const subject = persons[at];
+      const line = chain.append(event, subject === undefined ? undefined : subjects.of(subject));
+      if (event.kind === "head") head = chain.tail;
+      return line;
+    });
+    for (const [at, entry] of entries.entries()) {
+      const subject = persons[at];
+      if (subject !== undefined && entry.settle !== undefined && !subjects.isKept(subject))
+        this.#refuse([entry]);
+    }
+    return { lines, first, entries, head };
+  }
+
+  #settle({ lines, first, entries, head }: Batch, written: boolean): void {
+    const { records, copies, heads, clock } = this.#options;
+    records(written ? "written" : "lost").inc(lines.length);
+    for (const { settle } of entries) settle?.(written);
+    if (!written) return;
+    for (const copy of copies) copy.add(lines, first);
+    this.#sinceHead += lines.length;
+    if (head === undefined) return;
+    this.#sinceHead = first + lines.length - 1 - head.seq;
+    this.#headAtMs = clock.now();
+    this.#shown = heads?.show(head, clock.now());
+  }
+
+  /** Signs what there is since the last head. It names the last heads of siblings. */
+  async #head(last: boolean): Promise<void> {
+    const { heads, clock, name } = this.#options;
+    const idle = this.#sinceHead === 0 && this.#queue.length === 0;
+    if (idle && !last && clock.now() - this.#headAtMs < idleHeadMs) return;
+    const seen: readonly SeenHead[] = (await heads?.seen(name, clock.now())) ?? [];
+    this.#say("head", { seen, ...(last && { last: true }) });
+  }
+
+  /** About the trail itself: has room whatever waits. */
+  #say(kind: "head" | "pruned", detail: Readonly<Record<string, unknown>>): void {
+    if (this.#queue.length > this.#limits.queued + mostBatch) return;
+    this.#queue.push({ event: { kind, at: this.#options.clock.now(), detail }, settle: undefined });
+    this.#wake(true);
+  }
+
+  /** Answers wait no longer; the records are written when that is possible. */
+  #late(entries: readonly Entry[]): void {
+    this.#fail("no answer in time", entries);
+  }
+
+  #fail(reason: string, entries: readonly Entry[]): void {
+    if (this.#trouble === "")
+      this.#options.logger.error(
+        { reason },
+        "audit records cannot be written; they wait in memory, and are lost when it is full (see OUTRIGGER_AUDIT_FILE, REDIS_URL)",
+      );
+    this.#trouble = reason;
+    this.#refuse(entries);
+    this.#refuse(this.#queue);
+  }
+
+  #refuse(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      entry.settle?.(false);
+      entry.settle = undefined;
+    }
+  }
+
+  #well(): void {
+    if (this.#trouble === "") return;
+    this.#trouble = "";
+    this.#options.logger.info({ lost: this.#losses.count }, "audit records are written again");
+  }
+}

@@ -1,0 +1,214 @@
+// Finds what was removed, changed, put elsewhere or made up in a trail: each record names the hash of the one before,
+// heads are signed, and name the heads of other chains.
+import { hashOf, noHash, parseRecord, type Place, type ReadRecord, unsignedOf } from "./record.ts";
+
+/** A line of a trail, and where it stands: `file:line`, or the id of an entry. */
+export interface TrailLine {
+  readonly text: string;
+  readonly where: string;
+}
+
+/** Something that is wrong. */
+export interface Finding {
+  readonly where: string;
+  readonly chain: string | undefined;
+  /** The record that is wrong, or after which it is. */
+  readonly seq: number | undefined;
+  readonly problem: string;
+}
+
+/** A head that is known from elsewhere: the record of that number must have that hash. */
+export interface Anchor {
+  readonly chain: string;
+  readonly seq: number;
+  readonly hash: string;
+  /** Who says so. */
+  readonly by: string;
+}
+
+export interface VerifyOptions {
+  /** @returns undefined where no key has that name */
+  readonly verify: (kid: string, signed: string, signature: string) => boolean | undefined;
+  readonly nowMs: number;
+  readonly anchors?: readonly Anchor[];
+  /** Where the oldest records go by themselves (a stream that is capped): a chain may begin anywhere. */
+  readonly trimmed?: boolean;
+}
+
+export interface Verified {
+  readonly records: number;
+  readonly chains: readonly {
+    readonly chain: string;
+    readonly from: number;
+    readonly to: number;
+    readonly signedTo: number;
+  }[];
+  readonly findings: readonly Finding[];
+}
+
+/** A head is signed each minute while there are records; so long its absence is no sign of anything. */
+const headLateMs = 150_000;
+/** Without records there is one an hour. */
+const idleHeadLateMs = 3_900_000;
+
+interface ChainState {
+  readonly first: Place & { readonly where: string };
+  seq: number;
+  hash: string;
+  where: string;
+  atMs: number;
+  signedTo: number;
+  /** Whether the last record is a head that says that no more follow. */
+  closed: boolean;
+  /** Hashes of heads, by number. */
+  readonly heads: Map<number, string>;
+}
+
+export class TrailVerifier {
+  readonly #options: VerifyOptions;
+  readonly #chains = new Map<string, ChainState>();
+  readonly #anchors: Anchor[];
+  readonly #findings: Finding[] = [];
+  /** Up to which record a chain says that it was deleted. */
+  readonly #pruned = new Map<string, number>();
+  #records = 0;
+
+  constructor(options: VerifyOptions) {
+    this.#options = options;
+    this.#anchors = [...(options.anchors ?? [])];
+  }
+
+  /** Lines in the order in which they were written; those of several chains may be mixed. */
+  add({ text, where }: TrailLine): void {
+    this.#records += 1;
+    const record = parseRecord(text);
+    if (record === undefined) {
+      this.#find({ where, chain: undefined, seq: undefined }, "is no record: it was changed, or cut off");
+      return;
+    }
+    const own = hashOf(text);
+    const before = this.#chains.get(record.chain);
+    const state = before ?? this.#begin(record, where);
+    if (before !== undefined) this.#follows(before, record, where);
+    if (record["kind"] === "head") this.#head(record, { text, where }, own, state);
+    else state.closed = false;
+    if (record["kind"] === "pruned") this.#pruned.set(String(record["of"]), Number(record["to"]));
+    this.#anchorAfter(record);
+    Object.assign(state, { seq: record.seq, hash: own, where, atMs: Date.parse(String(record["at"])) });
+  }
+
+  /** What can only be said when all lines are there. */
+  end(): Verified {
+    for (const [chain, state] of this.#chains) this.#judgeEnds(chain, state);
+    for (const anchor of this.#anchors) this.#judgeAnchor(anchor);
+    const chains = [...this.#chains].map(([chain, { first, seq, signedTo }]) => ({
+      chain,
+      from: first.seq,
+      to: seq,
+      signedTo,
+    }));
+    return { records: this.#records, chains, findings: this.#findings };
+  }
+
+  #find(place: Omit<Finding, "problem">, problem: string): void {
+    this.#findings.push({ ...place, problem });
+  }
+
+  #begin({ chain, seq, prev }: Place, where: string): ChainState {
+    const state: ChainState = {
+      first: { chain, seq, prev, where },
+      seq: seq - 1,
+      hash: prev,
+      where,
+      atMs: 0,
+      signedTo: 0,
+      closed: false,
+      heads: new Map(),
+    };
+    this.#chains.set(chain, state);
+    if (seq === 1 && prev !== noHash)
+      this.#find({ where, chain, seq }, "says that it is the first and names one before it: it was changed");
+    return state;
+  }
+
+  #follows(state: ChainState, { chain, seq, prev }: Place, where: string): void {
+    const expected = state.seq + 1;
+    const place = { where, chain, seq };
+    if (seq > expected)
+      this.#find(
+        place,
+        `records ${expected} to ${seq - 1} before it are missing: they were removed, or moved`,
+      );
+    else if (seq < expected)
+      this.#find(place, `stands behind record ${state.seq}: it was moved, repeated or made up`);
+    else if (prev !== state.hash)
+      this.#find(
+        { where: state.where, chain, seq: state.seq },
+        `record ${state.seq} is not the one that record ${seq} (${where}) follows: one of them was changed or made up`,
+      );
+  }
+
+  #head(record: ReadRecord & Place, line: TrailLine, own: string, state: ChainState): void {
+    const place = { where: line.where, chain: record.chain, seq: record.seq };
+    const signature = unsignedOf(line.text);
+    const kid = String(record["kid"]);
+    const valid =
+      signature === undefined ? false : this.#options.verify(kid, signature.signed, signature.sig);
+    if (valid === undefined)
+      this.#find(place, `head is signed with a key that is not among those given (kid ${kid.slice(0, 64)})`);
+    else if (!valid) this.#find(place, "head has no valid signature: it, or a record before it, was changed");
+    else state.signedTo = record.seq;
+    state.closed = record["last"] === true;
+    state.heads.set(record.seq, own);
+    if (valid !== true || !Array.isArray(record["seen"])) return;
+    for (const seen of record["seen"] as unknown[]) {
+      const [chain, seq, hash] = Array.isArray(seen) ? (seen as unknown[]) : [];
+      this.#anchors.push({ chain: String(chain), seq: Number(seq), hash: String(hash), by: line.where });
+    }
+  }
+
+  /** A chain that goes on from another one names its end. */
+  #anchorAfter(record: ReadRecord & Place): void {
+    if (record["kind"] !== "start" || !Array.isArray(record["after"])) return;
+    const [chain, seq, hash] = record["after"] as unknown[];
+    const by = `record ${record.seq} of ${record.chain}`;
+    this.#anchors.push({ chain: String(chain), seq: Number(seq), hash: String(hash), by });
+  }
+
+  #judgeEnds(chain: string, state: ChainState): void {
+    const { first, seq, where, atMs, signedTo, closed } = state;
+    const prunedTo = this.#pruned.get(chain) ?? 0;
+    if (first.seq > 1 && this.#options.trimmed !== true && prunedTo < first.seq - 1)
+      this.#find(
+        { where: first.where, chain, seq: first.seq },
+        `records 1 to ${first.seq - 1} are missing, and no record says that they were deleted by age or number`,
+      );
+    const age = this.#options.nowMs - atMs;
+    if (signedTo < seq && !(age < headLateMs))
+      this.#find(
+        { where, chain, seq },
+        `no signed head covers records ${signedTo + 1} to ${seq}: they prove nothing, and more may have followed`,
+      );
+    else if (signedTo === seq && !closed && !(age < idleHeadLateMs))
+      this.#find(
+        { where, chain, seq },
+        "the trail ends here and was not closed: later records may have been removed",
+      );
+  }
+
+  #judgeAnchor({ chain, seq, hash, by }: Anchor): void {
+    const state = this.#chains.get(chain);
+    if (state === undefined || seq < state.first.seq) return;
+    const place = { where: state.where, chain, seq };
+    if (seq > state.seq)
+      this.#find(place, `ends at record ${state.seq}; ${by} has seen record ${seq}: the end was removed`);
+    else if ((state.heads.get(seq) ?? (seq === state.seq ? state.hash : undefined)) !== hash)
+      this.#find(place, `record ${seq} is not the one that ${by} has seen: the trail was written anew`);
+  }
+}
+
+export function verifyTrail(lines: Iterable<TrailLine>, options: VerifyOptions): Verified {
+  const verifier = new TrailVerifier(options);
+  for (const line of lines) verifier.add(line);
+  return verifier.end();
+}

@@ -1,0 +1,164 @@
+// `outrigger audit search|export|forget`: finds records, with what they hold of persons where its key is still there;
+// gives a person all that is held of them; deletes the keys that open it.
+import type { PersonalFields, ReadRecord } from "../audit/record.ts";
+import { decisions, parseRecord } from "../audit/record.ts";
+import { parseDuration } from "../language/duration.ts";
+import { type AuditSource, type SourceOptions, withAudit } from "./audit-source.ts";
+import { parseStatuses } from "./log-line.ts";
+import { printTable } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+
+export interface SubjectOptions extends SourceOptions {
+  readonly subject?: string;
+  readonly issuer?: string;
+  readonly json?: true;
+}
+
+export interface SearchOptions extends SubjectOptions {
+  readonly since?: string;
+  readonly until?: string;
+  readonly route?: string;
+  readonly decision?: string;
+  readonly status?: string;
+  readonly kind?: string;
+  readonly limit?: string;
+}
+
+interface FoundRecord {
+  readonly record: ReadRecord;
+  readonly person: PersonalFields | undefined;
+}
+
+type Matches = (record: ReadRecord) => boolean;
+
+const usage =
+  "--since and --until take a time (2026-11-29T10:00:00Z) or how long ago (2h); --status 5xx, 404 or 400-499; --limit 1 to 100000; --decision ";
+
+/** Prints the last ones that match. @returns the exit code: 1 when there is none */
+export async function searchAudit(
+  terminal: Terminal,
+  files: readonly string[],
+  options: SearchOptions,
+): Promise<number> {
+  const matches = matcher(options, Date.now());
+  const limit = Number(options.limit ?? "100");
+  if (matches === undefined || !Number.isSafeInteger(limit) || limit < 1 || limit > 100_000) {
+    terminal.err(`${usage}${decisions.join(", ")}\n`);
+    return 2;
+  }
+  return await withAudit(terminal, files, options, async (source) => {
+    const found: FoundRecord[] = [];
+    for await (const each of records(source, options, matches)) {
+      found.push(each);
+      // Twice as many are held at most.
+      if (found.length >= limit * 2) found.splice(0, limit);
+    }
+    const shown = found.slice(-limit);
+    if (options.json) for (const each of shown) terminal.out(`${jsonOf(each)}\n`);
+    else if (shown.length > 0) printTable(terminal, head, shown.map(rowOf));
+    if (shown.length === 0) terminal.err("no such record\n");
+    return shown.length === 0 ? 1 : 0;
+  });
+}
+
+/** Prints all that is held of a person, a JSON document a line. */
+export async function exportSubject(
+  terminal: Terminal,
+  files: readonly string[],
+  options: SubjectOptions,
+): Promise<number> {
+  return await withAudit(terminal, files, options, async (source) => {
+    let count = 0;
+    for await (const each of records(source, options, () => true)) {
+      terminal.out(`${jsonOf(each)}\n`);
+      count += 1;
+    }
+    terminal.err(`${count} records\n`);
+    return count === 0 ? 1 : 0;
+  });
+}
+
+/** Deletes the keys of a person's records: what these hold of the person cannot be read any more. */
+export async function forgetSubject(
+  terminal: Terminal,
+  files: readonly string[],
+  options: SubjectOptions,
+): Promise<number> {
+  const { subject = "", issuer, json } = options;
+  return await withAudit(terminal, files, options, async (source) => {
+    const deleted = await source.directory().forget({ userId: subject, issuer });
+    if (json) terminal.out(`${JSON.stringify({ deleted })}\n`);
+    else if (deleted > 0)
+      terminal.out(
+        `${deleted} ${deleted === 1 ? "key" : "keys"} deleted: what is recorded of this subject until a minute from now cannot be read any more\n`,
+      );
+    else terminal.err("there is no key of such a subject\n");
+    return deleted === 0 ? 1 : 0;
+  });
+}
+
+async function* records(
+  source: AuditSource,
+  { subject, issuer }: SubjectOptions,
+  matches: Matches,
+): AsyncGenerator<FoundRecord> {
+  const directory = source.directory();
+  const tags = subject === undefined ? undefined : await directory.tagsOf({ userId: subject, issuer });
+  if (tags?.size === 0) return;
+  for await (const { text } of source.lines()) {
+    const record = parseRecord(text);
+    if (record === undefined || !matches(record)) continue;
+    if (tags !== undefined && !tags.has(String(record["subject"]))) continue;
+    yield { record, person: await directory.open(record) };
+  }
+}
+
+/** @returns undefined when an option cannot be understood */
+function matcher(options: SearchOptions, nowMs: number): Matches | undefined {
+  const { route, decision, kind } = options;
+  const since = momentOf(options.since, nowMs, -Infinity);
+  const until = momentOf(options.until, nowMs, Infinity);
+  const isStatus = options.status === undefined ? () => true : parseStatuses(options.status);
+  const isKnown = decision === undefined || decisions.some((each) => each === decision);
+  if (since === undefined || until === undefined || isStatus === undefined || !isKnown) return undefined;
+  return (record) => {
+    const at = Date.parse(String(record["at"]));
+    if (!(at >= since && at <= until)) return false;
+    if (options.status !== undefined && !isStatus(record["status"])) return false;
+    if (kind !== undefined && record["kind"] !== kind) return false;
+    if (decision !== undefined && record["decision"] !== decision) return false;
+    return route === undefined || record["route"] === route;
+  };
+}
+
+function momentOf(text: string | undefined, nowMs: number, otherwise: number): number | undefined {
+  if (text === undefined) return otherwise;
+  const ago = parseDuration(text);
+  if (ago !== undefined) return nowMs - ago;
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? undefined : at;
+}
+
+const jsonOf = ({ record, person }: FoundRecord): string =>
+  JSON.stringify(person ? { ...record, person } : record);
+
+const head = ["TIME", "CHAIN", "SEQ", "WHAT", "STATUS", "WHO", "ADDRESS", "REQUEST", "WHY"];
+
+function rowOf({ record, person }: FoundRecord): string[] {
+  const text = (name: string): string => {
+    const value = record[name];
+    return typeof value === "string" || typeof value === "number" ? String(value) : "";
+  };
+  const isAccess = record["kind"] === "access";
+  return [
+    text("at"),
+    text("chain"),
+    text("seq"),
+    isAccess ? text("decision") : `${text("kind")} ${text("what")}`.trim(),
+    text("status"),
+    person?.userId ?? "",
+    person?.address ?? "",
+    isAccess ? `${text("method")} ${person?.path ?? text("route")}` : "",
+    [text("by"), text("code"), text("rule"), text("result")].filter((part) => part !== "").join(" "),
+  ];
+}
