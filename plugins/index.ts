@@ -3,6 +3,7 @@ import type { PluginDefinition } from "../src/plugin-api/contract.ts";
 import { auth } from "./auth/index.ts";
 import { cache } from "./cache/index.ts";
 import { cors } from "./cors/index.ts";
+import { csrf } from "./csrf/index.ts";
 import { extAuth } from "./ext-auth/index.ts";
 import { ipFilter } from "./ip-filter/index.ts";
 import { logging } from "./logging/index.ts";
@@ -20,6 +21,7 @@ export const registry: readonly PluginDefinition[] = [
   cors,
   respond,
   auth,
+  csrf,
   extAuth,
   rateLimit,
   validate,

@@ -41,7 +41,7 @@ function isHostname(text: string): boolean {
 function isEmail(text: string): boolean {
   const at = text.lastIndexOf("@");
   const local = text.slice(0, at);
-  return at > 0 && at <= 64 && /^[\w.!#$%&'*+/=?^`{|}~-]+$/.test(local) && isHostname(text.slice(at + 1));
+  return at > 0 && at <= 64 && /^[\w.!#-'*+/=?^`{|}~-]+$/.test(local) && isHostname(text.slice(at + 1));
 }
 
 const isUri = (text: string): boolean => /^[a-z][a-z\d+.-]*:[\x21-\x7e]+$/i.test(text) && URL.canParse(text);

@@ -1,4 +1,5 @@
 // Media types (RFC 9110 section 8.3.1): what a message says it is, and the ranges that policies and OpenAPI name.
+import { tokenCharacter } from "../../src/language/field-name.ts";
 
 export interface MediaType {
   /** Lower case, without parameters. */
@@ -6,7 +7,7 @@ export interface MediaType {
   readonly parameters: ReadonlyMap<string, string>;
 }
 
-const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
+const token = `${tokenCharacter}+`;
 const whole = new RegExp(`^(${token}/${token})((?:[ \\t]*;[ \\t]*(?:${token}=(?:${token}|"[^"\\\\]*"))?)*)$`);
 const parameter = new RegExp(`(${token})=(?:(${token})|"([^"\\\\]*)")`, "g");
 const longest = 1_024;

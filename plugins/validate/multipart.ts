@@ -1,6 +1,8 @@
 // Forms in parts (RFC 7578), as far as their limits: how many parts, how long, and that all readers find the same ones.
+import { fieldNameSource } from "../../src/language/field-name.ts";
 import type { ValidateOptions } from "./options.ts";
 
+const fieldLine = new RegExp(`^(${fieldNameSource}):`);
 const maxPartFieldBytes = 4_096;
 const crlf = Buffer.from("\r\n");
 const blankLine = Buffer.from("\r\n\r\n");
@@ -42,7 +44,7 @@ function partFlaw(part: Buffer, maxPartBytes: number): string | undefined {
   if (part.length - end - blankLine.length > maxPartBytes)
     return `has a part of more than ${maxPartBytes} bytes`;
   const lines = part.toString("latin1", 0, end).split("\r\n");
-  const names = lines.map((line) => /^[!#$%&'*+.^_`|~\dA-Za-z-]+(?=:)/.exec(line)?.[0].toLowerCase());
+  const names = lines.map((line) => fieldLine.exec(line)?.[1]?.toLowerCase());
   if (names.includes(undefined) || new Set(names).size !== names.length)
     return "has a part with fields that can be read in several ways";
   const disposition = lines[names.indexOf("content-disposition")] ?? "";

@@ -19,6 +19,7 @@ const order: readonly (readonly [number, string])[] = [
   [8, "cors"],
   [9, "respond"],
   [10, "auth"],
+  [11, "csrf"],
   [12, "ext-auth"],
   [15, "rate-limit"],
   [18, "validate"],

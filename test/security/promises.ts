@@ -99,6 +99,10 @@ export const promises: Readonly<Record<string, Promised>> = {
     "A body that was checked is read by the service as it was checked.",
     "test/plugins/validate/index.test.ts",
   ),
+  Z72: client(
+    "With csrf no other site's page changes anything, nor opens a WebSocket, whatever cookies its browser has.",
+    "test/plugins/csrf/index.test.ts",
+  ),
   Z70: client(
     "Where an endpoint decides, nobody gets in without its answer or by another's, nor sends a field that is its to set.",
     "test/plugins/ext-auth/index.test.ts",

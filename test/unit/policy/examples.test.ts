@@ -105,3 +105,8 @@ test("the example of a validated API is in force as it stands", async () => {
     [["/*", 4]],
   );
 });
+
+test("the example of pages is in force as it stands", async () => {
+  const { document } = await load("pages.yaml", all, []);
+  assert.ok(document.plugins.includes("csrf"));
+});

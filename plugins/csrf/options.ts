@@ -1,0 +1,24 @@
+// Options of the csrf plugin.
+import { z } from "zod";
+import { pathPattern } from "../../src/language/path-pattern.ts";
+
+/** As browsers write it: scheme, host in lower case, port unless it is the scheme's own (RFC 6454 section 6.2). */
+const origin = z.string().refine((text) => /^https?:/.test(text) && URL.parse(text)?.origin === text, {
+  error: "must be an origin as browsers send it: https://app.example",
+});
+
+export const csrfOptions = z.strictObject({
+  allowedOrigins: z
+    .array(origin)
+    .max(256)
+    .default([])
+    .describe("Further origins whose pages may do what changes something."),
+  exclude: z
+    .array(pathPattern)
+    .max(256)
+    .default([])
+    .describe("Paths that pages of all sites may use, as clients ask for them."),
+  dryRun: z.boolean().default(false).describe("Counts what would be refused, and refuses nothing."),
+});
+
+export type CsrfOptions = z.output<typeof csrfOptions>;
