@@ -26,7 +26,7 @@ export interface AdminDocument {
 }
 
 export interface AdminOptions {
-  readonly listen: ListenAddress;
+  readonly listen: ListenAddress | { readonly fd: number };
   /** Most connections at a time. */
   readonly maxConnections?: number;
   /** Opens the sensitive endpoints to peers on other machines. */
@@ -269,7 +269,7 @@ export function createAdmin(options: AdminOptions): Admin {
   };
 }
 
-async function listenOn(server: Server, listen: ListenAddress): Promise<AddressInfo | string> {
+async function listenOn(server: Server, listen: AdminOptions["listen"]): Promise<AddressInfo | string> {
   if ("path" in listen) await removeStaleSocket(listen.path);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", reject);

@@ -4,6 +4,7 @@ import type { Config } from "../config/config.ts";
 import { bind } from "../config/start-error.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import { Listener } from "../server/listener.ts";
+import type { ListenPlace } from "../server/listening-sockets.ts";
 import { expiryOf, readTlsFiles, type TlsFiles, watchTlsFiles } from "../server/tls-files.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import type { ProcessContext } from "./process-context.ts";
@@ -34,10 +35,15 @@ export function createClientListener(
   return { listener, listen: () => listenOnAll(config, listener), close: () => unwatch?.() };
 }
 
-async function listenOnAll({ listen }: Config, listener: Listener): Promise<Addresses> {
+/** The sockets that whoever started the process opened for clients, or else what the setting says. */
+export function placesOf({ listen, passed }: Config): readonly ListenPlace[] {
+  return passed?.listen === undefined ? listen : passed.listen.map((fd) => ({ fd }));
+}
+
+async function listenOnAll(config: Config, listener: Listener): Promise<Addresses> {
   const addresses: Addresses = [];
   try {
-    for (const place of listen)
+    for (const place of placesOf(config))
       addresses.push(await bind("OUTRIGGER_LISTEN", place, () => listener.listen(place)));
   } catch (error) {
     listener.stopListening();
@@ -70,8 +76,8 @@ function createListener(
 ): Listener {
   const { logger, metrics } = telemetry;
   const { trustedProxies, forwardedField, trustedHops } = config;
-  const { listen: places, listenMode: mode, listenReusePort } = config;
-  const listen = { places, mode, reusePort: listenReusePort === "on", shared };
+  const { listenMode: mode, listenReusePort } = config;
+  const listen = { places: placesOf(config), mode, reusePort: listenReusePort === "on", shared };
   const proxyProtocol = config.proxyProtocol === "accept";
   const keepsUnderscores = config.underscoreFields === "keep";
   const withTls = tls === undefined ? {} : { tls: readTlsFiles(tls) };

@@ -223,7 +223,7 @@ function adminOf<Compiled>(
   return createAdmin({
     ...parts,
     policyStatus: () => ({ ...parts.policyStatus(), troubles: Object.fromEntries(data.troubles()) }),
-    listen: config.admin,
+    listen: config.passed?.admin === undefined ? config.admin : { fd: config.passed.admin },
     token: () => secretFiles.adminToken,
     logger,
     plugins: async () => shownReports(await data.plugins()),

@@ -10,6 +10,7 @@ import { version } from "../version.ts";
 import { WorkerPool } from "../workers/worker-pool.ts";
 import { SharedStateServer } from "../workers/shared-state-server.ts";
 import type { PreparedPolicy } from "../workers/prepare-round.ts";
+import { placesOf } from "./client-listener.ts";
 import { type ControlPlane, createControlPlane, type DataPlane } from "./control-plane.ts";
 import { createProcessContext, type ProcessContext } from "./process-context.ts";
 
@@ -26,7 +27,7 @@ export async function startPrimary(config: Config, count: number): Promise<Prima
   // In turn: left to the kernel, a burst of connections (a client's pool) often ends up with one worker, for good.
   cluster.schedulingPolicy = cluster.SCHED_RR;
   cluster.setupPrimary({ serialization: "advanced", stdio: ["ignore", "pipe", "inherit", "ipc"] });
-  await removeStaleSockets(config.listen);
+  await removeStaleSockets(placesOf(config));
   const context = createProcessContext(config, { worker: "primary" });
   const { logger } = context.telemetry;
   const pool = poolOf(context, count);

@@ -4,6 +4,7 @@ import type { Config } from "../config/config.ts";
 import { removeStaleSockets } from "../files/unix-socket.ts";
 import { addressesText, addressText } from "../language/address-text.ts";
 import { version } from "../version.ts";
+import { placesOf } from "./client-listener.ts";
 import { type ControlPlane, createControlPlane } from "./control-plane.ts";
 import { createDataPlane, type LocalDataPlane } from "./data-plane.ts";
 import { fitDescriptors } from "./descriptors.ts";
@@ -54,7 +55,7 @@ async function startPlanes(parts: Parts): Promise<Sidecar> {
   const control = await createControlPlane(context, data, fitted.adminConnections);
   parts.control = control;
   const adminAddress = await control.start();
-  await removeStaleSockets(config.listen);
+  await removeStaleSockets(placesOf(config));
   const addresses = await data.listen();
   logger.info({ version, address: addressesText(addresses), admin: addressText(adminAddress) }, "listening");
   return {

@@ -7,6 +7,7 @@ import { type Config, ConfigError, type Environment } from "../config/config.ts"
 import { pluginAtFault } from "../runtime/plugin-faults.ts";
 import { releaseMemory } from "../v8/release-memory.ts";
 import { StartError } from "../config/start-error.ts";
+import { passedSockets, serviceManager } from "./service-manager.ts";
 import { FaultJudge, type FaultKind, type ReportFault } from "./faults.ts";
 
 /** A sidecar that serves. */
@@ -110,12 +111,18 @@ export async function run(env: Environment, start: StartSidecar = startFromSourc
     else sidecar.reportFault(kind, error, plugin);
   };
   try {
-    const config = loadConfig(env);
-    const role = await roleOf(config);
+    const settings = loadConfig(env);
+    const role = await roleOf(settings);
+    const isWorker = role === "worker";
+    const passed = passedSockets(env, isWorker ? process.ppid : process.pid);
+    const config = { ...settings, passed };
     const ending = untilEnding(report, role);
     sidecar = await start(config, role);
+    const manager = serviceManager(isWorker ? {} : env, (text) => tell(`outrigger: ${text}`));
+    manager.ready();
     setTimeout(releaseMemory, 250).unref();
     const code = await Promise.race([ending, ...(sidecar.ending === undefined ? [] : [sidecar.ending])]);
+    manager.stopping();
     return Math.max(code, await stopWithin(sidecar, Math.max(config.drainMs, config.drainMinMs) + graceMs));
   } catch (error) {
     if (error instanceof ConfigError) {

@@ -20,7 +20,15 @@ export type Config = SettingValues & {
   readonly secrets: Readonly<Record<string, string>>;
   /** The files that hold secrets, by the secret's variable. */
   readonly secretFiles: Readonly<Record<string, string>>;
+  /** Sockets that whoever started the process opened, in place of `listen` and `admin`. */
+  readonly passed?: PassedSockets;
 };
+
+export interface PassedSockets {
+  /** Descriptors, as of the other. */
+  readonly listen?: readonly number[];
+  readonly admin?: number;
+}
 
 /** Settings whose files are read again while the sidecar runs. */
 export type SecretSettings = Pick<Config, "redis" | "adminToken" | "storeKeys" | "secrets">;

@@ -10,7 +10,7 @@ export class StartError extends Error {
 /** Binds, or rejects with a StartError that names the setting and the address. */
 export async function bind<Address>(
   setting: "OUTRIGGER_LISTEN" | "OUTRIGGER_ADMIN",
-  listen: ListenAddress,
+  listen: ListenAddress | { readonly fd: number },
   listening: () => Promise<Address>,
 ): Promise<Address> {
   try {
@@ -18,9 +18,14 @@ export async function bind<Address>(
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     if (typeof code !== "string") throw error;
-    const where = "path" in listen ? `unix:${listen.path}` : hostPort(listen.host, listen.port);
+    const where = textOf(listen);
     throw new StartError(`${setting}: ${where} ${trouble(code, "path" in listen)}`, { cause: error });
   }
+}
+
+function textOf(listen: ListenAddress | { readonly fd: number }): string {
+  if ("fd" in listen) return `the socket passed as descriptor ${listen.fd}`;
+  return "path" in listen ? `unix:${listen.path}` : hostPort(listen.host, listen.port);
 }
 
 function trouble(code: string, isSocketFile: boolean): string {

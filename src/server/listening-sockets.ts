@@ -8,7 +8,9 @@ import { closeEmptied, listeningHandle } from "./backlog.ts";
 export type ListenPlace =
   | { readonly host: string; readonly port: number }
   /** A unix socket. */
-  | { readonly path: string };
+  | { readonly path: string }
+  /** A socket that whoever started this process opened. */
+  | { readonly fd: number };
 
 export interface ListeningOptions {
   /** In the order in which they are opened. */
@@ -61,7 +63,7 @@ export class ListeningSockets {
     });
     this.#opened.push({ server, own });
     // Whatever the umask took away; a file made by another process has the mode of that one until now.
-    if (!isPort && this.#options.mode !== undefined) chmodSync(place.path, this.#options.mode);
+    if ("path" in place && this.#options.mode !== undefined) chmodSync(place.path, this.#options.mode);
     return server.address() as AddressInfo | string;
   }
 
@@ -87,6 +89,8 @@ export class ListeningSockets {
       const before = mode !== undefined && own ? process.umask(0o777 & ~mode) : undefined;
       server.listen(place, done);
       if (before !== undefined) process.umask(before);
+    } else if ("fd" in place) {
+      server.listen(place, done);
     } else {
       // Without that, `::` takes the port of IPv4 as well.
       const ipv6Only =
