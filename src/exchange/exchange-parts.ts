@@ -51,7 +51,8 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     this.inbound = inbound;
     this.writer = new ClientWriter(stream, this, context.clients, client.address);
     this.body = new RequestBody(stream, head, context.clients, this);
-    if (stream.httpVersion === "2.0" && isGrpcType(head.fields.get("content-type"))) this.#beginGrpc();
+    const mayBeGrpc = stream.httpVersion === "2.0" || stream.isGrpcWeb === true;
+    if (mayBeGrpc && isGrpcType(head.fields.get("content-type"))) this.#beginGrpc();
     this.live = receivedExchange(inbound, this.route, context.clock, this);
     this.live.trace = context.tracer?.begin(this.live, this.route.tracing);
     if (context.recorder !== undefined) this.#record(context.recorder);

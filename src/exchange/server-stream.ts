@@ -51,6 +51,8 @@ export interface ServerStream extends ReceivedHead {
   readonly peer: string;
   /** Absent without TLS. */
   readonly tls: ClientTls | undefined;
+  /** It stands for a call of gRPC, with status and trailers, whatever its version of HTTP. */
+  readonly isGrpcWeb?: boolean;
   /** It can be answered by `detach`. */
   readonly upgrades: boolean;
   /** The whole request has come. */

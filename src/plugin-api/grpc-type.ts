@@ -1,4 +1,4 @@
-// Who speaks gRPC. `application/grpc-web` is another protocol, without trailers and streams.
+// Who speaks gRPC. `application/grpc-web` is another protocol, for browsers: whoever serves it translates it first.
 
 /** @param contentType value of Content-Type */
 export function isGrpcType(contentType: string | undefined): boolean {

@@ -18,6 +18,7 @@ import { IntrusiveSet } from "../v8/intrusive-set.ts";
 import { createForward, type HttpProxyMiddleware } from "./http1/forward.ts";
 import { createHttp1Server } from "./http1/server.ts";
 import { type ListeningOptions, type ListenPlace, ListeningSockets } from "./listening-sockets.ts";
+import { withoutGrpcWeb } from "./grpc-web/inbound.ts";
 import { Http2Sessions } from "./http2/sessions.ts";
 import { ProxiedConnections } from "./proxied-connections.ts";
 import { Refusals } from "./refuse.ts";
@@ -232,7 +233,9 @@ export class Listener {
       // Docker and Kubernetes upgrade POST; an answer to HEAD has no end that a tunnel could begin at.
       if (upgrades && head.method === "HEAD")
         throw new GatewayError("malformed_request", "HEAD cannot be upgraded.");
-      new ServerExchange(this.#context, policy, policy.take(head), { stream, head, client }).run();
+      const routing = policy.take(head);
+      const inbound = withoutGrpcWeb({ stream, head, client }, routing.route.target.protocol);
+      new ServerExchange(this.#context, policy, routing, inbound).run();
     } catch (error) {
       this.#refusals.request(stream, asGatewayError(error));
     }
