@@ -6,18 +6,22 @@ import https from "node:https";
 import type { Check } from "../admin/admin.ts";
 import type { Config } from "../config/config.ts";
 import { targetOf } from "../routing/compile-policy.ts";
+import type { ReadyCheck } from "../config/ready-check.ts";
+import type { UpstreamTarget } from "../upstream/transport.ts";
+import { askHttp2, type ProbeRequest } from "./http2-probe.ts";
 import type { Logger } from "../plugin-api/telemetry.ts";
 
 const everyMs = 1_000;
 const limitMs = 1_000;
 
 export class UpstreamProbe {
-  readonly #options: https.RequestOptions;
-  readonly #tls: boolean;
+  readonly #target: UpstreamTarget;
+  readonly #request: ProbeRequest;
+  readonly #speaksHttp2: boolean;
   readonly #logger: Logger;
   #check: Check = { name: "upstream", ok: false, detail: "not asked yet" };
   #timer: NodeJS.Timeout | undefined = undefined;
-  #request: http.ClientRequest | undefined = undefined;
+  #giveUp: ((reason: string) => void) | undefined = undefined;
   #closed = false;
 
   /** @returns undefined when the settings do not ask for it; it begins at once */
@@ -26,18 +30,17 @@ export class UpstreamProbe {
     return readyUpstream === undefined ? undefined : new UpstreamProbe(config, readyUpstream, logger);
   }
 
-  private constructor({ upstream, upstreamCa }: Config, path: string, logger: Logger) {
+  private constructor(config: Config, check: ReadyCheck, logger: Logger) {
+    const { upstream, upstreamCa, upstreamProtocol } = config;
     const ca = upstreamCa === undefined ? undefined : readFileSync(upstreamCa, "utf8");
-    const { host, port, socketPath, basePath = "", tls, name, tlsOptions } = targetOf(upstream, ca);
-    this.#tls = tls;
+    this.#target = targetOf(upstream, ca);
     this.#logger = logger;
-    this.#options = {
-      ...(socketPath === undefined ? { host, port } : { socketPath }),
-      ...tlsOptions,
-      path: `${basePath}${path}`,
-      headers: { Host: socketPath === undefined ? name : "localhost", "User-Agent": "outrigger-probe" },
-      agent: false,
-    };
+    const { socketPath, basePath = "", name } = this.#target;
+    const host = socketPath === undefined ? name : "localhost";
+    const isGrpc = "grpcService" in check;
+    this.#request = isGrpc ? { ...check, path: "", host } : { path: `${basePath}${check.path}`, host };
+    // Where only gRPC goes over HTTP/2, a path does not.
+    this.#speaksHttp2 = isGrpc || upstreamProtocol === "h2c" || upstreamProtocol === "h2";
     this.#ask();
   }
 
@@ -49,27 +52,20 @@ export class UpstreamProbe {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#request?.destroy();
+    this.#giveUp?.("the sidecar ends");
   }
 
   #ask(): void {
-    const request = (this.#tls ? https : http).request(this.#options);
-    this.#request = request;
-    // Counts from the start to the head, whatever trickles in: a timeout of the socket would not.
-    const limit = setTimeout(() => request.destroy(new Error(`no answer in ${limitMs} ms`)), limitMs);
-    let said: string | undefined = "connection lost";
-    request.once("response", ({ statusCode = 0 }) => {
-      said = statusCode >= 200 && statusCode < 400 ? undefined : `answers ${statusCode}`;
-      request.destroy();
-    });
-    request.on("error", (error: NodeJS.ErrnoException) => (said = error.code ?? error.message));
-    request.once("close", () => {
+    const ask = this.#speaksHttp2 ? askHttp2 : askHttp1;
+    const giveUp = ask(this.#target, this.#request, (trouble) => {
       clearTimeout(limit);
       if (this.#closed) return;
-      this.#tell(said);
+      this.#tell(trouble);
       this.#timer = setTimeout(() => this.#ask(), everyMs).unref();
     });
-    request.end();
+    this.#giveUp = giveUp;
+    // Counts from the start to the head, whatever trickles in: a timeout of the socket would not.
+    const limit = setTimeout(() => giveUp(`no answer in ${limitMs} ms`), limitMs);
   }
 
   #tell(trouble: string | undefined): void {
@@ -80,4 +76,27 @@ export class UpstreamProbe {
     }
     this.#check = { name: "upstream", ok, ...(ok ? {} : { detail: trouble }) };
   }
+}
+
+function askHttp1(
+  { host, port, socketPath, tls, tlsOptions }: UpstreamTarget,
+  { path, host: name }: ProbeRequest,
+  done: (trouble: string | undefined) => void,
+): (reason: string) => void {
+  const request = (tls ? https : http).request({
+    ...(socketPath === undefined ? { host, port } : { socketPath }),
+    ...tlsOptions,
+    path,
+    headers: { Host: name, "User-Agent": "outrigger-probe" },
+    agent: false,
+  });
+  let said: string | undefined = "connection lost";
+  request.once("response", ({ statusCode = 0 }) => {
+    said = statusCode >= 200 && statusCode < 400 ? undefined : `answers ${statusCode}`;
+    request.destroy();
+  });
+  request.on("error", (error: NodeJS.ErrnoException) => (said = error.code ?? error.message));
+  request.once("close", () => done(said));
+  request.end();
+  return (reason) => void request.destroy(new Error(reason));
 }

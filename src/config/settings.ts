@@ -1,6 +1,7 @@
 // The table of all settings: one row for each environment variable, with its default, its format and what it means.
 // `outrigger config` prints it.
 import { hostname } from "node:os";
+import { parseReadyCheck } from "./ready-check.ts";
 import {
   integer,
   matching,
@@ -10,7 +11,6 @@ import {
   parseOverrideFields,
   parsePath,
   parsePublicKeys,
-  parseRequestTarget,
   parseToken,
   parseUpstream,
 } from "./formats.ts";
@@ -131,8 +131,8 @@ export const settings = {
   ),
   readyUpstream: optional(
     "OUTRIGGER_READY_UPSTREAM",
-    parseRequestTarget,
-    "Path of the service's own health: /readyz then follows it (2xx and 3xx, asked every second); unset: not asked",
+    parseReadyCheck,
+    "The service's own health, which /readyz then follows, asked every second: a path (2xx and 3xx), or gRPC's health checks, grpc or grpc:package.Service; unset: not asked",
   ),
   adminToken: secret(
     "OUTRIGGER_ADMIN_TOKEN",
