@@ -8,7 +8,7 @@ import { untilLimit } from "../plugin-api/within-limit.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
 import type { Trust } from "../policy/signature/key-sets.ts";
 import { RecordSignatures } from "../policy/signature/records.ts";
-import { compilePolicy } from "../routing/compile-policy.ts";
+import { type CompileParts, compilePolicy } from "../routing/compile-policy.ts";
 import { createRequestCounters } from "../routing/request-counters.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import { createHttpClient } from "../runtime/services/http/client.ts";
@@ -18,6 +18,7 @@ import { drainLimits, type TakeBacklog } from "../server/drain.ts";
 import type { Listener } from "../server/listener.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import { StallWatch } from "../telemetry/stalls.ts";
+import { BalancedUpstreams } from "../upstream/balance/balanced-upstreams.ts";
 import { Retries } from "../upstream/retry/retries.ts";
 import { createTransport } from "../upstream/transports.ts";
 import { Upstreams } from "../upstream/upstreams.ts";
@@ -76,10 +77,10 @@ export function createDataPlane(
   );
   const signatures = config.policyKeys && new RecordSignatures(() => context.clock.now());
   const services = { ...createServices(context, options, secrets, () => fleetSize), signatures };
-  const upstreams = createUpstreams(config, metrics);
+  const connections = createUpstreams(config, telemetry);
   const stalls = new StallWatch(logger, metrics);
   const host = createPluginHost(registry, services, (hook, ms) => stalls.suspect(hook, ms));
-  const inForce = new PolicyInForce(compilerOf(config, host, upstreams, context.audit), secrets);
+  const inForce = new PolicyInForce(compilerOf(config, host, connections, context.audit), secrets);
   const shared = options.workerCount !== undefined;
   const clients = createClientListener(context, config, shared, () => inForce.routed);
   const { listener } = clients;
@@ -102,7 +103,7 @@ export function createDataPlane(
       clients.close();
       stalls.stop();
       await closePlugins(inForce, host, logger);
-      upstreams.close();
+      connections.close();
     },
   };
 }
@@ -158,7 +159,11 @@ function createServices(
   };
 }
 
-function createUpstreams(config: Config, metrics: Telemetry["metrics"]): Upstreams {
+interface Connections extends Pick<CompileParts, "upstreams" | "balanced"> {
+  close(): void;
+}
+
+function createUpstreams(config: Config, { logger, metrics }: Telemetry): Connections {
   const pool = {
     maxConnections: config.upstreamConnections,
     maxQueued: config.upstreamQueue,
@@ -168,12 +173,23 @@ function createUpstreams(config: Config, metrics: Telemetry["metrics"]): Upstrea
   };
   const upstreams = new Upstreams((target) => createTransport(target, pool), metrics);
   metrics.onRender(() => upstreams.observe());
-  return upstreams;
+  const balanced = new BalancedUpstreams({ upstreams, metrics, logger, zone: config.zone });
+  const close = (): void => {
+    balanced.close();
+    upstreams.close();
+  };
+  return { upstreams, balanced, close };
 }
 
-function compilerOf(config: Config, host: PluginHost, upstreams: Upstreams, audit: Audit): Compile {
+function compilerOf(
+  config: Config,
+  host: PluginHost,
+  { upstreams, balanced }: Connections,
+  audit: Audit,
+): Compile {
   const compileParts = {
     upstreams,
+    balanced,
     counters: createRequestCounters(host.services.metrics),
     retries: new Retries(host.services.metrics),
     upstream: config.upstream,

@@ -5,7 +5,7 @@ import http from "node:http";
 import https from "node:https";
 import type { Check } from "../admin/admin.ts";
 import type { Config } from "../config/config.ts";
-import { targetOf } from "../routing/compile-policy.ts";
+import { targetOf } from "../routing/held-upstreams.ts";
 import type { ReadyCheck } from "../config/ready-check.ts";
 import type { UpstreamTarget } from "../upstream/transport.ts";
 import { askHttp2, type ProbeRequest } from "./http2-probe.ts";

@@ -63,6 +63,11 @@ export const settings = {
     word(32),
     "Where this sidecar runs, for fleets in several regions: keeps cached responses in Redis apart by region",
   ),
+  zone: optional(
+    "OUTRIGGER_ZONE",
+    word(64),
+    "Where this sidecar runs, by the zones that a policy's upstreams give their endpoints: those of its own are asked first",
+  ),
   ...listenSettings,
   upstream: setting(
     "OUTRIGGER_UPSTREAM",

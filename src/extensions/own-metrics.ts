@@ -46,6 +46,7 @@ export const ownMetrics: readonly string[] = [
   "outrigger_trace_spans_total",
   "outrigger_upstream_connections",
   "outrigger_upstream_duration_seconds",
+  "outrigger_upstream_endpoint_up",
   "outrigger_worker_metrics_left_out",
   "outrigger_worker_restarts_total",
   "outrigger_workers",

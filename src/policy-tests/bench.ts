@@ -38,7 +38,10 @@ export interface BenchOptions extends ScratchOptions {
 }
 
 const unserved = new StubUpstream({ status: 503, fields: [], body: Buffer.alloc(0) });
-const noUpstreams = { hold: () => {}, get: () => unserved, release: () => {} };
+const noUpstreams = {
+  upstreams: { hold: () => {}, get: () => unserved, release: () => {} },
+  balanced: { hold: () => unserved, release: () => {} },
+};
 const noCounters = createRequestCounters(scratchMetrics);
 /** Plugins have bounded waits of their own; one that has not must not hold a policy up. */
 const closeLimitMs = 1_000;
@@ -74,7 +77,7 @@ export class Bench {
     const { registry, upstream, timeoutMs, fieldRules } = options;
     const builtIn = createPluginHost(registry, scratchServices(options, undefined));
     const host = await builtIn.with(policy.extensions);
-    const parts = { upstreams: noUpstreams, counters: noCounters, upstream, timeoutMs, fieldRules };
+    const parts = { ...noUpstreams, counters: noCounters, upstream, timeoutMs, fieldRules };
     const routed = await compilePolicy(policy, { ...parts, host, upstreamCa: undefined });
     return new Bench(options, policy, routed, host);
   }

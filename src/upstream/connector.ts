@@ -42,7 +42,7 @@ export class Connector {
   }
 
   #connect(reading: { readonly onread?: OnReadOpts }): Socket {
-    const { host, port, socketPath } = this.#target;
+    const { host, port, socketPath, servername = host } = this.#target;
     const place =
       socketPath === undefined
         ? { host, port, noDelay: true, lookup: lookupOpen, ...reading }
@@ -53,7 +53,7 @@ export class Connector {
       secureContext: this.#secureContext,
       rejectUnauthorized: this.#rejectUnauthorized,
       // An address is verified as such, but must not be sent as a server name (RFC 6066 section 3).
-      ...(isIP(host) === 0 ? { servername: host } : {}),
+      ...(isIP(servername) === 0 ? { servername } : {}),
       ALPNProtocols: [this.#protocol],
       session: this.#session,
     });

@@ -13,6 +13,8 @@ export interface UpstreamTarget {
   readonly host: string;
   readonly port: number;
   readonly socketPath: string | undefined;
+  /** Whose certificate is expected, where `host` is one address of that name. */
+  readonly servername?: string | undefined;
   /** `host:port` or `unix:/path`, for logs, metrics and pools. */
   readonly name: string;
   /** In front of every path; absent = none. */
@@ -27,6 +29,8 @@ export interface UpstreamTarget {
 export interface UpstreamRequest extends RequestToSend {
   /** Whose share of the connections it takes; absent = nobody's. */
   readonly client?: string | undefined;
+  /** Names of the endpoints that it was sent to, in order; absent = it is sent once. */
+  readonly tried?: string[] | undefined;
   /** Longest wait for a connection. */
   readonly connectTimeoutMs: number;
   /** Longest wait for the response head once the request is out, and for every later gap between body chunks. */
@@ -96,6 +100,8 @@ export interface UpstreamTransport {
     handler: OwnConnectionHandler,
   ): () => void;
   counts(): TransportCounts;
+  /** Whether there is an endpoint, of several, that is not among those; absent = there is one in all. */
+  hasOther?(tried: readonly string[]): boolean;
   /** Closes idle connections now and the others after their exchange. */
   close(): void;
 }

@@ -162,6 +162,7 @@ export const rooms: readonly Room[] = [
     "src/language/",
     "src/plugin-api/",
     "src/policy/document/routes.ts",
+    "src/policy/document/upstreams-field.ts",
     "src/policy/read.ts",
     "src/runtime/",
     "src/upstream/",

@@ -15,6 +15,7 @@ import { extensionFields, extensionNames, extensionsUsed } from "./extensions-fi
 import type { PositionedDocument } from "./positioned-builder.ts";
 import { type PolicyDocument, type SchemaOptions, documentSchema } from "./schema.ts";
 import { retryFields } from "./retry-field.ts";
+import { upstreamFields } from "./upstreams-field.ts";
 import { readYaml } from "./yaml.ts";
 
 export const defaultMaxBytes = 1_048_576;
@@ -187,6 +188,7 @@ const documentFields = [
   "pluginConfig",
   "locked",
   "routes",
+  "upstreams",
   "tracing",
   "audit",
   "lint",
@@ -233,6 +235,7 @@ const testFields = [
 function unknownField(path: Path, key: string, plugins: readonly string[]): string {
   if (path.at(-2) === "pluginConfig") return unknownName("unknown plugin", key, plugins);
   if (path.at(-2) === "retry") return unknownName("unknown field", key, retryFields);
+  if (path[0] === "upstreams") return unknownName("unknown field", key, upstreamFields);
   const known = path[0] === "tests" ? testFields : path[0] === "extensions" ? extensionFields : routeFields;
   return unknownName("unknown field", key, path.length === 1 ? documentFields : known);
 }

@@ -4,12 +4,14 @@ import { z } from "zod";
 import type { UpstreamAddress } from "../../config/formats.ts";
 import { knownMethods, methodName } from "../../language/methods.ts";
 import { leadingFlaw, leadingSegments, pathPattern } from "../../language/path-pattern.ts";
-import { foldCase } from "../../language/path-reading.ts";
 import { type Extensions, extensionsField } from "./extensions-field.ts";
 import { unknownName } from "./problems.ts";
 import { type LintField, lint } from "./lint-field.ts";
 import { type AuditField, audit } from "./audit-field.ts";
 import { type TracingField, tracing } from "./tracing-field.ts";
+import { type UpstreamsField, isUpstreamName, upstreamsField } from "./upstreams-field.ts";
+import { refuseDuplicates } from "./duplicate-routes.ts";
+import { namedUpstreamsCheck } from "./named-upstreams.ts";
 import { upstreamFlaw } from "./upstream-flaw.ts";
 import { type PolicyTest, tests } from "./tests-field.ts";
 import { retry, type RetryField } from "./retry-field.ts";
@@ -92,6 +94,7 @@ export interface PolicyDocument {
   readonly pluginConfig?: PluginConfig | undefined;
   readonly locked?: readonly string[] | undefined;
   readonly routes?: readonly PolicyRoute[] | undefined;
+  readonly upstreams?: UpstreamsField | undefined;
   readonly tracing?: TracingField;
   readonly audit?: AuditField;
   readonly lint?: LintField | undefined;
@@ -175,6 +178,7 @@ function routeCheck({ isUpstreamAllowed = () => true, service }: SchemaOptions) 
       restorePrefix: given.restorePrefix === true && stripPrefix === undefined && "needs stripPrefix",
       upstream:
         typeof upstream === "string" &&
+        !isUpstreamName(upstream) &&
         upstreamFlaw(upstream, (target) => !applies(given) || isUpstreamAllowed(target)),
     };
     for (const [field, message] of Object.entries(flaws)) {
@@ -205,7 +209,9 @@ function routeSchema(options: SchemaOptions) {
       upstream: z
         .string()
         .optional()
-        .describe("http://host:port, https://host:port or unix:/path in place of OUTRIGGER_UPSTREAM"),
+        .describe(
+          "http://host:port, https://host:port, unix:/path or a name of upstreams in place of OUTRIGGER_UPSTREAM",
+        ),
       caseInsensitive,
       encodedSlash: z
         .enum(["refuse", "segment"])
@@ -258,39 +264,12 @@ export function documentSchema(options: SchemaOptions): z.ZodType<PolicyDocument
         .describe(
           "The most specific match wins, whatever the order. Absent: one route that takes everything; empty: none does",
         ),
+      upstreams: upstreamsField(layer),
       tracing,
       audit,
       lint,
       tests,
     })
+    .superRefine(layer ? () => {} : namedUpstreamsCheck(options), always)
     .describe("Outrigger policy: the shared one, or a service's layer over it");
-}
-
-/** One request must have one route: same path and method for the same service is refused. */
-function refuseDuplicates(routes: unknown, context: z.core.$RefinementCtx): void {
-  // By path and method: which route each service ("*" = every one) goes to.
-  const taken = new Map<string, Map<string, number>>();
-  if (!Array.isArray(routes)) return;
-  // Beside a case-insensitive route, two spellings of one path could not be told apart.
-  const folds = routes.some((route) => (Object(route) as Partial<PolicyRoute>).caseInsensitive === true);
-  for (const [index, entry] of routes.entries()) {
-    const { path, methods, services }: Partial<PolicyRoute> = Object(entry) as object;
-    for (const method of Array.isArray(methods) ? (methods as unknown[]) : ["*"]) {
-      const key = `${String(method)} ${folds && typeof path === "string" ? foldCase(path) : path}`;
-      const byService = taken.get(key) ?? new Map<string, number>();
-      taken.set(key, byService);
-      const names = Array.isArray(services) ? (services as string[]) : ["*"];
-      const twin = names.includes("*")
-        ? byService.values().next().value
-        : (byService.get("*") ?? names.map((name) => byService.get(name)).find((at) => at !== undefined));
-      for (const name of names) byService.set(name, index);
-      if (twin === undefined || twin === index) continue;
-      context.addIssue({
-        code: "custom",
-        path: [index, "path"],
-        message: `same path and method as routes[${twin}]`,
-      });
-      break;
-    }
-  }
 }

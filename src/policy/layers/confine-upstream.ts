@@ -2,7 +2,12 @@
 // names for it. Where that locks plugins, only the one that it has there: its rules know no paths but its own.
 import { FormatError, type UpstreamAddress, parseUpstream } from "../../config/formats.ts";
 import { coveringRoutes, groupByPath } from "./covering.ts";
+import { unknownName } from "../document/problems.ts";
 import type { PolicyDocument, PolicyRoute } from "../document/schema.ts";
+import { isUpstreamName } from "../document/upstreams-field.ts";
+
+const notNamed = "must be the service's own upstream, or one that the shared policy names for it";
+const notTheOneThere = "must be the upstream that the shared policy has here, which locks plugins";
 
 export type UpstreamFlaw = (route: PolicyRoute) => string | undefined;
 
@@ -11,27 +16,40 @@ export type UpstreamFlaw = (route: PolicyRoute) => string | undefined;
  * @param own undefined = not known, and upstreams are not looked at
  */
 export function upstreamTest(
-  { locked = [] }: PolicyDocument,
+  { locked = [], upstreams = {} }: PolicyDocument,
   below: readonly PolicyRoute[],
   own: UpstreamAddress | undefined,
 ): UpstreamFlaw {
-  if (own === undefined) return () => undefined;
+  const byPath = groupByPath(below);
+  const flawOfName = (name: string, path: string): string | undefined => {
+    if (!Object.hasOwn(upstreams, name)) return unknownName("unknown upstream", name, Object.keys(upstreams));
+    if (!below.some(({ upstream }) => upstream === name)) return notNamed;
+    const covering = locked.length === 0 ? [] : coveringRoutes(byPath, path);
+    const stays =
+      locked.length === 0 || (covering.length > 0 && covering.every(({ upstream }) => upstream === name));
+    return stays ? undefined : notTheOneThere;
+  };
+  if (own === undefined)
+    return ({ upstream = "", path }) =>
+      isUpstreamName(upstream) && !Object.hasOwn(upstreams, upstream)
+        ? flawOfName(upstream, path)
+        : undefined;
   const targetOf = ({ upstream }: PolicyRoute): UpstreamAddress | undefined =>
     upstream === undefined ? own : parsed(upstream);
   const named = [own, ...below.map(targetOf)];
-  const byPath = groupByPath(below);
   return function flawOf(route) {
+    if (route.upstream !== undefined && isUpstreamName(route.upstream))
+      return flawOfName(route.upstream, route.path);
     const target = targetOf(route);
     // Not well-formed: refused elsewhere.
     if (route.upstream === undefined || target === undefined) return undefined;
-    if (!named.some((other) => isWithin(target, other)))
-      return "must be the service's own upstream, or one that the shared policy names for it";
+    if (!named.some((other) => isWithin(target, other))) return notNamed;
     if (locked.length === 0) return undefined;
     const covering = coveringRoutes(byPath, route.path);
     const there = covering.length === 0 ? [own] : covering.map(targetOf);
     return there.every((other) => isWithin(target, other) && target.basePath === other?.basePath)
       ? undefined
-      : "must be the upstream that the shared policy has here, which locks plugins";
+      : notTheOneThere;
   };
 }
 

@@ -78,7 +78,8 @@ export function applyLayer(
       const config = merge(shared.pluginConfig ?? {}, pluginConfig) as PluginConfig;
       const tracing = { ...shared.tracing, ...layer?.tracing };
       const audit = stricterAudit(shared.audit, layer?.audit);
-      const top = { extensions: shared.extensions, plugins, pluginConfig: config, locked, tracing, audit };
+      const { extensions, upstreams } = shared;
+      const top = { extensions, upstreams, plugins, pluginConfig: config, locked, tracing, audit };
       return effectiveOf(top, [...kept, ...own], broken);
     }
     above = lawful;
@@ -86,7 +87,7 @@ export function applyLayer(
 }
 
 function effectiveOf(
-  { extensions, tracing = {}, audit, ...top }: Omit<EffectiveDocument, "apiVersion" | "routes">,
+  { extensions, upstreams, tracing = {}, audit, ...top }: Omit<EffectiveDocument, "apiVersion" | "routes">,
   routes: readonly Placed[],
   broken: Layered["broken"],
 ): Layered {
@@ -94,6 +95,7 @@ function effectiveOf(
     effective: {
       apiVersion: "outrigger/v1",
       ...(extensions !== undefined && { extensions }),
+      ...(upstreams !== undefined && { upstreams }),
       ...(Object.keys(tracing).length > 0 && { tracing }),
       ...(audit !== undefined && { audit }),
       ...top,

@@ -52,7 +52,7 @@ export class RetriedCall implements UpstreamCall, UpstreamHandler, WaitingCall {
 
   constructor(parts: RetryParts, request: UpstreamRequest, handler: UpstreamHandler, kind: CallKind) {
     this.#parts = parts;
-    this.#request = request;
+    this.#request = { ...request, tried: [] };
     this.#handler = handler;
     this.#kind = kind;
     this.#startedMono = parts.retries.time.mono();
@@ -192,7 +192,10 @@ export class RetriedCall implements UpstreamCall, UpstreamHandler, WaitingCall {
   /** @returns whether the failure is followed by another try */
   #failedAgain(reason: RetryReason, error: GatewayError): boolean {
     if (reason === "reset" && !this.#kind.isRepeatable) return false;
-    return (isAbsence(error.code) && this.#wait(error)) || this.#again(reason, 0);
+    // Where another endpoint may be there, it is asked instead.
+    const { transport, rules } = this.#parts;
+    const hasOther = this.#tries < rules.attempts && transport.hasOther?.(this.#request.tried ?? []) === true;
+    return (isAbsence(error.code) && !hasOther && this.#wait(error)) || this.#again(reason, 0);
   }
 
   /**

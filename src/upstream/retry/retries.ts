@@ -2,18 +2,18 @@
 import type { Counter, Metrics } from "../../plugin-api/contract.ts";
 import { RetryBudget } from "./budget.ts";
 import type { RetryReason } from "./rules.ts";
-import { type RetryTime, systemTime } from "./time.ts";
+import { type Time, systemTime } from "../time.ts";
 
 /** What became of the wish to ask again. */
 export type RetryResult = "sent" | "waited" | "over_budget" | "past_deadline" | "body_not_kept";
 
 export class Retries {
-  readonly time: RetryTime;
+  readonly time: Time;
   readonly random: () => number;
   readonly budget = new RetryBudget();
   readonly #counter: (...values: string[]) => Counter;
 
-  constructor(metrics: Metrics, time: RetryTime = systemTime, random: () => number = Math.random) {
+  constructor(metrics: Metrics, time: Time = systemTime, random: () => number = Math.random) {
     this.time = time;
     this.random = random;
     this.#counter = metrics.counter(

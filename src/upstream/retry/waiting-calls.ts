@@ -4,7 +4,7 @@ import type { GatewayError } from "../../plugin-api/errors.ts";
 import { type Claimant, countOf } from "../shares.ts";
 import type { UpstreamTransport } from "../transport.ts";
 import { isAbsence } from "./rules.ts";
-import type { RetryTime } from "./time.ts";
+import type { Time } from "../time.ts";
 
 export interface WaitingCall extends Claimant {
   /** When it has waited enough, on the monotonic clock. */
@@ -22,12 +22,12 @@ const connectLimitMs = 1_000;
 
 export class WaitingCalls {
   readonly #transport: UpstreamTransport;
-  readonly #time: RetryTime;
+  readonly #time: Time;
   readonly #waiting = new Set<WaitingCall>();
   #failure: GatewayError | undefined = undefined;
   #stop: (() => void) | undefined = undefined;
 
-  constructor(transport: UpstreamTransport, time: RetryTime) {
+  constructor(transport: UpstreamTransport, time: Time) {
     this.#transport = transport;
     this.#time = time;
   }

@@ -1,0 +1,102 @@
+// The upstreams of one policy, each held once however many routes have it.
+import { isLoopbackHost, parseUpstream, type UpstreamAddress } from "../config/formats.ts";
+import { isUpstreamName, type UpstreamsField } from "../policy/document/upstreams-field.ts";
+import type { BalancedUpstreams } from "../upstream/balance/balanced-upstreams.ts";
+import type { WaitingCalls } from "../upstream/retry/waiting-calls.ts";
+import type { UpstreamProtocol, UpstreamTarget, UpstreamTransport } from "../upstream/transport.ts";
+import type { Upstreams } from "../upstream/upstreams.ts";
+import { balancedSpec } from "./balanced-spec.ts";
+
+export interface UpstreamParts {
+  readonly upstreams: Pick<Upstreams, "hold" | "get" | "release">;
+  /** Those with several endpoints. */
+  readonly balanced: Pick<BalancedUpstreams, "release"> & {
+    hold(...spec: Parameters<BalancedUpstreams["hold"]>): UpstreamTransport;
+  };
+  /** Where routes without an `upstream` of their own go. */
+  readonly upstream: UpstreamAddress;
+  /** What upstreams of routes without an `upstreamProtocol` of their own speak. Default: HTTP/1.1. */
+  readonly protocol?: UpstreamProtocol | undefined;
+  /** PEM of the authorities that upstreams' certificates are checked against, besides the system's. */
+  readonly upstreamCa: string | undefined;
+}
+
+/** An upstream as routes of one policy share it. */
+export interface HeldUpstream {
+  readonly target: UpstreamTarget;
+  readonly transport: UpstreamTransport;
+  /** For labels. */
+  readonly name: string;
+  /** Where requests wait for it; made when a route is to. */
+  waiting?: WaitingCalls;
+}
+
+export class HeldUpstreams {
+  readonly #parts: UpstreamParts;
+  readonly #named: UpstreamsField;
+  readonly #byText = new Map<string, HeldUpstream>();
+  readonly #releases: (() => void)[] = [];
+
+  /** @param named those that the policy has by name */
+  constructor(parts: UpstreamParts, named: UpstreamsField = {}) {
+    this.#parts = parts;
+    this.#named = named;
+  }
+
+  /** @param text a route's `upstream`, known to be well-formed */
+  of(text: string | undefined, protocol = this.#parts.protocol ?? "http1"): HeldUpstream {
+    const key = `${protocol} ${text ?? ""}`;
+    let held = this.#byText.get(key);
+    if (held === undefined) {
+      held =
+        text !== undefined && isUpstreamName(text)
+          ? this.#balanced(text, protocol)
+          : this.#one(text, protocol);
+      this.#byText.set(key, held);
+    }
+    return held;
+  }
+
+  release(): void {
+    for (const release of this.#releases.splice(0)) release();
+  }
+
+  #one(text: string | undefined, protocol: UpstreamProtocol): HeldUpstream {
+    const { upstream, upstreams } = this.#parts;
+    const target = this.#targetOf(text === undefined ? upstream : parseUpstream(text), protocol);
+    upstreams.hold(target);
+    this.#releases.push(() => upstreams.release(target));
+    return { target, transport: upstreams.get(target), name: `${target.name}${target.basePath ?? ""}` };
+  }
+
+  #balanced(name: string, protocol: UpstreamProtocol): HeldUpstream {
+    const field = Object.hasOwn(this.#named, name) ? this.#named[name] : undefined;
+    if (field === undefined) throw new Error(`upstream ${name} is not in the policy`);
+    const { balanced } = this.#parts;
+    const spec = balancedSpec(name, field, (address) => this.#targetOf(address, protocol));
+    const transport = balanced.hold(spec);
+    this.#releases.push(() => balanced.release(spec));
+    // Of its endpoints none is the target: it is what requests without a Host are for.
+    const target = { tls: false, host: name, port: 0, socketPath: undefined, name };
+    return { target, transport, name };
+  }
+
+  #targetOf(address: UpstreamAddress, protocol: UpstreamProtocol): UpstreamTarget {
+    return { ...targetOf(address, this.#parts.upstreamCa), protocol: protocolOf(address, protocol) };
+  }
+}
+
+/** HTTP/2 is `h2` over TLS and `h2c` in clear, whichever was written. */
+function protocolOf({ tls }: UpstreamAddress, protocol: UpstreamProtocol): UpstreamProtocol {
+  if (protocol === "h2" || protocol === "h2c") return tls ? "h2" : "h2c";
+  return protocol;
+}
+
+/** An upstream's address with how its certificate is checked. */
+export function targetOf(address: UpstreamAddress, ca: string | undefined): UpstreamTarget {
+  if (!address.tls) return address;
+  // A service on this machine commonly shows a certificate that nobody signed, and whoever can listen there in its
+  // place owns the pod anyway; with an authority given, it is held to that.
+  const rejectUnauthorized = ca !== undefined || !isLoopbackHost(address.host);
+  return { ...address, tlsOptions: { rejectUnauthorized, ...(ca === undefined ? {} : { ca }) } };
+}

@@ -1,0 +1,64 @@
+// Upstreams with several endpoints, kept across policies: what is known of endpoints is not forgotten when a policy changes.
+import type { Logger, Metrics } from "../../plugin-api/contract.ts";
+import { systemTime, type Time } from "../time.ts";
+import type { UpstreamTransport } from "../transport.ts";
+import { createResolve, type Resolve } from "./addresses.ts";
+import { type BalancedParts, BalancedUpstream } from "./balanced-upstream.ts";
+import type { BalancedSpec } from "./spec.ts";
+
+export interface BalancedOptions {
+  readonly upstreams: BalancedParts["upstreams"];
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  readonly zone: string | undefined;
+  readonly time?: Time;
+  readonly random?: () => number;
+  readonly resolve?: Resolve;
+}
+
+interface Held {
+  readonly upstream: BalancedUpstream;
+  holders: number;
+}
+
+export class BalancedUpstreams {
+  readonly #parts: BalancedParts;
+  readonly #held = new Map<string, Held>();
+
+  constructor({ metrics, time = systemTime, random = Math.random, resolve, ...parts }: BalancedOptions) {
+    const up = metrics.gauge(
+      "outrigger_upstream_endpoint_up",
+      "Whether an upstream's endpoint is asked: 0 = its checks fail, or it failed too often in a row, or it is gone",
+      ["upstream", "endpoint"],
+      "min",
+    );
+    this.#parts = { ...parts, up, time, random, resolve: resolve ?? createResolve() };
+  }
+
+  /** Each `hold` needs one `release`. */
+  hold(spec: BalancedSpec): UpstreamTransport {
+    const key = JSON.stringify(spec);
+    let held = this.#held.get(key);
+    if (held === undefined) {
+      held = { upstream: new BalancedUpstream(spec, this.#parts), holders: 0 };
+      this.#held.set(key, held);
+    }
+    held.holders += 1;
+    return held.upstream;
+  }
+
+  release(spec: BalancedSpec): void {
+    const key = JSON.stringify(spec);
+    const held = this.#held.get(key);
+    if (held === undefined) return;
+    held.holders -= 1;
+    if (held.holders > 0) return;
+    this.#held.delete(key);
+    held.upstream.close();
+  }
+
+  close(): void {
+    for (const { upstream } of this.#held.values()) upstream.close();
+    this.#held.clear();
+  }
+}

@@ -1,0 +1,82 @@
+// Which endpoint a request goes to. Without a list made anew for each: that is made when something changes.
+import { fieldOf } from "../../http2/fields.ts";
+import type { UpstreamRequest } from "../transport.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { HashRing } from "./hash-ring.ts";
+import type { BalancedSpec } from "./spec.ts";
+
+type Asked = Pick<UpstreamRequest, "client" | "fields" | "tried">;
+
+export class Picker {
+  readonly #spec: BalancedSpec;
+  readonly #zone: string | undefined;
+  readonly #random: () => number;
+  #all: readonly Endpoint[] = [];
+  #candidates: readonly Endpoint[] = [];
+  #among: ReadonlySet<Endpoint> = new Set();
+  #ring: HashRing<Endpoint> | undefined = undefined;
+
+  /** @param zone where this sidecar is */
+  constructor(spec: BalancedSpec, zone: string | undefined, random: () => number) {
+    this.#spec = spec;
+    this.#zone = zone;
+    this.#random = random;
+  }
+
+  /** Others than before. */
+  use(all: readonly Endpoint[]): void {
+    this.#all = all;
+    if (this.#spec.balance === "ring-hash") this.#ring = new HashRing(all);
+    this.update();
+  }
+
+  /** One of them is up that was not, or the other way round. */
+  update(): void {
+    const up = this.#all.filter((each) => each.up);
+    // With none left, each may still be better than what is known of it.
+    this.#candidates = this.#inZone(up.length > 0 ? up : this.#all);
+    this.#among = new Set(this.#candidates);
+  }
+
+  pick(asked: Asked): Endpoint {
+    const { tried } = asked;
+    if (tried === undefined || tried.length === 0) return this.#of(asked, this.#candidates, this.#among);
+    const left = this.untried(tried);
+    const among = left.length > 0 ? left : this.#candidates;
+    return this.#of(asked, among, new Set(among));
+  }
+
+  /** Those that are up and were not asked for this request yet, whatever their zone. */
+  untried(tried: readonly string[]): readonly Endpoint[] {
+    return this.#all.filter((each) => each.up && !tried.includes(each.name));
+  }
+
+  #of(asked: Asked, candidates: readonly Endpoint[], among: ReadonlySet<Endpoint>): Endpoint {
+    const key = this.#ring && this.#keyOf(asked);
+    const found = key === undefined ? undefined : this.#ring?.find(key, among);
+    return found ?? this.#lessBusy(candidates);
+  }
+
+  /** The better of two at random: near the best of all, and never everybody's at once. */
+  #lessBusy(candidates: readonly Endpoint[]): Endpoint {
+    const { length } = candidates;
+    const at = Math.floor(this.#random() * length);
+    const one = candidates[at] as Endpoint;
+    if (length === 1) return one;
+    const other = candidates[(at + 1 + Math.floor(this.#random() * (length - 1))) % length] as Endpoint;
+    return other.inFlight < one.inFlight ? other : one;
+  }
+
+  #keyOf({ client, fields }: Asked): string | undefined {
+    const { hashOn } = this.#spec;
+    return (hashOn === undefined ? undefined : fieldOf(fields, hashOn)) ?? client;
+  }
+
+  /** Its own zone's, while at least half of those are up: fewer would have to bear what all do. */
+  #inZone(endpoints: readonly Endpoint[]): readonly Endpoint[] {
+    if (this.#zone === undefined) return endpoints;
+    const isNear = ({ zone }: Endpoint): boolean => zone === this.#zone;
+    const near = endpoints.filter(isNear);
+    return near.length > 0 && near.length * 2 >= this.#all.filter(isNear).length ? near : endpoints;
+  }
+}
