@@ -10,6 +10,7 @@ import { logging } from "./logging/index.ts";
 import { rateLimit } from "./rate-limit/index.ts";
 import { redirect } from "./redirect/index.ts";
 import { respond } from "./respond/index.ts";
+import { score } from "./score/index.ts";
 import { securityHeaders } from "./security-headers/index.ts";
 import { transform } from "./transform/index.ts";
 import { validate } from "./validate/index.ts";
@@ -24,6 +25,7 @@ export const registry: readonly PluginDefinition[] = [
   csrf,
   extAuth,
   rateLimit,
+  score,
   validate,
   cache,
   transform,

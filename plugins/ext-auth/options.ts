@@ -1,10 +1,11 @@
 // Options of the ext-auth plugin.
 import { z } from "zod";
 import { milliseconds, seconds } from "../../src/language/duration.ts";
-import { fieldKey, fieldNameSource, writtenFieldName } from "../../src/language/field-name.ts";
-import { isClientsField, messageFields, writtenForwardedFields } from "../../src/language/field-sets.ts";
+import { fieldKey, fieldNameSource } from "../../src/language/field-name.ts";
+import { messageFields } from "../../src/language/field-sets.ts";
 import { httpUrl, isSafeUrl } from "../../src/language/safe-url.ts";
 import { secretName } from "../../src/language/secret-name.ts";
+import { setFieldName } from "../../src/language/set-field.ts";
 
 const facts = ["method", "path", "upstreamPath", "query", "host", "scheme", "clientIp", "route", "identity"];
 
@@ -18,18 +19,6 @@ const source = z
   .refine((text) => !messageFields.includes(text.slice("header:".length)), {
     error: "frames the message or belongs to the connection",
   });
-
-function fieldProblem(key: string): string | undefined {
-  if (messageFields.includes(key) || writtenForwardedFields.includes(key))
-    return "is written by the sidecar itself";
-  // Taken from clients on every route, as is whatever is set here, it would be missed.
-  return isClientsField(key) || key === "x-request-id" ? "is the clients' own" : undefined;
-}
-
-const setField = writtenFieldName.superRefine((name, context) => {
-  const message = fieldProblem(fieldKey(name));
-  if (message !== undefined) context.addIssue({ code: "custom", message });
-});
 
 const place = z.string().regex(/^[\x21-\x7e]{1,128}$/, "must be visible ASCII");
 
@@ -89,7 +78,7 @@ export const extAuthOptions = z
         `What it is told: ${facts.map((each) => `\`${each}\``).join(", ")}, \`header:<name>\`. A field there counts as a credential.`,
       ),
     fields: z
-      .array(setField)
+      .array(setFieldName)
       .max(32)
       .default([])
       .describe("Fields to the service that its answer may set; no client may send them, on any route."),

@@ -84,6 +84,7 @@ function courseMembers(exchange: Exchange, outcome: Outcome): string {
   if (outcome.retries !== undefined) members += `,"retries":${outcome.retries}`;
   if (outcome.answeredBy !== undefined) members += `,"answeredBy":${jsonText(outcome.answeredBy)}`;
   if (exchange.cacheStatus !== undefined) members += `,"cacheStatus":${jsonText(exchange.cacheStatus)}`;
+  if (exchange.score !== undefined) members += `,"score":${exchange.score}`;
   if (exchange.refusedBecause !== undefined)
     members += `,"refusedBecause":${jsonText(exchange.refusedBecause)}`;
   if (outcome.error !== undefined) members += errorMembers(outcome.error);

@@ -113,6 +113,8 @@ export interface Exchange {
   credentialFields: readonly string[];
   /** Set by `cache`: HIT, MISS, STALE or BYPASS. */
   cacheStatus: string | undefined;
+  /** Set by `score`: what the model made of the request. */
+  score?: number | undefined;
   /** Set by a plugin that put something of this caller or request into the response: no cache may keep it. */
   responseIsPersonal: boolean;
   /** Why an exchange was refused, for the access log and metrics only (e.g. the first failed condition). */

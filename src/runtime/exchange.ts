@@ -46,6 +46,7 @@ export class LiveExchange implements Exchange, FieldWatcher {
   identity: Identity | undefined = undefined;
   credentialFields: readonly string[] = noFields;
   cacheStatus: string | undefined = undefined;
+  score: number | undefined = undefined;
   responseIsPersonal = false;
   refusedBecause: string | undefined = undefined;
   /** How many steps of the chain had their request phase: the response phase runs those, in reverse. */

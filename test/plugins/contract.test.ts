@@ -22,6 +22,7 @@ const order: readonly (readonly [number, string])[] = [
   [11, "csrf"],
   [12, "ext-auth"],
   [15, "rate-limit"],
+  [17, "score"],
   [18, "validate"],
   [20, "cache"],
   [50, "transform"],

@@ -1,0 +1,48 @@
+// How far the features of requests have gone from those that a model was trained with.
+import type { Gauge } from "../../src/plugin-api/contract.ts";
+import type { Training } from "./models/artefact.ts";
+
+/** The mean is over about as many requests. */
+const memory = 1_000;
+/** Requests between two looks of the metric at it, and before the first. */
+const shownEvery = 100;
+
+interface Followed {
+  readonly index: number;
+  readonly mean: number;
+  readonly deviation: number;
+  readonly gauge: Gauge;
+  count: number;
+  seen: number;
+}
+
+export class Drift {
+  readonly #followed: readonly Followed[];
+  #rows = 0;
+
+  /** @param features of the model, by index */
+  constructor(features: readonly string[], training: Training, gauge: (feature: string) => Gauge) {
+    this.#followed = Object.entries(training).map(([name, { mean, deviation }]) => ({
+      index: features.indexOf(name),
+      mean,
+      deviation,
+      gauge: gauge(name),
+      count: 0,
+      seen: 0,
+    }));
+  }
+
+  saw(row: Float64Array): void {
+    if (this.#followed.length === 0) return;
+    for (const one of this.#followed) {
+      const value = row[one.index] as number;
+      if (Number.isNaN(value)) continue;
+      one.count = Math.min(one.count + 1, memory);
+      one.seen += (value - one.seen) / one.count;
+    }
+    this.#rows += 1;
+    if (this.#rows % shownEvery !== 0) return;
+    for (const { count, seen, mean, deviation, gauge } of this.#followed)
+      if (count > 0) gauge.set(Math.abs(seen - mean) / deviation);
+  }
+}
