@@ -26,7 +26,7 @@ export function indexAt(value: unknown, place: string, below: number): number {
 /** A number that is written as a text, as XGBoost has its parameters. */
 export function numericTextAt(value: unknown, place: string): number {
   const text = typeof value === "string" ? value : "";
-  if (/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text)) return numberAt(Number(text), place);
+  if (/^[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?$/.test(text)) return numberAt(Number(text), place);
   throw new BadModel(place, "is no number as text");
 }
 

@@ -84,7 +84,7 @@ export class Document implements Parts {
 
   #operation(path: string, item: Part, method: string): Operation {
     const operation = this.deref(item.value[method], `${item.pointer}/${method}`);
-    const pathNames = [...path.matchAll(/\{([^}]*)\}/g)].map(([, name = ""]) => name);
+    const pathNames = [...path.matchAll(/\{([^{}]*)\}/g)].map(([, name = ""]) => name);
     const parameters = compileParameters(this, [item, operation], pathNames);
     const { requestBody, responses } = operation.value;
     let body: Operation["body"];
@@ -153,7 +153,7 @@ function basePath(servers: unknown): string {
   const [first] = Array.isArray(servers) ? (servers as unknown[]) : [];
   if (!isObject(first) || typeof first["url"] !== "string") return "";
   const variables = isObject(first["variables"]) ? first["variables"] : {};
-  const filled = first["url"].replaceAll(/\{([^}]*)\}/g, (_, name: string) => {
+  const filled = first["url"].replaceAll(/\{([^{}]*)\}/g, (_, name: string) => {
     const variable = variables[name];
     return isObject(variable) ? String(variable["default"]) : "";
   });
