@@ -3,7 +3,8 @@
 import { definePlugin, note, type Exchange, type Hooks } from "../../src/plugin-api/contract.ts";
 import { compileLine, levelNumbers, levelOf } from "./line.ts";
 import { loggingOptions } from "./options.ts";
-import { compileFieldPicker, secretNames } from "./redact.ts";
+import { secretNames } from "../../src/language/secret-names.ts";
+import { compileFieldPicker } from "./redact.ts";
 import { keepsSample } from "./sample.ts";
 import { createLineStream } from "./stream.ts";
 

@@ -2,7 +2,7 @@
 // whatever came from outside goes through `jsonText`.
 import type { Exchange, Fleet, GatewayError, Outcome, RouteInfo } from "../../src/plugin-api/contract.ts";
 import type { LoggingOptions } from "./options.ts";
-import { compileQueryRedaction, redacted, secretNames } from "./redact.ts";
+import { compileQueryRedaction, redacted, secretNames } from "../../src/language/secret-names.ts";
 import { createIsoTime, decimals, inOnePiece, jsonText, keepLast } from "./text.ts";
 
 /** pino's numbers of the levels, and those at which nothing is left out or nothing is written. */

@@ -1,15 +1,23 @@
 // The admin listener: health, metrics, the policy in force, log level and drain. Everything it shows is handed in.
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { ListenAddress } from "../config/formats.ts";
 import type { Logger } from "../plugin-api/telemetry.ts";
-import { removeStaleSocket } from "../files/unix-socket.ts";
+import { closeServer, listenOn } from "./bound.ts";
 import { createGuard } from "./access.ts";
 import { compressed } from "./compressed.ts";
 import { boundClients, isAlone, sparingly } from "./pressure.ts";
 import { requestAnswer, requestIdIn } from "./requests.ts";
+import { tapAnswer, type TapSource } from "./tap.ts";
 import { originForm } from "./target.ts";
-import { AdminProblem, type Answer, jsonAnswer, sendAnswer, textAnswer } from "./answer.ts";
+import {
+  AdminProblem,
+  type Answer,
+  jsonAnswer,
+  sendAnswer,
+  type StreamedAnswer,
+  textAnswer,
+} from "./answer.ts";
 
 /** One condition of readiness. */
 export interface Check {
@@ -41,6 +49,7 @@ export interface AdminOptions {
   readonly plugins: () => Promise<object>;
   /** What `GET /requests/<id>` shows; undefined = it is not known. */
   readonly request: (id: string) => Promise<object | undefined>;
+  readonly tap: TapSource;
   readonly logLevel: { get(): string; set(level: string): boolean };
   /** Starts the drain and returns; may be called again. */
   readonly drain: () => void;
@@ -57,7 +66,8 @@ export interface Admin {
   close(): Promise<void>;
 }
 
-type Handler = (request: IncomingMessage, query: URLSearchParams) => Answer | Promise<Answer>;
+type AnyAnswer = Answer | StreamedAnswer;
+type Handler = (request: IncomingMessage, query: URLSearchParams) => AnyAnswer | Promise<AnyAnswer>;
 
 interface Endpoint {
   readonly sensitive: boolean;
@@ -131,8 +141,34 @@ function levelEndpoint({ logLevel, logger }: AdminOptions): Endpoint {
   });
 }
 
+/** What ends the sidecar's service. */
+function endings({ drain, quit, logger }: AdminOptions): [string, Endpoint][] {
+  return [
+    [
+      "/drain",
+      endpoint(true, {
+        POST() {
+          logger.info({}, "POST /drain: not ready from now on");
+          drain();
+          return jsonAnswer(202, { draining: true });
+        },
+      }),
+    ],
+    [
+      "/quit",
+      endpoint(true, {
+        POST() {
+          logger.info({}, "POST /quit: the sidecar ends");
+          quit();
+          return jsonAnswer(202, { quitting: true });
+        },
+      }),
+    ],
+  ];
+}
+
 function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
-  const { checks, metrics, policyStatus, drain, quit } = options;
+  const { checks, metrics, policyStatus } = options;
   const render = sparingly(() => metrics.render());
   return new Map([
     ["/livez", endpoint(false, { GET: () => textAnswer(200, "ok") })],
@@ -150,27 +186,12 @@ function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
     ],
     ["/policy", endpoint(true, { GET: () => jsonAnswer(200, policyStatus()) })],
     ["/plugins", endpoint(true, { GET: async () => jsonAnswer(200, await options.plugins()) })],
+    [
+      "/tap",
+      endpoint(true, { GET: (request, query) => tapAnswer(request, query, options.tap, options.logger) }),
+    ],
     ["/loglevel", levelEndpoint(options)],
-    [
-      "/drain",
-      endpoint(true, {
-        POST() {
-          options.logger.info({}, "POST /drain: not ready from now on");
-          drain();
-          return jsonAnswer(202, { draining: true });
-        },
-      }),
-    ],
-    [
-      "/quit",
-      endpoint(true, {
-        POST() {
-          options.logger.info({}, "POST /quit: the sidecar ends");
-          quit();
-          return jsonAnswer(202, { quitting: true });
-        },
-      }),
-    ],
+    ...endings(options),
   ]);
 }
 
@@ -192,7 +213,7 @@ function isSafe(method: string | undefined): boolean {
 }
 
 /** Answers one request, or throws: AdminProblem for a refusal, anything else for a fault. */
-type Answerer = (request: IncomingMessage) => Promise<Answer>;
+type Answerer = (request: IncomingMessage) => Promise<AnyAnswer>;
 
 function createAnswerer(options: AdminOptions): Answerer {
   const endpoints = createEndpoints(options);
@@ -234,7 +255,9 @@ export function createAdmin(options: AdminOptions): Admin {
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     let answer: Answer;
     try {
-      answer = await answerer(request);
+      const given = await answerer(request);
+      if ("stream" in given) return given.stream(response);
+      answer = given;
     } catch (error) {
       if (!(error instanceof AdminProblem)) options.logger.error({ err: error }, "admin request failed");
       answer = (
@@ -267,22 +290,4 @@ export function createAdmin(options: AdminOptions): Admin {
     },
     close: () => closeServer(server),
   };
-}
-
-async function listenOn(server: Server, listen: AdminOptions["listen"]): Promise<AddressInfo | string> {
-  if ("path" in listen) await removeStaleSocket(listen.path);
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once("error", reject);
-  server.listen(listen, resolve);
-  await promise;
-  server.off("error", reject);
-  return server.address() as AddressInfo | string;
-}
-
-async function closeServer(server: Server): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  server.close(() => resolve());
-  const limit = setTimeout(() => server.closeAllConnections(), 1000);
-  await promise;
-  clearTimeout(limit);
 }

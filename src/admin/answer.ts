@@ -9,6 +9,12 @@ export interface Answer {
   readonly fields?: Readonly<Record<string, string>>;
 }
 
+/** One that goes on: it writes head and body itself. */
+export interface StreamedAnswer {
+  /** @throws AdminProblem before the head */
+  stream(response: ServerResponse): void;
+}
+
 export function jsonAnswer(status: number, document: unknown): Answer {
   return { status, contentType: "application/json", body: `${JSON.stringify(document, null, 2)}\n` };
 }

@@ -68,7 +68,7 @@ function watchCertificate(tls: TlsFiles, listener: Listener, { logger, metrics }
 }
 
 function createListener(
-  { clock, middleware, telemetry, tracing, requests: recorder }: ProcessContext,
+  { clock, middleware, telemetry, tracing, requests: recorder, taps }: ProcessContext,
   config: Config,
   tls: TlsFiles | undefined,
   shared: boolean,
@@ -82,7 +82,8 @@ function createListener(
   const keepsUnderscores = config.underscoreFields === "keep";
   const withTls = tls === undefined ? {} : { tls: readTlsFiles(tls) };
   const proxies = { trustedProxies, forwardedField, trustedHops, proxyProtocol };
-  const parts = { ...withTls, clock, logger, metrics, tracer: tracing?.tracer, recorder, middleware, policy };
+  const seeing = { tracer: tracing?.tracer, recorder, taps };
+  const parts = { ...withTls, clock, logger, metrics, ...seeing, middleware, policy };
   return new Listener({ listen, limits: config, ...proxies, keepsUnderscores, ...parts });
 }
 

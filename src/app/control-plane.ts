@@ -17,6 +17,9 @@ import { type KillSwitchState, watchKillSwitches } from "./kill-switches.ts";
 import type { ProcessContext } from "./process-context.ts";
 import { createController, factsOf } from "./policy-controller.ts";
 import { redisCheck } from "./connect-store.ts";
+import type { OnTapEvent } from "../telemetry/requests/tap-hub.ts";
+import type { TapRequest } from "../telemetry/requests/tap-request.ts";
+import { tapSourceOf } from "./taps.ts";
 import { requestDocument } from "./shown-requests.ts";
 import { UpstreamProbe } from "./upstream-probe.ts";
 
@@ -49,6 +52,8 @@ export interface DataPlane<Compiled> {
   plugins(): Promise<readonly PluginReport[]>;
   /** What is known of requests with this id that are over: `ShownRequest` each. */
   requests(id: string): Promise<readonly unknown[]>;
+  /** Shows exchanges as they end. @returns ends it. @throws Error when too many look on */
+  tap(request: TapRequest, onEvent: OnTapEvent): () => void;
   /** A plugin's document by its path on the admin listener: JSON. */
   document(path: string): string | undefined | Promise<string | undefined>;
 }
@@ -228,6 +233,7 @@ function adminOf<Compiled>(
     logger,
     plugins: async () => shownReports(await data.plugins()),
     metrics: { contentType: metrics.contentType, render: () => data.renderMetrics() },
+    tap: tapSourceOf(data, metrics, audit),
     logLevel: {
       get: () => level.get(),
       set(name) {

@@ -17,6 +17,8 @@ import type { HostServices } from "../runtime/scoped-services.ts";
 import { drainLimits, type TakeBacklog } from "../server/drain.ts";
 import type { Listener } from "../server/listener.ts";
 import type { Telemetry } from "../telemetry/process.ts";
+import type { OnTapEvent } from "../telemetry/requests/tap-hub.ts";
+import type { TapRequest } from "../telemetry/requests/tap-request.ts";
 import { StallWatch } from "../telemetry/stalls.ts";
 import { BalancedUpstreams } from "../upstream/balance/balanced-upstreams.ts";
 import { Retries } from "../upstream/retry/retries.ts";
@@ -119,9 +121,10 @@ async function closePlugins(
 }
 
 /** What a control plane does with it and asks of it. */
-function governed(inForce: PolicyInForce, listener: Listener, { telemetry, requests }: ProcessContext) {
+function governed(inForce: PolicyInForce, listener: Listener, { telemetry, requests, taps }: ProcessContext) {
   const { metrics } = telemetry;
   return {
+    tap: (request: TapRequest, onEvent: OnTapEvent) => taps.start(request, onEvent),
     requests: async (id: string) => shownRequests(requests, id, inForce.routed),
     compile: (policy: EffectivePolicy) => inForce.compile(policy),
     swap: (next: RoutedPolicy) => inForce.swap(next),

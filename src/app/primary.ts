@@ -108,6 +108,7 @@ function dataPlaneOf({ config, telemetry }: ProcessContext, pool: WorkerPool): D
     },
     plugins: async () =>
       mergeReports((await pool.asked.plugins()).map((report) => pluginReport.parse(report))),
+    tap: (request, onEvent) => pool.taps.start(request, onEvent),
     requests: (id) => pool.asked.requests(id),
     document: (path) => (path.startsWith("/plugins/") ? pool.asked.document(path) : undefined),
   };

@@ -5,6 +5,8 @@ import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
 import type { RenewableStore } from "../redis/renewable-store.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { HttpProxyMiddleware } from "../server/http1/forward.ts";
+import { TapHub } from "../telemetry/requests/tap-hub.ts";
+import { tapDrops } from "./taps.ts";
 import { RequestRing } from "../telemetry/requests/ring.ts";
 import { createTelemetry, type Telemetry } from "../telemetry/process.ts";
 import type { PackageStore } from "../extensions/package-store.ts";
@@ -26,6 +28,8 @@ export interface ProcessContext {
   /** The last ones. */
   readonly requests: RequestRing;
   readonly audit: Audit;
+  /** Who looks on. */
+  readonly taps: TapHub;
   /** undefined in embedded mode. */
   readonly store: RenewableStore | undefined;
   readonly secretFiles: SecretFiles;
@@ -69,6 +73,7 @@ export function createProcessContext(config: Config, options: ContextOptions = {
     tracing,
     requests: new RequestRing(),
     audit,
+    taps: new TapHub(tapDrops(telemetry.metrics)("rate")),
     store,
     secretFiles,
     packages,

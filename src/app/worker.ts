@@ -13,6 +13,7 @@ import { createDataPlane, type LocalDataPlane } from "./data-plane.ts";
 import { fitDescriptors } from "./descriptors.ts";
 import { createTrust } from "../policy/read.ts";
 import { createProcessContext } from "./process-context.ts";
+import { ToldTaps } from "./taps.ts";
 import { createReader } from "./policy-controller.ts";
 
 export interface RunningWorker {
@@ -63,12 +64,14 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
   });
   const ending = Promise.withResolvers<number>();
   void channel.disconnected.then(() => ending.resolve(0));
+  const taps = new ToldTaps();
   const policies = new WorkerPolicies(await createReader(config, registry, packages), data, channel);
   const trust = await trusterOf(config, data);
   await trust(welcome.keySets);
   channel.listen((message) => {
     if (message.type === "stop") ending.resolve(0);
-    else if (message.type !== "serve") handleMessage(message, { telemetry, data, policies, channel, trust });
+    else if (message.type !== "serve")
+      handleMessage(message, { telemetry, data, policies, channel, trust, taps });
     else serve(data, channel).catch((error: unknown) => ending.resolve(cannotServe(channel, error)));
   });
   data.switchOff(welcome.switches);
@@ -94,6 +97,7 @@ interface WorkerParts {
   readonly policies: WorkerPolicies<RoutedPolicy>;
   readonly channel: IpcChannel;
   readonly trust: TakeKeySets;
+  readonly taps: ToldTaps;
 }
 
 function handleMessage(message: ToWorker, parts: WorkerParts): void {
@@ -111,16 +115,16 @@ function handleMessage(message: ToWorker, parts: WorkerParts): void {
       data.beginDrain();
       return;
     case "metrics?":
-      void sendMetrics(channel, telemetry, message.id);
-      return;
     case "document?":
-      void channel.send({ type: "document", id: message.id, body: data.document(message.path) });
-      return;
     case "plugins?":
-      void sendPlugins(channel, data, message.id);
-      return;
     case "requests?":
-      void sendRequests(channel, data, message);
+      answer(message, parts);
+      return;
+    case "tap":
+      parts.taps.start(message, data, channel);
+      return;
+    case "untap":
+      parts.taps.end(message.id);
       return;
     case "fleet":
       data.setFleetSize(message.size);
@@ -138,6 +142,18 @@ function handleMessage(message: ToWorker, parts: WorkerParts): void {
     case "response":
       throw new Error(`unexpected message of the primary: ${message.type}`);
   }
+}
+
+/** What the primary asks for. */
+function answer(
+  message: Extract<ToWorker, { type: "metrics?" | "document?" | "plugins?" | "requests?" }>,
+  { telemetry, data, channel }: WorkerParts,
+): void {
+  const { id } = message;
+  if (message.type === "metrics?") void sendMetrics(channel, telemetry, id);
+  else if (message.type === "plugins?") void sendPlugins(channel, data, id);
+  else if (message.type === "requests?") void sendRequests(channel, data, message);
+  else void channel.send({ type: "document", id, body: data.document(message.path) });
 }
 
 /** A round of the primary that puts one policy in force in all workers. */

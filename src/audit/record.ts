@@ -60,11 +60,11 @@ export interface AccessEvent {
   readonly person: PersonalFields;
 }
 
-/** Something that changes what is decided. */
+/** Something that changes what is decided, or shows exchanges to somebody. */
 export interface ChangeEvent {
   readonly kind: "change";
   readonly at: number;
-  readonly what: "policy" | "keys" | "kill-switch" | "log-level" | "plugins" | "secrets" | "drain";
+  readonly what: "policy" | "keys" | "kill-switch" | "log-level" | "plugins" | "secrets" | "drain" | "tap";
   readonly detail: Readonly<Record<string, unknown>>;
 }
 

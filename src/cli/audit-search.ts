@@ -4,7 +4,7 @@ import type { PersonalFields, ReadRecord } from "../audit/record.ts";
 import { decisions, parseRecord } from "../audit/record.ts";
 import { parseDuration } from "../language/duration.ts";
 import { type AuditSource, type SourceOptions, withAudit } from "./audit-source.ts";
-import { parseStatuses } from "./log-line.ts";
+import { parseStatuses } from "../language/statuses.ts";
 import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 

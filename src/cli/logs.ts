@@ -2,7 +2,8 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { type LogEntry, LogStreams } from "../plane/log-streams.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
-import { lineText, type LogRecord, parseStatuses, recordOf } from "./log-line.ts";
+import { parseStatuses } from "../language/statuses.ts";
+import { lineText, type LogRecord, recordOf } from "./log-line.ts";
 import { isColoured, type Terminal } from "./terminal.ts";
 import { PlaneRefusal, withPlane } from "./with-plane.ts";
 

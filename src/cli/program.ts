@@ -3,8 +3,8 @@
 import { Command, CommanderError } from "commander";
 import { ConfigError } from "../config/config.ts";
 import { version } from "../version.ts";
-import { addExplainCommand } from "./explain-command.ts";
 import { addAuditCommands } from "./audit-commands.ts";
+import { addExplainCommand, addTapCommand } from "./requests-commands.ts";
 import { addFleetCommand } from "./fleet-command.ts";
 import { addLogsCommand } from "./logs-command.ts";
 import { addPackageCommands } from "./package-commands.ts";
@@ -33,6 +33,7 @@ export async function createProgram(terminal: Terminal, choose: (run: Run) => vo
   addLogsCommand(program, terminal, choose);
   addExplainCommand(program, terminal, choose);
   addAuditCommands(program, terminal, choose);
+  addTapCommand(program, terminal, choose);
   addKillSwitchCommands(program, terminal, choose);
   addPackageCommands(program, terminal, choose);
   addAclCommand(program, terminal, choose);

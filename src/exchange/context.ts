@@ -1,7 +1,7 @@
 // What every exchange shares: limits, clock, and the parts of the proxy it calls. One object, made at start.
 import type { Clock, Logger } from "../plugin-api/contract.ts";
 import type { LiveExchange } from "../runtime/exchange.ts";
-import type { ExchangeRecorder } from "../runtime/live-record.ts";
+import type { ExchangeRecorder, ExchangeTaps } from "../runtime/live-record.ts";
 import type { ExchangeTracer } from "../runtime/live-trace.ts";
 import type { GatewayError } from "../plugin-api/errors.ts";
 import type { LiveResponse } from "../runtime/response.ts";
@@ -83,6 +83,8 @@ export interface ProxyContext {
   readonly tracer?: ExchangeTracer | undefined;
   /** Absent = nothing is kept of what is over. */
   readonly recorder?: ExchangeRecorder | undefined;
+  /** Absent = nobody can look on. */
+  readonly taps?: ExchangeTaps | undefined;
   /** Hands the exchange over, to be carried to its upstream. */
   forward(exchange: CarriedExchange): void;
   /** Whether clients are told to go elsewhere for their next request. */

@@ -56,6 +56,7 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     this.live = receivedExchange(inbound, this.route, context.clock, this);
     this.live.trace = context.tracer?.begin(this.live, this.route.tracing);
     if (context.recorder !== undefined) this.#record(context.recorder);
+    if (context.taps?.active === true) this.live.tapped = context.taps.begin(this.live);
   }
 
   #record(recorder: NonNullable<ProxyContext["recorder"]>): void {

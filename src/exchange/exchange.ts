@@ -154,7 +154,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
       return;
     }
     try {
-      this.live.trace?.answered(response.fields);
+      this.live.answered(response);
       if (this.#accept !== undefined && response.status === 101) this.#accept(response);
       else this.#send(response);
     } catch (error) {

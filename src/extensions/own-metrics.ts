@@ -42,6 +42,7 @@ export const ownMetrics: readonly string[] = [
   "outrigger_requests_total",
   "outrigger_retries_total",
   "outrigger_stream_messages_total",
+  "outrigger_tap_events_dropped_total",
   "outrigger_trace_baggage_dropped_total",
   "outrigger_trace_spans_total",
   "outrigger_upstream_connections",

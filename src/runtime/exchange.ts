@@ -10,7 +10,8 @@ import type {
 import type { FieldChange, FieldWatcher } from "../plugin-api/fields.ts";
 import type { Outcome } from "../plugin-api/exchange.ts";
 import type { Phase } from "./hook-measures.ts";
-import type { Fact, HookEnd, LiveRecord } from "./live-record.ts";
+import type { Fact, HookEnd, LiveRecord, TappedExchange } from "./live-record.ts";
+import type { LiveResponse } from "./response.ts";
 import type { LiveTrace } from "./live-trace.ts";
 
 /** A trace shows a hook that took longer, or waited for something. */
@@ -43,6 +44,8 @@ export class LiveExchange implements Exchange, FieldWatcher {
   trace: LiveTrace | undefined = undefined;
   /** Absent where nobody asks later, and once it is over. */
   record: LiveRecord | undefined = undefined;
+  /** Absent unless somebody looks on. */
+  tapped: TappedExchange | undefined = undefined;
   identity: Identity | undefined = undefined;
   credentialFields: readonly string[] = noFields;
   cacheStatus: string | undefined = undefined;
@@ -127,10 +130,17 @@ export class LiveExchange implements Exchange, FieldWatcher {
     this.hookMono = nowMono;
   }
 
+  /** The response leaves for the client. */
+  answered({ status, fields }: Pick<LiveResponse, "status" | "fields">): void {
+    this.trace?.answered(fields);
+    this.tapped?.answered(status, fields);
+  }
+
   /** It is over, its last hook too. */
   completed(outcome: Outcome): void {
     const { record } = this;
     this.trace?.ended(this, outcome);
+    this.tapped?.ended(this, outcome);
     this.record = undefined;
     record?.ended(this, outcome);
   }

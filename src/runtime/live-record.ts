@@ -1,6 +1,6 @@
 // What an exchange tells of its course while it goes on, for whoever asks later why it went so (`outrigger explain`).
 import type { Exchange, Outcome } from "../plugin-api/exchange.ts";
-import type { FieldChange } from "../plugin-api/fields.ts";
+import type { FieldChange, Fields } from "../plugin-api/fields.ts";
 import type { Phase } from "./hook-measures.ts";
 
 /** How a hook came out, where no answer says more: it `threw` an error that is an answer, or one that is its fault. */
@@ -25,6 +25,21 @@ export interface LiveRecord {
 export interface EndedExchange extends Exchange {
   /** How many plugins of the chain had their request phase. */
   readonly reached: number;
+}
+
+/** An exchange whose heads somebody wants to see. */
+export interface TappedExchange {
+  /** The response leaves for the client. */
+  answered(status: number, fields: Fields): void;
+  ended(exchange: Exchange, outcome: Outcome): void;
+}
+
+/** Who looks on. */
+export interface ExchangeTaps {
+  /** Whether anybody does. */
+  readonly active: boolean;
+  /** @returns undefined when nobody wants to see this one */
+  begin(exchange: Exchange): TappedExchange | undefined;
 }
 
 export interface ExchangeRecorder {

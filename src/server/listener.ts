@@ -24,7 +24,7 @@ import { ProxiedConnections } from "./proxied-connections.ts";
 import { Refusals } from "./refuse.ts";
 import { Rechecks } from "../exchange/rechecks.ts";
 import { parseRequestHead, type ReceivedHead, type RequestHead } from "../http1/request-head.ts";
-import type { ExchangeRecorder } from "../runtime/live-record.ts";
+import type { ExchangeRecorder, ExchangeTaps } from "../runtime/live-record.ts";
 import type { ExchangeTracer } from "../runtime/live-trace.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import type { ServerStream } from "../exchange/server-stream.ts";
@@ -57,6 +57,8 @@ export interface ListenerOptions {
   readonly tracer?: ExchangeTracer | undefined;
   /** Absent = nothing is kept of requests that are over. */
   readonly recorder?: ExchangeRecorder | undefined;
+  /** Absent = nobody can look on. */
+  readonly taps?: ExchangeTaps | undefined;
   /** Of whoever builds a sidecar of their own. */
   readonly middleware?: HttpProxyMiddleware | undefined;
   /** The policy in force; undefined = none yet. */
@@ -164,6 +166,7 @@ export class Listener {
       clients: this.#clients,
       tracer: options.tracer,
       recorder: options.recorder,
+      taps: options.taps,
       forward: createForward(options.middleware),
       draining: () => this.#drain.begun,
       began: (exchange) => this.#exchanges.add(exchange),

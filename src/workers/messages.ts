@@ -3,6 +3,7 @@ import { z } from "zod";
 import { killSwitch, maxSwitches } from "../kill-switch/kill-switch.ts";
 import type { Problem } from "../policy/document/problems.ts";
 import { maxKeySets } from "../policy/signature/key-sets.ts";
+import { tapRequest } from "../telemetry/requests/tap-request.ts";
 import { metricsSnapshot } from "../telemetry/metrics.ts";
 
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array);
@@ -67,6 +68,9 @@ const toWorker = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("metrics?"), id }),
   z.strictObject({ type: z.literal("document?"), id, path: z.string() }),
   z.strictObject({ type: z.literal("plugins?"), id }),
+  /** Somebody looks on, until `untap` or its time is over. */
+  z.strictObject({ type: z.literal("tap"), id, request: tapRequest }),
+  z.strictObject({ type: z.literal("untap"), id }),
   /** What it knows of requests that are over. */
   z.strictObject({ type: z.literal("requests?"), id, requestId: z.string().max(128) }),
   /** To a plugin's request; `error` when there is none. */
@@ -101,6 +105,8 @@ const toPrimary = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("document"), id, body: z.string().or(z.undefined()) }),
   /** How its plugins fare. */
   z.strictObject({ type: z.literal("plugins"), id, reports: z.array(z.unknown()).max(1_000) }),
+  /** An exchange that somebody wants to see: JSON. */
+  z.strictObject({ type: z.literal("tapped"), id, event: z.string().max(65_536), dropped: z.int().min(0) }),
   z.strictObject({ type: z.literal("requests"), id, found: z.array(z.unknown()).max(1_000) }),
   /** From a plugin to its shared state in the primary. */
   z.strictObject({ type: z.literal("request"), id, plugin: z.string(), request: z.unknown() }),

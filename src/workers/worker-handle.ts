@@ -7,7 +7,7 @@ import { parseToPrimary, type ToPrimary, type ToWorker } from "./messages.ts";
 import { Transit } from "./transit.ts";
 
 export interface WorkerHandleEvents {
-  onMessage(message: ToPrimary): void;
+  onMessage(message: Told): void;
   /** A message that no worker sends. */
   onInvalidMessage(error: unknown): void;
   /** Called once; `reason` is for the log. */
@@ -18,6 +18,9 @@ export interface WorkerHandleEvents {
 
 /** What a worker was asked for. */
 type Response = Extract<ToPrimary, { type: "metrics" | "document" | "plugins" | "requests" }>;
+
+/** What it says by itself. */
+export type Told = Exclude<ToPrimary, Response>;
 
 const isResponse = (message: ToPrimary): message is Response =>
   /^(?:metrics|document|plugins|requests)$/.test(message.type);

@@ -13,8 +13,9 @@ import { AskedWorkers } from "./asked-workers.ts";
 import { ExitedWorkerMetrics } from "./exited-worker-metrics.ts";
 import type { SharedStateServer } from "./shared-state-server.ts";
 import { drainWorkers } from "./drain-workers.ts";
-import { WorkerHandle } from "./worker-handle.ts";
-import { type Addresses, stateEveryMs, type ToldToAll, type ToPrimary, type ToWorker } from "./messages.ts";
+import { WorkerTaps } from "./worker-taps.ts";
+import { type Told, WorkerHandle } from "./worker-handle.ts";
+import { type Addresses, stateEveryMs, type ToldToAll, type ToWorker } from "./messages.ts";
 import { failuresInARow, restartDelayMs } from "./restart.ts";
 import { superviseWorkers } from "./watchdog.ts";
 
@@ -97,6 +98,9 @@ export class WorkerPool {
     this.policy.open();
     return this.#up.promise;
   }
+
+  /** Who looks on at exchanges. */
+  readonly taps = new WorkerTaps((message) => this.broadcast(message));
 
   broadcast(message: ToWorker): void {
     for (const worker of this.#workers()) worker.send(message);
@@ -231,13 +235,14 @@ export class WorkerPool {
     worker.send({ type: "welcome", number, level: level(), ...this.#told });
   }
 
-  #onMessage(worker: WorkerHandle, message: ToPrimary): void {
+  #onMessage(worker: WorkerHandle, message: Told): void {
     switch (message.type) {
       case "hello":
         this.#welcome(worker, message.version);
         return;
       case "ready":
         worker.ready = true;
+        this.taps.tell((told) => worker.send(told));
         this.policy.advance(worker);
         return;
       case "prepared":
@@ -258,6 +263,9 @@ export class WorkerPool {
         worker.inFlight = message.inFlight;
         worker.troubles = message.troubles;
         return;
+      case "tapped":
+        this.taps.event(message);
+        return;
       case "request":
         worker.send({
           type: "response",
@@ -268,11 +276,6 @@ export class WorkerPool {
       case "closing":
         // It ends for a reason of its own: others take what comes.
         if (!this.#stopping) worker.send({ type: "closed" });
-        return;
-      case "metrics":
-      case "document":
-      case "plugins":
-      case "requests":
         return;
     }
   }

@@ -115,7 +115,7 @@ describe("an audit trail", () => {
     await sidecar.line(({ msg }) => /set OUTRIGGER_AUDIT_KEY/.test(String(msg)));
   });
 
-  test("has every change: policies in force and refused, log level", async () => {
+  test("has every change: policies in force and refused, log level, who looks on", async () => {
     using place = auditPlace();
     await using sidecar = await startSidecar({
       policy: policy("off"),
@@ -125,15 +125,17 @@ describe("an audit trail", () => {
     sidecar.setPolicy({ plugins: ["none"] });
     await sidecar.line(({ msg }) => String(msg).startsWith("policy refused"));
     await fetch(`${sidecar.adminUrl}/loglevel`, { method: "PUT", body: JSON.stringify({ level: "debug" }) });
+    await (await fetch(`${sidecar.adminUrl}/tap?status=5xx&for=1s`)).text();
     await fetch(`${sidecar.url}/x`);
     await sidecar.stop();
     const changes = place.records().filter(({ kind }) => kind === "change");
     assert.deepEqual(
-      changes.map(({ what, result, level }) => [what, result ?? level]),
+      changes.map(({ what, result, level, filter }) => [what, result ?? level ?? filter]),
       [
         ["policy", "in force"],
         ["policy", "refused"],
         ["log-level", "debug"],
+        ["tap", "status=5xx&for=1s"],
       ],
     );
     assert.ok(!place.records().some(({ kind }) => kind === "access"));

@@ -74,6 +74,12 @@ describe("GET /plugins", () => {
       const [logging, ...none] = await pluginsAfter(crew.adminUrl, 8);
       assert.deepEqual([logging?.name, none], ["logging", []]);
       // Of requests, too, any worker may have the one that is asked for.
+      const tap = await fetch(`${crew.adminUrl}/tap`);
+      const seen = tap.body?.pipeThrough(new TextDecoderStream())[Symbol.asyncIterator]();
+      await seen?.next();
+      await fetch(crew.url, { headers: { connection: "close", "X-Request-Id": "tapped" } });
+      assert.match((await seen?.next())?.value ?? "", /^data: .*"requestId":"tapped"/);
+      await seen?.return?.();
       for (let i = 0; i < 8; i += 1)
         assert.equal((await fetch(`${crew.adminUrl}/requests/request-${i}`)).status, 200);
     } finally {

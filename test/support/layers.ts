@@ -141,11 +141,11 @@ export const rooms: readonly Room[] = [
   // Traces of exchanges, and the way of their spans to a collector.
   room("src/telemetry/trace/", ["src/plugin-api/", "src/runtime/live-trace.ts"]),
   // The last requests, for whoever asks why they went so.
-  room("src/telemetry/requests/", [
-    "src/plugin-api/",
-    "src/runtime/hook-measures.ts",
-    "src/runtime/live-record.ts",
-  ]),
+  room(
+    "src/telemetry/requests/",
+    ["src/language/", "src/plugin-api/", "src/runtime/hook-measures.ts", "src/runtime/live-record.ts"],
+    ["zod"],
+  ),
   // Records of decisions about access: their chain, where it is kept, who reads it.
   room("src/audit/", ["src/files/", "src/plugin-api/", "src/runtime/live-audit.ts"]),
   // What is known of clients, and what they may cost.

@@ -2,12 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import {
-  compileFieldPicker,
-  compileQueryRedaction,
-  redacted,
-  secretNames,
-} from "../../../plugins/logging/redact.ts";
+import { compileFieldPicker } from "../../../plugins/logging/redact.ts";
+import { compileQueryRedaction, redacted, secretNames } from "../../../src/language/secret-names.ts";
 import { Fields } from "../../../src/plugin-api/contract.ts";
 
 test("credentials are shown as [redacted] even when the policy asks for their fields", () => {

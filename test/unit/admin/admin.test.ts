@@ -31,6 +31,12 @@ async function start(t: TestContext, overrides: Partial<AdminOptions> = {}) {
     metrics: { contentType: "text/plain; version=0.0.4", render: () => Promise.resolve("up 1\n") },
     policyStatus: () => ({ revision: 7, source: "file" }),
     plugins: () => Promise.resolve({ plugins: [] }),
+    tap: {
+      read: () => ({ forMs: 1_000 }),
+      start: () => () => {},
+      begun() {},
+      slow: { inc: () => {} },
+    },
     request: (id) => Promise.resolve(id === "a/b" ? { requestId: id } : undefined),
     logLevel: {
       get: () => level,

@@ -20,6 +20,7 @@ async function start(render: () => Promise<string>, maxConnections = 8) {
     policyStatus: () => ({}),
     plugins: () => Promise.resolve({ plugins: [] }),
     request: () => Promise.resolve(undefined),
+    tap: { read: () => ({ forMs: 1_000 }), start: () => () => {}, begun() {}, slow: { inc: () => {} } },
     logLevel: { get: () => "info", set: () => true },
     drain() {},
     quit() {},

@@ -1,7 +1,8 @@
 // Which lines of a log stream are asked for, and how they are shown.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { lineText, parseStatuses, recordOf } from "../../../src/cli/log-line.ts";
+import { lineText, recordOf } from "../../../src/cli/log-line.ts";
+import { parseStatuses } from "../../../src/language/statuses.ts";
 
 const entry = (line: string) => ({ service: "orders", id: "1-0", line });
 

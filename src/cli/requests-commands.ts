@@ -1,9 +1,16 @@
-// The `explain` command and its options.
+// The `explain` and `tap` commands and their options.
 import type { Command } from "commander";
 import type { ExplainOptions } from "./explain-options.ts";
+import type { TapOptions } from "./tap.ts";
 import type { Terminal } from "./terminal.ts";
 
 const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+
+const admin = [
+  "--admin <address>",
+  "admin listener to ask; again for more, a name is all its addresses",
+  collect,
+] as const;
 
 /** @param choose takes what is to be run once the arguments are right */
 export function addExplainCommand(
@@ -15,11 +22,7 @@ export function addExplainCommand(
     .command("explain")
     .description("say why a request went as it did, plugin by plugin, or how one would go")
     .argument("[request-id]", "its X-Request-Id: one of the last 1,000 of a sidecar, or in the log in Redis")
-    .option(
-      "--admin <address>",
-      "admin listener to ask; again for more, a name is all its addresses",
-      collect,
-    )
+    .option(...admin)
     .option("--request <line>", "one that has not happened: 'GET /path'")
     .option("--header <line>", "of that request: 'Name: value'; again for more", collect)
     .option("--identity <json>", 'who that request is from: {"userId":"u1","scopes":["read"]}')
@@ -30,4 +33,23 @@ export function addExplainCommand(
     .action((id: string | undefined, options: ExplainOptions) =>
       choose(async () => (await import("./explain.ts")).explain(terminal, id, options)),
     );
+}
+
+/** @param choose takes what is to be run once the arguments are right */
+export function addTapCommand(
+  program: Command,
+  terminal: Terminal,
+  choose: (run: () => Promise<number>) => void,
+): void {
+  program
+    .command("tap")
+    .description("show heads of exchanges as they end, secrets redacted, until Ctrl-C")
+    .option(...admin)
+    .option("--route <path>", "of the route with this path, as the policy has it")
+    .option("--status <which>", "5xx, 404 or 400-499, several with commas")
+    .option("--sample <share>", "of so many: 10% or 0.1 (default: all)")
+    .option("--rate <count>", "at most so many a second of each process (default: 50)")
+    .option("--for <time>", "for so long, at most 1h (default: 10m)")
+    .option("--json", "print each as JSON")
+    .action((options: TapOptions) => choose(async () => (await import("./tap.ts")).tap(terminal, options)));
 }

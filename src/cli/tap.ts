@@ -1,0 +1,129 @@
+// `outrigger tap`: heads of exchanges as they end, from all sidecars that the operator names.
+import { StringDecoder } from "node:string_decoder";
+import { loadConfig } from "../app/environment.ts";
+import { parseJson } from "../language/json.ts";
+import { textOf } from "../plugin-api/error-text.ts";
+import { type AdminListener, adminListeners, askAdmin } from "./admin-listeners.ts";
+import { tapText } from "./tap-text.ts";
+import { printable } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+
+export interface TapOptions {
+  readonly admin?: readonly string[];
+  readonly route?: string;
+  readonly status?: string;
+  readonly sample?: string;
+  readonly rate?: string;
+  readonly for?: string;
+  readonly json?: true;
+}
+
+/** Of one event; more is no event of ours. */
+const maxEvent = 1_048_576;
+
+/** @returns the exit code: 0 once the time is over, also for Ctrl-C; 1 when no sidecar was reached, or all were lost */
+export async function tap(terminal: Terminal, options: TapOptions): Promise<number> {
+  const config = loadConfig(terminal.env);
+  let listeners: readonly AdminListener[];
+  try {
+    listeners = await adminListeners(config, options.admin ?? []);
+  } catch (error) {
+    terminal.err(`--admin: ${printable(textOf(error))}\n`);
+    return 2;
+  }
+  const query = new URLSearchParams();
+  for (const name of ["route", "status", "sample", "rate", "for"] as const) {
+    const value = options[name];
+    if (value !== undefined) query.set(name, value);
+  }
+  const stop = new AbortController();
+  const interrupt = (): void => stop.abort();
+  process.once("SIGINT", interrupt);
+  const path = `/tap?${query.toString()}`;
+  try {
+    const ends = await Promise.all(
+      listeners.map((listener) => {
+        const tapped = { listener, path, token: config.adminToken, signal: stop.signal };
+        return follow(tapped, (event) => terminal.out(`${shown(event, options)}\n`)).catch(
+          (error: unknown) => {
+            if (stop.signal.aborted) return true;
+            terminal.err(`${printable(`${listener.name}: ${textOf(error)}`)}\n`);
+            return false;
+          },
+        );
+      }),
+    );
+    return stop.signal.aborted || ends.includes(true) ? 0 : 1;
+  } finally {
+    process.off("SIGINT", interrupt);
+  }
+}
+
+interface Tapped {
+  readonly listener: AdminListener;
+  readonly path: string;
+  readonly token: string | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Rejects when it is out of reach, refuses, or breaks off. @returns true when it ended by itself */
+async function follow(
+  { listener, path, token, signal }: Tapped,
+  onEvent: (event: unknown) => void,
+): Promise<true> {
+  const { promise, resolve, reject } = Promise.withResolvers<true>();
+  const request = askAdmin(listener, path, token, signal);
+  request.once("error", reject);
+  request.once("response", (response) => {
+    const isEvents = response.statusCode === 200;
+    const lines = new Lines((line) => {
+      if (line.startsWith("data: ")) onEvent(parseJson(line.slice("data: ".length)));
+    });
+    let refusal = "";
+    response.on("data", (chunk: Buffer) => {
+      try {
+        if (isEvents) lines.take(chunk);
+        else refusal = `${refusal}${chunk.toString()}`.slice(0, 4_096);
+      } catch (error) {
+        request.destroy(error as Error);
+      }
+    });
+    response.once("error", reject);
+    response.once("end", () => {
+      if (isEvents) resolve(true);
+      else reject(new Error(`answers ${response.statusCode}: ${detailIn(refusal)}`));
+    });
+  });
+  return await promise;
+}
+
+function detailIn(problem: string): string {
+  try {
+    return String((JSON.parse(problem) as { detail?: unknown }).detail);
+  } catch {
+    return problem;
+  }
+}
+
+/** Cuts bytes into lines. */
+class Lines {
+  readonly #decoder = new StringDecoder();
+  readonly #onLine: (line: string) => void;
+  #rest = "";
+
+  constructor(onLine: (line: string) => void) {
+    this.#onLine = onLine;
+  }
+
+  /** @throws Error for a line that is too long */
+  take(chunk: Buffer): void {
+    const lines = `${this.#rest}${this.#decoder.write(chunk)}`.split("\n");
+    this.#rest = lines.pop() ?? "";
+    if (this.#rest.length > maxEvent) throw new Error("sends a line that is too long");
+    for (const line of lines) this.#onLine(line);
+  }
+}
+
+function shown(event: unknown, { json }: TapOptions): string {
+  return json === true ? JSON.stringify(event) : tapText(event).map(printable).join("\n");
+}
