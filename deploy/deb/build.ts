@@ -14,6 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { manPage } from "../man.ts";
 import { nodeFlags } from "../node-flags.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -57,8 +58,14 @@ Description: ${description}
 `;
 }
 
+const completions = [
+  ["bash", "bash-completion/completions/outrigger"],
+  ["zsh", "zsh/vendor-completions/_outrigger"],
+  ["fish", "fish/vendor_completions.d/outrigger.fish"],
+] as const;
+
 /** The tree of files. @param bundle what deploy/bundle.ts made */
-function fill(tree: string, bundle: string): void {
+async function fill(tree: string, bundle: string): Promise<void> {
   const library = join(tree, "usr/lib/outrigger");
   mkdirSync(dirname(library), { recursive: true });
   cpSync(bundle, library, { recursive: true });
@@ -70,15 +77,22 @@ function fill(tree: string, bundle: string): void {
   put(join(docs, "copyright"), readFileSync(join(root, "LICENSE"), "utf8"));
   put(join(docs, "vm.md"), readFileSync(join(root, "deploy/guides/vm.md"), "utf8"));
   mkdirSync(join(tree, "etc/outrigger"), { recursive: true });
+  put(join(tree, "usr/share/man/man1/outrigger.1"), await manPage());
+  for (const [shell, file] of completions) {
+    const text = execFileSync(process.execPath, [join(root, "src/main.ts"), "completion", shell], {
+      encoding: "utf8",
+    });
+    put(join(tree, "usr/share", file), text);
+  }
 }
 
 /** @returns the package's file */
-function build(bundle: string, file: string | undefined, compression: string): string {
+async function build(bundle: string, file: string | undefined, compression: string): Promise<string> {
   const architecture = execFileSync("dpkg", ["--print-architecture"], { encoding: "utf8" }).trim();
   const tree = mkdtempSync(join(tmpdir(), "outrigger-deb-"));
   try {
     chmodSync(tree, 0o755);
-    fill(tree, bundle);
+    await fill(tree, bundle);
     const size = Number(/^\d+/.exec(execFileSync("du", ["-sk", tree], { encoding: "utf8" }))?.[0]);
     put(join(tree, "DEBIAN/control"), controlOf(architecture, size));
     for (const script of ["postinst", "postrm"]) put(join(tree, "DEBIAN", script), reload, 0o755);
@@ -97,4 +111,4 @@ const { positionals, values } = parseArgs({
   options: { compression: { type: "string", default: "xz" } },
 });
 const [bundle = join(root, "dist"), file] = positionals;
-process.stdout.write(`${build(resolve(bundle), file, values.compression)}\n`);
+process.stdout.write(`${await build(resolve(bundle), file, values.compression)}\n`);

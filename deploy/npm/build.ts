@@ -51,10 +51,15 @@ function packageJsonOf(source: PackageJson, repository: string | undefined): obj
     ...(repository === undefined ? {} : { repository: { type: "git", url: `git+${repository}.git` } }),
     type: "module",
     bin: { outrigger: "src/main.js" },
-    exports: { ...Object.fromEntries(exports), "./package.json": "./package.json" },
+    man: "man/outrigger.1",
+    exports: {
+      ...Object.fromEntries(exports),
+      "./package.json": "./package.json",
+      "./policy.schema.json": "./policy.schema.json",
+    },
     main: compiled(source.exports["."] ?? "").default,
     types: compiled(source.exports["."] ?? "").types,
-    files: ["src", "plugins", "deploy", "NOTICE"],
+    files: ["src", "plugins", "deploy", "man", "policy.schema.json", "NOTICE"],
     engines: { node: oldestNode },
     dependencies,
     // A native module, from Node 24 on: without it filters of WebAssembly run in threads.
@@ -66,6 +71,13 @@ function packageJsonOf(source: PackageJson, repository: string | undefined): obj
     devDependencies,
     publishConfig: { access: "public", ...(repository === undefined ? {} : { provenance: true }) },
   };
+}
+
+function outputOf(program: string, ...args: readonly string[]): string {
+  return execFileSync(process.execPath, [join(root, program), ...args], {
+    encoding: "utf8",
+    maxBuffer: 1 << 26,
+  });
 }
 
 function build(folder: string, repository: string | undefined): void {
@@ -83,6 +95,9 @@ function build(folder: string, repository: string | undefined): void {
     `${JSON.stringify(packageJsonOf(source, repository), null, 2)}\n`,
   );
   writeFileSync(join(folder, "NOTICE"), noticeOf(root));
+  mkdirSync(join(folder, "man"));
+  writeFileSync(join(folder, "man/outrigger.1"), outputOf("deploy/man.ts"));
+  writeFileSync(join(folder, "policy.schema.json"), outputOf("src/main.ts", "policy", "schema"));
   process.stdout.write(`${folder}: ${source.name} ${source.version}\n`);
 }
 

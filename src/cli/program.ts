@@ -11,6 +11,7 @@ import { addPackageCommands } from "./package-commands.ts";
 import { addPluginCommands } from "./plugin-commands.ts";
 import { addKillSwitchCommands } from "./kill-switch-commands.ts";
 import { addPolicyCommands } from "./policy-commands.ts";
+import { addSetupCommands } from "./setup-commands.ts";
 import type { AclOptions } from "./redis-acl.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -37,6 +38,7 @@ export async function createProgram(terminal: Terminal, choose: (run: Run) => vo
   addKillSwitchCommands(program, terminal, choose);
   addPackageCommands(program, terminal, choose);
   addAclCommand(program, terminal, choose);
+  addSetupCommands(program, terminal, choose);
   await addPluginCommands(program, terminal, choose);
   return program;
 }

@@ -165,7 +165,7 @@ test("it holds what is needed and nothing else: no source, no test, no script of
     .trim()
     .split("\n");
   assert.deepEqual(
-    files.filter((file) => !/\.(js|d\.ts|md|yaml|json|conf)$|\/(LICENSE|NOTICE)$/.test(file)),
+    files.filter((file) => !/\.(js|d\.ts|md|yaml|json|conf|1)$|\/(LICENSE|NOTICE)$/.test(file)),
     [],
   );
   const notice = readFileSync(join(installed, "NOTICE"), "utf8");

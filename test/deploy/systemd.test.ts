@@ -160,6 +160,8 @@ test("the Debian package has program, units and rights as they should be", async
     "usr/lib/outrigger/node",
     "lib/systemd/system/outrigger@.service",
     "etc/outrigger/",
+    "usr/share/man/man1/outrigger.1",
+    "usr/share/bash-completion/completions/outrigger",
   ])
     assert.ok(
       contents.some((line) => line.endsWith(` ./${path}`)),

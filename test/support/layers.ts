@@ -282,7 +282,7 @@ export const rooms: readonly Room[] = [
       "src/v8/",
       "src/version.ts",
     ],
-    ["commander"],
+    ["commander", "yaml"],
   ),
   room("src/main.ts", ["src/cli/"]),
   // The test kit of plugins: nothing that serves imports it.
@@ -316,7 +316,11 @@ export const rooms: readonly Room[] = [
     ],
     ["zod"],
   ),
-  room("deploy/", ["src/app/sidecar.ts", "src/cli/run.ts"], ["rolldown"]),
+  room(
+    "deploy/",
+    ["src/app/sidecar.ts", "src/cli/program.ts", "src/cli/run.ts", "src/version.ts"],
+    ["commander", "rolldown"],
+  ),
 ];
 
 const root = join(import.meta.dirname, "../..");

@@ -1,0 +1,30 @@
+// What becomes of another gateway's configuration: a policy, and what of it a person has to look at.
+export interface Imported {
+  readonly from: string;
+  /** A document as policies are written. */
+  readonly policy: Readonly<Record<string, unknown>>;
+  /** What could not be carried over, or means something else here: a sentence each, with its place. */
+  readonly notes: readonly string[];
+  /** Settings that the sidecar needs for it. */
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+/** The file cannot be made sense of; nothing is made of it. */
+export class ImportError extends Error {
+  override readonly name = "ImportError";
+}
+
+export type Members = Readonly<Record<string, unknown>>;
+
+export function membersOf(value: unknown): Members {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Members) : {};
+}
+
+export function listOf(value: unknown): readonly unknown[] {
+  if (Array.isArray(value)) return value;
+  return value === undefined || value === null ? [] : [value];
+}
+
+export function textsOf(value: unknown): string[] {
+  return listOf(value).filter((each): each is string => typeof each === "string");
+}
