@@ -76,22 +76,14 @@ function isAny(each: ListenAddress): boolean {
 }
 
 /** A trail that nobody signs, or that has no place, is none. */
-function auditProblems({
-  auditKey,
-  auditFile,
-  auditSinks = [],
-  redis,
-  ...rest
-}: Partial<SettingValues>): string[] {
+function auditProblems({ auditKey, auditFile, auditSinks = [], redis }: Partial<SettingValues>): string[] {
   const problems: string[] = [];
   if (auditFile !== undefined && auditKey === undefined)
     problems.push("OUTRIGGER_AUDIT_FILE: needs OUTRIGGER_AUDIT_KEY, which is unset");
-  const needs = { file: auditFile, redis, otlp: rest.otelEndpoint };
-  const names = { file: "OUTRIGGER_AUDIT_FILE", redis: "REDIS_URL", otlp: "OTEL_EXPORTER_OTLP_ENDPOINT" };
+  const needs = { file: auditFile, redis };
+  const names = { file: "OUTRIGGER_AUDIT_FILE", redis: "REDIS_URL" };
   for (const sink of auditSinks)
     if (needs[sink] === undefined)
       problems.push(`OUTRIGGER_AUDIT_SINKS: ${sink} needs ${names[sink]}, which is unset`);
-  if (auditKey !== undefined && auditSinks.length > 0 && !auditSinks.some((sink) => sink !== "otlp"))
-    problems.push("OUTRIGGER_AUDIT_SINKS: needs file or redis: a collector answers for nothing");
   return problems;
 }
