@@ -60,16 +60,19 @@ export class GuestGroup {
   remove(root: Root): void {
     this.roots.delete(root);
     root.isAbsent("no policy has its configuration any more");
-    // A policy's go together.
-    if (this.#leaving.push(root) === 1) setImmediate(() => this.#endLeaving());
+    this.#leaving.push(root);
+    // A policy's go together, in one turn of the event loop.
+    if (this.roots.size === 0) this.#endLeaving();
+    else if (this.#leaving.length === 1) setImmediate(() => this.#endLeaving());
   }
 
   #endLeaving(): void {
     const instance = this.#instance;
     // Filters of AssemblyScript trap when they are told of a root's end: that is nobody's failure any more.
     if (this.roots.size === 0) this.dispose();
-    for (const root of this.#leaving) if (instance?.alive === true) instance.endRoot(root.idIn(instance));
+    const leaving = this.#leaving;
     this.#leaving = [];
+    for (const root of leaving) if (instance?.alive === true) instance.endRoot(root.idIn(instance));
   }
 
   dispose(): void {

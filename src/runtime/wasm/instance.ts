@@ -27,6 +27,9 @@ export interface InstanceParts {
   readonly metrics: GuestMetrics;
 }
 
+/** Beyond that a guest is not told of what is in its queues. */
+const mostQueued = 10_000;
+const queuedATurn = 16;
 /** Ends that one call tells of: a call must not take long because many ended at once. */
 const endsACall = 64;
 const shortestTickMs = 10;
@@ -41,6 +44,8 @@ export class Instance implements EffectHandler {
   readonly #abort = new AbortController();
   #lastContext = 0;
   #isUsed = false;
+  /** Roots and their queues that have something to be told of. */
+  #queued: (readonly [root: number, queue: number])[] = [];
   #ends: string[] = [];
   #hasFailed = false;
 
@@ -127,8 +132,7 @@ export class Instance implements EffectHandler {
     else if (kind === "m") this.#metrics.set(first, metrics.define(Number(second), third));
     else if (kind === "v") this.#metrics.get(first)?.(Number(second));
     else if (kind === "t") this.#tick(Number(first), Number(second));
-    else if (kind === "q")
-      setImmediate(() => this.#unasked(hooks.queueReady, Number(first), Number(second), "", ""));
+    else if (kind === "q") this.#queueHasMore(Number(first), Number(second));
     else if (kind === "h") this.#send(context, stream, parts);
     else if (kind !== "D") stream?.effect(kind, parts);
   }
@@ -163,6 +167,20 @@ export class Instance implements EffectHandler {
     } catch {
       // Told already.
     }
+  }
+
+  /** Told later, a few in each turn of the event loop: a guest that is told may put in more than was there. */
+  #queueHasMore(root: number, queue: number): void {
+    if (this.#queued.length >= mostQueued) return;
+    this.#queued.push([root, queue]);
+    if (this.#queued.length === 1) setImmediate(() => this.#tellQueues());
+  }
+
+  #tellQueues(): void {
+    const some = this.#queued.slice(0, queuedATurn);
+    for (const [root, queue] of some) this.#unasked(hooks.queueReady, root, queue, "", "");
+    this.#queued = this.alive ? this.#queued.slice(some.length) : [];
+    if (this.#queued.length > 0) setImmediate(() => this.#tellQueues());
   }
 
   #tellEnds(): void {
