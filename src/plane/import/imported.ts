@@ -28,3 +28,9 @@ export function listOf(value: unknown): readonly unknown[] {
 export function textsOf(value: unknown): string[] {
   return listOf(value).filter((each): each is string => typeof each === "string");
 }
+
+export function withoutEndSlashes(path: string): string {
+  let end = path.length;
+  while (path[end - 1] === "/") end -= 1;
+  return path.slice(0, end);
+}

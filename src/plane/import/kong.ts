@@ -1,6 +1,14 @@
 // Kong's declarative configuration (decK, DB-less): services, routes, consumers, and the plugins that have a like here.
 import { hash } from "node:crypto";
-import { type Imported, ImportError, listOf, type Members, membersOf, textsOf } from "./imported.ts";
+import {
+  type Imported,
+  ImportError,
+  listOf,
+  type Members,
+  membersOf,
+  textsOf,
+  withoutEndSlashes,
+} from "./imported.ts";
 import { KongPlugins } from "./kong-plugins.ts";
 
 export function fromKong(document: unknown): Imported {
@@ -97,7 +105,7 @@ function routesOf(
         notes.push(`${where}: ${path} is a regular expression; write its paths by hand`);
         return [];
       }
-      const base = path.replace(/\/+$/, "");
+      const base = withoutEndSlashes(path);
       return [
         {
           path: `${base}/*`,

@@ -1,15 +1,27 @@
 // The configuration of oauth2-proxy (`oauth2-proxy.cfg`): the login, who is let in, and where nobody is asked.
-import { type Imported, ImportError, listOf, textsOf } from "./imported.ts";
+import { type Imported, ImportError, listOf, textsOf, withoutEndSlashes } from "./imported.ts";
 
 type Values = ReadonlyMap<string, unknown>;
+
+const endsList = (line: string): boolean => line.endsWith("]") || line.includes("] #");
+
+/** Lists over several lines come in one. */
+function settingsIn(text: string): string[] {
+  const settings: string[] = [];
+  let isOpen = false;
+  for (const line of text.split("\n").map((each) => each.trim())) {
+    if (line === "" || line.startsWith("#")) continue;
+    if (isOpen) settings.push(`${settings.pop() ?? ""} ${line}`);
+    else settings.push(line);
+    isOpen = (isOpen || /=\s*\[/.test(line)) && !endsList(line);
+  }
+  return settings;
+}
 
 /** `name = "text"`, `true`, a number, or a list over several lines: the part of TOML that it is written in. */
 function readCfg(text: string): Values {
   const values = new Map<string, unknown>();
-  const joined = text
-    .replace(/^\s*#.*$/gm, "")
-    .replace(/\[[^\]]*\]/g, (list) => list.replace(/\s*\n\s*/g, " "));
-  for (const line of joined.split("\n").filter((each) => each.trim() !== "")) {
+  for (const line of settingsIn(text)) {
     const [, name = "", value = ""] = /^\s*([\w-]+)\s*=\s*(.*?)\s*$/.exec(line) ?? [];
     if (name === "") throw new ImportError(`has a line that is no setting: ${line.trim().slice(0, 40)}`);
     values.set(name.replaceAll("-", "_"), valueOf(value, name));
@@ -139,7 +151,7 @@ function excluded(values: Values, notes: string[]): object[] {
       notes.push(`${name}: ${text} is no plain path; write it under auth.exclude by hand`);
       return [];
     }
-    const path = (plain[1] ?? "").replaceAll("\\", "").replace(/\/+$/, "");
+    const path = withoutEndSlashes((plain[1] ?? "").replaceAll("\\", ""));
     const isExact = plain[2] === "$";
     if (!isExact && !expression.includes(`${path}/`))
       notes.push(`${name}: ${text} takes ${path}x as well; here it is ${path} and what lies below`);
