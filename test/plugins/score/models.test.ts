@@ -19,6 +19,25 @@ describe("a model of XGBoost", () => {
       assert.equal(model.format, "XGBoost");
     });
 
+  it("takes features in single precision, as the library does", () => {
+    const { model } = readArtefact(readFileSync(join(folder, "logistic.json")));
+    const saved = JSON.parse(text("logistic")) as {
+      model: { learner: { gradient_booster: { model: { trees: Record<string, number[]>[] } } } };
+    };
+    const [tree] = saved.model.learner.gradient_booster.model.trees;
+    const row = new Float64Array(5).fill(Number.NaN);
+    const place = tree?.["split_indices"]?.[0] ?? assert.fail();
+    const split = Math.fround(tree?.["split_conditions"]?.[0] ?? assert.fail());
+    const scored = (value: number): number => {
+      row[place] = value;
+      return scoreOf(model, row);
+    };
+    const step = 2 ** (Math.floor(Math.log2(Math.abs(split))) - 23);
+    assert.notEqual(scored(split - step), scored(split), "the split tells them apart");
+    assert.equal(scored(split - step * 0.3), scored(split));
+    assert.equal(scored(split - step * 0.7), scored(split - step), "it is rounded before it is compared");
+  });
+
   it("is refused when its scores are not those that it brings", () => {
     const document = JSON.parse(text("logistic")) as { golden: { score: number }[] };
     (document.golden[3] as { score: number }).score += 0.001;
