@@ -30,8 +30,6 @@ function onRequest(
     return verdict;
   };
   return (exchange) => {
-    // Frames of a WebSocket are no body.
-    if (exchange.request.upgrade !== undefined && !exchange.request.hasBody) return undefined;
     const verdict = validator.request(exchange);
     return verdict instanceof Promise
       ? verdict.then((late) => counted(exchange, late))

@@ -5,6 +5,7 @@ import { gzipSync } from "node:zlib";
 import { validate } from "../../../plugins/validate/index.ts";
 import { setUpPlugin } from "../../../src/testing/hooks.ts";
 import { eventually } from "../../support/redis.ts";
+import { connectRaw } from "../../support/raw-http.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
 
 const openapi = {
@@ -214,4 +215,23 @@ test("a document of many operations is compiled without holding up what else goe
   clearInterval(timer);
   assert.equal(typeof plugin.hooks.close, "function");
   assert.ok(longest < 1_000, `${longest} ms`);
+});
+
+test("whoever asks for an upgrade is held against the document, too", async () => {
+  await using sidecar = await startSidecar({
+    policy: { plugins: ["validate"], pluginConfig: { validate: { openapi } } },
+    upstream: (_request, response) => void response.end("service"),
+  });
+  for (const [target, status] of [
+    ["/v1/secret", 404],
+    ["/v1/items?admin=1", 400],
+    ["/v1/items/mine", 200],
+  ] as const) {
+    const client = await connectRaw(sidecar.port);
+    client.send(
+      `GET ${target} HTTP/1.1\r\nHost: a\r\nX-Tenant: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`,
+    );
+    assert.equal((await client.answer()).status, status, target);
+    client.end();
+  }
 });
