@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { CallerRates } from "../../../plugins/score/caller-rates.ts";
-import { compileFeatures } from "../../../plugins/score/features.ts";
+import { compileFeatures, createCallerOf } from "../../../plugins/score/features.ts";
 import { scoreOptions } from "../../../plugins/score/options.ts";
 import { TestClock } from "../../../src/testing/clock.ts";
 import { exchangeOf, identityOf } from "../../support/exchange.ts";
@@ -242,6 +242,19 @@ test("features are read from where the policy says", () => {
   assert.deepEqual(
     [...row],
     all.map(([, value]) => value),
+  );
+});
+
+test("a caller is known by address or identity, in a few characters", () => {
+  const callerOf = createCallerOf();
+  const of = (userId: string, issuer = "https://a.example"): string =>
+    callerOf(exchangeOf({ identity: identityOf({ userId, issuer }) }));
+  const long = "u".repeat(10_000);
+  assert.equal(new Set([of("a"), of("b"), of("a", "https://b.example"), of(long), of(`${long}u`)]).size, 5);
+  assert.ok(of(long).length <= 128);
+  assert.equal(
+    callerOf(exchangeOf({ address: "2001:db8::1" })),
+    callerOf(exchangeOf({ address: "2001:db8::2" })),
   );
 });
 
