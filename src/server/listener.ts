@@ -182,7 +182,7 @@ export class Listener {
         onConnection: (socket, serve) => {
           this.#drain.active();
           if (this.#proxied !== undefined && this.#proxies.trusts(peerOf(socket)))
-            this.#proxied.accept(socket, serve);
+            this.#proxied.accept(socket, (told) => this.#admit(told, serve));
           else this.#admit(socket, serve);
         },
         onRequest: (stream) => this.#serve(stream),

@@ -172,6 +172,36 @@ describe("PROXY protocol in clear", () => {
     plain.end();
   });
 
+  it("each client told has a share of the connections, and all of them one bound", async () => {
+    await using small = await startOne({
+      OUTRIGGER_MAX_CONNECTIONS: "6",
+      OUTRIGGER_CLIENT_SHARE: "51",
+      OUTRIGGER_LISTEN: "127.0.0.1:0,127.0.0.1:0",
+      OUTRIGGER_HEADER_TIMEOUT_MS: "5000",
+    });
+    const [first = "", second = ""] = String(
+      (await small.line(({ msg }) => msg === "listening"))["address"],
+    ).split(", ");
+    const clients: RawClient[] = [];
+    /** @returns the status, or that it was closed unanswered */
+    const one = async (from: string, address = first): Promise<number | "closed"> => {
+      const client = await connectFrom(proxy, Number(address.split(":")[1]));
+      clients.push(client);
+      client.send(proxyV2({ from }));
+      client.send(requestText("GET", "/t"));
+      return await client.answer().then(
+        ({ status }) => status,
+        () => "closed",
+      );
+    };
+    const got = [];
+    for (let n = 0; n < 5; n += 1) got.push(await one("203.0.113.1"));
+    for (let n = 0; n < 2; n += 1) got.push(await one("203.0.113.2", second));
+    got.push(await one("203.0.113.3", second));
+    for (const client of clients) client.end();
+    assert.deepEqual(got, [200, 200, 200, 200, "closed", 200, 200, "closed"]);
+  });
+
   it("a second head is none", async () => {
     const client = await open();
     client.send(`${line}${line}`);
