@@ -12,7 +12,7 @@ export class ProxyHeadError extends Error {
 export interface ProxyHead {
   /** How many bytes it takes. */
   readonly length: number;
-  /** Where the client is: plain; "unix", or "unknown" when the proxy does not say. Absent: the proxy itself is the client. */
+  /** Where the client is: plain, or "unknown" when it has no address. Absent: the proxy itself is the client. */
   readonly source: string | undefined;
 }
 
@@ -69,9 +69,9 @@ function readBinary(bytes: Buffer): ProxyHead | undefined {
   if (length > longestBinary) throw new ProxyHeadError("has a PROXY head that is too long");
   if (bytes.length < length) return undefined;
   const head = bytes.subarray(0, length);
-  const { source, addressBytes } = readAddresses(head);
-  // LOCAL: the proxy asks for itself, and whatever else the head says is to be ignored (section 2.2).
+  // LOCAL: the proxy asks for itself, and whatever else the head says, its family too, is to be ignored (section 2.2).
   if (command === 0) return { length, source: undefined };
+  const { source, addressBytes } = readAddresses(head);
   checkExtensions(head, fixedBytes + addressBytes);
   return { length, source };
 }
@@ -92,7 +92,8 @@ function readAddresses(head: Buffer): { source: string; addressBytes: number } {
     throw new ProxyHeadError("has a PROXY head too short for its addresses");
   if (family === 1) return { source: head.subarray(16, 20).join("."), addressBytes };
   if (family === 2) return { source: ipv6Text(head.subarray(16, 32)), addressBytes };
-  return { source: family === 3 ? "unix" : "unknown", addressBytes };
+  // A unix socket of the proxy's is none of ours: whoever is behind it has not the trust of those that open ours.
+  return { source: "unknown", addressBytes };
 }
 
 function ipv6Text(bytes: Buffer): string {

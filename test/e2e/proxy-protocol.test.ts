@@ -62,7 +62,7 @@ describe("PROXY protocol in clear", () => {
       [line, "192.0.2.7"],
       [proxyV2({ from: "2001:db8::7" }), "2001:db8::7"],
       [proxyV2({ command: 0x20, family: 0, addresses: Buffer.alloc(0) }), proxy],
-      [proxyV2({ family: 0x31, addresses: Buffer.alloc(216) }), "unix"],
+      [proxyV2({ family: 0x31, addresses: Buffer.alloc(216) }), "unknown"],
       ["PROXY UNKNOWN\r\n", "unknown"],
     ] as const) {
       const client = await open();
@@ -75,7 +75,8 @@ describe("PROXY protocol in clear", () => {
   });
 
   it("fields of a client behind it are no more believed than anybody's", async () => {
-    for (const head of [line, "PROXY UNKNOWN\r\n"]) {
+    const unix = proxyV2({ family: 0x31, addresses: Buffer.alloc(216) });
+    for (const head of [line, "PROXY UNKNOWN\r\n", unix]) {
       const client = await open();
       client.send(head);
       const { forwarded } = await ask(client, ["X-Forwarded-For: 10.9.9.9"]);

@@ -65,13 +65,16 @@ describe("a PROXY head (version 2)", () => {
     assert.equal(sourceOf(proxyV2({ from: "192.0.2.7", family: 0x12 })), "192.0.2.7");
     assert.equal(sourceOf(proxyV2({ from: "2001:db8::7" })), "2001:db8::7");
     assert.equal(sourceOf(proxyV2({ from: "::ffff:192.0.2.7" })), "192.0.2.7");
-    assert.equal(sourceOf(proxyV2({ family: 0x31, addresses: Buffer.alloc(216, "/") })), "unix");
+    assert.equal(sourceOf(proxyV2({ family: 0x31, addresses: Buffer.alloc(216, "/") })), "unknown");
     assert.equal(sourceOf(proxyV2({ family: 0x00, addresses: Buffer.alloc(0) })), "unknown");
   });
 
   it("of LOCAL tells nothing but the proxy's own connection", () => {
     assert.equal(sourceOf(proxyV2({ command: 0x20, family: 0x00, addresses: Buffer.alloc(0) })), undefined);
     assert.equal(sourceOf(proxyV2({ command: 0x20, from: "192.0.2.7" })), undefined);
+    // Whatever family it names, and whatever else it has, is not looked at.
+    assert.equal(sourceOf(proxyV2({ command: 0x20, family: 0x11, addresses: Buffer.alloc(3) })), undefined);
+    assert.equal(sourceOf(proxyV2({ command: 0x20, family: 0xf3, addresses: Buffer.alloc(5) })), undefined);
   });
 
   it("may have extensions that nobody knows, which must fit", () => {
