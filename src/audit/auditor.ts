@@ -28,6 +28,10 @@ export class Auditor implements PolicyAudit {
     this.blocking = blocking;
   }
 
+  get closed(): boolean {
+    return this.blocking && !this.#trail.writes;
+  }
+
   answering(exchange: Exchange, response: Answered, by: string | undefined): Promise<boolean> | undefined {
     const event = this.#event(exchange, decisionOf(response, by), response.status, by, response.error);
     if (this.blocking) return this.#trail.write(event);
@@ -115,6 +119,10 @@ export class NoTrail implements PolicyAudit {
   constructor(blocking: boolean, lost: Counter) {
     this.blocking = blocking;
     this.#lost = lost;
+  }
+
+  get closed(): boolean {
+    return this.blocking;
   }
 
   answering(): Promise<boolean> | undefined {

@@ -21,6 +21,8 @@ import { upstreamRequest } from "./upstream-request.ts";
 
 export const shuttingDown = new GatewayError("draining", "This sidecar is shutting down.");
 
+export const unrecorded = new GatewayError("dependency_unavailable", "What is answered cannot be recorded.");
+
 export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEvents, TapFaults {
   readonly live: LiveExchange;
   readonly inbound: Inbound;
@@ -220,8 +222,7 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
 
   #unrecorded(response: LiveResponse): LiveResponse {
     response.discard();
-    const error = new GatewayError("dependency_unavailable", "What is answered cannot be recorded.");
-    const refusal = LiveResponse.fromError(error, this.live.id);
+    const refusal = LiveResponse.fromError(unrecorded, this.live.id);
     refusal.faults = this;
     return refusal;
   }

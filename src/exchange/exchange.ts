@@ -6,7 +6,7 @@ import { GatewayError } from "../plugin-api/errors.ts";
 import { LiveResponse, mayHaveBody } from "../runtime/response.ts";
 import type { CarriedExchange, RunningTunnel } from "./context.ts";
 import { earlyRefusal } from "./early.ts";
-import { ExchangeParts, shuttingDown } from "./exchange-parts.ts";
+import { ExchangeParts, shuttingDown, unrecorded } from "./exchange-parts.ts";
 import { outcomeOf } from "./outcome.ts";
 import type { StreamHandler } from "./server-stream.ts";
 import { type ExchangeState, mayFollow } from "./state.ts";
@@ -72,6 +72,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
 
   #forward(): void {
     if (this.routing.unanswered !== undefined) this.#refuse(this.routing.unanswered);
+    else if (this.policy.audit?.closed === true) this.#refuse(unrecorded);
     else if (this.inbound.head.body !== "none" && takesInFirst(this, () => this.#decided(undefined))) return;
     else if (!countHop(this.live.request)) {
       this.#respond(LiveResponse.fromVerdict({ action: "respond", status: 204 }));

@@ -88,18 +88,24 @@ describe("an audit trail", () => {
 
   test("that cannot be written refuses in blocking mode, and forgets nobody's number", async () => {
     using place = auditPlace();
+    let asked = 0;
     await using sidecar = await startSidecar({
       policy: policy("blocking"),
       env: { ...place.env, OUTRIGGER_AUDIT_FILE: "/proc/none/audit.jsonl" },
-      upstream: (_request, response) => response.end("hello"),
+      upstream: (_request, response) => {
+        asked += 1;
+        response.end("hello");
+      },
     });
+    await sidecar.line(({ msg }) => String(msg).startsWith("audit records cannot be written"));
     const ask = (): Promise<Response> =>
-      fetch(`${sidecar.url}/x`, { headers: { "x-api-key": "secret-key" } });
+      fetch(`${sidecar.url}/x`, { method: "POST", headers: { "x-api-key": "secret-key" }, body: "order" });
     const answers = [await ask(), await ask()];
     for (const answer of answers) {
       assert.equal(answer.status, 503);
       assert.equal(((await answer.json()) as { code: string }).code, "dependency_unavailable");
     }
+    assert.equal(asked, 0, "what cannot be recorded is not done");
     const told = sidecar.lines.filter(({ msg }) => String(msg).startsWith("audit records cannot be written"));
     assert.equal(told.length, 1);
     sidecar.setPolicy(policy("buffered"));
@@ -107,11 +113,15 @@ describe("an audit trail", () => {
   });
 
   test("is asked for and has no place: 503, and a line that says what to set", async () => {
+    let asked = 0;
     await using sidecar = await startSidecar({
       policy: { plugins: ["logging"], audit: { mode: "blocking" } },
-      upstream: (_request, response) => response.end("hello"),
+      upstream: (_request, response) => {
+        asked += 1;
+        response.end("hello");
+      },
     });
-    assert.equal((await fetch(`${sidecar.url}/x`)).status, 503);
+    assert.deepEqual([(await fetch(`${sidecar.url}/x`)).status, asked], [503, 0]);
     await sidecar.line(({ msg }) => /set OUTRIGGER_AUDIT_KEY/.test(String(msg)));
   });
 
