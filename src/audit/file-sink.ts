@@ -4,6 +4,7 @@ import { type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promis
 import { basename, dirname, join } from "node:path";
 import { makeFolder } from "../files/make-folder.ts";
 import type { Clock } from "../plugin-api/contract.ts";
+import { textOf } from "../plugin-api/error-text.ts";
 import type { Tail } from "./chain.ts";
 import { hashOf, parseRecord } from "./record.ts";
 import type { Found, Sink, Written } from "./sink.ts";
@@ -57,12 +58,16 @@ export class FileSink implements Sink {
     const bytes = Buffer.from(`${lines.join("\n")}\n`);
     const { path, maxBytes, sync } = this.#options;
     if (this.#file === undefined) await this.#reopen();
-    const { size, nlink } = await (this.#file as FileHandle).stat();
-    if (nlink === 0) {
-      // Somebody deleted it: what follows must be where it is looked for. The chain tells of what is gone.
+    const { size, ino } = await (this.#file as FileHandle).stat();
+    const there = await sizeAndInode(path);
+    const isThere = there?.ino === ino;
+    if (this.#torn) await (this.#file as FileHandle).truncate(this.#size);
+    else if (isThere && size !== this.#size) throw new Error(`${path} is written by another process, too`);
+    if (!isThere) {
+      // Somebody deleted or renamed it: what follows must be where it is looked for. The chain tells of what is gone.
+      if (there !== undefined && there.size > 0) throw new Error(`${path} was replaced by another file`);
       await this.#reopen();
-    } else if (this.#torn) await (this.#file as FileHandle).truncate(this.#size);
-    else if (size !== this.#size) throw new Error(`${path} is written by another process, too`);
+    }
     const isFull = this.#size > 0 && this.#size + bytes.length > maxBytes / parts;
     if (isFull || (this.#size > 0 && this.#day !== this.#today())) await this.#putAside();
     this.#torn = true;
@@ -148,17 +153,23 @@ export class FileSink implements Sink {
     const { maxBytes, retentionMs, clock } = this.#options;
     this.#prunedAtMs = clock.now();
     let pruned: Tail | undefined;
-    const files = await this.#aside();
-    const stats = await Promise.all(files.map((file) => stat(file)));
-    let total = this.#size + stats.reduce((sum, { size }) => sum + size, 0);
-    for (const [at, file] of files.entries()) {
-      const { size, mtimeMs } = stats[at] as { size: number; mtimeMs: number };
-      if (total <= maxBytes && clock.now() - mtimeMs <= retentionMs) break;
-      pruned = (await tailOf(file)) ?? pruned;
-      await rm(file, { force: true });
-      total -= size;
+    try {
+      const files = await this.#aside();
+      const stats = await Promise.all(files.map((file) => stat(file)));
+      let total = this.#size + stats.reduce((sum, { size }) => sum + size, 0);
+      for (const [at, file] of files.entries()) {
+        const { size, mtimeMs } = stats[at] as { size: number; mtimeMs: number };
+        if (total <= maxBytes && clock.now() - mtimeMs <= retentionMs) break;
+        const tail = await tailOf(file);
+        await rm(file, { force: true });
+        pruned = tail ?? pruned;
+        total -= size;
+      }
+      return { pruned };
+    } catch (error) {
+      // The lines are written: they must not be given again for it.
+      return { pruned, unpruned: textOf(error) };
     }
-    return { pruned };
   }
 }
 
@@ -171,6 +182,15 @@ interface LastFile {
 }
 
 const stampOf = (ms: number): string => new Date(ms).toISOString().replaceAll(/[-:.]/g, "");
+
+async function sizeAndInode(path: string): Promise<{ size: number; ino: number } | undefined> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
 
 /** The files that one was before, oldest first. */
 export async function filesBefore(path: string): Promise<string[]> {

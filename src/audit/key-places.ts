@@ -1,5 +1,6 @@
 // Where subjects' keys are kept: a hash a month in Redis, which goes by itself when its records are gone; without Redis,
 // lines of a file a month beside the trail.
+import type { BigIntStats } from "node:fs";
 import { type FileHandle, open, readdir, rm, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { makeFolder } from "../files/make-folder.ts";
@@ -60,12 +61,20 @@ export async function keyPeriodsOf(auditFile: string): Promise<string[]> {
     .sort();
 }
 
+/** How a file looks that nobody has changed since. */
+const seenOf = ({ ino, size, mtimeNs }: BigIntStats): string => [ino, size, mtimeNs].join();
+const noFile = "none";
+const readAgainMs = 60_000;
+
 export class FileKeyPlace implements KeyPlace {
   readonly #auditFile: string;
   readonly #keepMs: number;
   readonly #known = new Map<string, string>();
   #period = "";
   #seen = "";
+  /** Whether what is known is in part what we wrote, not what was read. */
+  #grown = false;
+  #readMono = 0;
 
   /** @param keepMs from the beginning of a month on */
   constructor(auditFile: string, keepMs: number) {
@@ -76,14 +85,13 @@ export class FileKeyPlace implements KeyPlace {
   async obtain(period: string, offered: readonly WrappedKey[]): Promise<readonly string[]> {
     if (period !== this.#period) await this.#turn(period);
     await this.#read();
-    const lines: string[] = [];
+    const fresh = new Map<string, string>();
     const kept = offered.map(({ name, wrapped }) => {
       const known = this.#known.get(name);
-      if (known !== undefined) return known;
-      lines.push(`\n${name} ${wrapped}`);
-      return wrapped;
+      if (known === undefined) fresh.set(name, wrapped);
+      return known ?? wrapped;
     });
-    if (lines.length > 0) await this.#append(`${lines.join("")}\n`);
+    if (fresh.size > 0) await this.#append(fresh);
     return kept;
   }
 
@@ -97,11 +105,20 @@ export class FileKeyPlace implements KeyPlace {
     this.#seen = "";
   }
 
-  async #append(text: string): Promise<void> {
+  async #append(fresh: ReadonlyMap<string, string>): Promise<void> {
+    const text = `${[...fresh].map(([name, wrapped]) => `\n${name} ${wrapped}`).join("")}\n`;
     const file = await open(keyFileOf(this.#auditFile, this.#period), "a", 0o600);
     try {
+      const before = await file.stat({ bigint: true });
       await file.writeFile(text);
       await file.datasync();
+      const after = await file.stat({ bigint: true });
+      const isOurs = this.#seen === (before.size === 0n ? noFile : seenOf(before));
+      if (!isOurs || after.size !== before.size + BigInt(text.length)) return;
+      // A file that grows by our lines alone is not read again for each.
+      for (const [name, wrapped] of fresh) this.#known.set(name, wrapped);
+      this.#seen = seenOf(after);
+      this.#grown = true;
     } finally {
       await file.close();
     }
@@ -114,11 +131,15 @@ export class FileKeyPlace implements KeyPlace {
       if (error.code !== "ENOENT") throw error;
       return undefined;
     });
-    const seen = found === undefined ? "none" : [found.ino, found.size, found.mtimeNs].join();
-    if (seen === this.#seen) return;
+    const seen = found === undefined ? noFile : seenOf(found);
+    // A key that was deleted in the very moment of our own lines is missed until then.
+    const isOld = this.#grown && performance.now() - this.#readMono > readAgainMs;
+    if (seen === this.#seen && !isOld) return;
     this.#known.clear();
     for (const { name, wrapped } of await readKeyFile(path)) this.#known.set(name, wrapped);
     this.#seen = seen;
+    this.#grown = false;
+    this.#readMono = performance.now();
   }
 }
 

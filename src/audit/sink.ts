@@ -14,6 +14,8 @@ export interface Found {
 export interface Written {
   /** Records up to this one were deleted, for their age or bytes. */
   readonly pruned?: Tail | undefined;
+  /** Why others that are too many or too old are still there. */
+  readonly unpruned?: string;
 }
 
 export interface Sink {

@@ -1,51 +1,14 @@
 // The way of records into the chain: they wait in order, go in batches, and are written one batch at a time. What cannot
 // be written is tried again; what finds no room meanwhile is counted, and the chain says how many.
-import type { Clock, Counter, Logger } from "../plugin-api/contract.ts";
 import { untilLimit } from "../plugin-api/within-limit.ts";
 import { Chain, type Tail } from "./chain.ts";
-import type { HeadBoard } from "./head-board.ts";
 import { Insistence } from "./insistence.ts";
-import type { AuditKey } from "./key.ts";
 import { Losses } from "./losses.ts";
 import type { AuditEvent, ChangeEvent, SeenHead } from "./record.ts";
-import type { Copy, Found, Sink } from "./sink.ts";
-import { type SubjectKeys, subjectOf } from "./subject-keys.ts";
+import type { Found, Written } from "./sink.ts";
+import { subjectOf } from "./subject-keys.ts";
+import { type TrailLimits, type TrailOptions, usualLimits } from "./trail-options.ts";
 
-export interface TrailOptions {
-  /** Of the chain. */
-  readonly name: string;
-  /** Said in the first record of each start. */
-  readonly facts: Readonly<Record<string, unknown>>;
-  readonly key: AuditKey;
-  readonly subjects: SubjectKeys;
-  readonly sink: Sink;
-  readonly copies: readonly Copy[];
-  /** Where heads are shown to siblings; undefined = nowhere. */
-  readonly heads: HeadBoard | undefined;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly records: (result: "written" | "lost") => Counter;
-  readonly limits?: Partial<TrailLimits>;
-}
-
-export interface TrailLimits {
-  /** Most records that wait. */
-  readonly queued: number;
-  /** For which a record may wait for others to go with it, where nobody waits for it. */
-  readonly delayMs: number;
-  /** Longest wait of an answer for its record. */
-  readonly waitMs: number;
-  readonly retryMs: number;
-  readonly headEveryMs: number;
-}
-
-const usual: TrailLimits = {
-  queued: 8_192,
-  delayMs: 50,
-  waitMs: 2_000,
-  retryMs: 1_000,
-  headEveryMs: 60_000,
-};
 const mostBatch = 256;
 /** Without records a head is written all the same, so that an end that was cut off is seen. */
 const idleHeadMs = 3_600_000;
@@ -84,7 +47,7 @@ export class Trail {
 
   constructor(options: TrailOptions) {
     this.#options = options;
-    this.#limits = { ...usual, ...options.limits };
+    this.#limits = { ...usualLimits, ...options.limits };
     this.#losses = new Losses(options.records("lost"));
     this.#insistence = new Insistence(this.#limits.retryMs);
     this.#heads = setInterval(() => void this.#head(false), this.#limits.headEveryMs).unref();
@@ -173,18 +136,36 @@ export class Trail {
   }
 
   async #run(): Promise<void> {
-    this.#chain ??= await this.#insist(() => this.#open());
+    this.#chain ??= await this.#inTime([], () => this.#insist(() => this.#open()));
     while (this.#queue.length > 0 && this.#chain !== undefined) {
       const entries = this.#queue.splice(0, mostBatch);
-      const batch = await this.#lines(this.#chain, entries);
-      const late = setTimeout(() => this.#late(entries), this.#limits.waitMs);
-      const written = await this.#insist(() => this.#options.sink.write(batch.lines, batch.first), entries);
-      clearTimeout(late);
-      this.#settle(batch, written !== undefined);
-      const { pruned } = written ?? {};
-      if (pruned !== undefined) this.#say("pruned", { of: pruned.chain, to: pruned.seq });
+      const chain = this.#chain;
+      const written = await this.#inTime(entries, () => this.#writeBatch(chain, entries));
       if (written === undefined) return;
     }
+  }
+
+  /** Answers wait no longer than their limit, whatever does not end; the records are written when that is possible. */
+  async #inTime<Result>(entries: readonly Entry[], work: () => Promise<Result>): Promise<Result> {
+    const late = setTimeout(() => this.#fail("no answer in time", entries), this.#limits.waitMs);
+    try {
+      return await work();
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  /** @returns undefined when the trail is closed before that is done */
+  async #writeBatch(chain: Chain, entries: Entry[]): Promise<Written | undefined> {
+    const { sink, logger } = this.#options;
+    const batch = await this.#lines(chain, entries);
+    const written = await this.#insist(() => sink.write(batch.lines, batch.first), entries);
+    this.#settle(batch, written !== undefined);
+    const { pruned, unpruned } = written ?? {};
+    if (pruned !== undefined) this.#say("pruned", { of: pruned.chain, to: pruned.seq });
+    if (unpruned !== undefined)
+      logger.warn({ reason: unpruned }, "old audit files cannot be deleted: they take more and more room");
+    return written;
   }
 
   async #open(): Promise<Chain> {
@@ -266,11 +247,6 @@ export class Trail {
     if (this.#queue.length > this.#limits.queued + mostBatch) return;
     this.#queue.push({ event: { kind, at: this.#options.clock.now(), detail }, settle: undefined });
     this.#wake(true);
-  }
-
-  /** Answers wait no longer; the records are written when that is possible. */
-  #late(entries: readonly Entry[]): void {
-    this.#fail("no answer in time", entries);
   }
 
   #fail(reason: string, entries: readonly Entry[]): void {

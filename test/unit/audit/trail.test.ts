@@ -1,6 +1,19 @@
 // The way of records into their place: together, in order, once; bounded and counted while the place is away.
 import assert from "node:assert/strict";
-import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  rmdirSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { describe, test, type TestContext } from "node:test";
 import { FileSink, filesBefore } from "../../../src/audit/file-sink.ts";
 import { type AuditKey, HeadVerifier } from "../../../src/audit/key.ts";
@@ -11,7 +24,8 @@ import type { AccessEvent } from "../../../src/audit/record.ts";
 import { RedisSink, streamKey } from "../../../src/audit/redis-sink.ts";
 import type { Found, Sink, Written } from "../../../src/audit/sink.ts";
 import { type KeyPlace, SubjectKeys, type WrappedKey } from "../../../src/audit/subject-keys.ts";
-import { Trail, type TrailLimits } from "../../../src/audit/trail.ts";
+import { Trail } from "../../../src/audit/trail.ts";
+import type { TrailLimits } from "../../../src/audit/trail-options.ts";
 import { TrailVerifier, type Verified } from "../../../src/audit/verify.ts";
 import type { Store } from "../../../src/plugin-api/store.ts";
 import { type AuditPlace, auditPlace } from "../../support/audit.ts";
@@ -35,10 +49,12 @@ class TestSink implements Sink {
   readonly lines: string[] = [];
   refusing = false;
   held: Promise<void> | undefined = undefined;
+  heldOpen: Promise<void> | undefined = undefined;
   writes = 0;
 
-  open(): Promise<Found> {
-    return Promise.resolve({});
+  async open(): Promise<Found> {
+    await this.heldOpen;
+    return {};
   }
 
   async write(lines: readonly string[]): Promise<Written> {
@@ -57,11 +73,13 @@ class TestSink implements Sink {
 class TestKeyPlace implements KeyPlace {
   readonly kept = new Map<string, string>();
   away = false;
+  held: Promise<void> | undefined = undefined;
 
-  obtain(_period: string, offered: readonly WrappedKey[]): Promise<readonly string[]> {
-    if (this.away) return Promise.reject(new Error("away"));
+  async obtain(_period: string, offered: readonly WrappedKey[]): Promise<readonly string[]> {
+    await this.held;
+    if (this.away) throw new Error("away");
     for (const { name, wrapped } of offered) if (!this.kept.has(name)) this.kept.set(name, wrapped);
-    return Promise.resolve(offered.map(({ name }) => this.kept.get(name) as string));
+    return offered.map(({ name }) => this.kept.get(name) as string);
   }
 }
 
@@ -108,6 +126,10 @@ async function verified(place: AuditPlace, nowMs = startedAt): Promise<Verified>
   for await (const line of fileLines(place.file)) verifier.add(line);
   return verifier.end();
 }
+
+/** What is raced with something that should not take so long. */
+const late = (ms: number): Promise<string> =>
+  new Promise((resolve) => void setTimeout(() => resolve("too late"), ms).unref());
 
 const parsed = (lines: readonly string[]): Record<string, unknown>[] =>
   lines.map((line) => JSON.parse(line) as Record<string, unknown>);
@@ -171,6 +193,24 @@ describe("a trail", () => {
     await eventually("both", () => sink.lines.length === 3);
     assert.equal(trail.writes, true);
   });
+
+  for (const what of ["place that does not open", "place of keys that does not answer"])
+    test(`lets no answer wait longer than its limit for a ${what}`, async (t) => {
+      using place = auditPlace();
+      const sink = new TestSink();
+      const keys = new TestKeyPlace();
+      const hold = Promise.withResolvers<void>();
+      if (what === "place that does not open") sink.heldOpen = hold.promise;
+      else keys.held = hold.promise;
+      const { trail } = sceneOf(t, place.key, sink, { place: keys, limits: { waitMs: 20 } });
+      t.after(() => hold.resolve());
+      assert.equal(await Promise.race([trail.write(access("a")), late(2_000)]), false);
+      assert.equal(trail.writes, false);
+      assert.equal(await trail.write(access("b")), false);
+      hold.resolve();
+      await eventually("the records", () => trail.writes && sink.lines.some((line) => /"access"/.test(line)));
+      assert.equal(await trail.write(access("c")), true);
+    });
 
   test("whose subjects' keys cannot be kept records on, but lets no answer go for it", async (t) => {
     using place = auditPlace();
@@ -258,6 +298,60 @@ describe("files of a trail", () => {
     assert.equal(await trail.write(access("a")), true);
     await trail.close(1_000);
     assert.match((await verified(place)).findings[0]?.problem ?? "", /records 1 to \d+ are missing/);
+  });
+
+  test("that cannot be deleted do not have lines twice, and are told of", async (t) => {
+    using place = auditPlace();
+    // What cannot be read as a file stands for one that may not be deleted.
+    const old = `${place.file}.20200101T000000000Z`;
+    mkdirSync(old);
+    utimesSync(old, new Date("2020-01-01"), new Date("2020-01-01"));
+    const newest = `${place.file}.20200102T000000000Z`;
+    writeFileSync(newest, "");
+    const clock = { nowMs: startedAt };
+    const { trail, said } = sceneOf(t, place.key, fileSink(place, clock), { clock });
+    assert.equal(await trail.write(access("a")), true);
+    assert.equal(await trail.write(access("b")), true);
+    await trail.close(1_000);
+    assert.deepEqual(said, ["old audit files cannot be deleted: they take more and more room"]);
+    rmdirSync(old);
+    const { findings, records } = await verified(place);
+    assert.deepEqual([findings, records], [[], 4]);
+  });
+
+  test("that were renamed are begun anew; in the place of another file nothing is written", async (t) => {
+    using place = auditPlace();
+    const clock = { nowMs: startedAt };
+    const { trail, said } = sceneOf(t, place.key, fileSink(place, clock), { clock });
+    assert.equal(await trail.write(access("a")), true);
+    renameSync(place.file, `${place.file}.1`);
+    assert.equal(await trail.write(access("b")), true);
+    assert.deepEqual(
+      place.records().map(({ seq }) => seq),
+      [3],
+    );
+    copyFileSync(place.file, `${place.file}.2`);
+    renameSync(`${place.file}.2`, place.file);
+    assert.equal(await trail.write(access("c")), false);
+    assert.match(said.join("\n"), /cannot be written/);
+    assert.equal(place.records().length, 1);
+  });
+
+  test("of keys are read once as they grow, and again when somebody else has changed them", async () => {
+    using place = auditPlace();
+    const keys = new FileKeyPlace(place.file, 40 * 86_400_000);
+    const file = keyFileOf(place.file, "2026-03");
+    const offer = (letter: string): WrappedKey => ({ name: "ann", wrapped: letter.repeat(80) });
+    assert.deepEqual(await keys.obtain("2026-03", [offer("a")]), ["a".repeat(80)]);
+    // Changed so that nothing but reading shows it.
+    const text = readFileSync(file, "utf8");
+    const reference = `${file}.times`;
+    execFileSync("touch", ["-r", file, reference]);
+    writeFileSync(file, text.replaceAll(/[a-z ]/g, " "));
+    execFileSync("touch", ["-r", reference, file]);
+    assert.deepEqual(await keys.obtain("2026-03", [offer("b")]), ["a".repeat(80)]);
+    appendFileSync(file, "\n");
+    assert.deepEqual(await keys.obtain("2026-03", [offer("c")]), ["c".repeat(80)]);
   });
 
   test("whose end is no record are put aside, and the chain says that it begins after them", async (t) => {
