@@ -100,6 +100,16 @@ describe("a client that speaks HTTP/2 in clear", () => {
     await sidecar.line(({ path }) => path === "/many/299");
   });
 
+  test("has many requests in a row on one connection: what was answered is not taken back", async () => {
+    const own = http2.connect(sidecar.url);
+    for (let i = 0; i < 300; i += 1) {
+      const [method, body] = i % 2 === 0 ? ["GET", ""] : ["POST", "x"];
+      const { status } = await ask(own, { ":path": "/row", ":method": method }, body);
+      assert.equal(status, 200);
+    }
+    own.destroy();
+  });
+
   test("is refused as one of HTTP/1.1 is", async () => {
     assert.equal((await ask(session, { ":path": "/../../etc" })).status, 400);
     assert.equal((await ask(session, { ":path": "/a%00" })).status, 400);

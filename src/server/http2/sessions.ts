@@ -184,6 +184,9 @@ export class Http2Sessions {
     }
     open.streams += 1;
     clearTimeout(open.idle);
+    const head = http2Head(raw, stream.endAfterHeaders);
+    // Before what follows: its own look at the close says whether its response was through.
+    const server = new Http2ServerStream(stream, open.connection, head);
     stream.once("close", () => {
       open.streams -= 1;
       this.#requests.give(open.client, 1);
@@ -193,8 +196,6 @@ export class Http2Sessions {
       }
       if (server.takenBack) this.#left(open);
     });
-    const head = http2Head(raw, stream.endAfterHeaders);
-    const server = new Http2ServerStream(stream, open.connection, head);
     const tooLarge = sizeOf(raw) > this.#options.maxHeaderBytes;
     const flaw = tooLarge
       ? new GatewayError("fields_too_large", "The request head is too large.")
