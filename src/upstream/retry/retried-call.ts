@@ -49,6 +49,8 @@ export class RetriedCall implements UpstreamCall, UpstreamHandler, WaitingCall {
   #head: Head | undefined = undefined;
   #cancelTimer: (() => void) | undefined = undefined;
   #awaitsDrain = false;
+  /** The client waits for no 100: it was told to go on, or has gone on without. */
+  #goesOn = false;
 
   constructor(parts: RetryParts, request: UpstreamRequest, handler: UpstreamHandler, kind: CallKind) {
     this.#parts = parts;
@@ -73,6 +75,7 @@ export class RetriedCall implements UpstreamCall, UpstreamHandler, WaitingCall {
 
   write(chunk: Buffer): boolean {
     if (this.#state === "over") return true;
+    this.#goesOn = true;
     const call = this.#call;
     if (this.#state !== "answered") this.#body?.add(chunk, call === undefined);
     if (call?.write(chunk) === true) return true;
@@ -97,8 +100,9 @@ export class RetriedCall implements UpstreamCall, UpstreamHandler, WaitingCall {
   }
 
   onInterim(status: number, fields: readonly string[]): void {
-    // The client has been told to go on, or has gone on.
-    if (status !== 100 || this.#tries === 1) this.#handler.onInterim(status, fields);
+    if (status === 100 && this.#goesOn) return;
+    this.#goesOn ||= status === 100;
+    this.#handler.onInterim(status, fields);
   }
 
   onHead(status: number, text: string, fields: readonly string[]): void {

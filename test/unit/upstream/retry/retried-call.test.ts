@@ -264,8 +264,8 @@ test("the budget bounds what is repeated, over all calls", async () => {
 test("a streamed body is kept as far as it may be, and sent again with what comes meanwhile", () => {
   const scene = new Scene();
   scene.ask({ method: "PUT", body: "stream" });
-  scene.call?.write(Buffer.from("one "));
   scene.last.handler.onInterim(100, []);
+  scene.call?.write(Buffer.from("one "));
   scene.last.fail("upstream_reset");
   assert.equal(scene.call?.write(Buffer.from("two ")), false);
   scene.time.pass(100);
@@ -279,6 +279,19 @@ test("a streamed body is kept as far as it may be, and sent again with what come
   scene.time.pass(100);
   assert.deepEqual([scene.last.body, scene.last.ended], ["one two 3", true]);
   assert.equal(scene.told.at(-1), "retry reset");
+});
+
+test("a client that waits to be told to send its body is told by whichever try does so first, once", () => {
+  const scene = new Scene();
+  scene.ask({ method: "PUT", body: "stream" });
+  scene.last.fail("upstream_reset");
+  scene.time.pass(100);
+  scene.last.handler.onInterim(100, []);
+  assert.deepEqual(scene.told, ["retry reset", "interim 100"]);
+  scene.last.fail("upstream_reset");
+  scene.time.pass(100);
+  scene.last.handler.onInterim(100, []);
+  assert.deepEqual(scene.told, ["retry reset", "interim 100", "retry reset"]);
 });
 
 test("a body past the limit, or that there is no memory for, is not sent twice", async () => {
