@@ -11,6 +11,17 @@ const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM, NGHTTP2_FLAG_E
 /** A response that nobody wants any more is read for so long, where it may not be taken back. */
 const drainMs = 10_000;
 
+/** Its caller would not wait any longer (`grpc-timeout`). */
+export class CallerDeadline extends Error {
+  override readonly name = "CallerDeadline";
+  readonly limitMs: number;
+
+  constructor(limitMs: number) {
+    super(`the caller gave it ${limitMs} ms`);
+    this.limitMs = limitMs;
+  }
+}
+
 /** Who has the session that carries it. */
 export interface CallOwner {
   /** It is over. @param call its stream was never looked at by the service: it may be sent again */
@@ -50,7 +61,9 @@ export class Http2Call implements UpstreamCall {
     this.#isGrpc = isGrpcType(fieldOf(request.fields, "content-type"));
     const limitMs = this.#isGrpc ? parseGrpcTimeout(fieldOf(request.fields, "grpc-timeout")) : undefined;
     this.#deadline =
-      limitMs === undefined ? undefined : setTimeout(() => this.#late(), Math.min(limitMs, 2 ** 31 - 1));
+      limitMs === undefined
+        ? undefined
+        : setTimeout(() => this.#late(new CallerDeadline(limitMs)), Math.min(limitMs, 2 ** 31 - 1));
   }
 
   get over(): boolean {
@@ -235,11 +248,11 @@ export class Http2Call implements UpstreamCall {
     this.handler.onDrain();
   }
 
-  #late(): void {
+  #late(cause?: CallerDeadline): void {
     if (this.#over) return;
     const stream = this.#stream;
     this.#owner.silent(this);
-    this.fail(new GatewayError("upstream_timeout", "The service did not answer in time."));
+    this.fail(new GatewayError("upstream_timeout", "The service did not answer in time.", { cause }));
     if (stream === undefined) this.#owner.forget(this);
     else this.#takeBack(stream);
   }

@@ -1,5 +1,7 @@
 // Upstreams with several endpoints: real services that die, fail, come back, and what callers and operators see of it.
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect } from "node:http2";
 import { test } from "node:test";
 import { startSidecar, type TestSidecar } from "../../src/testing/sidecar.ts";
 import { eventually } from "../support/redis.ts";
@@ -92,6 +94,31 @@ test("an endpoint that answers 500 is left out after five, and comes back", asyn
   assert.equal(failures, 5);
   ill = false;
   await eventually("it is back", async () => "s1" in (await spread(sidecar, 5)));
+});
+
+test("a caller of gRPC that does not wait takes no endpoint out", async () => {
+  const silent = new RestartingService("h2c", () => {});
+  const other = new RestartingService("h2c", () => {});
+  await Promise.all([silent.start(), other.start()]);
+  await using sidecar = await sidecarOver(
+    [silent, other],
+    { outlier: { consecutiveFailures: 1 } },
+    { upstreamProtocol: "h2c" },
+  );
+  const session = connect(sidecar.url);
+  const stream = session.request({
+    ":method": "POST",
+    ":path": "/shop.Orders/Get",
+    "content-type": "application/grpc",
+    "grpc-timeout": "50m",
+    te: "trailers",
+  });
+  stream.end(Buffer.alloc(5));
+  const [head] = (await once(stream, "response")) as [Record<string, string>];
+  assert.equal(head["grpc-status"], "4");
+  assert.deepEqual([await up(sidecar, silent), await up(sidecar, other)], ["1", "1"]);
+  session.destroy();
+  for (const each of [silent, other]) each.stop();
 });
 
 test("health checks take an endpoint out before callers notice, and bring it back", async () => {

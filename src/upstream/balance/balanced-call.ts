@@ -1,5 +1,6 @@
 // An exchange with one endpoint of several: how it ends is noted there.
 import type { GatewayError } from "../../plugin-api/errors.ts";
+import { CallerDeadline } from "../http2-call.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "../transport.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Outliers } from "./outliers.ts";
@@ -78,7 +79,11 @@ export class BalancedCall implements UpstreamCall, UpstreamHandler {
   }
 }
 
+/** What no answer within a shorter deadline of the caller's says of an endpoint is nothing: any caller could take one out. */
+const tellingDeadlineMs = 1_000;
+
 /** What is wrong with the request, or with us, is not the endpoint's. */
-export function noteFailure({ code }: GatewayError, endpoint: Endpoint, outliers: Outliers): void {
+export function noteFailure({ code, cause }: GatewayError, endpoint: Endpoint, outliers: Outliers): void {
+  if (cause instanceof CallerDeadline && cause.limitMs < tellingDeadlineMs) return;
   if (code.startsWith("upstream_")) outliers.failed(endpoint);
 }

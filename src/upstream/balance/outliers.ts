@@ -31,9 +31,10 @@ export class Outliers {
 
   failed(endpoint: Endpoint): void {
     const { consecutiveFailures, baseEjectionMs, maxEjectionMs } = this.#rules;
+    // What was under way when it was left out does not count again when it is back.
+    if (endpoint.ejected) return;
     endpoint.failures += 1;
-    if (consecutiveFailures === 0 || endpoint.failures < consecutiveFailures) return;
-    if (endpoint.ejected || !this.#mayEject()) return;
+    if (consecutiveFailures === 0 || endpoint.failures < consecutiveFailures || !this.#mayEject()) return;
     const forMs = Math.min(maxEjectionMs, baseEjectionMs * 2 ** Math.min(endpoint.ejections, 30));
     endpoint.ejections += 1;
     endpoint.lastEjectionMs = forMs;

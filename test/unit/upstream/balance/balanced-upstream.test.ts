@@ -6,6 +6,7 @@ import { createMetrics } from "../../../../src/telemetry/metrics.ts";
 import type { Address } from "../../../../src/upstream/balance/addresses.ts";
 import { noteFailure } from "../../../../src/upstream/balance/balanced-call.ts";
 import { BalancedUpstreams } from "../../../../src/upstream/balance/balanced-upstreams.ts";
+import { CallerDeadline } from "../../../../src/upstream/http2-call.ts";
 import { Endpoint } from "../../../../src/upstream/balance/endpoint.ts";
 import { HashRing } from "../../../../src/upstream/balance/hash-ring.ts";
 import { Outliers } from "../../../../src/upstream/balance/outliers.ts";
@@ -247,9 +248,27 @@ describe("outliers", () => {
     });
     for (const code of ["overloaded", "internal_error", "malformed_request"] as const)
       noteFailure(new GatewayError(code, ""), one as Endpoint, outliers);
+    const late = (limitMs: number): GatewayError =>
+      new GatewayError("upstream_timeout", "", { cause: new CallerDeadline(limitMs) });
+    noteFailure(late(999), one as Endpoint, outliers);
     assert.deepEqual(told, []);
     noteFailure(new GatewayError("upstream_timeout", ""), one as Endpoint, outliers);
+    noteFailure(late(1_000), two as Endpoint, outliers);
     assert.deepEqual(told, ["a"]);
+    assert.equal(two?.failures, 1);
+  });
+
+  test("what was under way when it was left out does not count when it is back", () => {
+    const scene = new Scene({ endpoints: endpoints("a", "b") });
+    for (let i = 0; i < 10; i += 1) scene.ask("stays", { tried: ["b"] });
+    const { calls } = scene.at("a");
+    for (const call of calls) call.fail();
+    assert.deepEqual([calls.length, scene.logged.length], [10, 1]);
+    scene.time.pass(1_000);
+    for (let i = 0; i < 4; i += 1) scene.ask(500, { tried: ["b"] });
+    assert.equal(scene.logged.length, 2);
+    scene.ask(500, { tried: ["b"] });
+    assert.equal(scene.logged.length, 3);
   });
 
   test("at most half of them at a time, and never the only one", () => {
