@@ -97,8 +97,8 @@ test("an endpoint that answers 500 is left out after five, and comes back", asyn
 });
 
 test("a caller of gRPC that does not wait takes no endpoint out", async () => {
-  const silent = new RestartingService("h2c", () => {});
-  const other = new RestartingService("h2c", () => {});
+  await using silent = new RestartingService("h2c", () => {});
+  await using other = new RestartingService("h2c", () => {});
   await Promise.all([silent.start(), other.start()]);
   await using sidecar = await sidecarOver(
     [silent, other],
@@ -115,10 +115,9 @@ test("a caller of gRPC that does not wait takes no endpoint out", async () => {
   });
   stream.end(Buffer.alloc(5));
   const [head] = (await once(stream, "response")) as [Record<string, string>];
+  session.destroy();
   assert.equal(head["grpc-status"], "4");
   assert.deepEqual([await up(sidecar, silent), await up(sidecar, other)], ["1", "1"]);
-  session.destroy();
-  for (const each of [silent, other]) each.stop();
 });
 
 test("health checks take an endpoint out before callers notice, and bring it back", async () => {

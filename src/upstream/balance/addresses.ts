@@ -1,5 +1,7 @@
 // The addresses behind an endpoint's name, looked up again when the answer is too old.
+import { NODATA, NOTFOUND } from "node:dns";
 import { Resolver } from "node:dns/promises";
+import { isIP } from "node:net";
 import { ClosedAddress, isClosedAddress } from "../../language/closed-addresses.ts";
 import type { Time } from "../time.ts";
 
@@ -9,8 +11,14 @@ export interface Address {
   readonly ttl: number;
 }
 
-/** Rejects when there is no answer. */
-export type Resolve = (name: string) => Promise<readonly Address[]>;
+export interface Answer {
+  readonly found: readonly Address[];
+  /** The version of IP that there was no answer for: not even that there is none. */
+  readonly unanswered: 4 | 6 | undefined;
+}
+
+/** Rejects when there is no answer for either version of IP. */
+export type Resolve = (name: string) => Promise<Answer>;
 
 /** Of one name; what more there is, is not asked. */
 const mostAddresses = 64;
@@ -19,19 +27,24 @@ const mostMs = 300_000;
 const afterFailureMs = 5_000;
 
 /** Asks the DNS, which says how long its answer is good for; no search list, no hosts file. */
-export function createResolve(): Resolve {
-  const resolver = new Resolver({ timeout: 2_000, tries: 2 });
+export function createResolve(
+  resolver: Pick<Resolver, "resolve4" | "resolve6"> = new Resolver({ timeout: 2_000, tries: 2 }),
+): Resolve {
   return async (name) => {
     const answers = await Promise.allSettled([
       resolver.resolve4(name, { ttl: true }),
       resolver.resolve6(name, { ttl: true }),
     ]);
-    const [first] = answers;
+    const [first, second] = answers;
     const found = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
     if (found.length === 0) throw first.status === "rejected" ? first.reason : new Error("no address");
-    return found;
+    return { found, unanswered: isUnanswered(first) ? 4 : isUnanswered(second) ? 6 : undefined };
   };
 }
+
+const noneCodes: ReadonlySet<string> = new Set([NODATA, NOTFOUND]);
+const isUnanswered = (answer: PromiseSettledResult<unknown>): boolean =>
+  answer.status === "rejected" && !noneCodes.has((answer.reason as { code: string }).code);
 
 export interface AddressEvents {
   /** Others than before, in order, each once; never none. */
@@ -45,7 +58,7 @@ export class NameWatch {
   readonly #resolve: Resolve;
   readonly #time: Time;
   readonly #events: AddressEvents;
-  #last = "";
+  #last: readonly string[] = [];
   #stopped = false;
   #cancelTimer: (() => void) | undefined = undefined;
 
@@ -66,12 +79,14 @@ export class NameWatch {
   async #look(): Promise<void> {
     let afterMs = afterFailureMs;
     try {
-      const found = await this.#resolve(this.#name);
+      const { found, unanswered } = await this.#resolve(this.#name);
       if (this.#stopped) return;
       // As with every name: one answer that is closed spoils them all.
       if (found.some(({ address }) => isClosedAddress(address))) throw new ClosedAddress();
-      if (found.length > 0) afterMs = Math.min(...found.map(({ ttl }) => ttl)) * 1_000;
-      this.#take([...new Set(found.map(({ address }) => address))].toSorted().slice(0, mostAddresses));
+      if (found.length > 0 && unanswered === undefined)
+        afterMs = Math.min(...found.map(({ ttl }) => ttl)) * 1_000;
+      const kept = this.#last.filter((address) => isIP(address) === unanswered);
+      this.#take([...new Set([...kept, ...found.map(({ address }) => address)])]);
     } catch (error) {
       if (this.#stopped) return;
       this.#events.failed(error);
@@ -82,10 +97,10 @@ export class NameWatch {
     );
   }
 
-  #take(addresses: readonly string[]): void {
-    const text = addresses.join();
-    if (text === "" || text === this.#last) return;
-    this.#last = text;
+  #take(all: readonly string[]): void {
+    const addresses = all.toSorted().slice(0, mostAddresses);
+    if (addresses.length === 0 || addresses.join() === this.#last.join()) return;
+    this.#last = addresses;
     this.#events.found(addresses);
   }
 }

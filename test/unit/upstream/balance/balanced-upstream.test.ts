@@ -1,9 +1,10 @@
 // Which of several endpoints a request goes to, and which are left out, on a clock that stands still.
 import assert from "node:assert/strict";
+import type { Resolver } from "node:dns/promises";
 import { describe, test } from "node:test";
 import { Fields, GatewayError } from "../../../../src/plugin-api/contract.ts";
 import { createMetrics } from "../../../../src/telemetry/metrics.ts";
-import type { Address } from "../../../../src/upstream/balance/addresses.ts";
+import { type Address, createResolve } from "../../../../src/upstream/balance/addresses.ts";
 import { noteFailure } from "../../../../src/upstream/balance/balanced-call.ts";
 import { BalancedUpstreams } from "../../../../src/upstream/balance/balanced-upstreams.ts";
 import { CallerDeadline } from "../../../../src/upstream/http2-call.ts";
@@ -29,6 +30,7 @@ class Scene {
   readonly spec: BalancedSpec;
   readonly transport: UpstreamTransport;
   addresses: readonly Address[] = [];
+  unanswered: 4 | 6 | undefined;
   looked = 0;
 
   constructor(given: Partial<BalancedSpec>, zone?: string) {
@@ -51,7 +53,7 @@ class Scene {
       resolve: async () => {
         this.looked += 1;
         if (this.addresses.length === 0) throw new Error("no answer");
-        return this.addresses;
+        return { found: this.addresses, unanswered: this.unanswered };
       },
     });
     const outlier = {
@@ -395,6 +397,42 @@ describe("names", () => {
       assert.deepEqual(Object.keys(scene.spread(10)), ["orders.internal@10.0.0.1"]);
     }
     assert.match(scene.logged.at(-1) ?? "", /its last addresses are kept/);
+  });
+
+  test("of a version of IP that there is no answer for, the last ones stay, and it is asked again soon", async () => {
+    const scene = new Scene(spec);
+    await settled();
+    scene.addresses = found("10.0.0.1", "fd00::1");
+    scene.time.pass(5_000);
+    await settled();
+    const kept = scene.at("orders.internal@10.0.0.1");
+    scene.addresses = found("fd00::2");
+    scene.unanswered = 4;
+    scene.time.pass(30_000);
+    await settled();
+    const names = ["orders.internal@10.0.0.1", "orders.internal@fd00::2"];
+    assert.deepEqual(Object.keys(scene.spread(50)).toSorted(), names);
+    assert.equal(scene.at("orders.internal@10.0.0.1"), kept);
+    scene.unanswered = undefined;
+    scene.time.pass(5_000);
+    await settled();
+    assert.deepEqual(Object.keys(scene.spread(50)), ["orders.internal@fd00::2"]);
+  });
+
+  test("that there is none is an answer, that the DNS failed is not", async () => {
+    const fails = (code: string) => () => Promise.reject(Object.assign(new Error(code), { code }));
+    const address = { address: "fd00::1", ttl: 30 };
+    const resolve6 = (async () => [address]) as unknown as Resolver["resolve6"];
+    for (const [code, unanswered] of [
+      ["ENODATA", undefined],
+      ["ENOTFOUND", undefined],
+      ["ESERVFAIL", 4],
+      ["ETIMEOUT", 4],
+    ] as const) {
+      const resolve = createResolve({ resolve4: fails(code), resolve6 });
+      assert.deepEqual(await resolve("orders.internal"), { found: [address], unanswered });
+      await assert.rejects(createResolve({ resolve4: fails(code), resolve6: fails(code) })("x"), { code });
+    }
   });
 
   test("an answer that is good for no time is not asked for all the time", async () => {
