@@ -162,7 +162,11 @@ export class Trail {
     const written = await this.#insist(() => sink.write(batch.lines, batch.first), entries);
     this.#settle(batch, written !== undefined);
     const { pruned, unpruned } = written ?? {};
-    if (pruned !== undefined) this.#say("pruned", { of: pruned.chain, to: pruned.seq });
+    if (pruned !== undefined) {
+      this.#say("pruned", { of: pruned.chain, to: pruned.seq });
+      // It counts once it is signed.
+      void this.#head(false);
+    }
     if (unpruned !== undefined)
       logger.warn({ reason: unpruned }, "old audit files cannot be deleted: they take more and more room");
     return written;

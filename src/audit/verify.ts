@@ -46,6 +46,8 @@ export interface Verified {
   readonly findings: readonly Finding[];
 }
 
+/** By so much clocks may differ: a record of later than now was made up, or written by a wrong one. */
+const aheadMs = 150_000;
 /** A head is signed each minute while there are records; so long its absence is no sign of anything. */
 const headLateMs = 150_000;
 /** Without records there is one an hour. */
@@ -60,6 +62,8 @@ interface ChainState {
   signedTo: number;
   /** Whether the last record is a head that says that no more follow. */
   closed: boolean;
+  /** Chains that are said to be deleted, and up to which record, since the last head: anybody can write that behind it. */
+  readonly pruned: [chain: string, to: number][];
   /** Hashes of heads, by number. */
   readonly heads: Map<number, string>;
 }
@@ -69,8 +73,9 @@ export class TrailVerifier {
   readonly #chains = new Map<string, ChainState>();
   readonly #anchors: Anchor[];
   readonly #findings: Finding[] = [];
-  /** Up to which record a chain says that it was deleted. */
+  /** Up to which record a chain is said to be deleted. */
   readonly #pruned = new Map<string, number>();
+  readonly #after: Anchor[] = [];
   #records = 0;
 
   constructor(options: VerifyOptions) {
@@ -92,7 +97,7 @@ export class TrailVerifier {
     if (before !== undefined) this.#follows(before, record, where);
     if (record["kind"] === "head") this.#head(record, { text, where }, own, state);
     else state.closed = false;
-    if (record["kind"] === "pruned") this.#pruned.set(String(record["of"]), Number(record["to"]));
+    if (record["kind"] === "pruned") state.pruned.push([String(record["of"]), Number(record["to"])]);
     this.#anchorAfter(record);
     Object.assign(state, { seq: record.seq, hash: own, where, atMs: Date.parse(String(record["at"])) });
   }
@@ -101,6 +106,7 @@ export class TrailVerifier {
   end(): Verified {
     for (const [chain, state] of this.#chains) this.#judgeEnds(chain, state);
     for (const anchor of this.#anchors) this.#judgeAnchor(anchor);
+    for (const anchor of this.#after) this.#judgeAfter(anchor);
     const chains = [...this.#chains].map(([chain, { first, seq, signedTo }]) => ({
       chain,
       from: first.seq,
@@ -123,6 +129,7 @@ export class TrailVerifier {
       atMs: 0,
       signedTo: 0,
       closed: false,
+      pruned: [],
       heads: new Map(),
     };
     this.#chains.set(chain, state);
@@ -157,7 +164,7 @@ export class TrailVerifier {
     if (valid === undefined)
       this.#find(place, `head is signed with a key that is not among those given (kid ${kid.slice(0, 64)})`);
     else if (!valid) this.#find(place, "head has no valid signature: it, or a record before it, was changed");
-    else state.signedTo = record.seq;
+    else this.#signed(state, record.seq);
     state.closed = record["last"] === true;
     state.heads.set(record.seq, own);
     if (valid !== true || !Array.isArray(record["seen"])) return;
@@ -167,24 +174,32 @@ export class TrailVerifier {
     }
   }
 
+  #signed(state: ChainState, seq: number): void {
+    state.signedTo = seq;
+    for (const [chain, to] of state.pruned)
+      this.#pruned.set(chain, Math.max(to, this.#pruned.get(chain) ?? 0));
+    state.pruned.length = 0;
+  }
+
   /** A chain that goes on from another one names its end. */
   #anchorAfter(record: ReadRecord & Place): void {
     if (record["kind"] !== "start" || !Array.isArray(record["after"])) return;
     const [chain, seq, hash] = record["after"] as unknown[];
     const by = `record ${record.seq} of ${record.chain}`;
-    this.#anchors.push({ chain: String(chain), seq: Number(seq), hash: String(hash), by });
+    this.#after.push({ chain: String(chain), seq: Number(seq), hash: String(hash), by });
   }
 
   #judgeEnds(chain: string, state: ChainState): void {
     const { first, seq, where, atMs, signedTo, closed } = state;
-    const prunedTo = this.#pruned.get(chain) ?? 0;
-    if (first.seq > 1 && this.#options.trimmed !== true && prunedTo < first.seq - 1)
+    if (first.seq > 1 && this.#options.trimmed !== true && (this.#pruned.get(chain) ?? 0) < first.seq - 1)
       this.#find(
         { where: first.where, chain, seq: first.seq },
-        `records 1 to ${first.seq - 1} are missing, and no record says that they were deleted by age or number`,
+        `records 1 to ${first.seq - 1} are missing, and no signed record says that they were deleted by age or number`,
       );
     const age = this.#options.nowMs - atMs;
-    if (signedTo < seq && !(age < headLateMs))
+    if (age < -aheadMs)
+      this.#find({ where, chain, seq }, "is of a time to come: it was made up, or a clock was wrong");
+    else if (signedTo < seq && !(age < headLateMs))
       this.#find(
         { where, chain, seq },
         `no signed head covers records ${signedTo + 1} to ${seq}: they prove nothing, and more may have followed`,
@@ -193,6 +208,17 @@ export class TrailVerifier {
       this.#find(
         { where, chain, seq },
         "the trail ends here and was not closed: later records may have been removed",
+      );
+  }
+
+  /** Of a chain that is not there at all, another one's start is the only trace. */
+  #judgeAfter(anchor: Anchor): void {
+    const { chain, seq, by } = anchor;
+    if (this.#chains.has(chain)) this.#judgeAnchor(anchor);
+    else if (this.#options.trimmed !== true && (this.#pruned.get(chain) ?? 0) < seq)
+      this.#find(
+        { where: by, chain, seq },
+        `all its records are missing, and no signed record says that they were deleted by age or number; ${by} follows record ${seq}`,
       );
   }
 

@@ -266,7 +266,7 @@ describe("files of a trail", () => {
     // Whoever deletes one more is found.
     rmSync(files[0] as string);
     const [finding] = (await verified(place)).findings;
-    assert.match(finding?.problem ?? "", /are missing, and no record says that they were deleted/);
+    assert.match(finding?.problem ?? "", /are missing, and no signed record says that they were deleted/);
     rmSync(files[3] as string);
     assert.match((await verified(place)).findings[0]?.problem ?? "", /before it are missing/);
   });

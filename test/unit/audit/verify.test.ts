@@ -192,6 +192,54 @@ describe("a trail", () => {
     assert.deepEqual(verifyTrail([...place(lines), ...place([head], "pod-2.jsonl")], options).findings, []);
   });
 
+  test("is not made whole by what somebody writes behind its last head", () => {
+    const soon = { ...options, nowMs: startedAt + 40_000 };
+    const problems = (texts: readonly string[], more: VerifyOptions = soon): string =>
+      verifyTrail(place(texts), more)
+        .findings.map(({ problem }) => problem)
+        .join("\n");
+    const behind = (texts: readonly string[], record: Record<string, unknown>): string[] => {
+      const prev = hashOf(texts.at(-1) as string);
+      return [...texts, JSON.stringify({ seq: 33, prev, chain: "pod-1", ...record })];
+    };
+    const at = new Date(soon.nowMs).toISOString();
+    const pruned = { kind: "pruned", of: "pod-1", to: 8, at };
+    const cut = lines.slice(8);
+    assert.match(problems(behind(cut, pruned)), /records 1 to 8 are missing/);
+    const other = { seq: 1, prev: "", chain: "pod-2", ...pruned };
+    assert.match(problems([...cut, JSON.stringify(other)]), /records 1 to 8 are missing/);
+    const made = { kind: "access", decision: "allowed", at: "2099-01-01T00:00:00Z" };
+    assert.match(problems(behind(lines, made), later), /is of a time to come/);
+  });
+
+  test("that follows another one misses it, unless a signed record says that it was deleted", () => {
+    const follows = (signs: boolean, to: number): string[] => {
+      const chain = Chain.begin(key, "pod-2");
+      const after = ["pod-1", 32, hashOf(lines.at(-1) as string)];
+      return [
+        chain.append({ kind: "start", at: startedAt, detail: { after } }),
+        chain.append({ kind: "pruned", at: startedAt, detail: { of: "pod-1", to } }),
+        ...(signs ? [chain.append({ kind: "head", at: startedAt, detail: { seen: [], last: true } })] : []),
+      ];
+    };
+    const problems = (texts: readonly string[]): string[] =>
+      verifyTrail(place(texts), options).findings.map(({ problem }) => problem);
+    assert.deepEqual(problems(follows(true, 32)), []);
+    assert.deepEqual(problems([...lines, ...follows(true, 0)]), []);
+    assert.match(problems(follows(true, 31)).join(), /all its records are missing/);
+    assert.match(problems(follows(false, 32)).join(), /all its records are missing/);
+  });
+
+  test("has one spelling of a signature", () => {
+    const before = lines.slice(0, -1);
+    const last = lines.at(-1) as string;
+    const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".split("");
+    const spellings = letters
+      .map((letter) => last.replace(/."\}$/, `${letter}"}`))
+      .filter((line) => verifyTrail(place([...before, line]), options).findings.length === 0);
+    assert.deepEqual(spellings, [last]);
+  });
+
   test("that was signed by another key is not taken", () => {
     const { findings } = verifyTrail(place(trail("pod-1", stranger)), options);
     assert.match(findings[0]?.problem ?? "", /key that is not among those given/);
