@@ -1,8 +1,8 @@
-// README.md against the code: its tables, its links, and its commands, which are typed here as they stand there.
+// README.md and deploy/guides/policy.md against the code: their tables, the links of all pages, and their commands, typed here as they stand there.
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -22,10 +22,13 @@ import { eventually, freePort, type RedisServer, startRedis } from "./support/re
 
 const root = join(import.meta.dirname, "..");
 const readme = readFileSync(join(root, "README.md"), "utf8");
+/** Commands and tables are on the one or the other. */
+const pages = readme + readFileSync(join(root, "deploy/guides/policy.md"), "utf8");
 const shell = promisify(execFile);
 
-/** What a terminal has, without the settings of the test run. */
-const env = { PATH: process.env["PATH"], HOME: process.env["HOME"] };
+/** What a terminal has, without the settings of the test run, and where compiled modules are. */
+const { PATH, HOME, NODE_COMPILE_CACHE } = process.env;
+const env = { PATH, HOME, ...(NODE_COMPILE_CACHE && { NODE_COMPILE_CACHE }) };
 
 /** Rows of the table between two marks, or below a heading; the head and the rule under it left out. */
 function tableIn(part: string): string[] {
@@ -35,12 +38,12 @@ function tableIn(part: string): string[] {
     .slice(2);
 }
 const between = (mark: string): string =>
-  readme.split(`<!-- ${mark}:begin -->`)[1]?.split(`<!-- ${mark}:end -->`)[0] ?? "";
+  pages.split(`<!-- ${mark}:begin -->`)[1]?.split(`<!-- ${mark}:end -->`)[0] ?? "";
 const section = (title: string): string => readme.split(`\n## ${title}\n`)[1]?.split("\n## ")[0] ?? "";
 
 /** Lines of the block of commands under this mark, each with what its comment promises. */
 function commandsOf(mark: string): { line: string; shows: string }[] {
-  const block = new RegExp(`<!-- run: ${mark} -->\n\`\`\`sh\n([^]*?)\`\`\``).exec(readme)?.[1] ?? "";
+  const block = new RegExp(`<!-- run: ${mark} -->\n\`\`\`sh\n([^]*?)\`\`\``).exec(pages)?.[1] ?? "";
   return block
     .trim()
     .split("\n")
@@ -97,24 +100,31 @@ describe("tables", () => {
   });
 });
 
-test("every link leads to a file that exists", () => {
-  for (const page of [
-    "README.md",
-    "deploy/README.md",
-    "deploy/guides/observability.md",
-    "plugins/README.md",
-    ".github/CONTRIBUTING.md",
-  ]) {
+/** What GitHub makes of a heading. */
+const anchorOf = (heading: string): string =>
+  heading
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N} _-]/gu, "")
+    .replaceAll(" ", "-");
+
+test("every link leads to a file that exists, and to a heading in it", () => {
+  const globs = ["*.md", ".github/*.md", "{deploy,plugins}/**/*.md"];
+  for (const page of globs.flatMap((glob) => globSync(glob, { cwd: root }))) {
     const text = readFileSync(join(root, page), "utf8");
-    for (const [, target = ""] of text.matchAll(/\]\(([^)#:]+)\)/g)) {
-      assert.ok(existsSync(join(root, dirname(page), target)), `${page}: ${target}`);
+    for (const [, target = "", anchor] of text.matchAll(/\]\(([^)#:]*)(?:#([^)]*))?\)/g)) {
+      const path = target === "" ? page : join(dirname(page), target);
+      assert.ok(existsSync(join(root, path)), `${page}: ${target}`);
+      if (anchor === undefined) continue;
+      const headings = [...readFileSync(join(root, path), "utf8").matchAll(/^#+ (.*)$/gm)];
+      const anchors = headings.map(([, heading = ""]) => anchorOf(heading));
+      assert.ok(anchors.includes(anchor), `${page}: ${target}#${anchor}`);
     }
   }
 });
 
 test("every script that it names is one of the package's", () => {
   const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { scripts: object };
-  for (const [, name = ""] of readme.matchAll(/npm run (?:--silent )?([\w-]+)/g))
+  for (const [, name = ""] of pages.matchAll(/npm run (?:--silent )?([\w-]+)/g))
     assert.ok(name in scripts, name);
 });
 
@@ -215,6 +225,8 @@ describe("with Redis and a service", () => {
   /** What would go on until Ctrl-C comes to an end here; files are in a folder of the test's. */
   const bounded = (line: string): string =>
     line
+      // What npm makes of it, without half a second of npm each; the commands above are typed with it.
+      .replace("npm run --silent outrigger --", `node ${join(root, "src/main.ts")}`)
       .replace(/ --watch| -f\b/, "")
       .replace(/(?<= )(policy|next)(-keys)?\.(yaml|key|json|jws)/g, (name) => join(folder, name));
 
@@ -225,7 +237,7 @@ describe("with Redis and a service", () => {
     // The doctor says no to a service that can be reached past its sidecar, as this one can.
     for (const { line } of commands)
       if (!line.endsWith("check")) await type(`${settings()} ${bounded(line)}`);
-      else await type(`${settings()} ${line} | grep -q Redis`);
+      else await type(`${settings()} ${bounded(line)} | grep -q Redis`);
   });
 
   test("signed policies", async () => {

@@ -1,4 +1,4 @@
-// The results as Markdown, for the terminal and for the README.
+// The results as Markdown, for the terminal and for the pages that show them.
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpuModel } from "./machine.ts";
 import { goals } from "./goals.ts";
@@ -14,22 +14,34 @@ export interface Circumstances {
   readonly shareOfOthers: number;
 }
 
-export function renderReport(
+const ranAs = (command: string): string =>
+  `\`${command}\`, ${new Date().toISOString().slice(0, 10)}, ${cpuModel()}, Node ${process.versions.node}.`;
+
+/** All that was measured, but for the goals. */
+export function renderFigures(
   results: Results,
   scenarios: readonly Scenario[],
   { command, sidecar, shareOfOthers }: Circumstances,
 ): string {
-  const date = new Date().toISOString().slice(0, 10);
   return [
-    `\`${command}\`, ${date}, ${cpuModel()}, Node ${process.versions.node}. The sidecar is ${sidecar}. Medians of rounds in which the contenders take turns, (least–most); ratios are taken within a round, and from the half of the rounds in which other work took least of the machine (on the whole: ${Math.round(shareOfOthers * 100)} %). CPU is user and system time of the contender's own processes. Each has one core, load and service another; latencies are medians of windows of 3 s, without their first second.`,
+    `${ranAs(command)} The sidecar is ${sidecar}. Medians of rounds in which the contenders take turns, (least–most); ratios are taken within a round, and from the half of the rounds in which other work took least of the machine (on the whole: ${Math.round(shareOfOthers * 100)} %). CPU is user and system time of the contender's own processes. Each has one core, load and service another; latencies are medians of windows of 3 s, without their first second.`,
     cpuTable(results, scenarios),
     byteTable(results, scenarios),
     furtherTable(results, scenarios),
-    goalTable(results, scenarios),
     [...results.leftOut, ...results.invalid].map((line) => `- ${line}`).join("\n"),
   ]
     .filter((part) => part !== "")
     .join("\n\n");
+}
+
+/** The goals, and which are met; `more` says where the rest is. */
+export function renderGoals(
+  results: Results,
+  scenarios: readonly Scenario[],
+  { command }: Circumstances,
+  more: string,
+): string {
+  return `${ranAs(command)} ${more}\n\n${goalTable(results, scenarios)}`;
 }
 
 function cpuTable(results: Results, scenarios: readonly Scenario[]): string {
@@ -126,13 +138,11 @@ function number(value: number | undefined, digits: number): string {
   return value === undefined ? "-" : value.toFixed(digits);
 }
 
-const begin = "<!-- bench:begin -->";
-const end = "<!-- bench:end -->";
-
-/** Puts the report between the two marks. Throws when the file lacks them. */
-export function writeInto(file: string, report: string): void {
+/** Puts the text between the marks of this name. Throws when the file lacks them. */
+export function writeInto(file: string, mark: string, body: string): void {
+  const [begin, end] = [`<!-- ${mark}:begin -->`, `<!-- ${mark}:end -->`];
   const text = readFileSync(file, "utf8");
   const [from, to] = [text.indexOf(begin), text.indexOf(end)];
   if (from === -1 || to < from) throw new Error(`${file} has no ${begin} … ${end}`);
-  writeFileSync(file, `${text.slice(0, from + begin.length)}\n${report}\n${text.slice(to)}`);
+  writeFileSync(file, `${text.slice(0, from + begin.length)}\n${body}\n${text.slice(to)}`);
 }

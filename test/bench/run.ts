@@ -10,7 +10,7 @@ import { divideCores, obtainProgram } from "./machine.ts";
 import type { Bench } from "./measure.ts";
 import { createCallers } from "./policies.ts";
 import { start, unlessInterrupted, watchOthers } from "./processes.ts";
-import { renderReport, writeInto } from "./report.ts";
+import { renderFigures, renderGoals, writeInto } from "./report.ts";
 import { Results } from "./results.ts";
 import { scenarios } from "./scenarios.ts";
 
@@ -19,11 +19,12 @@ const usage = `npm run bench -- [options]
   --scenario NAME    only this one; may be given several times
                      ${scenarios.map(({ name }) => name).join(", ")}
   --json FILE        also writes every value of every round
-  --write            puts the report into README.md (not with --scenario)
+  --write            puts the report into deploy/guides/figures.md and README.md (not with --scenario)
   --command LINE     starts the sidecar; by default the bundle, made anew, as the image's ENTRYPOINT does
   --profile FOLDER   sidecars leave their CPU profiles there
 `;
 
+const root = join(import.meta.dirname, "../..");
 const args = process.argv.slice(2);
 
 function say(line: string): void {
@@ -98,10 +99,16 @@ async function bench(): Promise<number> {
     chosen.command === undefined
       ? `the image's bundle, run as its ENTRYPOINT (\`${entrypointIn("").join(" ").replace(" /", " ")} run\`)`
       : `\`${chosen.command}\``;
-  const report = renderReport(results, measured, { command, sidecar, shareOfOthers: shareOfOthers() });
-  process.stdout.write(`${report}\n`);
+  const circumstances = { command, sidecar, shareOfOthers: shareOfOthers() };
+  const figures = renderFigures(results, measured, circumstances);
+  const goals = (more: string): string => renderGoals(results, measured, circumstances, more);
+  process.stdout.write(`${figures}\n\n${goals("")}\n`);
   if (chosen.json !== undefined) writeFileSync(chosen.json, `${JSON.stringify(results, null, 2)}\n`);
-  if (chosen.write) writeInto(join(import.meta.dirname, "../../README.md"), report);
+  if (chosen.write) {
+    const page = "deploy/guides/figures.md";
+    writeInto(join(root, page), "bench", figures);
+    writeInto(join(root, "README.md"), "goals", goals(`[How it is measured, and every figure](${page}).`));
+  }
   return results.invalid.length === 0 ? 0 : 1;
 }
 

@@ -1,9 +1,9 @@
-// The README's table of faults: what a run of the whole catalogue saw.
+// The table of faults in deploy/guides/failures.md: what a run of the whole catalogue saw.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Seen } from "./scenario.ts";
 
-const readme = join(import.meta.dirname, "../../README.md");
+const page = join(import.meta.dirname, "../../deploy/guides/failures.md");
 const begin = "<!-- chaos:begin -->";
 const end = "<!-- chaos:end -->";
 
@@ -18,21 +18,17 @@ function table(results: readonly Seen[]): string {
   return [
     `\`npm run chaos -- --write\`, ${new Date().toISOString().slice(0, 10)}: ${held} of ${results.length} held.`,
     "",
-    "<details><summary>Every fault, what is promised, what was seen</summary>",
-    "",
     "| | fault | promised | seen | |",
     "| --- | --- | --- | --- | --- |",
     ...rows,
-    "",
-    "</details>",
   ].join("\n");
 }
 
-/** @throws Error when the README has no place for it */
+/** @throws Error when the page has no place for it */
 export function writeTable(results: readonly Seen[]): void {
-  const text = readFileSync(readme, "utf8");
+  const text = readFileSync(page, "utf8");
   const [before, rest] = text.split(begin);
   const after = rest?.split(end)[1];
-  if (before === undefined || after === undefined) throw new Error(`no ${begin} … ${end} in README.md`);
-  writeFileSync(readme, `${before}${begin}\n${table(results)}\n${end}${after}`);
+  if (before === undefined || after === undefined) throw new Error(`no ${begin} … ${end} in ${page}`);
+  writeFileSync(page, `${before}${begin}\n${table(results)}\n${end}${after}`);
 }

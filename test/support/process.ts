@@ -21,11 +21,18 @@ export interface Started {
   readonly end: Promise<Finished>;
 }
 
-/** Starts node with these arguments; nothing of this process's environment but PATH is passed on. */
+const passedOn = Object.fromEntries(
+  ["PATH", "NODE_COMPILE_CACHE"].flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value]];
+  }),
+);
+
+/** Starts node with these arguments; of this process's environment only PATH and where compiled modules are is passed on. */
 export function startNode(args: readonly string[], env: Readonly<Record<string, string>> = {}): Started {
   const child = spawn(process.execPath, args, {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { PATH: process.env["PATH"], ...env },
+    env: { ...passedOn, ...env },
   });
   let heard = "";
   child.stdout.on("data", (chunk: Buffer) => (heard += chunk.toString()));

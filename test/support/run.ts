@@ -119,6 +119,8 @@ function findFiles(words: readonly string[]): string[] {
  */
 export async function runFiles(files: readonly string[], limitMs = fileLimitMs): Promise<boolean> {
   process.env["FILE_LIMIT_MS"] = String(limitMs);
+  // Each file and each sidecar is a process that reads the same modules: compiled once, a third of the work is gone.
+  process.env["NODE_COMPILE_CACHE"] ??= join(root, "node_modules/.cache/compiled-tests");
   const events = run({
     files: files.map((file) => join(root, relative(root, file))),
     cwd: root,
