@@ -1,5 +1,5 @@
 // What every exchange shares: limits, clock, and the parts of the proxy it calls. One object, made at start.
-import type { Clock, Logger } from "../plugin-api/contract.ts";
+import type { Clock, Logger, Outcome } from "../plugin-api/contract.ts";
 import type { LiveExchange } from "../runtime/exchange.ts";
 import type { ExchangeRecorder, ExchangeTaps } from "../runtime/live-record.ts";
 import type { ExchangeTracer } from "../runtime/live-trace.ts";
@@ -29,6 +29,10 @@ export interface Inbound {
 export interface RunningTunnel {
   /** Both ways, so far. */
   readonly moved: number;
+  /** From the client. */
+  readonly bytesUp: number;
+  /** How a WebSocket that has ended did; undefined = it is none. */
+  readonly closing: Required<Pick<Outcome, "closeCode" | "closedBy">> | undefined;
   /** The caller may not go on. */
   end(): void;
   /** The process is about to end. */

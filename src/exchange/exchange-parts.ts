@@ -103,14 +103,17 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
   /** What its ends have seen. */
   protected get told(): Pick<
     Outcome,
-    "requestBytes" | "grpcStatus" | "requestMessages" | "responseMessages"
+    "requestBytes" | "grpcStatus" | "requestMessages" | "responseMessages" | "closeCode" | "closedBy"
   > {
     const { messages } = this;
+    const closing = this.tunnel?.closing;
     return {
-      requestBytes: this.body.bytes,
+      requestBytes: this.tunnel?.bytesUp ?? this.body.bytes,
       grpcStatus: this.writer.grpcStatus,
       requestMessages: messages?.request.messages,
       responseMessages: messages?.response.messages,
+      closeCode: closing?.closeCode,
+      closedBy: closing?.closedBy,
     };
   }
 

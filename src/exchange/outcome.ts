@@ -13,6 +13,8 @@ export interface Ending extends Pick<
   | "grpcStatus"
   | "requestMessages"
   | "responseMessages"
+  | "closeCode"
+  | "closedBy"
 > {
   readonly complete: boolean;
   /** Its caller might not go on, or the process ends. */
@@ -25,7 +27,7 @@ export interface Ending extends Pick<
 
 export function outcomeOf(live: LiveExchange, ending: Ending): Outcome {
   const { status, error, upstreamMs, requestBytes, responseBytes, grpcStatus } = ending;
-  const { requestMessages, responseMessages } = ending;
+  const { requestMessages, responseMessages, closeCode, closedBy } = ending;
   return {
     status,
     end: endOf(ending),
@@ -38,6 +40,8 @@ export function outcomeOf(live: LiveExchange, ending: Ending): Outcome {
     grpcStatus,
     requestMessages,
     responseMessages,
+    closeCode,
+    closedBy,
     error,
   };
 }

@@ -1,10 +1,11 @@
 // Both connections of an upgrade after its 101: bytes go both ways until either side ends, or until the caller may not
 // go on.
 import type { Duplex } from "node:stream";
+import type { Outcome } from "../plugin-api/exchange.ts";
 import type { CarriedExchange } from "./context.ts";
 import { Messages, tooManyMessages } from "./messages.ts";
 import type { DetachedConnection } from "./server-stream.ts";
-import { closeFrame, FrameFollower } from "./websocket-frames.ts";
+import { closeFrame, FrameFollower, noCloseFrame } from "./websocket-frames.ts";
 
 /** What the upstream answered the handshake with. */
 export interface UpstreamSide {
@@ -23,6 +24,9 @@ const lingerMs = 1_000;
 /** How long a client may not take the 101 itself. */
 const headMs = 5_000;
 
+/** How a WebSocket ended (RFC 6455 section 7.1.5), and who said so first; the code alone where nobody did. */
+export type Closing = Required<Pick<Outcome, "closeCode" | "closedBy">>;
+
 export class Tunnel {
   readonly #exchange: CarriedExchange;
   readonly #connection: DetachedConnection;
@@ -34,6 +38,7 @@ export class Tunnel {
   #bytesDown = 0;
   #bytesUp = 0;
   readonly #messages: Messages | undefined;
+  #closing: Closing | undefined = undefined;
   #open = 2;
   #ending = false;
   #leaving = false;
@@ -65,6 +70,15 @@ export class Tunnel {
 
   get moved(): number {
     return this.#bytesDown + this.#bytesUp;
+  }
+
+  get bytesUp(): number {
+    return this.#bytesUp;
+  }
+
+  /** Of a WebSocket that has ended. */
+  get closing(): Closing | undefined {
+    return this.#closing ?? (this.#frames && { closeCode: noCloseFrame, closedBy: undefined });
   }
 
   /** Says yes and joins the connections. A reset on one side is a reset on the other. */
@@ -110,6 +124,7 @@ export class Tunnel {
       service.destroy();
       return;
     }
+    this.#closing ??= { closeCode: policyViolation, closedBy: "sidecar" };
     this.#linger = setTimeout(() => {
       this.#connection.reset();
       service.destroy();
@@ -135,6 +150,7 @@ export class Tunnel {
       client.end();
       return;
     }
+    this.#closing ??= { closeCode: goingAway, closedBy: "sidecar" };
     client.unpipe(service);
     service.unpipe(client);
     client.off("data", this.#up);
@@ -150,14 +166,22 @@ export class Tunnel {
     this.#client.end(closeFrame(policyViolation, false));
   }
 
+  /** The first to close says why; the other's close frame repeats it (section 5.5.1). */
+  #seeClose(closedBy: "client" | "service", frames: FrameFollower | undefined): void {
+    const closeCode = frames?.closeCode;
+    if (closeCode !== undefined) this.#closing ??= { closeCode, closedBy };
+  }
+
   readonly #up = (chunk: Buffer): void => {
     this.#bytesUp += chunk.length;
     this.#messages?.follow(chunk);
+    this.#seeClose("client", this.#frames?.up);
   };
 
   readonly #down = (chunk: Buffer): void => {
     this.#bytesDown += chunk.length;
     const frameEnd = this.#frames?.down.follow(chunk) ?? -1;
+    this.#seeClose("service", this.#frames?.down);
     if (!this.#ending) return;
     this.#client.write(frameEnd === -1 ? chunk : chunk.subarray(0, frameEnd));
     if (frameEnd !== -1) this.#sayGoodbye();

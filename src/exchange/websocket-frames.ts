@@ -1,15 +1,27 @@
 // Where the frames of a WebSocket end (RFC 6455 section 5.2), one direction: between two of them, also within a
-// fragmented message, a control frame of ours may be put in. Nothing else of them is looked at.
+// fragmented message, a control frame of ours may be put in. Of a close frame the code is read; nothing else of them is looked at.
 import { randomBytes } from "node:crypto";
 
+const masked = 0x80;
+const maskBytes = 4;
+const opcodeBits = 0x0f;
+const closeOpcode = 0x08;
 /** Longest head of a frame: two bytes, a length of eight, a mask of four. */
 const maxHead = 14;
+/** Section 7.1.5: a close frame without a code, and a connection that ended without a close frame. */
+const noCode = 1005;
+export const noCloseFrame = 1006;
 
 export class FrameFollower {
   readonly #head = Buffer.alloc(maxHead);
   /** Frames whose head is through. */
   messages = 0;
+  /** What the first close frame says; undefined = there was none. */
+  closeCode: number | undefined = undefined;
   #headBytes = 0;
+  /** Of the code of a close frame; -1 = it is looked for no more. */
+  #codeBytes = -1;
+  #firstOfCode = 0;
   /** Bytes of payload that are still to come. */
   #payload = 0;
 
@@ -25,6 +37,7 @@ export class FrameFollower {
     while (at < chunk.length) {
       if (this.#payload > 0) {
         const taken = Math.min(this.#payload, chunk.length - at);
+        if (this.#codeBytes !== -1) this.#readCode(chunk.subarray(at, at + taken));
         this.#payload -= taken;
         at += taken;
       } else {
@@ -35,10 +48,30 @@ export class FrameFollower {
         this.#payload = this.#payloadLength();
         this.#headBytes = 0;
         this.messages += 1;
+        const isClose = ((this.#head[0] as number) & opcodeBits) === closeOpcode;
+        this.#codeBytes = isClose && this.closeCode === undefined ? 0 : -1;
+        if (this.#codeBytes === 0) this.closeCode = noCode;
       }
       if (this.#payload === 0 && first === -1) first = at;
     }
     return first;
+  }
+
+  /** Two bytes, masked by the first two of the mask (section 5.3); they may come apart. */
+  #readCode(payload: Uint8Array): void {
+    const isMasked = (this.#head[1] as number) & masked;
+    const maskAt = this.#headLength() - maskBytes;
+    for (const byte of payload) {
+      const mask = isMasked ? (this.#head[maskAt + this.#codeBytes] as number) : 0;
+      this.#codeBytes += 1;
+      if (this.#codeBytes === 1) {
+        this.#firstOfCode = byte ^ mask;
+        continue;
+      }
+      this.closeCode = (this.#firstOfCode << 8) | (byte ^ mask);
+      this.#codeBytes = -1;
+      return;
+    }
   }
 
   #headLength(): number {
@@ -55,7 +88,6 @@ export class FrameFollower {
 }
 
 const close = 0x88;
-const masked = 0x80;
 
 /** A close frame with this code and no reason. @param fromClient clients mask what they send (section 5.3), with what nobody foresees */
 export function closeFrame(code: number, fromClient: boolean): Buffer {

@@ -93,6 +93,13 @@ export interface TraceIds {
   readonly sampled: boolean;
 }
 
+/** One run of a plugin's hook. */
+export interface HookTime {
+  readonly plugin: string;
+  readonly phase: string;
+  readonly ms: number;
+}
+
 /** One request with its response. */
 export interface Exchange {
   readonly id: string;
@@ -124,6 +131,8 @@ export interface Exchange {
    * nothing that is not about this request. Costs next to nothing; a few short ones each hook.
    */
   explain(...facts: readonly (string | number)[]): void;
+  /** The hooks that have run, in their order, and how long; absent where nobody keeps that. Made when called. */
+  hookTimes?(): readonly HookTime[];
   /** What plugins keep about it, by way of `note`. Made when first read. */
   readonly notes: Map<symbol, unknown>;
   /**
@@ -216,6 +225,10 @@ export interface Outcome {
   /** Messages of gRPC, or frames of a WebSocket, from the client; absent where there are none to count. */
   readonly requestMessages?: number | undefined;
   readonly responseMessages?: number | undefined;
+  /** What a WebSocket was closed with (RFC 6455 section 7.4); 1005 = a close frame without a code, 1006 = none at all. */
+  readonly closeCode?: number | undefined;
+  /** Who sent that close frame first. */
+  readonly closedBy?: "client" | "service" | "sidecar" | undefined;
   /** The plugin that answered in place of the upstream. */
   readonly answeredBy: string | undefined;
   readonly error: GatewayError | undefined;

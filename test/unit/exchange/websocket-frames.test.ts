@@ -45,6 +45,40 @@ describe("the frames of a WebSocket", () => {
     assert.equal(follower.between, true);
   });
 
+  it("that close tell their code, however they are masked and cut; what comes behind changes nothing", () => {
+    const ours = (code: number, isMasked: boolean): Buffer => closeFrame(code, isMasked);
+    fc.assert(
+      fc.property(
+        fc.nat(65_535),
+        fc.boolean(),
+        fc.integer({ min: 1, max: 9 }),
+        fc.nat(300),
+        (code, isMasked, cut, before) => {
+          const bytes = Buffer.concat([
+            frameOf(before, isMasked),
+            ours(code, isMasked),
+            ours(4000, isMasked),
+          ]);
+          const follower = new FrameFollower();
+          for (let at = 0; at < bytes.length; at += cut) follower.follow(bytes.subarray(at, at + cut));
+          assert.equal(follower.closeCode, code);
+        },
+      ),
+    );
+    const follower = new FrameFollower();
+    follower.follow(frameOf(200, true));
+    assert.equal(follower.closeCode, undefined);
+    // An empty one, one that is a byte short, and then a frame whose first byte is none of its.
+    for (const short of [
+      [0x88, 0],
+      [0x88, 1, 3],
+    ]) {
+      const other = new FrameFollower();
+      other.follow(Buffer.from([...short, 0x82, 1, 0xe8]));
+      assert.equal(other.closeCode, 1005);
+    }
+  });
+
   it("of ours: a close, masked towards the service", () => {
     assert.deepEqual([...closeFrame(1008, false)], [0x88, 2, 0x03, 0xf0]);
     const masked = closeFrame(1008, true);
