@@ -1,14 +1,28 @@
 // The logging plugin: one access-log line for every exchange, whatever became of it, and the fields that let a
 // client quote it (X-Request-Id, X-Response-Time).
-import { definePlugin, note, type Exchange, type Hooks } from "../../src/plugin-api/contract.ts";
-import { compileLine, levelNumbers, levelOf } from "./line.ts";
-import { loggingOptions } from "./options.ts";
+import {
+  definePlugin,
+  note,
+  type Exchange,
+  type Hooks,
+  type Outcome,
+} from "../../src/plugin-api/contract.ts";
 import { secretNames } from "../../src/language/secret-names.ts";
-import { compileFieldPicker } from "./redact.ts";
+import { compileFormat } from "./formats.ts";
+import { levelNumbers, levelOf } from "./level.ts";
+import type { LineExtra } from "./members.ts";
+import { loggingOptions, type LoggingOptions } from "./options.ts";
+import { compileFieldPicker, type PickedFields } from "./redact.ts";
 import { keepsSample } from "./sample.ts";
+import { isSlow, pluginTimes } from "./slow.ts";
 import { createLineStream } from "./stream.ts";
 
-const membersNote = note<string>("logged fields");
+interface LoggedFields {
+  requestHeaders: PickedFields | undefined;
+  responseHeaders: PickedFields | undefined;
+}
+
+const fieldsNote = note<LoggedFields>("logged fields");
 
 export const logging = definePlugin({
   name: "logging",
@@ -25,9 +39,14 @@ export const logging = definePlugin({
 
   setup({ options, services, state, route }): Hooks {
     const { accessLog, clock, fleet } = services;
+    const { slowMs = Infinity } = options;
     const minLevel = levelNumbers[options.level];
-    const line = compileLine(options, route, fleet);
+    const format = accessLog.format ?? "json";
+    const line = compileFormat(format, options, route, fleet);
     const appendLine = options.stream ? state.open(options.streamMaxEntries) : undefined;
+    // Who reads the stream (`outrigger logs`) knows that format alone.
+    const streamLine = format === "json" ? line : compileFormat("json", options, route, fleet);
+    const extraOf = extrasOf(options);
 
     const hooks: Hooks = {
       onResponse(exchange, response) {
@@ -36,45 +55,54 @@ export const logging = definePlugin({
         response.fields.set("X-Response-Time", `${elapsedMs}ms`);
       },
       onComplete(exchange, outcome) {
-        const level = levelOf(outcome);
+        const usual = levelOf(outcome);
+        const level = isSlow(exchange, outcome, slowMs) ? Math.max(usual, levelNumbers.warn) : usual;
         if (level < minLevel) return;
         if (level === levelNumbers.info && !keepsSample(exchange.id, options.sample)) return;
-        const text = line(exchange, outcome, level, options.headers.length > 0 ? headersOf(exchange) : "");
+        const extra = extraOf?.(exchange, outcome);
+        const text = line(exchange, outcome, level, extra);
         accessLog.write(text);
-        appendLine?.(text);
+        if (appendLine === undefined) return;
+        appendLine(streamLine === line ? text : streamLine(exchange, outcome, level, extra));
       },
       ...(appendLine === undefined ? {} : { close: () => state.settled() }),
     };
-    return options.headers.length === 0
-      ? hooks
-      : withHeaders(
-          hooks,
-          compileFieldPicker(options.headers, secretNames([...options.redact, ...route.secretNames])),
-        );
+    if (options.headers.length === 0) return hooks;
+    return withHeaders(
+      hooks,
+      compileFieldPicker(options, secretNames([...options.redact, ...route.secretNames])),
+    );
   },
 });
 
-function headersOf(exchange: Exchange): string {
-  return membersNote.get(exchange) ?? "";
-}
-
-function addMember(exchange: Exchange, member: string, picked: string): void {
-  if (picked !== "") membersNote.set(exchange, `${headersOf(exchange)},"${member}":${picked}`);
+/** @returns what lines have beside their members; undefined where no line has anything */
+function extrasOf({
+  headers,
+  slowMs,
+}: LoggingOptions): ((exchange: Exchange, outcome: Outcome) => LineExtra | undefined) | undefined {
+  if (headers.length === 0 && slowMs === undefined) return undefined;
+  return (exchange, outcome) => {
+    const fields = headers.length > 0 ? fieldsNote.get(exchange) : undefined;
+    if (slowMs === undefined || !isSlow(exchange, outcome, slowMs)) return fields;
+    return { ...fields, pluginMs: pluginTimes(exchange.hookTimes?.() ?? []) };
+  };
 }
 
 /** Notes the chosen fields while they are as the client sent them and as it gets them. */
 function withHeaders(hooks: Hooks, pick: ReturnType<typeof compileFieldPicker>): Hooks {
+  const noteRequest = (exchange: Exchange): LoggedFields => {
+    const fields = { requestHeaders: pick(exchange.request.fields), responseHeaders: undefined };
+    fieldsNote.set(exchange, fields);
+    return fields;
+  };
   return {
     ...hooks,
-    onRequest(exchange) {
-      addMember(exchange, "requestHeaders", pick(exchange.request.fields));
-    },
+    onRequest: (exchange) => void noteRequest(exchange),
     onResponse(exchange, response) {
       const done = hooks.onResponse?.(exchange, response);
       // Requests refused before the request phase come here first.
-      if (membersNote.get(exchange) === undefined)
-        addMember(exchange, "requestHeaders", pick(exchange.request.fields));
-      addMember(exchange, "responseHeaders", pick(response.fields));
+      const fields = fieldsNote.get(exchange) ?? noteRequest(exchange);
+      fields.responseHeaders = pick(response.fields);
       return done;
     },
   };

@@ -1,46 +1,24 @@
-// The access-log line: one JSON document in pino's shape, put together as text. The members are an allow-list;
+// The access-log line as `json`: one document in pino's shape, put together as text. The members are an allow-list;
 // whatever came from outside goes through `jsonText`.
 import type { Exchange, Fleet, GatewayError, Outcome, RouteInfo } from "../../src/plugin-api/contract.ts";
+import { type AccessLine, type LineExtra, type PluginTimes, systemCodeOf } from "./members.ts";
 import type { LoggingOptions } from "./options.ts";
-import { compileQueryRedaction, redacted, secretNames } from "../../src/language/secret-names.ts";
+import type { PickedFields, Redaction } from "./redact.ts";
 import { createIsoTime, decimals, inOnePiece, jsonText, keepLast } from "./text.ts";
 
-/** pino's numbers of the levels, and those at which nothing is left out or nothing is written. */
-export const levelNumbers = { trace: 10, debug: 20, info: 30, warn: 40, error: 50, silent: 100 } as const;
-
-/** UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS. */
-const grpcFaults = new Set([2, 4, 13, 14, 15]);
-
-/** `error` for what the service or the sidecar did wrong, `warn` for what the client did or what was cut off, else `info`. */
-export function levelOf(outcome: Outcome): number {
-  if (outcome.grpcStatus !== undefined && outcome.grpcStatus !== 0)
-    return grpcFaults.has(outcome.grpcStatus) ? levelNumbers.error : levelNumbers.warn;
-  if (outcome.status >= 500 || outcome.end === "failed" || outcome.end === "upstream-aborted") {
-    return levelNumbers.error;
-  }
-  return outcome.status >= 400 || outcome.end !== "complete" ? levelNumbers.warn : levelNumbers.info;
-}
-
-/**
- * Compiles the line of one route.
- * @returns a function that builds it; `extra` is text of further members, each with a comma before it
- */
+/** Compiles the line of one route. */
 export function compileLine(
   options: LoggingOptions,
   route: RouteInfo,
   fleet: Fleet,
-): (exchange: Exchange, outcome: Outcome, level: number, extra: string) => string {
-  const secrets = secretNames([...options.redact, ...route.secretNames]);
-  const hidden = secretNames(options.redact);
-  const shown = (member: string): ((value: string) => string) =>
-    hidden.has(member.toLowerCase()) ? () => `"${redacted}"` : jsonText;
-  const path = shown("path");
-  const userId = shown("userId");
-  const host = shown("host");
-  const clientIp = shown("clientIp");
-  const credentialId = shown("credentialId");
-  const userAgent = secrets.has("user-agent") ? () => `"${redacted}"` : shown("userAgent");
-  const redactQuery = compileQueryRedaction(secrets);
+  redaction: Redaction,
+): AccessLine {
+  const path = redaction.shown("path", jsonText);
+  const userId = redaction.shown("userId", jsonText);
+  const host = redaction.shown("host", jsonText);
+  const clientIp = redaction.shown("clientIp", jsonText);
+  const credentialId = redaction.shown("credentialId", jsonText);
+  const userAgent = redaction.shown("userAgent", jsonText);
   const fixed =
     `,"msg":"request","service":${jsonText(fleet.service)},"instance":${jsonText(fleet.instance)}` +
     `,"route":${jsonText(route.pattern)},"upstream":${jsonText(route.upstream)}` +
@@ -67,8 +45,9 @@ export function compileLine(
     if (trace !== undefined) line += `,"traceId":"${trace.traceId}","spanId":"${trace.spanId}"`;
     if (identity?.credentialId !== undefined) line += credentialMember(identity.credentialId);
     if (agent !== undefined) line += agentMember(agent);
-    if (options.query && request.query !== "") line += `,"query":${jsonText(redactQuery(request.query))}`;
-    return `${line}${courseMembers(exchange, outcome)}${extra}}`;
+    if (options.query && request.query !== "") line += `,"query":${jsonText(redaction.query(request.query))}`;
+    line += courseMembers(exchange, outcome);
+    return extra === undefined ? `${line}}` : `${line}${extraMembers(extra)}}`;
   };
 }
 
@@ -80,6 +59,7 @@ function courseMembers(exchange: Exchange, outcome: Outcome): string {
   if (outcome.grpcStatus !== undefined) members += `,"grpcStatus":${outcome.grpcStatus}`;
   if (outcome.requestMessages !== undefined)
     members += `,"requestMessages":${outcome.requestMessages},"responseMessages":${outcome.responseMessages ?? 0}`;
+  if (outcome.closeCode !== undefined) members += closeMembers(outcome);
   if (outcome.upstreamMs !== undefined) members += `,"upstreamMs":${decimals(outcome.upstreamMs)}`;
   if (outcome.retries !== undefined) members += `,"retries":${outcome.retries}`;
   if (outcome.answeredBy !== undefined) members += `,"answeredBy":${jsonText(outcome.answeredBy)}`;
@@ -124,9 +104,27 @@ function createResult(): (method: string, outcome: Outcome) => string {
   };
 }
 
-/** The error's code, and the system's code behind it; never messages, which may quote what they failed on. */
 function errorMembers(error: GatewayError): string {
-  const cause = error.cause;
-  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
-  return `,"error":"${error.code}"${typeof code === "string" ? `,"errorCause":${jsonText(code)}` : ""}`;
+  const cause = systemCodeOf(error);
+  return `,"error":"${error.code}"${cause === undefined ? "" : `,"errorCause":${jsonText(cause)}`}`;
+}
+
+function closeMembers({ closeCode, closedBy }: Outcome): string {
+  return `,"closeCode":${closeCode}${closedBy === undefined ? "" : `,"closedBy":"${closedBy}"`}`;
+}
+
+function extraMembers({ requestHeaders = [], responseHeaders = [], pluginMs = [] }: LineExtra): string {
+  return (
+    objectMember("requestHeaders", requestHeaders) +
+    objectMember("responseHeaders", responseHeaders) +
+    objectMember("pluginMs", pluginMs)
+  );
+}
+
+function objectMember(name: string, values: PickedFields | PluginTimes): string {
+  if (values.length === 0) return "";
+  const members = values.map(
+    ([key, value]) => `${jsonText(key)}:${typeof value === "number" ? value : jsonText(value)}`,
+  );
+  return `,"${name}":{${members.join(",")}}`;
 }

@@ -1,5 +1,6 @@
 // Options of the logging plugin.
 import { z } from "zod";
+import { milliseconds } from "../../src/language/duration.ts";
 import { writtenFieldName } from "../../src/language/field-name.ts";
 
 export const loggingOptions = z.strictObject({
@@ -16,6 +17,11 @@ export const loggingOptions = z.strictObject({
     .default(1)
     .describe(
       "Share of the `info` lines that is kept, chosen by the request id, so that every sidecar keeps the same requests. `warn` and `error` are always kept.",
+    ),
+  slowMs: milliseconds(1, 3_600_000)
+    .optional()
+    .describe(
+      "Requests that took as long are `warn` at least, so that no sample leaves them out, and their lines have `pluginMs`. Absent: none is slow. Upgrades never are.",
     ),
   redact: z
     .array(writtenFieldName)

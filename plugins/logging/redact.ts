@@ -1,28 +1,55 @@
-// What the access log must not show: header fields that carry secrets.
-import { fieldKey, type Fields } from "../../src/plugin-api/contract.ts";
-import { redacted } from "../../src/language/secret-names.ts";
-import { jsonText } from "./text.ts";
+// What the access log must not show, in whatever format: credentials, and what the options name.
+import { fieldKey, type Fields, type RouteInfo } from "../../src/plugin-api/contract.ts";
+import { compileQueryRedaction, redacted, secretNames } from "../../src/language/secret-names.ts";
+import type { LoggingOptions } from "./options.ts";
 
-/**
- * Compiles the choice of fields.
- * @returns a function from fields to the JSON object of those that are there, or "" when none is
- */
+/** Members that `redact` can hide. */
+export type HidableMember = "path" | "host" | "clientIp" | "userId" | "credentialId" | "userAgent";
+
+export interface Redaction {
+  /** @param encode how the format writes a text @returns how it writes this member */
+  shown(member: HidableMember, encode: (value: string) => string): (value: string) => string;
+  /** Of a query with its `?`. */
+  readonly query: (query: string) => string;
+  /** Names of fields, as they are looked up. */
+  readonly secrets: ReadonlySet<string>;
+}
+
+export function compileRedaction(redact: readonly string[], route: RouteInfo): Redaction {
+  const secrets = secretNames([...redact, ...route.secretNames]);
+  const hidden = secretNames(redact);
+  return {
+    shown(member, encode) {
+      const isHidden =
+        hidden.has(member.toLowerCase()) || (member === "userAgent" && secrets.has("user-agent"));
+      if (!isHidden) return encode;
+      const text = encode(redacted);
+      return () => text;
+    },
+    query: compileQueryRedaction(secrets),
+    secrets,
+  };
+}
+
+/** Fields that were there: name in lower case, and the value as it may be shown. */
+export type PickedFields = readonly (readonly [name: string, value: string])[];
+
+/** Compiles the choice of fields that `headers` makes. */
 export function compileFieldPicker(
-  names: readonly string[],
+  { headers }: Pick<LoggingOptions, "headers">,
   secrets: ReadonlySet<string>,
-): (fields: Fields) => string {
-  const picked = [...new Set(names.map((name) => name.toLowerCase()))].map((lower) => ({
-    lower: fieldKey(lower),
-    key: `"${lower}":`,
+): (fields: Fields) => PickedFields {
+  const picked = [...new Set(headers.map((name) => name.toLowerCase()))].map((lower) => ({
+    lower,
+    key: fieldKey(lower),
     secret: secrets.has(fieldKey(lower)),
   }));
   return function pickFields(fields) {
-    let members = "";
+    const found: [string, string][] = [];
     for (const { lower, key, secret } of picked) {
-      const value = fields.get(lower);
-      if (value === undefined) continue;
-      members += `${members === "" ? "" : ","}${key}${jsonText(secret ? redacted : value)}`;
+      const value = fields.get(key);
+      if (value !== undefined) found.push([lower, secret ? redacted : value]);
     }
-    return members === "" ? "" : `{${members}}`;
+    return found;
   };
 }

@@ -62,3 +62,61 @@ export function keepLast(textOf: (value: string) => string): (value: string) => 
     return text;
   };
 }
+
+/** What an item of the Common Log Format holds as it is. */
+const plainItem = /^[\x21\x23-\x5b\x5d-\x7e]*$/;
+const plainQuotedItem = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
+
+/** @returns one item of a line; quotes, backslashes, controls and what is not ASCII as `\xHH`, bounded in length */
+export function clfText(value: string, withoutSpaces: boolean): string {
+  const isPlain = withoutSpaces ? plainItem : plainQuotedItem;
+  if (value.length <= maxChars && isPlain.test(value)) return value;
+  const cut = value.length > maxChars ? `${value.slice(0, maxChars)}...` : value;
+  let item = "";
+  for (const byte of Buffer.from(cut)) {
+    const unit = String.fromCharCode(byte);
+    item += isPlain.test(unit) ? unit : `\\x${byte.toString(16).padStart(2, "0").toUpperCase()}`;
+  }
+  return item;
+}
+
+const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const two = (number: number): string => String(number).padStart(2, "0");
+
+/** `10/Oct/2000:13:55:36 +0000`, always UTC. */
+export function createClfTime(): (epochMs: number) => string {
+  let knownSecond = Number.NaN;
+  let text = "";
+  return (epochMs) => {
+    const second = Math.floor(epochMs / 1000);
+    if (second !== knownSecond) {
+      knownSecond = second;
+      const date = new Date(second * 1000);
+      const clock = [date.getUTCHours(), date.getUTCMinutes(), date.getUTCSeconds()].map(two).join(":");
+      text = `${two(date.getUTCDate())}/${months[date.getUTCMonth()]}/${date.getUTCFullYear()}:${clock} +0000`;
+    }
+    return text;
+  };
+}
+
+/** Host and port of an authority. */
+export function partsOfHost(authority: string): { host: string; port: number | undefined } {
+  const [, host = authority, port] = /^(.*):(\d{1,5})$/.exec(authority) ?? [];
+  return { host, port: port === undefined ? undefined : Number(port) };
+}
+
+/**
+ * Names of a format: those that are told, and `upstreamMs` as `outrigger.upstream_ms`. Each is made once.
+ * @param member of the few that lines have
+ */
+export function createNames(told: Readonly<Record<string, string>>): (member: string) => string {
+  const names = new Map(Object.entries(told));
+  return (member) => {
+    let name = names.get(member);
+    if (name === undefined) {
+      name = `outrigger.${member.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`;
+      names.set(member, name);
+    }
+    return name;
+  };
+}

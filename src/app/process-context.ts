@@ -58,7 +58,14 @@ const flushLimitMs = 1_000;
 export function createProcessContext(config: Config, options: ContextOptions = {}): ProcessContext {
   const { registry = builtIn, clock = systemClock, output, worker, logLevel = config.logLevel } = options;
   const { service, instance } = config;
-  const telemetry = createTelemetry({ level: logLevel, service, instance, worker, stream: output });
+  const telemetry = createTelemetry({
+    level: logLevel,
+    format: config.logFormat,
+    service,
+    instance,
+    worker,
+    stream: output,
+  });
   const store = connectStore(config, telemetry);
   const packages = createPackageStore(config, store, (message) => telemetry.logger.warn({}, message));
   const tracing = createTracing(config, telemetry);

@@ -21,6 +21,7 @@ import { otelSettings } from "./otel.ts";
 import { parseCertificateFile, parseKeyFile } from "./pem.ts";
 import { pluginSourceSettings } from "./plugin-sources.ts";
 import { optional, type Parse, secret, setting, type Setting } from "./setting.ts";
+import { logFormats } from "../plugin-api/telemetry.ts";
 import { parseRedisAddress } from "../redis/address.ts";
 import { parseSecretHosts } from "./secret-hosts.ts";
 import { parseStoreKeys } from "../redis/seals.ts";
@@ -253,6 +254,12 @@ export const settings = {
     "info",
     oneOf(...logLevels),
     "Lowest level that is logged: trace, debug, info, warn, error, fatal or silent",
+  ),
+  logFormat: setting(
+    "OUTRIGGER_LOG_FORMAT",
+    "json",
+    oneOf(...logFormats),
+    "How log lines are written: json (pino's), ecs (Elastic Common Schema), otel (OTLP in JSON), clf (Combined Log Format; the sidecar's own lines as json)",
   ),
   ...auditSettings,
   ...otelSettings,

@@ -29,7 +29,16 @@ export {
 } from "./http.ts";
 export { OverLimit } from "./within-limit.ts";
 export { QuotaExceeded, type QuotaName } from "./quota.ts";
-export type { Aggregation, Counter, Gauge, Histogram, LineSink, Logger, Metrics } from "./telemetry.ts";
+export type {
+  Aggregation,
+  Counter,
+  Gauge,
+  Histogram,
+  LineSink,
+  LogFormat,
+  Logger,
+  Metrics,
+} from "./telemetry.ts";
 
 /** Secrets that are set by `OUTRIGGER_<NAME>` or `OUTRIGGER_<NAME>_FILE`. */
 export interface Secrets {

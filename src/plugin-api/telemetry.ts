@@ -9,9 +9,15 @@ export interface Logger {
   error(fields: Record<string, unknown>, message: string): void;
 }
 
+/** How lines are written: pino's JSON, Elastic Common Schema, OTLP's JSON, Combined Log Format. */
+export const logFormats = ["json", "ecs", "otel", "clf"] as const;
+export type LogFormat = (typeof logFormats)[number];
+
 /** Sink for finished lines, written off the request's path; what does not fit its bounded buffer is dropped and counted. */
 export interface LineSink {
-  /** @param line one JSON document without the line end */
+  /** The operator's choice for lines that are written here; absent = `json`. */
+  readonly format?: LogFormat | undefined;
+  /** @param line without the line end */
   write(line: string): void;
 }
 

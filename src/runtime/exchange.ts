@@ -8,7 +8,7 @@ import type {
   UpstreamAnswer,
 } from "../plugin-api/contract.ts";
 import type { FieldChange, FieldWatcher } from "../plugin-api/fields.ts";
-import type { Outcome } from "../plugin-api/exchange.ts";
+import type { HookTime, Outcome } from "../plugin-api/exchange.ts";
 import type { Phase } from "./hook-measures.ts";
 import type { Fact, HookEnd, LiveRecord, TappedExchange } from "./live-record.ts";
 import type { LiveResponse } from "./response.ts";
@@ -115,6 +115,10 @@ export class LiveExchange implements Exchange, FieldWatcher {
 
   explain(...facts: readonly Fact[]): void {
     this.record?.explain(facts);
+  }
+
+  hookTimes(): readonly HookTime[] {
+    return this.record?.hookTimes() ?? [];
   }
 
   fieldChanged(change: FieldChange, lowerName: string): void {

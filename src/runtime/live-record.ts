@@ -1,5 +1,5 @@
 // What an exchange tells of its course while it goes on, for whoever asks later why it went so (`outrigger explain`).
-import type { Exchange, Outcome } from "../plugin-api/exchange.ts";
+import type { Exchange, HookTime, Outcome } from "../plugin-api/exchange.ts";
 import type { FieldChange, Fields } from "../plugin-api/fields.ts";
 import type { Phase } from "./hook-measures.ts";
 
@@ -11,6 +11,8 @@ export type Fact = string | number;
 
 export interface LiveRecord {
   hookRan(plugin: string, phase: Phase, ms: number, end: HookEnd): void;
+  /** Those that ran so far. */
+  hookTimes(): readonly HookTime[];
   /** By the hook that ends next. */
   fieldChanged(change: FieldChange, name: string): void;
   /** Likewise. @param facts name, value, name, value … */

@@ -1,11 +1,14 @@
 // The sidecar's own log (pino) and the sink of access lines, both through one bounded output. Fields are cleaned before
 // they are written: errors by an allow-list, user info in URLs masked.
 import { pino } from "pino";
-import type { LineSink, Logger } from "../plugin-api/telemetry.ts";
+import type { LineSink, LogFormat, Logger } from "../plugin-api/telemetry.ts";
 import type { Output } from "./output.ts";
+import { type OwnLevel, ownLineOf } from "./own-lines.ts";
 
 export interface LoggingOptions {
   readonly level: string;
+  /** Default: `json`. */
+  readonly format?: LogFormat | undefined;
   readonly service: string;
   readonly instance: string;
   /** Shown on every line of one of several processes. */
@@ -64,9 +67,11 @@ function cleanFields(fields: Record<string, unknown>): Record<string, unknown> {
 
 /**
  * Lines are pino's JSON objects: `level` (30 = info), `time` (epoch milliseconds), `service`, `instance`, the fields
- * and `msg`. Access lines go out as they are, whatever the level.
+ * and `msg`; or what another format makes of these. Access lines go out as they are, whatever the level.
  */
-export function createLogging({ level, service, instance, worker, output }: LoggingOptions): Logging {
+export function createLogging(options: LoggingOptions): Logging {
+  const { level, format = "json", service, instance, worker, output } = options;
+  const ownLine = ownLineOf(format, options);
   const root = pino(
     {
       level,
@@ -76,13 +81,15 @@ export function createLogging({ level, service, instance, worker, output }: Logg
     },
     output,
   );
-  const logAt = (name: "debug" | "info" | "warn" | "error") =>
+  const logAt = (name: OwnLevel) =>
     function log(fields: Record<string, unknown>, message: string): void {
-      if (root.isLevelEnabled(name)) root[name](cleanFields(fields), maskUrls(message));
+      if (!root.isLevelEnabled(name)) return;
+      if (ownLine === undefined) root[name](cleanFields(fields), maskUrls(message));
+      else output.write(`${ownLine(name, Date.now(), cleanFields(fields), maskUrls(message))}\n`);
     };
   return {
     logger: { debug: logAt("debug"), info: logAt("info"), warn: logAt("warn"), error: logAt("error") },
-    accessLog: { write: (line) => output.write(`${line}\n`) },
+    accessLog: { format, write: (line) => output.write(`${line}\n`) },
     level: {
       get: () => root.level,
       set(name) {

@@ -1,5 +1,6 @@
 // Log and metrics of one process, made first and flushed last.
 import type { Writable } from "node:stream";
+import type { LogFormat } from "../plugin-api/telemetry.ts";
 import { FileStream, isFile } from "./file-stream.ts";
 import { createLogging, type Logging } from "./logger.ts";
 import { createMetrics, type MetricsRegistry } from "./metrics.ts";
@@ -14,6 +15,7 @@ export interface Telemetry extends Logging {
 
 export function createTelemetry(options: {
   readonly level: string;
+  readonly format?: LogFormat | undefined;
   readonly service: string;
   readonly instance: string;
   /** Which of several processes this is, for its lines and its process metrics. */

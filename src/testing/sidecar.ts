@@ -32,7 +32,7 @@ export interface TestSidecar extends AsyncDisposable {
   readonly adminUrl: string;
   /** The service's server, when it was made here. */
   readonly service: http.Server | undefined;
-  /** All log lines so far, parsed: access lines have `msg: "request"`. */
+  /** All log lines so far, parsed: access lines have `msg: "request"`. Those that are no JSON (`clf`) as `{ text }`. */
   readonly lines: Record<string, unknown>[];
   /** Resolves with the first line, past or future, that the test says yes to. */
   line(matches: (line: Record<string, unknown>) => boolean): Promise<Record<string, unknown>>;
@@ -145,7 +145,7 @@ class LogLines extends Writable {
     const texts = (this.#rest + chunk.toString()).split("\n");
     this.#rest = texts.pop() ?? "";
     for (const text of texts) {
-      const line = JSON.parse(text) as Record<string, unknown>;
+      const line = text.startsWith("{") ? (JSON.parse(text) as Record<string, unknown>) : { text };
       this.lines.push(line);
       for (const look of this.#waiting) look(line);
     }

@@ -75,6 +75,10 @@ describe("a WebSocket over HTTP/2", () => {
     await eventually("the service hears of a reset, too", () => closeCodes.includes(1006));
     const line = await sidecar.line(({ path, end }) => path === "/echo" && end === "complete");
     assert.deepEqual([line["status"], line["method"]], [101, "GET"]);
+    const closings = new Set<unknown>();
+    for (const { path, closeCode, closedBy } of sidecar.lines)
+      if (path === "/echo") closings.add(`${String(closeCode)} ${String(closedBy)}`);
+    assert.deepEqual(closings, new Set(["1000 client", "1006 undefined"]));
   });
 
   test("is a handshake of HTTP/1.1 to plugins and service, and an answer of HTTP/2 to its client", async () => {

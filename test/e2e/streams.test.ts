@@ -213,7 +213,7 @@ describe("other streams that last", () => {
       socket.close(1008);
       assert.equal(await socket.over(), 0);
       const line = await logged(sidecar, `${prefix}/ws`);
-      assert.equal(line["end"], "revoked");
+      assert.deepEqual([line["end"], line["closeCode"], line["closedBy"]], ["revoked", 1008, "sidecar"]);
       assert.ok(Number(line["requestMessages"]) >= 1 && Number(line["responseMessages"]) >= 1);
     });
   }

@@ -55,8 +55,15 @@ describe("a WebSocket through the sidecar", () => {
     const large = Buffer.alloc(1024 * 1024, 7);
     socket.send(large);
     assert.deepEqual((await once(socket, "message"))[0], large);
-    socket.close();
+    socket.close(4001, "said to nobody but the service");
     await once(socket, "close");
+    const line = await sidecar.line(({ path }) => path === "/echo");
+    // A hello of 11 bytes (5, head and mask), a mebibyte (head of 14), a close of 38.
+    assert.deepEqual(
+      [line["requestMessages"], line["requestBytes"], line["closeCode"], line["closedBy"]],
+      [3, 11 + 1_048_590 + 38, 4001, "client"],
+    );
+    assert.doesNotMatch(JSON.stringify(sidecar.lines), /said to nobody/);
   });
 
   it("carries the sidecar's fields to the service, and its own into the 101", async () => {

@@ -30,7 +30,10 @@ export function scopedLog(
       warn: (fields, message) => void (isAdmitted() && warn(fields, message)),
       error: (fields, message) => void (isAdmitted() && error(fields, message)),
     },
-    accessLog: { write: (line) => void (isAdmitted() && accessLog.write(line)) },
+    accessLog: {
+      format: accessLog.format,
+      write: (line) => void (isAdmitted() && accessLog.write(line)),
+    },
   };
 }
 

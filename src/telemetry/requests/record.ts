@@ -1,6 +1,6 @@
 // The course of one request, kept for `outrigger explain`: what ran, how long, what it said, which fields it changed. Names
 // of fields and no values, no query, no body. Records are used again and again, so that keeping one makes no garbage.
-import type { Outcome } from "../../plugin-api/exchange.ts";
+import type { HookTime, Outcome } from "../../plugin-api/exchange.ts";
 import type { FieldChange } from "../../plugin-api/fields.ts";
 import type { Phase } from "../../runtime/hook-measures.ts";
 import type { EndedExchange, Fact, HookEnd, LiveRecord } from "../../runtime/live-record.ts";
@@ -122,6 +122,13 @@ export class RequestRecord implements LiveRecord {
     entry.phase = phase;
     entry.tenths = tenths;
     entry.end = end;
+  }
+
+  hookTimes(): HookTime[] {
+    return this.hooks
+      .slice(0, this.hookCount)
+      .filter(({ plugin }) => plugin !== "")
+      .map(({ plugin, phase, tenths }) => ({ plugin, phase, ms: tenths / 10_000 }));
   }
 
   fieldChanged(change: FieldChange, name: string): void {

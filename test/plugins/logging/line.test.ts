@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { hash } from "node:crypto";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { compileLine, levelOf } from "../../../plugins/logging/line.ts";
+import { compileFormat } from "../../../plugins/logging/formats.ts";
+import { levelOf } from "../../../plugins/logging/level.ts";
 import { loggingOptions } from "../../../plugins/logging/options.ts";
 import { keepsSample } from "../../../plugins/logging/sample.ts";
 import { GatewayError } from "../../../src/plugin-api/contract.ts";
@@ -16,9 +17,9 @@ const noon = Date.UTC(2026, 0, 2, 12, 0, 0, 7);
 
 type Line = Record<string, unknown>;
 
-function lineOf(options: object, facts: ExchangeFacts, outcome = outcomeOf(), extra = ""): Line {
-  const line = compileLine(loggingOptions.parse(options), route, fleet);
-  const text = line(Object.assign(exchangeOf(facts), { startedAt: noon }), outcome, 30, extra);
+function lineOf(options: object, facts: ExchangeFacts, outcome = outcomeOf()): Line {
+  const line = compileFormat("json", loggingOptions.parse(options), route, fleet);
+  const text = line(Object.assign(exchangeOf(facts), { startedAt: noon }), outcome, 30);
   assert.equal(text.split("\n").length, 1);
   return JSON.parse(text) as Line;
 }
@@ -67,8 +68,8 @@ test("a refused request says who answered, with which error, and why", () => {
   exchange.cacheStatus = "BYPASS";
   const cause = Object.assign(new Error("connect ECONNREFUSED secret-host"), { code: "ECONNREFUSED" });
   const error = new GatewayError("forbidden", "No.", { cause });
-  const line = compileLine(loggingOptions.parse({}), route, fleet);
-  const text = line(exchange, outcomeOf({ status: 403, answeredBy: "auth", error }), 40, "");
+  const line = compileFormat("json", loggingOptions.parse({}), route, fleet);
+  const text = line(exchange, outcomeOf({ status: 403, answeredBy: "auth", error }), 40);
   const { answeredBy, refusedBecause, cacheStatus, errorCause, userId, ...rest } = JSON.parse(text) as Line;
   assert.deepEqual(
     { answeredBy, refusedBecause, cacheStatus, errorCause, userId, code: rest["error"] },
@@ -119,7 +120,7 @@ test("whatever client and token hold, the line is one line of valid JSON with th
 
 test("a line shows its own request, whatever the lines before it had in common", () => {
   let startedAt = noon;
-  const line = compileLine(loggingOptions.parse({}), route, fleet);
+  const line = compileFormat("json", loggingOptions.parse({}), route, fleet);
   const few = (...texts: string[]) => fc.constantFrom(...texts);
   const request = fc.record({
     method: few("GET", "POST"),
@@ -138,7 +139,7 @@ test("a line shows its own request, whatever the lines before it had in common",
         startedAt += later;
         const facts = { method, host, address, fields: ["User-Agent", agent], identity: { credentialId } };
         const exchange = Object.assign(exchangeOf(facts), { startedAt });
-        const text = line(exchange, outcomeOf({ status, end, durationMs: 0 }), level, "");
+        const text = line(exchange, outcomeOf({ status, end, durationMs: 0 }), level);
         const shown = JSON.parse(text) as Line;
         assert.deepEqual(
           [shown["method"], shown["host"], shown["clientIp"], shown["userAgent"], shown["credentialId"]],

@@ -8,7 +8,7 @@ import { Fields } from "../../../src/plugin-api/contract.ts";
 
 test("credentials are shown as [redacted] even when the policy asks for their fields", () => {
   const pick = compileFieldPicker(
-    ["Authorization", "cookie", "Set-Cookie", "X-Api-Key", "Proxy-Authorization", "Accept"],
+    { headers: ["Authorization", "cookie", "Set-Cookie", "X-Api-Key", "Proxy-Authorization", "Accept"] },
     secretNames([]),
   );
   const fields = new Fields(
@@ -16,7 +16,7 @@ test("credentials are shown as [redacted] even when the policy asks for their fi
       .split("|")
       .concat("proxy-authorization|Basic s3cret|accept|text/html".split("|")),
   );
-  assert.deepEqual(JSON.parse(pick(fields)), {
+  assert.deepEqual(Object.fromEntries(pick(fields)), {
     authorization: redacted,
     cookie: redacted,
     "set-cookie": redacted,
@@ -27,21 +27,21 @@ test("credentials are shown as [redacted] even when the policy asks for their fi
 });
 
 test("redact adds to the secret fields, in any case", () => {
-  const pick = compileFieldPicker(["x-session-token"], secretNames(["X-Session-Token"]));
-  assert.deepEqual(JSON.parse(pick(new Fields(["X-Session-Token", "s3cret"]))), {
+  const pick = compileFieldPicker({ headers: ["x-session-token"] }, secretNames(["X-Session-Token"]));
+  assert.deepEqual(Object.fromEntries(pick(new Fields(["X-Session-Token", "s3cret"]))), {
     "x-session-token": redacted,
   });
 });
 
 test("a field that is not there leaves nothing, and repeated lines are shown together", () => {
-  const pick = compileFieldPicker(["via", "accept"], secretNames([]));
-  assert.equal(pick(new Fields([])), "");
-  assert.equal(pick(new Fields(["Via", "1.1 a", "Via", "1.1 b"])), '{"via":"1.1 a, 1.1 b"}');
+  const pick = compileFieldPicker({ headers: ["via", "accept"] }, secretNames([]));
+  assert.deepEqual(pick(new Fields([])), []);
+  assert.deepEqual(pick(new Fields(["Via", "1.1 a", "Via", "1.1 b"])), [["via", "1.1 a, 1.1 b"]]);
 });
 
 test("a field can be asked for under any name, even one that objects inherit", () => {
-  const pick = compileFieldPicker(["__proto__", "constructor"], secretNames([]));
-  assert.equal(pick(new Fields(["__proto__", "x"])), '{"__proto__":"x"}');
+  const pick = compileFieldPicker({ headers: ["__proto__", "constructor"] }, secretNames([]));
+  assert.deepEqual(pick(new Fields(["__proto__", "x"])), [["__proto__", "x"]]);
 });
 
 test("values of secret query parameters are redacted, the others stay", () => {

@@ -164,6 +164,50 @@ test("a sample keeps failures, and of the rest the share it says", async (t) => 
   assert.deepEqual(accessPaths(sidecar), ["/500"]);
 });
 
+test("slow requests are warned of with the time of each plugin, whatever the sample; tunnels are not slow", async (t) => {
+  const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+  const waiter = definePlugin({
+    name: "waiter",
+    version: "1.0.0",
+    apiVersion: 1,
+    priority: 10,
+    security: false,
+    failMode: "open",
+    options: z.strictObject({}),
+    setup: () => ({
+      onRequest: (exchange) => (exchange.request.path === "/slow" ? pause(40) : undefined),
+      onResponse: () => {},
+    }),
+  });
+  const sidecar = await sidecarOf(
+    t,
+    {
+      plugins: ["logging", "waiter"],
+      pluginConfig: { logging: { sample: 0, slowMs: 30, headers: ["accept"] } },
+    },
+    hello,
+    { registry: [...registry, waiter] },
+  );
+  sidecar.service?.on("upgrade", (_request, socket: net.Socket) => {
+    socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n");
+    setTimeout(() => socket.end(), 60);
+  });
+  const upgraded = http.get(`${sidecar.url}/tunnel`, { headers: { Connection: "Upgrade", Upgrade: "chat" } });
+  const [, tunnel] = (await once(upgraded, "upgrade")) as [unknown, net.Socket];
+  await once(
+    tunnel.resume().on("end", () => tunnel.end()),
+    "close",
+  );
+  await fetch(`${sidecar.url}/quick`);
+  await fetch(`${sidecar.url}/slow`, { headers: { Accept: "text/plain" } });
+  const line = await lineFor(sidecar, "/slow");
+  const { waiter: waited, ...others } = line["pluginMs"] as Record<string, number>;
+  assert.ok(waited !== undefined && waited >= 38 && waited <= (line["durationMs"] as number), String(waited));
+  assert.deepEqual(Object.keys(others), ["logging"]);
+  assert.deepEqual([line["level"], line["requestHeaders"]], [40, { accept: "text/plain" }]);
+  assert.deepEqual(accessPaths(sidecar), ["/slow"]);
+});
+
 test("chosen fields are those the client sent and got, and credentials never show", async (t) => {
   const logging = {
     headers: ["accept", "authorization", "X-Api-Key", "cookie", "set-cookie", "server", "x-internal"],
@@ -253,4 +297,19 @@ test("with stream the same line is in Redis, up to the last one before the end",
   const logged = sidecar.lines.filter((line) => line["msg"] === "request");
   assert.equal(streamed.length, 20);
   assert.deepEqual(streamed, logged);
+  await redis.cli.del("outrigger:logs:users");
+  await using other = await startSidecar({
+    upstream: hello,
+    redisUrl: redis.url,
+    policy: { plugins: ["logging"], pluginConfig: { logging: { stream: true } } },
+    env: { OUTRIGGER_SERVICE: "users", OUTRIGGER_LOG_FORMAT: "clf" },
+  });
+  await eventually("the policy is in force", async () => (await fetch(`${other.adminUrl}/readyz`)).ok);
+  await fetch(`${other.url}/in "clf"`);
+  const { text } = await other.line((line) => typeof line["text"] === "string");
+  assert.match(String(text), /^127\.0\.0\.1 - - \[[^\]]+\] "GET \/in%20%22clf%22 HTTP\/1\.1" 200 5 "-" /);
+  await other.stop();
+  assert.ok(other.lines.some(({ level, msg }) => level === 30 && typeof msg === "string"));
+  const [[, fields] = ["", []]] = await redis.cli.xrange("outrigger:logs:users", "-", "+");
+  assert.equal((JSON.parse(fields[1] ?? "") as Line)["path"], "/in%20%22clf%22");
 });

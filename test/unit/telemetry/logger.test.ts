@@ -1,15 +1,16 @@
 // The sidecar's own log: shape of a line, level at run time, and nothing secret in it.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import type { LogFormat } from "../../../src/plugin-api/telemetry.ts";
 import { createLogging, maskUrls } from "../../../src/telemetry/logger.ts";
 
-function capture(level = "info") {
+function capture(level = "info", format: LogFormat = "json") {
   const written: string[] = [];
   const output = {
     write: (text: string) => void written.push(text),
     flush: () => Promise.resolve(true),
   };
-  const logging = createLogging({ level, service: "users", instance: "pod-1", output });
+  const logging = createLogging({ level, format, service: "users", instance: "pod-1", output });
   const lines = () => written.map((line) => JSON.parse(line) as Record<string, unknown>);
   return { ...logging, written, lines };
 }
@@ -44,6 +45,67 @@ describe("the log", () => {
       lines().map((line) => line["msg"]),
       ["shown"],
     );
+  });
+
+  it("in ecs has the schema's names, the error apart and the fields in one object, as clean as ever", () => {
+    const { logger, lines, level } = capture("info", "ecs");
+    const err = Object.assign(new Error("no redis://user:s3cret@host"), { code: "EX", command: "s3cret" });
+    logger.debug({}, "hidden");
+    logger.warn({ err, url: "redis://user:s3cret@host", "odd\nname": [1] }, "a\nb");
+    level.set("error");
+    logger.warn({}, "hidden");
+    const [line = {}, ...rest] = lines();
+    const { "@timestamp": time, "error.stack_trace": stack, ...others } = line;
+    assert.equal(rest.length, 0);
+    assert.ok(Math.abs(Date.parse(String(time)) - Date.now()) < 60_000);
+    assert.match(String(stack), /logger\.test/);
+    assert.deepEqual(others, {
+      "log.level": "warn",
+      message: "a\nb",
+      "ecs.version": "8.11.0",
+      "service.name": "users",
+      "service.node.name": "pod-1",
+      "error.type": "Error",
+      "error.message": "no redis://***@host",
+      "error.code": "EX",
+      "outrigger.fields": { url: "redis://***@host", "odd\nname": [1] },
+    });
+    assert.doesNotMatch(JSON.stringify(line), /s3cret/);
+  });
+
+  it("in otel is one export request a line", () => {
+    const { logger, lines, written } = capture("info", "otel");
+    logger.error(
+      { err: new Error("broken"), tries: 3, share: 0.5, on: true, list: ["a", { b: null }] },
+      "no",
+    );
+    assert.match(written[0] ?? "", /^[^\n]+\n$/);
+    const { resourceLogs } = lines()[0] as {
+      resourceLogs: [{ resource: unknown; scopeLogs: [{ logRecords: [Record<string, unknown>] }] }];
+    };
+    assert.deepEqual(resourceLogs[0].resource, {
+      attributes: [
+        { key: "service.name", value: { stringValue: "users" } },
+        { key: "service.instance.id", value: { stringValue: "pod-1" } },
+      ],
+    });
+    const { timeUnixNano, attributes, ...record } = resourceLogs[0].scopeLogs[0].logRecords[0];
+    assert.match(String(timeUnixNano), /^\d{19}$/);
+    assert.deepEqual(record, { severityNumber: 17, severityText: "ERROR", body: { stringValue: "no" } });
+    const shown = (attributes as { key: string; value: unknown }[]).filter(
+      ({ key }) => !key.endsWith("trace"),
+    );
+    assert.deepEqual(shown, [
+      { key: "exception.type", value: { stringValue: "Error" } },
+      { key: "exception.message", value: { stringValue: "broken" } },
+      { key: "outrigger.tries", value: { intValue: "3" } },
+      { key: "outrigger.share", value: { doubleValue: 0.5 } },
+      { key: "outrigger.on", value: { boolValue: true } },
+      {
+        key: "outrigger.list",
+        value: { arrayValue: { values: [{ stringValue: "a" }, { kvlistValue: { values: [] } }] } },
+      },
+    ]);
   });
 
   it("never has a member twice", () => {
