@@ -7,6 +7,7 @@ import { createRenewableStore, type RenewableStore } from "../redis/renewable-st
 import { createStore, type RedisStore } from "../redis/store.ts";
 import { takeConsole } from "../telemetry/console.ts";
 import type { Telemetry } from "../telemetry/process.ts";
+import { traceCommand } from "./traced-command.ts";
 
 /** Connects in the background; undefined in embedded mode. */
 export function connectStore(config: Config, { logger, metrics }: Telemetry): RenewableStore | undefined {
@@ -23,7 +24,10 @@ export function connectStore(config: Config, { logger, metrics }: Telemetry): Re
         keyPrefix: config.keyPrefix,
         connectionName: `outrigger-${config.service}`,
         onState,
-        onCommand: (name, elapsed) => seconds(name).observe(elapsed),
+        onCommand(name, elapsed, ok, code) {
+          seconds(name).observe(elapsed);
+          traceCommand(address, { name, elapsed, ok, code });
+        },
         onListenerError: (error) => logger.error({ err: error }, "a handler of Redis changes failed"),
       }),
     onState(change) {

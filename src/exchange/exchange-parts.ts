@@ -56,7 +56,7 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     const mayBeGrpc = stream.httpVersion === "2.0" || stream.isGrpcWeb === true;
     if (mayBeGrpc && isGrpcType(head.fields.get("content-type"))) this.#beginGrpc();
     this.live = receivedExchange(inbound, this.route, context.clock, this);
-    this.live.trace = context.tracer?.begin(this.live, this.route.tracing);
+    this.live.trace = context.tracer?.begin(this.live, this.route.tracing, this.route.target.protocol);
     if (context.recorder !== undefined) this.#record(context.recorder);
     if (context.taps?.active === true) this.live.tapped = context.taps.begin(this.live);
   }
@@ -180,10 +180,10 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     this.body.resume();
   }
 
-  onRetry(reason: string): readonly string[] {
+  onRetry(reason: string, pausedMs: number): readonly string[] {
     const { live, context } = this;
     live.retries += 1;
-    live.trace?.sent(live.request.fields, context.clock.mono(), reason);
+    live.trace?.sent(live.request.fields, context.clock.mono(), { reason, pausedMs });
     return live.request.fields.toFlat();
   }
 

@@ -7,8 +7,11 @@ import { StoreUnavailable } from "../plugin-api/store.ts";
 
 export type Argument = string | number | Buffer;
 
-/** Latency and outcome of every command that was sent: Redis' name of it in lower case, seconds. */
-export type OnCommand = (name: string, seconds: number, ok: boolean) => void;
+/**
+ * Latency and outcome of every command that was sent: Redis' name of it in lower case, seconds; the code word of an error
+ * reply, where there is one. Called where the command's answer was waited for.
+ */
+export type OnCommand = (name: string, seconds: number, ok: boolean, code?: string) => void;
 
 export interface CommandSender {
   /**
@@ -50,9 +53,9 @@ export function createCommandSender(
     // A command that timed out keeps its place in the connection's queue: a late answer meets nobody else's question.
     const timer = setTimeout(giveUp, limitMs, command);
     const startedAt = performance.now();
-    const settled = (ok: boolean): void => {
+    const settled = (ok: boolean, code?: string): void => {
       clearTimeout(timer);
-      onCommand?.(name, (performance.now() - startedAt) / 1_000, ok);
+      onCommand?.(name, (performance.now() - startedAt) / 1_000, ok, code);
     };
     return (node.sendCommand(command) as Promise<unknown>).then(
       (reply) => {
@@ -65,7 +68,7 @@ export function createCommandSender(
         if (reason === noAnswer) breaker.unanswered(reason, performance.now() - startedAt - limitMs);
         else if (isOutage(error)) breaker.failed(reason);
         writes.heard(replyCode(error));
-        settled(false);
+        settled(false, replyCode(error));
         // Not as `cause`: ioredis hangs the command's arguments on its errors.
         throw new StoreUnavailable(`${name}: ${reason}`, replyCode(error));
       },

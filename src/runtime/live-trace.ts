@@ -2,11 +2,32 @@
 import type { Fields } from "../plugin-api/fields.ts";
 import type { Exchange, Outcome, TraceIds } from "../plugin-api/exchange.ts";
 
+/** A call that a plugin made. */
+export interface TracedCall {
+  /** By the conventions for its kind. */
+  readonly name: string;
+  /** key, value, key, value … */
+  readonly attributes: readonly (string | number | boolean)[];
+  /** Milliseconds on the monotonic clock. */
+  readonly fromMono: number;
+  readonly toMono: number;
+  /** In a word; undefined = it went well. */
+  readonly error: string | undefined;
+}
+
 export interface LiveTrace extends TraceIds {
+  /** Whether it is told of the calls that its hooks wait for. */
+  readonly takesCalls: boolean;
+  /** Something that a hook asked for has answered, or has not in time. */
+  called(call: TracedCall): void;
   /** A hook took long, or waited for something. Milliseconds on the monotonic clock. */
   hookRan(plugin: string, phase: string, fromMono: number, toMono: number, failed: boolean): void;
-  /** The service is asked: it is told of the span that asks. @param retried why it is asked again */
-  sent(fields: Fields, nowMono: number, retried?: string): void;
+  /** The service is asked: it is told of the span that asks. @param retried why it is asked again, and after which pause */
+  sent(
+    fields: Fields,
+    nowMono: number,
+    retried?: { readonly reason: string; readonly pausedMs: number },
+  ): void;
   /** The response leaves for the client. */
   answered(fields: Fields): void;
   ended(exchange: Exchange, outcome: Outcome): void;
@@ -27,6 +48,9 @@ export interface TracingRules {
 }
 
 export interface ExchangeTracer {
-  /** @param rules of the exchange's route */
-  begin(exchange: Exchange, rules?: TracingRules): LiveTrace;
+  /**
+   * @param rules of the exchange's route
+   * @param protocol what its service is spoken to in: `http1`, `h2c`, `h2`, or `auto`, HTTP/2 for gRPC alone
+   */
+  begin(exchange: Exchange, rules?: TracingRules, protocol?: string): LiveTrace;
 }

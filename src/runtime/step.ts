@@ -14,6 +14,7 @@ import type {
 import { type Breaker, stepBreaker } from "./step-breaker.ts";
 import { type GatewayError, gatewayErrorOf } from "../plugin-api/errors.ts";
 import type { LiveExchange } from "./exchange.ts";
+import { onComplete, onError, onRequest, onResponse } from "./hook-calls.ts";
 import { HookFailure, type HookResult, leftOut, pluginFailed, PluginUnavailable } from "./hook-result.ts";
 import type { PluginFaults } from "./plugin-faults.ts";
 import type { HookMeasures, Phase } from "./hook-measures.ts";
@@ -26,15 +27,6 @@ const longHookSeconds = 0.1;
 
 /** Told of a hook that kept the event loop to itself for so long. */
 export type LongHook = (hook: string, ms: number) => void;
-
-// What a scope runs; made once, so that a hook costs no closure.
-const onRequest = (hooks: Hooks, exchange: LiveExchange) => hooks.onRequest?.(exchange);
-const onResponse = (hooks: Hooks, exchange: LiveExchange, response: ExchangeResponse) =>
-  hooks.onResponse?.(exchange, response);
-const onError = (hooks: Hooks, exchange: LiveExchange, error: GatewayError) =>
-  hooks.onError?.(exchange, error);
-const onComplete = (hooks: Hooks, exchange: LiveExchange, outcome: Outcome): unknown =>
-  hooks.onComplete?.(exchange, outcome);
 
 export interface StepParts {
   readonly definition: PluginDefinition;

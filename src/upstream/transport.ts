@@ -51,8 +51,8 @@ export interface UpstreamHandler {
   onFail(error: GatewayError): void;
   /** The request body may go on after `write` said false. */
   onDrain(): void;
-  /** It is about to be sent once more. @returns the request's fields for that; absent = as they were */
-  onRetry?(reason: string): readonly string[];
+  /** It is about to be sent once more, after a pause. @returns the request's fields for that; absent = as they were */
+  onRetry?(reason: string, pausedMs: number): readonly string[];
   /** @returns whether that many bytes of its body may wait in memory until the exchange is over; absent = none */
   mayKeep?(bytes: number): boolean;
 }

@@ -1,34 +1,16 @@
 // Traces through real sidecars: what the service is told, and what the collector gets.
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import type http from "node:http";
-import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { startSidecar, type TestSidecar } from "../../src/testing/sidecar.ts";
 import { type Collector, startCollector } from "../support/collector.ts";
-import { eventually } from "../support/redis.ts";
+import { startService } from "../support/crew.ts";
+import { eventually, startRedis } from "../support/redis.ts";
+import { echo, seenWith } from "../support/trace-fields.ts";
 
 const trace = "12345678901234567890123456789012";
 const span = "1234567890123456";
 const parent = `00-${trace}-${span}-01`;
-
-/** A service that answers with the fields it got; `/fail` is 500. */
-const echo: http.RequestListener = (request, response) => {
-  response.statusCode = request.url === "/fail" ? 500 : 200;
-  response.end(JSON.stringify(request.rawHeaders));
-};
-
-/** Sends these fields as they are. @returns what the service got of traces: name, value pairs, names in lower case */
-async function seenWith(port: number, ...lines: string[]): Promise<[string, string][]> {
-  const socket = connect(port, "127.0.0.1");
-  socket.write(["GET / HTTP/1.1", "Host: a.test", "Connection: close", ...lines, "", ""].join("\r\n"));
-  let text = "";
-  socket.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
-  await once(socket, "close");
-  const flat = JSON.parse(text.slice(text.indexOf("["), text.lastIndexOf("]") + 1)) as string[];
-  const pairs = flat.flatMap((name, i) => (i % 2 === 0 ? [[name.toLowerCase(), flat[i + 1] ?? ""]] : []));
-  return pairs.filter(([name = ""]) => /^(trace|baggage|b3)/.test(name)) as [string, string][];
-}
 
 describe("what the service is told", () => {
   let sidecar: TestSidecar;
@@ -210,6 +192,52 @@ describe("what the collector gets", () => {
         ["GET /all/*", 1],
       ],
     );
+  });
+
+  test("the calls that a sampled request's plugins wait for, under the plugin that made them", async (t) => {
+    const redis = await startRedis();
+    t.after(() => redis.stop());
+    await using decider = await startService((_request, response) => response.end());
+    await using sidecar = await startSidecar({
+      policy: {
+        plugins: ["ext-auth", "rate-limit"],
+        pluginConfig: {
+          "ext-auth": { url: `${decider.url}/decide?secret=1` },
+          "rate-limit": { limits: [{ name: "all", by: "ip", limit: 100, window: "1m", mode: "exact" }] },
+        },
+      },
+      upstream: echo,
+      redisUrl: redis.url,
+      env: {
+        OUTRIGGER_SERVICE: "calls",
+        OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+        OTEL_BSP_SCHEDULE_DELAY: "5",
+      },
+    });
+    const get = async (flags: string): Promise<void> => {
+      const headers = { traceparent: `00-${"ab".repeat(15)}${flags}-${span}-${flags}` };
+      await (await fetch(`${sidecar.url}/x`, { headers })).text();
+    };
+    await get("00");
+    await get("01");
+    const command = await collector.span(({ attributes }) => attributes["db.system.name"] === "redis");
+    const asked = await collector.span(
+      ({ name, kind, resource, attributes }) =>
+        name === "GET" &&
+        kind === "CLIENT" &&
+        resource["service.name"] === "calls" &&
+        attributes["url.path"] === undefined,
+    );
+    const byId = new Map(collector.spans.map((each) => [each.spanId, each]));
+    assert.equal(byId.get(command.parentId)?.name, "rate-limit.onRequest");
+    assert.equal(byId.get(asked.parentId)?.name, "ext-auth.onRequest");
+    assert.match(String(command.attributes["db.operation.name"]), /^EVAL/);
+    assert.equal(command.attributes["server.port"], new URL(redis.url).port);
+    assert.equal(asked.attributes["http.response.status_code"], "200");
+    for (const each of [command, asked]) {
+      assert.equal(each.traceId, `${"ab".repeat(15)}01`);
+      assert.doesNotMatch(JSON.stringify(each.attributes), /secret|decide/);
+    }
   });
 
   test("why the service could not be asked", async () => {

@@ -122,7 +122,13 @@ export const rooms: readonly Room[] = [
   // What a plugin works with: HTTP, cache, database, each within bounds.
   room(
     "src/runtime/services/",
-    ["src/language/", "src/plugin-api/", "src/runtime/breaker.ts", "src/runtime/clock.ts"],
+    [
+      "src/language/",
+      "src/plugin-api/",
+      "src/runtime/breaker.ts",
+      "src/runtime/call-trace.ts",
+      "src/runtime/clock.ts",
+    ],
     ["lru-cache", "pg"],
   ),
   // Filters of the proxy-wasm ABI.

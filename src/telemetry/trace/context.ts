@@ -49,25 +49,31 @@ export function traceparent(traceId: string, spanId: string, flags: number): str
   return `00-${traceId}-${spanId}-0${flags}`;
 }
 
-const key = /^[a-z0-9][a-z0-9_\-*/@]{0,255}$/;
+/**
+ * A key, or a tenant with its system: what level 1 takes (section 3.3.1.3.1), and digits before either. Level 2 would let
+ * an @ stand anywhere; the public harness does not.
+ */
+const key = /^[a-z0-9](?:[a-z0-9_\-*/]{0,255}|[a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13})$/;
 // Printable ASCII but , and =; the last is no blank.
 const memberValue = /^[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]$/;
 const mostMembers = 32;
 
 /**
  * @param value of all `tracestate` fields, joined by commas
- * @returns it without empty members; undefined when one member is malformed or there are more than 32 (section 3.3.1):
- * the whole list is dropped then
+ * @returns it without empty members; undefined when one member is malformed, a key is there twice, or there are more
+ * than 32 (section 3.3.1): the whole list is dropped then
  */
 export function parseTracestate(value: string): string | undefined {
   const members: string[] = [];
+  const keys = new Set<string>();
   for (const text of value.split(",")) {
     const member = withoutBlanks(text);
     if (member === "") continue;
     const equals = member.indexOf("=");
     if (equals === -1 || !key.test(member.slice(0, equals)) || !memberValue.test(member.slice(equals + 1)))
       return undefined;
-    if (members.push(member) > mostMembers) return undefined;
+    keys.add(member.slice(0, equals));
+    if (members.push(member) > mostMembers || keys.size < members.length) return undefined;
   }
   return members.length === 0 ? undefined : members.join(",");
 }

@@ -1,16 +1,22 @@
-// The spans of one exchange: its own, one for each time the service was asked, and one for each hook that took over a
-// millisecond or waited for something. Until it is over only what cannot be told later is kept; then it is settled
-// whether anybody gets to see it.
+// The spans of one exchange: its own, one for each time the service was asked, one for each hook that took over a
+// millisecond or waited for something, and one for each call that such a hook waited for. Until it is over only what
+// cannot be told later is kept; then it is settled whether anybody gets to see it.
 import type { Exchange, Outcome } from "../../plugin-api/exchange.ts";
 import { errorKinds } from "../../plugin-api/errors.ts";
 import type { Fields } from "../../plugin-api/fields.ts";
-import type { LiveTrace, TracingRules } from "../../runtime/live-trace.ts";
+import type { LiveTrace, TracedCall, TracingRules } from "../../runtime/live-trace.ts";
 import { type RemoteParent, sampledFlag, traceparent } from "./context.ts";
 import { newSpanId } from "./ids.ts";
-import { requestAttributes, resendAttributes, upstreamAttributes } from "./attributes.ts";
+import {
+  methodName,
+  requestAttributes,
+  resendAttributes,
+  serviceFailure,
+  upstreamAttributes,
+} from "./attributes.ts";
 import { type Span, spanKinds } from "./span.ts";
 
-/** Of hooks and tries of one exchange; more are not told of. */
+/** Of hooks, of calls and of tries of one exchange; more are not told of. */
 const mostParts = 64;
 
 /** A hook that ran: everything but the ids. */
@@ -42,6 +48,10 @@ interface TryEnd {
   readonly error: string | undefined;
 }
 
+interface Sink {
+  add(span: Span): void;
+}
+
 export interface TraceParts {
   readonly traceId: string;
   readonly parent: RemoteParent | undefined;
@@ -50,8 +60,10 @@ export interface TraceParts {
   readonly hadState: boolean;
   readonly flags: number;
   readonly rules: TracingRules;
+  /** What the service is spoken to in: `http1`, `h2c`, `h2`, or `auto`. */
+  readonly protocol: string | undefined;
   /** Where spans go; undefined = nowhere. */
-  readonly sink: { add(span: Span): void } | undefined;
+  readonly sink: Sink | undefined;
 }
 
 export class ExchangeTrace implements LiveTrace {
@@ -59,6 +71,7 @@ export class ExchangeTrace implements LiveTrace {
   #spanId: string | undefined = undefined;
   readonly #parts: TraceParts;
   #hooks: HookPart[] | undefined = undefined;
+  #calls: TracedCall[] | undefined = undefined;
   #sentId: string | undefined = undefined;
   #sentMono = 0;
   /** Those before the last. */
@@ -85,7 +98,16 @@ export class ExchangeTrace implements LiveTrace {
       this.#hooks.push({ name: `${plugin}.${phase}`, plugin, phase, fromMono, toMono, failed });
   }
 
-  sent(fields: Fields, nowMono: number, retried = "retried"): void {
+  get takesCalls(): boolean {
+    return this.sampled && this.#parts.sink !== undefined;
+  }
+
+  called(call: TracedCall): void {
+    this.#calls ??= [];
+    if (this.#calls.length < mostParts) this.#calls.push(call);
+  }
+
+  sent(fields: Fields, nowMono: number, retried?: Parameters<LiveTrace["sent"]>[2]): void {
     const { flags, state } = this.#parts;
     if (this.#sentId !== undefined) {
       this.#failedTries ??= [];
@@ -93,8 +115,8 @@ export class ExchangeTrace implements LiveTrace {
         this.#failedTries.push({
           spanId: this.#sentId,
           fromMono: this.#sentMono,
-          toMono: nowMono,
-          failure: retried,
+          toMono: nowMono - (retried?.pausedMs ?? 0),
+          failure: retried?.reason ?? "retried",
         });
     }
     this.#sentId = newSpanId();
@@ -119,7 +141,7 @@ export class ExchangeTrace implements LiveTrace {
       spanId: this.spanId,
       parentId: parent?.spanId,
       isParentRemote: parent !== undefined,
-      name: `${methodOf(exchange)} ${exchange.route.pattern}`,
+      name: `${methodName(exchange.request.method)} ${exchange.route.pattern}`,
       kind: spanKinds.server,
       fromMs: 0,
       toMs: outcome.durationMs,
@@ -135,17 +157,41 @@ export class ExchangeTrace implements LiveTrace {
       const last = { spanId: this.#sentId, fromMono: this.#sentMono };
       const ends = outcome.durationMs;
       const resends = failed.length;
-      sink.add(this.#tryOf(last, exchange, { ends, outcome, resends, error: errorOf(outcome) }));
+      sink.add(
+        this.#tryOf(last, exchange, {
+          ends,
+          outcome,
+          resends,
+          error: errorOf(outcome) ?? serviceFailure(outcome),
+        }),
+      );
     }
-    for (const hook of this.#hooks ?? []) {
+    for (const hook of this.#hooks ?? []) this.#addHook(sink, hook, exchange);
+  }
+
+  #addHook(sink: Sink, hook: HookPart, { startedAt, startedMono }: Exchange): void {
+    const hookSpan = {
+      ...this.#child(startedAt, newSpanId()),
+      name: hook.name,
+      kind: spanKinds.internal,
+      fromMs: hook.fromMono - startedMono,
+      toMs: hook.toMono - startedMono,
+      attributes: ["outrigger.plugin", hook.plugin, "outrigger.phase", hook.phase],
+      error: hook.failed ? "plugin_failed" : undefined,
+    };
+    sink.add(hookSpan);
+    for (const { fromMono, toMono, name, attributes, error } of this.#calls ?? []) {
+      // One hook of an exchange runs at a time; what none of them waited for is not this request's time.
+      if (fromMono < hook.fromMono || toMono > hook.toMono) continue;
       sink.add({
-        ...this.#child(epochMs, newSpanId()),
-        name: hook.name,
-        kind: spanKinds.internal,
-        fromMs: hook.fromMono - startedMono,
-        toMs: hook.toMono - startedMono,
-        attributes: ["outrigger.plugin", hook.plugin, "outrigger.phase", hook.phase],
-        error: hook.failed ? "plugin_failed" : undefined,
+        ...this.#child(startedAt, newSpanId()),
+        parentId: hookSpan.spanId,
+        name,
+        kind: spanKinds.client,
+        fromMs: fromMono - startedMono,
+        toMs: toMono - startedMono,
+        attributes,
+        error,
       });
     }
   }
@@ -165,12 +211,12 @@ export class ExchangeTrace implements LiveTrace {
     const fromMs = fromMono - exchange.startedMono;
     return {
       ...this.#child(exchange.startedAt, spanId),
-      name: methodOf(exchange),
+      name: methodName(exchange.request.method),
       kind: spanKinds.client,
       fromMs,
       toMs: Math.max(ends, fromMs),
       attributes: [
-        ...upstreamAttributes(exchange, outcome),
+        ...upstreamAttributes(exchange, outcome, this.#parts.protocol),
         ...resendAttributes(resends, outcome === undefined ? error : undefined),
       ],
       error,
@@ -185,23 +231,6 @@ export class ExchangeTrace implements LiveTrace {
     const { flags, state } = this.#parts;
     return { traceId: this.traceId, traceState: state, flags, epochMs };
   }
-}
-
-/** The convention's word for methods that it does not know, which clients could make up without end. */
-const knownMethods = new Set([
-  "GET",
-  "HEAD",
-  "POST",
-  "PUT",
-  "DELETE",
-  "CONNECT",
-  "OPTIONS",
-  "PATCH",
-  "QUERY",
-]);
-
-export function methodOf({ request }: Exchange): string {
-  return knownMethods.has(request.method) ? request.method : "HTTP";
 }
 
 /** Of a server: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS (conventions for gRPC). */

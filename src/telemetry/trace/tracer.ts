@@ -32,8 +32,7 @@ export class Tracer implements ExchangeTracer {
     this.#sampler = new Sampler(options.sampler);
   }
 
-  /** @param rules of the exchange's route */
-  begin({ request, startedMono }: Exchange, rules: TracingRules = noRules): LiveTrace {
+  begin({ request, startedMono }: Exchange, rules: TracingRules = noRules, protocol?: string): LiveTrace {
     const { fields } = request;
     const parent = this.#extract(fields);
     const traceId = parent?.traceId ?? newTraceId();
@@ -49,6 +48,7 @@ export class Tracer implements ExchangeTracer {
       hadState: given !== undefined,
       flags: (isSampled ? sampledFlag : 0) | randomness,
       rules,
+      protocol,
       sink: this.#options.sink,
     });
   }

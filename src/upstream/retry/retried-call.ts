@@ -176,9 +176,9 @@ export class RetriedCall implements UpstreamCall, UpstreamHandler, WaitingCall {
     if (this.#body?.ended !== true) this.#handler.onDrain();
   }
 
-  #askAgain(reason: RetryReason): void {
+  #askAgain(reason: RetryReason, pausedMs = 0): void {
     this.#count(reason, "sent");
-    this.#askWithin(this.#handler.onRetry?.(reason) ?? this.#request.fields);
+    this.#askWithin(this.#handler.onRetry?.(reason, pausedMs) ?? this.#request.fields);
   }
 
   #askWithin(fields: readonly string[]): void {
@@ -219,7 +219,7 @@ export class RetriedCall implements UpstreamCall, UpstreamHandler, WaitingCall {
     this.#head = undefined;
     this.#state = "pausing";
     call?.abort();
-    this.#setTimer(pauseMs, () => this.#askAgain(reason));
+    this.#setTimer(pauseMs, () => this.#askAgain(reason, pauseMs));
     return true;
   }
 

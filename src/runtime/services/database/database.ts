@@ -3,6 +3,7 @@
 import {
   type Database,
   DatabaseError,
+  type DatabaseErrorReason,
   type DatabaseValue,
   type QueryOptions,
   type QueryResult,
@@ -12,6 +13,7 @@ import { QuotaExceeded } from "../../../plugin-api/quota.ts";
 import type { Clock } from "../../../plugin-api/services.ts";
 import type { Metrics } from "../../../plugin-api/telemetry.ts";
 import { Breaker } from "../../breaker.ts";
+import { callingTrace } from "../../call-trace.ts";
 import { Deadline } from "../deadline.ts";
 import { NotDeclared } from "../not-declared.ts";
 import { refuse } from "../quota-use.ts";
@@ -121,16 +123,40 @@ export class PostgresDatabase implements Database {
     try {
       const pool = await this.#opened();
       const result = await this.#use(pool, deadline, timeoutMs, work);
-      this.#measures.ended("ok", (performance.now() - from) / 1_000);
+      this.#ended("ok", from);
       return result;
     } catch (error) {
       const result = error instanceof DatabaseError ? error.reason : "refused";
-      this.#measures.ended(result, (performance.now() - from) / 1_000);
+      this.#ended(result, from);
       throw error;
     } finally {
       deadline.clear();
       this.#measures.connections(this.#pool?.connections ?? 0);
     }
+  }
+
+  #ended(result: "ok" | DatabaseErrorReason, fromMono: number): void {
+    const toMono = performance.now();
+    this.#measures.ended(result, (toMono - fromMono) / 1_000);
+    const { host = "", port = 0, database = "" } = this.#known?.address ?? {};
+    const error = result === "ok" ? undefined : result;
+    callingTrace()?.called({
+      name: database,
+      attributes: [
+        "db.system.name",
+        "postgresql",
+        "db.namespace",
+        database,
+        "server.address",
+        host,
+        "server.port",
+        port,
+        ...(error === undefined ? [] : ["error.type", error]),
+      ],
+      fromMono,
+      toMono,
+      error,
+    });
   }
 
   async #use<Result>(

@@ -20,6 +20,7 @@ import { Deadline } from "../deadline.ts";
 import { exchange } from "./exchange.ts";
 import { type HostState, HostStates } from "./host-state.ts";
 import { HttpMeasures } from "./measures.ts";
+import { traceTry } from "./traced-try.ts";
 import { isRepeatable, isWorthAnother, pauseMs, retriesOf } from "./retry.ts";
 
 export interface HttpClientOptions {
@@ -176,7 +177,9 @@ class PluginHttpClient implements OwnHttpClient {
     const retries = retriesOf(options);
     host.budget.add();
     for (let retry = 0; ; retry += 1) {
+      const fromMono = performance.now();
       const outcome = await this.#try(call);
+      traceTry(call, retry, outcome, fromMono);
       if (retry >= retries || deadline.signal.aborted || !isWorthAnother(outcome)) return outcome;
       const pause = pauseMs(retry, outcome, this.#random);
       if (pause >= deadline.leftMs) return outcome;

@@ -1,0 +1,48 @@
+// What a trace is told of a try of a plugin's call: its host and what came of it. Path, query and fields may hold secrets.
+import { type HttpAnswer, HttpError, type HttpRequest } from "../../../plugin-api/http.ts";
+import { callingTrace } from "../../call-trace.ts";
+
+interface TracedCall {
+  readonly url: URL;
+  readonly options: Pick<HttpRequest, "method">;
+}
+
+/** @param retry 0 = the first try @param fromMono when it began */
+export function traceTry(
+  { url, options: { method = "GET" } }: TracedCall,
+  retry: number,
+  outcome: HttpAnswer | HttpError,
+  fromMono: number,
+): void {
+  const trace = callingTrace();
+  if (trace === undefined) return;
+  const { hostname, port, protocol } = url;
+  const status = outcome instanceof HttpError ? undefined : outcome.status;
+  const error = outcome instanceof HttpError ? outcome.reason : failureOf(outcome.status);
+  trace.called({
+    name: method,
+    attributes: [
+      "http.request.method",
+      method,
+      "server.address",
+      hostname,
+      "server.port",
+      Number(port || (protocol === "https:" ? 443 : 80)),
+      "url.scheme",
+      protocol.slice(0, -1),
+      "network.protocol.version",
+      "1.1",
+      ...(status === undefined ? [] : ["http.response.status_code", status]),
+      ...(retry === 0 ? [] : ["http.request.resend_count", retry]),
+      ...(error === undefined ? [] : ["error.type", error]),
+    ],
+    fromMono,
+    toMono: performance.now(),
+    error,
+  });
+}
+
+/** To whoever asks, 4xx is an error too (conventions for HTTP clients). */
+function failureOf(status: number): string | undefined {
+  return status >= 400 ? String(status) : undefined;
+}
