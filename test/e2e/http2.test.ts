@@ -39,12 +39,15 @@ async function ask(
 
 /** Requests with that field have reached a service. */
 let marked = 0;
+/** Bodies for that path have come to their end. */
+let wholeBodies = 0;
 
 const echo = async (request: http.IncomingMessage, response: http.ServerResponse): Promise<void> => {
   if (request.headers["x-marked"] !== undefined) marked += 1;
   if (request.url === "/hang") return;
   const chunks: Buffer[] = [];
   for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
+  if (request.url === "/body") wholeBodies += 1;
   if (request.url === "/large" || request.url === "/small") {
     response.end(Buffer.alloc(request.url === "/large" ? 1_000_000 : 1, "x"));
     return;
@@ -161,6 +164,29 @@ describe("a client that speaks HTTP/2 in clear", () => {
     const first = await client.frame(({ stream }) => stream === 1);
     assert.equal(first?.type, frameTypes.headers);
   });
+
+  for (const [what, bytes, more] of [
+    ["longer", "12345", ""],
+    ["longer, in two frames,", "123", "45"],
+    ["shorter", "12", ""],
+  ] as const) {
+    test(`a body ${what} than content-length says is reset, and never whole for the service`, async () => {
+      wholeBodies = 0;
+      await using client = await FrameClient.open(sidecar.port);
+      const head = requestHead("/body", "content-length", "3").with(1, "POST");
+      client.send(
+        frame(frameTypes.headers, flags.endHeaders, 1, block(head)),
+        ...(more === "" ? [] : [frame(frameTypes.data, 0, 1, Buffer.from(bytes))]),
+        frame(frameTypes.data, flags.endStream, 1, Buffer.from(more || bytes)),
+      );
+      const ended = await client.frame(
+        ({ stream, type }) => stream === 1 && type !== frameTypes.windowUpdate,
+      );
+      assert.ok(ended === undefined || ended.type === frameTypes.rst, `frame of type ${ended?.type}`);
+      assert.equal((await fetch(sidecar.url)).status, 200);
+      assert.equal(wholeBodies, 0);
+    });
+  }
 
   test("a field with a line end in its value goes no further, which the library sees to", async () => {
     await using client = await FrameClient.open(sidecar.port);

@@ -174,11 +174,11 @@ export class Http2Sessions {
   }
 
   #request(stream: ServerHttp2Stream, raw: readonly string[]): void {
+    // Its end may have come with its head, in one packet, and may be all that it tells: unheard, that would end the process.
+    stream.on("error", () => {});
     const open = stream.session && this.#open.get(stream.session);
     if (open === undefined) return;
     if (!this.#requests.take(open.client, 1)) {
-      // It tells of the reset that it is given: unheard, that would end the process.
-      stream.on("error", () => {});
       stream.close(NGHTTP2_REFUSED_STREAM);
       return;
     }

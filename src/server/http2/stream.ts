@@ -47,6 +47,7 @@ export class Http2ServerStream implements ServerStream {
   /** Something follows the body, if only its end. */
   #waitsForTrailers = false;
 
+  /** @param stream whose errors are heard already: here its close counts alone */
   constructor(stream: ServerHttp2Stream, connection: Socket, head: Http2Head) {
     this.#stream = stream;
     this.#connection = connection;
@@ -56,8 +57,6 @@ export class Http2ServerStream implements ServerStream {
     this.framing = head.framing;
     this.upgrades = head.upgrades;
     this.#body = new Http2RequestBody(stream, head.framing === "none");
-    // What it fails by is told by its close.
-    stream.on("error", () => {});
     stream.on("close", () => this.#closed());
     stream.on("finish", () => this.left());
     // Unread, a body of nothing would keep the stream from its close.
