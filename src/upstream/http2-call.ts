@@ -38,6 +38,7 @@ export class Http2Call implements UpstreamCall {
   /** How often it was sent. */
   tries = 0;
   readonly #owner: CallOwner;
+  readonly #scheme: "http" | "https";
   readonly #isGrpc: boolean;
   readonly #startedMono = performance.now();
   readonly #deadline: NodeJS.Timeout | undefined;
@@ -53,7 +54,13 @@ export class Http2Call implements UpstreamCall {
   #over = false;
   #paused = false;
 
-  constructor(request: UpstreamRequest, handler: UpstreamHandler, owner: CallOwner) {
+  /** @param scheme by which the service is reached: some refuse a head that says another (RFC 9113 section 8.3.1) */
+  constructor(
+    request: UpstreamRequest,
+    handler: UpstreamHandler,
+    { owner, scheme }: { readonly owner: CallOwner; readonly scheme: "http" | "https" },
+  ) {
+    this.#scheme = scheme;
     this.request = request;
     this.handler = handler;
     this.#owner = owner;
@@ -152,7 +159,7 @@ export class Http2Call implements UpstreamCall {
   #head(): string[] {
     const { method, target, fields } = this.request;
     const host = fieldOf(fields, "host") ?? "";
-    const head = [":method", method, ":scheme", "http", ":authority", host, ":path", target];
+    const head = [":method", method, ":scheme", this.#scheme, ":authority", host, ":path", target];
     for (const [name, value] of sentFields(fields)) {
       if (name === "host" || name === "te") continue;
       head.push(name, name === "grpc-timeout" ? this.#left(value) : value);

@@ -72,10 +72,12 @@ class Http2Transport implements UpstreamTransport, CallOwner {
   readonly #active = new ClientCounts();
   readonly #queued = new ClientCounts();
   readonly #share: number;
+  readonly #place: { readonly owner: CallOwner; readonly scheme: "http" | "https" };
   #closing = false;
 
   constructor(target: UpstreamTarget, options: Http2PoolOptions) {
     this.#options = options;
+    this.#place = { owner: this, scheme: target.tls ? "https" : "http" };
     this.#share = (options.clientShare ?? 100) / 100;
     this.#connector = new Connector(target, "h2");
     const maxOwn = options.maxUpgrades ?? options.maxConnections;
@@ -84,7 +86,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
   }
 
   send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
-    const call = new Http2Call(request, handler, this);
+    const call = new Http2Call(request, handler, this.#place);
     const free = this.#mayStart(call) ? this.#free() : undefined;
     if (free !== undefined) this.#start(call, free);
     else this.#wait(call);
