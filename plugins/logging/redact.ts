@@ -1,6 +1,6 @@
 // What the access log must not show, in whatever format: credentials, and what the options name.
 import { fieldKey, type Fields, type RouteInfo } from "../../src/plugin-api/contract.ts";
-import { compileQueryRedaction, redacted, secretNames } from "../../src/language/secret-names.ts";
+import { compileQueryRedaction, redacted, secretNames, urlFields } from "../../src/language/secret-names.ts";
 import type { LoggingOptions } from "./options.ts";
 
 /** Members that `redact` can hide. */
@@ -39,16 +39,19 @@ export function compileFieldPicker(
   { headers }: Pick<LoggingOptions, "headers">,
   secrets: ReadonlySet<string>,
 ): (fields: Fields) => PickedFields {
+  const redactUrl = compileQueryRedaction(secrets);
   const picked = [...new Set(headers.map((name) => name.toLowerCase()))].map((lower) => ({
     lower,
     key: fieldKey(lower),
     secret: secrets.has(fieldKey(lower)),
+    isUrl: urlFields.has(fieldKey(lower)),
   }));
   return function pickFields(fields) {
     const found: [string, string][] = [];
-    for (const { lower, key, secret } of picked) {
+    for (const { lower, key, secret, isUrl } of picked) {
       const value = fields.get(key);
-      if (value !== undefined) found.push([lower, secret ? redacted : value]);
+      if (value === undefined) continue;
+      found.push([lower, secret ? redacted : isUrl ? redactUrl(value) : value]);
     }
     return found;
   };

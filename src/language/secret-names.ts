@@ -44,7 +44,24 @@ export function secretNames(more: Iterable<string>): ReadonlySet<string> {
   return new Set([...secretFields, ...[...more].flatMap((name) => [name.toLowerCase(), fieldKey(name)])]);
 }
 
-/** Compiles the redaction of a query (with its `?`). A name that cannot be decoded counts as secret. */
+/** Fields with URLs, whose queries and fragments have parameters. */
+export const urlFields: ReadonlySet<string> = new Set([
+  "content-location",
+  "link",
+  "location",
+  "referer",
+  "refresh",
+  "x-accel-redirect",
+  "x-forwarded-uri",
+  "x-original-uri",
+  "x-original-url",
+  "x-rewrite-url",
+]);
+
+/**
+ * Compiles the redaction of a query (with its `?`), or of a text with URLs. A name that cannot be decoded counts as secret.
+ * The value of another one may be a URL with a query of its own.
+ */
 export function compileQueryRedaction(secrets: ReadonlySet<string>): (query: string) => string {
   const all = new Set([...secrets, ...secretParameters]);
   const isSecret = (name: string): boolean => {
@@ -54,9 +71,21 @@ export function compileQueryRedaction(secrets: ReadonlySet<string>): (query: str
       return true;
     }
   };
-  return (query) =>
+  return (query) => {
+    let shown = "";
+    let from = 0;
     // From the start of a name alone: trying every letter of a long one would take the square of its length.
-    query.replace(/(?<![^?&;=])([^?&;=]*)=([^&;]*)/g, (pair, name: string) =>
-      isSecret(name) ? `${name}=${redacted}` : pair,
-    );
+    for (const { 0: match, 1: name, index } of query.matchAll(/(?<![^?&;=#])([^?&;=#]*)=/g)) {
+      if (index < from || !isSecret(name as string)) continue;
+      const value = index + match.length;
+      shown += query.slice(from, value) + redacted;
+      from = endOfValue(query, value);
+    }
+    return from === 0 ? query : shown + query.slice(from);
+  };
+}
+
+function endOfValue(query: string, from: number): number {
+  for (let at = from; at < query.length; at += 1) if (query[at] === "&" || query[at] === ";") return at;
+  return query.length;
 }

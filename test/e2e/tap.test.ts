@@ -24,6 +24,8 @@ describe("outrigger tap", () => {
         response.setHeader("Set-Cookie", "marked=1");
         response.setHeader("Location", "/c?token=marked&page=2");
         response.setHeader("X-Plain", "shown");
+        response.setHeader("Refresh", "1; url=/f?code=marked");
+        response.setHeader("Content-Location", "/cb#access_token=marked");
         response.end("marked-body");
       },
     });
@@ -53,6 +55,10 @@ describe("outrigger tap", () => {
       "X-My-Secret": "marked",
       Referer: "https://a.test/?code=marked&y=2",
       "X-Seen": "yes",
+      "X-Original-URL": "/a?token=marked",
+      "Sec-WebSocket-Protocol": "bearer, marked",
+      DPoP: "marked",
+      "X-Note": "eyJhbGciOiJub25lIn0.marked.",
     });
     const said = await tap.said("/a/bad");
     tap.child.kill("SIGINT");

@@ -10,10 +10,12 @@ const maxBytes = 16_384;
 
 /** Of names that nobody has told us of. */
 const soundsSecret =
-  /auth|cookie|credential|jwt|key|pass(?:wd|word)|secret|session|sig(?:nature)?$|token|assertion|identity/;
+  /auth|bearer|cookie|credential|csrf|dpop|jwt|key|otp|pass(?:wd|word)|pin$|saml|secret|session|sig$|signature|token|assertion|identity|xsrf/;
 
-/** Fields with URLs, whose queries have parameters. */
-const withUrls = new Set(["content-location", "link", "location", "referer", "refresh"]);
+/** A token among the subprotocols of a WebSocket, whose scripts can set no other field; a JWT (RFC 7519) in any. */
+const looksSecret = /eyJ[\w-]{4,1000}\.[\w-]/;
+const subprotocols = "sec-websocket-protocol";
+const longestProtocol = 40;
 
 /** name, value */
 export type ShownField = readonly [string, string];
@@ -81,10 +83,19 @@ function shownFields(
     const name = flat[i] as string;
     const value = flat[i + 1] as string;
     const key = fieldKey(name.toLowerCase());
-    const hides = secrets.has(key) || soundsSecret.test(key);
-    shown.push([cut(name), hides ? redacted : cut(withUrls.has(key) ? redactQuery(value) : value)]);
+    const isHidden = secrets.has(key) || soundsSecret.test(key) || hides(key, value);
+    shown.push([cut(name), isHidden ? redacted : cut(redactQuery(value))]);
   }
   return shown;
+}
+
+/** By what it is. */
+function hides(key: string, value: string): boolean {
+  if (looksSecret.test(cut(value))) return true;
+  if (key !== subprotocols) return false;
+  return (
+    soundsSecret.test(value.toLowerCase()) || value.split(",").some((each) => each.length > longestProtocol)
+  );
 }
 
 const cut = (text: string): string => (text.length > maxValue ? `${text.slice(0, maxValue)}…` : text);

@@ -33,6 +33,17 @@ test("redact adds to the secret fields, in any case", () => {
   });
 });
 
+test("a URL in a field is shown without the secrets of its query and fragment", () => {
+  const pick = compileFieldPicker({ headers: ["Referer", "X-Original-URL", "Accept"] }, secretNames([]));
+  const referer = "https://a.test/?code=s3cret&y=2#id_token=s3cret";
+  const fields = new Fields(["referer", referer, "x-original-url", "/a?token=s3cret", "accept", "code=1"]);
+  assert.deepEqual(pick(fields), [
+    ["referer", "https://a.test/?code=[redacted]&y=2#id_token=[redacted]"],
+    ["x-original-url", "/a?token=[redacted]"],
+    ["accept", "code=1"],
+  ]);
+});
+
 test("a field that is not there leaves nothing, and repeated lines are shown together", () => {
   const pick = compileFieldPicker({ headers: ["via", "accept"] }, secretNames([]));
   assert.deepEqual(pick(new Fields([])), []);
@@ -48,6 +59,13 @@ test("values of secret query parameters are redacted, the others stay", () => {
   const redact = compileQueryRedaction(secretNames(["Session_ID"]));
   assert.equal(redact("?page=2&access_token=abc.def=="), "?page=2&access_token=[redacted]");
   assert.equal(redact("?a=1;token=x&session_id=9&flag"), "?a=1;token=[redacted]&session_id=[redacted]&flag");
+});
+
+test("a URL in the value of another parameter, or behind a fragment, is looked into", () => {
+  const redact = compileQueryRedaction(secretNames([]));
+  assert.equal(redact("?next=/a?token=x&b=1"), "?next=/a?token=[redacted]&b=1");
+  assert.equal(redact("1; url=/f?code=x?y"), "1; url=/f?code=[redacted]");
+  assert.equal(redact("/cb#access_token=x=&state=s"), "/cb#access_token=[redacted]&state=s");
 });
 
 test("spelling a secret parameter in another way does not show it", () => {
