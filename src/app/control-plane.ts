@@ -7,56 +7,20 @@ import { bind } from "../config/start-error.ts";
 import { type HeartbeatSender, startHeartbeat } from "../fleet/heartbeat.ts";
 import { type KillSwitch, switchField } from "../kill-switch/kill-switch.ts";
 import type { PolicyController } from "../policy/controller.ts";
-import type { EffectivePolicy, RawPolicy } from "../policy/read.ts";
-import type { Trust } from "../policy/signature/key-sets.ts";
-import { type PluginReport, shownReports } from "../runtime/plugin-report.ts";
+import type { EffectivePolicy } from "../policy/read.ts";
+import { shownReports } from "../runtime/plugin-report.ts";
 import { auditKeys } from "./audit.ts";
 import { BroughtPlugins } from "./brought-plugins.ts";
+import { type CanaryFollower, followCanary } from "./canary.ts";
 import { benchOptions } from "./bench-options.ts";
 import { type KillSwitchState, watchKillSwitches } from "./kill-switches.ts";
+import type { DataPlane } from "./governed.ts";
 import type { ProcessContext } from "./process-context.ts";
 import { createController, factsOf } from "./policy-controller.ts";
 import { redisCheck } from "./connect-store.ts";
-import type { OnTapEvent } from "../telemetry/requests/tap-hub.ts";
-import type { TapRequest } from "../telemetry/requests/tap-request.ts";
 import { tapSourceOf } from "./taps.ts";
 import { requestDocument } from "./shown-requests.ts";
 import { UpstreamProbe } from "./upstream-probe.ts";
-
-/** What a control plane governs: the data plane of its own process, or the workers. */
-export interface DataPlane<Compiled> {
-  /** Sets a policy up. Rejects, leaving nothing behind, when that fails. */
-  compile(policy: EffectivePolicy, raw: RawPolicy): Promise<Compiled>;
-  /** Puts it in force; the one before is closed after its last exchange. */
-  swap(compiled: Compiled): void;
-  /** Closes one that is not put in force. */
-  release(compiled: Compiled): void;
-  /** Who may sign from now on, whatever policy is in force. */
-  trust(trust: Trust): void;
-  /** Live sidecars of the service, this one included. */
-  setFleetSize(sidecars: number): void;
-  /** Takes these plugins out of their routes' chains, of every policy from now on. */
-  switchOff(switches: readonly KillSwitch[]): void;
-  /** The level of this process has changed. */
-  onLogLevel?(level: string): void;
-  readonly draining: boolean;
-  /** From now on it is not ready, and every response closes its connection. */
-  beginDrain(): void;
-  /** Whether it serves. */
-  check(): Check;
-  /** What plugins say is wrong, by name. */
-  troubles(): Iterable<[name: string, trouble: string]>;
-  /** All metrics in the Prometheus text format. */
-  renderMetrics(): Promise<string>;
-  /** How the plugins of the policy in force fare. */
-  plugins(): Promise<readonly PluginReport[]>;
-  /** What is known of requests with this id that are over: `ShownRequest` each. */
-  requests(id: string): Promise<readonly unknown[]>;
-  /** Shows exchanges as they end. @returns ends it. @throws Error when too many look on */
-  tap(request: TapRequest, onEvent: OnTapEvent): () => void;
-  /** A plugin's document by its path on the admin listener: JSON. */
-  document(path: string): string | undefined | Promise<string | undefined>;
-}
 
 export interface ControlPlane {
   /** Resolves with the exit code when the admin listener is told to end the process. */
@@ -88,12 +52,14 @@ export async function createControlPlane<Compiled extends object>(
   const switches = switchesOf(context, data, () => heartbeat?.trigger());
   const brought = new BroughtPlugins<Compiled>();
   const tell = (): void => heartbeat?.trigger();
-  const controller = await controllerOf(context, data, { switches, brought, tell });
+  const parts = { switches, brought, tell, onSwapped: () => canary?.changed() };
+  const controller = await controllerOf(context, data, parts);
+  const canary = followCanary(context, { controller, data, tell });
   const ending = Promise.withResolvers<number>();
   const probe = UpstreamProbe.of(config, telemetry.logger);
   const admin = adminOf(context, data, {
     checks: () => checksOf(context, { data, controller, probe }),
-    policyStatus: () => ({ ...controller.status(), disabled: switches?.current ?? [] }),
+    policyStatus: () => statusOf(controller, switches, canary),
     request: requestFinder(context, data, controller),
     quit: () => ending.resolve(0),
     ...(adminConnections === undefined ? {} : { maxConnections: adminConnections }),
@@ -106,16 +72,15 @@ export async function createControlPlane<Compiled extends object>(
       await controller.recall();
       await switches?.start();
       await controller.start();
-      heartbeat = heartbeatOf(context, { controller, data, switches, brought });
+      heartbeat = heartbeatOf(context, { controller, data, switches, brought, canary });
+      canary?.start();
       return address;
     },
     async stop() {
       stopWatching();
       secretFiles.close();
       probe?.close();
-      await heartbeat?.stop();
-      await switches?.stop();
-      await controller.stop();
+      for (const part of [canary, heartbeat, switches, controller]) await part?.stop();
     },
     close: () => admin.close(),
   };
@@ -144,17 +109,28 @@ function switchesOf(
 
 const toldOf = ({ plugin, route = "*", author, reason }: KillSwitch) => ({ plugin, route, author, reason });
 
+/** What `/policy` shows. */
+function statusOf(
+  controller: PolicyController,
+  switches: KillSwitchState | undefined,
+  canary: CanaryFollower | undefined,
+) {
+  const disabled = switches?.current ?? [];
+  return { ...controller.status(), disabled, canary: canary?.shown() ?? null };
+}
+
 interface ControllerOfParts<Compiled extends object> {
   readonly switches: KillSwitchState | undefined;
   readonly brought: BroughtPlugins<Compiled>;
   /** Has the fleet hear at once of what is in force now, or was refused. */
   readonly tell: () => void;
+  readonly onSwapped: () => void;
 }
 
 async function controllerOf<Compiled extends object>(
   context: ProcessContext,
   data: DataPlane<Compiled>,
-  { switches, brought, tell }: ControllerOfParts<Compiled>,
+  { switches, brought, tell, onSwapped }: ControllerOfParts<Compiled>,
 ): Promise<PolicyController> {
   const { config, telemetry, registry, clock, store, packages, audit } = context;
   return await createController(config, telemetry, registry, {
@@ -177,6 +153,7 @@ async function controllerOf<Compiled extends object>(
       data.swap(compiled);
       if (brought.swapped(compiled)) audit.change("plugins", { brought: brought.plugins });
       tell();
+      onSwapped();
     },
     release: (late) => data.release(late),
     onRejected: tell,
@@ -201,6 +178,7 @@ function heartbeatOf(
     readonly data: Pick<DataPlane<never>, "setFleetSize" | "troubles">;
     readonly switches: KillSwitchState | undefined;
     readonly brought: Pick<BroughtPlugins<never>, "plugins">;
+    readonly canary: CanaryFollower | undefined;
   },
 ): HeartbeatSender | undefined {
   if (store === undefined) return undefined;
@@ -211,6 +189,7 @@ function heartbeatOf(
     store,
     status: () => parts.controller.status(),
     disabled: () => (parts.switches?.current ?? []).map(switchField),
+    canary: () => parts.canary?.shown() ?? null,
     clock,
     onSize: (sidecars) => parts.data.setFleetSize(sidecars),
   });

@@ -5,6 +5,7 @@ import type { Config } from "../config/config.ts";
 import { FolderLines } from "../files/kept-lines.ts";
 import { type KillSwitch, SwitchedOff } from "../kill-switch/kill-switch.ts";
 import { untilLimit } from "../plugin-api/within-limit.ts";
+import type { BesidePolicy } from "../policy/beside.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
 import type { Trust } from "../policy/signature/key-sets.ts";
 import { RecordSignatures } from "../policy/signature/records.ts";
@@ -26,9 +27,10 @@ import { createTransport } from "../upstream/transports.ts";
 import { Upstreams } from "../upstream/upstreams.ts";
 import type { Audit } from "./audit.ts";
 import { type Addresses, createClientListener } from "./client-listener.ts";
-import type { DataPlane } from "./control-plane.ts";
+import type { DataPlane } from "./governed.ts";
 import { LiveSecrets } from "./live-secrets.ts";
-import { type Compile, PolicyInForce } from "./policy-in-force.ts";
+import type { Compile } from "./policy-in-force.ts";
+import { PolicyTrials, type ReadCandidate, type TrialWish } from "./policy-trial.ts";
 import type { ProcessContext } from "./process-context.ts";
 import { shownRequests } from "./shown-requests.ts";
 
@@ -48,6 +50,9 @@ export interface LocalDataPlane extends DataPlane<RoutedPolicy> {
   compile(policy: EffectivePolicy): Promise<RoutedPolicy>;
   trust(trust: Pick<Trust, "keys">): void;
   document(path: string): string | undefined;
+  tryCandidate(wish: TrialWish | undefined, candidate?: Pick<BesidePolicy, "policy">): void;
+  /** The same where each process reads the candidate for itself. */
+  tryRead(wish: TrialWish, read: ReadCandidate): void;
   /** Exchanges, upgrades included. */
   readonly inFlight: number;
   /** Rejects with StartError when an address cannot be bound. */
@@ -82,14 +87,14 @@ export function createDataPlane(
   const connections = createUpstreams(config, telemetry);
   const stalls = new StallWatch(logger, metrics);
   const host = createPluginHost(registry, services, (hook, ms) => stalls.suspect(hook, ms));
-  const inForce = new PolicyInForce(compilerOf(config, host, connections, context.audit), secrets);
+  const trials = PolicyTrials.of(compilerOf(config, host, connections, context.audit), secrets);
   const shared = options.workerCount !== undefined;
-  const clients = createClientListener(context, config, shared, () => inForce.routed);
+  const clients = createClientListener(context, config, shared, () => trials.inForce.routed);
   const { listener } = clients;
   stalls.start();
-  secretFiles.renewIn(inForce);
+  secretFiles.renewIn(trials);
   return {
-    ...governed(inForce, listener, context),
+    ...governed(trials, listener, context),
     trust: ({ keys }: Pick<Trust, "keys">) => signatures?.use(keys),
     setFleetSize: (size) => (fleetSize = size),
     get draining() {
@@ -104,32 +109,38 @@ export function createDataPlane(
       secretFiles.close();
       clients.close();
       stalls.stop();
-      await closePlugins(inForce, host, logger);
+      await closePlugins(trials, host, logger);
       connections.close();
     },
   };
 }
 
 async function closePlugins(
-  inForce: PolicyInForce,
+  policies: Pick<PolicyTrials, "close">,
   host: PluginHost,
   logger: Telemetry["logger"],
 ): Promise<void> {
-  const closed = inForce.close().then(() => host.states.close());
+  const closed = policies.close().then(() => host.states.close());
   if (await untilLimit(closed, closeLimitMs)) return;
   logger.warn({ limitMs: closeLimitMs }, "plugins are not closed in time; the process ends without that");
 }
 
 /** What a control plane does with it and asks of it. */
-function governed(inForce: PolicyInForce, listener: Listener, { telemetry, requests, taps }: ProcessContext) {
+function governed(trials: PolicyTrials, listener: Listener, { telemetry, requests, taps }: ProcessContext) {
   const { metrics } = telemetry;
+  const { inForce } = trials;
   return {
     tap: (request: TapRequest, onEvent: OnTapEvent) => taps.start(request, onEvent),
     requests: async (id: string) => shownRequests(requests, id, inForce.routed),
+    tryRead: (wish: TrialWish, read: ReadCandidate) => void trials.try(wish, read),
+    tryCandidate: (wish: TrialWish | undefined, candidate?: Pick<BesidePolicy, "policy">) =>
+      void trials.try(wish, candidate && (() => Promise.resolve(candidate.policy))),
+    trial: () => trials.report(),
+    whenInTrouble: (listener: () => void) => trials.whenInTrouble(listener),
+    switchOff: (switches: readonly KillSwitch[]) => trials.switchOff(new SwitchedOff(switches)),
     compile: (policy: EffectivePolicy) => inForce.compile(policy),
     swap: (next: RoutedPolicy) => inForce.swap(next),
     release: (late: RoutedPolicy) => late.snapshot.retire(),
-    switchOff: (switches: readonly KillSwitch[]) => inForce.switchOff(new SwitchedOff(switches)),
     beginDrain: () => listener.beginDrain(),
     check: () => ({ name: "listener", ok: listener.listening }),
     troubles: () => inForce.routed?.snapshot.health() ?? [],

@@ -125,6 +125,7 @@ function withNames(controller: PolicyController, named: Named): PolicyController
     recall: () => controller.recall(),
     start: () => controller.start(),
     stop: () => controller.stop(),
+    beside: (place, document) => controller.beside(place, document),
     get ready() {
       return controller.ready;
     },

@@ -5,6 +5,7 @@ import type { LiveSecrets, SecretGeneration, SecretValues } from "./live-secrets
 import { nothingOff, type SwitchedOff } from "../kill-switch/kill-switch.ts";
 import type { Secrets } from "../plugin-api/services.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
+import type { PolicyTrial } from "../routing/policy-trial.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import type { PluginReport } from "../runtime/plugin-report.ts";
 import { releaseMemory } from "../v8/release-memory.ts";
@@ -23,13 +24,14 @@ export type Compile = (policy: EffectivePolicy, secrets: Secrets) => Promise<Rou
 
 export class PolicyInForce {
   readonly #compile: Compile;
-  readonly #secrets: LiveSecrets;
+  readonly #secrets: Pick<LiveSecrets, "inForce" | "next" | "use">;
   readonly #origins = new WeakMap<RoutedPolicy, Origin>();
   #routed: RoutedPolicy | undefined;
   #off = nothingOff;
   #closed = false;
+  #trial: PolicyTrial<RoutedPolicy> | undefined;
 
-  constructor(compile: Compile, secrets: LiveSecrets) {
+  constructor(compile: Compile, secrets: Pick<LiveSecrets, "inForce" | "next" | "use">) {
     this.#compile = compile;
     this.#secrets = secrets;
   }
@@ -55,6 +57,7 @@ export class PolicyInForce {
   swap(next: RoutedPolicy): void {
     const previous = this.#routed;
     if (previous !== undefined) next.snapshot.takeOver(previous.snapshot);
+    next.trial = this.#trial;
     this.#routed = next;
     void this.#switch();
     const origin = this.#origins.get(next);
@@ -64,6 +67,33 @@ export class PolicyInForce {
     // Beside another large one the pause would be long, for memory that the next one needs again.
     const isLeft = isLarge(previous) && !isLarge(next);
     if (isLeft) void previous.snapshot.closed.then(releaseMemory);
+  }
+
+  /** @param trial what is tried beside it from now on, or that this is a candidate of; undefined = nothing */
+  tryBeside(trial: PolicyTrial<RoutedPolicy> | undefined): void {
+    this.#trial = trial;
+    if (this.#routed !== undefined) this.#routed.trial = trial;
+  }
+
+  /** Takes it out of force, and puts nothing in its place. */
+  withdraw(): void {
+    this.#routed?.snapshot.retire();
+    this.#routed = undefined;
+  }
+
+  /** Whether it was set up under the secrets in force. */
+  isCurrent(routed: RoutedPolicy): boolean {
+    return this.#origins.get(routed)?.generation === this.#secrets.inForce;
+  }
+
+  /** Sets the same policy up once more, under the secrets in force. Rejects when that fails; nothing changes then. */
+  async again(): Promise<void> {
+    const before = this.#routed;
+    const origin = before && this.#origins.get(before);
+    if (origin === undefined) return;
+    const next = await this.compile(origin.policy);
+    if (this.#routed === before && !this.#closed) this.swap(next);
+    else next.snapshot.retire();
   }
 
   /** Takes plugins out of the chains, of this policy and of those that come. What runs is judged anew. */
@@ -79,7 +109,9 @@ export class PolicyInForce {
       const off = this.#off;
       if (before === undefined || before.off === off || this.#closed) return;
       const switched = await this.#withOff(before, off);
-      if (this.#routed === before && this.#off === off) this.#routed = switched;
+      if (this.#routed !== before || this.#off !== off) continue;
+      switched.trial = this.#trial;
+      this.#routed = switched;
     }
   }
 

@@ -1,5 +1,6 @@
 // The process above the workers: it has the control plane and the one stdout; the workers serve.
 import cluster from "node:cluster";
+import { sumOf } from "../canary/figures.ts";
 import type { Config } from "../config/config.ts";
 import { removeStaleSockets } from "../files/unix-socket.ts";
 import { addressesText, addressText } from "../language/address-text.ts";
@@ -11,7 +12,9 @@ import { WorkerPool } from "../workers/worker-pool.ts";
 import { SharedStateServer } from "../workers/shared-state-server.ts";
 import type { PreparedPolicy } from "../workers/prepare-round.ts";
 import { placesOf } from "./client-listener.ts";
-import { type ControlPlane, createControlPlane, type DataPlane } from "./control-plane.ts";
+import { type ControlPlane, createControlPlane } from "./control-plane.ts";
+import type { DataPlane } from "./governed.ts";
+import type { TrialReport } from "./policy-trial.ts";
 import { createProcessContext, type ProcessContext } from "./process-context.ts";
 
 export interface Primary {
@@ -79,6 +82,20 @@ function poolOf({ config, telemetry, registry, clock }: ProcessContext, count: n
   });
 }
 
+/** What all workers say of the candidate that they try; undefined = nothing is tried. */
+function reportOf(reports: readonly TrialReport[]): TrialReport | undefined {
+  const [first] = reports;
+  if (first === undefined) return undefined;
+  const same = reports.filter(({ id }) => id === first.id);
+  return {
+    id: first.id,
+    refused: same.find(({ refused }) => refused !== undefined)?.refused,
+    held: same.some(({ held }) => held),
+    candidate: sumOf(same.map(({ candidate }) => candidate)),
+    baseline: sumOf(same.map(({ baseline }) => baseline)),
+  };
+}
+
 /** The workers as one data plane. */
 function dataPlaneOf({ config, telemetry }: ProcessContext, pool: WorkerPool): DataPlane<PreparedPolicy> {
   const { metrics } = telemetry;
@@ -88,14 +105,17 @@ function dataPlaneOf({ config, telemetry }: ProcessContext, pool: WorkerPool): D
     swap: (prepared) => pool.policy.commit(prepared),
     release: (late) => pool.policy.abort(late),
     // Keys do not go from process to process: each finds them by the documents.
-    trust: ({ keySets }) => pool.trust(keySets),
-    setFleetSize: (sidecars) => pool.setFleet(sidecars),
-    switchOff: (switches) => pool.switchOff(switches),
-    onLogLevel: (level) => pool.broadcast({ type: "level", level }),
+    trust: ({ keySets }) => pool.told.trust(keySets),
+    setFleetSize: (sidecars) => pool.told.setFleet(sidecars),
+    switchOff: (switches) => pool.told.switchOff(switches),
+    tryCandidate: (wish, candidate) => pool.told.tryCandidate(wish && { wish, raw: candidate?.raw }),
+    trial: () => reportOf(pool.trials()),
+    whenInTrouble: (listener) => void (pool.onTrouble = listener),
+    onLogLevel: (level) => pool.told.broadcast({ type: "level", level }),
     get draining() {
       return pool.draining;
     },
-    beginDrain: () => pool.beginDrain(),
+    beginDrain: () => pool.told.beginDrain(),
     check() {
       const { up, serving, behind } = pool.state();
       const detail = `${serving} serving${up ? "" : ", others still start"}${behind > 0 ? `, ${behind} of them without the policy in force` : ""}`;

@@ -4,14 +4,14 @@ import { textOf } from "../plugin-api/error-text.ts";
 import type { Config } from "../config/config.ts";
 import { version } from "../version.ts";
 import { connectToPrimary, type IpcChannel } from "../workers/ipc-channel.ts";
-import { stateEveryMs, type ToWorker } from "../workers/messages.ts";
+import { stateEveryMs, type ToldToAll, type ToWorker } from "../workers/messages.ts";
 import { WorkerPolicies } from "../workers/worker-policies.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import { drainLimits } from "../server/drain.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import { createDataPlane, type LocalDataPlane } from "./data-plane.ts";
 import { fitDescriptors } from "./descriptors.ts";
-import { createTrust } from "../policy/read.ts";
+import { createTrust, type PolicyReader } from "../policy/read.ts";
 import { createProcessContext } from "./process-context.ts";
 import { ToldTaps } from "./taps.ts";
 import { createReader } from "./policy-controller.ts";
@@ -65,17 +65,21 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
   const ending = Promise.withResolvers<number>();
   void channel.disconnected.then(() => ending.resolve(0));
   const taps = new ToldTaps();
-  const policies = new WorkerPolicies(await createReader(config, registry, packages), data, channel);
+  const read = await createReader(config, registry, packages);
+  const policies = new WorkerPolicies(read, data, channel);
+  const tries = (told: ToldToAll["trial"]): void => tryCandidate(data, read, told);
   const trust = await trusterOf(config, data);
   await trust(welcome.keySets);
   channel.listen((message) => {
     if (message.type === "stop") ending.resolve(0);
     else if (message.type !== "serve")
-      handleMessage(message, { telemetry, data, policies, channel, trust, taps });
+      handleMessage(message, { telemetry, data, policies, channel, trust, taps, tries });
     else serve(data, channel).catch((error: unknown) => ending.resolve(cannotServe(channel, error)));
   });
   data.switchOff(welcome.switches);
+  tries(welcome.trial);
   if (welcome.draining) data.beginDrain();
+  data.whenInTrouble(() => sendState(channel, data));
   const telling = setInterval(() => sendState(channel, data), stateEveryMs);
   void channel.send({ type: "ready" });
   return {
@@ -98,18 +102,16 @@ interface WorkerParts {
   readonly channel: IpcChannel;
   readonly trust: TakeKeySets;
   readonly taps: ToldTaps;
+  readonly tries: (told: ToldToAll["trial"]) => void;
 }
 
 function handleMessage(message: ToWorker, parts: WorkerParts): void {
-  const { telemetry, data, policies, channel, trust } = parts;
+  const { data, policies, channel } = parts;
   switch (message.type) {
     case "prepare":
     case "commit":
     case "abort":
       handleRound(message, policies);
-      return;
-    case "level":
-      telemetry.level.set(message.level);
       return;
     case "drain":
       data.beginDrain();
@@ -126,14 +128,12 @@ function handleMessage(message: ToWorker, parts: WorkerParts): void {
     case "untap":
       parts.taps.end(message.id);
       return;
+    case "level":
     case "fleet":
-      data.setFleetSize(message.size);
-      return;
     case "disabled":
-      data.switchOff(message.switches);
-      return;
     case "trust":
-      void trust(message.keySets);
+    case "trial":
+      handleTold(message, parts);
       return;
     case "welcome":
     case "serve":
@@ -142,6 +142,18 @@ function handleMessage(message: ToWorker, parts: WorkerParts): void {
     case "response":
       throw new Error(`unexpected message of the primary: ${message.type}`);
   }
+}
+
+/** What counts from now on. */
+function handleTold(
+  message: Extract<ToWorker, { type: "level" | "fleet" | "disabled" | "trust" | "trial" }>,
+  { telemetry, data, trust, tries }: WorkerParts,
+): void {
+  if (message.type === "level") telemetry.level.set(message.level);
+  else if (message.type === "fleet") data.setFleetSize(message.size);
+  else if (message.type === "disabled") data.switchOff(message.switches);
+  else if (message.type === "trust") void trust(message.keySets);
+  else tries(message.trial);
 }
 
 /** What the primary asks for. */
@@ -154,6 +166,12 @@ function answer(
   else if (message.type === "plugins?") void sendPlugins(channel, data, id);
   else if (message.type === "requests?") void sendRequests(channel, data, message);
   else void channel.send({ type: "document", id, body: data.document(message.path) });
+}
+
+function tryCandidate(data: LocalDataPlane, read: PolicyReader, told: ToldToAll["trial"]): void {
+  const { wish, raw } = told ?? {};
+  if (wish !== undefined && raw !== undefined) data.tryRead(wish, () => read(raw));
+  else data.tryCandidate(wish);
 }
 
 /** A round of the primary that puts one policy in force in all workers. */
@@ -177,7 +195,12 @@ function cannotServe(channel: IpcChannel, error: unknown): number {
 }
 
 function sendState(channel: IpcChannel, data: LocalDataPlane): void {
-  void channel.send({ type: "state", inFlight: data.inFlight, troubles: [...data.troubles()] });
+  void channel.send({
+    type: "state",
+    inFlight: data.inFlight,
+    troubles: [...data.troubles()],
+    trial: data.trial(),
+  });
 }
 
 async function sendPlugins(channel: IpcChannel, data: LocalDataPlane, id: number): Promise<void> {

@@ -1,11 +1,13 @@
 // `outrigger fleet [--watch]`: a table of sidecars, what each has in force and since when, who refuses, who is lost.
 import { setTimeout as wait } from "node:timers/promises";
-import { type Fleet, type Member, readFleet } from "../plane/fleet.ts";
+import type { Canary } from "../plane/canary.ts";
+import { type Fleet, type Member, readFleet, type Receipt } from "../plane/fleet.ts";
 import type { PolicyHistory } from "../plane/history.ts";
 import { durationText } from "../language/duration.ts";
-import { printTable } from "./table.ts";
+import { forReaders } from "./policy-history.ts";
+import { printable, printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
-import { type Plane, withPlane } from "./with-plane.ts";
+import { documentName, type Plane, withPlane } from "./with-plane.ts";
 
 export interface FleetOptions {
   readonly service?: string;
@@ -35,6 +37,8 @@ export async function printFleet(terminal: Terminal, options: FleetOptions): Pro
 async function printOnce(terminal: Terminal, plane: Plane, options: FleetOptions): Promise<void> {
   const fleet = await readFleet(plane.store, options.service);
   const revisions = await revisionsOf(plane.history, fleet);
+  await plane.canaries.settle().catch(forReaders);
+  const canary = await plane.canaries.read();
   if (options.json) {
     const sidecars = fleet.members.map(({ receipt, seenAtMs, ...member }) => ({
       ...member,
@@ -42,12 +46,13 @@ async function printOnce(terminal: Terminal, plane: Plane, options: FleetOptions
       policyRevision: revisions(member.service, receipt),
       ...receipt,
     }));
-    const text = { now: new Date(fleet.nowMs).toISOString(), sidecars };
+    const text = { now: new Date(fleet.nowMs).toISOString(), canary: canary ?? null, sidecars };
     terminal.out(`${JSON.stringify(text, null, options.watch ? 0 : 2)}\n`);
     return;
   }
   // Home, and clear: only where somebody looks.
   if (options.watch && terminal.outIsTty) terminal.out("\u001B[H\u001B[2J");
+  if (canary !== undefined) terminal.out(`${canaryLine(canary, fleet.nowMs)}\n`);
   const rows = fleet.members.map((member) => rowOf(member, fleet.nowMs, revisions));
   printTable(terminal, ["SERVICE", "INSTANCE", "REGION", "REVISION", "AGE", "VERSION", "UP", "ERROR"], rows);
 }
@@ -67,7 +72,7 @@ function rowOf(
     service,
     instance,
     receipt?.region ?? "-",
-    revision(service, receipt) ?? "-",
+    `${revision(service, receipt) ?? "-"}${canaryText(receipt?.canary)}`,
     age(receipt?.inForceAt),
     receipt?.version ?? "-",
     state === "lost" ? `lost ${age(seenAtMs)} ago` : up,
@@ -94,4 +99,22 @@ async function revisionsOf(history: PolicyHistory, { members }: Fleet): Promise<
     if (documents.layer === null) return shared;
     return `${shared}+${known.get(`${service}/${documents.layer}`) ?? documents.layer.slice(0, 8)}`;
   };
+}
+
+/** Beside the revision: `6 (7: 25%)` = a quarter of its callers get what would be revision 7. */
+function canaryText(canary: Receipt["canary"] | undefined): string {
+  return canary === null || canary === undefined || canary.percent === 0
+    ? ""
+    : ` (${canary.revision}: ${canary.percent}%)`;
+}
+
+function canaryLine({ order, state }: Canary, nowMs: number): string {
+  const document = documentName(order.service ?? undefined);
+  const what = `canary of ${document}, to be revision ${order.revision}, by ${order.author}`;
+  const share = `${order.steps[state.step - 1] ?? 0}% of ${order.by === "instances" ? "sidecars" : "callers"}`;
+  const how =
+    state.state === "running"
+      ? `step ${state.step} of ${order.steps.length}, ${share} since ${durationText(nowMs - state.stepAt)}`
+      : `${state.state} ${durationText(nowMs - state.endedAt)} ago: ${state.why}`;
+  return printable(`${what}: ${how}`);
 }

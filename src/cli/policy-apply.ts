@@ -14,12 +14,13 @@ import {
 } from "./policy-extensions.ts";
 import { type Checked, passTests, readCandidate } from "./policy-file.ts";
 import { parseWait, reportConvergence } from "./policy-wait.ts";
+import { beginCanary, type CanaryOptions, parseCanary, type WantedCanary } from "./policy-canary.ts";
 import { epochIn, isSigned, type Place, refuseOlder, signedOver } from "./policy-signed.ts";
 import { parseSigning, type SigningOptions, type SigningWish } from "./signing-options.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName, type Plane, PlaneRefusal, withPlane } from "./with-plane.ts";
 
-export interface ApplyOptions extends SigningOptions {
+export interface ApplyOptions extends SigningOptions, CanaryOptions {
   readonly service?: string;
   readonly reason?: string;
   readonly author?: string;
@@ -40,7 +41,7 @@ export async function applyPolicy(terminal: Terminal, file: string, options: App
     terminal.err(`${wanted}\n`);
     return 2;
   }
-  const { waitMs, wish } = wanted;
+  const { waitMs, wish, canary: asked } = wanted;
   return await withPlane(terminal, options, async (plane) => {
     const { history, author } = plane;
     // First: what somebody else changes while the file is read and checked is then a conflict.
@@ -59,6 +60,8 @@ export async function applyPolicy(terminal: Terminal, file: string, options: App
       return 0;
     }
     const document = await documentFor(terminal, plane, bytes, wish, { service, before });
+    const canary = asked && { wanted: asked, service, reason, before, document, waitMs, json };
+    if (canary !== undefined) return await beginCanary(terminal, plane, canary);
     const written = await history.change(service, {
       document,
       signedEpoch: epochIn(document),
@@ -76,6 +79,7 @@ interface Wanted {
   readonly waitMs: number | undefined;
   readonly base: number | undefined;
   readonly wish: SigningWish | undefined;
+  readonly canary: WantedCanary | undefined;
 }
 
 /** @returns what is asked for; a text = what is wrong with that */
@@ -85,18 +89,21 @@ function parseApply(options: ApplyOptions): Wanted | string {
   const base = options.base === undefined ? undefined : Number(options.base);
   const wish = parseSigning(options);
   if (typeof wish === "string") return wish;
+  const canary = parseCanary(options);
+  if (typeof canary === "string") return canary;
   const isBaseWrong = base !== undefined && !Number.isSafeInteger(base);
   if (waitMs === "wrong" || isBaseWrong || reason.length > maxReason)
     return "--wait takes a time such as 30s, --base a revision, --reason at most 1000 characters";
-  return { waitMs, base, wish };
+  return { waitMs, base, wish, canary };
 }
 
 /** @returns what the document's key holds. Rejects when that is not the revision asked for. */
 async function headOf(
-  { history, author }: Plane,
+  { history, canaries, author }: Plane,
   { service, dryRun }: ApplyOptions,
   base: number | undefined,
 ): Promise<Current> {
+  if (!dryRun) await canaries.makeWay();
   const head = await (dryRun ? history.peek(service) : history.current(service, author));
   if (base !== undefined && base !== head.revision)
     throw new PlaneRefusal(

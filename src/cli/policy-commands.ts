@@ -1,6 +1,7 @@
 // The `policy` commands, their arguments and options.
 import type { Command } from "commander";
 import type { ApplyOptions } from "./policy-apply.ts";
+import type { CanaryEndOptions } from "./policy-canary-end.ts";
 import type { HistoryOptions } from "./policy-history.ts";
 import type { RotateOptions } from "./policy-rotate.ts";
 import type { RollbackOptions } from "./policy-rollback.ts";
@@ -50,6 +51,7 @@ export function addPolicyCommands(
   addSigningCommands(policy, terminal, choose);
   addRotateCommand(policy, terminal, choose);
   addChangeCommands(policy, terminal, choose);
+  addCanaryCommands(policy, terminal, choose);
   addHistoryCommand(policy, terminal, choose);
 }
 
@@ -58,8 +60,7 @@ function addChangeCommands(
   terminal: Terminal,
   choose: (run: () => Promise<number>) => void,
 ): void {
-  policy
-    .command("apply")
+  canaryOptions(policy.command("apply"))
     .description("put a policy (YAML or JSON) in force everywhere, with a line in its history")
     .argument("<file>")
     .option(...service)
@@ -92,6 +93,40 @@ function addChangeCommands(
     .action((revision: string | undefined, options: RollbackOptions) =>
       choose(async () => (await import("./policy-rollback.ts")).rollBackPolicy(terminal, revision, options)),
     );
+}
+
+function canaryOptions(apply: Command): Command {
+  return apply
+    .option("--canary <percents>", "to a part of the sidecars first, in steps: 10%, or 5%,25%,100%")
+    .option("--traffic <percents>", "the same to a part of each sidecar's callers")
+    .option("--services <names>", "with these: sidecars of these services alone try it")
+    .option("--guard <guards>", "what it must not be worse at (default: errors<2x,denied<2x,p99<2x)")
+    .option("--for <time>", "how long each step is watched (default: 5m)")
+    .option("--min-requests <number>", "fewer in a step are too few to judge (default: 50)")
+    .option("--every <time>", "how often sidecars report (default: 1s)");
+}
+
+function addCanaryCommands(
+  policy: Command,
+  terminal: Terminal,
+  choose: (run: () => Promise<number>) => void,
+): void {
+  const end = (to: "promoted" | "aborted") => (options: CanaryEndOptions) =>
+    choose(async () => (await import("./policy-canary-end.ts")).endCanary(terminal, to, options));
+  policy
+    .command("promote")
+    .description("put the candidate of the canary that runs in force everywhere, now")
+    .option(...reason)
+    .option(...author)
+    .option(...json)
+    .action(end("promoted"));
+  policy
+    .command("abort")
+    .description("end the canary that runs: every sidecar goes back to the policy as it is")
+    .option(...reason)
+    .option(...author)
+    .option(...json)
+    .action(end("aborted"));
 }
 
 function addCheckCommands(

@@ -1,4 +1,6 @@
 // `outrigger policy history`: the revisions of a policy, newest first.
+import { type CanaryEntry, isForbidden } from "../plane/canary.ts";
+import type { Revision } from "../plane/revision.ts";
 import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName, withPlane } from "./with-plane.ts";
@@ -11,24 +13,53 @@ export interface HistoryOptions {
 /** @returns the exit code */
 export async function printHistory(terminal: Terminal, options: HistoryOptions): Promise<number> {
   const { service, json } = options;
-  return await withPlane(terminal, options, async ({ history, author }) => {
+  return await withPlane(terminal, options, async ({ history, canaries, author }) => {
+    await canaries.settle().catch(forReaders);
+    const tried = await canaries.entries(service);
     const before = await history.list(service);
     const { revision } = await history.look(service, author);
     const revisions = revision === before[0]?.revision ? before : await history.list(service);
     if (json) {
-      terminal.out(`${JSON.stringify({ document: documentName(service), revisions }, null, 2)}\n`);
+      terminal.out(
+        `${JSON.stringify({ document: documentName(service), revisions, canaries: tried.map(shownEntry) }, null, 2)}\n`,
+      );
       return 0;
     }
-    const rows = revisions.map((each) => [
-      String(each.revision),
-      // Nobody knows when it was SET: this is when it was found there.
-      each.kind === "direct" ? `seen ${each.at}` : each.at,
-      each.kind,
-      each.author,
-      each.deleted ? "(deleted)" : `sha256 ${each.digest.slice(0, 12)}`,
-      each.reason,
-    ]);
-    printTable(terminal, ["REVISION", "AT", "HOW", "AUTHOR", "DOCUMENT", "REASON"], rows);
+    const rows = [...revisions.map(rowOf), ...tried.map(canaryRowOf)].toSorted(newestFirst);
+    printTable(
+      terminal,
+      ["REVISION", "AT", "HOW", "AUTHOR", "DOCUMENT", "REASON"],
+      rows.map(({ row }) => row),
+    );
     return 0;
   });
+}
+
+/** Who may only read sees what is there. */
+export function forReaders(error: unknown): void {
+  if (!isForbidden(error)) throw error;
+}
+
+const shownEntry = ({ atMs, ...entry }: CanaryEntry) => ({ at: new Date(atMs).toISOString(), ...entry });
+
+interface Row {
+  readonly at: string;
+  readonly row: string[];
+}
+
+function rowOf(revision: Revision): Row {
+  const { at, kind, author, deleted, digest, reason } = revision;
+  // Nobody knows when it was SET: this is when it was found there.
+  const when = kind === "direct" ? `seen ${at}` : at;
+  const document = deleted ? "(deleted)" : `sha256 ${digest.slice(0, 12)}`;
+  return { at, row: [String(revision.revision), when, kind, author, document, reason] };
+}
+
+const newestFirst = (a: Row, b: Row): number => Number(a.at < b.at) - Number(a.at > b.at);
+
+/** A canary that began, or ended without a revision of its own. */
+function canaryRowOf(entry: CanaryEntry): Row {
+  const { at, kind, author, digest, reason } = shownEntry(entry);
+  const how = kind === "canary" ? "canary begins" : kind;
+  return { at, row: ["-", at, how, author, `sha256 ${digest.slice(0, 12)}`, reason] };
 }

@@ -42,6 +42,8 @@ export async function rollBackPolicy(
   }
   return await withPlane(terminal, options, async (plane) => {
     const { history, author } = plane;
+    // A canary that runs ends by this: the policy is changed under it.
+    await plane.canaries.makeWay(true);
     const before = await history.current(service, author);
     const target = wanted ?? revisionBefore(await history.list(service), before.revision);
     const old = await findOld(plane, service, target, options);

@@ -1,6 +1,7 @@
 // `outrigger redis-acl`: the Redis user of one service's sidecars, who reads policies, keys and packages and writes that
 // service's own state. Whoever takes such a sidecar over reaches no other service through Redis.
 import { loadConfig } from "../app/environment.ts";
+import { canaryKey, canaryStateKey } from "../canary/order.ts";
 import { packagePrefix } from "../extensions/redis-source.ts";
 import { enrolledKey, servicesKey } from "../fleet/heartbeat.ts";
 import { directKey, documentKeys, type Spread } from "../policy/sources/document-keys.ts";
@@ -78,6 +79,12 @@ const counted = (prefix: string): string =>
 /** The audit trail of a service: added to by its sidecars, and nothing there is deleted by them. */
 const recorded = (prefix: string, service: string): string =>
   `(~${prefix}audit:${service} ~${prefix}audit:${service}:* -@all +xadd +xrange +hset +hsetnx +hget +hkeys +pttl +pexpire +eval +evalsha)`;
+/** What becomes of a canary: sidecars of all services say it together. The candidate they only read. */
+function canaryStates(prefix: string, keyPrefix: string): string {
+  const names = [false, true].map((sharded) => canaryStateKey({ sharded, keyPrefix }));
+  const keys = names.map((name) => `~${prefix}${literal(name)}`).join(" ");
+  return `(${keys} -@all +hget +hset +hdel +hlen +hkeys +hgetall +pexpire +eval +evalsha)`;
+}
 
 /** Redis matches key patterns as globs. */
 function literal(text: string): string {
@@ -94,12 +101,12 @@ export function aclLine(service: string, keyPrefix: string, options: AclOptions 
   ];
   const names = [false, true].flatMap((sharded) => readKeys(service, { sharded, keyPrefix }));
   const keys = [
-    ...[...new Set(names.map(literal)), ...readPatterns].map((key) => `%R~${prefix}${key}`),
+    ...[...new Set([...names, canaryKey].map(literal)), ...readPatterns].map((key) => `%R~${prefix}${key}`),
     ...[scratch, ...written].map((key) => `~${prefix}${key}`),
   ];
-  const heard = [...channels(service), disabledKey].map((channel) => `&${prefix}${channel}`);
+  const heard = [...channels(service), disabledKey, canaryKey].map((channel) => `&${prefix}${channel}`);
   const user = `user sidecar-${service} on >SIDECAR_PASSWORD resetkeys resetchannels -@all`;
-  return `${user} ${keys.join(" ")} &__redis__:invalidate ${heard.join(" ")} ${commands} ${tells(prefix, service)} ${uses(prefix)} ${told(prefix)} ${counted(prefix)} ${recorded(prefix, service)}`;
+  return `${user} ${keys.join(" ")} &__redis__:invalidate ${heard.join(" ")} ${commands} ${tells(prefix, service)} ${uses(prefix)} ${told(prefix)} ${counted(prefix)} ${recorded(prefix, service)} ${canaryStates(prefix, keyPrefix)}`;
 }
 
 /** @returns the exit code */

@@ -2,6 +2,7 @@
 import { hostname, userInfo } from "node:os";
 import { loadConfig } from "../app/environment.ts";
 import type { Config } from "../config/config.ts";
+import { type Canary, Canaries, CanaryRuns } from "../plane/canary.ts";
 import { ChangeConflict, OutcomeUnknown, PolicyHistory, StaleEpoch } from "../plane/history.ts";
 import { KeyFileRefusal } from "../plane/private-key.ts";
 import type { Head } from "../plane/revision.ts";
@@ -19,6 +20,7 @@ export interface Plane {
   readonly config: Config;
   readonly store: RedisStore;
   readonly history: PolicyHistory;
+  readonly canaries: Canaries;
   /** Of the extensions that policies name. */
   readonly packages: PolicyPackages;
   /** Who works here, for the history. */
@@ -56,7 +58,9 @@ export async function withPlane(
     try {
       const author = config.author ?? whoever();
       const history = new PolicyHistory(store, config.keyPrefix);
-      return await work({ config, store, history, packages: new PolicyPackages(config, store), author });
+      const packages = new PolicyPackages(config, store);
+      const canaries = new Canaries(store, history, config.keyPrefix, config.policyMaxBytes);
+      return await work({ config, store, history, canaries, packages, author });
     } catch (error) {
       const lines = linesOf(error);
       if (lines === undefined) throw error;
@@ -76,6 +80,7 @@ function linesOf(error: unknown): readonly string[] | undefined {
     return [error.message];
   if (error instanceof PolicyRefused) return error.problems.map(problemText);
   if (error instanceof ChangeConflict) return [`${headText(error.head)}: look at that, and apply again`];
+  if (error instanceof CanaryRuns) return [canaryText(error.canary)];
   if (error instanceof OutcomeUnknown)
     return [`the connection to Redis was lost: "outrigger policy history" says whether the change was made`];
   const hint = error instanceof StoreUnavailable && error.code !== undefined ? advice[error.code] : undefined;
@@ -89,6 +94,15 @@ function headText(head: Head | undefined): string {
   if (head === undefined) return "the policy has changed meanwhile";
   const reason = head.reason === "" ? "" : ` (${head.reason})`;
   return `the policy has changed meanwhile: revision ${head.revision} by ${head.author} at ${head.at}${reason}`;
+}
+
+/** Who runs it, and what to do about that. */
+function canaryText(canary: Canary | undefined): string {
+  if (canary === undefined) return "another canary runs: look at outrigger fleet";
+  const { order, state } = canary;
+  const since = new Date(state.startedAt).toISOString();
+  const reason = order.reason === "" ? "" : ` (${order.reason})`;
+  return `a canary of ${documentName(order.service ?? undefined)} runs, by ${order.author} since ${since}${reason}: outrigger policy promote or abort ends it`;
 }
 
 function whoever(): string {

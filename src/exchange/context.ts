@@ -94,5 +94,5 @@ export interface ProxyContext {
   /** Whether clients are told to go elsewhere for their next request. */
   draining(): boolean;
   began(exchange: CarriedExchange): void;
-  ended(exchange: CarriedExchange): void;
+  ended(exchange: CarriedExchange, outcome: Outcome): void;
 }

@@ -293,6 +293,6 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
   #completed(outcome: Outcome): void {
     this.tell(outcome);
     this.policy.snapshot.leave();
-    this.context.ended(this);
+    this.context.ended(this, outcome);
   }
 }

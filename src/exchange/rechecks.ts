@@ -64,7 +64,8 @@ export class Rechecks {
     for (let looked = 0; looked < this.#perTick && this.#next >= 0; looked += 1) {
       const exchange = exchanges.at(this.#next);
       this.#next -= 1;
-      if (exchange !== undefined) this.#look(exchange, current);
+      if (exchange !== undefined)
+        this.#look(exchange, exchange.policy.trial?.judging(exchange.policy) ?? current);
     }
   }
 

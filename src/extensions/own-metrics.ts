@@ -28,6 +28,7 @@ export const ownMetrics: readonly string[] = [
   "outrigger_plugin_quarantined",
   "outrigger_plugin_quota_refusals_total",
   "outrigger_policy_age_seconds",
+  "outrigger_policy_canary",
   "outrigger_policy_layer_revision",
   "outrigger_policy_overruled",
   "outrigger_policy_rejected_total",

@@ -38,6 +38,8 @@ export interface Heartbeat {
   readonly overruled: Told | null;
   /** Kill switches in force: plugin, service and route of each. */
   readonly disabled: readonly string[];
+  /** What of a canary it has in force, and what it has counted meanwhile; null = there is none for it. */
+  readonly canary: object | null;
   readonly at: string;
   readonly inForceAt: number | null;
   readonly refusedAt: number | null;
@@ -54,6 +56,7 @@ export interface HeartbeatOptions {
   readonly troubles?: () => Iterable<readonly [name: string, trouble: string]>;
   readonly status: () => PolicyStatus;
   readonly disabled?: () => readonly string[];
+  readonly canary?: () => object | null;
   readonly clock: { now(): number };
   /** Told when another number of sidecars lives. */
   readonly onSize?: (size: number) => void;
@@ -253,6 +256,7 @@ function heartbeat(options: HeartbeatOptions): Omit<Heartbeat, "inForceAt" | "re
     lastError: lastError === null || failed === null ? null : { at: lastError.at, ...failed },
     overruled: told(overruled),
     disabled: (options.disabled?.() ?? []).slice(0, maxDisabled),
+    canary: options.canary?.() ?? null,
     at: new Date(clock.now()).toISOString(),
   };
 }

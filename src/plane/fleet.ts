@@ -25,6 +25,11 @@ const schema = z.object({
   lastError: told,
   overruled: told,
   disabled: z.array(text).max(32).catch([]),
+  /** What of a canary it has in force, and what it counted. */
+  canary: z
+    .looseObject({ id: text, revision: z.number(), percent: z.number(), state: text })
+    .nullable()
+    .catch(null),
   inForceAt: epochMs,
   refusedAt: epochMs,
 });

@@ -3,8 +3,8 @@
 import { pairsOf } from "../plugin-api/pairs.ts";
 import { z } from "zod";
 
-/** `direct`: by a plain SET or DEL, noticed afterwards. */
-export type RevisionKind = "apply" | "rollback" | "direct";
+/** `direct`: by a plain SET or DEL, noticed afterwards; `canary`: one that passed. */
+export type RevisionKind = "apply" | "rollback" | "canary" | "direct";
 
 export interface Revision {
   /** From 1, without gaps, a document. */

@@ -3,9 +3,11 @@
 import { type Chosen, chooseLayer, type PolicyTester, sameDocuments, tested } from "./layers/choose-layer.ts";
 import { Freshness, type FreshnessOptions } from "./signature/freshness.ts";
 import type { KnownGoodPolicy, LastKnownGood } from "./sources/last-known-good.ts";
+import { type BesidePolicy, type DocumentPlace, rawBeside } from "./beside.ts";
 import { builtinPolicy } from "./sources/builtin.ts";
 import type { PolicyEvents, PolicyMeta } from "./events.ts";
 import { type InForce, statusOf } from "./in-force.ts";
+import { type Job, overtakes } from "./job.ts";
 import { LatestWork } from "./latest-work.ts";
 import { type HistoryHeads, numbersOf } from "./numbering.ts";
 import { PolicyOutcome } from "./outcome.ts";
@@ -51,6 +53,8 @@ export interface PolicyController {
   start(): Promise<void>;
   readonly ready: boolean;
   status(): PolicyStatus;
+  /** Reads what is tried beside the policy in force, as strictly. Rejects with PolicyRefused. */
+  beside(place: DocumentPlace, document: Uint8Array): Promise<BesidePolicy>;
   stop(): Promise<void>;
 }
 
@@ -58,17 +62,6 @@ export function createPolicyController<Snapshot>(
   options: PolicyControllerOptions<Snapshot>,
 ): PolicyController {
   return new Controller(options);
-}
-
-/** What the source said, and what is wrong with its documents of keys. */
-interface Job {
-  readonly reading: SourceReading;
-  readonly learned: Promise<readonly Problem[]>;
-}
-
-/** Other documents do; the same ones, and word that there are none now, can wait. */
-function overtakes({ reading: newer }: Job, { reading: atWork }: Job): boolean {
-  return newer.state === "read" && (atWork.state !== "read" || !sameDocuments(newer.raw, atWork.raw));
 }
 
 class Controller<Snapshot> implements PolicyController {
@@ -149,6 +142,13 @@ class Controller<Snapshot> implements PolicyController {
   status(): PolicyStatus {
     const { polledBecause = null } = this.#options.source ?? {};
     return statusOf(this.#inForce, this.#revision, this.#outcome, polledBecause);
+  }
+
+  async beside(place: DocumentPlace, document: Uint8Array): Promise<BesidePolicy> {
+    if (this.#inForce === undefined) throw new Error("no policy is in force");
+    const raw = rawBeside(this.#inForce.raw, this.#freshness.keySets, place, document);
+    const read = tested(this.#freshness.read, this.#options.test, this.#stopped.signal);
+    return { policy: await read(raw), raw };
   }
 
   /** Who may sign, as soon as it is read: no set-up that is still at work holds that up, or a policy that is refused. */

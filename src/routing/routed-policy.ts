@@ -4,6 +4,7 @@ import type { Counter, Histogram, Outcome } from "../plugin-api/contract.ts";
 import type { PolicyAudit } from "../runtime/live-audit.ts";
 import type { TracingRules } from "../runtime/live-trace.ts";
 import type { Chain } from "../runtime/chain.ts";
+import type { PolicyTrial } from "./policy-trial.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import type { Fields } from "../plugin-api/fields.ts";
 import type { OwnedParts } from "../runtime/owned-parts.ts";
@@ -173,6 +174,8 @@ export class RoutedPolicy {
   readonly trailers: TrailerRules;
   /** Who records its decisions; undefined = nobody. */
   readonly audit: PolicyAudit | undefined;
+  /** While a candidate is tried beside it, or this is one. */
+  trial: PolicyTrial<RoutedPolicy> | undefined = undefined;
   /** Whether a field of that lower-case name stops at a guarded route. */
   readonly #stopsOverride: (lowerName: string) => boolean;
   readonly #finder: RouteFinder<ServedRoute>;

@@ -3,7 +3,7 @@ import type { Server } from "node:http";
 import type https from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { ForwardedField } from "../language/field-sets.ts";
-import type { Clock, Logger, Metrics } from "../plugin-api/contract.ts";
+import type { Clock, Logger, Metrics, Outcome } from "../plugin-api/contract.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { type TrustedPeers, TrustedProxies } from "../client/client-address.ts";
 import { peerOf } from "../client/peer.ts";
@@ -170,7 +170,7 @@ export class Listener {
       forward: createForward(options.middleware),
       draining: () => this.#drain.begun,
       began: (exchange) => this.#exchanges.add(exchange),
-      ended: (exchange) => this.#ended(exchange),
+      ended: (exchange, outcome) => this.#ended(exchange, outcome),
     };
   }
 
@@ -226,11 +226,16 @@ export class Listener {
   #serve(stream: ServerStream): void {
     this.#drain.active();
     try {
-      const policy = this.#options.policy();
+      let policy = this.#options.policy();
       if (policy === undefined) throw new GatewayError("not_ready", "No policy is in force yet.");
       const { peer, upgrades } = stream;
-      const head = this.#read(stream, this.#proxies.trusts(peer), policy);
+      let head = this.#read(stream, this.#proxies.trusts(peer), policy);
       const client = this.#proxies.resolve(peer, head.fields);
+      if (policy.trial !== undefined) {
+        const chosen = policy.trial.choose(stream, head, client.address, policy);
+        // Each has its own fields that clients may not send.
+        if (chosen !== policy) head = this.#read(stream, this.#proxies.trusts(peer), (policy = chosen));
+      }
       if (client.disagrees === true) this.#disagreements.note(client);
       if (upgrades && this.#drain.begun) throw new GatewayError("draining", "This sidecar is shutting down.");
       // Docker and Kubernetes upgrade POST; an answer to HEAD has no end that a tunnel could begin at.
@@ -251,8 +256,10 @@ export class Listener {
     });
   }
 
-  #ended(exchange: CarriedExchange): void {
+  #ended(exchange: CarriedExchange, outcome: Outcome): void {
     this.#exchanges.delete(exchange);
+    const { policy, inbound, live } = exchange;
+    policy.trial?.ended(inbound.stream, policy, live, outcome);
   }
 }
 

@@ -33,6 +33,21 @@ const address = z.union([
   z.strictObject({ address: z.string(), family: z.string(), port: z.int() }),
 ]);
 
+/** Of what is counted while a candidate is tried. */
+const figures = z.array(z.number()).max(1_000).readonly();
+const trialReport = z.strictObject({
+  id: z.string(),
+  candidate: figures,
+  baseline: figures,
+  refused: z.string().or(z.undefined()),
+  held: z.boolean(),
+});
+/** A candidate that is tried beside the policy in force; without documents that one is counted alone. */
+const trial = z.strictObject({
+  wish: z.strictObject({ id: z.string(), percent: z.number(), version: z.int(), judged: z.boolean() }),
+  raw: raw.or(z.undefined()),
+});
+
 const switches = z.array(killSwitch).max(maxSwitches);
 
 const toWorker = z.discriminatedUnion("type", [
@@ -45,6 +60,7 @@ const toWorker = z.discriminatedUnion("type", [
     draining: z.boolean(),
     switches,
     keySets,
+    trial: trial.or(z.undefined()),
   }),
   /** Set this policy up and report how that went; one that was prepared before and not committed is aborted. */
   z.strictObject({ type: z.literal("prepare"), id, raw }),
@@ -60,6 +76,7 @@ const toWorker = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("disabled"), switches }),
   /** Documents of keys that count, whatever policy is in force. */
   z.strictObject({ type: z.literal("trust"), keySets }),
+  z.strictObject({ type: z.literal("trial"), trial: trial.or(z.undefined()) }),
   z.strictObject({ type: z.literal("drain") }),
   /** Drain within the configured limit and exit. */
   z.strictObject({ type: z.literal("stop") }),
@@ -97,6 +114,7 @@ const toPrimary = z.discriminatedUnion("type", [
     inFlight: z.int().min(0),
     /** What plugins say is wrong, by name. */
     troubles: z.array(z.tuple([z.string(), z.string()])),
+    trial: trialReport.or(z.undefined()),
   }),
   /** It drains, and nobody seems to come any more, or the time for that is over: the shared socket may be closed. */
   z.strictObject({ type: z.literal("closing") }),
@@ -116,7 +134,7 @@ export type ToWorker = z.output<typeof toWorker>;
 /** What every worker is told, and one that starts at its welcome. */
 export type ToldToAll = Pick<
   Extract<ToWorker, { type: "welcome" }>,
-  "fleetSize" | "draining" | "switches" | "keySets"
+  "fleetSize" | "draining" | "switches" | "keySets" | "trial"
 >;
 /** Where a worker listens. */
 export type Addresses = readonly z.output<typeof address>[];

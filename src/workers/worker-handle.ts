@@ -43,6 +43,8 @@ export class WorkerHandle {
   behindTicks = 0;
   inFlight = 0;
   troubles: readonly (readonly [string, string])[] = [];
+  /** How the candidate fares that it tries. */
+  trial: Extract<ToPrimary, { type: "state" }>["trial"];
   /** As of the last request. */
   metrics: MetricsSnapshot | undefined;
   readonly transit: Transit;

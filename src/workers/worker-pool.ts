@@ -14,8 +14,9 @@ import { ExitedWorkerMetrics } from "./exited-worker-metrics.ts";
 import type { SharedStateServer } from "./shared-state-server.ts";
 import { drainWorkers } from "./drain-workers.ts";
 import { WorkerTaps } from "./worker-taps.ts";
+import { ToldWorkers } from "./told-workers.ts";
 import { type Told, WorkerHandle } from "./worker-handle.ts";
-import { type Addresses, stateEveryMs, type ToldToAll, type ToWorker } from "./messages.ts";
+import { type Addresses, stateEveryMs } from "./messages.ts";
 import { failuresInARow, restartDelayMs } from "./restart.ts";
 import { superviseWorkers } from "./watchdog.ts";
 
@@ -55,11 +56,14 @@ export class WorkerPool {
   #ticking: NodeJS.Timeout | undefined;
   #isUp = false;
   #stopping = false;
-  #told: ToldToAll;
+  /** What all workers know of. */
+  readonly told: ToldWorkers;
+  /** Told at once when the answers of a candidate go wrong in one of them. */
+  onTrouble: (() => void) | undefined;
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
-    this.#told = { fleetSize: options.count, draining: false, switches: [], keySets: [] };
+    this.told = new ToldWorkers(options.count, () => this.#workers());
     this.policy = new PolicyCoordinator(() => this.#workers(), options.logger);
     this.#exited = new ExitedWorkerMetrics(options.service, defaultMaxSeries);
     this.#restarts = options.metrics.counter(
@@ -86,7 +90,7 @@ export class WorkerPool {
   }
 
   get draining(): boolean {
-    return this.#told.draining;
+    return this.told.all.draining;
   }
 
   state(): WorkerPoolState {
@@ -100,37 +104,16 @@ export class WorkerPool {
   }
 
   /** Who looks on at exchanges. */
-  readonly taps = new WorkerTaps((message) => this.broadcast(message));
-
-  broadcast(message: ToWorker): void {
-    for (const worker of this.#workers()) worker.send(message);
-  }
+  readonly taps = new WorkerTaps((message) => this.told.broadcast(message));
 
   /** Has all read their files again; those that are starting do so anyway. */
   hangUp(): void {
     for (const worker of this.#workers()) if (worker.ready) worker.hangUp();
   }
 
-  /** @param sidecars of the service that live */
-  setFleet(sidecars: number): void {
-    this.#told.fleetSize = sidecars * this.#options.count;
-    this.broadcast({ type: "fleet", size: this.#told.fleetSize });
-  }
-
-  switchOff(switches: Readonly<ToldToAll["switches"]>): void {
-    this.#told.switches = [...switches];
-    this.broadcast({ type: "disabled", switches: this.#told.switches });
-  }
-
-  /** @param keySets documents of keys that count, oldest first */
-  trust(keySets: readonly Uint8Array[]): void {
-    this.#told.keySets = [...keySets];
-    this.broadcast({ type: "trust", keySets: this.#told.keySets });
-  }
-
-  beginDrain(): void {
-    this.#told.draining = true;
-    this.broadcast({ type: "drain" });
+  /** How it fares, by worker. */
+  trials(): readonly NonNullable<WorkerHandle["trial"]>[] {
+    return this.#workers().flatMap(({ trial }) => trial ?? []);
   }
 
   /** What all workers have counted, those that ended included. */
@@ -148,7 +131,7 @@ export class WorkerPool {
   /** All workers drain and end; what hangs is killed. */
   async stop(): Promise<void> {
     const { drain, logger } = this.#options;
-    this.#told.draining = true;
+    this.told.halt();
     await drainWorkers(this.#halt(), this.#socket, drain, logger);
   }
 
@@ -232,7 +215,7 @@ export class WorkerPool {
       worker.kill();
       return;
     }
-    worker.send({ type: "welcome", number, level: level(), ...this.#told });
+    worker.send({ type: "welcome", number, level: level(), ...this.told.all });
   }
 
   #onMessage(worker: WorkerHandle, message: Told): void {
@@ -262,6 +245,7 @@ export class WorkerPool {
       case "state":
         worker.inFlight = message.inFlight;
         worker.troubles = message.troubles;
+        this.#onTrial(worker, message.trial);
         return;
       case "tapped":
         this.taps.event(message);
@@ -278,6 +262,12 @@ export class WorkerPool {
         if (!this.#stopping) worker.send({ type: "closed" });
         return;
     }
+  }
+
+  #onTrial(worker: WorkerHandle, trial: WorkerHandle["trial"]): void {
+    const isHeld = trial?.held === true && worker.trial?.held !== true;
+    worker.trial = trial;
+    if (isHeld) this.onTrouble?.();
   }
 
   #onServing(worker: WorkerHandle, addresses: Addresses): void {

@@ -77,12 +77,26 @@ export const rooms: readonly Room[] = [
     ],
     ["zod"],
   ),
+  // A candidate that some sidecars or callers have before all do: its order, its figures, what becomes of it.
+  room(
+    "src/canary/",
+    [
+      "src/language/json.ts",
+      "src/plugin-api/contract.ts",
+      "src/plugin-api/store.ts",
+      "src/policy/document/digest.ts",
+      "src/policy/sources/",
+      "src/policy/status.ts",
+    ],
+    ["lru-cache", "zod"],
+  ),
   // What a sidecar tells the fleet.
   room("src/fleet/", ["src/extensions/manifest.ts", "src/plugin-api/store.ts", "src/policy/"]),
   // What operators do with policies and the fleet, from a command or a console; no proxy.
   room(
     "src/plane/",
     [
+      "src/canary/",
       "src/extensions/",
       "src/files/",
       "src/fleet/",
@@ -241,6 +255,11 @@ export const rooms: readonly Room[] = [
   // The assembly: what exists in a process, and in which order.
   room("src/app/", [
     "src/audit/",
+    "src/canary/",
+    // Whichever sidecar sees first that a canary passed writes it down.
+    "src/plane/canary.ts",
+    "src/plane/history.ts",
+    "src/http1/request-head.ts",
     "src/kill-switch/",
     "src/extensions/",
     "src/admin/",
@@ -267,6 +286,7 @@ export const rooms: readonly Room[] = [
     "src/cli/",
     [
       "src/audit/",
+      "src/canary/",
       "src/kill-switch/",
       "src/app/",
       "src/config/",

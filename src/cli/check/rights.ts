@@ -2,6 +2,7 @@
 // keys, and on keys that others need by commands that leave them as they are.
 import { createHash } from "node:crypto";
 import type { Inspection } from "../../redis/inspection.ts";
+import { canaryKey, canaryStateKey } from "../../canary/order.ts";
 import { enrolledKey, servicesKey } from "../../fleet/heartbeat.ts";
 import { disabledKey } from "../../kill-switch/kill-switch.ts";
 import { directKey, type Spread } from "../../policy/sources/document-keys.ts";
@@ -19,6 +20,7 @@ export interface Try {
 }
 
 const revisions = "a policy that was SET by hand has no revision in the history";
+const canaries = "it takes no part in canaries of policies";
 const nothing = "return 1";
 /** What reads kill switches (src/redis/bounded-hash.ts), on a key where nothing is read. */
 const switchReads = [["eval_ro"], ["hlen"], ["hkeys"], ["hstrlen", "check"], ["hget", "check"]] as const;
@@ -80,6 +82,7 @@ export function rightsToTry(service: string, scratch: string, key: (name: string
 export function keysToTry(service: string, spread: Spread): readonly Try[] {
   const key = (pattern: string): string => spread.keyPrefix + pattern.replace("*", "check");
   const read = [...readKeys(service, spread), ...readPatterns].map(key);
+  const canaryState = spread.keyPrefix + canaryStateKey(spread);
   const [seen, all, direct] = [key(servicesKey), key(enrolledKey), key(directKey)];
   return [
     ...read.map((name) => ({ right: `%R~${name}`, command: "get", args: [name] })),
@@ -101,6 +104,14 @@ export function keysToTry(service: string, spread: Spread): readonly Try[] {
       args: command === "eval_ro" ? [nothing, 1, key(disabledKey)] : [key("probe"), ...args],
       loses: "no plugin can be switched off",
     })),
+    { right: `%R~${key(canaryKey)}`, command: "get", args: [key(canaryKey)], loses: canaries },
+    ...(["hget", "hdel"] as const).map((command) => ({
+      right: `+${command} on ~${canaryState}`,
+      command,
+      args: [canaryState, "check"],
+      loses: canaries,
+    })),
+    { right: `+hgetall on ~${canaryState}`, command: "hgetall", args: [canaryState], loses: canaries },
     { right: `+hlen on ~${direct}`, command: "hlen", args: [direct], loses: revisions },
     { right: `+hexists on ~${direct}`, command: "hexists", args: [direct, "check"], loses: revisions },
   ];

@@ -115,6 +115,7 @@ describe("the heartbeat", () => {
       },
       overruled: { count: 1, first: "plugins drops", problems: ["plugins: drops"] },
       disabled: [],
+      canary: null,
       at: "2023-11-14T22:13:20.000Z",
     });
     const ttlMs = await redis.cli.pttl("outrigger:fleet:users:one");

@@ -1,0 +1,259 @@
+// A candidate beside the policy in force, in a process that serves: set up by itself, given to some callers or all, counted
+// on both sides. Taking it away needs no set-up: the policy in force is there all the time.
+import { CallerSplit, credentialOf } from "../canary/caller-split.ts";
+import { type Figures, FigureCounts } from "../canary/figures.ts";
+import type { Outcome } from "../plugin-api/contract.ts";
+import type { SwitchedOff } from "../kill-switch/kill-switch.ts";
+import type { RequestHead } from "../http1/request-head.ts";
+import type { EffectivePolicy } from "../policy/read.ts";
+import { problemsOf, problemText } from "../policy/document/problems.ts";
+import type { PolicyTrial } from "../routing/policy-trial.ts";
+import type { RoutedPolicy } from "../routing/routed-policy.ts";
+import type { LiveExchange } from "../runtime/exchange.ts";
+import type { LiveSecrets, SecretValues } from "./live-secrets.ts";
+import { type Compile, PolicyInForce } from "./policy-in-force.ts";
+
+/** What is to be tried. */
+export interface TrialWish {
+  /** Of the canary. */
+  readonly id: string;
+  /** Of the callers. */
+  readonly percent: number;
+  /** Another one when the candidate has to be set up anew. */
+  readonly version: number;
+  /** Whether it is judged still; else it is what counts. */
+  readonly judged: boolean;
+}
+
+export type ReadCandidate = () => Promise<EffectivePolicy>;
+
+export interface TrialReport {
+  readonly id: string;
+  readonly candidate: Figures;
+  readonly baseline: Figures;
+  /** Why the candidate cannot be in force. */
+  readonly refused: string | undefined;
+  /** Whether nobody gets it until what was counted is judged: its answers went wrong. */
+  readonly held: boolean;
+}
+
+/** The policy in force with its candidate. */
+export class PolicyTrials {
+  readonly inForce: PolicyInForce;
+  readonly #candidate: PolicyInForce;
+  #live: LiveTrial | undefined;
+  #turn = 0;
+  /** Of what is set up; 0 = nothing is. */
+  #version = 0;
+  #onTrouble: (() => void) | undefined;
+
+  private constructor(inForce: PolicyInForce, candidate: PolicyInForce) {
+    this.inForce = inForce;
+    this.#candidate = candidate;
+  }
+
+  /** @param secrets which of them count is for what serves to say, not for a candidate */
+  static of(compile: Compile, secrets: LiveSecrets): PolicyTrials {
+    const theirs = {
+      get inForce() {
+        return secrets.inForce;
+      },
+      next: (values: SecretValues) => secrets.next(values),
+      use: () => {},
+    };
+    return new PolicyTrials(new PolicyInForce(compile, secrets), new PolicyInForce(compile, theirs));
+  }
+
+  has(values: SecretValues): boolean {
+    return this.inForce.has(values);
+  }
+
+  /** Rejects when the policy in force cannot be set up with these secrets; nothing changes then. */
+  async renew(values: SecretValues): Promise<void> {
+    await this.inForce.renew(values);
+    await this.#candidate.again().catch((error: unknown) => this.#refuse(error));
+  }
+
+  switchOff(off: SwitchedOff): void {
+    this.inForce.switchOff(off);
+    this.#candidate.switchOff(off);
+  }
+
+  /**
+   * @param wish undefined = nothing is tried any more
+   * @param read the candidate; undefined = nobody gets it here, and the policy in force is counted
+   * Never rejects: `report` says what went wrong.
+   */
+  async try(wish: TrialWish | undefined, read?: ReadCandidate): Promise<void> {
+    this.#turn += 1;
+    const turn = this.#turn;
+    if (wish === undefined || this.#live?.id !== wish.id) this.#end();
+    if (wish === undefined) return;
+    this.#live ??= new LiveTrial(wish.id, this.#candidate, () => this.#onTrouble?.());
+    const live = this.#live;
+    this.inForce.tryBeside(live);
+    if (read === undefined) {
+      this.#stop(live);
+      return;
+    }
+    if (this.#version === wish.version) {
+      live.give(wish);
+      return;
+    }
+    try {
+      const policy = await read();
+      let compiled = await this.#candidate.compile(policy);
+      if (!this.#candidate.isCurrent(compiled)) {
+        compiled.snapshot.retire();
+        compiled = await this.#candidate.compile(policy);
+      }
+      if (turn !== this.#turn) {
+        compiled.snapshot.retire();
+        return;
+      }
+      this.#candidate.tryBeside(live);
+      this.#candidate.swap(compiled);
+      this.#version = wish.version;
+      live.give(wish);
+    } catch (error) {
+      if (turn === this.#turn) this.#refuse(error);
+    }
+  }
+
+  #refuse(error: unknown): void {
+    if (this.#live === undefined) return;
+    this.#stop(this.#live);
+    this.#live.refused = problemsOf(error).map(problemText).join("; ").slice(0, 300);
+  }
+
+  /** @param listener told at once when answers go wrong: nobody should wait for the next report */
+  whenInTrouble(listener: () => void): void {
+    this.#onTrouble = listener;
+  }
+
+  report(): TrialReport | undefined {
+    return this.#live?.report();
+  }
+
+  async close(): Promise<void> {
+    this.#turn += 1;
+    await Promise.all([this.inForce.close(), this.#candidate.close()]);
+  }
+
+  #end(): void {
+    this.#live = undefined;
+    this.inForce.tryBeside(undefined);
+    this.#drop();
+  }
+
+  #stop(live: LiveTrial): void {
+    live.percent = 0;
+    this.#drop();
+  }
+
+  #drop(): void {
+    this.#version = 0;
+    this.#candidate.withdraw();
+  }
+}
+
+const leastBad = 5;
+
+const isBad = (status: number): boolean =>
+  status >= 500 || status === 401 || status === 403 || status === 429;
+
+/** Fields in which there are credentials, whatever the policy says of them. */
+const credentialFields = ["authorization", "x-api-key"];
+
+class LiveTrial implements PolicyTrial<RoutedPolicy> {
+  readonly id: string;
+  percent = 0;
+  #judged = true;
+  #held = false;
+  refused: string | undefined;
+  readonly #inForce: Pick<PolicyInForce, "routed">;
+  readonly #onTrouble: () => void;
+  readonly #split: CallerSplit;
+  #bad = 0;
+  readonly #credentials = new WeakMap<object, { credential: string | undefined; address: string }>();
+  readonly #counts = { candidate: new FigureCounts(), baseline: new FigureCounts() };
+
+  constructor(id: string, candidate: Pick<PolicyInForce, "routed">, onTrouble: () => void) {
+    this.id = id;
+    this.#onTrouble = onTrouble;
+    this.#inForce = candidate;
+    this.#split = new CallerSplit(id);
+  }
+
+  /** From now on, also after it was held. */
+  give({ percent, judged }: TrialWish): void {
+    this.percent = percent;
+    this.#judged = judged;
+    this.#held = false;
+  }
+
+  choose(request: object, head: RequestHead, address: string, inForce: RoutedPolicy): RoutedPolicy {
+    const candidate = this.#inForce.routed;
+    if (candidate === undefined || this.percent === 0 || this.#held) return inForce;
+    if (this.percent >= 100) return candidate;
+    const credential = shownBy(head, inForce);
+    this.#credentials.set(request, { credential, address });
+    return this.#split.place(credential, address) * 100 < this.percent ? candidate : inForce;
+  }
+
+  judging(letInBy: RoutedPolicy): RoutedPolicy | undefined {
+    const candidate = this.#inForce.routed;
+    return candidate?.snapshot === letInBy.snapshot ? candidate : undefined;
+  }
+
+  ended(request: object, policy: RoutedPolicy, live: LiveExchange, outcome: Outcome): void {
+    const shown = this.#credentials.get(request);
+    if (shown !== undefined) this.#split.learn(shown.credential, shown.address, live.identity);
+    const side = this.judging(policy) === undefined ? "baseline" : "candidate";
+    const { status, error, upstreamMs, durationMs, end } = outcome;
+    const broken = end === "failed" || end === "upstream-aborted";
+    const isSidecars = error !== undefined || upstreamMs === undefined;
+    // A tunnel's length, or that of a transfer that broke off, says nothing of the policy.
+    const isTimed = status !== 101 && end === "complete";
+    this.#counts[side].count(broken ? 502 : status, isSidecars, isTimed ? durationMs : undefined);
+    if (side === "candidate" && (broken || isBad(status))) this.#troubled();
+  }
+
+  /**
+   * At the fifth bad answer, at the tenth, at twice as many each time. Until these are judged nobody gets it, so that one
+   * that only fails is seen by few, however far Redis is.
+   */
+  #troubled(): void {
+    this.#bad += 1;
+    const doublings = Math.log2(this.#bad / leastBad);
+    if (doublings < 0 || !Number.isInteger(doublings)) return;
+    this.#held = this.#judged;
+    this.#onTrouble();
+  }
+
+  report(): TrialReport {
+    const { candidate, baseline } = this.#counts;
+    return {
+      id: this.id,
+      refused: this.refused,
+      held: this.#held,
+      candidate: candidate.read(),
+      baseline: baseline.read(),
+    };
+  }
+}
+
+/** What may be a credential, in a request as it came. */
+function shownBy(head: RequestHead, { snapshot }: RoutedPolicy): string | undefined {
+  const shown: (readonly [string, string | undefined])[] = [["cookies", head.ownedCookies]];
+  let query: URLSearchParams | undefined;
+  for (const name of new Set([...credentialFields, ...snapshot.unmatched.info.secretNames])) {
+    const field = head.fields.get(name);
+    if (field !== undefined) shown.push([name, field]);
+    else if (head.query.includes(name)) {
+      query ??= new URLSearchParams(head.query);
+      shown.push([name, query.get(name) ?? undefined]);
+    }
+  }
+  return credentialOf(shown);
+}

@@ -1,0 +1,229 @@
+// Follows the canary in Redis for one sidecar: whether there is one that concerns it, whether it is to have the candidate
+// in force and for which part of its callers. Reports what it counts meanwhile, and takes the script's answer for the
+// truth; while that does not come for long it goes back to the policy itself.
+import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
+import type { DocumentDigests } from "../policy/status.ts";
+import { Poller } from "../policy/sources/poller.ts";
+import { noFigures } from "./figures.ts";
+import { type CanaryOrder, canaryKey, concerns, readCandidate, readOrder } from "./order.ts";
+import { fullRateUpTo } from "./report-script.ts";
+import { type CanaryAnswer, type CanaryFigures, CanaryReporter, type ReporterOptions } from "./reporter.ts";
+
+/** What this sidecar is to do. */
+export interface CanaryPart {
+  readonly order: CanaryOrder;
+  readonly state: "running" | "promoted";
+  /** From 1. */
+  readonly step: number;
+  /** Of its callers, that get the candidate; 0 = it only counts. */
+  readonly percent: number;
+  /** Where percent is more than 0. */
+  readonly document: Buffer | undefined;
+}
+
+export interface CanaryCounts extends CanaryFigures {
+  /** Why its candidate cannot be in force here. */
+  readonly refused: string | undefined;
+  /** Whether nobody gets it until these are judged. */
+  readonly held: boolean;
+}
+
+export interface CanaryWatchOptions extends ReporterOptions {
+  readonly store: Store & { readonly watching: boolean };
+  readonly maxBytes: number;
+  /** Of the documents in force; null = none. */
+  readonly documents: () => DocumentDigests | null;
+  /** What was counted under this canary. */
+  readonly counted: (id: string) => CanaryCounts | undefined;
+  /** undefined = there is no canary for this sidecar, or none any more. */
+  readonly onPart: (part: CanaryPart | undefined) => void;
+  /** What was held by its figures is none the worse. */
+  readonly onJudged: (part: CanaryPart) => void;
+  /** It ended, by whatever the script says. */
+  readonly onEnd: (order: CanaryOrder, state: string, why: string) => void;
+  /** Redis refuses what a canary needs; told once. */
+  readonly onRefused: (code: string) => void;
+  readonly pollMs?: number;
+}
+
+const limitMs = 1_000;
+const settleMs = 5;
+/** While changes are not told. */
+const untoldPollMs = 900;
+/** A reading of the policy may be older than the order for a moment. */
+const movedLooks = 3;
+const maxEnded = 64;
+
+export class CanaryWatch {
+  readonly #options: CanaryWatchOptions;
+  readonly #poller: Poller;
+  #order: CanaryOrder | undefined;
+  #reporter: CanaryReporter | undefined;
+  #part: CanaryPart | undefined;
+  #answer: CanaryAnswer | undefined;
+  /** Those that are over: whatever is written in Redis later, none of them begins again. */
+  readonly #ended = new Set<string>();
+  #told = true;
+  #readMono = -Infinity;
+  #answeredMono = 0;
+  #moved = 0;
+  #refusedCode: string | undefined;
+  #unhear: (() => void) | undefined;
+
+  constructor(options: CanaryWatchOptions) {
+    this.#options = options;
+    const everyMs = (): number => this.#everyMs();
+    this.#poller = new Poller({
+      settleMs,
+      get pollMs() {
+        return everyMs();
+      },
+      get retryMs() {
+        return everyMs();
+      },
+      read: () => this.#look(),
+    });
+  }
+
+  get part(): CanaryPart | undefined {
+    return this.#part;
+  }
+
+  start(): void {
+    this.#unhear = this.#options.store.hear(canaryKey, () => {
+      this.#told = true;
+      this.#poller.trigger();
+    });
+    this.#poller.readNow();
+  }
+
+  /** What is in force has changed. */
+  trigger(): void {
+    if (this.#order !== undefined) this.#poller.trigger();
+  }
+
+  async stop(): Promise<void> {
+    this.#unhear?.();
+    await this.#poller.stop();
+    if (this.#answer?.state === "running") await this.#reporter?.leave();
+  }
+
+  #everyMs(): number {
+    if (this.#order === undefined || this.#answer?.state !== "running") return untoldPollMs;
+    return this.#order.everyMs * Math.max(1, this.#answer.count / fullRateUpTo);
+  }
+
+  async #look(): Promise<boolean> {
+    try {
+      await this.#readOrder();
+      if (this.#order !== undefined) await this.#follow(this.#order);
+      this.#refusedCode = undefined;
+      return true;
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      this.#failed(error.code);
+      return false;
+    }
+  }
+
+  #failed(code: string | undefined): void {
+    if (code !== undefined && code !== this.#refusedCode) this.#options.onRefused(code);
+    this.#refusedCode = code;
+    const part = this.#part;
+    // Nobody could judge: what was there before is what is known to be good.
+    const silentMs = performance.now() - this.#answeredMono;
+    if (part?.state !== "running" || part.percent === 0 || silentMs <= part.order.silentMs) return;
+    // What was counted is told when Redis is back.
+    this.#take({ ...part, percent: 0, document: undefined });
+  }
+
+  async #readOrder(): Promise<void> {
+    const { store, service, pollMs = 10_000 } = this.#options;
+    const isHeard = !this.#told && store.watching;
+    if (isHeard && performance.now() - this.#readMono < pollMs) return;
+    this.#told = false;
+    const order = (await readOrder(store, limitMs)) ?? undefined;
+    this.#readMono = performance.now();
+    const counts = order !== undefined && concerns(order, service) && !this.#ended.has(order.id);
+    if (counts && order.id === this.#order?.id) return;
+    this.#order = counts ? order : undefined;
+    this.#answer = undefined;
+    this.#moved = 0;
+    this.#reporter = counts ? new CanaryReporter(order, this.#options) : undefined;
+    this.#take(undefined);
+  }
+
+  async #follow(order: CanaryOrder): Promise<void> {
+    const reporter = this.#reporter;
+    if (reporter === undefined || this.#options.documents() === null) return;
+    const { refused, held, ...figures } = this.#options.counted(order.id) ?? none;
+    const own = this.#own(order);
+    const isMoved = own !== order.digest && own !== order.baseDigest;
+    this.#moved = isMoved ? this.#moved + 1 : 0;
+    // The policy is the candidate by now, or a third one: nothing is tried beside it.
+    const stands = own === order.baseDigest;
+    if (!stands) this.#take(undefined);
+    const tries = (this.#part?.percent ?? 0) > 0;
+    const moved = this.#moved >= movedLooks;
+    const answer = await reporter.report({ ...figures, tries, refused, moved });
+    this.#answer = answer;
+    this.#answeredMono = performance.now();
+    if (answer.state === "running" || (answer.state === "promoted" && !this.#isInPolicy(order, answer))) {
+      if (stands) await this.#partOf(order, reporter, answer);
+      if (held && !answer.lacks && this.#part !== undefined) this.#options.onJudged(this.#part);
+      return;
+    }
+    // An order whose state is not there is being written, or was withdrawn by hand.
+    if (answer.state !== "none") this.#end(order, answer);
+    this.#take(undefined);
+  }
+
+  /** Then it is over here: whoever changes the policy again, back to the one before, too, changes it here. */
+  #isInPolicy(order: CanaryOrder, { settled }: CanaryAnswer): boolean {
+    const isCandidate = (this.#part?.percent ?? 0) > 0;
+    return this.#own(order) === order.digest || (settled && !isCandidate);
+  }
+
+  #end(order: CanaryOrder, { state, why }: CanaryAnswer): void {
+    this.#order = undefined;
+    this.#ended.add(order.id);
+    const [oldest] = this.#ended;
+    if (this.#ended.size > maxEnded && oldest !== undefined) this.#ended.delete(oldest);
+    this.#options.onEnd(order, state, why);
+  }
+
+  async #partOf(order: CanaryOrder, reporter: CanaryReporter, answer: CanaryAnswer): Promise<void> {
+    const state = answer.state === "promoted" ? "promoted" : "running";
+    const percent = state === "promoted" ? 100 : shareOf(order, reporter, answer);
+    const known = this.#part?.order.id === order.id ? this.#part.document : undefined;
+    const { store, maxBytes } = this.#options;
+    const document =
+      known ?? (percent > 0 ? await readCandidate(store, order, maxBytes, limitMs) : undefined) ?? undefined;
+    if (percent > 0 && document === undefined) this.#take(undefined);
+    else this.#take({ order, state, step: answer.step, percent, document });
+  }
+
+  #take(part: CanaryPart | undefined): void {
+    const before = this.#part;
+    this.#part = part;
+    const same =
+      before?.order.id === part?.order.id &&
+      before?.percent === part?.percent &&
+      before?.state === part?.state &&
+      before?.step === part?.step;
+    if (!same) this.#options.onPart(part);
+  }
+
+  #own(order: CanaryOrder): string {
+    const documents = this.#options.documents();
+    return (order.service === null ? documents?.shared : documents?.layer) ?? "";
+  }
+}
+
+const none: CanaryCounts = { candidate: noFigures, baseline: noFigures, refused: undefined, held: false };
+
+function shareOf(order: CanaryOrder, reporter: CanaryReporter, answer: CanaryAnswer): number {
+  const percent = order.steps[answer.step - 1] ?? 0;
+  if (order.by === "traffic") return percent;
+  return reporter.place <= answer.cut ? 100 : 0;
+}

@@ -1,0 +1,190 @@
+// `outrigger policy apply --canary` and `--traffic`: what is asked for, and the canary as it is begun and told of.
+import { setTimeout as wait } from "node:timers/promises";
+import { defaultGuards, type Guard, guardText, parseGuards } from "../canary/guard.ts";
+import { maxSteps } from "../canary/order.ts";
+import { durationText, parseDuration } from "../language/duration.ts";
+import { readFleet, services as liveServices } from "../plane/fleet.ts";
+import type { Canary } from "../plane/canary.ts";
+import type { Current } from "../plane/history.ts";
+import { digestOf } from "../policy/document/digest.ts";
+import { epochIn } from "./policy-signed.ts";
+import { printable } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+import { documentName, type Plane, PlaneRefusal } from "./with-plane.ts";
+
+export interface CanaryOptions {
+  readonly canary?: string;
+  readonly traffic?: string;
+  readonly services?: string;
+  readonly guard?: string;
+  readonly for?: string;
+  readonly minRequests?: string;
+  readonly every?: string;
+}
+
+export interface WantedCanary {
+  readonly by: "instances" | "traffic";
+  readonly steps: readonly number[];
+  readonly services: readonly string[] | null;
+  readonly guards: readonly Guard[];
+  readonly forMs: number;
+  readonly everyMs: number;
+  readonly minRequests: number;
+}
+
+const parts = ["services", "guard", "for", "minRequests", "every"] as const;
+
+/** @returns what is asked for; a text = what is wrong with that; undefined = no canary */
+export function parseCanary(
+  options: CanaryOptions & { readonly service?: string },
+): WantedCanary | string | undefined {
+  const { canary, traffic, services, service } = options;
+  if (canary !== undefined && traffic !== undefined) return "either --canary or --traffic";
+  const text = canary ?? traffic;
+  if (text === undefined)
+    return parts.some((name) => options[name] !== undefined)
+      ? "--services, --guard, --for, --min-requests and --every go with --canary or --traffic"
+      : undefined;
+  if (services !== undefined && service !== undefined)
+    return "a layer is of one service: --services goes with the shared policy";
+  const steps = parseSteps(text);
+  if (typeof steps === "string") return steps;
+  const guards = parseGuards(options.guard ?? defaultGuards);
+  if (typeof guards === "string") return guards;
+  if (steps[0] === 100 && guards.some(({ unit }) => unit === "times"))
+    return "a first step of 100% leaves no sidecar to compare with: begin lower, or guard by limits (errors<1%)";
+  const [forMs, everyMs] = [parseTime(options.for ?? "5m"), parseTime(options.every ?? "1s")];
+  const minRequests = Number(options.minRequests ?? "50");
+  if (forMs === undefined || everyMs === undefined || everyMs > 60_000 || everyMs < 50 || forMs < everyMs)
+    return "--for takes a time such as 5m, --every one from 50ms to 1m that is not longer";
+  if (!Number.isSafeInteger(minRequests) || minRequests < 1 || minRequests > 1_000_000)
+    return "--min-requests takes a number of requests from 1";
+  const names =
+    services
+      ?.split(",")
+      .map((name) => name.trim())
+      .filter((name) => name !== "") ?? null;
+  return {
+    by: canary === undefined ? "traffic" : "instances",
+    steps,
+    services: names,
+    guards,
+    forMs,
+    everyMs,
+    minRequests,
+  };
+}
+
+/** As commands take times, and milliseconds. */
+function parseTime(text: string): number | undefined {
+  const [, digits] = /^(\d{1,7})ms$/.exec(text) ?? [];
+  return digits === undefined ? parseDuration(text) : Number(digits);
+}
+
+function parseSteps(text: string): readonly number[] | string {
+  const steps = text
+    .split(",")
+    .map((each) => Number(/^\s*(\d{1,3}(?:\.\d{1,4})?)%\s*$/.exec(each)?.[1] ?? NaN));
+  const isWrong = steps.some((step, i) => !(step > (steps[i - 1] ?? 0) && step <= 100));
+  return isWrong || steps.length > maxSteps
+    ? `percents that rise, such as 10% or 5%,25%,100%, at most ${maxSteps}`
+    : steps;
+}
+
+/** For how long figures may fail to come. */
+const silentMs = (everyMs: number): number => Math.max(5 * everyMs, Math.min(10_000, 20 * everyMs));
+
+export interface BegunCanary {
+  readonly wanted: WantedCanary;
+  readonly service: string | undefined;
+  readonly reason: string;
+  readonly before: Current;
+  readonly document: Buffer;
+  readonly waitMs: number | undefined;
+  readonly json: true | undefined;
+}
+
+/** @returns the exit code */
+export async function beginCanary(terminal: Terminal, plane: Plane, canary: BegunCanary): Promise<number> {
+  const { wanted, service, reason, before, document, waitMs, json } = canary;
+  if (before.document === undefined)
+    throw new PlaneRefusal(
+      `there is no ${documentName(service)} to go back to: apply it without a canary, which has nobody to compare with`,
+    );
+  const digest = digestOf(document);
+  if (digest === before.digest) throw new PlaneRefusal(`${documentName(service)} is this already`);
+  const { steps, guards, services, ...rest } = wanted;
+  await refuseUntried(plane, service === undefined ? services : [service]);
+  const order = await plane.canaries.begin(
+    {
+      ...rest,
+      steps: [...steps],
+      guards: [...guards],
+      services: services && [...services],
+      silentMs: silentMs(wanted.everyMs),
+      service: service ?? null,
+      revision: before.revision + 1,
+      baseDigest: before.digest,
+      digest,
+      signedEpoch: epochIn(document) ?? 0,
+      author: plane.author,
+      reason,
+    },
+    document,
+  );
+  if (json !== true) {
+    const share = wanted.by === "instances" ? "of the sidecars" : "of the callers of each sidecar";
+    terminal.out(
+      `canary of ${documentName(service)} begun: ${steps.map((step) => `${step}%`).join(", ")} ${share}, ${durationText(wanted.forMs)} each, guarded by ${guards.map(guardText).join(",")}\n`,
+    );
+    if (waitMs === undefined)
+      terminal.out(
+        "the sidecars promote or withdraw it by themselves: outrigger fleet, policy promote, policy abort\n",
+      );
+  }
+  const ended = waitMs === undefined ? undefined : await untilEnd(plane, order.id, waitMs);
+  if (json)
+    terminal.out(`${JSON.stringify({ document: documentName(service), canary: order, ended }, null, 2)}\n`);
+  else if (ended !== undefined) printEnd(terminal, ended);
+  return waitMs === undefined || ended?.state === "promoted" ? 0 : 1;
+}
+
+/** @param named null = all services. Rejects with PlaneRefusal where nobody would try it */
+async function refuseUntried({ store }: Plane, named: readonly string[] | null): Promise<void> {
+  if (named === null) {
+    if ((await liveServices(store)).length > 0) return;
+    throw new PlaneRefusal("no sidecar lives that could try it: outrigger fleet");
+  }
+  for (const name of named) {
+    const { members } = await readFleet(store, name);
+    if (!members.some(({ state }) => state === "live"))
+      throw new PlaneRefusal(`no sidecar of ${name} lives that could try it: outrigger fleet`);
+  }
+}
+
+const betweenMs = 200;
+
+async function untilEnd(plane: Plane, id: string, limitMs: number): Promise<Canary["state"] | undefined> {
+  const endsMono = performance.now() + limitMs;
+  const stop = new AbortController();
+  const onInterrupt = (): void => stop.abort();
+  process.once("SIGINT", onInterrupt);
+  let last: Canary["state"] | undefined;
+  while (performance.now() < endsMono && !stop.signal.aborted) {
+    const found = await plane.canaries.read();
+    if (found?.order.id !== id) break;
+    last = found.state;
+    if (last.state !== "running") {
+      await plane.canaries.settle();
+      break;
+    }
+    await wait(betweenMs, undefined, { signal: stop.signal }).catch(() => {});
+  }
+  process.off("SIGINT", onInterrupt);
+  return last;
+}
+
+function printEnd(terminal: Terminal, { state, why }: Canary["state"]): void {
+  if (state === "running") terminal.err("it still runs, and goes on without this command\n");
+  else terminal.out(`${printable(`the canary is ${state}: ${why}`)}\n`);
+}

@@ -1,0 +1,300 @@
+// Canaries as operators order, promote and abort them. What becomes of one that runs the sidecars decide by themselves
+// (src/canary/report-script.ts); here an ended one gets its line in the history, and a promoted one its revision.
+import { randomUUID } from "node:crypto";
+import { z } from "zod";
+import {
+  type CanaryOrder,
+  canaryKey,
+  canaryStateKey,
+  orderText,
+  readCandidate,
+  readOrder,
+} from "../canary/order.ts";
+import { fullRateUpTo, keptMs } from "../canary/report-script.ts";
+import { pairsOf } from "../plugin-api/pairs.ts";
+import { type Script, type Store, StoreUnavailable } from "../plugin-api/store.ts";
+import { keyBeside } from "../policy/sources/document-keys.ts";
+import { ChangeConflict, type PolicyHistory } from "./history.ts";
+
+const limitMs = 5_000;
+const maxEntries = 200;
+const orderStaysMs = 60_000;
+/** Redis may have been away. */
+const leastUnheardMs = 30_000;
+const now =
+  "local t = redis.call('TIME') local now = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))";
+
+/**
+ * KEYS: order, state, history. ARGV: order with its document, id, plan, entry but for its time.
+ * @returns "ok", or "busy": another one runs, or was promoted and is in no policy yet
+ */
+const begin: Script = {
+  name: "canary-begin",
+  lua: `
+local state, settled = unpack(redis.call('HMGET', KEYS[2], 'state', 'settled'))
+local open = state == 'running' or (state == 'promoted' and not settled)
+if open and redis.call('EXISTS', KEYS[1]) == 1 then return 'busy' end
+${now}
+redis.call('DEL', KEYS[2])
+redis.call('SET', KEYS[1], ARGV[1])
+redis.call('HSET', KEYS[2], 'id', ARGV[2], 'state', 'running', 'step', 1, 'stepAt', now, 'startedAt', now, 'plan', ARGV[3])
+redis.call('LPUSH', KEYS[3], '{"atMs":' .. now .. ',' .. string.sub(ARGV[4], 2))
+redis.call('LTRIM', KEYS[3], 0, ${maxEntries - 1})
+redis.call('PUBLISH', KEYS[1], ARGV[2])
+return 'ok'`,
+};
+/** KEYS: order, state. ARGV: id, state, why. @returns the state that it has then; "" = that canary is not there */
+const end: Script = {
+  name: "canary-end",
+  lua: `
+if redis.call('HGET', KEYS[2], 'id') ~= ARGV[1] then return '' end
+local state = redis.call('HGET', KEYS[2], 'state')
+if state ~= 'running' then return state end
+${now}
+redis.call('HSET', KEYS[2], 'state', ARGV[2], 'why', ARGV[3], 'endedAt', now)
+redis.call('PUBLISH', KEYS[1], ARGV[1])
+return ARGV[2]`,
+};
+/**
+ * KEYS: order, state. ARGV: id, ms. One that no sidecar reports to ends by whoever looks: sidecars have gone back by then.
+ * @returns 1 = it did
+ */
+const endUnheard: Script = {
+  name: "canary-end-unheard",
+  lua: `
+local id, state, startedAt, lastAt = unpack(redis.call('HMGET', KEYS[2], 'id', 'state', 'startedAt', 'lastAt'))
+if id ~= ARGV[1] or state ~= 'running' then return 0 end
+${now}
+if now - (lastAt or startedAt) <= tonumber(ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[2], 'state', 'withdrawn', 'why', 'no figures came from any sidecar', 'endedAt', now)
+redis.call('PUBLISH', KEYS[1], id)
+return 1`,
+};
+/** KEYS: order, state. Who changes the policy now changes it everywhere, where what was promoted is still read, too. */
+const forget: Script = {
+  name: "canary-forget",
+  lua: `
+if redis.call('HGET', KEYS[2], 'settled') and redis.call('DEL', KEYS[1]) == 1 then redis.call('PUBLISH', KEYS[1], '') end
+return 0`,
+};
+/**
+ * KEYS: order, state, history. ARGV: id, entry. An ended one gets the line of its end, once. The order stays until every
+ * sidecar has the policy that came of it.
+ */
+const settleEnded: Script = {
+  name: "canary-settle",
+  lua: `
+local id, state, settled = unpack(redis.call('HMGET', KEYS[2], 'id', 'state', 'settled'))
+if id ~= ARGV[1] or state == 'running' or settled then return 0 end
+redis.call('HSET', KEYS[2], 'settled', 1)
+redis.call('LPUSH', KEYS[3], ARGV[2])
+redis.call('LTRIM', KEYS[3], 0, ${maxEntries - 1})
+redis.call('PEXPIRE', KEYS[1], ${orderStaysMs})
+redis.call('PEXPIRE', KEYS[2], ${keptMs})
+redis.call('PUBLISH', KEYS[1], ARGV[1])
+return 1`,
+};
+const readState: Script = { name: "canary-state", lua: "return redis.call('HGETALL', KEYS[1])" };
+const readEntries: Script = {
+  name: "canary-history",
+  lua: "return redis.call('LRANGE', KEYS[1], 0, ARGV[1] - 1)",
+};
+
+const count = z.coerce.number().catch(0);
+const stateShape = z.object({
+  id: z.string(),
+  state: z.enum(["running", "promoted", "withdrawn", "aborted"]),
+  step: count,
+  stepAt: count,
+  startedAt: count,
+  endedAt: count,
+  candidates: count,
+  count,
+  why: z.string().max(1_000).catch(""),
+  /** "1" = its end is in the history. */
+  settled: z.string().catch(""),
+});
+export type CanaryState = z.output<typeof stateShape>;
+
+export interface Canary {
+  readonly order: CanaryOrder;
+  readonly state: CanaryState;
+}
+
+const entryShape = z.object({
+  atMs: z.number(),
+  kind: z.enum(["canary", "promoted", "withdrawn", "aborted"]),
+  id: z.string(),
+  service: z.string().nullable(),
+  author: z.string(),
+  reason: z.string(),
+  digest: z.string(),
+});
+/** A line of the history of canaries. */
+export type CanaryEntry = z.output<typeof entryShape>;
+
+/** Another canary runs. */
+export class CanaryRuns extends Error {
+  override readonly name = "CanaryRuns";
+  readonly canary: Canary | undefined;
+
+  constructor(canary: Canary | undefined) {
+    super("another canary runs");
+    this.canary = canary;
+  }
+}
+
+export type CanaryWish = Omit<CanaryOrder, "id" | "atMs">;
+
+export class Canaries {
+  readonly #store: Store;
+  readonly #history: PolicyHistory;
+  readonly #keys: readonly [order: string, state: string, history: string];
+  readonly #maxBytes: number;
+
+  constructor(store: Store, history: PolicyHistory, keyPrefix: string, maxBytes: number) {
+    const spread = { sharded: store.sharded !== false, keyPrefix };
+    this.#store = store;
+    this.#history = history;
+    this.#maxBytes = maxBytes;
+    this.#keys = [canaryKey, canaryStateKey(spread), keyBeside("canary-history", canaryKey, spread)];
+  }
+
+  /** The one that is ordered, whatever became of it. Rejects with StoreUnavailable */
+  async read(): Promise<Canary | undefined> {
+    const order = await readOrder(this.#store, limitMs);
+    if (order === null) return undefined;
+    const reply = await this.#store.run(readState, [this.#keys[1]], [], limitMs);
+    const flat = Array.isArray(reply) ? (reply as unknown[]).map(String) : [];
+    const state = stateShape.safeParse(Object.fromEntries(pairsOf(flat))).data;
+    return state?.id === order.id ? { order, state } : undefined;
+  }
+
+  /** Rejects with CanaryRuns while another one does. */
+  async begin(wish: CanaryWish, document: Uint8Array): Promise<CanaryOrder> {
+    await this.settle();
+    const order: CanaryOrder = { id: randomUUID(), ...wish, atMs: 0 };
+    const { steps, guards, minRequests, everyMs, forMs, silentMs } = order;
+    const plan = { steps, guards, minRequests, everyMs, forMs, silentMs };
+    const { atMs: _, ...entry } = entryOf(order, "canary", 0, order.author, order.reason);
+    const args = [orderText(order, document), order.id, JSON.stringify(plan), JSON.stringify(entry)];
+    const said = await this.#store.run(begin, this.#keys, args, limitMs);
+    if (said !== "ok") throw new CanaryRuns(await this.read());
+    return order;
+  }
+
+  /**
+   * Ends the one that runs.
+   * @returns it, as it ended, and the revision of what was promoted; undefined = none runs
+   */
+  async end(
+    to: "promoted" | "aborted",
+    author: string,
+    reason: string,
+  ): Promise<(Canary & { readonly revision: number | undefined }) | undefined> {
+    const running = await this.read();
+    if (running === undefined || running.state.state !== "running") return undefined;
+    const why = `by ${author}${reason === "" ? "" : `: ${reason}`}`.slice(0, 500);
+    await this.#store.run(end, this.#keys.slice(0, 2), [running.order.id, to, why], limitMs);
+    const ended = await this.read();
+    const revision = await this.settle();
+    return ended && { ...ended, revision };
+  }
+
+  /**
+   * What has ended gets its line in the history; what was promoted its revision, where nobody has changed the document
+   * since. Whoever comes first does it, a sidecar too where its rights let it.
+   * @returns the revision of what was promoted, when this did it
+   */
+  async settle(): Promise<number | undefined> {
+    const found = await this.#readEnded();
+    if (found === undefined || found.state.settled === "1") return undefined;
+    const { order, state } = found;
+    const revision = state.state === "promoted" ? await this.#promote(order) : undefined;
+    const kind = state.state === "promoted" && revision === undefined ? "withdrawn" : state.state;
+    const why = kind === state.state ? state.why : "the policy was changed under it";
+    const entry = JSON.stringify(
+      entryOf(order, kind as CanaryEntry["kind"], state.endedAt, order.author, why),
+    );
+    await this.#store.run(settleEnded, this.#keys, [order.id, entry], limitMs);
+    return revision;
+  }
+
+  /** Before the policy is changed. Rejects with CanaryRuns while one runs, where that is not to end by the change. */
+  async makeWay(endsIt = false): Promise<void> {
+    await this.settle();
+    const running = await this.read();
+    if (running?.state.state === "running" && !endsIt) throw new CanaryRuns(running);
+    await this.#store.run(forget, this.#keys.slice(0, 2), [], limitMs);
+  }
+
+  async #readEnded(): Promise<Canary | undefined> {
+    const found = await this.read();
+    if (found?.state.state !== "running") return found;
+    const { id, silentMs } = found.order;
+    const rarer = Math.max(1, found.state.count / fullRateUpTo);
+    const args = [id, Math.max(leastUnheardMs, 3 * silentMs * rarer)];
+    const ended = await this.#store.run(endUnheard, this.#keys.slice(0, 2), args, limitMs);
+    return ended === 1 ? await this.read() : undefined;
+  }
+
+  /** Newest first. */
+  async entries(service: string | undefined): Promise<readonly CanaryEntry[]> {
+    const reply = await this.#store.run(readEntries, [this.#keys[2]], [maxEntries], limitMs);
+    const texts = Array.isArray(reply) ? (reply as unknown[]).map(String) : [];
+    return texts
+      .flatMap((text) => parseEntry(text) ?? [])
+      .filter((each) => each.service === (service ?? null));
+  }
+
+  /** @returns undefined = the document is neither the candidate nor what stood beside it */
+  async #promote(order: CanaryOrder): Promise<number | undefined> {
+    const service = order.service ?? undefined;
+    const current = await this.#history.current(service, order.author);
+    if (current.digest === order.digest) return current.revision;
+    if (current.digest !== order.baseDigest || current.revision !== order.revision - 1) return undefined;
+    const document = await readCandidate(this.#store, order, this.#maxBytes, limitMs);
+    if (document === null) return undefined;
+    const { author, signedEpoch, base } = { ...order, base: current.revision };
+    try {
+      const reason = `canary ${order.steps.map((step) => `${step}%`).join(",")}: ${order.reason}`.slice(
+        0,
+        1_000,
+      );
+      const written = await this.#history.change(service, {
+        document,
+        kind: "canary",
+        author,
+        reason,
+        base,
+        signedEpoch,
+      });
+      return written.revision;
+    } catch (error) {
+      if (error instanceof ChangeConflict) return this.#promote(order);
+      throw error;
+    }
+  }
+}
+
+function entryOf(
+  { id, service, digest }: CanaryOrder,
+  kind: CanaryEntry["kind"],
+  atMs: number,
+  author: string,
+  reason: string,
+): CanaryEntry {
+  return { atMs, kind, id, service, author, reason, digest };
+}
+
+function parseEntry(text: string): CanaryEntry | undefined {
+  try {
+    return entryShape.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether Redis answers that this user may not do that. */
+export const isForbidden = (error: unknown): boolean =>
+  error instanceof StoreUnavailable && ["NOPERM", "READONLY", "OOM"].includes(error.code ?? "");

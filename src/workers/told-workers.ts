@@ -1,0 +1,59 @@
+// What the primary tells every worker, and one that starts later at its welcome.
+import type { ToldToAll, ToWorker } from "./messages.ts";
+
+interface Told {
+  send(message: ToWorker): void;
+}
+
+export class ToldWorkers {
+  readonly #count: number;
+  readonly #workers: () => readonly Told[];
+  #all: ToldToAll = { fleetSize: 1, draining: false, switches: [], keySets: [], trial: undefined };
+
+  constructor(count: number, workers: () => readonly Told[]) {
+    this.#count = count;
+    this.#workers = workers;
+    this.#all.fleetSize = count;
+  }
+
+  get all(): Readonly<ToldToAll> {
+    return this.#all;
+  }
+
+  broadcast(message: ToWorker): void {
+    for (const worker of this.#workers()) worker.send(message);
+  }
+
+  /** @param sidecars of the service that live */
+  setFleet(sidecars: number): void {
+    this.#all.fleetSize = sidecars * this.#count;
+    this.broadcast({ type: "fleet", size: this.#all.fleetSize });
+  }
+
+  switchOff(switches: Readonly<ToldToAll["switches"]>): void {
+    this.#all.switches = [...switches];
+    this.broadcast({ type: "disabled", switches: this.#all.switches });
+  }
+
+  /** @param keySets documents of keys that count, oldest first */
+  trust(keySets: readonly Uint8Array[]): void {
+    this.#all.keySets = [...keySets];
+    this.broadcast({ type: "trust", keySets: this.#all.keySets });
+  }
+
+  /** @param trial a candidate beside the policy in force; undefined = none */
+  tryCandidate(trial: ToldToAll["trial"]): void {
+    this.#all.trial = trial;
+    this.broadcast({ type: "trial", trial });
+  }
+
+  beginDrain(): void {
+    this.#all.draining = true;
+    this.broadcast({ type: "drain" });
+  }
+
+  /** The same for those that start from now on; the others are told to stop. */
+  halt(): void {
+    this.#all.draining = true;
+  }
+}

@@ -1,0 +1,252 @@
+// The script that decides what becomes of a canary, on a real Redis, with reports as sidecars make them.
+import assert from "node:assert/strict";
+import { after, before, beforeEach, describe, test } from "node:test";
+import {
+  type Figures,
+  figurePlaces,
+  figuresLength,
+  FigureCounts,
+  shownFigures,
+} from "../../../src/canary/figures.ts";
+import { parseGuards, guardText, type Guard } from "../../../src/canary/guard.ts";
+import { reportCanary } from "../../../src/canary/report-script.ts";
+import { CanaryReporter } from "../../../src/canary/reporter.ts";
+import { parseRedisAddress } from "../../../src/redis/address.ts";
+import { createStore, type RedisStore } from "../../../src/redis/store.ts";
+import { eventually, type RedisServer, startRedis } from "../../support/redis.ts";
+
+const guardsOf = (text: string): Guard[] => {
+  const guards = parseGuards(text);
+  if (typeof guards === "string") assert.fail(guards);
+  return [...guards];
+};
+/** @param bad 5xx of the service @param timeMs of each answer */
+function figures(requests: number, { bad = 0, denied = 0, timeMs = 10 } = {}): Figures {
+  const counts = new FigureCounts();
+  for (let i = 0; i < requests; i += 1)
+    counts.count(i < bad ? 500 : i < bad + denied ? 403 : 200, false, timeMs);
+  return counts.read();
+}
+const none: Figures = [];
+
+describe("the script of canaries", () => {
+  let redis: RedisServer;
+  let store: RedisStore;
+  let id = "";
+  before(async () => {
+    redis = await startRedis();
+    store = createStore({
+      address: parseRedisAddress(redis.url),
+      keyPrefix: "outrigger:",
+      connectionName: "canary-test",
+    });
+    assert.ok(await store.whenUp(5_000));
+  });
+  beforeEach(() => void (id = crypto.randomUUID()));
+  after(async () => {
+    store.close();
+    await redis.close();
+  });
+
+  async function begin(guards: string, plan: object = {}, stepAgoMs = 0): Promise<void> {
+    const [seconds] = await redis.cli.time();
+    const at = Number(seconds) * 1_000 - stepAgoMs;
+    const full = {
+      steps: [10, 50],
+      guards: guardsOf(guards),
+      minRequests: 20,
+      everyMs: 10,
+      forMs: 60_000,
+      silentMs: 60_000,
+      ...plan,
+    };
+    await redis.cli.del("outrigger:canary-state");
+    await redis.cli.hset("outrigger:canary-state", {
+      id,
+      state: "running",
+      step: 1,
+      stepAt: at,
+      startedAt: at,
+      plan: JSON.stringify(full),
+    });
+  }
+  const stepEnds = () => redis.cli.hincrby("outrigger:canary-state", "stepAt", -60_000);
+  const sidecar = (instance: string, service = "shop") =>
+    new CanaryReporter({ id }, { store, keyPrefix: "outrigger:", service, instance });
+  const report = (from: CanaryReporter, tries: boolean, counted: Figures, other: Figures = none) =>
+    from.report({
+      tries,
+      candidate: tries ? counted : other,
+      baseline: tries ? other : counted,
+      refused: undefined,
+      moved: false,
+    });
+
+  test("withdraws at once what is no bad luck, and at the end of a step what is over the limit", async () => {
+    await begin("errors<10%");
+    assert.equal(
+      (await report(sidecar("a"), true, figures(4, { bad: 1 }))).state,
+      "running",
+      "one alone is nothing",
+    );
+    assert.equal(
+      (await report(sidecar("b"), true, figures(40, { bad: 4 }))).state,
+      "running",
+      "may be bad luck",
+    );
+    const { state, why } = await report(sidecar("c"), true, figures(10, { bad: 10 }));
+    assert.deepEqual(
+      [state, why],
+      ["withdrawn", "shop: errors 27.78 %, allowed 10.00 % (15 of 54 requests)"],
+    );
+    await begin("errors<10%", {}, 61_000);
+    assert.equal(
+      (await report(sidecar("a"), true, figures(40, { bad: 4 }))).state,
+      "withdrawn",
+      "10 % are not below 10 %",
+    );
+    await begin("errors<10%", {}, 61_000);
+    const passed = await report(sidecar("a"), true, figures(40, { bad: 3 }));
+    assert.deepEqual([passed.state, passed.step], ["running", 2]);
+  });
+
+  test("compares each service with itself, and only where enough came to both", async () => {
+    await begin("denied<2x");
+    // A service that denies a lot, whatever its policy.
+    await report(sidecar("a", "admin"), false, figures(100, { denied: 60 }));
+    await stepEnds();
+    await report(sidecar("b", "admin"), true, figures(100, { denied: 60 }));
+    assert.deepEqual(await redis.cli.hget("outrigger:canary-state", "step"), "2");
+    await begin("denied<2x");
+    await report(sidecar("a"), false, figures(100, { denied: 5 }));
+    const { why } = await report(sidecar("b"), true, figures(100, { denied: 30 }));
+    assert.equal(why, "shop: denied 30.00 %, allowed 10.00 % (30 of 100 requests)");
+    await begin("denied<2x");
+    await report(sidecar("a"), false, figures(5));
+    await stepEnds();
+    const few = await report(sidecar("b"), true, figures(100));
+    assert.equal(few.why, "too few requests came to the policy before to compare with");
+    await begin("errors<1%", {}, 61_000);
+    assert.equal(
+      (await report(sidecar("b"), true, figures(19))).why,
+      "too few requests came to judge: 19 of 20",
+    );
+  });
+
+  test("judges times by the baseline's, and not what a machine does by itself", async () => {
+    await begin("p99<1.5x");
+    await report(sidecar("a"), false, figures(300, { timeMs: 1 }));
+    assert.equal((await report(sidecar("b"), true, figures(300, { timeMs: 2.5 }))).state, "running");
+    await begin("p99<1.5x,p50<2s");
+    await report(sidecar("a"), false, figures(300, { timeMs: 40 }));
+    const { state, why } = await report(sidecar("b"), true, figures(300, { timeMs: 100 }));
+    assert.equal(state, "withdrawn");
+    const [, own, most] = /^shop: p99 (\S+) ms, allowed (\S+) ms$/.exec(why) ?? [];
+    assert.ok(Math.abs(Number(own) - 100) < 10 && Math.abs(Number(most) - 60) < 6, why);
+  });
+
+  test("withdraws when the figures of one that tries it stop, not when one says goodbye", async () => {
+    await begin("errors<50%", { silentMs: 300 });
+    await report(sidecar("gone"), true, figures(5));
+    const leaving = sidecar("left");
+    await report(leaving, true, figures(5));
+    await leaving.leave();
+    const stays = sidecar("stays");
+    let why = "";
+    await eventually("it is missed", async () => {
+      const answer = await report(stays, false, figures(1));
+      why = answer.why;
+      return answer.state === "withdrawn";
+    });
+    assert.match(why, /^no figures any more from shop\/gone for \d+ s$/);
+  });
+
+  test("withdraws what a sidecar refuses, ends twice with, or what was changed under it", async () => {
+    await begin("errors<50%");
+    const answer = await sidecar("a").report({
+      tries: false,
+      candidate: none,
+      baseline: none,
+      refused: "no such plugin",
+      moved: false,
+    });
+    assert.equal(answer.why, "shop/a cannot have it in force: no such plugin");
+    await begin("errors<50%");
+    for (const state of ["running", "running", "withdrawn"])
+      assert.equal((await report(sidecar("a"), true, figures(1))).state, state);
+    await begin("errors<50%");
+    assert.equal(
+      (
+        await sidecar("a").report({
+          tries: false,
+          candidate: none,
+          baseline: none,
+          refused: undefined,
+          moved: true,
+        })
+      ).state,
+      "withdrawn",
+    );
+    id = crypto.randomUUID();
+    assert.equal((await report(sidecar("a"), true, figures(1))).state, "none", "another canary");
+  });
+
+  test("takes no counts that no sidecar counts", async () => {
+    await begin("errors<50%");
+    for (const deltas of ['{"c":{"0":-5}}', '{"c":{"0":1e999}}', '{"c":{"x":1}}', '{"c":{"9999":1}}']) {
+      const args = [id, "shop/forger", "shop", "boot", "c", 1, 1, deltas, "", "", ""];
+      await assert.rejects(store.run(reportCanary, ["canary-state"], args, 1_000), deltas);
+    }
+    assert.equal((await report(sidecar("a"), true, figures(5))).state, "running");
+    assert.equal(await redis.cli.hexists("outrigger:canary-state", "i:shop/forger"), 0);
+  });
+
+  test("counts a report once, though its answer was lost", async () => {
+    await begin("errors<50%");
+    const from = sidecar("a");
+    await report(from, true, figures(10));
+    redis.freeze();
+    await assert.rejects(report(from, true, figures(15)));
+    redis.thaw();
+    await eventually("it answers", () =>
+      store.get("x", 1_000).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await report(from, true, figures(17));
+    await report(from, true, figures(17));
+    const sum = JSON.parse((await redis.cli.hget("outrigger:canary-state", "s:c:shop")) ?? "") as Record<
+      string,
+      number
+    >;
+    assert.equal(sum[figurePlaces.requests], 17);
+  });
+});
+
+test("guards are read strictly, and told as they were written", () => {
+  const text = "errors<1%,sidecar-errors<0.5%,p99<1.2x,p50<250ms,denied<2x,429<5%";
+  assert.equal(guardsOf(text).map(guardText).join(","), text);
+  for (const wrong of ["errors>1%", "p99<1%", "errors<5ms", "speed<2x", "errors<0%", "", "errors<1%,"])
+    assert.equal(typeof parseGuards(wrong), "string", wrong);
+});
+
+test("figures are shown as they were counted", () => {
+  const counts = new FigureCounts();
+  counts.count(0, false, 5);
+  for (const status of [200, 401, 403, 429]) counts.count(status, false, 8);
+  counts.count(502, true, 8);
+  counts.count(500, false, undefined);
+  const read = counts.read();
+  assert.equal(read.length, figuresLength);
+  const { p50Ms, p99Ms, ...rest } = shownFigures(read);
+  assert.deepEqual(rest, {
+    requests: 6,
+    sidecarErrors: 1,
+    serviceErrors: 1,
+    unauthorized: 1,
+    forbidden: 1,
+    rateLimited: 1,
+  });
+  assert.ok(p50Ms !== null && p99Ms !== null && Math.abs(p50Ms - 8) < 1 && Math.abs(p99Ms - 8.7) < 1);
+});
