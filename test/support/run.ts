@@ -124,8 +124,8 @@ export async function runFiles(files: readonly string[], limitMs = fileLimitMs):
   const events = run({
     files: files.map((file) => join(root, relative(root, file))),
     cwd: root,
-    // Most of their time goes into waiting.
-    concurrency: Math.max(2, availableParallelism()),
+    // Half of their time goes into waiting.
+    concurrency: availableParallelism() + 1,
     execArgv: ["--import", join(import.meta.dirname, "file-limit.ts")],
     signal: AbortSignal.timeout(runLimitMs),
   });
