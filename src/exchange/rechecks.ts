@@ -43,6 +43,7 @@ export class Rechecks {
   // Downwards: the list fills a gap with its last one, which has then had its turn.
   #next = -1;
   #perTick = 0;
+  #ticks = 0;
 
   constructor(parts: RecheckParts) {
     this.#parts = parts;
@@ -57,7 +58,10 @@ export class Rechecks {
     const { exchanges } = this.#parts;
     const current = this.#parts.policy();
     if (current === undefined) return;
-    if (this.#next < 0) {
+    // However few there are, each has one turn a round.
+    this.#ticks += 1;
+    if (this.#next < 0 && this.#ticks >= ticksPerRound) {
+      this.#ticks = 0;
       this.#next = exchanges.size - 1;
       this.#perTick = Math.ceil(exchanges.size / ticksPerRound);
     }
