@@ -4,6 +4,8 @@ import type { Training } from "./models/artefact.ts";
 
 /** The mean is over about as many requests. */
 const memory = 1_000;
+/** A client that sends one absurd number must not make the mean absurd for hours. */
+const mostDeviations = 100;
 /** Requests between two looks of the metric at it, and before the first. */
 const shownEvery = 100;
 
@@ -12,6 +14,8 @@ interface Followed {
   readonly mean: number;
   readonly deviation: number;
   readonly gauge: Gauge;
+  readonly least: number;
+  readonly most: number;
   count: number;
   seen: number;
 }
@@ -27,6 +31,8 @@ export class Drift {
       mean,
       deviation,
       gauge: gauge(name),
+      least: mean - mostDeviations * deviation,
+      most: mean + mostDeviations * deviation,
       count: 0,
       seen: 0,
     }));
@@ -38,7 +44,7 @@ export class Drift {
       const value = row[one.index] as number;
       if (Number.isNaN(value)) continue;
       one.count = Math.min(one.count + 1, memory);
-      one.seen += (value - one.seen) / one.count;
+      one.seen += (Math.min(Math.max(value, one.least), one.most) - one.seen) / one.count;
     }
     this.#rows += 1;
     if (this.#rows % shownEvery !== 0) return;

@@ -61,7 +61,9 @@ function compile({ from, of, map, otherwise = Number.NaN }: FeatureOptions, rate
   const ofText = (text: string | undefined): number => {
     if (text === undefined) return otherwise;
     if (numbers !== undefined) return numbers.get(text) ?? otherwise;
-    return numberPattern.test(text) ? Number(text) : otherwise;
+    const number = numberPattern.test(text) ? Number(text) : Number.NaN;
+    // No model is trained with what a double cannot hold.
+    return Number.isFinite(number) ? number : otherwise;
   };
   switch (from) {
     case "header": {

@@ -152,6 +152,15 @@ test("features that have gone from those in training show", async () => {
   assert.match(await sidecar.metrics(), /^outrigger_score_drift\{.*feature="amount".*\} 3$/m);
 });
 
+test("a client's absurd numbers do not hide it for long", async () => {
+  await publish();
+  await using sidecar = await start({});
+  for (const amount of ["1e999", "-1e999", "1e300"]) await ask(sidecar, amount);
+  for (let i = 0; i < 97; i += 1) await ask(sidecar, "25");
+  const drift = /^outrigger_score_drift\{.*feature="amount".*\} (.*)$/m.exec(await sidecar.metrics())?.[1];
+  assert.equal(Number(drift).toFixed(1), "4.0");
+});
+
 test("a model that is not there, another one, or one that does not fit refuses the policy", async () => {
   await publish();
   await using sidecar = await start({});
