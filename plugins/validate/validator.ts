@@ -1,4 +1,5 @@
 // What one route's policy declares, compiled: a schema for bodies, or the operations of an OpenAPI document.
+import { isOverrideField } from "../../src/language/field-sets.ts";
 import { type Exchange, GatewayError, type Verdict } from "../../src/plugin-api/contract.ts";
 import { type Bodies, checkBody } from "./body-check.ts";
 import { Document, type Operation, type Operations } from "./openapi/document.ts";
@@ -69,6 +70,8 @@ function operationValidator(tree: Operations, options: ValidateOptions): Validat
       if (operation === undefined) return unknownMethod(found.value);
       const { parameters, pathNames, body } = operation;
       const { query, fields } = request;
+      // The operation that is checked is the one that is served.
+      fields.deleteWhere((name) => isOverrideField(name) && !parameters.header.has(name));
       const flaw = checkParameters({ path: found.parameters, query, fields }, parameters, pathNames);
       if (flaw !== undefined) return refusal("malformed_request", flaw.in, flaw);
       if (!request.hasBody) return body?.required === true ? missingBody : undefined;

@@ -107,10 +107,11 @@ export function checkParameters(
   pathNames: readonly string[],
 ): ParameterFlaw | undefined {
   for (const [index, name] of pathNames.entries()) {
-    const found = checkOne(parameters.path.get(name), decoded(path[index] as string, false), "path");
+    const parameter = parameters.path.get(name);
+    const found = checkOne(parameter, decoded(path[index] as string, false, parameter), "path");
     if (found !== undefined) return found;
   }
-  const given = queryOf(query);
+  const given = queryOf(query, parameters.query);
   if (given === undefined) return { in: "query", pointer: "", message: "can be read in several ways" };
   for (const name of given.keys()) {
     if (!parameters.query.has(name))
@@ -128,13 +129,19 @@ export function checkParameters(
   if (parameters.cookie.size === 0) return undefined;
   const cookies = cookiesOf(fields.get("cookie") ?? "");
   for (const parameter of parameters.cookie.values()) {
-    const found = checkOne(parameter, cookies.get(parameter.name), "cookie");
+    const values = cookies.get(parameter.name);
+    const found = checkOne(parameter, values, "cookie") ?? checkOne(parameter, unescaped(values), "cookie");
     if (found !== undefined) return found;
   }
   return undefined;
 }
 
-/** @param given null = is not encoded as it should be */
+/** As those services read cookies that take them for percent-encoded. */
+function unescaped(values: readonly string[] | undefined): string[] | undefined {
+  return values?.map((text) => (text.includes("%") ? (decoded(text, false) ?? text) : text));
+}
+
+/** @param given null = can be read in several ways */
 function checkOne(
   parameter: Parameter | undefined,
   given: string | readonly string[] | null | undefined,
@@ -144,21 +151,22 @@ function checkOne(
   const pointer = below("", parameter.name);
   if (given === undefined)
     return parameter.required ? { in: place, pointer, message: "is missing" } : undefined;
-  if (given === null) return { in: place, pointer, message: "is not percent-encoded UTF-8" };
+  if (given === null) return { in: place, pointer, message: "can be read in several ways" };
   const values = typeof given === "string" ? [given] : given;
   // Services differ in which of two they take.
   if (values.length > 1 && parameter.list !== "repeated" && place !== "header")
     return { in: place, pointer, message: "is there more than once" };
-  const flaw = parameter.check?.(valueOf(parameter, values));
+  const flaw = parameter.check?.(valueOf(parameter, values, place));
   return flaw && { in: place, pointer: `${pointer}${flaw.pointer}`.slice(0, 256), message: flaw.message };
 }
 
-function valueOf({ list, types }: Parameter, values: readonly string[]): unknown {
+function valueOf({ list, types }: Parameter, values: readonly string[], place: Place): unknown {
   if (list === "repeated") return values.map((text) => typed(text, types));
   const joined = values.join(",");
-  if (list === "commas")
-    return joined === "" ? [] : joined.split(",").map((text) => typed(text.trim(), types));
-  return typed(joined, types);
+  if (list !== "commas") return typed(joined, types);
+  if (joined === "") return [];
+  // Blanks around the commas are a field's alone (RFC 9110 section 5.6.1).
+  return joined.split(",").map((text) => typed(place === "header" ? text.trim() : text, types));
 }
 
 function typed(text: string, types: readonly string[]): unknown {
@@ -173,7 +181,9 @@ function typed(text: string, types: readonly string[]): unknown {
   return text;
 }
 
-function decoded(text: string, plusIsBlank: boolean): string | null {
+/** @returns null for what is not encoded as it should be: services differ in whether an encoded comma parts a list */
+function decoded(text: string, plusIsBlank: boolean, parameter?: Parameter): string | null {
+  if (parameter?.list === "commas" && /%2c/i.test(text)) return null;
   try {
     return decodeURIComponent(plusIsBlank ? text.replaceAll("+", " ") : text);
   } catch {
@@ -182,7 +192,10 @@ function decoded(text: string, plusIsBlank: boolean): string | null {
 }
 
 /** @returns values by name; undefined for a query that services read differently */
-function queryOf(query: string): Map<string, string[]> | undefined {
+function queryOf(
+  query: string,
+  parameters: ReadonlyMap<string, Parameter>,
+): Map<string, string[]> | undefined {
   const given = new Map<string, string[]>();
   if (query === "" || query === "?") return given;
   // Some split there, too.
@@ -190,8 +203,9 @@ function queryOf(query: string): Map<string, string[]> | undefined {
   for (const part of query.slice(1).split("&")) {
     const equals = part.indexOf("=");
     const name = decoded(equals === -1 ? part : part.slice(0, equals), true);
-    const value = decoded(equals === -1 ? "" : part.slice(equals + 1), true);
-    if (name === null || value === null) return undefined;
+    if (name === null) return undefined;
+    const value = decoded(equals === -1 ? "" : part.slice(equals + 1), true, parameters.get(name));
+    if (value === null) return undefined;
     const values = given.get(name);
     if (values === undefined) given.set(name, [value]);
     else values.push(value);

@@ -47,6 +47,21 @@ const openapi = {
       },
     },
     "/items/mine": { get: { responses: {} } },
+    "/lists/{names}": {
+      get: {
+        parameters: [
+          {
+            name: "names",
+            in: "path",
+            required: true,
+            schema: { type: "array", items: { enum: ["a", "b"] } },
+          },
+          { name: "mode", in: "cookie", schema: { not: { enum: ["root"] } } },
+          { name: "X-Original-Path", in: "header", schema: { type: "string" } },
+        ],
+        responses: {},
+      },
+    },
   },
   components: {
     parameters: {
@@ -95,6 +110,13 @@ const cases: readonly Case[] = [
   ["GET /v1/items?limit=1;other=2", 400, "query "],
   ["GET /v1/items", 400, "header /X-Tenant", { headers: {} }],
   ["GET /v1/items", 400, "header /X-Tenant", { headers: { "X-Tenant": "SECRET" } }],
+  ["GET /v1/items?ids=1%2C2", 400, "query "],
+  ["GET /v1/items?ids=1,%202", 400, "query /ids/1"],
+  ["GET /v1/lists/a,b", 200],
+  ["GET /v1/lists/a%2Cb", 400, "path /names"],
+  ["GET /v1/lists/a", 200, undefined, { headers: { Cookie: "mode=%6d%6d" } }],
+  ["GET /v1/lists/a", 400, "cookie /mode", { headers: { Cookie: "mode=root" } }],
+  ["GET /v1/lists/a", 400, "cookie /mode", { headers: { Cookie: "mode=%72oot" } }],
   [`GET /v1/items/${uuid}`, 200],
   ["GET /v1/items/mine", 200],
   ["GET /v1/items/SECRET", 400, "path /id"],
@@ -141,6 +163,19 @@ test("paths, methods, parameters and bodies are those that the document has", as
   }
   const put = await fetch(`${sidecar.url}/v1/items`, { method: "PUT" });
   assert.equal(put.headers.get("allow"), "GET, POST, HEAD");
+});
+
+test("the operation that was checked is the one that is served", async () => {
+  await using sidecar = await startSidecar({
+    policy: { plugins: ["validate"], pluginConfig: { validate: { openapi } } },
+    upstream: ({ headers }, response) =>
+      response.end(`${String(headers["x-http-method-override"])} ${String(headers["x-original-path"])}`),
+  });
+  const headers = { "X-Tenant": "a", "X-HTTP-Method-Override": "DELETE", "X-Original-Path": "/admin" };
+  const told = async (path: string): Promise<string> =>
+    await (await fetch(sidecar.url + path, { headers })).text();
+  assert.equal(await told("/v1/items"), "undefined undefined");
+  assert.equal(await told("/v1/lists/a"), "undefined /admin", "one that the document has");
 });
 
 test("responses are counted and told of, and go on as they are", async () => {
