@@ -45,9 +45,9 @@ export const policy: Dashboard = {
         `min by (service) ((outrigger_policy_signature_expiry_timestamp_seconds{${of}} > 0) - time())`,
         "{{service}}",
       ]),
-      panel("The listener's certificate", "dtdurations", "Time that is left to the first of its chain.", [
-        `min by (service) (outrigger_certificate_expiry_timestamp_seconds{${of}} - time())`,
-        "{{service}}",
+      panel("Certificates", "dtdurations", "Time that is left to the first of a chain that is shown.", [
+        `min by (service, of) (outrigger_certificate_expiry_timestamp_seconds{${of}} - time())`,
+        "{{service}} {{of}}",
       ]),
     ],
     "Kill switches": [

@@ -3,9 +3,10 @@ import type { AddressInfo } from "node:net";
 import type { Config } from "../config/config.ts";
 import { bind } from "../config/start-error.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
-import { Listener } from "../server/listener.ts";
+import { Listener, type ListenerTls } from "../server/listener.ts";
 import type { ListenPlace } from "../server/listening-sockets.ts";
-import { expiryOf, readTlsFiles, type TlsFiles, watchTlsFiles } from "../server/tls-files.ts";
+import { readTlsFiles, type TlsContent, type TlsFiles } from "../server/tls-files.ts";
+import { expiryGauge, expiryOf, watchFiles } from "../tls/watched-files.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import type { ProcessContext } from "./process-context.ts";
 
@@ -29,9 +30,11 @@ export function createClientListener(
   shared: boolean,
   policy: () => RoutedPolicy | undefined,
 ): ClientListener {
-  const tls = tlsFilesOf(config);
+  const files = tlsFilesOf(config);
+  const content = files && readTlsFiles(files);
+  const tls = content && { content, refusesUnknown: config.tlsUnknownSni === "refuse" };
   const listener = createListener(context, config, tls, shared, policy);
-  const unwatch = tls && watchCertificate(tls, listener, context.telemetry);
+  const unwatch = files && content && watchCertificates(files, content, listener, context.telemetry);
   return { listener, listen: () => listenOnAll(config, listener), close: () => unwatch?.() };
 }
 
@@ -53,24 +56,30 @@ async function listenOnAll(config: Config, listener: Listener): Promise<Addresse
 }
 
 /** @returns stops watching */
-function watchCertificate(tls: TlsFiles, listener: Listener, { logger, metrics }: Telemetry): () => void {
-  const expiry = metrics.gauge(
-    "outrigger_certificate_expiry_timestamp_seconds",
-    "When the first certificate of the listener's chain is over",
-    [],
-    "min",
-  )();
-  expiry.set(expiryOf(readTlsFiles(tls)));
-  return watchTlsFiles(tls, logger, (renewed) => {
-    listener.setTls(renewed);
-    expiry.set(expiryOf(renewed));
-  });
+function watchCertificates(
+  files: TlsFiles,
+  current: TlsContent,
+  listener: Listener,
+  { logger, metrics }: Telemetry,
+): () => void {
+  const expiry = expiryGauge(metrics, "listener");
+  expiry.set(expiryOf(current.chains));
+  const watched = {
+    of: "listener",
+    read: () => readTlsFiles(files),
+    fingerprint: ({ fingerprint }: TlsContent) => fingerprint,
+    apply(renewed: TlsContent) {
+      listener.setTls(renewed);
+      expiry.set(expiryOf(renewed.chains));
+    },
+  };
+  return watchFiles(current, watched, logger);
 }
 
 function createListener(
   { clock, middleware, telemetry, tracing, requests: recorder, taps }: ProcessContext,
   config: Config,
-  tls: TlsFiles | undefined,
+  tls: ListenerTls | undefined,
   shared: boolean,
   policy: () => RoutedPolicy | undefined,
 ): Listener {
@@ -80,15 +89,16 @@ function createListener(
   const listen = { places: placesOf(config), mode, reusePort: listenReusePort === "on", shared };
   const proxyProtocol = config.proxyProtocol === "accept";
   const keepsUnderscores = config.underscoreFields === "keep";
-  const withTls = tls === undefined ? {} : { tls: readTlsFiles(tls) };
   const proxies = { trustedProxies, forwardedField, trustedHops, proxyProtocol };
   const seeing = { tracer: tracing?.tracer, recorder, taps };
-  const parts = { ...withTls, clock, logger, metrics, ...seeing, middleware, policy };
+  const parts = { tls, clock, logger, metrics, ...seeing, middleware, policy };
   return new Listener({ listen, limits: config, ...proxies, keepsUnderscores, ...parts });
 }
 
-function tlsFilesOf({ tlsCert, tlsKey, tlsClientCa }: Config): TlsFiles | undefined {
-  return tlsCert === undefined || tlsKey === undefined
-    ? undefined
-    : { cert: tlsCert, key: tlsKey, clientCa: tlsClientCa };
+function tlsFilesOf(config: Config): TlsFiles | undefined {
+  const { tlsCert, tlsKey, tlsClientCa: clientCa, tlsClientCrl: clientCrl } = config;
+  if (tlsCert === undefined || tlsKey === undefined) return undefined;
+  const pairs = tlsCert.map((cert, at) => ({ cert, key: tlsKey[at] as string }));
+  const minVersion = config.tlsMinVersion === "1.3" ? "TLSv1.3" : "TLSv1.2";
+  return { pairs, clientCa, clientCrl, minVersion };
 }

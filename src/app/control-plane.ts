@@ -56,7 +56,7 @@ export async function createControlPlane<Compiled extends object>(
   const controller = await controllerOf(context, data, parts);
   const canary = followCanary(context, { controller, data, tell });
   const ending = Promise.withResolvers<number>();
-  const probe = UpstreamProbe.of(config, telemetry.logger);
+  const probe = UpstreamProbe.of(config, context.upstreamTls, telemetry.logger);
   const admin = adminOf(context, data, {
     checks: () => checksOf(context, { data, controller, probe }),
     policyStatus: () => statusOf(controller, switches, canary),

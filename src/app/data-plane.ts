@@ -1,6 +1,5 @@
 // What serves requests: plugins' services, upstream pools, the compile step, the policy in force, the client listener.
 // One process has it beside its control plane; of several, each worker has one.
-import { readFileSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { FolderLines } from "../files/kept-lines.ts";
 import { type KillSwitch, SwitchedOff } from "../kill-switch/kill-switch.ts";
@@ -25,7 +24,6 @@ import { BalancedUpstreams } from "../upstream/balance/balanced-upstreams.ts";
 import { Retries } from "../upstream/retry/retries.ts";
 import { createTransport } from "../upstream/transports.ts";
 import { Upstreams } from "../upstream/upstreams.ts";
-import type { Audit } from "./audit.ts";
 import { type Addresses, createClientListener } from "./client-listener.ts";
 import type { DataPlane } from "./governed.ts";
 import { LiveSecrets } from "./live-secrets.ts";
@@ -87,7 +85,7 @@ export function createDataPlane(
   const connections = createUpstreams(config, telemetry);
   const stalls = new StallWatch(logger, metrics);
   const host = createPluginHost(registry, services, (hook, ms) => stalls.suspect(hook, ms));
-  const trials = PolicyTrials.of(compilerOf(config, host, connections, context.audit), secrets);
+  const trials = PolicyTrials.of(compilerOf(context, config, host, connections), secrets);
   const shared = options.workerCount !== undefined;
   const clients = createClientListener(context, config, shared, () => trials.inForce.routed);
   const { listener } = clients;
@@ -196,10 +194,10 @@ function createUpstreams(config: Config, { logger, metrics }: Telemetry): Connec
 }
 
 function compilerOf(
+  { audit, upstreamTls }: ProcessContext,
   config: Config,
   host: PluginHost,
   { upstreams, balanced }: Connections,
-  audit: Audit,
 ): Compile {
   const compileParts = {
     upstreams,
@@ -211,7 +209,7 @@ function compilerOf(
     protocol: config.upstreamProtocol,
     fieldRules: config,
     audit: (policy: EffectivePolicy) => audit.of(policy),
-    upstreamCa: config.upstreamCa === undefined ? undefined : readFileSync(config.upstreamCa, "utf8"),
+    upstreamTls,
   };
   return (policy, secrets) => compilePolicy(policy, { ...compileParts, host: { ...host, secrets } });
 }

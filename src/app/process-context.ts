@@ -15,6 +15,7 @@ import { registry as builtIn } from "./registry.ts";
 import { SecretFiles } from "./secret-files.ts";
 import { connectStore } from "./connect-store.ts";
 import { type Audit, createAudit } from "./audit.ts";
+import { createUpstreamTls, type LiveUpstreamTls } from "./upstream-tls.ts";
 import { createTracing, type Tracing } from "./tracing.ts";
 
 export interface ProcessContext {
@@ -33,6 +34,7 @@ export interface ProcessContext {
   /** undefined in embedded mode. */
   readonly store: RenewableStore | undefined;
   readonly secretFiles: SecretFiles;
+  readonly upstreamTls: LiveUpstreamTls;
   /** Of plugins that policies bring. */
   readonly packages: PackageStore;
   /** Closes Redis, sends the last spans and flushes the log, after all that uses them. */
@@ -54,7 +56,10 @@ export interface ContextOptions {
 
 const flushLimitMs = 1_000;
 
-/** Connects to Redis in the background. */
+/**
+ * Connects to Redis in the background.
+ * @throws Error when a file that the settings name cannot be read
+ */
 export function createProcessContext(config: Config, options: ContextOptions = {}): ProcessContext {
   const { registry = builtIn, clock = systemClock, output, worker, logLevel = config.logLevel } = options;
   const { service, instance } = config;
@@ -69,6 +74,7 @@ export function createProcessContext(config: Config, options: ContextOptions = {
   const store = connectStore(config, telemetry);
   const packages = createPackageStore(config, store, (message) => telemetry.logger.warn({}, message));
   const tracing = createTracing(config, telemetry);
+  const upstreamTls = createUpstreamTls(config, telemetry);
   const audit = createAudit(config, { telemetry, store, clock, worker });
   const secretFiles = new SecretFiles(config, new ConfigReader(registry), telemetry.logger, store);
   return {
@@ -83,9 +89,11 @@ export function createProcessContext(config: Config, options: ContextOptions = {
     taps: new TapHub(tapDrops(telemetry.metrics)("rate")),
     store,
     secretFiles,
+    upstreamTls,
     packages,
     async close() {
       secretFiles.close();
+      upstreamTls.close();
       await audit.close();
       store?.close();
       await tracing?.close();

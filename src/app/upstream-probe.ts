@@ -1,13 +1,12 @@
 // Whether the service itself is ready, for a readiness that follows it: one bounded request at a time, on a connection
 // of its own, past plugins and pools.
-import { readFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
 import type { Check } from "../admin/admin.ts";
 import type { Config } from "../config/config.ts";
-import { targetOf } from "../routing/held-upstreams.ts";
+import { targetOf, type UpstreamTrust } from "../routing/held-upstreams.ts";
 import type { ReadyCheck } from "../config/ready-check.ts";
-import type { UpstreamTarget } from "../upstream/transport.ts";
+import type { UpstreamTarget, UpstreamTls } from "../upstream/transport.ts";
 import { askHttp2, type ProbeRequest } from "./http2-probe.ts";
 import type { Logger } from "../plugin-api/telemetry.ts";
 
@@ -25,15 +24,14 @@ export class UpstreamProbe {
   #closed = false;
 
   /** @returns undefined when the settings do not ask for it; it begins at once */
-  static of(config: Config, logger: Logger): UpstreamProbe | undefined {
+  static of(config: Config, trust: UpstreamTrust, logger: Logger): UpstreamProbe | undefined {
     const { readyUpstream } = config;
-    return readyUpstream === undefined ? undefined : new UpstreamProbe(config, readyUpstream, logger);
+    return readyUpstream === undefined ? undefined : new UpstreamProbe(config, readyUpstream, trust, logger);
   }
 
-  private constructor(config: Config, check: ReadyCheck, logger: Logger) {
-    const { upstream, upstreamCa, upstreamProtocol } = config;
-    const ca = upstreamCa === undefined ? undefined : readFileSync(upstreamCa, "utf8");
-    this.#target = targetOf(upstream, ca);
+  private constructor(config: Config, check: ReadyCheck, trust: UpstreamTrust, logger: Logger) {
+    const { upstream, upstreamProtocol } = config;
+    this.#target = targetOf(upstream, trust);
     this.#logger = logger;
     const { socketPath, basePath = "", name } = this.#target;
     const host = socketPath === undefined ? name : "localhost";
@@ -85,7 +83,7 @@ function askHttp1(
 ): (reason: string) => void {
   const request = (tls ? https : http).request({
     ...(socketPath === undefined ? { host, port } : { socketPath }),
-    ...tlsOptions,
+    ...(tlsOptions === undefined ? {} : tlsFor(tlsOptions)),
     path,
     headers: { Host: name, "User-Agent": "outrigger-probe" },
     agent: false,
@@ -99,4 +97,13 @@ function askHttp1(
   request.once("close", () => done(said));
   request.end();
   return (reason) => void request.destroy(new Error(reason));
+}
+
+/** As `https` takes it: with what is in force now. */
+function tlsFor({ credentials, rejectUnauthorized, servername }: UpstreamTls): https.RequestOptions {
+  return {
+    rejectUnauthorized,
+    ...(credentials === undefined ? {} : { secureContext: credentials.secureContext }),
+    ...(servername === undefined ? {} : { servername }),
+  };
 }

@@ -11,6 +11,9 @@ const pairs = [
   ["tlsCert", "tlsKey"],
   ["tlsKey", "tlsCert"],
   ["tlsClientCa", "tlsCert"],
+  ["tlsClientCrl", "tlsClientCa"],
+  ["upstreamCert", "upstreamKey"],
+  ["upstreamKey", "upstreamCert"],
   ["redisCert", "redisKey"],
   ["redisKey", "redisCert"],
   ...redisTlsSettings.map((given) => [given, "redis"] as const),
@@ -41,14 +44,16 @@ export function crossCheck(
   }
   for (const [cert, key] of [
     ["tlsCert", "tlsKey"],
+    ["upstreamCert", "upstreamKey"],
     ["redisCert", "redisKey"],
   ] as const) {
-    const [certFile, keyFile] = [values[cert], values[key]];
-    if (certFile === undefined || keyFile === undefined || isPair(certFile, keyFile, readFile)) continue;
-    problems.push(
-      `${settings[key].env}: ${shownPath(keyFile)} is not the key of the certificate in ${shownPath(certFile)}`,
-    );
+    const certFiles = [values[cert] ?? []].flat();
+    const keyFiles = [values[key] ?? []].flat();
+    if (certFiles.length === 0 || keyFiles.length === 0) continue;
+    problems.push(...pairProblems(settings[key].env, certFiles, keyFiles, readFile));
   }
+  if (values.upstreamServername !== undefined && upstream?.tls === false)
+    problems.push("OUTRIGGER_UPSTREAM_SERVERNAME: needs https:// in OUTRIGGER_UPSTREAM");
   for (const given of redisTlsSettings) {
     if (values[given] !== undefined && values.redis?.tls === false)
       problems.push(`${settings[given].env}: needs rediss:// in REDIS_URL`);
@@ -86,4 +91,19 @@ function auditProblems({ auditKey, auditFile, auditSinks = [], redis }: Partial<
     if (needs[sink] === undefined)
       problems.push(`OUTRIGGER_AUDIT_SINKS: ${sink} needs ${names[sink]}, which is unset`);
   return problems;
+}
+
+function pairProblems(
+  env: string,
+  certs: readonly string[],
+  keys: readonly string[],
+  readFile: ReadFile,
+): string[] {
+  if (certs.length !== keys.length)
+    return [`${env}: must hold a key for each of the ${certs.length} certificates, in their order`];
+  return certs.flatMap((cert, at) => {
+    const key = keys[at] as string;
+    if (isPair(cert, key, readFile)) return [];
+    return [`${env}: ${shownPath(key)} is not the key of the certificate in ${shownPath(cert)}`];
+  });
 }

@@ -1,6 +1,6 @@
 // The settings of the listener: where it is, whom it believes, and its TLS.
 import { integer, oneOf, parseListens, parseMode, parseTrustedPeers } from "./formats.ts";
-import { parseCertificateFile, parseKeyFile } from "./pem.ts";
+import { parseCertificateFile, parseCertificateFiles, parseCrlFile, parseKeyFiles } from "./pem.ts";
 import { optional, setting, type Setting } from "./setting.ts";
 import { clientAddressFields } from "../language/field-sets.ts";
 
@@ -51,13 +51,34 @@ export const listenerSettings = {
   ),
   tlsCert: optional(
     "OUTRIGGER_TLS_CERT",
-    parseCertificateFile,
-    "Certificate chain (PEM file) of the listener",
+    parseCertificateFiles,
+    "Certificate chain (PEM file) of the listener; several, comma-separated: by the host that clients name (SNI)",
   ),
-  tlsKey: optional("OUTRIGGER_TLS_KEY", parseKeyFile, "Private key (PEM file) of that certificate"),
+  tlsKey: optional(
+    "OUTRIGGER_TLS_KEY",
+    parseKeyFiles,
+    "Private key (PEM file) of that certificate, or of each in their order",
+  ),
   tlsClientCa: optional(
     "OUTRIGGER_TLS_CLIENT_CA",
     parseCertificateFile,
     "CA certificates (PEM file) that client certificates are checked against",
+  ),
+  tlsClientCrl: optional(
+    "OUTRIGGER_TLS_CLIENT_CRL",
+    parseCrlFile,
+    "Revocation lists (PEM file), one of every CA of a chain: client certificates that they name do not count",
+  ),
+  tlsMinVersion: setting(
+    "OUTRIGGER_TLS_MIN_VERSION",
+    "1.2",
+    oneOf("1.2", "1.3"),
+    "Oldest version of TLS that clients may speak: 1.2 or 1.3",
+  ),
+  tlsUnknownSni: setting(
+    "OUTRIGGER_TLS_UNKNOWN_SNI",
+    "default",
+    oneOf("default", "refuse"),
+    "Clients that name a host of no certificate: default shows them the first, refuse ends the handshake",
   ),
 } as const satisfies Record<string, Setting<unknown>>;

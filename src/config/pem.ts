@@ -1,14 +1,13 @@
 // PEM files that the settings name: looked at when the sidecar starts, with one line for what OpenSSL tells in a stack.
 import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createSecureContext } from "node:tls";
+import { certificatesIn, revocationListsIn } from "../tls/pem.ts";
 import { FormatError, readNamedFile, shownPath, type ReadFile } from "./formats.ts";
-
-// RFC 7468, and the labels that OpenSSL takes besides.
-const certificate = /-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----[^]*?-----END \1-----/g;
 
 /** A file of certificates that can be read now (it is read again by whoever uses it). */
 export function parseCertificateFile(path: string, readFile: ReadFile): string {
-  const blocks = readNamedFile(path, readFile).match(certificate);
-  if (blocks === null) throw new FormatError(`${shownPath(path)} holds no PEM certificate`);
+  const blocks = certificatesIn(readNamedFile(path, readFile));
+  if (blocks.length === 0) throw new FormatError(`${shownPath(path)} holds no PEM certificate`);
   try {
     for (const block of blocks) void new X509Certificate(block);
   } catch {
@@ -29,6 +28,34 @@ export function parseKeyFile(path: string, readFile: ReadFile): string {
         ? `${shownPath(path)} holds a key under a passphrase: give it without one`
         : `${shownPath(path)} holds no PEM private key`,
     );
+  }
+  return path;
+}
+
+/** One file of certificates or several, comma-separated. */
+export function parseCertificateFiles(text: string, readFile: ReadFile): readonly string[] {
+  return paths(text).map((path) => parseCertificateFile(path, readFile));
+}
+
+/** One file of a private key or several, comma-separated. */
+export function parseKeyFiles(text: string, readFile: ReadFile): readonly string[] {
+  return paths(text).map((path) => parseKeyFile(path, readFile));
+}
+
+function paths(text: string): string[] {
+  const list = text.split(",").map((path) => path.trim());
+  if (list.includes("")) throw new FormatError("has an empty member between its commas");
+  return list;
+}
+
+/** A file of revocation lists that OpenSSL can read. */
+export function parseCrlFile(path: string, readFile: ReadFile): string {
+  const lists = revocationListsIn(readNamedFile(path, readFile));
+  if (lists.length === 0) throw new FormatError(`${shownPath(path)} holds no PEM CRL`);
+  try {
+    createSecureContext({ crl: lists });
+  } catch {
+    throw new FormatError(`${shownPath(path)} holds a PEM CRL that is damaged`);
   }
   return path;
 }

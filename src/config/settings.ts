@@ -20,6 +20,7 @@ import { listenerSettings, listenSettings } from "./listener.ts";
 import { otelSettings } from "./otel.ts";
 import { parseCertificateFile, parseKeyFile } from "./pem.ts";
 import { pluginSourceSettings } from "./plugin-sources.ts";
+import { upstreamTlsSettings } from "./upstream-tls.ts";
 import { optional, type Parse, secret, setting, type Setting } from "./setting.ts";
 import { logFormats } from "../plugin-api/telemetry.ts";
 import { parseRedisAddress } from "../redis/address.ts";
@@ -106,11 +107,7 @@ export const settings = {
     integer(0, 100_000),
     "Most requests that wait for a connection to one upstream; more are answered 503",
   ),
-  upstreamCa: optional(
-    "OUTRIGGER_UPSTREAM_CA",
-    parseCertificateFile,
-    "CA certificates (PEM file) for https upstreams; unset: the system's, and none is checked on loopback",
-  ),
+  ...upstreamTlsSettings,
   upstreamTimeoutMs: setting(
     "OUTRIGGER_UPSTREAM_TIMEOUT_MS",
     "30000",

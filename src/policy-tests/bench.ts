@@ -78,7 +78,7 @@ export class Bench {
     const builtIn = createPluginHost(registry, scratchServices(options, undefined));
     const host = await builtIn.with(policy.extensions);
     const parts = { ...noUpstreams, counters: noCounters, upstream, timeoutMs, fieldRules };
-    const routed = await compilePolicy(policy, { ...parts, host, upstreamCa: undefined });
+    const routed = await compilePolicy(policy, { ...parts, host, upstreamTls: undefined });
     return new Bench(options, policy, routed, host);
   }
 

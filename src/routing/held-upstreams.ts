@@ -3,6 +3,7 @@ import { isLoopbackHost, parseUpstream, type UpstreamAddress } from "../config/f
 import { isUpstreamName, type UpstreamsField } from "../policy/document/upstreams-field.ts";
 import type { BalancedUpstreams } from "../upstream/balance/balanced-upstreams.ts";
 import type { WaitingCalls } from "../upstream/retry/waiting-calls.ts";
+import type { Credentials } from "../upstream/renewed-credentials.ts";
 import type { UpstreamProtocol, UpstreamTarget, UpstreamTransport } from "../upstream/transport.ts";
 import type { Upstreams } from "../upstream/upstreams.ts";
 import { balancedSpec } from "./balanced-spec.ts";
@@ -17,8 +18,17 @@ export interface UpstreamParts {
   readonly upstream: UpstreamAddress;
   /** What upstreams of routes without an `upstreamProtocol` of their own speak. Default: HTTP/1.1. */
   readonly protocol?: UpstreamProtocol | undefined;
-  /** PEM of the authorities that upstreams' certificates are checked against, besides the system's. */
-  readonly upstreamCa: string | undefined;
+  /** Undefined = upstreams' certificates are checked by the system's authorities, and none of ours is shown. */
+  readonly upstreamTls: UpstreamTrust | undefined;
+}
+
+/** What TLS to upstreams goes by. */
+export interface UpstreamTrust {
+  /** Authorities are given: certificates are checked on this machine, too. */
+  readonly checked: boolean;
+  readonly credentials: Credentials;
+  /** Of the sidecar's own service. */
+  readonly servername: string | undefined;
 }
 
 /** An upstream as routes of one policy share it. */
@@ -62,8 +72,11 @@ export class HeldUpstreams {
   }
 
   #one(text: string | undefined, protocol: UpstreamProtocol): HeldUpstream {
-    const { upstream, upstreams } = this.#parts;
-    const target = this.#targetOf(text === undefined ? upstream : parseUpstream(text), protocol);
+    const { upstream, upstreams, upstreamTls } = this.#parts;
+    const target =
+      text === undefined
+        ? spokenTo(targetOf(upstream, upstreamTls), protocol)
+        : this.#targetOf(parseUpstream(text), protocol);
     upstreams.hold(target);
     this.#releases.push(() => upstreams.release(target));
     return { target, transport: upstreams.get(target), name: `${target.name}${target.basePath ?? ""}` };
@@ -82,21 +95,24 @@ export class HeldUpstreams {
   }
 
   #targetOf(address: UpstreamAddress, protocol: UpstreamProtocol): UpstreamTarget {
-    return { ...targetOf(address, this.#parts.upstreamCa), protocol: protocolOf(address, protocol) };
+    const { upstreamTls } = this.#parts;
+    // The name is that of the sidecar's own service.
+    return spokenTo(targetOf(address, upstreamTls && { ...upstreamTls, servername: undefined }), protocol);
   }
 }
 
 /** HTTP/2 is `h2` over TLS and `h2c` in clear, whichever was written. */
-function protocolOf({ tls }: UpstreamAddress, protocol: UpstreamProtocol): UpstreamProtocol {
-  if (protocol === "h2" || protocol === "h2c") return tls ? "h2" : "h2c";
-  return protocol;
+function spokenTo(target: UpstreamTarget, protocol: UpstreamProtocol): UpstreamTarget {
+  if (protocol !== "h2" && protocol !== "h2c") return { ...target, protocol };
+  return { ...target, protocol: target.tls ? "h2" : "h2c" };
 }
 
 /** An upstream's address with how its certificate is checked. */
-export function targetOf(address: UpstreamAddress, ca: string | undefined): UpstreamTarget {
+export function targetOf(address: UpstreamAddress, trust: UpstreamTrust | undefined): UpstreamTarget {
   if (!address.tls) return address;
   // A service on this machine commonly shows a certificate that nobody signed, and whoever can listen there in its
   // place owns the pod anyway; with an authority given, it is held to that.
-  const rejectUnauthorized = ca !== undefined || !isLoopbackHost(address.host);
-  return { ...address, tlsOptions: { rejectUnauthorized, ...(ca === undefined ? {} : { ca }) } };
+  const { checked = false, credentials, servername } = trust ?? {};
+  const rejectUnauthorized = checked || servername !== undefined || !isLoopbackHost(address.host);
+  return { ...address, tlsOptions: { rejectUnauthorized, credentials, servername } };
 }

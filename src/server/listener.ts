@@ -22,6 +22,8 @@ import { withoutGrpcWeb } from "./grpc-web/inbound.ts";
 import { Http2Sessions } from "./http2/sessions.ts";
 import { ProxiedConnections } from "./proxied-connections.ts";
 import { Refusals } from "./refuse.ts";
+import { type CertificatesByName, pickBySni } from "./sni.ts";
+import type { TlsContent } from "./tls-files.ts";
 import { Rechecks } from "../exchange/rechecks.ts";
 import { parseRequestHead, type ReceivedHead, type RequestHead } from "../http1/request-head.ts";
 import type { ExchangeRecorder, ExchangeTaps } from "../runtime/live-record.ts";
@@ -29,10 +31,16 @@ import type { ExchangeTracer } from "../runtime/live-trace.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import type { ServerStream } from "../exchange/server-stream.ts";
 
+export interface ListenerTls {
+  readonly content: TlsContent;
+  /** Whether a handshake that names a host of no certificate is refused. */
+  readonly refusesUnknown: boolean;
+}
+
 export interface ListenerOptions {
   readonly listen: Omit<ListeningOptions, "maxConnections" | "onDrop">;
-  /** Certificate and key in PEM: the listener then speaks TLS. */
-  readonly tls?: https.ServerOptions;
+  /** The listener then speaks TLS. */
+  readonly tls?: ListenerTls | undefined;
   readonly limits: ProxyLimits &
     ClientLimitOptions & {
       readonly maxHeaderBytes: number;
@@ -69,6 +77,7 @@ export class Listener {
   readonly #server: Server;
   readonly #sockets: ListeningSockets;
   readonly #excess: ExcessConnections;
+  #byName: CertificatesByName | undefined;
   readonly #options: ListenerOptions;
   readonly #context: ProxyContext;
   readonly #proxies: TrustedProxies;
@@ -86,6 +95,7 @@ export class Listener {
 
   constructor(options: ListenerOptions) {
     this.#options = options;
+    this.#byName = options.tls?.content.byName;
     const { trustedProxies, forwardedField, trustedHops, clock, logger, metrics } = options;
     this.#proxies = new TrustedProxies(trustedProxies, forwardedField, trustedHops);
     this.#disagreements = new Disagreements(forwardedField, clock, logger, metrics);
@@ -131,9 +141,10 @@ export class Listener {
     return this.#sockets.listening;
   }
 
-  /** Replaces certificate and key for new connections. */
-  setTls(tls: https.ServerOptions): void {
-    if ("setSecureContext" in this.#server) (this.#server as https.Server).setSecureContext(tls);
+  /** Replaces certificates, keys, authorities and revocation lists for new connections: sessions of before end with it. */
+  setTls({ options, byName }: TlsContent): void {
+    if ("setSecureContext" in this.#server) (this.#server as https.Server).setSecureContext(options);
+    this.#byName = byName;
   }
 
   /** Rejects when the address cannot be bound. @returns where it listens */
@@ -175,7 +186,8 @@ export class Listener {
   }
 
   #createServer(onDrop: () => void): Server {
-    const { limits, tls } = this.#options;
+    const { limits } = this.#options;
+    const tls = this.#tlsOptions();
     return createHttp1Server(
       { ...limits, tls },
       {
@@ -193,6 +205,13 @@ export class Listener {
         onHttp2: this.#sessions && ((socket) => this.#sessions?.accept(socket)),
       },
     );
+  }
+
+  #tlsOptions(): https.ServerOptions | undefined {
+    const { tls } = this.#options;
+    if (tls === undefined) return undefined;
+    const SNICallback = pickBySni(() => this.#byName, tls.refusesUnknown);
+    return { ...tls.content.options, SNICallback };
   }
 
   #createProxied({ proxyProtocol, limits }: ListenerOptions): ProxiedConnections | undefined {

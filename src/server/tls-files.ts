@@ -1,78 +1,55 @@
-// Certificate, key and client authorities of the listener, read again when the files change: certificates are renewed
-// every few weeks, and connections must not notice.
-import { X509Certificate } from "node:crypto";
+// Certificates, keys, client authorities and revocation lists of the listener, as its files have them.
 import { readFileSync } from "node:fs";
 import type { ServerOptions } from "node:https";
-import type { Logger } from "../plugin-api/contract.ts";
+import { createSecureContext, type SecureContext } from "node:tls";
+import { revocationListsIn } from "../tls/pem.ts";
+import { CertificatesByName } from "./sni.ts";
 
 export interface TlsFiles {
-  readonly cert: string;
-  readonly key: string;
-  /** Client certificates are asked for, and checked against these, when given. */
+  /** The first is shown to whoever names no host, or none of the others'. */
+  readonly pairs: readonly { readonly cert: string; readonly key: string }[];
+  /** Client certificates are asked for, and checked against these, when it is there. */
   readonly clientCa: string | undefined;
+  /** With it, a certificate counts only when no list names it and there is a list of every authority of its chain. */
+  readonly clientCrl: string | undefined;
+  readonly minVersion: "TLSv1.2" | "TLSv1.3";
 }
 
-/** @throws Error when a file cannot be read */
-export function readTlsFiles({ cert, key, clientCa }: TlsFiles): ServerOptions {
+export interface TlsContent {
+  readonly chains: readonly string[];
+  /** With the first pair. */
+  readonly options: ServerOptions;
+  readonly fingerprint: string;
+  readonly byName: CertificatesByName;
+}
+
+/** @throws Error when a file cannot be read, or a key is not its certificate's */
+export function readTlsFiles(files: TlsFiles): TlsContent {
+  const clients = readClientFiles(files);
+  const pairs = files.pairs.map(({ cert, key }) => ({
+    cert: readFileSync(cert, "utf8"),
+    key: readFileSync(key, "utf8"),
+  }));
+  const all = pairs.map((pair) => ({ ...pair, ...clients.trust, minVersion: files.minVersion }));
+  // Of the first, too: what does not fit together is told here, before any of it is in force.
+  const contexts = all.map((options) => createSecureContext(options));
+  const [first] = all;
   return {
-    cert: readFileSync(cert),
-    key: readFileSync(key),
-    minVersion: "TLSv1.2",
+    chains: pairs.map(({ cert }) => cert),
+    options: { ...first, ...clients.asking },
+    fingerprint: JSON.stringify([pairs, clients.trust]),
+    byName: new CertificatesByName(pairs.map(({ cert }, index) => [cert, contexts[index] as SecureContext])),
+  };
+}
+
+function readClientFiles({ clientCa, clientCrl }: TlsFiles) {
+  if (clientCa === undefined) return { trust: {}, asking: {} };
+  const crl = clientCrl === undefined ? [] : revocationListsIn(readFileSync(clientCrl, "utf8"));
+  // Without a list nothing would be revoked.
+  if (clientCrl !== undefined && crl.length === 0) throw new Error(`${clientCrl} holds no PEM CRL`);
+  return {
+    trust: { ca: readFileSync(clientCa, "utf8"), ...(crl.length > 0 ? { crl } : {}) },
     // A client without a certificate still connects: whether it needs one is the policy's to say.
-    ...(clientCa === undefined
-      ? {}
-      : { ca: readFileSync(clientCa), requestCert: true, rejectUnauthorized: false }),
+    asking: { requestCert: true, rejectUnauthorized: false },
   };
-}
-
-const pemCertificate = /-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g;
-
-/** @returns when the first certificate of the chain is over, in seconds since 1970; 0 when none can be read */
-export function expiryOf({ cert }: ServerOptions): number {
-  try {
-    const ends = (String(cert).match(pemCertificate) ?? []).map((pem) =>
-      new X509Certificate(pem).validToDate.getTime(),
-    );
-    return ends.length === 0 ? 0 : Math.min(...ends) / 1000;
-  } catch {
-    return 0; // TLS took it all the same: the alert on what is over brings somebody to look at it.
-  }
-}
-
-const everyMs = 5_000;
-
-/**
- * Looks for changes every few seconds: renewals replace symbolic links and folders in ways that file watchers miss.
- * @returns stops looking
- */
-export function watchTlsFiles(
-  files: TlsFiles,
-  logger: Logger,
-  apply: (options: ServerOptions) => void,
-): () => void {
-  let current = fingerprint(readTlsFiles(files));
-  const look = (): void => {
-    try {
-      const options = readTlsFiles(files);
-      const next = fingerprint(options);
-      if (next === current) return;
-      apply(options);
-      current = next;
-      logger.info({ cert: files.cert }, "certificate reloaded");
-    } catch (error) {
-      // A pair that does not fit yet, or a file half written: the old one serves, the next look tries again.
-      logger.warn({ cert: files.cert, err: error }, "certificate could not be reloaded; the old one serves");
-    }
-  };
-  const timer = setInterval(look, everyMs);
-  timer.unref();
-  process.on("SIGHUP", look);
-  return () => {
-    clearInterval(timer);
-    process.off("SIGHUP", look);
-  };
-}
-
-function fingerprint({ cert, key, ca }: ServerOptions): string {
-  return [cert, key, ca].map(String).join("\n");
 }

@@ -4,14 +4,18 @@ import { connect as connectTls, createSecureContext, type SecureContext } from "
 import { lookupOpen } from "../language/closed-addresses.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { readInto } from "../http1/read-buffer.ts";
+import type { Credentials } from "./renewed-credentials.ts";
 import type { UpstreamTarget } from "./transport.ts";
 
 export class Connector {
   readonly #target: UpstreamTarget;
-  readonly #secureContext: SecureContext | undefined;
+  /** Undefined = none, in clear. */
+  readonly #credentials: Credentials | undefined;
   readonly #rejectUnauthorized: boolean;
   /** The last TLS session: the next handshake is shorter with it. */
   #session: Buffer | undefined;
+  /** What that session was made with. */
+  #sessionContext: SecureContext | undefined;
   readonly #protocol: "http/1.1" | "h2";
 
   /**
@@ -22,7 +26,9 @@ export class Connector {
     this.#protocol = protocol;
     const { tls, tlsOptions } = target;
     this.#target = target;
-    this.#secureContext = tls ? createSecureContext({ ca: tlsOptions?.ca }) : undefined;
+    this.#credentials = tls
+      ? (tlsOptions?.credentials ?? { secureContext: createSecureContext({ ca: tlsOptions?.ca }) })
+      : undefined;
     this.#rejectUnauthorized = tlsOptions?.rejectUnauthorized ?? true;
   }
 
@@ -42,23 +48,27 @@ export class Connector {
   }
 
   #connect(reading: { readonly onread?: OnReadOpts }): Socket {
-    const { host, port, socketPath, servername = host } = this.#target;
+    const { host, port, socketPath, tlsOptions, servername: named = host } = this.#target;
     const place =
       socketPath === undefined
         ? { host, port, noDelay: true, lookup: lookupOpen, ...reading }
         : { path: socketPath, ...reading };
-    if (this.#secureContext === undefined) return connectTcp(place);
+    if (this.#credentials === undefined) return connectTcp(place);
+    const { secureContext } = this.#credentials;
+    const { servername = named } = tlsOptions ?? {};
     const socket = connectTls({
       ...place,
-      secureContext: this.#secureContext,
+      secureContext,
       rejectUnauthorized: this.#rejectUnauthorized,
       // An address is verified as such, but must not be sent as a server name (RFC 6066 section 3).
       ...(isIP(servername) === 0 ? { servername } : {}),
       ALPNProtocols: [this.#protocol],
-      session: this.#session,
+      // One of before a renewal would stand for the old certificate, and for what is believed no more.
+      session: this.#sessionContext === secureContext ? this.#session : undefined,
     });
     socket.on("session", (session) => {
       this.#session = session;
+      this.#sessionContext = secureContext;
     });
     return socket;
   }

@@ -3,8 +3,18 @@
 import type { Socket } from "node:net";
 import type { RequestToSend } from "../http1/head-writer.ts";
 import type { GatewayError } from "../plugin-api/errors.ts";
+import type { Credentials } from "./renewed-credentials.ts";
 
 export type UpstreamProtocol = "http1" | "h2c" | "h2" | "auto";
+
+export interface UpstreamTls {
+  readonly ca?: string;
+  readonly rejectUnauthorized: boolean;
+  /** In place of `ca`: with our own certificate, renewed while connections are made. */
+  readonly credentials?: Credentials | undefined;
+  /** What the certificate must be made out to; absent = the host. */
+  readonly servername?: string | undefined;
+}
 
 /** Where an upstream listens, parsed once when the policy is compiled. */
 export interface UpstreamTarget {
@@ -22,7 +32,7 @@ export interface UpstreamTarget {
   /** What it speaks; absent = HTTP/1.1. `h2` is over TLS, `h2c` in clear, `auto` HTTP/2 for gRPC alone. */
   readonly protocol?: UpstreamProtocol | undefined;
   /** How its certificate is checked, when `tls`. */
-  readonly tlsOptions?: { readonly ca?: string; readonly rejectUnauthorized: boolean };
+  readonly tlsOptions?: UpstreamTls;
 }
 
 /** A streamed body comes by `write` and `end`, and the transport encodes its chunks; bytes are sent at once. */

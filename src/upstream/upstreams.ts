@@ -69,6 +69,6 @@ export class Upstreams {
   }
 }
 
-function keyOf({ tls, name, protocol = "http1" }: UpstreamTarget): string {
-  return `${tls ? "tls" : "tcp"} ${protocol} ${name}`;
+function keyOf({ tls, name, protocol = "http1", tlsOptions }: UpstreamTarget): string {
+  return `${tls ? "tls" : "tcp"} ${protocol} ${name} ${tlsOptions?.servername ?? ""}`;
 }

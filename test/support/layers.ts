@@ -26,6 +26,8 @@ export const rooms: readonly Room[] = [
   room("src/v8/"),
   room("src/plugin-api/", ["src/language/"], ["lru-cache", "zod"]),
   room("src/files/", ["src/plugin-api/"]),
+  // Certificates, whoever shows them.
+  room("src/tls/", ["src/plugin-api/telemetry.ts"]),
   room("src/telemetry/", ["src/plugin-api/telemetry.ts"], ["pino", "prom-client", "zod"]),
   room(
     "src/redis/",
@@ -34,7 +36,7 @@ export const rooms: readonly Room[] = [
   ),
   room(
     "src/config/",
-    ["src/language/", "src/plugin-api/", "src/redis/address.ts", "src/redis/seals.ts"],
+    ["src/language/", "src/plugin-api/", "src/redis/address.ts", "src/redis/seals.ts", "src/tls/pem.ts"],
     ["convict", "ipaddr.js"],
   ),
   // Plugins that are not built in: manifests, packages, where these come from.
@@ -209,6 +211,7 @@ export const rooms: readonly Room[] = [
       "src/plugin-api/",
       "src/routing/",
       "src/runtime/",
+      "src/tls/pem.ts",
       "src/v8/",
     ],
     ["http-proxy-3"],
@@ -276,6 +279,7 @@ export const rooms: readonly Room[] = [
     "src/runtime/",
     "src/server/",
     "src/telemetry/",
+    "src/tls/",
     "src/upstream/",
     "src/v8/",
     "src/version.ts",
@@ -305,6 +309,7 @@ export const rooms: readonly Room[] = [
       "src/redis/",
       "src/runtime/plugin-faults.ts",
       "src/runtime/scoped-services.ts",
+      "src/tls/pem.ts",
       "src/v8/",
       "src/version.ts",
     ],

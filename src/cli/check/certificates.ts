@@ -3,17 +3,18 @@ import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Config } from "../../config/config.ts";
 import type { CheckFinding } from "../../plugin-api/checks.ts";
+import { certificatesIn } from "../../tls/pem.ts";
 import { checkOf } from "./finding.ts";
 
 const dayMs = 86_400_000;
 const soonMs = 21 * dayMs;
-const pem = /-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----[^]*?-----END \1-----/g;
 
 export function checkCertificates(config: Config, nowMs: number): CheckFinding[] {
   const named = [
-    ["OUTRIGGER_TLS_CERT", config.tlsCert],
+    ...(config.tlsCert ?? []).map((path) => ["OUTRIGGER_TLS_CERT", path] as const),
     ["OUTRIGGER_TLS_CLIENT_CA", config.tlsClientCa],
     ["OUTRIGGER_UPSTREAM_CA", config.upstreamCa],
+    ["OUTRIGGER_UPSTREAM_CERT", config.upstreamCert],
     ["OUTRIGGER_REDIS_CERT", config.redisCert],
     ["OUTRIGGER_REDIS_CA", config.redisCa],
   ] as const;
@@ -23,7 +24,7 @@ export function checkCertificates(config: Config, nowMs: number): CheckFinding[]
 function checkFile(name: string, path: string, nowMs: number): CheckFinding {
   const check = checkOf("certificate");
   try {
-    const blocks = readFileSync(path, "utf8").match(pem) ?? [];
+    const blocks = certificatesIn(readFileSync(path, "utf8"));
     // Of a chain the first to end ends it; of authorities each stands for itself, and the last to end is left.
     const ends = blocks.map((block) => new X509Certificate(block)).map(({ validTo }) => Date.parse(validTo));
     const end = name.endsWith("_CA") ? Math.max(...ends) : Math.min(...ends);

@@ -1,5 +1,6 @@
 // A certificate authority with a server's and clients' certificates, made with the openssl program.
 import { execFileSync } from "node:child_process";
+import { X509Certificate } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,6 +18,8 @@ export interface Authority {
   readonly cert: string;
   /** @param names as openssl has them: `URI:spiffe://a/b,DNS:c` */
   issue(name: string, names: string): Issued;
+  /** @returns a revocation list (PEM) that names these, for one day */
+  revoke(...certificates: readonly Issued[]): string;
   close(): void;
 }
 
@@ -24,7 +27,7 @@ const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
 
 const openssl = (...args: string[]): void => void execFileSync("openssl", args, { stdio: "pipe" });
 
-export function makeAuthority(): Authority {
+export function makeAuthority(name = "test authority"): Authority {
   const folder = mkdtempSync(join(tmpdir(), "outrigger-authority-"));
   const at = (file: string): string => join(folder, file);
   openssl(
@@ -34,7 +37,7 @@ export function makeAuthority(): Authority {
     "-days",
     "2",
     "-subj",
-    "/CN=test authority",
+    `/CN=${name}`,
     "-keyout",
     at("ca.key"),
     "-out",
@@ -64,6 +67,18 @@ export function makeAuthority(): Authority {
         certFile,
       );
       return { key: readFileSync(keyFile, "utf8"), cert: readFileSync(certFile, "utf8"), keyFile, certFile };
+    },
+    revoke(...certificates) {
+      const serials = certificates.map(({ cert }) => new X509Certificate(cert).serialNumber);
+      const rows = serials.map((serial) => `R\t491231235959Z\t250101000000Z\t${serial}\tunknown\t/CN=x\n`);
+      writeFileSync(at("index.txt"), rows.join(""));
+      writeFileSync(
+        at("ca.conf"),
+        `[ca]\ndefault_ca=d\n[d]\ndatabase=${at("index.txt")}\ndefault_md=sha256\ndefault_crl_days=1\n`,
+      );
+      const authority = ["-cert", at("ca.pem"), "-keyfile", at("ca.key")];
+      openssl("ca", "-gencrl", "-config", at("ca.conf"), ...authority, "-out", at("crl.pem"));
+      return readFileSync(at("crl.pem"), "utf8");
     },
     close: () => rmSync(folder, { recursive: true, force: true }),
   };

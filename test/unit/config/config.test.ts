@@ -367,6 +367,19 @@ describe("formats", () => {
     const wrong = { ...redis, OUTRIGGER_REDIS_KEY: file("other.pem", other.key) };
     refused(wrong, "OUTRIGGER_REDIS_KEY", /is not the key of/);
     refused({ OUTRIGGER_UPSTREAM_CA: junk }, "OUTRIGGER_UPSTREAM_CA", /holds no PEM certificate$/);
+    const both = { OUTRIGGER_TLS_CERT: `${cert},${file("other-cert.pem", other.cert)}` };
+    loadConfig({ ...both, OUTRIGGER_TLS_KEY: `${key}, ${file("other.pem", other.key)}` });
+    refused({ ...both, OUTRIGGER_TLS_KEY: key }, "OUTRIGGER_TLS_KEY", /a key for each of the 2 certificates/);
+    refused({ ...both, OUTRIGGER_TLS_KEY: `${key},${key}` }, "OUTRIGGER_TLS_KEY", /is not the key of/);
+    refused({ ...pair, OUTRIGGER_TLS_CERT: `${cert},` }, "OUTRIGGER_TLS_CERT", /empty member/);
+    refused({ ...pair, OUTRIGGER_TLS_CLIENT_CRL: cert }, "OUTRIGGER_TLS_CLIENT_CRL", /holds no PEM CRL/);
+    refused({ OUTRIGGER_UPSTREAM_CERT: cert }, "OUTRIGGER_UPSTREAM_CERT", /needs OUTRIGGER_UPSTREAM_KEY/);
+    const named = { OUTRIGGER_UPSTREAM: "https://127.0.0.1", OUTRIGGER_UPSTREAM_SERVERNAME: "shop.internal" };
+    loadConfig(named);
+    const inClear = { ...named, OUTRIGGER_UPSTREAM: "http://127.0.0.1" };
+    refused(inClear, "OUTRIGGER_UPSTREAM_SERVERNAME", /needs https/);
+    const address = { ...named, OUTRIGGER_UPSTREAM_SERVERNAME: "127.0.0.1" };
+    refused(address, "OUTRIGGER_UPSTREAM_SERVERNAME", /must be a host name/);
   });
 
   it("never throw anything but a ConfigError", () => {

@@ -5,7 +5,8 @@ import https from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it, mock } from "node:test";
-import { readTlsFiles, watchTlsFiles } from "../../../src/server/tls-files.ts";
+import { readTlsFiles } from "../../../src/server/tls-files.ts";
+import { watchFiles } from "../../../src/tls/watched-files.ts";
 import { makeCertificate } from "../../support/certificate.ts";
 
 describe("watched certificate files", () => {
@@ -26,14 +27,22 @@ describe("watched certificate files", () => {
     write(first);
     applied = 0;
     lines = [];
-    const files = { cert: file("cert.pem"), key: file("key.pem"), clientCa: undefined };
-    const server = https.createServer(readTlsFiles(files));
+    const pairs = [{ cert: file("cert.pem"), key: file("key.pem") }];
+    const files = { pairs, clientCa: undefined, clientCrl: undefined, minVersion: "TLSv1.2" } as const;
+    const current = readTlsFiles(files);
+    const server = https.createServer(current.options);
     const told = (_line: object, text?: string): void => void lines.push(text ?? "");
     const logger = { trace: told, debug: told, info: told, warn: told, error: told };
-    stop = watchTlsFiles(files, logger, (options) => {
-      server.setSecureContext(options);
-      applied += 1;
-    });
+    const watched = {
+      of: "listener",
+      read: () => readTlsFiles(files),
+      fingerprint: ({ fingerprint }: typeof current) => fingerprint,
+      apply({ options }: typeof current) {
+        server.setSecureContext(options);
+        applied += 1;
+      },
+    };
+    stop = watchFiles(current, watched, logger);
   });
   afterEach(() => {
     stop();
@@ -63,6 +72,8 @@ describe("watched certificate files", () => {
       spoil();
       look();
       assert.equal(applied, 0);
+      look();
+      assert.equal(lines.length, 1, "told once");
       assert.match(lines[0] ?? "", /the old one serves/);
       write(second);
       look();

@@ -1,0 +1,191 @@
+// Certificates by the host that clients name, revocation lists, the oldest version spoken, and our own certificate towards
+// the service: renewed while connections go on.
+import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import https from "node:https";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import tls, { type TLSSocket } from "node:tls";
+import { after, before, describe, it } from "node:test";
+import type { ClientTls } from "../../src/plugin-api/contract.ts";
+import { type Authority, type Issued, makeAuthority } from "../plugins/auth/authority.ts";
+import { connected } from "../support/fronts.ts";
+import { pluginWith } from "../support/plugins.ts";
+import { type RawClient, requestText } from "../support/raw-http.ts";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
+
+describe("certificates", () => {
+  let folder: string;
+  let authority: Authority;
+  let issued: Readonly<Record<"first" | "wild" | "service" | "mine" | "next" | "good" | "bad", Issued>>;
+  let service: https.Server;
+  let sidecar: TestSidecar;
+  let shown: (ClientTls | undefined)[] = [];
+  /** Who the service was shown, by common name, and on which connection. */
+  let callers: { name: unknown; socket: TLSSocket }[] = [];
+  const file = (name: string): string => join(folder, name);
+  const reload = (): void => void process.emit("SIGHUP", "SIGHUP");
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), "outrigger-certificates-"));
+    authority = makeAuthority();
+    issued = {
+      first: authority.issue("first", "DNS:first.example"),
+      wild: authority.issue("wild", "DNS:*.wild.example,DNS:exact.example"),
+      service: authority.issue("service", "DNS:service.internal"),
+      mine: authority.issue("mine", "DNS:sidecar"),
+      next: authority.issue("next", "DNS:sidecar"),
+      good: authority.issue("good", "DNS:good"),
+      bad: authority.issue("bad", "DNS:bad"),
+    };
+    writeFileSync(file("crl.pem"), authority.revoke());
+    show(issued.mine);
+    const { cert, key } = issued.service;
+    service = https.createServer(
+      { cert, key, ca: authority.cert, requestCert: true },
+      (request, response) => {
+        const socket = request.socket as TLSSocket;
+        callers.push({ name: socket.getPeerCertificate().subject.CN, socket });
+        response.end("ok");
+      },
+    );
+    service.listen(0, "127.0.0.1");
+    await once(service, "listening");
+    sidecar = await startSidecar({
+      policy: { plugins: ["looker"] },
+      registry: [pluginWith("looker", { onRequest: ({ client }) => void shown.push(client.tls) })],
+      upstream: `https://127.0.0.1:${(service.address() as AddressInfo).port}`,
+      env: {
+        OUTRIGGER_TLS_CERT: `${issued.first.certFile}, ${issued.wild.certFile}`,
+        OUTRIGGER_TLS_KEY: `${issued.first.keyFile}, ${issued.wild.keyFile}`,
+        OUTRIGGER_TLS_CLIENT_CA: authority.certFile,
+        OUTRIGGER_TLS_CLIENT_CRL: file("crl.pem"),
+        OUTRIGGER_TLS_UNKNOWN_SNI: "refuse",
+        OUTRIGGER_TLS_MIN_VERSION: "1.3",
+        OUTRIGGER_UPSTREAM_CA: authority.certFile,
+        OUTRIGGER_UPSTREAM_CERT: file("mine.pem"),
+        OUTRIGGER_UPSTREAM_KEY: file("mine.key"),
+        OUTRIGGER_UPSTREAM_SERVERNAME: "service.internal",
+        OUTRIGGER_READY_UPSTREAM: "/ready",
+      },
+    });
+  });
+  after(async () => {
+    await sidecar.stop();
+    service.closeAllConnections();
+    service.close();
+    authority.close();
+    rmSync(folder, { recursive: true });
+  });
+  const show = ({ cert, key }: Issued): void => {
+    writeFileSync(file("mine.pem"), cert);
+    writeFileSync(file("mine.key"), key);
+  };
+  const connect = (options: tls.ConnectionOptions = {}): Promise<RawClient> => {
+    const place = { port: sidecar.port, host: "127.0.0.1", ca: authority.cert };
+    // Whose name it is, is what the tests look at.
+    return connected(
+      tls.connect({ ...place, checkServerIdentity: () => undefined, ...options }),
+      "secureConnect",
+    );
+  };
+  /** @returns the certificate that plugins see */
+  const ask = async (client: RawClient): Promise<X509Certificate | undefined> => {
+    shown = [];
+    client.send(requestText("GET", "/"));
+    assert.equal((await client.answer()).body, "ok");
+    const der = shown[0]?.certificate;
+    return der && new X509Certificate(der);
+  };
+
+  for (const [host, name] of [
+    ["first.example", "first"],
+    ["shop.wild.example", "wild"],
+    ["SHOP.wild.example", "wild"],
+    ["exact.example", "wild"],
+    [undefined, "first"],
+  ] as const) {
+    it(`the one of ${name} is shown to clients that name ${host ?? "no host"}`, async () => {
+      const client = await connect(host === undefined ? {} : { servername: host });
+      const peer = (client.socket as TLSSocket).getPeerX509Certificate();
+      assert.equal(peer?.subject, `CN=${name}`);
+      client.socket.destroy();
+    });
+  }
+
+  for (const [what, options] of [
+    ["names a host of none", { servername: "other.example" }],
+    ["names a host below a wildcard's", { servername: "a.shop.wild.example" }],
+    ["speaks TLS 1.2", { maxVersion: "TLSv1.2" }],
+  ] as const) {
+    it(`a handshake that ${what} ends there`, async () => {
+      await assert.rejects(connect(options));
+    });
+  }
+
+  it("a revoked one does not count from the next reload, by no session of before either", async () => {
+    const { good, bad } = issued;
+    for (const servername of ["first.example", "shop.wild.example"]) {
+      writeFileSync(file("crl.pem"), authority.revoke(good));
+      reload();
+      const before = await connect({ ...bad, servername });
+      const sessions = once(before.socket, "session") as Promise<[Buffer]>;
+      assert.equal((await ask(before))?.subject, "CN=bad");
+      const [session] = await sessions;
+      const resumed = await connect({ ...bad, servername, session });
+      assert.equal((resumed.socket as TLSSocket).isSessionReused(), true);
+      assert.equal((await ask(resumed))?.subject, "CN=bad");
+      writeFileSync(file("crl.pem"), authority.revoke(bad));
+      reload();
+      for (const options of [{}, { session }, { session, ...good }]) {
+        const client = await connect({ ...bad, servername, ...options });
+        assert.equal((client.socket as TLSSocket).isSessionReused(), false);
+        assert.equal((await ask(client))?.subject, "cert" in options ? "CN=good" : undefined);
+        client.socket.destroy();
+      }
+      before.socket.destroy();
+      resumed.socket.destroy();
+    }
+  });
+
+  it("a list of no authority of theirs leaves none that counts", async () => {
+    const other = makeAuthority("another");
+    writeFileSync(file("crl.pem"), other.revoke());
+    other.close();
+    reload();
+    const client = await connect(issued.good);
+    assert.equal(await ask(client), undefined);
+    client.socket.destroy();
+  });
+
+  it("our own is shown to the service; a renewed one on new connections, while old ones serve on", async () => {
+    const client = await connect();
+    callers = [];
+    await ask(client);
+    show(issued.next);
+    reload();
+    await ask(client);
+    const asked = callers.filter(({ socket }) => socket === callers[0]?.socket);
+    assert.equal(asked.length, 2, "no connection is dropped for it");
+    asked[0]?.socket.destroy();
+    await ask(client);
+    assert.deepEqual([callers[0]?.name, callers.at(-1)?.name], ["mine", "next"]);
+    client.socket.destroy();
+  });
+
+  it("the readiness of the service is asked with it, too", async () => {
+    assert.equal((await fetch(`${sidecar.adminUrl}/readyz`)).status, 200);
+  });
+
+  it("the ends of both are metrics", async () => {
+    const text = await sidecar.metrics();
+    for (const place of ["listener", "upstream"])
+      assert.match(
+        text,
+        new RegExp(`^outrigger_certificate_expiry_timestamp_seconds\\{[^}]*of="${place}"`, "m"),
+      );
+  });
+});
