@@ -76,7 +76,7 @@ function trailOf(config: Config, parts: AuditParts, records: Records): Trail | u
   const { telemetry, store, clock, worker } = parts;
   const sinks = sinksOf(config, parts, records);
   if (auditKey === undefined || sinks === undefined) return undefined;
-  const [key, ...older] = auditKey.map((jwk) => new AuditKey(jwk)) as [AuditKey, ...AuditKey[]];
+  const keys = auditKey.map((jwk) => new AuditKey(jwk)) as [AuditKey, ...AuditKey[]];
   const keepMs = auditRetentionDays * dayMs + monthMs;
   const place =
     store === undefined
@@ -85,11 +85,11 @@ function trailOf(config: Config, parts: AuditParts, records: Records): Trail | u
   return new Trail({
     name: sinks.chain,
     facts: { service, instance, ...(worker !== undefined && { worker }), version },
-    key,
-    subjects: new SubjectKeys([key, ...older], place),
+    key: keys[0],
+    subjects: new SubjectKeys(keys, place),
     sink: sinks.sink,
     copies: sinks.copies,
-    heads: store && new HeadBoard(store, service, keepMs),
+    heads: store && new HeadBoard(store, service, keepMs, keys),
     clock,
     logger: telemetry.logger,
     records,

@@ -1,7 +1,9 @@
 // Where sidecars of a service show their heads: Redis, a hash a month. Each head that is signed names the last ones of
-// siblings, so that none of them can be written anew without the others.
+// siblings, so that none of them can be written anew without the others. What is shown is signed, too: who writes to Redis
+// must not have sidecars say that they saw what never was.
 import type { Script, Store } from "../plugin-api/store.ts";
 import type { Tail } from "./chain.ts";
+import { type AuditKey, HeadVerifier } from "./key.ts";
 import type { SeenHead } from "./record.ts";
 import { periodOf } from "./subject-keys.ts";
 
@@ -39,6 +41,10 @@ for i = 0, math.min(#names, tonumber(ARGV[4])) - 1 do
 end
 return found`,
 };
+const readOne: Script = {
+  name: "audit-own-head",
+  lua: "return redis.call('HMGET', KEYS[1], ARGV[1])",
+};
 
 export const headsKey = (service: string, period: string): string => `audit:${service}:heads:${period}`;
 
@@ -46,12 +52,16 @@ export class HeadBoard {
   readonly #store: Store;
   readonly #service: string;
   readonly #keepMs: number;
+  readonly #key: AuditKey;
+  readonly #verifier: HeadVerifier;
 
-  /** @param keepMs how long heads are kept */
-  constructor(store: Store, service: string, keepMs: number) {
+  /** @param keepMs how long heads are kept @param keys the first signs; heads that one of them signed are believed */
+  constructor(store: Store, service: string, keepMs: number, keys: readonly [AuditKey, ...AuditKey[]]) {
     this.#store = store;
     this.#service = service;
     this.#keepMs = keepMs;
+    this.#key = keys[0];
+    this.#verifier = new HeadVerifier(keys.map(({ publicKey }) => publicKey));
   }
 
   /** The last heads of siblings; none while Redis is away. Never rejects. */
@@ -59,28 +69,55 @@ export class HeadBoard {
     try {
       const key = headsKey(this.#service, periodOf(nowMs));
       const args = [own, mostSeen, nowMs - freshMs, mostLookedAt];
-      return headsOf(await this.#store.run(look, [key], args, limitMs));
+      return headsOf(await this.#store.run(look, [key], args, limitMs), this.#verifier);
     } catch {
       return [];
+    }
+  }
+
+  /** The last head of this chain itself, as it was shown this month or the last; undefined while Redis is away. Never rejects. */
+  async own(chain: string, nowMs: number): Promise<SeenHead | undefined> {
+    const lastMonth = Date.parse(`${periodOf(nowMs)}-01`) - 1;
+    const read = async (atMs: number): Promise<readonly SeenHead[]> => {
+      const found = await this.#store.run(
+        readOne,
+        [headsKey(this.#service, periodOf(atMs))],
+        [chain],
+        limitMs,
+      );
+      return headsOf([chain, Array.isArray(found) ? (found as unknown[])[0] : ""], this.#verifier);
+    };
+    try {
+      return (await Promise.all([read(nowMs), read(lastMonth)])).flat()[0];
+    } catch {
+      return undefined;
     }
   }
 
   /** Never rejects: the next head says it, too. */
   async show({ chain, seq, hash }: Tail, nowMs: number): Promise<void> {
     const key = headsKey(this.#service, periodOf(nowMs));
+    const signature = `${this.#key.kid} ${this.#key.sign(signedText([chain, seq, hash]))}`;
     await this.#store
-      .run(show, [key], [chain, `${nowMs} ${seq} ${hash}`, this.#keepMs], limitMs)
+      .run(show, [key], [chain, `${nowMs} ${seq} ${hash} ${signature}`, this.#keepMs], limitMs)
       .catch(() => {});
   }
 }
 
-/** @param flat name, head, … as the board holds them; what is malformed is left out */
-export function headsOf(flat: unknown): SeenHead[] {
+/** No record begins like that: nobody can take the signature of the one for that of the other. */
+const signedText = (head: SeenHead): string => `head on the board ${JSON.stringify(head)}`;
+
+const shownPattern = /^\d+ (\d+) ([A-Za-z0-9_-]{43}) ([A-Za-z0-9_-]{43}) ([A-Za-z0-9_-]{86})$/;
+
+/** @param flat name, head, … as the board holds them; what is malformed, or was signed by nobody known, is left out */
+export function headsOf(flat: unknown, verifier: HeadVerifier): SeenHead[] {
   const list = Array.isArray(flat) ? (flat as unknown[]).map(String) : [];
   const heads: SeenHead[] = [];
   for (let i = 0; i + 1 < list.length; i += 2) {
-    const [, seq, hash] = /^\d+ (\d+) ([A-Za-z0-9_-]{43})$/.exec(list[i + 1] as string) ?? [];
-    if (seq !== undefined && hash !== undefined) heads.push([list[i] as string, Number(seq), hash]);
+    const [, seq, hash, kid, sig] = shownPattern.exec(list[i + 1] as string) ?? [];
+    if (seq === undefined || hash === undefined || kid === undefined || sig === undefined) continue;
+    const head: SeenHead = [list[i] as string, Number(seq), hash];
+    if (verifier.verify(kid, signedText(head), sig) === true) heads.push(head);
   }
   return heads;
 }

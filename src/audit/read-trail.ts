@@ -5,6 +5,7 @@ import { basename, dirname, join } from "node:path";
 import type { Script, Store } from "../plugin-api/store.ts";
 import { filesBefore } from "./file-sink.ts";
 import { headsOf } from "./head-board.ts";
+import type { HeadVerifier } from "./key.ts";
 import { streamKey } from "./redis-sink.ts";
 import type { Anchor, TrailLine } from "./verify.ts";
 
@@ -39,14 +40,16 @@ async function* linesOf(paths: readonly string[]): AsyncGenerator<TrailLine> {
   }
 }
 
-/** The files of a sidecar's workers, where that is the file of its primary. */
+/** The files of a sidecar's workers, where that is the file of its primary; also of one whose last file is gone. */
 export async function workerFiles(path: string): Promise<string[]> {
   const prefix = `${basename(path)}.w`;
   const files = await readdir(dirname(path)).catch(() => []);
-  return files
-    .filter((file) => file.startsWith(prefix) && /^\d+$/.test(file.slice(prefix.length)))
+  const numbers = files
+    .filter((file) => file.startsWith(prefix))
+    .map((file) => /^(\d+)(?:\.\d{8}T|$)/.exec(file.slice(prefix.length))?.[1]);
+  return [...new Set(numbers.filter((number) => number !== undefined))]
     .sort()
-    .map((file) => join(dirname(path), file));
+    .map((number) => join(dirname(path), `${prefix}${number}`));
 }
 
 const readPage: Script = {
@@ -72,12 +75,13 @@ export async function* streamLines(store: Store, service: string): AsyncGenerato
 
 const headBounds = { maxFields: 1_000_000, maxEntryBytes: 4_096, maxBytes: 256 * 1_048_576 };
 
-/** The heads that sidecars of a service have shown in Redis. Rejects with StoreUnavailable. */
-export async function shownHeads(store: Store, service: string): Promise<Anchor[]> {
+/** The heads that sidecars of a service have shown in Redis, and signed. Rejects with StoreUnavailable. */
+export async function shownHeads(store: Store, service: string, keys: HeadVerifier): Promise<Anchor[]> {
   const anchors: Anchor[] = [];
   for (const key of await store.scan(`audit:${service}:heads:`, 1_000)) {
     const flat = await store.readHash(key, headBounds, pageLimitMs);
-    for (const [chain, seq, hash] of headsOf(flat)) anchors.push({ chain, seq, hash, by: `${key} in Redis` });
+    for (const [chain, seq, hash] of headsOf(flat, keys))
+      anchors.push({ chain, seq, hash, by: `${key} in Redis` });
   }
   return anchors;
 }

@@ -173,16 +173,24 @@ export class Trail {
   }
 
   async #open(): Promise<Chain> {
-    const { sink, name, key, facts, clock } = this.#options;
+    const { sink, name, key, facts, clock, heads, logger } = this.#options;
     const { tail, after, repaired }: Found = await sink.open(name);
+    const shown = await heads?.own(name, clock.now());
+    const isBehind = shown !== undefined && shown[1] > (tail?.seq ?? 0);
     const chain = tail === undefined ? Chain.begin(key, name) : new Chain(key, tail);
     const detail = {
       ...facts,
       ...(after && { after: [after.chain, after.seq, after.hash] }),
       ...(repaired && { repaired }),
+      ...(isBehind && { shown }),
     };
+    if (isBehind)
+      logger.warn(
+        { record: tail?.seq ?? 0, shown: shown[1] },
+        "the audit trail ends before the last head that this sidecar has shown in Redis: records were removed or lost; a record says so",
+      );
     if (repaired !== undefined)
-      this.#options.logger.warn({ ...repaired }, "the end of the audit file was damaged; a record says so");
+      logger.warn({ ...repaired }, "the end of the audit file was damaged; a record says so");
     this.#queue.unshift({ event: { kind: "start", at: clock.now(), detail }, settle: undefined });
     this.#headAtMs = clock.now();
     return chain;

@@ -98,7 +98,7 @@ export class TrailVerifier {
     if (record["kind"] === "head") this.#head(record, { text, where }, own, state);
     else state.closed = false;
     if (record["kind"] === "pruned") state.pruned.push([String(record["of"]), Number(record["to"])]);
-    this.#anchorAfter(record);
+    this.#anchorStart(record);
     Object.assign(state, { seq: record.seq, hash: own, where, atMs: Date.parse(String(record["at"])) });
   }
 
@@ -181,12 +181,19 @@ export class TrailVerifier {
     state.pruned.length = 0;
   }
 
-  /** A chain that goes on from another one names its end. */
-  #anchorAfter(record: ReadRecord & Place): void {
-    if (record["kind"] !== "start" || !Array.isArray(record["after"])) return;
-    const [chain, seq, hash] = record["after"] as unknown[];
+  /** A chain that goes on from another one names its end; one that was behind what it had shown says what that was. */
+  #anchorStart(record: ReadRecord & Place): void {
+    if (record["kind"] !== "start") return;
     const by = `record ${record.seq} of ${record.chain}`;
-    this.#after.push({ chain: String(chain), seq: Number(seq), hash: String(hash), by });
+    for (const [name, anchors] of [
+      ["after", this.#after],
+      ["shown", this.#anchors],
+    ] as const) {
+      const said = record[name];
+      if (!Array.isArray(said)) continue;
+      const [chain, seq, hash] = said as unknown[];
+      anchors.push({ chain: String(chain), seq: Number(seq), hash: String(hash), by });
+    }
   }
 
   #judgeEnds(chain: string, state: ChainState): void {

@@ -25,7 +25,8 @@ export async function verifyAudit(
   return await withAudit(terminal, files, options, async (source) => {
     const { config, store, trimmed } = source;
     const keys = new HeadVerifier(publicKeys(config, options.keys));
-    const anchors: readonly Anchor[] = store === undefined ? [] : await shownHeads(store, config.service);
+    const anchors: readonly Anchor[] =
+      store === undefined ? [] : await shownHeads(store, config.service, keys);
     const verify = keys.verify.bind(keys);
     const verifier = new TrailVerifier({ verify, nowMs: Date.now(), anchors, trimmed });
     for await (const line of source.lines()) verifier.add(line);

@@ -16,10 +16,11 @@ import {
 } from "node:fs";
 import { describe, test, type TestContext } from "node:test";
 import { FileSink, filesBefore } from "../../../src/audit/file-sink.ts";
-import { type AuditKey, HeadVerifier } from "../../../src/audit/key.ts";
+import { HeadBoard, headsKey } from "../../../src/audit/head-board.ts";
+import { AuditKey, HeadVerifier } from "../../../src/audit/key.ts";
 import { FileKeyPlace, keyFileOf } from "../../../src/audit/key-places.ts";
 import { FileShelf, KeyDirectory } from "../../../src/audit/key-directory.ts";
-import { fileLines } from "../../../src/audit/read-trail.ts";
+import { fileLines, shownHeads, workerFiles } from "../../../src/audit/read-trail.ts";
 import type { AccessEvent } from "../../../src/audit/record.ts";
 import { RedisSink, streamKey } from "../../../src/audit/redis-sink.ts";
 import type { Found, Sink, Written } from "../../../src/audit/sink.ts";
@@ -28,7 +29,7 @@ import { Trail } from "../../../src/audit/trail.ts";
 import type { TrailLimits } from "../../../src/audit/trail-options.ts";
 import { TrailVerifier, type Verified } from "../../../src/audit/verify.ts";
 import type { Store } from "../../../src/plugin-api/store.ts";
-import { type AuditPlace, auditPlace } from "../../support/audit.ts";
+import { auditJwk, type AuditPlace, auditPlace } from "../../support/audit.ts";
 import { eventually } from "../../support/redis.ts";
 import { storesOf } from "../../support/redis-store.ts";
 
@@ -98,7 +99,8 @@ function sceneOf(
     limits = {},
     place = new TestKeyPlace(),
     clock = { nowMs: startedAt },
-  }: { limits?: Partial<TrailLimits>; place?: KeyPlace; clock?: { nowMs: number } } = {},
+    heads,
+  }: { limits?: Partial<TrailLimits>; place?: KeyPlace; clock?: { nowMs: number }; heads?: HeadBoard } = {},
 ): Scene {
   const counts = { written: 0, lost: 0 };
   const said: string[] = [];
@@ -110,7 +112,7 @@ function sceneOf(
     subjects: new SubjectKeys([key], place),
     sink,
     copies: [],
-    heads: undefined,
+    heads,
     clock: { now: () => clock.nowMs, mono: () => performance.now() },
     logger: { debug: say, info: say, warn: say, error: say },
     records: (result) => ({ inc: (by = 1) => void (counts[result] += by) }),
@@ -119,6 +121,15 @@ function sceneOf(
   t.after(() => trail.close(200));
   return { trail, counts, said, clock };
 }
+
+const fileSink = (place: AuditPlace, clock: { nowMs: number }, maxBytes = 65_536): FileSink =>
+  new FileSink({
+    path: place.file,
+    maxBytes,
+    retentionMs: 3 * 86_400_000,
+    sync: true,
+    clock: { now: () => clock.nowMs, mono: () => performance.now() },
+  });
 
 async function verified(place: AuditPlace, nowMs = startedAt): Promise<Verified> {
   const keys = new HeadVerifier([place.key.publicKey]);
@@ -240,15 +251,6 @@ describe("a trail", () => {
 });
 
 describe("files of a trail", () => {
-  const fileSink = (place: AuditPlace, clock: { nowMs: number }, maxBytes = 65_536): FileSink =>
-    new FileSink({
-      path: place.file,
-      maxBytes,
-      retentionMs: 3 * 86_400_000,
-      sync: true,
-      clock: { now: () => clock.nowMs, mono: () => performance.now() },
-    });
-
   test("are put aside by size, the oldest deleted, and what is left verifies", async (t) => {
     using place = auditPlace();
     const clock = { nowMs: startedAt };
@@ -298,6 +300,13 @@ describe("files of a trail", () => {
     assert.equal(await trail.write(access("a")), true);
     await trail.close(1_000);
     assert.match((await verified(place)).findings[0]?.problem ?? "", /records 1 to \d+ are missing/);
+  });
+
+  test("of a worker are read where only those that were put aside are left", async () => {
+    using place = auditPlace();
+    for (const end of [".w1", ".w2.20260301T120000000Z", ".w2.keys.2026-03", ".w2x", ".20260301T120000000Z"])
+      writeFileSync(`${place.file}${end}`, "");
+    assert.deepEqual(await workerFiles(place.file), [`${place.file}.w1`, `${place.file}.w2`]);
   });
 
   test("that cannot be deleted do not have lines twice, and are told of", async (t) => {
@@ -419,6 +428,44 @@ describe("a trail in Redis", () => {
     assert.deepEqual(
       entries.map(([, fields]) => fields.join(" ")),
       ["chain pod-1 seq 1 line one", "chain pod-1 seq 2 line two", "chain pod-1 seq 3 line three"],
+    );
+  });
+
+  test("shows signed heads alone; one whose end was removed says so when it goes on", async (t) => {
+    const server = await startServer();
+    const store = open(server.url);
+    assert.ok(await store.whenUp(5_000));
+    using place = auditPlace();
+    const heads = new HeadBoard(store, "shop", 1e9, [place.key]);
+    const clock = { nowMs: startedAt };
+    const first = sceneOf(t, place.key, fileSink(place, clock), { clock, heads });
+    assert.equal(await first.trail.write(access("a")), true);
+    await first.trail.close(1_000);
+    const board = `outrigger:${headsKey("shop", "2026-03")}`;
+    const own = await server.cli.hget(board, "pod-1");
+    const stranger = new AuditKey(auditJwk());
+    await new HeadBoard(store, "shop", 1e9, [stranger]).show(
+      { chain: "pod-3", seq: 9, hash: "h".repeat(43) },
+      startedAt,
+    );
+    await server.cli.hset(board, "pod-2", own ?? "", "pod-4", `${startedAt} 9 ${"h".repeat(43)}`);
+    assert.deepEqual(
+      (await heads.seen("pod-9", startedAt)).map(([chain]) => chain),
+      ["pod-1"],
+    );
+    assert.deepEqual(
+      (await shownHeads(store, "shop", new HeadVerifier([place.key.publicKey]))).map(({ chain }) => chain),
+      ["pod-1"],
+    );
+    // The sidecar begins again where somebody cut the end off, and writes more than there was.
+    writeFileSync(place.file, `${readFileSync(place.file, "utf8").split("\n").slice(0, 1).join("\n")}\n`);
+    const second = sceneOf(t, place.key, fileSink(place, clock), { clock, heads });
+    for (const path of ["b", "c", "d"]) assert.equal(await second.trail.write(access(path)), true);
+    await second.trail.close(1_000);
+    assert.match(second.said.join(), /ends before the last head that this sidecar has shown/);
+    assert.match(
+      (await verified(place)).findings[0]?.problem ?? "",
+      /record 3 is not the one that record 2 of pod-1 has seen/,
     );
   });
 });
