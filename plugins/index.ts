@@ -2,6 +2,7 @@
 import type { PluginDefinition } from "../src/plugin-api/contract.ts";
 import { auth } from "./auth/index.ts";
 import { cache } from "./cache/index.ts";
+import { compress } from "./compress/index.ts";
 import { cors } from "./cors/index.ts";
 import { csrf } from "./csrf/index.ts";
 import { extAuth } from "./ext-auth/index.ts";
@@ -29,5 +30,6 @@ export const registry: readonly PluginDefinition[] = [
   validate,
   cache,
   transform,
+  compress,
   securityHeaders,
 ];

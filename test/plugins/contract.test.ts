@@ -26,6 +26,7 @@ const order: readonly (readonly [number, string])[] = [
   [18, "validate"],
   [20, "cache"],
   [50, "transform"],
+  [51, "compress"],
   [55, "security-headers"],
 ];
 

@@ -103,6 +103,10 @@ export const promises: Readonly<Record<string, Promised>> = {
     "With csrf no other site's page changes anything, nor opens a WebSocket, whatever cookies its browser has.",
     "test/plugins/csrf/index.test.ts",
   ),
+  Z73: client(
+    "With compress no answer that may hold a caller's secret tells by its length what is in it, unless the route says so.",
+    "test/plugins/compress/index.test.ts",
+  ),
   Z70: client(
     "Where an endpoint decides, nobody gets in without its answer or by another's, nor sends a field that is its to set.",
     "test/plugins/ext-auth/index.test.ts",

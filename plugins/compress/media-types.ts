@@ -1,0 +1,38 @@
+// Which media types (RFC 9110 section 8.3.1) are compressed.
+import { tokenCharacter } from "../../src/language/field-name.ts";
+import { boundedCache } from "../../src/plugin-api/contract.ts";
+
+const token = `${tokenCharacter}+`;
+
+export const typePattern = new RegExp(`^(?:\\*/\\*|${token}/(?:\\*\\+${token}|\\*|${token}))$`);
+
+/** Messages that are waited for one by one: a coding would hold them up, or gives nothing as they have one of their own. */
+const streamed = /^(?:text\/event-stream|multipart\/x-mixed-replace|application\/(?:grpc|connect\+).*)$/;
+
+/** A service has few media types; whatever else it sends is pushed out. */
+const remembered = 256;
+const longestRemembered = 128;
+
+function takes(range: string, essence: string): boolean {
+  if (range === "*/*" || range === essence) return true;
+  const [before, suffix] = range.split("/*", 2);
+  return suffix !== undefined && essence.startsWith(`${before}/`) && essence.endsWith(suffix);
+}
+
+/** @param ranges as policies write them @returns whether a Content-Type is among them */
+export function compileTypes(ranges: readonly string[]): (contentType: string) => boolean {
+  const lower = ranges.map((range) => range.toLowerCase());
+  const known = boundedCache<"yes" | "no">(remembered);
+  const judge = (contentType: string): boolean => {
+    const essence = (contentType.split(";", 1)[0] ?? "").trim().toLowerCase();
+    return !streamed.test(essence) && lower.some((range) => takes(range, essence));
+  };
+  return function isTaken(contentType) {
+    if (contentType.length > longestRemembered) return judge(contentType);
+    const answer = known.get(contentType);
+    if (answer !== undefined) return answer === "yes";
+    const taken = judge(contentType);
+    known.set(contentType, taken ? "yes" : "no");
+    return taken;
+  };
+}

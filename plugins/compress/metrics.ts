@@ -1,0 +1,17 @@
+// The metrics of the compress plugin, each declared here alone: name, help, labels.
+import type { Counter, Metrics } from "../../src/plugin-api/contract.ts";
+
+export type Result = "zstd" | "br" | "gzip" | "busy" | "credentials";
+export type Side = "plain" | "encoded";
+
+export const responsesTotal = (metrics: Metrics): ((route: string, result: Result) => Counter) =>
+  metrics.counter("outrigger_compress_total", "Responses that clients asked to have compressed", [
+    "route",
+    "result",
+  ]);
+
+export const bytesTotal = (metrics: Metrics): ((route: string, side: Side) => Counter) =>
+  metrics.counter("outrigger_compress_bytes_total", "Bytes of bodies before and after compression", [
+    "route",
+    "side",
+  ]);

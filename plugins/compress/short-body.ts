@@ -1,0 +1,47 @@
+// A short body is compressed in one go, once it is there: a stream of zlib costs as much again for memory and threads, and
+// this holds nothing up for longer than half a millisecond.
+import { type Duplex, Transform, type TransformCallback } from "node:stream";
+
+/** Its length is announced: to wait for its end is no wait for something else. */
+export const shortBytes = 32_768;
+
+export class ShortBody extends Transform {
+  bytesWritten = 0;
+  #chunks: Buffer[] = [];
+  #streaming: Duplex | undefined = undefined;
+  readonly #whole: (body: Buffer) => Buffer;
+  readonly #stream: () => Duplex;
+
+  /** @param whole compresses it. @param stream what one goes through that is longer than it was announced */
+  constructor(whole: (body: Buffer) => Buffer, stream: () => Duplex) {
+    super();
+    this.#whole = whole;
+    this.#stream = stream;
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    this.bytesWritten += chunk.length;
+    if (this.#streaming !== undefined) return void this.#streaming.write(chunk, done);
+    this.#chunks.push(chunk);
+    if (this.bytesWritten <= shortBytes) return done();
+    // A plugin has made it longer on its way.
+    this.#streaming = this.#stream().on("data", (bytes: Buffer) => this.push(bytes));
+    this.#streaming.on("error", (error) => this.destroy(error));
+    this.#streaming.write(Buffer.concat(this.#chunks), done);
+    this.#chunks = [];
+  }
+
+  override _flush(done: TransformCallback): void {
+    if (this.#streaming !== undefined) {
+      this.#streaming.once("end", () => done()).end();
+      return;
+    }
+    const [only] = this.#chunks;
+    done(null, this.#whole(this.#chunks.length === 1 && only ? only : Buffer.concat(this.#chunks)));
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#streaming?.destroy();
+    done(error);
+  }
+}
