@@ -134,9 +134,12 @@ export class Refusals {
 
   /** A body that the parser gave up is told, and logged, as its exchange is. */
   #tellExchange(error: NodeJS.ErrnoException, socket: Socket): boolean {
-    // The client has left in the middle of its body.
-    if (error.code === "HPE_INVALID_EOF_STATE") return false;
-    if (streamOn(socket)?.handler?.onMalformed(this.#parserError(error)) !== true) return false;
+    const stream = streamOn(socket);
+    if (stream?.handler === undefined) return false;
+    // The client has left in the middle of its body: nobody refused it.
+    const hasLeft = error.code === "HPE_INVALID_EOF_STATE" && !stream.complete;
+    if (hasLeft) socket.destroy();
+    else if (!stream.handler.onMalformed(this.#parserError(error))) return false;
     this.#refused.add(socket);
     return true;
   }

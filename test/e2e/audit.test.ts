@@ -5,6 +5,7 @@ import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { auditPlace } from "../support/audit.ts";
 import { outrigger } from "../support/process.ts";
+import { connectRaw } from "../support/raw-client.ts";
 import { eventually, startRedis } from "../support/redis.ts";
 import { startSidecar } from "../support/sidecar.ts";
 
@@ -52,6 +53,18 @@ describe("an audit trail", () => {
     assert.equal((await ask("/open/x")).status, 200);
     assert.equal(last()["decision"], "allowed");
     assert.equal((await ask("/a%2fb")).status, 400);
+    const before = place.records().length;
+    const leaving = await connectRaw(sidecar.port);
+    leaving.send("POST /open/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf");
+    leaving.end();
+    await eventually("a record of who left", () => place.records().length > before);
+    assert.deepEqual(
+      place
+        .records()
+        .slice(before)
+        .map((record) => [record["decision"], record["status"]]),
+      [["unanswered", 0]],
+    );
     const text = JSON.stringify(place.records());
     for (const personal of ["ann.b", "key.1", "/things/7", "127.0.0.1"])
       assert.ok(!text.includes(personal), personal);
