@@ -23,7 +23,7 @@ export async function importFile(
     terminal.out(
       `# From ${printable(file)} (${from}). Look through it, then: outrigger policy validate\n${needed.join("")}`,
     );
-    terminal.out(stringify(policy));
+    terminal.out(stringify(policy, { aliasDuplicateObjects: false }));
     for (const note of notes) terminal.err(`${printable(note)}\n`);
     return 0;
   } catch (error) {

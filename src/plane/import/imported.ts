@@ -29,6 +29,13 @@ export function textsOf(value: unknown): string[] {
   return listOf(value).filter((each): each is string => typeof each === "string");
 }
 
+/** Whether a setting is more than what it is where nobody has set it: exports write those out, too. */
+export function saysSomething(value: unknown): boolean {
+  if (value === undefined || value === null || value === false || value === "") return false;
+  if (typeof value !== "object") return true;
+  return Object.values(value).some((each) => saysSomething(each));
+}
+
 export function withoutEndSlashes(path: string): string {
   let end = path.length;
   while (path[end - 1] === "/") end -= 1;

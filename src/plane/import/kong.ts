@@ -6,10 +6,11 @@ import {
   listOf,
   type Members,
   membersOf,
+  saysSomething,
   textsOf,
   withoutEndSlashes,
 } from "./imported.ts";
-import { KongPlugins } from "./kong-plugins.ts";
+import { isNamed, KongPlugins, referredTo } from "./kong-plugins.ts";
 
 export function fromKong(document: unknown): Imported {
   const { services, plugins, consumers, routes, ...rest } = membersOf(document);
@@ -18,13 +19,21 @@ export function fromKong(document: unknown): Imported {
   const notes: string[] = [];
   for (const name of Object.keys(rest).filter((name) => !name.startsWith("_")))
     notes.push(`${name}: is not carried over`);
-  for (const route of listOf(routes))
-    notes.push(`route ${nameOf(route)}: has no service, and is not carried over`);
-  const converted = new KongPlugins(notes, keysOf(consumers, notes));
-  const shared = converted.take(plugins, "plugins");
+  const all = listOf(services).map(membersOf);
+  // Routes, and plugins, may stand at the top and name what they belong to.
+  const placed = listOf(routes).map(membersOf);
+  const of = (service: Members): Members[] =>
+    placed.filter((route) => isNamed(service, referredTo(route["service"])));
+  const homeless = placed.filter((route) => !all.some((service) => of(service).includes(route)));
+  for (const route of homeless) notes.push(`route ${nameOf(route)}: has no service, and is not carried over`);
+  const converted = new KongPlugins(notes, keysOf(consumers, notes), plugins);
   const upstreams = new Set<string>();
-  const made = listOf(services).flatMap((service) =>
-    routesOf(membersOf(service), converted, shared, upstreams, notes),
+  const made = all.flatMap((service) =>
+    routesOf(service, [...listOf(service["routes"]), ...of(service)], {
+      plugins: converted,
+      upstreams,
+      notes,
+    }),
   );
   const found = new Set<string>();
   const unique = made.filter(({ path, methods }) => {
@@ -34,6 +43,7 @@ export function fromKong(document: unknown): Imported {
   });
   notes.push(
     "paths: Kong takes /api for a beginning of any path, also of /apix; here it is /api and what lies below",
+    "Host: Kong tells a service its own name unless preserve_host is set; here it gets the client's",
   );
   return {
     from: "kong",
@@ -57,8 +67,15 @@ function keysOf(consumers: unknown, notes: string[]): object[] {
     for (const name of Object.keys(rest).filter((name) => !["id", "tags"].includes(name)))
       notes.push(`consumer ${nameOf({ name: userId })}: ${name} is not carried over`);
     return listOf(credentials).flatMap((credential, at) => {
-      const { key } = membersOf(credential);
-      if (typeof key !== "string" || userId === "") return [];
+      const { key, ttl } = membersOf(credential);
+      if (typeof key !== "string" || userId === "") {
+        notes.push(
+          `consumer ${nameOf({ name: userId })}: a key that is no text, or nobody's, is not carried over`,
+        );
+        return [];
+      }
+      if (saysSomething(ttl))
+        notes.push(`consumer ${nameOf({ name: userId })}: a key's ttl is not carried over`);
       return [{ sha256: hash("sha256", key), id: at === 0 ? userId : `${userId}-${at + 1}`, userId }];
     });
   });
@@ -81,46 +98,82 @@ function upstreamOf(service: Members, notes: string[]): { url: string; host: str
   return { url: `${origin}${pathname.replace(/\/$/, "")}`, host: place };
 }
 
-function routesOf(
-  service: Members,
-  plugins: KongPlugins,
-  shared: Members,
-  upstreams: Set<string>,
-  notes: string[],
-): Record<string, unknown>[] {
+interface Making {
+  readonly plugins: KongPlugins;
+  /** Whose hosts have to be allowed. */
+  readonly upstreams: Set<string>;
+  readonly notes: string[];
+}
+
+/** What is read, and what says something about Kong alone. */
+const serviceMembers =
+  "id name tags created_at updated_at url protocol host port path read_timeout enabled plugins routes".split(
+    " ",
+  );
+const routeMembers =
+  "id name tags created_at updated_at paths methods strip_path preserve_host plugins service protocols regex_priority path_handling https_redirect_status_code request_buffering response_buffering".split(
+    " ",
+  );
+const otherMatches = ["hosts", "headers", "snis", "sources", "destinations", "expression"];
+
+function tellRest(entity: Members, known: readonly string[], where: string, notes: string[]): void {
+  const rest = Object.keys(entity).filter((name) => !known.includes(name) && saysSomething(entity[name]));
+  if (rest.length > 0) notes.push(`${where}: not carried over: ${rest.join(", ")}`);
+}
+
+function routesOf(service: Members, routes: readonly unknown[], making: Making): Record<string, unknown>[] {
+  const { upstreams, notes } = making;
+  const where = `service ${nameOf(service)}`;
+  if (service["enabled"] === false) {
+    notes.push(`${where}: is switched off, and not carried over`);
+    return [];
+  }
+  tellRest(service, serviceMembers, where, notes);
   const upstream = upstreamOf(service, notes);
   if (upstream !== undefined) upstreams.add(upstream.host);
-  const ofService = { ...shared, ...plugins.take(service["plugins"], `service ${nameOf(service)}`) };
+  if (upstream?.url.startsWith("https:") === true)
+    notes.push(`${where}: its certificate is checked here, whatever tls_verify says`);
+  return routes.flatMap((each) => routeOf(membersOf(each), service, upstream?.url, making));
+}
+
+/** One for each of its paths. */
+function routeOf(
+  route: Members,
+  service: Members,
+  upstream: string | undefined,
+  { plugins, notes }: Making,
+): Record<string, unknown>[] {
+  const where = `route ${nameOf(route)}`;
+  for (const name of otherMatches)
+    if (listOf(route[name]).length > 0)
+      notes.push(`${where}: ${name} is not carried over: routes are told apart by path and method`);
+  tellRest(route, [...routeMembers, ...otherMatches], where, notes);
+  const protocols = textsOf(route["protocols"]);
+  if (protocols.length > 0 && !protocols.includes("http"))
+    notes.push(`${where}: takes ${protocols.join(", ")} alone; here each route takes what the listener does`);
+  const pluginConfig = plugins.of(service, nameOf(service), route, nameOf(route));
+  const methods = textsOf(route["methods"]);
   const timeout = service["read_timeout"];
-  return listOf(service["routes"]).flatMap((each) => {
-    const route = membersOf(each);
-    const where = `route ${nameOf(route)}`;
-    for (const name of ["hosts", "headers", "snis", "sources", "destinations", "expression"])
-      if (listOf(route[name]).length > 0)
-        notes.push(`${where}: ${name} is not carried over: routes are told apart by path and method`);
-    const pluginConfig = { ...ofService, ...plugins.take(route["plugins"], where) };
-    const methods = textsOf(route["methods"]);
-    return textsOf(route["paths"] ?? "/").flatMap((path) => {
-      if (path.startsWith("~")) {
-        notes.push(`${where}: ${path} is a regular expression; write its paths by hand`);
-        return [];
-      }
-      const base = withoutEndSlashes(path);
-      return [
-        {
-          path: `${base}/*`,
-          ...(methods.length === 0 ? {} : { methods }),
-          plugins: [
-            "logging",
-            ...Object.keys(pluginConfig).filter((name) => name !== "transform"),
-            "transform",
-          ],
-          ...(Object.keys(pluginConfig).length === 0 ? {} : { pluginConfig }),
-          ...(route["strip_path"] === false || base === "" ? {} : { stripPrefix: base }),
-          ...(upstream === undefined ? {} : { upstream: upstream.url }),
-          ...(typeof timeout === "number" ? { timeout } : {}),
-        },
-      ];
-    });
+  return textsOf(route["paths"] ?? "/").flatMap((path) => {
+    if (path.startsWith("~")) {
+      notes.push(`${where}: ${path} is a regular expression; write its paths by hand`);
+      return [];
+    }
+    const base = withoutEndSlashes(path);
+    return [
+      {
+        path: `${base}/*`,
+        ...(methods.length === 0 ? {} : { methods }),
+        plugins: [
+          "logging",
+          ...Object.keys(pluginConfig).filter((name) => name !== "transform"),
+          "transform",
+        ],
+        ...(Object.keys(pluginConfig).length === 0 ? {} : { pluginConfig }),
+        ...(route["strip_path"] === false || base === "" ? {} : { stripPrefix: base }),
+        ...(upstream === undefined ? {} : { upstream }),
+        ...(typeof timeout === "number" ? { timeout } : {}),
+      },
+    ];
   });
 }

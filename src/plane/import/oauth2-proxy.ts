@@ -56,22 +56,21 @@ const handled = new Set([
   "cookie_secret",
   "cookie_secret_file",
   "cookie_secure",
-  "cookie_name",
-  "cookie_expire",
-  "cookie_refresh",
   "http_address",
   "pass_user_headers",
   "set_xauthrequest",
-  "reverse_proxy",
   "skip_provider_button",
   "session_store_type",
-  "redis_connection_url",
-  "whitelist_domains",
   "allowed_groups",
   "oidc_groups_claim",
   "skip_jwt_bearer_tokens",
   "code_challenge_method",
+  "reverse_proxy",
 ]);
+
+/** What else narrows who is let in: nobody may be let in more for it, so their rules let nobody in until they are written. */
+const narrowing =
+  /^(?:authenticated_emails_file|allowed_roles|(?:bitbucket|gitea|github|gitlab|google|keycloak)_(?:group|org|project|repo|repository|role|team|user)s?|azure_tenant|entra_id_allowed_tenants)$/;
 
 export function fromOauth2Proxy(text: string): Imported {
   const values = readCfg(text);
@@ -79,7 +78,13 @@ export function fromOauth2Proxy(text: string): Imported {
     throw new ImportError("has no client_id: it is no configuration of oauth2-proxy");
   const notes = [...values.keys()]
     .filter((name) => !handled.has(name))
-    .map((name) => `${name}: is not carried over`);
+    .map((name) =>
+      narrowing.test(name)
+        ? `${name}: write its rule under auth.rules by hand; the one that is there lets nobody in`
+        : `${name}: is not carried over`,
+    );
+  if (values.get("reverse_proxy") === true)
+    notes.push("reverse_proxy: name the networks of the proxies in OUTRIGGER_TRUSTED_PROXIES");
   const issuer = values.get("oidc_issuer_url");
   if (typeof issuer !== "string")
     notes.push(
@@ -175,7 +180,10 @@ function rulesOf(values: Values, notes: string[]): { rules?: object[] } {
   const name = typeof claim === "string" ? claim : "groups";
   const group =
     groups.length > 0 ? [{ name: "groups", allow: { claims: { [name]: { oneOf: groups } } } }] : [];
-  const rules = [...domain, ...group];
+  const closed = [...values.keys()]
+    .filter((each) => narrowing.test(each))
+    .map((each) => ({ name: each, allow: { claims: { [each]: { equals: true } } } }));
+  const rules = [...domain, ...group, ...closed];
   return rules.length > 0 ? { rules } : {};
 }
 

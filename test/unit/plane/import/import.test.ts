@@ -107,6 +107,79 @@ test("Kong: services, routes, keys by their hash, and the plugins that have a li
     );
 });
 
+const flat = `
+services:
+  - name: shop
+    url: https://shop.internal
+    retries: 5
+    plugins: [ { name: request-transformer, config: { add: { headers: ["X-From:kong"] } } } ]
+    routes:
+      - { name: carts, paths: [/carts], plugins: [ { name: response-transformer, config: { remove: { headers: [x-old] } } } ] }
+      - { name: closed, paths: [/closed], plugins: [ { name: request-termination, config: { status_code: 403, message: "No" } } ] }
+      - { name: inner, paths: [/inner], plugins: [ { name: ip-restriction, config: { whitelist: [10.0.0.0/8], blacklist: null } } ] }
+  - { name: off, enabled: false, url: "http://off.internal", routes: [ { name: off, paths: [/off] } ] }
+  - { name: stock, url: "http://stock.internal" }
+routes:
+  - { name: stock, service: stock, paths: [/stock], protocols: [https] }
+  - { name: lost, service: { name: nobody }, paths: [/lost] }
+plugins:
+  - { name: proxy-cache, service: stock, config: { cache_ttl: 5 } }
+  - { name: key-auth, route: { name: carts }, config: { anonymous: null, key_in_body: true } }
+  - { name: rate-limiting, config: { minute: 5, month: null } }
+  - { name: rate-limiting, service: stock, config: { minute: 9, redis: { host: null } } }
+  - { name: cors, route: closed, config: { origins: null, methods: null } }
+  - { name: acl, consumer: alice, config: { allow: [staff] } }
+consumers:
+  - { username: bob, keyauth_credentials: [ { key: 12345 } ] }
+`;
+
+test("Kong: a plugin holds where Kong has it hold, the closest of each name, and none is lost for another", async () => {
+  const imported = importText(flat);
+  await validate(imported);
+  const { routes } = imported.policy as { routes: { path: string; pluginConfig: object }[] };
+  const limit = (count: number): object => ({
+    limits: [{ name: "per-minute", by: "subject", limit: count, window: "1m", algorithm: "fixed" }],
+  });
+  const transform = { addHeaders: { "X-From": "kong" } };
+  assert.deepEqual(Object.fromEntries(routes.map(({ path, pluginConfig }) => [path, pluginConfig])), {
+    "/carts/*": {
+      "rate-limit": limit(5),
+      transform: { ...transform, removeResponseHeaders: ["x-old"] },
+      auth: { apiKeys: { headers: ["apikey"] } },
+    },
+    "/closed/*": {
+      "rate-limit": limit(5),
+      transform,
+      cors: { origins: ["*"] },
+      respond: { status: 403, body: '{"message":"No"}', contentType: "application/json" },
+    },
+    "/inner/*": { "rate-limit": limit(5), transform, "ip-filter": { allow: ["10.0.0.0/8"] } },
+    "/stock/*": { "rate-limit": limit(9), cache: { ttlSeconds: 5 } },
+  });
+  assert.equal(
+    imported.settings["OUTRIGGER_UPSTREAM_ALLOW"],
+    "shop.internal:443,stock.internal:80",
+    "nothing of what is switched off",
+  );
+  assert.deepEqual(
+    [...imported.notes].toSorted(),
+    [
+      'consumer "bob": a key that is no text, or nobody\'s, is not carried over',
+      "Host: Kong tells a service its own name unless preserve_host is set; here it gets the client's",
+      "paths: Kong takes /api for a beginning of any path, also of /apix; here it is /api and what lies below",
+      "plugins: acl: holds for one consumer alone, and is not carried over",
+      'route "carts": key-auth: key_in_body is not carried over',
+      'route "carts": key-auth: the service does not get the key any more, as with hide_credentials',
+      'route "lost": has no service, and is not carried over',
+      'route "stock": takes https alone; here each route takes what the listener does',
+      'service "off": is switched off, and not carried over',
+      'service "shop": its certificate is checked here, whatever tls_verify says',
+      'service "shop": not carried over: retries',
+      'service "shop": request-transformer: add and replace: the fields are set here, whether they were there or not',
+    ].toSorted(),
+  );
+});
+
 const proxy = `
 # an example
 provider = "oidc"
@@ -156,6 +229,31 @@ test("oauth2-proxy: the login, who is let in, and where nobody is asked", async 
     /client_secret: is not in the policy/,
     /banner: is not carried over/,
     /email_domains/,
+  ])
+    assert.ok(
+      imported.notes.some((note) => told.test(note)),
+      String(told),
+    );
+});
+
+test("oauth2-proxy: what else narrows who is let in lets nobody in until it is written, and nothing is lost unsaid", async () => {
+  const imported = importText(
+    'client_id = "app"\ngithub_org = "acme"\nauthenticated_emails_file = "/etc/emails"\nreverse_proxy = true\ncookie_expire = "1h"',
+  );
+  await validate(imported);
+  const { pluginConfig } = imported.policy as { pluginConfig: { auth: { rules: unknown } } };
+  assert.deepEqual(
+    pluginConfig.auth.rules,
+    ["github_org", "authenticated_emails_file"].map((name) => ({
+      name,
+      allow: { claims: { [name]: { equals: true } } },
+    })),
+  );
+  for (const told of [
+    /^github_org: .*lets nobody in/,
+    /^authenticated_emails_file: .*lets nobody in/,
+    /^reverse_proxy: .*OUTRIGGER_TRUSTED_PROXIES/,
+    /^cookie_expire: is not carried over/,
   ])
     assert.ok(
       imported.notes.some((note) => told.test(note)),
