@@ -11,7 +11,7 @@ export interface Key {
   readonly url: string;
   /** `hashText` of the URL, made once for all tables. */
   readonly hash: number;
-  /** Partition of the answers for everybody: "" unless keyed fields or the policy's `vary` tell requests apart. */
+  /** Partition of the answers for everybody: "" unless keyed fields, the policy's `vary` or its flags tell requests apart. */
   readonly shared: string;
   /** The caller's own partition; equal to `shared` when nobody was identified. */
   readonly own: string;
@@ -50,7 +50,9 @@ export function createKeyOf(policy: KeyPolicy): (exchange: Exchange, seen: Cache
     const url = urlKey(exchange, path, normal);
     let shared = seen.keyedFields;
     for (const member of policy.vary) shared += `\n${varyPart(member, fields, exchange.identity)}`;
-    const { identity } = exchange;
+    // Plugins behind this one that run for some leave other answers to them.
+    const { identity, variant = "" } = exchange;
+    if (variant !== "") shared += `\n${variant}`;
     return {
       url,
       hash: hashText(url),

@@ -120,6 +120,11 @@ export interface Exchange {
   credentialFields: readonly string[];
   /** Set by `cache`: HIT, MISS, STALE or BYPASS. */
   cacheStatus: string | undefined;
+  /**
+   * Which of the plugins behind the running one run for this caller, where the policy gives them a part of the callers;
+   * "" or absent = each runs for everybody. Answers may differ by it: who keeps answers keeps them apart.
+   */
+  readonly variant?: string;
   /** Set by `score`: what the model made of the request. */
   score?: number | undefined;
   /** Set by a plugin that put something of this caller or request into the response: no cache may keep it. */

@@ -1,5 +1,6 @@
 // Which callers a plugin runs for, where a policy gives it a part of them: always the same ones, by a hash of who they
 // are. Of a plugin and the one that it replaces each caller gets one.
+import { callerHash, hashes, seedOf } from "./caller-hash.ts";
 import type { LiveExchange } from "./exchange.ts";
 import type { Succession } from "./succession.ts";
 
@@ -20,8 +21,6 @@ interface Threshold {
 const nobody = "";
 /** Choices between two looks at how the members fare. */
 const choicesBetweenLooks = 16;
-const offset = 0x811c9dc5;
-const hashes = 2 ** 32;
 
 export class Alternatives {
   readonly #members: readonly Alternative[];
@@ -42,7 +41,7 @@ export class Alternatives {
     this.#thresholds = members.map(({ name, percent }) => ({
       name,
       below: (percent / 100) * hashes,
-      seed: mixed(offset, name),
+      seed: seedOf(name),
     }));
   }
 
@@ -76,31 +75,13 @@ export class Alternatives {
     return chosen === nobody || this.#members.some(({ name }) => name === chosen);
   }
 
-  #choose({ identity, client }: LiveExchange): string {
+  #choose(exchange: LiveExchange): string {
     this.#choices += 1;
     if (this.#choices % choicesBetweenLooks === 0) this.#succession?.look();
     for (const { name, below, seed } of this.#thresholds) {
       if (this.#succession?.isOver === true && name !== this.#key) continue;
-      const hash =
-        identity === undefined
-          ? mixed(seed, client.address)
-          : mixed(mixed(seed, identity.issuer ?? ""), `\n${identity.userId}`);
-      if (avalanche(hash) < below) return name;
+      if (callerHash(seed, exchange) < below) return name;
     }
     return nobody;
   }
-}
-
-/** FNV-1a over UTF-16 units. */
-function mixed(seed: number, text: string): number {
-  let hash = seed;
-  for (let i = 0; i < text.length; i += 1) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  return hash;
-}
-
-/** The last step of MurmurHash3: what differs in a few bits ends far apart. @returns 0 to 2^32 - 1 */
-function avalanche(hash: number): number {
-  let mixed = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
-  return (mixed ^ (mixed >>> 16)) >>> 0;
 }

@@ -2,11 +2,12 @@
 // A chain whose hooks all return plainly runs without a microtask.
 import type { Outcome, Verdict } from "../plugin-api/contract.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
-import type { LiveExchange } from "./exchange.ts";
+import type { LiveExchange, PartialPlugin } from "./exchange.ts";
 import type { OwnedCookies } from "./owned-cookies.ts";
 import type { Clock } from "../plugin-api/services.ts";
 import { LiveResponse } from "./response.ts";
 import { HookFailure, type HookResult } from "./hook-result.ts";
+import { PartialStep } from "./partial-step.ts";
 import { type Step } from "./step.ts";
 
 type Answer = Exclude<Verdict, undefined | void>;
@@ -24,6 +25,7 @@ export class Chain {
   readonly #error: readonly number[];
   readonly #complete: readonly number[];
   readonly #recheck: readonly Step[];
+  readonly #partial: readonly PartialPlugin[] | undefined;
 
   /** @param steps by priority, lowest first */
   constructor(steps: readonly Step[], clock: Clock) {
@@ -37,6 +39,8 @@ export class Chain {
     this.#error = having("onError").toReversed();
     this.#complete = having("onComplete").toReversed();
     this.#recheck = steps.filter((step) => step.hooks.recheck !== undefined);
+    const partial = steps.flatMap((step, index) => (step instanceof PartialStep ? [{ index, step }] : []));
+    this.#partial = partial.length === 0 ? undefined : partial;
   }
 
   /** The same hooks, but for those of plugins that are left out. */
@@ -69,6 +73,7 @@ export class Chain {
   /** Runs the request phase. @returns the first answer, or undefined to forward. */
   request(exchange: LiveExchange): Answer | undefined | Promise<Answer | undefined> {
     exchange.hookMono = this.#clock.mono();
+    if (this.#partial !== undefined) exchange.partial = this.#partial;
     return this.#requestFrom(exchange, 0);
   }
 

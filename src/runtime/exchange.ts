@@ -19,6 +19,13 @@ const tracedMs = 1;
 
 const noFields: readonly string[] = [];
 
+/** A plugin that runs for a part of the callers. */
+export interface PartialPlugin {
+  /** Its place in the chain. */
+  readonly index: number;
+  readonly step: { readonly name: string; takes(exchange: LiveExchange): boolean };
+}
+
 /** What the proxy does for an exchange. */
 export interface ExchangeIo extends Pick<Exchange, "readBody" | "replaceBody" | "fetchUpstream"> {
   /** It has ended. */
@@ -56,6 +63,8 @@ export class LiveExchange implements Exchange, FieldWatcher {
   reached = 0;
   /** Which of a policy's alternatives it was given, by the name of the one that the others replace. */
   choices: Map<string, string> | undefined = undefined;
+  /** Those of the chain that run for a part of the callers; undefined = all run for everybody. */
+  partial: readonly PartialPlugin[] | undefined = undefined;
   /** When the running hook began, on the monotonic clock. */
   hookMono = 0;
   /** How often the service was asked again. */
@@ -92,6 +101,14 @@ export class LiveExchange implements Exchange, FieldWatcher {
   get notes(): Map<symbol, unknown> {
     this.#notes ??= new Map();
     return this.#notes;
+  }
+
+  get variant(): string {
+    if (this.partial === undefined) return "";
+    let text = "";
+    for (const { index, step } of this.partial)
+      if (index >= this.reached) text += `${text && " "}${step.name}${step.takes(this) ? "+" : "-"}`;
+    return text;
   }
 
   get clientGone(): boolean {

@@ -5,6 +5,8 @@ import type { FailMode, Hooks, PluginDefinition, RouteInfo } from "../plugin-api
 import { Chain } from "./chain.ts";
 import type { KnownPlugin } from "./known-plugin.ts";
 import type { PluginHost } from "./plugin-host.ts";
+import { callerFlag } from "../language/caller-flag.ts";
+import { FlaggedCallers } from "./flagged-callers.ts";
 import { PartialStep } from "./partial-step.ts";
 import type { HeldStates } from "./plugin-states.ts";
 import { decisions, parseOptions } from "./shared-options.ts";
@@ -51,7 +53,10 @@ export interface CompiledRoute {
 
 const setupLimitMs = 10_000;
 const closeLimitMs = 10_000;
-const commonOptions = z.looseObject({ failMode: z.enum(["open", "closed"]).optional() });
+const commonOptions = z.looseObject({
+  failMode: z.enum(["open", "closed"]).optional(),
+  flag: callerFlag.optional(),
+});
 
 /** What set-ups give back in the end. */
 export interface Made {
@@ -107,7 +112,7 @@ async function setUp(
   const { definition, faults, measures } = plugin;
   try {
     const written = spec.pluginConfig[definition.name];
-    const { failMode, ...own } = commonOptions.parse(written ?? {});
+    const { failMode, flag, ...own } = commonOptions.parse(written ?? {});
     const parts: StepParts = {
       definition,
       hooks: await hooksOf(plugin, { written, own, info, host, states }),
@@ -120,8 +125,12 @@ async function setUp(
       onLongHook: host.onLongHook,
       hookLimitMs: definition.hookLimitMs,
     };
-    const alternatives = host.alternatives.get(definition.name);
-    return alternatives === undefined ? new Step(parts) : new PartialStep(parts, alternatives);
+    // Validation has refused it before.
+    if (flag !== undefined && definition.security)
+      throw new Error("it decides who gets in, for every caller");
+    const flagged = flag && new FlaggedCallers(definition.name, flag);
+    const callers = [host.alternatives.get(definition.name), flagged].filter((part) => part !== undefined);
+    return callers.length === 0 ? new Step(parts) : new PartialStep(parts, callers);
   } catch (error) {
     const reason = error instanceof z.ZodError ? z.prettifyError(error) : textOf(error);
     throw new Error(`plugin "${definition.name}" on route ${spec.path || "(none)"}: ${reason}`, {

@@ -20,6 +20,7 @@ import { openRoutes } from "./open-routes.ts";
 import { checkPlugins } from "./plugin-rules.ts";
 import { shadowedRoute } from "./shadowed-route.ts";
 import { strippedPastGuard } from "./stripped-past-guard.ts";
+import { unmetFlag } from "./unmet-flag.ts";
 import { unusedLock, unusedOptions } from "./unheeded.ts";
 import { createView, type LintPlugins, type LoadedPlugins, loadRules, type ViewOptions } from "./view.ts";
 
@@ -28,6 +29,7 @@ const documentRules: readonly DocumentRule[] = [
   strippedPastGuard,
   shadowedRoute,
   failsOpen,
+  unmetFlag,
   unusedOptions,
   unusedLock,
   ...extensionRules,

@@ -42,6 +42,8 @@ export interface RouteView extends LintRoute {
   readonly options: ReadonlyMap<string, unknown>;
   /** As the policy has it; undefined = as the plugin does. */
   failModeOf(plugin: string): unknown;
+  /** For whom the policy has it run; undefined = for everybody. */
+  flagOf(plugin: string): unknown;
   readonly place: Place;
   /** Where it is written which plugins run here: of a shared route, it may be a layer's defaults. */
   readonly pluginsPlace: Place;
@@ -89,8 +91,14 @@ export function createView(sources: Sources, options: ViewOptions): PolicyView {
     const running = route.plugins ?? effective.plugins;
     const configured = new Map(running.map((name) => [name, optionsOf(name, route)]));
     const from = reach.of(route);
+    const commonOf = (name: string, field: string): unknown =>
+      route.pluginConfig?.[name]?.[field] ?? effective.pluginConfig[name]?.[field];
     const asked = remembering((what: Provision) =>
-      running.flatMap((name) => plugins[name]?.lint?.provides?.[what]?.(configured.get(name), from) ?? []),
+      running.flatMap((name) => {
+        const provided = plugins[name]?.lint?.provides?.[what]?.(configured.get(name), from);
+        const isForSome = provided === true && commonOf(name, "flag") !== undefined;
+        return isForSome ? `${name} runs for some callers alone, by its flag` : (provided ?? []);
+      }),
     );
     const writer = writersFor(sources, route, origin);
     return {
@@ -98,7 +106,8 @@ export function createView(sources: Sources, options: ViewOptions): PolicyView {
       route,
       plugins: running,
       options: configured,
-      failModeOf: (name) => (route.pluginConfig?.[name] ?? effective.pluginConfig[name])?.["failMode"],
+      failModeOf: (name) => commonOf(name, "failMode"),
+      flagOf: (name) => commonOf(name, "flag"),
       place: placeOfRoute(sources, origin),
       pluginsPlace: pluginsPlaceOf(sources, route, origin),
       writerOf: writer,
@@ -119,7 +128,7 @@ function optionsReader(
 ): (name: string, route: PolicyRoute) => unknown {
   const defaults = new Map<string, unknown>();
   const checked = (name: string, config: unknown): unknown => {
-    const { failMode: _, ...options } = isObject(config) ? config : {};
+    const { failMode: _, flag: _flag, ...options } = isObject(config) ? config : {};
     return plugins[name]?.options.safeParse(options).data;
   };
   return (name, route) => {

@@ -1,5 +1,6 @@
 // The policy document's JSON Schema, for editors.
 import { z } from "zod";
+import { callerFlag } from "../../language/caller-flag.ts";
 import { extensionName } from "../../extensions/manifest.ts";
 import {
   documentSchema,
@@ -29,7 +30,7 @@ export function policyJsonSchema(plugins: PolicyPlugins): Record<string, unknown
 function optionsSchema(plugin: PolicyPlugin): JsonSchema {
   const written = { io: "input", unrepresentable: "any" } as const;
   const { $schema: _, properties, ...options } = z.toJSONSchema(plugin.options, written);
-  return { ...options, properties: { ...properties, failMode: failModeSchema(plugin) } };
+  return { ...options, properties: { ...properties, ...commonSchema(plugin) } };
 }
 
 function failModeSchema(plugin: Pick<PolicyPlugin, "security">): JsonSchema {
@@ -37,11 +38,19 @@ function failModeSchema(plugin: Pick<PolicyPlugin, "security">): JsonSchema {
   return schema;
 }
 
+/** What every plugin's configuration has beside the plugin's own options. */
+function commonSchema(plugin: Pick<PolicyPlugin, "security">): JsonSchema["properties"] {
+  const failMode = { failMode: failModeSchema(plugin) };
+  if (plugin.security) return failMode;
+  const { $schema: _, ...flag } = z.toJSONSchema(callerFlag, { io: "input" });
+  return { ...failMode, flag };
+}
+
 /** The names of a document's own extensions count beside those of the built-in plugins. */
 function openToExtensions(schema: JsonSchema): void {
   const name = z.toJSONSchema(extensionName);
   if (schema.type === "object") {
-    const ofExtension = { type: "object", properties: { failMode: failModeSchema({ security: false }) } };
+    const ofExtension = { type: "object", properties: commonSchema({ security: false }) };
     Object.assign(schema, { patternProperties: { [name.pattern as string]: ofExtension } });
     return;
   }

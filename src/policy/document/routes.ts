@@ -7,7 +7,7 @@ import { MergedOptions } from "./merged-options.ts";
 import { flatten, placed } from "./parse.ts";
 import { isObject } from "./plain-object.ts";
 import { type Path, type Problem, maxProblems } from "./problems.ts";
-import { type PolicyPlugins, type PolicyRoute, failModeOf } from "./schema.ts";
+import { type PolicyPlugins, type PolicyRoute, failModeOf, flagOf } from "./schema.ts";
 import type { TracingField } from "./tracing-field.ts";
 import { type Sources, writerOf } from "./written.ts";
 
@@ -16,7 +16,7 @@ export interface EffectiveRoute {
   readonly path: string;
   readonly methods: readonly string[] | undefined;
   readonly plugins: readonly string[];
-  /** Merged and checked, as written: the plugin's schema still fills in its defaults. May hold `failMode`. */
+  /** Merged and checked, as written: the plugin's schema still fills in its defaults. May hold `failMode` and `flag`. */
   readonly pluginConfig: Readonly<Record<string, unknown>>;
   readonly stripPrefix: string | undefined;
   /** Plugins that the shared policy locks, where the layer wrote the `stripPrefix`. */
@@ -159,11 +159,13 @@ class OptionsChecker {
     if (isObject(config) && this.#flawless.has(config)) return;
     const plugin = this.#plugins[name];
     if (plugin === undefined || !isObject(config) || this.problems.length > maxProblems) return;
-    const { failMode, ...options } = config;
+    const { failMode, flag, ...options } = config;
     const mode = failModeOf(plugin).optional().safeParse(failMode);
+    const callers = flagOf(plugin).optional().safeParse(flag);
     const parsed = plugin.options.safeParse(options);
     const flaws = [
       ...(mode.success ? [] : flatten(mode.error.issues, ["failMode"])),
+      ...(callers.success ? [] : flatten(callers.error.issues, ["flag"])),
       ...(parsed.success ? [] : flatten(parsed.error.issues)),
     ];
     if (flaws.length > 0) this.#spoil(name, origin);

@@ -2,6 +2,7 @@
 // `pluginConfig.<plugin>` is that plugin's business and is checked once it is merged (routes.ts).
 import { z } from "zod";
 import type { UpstreamAddress } from "../../config/formats.ts";
+import { callerFlag } from "../../language/caller-flag.ts";
 import { knownMethods, methodName } from "../../language/methods.ts";
 import { leadingFlaw, leadingSegments, pathPattern } from "../../language/path-pattern.ts";
 import { type Extensions, extensionsField } from "./extensions-field.ts";
@@ -143,6 +144,15 @@ export interface SchemaOptions {
   readonly isUpstreamAllowed?: ((target: UpstreamAddress) => boolean) | undefined;
   /** The service whose routes' upstreams are held against the allow-list. Default: every route's are. */
   readonly service?: string | undefined;
+}
+
+const everyCaller = z.undefined({
+  error: "a plugin that decides who gets in runs for every caller: try another with policy apply --traffic",
+});
+
+/** The field `flag` likewise: for whom a configuration counts. */
+export function flagOf({ security }: Pick<PolicyPlugin, "security">): z.ZodType {
+  return security ? everyCaller : callerFlag;
 }
 
 /** What a plugin's configuration is replaced with in the JSON Schema. */

@@ -131,6 +131,31 @@ describe("plugins' options", () => {
     );
   });
 
+  test("gives a plugin to some callers, but not one that decides who gets in", async () => {
+    await effective({
+      pluginConfig: { cache: { flag: { percent: 10, when: { plan: ["pro", "team"] } } } },
+      routes: [{ path: "/", pluginConfig: { transform: { flag: { when: { roles: "beta" } } } } }],
+    });
+    const everyCaller =
+      "a plugin that decides who gets in runs for every caller: try another with policy apply --traffic";
+    assert.deepEqual(
+      await said({
+        pluginConfig: { auth: { flag: { percent: 90 } }, transform: { flag: {} } },
+        routes: [
+          { path: "/", pluginConfig: { auth: { flag: { when: { plan: "pro" } } } } },
+          { path: "/a", pluginConfig: { cache: { flag: { percent: 101, when: { plans: "pro" } } } } },
+        ],
+      }),
+      [
+        "policy pluginConfig.transform.flag: says nothing: name percent or when",
+        `policy routes[0].pluginConfig.auth.flag: ${everyCaller}`,
+        "policy routes[1].pluginConfig.cache.flag.percent: must be at most 100",
+        'policy routes[1].pluginConfig.cache.flag.when.plans: unknown field "plans"',
+        "policy routes[1].pluginConfig.cache.flag.when: says nothing: name plan, roles or scopes",
+      ],
+    );
+  });
+
   test("of other services' routes count too: all sidecars take a document, or none", async () => {
     const routes = [{ path: "/", services: ["other"], pluginConfig: { cache: { ttlSeconds: "x" } } }];
     assert.deepEqual(await said({ routes }), [
@@ -228,6 +253,17 @@ describe("the JSON Schema", () => {
       "jwt",
       "failMode",
     ]);
+    assert.ok(
+      !z
+        .fromJSONSchema(schema)
+        .safeParse({ apiVersion: "outrigger/v1", pluginConfig: { auth: { flag: { percent: 1 } } } }).success,
+    );
+    assert.ok(
+      z.fromJSONSchema(schema).safeParse({
+        apiVersion: "outrigger/v1",
+        pluginConfig: { cache: { flag: { percent: 1, when: { plan: "pro" } } } },
+      }).success,
+    );
   });
 
   test("takes extensions, and their names wherever a plugin's may stand", () => {

@@ -156,6 +156,23 @@ test("stripped-past-guard finds the way around a guard, of one upstream and serv
   );
 });
 
+test("a flag for callers of whom nobody learns anything is found, and one for some is no limit for all", async () => {
+  const when = { flag: { when: { plan: "pro" } } };
+  const routes = [{ path: "/known", plugins: ["auth", "transform"] }, { path: "/open" }];
+  const policy = { plugins: ["transform"], pluginConfig: { transform: when }, routes };
+  assert.deepEqual(await placesOf("unmet-flag", policy), ["pluginConfig.transform.flag.when"]);
+  const limitFor = (flag: object) =>
+    placesOf("unlimited-route", {
+      plugins: ["auth", "rate-limit"],
+      routes: [
+        { path: "/a", pluginConfig: limited },
+        { path: "/b", pluginConfig: { "rate-limit": { ...limited["rate-limit"], ...flag } } },
+      ],
+    });
+  assert.deepEqual(await limitFor({}), []);
+  assert.equal((await limitFor(when)).length, 1);
+});
+
 describe("shadowed-route", () => {
   const places = (...routes: readonly object[]) => placesOf("shadowed-route", { routes });
 
