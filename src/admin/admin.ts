@@ -5,8 +5,8 @@ import type { ListenAddress } from "../config/formats.ts";
 import type { Logger } from "../plugin-api/telemetry.ts";
 import { closeServer, listenOn } from "./bound.ts";
 import { createGuard } from "./access.ts";
-import { compressed } from "./compressed.ts";
-import { boundClients, isAlone, sparingly } from "./pressure.ts";
+import { type MetricsPage, metricsAnswerer } from "./metrics-page.ts";
+import { boundClients, isAlone } from "./pressure.ts";
 import { requestAnswer, requestIdIn } from "./requests.ts";
 import { tapAnswer, type TapSource } from "./tap.ts";
 import { originForm } from "./target.ts";
@@ -42,7 +42,7 @@ export interface AdminOptions {
   readonly logger: Logger;
   /** Ready when all are ok. */
   readonly checks: () => readonly Check[];
-  readonly metrics: { readonly contentType: string; render(): Promise<string> };
+  readonly metrics: MetricsPage;
   /** What `GET /policy` shows. */
   readonly policyStatus: () => object;
   /** What `GET /plugins` shows. */
@@ -169,21 +169,10 @@ function endings({ drain, quit, logger }: AdminOptions): [string, Endpoint][] {
 
 function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
   const { checks, metrics, policyStatus } = options;
-  const render = sparingly(() => metrics.render());
   return new Map([
     ["/livez", endpoint(false, { GET: () => textAnswer(200, "ok") })],
     ["/readyz", endpoint(false, { GET: (_, query) => readiness(checks(), query.has("verbose")) })],
-    [
-      "/metrics",
-      endpoint(false, {
-        GET: async (request) =>
-          compressed(request, {
-            status: 200,
-            contentType: metrics.contentType,
-            body: await render(),
-          }),
-      }),
-    ],
+    ["/metrics", endpoint(false, { GET: metricsAnswerer(metrics) })],
     ["/policy", endpoint(true, { GET: () => jsonAnswer(200, policyStatus()) })],
     ["/plugins", endpoint(true, { GET: async () => jsonAnswer(200, await options.plugins()) })],
     [

@@ -211,7 +211,7 @@ function adminOf<Compiled>(
     token: () => secretFiles.adminToken,
     logger,
     plugins: async () => shownReports(await data.plugins()),
-    metrics: { contentType: metrics.contentType, render: () => data.renderMetrics() },
+    metrics: { render: (open) => data.renderMetrics(open) },
     tap: tapSourceOf(data, metrics, audit),
     logLevel: {
       get: () => level.get(),

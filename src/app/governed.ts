@@ -41,8 +41,8 @@ export interface DataPlane<Compiled> {
   check(): Check;
   /** What plugins say is wrong, by name. */
   troubles(): Iterable<[name: string, trouble: string]>;
-  /** All metrics in the Prometheus text format. */
-  renderMetrics(): Promise<string>;
+  /** All metrics in the Prometheus text format. @param open in OpenMetrics instead */
+  renderMetrics(open?: boolean): Promise<string>;
   /** How the plugins of the policy in force fare. */
   plugins(): Promise<readonly PluginReport[]>;
   /** What is known of requests with this id that are over: `ShownRequest` each. */

@@ -122,9 +122,9 @@ function dataPlaneOf({ config, telemetry }: ProcessContext, pool: WorkerPool): D
       return { name: "workers", ok: up && serving > 0 && behind === 0, detail };
     },
     troubles: () => pool.state().troubles,
-    async renderMetrics() {
+    async renderMetrics(open) {
       const workers = await pool.metrics();
-      return mergeMetrics(config.service, [await metrics.snapshot(), ...workers]);
+      return mergeMetrics(config.service, [await metrics.snapshot(), ...workers], { open: open === true });
     },
     plugins: async () =>
       mergeReports((await pool.asked.plugins()).map((report) => pluginReport.parse(report))),

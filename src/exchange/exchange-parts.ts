@@ -236,7 +236,12 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     route.chain.complete(live, outcome);
     live.completed(outcome);
     policy.audit?.ended(live, outcome, this.#auditedStatus);
-    route.count(this.inbound.head.method, outcome);
+    const { trace } = this.live;
+    route.count(
+      this.inbound.head.method,
+      outcome,
+      trace?.keeps(outcome) === true ? trace.traceId : undefined,
+    );
     this.tellMessages();
   }
 

@@ -28,8 +28,11 @@ export interface Gauge {
   set(value: number): void;
 }
 export interface Histogram {
-  /** @param seconds observed value, in the metric's unit */
-  observe(seconds: number): void;
+  /**
+   * @param seconds observed value, in the metric's unit
+   * @param traceId of a sampled trace that shows it: the metrics page names the last one of each bucket
+   */
+  observe(seconds: number, traceId?: string): void;
 }
 
 export type Aggregation = "sum" | "max" | "min";

@@ -121,7 +121,8 @@ export class ServedRoute {
     this.#counters.messages(this.info.pattern, direction).inc(messages);
   }
 
-  count(method: string, outcome: Outcome): void {
+  /** @param traceId of a trace that is kept */
+  count(method: string, outcome: Outcome, traceId: string | undefined): void {
     this.#requests ??= new Map();
     let byStatus = this.#requests.get(method);
     if (byStatus === undefined) this.#requests.set(method, (byStatus = new Map()));
@@ -134,10 +135,10 @@ export class ServedRoute {
     const { grpcStatus } = outcome;
     if (grpcStatus !== undefined) this.#counters.grpc(this.info.pattern, String(grpcStatus)).inc();
     this.#seconds ??= this.#counters.seconds(this.info.pattern);
-    this.#seconds.observe(outcome.durationMs / 1000);
+    this.#seconds.observe(outcome.durationMs / 1000, traceId);
     if (outcome.upstreamMs === undefined) return;
     this.#upstreamSeconds ??= this.#counters.upstreamSeconds(this.info.pattern);
-    this.#upstreamSeconds.observe(outcome.upstreamMs / 1000);
+    this.#upstreamSeconds.observe(outcome.upstreamMs / 1000, traceId);
   }
 }
 

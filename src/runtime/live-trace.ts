@@ -18,6 +18,8 @@ export interface TracedCall {
 export interface LiveTrace extends TraceIds {
   /** Whether it is told of the calls that its hooks wait for. */
   readonly takesCalls: boolean;
+  /** Whether somebody can look it up once it ended so. */
+  keeps(outcome: Outcome): boolean;
   /** Something that a hook asked for has answered, or has not in time. */
   called(call: TracedCall): void;
   /** A hook took long, or waited for something. Milliseconds on the monotonic clock. */

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { RuntimeStatus } from "./extension-definition.ts";
 import type { Phase } from "./hook-measures.ts";
 import type { KnownPlugin } from "./known-plugin.ts";
-import { added, countOf, distributionOf, quantile, total } from "./distribution.ts";
+import { added, distributionOf, quantile, total } from "./distribution.ts";
 
 const phases: readonly Phase[] = ["onRequest", "onResponse", "onError", "recheck", "onComplete"];
 const states = ["ok", "disabled", "quarantined"] as const;
@@ -80,7 +80,7 @@ function hooksOf({ measures }: KnownPlugin): PluginReport["hooks"] {
   const found: PluginReport["hooks"] = {};
   for (const phase of phases) {
     const taken = distributionOf(seconds[phase]);
-    if (total(taken) > 0) found[phase] = { errors: countOf(errors[phase]), seconds: taken };
+    if (total(taken) > 0) found[phase] = { errors: errors[phase].value, seconds: taken };
   }
   return found;
 }

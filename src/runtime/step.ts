@@ -17,8 +17,8 @@ import type { LiveExchange } from "./exchange.ts";
 import { onComplete, onError, onRequest, onResponse } from "./hook-calls.ts";
 import { HookFailure, type HookResult, leftOut, pluginFailed, PluginUnavailable } from "./hook-result.ts";
 import type { PluginFaults } from "./plugin-faults.ts";
-import type { HookMeasures, Phase } from "./hook-measures.ts";
-import type { Clock, Counter, Histogram, Logger } from "../plugin-api/services.ts";
+import type { HookErrors, HookErrorType, HookMeasures, Phase } from "./hook-measures.ts";
+import type { Clock, Histogram, Logger } from "../plugin-api/services.ts";
 import { isThenable, takeVerdict } from "./verdict.ts";
 
 const defaultTimeLimitMs = 2_000;
@@ -60,7 +60,7 @@ export class Step {
   readonly #onLongHook: LongHook;
   readonly #hookLimitMs: number;
   readonly #seconds: Record<Phase, Histogram>;
-  readonly #errors: Record<Phase, Counter>;
+  readonly #errors: Record<Phase, HookErrors>;
 
   constructor(parts: StepParts) {
     this.name = parts.definition.name;
@@ -146,11 +146,11 @@ export class Step {
       );
       // The contract knows no promise here, the type system lets an async function pass.
       if (result !== undefined && isThenable(result)) {
-        result.then(undefined, (error: unknown) => this.#count("onComplete", startedMono, error));
+        result.then(undefined, (error: unknown) => this.#count("onComplete", startedMono, error, "threw"));
       }
       this.#observe("onComplete", exchange, true);
     } catch (error) {
-      this.#count("onComplete", startedMono, error);
+      this.#count("onComplete", startedMono, error, "threw");
     }
   }
 
@@ -207,7 +207,7 @@ export class Step {
         // Cancels the hook's own waits; what it still returns is not looked at.
         exchange.cancelHook(error);
         exchange.hookMono = startedMono;
-        this.#resolve(resolve, () => this.#failed(phase, exchange, error, true));
+        this.#resolve(resolve, () => this.#failed(phase, exchange, error, "timeout"));
         exchange.hookSettled();
       };
       let timer = setTimeout(ring, limitMs);
@@ -246,7 +246,7 @@ export class Step {
     plainly: boolean,
   ): HookResult<T> {
     const taken = value === undefined || phase === "onResponse" ? value : takeVerdict(value);
-    if (taken instanceof Error) return this.#failed(phase, exchange, taken);
+    if (taken instanceof Error) return this.#failed(phase, exchange, taken, "bad_verdict");
     this.breaker?.succeeded();
     this.#observe(phase, exchange, plainly);
     return taken as T;
@@ -260,7 +260,7 @@ export class Step {
     if (plainly && seconds > longHookSeconds) this.#onLongHook(`${this.name}.${phase}`, seconds * 1000);
   }
 
-  #failed(phase: Phase, exchange: LiveExchange, error: unknown, hung = false): HookFailure {
+  #failed(phase: Phase, exchange: LiveExchange, error: unknown, type: HookErrorType = "threw"): HookFailure {
     // A coded error is an answer that the plugin chose to throw, not a fault of the plugin.
     const coded = gatewayErrorOf(error);
     if (coded !== undefined) {
@@ -271,17 +271,17 @@ export class Step {
     if (exchange.clientGone) {
       this.breaker?.withdrawn();
     } else {
-      this.#count(phase, exchange.hookMono, error);
+      this.#count(phase, exchange.hookMono, error, type);
       const nowMono = this.#clock.mono();
       exchange.hookRan(this.name, phase, nowMono, "failed", false);
-      if (hung) this.breaker?.failed(nowMono);
+      if (type === "timeout") this.breaker?.failed(nowMono);
       else this.breaker?.succeeded();
     }
     return pluginFailed(error);
   }
 
-  #count(phase: Phase, startedMono: number, error: unknown): void {
-    this.#errors[phase].inc();
+  #count(phase: Phase, startedMono: number, error: unknown, type: HookErrorType): void {
+    this.#errors[phase].count(error instanceof PluginUnavailable ? "unavailable" : type);
     this.#seconds[phase].observe((this.#clock.mono() - startedMono) / 1000);
     if (error instanceof PluginUnavailable) return;
     this.#logger.error({ plugin: this.name, phase, err: error }, "plugin hook failed");

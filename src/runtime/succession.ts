@@ -1,7 +1,7 @@
 // A plugin that stands in another one's place for a part of the callers, held against that one: where it does worse, its
 // callers get the other one again.
 import type { Clock, Logger } from "../plugin-api/services.ts";
-import { added, countOf, type Distribution, distributionOf, quantile, total } from "./distribution.ts";
+import { added, type Distribution, distributionOf, quantile, total } from "./distribution.ts";
 import type { HookMeasures, Phase } from "./hook-measures.ts";
 import type { KnownPlugin } from "./known-plugin.ts";
 
@@ -79,7 +79,7 @@ export class Succession {
 
 function figuresOf({ seconds, errors }: HookMeasures): Figures {
   return {
-    errors: phases.reduce((sum, phase) => sum + countOf(errors[phase]), 0),
+    errors: phases.reduce((sum, phase) => sum + errors[phase].value, 0),
     seconds: phases.map((phase) => distributionOf(seconds[phase])).reduce(added),
   };
 }

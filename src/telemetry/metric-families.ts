@@ -19,12 +19,29 @@ export const familySnapshot = z.strictObject({
   labels: z.array(z.string()),
   buckets: z.array(z.number()),
   aggregation: z.enum(["sum", "max", "min"]),
-  series: z.array(z.strictObject({ values: z.array(z.string()), cells: z.instanceof(Float64Array) })),
+  series: z.array(
+    z.strictObject({
+      values: z.array(z.string()),
+      cells: z.instanceof(Float64Array),
+      exemplars: z
+        .array(z.strictObject({ traceId: z.string(), value: z.number(), atMs: z.number() }).optional())
+        .optional(),
+    }),
+  ),
 });
 
 export type FamilySnapshot = z.output<typeof familySnapshot>;
 
-type Wanted = Omit<MetricFamilyOptions, "service" | "maxSeries">;
+type Wanted = Omit<MetricFamilyOptions, "service" | "maxSeries" | "onFolded">;
+
+const foldedFamily = {
+  name: "outrigger_metric_series_folded_total",
+  help: "Times that a metric had no room for a further series, whose labels became `other`",
+  type: "counter",
+  labels: ["metric"],
+  buckets: [],
+  aggregation: "sum",
+} as const satisfies Wanted;
 
 /** What families of one name have in common. */
 const shape = ["type", "labels", "buckets"] as const;
@@ -50,13 +67,18 @@ function check({ name, labels, buckets }: Wanted): void {
 export class MetricFamilies {
   readonly #service: string;
   readonly #maxSeries: number;
+  readonly #onFolded: (name: string) => void;
+  readonly #folded = new Set<string>();
   readonly #families = new Map<string, MetricFamily<Child>>();
   /** Children whose numbers come from other processes; the first that arrives is no sum yet. */
   readonly #added = new Set<Child>();
 
-  constructor(service: string, maxSeries: number) {
+  /** @param onFolded a metric has no room for further series; called once for each */
+  constructor(service: string, maxSeries: number, onFolded: (name: string) => void = () => {}) {
     this.#service = service;
     this.#maxSeries = maxSeries;
+    this.#onFolded = onFolded;
+    this.define(foldedFamily, makerOf(foldedFamily));
   }
 
   /**
@@ -73,13 +95,32 @@ export class MetricFamilies {
       return known as MetricFamily<T>;
     }
     check(wanted);
-    const made = new MetricFamily({ ...wanted, service: this.#service, maxSeries: this.#maxSeries }, make);
+    const made = new MetricFamily(
+      {
+        ...wanted,
+        service: this.#service,
+        maxSeries: this.#maxSeries,
+        onFolded: (name) => this.#fold(name),
+      },
+      make,
+    );
     this.#families.set(wanted.name, made);
     return made;
   }
 
-  render(text: string[]): void {
-    for (const family of this.#families.values()) family.render(text);
+  #fold(name: string): void {
+    if (name === foldedFamily.name) return;
+    this.define(foldedFamily, (labels) => new CounterChild(foldedFamily.name, labels))
+      .child([name])
+      .inc();
+    if (this.#folded.has(name)) return;
+    this.#folded.add(name);
+    this.#onFolded(name);
+  }
+
+  /** @param open whether it is OpenMetrics */
+  render(text: string[], open = false): void {
+    for (const family of this.#families.values()) family.render(text, open);
   }
 
   snapshot(): FamilySnapshot[] {
@@ -88,6 +129,7 @@ export class MetricFamilies {
       const series = [...family.series()].map(({ values, child }) => ({
         values: [...values],
         cells: child.cells,
+        ...(child.exemplars !== undefined && { exemplars: child.exemplars }),
       }));
       return { name, help, type, labels: [...labels], buckets: [...buckets], aggregation, series };
     });
@@ -107,10 +149,11 @@ export class MetricFamilies {
       }
       const family = this.define(wanted, makerOf(wanted));
       const aggregation = wanted.type === "gauge" ? wanted.aggregation : "sum";
-      for (const { values, cells } of series) {
+      for (const { values, cells, exemplars } of series) {
         const child = family.child(values);
         if (this.#added.has(child)) combine(child.cells, cells, aggregation);
         else child.cells.set(cells);
+        if (exemplars !== undefined) child.exemplars = latest(child.exemplars, exemplars);
         this.#added.add(child);
       }
     }
@@ -131,6 +174,12 @@ function combine(into: Float64Array, from: Float64Array, aggregation: Aggregatio
     const before = into[i] as number;
     into[i] = aggregation === "sum" ? before + value : Math[aggregation](before, value);
   }
+}
+
+type Exemplars = NonNullable<Child["exemplars"]>;
+
+function latest(one: Exemplars | undefined, two: Exemplars): Exemplars {
+  return two.map((each, i) => ((one?.[i]?.atMs ?? 0) > (each?.atMs ?? 0) ? one?.[i] : each));
 }
 
 function makerOf({ name, type, buckets }: Wanted): (labels: string) => Child {

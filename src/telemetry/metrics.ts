@@ -13,6 +13,8 @@ export interface MetricsOptions {
   readonly worker?: string | undefined;
   /** Most series of one family; the rest is counted together. */
   readonly maxSeries?: number;
+  /** A metric has so many series; called once for each. */
+  readonly onFolded?: ((metric: string) => void) | undefined;
 }
 
 const leftOutFamily = {
@@ -34,13 +36,17 @@ export const metricsSnapshot = z.strictObject({
 export type MetricsSnapshot = z.output<typeof metricsSnapshot>;
 
 export interface MetricsRegistry extends Metrics {
-  /** Content type of what `render` gives. */
-  readonly contentType: string;
-  /** All metrics in the Prometheus text format 0.0.4. */
-  render(): Promise<string>;
+  /** All metrics in the Prometheus text format 0.0.4. @param open in OpenMetrics 1.0 instead, with exemplars */
+  render(open?: boolean): Promise<string>;
   /** Runs before every `render`: sets gauges that are only worth computing when somebody looks. */
   onRender(update: () => void): void;
   snapshot(): Promise<MetricsSnapshot>;
+}
+
+export interface MergedMetrics {
+  readonly families: MetricFamilies;
+  /** prom-client's text. */
+  readonly process: string;
 }
 
 /** Seconds; from a hit in the cache to a slow upstream. */
@@ -55,16 +61,16 @@ export function createMetrics({
   service,
   worker,
   maxSeries = defaultMaxSeries,
+  onFolded,
 }: MetricsOptions): MetricsRegistry {
   const processRegistry = new Registry();
   processRegistry.setDefaultLabels({ service, ...(worker === undefined ? {} : { worker }) });
   // The event loop's delay is sampled by a timer; at the default 10 ms it is a tenth of an idle sidecar's work.
   collectDefaultMetrics({ register: processRegistry, eventLoopMonitoringPrecision: 50 });
-  const families = new MetricFamilies(service, maxSeries);
+  const families = new MetricFamilies(service, maxSeries, onFolded);
   const updates: (() => void)[] = [];
   const update = (): void => updates.forEach((one) => one());
   return {
-    contentType: processRegistry.contentType,
     counter(name, help, labels = []) {
       const wanted = { name, help, type: "counter", labels, buckets: [], aggregation: "sum" } as const;
       const family = families.define(wanted, (text) => new CounterChild(name, text));
@@ -82,9 +88,9 @@ export function createMetrics({
       return (...values) => family.child(values);
     },
     onRender: (update) => void updates.push(update),
-    async render() {
+    async render(open = false) {
       update();
-      return textOf(families, await processRegistry.metrics());
+      return textOf(families, await processRegistry.metrics(), open);
     },
     async snapshot() {
       update();
@@ -94,14 +100,14 @@ export function createMetrics({
 }
 
 /**
- * One text for several processes: counters and histograms are sums, gauges what their family says, and every process
+ * Those of several processes as one: counters and histograms are sums, gauges what their family says, and every process
  * keeps its own process metrics.
  */
-export function mergeMetrics(
+export function mergeSnapshots(
   service: string,
   snapshots: readonly MetricsSnapshot[],
   maxSeries = defaultMaxSeries,
-): string {
+): MergedMetrics {
   const families = new MetricFamilies(service, maxSeries);
   const blocks = new Map<string, string[]>();
   const leftOut = families
@@ -120,11 +126,43 @@ export function mergeMetrics(
     }
   }
   leftOut.set(left);
-  return textOf(families, `${[...blocks.values()].map((lines) => lines.join("\n")).join("\n\n")}\n`);
+  const process = `${[...blocks.values()].map((lines) => lines.join("\n")).join("\n\n")}\n`;
+  return { families, process };
 }
 
-function textOf(families: MetricFamilies, processText: string): string {
+/** They as one text. */
+export function mergeMetrics(
+  service: string,
+  snapshots: readonly MetricsSnapshot[],
+  {
+    maxSeries = defaultMaxSeries,
+    open = false,
+  }: { readonly maxSeries?: number; readonly open?: boolean } = {},
+): string {
+  const { families, process } = mergeSnapshots(service, snapshots, maxSeries);
+  return textOf(families, process, open);
+}
+
+function textOf(families: MetricFamilies, processText: string, open: boolean): string {
   const text: string[] = [];
-  families.render(text);
-  return `${text.join("\n")}${text.length > 0 ? "\n" : ""}${processText}`;
+  families.render(text, open);
+  if (open) text.push(...openLines(processText), "# EOF");
+  const own = `${text.join("\n")}${text.length > 0 ? "\n" : ""}`;
+  return open ? own : own + processText;
+}
+
+/** prom-client's text as OpenMetrics has it: no empty line, and families of counters without `_total`. */
+function openLines(text: string): string[] {
+  const lines = text.split("\n").filter((line) => line !== "");
+  const counters = new Set(
+    lines
+      .flatMap((line) => /^# TYPE (\w+)_total counter$/.exec(line)?.slice(1) ?? [])
+      .map((name) => `${name}_total`),
+  );
+  return lines.map((line) => {
+    const name = /^# (?:HELP|TYPE) (\w+)/.exec(line)?.[1];
+    return name !== undefined && counters.has(name)
+      ? line.replace(name, name.slice(0, -"_total".length))
+      : line;
+  });
 }

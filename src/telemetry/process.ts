@@ -3,7 +3,7 @@ import type { Writable } from "node:stream";
 import type { LogFormat } from "../plugin-api/telemetry.ts";
 import { FileStream, isFile } from "./file-stream.ts";
 import { createLogging, type Logging } from "./logger.ts";
-import { createMetrics, type MetricsRegistry } from "./metrics.ts";
+import { createMetrics, defaultMaxSeries, type MetricsOptions, type MetricsRegistry } from "./metrics.ts";
 import { createOutput, type Output } from "./output.ts";
 
 export interface Telemetry extends Logging {
@@ -23,7 +23,7 @@ export function createTelemetry(options: {
   /** stdout unless a test says otherwise. */
   readonly stream?: Writable | undefined;
 }): Telemetry {
-  const metrics = createMetrics({ service: options.service, worker: options.worker });
+  const metrics = createMetrics(tellingOf(options, () => logging.logger));
   const dropped = metrics.counter(
     "outrigger_log_lines_dropped_total",
     "Log lines that a slow or closed stdout did not take",
@@ -58,6 +58,19 @@ export function createTelemetry(options: {
         "uncaught exception or rejection",
       );
     },
+  };
+}
+
+/** What the metrics go by; their log is made after them. */
+function tellingOf(
+  { service, worker }: Pick<MetricsOptions, "service" | "worker">,
+  logger: () => Logging["logger"],
+): MetricsOptions {
+  const text = "a metric has too many series: further ones count together, with every label `other`";
+  return {
+    service,
+    worker,
+    onFolded: (metric) => logger().warn({ metric, series: defaultMaxSeries }, text),
   };
 }
 

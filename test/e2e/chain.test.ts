@@ -48,7 +48,9 @@ describe("a plugin that fails", () => {
             assert.doesNotMatch(JSON.stringify(problem), /a bug/);
           }
           const metrics = await sidecar.metrics();
-          assert.match(metrics, new RegExp(`outrigger_plugin_errors_total\\{[^}]*phase="${hook}"[^}]*\\} 1`));
+          const type = how === "hangs" ? "timeout" : "threw";
+          const counted = `outrigger_plugin_errors_total\\{[^}]*phase="${hook}",type="${type}"\\} 1`;
+          assert.match(metrics, new RegExp(counted));
           assert.match(metrics, /outrigger_plugin_errors_total\{[^}]*plugin="faulty"/);
           await sidecar.stop();
         });

@@ -322,7 +322,7 @@ describe("the process of a plugin", () => {
     );
     assert.match(
       await sidecar.metrics(),
-      /^outrigger_plugin_errors_total\{.*plugin="geo",phase="onRequest".*\} 2$/m,
+      /^outrigger_plugin_errors_total\{.*plugin="geo",phase="onRequest",type="\w+"\} 2$/m,
     );
     const told = await (await fetch(`${sidecar.adminUrl}/plugins`)).text();
     assert.match(told, /"state": "quarantined"/);

@@ -12,6 +12,8 @@ const trace = "12345678901234567890123456789012";
 const span = "1234567890123456";
 const parent = `00-${trace}-${span}-01`;
 
+const open = { headers: { accept: "application/openmetrics-text" } };
+
 describe("what the service is told", () => {
   let sidecar: TestSidecar;
   before(async () => {
@@ -136,6 +138,11 @@ describe("what the collector gets", () => {
     for (const [i, each] of chain.slice(1).entries()) assert.equal(each.parentId, chain[i]?.spanId);
     assert.equal(new Set(chain.map(({ traceId }) => traceId)).size, 1);
     for (const each of chain) assert.ok(each.endNanos >= each.startNanos && each.startNanos > 0n);
+    const page = await (await fetch(`${first.adminUrl}/metrics`, open)).text();
+    assert.match(
+      page,
+      new RegExp(`^outrigger_request_duration_seconds_bucket.*trace_id="${chain[0].traceId}"`, "m"),
+    );
     const { attributes, name } = chain[0];
     assert.equal(name, "GET /*");
     assert.equal(attributes["http.request.method"], "GET");

@@ -6,6 +6,8 @@ const root = join(import.meta.dirname, "../..");
 
 const declaration =
   /\b(counter|gauge|histogram)\(\s*("outrigger_\w+"|\w+),\s*(?:"[^"]*"|`[^`]*`),?\s*(\[[^\]]*\])?/g;
+/** A family as data. */
+const literal = /\bname: "(outrigger_\w+)",\s*help: "[^"]*",\s*type: "\w+",\s*labels: (\[[^\]]*\])/g;
 const constant = /\b(?:export )?const (\w+) = "(outrigger_\w+)"/g;
 
 const words = (text: string): string[] => [...text.matchAll(/"(\w+)"/g)].map(([, word = ""]) => word);
@@ -25,5 +27,6 @@ export function declaredMetrics(): Map<string, readonly string[]> {
     const metric = name.startsWith('"') ? name.slice(1, -1) : constants.get(name);
     if (metric !== undefined) found.set(metric, words(labels));
   }
+  for (const [, name = "", labels = ""] of codeText.matchAll(literal)) found.set(name, words(labels));
   return found;
 }

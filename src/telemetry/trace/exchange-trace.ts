@@ -133,7 +133,7 @@ export class ExchangeTrace implements LiveTrace {
 
   ended(exchange: Exchange, outcome: Outcome): void {
     const { sink } = this.#parts;
-    if (sink === undefined || !this.#isKept(outcome)) return;
+    if (sink === undefined || !this.keeps(outcome)) return;
     const { parent } = this.#parts;
     const { startedAt: epochMs, startedMono } = exchange;
     sink.add({
@@ -196,9 +196,11 @@ export class ExchangeTrace implements LiveTrace {
     }
   }
 
-  #isKept(outcome: Outcome): boolean {
-    const { keepErrors = true, keepSlowerThanMs } = this.#parts.rules;
+  keeps(outcome: Outcome): boolean {
     if (this.sampled) return true;
+    const { sink, rules } = this.#parts;
+    if (sink === undefined) return false;
+    const { keepErrors = true, keepSlowerThanMs } = rules;
     if (keepErrors && errorOf(outcome) !== undefined) return true;
     return keepSlowerThanMs !== undefined && outcome.durationMs > keepSlowerThanMs;
   }

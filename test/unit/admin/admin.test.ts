@@ -28,7 +28,7 @@ async function start(t: TestContext, overrides: Partial<AdminOptions> = {}) {
     token: () => undefined,
     logger: { debug: log, info: log, warn: log, error: log },
     checks: () => [{ name: "policy", ok: true, detail: "revision 7" }],
-    metrics: { contentType: "text/plain; version=0.0.4", render: () => Promise.resolve("up 1\n") },
+    metrics: { render: () => Promise.resolve("up 1\n") },
     policyStatus: () => ({ revision: 7, source: "file" }),
     plugins: () => Promise.resolve({ plugins: [] }),
     tap: {
@@ -184,7 +184,7 @@ describe("the admin listener", { timeout: 20_000 }, () => {
 
   it("answers 500 when a part of it fails, and logs why", async (t) => {
     const { send, events } = await start(t, {
-      metrics: { contentType: "text/plain", render: () => Promise.reject(new Error("hunter2")) },
+      metrics: { render: () => Promise.reject(new Error("hunter2")) },
     });
     const reply = await send("GET /metrics");
     assertProblem(reply, 500);
@@ -227,7 +227,7 @@ describe("the admin listener", { timeout: 20_000 }, () => {
       asked.resolve();
       return new Promise<string>(() => undefined);
     };
-    const { admin, address } = await start(t, { metrics: { contentType: "text/plain", render } });
+    const { admin, address } = await start(t, { metrics: { render } });
     const socket = open(address);
     const closed = Promise.withResolvers<void>();
     socket.on("error", () => undefined).once("close", () => closed.resolve());
@@ -348,9 +348,30 @@ describe("forms of requests", () => {
     assert.equal((await send("POST http://other.example/drain")).status, 400);
   });
 
+  it("metrics come in OpenMetrics where the client takes that as gladly as text", async (t) => {
+    const metrics = { render: (open: boolean) => Promise.resolve(open ? "# EOF\n" : "up 1\n") };
+    const { send } = await start(t, { metrics });
+    const prometheus =
+      "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    for (const [accepted, isOpen] of [
+      [prometheus, true],
+      ["Application/OpenMetrics-Text", true],
+      ["text/plain;q=0.9, application/openmetrics-text;q=0.5", false],
+      ["application/openmetrics-text;q=0", false],
+      ["application/openmetrics-text;q=x", false],
+      ["application/openmetrics-textual", false],
+      ["*/*", false],
+    ] as const) {
+      const reply = await send("GET /metrics", [`Accept: ${accepted}`]);
+      assert.equal(reply.body, isOpen ? "# EOF\n" : "up 1\n", accepted);
+      const type = isOpen ? "application/openmetrics-text; version=1.0.0" : "text/plain; version=0.0.4";
+      assert.ok(reply.head.includes(`Content-Type: ${type}; charset=utf-8`), accepted);
+    }
+  });
+
   it("metrics come in gzip where the client takes it", async (t) => {
     const body = "up 1\n".repeat(1000);
-    const metrics = { contentType: "text/plain; version=0.0.4", render: () => Promise.resolve(body) };
+    const metrics = { render: () => Promise.resolve(body) };
     const { send } = await start(t, { metrics });
     for (const [accepted, coded] of [
       ["gzip, deflate", true],
@@ -362,7 +383,7 @@ describe("forms of requests", () => {
     ] as const) {
       const reply = await send("GET /metrics", [`Accept-Encoding: ${accepted}`]);
       assert.equal(/content-encoding: gzip/i.test(reply.head), coded, accepted);
-      assert.match(reply.head, /vary: accept-encoding/i);
+      assert.match(reply.head, /vary: accept, accept-encoding/i);
       if (coded) assert.ok(Number(/content-length: (\d+)/i.exec(reply.head)?.[1]) < body.length / 10);
       else assert.equal(reply.body, body);
     }

@@ -16,7 +16,7 @@ async function start(render: () => Promise<string>, maxConnections = 8) {
     token: () => undefined,
     logger: quiet,
     checks: () => [],
-    metrics: { contentType: "text/plain", render },
+    metrics: { render },
     policyStatus: () => ({}),
     plugins: () => Promise.resolve({ plugins: [] }),
     request: () => Promise.resolve(undefined),

@@ -44,7 +44,7 @@ describe("a plugin that takes another one's place", () => {
   /** So many hooks of that length, and so many of them failed. */
   function took({ seconds, errors }: HookMeasures, hooks: number, length: number, failed = 0): void {
     for (let i = 0; i < hooks; i += 1) seconds.onRequest.observe(length);
-    for (let i = 0; i < failed; i += 1) errors.onRequest.inc();
+    for (let i = 0; i < failed; i += 1) errors.onRequest.count("threw");
   }
 
   it("keeps its callers while it does as well", () => {

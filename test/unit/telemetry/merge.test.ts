@@ -114,7 +114,7 @@ describe("metrics of several processes", () => {
         return sent(await metrics.snapshot());
       }),
     );
-    const text = mergeMetrics("s", snapshots, 10);
+    const text = mergeMetrics("s", snapshots, { maxSeries: 10 });
     assert.equal(own(text).length, 2 + 11);
     assert.equal(value(text, 't_total{service="s",route="other"}'), 6);
   });
@@ -131,5 +131,25 @@ describe("metrics of several processes", () => {
     const snapshot = await metrics.snapshot();
     assert.equal(value(mergeMetrics("s", [snapshot, snapshot]), 't_total{service="s"}'), 2);
     assert.equal(value(await metrics.render(), 't_total{service="s"}'), 1);
+  });
+
+  it("name the latest trace of each bucket", async () => {
+    const observed = async (trace: string | undefined) => {
+      const metrics = createMetrics({ service: "s" });
+      metrics.histogram("t_seconds", "T", [], [1])().observe(0.5, trace);
+      return sent(await metrics.snapshot());
+    };
+    const [before, after] = [await observed("a".repeat(32)), await observed("b".repeat(32))];
+    const kept = after.families.find(({ name }) => name === "t_seconds")?.series[0]?.exemplars?.[0];
+    assert.ok(kept !== undefined);
+    kept.atMs += 1;
+    for (const snapshots of [
+      [before, after, await observed(undefined)],
+      [after, before],
+    ]) {
+      const text = mergeMetrics("s", snapshots, { open: true });
+      assert.match(text, /^t_seconds_bucket\{service="s",le="1\.0"\} \d # \{trace_id="b{32}"\} 0\.5 /m);
+      assert.ok(text.endsWith("\n# EOF\n"));
+    }
   });
 });

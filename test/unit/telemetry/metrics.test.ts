@@ -80,7 +80,6 @@ describe("metrics", () => {
     const { samples } = parse(await metrics.render());
     assert.ok(samples.has('process_cpu_seconds_total{service="users"}'));
     for (const key of samples.keys()) assert.match(key, /service="users"/);
-    assert.equal(metrics.contentType, "text/plain; version=0.0.4; charset=utf-8");
   });
 
   it("show a family without labels from the start", async () => {
@@ -154,5 +153,44 @@ describe("metrics", () => {
     assert.throws(() => metrics.counter("u_total", "T", ["a", "a"]), /twice/);
     assert.throws(() => metrics.histogram("u_seconds", "T", [], [1, 1]), /rise/);
     assert.throws(() => metrics.counter("t_total", "T", ["a"])("x", "y"), /labels/);
+  });
+
+  it("in OpenMetrics name counters without _total, bounds in one way, and traces", async () => {
+    const metrics = createMetrics({ service: "s" });
+    metrics.counter("t_total", 'Says "t"')().inc(2);
+    metrics.counter("t_odd", "Odd");
+    const seconds = metrics.histogram("t_seconds", "T", [], [0.5, 1])();
+    seconds.observe(0.7, "0af7651916cd43dd8448eb211c80319c");
+    seconds.observe(0.2);
+    const lines = (await metrics.render(true)).split("\n");
+    for (const line of [
+      '# HELP t Says \\"t\\"',
+      "# TYPE t counter",
+      't_total{service="s"} 2',
+      "# TYPE t_odd unknown",
+      't_seconds_bucket{service="s",le="0.5"} 1',
+      "# TYPE process_cpu_seconds counter",
+    ])
+      assert.ok(lines.includes(line), line);
+    assert.ok(
+      lines.some((line) =>
+        /^t_seconds_bucket\{service="s",le="1\.0"\} 2 # \{trace_id="0af7651916cd43dd8448eb211c80319c"\} 0\.7 \d{10}(\.\d+)?$/.test(
+          line,
+        ),
+      ),
+    );
+    assert.deepEqual([lines.at(-2), lines.at(-1), lines.indexOf("")], ["# EOF", "", lines.length - 1]);
+    assert.doesNotMatch(await metrics.render(), /trace_id|EOF/);
+  });
+
+  it("tell once of a metric that has no room for further series, and count what it cost", async () => {
+    const told: string[] = [];
+    const metrics = createMetrics({ service: "s", maxSeries: 2, onFolded: (name) => void told.push(name) });
+    const family = metrics.counter("t_total", "T", ["route"]);
+    for (const route of ["a", "b", "c", "d", "other"]) family(route).inc();
+    assert.deepEqual(told, ["t_total"]);
+    const { samples } = parse(await metrics.render());
+    assert.equal(samples.get('outrigger_metric_series_folded_total{metric="t_total",service="s"}'), "2");
+    assert.equal(samples.get('t_total{route="other",service="s"}'), "3");
   });
 });
