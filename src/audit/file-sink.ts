@@ -76,7 +76,7 @@ export class FileSink implements Sink {
     if (sync) await (this.#file as FileHandle).datasync();
     this.#torn = false;
     this.#size += bytes.length;
-    return this.#options.clock.now() - this.#prunedAtMs > pruneEveryMs ? await this.#prune() : {};
+    return Math.abs(this.#options.clock.now() - this.#prunedAtMs) > pruneEveryMs ? await this.#prune() : {};
   }
 
   async close(): Promise<void> {

@@ -11,18 +11,24 @@ const mostLookedAt = 5_000;
 /** Entries older than the retention go by the way, every so often. */
 const trimEveryMs = 60_000;
 
-/** ARGV: how the stream is bounded, the chain, the first number, the last entry of ours (if this is another try), lines. */
+/**
+ * ARGV: how the stream is bounded (MINID: for how long, by the clock of Redis, which numbers the entries: one sidecar's may
+ * be wrong), the chain, the first number, the last entry of ours (if this is another try), lines.
+ */
 const append: Script = {
   name: "audit-append",
   lua: `
-local last = ''
+local last, bound = '', ARGV[2]
+if ARGV[1] == 'MINID' then
+  bound = string.format('%.0f', math.max(0, redis.call('TIME')[1] * 1000 - tonumber(ARGV[2])))
+end
 if ARGV[5] ~= '' then
   for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '(' .. ARGV[5], '+', 'COUNT', ${mostLookedAt})) do
     if entry[2][2] == ARGV[3] and entry[2][4] == ARGV[4] then return entry[1] end
   end
 end
 for i = 6, #ARGV do
-  last = redis.call('XADD', KEYS[1], ARGV[1], '~', ARGV[2], '*', 'chain', ARGV[3], 'seq', ARGV[4] + i - 6, 'line', ARGV[i])
+  last = redis.call('XADD', KEYS[1], ARGV[1], '~', bound, '*', 'chain', ARGV[3], 'seq', ARGV[4] + i - 6, 'line', ARGV[i])
 end
 return last`,
 };
@@ -43,7 +49,7 @@ export class RedisSink implements Sink {
   #last = "0-0";
   /** Whether the last try may have come through. */
   #unsure = false;
-  #trimmedAtMs = -Infinity;
+  #trimmedMono = -Infinity;
 
   constructor(options: StreamOptions) {
     this.#options = options;
@@ -57,15 +63,15 @@ export class RedisSink implements Sink {
 
   async write(lines: readonly string[], first: number): Promise<Written> {
     const { store, service, maxLength, retentionMs, clock } = this.#options;
-    const nowMs = clock.now();
-    const byAge = nowMs - this.#trimmedAtMs > trimEveryMs;
-    const bound = byAge ? ["MINID", nowMs - retentionMs] : ["MAXLEN", maxLength];
+    const nowMono = clock.mono();
+    const byAge = nowMono - this.#trimmedMono > trimEveryMs;
+    const bound = byAge ? ["MINID", retentionMs] : ["MAXLEN", maxLength];
     const again = this.#unsure ? this.#last : "";
     this.#unsure = true;
     const args = [...bound, this.#chain, first, again, ...lines];
     this.#last = String(await store.run(append, [streamKey(service)], args, limitMs));
     this.#unsure = false;
-    if (byAge) this.#trimmedAtMs = nowMs;
+    if (byAge) this.#trimmedMono = nowMono;
     return {};
   }
 

@@ -77,7 +77,8 @@ export class SubjectKeys {
     const period = periodOf(atMs);
     const stale = [...subjects].filter((subject) => {
       const held = this.#held.get(subject);
-      return held === undefined || held.period !== period || atMs - held.heldAtMs > holdMs;
+      // A clock that was set back must not keep a key for longer.
+      return held === undefined || held.period !== period || Math.abs(atMs - held.heldAtMs) > holdMs;
     });
     if (stale.length === 0 && this.#owed.length === 0) return;
     const fresh = stale.map(() => randomBytes(32));

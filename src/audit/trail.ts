@@ -249,7 +249,7 @@ export class Trail {
   async #head(last: boolean): Promise<void> {
     const { heads, clock, name } = this.#options;
     const idle = this.#sinceHead === 0 && this.#queue.length === 0;
-    if (idle && !last && clock.now() - this.#headAtMs < idleHeadMs) return;
+    if (idle && !last && Math.abs(clock.now() - this.#headAtMs) < idleHeadMs) return;
     const seen: readonly SeenHead[] = (await heads?.seen(name, clock.now())) ?? [];
     this.#say("head", { seen, ...(last && { last: true }) });
   }

@@ -223,6 +223,17 @@ describe("a trail", () => {
       assert.equal(await trail.write(access("c")), true);
     });
 
+  test("asks again for a subject's key within a minute, also after its clock was set back", async (t) => {
+    using place = auditPlace();
+    const keys = new TestKeyPlace();
+    const { trail, clock } = sceneOf(t, place.key, new TestSink(), { place: keys });
+    assert.equal(await trail.write(access("ann")), true);
+    keys.kept.clear();
+    clock.nowMs -= 3_600_000;
+    assert.equal(await trail.write(access("ann")), true);
+    assert.equal(keys.kept.size, 1, "it was deleted meanwhile: there is a new one");
+  });
+
   test("whose subjects' keys cannot be kept records on, but lets no answer go for it", async (t) => {
     using place = auditPlace();
     const sink = new TestSink();
@@ -429,6 +440,37 @@ describe("a trail in Redis", () => {
       entries.map(([, fields]) => fields.join(" ")),
       ["chain pod-1 seq 1 line one", "chain pod-1 seq 2 line two", "chain pod-1 seq 3 line three"],
     );
+  });
+
+  test("loses nothing to a sidecar whose clock is wrong", async () => {
+    const server = await startServer();
+    const store = open(server.url);
+    assert.ok(await store.whenUp(5_000));
+    const writeBy = async (nowMs: number, chain: string): Promise<void> => {
+      const clock = { now: () => nowMs, mono: () => performance.now() };
+      const sink = new RedisSink({
+        store,
+        service: "shop",
+        maxLength: 10_000,
+        retentionMs: 86_400_000,
+        clock,
+      });
+      await sink.open(chain);
+      for (const at of [1, 2]) await sink.write(Array.from({ length: 200 }, String), at * 200);
+    };
+    await writeBy(Date.now(), "pod-1");
+    await writeBy(Date.parse("2099-01-01"), "pod-2");
+    await writeBy(0, "pod-3");
+    assert.equal(await server.cli.xlen(`outrigger:${streamKey("shop")}`), 1_200);
+    // Those that are too old go.
+    const old = Array.from({ length: 200 }, (_, at) =>
+      server.cli.xadd("outrigger:audit:old", `1-${at + 1}`, "chain", "x"),
+    );
+    await Promise.all(old);
+    const clock = { now: () => 0, mono: () => performance.now() };
+    const sink = new RedisSink({ store, service: "old", maxLength: 1_000, retentionMs: 86_400_000, clock });
+    await sink.write(["one"], 1);
+    assert.ok((await server.cli.xlen("outrigger:audit:old")) < 200);
   });
 
   test("shows signed heads alone; one whose end was removed says so when it goes on", async (t) => {
