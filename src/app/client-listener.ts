@@ -1,4 +1,5 @@
 // The listener for clients as the settings have it: its addresses, whom it believes, its certificate.
+import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import type { Config } from "../config/config.ts";
 import { bind } from "../config/start-error.ts";
@@ -6,6 +7,7 @@ import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import { Listener, type ListenerTls } from "../server/listener.ts";
 import type { ListenPlace } from "../server/listening-sockets.ts";
 import { readTlsFiles, type TlsContent, type TlsFiles } from "../server/tls-files.ts";
+import { readSvidChain } from "../tls/svid.ts";
 import { expiryGauge, expiryOf, watchFiles } from "../tls/watched-files.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import type { ProcessContext } from "./process-context.ts";
@@ -32,7 +34,11 @@ export function createClientListener(
 ): ClientListener {
   const files = tlsFilesOf(config);
   const content = files && readTlsFiles(files);
-  const tls = content && { content, refusesUnknown: config.tlsUnknownSni === "refuse" };
+  const tls = content && {
+    content,
+    refusesUnknown: config.tlsUnknownSni === "refuse",
+    trustDomain: files.trustDomain,
+  };
   const listener = createListener(context, config, tls, shared, policy);
   const unwatch = files && content && watchCertificates(files, content, listener, context.telemetry);
   return { listener, listen: () => listenOnAll(config, listener), close: () => unwatch?.() };
@@ -97,8 +103,14 @@ function createListener(
 
 function tlsFilesOf(config: Config): TlsFiles | undefined {
   const { tlsCert, tlsKey, tlsClientCa: clientCa, tlsClientCrl: clientCrl } = config;
+  const { spiffeCert, spiffeKey, spiffeBundle } = config;
+  const minVersion = config.tlsMinVersion === "1.3" ? "TLSv1.3" : "TLSv1.2";
+  if (spiffeCert !== undefined && spiffeKey !== undefined) {
+    const trustDomain = readSvidChain(readFileSync(spiffeCert, "utf8"))?.trustDomain;
+    const pairs = [{ cert: spiffeCert, key: spiffeKey }];
+    return { pairs, clientCa: spiffeBundle, clientCrl: undefined, minVersion, trustDomain };
+  }
   if (tlsCert === undefined || tlsKey === undefined) return undefined;
   const pairs = tlsCert.map((cert, at) => ({ cert, key: tlsKey[at] as string }));
-  const minVersion = config.tlsMinVersion === "1.3" ? "TLSv1.3" : "TLSv1.2";
   return { pairs, clientCa, clientCrl, minVersion };
 }

@@ -12,11 +12,22 @@ const pairs = [
   ["tlsKey", "tlsCert"],
   ["tlsClientCa", "tlsCert"],
   ["tlsClientCrl", "tlsClientCa"],
+  ["spiffeCert", "spiffeKey"],
+  ["spiffeKey", "spiffeBundle"],
+  ["spiffeBundle", "spiffeCert"],
   ["upstreamCert", "upstreamKey"],
   ["upstreamKey", "upstreamCert"],
   ["redisCert", "redisKey"],
   ["redisKey", "redisCert"],
   ...redisTlsSettings.map((given) => [given, "redis"] as const),
+] as const;
+
+/** Certificates and their keys. */
+const certificates = [
+  ["tlsCert", "tlsKey"],
+  ["spiffeCert", "spiffeKey"],
+  ["upstreamCert", "upstreamKey"],
+  ["redisCert", "redisKey"],
 ] as const;
 
 /**
@@ -42,16 +53,14 @@ export function crossCheck(
       problems.push(`${settings[given].env}: needs ${needed}, which is unset`);
     }
   }
-  for (const [cert, key] of [
-    ["tlsCert", "tlsKey"],
-    ["upstreamCert", "upstreamKey"],
-    ["redisCert", "redisKey"],
-  ] as const) {
+  for (const [cert, key] of certificates) {
     const certFiles = [values[cert] ?? []].flat();
     const keyFiles = [values[key] ?? []].flat();
     if (certFiles.length === 0 || keyFiles.length === 0) continue;
     problems.push(...pairProblems(settings[key].env, certFiles, keyFiles, readFile));
   }
+  if (values.spiffeCert !== undefined && values.tlsCert !== undefined)
+    problems.push("OUTRIGGER_SPIFFE_CERT: the listener has OUTRIGGER_TLS_CERT already: unset one of them");
   if (values.upstreamServername !== undefined && upstream?.tls === false)
     problems.push("OUTRIGGER_UPSTREAM_SERVERNAME: needs https:// in OUTRIGGER_UPSTREAM");
   for (const given of redisTlsSettings) {

@@ -20,6 +20,7 @@ import { listenerSettings, listenSettings } from "./listener.ts";
 import { otelSettings } from "./otel.ts";
 import { parseCertificateFile, parseKeyFile } from "./pem.ts";
 import { pluginSourceSettings } from "./plugin-sources.ts";
+import { spiffeSettings } from "./spiffe.ts";
 import { upstreamTlsSettings } from "./upstream-tls.ts";
 import { optional, type Parse, secret, setting, type Setting } from "./setting.ts";
 import { logFormats } from "../plugin-api/telemetry.ts";
@@ -214,6 +215,7 @@ export const settings = {
     "Request trailers that are forwarded: asked (with TE: trailers, and gRPC), all or none; never identity",
   ),
   ...listenerSettings,
+  ...spiffeSettings,
   ...clientSettings,
   recheckMs: setting(
     "OUTRIGGER_RECHECK_MS",

@@ -54,6 +54,8 @@ export interface ExchangeRequest {
 export interface ClientTls {
   /** The verified client certificate in DER; undefined when none was shown. */
   readonly certificate: Buffer | undefined;
+  /** With OUTRIGGER_SPIFFE_CERT: the SPIFFE id that this certificate proves, of the sidecar's own trust domain. */
+  readonly svid?: { readonly id: string; readonly endsMs: number } | undefined;
 }
 
 export interface ExchangeClient {

@@ -35,6 +35,8 @@ export interface ListenerTls {
   readonly content: TlsContent;
   /** Whether a handshake that names a host of no certificate is refused. */
   readonly refusesUnknown: boolean;
+  /** Client certificates count as SVIDs of this domain alone; undefined = any that verifies counts. */
+  readonly trustDomain: string | undefined;
 }
 
 export interface ListenerOptions {
@@ -189,7 +191,7 @@ export class Listener {
     const { limits } = this.#options;
     const tls = this.#tlsOptions();
     return createHttp1Server(
-      { ...limits, tls },
+      { ...limits, tls, trustDomain: this.#options.tls?.trustDomain },
       {
         onConnection: (socket, serve) => {
           this.#drain.active();

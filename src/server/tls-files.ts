@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import type { ServerOptions } from "node:https";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { revocationListsIn } from "../tls/pem.ts";
+import { readSvidChain } from "../tls/svid.ts";
 import { CertificatesByName } from "./sni.ts";
 
 export interface TlsFiles {
@@ -13,6 +14,8 @@ export interface TlsFiles {
   /** With it, a certificate counts only when no list names it and there is a list of every authority of its chain. */
   readonly clientCrl: string | undefined;
   readonly minVersion: "TLSv1.2" | "TLSv1.3";
+  /** The certificate must be an SVID of this domain. */
+  readonly trustDomain?: string | undefined;
 }
 
 export interface TlsContent {
@@ -30,6 +33,9 @@ export function readTlsFiles(files: TlsFiles): TlsContent {
     cert: readFileSync(cert, "utf8"),
     key: readFileSync(key, "utf8"),
   }));
+  const svid = files.trustDomain === undefined ? undefined : readSvidChain(pairs[0]?.cert ?? "");
+  if (svid?.trustDomain !== files.trustDomain)
+    throw new Error(`${files.pairs[0]?.cert} is no SVID of the trust domain ${files.trustDomain}`);
   const all = pairs.map((pair) => ({ ...pair, ...clients.trust, minVersion: files.minVersion }));
   // Of the first, too: what does not fit together is told here, before any of it is in force.
   const contexts = all.map((options) => createSecureContext(options));

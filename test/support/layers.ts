@@ -27,7 +27,7 @@ export const rooms: readonly Room[] = [
   room("src/plugin-api/", ["src/language/"], ["lru-cache", "zod"]),
   room("src/files/", ["src/plugin-api/"]),
   // Certificates, whoever shows them.
-  room("src/tls/", ["src/plugin-api/telemetry.ts"]),
+  room("src/tls/", ["src/language/spiffe-id.ts", "src/plugin-api/telemetry.ts"]),
   room("src/telemetry/", ["src/plugin-api/telemetry.ts"], ["pino", "prom-client", "zod"]),
   room(
     "src/redis/",
@@ -36,7 +36,7 @@ export const rooms: readonly Room[] = [
   ),
   room(
     "src/config/",
-    ["src/language/", "src/plugin-api/", "src/redis/address.ts", "src/redis/seals.ts", "src/tls/pem.ts"],
+    ["src/language/", "src/plugin-api/", "src/redis/address.ts", "src/redis/seals.ts", "src/tls/"],
     ["convict", "ipaddr.js"],
   ),
   // Plugins that are not built in: manifests, packages, where these come from.
@@ -211,7 +211,7 @@ export const rooms: readonly Room[] = [
       "src/plugin-api/",
       "src/routing/",
       "src/runtime/",
-      "src/tls/pem.ts",
+      "src/tls/",
       "src/v8/",
     ],
     ["http-proxy-3"],

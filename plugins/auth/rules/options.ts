@@ -4,10 +4,15 @@ import { claimPath } from "../../../src/language/claim-path.ts";
 import { methodList } from "../../../src/language/methods.ts";
 import { network } from "../../../src/language/network.ts";
 import { pathPattern } from "../../../src/language/path-pattern.ts";
+import { isSpiffePattern } from "../../../src/language/spiffe-id.ts";
 import { certificateId } from "../option-fields.ts";
 
 const names = z.array(z.string().min(1)).min(1);
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
+
+const spiffePattern = z
+  .string()
+  .refine(isSpiffePattern, { error: "must be spiffe://trust-domain/path, or end in /* for all below" });
 
 const anyOrAll = z
   .strictObject({
@@ -76,14 +81,25 @@ export const ruleOptions = z
       .describe(
         "Who is refused, whatever else allows them: all parts hold; {} = everybody (default: nobody)",
       ),
+    peer: z
+      .array(spiffePattern)
+      .min(1)
+      .optional()
+      .describe(
+        "SPIFFE ids, of which the client's own certificate must have one (OUTRIGGER_SPIFFE_CERT); /* = all below (default: not asked)",
+      ),
     dryRun: z.boolean().default(false).describe("Only log and count what it would refuse"),
   })
   .refine(
-    ({ allow, allowAny, deny }) => [allow, allowAny, deny].filter((part) => part !== undefined).length === 1,
-    {
-      error: "needs one of allow, allowAny, deny",
+    ({ allow, allowAny, deny, peer }) => {
+      const given = [allow, allowAny, deny].filter((part) => part !== undefined).length;
+      return given === 1 || (given === 0 && peer !== undefined);
     },
-  );
+    { error: "needs one of allow, allowAny, deny, or peer" },
+  )
+  .refine(({ deny, peer }) => deny === undefined || peer === undefined, {
+    error: "peer goes with allow or allowAny, or alone: beside deny it would say two things",
+  });
 
 export const exclusionOptions = z.union([
   pathPattern,

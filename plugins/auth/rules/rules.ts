@@ -2,7 +2,8 @@
 // whatever the others say. So their order never matters, and one more rule can only narrow.
 import { compileMethods } from "../../../src/language/methods.ts";
 import { compilePaths, type PathSet, type RequestPaths } from "../../../src/language/path-pattern.ts";
-import type { Counter, ExchangeRequest, Services } from "../../../src/plugin-api/contract.ts";
+import { compileSpiffePatterns } from "../../../src/language/spiffe-id.ts";
+import type { Clock, Counter, ExchangeRequest, Services } from "../../../src/plugin-api/contract.ts";
 import { anyHolds, compileCondition, firstFailure, type Condition, type Subject } from "./conditions.ts";
 import type { RuleOptions } from "./options.ts";
 import { ruleRefusals } from "../metrics.ts";
@@ -20,16 +21,29 @@ interface Rule {
   readonly deny: boolean;
   readonly dryRun: boolean;
   readonly conditions: readonly Condition[];
+  /** Which SPIFFE ids the client's certificate may have; undefined = not asked. */
+  readonly isPeer: ((id: string) => boolean) | undefined;
+  /** Whether callers must be known: not where the rule asks for the peer alone. */
+  readonly asksIdentity: boolean;
 }
 
 const dryRunLogMs = 1_000;
 
 const alone = (path: string): RequestPaths => ({ path, strippedPath: path, upstreamPath: path });
 
+/** Whether it is one of them, on this very connection, and its certificate has not ended meanwhile. */
+function comesFrom(isPeer: (id: string) => boolean, { exchange }: Subject, nowMs: number): boolean {
+  const svid = exchange.client.tls?.svid;
+  return svid !== undefined && nowMs < svid.endsMs && isPeer(svid.id);
+}
+
 /** @returns why a rule refuses; undefined = it lets pass */
-function judge(rule: Rule, subject: Subject): RuleFailure | undefined {
+function judge(rule: Rule, subject: Subject, clock: Clock): RuleFailure | undefined {
   if (rule.deny)
     return anyHolds(rule.conditions, subject) ? { rule: rule.name, condition: "deny" } : undefined;
+  if (rule.isPeer !== undefined && !comesFrom(rule.isPeer, subject, clock.now()))
+    return { rule: rule.name, condition: "peer" };
+  if (!rule.asksIdentity) return undefined;
   // Any allow rule asks for a known caller, also one without conditions.
   if (subject.identity === undefined) return { rule: rule.name, condition: "identity" };
   const condition = firstFailure(rule.conditions, subject);
@@ -55,6 +69,8 @@ function compiled(options: readonly RuleOptions[], foldsCase: boolean): readonly
       deny: rule.deny !== undefined,
       dryRun: rule.dryRun,
       conditions: given.map(compileCondition),
+      isPeer: rule.peer && compileSpiffePatterns(rule.peer),
+      asksIdentity: rule.allow !== undefined || rule.allowAny !== undefined,
     };
   });
   known.set(options, rules);
@@ -111,7 +127,7 @@ export class Rules {
     const { request } = subject.exchange;
     for (const rule of this.#rules) {
       if (rule.methods?.has(request.method) === false || !rule.paths.couldBe(request)) continue;
-      const failure = judge(rule, subject);
+      const failure = judge(rule, subject, this.#services.clock);
       if (failure === undefined) continue;
       this.#refused(failure.rule, failure.condition, rule.dryRun ? "dry-run" : "enforced").inc();
       if (!rule.dryRun) return failure;

@@ -13,6 +13,8 @@ export function checkCertificates(config: Config, nowMs: number): CheckFinding[]
   const named = [
     ...(config.tlsCert ?? []).map((path) => ["OUTRIGGER_TLS_CERT", path] as const),
     ["OUTRIGGER_TLS_CLIENT_CA", config.tlsClientCa],
+    ["OUTRIGGER_SPIFFE_CERT", config.spiffeCert],
+    ["OUTRIGGER_SPIFFE_BUNDLE", config.spiffeBundle],
     ["OUTRIGGER_UPSTREAM_CA", config.upstreamCa],
     ["OUTRIGGER_UPSTREAM_CERT", config.upstreamCert],
     ["OUTRIGGER_REDIS_CERT", config.redisCert],
@@ -27,7 +29,7 @@ function checkFile(name: string, path: string, nowMs: number): CheckFinding {
     const blocks = certificatesIn(readFileSync(path, "utf8"));
     // Of a chain the first to end ends it; of authorities each stands for itself, and the last to end is left.
     const ends = blocks.map((block) => new X509Certificate(block)).map(({ validTo }) => Date.parse(validTo));
-    const end = name.endsWith("_CA") ? Math.max(...ends) : Math.min(...ends);
+    const end = /_(?:CA|BUNDLE)$/.test(name) ? Math.max(...ends) : Math.min(...ends);
     return expiryOf(`${name}: ${path}`, end, nowMs);
   } catch (error) {
     return check.fail(

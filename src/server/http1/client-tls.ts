@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { ClientTls } from "../../plugin-api/contract.ts";
+import { readSvid } from "../../tls/svid.ts";
 
 // One handshake, many requests: the certificate is unpacked once a connection.
 const certificates = new WeakMap<TLSSocket, ClientTls>();
@@ -18,4 +19,15 @@ function readOnce(socket: TLSSocket): ClientTls {
     certificates.set(socket, tls);
   }
   return tls;
+}
+
+/** For listeners of SPIFFE, after the handshake: a certificate that is no SVID of the domain does not count either. */
+export function readClientSvid(socket: TLSSocket, trustDomain: string): void {
+  const certificate = socket.authorized ? socket.getPeerX509Certificate() : undefined;
+  const svid = certificate && readSvid(certificate);
+  const tls =
+    svid?.trustDomain === trustDomain
+      ? { certificate: certificate?.raw, svid: { id: svid.text, endsMs: svid.endsMs } }
+      : { certificate: undefined };
+  certificates.set(socket, tls);
 }

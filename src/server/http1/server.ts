@@ -3,7 +3,9 @@ import http from "node:http";
 import type { IncomingMessage, Server } from "node:http";
 import https from "node:https";
 import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { inheritPeer } from "../../client/peer.ts";
+import { readClientSvid } from "./client-tls.ts";
 import { isAnswering, streamOn } from "./connection.ts";
 import { type PrefaceEvents, readPreface } from "../preface.ts";
 import { Pipelining } from "./pipelining.ts";
@@ -13,6 +15,8 @@ import { UpgradeSide } from "./upgrade-side.ts";
 export interface Http1Options {
   /** Certificate and key in PEM: it then speaks TLS. */
   readonly tls: https.ServerOptions | undefined;
+  /** Client certificates count as SVIDs of this domain alone. */
+  readonly trustDomain?: string | undefined;
   readonly maxHeaderBytes: number;
   readonly headerTimeoutMs: number;
   readonly keepAliveMs: number;
@@ -47,7 +51,7 @@ export function createHttp1Server(options: Http1Options, events: Http1Events): S
   // connection in the middle of an answer as if that was complete. Not in Node's types (26), but there since Node 0.5.
   Object.assign(server, { httpAllowHalfOpen: true });
   if (options.tls === undefined) acceptInClear(server, options, events);
-  else acceptTls(server, events);
+  else acceptTls(server, options, events);
   server.on("drop", () => events.onDrop());
   const pipelining = new Pipelining(options.clientShare, (socket) => events.onCrowding(socket));
   const serve = (message: IncomingMessage, response: http.ServerResponse): void => {
@@ -100,13 +104,14 @@ function acceptInClear(server: Server, { headerTimeoutMs }: Http1Options, events
 }
 
 /** Under TLS, requests and their end are on a socket of its own. */
-function acceptTls(server: Server, events: Http1Events): void {
+function acceptTls(server: Server, { trustDomain }: Http1Options, events: Http1Events): void {
   const { onHttp2 } = events;
   const serveHttp1 = takeOver(server, "secureConnection");
   const shakeHands = takeOver(server, "connection");
   server.on("connection", (socket: Socket) => events.onConnection(socket, shakeHands));
   server.on("secureConnection", (socket: Socket & { alpnProtocol?: string | false | null }) => {
     inheritPeer(socket);
+    if (trustDomain !== undefined) readClientSvid(socket as TLSSocket, trustDomain);
     if (onHttp2 !== undefined && socket.alpnProtocol === "h2") onHttp2(socket);
     else {
       serveHttp1(socket);

@@ -16,8 +16,8 @@ export interface Issued {
 export interface Authority {
   readonly certFile: string;
   readonly cert: string;
-  /** @param names as openssl has them: `URI:spiffe://a/b,DNS:c` */
-  issue(name: string, names: string): Issued;
+  /** @param names as openssl has them: `URI:spiffe://a/b,DNS:c`; "" = none @param extensions `basicConstraints=CA:TRUE` */
+  issue(name: string, names: string, ...extensions: string[]): Issued;
   /** @returns a revocation list (PEM) that names these, for one day */
   revoke(...certificates: readonly Issued[]): string;
   close(): void;
@@ -46,12 +46,13 @@ export function makeAuthority(name = "test authority"): Authority {
   return {
     certFile: at("ca.pem"),
     cert: readFileSync(at("ca.pem"), "utf8"),
-    issue(name, names) {
+    issue(name, names, ...more) {
       const [keyFile, certFile, request, extensions] = ["key", "pem", "csr", "ext"].map((ending) =>
         at(`${name}.${ending}`),
       ) as [string, string, string, string];
       openssl("req", ...curve, "-subj", `/CN=${name}`, "-keyout", keyFile, "-out", request);
-      writeFileSync(extensions, `subjectAltName=${names}\n`);
+      const all = names === "" ? more : [`subjectAltName=${names}`, ...more];
+      writeFileSync(extensions, all.map((line) => `${line}\n`).join(""));
       const authority = ["-CA", at("ca.pem"), "-CAkey", at("ca.key"), "-CAcreateserial"];
       openssl(
         "x509",

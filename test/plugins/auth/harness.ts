@@ -137,6 +137,8 @@ export interface Ask {
   readonly address?: string;
   readonly viaTrustedProxy?: boolean;
   readonly certificate?: Buffer;
+  /** Which that certificate is, as the listener reads it. */
+  readonly svid?: { readonly id: string; readonly endsMs: number };
   readonly upgrade?: string;
 }
 
@@ -187,7 +189,7 @@ export function exchangeFor(ask: Ask, hooks: Hooks = {}): LiveExchange {
       address,
       peer: address,
       viaTrustedProxy: ask.viaTrustedProxy ?? false,
-      tls: ask.certificate === undefined ? undefined : { certificate: ask.certificate },
+      tls: ask.certificate === undefined ? undefined : { certificate: ask.certificate, svid: ask.svid },
     },
     route: anyRoute,
     startedAt: 0,

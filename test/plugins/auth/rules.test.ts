@@ -237,3 +237,32 @@ test("a claim is found by its own name first, dots and all, and never in a proto
     assert.equal(claimAt({ a: {} }, name), undefined);
   }
 });
+
+test("a rule of peers asks for the SVID of the connection, and for a known caller only where it says so", async () => {
+  const peer = ["spiffe://shop.example/ns/*"];
+  const svid = { id: "spiffe://shop.example/ns/cart", endsMs: services.clock.now() + 60_000 };
+  const certificate = Buffer.from("any");
+  const open = { required: false };
+  const from = (more: object = {}): Ask => ({ certificate, svid: { ...svid, ...more } });
+  assert.equal(await statusOf([{ peer }], undefined, from(), open), 200);
+  assert.equal(await statusOf([{ peer }], undefined, from()), 401);
+  assert.equal(await statusOf([{ peer }], "reader", from()), 200);
+  assert.equal(await statusOf([{ peer, allow: {} }], undefined, from(), open), 401);
+  assert.equal(await statusOf([{ peer, allow: { roles: { any: ["admin"] } } }], "reader", from(), open), 403);
+  assert.equal(await statusOf([{ peer, allow: { roles: { any: ["admin"] } } }], "admin", from(), open), 200);
+  for (const ask of [
+    {},
+    { certificate },
+    from({ id: "spiffe://shop.example/nsx" }),
+    from({ endsMs: services.clock.now() }),
+  ])
+    assert.equal(await statusOf([{ peer }], "admin", ask, open), 403);
+});
+
+test("a rule of peers is refused where it would say two things, or has an id that is none", () => {
+  const peer = ["spiffe://shop.example/cart"];
+  for (const rule of [{ peer, deny: {} }, { peer: [] }, { peer: ["*"] }, { peer: ["cart"] }, {}])
+    assert.equal(authOptions.safeParse({ rules: [rule] }).success, false, JSON.stringify(rule));
+  for (const rule of [{ peer }, { peer, allow: {} }, { peer, allowAny: [{}] }])
+    assert.equal(authOptions.safeParse({ rules: [rule] }).success, true, JSON.stringify(rule));
+});

@@ -374,6 +374,9 @@ describe("formats", () => {
     refused({ ...pair, OUTRIGGER_TLS_CERT: `${cert},` }, "OUTRIGGER_TLS_CERT", /empty member/);
     refused({ ...pair, OUTRIGGER_TLS_CLIENT_CRL: cert }, "OUTRIGGER_TLS_CLIENT_CRL", /holds no PEM CRL/);
     refused({ OUTRIGGER_UPSTREAM_CERT: cert }, "OUTRIGGER_UPSTREAM_CERT", /needs OUTRIGGER_UPSTREAM_KEY/);
+    const spiffe = { OUTRIGGER_SPIFFE_CERT: cert, OUTRIGGER_SPIFFE_KEY: key, OUTRIGGER_SPIFFE_BUNDLE: cert };
+    refused(spiffe, "OUTRIGGER_SPIFFE_CERT", /holds no X.509 SVID/);
+    refused({ OUTRIGGER_SPIFFE_KEY: key }, "OUTRIGGER_SPIFFE_KEY", /needs OUTRIGGER_SPIFFE_BUNDLE/);
     const named = { OUTRIGGER_UPSTREAM: "https://127.0.0.1", OUTRIGGER_UPSTREAM_SERVERNAME: "shop.internal" };
     loadConfig(named);
     const inClear = { ...named, OUTRIGGER_UPSTREAM: "http://127.0.0.1" };

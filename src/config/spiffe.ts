@@ -1,0 +1,28 @@
+// The settings of SPIFFE: which workload this is, and who vouches for others, in files that a rotator writes.
+import { readSvidChain } from "../tls/svid.ts";
+import { FormatError, shownPath } from "./formats.ts";
+import { parseCertificateFile, parseKeyFile } from "./pem.ts";
+import { optional, type Parse, type Setting } from "./setting.ts";
+
+/** A file whose first certificate is an X.509 SVID. */
+const parseSvidFile: Parse<string> = (path, readFile) => {
+  parseCertificateFile(path, readFile);
+  if (readSvidChain(readFile(path)) !== undefined) return path;
+  throw new FormatError(
+    `${shownPath(path)} holds no X.509 SVID: a leaf whose only URI is spiffe://trust-domain/path`,
+  );
+};
+
+export const spiffeSettings = {
+  spiffeCert: optional(
+    "OUTRIGGER_SPIFFE_CERT",
+    parseSvidFile,
+    "X.509 SVID of this workload with its chain (PEM file), which the listener shows; clients are then asked for theirs",
+  ),
+  spiffeKey: optional("OUTRIGGER_SPIFFE_KEY", parseKeyFile, "Private key (PEM file) of that SVID"),
+  spiffeBundle: optional(
+    "OUTRIGGER_SPIFFE_BUNDLE",
+    parseCertificateFile,
+    "Authorities (PEM file) of its trust domain, by which SVIDs of others are checked",
+  ),
+} as const satisfies Record<string, Setting<unknown>>;
