@@ -207,6 +207,7 @@ function compilerOf(
     upstream: config.upstream,
     timeoutMs: config.upstreamTimeoutMs,
     protocol: config.upstreamProtocol,
+    proxyProtocol: config.upstreamProxyProtocol,
     fieldRules: config,
     audit: (policy: EffectivePolicy) => audit.of(policy),
     upstreamTls,

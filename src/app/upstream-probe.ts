@@ -1,12 +1,12 @@
 // Whether the service itself is ready, for a readiness that follows it: one bounded request at a time, on a connection
 // of its own, past plugins and pools.
 import http from "node:http";
-import https from "node:https";
 import type { Check } from "../admin/admin.ts";
 import type { Config } from "../config/config.ts";
 import { targetOf, type UpstreamTrust } from "../routing/held-upstreams.ts";
 import type { ReadyCheck } from "../config/ready-check.ts";
-import type { UpstreamTarget, UpstreamTls } from "../upstream/transport.ts";
+import { Connector } from "../upstream/connector.ts";
+import type { UpstreamTarget } from "../upstream/transport.ts";
 import { askHttp2, type ProbeRequest } from "./http2-probe.ts";
 import type { Logger } from "../plugin-api/telemetry.ts";
 
@@ -30,8 +30,8 @@ export class UpstreamProbe {
   }
 
   private constructor(config: Config, check: ReadyCheck, trust: UpstreamTrust, logger: Logger) {
-    const { upstream, upstreamProtocol } = config;
-    this.#target = targetOf(upstream, trust);
+    const { upstream, upstreamProtocol, upstreamProxyProtocol } = config;
+    this.#target = { ...targetOf(upstream, trust), proxyProtocol: upstreamProxyProtocol };
     this.#logger = logger;
     const { socketPath, basePath = "", name } = this.#target;
     const host = socketPath === undefined ? name : "localhost";
@@ -77,16 +77,15 @@ export class UpstreamProbe {
 }
 
 function askHttp1(
-  { host, port, socketPath, tls, tlsOptions }: UpstreamTarget,
+  target: UpstreamTarget,
   { path, host: name }: ProbeRequest,
   done: (trouble: string | undefined) => void,
 ): (reason: string) => void {
-  const request = (tls ? https : http).request({
-    ...(socketPath === undefined ? { host, port } : { socketPath }),
-    ...(tlsOptions === undefined ? {} : tlsFor(tlsOptions)),
+  const connector = new Connector(target);
+  const request = http.request({
+    createConnection: () => connector.openStream(),
     path,
     headers: { Host: name, "User-Agent": "outrigger-probe" },
-    agent: false,
   });
   let said: string | undefined = "connection lost";
   request.once("response", ({ statusCode = 0 }) => {
@@ -97,13 +96,4 @@ function askHttp1(
   request.once("close", () => done(said));
   request.end();
   return (reason) => void request.destroy(new Error(reason));
-}
-
-/** As `https` takes it: with what is in force now. */
-function tlsFor({ credentials, rejectUnauthorized, servername }: UpstreamTls): https.RequestOptions {
-  return {
-    rejectUnauthorized,
-    ...(credentials === undefined ? {} : { secureContext: credentials.secureContext }),
-    ...(servername === undefined ? {} : { servername }),
-  };
 }

@@ -84,6 +84,11 @@ export const settings = {
     oneOf("http1", "h2c", "h2", "auto"),
     "What services speak: http1, h2c (HTTP/2 in clear), h2 (over TLS), auto (HTTP/2 for gRPC alone)",
   ),
+  upstreamProxyProtocol: optional(
+    "OUTRIGGER_UPSTREAM_PROXY_PROTOCOL",
+    oneOf("v1", "v2"),
+    "PROXY protocol towards services, v1 or v2: each connection names its client, and carries no other's requests; unset: none",
+  ),
   upstreamAllow: setting(
     "OUTRIGGER_UPSTREAM_ALLOW",
     "",

@@ -51,6 +51,7 @@ export function upstreamRequest(
     fields: fields.toFlat(),
     body,
     client: shareOwner(client.address),
+    clientAddress: client.address,
     connectTimeoutMs: limits.upstreamConnectTimeoutMs,
     timeoutMs: route.timeoutMs,
   };

@@ -4,6 +4,7 @@ import { isUpstreamName, type UpstreamsField } from "../policy/document/upstream
 import type { BalancedUpstreams } from "../upstream/balance/balanced-upstreams.ts";
 import type { WaitingCalls } from "../upstream/retry/waiting-calls.ts";
 import type { Credentials } from "../upstream/renewed-credentials.ts";
+import type { ProxyProtocol } from "../upstream/proxy-head.ts";
 import type { UpstreamProtocol, UpstreamTarget, UpstreamTransport } from "../upstream/transport.ts";
 import type { Upstreams } from "../upstream/upstreams.ts";
 import { balancedSpec } from "./balanced-spec.ts";
@@ -18,6 +19,8 @@ export interface UpstreamParts {
   readonly upstream: UpstreamAddress;
   /** What upstreams of routes without an `upstreamProtocol` of their own speak. Default: HTTP/1.1. */
   readonly protocol?: UpstreamProtocol | undefined;
+  /** What connections to all upstreams begin with. */
+  readonly proxyProtocol?: ProxyProtocol | undefined;
   /** Undefined = upstreams' certificates are checked by the system's authorities, and none of ours is shown. */
   readonly upstreamTls: UpstreamTrust | undefined;
 }
@@ -75,7 +78,7 @@ export class HeldUpstreams {
     const { upstream, upstreams, upstreamTls } = this.#parts;
     const target =
       text === undefined
-        ? spokenTo(targetOf(upstream, upstreamTls), protocol)
+        ? this.#spoken(targetOf(upstream, upstreamTls), protocol)
         : this.#targetOf(parseUpstream(text), protocol);
     upstreams.hold(target);
     this.#releases.push(() => upstreams.release(target));
@@ -97,7 +100,14 @@ export class HeldUpstreams {
   #targetOf(address: UpstreamAddress, protocol: UpstreamProtocol): UpstreamTarget {
     const { upstreamTls } = this.#parts;
     // The name is that of the sidecar's own service.
-    return spokenTo(targetOf(address, upstreamTls && { ...upstreamTls, servername: undefined }), protocol);
+    return this.#spoken(
+      targetOf(address, upstreamTls && { ...upstreamTls, servername: undefined }),
+      protocol,
+    );
+  }
+
+  #spoken(target: UpstreamTarget, protocol: UpstreamProtocol): UpstreamTarget {
+    return { ...spokenTo(target, protocol), proxyProtocol: this.#parts.proxyProtocol };
   }
 }
 

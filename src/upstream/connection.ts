@@ -25,6 +25,8 @@ export class Connection implements Carrier, ResponseSink {
   idleSince = 0;
   /** When its present wait ends: for the connection, for bytes, or idle; 0 = none. */
   deadlineAt: number;
+  /** Whose exchanges it carries; undefined = anybody's. */
+  readonly origin: string | undefined;
 
   readonly #socket: Socket;
   readonly #owner: ConnectionOwner;
@@ -45,7 +47,8 @@ export class Connection implements Carrier, ResponseSink {
 
   /** @param exchange that the connection is opened for */
   constructor(connector: Connector, owner: ConnectionOwner, exchange: Exchange) {
-    const socket = connector.open((bytes) => this.#received(bytes));
+    const socket = connector.open((bytes) => this.#received(bytes), exchange.request.clientAddress);
+    this.origin = exchange.origin;
     this.#socket = socket;
     this.#owner = owner;
     this.#sender = new RequestSender(socket);

@@ -1,10 +1,16 @@
 // Opens connections to one upstream (TCP, unix socket, TLS) and says what a failure to open one means.
 import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from "node:net";
-import { connect as connectTls, createSecureContext, type SecureContext } from "node:tls";
+import {
+  connect as connectTls,
+  type ConnectionOptions,
+  createSecureContext,
+  type SecureContext,
+} from "node:tls";
 import { lookupOpen } from "../language/closed-addresses.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { readInto } from "../http1/read-buffer.ts";
 import type { Credentials } from "./renewed-credentials.ts";
+import { proxyHead } from "./proxy-head.ts";
 import type { UpstreamTarget } from "./transport.ts";
 
 export class Connector {
@@ -37,24 +43,39 @@ export class Connector {
     return this.#target.tls ? "secureConnect" : "connect";
   }
 
-  /** @param take gets what is received, in place of `data` events */
-  open(take: (bytes: Buffer) => void): Socket {
-    return this.#connect({ onread: readInto(take) });
+  /**
+   * @param take gets what is received, in place of `data` events
+   * @param client whose connection it is, where the service is told
+   */
+  open(take: (bytes: Buffer) => void, client?: string): Socket {
+    // TLS on a connection that is open already has no such way of reading.
+    if (this.#target.tls && this.#target.proxyProtocol !== undefined)
+      return this.openStream(client).on("data", take);
+    return this.#connect({ onread: readInto(take) }, client);
   }
 
   /** A socket that is read as any stream. */
-  openStream(): Socket {
-    return this.#connect({});
+  openStream(client?: string): Socket {
+    return this.#connect({}, client);
   }
 
-  #connect(reading: { readonly onread?: OnReadOpts }): Socket {
-    const { host, port, socketPath, tlsOptions, servername: named = host } = this.#target;
+  #connect(reading: { readonly onread?: OnReadOpts }, client: string | undefined): Socket {
+    const { host, port, socketPath, proxyProtocol } = this.#target;
     const place =
       socketPath === undefined
         ? { host, port, noDelay: true, lookup: lookupOpen, ...reading }
         : { path: socketPath, ...reading };
-    if (this.#credentials === undefined) return connectTcp(place);
-    const { secureContext } = this.#credentials;
+    const secureContext = this.#credentials?.secureContext;
+    if (proxyProtocol === undefined)
+      return secureContext === undefined ? connectTcp(place) : this.#secure(place, secureContext);
+    const plain = connectTcp(place);
+    // Goes first, before TLS, too.
+    plain.write(proxyHead(proxyProtocol, client));
+    return secureContext === undefined ? plain : this.#secure({ socket: plain }, secureContext);
+  }
+
+  #secure(place: ConnectionOptions, secureContext: SecureContext): Socket {
+    const { host, tlsOptions, servername: named = host } = this.#target;
     const { servername = named } = tlsOptions ?? {};
     const socket = connectTls({
       ...place,

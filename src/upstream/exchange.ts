@@ -34,6 +34,8 @@ export class Exchange implements UpstreamCall {
   ended: boolean;
   /** What a chunked body ends with. */
   lastChunk = "";
+  /** Whose connection it has to have; undefined = any will do. */
+  origin: string | undefined = undefined;
   /** Neighbours in the queue. */
   previous: Exchange | undefined;
   next: Exchange | undefined;

@@ -1,11 +1,10 @@
 // Connections of HTTP/2 to one upstream: few, each with many exchanges.
-import http2, { type ClientHttp2Session } from "node:http2";
 import type { TLSSocket } from "node:tls";
-import { ResetBudget } from "../http2/reset-budget.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { ClientCounts } from "./client-counts.ts";
 import { connectFailure, connectTimeout, Connector } from "./connector.ts";
 import { type CallOwner, Http2Call } from "./http2-call.ts";
+import { type Carrier, carrierOver, isFree, mostStreams, streamsOf } from "./http2-carrier.ts";
 import { OwnConnections, type OwnRequest } from "./own-connections.ts";
 import { overloaded, type PoolOptions } from "./pooled-transport.ts";
 import type {
@@ -18,40 +17,9 @@ import type {
   UpstreamTransport,
 } from "./transport.ts";
 
-/** Of one connection, where the service allows as many. */
-const mostStreams = 100;
-/** Below what services of Node and Go put up with: a burst of 1,000, and 33 a second. */
-const resets = { burst: 500, perSecond: 16 };
-const windowBytes = 1_048_576;
 /** While exchanges run, a connection has to show that it lives. */
 const pingEveryMs = 15_000;
 const defaultPingLimitMs = 5_000;
-
-// `strictSingleValueFields` is not in Node's types of a client (26): fields that clients send twice go on as they are.
-const sessionOptions: http2.ClientSessionOptions & { readonly strictSingleValueFields: boolean } = {
-  settings: { enablePush: false, initialWindowSize: windowBytes },
-  maxSessionMemory: 64,
-  // Bounded in bytes; beyond a count of 128 node:http2 would refuse heads.
-  maxHeaderListPairs: 1_000,
-  strictSingleValueFields: false,
-};
-
-interface Carrier {
-  readonly session: ClientHttp2Session;
-  readonly resets: ResetBudget;
-  readonly calls: Set<Http2Call>;
-  ready: boolean;
-  /** No further exchange goes there. */
-  leaving: boolean;
-  /** Ends it while it carries nothing. */
-  idle: NodeJS.Timeout | undefined;
-  /** Until it has to show that it lives; armed while it carries something. */
-  ping: NodeJS.Timeout | undefined;
-}
-
-function streamsOf({ session }: Carrier): number {
-  return Math.min(mostStreams, session.remoteSettings?.maxConcurrentStreams ?? mostStreams);
-}
 
 export interface Http2PoolOptions extends PoolOptions {
   /** How long a connection may take to answer a ping. */
@@ -73,10 +41,13 @@ class Http2Transport implements UpstreamTransport, CallOwner {
   readonly #queued = new ClientCounts();
   readonly #share: number;
   readonly #place: { readonly owner: CallOwner; readonly scheme: "http" | "https" };
+  /** The service is told by a connection whose it is. */
+  readonly #perClient: boolean;
   #closing = false;
 
   constructor(target: UpstreamTarget, options: Http2PoolOptions) {
     this.#options = options;
+    this.#perClient = target.proxyProtocol !== undefined;
     this.#place = { owner: this, scheme: target.tls ? "https" : "http" };
     this.#share = (options.clientShare ?? 100) / 100;
     this.#connector = new Connector(target, "h2");
@@ -87,7 +58,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
 
   send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
     const call = new Http2Call(request, handler, this.#place);
-    const free = this.#mayStart(call) ? this.#free() : undefined;
+    const free = this.#mayStart(call) ? this.#free(call) : undefined;
     if (free !== undefined) this.#start(call, free);
     else this.#wait(call);
     return call;
@@ -143,18 +114,20 @@ class Http2Transport implements UpstreamTransport, CallOwner {
 
   /** On another connection than the one that refused it, where there can be one. */
   #again(call: Http2Call, refused: Carrier): void {
-    const free = this.#free(refused) ?? (refused.leaving ? undefined : refused);
+    const free = this.#free(call, refused) ?? (refused.leaving ? undefined : refused);
     if (free === undefined) this.#wait(call);
     else this.#start(call, free);
   }
 
-  #free(but?: Carrier): Carrier | undefined {
-    for (const carrier of this.#carriers) {
-      const { session, calls, ready, leaving } = carrier;
-      if (!ready || leaving || session.closed || session.destroyed || carrier === but) continue;
-      if (calls.size < streamsOf(carrier)) return carrier;
-    }
+  #free(call: Http2Call, but?: Carrier): Carrier | undefined {
+    const origin = this.#originOf(call);
+    for (const carrier of this.#carriers) if (carrier !== but && isFree(carrier, origin)) return carrier;
     return undefined;
+  }
+
+  /** Whose connection it has to have; undefined = any will do. */
+  #originOf({ request }: Http2Call): string | undefined {
+    return this.#perClient ? (request.clientAddress ?? "") : undefined;
   }
 
   #start(call: Http2Call, carrier: Carrier): void {
@@ -187,35 +160,54 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     }, call.request.connectTimeoutMs);
     this.#waiting.set(call, limit);
     const opening = [...this.#carriers].filter(({ ready }) => !ready).length;
-    if (opening * this.#streams < this.#waiting.size) this.#openMore();
+    if (this.#perClient || opening * this.#streams < this.#waiting.size) this.#openMore();
   }
 
   #openMore(): void {
-    if (this.#streams > 0 && this.#carriers.size < this.#options.maxConnections) this.#open();
+    if (this.#streams === 0) return;
+    for (const origin of this.#perClient ? this.#unserved() : [undefined]) {
+      if (this.#carriers.size >= this.#options.maxConnections) {
+        this.#makeRoom();
+        return;
+      }
+      this.#open(origin);
+    }
+  }
+
+  /** Whose exchanges wait, and have no connection on its way. */
+  #unserved(): Set<string | undefined> {
+    const origins = new Set<string | undefined>();
+    for (const [call] of this.#waiting) if (this.#mayStart(call)) origins.add(this.#originOf(call));
+    for (const { ready, origin } of this.#carriers) if (!ready) origins.delete(origin);
+    return origins;
+  }
+
+  /** For a client that has to have its own: what carries nothing goes. Once it is gone, others are opened. */
+  #makeRoom(): void {
+    for (const { calls, ready, session } of this.#carriers) {
+      if (!ready || calls.size > 0) continue;
+      session.close();
+      return;
+    }
   }
 
   #next(): void {
     for (const [call] of this.#waiting) {
       if (!this.#mayStart(call)) continue;
-      const free = this.#free();
-      if (free === undefined) return;
+      const free = this.#free(call);
+      if (free === undefined) {
+        if (this.#perClient) continue;
+        return;
+      }
       this.forget(call);
       this.#start(call, free);
     }
   }
 
-  #open(): void {
-    const socket = this.#connector.openStream();
-    const session = http2.connect("http://upstream", { ...sessionOptions, createConnection: () => socket });
-    const carrier: Carrier = {
-      session,
-      resets: new ResetBudget(resets, performance.now()),
-      calls: new Set(),
-      ready: false,
-      leaving: false,
-      idle: undefined,
-      ping: undefined,
-    };
+  #open(origin: string | undefined): void {
+    const socket = this.#connector.openStream(origin === "" ? undefined : origin);
+    const carrier = carrierOver(socket, origin);
+    const { session } = carrier;
     this.#carriers.add(carrier);
     let failure: NodeJS.ErrnoException | undefined;
     // A session's error is nobody's if its streams are not told: each hears of its own end.
@@ -261,7 +253,11 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     clearTimeout(carrier.ping);
     carrier.ping = undefined;
     clearTimeout(carrier.idle);
-    if (carrier.leaving || this.#closing || this.#options.idleTimeoutMs <= 0) carrier.session.close();
+    // Another client may wait for its place.
+    const isInTheWay =
+      this.#perClient && this.#waiting.size > 0 && this.#carriers.size >= this.#options.maxConnections;
+    if (carrier.leaving || isInTheWay || this.#closing || this.#options.idleTimeoutMs <= 0)
+      carrier.session.close();
     else carrier.idle = setTimeout(() => carrier.session.close(), this.#options.idleTimeoutMs).unref();
   }
 

@@ -7,7 +7,7 @@ import { type Claimant, countOf } from "./shares.ts";
 import type { OwnConnectionHandler, UpstreamRequest } from "./transport.ts";
 
 /** What one asks for. */
-export type OwnRequest = Pick<UpstreamRequest, "client" | "connectTimeoutMs">;
+export type OwnRequest = Pick<UpstreamRequest, "client" | "clientAddress" | "connectTimeoutMs">;
 
 export class OwnConnections {
   readonly #connector: Connector;
@@ -28,17 +28,22 @@ export class OwnConnections {
   }
 
   /** The handler is told later, never from within this call. @returns gives it up; nothing is told then */
-  open({ client, connectTimeoutMs }: OwnRequest, handler: OwnConnectionHandler): () => void {
+  open(request: OwnRequest, handler: OwnConnectionHandler): () => void {
+    const { client } = request;
     const full =
       this.#open.size >= this.#most ||
       (client !== undefined && countOf(this.#open, client) >= this.#maxOfOne);
-    if (!full) return this.#connect({ client }, connectTimeoutMs, handler);
+    if (!full) return this.#connect(request, handler);
     const turn = setImmediate(() => handler.onFail(overloaded()));
     return () => clearImmediate(turn);
   }
 
-  #connect(claim: Claimant, limitMs: number, handler: OwnConnectionHandler): () => void {
-    const socket = this.#connector.openStream();
+  #connect(
+    { client, clientAddress, connectTimeoutMs }: OwnRequest,
+    handler: OwnConnectionHandler,
+  ): () => void {
+    const claim: Claimant = { client };
+    const socket = this.#connector.openStream(clientAddress);
     this.#open.add(claim);
     socket.once("close", () => this.#open.delete(claim));
     const { readyEvent } = this.#connector;
@@ -47,7 +52,7 @@ export class OwnConnections {
       handler.onFail(error);
     };
     const failed = (error: Error): void => fail(connectFailure(error));
-    const limit = setTimeout(() => fail(connectTimeout()), limitMs);
+    const limit = setTimeout(() => fail(connectTimeout()), connectTimeoutMs);
     const ready = (): void => {
       clearTimeout(limit);
       socket.off("error", failed);

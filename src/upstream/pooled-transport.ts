@@ -52,11 +52,14 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
   readonly #maxOfOne: number;
   readonly #maxQueuedOfOne: number;
   readonly #own: OwnConnections;
+  /** The service is told by a connection whose it is. */
+  readonly #perClient: boolean;
   #closing = false;
 
   constructor(target: UpstreamTarget, options: PoolOptions) {
     this.#options = options;
     this.#connector = new Connector(target);
+    this.#perClient = target.proxyProtocol !== undefined;
     const share = (options.clientShare ?? 100) / 100;
     this.#maxOfOne = Math.ceil(options.maxConnections * share);
     this.#maxQueuedOfOne = Math.ceil(options.maxQueued * share);
@@ -72,6 +75,7 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
       return exchange;
     }
     exchange.setHead(head);
+    if (this.#perClient) exchange.origin = request.clientAddress ?? "";
     const now = performance.now();
     exchange.waitUntil = now + request.connectTimeoutMs;
     if (exchange.client !== undefined && exchange.client === this.#dominant()) {
@@ -107,7 +111,8 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     const now = performance.now();
     const next = this.#next();
     if (next !== undefined) {
-      hand(connection, next, now);
+      if (next.origin === connection.origin) hand(connection, next, now);
+      else connection.close(next);
       return;
     }
     const limitMs = connection.idleLimitMs(this.#options.idleTimeoutMs);
@@ -135,7 +140,8 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
   }
 
   #takeIdle(exchange: Exchange, now: number): Connection | undefined {
-    if (!exchange.repeatable) return this.#takeSettled(now, SETTLED_MS);
+    if (!exchange.repeatable) return this.#takeSettled(exchange.origin, now, SETTLED_MS, FRESH_MS);
+    if (this.#perClient) return this.#takeSettled(exchange.origin, now, 0, Infinity);
     for (let last = this.#idle.at(-1); last !== undefined; last = this.#idle.at(-1)) {
       if (last.deadlineAt > now) return this.#idle.pop();
       last.close();
@@ -144,12 +150,17 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
   }
 
   /** The connection used last of those that are idle for that long, but not for too long. */
-  #takeSettled(now: number, minMs: number): Connection | undefined {
+  #takeSettled(
+    origin: string | undefined,
+    now: number,
+    minMs: number,
+    mostMs: number,
+  ): Connection | undefined {
     for (let at = this.#idle.length - 1; at >= 0; at -= 1) {
       const each = this.#idle[at] as Connection;
       const idleMs = now - each.idleSince;
-      if (idleMs > FRESH_MS) return undefined;
-      if (idleMs < minMs || each.deadlineAt <= now) continue;
+      if (idleMs > mostMs) return undefined;
+      if (idleMs < minMs || each.deadlineAt <= now || each.origin !== origin) continue;
       this.#idle.splice(at, 1);
       return each;
     }
@@ -159,12 +170,13 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
   #place(exchange: Exchange, now: number): void {
     const { maxConnections } = this.#options;
     const full = this.#connections.size >= maxConnections;
-    const young = full && !exchange.repeatable ? this.#takeSettled(now, 0) : undefined;
+    const young =
+      full && !exchange.repeatable ? this.#takeSettled(exchange.origin, now, 0, FRESH_MS) : undefined;
     if (young !== undefined) {
       hand(young, exchange, now);
       return;
     }
-    // Idle ones are left when they are too old for this exchange.
+    // Idle ones are left when they are too old for this exchange, or another client's.
     if (full) this.#idle[0]?.close();
     if (this.#connections.size < maxConnections) this.#open(exchange);
     else this.#enqueue(exchange);

@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import type { RequestToSend } from "../http1/head-writer.ts";
 import type { GatewayError } from "../plugin-api/errors.ts";
 import type { Credentials } from "./renewed-credentials.ts";
+import type { ProxyProtocol } from "./proxy-head.ts";
 
 export type UpstreamProtocol = "http1" | "h2c" | "h2" | "auto";
 
@@ -31,6 +32,8 @@ export interface UpstreamTarget {
   readonly basePath?: string;
   /** What it speaks; absent = HTTP/1.1. `h2` is over TLS, `h2c` in clear, `auto` HTTP/2 for gRPC alone. */
   readonly protocol?: UpstreamProtocol | undefined;
+  /** Every connection begins with a head that names its client, and carries requests of that client alone; absent = none. */
+  readonly proxyProtocol?: ProxyProtocol | undefined;
   /** How its certificate is checked, when `tls`. */
   readonly tlsOptions?: UpstreamTls;
 }
@@ -39,6 +42,8 @@ export interface UpstreamTarget {
 export interface UpstreamRequest extends RequestToSend {
   /** Whose share of the connections it takes; absent = nobody's. */
   readonly client?: string | undefined;
+  /** Whose it is, for services that are told so by the connection; absent = the sidecar's own. */
+  readonly clientAddress?: string | undefined;
   /** Names of the endpoints that it was sent to, in order; absent = it is sent once. */
   readonly tried?: string[] | undefined;
   /** Longest wait for a connection. */
@@ -106,7 +111,7 @@ export interface UpstreamTransport {
    * @returns gives it up, as long as the handler has not been told
    */
   openOwn(
-    request: Pick<UpstreamRequest, "client" | "connectTimeoutMs">,
+    request: Pick<UpstreamRequest, "client" | "clientAddress" | "connectTimeoutMs">,
     handler: OwnConnectionHandler,
   ): () => void;
   counts(): TransportCounts;
