@@ -133,6 +133,15 @@ export class KeyDirectory {
     return deleted;
   }
 
+  /** @returns how many keys no audit key here opens: whose they are cannot be told, so they may be a forgotten subject's */
+  async foreign(): Promise<number> {
+    let count = 0;
+    await this.#each(async (shelf, period) => {
+      for (const { wrapped } of await shelf.all(period)) if (this.#unwrap(wrapped) === undefined) count += 1;
+    });
+    return count;
+  }
+
   /** @returns what is sealed in a record; undefined where its key is gone, or it has none */
   async open(record: ReadRecord): Promise<PersonalFields | undefined> {
     const { subject, sealed } = record;

@@ -78,7 +78,7 @@ export async function exportSubject(
   });
 }
 
-/** Deletes the keys of a person's records: what these hold of the person cannot be read any more. */
+/** Deletes the keys of a person's records: what these hold of the person cannot be read any more. @returns the exit code: 1 also when some may be left */
 export async function forgetSubject(
   terminal: Terminal,
   files: readonly string[],
@@ -86,14 +86,20 @@ export async function forgetSubject(
 ): Promise<number> {
   const { subject = "", issuer, json } = options;
   return await withAudit(terminal, files, options, async (source) => {
-    const deleted = await source.directory().forget({ userId: subject, issuer });
-    if (json) terminal.out(`${JSON.stringify({ deleted })}\n`);
+    const directory = source.directory();
+    const deleted = await directory.forget({ userId: subject, issuer });
+    const foreign = await directory.foreign();
+    if (foreign > 0)
+      terminal.err(
+        `${foreign} ${foreign === 1 ? "key is" : "keys are"} wrapped by an audit key that is not among those given: if one is this subject's, it is still there\n`,
+      );
+    if (json) terminal.out(`${JSON.stringify({ deleted, foreign })}\n`);
     else if (deleted > 0)
       terminal.out(
         `${deleted} ${deleted === 1 ? "key" : "keys"} deleted: what is recorded of this subject until a minute from now cannot be read any more\n`,
       );
     else terminal.err("there is no key of such a subject\n");
-    return deleted === 0 ? 1 : 0;
+    return deleted === 0 || foreign > 0 ? 1 : 0;
   });
 }
 

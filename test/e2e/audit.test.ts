@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, test } from "node:test";
-import { auditPlace } from "../support/audit.ts";
+import { auditJwk, auditPlace } from "../support/audit.ts";
 import { outrigger } from "../support/process.ts";
 import { connectRaw } from "../support/raw-client.ts";
 import { eventually, startRedis } from "../support/redis.ts";
@@ -207,6 +207,13 @@ describe("an audit trail", () => {
       ["/ann", "/ann"],
     );
     assert.match((await cli("export", "--subject", "ann.b")).stdout, /"userId":"ann\.b"/);
+    const withAnother = { OUTRIGGER_AUDIT_KEY: JSON.stringify(auditJwk()), OUTRIGGER_SERVICE: "shop" };
+    const vain = await outrigger(["audit", "forget", "--subject", "ann.b"], {
+      ...withAnother,
+      REDIS_URL: server.url,
+    });
+    assert.equal(vain.code, 1);
+    assert.match(vain.stderr, /keys? .* wrapped by an audit key that is not among those given/);
     assert.equal((await cli("forget", "--subject", "ann.b")).stdout.slice(0, 13), "1 key deleted");
     assert.equal((await cli("search", "--subject", "ann.b")).code, 1);
     assert.doesNotMatch((await cli("search", "--json")).stdout, /ann\.b/);
