@@ -1,6 +1,7 @@
 // A candidate beside the policy in force, in a process that serves: set up by itself, given to some callers or all, counted
 // on both sides. Taking it away needs no set-up: the policy in force is there all the time.
 import { CallerSplit, credentialOf } from "../canary/caller-split.ts";
+import { countedStatus } from "../canary/counted-status.ts";
 import { type Figures, FigureCounts } from "../canary/figures.ts";
 import type { Outcome } from "../plugin-api/contract.ts";
 import type { SwitchedOff } from "../kill-switch/kill-switch.ts";
@@ -210,13 +211,13 @@ class LiveTrial implements PolicyTrial<RoutedPolicy> {
     const shown = this.#credentials.get(request);
     if (shown !== undefined) this.#split.learn(shown.credential, shown.address, live.identity);
     const side = this.judging(policy) === undefined ? "baseline" : "candidate";
-    const { status, error, upstreamMs, durationMs, end } = outcome;
-    const broken = end === "failed" || end === "upstream-aborted";
+    const { error, upstreamMs, durationMs, end } = outcome;
+    const status = countedStatus(outcome);
     const isSidecars = error !== undefined || upstreamMs === undefined;
     // A tunnel's length, or that of a transfer that broke off, says nothing of the policy.
-    const isTimed = status !== 101 && end === "complete";
-    this.#counts[side].count(broken ? 502 : status, isSidecars, isTimed ? durationMs : undefined);
-    if (side === "candidate" && (broken || isBad(status))) this.#troubled();
+    const isTimed = outcome.status !== 101 && end === "complete";
+    this.#counts[side].count(status, isSidecars, isTimed ? durationMs : undefined);
+    if (side === "candidate" && isBad(status)) this.#troubled();
   }
 
   /**

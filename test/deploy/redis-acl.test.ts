@@ -117,6 +117,36 @@ test("a sidecar with every plugin is refused nothing", async (t) => {
   assert.deepEqual(await refusals(), []);
 });
 
+test("sidecars that may write no policy carry a canary through, and an operator's next look writes it down", async (t) => {
+  const marked = (mark: string) => ({
+    apiVersion: "outrigger/v1",
+    plugins: ["transform"],
+    pluginConfig: { transform: { addResponseHeaders: { "x-mark": mark } } },
+  });
+  const file = join(folder, "candidate.json");
+  writeFileSync(file, JSON.stringify(marked("good")));
+  const env = { REDIS_URL: redis.url.replace("//", "//operator:operator-secret@"), OUTRIGGER_AUTHOR: "ada" };
+  await as("operator", (client) => client.set("outrigger:policy", JSON.stringify(marked("base"))));
+  const sidecar = await startSidecar({
+    upstream: (_request, response) => response.end("hello"),
+    redisUrl: redis.url.replace("//", `//${sidecarUser}:sidecar-secret@`),
+    env: { OUTRIGGER_SERVICE: "sample" },
+  });
+  t.after(() => sidecar.stop());
+  const has = async (mark: string) => (await fetch(sidecar.url)).headers.get("x-mark") === mark;
+  await eventually("the policy is in force", () => has("base"));
+  const quick = ["--every", "50ms", "--for", "200ms", "--min-requests", "1", "--guard", "errors<1%"];
+  const begun = await outrigger(["policy", "apply", file, "--canary", "100%", ...quick], env);
+  assert.equal(begun.code, 0, begun.stderr);
+  const state = () => as("watcher", (client) => client.hget("outrigger:canary-state", "state"));
+  await eventually("it is promoted", async () => (await has("good")) && (await state()) === "promoted");
+  const held = () => as("watcher", (client) => client.get("outrigger:policy"));
+  assert.equal(await held(), JSON.stringify(marked("base")));
+  assert.equal((await outrigger(["fleet"], env)).code, 0);
+  assert.equal(await held(), JSON.stringify(marked("good")));
+  assert.ok(await has("good"));
+});
+
 test("the file holds what the command prints", () => {
   const file = readFileSync(join(root, "deploy/redis-acl.conf"), "utf8").split("\n");
   assert.ok(file.includes(aclLine("sample", "outrigger:")));
@@ -185,6 +215,10 @@ test("a sidecar can change neither policies nor keys nor kill switches, and sees
       ["EVAL", "return redis.call('HDEL', KEYS[1], 'a')", "1", "outrigger:disabled"],
       ["PUBLISH", "outrigger:disabled", "x"],
       ["SET", "outrigger:policy-keys", "x"],
+      ["SET", "outrigger:canary", "{}"],
+      ["PUBLISH", "outrigger:canary", "x"],
+      ["UNLINK", "outrigger:canary-state"],
+      ["LPUSH", "outrigger:canary-history", "{}"],
       ["ZREM", "outrigger:fleet:seen", "users"],
       ["UNLINK", "outrigger:fleet:seen"],
       ["GET", "somebody:else"],

@@ -8,6 +8,7 @@ import {
   FigureCounts,
   shownFigures,
 } from "../../../src/canary/figures.ts";
+import { countedStatus } from "../../../src/canary/counted-status.ts";
 import { parseGuards, guardText, type Guard } from "../../../src/canary/guard.ts";
 import { reportCanary } from "../../../src/canary/report-script.ts";
 import { CanaryReporter } from "../../../src/canary/reporter.ts";
@@ -222,6 +223,19 @@ describe("the script of canaries", () => {
     >;
     assert.equal(sum[figurePlaces.requests], 17);
   });
+});
+
+test("a call of gRPC counts by its own status, and what breaks off as an error", () => {
+  const counted = (grpcStatus: number | undefined, end: "complete" | "failed" = "complete", status = 200) =>
+    countedStatus({ status, end, grpcStatus });
+  assert.deepEqual(
+    [0, 2, 3, 5, 7, 8, 14, 16].map((grpcStatus) => counted(grpcStatus)),
+    [200, 500, 200, 200, 403, 429, 503, 401],
+  );
+  assert.deepEqual(
+    [counted(undefined), counted(0, "failed"), counted(undefined, "complete", 0)],
+    [200, 502, 0],
+  );
 });
 
 test("guards are read strictly, and told as they were written", () => {
