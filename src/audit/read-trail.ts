@@ -40,16 +40,22 @@ async function* linesOf(paths: readonly string[]): AsyncGenerator<TrailLine> {
   }
 }
 
-/** The files of a sidecar's workers, where that is the file of its primary; also of one whose last file is gone. */
-export async function workerFiles(path: string): Promise<string[]> {
+/**
+ * The files that a sidecar writes where its settings name that one: itself, or, with several processes, one of each beside
+ * it; also those of a process whose last file is gone.
+ */
+export async function trailFiles(path: string): Promise<string[]> {
   const prefix = `${basename(path)}.w`;
-  const files = await readdir(dirname(path)).catch(() => []);
-  const numbers = files
+  const files: readonly string[] = await readdir(dirname(path)).catch(() => []);
+  const processes = files
     .filter((file) => file.startsWith(prefix))
-    .map((file) => /^(\d+)(?:\.\d{8}T|$)/.exec(file.slice(prefix.length))?.[1]);
-  return [...new Set(numbers.filter((number) => number !== undefined))]
+    .map((file) => /^(\d+|primary)(?:\.\d{8}T|$)/.exec(file.slice(prefix.length))?.[1]);
+  const found = [...new Set(processes.filter((name) => name !== undefined))]
     .sort()
-    .map((number) => join(dirname(path), `${prefix}${number}`));
+    .map((name) => join(dirname(path), `${prefix}${name}`));
+  const isAlone =
+    found.length === 0 || files.includes(basename(path)) || (await filesBefore(path)).length > 0;
+  return isAlone ? [path, ...found] : found;
 }
 
 const readPage: Script = {

@@ -2,7 +2,7 @@
 import { loadConfig } from "../app/environment.ts";
 import { FileShelf, KeyDirectory, type KeyShelf, RedisShelf } from "../audit/key-directory.ts";
 import { AuditKey } from "../audit/key.ts";
-import { fileLines, streamLines, workerFiles } from "../audit/read-trail.ts";
+import { fileLines, streamLines, trailFiles } from "../audit/read-trail.ts";
 import type { TrailLine } from "../audit/verify.ts";
 import type { Config } from "../config/config.ts";
 import type { RedisStore } from "../redis/store.ts";
@@ -51,9 +51,7 @@ export async function withAudit(
     return 2;
   }
   const given = files.length > 0 ? files : config.auditFile === undefined ? [] : [config.auditFile];
-  const paths = inRedis
-    ? []
-    : (await Promise.all(given.map(async (path) => [path, ...(await workerFiles(path))]))).flat();
+  const paths = inRedis ? [] : (await Promise.all(given.map(trailFiles))).flat();
   const run = async (store: RedisStore | undefined): Promise<number> => {
     try {
       return await work(sourceOf(config, store, paths, inRedis));

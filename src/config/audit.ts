@@ -52,7 +52,7 @@ export const auditSettings = {
   auditFile: optional(
     "OUTRIGGER_AUDIT_FILE",
     parsePath,
-    "File of the audit trail; a worker's ends in .w and its number. Unset: the stream audit:<service> in Redis",
+    "File of the audit trail; with workers each process has its own, which ends in .w and its number, or in .wprimary. Unset: the stream audit:<service> in Redis",
   ),
   auditSinks: setting(
     "OUTRIGGER_AUDIT_SINKS",

@@ -8,8 +8,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { after, before, describe, it } from "node:test";
+import type { Verified } from "../../src/audit/verify.ts";
+import { auditPlace } from "../support/audit.ts";
 import { Client, clientsOf, lives, startCrew, startService, type TestCrew } from "../support/crew.ts";
-import { mainFile, outriggerProcess, startNode } from "../support/process.ts";
+import { mainFile, outrigger, outriggerProcess, startNode } from "../support/process.ts";
 import { hammer } from "../support/hammer.ts";
 import { eventually, freePort } from "../support/redis.ts";
 
@@ -36,15 +38,16 @@ async function slow(...clients: readonly Client[]): Promise<{ answer: ReturnType
 }
 
 describe("workers that end", () => {
-  const start = (drainMs: number): Promise<TestCrew> =>
+  const start = (drainMs: number, env: Readonly<Record<string, string>> = {}): Promise<TestCrew> =>
     startCrew({
-      policy: { plugins: ["logging"] },
+      policy: { plugins: ["logging"], ...("OUTRIGGER_AUDIT_FILE" in env && { audit: { mode: "blocking" } }) },
       upstream: service.url,
-      env: { OUTRIGGER_DRAIN_MS: String(drainMs) },
+      env: { OUTRIGGER_DRAIN_MS: String(drainMs), ...env },
     });
 
-  it("SIGTERM: unready, what is in flight on any worker is served, exit 0, lines flushed, nobody is left", async () => {
-    const crew = await start(10_000);
+  it("SIGTERM: unready, what is in flight on any worker is served, exit 0, lines and records flushed, nobody is left", async () => {
+    using place = auditPlace();
+    const crew = await start(10_000, place.env);
     const clients = await clientsOf(crew);
     const running = await slow(...clients);
     const pids = [...crew.pids().values()];
@@ -61,6 +64,17 @@ describe("workers that end", () => {
     assert.equal(crew.lines().filter(({ path }) => path === "/slow").length, clients.length);
     assert.deepEqual(pids.filter(lives), []);
     clients.forEach((client) => client.close());
+    const verified = await outrigger(["audit", "verify", "--json"], place.env);
+    assert.equal(verified.code, 0, verified.stdout + verified.stderr);
+    const { chains } = JSON.parse(verified.stdout) as Verified;
+    assert.deepEqual(
+      chains.map(({ chain, to, signedTo }) => [chain.split("#")[1], to === signedTo]),
+      [
+        ["1", true],
+        ["2", true],
+        ["primary", true],
+      ],
+    );
   });
 
   it("SIGTERM under traffic that does not pause: every connection is answered until none is let in", async () => {

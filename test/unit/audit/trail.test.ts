@@ -20,7 +20,7 @@ import { HeadBoard, headsKey } from "../../../src/audit/head-board.ts";
 import { AuditKey, HeadVerifier } from "../../../src/audit/key.ts";
 import { FileKeyPlace, keyFileOf } from "../../../src/audit/key-places.ts";
 import { FileShelf, KeyDirectory } from "../../../src/audit/key-directory.ts";
-import { fileLines, shownHeads, workerFiles } from "../../../src/audit/read-trail.ts";
+import { fileLines, shownHeads, trailFiles } from "../../../src/audit/read-trail.ts";
 import type { AccessEvent } from "../../../src/audit/record.ts";
 import { RedisSink, streamKey } from "../../../src/audit/redis-sink.ts";
 import type { Found, Sink, Written } from "../../../src/audit/sink.ts";
@@ -313,11 +313,15 @@ describe("files of a trail", () => {
     assert.match((await verified(place)).findings[0]?.problem ?? "", /records 1 to \d+ are missing/);
   });
 
-  test("of a worker are read where only those that were put aside are left", async () => {
+  test("are those of all processes of a sidecar, also where only those that were put aside are left", async () => {
     using place = auditPlace();
-    for (const end of [".w1", ".w2.20260301T120000000Z", ".w2.keys.2026-03", ".w2x", ".20260301T120000000Z"])
+    for (const end of [".w1", ".w2.20260301T120000000Z", ".w2.keys.2026-03", ".w2x", ".wprimary"])
       writeFileSync(`${place.file}${end}`, "");
-    assert.deepEqual(await workerFiles(place.file), [`${place.file}.w1`, `${place.file}.w2`]);
+    const ofWorkers = [".w1", ".w2", ".wprimary"].map((end) => `${place.file}${end}`);
+    assert.deepEqual(await trailFiles(place.file), ofWorkers);
+    writeFileSync(`${place.file}.20260301T120000000Z`, "");
+    assert.deepEqual(await trailFiles(place.file), [place.file, ...ofWorkers]);
+    assert.deepEqual(await trailFiles(`${place.file}.other`), [`${place.file}.other`]);
   });
 
   test("that cannot be deleted do not have lines twice, and are told of", async (t) => {
