@@ -196,24 +196,25 @@ export class RetriedCall implements UpstreamCall, UpstreamHandler, WaitingCall {
   /** @returns whether the failure is followed by another try */
   #failedAgain(reason: RetryReason, error: GatewayError): boolean {
     if (reason === "reset" && !this.#kind.isRepeatable) return false;
-    // Where another endpoint may be there, it is asked instead.
     const { transport, rules } = this.#parts;
+    if (!isAbsence(error.code)) return this.#again(reason, 0);
+    // Where another endpoint may be there, it is asked instead: like a wait, that costs no budget.
     const hasOther = this.#tries < rules.attempts && transport.hasOther?.(this.#request.tried ?? []) === true;
-    return (isAbsence(error.code) && !hasOther && this.#wait(error)) || this.#again(reason, 0);
+    return (!hasOther && this.#wait(error)) || this.#again(reason, 0, undefined, hasOther);
   }
 
   /**
    * Plans another try, where there may be one.
-   * @param exactMs how long before it, whatever the back-off is
+   * @param exactMs how long before it, whatever the back-off is @param isFree it costs no budget
    */
-  #again(reason: RetryReason, leastMs: number, exactMs?: number): boolean {
+  #again(reason: RetryReason, leastMs: number, exactMs?: number, isFree = false): boolean {
     if (!this.#mayAsk(reason)) return false;
     const { retries, rules } = this.#parts;
     const pauseMs = exactMs ?? Math.max(leastMs, backoffMs(rules.backoffMs, this.#tries, retries.random));
     const now = this.#now;
     if (now + pauseMs >= this.#deadlineFrom(now)) return this.#count(reason, "past_deadline");
     if (this.#body?.lost === true) return this.#count(reason, "body_not_kept");
-    if (!retries.budget.take(rules.budget, now)) return this.#count(reason, "over_budget");
+    if (!isFree && !retries.budget.take(rules.budget, now)) return this.#count(reason, "over_budget");
     const call = this.#call;
     this.#call = undefined;
     this.#head = undefined;

@@ -61,6 +61,8 @@ class Scene implements UpstreamTransport, UpstreamHandler {
   looks = 0;
   isBack = false;
   memory = true;
+  /** Endpoints; undefined = there is one in all. */
+  endpoints: number | undefined;
   call: UpstreamCall | undefined;
 
   constructor(options: RetryOptions = {}, replayBytes = 10) {
@@ -100,6 +102,7 @@ class Scene implements UpstreamTransport, UpstreamHandler {
   }
 
   send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
+    request.tried?.push(String(request.tried.length));
     this.tries.push(new Try(request, handler));
     return this.last;
   }
@@ -110,6 +113,10 @@ class Scene implements UpstreamTransport, UpstreamHandler {
       if (this.isBack) handler.onReady(new Socket());
       else handler.onFail(new GatewayError("upstream_refused", ""));
     });
+  }
+
+  hasOther(tried: readonly string[]): boolean {
+    return this.endpoints !== undefined && tried.length < this.endpoints;
   }
 
   counts = () => ({ active: 0, idle: 0, queued: 0, upgraded: 0 });
@@ -244,6 +251,20 @@ test("Retry-After is the least pause", () => {
   assert.equal(scene.tries.length, 1);
   scene.time.pass(1);
   assert.equal(scene.tries.length, 2);
+});
+
+test("where nobody listens the next endpoint is asked whatever the budget, and with none left all wait", async () => {
+  const scene = new Scene({ attempts: 3, budget: 0 });
+  scene.endpoints = 2;
+  for (let i = 0; i < 50; i += 1) scene.ask();
+  for (const each of scene.tries.slice()) each.fail("upstream_refused");
+  scene.time.pass(25);
+  assert.equal(scene.tries.length, 100);
+  for (const each of scene.tries.slice(50)) each.fail("upstream_refused");
+  assert.equal(await scene.counted("connect-failure", "waited"), 50);
+  scene.isBack = true;
+  scene.time.pass(50);
+  assert.equal(scene.tries.length, 150);
 });
 
 test("the budget bounds what is repeated, over all calls", async () => {
