@@ -5,10 +5,11 @@ import { ClientCounts } from "./client-counts.ts";
 import { connectFailure, connectTimeout, Connector } from "./connector.ts";
 import { type CallOwner, Http2Call } from "./http2-call.ts";
 import { type Carrier, carrierOver, isFree, mostStreams, streamsOf } from "./http2-carrier.ts";
-import { OwnConnections, type OwnRequest } from "./own-connections.ts";
+import { OwnConnections } from "./own-connections.ts";
 import { overloaded, type PoolOptions } from "./pooled-transport.ts";
 import type {
   OwnConnectionHandler,
+  OwnRequest,
   TransportCounts,
   UpstreamCall,
   UpstreamHandler,

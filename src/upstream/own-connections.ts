@@ -4,10 +4,7 @@ import type { Socket } from "node:net";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { connectFailure, connectTimeout, type Connector } from "./connector.ts";
 import { type Claimant, countOf } from "./shares.ts";
-import type { OwnConnectionHandler, UpstreamRequest } from "./transport.ts";
-
-/** What one asks for. */
-export type OwnRequest = Pick<UpstreamRequest, "client" | "clientAddress" | "connectTimeoutMs">;
+import type { OwnConnectionHandler, OwnRequest } from "./transport.ts";
 
 export class OwnConnections {
   readonly #connector: Connector;

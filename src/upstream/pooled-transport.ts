@@ -4,11 +4,12 @@ import { CoarseTimer } from "./coarse-timer.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
 import { Connector } from "./connector.ts";
 import { Exchange, type Holder } from "./exchange.ts";
-import { OwnConnections, type OwnRequest } from "./own-connections.ts";
+import { OwnConnections } from "./own-connections.ts";
 import { encodeHead } from "../http1/head-writer.ts";
 import { countOf, dominant } from "./shares.ts";
 import type {
   OwnConnectionHandler,
+  OwnRequest,
   TransportCounts,
   UpstreamCall,
   UpstreamHandler,

@@ -82,6 +82,10 @@ export interface UpstreamCall {
   abort(): void;
 }
 
+/** Who asks for a connection of their own, and with which request: it may say which endpoint. */
+export type OwnRequest = Pick<UpstreamRequest, "client" | "clientAddress" | "connectTimeoutMs"> &
+  Partial<Pick<UpstreamRequest, "fields">>;
+
 /** Who takes a connection over. One of the two is called, once. */
 export interface OwnConnectionHandler {
   /** It is connected, and the TLS handshake through: nobody reads it yet, and its place is free when it is closed. */
@@ -110,10 +114,7 @@ export interface UpstreamTransport {
    * Opens a connection that is the caller's alone; there are so many at most. The handler is told later.
    * @returns gives it up, as long as the handler has not been told
    */
-  openOwn(
-    request: Pick<UpstreamRequest, "client" | "clientAddress" | "connectTimeoutMs">,
-    handler: OwnConnectionHandler,
-  ): () => void;
+  openOwn(request: OwnRequest, handler: OwnConnectionHandler): () => void;
   counts(): TransportCounts;
   /** Whether there is an endpoint, of several, that is not among those; absent = there is one in all. */
   hasOther?(tried: readonly string[]): boolean;

@@ -5,6 +5,7 @@ import { createHttp2Transport } from "./http2-transport.ts";
 import { createPooledTransport, type PoolOptions } from "./pooled-transport.ts";
 import type {
   OwnConnectionHandler,
+  OwnRequest,
   TransportCounts,
   UpstreamCall,
   UpstreamHandler,
@@ -12,7 +13,6 @@ import type {
   UpstreamTarget,
   UpstreamTransport,
 } from "./transport.ts";
-import type { OwnRequest } from "./own-connections.ts";
 
 /** @throws Error when the target's `ca` is not PEM */
 export function createTransport(target: UpstreamTarget, options: PoolOptions): UpstreamTransport {

@@ -1,9 +1,9 @@
 // An upstream with several endpoints as one transport: each exchange goes to one of those that are up.
 import type { Gauge, Logger } from "../../plugin-api/contract.ts";
-import type { OwnRequest } from "../own-connections.ts";
 import type { Time } from "../time.ts";
 import type {
   OwnConnectionHandler,
+  OwnRequest,
   TransportCounts,
   UpstreamCall,
   UpstreamHandler,
@@ -80,7 +80,7 @@ export class BalancedUpstream implements UpstreamTransport {
   }
 
   openOwn(request: OwnRequest, handler: OwnConnectionHandler): () => void {
-    const endpoint = this.#picker.pick({ client: request.client, fields: [] });
+    const endpoint = this.#picker.pick({ client: request.client, fields: request.fields ?? [] });
     return endpoint.transport.openOwn(request, {
       onReady: (socket) => {
         endpoint.inFlight += 1;

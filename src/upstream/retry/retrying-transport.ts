@@ -4,6 +4,7 @@ import { isIdempotent } from "../../http1/head-writer.ts";
 import { isGrpcType } from "../../plugin-api/grpc-type.ts";
 import type {
   OwnConnectionHandler,
+  OwnRequest,
   TransportCounts,
   UpstreamCall,
   UpstreamHandler,
@@ -33,10 +34,7 @@ export class RetryingTransport implements UpstreamTransport {
     return call;
   }
 
-  openOwn(
-    request: Pick<UpstreamRequest, "client" | "connectTimeoutMs">,
-    handler: OwnConnectionHandler,
-  ): () => void {
+  openOwn(request: OwnRequest, handler: OwnConnectionHandler): () => void {
     return this.#parts.transport.openOwn(request, handler);
   }
 

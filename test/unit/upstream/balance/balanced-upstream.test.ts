@@ -189,6 +189,22 @@ describe("ring-hash", () => {
     for (let i = 0; i < 20; i += 1) assert.equal(scene.ask(200, { client: "192.0.2.1" }), first);
   });
 
+  test("an upgrade goes where requests of its key go", () => {
+    const scene = new Scene({ balance: "ring-hash", hashOn: "x-tenant" });
+    let went = "";
+    for (const [name, transport] of scene.held)
+      transport.openOwn = () => {
+        went = name;
+        return () => {};
+      };
+    const handler = { onReady: () => {}, onFail: () => {} };
+    for (let i = 0; i < 20; i += 1) {
+      const fields = ["X-Tenant", `tenant ${i}`];
+      scene.transport.openOwn({ client: "192.0.2.1", connectTimeoutMs: 1, fields }, handler);
+      assert.equal(went, scene.ask(200, { fields }));
+    }
+  });
+
   test("a ring finds none where none may be", () => {
     assert.equal(new HashRing([{ name: "a" }]).find("k", new Set()), undefined);
   });
