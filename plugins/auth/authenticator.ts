@@ -1,6 +1,6 @@
 // The way of a request through the plugin on one route: what was presented, what it is worth, what the rules say, and what
 // the service gets to know. Callers known from memory pass without a promise.
-import type { Exchange, Identity, RejectVerdict, Verdict } from "../../src/plugin-api/contract.ts";
+import type { Exchange, Identity, RejectVerdict, Verdict, Services } from "../../src/plugin-api/contract.ts";
 import type { Assertion } from "./assertions/assertion.ts";
 import { forwardedField, type CertificateCheck } from "./certificates/certificate.ts";
 import type { AuthCounts } from "./counts.ts";
@@ -49,8 +49,8 @@ export interface AuthenticatorParts {
   /** Whose pages may use a token cookie; undefined = no cookie is taken. */
   readonly tokenOrigin: OwnOrigin | undefined;
   readonly assertion: Assertion | undefined;
-  /** In a test of the policy: who every request is from; undefined = who it shows to be. */
-  readonly assumed: Identity | undefined;
+  /** Says who a request is from, in its place; absent where requests are real. */
+  readonly testRun: Services["testRun"];
 }
 
 type MaybeVerdict = Verdict | Promise<Verdict>;
@@ -77,7 +77,8 @@ export class Authenticator {
       this.#strip(exchange, this.#parts.forwardsExcluded?.take(request) === true);
       return undefined;
     }
-    if (this.#parts.assumed !== undefined) return this.#authorize(exchange, this.#parts.assumed, noIds);
+    const assumed = this.#parts.testRun?.identity;
+    if (assumed !== undefined) return this.#authorize(exchange, assumed, noIds);
     const presented = readCredentials(request, credentials);
     if (presented.malformed !== undefined)
       return this.#refuse(exchange, refused("none", presented.malformed));

@@ -142,7 +142,7 @@ async function assemble(
     refusals: prepareRefusals(options.realm, { bearer: jwt !== undefined, apiKey: takesKeys }),
     rules,
     counts: state.counts,
-    assumed: services.testRun?.identity,
+    testRun: services.testRun,
     assertion: options.assertion && hold(await holdAssertion(options.assertion, services, state)),
     keys: takesKeys ? keyCheck(apiKeys, services, state) : undefined,
     certificates: certificates && new CertificateCheck(certificates, services.clock),

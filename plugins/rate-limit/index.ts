@@ -47,7 +47,9 @@ export const rateLimit = definePlugin({
       },
       concurrencyItem,
     );
-    if (options.overload.enabled) state.overload.loopDelay.start();
+    // What this process is busy with says nothing about requests that are not made now.
+    const shedsLoad = options.overload.enabled && services.testRun === undefined;
+    if (shedsLoad) state.overload.loopDelay.start();
     const limiter = new Limiter({
       clock,
       memory: state.memory,
@@ -60,7 +62,7 @@ export const rateLimit = definePlugin({
       limiter,
       limitsOf: (exchange) => plans.limitsOf(exchange),
       concurrency: compileConcurrency(options, services, state, plans.partition),
-      overload: options.overload.enabled
+      overload: shedsLoad
         ? {
             guard: state.overload,
             priorityOf: priorityReader(options.overload, plans.partition.planOf, route),

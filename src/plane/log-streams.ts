@@ -53,10 +53,13 @@ export class LogStreams {
   /** By Redis' clock: of the last answer, and of the one before services were looked for. */
   #nowMs = 0;
   #lookedAtMs = 0;
+  readonly #fromMs: number;
 
-  constructor(store: Store, service: string | undefined) {
+  /** @param fromMs where `next` begins unless `last` was asked before: epoch milliseconds */
+  constructor(store: Store, service: string | undefined, fromMs = 0) {
     this.#store = store;
     this.#service = service;
+    this.#fromMs = fromMs;
   }
 
   /** How many services are read. */
@@ -132,7 +135,7 @@ export class LogStreams {
     if (nowMono - this.#lookedAtMono < servicesEveryMs) return;
     const names = this.#service === undefined ? await services(this.#store) : [this.#service];
     const unknown = names.filter((service) => !this.#streams.has(service));
-    const seen = `${this.#lookedAtMs}-0`;
+    const seen = `${Math.max(this.#lookedAtMs, this.#fromMs)}-0`;
     for (const service of unknown) this.#streams.set(service, { service, seen });
     this.#lookedAtMs = this.#nowMs;
     this.#lookedAtMono = nowMono;

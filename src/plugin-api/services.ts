@@ -119,9 +119,12 @@ export interface PluginNeeds {
   readonly database?: string | undefined;
 }
 
-/** A test that a policy carries. */
+/** A test that a policy carries, or requests of the past. */
 export interface TestRun {
-  /** Who its request is from, for whoever establishes that; undefined = what the request shows is judged as ever. */
+  /**
+   * Who the request at hand is from, for whoever establishes that; undefined = what the request shows is judged as ever.
+   * To be read anew for each request.
+   */
   readonly identity: Identity | undefined;
 }
 

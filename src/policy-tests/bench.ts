@@ -1,14 +1,11 @@
 // A policy set up to be tested: what decides about a request is the same as in a sidecar that serves, from the head to
 // the answer; around it are a client and a service that are not there. Each test begins with nothing: its route is set
 // up for it alone, so that no count, cache or lock of one test reaches another.
-import type { ClientAddress } from "../client/client-address.ts";
-import { ClientLimits } from "../client/client-limits.ts";
 import type { UpstreamAddress } from "../config/formats.ts";
-import type { ProxyContext } from "../exchange/context.ts";
 import { ServerExchange } from "../exchange/exchange.ts";
 import { parseRequestHead, type RequestHead } from "../http1/request-head.ts";
 import { nothingOff } from "../kill-switch/kill-switch.ts";
-import { type Clock, Fields, GatewayError, type PluginDefinition } from "../plugin-api/contract.ts";
+import { Fields, GatewayError, type PluginDefinition } from "../plugin-api/contract.ts";
 import { untilLimit } from "../plugin-api/within-limit.ts";
 import type { PolicyTest } from "../policy/document/tests-field.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
@@ -22,11 +19,12 @@ import { LiveResponse } from "../runtime/response.ts";
 import { closeAll, compileRoute, type Made, type RouteSpec } from "../runtime/set-up.ts";
 import type { Explanation } from "../telemetry/requests/explanation.ts";
 import type { Observed } from "./expectation.ts";
+import { contextOf, testClient } from "./context.ts";
 import { MemoryStream } from "./memory-stream.ts";
 import type { OwnTime } from "./own-time.ts";
 import { answerOf, identityOf, requestOf } from "./parts-of-test.ts";
-import { scratchLogger, scratchMetrics, type ScratchOptions, scratchServices } from "./scratch-services.ts";
-import { StubUpstream } from "./stub-upstream.ts";
+import { scratchMetrics, type ScratchOptions, scratchServices } from "./scratch-services.ts";
+import { stubbed, StubUpstream } from "./stub-upstream.ts";
 
 /** The sidecar whose policy it is. */
 export interface BenchOptions extends ScratchOptions {
@@ -38,10 +36,7 @@ export interface BenchOptions extends ScratchOptions {
 }
 
 const unserved = new StubUpstream({ status: 503, fields: [], body: Buffer.alloc(0) });
-const noUpstreams = {
-  upstreams: { hold: () => {}, get: () => unserved, release: () => {} },
-  balanced: { hold: () => unserved, release: () => {} },
-};
+const noUpstreams = stubbed(unserved);
 const noCounters = createRequestCounters(scratchMetrics);
 /** Plugins have bounded waits of their own; one that has not must not hold a policy up. */
 const closeLimitMs = 1_000;
@@ -102,12 +97,12 @@ export class Bench {
     try {
       const route = await this.#setUp(routing.route, upstream, host, made);
       const ended = Promise.withResolvers<void>();
-      const context = contextOf(this.#options.clock, ended.resolve, recorder);
+      const context = contextOf(this.#options.clock, () => ended.resolve(), recorder);
       const exchange = new ServerExchange(
         context,
         this.#routed,
         { ...routing, route },
-        { stream, head, client },
+        { stream, head, client: testClient },
       );
       exchange.run();
       await time.until(ended.promise);
@@ -161,28 +156,6 @@ export class Bench {
     const { target, ownedParts: parts } = known;
     return new ServedRoute(compiled, { target, transport }, noCounters, { cookies, parts }, nothingOff);
   }
-}
-
-const client: ClientAddress = { address: "192.0.2.1", peer: "192.0.2.1", viaTrustedProxy: false };
-
-function contextOf(clock: Clock, ended: () => void, recorder: ExchangeRecorder | undefined): ProxyContext {
-  return {
-    recorder,
-    limits: { upstreamConnectTimeoutMs: 1_000 },
-    clock,
-    logger: scratchLogger,
-    clients: new ClientLimits({
-      maxBodyBytes: 0,
-      clientStallMs: 1_000,
-      minBytesPerSecond: 0,
-      bufferBytes: 0,
-      clientShare: 100,
-    }),
-    forward: (exchange) => exchange.openUpstream(),
-    draining: () => false,
-    began: () => {},
-    ended,
-  };
 }
 
 function observed(

@@ -17,6 +17,14 @@ export interface StubbedAnswer {
   readonly body: Buffer;
 }
 
+/** One service behind every address. */
+export function stubbed(upstream: UpstreamTransport) {
+  return {
+    upstreams: { hold: () => {}, get: () => upstream, release: () => {} },
+    balanced: { hold: () => upstream, release: () => {} },
+  };
+}
+
 export class StubUpstream implements UpstreamTransport {
   /** What it was asked with; undefined = it was not asked. */
   asked: Fields | undefined = undefined;

@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { mainFile, outrigger, type Started, startNode } from "../support/process.ts";
 import { eventually, freePort, type RedisServer, startRedis } from "../support/redis.ts";
@@ -74,6 +77,29 @@ describe("outrigger logs", () => {
         ["orders", 404, "/nowhere"],
       ],
     );
+  });
+
+  test("policy replay runs the lines of the streams through a policy, each service's layer over it", async () => {
+    await redis.cli.set(
+      "outrigger:policy:orders",
+      JSON.stringify({
+        apiVersion: "outrigger/v1",
+        routes: [{ path: "/a/2", plugins: ["respond"], pluginConfig: { respond: { status: 410 } } }],
+      }),
+    );
+    const folder = mkdtempSync(join(tmpdir(), "outrigger-replay-"));
+    const file = join(folder, "policy.yaml");
+    writeFileSync(file, "apiVersion: outrigger/v1\nplugins: [logging]\nroutes: [{ path: /a/* }]\n");
+    const { code, stdout, stderr } = await outrigger(
+      ["policy", "replay", file, "--service", "orders"],
+      env(),
+    );
+    await redis.cli.del("outrigger:policy:orders");
+    rmSync(folder, { recursive: true });
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.match(stdout, /^4 requests to orders, \S+ to \S+: 2 would be answered as they were\n/);
+    assert.match(stdout, /^1 +orders +\/b -> \(none\) +the service's +404 by sidecar /m);
+    assert.match(stdout, /^1 +orders +\/a\/\* -> \/a\/2 +the service's +410 by respond /m);
   });
 
   test("-f goes on with what comes, a new service's too, until Ctrl-C, which is no fault", async () => {

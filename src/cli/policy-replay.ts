@@ -1,0 +1,98 @@
+// `outrigger policy replay CANDIDATE`: whose answer would change, by requests of the past.
+import { loadConfig } from "../app/environment.ts";
+import { replayRequests } from "../app/replayed-policy.ts";
+import type { Config } from "../config/config.ts";
+import { parseDuration } from "../language/duration.ts";
+import { LogStreams } from "../plane/log-streams.ts";
+import { textOf } from "../plugin-api/error-text.ts";
+import { PolicyRefused, problemText } from "../policy/document/problems.ts";
+import { type RawPolicy, sharedKey } from "../policy/read.ts";
+import type { FindPackages } from "../policy/extensions/resolve.ts";
+import type { Changes } from "../policy-replay/changes.ts";
+import { withPolicyPackages } from "./policy-packages.ts";
+import { readPolicy } from "./policy-validate.ts";
+import { LineRefusal, RecordedLines } from "./recorded-lines.ts";
+import { jsonOfReplay, printReplay } from "./replay-text.ts";
+import { printable } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+import { PlaneRefusal, withPlane } from "./with-plane.ts";
+
+export interface ReplayOptions {
+  readonly from?: string;
+  readonly service?: string;
+  readonly since?: string;
+  readonly over?: string;
+  readonly strict?: true;
+  readonly json?: true;
+}
+
+/** @returns the exit code: 1 where the policy is not valid, or with `strict` where an answer changes */
+export async function replayPolicy(
+  terminal: Terminal,
+  file: string,
+  options: ReplayOptions,
+): Promise<number> {
+  const { from, service, since = "1h" } = options;
+  const sinceMs = parseDuration(since);
+  if (sinceMs === undefined) {
+    terminal.err("--since takes a time such as 30m, 1h or 7d\n");
+    return 2;
+  }
+  const lines = new RecordedLines();
+  try {
+    if (from !== undefined) {
+      await lines.readFile(from, service);
+      const config = loadConfig(terminal.env);
+      return await withPolicyPackages(config, ({ find }) =>
+        show(terminal, { config, file, options, lines, layerOf: undefined, find }),
+      );
+    }
+    return await withPlane(terminal, options, async ({ config, store, history, packages }) => {
+      await lines.readStreams(new LogStreams(store, service, Date.now() - sinceMs));
+      if (lines.requests.length === 0)
+        throw new PlaneRefusal(
+          "no such line: services write here where the policy says pluginConfig.logging.stream; --from reads a file",
+        );
+      const layerOf = async (name: string) => (await history.peek(name)).document;
+      return await show(terminal, { config, file, options, lines, layerOf, find: packages.find });
+    });
+  } catch (error) {
+    if (!(error instanceof LineRefusal)) throw error;
+    terminal.err(`${printable(error.message)}\n`);
+    return 1;
+  }
+}
+
+interface Asked {
+  readonly config: Config;
+  readonly file: string;
+  readonly options: ReplayOptions;
+  readonly lines: RecordedLines;
+  /** What lies in Redis over the shared policy; undefined = nobody looks there. */
+  readonly layerOf: ((service: string) => Promise<Buffer | undefined>) | undefined;
+  readonly find: FindPackages;
+}
+
+async function show(terminal: Terminal, asked: Asked): Promise<number> {
+  const { config, file, options, lines, layerOf, find } = asked;
+  let changes: Changes;
+  try {
+    const raw = await readPolicy(file, options.over, config.policyMaxBytes);
+    const rawFor = async (service: string): Promise<RawPolicy> => {
+      // A candidate that is a layer takes the place of the one in Redis.
+      const layer = raw.layer ?? (await layerOf?.(service));
+      return { ...raw, layer, standing: layer !== raw.layer };
+    };
+    changes = await replayRequests(config, [...lines.requests], rawFor, find);
+  } catch (error) {
+    const problems = error instanceof PolicyRefused ? error.problems : [{ path: "", message: textOf(error) }];
+    for (const problem of problems) {
+      const isOver = options.over !== undefined && problem.document === sharedKey;
+      terminal.err(`${printable(problemText({ ...problem, document: isOver ? options.over : file }))}\n`);
+    }
+    return 1;
+  }
+  if (options.json) terminal.out(`${JSON.stringify(jsonOfReplay(changes, lines), null, 2)}\n`);
+  else printReplay(terminal, changes, lines);
+  return options.strict && changes.told.length > 0 ? 1 : 0;
+}

@@ -1,0 +1,78 @@
+// Lines of the access log, out of a file or the streams in Redis, as requests to be replayed.
+import { createReadStream } from "node:fs";
+import { createInterface } from "node:readline";
+import { parseJson } from "../language/json.ts";
+import type { LogStreams } from "../plane/log-streams.ts";
+import { textOf } from "../plugin-api/error-text.ts";
+import { type RecordedRequest, recordedRequest, type Unfit } from "../policy-replay/recorded-request.ts";
+
+/** The message says in one line why lines cannot be read. */
+export class LineRefusal extends Error {
+  override readonly name = "LineRefusal";
+}
+
+/** About 1 KB each in memory. */
+const maxRequests = 1_000_000;
+const maxLineBytes = 1_048_576;
+
+export class RecordedLines {
+  readonly requests: RecordedRequest[] = [];
+  /** Lines that are not replayed, by why. */
+  readonly unfit = new Map<Unfit, number>();
+
+  /**
+   * @param file `-` = standard input
+   * @param service lines of others are passed over; undefined = all count
+   * Rejects with a LineRefusal when it cannot be read, or is too long.
+   */
+  async readFile(file: string, service: string | undefined): Promise<void> {
+    const input = file === "-" ? process.stdin : createReadStream(file);
+    try {
+      for await (const line of createInterface({ input, crlfDelay: Infinity }))
+        if (line !== "") this.#add(line, service);
+    } catch (error) {
+      if (error instanceof LineRefusal) throw error;
+      throw new LineRefusal(`${file} cannot be read: ${textOf(error)}`);
+    } finally {
+      if (file !== "-") input.destroy();
+    }
+    if (this.requests.length === 0)
+      throw new LineRefusal(`${file} has no line that can be replayed${this.#why()}`);
+  }
+
+  /** All that is there. Rejects with StoreUnavailable, and with a LineRefusal when it is too much. */
+  async readStreams(streams: LogStreams): Promise<void> {
+    for (;;) {
+      const entries = await streams.next();
+      if (entries.length === 0) return;
+      for (const { line, service } of entries) this.#add(line, service);
+    }
+  }
+
+  #add(line: string, service: string | undefined): void {
+    const found = line.length > maxLineBytes ? "no access-log line" : readLine(line);
+    if (typeof found === "string") {
+      this.unfit.set(found, (this.unfit.get(found) ?? 0) + 1);
+      return;
+    }
+    if (service !== undefined && found.service !== service) return;
+    if (this.requests.length === maxRequests)
+      throw new LineRefusal(
+        `these are more than ${maxRequests} requests: give it fewer, or a shorter --since`,
+      );
+    this.requests.push(found);
+  }
+
+  #why(): string {
+    const reasons = [...this.unfit].map(([reason, count]) => `${count} lines: ${reason}`);
+    return reasons.length === 0 ? "" : ` (${reasons.join("; ")})`;
+  }
+}
+
+function readLine(line: string): RecordedRequest | Unfit {
+  try {
+    return recordedRequest(Object(parseJson(line)) as Readonly<Record<string, unknown>>);
+  } catch {
+    return "no access-log line";
+  }
+}

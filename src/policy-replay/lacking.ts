@@ -1,0 +1,94 @@
+// What a replayed request is asked for that its line in the log does not say: an answer that rests on it is not told.
+import { Fields, type Identity } from "../plugin-api/contract.ts";
+import type { LiveRecord } from "../runtime/live-record.ts";
+import type { RecordedRequest } from "./recorded-request.ts";
+
+/** Names by plugin. Those that are asked for while a hook runs are its plugin's. */
+export class Lacking implements LiveRecord {
+  #asked = new Set<string>();
+  readonly #byPlugin = new Map<string, Set<string>>();
+
+  note(what: string): void {
+    this.#asked.add(what);
+  }
+
+  hookRan(plugin: string): void {
+    if (this.#asked.size === 0) return;
+    const known = this.#byPlugin.get(plugin);
+    this.#byPlugin.set(plugin, known === undefined ? this.#asked : known.union(this.#asked));
+    this.#asked = new Set();
+  }
+
+  of(plugin: string): readonly string[] {
+    return [...(this.#byPlugin.get(plugin) ?? [])].toSorted();
+  }
+
+  hookTimes(): readonly never[] {
+    return [];
+  }
+  fieldChanged(): void {}
+  explain(): void {}
+  asked(): void {}
+  ended(): void {}
+}
+
+/** Fields of a request of which the line has some. */
+export class RecordedFields extends Fields {
+  readonly #lacking: Lacking;
+  /** Present or absent, the line would say so; in `via` a sidecar looks for loops, before any plugin. */
+  static readonly #told = new Set(["host", "user-agent", "x-request-id", "content-length", "via"]);
+
+  constructor(fields: Fields, lacking: Lacking) {
+    super(fields.toFlat());
+    this.#lacking = lacking;
+  }
+
+  override has(lowerName: string): boolean {
+    return super.has(lowerName) || this.#lacks(lowerName, false);
+  }
+
+  override get(lowerName: string): string | undefined {
+    return super.get(lowerName) ?? this.#lacks(lowerName, undefined);
+  }
+
+  override getAll(lowerName: string): string[] {
+    const values = super.getAll(lowerName);
+    return values.length === 0 ? this.#lacks(lowerName, values) : values;
+  }
+
+  #lacks<Nothing>(lowerName: string, nothing: Nothing): Nothing {
+    if (!RecordedFields.#told.has(lowerName)) this.#lacking.note(`field ${lowerName}`);
+    return nothing;
+  }
+}
+
+/** Who called, with what a line says about that. */
+export function recordedIdentity(
+  { userId, credentialId }: RecordedRequest,
+  lacking: () => Lacking,
+): Identity | undefined {
+  if (userId === undefined) return undefined;
+  const unknown = <Value>(what: string, value: Value): Value => {
+    lacking().note(what);
+    return value;
+  };
+  return {
+    userId,
+    credentialId,
+    method: "recorded",
+    // Two issuers' users of one id are one here.
+    issuer: undefined,
+    get plan() {
+      return unknown("plan", undefined);
+    },
+    get scopes() {
+      return unknown("scopes", []);
+    },
+    get roles() {
+      return unknown("roles", []);
+    },
+    get claims() {
+      return unknown("claims", {});
+    },
+  };
+}

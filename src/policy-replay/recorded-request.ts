@@ -1,0 +1,122 @@
+// A line of the access log as a request that can be made once more, and what became of it then.
+
+export interface RecordedRequest {
+  readonly id: string;
+  readonly service: string;
+  /** When its head had come: epoch milliseconds. */
+  readonly atMs: number;
+  readonly method: string;
+  readonly path: string;
+  /** undefined = the line does not say. */
+  readonly query: string | undefined;
+  readonly host: string;
+  readonly client: string;
+  readonly userId: string | undefined;
+  readonly credentialId: string | undefined;
+  /** Those that the line has, but for what is redacted. */
+  readonly fields: ReadonlyMap<string, string>;
+  readonly hasBody: boolean;
+  readonly decision: Decision;
+}
+
+/** What a sidecar made of a request, as far as its policy decides that. */
+export interface Decision {
+  /** Path of the route; null = none took it. */
+  readonly route: string | null;
+  /** The plugin that answered, `sidecar` where none did; null = the service was asked, or the cache in its place. */
+  readonly by: string | null;
+  /** Of whoever answered; of the service's answer it says nothing. */
+  readonly status: number;
+}
+
+/** Why a line is not replayed. */
+export type Unfit =
+  | "no access-log line"
+  | "it lacks what a request needs, or that is redacted"
+  | "an upgrade"
+  | "nobody waited for its answer"
+  | "refused for want of resources, not by the policy";
+
+/** What sidecars answer by circumstances: another time the same policy would have answered otherwise. */
+const circumstances = new Set([
+  "dependency_unavailable",
+  "draining",
+  "internal_error",
+  "not_ready",
+  "overloaded",
+  "plugin_failed",
+  "request_timeout",
+]);
+/** Here the service was asked. */
+const isUpstreams = (code: string): boolean => code.startsWith("upstream_") || code === "proxy_loop";
+
+/** Whether a policy answers so by circumstances. */
+export const isCircumstance = (code: string | undefined): boolean =>
+  code !== undefined && circumstances.has(code);
+
+/** @param answeredBy what the log calls so @param code of the error that was answered */
+export function decisionOf(
+  route: string,
+  status: number,
+  answeredBy: string | undefined,
+  code: string | undefined,
+): Decision {
+  const own = code !== undefined && !isUpstreams(code) ? "sidecar" : null;
+  const by = answeredBy === "cache" ? null : (answeredBy ?? own);
+  return { route: route === "" ? null : route, by, status };
+}
+
+type Line = Readonly<Record<string, unknown>>;
+
+const redacted = "[redacted]";
+/** Longer texts are cut in lines. */
+const cutAt = 2_048;
+
+function textIn(line: Line, name: string): string | undefined {
+  const value = line[name];
+  return typeof value === "string" && value !== redacted && value.length < cutAt ? value : undefined;
+}
+
+/** @param line a parsed line, by whomever it was written */
+export function recordedRequest(line: Line): RecordedRequest | Unfit {
+  const { time, durationMs, status } = line;
+  if (line["msg"] !== "request" || typeof status !== "number") return "no access-log line";
+  if (line["upgrade"] !== undefined) return "an upgrade";
+  if (status === 0) return "nobody waited for its answer";
+  const code = textIn(line, "error");
+  if (isCircumstance(code)) return "refused for want of resources, not by the policy";
+  const [service, method, path] = ["service", "method", "path"].map((name) => textIn(line, name));
+  const [host, client] = ["host", "clientIp"].map((name) => textIn(line, name));
+  const isWhole = [service, method, path, host, client].every((text) => text !== undefined);
+  if (!isWhole || typeof time !== "number") return "it lacks what a request needs, or that is redacted";
+  return {
+    id: textIn(line, "requestId") ?? "",
+    service: service as string,
+    atMs: time - (typeof durationMs === "number" ? durationMs : 0),
+    method: method as string,
+    path: path as string,
+    query: wholeQuery(textIn(line, "query")),
+    host: host as string,
+    client: client as string,
+    userId: textIn(line, "userId"),
+    credentialId: textIn(line, "credentialId"),
+    fields: fieldsOf(line),
+    hasBody: typeof line["requestBytes"] === "number" && line["requestBytes"] > 0,
+    decision: decisionOf(textIn(line, "route") ?? "", status, textIn(line, "answeredBy"), code),
+  };
+}
+
+const wholeQuery = (query: string | undefined): string | undefined =>
+  query?.includes(redacted) === true ? undefined : query;
+
+function fieldsOf(line: Line): Map<string, string> {
+  const fields = new Map<string, string>();
+  const logged = Object(line["requestHeaders"]) as Line;
+  for (const name of Object.keys(logged)) {
+    const value = textIn(logged, name);
+    if (value !== undefined) fields.set(name.toLowerCase(), value);
+  }
+  const userAgent = textIn(line, "userAgent");
+  if (userAgent !== undefined) fields.set("user-agent", userAgent);
+  return fields;
+}
