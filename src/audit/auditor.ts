@@ -11,6 +11,8 @@ const knownMethods = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS",
 /** Answers by which plugins refuse without an error of ours. */
 const refusing = new Set([401, 403, 407, 429]);
 
+const nobody = { userId: undefined, issuer: undefined };
+
 type Answered = Parameters<PolicyAudit["answering"]>[1];
 
 /** Of one policy. */
@@ -28,8 +30,8 @@ export class Auditor implements PolicyAudit {
     this.blocking = blocking;
   }
 
-  get closed(): boolean {
-    return this.blocking && !this.#trail.writes;
+  closedTo({ identity }: Exchange): boolean {
+    return this.blocking && !this.#trail.takes(identity ?? nobody, this.#clock.now());
   }
 
   answering(exchange: Exchange, response: Answered, by: string | undefined): Promise<boolean> | undefined {
@@ -121,7 +123,7 @@ export class NoTrail implements PolicyAudit {
     this.#lost = lost;
   }
 
-  get closed(): boolean {
+  closedTo(): boolean {
     return this.blocking;
   }
 

@@ -61,12 +61,18 @@ export class SubjectKeys {
   readonly #auditKeys: readonly AuditKey[];
   readonly #place: KeyPlace;
   readonly #held = boundedCache<Held>(mostHeld);
+  #away = false;
   #owed: { readonly period: string; readonly subject: string; readonly offer: WrappedKey }[] = [];
 
   /** @param auditKeys the first wraps; the others still unwrap */
   constructor(auditKeys: readonly [AuditKey, ...AuditKey[]], place: KeyPlace) {
     this.#auditKeys = auditKeys;
     this.#place = place;
+  }
+
+  /** Whether the place was out of reach when it was last needed: the keys of subjects that are new are not kept now. */
+  get away(): boolean {
+    return this.#away;
   }
 
   /**
@@ -92,7 +98,10 @@ export class SubjectKeys {
       for (const [at, subject] of stale.entries())
         this.#hold(subject, this.#unwrap(kept[at]) ?? (fresh[at] as Buffer), period, atMs);
       await this.#payOwed();
+      this.#away = false;
     } catch {
+      this.#away = true;
+
       for (const [at, subject] of stale.entries()) {
         if (this.#held.get(subject)?.period === period) continue;
         this.#hold(subject, fresh[at] as Buffer, period, atMs).kept = false;

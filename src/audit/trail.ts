@@ -59,6 +59,13 @@ export class Trail {
     return this.#trouble === "";
   }
 
+  /** Whether an answer to this person could go out with its record. */
+  takes(person: Parameters<typeof subjectOf>[0], atMs: number): boolean {
+    if (!this.writes) return false;
+    const { subjects } = this.#options;
+    return !subjects.away || subjects.isKept(subjectOf(person, atMs));
+  }
+
   /** Waits for nothing. */
   add(event: AuditEvent): void {
     if (!this.#hasRoom(event)) return;

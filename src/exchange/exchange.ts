@@ -72,7 +72,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
 
   #forward(): void {
     if (this.routing.unanswered !== undefined) this.#refuse(this.routing.unanswered);
-    else if (this.policy.audit?.closed === true) this.#refuse(unrecorded);
+    else if (this.policy.audit?.closedTo(this.live) === true) this.#refuse(unrecorded);
     else if (this.inbound.head.body !== "none" && takesInFirst(this, () => this.#decided(undefined))) return;
     else if (!countHop(this.live.request)) {
       this.#respond(LiveResponse.fromVerdict({ action: "respond", status: 204 }));

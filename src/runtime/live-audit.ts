@@ -7,8 +7,8 @@ export type AuditMode = "off" | "buffered" | "blocking";
 export interface PolicyAudit {
   /** No answer goes out before its record is written. */
   readonly blocking: boolean;
-  /** No answer could go out now: nobody is asked for one. */
-  readonly closed: boolean;
+  /** Whether no answer to it could go out now: nobody is asked for one. */
+  closedTo(exchange: Exchange): boolean;
   /**
    * A response is about to go to the client.
    * @param by the plugin that made it

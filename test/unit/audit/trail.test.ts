@@ -242,10 +242,14 @@ describe("a trail", () => {
     assert.equal(await trail.write(access("known")), true);
     keys.away = true;
     assert.equal(await trail.write(access("known")), true);
+    const takes = (userId: string): boolean => trail.takes({ userId, issuer: undefined }, startedAt);
+    assert.equal(takes("new"), true, "nobody has needed a key yet that cannot be kept");
     assert.equal(await trail.write(access("new")), false);
+    assert.deepEqual([takes("known"), takes("new"), takes("other")], [true, false, false]);
     await eventually("its record", () => sink.lines.length === 4);
     keys.away = false;
     assert.equal(await trail.write(access("new")), true);
+    assert.equal(takes("other"), true);
     const shelf = {
       periods: () => Promise.resolve(["2026-03"]),
       all: () => Promise.resolve([...keys.kept].map(([name, wrapped]) => ({ name, wrapped }))),
