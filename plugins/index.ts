@@ -1,6 +1,7 @@
 // The registry: every plugin this sidecar knows. A policy that names another one is refused.
 import type { PluginDefinition } from "../src/plugin-api/contract.ts";
 import { auth } from "./auth/index.ts";
+import { bodyTransform } from "./body-transform/index.ts";
 import { cache } from "./cache/index.ts";
 import { compress } from "./compress/index.ts";
 import { cors } from "./cors/index.ts";
@@ -31,5 +32,6 @@ export const registry: readonly PluginDefinition[] = [
   cache,
   transform,
   compress,
+  bodyTransform,
   securityHeaders,
 ];

@@ -146,6 +146,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
     this.#response = response;
     this.#accept = undefined;
     response.faults = this;
+    response.source = this.writer;
   }
 
   /** @param begun the response whose phase is through @param response what came out of it */

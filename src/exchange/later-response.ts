@@ -4,7 +4,7 @@ import { pipeline, Readable } from "node:stream";
 import type { UpstreamAnswer } from "../plugin-api/contract.ts";
 import type { Chain } from "../runtime/chain.ts";
 import type { LiveExchange } from "../runtime/exchange.ts";
-import { LiveResponse } from "../runtime/response.ts";
+import { type BodySource, LiveResponse } from "../runtime/response.ts";
 
 /** Rejects with the error that a plugin which must not fail has failed with. */
 export async function throughLaterHooks(
@@ -13,9 +13,12 @@ export async function throughLaterHooks(
   answer: UpstreamAnswer,
 ): Promise<UpstreamAnswer> {
   const { status, fields } = answer;
+  const body = new CollectableBody(answer.body);
+  const received = LiveResponse.fromUpstream(status, "", fields);
+  received.source = body;
   let response: LiveResponse;
   try {
-    response = await chain.responseBeyond(exchange, LiveResponse.fromUpstream(status, "", fields));
+    response = await chain.responseBeyond(exchange, received);
   } catch (error) {
     answer.body.destroy();
     throw error;
@@ -26,7 +29,7 @@ export async function throughLaterHooks(
     answer.body.destroy();
     throw response.error;
   }
-  return { status: response.status, fields: response.fields, body: bodyOf(response, answer.body) };
+  return { status: response.status, fields: response.fields, body: bodyOf(response, body) };
 }
 
 function bodyOf(
@@ -39,4 +42,49 @@ function bodyOf(
   // What breaks off is told to whoever reads the end of it.
   for (const [i, stream] of transforms.entries()) pipeline(transforms[i - 1] ?? source, stream, () => {});
   return transforms.at(-1) ?? source;
+}
+
+/** A body that a hook may have whole, and that still comes to whoever reads it after that. */
+class CollectableBody implements BodySource {
+  readonly #body: UpstreamAnswer["body"];
+  readonly #chunks: AsyncIterator<Buffer>;
+  #collected: Buffer[] = [];
+  #bytes = 0;
+  #complete = false;
+
+  constructor(body: UpstreamAnswer["body"]) {
+    this.#body = body;
+    this.#chunks = body[Symbol.asyncIterator]();
+  }
+
+  async collect(maxBytes: number): Promise<Buffer | undefined> {
+    while (!this.#complete && this.#bytes <= maxBytes) {
+      const next = await this.#chunks.next();
+      if (next.done === true) this.#complete = true;
+      else {
+        this.#collected.push(next.value);
+        this.#bytes += next.value.length;
+      }
+    }
+    return this.#bytes > maxBytes ? undefined : Buffer.concat(this.#collected);
+  }
+
+  destroy(): void {
+    this.#body.destroy();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
+    const collected = this.#collected;
+    this.#collected = [];
+    try {
+      yield* collected;
+      while (!this.#complete) {
+        const next = await this.#chunks.next();
+        if (next.done === true) return;
+        yield next.value;
+      }
+    } finally {
+      this.destroy();
+    }
+  }
 }

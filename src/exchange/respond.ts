@@ -11,6 +11,7 @@ import { allowedTrailers } from "../http1/trailers.ts";
 import { ClientTaker } from "./client-taker.ts";
 import { earlyEnd, isEventStream } from "./early-end.ts";
 import { refuseAsGrpc } from "./grpc-refusal.ts";
+import { EarlyBody } from "./early-body.ts";
 import type { MessageFollower } from "./messages.ts";
 import type { ServerStream } from "./server-stream.ts";
 
@@ -42,8 +43,7 @@ export class ClientWriter extends ClientTaker {
   readonly #events: WriterEvents;
   #response: LiveResponse | undefined = undefined;
   #transforms: BodyTransforms | undefined = undefined;
-  #early: Buffer[] | undefined = undefined;
-  #earlyEnd: readonly string[] | undefined = undefined;
+  #early: EarlyBody | undefined = undefined;
   #bodiless = false;
   /** Bytes that the head announced and that have not come yet. */
   #left = Infinity;
@@ -87,22 +87,29 @@ export class ClientWriter extends ClientTaker {
     if (this.grpc) this.#noteGrpc(fields.get("grpc-status"));
     // Not before: the response in place of one that cannot be sent does not go through them.
     if (transforms !== undefined) this.#lead(transforms);
-    if (response.body !== undefined) this.#early = undefined;
+    if (response.body !== undefined) {
+      this.#early?.giveUp();
+      this.#early = undefined;
+    }
   }
 
   /** Of the upstream's body; what comes before the head waits. @returns false = wait for `resumeUpstream` */
   chunk(bytes: Buffer): boolean {
     if (this.#response === undefined) {
-      (this.#early ??= []).push(bytes);
-      return false;
+      return (this.#early ??= new EarlyBody()).push(bytes);
     }
     // It was replaced.
     return this.#response.body === undefined ? this.#take(bytes) : true;
   }
 
+  /** All of it, before the head is out. @returns undefined when it is longer, or breaks off */
+  collect(maxBytes: number): Promise<Buffer | undefined> {
+    return (this.#early ??= new EarlyBody()).collect(maxBytes, () => this.#events.resumeUpstream());
+  }
+
   /** The upstream's body is complete. @param trailers name, value, … */
   end(trailers: readonly string[]): void {
-    if (this.#response === undefined) this.#earlyEnd = trailers;
+    if (this.#response === undefined) (this.#early ??= new EarlyBody()).end(trailers);
     else if (this.#response.body === undefined) {
       if (trailers.length > 0) this.#response.receiveTrailers(trailers);
       this.#end();
@@ -114,8 +121,8 @@ export class ClientWriter extends ClientTaker {
     const early = this.#early;
     this.#early = undefined;
     let more = true;
-    for (const chunk of early ?? []) more = this.#take(chunk);
-    if (this.#earlyEnd !== undefined) this.end(this.#earlyEnd);
+    for (const chunk of early?.chunks ?? []) more = this.#take(chunk);
+    if (early?.trailers !== undefined) this.end(early.trailers);
     else if (early !== undefined && more) this.#events.resumeUpstream();
   }
 
@@ -172,6 +179,7 @@ export class ClientWriter extends ClientTaker {
   /** The client left before the end. */
   abandoned(): void {
     this.#over = true;
+    this.#early?.giveUp();
     this.#response?.discard();
   }
 

@@ -192,6 +192,12 @@ export interface ExchangeResponse {
   readonly origin: "upstream" | "sidecar";
   /** The error that this answer reports, when the sidecar made it for one. */
   readonly error: GatewayError | undefined;
+  /**
+   * Reads the whole body, before the head is out; unless it is replaced it is then sent as it came. Never call it without
+   * need: everything else streams.
+   * @returns undefined when it is longer, breaks off, or goes through a transform
+   */
+  readBody(maxBytes: number): Promise<Buffer | undefined>;
   /** Replaces the body; an upstream's body is then discarded. `Content-Length` is set to fit. */
   replaceBody(body: string | Buffer): void;
   /** Watches the body as the client gets it. */

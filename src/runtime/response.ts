@@ -8,6 +8,11 @@ import { pairsOf } from "../plugin-api/pairs.ts";
 
 const noFields: readonly string[] = [];
 
+export interface BodySource {
+  /** @returns undefined when it is longer, or breaks off; what has come is not lost */
+  collect(maxBytes: number): Promise<Buffer | undefined>;
+}
+
 export class LiveResponse implements ExchangeResponse {
   status: number;
   statusText: string | undefined;
@@ -22,6 +27,9 @@ export class LiveResponse implements ExchangeResponse {
   transforms: Duplex[] | undefined = undefined;
   /** Hears what its taps throw. */
   faults: TapFaults | undefined = undefined;
+
+  /** Where an upstream's body comes from. */
+  source: BodySource | undefined = undefined;
 
   #trailers: Fields | undefined = undefined;
   #received: readonly string[] = noFields;
@@ -91,6 +99,13 @@ export class LiveResponse implements ExchangeResponse {
   /** name, value, … as far as they are known. */
   get flatTrailers(): readonly string[] {
     return this.#trailers?.toFlat() ?? this.#received;
+  }
+
+  readBody(maxBytes: number): Promise<Buffer | undefined> {
+    if (this.body !== undefined) return Promise.resolve(this.body.length > maxBytes ? undefined : this.body);
+    // What comes out of them comes when the head is out.
+    if (this.transforms !== undefined) return Promise.resolve(undefined);
+    return this.source?.collect(maxBytes) ?? Promise.resolve(undefined);
   }
 
   replaceBody(body: string | Buffer): void {

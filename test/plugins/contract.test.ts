@@ -27,6 +27,7 @@ const order: readonly (readonly [number, string])[] = [
   [20, "cache"],
   [50, "transform"],
   [51, "compress"],
+  [52, "body-transform"],
   [55, "security-headers"],
 ];
 

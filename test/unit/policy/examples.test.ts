@@ -102,7 +102,7 @@ test("the example of a validated API is in force as it stands", async () => {
   const { routes } = await load("validated.yaml", all, []);
   assert.deepEqual(
     routes.map(({ path, plugins }) => [path, plugins.length]),
-    [["/*", 4]],
+    [["/*", 5]],
   );
 });
 

@@ -191,6 +191,10 @@ export class ChildResponse implements ExchangeResponse {
     return unavailable("response.trailers");
   }
 
+  readBody(): Promise<never> {
+    return unavailable("response.readBody");
+  }
+
   replaceBody(body: string | Buffer): void {
     this.#body = body;
   }

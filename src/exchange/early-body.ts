@@ -1,0 +1,54 @@
+// What has come of a service's body while hooks are at work on its head: it waits, or is collected for a hook that wants
+// it whole.
+export class EarlyBody {
+  /** The body is complete: its trailers. */
+  trailers: readonly string[] | undefined = undefined;
+  readonly #chunks: Buffer[] = [];
+  #bytes = 0;
+  #maxBytes = 0;
+  #collected: ((body: Buffer | undefined) => void) | undefined = undefined;
+
+  get chunks(): readonly Buffer[] {
+    return this.#chunks;
+  }
+
+  /** @returns false = no more for now */
+  push(bytes: Buffer): boolean {
+    this.#chunks.push(bytes);
+    this.#bytes += bytes.length;
+    if (this.#collected === undefined) return false;
+    if (this.#bytes <= this.#maxBytes) return true;
+    this.giveUp();
+    return false;
+  }
+
+  end(trailers: readonly string[]): void {
+    this.trailers = trailers;
+    this.#settle(this.#bytes > this.#maxBytes ? undefined : Buffer.concat(this.#chunks));
+  }
+
+  /**
+   * @param resume lets more come
+   * @returns undefined when it is longer, or breaks off: what has come still waits
+   */
+  collect(maxBytes: number, resume: () => void): Promise<Buffer | undefined> {
+    this.#maxBytes = maxBytes;
+    return new Promise((resolve) => {
+      this.giveUp();
+      this.#collected = resolve;
+      if (this.trailers !== undefined) this.end(this.trailers);
+      else if (this.#bytes > maxBytes) this.giveUp();
+      else resume();
+    });
+  }
+
+  giveUp(): void {
+    this.#settle(undefined);
+  }
+
+  #settle(body: Buffer | undefined): void {
+    const collected = this.#collected;
+    this.#collected = undefined;
+    collected?.(body);
+  }
+}
