@@ -92,7 +92,7 @@ function parseSteps(text: string): readonly number[] | string {
 }
 
 /** For how long figures may fail to come. */
-const silentMs = (everyMs: number): number => Math.max(5 * everyMs, Math.min(10_000, 20 * everyMs));
+const silentMs = (everyMs: number): number => Math.max(10_000, 5 * everyMs);
 
 export interface BegunCanary {
   readonly wanted: WantedCanary;

@@ -56,6 +56,7 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     const mayBeGrpc = stream.httpVersion === "2.0" || stream.isGrpcWeb === true;
     if (mayBeGrpc && isGrpcType(head.fields.get("content-type"))) this.#beginGrpc();
     this.live = receivedExchange(inbound, this.route, context.clock, this);
+    if (policy.trial?.judging(policy) !== undefined) this.live.candidate = policy.snapshot.digest;
     this.live.trace = context.tracer?.begin(this.live, this.route.tracing, this.route.target.protocol);
     if (context.recorder !== undefined) this.#record(context.recorder);
     if (context.taps?.active === true) this.live.tapped = context.taps.begin(this.live);

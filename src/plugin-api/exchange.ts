@@ -123,8 +123,9 @@ export interface Exchange {
   /** Set by `cache`: HIT, MISS, STALE or BYPASS. */
   cacheStatus: string | undefined;
   /**
-   * Which of the plugins behind the running one run for this caller, where the policy gives them a part of the callers;
-   * "" or absent = each runs for everybody. Answers may differ by it: who keeps answers keeps them apart.
+   * Which of the plugins behind the running one run for this caller, where the policy gives them a part of the callers,
+   * and which policy, where a candidate is tried; "" or absent = that of everybody. Answers may differ by it: who keeps
+   * answers keeps them apart.
    */
   readonly variant?: string;
   /** Set by `score`: what the model made of the request. */

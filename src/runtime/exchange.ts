@@ -63,6 +63,8 @@ export class LiveExchange implements Exchange, FieldWatcher {
   reached = 0;
   /** Which of a policy's alternatives it was given, by the name of the one that the others replace. */
   choices: Map<string, string> | undefined = undefined;
+  /** Digest of the policy, where that is tried beside the one in force. */
+  candidate: string | undefined = undefined;
   /** Those of the chain that run for a part of the callers; undefined = all run for everybody. */
   partial: readonly PartialPlugin[] | undefined = undefined;
   /** When the running hook began, on the monotonic clock. */
@@ -104,8 +106,8 @@ export class LiveExchange implements Exchange, FieldWatcher {
   }
 
   get variant(): string {
-    if (this.partial === undefined) return "";
-    let text = "";
+    let text = this.candidate === undefined ? "" : `policy ${this.candidate}`;
+    if (this.partial === undefined) return text;
     for (const { index, step } of this.partial)
       if (index >= this.reached) text += `${text && " "}${step.name}${step.takes(this) ? "+" : "-"}`;
     return text;
