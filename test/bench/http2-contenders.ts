@@ -1,4 +1,4 @@
-// What http2.ts compares: ports of sidecars and of nginx, which lead to services of HTTP/1.1, HTTP/2 and gRPC.
+// What http2.ts compares: ports of sidecars, nginx and haproxy, which lead to services of HTTP/1.1, HTTP/2 and gRPC.
 import { writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -20,9 +20,13 @@ export interface Proxy {
   stop(): Promise<void>;
 }
 
-export interface Nginx extends Proxy {
+/** One process, a port for each way through it. */
+export interface Native extends Proxy {
+  readonly name: "nginx" | "haproxy";
   readonly http2Port: number;
   readonly grpcPort: number;
+  /** HTTP/2 in clear to the service, too: nginx has that for gRPC alone. */
+  readonly h2cPort: number | undefined;
 }
 
 const policy = { document: { apiVersion: "outrigger/v1", plugins: [] }, needsRedis: false };
@@ -37,18 +41,27 @@ export function sidecarBefore(
   return startSidecar(policy, scene, undefined, { OUTRIGGER_UPSTREAM_PROTOCOL: protocol });
 }
 
-/** @returns undefined where nginx is not installed */
-export async function nginxBefore(services: Services, cores: Cores): Promise<Nginx | undefined> {
-  const program = findProgram("nginx");
+/** @returns undefined where it is not installed */
+export async function nativeBefore(
+  name: Native["name"],
+  services: Services,
+  cores: Cores,
+): Promise<Native | undefined> {
+  const program = findProgram(name);
   if (program === undefined) return undefined;
-  const [port, http2Port, grpcPort] = [await freePort(), await freePort(), await freePort()];
-  const file = join(folder, `nginx-http2-${port}.conf`);
-  writeFileSync(file, config([port, http2Port, grpcPort], services));
-  const started = start(program, ["-p", folder, "-e", "stderr", "-c", file], { cores: cores.contender });
+  const ports: Ports = [await freePort(), await freePort(), await freePort(), await freePort()];
+  const [port, http2Port, grpcPort, h2cPort] = ports;
+  const file = join(folder, `${name}-http2-${port}.conf`);
+  writeFileSync(file, (name === "nginx" ? nginxConfig : haproxyConfig)(ports, services));
+  const args = name === "nginx" ? ["-p", folder, "-e", "stderr", "-c", file] : ["-db", "-q", "-f", file];
+  const started = start(program, args, { cores: cores.contender });
   for (const limit = Date.now() + 10_000; !(await accepts(grpcPort)); await pause(10))
-    if (Date.now() > limit) throw new Error(`nginx does not listen: ${started.lastWords() ?? ""}`);
-  return { pid: started.pid, port, http2Port, grpcPort, stop: () => started.stop() };
+    if (Date.now() > limit) throw new Error(`${name} does not listen: ${started.lastWords() ?? ""}`);
+  const further = { http2Port, grpcPort, h2cPort: name === "nginx" ? undefined : h2cPort };
+  return { name, pid: started.pid, port, ...further, stop: () => started.stop() };
 }
+
+type Ports = readonly [http1: number, http2: number, grpc: number, h2c: number];
 
 function accepts(port: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -57,8 +70,34 @@ function accepts(port: number): Promise<boolean> {
   });
 }
 
+/** Its defaults but for: one thread, and connections to services that any request may have. */
+function haproxyConfig([port, http2Port, grpcPort, h2cPort]: Ports, services: Services): string {
+  const way = (name: string, bind: string, server: string): string => `
+frontend ${name}
+  bind 127.0.0.1:${bind}
+  default_backend to-${name}
+backend to-${name}
+  http-reuse always
+  server one 127.0.0.1:${server}
+`;
+  return `global
+  nbthread 1
+  maxconn 8192
+  tune.h2.max-concurrent-streams 256
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 10m
+  timeout server 10m
+${way("http1", String(port), String(services.http1))}
+${way("http2", `${http2Port} proto h2`, String(services.http1))}
+${way("h2c", `${h2cPort} proto h2`, `${services.http2} proto h2`)}
+${way("grpc", `${grpcPort} proto h2`, `${services.grpc} proto h2`)}
+`;
+}
+
 /** Its defaults but for: one worker, no access log, connections without end on both sides, bodies passed on as they come. */
-function config([port, http2Port, grpcPort]: readonly [number, number, number], services: Services): string {
+function nginxConfig([port, http2Port, grpcPort]: Ports, services: Services): string {
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((kind) => `${kind}_temp_path ${folder};`)
     .join(" ");

@@ -2,8 +2,8 @@
 import { writeFileSync } from "node:fs";
 import http2 from "node:http2";
 import { join } from "node:path";
-import { Client, credentials, Metadata } from "@grpc/grpc-js";
-import { folder, start } from "./processes.ts";
+import { Client, credentials, Metadata, status } from "@grpc/grpc-js";
+import { folder, pause, start } from "./processes.ts";
 
 const plain = (bytes: Buffer): Buffer => bytes;
 
@@ -97,4 +97,40 @@ export async function idleConnections(port: number, count: number): Promise<() =
     });
   }
   return () => sessions.forEach((session) => session.destroy());
+}
+
+/** Has so many streams open when the proxy is told to end, and goes on with each. @returns those that did not end whole */
+export async function lostInDrain(port: number, count: number, stop: () => Promise<void>): Promise<number> {
+  const client = clientOf(port);
+  const ahead = 10;
+  let opened = 0;
+  let open: () => void = () => {};
+  const allOpen = new Promise<void>((resolve) => (open = resolve));
+  const whole = Array.from({ length: count }, () => {
+    let back = 0;
+    const stream = client.makeBidiStreamRequest("/bench.Echo/Chat", plain, plain, new Metadata());
+    stream.on("data", () => {
+      back += 1;
+      if (back === 1) {
+        opened += 1;
+        if (opened === count) open();
+      } else if (back === ahead) stream.end();
+    });
+    stream.write(Buffer.alloc(1_024, "m"));
+    void allOpen.then(async () => {
+      for (let sent = 1; sent < ahead; sent += 1) {
+        await pause(20);
+        stream.write(Buffer.alloc(1_024, "m"));
+      }
+    });
+    return new Promise<boolean>((resolve) => {
+      stream.on("error", () => {}).on("status", ({ code }) => resolve(code === status.OK && back === ahead));
+    });
+  });
+  await allOpen;
+  const stopped = stop();
+  const ends = await Promise.all(whole);
+  await stopped;
+  client.close();
+  return ends.filter((isWhole) => !isWhole).length;
 }

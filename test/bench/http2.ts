@@ -1,11 +1,11 @@
-// What HTTP/2 costs: CPU a request of the proxy's process, as ratios within rounds in which all take turns, beside nginx where it
-// is installed; messages of gRPC streams; memory of idle connections. `node test/bench/http2.ts [--quick] [--command LINE] [--profile FOLDER]`
+// What HTTP/2 costs: CPU a request of the proxy's process, as ratios within rounds in which all take turns, beside nginx and haproxy
+// where they are installed; messages of gRPC streams; memory of idle connections; what a drain loses. `node test/bench/http2.ts [--quick] [--command LINE] [--profile FOLDER]`
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { bundledCommand } from "./bundled.ts";
-import { nginxBefore, type Proxy, type Services, sidecarBefore } from "./http2-contenders.ts";
-import { idleConnections, type Kind, messages, proveUnary, requests } from "./http2-load.ts";
+import { type Native, nativeBefore, type Proxy, type Services, sidecarBefore } from "./http2-contenders.ts";
+import { idleConnections, type Kind, lostInDrain, messages, proveUnary, requests } from "./http2-load.ts";
 import { divideCores, findProgram } from "./machine.ts";
 import { cpuMs, pause, rssMiB, start, watchOthers } from "./processes.ts";
 
@@ -98,9 +98,13 @@ const place = { cores, command: chosen.command ?? bundledCommand(), profileFolde
 const toHttp1 = await sidecarBefore(services.http1, "http1", place);
 const toHttp2 = await sidecarBefore(services.http2, "h2c", place);
 const toGrpc = await sidecarBefore(services.grpc, "h2c", place);
-const nginx = await nginxBefore(services, cores);
-if (nginx === undefined) console.log("nginx is not installed: left out");
-for (const port of [toGrpc.port, nginx?.grpcPort]) if (port !== undefined) await proveUnary(port);
+const natives: Native[] = [];
+for (const name of ["nginx", "haproxy"] as const) {
+  const native = await nativeBefore(name, services, cores);
+  if (native === undefined) console.log(`${name} is not installed: left out`);
+  else natives.push(native);
+}
+for (const port of [toGrpc.port, ...natives.map(({ grpcPort }) => grpcPort)]) await proveUnary(port);
 
 const own: readonly Row[] = [
   { name: "h1 to h1", proxy: toHttp1, port: toHttp1.port, kind: "http1" },
@@ -109,30 +113,33 @@ const own: readonly Row[] = [
   { name: "gRPC unary", proxy: toGrpc, port: toGrpc.port, kind: "unary" },
   { name: "gRPC stream message, 1 KB", proxy: toGrpc, port: toGrpc.port, kind: "messages" },
 ];
-const theirs: readonly Row[] =
-  nginx === undefined
-    ? []
-    : [
-        { name: "nginx: h1 to h1", proxy: nginx, port: nginx.port, kind: "http1" },
-        { name: "nginx: h2 to h1", proxy: nginx, port: nginx.http2Port, kind: "http2" },
-        { name: "nginx: gRPC unary", proxy: nginx, port: nginx.grpcPort, kind: "unary" },
-        { name: "nginx: gRPC stream message, 1 KB", proxy: nginx, port: nginx.grpcPort, kind: "messages" },
-      ];
+const theirs: readonly Row[] = natives.flatMap((proxy) => {
+  const { name, port, http2Port, grpcPort, h2cPort } = proxy;
+  return [
+    { name: `${name}: h1 to h1`, proxy, port, kind: "http1" },
+    { name: `${name}: h2 to h1`, proxy, port: http2Port, kind: "http2" },
+    ...(h2cPort === undefined
+      ? []
+      : [{ name: `${name}: h2 to h2c`, proxy, port: h2cPort, kind: "http2" } as const]),
+    { name: `${name}: gRPC unary`, proxy, port: grpcPort, kind: "unary" },
+    { name: `${name}: gRPC stream message, 1 KB`, proxy, port: grpcPort, kind: "messages" },
+  ] as const;
+});
 const others = watchOthers();
 const found = await measure([...own, ...theirs]);
 printCosts(found);
 ratio(found, "h2 to h1", "h1 to h1", 1.5);
 ratio(found, "h2 to h2c", "h1 to h1");
-ratio(found, "h2 to h1", "nginx: h2 to h1");
-ratio(found, "gRPC unary", "nginx: gRPC unary", 3);
-ratio(found, "gRPC stream message, 1 KB", "nginx: gRPC stream message, 1 KB");
+for (const { name } of natives) {
+  for (const way of ["h1 to h1", "h2 to h1", "h2 to h2c", "gRPC stream message, 1 KB"])
+    ratio(found, way, `${name}: ${way}`);
+  ratio(found, "gRPC unary", `${name}: gRPC unary`, name === "nginx" ? 3 : undefined);
+}
 const fresh = await sidecarBefore(services.http1, "http1", place);
 await idleConnections(fresh.port, 10).then((close) => close());
 await memory("outrigger", fresh, fresh.port);
-if (nginx !== undefined) await memory("nginx", nginx, nginx.http2Port);
+for (const native of natives) await memory(native.name, native, native.http2Port);
+const lost = await lostInDrain(toGrpc.port, 100, () => toGrpc.stop());
+print("a drain with 100 gRPC streams open", `${lost} lost, goal 0: ${lost === 0 ? "met" : "MISSED"}`);
 print("other work on the machine", `${(others() * 100).toFixed(0)} % of its time`);
-await Promise.all(
-  [toHttp1, toHttp2, toGrpc, fresh, services, ...(nginx === undefined ? [] : [nginx])].map((one) =>
-    one.stop(),
-  ),
-);
+await Promise.all([toHttp1, toHttp2, fresh, services, ...natives].map((one) => one.stop()));
