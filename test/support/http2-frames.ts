@@ -5,14 +5,16 @@ import { connect, type Socket } from "node:net";
 export const frameTypes = {
   data: 0,
   headers: 1,
+  priority: 2,
   rst: 3,
   settings: 4,
+  pushPromise: 5,
   ping: 6,
   goaway: 7,
   windowUpdate: 8,
   continuation: 9,
 } as const;
-export const flags = { endStream: 1, ack: 1, endHeaders: 4 } as const;
+export const flags = { endStream: 1, ack: 1, endHeaders: 4, padded: 8 } as const;
 
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 const headBytes = 9;
