@@ -36,7 +36,8 @@ export function createClientListener(
   const content = files && readTlsFiles(files);
   const tls = content && {
     content,
-    refusesUnknown: config.tlsUnknownSni === "refuse",
+    // An SVID has no host's name.
+    refusesUnknown: config.tlsUnknownSni === "refuse" && files.trustDomain === undefined,
     trustDomain: files.trustDomain,
   };
   const listener = createListener(context, config, tls, shared, policy);

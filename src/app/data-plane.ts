@@ -26,6 +26,7 @@ import { createTransport } from "../upstream/transports.ts";
 import { Upstreams } from "../upstream/upstreams.ts";
 import { type Addresses, createClientListener } from "./client-listener.ts";
 import type { DataPlane } from "./governed.ts";
+import { createEgress } from "./egress.ts";
 import { LiveSecrets } from "./live-secrets.ts";
 import type { Compile } from "./policy-in-force.ts";
 import { PolicyTrials, type ReadCandidate, type TrialWish } from "./policy-trial.ts";
@@ -86,9 +87,8 @@ export function createDataPlane(
   const stalls = new StallWatch(logger, metrics);
   const host = createPluginHost(registry, services, (hook, ms) => stalls.suspect(hook, ms));
   const trials = PolicyTrials.of(compilerOf(context, config, host, connections), secrets);
-  const shared = options.workerCount !== undefined;
-  const clients = createClientListener(context, config, shared, () => trials.inForce.routed);
-  const { listener } = clients;
+  const listeners = listenersOf(context, config, options, { host, policy: () => trials.inForce.routed });
+  const { listener } = listeners;
   stalls.start();
   secretFiles.renewIn(trials);
   return {
@@ -101,14 +101,48 @@ export function createDataPlane(
     get inFlight() {
       return listener.inFlight;
     },
-    listen: () => clients.listen(),
-    drain: () => listener.drain(drainLimits(config), options.takeBacklog),
+    listen: () => listeners.listen(),
+    drain: () => listeners.drain(),
     async close() {
       secretFiles.close();
-      clients.close();
+      listeners.close();
       stalls.stop();
       await closePlugins(trials, host, logger);
       connections.close();
+    },
+  };
+}
+
+interface ListenerParts {
+  readonly host: PluginHost;
+  readonly policy: () => RoutedPolicy | undefined;
+}
+
+/** Where requests come in: clients', and the service's own where the settings ask for that. */
+function listenersOf(
+  context: ProcessContext,
+  config: Config,
+  { workerCount, takeBacklog }: DataPlaneOptions,
+  { host, policy }: ListenerParts,
+) {
+  const shared = workerCount !== undefined;
+  const clients = createClientListener(context, config, shared, policy);
+  const egress = createEgress(context, config, host, shared);
+  const { listener } = clients;
+  return {
+    listener,
+    async listen(): Promise<Addresses> {
+      await egress?.listen();
+      return await clients.listen();
+    },
+    /** The service may need its own calls for the requests that it still has. */
+    async drain(): Promise<void> {
+      await listener.drain(drainLimits(config), takeBacklog);
+      await egress?.drain();
+    },
+    close(): void {
+      clients.close();
+      egress?.close();
     },
   };
 }

@@ -20,6 +20,7 @@ import { listenerSettings, listenSettings } from "./listener.ts";
 import { otelSettings } from "./otel.ts";
 import { parseCertificateFile, parseKeyFile } from "./pem.ts";
 import { pluginSourceSettings } from "./plugin-sources.ts";
+import { egressSettings } from "./egress.ts";
 import { spiffeSettings } from "./spiffe.ts";
 import { upstreamTlsSettings } from "./upstream-tls.ts";
 import { optional, type Parse, secret, setting, type Setting } from "./setting.ts";
@@ -221,6 +222,7 @@ export const settings = {
   ),
   ...listenerSettings,
   ...spiffeSettings,
+  ...egressSettings,
   ...clientSettings,
   recheckMs: setting(
     "OUTRIGGER_RECHECK_MS",

@@ -9,7 +9,7 @@ export class StartError extends Error {
 
 /** Binds, or rejects with a StartError that names the setting and the address. */
 export async function bind<Address>(
-  setting: "OUTRIGGER_LISTEN" | "OUTRIGGER_ADMIN",
+  setting: "OUTRIGGER_LISTEN" | "OUTRIGGER_EGRESS" | "OUTRIGGER_ADMIN",
   listen: ListenAddress | { readonly fd: number },
   listening: () => Promise<Address>,
 ): Promise<Address> {

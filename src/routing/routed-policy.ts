@@ -18,6 +18,7 @@ import { Slices } from "../v8/slices.ts";
 import { endToEndFields } from "../http1/hop-by-hop.ts";
 import { isForwardedField, stoppedOverrides } from "../language/field-sets.ts";
 import type { RequestHead } from "../http1/request-head.ts";
+import type { Finding } from "./finding.ts";
 import { type PrefixRule, restorePrefix } from "./restore-prefix.ts";
 import { type RouteChoice, routeChoice } from "./route-choice.ts";
 import { RouteFinder, type FindableRoute, type Found } from "./route-finder.ts";
@@ -162,6 +163,8 @@ export interface FieldRules {
 export interface PolicyRules extends FieldRules {
   /** Who records its decisions; absent = nobody. */
   readonly audit?: PolicyAudit | undefined;
+  /** Absent = routes are found by the path of the request. */
+  readonly finding?: Finding | undefined;
 }
 
 type UpstreamOf = (route: CompiledRoute) => { target: UpstreamTarget; transport: UpstreamTransport };
@@ -179,19 +182,21 @@ export class RoutedPolicy {
   trial: PolicyTrial<RoutedPolicy> | undefined = undefined;
   /** Whether a field of that lower-case name stops at a guarded route. */
   readonly #stopsOverride: (lowerName: string) => boolean;
+  readonly #finding: Finding | undefined;
   readonly #finder: RouteFinder<ServedRoute>;
   readonly #unmatched: ServedRoute;
 
   private constructor(
     snapshot: Snapshot,
     { finder, unmatched }: { finder: RouteFinder<ServedRoute>; unmatched: ServedRoute },
-    { requestTrailers, keepOverrides, audit }: PolicyRules,
+    { requestTrailers, keepOverrides, audit, finding }: PolicyRules,
     off: SwitchedOff,
     switched: RoutedPolicy["switched"],
   ) {
     this.snapshot = snapshot;
     this.off = off;
     this.audit = audit;
+    this.#finding = finding;
     this.switched = switched;
     this.trailers = new TrailerRules(requestTrailers, snapshot.headOnlyFields);
     this.#stopsOverride = stoppedOverrides(keepOverrides);
@@ -247,16 +252,14 @@ export class RoutedPolicy {
   }
 
   find(head: RequestHead): Routing {
-    const path = head.path === "*" ? "/" : head.path;
+    const path = this.#finding?.pathOf(head) ?? (head.path === "*" ? "/" : head.path);
     if (head.method === "TRACE") return { route: this.#unmatched, early: notTraced() };
     const match = this.#finder.match(path, head.method);
     if (match.kind === "found") return taken(match.route);
     if (match.kind === "ambiguous") return ambiguous(match);
     if (match.kind === "none") {
-      return {
-        route: this.#unmatched,
-        early: new GatewayError("route_not_found", "No route takes this path."),
-      };
+      const said = this.#finding?.notFound ?? "No route takes this path.";
+      return { route: this.#unmatched, early: new GatewayError("route_not_found", said) };
     }
     const refusal = new GatewayError("method_not_allowed", `This path takes ${match.allow.join(", ")}.`, {
       fields: ["Allow", match.allow.join(", ")],

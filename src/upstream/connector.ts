@@ -4,6 +4,7 @@ import {
   connect as connectTls,
   type ConnectionOptions,
   createSecureContext,
+  type PeerCertificate,
   type SecureContext,
 } from "node:tls";
 import { lookupOpen } from "../language/closed-addresses.ts";
@@ -76,7 +77,7 @@ export class Connector {
 
   #secure(place: ConnectionOptions, secureContext: SecureContext): Socket {
     const { host, tlsOptions, servername: named = host } = this.#target;
-    const { servername = named } = tlsOptions ?? {};
+    const { servername = named, peer } = tlsOptions ?? {};
     const socket = connectTls({
       ...place,
       secureContext,
@@ -84,8 +85,10 @@ export class Connector {
       // An address is verified as such, but must not be sent as a server name (RFC 6066 section 3).
       ...(isIP(servername) === 0 ? { servername } : {}),
       ALPNProtocols: [this.#protocol],
-      // One of before a renewal would stand for the old certificate, and for what is believed no more.
-      session: this.#sessionContext === secureContext ? this.#session : undefined,
+      // One of before a renewal would stand for the old certificate, and for what is believed no more. A peer shows
+      // itself each time.
+      session: this.#sessionContext === secureContext && peer === undefined ? this.#session : undefined,
+      ...(peer && { checkServerIdentity: (_host: string, { raw }: PeerCertificate) => peer.fault(raw) }),
     });
     socket.on("session", (session) => {
       this.#session = session;

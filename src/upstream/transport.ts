@@ -15,6 +15,16 @@ export interface UpstreamTls {
   readonly credentials?: Credentials | undefined;
   /** What the certificate must be made out to; absent = the host. */
   readonly servername?: string | undefined;
+  /** Who must be there, whatever name was called. */
+  readonly peer?: PeerCheck | undefined;
+}
+
+/** By something else than a host's name. */
+export interface PeerCheck {
+  /** Pools are apart by it. */
+  readonly id: string;
+  /** @param certificate in DER, known to be vouched for @returns why it is not who must be there */
+  fault(certificate: Buffer): Error | undefined;
 }
 
 /** Where an upstream listens, parsed once when the policy is compiled. */

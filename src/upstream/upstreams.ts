@@ -70,5 +70,5 @@ export class Upstreams {
 }
 
 function keyOf({ tls, name, protocol = "http1", tlsOptions }: UpstreamTarget): string {
-  return `${tls ? "tls" : "tcp"} ${protocol} ${name} ${tlsOptions?.servername ?? ""}`;
+  return `${tls ? "tls" : "tcp"} ${protocol} ${name} ${tlsOptions?.servername ?? ""} ${tlsOptions?.peer?.id ?? ""}`;
 }

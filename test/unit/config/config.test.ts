@@ -377,6 +377,23 @@ describe("formats", () => {
     const spiffe = { OUTRIGGER_SPIFFE_CERT: cert, OUTRIGGER_SPIFFE_KEY: key, OUTRIGGER_SPIFFE_BUNDLE: cert };
     refused(spiffe, "OUTRIGGER_SPIFFE_CERT", /holds no X.509 SVID/);
     refused({ OUTRIGGER_SPIFFE_KEY: key }, "OUTRIGGER_SPIFFE_KEY", /needs OUTRIGGER_SPIFFE_BUNDLE/);
+    const to = "orders=10.0.0.7:8443=spiffe://shop.example/orders";
+    const egress = { OUTRIGGER_EGRESS: "127.0.0.1:1", OUTRIGGER_EGRESS_TO: to };
+    refused(egress, "OUTRIGGER_EGRESS", /needs OUTRIGGER_SPIFFE_CERT/);
+    refused({ OUTRIGGER_EGRESS_TO: to }, "OUTRIGGER_EGRESS_TO", /needs OUTRIGGER_EGRESS/);
+    for (const place of ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "localhost.example:1"])
+      refused({ OUTRIGGER_EGRESS: place }, "OUTRIGGER_EGRESS", /must be on loopback/);
+    for (const [text, wrong] of [
+      ["orders", /must be host=host:port=spiffe/],
+      [`${to}=x`, /must be host=host:port=spiffe/],
+      [`${to},`, /must be host=host:port=spiffe/],
+      [`*.internal=10.0.0.7:1=spiffe://d/a`, /must be host=host:port=spiffe/],
+      ["orders=10.0.0.7:8443=spiffe://shop.example/*", /must name the SPIFFE id/],
+      ["orders=10.0.0.7:8443/base=spiffe://d/a", /no path/],
+      ["orders=169.254.169.254:80=spiffe://d/a", /metadata address/],
+      [`${to},ORDERS=10.0.0.8:8443=spiffe://d/a`, /orders twice/],
+    ] as const)
+      refused({ OUTRIGGER_EGRESS_TO: text }, "OUTRIGGER_EGRESS_TO", wrong);
     const named = { OUTRIGGER_UPSTREAM: "https://127.0.0.1", OUTRIGGER_UPSTREAM_SERVERNAME: "shop.internal" };
     loadConfig(named);
     const inClear = { ...named, OUTRIGGER_UPSTREAM: "http://127.0.0.1" };

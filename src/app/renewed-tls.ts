@@ -1,0 +1,68 @@
+// What TLS to others shows and believes, read from files and renewed while connections are made.
+import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
+import type { Telemetry } from "../telemetry/process.ts";
+import { expiryGauge, expiryOf, watchFiles } from "../tls/watched-files.ts";
+import { type Credentials, RenewedCredentials } from "../upstream/renewed-credentials.ts";
+
+export interface CredentialFiles {
+  /** Undefined = the system's authorities. */
+  readonly ca: string | undefined;
+  /** Undefined = none of our own is shown. */
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+}
+
+interface Content {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+export interface RenewedTls {
+  readonly credentials: Credentials;
+  /** Looks for renewals no more. */
+  close(): void;
+}
+
+/**
+ * @param of for the log and the metric of expiry
+ * @param check throws where a chain, though well-formed, is not to be shown
+ * @throws Error when a file cannot be read, or the key is not the certificate's
+ */
+export function renewTls(
+  of: string,
+  files: CredentialFiles,
+  { logger, metrics }: Telemetry,
+  check: (chain: string) => void = () => {},
+): RenewedTls {
+  const read = (): Content => {
+    const content = readFiles(files);
+    if (content.cert !== undefined) check(content.cert);
+    return content;
+  };
+  const current = read();
+  const credentials = new RenewedCredentials(createSecureContext(current));
+  if (files.ca === undefined && files.cert === undefined) return { credentials, close: () => {} };
+  const expiry = files.cert === undefined ? undefined : expiryGauge(metrics, of);
+  const observe = ({ cert = "" }: Content): void => expiry?.set(expiryOf([cert]));
+  observe(current);
+  const watched = {
+    of,
+    read,
+    fingerprint: (content: Content) => JSON.stringify(content),
+    apply(content: Content) {
+      credentials.use(createSecureContext(content));
+      observe(content);
+    },
+  };
+  return { credentials, close: watchFiles(current, watched, logger) };
+}
+
+function readFiles({ ca, cert, key }: CredentialFiles): Content {
+  return {
+    ...(ca === undefined ? {} : { ca: readFileSync(ca, "utf8") }),
+    ...(cert === undefined ? {} : { cert: readFileSync(cert, "utf8") }),
+    ...(key === undefined ? {} : { key: readFileSync(key, "utf8") }),
+  };
+}
