@@ -19,6 +19,8 @@ import type { ProcessContext } from "./process-context.ts";
 import { createController, factsOf } from "./policy-controller.ts";
 import { redisCheck } from "./connect-store.ts";
 import { tapSourceOf } from "./taps.ts";
+import type { MetricsPusher } from "../telemetry/otlp/metrics-pusher.ts";
+import { pushMetrics } from "./pushed-metrics.ts";
 import { requestDocument } from "./shown-requests.ts";
 import { UpstreamProbe } from "./upstream-probe.ts";
 
@@ -48,6 +50,7 @@ export async function createControlPlane<Compiled extends object>(
 ): Promise<ControlPlane> {
   const { config, telemetry, secretFiles } = context;
   let heartbeat: HeartbeatSender | undefined;
+  let pushed: MetricsPusher | undefined;
   const stopWatching = auditKeys(context);
   const switches = switchesOf(context, data, () => heartbeat?.trigger());
   const brought = new BroughtPlugins<Compiled>();
@@ -74,6 +77,7 @@ export async function createControlPlane<Compiled extends object>(
       await controller.start();
       heartbeat = heartbeatOf(context, { controller, data, switches, brought, canary });
       canary?.start();
+      pushed = pushMetrics(context, data);
       return address;
     },
     async stop() {
@@ -82,7 +86,7 @@ export async function createControlPlane<Compiled extends object>(
       probe?.close();
       for (const part of [canary, heartbeat, switches, controller]) await part?.stop();
     },
-    close: () => admin.close(),
+    close: async () => void (await Promise.all([pushed?.close(), admin.close()])),
   };
 }
 

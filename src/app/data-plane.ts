@@ -176,6 +176,7 @@ function governed(trials: PolicyTrials, listener: Listener, { telemetry, request
     beginDrain: () => listener.beginDrain(),
     check: () => ({ name: "listener", ok: listener.listening }),
     troubles: () => inForce.routed?.snapshot.health() ?? [],
+    metricsSnapshots: async () => [await metrics.snapshot()],
     renderMetrics: (open?: boolean) => metrics.render(open),
     plugins: async () => inForce.reports(),
     document: (path: string) => inForce.routed?.snapshot.document(path),

@@ -5,6 +5,7 @@ import type { BesidePolicy } from "../policy/beside.ts";
 import type { EffectivePolicy, RawPolicy } from "../policy/read.ts";
 import type { Trust } from "../policy/signature/key-sets.ts";
 import type { PluginReport } from "../runtime/plugin-report.ts";
+import type { MetricsSnapshot } from "../telemetry/metrics.ts";
 import type { OnTapEvent } from "../telemetry/requests/tap-hub.ts";
 import type { TapRequest } from "../telemetry/requests/tap-request.ts";
 import type { TrialReport, TrialWish } from "./policy-trial.ts";
@@ -41,6 +42,8 @@ export interface DataPlane<Compiled> {
   check(): Check;
   /** What plugins say is wrong, by name. */
   troubles(): Iterable<[name: string, trouble: string]>;
+  /** All metrics, one of each process. */
+  metricsSnapshots(): Promise<readonly MetricsSnapshot[]>;
   /** All metrics in the Prometheus text format. @param open in OpenMetrics instead */
   renderMetrics(open?: boolean): Promise<string>;
   /** How the plugins of the policy in force fare. */

@@ -99,6 +99,7 @@ function reportOf(reports: readonly TrialReport[]): TrialReport | undefined {
 /** The workers as one data plane. */
 function dataPlaneOf({ config, telemetry }: ProcessContext, pool: WorkerPool): DataPlane<PreparedPolicy> {
   const { metrics } = telemetry;
+  const snapshots = async () => [await metrics.snapshot(), ...(await pool.metrics())];
   return {
     // Each worker reads it for itself.
     compile: (_policy, raw) => pool.policy.prepare(raw),
@@ -122,10 +123,8 @@ function dataPlaneOf({ config, telemetry }: ProcessContext, pool: WorkerPool): D
       return { name: "workers", ok: up && serving > 0 && behind === 0, detail };
     },
     troubles: () => pool.state().troubles,
-    async renderMetrics(open) {
-      const workers = await pool.metrics();
-      return mergeMetrics(config.service, [await metrics.snapshot(), ...workers], { open: open === true });
-    },
+    metricsSnapshots: snapshots,
+    renderMetrics: async (open = false) => mergeMetrics(config.service, await snapshots(), { open }),
     plugins: async () =>
       mergeReports((await pool.asked.plugins()).map((report) => pluginReport.parse(report))),
     tap: (request, onEvent) => pool.taps.start(request, onEvent),

@@ -33,6 +33,13 @@ const certificates = [
   ["redisCert", "redisKey"],
 ] as const;
 
+function metricsProblem(values: Partial<SettingValues>): string | undefined {
+  const { otelMetricsExporter, otelMetricsEndpoint, otelEndpoint } = values;
+  if (otelMetricsExporter !== "otlp" || otelMetricsEndpoint !== undefined || otelEndpoint !== undefined)
+    return undefined;
+  return "OTEL_METRICS_EXPORTER: otlp needs OTEL_EXPORTER_OTLP_METRICS_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT";
+}
+
 /**
  * @param values without those that are wrong by themselves
  * @param texts what each variable holds
@@ -56,6 +63,8 @@ export function crossCheck(
       problems.push(`${settings[given].env}: needs ${needed}, which is unset`);
     }
   }
+  const metrics = metricsProblem(values);
+  if (metrics !== undefined) problems.push(metrics);
   for (const [cert, key] of certificates) {
     const certFiles = [values[cert] ?? []].flat();
     const keyFiles = [values[key] ?? []].flat();

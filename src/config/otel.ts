@@ -1,4 +1,4 @@
-// The settings of tracing, by the names that the OpenTelemetry specification gives them (environment variables of the SDK
+// The settings of tracing and of what else goes to collectors, by the names that the OpenTelemetry specification gives them (environment variables of the SDK
 // and of the OTLP exporter). What is set there for traces alone counts before what is set for all signals.
 import { fieldNameSource } from "../language/field-name.ts";
 import { FormatError, integer, oneOf } from "./formats.ts";
@@ -112,7 +112,24 @@ export const otelSettings = {
   otelEndpoint: optional(
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     parseEndpoint,
-    "Collector; /v1/traces is added over HTTP. Unset: no span is sent",
+    "Collector; /v1/traces or /v1/metrics is added over HTTP. Unset: no span is sent",
+  ),
+  otelMetricsExporter: setting(
+    "OTEL_METRICS_EXPORTER",
+    "none",
+    oneOf("otlp", "none"),
+    "Who gets metrics beside the metrics page: otlp or none",
+  ),
+  otelMetricsIntervalMs: setting(
+    "OTEL_METRIC_EXPORT_INTERVAL",
+    "60000",
+    integer(1, hour),
+    "Milliseconds from one sending of metrics to the next",
+  ),
+  otelMetricsEndpoint: optional(
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    parseEndpoint,
+    "Collector of metrics, as it is",
   ),
   otelTracesEndpoint: optional(
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",

@@ -11,6 +11,7 @@ export const ownMetrics: readonly string[] = [
   "outrigger_grpc_requests_total",
   "outrigger_kill_switches_unread",
   "outrigger_log_lines_dropped_total",
+  "outrigger_metric_points_total",
   "outrigger_metric_series_folded_total",
   "outrigger_plugin_cache_bytes",
   "outrigger_plugin_cache_requests_total",

@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { gunzipSync } from "node:zlib";
 import { type sendUnaryData, Server, ServerCredentials, type ServerUnaryCall, status } from "@grpc/grpc-js";
 import protobuf from "protobufjs";
+import { decodeMetrics, type ReceivedPoint } from "./otlp-metrics.ts";
 
 // opentelemetry/proto/{collector/trace,trace,resource,common}/v1, as far as spans without events and links have it.
 const definition = `
@@ -129,6 +130,8 @@ export interface Collector extends AsyncDisposable {
   /** For OTEL_EXPORTER_OTLP_ENDPOINT. */
   readonly url: string;
   readonly spans: ReceivedSpan[];
+  /** Of each request for metrics that was taken, all values. */
+  readonly metrics: (readonly ReceivedPoint[])[];
   /** Requests, refused ones too. */
   readonly requests: { readonly path: string; readonly headers: http.IncomingHttpHeaders }[];
   /** Resolves when it has the span that is looked for. */
@@ -148,7 +151,8 @@ export async function startCollector(...answers: CollectorAnswer[]): Promise<Col
     const message = request.headers["content-encoding"] === "gzip" ? gunzipSync(sent) : sent;
     const isJson = request.headers["content-type"] === "application/json";
     const isTaken = status < 300 && instead === undefined;
-    if (isTaken && isJson) told.add(spansOf(JSON.parse(message.toString()) as WrittenRequest, String));
+    if (isTaken && request.url?.endsWith("/v1/metrics")) told.metrics.push(decodeMetrics(message, isJson));
+    else if (isTaken && isJson) told.add(spansOf(JSON.parse(message.toString()) as WrittenRequest, String));
     else if (isTaken) told.add(decodeSpans(message));
     told.requested({ path: request.url ?? "", headers: request.headers });
     if (instead === "reset") request.socket.resetAndDestroy();
@@ -170,26 +174,33 @@ export async function startGrpcCollector(...codes: status[]): Promise<Collector>
   const told = new Told();
   const server = new Server();
   const plain = (bytes: Buffer): Buffer => bytes;
-  const method = {
-    path: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-    requestStream: false,
-    responseStream: false,
-    requestSerialize: plain,
-    requestDeserialize: plain,
-    responseSerialize: plain,
-    responseDeserialize: plain,
-  };
-  server.addService(
-    { Export: method },
-    {
-      Export({ request, metadata }: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>) {
-        const code = codes.shift() ?? status.OK;
-        if (code === status.OK) told.add(decodeSpans(request));
-        told.requested({ path: method.path, headers: metadata.getMap() as http.IncomingHttpHeaders });
-        if (code === status.OK) callback(null, Buffer.from(responseType.encode({}).finish()));
-        else callback({ code, details: "as the test says" });
+  const serve = (path: string, take: (request: Buffer) => void): void => {
+    const method = {
+      path,
+      requestStream: false,
+      responseStream: false,
+      requestSerialize: plain,
+      requestDeserialize: plain,
+      responseSerialize: plain,
+      responseDeserialize: plain,
+    };
+    server.addService(
+      { Export: method },
+      {
+        Export({ request, metadata }: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>) {
+          const code = codes.shift() ?? status.OK;
+          if (code === status.OK) take(request);
+          told.requested({ path, headers: metadata.getMap() as http.IncomingHttpHeaders });
+          if (code === status.OK) callback(null, Buffer.from(responseType.encode({}).finish()));
+          else callback({ code, details: "as the test says" });
+        },
       },
-    },
+    );
+  };
+  const services = "/opentelemetry.proto.collector";
+  serve(`${services}.trace.v1.TraceService/Export`, (request) => told.add(decodeSpans(request)));
+  serve(`${services}.metrics.v1.MetricsService/Export`, (request) =>
+    told.metrics.push(decodeMetrics(request, false)),
   );
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
@@ -202,6 +213,7 @@ export async function startGrpcCollector(...codes: status[]): Promise<Collector>
 class Told {
   readonly #spans: ReceivedSpan[] = [];
   readonly #requests: Collector["requests"] = [];
+  readonly metrics: (readonly ReceivedPoint[])[] = [];
   readonly #waiting = new Set<() => void>();
 
   add(spans: readonly ReceivedSpan[]): void {
@@ -217,6 +229,7 @@ class Told {
     return {
       url: `http://127.0.0.1:${port}`,
       spans: this.#spans,
+      metrics: this.metrics,
       requests: this.#requests,
       span: (matches) => this.#until(() => this.#spans.find(matches)),
       requested: async (count) => {

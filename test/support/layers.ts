@@ -161,7 +161,9 @@ export const rooms: readonly Room[] = [
     ["isolated-vm"],
   ),
   // Traces of exchanges, and the way of their spans to a collector.
-  room("src/telemetry/trace/", ["src/plugin-api/", "src/runtime/live-trace.ts"]),
+  // How anything goes to a collector.
+  room("src/telemetry/otlp/", ["src/plugin-api/telemetry.ts", "src/telemetry/metric-families.ts"]),
+  room("src/telemetry/trace/", ["src/plugin-api/", "src/runtime/live-trace.ts", "src/telemetry/otlp/"]),
   // The last requests, for whoever asks why they went so.
   room(
     "src/telemetry/requests/",

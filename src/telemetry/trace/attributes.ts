@@ -2,7 +2,7 @@
 // no header field, nobody's name: what a span says, others store.
 import type { Exchange, Outcome } from "../../plugin-api/exchange.ts";
 import { isGrpcType } from "../../plugin-api/grpc-type.ts";
-import type { Attributes } from "./span.ts";
+import type { Attributes } from "../otlp/attributes.ts";
 
 type Pairs = (string | number | boolean)[];
 

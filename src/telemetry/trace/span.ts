@@ -1,10 +1,9 @@
 // One span, ready to be encoded: what the OpenTelemetry protocol has, as plain data.
+import type { Attributes } from "../otlp/attributes.ts";
+import type { Rejected } from "../otlp/rejected.ts";
 
 /** `SpanKind` of opentelemetry/proto/trace/v1/trace.proto. */
 export const spanKinds = { internal: 1, server: 2, client: 3 } as const;
-
-/** key, value, key, value … */
-export type Attributes = readonly (string | number | boolean)[];
 
 export interface Span {
   readonly traceId: string;
@@ -26,13 +25,6 @@ export interface Span {
   readonly error: string | undefined;
 }
 
-/** Who sends spans. */
-export interface TraceResource {
-  readonly attributes: Attributes;
-  readonly scopeName: string;
-  readonly scopeVersion: string;
-}
-
 /** Of the field `flags`: the parent is known to be remote, or not. */
 export function flagsOf({ flags, isParentRemote, parentId }: Span): number {
   if (parentId === undefined) return flags;
@@ -49,6 +41,6 @@ export interface SpanEncoder {
   add(span: Span): void;
   /** @returns the request with all of them; they are gone from here */
   take(): Buffer;
-  /** How many spans the collector did not take, by its response, and why. */
-  rejected(response: Buffer): { readonly spans: number; readonly message: string } | undefined;
+  /** What of a request the collector did not take, by its response. */
+  rejected(response: Buffer): Rejected | undefined;
 }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as client from "prom-client";
+import { processFamilies } from "../../../src/telemetry/process-families.ts";
 import { createMetrics } from "../../../src/telemetry/metrics.ts";
 
 /** Samples of a text as `name{sorted labels}` -> value, and the comment lines. */
@@ -192,5 +193,34 @@ describe("metrics", () => {
     const { samples } = parse(await metrics.render());
     assert.equal(samples.get('outrigger_metric_series_folded_total{metric="t_total",service="s"}'), "2");
     assert.equal(samples.get('t_total{route="other",service="s"}'), "3");
+  });
+
+  it("of the process are read back from their text", () => {
+    const text = `# HELP a_total A "b"
+# TYPE a_total counter
+a_total{kind="x\\"y",service="s"} 2
+
+# HELP g_seconds G
+# TYPE g_seconds histogram
+g_seconds_bucket{le="0.1",service="s",kind="minor"} 1
+g_seconds_bucket{le="1",service="s",kind="minor"} 3
+g_seconds_bucket{le="+Inf",service="s",kind="minor"} 4
+g_seconds_sum{service="s",kind="minor"} 5.5
+g_seconds_count{service="s",kind="minor"} 4
+
+# HELP n N
+# TYPE n gauge
+n +Inf
+`;
+    const [counter, histogram, gauge, ...more] = processFamilies(text);
+    assert.deepEqual(more, []);
+    assert.deepEqual(
+      [counter?.type, counter?.labels, counter?.series[0]?.cells[0]],
+      ["counter", ["kind"], 2],
+    );
+    assert.deepEqual(histogram?.buckets, [0.1, 1]);
+    assert.deepEqual(histogram?.series[0]?.values, ["minor"]);
+    assert.deepEqual([...(histogram?.series[0]?.cells ?? [])], [1, 2, 1, 5.5]);
+    assert.deepEqual([gauge?.type, gauge?.help, gauge?.series[0]?.cells[0]], ["gauge", "N", Infinity]);
   });
 });

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { JsonEncoder } from "../../../../src/telemetry/trace/json.ts";
 import { ProtobufEncoder } from "../../../../src/telemetry/trace/protobuf.ts";
 import { type Span, spanKinds } from "../../../../src/telemetry/trace/span.ts";
-import { ProtoReader } from "../../../../src/telemetry/trace/wire.ts";
+import { ProtoReader } from "../../../../src/telemetry/otlp/wire.ts";
 import { decodeSpans, partialSuccess } from "../../../support/collector.ts";
 
 const resource = { attributes: ["service.name", "shop"], scopeName: "outrigger", scopeVersion: "1.0.0" };
@@ -100,11 +100,11 @@ describe("any span", () => {
 
 test("partial success is told, in both encodings", () => {
   const encoder = new ProtobufEncoder(resource);
-  assert.deepEqual(encoder.rejected(partialSuccess(3, "too old")), { spans: 3, message: "too old" });
+  assert.deepEqual(encoder.rejected(partialSuccess(3, "too old")), { items: 3, message: "too old" });
   assert.equal(encoder.rejected(Buffer.alloc(0)), undefined);
   const json = new JsonEncoder(resource);
   const text = JSON.stringify({ partialSuccess: { rejectedSpans: "3", errorMessage: "too old" } });
-  assert.deepEqual(json.rejected(Buffer.from(text)), { spans: 3, message: "too old" });
+  assert.deepEqual(json.rejected(Buffer.from(text)), { items: 3, message: "too old" });
   for (const body of ["", "{}", "null", "[", '{"partialSuccess":1}'])
     assert.equal(json.rejected(Buffer.from(body)), undefined, body);
 });

@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { status } from "@grpc/grpc-js";
-import type { CarrierOptions } from "../../../../src/telemetry/trace/delivery.ts";
+import type { CarrierOptions } from "../../../../src/telemetry/otlp/delivery.ts";
 import { SpanExporter } from "../../../../src/telemetry/trace/exporter.ts";
-import { createGrpcCarrier } from "../../../../src/telemetry/trace/grpc-carrier.ts";
-import { createHttpCarrier } from "../../../../src/telemetry/trace/http-carrier.ts";
+import { createGrpcCarrier } from "../../../../src/telemetry/otlp/grpc-carrier.ts";
+import { ProtobufEncoder, tracesMethod } from "../../../../src/telemetry/trace/protobuf.ts";
+import { createHttpCarrier } from "../../../../src/telemetry/otlp/http-carrier.ts";
 import { JsonEncoder } from "../../../../src/telemetry/trace/json.ts";
-import { ProtobufEncoder } from "../../../../src/telemetry/trace/protobuf.ts";
 import { type Span, spanKinds } from "../../../../src/telemetry/trace/span.ts";
 import {
   type Collector,
@@ -55,6 +55,7 @@ function exporterTo(url: string, options: Options = {}) {
     headers: { "x-tenant": "a" },
     timeoutMs,
     gzip,
+    grpcPath: tracesMethod,
     contentType: encoder.contentType,
     tls: {},
   };
@@ -65,7 +66,7 @@ function exporterTo(url: string, options: Options = {}) {
     maxBatchSpans: options.maxBatchSpans ?? 2,
     delayMs: 5,
     logger: { debug: say, info: say, warn: say, error: say },
-    spans: (result) => ({ inc: (by = 1) => void (counts[result] += by) }),
+    counted: (result) => ({ inc: (by = 1) => void (counts[result] += by) }),
     // No part of the jitter is waited for.
     random: () => -0.99,
   });
@@ -173,6 +174,15 @@ describe("a collector that is in trouble", () => {
     assert.equal(counts.dropped, 40);
     await exporter.close(20);
     assert.deepEqual([counts.exported, counts.dropped], [0, 50]);
+  });
+
+  test("that keeps failing is asked once for each request, until it takes one", async () => {
+    await using collector = await startCollector(...Array.from({ length: 6 }, () => ({ status: 503 })));
+    const { exporter, counts } = exporterTo(collector.url, { maxBatchSpans: 1 });
+    for (const name of ["five tries", "one", "taken"]) exporter.add(spanOf(name));
+    await has(collector, "taken");
+    await exporter.close(1_000);
+    assert.deepEqual([collector.requests.length, counts.exported, counts.dropped], [7, 1, 2]);
   });
 
   test("that is not there loses the spans after five tries, over HTTP and gRPC", async () => {

@@ -1,4 +1,4 @@
-// The wire format of protobuf (protobuf.dev/programming-guides/encoding), as far as spans need it. A nested message's
+// The wire format of protobuf (protobuf.dev/programming-guides/encoding), as far as the signals need it. A nested message's
 // length is written after it, into four bytes that were left free: padded varints are legal.
 
 const types = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
@@ -70,6 +70,38 @@ export class ProtoWriter {
     this.#reserve(16);
     this.#tag(field, types.fixed32);
     this.#at = this.#buffer.writeUInt32LE(value, this.#at);
+  }
+
+  /** A whole number, not negative, in fixed64. */
+  fixed64(field: number, value: number): void {
+    this.#reserve(16);
+    this.#tag(field, types.fixed64);
+    this.#fixed64(value);
+  }
+
+  /** Several of them, packed. */
+  fixed64s(field: number, values: Iterable<number>): void {
+    const start = this.begin(field);
+    for (const value of values) {
+      this.#reserve(8);
+      this.#fixed64(value);
+    }
+    this.end(start);
+  }
+
+  #fixed64(value: number): void {
+    this.#at = this.#buffer.writeUInt32LE(value % 4_294_967_296, this.#at);
+    this.#at = this.#buffer.writeUInt32LE(Math.floor(value / 4_294_967_296), this.#at);
+  }
+
+  /** Packed. */
+  doubles(field: number, values: Iterable<number>): void {
+    const start = this.begin(field);
+    for (const value of values) {
+      this.#reserve(8);
+      this.#at = this.#buffer.writeDoubleLE(value, this.#at);
+    }
+    this.end(start);
   }
 
   double(field: number, value: number): void {

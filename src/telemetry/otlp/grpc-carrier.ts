@@ -5,7 +5,6 @@ import { gzip } from "node:zlib";
 import { type Carrier, type CarrierOptions, type Delivery, mostResponseBytes } from "./delivery.ts";
 
 const compress = promisify(gzip);
-const path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const prefixBytes = 5;
 /** CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS: the protocol asks for another try. */
 const retried = new Set(["1", "4", "10", "11", "14", "15"]);
@@ -57,7 +56,7 @@ function call(
   const stream = session.request({
     ...options.headers,
     ":method": "POST",
-    ":path": path,
+    ":path": options.grpcPath,
     "content-type": "application/grpc",
     te: "trailers",
     "grpc-timeout": `${options.timeoutMs}m`,

@@ -21,6 +21,8 @@ export interface Carrier {
 
 export interface CarrierOptions {
   readonly url: URL;
+  /** Over gRPC: the signal's method. */
+  readonly grpcPath: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
   readonly gzip: boolean;
