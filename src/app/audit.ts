@@ -17,6 +17,7 @@ import type { EffectivePolicy } from "../policy/read.ts";
 import type { PolicyAudit } from "../runtime/live-audit.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import { version } from "../version.ts";
+import { primaryName } from "./primary-name.ts";
 
 export interface Audit {
   /** Who records what a policy decides; undefined = nobody. */
@@ -112,10 +113,12 @@ function sinksOf(
 ): Sinks | undefined {
   const { instance, service, auditFile, auditSinks, auditRetentionDays, auditStream: maxLength } = config;
   const retentionMs = auditRetentionDays * dayMs;
-  const name = worker === undefined ? instance : `${instance}#${worker}`;
+  // The primary's is where that of a process alone would be: there it is looked for, and those of workers beside it.
+  const number = worker === primaryName ? undefined : worker;
+  const name = number === undefined ? instance : `${instance}#${number}`;
   const stream = store && { store, service, maxLength, retentionMs, clock };
   if (auditFile !== undefined && (auditSinks.length === 0 || auditSinks.includes("file"))) {
-    const path = worker === undefined ? auditFile : `${auditFile}.w${worker}`;
+    const path = number === undefined ? auditFile : `${auditFile}.w${number}`;
     const { auditFileBytes: maxBytes, auditSync } = config;
     const sink = new FileSink({ path, maxBytes, retentionMs, sync: auditSync === "on", clock });
     const copies =

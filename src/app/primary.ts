@@ -15,6 +15,7 @@ import { placesOf } from "./client-listener.ts";
 import { type ControlPlane, createControlPlane } from "./control-plane.ts";
 import type { DataPlane } from "./governed.ts";
 import type { TrialReport } from "./policy-trial.ts";
+import { primaryName } from "./primary-name.ts";
 import { createProcessContext, type ProcessContext } from "./process-context.ts";
 
 export interface Primary {
@@ -31,7 +32,7 @@ export async function startPrimary(config: Config, count: number): Promise<Prima
   cluster.schedulingPolicy = cluster.SCHED_RR;
   cluster.setupPrimary({ serialization: "advanced", stdio: ["ignore", "pipe", "inherit", "ipc"] });
   await removeStaleSockets(placesOf(config));
-  const context = createProcessContext(config, { worker: "primary" });
+  const context = createProcessContext(config, { worker: primaryName });
   const { logger } = context.telemetry;
   const pool = poolOf(context, count);
   let control: ControlPlane | undefined;
