@@ -52,6 +52,11 @@ async function isIn(options: object, facts: ExchangeFacts): Promise<boolean> {
   return (await plugin.hooks.onRequest?.(exchangeOf(facts))) === undefined;
 }
 
+test("no trailer says whose page it was", async () => {
+  await using plugin = await setUpPlugin(csrf, {});
+  assert.deepEqual(plugin.hooks.headOnlyFields, ["origin", "sec-fetch-site"]);
+});
+
 test("what changes something is for the own origin's pages, those named, and programs", async () => {
   for (const [site, origin, expected] of cases) {
     for (const method of ["POST", "PUT", "PATCH", "DELETE", "PURGE"]) {

@@ -44,6 +44,19 @@ test("tells over http what the policy names and nothing else", async () => {
   });
 });
 
+test("nobody is told of as a user who is none, and no trailer brings what is told or set", async () => {
+  await using decider = await startDecider((_asked, response) => response.end());
+  const options = {
+    url: decider.url,
+    input: ["identity", "header:x-user-id", "header:x-a"],
+    fields: ["X-Team"],
+  };
+  await using plugin = await setUpPlugin(extAuth, { options });
+  await plugin.hooks.onRequest?.(exchangeOf({ fields: ["X-User-Id", "root"] }));
+  assert.equal(decider.asked[0]?.headers["x-user-id"], undefined);
+  assert.deepEqual(plugin.hooks.headOnlyFields, ["x-user-id", "x-a", "X-Team"]);
+});
+
 test("asks an Open Policy Agent, and takes from its result what is declared alone", async () => {
   const decision = {
     allow: true,
@@ -94,13 +107,20 @@ const results: readonly (readonly [unknown, string])[] = [
   [{ allow: true, headers: { "x-team": ["a"] } }, "dependency_unavailable"],
   [{ allow: true, headers: { "x-team": "a".repeat(5_000) } }, "dependency_unavailable"],
   [{ allow: true, user: "u\n1" }, "dependency_unavailable"],
+  [{ allow: true, user: "u", roles: Array.from({ length: 256 }, String) }, "in"],
+  [{ allow: true, user: "u", roles: Array.from({ length: 257 }, String) }, "dependency_unavailable"],
   [{ allow: true, padding: "a".repeat(70_000) }, "dependency_unavailable"],
 ];
 
 test("an agent's result that is not understood is no answer, and never lets anybody in", async () => {
   let next: unknown;
   await using decider = await startDecider((_asked, response) => result(response, next));
-  const options = { url: decider.url, protocol: "opa", fields: ["X-Team"], identity: { userId: "user" } };
+  const options = {
+    url: decider.url,
+    protocol: "opa",
+    fields: ["X-Team"],
+    identity: { userId: "user", roles: "roles" },
+  };
   await using plugin = await setUpPlugin(extAuth, { options });
   for (const [value, expected] of results) {
     next = value;

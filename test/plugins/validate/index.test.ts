@@ -101,6 +101,7 @@ test("types and codings that are not declared are 415, and what is too long is 4
     ["{}", {}, 200],
     ["{}", { "Content-Type": "application/json; charset=UTF-8" }, 200],
     ["{}", { "Content-Type": "application/json; charset=utf-16" }, 415],
+    ["{}", { "Content-Type": "application/json; charset=utf-16; charset=utf-8" }, 415],
     ["{}", { "Content-Type": "application/json, text/plain" }, 415],
     ["{}", { "Content-Type": 'application/json; a="\\""' }, 415],
     ["{}", { "Content-Type": "text/plain" }, 415],

@@ -2,6 +2,8 @@
 // allows. What the caller does against the interface is noted.
 import { GatewayError } from "../../../src/plugin-api/errors.ts";
 import type {
+  OwnConnectionHandler,
+  OwnRequest,
   UpstreamCall,
   UpstreamHandler,
   UpstreamRequest,
@@ -20,7 +22,7 @@ export class MemoryTransport implements UpstreamTransport {
     return call;
   }
 
-  openOwn(): () => void {
+  openOwn(_request: OwnRequest, _handler: OwnConnectionHandler): () => void {
     throw new Error("there are no connections here");
   }
 

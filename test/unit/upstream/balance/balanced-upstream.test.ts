@@ -1,6 +1,7 @@
 // Which of several endpoints a request goes to, and which are left out, on a clock that stands still.
 import assert from "node:assert/strict";
 import type { Resolver } from "node:dns/promises";
+import { Socket } from "node:net";
 import { describe, test } from "node:test";
 import { Fields, GatewayError } from "../../../../src/plugin-api/contract.ts";
 import { createMetrics } from "../../../../src/telemetry/metrics.ts";
@@ -13,6 +14,8 @@ import { HashRing } from "../../../../src/upstream/balance/hash-ring.ts";
 import { Outliers } from "../../../../src/upstream/balance/outliers.ts";
 import type { BalancedSpec } from "../../../../src/upstream/balance/spec.ts";
 import type {
+  OwnConnectionHandler,
+  OwnRequest,
   UpstreamHandler,
   UpstreamTarget,
   UpstreamTransport,
@@ -205,6 +208,23 @@ describe("ring-hash", () => {
     }
   });
 
+  test("an upgrade counts as a request for as long as it lasts", () => {
+    const scene = new Scene({ endpoints: endpoints("a", "b") });
+    const taken: string[] = [];
+    const sockets: Socket[] = [];
+    for (const [name, transport] of scene.held)
+      transport.openOwn = (_request: OwnRequest, handler: OwnConnectionHandler) => {
+        taken.push(name);
+        sockets.push(new Socket());
+        handler.onReady(sockets.at(-1) as Socket);
+        return () => {};
+      };
+    const handler = { onReady: () => {}, onFail: () => {} };
+    for (let i = 0; i < 20; i += 1) scene.transport.openOwn({ connectTimeoutMs: 1 }, handler);
+    assert.equal(taken.filter((name) => name === "a").length, 10);
+    for (const socket of sockets) socket.destroy();
+  });
+
   test("a ring finds none where none may be", () => {
     assert.equal(new HashRing([{ name: "a" }]).find("k", new Set()), undefined);
   });
@@ -338,6 +358,23 @@ describe("health checks", () => {
     }
   });
 
+  test("an answer without end is enough of one", async () => {
+    const scene = new Scene({ health });
+    for (let i = 0; i < 3; i += 1) {
+      scene.time.pass(1_200);
+      for (const [name, { calls }] of scene.held)
+        for (const call of calls.splice(0)) {
+          call.head(name === "b" ? 503 : 200, []);
+          if (name !== "b") call.finish();
+          else {
+            call.data(Buffer.alloc(70_000));
+            assert.ok(call.over);
+          }
+        }
+    }
+    assert.equal(await scene.up("b"), "0");
+  });
+
   test("with none healthy all are asked", () => {
     const scene = new Scene({ health });
     run(scene, 6_000, () => 503);
@@ -449,6 +486,22 @@ describe("names", () => {
       assert.deepEqual(await resolve("orders.internal"), { found: [address], unanswered });
       await assert.rejects(createResolve({ resolve4: fails(code), resolve6: fails(code) })("x"), { code });
     }
+  });
+
+  test("of one name 64 addresses are endpoints, and an answer is good for five minutes at most", async () => {
+    const scene = new Scene(spec);
+    scene.addresses = Array.from({ length: 200 }, (_, i) => ({ address: `10.0.0.${i}`, ttl: 86_400 }));
+    await settled();
+    scene.time.pass(5_000);
+    await settled();
+    assert.equal(scene.held.size, 64);
+    const { looked } = scene;
+    scene.time.pass(299_999);
+    await settled();
+    assert.equal(scene.looked, looked);
+    scene.time.pass(1);
+    await settled();
+    assert.equal(scene.looked, looked + 1);
   });
 
   test("an answer that is good for no time is not asked for all the time", async () => {

@@ -6,7 +6,7 @@ import { GatewayError } from "../../../../src/plugin-api/errors.ts";
 import { createMetrics } from "../../../../src/telemetry/metrics.ts";
 import { Retries } from "../../../../src/upstream/retry/retries.ts";
 import { RetryingTransport } from "../../../../src/upstream/retry/retrying-transport.ts";
-import { type RetryOptions, retryRules } from "../../../../src/upstream/retry/rules.ts";
+import { backoffMs, type RetryOptions, retryRules } from "../../../../src/upstream/retry/rules.ts";
 import { WaitingCalls } from "../../../../src/upstream/retry/waiting-calls.ts";
 import type {
   OwnConnectionHandler,
@@ -265,6 +265,29 @@ test("where nobody listens the next endpoint is asked whatever the budget, and w
   scene.isBack = true;
   scene.time.pass(50);
   assert.equal(scene.tries.length, 150);
+});
+
+test("at most 1,024 wait for a service that is away", async () => {
+  const scene = new Scene();
+  for (let i = 0; i < 1_030; i += 1) scene.ask();
+  for (const each of scene.tries.slice()) each.fail("upstream_refused");
+  assert.equal(await scene.counted("connect-failure", "waited"), 1_024);
+});
+
+test("a body that still comes is not broken off at the route's time limit", () => {
+  const scene = new Scene({ holdMs: 0 });
+  scene.ask({ method: "PUT", body: "stream" });
+  scene.last.fail("upstream_reset");
+  scene.time.pass(100);
+  scene.time.pass(5_000);
+  assert.deepEqual([scene.tries.length, scene.last.aborted, scene.told], [2, false, ["retry reset"]]);
+});
+
+test("no pause is longer than ten seconds", () => {
+  assert.deepEqual(
+    [1, 2, 3, 10].map((tries) => backoffMs(4_000, tries, () => 1)),
+    [4_000, 8_000, 10_000, 10_000],
+  );
 });
 
 test("the budget bounds what is repeated, over all calls", async () => {
