@@ -54,7 +54,7 @@ export const validate = definePlugin({
     const { validator, release } = await state.acquire(options);
     const hooks: Hooks = {
       timeLimitMs: { onRequest: timeLimitMs },
-      headOnlyFields: ["content-type", "content-encoding"],
+      headOnlyFields: ["content-type", "content-encoding", ...validator.headerNames],
       onRequest: onRequest(validator, services, route),
       close: release,
     };

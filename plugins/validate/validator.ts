@@ -10,6 +10,8 @@ import { refusal } from "./refusal.ts";
 import { type Check, Schemas } from "./schemas.ts";
 
 export interface Validator {
+  /** Fields that are checked, beside those of the body. */
+  readonly headerNames: ReadonlySet<string>;
   /** @returns a promise where a body has to be read */
   request(exchange: Exchange): Verdict | Promise<Verdict>;
   /** What holds for a response's JSON; undefined = nothing is said. */
@@ -23,7 +25,7 @@ const unwantedBody = refusal("malformed_request", "body", { pointer: "", message
 export async function createValidator(options: ValidateOptions): Promise<Validator> {
   if (options.openapi === undefined) return bodyValidator(options);
   const document = new Document(options.openapi, options.responses === "report");
-  return operationValidator(await document.operations(), options);
+  return operationValidator(await document.operations(), document.headerNames, options);
 }
 
 const withBody = new Set(["POST", "PUT", "PATCH"]);
@@ -34,6 +36,7 @@ function bodyValidator(options: ValidateOptions): Validator {
   const check = prepared && new Schemas(prepared).compile("");
   const bodies: Bodies = new Map(contentTypes.map((range) => [range.toLowerCase(), check]));
   return {
+    headerNames: new Set(),
     request(exchange) {
       const { hasBody, method } = exchange.request;
       if (hasBody) return checkBody(exchange, bodies, options);
@@ -60,8 +63,13 @@ function unknownMethod(operations: ReadonlyMap<string, Operation>): Verdict {
 const operationOf = (operations: ReadonlyMap<string, Operation>, method: string): Operation | undefined =>
   operations.get(method) ?? (method === "HEAD" ? operations.get("GET") : undefined);
 
-function operationValidator(tree: Operations, options: ValidateOptions): Validator {
+function operationValidator(
+  tree: Operations,
+  headerNames: ReadonlySet<string>,
+  options: ValidateOptions,
+): Validator {
   return {
+    headerNames,
     request(exchange) {
       const { request } = exchange;
       const found = tree.find(request.upstreamPath);

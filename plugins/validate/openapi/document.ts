@@ -36,6 +36,8 @@ export class Document implements Parts {
   readonly #root: Json;
   readonly #withResponses: boolean;
   readonly schemas: Schemas;
+  /** Lower-case names of the fields that are parameters; complete once `operations` is done. */
+  readonly headerNames = new Set<string>();
 
   constructor(written: Json, withResponses: boolean) {
     if (!/^3\.1\.\d+$/.test(String(written["openapi"]))) throw new Error("openapi: must be of version 3.1");
@@ -86,6 +88,7 @@ export class Document implements Parts {
     const operation = this.deref(item.value[method], `${item.pointer}/${method}`);
     const pathNames = [...path.matchAll(/\{([^{}]*)\}/g)].map(([, name = ""]) => name);
     const parameters = compileParameters(this, [item, operation], pathNames);
+    for (const name of parameters.header.keys()) this.headerNames.add(name);
     const { requestBody, responses } = operation.value;
     let body: Operation["body"];
     if (requestBody !== undefined) {

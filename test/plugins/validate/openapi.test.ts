@@ -178,6 +178,16 @@ test("the operation that was checked is the one that is served", async () => {
   assert.equal(await told("/v1/lists/a"), "undefined /admin", "one that the document has");
 });
 
+test("no trailer brings a field that was checked", async () => {
+  await using plugin = await setUpPlugin(validate, { options: { openapi } });
+  assert.deepEqual(plugin.hooks.headOnlyFields, [
+    "content-type",
+    "content-encoding",
+    "x-tenant",
+    "x-original-path",
+  ]);
+});
+
 test("responses are counted and told of, and go on as they are", async () => {
   const json = { "Content-Type": "application/json" };
   const bad = '[{"sku":"1","name":"SECRET"},{"name":7}]';
