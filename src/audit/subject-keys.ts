@@ -101,7 +101,6 @@ export class SubjectKeys {
       this.#away = false;
     } catch {
       this.#away = true;
-
       for (const [at, subject] of stale.entries()) {
         if (this.#held.get(subject)?.period === period) continue;
         this.#hold(subject, fresh[at] as Buffer, period, atMs).kept = false;
