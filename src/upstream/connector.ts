@@ -72,7 +72,7 @@ export class Connector {
     const plain = connectTcp(place);
     // Goes first, before TLS, too.
     plain.write(proxyHead(proxyProtocol, client));
-    return secureContext === undefined ? plain : this.#secure({ socket: plain }, secureContext);
+    return secureContext === undefined ? plain : this.#secure({ socket: plain, host }, secureContext);
   }
 
   #secure(place: ConnectionOptions, secureContext: SecureContext): Socket {
