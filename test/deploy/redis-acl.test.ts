@@ -135,7 +135,7 @@ test("sidecars that may write no policy carry a canary through, and an operator'
   t.after(() => sidecar.stop());
   const has = async (mark: string) => (await fetch(sidecar.url)).headers.get("x-mark") === mark;
   await eventually("the policy is in force", () => has("base"));
-  const quick = ["--every", "50ms", "--for", "200ms", "--min-requests", "1", "--guard", "errors<1%"];
+  const quick = ["--every", "50ms", "--for", "2s", "--min-requests", "1", "--guard", "errors<1%"];
   const begun = await outrigger(["policy", "apply", file, "--canary", "100%", ...quick], env);
   assert.equal(begun.code, 0, begun.stderr);
   const state = () => as("watcher", (client) => client.hget("outrigger:canary-state", "state"));
