@@ -125,6 +125,26 @@ describe("an audit trail", () => {
     await eventually("the policy that waits for no record", async () => (await ask()).status === 200);
   });
 
+  test("has a second record of who was let in and may not go on", async () => {
+    using place = auditPlace();
+    await using sidecar = await startSidecar({
+      policy: policy("blocking"),
+      env: { ...place.env, OUTRIGGER_RECHECK_MS: "100" },
+      upstream(_request, response) {
+        response.writeHead(200, { "Content-Type": "text/event-stream" });
+        response.write("data: 1\n\n");
+      },
+    });
+    const stream = await fetch(`${sidecar.url}/events`, { headers: { "x-api-key": "secret-key" } });
+    const { pluginConfig, ...rest } = policy("blocking");
+    sidecar.setPolicy({ ...rest, pluginConfig: { auth: { ...pluginConfig.auth, apiKeys: { keys: [] } } } });
+    await stream.text();
+    const decisions = () =>
+      place.records().flatMap(({ kind, decision }) => (kind === "access" ? [decision] : []));
+    await eventually("the second record", () => decisions().length > 1);
+    assert.deepEqual(decisions(), ["allowed", "revoked"]);
+  });
+
   test("is asked for and has no place: 503, and a line that says what to set", async () => {
     let asked = 0;
     await using sidecar = await startSidecar({
