@@ -5,6 +5,7 @@ import { HeadBoard } from "../audit/head-board.ts";
 import { AuditKey } from "../audit/key.ts";
 import { FileKeyPlace, RedisKeyPlace } from "../audit/key-places.ts";
 import type { ChangeEvent } from "../audit/record.ts";
+import { OtlpCopy } from "../audit/otlp-copy.ts";
 import { RedisCopy, RedisSink } from "../audit/redis-sink.ts";
 import type { Copy, Sink } from "../audit/sink.ts";
 import { SubjectKeys } from "../audit/subject-keys.ts";
@@ -15,8 +16,10 @@ import { problemText } from "../policy/document/problems.ts";
 import type { PolicyEvents } from "../policy/events.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
 import type { PolicyAudit } from "../runtime/live-audit.ts";
+import { JsonLogs, logsMethod, ProtobufLogs } from "../telemetry/otlp/logs.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import { version } from "../version.ts";
+import { carrierOf, collectorOf, resourceOf } from "./otlp.ts";
 import { primaryName } from "./primary-name.ts";
 
 export interface Audit {
@@ -117,18 +120,38 @@ function sinksOf(
   const number = worker === primaryName ? undefined : worker;
   const name = number === undefined ? instance : `${instance}#${number}`;
   const stream = store && { store, service, maxLength, retentionMs, clock };
-  if (auditFile !== undefined && (auditSinks.length === 0 || auditSinks.includes("file"))) {
+  const kept = auditSinks.filter((sink) => sink !== "otlp");
+  const copy = (): Copy[] => collectorCopy(config, telemetry, clock, records);
+  if (auditFile !== undefined && (kept.length === 0 || kept.includes("file"))) {
     const path = number === undefined ? auditFile : `${auditFile}.w${number}`;
     const { auditFileBytes: maxBytes, auditSync } = config;
     const sink = new FileSink({ path, maxBytes, retentionMs, sync: auditSync === "on", clock });
     const copies =
-      stream !== undefined && auditSinks.includes("redis")
+      stream !== undefined && kept.includes("redis")
         ? [new RedisCopy(stream, name, telemetry.logger, records("uncopied"))]
         : [];
-    return { chain: name, sink, copies, path };
+    return { chain: name, sink, copies: [...copies, ...copy()], path };
   }
   if (stream === undefined) return undefined;
-  return { chain: `${name}~${clock.now().toString(36)}`, sink: new RedisSink(stream), copies: [] };
+  return { chain: `${name}~${clock.now().toString(36)}`, sink: new RedisSink(stream), copies: copy() };
+}
+
+/** @returns none where the settings ask for none */
+function collectorCopy(
+  config: Config,
+  { logger }: Pick<Telemetry, "logger">,
+  clock: Clock,
+  records: Records,
+): Copy[] {
+  const signal = { endpoint: config.otelLogsEndpoint, path: "/v1/logs", grpcPath: logsMethod };
+  const url = collectorOf(config, signal);
+  if (!config.auditSinks.includes("otlp") || url === undefined) return [];
+  const protocol = config.otelProtocol;
+  const resource = resourceOf(config);
+  const encoder = protocol === "http/json" ? new JsonLogs(resource) : new ProtobufLogs(resource);
+  const { contentType } = encoder;
+  const carrier = carrierOf(config, url, { ...signal, headers: undefined, protocol, contentType });
+  return [new OtlpCopy({ encoder, carrier, logger, lost: records("uncopied"), now: () => clock.now() })];
 }
 
 /** The same events, and a record of each policy that comes into force or is refused. */

@@ -38,7 +38,7 @@ function auditKey(jwk: unknown): AuditKeySetting {
   throw new FormatError("holds a key that is damaged, or whose public half belongs to another one");
 }
 
-const sinks = ["file", "redis"] as const;
+const sinks = ["file", "redis", "otlp"] as const;
 
 const parseSinks: Parse<readonly (typeof sinks)[number][]> = (text) =>
   text === "" ? [] : [...new Set(text.split(",").map((name) => oneOf(...sinks)(name.trim())))];
@@ -58,7 +58,7 @@ export const auditSettings = {
     "OUTRIGGER_AUDIT_SINKS",
     "",
     parseSinks,
-    "Where records go: file, redis, or file,redis (a copy in Redis); empty: the file where one is set, else Redis",
+    "Where records go: file, redis, or file,redis (a copy in Redis), and with otlp a copy to a collector of logs; empty, or otlp alone: the file where one is set, else Redis",
   ),
   auditFileBytes: setting(
     "OUTRIGGER_AUDIT_FILE_BYTES",

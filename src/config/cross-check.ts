@@ -102,15 +102,23 @@ function isAny(each: ListenAddress): boolean {
 }
 
 /** A trail that nobody signs, or that has no place, is none. */
-function auditProblems({ auditKey, auditFile, auditSinks = [], redis }: Partial<SettingValues>): string[] {
+function auditProblems(values: Partial<SettingValues>): string[] {
+  const { auditKey, auditFile, auditSinks = [], redis, otelLogsEndpoint, otelEndpoint } = values;
   const problems: string[] = [];
   if (auditFile !== undefined && auditKey === undefined)
     problems.push("OUTRIGGER_AUDIT_FILE: needs OUTRIGGER_AUDIT_KEY, which is unset");
-  const needs = { file: auditFile, redis };
-  const names = { file: "OUTRIGGER_AUDIT_FILE", redis: "REDIS_URL" };
+  const needs = { file: auditFile, redis, otlp: otelLogsEndpoint ?? otelEndpoint };
+  const names = {
+    file: "OUTRIGGER_AUDIT_FILE",
+    redis: "REDIS_URL",
+    otlp: "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT",
+  };
   for (const sink of auditSinks)
     if (needs[sink] === undefined)
       problems.push(`OUTRIGGER_AUDIT_SINKS: ${sink} needs ${names[sink]}, which is unset`);
+  // What a collector has is a copy.
+  if (auditSinks.includes("otlp") && auditFile === undefined && redis === undefined)
+    problems.push("OUTRIGGER_AUDIT_SINKS: otlp needs OUTRIGGER_AUDIT_FILE or REDIS_URL beside it");
   return problems;
 }
 

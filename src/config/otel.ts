@@ -112,7 +112,7 @@ export const otelSettings = {
   otelEndpoint: optional(
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     parseEndpoint,
-    "Collector; /v1/traces or /v1/metrics is added over HTTP. Unset: no span is sent",
+    "Collector; /v1/traces, /v1/metrics or /v1/logs is added over HTTP. Unset: no span is sent",
   ),
   otelMetricsExporter: setting(
     "OTEL_METRICS_EXPORTER",
@@ -130,6 +130,11 @@ export const otelSettings = {
     "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
     parseEndpoint,
     "Collector of metrics, as it is",
+  ),
+  otelLogsEndpoint: optional(
+    "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+    parseEndpoint,
+    "Collector of logs, as it is: for audit records, where OUTRIGGER_AUDIT_SINKS has otlp",
   ),
   otelTracesEndpoint: optional(
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { auditJwk, auditPlace } from "../support/audit.ts";
+import { startCollector, startGrpcCollector } from "../support/collector.ts";
 import { outrigger } from "../support/process.ts";
 import { connectRaw } from "../support/raw-client.ts";
 import { eventually, startRedis } from "../support/redis.ts";
@@ -20,6 +21,67 @@ const policy = (mode: string) => ({
       rules: [{ path: "/admin/*", allow: { scopes: { any: ["admin"] } } }],
     },
   },
+});
+
+describe("a copy of the audit trail in a collector", () => {
+  for (const protocol of ["http/protobuf", "http/json", "grpc"] as const) {
+    test(`has every line as it is in the file, over ${protocol}`, async () => {
+      using place = auditPlace();
+      await using collector = await (protocol === "grpc" ? startGrpcCollector() : startCollector());
+      const sidecar = await startSidecar({
+        policy: policy("buffered"),
+        env: {
+          ...place.env,
+          OUTRIGGER_AUDIT_SINKS: "otlp",
+          OTEL_TRACES_EXPORTER: "none",
+          OTEL_EXPORTER_OTLP_PROTOCOL: protocol,
+          OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+        },
+        upstream: (_request, response) => response.end("hello"),
+      });
+      await (await fetch(sidecar.url, { headers: { "x-api-key": "secret-key" } })).text();
+      await sidecar.stop();
+      const lines = readFileSync(place.file, "utf8").split("\n").slice(0, -1);
+      assert.deepEqual(
+        collector.logs.map(({ body }) => body),
+        lines,
+      );
+      const access = collector.logs.find(({ event }) => event === "outrigger.audit.access");
+      assert.ok(access !== undefined);
+      const { seq, chain, trace, at } = JSON.parse(access.body) as Record<string, unknown>;
+      assert.equal(access.traceId, trace);
+      assert.equal(access.nanos, BigInt(Date.parse(String(at))) * 1_000_000n);
+      assert.equal(String(access.attributes["outrigger.audit.seq"]), String(seq));
+      assert.equal(access.attributes["outrigger.audit.chain"], chain);
+    });
+  }
+
+  test("costs nobody anything when the collector refuses it: told of once, and counted", async () => {
+    using place = auditPlace();
+    const tooLarge = Array.from({ length: 20 }, () => ({ status: 413 }) as const);
+    await using collector = await startCollector(...tooLarge);
+    await using sidecar = await startSidecar({
+      policy: policy("blocking"),
+      env: {
+        ...place.env,
+        OUTRIGGER_AUDIT_SINKS: "file,otlp",
+        OTEL_TRACES_EXPORTER: "none",
+        OTEL_EXPORTER_OTLP_LOGS_ENDPOINT: `${collector.url}/v1/logs`,
+      },
+      upstream: (_request, response) => response.end("hello"),
+    });
+    for (const round of [1, 2]) {
+      assert.equal((await fetch(sidecar.url, { headers: { "x-api-key": "secret-key" } })).status, 200);
+      await collector.requested(round);
+    }
+    const missing = /^outrigger_audit_records_total\{.*result="uncopied"\} [1-9]/m;
+    await eventually("it is counted", async () => missing.test(await sidecar.metrics()));
+    const told = sidecar.lines.filter(({ msg }) => String(msg).includes("copies of audit records"));
+    assert.deepEqual(
+      told.map(({ reason }) => reason),
+      ["HTTP status 413"],
+    );
+  });
 });
 
 describe("an audit trail", () => {

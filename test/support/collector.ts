@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { gunzipSync } from "node:zlib";
 import { type sendUnaryData, Server, ServerCredentials, type ServerUnaryCall, status } from "@grpc/grpc-js";
 import protobuf from "protobufjs";
+import { decodeLogs, type ReceivedLog } from "./otlp-logs.ts";
 import { decodeMetrics, type ReceivedPoint } from "./otlp-metrics.ts";
 
 // opentelemetry/proto/{collector/trace,trace,resource,common}/v1, as far as spans without events and links have it.
@@ -132,6 +133,7 @@ export interface Collector extends AsyncDisposable {
   readonly spans: ReceivedSpan[];
   /** Of each request for metrics that was taken, all values. */
   readonly metrics: (readonly ReceivedPoint[])[];
+  readonly logs: ReceivedLog[];
   /** Requests, refused ones too. */
   readonly requests: { readonly path: string; readonly headers: http.IncomingHttpHeaders }[];
   /** Resolves when it has the span that is looked for. */
@@ -152,6 +154,7 @@ export async function startCollector(...answers: CollectorAnswer[]): Promise<Col
     const isJson = request.headers["content-type"] === "application/json";
     const isTaken = status < 300 && instead === undefined;
     if (isTaken && request.url?.endsWith("/v1/metrics")) told.metrics.push(decodeMetrics(message, isJson));
+    else if (isTaken && request.url?.endsWith("/v1/logs")) told.logs.push(...decodeLogs(message, isJson));
     else if (isTaken && isJson) told.add(spansOf(JSON.parse(message.toString()) as WrittenRequest, String));
     else if (isTaken) told.add(decodeSpans(message));
     told.requested({ path: request.url ?? "", headers: request.headers });
@@ -199,6 +202,7 @@ export async function startGrpcCollector(...codes: status[]): Promise<Collector>
   };
   const services = "/opentelemetry.proto.collector";
   serve(`${services}.trace.v1.TraceService/Export`, (request) => told.add(decodeSpans(request)));
+  serve(`${services}.logs.v1.LogsService/Export`, (request) => told.logs.push(...decodeLogs(request, false)));
   serve(`${services}.metrics.v1.MetricsService/Export`, (request) =>
     told.metrics.push(decodeMetrics(request, false)),
   );
@@ -214,6 +218,7 @@ class Told {
   readonly #spans: ReceivedSpan[] = [];
   readonly #requests: Collector["requests"] = [];
   readonly metrics: (readonly ReceivedPoint[])[] = [];
+  readonly logs: ReceivedLog[] = [];
   readonly #waiting = new Set<() => void>();
 
   add(spans: readonly ReceivedSpan[]): void {
@@ -230,6 +235,7 @@ class Told {
       url: `http://127.0.0.1:${port}`,
       spans: this.#spans,
       metrics: this.metrics,
+      logs: this.logs,
       requests: this.#requests,
       span: (matches) => this.#until(() => this.#spans.find(matches)),
       requested: async (count) => {

@@ -171,7 +171,7 @@ export const rooms: readonly Room[] = [
     ["zod"],
   ),
   // Records of decisions about access: their chain, where it is kept, who reads it.
-  room("src/audit/", ["src/files/", "src/plugin-api/", "src/runtime/live-audit.ts"]),
+  room("src/audit/", ["src/files/", "src/plugin-api/", "src/runtime/live-audit.ts", "src/telemetry/otlp/"]),
   // What is known of clients, and what they may cost.
   room("src/client/", ["src/language/", "src/plugin-api/", "src/v8/"], ["ipaddr.js"]),
   // Wire formats, both directions: pure, but for memory that is read into.
