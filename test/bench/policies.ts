@@ -4,6 +4,7 @@ import { registry } from "../../plugins/index.ts";
 
 export type PolicyName =
   | "no plugins"
+  | "no plugins, retry"
   | "logging"
   | "logging+cors+transform"
   | "full chain"
@@ -49,6 +50,7 @@ const cacheMemoryBytes = 4_194_304;
 export function policyOf(name: PolicyName, { publicKey }: Callers): BenchPolicy {
   const plugins = {
     "no plugins": [],
+    "no plugins, retry": [],
     logging: ["logging"],
     "logging+cors+transform": ["logging", "cors", "transform"],
     "full chain": chainPlugins,
@@ -77,6 +79,7 @@ export function policyOf(name: PolicyName, { publicKey }: Callers): BenchPolicy 
       apiVersion: "outrigger/v1",
       plugins,
       pluginConfig: Object.fromEntries(plugins.map((plugin) => [plugin, options[plugin]])),
+      ...(name === "no plugins, retry" ? { routes: [{ path: "/*", retry: {} }] } : {}),
     },
     missing: plugins.filter((plugin) => registry.every((known) => known.name !== plugin)),
     needsRedis: name.startsWith("full chain"),

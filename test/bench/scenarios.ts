@@ -55,6 +55,7 @@ export const scenarios: readonly Scenario[] = [
       "hono + fetch",
       "node:http",
       "outrigger: no plugins",
+      "outrigger: no plugins, retry",
       "outrigger: logging",
       "outrigger: logging+cors+transform",
     ],
