@@ -38,7 +38,18 @@ export function sidecarBefore(
   place: Pick<Scene, "cores" | "command" | "profileFolder">,
 ): Promise<Proxy> {
   const scene: Scene = { ...place, upstreamPort: port, callers: { tokens: [], publicKey: undefined } };
-  return startSidecar(policy, scene, undefined, { OUTRIGGER_UPSTREAM_PROTOCOL: protocol });
+  return startSidecar(policy, scene, undefined, {
+    OUTRIGGER_UPSTREAM_PROTOCOL: protocol,
+    OUTRIGGER_DRAIN_MS: "10000",
+  });
+}
+
+/** node:http2 with as little as forwards, before the service of gRPC. */
+export async function bareBefore(port: number, cores: Cores): Promise<Proxy> {
+  const program = join(import.meta.dirname, "http2-bare.ts");
+  const started = start(process.execPath, [program, String(port)], { cores: cores.contender });
+  const [, own = ""] = await started.said(/port (\d+)/u);
+  return { pid: started.pid, port: Number(own), stop: () => started.stop() };
 }
 
 /** @returns undefined where it is not installed */

@@ -4,7 +4,14 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { bundledCommand } from "./bundled.ts";
-import { type Native, nativeBefore, type Proxy, type Services, sidecarBefore } from "./http2-contenders.ts";
+import {
+  bareBefore,
+  type Native,
+  nativeBefore,
+  type Proxy,
+  type Services,
+  sidecarBefore,
+} from "./http2-contenders.ts";
 import { idleConnections, type Kind, lostInDrain, messages, proveUnary, requests } from "./http2-load.ts";
 import { divideCores, findProgram } from "./machine.ts";
 import { cpuMs, pause, rssMiB, start, watchOthers } from "./processes.ts";
@@ -98,19 +105,22 @@ const place = { cores, command: chosen.command ?? bundledCommand(), profileFolde
 const toHttp1 = await sidecarBefore(services.http1, "http1", place);
 const toHttp2 = await sidecarBefore(services.http2, "h2c", place);
 const toGrpc = await sidecarBefore(services.grpc, "h2c", place);
+const bare = await bareBefore(services.grpc, cores);
 const natives: Native[] = [];
 for (const name of ["nginx", "haproxy"] as const) {
   const native = await nativeBefore(name, services, cores);
   if (native === undefined) console.log(`${name} is not installed: left out`);
   else natives.push(native);
 }
-for (const port of [toGrpc.port, ...natives.map(({ grpcPort }) => grpcPort)]) await proveUnary(port);
+for (const port of [toGrpc.port, bare.port, ...natives.map(({ grpcPort }) => grpcPort)])
+  await proveUnary(port);
 
 const own: readonly Row[] = [
   { name: "h1 to h1", proxy: toHttp1, port: toHttp1.port, kind: "http1" },
   { name: "h2 to h1", proxy: toHttp1, port: toHttp1.port, kind: "http2" },
   { name: "h2 to h2c", proxy: toHttp2, port: toHttp2.port, kind: "http2" },
   { name: "gRPC unary", proxy: toGrpc, port: toGrpc.port, kind: "unary" },
+  { name: "node:http2: gRPC unary", proxy: bare, port: bare.port, kind: "unary" },
   { name: "gRPC stream message, 1 KB", proxy: toGrpc, port: toGrpc.port, kind: "messages" },
 ];
 const theirs: readonly Row[] = natives.flatMap((proxy) => {
@@ -130,6 +140,7 @@ const found = await measure([...own, ...theirs]);
 printCosts(found);
 ratio(found, "h2 to h1", "h1 to h1", 1.5);
 ratio(found, "h2 to h2c", "h1 to h1");
+ratio(found, "gRPC unary", "node:http2: gRPC unary");
 for (const { name } of natives) {
   for (const way of ["h1 to h1", "h2 to h1", "h2 to h2c", "gRPC stream message, 1 KB"])
     ratio(found, way, `${name}: ${way}`);
@@ -142,4 +153,4 @@ for (const native of natives) await memory(native.name, native, native.http2Port
 const lost = await lostInDrain(toGrpc.port, 100, () => toGrpc.stop());
 print("a drain with 100 gRPC streams open", `${lost} lost, goal 0: ${lost === 0 ? "met" : "MISSED"}`);
 print("other work on the machine", `${(others() * 100).toFixed(0)} % of its time`);
-await Promise.all([toHttp1, toHttp2, fresh, services, ...natives].map((one) => one.stop()));
+await Promise.all([toHttp1, toHttp2, fresh, bare, services, ...natives].map((one) => one.stop()));
