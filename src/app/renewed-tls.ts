@@ -41,9 +41,10 @@ export function renewTls(
     if (content.cert !== undefined) check(content.cert);
     return content;
   };
+  if (files.ca === undefined && files.cert === undefined)
+    return { credentials: new RenewedCredentials(undefined), close: () => {} };
   const current = read();
   const credentials = new RenewedCredentials(createSecureContext(current));
-  if (files.ca === undefined && files.cert === undefined) return { credentials, close: () => {} };
   const expiry = files.cert === undefined ? undefined : expiryGauge(metrics, of);
   const observe = ({ cert = "" }: Content): void => expiry?.set(expiryOf([cert]));
   observe(current);

@@ -1,5 +1,5 @@
 // What TLS to upstreams shows and believes, renewed in place: connections from then on are made with it.
-import type { SecureContext } from "node:tls";
+import { createSecureContext, type SecureContext } from "node:tls";
 
 export interface Credentials {
   /** The one in force. */
@@ -7,14 +7,15 @@ export interface Credentials {
 }
 
 export class RenewedCredentials implements Credentials {
-  #secureContext: SecureContext;
+  #secureContext: SecureContext | undefined;
 
-  constructor(secureContext: SecureContext) {
+  /** @param secureContext undefined = by the system's authorities, which are read when the first connection needs them */
+  constructor(secureContext: SecureContext | undefined) {
     this.#secureContext = secureContext;
   }
 
   get secureContext(): SecureContext {
-    return this.#secureContext;
+    return (this.#secureContext ??= createSecureContext());
   }
 
   use(secureContext: SecureContext): void {
