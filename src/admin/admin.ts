@@ -45,6 +45,8 @@ export interface AdminOptions {
   readonly metrics: MetricsPage;
   /** What `GET /policy` shows. */
   readonly policyStatus: () => object;
+  /** What `GET /policy/signed` shows; undefined = what is in force nobody signed. */
+  readonly signedPolicy?: () => object | undefined;
   /** What `GET /plugins` shows. */
   readonly plugins: () => Promise<object>;
   /** What `GET /requests/<id>` shows; undefined = it is not known. */
@@ -141,6 +143,12 @@ function levelEndpoint({ logLevel, logger }: AdminOptions): Endpoint {
   });
 }
 
+/** For siblings that have no policy. */
+function signedAnswer(policy: object | undefined): Answer {
+  if (policy === undefined) throw new AdminProblem(404, "No signed policy is in force.");
+  return jsonAnswer(200, policy);
+}
+
 /** What ends the sidecar's service. */
 function endings({ drain, quit, logger }: AdminOptions): [string, Endpoint][] {
   return [
@@ -174,6 +182,7 @@ function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
     ["/readyz", endpoint(false, { GET: (_, query) => readiness(checks(), query.has("verbose")) })],
     ["/metrics", endpoint(false, { GET: metricsAnswerer(metrics) })],
     ["/policy", endpoint(true, { GET: () => jsonAnswer(200, policyStatus()) })],
+    ["/policy/signed", endpoint(true, { GET: () => signedAnswer(options.signedPolicy?.()) })],
     ["/plugins", endpoint(true, { GET: async () => jsonAnswer(200, await options.plugins()) })],
     [
       "/tap",

@@ -2,12 +2,14 @@
 // several, the primary has it, and the workers are its data plane.
 import type { AddressInfo } from "node:net";
 import { type Admin, type Check, createAdmin } from "../admin/admin.ts";
+import type { Config } from "../config/config.ts";
 import { createSecrets } from "../config/secret-hosts.ts";
 import { bind } from "../config/start-error.ts";
 import { type HeartbeatSender, startHeartbeat } from "../fleet/heartbeat.ts";
 import { type KillSwitch, switchField } from "../kill-switch/kill-switch.ts";
 import type { PolicyController } from "../policy/controller.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
+import { signedPolicyOf } from "../policy/sources/peer-policies.ts";
 import { shownReports } from "../runtime/plugin-report.ts";
 import { auditKeys } from "./audit.ts";
 import { BroughtPlugins } from "./brought-plugins.ts";
@@ -62,7 +64,7 @@ export async function createControlPlane<Compiled extends object>(
   const probe = UpstreamProbe.of(config, context.upstreamTls, telemetry.logger);
   const admin = adminOf(context, data, {
     checks: () => checksOf(context, { data, controller, probe }),
-    policyStatus: () => statusOf(controller, switches, canary),
+    ...shownPolicy(config, controller, () => statusOf(controller, switches, canary)),
     request: requestFinder(context, data, controller),
     quit: () => ending.resolve(0),
     ...(adminConnections === undefined ? {} : { maxConnections: adminConnections }),
@@ -113,6 +115,15 @@ function switchesOf(
 
 const toldOf = ({ plugin, route = "*", author, reason }: KillSwitch) => ({ plugin, route, author, reason });
 
+/** What the admin listener shows of policies. */
+function shownPolicy({ service }: Config, controller: PolicyController, policyStatus: () => object) {
+  const signedPolicy = (): object | undefined => {
+    const raw = controller.signed();
+    return raw && signedPolicyOf(service, raw);
+  };
+  return { policyStatus, signedPolicy };
+}
+
 /** What `/policy` shows. */
 function statusOf(
   controller: PolicyController,
@@ -141,6 +152,7 @@ async function controllerOf<Compiled extends object>(
     store,
     packages,
     clock,
+    adminToken: () => context.secretFiles.adminToken,
     test: testerOf(context),
     audit,
     async onTrust(trust) {
@@ -204,7 +216,7 @@ function adminOf<Compiled>(
   data: DataPlane<Compiled>,
   parts: Pick<
     Parameters<typeof createAdmin>[0],
-    "checks" | "policyStatus" | "request" | "quit" | "maxConnections"
+    "checks" | "policyStatus" | "signedPolicy" | "request" | "quit" | "maxConnections"
   >,
 ): Admin {
   const { logger, metrics, level } = telemetry;

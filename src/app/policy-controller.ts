@@ -25,6 +25,7 @@ import type { RedisStore } from "../redis/store.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import { version } from "../version.ts";
 import { type Audit, auditedEvents } from "./audit.ts";
+import { peersOf } from "./policy-peers.ts";
 import { registry as builtIn } from "./registry.ts";
 
 export interface ControllerParts<Snapshot> extends Pick<
@@ -35,6 +36,7 @@ export interface ControllerParts<Snapshot> extends Pick<
   readonly packages: PackageStore;
   readonly clock: Clock;
   readonly audit: Pick<Audit, "change">;
+  readonly adminToken: () => string | undefined;
   readonly onRejected: () => void;
 }
 
@@ -82,6 +84,7 @@ export async function createController<Snapshot>(
     onTrust: parts.onTrust,
     lastKnownGood: lastKnownGoodOf(config, logger),
     source,
+    peers: peersOf(config, parts.adminToken),
     baseline: store && file && (() => readPolicyFile(file.path, maxBytes)),
     test: parts.test,
     compile: parts.compile,
@@ -125,6 +128,7 @@ function withNames(controller: PolicyController, named: Named): PolicyController
     recall: () => controller.recall(),
     start: () => controller.start(),
     stop: () => controller.stop(),
+    signed: () => controller.signed(),
     beside: (place, document) => controller.beside(place, document),
     get ready() {
       return controller.ready;
@@ -161,7 +165,7 @@ function namer({ redis, keyPrefix, policyFile }: Config): Named {
 
 /** One line of what is wrong with the source, and of what that means. */
 function sourceTrouble(
-  { redis, policyFile, stateDir }: Config,
+  { redis, policyFile, peers, stateDir }: Config,
   state: "absent" | "failed",
   message: string,
   ready: boolean,
@@ -170,6 +174,7 @@ function sourceTrouble(
   if (ready) return `${what}; the policy in force goes on`;
   const instead = [
     ...(stateDir === undefined ? [] : ["OUTRIGGER_STATE_DIR"]),
+    ...(peers === undefined ? [] : ["OUTRIGGER_PEERS"]),
     ...(redis === undefined || policyFile === undefined ? [] : ["OUTRIGGER_POLICY_FILE"]),
   ];
   const until = redis !== undefined ? "it has one" : state === "absent" ? "it does" : "it can be";

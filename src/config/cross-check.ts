@@ -22,6 +22,10 @@ const pairs = [
   ["upstreamKey", "upstreamCert"],
   ["redisCert", "redisKey"],
   ["redisKey", "redisCert"],
+  // What is unsigned is not taken from others, and they show it to whoever has the token.
+  ["peers", "policyKeys"],
+  ["peers", "adminToken"],
+  ["peers", "redis"],
   ...redisTlsSettings.map((given) => [given, "redis"] as const),
 ] as const;
 

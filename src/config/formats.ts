@@ -197,7 +197,7 @@ export function isAmong(
 }
 
 /** The members of a comma-separated list; blanks around them are dropped, an empty member is refused. */
-function members(text: string): string[] {
+export function members(text: string): string[] {
   if (text === "") return [];
   const list = text.split(",").map((member) => member.trim());
   if (!list.includes("")) return list;

@@ -1,6 +1,7 @@
 // The table of all settings: one row for each environment variable, with its default, its format and what it means.
 // `outrigger config` prints it.
 import { hostname } from "node:os";
+import { parsePeers } from "./peers.ts";
 import { parseReadyCheck } from "./ready-check.ts";
 import {
   integer,
@@ -201,6 +202,11 @@ export const settings = {
     "OUTRIGGER_STATE_DIR",
     parsePath,
     "Directory where the last good policy is kept over restarts, and logouts where there is no Redis",
+  ),
+  peers: optional(
+    "OUTRIGGER_PEERS",
+    parsePeers,
+    "Admin listeners of the service's other sidecars: host[:port], comma-separated, a name is all its addresses; who has no policy while Redis is away takes their signed one",
   ),
   underscoreFields: setting(
     "OUTRIGGER_UNDERSCORE_FIELDS",

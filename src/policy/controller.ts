@@ -2,10 +2,11 @@
 // the one in force stays, and the status says why. Generic over what a policy is compiled to.
 import { type Chosen, chooseLayer, type PolicyTester, sameDocuments, tested } from "./layers/choose-layer.ts";
 import { Freshness, type FreshnessOptions } from "./signature/freshness.ts";
-import type { KnownGoodPolicy, LastKnownGood } from "./sources/last-known-good.ts";
+import type { KnownGoodPolicy } from "./sources/last-known-good.ts";
 import { type BesidePolicy, type DocumentPlace, rawBeside } from "./beside.ts";
 import { builtinPolicy } from "./sources/builtin.ts";
 import type { PolicyEvents, PolicyMeta } from "./events.ts";
+import { type FallBacks, fallBacks } from "./fall-back.ts";
 import { type InForce, statusOf } from "./in-force.ts";
 import { type Job, overtakes } from "./job.ts";
 import { LatestWork } from "./latest-work.ts";
@@ -18,16 +19,13 @@ import { digestsOf, type PolicyOrigin, type PolicyStatus } from "./status.ts";
 import { Tries } from "./tries.ts";
 import { unlessAborted, withinLimit } from "../plugin-api/within-limit.ts";
 
-export interface PolicyControllerOptions<Snapshot> {
+export interface PolicyControllerOptions<Snapshot> extends FallBacks {
   readonly read: PolicyReader;
   /** Absent = nothing has to be signed. */
   readonly trust?: FreshnessOptions["trust"];
   readonly onTrust?: FreshnessOptions["onTrust"];
   /** Redis, or the file when there is no Redis; undefined = the built-in policy. */
   readonly source: PolicySource | undefined;
-  /** With Redis: the policy file, asked while nothing is in force. Never rejects. */
-  readonly baseline?: (() => Promise<SourceReading>) | undefined;
-  readonly lastKnownGood?: LastKnownGood | undefined;
   /** What it is not passed with is refused; a new layer alone, where that is it. */
   readonly test?: PolicyTester | undefined;
   /** Sets the policy up. Rejecting refuses it. */
@@ -53,6 +51,8 @@ export interface PolicyController {
   start(): Promise<void>;
   readonly ready: boolean;
   status(): PolicyStatus;
+  /** The documents in force; undefined = not every one has a signature that was verified. */
+  signed(): RawPolicy | undefined;
   /** Reads what is tried beside the policy in force, as strictly. Rejects with PolicyRefused. */
   beside(place: DocumentPlace, document: Uint8Array): Promise<BesidePolicy>;
   stop(): Promise<void>;
@@ -144,6 +144,11 @@ class Controller<Snapshot> implements PolicyController {
     return statusOf(this.#inForce, this.#revision, this.#outcome, polledBecause);
   }
 
+  signed(): RawPolicy | undefined {
+    const { policy, raw } = this.#inForce ?? {};
+    return policy?.signed === "verified" && raw ? { ...raw, keySets: this.#freshness.keySets } : undefined;
+  }
+
   async beside(place: DocumentPlace, document: Uint8Array): Promise<BesidePolicy> {
     if (this.#inForce === undefined) throw new Error("no policy is in force");
     const raw = rawBeside(this.#inForce.raw, this.#freshness.keySets, place, document);
@@ -228,21 +233,16 @@ class Controller<Snapshot> implements PolicyController {
     return this.#take(raw, source, signal);
   }
 
-  /** Nothing is in force and the source cannot help: the last good policy, else the baseline. */
+  /** Nothing is in force and the source cannot help. */
   async #fallBack(signal: AbortSignal): Promise<void> {
-    const { lastKnownGood, baseline, source } = this.#options;
     const why = this.#outcome.lastError;
-    const kept = await lastKnownGood?.load();
-    const { keySets } = this.#freshness;
-    if (kept?.from === source?.kind && kept?.raw !== undefined)
-      await this.#take({ ...kept.raw, keySets }, "kept", signal);
     let problems = why?.problems ?? [];
-    if (!this.ready && baseline !== undefined) {
-      const reading = await baseline();
-      if (reading.state === "read") await this.#take({ ...reading.raw, keySets }, "file", signal);
-      else problems = [...problems, { path: "", message: reading.message }];
+    for await (const found of fallBacks(this.#options, this.#options.source)) {
+      const { raw, origin } = found;
+      if (origin === "peer") await this.#learn({ state: "failed", message: "", keySets: raw.keySets });
+      if (origin === undefined) problems = [...problems, found.problem];
+      else if (await this.#take({ ...raw, keySets: this.#freshness.keySets }, origin, signal)) break;
     }
-    // Whatever serves now, it is not what the source should have had.
     if (why !== null) this.#outcome.fail(problems, why.at);
   }
 

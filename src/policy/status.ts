@@ -5,7 +5,7 @@ import type { Problem } from "./document/problems.ts";
 import type { RawPolicy, SignedDocument } from "./read.ts";
 import type { Signed } from "./signature/signature.ts";
 
-export type PolicyOrigin = "redis" | "file" | "kept" | "builtin";
+export type PolicyOrigin = "redis" | "file" | "kept" | "peer" | "builtin";
 
 export interface DocumentDigests {
   readonly shared: string;

@@ -246,7 +246,12 @@ export const rooms: readonly Room[] = [
     "src/upstream/transport.ts",
     "src/v8/",
   ]),
-  room("src/admin/", ["src/config/formats.ts", "src/files/", "src/plugin-api/telemetry.ts"]),
+  room("src/admin/", [
+    "src/config/formats.ts",
+    "src/files/",
+    "src/language/address-text.ts",
+    "src/plugin-api/telemetry.ts",
+  ]),
   room(
     "plugins/*/",
     ["src/language/", "src/plugin-api/contract.ts"],
@@ -304,6 +309,7 @@ export const rooms: readonly Room[] = [
   room(
     "src/cli/",
     [
+      "src/admin/ask.ts",
       "src/audit/",
       "src/canary/",
       "src/kill-switch/",

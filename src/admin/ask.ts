@@ -1,0 +1,79 @@
+// Asks admin listeners of sidecars: of a command, and of a sidecar that has no policy.
+import { lookup } from "node:dns/promises";
+import http from "node:http";
+import type { ListenAddress } from "../config/formats.ts";
+import { hostPort } from "../language/address-text.ts";
+
+export interface AdminListener {
+  /** For people. */
+  readonly name: string;
+  readonly address: ListenAddress;
+}
+
+export interface AdminReply {
+  readonly status: number;
+  readonly body: string;
+}
+
+export interface ReadLimits {
+  readonly limitMs: number;
+  readonly maxBytes: number;
+}
+
+const ofCommands: ReadLimits = { limitMs: 5_000, maxBytes: 4_194_304 };
+
+/** All addresses that its name has. Rejects when it is not known. */
+export async function listenersAt(address: ListenAddress): Promise<readonly AdminListener[]> {
+  if ("path" in address) return [{ name: `unix:${address.path}`, address }];
+  const found = await lookup(address.host, { all: true });
+  return found.map(({ address: host }) => ({
+    name: hostPort(host, address.port),
+    address: { host, port: address.port },
+  }));
+}
+
+/** A request to an admin listener. @param signal ends it, also once its answer has begun */
+export function askAdmin(
+  { name, address }: AdminListener,
+  path: string,
+  token: string | undefined,
+  signal: AbortSignal,
+): http.ClientRequest {
+  const where = "path" in address ? { socketPath: address.path } : { host: address.host, port: address.port };
+  return http.get({
+    ...where,
+    path,
+    signal,
+    agent: false,
+    headers: {
+      host: "path" in address ? "localhost" : name,
+      ...(token !== undefined && { authorization: `Bearer ${token}` }),
+    },
+  });
+}
+
+/** Rejects when it is out of reach, answers too late or too much. */
+export async function readAdmin(
+  listener: AdminListener,
+  path: string,
+  token: string | undefined,
+  { limitMs, maxBytes } = ofCommands,
+): Promise<AdminReply> {
+  const { promise, resolve, reject } = Promise.withResolvers<AdminReply>();
+  const request = askAdmin(listener, path, token, AbortSignal.timeout(limitMs));
+  request.once("error", reject);
+  request.once("response", (response) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    response.on("data", (chunk: Buffer) => {
+      length += chunk.length;
+      if (length > maxBytes) request.destroy(new Error(`answers with more than ${maxBytes} bytes`));
+      else chunks.push(chunk);
+    });
+    response.once("error", reject);
+    response.once("end", () =>
+      resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }),
+    );
+  });
+  return await promise;
+}

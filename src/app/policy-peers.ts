@@ -1,0 +1,47 @@
+// The signed policy of siblings, for a sidecar that has none while Redis is away (OUTRIGGER_PEERS).
+import { listenersAt, readAdmin } from "../admin/ask.ts";
+import type { Config } from "../config/config.ts";
+import { textOf } from "../plugin-api/error-text.ts";
+import { type AskPeers, newestFirst, readPeerPolicy } from "../policy/sources/peer-policies.ts";
+import type { RawPolicy } from "../policy/read.ts";
+
+/** All are asked at once. */
+const limitMs = 2_000;
+const maxAsked = 64;
+
+/**
+ * @param token the one that opens their admin listeners, as it is now
+ * @returns undefined where no peers are named
+ */
+export function peersOf(config: Config, token: () => string | undefined): AskPeers | undefined {
+  const { peers, service, policyMaxBytes } = config;
+  if (peers === undefined) return undefined;
+  // Two documents and those of keys, as JSON.
+  const maxBytes = 4 * policyMaxBytes + 1_048_576;
+  return async () => {
+    const problems: string[] = [];
+    const looked = await Promise.all(
+      peers.map((peer) =>
+        listenersAt(peer).catch((error: unknown) => {
+          problems.push(`${peer.host}: ${textOf(error)}`);
+          return [];
+        }),
+      ),
+    );
+    const listeners = looked.flat().slice(0, maxAsked);
+    const found: RawPolicy[] = [];
+    const ask = async (listener: (typeof listeners)[number]): Promise<void> => {
+      try {
+        const { status, body } = await readAdmin(listener, "/policy/signed", token(), { limitMs, maxBytes });
+        const policy = status === 200 ? readPeerPolicy(body, service) : `answers ${status}`;
+        if (typeof policy === "string") problems.push(`${listener.name} ${policy}`);
+        else found.push(policy);
+      } catch (error) {
+        problems.push(`${listener.name}: ${textOf(error)}`);
+      }
+    };
+    await Promise.all(listeners.map(ask));
+    if (found.length > 0) return newestFirst(found, policyMaxBytes);
+    throw new Error(`no peer of OUTRIGGER_PEERS has a signed policy: ${problems.slice(0, 5).join("; ")}`);
+  };
+}

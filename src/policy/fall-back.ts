@@ -1,0 +1,42 @@
+// What may serve while nothing is in force and the source cannot help, in this order: what was in force before the start,
+// what siblings have in force, the policy file.
+import type { Problem } from "./document/problems.ts";
+import type { RawPolicy } from "./read.ts";
+import type { LastKnownGood } from "./sources/last-known-good.ts";
+import type { AskPeers } from "./sources/peer-policies.ts";
+import type { PolicySource, SourceReading } from "./sources/source.ts";
+import type { PolicyOrigin } from "./status.ts";
+import { textOf } from "../plugin-api/error-text.ts";
+
+export interface FallBacks {
+  readonly lastKnownGood?: LastKnownGood | undefined;
+  /** Absent = nobody is asked. */
+  readonly peers?: AskPeers | undefined;
+  /** With Redis: the policy file. Never rejects. */
+  readonly baseline?: (() => Promise<SourceReading>) | undefined;
+}
+
+type Found =
+  | { readonly origin: PolicyOrigin; readonly raw: RawPolicy }
+  | { readonly origin?: undefined; readonly raw?: undefined; readonly problem: Problem };
+
+/** One after the other, each looked for when it is asked for. */
+export async function* fallBacks(
+  { lastKnownGood, peers, baseline }: FallBacks,
+  source: PolicySource | undefined,
+): AsyncGenerator<Found> {
+  const kept = await lastKnownGood?.load();
+  // A copy from a file says nothing about what Redis had.
+  if (kept?.from === source?.kind && kept?.raw !== undefined) yield { raw: kept.raw, origin: "kept" };
+  if (peers !== undefined) {
+    try {
+      for (const raw of await peers()) yield { raw, origin: "peer" };
+    } catch (error) {
+      yield { problem: { path: "", message: textOf(error) } };
+    }
+  }
+  if (baseline === undefined) return;
+  const reading = await baseline();
+  if (reading.state === "read") yield { raw: reading.raw, origin: "file" };
+  else yield { problem: { path: "", message: reading.message } };
+}
