@@ -3,6 +3,8 @@ import {
   definePlugin,
   type Exchange,
   type ExchangeResponse,
+  type FieldLine,
+  fieldLine,
   type Hooks,
   note,
 } from "../../src/plugin-api/contract.ts";
@@ -33,14 +35,28 @@ function put({ fields }: ExchangeResponse, { name, key }: Line, value: string, o
   return true;
 }
 
-function setter(line: Line, override: boolean): Setter {
-  // RFC 6797 section 7.2: not over plain http.
-  if (line.option === "strictTransportSecurity") {
-    return ({ request }, response) => {
-      if (request.scheme === "https") put(response, line, line.value, override);
-    };
-  }
-  if (!hasNonce(line)) return (_exchange, response) => void put(response, line, line.value, override);
+const isSecure = ({ option }: Line): boolean => option === "strictTransportSecurity";
+const toLines = (of: readonly Line[]): FieldLine[] => of.map(({ name, value }) => fieldLine(name, value));
+
+/** Lines that are the same for every request: RFC 6797 section 7.2 has one of them for https alone. */
+function plainSetter(lines: readonly Line[], override: boolean): Setter {
+  const [always, secure] = [
+    toLines(lines.filter((line) => !isSecure(line))),
+    toLines(lines.filter(isSecure)),
+  ];
+  return function setPlain({ request }, { fields }) {
+    const isHttps = request.scheme === "https";
+    if (override) {
+      for (const { name, lower, value } of always) if (fields.has(lower)) fields.set(name, value);
+      if (isHttps)
+        for (const { name, lower, value } of secure) if (fields.has(lower)) fields.set(name, value);
+    }
+    if (isHttps) fields.appendMissing(secure);
+    fields.appendMissing(always);
+  };
+}
+
+function nonceSetter(line: Line, override: boolean): Setter {
   const { plain, withNonce } = compileNonce(line.value);
   return function setWithNonce(exchange, response) {
     // A 304 brings the fields of what the client has up to date (RFC 9110 section 15.4.5): that has its own nonce.
@@ -68,10 +84,15 @@ export const securityHeaders = definePlugin({
 
   setup({ options }): Hooks {
     const lines = linesOf(options);
-    const setters = lines.map((line) => setter(line, options.override));
+    const setPlain = plainSetter(
+      lines.filter((line) => !hasNonce(line)),
+      options.override,
+    );
+    const setters = lines.filter(hasNonce).map((line) => nonceSetter(line, options.override));
     const hooks: Hooks = {
       headOnlyFields: fieldNames,
       onResponse(exchange, response) {
+        setPlain(exchange, response);
         for (const set of setters) set(exchange, response);
       },
     };

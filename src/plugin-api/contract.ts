@@ -15,7 +15,7 @@ export { boundedCache } from "./bounded-cache.ts";
 export * from "./checks.ts";
 export * from "./commands.ts";
 export { textOf } from "./error-text.ts";
-export { Fields } from "./fields.ts";
+export { type FieldLine, fieldLine, Fields } from "./fields.ts";
 export {
   type ErrorCode,
   type ErrorKind,

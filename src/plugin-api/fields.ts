@@ -14,6 +14,17 @@ export interface FieldWatcher {
 /** Whether a line is left out. @param underscored whether its name was written with `_` */
 export type DropsField = (lowerName: string, underscored: boolean) => boolean;
 
+/** A line that is the same for many messages: made once, by `fieldLine`. */
+export interface FieldLine {
+  readonly name: string;
+  readonly value: string;
+  readonly lower: string;
+}
+
+export function fieldLine(name: string, value: string): FieldLine {
+  return { name, value, lower: knownName(name).lower };
+}
+
 /** A name's first letter says how it is spelled: as it is looked up, or as on the wire (`Content-Type`). */
 function isAsOnTheWire(name: string): boolean {
   const first = name.charCodeAt(0);
@@ -102,6 +113,16 @@ export class Fields {
     this.watcher?.fieldChanged("added", lower);
     this.#flat.push(name, value);
     this.#lower.push(lower);
+  }
+
+  /** Adds those lines at the end whose fields are not there yet. */
+  appendMissing(lines: readonly FieldLine[]): void {
+    for (const { name, value, lower } of lines) {
+      if (this.#lower.includes(lower)) continue;
+      this.watcher?.fieldChanged("added", lower);
+      this.#flat.push(name, value);
+      this.#lower.push(lower);
+    }
   }
 
   delete(lowerName: string): void {

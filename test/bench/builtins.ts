@@ -1,20 +1,20 @@
-// `node test/bench/builtins.ts [--quick]`: what built-in plugins cost a request, hooks alone, and as a ratio to a hook that reads
-// three fields and sets one. Medians of rounds in which the contenders take turns.
+// What built-in plugins cost a request: hooks alone, beside a hook that reads three fields and sets one. Medians of rounds in
+// which the contenders take turns.
 import { registry } from "../../plugins/index.ts";
 import type { Exchange, Hooks } from "../../src/plugin-api/contract.ts";
 import { setUpPlugin } from "../../src/testing/hooks.ts";
 import { type ExchangeFacts, exchangeOf } from "../support/exchange.ts";
-import { cpuModel } from "./machine.ts";
-
-const quick = process.argv.includes("--quick");
-const rounds = quick ? 5 : 15;
-const calls = quick ? 2_000 : 20_000;
+import { responseOf } from "../../src/testing/responses.ts";
+import type { BenchSize } from "./plugin-costs.ts";
+import { scoreMicros } from "./score.ts";
 
 interface Contender {
   readonly name: string;
   readonly goalMicros?: number;
   readonly facts?: ExchangeFacts;
   readonly body?: Buffer;
+  /** Fields of the service's answer, for what a plugin does with that. */
+  readonly answer?: readonly string[];
   readonly hooks: Hooks;
 }
 
@@ -45,12 +45,56 @@ const baseline: Contender = {
   },
 };
 
+const answer = [
+  "Content-Type",
+  "image/png",
+  "Content-Length",
+  "300",
+  "Date",
+  "x",
+  "Cache-Control",
+  "max-age=60",
+  "ETag",
+  '"1"',
+];
 const json = ["Content-Type", "application/json", "Accept", "*/*", "User-Agent", "bench"];
 
 async function contenders(): Promise<Contender[]> {
   return [
     baseline,
     await contender("ip-filter", { allow: ["10.0.0.0/8", "192.0.2.0/24"] }, { goalMicros: 1 }),
+    await contender(
+      "security-headers",
+      { preset: "web" },
+      { name: "security-headers, web", goalMicros: 1, answer },
+    ),
+    await contender(
+      "security-headers",
+      { preset: "api" },
+      { name: "security-headers, api", goalMicros: 1, answer },
+    ),
+    await contender(
+      "security-headers",
+      { preset: "web", contentSecurityPolicy: "script-src 'nonce-$nonce'" },
+      { name: "security-headers, web, with a nonce, answers alone", answer },
+    ),
+    await contender(
+      "compress",
+      {},
+      {
+        name: "compress, what it leaves",
+        goalMicros: 1,
+        answer,
+        facts: { fields: [...json, "Accept-Encoding", "gzip, br"] },
+      },
+    ),
+    await contender("redirect", { rules: [{ from: "/old/*", to: "/new/*", status: 307 }] }),
+    await contender("respond", { when: { methods: ["GET"] } }, { name: "respond, to other methods" }),
+    await contender(
+      "body-transform",
+      { request: { remove: ["/field3"], rename: { "/field4": "other" } } },
+      { name: "body-transform, 1 KB", body: Buffer.from(JSON.stringify(values)) },
+    ),
     await contender(
       "csrf",
       {},
@@ -64,7 +108,7 @@ async function contenders(): Promise<Contender[]> {
   ];
 }
 
-function exchanges({ facts, body }: Contender): Exchange[] {
+function exchanges({ facts, body }: Contender, calls: number): Exchange[] {
   return Array.from({ length: calls }, () => {
     const exchange = exchangeOf({ method: "POST", fields: json, ...facts });
     if (body === undefined) return exchange;
@@ -72,40 +116,51 @@ function exchanges({ facts, body }: Contender): Exchange[] {
     return Object.assign(Object.create(exchange) as Exchange, {
       request,
       readBody: () => Promise.resolve(body),
+      replaceBody: () => {},
     });
   });
 }
 
 /** @returns µs of CPU a call */
-async function measure(contender: Contender): Promise<number> {
-  const all = exchanges(contender);
+async function measure(contender: Contender, calls: number): Promise<number> {
+  const all = exchanges(contender, calls);
+  const { hooks, answer: fields, name } = contender;
+  const responses = all.map(() => (fields === undefined ? undefined : responseOf(200, fields)));
   const from = process.cpuUsage();
-  for (const exchange of all) {
-    const verdict = contender.hooks.onRequest?.(exchange);
-    const settled = verdict instanceof Promise ? await verdict : verdict;
-    if (settled !== undefined) throw new Error(`${contender.name} does not let it through`);
+  for (let i = 0; i < calls; i += 1) {
+    const exchange = all[i] as Exchange;
+    const response = responses[i];
+    const result =
+      response === undefined ? hooks.onRequest?.(exchange) : hooks.onResponse?.(exchange, response);
+    const settled = result instanceof Promise ? ((await result) as unknown) : result;
+    if (settled !== undefined) throw new Error(`${name} does not let it through`);
   }
   const { user, system } = process.cpuUsage(from);
   return (user + system) / calls;
 }
 
-const all = await contenders();
-const costs = new Map<string, number[]>(all.map(({ name }) => [name, []]));
-for (let round = 0; round <= rounds; round += 1) {
-  for (const each of all) {
-    const cost = await measure(each);
-    // The first is for V8 to compile.
-    if (round > 0) costs.get(each.name)?.push(cost);
-  }
-}
 const median = (of: number[]): number => of.toSorted((a, b) => a - b)[of.length >> 1] ?? Number.NaN;
-const base = median(costs.get(baseline.name) ?? []);
-console.log(`${new Date().toISOString().slice(0, 10)}, ${cpuModel()}, Node ${process.versions.node}\n`);
-console.log("| hooks | µs a request | ratio | goal |\n| --- | --- | --- | --- |");
-for (const { name, goalMicros } of all) {
-  const cost = median(costs.get(name) ?? []);
-  const goal =
-    goalMicros === undefined ? "" : `${goalMicros} µs: ${cost <= goalMicros ? "met" : "**missed**"}`;
-  console.log(`| ${name} | ${cost.toFixed(2)} | ${(cost / base).toFixed(1)} | ${goal} |`);
+
+export interface BuiltInCost {
+  readonly name: string;
+  readonly micros: number;
+  readonly goalMicros: number | undefined;
 }
-process.exit(0);
+
+export async function builtInCosts({ rounds, calls }: BenchSize): Promise<BuiltInCost[]> {
+  const all = await contenders();
+  const costs = new Map<string, number[]>(all.map(({ name }) => [name, []]));
+  for (let round = 0; round <= rounds; round += 1) {
+    for (const each of all) {
+      const cost = await measure(each, calls);
+      // The first is for V8 to compile.
+      if (round > 0) costs.get(each.name)?.push(cost);
+    }
+  }
+  const found = all.map(({ name, goalMicros }) => ({
+    name,
+    micros: median(costs.get(name) ?? []),
+    goalMicros,
+  }));
+  return [...found, { name: "score, 100 trees of depth 6", micros: scoreMicros().trees, goalMicros: 10 }];
+}

@@ -1,5 +1,7 @@
-// `node test/bench/plugins.ts [--quick]`: what plugins of others cost in each runtime. CPU is user and system time of this
+// `node test/bench/plugins.ts [--quick]`: what built-in plugins cost, and those of others in each runtime. CPU is user and system time of this
 // process with all its threads, and of its children; figures are medians of rounds in which the contenders take turns.
+import { builtInCosts } from "./builtins.ts";
+import { compressCosts } from "./compress.ts";
 import { type BenchSize, hookCosts, streamCosts } from "./plugin-costs.ts";
 import { besideSpinning, startAndMemory, stopTimes, swaps } from "./plugin-life.ts";
 import { cpuModel } from "./machine.ts";
@@ -27,6 +29,29 @@ function under(figure: string, value: number, limit: number, unit: string): Row 
   };
 }
 
+async function builtIns(size: BenchSize): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const { name, micros, goalMicros } of await builtInCosts(size)) {
+    const figure = `built in: ${name}`;
+    rows.push(
+      goalMicros === undefined
+        ? { figure, measured: micro(micros) }
+        : under(figure, micros, goalMicros, "µs"),
+    );
+  }
+  const responses = size.calls / 5;
+  for (const each of (await compressCosts({ rounds: Math.ceil(size.rounds / 3), responses })) ?? []) {
+    const { kibibytes, nginx, sidecar, ratio, wholeRatio } = each;
+    rows.push({
+      figure: `built in: compress, gzip 6 of ${kibibytes} KiB of JSON over nginx's (whole responses)`,
+      measured: `${sidecar.toFixed(0)} / ${nginx.toFixed(0)} µs = ${ratio.toFixed(2)} (${wholeRatio.toFixed(2)})`,
+      goal: "1.3",
+      met: ratio <= 1.3,
+    });
+  }
+  return rows;
+}
+
 async function rowsOf(size: BenchSize): Promise<Row[]> {
   const rows: Row[] = [];
   // First, as memory that was used before is taken again.
@@ -48,6 +73,7 @@ async function rowsOf(size: BenchSize): Promise<Row[]> {
     const figure = `whole stream: ${name}`;
     rows.push(name === "C, isolate" ? under(figure, cost, 15, "µs") : { figure, measured: micro(cost) });
   }
+  rows.push(...(await builtIns(size)));
   for (const { name, startMs, memoryMiB } of started) {
     rows.push({
       figure: `start: ${name}`,

@@ -68,17 +68,27 @@ function microsOf(work: (i: number) => void): number {
 }
 
 let sum = 0;
-const treesMicros = microsOf((i) => {
-  row.set(filled[i] as Float64Array);
-  sum += scoreOf(model, row);
-});
-const wholeMicros = microsOf((i) => {
-  fill(exchanges[i] as (typeof exchanges)[number], row);
-  sum += scoreOf(model, row);
-});
-const verdict = treesMicros <= goalMicros ? "met" : "missed";
-process.stdout.write(
-  `${trees} trees of depth ${depth}, ${features} features (mean score ${(sum / requests / rounds / 2).toFixed(3)}), read in ${readMs.toFixed(0)} ms\n` +
-    `the trees: ${treesMicros.toFixed(1)} µs a request, goal ${goalMicros}: ${verdict}\n` +
-    `with ${features} features read from fields: ${wholeMicros.toFixed(1)} µs\n`,
-);
+
+/** @returns µs of the trees alone, and with the features read */
+export function scoreMicros(): { readonly trees: number; readonly whole: number } {
+  const alone = microsOf((i) => {
+    row.set(filled[i] as Float64Array);
+    sum += scoreOf(model, row);
+  });
+  const whole = microsOf((i) => {
+    fill(exchanges[i] as (typeof exchanges)[number], row);
+    sum += scoreOf(model, row);
+  });
+  return { trees: alone, whole };
+}
+
+if (import.meta.main) print(scoreMicros());
+
+function print({ trees: treesMicros, whole: wholeMicros }: ReturnType<typeof scoreMicros>): void {
+  const verdict = treesMicros <= goalMicros ? "met" : "missed";
+  process.stdout.write(
+    `${trees} trees of depth ${depth}, ${features} features (mean score ${(sum / requests / rounds / 2).toFixed(3)}), read in ${readMs.toFixed(0)} ms\n` +
+      `the trees: ${treesMicros.toFixed(1)} µs a request, goal ${goalMicros}: ${verdict}\n` +
+      `with ${features} features read from fields: ${wholeMicros.toFixed(1)} µs\n`,
+  );
+}

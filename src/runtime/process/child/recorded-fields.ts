@@ -1,5 +1,5 @@
 // Fields that remember what a plugin does to them: the changes go back to the sidecar, which may refuse them.
-import { Fields } from "../../../plugin-api/fields.ts";
+import { type FieldLine, Fields } from "../../../plugin-api/fields.ts";
 
 export class RecordedFields extends Fields {
   #edits: string[] = [];
@@ -20,6 +20,10 @@ export class RecordedFields extends Fields {
   override append(name: string, value: string): void {
     super.append(name, value);
     this.#edits.push("append", name, value);
+  }
+
+  override appendMissing(lines: readonly FieldLine[]): void {
+    for (const { name, value, lower } of lines) if (!this.has(lower)) this.append(name, value);
   }
 
   override delete(lowerName: string): void {
