@@ -15,6 +15,7 @@ import type { Semaphore } from "../semaphore.ts";
 import { notLookedUp, type JwksSource } from "./jwks.ts";
 import type { KeyVersion, KeySet } from "./key-set.ts";
 import type { IssuerOptions } from "./options.ts";
+import { profileFault } from "../tokens/access-token-profile.ts";
 import { claimedOtherUse } from "../tokens/token-use.ts";
 import type { JsonObject, TokenParts } from "../tokens/token-parts.ts";
 
@@ -90,13 +91,18 @@ export class Issuer {
     const { kid, typ } = header;
     if (kid !== undefined && typeof kid !== "string") return "kid";
     if (typ !== undefined && (typeof typ !== "string" || !this.#types.has(shortType(typ)))) return "typ";
-    const timeFault = this.#timeFault(claims);
+    const timeFault = this.#timeFault(claims) ?? this.#profileFault(typ, claims);
     if (timeFault !== undefined) return timeFault;
     const otherUse = this.#method === "jwt" ? claimedOtherUse(claims, this.#takesIdTokens) : undefined;
     if (otherUse !== undefined) return `${otherUse} is not of an access token`;
     if (!audienceFits(claims["aud"], options.audience)) return "audience";
     const missing = missingClaim(claims, options.requiredClaims);
     return missing === undefined ? undefined : `claim ${missing}`;
+  }
+
+  #profileFault(typ: string | undefined, claims: JsonObject): string | undefined {
+    if (this.options.profile === undefined) return undefined;
+    return profileFault(typ === undefined ? undefined : shortType(typ), claims);
   }
 
   #timeFault(claims: JsonObject): string | undefined {

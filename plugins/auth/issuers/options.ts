@@ -90,6 +90,12 @@ const issuerFields = z.strictObject({
     .array(z.string().min(1))
     .default(["JWT", "at+jwt"])
     .describe("Values of the `typ` header taken, in any case; a token without `typ` is taken too"),
+  profile: z
+    .enum(["rfc9068"])
+    .optional()
+    .describe(
+      "Take access tokens of RFC 9068 alone: `typ` at+jwt, `exp`, `iat`, `sub`, `client_id`, `jti`, and an `audience` (default: any JWT)",
+    ),
   requiredClaims,
   claims: claimMapping,
 });
@@ -113,6 +119,13 @@ export const issuerOptions = issuerFields.superRefine((value, context) => {
   }
   if (value.discovery && !isSafeUrl(filled(value.issuer, "tenant"))) {
     context.addIssue({ code: "custom", path: ["issuer"], message: "must be an https URL for discovery" });
+  }
+  if (value.profile !== undefined && value.audience.length === 0) {
+    context.addIssue({
+      code: "custom",
+      path: ["audience"],
+      message: "must name this service: RFC 9068 section 4",
+    });
   }
   for (const [index, name] of (value.algorithms ?? []).entries()) {
     // Key confusion: a public key must never serve as an HMAC secret (RFC 8725 section 2.1).

@@ -198,6 +198,32 @@ test("crit, b64, other kinds of tokens and keys of odd types are refused", async
   }
 });
 
+test("an issuer of the access token profile (RFC 9068) gets nothing else in", async () => {
+  const strict = await makeRoute(optionsFor({ profile: "rfc9068" }), services);
+  const complete = { client_id: "c1", jti: "t1", iat: now() };
+  const header = { typ: "at+jwt" };
+  const good = await strict.ask(withBearer(await issuer.sign(complete, { header })));
+  assert.equal(good.status, 200, good.because ?? "taken");
+  const long = await issuer.sign(complete, { header: { typ: "application/AT+JWT" } });
+  assert.equal((await strict.ask(withBearer(long))).status, 200);
+  for (const typ of ["JWT", undefined])
+    await isRefused(await issuer.sign(complete, { header: { typ } }), "typ", strict);
+  for (const [name, value] of [
+    ["client_id", undefined],
+    ["client_id", 7],
+    ["jti", undefined],
+    ["jti", ""],
+    ["sub", undefined],
+    ["iat", undefined],
+  ] as const)
+    await isRefused(await issuer.sign({ ...complete, [name]: value }, { header }), `claim ${name}`, strict);
+  await strict.close();
+  await assert.rejects(
+    async () => makeRoute(optionsFor({ profile: "rfc9068", audience: [] }), services),
+    /audience/,
+  );
+});
+
 test("claims of the wrong type are refused and not converted", async () => {
   for (const sub of [7, null, "", ["u1"], { a: 1 }, "u1\r\nX-User-Plan: pro", "x".repeat(300)]) {
     await isRefused(await issuer.sign({ sub: sub as string }), "claim sub");
