@@ -184,15 +184,15 @@ describe("a canary of sidecars", () => {
 
   test("passes step by step over a restart of Redis, whatever the clocks say, and becomes the policy", async () => {
     keepAsking(four);
-    const guards = ["--guard", "errors<2x,denied<2x"];
+    const guards = ["--guard", "errors<2x,denied<2x", "--min-requests", "2"];
     await canary(good, "--canary", "25%,100%", "--for", "1s", "--reason", "greener", ...guards);
     await eventually("one tries it", async () => marks(await all(four)).includes("good"));
     assert.match(await metrics(), /outrigger_policy_canary\{.*revision="2".*\} 1/);
     await redis.restart();
-    await eventually(
-      "it is the policy",
-      async () => (await redis.cli.get("outrigger:policy").catch(() => "")) === JSON.stringify(good),
-      20_000,
+    const isPolicy = async () =>
+      (await redis.cli.get("outrigger:policy").catch(() => "")) === JSON.stringify(good);
+    await eventually("it is the policy", isPolicy, 20_000).catch(async () =>
+      assert.equal("the policy", JSON.stringify(await state())),
     );
     await allHave(four, "good");
     const { revisions } = JSON.parse(await ok("policy", "history", "--json")) as {
