@@ -8,7 +8,7 @@ interface Sample {
 }
 
 const head = /^# (HELP|TYPE) (\w+) (.*)$/;
-const label = /(\w+)="((?:[^"\\]|\\.)*)"/g;
+const label = /[{,](\w{1,128})="((?:[^"\\]|\\.)*)"/g;
 
 /** @param text in the Prometheus text format, a family after the other */
 export function processFamilies(text: string): FamilySnapshot[] {
