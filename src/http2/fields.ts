@@ -11,18 +11,26 @@ const ofConnections = new Set([
 
 export const isOfConnections = (lowerName: string): boolean => ofConnections.has(lowerName);
 
-/** name and value of those that go on. @param flat name, value, … */
-export function* sentFields(flat: readonly string[]): Generator<readonly [name: string, value: string]> {
+/**
+ * Those that go on, name, value, …
+ * @param head what they come behind
+ * @param flat name, value, …
+ * @param but one that does not go on either, in lower case
+ */
+export function withSent(head: string[], flat: readonly string[], but?: string): string[] {
   for (let i = 0; i < flat.length; i += 2) {
     const name = (flat[i] as string).toLowerCase();
-    if (!ofConnections.has(name)) yield [name, flat[i + 1] as string];
+    if (!ofConnections.has(name) && name !== but) head.push(name, flat[i + 1] as string);
   }
+  return head;
 }
 
 /** As node:http2 takes them where it takes no lists: trailers and interim responses. */
 export function fieldObject(flat: readonly string[]): Record<string, string | string[]> {
   const fields: Record<string, string | string[]> = Object.create(null);
-  for (const [name, value] of sentFields(flat)) {
+  const sent = withSent([], flat);
+  for (let i = 0; i < sent.length; i += 2) {
+    const [name, value] = [sent[i] as string, sent[i + 1] as string];
     const known = fields[name];
     fields[name] = known === undefined ? value : [...[known].flat(), value];
   }

@@ -1,6 +1,6 @@
 // One exchange with a service over a stream of HTTP/2. Ends exactly once.
 import http2, { type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders } from "node:http2";
-import { fieldObject, fieldOf, sentFields, withoutPseudo } from "../http2/fields.ts";
+import { fieldObject, fieldOf, isOfConnections, withoutPseudo } from "../http2/fields.ts";
 import { grpcTimeout, parseGrpcTimeout } from "../http2/grpc.ts";
 import type { ResetBudget } from "../http2/reset-budget.ts";
 import { isGrpcType } from "../plugin-api/grpc-type.ts";
@@ -160,8 +160,10 @@ export class Http2Call implements UpstreamCall {
     const { method, target, fields } = this.request;
     const host = fieldOf(fields, "host") ?? "";
     const head = [":method", method, ":scheme", this.#scheme, ":authority", host, ":path", target];
-    for (const [name, value] of sentFields(fields)) {
-      if (name === "host" || name === "te") continue;
+    for (let i = 0; i < fields.length; i += 2) {
+      const name = (fields[i] as string).toLowerCase();
+      if (name === "host" || name === "te" || isOfConnections(name)) continue;
+      const value = fields[i + 1] as string;
       head.push(name, name === "grpc-timeout" ? this.#left(value) : value);
     }
     // Trailers are taken here, whoever asks.

@@ -8,7 +8,7 @@ import type {
   ServerStream,
   StreamHandler,
 } from "../../exchange/server-stream.ts";
-import { fieldObject, sentFields } from "../../http2/fields.ts";
+import { fieldObject, withSent } from "../../http2/fields.ts";
 import type { Http2Head } from "../../http2/request-head.ts";
 import type { ClientTls } from "../../plugin-api/contract.ts";
 import { clientTlsOf } from "../http1/client-tls.ts";
@@ -140,9 +140,7 @@ export class Http2ServerStream implements ServerStream {
     if (status > lastStatus) throw new Error(`${status} is no status of HTTP/2`);
     // To whoever asked for a WebSocket, any 2xx says that there is one (RFC 8441 section 4).
     this.#status = this.upgrades && status < 300 ? noWebSocket : status;
-    const head = [":status", String(this.#status)];
-    for (const [name, value] of sentFields(fields)) head.push(name, value);
-    this.#held = head;
+    this.#held = withSent([":status", String(this.#status)], fields);
     process.nextTick(release, this);
   }
 
@@ -211,10 +209,8 @@ export class Http2ServerStream implements ServerStream {
   detach(fields: readonly string[]): DetachedConnection {
     if (!this.upgrades) throw new Error("not an upgrade");
     checkSendable(undefined, fields);
-    const head = [":status", "200"];
     // The proof is of HTTP/1.1 (RFC 8441 section 5).
-    for (const [name, value] of sentFields(fields))
-      if (name !== "sec-websocket-accept") head.push(name, value);
+    const head = withSent([":status", "200"], fields, "sec-websocket-accept");
     this.#handler = undefined;
     // The end of what it carries is none of a request's.
     this.#body.isCut = true;
