@@ -1,6 +1,6 @@
 // Whose page sent a request, by what browsers say and no script can change: Sec-Fetch-Site (Fetch Metadata, section 2.3),
 // and Origin (Fetch standard, section 3.2) where that is missing.
-import type { ExchangeRequest } from "../../src/plugin-api/contract.ts";
+import { boundedCache, type ExchangeRequest } from "../../src/plugin-api/contract.ts";
 
 /** They change nothing (RFC 9110 section 9.2.1). */
 const safeMethods = new Set(["GET", "HEAD", "OPTIONS"]);
@@ -28,8 +28,21 @@ export function foreignBecause(
   return isOwn(origin, host) ? undefined : "sent by another site's page (Origin)";
 }
 
-/** By host and port alone: whether the client came by https is not always known behind a load balancer. */
+/** An application has few hosts, and parsing two URLs is most of what a request costs here. */
+const remembered = boundedCache<"own" | "foreign">(256);
+const longestRemembered = 256;
+
 function isOwn(origin: string, host: string): boolean {
+  // No host has a space in it.
+  const pair = `${host} ${origin}`;
+  if (pair.length > longestRemembered) return namesHost(origin, host);
+  let answer = remembered.get(pair);
+  if (answer === undefined) remembered.set(pair, (answer = namesHost(origin, host) ? "own" : "foreign"));
+  return answer === "own";
+}
+
+/** By host and port alone: whether the client came by https is not always known behind a load balancer. */
+function namesHost(origin: string, host: string): boolean {
   const theirs = URL.parse(origin);
   if (theirs === null || theirs.origin !== origin) return false;
   return URL.parse(`${theirs.protocol}//${host}`)?.host === theirs.host;
