@@ -85,7 +85,7 @@ async function open(scene: Scene, place: AuditPlace): Promise<Site> {
       OUTRIGGER_INSTANCE: "pod-1",
       OUTRIGGER_STATE_DIR: stateFolder,
       OUTRIGGER_TRUSTED_PROXIES: "127.0.0.1/32",
-      OUTRIGGER_AUDIT_SINKS: "file,redis",
+      OUTRIGGER_AUDIT_SINKS: "file,redis,otlp",
       OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
       OTEL_BSP_SCHEDULE_DELAY: "10",
     },
@@ -215,17 +215,17 @@ async function inRedis({ cli }: RedisServer): Promise<Map<string, string>> {
 
 const opened = "`audit search`, with the audit key";
 /** Places of the audit trail: whoever has the key reads there what `audit search` shows. */
-const sealing = new Set(["`OUTRIGGER_AUDIT_FILE`", "Redis `audit:<service>`"]);
+const sealing = new Set(["`OUTRIGGER_AUDIT_FILE`", "audit records (OTLP)", "Redis `audit:<service>`"]);
 const isAccess = ({ msg }: Record<string, unknown>): boolean => msg === "request";
 const isAsked = ({ path }: Record<string, unknown>): boolean => String(path).startsWith("/own/");
+
+const written = (received: readonly unknown[]): string =>
+  JSON.stringify(received, (_name, value: unknown) => (typeof value === "bigint" ? String(value) : value));
 
 /** The texts of all places. */
 async function gathered(site: Site): Promise<Map<string, string>> {
   const { sidecar } = site.shop;
-  const spans = (): string =>
-    JSON.stringify(site.collector.spans, (_name, value: unknown) =>
-      typeof value === "bigint" ? String(value) : value,
-    );
+  const spans = (): string => written(site.collector.spans);
   await eventually("the spans", () => spans().includes("401"));
   const tap = await tapped(site);
   const explained = await (await fetch(`${sidecar.adminUrl}/requests/request-1`)).text();
@@ -251,6 +251,7 @@ async function gathered(site: Site): Promise<Map<string, string>> {
     ["`GET /policy`", state],
     ["spans (OTLP)", spans()],
     ["`OUTRIGGER_AUDIT_FILE`", readFileSync(site.place.file, "utf8")],
+    ["audit records (OTLP)", written(site.collector.logs)],
     [opened, search.stdout],
     ["`OUTRIGGER_STATE_DIR`", files.join("\n")],
     ...(await inRedis(site.redis)),
