@@ -1,6 +1,7 @@
 // One connection to the upstream: carries exchanges one after the other, watches their time limits and decides what
 // the end of the connection means for the exchange it carries.
 import type { Socket } from "node:net";
+import type { SecureContext } from "node:tls";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { connectFailure, connectTimeout, type Connector } from "./connector.ts";
 import type { Carrier, Exchange } from "./exchange.ts";
@@ -28,6 +29,8 @@ export class Connection implements Carrier, ResponseSink {
   /** Whose exchanges it carries; undefined = anybody's. */
   readonly origin: string | undefined;
 
+  readonly #connector: Connector;
+  readonly #secureContext: SecureContext | undefined;
   readonly #socket: Socket;
   readonly #owner: ConnectionOwner;
   readonly #parser: ResponseParser = new ResponseParser(this);
@@ -47,6 +50,8 @@ export class Connection implements Carrier, ResponseSink {
 
   /** @param exchange that the connection is opened for */
   constructor(connector: Connector, owner: ConnectionOwner, exchange: Exchange) {
+    this.#connector = connector;
+    this.#secureContext = connector.secureContext;
     const socket = connector.open((bytes) => this.#received(bytes), exchange.request.clientAddress);
     this.origin = exchange.origin;
     this.#socket = socket;
@@ -65,6 +70,11 @@ export class Connection implements Carrier, ResponseSink {
   /** Whose exchange it carries. */
   get client(): string | undefined {
     return this.#exchange?.request.client;
+  }
+
+  /** Certificates have been renewed since it was made: nothing more is asked over it. */
+  get isOutdated(): boolean {
+    return this.#secureContext !== this.#connector.secureContext;
   }
 
   /** Sends the exchange. Only on a connection that is idle. */

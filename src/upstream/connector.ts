@@ -44,6 +44,11 @@ export class Connector {
     return this.#target.tls ? "secureConnect" : "connect";
   }
 
+  /** What TLS shows and believes now; undefined = in clear. Another one from each renewal on. */
+  get secureContext(): SecureContext | undefined {
+    return this.#credentials?.secureContext;
+  }
+
   /**
    * @param take gets what is received, in place of `data` events
    * @param client whose connection it is, where the service is told

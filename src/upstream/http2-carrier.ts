@@ -1,6 +1,7 @@
 // One connection of HTTP/2 to an upstream, with what it carries.
 import http2, { type ClientHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
+import type { SecureContext } from "node:tls";
 import { ResetBudget } from "../http2/reset-budget.ts";
 import type { Http2Call } from "./http2-call.ts";
 
@@ -23,6 +24,8 @@ export interface Carrier {
   readonly session: ClientHttp2Session;
   /** Whose exchanges it carries; undefined = anybody's. */
   readonly origin: string | undefined;
+  /** What it was made with; undefined = in clear. */
+  readonly secureContext: SecureContext | undefined;
   readonly resets: ResetBudget;
   readonly calls: Set<Http2Call>;
   ready: boolean;
@@ -34,10 +37,15 @@ export interface Carrier {
   ping: NodeJS.Timeout | undefined;
 }
 
-export function carrierOver(socket: Socket, origin: string | undefined): Carrier {
+export function carrierOver(
+  socket: Socket,
+  origin: string | undefined,
+  secureContext: SecureContext | undefined,
+): Carrier {
   return {
     session: http2.connect("http://upstream", { ...sessionOptions, createConnection: () => socket }),
     origin,
+    secureContext,
     resets: new ResetBudget(resets, performance.now()),
     calls: new Set(),
     ready: false,

@@ -122,8 +122,17 @@ class Http2Transport implements UpstreamTransport, CallOwner {
 
   #free(call: Http2Call, but?: Carrier): Carrier | undefined {
     const origin = this.#originOf(call);
-    for (const carrier of this.#carriers) if (carrier !== but && isFree(carrier, origin)) return carrier;
+    for (const carrier of this.#carriers) {
+      if (carrier.secureContext !== this.#connector.secureContext) this.#retire(carrier);
+      else if (carrier !== but && isFree(carrier, origin)) return carrier;
+    }
     return undefined;
+  }
+
+  /** Certificates have been renewed since it was made: it ends with what it carries. */
+  #retire(carrier: Carrier): void {
+    carrier.leaving = true;
+    if (carrier.ready && carrier.calls.size === 0) carrier.session.close();
   }
 
   /** Whose connection it has to have; undefined = any will do. */
@@ -206,8 +215,9 @@ class Http2Transport implements UpstreamTransport, CallOwner {
   }
 
   #open(origin: string | undefined): void {
+    const { secureContext } = this.#connector;
     const socket = this.#connector.openStream(origin === "" ? undefined : origin);
-    const carrier = carrierOver(socket, origin);
+    const carrier = carrierOver(socket, origin, secureContext);
     const { session } = carrier;
     this.#carriers.add(carrier);
     let failure: NodeJS.ErrnoException | undefined;

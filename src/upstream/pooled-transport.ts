@@ -112,12 +112,12 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     const now = performance.now();
     const next = this.#next();
     if (next !== undefined) {
-      if (next.origin === connection.origin) hand(connection, next, now);
+      if (next.origin === connection.origin && !connection.isOutdated) hand(connection, next, now);
       else connection.close(next);
       return;
     }
     const limitMs = connection.idleLimitMs(this.#options.idleTimeoutMs);
-    if (this.#closing || limitMs <= 0) {
+    if (this.#closing || limitMs <= 0 || connection.isOutdated) {
       connection.close();
       return;
     }
@@ -144,7 +144,7 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     if (!exchange.repeatable) return this.#takeSettled(exchange.origin, now, SETTLED_MS, FRESH_MS);
     if (this.#perClient) return this.#takeSettled(exchange.origin, now, 0, Infinity);
     for (let last = this.#idle.at(-1); last !== undefined; last = this.#idle.at(-1)) {
-      if (last.deadlineAt > now) return this.#idle.pop();
+      if (last.deadlineAt > now && !last.isOutdated) return this.#idle.pop();
       last.close();
     }
     return undefined;
@@ -161,7 +161,7 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
       const each = this.#idle[at] as Connection;
       const idleMs = now - each.idleSince;
       if (idleMs > mostMs) return undefined;
-      if (idleMs < minMs || each.deadlineAt <= now || each.origin !== origin) continue;
+      if (idleMs < minMs || each.deadlineAt <= now || each.origin !== origin || each.isOutdated) continue;
       this.#idle.splice(at, 1);
       return each;
     }

@@ -1,5 +1,6 @@
 // Two sidecars that speak mTLS to each other: the one's service calls the other's through egress.
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
@@ -99,6 +100,19 @@ describe("egress", () => {
     failures = 1;
     assert.equal((await call("orders.internal", { method: "POST" })).status, 503);
     failures = 0;
+  });
+
+  it("a renewed SVID is shown from the next call on, by gRPC too", async () => {
+    const shown = async (headers: http.OutgoingHttpHeaders): Promise<(string | undefined)[]> => {
+      await call("orders.internal", { headers });
+      return peers.map((tls) => tls?.certificate && new X509Certificate(tls.certificate).serialNumber);
+    };
+    const kinds = [{}, { "Content-Type": "application/grpc", TE: "trailers" }];
+    for (const headers of kinds) await shown(headers);
+    const { cert } = authority.issue("cart", `URI:${cart}`);
+    process.emit("SIGHUP", "SIGHUP");
+    for (const headers of kinds)
+      assert.deepEqual(await shown(headers), [new X509Certificate(cert).serialNumber]);
   });
 
   it("nothing goes to somebody else than the settings say is there", async () => {

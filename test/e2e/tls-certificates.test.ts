@@ -15,6 +15,7 @@ import { type Authority, type Issued, makeAuthority } from "../plugins/auth/auth
 import { connected } from "../support/fronts.ts";
 import { pluginWith } from "../support/plugins.ts";
 import { type RawClient, requestText } from "../support/raw-http.ts";
+import { eventually } from "../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 
 describe("certificates", () => {
@@ -26,6 +27,8 @@ describe("certificates", () => {
   let shown: (ClientTls | undefined)[] = [];
   /** Who the service was shown, by common name, and on which connection. */
   let callers: { name: unknown; socket: TLSSocket }[] = [];
+  /** What the service waits for before it answers. */
+  let held: Promise<void> | undefined;
   const file = (name: string): string => join(folder, name);
   const reload = (): void => void process.emit("SIGHUP", "SIGHUP");
 
@@ -49,7 +52,7 @@ describe("certificates", () => {
       (request, response) => {
         const socket = request.socket as TLSSocket;
         callers.push({ name: socket.getPeerCertificate().subject.CN, socket });
-        response.end("ok");
+        void Promise.resolve(held).then(() => response.end("ok"));
       },
     );
     service.listen(0, "127.0.0.1");
@@ -161,18 +164,29 @@ describe("certificates", () => {
     client.socket.destroy();
   });
 
-  it("our own is shown to the service; a renewed one on new connections, while old ones serve on", async () => {
+  it("our own is shown to the service; a renewed one from the next request on, and none is broken off for it", async () => {
     const client = await connect();
     callers = [];
-    await ask(client);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    held = promise;
+    const underWay = ask(client);
+    await eventually("it is with the service", () => callers.length > 0);
     show(issued.next);
     reload();
+    resolve();
+    await underWay;
     await ask(client);
-    const asked = callers.filter(({ socket }) => socket === callers[0]?.socket);
-    assert.equal(asked.length, 2, "no connection is dropped for it");
-    asked[0]?.socket.destroy();
     await ask(client);
-    assert.deepEqual([callers[0]?.name, callers.at(-1)?.name], ["mine", "next"]);
+    assert.deepEqual(
+      callers.map(({ name }) => name),
+      ["mine", "next", "next"],
+    );
+    assert.equal(callers[1]?.socket, callers[2]?.socket);
+    // One that is idle meanwhile.
+    show(issued.mine);
+    reload();
+    await ask(client);
+    assert.equal(callers[3]?.name, "mine");
     client.socket.destroy();
   });
 
