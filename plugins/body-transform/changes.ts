@@ -50,10 +50,11 @@ function enter(root: Place, pointer: string, adds: boolean): Place | string {
 function clash(at: Place): string | undefined {
   const made = new Set<string>();
   for (const [name, child] of at.children) {
-    const result = child.renamed ?? (child.value === undefined ? undefined : name);
-    if (result === undefined) continue;
-    if (made.has(result)) return result;
-    made.add(result);
+    const own = child.value !== undefined || child.adds ? [name] : [];
+    for (const result of child.renamed === undefined ? own : new Set([child.renamed, ...own])) {
+      if (made.has(result)) return result;
+      made.add(result);
+    }
   }
   for (const child of at.children.values()) {
     const found = clash(child);

@@ -14,7 +14,7 @@ import {
 import { changeBody } from "./change-body.ts";
 import type { Place } from "./changes.ts";
 import { CannotChange } from "./edit.ts";
-import { isJson, isPlain } from "./media-type.ts";
+import { isPlain, saysJson } from "./media-type.ts";
 import { type Counters, countersOf } from "./metrics.ts";
 import type { BodyTransformOptions } from "./options.ts";
 import { digests } from "./request.ts";
@@ -125,7 +125,7 @@ export function onResponse(
     if (origin !== "upstream" || status < 200 || status === 204 || status === 205) return undefined;
     if (status === 304) return describeUnchanged(exchange, response);
     if (isPart(response)) return failed(exchange, "is a part of one");
-    if (!isJson(fields.get("content-type") ?? "")) return undefined;
+    if (!saysJson(fields.get("content-type") ?? "")) return undefined;
     if (exchange.request.method === "HEAD") {
       fields.delete("content-length");
       return describeChanged(fields);

@@ -117,6 +117,8 @@ const refused: readonly object[] = [
   { add: { "/a": 1 }, remove: ["/a"] },
   { add: { "/a": 1 }, rename: { "/b": "a" } },
   { rename: { "/a": "c", "/b": "c" } },
+  { add: { "/b/c": 1 }, rename: { "/a": "b" } },
+  { add: { "/a/d": 1 }, rename: { "/a": "b", "/c": "a" } },
   { add: { "/__proto__/admin": true } },
   { add: { "/a/constructor": 1 } },
   { add: { "/a": { b: [{ prototype: 1 }] } } },
@@ -149,6 +151,15 @@ const answers: Readonly<Record<string, (response: http.ServerResponse) => void>>
   },
   "/untouched": (response) => response.setHeader("ETag", '"1"').end('{"by":"gateway"}'),
   "/html": (response) => response.setHeader("Content-Type", "text/html").end("secret"),
+  "/charset": (response) =>
+    response.setHeader("Content-Type", "application/json; charset=iso-8859-1").end(secretive),
+  "/alias": (response) => response.setHeader("Content-Type", "application/json;charset=utf8").end(secretive),
+  "/utf16": (response) =>
+    response
+      .setHeader("Content-Type", "application/json; charset=utf-16")
+      .end(Buffer.from(secretive, "utf16le")),
+  "/twice": (response) =>
+    response.setHeader("Content-Type", "application/json, application/json").end(secretive),
   "/other": (response) => response.setHeader("Content-Encoding", "deflate").end("x"),
   "/broken": (response) => response.end('{"secret":'),
   "/bomb": (response) =>
@@ -210,7 +221,7 @@ async function get(
 }
 
 test("an answer is changed whatever its coding, and its head says so", async () => {
-  for (const path of ["/plain", "/digest", "/gzip", "/zstd", "/pieces"]) {
+  for (const path of ["/plain", "/digest", "/gzip", "/zstd", "/pieces", "/charset", "/alias", "/twice"]) {
     const [status, body, headers] = await get(path);
     assert.deepEqual([status, body], [200, open], path);
     assert.equal(headers.get("content-length"), String(open.length));
@@ -224,7 +235,7 @@ test("an answer is changed whatever its coding, and its head says so", async () 
 });
 
 test("what cannot be changed is a 502, or goes on where the policy says so", async () => {
-  for (const path of ["/other", "/broken", "/bomb", "/long", "/part"]) {
+  for (const path of ["/other", "/broken", "/bomb", "/long", "/part", "/utf16"]) {
     const [status, body] = await get(path);
     assert.equal(status, 502, path);
     assert.doesNotMatch(body, /secret/);
@@ -267,6 +278,8 @@ test("a request is changed, or refused: no other type or reading brings a member
   for (const [status, body, headers] of [
     [415, admin, { "content-type": "text/plain" }],
     [415, admin, { "content-type": "application/json; charset=utf-7" }],
+    [415, admin, { "content-type": "application/json; charset =utf-7" }],
+    [415, admin, { "content-type": "application/json, text/plain" }],
     [415, admin, { "content-type": "application/jsonx" }],
     [415, gzipSync(admin), { "content-encoding": "gzip" }],
     [422, '{"isAdmin":true,"isAdmin":1}', {}],
