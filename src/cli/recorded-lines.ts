@@ -1,6 +1,5 @@
 // Lines of the access log, out of a file or the streams in Redis, as requests to be replayed.
 import { createReadStream } from "node:fs";
-import { createInterface } from "node:readline";
 import { parseJson } from "../language/json.ts";
 import type { LogStreams } from "../plane/log-streams.ts";
 import { textOf } from "../plugin-api/error-text.ts";
@@ -13,7 +12,7 @@ export class LineRefusal extends Error {
 
 /** About 1 KB each in memory. */
 const maxRequests = 1_000_000;
-const maxLineBytes = 1_048_576;
+const maxLineLength = 1_048_576;
 
 export class RecordedLines {
   readonly requests: RecordedRequest[] = [];
@@ -28,8 +27,7 @@ export class RecordedLines {
   async readFile(file: string, service: string | undefined): Promise<void> {
     const input = file === "-" ? process.stdin : createReadStream(file);
     try {
-      for await (const line of createInterface({ input, crlfDelay: Infinity }))
-        if (line !== "") this.#add(line, service);
+      for await (const line of linesOf(input.setEncoding("utf8"))) this.#add(line, service);
     } catch (error) {
       if (error instanceof LineRefusal) throw error;
       throw new LineRefusal(`${file} cannot be read: ${textOf(error)}`);
@@ -50,7 +48,7 @@ export class RecordedLines {
   }
 
   #add(line: string, service: string | undefined): void {
-    const found = line.length > maxLineBytes ? "no access-log line" : readLine(line);
+    const found = line.length > maxLineLength ? "no access-log line" : readLine(line);
     if (typeof found === "string") {
       this.unfit.set(found, (this.unfit.get(found) ?? 0) + 1);
       return;
@@ -67,6 +65,17 @@ export class RecordedLines {
     const reasons = [...this.unfit].map(([reason, count]) => `${count} lines: ${reason}`);
     return reasons.length === 0 ? "" : ` (${reasons.join("; ")})`;
   }
+}
+
+/** Those that are not empty. Of one that is too long only so much is kept that this is seen. */
+async function* linesOf(chunks: AsyncIterable<string>): AsyncGenerator<string> {
+  let rest = "";
+  for await (const chunk of chunks) {
+    const lines = (rest + chunk).split("\n");
+    rest = (lines.pop() ?? "").slice(0, maxLineLength + 1);
+    for (const line of lines) if (line.trim() !== "") yield line;
+  }
+  if (rest.trim() !== "") yield rest;
 }
 
 function readLine(line: string): RecordedRequest | Unfit {

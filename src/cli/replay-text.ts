@@ -2,7 +2,7 @@
 import type { Changes, Group } from "../policy-replay/changes.ts";
 import type { Decision } from "../policy-replay/recorded-request.ts";
 import type { RecordedLines } from "./recorded-lines.ts";
-import { printTable } from "./table.ts";
+import { printable, printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 const maxCallers = 3;
@@ -13,7 +13,7 @@ export function printReplay(terminal: Terminal, changes: Changes, { unfit }: Rec
   const { count, same, services, told, untold } = changes;
   if (count > 0)
     terminal.out(
-      `${counted(count)} requests to ${services.size === 1 ? [...services][0] : `${services.size} services`}, ${time(changes.fromMs)} to ${time(changes.untilMs)}: ${counted(same)} would be answered as they were\n`,
+      `${counted(count)} requests to ${services.size === 1 ? printable([...services].join()) : `${services.size} services`}, ${time(changes.fromMs)} to ${time(changes.untilMs)}: ${counted(same)} would be answered as they were\n`,
     );
   for (const [reason, lines] of unfit) terminal.out(`${counted(lines)} lines are not replayed: ${reason}\n`);
   if (told.length > 0) {

@@ -71,28 +71,42 @@ type Line = Readonly<Record<string, unknown>>;
 const redacted = "[redacted]";
 /** Longer texts are cut in lines. */
 const cutAt = 2_048;
+/** What a Date can say: a report tells from when to when its lines are. */
+const latestMs = 8.64e15;
 
 function textIn(line: Line, name: string): string | undefined {
   const value = line[name];
   return typeof value === "string" && value !== redacted && value.length < cutAt ? value : undefined;
 }
 
+/** When its head had come. @returns undefined when that is no time; JSON has numbers beyond those of a double */
+function timeIn({ time, durationMs }: Line): number | undefined {
+  if (typeof time !== "number") return undefined;
+  const atMs = time - (typeof durationMs === "number" ? durationMs : 0);
+  return Math.abs(atMs) <= latestMs ? atMs : undefined;
+}
+
+/** 0 = the client was gone before. */
+const isStatus = (status: unknown): status is number =>
+  typeof status === "number" && Number.isInteger(status) && (status === 0 || (status >= 100 && status < 600));
+
 /** @param line a parsed line, by whomever it was written */
 export function recordedRequest(line: Line): RecordedRequest | Unfit {
-  const { time, durationMs, status } = line;
-  if (line["msg"] !== "request" || typeof status !== "number") return "no access-log line";
+  const { status } = line;
+  if (line["msg"] !== "request" || !isStatus(status)) return "no access-log line";
   if (line["upgrade"] !== undefined) return "an upgrade";
   if (status === 0) return "nobody waited for its answer";
   const code = textIn(line, "error");
   if (isCircumstance(code)) return "refused for want of resources, not by the policy";
   const [service, method, path] = ["service", "method", "path"].map((name) => textIn(line, name));
+  const atMs = timeIn(line);
   const [host, client] = ["host", "clientIp"].map((name) => textIn(line, name));
   const isWhole = [service, method, path, host, client].every((text) => text !== undefined);
-  if (!isWhole || typeof time !== "number") return "it lacks what a request needs, or that is redacted";
+  if (!isWhole || atMs === undefined) return "it lacks what a request needs, or that is redacted";
   return {
     id: textIn(line, "requestId") ?? "",
     service: service as string,
-    atMs: time - (typeof durationMs === "number" ? durationMs : 0),
+    atMs,
     method: method as string,
     path: path as string,
     query: wholeQuery(textIn(line, "query")),

@@ -224,6 +224,28 @@ test("lines that are no request to be made again are counted, by why", async () 
   });
 });
 
+test("lines that somebody made up neither end the report nor move the cursor", async () => {
+  const strange = [
+    { time: 1e300 },
+    { time: -1e300 },
+    { durationMs: -1e308 },
+    { status: 200.5 },
+    { status: 1e300 },
+    { status: -1 },
+  ].map((more) => line(1, more));
+  const beyond = JSON.stringify(line(1)).replace(/"time":\d+/, '"time":1e999');
+  const endless = "x".repeat(3_000_000);
+  const lines = [endless, ...strange, beyond, line(2, { service: "\u001b[31mred\n" }), endless];
+  const { requests, notReplayed } = await replay(limited(9), lines);
+  assert.equal(requests, 1);
+  assert.deepEqual(notReplayed, {
+    "no access-log line": 5,
+    "it lacks what a request needs, or that is redacted": 4,
+  });
+  const { stdout } = await outrigger(["policy", "replay", policyFile(limited(9)), "--from", logFile(lines)]);
+  assert.match(stdout, /^1 requests to \?\[31mred\?, 2026/);
+});
+
 test("what cannot be read is one line that says so", async () => {
   const policy = policyFile(limited(1));
   const run = async (...args: string[]) => {
