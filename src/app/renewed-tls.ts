@@ -1,7 +1,7 @@
 // What TLS to others shows and believes, read from files and renewed while connections are made.
-import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import type { Telemetry } from "../telemetry/process.ts";
+import { readCertificates, readPair } from "../tls/read-files.ts";
 import { expiryGauge, expiryOf, watchFiles } from "../tls/watched-files.ts";
 import { type Credentials, RenewedCredentials } from "../upstream/renewed-credentials.ts";
 
@@ -28,7 +28,7 @@ export interface RenewedTls {
 /**
  * @param of for the log and the metric of expiry
  * @param check throws where a chain, though well-formed, is not to be shown
- * @throws Error when a file cannot be read, or the key is not the certificate's
+ * @throws Error when a file cannot be read or is not whole, or the key is not the certificate's
  */
 export function renewTls(
   of: string,
@@ -62,8 +62,7 @@ export function renewTls(
 
 function readFiles({ ca, cert, key }: CredentialFiles): Content {
   return {
-    ...(ca === undefined ? {} : { ca: readFileSync(ca, "utf8") }),
-    ...(cert === undefined ? {} : { cert: readFileSync(cert, "utf8") }),
-    ...(key === undefined ? {} : { key: readFileSync(key, "utf8") }),
+    ...(ca === undefined ? {} : { ca: readCertificates(ca) }),
+    ...(cert === undefined || key === undefined ? {} : readPair({ cert, key })),
   };
 }

@@ -1,12 +1,14 @@
 // PEM files that the settings name: looked at when the sidecar starts, with one line for what OpenSSL tells in a stack.
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
-import { certificatesIn, revocationListsIn } from "../tls/pem.ts";
+import { certificatesIn, isWhole, revocationListsIn } from "../tls/pem.ts";
 import { FormatError, readNamedFile, shownPath, type ReadFile } from "./formats.ts";
 
 /** A file of certificates that can be read now (it is read again by whoever uses it). */
 export function parseCertificateFile(path: string, readFile: ReadFile): string {
-  const blocks = certificatesIn(readNamedFile(path, readFile));
+  const text = readNamedFile(path, readFile);
+  if (!isWhole(text)) throw new FormatError(`${shownPath(path)} is cut off: what begins in it does not end`);
+  const blocks = certificatesIn(text);
   if (blocks.length === 0) throw new FormatError(`${shownPath(path)} holds no PEM certificate`);
   try {
     for (const block of blocks) void new X509Certificate(block);
@@ -50,7 +52,9 @@ function paths(text: string): string[] {
 
 /** A file of revocation lists that OpenSSL can read. */
 export function parseCrlFile(path: string, readFile: ReadFile): string {
-  const lists = revocationListsIn(readNamedFile(path, readFile));
+  const text = readNamedFile(path, readFile);
+  if (!isWhole(text)) throw new FormatError(`${shownPath(path)} is cut off: what begins in it does not end`);
+  const lists = revocationListsIn(text);
   if (lists.length === 0) throw new FormatError(`${shownPath(path)} holds no PEM CRL`);
   try {
     createSecureContext({ crl: lists });

@@ -1,14 +1,13 @@
 // Certificates, keys, client authorities and revocation lists of the listener, as its files have them.
-import { readFileSync } from "node:fs";
 import type { ServerOptions } from "node:https";
 import { createSecureContext, type SecureContext } from "node:tls";
-import { revocationListsIn } from "../tls/pem.ts";
+import { type Pair, readCertificates, readPair, readRevocationLists } from "../tls/read-files.ts";
 import { readSvidChain } from "../tls/svid.ts";
 import { CertificatesByName } from "./sni.ts";
 
 export interface TlsFiles {
   /** The first is shown to whoever names no host, or none of the others'. */
-  readonly pairs: readonly { readonly cert: string; readonly key: string }[];
+  readonly pairs: readonly Pair[];
   /** Client certificates are asked for, and checked against these, when it is there. */
   readonly clientCa: string | undefined;
   /** With it, a certificate counts only when no list names it and there is a list of every authority of its chain. */
@@ -26,13 +25,10 @@ export interface TlsContent {
   readonly byName: CertificatesByName;
 }
 
-/** @throws Error when a file cannot be read, or a key is not its certificate's */
+/** @throws Error when a file cannot be read or is not whole, or a key is not its certificate's */
 export function readTlsFiles(files: TlsFiles): TlsContent {
   const clients = readClientFiles(files);
-  const pairs = files.pairs.map(({ cert, key }) => ({
-    cert: readFileSync(cert, "utf8"),
-    key: readFileSync(key, "utf8"),
-  }));
+  const pairs = files.pairs.map(readPair);
   const svid = files.trustDomain === undefined ? undefined : readSvidChain(pairs[0]?.cert ?? "");
   if (svid?.trustDomain !== files.trustDomain)
     throw new Error(`${files.pairs[0]?.cert} is no SVID of the trust domain ${files.trustDomain}`);
@@ -50,11 +46,9 @@ export function readTlsFiles(files: TlsFiles): TlsContent {
 
 function readClientFiles({ clientCa, clientCrl }: TlsFiles) {
   if (clientCa === undefined) return { trust: {}, asking: {} };
-  const crl = clientCrl === undefined ? [] : revocationListsIn(readFileSync(clientCrl, "utf8"));
-  // Without a list nothing would be revoked.
-  if (clientCrl !== undefined && crl.length === 0) throw new Error(`${clientCrl} holds no PEM CRL`);
+  const crl = clientCrl === undefined ? {} : { crl: readRevocationLists(clientCrl) };
   return {
-    trust: { ca: readFileSync(clientCa, "utf8"), ...(crl.length > 0 ? { crl } : {}) },
+    trust: { ca: readCertificates(clientCa), ...crl },
     // A client without a certificate still connects: whether it needs one is the policy's to say.
     asking: { requestCert: true, rejectUnauthorized: false },
   };

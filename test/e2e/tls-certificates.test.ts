@@ -164,6 +164,19 @@ describe("certificates", () => {
     client.socket.destroy();
   });
 
+  it("authorities whose file is emptied are those of before, for clients' and the service's", async () => {
+    writeFileSync(file("crl.pem"), authority.revoke());
+    reload();
+    writeFileSync(authority.certFile, "");
+    reload();
+    const client = await connect(issued.good);
+    assert.equal((await ask(client))?.subject, "CN=good");
+    writeFileSync(authority.certFile, authority.cert);
+    reload();
+    assert.equal((await ask(client))?.subject, "CN=good");
+    client.socket.destroy();
+  });
+
   it("our own is shown to the service; a renewed one from the next request on, and none is broken off for it", async () => {
     const client = await connect();
     callers = [];

@@ -28,7 +28,8 @@ describe("watched certificate files", () => {
     applied = 0;
     lines = [];
     const pairs = [{ cert: file("cert.pem"), key: file("key.pem") }];
-    const files = { pairs, clientCa: undefined, clientCrl: undefined, minVersion: "TLSv1.2" } as const;
+    writeFileSync(file("ca.pem"), first.cert + second.cert);
+    const files = { pairs, clientCa: file("ca.pem"), clientCrl: undefined, minVersion: "TLSv1.2" } as const;
     const current = readTlsFiles(files);
     const server = https.createServer(current.options);
     const told = (_line: object, text?: string): void => void lines.push(text ?? "");
@@ -66,6 +67,13 @@ describe("watched certificate files", () => {
   for (const [what, spoil] of [
     ["a certificate without its key", () => write({ cert: second.cert })],
     ["a file half written", () => write({ cert: second.cert.slice(0, 200) })],
+    ["files emptied before they are written", () => write({ cert: "", key: "" })],
+    [
+      "a chain cut off within a line of its own",
+      () => write({ ...second, cert: `${second.cert}-----BEGIN C` }),
+    ],
+    ["authorities emptied, which would be the system's", () => writeFileSync(file("ca.pem"), "")],
+    ["authorities cut off", () => writeFileSync(file("ca.pem"), first.cert + second.cert.slice(0, 200))],
     ["a file that is gone", () => unlinkSync(file("cert.pem"))],
   ] as const) {
     it(`${what}: the old pair serves, until the new one is whole`, () => {
@@ -76,6 +84,7 @@ describe("watched certificate files", () => {
       assert.equal(lines.length, 1, "told once");
       assert.match(lines[0] ?? "", /the old one serves/);
       write(second);
+      writeFileSync(file("ca.pem"), first.cert);
       look();
       assert.equal(applied, 1);
     });
