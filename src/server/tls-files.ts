@@ -1,4 +1,5 @@
 // Certificates, keys, client authorities and revocation lists of the listener, as its files have them.
+import { constants } from "node:crypto";
 import type { ServerOptions } from "node:https";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { type Pair, readCertificates, readPair, readRevocationLists } from "../tls/read-files.ts";
@@ -46,7 +47,9 @@ export function readTlsFiles(files: TlsFiles): TlsContent {
 
 function readClientFiles({ clientCa, clientCrl }: TlsFiles) {
   if (clientCa === undefined) return { trust: {}, asking: {} };
-  const crl = clientCrl === undefined ? {} : { crl: readRevocationLists(clientCrl) };
+  // Sessions that are resumed would hold to what was found at first, past the end of a list.
+  const secureOptions = constants.SSL_OP_NO_TICKET;
+  const crl = clientCrl === undefined ? {} : { crl: readRevocationLists(clientCrl), secureOptions };
   return {
     trust: { ca: readCertificates(clientCa), ...crl },
     // A client without a certificate still connects: whether it needs one is the policy's to say.
