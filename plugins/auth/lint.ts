@@ -51,6 +51,12 @@ export const lint: PluginLint<AuthOptions> = {
       );
       return options.required || ruled ? true : "auth.required is false, and no rule asks for a caller";
     },
+    rule(options, route) {
+      const isAsked = options.rules.some(
+        ({ dryRun, path, methods }) => !dryRun && route.serves(path, methods),
+      );
+      return excludedText(options, route) ?? (isAsked || "no member of auth.rules is about it");
+    },
   },
   rules: {
     "exclude-never-matches": {

@@ -6,6 +6,8 @@ export const lint: PluginLint<ExtAuthOptions> = {
   provides: {
     identity: ({ identity }) => identity !== undefined || "ext-auth.identity is not set",
     authentication: ({ url }) => url !== undefined || "ext-auth.url is not set",
+    // Its rules are the other service's.
+    rule: ({ url }) => url !== undefined || "ext-auth.url is not set",
   },
   rules: {
     "shares-too-much": {

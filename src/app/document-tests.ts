@@ -31,6 +31,30 @@ export async function testDocuments(
   service: string | undefined,
   packages: FindPackages,
 ): Promise<readonly ServiceResults[]> {
+  const groups = await policiesFor(config, raw, named, service, packages);
+  const secrets = standInSecrets(config.secrets, registry);
+  const found: ServiceResults[] = [];
+  for (const { policy, services: alike } of groups) {
+    const options = benchOptions({ ...config, service: alike[0] as string }, registry, systemClock, secrets);
+    found.push({ services: alike, results: await runTests(policy, options) });
+  }
+  return found;
+}
+
+/** A policy with the services whose it is. */
+export interface ServicesPolicy {
+  readonly policy: EffectivePolicy;
+  readonly services: readonly string[];
+}
+
+/** For each service of `testDocuments`, those together that have the same. Rejects with PolicyRefused. */
+export async function policiesFor(
+  config: Config,
+  raw: RawPolicy,
+  named: readonly string[],
+  service: string | undefined,
+  packages: FindPackages,
+): Promise<readonly ServicesPolicy[]> {
   const other = named.includes(config.service) ? unnamed : config.service;
   const services = service === undefined ? [...named, other] : [service];
   const groups = new Map<string, { readonly policy: EffectivePolicy; readonly services: string[] }>();
@@ -41,13 +65,7 @@ export async function testDocuments(
     if (group === undefined) groups.set(identity, { policy, services: [each] });
     else group.services.push(each);
   }
-  const secrets = standInSecrets(config.secrets, registry);
-  const found: ServiceResults[] = [];
-  for (const { policy, services: alike } of groups.values()) {
-    const options = benchOptions({ ...config, service: alike[0] as string }, registry, systemClock, secrets);
-    found.push({ services: alike, results: await runTests(policy, options) });
-  }
-  return found;
+  return [...groups.values()];
 }
 
 export async function readFor(

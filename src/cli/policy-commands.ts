@@ -3,7 +3,6 @@ import type { Command } from "commander";
 import type { ApplyOptions } from "./policy-apply.ts";
 import type { CanaryEndOptions } from "./policy-canary-end.ts";
 import type { HistoryOptions } from "./policy-history.ts";
-import type { ReplayOptions } from "./policy-replay.ts";
 import type { RotateOptions } from "./policy-rotate.ts";
 import type { RollbackOptions } from "./policy-rollback.ts";
 import type { ShowOptions } from "./policy-show.ts";
@@ -11,9 +10,9 @@ import type { KeygenOptions } from "./policy-keygen.ts";
 import type { LintCommandOptions } from "./policy-lint.ts";
 import type { CheckOptions } from "./policy-validate.ts";
 import type { DiffOptions } from "./policy-diff.ts";
-import type { TestOptions } from "./policy-test.ts";
 import type { SignOptions } from "./policy-sign.ts";
 import type { VerifyOptions } from "./policy-verify.ts";
+import { addTrialCommands } from "./policy-trial-commands.ts";
 import type { Terminal } from "./terminal.ts";
 
 const json = ["--json", "print JSON"] as const;
@@ -156,39 +155,6 @@ function addCheckCommands(
     .option(...json)
     .action((files: string[], options: LintCommandOptions) =>
       choose(async () => (await import("./policy-lint.ts")).lintPolicies(terminal, files, options)),
-    );
-}
-
-function addTrialCommands(
-  policy: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
-  policy
-    .command("test")
-    .description("run the tests that policy files carry, as every sidecar does before it takes one")
-    .argument("<file...>")
-    .option("--over <file>", "each file is a service's layer over this shared policy")
-    .option("--service <name>", "whose policy (default: every service that it names, and one for all others)")
-    .option(...json)
-    .action((files: string[], options: TestOptions) =>
-      choose(async () => (await import("./policy-test.ts")).testPolicies(terminal, files, options)),
-    );
-  policy
-    .command("replay")
-    .description("run requests of the past (access log) through a policy file: whose answer would change")
-    .argument("<file>")
-    .option(
-      "--from <log>",
-      "lines of the access log out of this file, - for standard input (default: the streams in Redis)",
-    )
-    .option("--service <name>", "requests to this service alone")
-    .option("--since <time>", "of the streams: so far back (default: 1h)")
-    .option("--over <file>", "the file is the services' layer over this shared policy")
-    .option("--strict", "exit 1 where an answer changes")
-    .option(...json)
-    .action((file: string, options: ReplayOptions) =>
-      choose(async () => (await import("./policy-replay.ts")).replayPolicy(terminal, file, options)),
     );
 }
 

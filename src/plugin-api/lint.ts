@@ -4,9 +4,9 @@
 /**
  * `identity`: learns who calls · `authentication`: and lets nobody else in · `limit`: every request counts against some
  * limit · `answer`: answers every request itself, so that none reaches the service · `addresses`: lets in nobody but from
- * some networks.
+ * some networks · `rule`: has a rule that is asked about some request.
  */
-export type Provision = "identity" | "authentication" | "limit" | "answer" | "addresses";
+export type Provision = "identity" | "authentication" | "limit" | "answer" | "addresses" | "rule";
 
 /** `true`, or why not: begins in lower case, without a full stop. */
 export type Provided = true | string;
@@ -18,6 +18,7 @@ export interface Provisions<Options> {
   limit?(options: Options, route: LintRouteReach): Provided;
   answer?(options: Options, route: LintRouteReach): Provided;
   addresses?(options: Options, route: LintRouteReach): Provided;
+  rule?(options: Options, route: LintRouteReach): Provided;
 }
 
 /** A route with the paths and methods that come to it; patterns are those of policies. */

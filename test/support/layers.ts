@@ -246,6 +246,15 @@ export const rooms: readonly Room[] = [
     "src/upstream/transport.ts",
     "src/v8/",
   ]),
+  // Operations of a service, on the same.
+  room("src/policy-coverage/", [
+    "src/language/",
+    "src/plugin-api/",
+    "src/policy-replay/recorded-request.ts",
+    "src/policy-tests/",
+    "src/policy/",
+    "src/v8/",
+  ]),
   room("src/admin/", [
     "src/config/formats.ts",
     "src/files/",
@@ -291,6 +300,7 @@ export const rooms: readonly Room[] = [
     "src/fleet/",
     "src/language/",
     "src/plugin-api/",
+    "src/policy-coverage/",
     "src/policy-replay/",
     "src/policy-tests/",
     "src/policy/",
@@ -326,6 +336,7 @@ export const rooms: readonly Room[] = [
       "src/language/",
       "src/plane/",
       "src/plugin-api/",
+      "src/policy-coverage/",
       "src/policy-replay/",
       "src/policy/",
       "src/redis/",

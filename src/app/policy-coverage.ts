@@ -1,0 +1,51 @@
+// Which operations a policy that no sidecar need have yet lets whom reach: what `policy coverage` asks.
+import type { Config } from "../config/config.ts";
+import type { FindPackages } from "../policy/extensions/resolve.ts";
+import type { RawPolicy } from "../policy/read.ts";
+import { type Covered, coverageOf } from "../policy-coverage/coverage.ts";
+import type { Operation } from "../policy-coverage/operation.ts";
+import { standInSecrets } from "../policy-tests/stand-in-secrets.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { benchOptions } from "./bench-options.ts";
+import { policiesFor } from "./document-tests.ts";
+import { registry } from "./registry.ts";
+
+/** What holds for these services. */
+export interface ServicesCoverage {
+  readonly services: readonly string[];
+  /** Plugins that the policy brings: what they have rules and limits for, they do not say. */
+  readonly extensions: readonly string[];
+  readonly operations: readonly Covered[];
+}
+
+export interface AskedOperations {
+  /** Services whose policies may differ. */
+  readonly named: readonly string[];
+  /** The only one that counts; undefined = the named ones, and one for all others. */
+  readonly service: string | undefined;
+  /** The same list for services that have the same ones. */
+  readonly of: (service: string) => readonly Operation[];
+  /** They are the service's own: clients may write a `stripPrefix` before their paths. */
+  readonly stripped: boolean;
+}
+
+/** Rejects with PolicyRefused where the policy is not valid, and with another Error where a plugin cannot be set up. */
+export async function policyCoverage(
+  config: Config,
+  raw: RawPolicy,
+  { named, service, of, stripped }: AskedOperations,
+  packages: FindPackages,
+): Promise<readonly ServicesCoverage[]> {
+  const secrets = standInSecrets(config.secrets, registry);
+  const found: ServicesCoverage[] = [];
+  for (const { policy, services } of await policiesFor(config, raw, named, service, packages)) {
+    const extensions = policy.extensions.map(({ name }) => name);
+    for (const [operations, alike] of Map.groupBy(services, of)) {
+      if (operations.length === 0) continue;
+      const own = benchOptions({ ...config, service: alike[0] as string }, registry, systemClock, secrets);
+      const covered = await coverageOf(policy, operations, { ...own, stripped });
+      found.push({ services: alike, extensions, operations: covered });
+    }
+  }
+  return found;
+}

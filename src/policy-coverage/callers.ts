@@ -1,0 +1,67 @@
+// Who asks for an operation: nobody known, somebody with nothing but a name, somebody with all that the policy names.
+import type { TestIdentity } from "../policy/document/tests-field.ts";
+
+export type CallerName = "nobody" | "somebody" | "somebody with all";
+
+export interface Caller {
+  readonly name: CallerName;
+  readonly identity: TestIdentity | undefined;
+}
+
+const userId = "somebody";
+
+/** What the policy asks of callers, wherever it does. */
+interface Named {
+  readonly scopes: Set<string>;
+  readonly roles: Set<string>;
+  readonly plan: Set<string>;
+  readonly claims: Map<string, unknown[]>;
+}
+
+/** @param document the effective one */
+export function callersFor(document: unknown): readonly Caller[] {
+  const named: Named = { scopes: new Set(), roles: new Set(), plan: new Set(), claims: new Map() };
+  gather(document, named);
+  const { scopes, roles, plan, claims } = named;
+  const all: TestIdentity = {
+    userId,
+    scopes: [...scopes],
+    roles: [...roles],
+    plan: [...plan][0],
+    // An array that holds a value is as good as the value.
+    claims: Object.fromEntries(claims),
+  };
+  return [
+    { name: "nobody", identity: undefined },
+    { name: "somebody", identity: { userId } },
+    { name: "somebody with all", identity: all },
+  ];
+}
+
+/** What is denied is asked of nobody. */
+function gather(value: unknown, named: Named): void {
+  if (typeof value !== "object" || value === null) return;
+  for (const [name, member] of Object.entries(value)) {
+    if (name === "deny" || name === "tests") continue;
+    if (name === "scopes" || name === "roles" || name === "plan")
+      for (const text of textsIn(member)) named[name].add(text);
+    else if (name === "claims") gatherClaims(member, named);
+    else gather(member, named);
+  }
+}
+
+function gatherClaims(tests: unknown, { claims }: Named): void {
+  for (const [path, test] of Object.entries(Object(tests) as object)) {
+    const values = leavesOf(test);
+    claims.set(path, [...(claims.get(path) ?? []), ...values]);
+  }
+}
+
+function leavesOf(value: unknown): readonly unknown[] {
+  return typeof value === "object" && value !== null ? Object.values(value).flatMap(leavesOf) : [value];
+}
+
+/** Every text in a value. */
+export function textsIn(value: unknown): readonly string[] {
+  return leavesOf(value).filter((each) => typeof each === "string");
+}

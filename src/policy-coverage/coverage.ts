@@ -1,0 +1,178 @@
+// Which operations of a service a policy lets whom reach, and which it says nothing about: each is asked for on the real
+// chain, as its tests are, by callers that differ in what they have.
+import type { PluginDefinition } from "../plugin-api/contract.ts";
+import { withinLimit } from "../plugin-api/within-limit.ts";
+import type { EffectiveRoute } from "../policy/document/routes.ts";
+import type { EffectivePolicy } from "../policy/read.ts";
+import { Bench, type BenchOptions } from "../policy-tests/bench.ts";
+import type { Observed } from "../policy-tests/expectation.ts";
+import { OwnTime } from "../policy-tests/own-time.ts";
+import { Slices } from "../v8/slices.ts";
+import { type Caller, type CallerName, callersFor } from "./callers.ts";
+import { formsOf, type Form } from "./forms.ts";
+import type { Operation } from "./operation.ts";
+import { type Loaded, loadLints, providerOf } from "./provisions.ts";
+import { testsOf } from "./tests-of.ts";
+
+/**
+ * Who comes to the service: `anyone`; `known` callers, whoever they are; those `permitted` by scopes, roles, plan or claims;
+ * or nobody that was tried: a `plugin` answers, it is `refused`, no route takes it (`unrouted`), or it is `untold`,
+ * since somebody else decides who is not asked here.
+ */
+export type Reach = "anyone" | "known" | "permitted" | "plugin" | "refused" | "unrouted" | "untold";
+
+/** What became of a caller. */
+export interface Answer {
+  readonly caller: CallerName;
+  readonly status: number;
+  /** The plugin that answered; null = none did. */
+  readonly by: string | null;
+  readonly because: string | null;
+}
+
+export interface Covered {
+  readonly method: string;
+  /** Of the operation. */
+  readonly operation: string;
+  /** What was asked for. */
+  readonly path: string;
+  readonly route: string | null;
+  readonly reach: Reach;
+  readonly answers: readonly Answer[];
+  /** The plugin that has a rule about it, and a limit that counts it always; null = none says so. */
+  readonly rule: string | null;
+  readonly limit: string | null;
+  /** Names of tests that ask for it. */
+  readonly tests: readonly string[];
+}
+
+export interface CoverageOptions extends BenchOptions {
+  readonly registry: readonly PluginDefinition[];
+  /** Operations are the service's own, and its clients may write something before their paths. */
+  readonly stripped: boolean;
+}
+
+const setupLimitMs = 30_000;
+/** Of one request. */
+const limitMs = 10_000;
+/** Refused for what it asks, after who asks was found good. */
+const shapeFaults = new Set([400, 411, 412, 413, 415, 422, 428]);
+
+/** Rejects when a plugin cannot be set up, or takes too long. */
+export async function coverageOf(
+  policy: EffectivePolicy,
+  operations: readonly Operation[],
+  options: CoverageOptions,
+): Promise<readonly Covered[]> {
+  const late = `the policy's set-up took longer than ${setupLimitMs} ms`;
+  const bench = await withinLimit(Bench.of(policy, options), setupLimitMs, late, (made) => void made.close());
+  const asking = new Asking(policy, bench, options, await loadLints(options.registry));
+  const slices = new Slices();
+  try {
+    const covered: Covered[] = [];
+    for (const operation of operations) {
+      covered.push(...(await asking.ask(operation)));
+      if (slices.over) await slices.next();
+    }
+    return covered;
+  } finally {
+    await bench.close();
+  }
+}
+
+class Asking {
+  readonly #policy: EffectivePolicy;
+  readonly #bench: Bench;
+  readonly #options: CoverageOptions;
+  readonly #loaded: Loaded;
+  readonly #callers: readonly Caller[];
+
+  constructor(policy: EffectivePolicy, bench: Bench, options: CoverageOptions, loaded: Loaded) {
+    this.#policy = policy;
+    this.#bench = bench;
+    this.#options = options;
+    this.#loaded = loaded;
+    this.#callers = callersFor(policy.document);
+  }
+
+  /** @returns a line for each way that the policy treats it */
+  async ask(operation: Operation): Promise<readonly Covered[]> {
+    const lines: Covered[] = [];
+    let own: Covered | undefined;
+    for (const form of formsOf(operation, this.#policy, this.#options.stripped)) {
+      const line = await this.#line(operation.method, form);
+      if (form.prefix === undefined) own ??= line;
+      // Behind a prefix that stays, or without one that goes, it is another operation of the service.
+      const strips = this.#routeOf(line.route, operation.method)?.stripPrefix;
+      if (line.route === null || (this.#options.stripped && strips !== form.prefix)) continue;
+      const usual = lines.find(({ operation: template }) => template === form.path);
+      // A path that the policy names more closely is told where that makes a difference.
+      if (!form.closer || usual === undefined || differs(line, usual)) lines.push(line);
+    }
+    return lines.length > 0 ? lines : [own as Covered];
+  }
+
+  async #line(method: string, form: Form): Promise<Covered> {
+    const asked = { method, path: form.example };
+    const { route, answers, reach } = await this.#answers(asked);
+    const served = this.#routeOf(route, method);
+    const ownBase = this.#options.upstream.basePath ?? "";
+    const by = (what: "rule" | "limit"): string | null =>
+      (served && providerOf(what, served, asked, { loaded: this.#loaded, ownBase })) ?? null;
+    return {
+      method,
+      operation: form.path,
+      path: form.example,
+      route,
+      reach,
+      answers,
+      rule: by("rule"),
+      limit: by("limit"),
+      tests: testsOf(this.#policy.tests, method, form),
+    };
+  }
+
+  /** Until a caller comes to the service. */
+  async #answers(asked: { readonly method: string; readonly path: string }) {
+    const answers: Answer[] = [];
+    let route: string | null = null;
+    let reach: Reach | undefined;
+    for (const { name, identity } of this.#callers) {
+      const test = { name: "", request: { ...asked, ...(identity && { identity }) }, expect: {} };
+      const observed = await this.#bench.run(test, new OwnTime(limitMs, limitMs));
+      ({ route } = observed);
+      answers.push(answerOf(name, observed));
+      if (isLetIn(observed)) {
+        reach = reaches[name];
+        break;
+      }
+    }
+    return { route, answers, reach: reach ?? unreached(route, answers) };
+  }
+
+  #routeOf(path: string | null, method: string): EffectiveRoute | undefined {
+    const routes = this.#policy.routes.filter((route) => route.path === path);
+    const isListed = ({ methods }: EffectiveRoute): boolean =>
+      methods?.includes(method) === true || (method === "HEAD" && methods?.includes("GET") === true);
+    return routes.find(isListed) ?? routes.find(({ methods }) => methods === undefined);
+  }
+}
+
+const reaches = { nobody: "anyone", somebody: "known", "somebody with all": "permitted" } as const;
+
+function isLetIn({ upstreamHeaders, status, plugin }: Observed): boolean {
+  return upstreamHeaders !== undefined || (plugin !== null && shapeFaults.has(status));
+}
+
+function answerOf(caller: CallerName, { status, plugin, because }: Observed): Answer {
+  return { caller, status, by: plugin, because: because ?? null };
+}
+
+function unreached(route: string | null, answers: readonly Answer[]): Reach {
+  if (route === null) return "unrouted";
+  if (answers.some(({ status }) => status >= 500)) return "untold";
+  return answers.some(({ by, status }) => by !== null && status < 400) ? "plugin" : "refused";
+}
+
+const differs = (one: Covered, other: Covered): boolean =>
+  (["route", "reach", "rule", "limit"] as const).some((name) => one[name] !== other[name]);

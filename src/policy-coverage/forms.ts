@@ -1,0 +1,53 @@
+// The paths by which an operation is asked for: as it is, behind what routes take off, and as the policy names some of
+// its paths more closely.
+import type { EffectivePolicy } from "../policy/read.ts";
+import { textsIn } from "./callers.ts";
+import { closerExample, isOf, type Operation } from "./operation.ts";
+
+export interface Form {
+  /** Template as clients write it. */
+  readonly path: string;
+  readonly example: string;
+  /** What a route has to take off; undefined = nothing. */
+  readonly prefix: string | undefined;
+  /** The policy has a pattern for this path. */
+  readonly closer: boolean;
+}
+
+/** Of one template: each costs a request or three. */
+const maxCloser = 50;
+
+/** @param stripped whether clients may write a `stripPrefix` before it */
+export function formsOf(operation: Operation, policy: EffectivePolicy, stripped: boolean): readonly Form[] {
+  const { path, example } = operation;
+  const prefixes = stripped ? prefixesIn(policy) : [];
+  const behind = prefixes.map((prefix) => ({
+    path: `${prefix}${path}`,
+    example: `${prefix}${example}`,
+    prefix,
+  }));
+  const patterns = patternsIn(policy);
+  return [...behind, { path, example, prefix: undefined }].flatMap((form): Form[] => {
+    if (!form.path.includes("{")) return [{ ...form, closer: false }];
+    const found = patterns.flatMap((pattern) => closerExample({ ...operation, ...form }, pattern) ?? []);
+    const closer = [...new Set(found)].filter((each) => isOf(form.path, each)).slice(0, maxCloser);
+    return [{ ...form, closer: false }, ...closer.map((each) => ({ ...form, example: each, closer: true }))];
+  });
+}
+
+const prefixesIn = ({ routes }: EffectivePolicy): readonly string[] => [
+  ...new Set(routes.flatMap(({ stripPrefix }) => stripPrefix ?? [])),
+];
+
+/** Texts that could be patterns of paths, wherever they stand. */
+function patternsIn(policy: EffectivePolicy): readonly string[] {
+  let known = patterns.get(policy);
+  if (known === undefined) {
+    const texts = policy.routes.flatMap(({ path, pluginConfig }) => [path, ...textsIn(pluginConfig)]);
+    known = [...new Set(texts)].filter((text) => /^\/[^\s?#{}]+$/.test(text) && !/[*].|[^/][*]/.test(text));
+    patterns.set(policy, known);
+  }
+  return known;
+}
+
+const patterns = new WeakMap<EffectivePolicy, readonly string[]>();

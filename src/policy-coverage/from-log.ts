@@ -1,0 +1,48 @@
+// Operations that a service was seen to have, in lines of its access log: those that it answered itself.
+import { knownMethods } from "../language/methods.ts";
+import type { RecordedRequest } from "../policy-replay/recorded-request.ts";
+import { maxOperations } from "./from-openapi.ts";
+import type { Operation } from "./operation.ts";
+
+/** By service. */
+export interface SeenOperations {
+  readonly operations: ReadonlyMap<string, readonly Operation[]>;
+  /** Requests that the service did not answer, or answered by that it has no such thing: scanners ask for anything. */
+  readonly unanswered: number;
+}
+
+/** What a service answers where it has no operation. */
+const nothingThere = new Set([404, 405, 501]);
+const known = new Set(knownMethods);
+
+/** Throws when there are more operations than anybody has. */
+export function operationsSeen(requests: readonly RecordedRequest[]): SeenOperations {
+  const operations = new Map<string, Map<string, Operation>>();
+  let unanswered = 0;
+  let count = 0;
+  for (const { service, method, path, decision } of requests) {
+    if (decision.by !== null || nothingThere.has(decision.status) || !known.has(method)) {
+      unanswered += 1;
+      continue;
+    }
+    const template = path.split("/").map(folded).join("/");
+    const own = operations.get(service) ?? new Map<string, Operation>();
+    operations.set(service, own);
+    const key = `${method} ${template}`;
+    if (own.has(key)) continue;
+    count += 1;
+    if (count > maxOperations)
+      throw new Error(
+        `the lines have more than ${maxOperations} paths, ids folded: name the operations with --openapi`,
+      );
+    own.set(key, { method, path: template, example: path });
+  }
+  const lists = [...operations].map(([service, own]) => [service, [...own.values()]] as const);
+  return { operations: new Map(lists), unanswered };
+}
+
+/** Numbers, UUIDs, and long names with digits in them are ids. */
+function folded(segment: string): string {
+  if (/^\d+$/.test(segment) || /^[\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}$/i.test(segment)) return "{id}";
+  return segment.length >= 16 && /\d/.test(segment) ? "{id}" : segment;
+}
