@@ -2,6 +2,7 @@
 import { listenersAt, readAdmin } from "../admin/ask.ts";
 import type { Config } from "../config/config.ts";
 import { textOf } from "../plugin-api/error-text.ts";
+import { withinLimit } from "../plugin-api/within-limit.ts";
 import { type AskPeers, newestFirst, readPeerPolicy } from "../policy/sources/peer-policies.ts";
 import type { RawPolicy } from "../policy/read.ts";
 
@@ -22,10 +23,12 @@ export function peersOf(config: Config, token: () => string | undefined): AskPee
     const problems: string[] = [];
     const looked = await Promise.all(
       peers.map((peer) =>
-        listenersAt(peer).catch((error: unknown) => {
-          problems.push(`${peer.host}: ${textOf(error)}`);
-          return [];
-        }),
+        withinLimit(listenersAt(peer), limitMs, "its name is not looked up in time").catch(
+          (error: unknown) => {
+            problems.push(`${peer.host}: ${textOf(error)}`);
+            return [];
+          },
+        ),
       ),
     );
     const listeners = looked.flat().slice(0, maxAsked);

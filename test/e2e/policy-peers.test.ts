@@ -28,12 +28,15 @@ describe("a sidecar without policy and without Redis", () => {
   let jwks: string;
   const keyFile = join(folder, "key.json");
 
+  const run = async (args: readonly string[], env: Record<string, string> = {}): Promise<string> => {
+    const { code, stdout, stderr } = await outrigger(["policy", ...args], env);
+    assert.equal(code, 0, stderr);
+    return stdout;
+  };
   async function signed(mark: string, ...more: string[]): Promise<string> {
     const file = join(folder, `${mark}.json`);
     writeFileSync(file, document(mark));
-    const { code, stdout, stderr } = await outrigger(["policy", "sign", file, "--key", keyFile, ...more]);
-    assert.equal(code, 0, stderr);
-    return stdout;
+    return await run(["sign", file, "--key", keyFile, ...more]);
   }
   const start = async (peers: string, env: Record<string, string> = {}): Promise<TestSidecar> =>
     await startSidecar({
@@ -79,8 +82,7 @@ describe("a sidecar without policy and without Redis", () => {
   }
 
   before(async () => {
-    const made = await outrigger(["policy", "keygen", keyFile]);
-    jwks = made.stdout;
+    jwks = await run(["keygen", keyFile]);
     redis = await startRedis();
     await redis.cli.set("outrigger:policy", await signed("two", "--epoch", "2"));
     sibling = await startSidecar({
@@ -119,6 +121,31 @@ describe("a sidecar without policy and without Redis", () => {
     assert.equal(await markOf(sidecar), "two");
     assert.deepEqual(older.asked, ["/policy/signed"]);
     older.close();
+    await sidecar.stop();
+  });
+
+  test("a key that is revoked signs nothing for who hides that beside one that does not", async () => {
+    const lostKey = join(folder, "lost.json");
+    const lost = await run(["keygen", lostKey]);
+    const [{ kid } = { kid: "" }] = (JSON.parse(lost) as { keys: { kid: string }[] }).keys;
+    const env = { REDIS_URL: redis.url, OUTRIGGER_POLICY_KEYS: jwks };
+    const rotate = async (...args: string[]): Promise<string | null> => {
+      await run(["rotate", "--key", keyFile, ...args], env);
+      return await redis.cli.get("outrigger:policy-keys");
+    };
+    const trusting = await rotate("--trust", lost);
+    const revoking = await rotate("--revoke", kid);
+    await eventually("the sibling knows", async () => {
+      const headers = { authorization: `Bearer ${token}` };
+      const answer = await fetch(`${sibling.adminUrl}/policy/signed`, { headers });
+      return ((await answer.json()) as { keySets: string[] }).keySets.includes(String(revoking));
+    });
+    const stolen = await signed("stolen", "--key", lostKey, "--epoch", "9000000000");
+    const liar = await imposter({ service: "orders", shared: stolen, layer: null, keySets: [trusting] });
+    const sidecar = await start(`${liar.host},${hostOf(sibling)}`);
+    await eventually("it serves", async () => (await markOf(sidecar)) !== null);
+    assert.equal(await markOf(sidecar), "two");
+    liar.close();
     await sidecar.stop();
   });
 

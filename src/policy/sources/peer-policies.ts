@@ -5,6 +5,7 @@ import { parseJson } from "../../language/json.ts";
 import type { RawPolicy } from "../read.ts";
 import { digestsOf } from "../status.ts";
 import { compactJws, readClaims } from "../signature/jws.ts";
+import { keySetMaxBytes, maxKeySets } from "../signature/key-sets.ts";
 
 /** Their policies, those of the highest epochs first. Rejects when nobody has one, saying what each said. */
 export type AskPeers = () => Promise<readonly RawPolicy[]>;
@@ -22,7 +23,7 @@ const signedPolicy = z.strictObject({
   service: z.string(),
   shared: z.string(),
   layer: z.string().nullable(),
-  keySets: z.array(z.string()),
+  keySets: z.array(z.string().max(keySetMaxBytes)).max(maxKeySets),
 });
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("utf8");
@@ -58,7 +59,10 @@ function parsedJson(text: string): unknown {
   }
 }
 
-/** Highest epochs first: one that is behind, or lies, is asked about last. Equal ones once. */
+/**
+ * Highest epochs first: one that is behind, or lies, is asked about last. Equal ones once. Each comes with all of their
+ * documents of keys, oldest first: who hides that a key is revoked brings nothing that is signed by it past who does not.
+ */
 export function newestFirst(policies: readonly RawPolicy[], maxBytes: number): readonly RawPolicy[] {
   const epochOf = (bytes: Uint8Array | undefined): number => {
     const token = bytes && compactJws(bytes, maxBytes);
@@ -68,7 +72,13 @@ export function newestFirst(policies: readonly RawPolicy[], maxBytes: number): r
       return 0;
     }
   };
-  const different = [...new Map(policies.map((raw) => [JSON.stringify(digestsOf(raw)), raw])).values()];
+  const sets = new Map(policies.flatMap(({ keySets = [] }) => keySets.map((each) => [text(each), each])));
+  const keySets = [...sets.values()]
+    .map((document) => ({ document, epoch: epochOf(document) }))
+    .toSorted((a, b) => a.epoch - b.epoch)
+    .map(({ document }) => document);
+  const known = policies.map((raw): RawPolicy => ({ ...raw, keySets }));
+  const different = [...new Map(known.map((raw) => [JSON.stringify(digestsOf(raw)), raw])).values()];
   return different
     .map((raw) => ({ raw, shared: epochOf(raw.shared), layer: epochOf(raw.layer) }))
     .toSorted((a, b) => b.shared - a.shared || b.layer - a.layer)
