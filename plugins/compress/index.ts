@@ -65,9 +65,12 @@ function onResponse(
     const { coding, refusesPlain } = choiceOf(request.fields.get("accept-encoding"));
     // What is short may still go out in a coding, to whoever takes nothing else.
     varyByCoding(response.fields);
-    if (coding === undefined || request.method === "HEAD" || request.httpVersion === "1.0") return;
+    if (coding === undefined || request.httpVersion === "1.0") return;
     if (candidate === "small" && !refusesPlain) return;
-    if (isSecret(exchange, response)) return left(exchange, "credentials");
+    const isHead = request.method === "HEAD";
+    if (isSecret(exchange, response)) return isHead ? undefined : left(exchange, "credentials");
+    // Its length and strong tag are of no answer that GET gets (RFC 9110 sections 8.6 and 9.3.2).
+    if (isHead) return describeCoding(response, coding);
     const length = response.fields.get("content-length");
     const bytes = length === undefined ? undefined : Number(length);
     const compressor = compressors.take(makers[coding], bytes, options.maxConcurrent);
