@@ -27,7 +27,7 @@ export function uncoveredIn(found: readonly ServicesCoverage[], required: readon
 }
 
 const unknown =
-  "asked from 192.0.2.1 without body, query, fields and client certificate, of a service that answers 200: what depends on these is not tried; a parameter is an example, and what the policy names more closely";
+  "asked from 192.0.2.1 without body, query, fields and client certificate, of a service that answers 200: what depends on these is not tried; a service's layer counts with --over alone; a parameter is an example, and what the policy names more closely";
 
 const reachTexts: Readonly<Record<Reach, string>> = {
   anyone: "anyone",

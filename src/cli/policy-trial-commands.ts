@@ -52,7 +52,11 @@ function addCoverageCommand(
     .description("print whom a policy lets reach which operation, with its rules, limits and tests about it")
     .argument("<file>")
     .option("--openapi <file>", "operations of this OpenAPI 3 document, - for standard input")
-    .option("--from-logs <file>", "or those of the services in these lines of the access log")
+    .option(
+      "--from-logs [file]",
+      "or those of the services in these lines of the access log (default: the streams in Redis)",
+    )
+    .option("--since <time>", "of the streams: so far back (default: 1h)")
     .option("--over <file>", "the file is a service's layer over this shared policy")
     .option("--service <name>", "whose policy (default: every service that is named, and one for all others)")
     .option("--require <parts>", "exit 1 where an operation lacks one of these: rule,limit,test")

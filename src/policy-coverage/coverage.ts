@@ -142,12 +142,19 @@ class Asking {
       const observed = await this.#bench.run(test, new OwnTime(limitMs, limitMs));
       ({ route } = observed);
       answers.push(answerOf(name, observed));
-      if (isLetIn(observed)) {
+      if (this.#isLetIn(observed)) {
         reach = reaches[name];
         break;
       }
     }
     return { route, answers, reach: reach ?? unreached(route, answers) };
+  }
+
+  /** Who is refused for the shape of the request by whoever learns who calls is not let in. */
+  #isLetIn({ upstreamHeaders, status, plugin }: Observed): boolean {
+    if (upstreamHeaders !== undefined) return true;
+    if (plugin === null || !shapeFaults.has(status)) return false;
+    return this.#loaded.get(plugin)?.lint.provides?.identity === undefined;
   }
 
   #routeOf(path: string | null, method: string): EffectiveRoute | undefined {
@@ -159,10 +166,6 @@ class Asking {
 }
 
 const reaches = { nobody: "anyone", somebody: "known", "somebody with all": "permitted" } as const;
-
-function isLetIn({ upstreamHeaders, status, plugin }: Observed): boolean {
-  return upstreamHeaders !== undefined || (plugin !== null && shapeFaults.has(status));
-}
 
 function answerOf(caller: CallerName, { status, plugin, because }: Observed): Answer {
   return { caller, status, by: plugin, because: because ?? null };

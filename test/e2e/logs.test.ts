@@ -102,6 +102,20 @@ describe("outrigger logs", () => {
     assert.match(stdout, /^1 +orders +\/a\/\* -> \/a\/2 +the service's +410 by respond /m);
   });
 
+  test("policy coverage takes a service's operations from the streams", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "outrigger-coverage-"));
+    const file = join(folder, "policy.yaml");
+    writeFileSync(file, "apiVersion: outrigger/v1\nplugins: [logging]\nroutes: [{ path: /a/* }]\n");
+    const args = ["policy", "coverage", file, "--service", "orders", "--from-logs"];
+    const { code, stdout, stderr } = await outrigger(args, env());
+    rmSync(folder, { recursive: true });
+    assert.equal(code, 0);
+    assert.match(stdout, /^GET +\/a\/\{id\} +\/a\/\* +anyone /m);
+    assert.match(stdout, /^GET +\/b +- +nobody: no route /m);
+    assert.doesNotMatch(stdout, /nowhere/);
+    assert.match(stderr, /answered in the log streams of the last 1h: /);
+  });
+
   test("-f goes on with what comes, a new service's too, until Ctrl-C, which is no fault", async () => {
     const { child, said, end } = follow("-n", "1", "--status", "4xx");
     await said("/u");

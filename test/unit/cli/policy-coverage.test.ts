@@ -34,6 +34,7 @@ const policy = write("policy.json", {
     ...["/admin/*", "/inner/*", "/shut/*", "/health"].map((path) => ({ path })),
     { path: "/static/*", plugins: ["respond"], pluginConfig: { respond: { status: 204 } } },
     { path: "/asked/*", plugins: ["ext-auth"], pluginConfig: { "ext-auth": { url: "http://127.0.0.1:1/" } } },
+    { path: "/checked/*", plugins: ["auth", "validate"], pluginConfig: { validate: { schema: {} } } },
     { path: "/back/*", stripPrefix: "/back", plugins: [], services: ["other"] },
   ],
   tests: [{ name: "shut to nobody", request: { path: "/users/7?x=1" }, expect: { status: 401 } }],
@@ -84,6 +85,7 @@ paths:
   /shut/things: { get: {} }
   /static/{name}: { get: {} }
   /asked/things: { get: {} }
+  /checked/things: { post: {} }
   /nowhere: { $ref: "#/components/pathItems/gone" }
 components:
   parameters: { id: { name: id, in: path, required: true, schema: { type: integer } } }
@@ -113,6 +115,8 @@ describe("operations of an OpenAPI document", () => {
         ["GET /shut/things", "refused", "auth", null, 0],
         ["GET /static/example", "plugin", null, null, 0],
         ["GET /asked/things", "untold", "ext-auth", null, 0],
+        // Refused for its body alone.
+        ["POST /checked/things", "known", null, null, 0],
         ["POST /nowhere", "unrouted", null, null, 0],
       ],
     );
@@ -123,7 +127,7 @@ describe("operations of an OpenAPI document", () => {
   test("a service whose routes take a prefix off is asked behind it, too", async () => {
     const { services } = await cover("--openapi", openapi, "--service", "other");
     const open = services[0]?.operations.filter(({ route }) => route === "/back/*") ?? [];
-    assert.equal(open.length, 9);
+    assert.equal(open.length, 10);
     assert.deepEqual(new Set(open.map(({ reach }) => reach)), new Set(["anyone"]));
     assert.equal(open.at(-1)?.operation, "/back/nowhere");
   });
@@ -137,7 +141,7 @@ describe("operations of an OpenAPI document", () => {
       });
     const tested = part("/{id}", "tested.json");
     const open = await cover("--openapi", openapi, "--strict", "--service", "default");
-    assert.deepEqual([open.code, open.ok, open.uncovered], [1, false, 3]);
+    assert.deepEqual([open.code, open.ok, open.uncovered], [1, false, 4]);
     const covered = await cover("--openapi", tested, "--strict", "--service", "default");
     assert.deepEqual([covered.code, covered.ok, linesOf(covered)[0]?.operation], [0, true, "/users/{id}"]);
     const required = await cover("--openapi", tested, "--require", "rule,limit", "--service", "default");
@@ -151,7 +155,7 @@ describe("operations of an OpenAPI document", () => {
     assert.equal(code, 0);
     assert.match(stdout, /^GET +\/users\/\{id\} \(\/users\/me\) +\/users\/\* +anyone /m);
     assert.match(stdout, /^DELETE .* somebody: 403 by auth, rule writers: scopes$/m);
-    assert.match(stdout, /^3 without a rule, a limit and a test$/m);
+    assert.match(stdout, /^4 without a rule, a limit and a test$/m);
     assert.match(stderr, /^asked from 192\.0\.2\.1 without body/);
   });
 });
