@@ -222,6 +222,7 @@ export class PluginLife {
     for (const { reject } of this.#waiting.values()) reject(gone);
     this.#waiting.clear();
     this.#questions.end(gone);
+    this.#requests.close();
     onEnd(reason);
   }
 }

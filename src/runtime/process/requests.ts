@@ -3,7 +3,8 @@
 import { gatewayErrorOf } from "../../plugin-api/errors.ts";
 import { textOf } from "../../plugin-api/error-text.ts";
 import type { HttpClient, HttpMethod, Services } from "../../plugin-api/services.ts";
-import { ownServices } from "./own-requests.ts";
+import { cacheServices } from "./cache-requests.ts";
+import { type DatabaseServices, databaseServices } from "./database-requests.ts";
 import type { PluginProcess } from "./plugin-process.ts";
 import { count, list, optionalCount, pairs, text, Unreadable } from "./received.ts";
 import type { Service } from "./service.ts";
@@ -22,15 +23,23 @@ const maxTimeoutMs = 30_000;
 export class Requests {
   readonly #process: PluginProcess;
   readonly #services: ReadonlyMap<string, Service>;
+  /** Those that have a bound of their own. */
+  readonly #uncounted: ReadonlySet<Service>;
+  readonly #database: DatabaseServices;
   #underWay = 0;
 
   constructor(process: PluginProcess, services: Services, limits: RequestLimits) {
     this.#process = process;
-    const store = services.store;
+    const { store, cache, db } = services;
+    this.#database = databaseServices(db);
+    const { services: queries, steps } = this.#database;
+    this.#uncounted = new Set(steps.map(([, service]) => service));
     this.#services = new Map([
       ["body", bodyService(process, limits)],
       ["http", httpService(services.http)],
-      ...ownServices(services),
+      ...cacheServices(cache),
+      ...queries,
+      ...steps,
       ...(store === undefined ? [] : storeServices(store)),
     ]);
   }
@@ -41,10 +50,11 @@ export class Requests {
     const service = this.#services.get(text(message[2], "the service of a request", 64));
     const args = list(message[3], "the arguments of a request");
     if (service === undefined) return this.#fail(id, new Error("there is no such service here"));
-    if (this.#underWay >= maxUnderWay)
+    const counts = this.#uncounted.has(service) ? 0 : 1;
+    if (counts > 0 && this.#underWay >= maxUnderWay)
       return this.#fail(id, new Error(`more than ${maxUnderWay} requests of this plugin are under way`));
     this.#process.earn(message, blobs);
-    this.#underWay += 1;
+    this.#underWay += counts;
     try {
       const { value, bytes } = await service(args, blobs);
       if (this.#process.over) return;
@@ -52,8 +62,13 @@ export class Requests {
     } catch (error) {
       this.#fail(id, error);
     } finally {
-      this.#underWay -= 1;
+      this.#underWay -= counts;
     }
+  }
+
+  /** The process has ended: what it has begun is not waited for. */
+  close(): void {
+    this.#database.close();
   }
 
   #fail(id: number, error: unknown): void {

@@ -6,7 +6,8 @@ import { type Store, StoreUnavailable } from "../../../plugin-api/store.ts";
 import type { Logger } from "../../../plugin-api/telemetry.ts";
 import type { LoadFacts } from "../protocol.ts";
 import type { MetricChanges } from "./metric-changes.ts";
-import { cacheOf, databaseOf } from "./own-services.ts";
+import { cacheOf } from "./cache.ts";
+import { databaseOf } from "./database.ts";
 
 /** What the sidecar answered; `bytes` where the answer has any. */
 export interface Reply {

@@ -49,6 +49,7 @@ export class PostgresDatabase implements Database {
   #pool: Pool | undefined;
   #poolUrl: string | undefined;
   #closed = false;
+  readonly #underWay = new Set<Deadline>();
 
   constructor(options: DatabaseOptions) {
     this.#options = options;
@@ -108,6 +109,7 @@ export class PostgresDatabase implements Database {
   /** Ends what is under way, and all connections. */
   close(): void {
     this.#closed = true;
+    for (const deadline of this.#underWay) deadline.end();
     this.#pool?.close(false);
     this.#pool = undefined;
     this.#poolUrl = undefined;
@@ -120,6 +122,7 @@ export class PostgresDatabase implements Database {
   ): Promise<Result> {
     const deadline = new Deadline(timeoutMs, signal);
     const from = performance.now();
+    this.#underWay.add(deadline);
     try {
       const pool = await this.#opened();
       const result = await this.#use(pool, deadline, timeoutMs, work);
@@ -131,6 +134,7 @@ export class PostgresDatabase implements Database {
       throw error;
     } finally {
       deadline.clear();
+      this.#underWay.delete(deadline);
       this.#measures.connections(this.#pool?.connections ?? 0);
     }
   }

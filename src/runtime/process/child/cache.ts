@@ -1,12 +1,5 @@
-// The cache and the database of a plugin in a process of its own: a cache in this process over the plugin's own in the
-// sidecar, and queries that the sidecar makes.
-import type {
-  Clock,
-  Database,
-  DatabaseValue,
-  PluginCache,
-  QueryResult,
-} from "../../../plugin-api/services.ts";
+// The cache of a plugin in a process of its own: one in this process over the plugin's own in the sidecar.
+import type { Clock, PluginCache } from "../../../plugin-api/services.ts";
 import type { Metrics } from "../../../plugin-api/telemetry.ts";
 import { TwoTierCache } from "../../services/cache/cache.ts";
 import type { SharedTier } from "../../services/cache/store-tier.ts";
@@ -51,24 +44,4 @@ function cacheMetrics(counters: Metrics): Metrics {
     gauge: () => () => nothing,
     histogram: () => () => nothing,
   };
-}
-
-export function databaseOf(ask: Ask): Database {
-  return {
-    async query(text, values = [], { signal, ...options } = {}) {
-      signal?.throwIfAborted();
-      const { value } = await ask("db.query", text, values.map(plain), options);
-      return value as QueryResult;
-    },
-    transaction: () =>
-      Promise.reject(new Error("services.db.transaction is not there for plugins in a process of their own")),
-  };
-}
-
-/** As JSON has it, and PostgreSQL reads it. */
-function plain(value: DatabaseValue): unknown {
-  if (typeof value === "bigint") return value.toString();
-  if (value instanceof Date) return value.toISOString();
-  if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString("hex")}`;
-  return Array.isArray(value) ? value.map((each) => plain(each as DatabaseValue)) : value;
 }
