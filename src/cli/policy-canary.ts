@@ -39,7 +39,8 @@ export function parseCanary(
   options: CanaryOptions & { readonly service?: string },
 ): WantedCanary | string | undefined {
   const { canary, traffic, services, service } = options;
-  if (canary !== undefined && traffic !== undefined) return "either --canary or --traffic";
+  if (canary !== undefined && traffic !== undefined)
+    return "--canary tries it on sidecars, --traffic on callers: name one of the two";
   const text = canary ?? traffic;
   if (text === undefined)
     return parts.some((name) => options[name] !== undefined)
@@ -87,7 +88,7 @@ function parseSteps(text: string): readonly number[] | string {
     .map((each) => Number(/^\s*(\d{1,3}(?:\.\d{1,4})?)%\s*$/.exec(each)?.[1] ?? NaN));
   const isWrong = steps.some((step, i) => !(step > (steps[i - 1] ?? 0) && step <= 100));
   return isWrong || steps.length > maxSteps
-    ? `percents that rise, such as 10% or 5%,25%,100%, at most ${maxSteps}`
+    ? `--canary and --traffic take percents that rise, such as 10% or 5%,25%,100%, at most ${maxSteps}, not "${text}"`
     : steps;
 }
 
@@ -112,9 +113,10 @@ export async function beginCanary(terminal: Terminal, plane: Plane, canary: Begu
       `there is no ${documentName(service)} to go back to: apply it without a canary, which has nobody to compare with`,
     );
   const digest = digestOf(document);
-  if (digest === before.digest) throw new PlaneRefusal(`${documentName(service)} is this already`);
+  if (digest === before.digest)
+    throw new PlaneRefusal(`${documentName(service)} holds this already: there is nothing to try`);
   const { steps, guards, services, ...rest } = wanted;
-  await refuseUntried(plane, service === undefined ? services : [service]);
+  const alone = await aloneIn(plane, service === undefined ? services : [service]);
   const order = await plane.canaries.begin(
     {
       ...rest,
@@ -132,16 +134,11 @@ export async function beginCanary(terminal: Terminal, plane: Plane, canary: Begu
     },
     document,
   );
-  if (json !== true) {
-    const share = wanted.by === "instances" ? "of the sidecars" : "of the callers of each sidecar";
-    terminal.out(
-      `canary of ${documentName(service)} begun: ${steps.map((step) => `${step}%`).join(", ")} ${share}, ${durationText(wanted.forMs)} each, guarded by ${guards.map(guardText).join(",")}\n`,
+  if (json !== true) printBegun(terminal, canary);
+  if (wanted.by === "instances" && alone.length > 0)
+    terminal.err(
+      `${printable(alone.join(", "))} has one live sidecar, which gets it for all callers, with none beside it to compare with: --traffic gives it to a share of them\n`,
     );
-    if (waitMs === undefined)
-      terminal.out(
-        "the sidecars promote or withdraw it by themselves: outrigger fleet, policy promote, policy abort\n",
-      );
-  }
   const ended = waitMs === undefined ? undefined : await untilEnd(plane, order.id, waitMs);
   if (json)
     terminal.out(`${JSON.stringify({ document: documentName(service), canary: order, ended }, null, 2)}\n`);
@@ -149,17 +146,36 @@ export async function beginCanary(terminal: Terminal, plane: Plane, canary: Begu
   return waitMs === undefined || ended?.state === "promoted" ? 0 : 1;
 }
 
-/** @param named null = all services. Rejects with PlaneRefusal where nobody would try it */
-async function refuseUntried({ store }: Plane, named: readonly string[] | null): Promise<void> {
-  if (named === null) {
-    if ((await liveServices(store)).length > 0) return;
-    throw new PlaneRefusal("no sidecar lives that could try it: outrigger fleet");
-  }
-  for (const name of named) {
+function printBegun(terminal: Terminal, { wanted, service, waitMs }: BegunCanary): void {
+  const { by, steps, forMs, guards } = wanted;
+  const share = by === "instances" ? "of the sidecars" : "of the callers of each sidecar";
+  terminal.out(
+    `canary of ${documentName(service)} begun: ${steps.map((step) => `${step}%`).join(", ")} ${share}, ${durationText(forMs)} each, guarded by ${guards.map(guardText).join(",")}\n`,
+  );
+  if (waitMs === undefined)
+    terminal.out(
+      "the sidecars promote or withdraw it by themselves: outrigger fleet, policy promote, policy abort\n",
+    );
+}
+
+/**
+ * @param named null = all services. Rejects with PlaneRefusal where nobody would try it
+ * @returns services with one live sidecar; of all services, the only one of the fleet
+ */
+async function aloneIn({ store }: Plane, named: readonly string[] | null): Promise<readonly string[]> {
+  const all = named ?? (await liveServices(store));
+  if (all.length === 0) throw new PlaneRefusal("no sidecar lives that could try it: outrigger fleet");
+  // A whole fleet is not read for a hint.
+  if (named === null && all.length > 1) return [];
+  const alone: string[] = [];
+  for (const name of all) {
     const { members } = await readFleet(store, name);
-    if (!members.some(({ state }) => state === "live"))
+    const live = members.filter(({ state }) => state === "live").length;
+    if (live === 0 && named !== null)
       throw new PlaneRefusal(`no sidecar of ${name} lives that could try it: outrigger fleet`);
+    if (live === 1) alone.push(name);
   }
+  return alone;
 }
 
 const betweenMs = 200;

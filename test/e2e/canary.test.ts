@@ -244,7 +244,9 @@ describe("a canary of sidecars", () => {
     const only = await sidecar("solo", 0);
     try {
       await allHave([only], "base");
-      await canary(good, "--canary", "1%", "--services", "solo", "--for", "1500ms", "--guard", "errors<1%");
+      const args = ["--canary", "1%", "--services", "solo", "--for", "1500ms", "--guard", "errors<1%"];
+      const told = await run("policy", "apply", file(good), ...quick, ...args);
+      assert.match(told.stderr, /^solo has one live sidecar, which gets it for all callers/m);
       await eventually("it is appointed", async () => (await ask(only.url)).mark === "good");
       await ended("withdrawn");
       assert.match((await state()).why ?? "", /^too few requests came to judge: \d of 10$/);

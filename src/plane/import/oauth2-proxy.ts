@@ -107,7 +107,7 @@ export function fromOauth2Proxy(text: string): Imported {
       ...notes,
       "the service gets X-User-Id, X-User-Scopes and X-User-Plan, in place of X-Forwarded-User and the like",
     ],
-    settings: settingsOf(values, notes),
+    settings: { ...settingsOf(values, notes), ...secretHostsOf(values, issuer) },
   };
 }
 
@@ -120,8 +120,8 @@ function jwtOf(values: Values, issuer: string, notes: string[]): object {
       ? new URL(redirect)
       : new URL("https://app.example/oauth2/callback");
   const scope = values.get("scope");
-  const hasSecret = values.has("client_secret") || values.has("client_secret_file");
-  if (hasSecret) notes.push("client_secret: is not in the policy: give it as OUTRIGGER_SECRET_LOGIN_FILE");
+  if (hasSecret(values))
+    notes.push("client_secret: is not in the policy: give it as OUTRIGGER_SECRET_LOGIN_FILE");
   if (values.has("cookie_secret") || values.has("cookie_secret_file"))
     notes.push("cookie_secret: sessions begin anew, under OUTRIGGER_SESSION_KEYS");
   if (values.get("skip_jwt_bearer_tokens") === true)
@@ -132,7 +132,7 @@ function jwtOf(values: Values, issuer: string, notes: string[]): object {
     login: {
       issuer,
       clientId: values.get("client_id"),
-      ...(hasSecret && { clientSecret: "SECRET_LOGIN" }),
+      ...(hasSecret(values) && { clientSecret: "SECRET_LOGIN" }),
       publicUrl: at.origin,
       ...(at.pathname !== "/oauth2/callback" && { callbackPath: at.pathname }),
       ...(typeof scope === "string" && {
@@ -185,6 +185,17 @@ function rulesOf(values: Values, notes: string[]): { rules?: object[] } {
     .map((each) => ({ name: each, allow: { claims: { [each]: { equals: true } } } }));
   const rules = [...domain, ...group, ...closed];
   return rules.length > 0 ? { rules } : {};
+}
+
+const hasSecret = (values: Values): boolean =>
+  values.has("client_secret") || values.has("client_secret_file");
+
+/** Without it the sidecar refuses the policy: a secret goes to the hosts alone that its setting binds it to. */
+function secretHostsOf(values: Values, issuer: unknown): Record<string, string> {
+  if (!hasSecret(values) || typeof issuer !== "string" || !URL.canParse(issuer)) return {};
+  const { hostname, port, protocol } = new URL(issuer);
+  const at = port === "" ? (protocol === "http:" ? "80" : "443") : port;
+  return { OUTRIGGER_SECRET_HOSTS: `SECRET_LOGIN=${hostname}:${at}` };
 }
 
 function settingsOf(values: Values, notes: string[]): Record<string, string> {

@@ -222,6 +222,7 @@ test("oauth2-proxy: the login, who is let in, and where nobody is asked", async 
   assert.deepEqual(imported.settings, {
     OUTRIGGER_UPSTREAM: "http://127.0.0.1:3000",
     OUTRIGGER_LISTEN: "0.0.0.0:4180",
+    OUTRIGGER_SECRET_HOSTS: "SECRET_LOGIN=id.example:443",
   });
   assert.ok(!JSON.stringify(imported).includes("very-secret"));
   for (const told of [
