@@ -73,7 +73,7 @@ export async function exportSubject(
       terminal.out(`${jsonOf(each)}\n`);
       count += 1;
     }
-    terminal.err(`${count} records\n`);
+    terminal.err(`${count} record${count === 1 ? "" : "s"}\n`);
     return count === 0 ? 1 : 0;
   });
 }

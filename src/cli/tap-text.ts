@@ -8,6 +8,8 @@ function text(value: unknown): string {
   return typeof value === "number" ? String(value) : "-";
 }
 
+const rounded = (ms: unknown): unknown => (typeof ms === "number" ? Math.round(ms * 1_000) / 1_000 : ms);
+
 /** @returns a line each */
 export function tapText(event: unknown): string[] {
   const { request, response, outcome, dropped, ...rest } = object(event);
@@ -20,7 +22,7 @@ export function tapText(event: unknown): string[] {
   );
   const { at, client, userId, route, requestId } = rest;
   return [
-    `${text(at)} ${text(status)} ${text(method)} ${text(path)}${text(query)} of ${text(host)}, ${text(durationMs)} ms${notes.map((note) => `, ${text(note)}`).join("")}`,
+    `${text(at)} ${text(status)} ${text(method)} ${text(path)}${text(query)} of ${text(host)}, ${text(rounded(durationMs))} ms${notes.map((note) => `, ${text(note)}`).join("")}`,
     `  from ${text(client)}, user ${text(userId)}, route ${text(route)}, request ${text(requestId)}`,
     ...fieldLines(fields, ">"),
     ...fieldLines(object(response)["fields"], "<"),

@@ -86,6 +86,8 @@ describe("outrigger tap", () => {
     assert.equal(foreign.status, 403);
     const { code, stderr } = await outrigger(["tap", "--admin", host(), "--status", "6xx"]);
     assert.deepEqual([code, /answers 400: .*status/.test(stderr)], [1, true], stderr);
+    const share = await outrigger(["tap", "--admin", host(), "--sample", "200%"]);
+    assert.match(share.stderr, /answers 400: sample takes a share such as 10% or 0\.1, of all at most$/m);
   });
 
   test("ends when its time is over", async () => {

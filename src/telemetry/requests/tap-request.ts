@@ -3,10 +3,17 @@ import { z } from "zod";
 import { parseDuration } from "../../language/duration.ts";
 import { parseStatuses } from "../../language/statuses.ts";
 
+const shareText = "sample takes a share such as 10% or 0.1, of all at most";
+const rateText = "rate takes a number a second, 1 to 500";
+const timeText = "for takes a time such as 30s or 10m, 1h at most";
+
 /** As it goes from process to process. */
 export const tapRequest = z.strictObject({
   /** Path of a route, as the policy has it. */
-  route: z.string().max(8_192).exactOptional(),
+  route: z
+    .string()
+    .max(8_192, "route takes the path of a route, of 8,192 characters at most")
+    .exactOptional(),
   /** `5xx`, `404`, `400-499`, several with commas. */
   status: z
     .string()
@@ -17,11 +24,11 @@ export const tapRequest = z.strictObject({
     )
     .exactOptional(),
   /** Share of the exchanges, 0 to 1. */
-  sample: z.number().min(0).max(1),
+  sample: z.number(shareText).min(0, shareText).max(1, shareText),
   /** Most exchanges a second, of each process. */
-  perSecond: z.int().min(1).max(500),
+  perSecond: z.int(rateText).min(1, rateText).max(500, rateText),
   /** When it ends by itself. */
-  forMs: z.int().min(1).max(3_600_000),
+  forMs: z.int(timeText).min(1, timeText).max(3_600_000, timeText),
 });
 
 export type TapRequest = z.output<typeof tapRequest>;
@@ -42,7 +49,7 @@ export function readTapRequest(query: URLSearchParams): TapRequest {
     forMs: numberOr(query.get("for"), defaults.forMs, (text) => parseDuration(text) ?? Number.NaN),
   });
   if (data !== undefined) return data;
-  throw new Error(error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; "));
+  throw new Error([...new Set(error.issues.map(({ message }) => message))].join("; "));
 }
 
 function numberOr(text: string | null, fallback: number, parse: (text: string) => number): number {
