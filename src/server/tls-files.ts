@@ -33,7 +33,9 @@ export function readTlsFiles(files: TlsFiles): TlsContent {
   const svid = files.trustDomain === undefined ? undefined : readSvidChain(pairs[0]?.cert ?? "");
   if (svid?.trustDomain !== files.trustDomain)
     throw new Error(`${files.pairs[0]?.cert} is no SVID of the trust domain ${files.trustDomain}`);
-  const all = pairs.map((pair) => ({ ...pair, ...clients.trust, minVersion: files.minVersion }));
+  const { minVersion } = files;
+  const secureOptions = secureOptionsOf(files);
+  const all = pairs.map((pair) => ({ ...pair, ...clients.trust, minVersion, secureOptions }));
   // Of the first, too: what does not fit together is told here, before any of it is in force.
   const contexts = all.map((options) => createSecureContext(options));
   const [first] = all;
@@ -45,11 +47,16 @@ export function readTlsFiles(files: TlsFiles): TlsContent {
   };
 }
 
+function secureOptionsOf({ clientCrl }: TlsFiles): number {
+  const { SSL_OP_NO_RENEGOTIATION: sameClient, SSL_OP_NO_TICKET: noTicket } = constants;
+  // A client that is verified could go on, by TLS 1.2, with a certificate that nobody vouches for. Sessions that are
+  // resumed hold to what was found at first, past the end of a list.
+  return clientCrl === undefined ? sameClient : sameClient | noTicket;
+}
+
 function readClientFiles({ clientCa, clientCrl }: TlsFiles) {
   if (clientCa === undefined) return { trust: {}, asking: {} };
-  // Sessions that are resumed would hold to what was found at first, past the end of a list.
-  const secureOptions = constants.SSL_OP_NO_TICKET;
-  const crl = clientCrl === undefined ? {} : { crl: readRevocationLists(clientCrl), secureOptions };
+  const crl = clientCrl === undefined ? {} : { crl: readRevocationLists(clientCrl) };
   return {
     trust: { ca: readCertificates(clientCa), ...crl },
     // A client without a certificate still connects: whether it needs one is the policy's to say.

@@ -91,6 +91,15 @@ describe("the TLS listener", () => {
     second.end();
   });
 
+  it("is who it was at its handshake: TLS 1.2 is not renegotiated, as with a certificate of nobody's", async () => {
+    const { socket } = await connect({ ...friend, maxVersion: "TLSv1.2" });
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    socket.on("error", resolve);
+    (socket as tls.TLSSocket).renegotiate({ rejectUnauthorized: false }, (error) => resolve(error));
+    assert.match(String(await promise), /no renegotiation/);
+    socket.destroy();
+  });
+
   it("serves a client without a certificate, or with one that nobody vouches for, as one that has none", async () => {
     for (const options of [{}, stranger]) {
       const client = await connect(options);

@@ -6,19 +6,17 @@ import { readSvid } from "../../tls/svid.ts";
 
 // One handshake, many requests: the certificate is unpacked once a connection.
 const certificates = new WeakMap<TLSSocket, ClientTls>();
+const unverified: ClientTls = { certificate: undefined };
 
 /** The verified client certificate, as which one that did not verify does not count; undefined = no TLS. */
 export function clientTlsOf(socket: Socket): ClientTls | undefined {
-  return "encrypted" in socket ? readOnce(socket as TLSSocket) : undefined;
+  return "encrypted" in socket ? (certificates.get(socket as TLSSocket) ?? unverified) : undefined;
 }
 
-function readOnce(socket: TLSSocket): ClientTls {
-  let tls = certificates.get(socket);
-  if (tls === undefined) {
-    tls = { certificate: socket.authorized ? socket.getPeerX509Certificate()?.raw : undefined };
-    certificates.set(socket, tls);
-  }
-  return tls;
+/** After the handshake, to which `authorized` belongs. */
+export function readClientCertificate(socket: TLSSocket): void {
+  const certificate = socket.authorized ? socket.getPeerX509Certificate()?.raw : undefined;
+  certificates.set(socket, certificate === undefined ? unverified : { certificate });
 }
 
 /** For listeners of SPIFFE, after the handshake: a certificate that is no SVID of the domain does not count either. */

@@ -5,7 +5,7 @@ import https from "node:https";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { inheritPeer } from "../../client/peer.ts";
-import { readClientSvid } from "./client-tls.ts";
+import { readClientCertificate, readClientSvid } from "./client-tls.ts";
 import { isAnswering, streamOn } from "./connection.ts";
 import { type PrefaceEvents, readPreface } from "../preface.ts";
 import { Pipelining } from "./pipelining.ts";
@@ -111,7 +111,8 @@ function acceptTls(server: Server, { trustDomain }: Http1Options, events: Http1E
   server.on("connection", (socket: Socket) => events.onConnection(socket, shakeHands));
   server.on("secureConnection", (socket: Socket & { alpnProtocol?: string | false | null }) => {
     inheritPeer(socket);
-    if (trustDomain !== undefined) readClientSvid(socket as TLSSocket, trustDomain);
+    if (trustDomain === undefined) readClientCertificate(socket as TLSSocket);
+    else readClientSvid(socket as TLSSocket, trustDomain);
     if (onHttp2 !== undefined && socket.alpnProtocol === "h2") onHttp2(socket);
     else {
       serveHttp1(socket);
