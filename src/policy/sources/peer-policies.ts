@@ -20,7 +20,7 @@ export interface SignedPolicy {
 }
 
 const signedPolicy = z.strictObject({
-  service: z.string(),
+  service: z.string().max(200),
   shared: z.string(),
   layer: z.string().nullable(),
   keySets: z.array(z.string().max(keySetMaxBytes)).max(maxKeySets),
