@@ -1,4 +1,6 @@
 // What keeps a sidecar from starting and needs no stack: the operator has to change something, not the program.
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
 import { hostPort } from "../language/address-text.ts";
 import type { ListenAddress } from "./formats.ts";
 
@@ -19,7 +21,10 @@ export async function bind<Address>(
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     if (typeof code !== "string") throw error;
     const where = textOf(listen);
-    throw new StartError(`${setting}: ${where} ${trouble(code, "path" in listen)}`, { cause: error });
+    const isFile = "path" in listen;
+    // libuv tells of a folder that is not there as of one that may not be written to.
+    const found = isFile && code === "EACCES" && !existsSync(dirname(listen.path)) ? "ENOENT" : code;
+    throw new StartError(`${setting}: ${where} ${trouble(found, isFile)}`, { cause: error });
   }
 }
 

@@ -30,7 +30,10 @@ export async function openPolicy(
 ): Promise<OpenedDocument> {
   const token = compactJws(bytes, maxBytes);
   if (token === undefined) {
-    if (trusted !== undefined) throw refused("is not signed, and OUTRIGGER_POLICY_KEYS asks for a signature");
+    if (trusted !== undefined)
+      throw refused(
+        "is not signed, and OUTRIGGER_POLICY_KEYS asks for that: policy sign, or policy apply --key",
+      );
     return { bytes, signed: "no" };
   }
   const claims = readClaims(token);
