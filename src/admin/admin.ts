@@ -8,6 +8,7 @@ import { createGuard } from "./access.ts";
 import { type MetricsPage, metricsAnswerer } from "./metrics-page.ts";
 import { boundClients, isAlone } from "./pressure.ts";
 import { requestAnswer, requestIdIn } from "./requests.ts";
+import { drillMethods, type DrillSource } from "./drill.ts";
 import { tapAnswer, type TapSource } from "./tap.ts";
 import { originForm } from "./target.ts";
 import {
@@ -36,7 +37,7 @@ export interface AdminDocument {
 export interface AdminOptions {
   readonly listen: ListenAddress | { readonly fd: number };
   /** Most connections at a time. */
-  readonly maxConnections?: number;
+  readonly maxConnections?: number | undefined;
   /** Opens the sensitive endpoints to peers on other machines. */
   readonly token: () => string | undefined;
   readonly logger: Logger;
@@ -52,6 +53,8 @@ export interface AdminOptions {
   /** What `GET /requests/<id>` shows; undefined = it is not known. */
   readonly request: (id: string) => Promise<object | undefined>;
   readonly tap: TapSource;
+  /** undefined = there are none. */
+  readonly drills?: DrillSource | undefined;
   readonly logLevel: { get(): string; set(level: string): boolean };
   /** Starts the drain and returns; may be called again. */
   readonly drain: () => void;
@@ -188,6 +191,7 @@ function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
       "/tap",
       endpoint(true, { GET: (request, query) => tapAnswer(request, query, options.tap, options.logger) }),
     ],
+    ["/drill", endpoint(true, drillMethods(options.drills))],
     ["/loglevel", levelEndpoint(options)],
     ...endings(options),
   ]);

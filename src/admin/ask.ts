@@ -18,6 +18,8 @@ export interface AdminReply {
 export interface ReadLimits {
   readonly limitMs: number;
   readonly maxBytes: number;
+  /** Default: GET. */
+  readonly method?: "GET" | "POST" | "DELETE";
 }
 
 const ofCommands: ReadLimits = { limitMs: 5_000, maxBytes: 4_194_304 };
@@ -38,10 +40,12 @@ export function askAdmin(
   path: string,
   token: string | undefined,
   signal: AbortSignal,
+  method: ReadLimits["method"] = "GET",
 ): http.ClientRequest {
   const where = "path" in address ? { socketPath: address.path } : { host: address.host, port: address.port };
-  return http.get({
+  const request = http.request({
     ...where,
+    method,
     path,
     signal,
     agent: false,
@@ -50,6 +54,8 @@ export function askAdmin(
       ...(token !== undefined && { authorization: `Bearer ${token}` }),
     },
   });
+  request.end();
+  return request;
 }
 
 /** Rejects when it is out of reach, answers too late or too much. */
@@ -57,10 +63,10 @@ export async function readAdmin(
   listener: AdminListener,
   path: string,
   token: string | undefined,
-  { limitMs, maxBytes } = ofCommands,
+  { limitMs, maxBytes, method }: ReadLimits = ofCommands,
 ): Promise<AdminReply> {
   const { promise, resolve, reject } = Promise.withResolvers<AdminReply>();
-  const request = askAdmin(listener, path, token, AbortSignal.timeout(limitMs));
+  const request = askAdmin(listener, path, token, AbortSignal.timeout(limitMs), method);
   request.once("error", reject);
   request.once("response", (response) => {
     const chunks: Buffer[] = [];

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import type { Config } from "../config/config.ts";
+import { CountedExchanges } from "../drills/counted-exchanges.ts";
 import { bind } from "../config/start-error.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import { Listener, type ListenerTls } from "../server/listener.ts";
@@ -84,7 +85,7 @@ function watchCertificates(
 }
 
 function createListener(
-  { clock, middleware, telemetry, tracing, requests: recorder, taps }: ProcessContext,
+  { clock, middleware, telemetry, tracing, requests: recorder, taps: looking, drill }: ProcessContext,
   config: Config,
   tls: ListenerTls | undefined,
   shared: boolean,
@@ -97,6 +98,7 @@ function createListener(
   const proxyProtocol = config.proxyProtocol === "accept";
   const keepsUnderscores = config.underscoreFields === "keep";
   const proxies = { trustedProxies, forwardedField, trustedHops, proxyProtocol };
+  const taps = drill === undefined ? looking : new CountedExchanges(drill, looking, metrics);
   const seeing = { tracer: tracing?.tracer, recorder, taps };
   const parts = { tls, clock, logger, metrics, ...seeing, middleware, policy };
   return new Listener({ listen, limits: config, ...proxies, keepsUnderscores, ...parts });

@@ -1,6 +1,7 @@
 // Redis as the settings name it, and what log and metrics tell of it.
 import type { Check } from "../admin/admin.ts";
 import type { Config } from "../config/config.ts";
+import type { Drill } from "../drills/drill.ts";
 import type { Gauge } from "../plugin-api/telemetry.ts";
 import type { ConnectionStateChange } from "../redis/connection-state.ts";
 import { createRenewableStore, type RenewableStore } from "../redis/renewable-store.ts";
@@ -10,7 +11,11 @@ import type { Telemetry } from "../telemetry/process.ts";
 import { traceCommand } from "./traced-command.ts";
 
 /** Connects in the background; undefined in embedded mode. */
-export function connectStore(config: Config, { logger, metrics }: Telemetry): RenewableStore | undefined {
+export function connectStore(
+  config: Config,
+  { logger, metrics }: Telemetry,
+  drill: Drill | undefined,
+): RenewableStore | undefined {
   if (config.redis === undefined) return undefined;
   const gauges = gaugesOf(metrics);
   const seconds = metrics.histogram("outrigger_redis_command_duration_seconds", "Redis commands", [
@@ -24,6 +29,7 @@ export function connectStore(config: Config, { logger, metrics }: Telemetry): Re
         keyPrefix: config.keyPrefix,
         connectionName: `outrigger-${config.service}`,
         onState,
+        fault: drill,
         onCommand(name, elapsed, ok, code) {
           seconds(name).observe(elapsed);
           traceCommand(address, { name, elapsed, ok, code });

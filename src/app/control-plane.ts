@@ -2,6 +2,7 @@
 // several, the primary has it, and the workers are its data plane.
 import type { AddressInfo } from "node:net";
 import { type Admin, type Check, createAdmin } from "../admin/admin.ts";
+import type { DrillSource } from "../admin/drill.ts";
 import type { Config } from "../config/config.ts";
 import { createSecrets } from "../config/secret-hosts.ts";
 import { bind } from "../config/start-error.ts";
@@ -16,6 +17,7 @@ import { BroughtPlugins } from "./brought-plugins.ts";
 import { type CanaryFollower, followCanary } from "./canary.ts";
 import { benchOptions } from "./bench-options.ts";
 import { type KillSwitchState, watchKillSwitches } from "./kill-switches.ts";
+import { Drills } from "./drills.ts";
 import type { DataPlane } from "./governed.ts";
 import type { ProcessContext } from "./process-context.ts";
 import { createController, factsOf } from "./policy-controller.ts";
@@ -57,17 +59,18 @@ export async function createControlPlane<Compiled extends object>(
   const switches = switchesOf(context, data, () => heartbeat?.trigger());
   const brought = new BroughtPlugins<Compiled>();
   const tell = (): void => heartbeat?.trigger();
-  const parts = { switches, brought, tell, onSwapped: () => canary?.changed() };
+  const drills = Drills.of(context, data);
+  const parts = { switches, brought, tell, drills, onSwapped: () => canary?.changed() };
   const controller = await controllerOf(context, data, parts);
   const canary = followCanary(context, { controller, data, tell });
   const ending = Promise.withResolvers<number>();
   const probe = UpstreamProbe.of(config, context.upstreamTls, telemetry.logger);
-  const admin = adminOf(context, data, {
-    checks: () => checksOf(context, { data, controller, probe }),
-    ...shownPolicy(config, controller, () => statusOf(controller, switches, canary)),
+  const admin = adminOf(context, data, drills, {
+    checks: () => checksOf(context, { data, controller, probe, drills }),
+    ...shownPolicy(config, controller, () => statusOf(controller, switches, canary, drills)),
     request: requestFinder(context, data, controller),
     quit: () => ending.resolve(0),
-    ...(adminConnections === undefined ? {} : { maxConnections: adminConnections }),
+    maxConnections: adminConnections,
   });
   return {
     ending: ending.promise,
@@ -84,8 +87,7 @@ export async function createControlPlane<Compiled extends object>(
     },
     async stop() {
       stopWatching();
-      secretFiles.close();
-      probe?.close();
+      for (const part of [secretFiles, probe]) part?.close();
       for (const part of [canary, heartbeat, switches, controller]) await part?.stop();
     },
     close: async () => void (await Promise.all([pushed?.close(), admin.close()])),
@@ -129,14 +131,17 @@ function statusOf(
   controller: PolicyController,
   switches: KillSwitchState | undefined,
   canary: CanaryFollower | undefined,
+  drills: Pick<Drills<never>, "shown"> | undefined,
 ) {
   const disabled = switches?.current ?? [];
-  return { ...controller.status(), disabled, canary: canary?.shown() ?? null };
+  const drill = drills && { drill: drills.shown() };
+  return { ...controller.status(), disabled, canary: canary?.shown() ?? null, ...drill };
 }
 
 interface ControllerOfParts<Compiled extends object> {
   readonly switches: KillSwitchState | undefined;
   readonly brought: BroughtPlugins<Compiled>;
+  readonly drills: Drills<Compiled> | undefined;
   /** Has the fleet hear at once of what is in force now, or was refused. */
   readonly tell: () => void;
   readonly onSwapped: () => void;
@@ -145,7 +150,7 @@ interface ControllerOfParts<Compiled extends object> {
 async function controllerOf<Compiled extends object>(
   context: ProcessContext,
   data: DataPlane<Compiled>,
-  { switches, brought, tell, onSwapped }: ControllerOfParts<Compiled>,
+  { switches, brought, drills, tell, onSwapped }: ControllerOfParts<Compiled>,
 ): Promise<PolicyController> {
   const { config, telemetry, registry, clock, store, packages, audit } = context;
   return await createController(config, telemetry, registry, {
@@ -163,10 +168,12 @@ async function controllerOf<Compiled extends object>(
     async compile(policy, raw) {
       const compiled = await data.compile(policy, raw);
       brought.compiled(compiled, policy.extensions);
+      drills?.compiled(compiled, policy);
       return compiled;
     },
     swap(compiled: Compiled) {
       data.swap(compiled);
+      drills?.swapped(compiled);
       if (brought.swapped(compiled)) audit.change("plugins", { brought: brought.plugins });
       tell();
       onSwapped();
@@ -214,6 +221,7 @@ function heartbeatOf(
 function adminOf<Compiled>(
   { config, telemetry, secretFiles, audit }: ProcessContext,
   data: DataPlane<Compiled>,
+  drills: DrillSource | undefined,
   parts: Pick<
     Parameters<typeof createAdmin>[0],
     "checks" | "policyStatus" | "signedPolicy" | "request" | "quit" | "maxConnections"
@@ -222,6 +230,7 @@ function adminOf<Compiled>(
   const { logger, metrics, level } = telemetry;
   return createAdmin({
     ...parts,
+    drills,
     policyStatus: () => ({ ...parts.policyStatus(), troubles: Object.fromEntries(data.troubles()) }),
     listen: config.passed?.admin === undefined ? config.admin : { fd: config.passed.admin },
     token: () => secretFiles.adminToken,
@@ -254,11 +263,12 @@ interface Checked<Compiled> {
   readonly data: DataPlane<Compiled>;
   readonly controller: PolicyController;
   readonly probe: UpstreamProbe | undefined;
+  readonly drills: Pick<Drills<never>, "checks"> | undefined;
 }
 
 function checksOf<Compiled>(
   { store }: ProcessContext,
-  { data, controller, probe }: Checked<Compiled>,
+  { data, controller, probe, drills }: Checked<Compiled>,
 ): Check[] {
   const plugins = [...data.troubles()].map(([name, trouble]) => ({
     name: `plugin ${name}`,
@@ -272,6 +282,7 @@ function checksOf<Compiled>(
     { name: data.draining ? "draining" : "not draining", ok: !data.draining },
     ...redisCheck(store),
     ...(probe === undefined ? [] : [probe.check]),
+    ...(drills?.checks ?? []),
     ...plugins,
   ];
 }

@@ -1,8 +1,12 @@
 // What serves requests: plugins' services, upstream pools, the compile step, the policy in force, the client listener.
 // One process has it beside its control plane; of several, each worker has one.
 import type { Config } from "../config/config.ts";
+import { withoutIssuer } from "../drills/drilled-http.ts";
+import { DrilledTransport } from "../drills/drilled-transport.ts";
+import { slowHooks } from "../drills/slow-hooks.ts";
 import { FolderLines } from "../files/kept-lines.ts";
 import { type KillSwitch, SwitchedOff } from "../kill-switch/kill-switch.ts";
+import type { Hooks } from "../plugin-api/contract.ts";
 import { untilLimit } from "../plugin-api/within-limit.ts";
 import type { BesidePolicy } from "../policy/beside.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
@@ -22,6 +26,7 @@ import type { TapRequest } from "../telemetry/requests/tap-request.ts";
 import { StallWatch } from "../telemetry/stalls.ts";
 import { BalancedUpstreams } from "../upstream/balance/balanced-upstreams.ts";
 import { Retries } from "../upstream/retry/retries.ts";
+import type { UpstreamTarget, UpstreamTransport } from "../upstream/transport.ts";
 import { createTransport } from "../upstream/transports.ts";
 import { Upstreams } from "../upstream/upstreams.ts";
 import { type Addresses, createClientListener } from "./client-listener.ts";
@@ -83,9 +88,11 @@ export function createDataPlane(
   );
   const signatures = config.policyKeys && new RecordSignatures(() => context.clock.now());
   const services = { ...createServices(context, options, secrets, () => fleetSize), signatures };
-  const connections = createUpstreams(config, telemetry);
+  const connections = createUpstreams(config, context);
   const stalls = new StallWatch(logger, metrics);
-  const host = createPluginHost(registry, services, (hook, ms) => stalls.suspect(hook, ms));
+  const { drill } = context;
+  const around = drill && ((plugin: string, hooks: Hooks) => slowHooks(plugin, hooks, drill));
+  const host = createPluginHost(registry, services, (hook, ms) => stalls.suspect(hook, ms), around);
   const trials = PolicyTrials.of(compilerOf(context, config, host, connections), secrets);
   const listeners = listenersOf(context, config, options, { host, policy: () => trials.inForce.routed });
   const { listener } = listeners;
@@ -184,7 +191,7 @@ function governed(trials: PolicyTrials, listener: Listener, { telemetry, request
 }
 
 function createServices(
-  { config, telemetry, store, clock }: ProcessContext,
+  { config, telemetry, store, clock, drill }: ProcessContext,
   { workerCount, workers }: DataPlaneOptions,
   secrets: LiveSecrets,
   fleetSize: () => number,
@@ -198,7 +205,10 @@ function createServices(
     store,
     seals: secrets.seals(keyPrefix, service),
     secrets,
-    http: createHttpClient,
+    http:
+      drill === undefined
+        ? createHttpClient
+        : (options) => withoutIssuer(options.plugin, createHttpClient(options), drill),
     clock,
     fleet: { service, instance, region, size: fleetSize, workers: workerCount },
     keptLines: stateDir === undefined ? undefined : (name) => new FolderLines(stateDir, name, service, clock),
@@ -210,7 +220,8 @@ interface Connections extends Pick<CompileParts, "upstreams" | "balanced"> {
   close(): void;
 }
 
-function createUpstreams(config: Config, { logger, metrics }: Telemetry): Connections {
+function createUpstreams(config: Config, { telemetry, drill }: ProcessContext): Connections {
+  const { logger, metrics } = telemetry;
   const pool = {
     maxConnections: config.upstreamConnections,
     maxQueued: config.upstreamQueue,
@@ -218,7 +229,9 @@ function createUpstreams(config: Config, { logger, metrics }: Telemetry): Connec
     idleTimeoutMs: config.upstreamIdleMs,
     clientShare: config.clientShare,
   };
-  const upstreams = new Upstreams((target) => createTransport(target, pool), metrics);
+  const create = (target: UpstreamTarget): UpstreamTransport => createTransport(target, pool);
+  const drilled = drill && ((target: UpstreamTarget) => new DrilledTransport(create(target), drill));
+  const upstreams = new Upstreams(drilled ?? create, metrics);
   metrics.onRender(() => upstreams.observe());
   const balanced = new BalancedUpstreams({ upstreams, metrics, logger, zone: config.zone });
   const close = (): void => {

@@ -35,6 +35,8 @@ export interface DataPlane<Compiled> {
   whenInTrouble(listener: () => void): void;
   /** The level of this process has changed. */
   onLogLevel?(level: string): void;
+  /** Of several processes each behaves as if; undefined = that is over. */
+  tellDrill?(drill: { readonly fault: string; readonly forMs: number } | undefined): void;
   readonly draining: boolean;
   /** From now on it is not ready, and every response closes its connection. */
   beginDrain(): void;

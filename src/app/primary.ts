@@ -114,6 +114,7 @@ function dataPlaneOf({ config, telemetry }: ProcessContext, pool: WorkerPool): D
     trial: () => reportOf(pool.trials()),
     whenInTrouble: (listener) => void (pool.onTrouble = listener),
     onLogLevel: (level) => pool.told.broadcast({ type: "level", level }),
+    tellDrill: (drill) => pool.told.tellDrill(drill),
     get draining() {
       return pool.draining;
     },

@@ -1,6 +1,7 @@
 // What every process of a sidecar has, whatever its part: settings, plugins, log, metrics, Redis, the files of secrets.
 import type { Writable } from "node:stream";
 import { type Config, ConfigReader } from "../config/config.ts";
+import { Drill } from "../drills/drill.ts";
 import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
 import type { RenewableStore } from "../redis/renewable-store.ts";
 import { systemClock } from "../runtime/clock.ts";
@@ -31,6 +32,8 @@ export interface ProcessContext {
   readonly audit: Audit;
   /** Who looks on. */
   readonly taps: TapHub;
+  /** undefined = OUTRIGGER_DRILLS is off. */
+  readonly drill: Drill | undefined;
   /** undefined in embedded mode. */
   readonly store: RenewableStore | undefined;
   readonly secretFiles: SecretFiles;
@@ -71,7 +74,8 @@ export function createProcessContext(config: Config, options: ContextOptions = {
     worker,
     stream: output,
   });
-  const store = connectStore(config, telemetry);
+  const drill = config.drills === "on" ? new Drill() : undefined;
+  const store = connectStore(config, telemetry, drill);
   const packages = createPackageStore(config, store, (message) => telemetry.logger.warn({}, message));
   const tracing = createTracing(config, telemetry);
   const upstreamTls = createUpstreamTls(config, telemetry);
@@ -87,11 +91,13 @@ export function createProcessContext(config: Config, options: ContextOptions = {
     requests: new RequestRing(),
     audit,
     taps: new TapHub(tapDrops(telemetry.metrics)("rate")),
+    drill,
     store,
     secretFiles,
     upstreamTls,
     packages,
     async close() {
+      drill?.close();
       secretFiles.close();
       upstreamTls.close();
       await audit.close();

@@ -2,6 +2,8 @@
 // of it.
 import { textOf } from "../plugin-api/error-text.ts";
 import type { Config } from "../config/config.ts";
+import type { Drill } from "../drills/drill.ts";
+import { parseFault } from "../drills/fault.ts";
 import { version } from "../version.ts";
 import { connectToPrimary, type IpcChannel } from "../workers/ipc-channel.ts";
 import { stateEveryMs, type ToldToAll, type ToWorker } from "../workers/messages.ts";
@@ -70,15 +72,13 @@ export async function startWorker(config: Config, count: number): Promise<Runnin
   const tries = (told: ToldToAll["trial"]): void => tryCandidate(data, read, told);
   const trust = await trusterOf(config, data);
   await trust(welcome.keySets);
+  const parts = { telemetry, data, policies, channel, trust, taps, tries, drill: context.drill };
   channel.listen((message) => {
     if (message.type === "stop") ending.resolve(0);
-    else if (message.type !== "serve")
-      handleMessage(message, { telemetry, data, policies, channel, trust, taps, tries });
+    else if (message.type !== "serve") handleMessage(message, parts);
     else serve(data, channel).catch((error: unknown) => ending.resolve(cannotServe(channel, error)));
   });
-  data.switchOff(welcome.switches);
-  tries(welcome.trial);
-  if (welcome.draining) data.beginDrain();
+  takeWelcome(welcome, parts);
   data.whenInTrouble(() => sendState(channel, data));
   const telling = setInterval(() => sendState(channel, data), stateEveryMs);
   void channel.send({ type: "ready" });
@@ -102,6 +102,7 @@ interface WorkerParts {
   readonly channel: IpcChannel;
   readonly trust: TakeKeySets;
   readonly taps: ToldTaps;
+  readonly drill: Drill | undefined;
   readonly tries: (told: ToldToAll["trial"]) => void;
 }
 
@@ -133,6 +134,7 @@ function handleMessage(message: ToWorker, parts: WorkerParts): void {
     case "disabled":
     case "trust":
     case "trial":
+    case "drill":
       handleTold(message, parts);
       return;
     case "welcome":
@@ -144,16 +146,31 @@ function handleMessage(message: ToWorker, parts: WorkerParts): void {
   }
 }
 
+/** What counts already. */
+function takeWelcome(welcome: ToldToAll, { data, tries, drill }: WorkerParts): void {
+  data.switchOff(welcome.switches);
+  tries(welcome.trial);
+  takeDrill(drill, welcome.drill);
+  if (welcome.draining) data.beginDrain();
+}
+
 /** What counts from now on. */
 function handleTold(
-  message: Extract<ToWorker, { type: "level" | "fleet" | "disabled" | "trust" | "trial" }>,
-  { telemetry, data, trust, tries }: WorkerParts,
+  message: Extract<ToWorker, { type: "level" | "fleet" | "disabled" | "trust" | "trial" | "drill" }>,
+  { telemetry, data, trust, tries, drill }: WorkerParts,
 ): void {
   if (message.type === "level") telemetry.level.set(message.level);
   else if (message.type === "fleet") data.setFleetSize(message.size);
   else if (message.type === "disabled") data.switchOff(message.switches);
   else if (message.type === "trust") void trust(message.keySets);
+  else if (message.type === "drill") takeDrill(drill, message.drill);
   else tries(message.trial);
+}
+
+function takeDrill(drill: Drill | undefined, told: ToldToAll["drill"]): void {
+  const fault = told && parseFault(told.fault);
+  if (told === undefined || fault === undefined) drill?.end();
+  else drill?.begin(fault, told.forMs);
 }
 
 /** What the primary asks for. */

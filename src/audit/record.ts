@@ -64,7 +64,16 @@ export interface AccessEvent {
 export interface ChangeEvent {
   readonly kind: "change";
   readonly at: number;
-  readonly what: "policy" | "keys" | "kill-switch" | "log-level" | "plugins" | "secrets" | "drain" | "tap";
+  readonly what:
+    | "policy"
+    | "keys"
+    | "kill-switch"
+    | "log-level"
+    | "plugins"
+    | "secrets"
+    | "drain"
+    | "tap"
+    | "drill";
   readonly detail: Readonly<Record<string, unknown>>;
 }
 

@@ -4,7 +4,7 @@ import { Command, CommanderError } from "commander";
 import { ConfigError } from "../config/config.ts";
 import { version } from "../version.ts";
 import { addAuditCommands } from "./audit-commands.ts";
-import { addExplainCommand, addTapCommand } from "./requests-commands.ts";
+import { addDrillCommand, addExplainCommand, addTapCommand } from "./requests-commands.ts";
 import { addFleetCommand } from "./fleet-command.ts";
 import { addLogsCommand } from "./logs-command.ts";
 import { addPackageCommands } from "./package-commands.ts";
@@ -35,6 +35,7 @@ export async function createProgram(terminal: Terminal, choose: (run: Run) => vo
   addExplainCommand(program, terminal, choose);
   addAuditCommands(program, terminal, choose);
   addTapCommand(program, terminal, choose);
+  addDrillCommand(program, terminal, choose);
   addKillSwitchCommands(program, terminal, choose);
   addPackageCommands(program, terminal, choose);
   addAclCommand(program, terminal, choose);

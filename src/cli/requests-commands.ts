@@ -1,5 +1,6 @@
-// The `explain` and `tap` commands and their options.
+// The `explain`, `tap` and `drill` commands and their options.
 import type { Command } from "commander";
+import type { DrillOptions } from "./drill.ts";
 import type { ExplainOptions } from "./explain-options.ts";
 import type { TapOptions } from "./tap.ts";
 import type { Terminal } from "./terminal.ts";
@@ -52,4 +53,25 @@ export function addTapCommand(
     .option("--for <time>", "for so long, at most 1h (default: 10m)")
     .option("--json", "print each as JSON")
     .action((options: TapOptions) => choose(async () => (await import("./tap.ts")).tap(terminal, options)));
+}
+
+/** @param choose takes what is to be run once the arguments are right */
+export function addDrillCommand(
+  program: Command,
+  terminal: Terminal,
+  choose: (run: () => Promise<number>) => void,
+): void {
+  program
+    .command("drill")
+    .description(
+      "have a sidecar with OUTRIGGER_DRILLS=on behave as if something failed, and print what callers got",
+    )
+    .argument("<fault>", "redis-down, redis-slow=200ms, upstream-down, issuer-down or plugin-slow=NAME")
+    .option(...admin)
+    .option("--instance <name>", "the sidecar's OUTRIGGER_INSTANCE; may be left out where there is one")
+    .option("--for <time>", "for so long, 1s to 10m; it ends by itself", "30s")
+    .option("--json", "print JSON")
+    .action((fault: string, options: DrillOptions) =>
+      choose(async () => (await import("./drill.ts")).drill(terminal, fault, options)),
+    );
 }

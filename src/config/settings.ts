@@ -208,6 +208,12 @@ export const settings = {
     parsePeers,
     "Admin listeners of the service's other sidecars: host[:port], comma-separated, a name is all its addresses; who has no policy while Redis is away takes their signed one",
   ),
+  drills: setting(
+    "OUTRIGGER_DRILLS",
+    "off",
+    oneOf("off", "on"),
+    "Whether outrigger drill may have this sidecar behave as if Redis, the service, an issuer or a plugin failed",
+  ),
   underscoreFields: setting(
     "OUTRIGGER_UNDERSCORE_FIELDS",
     "drop",

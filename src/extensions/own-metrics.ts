@@ -5,6 +5,8 @@ export const ownMetrics: readonly string[] = [
   "outrigger_audit_records_total",
   "outrigger_certificate_expiry_timestamp_seconds",
   "outrigger_connections_refused_total",
+  "outrigger_drill_requests_total",
+  "outrigger_drill_running",
   "outrigger_event_loop_stall_seconds",
   "outrigger_faults_total",
   "outrigger_forwarded_disagreements_total",

@@ -3,6 +3,7 @@ import { Cluster, Command, type Redis } from "ioredis";
 import type { CircuitBreaker } from "./circuit-breaker.ts";
 import { isOutage, noAnswer, reasonOf, replyCode } from "./failure.ts";
 import type { RefusedWrites } from "./refused-writes.ts";
+import type { Transmit } from "./simulated-fault.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
 
 export type Argument = string | number | Buffer;
@@ -38,6 +39,7 @@ export function createCommandSender(
   breaker: CircuitBreaker,
   onCommand: OnCommand | undefined,
   writes: RefusedWrites,
+  transmit: Transmit,
 ): CommandSender {
   const masters = (): readonly Redis[] => (client instanceof Cluster ? client.nodes("master") : [client]);
 
@@ -57,7 +59,7 @@ export function createCommandSender(
       clearTimeout(timer);
       onCommand?.(name, (performance.now() - startedAt) / 1_000, ok, code);
     };
-    return (node.sendCommand(command) as Promise<unknown>).then(
+    return transmit(node, command).then(
       (reply) => {
         breaker.succeeded();
         settled(true);

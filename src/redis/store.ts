@@ -10,6 +10,7 @@ import { createScripts } from "./scripts.ts";
 import { ConnectionState, type ConnectionStateChange } from "./connection-state.ts";
 import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
 import { ChangeSubscriptions } from "./change-subscriptions.ts";
+import { deaf, delayed, type SimulatedFault, simulatedOutage, transmit } from "./simulated-fault.ts";
 
 export interface StoreOptions {
   readonly address: RedisAddress;
@@ -24,6 +25,8 @@ export interface StoreOptions {
   /** A listener of `watch` threw. */
   readonly onListenerError?: (error: unknown) => void;
   readonly onClosed?: () => void;
+  /** What it behaves as if; absent = Redis is as it is. */
+  readonly fault?: SimulatedFault | undefined;
 }
 
 export interface RedisStore extends Store {
@@ -49,11 +52,11 @@ const breakerLimits = { failures: 5, overMs: 100, silenceMs: 500, probeMs: 500 }
 
 /** Connects at once and in the background; never throws for a Redis that is away. */
 export function createStore(options: StoreOptions): RedisStore {
-  const { address, keyPrefix, connectionName, limitMs = defaultLimitMs } = options;
+  const { address, keyPrefix, connectionName, limitMs = defaultLimitMs, fault } = options;
   const state = new ConnectionState(options.onState);
   const onLink = (up: boolean, reason: string): void => {
     if (up) breaker.reset();
-    state.set("commands", up, reason);
+    state.set("commands", up && fault?.down !== true, reason);
   };
   const open = address.kind === "cluster" ? openCluster : openServer;
   const link = open(address, connectionName, onLink);
@@ -63,7 +66,7 @@ export function createStore(options: StoreOptions): RedisStore {
     probe: () => client.get(`${keyPrefix}probe`), // PING is answered by a Cluster that is down, too
     onChange: (reason) => state.set("commands", isUp(), isUp() ? "" : reason),
   });
-  const isUp = (): boolean => link.up && !breaker.open;
+  const isUp = (): boolean => link.up && !breaker.open && fault?.down !== true;
   const changes = new ChangeSubscriptions({
     address,
     client,
@@ -74,23 +77,36 @@ export function createStore(options: StoreOptions): RedisStore {
   });
   const writes = new RefusedWrites((refusing, code) => state.set("writes", !refusing, code));
   const sharded = client instanceof Cluster;
-  const sender = createCommandSender(client, isUp, breaker, options.onCommand, writes);
+  const sender = createCommandSender(
+    client,
+    isUp,
+    breaker,
+    options.onCommand,
+    writes,
+    fault ? delayed(fault) : transmit,
+  );
   const methods = createMethods(sender, keyPrefix, limitMs, sharded);
+  const forget = fault?.onChange(() => state.set("commands", isUp(), isUp() ? "" : simulatedOutage));
   const close = (): void => {
+    forget?.();
     for (const part of [changes, writes, breaker, link, state]) part.close();
     options.onClosed?.();
   };
-  return exposed(methods, { isUp, changes, writes, state, sharded, close });
+  return exposed(methods, { isUp, changes, writes, state, sharded, close, fault });
 }
 
 interface StoreParts extends Pick<RedisStore, "sharded" | "close"> {
+  readonly fault: SimulatedFault | undefined;
   readonly isUp: () => boolean;
   readonly changes: ChangeSubscriptions;
   readonly writes: RefusedWrites;
   readonly state: ConnectionState;
 }
 
-function exposed(methods: Methods, { isUp, changes, writes, state, sharded, close }: StoreParts): RedisStore {
+function exposed(methods: Methods, parts: StoreParts): RedisStore {
+  const { isUp, changes, writes, state, sharded, close, fault } = parts;
+  const watch: Store["watch"] = (prefix, onChange) => changes.watch(prefix, onChange);
+  const hear: Store["hear"] = (key, onTold) => changes.hear(key, onTold);
   return {
     ...methods,
     sharded,
@@ -99,16 +115,16 @@ function exposed(methods: Methods, { isUp, changes, writes, state, sharded, clos
       return isUp();
     },
     get watching() {
-      return changes.subscribed;
+      return changes.subscribed && fault?.down !== true;
     },
     get writesRefused() {
       return writes.code;
     },
     get unheardBecause() {
-      return state.unheardBecause;
+      return fault?.down === true ? simulatedOutage : state.unheardBecause;
     },
-    watch: (prefix, onChange) => changes.watch(prefix, onChange),
-    hear: (key, onTold) => changes.hear(key, onTold),
+    watch: fault === undefined ? watch : deaf(watch, fault),
+    hear: fault === undefined ? hear : deaf(hear, fault),
     whenUp: (limitMs) => state.whenUp(limitMs),
   };
 }

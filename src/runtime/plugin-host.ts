@@ -1,6 +1,6 @@
 // The plugins that this process knows: the built-in ones, and beside them, for each policy, those that it brings.
 import type { Extension } from "../extensions/entry.ts";
-import type { PluginDefinition } from "../plugin-api/contract.ts";
+import type { Hooks, PluginDefinition } from "../plugin-api/contract.ts";
 import type { Alternatives } from "./alternatives.ts";
 import { alternativesOf, checkTogether, ExtensionPlugins } from "./extension-plugins.ts";
 import { type KnownPlugin, knownPlugin } from "./known-plugin.ts";
@@ -8,6 +8,9 @@ import type { HostServices } from "./scoped-services.ts";
 import { PluginStates } from "./plugin-states.ts";
 import type { Secrets } from "../plugin-api/services.ts";
 import type { LongHook } from "./step.ts";
+
+/** Hooks in place of those that a plugin's set-up made. */
+export type AroundHooks = (plugin: string, hooks: Hooks) => Hooks;
 
 export interface PluginHost {
   readonly plugins: ReadonlyMap<string, KnownPlugin>;
@@ -18,6 +21,7 @@ export interface PluginHost {
   /** What set-ups are given, where that may be other secrets than those in force. */
   readonly secrets?: Secrets;
   readonly onLongHook: LongHook;
+  readonly around?: AroundHooks | undefined;
   /** Snapshots made from now on have this plugin, in place of another version if there was one. */
   register(definition: PluginDefinition): void;
   /**
@@ -32,6 +36,7 @@ export function createPluginHost(
   registry: readonly PluginDefinition[],
   services: HostServices,
   onLongHook: LongHook = () => {},
+  around?: AroundHooks,
 ): PluginHost {
   const plugins = new Map<string, KnownPlugin>();
   const register = (definition: PluginDefinition, others: readonly PluginDefinition[]): void =>
@@ -45,6 +50,7 @@ export function createPluginHost(
     states: new PluginStates(services.logger),
     services,
     onLongHook,
+    around,
     register: (definition) => register(definition, definitions()),
     async with(extensions) {
       if (extensions.length === 0) return this;

@@ -161,7 +161,7 @@ async function hooksOf(plugin: KnownPlugin, parts: SetUpParts): Promise<Hooks> {
     await withinLimit(made, setupLimitMs, `set-up took longer than ${setupLimitMs} ms`);
     const hooks = await made;
     if (typeof hooks !== "object" || hooks === null) throw new Error("set-up returned no hooks");
-    return hooks;
+    return host.around === undefined ? hooks : host.around(definition.name, hooks);
   } catch (error) {
     // Hooks that come too late are nobody's: they are closed when they come.
     made.then((hooks) => closeHooks(definition.name, hooks, host)).catch(() => {});

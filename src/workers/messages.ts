@@ -1,5 +1,6 @@
 // The messages between the primary and its workers, checked on arrival.
 import { z } from "zod";
+import { maxDrillMs } from "../drills/fault.ts";
 import { killSwitch, maxSwitches } from "../kill-switch/kill-switch.ts";
 import type { Problem } from "../policy/document/problems.ts";
 import { maxKeySets } from "../policy/signature/key-sets.ts";
@@ -48,6 +49,9 @@ const trial = z.strictObject({
   raw: raw.or(z.undefined()),
 });
 
+/** What is behaved as if, and for how long from now. */
+const drill = z.strictObject({ fault: z.string().max(100), forMs: z.int().min(1).max(maxDrillMs) });
+
 const switches = z.array(killSwitch).max(maxSwitches);
 
 const toWorker = z.discriminatedUnion("type", [
@@ -61,6 +65,7 @@ const toWorker = z.discriminatedUnion("type", [
     switches,
     keySets,
     trial: trial.or(z.undefined()),
+    drill: drill.or(z.undefined()),
   }),
   /** Set this policy up and report how that went; one that was prepared before and not committed is aborted. */
   z.strictObject({ type: z.literal("prepare"), id, raw }),
@@ -77,6 +82,8 @@ const toWorker = z.discriminatedUnion("type", [
   /** Documents of keys that count, whatever policy is in force. */
   z.strictObject({ type: z.literal("trust"), keySets }),
   z.strictObject({ type: z.literal("trial"), trial: trial.or(z.undefined()) }),
+  /** undefined = it is over. */
+  z.strictObject({ type: z.literal("drill"), drill: drill.or(z.undefined()) }),
   z.strictObject({ type: z.literal("drain") }),
   /** Drain within the configured limit and exit. */
   z.strictObject({ type: z.literal("stop") }),
@@ -134,7 +141,7 @@ export type ToWorker = z.output<typeof toWorker>;
 /** What every worker is told, and one that starts at its welcome. */
 export type ToldToAll = Pick<
   Extract<ToWorker, { type: "welcome" }>,
-  "fleetSize" | "draining" | "switches" | "keySets" | "trial"
+  "fleetSize" | "draining" | "switches" | "keySets" | "trial" | "drill"
 >;
 /** Where a worker listens. */
 export type Addresses = readonly z.output<typeof address>[];

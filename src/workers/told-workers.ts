@@ -8,7 +8,15 @@ interface Told {
 export class ToldWorkers {
   readonly #count: number;
   readonly #workers: () => readonly Told[];
-  #all: ToldToAll = { fleetSize: 1, draining: false, switches: [], keySets: [], trial: undefined };
+  #all: ToldToAll = {
+    fleetSize: 1,
+    draining: false,
+    switches: [],
+    keySets: [],
+    trial: undefined,
+    drill: undefined,
+  };
+  #drillEndsMono = 0;
 
   constructor(count: number, workers: () => readonly Told[]) {
     this.#count = count;
@@ -17,7 +25,10 @@ export class ToldWorkers {
   }
 
   get all(): Readonly<ToldToAll> {
-    return this.#all;
+    const { drill } = this.#all;
+    if (drill === undefined) return this.#all;
+    const leftMs = Math.floor(this.#drillEndsMono - performance.now());
+    return { ...this.#all, drill: leftMs > 0 ? { ...drill, forMs: leftMs } : undefined };
   }
 
   broadcast(message: ToWorker): void {
@@ -45,6 +56,13 @@ export class ToldWorkers {
   tryCandidate(trial: ToldToAll["trial"]): void {
     this.#all.trial = trial;
     this.broadcast({ type: "trial", trial });
+  }
+
+  /** @param drill what all behave as if; undefined = that is over */
+  tellDrill(drill: ToldToAll["drill"]): void {
+    this.#all.drill = drill;
+    this.#drillEndsMono = performance.now() + (drill?.forMs ?? 0);
+    this.broadcast({ type: "drill", drill });
   }
 
   beginDrain(): void {

@@ -268,11 +268,18 @@ export const rooms: readonly Room[] = [
   ),
   room("plugins/index.ts", ["plugins/", "src/plugin-api/contract.ts"]),
   room("src/app/registry.ts", ["plugins/index.ts", "src/plugin-api/contract.ts"]),
+  // What a sidecar behaves as if had failed, and how.
+  room(
+    "src/drills/",
+    ["src/plugin-api/", "src/runtime/live-record.ts", "src/upstream/transport.ts"],
+    ["zod"],
+  ),
   // Several processes, one port: what a primary and its workers say to each other.
   room(
     "src/workers/",
     [
       "src/config/start-error.ts",
+      "src/drills/fault.ts",
       "src/plugin-api/",
       "src/policy/",
       "src/server/backlog.ts",
@@ -295,6 +302,7 @@ export const rooms: readonly Room[] = [
     "src/extensions/",
     "src/admin/",
     "src/config/",
+    "src/drills/",
     "src/extensions/",
     "src/files/",
     "src/fleet/",
@@ -325,6 +333,7 @@ export const rooms: readonly Room[] = [
       "src/kill-switch/",
       "src/app/",
       "src/config/",
+      "src/drills/",
       "src/extensions/",
       "src/files/",
       "src/fleet/",

@@ -1,0 +1,35 @@
+// What a drill has a sidecar behave as if: `redis-down`, `redis-slow=200ms`, `upstream-down`, `issuer-down`,
+// `plugin-slow=NAME`.
+
+export type FaultKind = "redis-down" | "redis-slow" | "upstream-down" | "issuer-down" | "plugin-slow";
+
+export interface Fault {
+  readonly kind: FaultKind;
+  /** As the operator wrote it. */
+  readonly text: string;
+  /** By how much later Redis answers. */
+  readonly delayMs: number;
+  /** The plugin whose hooks do not end in time; "" = none. */
+  readonly plugin: string;
+}
+
+export const faultForms = "redis-down, redis-slow=200ms, upstream-down, issuer-down, plugin-slow=NAME";
+
+/** Of a drill. */
+export const maxDrillMs = 600_000;
+
+const maxDelayMs = 10_000;
+
+/** @returns undefined for whatever is no such fault */
+export function parseFault(text: string): Fault | undefined {
+  const fault = { text, delayMs: 0, plugin: "" };
+  if (text === "redis-down" || text === "upstream-down" || text === "issuer-down")
+    return { ...fault, kind: text };
+  const delay = /^redis-slow=(\d{1,5})ms$/.exec(text)?.[1];
+  if (delay !== undefined) {
+    const delayMs = Number(delay);
+    return delayMs < 1 || delayMs > maxDelayMs ? undefined : { ...fault, kind: "redis-slow", delayMs };
+  }
+  const plugin = /^plugin-slow=([a-z][a-z0-9-]{0,63})$/.exec(text)?.[1];
+  return plugin === undefined ? undefined : { ...fault, kind: "plugin-slow", plugin };
+}
