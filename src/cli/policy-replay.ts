@@ -87,12 +87,18 @@ async function show(terminal: Terminal, asked: Asked): Promise<number> {
   } catch (error) {
     const problems = error instanceof PolicyRefused ? error.problems : [{ path: "", message: textOf(error) }];
     for (const problem of problems) {
-      const isOver = options.over !== undefined && problem.document === sharedKey;
-      terminal.err(`${printable(problemText({ ...problem, document: isOver ? options.over : file }))}\n`);
+      const document = placeOf(problem.document, file, options.over);
+      terminal.err(`${printable(problemText({ ...problem, document }))}\n`);
     }
     return 1;
   }
   if (options.json) terminal.out(`${JSON.stringify(jsonOfReplay(changes, lines), null, 2)}\n`);
   else printReplay(terminal, changes, lines);
   return options.strict && changes.told.length > 0 ? 1 : 0;
+}
+
+/** @param document the key that it would have in Redis @returns where it was read */
+function placeOf(document: string | undefined, file: string, over: string | undefined): string {
+  if (over !== undefined) return document === sharedKey ? over : file;
+  return document === undefined || document === sharedKey ? file : `${document} in Redis`;
 }

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { outrigger } from "../../support/process.ts";
+import { startRedis } from "../../support/redis.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "outrigger-replay-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -268,6 +269,20 @@ test("what cannot be read is one line that says so", async () => {
   assert.equal(code, 1);
   assert.match(String(text), new RegExp(`^${wrong}, line 1, column \\d+: plugins\\[0\\]: unknown plugin`));
   assert.deepEqual(await run(policy, "--since", "soon"), [2, "--since takes a time such as 30m, 1h or 7d\n"]);
+});
+
+test("a layer in Redis that cannot be read is named, and no file of the operator's", async () => {
+  const redis = await startRedis();
+  try {
+    await redis.cli.xadd("outrigger:logs:orders", "*", "line", JSON.stringify(line(0)));
+    await redis.cli.set("outrigger:policy:orders", "{{{");
+    const args = ["policy", "replay", policyFile(limited(9)), "--service", "orders"];
+    const { code, stderr } = await outrigger(args, { REDIS_URL: redis.url });
+    assert.equal(code, 1);
+    assert.match(stderr, /^policy:orders in Redis, line 1, column 2: is not JSON/);
+  } finally {
+    await redis.close();
+  }
 });
 
 test("the same lines give the same report twice, ten thousand of them", async () => {
