@@ -1,6 +1,8 @@
 // What holds between settings.
 import { isDeepStrictEqual } from "node:util";
 import { isUpstreamAllowed, type ListenAddress, type ReadFile, shownPath } from "./formats.ts";
+import { parseSpiffeId } from "../language/spiffe-id.ts";
+import { readSvidChain } from "../tls/svid.ts";
 import { isPair } from "./pem.ts";
 import { settings, type SettingValues } from "./settings.ts";
 
@@ -85,7 +87,19 @@ export function crossCheck(
   }
   if (values.proxyProtocol === "accept" && values.trustedProxies?.length === 0)
     problems.push("OUTRIGGER_PROXY_PROTOCOL: needs OUTRIGGER_TRUSTED_PROXIES: nobody else is believed");
-  return problems.concat(listenProblems(values), auditProblems(values));
+  return problems.concat(listenProblems(values), auditProblems(values), egressProblems(values, readFile));
+}
+
+/** The bundle vouches for our own trust domain alone. */
+function egressProblems({ spiffeCert, egressTo }: Partial<SettingValues>, readFile: ReadFile): string[] {
+  if (spiffeCert === undefined || egressTo === undefined) return [];
+  const domain = readSvidChain(readFile(spiffeCert))?.trustDomain;
+  return egressTo
+    .filter(({ peer }) => parseSpiffeId(peer)?.trustDomain !== domain)
+    .map(
+      ({ host, peer }) =>
+        `OUTRIGGER_EGRESS_TO: ${host}: ${peer} is of another trust domain than ${domain}: federation is not spoken`,
+    );
 }
 
 function listenProblems({ listen, listenMode, listenReusePort, admin }: Partial<SettingValues>): string[] {

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
 import { after, before, describe, it } from "node:test";
+import { loadConfig } from "../../src/app/environment.ts";
 import type { ClientTls } from "../../src/plugin-api/contract.ts";
 import { type Authority, type Issued, makeAuthority } from "../plugins/auth/authority.ts";
 import { pluginWith } from "../support/plugins.ts";
@@ -120,6 +121,18 @@ describe("egress", () => {
     assert.deepEqual([seen, peers], [[], []]);
     const told = await caller.line(({ host }) => host === "payments");
     assert.deepEqual([told["expected"], told["found"]], ["spiffe://shop.example/payments", orders]);
+  });
+
+  it("nobody of another trust domain can be named", () => {
+    const env = {
+      OUTRIGGER_UPSTREAM: "http://127.0.0.1:1",
+      ...spiffe(authority.issue("other", `URI:${cart}`)),
+      OUTRIGGER_EGRESS: "127.0.0.1:0",
+    };
+    const to = (peer: string): void =>
+      void loadConfig({ ...env, OUTRIGGER_EGRESS_TO: `a=127.0.0.1:1=${orders},b=127.0.0.1:1=${peer}` });
+    to(orders);
+    assert.throws(() => to("spiffe://other.example/orders"), /b: .* another trust domain than shop\.example/);
   });
 
   it("nothing goes anywhere else", async () => {
