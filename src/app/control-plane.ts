@@ -79,9 +79,10 @@ export async function createControlPlane<Compiled extends object>(
       // Who may sign switches, first: after a restart without Redis nothing else tells.
       await controller.recall();
       await switches?.start();
+      // Before the policy: a further channel later would have every cache doubt what it holds.
+      canary?.start();
       await controller.start();
       heartbeat = heartbeatOf(context, { controller, data, switches, brought, canary });
-      canary?.start();
       pushed = pushMetrics(context, data);
       return address;
     },

@@ -47,9 +47,10 @@ test("a second service adds no tracked prefix, and hears of its own purges only"
   const channels = async (): Promise<string> =>
     ((await redis.cli.call("PUBSUB", "CHANNELS", "outrigger:*")) as string[]).toSorted().join(" ");
   await eventually(
-    "a channel for each service, and one for kill switches",
+    "a channel for each service, one for canaries and one for kill switches",
     async () =>
-      (await channels()) === "outrigger:cache:alpha:purges outrigger:cache:beta:purges outrigger:disabled",
+      (await channels()) ===
+      "outrigger:cache:alpha:purges outrigger:cache:beta:purges outrigger:canary outrigger:disabled",
   );
   assert.equal(await trackedPrefixes(redis), 3);
 
