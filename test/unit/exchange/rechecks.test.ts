@@ -13,6 +13,7 @@ const silent = { debug() {}, info() {}, warn() {}, error() {} };
 class Seen {
   setIndex = -1;
   readonly live = { startedMono: 0, busy: true };
+  readonly policy = {};
   looks = 0;
 
   tellMessages(): void {
