@@ -6,16 +6,18 @@ import { parseDuration } from "../language/duration.ts";
 import { LogStreams } from "../plane/log-streams.ts";
 import { textOf } from "../plugin-api/error-text.ts";
 import { PolicyRefused, problemText } from "../policy/document/problems.ts";
-import { type RawPolicy, sharedKey } from "../policy/read.ts";
+import { layerKey, type RawPolicy, sharedKey } from "../policy/read.ts";
+import type { VerifyKey } from "../policy/signature/verify-keys.ts";
 import type { FindPackages } from "../policy/extensions/resolve.ts";
 import type { Changes } from "../policy-replay/changes.ts";
+import { askedTrust, verifiedIn } from "./plane-trust.ts";
 import { withPolicyPackages } from "./policy-packages.ts";
 import { readPolicy } from "./policy-validate.ts";
 import { LineRefusal, RecordedLines } from "./recorded-lines.ts";
 import { jsonOfReplay, printReplay } from "./replay-text.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
-import { PlaneRefusal, withPlane } from "./with-plane.ts";
+import { type Plane, PlaneRefusal, withPlane } from "./with-plane.ts";
 
 export interface ReplayOptions {
   readonly from?: string;
@@ -47,13 +49,15 @@ export async function replayPolicy(
         show(terminal, { config, file, options, lines, layerOf: undefined, find }),
       );
     }
-    return await withPlane(terminal, options, async ({ config, store, history, packages }) => {
+    return await withPlane(terminal, options, async (plane) => {
+      const { config, store, packages } = plane;
       await lines.readStreams(new LogStreams(store, service, Date.now() - sinceMs));
       if (lines.requests.length === 0)
         throw new PlaneRefusal(
           "no such line: services write here where the policy says pluginConfig.logging.stream; --from reads a file",
         );
-      const layerOf = async (name: string) => (await history.peek(name)).document;
+      const trusted = await askedTrust(plane);
+      const layerOf = (name: string) => countingLayer(terminal, plane, name, trusted);
       return await show(terminal, { config, file, options, lines, layerOf, find: packages.find });
     });
   } catch (error) {
@@ -61,6 +65,23 @@ export async function replayPolicy(
     terminal.err(`${printable(error.message)}\n`);
     return 1;
   }
+}
+
+/** The layer that sidecars would take; one that nobody who counts signed is told of and left out. */
+async function countingLayer(
+  terminal: Terminal,
+  plane: Plane,
+  service: string,
+  trusted: readonly VerifyKey[] | undefined,
+): Promise<Buffer | undefined> {
+  const { document } = await plane.history.peek(service);
+  const key = layerKey(service);
+  if (document === undefined || trusted === undefined) return document;
+  if ((await verifiedIn(plane, document, key, trusted)) !== undefined) return document;
+  terminal.err(
+    `${printable(key)} in Redis is left out: no key of OUTRIGGER_POLICY_KEYS signed it, so sidecars refuse it\n`,
+  );
+  return undefined;
 }
 
 interface Asked {

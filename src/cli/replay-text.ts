@@ -39,7 +39,8 @@ function rowOf({ count, service, was, becomes, callers, requestIds }: Group): st
     counted(count),
     service,
     route,
-    textOf(was),
+    // What the service answers another time nobody knows.
+    was.by === null ? `the service's ${was.status}` : textOf(was),
     textOf(becomes),
     topCallers(callers)
       .map(({ caller, requests }) => `${caller} (${counted(requests)})`)

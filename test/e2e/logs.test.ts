@@ -1,6 +1,7 @@
 // `outrigger logs` as a user meets it: processes, a real Redis, a real sidecar that writes its stream.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -90,16 +91,25 @@ describe("outrigger logs", () => {
     const folder = mkdtempSync(join(tmpdir(), "outrigger-replay-"));
     const file = join(folder, "policy.yaml");
     writeFileSync(file, "apiVersion: outrigger/v1\nplugins: [logging]\nroutes: [{ path: /a/* }]\n");
-    const { code, stdout, stderr } = await outrigger(
-      ["policy", "replay", file, "--service", "orders"],
-      env(),
-    );
+    const replay = ["policy", "replay", file, "--service", "orders"];
+    const { code, stdout, stderr } = await outrigger(replay, env());
+    const { publicKey } = generateKeyPairSync("ed25519");
+    const keys = JSON.stringify({
+      keys: [{ ...publicKey.export({ format: "jwk" }), kid: "k", alg: "EdDSA" }],
+    });
+    const signedAlone = await outrigger(replay, { ...env(), OUTRIGGER_POLICY_KEYS: keys });
     await redis.cli.del("outrigger:policy:orders");
     rmSync(folder, { recursive: true });
     assert.deepEqual([code, stderr], [0, ""]);
     assert.match(stdout, /^4 requests to orders, \S+ to \S+: 2 would be answered as they were\n/);
-    assert.match(stdout, /^1 +orders +\/b -> \(none\) +the service's +404 by sidecar /m);
-    assert.match(stdout, /^1 +orders +\/a\/\* -> \/a\/2 +the service's +410 by respond /m);
+    assert.match(stdout, /^1 +orders +\/b -> \(none\) +the service's 500 +404 by sidecar /m);
+    // Sidecars would not take that layer.
+    assert.match(
+      signedAlone.stderr,
+      /^policy:orders in Redis is left out: no key of OUTRIGGER_POLICY_KEYS signed it/,
+    );
+    assert.doesNotMatch(signedAlone.stdout, /410 by respond/);
+    assert.match(stdout, /^1 +orders +\/a\/\* -> \/a\/2 +the service's 200 +410 by respond /m);
   });
 
   test("policy coverage takes a service's operations from the streams", async () => {

@@ -142,7 +142,10 @@ describe("what changes", () => {
       stdout,
       /^2 requests to orders, 2026-11-28T10:00:00.000Z to \S+: 1 would be answered as they were\n/,
     );
-    assert.match(stdout, /1 {9}orders +\/api\/\* +the service's +429 by rate-limit +user u1 \(1\) +r1\n$/);
+    assert.match(
+      stdout,
+      /1 {9}orders +\/api\/\* +the service's 200 +429 by rate-limit +user u1 \(1\) +r1\n$/,
+    );
   });
 });
 
