@@ -4,6 +4,8 @@ import http from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import type { RuntimeName } from "../../src/extensions/manifest.ts";
 import { digestOf } from "../../src/extensions/package.ts";
 import { createWasmPlugin } from "../../src/runtime/wasm/wasm-plugin.ts";
@@ -230,8 +232,11 @@ async function swap(folder: string, runtime: RuntimeName, count: number): Promis
   };
 }
 
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
+
 function settledBytes(): number {
-  gc?.();
+  collectGarbage();
   return residentBytes();
 }
 
