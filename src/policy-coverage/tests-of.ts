@@ -1,6 +1,5 @@
 // Tests of a policy that ask for an operation.
-import { normalisePath, PathError } from "../language/request-path.ts";
-import type { CarriedTest } from "../policy/layers/carried-tests.ts";
+import { type CarriedTest, pathOf } from "../policy/layers/carried-tests.ts";
 import type { Form } from "./forms.ts";
 import { isOf } from "./operation.ts";
 
@@ -11,14 +10,4 @@ export function testsOf(tests: readonly CarriedTest[], method: string, form: For
     const fits = form.closer ? path === form.example : isOf(form.path, path);
     return fits && (request.method ?? "GET") === method ? [name] : [];
   });
-}
-
-function pathOf(target: string): string {
-  const [path = ""] = target.split("?", 1);
-  try {
-    return normalisePath(path);
-  } catch (error) {
-    if (error instanceof PathError) return path;
-    throw error;
-  }
 }

@@ -67,7 +67,8 @@ function taking(
   return any.length > 0 ? any : closest;
 }
 
-function pathOf(target: string): string {
+/** The path that a test's request is for; one that is not valid as it is written. */
+export function pathOf(target: string): string {
   const [path = ""] = target.split("?", 1);
   try {
     return normalisePath(path);
