@@ -2,7 +2,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../support/redis.ts";
-import { type Scene, startSidecar } from "./contenders.ts";
+import type { Scene } from "./contender.ts";
+import { startSidecar } from "./contenders.ts";
 import { findProgram } from "./machine.ts";
 import { folder, pause, start } from "./processes.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { bundledCommand } from "./bundled.ts";
 import { answering, type CacheContender, nginx, policy, sidecar, varnish } from "./cache-contenders.ts";
-import type { Scene } from "./contenders.ts";
+import type { Scene } from "./contender.ts";
 import { type LoadTools, runLoad } from "./load.ts";
 import { divideCores, findProgram } from "./machine.ts";
 import { createCallers, policyOf } from "./policies.ts";

@@ -1,6 +1,7 @@
 // CPU, throughput and memory under load: contenders in turn, in rounds, by their own processes' accounting.
 import { get } from "node:http";
-import { type Contender, type ContenderName, LeftOut, type Scene, startContender } from "./contenders.ts";
+import { type Contender, LeftOut, type Scene } from "./contender.ts";
+import { type ContenderName, startContender } from "./contenders.ts";
 import { type LoadTools, runLoad } from "./load.ts";
 import { cpuMs, pause, rssMiB, watchOthers } from "./processes.ts";
 import { commonFields, type LoadResult, type Traffic } from "./requests.ts";
@@ -12,7 +13,10 @@ export interface Bench {
   readonly tools: LoadTools;
   readonly results: Results;
   readonly quick: boolean;
+  /** Of one start. */
   readonly rounds: number;
+  /** How often each contender is started anew: equal processes differ by up to 40 %, and stay so. */
+  readonly starts: number;
   /** One run. */
   readonly seconds: number;
   /** What a contender answers before it is measured: compilers work by calls, not by seconds. */
@@ -40,21 +44,23 @@ export async function measureThroughput(plan: ThroughputPlan, bench: Bench): Pro
   const { name, traffic, quickWithout = [] } = plan;
   const names = plan.contenders.filter((contender) => !bench.quick || !quickWithout.includes(contender));
   if (names.length === 0) return;
-  await withContenders(name, names, bench, async (contenders) => {
-    await pause(500);
-    for (const { name: contender, pid } of contenders) {
-      bench.results.add(name, contender, "idleRssMiB", rssMiB(pid), 0);
-    }
-    for (const { port } of contenders) await warmUp(traffic, port, bench);
-    if (plan.xCache !== undefined) await checkCacheStatus(plan, contenders, bench);
-    await inRounds(name, contenders, bench, async (contender, round) => {
-      const before = cpuMs(contender.pid);
-      const load = await runLoad(traffic, contender.port, plan.seconds ?? bench.seconds, bench.tools);
-      // The access log of the last requests is written a little later.
-      await pause(30);
-      record(plan, contender, round, { load, cpu: cpuMs(contender.pid) - before }, bench);
+  for (let start = 0; start < bench.starts; start += 1) {
+    await withContenders(name, names, bench, async (contenders) => {
+      await pause(500);
+      for (const { name: contender, pid } of contenders) {
+        bench.results.add(name, contender, "idleRssMiB", rssMiB(pid), start);
+      }
+      for (const { port } of contenders) await warmUp(traffic, port, bench);
+      if (plan.xCache !== undefined) await checkCacheStatus(plan, contenders, bench);
+      await inRounds({ scenario: name, start }, contenders, bench, async (contender, round) => {
+        const before = cpuMs(contender.pid);
+        const load = await runLoad(traffic, contender.port, plan.seconds ?? bench.seconds, bench.tools);
+        // The access log of the last requests is written a little later.
+        await pause(30);
+        record(plan, contender, round, { load, cpu: cpuMs(contender.pid) - before }, bench);
+      });
     });
-  });
+  }
 }
 
 /** Starts contenders, hands over those that there are, and stops them whatever happens. */
@@ -72,7 +78,7 @@ export async function withContenders(
       } catch (error) {
         if (!(error instanceof LeftOut)) throw error;
         const line = `${scenario}: left out: ${name}: ${error.message}`;
-        results.leftOut.push(line);
+        if (!results.leftOut.includes(line)) results.leftOut.push(line);
         say(line);
       }
     }
@@ -94,19 +100,23 @@ export async function warmUp(traffic: Traffic, port: number, bench: Bench): Prom
   }
 }
 
-/** Another one begins each round, so that none always runs behind the same one. */
+/**
+ * Another one begins each round, so that none always runs behind the same one.
+ * @param of which start of the contenders this is, from 0
+ */
 export async function inRounds(
-  scenario: string,
+  { scenario, start }: { readonly scenario: string; readonly start: number },
   contenders: readonly Contender[],
   { results, rounds }: Pick<Bench, "results" | "rounds">,
   run: (contender: Contender, round: number) => Promise<void>,
 ): Promise<void> {
-  for (let round = 0; round < rounds; round += 1) {
+  for (let turn = 0; turn < rounds; turn += 1) {
+    const round = start * rounds + turn;
     const shareOfOthers = watchOthers();
-    for (let turn = 0; turn < contenders.length; turn += 1) {
-      await run(contenders[(round + turn) % contenders.length] as Contender, round);
+    for (let index = 0; index < contenders.length; index += 1) {
+      await run(contenders[(turn + index) % contenders.length] as Contender, round);
     }
-    results.addRound(scenario, round, shareOfOthers());
+    results.addRound(scenario, round, { shareOfOthers: shareOfOthers(), start });
   }
 }
 

@@ -1,9 +1,9 @@
 // Program: one of the Node contenders, `node proxies.ts <name> <port of the upstream>`, each at its fairest: keep-alive
 // to the upstream, no logging.
 import http from "node:http";
-import type { AddressInfo } from "node:net";
+import net, { type AddressInfo } from "node:net";
 
-type Maker = (upstreamUrl: string) => Promise<http.Server> | http.Server;
+type Maker = (upstreamUrl: string) => Promise<net.Server> | net.Server;
 
 // Each loads its own library only, so that memory is its own too.
 const makers: Readonly<Record<string, Maker>> = {
@@ -47,6 +47,17 @@ const makers: Readonly<Record<string, Maker>> = {
     });
     const listener = getRequestListener(app.fetch);
     return http.createServer((request, response) => void listener(request, response));
+  },
+  /** No HTTP at all: the least that moving bytes costs in Node. */
+  "byte relay"(url) {
+    const upstreamPort = Number(new URL(url).port);
+    return net.createServer({ noDelay: true }, (client) => {
+      const service = net.connect({ port: upstreamPort, host: "127.0.0.1", noDelay: true });
+      client.on("data", (bytes) => service.write(bytes)).on("end", () => service.end());
+      service.on("data", (bytes) => client.write(bytes)).on("end", () => client.end());
+      client.on("error", () => service.destroy());
+      service.on("error", () => client.destroy());
+    });
   },
   "node:http"() {
     const body = Buffer.alloc(300, "x");

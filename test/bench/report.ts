@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpuModel } from "./machine.ts";
 import { goals } from "./goals.ts";
-import type { Metric, Results, Summary } from "./results.ts";
+import { judgedUpTo, type Metric, type Results, type Summary } from "./results.ts";
 import type { Scenario } from "./scenarios.ts";
 
 export interface Circumstances {
@@ -24,7 +24,7 @@ export function renderFigures(
   { command, sidecar, shareOfOthers }: Circumstances,
 ): string {
   return [
-    `${ranAs(command)} The sidecar is ${sidecar}. Medians of rounds in which the contenders take turns, (least–most); ratios are taken within a round, and from the half of the rounds in which other work took least of the machine (on the whole: ${Math.round(shareOfOthers * 100)} %). CPU is user and system time of the contender's own processes. Each has one core, load and service another; latencies are medians of windows of 3 s, without their first second.`,
+    `${ranAs(command)} The sidecar is ${sidecar}. Medians of rounds in which the contenders take turns, (least–most); "start to start" are the medians of each process that was started, of which equal ones differ; ratios are taken within a round, and from the half of the rounds in which other work took least of the machine (on the whole: ${percent(shareOfOthers)}). CPU is user and system time of the contender's own processes. Each has one core, load and service another; latencies are medians of windows of 3 s, without their first second.`,
     cpuTable(results, scenarios),
     byteTable(results, scenarios),
     furtherTable(results, scenarios),
@@ -52,13 +52,22 @@ function cpuTable(results: Results, scenarios: readonly Scenario[]): string {
         title,
         contender,
         spread(results.summary(name, contender, "cpuUs"), 1),
+        range(results.starts(name, contender, "cpuUs"), 1),
         spread(results.ratio(name, contender, "nginx", "cpuUs"), 2),
         number(results.summary(name, contender, "requestsPerSecond")?.median, 0),
         `${number(results.summary(name, contender, "idleRssMiB")?.median, 0)} / ${number(results.summary(name, contender, "rssMiB")?.max, 0)}`,
       ]),
   );
   return table(
-    ["traffic", "proxy", "CPU, µs a request", "times nginx", "requests/s", "MiB at start / after load"],
+    [
+      "traffic",
+      "proxy",
+      "CPU, µs a request",
+      "start to start",
+      "times nginx",
+      "requests/s",
+      "MiB at start / after load",
+    ],
     rows,
   );
 }
@@ -106,11 +115,13 @@ function furtherTable(results: Results, scenarios: readonly Scenario[]): string 
 
 function goalTable(results: Results, scenarios: readonly Scenario[]): string {
   const asked = goals.filter((goal) => scenarios.some(({ name }) => name === goal.scenario));
-  const rows = asked.map(({ figure, unit, limits, measured }) => {
+  const rows = asked.map(({ figure, unit, limits, measured, scenario }) => {
     const value = measured(results);
+    const others = results.shareOfOthers(scenario);
     const verdict = (limit: number | undefined): string => {
       if (limit === undefined) return "";
       if (value === undefined) return `${limit} ${unit}: not measured`;
+      if (others > judgedUpTo) return `${limit} ${unit}: not judged, others took ${percent(others)}`;
       return `${limit} ${unit}: ${value <= limit ? "met" : "**missed**"}`;
     };
     const text = value === undefined ? "-" : `${number(value, unit === "x" ? 2 : 0)} ${unit}`;
@@ -132,6 +143,12 @@ function spread(summary: Summary | undefined, digits: number): string {
   return min === max
     ? number(median, digits)
     : `${number(median, digits)} (${number(min, digits)}–${number(max, digits)})`;
+}
+
+const percent = (share: number): string => `${Math.round(share * 100)} %`;
+
+function range(summary: Summary | undefined, digits: number): string {
+  return summary === undefined ? "-" : `${number(summary.min, digits)}–${number(summary.max, digits)}`;
 }
 
 function number(value: number | undefined, digits: number): string {

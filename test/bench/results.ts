@@ -18,10 +18,20 @@ export interface Summary {
   readonly max: number;
 }
 
+/** Others may take so much of the machine before figures say more of them than of the contenders. */
+export const judgedUpTo = 0.15;
+
+export interface Round {
+  /** Part of the machine's time that went to other work during this round, 0 to 1. */
+  readonly shareOfOthers: number;
+  /** Which start of the contenders it belongs to, from 0: equal processes differ from start to start. */
+  readonly start: number;
+}
+
 export class Results {
   readonly #values = new Map<string, (number | undefined)[]>();
-  /** Part of the machine's time that others took, by scenario and round. */
-  readonly #others = new Map<string, number[]>();
+  /** By scenario. */
+  readonly #rounds = new Map<string, Round[]>();
   /** One line each. */
   readonly leftOut: string[] = [];
   readonly invalid: string[] = [];
@@ -34,11 +44,34 @@ export class Results {
     this.#values.set(key, values);
   }
 
-  /** @param shareOfOthers part of the machine's time that went to other work during this round, 0 to 1 */
-  addRound(scenario: string, round: number, shareOfOthers: number): void {
-    const shares = this.#others.get(scenario) ?? [];
-    shares[round] = shareOfOthers;
-    this.#others.set(scenario, shares);
+  addRound(scenario: string, round: number, facts: Round): void {
+    const rounds = this.#rounds.get(scenario) ?? [];
+    rounds[round] = facts;
+    this.#rounds.set(scenario, rounds);
+  }
+
+  /** @returns the part of the machine's time that others had in the quieter half of its rounds; 0 where nobody looked */
+  shareOfOthers(scenario: string): number {
+    const shares = (this.#rounds.get(scenario) ?? []).map(({ shareOfOthers }) => shareOfOthers);
+    return shares.toSorted((a, b) => a - b)[Math.ceil(shares.length / 2) - 1] ?? 0;
+  }
+
+  /** The medians of its starts: how much equal processes differ. Undefined where it was started once. */
+  starts(scenario: string, contender: string, metric: Metric): Summary | undefined {
+    const byStart = new Map<number, number[]>();
+    for (const [round, value] of this.#of(scenario, contender, metric).entries()) {
+      const start = this.#rounds.get(scenario)?.[round]?.start;
+      if (value === undefined || start === undefined) continue;
+      byStart.set(start, [...(byStart.get(start) ?? []), value]);
+    }
+    if (byStart.size < 2) return undefined;
+    return summarise([...byStart.values()].map((values) => summarise(values)?.median));
+  }
+
+  /** Lower quartile over lower quartile, of all rounds: other work only ever adds to what a process needs. */
+  quartileRatio(scenario: string, contender: string, to: string, metric: Metric): number | undefined {
+    const [value, other] = [contender, to].map((name) => lowerQuartile(this.#of(scenario, name, metric)));
+    return value === undefined || other === undefined ? undefined : value / other;
   }
 
   /** Contenders with at least one value, in the order in which they were measured. */
@@ -70,7 +103,7 @@ export class Results {
     });
     return {
       values,
-      shareOfOthers: Object.fromEntries(this.#others),
+      rounds: Object.fromEntries(this.#rounds),
       leftOut: this.leftOut,
       invalid: this.invalid,
     };
@@ -95,9 +128,8 @@ export class Results {
 
   /** Chosen by what others did to the machine meanwhile, never by what came out. */
   #quieterHalf(scenario: string): (round: number) => boolean {
-    const shares = this.#others.get(scenario) ?? [];
-    const limit = shares.toSorted((a, b) => a - b)[Math.ceil(shares.length / 2) - 1] ?? 0;
-    return (round) => (shares[round] ?? 0) <= limit;
+    const limit = this.shareOfOthers(scenario);
+    return (round) => (this.#rounds.get(scenario)?.[round]?.shareOfOthers ?? 0) <= limit;
   }
 
   #of(scenario: string, contender: string, metric: Metric): readonly (number | undefined)[] {
@@ -119,4 +151,9 @@ function summarise(values: readonly (number | undefined)[]): Summary | undefined
     min: sorted[0] as number,
     max: sorted.at(-1) as number,
   };
+}
+
+function lowerQuartile(values: readonly (number | undefined)[]): number | undefined {
+  const sorted = values.filter((value) => value !== undefined).sort((a, b) => a - b);
+  return sorted[Math.floor((sorted.length - 1) / 4)];
 }

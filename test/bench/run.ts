@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { entrypointIn } from "../support/dockerfile.ts";
 import { bundledCommand } from "./bundled.ts";
-import type { Scene } from "./contenders.ts";
+import type { Scene } from "./contender.ts";
 import { divideCores, obtainProgram } from "./machine.ts";
 import type { Bench } from "./measure.ts";
 import { createCallers } from "./policies.ts";
@@ -15,7 +15,7 @@ import { Results } from "./results.ts";
 import { scenarios } from "./scenarios.ts";
 
 const usage = `npm run bench -- [options]
-  --quick            about three minutes in place of ten: fewer scenarios and contenders, fewer rounds
+  --quick            about seven minutes in place of thirty: fewer scenarios and contenders, fewer rounds
   --scenario NAME    only this one; may be given several times
                      ${scenarios.map(({ name }) => name).join(", ")}
   --json FILE        also writes every value of every round
@@ -72,8 +72,8 @@ async function bench(): Promise<number> {
   if (wrk === undefined) say("wrk is not installed: all load comes from our own generator, which costs more");
   const results = new Results();
   const pace = chosen.quick
-    ? { rounds: 9, seconds: 0.5, warmUpRequests: 60_000, warmUpSeconds: 6 }
-    : { rounds: 9, seconds: 0.7, warmUpRequests: 80_000, warmUpSeconds: 7 };
+    ? { starts: 2, rounds: 5, seconds: 0.5, warmUpRequests: 60_000, warmUpSeconds: 6 }
+    : { starts: 3, rounds: 7, seconds: 0.6, warmUpRequests: 80_000, warmUpSeconds: 7 };
   const parts: Bench = {
     scene,
     tools: { wrk, cores: scene.cores.load },

@@ -10,6 +10,7 @@ import {
   measureStart,
   measureWorkers,
 } from "./measure-further.ts";
+import { measureLull } from "./measure-lull.ts";
 import { policyOf } from "./policies.ts";
 import type { Traffic } from "./requests.ts";
 
@@ -50,6 +51,7 @@ export const scenarios: readonly Scenario[] = [
     [
       "nginx",
       "haproxy",
+      "byte relay",
       "http-proxy-3",
       "@fastify/http-proxy",
       "hono + fetch",
@@ -60,12 +62,27 @@ export const scenarios: readonly Scenario[] = [
       "outrigger: logging+cors+transform",
     ],
     () => keepAlive,
-    { quickWithout: ["haproxy", "@fastify/http-proxy", "hono + fetch", "node:http", "outrigger: logging"] },
+    {
+      quickWithout: [
+        "haproxy",
+        "byte relay",
+        "@fastify/http-proxy",
+        "hono + fetch",
+        "node:http",
+        "outrigger: logging",
+      ],
+    },
   ),
   throughput(
     "chain",
     "GET, 300 B, 50 callers' tokens, every URL new",
-    ["nginx", "http-proxy-3", "outrigger: full chain", "outrigger: full chain, Redis cache"],
+    [
+      "nginx",
+      "nginx, same work",
+      "http-proxy-3",
+      "outrigger: full chain",
+      "outrigger: full chain, Redis cache",
+    ],
     ({ scene }) => ({
       ...keepAlive,
       path: "/cacheable",
@@ -77,7 +94,7 @@ export const scenarios: readonly Scenario[] = [
   throughput(
     "hit",
     "GET, 300 B, 50 callers' tokens, answer in the cache",
-    ["nginx", "node:http", "outrigger: full chain"],
+    ["nginx", "nginx, same work", "node:http", "outrigger: full chain"],
     ({ scene }) => ({ ...keepAlive, path: "/cacheable", tokens: scene.callers.tokens }),
     { xCache: "HIT" },
   ),
@@ -132,7 +149,13 @@ export const scenarios: readonly Scenario[] = [
   {
     name: "paced",
     title: "1000 requests a second, every URL new",
-    measure: (bench) => measurePaced("paced", ["nginx", "http-proxy-3", fullest(bench)], bench),
+    measure: (bench) =>
+      measurePaced("paced", ["nginx", "nginx, same work", "http-proxy-3", fullest(bench)], bench),
+  },
+  {
+    name: "lull",
+    title: "GET, 300 B, 50 callers' tokens, every URL new, half a second after 30 s of rest",
+    measure: (bench) => measureLull("lull", ["nginx", "http-proxy-3", fullest(bench)], bench),
   },
   {
     name: "latency",
