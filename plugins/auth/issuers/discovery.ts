@@ -9,6 +9,8 @@ const metadataShape = z.looseObject({
   jwks_uri: safeUrl,
   authorization_endpoint: safeUrl.optional(),
   token_endpoint: safeUrl.optional(),
+  pushed_authorization_request_endpoint: safeUrl.optional(),
+  require_pushed_authorization_requests: z.boolean().optional(),
   end_session_endpoint: safeUrl.optional(),
   authorization_response_iss_parameter_supported: z.boolean().optional(),
 });

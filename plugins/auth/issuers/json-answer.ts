@@ -16,3 +16,9 @@ export function parseJsonAnswer(body: Uint8Array): unknown {
 export function numberOf(value: unknown): unknown {
   return typeof value === "string" && /^\d{1,15}$/.test(value) ? Number(value) : value;
 }
+
+/** What an authorization server names as wrong (RFC 6749 section 5.2), short and plain enough for a log line. */
+export function errorCodeOf(value: unknown): string | undefined {
+  const { error } = Object(value) as { error?: unknown };
+  return typeof error === "string" && /^[a-z0-9_.-]{1,64}$/i.test(error) ? error : undefined;
+}

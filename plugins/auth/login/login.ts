@@ -1,6 +1,5 @@
 // Browser login by the OpenID Connect authorization-code flow with PKCE (RFC 7636), state and nonce. All that has to be
 // remembered is in encrypted cookies, so any sidecar can end what another one began.
-import { hash } from "node:crypto";
 import {
   GatewayError,
   StoreUnavailable,
@@ -10,6 +9,7 @@ import {
   type Services,
   type Verdict,
 } from "../../../src/plugin-api/contract.ts";
+import { authorizationUrl } from "./authorization-request.ts";
 import { backchannelFor, type BackchannelLogout } from "./backchannel-logout.ts";
 import { CookieSealer } from "../sessions/cookie-sealer.ts";
 import { chunkNames, clearChunks, readChunks, writeChunks, type CookieShape } from "../sessions/cookies.ts";
@@ -199,30 +199,16 @@ export class Login {
   }
 
   async #begin(exchange: Exchange): Promise<Verdict> {
-    const { clientId, scopes, parameters, publicUrl } = this.#options;
+    const { publicUrl } = this.#options;
     const { query, fields, ownedCookies } = exchange.request;
     if (isPrefetch(fields)) throw new GrantRefused("it was asked for ahead of need");
-    const { authorization_endpoint: endpoint } = await this.#provider.metadata();
-    if (endpoint === undefined) throw new Error("the provider names no authorization endpoint");
     const asked = new URLSearchParams(query);
     const returnTo = safeReturn(asked.get("return_to"), publicUrl);
     const again = asked.has("again");
     if (again && (await this.session(exchange))?.kind === "accepted") return redirectTo(returnTo);
     const { pending, state, cookies } = await this.#pendingLogins.begin(ownedCookies, returnTo, again);
-    const url = new URL(endpoint);
-    const parts = {
-      ...parameters,
-      response_type: "code",
-      client_id: clientId,
-      redirect_uri: pending.redirectUri,
-      scope: scopes.join(" "),
-      state,
-      nonce: pending.nonce,
-      code_challenge: hash("sha256", pending.verifier, "base64url"),
-      code_challenge_method: "S256",
-    };
-    for (const [name, value] of Object.entries(parts)) url.searchParams.set(name, value);
-    return redirectTo(url.href, cookies);
+    const url = await authorizationUrl(this.#provider, this.#options, pending, state);
+    return redirectTo(url, cookies);
   }
 
   async #callback(exchange: Exchange): Promise<Verdict> {

@@ -29,6 +29,12 @@ const loginFields = z.strictObject({
     .record(z.string(), z.string())
     .default({})
     .describe("Further parameters of the authorization request, e.g. prompt or resource"),
+  pushedRequests: z
+    .enum(["auto", "require", "off"])
+    .default("auto")
+    .describe(
+      "Give the provider the authorization request beforehand (RFC 9126): auto = where it names an endpoint for that; off = not, unless it requires it",
+    ),
   allowedOrigins: z
     .array(origin)
     .default([])

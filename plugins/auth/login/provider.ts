@@ -6,7 +6,7 @@ import type { Accepted } from "../auth-result.ts";
 import { postForm } from "../issuers/form-post.ts";
 import { Semaphore } from "../semaphore.ts";
 import { Issuer } from "../issuers/issuer.ts";
-import { numberOf } from "../issuers/json-answer.ts";
+import { errorCodeOf, numberOf } from "../issuers/json-answer.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
 import { MetadataSource } from "../issuers/metadata-source.ts";
 import type { LoginOptions } from "./options.ts";
@@ -24,6 +24,9 @@ export interface Tokens {
   /** Epoch milliseconds at which the access token ends; undefined when the provider did not say. */
   readonly endsMs: number | undefined;
 }
+
+/** RFC 9126 section 2.2. */
+const pushedShape = z.looseObject({ request_uri: z.string().min(1).max(2048) });
 
 /** The provider says no: the code or the refresh token is not good. */
 export class GrantRefused extends Error {
@@ -48,6 +51,7 @@ export class Provider {
   readonly #idTokens: Issuer;
   readonly #metadata: MetadataSource;
   readonly #exchanges = new Semaphore(maxExchanges, maxWaiting);
+  readonly #pushes = new Semaphore(maxExchanges, maxWaiting);
 
   /** @throws Error when the client's secret is named and not set, or not bound to the issuer's host */
   constructor(options: LoginOptions, services: Services, keys: JwksSource) {
@@ -77,6 +81,41 @@ export class Provider {
     } catch (error) {
       throw new ProviderDown("the provider's metadata cannot be read", { cause: error });
     }
+  }
+
+  /** Rejects with `ProviderDown`. */
+  async authorizationEndpoint(): Promise<string> {
+    const { authorization_endpoint: endpoint } = await this.metadata();
+    if (endpoint === undefined) throw new ProviderDown("the provider names no authorization endpoint");
+    return endpoint;
+  }
+
+  /**
+   * Gives the provider an authorization request (RFC 9126 section 2). Never in the query instead when that fails: whoever
+   * can make it fail would choose how requests travel.
+   * @returns its `request_uri`; undefined = it goes in the query. Rejects with `ProviderDown`.
+   */
+  async push(request: Record<string, string>): Promise<string | undefined> {
+    const { pushedRequests } = this.#options;
+    const metadata = await this.metadata();
+    const { pushed_authorization_request_endpoint: url } = metadata;
+    const isRequired = metadata.require_pushed_authorization_requests === true;
+    if (url === undefined && (pushedRequests === "require" || isRequired))
+      throw new ProviderDown("the provider names no endpoint for pushed authorization requests");
+    if (url === undefined || (pushedRequests === "off" && !isRequired)) return undefined;
+    const answer = await this.#pushes.run(() => this.#post(url, request));
+    if (answer === undefined) throw new ProviderDown("too many logins begin at the same time");
+    const { status, value } = answer;
+    if (status !== 201 && status !== 200) {
+      const because = errorCodeOf(value) ?? "no error code";
+      throw new ProviderDown(
+        `the endpoint for pushed authorization requests answered ${status} (${because})`,
+      );
+    }
+    const pushed = pushedShape.safeParse(value).data?.request_uri;
+    if (pushed === undefined)
+      throw new ProviderDown("the endpoint for pushed authorization requests gave no request_uri");
+    return pushed;
   }
 
   /** Anybody can begin a login and send codes of his own making: they wait for each other, and not for a session's refresh. */
@@ -145,6 +184,11 @@ export class Provider {
   async #grant(parameters: Record<string, string>): Promise<Tokens> {
     const { token_endpoint: url } = await this.metadata();
     if (url === undefined) throw new ProviderDown("the provider names no token endpoint");
+    return this.#tokens(await this.#post(url, parameters));
+  }
+
+  /** Rejects with `ProviderDown`. */
+  async #post(url: string, parameters: Record<string, string>): Promise<{ status: number; value: unknown }> {
     const { clientId, timeoutMs } = this.#options;
     let clientSecret: string | undefined;
     try {
@@ -161,18 +205,17 @@ export class Provider {
       timeoutMs,
       maxBodyBytes,
     } as const;
-    let answer: { status: number; value: unknown };
     try {
-      answer = await postForm(this.#services.http, post);
+      return await postForm(this.#services.http, post);
     } catch (error) {
-      throw new ProviderDown("the provider's token endpoint does not answer", { cause: error });
+      const which = new URL(url).pathname;
+      throw new ProviderDown(`the provider's endpoint ${which} does not answer`, { cause: error });
     }
-    return this.#tokens(answer);
   }
 
   #tokens({ status, value }: { status: number; value: unknown }): Tokens {
     if (status === 400 || status === 401) {
-      const code = z.object({ error: z.string() }).safeParse(value).data?.error;
+      const code = errorCodeOf(value);
       // Only these two say that the grant is bad (RFC 6749 section 5.2); the others are a fault of the configuration.
       if (code === "invalid_grant" || code === "invalid_request")
         throw new GrantRefused(`token endpoint: ${code}`);

@@ -7,6 +7,7 @@ import { JwksSource } from "../../../plugins/auth/issuers/jwks.ts";
 import { authOptions } from "../../../plugins/auth/options.ts";
 import { Provider } from "../../../plugins/auth/login/provider.ts";
 import { safeReturn } from "../../../plugins/auth/login/return-address.ts";
+import { EndpointServer } from "../../support/endpoint-server.ts";
 import { startRedis, type RedisServer } from "../../support/redis.ts";
 import { Browser } from "./browser.ts";
 import { makeRoute, makeServices, type Route, type TestServices } from "./harness.ts";
@@ -103,6 +104,59 @@ test("the return address is kept, query and all", async () => {
     }
   }
   assert.equal(seen.at(-1), "/a%20b?c=d&e=%2F");
+});
+
+test("a provider that takes authorization requests beforehand gets them so, each under a name that is good once", async (t) => {
+  const pushing = await startOpenIdProvider({ appUrl, pushedRequests: "required" });
+  t.after(() => pushing.close());
+  for (const pushedRequests of ["auto", "off"]) {
+    const { route } = await makeApp({ login: { issuer: pushing.url, pushedRequests } });
+    const browser = new Browser(appUrl);
+    const sent = new Set<string>();
+    for (let count = 0; count < 2; count += 1) {
+      const start = await browser.visit(route, "/oauth2/login?return_to=/orders");
+      assert.equal(start.status, 302);
+      const url = new URL(start.answerFields.get("location") ?? "");
+      assert.deepEqual([...url.searchParams.keys()], ["client_id", "request_uri"]);
+      sent.add(url.searchParams.get("request_uri") ?? "");
+    }
+    assert.equal(sent.size, 2);
+    assert.equal((await browser.follow(route, "/orders")).identity?.userId, "ada");
+  }
+});
+
+test("a pushed authorization request that fails is 503 with its reason in the log, and none is sent in the query", async (t) => {
+  let answer: [number, unknown] = [400, { error: "invalid_request" }];
+  let named = true;
+  const endpoint = new EndpointServer((request, response) => {
+    const { url } = endpoint;
+    const metadata = { issuer: url, jwks_uri: `${url}/jwks`, authorization_endpoint: `${url}/auth` };
+    const par = named ? { pushed_authorization_request_endpoint: `${url}/par` } : {};
+    const [status, value] = request.url === "/par" ? answer : [200, { ...metadata, ...par }];
+    response.writeHead(status).end(JSON.stringify(value));
+  });
+  await endpoint.listen();
+  t.after(() => endpoint.close());
+  const begin = async (pushedRequests = "auto"): Promise<unknown[]> => {
+    const { route } = await makeApp({ login: { issuer: endpoint.url, pushedRequests } });
+    const { status, because, answerFields } = await new Browser(appUrl).visit(route, "/oauth2/login");
+    return [
+      status,
+      because ?? answerFields.get("location")?.replace(/\?.*/, ""),
+      answerFields.has("set-cookie"),
+    ];
+  };
+  const par = "login: the endpoint for pushed authorization requests";
+  assert.deepEqual(await begin(), [503, `${par} answered 400 (invalid_request)`, false]);
+  answer = [500, "\u0000"];
+  assert.deepEqual(await begin(), [503, `${par} answered 500 (no error code)`, false]);
+  answer = [201, { request_uri: "" }];
+  assert.deepEqual(await begin(), [503, `${par} gave no request_uri`, false]);
+  assert.deepEqual(await begin("off"), [302, `${endpoint.url}/auth`, true]);
+  named = false;
+  assert.deepEqual(await begin(), [302, `${endpoint.url}/auth`, true]);
+  const missing = "login: the provider names no endpoint for pushed authorization requests";
+  assert.deepEqual(await begin("require"), [503, missing, false]);
 });
 
 test("cookies are HttpOnly, SameSite, and Secure under a __Host- name by default", async () => {

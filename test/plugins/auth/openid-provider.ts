@@ -26,6 +26,8 @@ export interface ProviderOptions {
   readonly accessTokenSeconds?: number;
   /** Further claims of everybody. */
   readonly claims?: Readonly<Record<string, unknown>>;
+  /** Takes authorization requests beforehand (RFC 9126), or takes no others. */
+  readonly pushedRequests?: "offered" | "required";
   /** Where the application hears of logouts; without it, nowhere. */
   readonly backchannelLogoutUri?: string;
 }
@@ -63,6 +65,10 @@ function configuration(options: ProviderOptions, jwk: JWK): Configuration {
       introspection: { enabled: true },
       clientCredentials: { enabled: true },
       revocation: { enabled: true },
+      pushedAuthorizationRequests: {
+        enabled: options.pushedRequests !== undefined,
+        requirePushedAuthorizationRequests: options.pushedRequests === "required",
+      },
       backchannelLogout: { enabled: options.backchannelLogoutUri !== undefined },
     },
     // Its own refuses loopback.

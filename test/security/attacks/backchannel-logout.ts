@@ -19,7 +19,10 @@ async function tell(url: string, body: string, type = "application/x-www-form-ur
   const headers = { "content-type": type };
   const response = await fetch(url + backchannelLogoutPath, { method: "POST", headers, body });
   await response.arrayBuffer();
-  return { status: response.status };
+  const { status } = response;
+  // Section 2.8: whatever was said of a token is said once.
+  if (status !== 413) assert.equal(response.headers.get("cache-control"), "no-store", `${status}`);
+  return { status };
 }
 
 /** Logs out at the provider itself, as its own page does. */
@@ -131,6 +134,11 @@ const forged: Attack = {
       2,
       "the marks of the good ones",
     );
+    const late = await sign();
+    redis.freeze();
+    assert.equal(await ask(late), 503, "the provider is to come again");
+    redis.thaw();
+    await eventually("taken when it comes again", async () => (await ask(late)) === 200, 5_000);
     issuer.mode = "failing";
     assert.equal(await ask(await sign({}, { key: await makeSigningKey("new") })), 503);
   },
