@@ -27,6 +27,8 @@ import type { OwnOrigin } from "./login/own-origin.ts";
 import type { Refusals } from "./refusal.ts";
 import type { Rules } from "./rules/rules.ts";
 import { constraintFault } from "./tokens/sender-constraint.ts";
+import { noToken, serviceToken, type ServiceToken } from "./token-exchange/service-token.ts";
+import type { TokenExchange } from "./token-exchange/token-exchange.ts";
 import type { TokenCheck } from "./tokens/tokens.ts";
 
 export interface AuthenticatorParts {
@@ -49,6 +51,7 @@ export interface AuthenticatorParts {
   /** Whose pages may use a token cookie; undefined = no cookie is taken. */
   readonly tokenOrigin: OwnOrigin | undefined;
   readonly assertion: Assertion | undefined;
+  readonly tokenExchange: TokenExchange | undefined;
   /** Says who a request is from, in its place; absent where requests are real. */
   readonly testRun: Services["testRun"];
 }
@@ -184,19 +187,37 @@ export class Authenticator {
         return bearer && failure.condition === "scopes" ? refusals.lacksScope : refusals.forbidden;
       }
     }
-    counts.count(
-      identity === undefined ? "none" : methodOf(identity),
-      identity === undefined ? "anonymous" : "allowed",
-    );
-    return this.#admit(exchange, identity);
+    if (this.#parts.tokenExchange === undefined) return this.#admit(exchange, identity);
+    const token = serviceToken(exchange, identity, this.#parts);
+    return token instanceof Promise
+      ? token.then((late) => this.#admitWith(late, exchange, identity))
+      : this.#admitWith(token, exchange, identity);
   }
 
-  /** Lets the request on: the service gets to know the caller, and not how it showed itself. */
-  #admit(exchange: Exchange, identity: Identity | undefined): MaybeVerdict {
-    const { forwardCredentials, assertion } = this.#parts;
+  /** Lets the request on with a token for the service in place of the caller's, or not at all. */
+  #admitWith(token: ServiceToken, exchange: Exchange, identity: Identity | undefined): MaybeVerdict {
+    if (token.kind === "given") return this.#admit(exchange, identity, token.token);
+    if (token.kind === "refused") return this.#refuse(exchange, token);
+    const { counts, refusals } = this.#parts;
+    exchange.identity = identity;
+    exchange.refusedBecause = token.because;
+    counts.count(methodOf(identity), token.kind === "denied" ? "forbidden" : "unavailable");
+    if (token.kind === "denied") return refusals.forbidden;
+    return token.code === "overloaded" ? refusals.overloaded : refusals.noServiceToken;
+  }
+
+  /**
+   * Lets the request on: the service gets to know the caller, and not how it showed itself.
+   * @param token for the service; undefined = `Authorization` is not ours
+   */
+  #admit(exchange: Exchange, identity: Identity | undefined, token?: string): MaybeVerdict {
+    const { forwardCredentials, assertion, counts } = this.#parts;
     const { fields } = exchange.request;
+    counts.count(methodOf(identity), identity === undefined ? "anonymous" : "allowed");
     exchange.identity = identity;
     this.#strip(exchange, forwardCredentials);
+    if (token === noToken) fields.delete("authorization");
+    else if (token !== undefined) fields.set("Authorization", `Bearer ${token}`);
     if (assertion === undefined || identity === undefined) return undefined;
     const known = assertion.getCached(identity);
     if (known !== undefined) {
@@ -266,6 +287,6 @@ export class Authenticator {
   }
 }
 
-function methodOf(identity: Identity): Refused["method"] {
-  return identity.method as Refused["method"];
+function methodOf(identity: Identity | undefined): Refused["method"] {
+  return (identity?.method ?? "none") as Refused["method"];
 }

@@ -29,6 +29,8 @@ import { answerSubprotocol, compileTokenSources, ownedBy } from "./tokens/token-
 import { secretNames } from "./secret-names.ts";
 import { secrets } from "./secrets.ts";
 import type { TokenCheck } from "./tokens/tokens.ts";
+import type { TokenExchangeOptions } from "./token-exchange/options.ts";
+import type { TokenExchange } from "./token-exchange/token-exchange.ts";
 import { createState, type AuthState } from "./state.ts";
 
 /** Longer than every wait inside: a wait that ends by itself says why. */
@@ -70,6 +72,16 @@ async function holdLogin(
   });
 }
 
+async function holdTokenExchange(
+  options: TokenExchangeOptions,
+  services: Services,
+  state: AuthState,
+): Promise<Held<TokenExchange>> {
+  const { TokenExchange } = await import("./token-exchange/token-exchange.ts");
+  const facts = { options, secrets: services.secrets.generation };
+  return state.tokenExchanges.acquire(facts, () => new TokenExchange(options, services));
+}
+
 async function holdAssertion(
   options: AssertionOptions,
   services: Services,
@@ -78,6 +90,14 @@ async function holdAssertion(
   const { Assertion } = await import("./assertions/assertion.ts");
   const made = await Assertion.create(options, services);
   return state.assertions.acquire({ options, secrets: services.secrets.generation }, () => made);
+}
+
+function holdFailedAuth(
+  guessing: Exclude<AuthOptions["guessing"], false>,
+  { clock, fleet }: Services,
+  state: AuthState,
+): Held<FailedAuthLimiter> {
+  return state.failedAuth.acquire(guessing, () => new FailedAuthLimiter(guessing, clock, fleet.workers));
 }
 
 /** Whose pages may act with a token cookie: as with a session where there is a login, else the request's own. */
@@ -148,16 +168,11 @@ async function assemble(
     certificates: certificates && new CertificateCheck(certificates, services.clock),
     bound: new CertificateCheck(certificates, services.clock),
     tokens: jwt && hold(await holdTokens(jwt, services, state)),
+    tokenExchange:
+      options.tokenExchange && hold(await holdTokenExchange(options.tokenExchange, services, state)),
     tokenOrigin: tokenOriginOf(jwt),
     login: jwt?.login && hold(await holdLogin(jwt, jwt.login, services, state)),
-    failedAuth:
-      guessing === false
-        ? undefined
-        : hold(
-            state.failedAuth.acquire(guessing, () => {
-              return new FailedAuthLimiter(guessing, services.clock, services.fleet.workers);
-            }),
-          ),
+    failedAuth: guessing === false ? undefined : hold(holdFailedAuth(guessing, services, state)),
   };
 }
 

@@ -16,6 +16,13 @@ export const ruleRefusals = (
     ["rule", "condition", "mode"],
   );
 
+export const tokenExchanges = (metrics: Metrics): ((result: string) => Counter) =>
+  metrics.counter(
+    "outrigger_auth_token_exchanges_total",
+    "Tokens for the service that were asked for, by what came of it",
+    ["result"],
+  );
+
 export const keyLookups = (metrics: Metrics): (() => Counter) =>
   metrics.counter("outrigger_auth_key_lookups_total", "Look-ups of API keys in Redis");
 

@@ -6,9 +6,10 @@ import { apiKeyOptions } from "./api-keys/options.ts";
 import { assertionOptions } from "./assertions/options.ts";
 import { certificateOptions } from "./certificates/options.ts";
 import { exclusionOptions, ruleOptions } from "./rules/options.ts";
+import { tokenExchangeOptions } from "./token-exchange/options.ts";
 import { jwtOptions } from "./tokens/options.ts";
 
-export const authOptions = z.strictObject({
+const authFields = z.strictObject({
   required: z
     .boolean()
     .default(true)
@@ -33,6 +34,9 @@ export const authOptions = z.strictObject({
     .boolean()
     .default(false)
     .describe("Leave the caller's credential in the request to the service"),
+  tokenExchange: tokenExchangeOptions
+    .optional()
+    .describe("A token for the service in place of the caller's, by RFC 8693 (default: none)"),
   assertion: assertionOptions.optional().describe("Signed identity towards the service (default: none)"),
   guessing: z
     .union([
@@ -53,6 +57,17 @@ export const authOptions = z.strictObject({
     .regex(/^[\x20-\x21\x23-\x5b\x5d-\x7e]{1,64}$/)
     .default("outrigger")
     .describe("Realm in WWW-Authenticate"),
+});
+
+export const authOptions = authFields.superRefine(({ tokenExchange, forwardCredentials, jwt }, context) => {
+  if (tokenExchange === undefined) return;
+  const refuse = (path: string[], message: string): void =>
+    context.addIssue({ code: "custom", path, message });
+  if (forwardCredentials)
+    refuse(["forwardCredentials"], "does not go with tokenExchange: the service gets its own token alone");
+  if (jwt === undefined) refuse(["tokenExchange"], "needs jwt: there is nothing to exchange");
+  if (jwt?.login?.keepAccessToken === false)
+    refuse(["jwt", "login", "keepAccessToken"], "must be true with tokenExchange");
 });
 
 export type AuthOptions = z.output<typeof authOptions>;

@@ -14,6 +14,8 @@ export interface Refusals {
   readonly disputed: RejectVerdict;
   readonly unavailable: RejectVerdict;
   readonly overloaded: RejectVerdict;
+  /** There is no token for the service (RFC 8693). */
+  readonly noServiceToken: RejectVerdict;
   /** @param retryAfterSeconds whole seconds until the window ends */
   limited(retryAfterSeconds: number): RejectVerdict;
 }
@@ -59,6 +61,10 @@ function makeRefusals(realm: string, challenges: { bearer: boolean; apiKey: bool
     ]),
     disputed: reject("malformed_request", "Other rules hold for the path once it is decoded.", []),
     unavailable: reject("dependency_unavailable", "The credential cannot be checked now.", [
+      "Retry-After",
+      "1",
+    ]),
+    noServiceToken: reject("dependency_unavailable", "A token for the service cannot be had now.", [
       "Retry-After",
       "1",
     ]),

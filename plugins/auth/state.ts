@@ -10,6 +10,7 @@ import { KeyUsage } from "./api-keys/key-usage.ts";
 import type { Login } from "./login/login.ts";
 import { RevokedSessions } from "./sessions/revoked-sessions.ts";
 import { RefCountedPool } from "./ref-counted-pool.ts";
+import type { TokenExchange } from "./token-exchange/token-exchange.ts";
 import type { TokenCheck } from "./tokens/tokens.ts";
 
 export interface AuthState {
@@ -23,6 +24,7 @@ export interface AuthState {
   endedSessions(): EndedSessions;
   revokedSessions(): RevokedSessions;
   readonly assertions: RefCountedPool<Assertion>;
+  readonly tokenExchanges: RefCountedPool<TokenExchange>;
   readonly failedAuth: RefCountedPool<FailedAuthLimiter>;
   /** Hears of no more changes, and writes down which keys were used. */
   dispose(): Promise<void>;
@@ -44,6 +46,7 @@ export function createState(services: Services): AuthState {
     endedSessions: () => (ended ??= new EndedSessions(services)),
     revokedSessions: () => (revoked ??= new RevokedSessions(services)),
     assertions: new RefCountedPool<Assertion>(),
+    tokenExchanges: new RefCountedPool<TokenExchange>(),
     failedAuth: new RefCountedPool<FailedAuthLimiter>(),
     async dispose() {
       keys.close();

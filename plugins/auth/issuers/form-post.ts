@@ -4,7 +4,7 @@ import { parseJsonAnswer } from "./json-answer.ts";
 
 export interface FormPost {
   readonly url: string;
-  readonly parameters: Readonly<Record<string, string>>;
+  readonly parameters: Readonly<Record<string, string | readonly string[]>>;
   readonly clientId: string;
   /** undefined = a public client. */
   readonly clientSecret: string | undefined;
@@ -12,6 +12,8 @@ export interface FormPost {
   readonly clientAuth: "basic" | "post";
   readonly timeoutMs: number;
   readonly maxBodyBytes: number;
+  /** Whether to leave a server that fails in peace; else it is asked each time: one that is back must not refuse logins and tokens until a pause ends. */
+  readonly breaker?: boolean;
 }
 
 /** Form-encoded before it is put into Basic, unlike RFC 7617 has it. */
@@ -26,7 +28,9 @@ export async function postForm(
   post: FormPost,
 ): Promise<{ status: number; value: unknown }> {
   const { url, clientId, clientSecret, clientAuth, timeoutMs, maxBodyBytes } = post;
-  const form = new URLSearchParams(post.parameters);
+  const form = new URLSearchParams();
+  for (const [name, values] of Object.entries(post.parameters))
+    for (const value of [values].flat()) form.append(name, value);
   const fields: Record<string, string> = {
     accept: "application/json",
     "content-type": "application/x-www-form-urlencoded",
@@ -39,8 +43,8 @@ export async function postForm(
     if (clientSecret !== undefined) form.set("client_secret", clientSecret);
   }
   const body = form.toString();
-  // No breaker: a server that is back must not refuse logins and tokens until a pause ends.
-  const request = { url, method: "POST", fields, body, timeoutMs, maxBodyBytes, breaker: false } as const;
+  const { breaker = false } = post;
+  const request = { url, method: "POST", fields, body, timeoutMs, maxBodyBytes, breaker } as const;
   const answer = await http.request(request);
   return { status: answer.status, value: parseJsonAnswer(answer.body) };
 }

@@ -5,6 +5,7 @@ import {
   StoreUnavailable,
   type Exchange,
   type ExchangeResponse,
+  type Identity,
   type OwnedCookie,
   type Services,
   type Verdict,
@@ -161,6 +162,11 @@ export class Login {
     const sealed = readChunks(ownedCookies, this.#cookie.name);
     if (sealed === undefined) return unreadable;
     return this.#sessions.getCached(sealed) ?? this.#open(exchange, sealed, mayRefresh);
+  }
+
+  /** The access token of a session's caller; undefined = it keeps none. */
+  accessTokenOf(identity: Identity): string | undefined {
+    return this.#sessions.accessTokens.of(identity);
   }
 
   /** Sets what the request's way has left to be set. */

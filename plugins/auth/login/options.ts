@@ -65,6 +65,10 @@ const loginFields = z.strictObject({
     .describe(
       "Where sessions are kept: sealed in cookies of 10,800 characters at most, or sealed in Redis, where `outrigger sessions` lists them",
     ),
+  keepAccessToken: z
+    .boolean()
+    .default(false)
+    .describe("Keep the access token in the session, for `tokenExchange`; the same on all routes of a login"),
   sessionKeys: z
     .union([z.literal("SESSION_KEYS"), secretName])
     .default("SESSION_KEYS")

@@ -14,12 +14,14 @@ import { decodeToken, isJsonObject, type JsonObject } from "../tokens/token-part
 
 const tokensShape = z.looseObject({
   id_token: z.string().optional(),
+  access_token: z.string().min(1).optional(),
   refresh_token: z.string().min(1).optional(),
   expires_in: z.preprocess(numberOf, z.number().positive().optional()),
 });
 
 export interface Tokens {
   readonly idToken: string | undefined;
+  readonly accessToken: string | undefined;
   readonly refreshToken: string | undefined;
   /** Epoch milliseconds at which the access token ends; undefined when the provider did not say. */
   readonly endsMs: number | undefined;
@@ -227,8 +229,9 @@ export class Provider {
       const [issue] = parsed.error.issues;
       throw new ProviderDown(`the token endpoint's answer: ${issue?.path.join(".")}: ${issue?.message}`);
     }
-    const { id_token: idToken, refresh_token: refreshToken, expires_in: seconds } = parsed.data;
+    const { id_token: idToken, access_token: accessToken, refresh_token: refreshToken } = parsed.data;
+    const { expires_in: seconds } = parsed.data;
     const endsMs = seconds === undefined ? undefined : this.#services.clock.now() + seconds * 1000;
-    return { idToken, refreshToken, endsMs };
+    return { idToken, accessToken, refreshToken, endsMs };
   }
 }

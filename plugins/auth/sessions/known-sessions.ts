@@ -5,6 +5,7 @@ import type { Clock } from "../../../src/plugin-api/contract.ts";
 import type { EndedSessions } from "./ended-sessions.ts";
 import type { Accepted } from "../auth-result.ts";
 import type { RevokedSessions } from "./revoked-sessions.ts";
+import type { Session } from "./session-seal.ts";
 
 /** What is remembered of a session that was opened. */
 export interface KnownSession {
@@ -53,9 +54,10 @@ export class KnownSessions {
     return this.#clock.now() < known.dueMs ? known.result : undefined;
   }
 
-  /** @param claims of the session, which may be large: groups of a directory by the hundred */
-  set(cookie: string, known: KnownSession, claims: Readonly<Record<string, unknown>>): void {
-    this.#known.set(cookieDigest(cookie), known, { size: entryBytes + JSON.stringify(claims).length });
+  /** @param session whose claims may be large: groups of a directory by the hundred */
+  set(cookie: string, known: KnownSession, { claims, accessToken = "" }: Session): void {
+    const size = entryBytes + JSON.stringify(claims).length + accessToken.length;
+    this.#known.set(cookieDigest(cookie), known, { size });
   }
 
   delete(cookie: string): void {

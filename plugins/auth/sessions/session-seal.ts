@@ -17,6 +17,7 @@ const sessionShape = z.strictObject({
   endsMs: z.number(),
   refreshToken: z.string().optional(),
   idToken: z.string().optional(),
+  accessToken: z.string().optional(),
   claims: z.record(z.string(), z.unknown()),
 });
 export type Session = z.output<typeof sessionShape>;

@@ -2,6 +2,7 @@
 // the whole fleet even while refresh tokens rotate.
 import { randomUUID } from "node:crypto";
 import type { Services } from "../../../src/plugin-api/contract.ts";
+import { AccessTokens } from "./access-tokens.ts";
 import { mapIdentity, missingClaim } from "../claims.ts";
 import type { EndedSessions } from "./ended-sessions.ts";
 import { accepted, refused, unavailable, type Accepted, type AuthResult } from "../auth-result.ts";
@@ -77,10 +78,12 @@ export class Sessions {
   readonly #ended: EndedSessions;
   readonly #revoked: RevokedSessions;
   readonly #known: KnownSessions;
+  readonly accessTokens: AccessTokens;
 
   constructor(parts: SessionParts) {
     const { options, services, seal } = parts;
     this.#options = options;
+    this.accessTokens = new AccessTokens(options);
     this.#services = services;
     this.#keeping = parts.keeping;
     this.#revoked = parts.revoked;
@@ -101,6 +104,7 @@ export class Sessions {
       endsMs: tokens.endsMs ?? idTokenEndsMs,
       refreshToken: tokens.refreshToken,
       idToken: tokens.idToken,
+      accessToken: this.accessTokens.kept(tokens),
       claims: userClaims(claims, this.#options),
     };
   }
@@ -152,6 +156,7 @@ export class Sessions {
     const identity = this.#identityOf(current);
     if (typeof identity === "string") return unreadable;
     const result = accepted({ ...identity, expiresAt: current.endsMs });
+    this.accessTokens.set(result.identity, current);
     if (current === session) {
       this.#remember(cookie, current, { result, openedMono });
       return { session, result, renewed: undefined };
@@ -244,7 +249,7 @@ export class Sessions {
 
   #remember(cookie: string, session: Session, seen: Pick<KnownSession, "result" | "openedMono">): void {
     const known = { ...seen, id: session.id, marks: this.#marksOf(session), dueMs: this.#dueMs(session) };
-    this.#known.set(cookie, known, session.claims);
+    this.#known.set(cookie, known, session);
   }
 
   /** Epoch milliseconds from which a session has to be looked at again. */
@@ -285,6 +290,7 @@ export class Sessions {
       endsMs: tokens.endsMs ?? verified?.endsMs ?? session.endsMs,
       refreshToken: tokens.refreshToken ?? refreshToken,
       idToken: tokens.idToken ?? session.idToken,
+      accessToken: this.accessTokens.kept(tokens),
       claims:
         verified === undefined
           ? session.claims

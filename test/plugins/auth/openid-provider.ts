@@ -4,12 +4,15 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { exportJWK, generateKeyPair } from "jose";
 import "./quiet-provider.ts";
+import { exchangeGrant, takeExchanges } from "./exchange-grant.ts";
 import { Provider, type Configuration, type JWK } from "oidc-provider";
 
 export interface OpenIdProvider {
   readonly url: string;
   /** Grants of refresh tokens that were asked for so far. */
   readonly refreshes: () => number;
+  /** Tokens that were exchanged so far. */
+  readonly exchanges: () => number;
   /** Answers 500 to everything while true. */
   down: boolean;
   /** Who logs in from now on. */
@@ -41,7 +44,7 @@ function configuration(options: ProviderOptions, jwk: JWK): Configuration {
       {
         client_id: clientId,
         client_secret: clientSecret,
-        grant_types: ["authorization_code", "refresh_token", "client_credentials"],
+        grant_types: ["authorization_code", "refresh_token", "client_credentials", exchangeGrant],
         redirect_uris: [`${options.appUrl}/oauth2/callback`],
         post_logout_redirect_uris: [`${options.appUrl}/`],
         id_token_signed_response_alg: "ES256",
@@ -149,9 +152,12 @@ export async function startOpenIdProvider(options: ProviderOptions): Promise<Ope
   const { privateKey } = await generateKeyPair("ES256", { extractable: true });
   const jwk = { ...(await exportJWK(privateKey)), kid: "first", alg: "ES256", use: "sig" } as JWK;
   const provider = new Provider(url, configuration(options, jwk));
+  takeExchanges(provider);
   let refreshes = 0;
+  let exchanges = 0;
   provider.on("grant.success", (ctx) => {
     if (ctx.oidc.params?.["grant_type"] === "refresh_token") refreshes += 1;
+    if (ctx.oidc.params?.["grant_type"] === exchangeGrant) exchanges += 1;
   });
   provider.on("grant.error", (ctx) => {
     if (ctx.oidc.params?.["grant_type"] === "refresh_token") refreshes += 1;
@@ -160,6 +166,7 @@ export async function startOpenIdProvider(options: ProviderOptions): Promise<Ope
   const facts: OpenIdProvider = {
     url,
     refreshes: () => refreshes,
+    exchanges: () => exchanges,
     down: false,
     user: options.user ?? "ada",
     close() {

@@ -1,0 +1,198 @@
+// Gets the service a token made for it (RFC 8693), so that it never holds one with which it could act elsewhere as the
+// caller. One is asked for once for each token of a caller, and used as long as both are good.
+import { hash } from "node:crypto";
+import { z } from "zod";
+import { HttpError, type Counter, type Services } from "../../../src/plugin-api/contract.ts";
+import { unavailable, type Unavailable } from "../auth-result.ts";
+import { postForm } from "../issuers/form-post.ts";
+import { errorCodeOf, numberOf } from "../issuers/json-answer.ts";
+import { MetadataSource } from "../issuers/metadata-source.ts";
+import { tokenExchanges } from "../metrics.ts";
+import { Semaphore } from "../semaphore.ts";
+import { decodeToken } from "../tokens/token-parts.ts";
+import { ExchangedTokens } from "./exchanged-tokens.ts";
+import { tokenTypes, type TokenExchangeOptions } from "./options.ts";
+
+/** The server gives no token for this caller. */
+export interface Denied {
+  readonly kind: "denied";
+  readonly because: string;
+}
+export interface Given {
+  readonly kind: "given";
+  readonly token: string;
+}
+export type Exchanged = Given | Denied | Unavailable;
+
+const grantType = "urn:ietf:params:oauth:grant-type:token-exchange";
+const maxBodyBytes = 65_536;
+const maxWaiting = 1_024;
+/** Where neither the answer nor the token says when it ends. */
+const unknownLifeMs = 60_000;
+/** A service may look at it a moment later, by another clock. */
+const spareMs = 10_000;
+
+/** Section 2.2.1; what becomes a field must be one token (RFC 6750 section 2.1). */
+const answerShape = z.looseObject({
+  access_token: z
+    .string()
+    .max(16_384)
+    .regex(/^[A-Za-z0-9\-._~+/]+=*$/),
+  issued_token_type: z.enum([tokenTypes.access_token, tokenTypes.jwt]),
+  token_type: z.string().regex(/^(?:bearer|n_a)$/i),
+  expires_in: z.preprocess(numberOf, z.number().positive().optional()),
+});
+
+/** About this caller and this target (sections 2.2.2, and RFC 6749 section 5.2); the others are a fault of the configuration. */
+const denials = new Set([
+  "invalid_request",
+  "invalid_grant",
+  "invalid_target",
+  "invalid_scope",
+  "access_denied",
+]);
+
+const deniedBefore: Denied = { kind: "denied", because: "token exchange: refused a moment ago" };
+const outOfReach = unavailable("none", "token exchange: the token endpoint gives no answer to go by");
+const tooMany = unavailable("none", "token exchange: too many wait for the token endpoint", "overloaded");
+
+export class TokenExchange {
+  readonly #options: TokenExchangeOptions;
+  readonly #services: Services;
+  readonly #metadata: MetadataSource | undefined;
+  readonly #tokens: ExchangedTokens;
+  readonly #semaphore: Semaphore;
+  readonly #running = new Map<string, Promise<Exchanged>>();
+  readonly #count: (result: string) => Counter;
+
+  /** @throws Error when the client's secret is not set, or not bound to the server's host */
+  constructor(options: TokenExchangeOptions, services: Services) {
+    this.#options = options;
+    this.#services = services;
+    this.#tokens = new ExchangedTokens(options.cacheBytes);
+    this.#semaphore = new Semaphore(options.maxExchanges, maxWaiting);
+    this.#count = tokenExchanges(services.metrics);
+    const { issuer, tokenEndpoint, timeoutMs, clientSecret } = options;
+    if (issuer !== undefined) this.#metadata = new MetadataSource(issuer, services, timeoutMs);
+    try {
+      services.secrets.sentTo(clientSecret, issuer ?? (tokenEndpoint as string));
+    } catch (error) {
+      throw new Error(`tokenExchange.clientSecret: ${(error as Error).message}`, { cause: error });
+    }
+  }
+
+  /**
+   * Never rejects.
+   * @param subject the caller's token, which was found good
+   * @param endsMs when it ends, epoch milliseconds
+   */
+  exchange(subject: string, endsMs: number | undefined): Exchanged | Promise<Exchanged> {
+    const digest = hash("sha256", subject, "base64url");
+    const known = this.#tokens.get(digest, this.#services.clock.now());
+    if (known === false) return deniedBefore;
+    if (known !== undefined) return { kind: "given", token: known };
+    let running = this.#running.get(digest);
+    if (running === undefined) {
+      running = this.#once(digest, subject, endsMs ?? Infinity);
+      this.#running.set(digest, running);
+    }
+    return running;
+  }
+
+  /** Nothing to end. */
+  close(): void {}
+
+  async #once(digest: string, subject: string, endsMs: number): Promise<Exchanged> {
+    try {
+      const exchanged = await this.#semaphore.run(() => this.#ask(digest, subject, endsMs));
+      return exchanged ?? tooMany;
+    } catch (error) {
+      // An open breaker has said so before, and would fill the log.
+      if (!(error instanceof HttpError && error.reason === "breaker_open"))
+        this.#services.logger.warn({ err: error }, "a caller's token could not be exchanged");
+      this.#count("unavailable").inc();
+      return outOfReach;
+    } finally {
+      this.#running.delete(digest);
+    }
+  }
+
+  /** Rejects where nobody can tell. */
+  async #ask(digest: string, subject: string, endsMs: number): Promise<Exchanged> {
+    const { clientId, clientSecret, clientAuth, timeoutMs } = this.#options;
+    const url = await this.#endpoint();
+    const { status, value } = await postForm(this.#services.http, {
+      url,
+      parameters: this.#parameters(subject),
+      clientId,
+      clientSecret: this.#services.secrets.sentTo(clientSecret, url),
+      clientAuth,
+      timeoutMs,
+      maxBodyBytes,
+      breaker: true,
+    });
+    const nowMs = this.#services.clock.now();
+    const code = status >= 400 && status < 500 ? errorCodeOf(value) : undefined;
+    if (code !== undefined && denials.has(code)) {
+      this.#tokens.deny(digest, nowMs);
+      this.#count("refused").inc();
+      return { kind: "denied", because: `token exchange: ${code}` };
+    }
+    if (status !== 200) throw new Error(`the token endpoint answered ${status} (${code ?? "no error code"})`);
+    const parsed = answerShape.safeParse(value);
+    if (!parsed.success) throw new Error(`the token endpoint's answer: ${faultOf(parsed.error)}`);
+    const { access_token: token, expires_in: seconds } = parsed.data;
+    // Whatever it is good for, it is the caller's, which the service must not have.
+    if (token === subject) throw new Error("the token endpoint gave the caller's own token back");
+    this.#keep(digest, token, { seconds, endsMs, nowMs });
+    this.#count("issued").inc();
+    return { kind: "given", token };
+  }
+
+  async #endpoint(): Promise<string> {
+    const { tokenEndpoint } = this.#options;
+    const url = tokenEndpoint ?? (await this.#metadata?.get())?.token_endpoint;
+    if (url === undefined) throw new Error("the authorization server names no token endpoint");
+    return url;
+  }
+
+  /** Section 2.1. */
+  #parameters(subject: string): Record<string, string | readonly string[]> {
+    const { audience, resource, scopes, requestedTokenType } = this.#options;
+    return {
+      grant_type: grantType,
+      subject_token: subject,
+      subject_token_type: tokenTypes.access_token,
+      requested_token_type: tokenTypes[requestedTokenType],
+      audience,
+      resource,
+      ...(scopes.length > 0 && { scope: scopes.join(" ") }),
+    };
+  }
+
+  #keep(
+    digest: string,
+    token: string,
+    { seconds, endsMs, nowMs }: { seconds: number | undefined; endsMs: number; nowMs: number },
+  ): void {
+    const { cacheSeconds } = this.#options;
+    const lifeMs = seconds === undefined ? lifeOf(token, nowMs) : seconds * 1000;
+    const usedMs = Math.min(cacheSeconds * 1000, lifeMs - Math.min(spareMs, lifeMs / 10));
+    const untilMs = Math.min(nowMs + usedMs, endsMs);
+    if (untilMs > nowMs) this.#tokens.keep(digest, token, untilMs);
+  }
+}
+
+/** By what the token says of itself; it is not verified, and nothing but how long it is kept depends on it. */
+function lifeOf(token: string, nowMs: number): number {
+  const parts = decodeToken(token);
+  const exp = typeof parts === "string" ? undefined : parts.claims["exp"];
+  return typeof exp === "number" ? exp * 1000 - nowMs : unknownLifeMs;
+}
+
+/** Names the member alone: a message could quote the token. */
+function faultOf({ issues: [issue] }: z.ZodError): string {
+  return issue === undefined || issue.path.length === 0
+    ? "is no JSON object"
+    : `${issue.path.join(".")} is missing or not as it must be`;
+}

@@ -1,0 +1,252 @@
+// The token that a service gets in place of its caller's: from a real provider, and from endpoints that misbehave.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { after, before, test } from "node:test";
+import { createRemoteJWKSet, jwtVerify } from "jose";
+import { authOptions } from "../../../plugins/auth/options.ts";
+import { EndpointServer } from "../../support/endpoint-server.ts";
+import { Browser } from "./browser.ts";
+import { exchangeAudience } from "./exchange-grant.ts";
+import { makeRoute, makeServices, series, withBearer, type Answer, type TestServices } from "./harness.ts";
+import { clientId, clientSecret, startOpenIdProvider, type OpenIdProvider } from "./openid-provider.ts";
+import { TokenIssuer } from "./token-issuer.ts";
+
+const appUrl = "http://127.0.0.1:1";
+const secrets = { SECRET_SHOP: clientSecret, SESSION_KEYS: randomBytes(32).toString("base64url") };
+const client = { clientId, clientSecret: "SECRET_SHOP" };
+let provider: OpenIdProvider;
+let issuer: TokenIssuer;
+let services: TestServices;
+/** What the endpoint answers, and what it was asked. */
+let answer: (form: URLSearchParams) => [status: number, value: unknown] | undefined;
+let endpoint: EndpointServer;
+
+before(async () => {
+  provider = await startOpenIdProvider({ appUrl });
+  issuer = await TokenIssuer.start();
+  services = await makeServices({ secrets });
+  endpoint = new EndpointServer((request, response) => {
+    let text = "";
+    request.on("data", (chunk: Buffer) => void (text += chunk.toString()));
+    request.on("end", () => {
+      const [status, value] = answer(new URLSearchParams(text)) ?? [0, undefined];
+      if (status !== 0) response.writeHead(status).end(JSON.stringify(value));
+    });
+  });
+  await endpoint.listen();
+});
+after(() => {
+  endpoint.close();
+  issuer.close();
+  provider.close();
+  services.close();
+});
+
+/** A route that takes the issuer's tokens and has them exchanged at the endpoint. */
+const routeAt = (more: object = {}, rest: object = {}): ReturnType<typeof makeRoute> =>
+  makeRoute(
+    {
+      guessing: false,
+      jwt: { issuers: [{ issuer: issuer.url, jwksUri: issuer.jwksUri }] },
+      tokenExchange: { tokenEndpoint: endpoint.url, ...client, audience: ["orders"], ...more },
+      ...rest,
+    },
+    services,
+  );
+const issued = (token: string, more: object = {}): [number, unknown] => [
+  200,
+  {
+    access_token: token,
+    issued_token_type: "urn:ietf:params:oauth:token-type:access_token",
+    token_type: "Bearer",
+    expires_in: 100,
+    ...more,
+  },
+];
+const given = ({ status, fields, because }: Answer): unknown[] => [
+  status,
+  fields.get("authorization"),
+  because,
+];
+
+test("the service gets a token made for it, for a bearer token as for a session, asked for once", async () => {
+  const login = {
+    issuer: provider.url,
+    ...client,
+    publicUrl: appUrl,
+    cookieName: "app",
+    secureCookie: false,
+  };
+  const introspection = { endpoint: `${provider.url}/token/introspection`, ...client };
+  const tokenExchange = {
+    issuer: provider.url,
+    ...client,
+    audience: [exchangeAudience],
+    scopes: ["profile"],
+  };
+  const jwt = { login: { ...login, keepAccessToken: true }, introspection };
+  const route = await makeRoute({ guessing: false, jwt, tokenExchange }, services);
+  const keys = createRemoteJWKSet(new URL(`${provider.url}/jwks`));
+  const inside = async ({ fields }: Answer): Promise<unknown> => {
+    const token = fields.get("authorization")?.replace(/^Bearer /, "") ?? "";
+    const { payload } = await jwtVerify(token, keys, { audience: exchangeAudience, issuer: provider.url });
+    return payload.sub;
+  };
+  const browser = new Browser(appUrl);
+  const page = await browser.follow(route, "/");
+
+  assert.deepEqual([page.status, await inside(page), provider.exchanges()], [200, "ada", 1]);
+  const next = await browser.visit(route, "/");
+  assert.deepEqual([next.plainly, await inside(next), provider.exchanges()], [true, "ada", 1]);
+  // The same access token as a program would show it.
+  const subject = await accessTokenOf(browser, jwt.login);
+  const asked = await route.ask(withBearer(subject));
+  assert.deepEqual(
+    [asked.identity?.method, asked.fields.get("authorization")],
+    ["introspection", next.fields.get("authorization")],
+  );
+  await route.close();
+});
+
+/** What the session of this browser keeps, read by the keys it is sealed with. */
+async function accessTokenOf(browser: Browser, login: object): Promise<string> {
+  const { CookieSealer } = await import("../../../plugins/auth/sessions/cookie-sealer.ts");
+  const { SessionSeal } = await import("../../../plugins/auth/sessions/session-seal.ts");
+  const options = authOptions.parse({ jwt: { login } }).jwt?.login;
+  assert.ok(options);
+  const seal = new SessionSeal(new CookieSealer(secrets.SESSION_KEYS, "SESSION_KEYS"), options);
+  const session = await seal.fromBrowser(browser.cookies().get("app.0") ?? "");
+  assert.ok(typeof session === "object" && session.accessToken !== undefined);
+  return session.accessToken;
+}
+
+test("a session that keeps no access token is begun anew, and is no way in without one", async () => {
+  const facts = {
+    issuer: provider.url,
+    ...client,
+    publicUrl: appUrl,
+    cookieName: "app",
+    secureCookie: false,
+  };
+  const before = await makeRoute({ guessing: false, jwt: { login: facts } }, services);
+  const browser = new Browser(appUrl);
+  assert.equal((await browser.follow(before, "/")).status, 200);
+  const jwt = { login: { ...facts, keepAccessToken: true } };
+  const tokenExchange = { issuer: provider.url, ...client, audience: [exchangeAudience] };
+  const now = await makeRoute({ guessing: false, jwt, tokenExchange }, services);
+  const script = await browser.visit(now, "/", []);
+  assert.deepEqual([script.status, script.because], [401, "session: keeps no access token to exchange"]);
+  assert.equal((await browser.follow(now, "/")).status, 200);
+  await before.close();
+  await now.close();
+});
+
+test("what is asked is by section 2.1, once for many at a time, and again when either token ends", async () => {
+  const forms: URLSearchParams[] = [];
+  answer = (form) => {
+    forms.push(form);
+    return issued(`for-${forms.length}`);
+  };
+  const route = await routeAt({
+    audience: ["orders", "stock"],
+    resource: ["https://a.example/"],
+    scopes: ["r", "w"],
+  });
+  const now = Math.floor(services.clock.now() / 1000);
+  const token = await issuer.sign({ exp: now + 150 });
+  const many = await Promise.all(Array.from({ length: 20 }, () => route.ask(withBearer(token))));
+  for (const each of many) assert.deepEqual(given(each), [200, "Bearer for-1", undefined]);
+  assert.deepEqual(
+    [...(forms[0] ?? [])],
+    [
+      ["grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"],
+      ["subject_token", token],
+      ["subject_token_type", "urn:ietf:params:oauth:token-type:access_token"],
+      ["requested_token_type", "urn:ietf:params:oauth:token-type:access_token"],
+      ["audience", "orders"],
+      ["audience", "stock"],
+      ["resource", "https://a.example/"],
+      ["scope", "r w"],
+    ],
+  );
+  services.clock.forward(89_000);
+  assert.equal(given(await route.ask(withBearer(token)))[1], "Bearer for-1");
+  services.clock.forward(2_000);
+  assert.equal(given(await route.ask(withBearer(token)))[1], "Bearer for-2", "the service's ends soon");
+  services.clock.forward(66_000);
+  assert.equal((await route.ask(withBearer(token))).status, 401, "the caller's is over");
+  assert.equal(
+    await series(services.metrics, "outrigger_auth_token_exchanges_total", { result: "issued" }),
+    4,
+  );
+  services.clock.aheadMs = 0;
+  await route.close();
+});
+
+test("what the server denies is 403, what it cannot say is 503, and nothing of the caller's goes on or into the log", async () => {
+  const token = await issuer.sign();
+  answer = () => [400, { error: "invalid_target", error_description: token }];
+  const denied = await routeAt();
+  const asked = endpoint.asked;
+  for (let count = 0; count < 2; count += 1) {
+    const { status, error, because } = await denied.ask(withBearer(token));
+    assert.deepEqual([status, error], [403, "Forbidden"]);
+    assert.match(because ?? "", count === 0 ? /^token exchange: invalid_target$/ : /refused a moment ago/);
+  }
+  assert.equal(endpoint.asked, asked + 1);
+  const useless: Record<string, [number, unknown] | undefined> = {
+    "a client that is not known": [401, { error: "invalid_client" }],
+    "another error": [400, { error: "unsupported_grant_type" }],
+    "too many": [429, {}],
+    "no JSON": [200, undefined],
+    "no token": issued("t", { access_token: undefined }),
+    "two fields": issued("a\r\nX-Admin: 1"),
+    "the caller's own": issued(token),
+    "another type": issued("t", { issued_token_type: "urn:ietf:params:oauth:token-type:refresh_token" }),
+    "one that is bound": issued("t", { token_type: "DPoP" }),
+    silence: undefined,
+  };
+  for (const [name, value] of Object.entries(useless)) {
+    answer = () => value;
+    const route = await routeAt({ timeoutMs: 100, cacheSeconds: 0, clientAuth: "post" });
+    const { status, answerFields, because } = await route.ask(withBearer(token));
+    assert.deepEqual([status, answerFields.get("retry-after")], [503, "1"], name);
+    assert.match(because ?? "", /token endpoint gives no answer to go by/, name);
+    await route.close();
+  }
+  const log = await services.log();
+  assert.ok(!log.includes(token) && !log.includes(clientSecret) && log.includes("could not be exchanged"));
+  await denied.close();
+});
+
+test("a server that fails is left in peace, and callers without a token come without Authorization", async () => {
+  answer = () => [500, {}];
+  const route = await routeAt({ cacheSeconds: 0 }, { required: false });
+  const asked = endpoint.asked;
+  for (let count = 0; count < 30; count += 1)
+    assert.equal((await route.ask(withBearer(await issuer.sign({ jti: `${count}` })))).status, 503);
+  assert.ok(endpoint.asked - asked < 15, `asked ${endpoint.asked - asked} times`);
+  const anonymous = await route.ask({ fields: ["Authorization", "Basic YTpi"] });
+  assert.deepEqual(given(anonymous), [200, undefined, undefined]);
+  await route.close();
+});
+
+test("options that would give the service the caller's token, or nothing to exchange, are refused", () => {
+  const tokenExchange = { tokenEndpoint: "https://id.example/token", ...client, audience: ["orders"] };
+  const jwt = { issuers: [] };
+  const login = { issuer: "https://id.example", clientId, publicUrl: "https://app.example" };
+  const refused = (options: object): string | undefined =>
+    authOptions.safeParse(options).error?.issues[0]?.message;
+  assert.equal(refused({ jwt, tokenExchange }), undefined);
+  assert.match(
+    refused({ jwt, tokenExchange, forwardCredentials: true }) ?? "",
+    /does not go with tokenExchange/,
+  );
+  assert.match(refused({ tokenExchange }) ?? "", /needs jwt/);
+  assert.match(refused({ jwt: { login }, tokenExchange }) ?? "", /must be true with tokenExchange/);
+  assert.match(
+    refused({ jwt, tokenExchange: { ...tokenExchange, issuer: "https://id.example" } }) ?? "",
+    /exactly one/,
+  );
+  assert.match(refused({ jwt, tokenExchange: { ...tokenExchange, audience: [] } }) ?? "", /what for/);
+});
