@@ -71,7 +71,7 @@ async function fill(tree: string, bundle: string): Promise<void> {
   cpSync(bundle, library, { recursive: true });
   copyFileSync(process.execPath, join(library, "node"));
   put(join(tree, "usr/bin/outrigger"), command, 0o755);
-  for (const unit of ["outrigger@.service", "outrigger@.socket"])
+  for (const unit of ["outrigger@.service", "outrigger@.socket", "outrigger-intercept@.service"])
     put(join(tree, "lib/systemd/system", unit), readFileSync(join(root, "deploy/systemd", unit), "utf8"));
   const docs = join(tree, "usr/share/doc/outrigger");
   put(join(docs, "copyright"), readFileSync(join(root, "LICENSE"), "utf8"));

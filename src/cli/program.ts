@@ -6,6 +6,7 @@ import { version } from "../version.ts";
 import { addAuditCommands } from "./audit-commands.ts";
 import { addDrillCommand, addExplainCommand, addTapCommand } from "./requests-commands.ts";
 import { addFleetCommand } from "./fleet-command.ts";
+import { addInterceptCommands } from "./intercept-commands.ts";
 import { addLogsCommand } from "./logs-command.ts";
 import { addPackageCommands } from "./package-commands.ts";
 import { addPluginCommands } from "./plugin-commands.ts";
@@ -39,6 +40,7 @@ export async function createProgram(terminal: Terminal, choose: (run: Run) => vo
   addKillSwitchCommands(program, terminal, choose);
   addPackageCommands(program, terminal, choose);
   addAclCommand(program, terminal, choose);
+  addInterceptCommands(program, terminal, choose);
   addSetupCommands(program, terminal, choose);
   await addPluginCommands(program, terminal, choose);
   return program;

@@ -195,3 +195,21 @@ test("all of it is about the same pods", () => {
     assert.deepEqual(found, selector);
   }
 });
+
+test("the patch that takes the service's port has its init container first, with the rights it needs and no others", () => {
+  const patch = parse(readFileSync(join(root, "deploy/intercept/kubernetes.yaml"), "utf8")) as IDeployment;
+  const [intercept, rest] = patch.spec?.template.spec?.initContainers ?? [];
+  assert.ok(intercept && rest);
+  // Merged by name, in the patch's order, as kubectl does.
+  const merged = { ...sidecar, env: [...(sidecar.env ?? []), ...(rest.env ?? [])] };
+  const spec = { ...pod, initContainers: [intercept, merged] };
+  const template = { ...deployment.spec?.template, spec };
+  const patched = { ...deployment, spec: { ...deployment.spec, template } } as IDeployment;
+  new Deployment(patched).validate();
+  assert.equal(rest.name, sidecar.name);
+  assert.deepEqual(intercept.securityContext?.capabilities, { drop: ["ALL"], add: ["NET_ADMIN"] });
+  const valueOf = (name: string) => intercept.env?.find((each) => each.name === name)?.value;
+  const upstream = sidecar.env?.find(({ name }) => name === "OUTRIGGER_UPSTREAM")?.value;
+  assert.equal(valueOf("OUTRIGGER_UPSTREAM"), upstream);
+  assert.equal(valueOf("OUTRIGGER_LISTEN"), rest.env?.find(({ name }) => name === "OUTRIGGER_LISTEN")?.value);
+});

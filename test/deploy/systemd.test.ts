@@ -114,15 +114,19 @@ test(
   async () => {
     const text = readFileSync(join(root, "deploy/systemd/outrigger@.service"), "utf8");
     // The very files, but for a program that is here.
-    for (const name of ["outrigger@orders.service", "outrigger@orders.socket"]) {
+    const names = [
+      "outrigger@orders.service",
+      "outrigger@orders.socket",
+      "outrigger-intercept@orders.service",
+    ];
+    for (const name of names) {
       const unit = readFileSync(join(root, "deploy/systemd", name.replace("orders", "")), "utf8");
       writeFileSync(join(folder, name), unit.replaceAll("/usr/bin/outrigger", "/bin/true"));
     }
     const { stderr } = await run("systemd-analyze", [
       "verify",
       "--man=no",
-      join(folder, "outrigger@orders.socket"),
-      join(folder, "outrigger@orders.service"),
+      ...names.map((name) => join(folder, name)),
     ]);
     assert.equal(
       stderr
@@ -159,6 +163,7 @@ test("the Debian package has program, units and rights as they should be", async
     "usr/bin/outrigger",
     "usr/lib/outrigger/node",
     "lib/systemd/system/outrigger@.service",
+    "lib/systemd/system/outrigger-intercept@.service",
     "etc/outrigger/",
     "usr/share/man/man1/outrigger.1",
     "usr/share/bash-completion/completions/outrigger",

@@ -92,6 +92,8 @@ export const rooms: readonly Room[] = [
     ],
     ["lru-cache", "zod"],
   ),
+  // A service's port, taken by its sidecar; and who comes past it.
+  room("src/intercept/", ["src/config/"]),
   // What a sidecar tells the fleet.
   room("src/fleet/", ["src/extensions/manifest.ts", "src/plugin-api/store.ts", "src/policy/"]),
   // What operators do with policies and the fleet, from a command or a console; no proxy.
@@ -337,6 +339,7 @@ export const rooms: readonly Room[] = [
       "src/extensions/",
       "src/files/",
       "src/fleet/",
+      "src/intercept/",
       "src/kit/ask.ts",
       "src/kit/author-tests.ts",
       "src/kit/finding.ts",

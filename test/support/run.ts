@@ -41,6 +41,9 @@ const programs: readonly Program[] = [
   { names: ["clang"], package: "clang" },
   { names: ["wasm-ld"], package: "lld" },
   { names: ["promtool"], package: "prometheus" },
+  // Networks of their own, and what takes a port there.
+  { names: ["ip"], package: "iproute2", folders: "/usr/sbin", optional: true },
+  { names: ["nft"], package: "nftables", folders: "/usr/sbin", optional: true },
   // Builds the image without a daemon.
   { names: ["buildah"], package: "buildah", optional: true },
 ];
