@@ -7,6 +7,7 @@ import { closeServer, listenOn } from "./bound.ts";
 import { createGuard } from "./access.ts";
 import { type MetricsPage, metricsAnswerer } from "./metrics-page.ts";
 import { boundClients, isAlone } from "./pressure.ts";
+import { type Check, readiness } from "./readiness.ts";
 import { requestAnswer, requestIdIn } from "./requests.ts";
 import { drillMethods, type DrillSource } from "./drill.ts";
 import { tapAnswer, type TapSource } from "./tap.ts";
@@ -19,14 +20,6 @@ import {
   type StreamedAnswer,
   textAnswer,
 } from "./answer.ts";
-
-/** One condition of readiness. */
-export interface Check {
-  readonly name: string;
-  readonly ok: boolean;
-  /** What is wrong, or worth knowing. */
-  readonly detail?: string;
-}
 
 /** A further document for GET, open to everyone (a JWKS). */
 export interface AdminDocument {
@@ -112,17 +105,6 @@ function parseLevel(body: string): string {
   const { level, ...rest } = document as Record<string, unknown>;
   if (typeof level === "string" && Object.keys(rest).length === 0) return level;
   throw new AdminProblem(400, 'The body must be {"level":"…"} or the level alone.');
-}
-
-function readiness(checks: readonly Check[], verbose: boolean): Answer {
-  const failed = checks.filter((check) => !check.ok);
-  const status = failed.length === 0 ? 200 : 503;
-  const summary = status === 200 ? "ready" : `not ready: ${failed.map((check) => check.name).join(", ")}`;
-  if (!verbose) return textAnswer(status, summary);
-  const lines = checks.map(
-    ({ name, ok, detail }) => `[${ok ? "+" : "-"}] ${name}${detail === undefined ? "" : `: ${detail}`}`,
-  );
-  return textAnswer(status, [...lines, summary].join("\n"));
 }
 
 function endpoint(sensitive: boolean, methods: Record<string, Handler>): Endpoint {

@@ -1,5 +1,5 @@
 // Redis as the settings name it, and what log and metrics tell of it.
-import type { Check } from "../admin/admin.ts";
+import type { Check } from "../admin/readiness.ts";
 import type { Config } from "../config/config.ts";
 import type { Drill } from "../drills/drill.ts";
 import type { Gauge } from "../plugin-api/telemetry.ts";

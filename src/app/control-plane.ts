@@ -1,7 +1,8 @@
 // What governs: the policy's source, the heartbeat, the admin listener. One process has it beside its data plane; of
 // several, the primary has it, and the workers are its data plane.
 import type { AddressInfo } from "node:net";
-import { type Admin, type Check, createAdmin } from "../admin/admin.ts";
+import { type Admin, createAdmin } from "../admin/admin.ts";
+import type { Check } from "../admin/readiness.ts";
 import type { DrillSource } from "../admin/drill.ts";
 import type { Config } from "../config/config.ts";
 import { createSecrets } from "../config/secret-hosts.ts";

@@ -1,6 +1,6 @@
 // Drills of this sidecar: one at a time, over all its processes, ended by a timer of its own.
 import { AdminProblem } from "../admin/answer.ts";
-import type { Check } from "../admin/admin.ts";
+import type { Check } from "../admin/readiness.ts";
 import type { DrillSource } from "../admin/drill.ts";
 import type { Drill } from "../drills/drill.ts";
 import type { DrillReport, DrillStatus } from "../drills/status.ts";

@@ -1,5 +1,5 @@
 // What a control plane governs, whichever processes serve.
-import type { Check } from "../admin/admin.ts";
+import type { Check } from "../admin/readiness.ts";
 import type { KillSwitch } from "../kill-switch/kill-switch.ts";
 import type { BesidePolicy } from "../policy/beside.ts";
 import type { EffectivePolicy, RawPolicy } from "../policy/read.ts";

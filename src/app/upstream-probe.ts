@@ -1,7 +1,7 @@
 // Whether the service itself is ready, for a readiness that follows it: one bounded request at a time, on a connection
 // of its own, past plugins and pools.
 import http from "node:http";
-import type { Check } from "../admin/admin.ts";
+import type { Check } from "../admin/readiness.ts";
 import type { Config } from "../config/config.ts";
 import { targetOf, type UpstreamTrust } from "../routing/held-upstreams.ts";
 import type { ReadyCheck } from "../config/ready-check.ts";

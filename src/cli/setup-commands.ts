@@ -20,6 +20,15 @@ export function addSetupCommands(
       choose(async () => (await import("./import.ts")).importFile(terminal, file, options)),
     );
   program
+    .command("relay")
+    .description(
+      "keep this region's policy (REDIS_URL) up to date with that of another one (OUTRIGGER_RELAY_FROM)",
+    )
+    .option("--take-over", "once, also where this region has a policy of its own, or one of a later revision")
+    .action((options: { takeOver?: true }) =>
+      choose(async () => (await import("./relay.ts")).runRelay(terminal, options)),
+    );
+  program
     .command("completion")
     .description("print a script that completes commands and options; source it")
     .addArgument(new Argument("<shell>", "of which shell").choices(shells))

@@ -160,9 +160,11 @@ export class ConfigReader {
         return path === undefined ? [] : [[name, path]];
       }),
     );
-    if (values.redis !== undefined && values.redis !== null) {
-      const { redisCa: ca, redisCert: cert, redisKey: key, redisServername: servername } = values;
-      config["redis"] = { ...values.redis, tlsFiles: { ca, cert, key, servername } };
+    const { redisCa: ca, redisCert: cert, redisKey: key, redisServername: servername } = values;
+    for (const name of ["redis", "relayFrom"] as const) {
+      // A name that is checked in place of the host's is that of REDIS_URL's.
+      const tlsFiles = { ca, cert, key, servername: name === "redis" ? servername : undefined };
+      if (values[name] !== undefined && values[name] !== null) config[name] = { ...values[name], tlsFiles };
     }
     return { config: deepFreeze(config) as Config, texts };
   }

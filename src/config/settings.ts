@@ -155,6 +155,11 @@ export const settings = {
     parseRedisAddress,
     "Shared state: redis://, rediss://, redis+cluster:// (or several nodes with commas), redis+sentinel://…/master?sentinelPassword=…; unset: embedded",
   ),
+  relayFrom: secret(
+    "OUTRIGGER_RELAY_FROM",
+    parseRedisAddress,
+    "Redis of the region whose policy outrigger relay brings to that of REDIS_URL",
+  ),
   redisCa: optional(
     "OUTRIGGER_REDIS_CA",
     parseCertificateFile,

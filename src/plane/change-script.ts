@@ -12,10 +12,12 @@ export const maxDirectBytes = 4 * 1024 * 1024;
  * KEYS: document, history, epoch, applied.
  * ARGV: what to do, base, mark, document, kind, digest, author, reason, id, reporter, deleted, most revisions, most bytes,
  * epoch of the document's signature ("" or "0" = none).
+ * Of `relay` also KEYS: relayed. ARGV: SHA-1 that the document must have, what `relayed` must hold, least revision, what `relayed` is to hold.
  *
  * `write`: sets the document. Its last revision must be `base`, and it must hold what that revision says.
  * `direct`: takes what the document holds (its SHA-1, `mark`) into the history, unless that is its last revision already.
  * `report`: takes what a sidecar found there earlier into the history.
+ * `relay`: sets the document that another region has, with that region's number where it is higher than the last one here.
  *
  * SHA-1 is the only digest that Redis' Lua has: whoever makes two documents of one digest and may SET both of them hides
  * a line of the history, and nothing else.
@@ -57,6 +59,12 @@ if act == 'write' then
   if head.revision ~= tonumber(base) then return { 'conflict', cjson.encode(head) } end
   if signed > 0 and signed <= highest then return { 'stale', cjson.encode(head) } end
   mark = ARGV[11] == '1' and '' or redis.sha1hex(text)
+elseif act == 'relay' then
+  if held ~= ARGV[15] or (redis.call('GET', KEYS[5]) or '') ~= ARGV[16] then return { 'moved' } end
+  if signed > 0 and (signed < highest or (signed == highest and ARGV[6] ~= head.digest)) then
+    return { 'stale', cjson.encode(head) }
+  end
+  mark = ARGV[11] == '1' and '' or redis.sha1hex(text)
 elseif act == 'direct' then
   if held ~= mark then return { 'moved' } end
   if head.mark == mark then return { 'known' } end
@@ -67,12 +75,14 @@ end
 local time = redis.call('TIME')
 local at = time[1] * 1000 + math.floor(time[2] / 1000)
 local revision = math.max(head.revision, tonumber(redis.call('GET', KEYS[3]) or 0)) + 1
+if act == 'relay' then revision = math.max(revision, tonumber(ARGV[17])) end
 highest = math.max(highest, signed)
 local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
 local sum = (newest and tonumber(fields(newest).sum) or 0) + #text
-if act == 'write' then
+if act == 'write' or act == 'relay' then
   if ARGV[11] == '1' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], text) end
 end
+if act == 'relay' then redis.call('SET', KEYS[5], ARGV[18]) end
 redis.call('SET', KEYS[3], string.format('%.0f', revision))
 redis.call('SET', KEYS[4], cjson.encode({ revision = revision, mark = mark, digest = ARGV[6], author = ARGV[7],
   reason = ARGV[8], at = at, kind = ARGV[5], id = ARGV[9], signedEpoch = highest }))

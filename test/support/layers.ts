@@ -299,6 +299,7 @@ export const rooms: readonly Room[] = [
     // Whichever sidecar sees first that a canary passed writes it down.
     "src/plane/canary.ts",
     "src/plane/history.ts",
+    "src/plane/relay/",
     "src/http1/request-head.ts",
     "src/kill-switch/",
     "src/extensions/",

@@ -1,0 +1,281 @@
+// Policy documents and documents of keys, from one region's Redis to another's: checked, judged, written in one step.
+import { randomUUID } from "node:crypto";
+import { z } from "zod";
+import { parseJson } from "../../language/json.ts";
+import type { Script, Store } from "../../plugin-api/store.ts";
+import { PolicyRefused } from "../../policy/document/problems.ts";
+import { digestOf } from "../../policy/document/digest.ts";
+import { sharedKey } from "../../policy/read.ts";
+import { keySetKey, keySetMaxBytes, type Trust } from "../../policy/signature/key-sets.ts";
+import { openPolicy } from "../../policy/signature/signature.ts";
+import type { VerifyKey } from "../../policy/signature/verify-keys.ts";
+import type { Spread } from "../../policy/sources/document-keys.ts";
+import { changeDocument, maxHistoryBytes, maxRevisions } from "../change-script.ts";
+import {
+  type Held,
+  type KeptMarker,
+  type Marker,
+  readHeld,
+  readMarker,
+  type RelayKeys,
+  relayKeys,
+} from "./document-pair.ts";
+import { judgeDocument, type Sides, type Verdict } from "./judge.ts";
+
+const limitMs = 5_000;
+
+/** KEYS: a key. ARGV: what it must hold ("" = nothing), what it is to hold. */
+export const replaceKey: Script = {
+  name: "relay-replace",
+  lua: `
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1`,
+};
+
+export interface Ends {
+  readonly source: Store;
+  readonly target: Store;
+  /** How the target spreads keys, and how the source does. */
+  readonly targetSpread: Spread;
+  readonly sourceSpread: Spread;
+  readonly maxBytes: number;
+  readonly now: () => number;
+}
+
+/** What became of one document. `moved`: somebody else was quicker, so it is to be looked at again. */
+export type Outcome =
+  | { readonly act: "same" | "moved" }
+  | { readonly act: "written"; readonly revision: number }
+  | { readonly act: "diverged" | "refused"; readonly message: string };
+
+export interface DocumentTask {
+  readonly name: string;
+  /** Whose signatures count; undefined = nothing has to be signed. */
+  readonly trusted: readonly VerifyKey[] | undefined;
+  readonly takeOver: boolean;
+  /** Whether the source has a shared policy: else it is taken for one that has lost everything, and nothing is deleted. */
+  readonly sourceHolds: boolean;
+  /** Brings what the document names to the target first. @returns why that cannot be */
+  readonly prepare: (content: Opened) => Promise<string | undefined>;
+}
+
+const shape = z.looseObject({
+  apiVersion: z.literal("outrigger/v1"),
+  extensions: z
+    .record(
+      z.string(),
+      z.looseObject({
+        source: z.string(),
+        version: z.string().optional(),
+        sha256: z.string().optional(),
+      }),
+    )
+    .optional(),
+});
+export type PolicyShape = z.output<typeof shape>;
+
+export interface Opened {
+  readonly policy: PolicyShape;
+  readonly epoch: number;
+}
+
+/** Rejects with StoreUnavailable. */
+export async function relayDocument(ends: Ends, task: DocumentTask): Promise<Outcome> {
+  const { name } = task;
+  const keys = relayKeys(name, ends.targetSpread);
+  const [source, target, kept] = await Promise.all([
+    readHeld(ends.source, relayKeys(name, ends.sourceSpread), ends.maxBytes),
+    readHeld(ends.target, keys, ends.maxBytes),
+    readMarker(ends.target, keys),
+  ]);
+  if (source.document === undefined) return await relayRemoval(ends, task, { keys, source, target, kept });
+  if (
+    source.mark === kept.marker?.mark &&
+    source.mark === target.mark &&
+    source.head?.revision === kept.marker.revision
+  )
+    return { act: "same" };
+  const opened = await open(ends, task, source.document);
+  if ("message" in opened) return { act: "refused", message: opened.message };
+  const sides: Sides = {
+    source,
+    target,
+    marker: kept.marker,
+    epoch: task.trusted && opened.epoch,
+    targetEpoch: await epochOf(ends, task, target),
+    takeOver: task.takeOver,
+    nowMs: ends.now(),
+  };
+  return await carryOut(ends, task, { keys, source, target, kept }, sides, opened);
+}
+
+interface Pair {
+  readonly keys: RelayKeys;
+  readonly source: Held;
+  readonly target: Held;
+  readonly kept: KeptMarker;
+}
+
+async function carryOut(
+  ends: Ends,
+  task: DocumentTask,
+  pair: Pair,
+  sides: Sides,
+  opened: Opened,
+): Promise<Outcome> {
+  const verdict: Verdict = judgeDocument(sides);
+  if (verdict.act === "same") {
+    if (!verdict.note) return { act: "same" };
+    const text = JSON.stringify(markerOf(pair, opened.epoch));
+    const args = [pair.kept.text, text];
+    return (await ends.target.run(replaceKey, [pair.keys.relayed], args, limitMs)) === 1
+      ? { act: "same" }
+      : { act: "moved" };
+  }
+  if (verdict.act !== "write") return verdict;
+  const problem = await task.prepare(opened);
+  if (problem !== undefined) return { act: "refused", message: problem };
+  return await write(ends, pair, opened.epoch);
+}
+
+/** A layer that the source has no more. The shared policy is never taken away, nor anything that had to be signed. */
+async function relayRemoval(ends: Ends, task: DocumentTask, pair: Pair): Promise<Outcome> {
+  const { target, kept, source } = pair;
+  const wasRelayed = kept.marker !== undefined && kept.marker.mark !== "";
+  if (!wasRelayed || target.document === undefined || task.name === sharedKey || !task.sourceHolds)
+    return { act: "same" };
+  if (task.trusted !== undefined)
+    return {
+      act: "refused",
+      message:
+        "is gone at the source, which nobody signed: it stays here; to take it away, apply a signed one that is empty",
+    };
+  if (target.mark !== kept.marker.mark)
+    return {
+      act: "diverged",
+      message: "is gone at the source, and was changed in this region: it stays here",
+    };
+  if ((source.head?.revision ?? 0) < kept.marker.revision)
+    return {
+      act: "refused",
+      message: `is gone at the source, whose revision ${source.head?.revision ?? 0} is older than what was relayed (${kept.marker.revision}): it stays here`,
+    };
+  return await write(ends, pair, 0);
+}
+
+/** @returns the document's content, or why it does not go on */
+async function open(
+  { maxBytes, now }: Ends,
+  { name, trusted }: DocumentTask,
+  bytes: Buffer,
+): Promise<Opened | { readonly message: string }> {
+  try {
+    const opened = await openPolicy(bytes, name, trusted, maxBytes);
+    if (opened.bytes.length > maxBytes)
+      return { message: `the source's has more than ${maxBytes} bytes (OUTRIGGER_POLICY_MAX_BYTES)` };
+    const { epoch = 0, exp } = opened.claims ?? {};
+    if (exp !== undefined && exp * 1_000 <= now())
+      return {
+        message: `the source's was signed until ${new Date(exp * 1_000).toISOString()}: sign it anew`,
+      };
+    const parsed = shape.safeParse(parseJson(Buffer.from(opened.bytes).toString()));
+    if (!parsed.success)
+      return { message: 'the source\'s is no policy: it lacks "apiVersion": "outrigger/v1"' };
+    return { policy: parsed.data, epoch };
+  } catch (error) {
+    if (error instanceof PolicyRefused)
+      return { message: `the source's ${error.problems[0]?.message ?? ""}` };
+    if (error instanceof SyntaxError) return { message: `the source's is ${error.message}` };
+    throw error;
+  }
+}
+
+/** @returns 0 = nobody who counts has signed it with one */
+async function epochOf({ maxBytes }: Ends, { name, trusted }: DocumentTask, held: Held): Promise<number> {
+  if (trusted === undefined || held.document === undefined) return 0;
+  try {
+    return (await openPolicy(held.document, name, trusted, maxBytes)).claims?.epoch ?? 0;
+  } catch (error) {
+    if (error instanceof PolicyRefused) return 0;
+    throw error;
+  }
+}
+
+function markerOf({ source, kept }: Pair, epoch: number): Marker {
+  return {
+    revision: source.head?.revision ?? 0,
+    mark: source.mark,
+    direct: !source.recorded,
+    signedEpoch: Math.max(epoch, kept.marker?.signedEpoch ?? 0),
+  };
+}
+
+async function write({ target }: Ends, pair: Pair, epoch: number): Promise<Outcome> {
+  const { keys, source, kept } = pair;
+  const { head } = source;
+  const { document = Buffer.alloc(0) } = source;
+  const facts =
+    source.recorded && head !== undefined
+      ? [head.kind || "apply", digestOrNone(source), head.author, head.reason]
+      : ["direct", digestOrNone(source), "somebody (seen by outrigger relay)", ""];
+  const args = [
+    "relay",
+    0,
+    "",
+    document,
+    ...facts.map((text) => text.slice(0, 1_000)),
+    randomUUID(),
+    "",
+    source.document === undefined ? "1" : "",
+    maxRevisions,
+    maxHistoryBytes,
+    epoch,
+    pair.target.mark,
+    kept.text,
+    source.recorded ? (head?.revision ?? 0) : 0,
+    JSON.stringify(markerOf(pair, epoch)),
+  ];
+  const { document: at, history, epoch: counter, applied, relayed } = keys;
+  const reply = await target.run(changeDocument, [at, history, counter, applied, relayed], args, limitMs);
+  const [said, revision] = Array.isArray(reply) ? (reply as unknown[]) : [];
+  if (said === "ok") return { act: "written", revision: Number(revision) };
+  if (said !== "stale") return { act: "moved" };
+  return {
+    act: "refused",
+    message: `the source's is of epoch ${epoch}, and this region has had one of as high an epoch: sign the source's anew`,
+  };
+}
+
+const digestOrNone = ({ document }: Held): string => (document === undefined ? "" : digestOf(document));
+
+export interface RelayedKeys {
+  readonly trust: Trust;
+  readonly act: "same" | "moved" | "written";
+  /** Why the source's document of keys does not count. */
+  readonly message: string | undefined;
+}
+
+/**
+ * Who may sign: by the target's document of keys and then by the source's, where that is a later one.
+ * @param trustBy of OUTRIGGER_POLICY_KEYS. Rejects with StoreUnavailable
+ */
+export async function relayKeySets(
+  { source, target }: Pick<Ends, "source" | "target">,
+  trustBy: (documents: readonly Uint8Array[]) => Promise<Trust>,
+): Promise<RelayedKeys> {
+  const [theirs, ours] = await Promise.all(
+    [source, target].map((store) => store.getBytes(keySetKey, limitMs, keySetMaxBytes * 2)),
+  );
+  const before = await trustBy(ours ? [ours] : []);
+  if (!theirs || ours?.equals(theirs) === true) return { trust: before, act: "same", message: undefined };
+  const after = await trustBy([...before.keySets, theirs]);
+  if (after.epoch <= before.epoch)
+    return {
+      trust: before,
+      act: "same",
+      message: `the source's ${after.problems[0]?.message ?? "does not count"}`,
+    };
+  const written = await target.run(replaceKey, [keySetKey], [ours ?? "", theirs], limitMs);
+  return { trust: after, act: written === 1 ? "written" : "moved", message: undefined };
+}

@@ -1,0 +1,240 @@
+// Follows the policy of one region's Redis and keeps another region's up to date with it: told of a change by the source,
+// and looking anyway. While the source is away the target keeps what it has.
+import type { PackageRedis } from "../../extensions/redis-source.ts";
+import { disabledKey } from "../../kill-switch/kill-switch.ts";
+import { signedOpener } from "../../kill-switch/signed-switch.ts";
+import { type Store, StoreUnavailable } from "../../plugin-api/store.ts";
+import { layerKey, sharedKey } from "../../policy/read.ts";
+import { keySetKey, type Trust } from "../../policy/signature/key-sets.ts";
+import { Poller } from "../../policy/sources/poller.ts";
+import { type Ends, type Opened, type Outcome, relayDocument, relayKeySets } from "./documents.ts";
+import { relayPackages } from "./packages.ts";
+import { relaySwitches } from "./switches.ts";
+
+/** Layers beyond these are not relayed, and that is told. */
+export const maxLayers = 2_000;
+const settleMs = 5;
+const retryMs = 900;
+/** A look for layers goes over all keys of a Redis. */
+const scanEveryMs = 60_000;
+/** While new ones are not told. */
+const untoldScanEveryMs = 5_000;
+const atOnce = 8;
+
+export type WriteKind = "document" | "keys" | "package" | "switch";
+
+export interface RelayOptions {
+  readonly source: Store & PackageRedis;
+  readonly target: Store & PackageRedis;
+  /** The same in both. */
+  readonly keyPrefix: string;
+  readonly maxBytes: number;
+  /** By OUTRIGGER_POLICY_KEYS; undefined = nothing has to be signed. */
+  readonly trust: ((documents: readonly Uint8Array[]) => Promise<Trust>) | undefined;
+  /** Whether the source counts although it is older, until it has been relayed once. */
+  readonly takeOver: boolean;
+  /** Epoch ms. */
+  readonly now: () => number;
+  readonly onWritten: (kind: WriteKind, name: string, revision?: number) => void;
+  /** What does not go on, and why; told once. `undefined` = it is right again. */
+  readonly onTold: (name: string, told: Told | undefined) => void;
+  /** A look has come to its end. @param problem why it could not */
+  readonly onRound: (problem: string | undefined) => void;
+  readonly pollMs?: number;
+}
+
+/** `diverged`: the region has one of its own. */
+export interface Told {
+  readonly kind: "refused" | "diverged";
+  readonly message: string;
+}
+
+export class Relay {
+  readonly #options: RelayOptions;
+  readonly #ends: Ends;
+  readonly #poller: Poller;
+  readonly #told = new Map<string, Told>();
+  readonly #stops: (() => void)[] = [];
+  /** Documents that there are, or were. */
+  #names = new Set([sharedKey]);
+  /** Those that may have changed; undefined = any. */
+  #changed: Set<string> | undefined;
+  #scannedMono = -Infinity;
+  #lookedMono = -Infinity;
+  #isDone = false;
+  #takeOver: boolean;
+
+  constructor(options: RelayOptions) {
+    const { source, target, keyPrefix, maxBytes, now, pollMs = 5_000 } = options;
+    this.#options = options;
+    this.#takeOver = options.takeOver;
+    const spread = (store: Store) => ({ sharded: store.sharded !== false, keyPrefix });
+    this.#ends = {
+      source,
+      target,
+      sourceSpread: spread(source),
+      targetSpread: spread(target),
+      maxBytes,
+      now,
+    };
+    this.#poller = new Poller({
+      settleMs,
+      pollMs: Math.min(pollMs, retryMs),
+      retryMs,
+      read: () => this.#look(pollMs),
+    });
+  }
+
+  /** What does not go on, by document. */
+  get told(): ReadonlyMap<string, Told> {
+    return this.#told;
+  }
+
+  start(): void {
+    const { source } = this.#options;
+    const changed = (name: string | null): void => {
+      if (name === null) {
+        // Messages may have been lost, those of new layers too.
+        this.#changed = undefined;
+        this.#scannedMono = -Infinity;
+      } else this.#note(name);
+      this.#isDone = false;
+      this.#poller.trigger();
+    };
+    this.#stops.push(
+      source.watch(sharedKey, changed),
+      source.hear(disabledKey, () => changed(disabledKey)),
+    );
+    this.#poller.readNow();
+  }
+
+  /** The look under way is ended first. */
+  async stop(): Promise<void> {
+    for (const stop of this.#stops) stop();
+    await this.#poller.stop();
+  }
+
+  /** @returns whether there is no use in looking again soon */
+  async #look(pollMs: number): Promise<boolean> {
+    const { source, target, onRound } = this.#options;
+    const isFresh = this.#isDone && performance.now() - this.#lookedMono < pollMs;
+    if (isFresh && source.watching && source.up && target.up) {
+      onRound(undefined);
+      return true;
+    }
+    const changed = this.#isDone ? undefined : this.#changed;
+    this.#changed = new Set();
+    this.#isDone = true;
+    let isWhole = false;
+    try {
+      isWhole = await this.#round(changed);
+      onRound(undefined);
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      onRound(error.message);
+    }
+    this.#lookedMono = performance.now();
+    if (isWhole) return true;
+    this.#changed = undefined;
+    this.#isDone = false;
+    return false;
+  }
+
+  /** @param changed undefined = all @returns false = somebody else was quicker in a place: to be looked at again */
+  async #round(changed: ReadonlySet<string> | undefined): Promise<boolean> {
+    const { trust, source, target } = this.#options;
+    if (!source.up) throw new StoreUnavailable("the source's Redis is out of reach");
+    if (!target.up) throw new StoreUnavailable("this region's Redis is out of reach");
+    const keys = trust && (await relayKeySets(this.#ends, trust));
+    if (keys?.act === "written") this.#options.onWritten("keys", keySetKey);
+    if (keys !== undefined)
+      this.#tell(
+        keySetKey,
+        keys.message === undefined ? undefined : { kind: "refused", message: keys.message },
+      );
+    const all = changed === undefined || keys?.act === "written";
+    if (all) await this.#findNames();
+    const names = all ? this.#names : changed;
+    const isWhole = await this.#documents(names, keys?.trust.keys);
+    const isSwitched = await this.#switches(keys?.trust.keys);
+    if (all && isWhole) this.#takeOver = false;
+    return isWhole && isSwitched && keys?.act !== "moved";
+  }
+
+  #note(name: string): void {
+    const isDocument = name === sharedKey || name.startsWith(layerKey(""));
+    if (!isDocument || (this.#names.size > maxLayers && !this.#names.has(name))) return;
+    this.#names.add(name);
+    this.#changed?.add(name);
+  }
+
+  async #findNames(): Promise<void> {
+    const { source, target } = this.#options;
+    const everyMs = source.watching ? scanEveryMs : untoldScanEveryMs;
+    if (performance.now() - this.#scannedMono < everyMs) return;
+    this.#scannedMono = performance.now();
+    const found = await Promise.all([source, target].map((store) => store.scan(layerKey(""), maxLayers + 1)));
+    const names = new Set([sharedKey, ...found.flat(), ...this.#names]);
+    const message = `the regions have more than ${maxLayers} layers, and those beyond are not relayed`;
+    this.#tell("layers", names.size > maxLayers + 1 ? { kind: "refused", message } : undefined);
+    this.#names = new Set([...names].slice(0, maxLayers + 1));
+  }
+
+  async #documents(names: ReadonlySet<string>, trusted: Trust["keys"] | undefined): Promise<boolean> {
+    const { source } = this.#options;
+    const sourceHolds = (await source.getBytes(sharedKey, undefined, 1)) !== null;
+    const task = {
+      trusted,
+      takeOver: this.#takeOver,
+      sourceHolds,
+      prepare: (content: Opened) => this.#packages(content),
+    };
+    let isWhole = true;
+    const one = async (name: string): Promise<void> => {
+      const outcome = await relayDocument(this.#ends, { ...task, name });
+      if (outcome.act === "moved") isWhole = false;
+      this.#report(name, outcome);
+    };
+    // First: layers go by it.
+    if (names.has(sharedKey)) await one(sharedKey);
+    const layers = [...names].filter((name) => name !== sharedKey);
+    const next = async (): Promise<void> => {
+      for (let name = layers.shift(); name !== undefined; name = layers.shift()) await one(name);
+    };
+    await Promise.all(Array.from({ length: atOnce }, next));
+    return isWhole;
+  }
+
+  #report(name: string, outcome: Outcome): void {
+    if (outcome.act === "moved") return;
+    if (outcome.act === "written") this.#options.onWritten("document", name, outcome.revision);
+    const isTold = outcome.act === "refused" || outcome.act === "diverged";
+    this.#tell(name, isTold ? { kind: outcome.act, message: outcome.message } : undefined);
+  }
+
+  async #packages({ policy }: Opened): Promise<string | undefined> {
+    const said = await relayPackages(this.#options, policy);
+    if ("message" in said) return said.message;
+    if (said.brought > 0) this.#options.onWritten("package", `${said.brought} packages`);
+    return undefined;
+  }
+
+  async #switches(trusted: Trust["keys"] | undefined): Promise<boolean> {
+    const { source } = this.#options;
+    // A source that has lost its policy, or has an older one, has lost switches, too.
+    const isSound =
+      this.#told.get(sharedKey)?.kind !== "refused" &&
+      (await source.getBytes(sharedKey, undefined, 1)) !== null;
+    const changed = await relaySwitches(this.#ends, trusted && signedOpener(() => trusted), isSound);
+    if (changed !== undefined && changed > 0) this.#options.onWritten("switch", `${changed} kill switches`);
+    return changed !== undefined;
+  }
+
+  #tell(name: string, told: Told | undefined): void {
+    const before = this.#told.get(name);
+    if (before?.message === told?.message) return;
+    if (told === undefined) this.#told.delete(name);
+    else this.#told.set(name, told);
+    this.#options.onTold(name, told);
+  }
+}

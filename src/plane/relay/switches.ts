@@ -1,0 +1,124 @@
+// Kill switches, from one region's Redis to another's: those of the source beside those that the region has set itself.
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import {
+  disabledKey,
+  maxSwitches,
+  maxSwitchLength,
+  parseSwitchFacts,
+  parseSwitchField,
+  switchBounds,
+} from "../../kill-switch/kill-switch.ts";
+import type { SwitchOpener } from "../../kill-switch/switch-source.ts";
+import { parseJson } from "../../language/json.ts";
+import { pairsOf } from "../../plugin-api/pairs.ts";
+import type { Script, Store } from "../../plugin-api/store.ts";
+import { compactJws, payloadOf } from "../../policy/signature/jws.ts";
+import { keyBeside } from "../../policy/sources/document-keys.ts";
+import type { Ends } from "./documents.ts";
+
+const limitMs = 3_000;
+const maxMarkerBytes = 65_536;
+const marker = z.array(z.string().length(64)).max(maxSwitches);
+
+/**
+ * KEYS: disabled, what was relayed of it. ARGV: what that must hold, what it is to hold, most fields, count of fields to set, then field,
+ * value that it must have ("" = none), value; then field, value of those to take away. @returns how many changed; -1 = somebody was quicker
+ */
+const change: Script = {
+  name: "relay-disabled",
+  lua: `
+if (redis.call('GET', KEYS[2]) or '') ~= ARGV[1] then return -1 end
+local changed, at = 0, 5
+for _ = 1, tonumber(ARGV[4]) do
+  local there = redis.call('HGET', KEYS[1], ARGV[at])
+  if (there or '') == ARGV[at + 1] and (there or redis.call('HLEN', KEYS[1]) < tonumber(ARGV[3])) then
+    redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 2])
+    changed = changed + 1
+  end
+  at = at + 3
+end
+for i = at, #ARGV, 2 do
+  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then
+    changed = changed + redis.call('HDEL', KEYS[1], ARGV[i])
+  end
+end
+redis.call('SET', KEYS[2], ARGV[2])
+if changed > 0 then redis.call('PUBLISH', KEYS[1], '') end
+return changed`,
+};
+
+interface Switch {
+  readonly value: string;
+  readonly atMs: number;
+}
+
+/**
+ * @param open undefined = nothing has to be signed @param removes whether what the source has no more goes here, too
+ * @returns how many changed; undefined = somebody was quicker. Rejects with StoreUnavailable
+ */
+export async function relaySwitches(
+  { source, target, targetSpread, now }: Ends,
+  open: SwitchOpener | undefined,
+  removes: boolean,
+): Promise<number | undefined> {
+  const relayedKey = keyBeside("relayed-disabled", disabledKey, targetSpread);
+  const [theirs, ours, text] = await Promise.all([
+    read(source, open, now()),
+    read(target, undefined, 0),
+    target.getBytes(relayedKey, limitMs, maxMarkerBytes).then((bytes) => bytes?.toString() ?? ""),
+  ]);
+  const relayed = new Set(parseMarker(text));
+  const sets: string[] = [];
+  for (const [field, { value, atMs }] of theirs) {
+    const there = ours.get(field);
+    // What this region changed since stays, until the source has a later one.
+    if (there?.value === value || (relayed.has(nameOf(field, value)) && (there?.atMs ?? atMs) >= atMs))
+      continue;
+    if (there === undefined || there.atMs < atMs) sets.push(field, there?.value ?? "", value);
+  }
+  const gone = [...ours].filter(
+    ([field, { value }]) => removes && !theirs.has(field) && relayed.has(nameOf(field, value)),
+  );
+  const kept = removes ? [] : [...ours].filter(([field, { value }]) => relayed.has(nameOf(field, value)));
+  const all = new Set([...theirs, ...kept].map(([field, { value }]) => nameOf(field, value)));
+  const next = JSON.stringify([...all].slice(0, maxSwitches).toSorted());
+  if (sets.length === 0 && gone.length === 0 && (next === text || (all.size === 0 && text === ""))) return 0;
+  const removals = gone.flatMap(([field, { value }]) => [field, value]);
+  const args = [text, next, maxSwitches, sets.length / 3, ...sets, ...removals];
+  const changed = Number(await target.run(change, [disabledKey, relayedKey], args, limitMs));
+  return changed < 0 ? undefined : changed;
+}
+
+/** @param nowMs those that are over by then do not count */
+async function read(
+  store: Store,
+  open: SwitchOpener | undefined,
+  nowMs: number,
+): Promise<Map<string, Switch>> {
+  const found = new Map<string, Switch>();
+  for (const [field, value] of pairsOf(await store.readHash(disabledKey, switchBounds, limitMs))) {
+    const text = open === undefined ? unsigned(value) : await open(value, field);
+    const facts = text === undefined ? undefined : parseSwitchFacts(text);
+    if (parseSwitchField(field) === undefined || facts === undefined) continue;
+    if (facts.untilMs === null ? open !== undefined : facts.untilMs <= nowMs) continue;
+    if (found.size < maxSwitches) found.set(field, { value, atMs: facts.atMs });
+  }
+  return found;
+}
+
+function unsigned(value: string): string {
+  const token = compactJws(Buffer.from(value), maxSwitchLength);
+  return token === undefined ? value : payloadOf(token).toString();
+}
+
+const nameOf = (field: string, value: string): string =>
+  createHash("sha256").update(`${field}\n${value}`).digest("hex");
+
+function parseMarker(text: string): readonly string[] {
+  try {
+    return marker.safeParse(parseJson(text)).data ?? [];
+  } catch {
+    return [];
+  }
+}
