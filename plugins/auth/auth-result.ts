@@ -17,6 +17,8 @@ export interface Refused {
   readonly because: string;
   /** Id of the key that is known but not good, for counting failures. */
   readonly credentialId: string | undefined;
+  /** The proof of a bound token is bad, or lacks a nonce of ours: the challenge says so (RFC 9449 sections 7.1 and 9). */
+  readonly challenge?: "proof" | "nonce";
 }
 /** Nobody can tell now: Redis or an issuer is out of reach, or too much is going on. */
 export interface Unavailable {

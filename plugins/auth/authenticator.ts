@@ -1,9 +1,9 @@
 // The way of a request through the plugin on one route: what was presented, what it is worth, what the rules say, and what
 // the service gets to know. Callers known from memory pass without a promise.
-import type { Exchange, Identity, RejectVerdict, Verdict, Services } from "../../src/plugin-api/contract.ts";
+import type { Exchange, Identity, Verdict, Services } from "../../src/plugin-api/contract.ts";
+import { AuthAnswers, methodOf, type AnswerParts } from "./auth-answers.ts";
 import type { Assertion } from "./assertions/assertion.ts";
 import { forwardedField, type CertificateCheck } from "./certificates/certificate.ts";
-import type { AuthCounts } from "./counts.ts";
 import {
   isTokenAmbient,
   readCredentials,
@@ -13,6 +13,7 @@ import {
 } from "./credentials.ts";
 import {
   refused,
+  type Accepted,
   type AuthResult,
   type MaybeAuthResult,
   type Refused,
@@ -20,34 +21,27 @@ import {
   type Unseen,
 } from "./auth-result.ts";
 import type { Exclusions } from "./rules/exclusions.ts";
-import type { FailedAuthLimiter } from "./failed-auth-limiter.ts";
 import type { KeyCheck } from "./api-keys/keys.ts";
-import type { Login } from "./login/login.ts";
 import type { OwnOrigin } from "./login/own-origin.ts";
-import type { Refusals } from "./refusal.ts";
 import type { Rules } from "./rules/rules.ts";
 import { constraintFault } from "./tokens/sender-constraint.ts";
 import { noToken, serviceToken, type ServiceToken } from "./token-exchange/service-token.ts";
 import type { TokenExchange } from "./token-exchange/token-exchange.ts";
 import type { TokenCheck } from "./tokens/tokens.ts";
 
-export interface AuthenticatorParts {
+export interface AuthenticatorParts extends AnswerParts {
   readonly required: boolean;
   readonly forwardCredentials: boolean;
   readonly excludes: Exclusions | undefined;
   /** Those of them where the service gets the credential. */
   readonly forwardsExcluded: Exclusions | undefined;
   readonly credentials: CredentialOptions;
-  readonly refusals: Refusals;
   readonly rules: Rules;
-  readonly counts: AuthCounts;
-  readonly failedAuth: FailedAuthLimiter | undefined;
   readonly keys: KeyCheck | undefined;
   readonly tokens: TokenCheck | undefined;
   readonly certificates: CertificateCheck | undefined;
   /** For tokens that are bound to one, whether or not certificates say who somebody is. */
   readonly bound: CertificateCheck;
-  readonly login: Login | undefined;
   /** Whose pages may use a token cookie; undefined = no cookie is taken. */
   readonly tokenOrigin: OwnOrigin | undefined;
   readonly assertion: Assertion | undefined;
@@ -64,9 +58,11 @@ const noIds: readonly string[] = [];
 
 export class Authenticator {
   readonly #parts: AuthenticatorParts;
+  readonly #answers: AuthAnswers;
 
   constructor(parts: AuthenticatorParts) {
     this.#parts = parts;
+    this.#answers = new AuthAnswers(parts);
   }
 
   onRequest(exchange: Exchange): MaybeVerdict {
@@ -84,7 +80,7 @@ export class Authenticator {
     if (assumed !== undefined) return this.#authorize(exchange, assumed, noIds);
     const presented = readCredentials(request, credentials);
     if (presented.malformed !== undefined)
-      return this.#refuse(exchange, refused("none", presented.malformed));
+      return this.#answers.refuse(exchange, refused("none", presented.malformed));
     const { bearer, apiKey } = presented;
     const token = bearer === undefined || tokens === undefined ? noTokens : tokens.getCached(bearer);
     const key = apiKey === undefined || keys === undefined ? noKeys : keys.getCached(apiKey, client.address);
@@ -121,7 +117,7 @@ export class Authenticator {
       token =
         knownToken.kind === "unseen" ? tokens?.askLocally(bearer as string, knownToken.digest) : knownToken;
       if (token === undefined || (knownKey.kind === "unseen" && keys?.seen(knownKey.digest) !== true))
-        return this.#limit(exchange, bearer === undefined ? noKeys : noTokens, waitSeconds);
+        return this.#answers.limit(exchange, bearer === undefined ? noKeys : noTokens, waitSeconds);
       if (bearer === undefined) token = undefined;
     } else if (bearer !== undefined)
       token = knownToken.kind === "unseen" ? tokens?.lookUp(bearer, knownToken.digest) : knownToken;
@@ -138,33 +134,39 @@ export class Authenticator {
 
   /** @param first what was found about the token, or else the session; undefined = not presented. @param second about the key */
   #decide(exchange: Exchange, first: AuthResult | undefined, second: AuthResult | undefined): MaybeVerdict {
-    const { certificates } = this.#parts;
     // One bad credential spoils the request, whatever else it shows.
-    if (first?.kind === "refused") return this.#refuse(exchange, first);
-    if (second?.kind === "refused") return this.#refuse(exchange, second);
+    if (first?.kind === "refused") return this.#answers.refuse(exchange, first);
+    if (second?.kind === "refused") return this.#answers.refuse(exchange, second);
     if (first?.kind === "accepted" && this.#isForeign(exchange, first.identity))
-      return this.#foreign(exchange, first.identity);
+      return this.#answers.foreign(exchange, first.identity);
+    if (second?.kind === "unavailable") return this.#answers.uncertain(exchange, second);
+    if (first?.kind === "unavailable") return this.#answers.uncertain(exchange, first);
     const fault =
-      first?.kind === "accepted" ? constraintFault(exchange, first.identity, this.#parts.bound) : undefined;
-    if (fault !== undefined) return this.#refuse(exchange, fault);
-    if (second?.kind === "unavailable") return this.#uncertain(exchange, second);
-    if (first?.kind === "unavailable") return this.#uncertain(exchange, first);
+      first?.kind === "accepted" ? constraintFault(exchange, first.identity, this.#parts) : undefined;
+    if (fault instanceof Promise) return fault.then((late) => this.#identify(exchange, first, second, late));
+    return this.#identify(exchange, first, second, fault);
+  }
+
+  /** @param fault of a bound token, whose sender does not hold what it is bound to */
+  #identify(
+    exchange: Exchange,
+    first: Accepted | undefined,
+    second: Accepted | undefined,
+    fault: Refused | Unavailable | undefined,
+  ): MaybeVerdict {
+    const { certificates } = this.#parts;
+    if (fault?.kind === "refused") return this.#answers.refuse(exchange, fault);
+    if (fault !== undefined) return this.#answers.uncertain(exchange, fault);
     let identity = (first ?? second)?.identity;
     const ids = certificates?.ids(exchange) ?? noIds;
     if (certificates !== undefined && (identity === undefined || certificates.isOver(ids))) {
       const certificate = certificates.check(ids, exchange);
-      if (certificate?.kind === "refused") return this.#refuse(exchange, certificate);
+      if (certificate?.kind === "refused") return this.#answers.refuse(exchange, certificate);
       if (certificate?.kind === "accepted") ({ identity } = certificate);
     }
-    if (identity === undefined && this.#parts.required) return this.#missing(exchange, "no credential");
+    if (identity === undefined && this.#parts.required)
+      return this.#answers.missing(exchange, "no credential");
     return this.#authorize(exchange, identity, ids);
-  }
-
-  #uncertain(exchange: Exchange, { because, method, code }: Unavailable): Verdict {
-    exchange.refusedBecause = because;
-    this.#parts.counts.count(method, "unavailable");
-    const { unavailable, overloaded } = this.#parts.refusals;
-    return code === "overloaded" ? overloaded : unavailable;
   }
 
   #authorize(
@@ -179,7 +181,7 @@ export class Authenticator {
         const because = `rule ${failure.rule}: ${failure.condition}`;
         exchange.explain("rule", failure.rule, "condition", failure.condition);
         // 403 would tell an unknown caller that it only has to become somebody.
-        if (identity === undefined) return this.#missing(exchange, because);
+        if (identity === undefined) return this.#answers.missing(exchange, because);
         exchange.identity = identity;
         exchange.refusedBecause = because;
         counts.count(methodOf(identity), "forbidden");
@@ -197,7 +199,7 @@ export class Authenticator {
   /** Lets the request on with a token for the service in place of the caller's, or not at all. */
   #admitWith(token: ServiceToken, exchange: Exchange, identity: Identity | undefined): MaybeVerdict {
     if (token.kind === "given") return this.#admit(exchange, identity, token.token);
-    if (token.kind === "refused") return this.#refuse(exchange, token);
+    if (token.kind === "refused") return this.#answers.refuse(exchange, token);
     const { counts, refusals } = this.#parts;
     exchange.identity = identity;
     exchange.refusedBecause = token.because;
@@ -237,15 +239,6 @@ export class Authenticator {
     return method === "session" || isTokenAmbient(request, credentials);
   }
 
-  /** Another site's page acts with the user's session or token cookie. */
-  #foreign(exchange: Exchange, identity: Identity): Verdict {
-    exchange.identity = identity;
-    const what = identity.method === "session" ? "session" : "token cookie";
-    exchange.refusedBecause = `${what}: not from the own origin (Origin, Sec-Fetch-Site)`;
-    this.#parts.counts.count(methodOf(identity), "forbidden");
-    return this.#parts.refusals.forbidden;
-  }
-
   /** Takes out how the caller showed itself. */
   #strip(exchange: Exchange, forwardCredentials: boolean): void {
     const { request, client } = exchange;
@@ -254,39 +247,4 @@ export class Authenticator {
     else exchange.credentialFields = credentials.keyHeaders;
     if (certificates !== undefined && !client.viaTrustedProxy) request.fields.delete(forwardedField);
   }
-
-  #missing(exchange: Exchange, because: string): Verdict {
-    const { refusals, login, counts } = this.#parts;
-    exchange.refusedBecause = because;
-    const redirect = login?.redirect(exchange);
-    counts.count("none", redirect === undefined ? "refused" : "redirected");
-    return redirect ?? refusals.missing;
-  }
-
-  #refuse(exchange: Exchange, result: Refused): Verdict {
-    const { failedAuth, refusals, counts, login } = this.#parts;
-    const { address } = exchange.client;
-    // A sealed cookie cannot be guessed, and a session that ended is nobody's fault.
-    if (failedAuth !== undefined && result.method !== "session") {
-      const waitSeconds = failedAuth.waitSeconds(address, result.credentialId);
-      if (waitSeconds > 0) return this.#limit(exchange, result, waitSeconds);
-      failedAuth.failed(address, result.credentialId);
-    }
-    exchange.refusedBecause = result.because;
-    const redirect = result.method === "session" ? login?.redirect(exchange) : undefined;
-    counts.count(result.method, redirect === undefined ? "refused" : "redirected");
-    if (redirect !== undefined) return redirect;
-    if (result.code === "invalid_api_key") return refusals.badKey;
-    return result.code === "invalid_token" ? refusals.badToken : refusals.badCredential;
-  }
-
-  #limit(exchange: Exchange, result: Refused, waitSeconds: number): RejectVerdict {
-    exchange.refusedBecause = "too many bad credentials";
-    this.#parts.counts.count(result.method, "limited");
-    return this.#parts.refusals.limited(waitSeconds);
-  }
-}
-
-function methodOf(identity: Identity | undefined): Refused["method"] {
-  return (identity?.method ?? "none") as Refused["method"];
 }

@@ -20,6 +20,8 @@ export interface CredentialOptions {
   readonly keysStay: boolean;
   readonly takesKeys: boolean;
   readonly tokenSources: TokenSources;
+  /** Whether tokens are taken with a proof (RFC 9449). */
+  readonly takesProofs: boolean;
 }
 
 const maxKeyLength = 512;
@@ -30,24 +32,34 @@ const bad = (malformed: string): Credentials => ({ apiKey: undefined, bearer: un
 const visible = /^[\x21-\x7e]+$/;
 
 /** Our schemes with what may follow them, wherever somebody could read one: at the start, in a list, in quotes. */
-const ourScheme = new RegExp(`(?<!${tokenCharacter})["']?(?:bearer|apikey)(?!${tokenCharacter})`, "i");
+const schemeOf = (names: string): RegExp =>
+  new RegExp(`(?<!${tokenCharacter})["']?(?:${names})(?!${tokenCharacter})`, "i");
+const ourScheme = schemeOf("bearer|apikey");
+/** Where no proofs are taken, the scheme is the service's own. */
+const ourSchemeOrDpop = schemeOf("bearer|apikey|dpop");
 /** RFC 9110 section 11.4, with tabs for blanks. */
-const schemed = /^(bearer|apikey)(?:[ \t]+(.*))?$/i;
+const schemed = /^(bearer|apikey|dpop)(?:[ \t]+(.*))?$/i;
 
 interface Shown {
-  readonly scheme: "bearer" | "apikey" | "malformed";
+  readonly scheme: "bearer" | "apikey" | "dpop" | "malformed";
   readonly credential: string;
 }
 const malformedShown: Shown = { scheme: "malformed", credential: "" };
 
 /** What `Authorization` holds of ours. A service may read more leniently: what could be ours to it is, or is malformed. */
-function readAuthorization(value: string): Shown | undefined {
+function readAuthorization(value: string, takesProofs: boolean): Shown | undefined {
   // As nearly every client writes it.
   if (value.startsWith("Bearer ")) return { scheme: "bearer", credential: value.slice(7).trim() };
-  if (!ourScheme.test(value)) return undefined;
+  if (!(takesProofs ? ourSchemeOrDpop : ourScheme).test(value)) return undefined;
   const [, scheme, credential = ""] = schemed.exec(value) ?? [];
   if (scheme === undefined) return malformedShown;
-  return { scheme: scheme.toLowerCase() === "bearer" ? "bearer" : "apikey", credential: credential.trim() };
+  return { scheme: scheme.toLowerCase() as Shown["scheme"], credential: credential.trim() };
+}
+
+/** The token of `Authorization: DPoP`, on a route that takes proofs. */
+export function shownWithProof({ fields }: ExchangeRequest): string | undefined {
+  const shown = readAuthorization(fields.get("authorization") ?? "", true);
+  return shown?.scheme === "dpop" ? shown.credential : undefined;
 }
 
 function keysInQuery(request: ExchangeRequest, { keyQuery, keysStay }: CredentialOptions): string[] {
@@ -73,9 +85,9 @@ export function readCredentials(request: ExchangeRequest, options: CredentialOpt
   let bearer: string | undefined;
   const authorization = fields.get("authorization");
   if (authorization !== undefined) {
-    const presented = readAuthorization(authorization);
+    const presented = readAuthorization(authorization, options.takesProofs);
     if (presented?.scheme === "malformed") return bad("malformed Authorization");
-    if (presented?.scheme === "bearer") {
+    if (presented?.scheme === "bearer" || presented?.scheme === "dpop") {
       if (!options.tokenSources.header) return bad("no bearer token is taken in Authorization");
       bearer = presented.credential;
     } else if (presented?.scheme === "apikey" && options.takesKeys) {
@@ -104,9 +116,12 @@ export function readCredentials(request: ExchangeRequest, options: CredentialOpt
 }
 
 /** Whether the bearer token that `readCredentials` found is one that the browser sent by itself. */
-export function isTokenAmbient(request: ExchangeRequest, { tokenSources }: CredentialOptions): boolean {
-  const authorization = request.fields.get("authorization");
-  if (authorization !== undefined && readAuthorization(authorization)?.scheme === "bearer") return false;
+export function isTokenAmbient(
+  request: ExchangeRequest,
+  { tokenSources, takesProofs }: CredentialOptions,
+): boolean {
+  const scheme = readAuthorization(request.fields.get("authorization") ?? "", takesProofs)?.scheme;
+  if (scheme === "bearer" || scheme === "dpop") return false;
   return shownElsewhere(request, tokenSources).length === 0;
 }
 
@@ -115,6 +130,7 @@ export function removeCredentials(request: ExchangeRequest, options: CredentialO
   const { fields } = request;
   for (const header of options.keyHeaders) if (fields.has(header)) fields.delete(header);
   const authorization = fields.get("authorization");
-  if (authorization !== undefined && readAuthorization(authorization) !== undefined)
+  if (authorization !== undefined && readAuthorization(authorization, options.takesProofs) !== undefined)
     fields.delete("authorization");
+  if (options.takesProofs) fields.delete("dpop");
 }

@@ -2,6 +2,7 @@
 import type { LintFinding, LintRouteReach, PluginLint } from "../../src/plugin-api/contract.ts";
 import { compileMethods } from "../../src/language/methods.ts";
 import { patternTakes } from "../../src/language/path-pattern.ts";
+import { aboutOrigins, unnamedOrigins } from "./lint-origins.ts";
 import type { AuthOptions } from "./options.ts";
 import type { RuleOptions } from "./rules/options.ts";
 
@@ -87,6 +88,7 @@ export const lint: PluginLint<AuthOptions> = {
         }
       },
     },
+    "unnamed-origin": { about: aboutOrigins, check: unnamedOrigins },
     "rule-excluded": {
       about: "A member of `auth.rules` whose paths `auth.exclude` lets pass before any rule is asked",
       everywhere: true,

@@ -2,7 +2,7 @@
 // at first, but nothing is counted, limited, renewed or changed for it.
 import type { Exchange, Verdict } from "../../src/plugin-api/contract.ts";
 import { readCredentials, removeCredentials } from "./credentials.ts";
-import type { AuthResult, MaybeAuthResult } from "./auth-result.ts";
+import type { AuthResult, MaybeAuthResult, Refused, Unavailable } from "./auth-result.ts";
 import { constraintFault } from "./tokens/sender-constraint.ts";
 import { noKeys, noTokens, type AuthenticatorParts } from "./authenticator.ts";
 
@@ -38,16 +38,28 @@ function judge(
   parts: AuthenticatorParts,
   exchange: Exchange,
   results: readonly (AuthResult | undefined)[],
+): Verdict | Promise<Verdict> {
+  const [first] = results;
+  const fault =
+    first?.kind === "accepted" ? constraintFault(exchange, first.identity, parts, true) : undefined;
+  if (fault instanceof Promise) return fault.then((late) => judgeConstrained(parts, exchange, results, late));
+  return judgeConstrained(parts, exchange, results, fault);
+}
+
+/** @param fault of a bound token, whose sender does not hold what it is bound to */
+function judgeConstrained(
+  parts: AuthenticatorParts,
+  exchange: Exchange,
+  results: readonly (AuthResult | undefined)[],
+  fault: Refused | Unavailable | undefined,
 ): Verdict {
   const { certificates, required, refusals, rules } = parts;
   const ids = certificates?.ids(exchange) ?? [];
   const presented = results.filter((result) => result !== undefined);
   if (certificates !== undefined && (presented.length === 0 || certificates.isOver(ids)))
     presented.push(...[certificates.check(ids, exchange)].filter((result) => result !== undefined));
-  const [first] = results;
-  const fault =
-    first?.kind === "accepted" ? constraintFault(exchange, first.identity, parts.bound) : undefined;
-  const bad = fault ?? presented.find((result) => result.kind === "refused");
+  if (fault !== undefined) presented.unshift(fault);
+  const bad = presented.find((result) => result.kind === "refused");
   if (bad !== undefined) {
     exchange.refusedBecause = bad.because;
     if (bad.code === "invalid_api_key") return refusals.badKey;

@@ -6,6 +6,8 @@ export interface Refusals {
   readonly missing: RejectVerdict;
   readonly badKey: RejectVerdict;
   readonly badToken: RejectVerdict;
+  /** The proof beside a token is bad (RFC 9449 section 7.1). */
+  readonly badProof: RejectVerdict;
   readonly badCredential: RejectVerdict;
   readonly forbidden: RejectVerdict;
   /** A token lacks a scope (RFC 6750 section 3.1). */
@@ -16,6 +18,8 @@ export interface Refusals {
   readonly overloaded: RejectVerdict;
   /** There is no token for the service (RFC 8693). */
   readonly noServiceToken: RejectVerdict;
+  /** The proof must hold this nonce (RFC 9449 section 9). */
+  useNonce(nonce: string): RejectVerdict;
   /** @param retryAfterSeconds whole seconds until the window ends */
   limited(retryAfterSeconds: number): RejectVerdict;
 }
@@ -27,9 +31,17 @@ function reject(code: ErrorCode, detail: string, fields: readonly string[]): Rej
 const prepared = new Map<string, Refusals>();
 const maxPrepared = 64;
 
-/** @param challenges schemes that the route takes; realm is quoted-string text (checked by the schema) */
-export function prepareRefusals(realm: string, challenges: { bearer: boolean; apiKey: boolean }): Refusals {
-  const key = `${challenges.bearer} ${challenges.apiKey} ${realm}`;
+/** Schemes that a route takes. */
+export interface Challenges {
+  readonly bearer: boolean;
+  readonly apiKey: boolean;
+  /** Algorithms of proofs, where tokens are taken with one. */
+  readonly dpop?: readonly string[] | undefined;
+}
+
+/** @param realm quoted-string text (checked by the schema) */
+export function prepareRefusals(realm: string, challenges: Challenges): Refusals {
+  const key = JSON.stringify([challenges, realm]);
   let refusals = prepared.get(key);
   if (refusals === undefined) {
     refusals = makeRefusals(realm, challenges);
@@ -38,27 +50,35 @@ export function prepareRefusals(realm: string, challenges: { bearer: boolean; ap
   return refusals;
 }
 
-function makeRefusals(realm: string, challenges: { bearer: boolean; apiKey: boolean }): Refusals {
-  const bearer = (extra: string): string => `Bearer realm="${realm}"${extra}`;
-  const apiKey = `ApiKey realm="${realm}"`;
-  const challenge = (error: string): string[] => {
+/** Fields with a challenge for each scheme; an error is told of the schemes that show tokens. */
+function challenger(realm: string, { bearer, apiKey, dpop }: Challenges) {
+  return (error: string, onlyDpop = false): string[] => {
     const fields: string[] = [];
-    if (challenges.bearer) fields.push("WWW-Authenticate", bearer(error));
-    if (challenges.apiKey || !challenges.bearer) fields.push("WWW-Authenticate", apiKey);
+    const told = error === "" ? "" : `, error="${error}"`;
+    if (dpop !== undefined)
+      fields.push("WWW-Authenticate", `DPoP realm="${realm}"${told}, algs="${dpop.join(" ")}"`);
+    if (bearer) fields.push("WWW-Authenticate", `Bearer realm="${realm}"${onlyDpop ? "" : told}`);
+    if (apiKey || fields.length === 0) fields.push("WWW-Authenticate", `ApiKey realm="${realm}"`);
     return fields;
   };
+}
+
+function makeRefusals(realm: string, challenges: Challenges): Refusals {
+  const challenge = challenger(realm, challenges);
+  const tokens = challenger(realm, { ...challenges, apiKey: false });
   const plain = challenge("");
-  const invalid = challenge(', error="invalid_token"');
   return {
     missing: reject("authentication_required", "This resource needs a credential.", plain),
     badKey: reject("invalid_api_key", "The API key is not valid.", plain),
-    badToken: reject("invalid_token", "The token is not valid.", invalid),
+    badToken: reject("invalid_token", "The token is not valid.", challenge("invalid_token")),
+    badProof: reject(
+      "invalid_token",
+      "The proof of the token is not valid.",
+      challenge("invalid_dpop_proof", true),
+    ),
     badCredential: reject("authentication_required", "The credential is not valid.", plain),
     forbidden: reject("forbidden", "The caller may not do this.", []),
-    lacksScope: reject("forbidden", "The caller may not do this.", [
-      "WWW-Authenticate",
-      bearer(', error="insufficient_scope"'),
-    ]),
+    lacksScope: reject("forbidden", "The caller may not do this.", tokens("insufficient_scope")),
     disputed: reject("malformed_request", "Other rules hold for the path once it is decoded.", []),
     unavailable: reject("dependency_unavailable", "The credential cannot be checked now.", [
       "Retry-After",
@@ -69,6 +89,14 @@ function makeRefusals(realm: string, challenges: { bearer: boolean; apiKey: bool
       "1",
     ]),
     overloaded: reject("overloaded", "Too many credentials are being checked.", ["Retry-After", "1"]),
+    useNonce: (nonce) =>
+      reject("invalid_token", "The proof of the token must hold the nonce.", [
+        ...challenge("use_dpop_nonce", true),
+        "DPoP-Nonce",
+        nonce,
+        "Cache-Control",
+        "no-store",
+      ]),
     limited: (retryAfterSeconds) =>
       reject("rate_limited", "Too many bad credentials.", ["Retry-After", String(retryAfterSeconds)]),
   };

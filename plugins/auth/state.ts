@@ -4,6 +4,7 @@ import type { Assertion } from "./assertions/assertion.ts";
 import { AuthCounts } from "./counts.ts";
 import { EndedSessions } from "./sessions/ended-sessions.ts";
 import type { FailedAuthLimiter } from "./failed-auth-limiter.ts";
+import type { ProofCheck } from "./dpop/proof-check.ts";
 import type { JwksSource } from "./issuers/jwks.ts";
 import { KeyStore } from "./api-keys/key-store.ts";
 import { KeyUsage } from "./api-keys/key-usage.ts";
@@ -11,6 +12,7 @@ import type { Login } from "./login/login.ts";
 import { RevokedSessions } from "./sessions/revoked-sessions.ts";
 import { RefCountedPool } from "./ref-counted-pool.ts";
 import type { TokenExchange } from "./token-exchange/token-exchange.ts";
+import { Replays } from "./replays.ts";
 import type { TokenCheck } from "./tokens/tokens.ts";
 
 export interface AuthState {
@@ -19,6 +21,9 @@ export interface AuthState {
   readonly counts: AuthCounts;
   readonly sources: RefCountedPool<JwksSource>;
   readonly tokens: RefCountedPool<TokenCheck>;
+  readonly proofs: RefCountedPool<ProofCheck>;
+  /** What counts once, and was shown. */
+  readonly replays: Replays;
   readonly logins: RefCountedPool<Login>;
   /** Made when the first login asks. */
   endedSessions(): EndedSessions;
@@ -42,6 +47,8 @@ export function createState(services: Services): AuthState {
     counts: new AuthCounts(services.metrics),
     sources: new RefCountedPool<JwksSource>(),
     tokens: new RefCountedPool<TokenCheck>(),
+    proofs: new RefCountedPool<ProofCheck>(),
+    replays: new Replays(services),
     logins: new RefCountedPool<Login>(),
     endedSessions: () => (ended ??= new EndedSessions(services)),
     revokedSessions: () => (revoked ??= new RevokedSessions(services)),

@@ -107,6 +107,14 @@ export const promises: Readonly<Record<string, Promised>> = {
     "With compress no answer that may hold a caller's secret tells by its length what is in it, unless the route says so.",
     "test/plugins/compress/index.test.ts",
   ),
+  Z74: client(
+    "What proves who sends a request (the proof of a bound token) counts once, and for that request alone.",
+    "test/plugins/auth/dpop.test.ts",
+  ),
+  Z77: client(
+    "With token exchange a service gets the token that was made for it, or none: never the caller's own.",
+    "test/plugins/auth/token-exchange.test.ts",
+  ),
   Z70: client(
     "Where an endpoint decides, nobody gets in without its answer or by another's, nor sends a field that is its to set.",
     "test/plugins/ext-auth/index.test.ts",

@@ -1,6 +1,7 @@
 // Options of one issuer of JWTs, or of an issuer a tenant.
 import { z } from "zod";
 import { seconds } from "../../../src/language/duration.ts";
+import { dpopMode } from "../dpop/options.ts";
 import { privateMembers, sortEntries } from "./key-entries.ts";
 import { claimMapping, isSafeUrl, requiredClaims, secretName } from "../option-fields.ts";
 
@@ -96,6 +97,7 @@ const issuerFields = z.strictObject({
     .describe(
       "Take access tokens of RFC 9068 alone: `typ` at+jwt, `exp`, `iat`, `sub`, `client_id`, `jti`, and an `audience` (default: any JWT)",
     ),
+  dpop: dpopMode,
   requiredClaims,
   claims: claimMapping,
 });

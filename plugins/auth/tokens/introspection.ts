@@ -98,7 +98,7 @@ export class Introspection {
     if (issuer !== undefined && claims.iss !== undefined && claims.iss !== issuer) {
       return refused("introspection", "token: issuer");
     }
-    const other = answeredOtherUse(claims);
+    const other = answeredOtherUse(claims, (this.#options.dpop ?? "off") !== "off");
     if (other !== undefined) return refused("introspection", `token: ${other} is not of an access token`);
     if (!audienceFits(claims["aud"], audience)) return refused("introspection", "token: audience");
     const missing = missingClaim(claims, requiredClaims);

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { byteSize } from "../../../src/language/byte-size.ts";
 import { milliseconds, seconds } from "../../../src/language/duration.ts";
+import { dpopMode, dpopOptions } from "../dpop/options.ts";
 import { issuerOptions, issuersOf } from "../issuers/options.ts";
 import { loginOptions } from "../login/options.ts";
 import { claimMapping, origin, requiredClaims, safeUrl, secretName } from "../option-fields.ts";
@@ -23,6 +24,7 @@ const introspectionOptions = z.strictObject({
     .describe("The answer's `aud` must name one; empty = not checked"),
   cacheSeconds: seconds(0, 3600).default(30).describe("Longest time an answer is believed"),
   timeoutMs: milliseconds(50, 10_000).default(2000).describe("Longest wait for an answer"),
+  dpop: dpopMode,
   requiredClaims,
   claims: claimMapping,
 });
@@ -77,9 +79,16 @@ export const jwtOptions = z
     introspection: introspectionOptions
       .optional()
       .describe("Asks about opaque bearer tokens (default: they are refused)"),
+    dpop: dpopOptions,
     login: loginOptions.optional().describe("Browser login by OpenID Connect (default: off)"),
   })
   .describe("Bearer tokens and browser login");
 
 export type JwtOptions = z.output<typeof jwtOptions>;
 export type IntrospectionOptions = z.output<typeof introspectionOptions>;
+
+/** Whether tokens are taken with a proof somewhere. */
+export const takesProofs = ({ issuers, introspection }: JwtOptions): boolean =>
+  [...issuers, ...(introspection === undefined ? [] : [introspection])].some(
+    ({ dpop = "off" }) => dpop !== "off",
+  );

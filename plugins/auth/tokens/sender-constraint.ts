@@ -1,27 +1,52 @@
 // Tokens that are bound to a key of their sender: whoever has one without that key has nothing.
 import type { Exchange, Identity } from "../../../src/plugin-api/contract.ts";
+import type { ProofCheck } from "../dpop/proof-check.ts";
 import type { CertificateCheck } from "../certificates/certificate.ts";
-import { refused, type Refused } from "../auth-result.ts";
+import { refused, type Refused, type Unavailable } from "../auth-result.ts";
 import { isJsonObject } from "./token-parts.ts";
 
 const notTheirs = refused("jwt", "token: bound to another client certificate (cnf x5t#S256)");
 const otherProof = refused("jwt", "token: bound to a key in a way that is not checked here (cnf)");
 const malformed = refused("jwt", "token: claim cnf");
 
+const withoutProof = refused("jwt", "token: bound to a key (cnf jkt), and shown without DPoP");
+const notBound = refused("jwt", "token: shown with DPoP, and bound to no key (cnf jkt)");
+const mustBeBound = refused("jwt", "token: bound to no key (cnf jkt), as its issuer's must be");
+
+export interface ConstraintParts {
+  readonly bound: CertificateCheck;
+  /** Absent = tokens with a proof are taken nowhere on the route. */
+  readonly proofs: ProofCheck | undefined;
+}
+
 /**
- * RFC 8705 section 3: a token with `cnf` `x5t#S256` is good with that client certificate alone. Other ways, DPoP among them,
- * are not known here, and without its proof such a token is no bearer (RFC 9449 section 7.2, RFC 7800 section 3.1).
- * @returns why the token of this identity is refused
+ * RFC 8705 section 3: a token with `cnf` `x5t#S256` is good with that client certificate alone. RFC 9449 section 7: one with
+ * `jkt` with a proof alone, never as a bearer (7.2). Ways that are not known here make it nobody's (RFC 7800 section 3.1).
+ * @param again the exchange goes on: its proof was new once
+ * @returns why the token of this identity is not taken
  */
 export function constraintFault(
   exchange: Exchange,
-  { method, claims }: Identity,
-  certificates: CertificateCheck,
-): Refused | undefined {
+  identity: Identity,
+  { bound, proofs }: ConstraintParts,
+  again = false,
+): Refused | undefined | Promise<Refused | Unavailable | undefined> {
+  const { method, claims } = identity;
   const { cnf } = claims;
-  if (cnf === undefined || (method !== "jwt" && method !== "introspection")) return undefined;
-  if (!isJsonObject(cnf)) return malformed;
-  const { "x5t#S256": thumbprint, ...others } = cnf;
-  if (thumbprint === undefined || Object.keys(others).length > 0) return otherProof;
-  return thumbprint === certificates.thumbprint(exchange) ? undefined : notTheirs;
+  if (method !== "jwt" && method !== "introspection") return undefined;
+  if (proofs === undefined && cnf === undefined) return undefined;
+  if (cnf !== undefined && !isJsonObject(cnf)) return malformed;
+  const { "x5t#S256": thumbprint, jkt, ...others } = cnf ?? {};
+  if (Object.keys(others).length > 0 || (cnf !== undefined && thumbprint === undefined && jkt === undefined))
+    return otherProof;
+  if (thumbprint !== undefined && thumbprint !== bound.thumbprint(exchange)) return notTheirs;
+  const mode = proofs?.modeOf(identity) ?? "off";
+  const token = proofs?.shown(exchange.request);
+  if (jkt === undefined) {
+    if (token !== undefined) return notBound;
+    return mode === "required" ? mustBeBound : undefined;
+  }
+  if (typeof jkt !== "string") return malformed;
+  if (proofs === undefined || mode === "off") return otherProof;
+  return token === undefined ? withoutProof : proofs.check(exchange, token, jkt, again);
 }

@@ -20,10 +20,19 @@ const idTypes = new Set(["id", "id_token", "serialized-id"]);
 
 const lower = (value: unknown): string => (typeof value === "string" ? value.toLowerCase() : "");
 
+/** RFC 9449 section 6.2: named so, and bound to a key, as which it is then checked. */
+const isBound = (type: string, { cnf }: JsonObject): boolean =>
+  type.toLowerCase() === "dpop" && isJsonObject(cnf) && cnf["jkt"] !== undefined;
+
 /** @returns the member by which an introspection answer calls this something else than an access token */
-export function answeredOtherUse(answer: JsonObject): string | undefined {
+export function answeredOtherUse(answer: JsonObject, takesProofs: boolean): string | undefined {
   const type = answer["token_type"];
-  if (typeof type === "string" && !bearerTypes.has(type.toLowerCase())) return "token_type";
+  if (
+    typeof type === "string" &&
+    !bearerTypes.has(type.toLowerCase()) &&
+    !(takesProofs && isBound(type, answer))
+  )
+    return "token_type";
   return claimedOtherUse(answer, false);
 }
 

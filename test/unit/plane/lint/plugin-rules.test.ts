@@ -32,6 +32,16 @@ describe("auth", () => {
     assert.deepEqual(await places("exclude-never-matches", { exclude: ["/api/health"] }, shouting), []);
   });
 
+  test("unnamed-origin: proofs that nothing but the Host ties to this service", async () => {
+    const issuer = { issuer: "https://id.example", discovery: true, dpop: "accept" };
+    const found = (more: object, dpop: object = {}) =>
+      places("unnamed-origin", { jwt: { issuers: [{ ...issuer, ...more }], dpop } });
+    assert.deepEqual(await found({}), ["pluginConfig.auth.jwt.issuers[0].dpop"]);
+    assert.deepEqual(await found({ audience: ["api"] }), []);
+    assert.deepEqual(await found({ dpop: "off" }), []);
+    assert.deepEqual(await found({}, { publicUrls: ["https://api.example"] }), []);
+  });
+
   test("a default that matches on one route is not said never to match", async () => {
     const routes = [
       { path: "/a/*", pluginConfig: { auth: { realm: "a" } } },
