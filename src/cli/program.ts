@@ -7,6 +7,7 @@ import { addAuditCommands } from "./audit-commands.ts";
 import { addDrillCommand, addExplainCommand, addTapCommand } from "./requests-commands.ts";
 import { addFleetCommand } from "./fleet-command.ts";
 import { addInterceptCommands } from "./intercept-commands.ts";
+import { addInjectorCommands } from "./injector-commands.ts";
 import { addLogsCommand } from "./logs-command.ts";
 import { addPackageCommands } from "./package-commands.ts";
 import { addPluginCommands } from "./plugin-commands.ts";
@@ -41,6 +42,7 @@ export async function createProgram(terminal: Terminal, choose: (run: Run) => vo
   addPackageCommands(program, terminal, choose);
   addAclCommand(program, terminal, choose);
   addInterceptCommands(program, terminal, choose);
+  addInjectorCommands(program, terminal, choose);
   addSetupCommands(program, terminal, choose);
   await addPluginCommands(program, terminal, choose);
   return program;

@@ -1,4 +1,4 @@
-// The part of DER (X.690) that certificates need: elements with a tag of one byte and a definite length.
+// The part of DER (X.690) that certificates need, read and written: elements with a tag of one byte and a definite length.
 
 export interface Element {
   readonly tag: number;
@@ -27,4 +27,17 @@ function lengthAt(bytes: Buffer, at: number): { length: number; size: number } {
   const count = first & 0x7f;
   if (count === 0 || count > 4) throw new RangeError("no DER");
   return { length: bytes.readUIntBE(at + 1, count), size: 1 + count };
+}
+
+/** @returns an element, of content that is there or of other elements */
+export function der(tag: number, ...content: readonly Buffer[]): Buffer {
+  const body = Buffer.concat(content);
+  return Buffer.concat([Buffer.from([tag]), lengthOf(body.length), body]);
+}
+
+function lengthOf(length: number): Buffer {
+  if (length < 0x80) return Buffer.from([length]);
+  const hex = length.toString(16);
+  const bytes = Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, "hex");
+  return Buffer.concat([Buffer.from([0x80 | bytes.length]), bytes]);
 }

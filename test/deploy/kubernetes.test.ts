@@ -1,9 +1,7 @@
 // deploy/kubernetes.yaml: nothing in it that Kubernetes does not know, nothing missing that keeps a sidecar safe, and
 // its parts fit together.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Deployment, type IDeployment } from "kubernetes-models/apps/v1";
@@ -14,6 +12,7 @@ import { parse, parseAllDocuments } from "yaml";
 import { loadConfig } from "../../src/app/environment.ts";
 import { settings } from "../../src/config/settings.ts";
 import { root } from "../support/dockerfile.ts";
+import { compilerSays } from "../support/kubernetes.ts";
 
 /** In the order in which they stand in the file. */
 const kinds = [
@@ -45,30 +44,13 @@ const [app] = pod?.containers ?? [];
 assert.ok(pod && sidecar && app);
 const selector = { "app.kubernetes.io/name": "sample" };
 
-/** kubernetes-models' own check lets unknown keys through; the compiler does not, in a literal. */
-function compilerSays(literals: readonly object[]): string {
-  const folder = mkdtempSync(join(tmpdir(), "outrigger-kubernetes-"));
-  try {
-    mkdirSync(join(folder, "node_modules"));
-    for (const name of ["kubernetes-models", "@kubernetes-models"]) {
-      symlinkSync(join(root, "node_modules", name), join(folder, "node_modules", name));
-    }
-    const lines = literals.map((literal, i) => {
-      const { model, from } = kinds[i] as (typeof kinds)[number];
-      const type = `import("kubernetes-models/${from}").I${model.kind}`;
-      return `export const object${i}: ${type} = ${JSON.stringify(literal)};`;
-    });
-    writeFileSync(join(folder, "objects.ts"), lines.join("\n"));
-    const args = ["--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext", "--target", "esnext"];
-    execFileSync(join(root, "node_modules/.bin/tsc"), [...args, "--types", "", "objects.ts"], {
-      cwd: folder,
-    });
-    return "";
-  } catch (error) {
-    return String((error as { stdout?: unknown }).stdout ?? error);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+function problemsOf(objects: readonly object[]): string {
+  const typed = objects.map((object, i) => ({
+    object,
+    kind: kinds[i]?.model.kind ?? "",
+    from: kinds[i]?.from ?? "",
+  }));
+  return compilerSays(typed);
 }
 
 test("the file holds these objects, valid for their kinds", () => {
@@ -83,7 +65,7 @@ test("the file holds these objects, valid for their kinds", () => {
 });
 
 test("no field is unknown, of another type or missing", () => {
-  assert.equal(compilerSays(documents), "");
+  assert.equal(problemsOf(documents), "");
 });
 
 test("that check sees an unknown field, a wrong type and a missing one", () => {
@@ -95,7 +77,7 @@ test("that check sees an unknown field, a wrong type and a missing one", () => {
     [withSpec({ ...deployment.spec, paused: "no" }), /'string' is not assignable/],
     [withSpec(unselected), /Property '"?selector"?' is missing/],
   ] as const) {
-    assert.match(compilerSays([account, config, broken]), said);
+    assert.match(problemsOf([account, config, broken]), said);
   }
 });
 

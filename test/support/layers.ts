@@ -292,6 +292,20 @@ export const rooms: readonly Room[] = [
     ],
     ["zod"],
   ),
+  // Adds sidecars to pods of Kubernetes: the admission webhook, by itself a program.
+  room(
+    "src/injector/",
+    [
+      "src/admin/",
+      "src/config/",
+      "src/language/",
+      "src/plugin-api/telemetry.ts",
+      "src/telemetry/process.ts",
+      "src/tls/",
+      "src/version.ts",
+    ],
+    ["zod"],
+  ),
   // The assembly: what exists in a process, and in which order.
   room("src/app/", [
     "src/audit/",
@@ -341,6 +355,7 @@ export const rooms: readonly Room[] = [
       "src/files/",
       "src/fleet/",
       "src/intercept/",
+      "src/injector/",
       "src/kit/ask.ts",
       "src/kit/author-tests.ts",
       "src/kit/finding.ts",

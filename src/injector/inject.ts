@@ -1,0 +1,134 @@
+// What becomes of a pod: the JSON Patch (RFC 6902) that gives it a sidecar, or the reason why it gets none.
+import { version } from "../version.ts";
+import { annotationPrefix, injectedAnnotation, policyAnnotation, readAnnotations } from "./annotations.ts";
+import { repositoryOf } from "./image.ts";
+import { isAs } from "./likeness.ts";
+import { annotate, type Operation } from "./patch.ts";
+import { annotationsOf, type Pod } from "./pod.ts";
+import { portNameOperations } from "./port-name.ts";
+import { type KnownPort, settle, type SettleOptions } from "./settle.ts";
+import {
+  containerName,
+  isOwnVolume,
+  policyText,
+  sidecarContainer,
+  type SidecarSpec,
+  sidecarVolumes,
+} from "./sidecar-container.ts";
+
+export type Injection =
+  | { readonly kind: "injected"; readonly service: string; readonly patch: readonly Operation[] }
+  /** It has its sidecar: the API server asks again when others have changed a pod. */
+  | { readonly kind: "unchanged" }
+  /** Its annotation says that it wants none. */
+  | { readonly kind: "opted_out" };
+
+/**
+ * The same for the same pod, however often it is asked.
+ * @throws Refusal
+ */
+export function inject(pod: Pod, options: SettleOptions): Injection {
+  const annotations = annotationsOf(pod);
+  const { defaults } = options;
+  if (annotations[`${annotationPrefix}inject`] === "false") return { kind: "opted_out" };
+  const wanted = readAnnotations(annotations, [repositoryOf(defaults.image), ...defaults.allowedImages]);
+  const earlier = earlierInjection(pod);
+  const bare = earlier === undefined ? pod : withoutSidecar(pod);
+  const spec = settle(bare, wanted, options, earlier);
+  if (earlier !== undefined && isAsWanted(pod, earlier, spec)) return { kind: "unchanged" };
+  return {
+    kind: "injected",
+    service: spec.service,
+    patch: [
+      ...(earlier === undefined ? [] : removals(pod)),
+      ...metadataOperations(pod, spec),
+      ...portNameOperations(bare, spec),
+      ...additions(bare, spec),
+    ],
+  };
+}
+
+interface Earlier extends KnownPort {
+  readonly container: unknown;
+}
+
+/** Of ours, or of somebody who copied one, or made one up: what it is decides, not the annotation. */
+function earlierInjection(pod: Pod): Earlier | undefined {
+  if (annotationsOf(pod)[injectedAnnotation] === undefined) return undefined;
+  const container = (pod.spec.initContainers ?? []).find(({ name }) => name === containerName);
+  if (container === undefined) return undefined;
+  const name = container.ports?.[0]?.name ?? "";
+  const upstream = container.env?.find(({ name }) => name === "OUTRIGGER_UPSTREAM")?.value ?? "";
+  const port = /^http:\/\/127\.0\.0\.1:(\d{1,5})$/.exec(upstream)?.[1];
+  return {
+    container,
+    portName: /^[a-z0-9-]{1,15}$/.test(name) ? name : undefined,
+    upstreamPort: port === undefined ? undefined : Number(port),
+  };
+}
+
+function withoutSidecar(pod: Pod): Pod {
+  const { initContainers, volumes } = pod.spec;
+  return {
+    ...pod,
+    spec: {
+      ...pod.spec,
+      initContainers: initContainers?.filter(({ name }) => name !== containerName),
+      volumes: volumes?.filter((volume) => !isOwnVolume(volume)),
+    },
+  };
+}
+
+/** Whatever else it has, a command or a mount over its program, is not the sidecar's: then it is made anew. */
+function isAsWanted(pod: Pod, { container }: Earlier, spec: SidecarSpec): boolean {
+  const { plugins } = spec.wanted;
+  return (
+    isAs(container, sidecarContainer(spec)) &&
+    isAs((pod.spec.volumes ?? []).filter(isOwnVolume), sidecarVolumes(spec)) &&
+    (plugins === undefined || annotationsOf(pod)[policyAnnotation] === policyText(plugins))
+  );
+}
+
+function removals({ spec }: Pod): Operation[] {
+  return [
+    ...removalsOf("initContainers", spec.initContainers, ({ name }) => name === containerName),
+    ...removalsOf("volumes", spec.volumes, isOwnVolume),
+  ];
+}
+
+interface Named {
+  readonly name: string;
+}
+
+/** From the last to the first, so that the numbers hold. */
+function removalsOf(
+  where: string,
+  list: readonly Named[] | null | undefined,
+  isGone: (each: Named) => boolean,
+): Operation[] {
+  return (list ?? [])
+    .flatMap((each, at): Operation[] =>
+      isGone(each) ? [{ op: "remove", path: `/spec/${where}/${at}` }] : [],
+    )
+    .reverse();
+}
+
+function metadataOperations(pod: Pod, { wanted }: SidecarSpec): Operation[] {
+  const added: Record<string, string> = { [injectedAnnotation]: version };
+  if (wanted.plugins !== undefined) added[policyAnnotation] = policyText(wanted.plugins);
+  return annotate(pod, added);
+}
+
+/** The sidecar comes first, so that init containers of the pod that call others go through it already. */
+function additions({ spec }: Pod, settled: SidecarSpec): Operation[] {
+  const container = sidecarContainer(settled);
+  const volumes = sidecarVolumes(settled);
+  return [
+    Array.isArray(spec.initContainers)
+      ? { op: "add", path: "/spec/initContainers/0", value: container }
+      : { op: "add", path: "/spec/initContainers", value: [container] },
+    ...(Array.isArray(spec.volumes)
+      ? volumes.map((value): Operation => ({ op: "add", path: "/spec/volumes/-", value }))
+      : [{ op: "add", path: "/spec/volumes", value: volumes } as const]),
+  ];
+}

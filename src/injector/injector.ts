@@ -1,0 +1,127 @@
+// The injector in one process: webhook, health, certificate.
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Writable } from "node:stream";
+import { closeServer, listenOn } from "../admin/bound.ts";
+import { type Config, ConfigError } from "../config/config.ts";
+import { bind } from "../config/start-error.ts";
+import { addressText } from "../language/address-text.ts";
+import { createTelemetry, type Telemetry } from "../telemetry/process.ts";
+import type { Pair } from "../tls/read-files.ts";
+import { expiryGauge } from "../tls/watched-files.ts";
+import { version } from "../version.ts";
+import { LiveCertificate } from "./certificate.ts";
+import { createHealth } from "./health.ts";
+import { createInjectorMetrics } from "./injector-metrics.ts";
+import type { ReviewOptions } from "./review.ts";
+import { Webhook } from "./webhook.ts";
+
+export interface Injector {
+  readonly address: AddressInfo | string;
+  readonly adminAddress: AddressInfo | string;
+  reportFault(kind: string, error: unknown): void;
+  /** Unready, answers what comes until the drain's end, closes all, flushes the log. */
+  stop(): Promise<void>;
+}
+
+const flushLimitMs = 1_000;
+
+/** Rejects, with nothing left running: ConfigError and StartError when settings are at fault. */
+export async function startInjector(
+  config: Config,
+  review: ReviewOptions,
+  output?: Writable,
+): Promise<Injector> {
+  const files = filesOf(config);
+  const parts = createParts(config, files, review, output);
+  try {
+    return await startParts(config, review, parts);
+  } catch (error) {
+    await parts.close();
+    throw error;
+  }
+}
+
+interface Parts {
+  readonly telemetry: Telemetry;
+  readonly webhook: Webhook;
+  readonly health: Server;
+  readonly close: () => Promise<void>;
+}
+
+function createParts(config: Config, files: Pair, review: ReviewOptions, output?: Writable): Parts {
+  const { service, instance, logLevel, logFormat, tlsMinVersion } = config;
+  const telemetry = createTelemetry({
+    level: logLevel,
+    format: logFormat,
+    service,
+    instance,
+    stream: output,
+  });
+  const { logger, metrics } = telemetry;
+  let webhook: Webhook | undefined;
+  const expiry = expiryGauge(metrics, "injector");
+  const certificate = new LiveCertificate(files, { logger, expiry, use: (pair) => webhook?.use(pair) });
+  const { pair } = certificate;
+  const minVersion = tlsMinVersion === "1.3" ? "TLSv1.3" : "TLSv1.2";
+  const made = new Webhook({ pair, minVersion, review, logger, metrics: createInjectorMetrics(metrics) });
+  webhook = made;
+  const health = createHealth({
+    logger,
+    metrics,
+    conditions: () => [
+      { name: "certificate", ...certificate.state() },
+      { name: "webhook", ok: !made.draining, detail: made.draining ? "draining" : "listening" },
+    ],
+  });
+  return {
+    telemetry,
+    webhook,
+    health,
+    async close() {
+      certificate.close();
+      for (const server of [made.server, health]) if (server.listening) await closeServer(server);
+      await telemetry.output.flush(flushLimitMs);
+    },
+  };
+}
+
+async function startParts(config: Config, review: ReviewOptions, parts: Parts): Promise<Injector> {
+  const { telemetry, webhook, health, close } = parts;
+  const { admin, drainMinMs: minMs } = config;
+  const [listen] = config.listen as [Config["listen"][number]];
+  const { logger } = telemetry;
+  const adminAddress = await bind("OUTRIGGER_ADMIN", admin, () => listenOn(health, admin));
+  const address = await bind("OUTRIGGER_LISTEN", listen, () => listenOn(webhook.server, listen));
+  // Errors of a listener that listens (EMFILE on accept) pass by themselves.
+  for (const server of [webhook.server, health])
+    server.on("error", (error) => logger.error({ err: error }, "listener failed"));
+  const { image } = review.defaults;
+  logger.info(
+    { version, address: addressText(address), admin: addressText(adminAddress), image },
+    "listening",
+  );
+  return {
+    address,
+    adminAddress,
+    reportFault: (kind, error) => telemetry.reportFault(kind, error),
+    async stop() {
+      logger.info({}, "draining");
+      await webhook.drain({ minMs, maxMs: Math.max(config.drainMs, minMs) });
+      await close();
+    },
+  };
+}
+
+function filesOf({ tlsCert, tlsKey, listen }: Config): Pair {
+  const [cert] = tlsCert ?? [];
+  const [key] = tlsKey ?? [];
+  const problems: string[] = [];
+  if (cert === undefined || key === undefined)
+    problems.push(
+      "OUTRIGGER_TLS_CERT, OUTRIGGER_TLS_KEY: the injector needs both, for API servers speak TLS alone",
+    );
+  if (listen.length > 1) problems.push("OUTRIGGER_LISTEN: the injector listens on one address");
+  if (cert === undefined || key === undefined || problems.length > 0) throw new ConfigError(problems);
+  return { cert, key };
+}

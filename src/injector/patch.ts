@@ -1,0 +1,24 @@
+// Changes of a pod as the API server takes them: JSON Patch (RFC 6902).
+import type { Pod } from "./pod.ts";
+
+export interface Operation {
+  readonly op: "add" | "remove" | "replace";
+  readonly path: string;
+  readonly value?: unknown;
+}
+
+/** Adds annotations, or puts them in place of what is there. */
+export function annotate(pod: Pod, added: Readonly<Record<string, string>>): Operation[] {
+  if (pod.metadata.annotations === undefined || pod.metadata.annotations === null)
+    return [{ op: "add", path: "/metadata/annotations", value: added }];
+  return Object.entries(added).map(([name, value]) => ({
+    op: "add",
+    path: `/metadata/annotations/${pointer(name)}`,
+    value,
+  }));
+}
+
+/** RFC 6901 section 3. */
+function pointer(name: string): string {
+  return name.replaceAll("~", "~0").replaceAll("/", "~1");
+}

@@ -1,0 +1,25 @@
+// Why a pod gets no sidecar.
+
+/** For the metric: a closed set. */
+export const refusalReasons = [
+  "annotation",
+  "host_network",
+  "second_sidecar",
+  "port_clash",
+  "port_unknown",
+  "service_unknown",
+  "windows",
+  "malformed",
+] as const;
+export type RefusalReason = (typeof refusalReasons)[number];
+
+/** The message is one sentence that says what is wrong and what to do. */
+export class Refusal extends Error {
+  override readonly name = "Refusal";
+  readonly reason: RefusalReason;
+
+  constructor(reason: RefusalReason, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}

@@ -1,0 +1,134 @@
+// AdmissionReview (admission.k8s.io/v1) in, AdmissionReview out.
+import { z } from "zod";
+import { parseJson } from "../language/json.ts";
+import { annotationPrefix, notInjectedAnnotation } from "./annotations.ts";
+import { inject } from "./inject.ts";
+import { annotate, type Operation } from "./patch.ts";
+import { type Pod, podName, podSchema } from "./pod.ts";
+import { Refusal, type RefusalReason } from "./refusal.ts";
+import type { SettleOptions } from "./settle.ts";
+
+const reviewSchema = z.looseObject({
+  apiVersion: z.literal("admission.k8s.io/v1"),
+  kind: z.literal("AdmissionReview"),
+  request: z.looseObject({
+    uid: z.string().min(1).max(128),
+    kind: z.looseObject({ group: z.string(), kind: z.string() }),
+    operation: z.string(),
+    subResource: z.string().optional(),
+    namespace: z.string().max(253).default(""),
+    object: z.unknown(),
+  }),
+});
+
+/** What a namespace prefers when a pod cannot be given a sidecar: no pod, or one without. */
+export type Otherwise = "refuse" | "admit";
+
+export interface ReviewOptions extends SettleOptions {
+  /** Whose pods are let through as they are: the injector's own and the cluster's. */
+  readonly exempt: ReadonlySet<string>;
+}
+
+/** For log and metrics. */
+export interface Verdict {
+  readonly result: "injected" | "unchanged" | "opted_out" | "exempt" | "refused" | "admitted_without";
+  readonly reason: RefusalReason | "";
+  readonly namespace: string;
+  readonly pod: string;
+  readonly service?: string;
+  readonly message?: string;
+}
+
+export interface Reviewed {
+  readonly verdict: Verdict;
+  /** The whole AdmissionReview. */
+  readonly answer: object;
+}
+
+/** The call was not one of the API server's. */
+export class NoReview extends Error {
+  override readonly name = "NoReview";
+}
+
+/** @throws NoReview */
+export function review(body: string, otherwise: Otherwise, options: ReviewOptions): Reviewed {
+  const request = requestIn(body);
+  const { uid, namespace } = request;
+  const answer = (response: object): object => ({
+    apiVersion: "admission.k8s.io/v1",
+    kind: "AdmissionReview",
+    response: { uid, ...response },
+  });
+  if (options.exempt.has(namespace))
+    return {
+      verdict: { result: "exempt", reason: "", namespace, pod: "" },
+      answer: answer({ allowed: true }),
+    };
+  let pod: Pod | undefined;
+  try {
+    pod = podOf(request);
+    const found = inject(pod, options);
+    const told = { result: found.kind, reason: "", namespace, pod: podName(pod) } as const;
+    if (found.kind === "injected")
+      return {
+        verdict: { ...told, service: found.service },
+        answer: answer({ allowed: true, ...patched(found.patch) }),
+      };
+    return { verdict: told, answer: answer({ allowed: true, ...warnedOf(found.kind) }) };
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    const told = { reason: error.reason, namespace, pod: pod ? podName(pod) : "", message: error.message };
+    if (otherwise === "refuse" || pod === undefined)
+      return { verdict: { result: "refused", ...told }, answer: answer(refusedBy(error)) };
+    const note = annotate(pod, { [notInjectedAnnotation]: error.message });
+    const warnings = [`outrigger: admitted without sidecar: ${error.message}`];
+    return {
+      verdict: { result: "admitted_without", ...told },
+      answer: answer({ allowed: true, warnings, ...patched(note) }),
+    };
+  }
+}
+
+type AdmissionRequest = z.output<typeof reviewSchema>["request"];
+
+function requestIn(body: string): AdmissionRequest {
+  let document: unknown;
+  try {
+    document = parseJson(body);
+  } catch (error) {
+    throw new NoReview(error instanceof Error ? error.message : "not JSON");
+  }
+  const parsed = reviewSchema.safeParse(document);
+  if (parsed.success) return parsed.data.request;
+  const [issue] = parsed.error.issues;
+  throw new NoReview(
+    `no AdmissionReview of admission.k8s.io/v1: ${issue?.path.join(".")}: ${issue?.message}`,
+  );
+}
+
+/** @throws Refusal: what is no new pod comes by a webhook configuration that somebody changed */
+function podOf(request: AdmissionRequest): Pod {
+  const { kind, operation, subResource = "" } = request;
+  if (kind.group !== "" || kind.kind !== "Pod" || operation !== "CREATE" || subResource !== "")
+    throw new Refusal(
+      "malformed",
+      `the webhook is for new pods, not ${operation} of ${kind.kind}: mend the rules of its MutatingWebhookConfiguration`,
+    );
+  const parsed = podSchema.safeParse(request.object);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new Refusal("malformed", `the pod cannot be read: ${issue?.path.join(".")}: ${issue?.message}`);
+}
+
+function warnedOf(kind: "unchanged" | "opted_out"): object {
+  if (kind === "unchanged") return {};
+  return { warnings: [`outrigger: no sidecar, for ${annotationPrefix}inject is "false"`] };
+}
+
+function patched(patch: readonly Operation[]): object {
+  return { patchType: "JSONPatch", patch: Buffer.from(JSON.stringify(patch)).toString("base64") };
+}
+
+function refusedBy({ message }: Refusal): object {
+  return { allowed: false, status: { status: "Failure", reason: "Forbidden", code: 403, message } };
+}

@@ -1,0 +1,179 @@
+// The webhook's HTTPS server: calls of the API server, bounded in number, length and time.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer, type Server } from "node:https";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Logger } from "../plugin-api/telemetry.ts";
+import type { Pair } from "../tls/read-files.ts";
+import type { InjectorMetrics } from "./injector-metrics.ts";
+import { NoReview, type Otherwise, review, type Reviewed, type ReviewOptions } from "./review.ts";
+
+/** By the path that a webhook's configuration names. */
+const paths: ReadonlyMap<string, Otherwise> = new Map([
+  ["/mutate", "refuse"],
+  ["/mutate/best-effort", "admit"],
+]);
+
+/** The API server itself takes requests of 3 MiB. */
+const maxBodyBytes = 4 * 1_048_576;
+const maxAtOnce = 32;
+const maxConnections = 512;
+/** The API server waits no longer than 30 s, and by our manifest for 5. */
+const requestLimitMs = 10_000;
+
+export interface WebhookOptions {
+  /** Of the moment: a renewal changes it by `use`. */
+  readonly pair: Pair;
+  readonly minVersion: "TLSv1.2" | "TLSv1.3";
+  readonly review: ReviewOptions;
+  readonly logger: Logger;
+  readonly metrics: InjectorMetrics;
+}
+
+class HttpProblem extends Error {
+  override readonly name = "HttpProblem";
+  readonly status: number;
+
+  constructor(status: number, text: string) {
+    super(text);
+    this.status = status;
+  }
+}
+
+export class Webhook {
+  readonly server: Server;
+  readonly #options: WebhookOptions;
+  #underWay = 0;
+  #draining = false;
+
+  constructor(options: WebhookOptions) {
+    this.#options = options;
+    const { pair, minVersion } = options;
+    this.server = createServer(
+      {
+        ...pair,
+        minVersion,
+        maxHeaderSize: 16_384,
+        headersTimeout: 5_000,
+        requestTimeout: requestLimitMs,
+        handshakeTimeout: 5_000,
+        keepAliveTimeout: 120_000,
+        connectionsCheckingInterval: 1_000,
+      },
+      (request, response) => void this.#serve(request, response),
+    );
+    this.server.maxConnections = maxConnections;
+  }
+
+  /** For handshakes from now on; connections that stand go on. */
+  use(pair: Pair): void {
+    this.server.setSecureContext({ ...pair, minVersion: this.#options.minVersion });
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** Answers for at least `minMs`, each answer then closes its connection; all is over after `maxMs`. */
+  async drain({ minMs, maxMs }: { readonly minMs: number; readonly maxMs: number }): Promise<void> {
+    const endMono = performance.now() + maxMs;
+    this.#draining = true;
+    await sleep(Math.min(minMs, maxMs));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.server.close(() => resolve());
+    this.server.closeIdleConnections();
+    const limit = setTimeout(
+      () => this.server.closeAllConnections(),
+      Math.max(0, endMono - performance.now()),
+    );
+    await promise;
+    clearTimeout(limit);
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.#underWay += 1;
+    try {
+      if (this.#underWay > maxAtOnce) throw new HttpProblem(503, `more than ${maxAtOnce} calls at once`);
+      const answer = await this.#admission(request);
+      send(response, 200, answer, this.#draining);
+    } catch (error) {
+      const problem = this.#problemOf(error);
+      this.#options.metrics.failed(String(problem.status));
+      // What is left of a body that nobody wants is not worth reading.
+      send(response, problem.status, { error: problem.message }, this.#draining || !request.complete);
+    } finally {
+      this.#underWay -= 1;
+    }
+  }
+
+  async #admission(request: IncomingMessage): Promise<object> {
+    const { metrics, logger } = this.#options;
+    const beganMono = performance.now();
+    const otherwise = otherwiseOf(request);
+    const { verdict, answer } = reviewed(await readBody(request), otherwise, this.#options.review);
+    metrics.admitted(verdict, (performance.now() - beganMono) / 1000);
+    tell(logger, verdict);
+    return answer;
+  }
+
+  #problemOf(error: unknown): HttpProblem {
+    if (error instanceof HttpProblem) return error;
+    this.#options.logger.error({ err: error }, "admission failed");
+    return new HttpProblem(500, "that failed; the injector's log says why");
+  }
+}
+
+/** The query is the API server's: `?timeout=5s`. */
+function otherwiseOf({ method, url = "", headers }: IncomingMessage): Otherwise {
+  const [path = ""] = url.split("?", 1);
+  const otherwise = paths.get(path);
+  if (otherwise === undefined)
+    throw new HttpProblem(404, `there is nothing at this path but ${[...paths.keys()].join(", ")}`);
+  if (method !== "POST") throw new HttpProblem(405, "only POST here");
+  if (headers["content-type"]?.split(";", 1)[0]?.trim() !== "application/json")
+    throw new HttpProblem(415, "only application/json here");
+  return otherwise;
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > maxBodyBytes) break;
+      chunks.push(chunk);
+    }
+  } catch {
+    throw new HttpProblem(400, "the body broke off");
+  }
+  if (length > maxBodyBytes) throw new HttpProblem(413, `the body is longer than ${maxBodyBytes} bytes`);
+  return Buffer.concat(chunks).toString();
+}
+
+function reviewed(body: string, otherwise: Otherwise, options: ReviewOptions): Reviewed {
+  try {
+    return review(body, otherwise, options);
+  } catch (error) {
+    if (error instanceof NoReview) throw new HttpProblem(400, error.message);
+    throw error;
+  }
+}
+
+function tell(logger: Logger, { result, ...verdict }: Reviewed["verdict"]): void {
+  const { message, ...fields } = verdict;
+  if (result === "refused") logger.warn(fields, `pod refused: ${message}`);
+  else if (result === "admitted_without") logger.warn(fields, `pod admitted without sidecar: ${message}`);
+  else if (result === "opted_out") logger.info(fields, "pod wants no sidecar");
+  else if (result === "injected") logger.info(fields, "sidecar injected");
+}
+
+function send(response: ServerResponse, status: number, document: object, close: boolean): void {
+  if (response.destroyed) return;
+  const body = JSON.stringify(document);
+  response.writeHead(status, {
+    "Content-Type": "application/json",
+    "Content-Length": Buffer.byteLength(body),
+    ...(close ? { Connection: "close" } : {}),
+  });
+  response.end(body);
+}
