@@ -30,6 +30,12 @@ export const entryLimits = z.strictObject({
     .describe(
       "Time of all its hooks for a request, on average, in microseconds (default: what its manifest says)",
     ),
+  httpCallsPerSecond: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .optional()
+    .describe("Calls over HTTP that it may make in a second, and save up (default: what its manifest says)"),
   cpuShare: z
     .number()
     .min(0.01)

@@ -73,6 +73,12 @@ export const needs = z.strictObject({
     .optional()
     .describe("Secret that holds the URL of its PostgreSQL database (default: it has none)"),
   memoryMiB: z.int().min(1).max(1_024).default(32).describe("Memory that it may take"),
+  httpCallsPerSecond: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .optional()
+    .describe("Calls over HTTP that it may make in a second, and save up (default: 200)"),
   timeMicros: z
     .int()
     .min(1)

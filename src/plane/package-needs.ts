@@ -11,11 +11,23 @@ const number = (what: string, value: number | undefined, unit: string): readonly
 
 /** @returns what it asks for and how much of it; none of what it does not ask for */
 export function needsOf(needs: Needs): readonly Row[] {
-  const { secrets, keys, hosts, readFields, writeFields, body, database, memoryMiB, timeMicros } = needs;
+  const {
+    secrets,
+    keys,
+    hosts,
+    readFields,
+    writeFields,
+    body,
+    database,
+    memoryMiB,
+    timeMicros,
+    httpCallsPerSecond,
+  } = needs;
   return [
     ...list("secrets", secrets),
     ...list("keys of the store", keys),
     ...list("hosts it may call", hosts),
+    ...number("calls to them", httpCallsPerSecond, "a second"),
     ...list("header fields it reads", readFields),
     ...list("header fields it writes", writeFields),
     ...number("request bodies up to", body.requestBytes, "bytes"),

@@ -41,7 +41,7 @@ export interface HttpAnswer {
 export interface HttpClient {
   /**
    * Resolves with whatever was answered, 500 too. Rejects with an `HttpError`, with a `NotDeclared` for another host
-   * than the definition declares, or a `QuotaExceeded` where too many calls of the plugin are under way.
+   * than the definition declares, or a `QuotaExceeded` where too many calls of the plugin are under way or were made just now.
    */
   request(options: HttpRequest): Promise<HttpAnswer>;
 }

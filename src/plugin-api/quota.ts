@@ -3,6 +3,7 @@
 /** By the names that `outrigger_plugin_quota_refusals_total` counts them under. */
 export type QuotaName =
   | "http_in_flight"
+  | "http_calls"
   | "cache_entry_bytes"
   | "cache_loads"
   | "database_waiting"

@@ -54,7 +54,14 @@ export async function broughtPlugin(
   const faults = new PluginFaults({ name, version }, services.logger, services.metrics);
   // Loaded in its scope: what it starts while it is loaded is its own, too.
   const definition = await faults.scope().runInAsyncScope(makePlugin, undefined, extension);
-  const micros = extension.entry.limits.timeMicros ?? extension.package.manifest.needs.timeMicros;
+  const { limits } = extension.entry;
+  const { needs } = extension.package.manifest;
+  const quotas = {
+    ...extensionQuotas,
+    httpCallsPerSecond:
+      limits.httpCallsPerSecond ?? needs.httpCallsPerSecond ?? extensionQuotas.httpCallsPerSecond,
+  };
+  const micros = limits.timeMicros ?? needs.timeMicros;
   const budget =
     micros === undefined ? undefined : new Budget({ name, version, micros }, { ...services, faults });
   let made: HookMeasures | undefined;
@@ -62,7 +69,7 @@ export async function broughtPlugin(
     definition,
     extension,
     faults,
-    scoped: new ScopedServices(definition, services, others, extensionQuotas),
+    scoped: new ScopedServices(definition, services, others, quotas),
     measures: () => (made ??= measureHooks(name, services.metrics, true, budget)),
     lasting: false,
   };

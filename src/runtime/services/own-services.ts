@@ -39,12 +39,14 @@ export class OwnServices {
     const {
       httpInFlight,
       httpAnswerBytes: maxAnswerBytes,
+      httpCallsPerSecond: maxPerSecond,
       cacheBytes,
       databaseConnections,
       databaseWaiting,
     } = quotas;
     const own = { plugin, metrics, clock };
-    this.http = parts.http({ ...own, hosts: needs?.hosts ?? [], maxInFlight: httpInFlight, maxAnswerBytes });
+    const bounds = { maxInFlight: httpInFlight, maxPerSecond, maxAnswerBytes };
+    this.http = parts.http({ ...own, hosts: needs?.hosts ?? [], ...bounds });
     const seal = seals?.of(`${plugin}:cache`);
     const shared = store && { store, prefix: `${keys}cache:`, seal };
     this.cache = new TwoTierCache({ ...own, maxBytes: cacheBytes, shared });

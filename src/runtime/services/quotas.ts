@@ -3,6 +3,8 @@
 export interface Quotas {
   /** Calls over HTTP at once. */
   readonly httpInFlight: number;
+  /** Calls and their further tries, and as many saved up. */
+  readonly httpCallsPerSecond: number;
   /** Bodies of the answers that these wait for. */
   readonly httpAnswerBytes: number;
   /** Memory of its cache. */
@@ -23,6 +25,7 @@ const mebibyte = 1_048_576;
 /** For plugins of this repository. */
 export const builtInQuotas: Quotas = {
   httpInFlight: 256,
+  httpCallsPerSecond: Infinity,
   httpAnswerBytes: Infinity,
   cacheBytes: 8 * mebibyte,
   databaseConnections: 10,
@@ -32,10 +35,11 @@ export const builtInQuotas: Quotas = {
   metricSeries: Infinity,
 };
 
-/** For plugins that a policy brings. */
+/** For plugins that a policy brings; it or their manifests may name other numbers. */
 export const extensionQuotas: Quotas = {
   ...builtInQuotas,
   httpInFlight: 64,
+  httpCallsPerSecond: 200,
   httpAnswerBytes: 16 * mebibyte,
   storeCommandsPerSecond: 5_000,
   logLinesPerSecond: 100,

@@ -1,5 +1,5 @@
 // Calls that guests make: to the upstreams that the policy gives names to, and to hosts that the manifest asks for.
-import type { HttpClient } from "../../plugin-api/services.ts";
+import { type HttpClient, QuotaExceeded } from "../../plugin-api/services.ts";
 
 /** What a guest's call came to, as the guest is told it. */
 export interface CallAnswer {
@@ -14,6 +14,9 @@ const longestTimeoutMs = 30_000;
 const mostBodyBytes = 1_048_576;
 /** 9 is the ABI's status for a connection that broke. */
 export const brokenCall: CallAnswer = { text: "9\0reset", body: "" };
+
+/** 10 is the ABI's status for a failure of the host's; the message says which quota it was. */
+const refusedCall = ({ message }: QuotaExceeded): CallAnswer => ({ text: `10\0${message}`, body: "" });
 
 export class GuestCalls {
   readonly #http: HttpClient;
@@ -60,8 +63,8 @@ export class GuestCalls {
       let text = `${answer.status}\0\0:status\0${answer.status}`;
       for (const [name, value] of answer.fields) text += `\0${name}\0${value}`;
       return { text, body: answer.body.toString("latin1") };
-    } catch {
-      return brokenCall;
+    } catch (error) {
+      return error instanceof QuotaExceeded ? refusedCall(error) : brokenCall;
     }
   }
 

@@ -21,6 +21,7 @@ import { exchange } from "./exchange.ts";
 import { type HostState, HostStates } from "./host-state.ts";
 import { HttpMeasures } from "./measures.ts";
 import { traceTry } from "./traced-try.ts";
+import { CallRate } from "./call-rate.ts";
 import { isRepeatable, isWorthAnother, pauseMs, retriesOf } from "./retry.ts";
 
 export interface HttpClientOptions {
@@ -35,6 +36,8 @@ export interface HttpClientOptions {
   readonly random?: () => number;
   /** Calls at once; default: 64. */
   readonly maxInFlight?: number;
+  /** Tries of calls; default: no bound. */
+  readonly maxPerSecond?: number;
   /** Of the bodies of all answers under way; default: no bound beside each call's. */
   readonly maxAnswerBytes?: number;
 }
@@ -94,6 +97,7 @@ class PluginHttpClient implements OwnHttpClient {
   /** Made with the first call: what no plugin uses shows in no metric. */
   readonly #measured: () => HttpMeasures | undefined;
   readonly #inFlight: QuotaUse;
+  readonly #rate: CallRate;
   readonly #room: AnswerRoom;
   readonly #connections = new Connections();
   readonly #hosts = new HostStates();
@@ -109,6 +113,7 @@ class PluginHttpClient implements OwnHttpClient {
     this.#random = options.random ?? Math.random;
     let measures: HttpMeasures | undefined;
     this.#measured = () => (measures ??= metrics && new HttpMeasures(plugin, metrics));
+    this.#rate = new CallRate({ plugin, metrics, clock: this.#clock, max: options.maxPerSecond ?? Infinity });
     this.#inFlight = new QuotaUse({
       plugin,
       quota: "http_in_flight",
@@ -121,6 +126,7 @@ class PluginHttpClient implements OwnHttpClient {
   async request(options: HttpRequest): Promise<HttpAnswer> {
     const { url, label, privateToo } = this.#destination(options);
     const from = performance.now();
+    this.#rate.take();
     this.#inFlight.take();
     const deadline = new Deadline(options.timeoutMs, options.signal);
     this.#calls.add(deadline);
@@ -183,7 +189,7 @@ class PluginHttpClient implements OwnHttpClient {
       if (retry >= retries || deadline.signal.aborted || !isWorthAnother(outcome)) return outcome;
       const pause = pauseMs(retry, outcome, this.#random);
       if (pause >= deadline.leftMs) return outcome;
-      const isWithin = host.budget.take();
+      const isWithin = this.#rate.has() && host.budget.take();
       this.#measured()?.retry(label, isWithin ? "sent" : "over_budget");
       if (!isWithin) return outcome;
       try {

@@ -267,6 +267,22 @@ test("a plugin has so many calls at once, and is told when it wants more", async
   assert.match(await metrics.render(), /quota_refusals_total\{.*plugin="geo",quota="http_in_flight"\} 1/);
 });
 
+test("a plugin has so many calls a second, further tries among them, and as many saved up", async () => {
+  open({ maxPerSecond: 3 });
+  answer = (_request, response) => response.writeHead(503).end();
+  assert.equal((await ask({ retries: 5, breaker: false })).status, 503);
+  assert.equal(server.asked, 3, "no further try past it");
+  const over = 'plugin "geo" is over its quota of 3 calls a second (http_calls)';
+  await assert.rejects(ask(), { name: "QuotaExceeded", quota: "http_calls", message: over });
+  clock.advance(334);
+  assert.equal((await ask({ retries: 0, breaker: false })).status, 503);
+  await assert.rejects(ask(), { quota: "http_calls" });
+  clock.advance(60_000);
+  for (let count = 0; count < 3; count += 1) await ask({ retries: 0, breaker: false });
+  await assert.rejects(ask(), { quota: "http_calls" });
+  assert.match(await metrics.render(), /quota_refusals_total\{.*plugin="geo",quota="http_calls"\} 3/);
+});
+
 test("calls go only where the definition says, to private addresses only where it names the host", async () => {
   answer = (_request, response) => response.end("here");
   const { host, port } = new URL(server.url);
