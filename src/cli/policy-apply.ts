@@ -3,19 +3,19 @@ import { documentIn } from "../plane/candidate.ts";
 import { type Difference, differences } from "../plane/difference.ts";
 import type { Current } from "../plane/history.ts";
 import type { Finding } from "../plane/lint/finding.ts";
-import { lintFor, printLint } from "./lint-text.ts";
+import { printLint } from "./lint-text.ts";
 import { printDifferences } from "./policy-diff.ts";
 import {
   type ExtensionReport,
   printExtensions,
-  refuseUnentitled,
   reportExtensions,
   withExtensions,
 } from "./policy-extensions.ts";
-import { type Checked, passTests, readCandidate } from "./policy-file.ts";
+import { type Checked, readCandidate } from "./policy-file.ts";
 import { parseWait, reportConvergence } from "./policy-wait.ts";
 import { beginCanary, type CanaryOptions, parseCanary, type WantedCanary } from "./policy-canary.ts";
-import { epochIn, isSigned, type Place, refuseOlder, signedOver } from "./policy-signed.ts";
+import { documentOver, putInForce, refuseUnsigned, refuseWarned, tested } from "./policy-change.ts";
+import { isSigned, type Place } from "./policy-signed.ts";
 import { parseSigning, type SigningOptions, type SigningWish } from "./signing-options.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName, type Plane, PlaneRefusal, withPlane } from "./with-plane.ts";
@@ -43,12 +43,10 @@ export async function applyPolicy(terminal: Terminal, file: string, options: App
   }
   const { waitMs, wish, canary: asked } = wanted;
   return await withPlane(terminal, options, async (plane) => {
-    const { history, author } = plane;
     // First: what somebody else changes while the file is read and checked is then a conflict.
     const before = await headOf(plane, options, wanted.base);
     const { bytes, warnings, ...candidate } = await checked(terminal, plane, file, options);
-    const isUnsigned = wish === undefined && !isSigned(bytes);
-    if (service === undefined && isUnsigned) refuseUnentitled(candidate.extensions, bytes, file);
+    refuseUnsigned(candidate.extensions, { name: file, bytes }, service, wish);
     const changes = differences(before.document && documentIn(before.document), documentIn(bytes));
     const reports = await reportExtensions(plane.packages, candidate, service, before.document);
     if (!json) printExtensions((line) => terminal.err(line), reports);
@@ -62,14 +60,7 @@ export async function applyPolicy(terminal: Terminal, file: string, options: App
     const document = await documentFor(terminal, plane, bytes, wish, { service, before });
     const canary = asked && { wanted: asked, service, reason, before, document, waitMs, json };
     if (canary !== undefined) return await beginCanary(terminal, plane, canary);
-    const written = await history.change(service, {
-      document,
-      signedEpoch: epochIn(document),
-      kind: "apply",
-      author,
-      reason,
-      base: before.revision,
-    });
+    const written = await putInForce(plane, document, { service, before }, reason);
     const made = { service, written, waitMs, json, changes, warnings, ...extensions };
     return await reportConvergence(terminal, plane, made);
   });
@@ -119,18 +110,12 @@ async function checked(
   file: string,
   { service, key, strict, json }: ApplyOptions,
 ): Promise<Pick<Checked, "bytes" | "extensions" | "filledIn"> & { warnings: readonly Finding[] }> {
-  const { bytes, losesComments, raw, extensions, filledIn } = await readCandidate(
-    plane,
-    file,
-    service,
-    key === undefined ? undefined : "ignored",
-  );
-  await passTests(plane, raw, service, file);
-  const lint = await lintFor(plane.config, raw, service, extensions);
+  const candidate = await readCandidate(plane, file, service, key === undefined ? undefined : "ignored");
+  const lint = await tested(plane, candidate, service, file);
   if (!json || strict) printLint((line) => terminal.err(line), file, lint);
-  if (strict && lint.findings.length > 0)
-    throw new PlaneRefusal("nothing is changed: --strict takes no policy with warnings");
-  if (losesComments) terminal.err(`${file}: its comments stay in the file: Redis holds JSON\n`);
+  if (strict) refuseWarned(lint);
+  if (candidate.losesComments) terminal.err(`${file}: its comments stay in the file: Redis holds JSON\n`);
+  const { bytes, extensions, filledIn } = candidate;
   return { bytes, warnings: lint.findings, extensions, filledIn };
 }
 
@@ -156,10 +141,9 @@ async function documentFor(
   wish: SigningWish | undefined,
   place: Place,
 ): Promise<Buffer> {
-  if (wish !== undefined) return await signedOver(plane, documentIn(bytes), wish, place);
-  await refuseOlder(plane, bytes, place);
+  const document = await documentOver(plane, bytes, wish, place);
   const there = place.before.document;
-  if (there && isSigned(there) && !isSigned(bytes))
+  if (there && isSigned(there) && !isSigned(document))
     terminal.err("what is there is signed, and this is not: sidecars with OUTRIGGER_POLICY_KEYS refuse it\n");
-  return bytes;
+  return document;
 }

@@ -33,13 +33,31 @@ export async function readCandidate(
 ): Promise<Checked> {
   const reading = await readPolicyFile(file, plane.config.policyMaxBytes);
   if (reading.state !== "read") throw new PlaneRefusal(reading.message);
-  const { shared: own, format: written } = reading.raw;
+  const { shared: bytes, format } = reading.raw;
+  return await checkCandidate(plane, { name: file, bytes, format }, service, signatures);
+}
+
+/** A document that is to go into Redis, wherever it was found. */
+export interface Found {
+  /** For people: its file, or where else it lies. */
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly format: PolicyFormat;
+}
+
+/** Rejects with PolicyRefused (its problems name the document). */
+export async function checkCandidate(
+  plane: Plane,
+  { name, bytes: own, format: written }: Found,
+  service: string | undefined,
+  signatures: Signatures = "asked",
+): Promise<Checked> {
   const vouching = { trusted: await askedTrust(plane), nowMs: Date.now() };
   const { bytes, format, filledIn } =
     service === undefined
-      ? await pinDocument(plane.packages, { bytes: own, format: written }, file, vouching)
+      ? await pinDocument(plane.packages, { bytes: own, format: written }, name, vouching)
       : { bytes: own, format: written, filledIn: new Map<string, string | undefined>() };
-  const { raw, extensions } = await check(plane, bytes, format, service, file, signatures);
+  const { raw, extensions } = await check(plane, bytes, format, service, name, signatures);
   const { losesComments } = candidateOf(own, written);
   return { ...candidateOf(bytes, format), losesComments, raw, format, extensions, filledIn };
 }

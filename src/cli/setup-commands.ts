@@ -1,7 +1,8 @@
 // Commands for whoever sets things up: from another gateway, and in a shell.
-import { Argument, type Command } from "commander";
+import { Argument, type Command, Option } from "commander";
 import type { Shell } from "./completion.ts";
 import { shells } from "./completion.ts";
+import type { SyncOptions } from "./sync.ts";
 import type { Terminal } from "./terminal.ts";
 
 export function addSetupCommands(
@@ -34,5 +35,36 @@ export function addSetupCommands(
     .addArgument(new Argument("<shell>", "of which shell").choices(shells))
     .action((shell: Shell) =>
       choose(async () => (await import("./completion.ts")).printCompletion(terminal, program, shell)),
+    );
+  addSyncCommand(program, terminal, choose);
+}
+
+function addSyncCommand(
+  program: Command,
+  terminal: Terminal,
+  choose: (run: () => Promise<number>) => void,
+): void {
+  program
+    .command("sync")
+    .description(
+      "put the policies that a cluster (OutriggerPolicy objects, ConfigMaps) or a folder declares into Redis, and keep them there; health and metrics on OUTRIGGER_ADMIN",
+    )
+    .option("--from <folder>", "policy.yaml and policy.<service>.yaml of a folder, in place of a cluster")
+    .option("--once", "look once; exit 1 when not all that is declared is in force")
+    .option("--namespace <name>", "whose objects; default: that of the service account")
+    .option("--service-account <folder>", "token, ca.crt and namespace, where they are elsewhere")
+    .option("--every <time>", "how often all is compared, beside what is told of", "30s")
+    .option("--key <file>", "sign policies with this private key, for OUTRIGGER_POLICY_KEYS")
+    .option("--strict", "refuse policies of which lint warns")
+    .option("--self-heal", "change back what others change in Redis")
+    .addOption(
+      new Option("--on-delete <what>", "what becomes of the layer of a service that is not declared any more")
+        .choices(["keep", "remove"])
+        .default("keep"),
+    )
+    .option("--author <name>", "for the history; default: OUTRIGGER_AUTHOR, else outrigger sync")
+    .option("--json", "print JSON")
+    .action((options: SyncOptions) =>
+      choose(async () => (await import("./sync.ts")).syncPolicies(terminal, options)),
     );
 }

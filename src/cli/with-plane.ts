@@ -70,7 +70,8 @@ export async function withPlane(
   });
 }
 
-function linesOf(error: unknown): readonly string[] | undefined {
+/** What is to be said of it; undefined = that is for others. */
+export function linesOf(error: unknown): readonly string[] | undefined {
   if (
     error instanceof PlaneRefusal ||
     error instanceof KeyFileRefusal ||

@@ -257,6 +257,8 @@ export const rooms: readonly Room[] = [
     "src/policy/",
     "src/v8/",
   ]),
+  // The API server of a cluster.
+  room("src/kubernetes/", ["src/plugin-api/error-text.ts", "src/tls/read-files.ts"], ["zod"]),
   room("src/admin/", [
     "src/config/formats.ts",
     "src/files/",
@@ -361,6 +363,7 @@ export const rooms: readonly Room[] = [
       "src/kit/finding.ts",
       "src/kit/init.ts",
       "src/kit/template.ts",
+      "src/kubernetes/",
       "src/language/",
       "src/plane/",
       "src/plugin-api/",
@@ -370,11 +373,29 @@ export const rooms: readonly Room[] = [
       "src/redis/",
       "src/runtime/plugin-faults.ts",
       "src/runtime/scoped-services.ts",
+      "src/sync/",
       "src/tls/pem.ts",
       "src/v8/",
       "src/version.ts",
     ],
     ["commander", "yaml"],
+  ),
+  // Policies that are declared outside of Redis: where they come from, what becomes of them.
+  room(
+    "src/sync/",
+    [
+      "src/admin/health-listener.ts",
+      "src/config/formats.ts",
+      "src/kubernetes/",
+      "src/plugin-api/error-text.ts",
+      "src/plugin-api/store.ts",
+      "src/plugin-api/telemetry.ts",
+      "src/policy/document/digest.ts",
+      "src/policy/document/parse.ts",
+      "src/policy/sources/file-source.ts",
+      "src/telemetry/",
+    ],
+    ["zod"],
   ),
   room("src/main.ts", ["src/cli/"]),
   // The test kit of plugins: nothing that serves imports it.

@@ -1,0 +1,47 @@
+// Policies as somebody declares them outside of Redis: files of a folder, ConfigMaps, OutriggerPolicy objects.
+import type { PolicyFormat } from "../policy/document/parse.ts";
+
+/** What becomes of a service's layer that nobody declares any more. */
+export type WhenGone = "keep" | "remove";
+
+export interface Declared {
+  /** For people, and unique: `policy.users.yaml`, `OutriggerPolicy demo/users`. */
+  readonly origin: string;
+  /** Whose layer it is; undefined = the shared policy. */
+  readonly service: string | undefined;
+  readonly bytes: Uint8Array;
+  readonly format: PolicyFormat;
+  /** For the history. */
+  readonly reason: string;
+  readonly whenGone: WhenGone;
+  /** Why it is no document at all; it still claims its place. */
+  readonly flaw?: string | undefined;
+}
+
+const ending = /\.(ya?ml|json|jws)$/i;
+
+/**
+ * What a file of this name, or such a key of a ConfigMap, is for: `policy.yaml` is the shared policy, `policy.users.yaml`
+ * the layer of the service users; .yml, .json and .jws go as well.
+ * @returns undefined for any other name
+ */
+export function placeOf(
+  name: string,
+): { readonly service: string | undefined; readonly format: PolicyFormat } | undefined {
+  const end = ending.exec(name)?.[1]?.toLowerCase();
+  if (end === undefined) return undefined;
+  const stem = name.slice(0, -end.length - 1);
+  const format = end === "json" ? "json" : end === "jws" ? "any" : "yaml";
+  if (stem === "policy") return { service: undefined, format };
+  if (!stem.startsWith("policy.") || stem.length === "policy.".length) return undefined;
+  return { service: stem.slice("policy.".length), format };
+}
+
+/** Of its place among all: services by name, the shared policy first, since layers are checked over it. */
+export function inOrder(declared: readonly Declared[]): Declared[] {
+  const key = ({ service }: Declared): string => (service === undefined ? "" : `:${service}`);
+  return declared.toSorted((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0));
+}
+
+export const placeName = (service: string | undefined): string =>
+  service === undefined ? "the shared policy" : `the layer of ${service}`;

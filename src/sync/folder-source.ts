@@ -1,0 +1,109 @@
+// A folder of policy files, such as a checkout of Git that something else keeps up to date. It is read anew each time:
+// whoever updates it may swap the folder by a symbolic link.
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { textOf } from "../plugin-api/error-text.ts";
+import { digestOf } from "../policy/document/digest.ts";
+import { readPolicyFile } from "../policy/sources/file-source.ts";
+import { type Declared, placeOf, type WhenGone } from "./declared.ts";
+import type { DeclaredSource, SourceState } from "./source.ts";
+
+export interface FolderSourceOptions {
+  readonly path: string;
+  readonly maxBytes: number;
+  readonly whenGone: WhenGone;
+  /** Ms between two looks. */
+  readonly everyMs: number;
+  /** Whether files are taken as they are: nobody looks again. */
+  readonly once?: boolean;
+}
+
+const maxFiles = 1_000;
+
+export class FolderSource implements DeclaredSource {
+  readonly name: string;
+  readonly #options: FolderSourceOptions;
+  #state: SourceState = { ok: false, detail: "not read yet" };
+  #last = "";
+  /** What was seen when it was last looked, and was the same the time before. */
+  #settled: readonly Declared[] | undefined;
+
+  constructor(options: FolderSourceOptions) {
+    this.#options = options;
+    this.name = `the folder ${options.path}`;
+  }
+
+  get state(): SourceState {
+    return this.#state;
+  }
+
+  start(onChange: () => void, signal: AbortSignal): void {
+    void this.#watch(onChange, signal);
+  }
+
+  async read(): Promise<readonly Declared[] | undefined> {
+    if (this.#options.once !== true) return this.#settled;
+    const found = await this.#look();
+    if (found === undefined) throw new Error(this.#state.detail);
+    return found;
+  }
+
+  async report(): Promise<void> {
+    // A folder has nobody to tell.
+  }
+
+  /** A file that somebody is writing may be half of a policy, and valid: what counts is what two looks saw alike. */
+  async #watch(onChange: () => void, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const found = await this.#look();
+      const now = found === undefined ? "" : fingerprint(found);
+      const isSettled = found !== undefined && now === this.#last;
+      const isNew = isSettled && (this.#settled === undefined || fingerprint(this.#settled) !== now);
+      this.#last = now;
+      if (isNew) this.#settled = found;
+      if (isNew || found === undefined) onChange();
+      await wait(isSettled ? this.#options.everyMs : Math.min(this.#options.everyMs, 500), undefined, {
+        signal,
+      }).catch(() => {});
+    }
+  }
+
+  async #look(): Promise<readonly Declared[] | undefined> {
+    const { path, maxBytes, whenGone } = this.#options;
+    try {
+      const all = (await readdir(path)).toSorted();
+      const names = all.filter((name) => placeOf(name) !== undefined);
+      if (names.length > maxFiles) throw new Error(`holds more than ${maxFiles} policies`);
+      const declared: Declared[] = [];
+      for (const name of names) {
+        const { service, format } = placeOf(name) ?? { service: undefined, format: "any" };
+        const reading = await readPolicyFile(join(path, name), maxBytes);
+        const [bytes, flaw] =
+          reading.state === "read" ? [reading.raw.shared, undefined] : [Buffer.alloc(0), reading.message];
+        declared.push({ origin: name, service, bytes, format, reason: "", whenGone, flaw });
+      }
+      const others = all.filter((name) => placeOf(name) === undefined && isLikePolicy(name));
+      this.#state = { ok: true, detail: `${names.length} policies${leftOut(others)}` };
+      return declared;
+    } catch (error) {
+      this.#state = {
+        ok: false,
+        detail: `${path}: ${(error as NodeJS.ErrnoException).code ?? textOf(error)}`,
+      };
+      return undefined;
+    }
+  }
+}
+
+const isLikePolicy = (name: string): boolean => /^[^.].*\.(ya?ml|json|jws)$/i.test(name);
+
+/** A name that is mistyped is no policy: somebody should see that. */
+function leftOut(names: readonly string[]): string {
+  if (names.length === 0) return "";
+  const shown = names.slice(0, 5).join(", ");
+  return `; not taken, since they are called neither policy.yaml nor policy.<service>.yaml: ${shown}${names.length > 5 ? " and more" : ""}`;
+}
+
+const fingerprint = (declared: readonly Declared[]): string =>
+  digestOf(declared.map(({ origin, bytes, flaw = "" }) => `${origin} ${digestOf(bytes)} ${flaw}`).join("\n"));

@@ -1,0 +1,145 @@
+// OutriggerPolicy objects and labelled ConfigMaps of one namespace. One namespace: who may write a policy for which
+// service is then decided by who may write there.
+import { ApiProblem, type KubernetesApi } from "../kubernetes/api.ts";
+import { type KubernetesObject, WatchedList } from "../kubernetes/watched-list.ts";
+import { type Declared, placeOf, type WhenGone } from "./declared.ts";
+import type { Outcome } from "./outcome.ts";
+import { policyOf } from "./policy-object.ts";
+import type { DeclaredSource, SourceState } from "./source.ts";
+import { statusOf } from "./status.ts";
+
+export const group = "outrigger.dev";
+export const configMapLabel = `${group}/policies`;
+export const whenGoneAnnotation = `${group}/on-delete`;
+export const reasonAnnotation = `${group}/reason`;
+
+export interface KubernetesSourceOptions {
+  readonly api: KubernetesApi;
+  readonly namespace: string;
+  readonly whenGone: WhenGone;
+  readonly backOffMs?: number;
+  readonly now?: () => number;
+  /** Looks once, in `read`. */
+  readonly once?: boolean;
+}
+
+export class KubernetesSource implements DeclaredSource {
+  readonly name: string;
+  readonly #options: KubernetesSourceOptions;
+  readonly #policiesPath: string;
+  readonly #policies: WatchedList;
+  readonly #configMaps: WatchedList;
+  #onChange = (): void => {};
+
+  constructor(options: KubernetesSourceOptions) {
+    const { api, namespace, backOffMs = 500 } = options;
+    this.#options = options;
+    this.name = `the namespace ${namespace}`;
+    this.#policiesPath = `/apis/${group}/v1/namespaces/${namespace}/outriggerpolicies`;
+    const onChange = (): void => this.#onChange();
+    this.#policies = new WatchedList({
+      api,
+      path: this.#policiesPath,
+      name: `OutriggerPolicies of the namespace ${namespace}`,
+      onChange,
+      backOffMs,
+    });
+    this.#configMaps = new WatchedList({
+      api,
+      path: `/api/v1/namespaces/${namespace}/configmaps`,
+      labelSelector: `${configMapLabel}=true`,
+      name: `ConfigMaps of the namespace ${namespace} with the label ${configMapLabel}=true`,
+      onChange,
+      backOffMs,
+    });
+  }
+
+  get state(): SourceState {
+    const states = [this.#policies.state, this.#configMaps.state];
+    const failed = states.find(({ is }) => is === "failed" || is === "listing");
+    if (failed !== undefined) return { ok: false, detail: failed.detail ?? "not read yet" };
+    const absent = this.#policies.state.is === "absent";
+    return {
+      ok: true,
+      detail: absent ? "the cluster has no OutriggerPolicy (crd.yaml): ConfigMaps alone" : "watched",
+    };
+  }
+
+  start(onChange: () => void, signal: AbortSignal): void {
+    this.#onChange = onChange;
+    void this.#policies.run(signal);
+    void this.#configMaps.run(signal);
+  }
+
+  async read(signal: AbortSignal): Promise<readonly Declared[] | undefined> {
+    if (this.#options.once === true) {
+      await this.#configMaps.list(signal);
+      await this.#policies.list(signal);
+    }
+    const hasPolicies = this.#policies.isComplete || this.#policies.state.is === "absent";
+    if (!hasPolicies || !this.#configMaps.isComplete) return undefined;
+    const { namespace, whenGone } = this.#options;
+    return [
+      ...this.#policies.objects.map((object) => declaredBy(object, namespace, whenGone)),
+      ...this.#configMaps.objects.flatMap((object) => declaredIn(object, namespace, whenGone)),
+    ];
+  }
+
+  async report(outcomes: readonly Outcome[], signal: AbortSignal): Promise<void> {
+    const { api, now = Date.now } = this.#options;
+    const byOrigin = new Map(outcomes.map((outcome) => [outcome.declared.origin, outcome]));
+    let problem: unknown;
+    for (const object of this.#policies.objects) {
+      const outcome = byOrigin.get(originOf(object, this.#options.namespace));
+      const status = outcome && statusOf(object, outcome, now());
+      if (status === undefined) continue;
+      const path = `${this.#policiesPath}/${encodeURIComponent(object.metadata.name)}/status`;
+      try {
+        await api.ask({ method: "PATCH", path, patch: { status }, signal });
+      } catch (error) {
+        // It was deleted meanwhile: the watch says so, too.
+        if (!(error instanceof ApiProblem && error.status === 404)) problem = error;
+      }
+    }
+    if (problem !== undefined) throw problem;
+  }
+}
+
+const originOf = ({ metadata }: KubernetesObject, namespace: string): string =>
+  `OutriggerPolicy ${namespace}/${metadata.name}`;
+
+function declaredBy(object: KubernetesObject, namespace: string, byDefault: WhenGone): Declared {
+  const { generation = 0 } = object.metadata;
+  const { service, bytes, format, flaw } = policyOf(object);
+  const facts = annotated(object, byDefault);
+  const reason = [`generation ${generation}`, facts.reason].filter((part) => part !== "").join(", ");
+  const origin = originOf(object, namespace);
+  return { origin, service, bytes, format, reason, whenGone: facts.whenGone, flaw: flaw ?? facts.flaw };
+}
+
+/** One for each of its keys. */
+function declaredIn(object: KubernetesObject, namespace: string, byDefault: WhenGone): Declared[] {
+  const data = Object.entries(Object(object["data"]) as Record<string, unknown>);
+  const { flaw, ...facts } = annotated(object, byDefault);
+  return data.flatMap(([key, text]) => {
+    const place = placeOf(key);
+    if (place === undefined || typeof text !== "string") return [];
+    const origin = `ConfigMap ${namespace}/${object.metadata.name} ${key}`;
+    return [{ origin, ...place, bytes: Buffer.from(text), ...facts, flaw }];
+  });
+}
+
+function annotated(
+  { metadata: { annotations = {} } }: KubernetesObject,
+  byDefault: WhenGone,
+): Pick<Declared, "reason" | "whenGone" | "flaw"> {
+  const said = annotations[whenGoneAnnotation];
+  const reason = (annotations[reasonAnnotation] ?? "").slice(0, 120);
+  if (said === undefined || said === "keep" || said === "remove")
+    return { reason, whenGone: said ?? byDefault };
+  return {
+    reason,
+    whenGone: "keep",
+    flaw: `metadata.annotations["${whenGoneAnnotation}"]: must be keep or remove`,
+  };
+}

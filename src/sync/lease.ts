@@ -1,0 +1,66 @@
+// Who of several syncs writes: a key in Redis that its holder renews. In Redis, not in the cluster: whoever cannot reach
+// Redis can write nothing anyhow, so that one outage is one outage, and a folder has its leader, too.
+import type { Script, Store } from "../plugin-api/store.ts";
+
+const leaseKey = "sync:leader";
+const ttlMs = 15_000;
+const limitMs = 2_000;
+/** A change that is begun is over by the end of the lease: history.ts gives it five seconds. */
+const marginMs = 6_000;
+
+/** KEYS: lease. ARGV: holder, ms. @returns the holder */
+const take: Script = {
+  name: "sync-lease-take",
+  lua: `
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] then return held end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ARGV[1]`,
+};
+const giveUp: Script = {
+  name: "sync-lease-give-up",
+  lua: `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`,
+};
+
+export const renewMs = 2_000;
+
+export class Lease {
+  readonly #store: Store;
+  readonly #holder: string;
+  readonly #now: () => number;
+  #untilMono = -Infinity;
+  #other: string | undefined;
+
+  /** @param holder unique among all syncs @param now monotonic ms */
+  constructor(store: Store, holder: string, now: () => number = performance.now.bind(performance)) {
+    this.#store = store;
+    this.#holder = holder;
+    this.#now = now;
+  }
+
+  /** Whether there is time to write. */
+  get isHeld(): boolean {
+    return this.#now() < this.#untilMono - marginMs;
+  }
+
+  /** Who holds it in our place, when somebody does. */
+  get other(): string | undefined {
+    return this.#other;
+  }
+
+  /** Takes it, or renews it. Rejects with StoreUnavailable. */
+  async take(): Promise<boolean> {
+    const askedMono = this.#now();
+    const holder = String(await this.#store.run(take, [leaseKey], [this.#holder, ttlMs], limitMs));
+    const isOurs = holder === this.#holder;
+    this.#untilMono = isOurs ? askedMono + ttlMs : -Infinity;
+    this.#other = isOurs ? undefined : holder.slice(0, 300);
+    return isOurs;
+  }
+
+  /** Never rejects. */
+  async giveUp(): Promise<void> {
+    this.#untilMono = -Infinity;
+    await this.#store.run(giveUp, [leaseKey], [this.#holder], limitMs).catch(() => {});
+  }
+}

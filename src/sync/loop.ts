@@ -1,0 +1,101 @@
+// Brings Redis to what a source declares, again and again: when the source says that something is new, and every so often.
+import { setTimeout as wait } from "node:timers/promises";
+import { textOf } from "../plugin-api/error-text.ts";
+import { type Lease, renewMs } from "./lease.ts";
+import type { Outcome } from "./outcome.ts";
+import type { Reconciler } from "./reconcile.ts";
+import type { DeclaredSource } from "./source.ts";
+
+export interface LoopOptions {
+  readonly source: DeclaredSource;
+  readonly lease: Lease;
+  readonly reconciler: Reconciler;
+  readonly everyMs: number;
+  /** After each pass. @param problem why there was none, or why it could not be told to the source */
+  readonly onPass: (outcomes: readonly Outcome[] | undefined, problem: string | undefined) => void;
+  /** Whether this sync writes, when that changes. */
+  readonly onLeading: (leads: boolean, other: string | undefined) => void;
+}
+
+/** Between two passes, however fast changes come. */
+const leastBetweenMs = 100;
+/** Until sidecars have had the time to take what is new. */
+const soonMs = 2_000;
+
+/** Until the signal; never rejects. */
+export async function runLoop(options: LoopOptions, signal: AbortSignal): Promise<void> {
+  const bell = new Bell();
+  options.source.start(() => bell.ring(), signal);
+  const leading = keepLease(options, bell, signal);
+  while (!signal.aborted) {
+    let next = options.everyMs;
+    if (options.lease.isHeld) {
+      const outcomes = await onePass(options, signal);
+      if (outcomes === undefined) next = Math.min(next, soonMs);
+      if (outcomes?.some(isOnItsWay)) next = Math.min(next, soonMs);
+    }
+    await wait(leastBetweenMs, undefined, { signal }).catch(() => {});
+    await bell.rung(next, signal);
+  }
+  await leading;
+  await options.lease.giveUp();
+}
+
+const isOnItsWay = ({ state, spread }: Outcome): boolean =>
+  state === "waiting" || (spread !== undefined && spread.inForce + spread.refused.length < spread.concerned);
+
+/** @returns undefined = there was none */
+export async function onePass(
+  { source, reconciler, onPass }: Pick<LoopOptions, "source" | "reconciler" | "onPass">,
+  signal: AbortSignal,
+): Promise<readonly Outcome[] | undefined> {
+  let outcomes: readonly Outcome[] | undefined;
+  let problem: string | undefined;
+  try {
+    const declared = await source.read(signal);
+    if (declared !== undefined) {
+      outcomes = await reconciler.pass(declared);
+      await source.report(outcomes, signal);
+    }
+  } catch (error) {
+    problem = textOf(error);
+  }
+  if (!signal.aborted) onPass(outcomes, problem);
+  return outcomes;
+}
+
+async function keepLease({ lease, onLeading }: LoopOptions, bell: Bell, signal: AbortSignal): Promise<void> {
+  let told: string | undefined;
+  while (!signal.aborted) {
+    const leads = await lease.take().catch(() => lease.isHeld);
+    const now = leads ? "" : (lease.other ?? "?");
+    if (now !== told) {
+      told = now;
+      onLeading(leads, lease.other);
+      if (leads) bell.ring();
+    }
+    await wait(renewMs, undefined, { signal }).catch(() => {});
+  }
+}
+
+/** Rings once for all that happens until it is heard. */
+class Bell {
+  #isRung = false;
+  #wake: (() => void) | undefined;
+
+  ring(): void {
+    this.#isRung = true;
+    this.#wake?.();
+  }
+
+  /** Resolves when it rings, or after that time. */
+  async rung(limitMs: number, signal: AbortSignal): Promise<void> {
+    const stop = new AbortController();
+    if (!this.#isRung) {
+      this.#wake = () => stop.abort();
+      await wait(limitMs, undefined, { signal: AbortSignal.any([signal, stop.signal]) }).catch(() => {});
+      this.#wake = undefined;
+    }
+    this.#isRung = false;
+  }
+}

@@ -1,0 +1,202 @@
+// Brings Redis to what is declared, place by place: each is the shared policy or a service's layer. What was declared is
+// written into the history's reason, so that a sync that starts anew knows what it had put there, and what was changed since.
+import { digestOf } from "../policy/document/digest.ts";
+import { type Declared, inOrder, placeName } from "./declared.ts";
+import type { Outcome, OutcomeState, Spread } from "./outcome.ts";
+
+/** The last revision of a place that came from a declaration. */
+export interface Synced {
+  /** SHA-256 of what was declared. */
+  readonly declared: string;
+  readonly revision: number;
+  /** SHA-256 of the document that it became. */
+  readonly digest: string;
+}
+
+/** What a place holds. */
+export interface Standing {
+  readonly revision: number;
+  /** "" = nothing. */
+  readonly digest: string;
+  /** Who made that revision and when, for people. */
+  readonly by: string;
+  readonly synced: Synced | undefined;
+}
+
+export interface Applied {
+  readonly revision: number;
+  readonly digest: string;
+  readonly warnings: readonly string[];
+}
+
+/** Why something was not done. `waiting`: it may be done later as it is. */
+export interface Refusal {
+  readonly state: "refused" | "waiting";
+  readonly message: string;
+  readonly problems: Outcome["problems"];
+}
+
+/** The policies in Redis. */
+export interface PolicyPlace {
+  standing(service: string | undefined): Promise<Standing>;
+  /** Checks it and puts it in force; rejects with what `explain` explains. */
+  apply(declared: Declared, reason: string): Promise<Applied>;
+  /** Deletes a service's layer. */
+  remove(service: string, over: Standing, reason: string): Promise<number>;
+  spread(service: string | undefined, digest: string): Promise<Spread>;
+  /** @returns undefined for a fault of our own */
+  explain(error: unknown): Refusal | undefined;
+}
+
+export interface ReconcileOptions {
+  readonly place: PolicyPlace;
+  /** Whether what others changed is changed back. */
+  readonly selfHeal: boolean;
+  /** Asked before everything that writes. */
+  readonly mayWrite: () => boolean;
+  readonly tell: Tell;
+}
+
+export interface Tell {
+  applied(outcome: Outcome): void;
+  /** @param kept why it stays where it is; undefined = it was removed */
+  gone(declared: Declared, kept: string | undefined): void;
+}
+
+const maxReason = 200;
+const mark = /\[declared sha256:([0-9a-f]{64})\]$/;
+
+export const declaredIn = (reason: string): string | undefined => mark.exec(reason)?.[1];
+
+const reasonOf = ({ origin, reason }: Declared, digest: string): string =>
+  `${[origin, reason]
+    .filter((part) => part !== "")
+    .join(": ")
+    .slice(0, maxReason)} [declared sha256:${digest}]`;
+
+export class Reconciler {
+  readonly #options: ReconcileOptions;
+  /** Who claimed a layer when it was last looked. */
+  readonly #claims = new Map<string, Declared>();
+  /** What was applied and changed nothing, so that the history has no line of it. */
+  readonly #synced = new Map<string | undefined, Synced>();
+
+  constructor(options: ReconcileOptions) {
+    this.#options = options;
+  }
+
+  /** One pass over all that is declared. Rejects only for a fault of our own. */
+  async pass(all: readonly Declared[]): Promise<Outcome[]> {
+    const claims = Map.groupBy(inOrder(all), ({ service }) => service);
+    const outcomes: Outcome[] = [];
+    for (const [service, declared] of claims) {
+      const [only, ...others] = declared;
+      if (only === undefined) continue;
+      if (others.length > 0) outcomes.push(...declared.map((each) => conflict(each, declared)));
+      else outcomes.push(await this.#bring(only));
+      if (service !== undefined) this.#claims.set(service, only);
+    }
+    for (const [service, declared] of this.#claims)
+      if (!claims.has(service) && (await this.#letGo(service, declared, all.length === 0)))
+        this.#claims.delete(service);
+    return outcomes;
+  }
+
+  async #bring(declared: Declared): Promise<Outcome> {
+    const { place, tell } = this.#options;
+    const { service, flaw } = declared;
+    if (flaw !== undefined)
+      return outcomeOf(declared, "refused", flaw, { problems: [{ path: "", message: flaw }] });
+    try {
+      const standing = await place.standing(service);
+      const digest = digestOf(declared.bytes);
+      const synced = this.#lastSynced(service, standing);
+      if (synced?.declared === digest) {
+        if (synced.digest === standing.digest) return await this.#inForce(declared, standing);
+        if (!this.#options.selfHeal) return drifted(declared, standing, synced);
+      }
+      if (!this.#options.mayWrite()) return outcomeOf(declared, "waiting", "another sync leads", standing);
+      const applied = await place.apply(declared, reasonOf(declared, digest));
+      this.#synced.set(service, { declared: digest, revision: applied.revision, digest: applied.digest });
+      const outcome = await this.#inForce(declared, applied, applied.warnings);
+      if (applied.revision !== standing.revision) tell.applied(outcome);
+      return outcome;
+    } catch (error) {
+      const refusal = place.explain(error);
+      if (refusal === undefined) throw error;
+      return outcomeOf(declared, refusal.state, refusal.message, { problems: refusal.problems });
+    }
+  }
+
+  /** The later of what the history says and what it does not. */
+  #lastSynced(service: string | undefined, { synced }: Standing): Synced | undefined {
+    const own = this.#synced.get(service);
+    return own !== undefined && own.revision >= (synced?.revision ?? 0) ? own : synced;
+  }
+
+  async #inForce(
+    declared: Declared,
+    { revision, digest }: Pick<Standing, "revision" | "digest">,
+    warnings?: readonly string[],
+  ): Promise<Outcome> {
+    const spread = await this.#options.place.spread(declared.service, digest);
+    const message = `${placeName(declared.service)} is at revision ${revision}, in force in ${spread.inForce} of ${spread.concerned} sidecars`;
+    return outcomeOf(declared, "in-force", message, { revision, digest, warnings, spread });
+  }
+
+  /** @returns whether there is nothing left to do about it */
+  async #letGo(service: string, declared: Declared, isLast: boolean): Promise<boolean> {
+    const { place, tell, mayWrite } = this.#options;
+    if (declared.whenGone === "keep" || isLast) {
+      const why = isLast && declared.whenGone === "remove" ? ": nothing at all is declared any more" : "";
+      tell.gone(declared, `its last revision stays in force${why}`);
+      return true;
+    }
+    try {
+      const standing = await place.standing(service);
+      const synced = this.#lastSynced(service, standing);
+      if (standing.digest === "") return true;
+      if (synced?.digest !== standing.digest) {
+        tell.gone(declared, `somebody else has changed it since (${standing.by})`);
+        return true;
+      }
+      if (!mayWrite()) return false;
+      await place.remove(service, standing, `${declared.origin} is gone`);
+      this.#synced.delete(service);
+      tell.gone(declared, undefined);
+      return true;
+    } catch (error) {
+      if (place.explain(error) === undefined) throw error;
+      return false;
+    }
+  }
+}
+
+function outcomeOf(
+  declared: Declared,
+  state: OutcomeState,
+  message: string,
+  facts: Partial<Omit<Outcome, "declared" | "state" | "message">> = {},
+): Outcome {
+  const { revision = null, digest = null, problems = [], warnings, spread } = facts;
+  return { declared, state, message, problems, revision, digest, warnings, spread };
+}
+
+function conflict(declared: Declared, all: readonly Declared[]): Outcome {
+  const names = all.map(({ origin }) => origin).join(" and ");
+  return outcomeOf(
+    declared,
+    "conflict",
+    `${placeName(declared.service)} is claimed by ${names}: none of them is taken, what is in force stays`,
+  );
+}
+
+function drifted(declared: Declared, standing: Standing, synced: Synced): Outcome {
+  const what = standing.digest === "" ? "deleted" : "changed";
+  return outcomeOf(
+    declared,
+    "drifted",
+    `${placeName(declared.service)} was ${what} since revision ${synced.revision} came from here: ${standing.by}; it stays so until the declaration changes, or with --self-heal`,
+    standing,
+  );
+}

@@ -1,0 +1,66 @@
+// What a sync says in its log: what is new, once.
+import type { Logger } from "../plugin-api/telemetry.ts";
+import type { Outcome } from "./outcome.ts";
+import type { Tell } from "./reconcile.ts";
+
+/** @param changed is called for every change of Redis */
+export function tellBy(logger: Logger, changed: () => void): Tell {
+  return {
+    applied({ declared, revision, digest, warnings }) {
+      changed();
+      logger.info(
+        { document: declared.service ?? null, origin: declared.origin, revision, digest, warnings },
+        "a policy was put in force",
+      );
+    },
+    gone({ service, origin }, kept) {
+      if (kept === undefined) changed();
+      const fields = { document: service ?? null, origin };
+      if (kept === undefined) logger.warn(fields, "a layer that is not declared any more was removed");
+      else logger.warn({ ...fields, kept }, "a layer is not declared any more, and is kept");
+    },
+  };
+}
+
+/** Remembers what it said of each. */
+export class ToldOutcomes {
+  readonly #logger: Logger;
+  readonly #said = new Map<string, string>();
+  #problem: string | undefined;
+  last: readonly Outcome[] = [];
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  get documents(): readonly object[] {
+    return this.last.map(({ declared, ...outcome }) => ({
+      origin: declared.origin,
+      service: declared.service ?? null,
+      ...outcome,
+    }));
+  }
+
+  take(outcomes: readonly Outcome[] | undefined, problem: string | undefined): void {
+    if (problem !== this.#problem) {
+      this.#problem = problem;
+      if (problem === undefined) this.#logger.info({}, "the source can be read again");
+      else this.#logger.error({ problem }, "policies cannot be synchronised: what is in force stays");
+    }
+    if (outcomes === undefined) return;
+    this.last = outcomes;
+    const now = new Set(outcomes.map(({ declared }) => declared.origin));
+    for (const origin of this.#said.keys()) if (!now.has(origin)) this.#said.delete(origin);
+    for (const outcome of outcomes) this.#say(outcome);
+  }
+
+  #say({ declared: { origin, service }, state, message, problems }: Outcome): void {
+    const text = state === "in-force" ? state : `${state} ${message}`;
+    const before = this.#said.get(origin);
+    if (before === text) return;
+    this.#said.set(origin, text);
+    const fields = { document: service ?? null, origin, state, problems };
+    if (state !== "in-force") this.#logger.warn(fields, message);
+    else if (before !== undefined) this.#logger.info(fields, message);
+  }
+}
