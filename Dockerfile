@@ -23,7 +23,8 @@ RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /us
 WORKDIR /app
 COPY LICENSE ./
 COPY --from=build /build/dist/ ./
-ENV NODE_ENV=production
+# One arena of malloc: each of V8's compiler threads else keeps its own at the size of its greatest work, some 40 MiB.
+ENV NODE_ENV=production MALLOC_ARENA_MAX=1
 # A number, so that Kubernetes can see that it is not root. Nothing is written: the root file system may be read-only.
 USER 65532:65532
 EXPOSE 8080 9901
@@ -34,7 +35,9 @@ HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
 # A young generation of 8 MiB a half: with 4 the full chain under full load cost a tenth more CPU, with 2 a fifth, with 1
 # two thirds. --expose-gc lets the sidecar collect once after its start, which takes idle memory from 92 to 73 MiB with any.
 # --no-memory-reducer: V8 else collects in ten quiet seconds what optimised code hangs on, and the next burst costs twice to
-# ten times the CPU; the price is about 15 MiB more resident after load. --disable-sigusr1: no signal opens an inspector.
+# ten times the CPU; the price is about 15 MiB more resident after load. --heap-growing-percent=50:
+# V8 else lets the old generation grow to several times what lives before it collects; 15 to 40 MiB less under load, and
+# no difference in CPU that could be measured. --disable-sigusr1: no signal opens an inspector.
 # deploy/node-flags.ts has the same flags: the bytecode beside the program holds for no others.
-ENTRYPOINT ["node", "--max-semi-space-size=8", "--expose-gc", "--no-memory-reducer", "--disable-sigusr1", "/app/outrigger.cjs"]
+ENTRYPOINT ["node", "--max-semi-space-size=8", "--expose-gc", "--no-memory-reducer", "--heap-growing-percent=50", "--disable-sigusr1", "/app/outrigger.cjs"]
 CMD ["run"]

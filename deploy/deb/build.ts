@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { manPage } from "../man.ts";
-import { nodeFlags } from "../node-flags.ts";
+import { nodeEnvironment, nodeFlags } from "../node-flags.ts";
 
 const root = join(import.meta.dirname, "../..");
 const { version, description } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
@@ -29,9 +29,14 @@ function put(file: string, text: string, mode = 0o644): void {
   chmodSync(file, mode);
 }
 
+const exports = Object.entries(nodeEnvironment)
+  .map(([name, value]) => `export ${name}="\${${name}:-${value}}"`)
+  .join("\n");
+
 /** One for all: the process that systemd watches is Node itself. */
 const command = `#!/bin/sh
 # The command line, and the sidecar: Node and the program of this package.
+${exports}
 exec /usr/lib/outrigger/node ${nodeFlags.join(" ")} /usr/lib/outrigger/outrigger.cjs "$@"
 `;
 

@@ -1,6 +1,7 @@
 // Everything that is compared: each is started over the same upstream, on the contender's core, on a free port.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { nodeEnvironment } from "../../deploy/node-flags.ts";
 import { freePort, startRedis } from "../support/redis.ts";
 import { type Contender, LeftOut, type Scene, untilAnswering } from "./contender.ts";
 import { isNative, type NativeName, startNative } from "./native-contenders.ts";
@@ -76,6 +77,7 @@ export async function startSidecar(
     cores,
     env: {
       NODE_ENV: "production",
+      ...nodeEnvironment,
       OUTRIGGER_LISTEN: `127.0.0.1:${port}`,
       OUTRIGGER_ADMIN: `127.0.0.1:${adminPort}`,
       OUTRIGGER_UPSTREAM: `http://127.0.0.1:${scene.upstreamPort}`,

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { nodeFlags } from "../../deploy/node-flags.ts";
+import { nodeEnvironment, nodeFlags } from "../../deploy/node-flags.ts";
 import { settings } from "../../src/config/settings.ts";
 import { isSentToBuild, parseCopy, readDockerfile, root, stagesOf } from "../support/dockerfile.ts";
 
@@ -70,6 +70,9 @@ test("the image runs one program as a number that is not root", () => {
     "node",
     ...nodeFlags,
     "/app/outrigger.cjs",
+  ]);
+  assert.deepEqual(textsOf("ENV", final), [
+    ["NODE_ENV=production", ...Object.entries(nodeEnvironment).map((pair) => pair.join("="))].join(" "),
   ]);
   assert.deepEqual(JSON.parse(textsOf("CMD", final).join()), ["run"]);
   assert.deepEqual(textsOf("STOPSIGNAL", final), ["SIGTERM"]);
