@@ -23,6 +23,7 @@ import type { PolicySource } from "../policy/sources/source.ts";
 import type { PolicyStatus, SignatureStatus } from "../policy/status.ts";
 import type { RedisStore } from "../redis/store.ts";
 import type { Telemetry } from "../telemetry/process.ts";
+import { isSingleExecutable, partText } from "../v8/single-executable.ts";
 import { version } from "../version.ts";
 import { type Audit, auditedEvents } from "./audit.ts";
 import { peersOf } from "./policy-peers.ts";
@@ -41,7 +42,9 @@ export interface ControllerParts<Snapshot> extends Pick<
 }
 
 /** In the form that this file has: source, compiled, or in the image's one file. */
-const threadProgram = new URL(`policy-thread${extname(import.meta.url)}`, import.meta.url);
+const threadProgram = isSingleExecutable
+  ? () => partText("policy-thread.cjs")
+  : new URL(`policy-thread${extname(import.meta.url)}`, import.meta.url);
 
 /** Reads policies as this sidecar's settings say. Rejects when a key cannot be used. */
 export async function createReader(

@@ -7,6 +7,7 @@ import { addressesText, addressText } from "../language/address-text.ts";
 import { drainLimits } from "../server/drain.ts";
 import { mergeReports, pluginReport } from "../runtime/plugin-report.ts";
 import { mergeMetrics } from "../telemetry/metrics.ts";
+import { isSingleExecutable } from "../v8/single-executable.ts";
 import { version } from "../version.ts";
 import { WorkerPool } from "../workers/worker-pool.ts";
 import { SharedStateServer } from "../workers/shared-state-server.ts";
@@ -30,7 +31,12 @@ export interface Primary {
 export async function startPrimary(config: Config, count: number): Promise<Primary> {
   // In turn: left to the kernel, a burst of connections (a client's pool) often ends up with one worker, for good.
   cluster.schedulingPolicy = cluster.SCHED_RR;
-  cluster.setupPrimary({ serialization: "advanced", stdio: ["ignore", "pipe", "inherit", "ipc"] });
+  cluster.setupPrimary({
+    serialization: "advanced",
+    stdio: ["ignore", "pipe", "inherit", "ipc"],
+    // One executable has Node's flags in it, and would take them for words of its own.
+    ...(isSingleExecutable ? { execArgv: [] } : {}),
+  });
   await removeStaleSockets(placesOf(config));
   const context = createProcessContext(config, { worker: primaryName });
   const { logger } = context.telemetry;

@@ -24,8 +24,8 @@ type ThreadReaderOptions = Omit<PolicyReaderOptions, "plugins" | "packages">;
 export interface ReadingThreadOptions extends ThreadReaderOptions {
   /** Called here: a thread reaches neither network nor Redis. Default: policies with extensions are refused. */
   readonly packages?: FindPackages | undefined;
-  /** The program of the thread; it calls `readInThisThread`. */
-  readonly program: URL;
+  /** The program of the thread, as a file or its text; it calls `readInThisThread`. */
+  readonly program: URL | (() => string);
   /** Reads what is small: starting a thread costs more than reading that. */
   readonly here: PolicyReader;
   readonly limitMs?: number;
@@ -80,8 +80,10 @@ async function readInThread(
 ): Promise<EffectivePolicy> {
   signal?.throwIfAborted();
   const maxMiB = limitMiB ?? mebibytesFor(options.maxBytes);
-  const worker = new Worker(program, {
+  const isText = typeof program === "function";
+  const worker = new Worker(isText ? program() : program, {
     name: "policy",
+    eval: isText,
     workerData: { raw, options, hasPackages: packages !== undefined } satisfies Task,
     // Neither secrets nor what this process was started with is for it.
     env: {},

@@ -1,19 +1,22 @@
 // What the image holds, made by the Dockerfile's own lines: one file, away from the sources and from node_modules,
 // that serves with and without Redis, drains, and answers its health check.
 import assert from "node:assert/strict";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { isBuiltin } from "node:module";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { promisify } from "node:util";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { sbomOf } from "../../deploy/sbom.ts";
 import { keyDigest } from "../../plugins/auth/api-keys/key-format.ts";
 import { buildImage, entrypointIn, root } from "../support/dockerfile.ts";
 import { bundleExtension, pluginCode } from "../support/extensions.ts";
 import { startPostgres } from "../support/postgres.ts";
+import { version } from "../../src/version.ts";
 import { startNode, type Started } from "../support/process.ts";
 import { eventually, freePort, startRedis } from "../support/redis.ts";
 
@@ -86,6 +89,14 @@ async function start(env: Record<string, string> = {}): Promise<Running> {
   >;
   return { started, url: `http://${line["address"]}`, admin: line["admin"] ?? "" };
 }
+
+const tokenOf = (sub: string): Promise<string> =>
+  new SignJWT({ sub })
+    .setProtectedHeader({ alg: "RS256", kid: "1" })
+    .setIssuer("https://id.example")
+    .setAudience("api")
+    .setExpirationTime("1m")
+    .sign(privateKey);
 
 async function health(admin: string): Promise<number | null> {
   return (await startNode([join(app, "health.cjs")], { OUTRIGGER_ADMIN: admin }).end).code;
@@ -222,6 +233,59 @@ test("a plugin of others asks its database by the driver within it", async () =>
   }
 });
 
+test("as one executable it serves on a host without Node or a file beside it: thread, workers and plugins' processes too", async () => {
+  const place = join(image, "host");
+  mkdirSync(place);
+  const program = join(place, "outrigger");
+  execFileSync(process.execPath, [join(root, "deploy/executable.ts"), app, program], { stdio: "pipe" });
+  const alone = { cwd: place, env: {}, encoding: "utf8" } as const;
+  assert.equal(execFileSync(program, ["--version"], alone), `${version}\n`);
+  const code = `module.exports = { setup: () => ({ onRequest: ({ request }) => request.fields.set("X-User-Id", "geo") }) };`;
+  const { bytes, sha256 } = bundleExtension({ code }).package;
+  writeFileSync(join(place, "geo.cjs"), bytes);
+  const source = `file:${join(place, "geo.cjs")}`;
+  const geo = { source, sha256, runtime: "process", priority: 60, limits: { timeMs: 5_000 } };
+  // Long enough for the thread.
+  const routes = Array.from({ length: 60 }, (_, index) => ({ path: `/${"x".repeat(1_000)}/${index}` }));
+  const policy = JSON.stringify({
+    ...everything,
+    plugins: ["auth", "geo"],
+    extensions: { geo },
+    routes: [...routes, { path: "/*" }],
+  });
+  writeFileSync(join(place, "policy.json"), policy);
+  const port = await freePort();
+  const env = {
+    OUTRIGGER_LISTEN: `127.0.0.1:${port}`,
+    OUTRIGGER_ADMIN: "127.0.0.1:0",
+    OUTRIGGER_UPSTREAM: `http://127.0.0.1:${(service.address() as AddressInfo).port}`,
+    OUTRIGGER_POLICY_FILE: join(place, "policy.json"),
+    OUTRIGGER_WORKERS: "2",
+  };
+  const checked = await promisify(execFile)(program, ["check"], {
+    ...alone,
+    env: { OUTRIGGER_UPSTREAM: env.OUTRIGGER_UPSTREAM },
+  });
+  assert.match(checked.stdout, /^ok +upstream/m);
+  const child = spawn(program, ["run"], { cwd: place, env, stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream.on("data", (part: Buffer) => (said += part.toString()));
+  const ended = once(child, "exit");
+  try {
+    await eventually("it serves", () => said.includes('"msg":"listening"')).catch((error: unknown) => {
+      throw new Error(`${String(error)}: ${said}`);
+    });
+    const url = `http://127.0.0.1:${port}/x`;
+    assert.equal((await fetch(url)).status, 401);
+    const answer = await fetch(url, { headers: { authorization: `Bearer ${await tokenOf("u2")}` } });
+    assert.deepEqual([answer.status, await answer.text()], [200, "geo"]);
+  } finally {
+    child.kill("SIGTERM");
+  }
+  assert.deepEqual(await ended, [0, null]);
+});
+
 test("a stack names functions and lines of the program", async () => {
   const broken = `import http from "node:http"; http.createServer = () => { throw new Error("no server"); };`;
   const preload = `data:text/javascript,${encodeURIComponent(broken)}`;
@@ -284,13 +348,9 @@ test("with Redis, policy, keys, limits and cache come from there", async (t) => 
   const { started, url, admin } = await start({ REDIS_URL: redis.url });
   await eventually("it is ready", async () => (await health(admin)) === 0);
   assert.equal((await fetch(`${url}/x`)).status, 401);
-  const token = await new SignJWT({ sub: "u2" })
-    .setProtectedHeader({ alg: "RS256", kid: "1" })
-    .setIssuer("https://id.example")
-    .setAudience("api")
-    .setExpirationTime("1m")
-    .sign(privateKey);
-  const known = await fetch(`${url}/token`, { headers: { authorization: `Bearer ${token}` } });
+  const known = await fetch(`${url}/token`, {
+    headers: { authorization: `Bearer ${await tokenOf("u2")}` },
+  });
   assert.equal(await known.text(), "u2");
   const headers = { "x-api-key": "a-key" };
   const first = await fetch(`${url}/x`, { headers });

@@ -133,7 +133,7 @@ export const rooms: readonly Room[] = [
       "src/plugin-api/",
       "src/runtime/services/",
       "src/runtime/wasm/wasm-plugin.ts",
-      "src/v8/slices.ts",
+      "src/v8/",
     ],
     ["zod"],
   ),
@@ -431,7 +431,13 @@ export const rooms: readonly Room[] = [
   ),
   room(
     "deploy/",
-    ["src/app/sidecar.ts", "src/cli/program.ts", "src/cli/run.ts", "src/version.ts"],
+    [
+      "src/app/sidecar.ts",
+      "src/cli/program.ts",
+      "src/cli/run.ts",
+      "src/v8/single-executable.ts",
+      "src/version.ts",
+    ],
     ["commander", "rolldown"],
   ),
 ];

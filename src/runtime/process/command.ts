@@ -4,6 +4,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, extname, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
+import { isSingleExecutable, pluginProcessWord } from "../../v8/single-executable.ts";
 
 export interface ProcessCommand {
   readonly program: string;
@@ -32,11 +33,14 @@ export function processCommand(memoryMiB: number, sha256: string, bundled?: stri
     process.getuid?.() === 0 ? firstUser + (Number.parseInt(sha256.slice(0, 8), 16) % users) : undefined;
   const childProgram = bundled ?? ownProgram;
   const files = bundled === undefined ? readableFiles() : [bundled];
-  const isOpen = [process.execPath, childProgram, ...files].every(isReadableByAll);
+  const isWithin = isSingleExecutable && bundled === undefined;
+  const isOpen = [process.execPath, ...(isWithin ? [] : [childProgram, ...files])].every(isReadableByAll);
   const setpriv = programAt("setpriv");
   const kept = user === undefined ? undefined : whyTheSameUser(isOpen, setpriv);
   const canChangeUser = user !== undefined && kept === undefined;
-  const node = [process.execPath, ...nodeArguments(memoryMiB, files), childProgram];
+  const node = isWithin
+    ? [process.execPath, `--node-options=${nodeArguments(memoryMiB, []).join(" ")}`, pluginProcessWord]
+    : [process.execPath, ...nodeArguments(memoryMiB, files), childProgram];
   const [program = "", ...args] = [
     ...limited(),
     ...deprived(setpriv, canChangeUser ? user : undefined),

@@ -1,0 +1,53 @@
+// `npm run executable`: one file for hosts without Node, of the bundle and the Node that runs this, for its platform.
+// `node deploy/executable.ts [folder of the bundle] [file]`
+import { execFileSync } from "node:child_process";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { rolldown } from "rolldown";
+import { nodeFlags } from "./node-flags.ts";
+
+const root = join(import.meta.dirname, "..");
+
+/** Files of the bundle that it needs; isolated-vm is native code, which no executable can hold. */
+const parts = ["program.cjs", "program.cache", "policy-thread.cjs", "plugin-process.cjs"];
+
+async function mainOf(folder: string): Promise<string> {
+  const bundle = await rolldown({ input: join(root, "deploy/executable-main.ts"), platform: "node" });
+  const { output } = await bundle.generate({ format: "cjs", codeSplitting: false, comments: false });
+  await bundle.close();
+  const file = join(folder, "main.cjs");
+  writeFileSync(file, output[0].code);
+  return file;
+}
+
+/** @param bundle what deploy/bundle.ts made */
+async function build(bundle: string, file: string): Promise<void> {
+  mkdirSync(dirname(file), { recursive: true });
+  const folder = mkdtempSync(join(tmpdir(), "outrigger-executable-"));
+  try {
+    const config = join(folder, "sea.json");
+    const described = {
+      main: await mainOf(folder),
+      output: file,
+      executable: process.execPath,
+      disableExperimentalSEAWarning: true,
+      // The bytecode is the program's own: program.cache.
+      useCodeCache: false,
+      // Of the way in which the program is loaded, on every start.
+      execArgv: [...nodeFlags, "--disable-warning=ExperimentalWarning"],
+      // The process of a plugin is this file again, with less rights.
+      execArgvExtension: "cli",
+      assets: Object.fromEntries(parts.map((name) => [name, join(bundle, name)])),
+    };
+    writeFileSync(config, JSON.stringify(described));
+    execFileSync(process.execPath, ["--build-sea", config], { stdio: ["ignore", "ignore", "inherit"] });
+    chmodSync(file, 0o755);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const [bundle = join(root, "dist"), file = join(root, "outrigger")] = process.argv.slice(2);
+await build(resolve(bundle), resolve(file));
+process.stdout.write(`${resolve(file)}\n`);
