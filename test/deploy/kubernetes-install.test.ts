@@ -1,11 +1,15 @@
 // What installs Outrigger in a cluster beside deploy/kubernetes.yaml: every object is one that Kubernetes knows, and what
 // belongs together fits.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { Ajv } from "ajv";
-import { parseAllDocuments } from "yaml";
+import type { IPodTemplateSpec } from "kubernetes-models/v1";
+import { parse, parseAllDocuments } from "yaml";
+import { loadConfig } from "../../src/app/environment.ts";
+import { sidecarContainer, sidecarVolumes } from "../../src/injector/sidecar-container.ts";
 import { configMapLabel } from "../../src/sync/kubernetes-source.ts";
 import { policyOf } from "../../src/sync/policy-object.ts";
 import { statusOf } from "../../src/sync/status.ts";
@@ -39,10 +43,24 @@ const examples = objectsIn(read("kubernetes/sync/example.yaml"));
 const ofKind = (objects: readonly KubernetesObject[], kind: string): unknown =>
   objects.find((object) => object.kind === kind);
 
+/** What the component makes of the example, by kubectl's Kustomize; a text = why that is not tried here. */
+function renderedExample(): KubernetesObject[] | string {
+  try {
+    const args = ["kustomize", join(root, "deploy/kustomize/example")];
+    return objectsIn(execFileSync("kubectl", args, { encoding: "utf8", stdio: "pipe" }));
+  } catch (error) {
+    const said = String((error as { stderr?: unknown }).stderr ?? error).split("\n")[0];
+    // Before 1.21 kubectl has a Kustomize without components.
+    return `THE KUSTOMIZE COMPONENT IS NOT RENDERED HERE: ${said}`;
+  }
+}
+const rendered = renderedExample();
+
 it("every object has the fields of its kind, and no other", () => {
   const [, configMap] = examples;
   assert.ok(crd !== undefined && configMap !== undefined);
-  assert.equal(compilerSays([crd, ...sync, configMap].map(typed)), "");
+  const built = typeof rendered === "string" ? [] : rendered;
+  assert.equal(compilerSays([crd, ...sync, configMap, ...built].map(typed)), "");
 });
 
 describe("OutriggerPolicy", () => {
@@ -129,4 +147,95 @@ describe("deploy/kubernetes/sync", () => {
       capabilities: { drop: ["ALL"] },
     });
   });
+});
+
+interface Workload extends KubernetesObject {
+  readonly spec: {
+    readonly template?: IPodTemplateSpec;
+    readonly jobTemplate?: { readonly spec: { readonly template: IPodTemplateSpec } };
+  };
+}
+const templateOf = (object: KubernetesObject): IPodTemplateSpec => {
+  const { spec } = object as Workload;
+  const template = spec.template ?? spec.jobTemplate?.spec.template;
+  assert.ok(template?.spec, object.metadata.name);
+  return template;
+};
+
+/** Of a service at that port, as the injector makes it; its name is the pod's label here, and without a policy file. */
+function injected(upstreamPort: number): { container: Record<string, unknown>; volumes: object[] } {
+  const spec = {
+    wanted: {},
+    service: "",
+    upstreamPort,
+    listenPort: 8080,
+    adminPort: 9901,
+    portName: "outrigger",
+    image: "registry.example/outrigger:0.1.0",
+    redisSecret: "outrigger-redis",
+  };
+  return { container: sidecarContainer(spec), volumes: sidecarVolumes(spec) };
+}
+
+describe("deploy/kustomize", () => {
+  const name = { fieldRef: { fieldPath: "metadata.labels['app.kubernetes.io/name']" } };
+
+  it("has one sidecar for all kinds, and one that starts", () => {
+    const podIn = (file: string) =>
+      templateOf(parse(read(`kustomize/component/${file}`)) as KubernetesObject);
+    assert.deepEqual(podIn("workload.yaml"), podIn("cronjob.yaml"));
+    const [sidecar] = podIn("workload.yaml").spec?.initContainers ?? [];
+    const env = Object.fromEntries((sidecar?.env ?? []).map(({ name, value = "a-label" }) => [name, value]));
+    assert.equal(loadConfig(env, () => "redis://redis").service, "a-label");
+    // A pod without the label: Kubernetes gives the variable no text, and the sidecar says so.
+    assert.throws(
+      () => loadConfig({ ...env, OUTRIGGER_SERVICE: "" }, () => "redis://redis"),
+      /OUTRIGGER_SERVICE: is empty/,
+    );
+  });
+
+  it(
+    "gives every workload with the label what the injector gives",
+    { skip: typeof rendered === "string" && rendered },
+    () => {
+      const found = (rendered as KubernetesObject[]).map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+      assert.deepEqual(found, [
+        "Deployment orders",
+        "Deployment plain",
+        "StatefulSet ledger",
+        "CronJob report",
+        "Job import",
+      ]);
+      for (const object of rendered as KubernetesObject[]) {
+        const { spec, metadata } = templateOf(object);
+        const [sidecar, ...others] = spec?.initContainers ?? [];
+        if (object.metadata.name === "plain") {
+          assert.deepEqual([sidecar, spec?.volumes], [undefined, undefined]);
+          continue;
+        }
+        const isOrders = object.metadata.name === "orders";
+        const { container, volumes } = injected(isOrders ? 4000 : 3000);
+        const byName = (list: readonly object[] = []): Map<unknown, object> =>
+          new Map(list.map((each) => [(each as { name: string }).name, each]));
+        const { env, ...rest } = container;
+        const { env: given, ...same } = sidecar as unknown as Record<string, unknown>;
+        assert.deepEqual(same, rest, object.metadata.name);
+        const wanted = byName(env as object[]).set("OUTRIGGER_SERVICE", {
+          name: "OUTRIGGER_SERVICE",
+          valueFrom: name,
+        });
+        assert.deepEqual(byName(given as object[]), wanted);
+        assert.deepEqual(
+          byName(spec?.volumes),
+          byName([...volumes, ...(isOrders ? [{ name: "own", emptyDir: {} }] : [])]),
+        );
+        assert.deepEqual(
+          others.map((each) => each.name),
+          isOrders ? ["migrate"] : [],
+        );
+        // An injector in the cluster would refuse a second sidecar.
+        assert.equal(metadata?.annotations?.["outrigger.dev/inject"], "false");
+      }
+    },
+  );
 });

@@ -46,6 +46,8 @@ const programs: readonly Program[] = [
   { names: ["nft"], package: "nftables", folders: "/usr/sbin", optional: true },
   // Builds the image without a daemon.
   { names: ["buildah"], package: "buildah", optional: true },
+  // Renders the Kustomize component.
+  { names: ["kubectl"], package: "kubernetes-client", optional: true },
 ];
 
 const root = join(import.meta.dirname, "../..");
