@@ -15,6 +15,8 @@ import { Drain, type DrainLimits, type TakeBacklog } from "./drain.ts";
 import { Disagreements } from "../client/disagreements.ts";
 import { ServerExchange } from "../exchange/exchange.ts";
 import { IntrusiveSet } from "../v8/intrusive-set.ts";
+import { CertifiedConnections } from "./http1/certified-connections.ts";
+import { endSoon } from "./http1/connection.ts";
 import { createForward, type HttpProxyMiddleware } from "./http1/forward.ts";
 import { createHttp1Server } from "./http1/server.ts";
 import { type ListeningOptions, type ListenPlace, ListeningSockets } from "./listening-sockets.ts";
@@ -89,6 +91,7 @@ export class Listener {
   readonly #clients: ClientLimits;
   readonly #rechecks: Rechecks;
   readonly #connections: ConnectionShare;
+  readonly #certified = new CertifiedConnections();
   readonly #drain: Drain;
   /** Undefined = the PROXY protocol is not spoken. */
   readonly #proxied: ProxiedConnections | undefined;
@@ -143,10 +146,13 @@ export class Listener {
     return this.#sockets.listening;
   }
 
-  /** Replaces certificates, keys, authorities and revocation lists for new connections: sessions of before end with it. */
-  setTls({ options, byName }: TlsContent): void {
+  /** Replaces certificates, keys, authorities and revocation lists for new connections; sessions of before end with it. */
+  setTls({ options, byName, lists }: TlsContent): void {
     if ("setSecureContext" in this.#server) (this.#server as https.Server).setSecureContext(options);
     this.#byName = byName;
+    if (lists === undefined) return;
+    for (const socket of this.#certified.revoke(lists, this.#options.logger))
+      if (this.#sessions?.leave(socket) !== true) endSoon(socket);
   }
 
   /** Rejects when the address cannot be bound. @returns where it listens */
@@ -190,8 +196,9 @@ export class Listener {
   #createServer(onDrop: () => void): Server {
     const { limits } = this.#options;
     const tls = this.#tlsOptions();
+    const certified = this.#options.tls?.content.lists && this.#certified;
     return createHttp1Server(
-      { ...limits, tls, trustDomain: this.#options.tls?.trustDomain },
+      { ...limits, tls, trustDomain: this.#options.tls?.trustDomain, certified },
       {
         onConnection: (socket, serve) => {
           this.#drain.active();

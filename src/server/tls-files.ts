@@ -23,6 +23,8 @@ export interface TlsContent {
   /** With the first pair. */
   readonly options: ServerOptions;
   readonly fingerprint: string;
+  /** Revocation lists of clients, in PEM; undefined = there are none. */
+  readonly lists: readonly string[] | undefined;
   readonly byName: CertificatesByName;
 }
 
@@ -42,6 +44,7 @@ export function readTlsFiles(files: TlsFiles): TlsContent {
   return {
     chains: pairs.map(({ cert }) => cert),
     options: { ...first, ...clients.asking },
+    lists: clients.lists,
     fingerprint: JSON.stringify([pairs, clients.trust]),
     byName: new CertificatesByName(pairs.map(({ cert }, index) => [cert, contexts[index] as SecureContext])),
   };
@@ -55,11 +58,13 @@ function secureOptionsOf({ clientCrl }: TlsFiles): number {
 }
 
 function readClientFiles({ clientCa, clientCrl }: TlsFiles) {
-  if (clientCa === undefined) return { trust: {}, asking: {} };
-  const crl = clientCrl === undefined ? {} : { crl: readRevocationLists(clientCrl) };
+  if (clientCa === undefined) return { trust: {}, asking: {}, lists: undefined };
+  const lists = clientCrl === undefined ? undefined : readRevocationLists(clientCrl);
+  const crl = lists === undefined ? {} : { crl: lists };
   return {
     trust: { ca: readCertificates(clientCa), ...crl },
     // A client without a certificate still connects: whether it needs one is the policy's to say.
     asking: { requestCert: true, rejectUnauthorized: false },
+    lists,
   };
 }

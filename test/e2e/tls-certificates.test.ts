@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import http2 from "node:http2";
 import https from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -153,6 +154,50 @@ describe("certificates", () => {
       before.socket.destroy();
       again.socket.destroy();
     }
+  });
+
+  it("a connection ends whose certificate a new list names, at once or with what it waits for, and no other", async () => {
+    const { good, bad } = issued;
+    const servername = "first.example";
+    writeFileSync(file("crl.pem"), authority.revoke());
+    reload();
+    const [idle, busy, other] = [
+      await connect({ ...bad, servername }),
+      await connect({ ...bad, servername }),
+      await connect({ ...good, servername }),
+    ];
+    for (const client of [idle, busy, other]) assert.notEqual(await ask(client), undefined);
+    const session = http2.connect(`https://127.0.0.1:${sidecar.port}`, {
+      ca: authority.cert,
+      cert: bad.cert,
+      key: bad.key,
+      servername,
+      checkServerIdentity: () => undefined,
+    });
+    const waiting = Promise.withResolvers<void>();
+    held = waiting.promise;
+    const overHttp2 = session.request({ ":path": "/" }).resume();
+    busy.send(requestText("GET", "/"));
+    callers = [];
+    await eventually("both wait", () => callers.length === 2);
+    const ends = [idle, busy].map(({ socket }) => once(socket, "close"));
+    const goes = once(session, "goaway");
+    writeFileSync(file("crl.pem"), authority.revoke(bad));
+    reload();
+    await Promise.all([ends[0], goes]);
+    waiting.resolve();
+    held = undefined;
+    const { head, body } = await busy.answer();
+    assert.match(head, /connection: close/i);
+    assert.equal(body, "ok");
+    const [[headers]] = await Promise.all([once(overHttp2, "response"), ends[1]]);
+    assert.equal((headers as http2.IncomingHttpHeaders)[":status"], 200);
+    assert.equal((await ask(other))?.subject, "CN=good");
+    await sidecar.line(
+      ({ msg, connections }) => /client certificates are revoked/.test(String(msg)) && connections === 3,
+    );
+    session.destroy();
+    other.socket.destroy();
   });
 
   it("a list of no authority of theirs leaves none that counts", async () => {

@@ -19,6 +19,15 @@ export function readClientCertificate(socket: TLSSocket): void {
   certificates.set(socket, certificate === undefined ? unverified : { certificate });
 }
 
+export function showsCertificate(socket: TLSSocket): boolean {
+  return certificates.get(socket)?.certificate !== undefined;
+}
+
+/** From now on the client is one that has shown none. */
+export function disownCertificate(socket: TLSSocket): void {
+  certificates.set(socket, unverified);
+}
+
 /** For listeners of SPIFFE, after the handshake: a certificate that is no SVID of the domain does not count either. */
 export function readClientSvid(socket: TLSSocket, trustDomain: string): void {
   const certificate = socket.authorized ? socket.getPeerX509Certificate() : undefined;

@@ -19,6 +19,13 @@ export function isAnswering(socket: HttpSocket): boolean {
   return socket._httpMessage !== null && socket._httpMessage !== undefined;
 }
 
+/** Ends a connection: at once where nothing is asked on it, else with the answer, if that can still say so. */
+export function endSoon(socket: HttpSocket): void {
+  const stream = streamOn(socket);
+  if (stream !== undefined) stream.response.shouldKeepAlive = false;
+  else if (!isAnswering(socket)) socket.destroySoon();
+}
+
 /** Whether a request is answered whose body is still to come: what the parser finds wrong is in there. */
 export function isAnsweredEarly(socket: HttpSocket): boolean {
   return !isAnswering(socket) && socket.parser?.incoming?.complete === false;

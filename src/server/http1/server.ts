@@ -5,6 +5,7 @@ import https from "node:https";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { inheritPeer } from "../../client/peer.ts";
+import type { CertifiedConnections } from "./certified-connections.ts";
 import { readClientCertificate, readClientSvid } from "./client-tls.ts";
 import { isAnswering, streamOn } from "./connection.ts";
 import { type PrefaceEvents, readPreface } from "../preface.ts";
@@ -17,6 +18,8 @@ export interface Http1Options {
   readonly tls: https.ServerOptions | undefined;
   /** Client certificates count as SVIDs of this domain alone. */
   readonly trustDomain?: string | undefined;
+  /** Told of each connection after its handshake. */
+  readonly certified?: CertifiedConnections | undefined;
   readonly maxHeaderBytes: number;
   readonly headerTimeoutMs: number;
   readonly keepAliveMs: number;
@@ -104,7 +107,7 @@ function acceptInClear(server: Server, { headerTimeoutMs }: Http1Options, events
 }
 
 /** Under TLS, requests and their end are on a socket of its own. */
-function acceptTls(server: Server, { trustDomain }: Http1Options, events: Http1Events): void {
+function acceptTls(server: Server, { trustDomain, certified }: Http1Options, events: Http1Events): void {
   const { onHttp2 } = events;
   const serveHttp1 = takeOver(server, "secureConnection");
   const shakeHands = takeOver(server, "connection");
@@ -113,6 +116,7 @@ function acceptTls(server: Server, { trustDomain }: Http1Options, events: Http1E
     inheritPeer(socket);
     if (trustDomain === undefined) readClientCertificate(socket as TLSSocket);
     else readClientSvid(socket as TLSSocket, trustDomain);
+    certified?.add(socket as TLSSocket);
     if (onHttp2 !== undefined && socket.alpnProtocol === "h2") onHttp2(socket);
     else {
       serveHttp1(socket);

@@ -117,6 +117,13 @@ export class Http2Sessions {
     for (const open of this.#open.values()) announceEnd(open);
   }
 
+  /** Ends one connection with what runs on it. @returns false where it speaks no HTTP/2 */
+  leave(connection: Socket): boolean {
+    const open = this.#open.values().find((each) => each.connection === connection);
+    if (open !== undefined) this.#end(open);
+    return open !== undefined;
+  }
+
   /** No further request is taken; those that run end. */
   close(): void {
     for (const open of this.#open.values()) this.#end(open);
