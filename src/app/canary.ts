@@ -3,6 +3,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { type ShownFigures, shownFigures } from "../canary/figures.ts";
 import type { CanaryOrder } from "../canary/order.ts";
+import type { ShadowCounted } from "../canary/shadow-reports.ts";
 import { type CanaryPart, CanaryWatch } from "../canary/watch.ts";
 import { Canaries, isForbidden } from "../plane/canary.ts";
 import { PolicyHistory } from "../plane/history.ts";
@@ -10,6 +11,7 @@ import { textOf } from "../plugin-api/error-text.ts";
 import type { BesidePolicy } from "../policy/beside.ts";
 import type { PolicyController } from "../policy/controller.ts";
 import { problemsOf, problemText } from "../policy/document/problems.ts";
+import { ShadowCounts } from "../shadow/report.ts";
 import type { TrialReport, TrialWish } from "./policy-trial.ts";
 import type { ProcessContext } from "./process-context.ts";
 
@@ -25,6 +27,8 @@ export interface ShownCanary {
   readonly percent: number;
   readonly candidate: ShownFigures;
   readonly baseline: ShownFigures;
+  /** Of a shadow run: requests that went through the candidate too, and those that it would have taken otherwise. */
+  readonly shadow?: { readonly compared: number; readonly differ: number } | undefined;
 }
 
 export interface CanaryFollower {
@@ -84,6 +88,7 @@ class Follower implements CanaryFollower {
       maxBytes: policyMaxBytes,
       documents: () => parts.controller.status().documents,
       counted: (id) => this.#counted(id),
+      shadowed: (id) => this.#shadowed(id),
       onPart: (part) => this.#take(part),
       onJudged: (part) => void this.#try(part),
       onEnd: ({ id, revision }, state, why) =>
@@ -103,7 +108,9 @@ class Follower implements CanaryFollower {
     const counted = this.#parts.data.trial();
     const [candidate, baseline] = [counted?.candidate ?? [], counted?.baseline ?? []].map(shownFigures);
     const { id, revision, author } = order;
-    return { id, revision, author, state, step, percent, candidate, baseline } as ShownCanary;
+    const { compared = 0, same = 0 } = counted?.shadow ?? {};
+    const shadow = order.by === "shadow" ? { compared, differ: compared - same } : undefined;
+    return { id, revision, author, state, step, percent, candidate, baseline, shadow } as ShownCanary;
   }
 
   start(): void {
@@ -131,6 +138,14 @@ class Follower implements CanaryFollower {
     return { candidate, baseline, held, refused };
   }
 
+  #shadowed(id: string): ShadowCounted {
+    const trial = this.#parts.data.trial();
+    const report = trial?.id === id ? trial.shadow : undefined;
+    if (this.#refused?.id === id)
+      return { refused: this.#refused.why, report: report ?? new ShadowCounts().read() };
+    return { refused: report && trial?.refused, report };
+  }
+
   #take(part: CanaryPart | undefined): void {
     this.#tell(part);
     this.#parts.tell();
@@ -147,14 +162,15 @@ class Follower implements CanaryFollower {
     }
     const { order, percent, document, state } = part;
     const { id } = order;
-    const judged = state === "running";
-    if (document === undefined) data.tryCandidate({ id, percent: 0, version: 0, judged });
+    const shadow = order.by === "shadow";
+    const judged = state === "running" && !shadow;
+    if (document === undefined) data.tryCandidate({ id, percent: 0, version: 0, judged, shadow });
     else {
       try {
         const candidate = await this.#candidateOf(order, document);
         // Another part came meanwhile.
         if (this.#watch.part === part)
-          data.tryCandidate({ id, percent, version: this.#version, judged }, candidate);
+          data.tryCandidate({ id, percent, version: this.#version, judged, shadow }, candidate);
       } catch (error) {
         const why = problemsOf(error).map(problemText).join("; ");
         this.#refused = { id, why };
@@ -201,9 +217,10 @@ class Follower implements CanaryFollower {
   }
 }
 
-type GaugeState = "baseline" | "split" | "candidate" | "promoted";
+type GaugeState = "baseline" | "split" | "candidate" | "promoted" | "shadow";
 
-function stateOf({ state, percent }: CanaryPart): GaugeState {
+function stateOf({ state, percent, order }: CanaryPart): GaugeState {
+  if (order.by === "shadow") return "shadow";
   if (state === "promoted") return "promoted";
   return percent === 0 ? "baseline" : percent >= 100 ? "candidate" : "split";
 }
@@ -211,7 +228,7 @@ function stateOf({ state, percent }: CanaryPart): GaugeState {
 function teller({ telemetry: { logger, metrics } }: ProcessContext): (part: CanaryPart | undefined) => void {
   const gauge = metrics.gauge(
     "outrigger_policy_canary",
-    "1 = this sidecar is in that state of the canary of that revision: baseline, split (some callers get the candidate), candidate, promoted",
+    "1 = this sidecar is in that state of the canary of that revision: baseline, split (some callers get the candidate), candidate, promoted, shadow (it decides without effect)",
     ["revision", "state"],
   );
   let before: { readonly revision: string; readonly state: GaugeState } | undefined;

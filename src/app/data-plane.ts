@@ -34,6 +34,7 @@ import type { DataPlane } from "./governed.ts";
 import { createEgress } from "./egress.ts";
 import { LiveSecrets } from "./live-secrets.ts";
 import type { Compile } from "./policy-in-force.ts";
+import { PolicyShadow, shadowParts } from "./policy-shadow.ts";
 import { PolicyTrials, type ReadCandidate, type TrialWish } from "./policy-trial.ts";
 import type { ProcessContext } from "./process-context.ts";
 import { shownRequests } from "./shown-requests.ts";
@@ -79,7 +80,7 @@ export function createDataPlane(
   config: Config,
   options: DataPlaneOptions = {},
 ): LocalDataPlane {
-  const { telemetry, registry, secretFiles } = context;
+  const { telemetry, registry, secretFiles, drill } = context;
   const { logger, metrics } = telemetry;
   let { fleetSize = 1 } = options;
   const secrets = new LiveSecrets(
@@ -90,16 +91,16 @@ export function createDataPlane(
   const services = { ...createServices(context, options, secrets, () => fleetSize), signatures };
   const connections = createUpstreams(config, context);
   const stalls = new StallWatch(logger, metrics);
-  const { drill } = context;
   const around = drill && ((plugin: string, hooks: Hooks) => slowHooks(plugin, hooks, drill));
   const host = createPluginHost(registry, services, (hook, ms) => stalls.suspect(hook, ms), around);
   const trials = PolicyTrials.of(compilerOf(context, config, host, connections), secrets);
+  const shadow = new PolicyShadow(trials.inForce, shadowParts(context, config, secrets));
   const listeners = listenersOf(context, config, options, { host, policy: () => trials.inForce.routed });
   const { listener } = listeners;
   stalls.start();
   secretFiles.renewIn(trials);
   return {
-    ...governed(trials, listener, context),
+    ...governed(trials, shadow, listener, context),
     trust: ({ keys }: Pick<Trust, "keys">) => signatures?.use(keys),
     setFleetSize: (size) => (fleetSize = size),
     get draining() {
@@ -114,7 +115,7 @@ export function createDataPlane(
       secretFiles.close();
       listeners.close();
       stalls.stop();
-      await closePlugins(trials, host, logger);
+      await Promise.all([shadow.close(), closePlugins(trials, host, logger)]);
       connections.close();
     },
   };
@@ -165,18 +166,33 @@ async function closePlugins(
 }
 
 /** What a control plane does with it and asks of it. */
-function governed(trials: PolicyTrials, listener: Listener, { telemetry, requests, taps }: ProcessContext) {
+function governed(
+  trials: PolicyTrials,
+  shadow: PolicyShadow,
+  listener: Listener,
+  { telemetry, requests, taps }: ProcessContext,
+) {
   const { metrics } = telemetry;
   const { inForce } = trials;
+  /** One of the two is tried at most. */
+  const tries = (wish: TrialWish | undefined, read?: ReadCandidate): void => {
+    const [mine, other] = wish?.shadow === true ? [shadow, trials] : [trials, shadow];
+    void other.try(undefined);
+    void mine.try(wish, read);
+  };
   return {
     tap: (request: TapRequest, onEvent: OnTapEvent) => taps.start(request, onEvent),
     requests: async (id: string) => shownRequests(requests, id, inForce.routed),
-    tryRead: (wish: TrialWish, read: ReadCandidate) => void trials.try(wish, read),
+    tryRead: (wish: TrialWish, read: ReadCandidate) => tries(wish, read),
     tryCandidate: (wish: TrialWish | undefined, candidate?: Pick<BesidePolicy, "policy">) =>
-      void trials.try(wish, candidate && (() => Promise.resolve(candidate.policy))),
-    trial: () => trials.report(),
+      tries(wish, candidate && (() => Promise.resolve(candidate.policy))),
+    trial: () => shadow.report() ?? trials.report(),
     whenInTrouble: (listener: () => void) => trials.whenInTrouble(listener),
-    switchOff: (switches: readonly KillSwitch[]) => trials.switchOff(new SwitchedOff(switches)),
+    switchOff(switches: readonly KillSwitch[]): void {
+      const off = new SwitchedOff(switches);
+      trials.switchOff(off);
+      shadow.switchOff(off);
+    },
     compile: (policy: EffectivePolicy) => inForce.compile(policy),
     swap: (next: RoutedPolicy) => inForce.swap(next),
     release: (late: RoutedPolicy) => late.snapshot.retire(),

@@ -1,18 +1,21 @@
 // A candidate beside the policy in force, in a process that serves: set up by itself, given to some callers or all, counted
 // on both sides. Taking it away needs no set-up: the policy in force is there all the time.
-import { CallerSplit, credentialOf } from "../canary/caller-split.ts";
+import { CallerSplit } from "../canary/caller-split.ts";
 import { countedStatus } from "../canary/counted-status.ts";
 import { type Figures, FigureCounts } from "../canary/figures.ts";
+import type { ClientAddress } from "../client/client-address.ts";
 import type { Outcome } from "../plugin-api/contract.ts";
 import type { SwitchedOff } from "../kill-switch/kill-switch.ts";
 import type { RequestHead } from "../http1/request-head.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
 import { problemsOf, problemText } from "../policy/document/problems.ts";
+import type { ShadowReport } from "../shadow/report.ts";
 import type { PolicyTrial } from "../routing/policy-trial.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import type { LiveExchange } from "../runtime/exchange.ts";
 import type { LiveSecrets, SecretValues } from "./live-secrets.ts";
 import { type Compile, PolicyInForce } from "./policy-in-force.ts";
+import { shownBy } from "./shown-credential.ts";
 
 /** What is to be tried. */
 export interface TrialWish {
@@ -24,6 +27,8 @@ export interface TrialWish {
   readonly version: number;
   /** Whether it is judged still; else it is what counts. */
   readonly judged: boolean;
+  /** Whether it decides beside the policy in force alone, without effect, about that share of the requests. */
+  readonly shadow?: boolean;
 }
 
 export type ReadCandidate = () => Promise<EffectivePolicy>;
@@ -36,6 +41,8 @@ export interface TrialReport {
   readonly refused: string | undefined;
   /** Whether nobody gets it until what was counted is judged: its answers went wrong. */
   readonly held: boolean;
+  /** What a shadow would have done otherwise; absent = the candidate is none. */
+  readonly shadow?: ShadowReport | undefined;
 }
 
 /** The policy in force with its candidate. */
@@ -163,9 +170,6 @@ const leastBad = 5;
 const isBad = (status: number): boolean =>
   status >= 500 || status === 401 || status === 403 || status === 429;
 
-/** Fields in which there are credentials, whatever the policy says of them. */
-const credentialFields = ["authorization", "x-api-key"];
-
 class LiveTrial implements PolicyTrial<RoutedPolicy> {
   readonly id: string;
   percent = 0;
@@ -193,7 +197,12 @@ class LiveTrial implements PolicyTrial<RoutedPolicy> {
     this.#held = false;
   }
 
-  choose(request: object, head: RequestHead, address: string, inForce: RoutedPolicy): RoutedPolicy {
+  choose(
+    request: object,
+    head: RequestHead,
+    { address }: ClientAddress,
+    inForce: RoutedPolicy,
+  ): RoutedPolicy {
     const candidate = this.#inForce.routed;
     if (candidate === undefined || this.percent === 0 || this.#held) return inForce;
     if (this.percent >= 100) return candidate;
@@ -242,19 +251,4 @@ class LiveTrial implements PolicyTrial<RoutedPolicy> {
       baseline: baseline.read(),
     };
   }
-}
-
-/** What may be a credential, in a request as it came. */
-function shownBy(head: RequestHead, { snapshot }: RoutedPolicy): string | undefined {
-  const shown: (readonly [string, string | undefined])[] = [["cookies", head.ownedCookies]];
-  let query: URLSearchParams | undefined;
-  for (const name of new Set([...credentialFields, ...snapshot.unmatched.info.secretNames])) {
-    const field = head.fields.get(name);
-    if (field !== undefined) shown.push([name, field]);
-    else if (head.query.includes(name)) {
-      query ??= new URLSearchParams(head.query);
-      shown.push([name, query.get(name) ?? undefined]);
-    }
-  }
-  return credentialOf(shown);
 }

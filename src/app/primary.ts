@@ -6,6 +6,7 @@ import { removeStaleSockets } from "../files/unix-socket.ts";
 import { addressesText, addressText } from "../language/address-text.ts";
 import { drainLimits } from "../server/drain.ts";
 import { mergeReports, pluginReport } from "../runtime/plugin-report.ts";
+import { ShadowCounts, type ShadowReport } from "../shadow/report.ts";
 import { mergeMetrics } from "../telemetry/metrics.ts";
 import { isSingleExecutable } from "../v8/single-executable.ts";
 import { version } from "../version.ts";
@@ -100,7 +101,16 @@ function reportOf(reports: readonly TrialReport[]): TrialReport | undefined {
     held: same.some(({ held }) => held),
     candidate: sumOf(same.map(({ candidate }) => candidate)),
     baseline: sumOf(same.map(({ baseline }) => baseline)),
+    shadow: shadowOf(same),
   };
+}
+
+function shadowOf(reports: readonly TrialReport[]): ShadowReport | undefined {
+  const all = reports.flatMap(({ shadow }) => shadow ?? []);
+  if (all.length === 0) return undefined;
+  const counts = new ShadowCounts();
+  for (const each of all) counts.addAll(each);
+  return counts.read();
 }
 
 /** The workers as one data plane. */

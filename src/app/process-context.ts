@@ -17,6 +17,7 @@ import { SecretFiles } from "./secret-files.ts";
 import { connectStore } from "./connect-store.ts";
 import { type Audit, createAudit } from "./audit.ts";
 import { createUpstreamTls, type LiveUpstreamTls } from "./upstream-tls.ts";
+import type { Utilization } from "../shadow/queue.ts";
 import { createTracing, type Tracing } from "./tracing.ts";
 
 export interface ProcessContext {
@@ -34,6 +35,8 @@ export interface ProcessContext {
   readonly taps: TapHub;
   /** undefined = OUTRIGGER_DRILLS is off. */
   readonly drill: Drill | undefined;
+  /** How busy the event loop was since it was last asked; undefined = as Node says. */
+  readonly utilization: Utilization | undefined;
   /** undefined in embedded mode. */
   readonly store: RenewableStore | undefined;
   readonly secretFiles: SecretFiles;
@@ -53,6 +56,7 @@ export interface ContextOptions {
   readonly output?: Writable;
   /** Which of several processes this is. */
   readonly worker?: string;
+  readonly utilization?: Utilization;
   /** In place of the one that the settings name. */
   readonly logLevel?: string;
 }
@@ -92,6 +96,7 @@ export function createProcessContext(config: Config, options: ContextOptions = {
     audit,
     taps: new TapHub(tapDrops(telemetry.metrics)("rate")),
     drill,
+    utilization: options.utilization,
     store,
     secretFiles,
     upstreamTls,

@@ -11,7 +11,10 @@ import { fitDescriptors } from "./descriptors.ts";
 import { type ContextOptions, createProcessContext, type ProcessContext } from "./process-context.ts";
 
 /** What tests put in place of the real thing. */
-export type SidecarOverrides = Pick<ContextOptions, "registry" | "clock" | "output" | "middleware">;
+export type SidecarOverrides = Pick<
+  ContextOptions,
+  "registry" | "clock" | "output" | "middleware" | "utilization"
+>;
 
 export interface Sidecar {
   readonly address: AddressInfo | string;

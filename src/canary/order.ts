@@ -40,9 +40,12 @@ export const canaryOrder = z.strictObject({
   signedEpoch: z.int().min(0),
   author: z.string().max(200),
   reason: z.string().max(1_000),
-  /** Whether a part of the sidecars takes it, or each sidecar for a part of its callers. */
-  by: z.enum(["instances", "traffic"]),
-  /** Percent, rising. */
+  /**
+   * Whether a part of the sidecars takes it, or each sidecar for a part of its callers; or nobody, and it decides beside
+   * the policy in force, about a part of the requests, without effect.
+   */
+  by: z.enum(["instances", "traffic", "shadow"]),
+  /** Percent, rising; of a shadow one. */
   steps: z.array(z.number().gt(0).max(100)).min(1).max(maxSteps),
   guards: z.array(guardSchema).max(maxGuards),
   /** Requests of candidates below which nobody can judge. */

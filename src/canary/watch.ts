@@ -6,6 +6,7 @@ import type { DocumentDigests } from "../policy/status.ts";
 import { Poller } from "../policy/sources/poller.ts";
 import { noFigures } from "./figures.ts";
 import { type CanaryOrder, canaryKey, concerns, readCandidate, readOrder } from "./order.ts";
+import { type ShadowCounted, ShadowFollower } from "./shadow-reports.ts";
 import { fullRateUpTo } from "./report-script.ts";
 import { type CanaryAnswer, type CanaryFigures, CanaryReporter, type ReporterOptions } from "./reporter.ts";
 
@@ -35,6 +36,8 @@ export interface CanaryWatchOptions extends ReporterOptions {
   readonly documents: () => DocumentDigests | null;
   /** What was counted under this canary. */
   readonly counted: (id: string) => CanaryCounts | undefined;
+  /** The same of a shadow run. */
+  readonly shadowed: (id: string) => ShadowCounted;
   /** undefined = there is no canary for this sidecar, or none any more. */
   readonly onPart: (part: CanaryPart | undefined) => void;
   /** What was held by its figures is none the worse. */
@@ -59,6 +62,7 @@ export class CanaryWatch {
   readonly #poller: Poller;
   #order: CanaryOrder | undefined;
   #reporter: CanaryReporter | undefined;
+  #shadow: ShadowFollower | undefined;
   #part: CanaryPart | undefined;
   #answer: CanaryAnswer | undefined;
   /** Those that are over: whatever is written in Redis later, none of them begins again. */
@@ -109,6 +113,7 @@ export class CanaryWatch {
   }
 
   #everyMs(): number {
+    if (this.#shadow !== undefined) return this.#order?.everyMs ?? untoldPollMs;
     if (this.#order === undefined || this.#answer?.state !== "running") return untoldPollMs;
     return this.#order.everyMs * Math.max(1, this.#answer.count / fullRateUpTo);
   }
@@ -149,22 +154,47 @@ export class CanaryWatch {
     this.#order = counts ? order : undefined;
     this.#answer = undefined;
     this.#moved = 0;
-    this.#reporter = counts ? new CanaryReporter(order, this.#options) : undefined;
+    const isShadow = order?.by === "shadow";
+    this.#reporter = counts && !isShadow ? new CanaryReporter(order, this.#options) : undefined;
+    this.#shadow = counts && isShadow ? new ShadowFollower(order, this.#options) : undefined;
     this.#take(undefined);
   }
 
-  async #follow(order: CanaryOrder): Promise<void> {
-    const reporter = this.#reporter;
-    if (reporter === undefined || this.#options.documents() === null) return;
-    const { refused, held, ...figures } = this.#options.counted(order.id) ?? none;
+  async #followShadow(order: CanaryOrder, shadow: ShadowFollower): Promise<void> {
+    if (this.#options.documents() === null) return;
+    const { stands, moved } = this.#placeOf(order);
+    const state = await shadow.state(moved);
+    // An order whose state is not there is being written, or was withdrawn by hand.
+    if (state === "none") return this.#take(undefined);
+    await shadow.tell(this.#options.shadowed(order.id), state !== "running");
+    if (state !== "running") {
+      this.#end(order, { state, why: "" });
+      this.#take(undefined);
+    } else if (stands) {
+      const percent = order.steps[0] ?? 0;
+      const document = await this.#documentOf(order, percent);
+      this.#take(document && { order, state, step: 1, percent, document });
+    }
+  }
+
+  /** Whether the policy is still the one that the candidate stands beside, or a third one by now. */
+  #placeOf(order: CanaryOrder): { readonly stands: boolean; readonly moved: boolean } {
     const own = this.#own(order);
     const isMoved = own !== order.digest && own !== order.baseDigest;
     this.#moved = isMoved ? this.#moved + 1 : 0;
-    // The policy is the candidate by now, or a third one: nothing is tried beside it.
     const stands = own === order.baseDigest;
+    // The policy is the candidate by now, or a third one: nothing is tried beside it.
     if (!stands) this.#take(undefined);
+    return { stands, moved: this.#moved >= movedLooks };
+  }
+
+  async #follow(order: CanaryOrder): Promise<void> {
+    if (this.#shadow !== undefined) return await this.#followShadow(order, this.#shadow);
+    const reporter = this.#reporter;
+    if (reporter === undefined || this.#options.documents() === null) return;
+    const { refused, held, ...figures } = this.#options.counted(order.id) ?? none;
+    const { stands, moved } = this.#placeOf(order);
     const tries = (this.#part?.percent ?? 0) > 0;
-    const moved = this.#moved >= movedLooks;
     const answer = await reporter.report({ ...figures, tries, refused, moved });
     this.#answer = answer;
     this.#answeredMono = performance.now();
@@ -184,8 +214,9 @@ export class CanaryWatch {
     return this.#own(order) === order.digest || (settled && !isCandidate);
   }
 
-  #end(order: CanaryOrder, { state, why }: CanaryAnswer): void {
+  #end(order: CanaryOrder, { state, why }: { readonly state: string; readonly why: string }): void {
     this.#order = undefined;
+    this.#shadow = undefined;
     this.#ended.add(order.id);
     const [oldest] = this.#ended;
     if (this.#ended.size > maxEnded && oldest !== undefined) this.#ended.delete(oldest);
@@ -195,12 +226,16 @@ export class CanaryWatch {
   async #partOf(order: CanaryOrder, reporter: CanaryReporter, answer: CanaryAnswer): Promise<void> {
     const state = answer.state === "promoted" ? "promoted" : "running";
     const percent = state === "promoted" ? 100 : shareOf(order, reporter, answer);
-    const known = this.#part?.order.id === order.id ? this.#part.document : undefined;
-    const { store, maxBytes } = this.#options;
-    const document =
-      known ?? (percent > 0 ? await readCandidate(store, order, maxBytes, limitMs) : undefined) ?? undefined;
+    const document = await this.#documentOf(order, percent);
     if (percent > 0 && document === undefined) this.#take(undefined);
     else this.#take({ order, state, step: answer.step, percent, document });
+  }
+
+  async #documentOf(order: CanaryOrder, percent: number): Promise<Buffer | undefined> {
+    const known = this.#part?.order.id === order.id ? this.#part.document : undefined;
+    if (known !== undefined || percent === 0) return known;
+    const { store, maxBytes } = this.#options;
+    return (await readCandidate(store, order, maxBytes, limitMs)) ?? undefined;
   }
 
   #take(part: CanaryPart | undefined): void {

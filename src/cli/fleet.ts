@@ -103,18 +103,22 @@ async function revisionsOf(history: PolicyHistory, { members }: Fleet): Promise<
 
 /** Beside the revision: `6 (7: 25%)` = a quarter of its callers get what would be revision 7. */
 function canaryText(canary: Receipt["canary"] | undefined): string {
-  return canary === null || canary === undefined || canary.percent === 0
-    ? ""
-    : ` (${canary.revision}: ${canary.percent}%)`;
+  if (canary === null || canary === undefined || canary.percent === 0) return "";
+  return canary.shadow === undefined
+    ? ` (${canary.revision}: ${canary.percent}%)`
+    : ` (shadow ${canary.revision})`;
 }
+
+const shareOf = { instances: "sidecars", traffic: "callers", shadow: "the requests" } as const;
 
 function canaryLine({ order, state }: Canary, nowMs: number): string {
   const document = documentName(order.service ?? undefined);
-  const what = `canary of ${document}, to be revision ${order.revision}, by ${order.author}`;
-  const share = `${order.steps[state.step - 1] ?? 0}% of ${order.by === "instances" ? "sidecars" : "callers"}`;
+  const isShadow = order.by === "shadow";
+  const what = `${isShadow ? "shadow" : "canary"} of ${document}, to be revision ${order.revision}, by ${order.author}`;
+  const share = `${order.steps[state.step - 1] ?? 0}% of ${shareOf[order.by]}`;
   const how =
     state.state === "running"
-      ? `step ${state.step} of ${order.steps.length}, ${share} since ${durationText(nowMs - state.stepAt)}`
+      ? `${isShadow ? "" : `step ${state.step} of ${order.steps.length}, `}${share} since ${durationText(nowMs - state.stepAt)}`
       : `${state.state} ${durationText(nowMs - state.endedAt)} ago: ${state.why}`;
   return printable(`${what}: ${how}`);
 }

@@ -1,4 +1,4 @@
-// `outrigger policy promote` and `policy abort`: end the canary that runs, one way or the other.
+// `outrigger policy promote` and `policy abort`: end the canary or shadow that runs, one way or the other.
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName, PlaneRefusal, withPlane } from "./with-plane.ts";
@@ -20,7 +20,9 @@ export async function endCanary(
     const settled = await canaries.settle();
     const ended = await canaries.end(to, author, reason);
     if (ended === undefined && settled === undefined)
-      throw new PlaneRefusal("no canary runs: outrigger policy history says what became of the last");
+      throw new PlaneRefusal(
+        "no canary or shadow runs: outrigger policy history says what became of the last",
+      );
     if (ended === undefined) throw new PlaneRefusal(`the canary was promoted before, as revision ${settled}`);
     const { order, state, revision } = ended;
     const document = documentName(order.service ?? undefined);
@@ -31,7 +33,9 @@ export async function endCanary(
     } else {
       const then =
         revision === undefined ? "the policy stays as it was" : `${document} is now at revision ${revision}`;
-      terminal.out(`${printable(`the canary is ${state.state} ${state.why}`)}: ${then}\n`);
+      terminal.out(
+        `${printable(`the ${order.by === "shadow" ? "shadow" : "canary"} is ${state.state} ${state.why}`)}: ${then}\n`,
+      );
     }
     return state.state === to && (to === "aborted" || revision !== undefined) ? 0 : 1;
   });

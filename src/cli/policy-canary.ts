@@ -15,6 +15,8 @@ import { documentName, type Plane, PlaneRefusal } from "./with-plane.ts";
 export interface CanaryOptions {
   readonly canary?: string;
   readonly traffic?: string;
+  readonly shadow?: true;
+  readonly sample?: string;
   readonly services?: string;
   readonly guard?: string;
   readonly for?: string;
@@ -23,7 +25,7 @@ export interface CanaryOptions {
 }
 
 export interface WantedCanary {
-  readonly by: "instances" | "traffic";
+  readonly by: "instances" | "traffic" | "shadow";
   readonly steps: readonly number[];
   readonly services: readonly string[] | null;
   readonly guards: readonly Guard[];
@@ -38,42 +40,73 @@ const parts = ["services", "guard", "for", "minRequests", "every"] as const;
 export function parseCanary(
   options: CanaryOptions & { readonly service?: string },
 ): WantedCanary | string | undefined {
-  const { canary, traffic, services, service } = options;
+  const { canary, traffic } = options;
+  if (options.shadow === true) return parseShadow(options);
+  if (options.sample !== undefined) return "--sample goes with --shadow";
   if (canary !== undefined && traffic !== undefined)
     return "--canary tries it on sidecars, --traffic on callers: name one of the two";
   const text = canary ?? traffic;
   if (text === undefined)
     return parts.some((name) => options[name] !== undefined)
-      ? "--services, --guard, --for, --min-requests and --every go with --canary or --traffic"
+      ? "--services, --guard, --for, --min-requests and --every go with --canary or --traffic (of these --services, --for and --every with --shadow, too)"
       : undefined;
-  if (services !== undefined && service !== undefined)
-    return "a layer is of one service: --services goes with the shared policy";
+  const named = servicesOf(options);
+  if (typeof named === "string") return named;
   const steps = parseSteps(text);
   if (typeof steps === "string") return steps;
   const guards = parseGuards(options.guard ?? defaultGuards);
   if (typeof guards === "string") return guards;
   if (steps[0] === 100 && guards.some(({ unit }) => unit === "times"))
     return "a first step of 100% leaves no sidecar to compare with: begin lower, or guard by limits (errors<1%)";
-  const [forMs, everyMs] = [parseTime(options.for ?? "5m"), parseTime(options.every ?? "1s")];
+  const pace = parsePace(options, "5m", "1s");
+  if (typeof pace === "string") return pace;
   const minRequests = Number(options.minRequests ?? "50");
-  if (forMs === undefined || everyMs === undefined || everyMs > 60_000 || everyMs < 50 || forMs < everyMs)
-    return "--for takes a time such as 5m, --every one from 50ms to 1m that is not longer";
   if (!Number.isSafeInteger(minRequests) || minRequests < 1 || minRequests > 1_000_000)
     return "--min-requests takes a number of requests from 1";
-  const names =
-    services
-      ?.split(",")
-      .map((name) => name.trim())
-      .filter((name) => name !== "") ?? null;
-  return {
-    by: canary === undefined ? "traffic" : "instances",
-    steps,
-    services: names,
-    guards,
-    forMs,
-    everyMs,
-    minRequests,
-  };
+  const by = canary === undefined ? "traffic" : "instances";
+  return { by, steps, services: named, guards, ...pace, minRequests };
+}
+
+/** How many requests a shadow looks at where nothing is said. */
+const defaultSample = "10%";
+
+function parseShadow(
+  options: CanaryOptions & { readonly service?: string; readonly wait?: string },
+): WantedCanary | string {
+  const { canary, traffic, guard, minRequests, wait: waits, sample = defaultSample } = options;
+  const others = [canary, traffic, guard, minRequests, waits];
+  if (others.some((other) => other !== undefined))
+    return "--shadow has no effect and no guards: it takes --sample, --services, --for and --every, and ends by policy promote or abort";
+  const services = servicesOf(options);
+  if (typeof services === "string") return services;
+  const steps = parseSteps(sample);
+  if (typeof steps === "string" || steps.length > 1)
+    return `--sample takes a share of the requests, such as 10%, not "${sample}"`;
+  const pace = parsePace(options, "24h", "5s");
+  if (typeof pace === "string") return pace;
+  return { by: "shadow", steps, services, guards: [], ...pace, minRequests: 1 };
+}
+
+/** @returns null = of all services; a text = what is wrong */
+function servicesOf({
+  services,
+  service,
+}: CanaryOptions & { readonly service?: string }): readonly string[] | null | string {
+  if (services !== undefined && service !== undefined)
+    return "a layer is of one service: --services goes with the shared policy";
+  const names = services?.split(",").map((name) => name.trim());
+  return names?.filter((name) => name !== "") ?? null;
+}
+
+function parsePace(
+  options: CanaryOptions,
+  usualFor: string,
+  usualEvery: string,
+): { forMs: number; everyMs: number } | string {
+  const [forMs, everyMs] = [parseTime(options.for ?? usualFor), parseTime(options.every ?? usualEvery)];
+  if (forMs === undefined || everyMs === undefined || everyMs > 60_000 || everyMs < 50 || forMs < everyMs)
+    return "--for takes a time such as 5m, --every one from 50ms to 1m that is not longer";
+  return { forMs, everyMs };
 }
 
 /** As commands take times, and milliseconds. */
@@ -110,7 +143,7 @@ export async function beginCanary(terminal: Terminal, plane: Plane, canary: Begu
   const { wanted, service, reason, before, document, waitMs, json } = canary;
   if (before.document === undefined)
     throw new PlaneRefusal(
-      `there is no ${documentName(service)} to go back to: apply it without a canary, which has nobody to compare with`,
+      `there is no ${documentName(service)} to go back to, and to compare with: apply it as it is`,
     );
   const digest = digestOf(document);
   if (digest === before.digest)
@@ -148,6 +181,12 @@ export async function beginCanary(terminal: Terminal, plane: Plane, canary: Begu
 
 function printBegun(terminal: Terminal, { wanted, service, waitMs }: BegunCanary): void {
   const { by, steps, forMs, guards } = wanted;
+  if (by === "shadow") {
+    terminal.out(
+      `shadow of ${documentName(service)} begun, for ${durationText(forMs)}: it decides about ${steps[0]}% of the requests beside the policy, without effect\nwhat it would do otherwise: outrigger policy shadow-report; policy promote, policy abort\n`,
+    );
+    return;
+  }
   const share = by === "instances" ? "of the sidecars" : "of the callers of each sidecar";
   terminal.out(
     `canary of ${documentName(service)} begun: ${steps.map((step) => `${step}%`).join(", ")} ${share}, ${durationText(forMs)} each, guarded by ${guards.map(guardText).join(",")}\n`,

@@ -10,6 +10,7 @@ import type { KeygenOptions } from "./policy-keygen.ts";
 import type { LintCommandOptions } from "./policy-lint.ts";
 import type { CheckOptions } from "./policy-validate.ts";
 import type { DiffOptions } from "./policy-diff.ts";
+import type { ShadowReportOptions } from "./policy-shadow-report.ts";
 import type { SignOptions } from "./policy-sign.ts";
 import type { VerifyOptions } from "./policy-verify.ts";
 import { addTrialCommands } from "./policy-trial-commands.ts";
@@ -101,10 +102,12 @@ function canaryOptions(apply: Command): Command {
     .option("--canary <percents>", "to a part of the sidecars first, in steps: 10%, or 5%,25%,100%")
     .option("--traffic <percents>", "the same to a part of each sidecar's callers")
     .option("--services <names>", "with these: sidecars of these services alone try it")
+    .option("--shadow", "it decides beside the policy in force, without effect: policy shadow-report")
+    .option("--sample <percent>", "of the requests that a shadow looks at (default: 10%)")
     .option("--guard <guards>", "what it must not be worse at (default: errors<2x,denied<2x,p99<2x)")
-    .option("--for <time>", "how long each step is watched (default: 5m)")
+    .option("--for <time>", "how long each step is watched (default: 5m), or a shadow goes on (24h)")
     .option("--min-requests <number>", "fewer in a step are too few to judge (default: 50)")
-    .option("--every <time>", "how often sidecars report (default: 1s)");
+    .option("--every <time>", "how often sidecars report (default: 1s, of a shadow 5s)");
 }
 
 function addCanaryCommands(
@@ -116,18 +119,26 @@ function addCanaryCommands(
     choose(async () => (await import("./policy-canary-end.ts")).endCanary(terminal, to, options));
   policy
     .command("promote")
-    .description("put the candidate of the canary that runs in force everywhere, now")
+    .description("put the candidate of the canary or shadow that runs in force everywhere, now")
     .option(...reason)
     .option(...author)
     .option(...json)
     .action(end("promoted"));
   policy
     .command("abort")
-    .description("end the canary that runs: every sidecar goes back to the policy as it is")
+    .description("end the canary or shadow that runs: every sidecar goes back to the policy as it is")
     .option(...reason)
     .option(...author)
     .option(...json)
     .action(end("aborted"));
+  policy
+    .command("shadow-report")
+    .description("print what the candidate of a shadow would have done otherwise, over the fleet")
+    .option("--strict", "exit 1 where anything differs")
+    .option(...json)
+    .action((options: ShadowReportOptions) =>
+      choose(async () => (await import("./policy-shadow-report.ts")).reportShadow(terminal, options)),
+    );
 }
 
 function addCheckCommands(

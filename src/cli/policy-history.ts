@@ -1,5 +1,6 @@
 // `outrigger policy history`: the revisions of a policy, newest first.
-import { type CanaryEntry, isForbidden } from "../plane/canary.ts";
+import { isForbidden } from "../plane/canary.ts";
+import type { CanaryEntry } from "../plane/canary-entry.ts";
 import type { Revision } from "../plane/revision.ts";
 import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -60,6 +61,6 @@ const newestFirst = (a: Row, b: Row): number => Number(a.at < b.at) - Number(a.a
 /** A canary that began, or ended without a revision of its own. */
 function canaryRowOf(entry: CanaryEntry): Row {
   const { at, kind, author, digest, reason } = shownEntry(entry);
-  const how = kind === "canary" ? "canary begins" : kind;
+  const how = kind === "canary" || kind === "shadow" ? `${kind} begins` : kind;
   return { at, row: ["-", at, how, author, `sha256 ${digest.slice(0, 12)}`, reason] };
 }

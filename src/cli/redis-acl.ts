@@ -2,6 +2,7 @@
 // service's own state. Whoever takes such a sidecar over reaches no other service through Redis.
 import { loadConfig } from "../app/environment.ts";
 import { canaryKey, canaryStateKey } from "../canary/order.ts";
+import { shadowKeys } from "../canary/shadow-reports.ts";
 import { packagePrefix } from "../extensions/redis-source.ts";
 import { enrolledKey, servicesKey } from "../fleet/heartbeat.ts";
 import { directKey, documentKeys, type Spread } from "../policy/sources/document-keys.ts";
@@ -86,6 +87,10 @@ function canaryStates(prefix: string, keyPrefix: string): string {
   return `(${keys} -@all +hget +hset +hdel +hlen +hkeys +hgetall +pexpire +eval +evalsha)`;
 }
 
+/** What sidecars of all services count in a shadow run: written, and read by operators alone. */
+const shadowed = (prefix: string): string =>
+  `(~${prefix}${shadowKeys} -@all +hset +hlen +hexists +pexpire +eval +evalsha)`;
+
 /** Redis matches key patterns as globs. */
 function literal(text: string): string {
   return text.replace(/[\\*?[\]^]/g, String.raw`\$&`);
@@ -106,7 +111,7 @@ export function aclLine(service: string, keyPrefix: string, options: AclOptions 
   ];
   const heard = [...channels(service), disabledKey, canaryKey].map((channel) => `&${prefix}${channel}`);
   const user = `user sidecar-${service} on >SIDECAR_PASSWORD resetkeys resetchannels -@all`;
-  return `${user} ${keys.join(" ")} &__redis__:invalidate ${heard.join(" ")} ${commands} ${tells(prefix, service)} ${uses(prefix)} ${told(prefix)} ${counted(prefix)} ${recorded(prefix, service)} ${canaryStates(prefix, keyPrefix)}`;
+  return `${user} ${keys.join(" ")} &__redis__:invalidate ${heard.join(" ")} ${commands} ${tells(prefix, service)} ${uses(prefix)} ${told(prefix)} ${counted(prefix)} ${recorded(prefix, service)} ${canaryStates(prefix, keyPrefix)} ${shadowed(prefix)}`;
 }
 
 /** @returns the exit code */

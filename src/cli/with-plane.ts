@@ -99,11 +99,12 @@ function headText(head: Head | undefined): string {
 
 /** Who runs it, and what to do about that. */
 function canaryText(canary: Canary | undefined): string {
-  if (canary === undefined) return "another canary runs: look at outrigger fleet";
+  if (canary === undefined) return "another canary or shadow runs: look at outrigger fleet";
   const { order, state } = canary;
   const since = new Date(state.startedAt).toISOString();
   const reason = order.reason === "" ? "" : ` (${order.reason})`;
-  return `a canary of ${documentName(order.service ?? undefined)} runs, by ${order.author} since ${since}${reason}: outrigger policy promote or abort ends it`;
+  const what = order.by === "shadow" ? "shadow" : "canary";
+  return `a ${what} of ${documentName(order.service ?? undefined)} runs, by ${order.author} since ${since}${reason}: outrigger policy promote or abort ends it`;
 }
 
 function whoever(): string {

@@ -40,6 +40,8 @@ export const ownMetrics: readonly string[] = [
   "outrigger_policy_overruled",
   "outrigger_policy_rejected_total",
   "outrigger_policy_revision",
+  "outrigger_policy_shadow_differences_total",
+  "outrigger_policy_shadow_requests_total",
   "outrigger_policy_signature_expiry_timestamp_seconds",
   "outrigger_redis_command_duration_seconds",
   "outrigger_redis_up",

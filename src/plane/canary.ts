@@ -11,9 +11,11 @@ import {
   readOrder,
 } from "../canary/order.ts";
 import { fullRateUpTo, keptMs } from "../canary/report-script.ts";
+import { shadowKey } from "../canary/shadow-reports.ts";
 import { pairsOf } from "../plugin-api/pairs.ts";
 import { type Script, type Store, StoreUnavailable } from "../plugin-api/store.ts";
 import { keyBeside } from "../policy/sources/document-keys.ts";
+import { type CanaryEntry, entryOf, parseEntry } from "./canary-entry.ts";
 import { ChangeConflict, type PolicyHistory } from "./history.ts";
 
 const limitMs = 5_000;
@@ -121,18 +123,6 @@ export interface Canary {
   readonly state: CanaryState;
 }
 
-const entryShape = z.object({
-  atMs: z.number(),
-  kind: z.enum(["canary", "promoted", "withdrawn", "aborted"]),
-  id: z.string(),
-  service: z.string().nullable(),
-  author: z.string(),
-  reason: z.string(),
-  digest: z.string(),
-});
-/** A line of the history of canaries. */
-export type CanaryEntry = z.output<typeof entryShape>;
-
 /** Another canary runs. */
 export class CanaryRuns extends Error {
   override readonly name = "CanaryRuns";
@@ -174,9 +164,12 @@ export class Canaries {
   async begin(wish: CanaryWish, document: Uint8Array): Promise<CanaryOrder> {
     await this.settle();
     const order: CanaryOrder = { id: randomUUID(), ...wish, atMs: 0 };
+    // What an earlier run of that number left.
+    if (order.by === "shadow") await this.#store.delete(shadowKey(order));
     const { steps, guards, minRequests, everyMs, forMs, silentMs } = order;
     const plan = { steps, guards, minRequests, everyMs, forMs, silentMs };
-    const { atMs: _, ...entry } = entryOf(order, "canary", 0, order.author, order.reason);
+    const kind = order.by === "shadow" ? "shadow" : "canary";
+    const { atMs: _, ...entry } = entryOf(order, kind, 0, order.author, order.reason);
     const args = [orderText(order, document), order.id, JSON.stringify(plan), JSON.stringify(entry)];
     const said = await this.#store.run(begin, this.#keys, args, limitMs);
     if (said !== "ok") throw new CanaryRuns(await this.read());
@@ -195,9 +188,12 @@ export class Canaries {
     const running = await this.read();
     if (running === undefined || running.state.state !== "running") return undefined;
     const why = `by ${author}${reason === "" ? "" : `: ${reason}`}`.slice(0, 500);
-    await this.#store.run(end, this.#keys.slice(0, 2), [running.order.id, to, why], limitMs);
+    const { order } = running;
+    // Nobody has a shadow's candidate in force: it is written first, and sidecars see by that that it is over.
+    const shadowed = order.by === "shadow" && to === "promoted" ? await this.#promote(order) : undefined;
+    await this.#store.run(end, this.#keys.slice(0, 2), [order.id, to, why], limitMs);
     const ended = await this.read();
-    const revision = await this.settle();
+    const revision = (await this.settle()) ?? shadowed;
     return ended && { ...ended, revision };
   }
 
@@ -257,13 +253,14 @@ export class Canaries {
     if (document === null) return undefined;
     const { author, signedEpoch, base } = { ...order, base: current.revision };
     try {
-      const reason = `canary ${order.steps.map((step) => `${step}%`).join(",")}: ${order.reason}`.slice(
+      const how = order.by === "shadow" ? "shadow" : "canary";
+      const reason = `${how} ${order.steps.map((step) => `${step}%`).join(",")}: ${order.reason}`.slice(
         0,
         1_000,
       );
       const written = await this.#history.change(service, {
         document,
-        kind: "canary",
+        kind: how,
         author,
         reason,
         base,
@@ -274,24 +271,6 @@ export class Canaries {
       if (error instanceof ChangeConflict) return this.#promote(order);
       throw error;
     }
-  }
-}
-
-function entryOf(
-  { id, service, digest }: CanaryOrder,
-  kind: CanaryEntry["kind"],
-  atMs: number,
-  author: string,
-  reason: string,
-): CanaryEntry {
-  return { atMs, kind, id, service, author, reason, digest };
-}
-
-function parseEntry(text: string): CanaryEntry | undefined {
-  try {
-    return entryShape.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
   }
 }
 

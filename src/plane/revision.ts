@@ -3,8 +3,8 @@
 import { pairsOf } from "../plugin-api/pairs.ts";
 import { z } from "zod";
 
-/** `direct`: by a plain SET or DEL, noticed afterwards; `canary`: one that passed. */
-export type RevisionKind = "apply" | "rollback" | "canary" | "direct";
+/** `direct`: by a plain SET or DEL, noticed afterwards; `canary`: one that passed; `shadow`: one that was promoted. */
+export type RevisionKind = "apply" | "rollback" | "canary" | "shadow" | "direct";
 
 export interface Revision {
   /** From 1, without gaps, a document. */

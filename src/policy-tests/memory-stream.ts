@@ -19,10 +19,10 @@ export class MemoryStream implements ServerStream {
   readonly method: string;
   readonly target: string;
   readonly fields: readonly string[];
-  readonly httpVersion = "1.1";
+  readonly httpVersion: string = "1.1";
   /** Of a network that nobody has (RFC 5737). */
-  readonly peer = "192.0.2.1";
-  readonly tls = undefined;
+  readonly peer: string = "192.0.2.1";
+  readonly tls: ServerStream["tls"] = undefined;
   readonly upgrades = false;
   readonly complete = true;
   readonly socket = null;

@@ -260,7 +260,7 @@ export class Listener {
       let head = this.#read(stream, this.#proxies.trusts(peer), policy);
       const client = this.#proxies.resolve(peer, head.fields);
       if (policy.trial !== undefined) {
-        const chosen = policy.trial.choose(stream, head, client.address, policy);
+        const chosen = policy.trial.choose(stream, head, client, policy);
         // Each has its own fields that clients may not send.
         if (chosen !== policy) head = this.#read(stream, this.#proxies.trusts(peer), (policy = chosen));
       }

@@ -4,6 +4,7 @@ import { maxDrillMs } from "../drills/fault.ts";
 import { killSwitch, maxSwitches } from "../kill-switch/kill-switch.ts";
 import type { Problem } from "../policy/document/problems.ts";
 import { maxKeySets } from "../policy/signature/key-sets.ts";
+import { shadowReport } from "../shadow/report.ts";
 import { tapRequest } from "../telemetry/requests/tap-request.ts";
 import { metricsSnapshot } from "../telemetry/metrics.ts";
 
@@ -42,10 +43,17 @@ const trialReport = z.strictObject({
   baseline: figures,
   refused: z.string().or(z.undefined()),
   held: z.boolean(),
+  shadow: shadowReport.or(z.undefined()).exactOptional(),
 });
 /** A candidate that is tried beside the policy in force; without documents that one is counted alone. */
 const trial = z.strictObject({
-  wish: z.strictObject({ id: z.string(), percent: z.number(), version: z.int(), judged: z.boolean() }),
+  wish: z.strictObject({
+    id: z.string(),
+    percent: z.number(),
+    version: z.int(),
+    judged: z.boolean(),
+    shadow: z.boolean().exactOptional(),
+  }),
   raw: raw.or(z.undefined()),
 });
 

@@ -218,6 +218,8 @@ test("a sidecar can change neither policies nor keys nor kill switches, and sees
       ["SET", "outrigger:canary", "{}"],
       ["PUBLISH", "outrigger:canary", "x"],
       ["UNLINK", "outrigger:canary-state"],
+      ["UNLINK", "outrigger:shadow:7"],
+      ["HGETALL", "outrigger:shadow:7"],
       ["LPUSH", "outrigger:canary-history", "{}"],
       ["ZREM", "outrigger:fleet:seen", "users"],
       ["UNLINK", "outrigger:fleet:seen"],

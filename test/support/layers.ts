@@ -79,6 +79,8 @@ export const rooms: readonly Room[] = [
     ],
     ["zod"],
   ),
+  // What a candidate that decides beside the policy in force would have done otherwise.
+  room("src/shadow/report.ts", [], ["zod"]),
   // A candidate that some sidecars or callers have before all do: its order, its figures, what becomes of it.
   room(
     "src/canary/",
@@ -89,6 +91,7 @@ export const rooms: readonly Room[] = [
       "src/policy/document/digest.ts",
       "src/policy/sources/",
       "src/policy/status.ts",
+      "src/shadow/report.ts",
     ],
     ["lru-cache", "zod"],
   ),
@@ -182,6 +185,7 @@ export const rooms: readonly Room[] = [
   room("src/upstream/", ["src/http1/", "src/http2/", "src/language/", "src/plugin-api/"]),
   // From a request's path and method to the compiled route.
   room("src/routing/", [
+    "src/client/",
     "src/kill-switch/",
     "src/config/formats.ts",
     "src/http1/",
@@ -248,6 +252,22 @@ export const rooms: readonly Room[] = [
     "src/upstream/transport.ts",
     "src/v8/",
   ]),
+  // Requests that are over, through a candidate that decides beside the policy in force, on the same.
+  room("src/shadow/", [
+    "src/client/",
+    "src/exchange/",
+    "src/extensions/",
+    "src/http1/",
+    "src/kill-switch/",
+    "src/plugin-api/",
+    "src/policy-replay/",
+    "src/policy-tests/",
+    "src/policy/",
+    "src/routing/",
+    "src/runtime/",
+    "src/shadow/report.ts",
+    "src/upstream/transport.ts",
+  ]),
   // Operations of a service, on the same.
   room("src/policy-coverage/", [
     "src/language/",
@@ -288,6 +308,7 @@ export const rooms: readonly Room[] = [
       "src/policy/",
       "src/server/backlog.ts",
       "src/server/drain.ts",
+      "src/shadow/report.ts",
       "src/kill-switch/",
       "src/telemetry/",
       "src/version.ts",
@@ -312,6 +333,7 @@ export const rooms: readonly Room[] = [
   room("src/app/", [
     "src/audit/",
     "src/canary/",
+    "src/client/client-address.ts",
     // Whichever sidecar sees first that a canary passed writes it down.
     "src/plane/canary.ts",
     "src/plane/history.ts",
@@ -335,6 +357,7 @@ export const rooms: readonly Room[] = [
     "src/routing/",
     "src/runtime/",
     "src/server/",
+    "src/shadow/",
     "src/telemetry/",
     "src/tls/",
     "src/upstream/",
@@ -373,6 +396,7 @@ export const rooms: readonly Room[] = [
       "src/redis/",
       "src/runtime/plugin-faults.ts",
       "src/runtime/scoped-services.ts",
+      "src/shadow/report.ts",
       "src/sync/",
       "src/tls/pem.ts",
       "src/v8/",

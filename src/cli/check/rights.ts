@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import type { Inspection } from "../../redis/inspection.ts";
 import { canaryKey, canaryStateKey } from "../../canary/order.ts";
+import { shadowKeys } from "../../canary/shadow-reports.ts";
 import { enrolledKey, servicesKey } from "../../fleet/heartbeat.ts";
 import { disabledKey } from "../../kill-switch/kill-switch.ts";
 import { directKey, type Spread } from "../../policy/sources/document-keys.ts";
@@ -83,6 +84,7 @@ export function keysToTry(service: string, spread: Spread): readonly Try[] {
   const key = (pattern: string): string => spread.keyPrefix + pattern.replace("*", "check");
   const read = [...readKeys(service, spread), ...readPatterns].map(key);
   const canaryState = spread.keyPrefix + canaryStateKey(spread);
+  const shadow = key(shadowKeys);
   const [seen, all, direct] = [key(servicesKey), key(enrolledKey), key(directKey)];
   return [
     ...read.map((name) => ({ right: `%R~${name}`, command: "get", args: [name] })),
@@ -112,6 +114,12 @@ export function keysToTry(service: string, spread: Spread): readonly Try[] {
       loses: canaries,
     })),
     { right: `+hgetall on ~${canaryState}`, command: "hgetall", args: [canaryState], loses: canaries },
+    ...(["hlen", "hexists"] as const).map((command) => ({
+      right: `+${command} on ~${shadow}`,
+      command,
+      args: command === "hlen" ? [shadow] : [shadow, "check"],
+      loses: "this sidecar tells nothing of shadow runs",
+    })),
     { right: `+hlen on ~${direct}`, command: "hlen", args: [direct], loses: revisions },
     { right: `+hexists on ~${direct}`, command: "hexists", args: [direct, "check"], loses: revisions },
   ];

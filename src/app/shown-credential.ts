@@ -1,0 +1,22 @@
+// What of a request as it came may be a credential.
+import { credentialOf } from "../canary/caller-split.ts";
+import type { RequestHead } from "../http1/request-head.ts";
+import type { RoutedPolicy } from "../routing/routed-policy.ts";
+
+/** Fields in which there are credentials, whatever the policy says of them. */
+const credentialFields = ["authorization", "x-api-key"];
+
+/** @returns a hash of all that may be one; undefined = nothing is shown */
+export function shownBy(head: RequestHead, { snapshot }: RoutedPolicy): string | undefined {
+  const shown: (readonly [string, string | undefined])[] = [["cookies", head.ownedCookies]];
+  let query: URLSearchParams | undefined;
+  for (const name of new Set([...credentialFields, ...snapshot.unmatched.info.secretNames])) {
+    const field = head.fields.get(name);
+    if (field !== undefined) shown.push([name, field]);
+    else if (head.query.includes(name)) {
+      query ??= new URLSearchParams(head.query);
+      shown.push([name, query.get(name) ?? undefined]);
+    }
+  }
+  return credentialOf(shown);
+}

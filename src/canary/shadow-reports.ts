@@ -1,0 +1,119 @@
+// A shadow run as its sidecars follow it: whether it goes on, and where each writes what it has counted,
+// `shadow:<revision>`. Nothing is decided by these figures.
+import { randomUUID } from "node:crypto";
+import { z } from "zod";
+import { parseJson } from "../language/json.ts";
+import type { Script, Store } from "../plugin-api/store.ts";
+import { type ShadowReport, shadowReport } from "../shadow/report.ts";
+import { type CanaryOrder, canaryStateKey } from "./order.ts";
+import { keptMs } from "./report-script.ts";
+import type { ReporterOptions } from "./reporter.ts";
+
+export const shadowKey = ({ revision }: Pick<CanaryOrder, "revision">): string => `shadow:${revision}`;
+/** As a pattern. */
+export const shadowKeys = "shadow:*";
+
+/** Starts of processes, each with its own counts. */
+export const maxShadowReports = 5_000;
+const limitMs = 2_000;
+/**
+ * KEYS: state. ARGV: id, whether the policy beside it is another one now ("1").
+ * @returns its state, "none" for another one's; one whose time is over ends by whoever asks first
+ */
+const follow: Script = {
+  name: "shadow-follow",
+  lua: `
+local key = KEYS[1]
+if redis.call('HGET', key, 'id') ~= ARGV[1] then return 'none' end
+local state = redis.call('HGET', key, 'state')
+if state ~= 'running' then return state end
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+redis.call('HSET', key, 'lastAt', string.format('%.0f', now))
+local plan = cjson.decode(redis.call('HGET', key, 'plan'))
+local isOver = now - tonumber(redis.call('HGET', key, 'startedAt')) >= plan.forMs
+if not isOver and ARGV[2] ~= '1' then return state end
+local why = isOver and 'its time was over' or 'the policy was changed under it: that one is in force'
+redis.call('HSET', key, 'state', 'withdrawn', 'why', why, 'endedAt', string.format('%.0f', now))
+redis.call('PEXPIRE', key, ${keptMs})
+return 'withdrawn'`,
+};
+/** KEYS: reports. ARGV: who, report, how long it is kept. */
+const tell: Script = {
+  name: "shadow-tell",
+  lua: `
+local key = KEYS[1]
+if redis.call('HLEN', key) >= ${maxShadowReports} and redis.call('HEXISTS', key, ARGV[1]) == 0 then return 0 end
+redis.call('HSET', key, ARGV[1], ARGV[2])
+redis.call('PEXPIRE', key, ARGV[3])
+return 1`,
+};
+const readAll: Script = { name: "shadow-read", lua: "return redis.call('HGETALL', KEYS[1])" };
+
+const told = z.strictObject({
+  /** Of the run. */
+  id: z.string(),
+  service: z.string().max(200),
+  instance: z.string().max(200),
+  /** Why it cannot be set up there; "" = it is. */
+  refused: z.string().max(300),
+  report: shadowReport,
+});
+export type ToldShadow = z.output<typeof told>;
+
+export interface ShadowCounted {
+  readonly refused: string | undefined;
+  readonly report: ShadowReport | undefined;
+}
+
+export class ShadowFollower {
+  readonly #options: ReporterOptions;
+  readonly #order: CanaryOrder;
+  readonly #stateKey: string;
+  readonly #boot = randomUUID().slice(0, 8);
+  #toldMono = -Infinity;
+  #told = "";
+
+  constructor(order: CanaryOrder, options: ReporterOptions) {
+    const { store, keyPrefix } = options;
+    this.#order = order;
+    this.#options = options;
+    this.#stateKey = canaryStateKey({ sharded: store.sharded !== false, keyPrefix });
+  }
+
+  /** @param moved the policy beside it is another one. Rejects with StoreUnavailable. @returns "running", or how it ended */
+  async state(moved: boolean): Promise<string> {
+    const { store } = this.#options;
+    const args = [this.#order.id, moved ? "1" : ""];
+    return String(await store.run(follow, [this.#stateKey], args, limitMs));
+  }
+
+  /** @param isLast it is over: all that was counted is told. Rejects with StoreUnavailable. */
+  async tell({ refused = "", report }: ShadowCounted, isLast: boolean): Promise<void> {
+    if (report === undefined || (!isLast && performance.now() - this.#toldMono < this.#order.everyMs)) return;
+    const { store, service, instance } = this.#options;
+    const { id, forMs } = this.#order;
+    const text = JSON.stringify({ id, service, instance, refused, report } satisfies ToldShadow);
+    this.#toldMono = performance.now();
+    if (text === this.#told) return;
+    const args = [`${service}/${instance}/${this.#boot}`, text, forMs + keptMs];
+    await store.run(tell, [shadowKey(this.#order)], args, limitMs);
+    this.#told = text;
+  }
+}
+
+/** What the fleet has told of that run. Rejects with StoreUnavailable */
+export async function readShadow(store: Store, order: CanaryOrder): Promise<readonly ToldShadow[]> {
+  const reply = await store.run(readAll, [shadowKey(order)], [], limitMs);
+  const texts = Array.isArray(reply) ? (reply as unknown[]).filter((_, i) => i % 2 === 1) : [];
+  return texts.flatMap((text) => parseTold(String(text)) ?? []).filter(({ id }) => id === order.id);
+}
+
+/** Anybody who may write there may write anything. */
+function parseTold(text: string): ToldShadow | undefined {
+  try {
+    return told.safeParse(parseJson(text)).data;
+  } catch {
+    return undefined;
+  }
+}

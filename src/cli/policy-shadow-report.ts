@@ -1,0 +1,104 @@
+// `outrigger policy shadow-report`: what a candidate that decides without effect would have done otherwise, over the fleet.
+import type { CanaryOrder } from "../canary/order.ts";
+import { readShadow, type ToldShadow } from "../canary/shadow-reports.ts";
+import type { Canary } from "../plane/canary.ts";
+import type { Decision } from "../policy-replay/recorded-request.ts";
+import { type DifferenceRow, ShadowCounts, type ShadowReport } from "../shadow/report.ts";
+import { printable, printTable } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+import { documentName, PlaneRefusal, withPlane } from "./with-plane.ts";
+
+export interface ShadowReportOptions {
+  readonly json?: true;
+  readonly strict?: true;
+}
+
+/** @returns the exit code: with `--strict` 1 where something differs */
+export async function reportShadow(
+  terminal: Terminal,
+  { json, strict }: ShadowReportOptions,
+): Promise<number> {
+  return await withPlane(terminal, {}, async ({ store, canaries }) => {
+    const found = await canaries.read();
+    if (found?.order.by !== "shadow")
+      throw new PlaneRefusal("no shadow runs: outrigger policy apply FILE --shadow begins one");
+    const { order, state } = found;
+    const told = await readShadow(store, order);
+    const report = sumOf(told);
+    if (json) {
+      const { id, revision, author, reason, digest } = order;
+      const run = { id, revision, author, reason, digest, sample: order.steps[0], state: state.state };
+      const document = documentName(order.service ?? undefined);
+      const sidecars = told.map(({ service, instance, refused }) => ({ service, instance, refused }));
+      terminal.out(`${JSON.stringify({ document, run, sidecars, ...report }, null, 2)}\n`);
+    } else print(terminal, found, told, report);
+    const differs = report.rows.some(({ kind }) => kind !== "unknown") || told.some(isRefused);
+    return strict === true && differs ? 1 : 0;
+  });
+}
+
+const isRefused = ({ refused }: ToldShadow): boolean => refused !== "";
+
+function sumOf(told: readonly ToldShadow[]): ShadowReport {
+  const counts = new ShadowCounts();
+  for (const { report } of told) counts.addAll(report);
+  return counts.read();
+}
+
+const counted = (count: number): string => count.toLocaleString("en");
+
+function print(
+  terminal: Terminal,
+  { order, state }: Canary,
+  told: readonly ToldShadow[],
+  report: ShadowReport,
+): void {
+  terminal.out(`${printable(headline(order, state))}\n`);
+  for (const each of told.filter(isRefused))
+    terminal.out(`${printable(`${each.service}/${each.instance} cannot set it up: ${each.refused}`)}\n`);
+  const { compared, same, dropped, skipped, failed, further, rows } = report;
+  const sidecars = new Set(told.map(({ service, instance }) => `${service}/${instance}`)).size;
+  const left = [
+    [dropped, "dropped for want of time"],
+    [skipped, "with nothing to compare"],
+    [failed, "without an answer in time"],
+  ] as const;
+  const more = left.flatMap(([count, what]) => (count > 0 ? [`; ${counted(count)} ${what}`] : [])).join("");
+  terminal.out(
+    `${counted(compared)} requests compared by ${sidecars} sidecars, ${counted(same)} of them would go as they did${more}\n`,
+  );
+  if (rows.length > 0)
+    printTable(
+      terminal,
+      ["REQUESTS", "ROUTE", "PLUGIN", "WHAT", "WAS", "BECOMES", "ABOUT", "FOR EXAMPLE"],
+      rows.map(rowOf),
+    );
+  if (further > 0) terminal.out(`and ${counted(further)} of further kinds\n`);
+}
+
+function headline({ service, revision, author, reason, steps }: CanaryOrder, state: Canary["state"]): string {
+  const since = new Date(state.startedAt).toISOString();
+  const what = `shadow of ${documentName(service ?? undefined)}, to be revision ${revision}, by ${author} since ${since}`;
+  const how = state.state === "running" ? `${steps[0]}% of the requests` : `${state.state} ${state.why}`;
+  return `${what}${reason === "" ? "" : ` (${reason})`}: ${how}`;
+}
+
+function rowOf({ count, route, plugin, kind, samples }: DifferenceRow): string[] {
+  const [first] = samples;
+  const about = new Set(samples.flatMap((each) => each.about));
+  return [
+    counted(count),
+    route === "" ? "(none)" : route,
+    plugin === "" ? "-" : plugin,
+    kind,
+    textOf(first?.was),
+    kind === "unknown" ? "?" : textOf(first?.becomes),
+    [...about].join(", "),
+    first === undefined ? "-" : `${first.method} ${first.requestId}`,
+  ];
+}
+
+function textOf(decision: Decision | null | undefined): string {
+  if (decision === null || decision === undefined) return "?";
+  return decision.by === null ? "the service's" : `${decision.status} by ${decision.by}`;
+}

@@ -1,0 +1,222 @@
+// A candidate set up beside the policy in force, without effect: no store, no disk, nobody to ask, a log and metrics that
+// nobody reads, and a service that is not there. What of its plugins would have an effect all the same does not run.
+import { ServerExchange } from "../exchange/exchange.ts";
+import { parseRequestHead, type RequestHead } from "../http1/request-head.ts";
+import type { SwitchedOff } from "../kill-switch/kill-switch.ts";
+import { GatewayError, type Identity, type Outcome } from "../plugin-api/contract.ts";
+import { untilLimit, withinLimit } from "../plugin-api/within-limit.ts";
+import type { BenchOptions } from "../policy-tests/bench.ts";
+import { contextOf } from "../policy-tests/context.ts";
+import { scratchMetrics, scratchServices } from "../policy-tests/scratch-services.ts";
+import { stubbed, StubUpstream } from "../policy-tests/stub-upstream.ts";
+import { Lacking } from "../policy-replay/lacking.ts";
+import type { EffectivePolicy } from "../policy/read.ts";
+import { compilePolicy } from "../routing/compile-policy.ts";
+import { createRequestCounters } from "../routing/request-counters.ts";
+import type { RoutedPolicy, Routing } from "../routing/routed-policy.ts";
+import { factsOf } from "../runtime/extension-definition.ts";
+import { createPluginHost, type PluginHost } from "../runtime/plugin-host.ts";
+import type { UpstreamTransport } from "../upstream/transport.ts";
+import { type CandidateSide, compare, type Comparison } from "./comparison.ts";
+import { isIdle, provesAlike, runsBeside } from "./not-asked.ts";
+import { type SeenRequest, SeenStream, type Served } from "./seen-request.ts";
+import { servedSide, sideOf, specsOf } from "./sides.ts";
+
+const setupLimitMs = 30_000;
+const closeLimitMs = 1_000;
+/** Every hook has a limit of its own; all of a request together. */
+const requestLimitMs = 1_000;
+
+export interface ShadowOptions extends BenchOptions {
+  /** @returns what of a request may be a credential, as the policy reads it; undefined = nothing is shown */
+  readonly shownCredential: (head: RequestHead, policy: RoutedPolicy) => string | undefined;
+}
+
+interface AtHand {
+  identity: Identity | undefined;
+  /** Nobody has proven it by what the candidate asks for. */
+  unproven: boolean;
+  lacking: Lacking;
+  upstream: StubUpstream;
+}
+
+const nobody = (): AtHand => ({
+  identity: undefined,
+  unproven: false,
+  lacking: new Lacking(),
+  upstream: answering(),
+});
+const answering = (): StubUpstream =>
+  new StubUpstream({
+    status: 200,
+    fields: ["Cache-Control", "no-store", "Content-Length", "0"],
+    body: noBody,
+  });
+const noBody = Buffer.alloc(0);
+
+export class ShadowCandidate {
+  #policy: RoutedPolicy;
+  readonly #host: PluginHost;
+  readonly #options: ShadowOptions;
+  readonly #now: AtHand;
+  /** Extensions that do not run. */
+  readonly #idle: ReadonlySet<string>;
+
+  private constructor(
+    policy: RoutedPolicy,
+    host: PluginHost,
+    options: ShadowOptions,
+    now: AtHand,
+    idle: ReadonlySet<string>,
+  ) {
+    this.#policy = policy;
+    this.#host = host;
+    this.#options = options;
+    this.#now = now;
+    this.#idle = idle;
+  }
+
+  /** Rejects, leaving nothing behind, when a plugin cannot be set up. */
+  static async of(policy: EffectivePolicy, options: ShadowOptions): Promise<ShadowCandidate> {
+    const now = nobody();
+    const services = { ...scratchServices(options, undefined), testRun: testRunOf(now) };
+    const host = createPluginHost(options.registry, services, undefined, (plugin, hooks) =>
+      isIdle(plugin) ? {} : hooks,
+    );
+    const runs = runsBeside(policy.extensions);
+    const idle = policy.extensions.filter((extension) => !runs(extension));
+    for (const extension of idle) host.register({ ...factsOf(extension), setup: () => ({}) });
+    const { upstream, timeoutMs, fieldRules } = options;
+    const service: Pick<UpstreamTransport, "send" | "openOwn" | "counts" | "close"> = {
+      send: (request, handler) => now.upstream.send(request, handler),
+      openOwn: (request, handler) => now.upstream.openOwn(request, handler),
+      counts: () => now.upstream.counts(),
+      close: () => {},
+    };
+    const counters = createRequestCounters(scratchMetrics);
+    const parts = {
+      ...stubbed(service),
+      host,
+      counters,
+      upstream,
+      timeoutMs,
+      fieldRules,
+      upstreamTls: undefined,
+    };
+    const shown = { ...policy, extensions: policy.extensions.filter(runs) };
+    const names = new Set(idle.map(({ name }) => name));
+    const made = compilePolicy(shown, parts).then(
+      (routed) => new ShadowCandidate(routed, host, options, now, names),
+    );
+    const late = `the policy's set-up took longer than ${setupLimitMs} ms`;
+    return await withinLimit(made, setupLimitMs, late, (candidate) => void candidate.close());
+  }
+
+  /** The plugins that are off where the policy in force serves are off here. */
+  async switchOff(off: SwitchedOff): Promise<void> {
+    this.#policy = await this.#policy.switched(off);
+  }
+
+  /** One at a time. Never waits long, and rejects only for faults of its own. */
+  async compare(seen: SeenRequest, served: Served): Promise<Comparison> {
+    const was = servedSide(served);
+    const stream = new SeenStream(seen);
+    try {
+      return compare(was, await this.#decide(stream, seen, served));
+    } finally {
+      stream.destroy();
+      Object.assign(this.#now, nobody());
+    }
+  }
+
+  async #decide(stream: SeenStream, { client }: SeenRequest, served: Served): Promise<CandidateSide> {
+    const policy = this.#policy;
+    let head: RequestHead;
+    try {
+      head = this.#read(stream, client.viaTrustedProxy);
+    } catch (error) {
+      if (error instanceof GatewayError) return refusedHead(error);
+      throw error;
+    }
+    const routing = policy.take(head);
+    const lacking = new Lacking();
+    const identity = served.identity;
+    const isKnown = this.#provenAlike(routing, served);
+    const unproven = (identity !== undefined && !isKnown) || (identity === undefined && this.#shows(head));
+    Object.assign(this.#now, { identity, unproven, lacking, upstream: answering() });
+    const ended = Promise.withResolvers<Outcome>();
+    const context = contextOf(this.#options.clock, (_exchange, outcome) => ended.resolve(outcome), {
+      begin: () => lacking,
+    });
+    const inbound = { stream, head: { ...head, body: "none" as const }, client };
+    const exchange = new ServerExchange(context, policy, routing, inbound);
+    withoutBody(exchange.live, head.body !== "none", lacking);
+    exchange.run();
+    const late = "the candidate took too long";
+    const outcome = await withinLimit(ended.promise, requestLimitMs, late);
+    const side = sideOf(policy, routing, exchange.live, outcome, this.#now.upstream.asked);
+    return { ...side, lacking: (plugin) => this.#lackedBy(plugin, lacking) };
+  }
+
+  #lackedBy(plugin: string, lacking: Lacking): string {
+    if (this.#idle.has(plugin)) return "what an extension does that may reach others";
+    return lacking.of(plugin).join(", ");
+  }
+
+  #shows(head: RequestHead): boolean {
+    return this.#options.shownCredential(head, this.#policy) !== undefined;
+  }
+
+  /** Whether who the caller is was found out by what this route asks for. */
+  #provenAlike({ route }: Routing, served: Served): boolean {
+    const before = specsOf(served.policy).get(served.route);
+    const now = specsOf(this.#policy).get(route.info);
+    const both = before?.plugins.includes("auth") === true && now?.plugins.includes("auth") === true;
+    return both && provesAlike(before.pluginConfig["auth"], now.pluginConfig["auth"]);
+  }
+
+  #read(stream: SeenStream, viaTrustedProxy: boolean): RequestHead {
+    const policy = this.#policy;
+    return parseRequestHead(stream, viaTrustedProxy ? policy.isOwned : policy.isOwnedOrForwarded, {
+      cookies: policy.snapshot.ownedCookies,
+      keepsUnderscores: this.#options.keepsUnderscores,
+    });
+  }
+
+  /** Never rejects. */
+  async close(): Promise<void> {
+    const { snapshot } = this.#policy;
+    snapshot.retire();
+    await untilLimit(
+      snapshot.closed.then(() => this.#host.states.close()),
+      closeLimitMs,
+    );
+  }
+}
+
+/** Whoever asks for an identity that nobody has proven decides by what nobody knows. */
+function testRunOf(now: AtHand) {
+  return {
+    get identity() {
+      if (now.unproven) now.lacking.note("who the caller is by its options");
+      return now.identity;
+    },
+  };
+}
+
+/** It is not kept: whoever reads it decides by what nobody knows. */
+function withoutBody(live: ServerExchange["live"], hasBody: boolean, lacking: Lacking): void {
+  if (!hasBody) return;
+  Object.defineProperty(live.request, "hasBody", { value: true });
+  live.readBody = () => {
+    lacking.note("the body");
+    return Promise.resolve(noBody);
+  };
+}
+
+/** Refused before a route is looked for. */
+function refusedHead({ kind }: GatewayError): CandidateSide {
+  const decision = { route: null, by: "sidecar", status: kind.status };
+  const nothing = { spec: undefined, asked: [], upstream: undefined };
+  return { decision, refused: true, ...nothing, byCircumstance: false, lacking: () => "" };
+}

@@ -1,0 +1,64 @@
+// A request that the policy in force took, as it came, and what became of it: what a candidate is asked about afterwards.
+import type { ClientAddress } from "../client/client-address.ts";
+import type { ServerStream } from "../exchange/server-stream.ts";
+import type { Identity, Outcome } from "../plugin-api/contract.ts";
+import { MemoryStream } from "../policy-tests/memory-stream.ts";
+import type { RoutedPolicy } from "../routing/routed-policy.ts";
+import type { LiveExchange } from "../runtime/exchange.ts";
+
+/** Its head. */
+export interface SeenRequest {
+  readonly method: string;
+  readonly target: string;
+  readonly fields: readonly string[];
+  readonly httpVersion: string;
+  readonly tls: ServerStream["tls"];
+  readonly client: ClientAddress;
+}
+
+/** What became of it. */
+export interface Served {
+  readonly requestId: string;
+  readonly policy: RoutedPolicy;
+  readonly route: LiveExchange["route"];
+  readonly identity: Identity | undefined;
+  readonly outcome: Outcome;
+  /** What the service was asked for and with. */
+  readonly upstreamPath: string;
+  readonly fields: readonly string[];
+}
+
+export function seenRequest(
+  stream: Pick<ServerStream, "method" | "target" | "httpVersion" | "tls" | "fields">,
+  client: ClientAddress,
+): SeenRequest {
+  const { method, target, httpVersion, tls } = stream;
+  return { method, target, httpVersion, tls, client, fields: [...stream.fields] };
+}
+
+export function servedAs(policy: RoutedPolicy, live: LiveExchange, outcome: Outcome): Served {
+  const { id: requestId, route, identity, request } = live;
+  return {
+    requestId,
+    policy,
+    route,
+    identity,
+    outcome,
+    upstreamPath: request.upstreamPath + request.query,
+    fields: request.fields.toFlat(),
+  };
+}
+
+/** The client of a request that is over: nobody gets the answer. */
+export class SeenStream extends MemoryStream {
+  override readonly httpVersion: string;
+  override readonly peer: string;
+  override readonly tls: ServerStream["tls"];
+
+  constructor(seen: SeenRequest) {
+    super(seen);
+    this.httpVersion = seen.httpVersion;
+    this.peer = seen.client.peer;
+    this.tls = seen.tls;
+  }
+}
