@@ -17,6 +17,7 @@ import { auditKeys } from "./audit.ts";
 import { BroughtPlugins } from "./brought-plugins.ts";
 import { type CanaryFollower, followCanary } from "./canary.ts";
 import { benchOptions } from "./bench-options.ts";
+import { BypassWatch } from "./bypass-watch.ts";
 import { type KillSwitchState, watchKillSwitches } from "./kill-switches.ts";
 import { Drills } from "./drills.ts";
 import type { DataPlane } from "./governed.ts";
@@ -66,8 +67,9 @@ export async function createControlPlane<Compiled extends object>(
   const canary = followCanary(context, { controller, data, tell });
   const ending = Promise.withResolvers<number>();
   const probe = UpstreamProbe.of(config, context.upstreamTls, telemetry.logger);
+  const bypass = new BypassWatch({ config, ...telemetry, onChange: tell });
   const admin = adminOf(context, data, drills, {
-    checks: () => checksOf(context, { data, controller, probe, drills }),
+    checks: () => checksOf(context, { data, controller, probe, bypass, drills }),
     ...shownPolicy(config, controller, () => statusOf(controller, switches, canary, drills)),
     request: requestFinder(context, data, controller),
     quit: () => ending.resolve(0),
@@ -83,13 +85,12 @@ export async function createControlPlane<Compiled extends object>(
       // Before the policy: a further channel later would have every cache doubt what it holds.
       canary?.start();
       await controller.start();
-      heartbeat = heartbeatOf(context, { controller, data, switches, brought, canary });
+      heartbeat = heartbeatOf(context, { controller, data, switches, brought, canary, bypass });
       pushed = pushMetrics(context, data);
       return address;
     },
     async stop() {
-      stopWatching();
-      for (const part of [secretFiles, probe]) part?.close();
+      for (const part of [{ close: stopWatching }, secretFiles, probe, bypass]) part?.close();
       for (const part of [canary, heartbeat, switches, controller]) await part?.stop();
     },
     close: async () => void (await Promise.all([pushed?.close(), admin.close()])),
@@ -204,6 +205,7 @@ function heartbeatOf(
     readonly switches: KillSwitchState | undefined;
     readonly brought: Pick<BroughtPlugins<never>, "plugins">;
     readonly canary: CanaryFollower | undefined;
+    readonly bypass: Pick<BypassWatch, "current">;
   },
 ): HeartbeatSender | undefined {
   if (store === undefined) return undefined;
@@ -215,6 +217,7 @@ function heartbeatOf(
     status: () => parts.controller.status(),
     disabled: () => (parts.switches?.current ?? []).map(switchField),
     canary: () => parts.canary?.shown() ?? null,
+    bypass: () => parts.bypass.current ?? null,
     clock,
     onSize: (sidecars) => parts.data.setFleetSize(sidecars),
   });
@@ -265,12 +268,13 @@ interface Checked<Compiled> {
   readonly data: DataPlane<Compiled>;
   readonly controller: PolicyController;
   readonly probe: UpstreamProbe | undefined;
+  readonly bypass: Pick<BypassWatch, "checks">;
   readonly drills: Pick<Drills<never>, "checks"> | undefined;
 }
 
 function checksOf<Compiled>(
   { store }: ProcessContext,
-  { data, controller, probe, drills }: Checked<Compiled>,
+  { data, controller, probe, bypass, drills }: Checked<Compiled>,
 ): Check[] {
   const plugins = [...data.troubles()].map(([name, trouble]) => ({
     name: `plugin ${name}`,
@@ -284,6 +288,7 @@ function checksOf<Compiled>(
     { name: data.draining ? "draining" : "not draining", ok: !data.draining },
     ...redisCheck(store),
     ...(probe === undefined ? [] : [probe.check]),
+    ...bypass.checks,
     ...(drills?.checks ?? []),
     ...plugins,
   ];

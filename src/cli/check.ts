@@ -1,6 +1,7 @@
 // `outrigger check`: looks at everything around a sidecar that can be wrong, and says what to do about it.
 import { loadConfig } from "../app/environment.ts";
 import { type Config, ConfigError } from "../config/config.ts";
+import { lookForBypass, ownAddresses } from "../intercept/bypass.ts";
 import { checkCertificates } from "./check/certificates.ts";
 import type { CheckFinding } from "../plugin-api/checks.ts";
 import { checkOf } from "./check/finding.ts";
@@ -31,7 +32,9 @@ export async function checkAll(terminal: Terminal, options: { readonly json?: tr
   const parts = await Promise.all([
     checkRedis(config, Date.now),
     checkPolicy(config),
-    checkService(config.upstream, Date.now()),
+    checkService(config.upstream, Date.now(), () =>
+      lookForBypass(config.upstream, { own: ownAddresses(config) }),
+    ),
     checkStateDir(config),
     checkPlugins(config, Date.now()),
   ]);

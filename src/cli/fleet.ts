@@ -67,7 +67,6 @@ function rowOf(
   const age = (fromMs: number | null | undefined): string =>
     fromMs === null || fromMs === undefined ? "-" : durationText(nowMs - fromMs);
   const up = receipt === null || receipt.upSeconds === null ? "?" : durationText(receipt.upSeconds * 1_000);
-  const trouble = receipt?.lastError ?? receipt?.overruled;
   return [
     service,
     instance,
@@ -76,10 +75,19 @@ function rowOf(
     age(receipt?.inForceAt),
     receipt?.version ?? "-",
     state === "lost" ? `lost ${age(seenAtMs)} ago` : up,
-    trouble === null || trouble === undefined
-      ? ""
-      : `${trouble.problems[0] ?? trouble.first}${trouble.count > 1 ? ` (and ${trouble.count - 1} more)` : ""}`,
+    errorText(receipt),
   ];
+}
+
+function errorText(receipt: Receipt | null): string {
+  const trouble = receipt?.lastError ?? receipt?.overruled;
+  const policy = trouble
+    ? [
+        `${trouble.problems[0] ?? trouble.first}${trouble.count > 1 ? ` (and ${trouble.count - 1} more)` : ""}`,
+      ]
+    : [];
+  const bypass = receipt?.bypass?.state === "open" ? [receipt.bypass.detail] : [];
+  return [...policy, ...bypass].join("; ");
 }
 
 /** `7`, with a layer `7+2`; what the history does not know by the beginning of its digest. */

@@ -64,6 +64,7 @@ export const ownMetrics: readonly string[] = [
   "outrigger_tap_events_dropped_total",
   "outrigger_trace_baggage_dropped_total",
   "outrigger_trace_spans_total",
+  "outrigger_upstream_bypass",
   "outrigger_upstream_connections",
   "outrigger_upstream_duration_seconds",
   "outrigger_upstream_endpoint_up",

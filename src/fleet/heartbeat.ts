@@ -13,6 +13,11 @@ interface Told {
   readonly problems: readonly string[];
 }
 
+interface ToldBypass {
+  readonly state: string;
+  readonly detail: string;
+}
+
 /** The value of a heartbeat key; times in ISO 8601 by the sidecar's clock, numbers epoch ms by that of Redis. */
 export interface Heartbeat {
   readonly service: string;
@@ -40,6 +45,8 @@ export interface Heartbeat {
   readonly disabled: readonly string[];
   /** What of a canary it has in force, and what it has counted meanwhile; null = there is none for it. */
   readonly canary: object | null;
+  /** Whether the service can be reached past the sidecar; null = it was not looked at. */
+  readonly bypass: ToldBypass | null;
   readonly at: string;
   readonly inForceAt: number | null;
   readonly refusedAt: number | null;
@@ -57,6 +64,7 @@ export interface HeartbeatOptions {
   readonly status: () => PolicyStatus;
   readonly disabled?: () => readonly string[];
   readonly canary?: () => object | null;
+  readonly bypass?: () => ToldBypass | null;
   readonly clock: { now(): number };
   /** Told when another number of sidecars lives. */
   readonly onSize?: (size: number) => void;
@@ -257,6 +265,7 @@ function heartbeat(options: HeartbeatOptions): Omit<Heartbeat, "inForceAt" | "re
     overruled: told(overruled),
     disabled: (options.disabled?.() ?? []).slice(0, maxDisabled),
     canary: options.canary?.() ?? null,
+    bypass: options.bypass?.() ?? null,
     at: new Date(clock.now()).toISOString(),
   };
 }

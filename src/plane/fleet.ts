@@ -30,6 +30,8 @@ const schema = z.object({
     .looseObject({ id: text, revision: z.number(), percent: z.number(), state: text })
     .nullable()
     .catch(null),
+  /** Whether the service can be reached past the sidecar; null = an older one, which does not look. */
+  bypass: z.object({ state: text, detail: text }).nullable().catch(null),
   inForceAt: epochMs,
   refusedAt: epochMs,
 });

@@ -50,6 +50,17 @@ describe("interception", { skip, timeout: 60_000 }, () => {
     await Promise.all(gone);
   }
 
+  /** What metrics, `/readyz?verbose` and `check` say of ways past the sidecar. */
+  async function bypass(): Promise<readonly [metric: string, ready: string, check: string]> {
+    const metrics = (await network.curl("host", ["http://127.0.0.1:9901/metrics"])).text;
+    const [, metric = ""] = /^outrigger_upstream_bypass\{.*state="(\w+)".*\} 1$/m.exec(metrics) ?? [];
+    const ready = (await network.curl("host", ["http://127.0.0.1:9901/readyz?verbose"])).text;
+    const { stdout } = await network.outrigger("host", ["check", "--json"], env);
+    const { checks } = JSON.parse(stdout) as { checks: { name: string; state: string; message: string }[] };
+    const check = checks.find(({ name }) => name === "bypass");
+    return [metric, /^\[\+\] bypass: (\w+): /m.exec(ready)?.[1] ?? "", `${check?.state}: ${check?.message}`];
+  }
+
   const intercept = async (...args: readonly string[]) =>
     await network.outrigger("host", ["intercept", ...args], env);
   const peerAsks = async (...args: readonly string[]) => await network.curl("peer", args);
@@ -100,6 +111,11 @@ describe("interception", { skip, timeout: 60_000 }, () => {
     const { code, stdout } = await intercept("status");
     assert.equal(code, 1);
     assert.match(stdout, /^nothing of cart is intercepted/);
+    assert.deepEqual(await bypass(), [
+      "open",
+      "open",
+      "fail: the service listens at [::]:3000, too: whoever reaches that passes the sidecar by",
+    ]);
   });
 
   it("with them clients of the service's port come to the sidecar, by IPv4 and IPv6, with their addresses", async () => {
@@ -221,6 +237,11 @@ describe("interception", { skip, timeout: 60_000 }, () => {
     assert.equal((await network.curl("host", there, asService)).code, 7);
     startSidecar(env);
     await eventually("it is back", isReady(9901));
+    assert.deepEqual(await bypass(), [
+      "intercepted",
+      "intercepted",
+      "ok: what comes from outside for [::]:3000 is sent to the sidecar",
+    ]);
     assert.equal((await peerAsks(atHost[0] as string)).text, "for 10.79.0.2, host 10.79.0.1:3000");
   });
 

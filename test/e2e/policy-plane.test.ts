@@ -198,8 +198,9 @@ for (const where of ["alone", "in a Cluster"]) {
       const [seconds] = await redis.cli.time();
       await redis.cli.zadd("outrigger:live:users", (Number(seconds) - 120) * 1_000, "ghost");
       const { sidecars: seen } = await json<{
-        sidecars: { instance: string; state: string; region: string }[];
+        sidecars: { instance: string; state: string; region: string; bypass: { state: string } | null }[];
       }>("fleet");
+      assert.equal(seen[0]?.bypass?.state, "closed");
       assert.deepEqual(
         seen.map(({ instance, state }) => `${instance} ${state}`),
         ["o1 live", "o2 live", "ghost lost", "u1 live"],

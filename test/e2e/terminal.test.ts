@@ -59,7 +59,8 @@ before(async () => {
     JSON.stringify({ ...policy, plugins: ["logging", "cors"], routes: [{ path: "/a" }] }),
   );
   const problems = ["routes[0].upstream: \u001B[31m10.0.0.1 is not allowed"];
-  await beat("o1", { lastError: { count: 1, first: problems[0], problems } });
+  const bypass = { state: "open", detail: "the service listens at 0.0.0.0:1, too" };
+  await beat("o1", { lastError: { count: 1, first: problems[0], problems }, bypass });
 });
 after(async () => {
   await redis.close();
@@ -75,7 +76,10 @@ describe("on a terminal of 40 columns", () => {
     assert.equal(await shown.code, 0);
     const [fleet = "", diff = "", history = "", plugins = ""] = shown.text().split("===\n");
     assert.match(fleet, /^SERVICE +orders\nINSTANCE +o1\n/);
-    assert.match(fleet, /^ERROR +routes\[0\]\.upstream: \?\[31m10\.0\.0\.1 is not allowed\n/m);
+    assert.match(
+      fleet,
+      /^ERROR +routes\[0\]\.upstream: \?\[31m10\.0\.0\.1 is not allowed; the service listens at 0\.0\.0\.0:1, too\n/m,
+    );
     assert.match(diff, new RegExp(`^${escape}\\[\\d+m[+~-] .*${escape}\\[0m$`, "m"));
     assert.equal(diff.split(`${escape}[0m\n`).length, diff.split("\n").length, "each line ends its colour");
     assert.match(history, /^REVISION +1\nAT +20\S+Z\n/);
@@ -120,7 +124,7 @@ test("on a pipe there are columns, however wide, and no colour", async () => {
   );
   assert.match(
     fleet,
-    /^SERVICE +INSTANCE +REGION +REVISION +AGE +VERSION +UP +ERROR\norders +o1 .* is not allowed\n/,
+    /^SERVICE +INSTANCE +REGION +REVISION +AGE +VERSION +UP +ERROR\norders +o1 .* is not allowed; [^\n]+\n/,
   );
   assert.match(diff, /^[+~-] /);
   assert.match(history, /^1 +20\S+Z +apply .* longer than the terminal is wide\n/m);

@@ -96,7 +96,7 @@ export const rooms: readonly Room[] = [
     ["lru-cache", "zod"],
   ),
   // A service's port, taken by its sidecar; and who comes past it.
-  room("src/intercept/", ["src/config/"]),
+  room("src/intercept/", ["src/config/", "src/language/address-text.ts"], ["ipaddr.js"]),
   // What a sidecar tells the fleet.
   room("src/fleet/", ["src/extensions/manifest.ts", "src/plugin-api/store.ts", "src/policy/"]),
   // What operators do with policies and the fleet, from a command or a console; no proxy.
@@ -347,6 +347,7 @@ export const rooms: readonly Room[] = [
     "src/extensions/",
     "src/files/",
     "src/fleet/",
+    "src/intercept/",
     "src/language/",
     "src/plugin-api/",
     "src/policy-coverage/",

@@ -1,20 +1,18 @@
 // The service: whether the sidecar reaches it, and whether others do past the sidecar.
 import { connect, type Socket } from "node:net";
-import { networkInterfaces } from "node:os";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { UpstreamAddress } from "../../config/formats.ts";
-import { hostPort } from "../../language/address-text.ts";
+import { type Bypass, lookForBypass } from "../../intercept/bypass.ts";
 import { expiryOf } from "./certificates.ts";
 import type { CheckFinding } from "../../plugin-api/checks.ts";
 import { checkOf } from "./finding.ts";
 
 const limitMs = 2_000;
 
-/** @param addresses of this machine that others reach */
 export async function checkService(
   upstream: UpstreamAddress,
   nowMs: number,
-  addresses: readonly string[] = outerAddresses(),
+  look: () => Promise<Bypass> = () => lookForBypass(upstream),
 ): Promise<CheckFinding[]> {
   const check = checkOf("upstream");
   const { name, socketPath, host, port, tls } = upstream;
@@ -31,26 +29,19 @@ export async function checkService(
       ? [expiryOf(`the service's certificate at ${name}`, reached.endsAt, nowMs)]
       : []),
   ];
-  return "failure" in reached ? found : [...found, await checkBypass(upstream, addresses)];
+  return "failure" in reached ? found : [...found, await checkBypass(look)];
 }
 
-async function checkBypass(
-  { port, socketPath }: UpstreamAddress,
-  addresses: readonly string[],
-): Promise<CheckFinding> {
+async function checkBypass(look: () => Promise<Bypass>): Promise<CheckFinding> {
   const check = checkOf("bypass");
-  if (socketPath !== undefined || port === undefined)
-    return check.ok("the service listens at a socket of this machine alone");
-  const tried = await Promise.all(
-    addresses.map(async (host) => ({ host, reached: await reach(connect({ host, port }), false) })),
-  );
-  const open = tried.filter(({ reached }) => !("failure" in reached)).map(({ host }) => hostPort(host, port));
-  if (open.length === 0)
-    return check.ok(`the service's port ${port} is closed at this machine's other addresses`);
-  return check.fail(
-    `the service answers at ${open.join(", ")}, too: whoever reaches that passes the sidecar by`,
-    "have it listen on 127.0.0.1 alone",
-  );
+  const { state, detail } = await look();
+  if (state === "open")
+    return check.fail(
+      detail,
+      "have it listen on 127.0.0.1 alone, or take its port: outrigger intercept install",
+    );
+  if (state === "unknown") return check.warn(`not known: ${detail}`, "run it where the service runs");
+  return check.ok(detail);
 }
 
 type Reached = { readonly endsAt?: number | undefined } | { readonly failure: string };
@@ -72,11 +63,4 @@ function reach(socket: Socket | TLSSocket, tls: boolean): Promise<Reached> {
       end({ endsAt: validTo === undefined ? undefined : Date.parse(validTo) });
     });
   });
-}
-
-/** Link-local ones are left out: they are no address without the link. */
-function outerAddresses(): string[] {
-  return Object.values(networkInterfaces())
-    .flat()
-    .flatMap((each) => (each === undefined || each.internal || each.scopeid ? [] : [each.address]));
 }

@@ -71,6 +71,7 @@ describe("the heartbeat", () => {
       plugins: () => [{ name: "logging", version: "1.0.0" }],
       troubles: () => [["logging", "x".repeat(300)]],
       status: () => status,
+      bypass: () => ({ state: "open", detail: "it listens at 0.0.0.0:1" }),
       clock: { now: () => 1_700_000_000_000 },
       everyMs: 50,
       ...options,
@@ -116,6 +117,7 @@ describe("the heartbeat", () => {
       overruled: { count: 1, first: "plugins drops", problems: ["plugins: drops"] },
       disabled: [],
       canary: null,
+      bypass: { state: "open", detail: "it listens at 0.0.0.0:1" },
       at: "2023-11-14T22:13:20.000Z",
     });
     const ttlMs = await redis.cli.pttl("outrigger:fleet:users:one");

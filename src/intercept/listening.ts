@@ -1,0 +1,63 @@
+// Where sockets listen in this network namespace, from /proc/net/tcp and tcp6 (proc_pid_net(5)).
+import { type FileHandle, open } from "node:fs/promises";
+import { endianness } from "node:os";
+import ipaddr from "ipaddr.js";
+
+const listenState = "0A";
+const chunkBytes = 4_096;
+
+/**
+ * Off this thread: the kernel looks through all its connections where none of a family is, which takes milliseconds.
+ * @param port whose sockets
+ * @param folder of the process whose network is looked at
+ * @returns addresses, IPv4 that is mapped into IPv6 as itself; undefined = this system does not tell
+ */
+export async function listeningAt(
+  port: number,
+  folder = "/proc/self/net",
+): Promise<readonly string[] | undefined> {
+  const [four, six] = await Promise.all(
+    ["tcp", "tcp6"].map((name) => readListening(`${folder}/${name}`, port)),
+  );
+  // A kernel without IPv6 has no second file.
+  return four === undefined ? undefined : [...four, ...(six ?? [])];
+}
+
+/** @returns undefined where it cannot be read */
+async function readListening(path: string, port: number): Promise<string[] | undefined> {
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path);
+    return await listeningIn(file, port);
+  } catch {
+    return undefined;
+  } finally {
+    await file?.close();
+  }
+}
+
+/** The kernel lists those that listen first: nothing is read of the connections, of which there may be many thousands. */
+async function listeningIn(file: FileHandle, port: number): Promise<string[]> {
+  const found: string[] = [];
+  let rest = "";
+  for (const chunk = Buffer.allocUnsafe(chunkBytes); ;) {
+    const { bytesRead } = await file.read(chunk);
+    const lines = (rest + chunk.toString("latin1", 0, bytesRead)).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) {
+      const [number = "", local = "", , state] = line.trim().split(/\s+/, 4);
+      if (!number.endsWith(":")) continue;
+      if (state !== listenState) return found;
+      const [address = "", portText = ""] = local.split(":");
+      if (Number.parseInt(portText, 16) === port) found.push(addressOf(address));
+    }
+    if (bytesRead === 0) return found;
+  }
+}
+
+/** Words of 32 bits, each as the machine has them. */
+function addressOf(text: string): string {
+  const bytes = Buffer.from(text, "hex");
+  if (endianness() === "LE") bytes.swap32();
+  return ipaddr.process(ipaddr.fromByteArray([...bytes]).toString()).toString();
+}
