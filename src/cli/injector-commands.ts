@@ -1,6 +1,7 @@
 // The `injector` commands and their options.
 import type { Command } from "commander";
 import { version } from "../version.ts";
+import type { CertOptions } from "./injector-cert.ts";
 import type { InjectorOptions } from "./injector.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -10,8 +11,10 @@ export function addInjectorCommands(
   terminal: Terminal,
   choose: (run: () => Promise<number>) => void,
 ): void {
-  program
+  const injector = program
     .command("injector")
+    // What stands behind `cert` is of `cert`.
+    .enablePositionalOptions()
     .description("run the admission webhook of Kubernetes that adds sidecars to pods")
     .option("--image <image>", "image of the sidecars", `outrigger:${version}`)
     .option("--allow-image <image...>", "images whose tags and digests pods may choose besides")
@@ -20,5 +23,19 @@ export function addInjectorCommands(
     .option("--exempt <namespace...>", "further namespaces whose pods are let through, beside kube-system")
     .action((options: InjectorOptions) =>
       choose(async () => (await import("./injector.ts")).runInjector(terminal, options)),
+    );
+  injector
+    .command("cert")
+    .description(
+      "make the webhook's certificate where none is good for long, and tell API servers of its authority",
+    )
+    .option("--namespace <name>", "where the injector runs; default: this pod's")
+    .option("--service <name>", "the Service in front of it", "outrigger-injector")
+    .option("--secret <name>", "the Secret that it mounts", "outrigger-injector-tls")
+    .option("--configuration <name>", "the MutatingWebhookConfiguration", "outrigger-injector")
+    .option("--days <number>", "how long a certificate is good for; renewed with a third of it left", "90")
+    .option("--json", "print JSON")
+    .action((options: CertOptions) =>
+      choose(async () => (await import("./injector-cert.ts")).runCert(terminal, options)),
     );
 }

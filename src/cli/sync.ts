@@ -106,7 +106,7 @@ function sourceFor(
     const namespace = options.namespace ?? namespaceOf(cluster);
     return new KubernetesSource({ api: new KubernetesApi(cluster), namespace, whenGone, once });
   } catch (error) {
-    if (error instanceof ApiProblem) throw new PlaneRefusal(error.message);
+    if (error instanceof ApiProblem) throw new PlaneRefusal(`${error.message}, or give a folder with --from`);
     throw error;
   }
 }

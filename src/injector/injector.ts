@@ -1,8 +1,8 @@
 // The injector in one process: webhook, health, certificate.
-import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Writable } from "node:stream";
 import { closeServer, listenOn } from "../admin/bound.ts";
+import { createHealthListener, type HealthListener } from "../admin/health-listener.ts";
 import { type Config, ConfigError } from "../config/config.ts";
 import { bind } from "../config/start-error.ts";
 import { addressText } from "../language/address-text.ts";
@@ -11,7 +11,6 @@ import type { Pair } from "../tls/read-files.ts";
 import { expiryGauge } from "../tls/watched-files.ts";
 import { version } from "../version.ts";
 import { LiveCertificate } from "./certificate.ts";
-import { createHealth } from "./health.ts";
 import { createInjectorMetrics } from "./injector-metrics.ts";
 import type { ReviewOptions } from "./review.ts";
 import { Webhook } from "./webhook.ts";
@@ -45,7 +44,7 @@ export async function startInjector(
 interface Parts {
   readonly telemetry: Telemetry;
   readonly webhook: Webhook;
-  readonly health: Server;
+  readonly health: HealthListener;
   readonly close: () => Promise<void>;
 }
 
@@ -66,13 +65,16 @@ function createParts(config: Config, files: Pair, review: ReviewOptions, output?
   const minVersion = tlsMinVersion === "1.3" ? "TLSv1.3" : "TLSv1.2";
   const made = new Webhook({ pair, minVersion, review, logger, metrics: createInjectorMetrics(metrics) });
   webhook = made;
-  const health = createHealth({
+  const health = createHealthListener({
+    listen: config.admin,
+    token: () => config.adminToken,
     logger,
     metrics,
-    conditions: () => [
+    checks: () => [
       { name: "certificate", ...certificate.state() },
       { name: "webhook", ok: !made.draining, detail: made.draining ? "draining" : "listening" },
     ],
+    state: { path: "/injector", show: () => shownState(review) },
   });
   return {
     telemetry,
@@ -80,7 +82,8 @@ function createParts(config: Config, files: Pair, review: ReviewOptions, output?
     health,
     async close() {
       certificate.close();
-      for (const server of [made.server, health]) if (server.listening) await closeServer(server);
+      if (made.server.listening) await closeServer(made.server);
+      await health.close();
       await telemetry.output.flush(flushLimitMs);
     },
   };
@@ -91,11 +94,10 @@ async function startParts(config: Config, review: ReviewOptions, parts: Parts): 
   const { admin, drainMinMs: minMs } = config;
   const [listen] = config.listen as [Config["listen"][number]];
   const { logger } = telemetry;
-  const adminAddress = await bind("OUTRIGGER_ADMIN", admin, () => listenOn(health, admin));
+  const adminAddress = await bind("OUTRIGGER_ADMIN", admin, () => health.listen());
   const address = await bind("OUTRIGGER_LISTEN", listen, () => listenOn(webhook.server, listen));
   // Errors of a listener that listens (EMFILE on accept) pass by themselves.
-  for (const server of [webhook.server, health])
-    server.on("error", (error) => logger.error({ err: error }, "listener failed"));
+  webhook.server.on("error", (error) => logger.error({ err: error }, "webhook failed"));
   const { image } = review.defaults;
   logger.info(
     { version, address: addressText(address), admin: addressText(adminAddress), image },
@@ -111,6 +113,11 @@ async function startParts(config: Config, review: ReviewOptions, parts: Parts): 
       await close();
     },
   };
+}
+
+/** What counts where a pod says nothing. */
+function shownState({ defaults, exempt, plugins }: ReviewOptions): object {
+  return { version, ...defaults, exempt: [...exempt], plugins };
 }
 
 function filesOf({ tlsCert, tlsKey, listen }: Config): Pair {

@@ -29,11 +29,13 @@ export class ApiProblem extends Error {
 }
 
 export interface ApiRequest {
-  readonly method: "GET" | "PATCH";
+  readonly method: "GET" | "PATCH" | "POST";
   /** With its query. */
   readonly path: string;
   /** JSON-able; of a merge patch (RFC 7386). */
   readonly patch?: object;
+  /** JSON-able: what is made. */
+  readonly object?: object;
   readonly signal: AbortSignal;
 }
 
@@ -54,7 +56,7 @@ export function clusterIn(
   const isHost = /^[0-9A-Za-z.:-]{1,253}$/.test(host);
   if (!isHost || !/^[1-9]\d{0,4}$/.test(port) || Number(port) > 65_535)
     throw new ApiProblem(
-      "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT name no API server: run it in a pod, or give a folder with --from",
+      "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT name no API server: run it in a pod",
     );
   return { host, port: Number(port), serviceAccount };
 }
@@ -107,9 +109,10 @@ export class KubernetesApi {
   }
 
   /** @returns the answer with a status below 300. Rejects otherwise. */
-  async #open({ method, path, patch, signal }: ApiRequest): Promise<IncomingMessage> {
+  async #open({ method, path, patch, object, signal }: ApiRequest): Promise<IncomingMessage> {
     const { host, port, serviceAccount } = this.#cluster;
-    const body = patch === undefined ? undefined : JSON.stringify(patch);
+    const given = patch ?? object;
+    const body = given === undefined ? undefined : JSON.stringify(given);
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const request = https.request({
       host,
@@ -123,7 +126,7 @@ export class KubernetesApi {
         accept: "application/json",
         authorization: `Bearer ${readSmall(join(serviceAccount, "token"))}`,
         ...(body !== undefined && {
-          "content-type": "application/merge-patch+json",
+          "content-type": patch === undefined ? "application/json" : "application/merge-patch+json",
           "content-length": Buffer.byteLength(body),
         }),
       },

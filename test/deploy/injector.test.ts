@@ -8,6 +8,16 @@ import {
   type IMutatingWebhookConfiguration,
 } from "kubernetes-models/admissionregistration.k8s.io/v1";
 import { Deployment, type IDeployment } from "kubernetes-models/apps/v1";
+import { CronJob, type ICronJob, type IJob, Job } from "kubernetes-models/batch/v1";
+import {
+  ClusterRole,
+  ClusterRoleBinding,
+  type IClusterRole,
+  type IRole,
+  type IRoleBinding,
+  Role,
+  RoleBinding,
+} from "kubernetes-models/rbac.authorization.k8s.io/v1";
 import { NetworkPolicy, type INetworkPolicy } from "kubernetes-models/networking.k8s.io/v1";
 import { PodDisruptionBudget, type IPodDisruptionBudget } from "kubernetes-models/policy/v1";
 import { Namespace, type IService, Service, ServiceAccount } from "kubernetes-models/v1";
@@ -18,6 +28,7 @@ import { createProgram } from "../../src/cli/program.ts";
 import { annotations } from "../../src/injector/annotations.ts";
 import { refusalReasons } from "../../src/injector/refusal.ts";
 import { root } from "../support/dockerfile.ts";
+import { outrigger } from "../support/process.ts";
 import { compilerSays } from "../support/kubernetes.ts";
 import { makeCertificate } from "../support/certificate.ts";
 
@@ -40,11 +51,18 @@ const models = {
   PodDisruptionBudget: [PodDisruptionBudget, "policy/v1"],
   NetworkPolicy: [NetworkPolicy, "networking.k8s.io/v1"],
   MutatingWebhookConfiguration: [MutatingWebhookConfiguration, "admissionregistration.k8s.io/v1"],
+  Job: [Job, "batch/v1"],
+  CronJob: [CronJob, "batch/v1"],
+  Role: [Role, "rbac.authorization.k8s.io/v1"],
+  RoleBinding: [RoleBinding, "rbac.authorization.k8s.io/v1"],
+  ClusterRole: [ClusterRole, "rbac.authorization.k8s.io/v1"],
+  ClusterRoleBinding: [ClusterRoleBinding, "rbac.authorization.k8s.io/v1"],
 } as const;
 
 const objects = read("injector.yaml");
-const find = (kind: keyof typeof models): unknown => {
-  const found = objects.filter((each) => each.kind === kind);
+const certificates = read("certificate.yaml");
+const find = (kind: keyof typeof models, among: readonly Manifest[] = objects): unknown => {
+  const found = among.filter((each) => each.kind === kind);
   assert.equal(found.length, 1, kind);
   return found[0];
 };
@@ -56,9 +74,9 @@ assert.ok(pod && container);
 
 describe("the injector's manifests", () => {
   it("are valid for their kinds, without a field that Kubernetes does not know", () => {
-    const typed = objects.map((object) => {
+    const typed = [...objects, ...certificates].map((object) => {
       const [Model, from] = models[object.kind as keyof typeof models];
-      new Model(object).validate();
+      new Model(object as never).validate();
       return { kind: object.kind, from, object };
     });
     assert.equal(compilerSays(typed), "");
@@ -148,6 +166,53 @@ describe("the injector's manifests", () => {
     assert.equal(certificate.spec["secretName"], volume?.secret?.secretName);
     const host = `${service?.name}.${service?.namespace}.svc`;
     assert.deepEqual(certificate.spec["dnsNames"], [host, `${host}.cluster.local`]);
+  });
+});
+
+describe("the Job and CronJob of the certificate", () => {
+  const job = (find("Job", certificates) as IJob).spec;
+  const cron = (find("CronJob", certificates) as ICronJob).spec;
+
+  it("are the same pod, which runs a command that there is, with the token of its own account", async () => {
+    assert.deepEqual(cron?.jobTemplate.spec?.template, job?.template);
+    const { spec } = job?.template ?? {};
+    const account = find("ServiceAccount", certificates) as Manifest;
+    assert.deepEqual(
+      [spec?.serviceAccountName, spec?.automountServiceAccountToken],
+      [account.metadata.name, true],
+    );
+    assert.deepEqual(spec?.containers[0]?.args, ["injector", "cert"]);
+    assert.equal(spec?.containers[0]?.image, container.image);
+    const { stdout, code } = await outrigger(["injector", "cert", "--help"]);
+    assert.deepEqual([code, /--configuration <name> /.test(stdout)], [0, true]);
+    const policy = (find("NetworkPolicy", certificates) as INetworkPolicy).spec;
+    assert.deepEqual(policy?.podSelector?.matchLabels, job?.template.metadata?.labels);
+    assert.notDeepEqual(policy?.podSelector?.matchLabels, deployment.spec?.template.metadata?.labels);
+  });
+
+  it("may read and change that Secret and that configuration, make Secrets there, and nothing else", () => {
+    const configuration = (find("MutatingWebhookConfiguration") as Manifest).metadata.name;
+    const secret = pod.volumes?.[0]?.secret?.secretName;
+    assert.deepEqual((find("Role", certificates) as IRole).rules, [
+      { apiGroups: [""], resources: ["secrets"], resourceNames: [secret], verbs: ["get", "patch"] },
+      { apiGroups: [""], resources: ["secrets"], verbs: ["create"] },
+    ]);
+    assert.deepEqual((find("ClusterRole", certificates) as IClusterRole).rules, [
+      {
+        apiGroups: ["admissionregistration.k8s.io"],
+        resources: ["mutatingwebhookconfigurations"],
+        resourceNames: [configuration],
+        verbs: ["get", "patch"],
+      },
+    ]);
+    for (const kind of ["RoleBinding", "ClusterRoleBinding"] as const) {
+      const { subjects, roleRef } = find(kind, certificates) as IRoleBinding;
+      assert.deepEqual(
+        subjects?.map(({ name }) => name),
+        [job?.template.spec?.serviceAccountName],
+      );
+      assert.equal(roleRef.kind, kind.replace("Binding", ""));
+    }
   });
 });
 

@@ -106,7 +106,7 @@ describe("the command", () => {
     );
     assert.equal(await (await fetch(`http://${admin}/livez`)).text(), "ok\n");
     assert.match(
-      await (await fetch(`http://${admin}/readyz`)).text(),
+      await (await fetch(`http://${admin}/readyz?verbose`)).text(),
       /\[\+\] certificate: ends 20[^]*\nready\n$/,
     );
     started.child.kill("SIGTERM");
@@ -141,7 +141,7 @@ describe("a running one", () => {
     return page.split("\n").filter((line) => line.startsWith(name));
   };
   const readyz = async (): Promise<Response> =>
-    fetch(`http://127.0.0.1:${(injector.adminAddress as AddressInfo).port}/readyz`);
+    fetch(`http://127.0.0.1:${(injector.adminAddress as AddressInfo).port}/readyz?verbose`);
   before(async () => {
     issued = issue();
     write(issued);

@@ -321,6 +321,7 @@ export const rooms: readonly Room[] = [
     [
       "src/admin/",
       "src/config/",
+      "src/kubernetes/",
       "src/language/",
       "src/plugin-api/telemetry.ts",
       "src/telemetry/process.ts",
