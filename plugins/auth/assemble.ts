@@ -16,6 +16,7 @@ import type { AuthOptions } from "./options.ts";
 import { prepareRefusals, type Challenges } from "./refusal.ts";
 import { Exclusions, forwarding } from "./rules/exclusions.ts";
 import { Rules } from "./rules/rules.ts";
+import type { SchemeCheck } from "./scheme-check.ts";
 import type { AuthState } from "./state.ts";
 import { takesProofs, type JwtOptions } from "./tokens/options.ts";
 import { compileTokenSources } from "./tokens/token-sources.ts";
@@ -43,6 +44,21 @@ async function holdProofs(
   const facts = { options, secrets: services.secrets.generation };
   const { ProofCheck } = await import("./dpop/proof-check.ts");
   return state.proofs.acquire(facts, () => new ProofCheck(jwt, services, state.replays));
+}
+
+/** Ways of showing who one is beside tokens, keys and certificates. */
+async function holdSchemes(
+  { signatures }: AuthOptions,
+  services: Services,
+  state: AuthState,
+): Promise<Held<SchemeCheck>[]> {
+  const held: Held<SchemeCheck>[] = [];
+  if (signatures !== undefined) {
+    const { SignatureCheck } = await import("./signatures/signature-check.ts");
+    const facts = { signatures, secrets: services.secrets.generation };
+    held.push(state.schemes.acquire(facts, () => new SignatureCheck(signatures, services, state.replays)));
+  }
+  return held;
 }
 
 async function holdLogin(
@@ -98,7 +114,7 @@ function tokenOriginOf(jwt: JwtOptions | undefined): OwnOrigin | undefined {
   return new OwnOrigin(login?.publicUrl, [...allowedOrigins, ...(login?.allowedOrigins ?? [])]);
 }
 
-function credentialOptions({ apiKeys, jwt, forwardCredentials }: AuthOptions): CredentialOptions {
+function credentialOptions({ apiKeys, jwt, signatures, forwardCredentials }: AuthOptions): CredentialOptions {
   return {
     keyHeaders: apiKeys === false ? [] : apiKeys.headers,
     keyQuery: apiKeys === false ? [] : apiKeys.query,
@@ -106,6 +122,7 @@ function credentialOptions({ apiKeys, jwt, forwardCredentials }: AuthOptions): C
     takesKeys: apiKeys !== false,
     tokenSources: compileTokenSources(jwt?.from ?? ["header"]),
     takesProofs: jwt !== undefined && takesProofs(jwt),
+    takesSignatures: signatures !== undefined,
   };
 }
 
@@ -113,13 +130,14 @@ function keyCheck(options: ApiKeyOptions, { clock, fleet }: Services, state: Aut
   return new KeyCheck({ store: state.keys, usage: state.usage, clock, service: fleet.service, options });
 }
 
-function challengesOf({ apiKeys, jwt }: AuthOptions): Challenges {
+function challengesOf({ apiKeys, jwt, signatures }: AuthOptions): Challenges {
   const issuers = [...(jwt?.issuers ?? []), ...(jwt?.introspection === undefined ? [] : [jwt.introspection])];
   const allBound = issuers.length > 0 && issuers.every(({ dpop }) => dpop === "required");
   return {
     bearer: jwt !== undefined && !allBound,
     apiKey: apiKeys !== false,
     dpop: jwt !== undefined && takesProofs(jwt) ? jwt.dpop.algorithms : undefined,
+    signature: signatures !== undefined,
   };
 }
 
@@ -164,6 +182,7 @@ export async function assemble(
     keys: takesKeys ? keyCheck(apiKeys, services, state) : undefined,
     certificates: certificates && new CertificateCheck(certificates, services.clock),
     bound: new CertificateCheck(certificates, services.clock),
+    schemes: (await holdSchemes(options, services, state)).map(hold),
     proofs: jwt && holdIfAny(await holdProofs(jwt, services, state)),
     tokens: jwt && hold(await holdTokens(jwt, services, state)),
     tokenExchange:

@@ -2,7 +2,14 @@
 import type { ErrorCode, Identity } from "../../src/plugin-api/contract.ts";
 
 /** How a caller showed who it is; label of metrics. */
-export type AuthMethod = "api-key" | "jwt" | "introspection" | "session" | "certificate" | "none";
+export type AuthMethod =
+  | "api-key"
+  | "jwt"
+  | "introspection"
+  | "session"
+  | "certificate"
+  | "signature"
+  | "none";
 
 export interface Accepted {
   readonly kind: "accepted";
@@ -42,7 +49,9 @@ export function accepted(identity: Identity): Accepted {
 
 const codeOf = (method: AuthMethod): Refused["code"] => {
   if (method === "api-key") return "invalid_api_key";
-  return method === "certificate" || method === "none" ? "authentication_required" : "invalid_token";
+  return method === "certificate" || method === "signature" || method === "none"
+    ? "authentication_required"
+    : "invalid_token";
 };
 
 export function refused(method: AuthMethod, because: string, credentialId?: string): Refused {

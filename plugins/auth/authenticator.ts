@@ -24,6 +24,7 @@ import type { Exclusions } from "./rules/exclusions.ts";
 import type { KeyCheck } from "./api-keys/keys.ts";
 import type { OwnOrigin } from "./login/own-origin.ts";
 import type { Rules } from "./rules/rules.ts";
+import type { SchemeCheck } from "./scheme-check.ts";
 import { constraintFault } from "./tokens/sender-constraint.ts";
 import { noToken, serviceToken, type ServiceToken } from "./token-exchange/service-token.ts";
 import type { TokenExchange } from "./token-exchange/token-exchange.ts";
@@ -39,6 +40,8 @@ export interface AuthenticatorParts extends AnswerParts {
   readonly rules: Rules;
   readonly keys: KeyCheck | undefined;
   readonly tokens: TokenCheck | undefined;
+  /** Further ways of showing who one is. */
+  readonly schemes: readonly SchemeCheck[];
   readonly certificates: CertificateCheck | undefined;
   /** For tokens that are bound to one, whether or not certificates say who somebody is. */
   readonly bound: CertificateCheck;
@@ -66,8 +69,8 @@ export class Authenticator {
   }
 
   onRequest(exchange: Exchange): MaybeVerdict {
-    const { excludes, login, counts, credentials, keys, tokens } = this.#parts;
-    const { request, client } = exchange;
+    const { excludes, login, counts, credentials, schemes } = this.#parts;
+    const { request } = exchange;
     if (login?.owns(request.path)) return login.serve(exchange);
     if (this.#parts.rules.disputed(request)) return this.#parts.refusals.disputed;
     if (excludes?.take(request) === true) {
@@ -81,11 +84,23 @@ export class Authenticator {
     const presented = readCredentials(request, credentials);
     if (presented.malformed !== undefined)
       return this.#answers.refuse(exchange, refused("none", presented.malformed));
+    const shown = schemes.length === 0 ? schemes : schemes.filter((scheme) => scheme.isShown(request));
+    return shown.length === 0
+      ? this.#lookAt(exchange, presented, undefined)
+      : this.#bySchemes(exchange, presented, shown);
+  }
+
+  /** @param signed what another scheme came to */
+  #lookAt(exchange: Exchange, presented: Credentials, signed: Accepted | undefined): MaybeVerdict {
+    const { login, keys, tokens } = this.#parts;
+    const { client } = exchange;
     const { bearer, apiKey } = presented;
     const token = bearer === undefined || tokens === undefined ? noTokens : tokens.getCached(bearer);
     const key = apiKey === undefined || keys === undefined ? noKeys : keys.getCached(apiKey, client.address);
     if (token.kind === "unseen" || key.kind === "unseen")
       return this.#lookUp(exchange, presented, token, key);
+    if (bearer === undefined && apiKey === undefined && signed !== undefined)
+      return this.#decide(exchange, signed, undefined);
     if (bearer === undefined && apiKey === undefined && login !== undefined) {
       const session = login.session(exchange);
       if (session instanceof Promise) {
@@ -98,6 +113,23 @@ export class Authenticator {
       bearer === undefined ? undefined : token,
       apiKey === undefined ? undefined : key,
     );
+  }
+
+  /** All that is shown must be good; who calls is said by a token or key beside it, if there is one. */
+  async #bySchemes(
+    exchange: Exchange,
+    presented: Credentials,
+    shown: readonly SchemeCheck[],
+  ): Promise<Verdict> {
+    const waitSeconds = this.#parts.failedAuth?.waitSeconds(exchange.client.address) ?? 0;
+    let found: Accepted | undefined;
+    for (const scheme of shown) {
+      const result = await scheme.check(exchange, waitSeconds > 0);
+      if (result.kind === "refused") return this.#answers.refuse(exchange, result);
+      if (result.kind === "unavailable") return this.#answers.uncertain(exchange, result);
+      found ??= result;
+    }
+    return await this.#lookAt(exchange, presented, found);
   }
 
   /** Something is not known from memory: somebody has to be asked, unless this client has guessed too often. */
@@ -234,6 +266,7 @@ export class Authenticator {
   /** Whether the browser sent the credential by itself, for another site's page that may not act with it. */
   #isForeign({ request }: Exchange, { method }: Identity): boolean {
     const { login, tokenOrigin, credentials } = this.#parts;
+    if (method === "signature") return false;
     const origin = method === "session" ? login?.origin : tokenOrigin;
     if (origin === undefined || origin.admits(request)) return false;
     return method === "session" || isTokenAmbient(request, credentials);

@@ -22,6 +22,8 @@ export interface CredentialOptions {
   readonly tokenSources: TokenSources;
   /** Whether tokens are taken with a proof (RFC 9449). */
   readonly takesProofs: boolean;
+  /** Whether signatures of requests say who somebody is (RFC 9421). */
+  readonly takesSignatures: boolean;
 }
 
 const maxKeyLength = 512;
@@ -133,4 +135,8 @@ export function removeCredentials(request: ExchangeRequest, options: CredentialO
   if (authorization !== undefined && readAuthorization(authorization, options.takesProofs) !== undefined)
     fields.delete("authorization");
   if (options.takesProofs) fields.delete("dpop");
+  if (options.takesSignatures) {
+    fields.delete("signature");
+    fields.delete("signature-input");
+  }
 }

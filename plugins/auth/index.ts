@@ -15,6 +15,8 @@ import { answerSubprotocol, ownedBy } from "./tokens/token-sources.ts";
 
 /** Longer than every wait inside: a wait that ends by itself says why. */
 const timeLimitMs = 15_000;
+/** Where bodies are read for their digests: as long as `validate` waits for them. */
+const bodyLimitMs = 300_000;
 
 /** The public keys of all assertions that this process makes. */
 function assertionKeys(state: AuthState): string {
@@ -80,12 +82,13 @@ export const auth = definePlugin({
       const owned = ownedBy(tokenSources, credentials.keysStay ? [] : credentials.keyQuery);
       const authenticator = new Authenticator(parts);
       return {
-        timeLimitMs: { onRequest: timeLimitMs },
+        timeLimitMs: { onRequest: credentials.takesSignatures ? bodyLimitMs : timeLimitMs },
         headOnlyFields: [
           ...credentials.keyHeaders,
           forwardedField,
           ...(assertion ? [assertion.header] : []),
           ...(proofs ? ["dpop"] : []),
+          ...(credentials.takesSignatures ? ["signature", "signature-input", "content-digest"] : []),
         ],
         onRequest: (exchange) => authenticator.onRequest(exchange),
         recheck: (exchange) => recheck(parts, exchange),

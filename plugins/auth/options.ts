@@ -7,6 +7,7 @@ import { assertionOptions } from "./assertions/options.ts";
 import { certificateOptions } from "./certificates/options.ts";
 import { exclusionOptions, ruleOptions } from "./rules/options.ts";
 import { tokenExchangeOptions } from "./token-exchange/options.ts";
+import { signatureOptions } from "./signatures/options.ts";
 import { jwtOptions } from "./tokens/options.ts";
 
 const authFields = z.strictObject({
@@ -26,6 +27,9 @@ const authFields = z.strictObject({
   certificates: certificateOptions
     .optional()
     .describe("Client certificates as identities (default: not looked at)"),
+  signatures: signatureOptions
+    .optional()
+    .describe("Requests that machines sign (RFC 9421) as identities (default: not looked at)"),
   rules: z
     .array(ruleOptions)
     .default([])

@@ -16,6 +16,11 @@ export function recheck(parts: AuthenticatorParts, exchange: Exchange): Verdict 
   if (malformed !== undefined) return refusals.badCredential;
   const token = bearer === undefined ? undefined : tokenFinding(parts, bearer);
   const key = apiKey === undefined ? undefined : keyFinding(parts, apiKey, exchange.client.address);
+  const shown = parts.schemes.filter((scheme) => scheme.isShown(request));
+  if (shown.length > 0)
+    return Promise.all([token, key, ...shown.map((scheme) => scheme.recheck(exchange))]).then((results) =>
+      judge(parts, exchange, results),
+    );
   const first = bearer === undefined && apiKey === undefined ? login?.session(exchange, false) : token;
   if (first instanceof Promise || key instanceof Promise) {
     return Promise.all([first, key]).then((results) => judge(parts, exchange, results));
@@ -33,7 +38,7 @@ function keyFinding({ keys }: AuthenticatorParts, apiKey: string, address: strin
   return known.kind === "unseen" ? (keys?.lookUp(apiKey, known.digest, address) ?? noKeys) : known;
 }
 
-/** @param results about the token or session, and about the key; undefined = not presented */
+/** @param results about the token or session, about the key, and about what else was shown; undefined = not presented */
 function judge(
   parts: AuthenticatorParts,
   exchange: Exchange,

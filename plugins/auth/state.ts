@@ -13,6 +13,7 @@ import { RevokedSessions } from "./sessions/revoked-sessions.ts";
 import { RefCountedPool } from "./ref-counted-pool.ts";
 import type { TokenExchange } from "./token-exchange/token-exchange.ts";
 import { Replays } from "./replays.ts";
+import type { SchemeCheck } from "./scheme-check.ts";
 import type { TokenCheck } from "./tokens/tokens.ts";
 
 export interface AuthState {
@@ -22,6 +23,7 @@ export interface AuthState {
   readonly sources: RefCountedPool<JwksSource>;
   readonly tokens: RefCountedPool<TokenCheck>;
   readonly proofs: RefCountedPool<ProofCheck>;
+  readonly schemes: RefCountedPool<SchemeCheck>;
   /** What counts once, and was shown. */
   readonly replays: Replays;
   readonly logins: RefCountedPool<Login>;
@@ -48,6 +50,7 @@ export function createState(services: Services): AuthState {
     sources: new RefCountedPool<JwksSource>(),
     tokens: new RefCountedPool<TokenCheck>(),
     proofs: new RefCountedPool<ProofCheck>(),
+    schemes: new RefCountedPool<SchemeCheck>(),
     replays: new Replays(services),
     logins: new RefCountedPool<Login>(),
     endedSessions: () => (ended ??= new EndedSessions(services)),

@@ -108,8 +108,9 @@ export const promises: Readonly<Record<string, Promised>> = {
     "test/plugins/compress/index.test.ts",
   ),
   Z74: client(
-    "What proves who sends a request (the proof of a bound token) counts once, and for that request alone.",
+    "What proves who sends a request (the proof of a bound token, a signature) counts once, for that request alone.",
     "test/plugins/auth/dpop.test.ts",
+    "test/plugins/auth/signatures.test.ts",
   ),
   Z77: client(
     "With token exchange a service gets the token that was made for it, or none: never the caller's own.",

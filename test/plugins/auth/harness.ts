@@ -9,7 +9,7 @@ import type {
   Identity,
   Services,
 } from "../../../src/plugin-api/contract.ts";
-import { Fields as FieldList } from "../../../src/plugin-api/contract.ts";
+import { Fields as FieldList, GatewayError } from "../../../src/plugin-api/contract.ts";
 import { OwnedCookies } from "../../../src/runtime/owned-cookies.ts";
 import { LiveExchange } from "../../../src/runtime/exchange.ts";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
@@ -140,6 +140,9 @@ export interface Ask {
   /** Which that certificate is, as the listener reads it. */
   readonly svid?: { readonly id: string; readonly endsMs: number };
   readonly upgrade?: string;
+  readonly host?: string;
+  readonly scheme?: "http" | "https";
+  readonly body?: string;
 }
 
 export interface Answer {
@@ -164,6 +167,13 @@ export interface Route {
 }
 
 const noBody = (): Promise<never> => Promise.reject(new Error("no body"));
+const bodyOf =
+  (body: string | undefined) =>
+  (maxBytes: number): Promise<Buffer> => {
+    if (body === undefined) return noBody();
+    if (body.length > maxBytes) return Promise.reject(new GatewayError("payload_too_large", "too large"));
+    return Promise.resolve(Buffer.from(body));
+  };
 
 /** @param hooks of the plugin, whose cookies are taken out as the proxy does it */
 export function exchangeFor(ask: Ask, hooks: Hooks = {}): LiveExchange {
@@ -177,13 +187,13 @@ export function exchangeFor(ask: Ask, hooks: Hooks = {}): LiveExchange {
       strippedPath: ask.upstreamPath ?? ask.path ?? "/",
       upstreamPath: ask.upstreamPath ?? ask.path ?? "/",
       query: ask.query ?? "",
-      host: "api.example",
-      scheme: "http",
+      host: ask.host ?? "api.example",
+      scheme: ask.scheme ?? "http",
       httpVersion: "1.1",
       fields,
       ownedCookies: OwnedCookies.of([{ name: "auth", hooks }])?.take(fields),
       upgrade: ask.upgrade,
-      hasBody: false,
+      hasBody: ask.body !== undefined,
     },
     client: {
       address,
@@ -194,7 +204,7 @@ export function exchangeFor(ask: Ask, hooks: Hooks = {}): LiveExchange {
     route: anyRoute,
     startedAt: 0,
     startedMono: 0,
-    io: { over: false, readBody: noBody, replaceBody: () => {}, fetchUpstream: noBody },
+    io: { over: false, readBody: bodyOf(ask.body), replaceBody: () => {}, fetchUpstream: noBody },
   });
 }
 

@@ -1,7 +1,9 @@
 // What proves who sends a request, taken off the wire or out of a log and shown again: elsewhere, later, or as something weaker.
 import assert from "node:assert/strict";
+import { hash } from "node:crypto";
 import type { Attack } from "../attack.ts";
 import { DpopClient, withProof } from "../../plugins/auth/dpop-client.ts";
+import { RequestSigner } from "../../plugins/auth/request-signer.ts";
 import { connectRaw, requestText } from "../../support/raw-http.ts";
 import type { TestSidecar } from "../../support/sidecar.ts";
 import { issuerIn } from "../token-scene.ts";
@@ -53,4 +55,52 @@ const stolenProof: Attack = {
   },
 };
 
-export const attacks: readonly Attack[] = [stolenProof];
+const copiedSignature: Attack = {
+  row: "Z74",
+  what: "copies a signed request: once more, with another body, target or signer, and with less of it signed",
+  async run(scene) {
+    const secret = "0123456789abcdef0123456789abcdef";
+    const key = { keyId: "batch", algorithm: "hmac-sha256", secret: "SECRET_BATCH", userId: "batch" };
+    const other = { ...key, keyId: "admin", secret: "SECRET_ADMIN", userId: "admin" };
+    const auth = { guessing: false, apiKeys: false, signatures: { keys: [key, other] } };
+    const heard: string[] = [];
+    const sidecar = await scene.sidecar({
+      policy: { plugins: ["auth"], pluginConfig: { auth } },
+      upstream(request, response) {
+        request.on("data", (chunk: Buffer) => heard.push(chunk.toString()));
+        request.on("end", () => response.end("served"));
+      },
+      env: { OUTRIGGER_SECRET_BATCH: secret, OUTRIGGER_SECRET_ADMIN: secret.toUpperCase() },
+    });
+    const digest = `sha-256=:${hash("sha256", "pay 1", "base64")}:`;
+    const parts = [
+      ['"@method"', "POST"],
+      ['"@authority"', "api.example"],
+      ['"@target-uri"', "http://api.example/pay"],
+      ['"content-digest"', digest],
+    ] as const;
+    const sign = (count = 4) => new RequestSigner("batch", secret).fields({ covered: parts.slice(0, count) });
+    const send = async (signed: string[], body = "pay 1", target = "/pay"): Promise<number> => {
+      const client = await connectRaw(sidecar.port);
+      const pairs = [...signed, "Content-Digest", digest, "Content-Length", String(body.length)];
+      const lines = pairs.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${pairs[i + 1]}`] : []));
+      client.send(requestText("POST", target, ["Connection: close", ...lines]) + body);
+      const { status } = await client.answer();
+      client.end();
+      return status;
+    };
+    const seen = sign();
+    assert.equal(await send(sign(), "pay 9"), 401, "another body");
+    assert.equal(await send(seen), 200, "the owner");
+    assert.equal(await send(seen), 401, "again");
+    assert.equal(await send(sign(), "pay 1", "/pay?to=mallory"), 401, "another target");
+    assert.equal(await send(sign(3), "pay 1"), 401, "without its body signed");
+    const renamed = sign().map((value) => value.replace('keyid="batch"', 'keyid="admin"'));
+    assert.equal(await send(renamed), 401, "another signer");
+    const weaker = sign().map((value) => value.replace(";keyid", ';alg="none";keyid'));
+    assert.equal(await send(weaker), 401, "another algorithm");
+    assert.deepEqual(heard, ["pay 1"]);
+  },
+};
+
+export const attacks: readonly Attack[] = [stolenProof, copiedSignature];

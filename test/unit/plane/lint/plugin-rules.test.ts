@@ -42,6 +42,16 @@ describe("auth", () => {
     assert.deepEqual(await found({}, { publicUrls: ["https://api.example"] }), []);
   });
 
+  test("narrow-signatures: what covers too little of a request", async () => {
+    const key = { keyId: "k", algorithm: "hmac-sha256", secret: "SECRET_K", userId: "u" };
+    const found = (...components: string[]) =>
+      places("narrow-signatures", { signatures: { keys: [key], components } });
+    const whole = [[], ["@method", "@target-uri"], ["@method", "@authority", "@path", "@query", "date"]];
+    for (const each of whole) assert.deepEqual(await found(...each), []);
+    for (const each of [["@method"], ["@target-uri"], ["@method", "@path", "@query"]])
+      assert.deepEqual(await found(...each), ["pluginConfig.auth.signatures.components"]);
+  });
+
   test("a default that matches on one route is not said never to match", async () => {
     const routes = [
       { path: "/a/*", pluginConfig: { auth: { realm: "a" } } },

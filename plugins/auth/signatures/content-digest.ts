@@ -1,0 +1,25 @@
+// Content-Digest (RFC 9530): whether a body is the one whose digest was signed.
+import { hash } from "node:crypto";
+import { parseDictionary } from "structured-headers";
+
+/** Section 5: those that are not broken. */
+const algorithms: Readonly<Record<string, string>> = { "sha-256": "sha256", "sha-512": "sha512" };
+
+/** @returns what is wrong; every digest of an algorithm that is known must be right, and there must be one */
+export function digestFault(field: string, body: Buffer): string | undefined {
+  let members: ReturnType<typeof parseDictionary>;
+  try {
+    members = parseDictionary(field);
+  } catch {
+    return "malformed";
+  }
+  let checked = 0;
+  for (const [name, [value]] of members) {
+    const algorithm = Object.hasOwn(algorithms, name) ? algorithms[name] : undefined;
+    if (algorithm === undefined) continue;
+    if (!(value instanceof ArrayBuffer)) return "malformed";
+    if (!Buffer.from(value).equals(hash(algorithm, body, "buffer"))) return `${name} is of another body`;
+    checked += 1;
+  }
+  return checked === 0 ? "neither sha-256 nor sha-512" : undefined;
+}

@@ -1,0 +1,100 @@
+// What a signature is over (RFC 9421 section 2.5): the covered components of the request, each as the RFC writes it, and
+// what the signature says of itself.
+import {
+  parseDictionary,
+  serializeInnerList,
+  serializeItem,
+  type InnerList,
+  type Item,
+} from "structured-headers";
+import type { ExchangeRequest } from "../../../src/plugin-api/contract.ts";
+
+const maxComponents = 64;
+/** Section 2.5: the base is ASCII. */
+const ascii = /^[\x20-\x7e\t]*$/;
+
+/** A component that is not there, is there twice, or that we do not know how to write. */
+export class BadComponent extends Error {
+  override readonly name = "BadComponent";
+}
+
+/** Section 2.2.3: as clients write it, without the scheme's own port. */
+function authority({ scheme, host }: ExchangeRequest): string {
+  return URL.parse(`${scheme}://${host}`)?.host ?? host;
+}
+
+const derived: Readonly<Record<string, (request: ExchangeRequest) => string>> = {
+  "@method": ({ method }) => method,
+  "@target-uri": (request) => `${request.scheme}://${authority(request)}${request.path}${request.query}`,
+  "@authority": authority,
+  "@scheme": ({ scheme }) => scheme,
+  "@request-target": ({ path, query }) => path + query,
+  "@path": ({ path }) => path,
+  // Section 2.2.7: a question mark alone where there is none.
+  "@query": ({ query }) => (query === "" ? "?" : query),
+};
+
+/** Section 2.2.8: percent-encoded anew, by the rules of forms but for the blank. */
+function encoded(text: string): string {
+  const parameters = new URLSearchParams([["", text]]).toString();
+  return parameters.slice(1).replaceAll("+", "%20");
+}
+
+function queryParameter({ query }: ExchangeRequest, name: unknown): string {
+  if (typeof name !== "string") throw new BadComponent("@query-param without a name");
+  const values = [...new URLSearchParams(query)].filter(([each]) => encoded(each) === name);
+  const [found] = values;
+  if (found === undefined || values.length > 1) throw new BadComponent("@query-param: not there once");
+  return encoded(found[1]);
+}
+
+function fieldValue({ fields }: ExchangeRequest, name: string, parameters: Item[1]): string {
+  const values = fields.getAll(name).map((value) => value.trim());
+  if (values.length === 0) throw new BadComponent(`${name}: not in the request`);
+  if (parameters.size === 0) return values.join(", ");
+  if (parameters.size > 1) throw new BadComponent(`${name}: parameters`);
+  // Section 2.1.3: each line as bytes.
+  if (parameters.get("bs") === true)
+    return values.map((value) => `:${Buffer.from(value, "latin1").toString("base64")}:`).join(", ");
+  // Section 2.1.2: one member of a dictionary.
+  const key = parameters.get("key");
+  if (typeof key !== "string") throw new BadComponent(`${name}: parameters`);
+  let member: Item | InnerList | undefined;
+  try {
+    member = parseDictionary(values.join(", ")).get(key);
+  } catch {
+    throw new BadComponent(`${name}: no dictionary`);
+  }
+  if (member === undefined) throw new BadComponent(`${name}: lacks its key`);
+  return Array.isArray(member[0]) ? serializeInnerList(member as InnerList) : serializeItem(member as Item);
+}
+
+function valueOf(request: ExchangeRequest, name: string, parameters: Item[1]): string {
+  if (!name.startsWith("@")) return fieldValue(request, name, parameters);
+  if (name === "@query-param" && parameters.size === 1)
+    return queryParameter(request, parameters.get("name"));
+  const derive = Object.hasOwn(derived, name) ? derived[name] : undefined;
+  if (derive === undefined || parameters.size > 0) throw new BadComponent(`${name}: not known for requests`);
+  return derive(request);
+}
+
+/**
+ * @param input the covered components, and the parameters of the signature
+ * @throws BadComponent
+ */
+export function signatureBase(request: ExchangeRequest, input: InnerList): string {
+  const [components] = input;
+  if (components.length > maxComponents) throw new BadComponent(`more than ${maxComponents}`);
+  const lines = new Map<string, string>();
+  for (const item of components) {
+    const [name, parameters] = item;
+    if (typeof name !== "string" || name !== name.toLowerCase())
+      throw new BadComponent("not a name in lower case");
+    const identifier = serializeItem(item);
+    if (lines.has(identifier)) throw new BadComponent(`${name}: named twice`);
+    const value = valueOf(request, name, parameters);
+    if (!ascii.test(value)) throw new BadComponent(`${name}: not ASCII`);
+    lines.set(identifier, `${identifier}: ${value}`);
+  }
+  return [...lines.values(), `"@signature-params": ${serializeInnerList(input)}`].join("\n");
+}
