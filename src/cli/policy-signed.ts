@@ -24,7 +24,7 @@ export const isSigned = (bytes: Uint8Array): boolean => compactJws(bytes, bytes.
 
 /**
  * @param document JSON-able
- * @param before what the document's key holds now; when that is the same, signed by a key that counts, it is handed back
+ * @param before what the document's key holds now; when that is the same, signed by this key, it is handed back
  * Rejects with KeyFileRefusal, EpochRefusal or PlaneRefusal.
  */
 export async function signedOver(
@@ -42,7 +42,11 @@ export async function signedOver(
     );
   // Only what a key that counts has signed: Redis may hold any number that somebody made up.
   const there = before.document && (await verifiedIn(plane, before.document, name, trusted));
-  const isSame = there !== undefined && Buffer.from(there.bytes).toString() === canonicalJson(document);
+  const own = trusted.filter(({ thumbprint }) => thumbprint === key.kid);
+  // Signed by another key, which may be about to end, it is signed anew.
+  const isOwn = before.document && (await verifiedIn(plane, before.document, name, own)) !== undefined;
+  const isSame =
+    isOwn && there !== undefined && Buffer.from(there.bytes).toString() === canonicalJson(document);
   if (isSame && before.document && wish.lifetimeMs === undefined && wish.epoch === undefined) {
     const { epoch, exp } = there.claims ?? {};
     if (epoch !== undefined && exp === undefined) return before.document;

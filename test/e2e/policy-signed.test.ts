@@ -203,9 +203,9 @@ describe("a fleet that takes signed policies alone", () => {
       (await rotate("--key", next.file, "--revoke", ours.kid)).stderr,
       /signed by no key that counts/,
     );
-    const applied = await outrigger(["policy", "apply", policy("moved"), "--key", next.file, "--wait"], env);
+    const applied = await outrigger(["policy", "apply", policy("held"), "--key", next.file, "--wait"], env);
     assert.equal(applied.code, 0, applied.stderr);
-    await inForce("moved");
+    assert.doesNotMatch(applied.stdout, /unchanged/, "the same document, signed anew");
     const revoked = await rotate("--key", next.file, "--revoke", ours.kid);
     assert.equal(revoked.code, 0, revoked.stderr);
     const stolen = await ok("sign", policy("stolen"), "--key", ours.file, "--epoch", "9000000000");
@@ -213,6 +213,6 @@ describe("a fleet that takes signed policies alone", () => {
     const refused = (): boolean =>
       sidecar.lines.some(({ problems }) => /not signed by any/.test(String(problems)));
     await eventually("the stolen key counts no more", () => Promise.resolve(refused()));
-    await inForce("moved");
+    await inForce("held");
   });
 });
