@@ -18,6 +18,7 @@ import type { CompiledRoute, RouteSpec } from "../runtime/set-up.ts";
 import { createSnapshot } from "../runtime/snapshot.ts";
 import { Listener } from "../server/listener.ts";
 import { readSvid, readSvidChain } from "../tls/svid.ts";
+import { WrongPeer } from "../upstream/connector.ts";
 import type { PoolOptions } from "../upstream/pooled-transport.ts";
 import type { Credentials } from "../upstream/renewed-credentials.ts";
 import { Retries } from "../upstream/retry/retries.ts";
@@ -236,6 +237,6 @@ class Strangers {
         "calls are not sent: the other end is not who OUTRIGGER_EGRESS_TO says",
       );
     }
-    return new Error(`the other end is ${id ?? "no workload of SPIFFE"}, not ${peer}`);
+    return new WrongPeer(`the other end is ${id ?? "no workload of SPIFFE"}, not ${peer}`);
   }
 }

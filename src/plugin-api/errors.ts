@@ -35,6 +35,7 @@ export const errorKinds = {
   upstream_unavailable: kind(502, "Upstream unavailable", "destination_unavailable"),
   upstream_refused: kind(502, "Upstream unavailable", "connection_refused"),
   upstream_reset: kind(502, "Upstream unavailable", "connection_terminated"),
+  upstream_certificate: kind(502, "Upstream unavailable", "tls_certificate_error"),
   upstream_invalid_response: kind(502, "Upstream unavailable", "http_protocol_error"),
   proxy_loop: kind(502, "Upstream unavailable", "proxy_loop_detected"),
   not_ready: kind(503, "Service unavailable", "proxy_configuration_error"),

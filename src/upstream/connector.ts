@@ -103,8 +103,19 @@ export class Connector {
   }
 }
 
+/** The other end is not who it should be. */
+export class WrongPeer extends Error {
+  override readonly name = "WrongPeer";
+}
+
+/** OpenSSL's findings about a chain, by the names that Node gives them, and Node's own about a host. */
+const certificateFault =
+  /^(?:CERT_|CRL_|ERROR_IN_|UNABLE_TO_|DEPTH_ZERO_SELF_SIGNED|SELF_SIGNED_CERT|INVALID_CA$|INVALID_PURPOSE$|PATH_LENGTH_|HOSTNAME_MISMATCH|ERR_TLS_CERT_)/;
+
 /** What a connection that never came to be means for the exchange that asked for it. */
 export function connectFailure(cause: NodeJS.ErrnoException | undefined): GatewayError {
+  if (cause instanceof WrongPeer || certificateFault.test(cause?.code ?? ""))
+    return new GatewayError("upstream_certificate", "The service's certificate is not good.", { cause });
   switch (cause?.code) {
     case "ECONNREFUSED":
     case "ENOENT":

@@ -70,14 +70,14 @@ describe("egress", () => {
     const [response] = (await once(request, "response")) as [http.IncomingMessage];
     let text = "";
     for await (const chunk of response.setEncoding("utf8")) text += String(chunk);
-    return { status: response.statusCode, text };
+    return { status: response.statusCode, text, said: response.headers["proxy-status"] };
   };
 
   for (const host of ["orders.internal", "ORDERS.internal:8080"]) {
     it(`a call to ${host} comes there, by mTLS, as who the caller is`, async () => {
       const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
       const answer = await call(host, { method: "POST", headers: { traceparent } }, "a body");
-      assert.deepEqual(answer, { status: 200, text: "of orders" });
+      assert.deepEqual(answer, { status: 200, text: "of orders", said: undefined });
       assert.deepEqual(
         peers.map((tls) => tls?.svid?.id),
         [cart],
@@ -117,6 +117,10 @@ describe("egress", () => {
   });
 
   it("nothing goes to somebody else than the settings say is there", async () => {
+    for (const headers of [{}, { "Content-Type": "application/grpc", TE: "trailers" }]) {
+      const { said } = await call("payments", { headers });
+      assert.equal(said, "outrigger; error=tls_certificate_error");
+    }
     assert.equal((await call("payments")).status, 502);
     assert.deepEqual([seen, peers], [[], []]);
     const told = await caller.line(({ host }) => host === "payments");

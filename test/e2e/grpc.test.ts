@@ -17,6 +17,7 @@ import {
   status,
 } from "@grpc/grpc-js";
 import { startSidecar, type TestSidecar } from "../../src/testing/sidecar.ts";
+import { makeAuthority } from "../plugins/auth/authority.ts";
 import { eventually } from "../support/redis.ts";
 
 const plain = (bytes: Buffer): Buffer => bytes;
@@ -265,3 +266,55 @@ for (const protocol of ["h2c", "auto"] as const) {
     });
   });
 }
+
+test("gRPC to another service through egress: unary, streams both ways, errors, and no call to anybody else", async (t) => {
+  const authority = makeAuthority();
+  const { port, server } = await startService();
+  const [cart, orders] = ["spiffe://shop.example/cart", "spiffe://shop.example/orders"];
+  const spiffe = (name: string, id: string): Record<string, string> => {
+    const { certFile, keyFile } = authority.issue(name, `URI:${id}`);
+    const files = { OUTRIGGER_SPIFFE_CERT: certFile, OUTRIGGER_SPIFFE_KEY: keyFile };
+    return { ...files, OUTRIGGER_SPIFFE_BUNDLE: authority.certFile };
+  };
+  const callee = await startSidecar({
+    policy: { plugins: [] },
+    upstream: `http://127.0.0.1:${port}`,
+    env: { ...spiffe("orders", orders), OUTRIGGER_UPSTREAM_PROTOCOL: "auto" },
+  });
+  const to = (host: string, id: string): string => `${host}=127.0.0.1:${callee.port}=${id}`;
+  const destinations = [to("orders.internal", orders), to("payments", "spiffe://shop.example/payments")];
+  const caller = await startSidecar({
+    policy: { plugins: [] },
+    upstream: (_request, response) => void response.end(),
+    env: {
+      ...spiffe("cart", cart),
+      OUTRIGGER_EGRESS: "127.0.0.1:0",
+      OUTRIGGER_EGRESS_TO: destinations.join(),
+    },
+  });
+  const { address } = await caller.line(({ msg }) => msg === "listening for the service's own calls");
+  const clientOf = (host: string): Client =>
+    new Client(String(address), credentials.createInsecure(), { "grpc.default_authority": host });
+  const [client, stranger] = [clientOf("orders.internal"), clientOf("payments")];
+  t.after(async () => {
+    for (const each of [client, stranger]) each.close();
+    for (const sidecar of [caller, callee]) await sidecar.stop();
+    server.forceShutdown();
+    authority.close();
+  });
+
+  const { value, trailers } = await call(client, "hi", { "x-mine": "1" });
+  const [text, metadata] = JSON.parse(value) as [string, Record<string, string>];
+  assert.deepEqual([text, metadata["x-mine"], trailers["x-trailer"]], ["hi", "1", "t"]);
+  const { code, details } = await codeOf(call(client, "fail"));
+  assert.deepEqual([code, details], [status.FAILED_PRECONDITION, "nicht möglich: 100%"]);
+  const chat = client.makeBidiStreamRequest(service.Chat.path, plain, plain);
+  for (const word of ["one", "two"]) {
+    chat.write(Buffer.from(word));
+    assert.equal(String(((await once(chat, "data")) as [Buffer])[0]), `re: ${word}`);
+  }
+  chat.end();
+  await once(chat, "end");
+  const refused = await codeOf(call(stranger, "hi"));
+  assert.equal(refused.code, status.UNAVAILABLE);
+});

@@ -44,6 +44,7 @@ export function reasonOfFailure(code: ErrorCode): RetryReason | undefined {
 const reasons: Partial<Record<ErrorCode, RetryReason>> = {
   upstream_refused: "connect-failure",
   upstream_unavailable: "connect-failure",
+  upstream_certificate: "connect-failure",
   upstream_connect_timeout: "connect-failure",
   upstream_reset: "reset",
 };

@@ -21,7 +21,7 @@ export function describeSecureUpstreams(create: CreateTransport): void {
 
     test("is not believed without one", async () => {
       await using scene = await openScene(create, always(answer("x")), {}, place);
-      assert.equal((await scene.ask().result).error?.code, "upstream_unavailable");
+      assert.equal((await scene.ask().result).error?.code, "upstream_certificate");
     });
 
     test("is believed without one when that is asked for", async () => {
@@ -39,7 +39,7 @@ export function describeSecureUpstreams(create: CreateTransport): void {
         { ...place, host: "127.0.0.2" },
         tlsOptions,
       );
-      assert.equal((await scene.ask().result).error?.code, "upstream_unavailable");
+      assert.equal((await scene.ask().result).error?.code, "upstream_certificate");
     });
 
     test("goes on with its session on the next connection", async () => {
