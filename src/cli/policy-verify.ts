@@ -1,10 +1,12 @@
 // `outrigger policy verify FILE`: whether a sidecar with these keys would believe a signed policy, and what it claims.
 import { loadConfig } from "../app/environment.ts";
+import { type Config, ConfigError } from "../config/config.ts";
+import { textOf } from "../plugin-api/error-text.ts";
 import { readPolicyFile } from "../policy/sources/file-source.ts";
 import type { Claims } from "../policy/signature/jws.ts";
 import { PolicyRefused, problemText } from "../policy/document/problems.ts";
 import { openPolicy } from "../policy/signature/signature.ts";
-import { importKeys } from "../policy/signature/verify-keys.ts";
+import { importKeys, type VerifyKey } from "../policy/signature/verify-keys.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName } from "./with-plane.ts";
@@ -18,11 +20,21 @@ export interface VerifyOptions {
 /** @returns the exit code; throws ConfigError */
 export async function verifyFile(terminal: Terminal, file: string, options: VerifyOptions): Promise<number> {
   const { service, keys, json } = options;
-  const config = loadConfig({
-    ...terminal.env,
-    ...(service === undefined ? {} : { OUTRIGGER_SERVICE: service }),
-    ...(keys === undefined ? {} : { OUTRIGGER_POLICY_KEYS: keys }),
-  });
+  const from = keys === undefined ? "OUTRIGGER_POLICY_KEYS" : "--keys";
+  let config: Config;
+  try {
+    config = loadConfig({
+      ...terminal.env,
+      ...(service === undefined ? {} : { OUTRIGGER_SERVICE: service }),
+      ...(keys === undefined ? {} : { OUTRIGGER_POLICY_KEYS: keys }),
+    });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    // By the name that it was given under.
+    throw new ConfigError(
+      error.problems.map((problem) => problem.replace(/^OUTRIGGER_POLICY_KEYS:/, `${from}:`)),
+    );
+  }
   if (config.policyKeys === undefined) {
     terminal.err("OUTRIGGER_POLICY_KEYS: is not set, and there is no --keys: nothing can be verified\n");
     return 2;
@@ -30,7 +42,7 @@ export async function verifyFile(terminal: Terminal, file: string, options: Veri
   try {
     const reading = await readPolicyFile(file, config.policyMaxBytes);
     if (reading.state !== "read") throw new PolicyRefused([{ path: "", message: reading.message }]);
-    const trusted = await importKeys(config.policyKeys);
+    const trusted = await keysFrom(config.policyKeys, from);
     const { claims } = await openPolicy(
       reading.raw.shared,
       documentName(service),
@@ -47,6 +59,18 @@ export async function verifyFile(terminal: Terminal, file: string, options: Veri
     for (const problem of error.problems) terminal.err(`${problemText({ document: file, ...problem })}\n`);
   }
   return 1;
+}
+
+/** Rejects with a ConfigError that says where they are from. */
+async function keysFrom(
+  keys: NonNullable<Config["policyKeys"]>,
+  from: string,
+): Promise<readonly VerifyKey[]> {
+  try {
+    return await importKeys(keys);
+  } catch (error) {
+    throw new ConfigError([`${from}: ${textOf(error)}`]);
+  }
 }
 
 type Facts = ReturnType<typeof facts>;

@@ -95,6 +95,11 @@ describe("outrigger policy sign and verify", () => {
     const none = await outrigger(["policy", "verify", signed]);
     assert.deepEqual([none.code, none.stdout], [2, ""]);
     assert.match(none.stderr, /OUTRIGGER_POLICY_KEYS/);
+    for (const wrong of ["/nowhere.json", file("no-keys.json", '{"keys":[{"kty":"none"}]}')]) {
+      const { code, stderr } = await outrigger(["policy", "verify", signed, "--keys", wrong]);
+      assert.equal(code, 2, stderr);
+      assert.match(stderr, /^--keys: /, "by the name that it was given under");
+    }
   });
 
   it("sign refuses a policy that is wrong, with its place, and prints nothing", async () => {
