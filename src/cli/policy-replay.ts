@@ -104,7 +104,7 @@ async function show(terminal: Terminal, asked: Asked): Promise<number> {
       const layer = raw.layer ?? (await layerOf?.(service));
       return { ...raw, layer, standing: layer !== raw.layer };
     };
-    changes = await replayRequests(config, [...lines.requests], rawFor, find);
+    changes = await replayRequests(config, lines.requests, rawFor, find);
   } catch (error) {
     const problems = error instanceof PolicyRefused ? error.problems : [{ path: "", message: textOf(error) }];
     for (const problem of problems) {

@@ -4,13 +4,14 @@ import { parseJson } from "../language/json.ts";
 import type { LogStreams } from "../plane/log-streams.ts";
 import { textOf } from "../plugin-api/error-text.ts";
 import { type RecordedRequest, recordedRequest, type Unfit } from "../policy-replay/recorded-request.ts";
+import { SharedParts } from "../policy-replay/shared-parts.ts";
 
 /** The message says in one line why lines cannot be read. */
 export class LineRefusal extends Error {
   override readonly name = "LineRefusal";
 }
 
-/** About 1 KB each in memory. */
+/** A few hundred bytes each in memory. */
 const maxRequests = 1_000_000;
 const maxLineLength = 1_048_576;
 
@@ -18,6 +19,7 @@ export class RecordedLines {
   readonly requests: RecordedRequest[] = [];
   /** Lines that are not replayed, by why. */
   readonly unfit = new Map<Unfit, number>();
+  readonly #parts = new SharedParts();
 
   /**
    * @param file `-` = standard input
@@ -58,7 +60,7 @@ export class RecordedLines {
       throw new LineRefusal(
         `these are more than ${maxRequests} requests: give it fewer, or a shorter --since`,
       );
-    this.requests.push(found);
+    this.requests.push(this.#parts.of(found));
   }
 
   #why(): string {
