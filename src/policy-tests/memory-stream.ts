@@ -13,6 +13,8 @@ export interface RequestOfTest {
   readonly target: string;
   /** name, value, name, value … */
   readonly fields: readonly string[];
+  /** SPIFFE id that its client's certificate proves; absent = it shows none. */
+  readonly peer?: string | undefined;
 }
 
 export class MemoryStream implements ServerStream {
@@ -22,7 +24,7 @@ export class MemoryStream implements ServerStream {
   readonly httpVersion: string = "1.1";
   /** Of a network that nobody has (RFC 5737). */
   readonly peer: string = "192.0.2.1";
-  readonly tls: ServerStream["tls"] = undefined;
+  readonly tls: ServerStream["tls"];
   readonly upgrades = false;
   readonly complete = true;
   readonly socket = null;
@@ -37,7 +39,9 @@ export class MemoryStream implements ServerStream {
   answered: readonly string[] = [];
   #handler: StreamHandler | undefined = undefined;
 
-  constructor({ method, target, fields }: RequestOfTest) {
+  constructor({ method, target, fields, peer }: RequestOfTest) {
+    this.tls =
+      peer === undefined ? undefined : { certificate: undefined, svid: { id: peer, endsMs: Infinity } };
     this.method = method;
     this.target = target;
     this.fields = fields;

@@ -4,10 +4,10 @@ import type { PolicyTest, TestFields, TestIdentity } from "../policy/document/te
 import type { RequestOfTest } from "./memory-stream.ts";
 import type { StubbedAnswer } from "./stub-upstream.ts";
 
-export function requestOf({ request: { method = "GET", path, headers } }: PolicyTest): RequestOfTest {
+export function requestOf({ request: { method = "GET", path, headers, peer } }: PolicyTest): RequestOfTest {
   const fields = fieldsOf(headers);
   if (!fields.has("host")) fields.set("Host", "test.invalid");
-  return { method, target: path, fields: fields.toFlat() };
+  return { method, target: path, fields: fields.toFlat(), peer };
 }
 
 export function answerOf({ upstream = {} }: PolicyTest): StubbedAnswer {

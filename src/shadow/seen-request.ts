@@ -56,7 +56,7 @@ export class SeenStream extends MemoryStream {
   override readonly tls: ServerStream["tls"];
 
   constructor(seen: SeenRequest) {
-    super(seen);
+    super({ method: seen.method, target: seen.target, fields: seen.fields });
     this.httpVersion = seen.httpVersion;
     this.peer = seen.client.peer;
     this.tls = seen.tls;

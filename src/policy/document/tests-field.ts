@@ -1,5 +1,6 @@
 // The document's field `tests`: requests with what must become of them, held against the policy before it is in force.
 import { z } from "zod";
+import { parseSpiffeId } from "../../language/spiffe-id.ts";
 import { fieldKey, writtenFieldName } from "../../language/field-name.ts";
 import { methodName } from "../../language/methods.ts";
 
@@ -30,6 +31,7 @@ export interface PolicyTest {
     readonly path: string;
     readonly headers?: TestFields | undefined;
     readonly identity?: TestIdentity | undefined;
+    readonly peer?: string | undefined;
   };
   readonly upstream?:
     | {
@@ -100,6 +102,14 @@ const request = z.strictObject({
     .describe("Path, with a query where there is one"),
   headers: sentFields.optional().describe("Fields of the request; a list is a field of several lines"),
   identity: identity.optional(),
+  peer: z
+    .string()
+    .refine(
+      (text) => parseSpiffeId(text) !== undefined,
+      "must be a SPIFFE id, such as spiffe://example.org/orders",
+    )
+    .optional()
+    .describe("SPIFFE id that the client's certificate proves (default: it shows none)"),
 });
 
 const upstream = z

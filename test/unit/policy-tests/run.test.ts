@@ -47,17 +47,17 @@ const policy = {
     auth: {
       exclude: ["/api/open/*"],
       apiKeys: { keys: [{ sha256, id: "k1", userId: "u1", plan: "pro", scopes: ["read"] }] },
-      rules: [{ path: "/api/*", methods: ["DELETE"], allow: { scopes: { all: ["write"] } } }],
+      rules: [
+        { path: "/api/*", methods: ["DELETE"], allow: { scopes: { all: ["write"] } } },
+        { path: "/internal/*", peer: ["spiffe://test.example/billing"] },
+      ],
     },
     "rate-limit": { limits: [{ name: "one", by: "subject", limit: 1, window: "1h" }] },
     cache: { ttlSeconds: 60 },
     cors: { origins: ["https://app.example"] },
     transform: { addHeaders: { "X-Plan": "$plan" } },
   },
-  routes: [
-    { path: "/api/*", stripPrefix: "/api" },
-    { path: "/raw", plugins: [] },
-  ],
+  routes: [{ path: "/api/*", stripPrefix: "/api" }, { path: "/internal/*" }, { path: "/raw", plugins: [] }],
 };
 const reader = { userId: "u7", plan: "free", scopes: ["read"] };
 
@@ -79,6 +79,16 @@ describe("what becomes of a request", () => {
             plugin: "auth",
             headers: { "proxy-status": "outrigger; error=http_request_denied" },
           },
+        },
+        {
+          name: "another service by its certificate",
+          request: { path: "/internal/a", identity: reader, peer: "spiffe://test.example/billing" },
+          expect: { route: "/internal/*", status: 200, plugin: null },
+        },
+        {
+          name: "not that one",
+          request: { path: "/internal/a", identity: reader, peer: "spiffe://test.example/orders" },
+          expect: { route: "/internal/*", status: 403, plugin: "auth" },
         },
         {
           name: "key of the policy",
