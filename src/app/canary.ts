@@ -96,7 +96,9 @@ class Follower implements CanaryFollower {
       onRefused: (code) =>
         logger.error(
           { code },
-          "Redis refuses what a canary needs, so that this sidecar takes no part in any (outrigger redis-acl prints the rights)",
+          code === "WRONGTYPE"
+            ? `${keyPrefix}canary or what is beside it in Redis is of another type, so that this sidecar takes no part in any canary (outrigger policy history names the key)`
+            : "Redis refuses what a canary needs, so that this sidecar takes no part in any (outrigger redis-acl prints the rights)",
         ),
     });
   }

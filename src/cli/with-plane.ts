@@ -3,6 +3,7 @@ import { hostname, userInfo } from "node:os";
 import { loadConfig } from "../app/environment.ts";
 import type { Config } from "../config/config.ts";
 import { type Canary, Canaries, CanaryRuns } from "../plane/canary.ts";
+import { wrongCanaryKeys } from "../plane/canary-keys.ts";
 import { ChangeConflict, OutcomeUnknown, PolicyHistory, StaleEpoch } from "../plane/history.ts";
 import { KeyFileRefusal } from "../plane/private-key.ts";
 import type { Head } from "../plane/revision.ts";
@@ -62,7 +63,7 @@ export async function withPlane(
       const canaries = new Canaries(store, history, config.keyPrefix, config.policyMaxBytes);
       return await work({ config, store, history, canaries, packages, author });
     } catch (error) {
-      const lines = linesOf(error);
+      const lines = linesOf(error) ?? (await linesOfKeys(error, store, config.keyPrefix));
       if (lines === undefined) throw error;
       for (const line of lines) terminal.err(`${printable(line)}\n`);
       return 1;
@@ -88,6 +89,17 @@ export function linesOf(error: unknown): readonly string[] | undefined {
   return hint === undefined
     ? undefined
     : [`REDIS_URL: Redis answers ${(error as StoreUnavailable).code}: ${hint}`];
+}
+
+/** Of canaries' keys, which nearly every command reads. */
+async function linesOfKeys(
+  error: unknown,
+  store: RedisStore,
+  keyPrefix: string,
+): Promise<readonly string[] | undefined> {
+  if (!(error instanceof StoreUnavailable) || error.code !== "WRONGTYPE") return undefined;
+  const lines = await wrongCanaryKeys(store, keyPrefix);
+  return lines.length === 0 ? undefined : lines;
 }
 
 /** Who changed it and when. */

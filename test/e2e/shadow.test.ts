@@ -306,5 +306,20 @@ test("what is asked wrongly is refused", async () => {
   const { code, stderr } = await run("policy", "apply", file(base), "--shadow", "--guard", "errors<1%");
   assert.deepEqual([code, stderr.includes("--shadow has no effect and no guards")], [2, true]);
   assert.equal((await run("policy", "apply", file(base), "--sample", "5%")).code, 2);
-  assert.equal((await run("policy", "shadow-report")).code, 0);
+  await redis.cli.del("outrigger:canary", "outrigger:canary-state");
+  assert.match((await run("policy", "shadow-report")).stderr, /no shadow runs/);
+  for (const [key, other] of [
+    ["canary", "canary-state"],
+    ["canary-history", "canary-state"],
+  ] as const) {
+    await redis.cli.del(`outrigger:${key}`);
+    await redis.cli.hset(`outrigger:${key}`, "a", "b");
+    const found = await run("policy", "history");
+    assert.equal(found.code, 1);
+    assert.match(
+      found.stderr,
+      new RegExp(`^outrigger:${key} in Redis is a hash, not a .*: somebody else wrote it; DEL it`),
+    );
+    await redis.cli.del(`outrigger:${key}`, `outrigger:${other}`);
+  }
 });
