@@ -111,9 +111,9 @@ export const settings = {
   ),
   upstreamQueue: setting(
     "OUTRIGGER_UPSTREAM_QUEUE",
-    "1024",
+    "8192",
     integer(0, 100_000),
-    "Most requests that wait for a connection to one upstream; more are answered 503",
+    "Most requests that wait for a connection to one upstream, no longer than `OUTRIGGER_UPSTREAM_CONNECT_TIMEOUT_MS`; more are answered 503",
   ),
   ...upstreamTlsSettings,
   upstreamTimeoutMs: setting(

@@ -1,15 +1,18 @@
-// How many calls of a transport each client of the sidecar has.
-import type { Http2Call } from "./http2-call.ts";
+// How many of something each client of the sidecar has.
 
-/** How many calls each client has; as bounded as the calls are. */
+interface Counted {
+  readonly client?: string | undefined;
+}
+
+/** As bounded as what is counted. Who has no client is not counted. */
 export class ClientCounts {
   readonly #counts = new Map<string, number>();
 
-  of({ request: { client } }: Http2Call): number {
+  of({ client }: Counted): number {
     return client === undefined ? 0 : (this.#counts.get(client) ?? 0);
   }
 
-  add({ request: { client } }: Http2Call, by: 1 | -1): void {
+  add({ client }: Counted, by: 1 | -1): void {
     if (client === undefined) return;
     const count = (this.#counts.get(client) ?? 0) + by;
     if (count > 0) this.#counts.set(client, count);

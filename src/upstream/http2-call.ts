@@ -73,6 +73,11 @@ export class Http2Call implements UpstreamCall {
         : setTimeout(() => this.#late(new CallerDeadline(limitMs)), Math.min(limitMs, 2 ** 31 - 1));
   }
 
+  /** Whose it is, where that is counted. */
+  get client(): string | undefined {
+    return this.request.client;
+  }
+
   get over(): boolean {
     return this.#over;
   }

@@ -6,7 +6,7 @@ import { Connector } from "./connector.ts";
 import { Exchange, type Holder } from "./exchange.ts";
 import { OwnConnections } from "./own-connections.ts";
 import { encodeHead } from "../http1/head-writer.ts";
-import { countOf, dominant } from "./shares.ts";
+import { dominant } from "./shares.ts";
 import type {
   OwnConnectionHandler,
   OwnRequest,
@@ -184,13 +184,8 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
   }
 
   #enqueue(exchange: Exchange): void {
-    const { client } = exchange;
     const queue = this.#queue;
-    const full =
-      queue.size >= this.#options.maxQueued ||
-      (queue.size >= this.#maxQueuedOfOne &&
-        client !== undefined &&
-        countOf(queue, client) >= this.#maxQueuedOfOne);
+    const full = queue.size >= this.#options.maxQueued || queue.countOf(exchange) >= this.#maxQueuedOfOne;
     if (full) exchange.failSoon(overloaded("Too many requests are waiting for the service."));
     else {
       exchange.heldBy(this);

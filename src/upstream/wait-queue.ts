@@ -1,14 +1,21 @@
 // First-in-first-out queue of exchanges that wait for a connection. A linked list through the exchanges themselves:
 // one that gives up leaves from the middle at no cost.
+import { ClientCounts } from "./client-counts.ts";
 import type { Exchange } from "./exchange.ts";
 
 export class WaitQueue {
   #first: Exchange | undefined;
   #last: Exchange | undefined;
   #size = 0;
+  readonly #byClient = new ClientCounts();
 
   get size(): number {
     return this.#size;
+  }
+
+  /** How many of those that wait are that one's client's. */
+  countOf(exchange: Pick<Exchange, "client">): number {
+    return this.#byClient.of(exchange);
   }
 
   push(exchange: Exchange): void {
@@ -17,6 +24,7 @@ export class WaitQueue {
     else this.#last.next = exchange;
     this.#last = exchange;
     this.#size += 1;
+    this.#byClient.add(exchange, 1);
   }
 
   shift(): Exchange | undefined {
@@ -33,10 +41,6 @@ export class WaitQueue {
     return undefined;
   }
 
-  *[Symbol.iterator](): Iterator<Exchange> {
-    for (let each = this.#first; each !== undefined; each = each.next) yield each;
-  }
-
   /** @param exchange must be in this queue */
   remove(exchange: Exchange): void {
     const { previous, next } = exchange;
@@ -47,6 +51,7 @@ export class WaitQueue {
     exchange.previous = undefined;
     exchange.next = undefined;
     this.#size -= 1;
+    this.#byClient.add(exchange, -1);
   }
 
   /** Takes out every exchange whose wait has ended by `now` (milliseconds, monotonic). */

@@ -130,6 +130,13 @@ export const scenarios: readonly Scenario[] = [
     { quickWithout: everyone },
   ),
   throughput(
+    "crowd",
+    "GET, 300 B, 4,000 connections",
+    ["nginx", "outrigger: no plugins"],
+    () => ({ ...keepAlive, connections: 4_000 }),
+    { seconds: 3, quickWithout: everyone },
+  ),
+  throughput(
     "websocket",
     "WebSocket, 64 B messages echoed",
     everyone,

@@ -33,7 +33,8 @@ test("the queue does what a list does, whoever leaves it and when", () => {
       let list: Exchange[] = [];
       for (const { kind, at } of steps) {
         if (kind === "push") {
-          const exchange = new Exchange(request, handler);
+          const client = at % 2 === 0 ? "192.0.2.1" : undefined;
+          const exchange = new Exchange({ ...request, ...(client === undefined ? {} : { client }) }, handler);
           exchange.waitUntil = at;
           queue.push(exchange);
           list.push(exchange);
@@ -46,6 +47,8 @@ test("the queue does what a list does, whoever leaves it and when", () => {
           assert.deepEqual(queue.expired(at), late);
         }
         assert.equal(queue.size, list.length);
+        const ofOne = list.filter(({ client }) => client === "192.0.2.1");
+        assert.equal(queue.countOf({ client: "192.0.2.1" }), ofOne.length);
       }
       for (const left of list) assert.equal(queue.shift(), left);
       assert.equal(queue.shift(), undefined);
