@@ -53,11 +53,11 @@ async function readPrivate(path: string): Promise<string> {
   try {
     const file = await open(path);
     try {
-      const { mode, size } = await file.stat().then((stats) => {
+      const { mode, uid, size } = await file.stat().then((stats) => {
         if (!stats.isFile()) throw new KeyFileRefusal(`${path} is not a regular file`);
         return stats;
       });
-      if ((mode & 0o077) !== 0)
+      if (!isPrivate({ mode, uid }, process.geteuid?.()))
         throw new KeyFileRefusal(`${path} can be read by others than its owner: chmod 600 it first`);
       if (size > maxBytes) throw new KeyFileRefusal(`${path} is too long for a key`);
       return await file.readFile("utf8");
@@ -68,6 +68,18 @@ async function readPrivate(path: string): Promise<string> {
     if (error instanceof KeyFileRefusal) throw error;
     throw new KeyFileRefusal(`${path} cannot be read: ${(error as NodeJS.ErrnoException).code ?? "?"}`);
   }
+}
+
+/**
+ * Whether nobody reads it but its owner; or, where that is root and this process is not, root and a group: so Kubernetes
+ * mounts Secrets for a pod with an fsGroup.
+ */
+export function isPrivate(
+  { mode, uid }: { readonly mode: number; readonly uid: number },
+  ownUid: number | undefined,
+): boolean {
+  const isMounted = uid === 0 && ownUid !== undefined && ownUid !== 0;
+  return (mode & (isMounted ? 0o037 : 0o077)) === 0;
 }
 
 function parseKey(text: string, path: string): KeyObject {

@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
+import { isPrivate } from "../../../src/plane/private-key.ts";
 import { outrigger } from "../../support/process.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "outrigger-signing-"));
@@ -38,6 +39,20 @@ describe("outrigger policy keygen", () => {
     assert.equal(`${ours.stdout}${ours.stderr}`.includes(d), false);
     const [jwk] = (JSON.parse(ours.keys) as { keys: Record<string, unknown>[] }).keys;
     assert.deepEqual(Object.keys(jwk ?? {}), ["kty", "crv", "x", "kid", "alg", "use"]);
+  });
+
+  it("may be mounted by Kubernetes: root's, and readable by the pod's group", () => {
+    const nobody = 65_532;
+    assert.equal(isPrivate({ mode: 0o100_440, uid: 0 }, nobody), true);
+    for (const [mode, uid, own] of [
+      [0o440, nobody, nobody],
+      [0o440, 0, 0],
+      [0o444, 0, nobody],
+      [0o460, 0, nobody],
+      [0o440, 0, undefined],
+    ] as const)
+      assert.equal(isPrivate({ mode, uid }, own), false);
+    assert.equal(isPrivate({ mode: 0o600, uid: nobody }, nobody), true);
   });
 
   it("overwrites no file", async () => {
