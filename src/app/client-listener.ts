@@ -100,7 +100,9 @@ function createListener(
   const proxies = { trustedProxies, forwardedField, trustedHops, proxyProtocol };
   const taps = drill === undefined ? looking : new CountedExchanges(drill, looking, metrics);
   const seeing = { tracer: tracing?.tracer, recorder, taps };
-  const parts = { tls, clock, logger, metrics, ...seeing, middleware, policy };
+  // Middleware of http-proxy is about messages of node:http.
+  const own = config.listener === "own" && middleware === undefined;
+  const parts = { own, tls, clock, logger, metrics, ...seeing, middleware, policy };
   return new Listener({ listen, limits: config, ...proxies, keepsUnderscores, ...parts });
 }
 

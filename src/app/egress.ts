@@ -125,6 +125,7 @@ function createListener(
   return new Listener({
     listen: { places: [config.egress], mode: config.listenMode, reusePort: false, shared },
     limits: { ...config, clientShare: 100 },
+    own: config.listener === "own",
     trustedProxies: [],
     proxyProtocol: false,
     forwardedField: config.forwardedField,

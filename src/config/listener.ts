@@ -25,6 +25,12 @@ export const listenSettings = {
 } as const satisfies Record<string, Setting<unknown>>;
 
 export const listenerSettings = {
+  listener: setting(
+    "OUTRIGGER_LISTENER",
+    "auto",
+    oneOf("auto", "node", "own"),
+    "What reads HTTP/1.1 of clients: node = node:http; own = our own parser, which is experimental; auto = node, for now",
+  ),
   trustedProxies: setting(
     "OUTRIGGER_TRUSTED_PROXIES",
     "",

@@ -45,6 +45,11 @@ export class ChunkedBody {
     return this.#place === At.data ? this.#size : 0;
   }
 
+  /** Whether what comes now is trailers, or the end behind them. */
+  get readsTrailers(): boolean {
+    return this.#place === At.trailers;
+  }
+
   /** The caller took that many of `dataLeft`. */
   took(byteCount: number): void {
     this.#size -= byteCount;

@@ -6,11 +6,19 @@ import { tokenCharacter } from "../language/field-name.ts";
 export const NEED_MORE = -1;
 export const MALFORMED = -2;
 
-/** Far above what services send; a head is buffered whole, so it has to end somewhere. */
-const MAX_SECTION_BYTES = 64 * 1024;
-const MAX_FIELDS = 256;
+/** A head is buffered whole, so it has to end somewhere. */
+export interface SectionLimits {
+  readonly maxBytes: number;
+  readonly maxFields: number;
+}
 
-const TOKEN = 1;
+/** Far above what services send. */
+const ofServices: SectionLimits = { maxBytes: 64 * 1024, maxFields: 256 };
+
+/** The one problem that is none of form. */
+export const tooLarge = "fields too large";
+
+export const TOKEN = 1;
 const TEXT = 2;
 const HTAB = 9;
 const LF = 10;
@@ -19,7 +27,7 @@ const SP = 32;
 const COLON = 58;
 
 /** What each byte may be: part of a token (RFC 9110 section 5.6.2), part of a field value (section 5.5). */
-const byteClass = new Uint8Array(256);
+export const byteClass = new Uint8Array(256);
 for (let byte = 0; byte < 256; byte += 1) {
   if (byte === HTAB || (byte >= SP && byte !== 127)) byteClass[byte] = TEXT;
 }
@@ -54,7 +62,11 @@ export class FieldSection {
   fields: string[] = [];
   /** What was wrong, when `read` said MALFORMED. */
   problem = "";
+  /** Bytes of the section so far; after MALFORMED, those before what is wrong. */
+  bytes = 0;
 
+  readonly #maxBytes: number;
+  readonly #maxMarks: number;
   #place: Place = At.lineStart;
   #hasStatusLine = false;
   /** Bytes of the section that earlier calls brought. */
@@ -64,8 +76,22 @@ export class FieldSection {
   readonly #marks: number[] = [];
   #reasonEnd = 0;
 
+  constructor({ maxBytes, maxFields }: SectionLimits = ofServices) {
+    this.#maxBytes = maxBytes;
+    this.#maxMarks = maxFields * 4;
+  }
+
+  /** Bytes of names and values so far, with the blanks behind these. */
+  get contentBytes(): number {
+    const marks = this.#marks;
+    let sum = 0;
+    for (let i = 0; i < marks.length; i += 2) sum += (marks[i + 1] ?? this.bytes) - (marks[i] as number);
+    return sum;
+  }
+
   /** Gets ready for the next section. */
   begin(hasStatusLine: boolean): void {
+    this.bytes = 0;
     this.#hasStatusLine = hasStatusLine;
     this.#place = hasStatusLine ? At.statusLine : At.lineStart;
     if (this.#keptBytes > 0) this.#kept = [];
@@ -85,7 +111,8 @@ export class FieldSection {
     const end = this.#scan(bytes, from, shift);
     if (end === MALFORMED) return MALFORMED;
     const sectionBytes = (end === NEED_MORE ? bytes.length : end) + shift;
-    if (sectionBytes > MAX_SECTION_BYTES) return this.#malformed("fields too large");
+    this.bytes = sectionBytes;
+    if (sectionBytes > this.#maxBytes) return this.#malformed(tooLarge, sectionBytes);
     if (end === NEED_MORE) {
       if (from < bytes.length) this.#kept.push(from === 0 ? bytes : bytes.subarray(from));
       this.#keptBytes = sectionBytes;
@@ -103,14 +130,14 @@ export class FieldSection {
         case At.value:
           while (i < bytes.length && (byteClass[bytes[i] as number] as number) !== 0) i += 1;
           if (i === bytes.length) break;
-          if (bytes[i] !== CR) return this.#malformed("control character in a field value");
+          if (bytes[i] !== CR) return this.#malformed("control character in a field value", i + shift);
           this.#marks.push(i + shift);
           place = At.lineEnd;
           break;
         case At.name:
           while (i < bytes.length && ((byteClass[bytes[i] as number] as number) & TOKEN) !== 0) i += 1;
           if (i === bytes.length) break;
-          if (bytes[i] !== COLON) return this.#malformed("bad character in a field name");
+          if (bytes[i] !== COLON) return this.#malformed("bad character in a field name", i + shift);
           this.#marks.push(i + shift);
           place = At.beforeValue;
           break;
@@ -126,13 +153,13 @@ export class FieldSection {
           break;
         case At.lineEnd:
         case At.sectionEnd:
-          if (byte !== LF) return this.#malformed("bare CR");
+          if (byte !== LF) return this.#malformed("bare CR", i + shift);
           if (place === At.sectionEnd) return i + 1;
           place = At.lineStart;
           break;
         case At.statusLine:
         case At.reason:
-          if (!this.#statusLineByte(byte, i + shift)) return this.#malformed("bad status line");
+          if (!this.#statusLineByte(byte, i + shift)) return this.#malformed("bad status line", i + shift);
           place = this.#place;
           break;
       }
@@ -144,8 +171,8 @@ export class FieldSection {
   /** @returns whether a field line may begin, and with this byte; it is marked then */
   #beginsField(byte: number, at: number): boolean {
     // Also catches obsolete folding, an empty name and a bare LF.
-    if (((byteClass[byte] as number) & TOKEN) === 0) this.#malformed("bad start of a field line");
-    else if (this.#marks.length === MAX_FIELDS * 4) this.#malformed("too many fields");
+    if (((byteClass[byte] as number) & TOKEN) === 0) this.#malformed("bad start of a field line", at);
+    else if (this.#marks.length === this.#maxMarks) this.#malformed("too many fields", at);
     else return this.#marks.push(at) > 0;
     return false;
   }
@@ -189,8 +216,9 @@ export class FieldSection {
     this.fields = fields;
   }
 
-  #malformed(problem: string): typeof MALFORMED {
+  #malformed(problem: string, at: number): typeof MALFORMED {
     this.problem = problem;
+    this.bytes = at;
     return MALFORMED;
   }
 }

@@ -1,8 +1,8 @@
 // Writes a request head and checks on the way that nothing in it can end a line early or announce another body than
 // the one that follows (RFC 9112 sections 3 and 6): whatever built the fields is not trusted here.
 import { pairsOf } from "../plugin-api/pairs.ts";
-import { tokenCharacter } from "../language/field-name.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
+import { isFieldValue, isToken } from "./field-text.ts";
 import { allowedTrailers } from "./trailers.ts";
 
 /**
@@ -32,16 +32,12 @@ export interface EncodedHead {
   readonly expectsContinue: boolean;
 }
 
-const token = new RegExp(`^${tokenCharacter}+$`);
 const visibleAscii = /^[\x21-\x7e]+$/;
-// Characters above 0xff would be cut to their low byte when written, and could so become a line end.
-// oxlint-disable-next-line no-control-regex
-const outsideFieldValue = /[^\t\x20-\x7e\x80-\xff]/;
 
 /** @returns or `malformed_request` for a character that has no place in a head, `internal_error` for wrong framing */
 export function encodeHead(request: RequestToSend): EncodedHead | GatewayError {
   const { method, target, fields } = request;
-  if (!token.test(method)) return refusal("method");
+  if (!isToken(method)) return refusal("method");
   if (!visibleAscii.test(target)) return refusal("target");
   let text = `${method} ${target} HTTP/1.1\r\n`;
   let contentLength: string | undefined;
@@ -50,8 +46,8 @@ export function encodeHead(request: RequestToSend): EncodedHead | GatewayError {
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] as string;
     const value = fields[i + 1] as string;
-    if (!token.test(name)) return refusal("field name");
-    if (outsideFieldValue.test(value)) return refusal("field value");
+    if (!isToken(name)) return refusal("field name");
+    if (!isFieldValue(value)) return refusal("field value");
     text += `${name}: ${value}\r\n`;
     const length = name.length;
     if (length !== 6 && length !== 14 && length !== 17) continue;
@@ -100,7 +96,7 @@ export function encodeLastChunk(trailers: readonly string[]): string | GatewayEr
   let text = "0\r\n";
   const kept = trailers.length === 0 ? trailers : allowedTrailers(trailers);
   for (const [name, value] of pairsOf(kept)) {
-    if (!token.test(name) || outsideFieldValue.test(value)) return refusal("trailer");
+    if (!isToken(name) || !isFieldValue(value)) return refusal("trailer");
     text += `${name}: ${value}\r\n`;
   }
   return `${text}\r\n`;

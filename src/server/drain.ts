@@ -1,15 +1,15 @@
 // How a listener ends: every connection is answered once more, and told to close, for as long as requests come; then
 // nobody new is let in, and what is left ends by itself or at the limit.
-import type { Server } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CarriedExchange } from "../exchange/context.ts";
 import type { IntrusiveSet } from "../v8/intrusive-set.ts";
+import type { ClientServer } from "./client-server.ts";
 import type { ListeningSockets } from "./listening-sockets.ts";
 import type { Lingering } from "../client/lingering.ts";
 
 /** What a drain looks at and ends. */
 export interface Drained {
-  readonly server: Server;
+  readonly server: ClientServer;
   readonly sockets: Pick<ListeningSockets, "takeBacklog" | "close">;
   readonly exchanges: IntrusiveSet<CarriedExchange>;
   readonly lingering: Lingering;

@@ -1,5 +1,4 @@
 // Where clients connect: the HTTP server with its limits, what its parser refuses, upgrades, and the drain.
-import type { Server } from "node:http";
 import type https from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { ForwardedField } from "../language/field-sets.ts";
@@ -16,9 +15,10 @@ import { Disagreements } from "../client/disagreements.ts";
 import { ServerExchange } from "../exchange/exchange.ts";
 import { IntrusiveSet } from "../v8/intrusive-set.ts";
 import { CertifiedConnections } from "./http1/certified-connections.ts";
-import { endSoon } from "./http1/connection.ts";
 import { createForward, type HttpProxyMiddleware } from "./http1/forward.ts";
+import type { ClientServer } from "./client-server.ts";
 import { createHttp1Server } from "./http1/server.ts";
+import { createNetServer } from "./http1-net/server.ts";
 import { type ListeningOptions, type ListenPlace, ListeningSockets } from "./listening-sockets.ts";
 import { withoutGrpcWeb } from "./grpc-web/inbound.ts";
 import { Http2Sessions } from "./http2/sessions.ts";
@@ -55,6 +55,8 @@ export interface ListenerOptions {
       readonly http2Streams: number;
       readonly recheckMs: number;
     };
+  /** Whether HTTP/1.1 is read by our own parser; else by node:http. */
+  readonly own?: boolean | undefined;
   readonly trustedProxies: readonly TrustedPeers[];
   /** Whether their connections begin with a head of the PROXY protocol. */
   readonly proxyProtocol: boolean;
@@ -78,7 +80,7 @@ export interface ListenerOptions {
 }
 
 export class Listener {
-  readonly #server: Server;
+  readonly #server: ClientServer;
   readonly #sockets: ListeningSockets;
   readonly #excess: ExcessConnections;
   #byName: CertificatesByName | undefined;
@@ -148,11 +150,11 @@ export class Listener {
 
   /** Replaces certificates, keys, authorities and revocation lists for new connections; sessions of before end with it. */
   setTls({ options, byName, lists }: TlsContent): void {
-    if ("setSecureContext" in this.#server) (this.#server as https.Server).setSecureContext(options);
+    this.#server.setSecureContext?.(options);
     this.#byName = byName;
     if (lists === undefined) return;
     for (const socket of this.#certified.revoke(lists, this.#options.logger))
-      if (this.#sessions?.leave(socket) !== true) endSoon(socket);
+      if (this.#sessions?.leave(socket) !== true) this.#server.endSoon(socket);
   }
 
   /** Rejects when the address cannot be bound. @returns where it listens */
@@ -193,11 +195,12 @@ export class Listener {
     };
   }
 
-  #createServer(onDrop: () => void): Server {
+  #createServer(onDrop: () => void): ClientServer {
     const { limits } = this.#options;
     const tls = this.#tlsOptions();
     const certified = this.#options.tls?.content.lists && this.#certified;
-    return createHttp1Server(
+    const create = this.#options.own === true ? createNetServer : createHttp1Server;
+    return create(
       { ...limits, tls, trustDomain: this.#options.tls?.trustDomain, certified },
       {
         onConnection: (socket, serve) => {
@@ -207,8 +210,8 @@ export class Listener {
           else this.#admit(socket, serve);
         },
         onRequest: (stream) => this.#serve(stream),
-        onConnect: (target, socket) => this.#refusals.connect(target, socket),
-        onParserError: (error, socket) => this.#refusals.broken(error, socket),
+        onConnect: (target, socket, carried) => this.#refusals.connect(target, socket, carried),
+        onParserError: (error, socket, carried) => this.#refusals.broken(error, socket, carried),
         onCrowding: (socket) => this.#refusals.crowding(socket, "pipelined requests"),
         onDrop,
         onHttp2: this.#sessions && ((socket) => this.#sessions?.accept(socket)),

@@ -10,7 +10,7 @@ import type { ServerStream } from "../exchange/server-stream.ts";
 import { peerOf } from "../client/peer.ts";
 import { ClientWriter } from "../exchange/respond.ts";
 import { answerBare, endConnection, isHandshakeError, parserError } from "./http1/bare-answer.ts";
-import { isAnsweredEarly, isAnswering, streamOn } from "./http1/connection.ts";
+import type { Carried } from "./accept.ts";
 
 /** What is known of a request that never became one. */
 interface Refusal {
@@ -114,27 +114,26 @@ export class Refusals {
   }
 
   /** CONNECT: the parser has let go of the connection. */
-  connect(target: string, socket: Socket): void {
+  connect(target: string, socket: Socket, carried: Carried): void {
     const error = new GatewayError("malformed_request", "CONNECT is not served here.");
-    this.#socket(socket, { error, method: "CONNECT", target, peer: peerOf(socket) });
+    this.#socket(socket, carried, { error, method: "CONNECT", target, peer: peerOf(socket) });
   }
 
   /** What the parser, its time limits or the TLS handshake refused. */
-  broken(error: NodeJS.ErrnoException, socket: Socket): void {
+  broken(error: NodeJS.ErrnoException, socket: Socket, carried: Carried): void {
     if (this.#refused.has(socket)) return;
     // A connection that broke by itself, or has never become one: nothing can be said on it.
     if (error.code === "ECONNRESET" || !socket.writable || isHandshakeError(error)) socket.destroy();
-    else if (isAnsweredEarly(socket)) {
+    else if (carried.isAnsweredEarly) {
       // It was answered, logged and counted: the client does not wait for another answer, and would take it for the next.
       this.#refused.add(socket);
       endConnection(socket, this.#limits.lingering);
-    } else if (!this.#tellExchange(error, socket))
-      this.#socket(socket, { error: this.#parserError(error), peer: peerOf(socket) });
+    } else if (!this.#tellExchange(error, socket, carried))
+      this.#socket(socket, carried, { error: this.#parserError(error), peer: peerOf(socket) });
   }
 
   /** A body that the parser gave up is told, and logged, as its exchange is. */
-  #tellExchange(error: NodeJS.ErrnoException, socket: Socket): boolean {
-    const stream = streamOn(socket);
+  #tellExchange(error: NodeJS.ErrnoException, socket: Socket, { stream }: Carried): boolean {
     if (stream?.handler === undefined) return false;
     // The client has left in the middle of its body: nobody refused it.
     const hasLeft = error.code === "HPE_INVALID_EOF_STATE" && !stream.complete;
@@ -144,11 +143,11 @@ export class Refusals {
     return true;
   }
 
-  #socket(socket: Socket, refusal: Refusal): void {
+  #socket(socket: Socket, { isAnswering }: Carried, refusal: Refusal): void {
     const id = this.#record(refusal);
     this.#refused.add(socket);
     // In the middle of an answer, or ahead of one, the client would take this for a part of it, or for it.
-    if (isAnswering(socket)) socket.destroy();
+    if (isAnswering) socket.destroy();
     else answerBare(socket, refusal.error, id, this.#limits.lingering);
   }
 

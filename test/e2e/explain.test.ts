@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { startSidecar, type TestSidecar } from "../../src/testing/sidecar.ts";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { outrigger } from "../support/process.ts";
 import { startRedis } from "../support/redis.ts";
 

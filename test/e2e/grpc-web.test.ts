@@ -20,7 +20,7 @@ import {
 } from "@grpc/grpc-js";
 import { chromium } from "playwright-core";
 import { WebSocketServer } from "ws";
-import { startSidecar, type TestSidecar } from "../../src/testing/sidecar.ts";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { makeCertificate } from "../support/certificate.ts";
 
 const plain = (bytes: Buffer): Buffer => bytes;

@@ -16,8 +16,8 @@ import {
   type ServiceError,
   status,
 } from "@grpc/grpc-js";
-import { startSidecar, type TestSidecar } from "../../src/testing/sidecar.ts";
 import { makeAuthority } from "../plugins/auth/authority.ts";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { eventually } from "../support/redis.ts";
 
 const plain = (bytes: Buffer): Buffer => bytes;

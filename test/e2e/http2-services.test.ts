@@ -4,7 +4,7 @@ import { once } from "node:events";
 import http from "node:http";
 import net, { type AddressInfo, type Socket } from "node:net";
 import { test } from "node:test";
-import { startSidecar } from "../../src/testing/sidecar.ts";
+import { startSidecar } from "../support/sidecar.ts";
 import { createHttp2Transport } from "../../src/upstream/http2-transport.ts";
 import { block, flags, frame, frameTypes } from "../support/http2-frames.ts";
 import { RecordedExchange } from "../support/recorded-exchange.ts";

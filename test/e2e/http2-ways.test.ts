@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import tls from "node:tls";
-import { startSidecar, type TestSidecar } from "../../src/testing/sidecar.ts";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { makeCertificate } from "../support/certificate.ts";
 
 /** The service's own words on what came, in a response that has a priority of its own. */

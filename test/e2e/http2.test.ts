@@ -8,7 +8,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { startSidecar, type TestSidecar } from "../../src/testing/sidecar.ts";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { block, flags, frame, FrameClient, frameTypes, requestHead } from "../support/http2-frames.ts";
 import { eventually } from "../support/redis.ts";

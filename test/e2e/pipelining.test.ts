@@ -6,6 +6,7 @@ import type { ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { GatewayError } from "../../src/plugin-api/contract.ts";
+import { readsInTurn } from "../support/listener.ts";
 import { pluginWith } from "../support/plugins.ts";
 import { connectRaw, rawClient, requestText } from "../support/raw-http.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
@@ -76,25 +77,31 @@ describe("pipelined requests", () => {
     client.end();
   });
 
-  it("of one address leave others their turns, and a few even those of that address", async () => {
-    const crowd = await Promise.all(Array.from({ length: 12 }, () => connectRaw(sidecar.port)));
-    for (const client of crowd)
-      client.send(requestText("GET", "/held/x") + "GET / HTTP/1.1\r\nHost:a\r\n\r\n".repeat(2_300));
-    await sidecar.line(({ msg }) => String(msg).includes("its share of pipelined requests"));
-    for (const [localAddress, count] of [
-      ["127.0.0.2", 100],
-      ["127.0.0.1", 5],
-    ] as const) {
-      const other = connect({ port: sidecar.port, host: "127.0.0.1", localAddress });
-      await once(other, "connect");
-      const client = rawClient(other);
-      const paths = Array.from({ length: count }, (_, i) => `/${i}`);
-      client.send(paths.map((path) => requestText("GET", path)).join(""));
-      for (const path of paths) assert.equal((await client.answer()).body, path);
-      client.end();
-    }
-    for (const each of crowd) each.socket.destroy();
-  });
+  const bounded = readsInTurn && "each connection holds the bytes of one read, whatever requests are in them";
+
+  it(
+    "of one address leave others their turns, and a few even those of that address",
+    { skip: bounded },
+    async () => {
+      const crowd = await Promise.all(Array.from({ length: 12 }, () => connectRaw(sidecar.port)));
+      for (const client of crowd)
+        client.send(requestText("GET", "/held/x") + "GET / HTTP/1.1\r\nHost:a\r\n\r\n".repeat(2_300));
+      await sidecar.line(({ msg }) => String(msg).includes("its share of pipelined requests"));
+      for (const [localAddress, count] of [
+        ["127.0.0.2", 100],
+        ["127.0.0.1", 5],
+      ] as const) {
+        const other = connect({ port: sidecar.port, host: "127.0.0.1", localAddress });
+        await once(other, "connect");
+        const client = rawClient(other);
+        const paths = Array.from({ length: count }, (_, i) => `/${i}`);
+        client.send(paths.map((path) => requestText("GET", path)).join(""));
+        for (const path of paths) assert.equal((await client.answer()).body, path);
+        client.end();
+      }
+      for (const each of crowd) each.socket.destroy();
+    },
+  );
 
   it("the second reaches the service when the first is answered, not before", async () => {
     const client = await connectRaw(sidecar.port);
@@ -168,18 +175,22 @@ describe("pipelined requests", () => {
     assert.deepEqual(heard, ["/held"]);
   });
 
-  it("on many connections at once are bounded: some connections end, others are served, then and afterwards", async () => {
-    const request = "GET /held HTTP/1.1\r\nHost: a\r\n\r\n";
-    const clients = await Promise.all(Array.from({ length: 30 }, () => connectRaw(sidecar.port)));
-    for (const client of clients) client.send(request.repeat(1_500));
-    await Promise.race(clients.map(({ closed }) => closed));
-    assert.equal((await fetch(`${sidecar.url}/served`)).status, 200);
-    for (const { socket } of clients) socket.destroy();
-    await Promise.all(clients.map(({ closed }) => closed));
-    const client = await connectRaw(sidecar.port);
-    client.send(requestText("GET", "/first") + requestText("GET", "/second"));
-    assert.equal((await client.answer()).body, "/first");
-    assert.equal((await client.answer()).body, "/second");
-    client.end();
-  });
+  it(
+    "on many connections at once are bounded: some connections end, others are served, then and afterwards",
+    { skip: bounded },
+    async () => {
+      const request = "GET /held HTTP/1.1\r\nHost: a\r\n\r\n";
+      const clients = await Promise.all(Array.from({ length: 30 }, () => connectRaw(sidecar.port)));
+      for (const client of clients) client.send(request.repeat(1_500));
+      await Promise.race(clients.map(({ closed }) => closed));
+      assert.equal((await fetch(`${sidecar.url}/served`)).status, 200);
+      for (const { socket } of clients) socket.destroy();
+      await Promise.all(clients.map(({ closed }) => closed));
+      const client = await connectRaw(sidecar.port);
+      client.send(requestText("GET", "/first") + requestText("GET", "/second"));
+      assert.equal((await client.answer()).body, "/first");
+      assert.equal((await client.answer()).body, "/second");
+      client.end();
+    },
+  );
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
-import { startSidecar } from "../../src/testing/sidecar.ts";
+import { startSidecar } from "../support/sidecar.ts";
 import { type Collector, startCollector, startGrpcCollector } from "../support/collector.ts";
 import { startCrew, startService } from "../support/crew.ts";
 import type { ReceivedPoint } from "../support/otlp-metrics.ts";

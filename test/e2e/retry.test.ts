@@ -13,7 +13,7 @@ import {
   type ServiceError,
   status,
 } from "@grpc/grpc-js";
-import { startSidecar, type TestSidecar } from "../../src/testing/sidecar.ts";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { startCollector } from "../support/collector.ts";
 import { eventually } from "../support/redis.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
-import { startSidecar, type TestSidecar } from "../../src/testing/sidecar.ts";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { TapHub } from "../../src/telemetry/requests/tap-hub.ts";
 import { exchangeOf, outcomeOf } from "../../src/testing/exchange.ts";
 import { mainFile, outrigger, startNode } from "../support/process.ts";

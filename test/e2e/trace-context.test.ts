@@ -2,7 +2,7 @@
 // by the names that they have there, through a real sidecar.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { startSidecar, type TestSidecar } from "../../src/testing/sidecar.ts";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { echo, seenWith } from "../support/trace-fields.ts";
 
 const trace = "12345678901234567890123456789012";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type http from "node:http";
 import { after, before, describe, test } from "node:test";
-import { startSidecar, type TestSidecar } from "../../src/testing/sidecar.ts";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { type Collector, startCollector } from "../support/collector.ts";
 import { startService } from "../support/crew.ts";
 import { eventually, startRedis } from "../support/redis.ts";

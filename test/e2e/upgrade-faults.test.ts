@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import type { Hooks, Outcome } from "../../src/plugin-api/contract.ts";
+import { readsInTurn } from "../support/listener.ts";
 import { pluginWith } from "../support/plugins.ts";
 import { connectRaw, requestText, startRawService, type RawService } from "../support/raw-http.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
@@ -74,6 +75,12 @@ describe("an upgrade", () => {
     const upstream = await service.next();
     await upstream.until((text) => text.includes("\r\n\r\n"));
     client.send(requestText("CONNECT", "a:80"));
+    if (readsInTurn) {
+      upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst");
+      assert.equal((await client.answer()).body, "first");
+      assert.equal((await client.answer()).status, 400);
+      return;
+    }
     const { rest } = await client.closed;
     assert.equal(rest, "");
     await upstream.closed;

@@ -7,6 +7,7 @@ import type { UpstreamRequest, UpstreamTransport } from "../../src/upstream/tran
 import { RecordedExchange, type Result } from "../support/recorded-exchange.ts";
 import { startRawServer } from "../support/raw-server.ts";
 import { targetOf, turns } from "../support/transport/scene.ts";
+import { seeded } from "./seeded.ts";
 import { type Act, acts, bodyOf, FuzzService } from "./upstream-service.ts";
 
 const CONCURRENCY = 48;
@@ -25,17 +26,6 @@ const errorsOf: Partial<Record<Act, readonly string[]>> = {
   "stall-body": ["upstream_timeout"],
   garbage: ["upstream_invalid_response"],
 };
-
-/** mulberry32: a small seeded generator, so that a run can be repeated. @returns numbers from 0 to below 1 */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 /** Service and transport share this process: when it is held up, time limits pass that nobody missed. */
 let heldUpAt = 0;

@@ -22,13 +22,13 @@ export interface Started {
 }
 
 const passedOn = Object.fromEntries(
-  ["PATH", "NODE_COMPILE_CACHE"].flatMap((name) => {
+  ["PATH", "NODE_COMPILE_CACHE", "OUTRIGGER_LISTENER"].flatMap((name) => {
     const value = process.env[name];
     return value === undefined ? [] : [[name, value]];
   }),
 );
 
-/** Starts node with these arguments; of this process's environment only PATH and where compiled modules are is passed on. */
+/** Starts node with these arguments; of this process's environment only PATH, where compiled modules are, and what listens. */
 export function startNode(args: readonly string[], env: Readonly<Record<string, string>> = {}): Started {
   const child = spawn(process.execPath, args, {
     stdio: ["ignore", "pipe", "pipe"],

@@ -1,6 +1,7 @@
 // What a connection of node:http carries now: what of it is not public.
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import type { Carried } from "../accept.ts";
 import type { Http1Stream } from "./stream.ts";
 
 /** Neither is public, but both are there since Node 0.x. */
@@ -26,7 +27,12 @@ export function endSoon(socket: HttpSocket): void {
   else if (!isAnswering(socket)) socket.destroySoon();
 }
 
-/** Whether a request is answered whose body is still to come: what the parser finds wrong is in there. */
-export function isAnsweredEarly(socket: HttpSocket): boolean {
-  return !isAnswering(socket) && socket.parser?.incoming?.complete === false;
+/** What it is for whoever ends it. */
+export function carriedOn(socket: HttpSocket): Carried {
+  const answers = isAnswering(socket);
+  return {
+    isAnswering: answers,
+    isAnsweredEarly: !answers && socket.parser?.incoming?.complete === false,
+    stream: streamOn(socket),
+  };
 }

@@ -3,12 +3,11 @@ import http from "node:http";
 import type { IncomingMessage, Server } from "node:http";
 import https from "node:https";
 import type { Socket } from "node:net";
-import type { TLSSocket } from "node:tls";
-import { inheritPeer } from "../../client/peer.ts";
+import { type AcceptEvents, acceptInClear, acceptTls, type Carried, takeOver } from "../accept.ts";
+import type { ClientServer } from "../client-server.ts";
 import type { CertifiedConnections } from "./certified-connections.ts";
-import { readClientCertificate, readClientSvid } from "./client-tls.ts";
-import { isAnswering, streamOn } from "./connection.ts";
-import { type PrefaceEvents, readPreface } from "../preface.ts";
+import { carriedOn, endSoon, isAnswering, streamOn } from "./connection.ts";
+import type { ServerStream } from "../../exchange/server-stream.ts";
 import { Pipelining } from "./pipelining.ts";
 import { Http1Stream } from "./stream.ts";
 import { UpgradeSide } from "./upgrade-side.ts";
@@ -28,24 +27,18 @@ export interface Http1Options {
   readonly clientShare: number;
 }
 
-export interface Http1Events {
-  /** @param serve for a connection that may be served, at once or later */
-  onConnection(socket: Socket, serve: (socket: Socket) => void): void;
+export interface Http1Events extends AcceptEvents {
   /** Not before its turn on the connection. */
-  onRequest(stream: Http1Stream): void;
+  onRequest(stream: ServerStream): void;
   /** CONNECT: the parser has let go of the connection. */
-  onConnect(target: string, socket: Socket): void;
-  /** What the parser, its time limits or the TLS handshake refused. */
-  onParserError(error: NodeJS.ErrnoException, socket: Socket): void;
+  onConnect(target: string, socket: Socket, carried: Carried): void;
   /** One connection brings more requests at once than may wait. */
   onCrowding(socket: Socket): void;
   /** A connection was closed unseen: there are too many. */
   onDrop(): void;
-  /** A connection that speaks HTTP/2, by its preface or by ALPN. Absent: none does. */
-  readonly onHttp2?: ((socket: Socket) => void) | undefined;
 }
 
-export function createHttp1Server(options: Http1Options, events: Http1Events): Server {
+export function createHttp1Server(options: Http1Options, events: Http1Events): ClientServer {
   const server = createServer(options, events.onHttp2 !== undefined);
   // Bounded in bytes already; beyond a count node:http would drop fields silently, and with them what they say.
   server.maxHeadersCount = 0;
@@ -53,11 +46,12 @@ export function createHttp1Server(options: Http1Options, events: Http1Events): S
   // A client may end its side with the request, and read on: over TCP. Under TLS it leaves node:http from closing a
   // connection in the middle of an answer as if that was complete. Not in Node's types (26), but there since Node 0.5.
   Object.assign(server, { httpAllowHalfOpen: true });
-  if (options.tls === undefined) acceptInClear(server, options, events);
-  else acceptTls(server, options, events);
+  accept(server, options, events);
   server.on("drop", () => events.onDrop());
   const pipelining = new Pipelining(options.clientShare, (socket) => events.onCrowding(socket));
   const serve = (message: IncomingMessage, response: http.ServerResponse): void => {
+    // node:http (26) serves at once what comes while the connection ends behind an answer that said so.
+    if (message.socket.writableEnded) return;
     const stream = new Http1Stream(message, response);
     if (stream.isItsTurn) events.onRequest(stream);
     else pipelining.wait(stream, message.socket, () => events.onRequest(stream));
@@ -69,60 +63,24 @@ export function createHttp1Server(options: Http1Options, events: Http1Events): S
     events.onRequest(upgradeStream(message, socket, head));
   });
   server.on("connect", (message: IncomingMessage, socket: Socket) =>
-    events.onConnect(message.url ?? "", socket),
+    events.onConnect(message.url ?? "", socket, carriedOn(socket)),
   );
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) =>
-    events.onParserError(error, socket),
+    events.onParserError(error, socket, carriedOn(socket)),
   );
-  return server;
+  return Object.assign(server, { endSoon });
 }
 
-/** @returns what makes a connection one of HTTP/1.1: node:http's own listener, in whose place others decide now */
-function takeOver(server: Server, event: "connection" | "secureConnection"): (socket: Socket) => void {
-  const own = server.listeners(event)[0] as (this: Server, socket: Socket) => void;
-  server.removeListener(event, own);
-  return (socket) => own.call(server, socket);
-}
-
-function acceptInClear(server: Server, { headerTimeoutMs }: Http1Options, events: Http1Events): void {
-  const serveHttp1 = takeOver(server, "connection");
-  const onHttp1 = (socket: Socket): void => {
-    serveHttp1(socket);
-    socket.on("end", clientEnded);
+function accept(server: Server, options: Http1Options, events: Http1Events): void {
+  const isTls = options.tls !== undefined;
+  const own = takeOver(server, isTls ? "secureConnection" : "connection");
+  const ended = isTls ? tlsClientEnded : clientEnded;
+  const serveHttp1 = (socket: Socket): void => {
+    own(socket);
+    socket.on("end", ended);
   };
-  const { onHttp2 } = events;
-  if (onHttp2 === undefined) {
-    server.on("connection", (socket: Socket) => events.onConnection(socket, onHttp1));
-    return;
-  }
-  const silence: NodeJS.ErrnoException = new Error("no request came");
-  silence.code = "ERR_HTTP_REQUEST_TIMEOUT";
-  const reading: PrefaceEvents = {
-    onHttp1,
-    onHttp2,
-    onSilence: (socket) => events.onParserError(silence, socket),
-  };
-  const begin = (socket: Socket): void => readPreface(socket, headerTimeoutMs, reading);
-  server.on("connection", (socket: Socket) => events.onConnection(socket, begin));
-}
-
-/** Under TLS, requests and their end are on a socket of its own. */
-function acceptTls(server: Server, { trustDomain, certified }: Http1Options, events: Http1Events): void {
-  const { onHttp2 } = events;
-  const serveHttp1 = takeOver(server, "secureConnection");
-  const shakeHands = takeOver(server, "connection");
-  server.on("connection", (socket: Socket) => events.onConnection(socket, shakeHands));
-  server.on("secureConnection", (socket: Socket & { alpnProtocol?: string | false | null }) => {
-    inheritPeer(socket);
-    if (trustDomain === undefined) readClientCertificate(socket as TLSSocket);
-    else readClientSvid(socket as TLSSocket, trustDomain);
-    certified?.add(socket as TLSSocket);
-    if (onHttp2 !== undefined && socket.alpnProtocol === "h2") onHttp2(socket);
-    else {
-      serveHttp1(socket);
-      socket.on("end", tlsClientEnded);
-    }
-  });
+  if (isTls) acceptTls(server, options, events, serveHttp1);
+  else acceptInClear(server, options.headerTimeoutMs, events, serveHttp1);
 }
 
 function createServer(limits: Http1Options, speaksHttp2: boolean): Server {

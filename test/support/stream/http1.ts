@@ -1,11 +1,11 @@
-// Server streams of HTTP/1.1: the server of node:http, and clients over real sockets.
+// Server streams of HTTP/1.1: either server for it, and clients over real sockets.
 import { once } from "node:events";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import type { ServerStream } from "../../../src/exchange/server-stream.ts";
 import { ResponseParser } from "../../../src/http1/response-parser.ts";
 import { GatewayError } from "../../../src/plugin-api/errors.ts";
 import { createHttp1Server } from "../../../src/server/http1/server.ts";
-import { streamOn } from "../../../src/server/http1/connection.ts";
+import { createNetServer } from "../../../src/server/http1-net/server.ts";
 import {
   type ClientRequest,
   clientRequest,
@@ -14,9 +14,14 @@ import {
   type StreamScene,
 } from "./scene.ts";
 
-export async function openHttp1(): Promise<StreamScene> {
+/** Over node:http. */
+export const openHttp1 = (): Promise<StreamScene> => open(createHttp1Server);
+/** Over node:net, with our own parser. */
+export const openHttp1Net = (): Promise<StreamScene> => open(createNetServer);
+
+async function open(create: typeof createHttp1Server | typeof createNetServer): Promise<StreamScene> {
   const arrived: ((stream: ServerStream) => void)[] = [];
-  const server = createHttp1Server(
+  const server = create(
     {
       tls: undefined,
       maxHeaderBytes: 16_384,
@@ -29,10 +34,10 @@ export async function openHttp1(): Promise<StreamScene> {
       onConnection: (socket, serve) => serve(socket),
       onRequest: (stream) => arrived.shift()?.(stream),
       onConnect: (_target, socket) => socket.destroy(),
-      onParserError: (error, socket) => {
+      onParserError: (error, socket, { stream }) => {
         const problem = new GatewayError("malformed_request", error.message);
         const isEnd = error.code === "HPE_INVALID_EOF_STATE" || error.code === "ECONNRESET";
-        if (isEnd || streamOn(socket)?.handler?.onMalformed(problem) !== true) socket.destroy();
+        if (isEnd || stream?.handler?.onMalformed(problem) !== true) socket.destroy();
       },
       onCrowding: (socket) => socket.destroy(),
       onDrop: () => {},

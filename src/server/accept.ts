@@ -1,0 +1,93 @@
+// How connections become some of HTTP/1.1 or HTTP/2, whoever reads requests from them: admitted, in clear or under TLS.
+import type { Server, Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { inheritPeer } from "../client/peer.ts";
+import type { StreamHandler } from "../exchange/server-stream.ts";
+import type { CertifiedConnections } from "./http1/certified-connections.ts";
+import { readClientCertificate, readClientSvid } from "./http1/client-tls.ts";
+import { type PrefaceEvents, readPreface } from "./preface.ts";
+
+/** What a connection carries now, for whoever ends it. */
+export interface Carried {
+  /** An earlier request on it is not answered yet: nothing can be said ahead of that. */
+  readonly isAnswering: boolean;
+  /** A request is answered whose body is still to come: what is wrong is in there. */
+  readonly isAnsweredEarly: boolean;
+  /** The request that is being answered. */
+  readonly stream: { readonly complete: boolean; readonly handler: StreamHandler | undefined } | undefined;
+}
+
+/** A connection without a request. */
+export const nothingCarried: Carried = { isAnswering: false, isAnsweredEarly: false, stream: undefined };
+
+export interface AcceptEvents {
+  /** @param serve for a connection that may be served, at once or later */
+  onConnection(socket: Socket, serve: (socket: Socket) => void): void;
+  /** What the parser, its time limits or the TLS handshake refused. */
+  onParserError(error: NodeJS.ErrnoException, socket: Socket, carried: Carried): void;
+  /** A connection that speaks HTTP/2, by its preface or by ALPN. Absent: none does. */
+  readonly onHttp2?: ((socket: Socket) => void) | undefined;
+}
+
+/** @returns what the server does with a connection: its own listener, in whose place others decide now */
+export function takeOver(server: Server, event: "connection" | "secureConnection"): (socket: Socket) => void {
+  const own = server.listeners(event)[0] as (this: Server, socket: Socket) => void;
+  server.removeListener(event, own);
+  return (socket) => own.call(server, socket);
+}
+
+/** @param serveHttp1 for a connection that begins as one of HTTP/1.1 */
+export function acceptInClear(
+  server: Server,
+  headerTimeoutMs: number,
+  events: AcceptEvents,
+  serveHttp1: (socket: Socket) => void,
+): void {
+  const { onHttp2 } = events;
+  if (onHttp2 === undefined) {
+    server.on("connection", (socket: Socket) => events.onConnection(socket, serveHttp1));
+    return;
+  }
+  const reading: PrefaceEvents = {
+    onHttp1: serveHttp1,
+    onHttp2,
+    onSilence: (socket) => events.onParserError(headTimeout(), socket, nothingCarried),
+  };
+  const begin = (socket: Socket): void => readPreface(socket, headerTimeoutMs, reading);
+  server.on("connection", (socket: Socket) => events.onConnection(socket, begin));
+}
+
+/** Which certificates of clients count. */
+export interface TlsClients {
+  /** As SVIDs of this domain alone. */
+  readonly trustDomain?: string | undefined;
+  /** Those connections, where revocation lists may be renewed. */
+  readonly certified?: CertifiedConnections | undefined;
+}
+
+/** Under TLS, requests and their end are on a socket of its own. */
+export function acceptTls(
+  server: Server,
+  { trustDomain, certified }: TlsClients,
+  events: AcceptEvents,
+  serveHttp1: (socket: Socket) => void,
+): void {
+  const { onHttp2 } = events;
+  const shakeHands = takeOver(server, "connection");
+  server.on("connection", (socket: Socket) => events.onConnection(socket, shakeHands));
+  server.on("secureConnection", (socket: Socket & { alpnProtocol?: string | false | null }) => {
+    inheritPeer(socket);
+    if (trustDomain === undefined) readClientCertificate(socket as TLSSocket);
+    else readClientSvid(socket as TLSSocket, trustDomain);
+    certified?.add(socket as TLSSocket);
+    if (onHttp2 !== undefined && socket.alpnProtocol === "h2") onHttp2(socket);
+    else serveHttp1(socket);
+  });
+}
+
+/** As node:http tells it. */
+export function headTimeout(): NodeJS.ErrnoException {
+  const error: NodeJS.ErrnoException = new Error("no request came");
+  error.code = "ERR_HTTP_REQUEST_TIMEOUT";
+  return error;
+}

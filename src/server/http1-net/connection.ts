@@ -1,0 +1,300 @@
+// One connection of a client: reads requests one after the other, lets each be answered before the next is read, and
+// decides what its end, silence and nonsense mean for the one it carries.
+import type { Socket } from "node:net";
+import { peerOf } from "../../client/peer.ts";
+import type { DetachedConnection, ServerStream } from "../../exchange/server-stream.ts";
+import { MALFORMED, NEED_MORE } from "../../http1/field-section.ts";
+import { RequestParser } from "../../http1/request-parser.ts";
+import { type Carried, headTimeout } from "../accept.ts";
+import { UpgradeSide } from "../http1/upgrade-side.ts";
+import type { Deadlines, Timed } from "./deadlines.ts";
+import type { HeldBytes } from "./held-bytes.ts";
+import { type SocketReader, stopReading } from "./reading.ts";
+import { requestOf } from "./request.ts";
+import type { ResponseHead } from "./response-head.ts";
+import { NetStream, type StreamConnection } from "./stream.ts";
+
+export interface ConnectionLimits {
+  readonly maxHeaderBytes: number;
+  readonly headerTimeoutMs: number;
+  /** 0 = without end. */
+  readonly keepAliveMs: number;
+}
+
+/** The server, as a connection knows it. */
+export interface ConnectionOwner {
+  readonly limits: ConnectionLimits;
+  readonly deadlines: Deadlines<NetConnection>;
+  readonly held: HeldBytes;
+  readonly head: ResponseHead;
+  onRequest(stream: ServerStream): void;
+  onConnect(target: string, socket: Socket, carried: Carried): void;
+  onParserError(error: NodeJS.ErrnoException, socket: Socket, carried: Carried): void;
+  onCrowding(socket: Socket): void;
+}
+
+/** A client's clock may be behind: what it was told is kept a little longer. */
+const keepAliveMarginMs = 1_000;
+
+export class NetConnection implements StreamConnection, SocketReader, Timed, Carried {
+  setIndex = -1;
+  deadlineAt: number;
+  /** The request that it carries; undefined = it waits for one. */
+  stream: NetStream | undefined = undefined;
+  readonly socket: Socket;
+  readonly flushed: (error?: Error | null) => void;
+  readonly #owner: ConnectionOwner;
+  readonly #parser: RequestParser;
+  readonly #isTls: boolean;
+  #peer: string | undefined = undefined;
+  /** What came behind the request, and what it takes of the memory for that. */
+  #rest: Buffer | undefined = undefined;
+  #restTaken = 0;
+  /** Nothing is read of it any more: it was refused, or is somebody else's. */
+  #isOver = false;
+  #hasServed = false;
+  /** The client has ended its side, behind what is held. */
+  #hasEnded = false;
+  /** What is read now has waited for an answer to be out. */
+  #wasHeld = false;
+  #stallMs = 0;
+  #upgrade: UpgradeSide | undefined = undefined;
+
+  constructor(socket: Socket, owner: ConnectionOwner) {
+    this.socket = socket;
+    this.#owner = owner;
+    this.#parser = new RequestParser(owner.limits.maxHeaderBytes);
+    this.#parser.begin();
+    this.#isTls = "encrypted" in socket;
+    this.flushed = (error) => {
+      if (error === null || error === undefined) this.#responseOut();
+    };
+    this.deadlineAt = performance.now() + owner.limits.headerTimeoutMs;
+  }
+
+  get head(): ResponseHead {
+    return this.#owner.head;
+  }
+
+  get peer(): string {
+    return (this.#peer ??= peerOf(this.socket));
+  }
+
+  get isAnswering(): boolean {
+    return this.stream?.finished === false;
+  }
+
+  get isAnsweredEarly(): boolean {
+    return this.stream !== undefined && this.stream.finished && !this.stream.complete;
+  }
+
+  /** It has been served, and nothing has come since. */
+  get isIdle(): boolean {
+    return this.#hasServed && this.stream === undefined && !this.#parser.started;
+  }
+
+  received(bytes: Buffer): void {
+    if (this.#isOver) return;
+    if (this.#rest === undefined) this.#run(bytes);
+    else this.#hold(Buffer.concat([this.#rest, bytes]));
+  }
+
+  /** The client has ended its side. */
+  ended(): void {
+    const { stream, socket } = this;
+    // It shows though nothing is read.
+    if (this.#rest !== undefined) {
+      this.#hasEnded = true;
+      return;
+    }
+    const isCut = !this.#isOver && (stream === undefined ? this.#parser.started : !stream.complete);
+    if (isCut) this.#refuse("HPE_INVALID_EOF_STATE", "it ends in the middle");
+    // Under TLS the client is taken to have left (see http1/server.ts).
+    else if (this.#isTls && (this.isAnswering || socket.writableLength > 0)) socket.destroy();
+    else if (stream !== undefined && !stream.closed) stream.halfClosed();
+    else if (!this.#isOver) socket.end();
+  }
+
+  drained(): void {
+    this.stream?.drained();
+  }
+
+  /** It is gone. */
+  closed(): void {
+    this.#isOver = true;
+    this.deadlineAt = 0;
+    this.#letGo();
+    const { stream } = this;
+    if (stream === undefined) return;
+    this.stream = undefined;
+    if (!stream.closed) stream.close();
+    stream.body.breakOff();
+  }
+
+  expire(): void {
+    this.deadlineAt = 0;
+    const { stream } = this;
+    if (stream !== undefined) {
+      this.#stallMs = 0;
+      stream.body.stall();
+    } else if (this.isIdle) this.socket.destroy();
+    else this.#broken(headTimeout());
+  }
+
+  pauseReading(): void {
+    this.socket.pause();
+  }
+
+  resumeReading(): void {
+    if (this.#rest === undefined && this.socket.isPaused()) this.socket.resume();
+  }
+
+  stir(): void {
+    if (this.#stallMs > 0) this.deadlineAt = performance.now() + this.#stallMs;
+  }
+
+  awaitBody(stallMs: number): void {
+    this.#stallMs = stallMs;
+    this.deadlineAt = stallMs === 0 ? 0 : performance.now() + stallMs;
+  }
+
+  detach(fields: readonly string[]): DetachedConnection {
+    this.stream = undefined;
+    return (this.#upgrade as UpgradeSide).take(fields);
+  }
+
+  /** For the parser. */
+  onBody(chunk: Buffer): void {
+    this.stream?.body.push(chunk);
+  }
+
+  #run(bytes: Buffer): void {
+    let at = 0;
+    while (at < bytes.length && !this.#isOver) {
+      const { stream } = this;
+      if (stream === undefined) at = this.#readHead(bytes, at);
+      else if (!stream.complete) at = this.#readBody(bytes, at, stream);
+      else {
+        this.#hold(at === 0 ? bytes : bytes.subarray(at));
+        return;
+      }
+    }
+  }
+
+  /** @returns the offset that it came to */
+  #readHead(bytes: Buffer, from: number): number {
+    const parser = this.#parser;
+    const began = parser.started;
+    const end = parser.readHead(bytes, from);
+    if (end === MALFORMED) this.#malformed();
+    else if (end === NEED_MORE) {
+      if (!began && parser.started && this.#hasServed)
+        this.deadlineAt = performance.now() + this.#owner.limits.headerTimeoutMs;
+    } else {
+      this.deadlineAt = 0;
+      this.#serve(bytes, end);
+      return end;
+    }
+    return bytes.length;
+  }
+
+  #serve(bytes: Buffer, end: number): void {
+    const { method, target } = this.#parser.line;
+    if (method === "CONNECT") {
+      this.#isOver = true;
+      this.#owner.onConnect(target, this.socket, this);
+      return;
+    }
+    const stream = new NetStream(this, requestOf(this.#parser, this.#wasHeld));
+    this.stream = stream;
+    if (stream.upgrades) this.#handOver(bytes.subarray(end));
+    this.#owner.onRequest(stream);
+  }
+
+  /** What comes now is not for the parser. */
+  #handOver(early: Buffer): void {
+    this.#isOver = true;
+    stopReading(this.socket);
+    this.#upgrade = new UpgradeSide(this.socket, early);
+  }
+
+  #readBody(bytes: Buffer, from: number, stream: NetStream): number {
+    const parser = this.#parser;
+    this.stir();
+    const at = parser.readBody(bytes, from, this);
+    // Whoever was told may have ended it.
+    if (this.#isOver) return bytes.length;
+    if (at === MALFORMED) {
+      this.#malformed();
+      return bytes.length;
+    }
+    if (parser.complete) {
+      stream.body.end(parser.trailers);
+      if (stream.finished) this.#next();
+    }
+    return at;
+  }
+
+  #hold(bytes: Buffer): void {
+    const { held } = this.#owner;
+    held.give(this.peer, this.#restTaken);
+    const taken = held.take(this.peer, bytes.length);
+    this.#restTaken = taken ?? 0;
+    this.#rest = bytes;
+    // Nothing more is read meanwhile, or requests would pile up as fast as they can be sent.
+    if (taken !== undefined) this.socket.pause();
+    else this.#owner.onCrowding(this.socket);
+  }
+
+  #letGo(): void {
+    this.#owner.held.give(this.peer, this.#restTaken);
+    this.#restTaken = 0;
+    this.#rest = undefined;
+  }
+
+  /** Everything that was written has left the process. */
+  #responseOut(): void {
+    const { stream } = this;
+    if (stream === undefined || !stream.flushed()) return;
+    stream.close();
+    if (stream.isLast) {
+      this.socket.destroySoon();
+      return;
+    }
+    if (stream.complete) this.#next();
+    else stream.body.drop();
+  }
+
+  #next(): void {
+    this.stream = undefined;
+    this.#hasServed = true;
+    this.#stallMs = 0;
+    if (this.#isOver || this.socket.destroyed) return;
+    this.#parser.begin();
+    const { keepAliveMs } = this.#owner.limits;
+    this.deadlineAt = keepAliveMs === 0 ? 0 : performance.now() + keepAliveMs + keepAliveMarginMs;
+    const rest = this.#rest;
+    if (rest !== undefined) {
+      this.#letGo();
+      this.#wasHeld = true;
+      this.#run(rest);
+      this.#wasHeld = false;
+    }
+    this.resumeReading();
+    if (this.#hasEnded) this.ended();
+  }
+
+  #malformed(): void {
+    const { overflow, problem } = this.#parser;
+    this.#refuse(overflow ? "HPE_HEADER_OVERFLOW" : "HPE_INVALID", problem);
+  }
+
+  #refuse(code: string, reason: string): void {
+    this.#broken(Object.assign(new Error(reason), { code, reason }));
+  }
+
+  #broken(error: NodeJS.ErrnoException): void {
+    this.#isOver = true;
+    this.#owner.onParserError(error, this.socket, this);
+  }
+}

@@ -1,0 +1,16 @@
+// Interim responses (RFC 9110 section 15.2).
+import { linesOf } from "./response-head.ts";
+
+/** @param fields name, value, … @returns undefined = nothing is said */
+export function interimText(status: number, fields: readonly string[]): string | undefined {
+  if (status === 100) return "HTTP/1.1 100 Continue\r\n\r\n";
+  if (status === 102) return "HTTP/1.1 102 Processing\r\n\r\n";
+  if (status !== 103 || !fields.some((name, i) => i % 2 === 0 && name.toLowerCase() === "link"))
+    return undefined;
+  // A hint is not worth a request.
+  try {
+    return `HTTP/1.1 103 Early Hints\r\n${linesOf(fields)}\r\n`;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,31 @@
+// What the parser has read, as a stream knows it.
+import type { RequestParser } from "../../http1/request-parser.ts";
+
+export interface StreamRequest {
+  readonly method: string;
+  readonly target: string;
+  readonly httpVersion: string;
+  readonly fields: readonly string[];
+  readonly keepAlive: boolean;
+  /** The client waits for `100 Continue` before it sends its body. */
+  readonly expectsContinue: boolean;
+  readonly upgrades: boolean;
+  /** It has no body. */
+  readonly isWhole: boolean;
+}
+
+/**
+ * h2c would carry requests past the policy; an upgrade with a body is two messages in one, HTTP/1.0 has none, and who sends
+ * one behind a request in flight has not waited for its turn: they are served plainly.
+ * @param wasHeld whether it has waited for an answer to be out
+ */
+export function requestOf(
+  { line, framing, fields, complete: isWhole }: RequestParser,
+  wasHeld: boolean,
+): StreamRequest {
+  const { method, target, httpVersion } = line;
+  const { keepAlive, expectsContinue, upgrade } = framing;
+  const isAlone = isWhole && httpVersion === "1.1" && !wasHeld;
+  const upgrades = isAlone && upgrade !== undefined && !/(?:^|,)\s*h2c?\s*(?:,|$)/.test(upgrade);
+  return { method, target, httpVersion, fields, keepAlive, expectsContinue, upgrades, isWhole };
+}

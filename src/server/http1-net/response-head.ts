@@ -1,0 +1,108 @@
+// Writes the head of a response, and checks on the way that nothing in it can end a line early.
+import { STATUS_CODES } from "node:http";
+import { isFieldValue, isToken } from "../../http1/field-text.ts";
+
+/** What the head is an answer to, and what its connection may carry then. */
+export interface AnsweredRequest {
+  readonly method: string;
+  readonly httpVersion: string;
+  /** Whether the connection may carry another request. */
+  readonly keepAlive: boolean;
+}
+
+/** What is written of itself about a connection that is kept. */
+export function keptFields(keepAliveMs: number): string {
+  const seconds = Math.floor(keepAliveMs / 1000);
+  return `Connection: keep-alive\r\n${keepAliveMs === 0 ? "" : `Keep-Alive: timeout=${seconds}\r\n`}`;
+}
+
+/** The head that was made last: there is one, since whoever makes one takes what it says at once. */
+export class ResponseHead {
+  /** One character a byte. */
+  text = "";
+  /** The body goes out in chunks. */
+  chunked = false;
+  /** There is none, whatever the head says of one. */
+  bodiless = false;
+  /** The connection ends with the response. */
+  isLast = false;
+  readonly #kept: string;
+  #hasDate = false;
+  #hasLength = false;
+  #closes = false;
+
+  constructor(keepAliveMs: number) {
+    this.#kept = keptFields(keepAliveMs);
+  }
+
+  /**
+   * @param statusText undefined = the usual one
+   * @param fields name, value, …
+   * @throws Error when something in it cannot be sent
+   */
+  make(
+    request: AnsweredRequest,
+    status: number,
+    statusText: string | undefined,
+    fields: readonly string[],
+  ): void {
+    const reason = statusText ?? STATUS_CODES[status] ?? "unknown";
+    if (!isFieldValue(reason)) throw new Error("a reason phrase that cannot be sent");
+    const text = this.#addFields(`HTTP/1.1 ${status} ${reason}\r\n`, fields);
+    const isChunkable = request.httpVersion !== "1.0";
+    this.bodiless = request.method === "HEAD" || status === 204 || status === 304;
+    this.chunked = isChunkable && !this.bodiless && !this.#hasLength;
+    const isKept = request.keepAlive && (this.#hasLength || isChunkable);
+    // What has no framing ends with the connection.
+    this.isLast = this.#closes || !isKept;
+    this.text =
+      text +
+      (this.#hasDate ? "" : dateLine()) +
+      (this.#closes ? "" : isKept ? this.#kept : "Connection: close\r\n") +
+      (this.chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n");
+  }
+
+  #addFields(start: string, fields: readonly string[]): string {
+    let text = start;
+    this.#hasDate = false;
+    this.#hasLength = false;
+    this.#closes = false;
+    for (let i = 0; i < fields.length; i += 2) {
+      const name = fields[i] as string;
+      const value = fields[i + 1] as string;
+      if (!isToken(name) || !isFieldValue(value)) throw new Error("a field that cannot be sent");
+      text += `${name}: ${value}\r\n`;
+      const { length } = name;
+      if (length !== 4 && length !== 10 && length !== 14) continue;
+      const lower = name.toLowerCase();
+      if (lower === "date") this.#hasDate = true;
+      else if (lower === "content-length") this.#hasLength = true;
+      else if (lower === "connection") this.#closes = true;
+    }
+    return text;
+  }
+}
+
+/** @throws Error when one cannot be sent */
+export function linesOf(fields: readonly string[]): string {
+  let text = "";
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string;
+    const value = fields[i + 1] as string;
+    if (!isToken(name) || !isFieldValue(value)) throw new Error("a field that cannot be sent");
+    text += `${name}: ${value}\r\n`;
+  }
+  return text;
+}
+
+let date = "";
+let dateSecond = -1;
+
+function dateLine(): string {
+  const second = Math.floor(Date.now() / 1000);
+  if (second !== dateSecond) {
+    dateSecond = second;
+    date = `Date: ${new Date(second * 1000).toUTCString()}\r\n`;
+  }
+  return date;
+}
