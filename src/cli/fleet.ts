@@ -1,6 +1,7 @@
 // `outrigger fleet [--watch]`: a table of sidecars, what each has in force and since when, who refuses, who is lost.
 import { setTimeout as wait } from "node:timers/promises";
 import type { Canary } from "../plane/canary.ts";
+import { readUnprotected, type UnprotectedReport } from "../plane/unprotected.ts";
 import { type Fleet, type Member, readFleet, type Receipt } from "../plane/fleet.ts";
 import type { PolicyHistory } from "../plane/history.ts";
 import { durationText } from "../language/duration.ts";
@@ -39,6 +40,8 @@ async function printOnce(terminal: Terminal, plane: Plane, options: FleetOptions
   const revisions = await revisionsOf(plane.history, fleet);
   await plane.canaries.settle().catch(forReaders);
   const canary = await plane.canaries.read();
+  // Pods have no service.
+  const unprotected = options.service === undefined ? await readUnprotected(plane.store) : [];
   if (options.json) {
     const sidecars = fleet.members.map(({ receipt, seenAtMs, ...member }) => ({
       ...member,
@@ -46,7 +49,7 @@ async function printOnce(terminal: Terminal, plane: Plane, options: FleetOptions
       policyRevision: revisions(member.service, receipt),
       ...receipt,
     }));
-    const text = { now: new Date(fleet.nowMs).toISOString(), canary: canary ?? null, sidecars };
+    const text = { now: new Date(fleet.nowMs).toISOString(), canary: canary ?? null, sidecars, unprotected };
     terminal.out(`${JSON.stringify(text, null, options.watch ? 0 : 2)}\n`);
     return;
   }
@@ -55,6 +58,20 @@ async function printOnce(terminal: Terminal, plane: Plane, options: FleetOptions
   if (canary !== undefined) terminal.out(`${canaryLine(canary, fleet.nowMs)}\n`);
   const rows = fleet.members.map((member) => rowOf(member, fleet.nowMs, revisions));
   printTable(terminal, ["SERVICE", "INSTANCE", "REGION", "REVISION", "AGE", "VERSION", "UP", "ERROR"], rows);
+  for (const report of unprotected) printUnprotected(terminal, report);
+}
+
+/** Pods that run without a sidecar though their namespace asks for one, as `outrigger injector pods` found them. */
+function printUnprotected(terminal: Terminal, report: UnprotectedReport): void {
+  const { region, total, pods, ageMs } = report;
+  if (total === 0) return;
+  const where = region === "" ? "" : ` in ${printable(region)}`;
+  terminal.out(
+    `\n${total === 1 ? "1 pod" : `${total} pods`} without sidecar${where}, ${durationText(ageMs)} ago:\n`,
+  );
+  const rows = pods.map(({ namespace, pod, why }) => [namespace, pod, why]);
+  printTable(terminal, ["NAMESPACE", "POD", "WHY"], rows);
+  if (total > pods.length) terminal.out(`and ${total - pods.length} more\n`);
 }
 
 type RevisionText = (service: string, receipt: Member["receipt"]) => string | null;

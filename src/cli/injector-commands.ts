@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { version } from "../version.ts";
 import type { CertOptions } from "./injector-cert.ts";
+import type { PodsOptions } from "./injector-pods.ts";
 import type { InjectorOptions } from "./injector.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -37,5 +38,16 @@ export function addInjectorCommands(
     .option("--json", "print JSON")
     .action((options: CertOptions) =>
       choose(async () => (await import("./injector-cert.ts")).runCert(terminal, options)),
+    );
+  injector
+    .command("pods")
+    .description(
+      "list pods that run without sidecar where their namespace asks for one; with REDIS_URL also for fleet",
+    )
+    .option("--namespace <name>", "where the injector runs: pods there are left out", "outrigger-system")
+    .option("--exempt <namespace...>", "further namespaces that are left out, beside kube-system")
+    .option("--json", "print JSON")
+    .action((options: PodsOptions) =>
+      choose(async () => (await import("./injector-pods.ts")).listPods(terminal, options)),
     );
 }

@@ -34,7 +34,7 @@ export async function runInjector(terminal: Terminal, options: InjectorOptions):
 
 /** @throws ConfigError */
 export function reviewOptions(options: InjectorOptions): ReviewOptions {
-  const { image, allowImage = [], redisSecret, namespace, exempt = [] } = options;
+  const { image, allowImage = [], redisSecret, namespace } = options;
   const problems: string[] = [];
   for (const [option, value] of [
     ["--image", image],
@@ -58,6 +58,11 @@ export function reviewOptions(options: InjectorOptions): ReviewOptions {
   return {
     defaults: { image, allowedImages: allowImage.map(repositoryOf), redisSecret },
     plugins: registry.map(({ name }) => name),
-    exempt: new Set([...clusterNamespaces, namespace, ...exempt]),
+    exempt: exemptNamespaces(options),
   };
+}
+
+/** Whose pods get no sidecar, whatever their labels say. */
+export function exemptNamespaces(options: Pick<InjectorOptions, "namespace" | "exempt">): Set<string> {
+  return new Set([...clusterNamespaces, options.namespace, ...(options.exempt ?? [])]);
 }

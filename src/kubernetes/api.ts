@@ -36,8 +36,13 @@ export interface ApiRequest {
   readonly patch?: object;
   /** JSON-able: what is made. */
   readonly object?: object;
+  /** Of a list: names, labels and annotations alone. */
+  readonly metadataOnly?: true;
   readonly signal: AbortSignal;
 }
+
+/** Kubernetes' API concepts, "Resource versions, …, metadata only". */
+const metadataType = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
 const limitMs = 15_000;
 /** Of one answer: a page of objects. */
@@ -109,7 +114,7 @@ export class KubernetesApi {
   }
 
   /** @returns the answer with a status below 300. Rejects otherwise. */
-  async #open({ method, path, patch, object, signal }: ApiRequest): Promise<IncomingMessage> {
+  async #open({ method, path, patch, object, metadataOnly, signal }: ApiRequest): Promise<IncomingMessage> {
     const { host, port, serviceAccount } = this.#cluster;
     const given = patch ?? object;
     const body = given === undefined ? undefined : JSON.stringify(given);
@@ -123,7 +128,7 @@ export class KubernetesApi {
       agent: false,
       ca: authoritiesIn(serviceAccount),
       headers: {
-        accept: "application/json",
+        accept: metadataOnly ? metadataType : "application/json",
         authorization: `Bearer ${readSmall(join(serviceAccount, "token"))}`,
         ...(body !== undefined && {
           "content-type": patch === undefined ? "application/json" : "application/merge-patch+json",

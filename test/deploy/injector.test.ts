@@ -61,6 +61,7 @@ const models = {
 
 const objects = read("injector.yaml");
 const certificates = read("certificate.yaml");
+const reports = read("pods.yaml");
 const find = (kind: keyof typeof models, among: readonly Manifest[] = objects): unknown => {
   const found = among.filter((each) => each.kind === kind);
   assert.equal(found.length, 1, kind);
@@ -74,7 +75,7 @@ assert.ok(pod && container);
 
 describe("the injector's manifests", () => {
   it("are valid for their kinds, without a field that Kubernetes does not know", () => {
-    const typed = [...objects, ...certificates].map((object) => {
+    const typed = [...objects, ...certificates, ...reports].map((object) => {
       const [Model, from] = models[object.kind as keyof typeof models];
       new Model(object as never).validate();
       return { kind: object.kind, from, object };
@@ -213,6 +214,19 @@ describe("the Job and CronJob of the certificate", () => {
       );
       assert.equal(roleRef.kind, kind.replace("Binding", ""));
     }
+  });
+});
+
+describe("the CronJob that lists pods without sidecar", () => {
+  it("runs a command that there is, and may list namespaces and pods alone", async () => {
+    const { spec } = (find("CronJob", reports) as ICronJob).spec?.jobTemplate.spec?.template ?? {};
+    assert.deepEqual(spec?.containers[0]?.args, ["injector", "pods", "--namespace=outrigger-system"]);
+    assert.equal(spec?.serviceAccountName, (find("ServiceAccount", reports) as Manifest).metadata.name);
+    assert.deepEqual((find("ClusterRole", reports) as IClusterRole).rules, [
+      { apiGroups: [""], resources: ["namespaces", "pods"], verbs: ["list"] },
+    ]);
+    const { stdout } = await outrigger(["injector", "pods", "--help"]);
+    assert.match(stdout, /--namespace <name> /);
   });
 });
 

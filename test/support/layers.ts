@@ -321,6 +321,7 @@ export const rooms: readonly Room[] = [
     [
       "src/admin/",
       "src/config/",
+      "src/fleet/unprotected.ts",
       "src/kubernetes/",
       "src/language/",
       "src/plugin-api/telemetry.ts",

@@ -1,0 +1,34 @@
+// Pods that run without a sidecar in namespaces that ask for one: what a cluster's report of them leaves in Redis.
+import type { Script, Store } from "../plugin-api/store.ts";
+
+export const unprotectedKey = "fleet:unprotected";
+/** A report counts for so long; one comes every minute. */
+export const reportExpiryMs = 300_000;
+/** Of a report: the rest is counted. */
+export const maxReportedPods = 200;
+
+export interface UnprotectedPod {
+  readonly namespace: string;
+  readonly pod: string;
+  /** One sentence, as far as it is known. */
+  readonly why: string;
+}
+
+const write: Script = {
+  name: "fleet-unprotected",
+  lua: `
+local t = redis.call('TIME')
+local at = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
+redis.call('HSET', KEYS[1], ARGV[1], at .. ' ' .. ARGV[2])
+return redis.call('PEXPIRE', KEYS[1], ARGV[3])`,
+};
+
+/** @param region of the cluster: several may share a Redis */
+export async function writeUnprotected(
+  store: Store,
+  region: string,
+  pods: readonly UnprotectedPod[],
+): Promise<void> {
+  const report = JSON.stringify({ total: pods.length, pods: pods.slice(0, maxReportedPods) });
+  await store.run(write, [unprotectedKey], [region, report, reportExpiryMs]);
+}
