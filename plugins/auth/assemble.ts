@@ -48,7 +48,7 @@ async function holdProofs(
 
 /** Ways of showing who one is beside tokens, keys and certificates. */
 async function holdSchemes(
-  { signatures }: AuthOptions,
+  { signatures, basic }: AuthOptions,
   services: Services,
   state: AuthState,
 ): Promise<Held<SchemeCheck>[]> {
@@ -57,6 +57,11 @@ async function holdSchemes(
     const { SignatureCheck } = await import("./signatures/signature-check.ts");
     const facts = { signatures, secrets: services.secrets.generation };
     held.push(state.schemes.acquire(facts, () => new SignatureCheck(signatures, services, state.replays)));
+  }
+  if (basic !== undefined) {
+    const { BasicCheck } = await import("./basic/basic-check.ts");
+    const facts = { basic, secrets: services.secrets.generation };
+    held.push(state.schemes.acquire(facts, () => new BasicCheck(basic, services)));
   }
   return held;
 }
@@ -114,7 +119,13 @@ function tokenOriginOf(jwt: JwtOptions | undefined): OwnOrigin | undefined {
   return new OwnOrigin(login?.publicUrl, [...allowedOrigins, ...(login?.allowedOrigins ?? [])]);
 }
 
-function credentialOptions({ apiKeys, jwt, signatures, forwardCredentials }: AuthOptions): CredentialOptions {
+function credentialOptions({
+  apiKeys,
+  jwt,
+  signatures,
+  basic,
+  forwardCredentials,
+}: AuthOptions): CredentialOptions {
   return {
     keyHeaders: apiKeys === false ? [] : apiKeys.headers,
     keyQuery: apiKeys === false ? [] : apiKeys.query,
@@ -123,6 +134,7 @@ function credentialOptions({ apiKeys, jwt, signatures, forwardCredentials }: Aut
     tokenSources: compileTokenSources(jwt?.from ?? ["header"]),
     takesProofs: jwt !== undefined && takesProofs(jwt),
     takesSignatures: signatures !== undefined,
+    takesBasic: basic !== undefined,
   };
 }
 
@@ -130,7 +142,7 @@ function keyCheck(options: ApiKeyOptions, { clock, fleet }: Services, state: Aut
   return new KeyCheck({ store: state.keys, usage: state.usage, clock, service: fleet.service, options });
 }
 
-function challengesOf({ apiKeys, jwt, signatures }: AuthOptions): Challenges {
+function challengesOf({ apiKeys, jwt, signatures, basic }: AuthOptions): Challenges {
   const issuers = [...(jwt?.issuers ?? []), ...(jwt?.introspection === undefined ? [] : [jwt.introspection])];
   const allBound = issuers.length > 0 && issuers.every(({ dpop }) => dpop === "required");
   return {
@@ -138,6 +150,7 @@ function challengesOf({ apiKeys, jwt, signatures }: AuthOptions): Challenges {
     apiKey: apiKeys !== false,
     dpop: jwt !== undefined && takesProofs(jwt) ? jwt.dpop.algorithms : undefined,
     signature: signatures !== undefined,
+    basic: basic !== undefined,
   };
 }
 
@@ -188,6 +201,7 @@ export async function assemble(
     tokenExchange:
       options.tokenExchange && hold(await holdTokenExchange(options.tokenExchange, services, state)),
     tokenOrigin: tokenOriginOf(jwt),
+    basicOrigin: new OwnOrigin(jwt?.login?.publicUrl, jwt?.allowedOrigins ?? []),
     login: jwt?.login && hold(await holdLogin(jwt, jwt.login, services, state)),
     failedAuth: guessing === false ? undefined : hold(holdFailures(guessing, services, state)),
   };

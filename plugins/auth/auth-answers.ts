@@ -37,7 +37,8 @@ export class AuthAnswers {
   /** Another site's page acts with the user's session or token cookie. */
   foreign(exchange: Exchange, identity: Identity): Verdict {
     exchange.identity = identity;
-    const what = identity.method === "session" ? "session" : "token cookie";
+    const { method } = identity;
+    const what = method === "session" ? "session" : method === "basic" ? "password" : "token cookie";
     exchange.refusedBecause = `${what}: not from the own origin (Origin, Sec-Fetch-Site)`;
     this.#parts.counts.count(methodOf(identity), "forbidden");
     return this.#parts.refusals.forbidden;

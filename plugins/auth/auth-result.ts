@@ -9,6 +9,7 @@ export type AuthMethod =
   | "session"
   | "certificate"
   | "signature"
+  | "basic"
   | "none";
 
 export interface Accepted {
@@ -49,9 +50,8 @@ export function accepted(identity: Identity): Accepted {
 
 const codeOf = (method: AuthMethod): Refused["code"] => {
   if (method === "api-key") return "invalid_api_key";
-  return method === "certificate" || method === "signature" || method === "none"
-    ? "authentication_required"
-    : "invalid_token";
+  const isToken = method === "jwt" || method === "introspection" || method === "session";
+  return isToken ? "invalid_token" : "authentication_required";
 };
 
 export function refused(method: AuthMethod, because: string, credentialId?: string): Refused {

@@ -22,9 +22,9 @@ import {
 } from "./auth-result.ts";
 import type { Exclusions } from "./rules/exclusions.ts";
 import type { KeyCheck } from "./api-keys/keys.ts";
-import type { OwnOrigin } from "./login/own-origin.ts";
+import { isByBrowser, type OwnOrigin } from "./login/own-origin.ts";
 import type { Rules } from "./rules/rules.ts";
-import type { SchemeCheck } from "./scheme-check.ts";
+import type { Guessing, SchemeCheck } from "./scheme-check.ts";
 import { constraintFault } from "./tokens/sender-constraint.ts";
 import { noToken, serviceToken, type ServiceToken } from "./token-exchange/service-token.ts";
 import type { TokenExchange } from "./token-exchange/token-exchange.ts";
@@ -47,6 +47,8 @@ export interface AuthenticatorParts extends AnswerParts {
   readonly bound: CertificateCheck;
   /** Whose pages may use a token cookie; undefined = no cookie is taken. */
   readonly tokenOrigin: OwnOrigin | undefined;
+  /** Likewise a password, which browsers send whoever asks. */
+  readonly basicOrigin: OwnOrigin;
   readonly assertion: Assertion | undefined;
   readonly tokenExchange: TokenExchange | undefined;
   /** Says who a request is from, in its place; absent where requests are real. */
@@ -121,10 +123,15 @@ export class Authenticator {
     presented: Credentials,
     shown: readonly SchemeCheck[],
   ): Promise<Verdict> {
-    const waitSeconds = this.#parts.failedAuth?.waitSeconds(exchange.client.address) ?? 0;
+    const { failedAuth } = this.#parts;
+    const { address } = exchange.client;
+    const guessing: Guessing = {
+      doubtful: (failedAuth?.waitSeconds(address) ?? 0) > 0,
+      waitSeconds: (credentialId) => failedAuth?.waitSeconds(address, credentialId) ?? 0,
+    };
     let found: Accepted | undefined;
     for (const scheme of shown) {
-      const result = await scheme.check(exchange, waitSeconds > 0);
+      const result = await scheme.check(exchange, guessing);
       if (result.kind === "refused") return this.#answers.refuse(exchange, result);
       if (result.kind === "unavailable") return this.#answers.uncertain(exchange, result);
       found ??= result;
@@ -265,8 +272,9 @@ export class Authenticator {
 
   /** Whether the browser sent the credential by itself, for another site's page that may not act with it. */
   #isForeign({ request }: Exchange, { method }: Identity): boolean {
-    const { login, tokenOrigin, credentials } = this.#parts;
+    const { login, tokenOrigin, basicOrigin, credentials } = this.#parts;
     if (method === "signature") return false;
+    if (method === "basic") return isByBrowser(request) && !basicOrigin.admits(request);
     const origin = method === "session" ? login?.origin : tokenOrigin;
     if (origin === undefined || origin.admits(request)) return false;
     return method === "session" || isTokenAmbient(request, credentials);

@@ -24,7 +24,12 @@ export interface CredentialOptions {
   readonly takesProofs: boolean;
   /** Whether signatures of requests say who somebody is (RFC 9421). */
   readonly takesSignatures: boolean;
+  /** Whether `Basic` is ours (RFC 7617). */
+  readonly takesBasic: boolean;
 }
+
+type Schemes = Pick<CredentialOptions, "takesProofs" | "takesBasic">;
+const withProofs: Schemes = { takesProofs: true, takesBasic: false };
 
 const maxKeyLength = 512;
 const none: Credentials = { apiKey: undefined, bearer: undefined, malformed: undefined };
@@ -33,34 +38,41 @@ const bad = (malformed: string): Credentials => ({ apiKey: undefined, bearer: un
 // Two lines of one field arrive joined by ", ": the blank makes this refuse them.
 const visible = /^[\x21-\x7e]+$/;
 
-/** Our schemes with what may follow them, wherever somebody could read one: at the start, in a list, in quotes. */
-const schemeOf = (names: string): RegExp =>
-  new RegExp(`(?<!${tokenCharacter})["']?(?:${names})(?!${tokenCharacter})`, "i");
-const ourScheme = schemeOf("bearer|apikey");
-/** Where no proofs are taken, the scheme is the service's own. */
-const ourSchemeOrDpop = schemeOf("bearer|apikey|dpop");
-/** RFC 9110 section 11.4, with tabs for blanks. */
-const schemed = /^(bearer|apikey|dpop)(?:[ \t]+(.*))?$/i;
+/** Schemes of ours, by their names; all others are the service's own. */
+const schemes = (names: string) => ({
+  /** Wherever somebody could read one: at the start, in a list, in quotes. */
+  anywhere: new RegExp(`(?<!${tokenCharacter})["']?(?:${names})(?!${tokenCharacter})`, "i"),
+  /** RFC 9110 section 11.4, with tabs for blanks. */
+  alone: new RegExp(`^(${names})(?:[ \\t]+(.*))?$`, "i"),
+});
+/** By whether proofs are taken, and passwords. */
+const ourSchemes = {
+  neither: schemes("bearer|apikey"),
+  proofs: schemes("bearer|apikey|dpop"),
+  basic: schemes("bearer|apikey|basic"),
+  both: schemes("bearer|apikey|dpop|basic"),
+};
 
 interface Shown {
-  readonly scheme: "bearer" | "apikey" | "dpop" | "malformed";
+  readonly scheme: "bearer" | "apikey" | "dpop" | "basic" | "malformed";
   readonly credential: string;
 }
 const malformedShown: Shown = { scheme: "malformed", credential: "" };
 
 /** What `Authorization` holds of ours. A service may read more leniently: what could be ours to it is, or is malformed. */
-function readAuthorization(value: string, takesProofs: boolean): Shown | undefined {
+function readAuthorization(value: string, { takesProofs, takesBasic }: Schemes): Shown | undefined {
   // As nearly every client writes it.
   if (value.startsWith("Bearer ")) return { scheme: "bearer", credential: value.slice(7).trim() };
-  if (!(takesProofs ? ourSchemeOrDpop : ourScheme).test(value)) return undefined;
-  const [, scheme, credential = ""] = schemed.exec(value) ?? [];
+  const ours = ourSchemes[takesProofs ? (takesBasic ? "both" : "proofs") : takesBasic ? "basic" : "neither"];
+  if (!ours.anywhere.test(value)) return undefined;
+  const [, scheme, credential = ""] = ours.alone.exec(value) ?? [];
   if (scheme === undefined) return malformedShown;
   return { scheme: scheme.toLowerCase() as Shown["scheme"], credential: credential.trim() };
 }
 
 /** The token of `Authorization: DPoP`, on a route that takes proofs. */
 export function shownWithProof({ fields }: ExchangeRequest): string | undefined {
-  const shown = readAuthorization(fields.get("authorization") ?? "", true);
+  const shown = readAuthorization(fields.get("authorization") ?? "", withProofs);
   return shown?.scheme === "dpop" ? shown.credential : undefined;
 }
 
@@ -87,7 +99,7 @@ export function readCredentials(request: ExchangeRequest, options: CredentialOpt
   let bearer: string | undefined;
   const authorization = fields.get("authorization");
   if (authorization !== undefined) {
-    const presented = readAuthorization(authorization, options.takesProofs);
+    const presented = readAuthorization(authorization, options);
     if (presented?.scheme === "malformed") return bad("malformed Authorization");
     if (presented?.scheme === "bearer" || presented?.scheme === "dpop") {
       if (!options.tokenSources.header) return bad("no bearer token is taken in Authorization");
@@ -118,13 +130,10 @@ export function readCredentials(request: ExchangeRequest, options: CredentialOpt
 }
 
 /** Whether the bearer token that `readCredentials` found is one that the browser sent by itself. */
-export function isTokenAmbient(
-  request: ExchangeRequest,
-  { tokenSources, takesProofs }: CredentialOptions,
-): boolean {
-  const scheme = readAuthorization(request.fields.get("authorization") ?? "", takesProofs)?.scheme;
+export function isTokenAmbient(request: ExchangeRequest, options: CredentialOptions): boolean {
+  const scheme = readAuthorization(request.fields.get("authorization") ?? "", options)?.scheme;
   if (scheme === "bearer" || scheme === "dpop") return false;
-  return shownElsewhere(request, tokenSources).length === 0;
+  return shownElsewhere(request, options.tokenSources).length === 0;
 }
 
 /** Takes the credentials out of what goes to the service; schemes that are not ours stay. */
@@ -132,7 +141,7 @@ export function removeCredentials(request: ExchangeRequest, options: CredentialO
   const { fields } = request;
   for (const header of options.keyHeaders) if (fields.has(header)) fields.delete(header);
   const authorization = fields.get("authorization");
-  if (authorization !== undefined && readAuthorization(authorization, options.takesProofs) !== undefined)
+  if (authorization !== undefined && readAuthorization(authorization, options) !== undefined)
     fields.delete("authorization");
   if (options.takesProofs) fields.delete("dpop");
   if (options.takesSignatures) {

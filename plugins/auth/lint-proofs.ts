@@ -17,6 +17,17 @@ export function* unnamedOrigins({ jwt }: AuthOptions): Generator<LintFinding> {
   }
 }
 
+export const aboutGuesses = "Passwords without `guessing`: whoever wants to may try them all";
+
+export function* boundlessGuesses({ basic, guessing }: AuthOptions): Generator<LintFinding> {
+  if (basic === undefined || guessing !== false) return;
+  yield {
+    path: ["guessing"],
+    message: "nothing ends the guessing of the passwords of basic.users",
+    advice: "leave guessing out, or name how many failures are taken",
+  };
+}
+
 export const aboutComponents =
   "`signatures.components` without the method, the host or the whole target: one signature is good for several requests";
 

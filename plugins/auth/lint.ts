@@ -2,7 +2,14 @@
 import type { LintFinding, LintRouteReach, PluginLint } from "../../src/plugin-api/contract.ts";
 import { compileMethods } from "../../src/language/methods.ts";
 import { patternTakes } from "../../src/language/path-pattern.ts";
-import { aboutComponents, aboutOrigins, narrowSignatures, unnamedOrigins } from "./lint-proofs.ts";
+import {
+  aboutComponents,
+  aboutGuesses,
+  aboutOrigins,
+  boundlessGuesses,
+  narrowSignatures,
+  unnamedOrigins,
+} from "./lint-proofs.ts";
 import type { AuthOptions } from "./options.ts";
 import type { RuleOptions } from "./rules/options.ts";
 
@@ -89,6 +96,7 @@ export const lint: PluginLint<AuthOptions> = {
       },
     },
     "unnamed-origin": { about: aboutOrigins, check: unnamedOrigins },
+    "boundless-guesses": { about: aboutGuesses, check: boundlessGuesses },
     "narrow-signatures": { about: aboutComponents, check: narrowSignatures },
     "rule-excluded": {
       about: "A member of `auth.rules` whose paths `auth.exclude` lets pass before any rule is asked",

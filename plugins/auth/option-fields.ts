@@ -71,16 +71,21 @@ export const origin = safeUrl.refine((text) => URL.parse(text)?.origin === text,
   error: "must be an origin",
 });
 
-/** Whom a key or password of the policy stands for. */
+/** What the policy says of whoever holds a key or password. */
+export const holderFacts = {
+  plan: z.string().min(1).optional().describe("The holder's plan (default: none)"),
+  scopes: z.array(z.string().min(1)).default([]).describe("Scopes of the holder"),
+  roles: z.array(z.string().min(1)).default([]).describe("Roles of the holder"),
+  claims: z.record(z.string(), z.unknown()).default({}).describe("Further facts, for rules and limits"),
+};
+
+/** Whom a key of the policy stands for. */
 export const holderFields = {
   userId: z
     .string()
     .regex(identityText, "must be 1 to 256 characters without control characters")
     .describe("Whose it is"),
-  plan: z.string().min(1).optional().describe("The holder's plan (default: none)"),
-  scopes: z.array(z.string().min(1)).default([]).describe("Scopes of the holder"),
-  roles: z.array(z.string().min(1)).default([]).describe("Roles of the holder"),
-  claims: z.record(z.string(), z.unknown()).default({}).describe("Further facts, for rules and limits"),
+  ...holderFacts,
   expiresAt: z.iso.datetime({ offset: true }).optional().describe("When it ends (default: never)"),
   disabled: z.boolean().default(false).describe("Refuse it"),
 };

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { seconds } from "../../src/language/duration.ts";
 import { apiKeyOptions } from "./api-keys/options.ts";
 import { assertionOptions } from "./assertions/options.ts";
+import { basicOptions } from "./basic/options.ts";
 import { certificateOptions } from "./certificates/options.ts";
 import { exclusionOptions, ruleOptions } from "./rules/options.ts";
 import { tokenExchangeOptions } from "./token-exchange/options.ts";
@@ -27,6 +28,11 @@ const authFields = z.strictObject({
   certificates: certificateOptions
     .optional()
     .describe("Client certificates as identities (default: not looked at)"),
+  basic: basicOptions
+    .optional()
+    .describe(
+      "Users with passwords, by Basic authentication (RFC 7617) (default: the scheme is the service's)",
+    ),
   signatures: signatureOptions
     .optional()
     .describe("Requests that machines sign (RFC 9421) as identities (default: not looked at)"),

@@ -38,6 +38,7 @@ export interface Challenges {
   /** Algorithms of proofs, where tokens are taken with one. */
   readonly dpop?: readonly string[] | undefined;
   readonly signature?: boolean | undefined;
+  readonly basic?: boolean | undefined;
 }
 
 /** @param realm quoted-string text (checked by the schema) */
@@ -52,13 +53,14 @@ export function prepareRefusals(realm: string, challenges: Challenges): Refusals
 }
 
 /** Fields with a challenge for each scheme; an error is told of the schemes that show tokens. */
-function challenger(realm: string, { bearer, apiKey, dpop, signature = false }: Challenges) {
+function challenger(realm: string, { bearer, apiKey, dpop, signature = false, basic = false }: Challenges) {
   return (error: string, onlyDpop = false): string[] => {
     const fields: string[] = [];
     const told = error === "" ? "" : `, error="${error}"`;
     if (dpop !== undefined)
       fields.push("WWW-Authenticate", `DPoP realm="${realm}"${told}, algs="${dpop.join(" ")}"`);
     if (bearer) fields.push("WWW-Authenticate", `Bearer realm="${realm}"${onlyDpop ? "" : told}`);
+    if (basic) fields.push("WWW-Authenticate", `Basic realm="${realm}", charset="UTF-8"`);
     if (signature) fields.push("WWW-Authenticate", `Signature realm="${realm}"`);
     if (apiKey || fields.length === 0) fields.push("WWW-Authenticate", `ApiKey realm="${realm}"`);
     return fields;
@@ -67,7 +69,7 @@ function challenger(realm: string, { bearer, apiKey, dpop, signature = false }: 
 
 function makeRefusals(realm: string, challenges: Challenges): Refusals {
   const challenge = challenger(realm, challenges);
-  const tokens = challenger(realm, { ...challenges, apiKey: false, signature: false });
+  const tokens = challenger(realm, { ...challenges, apiKey: false, signature: false, basic: false });
   const plain = challenge("");
   return {
     missing: reject("authentication_required", "This resource needs a credential.", plain),

@@ -170,6 +170,8 @@ const otherwise: Readonly<Record<string, string>> = {
   "negativeTtlSeconds{}": "the statuses of those lifetimes",
   "tests[].request.path": "the target of one request, as a client sends it",
   "tests[].request.identity.method": "how the caller showed who it is",
+  "basic.claims{}": "claims themselves, as a token has them",
+  "basic.identities[].claims{}": "claims themselves, as a token has them",
   "signatures.keys[].claims{}": "claims themselves, as a token has them",
   "tests[].request.identity.claims{}": "claims themselves, as a token has them",
 };

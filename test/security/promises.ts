@@ -112,6 +112,10 @@ export const promises: Readonly<Record<string, Promised>> = {
     "test/plugins/auth/dpop.test.ts",
     "test/plugins/auth/signatures.test.ts",
   ),
+  Z75: client(
+    "Passwords are guessed at a bounded pace, whoever guesses from wherever, and no answer tells whose they are.",
+    "test/plugins/auth/basic.test.ts",
+  ),
   Z77: client(
     "With token exchange a service gets the token that was made for it, or none: never the caller's own.",
     "test/plugins/auth/token-exchange.test.ts",

@@ -7,6 +7,11 @@ function isSafe({ method, upgrade }: ExchangeRequest): boolean {
   return (method === "GET" || method === "HEAD") && upgrade === undefined;
 }
 
+/** Programs need not say where they come from; browsers do (Fetch standard). */
+export function isByBrowser({ fields }: ExchangeRequest): boolean {
+  return fields.has("origin") || fields.has("sec-fetch-site");
+}
+
 export class OwnOrigin {
   readonly #origins: ReadonlySet<string>;
   readonly #byHost: boolean;

@@ -4,7 +4,7 @@ import { parseDictionary, type Dictionary, type InnerList } from "structured-hea
 import type { Exchange, ExchangeRequest, Services } from "../../../src/plugin-api/contract.ts";
 import { refused, unavailable, type AuthResult, type Refused } from "../auth-result.ts";
 import type { Replays } from "../replays.ts";
-import type { SchemeCheck } from "../scheme-check.ts";
+import type { Guessing, SchemeCheck } from "../scheme-check.ts";
 import { Semaphore } from "../semaphore.ts";
 import { digestFault } from "./content-digest.ts";
 import type { SignatureOptions } from "./options.ts";
@@ -54,7 +54,7 @@ export class SignatureCheck implements SchemeCheck {
     return fields.has("signature") || fields.has("signature-input");
   }
 
-  async check(exchange: Exchange, doubtful: boolean): Promise<AuthResult> {
+  async check(exchange: Exchange, { doubtful }: Guessing): Promise<AuthResult> {
     const { request } = exchange;
     const shown = this.#read(request);
     if ("kind" in shown) return shown;

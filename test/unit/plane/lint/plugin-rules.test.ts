@@ -42,6 +42,14 @@ describe("auth", () => {
     assert.deepEqual(await found({}, { publicUrls: ["https://api.example"] }), []);
   });
 
+  test("boundless-guesses: passwords that anybody may try", async () => {
+    const basic = { users: "SECRET_USERS" };
+    const found = (auth: object) => places("boundless-guesses", auth);
+    assert.deepEqual(await found({ basic, guessing: false }), ["pluginConfig.auth.guessing"]);
+    assert.deepEqual(await found({ basic }), []);
+    assert.deepEqual(await found({ guessing: false }), []);
+  });
+
   test("narrow-signatures: what covers too little of a request", async () => {
     const key = { keyId: "k", algorithm: "hmac-sha256", secret: "SECRET_K", userId: "u" };
     const found = (...components: string[]) =>

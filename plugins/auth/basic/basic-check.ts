@@ -1,0 +1,153 @@
+// Who a request with `Authorization: Basic` is from (RFC 7617). A check costs tens of milliseconds and megabytes on purpose:
+// few run at once, on threads of the pool, and what was checked is remembered for a while as a keyed hash.
+import { isUtf8 } from "node:buffer";
+import { createHmac, randomBytes } from "node:crypto";
+import {
+  boundedCache,
+  type Exchange,
+  type ExchangeRequest,
+  type Services,
+} from "../../../src/plugin-api/contract.ts";
+import {
+  accepted,
+  refused,
+  unavailable,
+  type Accepted,
+  type AuthResult,
+  type MaybeAuthResult,
+  type Refused,
+} from "../auth-result.ts";
+import type { Guessing, SchemeCheck } from "../scheme-check.ts";
+import { Semaphore } from "../semaphore.ts";
+import type { BasicOptions } from "./options.ts";
+import { readPasswordFile } from "./password-file.ts";
+import type { PasswordHash } from "./password-hash.ts";
+
+/** The pool has four threads, which files and names need too; and each check takes up to 128 MB. */
+const maxChecks = 2;
+const maxWaiting = 64;
+const maxRemembered = 4_096;
+const maxLength = 2_048;
+
+const shownText = /^basic[ \t]+([A-Za-z0-9+/]{2,}={0,2})[ \t]*$/i;
+const anyBasic = /^basic(?:[ \t]|$)/i;
+/** RFC 7617 section 2: no control characters in either. */
+const plainText = /^\P{Cc}*$/u;
+
+const malformed = refused("basic", "basic: malformed");
+const tooMany = unavailable("basic", "basic: too many passwords to check", "overloaded");
+const noMemory = unavailable("basic", "basic: the password cannot be checked now", "overloaded");
+
+interface Shown {
+  readonly user: string;
+  readonly password: string;
+  /** Keyed hash of both: the key never leaves this process. */
+  readonly digest: string;
+}
+interface Checked {
+  readonly result: Accepted | Refused;
+  readonly untilMono: number;
+}
+
+const never: Guessing = { doubtful: false, waitSeconds: () => 0 };
+
+export class BasicCheck implements SchemeCheck {
+  readonly #services: Services;
+  readonly #cacheMs: number;
+  readonly #users: ReadonlyMap<string, PasswordHash>;
+  /** In whose place a name that nobody has is checked: it costs as much. */
+  readonly #decoy: PasswordHash;
+  readonly #identities: ReadonlyMap<string, Accepted>;
+  readonly #key = randomBytes(32);
+  /** Those that are over tell that a password was good once: it is no guess. */
+  readonly #good = boundedCache<Checked>(maxRemembered);
+  readonly #bad = boundedCache<Checked>(maxRemembered);
+  readonly #running = new Map<string, Promise<AuthResult>>();
+  readonly #semaphore = new Semaphore(maxChecks, maxWaiting);
+
+  /** @throws Error, without anything of it, when the secret is not set or a line of it cannot be used */
+  constructor(options: BasicOptions, services: Services) {
+    this.#services = services;
+    this.#cacheMs = options.cacheSeconds * 1000;
+    const text = services.secrets.get(options.users);
+    const where = `basic.users: OUTRIGGER_${options.users}`;
+    if (text === undefined) throw new Error(`${where} is not set`);
+    try {
+      this.#users = readPasswordFile(text);
+    } catch (error) {
+      throw new Error(`${where}: ${(error as Error).message}`, { cause: error });
+    }
+    this.#decoy = [...this.#users.values()].reduce((dearest, each) =>
+      each.cost > dearest.cost ? each : dearest,
+    );
+    const special = new Map(options.identities.map((each) => [each.user.normalize("NFC"), each]));
+    const stranger = [...special.keys()].find((user) => !this.#users.has(user));
+    if (stranger !== undefined)
+      throw new Error(`basic.identities: ${stranger} is no user of OUTRIGGER_${options.users}`);
+    this.#identities = new Map(
+      [...this.#users.keys()].map((userId) => {
+        const { plan, scopes, roles, claims } = special.get(userId) ?? options;
+        const who = { userId, plan, scopes, roles, claims, method: "basic", credentialId: userId };
+        return [userId, accepted(who)];
+      }),
+    );
+  }
+
+  close(): void {}
+
+  isShown({ fields }: ExchangeRequest): boolean {
+    return anyBasic.test(fields.get("authorization") ?? "");
+  }
+
+  check({ request }: Exchange, guessing: Guessing): MaybeAuthResult {
+    const shown = this.#read(request);
+    if (shown === undefined) return malformed;
+    const now = this.#services.clock.mono();
+    const good = this.#good.get(shown.digest);
+    if (good !== undefined && now < good.untilMono) return good.result;
+    const bad = this.#bad.get(shown.digest);
+    if (bad !== undefined && now < bad.untilMono) return bad.result;
+    const wrong = refused("basic", "basic: wrong user or password", shown.user);
+    // Too many have guessed, from there or at this name: one that was good before is looked at all the same.
+    if (good === undefined && (guessing.doubtful || guessing.waitSeconds(shown.user) > 0)) return wrong;
+    const running = this.#running.get(shown.digest);
+    if (running !== undefined) return running;
+    const look = this.#verify(shown, wrong).finally(() => this.#running.delete(shown.digest));
+    this.#running.set(shown.digest, look);
+    return look;
+  }
+
+  recheck(exchange: Exchange): MaybeAuthResult {
+    return this.check(exchange, never);
+  }
+
+  #read({ fields }: ExchangeRequest): Shown | undefined {
+    const value = fields.get("authorization") ?? "";
+    const [, encoded] = value.length > maxLength ? [] : (shownText.exec(value) ?? []);
+    if (encoded === undefined) return undefined;
+    const bytes = Buffer.from(encoded, "base64");
+    const text = isUtf8(bytes) ? bytes.toString("utf8").normalize("NFC") : "";
+    const colon = text.indexOf(":");
+    if (colon < 1 || !plainText.test(text)) return undefined;
+    const digest = createHmac("sha256", this.#key).update(text).digest("base64");
+    return { user: text.slice(0, colon), password: text.slice(colon + 1), digest };
+  }
+
+  /** Never rejects. */
+  async #verify({ user, password, digest }: Shown, wrong: Refused): Promise<AuthResult> {
+    const hash = this.#users.get(user);
+    let matches: boolean | undefined;
+    try {
+      matches = await this.#semaphore.run(() => (hash ?? this.#decoy).matches(password));
+    } catch (error) {
+      this.#services.logger.error({ err: error }, "a password cannot be checked");
+      return noMemory;
+    }
+    if (matches === undefined) return tooMany;
+    const found = matches && hash !== undefined ? this.#identities.get(user) : undefined;
+    const result = found ?? wrong;
+    const untilMono = this.#services.clock.mono() + this.#cacheMs;
+    (found === undefined ? this.#bad : this.#good).set(digest, { result, untilMono });
+    return result;
+  }
+}

@@ -1,0 +1,29 @@
+// The users of an installation, as `htpasswd` keeps them: a line `name:hash` each. No text quotes anything of a line.
+import { readPasswordHash, type PasswordHash } from "./password-hash.ts";
+
+const maxUsers = 10_000;
+/** RFC 7617 section 2: no colon, no control characters. */
+const nameText = /^[^:\p{Cc}]{1,256}$/u;
+
+/** @throws Error that names the line */
+export function readPasswordFile(text: string): Map<string, PasswordHash> {
+  const users = new Map<string, PasswordHash>();
+  const places = new Map<string, number>();
+  for (const [index, raw] of text.split("\n").entries()) {
+    const line = raw.trim();
+    if (line === "" || line.startsWith("#")) continue;
+    const where = `line ${index + 1}`;
+    const colon = line.indexOf(":");
+    const name = line.slice(0, Math.max(0, colon)).normalize("NFC");
+    if (!nameText.test(name)) throw new Error(`${where}: is not name:hash`);
+    const earlier = places.get(name);
+    if (earlier !== undefined) throw new Error(`${where}: the user is on line ${earlier} already`);
+    const hash = readPasswordHash(line.slice(colon + 1));
+    if (typeof hash === "string") throw new Error(`${where}: ${hash}`);
+    if (users.size >= maxUsers) throw new Error(`${where}: more than ${maxUsers} users`);
+    users.set(name, hash);
+    places.set(name, index + 1);
+  }
+  if (users.size === 0) throw new Error("holds no user");
+  return users;
+}

@@ -1,0 +1,50 @@
+// Passwords: guessed at one user from everywhere, and found to be somebody's by how long the answer takes.
+import assert from "node:assert/strict";
+import { argon2Sync } from "node:crypto";
+import type { Attack } from "../attack.ts";
+import type { TestSidecar } from "../../support/sidecar.ts";
+
+const salt = Buffer.alloc(16, 7);
+const cheap = { parallelism: 1, tagLength: 32, memory: 7_168, passes: 1 };
+const part = (bytes: Buffer): string => bytes.toString("base64").replaceAll("=", "");
+const line = (user: string, password: string): string => {
+  const tag = argon2Sync("argon2id", { ...cheap, message: password, nonce: salt });
+  return `${user}:$argon2id$v=19$m=7168,t=1,p=1$${part(salt)}$${part(tag)}`;
+};
+
+async function statusOf(sidecar: TestSidecar, user: string, password: string, from: string): Promise<number> {
+  const authorization = `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
+  const response = await fetch(sidecar.url, { headers: { authorization, "x-forwarded-for": from } });
+  await response.arrayBuffer();
+  return response.status;
+}
+
+const manyAddresses: Attack = {
+  row: "Z75",
+  what: "guesses one user's password from a new address each time, and goes on once it is told to wait",
+  async run(scene) {
+    const auth = { apiKeys: false, basic: { users: "SECRET_USERS" }, guessing: { failures: 5 } };
+    const sidecar = await scene.sidecar({
+      policy: { plugins: ["auth"], pluginConfig: { auth } },
+      upstream: (_request, response) => response.end("served"),
+      env: {
+        OUTRIGGER_SECRET_USERS: `${line("alice", "right")}\n${line("bob", "his")}`,
+        OUTRIGGER_TRUSTED_PROXIES: "127.0.0.1",
+      },
+    });
+    for (const user of ["alice", "nobody"]) {
+      const statuses: number[] = [];
+      for (let i = 0; i < 7; i += 1)
+        statuses.push(await statusOf(sidecar, user, `guess ${i}`, `198.51.100.${i}`));
+      assert.deepEqual(statuses, [401, 401, 401, 401, 401, 429, 429], user);
+    }
+    assert.equal(
+      await statusOf(sidecar, "alice", "right", "198.51.100.99"),
+      429,
+      "the right one tells nothing",
+    );
+    assert.equal(await statusOf(sidecar, "bob", "his", "198.51.100.99"), 200, "others are not shut out");
+  },
+};
+
+export const attacks: readonly Attack[] = [manyAddresses];
