@@ -11,6 +11,7 @@ import type { Copy, Sink } from "../audit/sink.ts";
 import { SubjectKeys } from "../audit/subject-keys.ts";
 import { Trail } from "../audit/trail.ts";
 import type { Config } from "../config/config.ts";
+import type { CheckDisk } from "../files/check-disk.ts";
 import type { Clock, Store } from "../plugin-api/contract.ts";
 import { problemText } from "../policy/document/problems.ts";
 import type { PolicyEvents } from "../policy/events.ts";
@@ -37,6 +38,7 @@ export interface AuditParts {
   readonly clock: Clock;
   /** Which of several processes this is. */
   readonly worker: string | undefined;
+  readonly checkDisk?: CheckDisk | undefined;
 }
 
 const dayMs = 86_400_000;
@@ -77,14 +79,14 @@ type Records = (
 
 function trailOf(config: Config, parts: AuditParts, records: Records): Trail | undefined {
   const { auditKey, auditRetentionDays, service, instance } = config;
-  const { telemetry, store, clock, worker } = parts;
+  const { telemetry, store, clock, worker, checkDisk } = parts;
   const sinks = sinksOf(config, parts, records);
   if (auditKey === undefined || sinks === undefined) return undefined;
   const keys = auditKey.map((jwk) => new AuditKey(jwk)) as [AuditKey, ...AuditKey[]];
   const keepMs = auditRetentionDays * dayMs + monthMs;
   const place =
     store === undefined
-      ? new FileKeyPlace(sinks.path ?? "", keepMs)
+      ? new FileKeyPlace(sinks.path ?? "", keepMs, checkDisk)
       : new RedisKeyPlace(store, service, keepMs);
   return new Trail({
     name: sinks.chain,
@@ -111,7 +113,7 @@ interface Sinks {
 /** @returns undefined where there is neither a file nor Redis */
 function sinksOf(
   config: Config,
-  { telemetry, store, clock, worker }: AuditParts,
+  { telemetry, store, clock, worker, checkDisk }: AuditParts,
   records: Records,
 ): Sinks | undefined {
   const { instance, service, auditFile, auditSinks, auditRetentionDays, auditStream: maxLength } = config;
@@ -125,7 +127,8 @@ function sinksOf(
   if (auditFile !== undefined && (kept.length === 0 || kept.includes("file"))) {
     const path = number === undefined ? auditFile : `${auditFile}.w${number}`;
     const { auditFileBytes: maxBytes, auditSync } = config;
-    const sink = new FileSink({ path, maxBytes, retentionMs, sync: auditSync === "on", clock });
+    const sync = auditSync === "on";
+    const sink = new FileSink({ path, maxBytes, retentionMs, sync, clock, checkDisk });
     const copies =
       stream !== undefined && kept.includes("redis")
         ? [new RedisCopy(stream, name, telemetry.logger, records("uncopied"))]

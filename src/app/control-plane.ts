@@ -155,11 +155,12 @@ async function controllerOf<Compiled extends object>(
   data: DataPlane<Compiled>,
   { switches, brought, drills, tell, onSwapped }: ControllerOfParts<Compiled>,
 ): Promise<PolicyController> {
-  const { config, telemetry, registry, clock, store, packages, audit } = context;
+  const { config, telemetry, registry, clock, store, packages, audit, drill } = context;
   return await createController(config, telemetry, registry, {
     store,
     packages,
     clock,
+    checkDisk: drill?.checkDisk,
     adminToken: () => context.secretFiles.adminToken,
     test: testerOf(context),
     audit,

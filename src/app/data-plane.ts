@@ -227,7 +227,10 @@ function createServices(
         : (options) => withoutIssuer(options.plugin, createHttpClient(options), drill),
     clock,
     fleet: { service, instance, region, size: fleetSize, workers: workerCount },
-    keptLines: stateDir === undefined ? undefined : (name) => new FolderLines(stateDir, name, service, clock),
+    keptLines:
+      stateDir === undefined
+        ? undefined
+        : (name) => new FolderLines(stateDir, name, service, clock, drill?.checkDisk),
     workers,
   };
 }

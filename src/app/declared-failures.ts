@@ -9,14 +9,23 @@ const maxDepth = 6;
 
 /** By a route's path, "" = requests that no route takes: `rate-limit: onStoreError=local`, a text for each option. */
 export function declaredFailures(
-  policy: Pick<EffectivePolicy, "routes" | "unmatched">,
+  policy: Pick<EffectivePolicy, "routes" | "unmatched" | "document">,
   fault: Fault,
   plugins: readonly PluginDefinition[],
 ): ReadonlyMap<string, readonly string[]> {
   const definitions = new Map(plugins.map((plugin) => [plugin.name, plugin]));
   return new Map(
-    [...policy.routes, policy.unmatched].map((route) => [route.path, ofRoute(route, fault, definitions)]),
+    [...policy.routes, policy.unmatched].map((route) => [
+      route.path,
+      fault.kind === "disk-full" ? ofDisk(policy.document) : ofRoute(route, fault, definitions),
+    ]),
   );
+}
+
+function ofDisk({ audit }: EffectivePolicy["document"]): readonly string[] {
+  return audit?.mode === "blocking"
+    ? ["audit: mode=blocking: 503 where records go to OUTRIGGER_AUDIT_FILE"]
+    : ["goes on: log lines and records wait, and nothing is kept for the next start"];
 }
 
 function ofRoute(

@@ -1,4 +1,5 @@
 // Where the packages of a policy's extensions come from: the same for the process that governs, its workers, and commands.
+import type { CheckDisk } from "../files/check-disk.ts";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { PackageStore } from "../extensions/package-store.ts";
@@ -14,6 +15,7 @@ export function createPackageStore(
   config: Pick<Config, "pluginDir" | "pluginHosts" | "policyKeys" | "redis" | "stateDir">,
   store: PackageRedis | undefined,
   onTrouble: (message: string) => void,
+  checkDisk?: CheckDisk,
 ): PackageStore {
   const { stateDir } = config;
   return new PackageStore({
@@ -21,6 +23,7 @@ export function createPackageStore(
     // Workers find there what the process above them has fetched. Without a folder each fetches for itself.
     dir: stateDir === undefined ? undefined : join(stateDir, "packages"),
     onTrouble,
+    checkDisk,
     rightsBy: rightsBy(config),
     limitMs,
   });

@@ -35,7 +35,12 @@ export function watchKillSwitches(
     kept:
       stateDir === undefined
         ? undefined
-        : new KeptSwitches({ dir: stateDir, service, onTrouble: (message) => logger.warn({}, message) }),
+        : new KeptSwitches({
+            dir: stateDir,
+            service,
+            onTrouble: (message) => logger.warn({}, message),
+            checkDisk: context.drill?.checkDisk,
+          }),
     // Without an end, who steals Redis could put a signed one back for good.
     needsEnd: policyKeys !== undefined,
     open: policyKeys && signedOpener(() => trusted),

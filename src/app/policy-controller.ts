@@ -1,4 +1,5 @@
 // The policy's part of the composition: which source, what is kept, and what log and metrics tell of it.
+import type { CheckDisk } from "../files/check-disk.ts";
 import { extname } from "node:path";
 import type { Config } from "../config/config.ts";
 import type { PackageStore } from "../extensions/package-store.ts";
@@ -39,6 +40,7 @@ export interface ControllerParts<Snapshot> extends Pick<
   readonly audit: Pick<Audit, "change">;
   readonly adminToken: () => string | undefined;
   readonly onRejected: () => void;
+  readonly checkDisk?: CheckDisk | undefined;
 }
 
 /** In the form that this file has: source, compiled, or in the image's one file. */
@@ -85,7 +87,7 @@ export async function createController<Snapshot>(
     read,
     trust,
     onTrust: parts.onTrust,
-    lastKnownGood: lastKnownGoodOf(config, logger),
+    lastKnownGood: lastKnownGoodOf(config, logger, parts.checkDisk),
     source,
     peers: peersOf(config, parts.adminToken),
     baseline: store && file && (() => readPolicyFile(file.path, maxBytes)),
@@ -117,9 +119,10 @@ function redisSource(config: Config, store: RedisStore, signed: boolean): Policy
 function lastKnownGoodOf(
   { stateDir: dir, service }: Config,
   logger: Telemetry["logger"],
+  checkDisk: CheckDisk | undefined,
 ): LastKnownGood | undefined {
   if (dir === undefined) return undefined;
-  return createLastKnownGood({ dir, service, onTrouble: (message) => logger.warn({}, message) });
+  return createLastKnownGood({ dir, service, onTrouble: (message) => logger.warn({}, message), checkDisk });
 }
 
 const forgetful =

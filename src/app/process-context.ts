@@ -1,4 +1,5 @@
 // What every process of a sidecar has, whatever its part: settings, plugins, log, metrics, Redis, the files of secrets.
+import type { CheckDisk } from "../files/check-disk.ts";
 import type { Writable } from "node:stream";
 import { type Config, ConfigReader } from "../config/config.ts";
 import { Drill } from "../drills/drill.ts";
@@ -68,22 +69,16 @@ const flushLimitMs = 1_000;
  * @throws Error when a file that the settings name cannot be read
  */
 export function createProcessContext(config: Config, options: ContextOptions = {}): ProcessContext {
-  const { registry = builtIn, clock = systemClock, output, worker, logLevel = config.logLevel } = options;
-  const { service, instance } = config;
-  const telemetry = createTelemetry({
-    level: logLevel,
-    format: config.logFormat,
-    service,
-    instance,
-    worker,
-    stream: output,
-  });
+  const { registry = builtIn, clock = systemClock, worker } = options;
   const drill = config.drills === "on" ? new Drill() : undefined;
+  const checkDisk = drill?.checkDisk;
+  const telemetry = telemetryOf(config, options, checkDisk);
   const store = connectStore(config, telemetry, drill);
-  const packages = createPackageStore(config, store, (message) => telemetry.logger.warn({}, message));
+  const onTrouble = (message: string): void => telemetry.logger.warn({}, message);
+  const packages = createPackageStore(config, store, onTrouble, checkDisk);
   const tracing = createTracing(config, telemetry);
   const upstreamTls = createUpstreamTls(config, telemetry);
-  const audit = createAudit(config, { telemetry, store, clock, worker });
+  const audit = createAudit(config, { telemetry, store, clock, worker, checkDisk });
   const secretFiles = new SecretFiles(config, new ConfigReader(registry), telemetry.logger, store);
   return {
     config,
@@ -111,4 +106,12 @@ export function createProcessContext(config: Config, options: ContextOptions = {
       await telemetry.output.flush(flushLimitMs);
     },
   };
+}
+
+function telemetryOf(
+  { logFormat: format, service, instance, ...config }: Config,
+  { output: stream, worker, logLevel: level = config.logLevel }: ContextOptions,
+  checkDisk: CheckDisk | undefined,
+): Telemetry {
+  return createTelemetry({ level, format, service, instance, worker, stream, checkDisk });
 }

@@ -2,6 +2,7 @@
 // there whole or not at all, whatever ends the process or fills the disk.
 import { type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import type { CheckDisk } from "../files/check-disk.ts";
 import { makeFolder } from "../files/make-folder.ts";
 import type { Clock } from "../plugin-api/contract.ts";
 import { textOf } from "../plugin-api/error-text.ts";
@@ -18,6 +19,7 @@ export interface FileSinkOptions {
   /** Whether each batch is on the disk before it counts as written. */
   readonly sync: boolean;
   readonly clock: Clock;
+  readonly checkDisk?: CheckDisk | undefined;
 }
 
 /** Of the whole, what one file may take: so much goes at once when the oldest is deleted. */
@@ -56,7 +58,8 @@ export class FileSink implements Sink {
 
   async write(lines: readonly string[]): Promise<Written> {
     const bytes = Buffer.from(`${lines.join("\n")}\n`);
-    const { path, maxBytes, sync } = this.#options;
+    const { path, maxBytes, sync, checkDisk } = this.#options;
+    checkDisk?.();
     if (this.#file === undefined) await this.#reopen();
     const { size, ino } = await (this.#file as FileHandle).stat();
     const there = await sizeAndInode(path);

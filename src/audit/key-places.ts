@@ -3,6 +3,7 @@
 import type { BigIntStats } from "node:fs";
 import { type FileHandle, open, readdir, rm, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
+import type { CheckDisk } from "../files/check-disk.ts";
 import { makeFolder } from "../files/make-folder.ts";
 import type { Script, Store } from "../plugin-api/store.ts";
 import type { KeyPlace, WrappedKey } from "./subject-keys.ts";
@@ -69,6 +70,7 @@ const readAgainMs = 60_000;
 export class FileKeyPlace implements KeyPlace {
   readonly #auditFile: string;
   readonly #keepMs: number;
+  readonly #checkDisk: CheckDisk | undefined;
   readonly #known = new Map<string, string>();
   #period = "";
   #seen = "";
@@ -77,7 +79,8 @@ export class FileKeyPlace implements KeyPlace {
   #readMono = 0;
 
   /** @param keepMs from the beginning of a month on */
-  constructor(auditFile: string, keepMs: number) {
+  constructor(auditFile: string, keepMs: number, checkDisk?: CheckDisk) {
+    this.#checkDisk = checkDisk;
     this.#auditFile = auditFile;
     this.#keepMs = keepMs;
   }
@@ -107,6 +110,7 @@ export class FileKeyPlace implements KeyPlace {
 
   async #append(fresh: ReadonlyMap<string, string>): Promise<void> {
     const text = `${[...fresh].map(([name, wrapped]) => `\n${name} ${wrapped}`).join("")}\n`;
+    this.#checkDisk?.();
     const file = await open(keyFileOf(this.#auditFile, this.#period), "a", 0o600);
     try {
       const before = await file.stat({ bigint: true });

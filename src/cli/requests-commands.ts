@@ -66,7 +66,10 @@ export function addDrillCommand(
     .description(
       "have a sidecar with OUTRIGGER_DRILLS=on behave as if something failed, and print what callers got",
     )
-    .argument("<fault>", "redis-down, redis-slow=200ms, upstream-down, issuer-down or plugin-slow=NAME")
+    .argument(
+      "<fault>",
+      "redis-down, redis-slow=200ms, upstream-down, issuer-down, plugin-slow=NAME or disk-full",
+    )
     .option(...admin)
     .option("--instance <name>", "the sidecar's OUTRIGGER_INSTANCE; may be left out where there is one")
     .option("--for <time>", "for so long, 1s to 10m; it ends by itself", "30s")

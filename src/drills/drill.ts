@@ -26,6 +26,12 @@ export class Drill {
     return this.#fault?.delayMs ?? 0;
   }
 
+  /** Before whatever is written to disk. @throws Error as the system does where there is no space left */
+  readonly checkDisk = (): void => {
+    if (this.#fault?.kind !== "disk-full") return;
+    throw Object.assign(new Error("ENOSPC: no space left on device (drill: disk-full)"), { code: "ENOSPC" });
+  };
+
   /** In place of one that goes on. */
   begin(fault: Fault, forMs: number): void {
     clearTimeout(this.#timer);

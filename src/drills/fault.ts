@@ -1,7 +1,13 @@
 // What a drill has a sidecar behave as if: `redis-down`, `redis-slow=200ms`, `upstream-down`, `issuer-down`,
-// `plugin-slow=NAME`.
+// `plugin-slow=NAME`, `disk-full`.
 
-export type FaultKind = "redis-down" | "redis-slow" | "upstream-down" | "issuer-down" | "plugin-slow";
+export type FaultKind =
+  | "redis-down"
+  | "redis-slow"
+  | "upstream-down"
+  | "issuer-down"
+  | "plugin-slow"
+  | "disk-full";
 
 export interface Fault {
   readonly kind: FaultKind;
@@ -13,7 +19,8 @@ export interface Fault {
   readonly plugin: string;
 }
 
-export const faultForms = "redis-down, redis-slow=200ms, upstream-down, issuer-down, plugin-slow=NAME";
+export const faultForms =
+  "redis-down, redis-slow=200ms, upstream-down, issuer-down, plugin-slow=NAME, disk-full";
 
 /** Of a drill. */
 export const maxDrillMs = 600_000;
@@ -23,7 +30,7 @@ const maxDelayMs = 10_000;
 /** @returns undefined for whatever is no such fault */
 export function parseFault(text: string): Fault | undefined {
   const fault = { text, delayMs: 0, plugin: "" };
-  if (text === "redis-down" || text === "upstream-down" || text === "issuer-down")
+  if (text === "redis-down" || text === "upstream-down" || text === "issuer-down" || text === "disk-full")
     return { ...fault, kind: text };
   const delay = /^redis-slow=(\d{1,5})ms$/.exec(text)?.[1];
   if (delay !== undefined) {

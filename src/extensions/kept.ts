@@ -3,6 +3,7 @@
 import { readdir, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { writeAtomically } from "../files/atomic-file.ts";
+import type { CheckDisk } from "../files/check-disk.ts";
 import { makeFolder } from "../files/make-folder.ts";
 import { textOf } from "../plugin-api/error-text.ts";
 import { readPackageFile } from "./file-source.ts";
@@ -14,6 +15,7 @@ export interface KeptOptions {
   readonly maxBytes?: number;
   /** Told what went wrong on disk; nothing depends on it but the next start. */
   readonly onTrouble: (message: string) => void;
+  readonly checkDisk?: CheckDisk | undefined;
 }
 
 export const maxKeptBytes = 256 * 1_048_576;
@@ -22,8 +24,10 @@ export class KeptPackages {
   readonly #dir: string;
   readonly #maxBytes: number;
   readonly #onTrouble: (message: string) => void;
+  readonly #checkDisk: CheckDisk | undefined;
 
-  constructor({ dir, maxBytes = maxKeptBytes, onTrouble }: KeptOptions) {
+  constructor({ dir, maxBytes = maxKeptBytes, onTrouble, checkDisk }: KeptOptions) {
+    this.#checkDisk = checkDisk;
     this.#dir = dir;
     this.#maxBytes = maxBytes;
     this.#onTrouble = onTrouble;
@@ -43,6 +47,7 @@ export class KeptPackages {
   async write(sha256: string, bytes: Buffer, inUse: ReadonlySet<string>): Promise<void> {
     const path = join(this.#dir, sha256);
     try {
+      this.#checkDisk?.();
       await makeFolder(this.#dir);
       await this.#makeRoom(bytes.length, inUse);
       await writeAtomically(this.#dir, path, bytes);

@@ -3,6 +3,7 @@
 import { textOf } from "../plugin-api/error-text.ts";
 import { OverLimit, unlessAborted, withinLimit } from "../plugin-api/within-limit.ts";
 import type { ExtensionEntry } from "./entry.ts";
+import type { CheckDisk } from "../files/check-disk.ts";
 import { KeptPackages, maxKeptBytes } from "./kept.ts";
 import type { Package } from "./manifest.ts";
 import { carriesManifest, digestOf, readPackage } from "./package.ts";
@@ -56,6 +57,7 @@ export interface PackageStoreOptions {
   readonly maxKeptBytes?: number;
   /** Of the packages of a policy together. */
   readonly maxBytes?: number;
+  readonly checkDisk?: CheckDisk | undefined;
 }
 
 export const maxExtensions = 64;
@@ -81,9 +83,11 @@ export class PackageStore {
     limitMs = defaultLimitMs,
     maxKeptBytes: keptBytes = maxKeptBytes,
     maxBytes = maxKeptBytes,
+    checkDisk,
   }: PackageStoreOptions) {
     this.#sources = sources;
-    this.#kept = dir === undefined ? undefined : new KeptPackages({ dir, maxBytes: keptBytes, onTrouble });
+    this.#kept =
+      dir === undefined ? undefined : new KeptPackages({ dir, maxBytes: keptBytes, onTrouble, checkDisk });
     this.#limitMs = limitMs;
     this.#maxBytes = maxBytes;
     this.#rightsBy = rightsBy;

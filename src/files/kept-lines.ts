@@ -2,6 +2,7 @@
 // ones go by whole files and nothing is ever rewritten. Workers of a sidecar append to the same files and read them.
 import { appendFile, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { CheckDisk } from "./check-disk.ts";
 import { makeFolder } from "./make-folder.ts";
 import type { Clock, KeptLines } from "../plugin-api/contract.ts";
 
@@ -13,17 +14,20 @@ export class FolderLines implements KeptLines {
   readonly #dir: string;
   readonly #prefix: string;
   readonly #clock: Clock;
+  readonly #checkDisk: CheckDisk | undefined;
   /** Bytes read so far, by file. */
   readonly #read = new Map<string, number>();
 
   /** @param dir made when it is not there */
-  constructor(dir: string, name: string, service: string, clock: Clock) {
+  constructor(dir: string, name: string, service: string, clock: Clock, checkDisk?: CheckDisk) {
+    this.#checkDisk = checkDisk;
     this.#dir = dir;
     this.#prefix = `${name}-${service}.`;
     this.#clock = clock;
   }
 
   async append(line: string, untilMs: number): Promise<void> {
+    this.#checkDisk?.();
     await makeFolder(this.#dir);
     const day = Math.floor(untilMs / dayMs) + 1;
     await appendFile(join(this.#dir, `${this.#prefix}${day}`), `${line}\n`, { mode: 0o600, flush: true });

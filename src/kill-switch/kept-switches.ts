@@ -4,6 +4,7 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { removeLeftovers, writeAtomically } from "../files/atomic-file.ts";
+import type { CheckDisk } from "../files/check-disk.ts";
 import { makeFolder } from "../files/make-folder.ts";
 import { parseJson } from "../language/json.ts";
 
@@ -16,6 +17,7 @@ export interface KeptSwitchesOptions {
   readonly dir: string;
   readonly service: string;
   readonly onTrouble: (message: string) => void;
+  readonly checkDisk?: CheckDisk | undefined;
 }
 
 export class KeptSwitches {
@@ -57,6 +59,7 @@ export class KeptSwitches {
       const text = JSON.stringify({ version: 1, switches: this.#latest });
       this.#latest = undefined;
       try {
+        this.#options.checkDisk?.();
         await makeFolder(this.#options.dir);
         await writeAtomically(this.#options.dir, this.#path, text);
       } catch (error) {

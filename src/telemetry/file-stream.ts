@@ -5,6 +5,8 @@ import { Writable } from "node:stream";
 
 export interface FileStreamOptions {
   readonly fd: number;
+  /** Called before each write; what it throws has failed. */
+  readonly checkDisk?: (() => void) | undefined;
   /** Called when a write has failed; it is tried again until it succeeds. */
   readonly onFailed: (error: Error) => void;
   /** Called when the file takes bytes again. */
@@ -28,9 +30,10 @@ export class FileStream extends Writable {
   }
 
   #put(bytes: Buffer, from: number, done: () => void): void {
-    const { fd, onFailed, onRecovered } = this.#options;
+    const { fd, checkDisk, onFailed, onRecovered } = this.#options;
     let at = from;
     try {
+      checkDisk?.();
       while (at < bytes.length) at += writeSync(fd, bytes, at);
     } catch (error) {
       if (this.#retryMs === 0) onFailed(error as Error);

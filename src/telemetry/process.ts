@@ -13,7 +13,7 @@ export interface Telemetry extends Logging {
   reportFault(kind: string, error: unknown, plugin?: string): void;
 }
 
-export function createTelemetry(options: {
+export interface TelemetryOptions {
   readonly level: string;
   readonly format?: LogFormat | undefined;
   readonly service: string;
@@ -22,7 +22,11 @@ export function createTelemetry(options: {
   readonly worker?: string | undefined;
   /** stdout unless a test says otherwise. */
   readonly stream?: Writable | undefined;
-}): Telemetry {
+  /** Asked before a line is written to a file. */
+  readonly checkDisk?: (() => void) | undefined;
+}
+
+export function createTelemetry(options: TelemetryOptions): Telemetry {
   const metrics = createMetrics(tellingOf(options, () => logging.logger));
   const dropped = metrics.counter(
     "outrigger_log_lines_dropped_total",
@@ -34,7 +38,7 @@ export function createTelemetry(options: {
   let lost = 0;
   const stream =
     options.stream ??
-    stdoutStream(() => {
+    stdoutStream(options.checkDisk, () => {
       logging.logger.warn({ lostLines: lost }, "stdout accepts log lines again");
       lost = 0;
     });
@@ -79,10 +83,11 @@ function tellClosed(error: Error): void {
 }
 
 /** @param onRecovered a file that took no bytes takes them again */
-function stdoutStream(onRecovered: () => void): Writable {
+function stdoutStream(checkDisk: (() => void) | undefined, onRecovered: () => void): Writable {
   if (!isFile(process.stdout.fd, process.stdout.isTTY)) return process.stdout;
   return new FileStream({
     fd: process.stdout.fd,
+    checkDisk,
     onFailed: (error) =>
       process.stderr.write(
         `outrigger: stdout takes no log lines (${error.message}): they wait in memory, up to 8 MiB\n`,

@@ -1,10 +1,12 @@
 // `outrigger drill`: each fault against README's table of failures ("When something fails"), on real sidecars and a real
 // Redis that both are well all the time.
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { z } from "zod";
 import { drillStatus, type DrillReport } from "../../src/drills/status.ts";
 import { TokenIssuer } from "../plugins/auth/token-issuer.ts";
+import { auditPlace } from "../support/audit.ts";
 import { startCrew, startService } from "../support/crew.ts";
 import { pluginWith } from "../support/plugins.ts";
 import { outrigger } from "../support/process.ts";
@@ -161,13 +163,41 @@ describe("outrigger drill", () => {
     assert.deepEqual(rowOf(open, "/slow-open")?.declared, ["fails-open: failMode=open"]);
   });
 
+  test("disk-full: records that must be written are 503, nothing is kept, and all goes on afterwards", async () => {
+    using place = auditPlace();
+    const policy = (mode: string) => ({
+      plugins: ["respond"],
+      audit: { mode },
+      pluginConfig: { respond: { status: 200 } },
+    });
+    await using full = await startSidecar({
+      policy: policy("blocking"),
+      upstream: (_request, response) => void response.end("ok"),
+      env: { ...place.env, OUTRIGGER_DRILLS: "on", OUTRIGGER_STATE_DIR: join(place.folder, "state") },
+    });
+    const ask = async () => (await fetch(full.url)).status;
+    await eventually("records are written", async () => (await ask()) === 200);
+    const report = await drilled(full, "disk-full", async () => {
+      assert.equal(await ask(), 503);
+      full.setPolicy(policy("buffered"));
+      await full.line(({ msg }) => /the policy could not be kept in .*: ENOSPC/.test(String(msg)));
+      assert.equal(await ask(), 200, "a policy that does not wait for records is served");
+      full.setPolicy(policy("blocking"));
+      await eventually("it waits again", async () => (await ask()) === 503);
+    });
+    const [row] = report.routes.filter(({ requests }) => requests > 0);
+    assert.deepEqual(row?.declared, ["audit: mode=blocking: 503 where records go to OUTRIGGER_AUDIT_FILE"]);
+    assert.ok((row.statuses["503"] ?? 0) >= 2, JSON.stringify(row));
+    await eventually("there is room again", async () => (await ask()) === 200);
+  });
+
   test("one at a time, ended by DELETE, refused with an Origin, for another instance, for what is no fault", async () => {
     const post = (query: string, headers: Record<string, string> = {}) =>
       fetch(`${sidecar.adminUrl}/drill?${query}`, { method: "POST", headers });
     assert.equal((await post("fault=upstream-down&for=1s", { Origin: "http://a.test" })).status, 403);
     assert.equal((await post("fault=upstream-down&for=1s&instance=orders-2")).status, 409);
     for (const wrong of [
-      "fault=disk-full&for=1s",
+      "fault=disk-empty&for=1s",
       "fault=redis-down&for=11m",
       "fault=plugin-slow%3Dnone&for=1s",
     ])

@@ -4,6 +4,7 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { removeLeftovers, writeAtomically } from "../../files/atomic-file.ts";
+import type { CheckDisk } from "../../files/check-disk.ts";
 import { makeFolder } from "../../files/make-folder.ts";
 import { digestOf } from "../document/digest.ts";
 import type { RawPolicy } from "../read.ts";
@@ -34,6 +35,7 @@ export interface LastKnownGoodOptions {
   readonly service: string;
   /** Told what went wrong with the copy; the policy in force does not depend on it. */
   readonly onTrouble: (message: string) => void;
+  readonly checkDisk?: CheckDisk | undefined;
 }
 
 /** Two documents of 1 MiB, signed and escaped. */
@@ -54,7 +56,12 @@ const onDisk = z.strictObject({
   sha256: z.string(),
 });
 
-export function createLastKnownGood({ dir, service, onTrouble }: LastKnownGoodOptions): LastKnownGood {
+export function createLastKnownGood({
+  dir,
+  service,
+  onTrouble,
+  checkDisk,
+}: LastKnownGoodOptions): LastKnownGood {
   const path = join(dir, `policy-${service}.json`);
   let latest: KnownGoodPolicy | undefined;
   let saving: Promise<void> | undefined;
@@ -64,6 +71,7 @@ export function createLastKnownGood({ dir, service, onTrouble }: LastKnownGoodOp
       const text = serialise(latest);
       latest = undefined;
       try {
+        checkDisk?.();
         await makeFolder(dir);
         await writeAtomically(dir, path, text);
       } catch (error) {

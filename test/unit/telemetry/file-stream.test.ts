@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, test } from "node:test";
+import { FileStream } from "../../../src/telemetry/file-stream.ts";
 import { eventually } from "../../support/redis.ts";
 
 const limitBytes = 20_000;
@@ -98,4 +99,26 @@ test("what found no room behind a full disk is counted and told", { timeout: 30_
   assert.ok(lostLines > 0 && lostLines < count, `${lostLines} lost`);
   assert.equal(lines.length - 1 + lostLines, count);
   assert.ok((lines.length - 2) * 1000 <= bufferBytes + limitBytes);
+});
+
+test("a check that says no is a full disk", async () => {
+  const path = join(folder, "checked");
+  const fd = openSync(path, "a");
+  const told: string[] = [];
+  let full = true;
+  const stream = new FileStream({
+    fd,
+    checkDisk() {
+      if (full) throw new Error("ENOSPC");
+    },
+    onFailed: ({ message }) => void told.push(message),
+    onRecovered: () => void told.push("recovered"),
+  });
+  stream.write("a line\n");
+  assert.deepEqual([told, readFileSync(path, "utf8")], [["ENOSPC"], ""]);
+  full = false;
+  await eventually("it is written", () => told.length === 2);
+  assert.deepEqual([told[1], readFileSync(path, "utf8")], ["recovered", "a line\n"]);
+  stream.destroy();
+  closeSync(fd);
 });
