@@ -16,6 +16,8 @@ export interface Signal {
   /** Beside those of all signals. */
   readonly headers: Readonly<Record<string, string>> | undefined;
   readonly protocol: Config["otelProtocol"];
+  /** In place of that of all signals. */
+  readonly timeoutMs?: number | undefined;
   readonly contentType: string;
 }
 
@@ -34,7 +36,7 @@ export function carrierOf(config: Config, url: URL, signal: Signal): Carrier {
     url,
     grpcPath,
     headers: { ...config.otelHeaders, ...signal.headers },
-    timeoutMs: config.otelTimeoutMs,
+    timeoutMs: signal.timeoutMs ?? config.otelTimeoutMs,
     gzip: config.otelCompression === "gzip",
     contentType,
     tls: { ca: fileOf(config.otelCa), cert: fileOf(config.otelCert), key: fileOf(config.otelKey) },

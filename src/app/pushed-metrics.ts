@@ -18,13 +18,14 @@ export function pushMetrics(
   const signal = { endpoint: config.otelMetricsEndpoint, path: "/v1/metrics", grpcPath: metricsMethod };
   const url = collectorOf(config, signal);
   if (config.otelDisabled || config.otelMetricsExporter === "none" || url === undefined) return undefined;
-  const protocol = config.otelProtocol;
+  const protocol = config.otelMetricsProtocol ?? config.otelProtocol;
+  const { otelMetricsHeaders: headers, otelMetricsTimeoutMs: timeoutMs } = config;
   const resource = resourceOf(config);
   const encoder = protocol === "http/json" ? new JsonMetrics(resource) : new ProtobufMetrics(resource);
   const { contentType } = encoder;
   return new MetricsPusher({
     encoder,
-    carrier: carrierOf(config, url, { ...signal, headers: undefined, protocol, contentType }),
+    carrier: carrierOf(config, url, { ...signal, headers, protocol, contentType, timeoutMs }),
     intervalMs: config.otelMetricsIntervalMs,
     read: async () => familiesOf(config.service, await data.metricsSnapshots()),
     now: () => clock.now(),

@@ -151,6 +151,11 @@ export const otelSettings = {
     headers,
     "Further such fields, for traces alone",
   ),
+  otelMetricsHeaders: secret(
+    "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+    headers,
+    "Further such fields, for metrics alone",
+  ),
   otelProtocol: setting(
     "OTEL_EXPORTER_OTLP_PROTOCOL",
     "http/protobuf",
@@ -162,11 +167,21 @@ export const otelSettings = {
     oneOf(...protocols),
     "How it is for traces alone",
   ),
+  otelMetricsProtocol: optional(
+    "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
+    oneOf(...protocols),
+    "How it is for metrics alone",
+  ),
   otelTimeoutMs: setting(
     "OTEL_EXPORTER_OTLP_TIMEOUT",
     "10000",
     integer(1, hour),
     "Milliseconds for one request to the collector",
+  ),
+  otelMetricsTimeoutMs: optional(
+    "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT",
+    integer(1, hour),
+    "Milliseconds for one request with metrics",
   ),
   otelCompression: setting(
     "OTEL_EXPORTER_OTLP_COMPRESSION",

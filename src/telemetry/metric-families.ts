@@ -108,6 +108,11 @@ export class MetricFamilies {
     return made;
   }
 
+  /** A series of what is there no more. */
+  forget(name: string, values: readonly string[]): void {
+    this.#families.get(name)?.forget(values);
+  }
+
   #fold(name: string): void {
     if (name === foldedFamily.name) return;
     this.define(foldedFamily, (labels) => new CounterChild(foldedFamily.name, labels))

@@ -197,6 +197,11 @@ export class MetricFamily<T extends Child> {
     return made;
   }
 
+  /** That series ends. What still has its child counts nowhere. */
+  forget(values: readonly string[]): void {
+    this.#children.delete(values.join("\xff"));
+  }
+
   /** Every child with the values of its labels. */
   series(): Iterable<{ readonly values: readonly string[]; readonly child: T }> {
     return this.#children.values();

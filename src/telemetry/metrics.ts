@@ -41,6 +41,8 @@ export interface MetricsRegistry extends Metrics {
   /** Runs before every `render`: sets gauges that are only worth computing when somebody looks. */
   onRender(update: () => void): void;
   snapshot(): Promise<MetricsSnapshot>;
+  /** A series of what is there no more shows no more, and makes room for another. */
+  forget(name: string, values: readonly string[]): void;
 }
 
 export interface MergedMetrics {
@@ -87,6 +89,7 @@ export function createMetrics({
       const family = families.define(wanted, (text) => new HistogramChild(name, text, buckets));
       return (...values) => family.child(values);
     },
+    forget: (name, values) => families.forget(name, values),
     onRender: (update) => void updates.push(update),
     async render(open = false) {
       update();

@@ -131,4 +131,24 @@ describe("metrics pushed", () => {
     for (const result of ["exported", "dropped"])
       assert.match(page, new RegExp(`^outrigger_metric_points_total\\{.*result="${result}"\\} [1-9]`, "m"));
   });
+
+  test("have a protocol, fields and a time limit of their own where the settings say so", async () => {
+    await using collector = await startCollector({ instead: "silence" });
+    await using _sidecar = await startSidecar({
+      policy: { plugins: [] },
+      upstream: (_request, response) => void response.end(),
+      env: {
+        ...settings(collector, "grpc"),
+        OTEL_EXPORTER_OTLP_HEADERS: "x-all=1,x-key=all",
+        OTEL_EXPORTER_OTLP_METRICS_HEADERS: "x-key=metrics",
+        OTEL_EXPORTER_OTLP_METRICS_PROTOCOL: "http/json",
+        OTEL_EXPORTER_OTLP_METRICS_TIMEOUT: "50",
+        OTEL_EXPORTER_OTLP_TIMEOUT: "3600000",
+      },
+    });
+    await eventually("one is given up, and the next is taken", () => collector.metrics.length > 0);
+    const [{ path, headers } = { path: "", headers: {} }] = collector.requests;
+    const { "content-type": type, "x-all": all, "x-key": key } = headers;
+    assert.deepEqual([path, type, all, key], ["/v1/metrics", "application/json", "1", "metrics"]);
+  });
 });

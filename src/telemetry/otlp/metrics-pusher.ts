@@ -28,7 +28,7 @@ export class MetricsPusher {
     this.#sender = new OtlpSender({
       carrier: options.carrier,
       what: "metrics",
-      settings: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS",
+      settings: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT, _METRICS_HEADERS and OTEL_EXPORTER_OTLP_HEADERS",
       rejected: rejectedBy(options.encoder),
       logger: options.logger,
       counted: options.counted,

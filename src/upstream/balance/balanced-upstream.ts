@@ -1,5 +1,5 @@
 // An upstream with several endpoints as one transport: each exchange goes to one of those that are up.
-import type { Gauge, Logger } from "../../plugin-api/contract.ts";
+import type { Logger } from "../../plugin-api/contract.ts";
 import type { Time } from "../time.ts";
 import type {
   OwnConnectionHandler,
@@ -15,6 +15,7 @@ import type { Upstreams } from "../upstreams.ts";
 import { NameWatch, type Resolve } from "./addresses.ts";
 import { BalancedCall, noteFailure } from "./balanced-call.ts";
 import { Endpoint } from "./endpoint.ts";
+import type { EndpointGauges } from "./endpoint-gauges.ts";
 import { HealthCheck } from "./health-check.ts";
 import { Outliers } from "./outliers.ts";
 import { Picker } from "./picker.ts";
@@ -28,8 +29,7 @@ export interface BalancedParts {
   readonly resolve: Resolve;
   /** Where this sidecar is. */
   readonly zone: string | undefined;
-  /** Of `outrigger_upstream_endpoint_up`, by upstream and endpoint. */
-  readonly up: (...values: string[]) => Gauge;
+  readonly up: EndpointGauges;
 }
 
 /** An endpoint as the policy has it, with those that its name stands for. */
@@ -136,7 +136,7 @@ export class BalancedUpstream implements UpstreamTransport {
     const { upstreams, up } = this.#parts;
     upstreams.hold(target);
     const endpoint = new Endpoint(target, spec.zone, upstreams.get(target));
-    up(this.#spec.name, endpoint.name).set(1);
+    up.add(this.#spec.name, endpoint);
     const { health } = this.#spec;
     if (health !== undefined) {
       const host = spec.target.socketPath === undefined ? spec.target.name : "localhost";
@@ -151,7 +151,7 @@ export class BalancedUpstream implements UpstreamTransport {
     this.#checks.get(endpoint)?.stop();
     this.#checks.delete(endpoint);
     endpoint.cancelReturn?.();
-    this.#parts.up(this.#spec.name, endpoint.name).set(0);
+    this.#parts.up.drop(this.#spec.name, endpoint);
     this.#parts.upstreams.release(endpoint.target);
   }
 
@@ -163,7 +163,7 @@ export class BalancedUpstream implements UpstreamTransport {
   #changed(endpoint: Endpoint, what: string, forMs?: number): void {
     const { logger, up } = this.#parts;
     this.#picker.update();
-    up(this.#spec.name, endpoint.name).set(endpoint.up ? 1 : 0);
+    up.set(this.#spec.name, endpoint);
     const about = {
       upstream: this.#spec.name,
       endpoint: endpoint.name,

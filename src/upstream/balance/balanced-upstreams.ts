@@ -1,14 +1,15 @@
 // Upstreams with several endpoints, kept across policies: what is known of endpoints is not forgotten when a policy changes.
-import type { Logger, Metrics } from "../../plugin-api/contract.ts";
+import type { Logger } from "../../plugin-api/contract.ts";
 import { systemTime, type Time } from "../time.ts";
 import type { UpstreamTransport } from "../transport.ts";
 import { createResolve, type Resolve } from "./addresses.ts";
 import { type BalancedParts, BalancedUpstream } from "./balanced-upstream.ts";
+import { type EndingMetrics, EndpointGauges } from "./endpoint-gauges.ts";
 import type { BalancedSpec } from "./spec.ts";
 
 export interface BalancedOptions {
   readonly upstreams: BalancedParts["upstreams"];
-  readonly metrics: Metrics;
+  readonly metrics: EndingMetrics;
   readonly logger: Logger;
   readonly zone: string | undefined;
   readonly time?: Time;
@@ -26,12 +27,7 @@ export class BalancedUpstreams {
   readonly #held = new Map<string, Held>();
 
   constructor({ metrics, time = systemTime, random = Math.random, resolve, ...parts }: BalancedOptions) {
-    const up = metrics.gauge(
-      "outrigger_upstream_endpoint_up",
-      "Whether an upstream's endpoint is asked: 0 = its checks fail, or it failed too often in a row, or it is gone",
-      ["upstream", "endpoint"],
-      "min",
-    );
+    const up = new EndpointGauges(metrics);
     this.#parts = { ...parts, up, time, random, resolve: resolve ?? createResolve() };
   }
 

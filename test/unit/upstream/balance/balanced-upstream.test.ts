@@ -360,25 +360,60 @@ describe("health checks", () => {
 
   test("an answer without end is enough of one", async () => {
     const scene = new Scene({ health });
-    for (let i = 0; i < 3; i += 1) {
-      scene.time.pass(1_200);
+    let looked = 0;
+    for (let passed = 0; passed < 4_500; passed += 50) {
+      scene.time.pass(50);
       for (const [name, { calls }] of scene.held)
         for (const call of calls.splice(0)) {
           call.head(name === "b" ? 503 : 200, []);
-          if (name !== "b") call.finish();
-          else {
-            call.data(Buffer.alloc(70_000));
-            assert.ok(call.over);
-          }
+          call.data(Buffer.alloc(65_536));
+          assert.equal(call.over, false, "so much is read");
+          call.data(Buffer.alloc(1));
+          assert.equal(call.over, true, "no more is");
+          looked += 1;
         }
     }
-    assert.equal(await scene.up("b"), "0");
+    assert.ok(looked > 9);
+    assert.deepEqual([await scene.up("b"), await scene.up("c")], ["0", "1"]);
   });
 
   test("with none healthy all are asked", () => {
     const scene = new Scene({ health });
     run(scene, 6_000, () => 503);
     assert.deepEqual(Object.keys(scene.spread(100)).toSorted(), ["a", "b", "c"]);
+  });
+});
+
+describe("the series of endpoints", () => {
+  test("last as long as these, also where a policy takes over from another", async () => {
+    const scene = new Scene({});
+    for (let i = 0; i < 30; i += 1) scene.ask("stays");
+    const late = [...scene.held.values()].flatMap(({ calls }) => calls);
+    const next = { ...scene.spec, endpoints: endpoints("b", "d"), health: undefined };
+    scene.upstreams.hold(next);
+    scene.upstreams.release(scene.spec);
+    assert.deepEqual(await Promise.all(["a", "b", "c", "d"].map((each) => scene.up(each))), [
+      undefined,
+      "1",
+      undefined,
+      "1",
+    ]);
+    scene.upstreams.release(next);
+    assert.equal(await scene.up("b"), undefined);
+    // What an exchange of before still comes to.
+    for (const call of late) call.fail();
+    assert.doesNotMatch(await scene.metrics.render(), /endpoint_up\{/);
+  });
+
+  test("of addresses that come and go leave room for others", async () => {
+    const scene = new Scene({});
+    for (let i = 0; i < 1_500; i += 1) {
+      const spec = { ...scene.spec, name: `u${i}`, endpoints: endpoints(`e${i}`) };
+      scene.upstreams.hold(spec);
+      assert.equal(i % 500 === 0 ? await scene.up(`e${i}`) : "1", "1");
+      scene.upstreams.release(spec);
+    }
+    assert.doesNotMatch(await scene.metrics.render(), /endpoint="other"|series_folded_total\{.*endpoint_up/);
   });
 });
 
@@ -432,7 +467,8 @@ describe("names", () => {
       "orders.internal@10.0.0.3",
     ]);
     assert.equal(scene.at("orders.internal@10.0.0.2"), kept);
-    assert.equal(await scene.up("orders.internal@10.0.0.1"), "0");
+    assert.equal(await scene.up("orders.internal@10.0.0.1"), undefined, "its series ends with it");
+    assert.equal(await scene.up("orders.internal@10.0.0.3"), "1");
   });
 
   test("without an answer, or with a metadata address in it, the last ones stay", async () => {
