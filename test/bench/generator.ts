@@ -3,13 +3,13 @@
 // end of its input.
 import net from "node:net";
 import { type Answer, AnswerReader } from "./answer-reader.ts";
-import { type GeneratorOrder, type LoadResult, requestStart, requestTails } from "./requests.ts";
+import { type GeneratorOrder, type LoadResult, numberOf, requestStart, requestTails } from "./requests.ts";
 
 const { traffic, port, seconds, run } = JSON.parse(process.argv[2] ?? "") as GeneratorOrder;
 const startText = requestStart(traffic, run);
 const tails = requestTails(traffic);
 const onlyRequest =
-  traffic.everyUrlNew === undefined && tails.length === 1 ? Buffer.from(startText + tails[0]) : undefined;
+  numberOf(traffic, 0) === "" && tails.length === 1 ? Buffer.from(startText + tails[0]) : undefined;
 const latenciesMs: number[] = [];
 /** Latencies of the first second are this process' own warm-up and do not count. */
 const countedFrom = performance.now() + 1_000;
@@ -22,10 +22,7 @@ let over = false;
 
 function nextRequest(): Buffer | string {
   asked += 1;
-  return (
-    onlyRequest ??
-    `${startText}${traffic.everyUrlNew === undefined ? "" : asked}${tails[asked % tails.length]}`
-  );
+  return onlyRequest ?? `${startText}${numberOf(traffic, asked)}${tails[asked % tails.length]}`;
 }
 
 function failed(reason: string): void {

@@ -83,6 +83,11 @@ export const goals: readonly Goal[] = [
     ["hit", chain, "node:http", "cpuUs"],
     [1.5, 1.3],
   ),
+  quartiles(
+    "5,000 routes, all in use, to none",
+    ["routes", "outrigger: logging, 5,000 routes", "outrigger: logging"],
+    [1.05],
+  ),
   ratio("64 KiB bodies, CPU a byte, to nginx", ["64k", bare, "nginx", "nsPerKiB"], [2, 1.3]),
   ratio("16 MiB bodies, CPU a byte, to nginx", ["stream", bare, "nginx", "nsPerKiB"], [2, 1.3]),
   plain("memory of the full chain, idle", ["idle", chain, "idleRssMiB"], [60, 55]),

@@ -5,6 +5,7 @@ import { folder, pause, start, type Started } from "./processes.ts";
 import {
   type GeneratorOrder,
   type LoadResult,
+  pathStep,
   requestStart,
   requestTails,
   type Traffic,
@@ -67,12 +68,16 @@ async function runWrk(
 
 function luaScript(traffic: Traffic, run: string): string {
   const tails = requestTails(traffic).map((tail) => JSON.stringify(tail));
-  const number = traffic.everyUrlNew === undefined ? "" : ".. n ";
+  const { everyUrlNew, numberedPaths } = traffic;
+  const number =
+    numberedPaths === undefined
+      ? everyUrlNew && ".. n "
+      : `.. string.format("%d", (n * ${pathStep}) % ${numberedPaths}) `;
   return `local n = 0
 local tails = { ${tails.join(", ")} }
 function request()
   n = n + 1
-  return ${JSON.stringify(requestStart(traffic, run))} ${number}.. tails[n % #tails + 1]
+  return ${JSON.stringify(requestStart(traffic, run))} ${number ?? ""}.. tails[n % #tails + 1]
 end
 function done(summary)
   local e = summary.errors

@@ -6,6 +6,7 @@ export type PolicyName =
   | "no plugins"
   | "no plugins, retry"
   | "logging"
+  | "logging, 5,000 routes"
   | "logging+cors+transform"
   | "full chain"
   | "full chain, Redis cache";
@@ -52,6 +53,7 @@ export function policyOf(name: PolicyName, { publicKey }: Callers): BenchPolicy 
     "no plugins": [],
     "no plugins, retry": [],
     logging: ["logging"],
+    "logging, 5,000 routes": ["logging"],
     "logging+cors+transform": ["logging", "cors", "transform"],
     "full chain": chainPlugins,
     "full chain, Redis cache": chainPlugins,
@@ -80,6 +82,9 @@ export function policyOf(name: PolicyName, { publicKey }: Callers): BenchPolicy 
       plugins,
       pluginConfig: Object.fromEntries(plugins.map((plugin) => [plugin, options[plugin]])),
       ...(name === "no plugins, retry" ? { routes: [{ path: "/*", retry: {} }] } : {}),
+      ...(name === "logging, 5,000 routes"
+        ? { routes: Array.from({ length: 5_000 }, (_, index) => ({ path: `/items/${index}` })) }
+        : {}),
     },
     missing: plugins.filter((plugin) => registry.every((known) => known.name !== plugin)),
     needsRedis: name.startsWith("full chain"),

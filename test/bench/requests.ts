@@ -9,6 +9,8 @@ export interface Traffic {
   readonly rate?: number;
   /** Every request asks for another URL. */
   readonly everyUrlNew?: true;
+  /** Requests ask for the path with the numbers below this behind it, far from each other one after the other. */
+  readonly numberedPaths?: number;
   /** Bearer tokens, taken in turn. */
   readonly tokens?: readonly string[];
   /** POST with a body of this many bytes. */
@@ -74,6 +76,15 @@ export function requestTails(traffic: Traffic): string[] {
 export function requestStart({ path, everyUrlNew, bodyBytes }: Traffic, run: string): string {
   const method = bodyBytes === undefined ? "GET" : "POST";
   return `${method} ${path}${everyUrlNew === undefined ? "" : `?run=${run}&n=`}`;
+}
+
+/** A prime, so that each number comes once before any comes again. */
+export const pathStep = 7_919;
+
+/** @returns what stands between start and tail of the request of this number */
+export function numberOf({ everyUrlNew, numberedPaths }: Traffic, asked: number): string {
+  if (numberedPaths !== undefined) return String((asked * pathStep) % numberedPaths);
+  return everyUrlNew === undefined ? "" : String(asked);
 }
 
 function bodyText({ bodyBytes = 0, chunked }: Traffic): string {

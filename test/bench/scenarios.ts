@@ -130,6 +130,13 @@ export const scenarios: readonly Scenario[] = [
     { quickWithout: everyone },
   ),
   throughput(
+    "routes",
+    "GET, 300 B, 5,000 paths in turn",
+    ["nginx", "outrigger: logging", "outrigger: logging, 5,000 routes"],
+    () => ({ ...keepAlive, path: "/items/", numberedPaths: 5_000 }),
+    { quickWithout: ["nginx", "outrigger: logging", "outrigger: logging, 5,000 routes"] },
+  ),
+  throughput(
     "crowd",
     "GET, 300 B, 4,000 connections",
     ["nginx", "outrigger: no plugins"],
