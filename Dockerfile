@@ -11,7 +11,9 @@ COPY src ./src
 COPY plugins ./plugins
 COPY deploy/bundle.ts deploy/code-cache.ts deploy/health.ts deploy/launch.ts deploy/node-flags.ts deploy/program.ts \
      deploy/sbom.ts ./deploy/
-RUN node deploy/bundle.ts dist
+# off: two builds give the same image, which starts a third slower.
+ARG BYTECODE=on
+RUN node deploy/bundle.ts dist --bytecode=$BYTECODE
 
 FROM node:26.10.0-slim
 LABEL org.opencontainers.image.title="outrigger" \

@@ -1,30 +1,35 @@
 // `npm run bundle`: the whole program as one file, for the image, with its bytecode, a launcher, the health check, the
 // licences of what went into it and its bill of materials. It starts sooner and in less memory than the sources, and needs no node_modules.
-// `node deploy/bundle.ts [folder]`
+// `node deploy/bundle.ts [folder] [--bytecode=off]`: V8 writes no bytecode twice alike; without it two builds are the same.
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
 import { rolldown } from "rolldown";
 import { nodeFlags } from "./node-flags.ts";
+import { cacheOf } from "./program.ts";
 import { sbomOf } from "./sbom.ts";
 
 const root = join(import.meta.dirname, "..");
 
 /** Name, version and licence text of every package that these modules belong to. */
 function licencesOf(modules: readonly string[]): string {
-  const folders = modules.map((module) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(module)?.[0]);
-  const texts = [...new Set(folders.filter((folder) => folder !== undefined))].sort().map((folder) => {
-    const { name, version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
-      name: string;
-      version: string;
-      license: string;
-    };
-    const [file] = globSync("{licen[cs]e,LICEN[CS]E}*", { cwd: folder }).sort();
-    const text = file === undefined ? "" : readFileSync(join(folder, file), "utf8").trim();
-    return `${name} ${version}, ${license}\n\n${text}`.trim();
-  });
-  return `${texts.join(`\n\n${"-".repeat(80)}\n\n`)}\n`;
+  const folders = new Set(modules.map((module) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(module)?.[0]));
+  const texts = [...folders]
+    .filter((folder) => folder !== undefined)
+    .map((folder) => {
+      const { name, version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
+        name: string;
+        version: string;
+        license: string;
+      };
+      const [file] = globSync("{licen[cs]e,LICEN[CS]E}*", { cwd: folder }).sort();
+      const text = file === undefined ? "" : readFileSync(join(folder, file), "utf8").trim();
+      return `${name} ${version}, ${license}\n\n${text}`.trim();
+    });
+  // In an order that no path decides.
+  return `${[...new Set(texts)].sort().join(`\n\n${"-".repeat(80)}\n\n`)}\n`;
 }
 
 /** @returns the module and all that it imports as one CommonJS text, and the modules that went into it */
@@ -62,7 +67,7 @@ function nativeIsolates(): string {
   return loader.path(join(root, "node_modules/isolated-vm"));
 }
 
-async function bundleInto(folder: string): Promise<void> {
+async function bundleInto(folder: string, hasBytecode: boolean): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const program = await bundle("src/main.ts");
   writeFileSync(
@@ -85,11 +90,17 @@ async function bundleInto(folder: string): Promise<void> {
     licencesOf([...program.modules, ...child.modules, isolates]),
   );
   writeFileSync(join(folder, "sbom.cdx.json"), sbomOf(root));
-  execFileSync(process.execPath, [...nodeFlags, join(root, "deploy/code-cache.ts"), folder], {
-    stdio: ["ignore", "ignore", "inherit"],
-    timeout: 60_000,
-  });
+  rmSync(cacheOf(folder), { force: true });
+  if (hasBytecode)
+    execFileSync(process.execPath, [...nodeFlags, join(root, "deploy/code-cache.ts"), folder], {
+      stdio: ["ignore", "ignore", "inherit"],
+      timeout: 60_000,
+    });
   process.stdout.write(`${folder}: ${program.modules.length} modules\n`);
 }
 
-await bundleInto(resolve(process.argv[2] ?? join(root, "dist")));
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { bytecode: { type: "string", default: "on" } },
+});
+await bundleInto(resolve(positionals[0] ?? join(root, "dist")), values.bytecode !== "off");

@@ -138,6 +138,22 @@ test("its bill of materials names what went into it, at its version, and is the 
   assert.equal(sbomOf(root), text);
 });
 
+test("another build of it is the same, but for the bytecode", () => {
+  const again = join(image, "again");
+  // Where the other one was made.
+  const options = { cwd: join(image, "build"), stdio: "pipe" } as const;
+  execFileSync(process.execPath, ["deploy/bundle.ts", again, "--bytecode=off"], options);
+  const files = readdirSync(again).sort();
+  assert.deepEqual(
+    files,
+    readdirSync(app)
+      .filter((name) => !/^(LICENSE|program\.cache)$/.test(name))
+      .sort(),
+  );
+  for (const name of files)
+    assert.ok(readFileSync(join(again, name)).equals(readFileSync(join(app, name))), name);
+});
+
 test("the program asks for nothing but what Node brings", () => {
   for (const file of [
     "program.cjs",
