@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { type Authority, makeAuthority } from "../plugins/auth/authority.ts";
 import { Network, whyNoNetwork } from "../support/network.ts";
-import { mainFile } from "../support/process.ts";
+import { killed, mainFile } from "../support/process.ts";
 import { eventually } from "../support/redis.ts";
 
 const skip = whyNoNetwork();
@@ -35,7 +35,7 @@ describe("interception", { skip, timeout: 60_000 }, () => {
   }
 
   const isReady = (port: number) => async () =>
-    (await network.curl("host", [`http://127.0.0.1:${port}/readyz`])).text !== "";
+    (await network.curl("host", ["-f", `http://127.0.0.1:${port}/readyz`])).text !== "";
 
   async function startSidecars(): Promise<void> {
     startSidecar(env);
@@ -44,10 +44,8 @@ describe("interception", { skip, timeout: 60_000 }, () => {
   }
 
   async function killSidecars(): Promise<void> {
-    const gone = [...sidecars].map((sidecar) => once(sidecar, "exit"));
-    for (const sidecar of sidecars) sidecar.kill("SIGKILL");
+    await Promise.all([...sidecars].map(killed));
     sidecars.clear();
-    await Promise.all(gone);
   }
 
   /** What metrics, `/readyz?verbose` and `check` say of ways past the sidecar. */
@@ -179,7 +177,7 @@ describe("interception", { skip, timeout: 60_000 }, () => {
   });
 
   it("what is only passed on to another machine is left alone", async () => {
-    await network.run("host", "sysctl", "-qw", "net.ipv4.ip_forward=1");
+    await network.run("host", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward");
     await network.run("peer", "ip", "route", "add", "10.82.0.0/24", "via", "10.79.0.1");
     // Comes to the host, which knows no way on: the sidecar must not answer for who is not there.
     assert.equal((await peerAsks("http://10.82.0.9:3000/")).code, 7);

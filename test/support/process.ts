@@ -55,6 +55,14 @@ export function startNode(args: readonly string[], env: Readonly<Record<string, 
   return { child, said, end };
 }
 
+/** Kills it, and waits until it is gone; one that has ended is none to wait for. */
+export async function killed(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, "exit");
+  child.kill("SIGKILL");
+  await gone;
+}
+
 /** Runs `outrigger <args>` to its end, as a process. */
 export function outriggerProcess(
   args: readonly string[],

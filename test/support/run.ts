@@ -16,6 +16,8 @@ interface Program {
   readonly package: string;
   /** Where it is beside PATH: a glob of folders. */
   readonly folders?: string;
+  /** A file that is read, and not run. */
+  readonly isRead?: true;
   /** Its tests are skipped, with a line that says so, where it cannot be had. */
   readonly optional?: true;
 }
@@ -44,6 +46,9 @@ const programs: readonly Program[] = [
   // Networks of their own, and what takes a port there.
   { names: ["ip"], package: "iproute2", folders: "/usr/sbin", optional: true },
   { names: ["nft"], package: "nftables", folders: "/usr/sbin", optional: true },
+  // Programs of eBPF: compiled by clang, too.
+  { names: ["make"], package: "make", optional: true },
+  { names: ["libbpf.h"], package: "libbpf-dev", folders: "/usr/include/bpf", isRead: true, optional: true },
   // Builds the image without a daemon.
   { names: ["buildah"], package: "buildah", optional: true },
   // Renders the Kustomize component.
@@ -54,21 +59,22 @@ const root = join(import.meta.dirname, "../..");
 const fileLimitMs = 180_000;
 const runLimitMs = 1_500_000;
 
-function isExecutable(path: string): boolean {
+function isExecutable(path: string, mode = constants.X_OK): boolean {
   try {
-    accessSync(path, constants.X_OK);
+    accessSync(path, mode);
     return true;
   } catch {
     return false;
   }
 }
 
-function findProgram({ variable, names, folders: further }: Program): string | undefined {
+function findProgram({ variable, names, folders: further, isRead }: Program): string | undefined {
   const named = variable === undefined ? undefined : process.env[variable];
   if (named) return isExecutable(named) ? named : undefined;
   const path = (process.env["PATH"] ?? "").split(delimiter);
   const folders = further === undefined ? path : [...path, ...globSync(further)];
-  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find(isExecutable);
+  const files = names.flatMap((name) => folders.map((folder) => join(folder, name)));
+  return files.find((file) => isExecutable(file, isRead === true ? constants.R_OK : constants.X_OK));
 }
 
 const isMissing = (program: Program): boolean => findProgram(program) === undefined;

@@ -101,14 +101,15 @@ test("as root they are installed with apt: one update, one install, nothing aske
   assert.equal(code, 0, stderr);
   assert.match(
     stdout,
-    /^installing redis-server, redis-tools, chromium, openssl, curl, bsdutils, clang, lld, prometheus, buildah\nℹ tests [1-9]/,
+    // What may be lacking is named behind, as far as it is.
+    /^installing redis-server, redis-tools, chromium, openssl, curl, bsdutils, clang, lld, prometheus(?:, [a-z0-9-]+)*\nℹ tests [1-9]/,
   );
   const calls = readFileSync(log, "utf8").trimEnd().split("\n");
   assert.equal(calls.length, 2);
   assert.match(calls[0] ?? "", /^noninteractive .* update$/);
   assert.match(
     calls[1] ?? "",
-    /^noninteractive .* install -y --no-install-recommends redis-server .* prometheus buildah$/,
+    /^noninteractive .* install -y --no-install-recommends redis-server .* prometheus( [a-z0-9-]+)*$/,
   );
 });
 
