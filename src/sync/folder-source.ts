@@ -20,6 +20,8 @@ export interface FolderSourceOptions {
 }
 
 const maxFiles = 1_000;
+/** Between two looks that have to see the same. */
+const settleMs = 250;
 
 export class FolderSource implements DeclaredSource {
   readonly name: string;
@@ -63,7 +65,7 @@ export class FolderSource implements DeclaredSource {
       this.#last = now;
       if (isNew) this.#settled = found;
       if (isNew || found === undefined) onChange();
-      await wait(isSettled ? this.#options.everyMs : Math.min(this.#options.everyMs, 500), undefined, {
+      await wait(isSettled ? this.#options.everyMs : Math.min(this.#options.everyMs, settleMs), undefined, {
         signal,
       }).catch(() => {});
     }

@@ -20,22 +20,21 @@ export interface LoopOptions {
 /** Between two passes, however fast changes come. */
 const leastBetweenMs = 100;
 /** Until sidecars have had the time to take what is new. */
-const soonMs = 2_000;
+const soonMs = 1_000;
 
 /** Until the signal; never rejects. */
 export async function runLoop(options: LoopOptions, signal: AbortSignal): Promise<void> {
   const bell = new Bell();
   options.source.start(() => bell.ring(), signal);
   const leading = keepLease(options, bell, signal);
+  let nextMs = soonMs;
   while (!signal.aborted) {
-    let next = options.everyMs;
-    if (options.lease.isHeld) {
-      const outcomes = await onePass(options, signal);
-      if (outcomes === undefined) next = Math.min(next, soonMs);
-      if (outcomes?.some(isOnItsWay)) next = Math.min(next, soonMs);
-    }
+    const outcomes = options.lease.isHeld ? await onePass(options, signal) : [];
+    const isDone = outcomes?.some(isOnItsWay) === false;
+    // Who never has it in force is not looked for every two seconds for ever.
+    nextMs = isDone ? soonMs : Math.min(nextMs * 2, options.everyMs);
     await wait(leastBetweenMs, undefined, { signal }).catch(() => {});
-    await bell.rung(next, signal);
+    await bell.rung(isDone ? options.everyMs : nextMs, signal);
   }
   await leading;
   await options.lease.giveUp();

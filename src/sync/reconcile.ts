@@ -128,10 +128,11 @@ export class Reconciler {
     }
   }
 
-  /** The later of what the history says and what it does not. */
-  #lastSynced(service: string | undefined, { synced }: Standing): Synced | undefined {
+  /** The later of what the history says and what it does not. A Redis that has lost its history gets all anew. */
+  #lastSynced(service: string | undefined, { synced, revision }: Standing): Synced | undefined {
     const own = this.#synced.get(service);
-    return own !== undefined && own.revision >= (synced?.revision ?? 0) ? own : synced;
+    if (own === undefined || own.revision > revision) return synced;
+    return own.revision >= (synced?.revision ?? 0) ? own : synced;
   }
 
   async #inForce(

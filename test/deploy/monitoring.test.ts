@@ -80,6 +80,9 @@ function promtool(...args: readonly string[]): void {
 
 /** Metrics that are there once what they count has happened, which this file does not make happen. */
 const onlyOnEvents = [
+  // Of `outrigger sync`, which is no sidecar.
+  "outrigger_sync_documents",
+  "outrigger_sync_last_success_timestamp_seconds",
   "outrigger_plugin_over_budget",
   "outrigger_plugin_http_duration_seconds",
   "outrigger_plugin_db_queries_total",

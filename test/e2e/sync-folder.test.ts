@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, beforeEach, describe, it } from "node:test";
+import { after, afterEach, beforeEach, describe, it } from "node:test";
 import { syncPolicies, type SyncOptions } from "../../src/cli/sync.ts";
 import { outrigger, type Finished } from "../support/process.ts";
 import { eventually, startRedis } from "../support/redis.ts";
@@ -16,6 +16,10 @@ after(async () => {
 });
 beforeEach(async () => {
   await redis.cli.flushall();
+});
+const stops: (() => Promise<number>)[] = [];
+afterEach(async () => {
+  for (const stop of stops.splice(0)) await stop();
 });
 
 const shared = "apiVersion: outrigger/v1 # of all\nplugins: [logging]\n";
@@ -178,7 +182,9 @@ function running(options: Partial<SyncOptions>) {
     await eventually(`${what} in ${JSON.stringify(lines)}`, () => find() !== undefined, 8_000);
     return find() ?? {};
   };
-  return { lines, said, stop: async () => (stop.abort(), await end) };
+  const stopped = async () => (stop.abort(), await end);
+  stops.push(stopped);
+  return { lines, said, stop: stopped };
 }
 
 describe("outrigger sync --from", () => {
@@ -236,6 +242,12 @@ describe("outrigger sync --from", () => {
     const folder = folderOf({ "policy.yaml": shared, "policy.users.yaml": layer("/a") });
     const sync = running({ from: folder, onDelete: "remove" });
     await eventually("layer", async () => (await redis.cli.exists("outrigger:policy:users")) === 1);
+    // A Redis that has lost everything gets it again.
+    await redis.cli.flushall();
+    await eventually(
+      "both again",
+      async () => (await redis.cli.exists("outrigger:policy", "outrigger:policy:users")) === 2,
+    );
     rmSync(join(folder, "policy.yaml"));
     rmSync(join(folder, "policy.users.yaml"));
     assert.match(String((await sync.said(/and is kept/))["kept"]), /nothing at all is declared any more/);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, beforeEach, describe, it } from "node:test";
 import { syncPolicies, type SyncOptions } from "../../src/cli/sync.ts";
+import { makeCertificate } from "../support/certificate.ts";
 import { ApiServer, type Stored } from "../support/api-server.ts";
 import { outrigger } from "../support/process.ts";
 import { eventually, startRedis } from "../support/redis.ts";
@@ -197,6 +198,14 @@ describe("outrigger sync of a cluster", () => {
     await said(/answers 401: Unauthorized/);
     api.writeToken("second");
     await said(/the source can be read again/);
+    // Whoever answers in the API server's place gets no token.
+    api.writeAuthority(makeCertificate().cert);
+    const asked = api.asked.length;
+    api.endWatches();
+    await said(/self-signed certificate/);
+    assert.equal(api.asked.length, asked);
+    api.writeAuthority();
+    await eventually("watched again", () => api.watches === 2, 8_000);
     api.refuses = {
       status: 403,
       message: "outriggerpolicies.outrigger.dev is forbidden: cannot list resource",

@@ -44,6 +44,7 @@ export class ApiServer {
   /** Answers every list and watch with this, while set. */
   refuses: { status: number; message: string } | undefined;
   readonly #server;
+  readonly #cert: string;
   readonly #objects = new Map<string, Map<string, Stored>>();
   readonly #watches = new Map<ServerResponse, string>();
   #events: Event[] = [];
@@ -54,7 +55,8 @@ export class ApiServer {
     this.kinds = new Set(kinds);
     const { key, cert } = makeCertificate();
     this.#server = createServer({ key, cert }, (request, response) => void this.#answer(request, response));
-    writeFileSync(join(this.serviceAccount, "ca.crt"), cert);
+    this.#cert = cert;
+    this.writeAuthority();
     writeFileSync(join(this.serviceAccount, "namespace"), "demo");
     this.writeToken(this.token);
   }
@@ -69,6 +71,11 @@ export class ApiServer {
   /** As the kubelet does. */
   writeToken(token: string): void {
     writeFileSync(join(this.serviceAccount, "token"), `${token}\n`);
+  }
+
+  /** @param cert its own, unless another is given */
+  writeAuthority(cert = this.#cert): void {
+    writeFileSync(join(this.serviceAccount, "ca.crt"), cert);
   }
 
   put(path: string, object: Stored): void {
