@@ -19,13 +19,27 @@ export function addInjectorCommands(
     .description("run the admission webhook of Kubernetes that adds sidecars to pods")
     .option("--image <image>", "image of the sidecars", `outrigger:${version}`)
     .option("--allow-image <image...>", "images whose tags and digests pods may choose besides")
+    .option(
+      "--intercept-image <image>",
+      "image with nft, for pods whose service's port is taken",
+      `outrigger-intercept:${version}`,
+    )
     .option("--redis-secret <name>", "Secret beside the pods, whose key url is REDIS_URL", "outrigger-redis")
     .option("--namespace <name>", "where the injector runs: pods there are let through", "outrigger-system")
     .option("--exempt <namespace...>", "further namespaces whose pods are let through, beside kube-system")
     .action((options: InjectorOptions) =>
       choose(async () => (await import("./injector.ts")).runInjector(terminal, options)),
     );
-  injector
+  addCert(injector).action((options: CertOptions) =>
+    choose(async () => (await import("./injector-cert.ts")).runCert(terminal, options)),
+  );
+  addPods(injector).action((options: PodsOptions) =>
+    choose(async () => (await import("./injector-pods.ts")).listPods(terminal, options)),
+  );
+}
+
+function addCert(injector: Command): Command {
+  return injector
     .command("cert")
     .description(
       "make the webhook's certificate where none is good for long, and tell API servers of its authority",
@@ -35,19 +49,16 @@ export function addInjectorCommands(
     .option("--secret <name>", "the Secret that it mounts", "outrigger-injector-tls")
     .option("--configuration <name>", "the MutatingWebhookConfiguration", "outrigger-injector")
     .option("--days <number>", "how long a certificate is good for; renewed with a third of it left", "90")
-    .option("--json", "print JSON")
-    .action((options: CertOptions) =>
-      choose(async () => (await import("./injector-cert.ts")).runCert(terminal, options)),
-    );
-  injector
+    .option("--json", "print JSON");
+}
+
+function addPods(injector: Command): Command {
+  return injector
     .command("pods")
     .description(
       "list pods that run without sidecar where their namespace asks for one; with REDIS_URL also for fleet",
     )
     .option("--namespace <name>", "where the injector runs: pods there are left out", "outrigger-system")
     .option("--exempt <namespace...>", "further namespaces that are left out, beside kube-system")
-    .option("--json", "print JSON")
-    .action((options: PodsOptions) =>
-      choose(async () => (await import("./injector-pods.ts")).listPods(terminal, options)),
-    );
+    .option("--json", "print JSON");
 }

@@ -12,6 +12,7 @@ export interface InjectorOptions {
   readonly image: string;
   readonly allowImage?: readonly string[];
   readonly redisSecret: string;
+  readonly interceptImage: string;
   readonly namespace: string;
   readonly exempt?: readonly string[];
 }
@@ -34,10 +35,11 @@ export async function runInjector(terminal: Terminal, options: InjectorOptions):
 
 /** @throws ConfigError */
 export function reviewOptions(options: InjectorOptions): ReviewOptions {
-  const { image, allowImage = [], redisSecret, namespace } = options;
+  const { image, allowImage = [], redisSecret, interceptImage, namespace } = options;
   const problems: string[] = [];
   for (const [option, value] of [
     ["--image", image],
+    ["--intercept-image", interceptImage],
     ...allowImage.map((each) => ["--allow-image", each]),
   ] as const)
     try {
@@ -56,7 +58,7 @@ export function reviewOptions(options: InjectorOptions): ReviewOptions {
       );
   if (problems.length > 0) throw new ConfigError(problems);
   return {
-    defaults: { image, allowedImages: allowImage.map(repositoryOf), redisSecret },
+    defaults: { image, allowedImages: allowImage.map(repositoryOf), redisSecret, interceptImage },
     plugins: registry.map(({ name }) => name),
     exempt: exemptNamespaces(options),
   };

@@ -60,6 +60,10 @@ export const annotations = {
     oneOf("http1", "h2c", "auto"),
     "`OUTRIGGER_UPSTREAM_PROTOCOL`: `http1`, `h2c`, `auto`; default: `http1`",
   ),
+  intercept: own(
+    oneOf("true", "false"),
+    "`true`: an init container with `NET_ADMIN` [takes the service's port](interception.md), so that nobody comes past the sidecar; namespaces of Pod Security `baseline` and `restricted` refuse it",
+  ),
   "listen-port": own(integer(1024, 65_535), "where clients connect; default: `8080`"),
   "admin-port": own(integer(1024, 65_535), "health and metrics; default: `9901`"),
   "trusted-proxies": own(checkedBy(parseTrustedPeers), "`OUTRIGGER_TRUSTED_PROXIES`"),

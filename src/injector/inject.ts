@@ -4,6 +4,7 @@ import { annotationPrefix, injectedAnnotation, policyAnnotation, readAnnotations
 import { repositoryOf } from "./image.ts";
 import { isAs } from "./likeness.ts";
 import { annotate, type Operation } from "./patch.ts";
+import { isOwnContainer, ownContainers } from "./containers.ts";
 import { annotationsOf, type Pod } from "./pod.ts";
 import { portNameOperations } from "./port-name.ts";
 import { type KnownPort, settle, type SettleOptions } from "./settle.ts";
@@ -11,7 +12,6 @@ import {
   containerName,
   isOwnVolume,
   policyText,
-  sidecarContainer,
   type SidecarSpec,
   sidecarVolumes,
 } from "./sidecar-container.ts";
@@ -35,7 +35,8 @@ export function inject(pod: Pod, options: SettleOptions): Injection {
   const earlier = earlierInjection(pod);
   const bare = earlier === undefined ? pod : withoutSidecar(pod);
   const spec = settle(bare, wanted, options, earlier);
-  if (earlier !== undefined && isAsWanted(pod, earlier, spec)) return { kind: "unchanged" };
+  const containers = ownContainers(spec, defaults.interceptImage);
+  if (earlier !== undefined && isAsWanted(pod, spec, containers)) return { kind: "unchanged" };
   return {
     kind: "injected",
     service: spec.service,
@@ -43,17 +44,13 @@ export function inject(pod: Pod, options: SettleOptions): Injection {
       ...(earlier === undefined ? [] : removals(pod)),
       ...metadataOperations(pod, spec),
       ...portNameOperations(bare, spec),
-      ...additions(bare, spec),
+      ...additions(bare, containers, sidecarVolumes(spec)),
     ],
   };
 }
 
-interface Earlier extends KnownPort {
-  readonly container: unknown;
-}
-
 /** Of ours, or of somebody who copied one, or made one up: what it is decides, not the annotation. */
-function earlierInjection(pod: Pod): Earlier | undefined {
+function earlierInjection(pod: Pod): KnownPort | undefined {
   if (annotationsOf(pod)[injectedAnnotation] === undefined) return undefined;
   const container = (pod.spec.initContainers ?? []).find(({ name }) => name === containerName);
   if (container === undefined) return undefined;
@@ -61,7 +58,6 @@ function earlierInjection(pod: Pod): Earlier | undefined {
   const upstream = container.env?.find(({ name }) => name === "OUTRIGGER_UPSTREAM")?.value ?? "";
   const port = /^http:\/\/127\.0\.0\.1:(\d{1,5})$/.exec(upstream)?.[1];
   return {
-    container,
     portName: /^[a-z0-9-]{1,15}$/.test(name) ? name : undefined,
     upstreamPort: port === undefined ? undefined : Number(port),
   };
@@ -73,17 +69,17 @@ function withoutSidecar(pod: Pod): Pod {
     ...pod,
     spec: {
       ...pod.spec,
-      initContainers: initContainers?.filter(({ name }) => name !== containerName),
+      initContainers: initContainers?.filter((each) => !isOwnContainer(each)),
       volumes: volumes?.filter((volume) => !isOwnVolume(volume)),
     },
   };
 }
 
 /** Whatever else it has, a command or a mount over its program, is not the sidecar's: then it is made anew. */
-function isAsWanted(pod: Pod, { container }: Earlier, spec: SidecarSpec): boolean {
+function isAsWanted(pod: Pod, spec: SidecarSpec, containers: readonly object[]): boolean {
   const { plugins } = spec.wanted;
   return (
-    isAs(container, sidecarContainer(spec)) &&
+    isAs((pod.spec.initContainers ?? []).filter(isOwnContainer), containers) &&
     isAs((pod.spec.volumes ?? []).filter(isOwnVolume), sidecarVolumes(spec)) &&
     (plugins === undefined || annotationsOf(pod)[policyAnnotation] === policyText(plugins))
   );
@@ -91,7 +87,7 @@ function isAsWanted(pod: Pod, { container }: Earlier, spec: SidecarSpec): boolea
 
 function removals({ spec }: Pod): Operation[] {
   return [
-    ...removalsOf("initContainers", spec.initContainers, ({ name }) => name === containerName),
+    ...removalsOf("initContainers", spec.initContainers, isOwnContainer),
     ...removalsOf("volumes", spec.volumes, isOwnVolume),
   ];
 }
@@ -120,13 +116,11 @@ function metadataOperations(pod: Pod, { wanted }: SidecarSpec): Operation[] {
 }
 
 /** The sidecar comes first, so that init containers of the pod that call others go through it already. */
-function additions({ spec }: Pod, settled: SidecarSpec): Operation[] {
-  const container = sidecarContainer(settled);
-  const volumes = sidecarVolumes(settled);
+function additions({ spec }: Pod, containers: readonly object[], volumes: readonly object[]): Operation[] {
   return [
-    Array.isArray(spec.initContainers)
-      ? { op: "add", path: "/spec/initContainers/0", value: container }
-      : { op: "add", path: "/spec/initContainers", value: [container] },
+    ...(Array.isArray(spec.initContainers)
+      ? containers.map((value, at): Operation => ({ op: "add", path: `/spec/initContainers/${at}`, value }))
+      : [{ op: "add", path: "/spec/initContainers", value: containers } as const]),
     ...(Array.isArray(spec.volumes)
       ? volumes.map((value): Operation => ({ op: "add", path: "/spec/volumes/-", value }))
       : [{ op: "add", path: "/spec/volumes", value: volumes } as const]),

@@ -1,4 +1,5 @@
 // From a pod and its annotations to the sidecar that it gets, or the reason why it gets none.
+import { isOwnContainer } from "./containers.ts";
 import { nearestName } from "../language/nearest.ts";
 import { annotationPrefix, type Wanted, wrong } from "./annotations.ts";
 import { repositoryOf } from "./image.ts";
@@ -72,9 +73,7 @@ function refusePod(pod: Pod, sidecarImages: readonly string[]): void {
     );
   if (spec.os?.name === "windows" || spec.nodeSelector?.["kubernetes.io/os"] === "windows")
     throw new Refusal("windows", `the pod is one of Windows, for which there is no sidecar: ${optOut}`);
-  const second = [...spec.containers, ...(spec.initContainers ?? [])].find(
-    ({ name }) => name === containerName,
-  );
+  const second = [...spec.containers, ...(spec.initContainers ?? [])].find(isOwnContainer);
   const other = staying(pod).find(({ image = "" }) => sidecarImages.includes(repositoryOf(image)));
   const found = second ?? other;
   if (found !== undefined)

@@ -17,6 +17,8 @@ export interface Defaults {
   /** Further repositories that pods may choose images of. */
   readonly allowedImages: readonly string[];
   readonly redisSecret: string;
+  /** With nft, of the init container that takes a service's port. */
+  readonly interceptImage: string;
 }
 
 /** Settled: no default is left to choose. */
@@ -94,15 +96,20 @@ export function sidecarContainer(spec: SidecarSpec): Record<string, unknown> {
   };
 }
 
+/** What is taken from clients of IPv6 is sent there by IPv6. */
+export function listenAddress({ wanted, listenPort }: SidecarSpec): string {
+  return `${wanted.intercept === "true" ? "[::]" : "0.0.0.0"}:${listenPort}`;
+}
+
 const set = (name: string, value: string | undefined): Variable[] =>
   value === undefined ? [] : [{ name, value }];
 
 function environment(spec: SidecarSpec): Variable[] {
-  const { wanted, service, upstreamPort, listenPort, adminPort, redisSecret } = spec;
+  const { wanted, service, upstreamPort, adminPort, redisSecret } = spec;
   return [
     ...set("OUTRIGGER_SERVICE", service),
     { name: "OUTRIGGER_INSTANCE", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
-    ...set("OUTRIGGER_LISTEN", `0.0.0.0:${listenPort}`),
+    ...set("OUTRIGGER_LISTEN", listenAddress(spec)),
     ...set("OUTRIGGER_ADMIN", `0.0.0.0:${adminPort}`),
     ...set("OUTRIGGER_UPSTREAM", `http://127.0.0.1:${upstreamPort}`),
     ...set("OUTRIGGER_UPSTREAM_PROTOCOL", wanted["upstream-protocol"]),

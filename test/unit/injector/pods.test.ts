@@ -36,7 +36,12 @@ interface Case {
 
 const cases = parse(readFileSync(join(import.meta.dirname, "pods.yaml"), "utf8")) as Case[];
 const options: ReviewOptions = {
-  defaults: { image: "registry.example/outrigger:0.1.0", allowedImages: [], redisSecret: "outrigger-redis" },
+  defaults: {
+    image: "registry.example/outrigger:0.1.0",
+    allowedImages: [],
+    redisSecret: "outrigger-redis",
+    interceptImage: "registry.example/outrigger-intercept:0.1.0",
+  },
   plugins: registry.map(({ name }) => name),
   exempt: new Set(["kube-system", "outrigger-system"]),
 };
@@ -151,6 +156,27 @@ describe("a pod that gets its sidecar", () => {
       const volumes = new Set((ask(request).pod.spec?.volumes ?? []).map(({ name }) => name));
       for (const { name, mountPath } of sidecar.volumeMounts ?? []) assert.ok(volumes.has(name), mountPath);
     }
+  });
+
+  it("has its port taken, by a container that ends before all others, where it asks for that", () => {
+    const { pod } = ask(cases.find(({ is }) => is.includes("port is taken"))?.request as Case["request"]);
+    const [intercept, sidecar] = pod.spec?.initContainers ?? [];
+    assert.deepEqual([intercept?.name, intercept?.restartPolicy], ["outrigger-intercept", undefined]);
+    const { spec } = (
+      parse(readFileSync("deploy/intercept/kubernetes.yaml", "utf8")) as { spec: { template: IPod } }
+    ).spec.template;
+    const [byHand] = spec?.initContainers ?? [];
+    const envOf = (container: typeof byHand) =>
+      container?.env?.map(({ name, value, valueFrom }) => [
+        name,
+        valueFrom ?? (/SERVICE/.test(name) ? "" : value),
+      ]);
+    assert.deepEqual(
+      [intercept?.args, envOf(intercept), intercept?.resources],
+      [byHand?.args, envOf(byHand), byHand?.resources],
+    );
+    assert.deepEqual(intercept?.securityContext?.capabilities, byHand?.securityContext?.capabilities);
+    assert.equal(sidecar?.env?.find(({ name }) => name === "OUTRIGGER_LISTEN")?.value, "[::]:8080");
   });
 
   it("keeps the name of its port for the sidecar alone, and its probes", () => {
