@@ -96,6 +96,8 @@ export function whyNoNetwork(): string | false {
   try {
     ip("netns", "add", name);
     try {
+      ip("-n", name, "link", "add", "cable", "type", "veth", "peer", "name", "end");
+      ip("-n", name, "address", "add", "fd79::1/64", "dev", "cable", "nodad");
       const rules = `add table inet try; ${chain}; ${rule}`;
       execFileSync("ip", ["netns", "exec", name, "nft", rules], { stdio: "pipe" });
     } finally {
