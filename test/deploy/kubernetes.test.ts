@@ -1,6 +1,7 @@
 // deploy/kubernetes.yaml: nothing in it that Kubernetes does not know, nothing missing that keeps a sidecar safe, and
 // its parts fit together.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -194,4 +195,22 @@ test("the patch that takes the service's port has its init container first, with
   const upstream = sidecar.env?.find(({ name }) => name === "OUTRIGGER_UPSTREAM")?.value;
   assert.equal(valueOf("OUTRIGGER_UPSTREAM"), upstream);
   assert.equal(valueOf("OUTRIGGER_LISTEN"), rest.env?.find(({ name }) => name === "OUTRIGGER_LISTEN")?.value);
+});
+
+test("Terraform's regions are in its own form, and their relay has settings that there are", (t) => {
+  const folder = join(root, "deploy/terraform");
+  const relay = readFileSync(join(folder, "region/relay.tf"), "utf8");
+  const named = [...relay.matchAll(/name += "([A-Z_]+?)(?:_FILE)?"/g)].map(([, name]) => name);
+  assert.deepEqual(named, ["REDIS_URL", "OUTRIGGER_RELAY_FROM", "OUTRIGGER_POLICY_KEYS"]);
+  const known = new Set<string | undefined>(Object.values(settings).map(({ env }) => env));
+  assert.deepEqual(
+    named.filter((name) => !known.has(name)),
+    [],
+  );
+  const { error, status, stdout } = spawnSync("terraform", ["fmt", "-check", "-recursive", "-diff", folder], {
+    encoding: "utf8",
+    env: { PATH: process.env["PATH"], CHECKPOINT_DISABLE: "1" },
+  });
+  if (error === undefined) assert.equal(status, 0, stdout);
+  else t.diagnostic(`TERRAFORM IS NOT HERE, its form is not checked: ${error.message}`);
 });
