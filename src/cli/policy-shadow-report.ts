@@ -65,7 +65,7 @@ function print(
   ] as const;
   const more = left.flatMap(([count, what]) => (count > 0 ? [`; ${counted(count)} ${what}`] : [])).join("");
   terminal.out(
-    `${counted(compared)} requests compared by ${sidecars} sidecars, ${counted(same)} of them would go as they did${more}\n`,
+    `${counted(compared)} requests compared by ${sidecars === 1 ? "one sidecar" : `${sidecars} sidecars`}, ${counted(same)} of them would go as they did${more}\n`,
   );
   if (rows.length > 0)
     printTable(

@@ -12,6 +12,7 @@ export interface SeenRequest {
   readonly target: string;
   readonly fields: readonly string[];
   readonly httpVersion: string;
+  readonly framing: ServerStream["framing"];
   readonly tls: ServerStream["tls"];
   readonly client: ClientAddress;
 }
@@ -29,11 +30,11 @@ export interface Served {
 }
 
 export function seenRequest(
-  stream: Pick<ServerStream, "method" | "target" | "httpVersion" | "tls" | "fields">,
+  stream: Pick<ServerStream, "method" | "target" | "httpVersion" | "framing" | "tls" | "fields">,
   client: ClientAddress,
 ): SeenRequest {
-  const { method, target, httpVersion, tls } = stream;
-  return { method, target, httpVersion, tls, client, fields: [...stream.fields] };
+  const { method, target, httpVersion, framing, tls } = stream;
+  return { method, target, httpVersion, framing, tls, client, fields: [...stream.fields] };
 }
 
 export function servedAs(policy: RoutedPolicy, live: LiveExchange, outcome: Outcome): Served {
@@ -52,12 +53,14 @@ export function servedAs(policy: RoutedPolicy, live: LiveExchange, outcome: Outc
 /** The client of a request that is over: nobody gets the answer. */
 export class SeenStream extends MemoryStream {
   override readonly httpVersion: string;
+  readonly framing: ServerStream["framing"];
   override readonly peer: string;
   override readonly tls: ServerStream["tls"];
 
   constructor(seen: SeenRequest) {
     super({ method: seen.method, target: seen.target, fields: seen.fields });
     this.httpVersion = seen.httpVersion;
+    this.framing = seen.framing;
     this.peer = seen.client.peer;
     this.tls = seen.tls;
   }

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
 import http from "node:http";
+import http2 from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -201,7 +203,7 @@ test("what it would do otherwise is told, by route, plugin and kind", async () =
   const table = await ok("policy", "shadow-report");
   assert.match(
     table,
-    /by ada since .* \(tighter\): 100% of the requests\n8 requests compared by 1 sidecars, 3 of/,
+    /by ada since .* \(tighter\): 100% of the requests\n8 requests compared by one sidecar, 3 of/,
   );
   assert.equal((await run("policy", "shadow-report", "--strict")).code, 1);
 });
@@ -253,6 +255,27 @@ test("not one effect: nothing in Redis, nobody asked, no line in the log", async
   assert.deepEqual([report.compared, report.dropped, report.failed], [40, 0, 0]);
   assert.deepEqual(beside, without);
   assert.equal(askedOf, 0);
+});
+
+test("whatever the version of HTTP, and with bodies, what goes on as it did is the same", async () => {
+  await shadow({ ...base, routes: [...base.routes, { path: "/new/*" }] });
+  const session = http2.connect(sidecar.url);
+  for (const [method, body] of [
+    ["GET", undefined],
+    ["POST", "a body"],
+  ] as const) {
+    const stream = session.request({ ":path": "/open/1", ":method": method });
+    stream.end(body);
+    const [[head]] = await Promise.all([once(stream, "response"), text(stream)]);
+    assert.equal((head as http2.IncomingHttpHeaders)[":status"], 200);
+    assert.equal(
+      (await fetch(`${sidecar.url}/open/1`, body === undefined ? {} : { method, body })).status,
+      200,
+    );
+  }
+  session.close();
+  const { compared, same, rows } = await reported(4);
+  assert.deepEqual([compared, same], [4, 4], JSON.stringify(rows));
 });
 
 test("under load the shadow is dropped, and the requests are not", async () => {
