@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import type http from "node:http";
 import { after, before, describe, it } from "node:test";
+import { RequestSigner } from "../plugins/auth/request-signer.ts";
 import { Client, clientsOf, startCrew, startService, type TestCrew } from "../support/crew.ts";
 import { connectRaw } from "../support/raw-http.ts";
 import { eventually, startRedis } from "../support/redis.ts";
@@ -323,6 +324,26 @@ describe("plugins of workers without Redis", () => {
     const quota = { limit: 2_000, window: "1h", algorithm: "fixed", mode: "leased" };
     const passed = await admitted("quota", quota, 100);
     assert.ok(passed <= 2_000 && passed > 1_900, `${passed}`);
+  });
+
+  it("a signed request counts once, whichever worker gets it", async () => {
+    const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+    const pem = publicKey.export({ type: "spki", format: "pem" });
+    const key = { keyId: "k", algorithm: "ed25519", publicKey: pem, userId: "m" };
+    const auth = { required: false, guessing: false, signatures: { keys: [key] } };
+    const { pluginConfig } = marked("signed") as { pluginConfig: object };
+    crew.setPolicy({ plugins: ["auth", "transform"], pluginConfig: { ...pluginConfig, auth } });
+    await untilAll(clients, "signed");
+    const covered = [
+      ['"@method"', "GET"],
+      ['"@authority"', new URL(crew.url).host],
+      ['"@target-uri"', `${crew.url}/signed`],
+    ] as const;
+    const [input, value, name, signature] = new RequestSigner("k", { key: privateKey }).fields({ covered });
+    const headers = { [String(input)]: String(value), [String(name)]: String(signature) };
+    const answers = await Promise.all(clients.map((client) => client.get("/signed", headers)));
+    const count = (wanted: number): number => answers.filter(({ status }) => status === wanted).length;
+    assert.deepEqual([count(200), count(401)], [1, clients.length - 1]);
   });
 
   it("a plugin's document is had from one of them", async () => {

@@ -126,9 +126,12 @@ export class Client {
     this.#url = url;
   }
 
-  get(path = "/"): Promise<{ status: number; fields: http.IncomingHttpHeaders; body: string }> {
+  get(
+    path = "/",
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<{ status: number; fields: http.IncomingHttpHeaders; body: string }> {
     return new Promise((resolve, reject) => {
-      const request = http.get(this.#url + path, { agent: this.#agent }, (response) => {
+      const request = http.get(this.#url + path, { agent: this.#agent, headers }, (response) => {
         let body = "";
         response.setEncoding("utf8");
         response.on("data", (chunk: string) => (body += chunk));
