@@ -21,6 +21,8 @@ export interface ProxyLimits {
 /** A request as the listener received it. */
 export interface Inbound {
   readonly stream: ServerStream;
+  /** As the connection gave it, where `stream` translates it. */
+  readonly received?: ServerStream;
   readonly head: RequestHead;
   readonly client: ClientAddress;
 }

@@ -290,7 +290,7 @@ export class Listener {
   #ended(exchange: CarriedExchange, outcome: Outcome): void {
     this.#exchanges.delete(exchange);
     const { policy, inbound, live } = exchange;
-    policy.trial?.ended(inbound.stream, policy, live, outcome);
+    policy.trial?.ended(inbound.received ?? inbound.stream, policy, live, outcome);
   }
 }
 

@@ -22,6 +22,7 @@ export function withoutGrpcWeb(inbound: Inbound, protocol: string = "http1"): In
   for (const name of ["accept", "content-length", "x-grpc-web"]) fields.delete(name);
   return {
     ...inbound,
+    received: stream,
     head: { ...head, body: hasBody ? "chunked" : "none", contentLength: 0 },
     stream: new GrpcWebStream(stream, { requestIsText: hasBody && text !== undefined, responseIsText }),
   };
