@@ -5,8 +5,10 @@ import { converge } from "../plane/converge.ts";
 import { CanaryRuns } from "../plane/canary.ts";
 import { ChangeConflict, OutcomeUnknown } from "../plane/history.ts";
 import type { Finding } from "../plane/lint/finding.ts";
+import { KeyFileRefusal, readSigningKey } from "../plane/private-key.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
 import { PolicyRefused, type Problem, problemText } from "../policy/document/problems.ts";
+import { compactJws, readClaims } from "../policy/signature/jws.ts";
 import type { Declared } from "../sync/declared.ts";
 import type { Spread } from "../sync/outcome.ts";
 import {
@@ -46,7 +48,7 @@ export class PlanePlace implements PolicyPlace {
 
   async standing(service: string | undefined): Promise<Standing> {
     this.#configOf(service);
-    const { revision, digest, head, recorded } = await this.#plane.history.peek(service);
+    const { revision, digest, head, recorded, document } = await this.#plane.history.peek(service);
     const declared = head === undefined ? undefined : declaredIn(head.reason);
     const reason = head === undefined || head.reason === "" ? "" : ` (${head.reason})`;
     return {
@@ -61,7 +63,24 @@ export class PlanePlace implements PolicyPlace {
           : declared === undefined
             ? await this.#lastSynced(service)
             : { declared, revision: head.revision, digest: head.digest },
+      isUnsigned: document !== undefined && (await this.#isUnsigned(document)),
     };
+  }
+
+  /** By what it claims: the steps that sign it look closer. A key that cannot be read signs nothing anew. */
+  async #isUnsigned(document: Buffer): Promise<boolean> {
+    const { wish } = this.#plan;
+    if (wish === undefined) return false;
+    const token = compactJws(document, document.byteLength);
+    if (token === undefined) return true;
+    try {
+      const { kid } = await readSigningKey(wish.keyFile);
+      return readClaims(token).kid !== kid;
+    } catch (error) {
+      if (error instanceof KeyFileRefusal) return false;
+      if (error instanceof PolicyRefused) return true;
+      throw error;
+    }
   }
 
   async apply({ origin, service, bytes, format }: Declared, reason: string): Promise<Applied> {

@@ -21,6 +21,8 @@ export interface Standing {
   /** Who made that revision and when, for people. */
   readonly by: string;
   readonly synced: Synced | undefined;
+  /** It is to be signed, and is not, or by another key. */
+  readonly isUnsigned: boolean;
 }
 
 export interface Applied {
@@ -64,6 +66,8 @@ export interface Tell {
 }
 
 const maxReason = 200;
+/** Of those who claim one place, in a sentence. */
+const maxNamed = 5;
 const mark = /\[declared sha256:([0-9a-f]{64})\]$/;
 
 export const declaredIn = (reason: string): string | undefined => mark.exec(reason)?.[1];
@@ -92,7 +96,7 @@ export class Reconciler {
     for (const [service, declared] of claims) {
       const [only, ...others] = declared;
       if (only === undefined) continue;
-      if (others.length > 0) outcomes.push(...declared.map((each) => conflict(each, declared)));
+      if (others.length > 0) for (const each of conflicts(declared)) outcomes.push(each);
       else outcomes.push(await this.#bring(only));
       if (service !== undefined) this.#claims.set(service, only);
     }
@@ -112,8 +116,9 @@ export class Reconciler {
       const digest = digestOf(declared.bytes);
       const synced = this.#lastSynced(service, standing);
       if (synced?.declared === digest) {
-        if (synced.digest === standing.digest) return await this.#inForce(declared, standing);
-        if (!this.#options.selfHeal) return drifted(declared, standing, synced);
+        const isAsApplied = synced.digest === standing.digest;
+        if (isAsApplied && !standing.isUnsigned) return await this.#inForce(declared, standing);
+        if (!isAsApplied && !this.#options.selfHeal) return drifted(declared, standing, synced);
       }
       if (!this.#options.mayWrite()) return outcomeOf(declared, "waiting", "another sync leads", standing);
       const applied = await place.apply(declared, reasonOf(declared, digest));
@@ -183,12 +188,16 @@ function outcomeOf(
   return { declared, state, message, problems, revision, digest, warnings, spread };
 }
 
-function conflict(declared: Declared, all: readonly Declared[]): Outcome {
-  const names = all.map(({ origin }) => origin).join(" and ");
-  return outcomeOf(
-    declared,
-    "conflict",
-    `${placeName(declared.service)} is claimed by ${names}: none of them is taken, what is in force stays`,
+function conflicts(all: readonly Declared[]): Outcome[] {
+  const shown = all.slice(0, maxNamed).map(({ origin }) => origin);
+  if (all.length > maxNamed) shown.push(`${all.length - maxNamed} more`);
+  const names = shown.join(" and ");
+  return all.map((declared) =>
+    outcomeOf(
+      declared,
+      "conflict",
+      `${placeName(declared.service)} is claimed by ${names}: none of them is taken, what is in force stays`,
+    ),
   );
 }
 

@@ -137,18 +137,47 @@ describe("outrigger sync --from --once", () => {
     assert.deepEqual(await inRedis("policy"), { apiVersion: "outrigger/v1", plugins: ["transform"] });
   });
 
-  it("signs with --key, and signs nothing anew that is the same", async () => {
+  it("signs with --key what was there without, nothing anew that is the same, and all by another key", async () => {
     const folder = folderOf({ "policy.yaml": shared });
-    const { stdout: keys } = await outrigger(["policy", "keygen", join(folder, "key")]);
-    const signed = async (): Promise<string | null> => {
-      const args = ["sync", "--from", folder, "--once", "--key", join(folder, "key")];
-      const { code, stderr } = await outrigger(args, env({ OUTRIGGER_POLICY_KEYS: keys }));
+    assert.equal((await once(folder)).code, 0);
+    const keygen = async (name: string) =>
+      JSON.parse((await outrigger(["policy", "keygen", join(folder, name)])).stdout) as { keys: object[] };
+    const keys = [...(await keygen("first")).keys, ...(await keygen("second")).keys];
+    const signedBy = async (key: string): Promise<string> => {
+      const args = ["sync", "--from", folder, "--once", "--key", join(folder, key)];
+      const { code, stderr } = await outrigger(
+        args,
+        env({ OUTRIGGER_POLICY_KEYS: JSON.stringify({ keys }) }),
+      );
       assert.equal(code, 0, stderr);
-      return await redis.cli.get("outrigger:policy");
+      return (await redis.cli.get("outrigger:policy")) ?? "";
     };
-    const first = await signed();
-    assert.match(first ?? "", /^[\w-]+\.[\w-]+\.[\w-]+$/);
-    assert.equal(await signed(), first);
+    const kidOf = (token: string): unknown =>
+      JSON.parse(Buffer.from(token.split(".")[0] ?? "", "base64url").toString());
+    const first = await signedBy("first");
+    assert.match(first, /^[\w-]+\.[\w-]+\.[\w-]+$/);
+    assert.equal(await signedBy("first"), first);
+    const second = await signedBy("second");
+    assert.notDeepEqual(kidOf(second), kidOf(first));
+    assert.equal(await signedBy("second"), second);
+    // What somebody else put there stays, whoever signs.
+    await redis.cli.set("outrigger:policy", '{"apiVersion":"outrigger/v1"}');
+    assert.match(
+      (await outrigger(["sync", "--from", folder, "--once", "--key", join(folder, "first")], env())).stderr,
+      /was changed since/,
+    );
+  });
+
+  it("names five of many that claim one place", async () => {
+    const names = ["yaml", "Yaml", "yAml", "yaMl", "yamL", "yml", "json"].map((end) => [
+      `policy.a.${end}`,
+      "{}",
+    ]);
+    const { stderr } = await once(folderOf({ "policy.yaml": shared, ...Object.fromEntries(names) }));
+    assert.match(
+      stderr,
+      /the layer of a is claimed by (?:policy\.a\.\w+ and ){5}2 more: none of them is taken/,
+    );
   });
 
   it("says what is wrong with its arguments and its folder", async () => {
