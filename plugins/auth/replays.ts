@@ -5,6 +5,8 @@ import type { Clock, Services } from "../../src/plugin-api/contract.ts";
 import { SeenIds, type Seen } from "./seen-ids.ts";
 
 const workersLimitMs = 500;
+/** From the look at its time to this one: a wait for a place, one for Redis, and what sidecars' clocks differ by. */
+const spareMs = 5_000;
 /** Of a digest as base64url: 132 bits. */
 const idLength = 22;
 
@@ -48,9 +50,10 @@ export class Replays {
   /**
    * Remembers it, if it is the first time. To be asked last, of what is good otherwise: only who holds a key fills the memory.
    * @param parts what it is one of, and its own name: of any length
-   * @param rememberMs how long it could be shown again
+   * @param lifeMs how long its time lets it be shown
    */
-  async show(parts: readonly string[], rememberMs: number, onStoreError: ReplayStoreError): Promise<Shown> {
+  async show(parts: readonly string[], lifeMs: number, onStoreError: ReplayStoreError): Promise<Shown> {
+    const rememberMs = lifeMs + spareMs;
     const id = hash("sha256", JSON.stringify(parts), "base64url").slice(0, idLength);
     const { store, workers } = this.#services;
     if (store === undefined && workers !== undefined) return await this.#askAbove({ id, rememberMs });

@@ -159,8 +159,8 @@ export class ProofCheck {
     if (again) return undefined;
     const { maxAgeSeconds, clockToleranceSeconds, onStoreError } = this.#options;
     // From the furthest future that is taken to the end of its life.
-    const rememberMs = (maxAgeSeconds + 2 * clockToleranceSeconds + 1) * 1000;
-    const shown = await this.#replays.show(["dpop", jkt, String(claims["jti"])], rememberMs, onStoreError);
+    const lifeMs = (maxAgeSeconds + 2 * clockToleranceSeconds) * 1000;
+    const shown = await this.#replays.show(["dpop", jkt, String(claims["jti"])], lifeMs, onStoreError);
     if (shown === "again") return seenBefore;
     if (shown === "unknown") return cannotTell;
     if (shown === "full") return tooManyKept;

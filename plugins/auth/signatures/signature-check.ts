@@ -62,8 +62,9 @@ export class SignatureCheck implements SchemeCheck {
     if (fault !== undefined) return fault;
     const verified = await this.#verify(request, shown, doubtful ? this.#doubtful : this.#semaphore);
     if (verified.kind !== "accepted") return verified;
-    // Only who holds a key has bodies read, and nonces remembered.
-    return (await this.#bodyFault(exchange, shown)) ?? (await this.#replayFault(shown)) ?? verified;
+    // Only who holds a key has nonces remembered, and bodies read. The nonce first: a copy whose body comes slowly would
+    // otherwise be looked for once the nonce is forgotten.
+    return (await this.#replayFault(shown)) ?? (await this.#bodyFault(exchange, shown)) ?? verified;
   }
 
   async recheck({ request }: Exchange): Promise<AuthResult> {
@@ -157,8 +158,8 @@ export class SignatureCheck implements SchemeCheck {
     const nonce = parameters.get("nonce");
     if (typeof nonce !== "string") return undefined;
     const { maxAgeSeconds, clockToleranceSeconds, onStoreError } = this.#options;
-    const rememberMs = (maxAgeSeconds + 2 * clockToleranceSeconds + 1) * 1000;
-    const seen = await this.#replays.show(["signature", keyId, nonce], rememberMs, onStoreError);
+    const lifeMs = (maxAgeSeconds + 2 * clockToleranceSeconds) * 1000;
+    const seen = await this.#replays.show(["signature", keyId, nonce], lifeMs, onStoreError);
     if (seen === "again") return bad("seen before (nonce)", keyId);
     if (seen === "unknown") return cannotTell;
     return seen === "full" ? tooManyKept : undefined;

@@ -304,6 +304,29 @@ test("a body is the one that was signed, or the service never sees it", async ()
   await assert.rejects(ask(withDigest, { body: "body", fields }, small), { code: "payload_too_large" });
 });
 
+test("a copy whose body comes slowly is as old as it was when it began", async () => {
+  const digest = `sha-256=:${hash("sha256", "body", "base64")}:`;
+  const covers = [...covered, ['"content-digest"', digest] as const];
+  const fields = [...signer.fields({ covered: covers }), "Content-Digest", digest];
+  const asked: Ask = { path: "/a", query: "?b=1", body: "body", fields };
+  const slow = exchangeFor(asked, route.hooks);
+  let read = false;
+  Object.assign(slow, {
+    readBody: () => {
+      read = true;
+      services.clock.forward(600_000);
+      return Promise.resolve(Buffer.from("body"));
+    },
+  });
+  assert.equal((await route.ask(asked)).status, 200);
+  try {
+    assert.notEqual(await route.hooks.onRequest?.(slow), undefined);
+    assert.ok(!read, "nor is it read");
+  } finally {
+    services.clock.aheadMs = 0;
+  }
+});
+
 test("a token beside it says who calls, and either must be good", async () => {
   const both = await makeRoute(
     optionsFor({}, { apiKeys: { keys: [{ sha256: hash("sha256", "good"), id: "k1", userId: "u1" }] } }),
