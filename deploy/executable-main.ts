@@ -1,5 +1,5 @@
 // What the single executable begins with: the program, or the process of a plugin.
-import { createRequire } from "node:module";
+import { createRequire, isBuiltin } from "node:module";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { getRawAsset } from "node:sea";
@@ -11,6 +11,14 @@ const part = (name: string): Buffer => Buffer.from(getRawAsset(name));
 /** Nothing is there: a name for stacks, and for what looks beside it. */
 const fileName = (name: string): string => join(dirname(process.execPath), name);
 
+const requireAny = createRequire(process.execPath);
+
+/** Of Node itself alone: packages in folders above it may be anybody's. */
+function requireBuiltIn(name: string): unknown {
+  if (isBuiltin(name)) return requireAny(name);
+  throw new Error(`${name} is not within this executable`);
+}
+
 function runPart(name: string, cached: Buffer | undefined, wrap: (text: string) => string): void {
   const filename = fileName(name);
   const script = new Script(wrap(part(name).toString("latin1")), {
@@ -18,8 +26,8 @@ function runPart(name: string, cached: Buffer | undefined, wrap: (text: string) 
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
     ...(cached === undefined ? {} : { cachedData: cached }),
   });
-  const main = script.runInThisContext() as (require: NodeJS.Require, filename: string) => void;
-  main(createRequire(filename), filename);
+  const main = script.runInThisContext() as (require: (name: string) => unknown, filename: string) => void;
+  main(requireBuiltIn, filename);
 }
 
 // A worker of node:cluster is told its program a second time.

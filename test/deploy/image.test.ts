@@ -16,9 +16,11 @@ import { keyDigest } from "../../plugins/auth/api-keys/key-format.ts";
 import { buildImage, entrypointIn, root } from "../support/dockerfile.ts";
 import { bundleExtension, pluginCode } from "../support/extensions.ts";
 import { startPostgres } from "../support/postgres.ts";
+import { digestOf } from "../../src/extensions/package.ts";
 import { version } from "../../src/version.ts";
 import { startNode, type Started } from "../support/process.ts";
 import { eventually, freePort, startRedis } from "../support/redis.ts";
+import { scriptGuest } from "../support/wasm/guests.ts";
 
 const { publicKey, privateKey } = await generateKeyPair("RS256");
 const everything = {
@@ -261,12 +263,23 @@ test("as one executable it serves on a host without Node or a file beside it: th
   writeFileSync(join(place, "geo.cjs"), bytes);
   const source = `file:${join(place, "geo.cjs")}`;
   const geo = { source, sha256, runtime: "process", priority: 60, limits: { timeMs: 5_000 } };
+  const module = await scriptGuest();
+  writeFileSync(join(place, "guest.wasm"), module);
+  const guest = {
+    source: `file:${join(place, "guest.wasm")}`,
+    sha256: digestOf(module),
+    runtime: "wasm",
+    priority: 61,
+    manifest: { name: "guest", version: "1.0.0" },
+  };
+  // In a folder that others write to.
+  writeFileSync(join(place, "isolated-vm.node"), "planted");
   // Long enough for the thread.
   const routes = Array.from({ length: 60 }, (_, index) => ({ path: `/${"x".repeat(1_000)}/${index}` }));
   const policy = JSON.stringify({
     ...everything,
-    plugins: ["auth", "geo"],
-    extensions: { geo },
+    plugins: ["auth", "geo", "guest"],
+    extensions: { geo, guest },
     routes: [...routes, { path: "/*" }],
   });
   writeFileSync(join(place, "policy.json"), policy);
@@ -296,6 +309,7 @@ test("as one executable it serves on a host without Node or a file beside it: th
     assert.equal((await fetch(url)).status, 401);
     const answer = await fetch(url, { headers: { authorization: `Bearer ${await tokenOf("u2")}` } });
     assert.deepEqual([answer.status, await answer.text()], [200, "geo"]);
+    assert.match(said, /"reason":"the single executable has no native code","plugin":"guest"/);
   } finally {
     child.kill("SIGTERM");
   }

@@ -162,6 +162,7 @@ export const rooms: readonly Room[] = [
       "src/runtime/extension-definition.ts",
       "src/runtime/restarts.ts",
       "src/runtime/verdict.ts",
+      "src/v8/single-executable.ts",
     ],
     ["isolated-vm"],
   ),

@@ -12,6 +12,7 @@ import {
   type GuestLimits,
   hooks,
 } from "./guest-host.ts";
+import { isSingleExecutable } from "../../v8/single-executable.ts";
 import { shimText } from "./shim-text.ts";
 import type { GuestFacts } from "./shim/state.ts";
 
@@ -22,6 +23,8 @@ const heapMiB = 128;
 
 /** The package, or its native module beside the program where that is one file. @throws Error when there is none */
 function loadLibrary(): typeof ivm {
+  // What lies beside it may be anybody's: the folder can be one that others write to.
+  if (isSingleExecutable) throw new Error("the single executable has no native code");
   const requireHere = createRequire(import.meta.url);
   if (!import.meta.url.endsWith(".cjs")) return requireHere("isolated-vm") as typeof ivm;
   return (requireHere("./isolated-vm.node") as { readonly ivm: typeof ivm }).ivm;
