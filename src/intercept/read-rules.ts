@@ -21,9 +21,14 @@ export function readTable(service: string, listing: unknown): Installed {
   const items = isItem(listing) && Array.isArray(listing["nftables"]) ? listing["nftables"] : [];
   const found = chainsIn(items.filter(isItem));
   const interception = interceptionIn(service, found);
+  // "dormant": all of it is there, and none in force. `install` sets none, and nft lists them by odd names.
+  const hasFlags = items.some((item) => isItem(item) && isItem(item["table"]) && "flags" in item["table"]);
   return {
     interception,
-    intact: interception !== undefined && isDeepStrictEqual(byName(found), byName(chainsOf(interception))),
+    intact:
+      interception !== undefined &&
+      !hasFlags &&
+      isDeepStrictEqual(byName(found), byName(chainsOf(interception))),
     connections: Object.fromEntries(found.map(({ name, packets }) => [name, packets])),
   };
 }

@@ -26,8 +26,8 @@ type Json = null | number | string | boolean | readonly Json[] | { readonly [nam
 
 const family = "inet";
 const prefix = "outrigger-";
-/** Before routing, where NAT of destinations is done. */
-const dstnat = -100;
+/** Before routing, one step before NAT of destinations (-100), where Docker and others send published ports to containers: the first that says where a connection goes is heard. */
+const beforeDstnat = -101;
 const filter = 0;
 
 /**
@@ -88,7 +88,7 @@ export function chainsOf({ port, toPort, egress }: Interception): readonly Chain
       name: "inbound",
       type: "nat",
       hook: "prerouting",
-      prio: dstnat,
+      prio: beforeDstnat,
       rules: [[outer, toThisMachine, toPorts([port]), counter, redirect(toPort)]],
     },
     {
@@ -96,9 +96,9 @@ export function chainsOf({ port, toPort, egress }: Interception): readonly Chain
       type: "filter",
       hook: "input",
       prio: filter,
-      rules: [[outer, toPorts([port]), counter, reset]],
+      // Beside what closes the port: who takes that away by `flush` takes the answer away, too.
+      rules: [[outer, toPorts([port]), counter, reset], probed(port)],
     },
-    { name: "probe", type: "filter", hook: "output", prio: filter, rules: [probed(port)] },
   ];
   if (egress === undefined) return inbound;
   const own = [notLoopback("oifname"), ofUsers(egress.users), toPorts(egress.ports), counter];
@@ -106,7 +106,7 @@ export function chainsOf({ port, toPort, egress }: Interception): readonly Chain
   const rest = [[...own, reset]];
   return [
     ...inbound,
-    { name: "outbound", type: "nat", hook: "output", prio: dstnat, rules },
+    { name: "outbound", type: "nat", hook: "output", prio: beforeDstnat, rules },
     { name: "outbound_rest", type: "filter", hook: "output", prio: filter, rules: rest },
   ];
 }

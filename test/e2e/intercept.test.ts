@@ -157,6 +157,24 @@ describe("interception", { skip, timeout: 60_000 }, () => {
     );
   });
 
+  it("what sends published ports to containers comes after them, whenever it was started", async () => {
+    const published =
+      "add table ip docker; add chain ip docker nat { type nat hook prerouting priority -100; }; add rule ip docker nat fib daddr type local tcp dport 3000 dnat to 10.79.0.1:22";
+    await network.run("host", "nft", published);
+    assert.equal((await peerAsks(atHost[0] as string)).text, "for 10.79.0.2, host 10.79.0.1:3000");
+    await network.run("host", "nft", "delete table ip docker");
+  });
+
+  it("rules that are not in force do not count as there", async () => {
+    await network.run("host", "nft", "add table inet outrigger-cart { flags dormant; }");
+    assert.match((await intercept("status")).stdout, /changed by somebody/);
+    await intercept("install");
+    for (const chain of ["inbound", "inbound_rest"])
+      await network.run("host", "nft", "flush", "chain", "inet", "outrigger-cart", chain);
+    assert.match((await bypass())[2], /^fail: the service listens at \[::\]:3000, too/);
+    await intercept("install");
+  });
+
   it("status tells of rules that somebody changed, and of other ports", async () => {
     await network.run("host", "nft", "insert", "rule", "inet", "outrigger-cart", "inbound", "accept");
     const altered = await intercept("status");

@@ -56,7 +56,8 @@ describe("rules", () => {
     const without = nftables.filter((_, at) => at !== nftables.length - 1);
     const other = JSON.parse(text.replace('"right":"lo"', '"right":"eth0"')) as object[];
     const open = JSON.parse(text.replace('"policy":"accept"', '"policy":"drop"')) as object[];
-    for (const changed of [[...nftables, accept], without, other, open, []])
+    const dormant = JSON.parse(text.replace('"handle":1', '"handle":1,"flags":"dormant"')) as object[];
+    for (const changed of [[...nftables, accept], without, other, open, dormant, []])
       assert.equal(readTable("cart", { nftables: changed }).intact, false);
     for (const strange of [undefined, null, 7, { nftables: [null, { rule: 7 }, { chain: {} }] }])
       assert.equal(readTable("cart", strange).intact, false);
