@@ -12,18 +12,31 @@ const maxWaitMs = 1_000;
 export class Semaphore {
   readonly #width: number;
   readonly #maxWaiting: number;
-  readonly #waiting = new Set<Waiter>();
+  readonly #maxOfOne: number;
+  /** By who waits. */
+  readonly #lines = new Map<string, Set<Waiter>>();
+  #waiting = 0;
   #running = 0;
 
-  constructor(width: number, maxWaiting: number) {
+  /** @param maxOfOne how many of `maxWaiting` may wait for one */
+  constructor(width: number, maxWaiting: number, maxOfOne = maxWaiting) {
     this.#width = width;
     this.#maxWaiting = maxWaiting;
+    this.#maxOfOne = maxOfOne;
   }
 
-  /** @returns the operation's result, or undefined when too many wait already or no place came free in time */
-  async run<T>(operation: () => Promise<T>): Promise<T | undefined> {
-    if (this.#running < this.#width) this.#running += 1;
-    else if (this.#waiting.size >= this.#maxWaiting || !(await this.#place())) return undefined;
+  /** Whether the next one would have to wait. */
+  get isFull(): boolean {
+    return this.#running >= this.#width;
+  }
+
+  /**
+   * @param who it is for: whoever waits takes turns, so that nobody's many keep out another's one
+   * @returns the operation's result, or undefined when too many wait already or no place came free in time
+   */
+  async run<T>(operation: () => Promise<T>, who = ""): Promise<T | undefined> {
+    if (!this.isFull) this.#running += 1;
+    else if (!this.#hasRoom(who) || !(await this.#place(who))) return undefined;
     try {
       return await operation();
     } finally {
@@ -31,25 +44,38 @@ export class Semaphore {
     }
   }
 
-  #place(): Promise<boolean> {
+  #hasRoom(who: string): boolean {
+    return this.#waiting < this.#maxWaiting && (this.#lines.get(who)?.size ?? 0) < this.#maxOfOne;
+  }
+
+  #place(who: string): Promise<boolean> {
+    const line = this.#lines.get(who) ?? new Set();
+    this.#lines.set(who, line);
+    this.#waiting += 1;
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
-        this.#waiting.delete(waiter);
+        line.delete(waiter);
+        if (line.size === 0) this.#lines.delete(who);
+        this.#waiting -= 1;
         resolve(false);
       }, maxWaitMs);
       const waiter: Waiter = { timer, enter: () => resolve(true) };
-      this.#waiting.add(waiter);
+      line.add(waiter);
     });
   }
 
-  /** Hands the place over to who has waited longest, so that `#running` stays as it is. */
+  /** Hands the place over to whose turn it is, so that `#running` stays as it is. */
   #leave(): void {
-    const [next] = this.#waiting;
+    const [[who, line] = ["", new Set<Waiter>()]] = this.#lines;
+    const [next] = line;
     if (next === undefined) {
       this.#running -= 1;
       return;
     }
-    this.#waiting.delete(next);
+    line.delete(next);
+    this.#lines.delete(who);
+    if (line.size > 0) this.#lines.set(who, line);
+    this.#waiting -= 1;
     clearTimeout(next.timer);
     next.enter();
   }

@@ -2,6 +2,7 @@
 // few run at once, on threads of the pool, and what was checked is remembered for a while as a keyed hash.
 import { isUtf8 } from "node:buffer";
 import { createHmac, randomBytes } from "node:crypto";
+import { networkReader } from "../../../src/language/network.ts";
 import {
   boundedCache,
   type Exchange,
@@ -26,8 +27,13 @@ import type { PasswordHash } from "./password-hash.ts";
 /** The pool has four threads, which files and names need too; and each check takes up to 128 MB. */
 const maxChecks = 2;
 const maxWaiting = 64;
+/** Of them from one address (IPv6: one /64). */
+const maxWaitingOfOne = 16;
+const networkBits = 64;
 const maxRemembered = 4_096;
 const maxLength = 2_048;
+/** Nobody has a longer one (password-file.ts), and guesses are counted by them. */
+const maxNameLength = 512;
 
 const shownText = /^basic[ \t]+([A-Za-z0-9+/]{2,}={0,2})[ \t]*$/i;
 const anyBasic = /^basic(?:[ \t]|$)/i;
@@ -43,6 +49,12 @@ interface Shown {
   readonly password: string;
   /** Keyed hash of both: the key never leaves this process. */
   readonly digest: string;
+}
+/** How it waits for a check. */
+interface Turn {
+  readonly who: string;
+  /** Whether so much was guessed meanwhile that no guess is looked at any more. */
+  isOver(): boolean;
 }
 interface Checked {
   readonly result: Accepted | Refused;
@@ -63,7 +75,8 @@ export class BasicCheck implements SchemeCheck {
   readonly #good = boundedCache<Checked>(maxRemembered);
   readonly #bad = boundedCache<Checked>(maxRemembered);
   readonly #running = new Map<string, Promise<AuthResult>>();
-  readonly #semaphore = new Semaphore(maxChecks, maxWaiting);
+  readonly #semaphore = new Semaphore(maxChecks, maxWaiting, maxWaitingOfOne);
+  readonly #networkOf = networkReader(networkBits);
 
   /** @throws Error, without anything of it, when the secret is not set or a line of it cannot be used */
   constructor(options: BasicOptions, services: Services) {
@@ -99,7 +112,7 @@ export class BasicCheck implements SchemeCheck {
     return anyBasic.test(fields.get("authorization") ?? "");
   }
 
-  check({ request }: Exchange, guessing: Guessing): MaybeAuthResult {
+  check({ request, client }: Exchange, guessing: Guessing): MaybeAuthResult {
     const shown = this.#read(request);
     if (shown === undefined) return malformed;
     const now = this.#services.clock.mono();
@@ -107,12 +120,19 @@ export class BasicCheck implements SchemeCheck {
     if (good !== undefined && now < good.untilMono) return good.result;
     const bad = this.#bad.get(shown.digest);
     if (bad !== undefined && now < bad.untilMono) return bad.result;
+    // It is good still: the file is another one's when it changes. Nobody's flood of guesses is to keep it out.
+    if (good !== undefined && this.#semaphore.isFull) return good.result;
     const wrong = refused("basic", "basic: wrong user or password", shown.user);
     // Too many have guessed, from there or at this name: one that was good before is looked at all the same.
     if (good === undefined && (guessing.doubtful || guessing.waitSeconds(shown.user) > 0)) return wrong;
     const running = this.#running.get(shown.digest);
     if (running !== undefined) return running;
-    const look = this.#verify(shown, wrong).finally(() => this.#running.delete(shown.digest));
+    const isKnown = good !== undefined;
+    const turn: Turn = {
+      who: this.#networkOf(client.address),
+      isOver: () => !isKnown && guessing.waitSeconds(shown.user) > 0,
+    };
+    const look = this.#verify(shown, wrong, turn).finally(() => this.#running.delete(shown.digest));
     this.#running.set(shown.digest, look);
     return look;
   }
@@ -128,23 +148,26 @@ export class BasicCheck implements SchemeCheck {
     const bytes = Buffer.from(encoded, "base64");
     const text = isUtf8(bytes) ? bytes.toString("utf8").normalize("NFC") : "";
     const colon = text.indexOf(":");
-    if (colon < 1 || !plainText.test(text)) return undefined;
+    if (colon < 1 || colon > maxNameLength || !plainText.test(text)) return undefined;
     const digest = createHmac("sha256", this.#key).update(text).digest("base64");
     return { user: text.slice(0, colon), password: text.slice(colon + 1), digest };
   }
 
   /** Never rejects. */
-  async #verify({ user, password, digest }: Shown, wrong: Refused): Promise<AuthResult> {
-    const hash = this.#users.get(user);
-    let matches: boolean | undefined;
+  async #verify({ user, password, digest }: Shown, wrong: Refused, turn: Turn): Promise<AuthResult> {
+    const hash = this.#users.get(user) ?? this.#decoy;
+    let matches: boolean | "over" | undefined;
     try {
-      matches = await this.#semaphore.run(() => (hash ?? this.#decoy).matches(password));
+      // Many guesses at once are let in together, and most of them wait while the first ones are counted.
+      const look = async () => (turn.isOver() ? "over" : await hash.matches(password));
+      matches = await this.#semaphore.run(look, turn.who);
     } catch (error) {
       this.#services.logger.error({ err: error }, "a password cannot be checked");
       return noMemory;
     }
     if (matches === undefined) return tooMany;
-    const found = matches && hash !== undefined ? this.#identities.get(user) : undefined;
+    if (matches === "over") return wrong;
+    const found = matches ? this.#identities.get(user) : undefined;
     const result = found ?? wrong;
     const untilMono = this.#services.clock.mono() + this.#cacheMs;
     (found === undefined ? this.#bad : this.#good).set(digest, { result, untilMono });

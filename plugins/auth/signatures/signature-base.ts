@@ -18,9 +18,11 @@ export class BadComponent extends Error {
   override readonly name = "BadComponent";
 }
 
-/** Section 2.2.3: as clients write it, without the scheme's own port. */
+const ownPort = { http: /:80$/, https: /:443$/ } as const;
+
+/** Section 2.2.3: without the scheme's own port, and otherwise as it came: a parser of URLs would read `%61` and `0x7f.1` into it. */
 function authority({ scheme, host }: ExchangeRequest): string {
-  return URL.parse(`${scheme}://${host}`)?.host ?? host;
+  return host.replace(ownPort[scheme], "").toLowerCase();
 }
 
 const derived: Readonly<Record<string, (request: ExchangeRequest) => string>> = {

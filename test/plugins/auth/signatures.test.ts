@@ -217,6 +217,7 @@ test("what it does not cover, its times, its key and its form are looked at stri
     ["does not verify", {}, { path: "/other" }],
     ["does not verify", {}, { query: "" }],
     ["does not verify", {}, { host: "other.example" }],
+    ["does not verify", {}, { host: "%61pi.example" }],
     ["does not verify", { parameters: { keyid: "batch", tag: "x" } }, { query: "?b=2" }],
     ["unknown keyid", { parameters: { keyid: "other" } }],
     ["unknown keyid", { parameters: { keyid: undefined } }],
