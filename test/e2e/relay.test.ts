@@ -296,6 +296,46 @@ test("packages that the policy pins are there before it is; with other bytes it 
   assert.deepEqual(await regions.b.cli.getBuffer("outrigger:plugin:geo@1.0.0"), bytes);
 });
 
+test("one key of another type, or a number beyond all, holds up nothing but its own document", async () => {
+  await apply("a", "one");
+  const [a, b] = [regions.a.cli, regions.b.cli];
+  await a.hset("outrigger:policy:bad", "of", "another type");
+  await b.set("outrigger:policy:long", Buffer.alloc(3_000_000, " "));
+  await a.set("outrigger:policy:long", policy("short"));
+  await relayed({}, true);
+  await sidecarInB();
+  await inForce("one");
+  await eventually("it is told", async () =>
+    /policy:bad.* is of another type/.test(await held("policy:bad")),
+  );
+  await eventually("it is told", async () => /longer than 2097152 bytes/.test(await held("policy:long")));
+  await ok("a", ["plugins", "disable", "transform", "--reason", "it leaks"]);
+  await inForce(null as never, 1_000);
+  await ok("a", ["plugins", "enable", "transform", "--reason", "mended"]);
+  // Whoever writes the source says which number it is; the next one of this region has to fit, too.
+  const text = policy("beyond");
+  const digest = (kind: string): string => createHash(kind).update(text).digest("hex");
+  const head = { revision: Number.MAX_SAFE_INTEGER, mark: digest("sha1"), digest: digest("sha256") };
+  await a.mset("outrigger:policy", text, "outrigger:applied", JSON.stringify(head));
+  await eventually("it is told", async () => /too far beyond/.test(await held("policy")));
+  assert.deepEqual(await history("b"), ["1 apply ada for one"]);
+});
+
+test("what two regions that follow each other changed at once is not exchanged for ever", async () => {
+  await apply("b", "ours");
+  const [text, head] = await regions.b.cli.mget("outrigger:policy", "outrigger:applied");
+  await apply("b", "later");
+  await regions.b.cli.set("outrigger:relayed", '{"revision":1,"mark":"","direct":false,"signedEpoch":0}');
+  const further = JSON.stringify({ ...(JSON.parse(head ?? "") as object), revision: 9 });
+  await regions.a.cli.mset("outrigger:policy", text ?? "", "outrigger:applied", further);
+  await relayed();
+  await eventually("it is told", async () => /both follow each other/.test(await held("policy")));
+  assert.match((await regions.b.cli.get("outrigger:policy")) ?? "", /later/);
+  await apply("a", "next");
+  await eventually("it goes", async () => /next/.test((await regions.b.cli.get("outrigger:policy")) ?? ""));
+  assert.equal((await history("b"))[0], "10 apply ada for next");
+});
+
 test("what is missing or the same is told, one a line", async () => {
   const wrong = (env: Readonly<Record<string, string>>, problem: RegExp): Promise<void> =>
     assert.rejects(startRelay(loadConfig(env), { takeOver: false }), problem);

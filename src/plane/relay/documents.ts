@@ -2,15 +2,15 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { parseJson } from "../../language/json.ts";
-import type { Script, Store } from "../../plugin-api/store.ts";
+import { pairsOf } from "../../plugin-api/pairs.ts";
+import { type Script, type Store, StoreUnavailable } from "../../plugin-api/store.ts";
 import { PolicyRefused } from "../../policy/document/problems.ts";
 import { digestOf } from "../../policy/document/digest.ts";
 import { sharedKey } from "../../policy/read.ts";
-import { keySetKey, keySetMaxBytes, type Trust } from "../../policy/signature/key-sets.ts";
 import { openPolicy } from "../../policy/signature/signature.ts";
 import type { VerifyKey } from "../../policy/signature/verify-keys.ts";
 import type { Spread } from "../../policy/sources/document-keys.ts";
-import { changeDocument, maxHistoryBytes, maxRevisions } from "../change-script.ts";
+import { changeDocument, maxHistoryBytes, maxRevisions, readHistory } from "../change-script.ts";
 import {
   type Held,
   type KeptMarker,
@@ -23,6 +23,10 @@ import {
 import { judgeDocument, type Sides, type Verdict } from "./judge.ts";
 
 const limitMs = 5_000;
+/** Most revisions that a source may be ahead with one document. */
+const maxAhead = 10_000_000;
+/** Changes among which one that comes back is looked for. */
+const looksBack = 50;
 
 /** KEYS: a key. ARGV: what it must hold ("" = nothing), what it is to hold. */
 export const replaceKey: Script = {
@@ -82,13 +86,39 @@ export interface Opened {
 
 /** Rejects with StoreUnavailable. */
 export async function relayDocument(ends: Ends, task: DocumentTask): Promise<Outcome> {
-  const { name } = task;
+  try {
+    return await relayOne(ends, task);
+  } catch (error) {
+    // Of this document alone: the others go on.
+    if (!(error instanceof StoreUnavailable) || error.code !== "WRONGTYPE") throw error;
+    return {
+      act: "refused",
+      message: `here or at the source ${task.name}, or a key beside it, is of another type (WRONGTYPE): somebody else wrote it; DEL it there`,
+    };
+  }
+}
+
+async function relayOne(ends: Ends, task: DocumentTask): Promise<Outcome> {
+  const { name, trusted } = task;
   const keys = relayKeys(name, ends.targetSpread);
-  const [source, target, kept] = await Promise.all([
+  const [theirs, target, kept] = await Promise.all([
     readHeld(ends.source, relayKeys(name, ends.sourceSpread), ends.maxBytes),
     readHeld(ends.target, keys, ends.maxBytes),
     readMarker(ends.target, keys),
   ]);
+  const told = theirs.head?.revision ?? 0;
+  const isNoNumber = isFar(told, Math.max(target.head?.revision ?? 0, kept.marker?.revision ?? 0));
+  if (isNoNumber && trusted === undefined)
+    return {
+      act: "refused",
+      message: `the source says that it is at revision ${told}, which is too far beyond: DEL applied${name.slice(sharedKey.length)} there, and apply once more`,
+    };
+  const source = isNoNumber ? { ...theirs, head: undefined, recorded: false } : theirs;
+  if ((target.document?.length ?? 0) > 2 * ends.maxBytes)
+    return {
+      act: "refused",
+      message: `what this region has is longer than ${2 * ends.maxBytes} bytes, twice OUTRIGGER_POLICY_MAX_BYTES: DEL it`,
+    };
   if (source.document === undefined) return await relayRemoval(ends, task, { keys, source, target, kept });
   if (
     source.mark === kept.marker?.mark &&
@@ -102,13 +132,17 @@ export async function relayDocument(ends: Ends, task: DocumentTask): Promise<Out
     source,
     target,
     marker: kept.marker,
-    epoch: task.trusted && opened.epoch,
+    epoch: trusted && opened.epoch,
     targetEpoch: await epochOf(ends, task, target),
     takeOver: task.takeOver,
     nowMs: ends.now(),
   };
   return await carryOut(ends, task, { keys, source, target, kept }, sides, opened);
 }
+
+/** Its number goes into this region's history, and the next one has to fit there, too: one far beyond is nobody's. */
+const isFar = (revision: number, known: number): boolean =>
+  !Number.isSafeInteger(revision) || revision < 0 || revision > known + maxAhead;
 
 interface Pair {
   readonly keys: RelayKeys;
@@ -134,9 +168,25 @@ async function carryOut(
       : { act: "moved" };
   }
   if (verdict.act !== "write") return verdict;
+  if (sides.epoch === undefined && !task.takeOver && (await cameFromHere(ends, pair)))
+    return { act: "diverged", message: comesBack };
   const problem = await task.prepare(opened);
   if (problem !== undefined) return { act: "refused", message: problem };
   return await write(ends, pair, opened.epoch);
+}
+
+const comesBack =
+  "the source's came from this region, which has another one by now: both follow each other, and both were changed at once; apply what is to count in one of them";
+
+/** Two regions that follow each other would for ever exchange what was changed in both at once. */
+async function cameFromHere({ target }: Ends, { keys, source }: Pair): Promise<boolean> {
+  const { head } = source;
+  if (!source.recorded || head === undefined || head.id === "") return false;
+  const reply = await target.run(readHistory, [keys.history], [looksBack, ""], limitMs);
+  const entries = Array.isArray(reply) ? (reply as unknown[]) : [];
+  return entries.some(
+    (list) => Array.isArray(list) && pairsOf(list).some(([name, id]) => name === "id" && id === head.id),
+  );
 }
 
 /** A layer that the source has no more. The shared policy is never taken away, nor anything that had to be signed. */
@@ -215,17 +265,19 @@ async function write({ target }: Ends, pair: Pair, epoch: number): Promise<Outco
   const { keys, source, kept } = pair;
   const { head } = source;
   const { document = Buffer.alloc(0) } = source;
+  const digest = source.document === undefined ? "" : digestOf(source.document);
   const facts =
     source.recorded && head !== undefined
-      ? [head.kind || "apply", digestOrNone(source), head.author, head.reason]
-      : ["direct", digestOrNone(source), "somebody (seen by outrigger relay)", ""];
+      ? [head.kind || "apply", digest, head.author, head.reason]
+      : ["direct", digest, "somebody (seen by outrigger relay)", ""];
   const args = [
     "relay",
     0,
     "",
     document,
     ...facts.map((text) => text.slice(0, 1_000)),
-    randomUUID(),
+    // The same in all regions: by it a change is known that comes back.
+    (source.recorded && head?.id.slice(0, 100)) || randomUUID(),
     "",
     source.document === undefined ? "1" : "",
     maxRevisions,
@@ -245,37 +297,4 @@ async function write({ target }: Ends, pair: Pair, epoch: number): Promise<Outco
     act: "refused",
     message: `the source's is of epoch ${epoch}, and this region has had one of as high an epoch: sign the source's anew`,
   };
-}
-
-const digestOrNone = ({ document }: Held): string => (document === undefined ? "" : digestOf(document));
-
-export interface RelayedKeys {
-  readonly trust: Trust;
-  readonly act: "same" | "moved" | "written";
-  /** Why the source's document of keys does not count. */
-  readonly message: string | undefined;
-}
-
-/**
- * Who may sign: by the target's document of keys and then by the source's, where that is a later one.
- * @param trustBy of OUTRIGGER_POLICY_KEYS. Rejects with StoreUnavailable
- */
-export async function relayKeySets(
-  { source, target }: Pick<Ends, "source" | "target">,
-  trustBy: (documents: readonly Uint8Array[]) => Promise<Trust>,
-): Promise<RelayedKeys> {
-  const [theirs, ours] = await Promise.all(
-    [source, target].map((store) => store.getBytes(keySetKey, limitMs, keySetMaxBytes * 2)),
-  );
-  const before = await trustBy(ours ? [ours] : []);
-  if (!theirs || ours?.equals(theirs) === true) return { trust: before, act: "same", message: undefined };
-  const after = await trustBy([...before.keySets, theirs]);
-  if (after.epoch <= before.epoch)
-    return {
-      trust: before,
-      act: "same",
-      message: `the source's ${after.problems[0]?.message ?? "does not count"}`,
-    };
-  const written = await target.run(replaceKey, [keySetKey], [ours ?? "", theirs], limitMs);
-  return { trust: after, act: written === 1 ? "written" : "moved", message: undefined };
 }

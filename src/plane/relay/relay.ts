@@ -7,7 +7,8 @@ import { type Store, StoreUnavailable } from "../../plugin-api/store.ts";
 import { layerKey, sharedKey } from "../../policy/read.ts";
 import { keySetKey, type Trust } from "../../policy/signature/key-sets.ts";
 import { Poller } from "../../policy/sources/poller.ts";
-import { type Ends, type Opened, type Outcome, relayDocument, relayKeySets } from "./documents.ts";
+import { type Ends, type Opened, type Outcome, relayDocument } from "./documents.ts";
+import { relayKeySets } from "./key-sets.ts";
 import { relayPackages } from "./packages.ts";
 import { relaySwitches } from "./switches.ts";
 
@@ -20,6 +21,8 @@ const scanEveryMs = 60_000;
 /** While new ones are not told. */
 const untoldScanEveryMs = 5_000;
 const atOnce = 8;
+/** Looks in a row that find something moved; two relays beside each other have one now and then. */
+const maxMoved = 10;
 
 export type WriteKind = "document" | "keys" | "package" | "switch";
 
@@ -62,6 +65,8 @@ export class Relay {
   #scannedMono = -Infinity;
   #lookedMono = -Infinity;
   #isDone = false;
+  /** Looks in a row in which somebody else was quicker. */
+  #moved = 0;
   #takeOver: boolean;
 
   constructor(options: RelayOptions) {
@@ -128,7 +133,9 @@ export class Relay {
     let isWhole = false;
     try {
       isWhole = await this.#round(changed);
-      onRound(undefined);
+      this.#moved = isWhole ? 0 : this.#moved + 1;
+      if (this.#moved < maxMoved) onRound(undefined);
+      else onRound("this region changes each time that the relay is about to write");
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
       onRound(error.message);
@@ -182,7 +189,7 @@ export class Relay {
 
   async #documents(names: ReadonlySet<string>, trusted: Trust["keys"] | undefined): Promise<boolean> {
     const { source } = this.#options;
-    const sourceHolds = (await source.getBytes(sharedKey, undefined, 1)) !== null;
+    const sourceHolds = await holdsShared(source);
     const task = {
       trusted,
       takeOver: this.#takeOver,
@@ -222,9 +229,7 @@ export class Relay {
   async #switches(trusted: Trust["keys"] | undefined): Promise<boolean> {
     const { source } = this.#options;
     // A source that has lost its policy, or has an older one, has lost switches, too.
-    const isSound =
-      this.#told.get(sharedKey)?.kind !== "refused" &&
-      (await source.getBytes(sharedKey, undefined, 1)) !== null;
+    const isSound = this.#told.get(sharedKey)?.kind !== "refused" && (await holdsShared(source));
     const changed = await relaySwitches(this.#ends, trusted && signedOpener(() => trusted), isSound);
     if (changed !== undefined && changed > 0) this.#options.onWritten("switch", `${changed} kill switches`);
     return changed !== undefined;
@@ -236,5 +241,15 @@ export class Relay {
     if (told === undefined) this.#told.delete(name);
     else this.#told.set(name, told);
     this.#options.onTold(name, told);
+  }
+}
+
+/** Rejects with StoreUnavailable. */
+async function holdsShared(store: Store): Promise<boolean> {
+  try {
+    return (await store.getBytes(sharedKey, undefined, 1)) !== null;
+  } catch (error) {
+    if (error instanceof StoreUnavailable && error.code === "WRONGTYPE") return false;
+    throw error;
   }
 }
