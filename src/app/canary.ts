@@ -97,8 +97,8 @@ class Follower implements CanaryFollower {
         logger.error(
           { code },
           code === "WRONGTYPE"
-            ? `${keyPrefix}canary or what is beside it in Redis is of another type, so that this sidecar takes no part in any canary (outrigger policy history names the key)`
-            : "Redis refuses what a canary needs, so that this sidecar takes no part in any (outrigger redis-acl prints the rights)",
+            ? `${keyPrefix}canary or what is beside it in Redis is of another type, or ${keyPrefix}shadow:REVISION, so that this sidecar takes no part in any canary, or tells nothing of a shadow (outrigger policy history names the key)`
+            : "Redis refuses what a canary needs, so that this sidecar takes no part in any, or tells nothing of a shadow (outrigger redis-acl prints the rights)",
         ),
     });
   }

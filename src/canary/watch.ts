@@ -122,7 +122,8 @@ export class CanaryWatch {
     try {
       await this.#readOrder();
       if (this.#order !== undefined) await this.#follow(this.#order);
-      this.#refusedCode = undefined;
+      // A shadow's figures are not written at each look.
+      if (this.#shadow === undefined) this.#refusedCode = undefined;
       return true;
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
@@ -166,14 +167,32 @@ export class CanaryWatch {
     const state = await shadow.state(moved);
     // An order whose state is not there is being written, or was withdrawn by hand.
     if (state === "none") return this.#take(undefined);
-    await shadow.tell(this.#options.shadowed(order.id), state !== "running");
-    if (state !== "running") {
+    const isOver = state !== "running";
+    const failure = await this.#tellShadow(order, shadow, isOver);
+    if (isOver) {
       this.#end(order, { state, why: "" });
       this.#take(undefined);
     } else if (stands) {
       const percent = order.steps[0] ?? 0;
       const document = await this.#documentOf(order, percent);
       this.#take(document && { order, state, step: 1, percent, document });
+    }
+    // Once all else is done: it begins and ends whether or not its figures may be written.
+    if (failure !== undefined) throw failure;
+  }
+
+  /** @returns why Redis refuses the figures. Rejects with StoreUnavailable when it does not answer */
+  async #tellShadow(
+    order: CanaryOrder,
+    shadow: ShadowFollower,
+    isLast: boolean,
+  ): Promise<StoreUnavailable | undefined> {
+    try {
+      await shadow.tell(this.#options.shadowed(order.id), isLast);
+      return undefined;
+    } catch (error) {
+      if (error instanceof StoreUnavailable && error.code !== undefined) return error;
+      throw error;
     }
   }
 

@@ -189,11 +189,10 @@ export class Canaries {
     if (running === undefined || running.state.state !== "running") return undefined;
     const why = `by ${author}${reason === "" ? "" : `: ${reason}`}`.slice(0, 500);
     const { order } = running;
-    // Nobody has a shadow's candidate in force: it is written first, and sidecars see by that that it is over.
-    const shadowed = order.by === "shadow" && to === "promoted" ? await this.#promote(order) : undefined;
+    // First: whoever aborts it at the same time has either ended it, or is told that it was promoted.
     await this.#store.run(end, this.#keys.slice(0, 2), [order.id, to, why], limitMs);
     const ended = await this.read();
-    const revision = (await this.settle()) ?? shadowed;
+    const revision = await this.settle();
     return ended && { ...ended, revision };
   }
 

@@ -18,7 +18,8 @@ export const differenceKinds = [
 ] as const;
 export type DifferenceKind = (typeof differenceKinds)[number];
 
-const shortText = z.string().max(2_048);
+const maxText = 2_048;
+const shortText = z.string().max(maxText);
 const answer = z.strictObject({
   route: shortText.nullable(),
   /** The plugin that answered, `sidecar` where none did; null = the service did. */
@@ -27,17 +28,20 @@ const answer = z.strictObject({
   status: z.int(),
 });
 
+const maxMethod = 64;
+const maxAbout = 200;
+
 const sample = z.strictObject({
   /** What `outrigger explain` and the access log know it by. */
   requestId: z.string().max(128),
-  method: z.string().max(64),
+  method: z.string().max(maxMethod),
   /** Of issuer and user, the same for one caller in one shadow run; "" = nobody known. */
   caller: z.string().max(32),
   was: answer,
   /** null = nobody can tell. */
   becomes: answer.nullable(),
   /** Names of the fields, what is lacking to tell, or both services. */
-  about: z.array(z.string().max(200)).max(10).readonly(),
+  about: z.array(z.string().max(maxAbout)).max(10).readonly(),
 });
 export type Sample = z.output<typeof sample>;
 
@@ -80,6 +84,14 @@ export interface Difference {
   readonly about: readonly string[];
 }
 
+/** What is longer than a reader takes would lose the whole report. */
+const short = (text: string): string => text.slice(0, maxText);
+const shortened = ({ route, by, status }: Sample["was"]): Sample["was"] => ({
+  route: route && short(route),
+  by: by && short(by),
+  status,
+});
+
 /** What is counted in a process, or of several. */
 export class ShadowCounts {
   readonly #rows = new Map<string, { -readonly [Name in keyof DifferenceRow]: DifferenceRow[Name] }>();
@@ -92,8 +104,15 @@ export class ShadowCounts {
   #further = 0;
 
   /** @param sample of the request, but for what differs */
-  add({ route, plugin, kind, about }: Difference, sample: Omit<Sample, "about">): void {
-    this.#add({ route, plugin, kind, count: 1, samples: [{ ...sample, about: about.slice(0, 10) }] });
+  add({ route, plugin, kind, about }: Difference, told: Omit<Sample, "about">): void {
+    const one: Sample = {
+      ...told,
+      method: told.method.slice(0, maxMethod),
+      was: shortened(told.was),
+      becomes: told.becomes && shortened(told.becomes),
+      about: about.slice(0, 10).map((text) => text.slice(0, maxAbout)),
+    };
+    this.#add({ route: short(route), plugin: short(plugin), kind, count: 1, samples: [one] });
   }
 
   addAll(other: ShadowReport): void {

@@ -312,6 +312,35 @@ test("a second rollout is refused, and told who runs the first; promoted it is t
   assert.match(history, /shadow begins/);
 });
 
+test("who promotes and who aborts it at the same time are told the same, and that is what happens", async () => {
+  for (let i = 0; i < 3; i += 1) {
+    await shadow({ ...base, routes: [...base.routes, { path: `/new/${i}` }] });
+    const order = (await reported(0)).run;
+    const said = await Promise.all([run("policy", "promote"), run("policy", "abort")]);
+    const digest = createHash("sha256")
+      .update((await redis.cli.get("outrigger:policy")) ?? "")
+      .digest("hex");
+    const isAborted = said.some(({ stdout }) => stdout.includes("is aborted"));
+    assert.equal(digest === order.digest, !isAborted, JSON.stringify(said));
+    await sees("none");
+    await putBack();
+  }
+});
+
+test("it ends although its figures cannot be written, which is told once", async () => {
+  await shadow(candidate(asked.url));
+  const { revision } = (await reported(0)).run;
+  await redis.cli.set(`outrigger:shadow:${revision}`, "of another type");
+  const told = () => lines.filter((line) => line.includes("tells nothing of a shadow")).length;
+  for (let i = 0; i < 3; i += 1) {
+    await ask("/plain/1");
+    await eventually("it is told", () => told() === 1);
+  }
+  await ok("policy", "abort");
+  await sees("none");
+  await redis.cli.del(`outrigger:shadow:${revision}`);
+});
+
 test("it ends with the policy that it stands beside, and when its time is over", async () => {
   await shadow(candidate(asked.url));
   await redis.cli.set("outrigger:policy", JSON.stringify({ ...base, plugins: [] }));
