@@ -9,8 +9,8 @@ to=${SIDECAR_PORT:-8080}
 uid=${SIDECAR_UID:-65532}
 pins=${BPF_PINS:-/sys/fs/bpf}
 
-if "$steer" --port "$port" --to "$to" --pins "$pins" --try; then
-  # One of the two is enough, and NAT would come first.
+if "$steer" --port "$port" --to "$to" --pins "$pins" --attach; then
+  # Refused from here on, whatever comes next. One of the two is enough, and NAT would come first.
   "$@" intercept remove >&2 || true
   exec "$steer" --port "$port" --to "$to" --uid "$uid" --pins "$pins" -- "$@" run
 fi

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -73,13 +74,24 @@ static void pin_path(char path[PATH_LENGTH], const struct settings *settings, co
 		fail("the name of the folder for pins is too long: %s", settings->folder);
 }
 
-/* Nothing is mounted here: over a folder of yours that would hide what is in it. */
-static void require_bpf_file_system(const char *folder)
+/*
+ * Until it is closed no other start changes the pins. Nothing is mounted here: over a folder of yours that would hide what is in
+ * it. Where others may write they could take the pins' names first, or lead to other pins by links.
+ */
+static int lock_pins(const char *folder)
 {
 	struct statfs found;
+	struct stat its;
+	int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (statfs(folder, &found) != 0 || (unsigned int)found.f_type != BPF_FILE_SYSTEM)
-		fail("%s is no BPF file system: mount -t bpf bpf /sys/fs/bpf, or name another one with --pins", folder);
+	if (lock < 0 || fstatfs(lock, &found) != 0 || (unsigned int)found.f_type != BPF_FILE_SYSTEM)
+		fail("%s is no BPF file system: mount -t bpf -o mode=0700 bpf /sys/fs/bpf, or name another one with --pins", folder);
+	if (fstat(lock, &its) != 0 || its.st_uid != geteuid() || (its.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+		fail("others may write to %s: chown root %s && chmod 0700 %s, or name another folder with --pins", folder,
+		     folder, folder);
+	if (flock(lock, LOCK_EX) != 0)
+		fail("%s cannot be locked: %s", folder, strerror(errno));
+	return lock;
 }
 
 static struct bpf_object *load(const struct settings *settings)
@@ -207,12 +219,13 @@ static int remove_pins(const struct settings *settings)
 
 static const char usage[] =
 	"outrigger-steer --port PORT [--to PORT] [--uid UID] [--pins FOLDER] -- COMMAND [ARGUMENT...]\n"
-	"                --port PORT [--pins FOLDER] --try | --remove\n"
+	"                --port PORT [--pins FOLDER] --try | --attach | --remove\n"
 	"  --port    the service's port, which the sidecar is to have\n"
 	"  --to      port that the sidecar's listener is bound to besides: 8080\n"
 	"  --uid     user that COMMAND runs as: 65532\n"
 	"  --pins    folder of a BPF file system: /sys/fs/bpf\n"
 	"  --try     only load the program, and say whether the kernel takes it\n"
+	"  --attach  refuse what comes from outside from now on, until a COMMAND is started\n"
 	"  --remove  take everything away: the service's port answers by itself again\n";
 
 int main(int count, char *arguments[])
@@ -222,9 +235,10 @@ int main(int count, char *arguments[])
 		{ "port", required_argument, NULL, 'p' },  { "to", required_argument, NULL, 't' },
 		{ "uid", required_argument, NULL, 'u' },   { "pins", required_argument, NULL, 'f' },
 		{ "try", no_argument, NULL, 'y' },	   { "remove", no_argument, NULL, 'r' },
-		{ "help", no_argument, NULL, 'h' },	   { NULL, 0, NULL, 0 },
+		{ "attach", no_argument, NULL, 'a' },	   { "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
 	};
-	int option, listener, map, only = 0;
+	int option, lock, listener, map, only = 0;
 	const uint32_t first = 0;
 	uint64_t value;
 
@@ -234,7 +248,7 @@ int main(int count, char *arguments[])
 		case 't': settings.to = number("--to", optarg, 1, 65535); break;
 		case 'u': settings.uid = number("--uid", optarg, 1, 4294967294UL); break;
 		case 'f': settings.folder = optarg; break;
-		case 'y': case 'r': only = option; break;
+		case 'y': case 'a': case 'r': only = option; break;
 		case 'h': fputs(usage, stdout); return 0;
 		default: fputs(usage, stderr); return 2;
 		}
@@ -247,19 +261,23 @@ int main(int count, char *arguments[])
 		fail("the sidecar and the service have the same port %u: give the sidecar another one with --to", settings.port);
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	libbpf_set_print(NULL);
-	require_bpf_file_system(settings.folder);
+	lock = lock_pins(settings.folder);
 	if (only == 'r')
 		return remove_pins(&settings);
 	if (only == 'y') {
 		bpf_object__close(load(&settings));
 		return 0;
 	}
-	listener = open_listener(settings.to);
+	/* First: from here on nobody comes past the sidecar, whatever fails. */
 	map = attached_map(&settings);
+	if (only == 'a')
+		return 0;
+	listener = open_listener(settings.to);
 	value = (uint64_t)listener;
 	if (bpf_map_update_elem(map, &first, &value, BPF_ANY) != 0)
 		fail("the listener cannot be given the connections: %s", strerror(errno));
 	close(map);
+	close(lock);
 	give_up_root(settings.uid);
 	become(arguments + optind, listener);
 }

@@ -1,7 +1,7 @@
 // The same by a program of eBPF (deploy/ebpf): compiled, loaded and pinned here, with real clients.
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -32,7 +32,7 @@ function whyNot(): string | false {
     execFileSync("setpriv", [`--reuid=${uid}`, "--clear-groups", "test", "-r", mainFile], quiet);
     mkdirSync(pins);
     // A folder of this test's own: a mount would hide what is in another.
-    execFileSync("mount", ["-t", "bpf", "bpf", pins], quiet);
+    execFileSync("mount", ["-t", "bpf", "-o", "mode=0700", "bpf", pins], quiet);
     execFileSync(steer, ["--port", "3000", "--pins", pins, "--try"], quiet);
     return false;
   } catch (error) {
@@ -156,9 +156,42 @@ describe("a service's port, taken by eBPF", { skip, timeout: 60_000 }, () => {
     assert.equal((await peerAsks(atHost[0])).text, "direct at 3000");
   });
 
-  it("where the kernel does not take it, the start is by nftables", async () => {
+  it("others may not write where it pins, and two starts do not take each other's pins", async () => {
+    const args = ["--port", "3000", "--pins", pins];
+    chmodSync(pins, 0o1777);
+    assert.match(await refusal("host", ...args, "--attach"), /others may write to .*: chown root /);
+    chmodSync(pins, 0o700);
+    const starts = [8081, 8082, 8083].map((to) => refusal("host", ...args, "--to", String(to), "--", "true"));
+    assert.deepEqual(await Promise.all(starts), ["", "", ""]);
+    assert.deepEqual(
+      readdirSync(pins)
+        .filter((name) => name.startsWith("outrigger"))
+        .toSorted(),
+      ["outrigger-3000-link", "outrigger-3000-listeners"],
+    );
+    assert.equal((await peerAsks(atHost[0])).code, 7);
+    await network.run("host", steer, ...args, "--remove");
+  });
+
+  it("start.sh leaves the port closed where the sidecar cannot be started", async () => {
     await killed(sidecar);
-    env = { ...env, STEER: steer, SERVICE_PORT: "3000", SIDECAR_UID: String(uid), BPF_PINS: folder };
+    env = { ...env, STEER: steer, SERVICE_PORT: "3000", SIDECAR_UID: String(uid) };
+    await network.outrigger("host", ["intercept", "install", "--to-port", "8080"], env);
+    const taken = Object.entries({ ...env, SIDECAR_PORT: "22", BPF_PINS: pins }).map((pair) =>
+      pair.join("="),
+    );
+    const script = join(root, "deploy/ebpf/start.sh");
+    await assert.rejects(
+      network.run("host", "env", ...taken, "sh", script, process.execPath, mainFile),
+      /port 22 cannot be listened on/,
+    );
+    assert.equal(await network.run("host", "nft", "list", "tables"), "");
+    assert.equal((await peerAsks(atHost[0])).code, 7);
+    await network.run("host", steer, "--port", "3000", "--pins", pins, "--remove");
+  });
+
+  it("where the kernel does not take it, the start is by nftables", async () => {
+    env = { ...env, BPF_PINS: folder };
     await start("sh", join(root, "deploy/ebpf/start.sh"), process.execPath, mainFile);
     assert.match(await network.run("host", "nft", "list", "tables"), /^table inet outrigger-cart$/m);
     assert.equal((await peerAsks(atHost[0])).text, "for 10.79.0.2, host 10.79.0.1:3000");
