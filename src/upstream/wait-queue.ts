@@ -7,6 +7,9 @@ export class WaitQueue {
   #first: Exchange | undefined;
   #last: Exchange | undefined;
   #size = 0;
+  /** All before `#pastTo` are that client's: nobody is passed over twice. undefined = all are. */
+  #pastClient: string | undefined;
+  #pastTo: Exchange | undefined;
   readonly #byClient = new ClientCounts();
 
   get size(): number {
@@ -23,27 +26,34 @@ export class WaitQueue {
     if (this.#last === undefined) this.#first = exchange;
     else this.#last.next = exchange;
     this.#last = exchange;
+    this.#pastTo ??= exchange;
     this.#size += 1;
     this.#byClient.add(exchange, 1);
   }
 
   shift(): Exchange | undefined {
-    return this.shiftPast(undefined);
+    const first = this.#first;
+    if (first !== undefined) this.remove(first);
+    return first;
   }
 
   /** The first that is not that client's. */
   shiftPast(client: string | undefined): Exchange | undefined {
-    for (let each = this.#first; each !== undefined; each = each.next) {
-      if (client !== undefined && each.client === client) continue;
-      this.remove(each);
-      return each;
+    if (client === undefined) return this.shift();
+    if (client !== this.#pastClient) {
+      this.#pastClient = client;
+      this.#pastTo = this.#first;
     }
-    return undefined;
+    while (this.#pastTo?.client === client) this.#pastTo = this.#pastTo.next;
+    const found = this.#pastTo;
+    if (found !== undefined) this.remove(found);
+    return found;
   }
 
   /** @param exchange must be in this queue */
   remove(exchange: Exchange): void {
     const { previous, next } = exchange;
+    if (exchange === this.#pastTo) this.#pastTo = next;
     if (previous === undefined) this.#first = next;
     else previous.next = next;
     if (next === undefined) this.#last = previous;
