@@ -4,7 +4,15 @@ import { credentialFields } from "./field-sets.ts";
 
 export const redacted = "[redacted]";
 
-const secretFields = [...credentialFields, "proxy-authorization", "cookie", "set-cookie"];
+/** Proofs and signatures (RFC 9449, RFC 9421) of a request that was not served are good until they are too old. */
+const secretFields = [
+  ...credentialFields,
+  "proxy-authorization",
+  "cookie",
+  "set-cookie",
+  "dpop",
+  "signature",
+];
 
 /** Parameters that carry credentials in OAuth 2.0 (RFC 6749, 6750, 7523), signed URLs and common practice. */
 const secretParameters = [

@@ -21,7 +21,7 @@ import {
 import type { Guessing, SchemeCheck } from "../scheme-check.ts";
 import { Semaphore } from "../semaphore.ts";
 import type { BasicOptions } from "./options.ts";
-import { readPasswordFile } from "./password-file.ts";
+import { decoys, readPasswordFile } from "./password-file.ts";
 import type { PasswordHash } from "./password-hash.ts";
 
 /** The pool has four threads, which files and names need too; and each check takes up to 128 MB. */
@@ -41,6 +41,8 @@ const anyBasic = /^basic(?:[ \t]|$)/i;
 const plainText = /^\P{Cc}*$/u;
 
 const malformed = refused("basic", "basic: malformed");
+/** No further guess at the user: whose program has an old password is not to shut out everybody else of that name. */
+const wrongAgain = refused("basic", "basic: wrong user or password, as a moment ago");
 const tooMany = unavailable("basic", "basic: too many passwords to check", "overloaded");
 const noMemory = unavailable("basic", "basic: the password cannot be checked now", "overloaded");
 
@@ -57,7 +59,7 @@ interface Turn {
   isOver(): boolean;
 }
 interface Checked {
-  readonly result: Accepted | Refused;
+  readonly result: Accepted;
   readonly untilMono: number;
 }
 
@@ -67,13 +69,14 @@ export class BasicCheck implements SchemeCheck {
   readonly #services: Services;
   readonly #cacheMs: number;
   readonly #users: ReadonlyMap<string, PasswordHash>;
-  /** In whose place a name that nobody has is checked: it costs as much. */
-  readonly #decoy: PasswordHash;
+  /** What a name that nobody has is checked by. */
+  readonly #decoyFor: (user: string) => PasswordHash;
   readonly #identities: ReadonlyMap<string, Accepted>;
   readonly #key = randomBytes(32);
   /** Those that are over tell that a password was good once: it is no guess. */
   readonly #good = boundedCache<Checked>(maxRemembered);
-  readonly #bad = boundedCache<Checked>(maxRemembered);
+  /** Monotonic milliseconds until when. */
+  readonly #bad = boundedCache<number>(maxRemembered);
   readonly #running = new Map<string, Promise<AuthResult>>();
   readonly #semaphore = new Semaphore(maxChecks, maxWaiting, maxWaitingOfOne);
   readonly #networkOf = networkReader(networkBits);
@@ -90,9 +93,7 @@ export class BasicCheck implements SchemeCheck {
     } catch (error) {
       throw new Error(`${where}: ${(error as Error).message}`, { cause: error });
     }
-    this.#decoy = [...this.#users.values()].reduce((dearest, each) =>
-      each.cost > dearest.cost ? each : dearest,
-    );
+    this.#decoyFor = decoys([...this.#users.values()], text);
     const special = new Map(options.identities.map((each) => [each.user.normalize("NFC"), each]));
     const stranger = [...special.keys()].find((user) => !this.#users.has(user));
     if (stranger !== undefined)
@@ -119,7 +120,7 @@ export class BasicCheck implements SchemeCheck {
     const good = this.#good.get(shown.digest);
     if (good !== undefined && now < good.untilMono) return good.result;
     const bad = this.#bad.get(shown.digest);
-    if (bad !== undefined && now < bad.untilMono) return bad.result;
+    if (bad !== undefined && now < bad) return wrongAgain;
     // It is good still: the file is another one's when it changes. Nobody's flood of guesses is to keep it out.
     if (good !== undefined && this.#semaphore.isFull) return good.result;
     const wrong = refused("basic", "basic: wrong user or password", shown.user);
@@ -155,7 +156,7 @@ export class BasicCheck implements SchemeCheck {
 
   /** Never rejects. */
   async #verify({ user, password, digest }: Shown, wrong: Refused, turn: Turn): Promise<AuthResult> {
-    const hash = this.#users.get(user) ?? this.#decoy;
+    const hash = this.#users.get(user) ?? this.#decoyFor(user);
     let matches: boolean | "over" | undefined;
     try {
       // Many guesses at once are let in together, and most of them wait while the first ones are counted.
@@ -168,9 +169,9 @@ export class BasicCheck implements SchemeCheck {
     if (matches === undefined) return tooMany;
     if (matches === "over") return wrong;
     const found = matches ? this.#identities.get(user) : undefined;
-    const result = found ?? wrong;
     const untilMono = this.#services.clock.mono() + this.#cacheMs;
-    (found === undefined ? this.#bad : this.#good).set(digest, { result, untilMono });
-    return result;
+    if (found === undefined) this.#bad.set(digest, untilMono);
+    else this.#good.set(digest, { result: found, untilMono });
+    return found ?? wrong;
   }
 }

@@ -1,4 +1,5 @@
 // The users of an installation, as `htpasswd` keeps them: a line `name:hash` each. No text quotes anything of a line.
+import { createHmac, hash } from "node:crypto";
 import { readPasswordHash, type PasswordHash } from "./password-hash.ts";
 
 const maxUsers = 10_000;
@@ -26,4 +27,19 @@ export function readPasswordFile(text: string): Map<string, PasswordHash> {
   }
   if (users.size === 0) throw new Error("holds no user");
   return users;
+}
+
+/**
+ * Names that nobody has cost what one of the users' does, each always the same, and the same at every sidecar: what a name
+ * costs tells of nobody, where some hashes are cheaper than others, too.
+ * @param text of the file: whoever does not have it cannot tell which name has which
+ */
+export function decoys(hashes: readonly PasswordHash[], text: string): (user: string) => PasswordHash {
+  const key = hash("sha256", text, "buffer");
+  return (user) => {
+    const place = createHmac("sha256", key).update(user).digest().readUInt32BE(0) % hashes.length;
+    const found = hashes[place];
+    if (found === undefined) throw new Error("no hashes");
+    return found;
+  };
 }

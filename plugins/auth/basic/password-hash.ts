@@ -3,8 +3,6 @@
 import { argon2, scrypt, timingSafeEqual } from "node:crypto";
 
 export interface PasswordHash {
-  /** About how much work one check is, to compare. */
-  readonly cost: number;
   /** Rejects when there is not enough memory. */
   matches(password: string): Promise<boolean>;
 }
@@ -33,8 +31,8 @@ const otherKinds: readonly (readonly [RegExp, string])[] = [
 
 type Derive = (password: string) => Promise<Buffer>;
 
-function hashOf(cost: number, tag: Buffer, derive: Derive): PasswordHash {
-  return { cost, matches: async (password) => timingSafeEqual(await derive(password), tag) };
+function hashOf(tag: Buffer, derive: Derive): PasswordHash {
+  return { matches: async (password) => timingSafeEqual(await derive(password), tag) };
 }
 
 function readArgon2(
@@ -48,7 +46,7 @@ function readArgon2(
   if (memory > maxKib || passes > maxPasses || parallelism > maxLanes)
     return `argon2id is taken up to m=${maxKib}, t=${maxPasses}, p=${maxLanes}`;
   const parameters = { nonce, parallelism, memory, passes, tagLength: tag.length };
-  return hashOf(memory * passes, tag, (message) => {
+  return hashOf(tag, (message) => {
     return new Promise((resolve, reject) => {
       argon2("argon2id", { ...parameters, message }, (error, derived) => {
         if (error === null) resolve(derived);
@@ -64,7 +62,7 @@ function readScrypt(ln: number, r: number, p: number, salt: Buffer, tag: Buffer)
   if (kib > maxKib || p > maxLanes)
     return `scrypt is taken up to ${maxKib} KiB (2^ln * r / 8), p=${maxLanes}`;
   const parameters = { N: 2 ** ln, r, p, maxmem: (kib + 1_024) * 1_024 * 2 };
-  return hashOf(kib * p, tag, (password) => {
+  return hashOf(tag, (password) => {
     return new Promise((resolve, reject) => {
       scrypt(password, salt, tag.length, parameters, (error, derived) => {
         if (error === null) resolve(derived);

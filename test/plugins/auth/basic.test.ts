@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { argon2Sync, randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import fc from "fast-check";
-import { readPasswordFile } from "../../../plugins/auth/basic/password-file.ts";
+import { decoys, readPasswordFile } from "../../../plugins/auth/basic/password-file.ts";
 import { startSidecar } from "../../support/sidecar.ts";
 import {
   exchangeFor,
@@ -191,7 +191,7 @@ describe("guessing", () => {
   });
 
   test("costs what a right password does, also at a name that nobody has, and no more at once than two", async () => {
-    const dear = `alice:${hashed("x")}\nbob:${hashed("y", 32_768, 2)}`;
+    const dear = `alice:${hashed("x", 16_384, 2)}\nbob:${hashed("y", 16_384, 2)}`;
     const other = await makeServices({ secrets: { SECRET_USERS: dear } });
     const own = await makeRoute(optionsFor({ cacheSeconds: 0 }), other);
     const timed = async (user: string): Promise<number> => {
@@ -207,6 +207,24 @@ describe("guessing", () => {
       "the rest is turned away",
     );
     assert.ok(many.some(({ status }) => status === 401));
+  });
+
+  test("at names that nobody has costs what users' passwords do, in their shares, the same each time", () => {
+    const file = `alice:${hashed("x")}\nbob:${hashed("y", 32_768, 2)}`;
+    const hashes = [...readPasswordFile(file).values()];
+    const places = (): number[] =>
+      Array.from({ length: 64 }, (_, i) => hashes.indexOf(decoys(hashes, file)(`user ${i}`)));
+    assert.deepEqual(places(), places());
+    assert.deepEqual(new Set(places()), new Set([0, 1]));
+  });
+
+  test("with one old password, again and again, shuts out nobody else of that name", async () => {
+    const own = await guarded();
+    const from = async (address: string, password: string): Promise<number> =>
+      (await own.ask({ ...withPassword("alice", password), address })).status;
+    for (let i = 0; i < 6; i += 1) assert.equal(await from(`198.51.100.${i}`, "old"), 401);
+    assert.equal(await from("203.0.113.1", "s3cret"), 200);
+    await own.close();
   });
 
   test("a password that was checked is not checked again for a while", async () => {

@@ -8,13 +8,24 @@ import { Fields } from "../../../src/plugin-api/contract.ts";
 
 test("credentials are shown as [redacted] even when the policy asks for their fields", () => {
   const pick = compileFieldPicker(
-    { headers: ["Authorization", "cookie", "Set-Cookie", "X-Api-Key", "Proxy-Authorization", "Accept"] },
+    {
+      headers: [
+        "Authorization",
+        "cookie",
+        "Set-Cookie",
+        "X-Api-Key",
+        "Proxy-Authorization",
+        "DPoP",
+        "Signature",
+        "Accept",
+      ],
+    },
     secretNames([]),
   );
   const fields = new Fields(
     "authorization|Bearer s3cret|COOKIE|sid=s3cret|Set-Cookie|sid=s3cret|x-API-key|s3cret"
       .split("|")
-      .concat("proxy-authorization|Basic s3cret|accept|text/html".split("|")),
+      .concat("proxy-authorization|Basic s3cret|dpop|s3cret|signature|s3cret|accept|text/html".split("|")),
   );
   assert.deepEqual(Object.fromEntries(pick(fields)), {
     authorization: redacted,
@@ -22,6 +33,8 @@ test("credentials are shown as [redacted] even when the policy asks for their fi
     "set-cookie": redacted,
     "x-api-key": redacted,
     "proxy-authorization": redacted,
+    dpop: redacted,
+    signature: redacted,
     accept: "text/html",
   });
 });
