@@ -60,7 +60,7 @@ export async function lookForBypass(service: ServiceAddress, options: BypassOpti
     .slice(0, maxShown)
     .map((address) => hostPort(address, port))
     .join(", ");
-  return (await isIntercepted(port, tried))
+  return (await isIntercepted(port, found, tried))
     ? { state: "intercepted", detail: `what comes from outside for ${at} is sent to the sidecar` }
     : {
         state: "open",
@@ -69,17 +69,23 @@ export async function lookForBypass(service: ServiceAddress, options: BypassOpti
 }
 
 const maxShown = 4;
-/** Beside the probe's, and never taken. */
+/** Beside the probe's. */
 const controlAddress = "127.0.79.83";
 
 /**
  * The rules of nftables answer the probe by an error that nothing else on loopback has. Programs of eBPF refuse it, as
- * they do nobody else there: where both are refused, nobody listens at either.
+ * they do nobody else there: where both are refused, nobody listens at either. Any process may listen at the second alone,
+ * which would say nothing of the first.
  */
-async function isIntercepted(port: number, tried: NonNullable<BypassOptions["tried"]>): Promise<boolean> {
+async function isIntercepted(
+  port: number,
+  listening: readonly string[],
+  tried: NonNullable<BypassOptions["tried"]>,
+): Promise<boolean> {
   const probe = await tried(probeAddress, port);
   if (probe === "EHOSTUNREACH") return true;
-  return probe === "ECONNREFUSED" && (await tried(controlAddress, port)) === "connected";
+  if (probe !== "ECONNREFUSED" || listening.includes(controlAddress)) return false;
+  return (await tried(controlAddress, port)) === "connected";
 }
 
 const limitMs = 1_000;

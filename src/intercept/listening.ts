@@ -16,21 +16,29 @@ export async function listeningAt(
   port: number,
   folder = "/proc/self/net",
 ): Promise<readonly string[] | undefined> {
-  const [four, six] = await Promise.all(
-    ["tcp", "tcp6"].map((name) => readListening(`${folder}/${name}`, port)),
-  );
-  // A kernel without IPv6 has no second file.
-  return four === undefined ? undefined : [...four, ...(six ?? [])];
+  const [four, six] = await Promise.all([
+    readListening(`${folder}/tcp`, port, undefined),
+    // A kernel without IPv6 has no such file.
+    readListening(`${folder}/tcp6`, port, []),
+  ]);
+  return four === undefined || six === undefined ? undefined : [...four, ...six];
 }
 
-/** @returns undefined where it cannot be read */
-async function readListening(path: string, port: number): Promise<string[] | undefined> {
+/**
+ * @param absent what it is where there is no such file
+ * @returns undefined where it cannot be read
+ */
+async function readListening(
+  path: string,
+  port: number,
+  absent: string[] | undefined,
+): Promise<string[] | undefined> {
   let file: FileHandle | undefined;
   try {
     file = await open(path);
     return await listeningIn(file, port);
-  } catch {
-    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ENOENT" ? absent : undefined;
   } finally {
     await file?.close();
   }

@@ -1,7 +1,7 @@
 // Whether a service can be reached past its sidecar: what /proc says, and what is made of it.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { endianness, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -53,6 +53,10 @@ describe("sockets that listen", { skip: endianness() !== "LE" }, () => {
 
   it("are not known where the system does not tell", async () => {
     assert.equal(await listeningAt(3000, join(folder, "none")), undefined);
+    const found = files(line("0100007F:0BB8"));
+    mkdirSync(join(found, "tcp6"));
+    assert.equal(await listeningAt(3000, found), undefined, "one family alone is no answer");
+    rmdirSync(join(found, "tcp6"));
   });
 
   it("are those of this machine", { skip: process.platform !== "linux" }, async () => {
@@ -95,6 +99,12 @@ describe("the service", () => {
       ["::"],
       ["ECONNREFUSED", "connected"],
       "intercepted",
+    ],
+    [
+      "at one other address, and somebody beside the probe's",
+      ["10.0.0.2", "127.0.79.83"],
+      ["ECONNREFUSED"],
+      "open",
     ],
     ["not there", [], [], "unknown"],
     ["where the system does not tell", undefined, [], "unknown"],
