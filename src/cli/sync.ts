@@ -1,4 +1,5 @@
 // `outrigger sync`: policies of a cluster (OutriggerPolicy objects, ConfigMaps) or of a folder, put into Redis and kept there.
+import { randomUUID } from "node:crypto";
 import { ApiProblem, clusterIn, KubernetesApi, namespaceOf } from "../kubernetes/api.ts";
 import { parseDuration } from "../language/duration.ts";
 import type { WhenGone } from "../sync/declared.ts";
@@ -123,11 +124,13 @@ async function syncOnce(
   { terminal, options, plane, source, place }: Once,
   stop: AbortSignal,
 ): Promise<number> {
-  const lease = new Lease(plane.store, `${plane.config.instance}/${process.pid}/once`);
+  const lease = new Lease(plane.store, `${plane.config.instance}/${randomUUID()}/once`);
   if (!(await lease.take()))
     throw new PlaneRefusal(
       `another sync writes (${lease.other}): nothing is changed; stop it, or leave it to that`,
     );
+  const end = new AbortController();
+  const kept = lease.keep(end.signal);
   let problem: string | undefined;
   try {
     const tell = { applied: () => {}, gone: () => {} };
@@ -146,6 +149,8 @@ async function syncOnce(
     const isDone = outcomes?.every(({ state }) => state === "in-force") ?? false;
     return isDone && problem === undefined ? 0 : 1;
   } finally {
+    end.abort();
+    await kept;
     await lease.giveUp();
   }
 }

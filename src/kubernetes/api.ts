@@ -93,15 +93,21 @@ export class KubernetesApi {
   /**
    * Hands on every line of a watch. Resolves when the API server ends it; rejects with ApiProblem otherwise.
    * @param limitMs the watch ends by itself before that
+   * @param onOpen it is answered
    */
   async watch(
     path: string,
-    { signal, limitMs }: { readonly signal: AbortSignal; readonly limitMs: number },
+    {
+      signal,
+      limitMs,
+      onOpen,
+    }: { readonly signal: AbortSignal; readonly limitMs: number; readonly onOpen: () => void },
     onEvent: (event: unknown) => void,
   ): Promise<void> {
     const ends = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
     try {
       const response = await this.#open({ method: "GET", path, signal: ends });
+      onOpen();
       for await (const line of linesOf(response)) onEvent(JSON.parse(line));
     } catch (error) {
       throw problemOf(error, this.#where);

@@ -100,14 +100,18 @@ export class WatchedList {
   /** Lists and watches until the signal ends it; never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     let version: string | undefined;
+    let wasGone = false;
     while (!signal.aborted) {
       try {
         version = await this.#list(signal);
-        this.#failures = 0;
+        // One that forgets what it has just listed is not asked for all of it twice a second.
+        if (!wasGone) this.#failures = 0;
         for (;;) version = await this.#watchOn(version, signal);
       } catch (error) {
         if (signal.aborted) return;
-        if (!isGone(error)) this.#failed(error);
+        wasGone = isGone(error);
+        if (wasGone) this.#failures++;
+        else this.#failed(error);
         await this.#rest(signal);
       }
     }
@@ -118,17 +122,16 @@ export class WatchedList {
     let version = from;
     const begunMono = performance.now();
     const query = { watch: "1", allowWatchBookmarks: "true", timeoutSeconds: String(watchSeconds) };
+    const limitMs = watchSeconds * 1000 + graceMs;
+    // Nothing may come for long: that it is answered says that it goes on.
+    const onOpen = (): void => this.#say({ is: "synced" });
     try {
-      const limitMs = watchSeconds * 1000 + graceMs;
-      await this.#options.api.watch(
-        this.#path({ ...query, resourceVersion: from }),
-        { signal, limitMs },
-        (line) => {
-          version = this.#take(line);
-          this.#failures = 0;
-          this.#say({ is: "synced" });
-        },
-      );
+      const path = this.#path({ ...query, resourceVersion: from });
+      await this.#options.api.watch(path, { signal, limitMs, onOpen }, (line) => {
+        version = this.#take(line);
+        this.#failures = 0;
+        this.#say({ is: "synced" });
+      });
       // One that ends at once, again and again, is no watch.
       if (performance.now() - begunMono < 1_000 && version === from) await this.#rest(signal);
     } catch (error) {

@@ -37,6 +37,18 @@ export function placeOf(
   return { service: stem.slice("policy.".length), format };
 }
 
+const alike = /^[^.].*\.(ya?ml|json|jws)$/i;
+
+/** Whether somebody may have meant it as a policy. */
+export const isLikePolicy = (name: string): boolean => placeOf(name) === undefined && alike.test(name);
+
+/** A name that is mistyped is no policy: somebody should see that. @returns "" when there is none */
+export function leftOut(names: readonly string[]): string {
+  if (names.length === 0) return "";
+  const shown = names.slice(0, 5).join(", ");
+  return `not taken, since they are called neither policy.yaml nor policy.<service>.yaml: ${shown}${names.length > 5 ? " and more" : ""}`;
+}
+
 /** Of its place among all: services by name, the shared policy first, since layers are checked over it. */
 export function inOrder(declared: readonly Declared[]): Declared[] {
   const key = ({ service }: Declared): string => (service === undefined ? "" : `:${service}`);

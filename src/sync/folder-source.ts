@@ -6,7 +6,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { textOf } from "../plugin-api/error-text.ts";
 import { digestOf } from "../policy/document/digest.ts";
 import { readPolicyFile } from "../policy/sources/file-source.ts";
-import { type Declared, placeOf, type WhenGone } from "./declared.ts";
+import { type Declared, isLikePolicy, leftOut, placeOf, type WhenGone } from "./declared.ts";
 import type { DeclaredSource, SourceState } from "./source.ts";
 
 export interface FolderSourceOptions {
@@ -85,8 +85,10 @@ export class FolderSource implements DeclaredSource {
           reading.state === "read" ? [reading.raw.shared, undefined] : [Buffer.alloc(0), reading.message];
         declared.push({ origin: name, service, bytes, format, reason: "", whenGone, flaw });
       }
-      const others = all.filter((name) => placeOf(name) === undefined && isLikePolicy(name));
-      this.#state = { ok: true, detail: `${names.length} policies${leftOut(others)}` };
+      const others = all.filter(isLikePolicy);
+      const left = leftOut(others);
+      const detail = `${names.length} policies${left === "" ? "" : `; ${left}`}`;
+      this.#state = { ok: true, detail, leftOut: left };
       return declared;
     } catch (error) {
       this.#state = {
@@ -96,15 +98,6 @@ export class FolderSource implements DeclaredSource {
       return undefined;
     }
   }
-}
-
-const isLikePolicy = (name: string): boolean => /^[^.].*\.(ya?ml|json|jws)$/i.test(name);
-
-/** A name that is mistyped is no policy: somebody should see that. */
-function leftOut(names: readonly string[]): string {
-  if (names.length === 0) return "";
-  const shown = names.slice(0, 5).join(", ");
-  return `; not taken, since they are called neither policy.yaml nor policy.<service>.yaml: ${shown}${names.length > 5 ? " and more" : ""}`;
 }
 
 const fingerprint = (declared: readonly Declared[]): string =>

@@ -2,7 +2,7 @@
 // service is then decided by who may write there.
 import { ApiProblem, type KubernetesApi } from "../kubernetes/api.ts";
 import { type KubernetesObject, WatchedList } from "../kubernetes/watched-list.ts";
-import { type Declared, placeOf, type WhenGone } from "./declared.ts";
+import { type Declared, isLikePolicy, leftOut, placeOf, type WhenGone } from "./declared.ts";
 import type { Outcome } from "./outcome.ts";
 import { policyOf } from "./policy-object.ts";
 import type { DeclaredSource, SourceState } from "./source.ts";
@@ -12,6 +12,11 @@ export const group = "outrigger.dev";
 export const configMapLabel = `${group}/policies`;
 export const whenGoneAnnotation = `${group}/on-delete`;
 export const reasonAnnotation = `${group}/reason`;
+
+/** Ms for all statuses of one pass: policies that change meanwhile wait for no longer. */
+const reportLimitMs = 20_000;
+/** A ConfigMap may have thousands of keys. */
+const maxDeclared = 5_000;
 
 export interface KubernetesSourceOptions {
   readonly api: KubernetesApi;
@@ -59,10 +64,9 @@ export class KubernetesSource implements DeclaredSource {
     const failed = states.find(({ is }) => is === "failed" || is === "listing");
     if (failed !== undefined) return { ok: false, detail: failed.detail ?? "not read yet" };
     const absent = this.#policies.state.is === "absent";
-    return {
-      ok: true,
-      detail: absent ? "the cluster has no OutriggerPolicy (crd.yaml): ConfigMaps alone" : "watched",
-    };
+    const detail = absent ? "the cluster has no OutriggerPolicy (crd.yaml): ConfigMaps alone" : "watched";
+    const left = leftOut(this.#configMaps.objects.flatMap(likePoliciesIn));
+    return { ok: true, detail: left === "" ? detail : `${detail}; ${left}`, leftOut: left };
   }
 
   start(onChange: () => void, signal: AbortSignal): void {
@@ -79,26 +83,37 @@ export class KubernetesSource implements DeclaredSource {
     const hasPolicies = this.#policies.isComplete || this.#policies.state.is === "absent";
     if (!hasPolicies || !this.#configMaps.isComplete) return undefined;
     const { namespace, whenGone } = this.#options;
-    return [
+    const declared = [
       ...this.#policies.objects.map((object) => declaredBy(object, namespace, whenGone)),
       ...this.#configMaps.objects.flatMap((object) => declaredIn(object, namespace, whenGone)),
     ];
+    if (declared.length > maxDeclared)
+      throw new Error(`${this.name} declares ${declared.length} policies: ${maxDeclared} are taken at most`);
+    return declared;
   }
 
   async report(outcomes: readonly Outcome[], signal: AbortSignal): Promise<void> {
     const { api, now = Date.now } = this.#options;
     const byOrigin = new Map(outcomes.map((outcome) => [outcome.declared.origin, outcome]));
-    let problem: unknown;
+    const endMono = performance.now() + reportLimitMs;
+    let problem: Error | undefined;
     for (const object of this.#policies.objects) {
       const outcome = byOrigin.get(originOf(object, this.#options.namespace));
       const status = outcome && statusOf(object, outcome, now());
       if (status === undefined) continue;
+      if (performance.now() > endMono) {
+        problem ??= new Error("statuses take too long to write: the rest is written next time");
+        break;
+      }
       const path = `${this.#policiesPath}/${encodeURIComponent(object.metadata.name)}/status`;
       try {
         await api.ask({ method: "PATCH", path, patch: { status }, signal });
       } catch (error) {
+        if (!(error instanceof ApiProblem)) throw error;
         // It was deleted meanwhile: the watch says so, too.
-        if (!(error instanceof ApiProblem && error.status === 404)) problem = error;
+        if (error.status === 404) continue;
+        problem = new Error(`the status of ${originOf(object, this.#options.namespace)}: ${error.message}`);
+        if (error.status === 0) break;
       }
     }
     if (problem !== undefined) throw problem;
@@ -119,15 +134,21 @@ function declaredBy(object: KubernetesObject, namespace: string, byDefault: When
 
 /** One for each of its keys. */
 function declaredIn(object: KubernetesObject, namespace: string, byDefault: WhenGone): Declared[] {
-  const data = Object.entries(Object(object["data"]) as Record<string, unknown>);
   const { flaw, ...facts } = annotated(object, byDefault);
-  return data.flatMap(([key, text]) => {
+  return dataOf(object).flatMap(([key, text]) => {
     const place = placeOf(key);
     if (place === undefined || typeof text !== "string") return [];
     const origin = `ConfigMap ${namespace}/${object.metadata.name} ${key}`;
     return [{ origin, ...place, bytes: Buffer.from(text), ...facts, flaw }];
   });
 }
+
+const dataOf = (object: KubernetesObject): [string, unknown][] =>
+  Object.entries(Object(object["data"]) as Record<string, unknown>);
+
+/** Its keys that are mistyped, it seems. */
+const likePoliciesIn = (object: KubernetesObject): string[] =>
+  dataOf(object).flatMap(([key]) => (isLikePolicy(key) ? [`${object.metadata.name} ${key}`] : []));
 
 function annotated(
   { metadata: { annotations = {} } }: KubernetesObject,

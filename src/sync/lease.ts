@@ -1,5 +1,6 @@
 // Who of several syncs writes: a key in Redis that its holder renews. In Redis, not in the cluster: whoever cannot reach
 // Redis can write nothing anyhow, so that one outage is one outage, and a folder has its leader, too.
+import { setTimeout as wait } from "node:timers/promises";
 import type { Script, Store } from "../plugin-api/store.ts";
 
 const leaseKey = "sync:leader";
@@ -56,6 +57,14 @@ export class Lease {
     this.#untilMono = isOurs ? askedMono + ttlMs : -Infinity;
     this.#other = isOurs ? undefined : holder.slice(0, 300);
     return isOurs;
+  }
+
+  /** Renews it, until the signal; never rejects. */
+  async keep(signal: AbortSignal, everyMs = renewMs): Promise<void> {
+    while (!signal.aborted) {
+      await wait(everyMs, undefined, { signal }).catch(() => {});
+      if (!signal.aborted) await this.take().catch(() => {});
+    }
   }
 
   /** Never rejects. */

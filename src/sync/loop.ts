@@ -53,8 +53,8 @@ export async function onePass(
   try {
     const declared = await source.read(signal);
     if (declared !== undefined) {
-      outcomes = await reconciler.pass(declared);
-      await source.report(outcomes, signal);
+      outcomes = await reconciler.pass(declared, signal);
+      if (!signal.aborted) await source.report(outcomes, signal);
     }
   } catch (error) {
     problem = textOf(error);

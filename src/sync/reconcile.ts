@@ -89,12 +89,13 @@ export class Reconciler {
     this.#options = options;
   }
 
-  /** One pass over all that is declared. Rejects only for a fault of our own. */
-  async pass(all: readonly Declared[]): Promise<Outcome[]> {
+  /** One pass over all that is declared, or what of it is done at the signal. Rejects only for a fault of our own. */
+  async pass(all: readonly Declared[], signal: AbortSignal): Promise<Outcome[]> {
     const claims = Map.groupBy(inOrder(all), ({ service }) => service);
     const outcomes: Outcome[] = [];
     for (const [service, declared] of claims) {
       const [only, ...others] = declared;
+      if (signal.aborted) return outcomes;
       if (only === undefined) continue;
       if (others.length > 0) for (const each of conflicts(declared)) outcomes.push(each);
       else outcomes.push(await this.#bring(only));

@@ -48,11 +48,15 @@ export async function runSync(options: SyncServiceOptions, signal: AbortSignal):
   const health = healthOf(options, { logger, metrics, lease, told });
   logger.info({ source: source.name, health: await health.listen() }, "sync runs");
   const onPass: LoopOptions["onPass"] = (outcomes, problem) => {
-    told.take(outcomes, problem ?? (source.state.ok ? undefined : source.state.detail));
+    const { ok, detail, leftOut = "" } = source.state;
+    told.take(outcomes, problem ?? (ok ? undefined : detail), ok);
+    told.takeLeftOut(leftOut);
     if (outcomes !== undefined && problem === undefined) measured.passed(Date.now());
   };
-  const onLeading: LoopOptions["onLeading"] = (leads, leader) =>
+  const onLeading: LoopOptions["onLeading"] = (leads, leader) => {
+    if (!leads) told.forget();
     logger.info({ leads, leader }, leads ? "this sync writes" : "another sync writes: this one stands by");
+  };
   try {
     await runLoop({ source, lease, reconciler, everyMs, onPass, onLeading }, signal);
   } finally {

@@ -5,6 +5,8 @@ import type { Outcome } from "./outcome.ts";
 export interface SourceState {
   readonly ok: boolean;
   readonly detail?: string;
+  /** A sentence on what is not taken because of its name; "" = nothing. */
+  readonly leftOut?: string;
 }
 
 export interface DeclaredSource {

@@ -27,6 +27,7 @@ export class ToldOutcomes {
   readonly #logger: Logger;
   readonly #said = new Map<string, string>();
   #problem: string | undefined;
+  #leftOut = "";
   last: readonly Outcome[] = [];
 
   constructor(logger: Logger) {
@@ -41,10 +42,13 @@ export class ToldOutcomes {
     }));
   }
 
-  take(outcomes: readonly Outcome[] | undefined, problem: string | undefined): void {
+  /** @param problem of the source, or of telling it the outcomes */
+  take(outcomes: readonly Outcome[] | undefined, problem: string | undefined, isSourceUp: boolean): void {
     if (problem !== this.#problem) {
       this.#problem = problem;
       if (problem === undefined) this.#logger.info({}, "the source can be read again");
+      else if (outcomes !== undefined && isSourceUp)
+        this.#logger.error({ problem }, "policies are synchronised, but their status cannot be written");
       else this.#logger.error({ problem }, "policies cannot be synchronised: what is in force stays");
     }
     if (outcomes === undefined) return;
@@ -52,6 +56,19 @@ export class ToldOutcomes {
     const now = new Set(outcomes.map(({ declared }) => declared.origin));
     for (const origin of this.#said.keys()) if (!now.has(origin)) this.#said.delete(origin);
     for (const outcome of outcomes) this.#say(outcome);
+  }
+
+  /** Says once which files and keys are no policies by their names. */
+  takeLeftOut(names: string): void {
+    if (names === this.#leftOut) return;
+    this.#leftOut = names;
+    if (names !== "") this.#logger.warn({}, names);
+  }
+
+  /** Another sync says from now on what became of each. */
+  forget(): void {
+    this.last = [];
+    this.#said.clear();
   }
 
   #say({ declared: { origin, service }, state, message, problems }: Outcome): void {

@@ -5,6 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, beforeEach, describe, it } from "node:test";
 import { syncPolicies, type SyncOptions } from "../../src/cli/sync.ts";
+import { parseRedisAddress } from "../../src/redis/address.ts";
+import { createStore } from "../../src/redis/store.ts";
+import { Lease } from "../../src/sync/lease.ts";
 import { outrigger, type Finished } from "../support/process.ts";
 import { eventually, startRedis } from "../support/redis.ts";
 
@@ -216,6 +219,25 @@ function running(options: Partial<SyncOptions>) {
   return { lines, said, stop: stopped };
 }
 
+describe("the lease of one that writes", () => {
+  it("is renewed while a pass takes longer than it", async () => {
+    const address = parseRedisAddress(redis.url);
+    const store = createStore({ address, keyPrefix: "outrigger:", connectionName: "lease" });
+    assert.ok(await store.whenUp(3_000));
+    let nowMono = 0;
+    const lease = new Lease(store, "me", () => nowMono);
+    await lease.take();
+    nowMono = 10_000;
+    assert.equal(lease.isHeld, false);
+    const stop = new AbortController();
+    const kept = lease.keep(stop.signal, 5);
+    await eventually("held", () => lease.isHeld);
+    stop.abort();
+    await kept;
+    store.close();
+  });
+});
+
 describe("outrigger sync --from", () => {
   it("follows the folder, one of two syncs writes, and the other goes on when that ends", async () => {
     const folder = folderOf({
@@ -277,6 +299,17 @@ describe("outrigger sync --from", () => {
       "both again",
       async () => (await redis.cli.exists("outrigger:policy", "outrigger:policy:users")) === 2,
     );
+    // One that writes no more has nothing to say of them.
+    const { port } = (await sync.said(/sync runs/))["health"] as { port: number };
+    const counted = async () =>
+      /documents\{service="sync",state="in-force"\} (\d)/.exec(
+        await (await fetch(`http://127.0.0.1:${port}/metrics`)).text(),
+      )?.[1];
+    await eventually("counted", async () => (await counted()) === "2");
+    await redis.cli.set("outrigger:sync:leader", "another");
+    await sync.said(/stands by/);
+    assert.equal(await counted(), "0");
+    await redis.cli.del("outrigger:sync:leader");
     rmSync(join(folder, "policy.yaml"));
     rmSync(join(folder, "policy.users.yaml"));
     assert.match(String((await sync.said(/and is kept/))["kept"]), /nothing at all is declared any more/);

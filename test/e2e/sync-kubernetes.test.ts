@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { after, afterEach, beforeEach, describe, it } from "node:test";
 import { syncPolicies, type SyncOptions } from "../../src/cli/sync.ts";
+import { clusterIn, KubernetesApi } from "../../src/kubernetes/api.ts";
+import { WatchedList } from "../../src/kubernetes/watched-list.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { ApiServer, type Stored } from "../support/api-server.ts";
 import { outrigger } from "../support/process.ts";
@@ -168,6 +170,7 @@ describe("outrigger sync of a cluster", () => {
     );
     await becomes("kept", "Applied");
     await becomes("gone", "Applied");
+    api.bookmark();
     api.delete(policies, "kept");
     assert.match(String((await said(/demo\/kept.*and is kept/))["kept"]), /its last revision stays in force/);
     // Nobody watches while it goes, and the events are forgotten: 410, and a new list.
@@ -213,6 +216,40 @@ describe("outrigger sync of a cluster", () => {
     api.endWatches();
     assert.match(String((await said(/forbidden/))["problem"]), /answers 403: outriggerpolicies/);
     assert.deepEqual(await inRedis("policy"), shared);
+  });
+
+  it("says when a status cannot be written, and which keys are no policies by their names", async () => {
+    api.refusesStatus = { status: 500, message: "failed calling webhook" };
+    api.put(policies, policy("all", { policy: shared }));
+    api.put(policies, policy("more", { service: "more", policy: layer("/a") }));
+    api.put(configMaps, configMap("fleet", { "users.yaml": "{}", notes: "none" }));
+    const said = run();
+    const { msg, problem } = await said(/status cannot be written/);
+    assert.equal(msg, "policies are synchronised, but their status cannot be written");
+    assert.match(String(problem), /^the status of OutriggerPolicy demo\/more: .*failed calling webhook$/);
+    await said(/neither policy\.yaml nor policy\.<service>\.yaml: fleet users\.yaml"/);
+    api.refusesStatus = undefined;
+    await becomes("all", "Applied");
+    await becomes("more", "Applied");
+  });
+
+  it("lists ever more slowly what is forgotten as soon as it is listed", async () => {
+    api.forgetsAll = true;
+    const times: number[] = [];
+    const list = new WatchedList({
+      api: new KubernetesApi(clusterIn(api.env, api.serviceAccount)),
+      path: policies,
+      name: "policies",
+      onChange: () => void times.push(performance.now()),
+      backOffMs: 20,
+      random: () => 0.5,
+    });
+    const stop = new AbortController();
+    const end = list.run(stop.signal);
+    await eventually("listed", () => times.length >= 6, 8_000);
+    stop.abort();
+    await end;
+    assert.ok((times[5] ?? 0) - (times[4] ?? 0) > 200, String(times));
   });
 
   it("goes by ConfigMaps alone in a cluster without the kind, also once", async () => {

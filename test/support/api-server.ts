@@ -43,6 +43,8 @@ export class ApiServer {
   token = "first";
   /** Answers every list and watch with this, while set. */
   refuses: { status: number; message: string } | undefined;
+  /** The same for a status that is written. */
+  refusesStatus: { status: number; message: string } | undefined;
   readonly #server;
   readonly #cert: string;
   readonly #objects = new Map<string, Map<string, Stored>>();
@@ -50,6 +52,8 @@ export class ApiServer {
   #events: Event[] = [];
   #version = 100;
   #forgotten = 0;
+  /** Every version that a watch asks for. */
+  forgetsAll = false;
 
   constructor(kinds: readonly string[]) {
     this.kinds = new Set(kinds);
@@ -108,6 +112,13 @@ export class ApiServer {
     for (const response of this.#watches.keys()) response.end();
   }
 
+  /** Tells all watches how far they are. */
+  bookmark(): void {
+    const object = { metadata: { resourceVersion: String(this.#version) } };
+    for (const response of this.#watches.keys())
+      response.write(`${JSON.stringify({ type: "BOOKMARK", object })}\n`);
+  }
+
   get watches(): number {
     return this.#watches.size;
   }
@@ -140,6 +151,8 @@ export class ApiServer {
     this.asked.push(`${request.method} ${url.pathname}${url.search}`);
     if (request.headers.authorization !== `Bearer ${this.token}`)
       return refuse(response, 401, "Unauthorized");
+    if (request.method === "PATCH" && this.refusesStatus !== undefined)
+      return refuse(response, this.refusesStatus.status, this.refusesStatus.message);
     if (request.method === "PATCH") return await this.#patch(request, response, url.pathname);
     if (this.refuses !== undefined) return refuse(response, this.refuses.status, this.refuses.message);
     if (!this.kinds.has(url.pathname))
@@ -167,7 +180,7 @@ export class ApiServer {
   #watch(response: ServerResponse, { pathname, searchParams }: URL): void {
     const from = Number(searchParams.get("resourceVersion"));
     response.writeHead(200, { "content-type": "application/json" });
-    if (from < this.#forgotten) {
+    if (this.forgetsAll || from < this.#forgotten) {
       const gone = { kind: "Status", code: 410, reason: "Expired", message: "too old resource version" };
       response.end(`${JSON.stringify({ type: "ERROR", object: gone })}\n`);
       return;
@@ -176,8 +189,8 @@ export class ApiServer {
     response.once("close", () => this.#watches.delete(response));
     for (const event of this.#events)
       if (event.path === pathname && event.version > from) write(response, event);
-    const bookmark = { metadata: { resourceVersion: String(this.#version) } };
-    response.write(`${JSON.stringify({ type: "BOOKMARK", object: bookmark })}\n`);
+    // Nothing else until there is something: a real one sends bookmarks about every minute.
+    response.flushHeaders();
   }
 
   async #patch(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
