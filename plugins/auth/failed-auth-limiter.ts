@@ -1,6 +1,6 @@
 // Counts bad credentials per client address and per key id, in fixed windows and bounded memory.
-import { networkReader } from "../../src/language/network.ts";
 import { boundedCache, type Clock } from "../../src/plugin-api/contract.ts";
+import { clientNetwork } from "./client-network.ts";
 
 interface Window {
   endsMono: number;
@@ -8,8 +8,6 @@ interface Window {
 }
 
 const maxCounted = 65_536;
-/** Whoever has one IPv6 address has its /64. */
-const networkBits = 64;
 
 /** Failures of one process; every sidecar counts for itself. */
 export class FailedAuthLimiter {
@@ -17,7 +15,6 @@ export class FailedAuthLimiter {
   readonly #windowMs: number;
   readonly #clock: Clock;
   readonly #windows = boundedCache<Window>(maxCounted);
-  readonly #networkOf = networkReader(networkBits);
 
   /** @param workers that count for the same sidecar: each allows its part */
   constructor(options: { failures: number; windowSeconds: number }, clock: Clock, workers = 1) {
@@ -32,16 +29,14 @@ export class FailedAuthLimiter {
    */
   waitSeconds(address: string, keyId?: string): number {
     if (this.#windows.size === 0) return 0;
-    return (
-      this.#wait(`a:${this.#networkOf(address)}`) || (keyId === undefined ? 0 : this.#wait(`k:${keyId}`))
-    );
+    return this.#wait(`a:${clientNetwork(address)}`) || (keyId === undefined ? 0 : this.#wait(`k:${keyId}`));
   }
 
   /** Nothing to end: windows are no timers. */
   close(): void {}
 
   failed(address: string, keyId: string | undefined): void {
-    this.#count(`a:${this.#networkOf(address)}`);
+    this.#count(`a:${clientNetwork(address)}`);
     if (keyId !== undefined) this.#count(`k:${keyId}`);
   }
 

@@ -2,7 +2,6 @@
 // few run at once, on threads of the pool, and what was checked is remembered for a while as a keyed hash.
 import { isUtf8 } from "node:buffer";
 import { createHmac, randomBytes } from "node:crypto";
-import { networkReader } from "../../../src/language/network.ts";
 import {
   boundedCache,
   type Exchange,
@@ -18,6 +17,7 @@ import {
   type MaybeAuthResult,
   type Refused,
 } from "../auth-result.ts";
+import { clientNetwork } from "../client-network.ts";
 import type { Guessing, SchemeCheck } from "../scheme-check.ts";
 import { Semaphore } from "../semaphore.ts";
 import type { BasicOptions } from "./options.ts";
@@ -27,9 +27,8 @@ import type { PasswordHash } from "./password-hash.ts";
 /** The pool has four threads, which files and names need too; and each check takes up to 128 MB. */
 const maxChecks = 2;
 const maxWaiting = 64;
-/** Of them from one address (IPv6: one /64). */
+/** Of them from one address. */
 const maxWaitingOfOne = 16;
-const networkBits = 64;
 const maxRemembered = 4_096;
 const maxLength = 2_048;
 /** Nobody has a longer one (password-file.ts), and guesses are counted by them. */
@@ -79,7 +78,6 @@ export class BasicCheck implements SchemeCheck {
   readonly #bad = boundedCache<number>(maxRemembered);
   readonly #running = new Map<string, Promise<AuthResult>>();
   readonly #semaphore = new Semaphore(maxChecks, maxWaiting, maxWaitingOfOne);
-  readonly #networkOf = networkReader(networkBits);
 
   /** @throws Error, without anything of it, when the secret is not set or a line of it cannot be used */
   constructor(options: BasicOptions, services: Services) {
@@ -130,7 +128,7 @@ export class BasicCheck implements SchemeCheck {
     if (running !== undefined) return running;
     const isKnown = good !== undefined;
     const turn: Turn = {
-      who: this.#networkOf(client.address),
+      who: clientNetwork(client.address),
       isOver: () => !isKnown && guessing.waitSeconds(shown.user) > 0,
     };
     const look = this.#verify(shown, wrong, turn).finally(() => this.#running.delete(shown.digest));

@@ -5,12 +5,17 @@ import type { LoginOptions } from "./options.ts";
 import type { PendingLogin } from "./pending-logins.ts";
 import type { Provider } from "./provider.ts";
 
-/** @param state for the provider to give back. Rejects with `ProviderDown`. */
+/**
+ * @param state for the provider to give back
+ * @param address whose login it is
+ * Rejects with `ProviderDown`.
+ */
 export async function authorizationUrl(
   provider: Provider,
   options: LoginOptions,
   pending: PendingLogin,
   state: string,
+  address: string,
 ): Promise<string> {
   const endpoint = await provider.authorizationEndpoint();
   const { clientId, scopes, parameters } = options;
@@ -26,7 +31,7 @@ export async function authorizationUrl(
     code_challenge_method: "S256",
   };
   // Made for this login alone: the provider takes a request_uri once (RFC 9126 section 2.2).
-  const pushed = await provider.push(request);
+  const pushed = await provider.push(request, address);
   const sent = pushed === undefined ? request : { client_id: clientId, request_uri: pushed };
   const url = new URL(endpoint);
   for (const [name, value] of Object.entries(sent)) url.searchParams.set(name, value);

@@ -213,7 +213,13 @@ export class Login {
     const again = asked.has("again");
     if (again && (await this.session(exchange))?.kind === "accepted") return redirectTo(returnTo);
     const { pending, state, cookies } = await this.#pendingLogins.begin(ownedCookies, returnTo, again);
-    const url = await authorizationUrl(this.#provider, this.#options, pending, state);
+    const url = await authorizationUrl(
+      this.#provider,
+      this.#options,
+      pending,
+      state,
+      exchange.client.address,
+    );
     return redirectTo(url, cookies);
   }
 
@@ -223,7 +229,7 @@ export class Login {
     const pending = await this.#pendingLogins.find(exchange.request.ownedCookies, state);
     if (pending === undefined) return await this.#lost(exchange, state);
     try {
-      return await this.#end(query, pending);
+      return await this.#end(query, pending, exchange.client.address);
     } catch (error) {
       if (error instanceof GrantRefused || error instanceof SessionTooLarge)
         this.#pending.set(exchange, this.#pendingLogins.ended(pending));
@@ -244,12 +250,12 @@ export class Login {
   }
 
   /** @returns the way back to the page that was asked for, with a session. Rejects with `GrantRefused` or `ProviderDown`. */
-  async #end(query: URLSearchParams, pending: PendingLogin): Promise<Verdict> {
+  async #end(query: URLSearchParams, pending: PendingLogin, address: string): Promise<Verdict> {
     await this.#provider.checkIssuer(single(query, "iss"));
     const code = single(query, "code");
     if (code === undefined || single(query, "error") !== undefined)
       throw new GrantRefused("the provider gave no code");
-    const tokens = await this.#provider.exchangeCode(code, pending.verifier, pending.redirectUri);
+    const tokens = await this.#provider.exchangeCode(code, pending, address);
     if (tokens.idToken === undefined) throw new GrantRefused("the provider gave no ID token");
     const { claims, endsMs } = await this.#provider.verifyIdToken(tokens.idToken, pending.nonce);
     const session = await this.#sessions.begin(tokens, claims, endsMs);

@@ -8,6 +8,7 @@ import { Semaphore } from "../semaphore.ts";
 import { Issuer } from "../issuers/issuer.ts";
 import { errorCodeOf, numberOf } from "../issuers/json-answer.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
+import { clientNetwork } from "../client-network.ts";
 import { MetadataSource } from "../issuers/metadata-source.ts";
 import type { LoginOptions } from "./options.ts";
 import { decodeToken, isJsonObject, type JsonObject } from "../tokens/token-parts.ts";
@@ -44,6 +45,8 @@ const maxBodyBytes = 262_144;
 /** Codes that are exchanged at the same time, and those that wait. */
 const maxExchanges = 16;
 const maxWaiting = 256;
+/** Of them from one address: anybody can begin logins, and end them with codes of his own making. */
+const maxWaitingOfOne = 32;
 /** From the ID token's making to its look here; what clocks differ by is in it. */
 const maxAgeSeconds = 900;
 
@@ -52,8 +55,8 @@ export class Provider {
   readonly #services: Services;
   readonly #idTokens: Issuer;
   readonly #metadata: MetadataSource;
-  readonly #exchanges = new Semaphore(maxExchanges, maxWaiting);
-  readonly #pushes = new Semaphore(maxExchanges, maxWaiting);
+  readonly #exchanges = new Semaphore(maxExchanges, maxWaiting, maxWaitingOfOne);
+  readonly #pushes = new Semaphore(maxExchanges, maxWaiting, maxWaitingOfOne);
 
   /** @throws Error when the client's secret is named and not set, or not bound to the issuer's host */
   constructor(options: LoginOptions, services: Services, keys: JwksSource) {
@@ -95,9 +98,10 @@ export class Provider {
   /**
    * Gives the provider an authorization request (RFC 9126 section 2). Never in the query instead when that fails: whoever
    * can make it fail would choose how requests travel.
+   * @param address whose login it is
    * @returns its `request_uri`; undefined = it goes in the query. Rejects with `ProviderDown`.
    */
-  async push(request: Record<string, string>): Promise<string | undefined> {
+  async push(request: Record<string, string>, address: string): Promise<string | undefined> {
     const { pushedRequests } = this.#options;
     const metadata = await this.metadata();
     const { pushed_authorization_request_endpoint: url } = metadata;
@@ -105,7 +109,7 @@ export class Provider {
     if (url === undefined && (pushedRequests === "require" || isRequired))
       throw new ProviderDown("the provider names no endpoint for pushed authorization requests");
     if (url === undefined || (pushedRequests === "off" && !isRequired)) return undefined;
-    const answer = await this.#pushes.run(() => this.#post(url, request));
+    const answer = await this.#pushes.run(() => this.#post(url, request), clientNetwork(address));
     if (answer === undefined) throw new ProviderDown("too many logins begin at the same time");
     const { status, value } = answer;
     if (status !== 201 && status !== 200) {
@@ -120,15 +124,19 @@ export class Provider {
     return pushed;
   }
 
-  /** Anybody can begin a login and send codes of his own making: they wait for each other, and not for a session's refresh. */
-  async exchangeCode(code: string, verifier: string, redirectUri: string): Promise<Tokens> {
+  /** Nobody's refresh waits for these. @param address whose login it is */
+  async exchangeCode(
+    code: string,
+    { verifier, redirectUri }: { readonly verifier: string; readonly redirectUri: string },
+    address: string,
+  ): Promise<Tokens> {
     const grant = {
       grant_type: "authorization_code",
       code,
       code_verifier: verifier,
       redirect_uri: redirectUri,
     };
-    const tokens = await this.#exchanges.run(() => this.#grant(grant));
+    const tokens = await this.#exchanges.run(() => this.#grant(grant), clientNetwork(address));
     if (tokens === undefined) throw new ProviderDown("too many logins end at the same time");
     return tokens;
   }

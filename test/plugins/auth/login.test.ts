@@ -8,7 +8,7 @@ import { authOptions } from "../../../plugins/auth/options.ts";
 import { Provider } from "../../../plugins/auth/login/provider.ts";
 import { safeReturn } from "../../../plugins/auth/login/return-address.ts";
 import { EndpointServer } from "../../support/endpoint-server.ts";
-import { startRedis, type RedisServer } from "../../support/redis.ts";
+import { eventually, startRedis, type RedisServer } from "../../support/redis.ts";
 import { Browser } from "./browser.ts";
 import { makeRoute, makeServices, type Route, type TestServices } from "./harness.ts";
 import { makeSigningKey, TokenIssuer } from "./token-issuer.ts";
@@ -157,6 +157,33 @@ test("a pushed authorization request that fails is 503 with its reason in the lo
   assert.deepEqual(await begin(), [302, `${endpoint.url}/auth`, true]);
   const missing = "login: the provider names no endpoint for pushed authorization requests";
   assert.deepEqual(await begin("require"), [503, missing, false]);
+});
+
+test("whoever begins many logins at once keeps nobody else from a pushed authorization request", async (t) => {
+  const held = Promise.withResolvers<void>();
+  let asked = 0;
+  const endpoint = new EndpointServer((request, response) => {
+    const { url } = endpoint;
+    const endpoints = {
+      authorization_endpoint: `${url}/auth`,
+      pushed_authorization_request_endpoint: `${url}/par`,
+    };
+    const metadata = { issuer: url, jwks_uri: `${url}/jwks`, ...endpoints };
+    if (request.url !== "/par") return void response.end(JSON.stringify(metadata));
+    asked += 1;
+    return void held.promise.then(() => response.writeHead(201).end('{"request_uri":"urn:a"}'));
+  });
+  await endpoint.listen();
+  t.after(() => endpoint.close());
+  const { route } = await makeApp({ login: { issuer: endpoint.url } });
+  const begin = (address: string) => route.ask({ path: "/oauth2/login", address });
+  const many = Array.from({ length: 280 }, () => begin("198.51.100.1"));
+  await eventually("all places are taken", () => Promise.resolve(asked === 16));
+  const other = begin("203.0.113.1");
+  held.resolve();
+  assert.equal((await other).status, 302);
+  const statuses = (await Promise.all(many)).map(({ status }) => status);
+  assert.equal(statuses.filter((status) => status === 302).length, 48, "16, and 32 that wait");
 });
 
 test("cookies are HttpOnly, SameSite, and Secure under a __Host- name by default", async () => {
