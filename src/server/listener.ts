@@ -149,11 +149,11 @@ export class Listener {
   }
 
   /** Replaces certificates, keys, authorities and revocation lists for new connections; sessions of before end with it. */
-  setTls({ options, byName, lists }: TlsContent): void {
+  setTls({ options, byName, revocations }: TlsContent): void {
     this.#server.setSecureContext?.(options);
     this.#byName = byName;
-    if (lists === undefined) return;
-    for (const socket of this.#certified.revoke(lists, this.#options.logger))
+    if (revocations === undefined) return;
+    for (const socket of this.#certified.revoke(revocations, this.#options.logger))
       if (this.#sessions?.leave(socket) !== true) this.#server.endSoon(socket);
   }
 
@@ -198,7 +198,7 @@ export class Listener {
   #createServer(onDrop: () => void): ClientServer {
     const { limits } = this.#options;
     const tls = this.#tlsOptions();
-    const certified = this.#options.tls?.content.lists && this.#certified;
+    const certified = this.#options.tls?.content.revocations && this.#certified;
     const create = this.#options.own === true ? createNetServer : createHttp1Server;
     return create(
       { ...limits, tls, trustDomain: this.#options.tls?.trustDomain, certified },

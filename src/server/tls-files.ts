@@ -1,8 +1,10 @@
 // Certificates, keys, client authorities and revocation lists of the listener, as its files have them.
-import { constants } from "node:crypto";
+import { constants, X509Certificate } from "node:crypto";
 import type { ServerOptions } from "node:https";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { type Pair, readCertificates, readPair, readRevocationLists } from "../tls/read-files.ts";
+import { certificatesIn } from "../tls/pem.ts";
+import { Revocations } from "../tls/revocations.ts";
 import { readSvidChain } from "../tls/svid.ts";
 import { CertificatesByName } from "./sni.ts";
 
@@ -23,8 +25,8 @@ export interface TlsContent {
   /** With the first pair. */
   readonly options: ServerOptions;
   readonly fingerprint: string;
-  /** Revocation lists of clients, in PEM; undefined = there are none. */
-  readonly lists: readonly string[] | undefined;
+  /** What the revocation lists of clients say; undefined = there are none. */
+  readonly revocations: Revocations | undefined;
   readonly byName: CertificatesByName;
 }
 
@@ -44,7 +46,7 @@ export function readTlsFiles(files: TlsFiles): TlsContent {
   return {
     chains: pairs.map(({ cert }) => cert),
     options: { ...first, ...clients.asking },
-    lists: clients.lists,
+    revocations: clients.revocations,
     fingerprint: JSON.stringify([pairs, clients.trust]),
     byName: new CertificatesByName(pairs.map(({ cert }, index) => [cert, contexts[index] as SecureContext])),
   };
@@ -58,13 +60,25 @@ function secureOptionsOf({ clientCrl }: TlsFiles): number {
 }
 
 function readClientFiles({ clientCa, clientCrl }: TlsFiles) {
-  if (clientCa === undefined) return { trust: {}, asking: {}, lists: undefined };
+  if (clientCa === undefined) return { trust: {}, asking: {}, revocations: undefined };
+  const ca = readCertificates(clientCa);
   const lists = clientCrl === undefined ? undefined : readRevocationLists(clientCrl);
   const crl = lists === undefined ? {} : { crl: lists };
   return {
-    trust: { ca: readCertificates(clientCa), ...crl },
+    trust: { ca, ...crl },
     // A client without a certificate still connects: whether it needs one is the policy's to say.
     asking: { requestCert: true, rejectUnauthorized: false },
-    lists,
+    revocations: lists && revocationsOf(lists, ca, clientCrl),
   };
+}
+
+function revocationsOf(lists: readonly string[], ca: string, file = ""): Revocations {
+  try {
+    return new Revocations(
+      lists,
+      certificatesIn(ca).map((each) => new X509Certificate(each).raw),
+    );
+  } catch (error) {
+    throw new Error(`${file} holds a list that is no DER inside its PEM`, { cause: error });
+  }
 }

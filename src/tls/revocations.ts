@@ -9,18 +9,31 @@ const nothing: Element = { tag: 0, content: Buffer.alloc(0) };
 export class Revocations {
   /** Serial numbers in hex, by the name of who issued them. */
   readonly #serials = new Map<string, Set<string>>();
+  /** Names of authorities of whose certificates none counts any more. */
+  #authorities: ReadonlySet<string> = new Set();
 
-  /** @param lists in PEM, whole ones that OpenSSL takes. @throws RangeError where one is no list after all */
-  constructor(lists: readonly string[]) {
+  /**
+   * @param lists in PEM, whole ones that OpenSSL takes
+   * @param authorities in DER, those that are known here: clients need not send them. @throws RangeError where one is no list after all
+   */
+  constructor(lists: readonly string[], authorities: readonly Buffer[] = []) {
     for (const list of lists) this.#read(Buffer.from(list.replace(/-----[A-Z0-9 ]+-----/g, ""), "base64"));
+    const known = authorities.map(holderOf);
+    // Each round may name authorities whose own authority the round before has named.
+    for (let before = -1; this.#authorities.size > before;) {
+      before = this.#authorities.size;
+      const good = new Set(known.filter((each) => !this.#isNamed(each)).map(({ subject }) => subject));
+      this.#authorities = new Set(known.map(({ subject }) => subject).filter((name) => !good.has(name)));
+    }
   }
 
   /** @param chain a certificate and those that vouch for it, in DER */
   names(chain: readonly Buffer[]): boolean {
-    return chain.some((der) => {
-      const { issuer, serial } = holderOf(der);
-      return this.#serials.get(issuer)?.has(serial) === true;
-    });
+    return chain.some((der) => this.#isNamed(holderOf(der)));
+  }
+
+  #isNamed({ issuer, serial }: Holder): boolean {
+    return this.#authorities.has(issuer) || this.#serials.get(issuer)?.has(serial) === true;
   }
 
   #read(der: Buffer): void {
@@ -45,12 +58,22 @@ function sequenceIn(der: Buffer): Element {
 }
 
 /** Whom a certificate's list knows it by. */
-function holderOf(der: Buffer): { issuer: string; serial: string } {
+interface Holder {
+  readonly issuer: string;
+  readonly serial: string;
+  readonly subject: string;
+}
+
+function holderOf(der: Buffer): Holder {
   const [body = nothing] = elementsIn(sequenceIn(der).content);
   const parts = elementsIn(body.content);
   // The version, where it is there, is wrapped.
-  const [serial, , issuer] = parts[0]?.tag === tags.integer ? parts : parts.slice(1);
-  return { issuer: nameOf(issuer ?? nothing), serial: serialOf(serial) };
+  const [serial, , issuer, , subject] = parts[0]?.tag === tags.integer ? parts : parts.slice(1);
+  return {
+    issuer: nameOf(issuer ?? nothing),
+    serial: serialOf(serial),
+    subject: nameOf(subject ?? nothing),
+  };
 }
 
 function serialOf(element: Element = nothing): string {
@@ -70,11 +93,11 @@ function nameOf({ content }: Element): string {
   return JSON.stringify(parts);
 }
 
-/** Unpacks what a connection tells of its client: its certificate, and those that vouch for it. */
+/** Unpacks what a connection tells of its client: its certificate, and those that it sent with it, which OpenSSL bounds. */
 export function chainOf(certificate: X509Certificate | undefined): Buffer[] {
   const chain: Buffer[] = [];
   // A root vouches for itself.
-  for (let each = certificate; each !== undefined && chain.length < 16; each = each.issuerCertificate) {
+  for (let each = certificate; each !== undefined; each = each.issuerCertificate) {
     if (chain.at(-1)?.equals(each.raw) === true) break;
     chain.push(each.raw);
   }

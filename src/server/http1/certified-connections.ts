@@ -2,7 +2,7 @@
 // when they are renewed, who is named by them is nobody any more, and is to connect anew.
 import type { TLSSocket } from "node:tls";
 import type { Logger } from "../../plugin-api/telemetry.ts";
-import { chainOf, Revocations } from "../../tls/revocations.ts";
+import { chainOf, type Revocations } from "../../tls/revocations.ts";
 import { disownCertificate, showsCertificate } from "./client-tls.ts";
 
 export class CertifiedConnections {
@@ -18,8 +18,8 @@ export class CertifiedConnections {
   }
 
   /** @returns connections whose certificates are named by these lists: they count no more, for nothing that runs there either */
-  revoke(lists: readonly string[], logger: Logger): TLSSocket[] {
-    this.#revocations = new Revocations(lists);
+  revoke(revocations: Revocations, logger: Logger): TLSSocket[] {
+    this.#revocations = revocations;
     const revoked = [...this.#open].filter((socket) => this.#isRevoked(socket));
     for (const socket of revoked) this.#open.delete(socket);
     const connections = revoked.length;
