@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { Network, whyNoNetwork } from "../support/network.ts";
-import { killed, mainFile } from "../support/process.ts";
+import { killed, mainFile, passedOn } from "../support/process.ts";
 import { eventually } from "../support/redis.ts";
 
 const uid = 65_534;
@@ -60,7 +60,7 @@ describe("a service's port, taken by eBPF", { skip, timeout: 60_000 }, () => {
 
   async function start(...command: readonly string[]): Promise<void> {
     const [program, args] = network.command("host", ...command);
-    sidecar = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, ...env } });
+    sidecar = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"], env: { ...passedOn, ...env } });
     await eventually("the sidecar is ready", async () => (await admin("/readyz")) !== "");
   }
   const steered = [

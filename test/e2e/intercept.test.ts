@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { type Authority, makeAuthority } from "../plugins/auth/authority.ts";
 import { Network, whyNoNetwork } from "../support/network.ts";
-import { killed, mainFile } from "../support/process.ts";
+import { killed, mainFile, passedOn } from "../support/process.ts";
 import { eventually } from "../support/redis.ts";
 
 const skip = whyNoNetwork();
@@ -30,7 +30,7 @@ describe("interception", { skip, timeout: 60_000 }, () => {
 
   function startSidecar(settings: Readonly<Record<string, string>>): void {
     const [program, args] = network.command("host", process.execPath, mainFile, "run");
-    const options = { env: { ...process.env, ...settings } };
+    const options = { env: { ...passedOn, ...settings } };
     sidecars.add(spawn(program, args, { stdio: ["ignore", "ignore", "inherit"], ...options }));
   }
 
@@ -286,7 +286,7 @@ describe("interception", { skip, timeout: 60_000 }, () => {
     );
     const child = spawn(program, args, {
       stdio: ["ignore", "ignore", "pipe"],
-      env: { ...process.env, ...env },
+      env: { ...passedOn, ...env },
     });
     let said = "";
     child.stderr?.on("data", (text: Buffer) => (said += text.toString()));

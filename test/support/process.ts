@@ -21,7 +21,8 @@ export interface Started {
   readonly end: Promise<Finished>;
 }
 
-const passedOn = Object.fromEntries(
+/** Of the environment: what a command of a test gets. */
+export const passedOn: Readonly<Record<string, string>> = Object.fromEntries(
   ["PATH", "NODE_COMPILE_CACHE", "OUTRIGGER_LISTENER"].flatMap((name) => {
     const value = process.env[name];
     return value === undefined ? [] : [[name, value]];
