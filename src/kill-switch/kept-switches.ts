@@ -3,9 +3,9 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { removeLeftovers, writeAtomically } from "../files/atomic-file.ts";
+import { removeLeftovers } from "../files/atomic-file.ts";
 import type { CheckDisk } from "../files/check-disk.ts";
-import { makeFolder } from "../files/make-folder.ts";
+import { KeptFile } from "../files/kept-file.ts";
 import { parseJson } from "../language/json.ts";
 
 /** Escaped as JSON what is read is longer. */
@@ -23,12 +23,19 @@ export interface KeptSwitchesOptions {
 export class KeptSwitches {
   readonly #options: KeptSwitchesOptions;
   readonly #path: string;
-  #latest: readonly string[] | undefined;
-  #saving: Promise<void> | undefined;
+  readonly #file: KeptFile;
 
   constructor(options: KeptSwitchesOptions) {
+    const { dir, service, checkDisk, onTrouble } = options;
+    const path = join(dir, `disabled-${service}.json`);
     this.#options = options;
-    this.#path = join(options.dir, `disabled-${options.service}.json`);
+    this.#path = path;
+    this.#file = new KeptFile({
+      dir,
+      path,
+      checkDisk,
+      onTrouble: (error) => onTrouble(`the kill switches could not be kept in ${path}: ${reason(error)}`),
+    });
   }
 
   /** Never rejects. @returns field, value, …; undefined when there are none, or none that can be used */
@@ -46,27 +53,11 @@ export class KeptSwitches {
 
   /** Writes in the background; of several only the latest. @param switches field, value, … */
   save(switches: readonly string[]): void {
-    this.#latest = switches;
-    this.#saving ??= this.#saveAll();
+    this.#file.save(() => JSON.stringify({ version: 1, switches }));
   }
 
   async settled(): Promise<void> {
-    await this.#saving;
-  }
-
-  async #saveAll(): Promise<void> {
-    while (this.#latest !== undefined) {
-      const text = JSON.stringify({ version: 1, switches: this.#latest });
-      this.#latest = undefined;
-      try {
-        this.#options.checkDisk?.();
-        await makeFolder(this.#options.dir);
-        await writeAtomically(this.#options.dir, this.#path, text);
-      } catch (error) {
-        this.#options.onTrouble(`the kill switches could not be kept in ${this.#path}: ${reason(error)}`);
-      }
-    }
-    this.#saving = undefined;
+    await this.#file.settled();
   }
 }
 

@@ -1,6 +1,7 @@
 // `outrigger drill`: each fault against README's table of failures ("When something fails"), on real sidecars and a real
 // Redis that both are well all the time.
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { z } from "zod";
@@ -189,6 +190,10 @@ describe("outrigger drill", () => {
     assert.deepEqual(row?.declared, ["audit: mode=blocking: 503 where records go to OUTRIGGER_AUDIT_FILE"]);
     assert.ok((row.statuses["503"] ?? 0) >= 2, JSON.stringify(row));
     await eventually("there is room again", async () => (await ask()) === 200);
+    full.setPolicy(policy("buffered"));
+    const state = join(place.folder, "state");
+    const kept = () => readdirSync(state).map((name) => readFileSync(join(state, name), "utf8"));
+    await eventually("policies are kept again", () => kept().some((text) => text.includes("buffered")));
   });
 
   test("one at a time, ended by DELETE, refused with an Origin, for another instance, for what is no fault", async () => {

@@ -3,9 +3,9 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { removeLeftovers, writeAtomically } from "../../files/atomic-file.ts";
+import { removeLeftovers } from "../../files/atomic-file.ts";
 import type { CheckDisk } from "../../files/check-disk.ts";
-import { makeFolder } from "../../files/make-folder.ts";
+import { KeptFile } from "../../files/kept-file.ts";
 import { digestOf } from "../document/digest.ts";
 import type { RawPolicy } from "../read.ts";
 import type { PolicySource } from "./source.ts";
@@ -36,6 +36,8 @@ export interface LastKnownGoodOptions {
   /** Told what went wrong with the copy; the policy in force does not depend on it. */
   readonly onTrouble: (message: string) => void;
   readonly checkDisk?: CheckDisk | undefined;
+  /** From a write that failed to the next. */
+  readonly retryMs?: number;
 }
 
 /** Two documents of 1 MiB, signed and escaped. */
@@ -61,25 +63,16 @@ export function createLastKnownGood({
   service,
   onTrouble,
   checkDisk,
+  retryMs,
 }: LastKnownGoodOptions): LastKnownGood {
   const path = join(dir, `policy-${service}.json`);
-  let latest: KnownGoodPolicy | undefined;
-  let saving: Promise<void> | undefined;
-
-  async function saveAll(): Promise<void> {
-    while (latest !== undefined) {
-      const text = serialise(latest);
-      latest = undefined;
-      try {
-        checkDisk?.();
-        await makeFolder(dir);
-        await writeAtomically(dir, path, text);
-      } catch (error) {
-        onTrouble(`the policy could not be kept in ${path}: ${reason(error)}`);
-      }
-    }
-    saving = undefined;
-  }
+  const file = new KeptFile({
+    dir,
+    path,
+    checkDisk,
+    retryMs,
+    onTrouble: (error) => onTrouble(`the policy could not be kept in ${path}: ${reason(error)}`),
+  });
 
   return {
     async load() {
@@ -94,11 +87,10 @@ export function createLastKnownGood({
       }
     },
     save(kept) {
-      latest = kept;
-      saving ??= saveAll();
+      file.save(() => serialise(kept));
     },
     async settled() {
-      await saving;
+      await file.settled();
     },
   };
 }
