@@ -7,8 +7,8 @@ import { SeenIds, type Seen } from "./seen-ids.ts";
 const workersLimitMs = 500;
 /** From the look at its time to this one: a wait for a place, one for Redis, and what sidecars' clocks differ by. */
 const spareMs = 5_000;
-/** Of a digest as base64url: 132 bits. */
-const idLength = 22;
+/** Letters of digests as base64url: 12 bits of whose it is, by which the memory is shared (seen-ids.ts), and 132 of itself. */
+const [ownerLetters, ownLetters] = [2, 22];
 
 /** `unknown` = nobody can tell now; `full` = more came than are remembered. */
 export type Shown = Seen | "unknown";
@@ -20,6 +20,8 @@ interface Question {
   readonly id: string;
   readonly rememberMs: number;
 }
+
+const digest = (parts: readonly string[]): string => hash("sha256", JSON.stringify(parts), "base64url");
 
 function isQuestion(request: unknown): request is Question {
   const { id, rememberMs } = Object(request) as { id?: unknown; rememberMs?: unknown };
@@ -49,12 +51,18 @@ export class Replays {
 
   /**
    * Remembers it, if it is the first time. To be asked last, of what is good otherwise: only who holds a key fills the memory.
-   * @param parts what it is one of, and its own name: of any length
+   * @param owner what it is one of, and whose; all that one can show has half of the memory
+   * @param name its own, of any length
    * @param lifeMs how long its time lets it be shown
    */
-  async show(parts: readonly string[], lifeMs: number, onStoreError: ReplayStoreError): Promise<Shown> {
+  async show(
+    owner: readonly string[],
+    name: string,
+    lifeMs: number,
+    onStoreError: ReplayStoreError,
+  ): Promise<Shown> {
     const rememberMs = lifeMs + spareMs;
-    const id = hash("sha256", JSON.stringify(parts), "base64url").slice(0, idLength);
+    const id = digest(owner).slice(0, ownerLetters) + digest([...owner, name]).slice(0, ownLetters);
     const { store, workers } = this.#services;
     if (store === undefined && workers !== undefined) return await this.#askAbove({ id, rememberMs });
     // Here first: this bounds what one sidecar puts into Redis, too.

@@ -160,7 +160,7 @@ export class ProofCheck {
     const { maxAgeSeconds, clockToleranceSeconds, onStoreError } = this.#options;
     // From the furthest future that is taken to the end of its life.
     const lifeMs = (maxAgeSeconds + 2 * clockToleranceSeconds) * 1000;
-    const shown = await this.#replays.show(["dpop", jkt, String(claims["jti"])], lifeMs, onStoreError);
+    const shown = await this.#replays.show(["dpop", jkt], String(claims["jti"]), lifeMs, onStoreError);
     if (shown === "again") return seenBefore;
     if (shown === "unknown") return cannotTell;
     if (shown === "full") return tooManyKept;

@@ -159,7 +159,7 @@ export class SignatureCheck implements SchemeCheck {
     if (typeof nonce !== "string") return undefined;
     const { maxAgeSeconds, clockToleranceSeconds, onStoreError } = this.#options;
     const lifeMs = (maxAgeSeconds + 2 * clockToleranceSeconds) * 1000;
-    const seen = await this.#replays.show(["signature", keyId, nonce], lifeMs, onStoreError);
+    const seen = await this.#replays.show(["signature", keyId], nonce, lifeMs, onStoreError);
     if (seen === "again") return bad("seen before (nonce)", keyId);
     if (seen === "unknown") return cannotTell;
     return seen === "full" ? tooManyKept : undefined;

@@ -203,10 +203,21 @@ describe("a proof counts once", () => {
     clock.forward(1_500);
     assert.deepEqual([ids.see("more", 1_000), ids.size], ["first", 3], "behind one that lives longer");
     clock.forward(9_000);
-    assert.deepEqual([ids.see("long", 1_000), ids.size], ["first", 1]);
+    assert.equal(ids.see("long", 1_000), "first");
+    for (let i = 0; i < 9; i += 1) ids.see("long", 1_000);
+    clock.forward(2_000);
+    for (let i = 0; i < 9; i += 1) ids.see(`long ${i}`, 0);
+    assert.ok(ids.size <= 2, `${ids.size}, wherever they were`);
+    const few = new SeenIds(() => clock.mono(), 4);
+    const shown = ["aa1", "aa2", "aa3", "bb1", "aa1", "bb2", "cc1"].map((id) => few.see(id, 1_000));
+    assert.deepEqual(
+      shown,
+      ["first", "first", "full", "first", "again", "first", "full"],
+      "no one fills it all",
+    );
     const shared = createSharedIds(clock);
     const worker = () => new Replays({ ...own, workers: { call: async (asked) => shared(asked) } });
-    const show = (replays: Replays) => replays.show(["dpop", "x"], 1_000, "deny");
+    const show = (replays: Replays) => replays.show(["dpop", "x"], "y", 1_000, "deny");
     assert.deepEqual([await show(worker()), await show(worker())], ["first", "again"]);
     const cutOff = new Replays({ ...own, workers: { call: () => Promise.reject(new Error("gone")) } });
     assert.equal(await show(cutOff), "unknown");
