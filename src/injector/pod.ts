@@ -49,9 +49,15 @@ export type Pod = z.output<typeof podSchema>;
 export type Container = z.output<typeof container>;
 export type Action = z.output<typeof action>;
 
+/** Longer ones the API server refuses, once the webhooks have seen them. */
+const maxName = 253;
+
 /** For the log: the pods of a controller have no name yet. */
-export function podName({ metadata }: Pod): string {
-  return metadata.name ?? (metadata.generateName === undefined ? "(no name)" : `${metadata.generateName}*`);
+export function podName({ metadata: { name, generateName } }: Pod): string {
+  return (
+    name?.slice(0, maxName) ??
+    (generateName === undefined ? "(no name)" : `${generateName.slice(0, maxName)}*`)
+  );
 }
 
 export function annotationsOf({ metadata }: Pod): Readonly<Record<string, string>> {

@@ -13,13 +13,16 @@ export const refusalReasons = [
 ] as const;
 export type RefusalReason = (typeof refusalReasons)[number];
 
+/** It goes into a log, an event and an annotation, and names parts of a pod that nobody has checked yet. */
+const maxMessage = 500;
+
 /** The message is one sentence that says what is wrong and what to do. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
   readonly reason: RefusalReason;
 
   constructor(reason: RefusalReason, message: string) {
-    super(message);
+    super(message.length > maxMessage ? `${message.slice(0, maxMessage - 1)}…` : message);
     this.reason = reason;
   }
 }

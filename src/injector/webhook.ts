@@ -4,6 +4,7 @@ import { createServer, type Server } from "node:https";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "../plugin-api/telemetry.ts";
 import type { Pair } from "../tls/read-files.ts";
+import { Bodies, Connections } from "./callers.ts";
 import type { InjectorMetrics } from "./injector-metrics.ts";
 import { NoReview, type Otherwise, review, type Reviewed, type ReviewOptions } from "./review.ts";
 
@@ -15,7 +16,9 @@ const paths: ReadonlyMap<string, Otherwise> = new Map([
 
 /** The API server itself takes requests of 3 MiB. */
 const maxBodyBytes = 4 * 1_048_576;
-const maxAtOnce = 32;
+const maxAtOnce = 256;
+/** Of all bodies at once. */
+const maxBytesAtOnce = 64 * 1_048_576;
 const maxConnections = 512;
 /** The API server waits no longer than 30 s, and by our manifest for 5. */
 const requestLimitMs = 10_000;
@@ -42,7 +45,8 @@ class HttpProblem extends Error {
 export class Webhook {
   readonly server: Server;
   readonly #options: WebhookOptions;
-  #underWay = 0;
+  readonly #bodies = new Bodies({ count: maxAtOnce, bytes: maxBytesAtOnce });
+  readonly #connections: Connections;
   #draining = false;
 
   constructor(options: WebhookOptions) {
@@ -61,7 +65,7 @@ export class Webhook {
       },
       (request, response) => void this.#serve(request, response),
     );
-    this.server.maxConnections = maxConnections;
+    this.#connections = new Connections(this.server, maxConnections);
   }
 
   /** For handshakes from now on; connections that stand go on. */
@@ -90,9 +94,7 @@ export class Webhook {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    this.#underWay += 1;
     try {
-      if (this.#underWay > maxAtOnce) throw new HttpProblem(503, `more than ${maxAtOnce} calls at once`);
       const answer = await this.#admission(request);
       send(response, 200, answer, this.#draining);
     } catch (error) {
@@ -100,8 +102,6 @@ export class Webhook {
       this.#options.metrics.failed(String(problem.status));
       // What is left of a body that nobody wants is not worth reading.
       send(response, problem.status, { error: problem.message }, this.#draining || !request.complete);
-    } finally {
-      this.#underWay -= 1;
     }
   }
 
@@ -109,7 +109,9 @@ export class Webhook {
     const { metrics, logger } = this.#options;
     const beganMono = performance.now();
     const otherwise = otherwiseOf(request);
-    const { verdict, answer } = reviewed(await readBody(request), otherwise, this.#options.review);
+    const body = await readBody(request, this.#bodies);
+    const { verdict, answer } = reviewed(body, otherwise, this.#options.review);
+    this.#connections.used(request);
     metrics.admitted(verdict, (performance.now() - beganMono) / 1000);
     tell(logger, verdict);
     return answer;
@@ -134,17 +136,21 @@ function otherwiseOf({ method, url = "", headers }: IncomingMessage): Otherwise 
   return otherwise;
 }
 
-async function readBody(request: IncomingMessage): Promise<string> {
+async function readBody(request: IncomingMessage, bodies: Bodies): Promise<string> {
   const chunks: Buffer[] = [];
   let length = 0;
+  bodies.begin(request);
   try {
     for await (const chunk of request as AsyncIterable<Buffer>) {
       length += chunk.length;
       if (length > maxBodyBytes) break;
       chunks.push(chunk);
+      bodies.took(request, chunk.length);
     }
   } catch {
     throw new HttpProblem(400, "the body broke off");
+  } finally {
+    bodies.end(request);
   }
   if (length > maxBodyBytes) throw new HttpProblem(413, `the body is longer than ${maxBodyBytes} bytes`);
   return Buffer.concat(chunks).toString();

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import https from "node:https";
+import net from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -204,8 +205,15 @@ describe("a running one", () => {
     );
   });
 
-  it("takes so many calls at once and no more", async () => {
-    const held = Array.from({ length: 32 }, () => {
+  it("lets no stranger keep the API server out, by silent connections or by bodies that do not end", async () => {
+    const agent = new https.Agent({ keepAlive: true, maxSockets: 1 });
+    assert.equal((await call({ port, ca: issued.ca, agent })).status, 200);
+    const silent = Array.from({ length: 600 }, () => net.connect(port, "127.0.0.1").on("error", () => {}));
+    await eventually("the oldest are ended", () => silent.filter((each) => each.closed).length >= 88);
+    assert.equal((await call({ port, ca: issued.ca })).status, 200);
+    for (const each of silent) each.destroy();
+
+    const held = Array.from({ length: 258 }, () => {
       const request = https.request({
         host: "127.0.0.1",
         port,
@@ -214,15 +222,16 @@ describe("a running one", () => {
         agent: false,
         method: "POST",
         path: "/mutate",
-        headers: { "Content-Type": "application/json" },
+        headers: { "Content-Type": "application/json", "Content-Length": 100 },
       });
-      request.on("error", () => undefined);
-      request.write(" ");
+      request.on("error", () => {});
+      request.write("{");
       return request;
     });
-    await eventually("all are under way", async () => (await call({ port, ca: issued.ca })).status === 503);
-    for (const request of held) request.destroy();
-    await eventually("there is room again", async () => (await call({ port, ca: issued.ca })).status === 200);
+    await eventually("two are ended", () => held.filter((each) => each.destroyed).length >= 2, 8_000);
+    assert.equal((await call({ port, ca: issued.ca })).status, 200);
+    for (const each of held) each.destroy();
+    agent.destroy();
   });
 
   it("shows a renewed certificate to new connections, and drops none that stands", async () => {
