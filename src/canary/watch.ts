@@ -259,13 +259,16 @@ export class CanaryWatch {
 
   #take(part: CanaryPart | undefined): void {
     const before = this.#part;
-    this.#part = part;
     const same =
       before?.order.id === part?.order.id &&
       before?.percent === part?.percent &&
       before?.state === part?.state &&
-      before?.step === part?.step;
-    if (!same) this.#options.onPart(part);
+      before?.step === part?.step &&
+      before?.document === part?.document;
+    // It stays the same object: who is still reading its document looks whether it is.
+    if (same) return;
+    this.#part = part;
+    this.#options.onPart(part);
   }
 
   #own(order: CanaryOrder): string {

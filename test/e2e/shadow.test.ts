@@ -278,6 +278,15 @@ test("whatever the version of HTTP, and with bodies, what goes on as it did is t
   assert.deepEqual([compared, same], [4, 4], JSON.stringify(rows));
 });
 
+test("a candidate that takes longer to be read than from one report to the next is tried, too", async () => {
+  const more = Array.from({ length: 1_500 }, (_, i) => ({ path: `/of/${i}/:name`, plugins: ["logging"] }));
+  await shadow({ ...base, routes: [...base.routes, ...more] });
+  await eventually("it is compared", async () => {
+    await ask("/plain/1");
+    return ((await shown()).canary?.shadow?.compared ?? 0) > 0;
+  });
+});
+
 test("under load the shadow is dropped, and the requests are not", async () => {
   await shadow(candidate(asked.url));
   utilization = 1;
