@@ -1,14 +1,14 @@
 // What the cache costs and saves: CPU of a hit beside others that answer from memory, of a miss over a bare forward,
 // latency of a hit out of Redis, and Zipf loads. `node test/bench/cache.ts [--quick] [--command LINE]`
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { bundledCommand } from "./bundled.ts";
 import { answering, type CacheContender, nginx, policy, sidecar, varnish } from "./cache-contenders.ts";
 import type { Scene } from "./contender.ts";
 import { type LoadTools, runLoad } from "./load.ts";
-import { divideCores, findProgram } from "./machine.ts";
-import { createCallers, policyOf } from "./policies.ts";
-import { cpuMs, pause, start } from "./processes.ts";
+import { findProgram } from "./machine.ts";
+import { policyOf } from "./policies.ts";
+import { cpuMs, pause } from "./processes.ts";
+import { createScene } from "./scene.ts";
 import type { Traffic } from "./requests.ts";
 import { closedLoad, countingService, openLoad, zipfTargets } from "./zipf.ts";
 
@@ -165,16 +165,8 @@ async function hitRatio(scene: Scene): Promise<void> {
     goal("hit ratio, points below the best of the others", Math.max(...others) - own, 2, "");
 }
 
-const cores = divideCores();
-const upstream = start(process.execPath, [join(import.meta.dirname, "upstream.ts")], { cores: cores.load });
-const [, upstreamPort] = await upstream.said(/port (\d+)/u);
-const scene: Scene = {
-  upstreamPort: Number(upstreamPort),
-  cores,
-  callers: await createCallers(),
-  command: chosen.command ?? bundledCommand(),
-  profileFolder: undefined,
-};
+const scene = await createScene(chosen.command ?? bundledCommand());
+const { cores } = scene;
 const tools: LoadTools = { wrk: findProgram("wrk"), cores: cores.load };
 for (const name of ["nginx", "varnishd"])
   if (findProgram(name) === undefined) console.log(`${name} is not installed: left out`);
@@ -185,5 +177,5 @@ const calm: Scene = { ...scene, cores: { ...cores, contender: cores.all, load: c
 await redisHits(calm, { ...tools, cores: cores.all });
 await slowService(calm);
 await hitRatio(calm);
-await upstream.stop();
+await scene.stop();
 console.log(`\n${goals.join("\n")}`);

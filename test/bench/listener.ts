@@ -1,14 +1,14 @@
 // What OUTRIGGER_LISTENER=own costs beside node:http: CPU for a request and resident memory, of processes that take turns.
 //   node test/bench/listener.ts [--policy "no plugins"]… [--rounds 9] [--starts 2] [--command "node src/main.ts run"]
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { bundledCommand } from "./bundled.ts";
 import type { Scene } from "./contender.ts";
 import { type RunningSidecar, startSidecar } from "./contenders.ts";
 import { type LoadTools, runLoad } from "./load.ts";
-import { divideCores, findProgram } from "./machine.ts";
-import { createCallers, type PolicyName, policyOf } from "./policies.ts";
-import { cpuMs, pause, rssMiB, start, watchOthers } from "./processes.ts";
+import { findProgram } from "./machine.ts";
+import { type PolicyName, policyOf } from "./policies.ts";
+import { cpuMs, pause, rssMiB, watchOthers } from "./processes.ts";
+import { createScene } from "./scene.ts";
 import type { Traffic } from "./requests.ts";
 
 const warmUpSeconds = 4;
@@ -66,19 +66,11 @@ async function compare(name: PolicyName, scene: Scene, tools: LoadTools): Promis
   }
 }
 
-const cores = divideCores();
-const upstream = start(process.execPath, [join(import.meta.dirname, "upstream.ts")], { cores: cores.load });
-const [, upstreamPort] = await upstream.said(/port (\d+)/u);
-const scene: Scene = {
-  upstreamPort: Number(upstreamPort),
-  cores,
-  callers: await createCallers(),
-  command: chosen.command ?? bundledCommand(),
-  profileFolder: undefined,
-};
+const scene = await createScene(chosen.command ?? bundledCommand());
+const { cores } = scene;
 const tools: LoadTools = { wrk: findProgram("wrk"), cores: cores.load };
 for (const name of chosen.policy)
   // Equal processes differ from start to start.
   for (let nth = 0; nth < Number(chosen.starts); nth += 1)
     console.log(`${name}: ${await compare(name as PolicyName, scene, tools)}`);
-await upstream.stop();
+await scene.stop();

@@ -5,14 +5,13 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { entrypointIn } from "../support/dockerfile.ts";
 import { bundledCommand } from "./bundled.ts";
-import type { Scene } from "./contender.ts";
-import { divideCores, obtainProgram } from "./machine.ts";
+import { obtainProgram } from "./machine.ts";
 import type { Bench } from "./measure.ts";
-import { createCallers } from "./policies.ts";
-import { start, unlessInterrupted, watchOthers } from "./processes.ts";
+import { unlessInterrupted, watchOthers } from "./processes.ts";
 import { renderFigures, renderGoals, writeInto } from "./report.ts";
 import { Results } from "./results.ts";
 import { scenarios } from "./scenarios.ts";
+import { createScene } from "./scene.ts";
 
 const usage = `npm run bench -- [options]
   --quick            about seven minutes in place of thirty: fewer scenarios and contenders, fewer rounds
@@ -52,14 +51,6 @@ function readOptions() {
   }
 }
 
-async function createScene(command: string, profileFolder: string | undefined): Promise<Scene> {
-  const cores = divideCores();
-  if (cores.contender === undefined) say("not pinned: taskset (util-linux) or a second core is missing");
-  const upstream = start(process.execPath, [join(import.meta.dirname, "upstream.ts")], { cores: cores.load });
-  const [, port] = await upstream.said(/port (\d+)/u);
-  return { upstreamPort: Number(port), cores, callers: await createCallers(), command, profileFolder };
-}
-
 async function bench(): Promise<number> {
   const chosen = readOptions();
   if (chosen === undefined) {
@@ -68,6 +59,8 @@ async function bench(): Promise<number> {
   }
   if (chosen.profile !== undefined) mkdirSync(chosen.profile, { recursive: true });
   const scene = await createScene(chosen.command ?? bundledCommand(), chosen.profile);
+  if (scene.cores.contender === undefined)
+    say("not pinned: taskset (util-linux) or a second core is missing");
   const wrk = obtainProgram("wrk");
   if (wrk === undefined) say("wrk is not installed: all load comes from our own generator, which costs more");
   const results = new Results();
