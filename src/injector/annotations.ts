@@ -15,6 +15,8 @@ import { parseCpu, parseMemory } from "./quantity.ts";
 export const annotationPrefix = "outrigger.dev/";
 /** Written by the injector: the version that injected. */
 export const injectedAnnotation = `${annotationPrefix}injected`;
+/** Its value in a pod that wants none of the injector's, and brings a sidecar of its own. */
+export const ownSidecar = "by hand";
 /** Written by the injector where a namespace prefers pods without sidecar to none: the reason. */
 export const notInjectedAnnotation = `${annotationPrefix}not-injected`;
 /** Written by the injector: the policy of `plugins`, which a volume shows to the sidecar. */

@@ -1,9 +1,15 @@
 // What becomes of a pod: the JSON Patch (RFC 6902) that gives it a sidecar, or the reason why it gets none.
 import { version } from "../version.ts";
-import { annotationPrefix, injectedAnnotation, policyAnnotation, readAnnotations } from "./annotations.ts";
+import {
+  annotationPrefix,
+  injectedAnnotation,
+  ownSidecar,
+  policyAnnotation,
+  readAnnotations,
+} from "./annotations.ts";
 import { repositoryOf } from "./image.ts";
 import { isAs } from "./likeness.ts";
-import { annotate, type Operation } from "./patch.ts";
+import { annotate, type Operation, removeAnnotation } from "./patch.ts";
 import { isOwnContainer, ownContainers } from "./containers.ts";
 import { annotationsOf, type Pod } from "./pod.ts";
 import { portNameOperations } from "./port-name.ts";
@@ -21,7 +27,7 @@ export type Injection =
   /** It has its sidecar: the API server asks again when others have changed a pod. */
   | { readonly kind: "unchanged" }
   /** Its annotation says that it wants none. */
-  | { readonly kind: "opted_out" };
+  | { readonly kind: "opted_out"; readonly patch: readonly Operation[]; readonly bringsOwn: boolean };
 
 /**
  * The same for the same pod, however often it is asked.
@@ -30,7 +36,7 @@ export type Injection =
 export function inject(pod: Pod, options: SettleOptions): Injection {
   const annotations = annotationsOf(pod);
   const { defaults } = options;
-  if (annotations[`${annotationPrefix}inject`] === "false") return { kind: "opted_out" };
+  if (annotations[`${annotationPrefix}inject`] === "false") return optedOut(pod);
   const wanted = readAnnotations(annotations, [repositoryOf(defaults.image), ...defaults.allowedImages]);
   const earlier = earlierInjection(pod);
   const bare = earlier === undefined ? pod : withoutSidecar(pod);
@@ -47,6 +53,20 @@ export function inject(pod: Pod, options: SettleOptions): Injection {
       ...additions(bare, containers, sidecarVolumes(spec)),
     ],
   };
+}
+
+/** `injector pods` reads annotations alone: those of Kustomize, of Helm or by hand are not without. */
+function optedOut(pod: Pod): Injection {
+  const { containers, initContainers } = pod.spec;
+  const bringsOwn = [...containers, ...(initContainers ?? [])].some(({ name }) => name === containerName);
+  const saysSo = annotationsOf(pod)[injectedAnnotation] === ownSidecar;
+  const patch =
+    bringsOwn === saysSo
+      ? []
+      : bringsOwn
+        ? annotate(pod, { [injectedAnnotation]: ownSidecar })
+        : [removeAnnotation(injectedAnnotation)];
+  return { kind: "opted_out", patch, bringsOwn };
 }
 
 /** Of ours, or of somebody who copied one, or made one up: what it is decides, not the annotation. */

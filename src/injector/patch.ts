@@ -18,6 +18,11 @@ export function annotate(pod: Pod, added: Readonly<Record<string, string>>): Ope
   }));
 }
 
+/** @param name of one that the pod has */
+export function removeAnnotation(name: string): Operation {
+  return { op: "remove", path: `/metadata/annotations/${pointer(name)}` };
+}
+
 /** RFC 6901 section 3. */
 function pointer(name: string): string {
   return name.replaceAll("~", "~0").replaceAll("/", "~1");

@@ -74,7 +74,12 @@ export function review(body: string, otherwise: Otherwise, options: ReviewOption
         verdict: { ...told, service: found.service },
         answer: answer({ allowed: true, ...patched(found.patch) }),
       };
-    return { verdict: told, answer: answer({ allowed: true, ...warnedOf(found.kind) }) };
+    if (found.kind === "unchanged") return { verdict: told, answer: answer({ allowed: true }) };
+    const patch = found.patch.length > 0 ? patched(found.patch) : {};
+    return {
+      verdict: told,
+      answer: answer({ allowed: true, ...(found.bringsOwn ? {} : optedOutWarning), ...patch }),
+    };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     const told = { reason: error.reason, namespace, pod: pod ? podName(pod) : "", message: error.message };
@@ -120,10 +125,9 @@ function podOf(request: AdmissionRequest): Pod {
   throw new Refusal("malformed", `the pod cannot be read: ${issue?.path.join(".")}: ${issue?.message}`);
 }
 
-function warnedOf(kind: "unchanged" | "opted_out"): object {
-  if (kind === "unchanged") return {};
-  return { warnings: [`outrigger: no sidecar, for ${annotationPrefix}inject is "false"`] };
-}
+const optedOutWarning = {
+  warnings: [`outrigger: no sidecar, for ${annotationPrefix}inject is "false"`],
+};
 
 function patched(patch: readonly Operation[]): object {
   return { patchType: "JSONPatch", patch: Buffer.from(JSON.stringify(patch)).toString("base64") };

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import type { UnprotectedPod } from "../fleet/unprotected.ts";
 import { ApiProblem, type KubernetesApi } from "../kubernetes/api.ts";
-import { annotationPrefix, injectedAnnotation, notInjectedAnnotation } from "./annotations.ts";
+import { annotationPrefix, injectedAnnotation, notInjectedAnnotation, ownSidecar } from "./annotations.ts";
 
 const pageSize = 500;
 /** Of one cluster; what is beyond is not looked at, and said so. */
@@ -71,6 +71,7 @@ async function* list(path: string, { api, signal }: ListOptions): AsyncGenerator
 function whyUnprotected({ metadata }: Item): string | undefined {
   const annotations = metadata.annotations ?? {};
   const said = annotations[notInjectedAnnotation];
+  if (annotations[injectedAnnotation] === ownSidecar) return undefined;
   if (annotations[`${annotationPrefix}inject`] === "false") return `${annotationPrefix}inject is "false"`;
   if (said !== undefined) return said;
   if (annotations[injectedAnnotation] !== undefined) return undefined;

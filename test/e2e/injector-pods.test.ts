@@ -31,6 +31,7 @@ before(async () => {
   pod("shop", "orders-1", { "outrigger.dev/injected": "0.1.0" });
   pod("shop", "old-1");
   pod("shop", "plain", { "outrigger.dev/inject": "false", "outrigger.dev/injected": "0.1.0" });
+  pod("shop", "by-kustomize", { "outrigger.dev/inject": "false", "outrigger.dev/injected": "by hand" });
   pod("lab", "agent", { "outrigger.dev/not-injected": "the pod is on its node's network" });
   pod("kube-system", "dns");
   pod("other", "free");

@@ -75,11 +75,51 @@ function ask(request: Case["request"], otherwise: Otherwise = "refuse", set = op
 }
 
 const of = (kind: "injected" | "refused" | "left"): Case[] => cases.filter(({ ends }) => kind in ends);
+const podKind = { apiVersion: "v1", kind: "Pod" } as const;
 const sidecarOf = ({ spec }: IPod) => spec?.initContainers?.find(({ name }) => name === "outrigger");
 
 it("these are 30 pods and more, no two the same", () => {
   assert.ok(cases.length >= 30, String(cases.length));
   assert.equal(new Set(cases.map(({ is }) => is)).size, cases.length);
+});
+
+describe("a pod that wants none of the injector's", () => {
+  const optedOut = (spec: NonNullable<IPod["spec"]>, annotations: Record<string, string> = {}) =>
+    ask({
+      namespace: "shop",
+      object: {
+        ...podKind,
+        metadata: { annotations: { "outrigger.dev/inject": "false", ...annotations } },
+        spec,
+      },
+    });
+  const own = {
+    containers: [{ name: "app" }],
+    initContainers: [{ name: "outrigger", image: "outrigger:0.1.0" }],
+  };
+  const says = ({ pod }: ReturnType<typeof ask>): unknown =>
+    pod.metadata?.annotations?.["outrigger.dev/injected"];
+
+  it("is told from one without where it brings its own, once", () => {
+    const first = optedOut(own);
+    assert.deepEqual([first.verdict.result, first.response.warnings], ["opted_out", undefined]);
+    assert.equal(says(first), "by hand");
+    assert.deepEqual(optedOut(own, { "outrigger.dev/injected": "by hand" }).operations, []);
+  });
+
+  it("cannot say so by itself", () => {
+    const forged = optedOut({ containers: [{ name: "app" }] }, { "outrigger.dev/injected": "by hand" });
+    assert.equal(says(forged), undefined);
+    assert.equal(forged.response.warnings?.length, 1);
+  });
+});
+
+it("cuts what a refusal says of a pod that nobody has checked yet", () => {
+  const name = "x".repeat(100_000);
+  const image = options.defaults.image;
+  const object = { ...podKind, metadata: { name }, spec: { containers: [{ name, image }] } };
+  const { verdict, response } = ask({ namespace: "shop", object });
+  assert.deepEqual([verdict.pod.length, response.status?.message.length], [253, 500]);
 });
 
 describe("a pod that gets its sidecar", () => {
