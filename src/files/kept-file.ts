@@ -1,6 +1,6 @@
 // A file in which something is kept for the next start: written in the background, and again until it is there, since a
 // disk that was full has room some time later.
-import { writeAtomically } from "./atomic-file.ts";
+import { removeLeftovers, writeAtomically } from "./atomic-file.ts";
 import type { CheckDisk } from "./check-disk.ts";
 import { makeFolder } from "./make-folder.ts";
 
@@ -22,10 +22,20 @@ export class KeptFile {
   /** Written once more where nothing newer comes. */
   #failed: (() => string) | undefined;
   #saving: Promise<void> | undefined;
+  #tidied: Promise<void> | undefined;
   #retry: NodeJS.Timeout | undefined;
 
   constructor(options: KeptFileOptions) {
     this.#options = options;
+  }
+
+  /**
+   * Removes what a process that ended in the middle of a write left behind; never rejects. Once, and before anything is
+   * written: later it would be what is being written.
+   */
+  tidy(): Promise<void> {
+    const { dir, path } = this.#options;
+    return (this.#tidied ??= removeLeftovers(dir, path));
   }
 
   /** Of several only the latest is written. */
@@ -44,6 +54,7 @@ export class KeptFile {
   async #saveAll(): Promise<void> {
     const { dir, path, checkDisk, onTrouble } = this.#options;
     clearTimeout(this.#retry);
+    await this.tidy();
     while (this.#latest !== undefined) {
       const text = this.#latest;
       this.#latest = undefined;

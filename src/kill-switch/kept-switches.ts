@@ -3,7 +3,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { removeLeftovers } from "../files/atomic-file.ts";
 import type { CheckDisk } from "../files/check-disk.ts";
 import { KeptFile } from "../files/kept-file.ts";
 import { parseJson } from "../language/json.ts";
@@ -40,7 +39,7 @@ export class KeptSwitches {
 
   /** Never rejects. @returns field, value, …; undefined when there are none, or none that can be used */
   async load(): Promise<readonly string[] | undefined> {
-    await removeLeftovers(this.#options.dir, this.#path);
+    await this.#file.tidy();
     try {
       if ((await stat(this.#path)).size > maxBytes) throw new Error("too large");
       return onDisk.parse(parseJson(await readFile(this.#path, "utf8"))).switches;

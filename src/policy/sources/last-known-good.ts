@@ -3,7 +3,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { removeLeftovers } from "../../files/atomic-file.ts";
 import type { CheckDisk } from "../../files/check-disk.ts";
 import { KeptFile } from "../../files/kept-file.ts";
 import { digestOf } from "../document/digest.ts";
@@ -76,7 +75,7 @@ export function createLastKnownGood({
 
   return {
     async load() {
-      await removeLeftovers(dir, path);
+      await file.tidy();
       try {
         if ((await stat(path)).size > maxBytes) throw new Error("too large");
         return parse(await readFile(path, "utf8"));

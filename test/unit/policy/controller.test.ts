@@ -602,7 +602,7 @@ describe("a policy in Redis", () => {
       await keptBefore();
       for (const name of ["policy-users.json.77.tmp", "policy-users.json.tmp", "policy-other.json.77.tmp"])
         await writeFile(join(dir, name), "half");
-      await lastKnownGood.load();
+      await createLastKnownGood({ dir, service: "users", onTrouble: assert.fail }).load();
       assert.deepEqual((await readdir(dir)).toSorted(), [
         "policy-other.json.77.tmp",
         "policy-users.json",

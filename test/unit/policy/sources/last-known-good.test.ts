@@ -1,0 +1,30 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { KeptSwitches } from "../../../../src/kill-switch/kept-switches.ts";
+import { createLastKnownGood } from "../../../../src/policy/sources/last-known-good.ts";
+
+test("what is being written stays, however often the copy is looked for meanwhile; what a crash left does not", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "outrigger-kept-"));
+  const troubles: string[] = [];
+  const options = { dir, service: "users", onTrouble: (message: string) => void troubles.push(message) };
+  await writeFile(join(dir, "policy-users.json.1.tmp"), "half");
+  await writeFile(join(dir, "disabled-users.json.1.tmp"), "half");
+  const policy = createLastKnownGood(options);
+  const switches = new KeptSwitches(options);
+  for (let round = 1; round <= 12; round += 1) {
+    policy.save({ raw: undefined, keySets: [Buffer.from("keys")], revision: round, from: "redis" });
+    switches.save([`plugin:${round}`, "off"]);
+    const state = { saved: false };
+    const saved = Promise.all([policy.settled(), switches.settled()]).then(() => (state.saved = true));
+    while (!state.saved) await Promise.all([policy.load(), switches.load()]);
+    await saved;
+    assert.equal((await policy.load())?.revision, round);
+    assert.deepEqual(await switches.load(), [`plugin:${round}`, "off"]);
+  }
+  assert.deepEqual(troubles, []);
+  assert.deepEqual((await readdir(dir)).toSorted(), ["disabled-users.json", "policy-users.json"]);
+  await rm(dir, { recursive: true });
+});
