@@ -120,7 +120,11 @@ async function findOld(
   number: number,
   { acceptReported }: RollbackOptions,
 ): Promise<Old> {
-  const old = number > 0 ? await history.find(service, number) : undefined;
+  if (number < 1)
+    throw new PlaneRefusal(
+      `the history of ${documentName(service)} has nothing to go back to: outrigger policy history lists it`,
+    );
+  const old = await history.find(service, number);
   if (old === undefined)
     throw new PlaneRefusal(`the history of ${documentName(service)} has no revision ${number}`);
   if (!old.deleted && (old.document ?? "") === "")

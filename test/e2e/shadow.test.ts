@@ -367,6 +367,10 @@ test("what is asked wrongly is refused", async () => {
   const { code, stderr } = await run("policy", "apply", file(base), "--shadow", "--guard", "errors<1%");
   assert.deepEqual([code, stderr.includes("--shadow has no effect and no guards")], [2, true]);
   assert.equal((await run("policy", "apply", file(base), "--sample", "5%")).code, 2);
+  assert.match(
+    (await run("policy", "rollback", "--service", "new")).stderr,
+    /policy:new has nothing to go back to/,
+  );
   await redis.cli.del("outrigger:canary", "outrigger:canary-state");
   assert.match((await run("policy", "shadow-report")).stderr, /no shadow runs/);
   for (const [key, other] of [
