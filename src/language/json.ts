@@ -18,8 +18,21 @@ export function parseJson(text: string): unknown {
   }
 }
 
+/** Whether it has more than so many opening brackets, those within strings counted: most texts have not. */
+function opensMoreThan(most: number, text: string): boolean {
+  let count = 0;
+  for (const bracket of ["{", "["]) {
+    for (let at = text.indexOf(bracket); at !== -1; at = text.indexOf(bracket, at + 1)) {
+      count += 1;
+      if (count > most) return true;
+    }
+  }
+  return false;
+}
+
 /** Counts brackets outside strings; for a text that is not JSON, any answer. */
 function isNestedDeeper(text: string): boolean {
+  if (!opensMoreThan(deepestNesting, text)) return false;
   let depth = 0;
   for (let at = 0; at < text.length; at += 1) {
     const unit = text.charCodeAt(at);
