@@ -3,6 +3,7 @@ import { version } from "../version.ts";
 import {
   annotationPrefix,
   injectedAnnotation,
+  notInjectedAnnotation,
   ownSidecar,
   policyAnnotation,
   readAnnotations,
@@ -99,6 +100,7 @@ function withoutSidecar(pod: Pod): Pod {
 function isAsWanted(pod: Pod, spec: SidecarSpec, containers: readonly object[]): boolean {
   const { plugins } = spec.wanted;
   return (
+    annotationsOf(pod)[notInjectedAnnotation] === undefined &&
     isAs((pod.spec.initContainers ?? []).filter(isOwnContainer), containers) &&
     isAs((pod.spec.volumes ?? []).filter(isOwnVolume), sidecarVolumes(spec)) &&
     (plugins === undefined || annotationsOf(pod)[policyAnnotation] === policyText(plugins))
@@ -132,7 +134,8 @@ function removalsOf(
 function metadataOperations(pod: Pod, { wanted }: SidecarSpec): Operation[] {
   const added: Record<string, string> = { [injectedAnnotation]: version };
   if (wanted.plugins !== undefined) added[policyAnnotation] = policyText(wanted.plugins);
-  return annotate(pod, added);
+  const isSaidWithout = annotationsOf(pod)[notInjectedAnnotation] !== undefined;
+  return [...annotate(pod, added), ...(isSaidWithout ? [removeAnnotation(notInjectedAnnotation)] : [])];
 }
 
 /** The sidecar comes first, so that init containers of the pod that call others go through it already. */

@@ -8,6 +8,8 @@ import { annotationPrefix, injectedAnnotation, notInjectedAnnotation, ownSidecar
 const pageSize = 500;
 /** Of one cluster; what is beyond is not looked at, and said so. */
 const maxPods = 50_000;
+/** Whoever makes a pod can write the annotation, too. */
+const maxWhy = 500;
 
 const page = z.looseObject({
   metadata: z.looseObject({ continue: z.string().optional() }),
@@ -73,7 +75,7 @@ function whyUnprotected({ metadata }: Item): string | undefined {
   const said = annotations[notInjectedAnnotation];
   if (annotations[injectedAnnotation] === ownSidecar) return undefined;
   if (annotations[`${annotationPrefix}inject`] === "false") return `${annotationPrefix}inject is "false"`;
-  if (said !== undefined) return said;
+  if (said !== undefined) return said.slice(0, maxWhy);
   if (annotations[injectedAnnotation] !== undefined) return undefined;
   return "made before its namespace asked for sidecars, or while the injector could not be reached: restart it";
 }

@@ -114,6 +114,19 @@ describe("a pod that wants none of the injector's", () => {
   });
 });
 
+it("is not said to be without where it is not, whatever its maker wrote", () => {
+  const [first] = of("injected");
+  assert.ok(first);
+  const { object } = first.request;
+  for (const start of [object, ask(first.request).pod]) {
+    const annotations = { ...start.metadata?.annotations, "outrigger.dev/not-injected": "made up" };
+    const forged = { ...start, metadata: { ...start.metadata, annotations } };
+    const { pod } = ask({ namespace: "shop", object: forged });
+    assert.equal(pod.metadata?.annotations?.["outrigger.dev/not-injected"], undefined);
+    assert.equal(pod.metadata?.annotations?.["outrigger.dev/injected"], version);
+  }
+});
+
 it("cuts what a refusal says of a pod that nobody has checked yet", () => {
   const name = "x".repeat(100_000);
   const image = options.defaults.image;
