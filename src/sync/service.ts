@@ -53,10 +53,7 @@ export async function runSync(options: SyncServiceOptions, signal: AbortSignal):
     told.takeLeftOut(leftOut);
     if (outcomes !== undefined && problem === undefined) measured.passed(Date.now());
   };
-  const onLeading: LoopOptions["onLeading"] = (leads, leader) => {
-    if (!leads) told.forget();
-    logger.info({ leads, leader }, leads ? "this sync writes" : "another sync writes: this one stands by");
-  };
+  const onLeading: LoopOptions["onLeading"] = (leads, leader) => told.takeLeading(leads, leader);
   try {
     await runLoop({ source, lease, reconciler, everyMs, onPass, onLeading }, signal);
   } finally {

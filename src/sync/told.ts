@@ -65,10 +65,17 @@ export class ToldOutcomes {
     if (names !== "") this.#logger.warn({}, names);
   }
 
-  /** Another sync says from now on what became of each. */
-  forget(): void {
-    this.last = [];
-    this.#said.clear();
+  /** @param leader the other one that writes; undefined with `leads` false: nobody can say who does */
+  takeLeading(leads: boolean, leader: string | undefined): void {
+    if (leads) this.#logger.info({ leads }, "this sync writes");
+    else if (leader === undefined)
+      this.#logger.warn({ leads }, "Redis does not answer: nothing is written until it does");
+    else {
+      // That one says from now on what became of each.
+      this.last = [];
+      this.#said.clear();
+      this.#logger.info({ leads, leader }, "another sync writes: this one stands by");
+    }
   }
 
   #say({ declared: { origin, service }, state, message, problems }: Outcome): void {
