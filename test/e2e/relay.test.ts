@@ -231,6 +231,27 @@ test("kill switches follow within a second, on and off", async () => {
   await inForce(null as never, 1_000);
   await ok("a", ["plugins", "enable", "transform", "--reason", "mended"]);
   await inForce("one", 1_000);
+  // Off by this region's own word: the other's comes and goes beside it.
+  const cacheIs = async (): Promise<string> =>
+    (await regions.b.cli.hget("outrigger:disabled", "cache * *")) ?? "";
+  await ok("b", ["plugins", "disable", "cache", "--reason", "ours", "--ttl", "1h"]);
+  const switches = async (verb: string, plugin: string): Promise<string> =>
+    await ok("a", ["plugins", verb, plugin, "--reason", "theirs"]);
+  await switches("disable", "cache");
+  await switches("disable", "transform");
+  await inForce(null as never, 1_000);
+  assert.match(await cacheIs(), /ours/);
+  await switches("enable", "cache");
+  await switches("enable", "transform");
+  await inForce("one", 1_000);
+  assert.match(await cacheIs(), /ours/);
+  await switches("disable", "cache");
+  await ok("b", ["plugins", "enable", "cache"]);
+  await eventually("the other's counts by then", async () => /theirs/.test(await cacheIs()));
+  await ok("b", ["plugins", "enable", "cache"]);
+  await switches("disable", "transform");
+  await inForce(null as never, 1_000);
+  assert.equal(await cacheIs(), "");
 });
 
 test("with keys nothing goes on that they did not sign, and nothing older; new keys go ahead of what they signed", async () => {
@@ -274,10 +295,13 @@ test("with keys nothing goes on that they did not sign, and nothing older; new k
     '{"untilMs":null,"reason":"","author":"eve","atMs":1,"openRoutes":true}',
   );
   await regions.a.cli.publish("outrigger:disabled", "");
+  // Nor does one keep the signed one away, which somebody wrote in this region.
+  const forged = JSON.stringify({ untilMs: null, reason: "", author: "eve", atMs: 8e15, openRoutes: true });
+  await regions.b.cli.hset("outrigger:disabled", "cache * *", forged);
   await ok("a", ["plugins", "disable", "cache", "--reason", "x", "--ttl", "1h", "--key", keyFile], keys);
   await eventually(
     "the signed one is there",
-    async () => (await regions.b.cli.hkeys("outrigger:disabled")).length > 0,
+    async () => (await regions.b.cli.hget("outrigger:disabled", "cache * *")) !== forged,
   );
   assert.deepEqual(await regions.b.cli.hkeys("outrigger:disabled"), ["cache * *"]);
 });

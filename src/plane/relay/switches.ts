@@ -51,6 +51,7 @@ return changed`,
 interface Switch {
   readonly value: string;
   readonly atMs: number;
+  readonly untilMs: number | null;
 }
 
 /**
@@ -63,25 +64,33 @@ export async function relaySwitches(
   removes: boolean,
 ): Promise<number | undefined> {
   const relayedKey = keyBeside("relayed-disabled", disabledKey, targetSpread);
-  const [theirs, ours, text] = await Promise.all([
+  const [theirs, counting, ours, text] = await Promise.all([
     read(source, open, now()),
+    open && read(target, open, now()),
     read(target, undefined, 0),
     target.getBytes(relayedKey, limitMs, maxMarkerBytes).then((bytes) => bytes?.toString() ?? ""),
   ]);
   const relayed = new Set(parseMarker(text));
+  const isRelayed = (field: string, value: string): boolean => relayed.has(nameOf(field, value));
+  /** Where they have to be signed, one that nobody has signed is in nobody's way. */
+  const counts = (field: string, { value, untilMs }: Switch): boolean =>
+    counting === undefined ? (untilMs ?? Infinity) > now() : counting.get(field)?.value === value;
   const sets: string[] = [];
+  const known: string[] = [];
   for (const [field, { value, atMs }] of theirs) {
     const there = ours.get(field);
-    // What this region changed since stays, until the source has a later one.
-    if (there?.value === value || (relayed.has(nameOf(field, value)) && (there?.atMs ?? atMs) >= atMs))
-      continue;
-    if (there === undefined || there.atMs < atMs) sets.push(field, there?.value ?? "", value);
+    const isThere = there !== undefined && counts(field, there);
+    // What this region has set or taken away itself stays, until that is over.
+    if (isThere && there.value !== value && !isRelayed(field, there.value)) continue;
+    known.push(nameOf(field, value));
+    if (there?.value === value || (!isThere && isRelayed(field, value))) continue;
+    if (!isThere || there.atMs < atMs) sets.push(field, there?.value ?? "", value);
   }
   const gone = [...ours].filter(
-    ([field, { value }]) => removes && !theirs.has(field) && relayed.has(nameOf(field, value)),
+    ([field, { value }]) => removes && !theirs.has(field) && isRelayed(field, value),
   );
-  const kept = removes ? [] : [...ours].filter(([field, { value }]) => relayed.has(nameOf(field, value)));
-  const all = new Set([...theirs, ...kept].map(([field, { value }]) => nameOf(field, value)));
+  const kept = removes ? [] : [...ours].filter(([field, { value }]) => isRelayed(field, value));
+  const all = new Set([...known, ...kept.map(([field, { value }]) => nameOf(field, value))]);
   const next = JSON.stringify([...all].slice(0, maxSwitches).toSorted());
   if (sets.length === 0 && gone.length === 0 && (next === text || (all.size === 0 && text === ""))) return 0;
   const removals = gone.flatMap(([field, { value }]) => [field, value]);
@@ -102,7 +111,7 @@ async function read(
     const facts = text === undefined ? undefined : parseSwitchFacts(text);
     if (parseSwitchField(field) === undefined || facts === undefined) continue;
     if (facts.untilMs === null ? open !== undefined : facts.untilMs <= nowMs) continue;
-    if (found.size < maxSwitches) found.set(field, { value, atMs: facts.atMs });
+    if (found.size < maxSwitches) found.set(field, { value, atMs: facts.atMs, untilMs: facts.untilMs });
   }
   return found;
 }
