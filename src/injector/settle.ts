@@ -7,6 +7,7 @@ import { type Container, type Pod, staying } from "./pod.ts";
 import { bytesOf, milliCpus } from "./quantity.ts";
 import { Refusal } from "./refusal.ts";
 import {
+  adminPortName,
   containerName,
   type Defaults,
   defaultResources,
@@ -54,6 +55,7 @@ export function settle(
     adminPort: wanted["admin-port"] ?? defaultAdminPort,
   };
   checkPorts(pod, ports);
+  checkPortNames(pod, upstreamPort);
   return {
     wanted,
     ...ports,
@@ -145,6 +147,18 @@ function checkPorts(pod: Pod, { upstreamPort, listenPort, adminPort }: Ports): v
     if (taken !== undefined)
       throw clash(`container ${taken.name} has port ${port}, which the sidecar listens on: ${choose}`);
   }
+}
+
+/** Services that name such a port would reach another one than they mean. */
+function checkPortNames(pod: Pod, upstreamPort: number): void {
+  for (const container of staying(pod))
+    for (const port of container.ports ?? []) {
+      const isOwn = port.name === containerName && !isTcp(port, upstreamPort);
+      if (isOwn || port.name === adminPortName)
+        throw clash(
+          `port ${port.containerPort} of container ${container.name} is called ${port.name}, as one of the sidecar's is: rename it`,
+        );
+    }
 }
 
 type DeclaredPort = NonNullable<Container["ports"]>[number];

@@ -3,6 +3,8 @@ import type { Wanted } from "./annotations.ts";
 import { policyAnnotation } from "./annotations.ts";
 
 export const containerName = "outrigger";
+/** Of the port with health and metrics. */
+export const adminPortName = "outrigger-admin";
 const volumes = { redis: "outrigger-redis", policy: "outrigger-policy", state: "outrigger-state" } as const;
 const volumeNames: ReadonlySet<string> = new Set(Object.values(volumes));
 
@@ -72,7 +74,7 @@ export function sidecarContainer(spec: SidecarSpec): Record<string, unknown> {
     env: environment(spec),
     ports: [
       { name: portName, containerPort: listenPort, protocol: "TCP" },
-      { name: "outrigger-admin", containerPort: adminPort, protocol: "TCP" },
+      { name: adminPortName, containerPort: adminPort, protocol: "TCP" },
     ],
     startupProbe: { ...probe("/readyz"), periodSeconds: 1, timeoutSeconds: 1, failureThreshold: 60 },
     readinessProbe: { ...probe("/readyz"), periodSeconds: 5, timeoutSeconds: 2, failureThreshold: 2 },

@@ -127,6 +127,30 @@ it("is not said to be without where it is not, whatever its maker wrote", () => 
   }
 });
 
+it("refuses a port with a name of the sidecar's, unless it is the service's own", () => {
+  const named = (name: string, containerPort: number) => {
+    const ports = [
+      { containerPort: 3000, name: "http" },
+      { containerPort, name },
+    ];
+    const metadata = { labels: { app: "orders" } };
+    const object = { ...podKind, metadata, spec: { containers: [{ name: "app", ports }] } };
+    return ask({ namespace: "shop", object }).verdict;
+  };
+  for (const name of ["outrigger", "outrigger-admin"]) {
+    const { result, reason, message } = named(name, 4000);
+    assert.deepEqual([result, reason], ["refused", "port_clash"]);
+    assert.equal(
+      message,
+      `port 4000 of container app is called ${name}, as one of the sidecar's is: rename it`,
+    );
+  }
+  const metadata = { labels: { app: "orders" } };
+  const ports = [{ containerPort: 3000, name: "outrigger" }];
+  const object = { ...podKind, metadata, spec: { containers: [{ name: "app", ports }] } };
+  assert.equal(ask({ namespace: "shop", object }).verdict.result, "injected");
+});
+
 it("cuts what a refusal says of a pod that nobody has checked yet", () => {
   const name = "x".repeat(100_000);
   const image = options.defaults.image;
