@@ -30,6 +30,8 @@ function runPart(name: string, cached: Buffer | undefined, wrap: (text: string) 
   main(requireBuiltIn, filename);
 }
 
+// Node does not heed it here, but node:cluster would: with an `--inspect` in it, by a port that workers take for their own option.
+delete process.env["NODE_OPTIONS"];
 // A worker of node:cluster is told its program a second time.
 if (process.argv[2] === process.execPath) process.argv.splice(2, 1);
 if (process.argv[2] === pluginProcessWord)

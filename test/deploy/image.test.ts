@@ -290,6 +290,7 @@ test("as one executable it serves on a host without Node or a file beside it: th
     OUTRIGGER_UPSTREAM: `http://127.0.0.1:${(service.address() as AddressInfo).port}`,
     OUTRIGGER_POLICY_FILE: join(place, "policy.json"),
     OUTRIGGER_WORKERS: "2",
+    NODE_OPTIONS: "--inspect=127.0.0.1:0",
   };
   const checked = await promisify(execFile)(program, ["check"], {
     ...alone,
