@@ -36,6 +36,8 @@ export async function install(terminal: Terminal, options: InterceptOptions): Pr
       throw new InterceptError(
         "the rules were taken by nft and are not what it lists: outrigger intercept status",
       );
+    // Two that are installed at once have both seen nobody before: the later one, at the least, sees the other now.
+    await refuseOthers(nft, interception);
     tell(terminal, options, {
       json: { state: "installed", table: tableName(config.service), ...interception, notes },
       text: [

@@ -188,6 +188,23 @@ describe("interception", { skip, timeout: 60_000 }, () => {
     assert.match(other.stderr, /^port 3000 is taken for the service cart already: [^\n]+\n$/);
   });
 
+  it("of two that are installed at once one is told of the other", async () => {
+    await intercept("remove");
+    // Both have looked before either has changed anything.
+    const slow = `#!/bin/sh\ncase "$3" in *'"delete"'*) sleep 0.3;; esac\nPATH=/usr/sbin:/sbin:/usr/bin exec nft "$@"\n`;
+    writeFileSync(join(folder, "nft"), slow, { mode: 0o755 });
+    const both = ["cart", "twin"].map((name) =>
+      network.outrigger("peer", ["intercept", "install", "--service", name], {
+        ...env,
+        PATH: `${folder}:${process.env["PATH"]}`,
+      }),
+    );
+    const said = (await Promise.all(both)).map(({ code, stderr }) => `${code} ${stderr}`).join("");
+    assert.match(said, /1 port 3000 is taken for the service (?:cart|twin) already/);
+    await network.run("peer", "nft", "flush", "ruleset");
+    await intercept("install");
+  });
+
   it("a pod on its node's network is refused", async () => {
     const { code, stderr } = await intercept("install", "--node-address", "10.79.0.1");
     assert.equal(code, 1);
