@@ -4,6 +4,7 @@ import { GatewayError } from "../plugin-api/errors.ts";
 import { countForGc } from "../v8/gc-pacing.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
 import type { Paced } from "../client/pace.ts";
+import { Parts } from "../http1/parts.ts";
 import type { RequestHead } from "../http1/request-head.ts";
 import { stalledError, tooLarge } from "./body-errors.ts";
 import { LateBody } from "./late-body.ts";
@@ -45,7 +46,7 @@ export class RequestBody implements Paced, BodyHandler {
   #reading: Promise<Buffer> | undefined = undefined;
   #reader: Reader | undefined = undefined;
   // What was read of a body that turned out too large for its reader; it goes to the upstream first.
-  #read: Buffer[] = [];
+  readonly #read = new Parts();
   #awaited = false;
   #continued = false;
   /** What still comes is read for nobody; called when nothing does. */
@@ -79,8 +80,7 @@ export class RequestBody implements Paced, BodyHandler {
   pipeTo(call: UpstreamCall, trailers: TrailerRules): void {
     this.#call = call;
     this.#trailers = trailers;
-    const read = this.#read;
-    this.#read = [];
+    const read = this.#read.take();
     let more = true;
     for (const chunk of read) {
       this.messages?.follow(chunk);
@@ -196,7 +196,7 @@ export class RequestBody implements Paced, BodyHandler {
     const reader = this.#reader;
     if (reader !== undefined) {
       this.bytes += chunk.length;
-      this.#read.push(chunk);
+      this.#read.add(chunk);
       if (this.bytes > reader.limit) this.#readFailed(tooLarge(reader.limit));
     } else if (!this.#stopped && this.#call !== undefined) this.#forward(chunk, this.#call);
     else if (this.#late !== undefined) {
@@ -208,8 +208,7 @@ export class RequestBody implements Paced, BodyHandler {
   onEnd(trailers: readonly string[]): void {
     const reader = this.#takeReader();
     if (reader !== undefined) {
-      this.whole = Buffer.concat(this.#read);
-      this.#read = [];
+      this.whole = Buffer.concat(this.#read.take());
       reader.resolve(this.whole);
     } else if (!this.#stopped) {
       this.#await(false);

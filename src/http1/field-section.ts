@@ -18,6 +18,9 @@ const ofServices: SectionLimits = { maxBytes: 64 * 1024, maxFields: 256 };
 /** The one problem that is none of form. */
 export const tooLarge = "fields too large";
 
+/** Of a section that comes in more, they are put together: each takes far more memory than its bytes, where they are few. */
+const mostParts = 64;
+
 export const TOKEN = 1;
 const TEXT = 2;
 const HTAB = 9;
@@ -115,6 +118,7 @@ export class FieldSection {
     if (sectionBytes > this.#maxBytes) return this.#malformed(tooLarge, sectionBytes);
     if (end === NEED_MORE) {
       if (from < bytes.length) this.#kept.push(from === 0 ? bytes : bytes.subarray(from));
+      if (this.#kept.length === mostParts) this.#kept = [Buffer.concat(this.#kept)];
       this.#keptBytes = sectionBytes;
       return NEED_MORE;
     }

@@ -1,6 +1,7 @@
 // The body of one request between the parser and whoever reads it: what comes while nobody does waits here, and nothing
 // more is read when that is enough.
 import type { BodyHandler } from "../../exchange/server-stream.ts";
+import { addPart } from "../../http1/parts.ts";
 
 /** The connection, as far as it brings the body. */
 export interface BodyConnection {
@@ -20,6 +21,8 @@ export class StreamBody {
   readonly #connection: BodyConnection;
   #handler: BodyHandler | undefined = undefined;
   #waiting: Buffer[] | undefined = undefined;
+  /** Those at its end that were not put together. */
+  #loose = 0;
   #bytes = 0;
   #trailers = none;
   #paused = false;
@@ -65,7 +68,7 @@ export class StreamBody {
       return;
     }
     if (this.#isDropped || this.broken) return;
-    (this.#waiting ??= []).push(chunk);
+    this.#loose = addPart((this.#waiting ??= []), chunk, this.#loose);
     this.#bytes += chunk.length;
     if (this.#bytes >= waitingBytes) this.#connection.pauseReading();
   }
@@ -103,6 +106,7 @@ export class StreamBody {
         this.#handler?.onData(chunk);
       }
       if (!this.broken) this.#waiting = at < waiting.length ? waiting.slice(at) : undefined;
+      this.#loose = Math.min(this.#loose, waiting.length - at);
     }
     if (this.broken || this.#paused) return;
     if (this.complete) this.#tellEnd();
