@@ -2,39 +2,22 @@
 // decides what its end, silence and nonsense mean for the one it carries.
 import type { Socket } from "node:net";
 import { peerOf } from "../../client/peer.ts";
-import type { DetachedConnection, ServerStream } from "../../exchange/server-stream.ts";
+import type { DetachedConnection } from "../../exchange/server-stream.ts";
 import { MALFORMED, NEED_MORE } from "../../http1/field-section.ts";
 import { RequestParser } from "../../http1/request-parser.ts";
 import { type Carried, headTimeout } from "../accept.ts";
 import { UpgradeSide } from "../http1/upgrade-side.ts";
-import type { Deadlines, Timed } from "./deadlines.ts";
-import type { HeldBytes } from "./held-bytes.ts";
+import type { Timed } from "./deadlines.ts";
+import type { ConnectionOwner } from "./owner.ts";
 import { type SocketReader, stopReading } from "./reading.ts";
 import { requestOf } from "./request.ts";
 import type { ResponseHead } from "./response-head.ts";
 import { NetStream, type StreamConnection } from "./stream.ts";
 
-export interface ConnectionLimits {
-  readonly maxHeaderBytes: number;
-  readonly headerTimeoutMs: number;
-  /** 0 = without end. */
-  readonly keepAliveMs: number;
-}
-
-/** The server, as a connection knows it. */
-export interface ConnectionOwner {
-  readonly limits: ConnectionLimits;
-  readonly deadlines: Deadlines<NetConnection>;
-  readonly held: HeldBytes;
-  readonly head: ResponseHead;
-  onRequest(stream: ServerStream): void;
-  onConnect(target: string, socket: Socket, carried: Carried): void;
-  onParserError(error: NodeJS.ErrnoException, socket: Socket, carried: Carried): void;
-  onCrowding(socket: Socket): void;
-}
-
 /** A client's clock may be behind: what it was told is kept a little longer. */
 const keepAliveMarginMs = 1_000;
+/** So long is dropped what comes behind the last request. */
+const unreadMs = 1_000;
 
 export class NetConnection implements StreamConnection, SocketReader, Timed, Carried {
   setIndex = -1;
@@ -258,11 +241,22 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     if (stream === undefined || !stream.flushed()) return;
     stream.close();
     if (stream.isLast) {
-      this.socket.destroySoon();
+      if (this.#rest === undefined) this.socket.destroySoon();
+      else this.#endUnread();
       return;
     }
     if (stream.complete) this.#next();
     else stream.body.drop();
+  }
+
+  /** A close on unread bytes would reset the connection before the client has the answer (RFC 9112 section 9.6). */
+  #endUnread(): void {
+    this.#isOver = true;
+    this.#letGo();
+    this.stream = undefined;
+    this.socket.end();
+    this.socket.resume();
+    this.deadlineAt = performance.now() + unreadMs;
   }
 
   #next(): void {

@@ -4,9 +4,10 @@ import tls from "node:tls";
 import { acceptInClear, acceptTls, nothingCarried } from "../accept.ts";
 import type { ClientServer } from "../client-server.ts";
 import type { Http1Events, Http1Options } from "../http1/server.ts";
-import { type ConnectionOwner, NetConnection } from "./connection.ts";
+import { NetConnection } from "./connection.ts";
 import { Deadlines } from "./deadlines.ts";
 import { HeldBytes } from "./held-bytes.ts";
+import type { ConnectionOwner } from "./owner.ts";
 import { readerOf, startReading } from "./reading.ts";
 import { ResponseHead } from "./response-head.ts";
 
@@ -19,7 +20,6 @@ export function createNetServer(options: Http1Options, events: Http1Events): Cli
   const deadlines = new Deadlines<NetConnection>(shortestMs);
   const owner: ConnectionOwner = {
     limits: options,
-    deadlines,
     held: new HeldBytes(options.clientShare),
     head: new ResponseHead(keepAliveMs),
     onRequest: (stream) => events.onRequest(stream),

@@ -151,6 +151,24 @@ describe("a connection of our own listener", () => {
     assert.equal(scene.crowded, 0);
   });
 
+  test("has its last answer whole, however much was sent behind its request", async () => {
+    await using scene = await Scene.start({}, false);
+    for (let round = 1; round <= 12; round += 1) {
+      const client = await scene.connect();
+      let received = 0;
+      client.on("data", (bytes: Buffer) => (received += bytes.length));
+      client.write(`GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n${get.repeat(20_000)}`);
+      await eventually("it is asked", () => scene.streams.length === round);
+      const stream = scene.streams.at(-1) as ServerStream;
+      stream.respond(200, undefined, ["Content-Length", "200000"]);
+      stream.write(Buffer.alloc(200_000));
+      stream.end([]);
+      await once(client, "end");
+      assert.ok(received > 200_000);
+      client.destroy();
+    }
+  });
+
   test("is broken off where too many bytes of its client wait, and gives back what it took", async () => {
     // A hundredth of 40 MiB.
     await using scene = await Scene.start({ clientShare: 1 }, false);
