@@ -1,6 +1,7 @@
 // What is told of a request's course to whoever asks: plain data, as `GET /requests/<id>` and `outrigger explain --json` show it.
 import type { Fact } from "../../runtime/live-record.ts";
-import type { ChangeEntry, EndedRequest, HookEntry, RequestRecord } from "./record.ts";
+import type { EndedRequest } from "./ended-request.ts";
+import type { ChangeEntry, HookEntry, RequestRecord } from "./record.ts";
 
 /** What a hook came to. */
 export type Decision = "went-on" | "answered" | "refused" | "failed" | "left-out";
@@ -52,15 +53,15 @@ const maxDropped = 64;
 /** @returns undefined for a record that is not complete */
 export function explanationOf(record: RequestRecord): Explanation | undefined {
   const { request } = record;
-  if (request === undefined) return undefined;
-  const { id, atMs, route, identity, credentialId, plan, traceId } = request;
+  if (!record.isComplete) return undefined;
+  const { id, atMs, route, traceId } = request;
   return {
     requestId: id,
     at: new Date(atMs).toISOString(),
     request: requestOf(request),
     policyDigest: record.digest,
     route: route === "" ? null : route,
-    identity: identity && { ...identity, credentialId: credentialId ?? null, plan: plan ?? null },
+    identity: identityOf(request),
     hooks: hooksOf(record, request),
     notAsked: record.plugins.slice(request.reached),
     droppedFields: [...new Set(record.dropped ?? [])].slice(0, maxDropped).map((name) => name.slice(0, 256)),
@@ -71,18 +72,23 @@ export function explanationOf(record: RequestRecord): Explanation | undefined {
   };
 }
 
+function identityOf({ userId, identifiedBy, credentialId, plan }: EndedRequest): Explanation["identity"] {
+  if (userId === undefined || identifiedBy === undefined) return null;
+  return { userId, method: identifiedBy, credentialId: credentialId ?? null, plan: plan ?? null };
+}
+
 function requestOf(request: EndedRequest): Explanation["request"] {
   const { method, path, host, scheme, httpVersion, client, upgrade = null } = request;
   return { method, path, host, scheme, httpVersion, client, upgrade };
 }
 
-function upstreamOf({ tries, startedMono }: RequestRecord, { upstream, outcome }: EndedRequest) {
-  if (tries === undefined) return null;
-  const askedAtMs = tries.map((mono) => round(mono - startedMono));
+function upstreamOf({ tries, tryCount, startedMono }: RequestRecord, { upstream, outcome }: EndedRequest) {
+  if (tryCount === 0) return null;
+  const askedAtMs = tries.slice(0, tryCount).map((mono) => round(mono - startedMono));
   return {
     name: upstream,
     askedAtMs,
-    waitedMs: outcome.upstreamMs === undefined ? null : round(outcome.upstreamMs),
+    waitedMs: Number.isNaN(outcome.upstreamMs) ? null : round(outcome.upstreamMs),
   };
 }
 

@@ -3,13 +3,13 @@
 import type { HookTime, Outcome } from "../../plugin-api/exchange.ts";
 import type { FieldChange } from "../../plugin-api/fields.ts";
 import type { Phase } from "../../runtime/hook-measures.ts";
+import { EndedRequest, ownText } from "./ended-request.ts";
 import type { EndedExchange, Fact, HookEnd, LiveRecord } from "../../runtime/live-record.ts";
 
 /** Of hooks, fields, facts and tries each; more are not told of. */
 const most = { hooks: 128, changes: 64, facts: 32, tries: 16 };
 const maxText = 256;
 const maxName = 128;
-const maxPath = 1_024;
 
 /** One that ran. */
 export interface HookEntry {
@@ -33,34 +33,6 @@ export interface FactEntry {
   readonly facts: readonly Fact[];
 }
 
-/** What is known of a request at its end. */
-export interface EndedRequest {
-  readonly id: string;
-  readonly atMs: number;
-  readonly method: string;
-  readonly path: string;
-  readonly host: string;
-  readonly scheme: string;
-  readonly httpVersion: string;
-  readonly client: string;
-  readonly upgrade: string | undefined;
-  readonly route: string;
-  readonly upstream: string;
-  readonly reached: number;
-  readonly identity: { readonly userId: string; readonly method: string } | null;
-  readonly credentialId: string | undefined;
-  readonly plan: string | undefined;
-  readonly traceId: string | undefined;
-  readonly refusedBecause: string | undefined;
-  readonly cacheStatus: string | undefined;
-  readonly outcome: Omit<Outcome, "error">;
-  readonly error: {
-    readonly code: string;
-    readonly detail: string;
-    readonly cause: string | undefined;
-  } | null;
-}
-
 /** Who gets a record that is complete. */
 export type TakeRecord = (record: RequestRecord) => void;
 
@@ -76,12 +48,15 @@ export class RequestRecord implements LiveRecord {
   readonly changes: ChangeEntry[] = [];
   changeCount = 0;
   facts: FactEntry[] | undefined = undefined;
-  /** When the service was asked, on the monotonic clock. */
-  tries: number[] | undefined = undefined;
+  /** When the service was asked, on the monotonic clock; the first `tryCount` count. */
+  readonly tries: number[] = [];
+  tryCount = 0;
   startedMono = 0;
   /** Names of fields that did not come in. */
   dropped: readonly string[] | undefined = undefined;
-  request: EndedRequest | undefined = undefined;
+  /** Of this use once `isComplete`. */
+  readonly request = new EndedRequest();
+  isComplete = false;
   readonly #take: TakeRecord;
   #textBytes = 0;
 
@@ -102,9 +77,9 @@ export class RequestRecord implements LiveRecord {
     this.hookCount = 0;
     this.changeCount = 0;
     this.facts = undefined;
-    this.tries = undefined;
+    this.tryCount = 0;
     this.dropped = undefined;
-    this.request = undefined;
+    this.isComplete = false;
     this.#textBytes = 0;
   }
 
@@ -161,8 +136,10 @@ export class RequestRecord implements LiveRecord {
   }
 
   asked(nowMono: number): void {
-    this.tries ??= [];
-    if (this.tries.length < most.tries) this.tries.push(nowMono);
+    if (this.tryCount < most.tries) {
+      this.tries[this.tryCount] = nowMono;
+      this.tryCount += 1;
+    }
     // A hook of nobody: the fields that the sidecar itself changed on the way out are its.
     this.hookRan("", "onRequest", 0, "returned");
   }
@@ -173,68 +150,14 @@ export class RequestRecord implements LiveRecord {
     request.fields.watcher = undefined;
     this.startedMono = exchange.startedMono;
     this.dropped = request.fields.dropped;
-    const ended = endedRequest(exchange, outcome);
-    this.request = ended;
-    this.#textBytes += textBytesOf(ended);
+    this.request.take(exchange, outcome);
+    this.isComplete = true;
+    this.#textBytes += this.request.textBytes;
     for (const name of this.dropped ?? []) this.#textBytes += name.length;
     this.#take(this);
   }
 }
 
-function textBytesOf({ path, id, host, identity, credentialId, plan, refusedBecause }: EndedRequest): number {
-  // One by one: a list of them would be made for every request.
-  let length = path.length + id.length + host.length;
-  if (identity !== null) length += identity.userId.length;
-  if (credentialId !== undefined) length += credentialId.length;
-  if (plan !== undefined) length += plan.length;
-  if (refusedBecause !== undefined) length += refusedBecause.length;
-  return 2 * length;
-}
-
 function shortFact(fact: Fact): Fact {
   return typeof fact === "string" ? ownText(fact, maxText) : fact;
-}
-
-/** Of a target with a query the path is a part of one text, which would be kept whole with it. */
-function pathOf({ request: { path, query } }: EndedExchange): string {
-  return query === "" && path.length <= maxPath ? path : ownText(path, maxPath);
-}
-
-/** The same text, or its beginning, that keeps no longer one in memory. */
-function ownText(text: string, length: number): string {
-  return Buffer.from(text.length > length ? `${text.slice(0, length)}…` : text).toString();
-}
-
-function endedRequest(exchange: EndedExchange, outcome: Outcome): EndedRequest {
-  const { request, identity } = exchange;
-  const { error } = outcome;
-  return {
-    id: exchange.id,
-    atMs: exchange.startedAt,
-    method: request.method,
-    path: pathOf(exchange),
-    host: request.host,
-    scheme: request.scheme,
-    httpVersion: request.httpVersion,
-    client: exchange.client.address,
-    upgrade: request.upgrade,
-    route: exchange.route.pattern,
-    upstream: exchange.route.upstream,
-    reached: exchange.reached,
-    // Not the identity itself: it has the caller's claims.
-    identity: identity === undefined ? null : { userId: identity.userId, method: identity.method },
-    credentialId: identity?.credentialId,
-    plan: identity?.plan,
-    traceId: exchange.trace?.traceId,
-    refusedBecause: exchange.refusedBecause,
-    cacheStatus: exchange.cacheStatus,
-    // Nor the error, behind which are whole sockets.
-    outcome: error === undefined ? outcome : { ...outcome, error: undefined },
-    error: error === undefined ? null : errorOf(error),
-  };
-}
-
-function errorOf({ code, detail, cause }: NonNullable<Outcome["error"]>): NonNullable<EndedRequest["error"]> {
-  const system = cause instanceof Error && "code" in cause ? cause.code : undefined;
-  return { code, detail, cause: typeof system === "string" ? system : undefined };
 }

@@ -46,7 +46,7 @@ export class RequestRing implements ExchangeRecorder {
     const found: RequestRecord[] = [];
     for (let i = this.#count - 1; i >= 0; i -= 1) {
       const record = this.#at(i);
-      if (record?.request?.id === id) found.push(record);
+      if (record?.request.id === id) found.push(record);
     }
     return found;
   }

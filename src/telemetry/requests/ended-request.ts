@@ -1,0 +1,115 @@
+// What is kept of a request at its end. It is written over and over in place: a new object for each of the last thousand
+// requests would outlive every collection of the young generation, which cost more than all the rest of keeping them.
+import type { Outcome } from "../../plugin-api/exchange.ts";
+import type { EndedExchange } from "../../runtime/live-record.ts";
+
+const maxPath = 1_024;
+
+/** How it ended. */
+export interface KeptOutcome {
+  status: number;
+  end: Outcome["end"];
+  durationMs: number;
+  /** NaN = the service did not answer. */
+  upstreamMs: number;
+  requestBytes: number;
+  responseBytes: number;
+  answeredBy: string | undefined;
+  grpcStatus: number | undefined;
+}
+
+export class EndedRequest {
+  id = "";
+  atMs = 0;
+  method = "";
+  path = "";
+  host = "";
+  scheme = "";
+  httpVersion = "";
+  client = "";
+  upgrade: string | undefined = undefined;
+  route = "";
+  upstream = "";
+  reached = 0;
+  /** Of the identity, which itself has the caller's claims; undefined = nobody known. */
+  userId: string | undefined = undefined;
+  identifiedBy: string | undefined = undefined;
+  credentialId: string | undefined = undefined;
+  plan: string | undefined = undefined;
+  traceId: string | undefined = undefined;
+  refusedBecause: string | undefined = undefined;
+  cacheStatus: string | undefined = undefined;
+  readonly outcome: KeptOutcome = {
+    status: 0,
+    end: "complete",
+    durationMs: 0,
+    upstreamMs: Number.NaN,
+    requestBytes: 0,
+    responseBytes: 0,
+    answeredBy: undefined,
+    grpcStatus: undefined,
+  };
+  /** Not the error itself, behind which are whole sockets. */
+  error: { readonly code: string; readonly detail: string; readonly cause: string | undefined } | null = null;
+
+  take(exchange: EndedExchange, outcome: Outcome): void {
+    const { request, identity, route } = exchange;
+    this.id = exchange.id;
+    this.atMs = exchange.startedAt;
+    this.method = request.method;
+    this.path = pathOf(exchange);
+    this.host = request.host;
+    this.scheme = request.scheme;
+    this.httpVersion = request.httpVersion;
+    this.client = exchange.client.address;
+    this.upgrade = request.upgrade;
+    this.route = route.pattern;
+    this.upstream = route.upstream;
+    this.reached = exchange.reached;
+    this.userId = identity?.userId;
+    this.identifiedBy = identity?.method;
+    this.credentialId = identity?.credentialId;
+    this.plan = identity?.plan;
+    this.traceId = exchange.trace?.traceId;
+    this.refusedBecause = exchange.refusedBecause;
+    this.cacheStatus = exchange.cacheStatus;
+    this.error = outcome.error === undefined ? null : errorOf(outcome.error);
+    this.#takeOutcome(outcome);
+  }
+
+  #takeOutcome(outcome: Outcome): void {
+    const kept = this.outcome;
+    kept.status = outcome.status;
+    kept.end = outcome.end;
+    kept.durationMs = outcome.durationMs;
+    kept.upstreamMs = outcome.upstreamMs ?? Number.NaN;
+    kept.requestBytes = outcome.requestBytes;
+    kept.responseBytes = outcome.responseBytes;
+    kept.answeredBy = outcome.answeredBy;
+    kept.grpcStatus = outcome.grpcStatus;
+  }
+
+  /** Of its texts, about. */
+  get textBytes(): number {
+    // One by one: a list of them would be made for every request.
+    let length = this.path.length + this.id.length + this.host.length;
+    length += (this.userId ?? "").length + (this.credentialId ?? "").length;
+    length += (this.plan ?? "").length + (this.refusedBecause ?? "").length;
+    return 2 * length;
+  }
+}
+
+/** Of a target with a query the path is a part of one text, which would be kept whole with it. */
+function pathOf({ request: { path, query } }: EndedExchange): string {
+  return query === "" && path.length <= maxPath ? path : ownText(path, maxPath);
+}
+
+/** The same text, or its beginning, that keeps no longer one in memory. */
+export function ownText(text: string, length: number): string {
+  return Buffer.from(text.length > length ? `${text.slice(0, length)}…` : text).toString();
+}
+
+function errorOf({ code, detail, cause }: NonNullable<Outcome["error"]>): NonNullable<EndedRequest["error"]> {
+  const system = cause instanceof Error && "code" in cause ? cause.code : undefined;
+  return { code, detail, cause: typeof system === "string" ? system : undefined };
+}
