@@ -77,6 +77,15 @@ export class EndedRequest {
     this.#takeOutcome(outcome);
   }
 
+  /** Of its texts those that are of the client's making, or tell who it was. */
+  forget(): void {
+    this.id = this.path = this.host = this.client = "";
+    this.upgrade = undefined;
+    this.userId = this.credentialId = this.plan = this.traceId = undefined;
+    this.refusedBecause = undefined;
+    this.error = null;
+  }
+
   #takeOutcome(outcome: Outcome): void {
     const kept = this.outcome;
     kept.status = outcome.status;

@@ -70,17 +70,23 @@ export class RequestRecord implements LiveRecord {
   }
 
   begin(plugins: readonly string[], digest: string): void {
-    // Names of clients' choosing are not kept beyond their request.
-    for (let i = 0; i < this.changeCount; i += 1) (this.changes[i] as ChangeEntry).name = "";
     this.plugins = plugins;
     this.digest = digest;
     this.hookCount = 0;
     this.changeCount = 0;
-    this.facts = undefined;
     this.tryCount = 0;
-    this.dropped = undefined;
     this.isComplete = false;
     this.#textBytes = 0;
+  }
+
+  /** What came with the request is not kept until the record is used again, nor while it is. */
+  forget(): void {
+    for (let i = 0; i < this.changeCount; i += 1) (this.changes[i] as ChangeEntry).name = "";
+    this.changeCount = 0;
+    this.facts = undefined;
+    this.dropped = undefined;
+    this.request.forget();
+    this.isComplete = false;
   }
 
   hookRan(plugin: string, phase: Phase, ms: number, end: HookEnd): void {

@@ -70,6 +70,7 @@ export class RequestRing implements ExchangeRecorder {
     this.#first = (this.#first + 1) % this.#limits.maxRequests;
     this.#count -= 1;
     this.#bytes -= record.bytes;
+    record.forget();
     if (this.#spare.length < maxSpare) this.#spare.push(record);
   }
 }

@@ -33,6 +33,24 @@ describe("the ring of requests", () => {
     );
   });
 
+  it("makes nothing new for a request's end, and keeps nothing of one that is no longer told of", () => {
+    const ring = new RequestRing({ maxRequests: 1, maxBytes: 1_000_000 });
+    const secretly = { id: "first", path: "/of-alice", host: "alice.example", identity: { userId: "alice" } };
+    const first = begun(ring, secretly);
+    first.request.fields.set("x-of-alice", "v");
+    first.completed(outcomeOf());
+    const kept = ring.find("first")[0];
+    const place = kept?.request;
+    begun(ring, { id: "second" }).completed(outcomeOf());
+    assert.equal(explanationOf(kept as NonNullable<typeof kept>), undefined);
+    assert.doesNotMatch(JSON.stringify(kept), /alice|first/);
+    const third = begun(ring, { id: "third" });
+    assert.equal(third.record, kept);
+    third.completed(outcomeOf());
+    assert.equal(ring.find("third")[0]?.request, place);
+    assert.equal(explanationOf(kept as NonNullable<typeof kept>)?.identity, null);
+  });
+
   it("keeps so many bytes, whatever clients send", () => {
     const ring = new RequestRing({ maxRequests: 1_000, maxBytes: 100_000 });
     for (let i = 0; i < 30; i += 1) {
