@@ -13,6 +13,7 @@ import { after, afterEach, before, test } from "node:test";
 import { startService } from "../support/crew.ts";
 import { outrigger } from "../support/process.ts";
 import { eventually, type RedisServer, startRedis } from "../support/redis.ts";
+import { monitorRedis } from "../support/redis-monitor.ts";
 import { createSidecar, type EmbeddedSidecar } from "../../src/app/embedded.ts";
 
 const apiKey = "a-key-that-nobody-may-see";
@@ -210,14 +211,13 @@ test("what it would do otherwise is told, by route, plugin and kind", async () =
 
 /** What Redis was asked for by others than whoever follows policies, canaries and the fleet. */
 async function effectsOf(work: () => Promise<unknown>): Promise<readonly string[]> {
-  const monitor = await redis.cli.monitor();
-  const commands: string[] = [];
-  monitor.on("monitor", (_time: string, args: readonly string[]) => commands.push(args.join(" ")));
+  const monitor = await monitorRedis(redis.url);
+  const { commands } = monitor;
   await work();
   const mark = crypto.randomUUID();
   await redis.cli.echo(mark);
   await eventually("all is told", () => commands.some((each) => each.includes(mark)));
-  monitor.disconnect();
+  monitor.close();
   // When a key was used last is written now and then, by a timer.
   const planes =
     /outrigger:(keyuse|canary|shadow:|policy|applied|fleet|live|disabled|scratch|probe|direct)|^(ping|echo|time|info|script|client)/i;
