@@ -164,7 +164,7 @@ test("the replica that takes over for a dead master is found and heard there", a
   await eventually("all masters are heard", () => states.at(-1)?.up === true);
   const dying = cluster.nodes[1] as RedisServer;
   await Promise.all(keys.map((key) => store.set(key, "1")));
-  const held = (await dying.cli.keys("*"))[0]?.slice("outrigger:".length) as string;
+  const held = (await dying.cli.keys("outrigger:k*"))[0]?.slice("outrigger:".length) as string;
   const replica = await cluster.addReplica(dying);
   told.length = 0;
   await dying.kill();
@@ -201,7 +201,7 @@ test("slots that move to a new master are found and heard there", async () => {
     return outcomes.every(({ status }) => status === "fulfilled");
   });
   assert.notEqual(await added.cli.call("DBSIZE"), 0);
-  const moved = ((await added.cli.call("KEYS", "*")) as string[]).map((key) =>
+  const moved = ((await added.cli.call("KEYS", "outrigger:k*")) as string[]).map((key) =>
     key.slice("outrigger:".length),
   );
   await eventually("the new master is listened to", async () => (await listening(added)) === 1);
