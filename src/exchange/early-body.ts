@@ -1,9 +1,12 @@
 // What has come of a service's body while hooks are at work on its head: it waits, or is collected for a hook that wants
 // it whole.
+import { addPart } from "../http1/parts.ts";
+
 export class EarlyBody {
   /** The body is complete: its trailers. */
   trailers: readonly string[] | undefined = undefined;
   readonly #chunks: Buffer[] = [];
+  #loose = 0;
   #bytes = 0;
   #maxBytes = 0;
   #collected: ((body: Buffer | undefined) => void) | undefined = undefined;
@@ -14,7 +17,7 @@ export class EarlyBody {
 
   /** @returns false = no more for now */
   push(bytes: Buffer): boolean {
-    this.#chunks.push(bytes);
+    this.#loose = addPart(this.#chunks, bytes, this.#loose);
     this.#bytes += bytes.length;
     if (this.#collected === undefined) return false;
     if (this.#bytes <= this.#maxBytes) return true;
