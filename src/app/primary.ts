@@ -1,12 +1,10 @@
 // The process above the workers: it has the control plane and the one stdout; the workers serve.
 import cluster from "node:cluster";
-import { sumOf } from "../canary/figures.ts";
 import type { Config } from "../config/config.ts";
 import { removeStaleSockets } from "../files/unix-socket.ts";
 import { addressesText, addressText } from "../language/address-text.ts";
 import { drainLimits } from "../server/drain.ts";
 import { mergeReports, pluginReport } from "../runtime/plugin-report.ts";
-import { ShadowCounts, type ShadowReport } from "../shadow/report.ts";
 import { mergeMetrics } from "../telemetry/metrics.ts";
 import { isSingleExecutable } from "../v8/single-executable.ts";
 import { version } from "../version.ts";
@@ -16,7 +14,6 @@ import type { PreparedPolicy } from "../workers/prepare-round.ts";
 import { placesOf } from "./client-listener.ts";
 import { type ControlPlane, createControlPlane } from "./control-plane.ts";
 import type { DataPlane } from "./governed.ts";
-import type { TrialReport } from "./policy-trial.ts";
 import { primaryName } from "./primary-name.ts";
 import { createProcessContext, type ProcessContext } from "./process-context.ts";
 
@@ -90,29 +87,6 @@ function poolOf({ config, telemetry, registry, clock }: ProcessContext, count: n
   });
 }
 
-/** What all workers say of the candidate that they try; undefined = nothing is tried. */
-function reportOf(reports: readonly TrialReport[]): TrialReport | undefined {
-  const [first] = reports;
-  if (first === undefined) return undefined;
-  const same = reports.filter(({ id }) => id === first.id);
-  return {
-    id: first.id,
-    refused: same.find(({ refused }) => refused !== undefined)?.refused,
-    held: same.some(({ held }) => held),
-    candidate: sumOf(same.map(({ candidate }) => candidate)),
-    baseline: sumOf(same.map(({ baseline }) => baseline)),
-    shadow: shadowOf(same),
-  };
-}
-
-function shadowOf(reports: readonly TrialReport[]): ShadowReport | undefined {
-  const all = reports.flatMap(({ shadow }) => shadow ?? []);
-  if (all.length === 0) return undefined;
-  const counts = new ShadowCounts();
-  for (const each of all) counts.addAll(each);
-  return counts.read();
-}
-
 /** The workers as one data plane. */
 function dataPlaneOf({ config, telemetry }: ProcessContext, pool: WorkerPool): DataPlane<PreparedPolicy> {
   const { metrics } = telemetry;
@@ -126,8 +100,8 @@ function dataPlaneOf({ config, telemetry }: ProcessContext, pool: WorkerPool): D
     trust: ({ keySets }) => pool.told.trust(keySets),
     setFleetSize: (sidecars) => pool.told.setFleet(sidecars),
     switchOff: (switches) => pool.told.switchOff(switches),
-    tryCandidate: (wish, candidate) => pool.told.tryCandidate(wish && { wish, raw: candidate?.raw }),
-    trial: () => reportOf(pool.trials()),
+    tryCandidate: (wish, candidate) => pool.tryCandidate(wish && { wish, raw: candidate?.raw }),
+    trial: () => pool.trial(),
     whenInTrouble: (listener) => void (pool.onTrouble = listener),
     onLogLevel: (level) => pool.told.broadcast({ type: "level", level }),
     tellDrill: (drill) => pool.told.tellDrill(drill),

@@ -56,7 +56,7 @@ function print(
   terminal.out(`${printable(headline(order, state))}\n`);
   for (const each of told.filter(isRefused))
     terminal.out(`${printable(`${each.service}/${each.instance} cannot set it up: ${each.refused}`)}\n`);
-  const { compared, same, dropped, skipped, failed, further, rows } = report;
+  const { compared, same, dropped, skipped, failed, further, endedWorkers = 0, rows } = report;
   const sidecars = new Set(told.map(({ service, instance }) => `${service}/${instance}`)).size;
   const left = [
     [dropped, "dropped for want of time"],
@@ -67,6 +67,10 @@ function print(
   terminal.out(
     `${counted(compared)} requests compared by ${sidecars === 1 ? "one sidecar" : `${sidecars} sidecars`}, ${counted(same)} of them would go as they did${more}\n`,
   );
+  if (endedWorkers > 0)
+    terminal.out(
+      `incomplete: ${endedWorkers === 1 ? "a worker" : `${counted(endedWorkers)} workers`} ended meanwhile, and the last second of what each had counted may be missing\n`,
+    );
   if (rows.length > 0)
     printTable(
       terminal,

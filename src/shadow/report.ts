@@ -73,6 +73,8 @@ export const shadowReport = z.strictObject({
   failed: count,
   /** Of rows for which there was no place. */
   further: count,
+  /** Workers that ended meanwhile: of what each counted in its last second nothing is told. Absent = none. */
+  endedWorkers: count.exactOptional(),
   rows: z.array(row).max(maxRows).readonly(),
 });
 export type ShadowReport = z.output<typeof shadowReport>;
@@ -102,6 +104,7 @@ export class ShadowCounts {
   skipped = 0;
   failed = 0;
   #further = 0;
+  #endedWorkers = 0;
 
   /** @param sample of the request, but for what differs */
   add({ route, plugin, kind, about }: Difference, told: Omit<Sample, "about">): void {
@@ -122,6 +125,7 @@ export class ShadowCounts {
     this.skipped += other.skipped;
     this.failed += other.failed;
     this.#further += other.further;
+    this.#endedWorkers += other.endedWorkers ?? 0;
     for (const each of other.rows) this.#add(each);
   }
 
@@ -129,7 +133,8 @@ export class ShadowCounts {
   read(): ShadowReport {
     const { compared, same, dropped, skipped, failed } = this;
     const rows = [...this.#rows.values()].toSorted((a, b) => b.count - a.count);
-    return { compared, same, dropped, skipped, failed, further: this.#further, rows };
+    const ended = this.#endedWorkers > 0 ? { endedWorkers: this.#endedWorkers } : {};
+    return { compared, same, dropped, skipped, failed, further: this.#further, ...ended, rows };
   }
 
   #add({ route, plugin, kind, count: more, samples }: DifferenceRow): void {

@@ -156,6 +156,9 @@ export type Addresses = readonly z.output<typeof address>[];
 
 export type ToPrimary = z.output<typeof toPrimary>;
 
+/** How a candidate fares in one worker. */
+export type WorkerTrial = z.output<typeof trialReport>;
+
 /** How often a worker reports its state. */
 export const stateEveryMs = 1_000;
 

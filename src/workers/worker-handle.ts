@@ -3,7 +3,7 @@ import cluster, { type Worker } from "node:cluster";
 import type { MetricsSnapshot } from "../telemetry/metrics.ts";
 import type { Output } from "../telemetry/output.ts";
 import { relayLines } from "./log-relay.ts";
-import { parseToPrimary, type ToPrimary, type ToWorker } from "./messages.ts";
+import { parseToPrimary, type ToPrimary, type ToWorker, type WorkerTrial } from "./messages.ts";
 import { Transit } from "./transit.ts";
 
 export interface WorkerHandleEvents {
@@ -44,7 +44,7 @@ export class WorkerHandle {
   inFlight = 0;
   troubles: readonly (readonly [string, string])[] = [];
   /** How the candidate fares that it tries. */
-  trial: Extract<ToPrimary, { type: "state" }>["trial"];
+  trial: WorkerTrial | undefined;
   /** As of the last request. */
   metrics: MetricsSnapshot | undefined;
   readonly transit: Transit;

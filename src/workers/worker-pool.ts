@@ -16,8 +16,9 @@ import { drainWorkers } from "./drain-workers.ts";
 import { WorkerTaps } from "./worker-taps.ts";
 import { ToldWorkers } from "./told-workers.ts";
 import { type Told, WorkerHandle } from "./worker-handle.ts";
-import { type Addresses, stateEveryMs } from "./messages.ts";
+import { type Addresses, stateEveryMs, type ToldToAll, type WorkerTrial } from "./messages.ts";
 import { failuresInARow, restartDelayMs } from "./restart.ts";
+import { TrialReports } from "./trial-reports.ts";
 import { superviseWorkers } from "./watchdog.ts";
 
 export interface WorkerPoolOptions {
@@ -50,6 +51,7 @@ export class WorkerPool {
   readonly #socket = new SharedSocket();
   readonly #slots: readonly WorkerSlot[];
   readonly #exited: ExitedWorkerMetrics;
+  readonly #trials = new TrialReports();
   readonly #restarts: Counter;
   readonly #serving: Gauge;
   readonly #up = Promise.withResolvers<Addresses>();
@@ -111,9 +113,15 @@ export class WorkerPool {
     for (const worker of this.#workers()) if (worker.ready) worker.hangUp();
   }
 
-  /** How it fares, by worker. */
-  trials(): readonly NonNullable<WorkerHandle["trial"]>[] {
-    return this.#workers().flatMap(({ trial }) => trial ?? []);
+  /** @param trial a candidate beside the policy in force; undefined = none */
+  tryCandidate(trial: ToldToAll["trial"]): void {
+    this.#trials.follow(trial?.wish.id);
+    this.told.tryCandidate(trial);
+  }
+
+  /** How the candidate fares in all of them. */
+  trial(): WorkerTrial | undefined {
+    return this.#trials.sum(this.#workers().flatMap(({ trial }) => trial ?? []));
   }
 
   /** What all workers have counted, those that ended included. */
@@ -191,6 +199,7 @@ export class WorkerPool {
     }
     if (worker !== undefined) this.policy.onExit(worker);
     if (this.#stopping) return;
+    this.#trials.workerEnded(worker?.trial);
     const { logger } = this.#options;
     const servedMs = performance.now() - (worker?.servingSinceMono ?? Infinity);
     slot.failures = failuresInARow(slot.failures, servedMs);

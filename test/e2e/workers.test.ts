@@ -3,9 +3,12 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import type http from "node:http";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { RequestSigner } from "../plugins/auth/request-signer.ts";
 import { Client, clientsOf, startCrew, startService, type TestCrew } from "../support/crew.ts";
+import { outrigger } from "../support/process.ts";
 import { connectRaw } from "../support/raw-http.ts";
 import { eventually, startRedis } from "../support/redis.ts";
 
@@ -192,6 +195,33 @@ describe("two workers", () => {
   });
 });
 
+/** What a worker counted of a shadow run is told when it is gone, and that it is. */
+async function shadowOutlives(crew: TestCrew, url: string, clients: readonly Client[]): Promise<void> {
+  const plane = async (...args: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await outrigger(["policy", ...args], { REDIS_URL: url });
+    assert.equal(code, 0, stderr);
+    return stdout;
+  };
+  const reported = async () =>
+    JSON.parse(await plane("shadow-report", "--json")) as { compared: number; endedWorkers?: number };
+  const compared = 'outrigger_policy_shadow_requests_total{service="default",result="compared"}';
+  const file = join(crew.folder, "shadow.json");
+  writeFileSync(file, JSON.stringify({ apiVersion: "outrigger/v1", ...marked("four") }));
+  await plane("apply", file, "--shadow", "--sample", "100%", "--every", "50ms");
+  await eventually("both compare", async () => {
+    await Promise.all(clients.map((client) => client.get("/")));
+    return (await crew.metric(compared)) > 2 * clients.length;
+  });
+  const before = await crew.metric(compared);
+  await eventually("all is told", async () => (await reported()).compared === before);
+  process.kill([...crew.pids().values()][0] as number, "SIGKILL");
+  await eventually("its end is told", async () => (await reported()).endedWorkers === 1);
+  assert.equal((await reported()).compared, before);
+  assert.match(await plane("shadow-report"), /^incomplete: a worker ended meanwhile/m);
+  await plane("abort");
+  await crew.until(3, ({ msg }) => msg === "worker is serving");
+}
+
 describe("workers and Redis", () => {
   it("a SET reaches all within a second; the sidecar is one in the fleet", async () => {
     const redis = await startRedis();
@@ -209,6 +239,7 @@ describe("workers and Redis", () => {
     assert.equal((await redis.cli.keys("outrigger:fleet:default:*")).length, 1);
     assert.equal(await redis.cli.zcard("outrigger:live:default"), 1);
     assert.equal(await crew.metric('outrigger_redis_up{service="default"}'), 1);
+    await shadowOutlives(crew, redis.url, clients);
     clients.forEach((client) => client.close());
     assert.equal((await crew.stop()).code, 0);
     assert.deepEqual(await redis.cli.keys("outrigger:fleet:default:*"), []);

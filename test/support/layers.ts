@@ -303,6 +303,7 @@ export const rooms: readonly Room[] = [
   room(
     "src/workers/",
     [
+      "src/canary/figures.ts",
       "src/config/start-error.ts",
       "src/drills/fault.ts",
       "src/plugin-api/",

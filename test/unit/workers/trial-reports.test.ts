@@ -1,0 +1,45 @@
+// What workers say of a candidate, summed up while they come and go.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ShadowCounts } from "../../../src/shadow/report.ts";
+import type { WorkerTrial } from "../../../src/workers/messages.ts";
+import { TrialReports } from "../../../src/workers/trial-reports.ts";
+
+function told(id: string, requests: number, more: Partial<WorkerTrial> = {}): WorkerTrial {
+  const counts = new ShadowCounts();
+  counts.compared = requests;
+  const shadow = counts.read();
+  return { id, refused: undefined, held: false, candidate: [requests], baseline: [2], shadow, ...more };
+}
+
+const short = (trial: WorkerTrial | undefined) =>
+  trial && [trial.candidate[0], trial.baseline[0], trial.shadow?.compared, trial.shadow?.endedWorkers ?? 0];
+
+test("what a worker had counted stays when it ends, and that it ended is told", () => {
+  const reports = new TrialReports();
+  reports.follow("one");
+  assert.deepEqual(short(reports.sum([told("one", 5), told("one", 7)])), [12, 4, 12, 0]);
+  reports.workerEnded(told("one", 5, { refused: "for want of memory", held: true }));
+  const left = reports.sum([told("one", 7)]);
+  assert.deepEqual(short(left), [12, 4, 12, 1]);
+  // Its successor may be able to.
+  assert.deepEqual([left?.refused, left?.held], [undefined, false]);
+  reports.workerEnded(told("one", 7));
+  assert.deepEqual(short(reports.sum([])), [12, 4, 12, 2]);
+  assert.deepEqual(short(reports.sum([told("one", 1)])), [13, 6, 13, 2]);
+});
+
+test("of another canary, or none any more, nothing is kept", () => {
+  const reports = new TrialReports();
+  reports.follow("one");
+  reports.workerEnded(told("one", 5));
+  reports.follow("two");
+  assert.equal(reports.sum([told("one", 7)]), undefined);
+  // It ended before it heard of the new one.
+  reports.workerEnded(told("one", 7));
+  reports.workerEnded(undefined);
+  assert.deepEqual(short(reports.sum([told("one", 3), told("two", 4)])), [4, 2, 4, 0]);
+  reports.workerEnded(told("two", 4));
+  reports.follow(undefined);
+  assert.equal(reports.sum([]), undefined);
+});
