@@ -1,19 +1,14 @@
-// How plugins of others start, are stopped, and are swapped under load.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+// How plugins of others start and are stopped.
+import { readFileSync } from "node:fs";
 import http from "node:http";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
-import type { RuntimeName } from "../../src/extensions/manifest.ts";
-import { digestOf } from "../../src/extensions/package.ts";
 import { createWasmPlugin } from "../../src/runtime/wasm/wasm-plugin.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { exchangeOf, setUpPlugin, startSidecar, type SetUpPlugin } from "../../src/testing/testing.ts";
 import { extensionOf, guestHosts } from "../support/wasm/guest-scene.ts";
-import { cGuest, scriptGuest } from "../support/wasm/guests.ts";
-import { hookContenders, scriptedPackage } from "./plugin-contenders.ts";
+import { scriptGuest } from "../support/wasm/guests.ts";
+import { PacedLoad } from "./paced-load.ts";
+import { hookContenders } from "./plugin-contenders.ts";
 import { type BenchSize, children, median } from "./plugin-costs.ts";
 
 const mebibyte = 1_048_576;
@@ -108,149 +103,15 @@ export async function besideSpinning({ seconds }: BenchSize): Promise<Beside[]> 
       },
       upstream: (_request, response) => response.end("ok"),
     });
-    const others = new Load(`${sidecar.url}/`, 16);
+    const others = new PacedLoad(`${sidecar.url}/`, 16);
     await delay(seconds * 1_000);
-    const aloneMs = others.p99();
+    const aloneMs = others.percentile(0.99);
     for (let i = 0; i < seconds * 10; i += 1) {
       http.get(`${sidecar.url}/spin`, (answer) => answer.resume()).on("error", () => {});
       await delay(100);
     }
-    found.push({ name: hosts, aloneMs, besideMs: others.p99() });
+    found.push({ name: hosts, aloneMs, besideMs: others.percentile(0.99) });
     await others.end();
   }
   return found;
-}
-
-/** Clients that ask one request after the other, 100 a second each at most. */
-class Load {
-  readonly #agent = new http.Agent({ keepAlive: true });
-  readonly #clients: Promise<void>[];
-  #times: number[] = [];
-  #ended = false;
-  answered = 0;
-  failed = 0;
-
-  constructor(url: string, clients: number) {
-    this.#clients = Array.from({ length: clients }, () => this.#askOn(url));
-  }
-
-  /** Since it was asked last. */
-  p99(): number {
-    const sorted = this.#times.toSorted((a, b) => a - b);
-    this.#times = [];
-    return sorted[Math.floor(sorted.length * 0.99)] ?? Number.NaN;
-  }
-
-  async end(): Promise<void> {
-    this.#ended = true;
-    await Promise.all(this.#clients);
-    this.#agent.destroy();
-  }
-
-  async #askOn(url: string): Promise<void> {
-    while (!this.#ended) {
-      const from = performance.now();
-      const status = await new Promise<number>((resolve) => {
-        http
-          .get(url, { agent: this.#agent }, (answer) => {
-            answer.resume().once("close", () => resolve(answer.statusCode ?? 0));
-          })
-          .once("error", () => resolve(0));
-      });
-      this.#times.push(performance.now() - from);
-      this.answered += 1;
-      if (status !== 200) this.failed += 1;
-      await delay(10);
-    }
-  }
-}
-
-export interface Swapped {
-  readonly name: string;
-  readonly count: number;
-  readonly answered: number;
-  readonly failed: number;
-  readonly swapMs: number;
-  readonly grownMiB: number;
-}
-
-/** Two versions of a package take turns in a policy, while requests go on. */
-export async function swaps({ swaps: count }: BenchSize): Promise<Swapped[]> {
-  const folder = mkdtempSync(join(tmpdir(), "outrigger-bench-"));
-  try {
-    const found: Swapped[] = [];
-    for (const runtime of ["wasm", "trusted", "process"] as const) {
-      // Each of them starts a process.
-      const one = await swap(folder, runtime, runtime === "process" ? Math.ceil(count / 10) : count);
-      if (one !== undefined) found.push(one);
-    }
-    return found;
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-async function swap(folder: string, runtime: RuntimeName, count: number): Promise<Swapped | undefined> {
-  const versions = await versionsOf(folder, runtime);
-  const policyOf = (version: number): Record<string, unknown> => ({
-    plugins: [],
-    extensions: { fields: versions[version % versions.length] },
-    routes: [{ path: "/*", plugins: ["fields"] }],
-  });
-  await using sidecar = await startSidecar({
-    policy: policyOf(0),
-    upstream: (_request, response) => response.end("ok"),
-  });
-  const isInForce = ({ msg }: Record<string, unknown>): boolean => msg === "policy in force";
-  const inForce = (): number => sidecar.lines.filter(isInForce).length;
-  const first = await sidecar.line((line) => isInForce(line) || Number(line["level"]) >= 50);
-  if (!isInForce(first)) {
-    console.log(`swaps, ${runtime}: left out: ${JSON.stringify(first)}`);
-    return undefined;
-  }
-  const load = new Load(`${sidecar.url}/`, 16);
-  const times: number[] = [];
-  let before = 0;
-  for (let i = 1; i <= count; i += 1) {
-    const expected = inForce() + 1;
-    const from = performance.now();
-    sidecar.setPolicy(policyOf(i));
-    while (inForce() < expected) await delay(2);
-    times.push(performance.now() - from);
-    // What is loaded for ever is loaded by then.
-    if (i === Math.ceil(count / 10)) before = settledBytes();
-  }
-  const grownMiB = (settledBytes() - before) / mebibyte;
-  await load.end();
-  return {
-    name: runtime,
-    count,
-    answered: load.answered,
-    failed: load.failed,
-    swapMs: median(times),
-    grownMiB,
-  };
-}
-
-setFlagsFromString("--expose-gc");
-const collectGarbage = runInNewContext("gc") as () => void;
-
-function settledBytes(): number {
-  collectGarbage();
-  return residentBytes();
-}
-
-/** Entries of two versions of the package. */
-async function versionsOf(folder: string, runtime: RuntimeName): Promise<Record<string, unknown>[]> {
-  const packages =
-    runtime === "wasm"
-      ? [await cGuest("fields"), await cGuest("fields", ["-DARENA=65536"])]
-      : [scriptedPackage("1.0.0"), scriptedPackage("1.0.1")];
-  return packages.map((bytes, index) => {
-    const path = join(folder, `${runtime}-${index}.${runtime === "wasm" ? "wasm" : "cjs"}`);
-    writeFileSync(path, bytes);
-    // None is to be ended because the machine is busy.
-    const limits = { timeMs: 5_000 };
-    return { source: `file:${path}`, sha256: digestOf(bytes), runtime, priority: 900, limits };
-  });
 }
