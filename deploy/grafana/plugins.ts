@@ -25,6 +25,18 @@ export const plugins: Dashboard = {
         `service_plugin:outrigger_plugin_errors:ratio_rate5m{${of}}`,
         "{{service}} {{plugin}}",
       ]),
+      {
+        ...panel(
+          "Failures by type",
+          "ops",
+          "It threw, passed its time limit, came to what no hook may, or what runs it was not there.",
+          [
+            `sum by (plugin, type) (rate(outrigger_plugin_errors_total{${of}}[$__rate_interval]))`,
+            "{{plugin}} {{type}}",
+          ],
+        ),
+        stacked: true,
+      },
       panel(
         "Left out, too slow",
         "bool_yes_no",

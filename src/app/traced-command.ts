@@ -20,18 +20,17 @@ export function traceCommand({ kind, nodes, db }: RedisAddress, command: EndedCo
   const { ok, code } = command;
   const operation = command.name.toUpperCase();
   const toMono = performance.now();
-  const [{ host, port }] = nodes;
   const error = ok ? undefined : (code ?? "unanswered");
   trace.called({
     name: operation,
-    attributes: [
+    attributes: () => [
       "db.system.name",
       "redis",
       "db.operation.name",
       operation,
       "db.namespace",
       String(db),
-      ...(kind === "standalone" ? ["server.address", host, "server.port", port] : []),
+      ...(kind === "standalone" ? ["server.address", nodes[0].host, "server.port", nodes[0].port] : []),
       ...(code === undefined ? [] : ["db.response.status_code", code]),
       ...(error === undefined ? [] : ["error.type", error]),
     ],

@@ -4,18 +4,18 @@ import type { GatewayError } from "../plugin-api/errors.ts";
 import { followCalls } from "./call-trace.ts";
 import type { LiveExchange } from "./exchange.ts";
 
-export function onRequest(hooks: Hooks, exchange: LiveExchange) {
-  follow(exchange);
+export function onRequest(hooks: Hooks, exchange: LiveExchange, waits: number) {
+  follow(exchange, waits);
   return hooks.onRequest?.(exchange);
 }
 
-export function onResponse(hooks: Hooks, exchange: LiveExchange, response: ExchangeResponse) {
-  follow(exchange);
+export function onResponse(hooks: Hooks, exchange: LiveExchange, waits: number, response: ExchangeResponse) {
+  follow(exchange, waits);
   return hooks.onResponse?.(exchange, response);
 }
 
-export function onError(hooks: Hooks, exchange: LiveExchange, error: GatewayError) {
-  follow(exchange);
+export function onError(hooks: Hooks, exchange: LiveExchange, waits: number, error: GatewayError) {
+  follow(exchange, waits);
   return hooks.onError?.(exchange, error);
 }
 
@@ -23,7 +23,7 @@ export function onComplete(hooks: Hooks, exchange: LiveExchange, outcome: Outcom
   return hooks.onComplete?.(exchange, outcome);
 }
 
-/** The scope forgets it when it is left. */
-function follow({ trace }: LiveExchange): void {
-  if (trace?.takesCalls === true) followCalls(trace);
+/** The scope forgets it when it is left. @param waits above 0 = the hook is known to wait for things */
+function follow({ trace }: LiveExchange, waits: number): void {
+  if (trace !== undefined && (waits > 0 || trace.sampled) && trace.takesCalls) followCalls(trace);
 }

@@ -6,8 +6,8 @@ import type { Exchange, Outcome, TraceIds } from "../plugin-api/exchange.ts";
 export interface TracedCall {
   /** By the conventions for its kind. */
   readonly name: string;
-  /** key, value, key, value … */
-  readonly attributes: readonly (string | number | boolean)[];
+  /** key, value, key, value …: put together for those that somebody gets to see. */
+  readonly attributes: () => readonly (string | number | boolean)[];
   /** Milliseconds on the monotonic clock. */
   readonly fromMono: number;
   readonly toMono: number;
@@ -16,7 +16,7 @@ export interface TracedCall {
 }
 
 export interface LiveTrace extends TraceIds {
-  /** Whether it is told of the calls that its hooks wait for. */
+  /** Whether somebody may get to see the calls that its hooks wait for. */
   readonly takesCalls: boolean;
   /** Whether somebody can look it up once it ended so. */
   keeps(outcome: Outcome): boolean;

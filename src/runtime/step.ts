@@ -24,6 +24,8 @@ import { isThenable, takeVerdict } from "./verdict.ts";
 const defaultTimeLimitMs = 2_000;
 /** A plain hook that takes as long holds everybody up. */
 const longHookSeconds = 0.1;
+/** A hook is taken for one that waits until so many in a row have not. */
+const rememberedWait = 1_000;
 
 /** Told of a hook that kept the event loop to itself for so long. */
 export type LongHook = (hook: string, ms: number) => void;
@@ -57,6 +59,8 @@ export class Step {
   readonly #logger: Logger;
   readonly #faults: PluginFaults;
   readonly #scope: AsyncResource;
+  /** Runs of its hooks until they are not taken for ones that wait. */
+  #waits = rememberedWait;
   readonly #onLongHook: LongHook;
   readonly #hookLimitMs: number;
   readonly #seconds: Record<Phase, Histogram>;
@@ -92,7 +96,7 @@ export class Step {
       return this.#returned(
         "onRequest",
         exchange,
-        this.#scope.runInAsyncScope(onRequest, undefined, this.hooks, exchange),
+        this.#scope.runInAsyncScope(onRequest, undefined, this.hooks, exchange, this.#waits),
       );
     } catch (error) {
       return this.#threw("onRequest", exchange, error);
@@ -105,7 +109,7 @@ export class Step {
       return this.#returned(
         "onResponse",
         exchange,
-        this.#scope.runInAsyncScope(onResponse, undefined, this.hooks, exchange, response),
+        this.#scope.runInAsyncScope(onResponse, undefined, this.hooks, exchange, this.#waits, response),
       );
     } catch (error) {
       return this.#threw("onResponse", exchange, error);
@@ -118,7 +122,7 @@ export class Step {
       return this.#returned(
         "onError",
         exchange,
-        this.#scope.runInAsyncScope(onError, undefined, this.hooks, exchange, error),
+        this.#scope.runInAsyncScope(onError, undefined, this.hooks, exchange, this.#waits, error),
       );
     } catch (thrown) {
       return this.#threw("onError", exchange, thrown);
@@ -172,8 +176,11 @@ export class Step {
     exchange: LiveExchange,
     result: T | Promise<T>,
   ): HookResult<T> | Promise<HookResult<T>> {
-    if (result !== undefined && isThenable(result))
+    if (result !== undefined && isThenable(result)) {
+      this.#waits = rememberedWait;
       return this.#within(phase, exchange, Promise.resolve(result));
+    }
+    if (this.#waits > 0) this.#waits -= 1;
     exchange.endHook();
     return this.#settled(phase, exchange, result as T, true);
   }

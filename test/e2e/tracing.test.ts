@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type http from "node:http";
 import { after, before, describe, test } from "node:test";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
-import { type Collector, startCollector } from "../support/collector.ts";
+import { type Collector, type ReceivedSpan, startCollector } from "../support/collector.ts";
 import { startService } from "../support/crew.ts";
 import { eventually, startRedis } from "../support/redis.ts";
 import { echo, seenWith } from "../support/trace-fields.ts";
@@ -201,7 +201,7 @@ describe("what the collector gets", () => {
     );
   });
 
-  test("the calls that a sampled request's plugins wait for, under the plugin that made them", async (t) => {
+  test("the calls that plugins wait for under the plugin that made them, of what is sampled or fails", async (t) => {
     const redis = await startRedis();
     t.after(() => redis.stop());
     await using decider = await startService((_request, response) => response.end());
@@ -221,30 +221,34 @@ describe("what the collector gets", () => {
         OTEL_BSP_SCHEDULE_DELAY: "5",
       },
     });
-    const get = async (flags: string): Promise<void> => {
-      const headers = { traceparent: `00-${"ab".repeat(15)}${flags}-${span}-${flags}` };
-      await (await fetch(`${sidecar.url}/x`, { headers })).text();
+    const get = async (path: string, traceId: string, flags: string): Promise<void> => {
+      const headers = { traceparent: `00-${traceId}-${span}-${flags}` };
+      await (await fetch(`${sidecar.url}${path}`, { headers })).text();
     };
-    await get("00");
-    await get("01");
-    const command = await collector.span(({ attributes }) => attributes["db.system.name"] === "redis");
-    const asked = await collector.span(
-      ({ name, kind, resource, attributes }) =>
-        name === "GET" &&
-        kind === "CLIENT" &&
-        resource["service.name"] === "calls" &&
-        attributes["url.path"] === undefined,
-    );
-    const byId = new Map(collector.spans.map((each) => [each.spanId, each]));
-    assert.equal(byId.get(command.parentId)?.name, "rate-limit.onRequest");
-    assert.equal(byId.get(asked.parentId)?.name, "ext-auth.onRequest");
-    assert.match(String(command.attributes["db.operation.name"]), /^EVAL/);
-    assert.equal(command.attributes["server.port"], new URL(redis.url).port);
-    assert.equal(asked.attributes["http.response.status_code"], "200");
-    for (const each of [command, asked]) {
-      assert.equal(each.traceId, `${"ab".repeat(15)}01`);
-      assert.doesNotMatch(JSON.stringify(each.attributes), /secret|decide/);
+    const [fine, sampled, failed] = ["a1", "a2", "a3"].map((byte) => byte.repeat(16)) as [
+      string,
+      string,
+      string,
+    ];
+    await get("/x", fine, "00");
+    await get("/x", sampled, "01");
+    await get("/fail", failed, "00");
+    for (const traceId of [sampled, failed]) {
+      const ofTrace = (is: (each: ReceivedSpan) => boolean) =>
+        collector.span((each) => each.traceId === traceId && is(each));
+      const command = await ofTrace(({ attributes }) => attributes["db.system.name"] === "redis");
+      const decider = ({ name, kind }: ReceivedSpan) => name === "ext-auth.onRequest" && kind === "INTERNAL";
+      const hook = await ofTrace(decider);
+      const asked = await ofTrace(({ parentId, kind }) => parentId === hook.spanId && kind === "CLIENT");
+      const limited = await ofTrace(({ spanId }) => spanId === command.parentId);
+      assert.equal(limited.name, "rate-limit.onRequest");
+      assert.match(String(command.attributes["db.operation.name"]), /^EVAL/);
+      assert.equal(command.attributes["server.port"], new URL(redis.url).port);
+      assert.equal(asked.attributes["http.response.status_code"], "200");
+      for (const each of [command, asked])
+        assert.doesNotMatch(JSON.stringify(each.attributes), /secret|decide/);
     }
+    assert.ok(!collector.spans.some(({ traceId }) => traceId === fine));
   });
 
   test("why the service could not be asked", async () => {

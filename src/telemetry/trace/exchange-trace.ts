@@ -76,6 +76,7 @@ export class ExchangeTrace implements LiveTrace {
   #sentMono = 0;
   /** Those before the last. */
   #failedTries: Try[] | undefined = undefined;
+  #isOver = false;
 
   constructor(parts: TraceParts) {
     this.traceId = parts.traceId;
@@ -99,10 +100,14 @@ export class ExchangeTrace implements LiveTrace {
   }
 
   get takesCalls(): boolean {
-    return this.sampled && this.#parts.sink !== undefined;
+    const { sink, rules } = this.#parts;
+    if (sink === undefined || this.#isOver) return false;
+    return this.sampled || rules.keepErrors !== false || rules.keepSlowerThanMs !== undefined;
   }
 
   called(call: TracedCall): void {
+    // What goes on in the background of a hook that ended, a connection that it opened say, may tell of more for hours.
+    if (this.#isOver) return;
     this.#calls ??= [];
     if (this.#calls.length < mostParts) this.#calls.push(call);
   }
@@ -133,7 +138,13 @@ export class ExchangeTrace implements LiveTrace {
 
   ended(exchange: Exchange, outcome: Outcome): void {
     const { sink } = this.#parts;
-    if (sink === undefined || !this.keeps(outcome)) return;
+    if (sink !== undefined && this.keeps(outcome)) this.#tell(sink, exchange, outcome);
+    this.#isOver = true;
+    this.#hooks = undefined;
+    this.#calls = undefined;
+  }
+
+  #tell(sink: Sink, exchange: Exchange, outcome: Outcome): void {
     const { parent } = this.#parts;
     const { startedAt: epochMs, startedMono } = exchange;
     sink.add({
@@ -190,7 +201,7 @@ export class ExchangeTrace implements LiveTrace {
         kind: spanKinds.client,
         fromMs: fromMono - startedMono,
         toMs: toMono - startedMono,
-        attributes,
+        attributes: attributes(),
         error,
       });
     }

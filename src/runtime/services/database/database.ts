@@ -146,7 +146,7 @@ export class PostgresDatabase implements Database {
     const error = result === "ok" ? undefined : result;
     callingTrace()?.called({
       name: database,
-      attributes: [
+      attributes: () => [
         "db.system.name",
         "postgresql",
         "db.namespace",

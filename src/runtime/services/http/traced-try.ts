@@ -16,20 +16,19 @@ export function traceTry(
 ): void {
   const trace = callingTrace();
   if (trace === undefined) return;
-  const { hostname, port, protocol } = url;
   const status = outcome instanceof HttpError ? undefined : outcome.status;
   const error = outcome instanceof HttpError ? outcome.reason : failureOf(outcome.status);
   trace.called({
     name: method,
-    attributes: [
+    attributes: () => [
       "http.request.method",
       method,
       "server.address",
-      hostname,
+      url.hostname,
       "server.port",
-      Number(port || (protocol === "https:" ? 443 : 80)),
+      Number(url.port || (url.protocol === "https:" ? 443 : 80)),
       "url.scheme",
-      protocol.slice(0, -1),
+      url.protocol.slice(0, -1),
       "network.protocol.version",
       "1.1",
       ...(status === undefined ? [] : ["http.response.status_code", status]),

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Outcome } from "../../../../src/plugin-api/contract.ts";
-import type { TracedCall } from "../../../../src/runtime/live-trace.ts";
+import type { TracedCall, TracingRules } from "../../../../src/runtime/live-trace.ts";
 import type { Span } from "../../../../src/telemetry/trace/span.ts";
 import { Tracer } from "../../../../src/telemetry/trace/tracer.ts";
 import { type ExchangeFacts, exchangeOf, outcomeOf } from "../../../support/exchange.ts";
@@ -13,23 +13,28 @@ interface Traced {
   readonly outcome?: Partial<Outcome>;
   readonly calls?: readonly TracedCall[];
   readonly retried?: boolean;
+  /** Share that is sampled. */
+  readonly ratio?: number;
 }
 
 /** A span's attributes by name. */
 const said = ({ attributes }: Span): Record<string, unknown> =>
   Object.fromEntries(attributes.flatMap((key, i) => (i % 2 === 0 ? [[key, attributes[i + 1]]] : [])));
 
+const tracerOf = (ratio: number, spans: Span[]): Tracer =>
+  new Tracer({
+    propagators: ["tracecontext"],
+    sampler: { byParent: true, ratio },
+    sink: { add: (span) => void spans.push(span) },
+    droppedBaggage: { inc: () => {} },
+  });
+
 /** @returns the spans of one exchange whose hook waited from 1 to 5 ms, which was sent at 6 and, where retried, at 9 */
-function spansOf({ facts, protocol, outcome, calls = [], retried = false }: Traced): Span[] {
+function spansOf({ facts, protocol, outcome, calls = [], retried = false, ratio = 1 }: Traced): Span[] {
   const spans: Span[] = [];
   const exchange = exchangeOf(facts);
   const { fields } = exchange.request;
-  const trace = new Tracer({
-    propagators: ["tracecontext"],
-    sampler: { byParent: true, ratio: 1 },
-    sink: { add: (span) => void spans.push(span) },
-    droppedBaggage: { inc: () => {} },
-  }).begin(exchange, undefined, protocol);
+  const trace = tracerOf(ratio, spans).begin(exchange, undefined, protocol);
   for (const call of calls) trace.called(call);
   trace.hookRan("auth", "onRequest", 1, 5, false);
   trace.sent(fields, 6);
@@ -40,7 +45,7 @@ function spansOf({ facts, protocol, outcome, calls = [], retried = false }: Trac
 
 const call = (fromMono: number, toMono: number): TracedCall => ({
   name: `${fromMono}-${toMono}`,
-  attributes: ["db.system.name", "redis"],
+  attributes: () => ["db.system.name", "redis"],
   fromMono,
   toMono,
   error: undefined,
@@ -62,6 +67,24 @@ test("calls stand under the hook that waited for them; what none waited for is l
 test("of calls there are so many and no more", () => {
   const spans = spansOf({ calls: Array.from({ length: 200 }, () => call(1, 4)) });
   assert.equal(spans.filter(({ name }) => name === "1-4").length, 64);
+});
+
+test("of a trace that is not sampled, calls are kept until it is known whether the request failed", () => {
+  const names = (status: number): string[] =>
+    spansOf({ ratio: 0, calls: [call(1, 4)], outcome: { status } }).map(({ name }) => name);
+  assert.deepEqual(names(200), []);
+  assert.deepEqual(names(500), ["GET /*", "GET", "auth.onRequest", "1-4"]);
+});
+
+test("calls are taken where somebody may get to see them, until the exchange is over", () => {
+  const begin = (ratio: number, rules?: TracingRules) => tracerOf(ratio, []).begin(exchangeOf(), rules);
+  assert.ok(begin(1, { keepErrors: false }).takesCalls);
+  assert.ok(begin(0).takesCalls);
+  assert.ok(begin(0, { keepErrors: false, keepSlowerThanMs: 5 }).takesCalls);
+  assert.ok(!begin(0, { keepErrors: false }).takesCalls);
+  const ended = begin(1);
+  ended.ended(exchangeOf(), outcomeOf());
+  assert.ok(!ended.takesCalls);
 });
 
 test("each attempt is a span, which ends before the pause that follows it", () => {
