@@ -77,6 +77,9 @@ export class FieldSection {
   #keptBytes = 0;
   /** Offsets from the section's start, four a field: name, its end, value, its end. */
   readonly #marks: number[] = [];
+  /** Marks that `contentBytes` has looked at, and what lies between them. */
+  #counted = 0;
+  #countedBytes = 0;
   #reasonEnd = 0;
 
   constructor({ maxBytes, maxFields }: SectionLimits = ofServices) {
@@ -87,9 +90,11 @@ export class FieldSection {
   /** Bytes of names and values so far, with the blanks behind these. */
   get contentBytes(): number {
     const marks = this.#marks;
-    let sum = 0;
-    for (let i = 0; i < marks.length; i += 2) sum += (marks[i + 1] ?? this.bytes) - (marks[i] as number);
-    return sum;
+    // Each once: a head may come byte by byte.
+    for (; this.#counted + 1 < marks.length; this.#counted += 2)
+      this.#countedBytes += (marks[this.#counted + 1] as number) - (marks[this.#counted] as number);
+    const open = marks[this.#counted];
+    return this.#countedBytes + (open === undefined ? 0 : this.bytes - open);
   }
 
   /** Gets ready for the next section. */
@@ -100,6 +105,8 @@ export class FieldSection {
     if (this.#keptBytes > 0) this.#kept = [];
     this.#keptBytes = 0;
     this.#marks.length = 0;
+    this.#counted = 0;
+    this.#countedBytes = 0;
   }
 
   /** Whether some bytes of a section were read that has not ended yet. */

@@ -56,7 +56,8 @@ export class RequestFraming {
       .toLowerCase()
       .split(",")
       .map((option) => option.trim());
-    this.keepAlive = isFirst ? options.includes("keep-alive") : !options.includes("close");
+    // Who says both wants it closed (RFC 9112 section 9.3).
+    this.keepAlive = !options.includes("close") && (!isFirst || options.includes("keep-alive"));
     if (upgrade !== undefined && options.includes("upgrade")) this.upgrade = upgrade.toLowerCase();
   }
 

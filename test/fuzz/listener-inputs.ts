@@ -66,7 +66,7 @@ const oddLines = [
   ..."Transfer-Encoding: chunked, gzip|Transfer-Encoding: ,chunked|Transfer-Encoding: xchunked|X Y: 1|X-Y : 1|: 1|X".split(
     "|",
   ),
-  ..." folded|\tfolded|X-N: a\x00b|X-L: a\x7f|X-R: a\rb|X-Q: a\nb|\x80x: 1|Connection: close, keep-alive|Connection:".split(
+  ..." folded|\tfolded|X-N: a\x00b|X-L: a\x7f|X-R: a\rb|X-Q: a\nb|\x80x: 1|Connection: close, keep-alive|Connection: keep-alive, Close|Connection: keep-alive|Connection:".split(
     "|",
   ),
   ...'Connection: Upgrade|Proxy-Connection: close|X(: 1|Host: a, b|Host: a:|Host: A:80|Host: a/b|X_Y: 1|"x": 1'.split(
@@ -98,6 +98,8 @@ const trailers = [
   "Content-Length: 1\r\n",
   "X-T : 1\r\n",
 ];
+/** More than one read brings, and than waits of a body. */
+const muchBytes = 150_000;
 const oddBytes = [0, 1, 9, 10, 13, 32, 34, 44, 48, 58, 59, 127, 128, 255];
 
 export class Inputs {
@@ -128,7 +130,8 @@ export class Inputs {
 
   #requests(): string {
     let text = "";
-    for (let left = this.#pick([1, 1, 1, 1, 2, 3]); left > 0; left -= 1) text += this.#request();
+    const count = this.#random() < 0.003 ? 100 : this.#pick([1, 1, 1, 1, 2, 3]);
+    for (let left = count; left > 0; left -= 1) text += this.#request();
     return text;
   }
 
@@ -148,14 +151,14 @@ export class Inputs {
     const body = this.#pick(["none", "none", "sized", "chunked", "chunked"] as const);
     if (body === "none") return `${text}${lineEnd()}`;
     if (body === "chunked") return `${text}Transfer-Encoding: chunked\r\n${lineEnd()}${this.#chunks(odd)}`;
-    const content = "b".repeat(this.#pick([1, 3, 10, 100]));
+    const content = "b".repeat(this.#random() < 0.01 ? muchBytes : this.#pick([1, 3, 10, 100]));
     return `${text}Content-Length: ${content.length}\r\n${lineEnd()}${content}`;
   }
 
   #chunks(odd: number): string {
     let text = "";
     for (let left = this.#pick([0, 1, 2, 3]); left > 0; left -= 1) {
-      const length = this.#pick([1, 2, 10, 17]);
+      const length = this.#random() < 0.005 ? muchBytes : this.#pick([1, 2, 10, 17]);
       const size =
         this.#random() < odd ? this.#pick(["", "g", "0x1", "-1", "fffffffffffffffff"]) : length.toString(16);
       const zeros = "0".repeat(this.#pick([0, 0, 0, 1, 9]));

@@ -130,7 +130,8 @@ class Target {
     };
     // Where the process itself was held up, its end is read first.
     const late = setTimeout(() => setImmediate(setImmediate, giveUp), hangMs);
-    if (!socket.closed) await once(socket, "close");
+    // Not by `once`, which rejects: either server may reset what it has refused.
+    if (!socket.closed) await new Promise((resolve) => socket.once("close", resolve));
     clearTimeout(late);
     this.#traces.delete(local);
     return trace;

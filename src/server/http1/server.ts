@@ -38,6 +38,8 @@ export interface Http1Events extends AcceptEvents {
   onDrop(): void;
 }
 
+const closes = /(?:^|,)[ \t]*close[ \t]*(?:,|$)/i;
+
 export function createHttp1Server(options: Http1Options, events: Http1Events): ClientServer {
   const server = createServer(options, events.onHttp2 !== undefined);
   // Bounded in bytes already; beyond a count node:http would drop fields silently, and with them what they say.
@@ -52,6 +54,9 @@ export function createHttp1Server(options: Http1Options, events: Http1Events): C
   const serve = (message: IncomingMessage, response: http.ServerResponse): void => {
     // node:http (26) serves at once what comes while the connection ends behind an answer that said so.
     if (message.socket.writableEnded) return;
+    // The parser keeps the connection of an HTTP/1.0 client that says both (RFC 9112 section 9.3).
+    if (message.httpVersionMinor === 0 && closes.test(message.headers.connection ?? ""))
+      response.shouldKeepAlive = false;
     const stream = new Http1Stream(message, response);
     if (stream.isItsTurn) events.onRequest(stream);
     else pipelining.wait(stream, message.socket, () => events.onRequest(stream));

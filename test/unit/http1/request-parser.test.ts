@@ -135,6 +135,13 @@ describe("a request parser", () => {
     ["1.0", "GET / HTTP/1.0\r\n\r\n", false, undefined, false],
     ["1.0 that asks to go on", "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true, undefined, false],
     [
+      "1.0 that says both",
+      "GET / HTTP/1.0\r\nConnection: keep-alive, Close\r\n\r\n",
+      false,
+      undefined,
+      false,
+    ],
+    [
       "an upgrade",
       "GET / HTTP/1.1\r\nConnection: a, Upgrade\r\nUpgrade: WebSocket\r\n\r\n",
       true,
