@@ -141,6 +141,17 @@ describe("pipelined requests", () => {
     });
   }
 
+  for (const options of ["keep-alive, close", "Close,keep-alive"])
+    it(`nothing behind a request of HTTP/1.0 that says \`${options}\` is served`, async () => {
+      const client = await connectRaw(sidecar.port);
+      client.send(`GET /first HTTP/1.0\r\nConnection: ${options}\r\n\r\n` + requestText("GET", "/second"));
+      const answer = await client.answer();
+      assert.equal(answer.body, "/first");
+      assert.equal(answer.field("connection"), "close");
+      assert.equal((await client.closed).rest, "");
+      assert.deepEqual(heard, ["/first"]);
+    });
+
   it("after a refusal without a body the connection goes on", async () => {
     const client = await connectRaw(sidecar.port);
     for (let i = 0; i < 3; i += 1) {
