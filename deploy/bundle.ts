@@ -76,6 +76,8 @@ async function bundleInto(folder: string, hasBytecode: boolean): Promise<void> {
   );
   // A thread starts with a file of its own.
   writeFileSync(join(folder, "policy-thread.cjs"), (await bundle("src/app/policy-thread.ts")).code);
+  const bcrypt = await bundle("plugins/auth/basic/bcrypt-program.ts");
+  writeFileSync(join(folder, "bcrypt-program.cjs"), bcrypt.code);
   // So does the process of a plugin.
   const child = await bundle("src/runtime/process/child/program.ts");
   writeFileSync(join(folder, "plugin-process.cjs"), child.code);
@@ -87,7 +89,7 @@ async function bundleInto(folder: string, hasBytecode: boolean): Promise<void> {
   writeFileSync(join(folder, "health.cjs"), (await bundle("deploy/health.ts")).code);
   writeFileSync(
     join(folder, "LICENSES-OF-OTHERS.txt"),
-    licencesOf([...program.modules, ...child.modules, isolates]),
+    licencesOf([...program.modules, ...bcrypt.modules, ...child.modules, isolates]),
   );
   writeFileSync(join(folder, "sbom.cdx.json"), sbomOf(root));
   rmSync(cacheOf(folder), { force: true });

@@ -10,7 +10,13 @@ import { nodeFlags } from "./node-flags.ts";
 const root = join(import.meta.dirname, "..");
 
 /** Files of the bundle that it needs; isolated-vm is native code, which no executable can hold. */
-const parts = ["program.cjs", "program.cache", "policy-thread.cjs", "plugin-process.cjs"];
+const parts = [
+  "program.cjs",
+  "program.cache",
+  "policy-thread.cjs",
+  "bcrypt-program.cjs",
+  "plugin-process.cjs",
+];
 
 async function mainOf(folder: string): Promise<string> {
   const bundle = await rolldown({ input: join(root, "deploy/executable-main.ts"), platform: "node" });

@@ -61,7 +61,7 @@ async function holdSchemes(
   if (basic !== undefined) {
     const { BasicCheck } = await import("./basic/basic-check.ts");
     const facts = { basic, secrets: services.secrets.generation };
-    held.push(state.schemes.acquire(facts, () => new BasicCheck(basic, services)));
+    held.push(state.schemes.acquire(facts, () => new BasicCheck(basic, services, state.checkBcrypt)));
   }
   return held;
 }

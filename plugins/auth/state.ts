@@ -1,6 +1,8 @@
 // What outlives a policy change: keys and verdicts of this process, shared by every route and snapshot.
 import type { Services } from "../../src/plugin-api/contract.ts";
 import type { Assertion } from "./assertions/assertion.ts";
+import { BcryptThread } from "./basic/bcrypt-thread.ts";
+import type { CheckBcrypt } from "./basic/password-hash.ts";
 import { AuthCounts } from "./counts.ts";
 import { EndedSessions } from "./sessions/ended-sessions.ts";
 import type { FailedAuthLimiter } from "./failed-auth-limiter.ts";
@@ -24,6 +26,7 @@ export interface AuthState {
   readonly tokens: RefCountedPool<TokenCheck>;
   readonly proofs: RefCountedPool<ProofCheck>;
   readonly schemes: RefCountedPool<SchemeCheck>;
+  readonly checkBcrypt: CheckBcrypt;
   /** What counts once, and was shown. */
   readonly replays: Replays;
   readonly logins: RefCountedPool<Login>;
@@ -41,6 +44,7 @@ export interface AuthState {
 export function createState(services: Services): AuthState {
   let ended: EndedSessions | undefined;
   let revoked: RevokedSessions | undefined;
+  const bcrypt = new BcryptThread();
   const keys = new KeyStore(services);
   const usage = new KeyUsage(services);
   return {
@@ -51,6 +55,7 @@ export function createState(services: Services): AuthState {
     tokens: new RefCountedPool<TokenCheck>(),
     proofs: new RefCountedPool<ProofCheck>(),
     schemes: new RefCountedPool<SchemeCheck>(),
+    checkBcrypt: (task) => bcrypt.matches(task),
     replays: new Replays(services),
     logins: new RefCountedPool<Login>(),
     endedSessions: () => (ended ??= new EndedSessions(services)),
@@ -59,6 +64,7 @@ export function createState(services: Services): AuthState {
     tokenExchanges: new RefCountedPool<TokenExchange>(),
     failedAuth: new RefCountedPool<FailedAuthLimiter>(),
     async dispose() {
+      bcrypt.close();
       keys.close();
       ended?.close();
       revoked?.close();

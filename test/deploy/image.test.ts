@@ -92,6 +92,10 @@ async function start(env: Record<string, string> = {}): Promise<Running> {
   return { started, url: `http://${line["address"]}`, admin: line["admin"] ?? "" };
 }
 
+/** A user by bcrypt, whose password is checked in a thread: "U*U". */
+const users = { OUTRIGGER_SECRET_USERS: "old:$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW" };
+const byPassword = { authorization: `Basic ${Buffer.from("old:U*U").toString("base64")}` };
+
 const tokenOf = (sub: string): Promise<string> =>
   new SignJWT({ sub })
     .setProtectedHeader({ alg: "RS256", kid: "1" })
@@ -108,6 +112,7 @@ test("the image holds the program, its health check and the licences", () => {
   assert.deepEqual(readdirSync(app).sort(), [
     "LICENSE",
     "LICENSES-OF-OTHERS.txt",
+    "bcrypt-program.cjs",
     "health.cjs",
     "isolated-vm.node",
     "outrigger.cjs",
@@ -118,7 +123,7 @@ test("the image holds the program, its health check and the licences", () => {
     "sbom.cdx.json",
   ]);
   const licences = readFileSync(join(app, "LICENSES-OF-OTHERS.txt"), "utf8");
-  for (const name of ["ioredis", "isolated-vm", "jose", "pino", "zod"])
+  for (const name of ["bcryptjs", "ioredis", "isolated-vm", "jose", "pino", "zod"])
     assert.match(licences, new RegExp(`^${name} \\d`, "m"));
 });
 
@@ -161,6 +166,7 @@ test("the program asks for nothing but what Node brings", () => {
     "program.cjs",
     "plugin-process.cjs",
     "policy-thread.cjs",
+    "bcrypt-program.cjs",
     "outrigger.cjs",
     "health.cjs",
   ]) {
@@ -187,12 +193,16 @@ test("its bytecode fits the image's flags, and the program runs without it", asy
   assert.deepEqual([other.code, other.stderr], [0, ""]);
 });
 
-test("a large policy is read by the thread's program beside it", async () => {
+test("a large policy is read by the thread's program beside it, and passwords are checked by another", async () => {
   const policy = join(image, "large.json");
   const routes = Array.from({ length: 2_000 }, (_, index) => ({ path: `/api/service-${index}/items/*` }));
-  writeFileSync(policy, JSON.stringify({ ...everything, plugins: ["logging"], routes }));
-  const { started, url } = await start({ OUTRIGGER_POLICY_FILE: policy });
-  assert.equal((await fetch(`${url}/api/service-1999/items/1`)).status, 200);
+  const plugins = ["logging", "auth"];
+  const pluginConfig = { auth: { basic: { users: "SECRET_USERS" } } };
+  writeFileSync(policy, JSON.stringify({ apiVersion: "outrigger/v1", plugins, pluginConfig, routes }));
+  const { started, url } = await start({ OUTRIGGER_POLICY_FILE: policy, ...users });
+  const found = await fetch(`${url}/api/service-1999/items/1`, { headers: byPassword });
+  assert.equal(found.status, 200, "so is the password");
+  assert.equal((await fetch(`${url}/api/service-1999/items/1`)).status, 401);
   assert.equal((await fetch(`${url}/api/service-2000/items/1`)).status, 404);
   started.child.kill("SIGTERM");
   assert.equal((await started.end).code, 0);
@@ -276,11 +286,16 @@ test("as one executable it serves on a host without Node or a file beside it: th
   writeFileSync(join(place, "isolated-vm.node"), "planted");
   // Long enough for the thread.
   const routes = Array.from({ length: 60 }, (_, index) => ({ path: `/${"x".repeat(1_000)}/${index}` }));
+  const byBcrypt = { basic: { users: "SECRET_USERS" } };
   const policy = JSON.stringify({
     ...everything,
     plugins: ["auth", "geo", "guest"],
     extensions: { geo, guest },
-    routes: [...routes, { path: "/*" }],
+    routes: [
+      ...routes,
+      { path: "/*" },
+      { path: "/users", plugins: ["auth"], pluginConfig: { auth: byBcrypt } },
+    ],
   });
   writeFileSync(join(place, "policy.json"), policy);
   const port = await freePort();
@@ -290,6 +305,7 @@ test("as one executable it serves on a host without Node or a file beside it: th
     OUTRIGGER_UPSTREAM: `http://127.0.0.1:${(service.address() as AddressInfo).port}`,
     OUTRIGGER_POLICY_FILE: join(place, "policy.json"),
     OUTRIGGER_WORKERS: "2",
+    ...users,
     NODE_OPTIONS: "--inspect=127.0.0.1:0",
   };
   const checked = await promisify(execFile)(program, ["check"], {
@@ -310,6 +326,8 @@ test("as one executable it serves on a host without Node or a file beside it: th
     assert.equal((await fetch(url)).status, 401);
     const answer = await fetch(url, { headers: { authorization: `Bearer ${await tokenOf("u2")}` } });
     assert.deepEqual([answer.status, await answer.text()], [200, "geo"]);
+    const user = await fetch(`http://127.0.0.1:${port}/users`, { headers: byPassword });
+    assert.equal(user.status, 200);
     assert.match(said, /"reason":"the single executable has no native code","plugin":"guest"/);
   } finally {
     child.kill("SIGTERM");

@@ -291,6 +291,8 @@ export const rooms: readonly Room[] = [
     ["src/language/", "src/plugin-api/contract.ts"],
     ["ajv", "jose", "lru-cache", "structured-headers", "zod"],
   ),
+  // The thread that checks passwords.
+  room("plugins/auth/basic/bcrypt-program.ts", ["plugins/auth/basic/bcrypt-thread.ts"], ["bcryptjs"]),
   room("plugins/index.ts", ["plugins/", "src/plugin-api/contract.ts"]),
   room("src/app/registry.ts", ["plugins/index.ts", "src/plugin-api/contract.ts"]),
   // What a sidecar behaves as if had failed, and how.

@@ -1,5 +1,5 @@
 // Who a request with `Authorization: Basic` is from (RFC 7617). A check costs tens of milliseconds and megabytes on purpose:
-// few run at once, on threads of the pool, and what was checked is remembered for a while as a keyed hash.
+// few run at once, on other threads, and what was checked is remembered for a while as a keyed hash.
 import { isUtf8 } from "node:buffer";
 import { createHmac, randomBytes } from "node:crypto";
 import {
@@ -22,7 +22,7 @@ import type { Guessing, SchemeCheck } from "../scheme-check.ts";
 import { Semaphore } from "../semaphore.ts";
 import type { BasicOptions } from "./options.ts";
 import { decoys, readPasswordFile } from "./password-file.ts";
-import type { PasswordHash } from "./password-hash.ts";
+import type { CheckBcrypt, PasswordHash } from "./password-hash.ts";
 
 /** The pool has four threads, which files and names need too; and each check takes up to 128 MB. */
 const maxChecks = 2;
@@ -80,17 +80,23 @@ export class BasicCheck implements SchemeCheck {
   readonly #semaphore = new Semaphore(maxChecks, maxWaiting, maxWaitingOfOne);
 
   /** @throws Error, without anything of it, when the secret is not set or a line of it cannot be used */
-  constructor(options: BasicOptions, services: Services) {
+  constructor(options: BasicOptions, services: Services, checkBcrypt: CheckBcrypt) {
     this.#services = services;
     this.#cacheMs = options.cacheSeconds * 1000;
     const text = services.secrets.get(options.users);
     const where = `basic.users: OUTRIGGER_${options.users}`;
     if (text === undefined) throw new Error(`${where} is not set`);
     try {
-      this.#users = readPasswordFile(text);
+      this.#users = readPasswordFile(text, checkBcrypt);
     } catch (error) {
       throw new Error(`${where}: ${(error as Error).message}`, { cause: error });
     }
+    const weak = [...this.#users.values()].filter(({ isWeak }) => isWeak).length;
+    if (weak > 0)
+      services.logger.warn(
+        { secret: options.users, users: weak },
+        "hashes by bcrypt with a cost below 10 are guessed quickly by whoever gets the file: make them anew, as by htpasswd -B -C 10",
+      );
     this.#decoyFor = decoys([...this.#users.values()], text);
     const special = new Map(options.identities.map((each) => [each.user.normalize("NFC"), each]));
     const stranger = [...special.keys()].find((user) => !this.#users.has(user));

@@ -5,7 +5,7 @@ import { holderFacts, secretName } from "../option-fields.ts";
 
 export const basicOptions = z.strictObject({
   users: secretName.describe(
-    "Name of the secret with the users: a line `name:hash` each, of argon2id or scrypt (best as OUTRIGGER_SECRET_…_FILE)",
+    "Name of the secret with the users: a line `name:hash` each, of argon2id, scrypt or bcrypt (best as OUTRIGGER_SECRET_…_FILE)",
   ),
   ...holderFacts,
   identities: z

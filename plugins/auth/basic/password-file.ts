@@ -1,13 +1,13 @@
 // The users of an installation, as `htpasswd` keeps them: a line `name:hash` each. No text quotes anything of a line.
 import { createHmac, hash } from "node:crypto";
-import { readPasswordHash, type PasswordHash } from "./password-hash.ts";
+import { readPasswordHash, type CheckBcrypt, type PasswordHash } from "./password-hash.ts";
 
 const maxUsers = 10_000;
 /** RFC 7617 section 2: no colon, no control characters. */
 const nameText = /^[^:\p{Cc}]{1,256}$/u;
 
 /** @throws Error that names the line */
-export function readPasswordFile(text: string): Map<string, PasswordHash> {
+export function readPasswordFile(text: string, checkBcrypt: CheckBcrypt): Map<string, PasswordHash> {
   const users = new Map<string, PasswordHash>();
   const places = new Map<string, number>();
   for (const [index, raw] of text.split("\n").entries()) {
@@ -19,7 +19,7 @@ export function readPasswordFile(text: string): Map<string, PasswordHash> {
     if (!nameText.test(name)) throw new Error(`${where}: is not name:hash`);
     const earlier = places.get(name);
     if (earlier !== undefined) throw new Error(`${where}: the user is on line ${earlier} already`);
-    const hash = readPasswordHash(line.slice(colon + 1));
+    const hash = readPasswordHash(line.slice(colon + 1), checkBcrypt);
     if (typeof hash === "string") throw new Error(`${where}: ${hash}`);
     if (users.size >= maxUsers) throw new Error(`${where}: more than ${maxUsers} users`);
     users.set(name, hash);

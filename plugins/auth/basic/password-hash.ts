@@ -1,11 +1,18 @@
-// Hashes of passwords in the PHC string format, checked by OpenSSL on a thread of the pool: argon2id (RFC 9106) and scrypt
-// (RFC 7914). Both need memory, which makes guessing dear; what does not is refused.
+// Hashes of passwords. In the PHC string format, checked by OpenSSL on a thread of the pool: argon2id (RFC 9106) and scrypt
+// (RFC 7914), which need memory, so that guessing is dear. And bcrypt as `htpasswd -B` writes it, checked in a thread of its
+// own. What is guessed quickly is refused.
 import { argon2, scrypt, timingSafeEqual } from "node:crypto";
+import type { BcryptTask } from "./bcrypt-thread.ts";
 
 export interface PasswordHash {
-  /** Rejects when there is not enough memory. */
-  matches(password: string): Promise<boolean>;
+  /** Whoever gets the file guesses quickly. */
+  readonly isWeak: boolean;
+  /** @returns undefined when too much is being checked. Rejects when it cannot be, as with too little memory. */
+  matches(password: string): Promise<boolean | undefined>;
 }
+
+/** BcryptThread.matches */
+export type CheckBcrypt = (task: BcryptTask) => Promise<boolean | undefined>;
 
 const argon2id =
   /^\$argon2id\$v=19\$m=([1-9]\d{0,6}),t=([1-9]\d?),p=([1-9]\d?)\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})$/;
@@ -19,20 +26,28 @@ const maxPasses = 10;
 const maxLanes = 4;
 const minLn = 14;
 
+/** `x` is left out: crypt_blowfish's name for what an old mistake of it made. */
+const bcrypted = /^\$2[aby]\$(\d{2})\$[./A-Za-z0-9]{53}$/;
+/** `htpasswd -B` begins there; OWASP's least for bcrypt; and half a second of work, after which those who wait give up. */
+const minCost = 5;
+const goodCost = 10;
+const maxCost = 12;
+/** bcrypt looks at no more: whoever knows so much of a longer one would be let in. */
+const maxBcryptBytes = 72;
+
 /** Other kinds by how they begin, for the one who has to make them anew. */
 const otherKinds: readonly (readonly [RegExp, string])[] = [
-  [/^\$2[abxy]?\$/, "bcrypt"],
   [/^\$argon2[di]\$/, "argon2d or argon2i, which are not for passwords alone"],
   [/^\$apr1\$|^\$1\$/, "MD5"],
   [/^\{S?SHA\}/i, "SHA-1"],
   [/^\$[56]\$/, "crypt by SHA-2"],
-  [/^\$argon2id\$|^\$scrypt\$/, "of a form that cannot be read"],
+  [/^\$argon2id\$|^\$scrypt\$|^\$2[abxy]?\$/, "of a form that cannot be read"],
 ];
 
 type Derive = (password: string) => Promise<Buffer>;
 
 function hashOf(tag: Buffer, derive: Derive): PasswordHash {
-  return { matches: async (password) => timingSafeEqual(await derive(password), tag) };
+  return { isWeak: false, matches: async (password) => timingSafeEqual(await derive(password), tag) };
 }
 
 function readArgon2(
@@ -72,8 +87,21 @@ function readScrypt(ln: number, r: number, p: number, salt: Buffer, tag: Buffer)
   });
 }
 
+function readBcrypt(hash: string, cost: number, check: CheckBcrypt): PasswordHash | string {
+  if (cost < minCost || cost > maxCost) return `bcrypt is taken with a cost from ${minCost} to ${maxCost}`;
+  return {
+    isWeak: cost < goodCost,
+    async matches(password) {
+      const isWhole = Buffer.byteLength(password) <= maxBcryptBytes && !password.includes("\0");
+      return isWhole ? await check({ password, hash }) : false;
+    },
+  };
+}
+
 /** @returns what is wrong with it, without anything of it */
-export function readPasswordHash(text: string): PasswordHash | string {
+export function readPasswordHash(text: string, checkBcrypt: CheckBcrypt): PasswordHash | string {
+  const [, cost] = bcrypted.exec(text) ?? [];
+  if (cost !== undefined) return readBcrypt(text, Number(cost), checkBcrypt);
   for (const [pattern, read] of [
     [argon2id, readArgon2],
     [scrypted, readScrypt],
@@ -84,5 +112,5 @@ export function readPasswordHash(text: string): PasswordHash | string {
     return read(Number(first), Number(second), Number(third), ...bytes);
   }
   const kind = otherKinds.find(([pattern]) => pattern.test(text))?.[1] ?? "no hash of a kind that is known";
-  return `${kind}: argon2id or scrypt is taken alone`;
+  return `${kind}: argon2id, scrypt or bcrypt is taken alone`;
 }

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { argon2Sync, randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import fc from "fast-check";
-import { decoys, readPasswordFile } from "../../../plugins/auth/basic/password-file.ts";
+import { BcryptThread } from "../../../plugins/auth/basic/bcrypt-thread.ts";
+import { decoys, readPasswordFile as readFile } from "../../../plugins/auth/basic/password-file.ts";
 import { startSidecar } from "../../support/sidecar.ts";
 import {
   exchangeFor,
@@ -38,6 +39,16 @@ const passlib = "$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDH
 // "pass word", by Debian's argon2 as the README has it.
 const byCommand =
   "$argon2id$v=19$m=19456,t=2,p=1$Njc0OWJjZGFmYzQzNTFiYzBmNzVhMDUxZTAxYjJlYTY$IHWMrgiLnI4iloTF6b7kKKoUYRp6SbU7ZmNxf7XnCQ0";
+
+// By crypt(3) of Debian's libxcrypt: "pä:ss wörd", 72 times "x", "secret"; and crypt_blowfish's own test of "U*U".
+const bcrypts = {
+  zoë: "$2y$05$abcdefghijklmnopqrstuu23EJfcCrZMhI9x8qqvxqUXQM1rjKkyS",
+  long: "$2b$06$abcdefghijklmnopqrstuueHLWckpI7Ut91D6aWthlKy4VKsT9yUG",
+  old: "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+  slow: "$2b$08$abcdefghijklmnopqrstuuKxCcvB7KZ7.BpDoK0bh6qM7Dl1/xiJa",
+};
+
+const readPasswordFile = (text: string) => readFile(text, () => Promise.reject(new Error("not asked")));
 
 const users = ["# who may call", `alice:${hashed("s3cret")}`, `zoë:${hashed("pä:ss")}\r`, ""].join("\n");
 
@@ -87,6 +98,69 @@ test("a user is known by argon2id or scrypt, in UTF-8, and the password does not
   assert.deepEqual([own, roles], [["write"], ["admin"]]);
 });
 
+test("a user is known by bcrypt too, as htpasswd writes it, up to the 72 bytes that it looks at", async () => {
+  const text = Object.entries(bcrypts).map(([user, hash]) => `${user}:${hash}`);
+  const own = await makeServices({ secrets: { SECRET_USERS: text.join("\n") } });
+  const byBcrypt = await makeRoute(optionsFor(), own);
+  const status = async (user: string, password: string): Promise<number> =>
+    (await ask(user, password, byBcrypt)).status;
+  assert.equal(await status("zoë", "pä:ss wörd"), 200);
+  assert.equal(await status("old", "U*U"), 200);
+  assert.equal(await status("long", "x".repeat(72)), 200);
+  assert.equal(await status("long", "x".repeat(73)), 401, "whose first 72 bytes are right");
+  for (const user of ["zoë", "old", "nobody"]) assert.equal(await status(user, "guess"), 401, user);
+  let turns = 0;
+  let isOver = false;
+  const count = (): void => {
+    turns += 1;
+    if (!isOver) setImmediate(count);
+  };
+  count();
+  assert.equal(await status("slow", "secret"), 200);
+  isOver = true;
+  assert.ok(turns > 5, `the loop went on meanwhile: ${turns}`);
+  const log = await own.log();
+  assert.match(log, /"users":4,"msg":"hashes by bcrypt with a cost below 10 are guessed quickly/);
+  for (const secret of [...Object.values(bcrypts), "pä:ss", "U*U", "xxx"]) assert.ok(!log.includes(secret));
+  await byBcrypt.close();
+});
+
+test("a flood of guesses at users by bcrypt keeps nobody out", async () => {
+  const own = await makeServices({ secrets: { SECRET_USERS: `slow:${bcrypts.slow}\nold:${bcrypts.old}` } });
+  const byBcrypt = await makeRoute(optionsFor({}, { guessing: {} }), own);
+  const flood = Array.from({ length: 40 }, (_, i) => ask("slow", `guess ${i}`, byBcrypt));
+  const known = await byBcrypt.ask({ ...withPassword("old", "U*U"), address: "192.0.2.9" });
+  assert.equal(known.status, 200);
+  const statuses = (await Promise.all(flood)).map(({ status }) => status);
+  assert.deepEqual(new Set(statuses), new Set([401, 503]), "guesses that are too many wait for nothing");
+  await byBcrypt.close();
+});
+
+test("the thread for bcrypt is replaced where a check ends it or does not end, and what waits is bounded", async () => {
+  const program = `const { parentPort } = require("node:worker_threads");
+    parentPort.on("message", ({ password }) => {
+      if (password === "never") for (;;);
+      if (password === "fail") throw new Error("broken");
+      parentPort.postMessage(password === "good");
+    });`;
+  const thread = new BcryptThread({ program: () => program, limitMs: 300, idleMs: 1 });
+  const check = (password: string) => thread.matches({ password, hash: "" });
+  const all = ["good", "fail", "good", "never", "bad"].map(check);
+  const results = await Promise.allSettled(all);
+  assert.deepEqual(
+    results.map((each) => (each.status === "fulfilled" ? each.value : (each.reason as Error).message)),
+    [true, "broken", true, "the thread for bcrypt took longer than 300 ms", false],
+  );
+  const many = Array.from({ length: 20 }, () => check("good"));
+  assert.equal((await Promise.all(many)).filter((each) => each === undefined).length, 4);
+  const closed = check("good");
+  thread.close();
+  await assert.rejects(closed, /was ended/);
+  const missing = new BcryptThread({ program: new URL("missing.ts", import.meta.url) });
+  await assert.rejects(missing.matches({ password: "x", hash: "" }), /missing\.ts/);
+  missing.close();
+});
+
 test("what is wrong is 401 with a challenge, whichever part it is", async () => {
   for (const [user, password] of [
     ["alice", "wrong"],
@@ -125,7 +199,10 @@ test("what is wrong is 401 with a challenge, whichever part it is", async () => 
 
 test("other hashes, weak or costly ones, and lines that are none are refused by their number alone", async () => {
   const weak: [string, RegExp][] = [
-    ["$2y$05$abcdefghijklmnopqrstuu5Lo1g67CiD3M4RpN1BmBb4Crp5w7dbK", /bcrypt/],
+    [bcrypts.zoë.replace("$05$", "$04$"), /bcrypt is taken with a cost from 5 to 12/],
+    [bcrypts.zoë.replace("$05$", "$13$"), /from 5 to 12/],
+    [bcrypts.zoë.replace("$2y$", "$2x$"), /cannot be read/],
+    [bcrypts.zoë.slice(0, -1), /cannot be read/],
     ["$apr1$abc$def", /MD5/],
     ["{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", /SHA-1/],
     ["$5$rounds=5000$a$b", /SHA-2/],
