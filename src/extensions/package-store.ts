@@ -2,6 +2,7 @@
 // says that they are. Bytes are only looked at once their digest is the one that the policy pins.
 import { textOf } from "../plugin-api/error-text.ts";
 import { OverLimit, unlessAborted, withinLimit } from "../plugin-api/within-limit.ts";
+import { Slices } from "../v8/slices.ts";
 import type { ExtensionEntry } from "./entry.ts";
 import type { CheckDisk } from "../files/check-disk.ts";
 import { KeptPackages, maxKeptBytes } from "./kept.ts";
@@ -108,11 +109,13 @@ export class PackageStore {
     const bytes = new Map<string, Buffer>();
     const fetched = new Map<string, Buffer>();
     let total = 0;
+    const slices = new Slices();
     const takeNext = async (): Promise<void> => {
       // What is too much is neither held nor kept: the rest is not asked for.
       for (let next = all.shift(); next !== undefined && total <= this.#maxBytes; next = all.shift()) {
         const [name, entry] = next;
         try {
+          if (slices.over) await slices.next();
           const one = await this.#packageOf(name, entry, deadline, fetched);
           found.set(name, one);
           if (!bytes.has(one.sha256)) total += one.bytes.length;

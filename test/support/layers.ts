@@ -49,6 +49,7 @@ export const rooms: readonly Room[] = [
       "src/plugin-api/error-text.ts",
       "src/plugin-api/store.ts",
       "src/plugin-api/within-limit.ts",
+      "src/v8/slices.ts",
     ],
     ["semver", "zod"],
   ),

@@ -7,6 +7,7 @@ import { placed } from "../document/parse.ts";
 import { type Problem, PolicyRefused, ReadingCutShort } from "../document/problems.ts";
 import type { PolicyPlugins } from "../document/schema.ts";
 import type { SourceDocument } from "../document/written.ts";
+import { Slices } from "../../v8/slices.ts";
 import { type ExtensionPlugin, pluginOf } from "./plugin.ts";
 import { type Flaw, flawsTogether } from "./together.ts";
 
@@ -42,7 +43,9 @@ export async function resolveExtensions(
   }));
   const flaws = flawsTogether(extensions, builtIn);
   const plugins: Record<string, ExtensionPlugin> = {};
+  const slices = new Slices();
   for (const extension of extensions) {
+    if (slices.over) await slices.next();
     const { name } = extension;
     const plugin = pluginOf(extension);
     if (typeof plugin !== "string") plugins[name] = plugin;

@@ -361,3 +361,56 @@ describe("a layer over extensions", () => {
     assert.deepEqual(all.document.pluginConfig, {});
   });
 });
+
+/** The most CPU that this thread takes between two turns of the event loop while that runs, in milliseconds. */
+async function longestTurn(work: () => Promise<unknown>): Promise<number> {
+  let longest = 0;
+  let last = process.threadCpuUsage();
+  const look = (): void => {
+    const { user, system } = process.threadCpuUsage(last);
+    longest = Math.max(longest, (user + system) / 1_000);
+    last = process.threadCpuUsage();
+  };
+  const looking = setInterval(look, 1);
+  await work();
+  look();
+  clearInterval(looking);
+  return longest;
+}
+
+describe("schemas of options that cost more than they may", () => {
+  const names = Array.from({ length: 300 }, (_, index) => `name-${index}`);
+  const ofNext = { $ref: "#/$defs/next" };
+  const wide = { type: "object", properties: Object.fromEntries(names.map((name) => [name, ofNext])) };
+  const deep = { anyOf: [1, 2, 3].map(() => ({ type: "array", items: ofNext })) };
+  const nested: unknown = JSON.parse(`${"[".repeat(28)}1${"]".repeat(28)}`);
+  const kinds = [
+    [{ properties: { a: { type: "string", pattern: "^(a+)+$" } } }, `${"a".repeat(40)}!`],
+    [{ $defs: { next: deep }, properties: { a: ofNext } }, nested],
+    [{ $defs: { next: wide }, properties: { a: ofNext } }, {}],
+    [{ properties: { a: { enum: Array.from({ length: 6_000 }, (_, index) => `v${index}`) } } }, "v1"],
+  ] as const;
+
+  test("are refused by their plugins' names, and hold up no request", async () => {
+    // Whatever has to be compiled is.
+    await read({ extensions: { geo: { ...geo, sha256 } }, plugins: ["geo"] });
+    for (const kind of kinds.keys()) {
+      const [schema, a] = kinds[kind] as (typeof kinds)[number];
+      const all = Array.from({ length: 20 }, (_, index) => `geo-${kind}-${index}`);
+      const packages = all.map((name, index) => {
+        const options = { type: "object", title: name, ...schema };
+        return [name, packageOf({ name, priority: 200 + index, options })] as const;
+      });
+      const shared = {
+        extensions: Object.fromEntries(all.map((name) => [name, { ...geo, sha256 }])),
+        plugins: all,
+        pluginConfig: Object.fromEntries(all.map((name) => [name, { a }])),
+      };
+      let said: readonly string[] = [];
+      const finding = having(Object.fromEntries(packages));
+      const turnMs = await longestTurn(async () => (said = await refused(shared, { packages: finding })));
+      assert.ok(turnMs < 50, `${turnMs} ms of kind ${kind}`);
+      assert.match(said.join("\n"), /^(extensions|pluginConfig)\.geo-\d-\d+: .* takes longer than 30 ms/m);
+    }
+  });
+});
