@@ -5,6 +5,7 @@ import { byteSize } from "../../../src/language/byte-size.ts";
 import { seconds } from "../../../src/language/duration.ts";
 import { fieldName } from "../../../src/language/field-name.ts";
 import { holderFields, secretName } from "../option-fields.ts";
+import { structuredTypes } from "./structured-fields.ts";
 
 /** RFC 9421 section 3.3. */
 export const signatureAlgorithms = [
@@ -103,6 +104,12 @@ export const signatureOptions = z.strictObject({
     .default([])
     .describe(
       "Components that a signature must cover (default: @method, @authority, and @target-uri or both @path and @query)",
+    ),
+  structuredFields: z
+    .record(fieldName, z.enum(structuredTypes))
+    .default({})
+    .describe(
+      "Types of own fields that signatures cover with `sf` (RFC 9651); those that IANA lists are known",
     ),
   contentDigest: z
     .enum(["required", "optional"])

@@ -1,17 +1,16 @@
 // What a signature is over (RFC 9421 section 2.5): the covered components of the request, each as the RFC writes it, and
 // what the signature says of itself.
-import {
-  parseDictionary,
-  serializeInnerList,
-  serializeItem,
-  type InnerList,
-  type Item,
-} from "structured-headers";
+import { serializeInnerList, serializeItem, type InnerList, type Item } from "structured-headers";
 import type { ExchangeRequest } from "../../../src/plugin-api/contract.ts";
+import { strictMember, strictValue, structuredFields, type StructuredFields } from "./structured-fields.ts";
 
 const maxComponents = 64;
 /** Section 2.5: the base is ASCII. */
 const ascii = /^[\x20-\x7e\t]*$/;
+
+type Component = readonly [name: string, parameters: Item[1]];
+
+const registeredOnly = structuredFields();
 
 /** A component that is not there, is there twice, or that we do not know how to write. */
 export class BadComponent extends Error {
@@ -50,29 +49,51 @@ function queryParameter({ query }: ExchangeRequest, name: unknown): string {
   return encoded(found[1]);
 }
 
-function fieldValue({ fields }: ExchangeRequest, name: string, parameters: Item[1]): string {
+/** Why parameters of fields are not for a request that is checked before its body came. */
+const notForRequests: Readonly<Record<string, string>> = {
+  // Section 2.4.
+  req: "req is for responses",
+  // Section 2.1.4.
+  tr: "trailers are not signed here: they come too late",
+};
+
+function parameterFault(parameters: Item[1]): string {
+  const name = [...parameters.keys()].find((each) => Object.hasOwn(notForRequests, each));
+  return (name === undefined ? undefined : notForRequests[name]) ?? "parameters";
+}
+
+function fieldValue(
+  { fields }: ExchangeRequest,
+  [name, parameters]: Component,
+  types: StructuredFields,
+): string {
   const values = fields.getAll(name).map((value) => value.trim());
   if (values.length === 0) throw new BadComponent(`${name}: not in the request`);
   if (parameters.size === 0) return values.join(", ");
-  if (parameters.size > 1) throw new BadComponent(`${name}: parameters`);
+  if (parameters.size > 1) throw new BadComponent(`${name}: ${parameterFault(parameters)}`);
   // Section 2.1.3: each line as bytes.
   if (parameters.get("bs") === true)
     return values.map((value) => `:${Buffer.from(value, "latin1").toString("base64")}:`).join(", ");
-  // Section 2.1.2: one member of a dictionary.
   const key = parameters.get("key");
-  if (typeof key !== "string") throw new BadComponent(`${name}: parameters`);
-  let member: Item | InnerList | undefined;
+  const isStrict = parameters.get("sf") === true;
+  if (!isStrict && typeof key !== "string") throw new BadComponent(`${name}: ${parameterFault(parameters)}`);
+  // What a field is cannot be seen from its text.
+  const type = typeof key === "string" ? "dictionary" : types.get(name);
+  if (type === undefined) throw new BadComponent(`${name}: not known as a structured field`);
+  let value: string | undefined;
   try {
-    member = parseDictionary(values.join(", ")).get(key);
+    const text = values.join(", ");
+    value = typeof key === "string" ? strictMember(text, key) : strictValue(text, type);
   } catch {
-    throw new BadComponent(`${name}: no dictionary`);
+    throw new BadComponent(`${name}: no ${type}`);
   }
-  if (member === undefined) throw new BadComponent(`${name}: lacks its key`);
-  return Array.isArray(member[0]) ? serializeInnerList(member as InnerList) : serializeItem(member as Item);
+  if (value === undefined) throw new BadComponent(`${name}: lacks its key`);
+  return value;
 }
 
-function valueOf(request: ExchangeRequest, name: string, parameters: Item[1]): string {
-  if (!name.startsWith("@")) return fieldValue(request, name, parameters);
+function valueOf(request: ExchangeRequest, component: Component, types: StructuredFields): string {
+  const [name, parameters] = component;
+  if (!name.startsWith("@")) return fieldValue(request, component, types);
   if (name === "@query-param" && parameters.size === 1)
     return queryParameter(request, parameters.get("name"));
   const derive = Object.hasOwn(derived, name) ? derived[name] : undefined;
@@ -84,7 +105,11 @@ function valueOf(request: ExchangeRequest, name: string, parameters: Item[1]): s
  * @param input the covered components, and the parameters of the signature
  * @throws BadComponent
  */
-export function signatureBase(request: ExchangeRequest, input: InnerList): string {
+export function signatureBase(
+  request: ExchangeRequest,
+  input: InnerList,
+  types: StructuredFields = registeredOnly,
+): string {
   const [components] = input;
   if (components.length > maxComponents) throw new BadComponent(`more than ${maxComponents}`);
   const lines = new Map<string, string>();
@@ -94,7 +119,7 @@ export function signatureBase(request: ExchangeRequest, input: InnerList): strin
       throw new BadComponent("not a name in lower case");
     const identifier = serializeItem(item);
     if (lines.has(identifier)) throw new BadComponent(`${name}: named twice`);
-    const value = valueOf(request, name, parameters);
+    const value = valueOf(request, [name, parameters], types);
     if (!ascii.test(value)) throw new BadComponent(`${name}: not ASCII`);
     lines.set(identifier, `${identifier}: ${value}`);
   }

@@ -1,6 +1,6 @@
 // Who a signed request is from (RFC 9421 section 3.2): the one signature by a key of the policy, over all that the policy
 // asks for, made lately, with a nonce that was not seen before, and over the body that came.
-import { parseDictionary, type Dictionary, type InnerList } from "structured-headers";
+import { parseDictionary, type Dictionary, type InnerList, type Item } from "structured-headers";
 import type { Exchange, ExchangeRequest, Services } from "../../../src/plugin-api/contract.ts";
 import { refused, unavailable, type AuthResult, type Refused } from "../auth-result.ts";
 import type { Replays } from "../replays.ts";
@@ -10,6 +10,7 @@ import { digestFault } from "./content-digest.ts";
 import type { SignatureOptions } from "./options.ts";
 import { BadComponent, signatureBase } from "./signature-base.ts";
 import { SigningKey } from "./signing-key.ts";
+import { structuredFields, type StructuredFields } from "./structured-fields.ts";
 
 const maxVerifies = 32;
 const doubtfulVerifies = 2;
@@ -25,6 +26,11 @@ const cannotTell = unavailable(
 );
 const tooManyKept = unavailable("signature", "signature: more nonces than can be remembered", "overloaded");
 
+/** Whether the whole of a field is signed, whichever way it is written. */
+function isWhole(parameters: Item[1]): boolean {
+  return parameters.size === 0 || (parameters.size === 1 && (parameters.has("bs") || parameters.has("sf")));
+}
+
 interface Shown {
   readonly key: SigningKey;
   readonly keyId: string;
@@ -37,6 +43,7 @@ export class SignatureCheck implements SchemeCheck {
   readonly #services: Services;
   readonly #replays: Replays;
   readonly #keys: ReadonlyMap<string, SigningKey>;
+  readonly #structured: StructuredFields;
   readonly #semaphore = new Semaphore(maxVerifies, maxWaiting);
   readonly #doubtful = new Semaphore(doubtfulVerifies, maxWaiting);
 
@@ -45,6 +52,7 @@ export class SignatureCheck implements SchemeCheck {
     this.#options = options;
     this.#services = services;
     this.#replays = replays;
+    this.#structured = structuredFields(options.structuredFields);
     this.#keys = new Map(options.keys.map((key) => [key.keyId, new SigningKey(key, services)]));
   }
 
@@ -117,7 +125,7 @@ export class SignatureCheck implements SchemeCheck {
 
   #coverFault({ input: [items], keyId }: Shown, { hasBody }: ExchangeRequest): Refused | undefined {
     const { components, contentDigest } = this.#options;
-    const covered = new Set(items.filter(([, parameters]) => parameters.size === 0).map(([name]) => name));
+    const covered = new Set(items.filter(([, parameters]) => isWhole(parameters)).map(([name]) => name));
     const wanted = components.length > 0 ? components : ["@method", "@authority"];
     const lacking = wanted.find((name) => !covered.has(name));
     if (lacking !== undefined) return bad(`does not cover ${lacking}`, keyId);
@@ -134,7 +142,7 @@ export class SignatureCheck implements SchemeCheck {
     if (holder.kind === "refused") return holder;
     let base: string;
     try {
-      base = signatureBase(request, input);
+      base = signatureBase(request, input, this.#structured);
     } catch (error) {
       if (error instanceof BadComponent) return bad(`component ${error.message}`, keyId);
       throw error;
@@ -146,8 +154,7 @@ export class SignatureCheck implements SchemeCheck {
 
   /** Rejects with `payload_too_large`. */
   async #bodyFault(exchange: Exchange, { input: [items], keyId }: Shown): Promise<Refused | undefined> {
-    const isCovered = items.some(([name, parameters]) => name === "content-digest" && parameters.size === 0);
-    if (!isCovered) return undefined;
+    if (!items.some(([name]) => name === "content-digest")) return undefined;
     const { request } = exchange;
     const body = request.hasBody ? await exchange.readBody(this.#options.maxBodyBytes) : Buffer.alloc(0);
     const fault = digestFault(request.fields.get("content-digest") ?? "", body);

@@ -231,7 +231,29 @@ test("what it does not cover, its times, its key and its form are looked at stri
     ["component @method: named twice", { covered: [...covered, method] }],
     ["component x-none: not in the request", { covered: [...covered, ['"x-none"', ""]] }],
     ["component @status: not known for requests", { covered: [...covered, ['"@status"', "200"]] }],
-    ["component X-A: parameters", { covered: [...covered, ['"x-a";sf', "1"]] }, { fields: ["X-A", "1"] }],
+    ...(
+      [
+        ["not known as a structured field", ";sf", "1"],
+        ["req is for responses", ";req", "1"],
+        ["req is for responses", ";bs;req", ":MQ==:"],
+        ["trailers are not signed here: they come too late", ";tr", "1"],
+        ["parameters", ";sf;bs", "1"],
+        ["parameters", ";sf=?0", "1"],
+        ["parameters", ";key", "1"],
+        ["parameters", ";other", "1"],
+        ["no dictionary", ';key="a"', "1"],
+      ] as const
+    ).map(([because, parameters, value]): [string, Partial<ToSign>, Ask] => [
+      `component x-a: ${because}`,
+      { covered: [...covered, [`"x-a"${parameters}`, value]] },
+      { fields: ["X-A", "1"] },
+    ]),
+    [
+      "component priority: no dictionary",
+      { covered: [...covered, ['"priority";sf', "u=1"]] },
+      { fields: ["Priority", "u=1,"] },
+    ],
+    ["component @method: not known for requests", { covered: [...covered, ['"@method";req', "GET"]] }],
   ];
   for (const [because, toSign, more] of wrong) {
     const answer = await ask(toSign, more);
@@ -265,6 +287,41 @@ test("members of dictionaries, raw lines and doubled fields are written as the R
   assert.equal(answer.status, 200, String(answer.because));
 });
 
+test("structured fields are signed as section 2.1 writes them strictly, by their types", async () => {
+  const own = await makeRoute(
+    optionsFor({ structuredFields: { "Example-Dict": "dictionary", "X-I": "item" } }),
+    services,
+  );
+  const asked = async (covering: ToSign["covered"], fields: string[]): Promise<Answer> =>
+    await own.ask(signedAsk({ covered: [...covered, ...covering] }, { fields }));
+  // Sections 2.1.1, 2.1.2, 2.1.3.
+  const dictionary = "a=1,    b=2;x=1;y=2,   c=(a   b   c)";
+  const good = await asked(
+    [
+      ['"example-dict"', `${dictionary}, d`],
+      ['"example-dict";sf', "a=1, b=2;x=1;y=2, c=(a b c), d"],
+      ['"example-dict";key="a"', "1"],
+      ['"example-dict";key="d"', "?1"],
+      ['"example-dict";key="b"', "2;x=1;y=2"],
+      ['"example-dict";key="c"', "(a b c)"],
+      ['"example-header";bs', ":dmFsdWUsIHdpdGgsIGxvdHM=:, :b2YsIGNvbW1hcw==:"],
+      ['"priority";sf', "u=2, i"],
+      ['"client-cert-chain";sf', ":AQI=:, :Aw==:"],
+      ['"x-i";sf', "1.5;q"],
+    ],
+    [
+      ["Example-Dict", `  ${dictionary}`, "Example-Dict", "d"],
+      ["Example-Header", "value, with, lots", "Example-Header", "of, commas"],
+      ["Priority", "u=2,i=?1", "Client-Cert-Chain", ":AQI=:,   :Aw==:", "X-I", "1.50;q=?1"],
+    ].flat(),
+  );
+  assert.equal(good.status, 200, String(good.because));
+  const twice = await asked([['"x-i";sf', "1, 1"]], ["X-I", "1", "X-I", "1"]);
+  assert.equal(twice.because, "signature: component x-i: no item");
+  const other = await asked([['"x-i";sf', "2"]], ["X-I", "1"]);
+  assert.equal(other.because, "signature: does not verify");
+});
+
 test("a nonce counts once, by any key and sidecar; an outage is 503", async () => {
   const once = signedAsk();
   const other = await makeServices({
@@ -295,6 +352,22 @@ test("a body is the one that was signed, or the service never sees it", async ()
   assert.equal(other.because, "signature: content-digest: sha-256 is of another body");
   assert.equal((await ask(withDigest, { fields })).status, 401, "without its body");
   assert.equal((await ask({}, { body: "body" })).because, "signature: does not cover content-digest");
+  const raw = `:${Buffer.from(digest).toString("base64")}:`;
+  const left = await makeRoute(optionsFor({ contentDigest: "optional" }), services);
+  for (const [identifier, value] of [
+    ['"content-digest";bs', raw],
+    ['"content-digest";sf', digest],
+    ['"content-digest";key="sha-256"', digest.slice(8)],
+  ] as const) {
+    const otherwise = { covered: [...covered, [identifier, value] as const] };
+    for (const [body, status] of [
+      ["body", 200],
+      ["Body", 401],
+    ] as const)
+      assert.equal((await ask(otherwise, { body, fields }, left)).status, status, `${identifier} ${body}`);
+    const isWhole = !identifier.includes("key");
+    assert.equal((await ask(otherwise, { body: "body", fields })).status, isWhole ? 200 : 401, identifier);
+  }
   const sha1 = ["Content-Digest", "sha=:AAAA:"];
   const broken = { covered: [...covered, ['"content-digest"', "sha=:AAAA:"] as const] };
   assert.match(
