@@ -39,7 +39,6 @@ export function createClientListener(
     content,
     // An SVID has no host's name.
     refusesUnknown: config.tlsUnknownSni === "refuse" && files.trustDomain === undefined,
-    trustDomain: files.trustDomain,
   };
   const listener = createListener(context, config, tls, shared, policy);
   const unwatch = files && content && watchCertificates(files, content, listener, context.telemetry);
@@ -72,6 +71,11 @@ function watchCertificates(
 ): () => void {
   const expiry = expiryGauge(metrics, "listener");
   expiry.set(expiryOf(current.chains));
+  const tell = (faults: readonly string[]): void => {
+    if (faults.length > 0)
+      logger.warn({ faults }, "bundles of other trust domains are not taken: these domains vouch for nobody");
+  };
+  tell(current.faults);
   const watched = {
     of: "listener",
     read: () => readTlsFiles(files),
@@ -79,6 +83,7 @@ function watchCertificates(
     apply(renewed: TlsContent) {
       listener.setTls(renewed);
       expiry.set(expiryOf(renewed.chains));
+      tell(renewed.faults);
     },
   };
   return watchFiles(current, watched, logger);
@@ -113,7 +118,8 @@ function tlsFilesOf(config: Config): TlsFiles | undefined {
   if (spiffeCert !== undefined && spiffeKey !== undefined) {
     const trustDomain = readSvidChain(readFileSync(spiffeCert, "utf8"))?.trustDomain;
     const pairs = [{ cert: spiffeCert, key: spiffeKey }];
-    return { pairs, clientCa: spiffeBundle, clientCrl: undefined, minVersion, trustDomain };
+    const federatedBundles = config.spiffeFederatedBundles;
+    return { pairs, clientCa: spiffeBundle, clientCrl: undefined, minVersion, trustDomain, federatedBundles };
   }
   if (tlsCert === undefined || tlsKey === undefined) return undefined;
   const pairs = tlsCert.map((cert, at) => ({ cert, key: tlsKey[at] as string }));

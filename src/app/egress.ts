@@ -1,7 +1,6 @@
 // Egress: the service's own calls to others come in on loopback, and go to the sidecars there by mTLS, with retries and
 // traces. Only to hosts that the settings name, and only where the other end proves to be who they say.
 import { X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import type { Config } from "../config/config.ts";
 import type { EgressDestination } from "../config/egress.ts";
@@ -17,7 +16,7 @@ import type { PluginHost } from "../runtime/plugin-host.ts";
 import type { CompiledRoute, RouteSpec } from "../runtime/set-up.ts";
 import { createSnapshot } from "../runtime/snapshot.ts";
 import { Listener } from "../server/listener.ts";
-import { readSvid, readSvidChain } from "../tls/svid.ts";
+import { readSvid } from "../tls/svid.ts";
 import { WrongPeer } from "../upstream/connector.ts";
 import type { PoolOptions } from "../upstream/pooled-transport.ts";
 import type { Credentials } from "../upstream/renewed-credentials.ts";
@@ -29,7 +28,7 @@ import type { UpstreamTarget, UpstreamTls, UpstreamTransport } from "../upstream
 import { createTransport } from "../upstream/transports.ts";
 import { Upstreams } from "../upstream/upstreams.ts";
 import type { ProcessContext } from "./process-context.ts";
-import { renewTls } from "./renewed-tls.ts";
+import { EgressTls } from "./egress-tls.ts";
 
 export interface Egress {
   /** Rejects with StartError when the address cannot be bound. */
@@ -61,13 +60,13 @@ export function createEgress(
 
 function open(context: ProcessContext, config: EgressConfig, host: PluginHost, shared: boolean): Egress {
   const { logger } = context.telemetry;
-  const tls = spiffeTls(context, config);
+  const tls = new EgressTls(context, config);
   const upstreams = createUpstreams(context, config);
   let policy: RoutedPolicy | undefined;
   const listener = createListener(context, config, shared, () => policy);
   return {
     async listen() {
-      policy = await createPolicy(context, config, host, { upstreams, credentials: tls.credentials });
+      policy = await createPolicy(context, config, host, { upstreams, tls });
       await removeStaleSockets([config.egress]);
       const address: AddressInfo | string = await bind("OUTRIGGER_EGRESS", config.egress, () =>
         listener.listen(config.egress),
@@ -83,22 +82,6 @@ function open(context: ProcessContext, config: EgressConfig, host: PluginHost, s
       upstreams.close();
     },
   };
-}
-
-function domainOf(chain: string): string | undefined {
-  return readSvidChain(chain)?.trustDomain;
-}
-
-/** Our SVID, of one trust domain whatever the files come to hold. */
-function spiffeTls(
-  { telemetry }: ProcessContext,
-  { spiffeCert: cert, spiffeKey: key, spiffeBundle: ca }: Config,
-) {
-  const trustDomain = domainOf(readFileSync(cert ?? "", "utf8"));
-  return renewTls("egress", { ca, cert, key }, telemetry, (chain) => {
-    if (trustDomain === undefined || domainOf(chain) !== trustDomain)
-      throw new Error(`${cert} is no SVID of the trust domain ${trustDomain}`);
-  });
 }
 
 function createUpstreams({ telemetry: { metrics } }: ProcessContext, config: Config): Upstreams {
@@ -146,7 +129,7 @@ interface Served {
 
 interface PolicyParts {
   readonly upstreams: Upstreams;
-  readonly credentials: Credentials;
+  readonly tls: EgressTls;
 }
 
 /** A route for each destination, found by the host that is called. */
@@ -154,12 +137,16 @@ async function createPolicy(
   { telemetry: { logger, metrics }, clock }: ProcessContext,
   config: EgressConfig,
   host: PluginHost,
-  { upstreams, credentials }: PolicyParts,
+  { upstreams, tls }: PolicyParts,
 ): Promise<RoutedPolicy> {
   const served = new Map<RouteSpec, Served>();
   const retries = new Retries(metrics);
   for (const destination of config.egressTo) {
-    const target = targetOf(destination, credentials, new Strangers(destination, logger, clock));
+    const target = targetOf(
+      destination,
+      tls.towards(destination.peer),
+      new Strangers(destination, logger, clock),
+    );
     upstreams.hold(target);
     const transport = upstreams.get(target);
     const waiting = new WaitingCalls(transport, retries.time);

@@ -6,15 +6,15 @@ import { expiryGauge, expiryOf, watchFiles } from "../tls/watched-files.ts";
 import { type Credentials, RenewedCredentials } from "../upstream/renewed-credentials.ts";
 
 export interface CredentialFiles {
-  /** Undefined = the system's authorities. */
-  readonly ca: string | undefined;
+  /** Undefined = the system's authorities; a function reads them itself, and none are none. */
+  readonly ca: string | (() => readonly string[]) | undefined;
   /** Undefined = none of our own is shown. */
   readonly cert: string | undefined;
   readonly key: string | undefined;
 }
 
 interface Content {
-  readonly ca?: string;
+  readonly ca?: string | string[];
   readonly cert?: string;
   readonly key?: string;
 }
@@ -62,7 +62,7 @@ export function renewTls(
 
 function readFiles({ ca, cert, key }: CredentialFiles): Content {
   return {
-    ...(ca === undefined ? {} : { ca: readCertificates(ca) }),
+    ...(ca === undefined ? {} : { ca: typeof ca === "string" ? readCertificates(ca) : [...ca()] }),
     ...(cert === undefined || key === undefined ? {} : readPair({ cert, key })),
   };
 }

@@ -17,6 +17,7 @@ const pairs = [
   ["spiffeCert", "spiffeKey"],
   ["spiffeKey", "spiffeBundle"],
   ["spiffeBundle", "spiffeCert"],
+  ["spiffeFederatedBundles", "spiffeBundle"],
   ["egress", "spiffeCert"],
   ["egress", "egressTo"],
   ["egressTo", "egress"],
@@ -90,15 +91,18 @@ export function crossCheck(
   return problems.concat(listenProblems(values), auditProblems(values), egressProblems(values, readFile));
 }
 
-/** The bundle vouches for our own trust domain alone. */
-function egressProblems({ spiffeCert, egressTo }: Partial<SettingValues>, readFile: ReadFile): string[] {
-  if (spiffeCert === undefined || egressTo === undefined) return [];
+/** Without those of others the bundle vouches for our own trust domain alone. */
+function egressProblems(
+  { spiffeCert, spiffeFederatedBundles, egressTo }: Partial<SettingValues>,
+  readFile: ReadFile,
+): string[] {
+  if (spiffeCert === undefined || egressTo === undefined || spiffeFederatedBundles !== undefined) return [];
   const domain = readSvidChain(readFile(spiffeCert))?.trustDomain;
   return egressTo
     .filter(({ peer }) => parseSpiffeId(peer)?.trustDomain !== domain)
     .map(
       ({ host, peer }) =>
-        `OUTRIGGER_EGRESS_TO: ${host}: ${peer} is of another trust domain than ${domain}: federation is not spoken`,
+        `OUTRIGGER_EGRESS_TO: ${host}: ${peer} is of another trust domain than ${domain}, and OUTRIGGER_SPIFFE_FEDERATED_BUNDLES is not set`,
     );
 }
 

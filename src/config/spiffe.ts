@@ -25,4 +25,9 @@ export const spiffeSettings = {
     parseCertificateFile,
     "Authorities (PEM file) of its trust domain, by which SVIDs of others are checked",
   ),
+  spiffeFederatedBundles: optional(
+    "OUTRIGGER_SPIFFE_FEDERATED_BUNDLES",
+    (path) => path,
+    "Folder with the authorities of other trust domains, each in <trust domain>.pem: SVIDs of a domain are checked by its own alone",
+  ),
 } as const satisfies Record<string, Setting<unknown>>;

@@ -24,6 +24,10 @@ function isSegment(text: string): boolean {
   return segmentText.test(text) && text !== "." && text !== "..";
 }
 
+export function isTrustDomain(text: string): boolean {
+  return trustDomainText.test(text);
+}
+
 /** An id, or with `/*` at its end all that are below. */
 export function isSpiffePattern(text: string): boolean {
   if (!text.endsWith("/*")) return parseSpiffeId(text) !== undefined;

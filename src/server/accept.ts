@@ -3,8 +3,7 @@ import type { Server, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { inheritPeer } from "../client/peer.ts";
 import type { StreamHandler } from "../exchange/server-stream.ts";
-import type { CertifiedConnections } from "./http1/certified-connections.ts";
-import { readClientCertificate, readClientSvid } from "./http1/client-tls.ts";
+import { CertifiedConnections } from "./http1/certified-connections.ts";
 import { type PrefaceEvents, readPreface } from "./preface.ts";
 
 /** What a connection carries now, for whoever ends it. */
@@ -57,29 +56,20 @@ export function acceptInClear(
   server.on("connection", (socket: Socket) => events.onConnection(socket, begin));
 }
 
-/** Which certificates of clients count. */
-export interface TlsClients {
-  /** As SVIDs of this domain alone. */
-  readonly trustDomain?: string | undefined;
-  /** Those connections, where revocation lists may be renewed. */
-  readonly certified?: CertifiedConnections | undefined;
-}
-
 /** Under TLS, requests and their end are on a socket of its own. */
 export function acceptTls(
   server: Server,
-  { trustDomain, certified }: TlsClients,
+  certified: CertifiedConnections | undefined,
   events: AcceptEvents,
   serveHttp1: (socket: Socket) => void,
 ): void {
   const { onHttp2 } = events;
+  const certificates = certified ?? new CertifiedConnections();
   const shakeHands = takeOver(server, "connection");
   server.on("connection", (socket: Socket) => events.onConnection(socket, shakeHands));
   server.on("secureConnection", (socket: Socket & { alpnProtocol?: string | false | null }) => {
     inheritPeer(socket);
-    if (trustDomain === undefined) readClientCertificate(socket as TLSSocket);
-    else readClientSvid(socket as TLSSocket, trustDomain);
-    certified?.add(socket as TLSSocket);
+    certificates.add(socket as TLSSocket);
     if (onHttp2 !== undefined && socket.alpnProtocol === "h2") onHttp2(socket);
     else serveHttp1(socket);
   });

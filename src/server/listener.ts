@@ -37,8 +37,6 @@ export interface ListenerTls {
   readonly content: TlsContent;
   /** Whether a handshake that names a host of no certificate is refused. */
   readonly refusesUnknown: boolean;
-  /** Client certificates count as SVIDs of this domain alone; undefined = any that verifies counts. */
-  readonly trustDomain: string | undefined;
 }
 
 export interface ListenerOptions {
@@ -93,7 +91,7 @@ export class Listener {
   readonly #clients: ClientLimits;
   readonly #rechecks: Rechecks;
   readonly #connections: ConnectionShare;
-  readonly #certified = new CertifiedConnections();
+  readonly #certified: CertifiedConnections;
   readonly #drain: Drain;
   /** Undefined = the PROXY protocol is not spoken. */
   readonly #proxied: ProxiedConnections | undefined;
@@ -120,6 +118,7 @@ export class Listener {
     this.#connections = new ConnectionShare(options.limits, this.#proxies);
     this.#sessions = this.#createSessions();
     this.#proxied = this.#createProxied(options);
+    this.#certified = new CertifiedConnections(options.tls?.content);
     const { maxConnections } = options.limits;
     this.#excess = new ExcessConnections(clock, logger, metrics);
     const onDrop = (): void => this.#excess.closed(maxConnections);
@@ -149,11 +148,10 @@ export class Listener {
   }
 
   /** Replaces certificates, keys, authorities and revocation lists for new connections; sessions of before end with it. */
-  setTls({ options, byName, revocations }: TlsContent): void {
-    this.#server.setSecureContext?.(options);
-    this.#byName = byName;
-    if (revocations === undefined) return;
-    for (const socket of this.#certified.revoke(revocations, this.#options.logger))
+  setTls(content: TlsContent): void {
+    this.#server.setSecureContext?.(content.options);
+    this.#byName = content.byName;
+    for (const socket of this.#certified.renew(content, this.#options.logger))
       if (this.#sessions?.leave(socket) !== true) this.#server.endSoon(socket);
   }
 
@@ -198,10 +196,9 @@ export class Listener {
   #createServer(onDrop: () => void): ClientServer {
     const { limits } = this.#options;
     const tls = this.#tlsOptions();
-    const certified = this.#options.tls?.content.revocations && this.#certified;
     const create = this.#options.own === true ? createNetServer : createHttp1Server;
     return create(
-      { ...limits, tls, trustDomain: this.#options.tls?.trustDomain, certified },
+      { ...limits, tls, certified: this.#certified },
       {
         onConnection: (socket, serve) => {
           this.#drain.active();

@@ -43,7 +43,7 @@ export function readSvidChain(chain: string): Svid | undefined {
 }
 
 /** By their identifiers, in hex. @throws RangeError where it is no certificate, or has an extension twice (RFC 5280 section 4.2) */
-function extensionsOf(der: Buffer): Map<string, Buffer> {
+export function extensionsOf(der: Buffer): Map<string, Buffer> {
   const [certificate] = elementsIn(der);
   const [body] = elementsIn(certificate?.content ?? Buffer.alloc(0));
   const wrapped = elementsIn(body?.content ?? Buffer.alloc(0)).find(({ tag }) => tag === tags.extensions);

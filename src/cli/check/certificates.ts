@@ -1,6 +1,7 @@
 // When the certificates end that the settings name: those shown to others, and those that others' are checked against.
 import { X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
 import type { CheckFinding } from "../../plugin-api/checks.ts";
 import { certificatesIn } from "../../tls/pem.ts";
@@ -15,6 +16,7 @@ export function checkCertificates(config: Config, nowMs: number): CheckFinding[]
     ["OUTRIGGER_TLS_CLIENT_CA", config.tlsClientCa],
     ["OUTRIGGER_SPIFFE_CERT", config.spiffeCert],
     ["OUTRIGGER_SPIFFE_BUNDLE", config.spiffeBundle],
+    ...federatedFiles(config.spiffeFederatedBundles),
     ["OUTRIGGER_UPSTREAM_CA", config.upstreamCa],
     ["OUTRIGGER_UPSTREAM_CERT", config.upstreamCert],
     ["OUTRIGGER_REDIS_CERT", config.redisCert],
@@ -23,13 +25,24 @@ export function checkCertificates(config: Config, nowMs: number): CheckFinding[]
   return named.flatMap(([name, path]) => (path === undefined ? [] : [checkFile(name, path, nowMs)]));
 }
 
+function federatedFiles(folder: string | undefined): (readonly [string, string])[] {
+  if (folder === undefined) return [];
+  const setting = "OUTRIGGER_SPIFFE_FEDERATED_BUNDLES";
+  try {
+    const names = readdirSync(folder).filter((name) => name.endsWith(".pem"));
+    return names.map((name) => [setting, join(folder, name)] as const);
+  } catch {
+    return [[setting, folder]]; // Which then cannot be read.
+  }
+}
+
 function checkFile(name: string, path: string, nowMs: number): CheckFinding {
   const check = checkOf("certificate");
   try {
     const blocks = certificatesIn(readFileSync(path, "utf8"));
     // Of a chain the first to end ends it; of authorities each stands for itself, and the last to end is left.
     const ends = blocks.map((block) => new X509Certificate(block)).map(({ validTo }) => Date.parse(validTo));
-    const end = /_(?:CA|BUNDLE)$/.test(name) ? Math.max(...ends) : Math.min(...ends);
+    const end = /_(?:CA|BUNDLES?)$/.test(name) ? Math.max(...ends) : Math.min(...ends);
     return expiryOf(`${name}: ${path}`, end, nowMs);
   } catch (error) {
     return check.fail(

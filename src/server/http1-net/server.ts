@@ -38,7 +38,7 @@ export function createNetServer(options: Http1Options, events: Http1Events): Cli
   };
   if (options.tls === undefined) acceptInClear(server, headerTimeoutMs, events, serve);
   else {
-    acceptTls(server, options, events, serve);
+    acceptTls(server, options.certified, events, serve);
     server.on("tlsClientError", (error: NodeJS.ErrnoException, socket: Socket) =>
       events.onParserError(error, socket, nothingCarried),
     );

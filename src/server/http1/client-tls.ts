@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { ClientTls } from "../../plugin-api/contract.ts";
-import { readSvid } from "../../tls/svid.ts";
+import type { TrustBundles } from "../../tls/trust-bundles.ts";
 
 // One handshake, many requests: the certificate is unpacked once a connection.
 const certificates = new WeakMap<TLSSocket, ClientTls>();
@@ -28,13 +28,13 @@ export function disownCertificate(socket: TLSSocket): void {
   certificates.set(socket, unverified);
 }
 
-/** For listeners of SPIFFE, after the handshake: a certificate that is no SVID of the domain does not count either. */
-export function readClientSvid(socket: TLSSocket, trustDomain: string): void {
+/** For listeners of SPIFFE, after the handshake: a certificate that is no SVID, or of no domain that counts, does not either. */
+export function readClientSvid(socket: TLSSocket, bundles: TrustBundles): void {
   const certificate = socket.authorized ? socket.getPeerX509Certificate() : undefined;
-  const svid = certificate && readSvid(certificate);
+  const svid = certificate && bundles.svidOf(certificate);
   const tls =
-    svid?.trustDomain === trustDomain
-      ? { certificate: certificate?.raw, svid: { id: svid.text, endsMs: svid.endsMs } }
-      : { certificate: undefined };
+    svid === undefined
+      ? unverified
+      : { certificate: certificate?.raw, svid: { id: svid.text, endsMs: svid.endsMs } };
   certificates.set(socket, tls);
 }

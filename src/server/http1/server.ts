@@ -15,9 +15,7 @@ import { UpgradeSide } from "./upgrade-side.ts";
 export interface Http1Options {
   /** Certificate and key in PEM: it then speaks TLS. */
   readonly tls: https.ServerOptions | undefined;
-  /** Client certificates count as SVIDs of this domain alone. */
-  readonly trustDomain?: string | undefined;
-  /** Told of each connection after its handshake. */
+  /** Says of each connection after its handshake whether the client's certificate counts. Default: if it verifies. */
   readonly certified?: CertifiedConnections | undefined;
   readonly maxHeaderBytes: number;
   readonly headerTimeoutMs: number;
@@ -84,7 +82,7 @@ function accept(server: Server, options: Http1Options, events: Http1Events): voi
     own(socket);
     socket.on("end", ended);
   };
-  if (isTls) acceptTls(server, options, events, serveHttp1);
+  if (isTls) acceptTls(server, options.certified, events, serveHttp1);
   else acceptInClear(server, options.headerTimeoutMs, events, serveHttp1);
 }
 

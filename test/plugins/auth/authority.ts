@@ -18,6 +18,8 @@ export interface Authority {
   readonly cert: string;
   /** @param names as openssl has them: `URI:spiffe://a/b,DNS:c`; "" = none @param extensions `basicConstraints=CA:TRUE` */
   issue(name: string, names: string, ...extensions: string[]): Issued;
+  /** Likewise, signed by somebody to whom this one issued, authority or not. */
+  issueBy(issuer: Issued, name: string, names: string, ...extensions: string[]): Issued;
   /** @returns a revocation list (PEM) that names these, for one day */
   revoke(...certificates: readonly Issued[]): string;
   close(): void;
@@ -43,17 +45,21 @@ export function makeAuthority(name = "test authority"): Authority {
     "-out",
     at("ca.pem"),
   );
+  const own = { certFile: at("ca.pem"), keyFile: at("ca.key") };
   return {
     certFile: at("ca.pem"),
     cert: readFileSync(at("ca.pem"), "utf8"),
     issue(name, names, ...more) {
+      return this.issueBy({ ...own, cert: "", key: "" }, name, names, ...more);
+    },
+    issueBy(issuer, name, names, ...more) {
       const [keyFile, certFile, request, extensions] = ["key", "pem", "csr", "ext"].map((ending) =>
         at(`${name}.${ending}`),
       ) as [string, string, string, string];
       openssl("req", ...curve, "-subj", `/CN=${name}`, "-keyout", keyFile, "-out", request);
       const all = names === "" ? more : [`subjectAltName=${names}`, ...more];
       writeFileSync(extensions, all.map((line) => `${line}\n`).join(""));
-      const authority = ["-CA", at("ca.pem"), "-CAkey", at("ca.key"), "-CAcreateserial"];
+      const authority = ["-CA", issuer.certFile, "-CAkey", issuer.keyFile, "-CAcreateserial"];
       openssl(
         "x509",
         "-req",

@@ -1,0 +1,62 @@
+// The bundles of other trust domains, as files of one folder: `<trust domain>.pem`. One that is not there, or cannot be
+// taken, vouches for nobody: what somebody else publishes must neither stop us nor be believed for its last good state.
+import { X509Certificate } from "node:crypto";
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { isTrustDomain } from "../language/spiffe-id.ts";
+import { readCertificates } from "./read-files.ts";
+import { certificatesIn } from "./pem.ts";
+
+const ending = ".pem";
+const mostDomains = 64;
+const mostBytes = 65_536;
+/** Each handshake names all authorities to the client, and OpenSSL takes no such message over 100 KB. */
+const mostNameBytes = 1_024;
+
+export interface FederatedBundles {
+  /** In PEM, by trust domain. */
+  readonly bundles: ReadonlyMap<string, string>;
+  /** What was not taken, and why. */
+  readonly faults: readonly string[];
+}
+
+/** @param own our own trust domain, for which nothing in there can vouch */
+export function readFederatedBundles(folder: string, own: string): FederatedBundles {
+  const bundles = new Map<string, string>();
+  const faults: string[] = [];
+  let names: string[] = [];
+  try {
+    names = readdirSync(folder).filter((name) => name.endsWith(ending));
+  } catch (error) {
+    faults.push(`${folder} cannot be read: ${(error as NodeJS.ErrnoException).code}`);
+  }
+  for (const name of names.sort()) {
+    const domain = name.slice(0, -ending.length);
+    try {
+      if (bundles.size >= mostDomains) throw new Error(`there are more than ${mostDomains} bundles`);
+      if (!isTrustDomain(domain)) throw new Error("its name is that of no trust domain");
+      if (domain === own)
+        throw new Error("it is our own trust domain, for which OUTRIGGER_SPIFFE_BUNDLE stands");
+      bundles.set(domain, readBundle(join(folder, name)));
+    } catch (error) {
+      faults.push(`${join(folder, name)}: ${(error as Error).message}`);
+    }
+  }
+  return { bundles, faults };
+}
+
+/** @throws Error when it cannot be read, is not whole, or is no bundle of authorities */
+export function readBundle(path: string): string {
+  const found = statSync(path);
+  if (!found.isFile() || found.size > mostBytes)
+    throw new Error(`it is no file of at most ${mostBytes} bytes`);
+  const pem = readCertificates(path);
+  let named = 0;
+  for (const each of certificatesIn(pem)) {
+    const { ca, subject } = new X509Certificate(each);
+    if (!ca) throw new Error("it holds a certificate that is no authority's");
+    named += Buffer.byteLength(subject ?? "");
+  }
+  if (named > mostNameBytes) throw new Error(`its authorities' names take more than ${mostNameBytes} bytes`);
+  return pem;
+}
