@@ -9,6 +9,30 @@ export const tokenTypes = {
   jwt: "urn:ietf:params:oauth:token-type:jwt",
 } as const;
 
+const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, "must be one scope");
+
+const actorOptions = z
+  .strictObject({
+    token: secretName
+      .optional()
+      .describe(
+        "Name of the secret that is the token (default: one that the client gets by its own credentials)",
+      ),
+    tokenType: z.enum(["access_token", "jwt"]).default("access_token").describe("Type of the secret's token"),
+    scopes: z
+      .array(scope)
+      .default([])
+      .describe("Scopes that the client asks for its own token; empty = what the server gives"),
+    resource: z.array(safeUrl).default([]).describe("URLs that its own token is to be for (RFC 8707)"),
+  })
+  .superRefine(({ token, scopes, resource }, context) => {
+    if (token !== undefined && scopes.length + resource.length > 0)
+      context.addIssue({
+        code: "custom",
+        message: "token is as it is: scopes and resource do not go with it",
+      });
+  });
+
 export const tokenExchangeOptions = z
   .strictObject({
     issuer: safeUrl
@@ -26,14 +50,14 @@ export const tokenExchangeOptions = z
       .array(safeUrl)
       .default([])
       .describe("URLs of the services that the token is to be for (RFC 8707)"),
-    scopes: z
-      .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, "must be one scope"))
-      .default([])
-      .describe("Scopes asked for; empty = what the server gives"),
+    scopes: z.array(scope).default([]).describe("Scopes asked for; empty = what the server gives"),
     requestedTokenType: z
       .enum(["access_token", "jwt"])
       .default("access_token")
       .describe("Type of the token that is asked for"),
+    actor: actorOptions
+      .optional()
+      .describe("The sidecar's own token beside the caller's, as who acts for it (default: none)"),
     cacheSeconds: seconds(0, 86_400)
       .default(300)
       .describe("Longest time a token is used for its caller; never past the end of either token"),

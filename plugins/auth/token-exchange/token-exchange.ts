@@ -5,13 +5,14 @@ import { z } from "zod";
 import { HttpError, type Counter, type Services } from "../../../src/plugin-api/contract.ts";
 import { unavailable, type Unavailable } from "../auth-result.ts";
 import { postForm } from "../issuers/form-post.ts";
-import { errorCodeOf, numberOf } from "../issuers/json-answer.ts";
+import { errorCodeOf } from "../issuers/json-answer.ts";
 import { MetadataSource } from "../issuers/metadata-source.ts";
 import { tokenExchanges } from "../metrics.ts";
 import { Semaphore } from "../semaphore.ts";
-import { decodeToken } from "../tokens/token-parts.ts";
+import { ActorToken } from "./actor-token.ts";
 import { ExchangedTokens } from "./exchanged-tokens.ts";
 import { tokenTypes, type TokenExchangeOptions } from "./options.ts";
+import { expiresIn, faultOf, oneToken, usedMs } from "./token-answer.ts";
 
 /** The server gives no token for this caller. */
 export interface Denied {
@@ -27,20 +28,13 @@ export type Exchanged = Given | Denied | Unavailable;
 const grantType = "urn:ietf:params:oauth:grant-type:token-exchange";
 const maxBodyBytes = 65_536;
 const maxWaiting = 1_024;
-/** Where neither the answer nor the token says when it ends. */
-const unknownLifeMs = 60_000;
-/** A service may look at it a moment later, by another clock. */
-const spareMs = 10_000;
 
-/** Section 2.2.1; what becomes a field must be one token (RFC 6750 section 2.1). */
+/** Section 2.2.1. */
 const answerShape = z.looseObject({
-  access_token: z
-    .string()
-    .max(16_384)
-    .regex(/^[A-Za-z0-9\-._~+/]+=*$/),
+  access_token: oneToken,
   issued_token_type: z.enum([tokenTypes.access_token, tokenTypes.jwt]),
   token_type: z.string().regex(/^(?:bearer|n_a)$/i),
-  expires_in: z.preprocess(numberOf, z.number().positive().optional()),
+  expires_in: expiresIn,
 });
 
 /** About this caller and this target (sections 2.2.2, and RFC 6749 section 5.2); the others are a fault of the configuration. */
@@ -52,6 +46,21 @@ const denials = new Set([
   "access_denied",
 ]);
 
+/** What is said of a bad actor token, too. */
+const doubtful = new Set(["invalid_request", "invalid_grant"]);
+
+function denialOf(status: number, value: unknown): string | undefined {
+  const code = status >= 400 && status < 500 ? errorCodeOf(value) : undefined;
+  return code !== undefined && denials.has(code) ? code : undefined;
+}
+
+interface Answered {
+  readonly status: number;
+  readonly value: unknown;
+  /** The token that was sent as the actor's. */
+  readonly actor: string | undefined;
+}
+
 const deniedBefore: Denied = { kind: "denied", because: "token exchange: refused a moment ago" };
 const outOfReach = unavailable("none", "token exchange: the token endpoint gives no answer to go by");
 const tooMany = unavailable("none", "token exchange: too many wait for the token endpoint", "overloaded");
@@ -60,6 +69,7 @@ export class TokenExchange {
   readonly #options: TokenExchangeOptions;
   readonly #services: Services;
   readonly #metadata: MetadataSource | undefined;
+  readonly #actor: ActorToken | undefined;
   readonly #tokens: ExchangedTokens;
   readonly #semaphore: Semaphore;
   readonly #running = new Map<string, Promise<Exchanged>>();
@@ -72,13 +82,14 @@ export class TokenExchange {
     this.#tokens = new ExchangedTokens(options.cacheBytes);
     this.#semaphore = new Semaphore(options.maxExchanges, maxWaiting);
     this.#count = tokenExchanges(services.metrics);
-    const { issuer, tokenEndpoint, timeoutMs, clientSecret } = options;
+    const { issuer, tokenEndpoint, timeoutMs, clientSecret, actor } = options;
     if (issuer !== undefined) this.#metadata = new MetadataSource(issuer, services, timeoutMs);
     try {
       services.secrets.sentTo(clientSecret, issuer ?? (tokenEndpoint as string));
     } catch (error) {
       throw new Error(`tokenExchange.clientSecret: ${(error as Error).message}`, { cause: error });
     }
+    if (actor !== undefined) this.#actor = new ActorToken(options, actor, services);
   }
 
   /**
@@ -119,11 +130,39 @@ export class TokenExchange {
 
   /** Rejects where nobody can tell. */
   async #ask(digest: string, subject: string, endsMs: number): Promise<Exchanged> {
-    const { clientId, clientSecret, clientAuth, timeoutMs } = this.#options;
     const url = await this.#endpoint();
+    let { status, value, actor } = await this.#post(url, subject);
+    let code = denialOf(status, value);
+    // It may be the sidecar's own token that is good no more: callers are not to be denied for that.
+    if (code !== undefined && doubtful.has(code) && this.#actor?.drop(actor) === true) {
+      ({ status, value, actor } = await this.#post(url, subject));
+      code = denialOf(status, value);
+    }
+    const nowMs = this.#services.clock.now();
+    if (code !== undefined) {
+      this.#tokens.deny(digest, nowMs);
+      this.#count("refused").inc();
+      return { kind: "denied", because: `token exchange: ${code}` };
+    }
+    if (status !== 200)
+      throw new Error(`the token endpoint answered ${status} (${errorCodeOf(value) ?? "no error code"})`);
+    const parsed = answerShape.safeParse(value);
+    if (!parsed.success) throw new Error(`the token endpoint's answer: ${faultOf(parsed.error)}`);
+    const { access_token: token, expires_in: seconds } = parsed.data;
+    // Whatever it is good for, it is the caller's or the sidecar's, which the service must not have.
+    if (token === subject) throw new Error("the token endpoint gave the caller's own token back");
+    if (token === actor) throw new Error("the token endpoint gave the actor's token back");
+    this.#keep(digest, token, { seconds, endsMs, nowMs });
+    this.#count("issued").inc();
+    return { kind: "given", token };
+  }
+
+  async #post(url: string, subject: string): Promise<Answered> {
+    const { clientId, clientSecret, clientAuth, timeoutMs } = this.#options;
+    const acting = await this.#actor?.parameters(url);
     const { status, value } = await postForm(this.#services.http, {
       url,
-      parameters: this.#parameters(subject),
+      parameters: { ...this.#parameters(subject), ...acting },
       clientId,
       clientSecret: this.#services.secrets.sentTo(clientSecret, url),
       clientAuth,
@@ -131,22 +170,7 @@ export class TokenExchange {
       maxBodyBytes,
       breaker: true,
     });
-    const nowMs = this.#services.clock.now();
-    const code = status >= 400 && status < 500 ? errorCodeOf(value) : undefined;
-    if (code !== undefined && denials.has(code)) {
-      this.#tokens.deny(digest, nowMs);
-      this.#count("refused").inc();
-      return { kind: "denied", because: `token exchange: ${code}` };
-    }
-    if (status !== 200) throw new Error(`the token endpoint answered ${status} (${code ?? "no error code"})`);
-    const parsed = answerShape.safeParse(value);
-    if (!parsed.success) throw new Error(`the token endpoint's answer: ${faultOf(parsed.error)}`);
-    const { access_token: token, expires_in: seconds } = parsed.data;
-    // Whatever it is good for, it is the caller's, which the service must not have.
-    if (token === subject) throw new Error("the token endpoint gave the caller's own token back");
-    this.#keep(digest, token, { seconds, endsMs, nowMs });
-    this.#count("issued").inc();
-    return { kind: "given", token };
+    return { status, value, actor: acting?.["actor_token"] };
   }
 
   async #endpoint(): Promise<string> {
@@ -176,23 +200,8 @@ export class TokenExchange {
     { seconds, endsMs, nowMs }: { seconds: number | undefined; endsMs: number; nowMs: number },
   ): void {
     const { cacheSeconds } = this.#options;
-    const lifeMs = seconds === undefined ? lifeOf(token, nowMs) : seconds * 1000;
-    const usedMs = Math.min(cacheSeconds * 1000, lifeMs - Math.min(spareMs, lifeMs / 10));
-    const untilMs = Math.min(nowMs + usedMs, endsMs);
+    const longestMs = Math.min(cacheSeconds * 1000, usedMs(token, seconds, nowMs));
+    const untilMs = Math.min(nowMs + longestMs, endsMs);
     if (untilMs > nowMs) this.#tokens.keep(digest, token, untilMs);
   }
-}
-
-/** By what the token says of itself; it is not verified, and nothing but how long it is kept depends on it. */
-function lifeOf(token: string, nowMs: number): number {
-  const parts = decodeToken(token);
-  const exp = typeof parts === "string" ? undefined : parts.claims["exp"];
-  return typeof exp === "number" ? exp * 1000 - nowMs : unknownLifeMs;
-}
-
-/** Names the member alone: a message could quote the token. */
-function faultOf({ issues: [issue] }: z.ZodError): string {
-  return issue === undefined || issue.path.length === 0
-    ? "is no JSON object"
-    : `${issue.path.join(".")} is missing or not as it must be`;
 }

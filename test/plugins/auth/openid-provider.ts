@@ -4,7 +4,7 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { exportJWK, generateKeyPair } from "jose";
 import "./quiet-provider.ts";
-import { exchangeGrant, takeExchanges } from "./exchange-grant.ts";
+import { actingClaims, exchangeGrant, takeExchanges } from "./exchange-grant.ts";
 import { Provider, type Configuration, type JWK } from "oidc-provider";
 
 export interface OpenIdProvider {
@@ -94,6 +94,7 @@ function configuration(options: ProviderOptions, jwk: JWK): Configuration {
         ...options.claims,
       }),
     }),
+    extraTokenClaims: (_ctx, token) => actingClaims(token),
     issueRefreshToken: () => true,
     // Every use of a refresh token makes the one before worthless: a second use is taken for theft.
     rotateRefreshToken: () => true,

@@ -83,6 +83,7 @@ test("the service gets a token made for it, for a bearer token as for a session,
     ...client,
     audience: [exchangeAudience],
     scopes: ["profile"],
+    actor: {},
   };
   const jwt = { login: { ...login, keepAccessToken: true }, introspection };
   const route = await makeRoute({ guessing: false, jwt, tokenExchange }, services);
@@ -90,6 +91,7 @@ test("the service gets a token made for it, for a bearer token as for a session,
   const inside = async ({ fields }: Answer): Promise<unknown> => {
     const token = fields.get("authorization")?.replace(/^Bearer /, "") ?? "";
     const { payload } = await jwtVerify(token, keys, { audience: exchangeAudience, issuer: provider.url });
+    assert.deepEqual(payload["act"], { sub: clientId }, "who acts for the caller");
     return payload.sub;
   };
   const browser = new Browser(appUrl);
@@ -183,6 +185,91 @@ test("what is asked is by section 2.1, once for many at a time, and again when e
   await route.close();
 });
 
+test("the sidecar's own token goes along as the actor's, one for all callers, anew where it is good no more", async () => {
+  const forms: URLSearchParams[] = [];
+  let good = "actor-1";
+  answer = (form) => {
+    forms.push(form);
+    if (form.get("grant_type") === "client_credentials")
+      return [200, { access_token: good, token_type: "bearer", expires_in: 3_600 }];
+    if (form.get("actor_token") !== good) return [400, { error: "invalid_request" }];
+    return issued(`for-${forms.length}`);
+  };
+  const route = await routeAt({
+    actor: { scopes: ["act"], resource: ["https://id.example/"] },
+    cacheSeconds: 0,
+  });
+  const actors = (): unknown[] => forms.map((form) => form.get("actor_token"));
+  const tokens = await Promise.all([1, 2, 3].map((jti) => issuer.sign({ jti: `${jti}` })));
+  const many = await Promise.all(tokens.map((token) => route.ask(withBearer(token))));
+  assert.deepEqual(
+    many.map(({ status }) => status),
+    [200, 200, 200],
+  );
+  assert.deepEqual(actors(), [null, "actor-1", "actor-1", "actor-1"]);
+  assert.deepEqual(
+    [...(forms[0] ?? [])],
+    [
+      ["grant_type", "client_credentials"],
+      ["resource", "https://id.example/"],
+      ["scope", "act"],
+    ],
+  );
+  assert.equal(forms[1]?.get("actor_token_type"), "urn:ietf:params:oauth:token-type:access_token");
+  // The server forgets it, and is asked for no other more often than every ten seconds.
+  good = "actor-2";
+  const [token = ""] = tokens;
+  assert.equal((await route.ask(withBearer(token))).status, 403, "it was just made");
+  services.clock.forward(11_000);
+  assert.equal((await route.ask(withBearer(token))).status, 200);
+  assert.deepEqual(actors().slice(4), ["actor-1", "actor-1", null, "actor-2"]);
+  // A caller's token that is bad does not cost the sidecar its own.
+  const asked = forms.length;
+  answer = (form) => (forms.push(form), [400, { error: "invalid_grant" }]);
+  assert.equal((await route.ask(withBearer(await issuer.sign({ jti: "4" })))).status, 403);
+  assert.equal(forms.length, asked + 1);
+  for (const bad of [
+    [401, { error: "invalid_client" }],
+    issued("a b"),
+    issued("t", { token_type: "DPoP" }),
+    [200, 1],
+  ]) {
+    answer = (form) =>
+      form.get("grant_type") === "client_credentials" ? (bad as [number, unknown]) : issued("for-nobody");
+    const none = await routeAt({ actor: {} });
+    assert.equal((await none.ask(withBearer(token))).status, 503);
+    await none.close();
+  }
+  answer = () => issued("actor-3");
+  const same = await routeAt({ actor: {} });
+  assert.equal((await same.ask(withBearer(token))).status, 503, "the actor's token is not for the service");
+  await same.close();
+  const log = await services.log();
+  assert.ok(!/actor-\d/.test(log) && log.includes("gave no actor token: 401 (invalid_client)"));
+  services.clock.aheadMs = 0;
+  await route.close();
+});
+
+test("the actor's token can be a secret, which only its server gets", async () => {
+  let form = new URLSearchParams();
+  answer = (asked) => ((form = asked), issued("for-orders"));
+  const own = await makeServices({ secrets: { ...secrets, SECRET_ACTOR: "a.b.c" } });
+  const options = (actor: object): object => ({
+    guessing: false,
+    jwt: { issuers: [{ issuer: issuer.url, jwksUri: issuer.jwksUri }] },
+    tokenExchange: { tokenEndpoint: endpoint.url, ...client, audience: ["orders"], actor },
+  });
+  const route = await makeRoute(options({ token: "SECRET_ACTOR", tokenType: "jwt" }), own);
+  assert.equal(given(await route.ask(withBearer(await issuer.sign())))[1], "Bearer for-orders");
+  assert.deepEqual(
+    [form.get("actor_token"), form.get("actor_token_type")],
+    ["a.b.c", "urn:ietf:params:oauth:token-type:jwt"],
+  );
+  await route.close();
+  await assert.rejects(makeRoute(options({ token: "SECRET_NONE" }), own), /tokenExchange\.actor\.token: /);
+  own.close();
+});
+
 test("what the server denies is 403, what it cannot say is 503, and nothing of the caller's goes on or into the log", async () => {
   const token = await issuer.sign();
   answer = () => [400, { error: "invalid_target", error_description: token }];
@@ -249,4 +336,6 @@ test("options that would give the service the caller's token, or nothing to exch
     /exactly one/,
   );
   assert.match(refused({ jwt, tokenExchange: { ...tokenExchange, audience: [] } }) ?? "", /what for/);
+  const actor = { token: "SECRET_ACTOR", scopes: ["act"] };
+  assert.match(refused({ jwt, tokenExchange: { ...tokenExchange, actor } }) ?? "", /do not go with it/);
 });

@@ -1,0 +1,107 @@
+// The token by which the sidecar says who acts for a caller (RFC 8693 section 1.1): one from a file, or one that it gets by
+// the client's own credentials (RFC 6749 section 4.4), once for all callers and as long as that is good.
+import { z } from "zod";
+import type { Services } from "../../../src/plugin-api/contract.ts";
+import { postForm } from "../issuers/form-post.ts";
+import { errorCodeOf } from "../issuers/json-answer.ts";
+import { tokenTypes, type TokenExchangeOptions } from "./options.ts";
+import { expiresIn, faultOf, oneToken, usedMs } from "./token-answer.ts";
+
+const maxBodyBytes = 65_536;
+/** The least between two that are asked for since the server took the last one for bad. */
+const renewalMs = 10_000;
+
+const answerShape = z.looseObject({
+  access_token: oneToken,
+  token_type: z.string().regex(/^bearer$/i),
+  expires_in: expiresIn,
+});
+
+type ActorOptions = NonNullable<TokenExchangeOptions["actor"]>;
+
+interface Kept {
+  readonly token: string;
+  /** Epoch milliseconds. */
+  readonly madeMs: number;
+  readonly untilMs: number;
+}
+
+export class ActorToken {
+  readonly #options: TokenExchangeOptions;
+  readonly #actor: ActorOptions;
+  readonly #services: Services;
+  #kept: Kept | undefined;
+  #running: Promise<string> | undefined;
+
+  /** @throws Error when the token is a secret that is not set, or not bound to the server's host */
+  constructor(options: TokenExchangeOptions, actor: ActorOptions, services: Services) {
+    this.#options = options;
+    this.#actor = actor;
+    this.#services = services;
+    const { issuer, tokenEndpoint } = options;
+    if (actor.token === undefined) return;
+    try {
+      services.secrets.sentTo(actor.token, issuer ?? (tokenEndpoint as string));
+    } catch (error) {
+      throw new Error(`tokenExchange.actor.token: ${(error as Error).message}`, { cause: error });
+    }
+  }
+
+  /** What a request for an exchange says of it (section 2.1). Rejects where there is none to be had. */
+  async parameters(url: string): Promise<Record<string, string>> {
+    const { token, tokenType } = this.#actor;
+    return {
+      actor_token: token === undefined ? await this.#own(url) : this.#services.secrets.sentTo(token, url),
+      actor_token_type: tokenTypes[token === undefined ? "access_token" : tokenType],
+    };
+  }
+
+  /**
+   * The server took it for bad, or the caller's: it does not say which (section 2.2.2).
+   * @returns whether another one is to be had
+   */
+  drop(token: string | undefined): boolean {
+    if (this.#kept === undefined) return false;
+    // Another exchange has got a newer one meanwhile.
+    if (this.#kept.token !== token) return true;
+    if (this.#services.clock.now() - this.#kept.madeMs < renewalMs) return false;
+    this.#kept = undefined;
+    return true;
+  }
+
+  #own(url: string): Promise<string> | string {
+    if (this.#kept !== undefined && this.#services.clock.now() < this.#kept.untilMs) return this.#kept.token;
+    this.#running ??= this.#ask(url).finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  async #ask(url: string): Promise<string> {
+    const { clientId, clientSecret, clientAuth, timeoutMs } = this.#options;
+    const { scopes, resource } = this.#actor;
+    const { status, value } = await postForm(this.#services.http, {
+      url,
+      parameters: {
+        grant_type: "client_credentials",
+        resource,
+        ...(scopes.length > 0 && { scope: scopes.join(" ") }),
+      },
+      clientId,
+      clientSecret: this.#services.secrets.sentTo(clientSecret, url),
+      clientAuth,
+      timeoutMs,
+      maxBodyBytes,
+      breaker: true,
+    });
+    if (status !== 200)
+      throw new Error(
+        `the token endpoint gave no actor token: ${status} (${errorCodeOf(value) ?? "no error code"})`,
+      );
+    const parsed = answerShape.safeParse(value);
+    if (!parsed.success)
+      throw new Error(`the token endpoint's answer for the actor: ${faultOf(parsed.error)}`);
+    const { access_token: token, expires_in: seconds } = parsed.data;
+    const madeMs = this.#services.clock.now();
+    this.#kept = { token, madeMs, untilMs: madeMs + usedMs(token, seconds, madeMs) };
+    return token;
+  }
+}
