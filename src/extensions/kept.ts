@@ -13,11 +13,14 @@ export interface KeptOptions {
   /** Made when it is not there. */
   readonly dir: string;
   readonly maxBytes?: number;
-  /** Told what went wrong on disk; nothing depends on it but the next start. */
+  /** Told what went wrong on disk, and that it no longer does; nothing depends on it but the next start. */
   readonly onTrouble: (message: string) => void;
   readonly checkDisk?: CheckDisk | undefined;
+  /** Before what could not be written is tried again the first time; then twice as long each time, up to a minute. */
+  readonly retryMs?: number | undefined;
 }
 
+const mostRetryMs = 60_000;
 export const maxKeptBytes = 256 * 1_048_576;
 
 export class KeptPackages {
@@ -25,8 +28,14 @@ export class KeptPackages {
   readonly #maxBytes: number;
   readonly #onTrouble: (message: string) => void;
   readonly #checkDisk: CheckDisk | undefined;
+  readonly #retryMs: number;
+  /** What is to be tried again, by digest: packages of the policy that was asked for last, and of the one in force. */
+  #pending = new Map<string, Buffer>();
+  #inUse: ReadonlySet<string> = new Set();
+  #retry: NodeJS.Timeout | undefined;
 
-  constructor({ dir, maxBytes = maxKeptBytes, onTrouble, checkDisk }: KeptOptions) {
+  constructor({ dir, maxBytes = maxKeptBytes, onTrouble, checkDisk, retryMs = 1_000 }: KeptOptions) {
+    this.#retryMs = retryMs;
     this.#checkDisk = checkDisk;
     this.#dir = dir;
     this.#maxBytes = maxBytes;
@@ -43,24 +52,60 @@ export class KeptPackages {
     return undefined;
   }
 
-  /** Never rejects. @param inUse digests that stay, however old */
+  /** Never rejects; what could not be written is tried again. @param inUse digests that stay, however old */
   async write(sha256: string, bytes: Buffer, inUse: ReadonlySet<string>): Promise<void> {
-    const path = join(this.#dir, sha256);
+    const error = await this.#tryWrite(sha256, bytes, inUse);
+    if (error === undefined) return;
+    this.#onTrouble(`the package could not be kept in ${this.#pathOf(sha256)}: ${error}; it is tried again`);
+    // Policies that are refused one after the other do not fill the memory.
+    this.#dropPending((digest) => inUse.has(digest) || this.#inUse.has(digest));
+    this.#pending.set(sha256, bytes);
+    this.#retryAfter(this.#retryMs);
+  }
+
+  /** These are in use: they go last, and no others are tried again. Never rejects. */
+  async use(digests: ReadonlySet<string>): Promise<void> {
+    this.#inUse = digests;
+    this.#dropPending((digest) => digests.has(digest));
+    const now = new Date();
+    for (const sha256 of digests) await utimes(this.#pathOf(sha256), now, now).catch(() => {});
+  }
+
+  #dropPending(stays: (sha256: string) => boolean): void {
+    for (const sha256 of this.#pending.keys()) if (!stays(sha256)) this.#pending.delete(sha256);
+  }
+
+  #pathOf(sha256: string): string {
+    return join(this.#dir, sha256);
+  }
+
+  /** @returns why it is not there */
+  async #tryWrite(sha256: string, bytes: Buffer, inUse: ReadonlySet<string>): Promise<string | undefined> {
     try {
       this.#checkDisk?.();
       await makeFolder(this.#dir);
       await this.#makeRoom(bytes.length, inUse);
-      await writeAtomically(this.#dir, path, bytes);
+      await writeAtomically(this.#dir, this.#pathOf(sha256), bytes);
+      return undefined;
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      this.#onTrouble(`the package could not be kept in ${path}: ${code ?? textOf(error)}`);
+      return (error as NodeJS.ErrnoException).code ?? textOf(error);
     }
   }
 
-  /** These are in use: they go last. Never rejects. */
-  async touch(digests: Iterable<string>): Promise<void> {
-    const now = new Date();
-    for (const sha256 of digests) await utimes(join(this.#dir, sha256), now, now).catch(() => {});
+  #retryAfter(delayMs: number): void {
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => void this.#writePending(delayMs), delayMs).unref();
+  }
+
+  /** Never rejects. */
+  async #writePending(delayMs: number): Promise<void> {
+    for (const [sha256, bytes] of this.#pending) {
+      // The next would find the disk as full.
+      if ((await this.#tryWrite(sha256, bytes, this.#inUse)) !== undefined) break;
+      this.#pending.delete(sha256);
+      this.#onTrouble(`the package is kept in ${this.#pathOf(sha256)} now`);
+    }
+    if (this.#pending.size > 0) this.#retryAfter(Math.min(2 * delayMs, mostRetryMs));
   }
 
   /** Oldest first; half-written files of processes that ended too. */

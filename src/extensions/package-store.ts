@@ -59,6 +59,8 @@ export interface PackageStoreOptions {
   /** Of the packages of a policy together. */
   readonly maxBytes?: number;
   readonly checkDisk?: CheckDisk | undefined;
+  /** Of `KeptOptions`. */
+  readonly retryKeepingMs?: number;
 }
 
 export const maxExtensions = 64;
@@ -85,10 +87,13 @@ export class PackageStore {
     maxKeptBytes: keptBytes = maxKeptBytes,
     maxBytes = maxKeptBytes,
     checkDisk,
+    retryKeepingMs: retryMs,
   }: PackageStoreOptions) {
     this.#sources = sources;
     this.#kept =
-      dir === undefined ? undefined : new KeptPackages({ dir, maxBytes: keptBytes, onTrouble, checkDisk });
+      dir === undefined
+        ? undefined
+        : new KeptPackages({ dir, maxBytes: keptBytes, onTrouble, checkDisk, retryMs });
     this.#limitMs = limitMs;
     this.#maxBytes = maxBytes;
     this.#rightsBy = rightsBy;
@@ -135,7 +140,7 @@ export class PackageStore {
     if (problems.length > 0) throw new PackagesRefused(problems);
     this.#before = this.#known;
     this.#known = bytes;
-    await this.#kept?.touch(pinned);
+    await this.#kept?.use(pinned);
     return new Map(Object.keys(entries).map((name) => [name, found.get(name) as Package]));
   }
 

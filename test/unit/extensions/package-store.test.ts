@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +8,7 @@ import { digestOf, maxPackageBytes } from "../../../src/extensions/package.ts";
 import { PackagesRefused, PackageStore } from "../../../src/extensions/package-store.ts";
 import { createFileSource } from "../../../src/extensions/file-source.ts";
 import type { PackageSource, Wanted } from "../../../src/extensions/source.ts";
+import { eventually } from "../../support/redis.ts";
 import { bundleOf, emptyModule, entryOf, moduleOf } from "./sample-packages.ts";
 
 const folders: string[] = [];
@@ -220,6 +222,39 @@ test("a folder that cannot be written is told of, and the package counts", async
   const geo = await published(plugins, "geo.wasm", moduleOf());
   assert.equal((await store.packages({ geo })).size, 1);
   assert.match(troubles[0] ?? "", /^the package could not be kept in \/proc\/nowhere/);
+});
+
+test("what a full disk had no room for is kept once it has, without another fetch", async (t) => {
+  const disk = await folder();
+  const size = "size=128k";
+  if (spawnSync("mount", ["-t", "tmpfs", "-o", size, "outrigger-test", disk]).status !== 0) {
+    t.skip("no file system can be mounted here");
+    return;
+  }
+  try {
+    const { plugins, dir, troubles, store } = await scene({
+      dir: join(disk, "packages"),
+      retryKeepingMs: 20,
+    });
+    const filling = join(disk, "filling");
+    await assert.rejects(writeFile(filling, Buffer.alloc(1_048_576)), { code: "ENOSPC" });
+    const geo = await published(plugins, "geo.wasm", moduleOf());
+    const rate = await published(plugins, "rate.wasm", moduleOf({ name: "rate" }));
+    await store.packages({ geo, rate });
+    // From now on it is another policy's, and the place has it no more.
+    await store.packages({ geo });
+    await rm(plugins, { recursive: true });
+    await eventually("it was tried", () => troubles.length === 2);
+    assert.match(troubles[0] ?? "", /^the package could not be kept in .*: ENOSPC; it is tried again$/);
+    await rm(filling);
+    const kept = () => readdir(dir).catch(() => []);
+    await eventually("it is kept", async () => (await kept()).length === 1);
+    assert.deepEqual(await kept(), [geo.sha256]);
+    assert.deepEqual(await readFile(join(dir, String(geo.sha256))), moduleOf());
+    await eventually("that is told", () => / is kept in .* now$/.test(troubles.at(-1) ?? ""));
+  } finally {
+    spawnSync("umount", ["-l", disk]);
+  }
 });
 
 test("a range stands for the highest version within it, a place of one package for that one", async () => {
