@@ -151,7 +151,9 @@ async function createPolicy(
     const transport = upstreams.get(target);
     const waiting = new WaitingCalls(transport, retries.time);
     const spec = specOf(routeOf(destination.host), target.name, config.upstreamTimeoutMs);
-    const retrying = { transport, waiting, rules: retryRules({}, replayBytes), route: spec.path, retries };
+    const rules = retryRules({}, replayBytes);
+    const budget = retries.budgets.of(spec.path, target.name);
+    const retrying = { transport, waiting, rules, route: spec.path, retries, budget };
     served.set(spec, { target, transport: new RetryingTransport(retrying) });
   }
   const unmatched = specOf("", "", config.upstreamTimeoutMs);

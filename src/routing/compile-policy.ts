@@ -70,6 +70,13 @@ function withRetry(
   const rules = retryRules(retry, bufferRequestBytes);
   return {
     ...upstream,
-    transport: new RetryingTransport({ transport, waiting, rules, route: path, retries }),
+    transport: new RetryingTransport({
+      transport,
+      waiting,
+      rules,
+      route: path,
+      retries,
+      budget: retries.budgets.of(path, upstream.name),
+    }),
   };
 }

@@ -38,7 +38,7 @@ export const retry = z
       .max(100)
       .optional()
       .describe(
-        "Percent of the requests of the last ten seconds, over all routes with retry, that may be sent again (default 20); at least ten may",
+        "Percent of the route's requests of the last ten seconds that may be sent again (default 20); at least ten may",
       ),
     holdMs: milliseconds(0, 30_000)
       .optional()

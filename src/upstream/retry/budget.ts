@@ -1,5 +1,5 @@
-// How much of the sidecar's traffic may be sent again: where everything fails, tries must not multiply what a service in
-// trouble has to bear.
+// How much of a route's traffic may be sent again: where everything fails, tries must not multiply what a service in
+// trouble has to bear. Each route has its own, at each upstream: where one fails, the others' retries are not used up.
 
 const slotMs = 1_000;
 const slots = 10;
@@ -50,5 +50,24 @@ export class RetryBudget {
     if (this.#retries.sum(now) + 1 > most) return false;
     this.#retries.add(now);
     return true;
+  }
+}
+
+/** More than a policy has routes. */
+const mostKept = 20_000;
+
+/** Those of all routes, which last from policy to policy. */
+export class RetryBudgets {
+  readonly #budgets = new Map<string, RetryBudget>();
+
+  /** @param route its pattern */
+  of(route: string, upstream: string): RetryBudget {
+    const key = `${route} ${upstream}`;
+    const budget = this.#budgets.get(key) ?? new RetryBudget();
+    this.#budgets.delete(key);
+    this.#budgets.set(key, budget);
+    const [oldest] = this.#budgets.keys();
+    if (this.#budgets.size > mostKept && oldest !== undefined) this.#budgets.delete(oldest);
+    return budget;
   }
 }

@@ -1,5 +1,6 @@
 // What the retries of a route's calls are made of.
 import type { UpstreamTransport } from "../transport.ts";
+import type { RetryBudget } from "./budget.ts";
 import type { Retries } from "./retries.ts";
 import type { RetryRules } from "./rules.ts";
 import type { WaitingCalls } from "./waiting-calls.ts";
@@ -11,6 +12,7 @@ export interface RetryParts {
   /** For labels. */
   readonly route: string;
   readonly retries: Retries;
+  readonly budget: RetryBudget;
 }
 
 /** Of a call: whether the service may get it twice, whatever became of the first; and who speaks gRPC. */

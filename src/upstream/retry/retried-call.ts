@@ -209,12 +209,12 @@ export class RetriedCall implements UpstreamCall, UpstreamHandler, WaitingCall {
    */
   #again(reason: RetryReason, leastMs: number, exactMs?: number, isFree = false): boolean {
     if (!this.#mayAsk(reason)) return false;
-    const { retries, rules } = this.#parts;
+    const { retries, budget, rules } = this.#parts;
     const pauseMs = exactMs ?? Math.max(leastMs, backoffMs(rules.backoffMs, this.#tries, retries.random));
     const now = this.#now;
     if (now + pauseMs >= this.#deadlineFrom(now)) return this.#count(reason, "past_deadline");
     if (this.#body?.lost === true) return this.#count(reason, "body_not_kept");
-    if (!isFree && !retries.budget.take(rules.budget, now)) return this.#count(reason, "over_budget");
+    if (!isFree && !budget.take(rules.budget, now)) return this.#count(reason, "over_budget");
     const call = this.#call;
     this.#call = undefined;
     this.#head = undefined;

@@ -1,6 +1,6 @@
-// What retries of all routes of the process have in common: one budget, one clock, one count.
+// What retries of all routes of the process have in common: their budgets, one clock, one count.
 import type { Counter, Metrics } from "../../plugin-api/contract.ts";
-import { RetryBudget } from "./budget.ts";
+import { RetryBudgets } from "./budget.ts";
 import type { RetryReason } from "./rules.ts";
 import { type Time, systemTime } from "../time.ts";
 
@@ -10,7 +10,7 @@ export type RetryResult = "sent" | "waited" | "over_budget" | "past_deadline" | 
 export class Retries {
   readonly time: Time;
   readonly random: () => number;
-  readonly budget = new RetryBudget();
+  readonly budgets = new RetryBudgets();
   readonly #counter: (...values: string[]) => Counter;
 
   constructor(metrics: Metrics, time: Time = systemTime, random: () => number = Math.random) {

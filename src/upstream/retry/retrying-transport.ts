@@ -22,13 +22,13 @@ export class RetryingTransport implements UpstreamTransport {
   }
 
   send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
-    const { retries, transport } = this.#parts;
+    const { retries, budget, transport } = this.#parts;
     const { method, fields } = request;
     // RFC 9110 section 9.2.2; with a key the service knows a repeated request (draft-ietf-httpapi-idempotency-key-header).
     const isRepeatable = isIdempotent(method) || (fieldOf(fields, "idempotency-key") ?? "") !== "";
     const isGrpc = isGrpcType(fieldOf(fields, "content-type"));
     if (!isRepeatable && !isGrpc) return transport.send(request, handler);
-    retries.budget.asked(retries.time.mono());
+    budget.asked(retries.time.mono());
     const call = new RetriedCall(this.#parts, request, handler, { isRepeatable, isGrpc });
     call.start();
     return call;

@@ -64,17 +64,22 @@ class Scene implements UpstreamTransport, UpstreamHandler {
   /** Endpoints; undefined = there is one in all. */
   endpoints: number | undefined;
   call: UpstreamCall | undefined;
+  readonly retries: Retries;
 
-  constructor(options: RetryOptions = {}, replayBytes = 10) {
-    const retries = new Retries(this.metrics, this.time, () => 1);
+  /** @param beside another one, whose route is of the same process */
+  constructor(options: RetryOptions = {}, replayBytes = 10, beside?: { scene: Scene; route: string }) {
+    const time = beside?.scene.time ?? this.time;
+    const retries = (this.retries = beside?.scene.retries ?? new Retries(this.metrics, time, () => 1));
+    const route = beside?.route ?? "/*";
     this.waiting = new WaitingCalls(this, this.time);
     const rules = retryRules(options, replayBytes);
     this.transport = new RetryingTransport({
       transport: this,
       waiting: this.waiting,
       rules,
-      route: "/*",
+      route,
       retries,
+      budget: retries.budgets.of(route, "orders"),
     });
   }
 
@@ -303,6 +308,25 @@ test("the budget bounds what is repeated, over all calls", async () => {
   scene.last.handler.onHead(503, "", []);
   scene.time.pass(100);
   assert.equal(scene.tries.length, 122);
+});
+
+test("it is the route's: where all fails on one, others' requests are sent again still", () => {
+  const scene = new Scene({ attempts: 2 });
+  const other = new Scene({ attempts: 2 }, 10, { scene, route: "/other" });
+  const fail = (on: Scene, count: number): number => {
+    const before = on.tries.length;
+    for (let i = 0; i < count; i += 1) {
+      on.ask();
+      on.last.handler.onHead(503, "", []);
+    }
+    scene.time.pass(100);
+    return on.tries.length - before;
+  };
+  assert.equal(fail(scene, 1_000), 1_200);
+  assert.equal(fail(other, 5), 10);
+  // The same route of the next policy goes on with what there is.
+  const next = new Scene({ attempts: 2 }, 10, { scene, route: "/*" });
+  assert.equal(fail(next, 5), 6);
 });
 
 test("a streamed body is kept as far as it may be, and sent again with what comes meanwhile", () => {
