@@ -1,7 +1,9 @@
 // Redis as the settings name it, and what log and metrics tell of it.
 import type { Check } from "../admin/readiness.ts";
+import { canaryKey } from "../canary/order.ts";
 import type { Config } from "../config/config.ts";
 import type { Drill } from "../drills/drill.ts";
+import { disabledKey } from "../kill-switch/kill-switch.ts";
 import type { Gauge } from "../plugin-api/telemetry.ts";
 import type { ConnectionStateChange } from "../redis/connection-state.ts";
 import { createRenewableStore, type RenewableStore } from "../redis/renewable-store.ts";
@@ -27,6 +29,7 @@ export function connectStore(
       createStore({
         address,
         keyPrefix: config.keyPrefix,
+        channels: [disabledKey, canaryKey],
         connectionName: `outrigger-${config.service}`,
         onState,
         fault: drill,

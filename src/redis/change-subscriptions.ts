@@ -13,6 +13,8 @@ export interface ChangeSubscriptionsOptions {
   readonly client: Redis | Cluster;
   readonly connectionName: string;
   readonly keyPrefix: string;
+  /** Channels that somebody will hear sooner or later: asked for with the first, so that nobody else has to wait then. */
+  readonly channels?: readonly string[] | undefined;
   /** Up = every server is being listened to. */
   readonly onState: (up: boolean, reason: string) => void;
   readonly onListenerError: (error: unknown) => void;
@@ -25,10 +27,11 @@ export class ChangeSubscriptions {
   readonly #clients = new Map<string, InvalidationClient>();
   /** The watched prefixes but those that another one covers. */
   #prefixesAsked: readonly string[] = [];
-  #channelsAsked: ReadonlySet<string> = new Set();
+  #channelsAsked: ReadonlySet<string>;
 
   constructor(options: ChangeSubscriptionsOptions) {
     this.#options = options;
+    this.#channelsAsked = new Set(options.channels);
     options.client.on("refresh", this.#followTopology); // of a Cluster: its slots were read anew
   }
 
@@ -45,7 +48,7 @@ export class ChangeSubscriptions {
   hear(key: string, onTold: OnChange): () => void {
     return this.#add(this.#channelListeners, key, onTold, () => {
       if (this.#channelsAsked.has(key)) return true;
-      this.#channelsAsked = new Set(this.#channelListeners.keys());
+      this.#channelsAsked = new Set([...(this.#options.channels ?? []), ...this.#channelListeners.keys()]);
       return false;
     });
   }

@@ -18,6 +18,8 @@ export interface StoreOptions {
   readonly keyPrefix: string;
   /** Name of our connections in CLIENT LIST; no white space. */
   readonly connectionName: string;
+  /** Keys that are sure to be heard (`hear`). */
+  readonly channels?: readonly string[] | undefined;
   /** Time limit of a call that names none; milliseconds. */
   readonly limitMs?: number;
   readonly onState?: (state: ConnectionStateChange) => void;
@@ -72,6 +74,7 @@ export function createStore(options: StoreOptions): RedisStore {
     client,
     connectionName,
     keyPrefix,
+    channels: options.channels,
     onState: (up, reason) => state.set("watches", up, reason),
     onListenerError: (error) => options.onListenerError?.(error),
   });

@@ -110,6 +110,28 @@ test("a watch under a prefix that is heard already begins with its null, and dis
   assert.deepEqual(first.told, []);
 });
 
+test("a channel that was announced is heard from when it is wanted, and disturbs nobody", async () => {
+  const redis = await server();
+  const store = open(redis.url, { channels: ["canary", "disabled"] });
+  const first = watch(store, "policy");
+  await begun(first);
+  const told: (string | null)[] = [];
+  const deafen = store.hear("canary", (key) => told.push(key));
+  assert.ok(store.watching, "it goes on being told");
+  await begun({ told });
+  await redis.cli.publish("outrigger:canary", "");
+  await eventually("told", () => told.join() === "canary");
+  // One that was not comes to them.
+  deafen();
+  store.hear("purges", (key) => told.push(key));
+  await begun({ told });
+  await begun(first);
+  store.hear("disabled", (key) => told.push(key));
+  assert.ok(store.watching);
+  await redis.cli.publish("outrigger:disabled", "");
+  await eventually("told", () => told.includes("disabled"));
+});
+
 test("a stopped watch hears nothing more, and another one on the same prefix goes on", async () => {
   const redis = await server();
   const store = open(redis.url);
