@@ -6,7 +6,7 @@ import { withinLimit } from "../plugin-api/within-limit.ts";
 import { type AskPeers, newestFirst, readPeerPolicy } from "../policy/sources/peer-policies.ts";
 import type { RawPolicy } from "../policy/read.ts";
 
-/** All are asked at once. */
+/** All are asked at once; of more these are other ones each time. */
 const limitMs = 2_000;
 const maxAsked = 64;
 
@@ -31,7 +31,7 @@ export function peersOf(config: Config, token: () => string | undefined): AskPee
         ),
       ),
     );
-    const listeners = looked.flat().slice(0, maxAsked);
+    const listeners = anyOf(looked.flat(), maxAsked);
     const found: RawPolicy[] = [];
     const ask = async (listener: (typeof listeners)[number]): Promise<void> => {
       try {
@@ -47,4 +47,13 @@ export function peersOf(config: Config, token: () => string | undefined): AskPee
     if (found.length > 0) return newestFirst(found, policyMaxBytes);
     throw new Error(`no peer of OUTRIGGER_PEERS has a signed policy: ${problems.slice(0, 5).join("; ")}`);
   };
+}
+
+/** @returns as many of them at random, or all */
+function anyOf<Listener>(listeners: Listener[], most: number): Listener[] {
+  for (let i = 0; i < Math.min(most, listeners.length - 1); i += 1) {
+    const other = i + Math.floor(Math.random() * (listeners.length - i));
+    [listeners[i], listeners[other]] = [listeners[other] as Listener, listeners[i] as Listener];
+  }
+  return listeners.slice(0, most);
 }

@@ -14,6 +14,9 @@ export function parseWait(text: string | undefined): number | undefined | "wrong
   return text === undefined ? undefined : (parseDuration(text) ?? "wrong");
 }
 
+const notAwaited =
+  "no sidecar was asked whether it has that in force: outrigger fleet shows who has, and who refuses it and why; --wait 30s waits for all\n";
+
 export interface Made {
   readonly service: string | undefined;
   readonly written: Written;
@@ -40,6 +43,7 @@ export async function reportConvergence(terminal: Terminal, plane: Plane, made: 
   }
   if (waitMs === undefined) {
     if (json) terminal.out(`${JSON.stringify({ ...facts, changes, extensions, warnings }, null, 2)}\n`);
+    else terminal.out(notAwaited);
     return 0;
   }
   const stop = new AbortController();
