@@ -8,14 +8,14 @@ import type { PolicySource } from "../policy/sources/source.ts";
 import { type Script, type Store, StoreUnavailable } from "../plugin-api/store.ts";
 
 /** Documents that wait to be taken over; more are not kept. */
-const maxReports = 32;
+export const maxDirectReports = 32;
 const limitMs = 1_000;
 
 /** KEYS: direct. ARGV: name, `service/instance`, document. */
 const report: Script = {
   name: "direct-report",
   lua: `
-if redis.call('HLEN', KEYS[1]) >= ${maxReports} then return 0 end
+if redis.call('HLEN', KEYS[1]) >= ${maxDirectReports} then return 0 end
 local time = redis.call('TIME')
 local at = time[1] * 1000 + math.floor(time[2] / 1000)
 return redis.call('HSETNX', KEYS[1], ARGV[1], cjson.encode({ reporter = ARGV[2], document = ARGV[3], atMs = at }))`,

@@ -7,6 +7,9 @@ export const maxRevisions = 200;
 export const maxHistoryBytes = 64 * 1024 * 1024;
 /** A document that was SET past us and is longer is told of in the history, without its text. */
 export const maxDirectBytes = 4 * 1024 * 1024;
+/** Documents that are there by a sidecar's word alone, of so many bytes at most: no sidecar drives out what operators did. */
+export const maxReported = 32;
+export const maxReportBytes = 1024 * 1024;
 
 /**
  * KEYS: document, history, epoch, applied.
@@ -16,7 +19,8 @@ export const maxDirectBytes = 4 * 1024 * 1024;
  *
  * `write`: sets the document. Its last revision must be `base`, and it must hold what that revision says.
  * `direct`: takes what the document holds (its SHA-1, `mark`) into the history, unless that is its last revision already.
- * `report`: takes what a sidecar found there earlier into the history.
+ * `report`: takes what a sidecar found there earlier into the history. What the document holds, and its revision, stay: a
+ * sidecar's word is no change that an operator could be beaten to. Of `mark` "" it is computed.
  * `relay`: sets the document that another region has, with that region's number where it is higher than the last one here.
  *
  * SHA-1 is the only digest that Redis' Lua has: whoever makes two documents of one digest and may SET both of them hides
@@ -37,9 +41,13 @@ end
 local function last()
   local short = redis.call('GET', KEYS[4])
   if short then return cjson.decode(short) end
-  local entry = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
-  if not entry then return { revision = 0, mark = '' } end
-  local found = fields(entry)
+  local found
+  for _, entry in ipairs(redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', ${maxReported} + 1)) do
+    found = fields(entry)
+    if (found.reporter or '') == '' then break end
+    found = nil
+  end
+  if not found then return { revision = 0, mark = '' } end
   local head = { revision = tonumber(found.revision), mark = found.mark, digest = found.digest, author = found.author,
     reason = found.reason, at = tonumber(found.at), kind = found.kind, id = found.id,
     signedEpoch = tonumber(found.highest) or 0 }
@@ -69,28 +77,38 @@ elseif act == 'direct' then
   if held ~= mark then return { 'moved' } end
   if head.mark == mark then return { 'known' } end
 else
-  mark = ARGV[11] == '1' and '' or redis.sha1hex(text)
+  mark = mark ~= '' and mark or redis.sha1hex(text)
   if head.mark == mark or held == mark then return { 'known' } end
 end
+local isReport = act == 'report'
 local time = redis.call('TIME')
 local at = time[1] * 1000 + math.floor(time[2] / 1000)
 local revision = math.max(head.revision, tonumber(redis.call('GET', KEYS[3]) or 0)) + 1
 if act == 'relay' then revision = math.max(revision, tonumber(ARGV[17])) end
 highest = math.max(highest, signed)
 local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
-local sum = (newest and tonumber(fields(newest).sum) or 0) + #text
+-- What is reported has its own bounds.
+local sum = (newest and tonumber(fields(newest).sum) or 0) + (isReport and 0 or #text)
 if act == 'write' or act == 'relay' then
   if ARGV[11] == '1' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], text) end
 end
 if act == 'relay' then redis.call('SET', KEYS[5], ARGV[18]) end
 redis.call('SET', KEYS[3], string.format('%.0f', revision))
-redis.call('SET', KEYS[4], cjson.encode({ revision = revision, mark = mark, digest = ARGV[6], author = ARGV[7],
-  reason = ARGV[8], at = at, kind = ARGV[5], id = ARGV[9], signedEpoch = highest }))
-redis.call('XADD', KEYS[2], '*', 'revision', string.format('%.0f', revision), 'kind', ARGV[5],
+local id = redis.call('XADD', KEYS[2], '*', 'revision', string.format('%.0f', revision), 'kind', ARGV[5],
   'at', string.format('%.0f', at), 'author', ARGV[7], 'reason', ARGV[8], 'digest', ARGV[6],
   'base', string.format('%.0f', head.revision), 'reporter', ARGV[10], 'id', ARGV[9], 'mark', mark,
   'bytes', #text, 'sum', string.format('%.0f', sum), 'deleted', ARGV[11],
   'signed', string.format('%.0f', signed), 'highest', string.format('%.0f', highest), 'document', text)
+local reported = type(head.reported) == 'table' and head.reported or {}
+if isReport then
+  reported[#reported + 1] = id
+  if #reported > ${maxReported} then redis.call('XDEL', KEYS[2], table.remove(reported, 1)) end
+else
+  head = { revision = revision, mark = mark, digest = ARGV[6], author = ARGV[7],
+    reason = ARGV[8], at = at, kind = ARGV[5], id = ARGV[9], signedEpoch = highest }
+end
+head.reported = #reported > 0 and reported or nil
+if not isReport or head.revision > 0 then redis.call('SET', KEYS[4], cjson.encode(head)) end
 local count = redis.call('XLEN', KEYS[2])
 while count > 1 do
   if count <= tonumber(ARGV[12]) then

@@ -8,6 +8,7 @@ import {
   changeDocument,
   maxDirectBytes,
   maxHistoryBytes,
+  maxReportBytes,
   maxRevisions,
   readHistory,
   readRevision,
@@ -100,8 +101,12 @@ export class PolicyHistory {
 
   /** The same, once what was SET past the history has its revision there. @param by who says so, for the history */
   async current(service: string | undefined, by: string): Promise<Current> {
+    await this.#takeReports(service);
+    return await this.#recorded(service, by);
+  }
+
+  async #recorded(service: string | undefined, by: string): Promise<Current> {
     for (let tries = 0; tries < 20; tries++) {
-      await this.#takeReports(service);
       const found = await this.peek(service);
       if (found.recorded) return found;
       await this.#record(service, found.document, by);
@@ -151,7 +156,7 @@ export class PolicyHistory {
     const id = randomUUID();
     const deleted = document === undefined ? "1" : "";
     for (let tries = 0; tries < 20; tries++) {
-      const now = await this.current(service, author);
+      const now = await this.#recorded(service, author);
       if (now.revision !== base) throw new ChangeConflict(now.head);
       if (now.digest === digest && now.revision > 0) {
         return { revision: base, digest, atMs: Date.parse(now.head?.at ?? ""), unchanged: true };
@@ -203,16 +208,18 @@ export class PolicyHistory {
     const reply = await this.#store.run(readReports, [directKey], [`${document}/`], limitMs);
     const { reports, fields } = parseReports(reply);
     for (const { document: text, reporter } of reports) {
+      const fits = Buffer.byteLength(text) <= maxReportBytes;
+      const mark = createHash("sha1").update(text).digest("hex");
       const facts = [
         "direct",
         digestOf(text),
         `somebody (reported by ${reporter})`,
-        "",
+        fits ? "" : "too long to be kept",
         randomUUID(),
-        reporter,
+        reporter === "" ? "?" : reporter,
         "",
       ];
-      const args = ["report", 0, "", text, ...facts, maxRevisions, maxHistoryBytes];
+      const args = ["report", 0, mark, fits ? text : "", ...facts, maxRevisions, maxHistoryBytes];
       await this.#store.run(changeDocument, allOf(this.#keys(service)), args, limitMs);
     }
     if (fields.length > 0) await this.#store.run(clearReports, [directKey], fields, limitMs);

@@ -2,6 +2,7 @@
 // may write there: a report is somebody's word, and is marked as such in the history.
 import { pairsOf } from "../plugin-api/pairs.ts";
 import { z } from "zod";
+import { maxDirectReports } from "../fleet/direct-report.ts";
 import type { Script } from "../plugin-api/store.ts";
 
 export interface Report {
@@ -12,16 +13,29 @@ export interface Report {
   readonly atMs: number;
 }
 
-/** KEYS: direct. ARGV: how the names of the reports wanted begin. A flat list of names and values. */
+/** As JSON. */
+const maxValueBytes = 8 * 1024 * 1024;
+
+/**
+ * KEYS: direct. ARGV: how the names of the reports wanted begin. A flat list of names and values; "" for one that is too
+ * long. A key that is no hash, or holds more than all sidecars together leave there, is somebody's who wants commands to
+ * fail: it goes.
+ */
 export const readReports: Script = {
   name: "direct-read",
   lua: `
-local all = redis.call('HGETALL', KEYS[1])
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'none' then return {} end
+if kind ~= 'hash' or redis.call('HLEN', KEYS[1]) > ${maxDirectReports} then
+  redis.call('DEL', KEYS[1])
+  return {}
+end
 local found = {}
-for i = 1, #all, 2 do
-  if string.sub(all[i], 1, #ARGV[1]) == ARGV[1] then
-    found[#found + 1] = all[i]
-    found[#found + 1] = all[i + 1]
+for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(name, 1, #ARGV[1]) == ARGV[1] then
+    local fits = redis.call('HSTRLEN', KEYS[1], name) <= ${maxValueBytes}
+    found[#found + 1] = name
+    found[#found + 1] = fits and redis.call('HGET', KEYS[1], name) or ''
   end
 end
 return found`,

@@ -182,6 +182,52 @@ for (const [where, start] of servers) {
       assert.equal((await history.current("mend", "ada")).revision, 3);
     });
 
+    test("what sidecars say they saw beats no operator to it, and drives out nothing", async () => {
+      await apply(history, "told", "a", 0);
+      let told = 0;
+      const report = async (count: number, text = ""): Promise<void> => {
+        const entries = Array.from({ length: count }, () => {
+          const value = { document: `${++told}${text}`, reporter: "orders/o1", atMs: told };
+          return [`policy:told/${told}`, JSON.stringify(value)];
+        });
+        await redis.cli.hset("outrigger:direct", Object.fromEntries(entries));
+      };
+      for (let round = 0; round < 3; round += 1) {
+        await report(30);
+        assert.equal((await history.current("told", "ada")).revision, 1);
+      }
+      const before = await history.list("told");
+      assert.equal(before.length, 33);
+      assert.deepEqual([before.at(-1)?.revision, before[0]?.reporter], [1, "orders/o1"]);
+      // Between an operator's reading and writing.
+      await report(1, "x".repeat(2 * 1024 * 1024));
+      const { revision } = await apply(history, "told", "b", 1);
+      await history.current("told", "ada");
+      const [long, own] = await history.list("told");
+      assert.deepEqual([own?.revision, own?.base, long?.bytes], [revision, 1, 0]);
+      // What was kept in short is made again from what a command wrote.
+      await redis.cli.del(`outrigger:applied:told${where === "alone" ? "" : "{outrigger:policy:told}"}`);
+      assert.equal((await history.current("told", "ada")).revision, revision);
+    });
+
+    test("a key of theirs that holds something else, or far too much, keeps nobody from a change", async () => {
+      await redis.cli.zadd("outrigger:direct", 1, "policy:odd/1");
+      assert.equal(
+        (await apply(history, "odd", "a", (await history.current("odd", "ada")).revision)).revision,
+        1,
+      );
+      const many = Array.from({ length: 5_000 }, (_, i) => [
+        `policy:odd/${i}`,
+        '{"document":"","reporter":"","atMs":0}',
+      ]);
+      await redis.cli.hset("outrigger:direct", Object.fromEntries(many));
+      assert.equal((await history.current("odd", "ada")).revision, 1);
+      assert.equal((await history.list("odd")).length, 1);
+      await redis.cli.hset("outrigger:direct", "policy:odd/huge", Buffer.alloc(9 * 1024 * 1024, " "));
+      assert.equal((await history.current("odd", "ada")).revision, 1);
+      assert.equal(await redis.cli.exists("outrigger:direct"), 0);
+    });
+
     test("bytes are bounded, too: the oldest go", async () => {
       const [store] = stores as [RedisStore];
       const tag = where === "alone" ? "" : "{outrigger:policy:bytes}";
