@@ -49,7 +49,9 @@ async function printOnce(terminal: Terminal, plane: Plane, options: FleetOptions
       policyRevision: revisions(member.service, receipt),
       ...receipt,
     }));
-    const text = { now: new Date(fleet.nowMs).toISOString(), canary: canary ?? null, sidecars, unprotected };
+    const { unreadable } = fleet;
+    const now = new Date(fleet.nowMs).toISOString();
+    const text = { now, canary: canary ?? null, sidecars, unprotected, unreadable };
     terminal.out(`${JSON.stringify(text, null, options.watch ? 0 : 2)}\n`);
     return;
   }
@@ -59,6 +61,10 @@ async function printOnce(terminal: Terminal, plane: Plane, options: FleetOptions
   const rows = fleet.members.map((member) => rowOf(member, fleet.nowMs, revisions));
   printTable(terminal, ["SERVICE", "INSTANCE", "REGION", "REVISION", "AGE", "VERSION", "UP", "ERROR"], rows);
   for (const report of unprotected) printUnprotected(terminal, report);
+  for (const key of fleet.unreadable)
+    terminal.err(
+      `${printable(plane.config.keyPrefix + key)} in Redis is not what sidecars write there, so that some are not listed: DEL it, they write it anew within a minute\n`,
+    );
 }
 
 /** Pods that run without a sidecar though their namespace asks for one, as `outrigger injector pods` found them. */

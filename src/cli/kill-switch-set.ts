@@ -147,7 +147,9 @@ function noPlugin(plugin: string, known: readonly string[]): string {
 
 /** @returns that no sidecar has the plugin, as a text; undefined = one has it */
 async function whyUnknown({ store }: Plane, plugin: string): Promise<string | undefined> {
-  const { members } = await readFleet(store, undefined);
+  const { members, unreadable } = await readFleet(store, undefined);
+  // Who cannot be asked may have it, and this may be what stops them.
+  if (unreadable.length > 0) return undefined;
   const known = new Set(members.flatMap(({ receipt }) => Object.keys(receipt?.plugins ?? {})));
   return known.has(plugin) ? undefined : noPlugin(plugin, [...Object.keys(pluginsByName), ...known]);
 }

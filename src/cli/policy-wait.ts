@@ -3,6 +3,7 @@ import { type Convergence, converge } from "../plane/converge.ts";
 import type { Difference } from "../plane/difference.ts";
 import type { Written } from "../plane/history.ts";
 import type { Finding } from "../plane/lint/finding.ts";
+import { StoreUnavailable } from "../plugin-api/store.ts";
 import { parseDuration } from "../language/duration.ts";
 import type { ExtensionReport } from "./policy-extensions.ts";
 import { printable } from "./table.ts";
@@ -49,33 +50,44 @@ export async function reportConvergence(terminal: Terminal, plane: Plane, made: 
   const stop = new AbortController();
   const onInterrupt = (): void => stop.abort();
   process.once("SIGINT", onInterrupt);
-  const result = await converge(
-    plane.store,
-    { service, digest, atMs },
-    {
-      limitMs: waitMs,
-      signal: stop.signal,
-      onProgress: (inForce, concerned) => {
-        if (terminal.errIsTty) terminal.err(`\r${inForce} of ${concerned} sidecars have it in force `);
-      },
-    },
-  );
+  const result = await receiptsOf(terminal, plane, made, stop.signal);
   process.off("SIGINT", onInterrupt);
   if (terminal.errIsTty) terminal.err("\r\u001B[K");
   if (json)
     terminal.out(
       `${JSON.stringify({ ...facts, changes, extensions, warnings, receipts: result }, null, 2)}\n`,
     );
-  else printConvergence(terminal, result);
-  if (stop.signal.aborted && !result.converged) {
+  else if (result !== null) printConvergence(terminal, result);
+  if (stop.signal.aborted && result?.converged !== true) {
     terminal.err(`stopped waiting; revision ${revision} stays where it is\n`);
     return 130;
   }
-  return result.converged ? 0 : 1;
+  return result?.converged === true ? 0 : 1;
+}
+
+/** @returns null = Redis does not tell, which is told: the change is made all the same */
+async function receiptsOf(
+  terminal: Terminal,
+  { store }: Plane,
+  { service, written: { revision, digest, atMs }, waitMs = 0 }: Made,
+  signal: AbortSignal,
+): Promise<Convergence | null> {
+  const onProgress = (inForce: number, concerned: number): void => {
+    if (terminal.errIsTty) terminal.err(`\r${inForce} of ${concerned} sidecars have it in force `);
+  };
+  try {
+    return await converge(store, { service, digest, atMs }, { limitMs: waitMs, signal, onProgress });
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    terminal.err(
+      `${documentName(service)} holds revision ${revision}; who has it in force cannot be told: Redis: ${error.message}\n`,
+    );
+    return null;
+  }
 }
 
 function printConvergence(terminal: Terminal, result: Convergence): void {
-  const { concerned, inForce, ms, refused, late, gone } = result;
+  const { concerned, inForce, ms, refused, late, gone, left, unreadable } = result;
   const times = ms === null ? "" : ` after p50 ${ms.p50} ms, p99 ${ms.p99} ms, max ${ms.max} ms`;
   terminal.out(`in force in ${inForce} of ${concerned} sidecars${times}\n`);
   for (const { service, instance, problems } of refused) {
@@ -83,5 +95,9 @@ function printConvergence(terminal: Terminal, result: Convergence): void {
       terminal.err(`${printable(`${service}/${instance} refuses it: ${problem}`)}\n`);
   }
   for (const name of late) terminal.err(`${printable(name)} does not have it yet\n`);
-  for (const name of gone) terminal.err(`${printable(name)} fell silent meanwhile\n`);
+  for (const name of gone)
+    terminal.err(`${printable(name)} fell silent meanwhile: what it serves by nobody can tell\n`);
+  for (const name of left) terminal.out(`${printable(name)} ended meanwhile\n`);
+  for (const key of unreadable)
+    terminal.err(`${key} in Redis is not what sidecars write there: who else lives nobody can tell\n`);
 }

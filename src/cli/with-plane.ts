@@ -3,7 +3,6 @@ import { hostname, userInfo } from "node:os";
 import { loadConfig } from "../app/environment.ts";
 import type { Config } from "../config/config.ts";
 import { type Canary, Canaries, CanaryRuns } from "../plane/canary.ts";
-import { wrongCanaryKeys } from "../plane/canary-keys.ts";
 import { ChangeConflict, OutcomeUnknown, PolicyHistory, StaleEpoch } from "../plane/history.ts";
 import { KeyFileRefusal } from "../plane/private-key.ts";
 import type { Head } from "../plane/revision.ts";
@@ -11,6 +10,7 @@ import { PolicyRefused, problemText } from "../policy/document/problems.ts";
 import { layerKey, sharedKey } from "../policy/read.ts";
 import type { RedisStore } from "../redis/store.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
+import { wrongKeys } from "../plane/wrong-keys.ts";
 import { PolicyPackages } from "./policy-packages.ts";
 import { EpochRefusal } from "./signing-options.ts";
 import { printable } from "./table.ts";
@@ -63,7 +63,7 @@ export async function withPlane(
       const canaries = new Canaries(store, history, config.keyPrefix, config.policyMaxBytes);
       return await work({ config, store, history, canaries, packages, author });
     } catch (error) {
-      const lines = linesOf(error) ?? (await linesOfKeys(error, store, config.keyPrefix));
+      const lines = linesOf(error) ?? (await linesOfKeys(error, store, config.keyPrefix, options.service));
       if (lines === undefined) throw error;
       for (const line of lines) terminal.err(`${printable(line)}\n`);
       return 1;
@@ -91,14 +91,15 @@ export function linesOf(error: unknown): readonly string[] | undefined {
     : [`REDIS_URL: Redis answers ${(error as StoreUnavailable).code}: ${hint}`];
 }
 
-/** Of canaries' keys, which nearly every command reads. */
+/** Of the keys that nearly every command reads. */
 async function linesOfKeys(
   error: unknown,
   store: RedisStore,
   keyPrefix: string,
+  service: string | undefined,
 ): Promise<readonly string[] | undefined> {
   if (!(error instanceof StoreUnavailable) || error.code !== "WRONGTYPE") return undefined;
-  const lines = await wrongCanaryKeys(store, keyPrefix);
+  const lines = await wrongKeys(store, keyPrefix, service);
   return lines.length === 0 ? undefined : lines;
 }
 

@@ -1,7 +1,7 @@
 // Waits until every live sidecar that a change concerns says that it has it in force, and says how long that took, who
 // refused and who is late. Times are Redis' own, at both ends.
 import { setTimeout as wait } from "node:timers/promises";
-import type { Store } from "../plugin-api/store.ts";
+import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
 import { type Member, readFleet, withReceipts } from "./fleet.ts";
 
 export interface Applied {
@@ -27,8 +27,12 @@ export interface Convergence {
   readonly refused: readonly Refusal[];
   /** `service/instance`. */
   readonly late: readonly string[];
-  /** Fell silent meanwhile. */
+  /** Fell silent, and did not come back: what they serve by nobody can tell. */
   readonly gone: readonly string[];
+  /** Ended meanwhile, and said so. */
+  readonly left: readonly string[];
+  /** Keys in which sidecars should be listed, and something else lies. */
+  readonly unreadable: readonly string[];
 }
 
 export interface WaitOptions {
@@ -45,25 +49,63 @@ export async function converge(store: Store, applied: Applied, options: WaitOpti
   const { limitMs, signal, onProgress } = options;
   const startedMono = performance.now();
   const passed = (): number => performance.now() - startedMono;
-  const { members } = await readFleet(store, applied.service);
+  const { members, unreadable } = await readFleet(store, applied.service);
   let pending: readonly Member[] = members.filter(({ state }) => state === "live");
   const concerned = pending.length;
   const times: number[] = [];
-  const gone: Member[] = [];
+  const left: Member[] = [];
+  let seen = false;
   for (;;) {
-    const waiting: Member[] = [];
-    for (const member of await withReceipts(store, pending)) {
-      if (member.receipt === null) gone.push(member);
-      else if (hasIt(member, applied)) times.push(tookMs(member, applied));
-      else waiting.push(member);
+    // Redis may be away for a moment, but whoever has seen nothing has nothing to tell.
+    const looked = await look(store, applied, pending, seen || passed() < limitMs);
+    if (looked !== undefined) {
+      seen = true;
+      times.push(...looked.times);
+      left.push(...looked.left);
+      pending = looked.waiting;
     }
-    pending = waiting;
     onProgress(times.length, concerned);
     const refusing = pending.every((member) => isRefusing(member, applied)) && passed() > refusedAfterMs;
     if (pending.length === 0 || refusing || passed() > limitMs || signal.aborted) break;
     await wait(betweenMs, undefined, { signal }).catch(() => {});
   }
-  return summary(concerned, times, gone, pending, applied);
+  return summary({ concerned, times, left, pending, unreadable }, applied);
+}
+
+interface Looked {
+  readonly times: readonly number[];
+  readonly waiting: readonly Member[];
+  readonly left: readonly Member[];
+}
+
+/**
+ * @param patient whether Redis may not answer now, which is undefined then
+ * Rejects with StoreUnavailable.
+ */
+async function look(
+  store: Store,
+  applied: Applied,
+  pending: readonly Member[],
+  patient: boolean,
+): Promise<Looked | undefined> {
+  try {
+    const read = await withReceipts(store, pending);
+    const silent = read.filter(({ receipt }) => receipt === null);
+    // Who says goodbye is listed no more; who is cut off, or was killed, is, and may come back.
+    const listed = new Set(
+      silent.length === 0 ? [] : (await readFleet(store, applied.service)).members.map(name),
+    );
+    return {
+      times: read.filter((each) => hasIt(each, applied)).map((each) => tookMs(each, applied)),
+      waiting: read.filter(
+        (each) => !hasIt(each, applied) && (each.receipt !== null || listed.has(name(each))),
+      ),
+      left: silent.filter((each) => !listed.has(name(each))),
+    };
+  } catch (error) {
+    if (patient && error instanceof StoreUnavailable && error.code === undefined) return undefined;
+    throw error;
+  }
 }
 
 function hasIt({ receipt }: Member, { service, digest }: Applied): boolean {
@@ -81,20 +123,21 @@ function isRefusing({ receipt }: Member, { atMs }: Applied): boolean {
   return receipt !== null && receipt.lastError !== null && (receipt.refusedAt ?? 0) >= atMs;
 }
 
-const name = ({ service, instance }: Member): string => `${service}/${instance}`;
+const name = ({ service, instance }: Pick<Member, "service" | "instance">): string =>
+  `${service}/${instance}`;
 
-function summary(
-  concerned: number,
-  times: number[],
-  gone: readonly Member[],
-  pending: readonly Member[],
-  applied: Applied,
-): Convergence {
+interface Outcome extends Pick<Convergence, "concerned" | "unreadable"> {
+  readonly times: number[];
+  readonly left: readonly Member[];
+  readonly pending: readonly Member[];
+}
+
+function summary({ concerned, times, left, pending, unreadable }: Outcome, applied: Applied): Convergence {
   times.sort((a, b) => a - b);
   const at = (share: number): number => times[Math.ceil(times.length * share) - 1] as number;
   const refused = pending.filter((member) => isRefusing(member, applied));
   return {
-    converged: pending.length === 0,
+    converged: pending.length === 0 && unreadable.length === 0,
     concerned,
     inForce: times.length,
     ms: times.length === 0 ? null : { p50: at(0.5), p99: at(0.99), max: at(1) },
@@ -102,7 +145,9 @@ function summary(
       const { problems = [], first = "" } = receipt?.lastError ?? {};
       return { service, instance, problems: problems.length > 0 ? problems : [first] };
     }),
-    late: pending.filter((member) => !refused.includes(member)).map(name),
-    gone: gone.map(name),
+    late: pending.filter((each) => each.receipt !== null && !refused.includes(each)).map(name),
+    gone: pending.filter(({ receipt }) => receipt === null).map(name),
+    left: left.map(name),
+    unreadable,
   };
 }

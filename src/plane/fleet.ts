@@ -3,7 +3,7 @@
 import { pairsOf } from "../plugin-api/pairs.ts";
 import { z } from "zod";
 import { heartbeatExpiryMs, heartbeatKey, lostMs, membersKey, servicesKey } from "../fleet/heartbeat.ts";
-import type { Script, Store } from "../plugin-api/store.ts";
+import { type Script, type Store, StoreUnavailable } from "../plugin-api/store.ts";
 
 const text = z.string().max(1_000);
 const told = z
@@ -54,12 +54,16 @@ export interface Fleet {
   readonly nowMs: number;
   /** By service and instance. */
   readonly members: readonly Member[];
+  /** Keys, without prefix, that hold something else than sidecars write there: who is listed in them nobody can tell. */
+  readonly unreadable: readonly string[];
 }
 
 /** Many more than anybody runs, since a taken sidecar can name services that there are not. */
 const maxServices = 10_000;
 const maxMembers = 200_000;
 const page = 200;
+/** Several times as much as a sidecar writes. */
+const maxHeartbeatBytes = 256 * 1024;
 const limitMs = 5_000;
 
 const readServices: Script = {
@@ -78,16 +82,31 @@ local from = '(' .. string.format('%.0f', now - ARGV[1])
 return { string.format('%.0f', now),
   redis.call('ZRANGEBYSCORE', KEYS[1], from, '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2]) }`,
 };
-const readMany: Script = { name: "fleet-read", lua: "return redis.call('MGET', unpack(KEYS))" };
+/** Of what no sidecar writes there: nothing. */
+const readMany: Script = {
+  name: "fleet-read",
+  lua: `
+local found = {}
+for i, key in ipairs(KEYS) do
+  local length = redis.pcall('STRLEN', key)
+  found[i] = type(length) == 'number' and length <= ${maxHeartbeatBytes} and redis.call('GET', key)
+end
+return found`,
+};
 
 /** @param service undefined = the whole fleet */
 export async function readFleet(store: Store, service: string | undefined): Promise<Fleet> {
   let nowMs = 0;
   const found: Omit<Member, "receipt" | "state">[] = [];
-  for (const name of service === undefined ? await services(store) : [service]) {
-    const reply = await store.run(readMembers, [membersKey(name)], [lostMs, maxMembers], limitMs);
+  const unreadable: string[] = [];
+  const names = service === undefined ? await orNothing(services(store)) : [service];
+  if (names === undefined) unreadable.push(servicesKey);
+  for (const name of names ?? []) {
+    // Any sidecar of the service can write there: it must not hide the others.
+    const reply = await orNothing(store.run(readMembers, [membersKey(name)], [lostMs, maxMembers], limitMs));
+    if (reply === undefined) unreadable.push(membersKey(name));
     const [now, list] = Array.isArray(reply) ? (reply as unknown[]) : [];
-    nowMs = Number(now);
+    nowMs = Number(now ?? nowMs);
     const flat = Array.isArray(list) ? (list as unknown[]) : [];
     for (const [instance, seenAt] of pairsOf(flat)) {
       found.push({ service: name, instance: String(instance), seenAtMs: Number(seenAt) });
@@ -99,7 +118,21 @@ export async function readFleet(store: Store, service: string | undefined): Prom
   // In a large service beats are further apart, and keys live longer.
   const isLive = ({ receipt, seenAtMs }: (typeof read)[number]): boolean =>
     receipt !== null || nowMs - seenAtMs < heartbeatExpiryMs;
-  return { nowMs, members: read.map((each) => ({ ...each, state: isLive(each) ? "live" : "lost" })) };
+  return {
+    nowMs,
+    unreadable,
+    members: read.map((each) => ({ ...each, state: isLive(each) ? "live" : "lost" })),
+  };
+}
+
+/** @returns undefined where the key holds something else. Rejects with StoreUnavailable for all other reasons */
+async function orNothing<Result>(reading: Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof StoreUnavailable && error.code === "WRONGTYPE") return undefined;
+    throw error;
+  }
 }
 
 const order = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
@@ -129,9 +162,14 @@ export async function services(store: Store): Promise<string[]> {
 
 async function readKeys(store: Store, keys: readonly string[]): Promise<readonly unknown[]> {
   // In a Cluster keys of several sidecars are in several slots.
-  if (store.sharded !== false) return Promise.all(keys.map((key) => store.get(key, limitMs)));
+  if (store.sharded !== false) return Promise.all(keys.map((key) => readOne(store, key)));
   const reply = await store.run(readMany, keys, [], limitMs);
   return Array.isArray(reply) ? (reply as unknown[]) : [];
+}
+
+async function readOne(store: Store, key: string): Promise<string | undefined> {
+  const bytes = await orNothing(store.getBytes(key, limitMs, maxHeartbeatBytes));
+  return bytes && bytes.length <= maxHeartbeatBytes ? bytes.toString() : undefined;
 }
 
 function parseReceipt(value: unknown): Receipt | null {
