@@ -22,6 +22,9 @@ test("of more siblings than are asked at once each is asked sooner or later", as
     peers: [...dead, { host: "127.0.0.1", port }],
   };
   const ask = peersOf(config, () => undefined);
-  for (let tries = 0; tries < 20 && answers === 0; tries += 1) await ask?.().catch(() => {});
+  for (let tries = 0; tries < 20; tries += 1) {
+    await ask?.().catch(() => {});
+    if (answers > 0) break;
+  }
   assert.equal(answers, 1);
 });
