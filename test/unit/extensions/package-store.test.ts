@@ -226,16 +226,13 @@ test("a folder that cannot be written is told of, and the package counts", async
 
 test("what a full disk had no room for is kept once it has, without another fetch", async (t) => {
   const disk = await folder();
-  const size = "size=128k";
-  if (spawnSync("mount", ["-t", "tmpfs", "-o", size, "outrigger-test", disk]).status !== 0) {
+  if (spawnSync("mount", ["-t", "tmpfs", "-o", "size=128k", "outrigger-test", disk]).status !== 0) {
     t.skip("no file system can be mounted here");
     return;
   }
   try {
-    const { plugins, dir, troubles, store } = await scene({
-      dir: join(disk, "packages"),
-      retryKeepingMs: 20,
-    });
+    const dir = join(disk, "packages");
+    const { plugins, troubles, store } = await scene({ dir, retryKeepingMs: 20 });
     const filling = join(disk, "filling");
     await assert.rejects(writeFile(filling, Buffer.alloc(1_048_576)), { code: "ENOSPC" });
     const geo = await published(plugins, "geo.wasm", moduleOf());
