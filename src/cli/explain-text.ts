@@ -51,6 +51,7 @@ function* whatHappened({
   }
   if (traceId !== null) yield `  trace: ${traceId}`;
   if (policy !== undefined) yield `  policy: ${policyText(policy)}`;
+  if (!shown.whole) yield "  one of too many a second: what plugins changed and decided by was not kept";
   if (olderWithThisId > 0) yield `  ${olderWithThisId} older requests had this id`;
 }
 

@@ -63,8 +63,10 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
   }
 
   #record(recorder: NonNullable<ProxyContext["recorder"]>): void {
-    this.live.record = recorder.begin(this.route.chain.plugins, this.policy.snapshot.digest);
-    this.live.request.fields.watcher = this.live;
+    const { live } = this;
+    const record = recorder.begin(this.route.chain.plugins, this.policy.snapshot.digest, live.startedMono);
+    live.record = record;
+    if (record.isWhole) live.request.fields.watcher = live;
   }
 
   abstract get over(): boolean;

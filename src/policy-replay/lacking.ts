@@ -5,6 +5,7 @@ import type { RecordedRequest } from "./recorded-request.ts";
 
 /** Names by plugin. Those that are asked for while a hook runs are its plugin's. */
 export class Lacking implements LiveRecord {
+  readonly isWhole = true;
   #asked = new Set<string>();
   readonly #byPlugin = new Map<string, Set<string>>();
 

@@ -83,7 +83,7 @@ export class Chain {
    */
   response(exchange: LiveExchange, response: LiveResponse): LiveResponse | Promise<LiveResponse> {
     exchange.hookMono = this.#clock.mono();
-    if (exchange.record !== undefined) response.fields.watcher = exchange;
+    if (exchange.record?.isWhole === true) response.fields.watcher = exchange;
     const { answeredBy } = exchange;
     if (answeredBy !== undefined && this.ownedCookies?.isOwner(answeredBy) === false) {
       this.ownedCookies.dropFrom(response.fields);

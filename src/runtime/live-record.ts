@@ -10,6 +10,8 @@ export type HookEnd = "returned" | "threw" | "failed" | "left-out";
 export type Fact = string | number;
 
 export interface LiveRecord {
+  /** Changed fields and facts are kept, too; else telling them would be in vain. */
+  readonly isWhole: boolean;
   hookRan(plugin: string, phase: Phase, ms: number, end: HookEnd): void;
   /** Those that ran so far. */
   hookTimes(): readonly HookTime[];
@@ -45,6 +47,6 @@ export interface ExchangeTaps {
 }
 
 export interface ExchangeRecorder {
-  /** @param plugins of the route @param digest of the policy */
-  begin(plugins: readonly string[], digest: string): LiveRecord;
+  /** @param plugins of the route @param digest of the policy @param nowMono on the monotonic clock */
+  begin(plugins: readonly string[], digest: string, nowMono: number): LiveRecord;
 }

@@ -31,6 +31,8 @@ export interface Explanation {
   /** Path of the route that took it; null = none did. */
   readonly route: string | null;
   readonly identity: Readonly<Record<string, string | null>> | null;
+  /** false = one of too many a second: facts and changed fields were not kept. */
+  readonly whole: boolean;
   readonly hooks: readonly ExplainedHook[];
   /** Plugins of the route whose request phase was not come to. */
   readonly notAsked: readonly string[];
@@ -62,6 +64,7 @@ export function explanationOf(record: RequestRecord): Explanation | undefined {
     policyDigest: record.digest,
     route: route === "" ? null : route,
     identity: identityOf(request),
+    whole: record.isWhole,
     hooks: hooksOf(record, request),
     notAsked: record.plugins.slice(request.reached),
     droppedFields: [...new Set(record.dropped ?? [])].slice(0, maxDropped).map((name) => name.slice(0, 256)),

@@ -33,7 +33,7 @@ export interface FactEntry {
   readonly facts: readonly Fact[];
 }
 
-/** Who gets a record that is complete. */
+/** Who gets a record whose request is over: to be kept if it is complete, else to be used again. */
 export type TakeRecord = (record: RequestRecord) => void;
 
 /** The bytes of a record without its texts, about. */
@@ -52,6 +52,7 @@ export class RequestRecord implements LiveRecord {
   readonly tries: number[] = [];
   tryCount = 0;
   startedMono = 0;
+  isWhole = true;
   /** Names of fields that did not come in. */
   dropped: readonly string[] | undefined = undefined;
   /** Of this use once `isComplete`. */
@@ -69,7 +70,8 @@ export class RequestRecord implements LiveRecord {
     return plainBytes + 48 * (this.hooks.length + this.changes.length) + this.#textBytes;
   }
 
-  begin(plugins: readonly string[], digest: string): void {
+  begin(plugins: readonly string[], digest: string, isWhole: boolean): void {
+    this.isWhole = isWhole;
     this.plugins = plugins;
     this.digest = digest;
     this.hookCount = 0;
@@ -129,6 +131,7 @@ export class RequestRecord implements LiveRecord {
   }
 
   explain(facts: readonly Fact[]): void {
+    if (!this.isWhole) return;
     this.facts ??= [];
     if (this.facts.length >= most.facts) return;
     let isLong = false;
@@ -154,14 +157,21 @@ export class RequestRecord implements LiveRecord {
     const { request } = exchange;
     // Whoever still holds the fields changes them for nobody.
     request.fields.watcher = undefined;
-    this.startedMono = exchange.startedMono;
-    this.dropped = request.fields.dropped;
-    this.request.take(exchange, outcome);
-    this.isComplete = true;
-    this.#textBytes += this.request.textBytes;
-    for (const name of this.dropped ?? []) this.#textBytes += name.length;
+    if (this.isWhole || wentWrong(exchange, outcome)) {
+      this.startedMono = exchange.startedMono;
+      this.dropped = request.fields.dropped;
+      this.request.take(exchange, outcome);
+      this.isComplete = true;
+      this.#textBytes += this.request.textBytes;
+      for (const name of this.dropped ?? []) this.#textBytes += name.length;
+    }
     this.#take(this);
   }
+}
+
+/** It was refused or failed, which is what somebody may ask about however many there were. */
+function wentWrong({ refusedBecause }: EndedExchange, { status, end, error }: Outcome): boolean {
+  return status >= 400 || end !== "complete" || error !== undefined || refusedBecause !== undefined;
 }
 
 function shortFact(fact: Fact): Fact {

@@ -8,9 +8,9 @@ import { exchangeOf, outcomeOf } from "../../../../src/testing/exchange.ts";
 type Facts = Parameters<typeof exchangeOf>[0];
 
 /** An exchange that is kept, up to its end. */
-function begun(ring: RequestRing, facts: Facts = {}) {
+function begun(ring: RequestRing, facts: Facts = {}, nowMono = 0) {
   const exchange = exchangeOf(facts);
-  exchange.record = ring.begin(["logging", "auth", "cache"], "digest");
+  exchange.record = ring.begin(["logging", "auth", "cache"], "digest", nowMono);
   exchange.request.fields.watcher = exchange;
   return exchange;
 }
@@ -49,6 +49,32 @@ describe("the ring of requests", () => {
     third.completed(outcomeOf());
     assert.equal(ring.find("third")[0]?.request, place);
     assert.equal(explanationOf(kept as NonNullable<typeof kept>)?.identity, null);
+  });
+
+  it("keeps of too many a second those that went wrong, and of them what needs no memory", () => {
+    const ring = new RequestRing({ wholePerSecond: 2 });
+    const ended = (id: string, nowMono: number, status = 200): void => {
+      const exchange = begun(ring, { id }, nowMono);
+      exchange.hookMono = 0;
+      exchange.explain("rule", "1");
+      exchange.hookRan("auth", "onRequest", 1, "returned", true);
+      exchange.completed(outcomeOf({ status }));
+    };
+    // Those of five seconds at once, then as they are earned.
+    for (let i = 0; i < 12; i += 1) ended(`burst-${i}`, 0);
+    ended("wrong", 0, 503);
+    ended("too-soon", 400);
+    ended("in-time", 900);
+    assert.deepEqual(ids(ring, "burst-0", "burst-9", "burst-10", "wrong", "too-soon", "in-time"), [
+      "burst-0",
+      "burst-9",
+      "wrong",
+      "in-time",
+    ]);
+    const [whole, wrong] = ["in-time", "wrong"].map((id) => explanationOf(ring.find(id)[0]!)!);
+    assert.deepEqual([whole?.whole, { ...whole?.hooks[0]?.facts }], [true, { rule: "1" }]);
+    assert.deepEqual([wrong?.whole, { ...wrong?.hooks[0]?.facts }], [false, {}]);
+    assert.equal(wrong?.hooks[0]?.ms, 1);
   });
 
   it("keeps so many bytes, whatever clients send", () => {
