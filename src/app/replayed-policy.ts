@@ -12,12 +12,13 @@ import { readFor } from "./document-tests.ts";
 import { registry } from "./registry.ts";
 
 /**
+ * @param requests in the order in which they were made
  * @param rawFor the documents that would be in force for a service
  * Rejects with PolicyRefused where they are not valid, and with another Error where a plugin cannot be set up.
  */
 export async function replayRequests(
   config: Config,
-  requests: RecordedRequest[],
+  requests: Iterable<RecordedRequest>,
   rawFor: (service: string) => Promise<RawPolicy>,
   packages: FindPackages,
 ): Promise<Changes> {

@@ -69,7 +69,8 @@ async function inDocument(
 }
 
 function inLog(lines: RecordedLines, file: string, service: string | undefined): Asked {
-  const { operations, unanswered } = operationsSeen(lines.requests);
+  const { operations, unanswered } = operationsSeen(lines.requests.inOrder());
+  lines.requests.close();
   if (operations.size === 0) throw new Error(`${file} has no request that the service answered`);
   const of = (name: string) => operations.get(name) ?? [];
   const note = `operations are those that the service answered in ${file}: what nobody asked for is not there, and ${unanswered} requests that it did not answer are left out`;

@@ -52,7 +52,7 @@ export async function replayPolicy(
     return await withPlane(terminal, options, async (plane) => {
       const { config, store, packages } = plane;
       await lines.readStreams(new LogStreams(store, service, Date.now() - sinceMs));
-      if (lines.requests.length === 0)
+      if (lines.requests.count === 0)
         throw new PlaneRefusal(
           "no such line: services write here where the policy says pluginConfig.logging.stream; --from reads a file",
         );
@@ -64,6 +64,8 @@ export async function replayPolicy(
     if (!(error instanceof LineRefusal)) throw error;
     terminal.err(`${printable(error.message)}\n`);
     return 1;
+  } finally {
+    lines.requests.close();
   }
 }
 
@@ -104,7 +106,7 @@ async function show(terminal: Terminal, asked: Asked): Promise<number> {
       const layer = raw.layer ?? (await layerOf?.(service));
       return { ...raw, layer, standing: layer !== raw.layer };
     };
-    changes = await replayRequests(config, lines.requests, rawFor, find);
+    changes = await replayRequests(config, lines.requests.inOrder(), rawFor, find);
   } catch (error) {
     const problems = error instanceof PolicyRefused ? error.problems : [{ path: "", message: textOf(error) }];
     for (const problem of problems) {

@@ -3,23 +3,22 @@ import { createReadStream } from "node:fs";
 import { parseJson } from "../language/json.ts";
 import type { LogStreams } from "../plane/log-streams.ts";
 import { textOf } from "../plugin-api/error-text.ts";
+import { KeptRequests } from "../policy-replay/kept-requests.ts";
 import { type RecordedRequest, recordedRequest, type Unfit } from "../policy-replay/recorded-request.ts";
-import { SharedParts } from "../policy-replay/shared-parts.ts";
 
 /** The message says in one line why lines cannot be read. */
 export class LineRefusal extends Error {
   override readonly name = "LineRefusal";
 }
 
-/** A few hundred bytes each in memory. */
+/** Some three hundred bytes each in a temporary file. */
 const maxRequests = 1_000_000;
 const maxLineLength = 1_048_576;
 
 export class RecordedLines {
-  readonly requests: RecordedRequest[] = [];
+  readonly requests = new KeptRequests();
   /** Lines that are not replayed, by why. */
   readonly unfit = new Map<Unfit, number>();
-  readonly #parts = new SharedParts();
 
   /**
    * @param file `-` = standard input
@@ -36,7 +35,7 @@ export class RecordedLines {
     } finally {
       if (file !== "-") input.destroy();
     }
-    if (this.requests.length === 0)
+    if (this.requests.count === 0)
       throw new LineRefusal(`${file} has no line that can be replayed${this.#why()}`);
   }
 
@@ -56,11 +55,15 @@ export class RecordedLines {
       return;
     }
     if (service !== undefined && found.service !== service) return;
-    if (this.requests.length === maxRequests)
+    if (this.requests.count === maxRequests)
       throw new LineRefusal(
         `these are more than ${maxRequests} requests: give it fewer, or a shorter --since`,
       );
-    this.requests.push(this.#parts.of(found));
+    try {
+      this.requests.add(found);
+    } catch (error) {
+      throw new LineRefusal(`lines cannot be put into a temporary file (TMPDIR): ${textOf(error)}`);
+    }
   }
 
   #why(): string {

@@ -10,7 +10,7 @@ const time = (ms: number): string => new Date(ms).toISOString();
 const counted = (count: number): string => count.toLocaleString("en");
 
 export function printReplay(terminal: Terminal, changes: Changes, { unfit }: RecordedLines): void {
-  const { count, same, services, told, untold } = changes;
+  const { count, same, services, told, untold, further } = changes;
   if (count > 0)
     terminal.out(
       `${counted(count)} requests to ${services.size === 1 ? printable([...services].join()) : `${services.size} services`}, ${time(changes.fromMs)} to ${time(changes.untilMs)}: ${counted(same)} would be answered as they were\n`,
@@ -29,6 +29,7 @@ export function printReplay(terminal: Terminal, changes: Changes, { unfit }: Rec
     const rows = untold.map((group) => [...rowOf(group).slice(0, 5), group.lacks.join(", ")]);
     printTable(terminal, ["REQUESTS", "SERVICE", "ROUTE", "WAS", "WITHOUT IT", "LACKS"], rows);
   }
+  if (further > 0) terminal.out(`\nand ${counted(further)} of further kinds\n`);
 }
 
 const sum = (groups: readonly Group[]): number => groups.reduce((all, { count }) => all + count, 0);
@@ -60,13 +61,14 @@ function topCallers(callers: Group["callers"]) {
 }
 
 export function jsonOfReplay(changes: Changes, { unfit }: RecordedLines) {
-  const { count, same, fromMs, untilMs, told, untold } = changes;
+  const { count, same, fromMs, untilMs, told, untold, further } = changes;
   return {
     requests: count,
     same,
     ...(count > 0 && { from: new Date(fromMs).toISOString(), until: new Date(untilMs).toISOString() }),
     notReplayed: Object.fromEntries(unfit),
     changed: told.map(({ lacks: _none, ...group }) => jsonOf(group)),
+    ...(further > 0 && { further }),
     untold: untold.map((group) => ({ ...jsonOf(group), lacks: group.lacks })),
   };
 }

@@ -16,7 +16,7 @@ const nothingThere = new Set([404, 405, 501]);
 const known = new Set(knownMethods);
 
 /** Throws when there are more operations than anybody has. */
-export function operationsSeen(requests: readonly RecordedRequest[]): SeenOperations {
+export function operationsSeen(requests: Iterable<RecordedRequest>): SeenOperations {
   const operations = new Map<string, Map<string, Operation>>();
   let unanswered = 0;
   let count = 0;

@@ -18,10 +18,16 @@ export interface Group {
 const maxIds = 3;
 /** Of one group; further ones are counted as one. */
 const maxCallers = 1_000;
+/** Of all groups: who writes lines chooses what is in them. */
+const maxAllCallers = 50_000;
+const maxGroups = 5_000;
 const furtherCallers = "(further callers)";
 
 export class Changes {
   readonly #groups = new Map<string, Group>();
+  #callers = 0;
+  /** Those that would get another answer, or may, and are of kinds for which there was no place. */
+  further = 0;
   /** All that were replayed. */
   count = 0;
   /** Those that would get what they got. */
@@ -64,6 +70,10 @@ export class Changes {
   ): void {
     const key = JSON.stringify([service, was, becomes, lacks]);
     let group = this.#groups.get(key);
+    if (group === undefined && this.#groups.size === maxGroups) {
+      this.further += 1;
+      return;
+    }
     if (group === undefined) {
       group = { service, was, becomes, lacks, count: 0, callers: new Map(), requestIds: [] };
       this.#groups.set(key, group);
@@ -71,7 +81,10 @@ export class Changes {
     group.count += 1;
     if (group.requestIds.length < maxIds && request.id !== "") group.requestIds.push(request.id);
     const caller = callerOf(request);
-    const name = group.callers.has(caller) || group.callers.size < maxCallers ? caller : furtherCallers;
+    const known = group.callers.has(caller);
+    const fits = group.callers.size < maxCallers && this.#callers < maxAllCallers;
+    if (!known && fits) this.#callers += 1;
+    const name = known || fits ? caller : furtherCallers;
     group.callers.set(name, (group.callers.get(name) ?? 0) + 1);
   }
 }

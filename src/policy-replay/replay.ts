@@ -15,19 +15,19 @@ export interface Candidate {
 const maxServices = 1_000;
 
 /**
- * @param requests of any services; they are put into their order
+ * @param requests of any services, in the order in which they were made
  * @param candidateFor what is to be in force for a service
  * Rejects as `candidateFor` does, when a plugin cannot be set up, and when there are too many services.
  */
 export async function replay(
-  requests: RecordedRequest[],
+  requests: Iterable<RecordedRequest>,
   candidateFor: (service: string) => Promise<Candidate>,
 ): Promise<Changes> {
   const changes = new Changes();
   const services = new Map<string, ReplayedService>();
   const slices = new Slices();
   try {
-    for (const request of requests.sort((a, b) => a.atMs - b.atMs)) {
+    for (const request of requests) {
       let service = services.get(request.service);
       if (service === undefined) {
         if (services.size === maxServices)
