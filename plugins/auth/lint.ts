@@ -2,6 +2,7 @@
 import type { LintFinding, LintRouteReach, PluginLint } from "../../src/plugin-api/contract.ts";
 import { compileMethods } from "../../src/language/methods.ts";
 import { patternTakes } from "../../src/language/path-pattern.ts";
+import { aboutKeptTokens, differingLogins } from "./lint-login.ts";
 import {
   aboutComponents,
   aboutGuesses,
@@ -98,6 +99,10 @@ export const lint: PluginLint<AuthOptions> = {
     "unnamed-origin": { about: aboutOrigins, check: unnamedOrigins },
     "boundless-guesses": { about: aboutGuesses, check: boundlessGuesses },
     "narrow-signatures": { about: aboutComponents, check: narrowSignatures },
+    "differing-login": {
+      about: aboutKeptTokens,
+      check: (options, _route, everywhere) => differingLogins(options, everywhere),
+    },
     "rule-excluded": {
       about: "A member of `auth.rules` whose paths `auth.exclude` lets pass before any rule is asked",
       everywhere: true,

@@ -52,8 +52,11 @@ export interface LintRule<Options> {
   readonly about: string;
   /** Counts only when it is found on every route that has the option from there: "never" is said of all of them. */
   readonly everywhere?: true;
-  /** @param options checked, with their defaults */
-  check(options: Options, route: LintRoute): Iterable<LintFinding>;
+  /**
+   * @param options checked, with their defaults
+   * @param everywhere those of all routes that run the plugin, each once
+   */
+  check(options: Options, route: LintRoute, everywhere: readonly Options[]): Iterable<LintFinding>;
 }
 
 export interface PluginLint<Options> {

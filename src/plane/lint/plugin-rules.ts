@@ -22,8 +22,13 @@ function* checkRule(
   routes: readonly RouteView[],
 ): Generator<Raised> {
   const defaults = new Map<string, FoundInDefaults>();
+  const everywhere = [...new Set(routes.map(({ options }) => options.get(plugin)))];
   for (const route of routes) {
-    for (const { path: option, message, advice } of rule.check(route.options.get(plugin), route)) {
+    for (const { path: option, message, advice } of rule.check(
+      route.options.get(plugin),
+      route,
+      everywhere,
+    )) {
       const writer = route.writerOf(plugin, option);
       const isDefault = writer.prefix.length === 0;
       if (rule.everywhere !== true || !isDefault) {

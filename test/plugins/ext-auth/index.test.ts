@@ -260,7 +260,8 @@ test("lint knows who is let in, and that answers are shared too widely", () => {
   assert.equal(lint.provides?.identity?.(parse({ identity: { userId: "X-User" } }), route), true);
   const found = (cache: object): string[] =>
     [
-      ...(lint.rules?.["shares-too-much"]?.check(parse({ input: ["path", "identity"], cache }), route) ?? []),
+      ...(lint.rules?.["shares-too-much"]?.check(parse({ input: ["path", "identity"], cache }), route, []) ??
+        []),
     ].map(({ message }) => message);
   assert.deepEqual(found({}), []);
   assert.match(found({ by: ["path"], ttlSeconds: 5 })[0] ?? "", /leaves out identity/);

@@ -93,7 +93,8 @@ test("lint knows whom it lets in", () => {
   }
   const found = (options: object): string[] =>
     [
-      ...(lint.rules?.["holds-nobody-off"]?.check(ipFilter.options.parse(options), {} as LintRoute) ?? []),
+      ...(lint.rules?.["holds-nobody-off"]?.check(ipFilter.options.parse(options), {} as LintRoute, []) ??
+        []),
     ].map(({ path }) => path.join("."));
   assert.deepEqual(found({}), [""]);
   assert.deepEqual(found({ allow: ["10.0.0.0/8", "0.0.0.0/0"], deny: ["::/0"] }), ["allow.1", "deny.0"]);

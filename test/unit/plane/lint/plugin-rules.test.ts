@@ -60,6 +60,32 @@ describe("auth", () => {
       assert.deepEqual(await found(...each), ["pluginConfig.auth.signatures.components"]);
   });
 
+  test("differing-login: a route that keeps no access tokens in the sessions of one that exchanges them", async () => {
+    const login = { issuer: "https://id.example", clientId: "shop", publicUrl: "https://app.example/" };
+    const exchanging = {
+      jwt: { login: { keepAccessToken: true } },
+      tokenExchange: {
+        issuer: "https://id.example",
+        clientId: "s",
+        clientSecret: "SECRET_S",
+        audience: ["a"],
+      },
+    };
+    const found = (...more: object[]) =>
+      places("differing-login", { jwt: { login } }, [
+        { path: "/api/*", pluginConfig: { auth: exchanging } },
+        ...more.map((auth, index) => ({ path: `/${index}/*`, pluginConfig: { auth } })),
+      ]);
+    assert.deepEqual(await found({}), ["pluginConfig.auth.jwt.login.keepAccessToken"]);
+    assert.deepEqual(await found({ jwt: { login: { keepAccessToken: false } } }), [
+      "routes[1].pluginConfig.auth.jwt.login.keepAccessToken",
+    ]);
+    const apart = [{ cookieName: "other" }, { clientId: "o" }, { publicUrl: "https://o.example/" }];
+    assert.deepEqual(await found(...apart.map((each) => ({ jwt: { login: each } }))), []);
+    assert.deepEqual(await found({ jwt: { login: { keepAccessToken: true } } }), []);
+    assert.deepEqual(await places("differing-login", { jwt: { login } }), []);
+  });
+
   test("a default that matches on one route is not said never to match", async () => {
     const routes = [
       { path: "/a/*", pluginConfig: { auth: { realm: "a" } } },
