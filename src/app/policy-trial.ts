@@ -206,7 +206,7 @@ class LiveTrial implements PolicyTrial<RoutedPolicy> {
     const candidate = this.#inForce.routed;
     if (candidate === undefined || this.percent === 0 || this.#held) return inForce;
     if (this.percent >= 100) return candidate;
-    const credential = shownBy(head, inForce);
+    const credential = shownBy(head, inForce, address);
     this.#credentials.set(request, { credential, address });
     return this.#split.place(credential, address) * 100 < this.percent ? candidate : inForce;
   }

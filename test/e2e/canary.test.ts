@@ -1,7 +1,7 @@
 // Canaries of policies as operators meet them: commands against a real Redis, and fleets of real sidecars that decide by
 // themselves what becomes of the candidate.
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
+import { createHash, generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { tmpdir } from "node:os";
@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as wait } from "node:timers/promises";
 import { after, afterEach, before, describe, test } from "node:test";
+import { RequestSigner } from "../plugins/auth/request-signer.ts";
 import { startCrew, startService, type TestCrew } from "../support/crew.ts";
 import { mainFile, outrigger, startNode } from "../support/process.ts";
 import { eventually, type RedisServer, startRedis } from "../support/redis.ts";
@@ -274,7 +275,18 @@ describe("a canary of sidecars", () => {
 describe("a canary of callers", () => {
   test("gives each the same policy everywhere, by who they are, else by their address", async () => {
     const two = four.slice(0, 2);
-    const caching = (mark: string) => ({ ...keyed(mark), plugins: ["auth", "cache", "transform"] });
+    const machine = generateKeyPairSync("ed25519");
+    const publicKey = machine.publicKey.export({ type: "spki", format: "pem" });
+    const keys = callers.map(({ id, userId }) => ({ keyId: id, algorithm: "ed25519", publicKey, userId }));
+    const caching = (mark: string) => {
+      const { pluginConfig, ...rest } = keyed(mark);
+      const auth = { ...pluginConfig.auth, signatures: { keys, clockToleranceSeconds: 120 } };
+      return {
+        ...rest,
+        plugins: ["auth", "cache", "transform"],
+        pluginConfig: { ...pluginConfig, auth },
+      };
+    };
     await redis.cli.set("outrigger:policy", JSON.stringify(caching("before")));
     await allHave(four, "before");
     await canary(caching("good"), "--traffic", "50%");
@@ -304,6 +316,25 @@ describe("a canary of callers", () => {
     }
     for (let i = 0; i < 15; i += 1) assert.equal(byKey.get(i), byKey.get(i + 15), "by each of their keys");
     assert.deepEqual([...new Set(byKey.values())].toSorted(), ["before", "good"]);
+    for (let i = 0; i < 8; i += 1) {
+      const { url = "" } = two[0] ?? {};
+      const signer = new RequestSigner(`k${i}`, { key: machine.privateKey });
+      const signed = (): Record<string, string> => {
+        const covered = [
+          ['"@method"', "GET"],
+          ['"@authority"', new URL(url).host],
+          ['"@target-uri"', new URL(url).href],
+        ] as const;
+        const [one = "", input = "", other = "", signature = ""] = signer.fields({ covered });
+        return { [one]: input, [other]: signature };
+      };
+      assert.equal((await ask(url, signed())).mark, "before");
+      await wait(2);
+      const marked = await Promise.all([signed(), signed()].map((fields) => ask(url, fields)));
+      assert.deepEqual(marks(marked), [byKey.get(i)], "each request is signed anew, by the same key");
+      const elsewhere = await ask(url, { ...signed(), ...from("198.51.100.77") });
+      assert.equal(elsewhere.mark, "before", "whoever names a key elsewhere has to prove it there");
+    }
   });
 
   test("is served by every worker, whose troubles are told at once, and taken away from all", async () => {
