@@ -10,7 +10,7 @@ import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 const { data, headers, priority, rst, settings, pushPromise, ping, goaway, windowUpdate, continuation } =
   frameTypes;
 const { endStream, endHeaders, padded, ack } = flags;
-const [protocol, flowControl, streamClosed, frameSize, compression] = [1, 3, 5, 6, 9];
+const [protocol, internal, flowControl, streamClosed, frameSize, compression] = [1, 2, 3, 5, 6, 9];
 const [refusedStream, calm] = [7, 11];
 
 /** The connection is over; a GOAWAY says one of these codes. */
@@ -52,6 +52,25 @@ const without = (name: string): string[] =>
   requestHead("/never").filter((_text, i, all) => all[i - (i % 2)] !== name);
 const [half, rest] = [block(requestHead("/never")).subarray(0, 8), block(requestHead("/never")).subarray(8)];
 const [goodHalf, goodRest] = [block(requestHead("/")).subarray(0, 8), block(requestHead("/")).subarray(8)];
+
+/** A head of bytes as they are. */
+const raw = (stream: number, ...parts: readonly Buffer[]): Buffer =>
+  frame(headers, endStream | endHeaders, stream, Buffer.concat(parts));
+/** A head with five bytes of priority (RFC 7540 section 6.2), which count for nothing. */
+const prioritised = (stream: number, dependsOn: Buffer): Buffer =>
+  frame(
+    headers,
+    endStream | endHeaders | 0x20,
+    stream,
+    Buffer.concat([dependsOn, bytes(1), block(requestHead("/"))]),
+  );
+const head = block(requestHead("/never"));
+const goodHead = block(requestHead("/"));
+/** `:method GET`, `:scheme http` and `:path /` of the static table, and `:authority` by its name there. */
+const indexed = bytes(0x82, 0x86, 0x84, 1, 1, 0x61);
+/** Of Huffman's code, as the value of `x`. */
+const huffman = (...code: number[]): Buffer =>
+  Buffer.concat([bytes(0, 1, 0x78, 0x80 | code.length), bytes(...code)]);
 
 const cases: readonly (readonly [section: string, cases: readonly Case[]])[] = [
   [
@@ -282,6 +301,60 @@ const cases: readonly (readonly [section: string, cases: readonly Case[]])[] = [
       ],
       ["a name with a blank, which goes no further", [get(1, requestHead("/", "x a", "1"))], answers(1)],
       ["a path with a control character", [get(1, requestHead("/never\x01"))], resets(1, protocol)],
+      ["a name in capitals", [get(1, requestHead("/never", "X-A", "1"))], resets(1, protocol)],
+      ...(["connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade"] as const).map(
+        (name): Case => [
+          `${name}, which is of HTTP/1.1`,
+          [get(1, requestHead("/never", name, "x"))],
+          resets(1, protocol),
+        ],
+      ),
+      ...([":method", ":scheme", ":path", ":authority"] as const).map((name): Case => [
+        `${name} twice`,
+        [get(1, [name, "GET", ...requestHead("/never")])],
+        resets(1, protocol),
+      ]),
+      [
+        "less of a body than Content-Length says",
+        [post(1, "content-length", "2"), frame(data, endStream, 1, bytes(1))],
+        resets(1, protocol),
+      ],
+      [
+        "more of a body, in two frames",
+        [post(1, "content-length", "1"), frame(data, 0, 1, bytes(1)), frame(data, endStream, 1, bytes(1))],
+        // Node ends the connection, by this code.
+        resets(1, protocol, internal),
+      ],
+      ["a head that depends on another stream", [prioritised(1, number(0)), good(3)], answers(1)],
+      ["a head that depends on itself", [prioritised(1, number(1)), good(3)], ends(protocol)],
+      [
+        "a good-bye with an unknown code",
+        [frame(goaway, 0, 0, Buffer.concat([number(0), number(0xff)])), good(1)],
+        "nothing",
+      ],
+    ],
+  ],
+  [
+    "HPACK (RFC 7541)",
+    [
+      ["fields of the static table", [raw(1, indexed)], answers(1)],
+      [
+        "a field that joins the table, and is named by it",
+        [raw(1, indexed, bytes(0x40, 1, 0x78, 1, 0x79)), raw(3, indexed, bytes(0xbe))],
+        answers(3),
+      ],
+      ["a field that must join no table", [raw(1, indexed, bytes(0x10, 1, 0x78, 1, 0x79))], answers(1)],
+      ["a table emptied at the begin of a head", [raw(1, bytes(0x20), goodHead)], answers(1)],
+      ["Huffman's code", [raw(1, goodHead, huffman(0x1f))], answers(1)],
+      ["2.3.3: an index beyond the tables", [raw(1, head, bytes(0xc6))], ends(compression)],
+      ["2.3.3: a name's index beyond them", [raw(1, head, bytes(0x7f, 0x10, 1, 0x79))], ends(compression)],
+      ["4.2: a table resized at the end of a head", [raw(1, head, bytes(0x20))], ends(compression)],
+      ["5.2: padding of eight bits", [raw(1, head, huffman(0x1f, 0xff))], ends(compression)],
+      ["5.2: padding of zeros", [raw(1, head, huffman(0x18))], ends(compression)],
+      ["5.2: the code's own end", [raw(1, head, huffman(0xff, 0xff, 0xff, 0xff))], ends(compression)],
+      ["5.2: a text that is cut off", [raw(1, head, bytes(0, 1, 0x78, 9, 0x79))], ends(compression)],
+      ["6.1: index 0", [raw(1, head, bytes(0x80))], ends(compression)],
+      ["6.3: a table larger than may be", [raw(1, bytes(0x3f, 0xe2, 0x1f), head)], ends(compression)],
     ],
   ],
 ];
@@ -323,6 +396,19 @@ describe("a client of HTTP/2, frame by frame", () => {
     socket.on("error", () => {}).resume();
     socket.write("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n");
     await once(socket, "close");
+  });
+
+  it("6.9.2: no more of an answer comes than the window lets, whenever that changes", async () => {
+    await using client = await FrameClient.open(sidecar.port, Buffer.concat([bytes(0, 4), number(0)]));
+    client.send(good(1));
+    await check(client, answers(1));
+    await settle(client);
+    const sent = (): Buffer[] =>
+      client.frames.filter(({ type }) => type === data).map(({ payload }) => payload);
+    assert.deepEqual(sent(), []);
+    client.send(setting(4, 1));
+    await client.frame(({ type, flags: flag }) => type === data && flag === endStream);
+    assert.equal(Buffer.concat(sent()).toString(), "x");
   });
 
   it("others are served all the while", async () => {

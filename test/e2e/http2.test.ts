@@ -1,5 +1,6 @@
 // HTTP/2 from clients: on the port of HTTP/1.1, over TLS, and what its clients may not do.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type http from "node:http";
@@ -7,6 +8,7 @@ import http2 from "node:http2";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { after, before, describe, test } from "node:test";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { makeCertificate } from "../support/certificate.ts";
@@ -111,6 +113,19 @@ describe("a client that speaks HTTP/2 in clear", () => {
       assert.equal(status, 200);
     }
     own.destroy();
+  });
+
+  test("loses no request of h2load's", async (t) => {
+    const args = ["-n", "400", "-c", "4", "-m", "16", sidecar.url];
+    const ran = await promisify(execFile)("h2load", args, { timeout: 30_000 }).catch(
+      (error: NodeJS.ErrnoException) => {
+        if (error.code === "ENOENT") return undefined;
+        throw error;
+      },
+    );
+    if (ran === undefined) return t.skip("h2load is not installed (Debian: nghttp2-client)");
+    assert.match(ran.stdout, /400 succeeded, 0 failed, 0 errored/);
+    t.diagnostic(/finished in .*/.exec(ran.stdout)?.[0] ?? "");
   });
 
   test("is refused as one of HTTP/1.1 is", async () => {

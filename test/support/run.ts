@@ -43,6 +43,7 @@ const programs: readonly Program[] = [
   { names: ["clang"], package: "clang" },
   { names: ["wasm-ld"], package: "lld" },
   { names: ["promtool"], package: "prometheus" },
+  { names: ["h2load"], package: "nghttp2-client", optional: true },
   // Networks of their own, and what takes a port there.
   { names: ["ip"], package: "iproute2", folders: "/usr/sbin", optional: true },
   { names: ["nft"], package: "nftables", folders: "/usr/sbin", optional: true },

@@ -13,7 +13,7 @@ export function createGrpcCarrier(options: CarrierOptions): Carrier {
   let session: http2.ClientHttp2Session | undefined;
   const open = (): http2.ClientHttp2Session => {
     if (session !== undefined && !session.closed && !session.destroyed) return session;
-    session = http2.connect(options.url.origin, options.tls);
+    session = http2.connect(options.url.origin, { ...options.tls, settings: { enablePush: false } });
     // Without a listener it would end the process; the call that runs hears of it itself.
     session.on("error", () => {});
     session.unref();
@@ -76,10 +76,12 @@ function call(
   stream.on("data", (chunk: Buffer) => {
     length += chunk.length;
     if (length <= mostResponseBytes) chunks.push(chunk);
+    else stream.close(http2.constants.NGHTTP2_CANCEL);
   });
   stream.once("error", reject);
   stream.once("close", () => {
     clearTimeout(limit);
+    if (length > mostResponseBytes) reject(new Error(`an answer of over ${mostResponseBytes} bytes`));
     resolve(deliveryOf(last, Buffer.concat(chunks)));
   });
   stream.end(message);

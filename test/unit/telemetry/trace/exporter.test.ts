@@ -1,5 +1,10 @@
 // Spans on their way to collectors that answer, refuse, drop, keep silent or are not there.
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import http from "node:http";
+import http2 from "node:http2";
+import type { AddressInfo } from "node:net";
+import type { Writable } from "node:stream";
 import { describe, test } from "node:test";
 import { status } from "@grpc/grpc-js";
 import type { CarrierOptions } from "../../../../src/telemetry/otlp/delivery.ts";
@@ -174,6 +179,35 @@ describe("a collector that is in trouble", () => {
     assert.equal(counts.dropped, 40);
     await exporter.close(20);
     assert.deepEqual([counts.exported, counts.dropped], [0, 50]);
+  });
+
+  test("that answers without end is not heard out, over HTTP and gRPC", async () => {
+    for (const over of ["http", "grpc"] as const) {
+      let sent = 0;
+      const answer = (response: Writable): void => {
+        const more = (): void => {
+          while (!response.destroyed && response.write(Buffer.alloc(65_536, 1))) sent += 65_536;
+        };
+        response.on("drain", more).on("error", () => {});
+        more();
+      };
+      const server =
+        over === "http"
+          ? http.createServer((request, response) => answer(request.resume() && response))
+          : http2.createServer().on("stream", (stream: http2.ServerHttp2Stream) => {
+              stream.respond({ ":status": 200, "content-type": "application/grpc" });
+              answer(stream.resume());
+            });
+      await once(server.listen(0, "127.0.0.1"), "listening");
+      const { port } = server.address() as AddressInfo;
+      const { exporter, counts, lines } = exporterTo(`http://127.0.0.1:${port}`, { over, timeoutMs: 60_000 });
+      exporter.add(spanOf("heard"));
+      while (counts.exported === 0 && lines.length === 0)
+        await new Promise((resolve) => setImmediate(resolve));
+      assert.ok(sent < 50_000_000, String(sent));
+      await exporter.close(1_000);
+      server.close();
+    }
   });
 
   test("that keeps failing is asked once for each request, until it takes one", async () => {
