@@ -16,7 +16,7 @@ export interface ResponseSink {
 export type Progress = "more" | "paused" | "complete" | "invalid";
 
 /** A service that sends interim responses without end would never have to answer. */
-const MAX_INTERIM = 64;
+export const MAX_INTERIM = 64;
 
 const noFields: readonly string[] = [];
 

@@ -3,6 +3,7 @@ import http2, { type ClientHttp2Session, type ClientHttp2Stream, type IncomingHt
 import { fieldObject, fieldOf, isOfConnections, withoutPseudo } from "../http2/fields.ts";
 import { grpcTimeout, parseGrpcTimeout } from "../http2/grpc.ts";
 import type { ResetBudget } from "../http2/reset-budget.ts";
+import { MAX_INTERIM } from "../http1/response-parser.ts";
 import { isGrpcType } from "../plugin-api/grpc-type.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./transport.ts";
@@ -50,6 +51,7 @@ export class Http2Call implements UpstreamCall {
   #trailers: readonly string[] = [];
   #responseTrailers: readonly string[] = [];
   #hasTrailers = false;
+  #interims = 0;
   #hasHead = false;
   #over = false;
   #paused = false;
@@ -101,7 +103,7 @@ export class Http2Call implements UpstreamCall {
     });
     this.#stream = stream;
     stream.on("error", () => {});
-    stream.on("headers", (_headers, _flags, raw: string[]) => this.#interim(raw));
+    stream.on("headers", (_headers, _flags, raw: string[]) => this.#interim(stream, raw));
     stream.on("response", (_headers, flags, raw: string[]) => this.#response(raw, flags));
     stream.on("trailers", (_headers: IncomingHttpHeaders, _flags: number, raw: string[]) => {
       this.#hasTrailers = true;
@@ -190,9 +192,16 @@ export class Http2Call implements UpstreamCall {
     return limitMs === undefined ? value : grpcTimeout(limitMs - (performance.now() - this.#startedMono));
   }
 
-  #interim(raw: readonly string[]): void {
+  #interim(stream: ClientHttp2Stream, raw: readonly string[]): void {
+    if (this.#over) return;
     const status = Number(raw[raw.indexOf(":status") + 1]);
-    if (!this.#over && status !== 101) this.handler.onInterim(status, withoutPseudo(raw));
+    this.#interims += 1;
+    if (this.#interims > MAX_INTERIM) {
+      const cause = new Error("too many interim responses");
+      const text = "The service sent an invalid response.";
+      this.fail(new GatewayError("upstream_invalid_response", text, { cause }));
+      this.#takeBack(stream);
+    } else if (status !== 101) this.handler.onInterim(status, withoutPseudo(raw));
   }
 
   #response(raw: readonly string[], flags: number): void {
@@ -233,11 +242,8 @@ export class Http2Call implements UpstreamCall {
     const unseen = code === NGHTTP2_REFUSED_STREAM && !this.#hasHead && !this.#over;
     if (unseen && this.repeatable && this.tries === 1) this.#stream = undefined;
     else if (!this.#over) {
-      this.fail(
-        new GatewayError("upstream_reset", "The service broke the stream off.", {
-          cause: new Error(`HTTP/2 error code ${code}`),
-        }),
-      );
+      const cause = new Error(`HTTP/2 error code ${code}`);
+      this.fail(new GatewayError("upstream_reset", "The service broke the stream off.", { cause }));
     }
     this.#owner.over(this, this.#stream === undefined);
   }

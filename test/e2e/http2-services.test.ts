@@ -95,6 +95,22 @@ test("what a service refused unseen is sent once more", async () => {
   assert.deepEqual([response.status, response.headers.get("x-try")], [200, "2"]);
 });
 
+test("a service that sends interim responses without end is not listened to", async () => {
+  const hint = frame(
+    frameTypes.headers,
+    flags.endHeaders,
+    1,
+    block([":status", "103", "link", "x".repeat(100)]),
+  );
+  const hints = Buffer.concat(Array.from({ length: 200 }, () => hint));
+  await using upstream = await service((socket) => socket.write(hints));
+  await using sidecar = await sidecarTo(upstream.url);
+  // What comes of it is all that is waited for: without a bound it would be the route's time limit.
+  assert.equal((await fetch(sidecar.url)).status, 502);
+  const line = await sidecar.line(({ msg }) => msg === "request");
+  assert.equal(line["error"], "upstream_invalid_response");
+});
+
 test("an upload that a service does not take is given up in time", async () => {
   // No window at all.
   await using upstream = await service((socket) =>
