@@ -2,20 +2,24 @@
 import type { Counter, Histogram, Metrics } from "../plugin-api/contract.ts";
 
 export interface RequestCounters {
-  readonly requests: (...values: string[]) => Counter;
+  readonly requests: (route: string, method: string, status: string) => Counter;
   readonly grpc: (...values: string[]) => Counter;
   readonly messages: (...values: string[]) => Counter;
   readonly seconds: (...values: string[]) => Histogram;
   readonly upstreamSeconds: (...values: string[]) => Histogram;
 }
 
+/** Those that have a series: callers choose among three dozen, and could take all the room for series with them. */
+const shownMethods = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY"]);
+
 export function createRequestCounters(metrics: Metrics): RequestCounters {
+  const requests = metrics.counter("outrigger_requests_total", "Requests by route, method and status", [
+    "route",
+    "method",
+    "status",
+  ]);
   return {
-    requests: metrics.counter("outrigger_requests_total", "Requests by route, method and status", [
-      "route",
-      "method",
-      "status",
-    ]),
+    requests: (route, method, status) => requests(route, shownMethods.has(method) ? method : "other", status),
     grpc: metrics.counter("outrigger_grpc_requests_total", "Calls of gRPC by route and status", [
       "route",
       "grpc_status",

@@ -164,16 +164,22 @@ export interface MetricFamilyOptions {
   readonly onFolded?: ((name: string) => void) | undefined;
 }
 
-/** All children of one metric. Past `maxSeries` of them one more, with every label `other`, takes the rest. */
+/** Labels of which one keeps its value where others become `other`: what alerts on errors ask for. */
+const statusLabels = ["status", "grpc_status"];
+const isStatus = /^\d{1,3}$/;
+
+/** All children of one metric. Past `maxSeries` of them further ones, one for each status, with every other label `other` take the rest. */
 export class MetricFamily<T extends Child> {
   readonly options: MetricFamilyOptions;
   readonly #children = new Map<string, { readonly values: readonly string[]; readonly child: T }>();
   readonly #make: (labels: string) => T;
+  readonly #statusAt: number;
 
   /** @param make a child from its labels as they stand in the text */
   constructor(options: MetricFamilyOptions, make: (labels: string) => T) {
     this.options = options;
     this.#make = make;
+    this.#statusAt = options.labels.findIndex((label) => statusLabels.includes(label));
     // A family without labels shows from the start: a rate needs its zero.
     if (options.labels.length === 0) this.child([]);
   }
@@ -187,14 +193,22 @@ export class MetricFamily<T extends Child> {
     const key = values.join("\xff");
     const known = this.#children.get(key);
     if (known !== undefined) return known.child;
-    if (this.#children.size >= maxSeries && values.some((value) => value !== "other")) {
+    if (this.#children.size >= maxSeries && !this.#isFolded(values)) {
       this.options.onFolded?.(name);
-      return this.child(labels.map(() => "other"));
+      return this.child(values.map((value, i) => (this.#keeps(value, i) ? value : "other")));
     }
     const pairs = labels.map((label, i) => `${label}="${escapeValue(values[i] as string)}"`);
     const made = this.#make([`service="${escapeValue(service)}"`, ...pairs].join(","));
     this.#children.set(key, { values: [...values], child: made });
     return made;
+  }
+
+  #isFolded(values: readonly string[]): boolean {
+    return values.every((value, i) => value === "other" || this.#keeps(value, i));
+  }
+
+  #keeps(value: string, i: number): boolean {
+    return i === this.#statusAt && isStatus.test(value);
   }
 
   /** That series ends. What still has its child counts nowhere. */

@@ -109,14 +109,18 @@ describe("metrics", () => {
     );
   });
 
-  it("count everything past the bound of a family together", async () => {
+  it("count everything past the bound of a family together, but for its statuses", async () => {
     const metrics = createMetrics({ service: "s", maxSeries: 10 });
     const counter = metrics.counter("t_total", "T", ["route", "status"]);
     for (let i = 0; i < 1000; i++) counter(`/r${i}`, "200").inc();
     counter("/r0", "200").inc();
+    counter("/fails", "503").inc();
+    for (let i = 0; i < 1000; i++) counter("/odd", `no status ${i}`).inc();
     const { samples } = parse(await metrics.render());
-    assert.equal([...samples.keys()].filter((key) => key.startsWith("t_")).length, 11);
-    assert.equal(samples.get('t_total{route="other",service="s",status="other"}'), "990");
+    assert.equal([...samples.keys()].filter((key) => key.startsWith("t_")).length, 13);
+    assert.equal(samples.get('t_total{route="other",service="s",status="200"}'), "990");
+    assert.equal(samples.get('t_total{route="other",service="s",status="503"}'), "1");
+    assert.equal(samples.get('t_total{route="other",service="s",status="other"}'), "1000");
     assert.equal(samples.get('t_total{route="/r0",service="s",status="200"}'), "2");
   });
 
