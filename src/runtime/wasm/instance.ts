@@ -3,7 +3,8 @@ import type { MaybePromise } from "../../plugin-api/contract.ts";
 import { isThenable } from "../verdict.ts";
 import { type EffectHandler, type EffectParts, readAnswer } from "./answer.ts";
 import { type Guest, type GuestAnswer, GuestFailure, hooks } from "./guest-host.ts";
-import { brokenCall, type GuestCalls } from "./guest-calls.ts";
+import { BackgroundTime } from "./background-time.ts";
+import { brokenCall, type CallAnswer, type GuestCalls } from "./guest-calls.ts";
 import type { GuestLog } from "./guest-log.ts";
 import type { GuestMetrics } from "./guest-metrics.ts";
 
@@ -30,6 +31,8 @@ export interface InstanceParts {
 /** Beyond that a guest is not told of what is in its queues. */
 const mostQueued = 10_000;
 const queuedATurn = 16;
+/** Of what queues are told in one turn; what has begun is ended. */
+const backgroundTurnMs = 5;
 /** Ends that one call tells of: a call must not take long because many ended at once. */
 const endsACall = 64;
 const shortestTickMs = 10;
@@ -48,6 +51,8 @@ export class Instance implements EffectHandler {
   #queued: (readonly [root: number, queue: number])[] = [];
   #ends: string[] = [];
   #hasFailed = false;
+  readonly #background = new BackgroundTime();
+  #isToldOfWaits = false;
 
   /** @param onFailed called once, when the guest traps or takes too long */
   constructor(guest: Guest, parts: InstanceParts, onFailed: (failure: GuestFailure) => void) {
@@ -169,6 +174,23 @@ export class Instance implements EffectHandler {
     }
   }
 
+  /** The same, of its share of the thread's time. */
+  #inBackground(hook: number, context: number, number: number, text: string, more: string): void {
+    this.#background.count(() => this.#unasked(hook, context, number, text, more));
+  }
+
+  /** @returns how long what the guest is to be told outside of requests has to wait; 0 = not at all */
+  #backgroundWait(): number {
+    const { waitMs } = this.#background;
+    if (waitMs > 0 && !this.#isToldOfWaits) {
+      this.#isToldOfWaits = true;
+      const why =
+        "the guest's timers, queues and calls take more than a tenth of the sidecar's time: they wait";
+      this.#parts.log.warn(why, undefined);
+    }
+    return waitMs;
+  }
+
   /** Told later, a few in each turn of the event loop: a guest that is told may put in more than was there. */
   #queueHasMore(root: number, queue: number): void {
     if (this.#queued.length >= mostQueued) return;
@@ -177,10 +199,24 @@ export class Instance implements EffectHandler {
   }
 
   #tellQueues(): void {
-    const some = this.#queued.slice(0, queuedATurn);
-    for (const [root, queue] of some) this.#unasked(hooks.queueReady, root, queue, "", "");
-    this.#queued = this.alive ? this.#queued.slice(some.length) : [];
-    if (this.#queued.length > 0) setImmediate(() => this.#tellQueues());
+    const endsMono = performance.now() + backgroundTurnMs;
+    let told = 0;
+    let waitMs = this.#backgroundWait();
+    // The first stays until all are told: nobody else begins with it meanwhile.
+    while (
+      told < Math.min(queuedATurn, this.#queued.length) &&
+      waitMs === 0 &&
+      performance.now() < endsMono
+    ) {
+      const [root, queue] = this.#queued[told] as readonly [number, number];
+      this.#inBackground(hooks.queueReady, root, queue, "", "");
+      told += 1;
+      waitMs = this.#backgroundWait();
+    }
+    this.#queued = this.alive ? this.#queued.slice(told) : [];
+    if (this.#queued.length === 0) return;
+    if (waitMs === 0) setImmediate(() => this.#tellQueues());
+    else setTimeout(() => this.#tellQueues(), waitMs).unref();
   }
 
   #tellEnds(): void {
@@ -196,7 +232,9 @@ export class Instance implements EffectHandler {
   #tick(root: number, periodMs: number): void {
     this.#forgetTick(root);
     if (periodMs === 0 || this.#hasFailed) return;
-    const tick = (): void => this.#unasked(hooks.tick, root, 0, "", "");
+    const tick = (): void => {
+      if (this.#backgroundWait() === 0) this.#inBackground(hooks.tick, root, 0, "", "");
+    };
     this.#ticks.set(root, setInterval(tick, Math.max(periodMs, shortestTickMs)).unref());
   }
 
@@ -213,9 +251,16 @@ export class Instance implements EffectHandler {
       stream?.isReplay === true
         ? Promise.resolve(brokenCall)
         : this.#parts.calls.send(upstream, flat.split("\0"), body, Number(timeoutMs), this.#abort.signal);
-    void sent.then((answer) => {
-      stream?.callsChanged(-1);
-      this.#unasked(hooks.callResponse, root, Number(call), answer.text, answer.body);
-    });
+    void sent.then((answer) => this.#answered(answer, root, Number(call), stream));
+  }
+
+  #answered(answer: CallAnswer, root: number, call: number, stream: InstanceStream | undefined): void {
+    const waitMs = this.#backgroundWait();
+    if (waitMs > 0 && this.alive) {
+      setTimeout(() => this.#answered(answer, root, call, stream), waitMs).unref();
+      return;
+    }
+    stream?.callsChanged(-1);
+    this.#inBackground(hooks.callResponse, root, call, answer.text, answer.body);
   }
 }

@@ -193,6 +193,11 @@ static int misbehaves(text operation) {
 /** What a guest should not do. */
 static int misbehave(text operation, text *w) {
   if (IS("spin")) for (;;) sink++;
+  // burn millions
+  if (IS("burn")) {
+    for (u32 left = N(0) * 1000000; left; left--) sink++;
+    return 0;
+  }
   if (IS("trap")) __builtin_trap();
   if (IS("recurse")) return status(recurse(1));
   if (IS("grow")) {

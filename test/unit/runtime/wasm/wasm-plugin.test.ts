@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import type http from "node:http";
 import { test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import type { z } from "zod";
 import { extensionEntry } from "../../../../src/extensions/entry.ts";
 import { manifest } from "../../../../src/extensions/manifest.ts";
@@ -48,6 +49,23 @@ test("a filter reads and sets fields", async () => {
   const { "x-agent": agent, status } = await ask(sidecar, { headers: { "user-agent": "tester" } });
   assert.deepEqual([agent, status], ["tester", "200"]);
 });
+
+for (const [what, script] of [
+  ["timers", "configure period 10\ntick burn 6"],
+  ["queues", "configure register q\nconfigure enqueue last x\nqueue burn 6\nqueue enqueue last x"],
+] as const) {
+  test(`a guest whose ${what} never exceed their limit leaves most of the thread's time to others`, async () => {
+    const entry = { limits: { timeMs: 5_000 } };
+    await using sidecar = await sidecarWith(await scriptGuest(), { configuration: script }, entry);
+    await ask(sidecar);
+    const before = process.threadCpuUsage();
+    await pause(1_000);
+    const { user, system } = process.threadCpuUsage(before);
+    assert.ok(user + system < 500_000, `${user + system} µs of a second`);
+    await sidecar.line(({ msg }) => /take more than a tenth of the sidecar's time/.test(String(msg)));
+    assert.equal((await ask(sidecar))["status"], "200");
+  });
+}
 
 test("a request's body is what the guest made of it, and one that is too long is refused", async () => {
   const configuration = "requestBody write 0 0 0 before-";
