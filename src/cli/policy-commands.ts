@@ -250,6 +250,7 @@ function addRotateCommand(
     .requiredOption("--key <file>", "a private key of OUTRIGGER_POLICY_KEYS, which stays")
     .option("--trust <jwks>", "public keys that may sign, too: inline or a file")
     .option("--revoke <kid...>", "keys that no longer may, by their thumbprint, which is the kid of keygen")
+    .option("--accept-orphaned", "also where layers that lie in Redis are signed by no key that counts then")
     .option(...json)
     .action((options: RotateOptions) =>
       choose(async () => (await import("./policy-rotate.ts")).rotateKeys(terminal, options)),

@@ -1,6 +1,7 @@
 // `outrigger policy rotate`: names further keys that may sign, and revokes others, by a document that a key that counts
 // signs: every sidecar takes it within a second. OUTRIGGER_POLICY_KEYS follows by and by, for sidecars that start.
 import { loadConfig } from "../app/environment.ts";
+import { services } from "../plane/fleet.ts";
 import { KeyFileRefusal, readSigningKey, type SigningKey } from "../plane/private-key.ts";
 import { nextEpoch, signDocument } from "../plane/sign.ts";
 import { canonicalJson } from "../policy/document/digest.ts";
@@ -14,7 +15,7 @@ import {
   type Trust,
 } from "../policy/signature/key-sets.ts";
 import { PolicyRefused, problemText } from "../policy/document/problems.ts";
-import { createTrust, sharedKey } from "../policy/read.ts";
+import { createTrust, layerKey, sharedKey } from "../policy/read.ts";
 import { importKeys } from "../policy/signature/verify-keys.ts";
 import type { Script } from "../plugin-api/store.ts";
 import { verifiedIn } from "./plane-trust.ts";
@@ -25,6 +26,7 @@ export interface RotateOptions {
   readonly key: string;
   readonly trust?: string;
   readonly revoke?: readonly string[];
+  readonly acceptOrphaned?: true;
   readonly json?: true;
 }
 
@@ -59,6 +61,8 @@ export async function rotateKeys(terminal: Terminal, options: RotateOptions): Pr
     const content = await merged(await contentOf(trust, before), [...policyKeys.keys, ...added], revoke);
     const { epoch, token, counting } = await signed(key, content, trust, before);
     await refuseOrphans(plane, counting);
+    const orphans = await orphanedLayers(plane, counting);
+    if (orphans.length > 0 && options.acceptOrphaned !== true) throw new PlaneRefusal(orphansText(orphans));
     const args = [before ?? "", token];
     if ((await plane.store.run(replace, [keySetKey], args, limitMs)) !== 1)
       throw new PlaneRefusal("somebody else has changed the keys meanwhile: look, and try again");
@@ -135,6 +139,24 @@ async function signed(
       `${problemText({ ...problem, document: "--key" })}: sidecars begin with OUTRIGGER_POLICY_KEYS; bring it up to date first`,
     );
   return { epoch, token, counting };
+}
+
+function orphansText(orphans: readonly string[]): string {
+  const some = orphans.slice(0, 10).join(", ");
+  const more = orphans.length > 10 ? ` and ${orphans.length - 10} more` : "";
+  return `${some}${more} would be signed by no key that counts, so that sidecars of these services take no new policy, and none when they start: apply each with a key that stays, or add --accept-orphaned`;
+}
+
+/** @returns signed layers, of services with sidecars, that do not count by these keys: by whom else, settings need not tell */
+async function orphanedLayers(plane: Plane, counting: Trust["keys"]): Promise<readonly string[]> {
+  const orphans: string[] = [];
+  for (const service of await services(plane.store)) {
+    const name = layerKey(service);
+    const document = await plane.store.getBytes(name, limitMs, 2 * plane.config.policyMaxBytes);
+    if (document === null || compactJws(document, document.length) === undefined) continue;
+    if ((await verifiedIn(plane, document, name, counting)) === undefined) orphans.push(name);
+  }
+  return orphans;
 }
 
 /** What is in force must go on counting, for sidecars that start. */

@@ -27,7 +27,8 @@ const now =
   "local t = redis.call('TIME') local now = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))";
 
 /**
- * KEYS: order, state, history. ARGV: order with its document, id, plan, entry but for its time.
+ * KEYS: order, state, history. ARGV: order with its document, id, plan, entry but for its time. A history that cannot be
+ * written, being something else, leaves nothing half done: what a script has written before it fails stays.
  * @returns "ok", or "busy": another one runs, or was promoted and is in no policy yet
  */
 const begin: Script = {
@@ -40,8 +41,8 @@ ${now}
 redis.call('DEL', KEYS[2])
 redis.call('SET', KEYS[1], ARGV[1])
 redis.call('HSET', KEYS[2], 'id', ARGV[2], 'state', 'running', 'step', 1, 'stepAt', now, 'startedAt', now, 'plan', ARGV[3])
-redis.call('LPUSH', KEYS[3], '{"atMs":' .. now .. ',' .. string.sub(ARGV[4], 2))
-redis.call('LTRIM', KEYS[3], 0, ${maxEntries - 1})
+redis.pcall('LPUSH', KEYS[3], '{"atMs":' .. now .. ',' .. string.sub(ARGV[4], 2))
+redis.pcall('LTRIM', KEYS[3], 0, ${maxEntries - 1})
 redis.call('PUBLISH', KEYS[1], ARGV[2])
 return 'ok'`,
 };
@@ -89,8 +90,8 @@ const settleEnded: Script = {
 local id, state, settled = unpack(redis.call('HMGET', KEYS[2], 'id', 'state', 'settled'))
 if id ~= ARGV[1] or state == 'running' or settled then return 0 end
 redis.call('HSET', KEYS[2], 'settled', 1)
-redis.call('LPUSH', KEYS[3], ARGV[2])
-redis.call('LTRIM', KEYS[3], 0, ${maxEntries - 1})
+redis.pcall('LPUSH', KEYS[3], ARGV[2])
+redis.pcall('LTRIM', KEYS[3], 0, ${maxEntries - 1})
 redis.call('PEXPIRE', KEYS[1], ${orderStaysMs})
 redis.call('PEXPIRE', KEYS[2], ${keptMs})
 redis.call('PUBLISH', KEYS[1], ARGV[1])

@@ -187,6 +187,8 @@ describe("a fleet that takes signed policies alone", () => {
   test("keys change by a signature, and one that is revoked stays so", async () => {
     const env = { REDIS_URL: redis.url, OUTRIGGER_POLICY_KEYS: ours.jwks };
     const rotate = (...args: string[]): Promise<Finished> => outrigger(["policy", "rotate", ...args], env);
+    const layer = path("layer.json");
+    writeFileSync(layer, JSON.stringify({ apiVersion: "outrigger/v1" }));
     await ok("apply", policy("held"), "--key", ours.file, "--wait");
     assert.match(
       (await rotate("--key", next.file, "--trust", next.jwks)).stderr,
@@ -206,7 +208,12 @@ describe("a fleet that takes signed policies alone", () => {
     const applied = await outrigger(["policy", "apply", policy("held"), "--key", next.file, "--wait"], env);
     assert.equal(applied.code, 0, applied.stderr);
     assert.doesNotMatch(applied.stdout, /unchanged/, "the same document, signed anew");
-    const revoked = await rotate("--key", next.file, "--revoke", ours.kid);
+    // The layer would keep sidecars of its service from every new policy.
+    await ok("apply", layer, "--service", "orders", "--key", ours.file);
+    const orphaned = await rotate("--key", next.file, "--revoke", ours.kid);
+    assert.equal(orphaned.code, 1);
+    assert.match(orphaned.stderr, /^policy:orders would be signed by no key that counts/);
+    const revoked = await rotate("--key", next.file, "--revoke", ours.kid, "--accept-orphaned");
     assert.equal(revoked.code, 0, revoked.stderr);
     const stolen = await ok("sign", policy("stolen"), "--key", ours.file, "--epoch", "9000000000");
     await redis.cli.set("outrigger:policy", stolen.trim());
