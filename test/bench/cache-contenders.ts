@@ -48,14 +48,16 @@ export async function answering(bytes: number, { cores }: Scene): Promise<CacheC
 }
 
 /**
- * @param keysKiB room for keys, 128 bytes each; its bound on bytes is enforced every ten seconds only, this one at once
+ * @param bounds where its memory counts. `keysKiB`: room for keys, 128 bytes each, as its bound on bytes is enforced
+ * every ten seconds only, this one at once. Then it keeps no files open: what it has deleted would still answer.
  * @returns undefined where the program is not installed
  */
 export async function nginx(
   scene: Scene,
-  memoryMiB = 64,
-  keysKiB = 10_240,
+  bounds?: { readonly memoryMiB: number; readonly keysKiB: number },
 ): Promise<CacheContender | undefined> {
+  const { memoryMiB, keysKiB } = bounds ?? { memoryMiB: 64, keysKiB: 10_240 };
+  const openFiles = bounds === undefined ? "open_file_cache max=10000;" : "";
   const program = findProgram("nginx");
   if (program === undefined) return undefined;
   const port = await freePort();
@@ -66,7 +68,7 @@ export async function nginx(
     `daemon off; worker_processes 1; pid ${folder}/nginx-cache.pid; ${user}
 events { worker_connections 4096; }
 http {
-  access_log off; keepalive_requests 1000000000; sendfile on; tcp_nopush on; open_file_cache max=10000;
+  access_log off; keepalive_requests 1000000000; sendfile on; tcp_nopush on; ${openFiles}
   proxy_cache_path ${folder}/nginx-cache-${port} keys_zone=c:${keysKiB}k max_size=${memoryMiB}m;
   proxy_temp_path ${folder}; client_body_temp_path ${folder};
   upstream service { server 127.0.0.1:${scene.upstreamPort}; keepalive 128; }

@@ -1,6 +1,7 @@
 // The answer made of a stored response: whole, 304, 206 or 416, with Age, X-Cache and Cache-Status (RFC 9211).
 import { type ExchangeResponse, pairsOf, type RespondVerdict } from "../../../src/plugin-api/contract.ts";
 import { isNotModified, notModifiedFields } from "../semantics/conditional.ts";
+import { bytesOf, sizeOf } from "../store/body-copy.ts";
 import type { Entry } from "../store/entry.ts";
 import { selectRange } from "../semantics/range.ts";
 import type { CacheRequest } from "../semantics/request.ts";
@@ -33,7 +34,7 @@ export function answerFrom(
     action: "respond",
     status: entry.status,
     fields: marked(entry.fields.slice(), entry, nowMs, xCache, status),
-    body: entry.body,
+    body: bytesOf(entry.body),
   };
 }
 
@@ -57,13 +58,13 @@ function rangeAnswer(
 ): (RespondVerdict & { fields: string[] }) | undefined {
   const selected = selectRange(entry, range, ifRange);
   if (selected === undefined) return undefined;
-  const size = entry.body.length;
+  const size = sizeOf(entry.body);
   if (selected === "unsatisfiable") {
     return { action: "respond", status: 416, fields: ["Content-Range", `bytes */${size}`], body: emptyBody };
   }
   const { start, end } = selected;
   const fields = [...entry.fields, "Content-Range", `bytes ${start}-${end}/${size}`];
-  return { action: "respond", status: 206, fields, body: entry.body.subarray(start, end + 1) };
+  return { action: "respond", status: 206, fields, body: bytesOf(entry.body).subarray(start, end + 1) };
 }
 
 /** Puts an answer in the place of what the upstream sent. */

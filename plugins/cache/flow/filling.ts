@@ -1,7 +1,7 @@
 // What becomes of an answer that is copied while it streams to the client: an entry in the tiers, or nothing.
 import type { ForwardedDiff } from "./forwarded-diff.ts";
 import type { CopyEvents } from "../store/body-copy.ts";
-import { StoredEntry } from "../store/entry.ts";
+import { StoredEntry } from "../store/stored-entry.ts";
 import { dropEntry, keepEntry, keepNothing } from "../store/store-writer.ts";
 import type { CacheOptions } from "../options.ts";
 import type { Pending } from "./pending.ts";

@@ -4,8 +4,9 @@ import type { Entry } from "../store/entry.ts";
 import type { FlightKey } from "../store/flights.ts";
 import { hashText } from "../store/intrusive-hash-table.ts";
 import type { Wanted } from "./pending.ts";
-import { matches, selectVariant, type CacheNode } from "../store/url-index.ts";
+import { matches } from "../store/entry-index.ts";
 import type { CacheState } from "../state.ts";
+import type { StoredEntry } from "../store/stored-entry.ts";
 import { varyValues } from "../semantics/vary.ts";
 
 export class Finder {
@@ -18,23 +19,21 @@ export class Finder {
   }
 
   /** In memory. Own answers first; of those for everybody, only what says so is for a known caller. */
-  inMemory(wanted: Wanted): CacheNode | undefined {
+  inMemory(wanted: Wanted): StoredEntry | undefined {
     const { memory } = this.#state;
     const { key } = wanted;
     const { fields } = wanted.exchange.request;
     const { scope } = this.#options;
     if (key.own !== key.shared && scope !== "shared") {
-      const own = memory.find(key.url, key.own, key.hash);
-      const node = own === undefined ? undefined : selectVariant(own, fields);
-      if (node !== undefined || scope === "identity") return node;
+      const own = memory.select(key.url, key.own, key.hash, fields);
+      if (own !== undefined || scope === "identity") return own;
     }
-    const variantSet = memory.find(key.url, key.shared, key.hash);
-    const node = variantSet === undefined ? undefined : selectVariant(variantSet, fields);
-    return node !== undefined && this.#isFor(node.entry, wanted) ? node : undefined;
+    const entry = memory.select(key.url, key.shared, key.hash, fields);
+    return entry !== undefined && this.#isFor(entry, wanted) ? entry : undefined;
   }
 
   /** In Redis; what is found there is in memory afterwards. Never rejects. */
-  async inRedis(wanted: Wanted): Promise<Entry | undefined> {
+  async inRedis(wanted: Wanted): Promise<StoredEntry | undefined> {
     const { redis, memory } = this.#state;
     if (!this.#options.redis || redis === undefined) return undefined;
     const { key } = wanted;
@@ -59,11 +58,10 @@ export class Finder {
    */
   flightKey({ key, exchange }: Wanted, known: Entry | undefined): FlightKey {
     const { memory } = this.#state;
-    const shared = memory.find(key.url, key.shared, key.hash)?.variants[0]?.entry;
+    const shared = memory.find(key.url, key.shared, key.hash);
     const everybodys = this.#options.scope !== "identity" && shared?.forAnyone === true;
     const partition = everybodys ? key.shared : key.own;
-    const own =
-      partition === key.shared ? shared : memory.find(key.url, partition, key.hash)?.variants[0]?.entry;
+    const own = partition === key.shared ? shared : memory.find(key.url, partition, key.hash);
     const newest = known ?? own;
     const vary = newest?.vary ?? [];
     if (vary.length === 0 && partition === "") return key;

@@ -57,10 +57,10 @@ export class LookUp {
     if (this.#options.keyRole !== undefined) keepStatusKey(exchange, key.url);
     exchange.explain("key", key.hash, "keyedFor", key.own === "" ? "everybody" : "callers alike");
     const wanted: Wanted = { exchange, key, seen };
-    const node = this.#finder.inMemory(wanted);
-    if (node === undefined) return this.#missPath.run(wanted, undefined);
-    this.#state.memory.touch(node);
-    return this.#use(wanted, node.entry, exchange.startedAt, "hit") ?? this.#missPath.run(wanted, node.entry);
+    const entry = this.#finder.inMemory(wanted);
+    if (entry === undefined) return this.#missPath.run(wanted, undefined);
+    this.#state.memory.touch(entry);
+    return this.#use(wanted, entry, exchange.startedAt, "hit") ?? this.#missPath.run(wanted, entry);
   };
 
   /** @returns the answer; undefined when the upstream has to be asked first */

@@ -1,9 +1,10 @@
 // Refreshes stale entries behind the client's back (RFC 5861 section 3): one request at a time for an entry.
 import { Fields, type UpstreamAnswer } from "../../../src/plugin-api/contract.ts";
 import { repeatDiff } from "./forwarded-diff.ts";
-import { announcedBytes, BodyCopy } from "../store/body-copy.ts";
+import { announcedBytes, BodyCopy, type KeptBody } from "../store/body-copy.ts";
 import { askWithValidators, mergeFields } from "../semantics/conditional.ts";
-import { type Entry, StoredEntry } from "../store/entry.ts";
+import type { Entry } from "../store/entry.ts";
+import { StoredEntry } from "../store/stored-entry.ts";
 import { dropEntry, keepEntry, storeRequest, takeCacheFields } from "../store/store-writer.ts";
 import type { CacheOptions } from "../options.ts";
 import type { Wanted } from "./pending.ts";
@@ -86,7 +87,7 @@ export class Refresher {
   async #whole(
     answer: UpstreamAnswer,
     entry: Entry,
-  ): Promise<{ body: Buffer; received: Fields; status: number }> {
+  ): Promise<{ body: KeptBody; received: Fields; status: number }> {
     if (answer.status === 304) {
       answer.body.destroy();
       const merged = mergeFields(entry, answer.fields, this.#state.clock.now());

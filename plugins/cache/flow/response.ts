@@ -12,7 +12,8 @@ import { answerFrom, replaceResponse } from "./answer.ts";
 import { forwardedDiff } from "./forwarded-diff.ts";
 import { announcedBytes, BodyCopy } from "../store/body-copy.ts";
 import { describesSame, mergeFields } from "../semantics/conditional.ts";
-import { type Entry, StoredEntry } from "../store/entry.ts";
+import { type Entry, factsOf } from "../store/entry.ts";
+import { StoredEntry } from "../store/stored-entry.ts";
 import { Filling, refuseAnswer } from "./filling.ts";
 import type { FlightEnd } from "../store/flights.ts";
 import { dropEntry, keepEntry, keepNothing, storeRequest, takeCacheFields } from "../store/store-writer.ts";
@@ -133,7 +134,8 @@ export class ResponsePath {
     const draft = this.#draft(pending, entry.status, merged, tags.length > 0 ? tags : entry.tags);
     if (typeof draft === "string") {
       dropEntry(this.#state, entry);
-      return { ...entry, fields: merged.toFlat().slice() };
+      const fields = merged.toFlat().slice();
+      return new StoredEntry({ ...factsOf(entry), fields }, entry.body, undefined);
     }
     const fresh = new StoredEntry(draft, entry.body, this.#forwardedDiff(pending, draft));
     if (fresh.partition !== entry.partition) dropEntry(this.#state, entry);

@@ -3,7 +3,7 @@
 import { Fields, note, type Exchange, type ExchangeResponse } from "../../../src/plugin-api/contract.ts";
 import { announcedBytes, BodyCopy } from "../store/body-copy.ts";
 import { createBypassTest } from "./bypass.ts";
-import { StoredEntry } from "../store/entry.ts";
+import { StoredEntry } from "../store/stored-entry.ts";
 import { invalidatedUrls, isUnsafe, sameOriginUrl } from "../semantics/invalidation.ts";
 import { createKeyOf, type Key } from "../key.ts";
 import { keepEntry, storeRequest } from "../store/store-writer.ts";

@@ -65,11 +65,11 @@ export class Purges {
       const tags = purge.kind === "tag" ? [purge.value] : [];
       if (concerns(purge, { url: fill.url, tags })) fill.invalidated = true;
     }
-    const nodes = isExact(purge) ? this.#memory.ofUrl(purge.value) : this.#memory.all();
-    for (const node of nodes) {
-      if (!concerns(purge, node.entry)) continue;
-      if (purge.soft) node.entry.freshUntil = Math.min(node.entry.freshUntil, this.#now());
-      else this.#memory.remove(node);
+    const entries = isExact(purge) ? this.#memory.ofUrl(purge.value) : this.#memory.all();
+    for (const entry of entries) {
+      if (!concerns(purge, entry)) continue;
+      if (purge.soft) entry.freshUntil = Math.min(entry.freshUntil, this.#now());
+      else this.#memory.remove(entry);
     }
   }
 

@@ -1,6 +1,7 @@
 // Conditional requests, both ways: what a client's preconditions say of a stored response (RFC 9110 section 13), our
 // own towards the upstream (RFC 9111 section 4.3.1), and what a 304 changes in a stored response (section 3.2).
 import { fieldKey, Fields, pairsOf } from "../../../src/plugin-api/contract.ts";
+import { sizeOf } from "../store/body-copy.ts";
 import type { Entry } from "../store/entry.ts";
 import { formatHttpDate, parseHttpDate } from "./httpdate.ts";
 
@@ -87,7 +88,7 @@ export function mergeFields(entry: Entry, received: Fields, nowMs: number): Fiel
 /** Whether a response to HEAD still describes the stored one (section 4.3.5). */
 export function describesSame(entry: Entry, received: Fields): boolean {
   const length = received.get("content-length");
-  if (length !== undefined && length !== String(entry.body.length)) return false;
+  if (length !== undefined && length !== String(sizeOf(entry.body))) return false;
   const etag = received.get("etag");
   if (etag !== undefined && etag !== entry.etag) return false;
   const modified = received.get("last-modified");

@@ -1,4 +1,5 @@
 // Byte ranges out of a complete stored response (RFC 9110 section 14). Only one range: several are answered whole.
+import { sizeOf } from "../store/body-copy.ts";
 import type { Entry } from "../store/entry.ts";
 
 /** A range that can be served; "unsatisfiable" = 416; undefined = answer with the whole. */
@@ -14,7 +15,7 @@ export function selectRange(entry: Entry, range: string, ifRange: string | undef
   if (ifRange !== undefined && !isSame(entry, ifRange)) return undefined;
   const match = /^bytes=(?:(\d+)-(\d*)|-(\d+))$/i.exec(range.replaceAll(/[ \t]/g, ""));
   if (match === null) return undefined;
-  const size = entry.body.length;
+  const size = sizeOf(entry.body);
   const [, first, last, suffix] = match;
   if (suffix !== undefined) {
     const length = Number(suffix);

@@ -86,7 +86,7 @@ let taken = 0;
  * Memory for a body. Small ones share a slab, ten times cheaper than memory of their own: most entries never leave the
  * memory tier's window, and those of one slab leave it together. Who keeps one for longer calls `inOwnMemory`.
  */
-function bodyMemory(bytes: number): Buffer {
+export function bodyMemory(bytes: number): Buffer {
   if (bytes > largestInSlab) return Buffer.allocUnsafeSlow(bytes);
   if (taken + bytes > slab.length) {
     slab = Buffer.allocUnsafeSlow(slabBytes);
@@ -97,12 +97,31 @@ function bodyMemory(bytes: number): Buffer {
   return slab.subarray(start, taken);
 }
 
+/**
+ * A body as an entry keeps it: a Buffer until it stays for longer, then small ones as text of one byte a character and
+ * others as bare memory. Around its bytes a Buffer of its own has 484, its memory alone 380, a text 16.
+ */
+export type KeptBody = Buffer | ArrayBufferLike | string;
+
+const longestText = 512;
+
 /** The same bytes where nothing else is kept alive with them. */
-export function inOwnMemory(body: Buffer): Buffer {
-  if (body.buffer.byteLength === body.length) return body;
+export function inOwnMemory(body: KeptBody): KeptBody {
+  if (!Buffer.isBuffer(body)) return body;
+  if (body.length <= longestText) return body.toString("latin1");
+  if (body.buffer.byteLength === body.length) return body.buffer;
   const own = Buffer.allocUnsafeSlow(body.length);
   body.copy(own);
-  return own;
+  return own.buffer;
+}
+
+export function bytesOf(body: KeptBody): Buffer {
+  if (Buffer.isBuffer(body)) return body;
+  return typeof body === "string" ? Buffer.from(body, "latin1") : Buffer.from(body);
+}
+
+export function sizeOf(body: KeptBody): number {
+  return typeof body === "string" || Buffer.isBuffer(body) ? body.length : body.byteLength;
 }
 
 /** Content-Length as a number; undefined when absent or not one. */

@@ -5,7 +5,9 @@ import { promisify } from "node:util";
 import { z } from "zod";
 import { tokenCharacter } from "../../../src/language/field-name.ts";
 import { pairsOf } from "../../../src/plugin-api/contract.ts";
-import type { Entry } from "./entry.ts";
+import { bytesOf } from "./body-copy.ts";
+import { type Entry, factsOf } from "./entry.ts";
+import { StoredEntry } from "./stored-entry.ts";
 
 const deflate = promisify(deflateRaw);
 const inflate = promisify(inflateRaw);
@@ -56,7 +58,7 @@ const facts = z.strictObject({
 const varyFacts = z.strictObject({ vary: z.array(z.string().regex(token)).min(1).max(64) });
 
 /** What a key of the Redis tier holds: an entry, or by which fields the entries below it differ. */
-export type StoredRecord = { readonly entry: Entry } | { readonly vary: readonly string[] };
+export type StoredRecord = { readonly entry: StoredEntry } | { readonly vary: readonly string[] };
 
 /** Bytes that are no record of this version: truncated, foreign, hostile. */
 export class BadRecord extends Error {
@@ -65,7 +67,8 @@ export class BadRecord extends Error {
 
 export async function encodeEntry(entry: Entry): Promise<Buffer> {
   // Validators are among the fields; what was set on the request may hold credentials and stays here.
-  const { body, etag: _etag, lastModified: _modified, forwardedDiff: _behind, ...rest } = entry;
+  const { etag: _etag, lastModified: _modified, ...rest } = factsOf(entry);
+  const body = bytesOf(entry.body);
   const packed = body.length >= smallestToDeflate ? await deflate(body) : body;
   const deflated = packed.length < body.length * 0.875;
   return frame(JSON.stringify(rest), deflated ? packed : body, deflated ? flagDeflated : 0);
@@ -87,15 +90,12 @@ export async function decodeRecord(bytes: Buffer, maxBodyBytes: number): Promise
   const parsed = facts.safeParse(json);
   if (!parsed.success) throw new BadRecord("facts");
   if (parsed.data.vary.length !== parsed.data.varyValues.length) throw new BadRecord("vary");
-  return {
-    entry: {
-      ...parsed.data,
-      body: await unpacked(body, flags, maxBodyBytes),
-      etag: field(parsed.data.fields, "etag"),
-      lastModified: field(parsed.data.fields, "last-modified"),
-      forwardedDiff: undefined,
-    },
+  const entryFacts = {
+    ...parsed.data,
+    etag: field(parsed.data.fields, "etag"),
+    lastModified: field(parsed.data.fields, "last-modified"),
   };
+  return { entry: new StoredEntry(entryFacts, await unpacked(body, flags, maxBodyBytes), undefined) };
 }
 
 function frame(json: string, body: Buffer, flags: number): Buffer {

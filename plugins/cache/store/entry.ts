@@ -1,5 +1,6 @@
 // A stored response: everything that a hit needs, computed once when it is stored.
 import type { ForwardedDiff } from "../flow/forwarded-diff.ts";
+import type { KeptBody } from "./body-copy.ts";
 
 export interface Entry {
   /** Key of the URL, see key.ts. */
@@ -9,8 +10,7 @@ export interface Entry {
   readonly status: number;
   /** name, value, … without hop-by-hop fields, Age, purge tags and what the directives keep from being stored. */
   readonly fields: readonly string[];
-  /** Of `bodyMemory`, until the memory tier keeps it for good. */
-  body: Buffer;
+  readonly body: KeptBody;
   readonly etag: string | undefined;
   readonly lastModified: string | undefined;
   /** Date of the response, epoch ms. */
@@ -44,79 +44,34 @@ export interface Entry {
 /** What is known of an entry before its body is there. */
 export type EntryFacts = Omit<Entry, "body" | "forwardedDiff">;
 
-/** An entry with all its fields in one object, and no literal: see url-index.ts. */
-export class StoredEntry implements Entry {
-  readonly url: string;
-  readonly partition: string;
-  readonly status: number;
-  readonly fields: readonly string[];
-  body: Buffer;
-  readonly etag: string | undefined;
-  readonly lastModified: string | undefined;
-  readonly dateMs: number;
-  readonly bornAt: number;
-  readonly requestedAt: number;
-  freshUntil: number;
-  readonly staleWhileRevalidateMs: number;
-  readonly staleIfErrorMs: number;
-  readonly mayServeStale: boolean;
-  readonly alwaysValidate: boolean;
-  readonly immutable: boolean;
-  readonly forAnyone: boolean;
-  readonly implicit: boolean;
-  readonly vary: readonly string[];
-  readonly varyValues: readonly string[];
-  readonly tags: readonly string[];
-  readonly forwardedDiff: ForwardedDiff | undefined;
-
-  constructor(facts: EntryFacts, body: Buffer, forwardedDiff: ForwardedDiff | undefined) {
-    this.url = facts.url;
-    this.partition = facts.partition;
-    this.status = facts.status;
-    this.fields = facts.fields;
-    this.body = body;
-    this.etag = facts.etag;
-    this.lastModified = facts.lastModified;
-    this.dateMs = facts.dateMs;
-    this.bornAt = facts.bornAt;
-    this.requestedAt = facts.requestedAt;
-    this.freshUntil = facts.freshUntil;
-    this.staleWhileRevalidateMs = facts.staleWhileRevalidateMs;
-    this.staleIfErrorMs = facts.staleIfErrorMs;
-    this.mayServeStale = facts.mayServeStale;
-    this.alwaysValidate = facts.alwaysValidate;
-    this.immutable = facts.immutable;
-    this.forAnyone = facts.forAnyone;
-    this.implicit = facts.implicit;
-    this.vary = facts.vary;
-    this.varyValues = facts.varyValues;
-    this.tags = facts.tags;
-    this.forwardedDiff = forwardedDiff;
-  }
-}
-
-// The objects around an entry with what the allocator adds, on Node 26: held by a test.
-const OBJECT_BYTES = 880;
-
-/** Bytes that an entry holds, with the strings and objects around it. */
-export function entryBytes(entry: Entry): number {
-  const { body, url, partition, fields, forwardedDiff } = entry;
-  let bytes = OBJECT_BYTES + body.length + text(url) + text(partition);
-  // Names are shared with all other messages; a value may be part of a longer string.
-  for (let i = 1; i < fields.length; i += 2) bytes += 8 + text(fields[i] as string);
-  for (const part of entry.vary) bytes += text(part);
-  for (const part of entry.varyValues) bytes += text(part);
-  for (const part of entry.tags) bytes += text(part);
-  if (forwardedDiff !== undefined) {
-    for (const part of forwardedDiff.set) bytes += text(part);
-    for (const part of forwardedDiff.removed) bytes += text(part);
-  }
-  return bytes;
-}
-
-// A V8 string: header, length, one byte a character for the Latin-1 text of fields, and the reference to it.
-function text(part: string): number {
-  return 32 + part.length;
+/** The facts of an entry as an object of their own. */
+export function factsOf(entry: Entry): EntryFacts {
+  const { url, partition, status, fields, etag, lastModified, dateMs, bornAt, requestedAt, freshUntil } =
+    entry;
+  const { staleWhileRevalidateMs, staleIfErrorMs, mayServeStale, alwaysValidate, immutable } = entry;
+  const { forAnyone, implicit, vary, varyValues, tags } = entry;
+  return {
+    url,
+    partition,
+    status,
+    fields,
+    etag,
+    lastModified,
+    dateMs,
+    bornAt,
+    requestedAt,
+    freshUntil,
+    staleWhileRevalidateMs,
+    staleIfErrorMs,
+    mayServeStale,
+    alwaysValidate,
+    immutable,
+    forAnyone,
+    implicit,
+    vary,
+    varyValues,
+    tags,
+  };
 }
 
 /** Whether the entry has something that the upstream can compare (RFC 9111 section 4.3.1). */

@@ -1,21 +1,22 @@
 // The memory tier: bounded in bytes, keys and fields counted. A new entry stands in a small window first; out of it
 // only what is asked for more often than what it would displace comes into the main part, so that a scan of URLs
 // asked for once flushes nothing (W-TinyLFU with SIEVE as the main part's order).
-import { inOwnMemory } from "./body-copy.ts";
-import { entryBytes, type Entry } from "./entry.ts";
+import type { Fields } from "../../../src/plugin-api/contract.ts";
+import { EntryIndex, matches } from "./entry-index.ts";
 import { hashText } from "./intrusive-hash-table.ts";
-import { CacheNode, putFirst, UrlIndex, type VariantSet } from "./url-index.ts";
+import { Queue } from "./queue.ts";
 import { FrequencySketch } from "./sketch.ts";
+import type { StoredEntry } from "./stored-entry.ts";
 
 const windowShare = 0.01;
 
 export class MemoryTier {
-  readonly #index = new UrlIndex();
+  readonly #index = new EntryIndex();
   #sketch: FrequencySketch;
-  readonly #window = new Queue();
-  readonly #main = new Queue();
-  /** SIEVE's hand: the next node of the main part to be judged. */
-  #hand: CacheNode | undefined = undefined;
+  readonly #window = new Queue<StoredEntry>();
+  readonly #main = new Queue<StoredEntry>();
+  /** SIEVE's hand: the next entry of the main part to be judged. */
+  #hand: StoredEntry | undefined = undefined;
   #maxBytes: number;
 
   constructor(maxBytes: number) {
@@ -39,57 +40,63 @@ export class MemoryTier {
     this.#settle();
   }
 
-  /** Variants of a URL for a partition. Marks nothing. @param hash of the URL, for who has it already */
-  find(url: string, partition: string, hash = hashText(url)): VariantSet | undefined {
-    return this.#index.variantSet(url, hash, partition);
+  /** The newest variant of a URL for a partition. Marks nothing. @param urlHash for who has it already */
+  find(url: string, partition: string, urlHash = hashText(url)): StoredEntry | undefined {
+    return this.#index.newest(url, partition, urlHash);
   }
 
-  /** Notes that a node answered a request. */
-  touch(node: CacheNode): void {
-    node.visited = true;
-    this.#sketch.add(node.hash);
+  /** The newest variant whose selecting fields match the request's. */
+  select(url: string, partition: string, urlHash: number, request: Fields): StoredEntry | undefined {
+    let entry = this.#index.newest(url, partition, urlHash);
+    while (entry !== undefined && !matches(entry, request)) entry = this.#index.older(entry);
+    return entry;
+  }
+
+  /** Notes that an entry answered a request. */
+  touch(entry: StoredEntry): void {
+    entry.visited = true;
+    this.#sketch.add(entry.hash);
   }
 
   /**
    * Puts an entry in the place of the same variant, and counts the request that brought it.
    * @returns false when it is larger than the window may hold
    */
-  put(entry: Entry, urlHash = hashText(entry.url)): boolean {
-    const { url, partition } = entry;
-    const bytes = entryBytes(entry);
-    const hash = hashText(partition, urlHash);
-    this.#sketch.add(hash);
-    const node = new CacheNode(entry, this.#index.open(url, urlHash, partition), bytes, hash);
-    for (const displaced of putFirst(node)) this.remove(displaced);
-    if (bytes > this.#maxBytes * (1 - windowShare)) {
-      this.#index.take(node);
+  put(entry: StoredEntry, urlHash = hashText(entry.url)): boolean {
+    entry.bytes = entry.receivedBytes();
+    for (const displaced of this.#index.add(entry, urlHash)) this.remove(displaced);
+    this.#sketch.add(entry.hash);
+    if (entry.bytes > this.#maxBytes * (1 - windowShare)) {
+      this.#index.remove(entry);
       return false;
     }
-    this.#window.append(node);
+    this.#window.append(entry);
     this.#settle();
     return true;
   }
 
-  remove(node: CacheNode): void {
-    if (this.#hand === node) this.#hand = node.newer;
-    (node.inWindow ? this.#window : this.#main).cut(node);
-    this.#index.take(node);
+  /** Does nothing for one that is not here any more. */
+  remove(entry: StoredEntry): void {
+    if (entry.queue === undefined) return;
+    if (this.#hand === entry) this.#hand = entry.newer;
+    entry.queue.cut(entry);
+    this.#index.remove(entry);
   }
 
-  /** Cells of one URL, in every partition. */
-  ofUrl(url: string): CacheNode[] {
-    return this.#index.nodesOf(url, hashText(url));
+  /** Entries of one URL, in every partition. */
+  ofUrl(url: string): StoredEntry[] {
+    return this.#index.ofUrl(url, hashText(url));
   }
 
-  /** Every node, oldest first; for purges by prefix and tag. */
-  *all(): Generator<CacheNode> {
+  /** Every entry, oldest first; for purges by prefix and tag. */
+  *all(): Generator<StoredEntry> {
     for (const queue of [this.#window, this.#main]) {
-      let node = queue.oldest;
-      while (node !== undefined) {
-        // Read before the yield: the receiver may remove the node.
-        const next: CacheNode | undefined = node.newer;
-        yield node;
-        node = next;
+      let entry = queue.oldest;
+      while (entry !== undefined) {
+        // Read before the yield: the receiver may remove the entry.
+        const next: StoredEntry | undefined = entry.newer;
+        yield entry;
+        entry = next;
       }
     }
   }
@@ -107,62 +114,33 @@ export class MemoryTier {
   }
 
   // What leaves the window comes into the main part where there is room, or where it beats everything that must go.
-  #admit(candidate: CacheNode, mainBytes: number): void {
+  #admit(candidate: StoredEntry, mainBytes: number): void {
     const wanted = this.#sketch.estimate(candidate.hash);
     while (this.#main.bytes + candidate.bytes > mainBytes) {
       const victim = this.#victim();
       if (victim === undefined || this.#sketch.estimate(victim.hash) >= wanted) {
+        // The next candidate meets another one: the few worth most would keep all out who come while they stand here.
+        if (victim !== undefined) this.#hand = victim.newer;
         this.remove(candidate);
         return;
       }
       this.remove(victim);
     }
     this.#window.cut(candidate);
-    candidate.inWindow = false;
-    candidate.entry.body = inOwnMemory(candidate.entry.body);
+    candidate.bytes = candidate.settle();
     candidate.visited = false;
     this.#main.append(candidate);
   }
 
   // SIEVE: the hand goes from old to new, spares once what was visited, and stays where it stopped.
-  #victim(): CacheNode | undefined {
-    let node = this.#hand ?? this.#main.oldest;
-    while (node?.visited === true) {
-      node.visited = false;
-      node = node.newer ?? this.#main.oldest;
+  #victim(): StoredEntry | undefined {
+    let entry = this.#hand ?? this.#main.oldest;
+    while (entry?.visited === true) {
+      entry.visited = false;
+      entry = entry.newer ?? this.#main.oldest;
     }
-    this.#hand = node;
-    return node;
-  }
-}
-
-/** A doubly linked list of nodes, oldest to newest. */
-class Queue {
-  oldest: CacheNode | undefined = undefined;
-  newest: CacheNode | undefined = undefined;
-  bytes = 0;
-  count = 0;
-
-  append(node: CacheNode): void {
-    node.older = this.newest;
-    node.newer = undefined;
-    if (this.newest === undefined) this.oldest = node;
-    else this.newest.newer = node;
-    this.newest = node;
-    this.bytes += node.bytes;
-    this.count += 1;
-  }
-
-  cut(node: CacheNode): void {
-    if (node.older === undefined) this.oldest = node.newer;
-    else node.older.newer = node.newer;
-    if (node.newer === undefined) this.newest = node.older;
-    else node.newer.older = node.older;
-    // A dead node that the collector has aged already would keep its neighbours alive until a full collection.
-    node.older = undefined;
-    node.newer = undefined;
-    this.bytes -= node.bytes;
-    this.count -= 1;
+    this.#hand = entry;
+    return entry;
   }
 }
 

@@ -4,7 +4,8 @@ import { hash } from "node:crypto";
 import type { Counter, Fields, Store, StoreSeal } from "../../../src/plugin-api/contract.ts";
 import { BadRecord, decodeRecord, encodeEntry, encodeVary, type StoredRecord } from "./codec.ts";
 import type { Entry } from "./entry.ts";
-import { matches } from "./url-index.ts";
+import { matches } from "./entry-index.ts";
+import type { StoredEntry } from "./stored-entry.ts";
 import { varyValues } from "../semantics/vary.ts";
 
 /** What a look-up asks for. */
@@ -52,7 +53,7 @@ export class RedisTier {
     partition: string,
     request: Fields,
     limits: LookUpLimits,
-  ): Promise<Entry | undefined> {
+  ): Promise<StoredEntry | undefined> {
     const key = this.#key(url, partition);
     let record = await this.#read(key, limits);
     if (record !== undefined && "vary" in record) {

@@ -1,6 +1,7 @@
 // Puts complete answers into both tiers and tells those who wait for them.
 import type { Exchange, Fields } from "../../../src/plugin-api/contract.ts";
 import type { Entry } from "./entry.ts";
+import { StoredEntry } from "./stored-entry.ts";
 import type { Flight, FlightEnd } from "./flights.ts";
 import type { Key } from "../key.ts";
 import type { CacheOptions } from "../options.ts";
@@ -16,7 +17,12 @@ export interface Destination {
   leased: boolean;
 }
 
-export function keepEntry(state: CacheState, options: CacheOptions, entry: Entry, to: Destination): void {
+export function keepEntry(
+  state: CacheState,
+  options: CacheOptions,
+  entry: StoredEntry,
+  to: Destination,
+): void {
   state.memory.put(entry, to.key.hash);
   state.measure();
   if (to.flight !== undefined) state.uncacheable.delete(to.flight.hash);
@@ -42,8 +48,7 @@ export function keepNothing(state: CacheState, to: Destination, end: FlightEnd):
 
 /** Removes the variant that an entry stands for; it has been superseded. */
 export function dropEntry(state: CacheState, entry: Entry): void {
-  const node = state.memory.find(entry.url, entry.partition)?.variants.find((other) => other.entry === entry);
-  if (node !== undefined) state.memory.remove(node);
+  if (entry instanceof StoredEntry) state.memory.remove(entry);
   state.redis?.drop(entry);
 }
 

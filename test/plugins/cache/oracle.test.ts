@@ -9,7 +9,7 @@ import type { Entry } from "../../../plugins/cache/store/entry.ts";
 import { initialAgeMs, lifetimeOf } from "../../../plugins/cache/semantics/freshness.ts";
 import { parseResponseDirectives } from "../../../plugins/cache/semantics/directives.ts";
 import { reuseOf } from "../../../plugins/cache/semantics/reuse.ts";
-import { matches } from "../../../plugins/cache/store/url-index.ts";
+import { matches } from "../../../plugins/cache/store/entry-index.ts";
 import { draftEntry, type Draft, type StorePolicy } from "../../../plugins/cache/semantics/storing.ts";
 import { Fields } from "../../../src/plugin-api/contract.ts";
 

@@ -6,6 +6,7 @@ import { text } from "node:stream/consumers";
 import { Redis } from "ioredis";
 import { aclLine } from "../../../src/cli/redis-acl.ts";
 import { decodeRecord, encodeEntry } from "../../../plugins/cache/store/codec.ts";
+import { StoredEntry } from "../../../plugins/cache/store/stored-entry.ts";
 import { createSeals } from "../../../src/redis/seals.ts";
 import { TokenIssuer } from "../../plugins/auth/token-issuer.ts";
 import { eventually, type RedisServer } from "../../support/redis.ts";
@@ -83,7 +84,7 @@ async function newEntry(redis: RedisServer, known = ""): Promise<{ key: string; 
 async function forged(bytes: Buffer): Promise<Buffer> {
   const record = await decodeRecord(bytes, 10_000);
   assert.ok("entry" in record);
-  return await encodeEntry({ ...record.entry, body: Buffer.from("evil") });
+  return await encodeEntry(new StoredEntry(record.entry, "evil", undefined));
 }
 
 /** A line of a configuration as the words of a command. */

@@ -1,0 +1,60 @@
+// What an entry of the cache's memory tier takes, on the heap and outside of it, beside what the tier counts:
+// `node test/bench/cache-entry.ts [--entries 100000]`
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import v8 from "node:v8";
+import vm from "node:vm";
+import { bodyMemory } from "../../plugins/cache/store/body-copy.ts";
+import { MemoryTier } from "../../plugins/cache/store/memory.ts";
+import { receivedEntry } from "../plugins/cache/entries.ts";
+
+const { values: chosen } = parseArgs({
+  options: { entries: { type: "string", default: "100000" }, bytes: { type: "string" } },
+});
+
+/** A process of its own for each size: what one leaves behind must not be in the figures of the next. */
+if (chosen.bytes === undefined) {
+  for (const bytes of ["100", "300", "1024", "2000", "20000"]) {
+    const entries = bytes === "20000" ? "20000" : chosen.entries;
+    spawnSync(process.execPath, [import.meta.filename, "--entries", entries, "--bytes", bytes], {
+      stdio: "inherit",
+    });
+  }
+} else measure(Number(chosen.entries), Number(chosen.bytes));
+
+function measure(entries: number, bytes: number): void {
+  v8.setFlagsFromString("--expose-gc");
+  const collect = vm.runInNewContext("gc") as () => void;
+  const tier = new MemoryTier(entries * (bytes + 1_500));
+  const received = Buffer.alloc(bytes, "x");
+  // Compiled before the first look.
+  fill(new MemoryTier(100_000), received, 2_000);
+  const before = held(collect);
+  fill(tier, received, entries);
+  const after = held(collect);
+  const each = (name: keyof typeof after): string => ((after[name] - before[name]) / entries).toFixed(0);
+  console.log(
+    `${entries} entries, bodies of ${bytes} bytes: ${each("heap")} on the heap, ${each("outside")} outside; ` +
+      `counted ${(tier.bytes / entries).toFixed(0)}`,
+  );
+}
+
+/** As answers come: each body is copied first, and a collection now and then takes what is dead. */
+function fill(tier: MemoryTier, received: Buffer, entries: number): void {
+  for (let index = 0; index < entries; index += 1) {
+    const body = bodyMemory(received.length);
+    received.copy(body);
+    tier.put(receivedEntry(index, body));
+  }
+}
+
+/** What is live on the heap, and what the machine gave beside the heap, with what the allocator adds. */
+function held(collect: () => void): { heap: number; outside: number } {
+  collect();
+  collect();
+  const { used_heap_size: heap, total_physical_size: physical } = v8.getHeapStatistics();
+  const [, dirtyKiB] =
+    /^Private_Dirty:\s+(\d+)/mu.exec(readFileSync("/proc/self/smaps_rollup", "utf8")) ?? [];
+  return { heap, outside: Number(dirtyKiB) * 1024 - physical };
+}
