@@ -15,6 +15,10 @@ type Make = (bytes: number | undefined) => Compressor;
 const windowOf = (bytes: number | undefined, most: number): number =>
   bytes === undefined ? most : Math.max(12, Math.min(most, Math.ceil(Math.log2(bytes + 1))));
 
+/** Bytes of each piece that comes out: a short body is one, and takes no 16 KiB for it. */
+const outputOf = (bytes: number | undefined): { chunkSize?: number } =>
+  bytes === undefined || bytes > shortBytes ? {} : { chunkSize: Math.max(512, bytes >> 2) };
+
 const largestHint = 65_536;
 
 interface Codec<Options> {
@@ -39,6 +43,8 @@ const makers: Readonly<Record<Coding, (level: number) => Make>> = {
   gzip: maker<zlib.ZlibOptions>({
     options: (level, bytes) => ({
       level,
+      windowBits: windowOf(bytes, 15),
+      ...outputOf(bytes),
       flush: bytes === undefined ? constants.Z_SYNC_FLUSH : constants.Z_NO_FLUSH,
     }),
     stream: zlib.createGzip,
@@ -46,6 +52,7 @@ const makers: Readonly<Record<Coding, (level: number) => Make>> = {
   }),
   br: maker<zlib.BrotliOptions>({
     options: (quality, bytes) => ({
+      ...outputOf(bytes),
       flush: bytes === undefined ? constants.BROTLI_OPERATION_FLUSH : constants.BROTLI_OPERATION_PROCESS,
       params: {
         [constants.BROTLI_PARAM_QUALITY]: quality,
@@ -60,6 +67,7 @@ const makers: Readonly<Record<Coding, (level: number) => Make>> = {
   // Its window is far below the 8 MiB that clients must take (RFC 9659 section 3).
   zstd: maker<zlib.ZstdOptions>({
     options: (level, bytes) => ({
+      ...outputOf(bytes),
       flush: bytes === undefined ? constants.ZSTD_e_flush : constants.ZSTD_e_continue,
       params: {
         [constants.ZSTD_c_compressionLevel]: level,
