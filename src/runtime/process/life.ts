@@ -10,7 +10,7 @@ import { processCommand } from "./command.ts";
 import type { Effects } from "./effects.ts";
 import { PluginProcess } from "./plugin-process.ts";
 import type { Declared, LoadFacts } from "./protocol.ts";
-import { count, declared, error as readError, shortened } from "./received.ts";
+import { count, declared, error as readError, shallow, shortened } from "./received.ts";
 import { Questions } from "./questions.ts";
 import { type RequestLimits, Requests } from "./requests.ts";
 import { routeFacts } from "./shown.ts";
@@ -106,8 +106,9 @@ export class PluginLife {
   }
 
   /** What the plugin keeps, for its next version; undefined = nothing. Rejects as it does. */
-  exportState(): Promise<unknown> {
-    return this.#questions.ask((question) => this.process.send(["export", question]));
+  async exportState(): Promise<unknown> {
+    const state = await this.#questions.ask((question) => this.process.send(["export", question]));
+    return shallow(state, "the values of its state");
   }
 
   async importState(exported: unknown): Promise<void> {

@@ -2,6 +2,7 @@
 // comes from JSON.parse is plain data; it is taken apart by place, never merged into anything of ours.
 import { type ErrorCode, errorKinds, GatewayError, isFlat } from "../../plugin-api/errors.ts";
 import { fieldName } from "../../language/field-name.ts";
+import { deepestNesting } from "../../language/json.ts";
 import type { RespondVerdict } from "../../plugin-api/exchange.ts";
 import { isFinalStatus } from "../verdict.ts";
 import type { Declared, HookName } from "./protocol.ts";
@@ -57,6 +58,17 @@ export function flat(value: unknown, what: string): readonly string[] {
   return value;
 }
 
+/** Data that is written out again: JSON.stringify recurses, which JSON.parse did not. */
+export function shallow<Value>(value: Value, what: string): Value {
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > deepestNesting)
+      throw new Unreadable(`${what} are nested deeper than ${deepestNesting} levels`);
+    level = level.flatMap((each) => (typeof each === "object" && each !== null ? Object.values(each) : []));
+  }
+  return value;
+}
+
 export function body(
   value: unknown,
   blobs: readonly Buffer[],
@@ -79,7 +91,7 @@ export function error(value: unknown): GatewayError {
   return new GatewayError(known as ErrorCode, text(detail, "the detail of an error", 1_000), {
     fields: flat(fields, "the fields of an error"),
     type: text(type, "the type of an error", 1_000),
-    members: members as Record<string, unknown>,
+    members: shallow(members, "the members of an error") as Record<string, unknown>,
   });
 }
 

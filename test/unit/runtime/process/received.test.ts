@@ -25,6 +25,14 @@ describe("what a plugin's process says", () => {
     assert.deepEqual([rejected.error.code, rejected.error.members], ["forbidden", { a: 1 }]);
   });
 
+  it("is not nested so deep that nobody could write it out", () => {
+    const nested = (levels: number): unknown => JSON.parse(`${'{"a":'.repeat(levels)}1${"}".repeat(levels)}`);
+    const taken = error(["forbidden", "No.", [], "about:blank", nested(32)]);
+    assert.deepEqual(taken.members, nested(32));
+    for (const levels of [33, 200_000])
+      assert.throws(() => error(["forbidden", "No.", [], "about:blank", nested(levels)]), /deeper than 32/);
+  });
+
   it("is no verdict", () => {
     const respond = (...rest: unknown[]): unknown[] => ["respond", ...rest];
     const wrong = [
