@@ -1,7 +1,9 @@
 // Metrics: the text is what prom-client would have written, labels are escaped, series bounded, mistakes refused.
 import assert from "node:assert/strict";
+import { METHODS } from "node:http";
 import { describe, it } from "node:test";
 import * as client from "prom-client";
+import { createRequestCounters } from "../../../src/routing/request-counters.ts";
 import { processFamilies } from "../../../src/telemetry/process-families.ts";
 import { createMetrics } from "../../../src/telemetry/metrics.ts";
 
@@ -122,6 +124,25 @@ describe("metrics", () => {
     assert.equal(samples.get('t_total{route="other",service="s",status="503"}'), "1");
     assert.equal(samples.get('t_total{route="other",service="s",status="other"}'), "1000");
     assert.equal(samples.get('t_total{route="/r0",service="s",status="200"}'), "2");
+  });
+
+  it("leave callers no methods to fill them with", async () => {
+    const metrics = createMetrics({ service: "s", maxSeries: 4 });
+    const { requests } = createRequestCounters(metrics);
+    for (const method of METHODS) requests("/*", method, "404").inc();
+    requests("/*", "GET", "500").inc();
+    const { samples } = parse(await metrics.render());
+    assert.equal(
+      samples.get('outrigger_requests_total{method="GET",route="/*",service="s",status="404"}'),
+      "1",
+    );
+    assert.equal(
+      samples.get('outrigger_requests_total{method="other",route="other",service="s",status="500"}'),
+      "1",
+    );
+    const shown = [...samples.keys()].filter((key) => key.startsWith("outrigger_requests_total"));
+    assert.ok(shown.length <= 6, shown.join());
+    assert.ok(!shown.some((key) => key.includes("PROPFIND")), shown.join());
   });
 
   it("never let a counter fall or become no number", async () => {
