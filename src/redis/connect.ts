@@ -4,9 +4,11 @@ import type { RedisAddress, RedisNode } from "./address.ts";
 import { connectionLost, noAnswer, reasonOf, replyCode } from "./failure.ts";
 import { endConnectionsOnOddReplies } from "./odd-replies.ts";
 import { serving } from "./serving.ts";
+import { makeStringPrototypeFast } from "./string-prototype.ts";
 import { redisTls } from "./tls.ts";
 
 endConnectionsOnOddReplies();
+makeStringPrototypeFast();
 
 /** A client that is being kept connected. */
 export interface Link<Client extends Redis | Cluster> {
