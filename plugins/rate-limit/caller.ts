@@ -2,6 +2,8 @@
 import { boundedCache, type Exchange } from "../../src/plugin-api/contract.ts";
 import { emptyUsage, merge, type Rule } from "./counting/algorithms.ts";
 import { digest, type Partition } from "./partition.ts";
+import type { RegionPart } from "./regions.ts";
+import { leaseKey, lentKey } from "../../src/language/region-quota.ts";
 
 /** Whatever the number of addresses: the least recently seen caller goes. About 300 bytes each. */
 const callersPerLimit = 50_000;
@@ -42,6 +44,8 @@ export class Caller {
   awaited = 0;
   /** Permits that were left in Redis when last heard. */
   remaining = 0;
+  /** When a lease of another region's was last asked for, monotonic ms. */
+  wantedAt = -Infinity;
   /** The key of the limit's former numbers, until Redis was asked once. */
   formerKey: string | undefined;
   readonly tag: string;
@@ -61,6 +65,13 @@ export class Caller {
     return this.#key;
   }
 
+  /** Of a limit over regions: what says how much this region has beside its share. */
+  get regionKey(): string | undefined {
+    const { part } = this.table;
+    if (part === undefined) return undefined;
+    return part.isHome ? lentKey(this.key) : leaseKey(this.key);
+  }
+
   #keyUnder(id: string): string {
     return `rl:${this.table.sharers}:{${digest(this.tag)}}:${id}:${digest(this.#value)}`;
   }
@@ -75,18 +86,30 @@ export class CallerTable {
   readonly rule: Rule;
   /** The rule as the script takes it. */
   readonly spec: string;
+  /** Of a limit over regions; undefined = of this region alone. */
+  readonly part: RegionPart | undefined;
+  /** What the script takes of that. */
+  readonly regionSpec: string;
   /** The table of the limit's former numbers, whose counts still mean something. */
   former: CallerTable | undefined;
   // Made with the first caller: of thousands of routes most are never asked for. Not by `max`, for which lru-cache 11 makes
   // its lists in advance: 1.2 MB.
   #callers: ReturnType<typeof boundedCache<Caller>> | undefined;
 
-  constructor(id: string, sharers: string, rule: Rule, former: CallerTable | undefined) {
+  constructor(
+    id: string,
+    sharers: string,
+    rule: Rule,
+    former: CallerTable | undefined,
+    part: RegionPart | undefined,
+  ) {
     this.id = id;
     this.sharers = sharers;
     this.rule = rule;
     const { capacity, perMs, window } = rule;
     this.spec = `${rule.algorithm[0]} ${capacity} ${perMs} ${window.monthly ? "M" : window.ms}`;
+    this.part = part;
+    this.regionSpec = part === undefined ? "" : ` ${part.isHome ? "home" : "leases"} ${part.pool}`;
     this.former = former;
     // One step back is enough: a chain would keep every policy there ever was.
     if (former !== undefined) former.former = undefined;

@@ -4,6 +4,7 @@ import type { Rule } from "./counting/algorithms.ts";
 import { CallerTable, type Caller, type Lease } from "./caller.ts";
 import { compileConditions } from "./conditions.ts";
 import type { LimitOptions } from "./options.ts";
+import { regionPart, shareOfRegion } from "./regions.ts";
 import { createPartition, digest, type Partition, type PartitionContext } from "./partition.ts";
 import { parseWindow } from "../../src/language/duration.ts";
 import { checksTotal, leasedPermits, localChecks } from "./metrics.ts";
@@ -79,11 +80,17 @@ export function compileRule(options: LimitOptions): Rule {
   const window = parseWindow(options.window);
   return {
     algorithm: options.algorithm,
-    capacity: options.limit === 0 ? 0 : (options.burst ?? options.limit),
+    capacity: capacityOf(options),
     perMs: options.limit / window.ms,
     // Only quotas follow the calendar; the smooth ones need windows of one length.
     window: options.algorithm === "fixed" ? window : { ms: window.ms, monthly: false },
   };
+}
+
+/** Of a limit over regions: this region's share, which is all that it may count on. */
+function capacityOf({ limit, burst, regions }: LimitOptions): number {
+  if (limit === 0) return 0;
+  return regions === undefined ? (burst ?? limit) : shareOfRegion(regions, limit);
 }
 
 /** One sidecar's part of a limit while the shared state is out of reach. */
@@ -99,31 +106,40 @@ export function shareOf(rule: Rule, sidecars: number, cost: number): Rule {
 /** Tables of the process by the limits' definitions: counts outlive the policy that made them. */
 export class CallerTables {
   readonly #service: string;
+  readonly #region: string | undefined;
   readonly #tables = new Map<string, CallerTable>();
   readonly #latest = new Map<string, { table: CallerTable; meaning: string }>();
 
-  /** @param service whose counts these are in Redis, but for limits of the whole fleet */
-  constructor(service: string) {
+  /**
+   * @param service whose counts these are in Redis, but for limits of the whole fleet
+   * @param region of that Redis, "" when it has no name; undefined = counts are not in Redis
+   */
+  constructor(service: string, region?: string) {
     this.#service = service;
+    this.#region = region;
   }
 
   /**
    * The table of a limit. One whose numbers changed at the same place goes on from the counts it had, where they
    * still mean the same: same callers, same way of counting, and for windows the same length.
    * @param place route and name
+   * @throws Error for a limit over regions, none of which this one is
    */
   open(place: string, options: LimitOptions): CallerTable {
     const rule = compileRule(options);
     const window = options.algorithm === "gcra" ? "" : options.window;
-    const { by, fallback, algorithm, sharedBy } = options;
+    const { by, fallback, algorithm, sharedBy, regions } = options;
     const meaning = JSON.stringify([by, fallback, algorithm, window, sharedBy]);
-    const id = `${options.name}:${digest(JSON.stringify([meaning, options.window, options.limit, options.burst])).slice(0, 8)}`;
+    const numbers = [meaning, options.window, options.limit, options.burst, ...(regions ? [regions] : [])];
+    const id = `${options.name}:${digest(JSON.stringify(numbers)).slice(0, 8)}`;
+    const part = regions && regionPart({ ...options, regions }, this.#region);
     const latest = this.#latest.get(place);
     let table = this.#tables.get(id);
     // One that no place names any more missed what was counted since, as when a policy is rolled back.
     if (table === undefined || !this.#isNamed(table)) {
       const former = latest?.meaning === meaning ? latest.table : undefined;
-      table = new CallerTable(id, sharedBy === "fleet" ? fleetWide : this.#service, rule, former);
+      const sharers = sharedBy === "fleet" ? fleetWide : this.#service;
+      table = new CallerTable(id, sharers, rule, former, part);
       this.#tables.set(id, table);
     }
     this.#latest.set(place, { table, meaning });
@@ -183,7 +199,7 @@ export function compileLimit(options: LimitOptions, context: LimitContext): Limi
     leased: options.mode === "leased" || (options.mode === "auto" && perSecond > leasedAbovePerSecond),
     leaseMs: context.leaseMs,
     quota: options.limit,
-    exactText: `${table.spec} ${enforced ? 1 : 0} ${options.cost} ${options.cost} 0 0 0`,
+    exactText: `${table.spec} ${enforced ? 1 : 0} ${options.cost} ${options.cost} 0 0 0${table.regionSpec}`,
     fieldPrefix: `"${options.name}";r=`,
     policyItem: `"${options.name}";q=${options.limit};w=${windowSeconds}${burst}`,
     counters: {

@@ -6,6 +6,7 @@ import { methodName } from "../../src/language/methods.ts";
 import { pathPattern } from "../../src/language/path-pattern.ts";
 import { concurrencyOptions, overloadOptions } from "./admission/options.ts";
 import { by, planName } from "./option-fields.ts";
+import { regionOptions, shareOfRegion } from "./regions.ts";
 
 const maxRefillMs = 366 * 86_400_000;
 
@@ -68,9 +69,25 @@ const limit = z
       .describe(
         "service = each service counts for itself, fleet = the same definition in all services counts together.",
       ),
+    regions: regionOptions
+      .optional()
+      .describe(
+        "fixed: one count over several regions, of which each leases a part; default is one a region.",
+      ),
     dryRun: z.boolean().default(false).describe("Counts and reports, never refuses."),
   })
   .superRefine((value, context) => {
+    const { regions } = value;
+    if (regions !== undefined && value.algorithm !== "fixed") {
+      context.addIssue({ code: "custom", path: ["regions"], message: "needs algorithm fixed" });
+    }
+    if (regions !== undefined && value.limit > 0 && shareOfRegion(regions, value.limit) < value.cost) {
+      context.addIssue({
+        code: "custom",
+        path: ["regions", "share"],
+        message: "no request fits: a region that is cut off would refuse all",
+      });
+    }
     if (value.burst !== undefined && value.algorithm !== "gcra") {
       context.addIssue({ code: "custom", path: ["burst"], message: "burst belongs to algorithm gcra" });
     }

@@ -5,6 +5,7 @@ import { OverloadGuard } from "./admission/overload.ts";
 import { Leases } from "./counting/leases.ts";
 import { MemoryCounts } from "./counting/memory-counts.ts";
 import { createPrimaryStore, type SharedStore } from "./counting/primary-store.ts";
+import { RegionWants } from "./counting/region-wants.ts";
 import { RedisCounts } from "./counting/redis-counts.ts";
 import { CallerTables } from "./limit.ts";
 import type { LimiterParts } from "./limiter.ts";
@@ -20,15 +21,20 @@ export interface RateLimitState {
 export function createState({ clock, store, workers, metrics, fleet }: Services): RateLimitState {
   const counts = store ?? (workers === undefined ? undefined : createPrimaryStore(workers));
   return {
-    tables: new CallerTables(fleet.service),
+    tables: new CallerTables(fleet.service, store === undefined ? undefined : (fleet.region ?? "")),
     memory: new MemoryCounts(clock),
-    shared: counts === undefined ? undefined : sharedOf(counts, clock),
+    shared:
+      counts === undefined ? undefined : sharedOf(counts, clock, store && new RegionWants(store, clock)),
     concurrency: new Map(),
     overload: new OverloadGuard(clock, metrics),
   };
 }
 
-function sharedOf(store: SharedStore, clock: Clock): NonNullable<LimiterParts["shared"]> {
-  const redis = new RedisCounts(store, clock);
+function sharedOf(
+  store: SharedStore,
+  clock: Clock,
+  wants: RegionWants | undefined,
+): NonNullable<LimiterParts["shared"]> {
+  const redis = new RedisCounts(store, clock, wants);
   return { store, redis, leases: new Leases(redis, clock) };
 }

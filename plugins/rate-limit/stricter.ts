@@ -18,6 +18,8 @@ function boundOf({ algorithm, limit, burst, window, cost }: LimitOptions): Bound
 
 /** @returns whether whatever `strict` lets through never brings `other` to refuse; both count the same requests */
 export function isStricter(strict: LimitOptions, other: LimitOptions): boolean {
+  // A region that is cut off lets through no more than its share.
+  if (other.regions !== undefined) return false;
   // Windows that turn at the same moments: the numbers alone decide.
   if (strict.algorithm === other.algorithm && strict.window === other.window && strict.algorithm !== "gcra")
     return strict.limit / strict.cost <= other.limit / other.cost;

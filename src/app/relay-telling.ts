@@ -1,7 +1,8 @@
 // What log, metrics and health tell of a relay.
 import type { Check } from "../admin/readiness.ts";
+import type { QuotaLeasesOptions } from "../plane/relay/quota-leases.ts";
 import type { Relay, RelayOptions } from "../plane/relay/relay.ts";
-import type { Gauge } from "../plugin-api/telemetry.ts";
+import type { Counter, Gauge } from "../plugin-api/telemetry.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 
 /** A look that was longer ago than this is told by /readyz. */
@@ -14,11 +15,13 @@ export class RelayTelling {
   readonly #logger: Telemetry["logger"];
   readonly #up: Readonly<Record<End, Gauge>>;
   readonly #writes: (kind: string) => { inc(): void };
+  readonly #permits: Readonly<Record<"leased" | "returned", Counter>>;
   readonly #held: Readonly<Record<"refused" | "diverged", Gauge>>;
   readonly #kinds = new Map<string, "refused" | "diverged">();
   #upNow: Record<End, boolean> = { source: false, target: false };
   #roundMono: number | undefined;
   readonly #startMono = performance.now();
+  #quotaProblem: string | undefined;
   #problem: string | undefined = "has not looked yet";
 
   constructor({ logger, metrics }: Telemetry) {
@@ -36,6 +39,12 @@ export class RelayTelling {
       ["why"],
     );
     this.#held = { refused: held("refused"), diverged: held("diverged") };
+    const permits = metrics.counter(
+      "outrigger_relay_quota_permits_total",
+      "Permits of quotas over regions that the relay leased from the source, and gave back to it",
+      ["act"],
+    );
+    this.#permits = { leased: permits("leased"), returned: permits("returned") };
     const lag = metrics.gauge(
       "outrigger_relay_lag_seconds",
       "Time since the region was last seen to have what the source has",
@@ -81,6 +90,22 @@ export class RelayTelling {
     };
   }
 
+  quotaHandlers(): Pick<QuotaLeasesOptions, "onLeased" | "onReturned" | "onProblem"> {
+    return {
+      onLeased: (permits) => this.#permits.leased.inc(permits),
+      onReturned: (permits) => this.#permits.returned.inc(permits),
+      onProblem: (problem) => {
+        this.#quotaProblem = problem;
+        if (problem === undefined) this.#logger.info({}, "relay: leases quotas over regions");
+        else
+          this.#logger.warn(
+            { problem },
+            "relay: quotas over regions are not leased; this region has its share",
+          );
+      },
+    };
+  }
+
   connected(end: End, up: boolean, reason: string): void {
     if (this.#upNow[end] === up) return;
     this.#upNow = { ...this.#upNow, [end]: up };
@@ -105,6 +130,7 @@ export class RelayTelling {
       up: this.#upNow,
       lagSeconds: this.lagSeconds,
       problem: this.#problem ?? null,
+      quotaProblem: this.#quotaProblem ?? null,
       held: Object.fromEntries(relay.told),
     };
   }

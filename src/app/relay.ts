@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { createHealthListener, type HealthListener } from "../admin/health-listener.ts";
 import { type Config, ConfigError } from "../config/config.ts";
 import { bind } from "../config/start-error.ts";
+import { QuotaLeases } from "../plane/relay/quota-leases.ts";
 import { Relay, type RelayOptions } from "../plane/relay/relay.ts";
 import { createTrust } from "../policy/read.ts";
 import { nodesText, type RedisAddress } from "../redis/address.ts";
@@ -41,10 +42,10 @@ export async function startRelay(config: Config, settings: RelaySettings): Promi
   const { logger } = telemetry;
   const giveBack = takeConsole(logger);
   const told = new RelayTelling(telemetry);
-  const { relay, closeStores } = between(config, ends, trust, settings, told);
+  const { relay, quotas, closeStores } = between(config, ends, trust, settings, told);
   const health = healthOf(config, telemetry, told, relay);
   const close = async (): Promise<void> => {
-    await relay.stop();
+    await Promise.all([relay.stop(), quotas?.stop()]);
     closeStores();
     giveBack();
     await telemetry.output.flush(flushLimitMs);
@@ -53,6 +54,7 @@ export async function startRelay(config: Config, settings: RelaySettings): Promi
     const adminAddress = await bind("OUTRIGGER_ADMIN", config.admin, () => health.listen());
     told.begins(nodesText(ends.source), nodesText(ends.target), trust !== undefined);
     relay.start();
+    quotas?.start();
     const stop = async (): Promise<void> => {
       await health.close();
       logger.info({}, "relay: ends; this region keeps the policy that it has");
@@ -74,7 +76,11 @@ function between(
   trust: RelayOptions["trust"],
   { takeOver, pollMs }: RelaySettings,
   told: RelayTelling,
-): { readonly relay: Relay; readonly closeStores: () => void } {
+): {
+  readonly relay: Relay;
+  readonly quotas: QuotaLeases | undefined;
+  readonly closeStores: () => void;
+} {
   const source = open(config, ends.source, "source", told);
   const target = open(config, ends.target, "target", told);
   const relay = new Relay({
@@ -88,8 +94,13 @@ function between(
     now: Date.now,
     ...(pollMs === undefined ? {} : { pollMs }),
   });
+  const { region, relayFromRegion: home } = config;
+  const quotas =
+    region === undefined || home === undefined
+      ? undefined
+      : new QuotaLeases({ source, target, region, home, ...told.quotaHandlers() });
   const closeStores = (): void => [source, target].forEach((store) => store.close());
-  return { relay, closeStores };
+  return { relay, quotas, closeStores };
 }
 
 function healthOf(
@@ -108,8 +119,12 @@ function healthOf(
   });
 }
 
-function addressesOf({ redis, relayFrom }: Config): Addresses {
+function addressesOf({ redis, relayFrom, region, relayFromRegion }: Config): Addresses {
   const problems = [];
+  if (relayFromRegion !== undefined && (region === undefined || region === relayFromRegion))
+    problems.push(
+      `OUTRIGGER_REGION: ${region === undefined ? "is not set" : "is that of OUTRIGGER_RELAY_FROM_REGION, too"}: quotas are leased by one region from another`,
+    );
   if (redis === undefined)
     problems.push("REDIS_URL: is not set: it is this region's Redis, which the policy is written to");
   if (relayFrom === undefined)

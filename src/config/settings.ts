@@ -160,6 +160,11 @@ export const settings = {
     parseRedisAddress,
     "Redis of the region whose policy outrigger relay brings to that of REDIS_URL",
   ),
+  relayFromRegion: optional(
+    "OUTRIGGER_RELAY_FROM_REGION",
+    word(32),
+    "OUTRIGGER_REGION there; with it outrigger relay leases quotas over regions from that Redis",
+  ),
   redisCa: optional(
     "OUTRIGGER_REDIS_CA",
     parseCertificateFile,

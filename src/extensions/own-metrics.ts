@@ -50,6 +50,7 @@ export const ownMetrics: readonly string[] = [
   "outrigger_refused_requests_total",
   "outrigger_relay_held",
   "outrigger_relay_lag_seconds",
+  "outrigger_relay_quota_permits_total",
   "outrigger_relay_up",
   "outrigger_relay_writes_total",
   "outrigger_request_duration_seconds",

@@ -53,6 +53,7 @@ afterEach(async () => {
   await (sidecar as TestSidecar | undefined)?.stop();
 });
 
+const status = async (): Promise<number> => (await fetch(sidecar.url)).status;
 const policy = (mark: string, more: object = {}): string =>
   JSON.stringify({
     apiVersion: "outrigger/v1",
@@ -366,4 +367,34 @@ test("what is missing or the same is told, one a line", async () => {
   await wrong({}, /^ConfigError: REDIS_URL: is not set.*\nOUTRIGGER_RELAY_FROM: is not set/);
   const { url } = regions.a;
   await wrong({ REDIS_URL: url, OUTRIGGER_RELAY_FROM: url }, /a region does not follow itself/);
+});
+
+test("a quota over regions: leased over the link, its share when that is cut, and never more than all of it", async () => {
+  const limit = {
+    name: "per-day",
+    by: "service",
+    limit: 60,
+    window: "1d",
+    algorithm: "fixed",
+    regions: { home: "a", names: ["a", "b"], share: 0.1 },
+  };
+  const document = JSON.stringify({
+    apiVersion: "outrigger/v1",
+    plugins: ["rate-limit"],
+    pluginConfig: { "rate-limit": { limits: [limit] } },
+  });
+  await ok("a", ["policy", "apply", file(document), "--reason", "a quota"]);
+  await relayed({ OUTRIGGER_REGION: "b", OUTRIGGER_RELAY_FROM_REGION: "a" });
+  await sidecarInB({ OUTRIGGER_REGION: "b" });
+  await eventually("a lease", async () => {
+    await status();
+    return (await metric('outrigger_relay_quota_permits_total{service="default",act="leased"}')) >= 12;
+  });
+  link.cut();
+  let admitted = 0;
+  for (let at = 0; at < 60; at += 1) if ((await status()) === 200) admitted += 1;
+  assert.ok(admitted < 60, `${admitted}`);
+  assert.equal(await status(), 429, "cut off, it refuses what nobody has lent it");
+  link.restore();
+  await eventually("goes on where the link is back", async () => (await status()) === 200, 15_000);
 });

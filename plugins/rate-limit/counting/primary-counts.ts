@@ -13,18 +13,11 @@ type Call = z.output<typeof calls>[number];
 
 const number = z.coerce.number();
 const flag = z.enum(["0", "1"]);
-const claimWords = z.tuple([
-  z.enum(["g", "s", "f"]),
-  number,
-  number,
+const claimWords = z.tuple(
+  [z.enum(["g", "s", "f"]), number, number, z.string(), flag, number, number, number, flag, number],
+  // Of a limit over regions: nobody leases anything to a sidecar without Redis.
   z.string(),
-  flag,
-  number,
-  number,
-  number,
-  flag,
-  number,
-]);
+);
 const claimCount = z.coerce.number().int().min(0);
 
 const algorithms = { g: "gcra", s: "sliding", f: "fixed" } as const;
@@ -71,7 +64,8 @@ class Counts {
 
   #open(text: string, nextKey: () => string, nowMs: number): Reservation {
     const words = claimWords.parse(text.split(" "));
-    const [kind, capacity, perMs, window, enforced, least, most, unreportedUsage, former, floor] = words;
+    const [kind, capacity, perMs, window, enforced, least, most, unreportedUsage, former, floor, region] =
+      words;
     const monthly = window === "M";
     const ms = monthly ? 2_592_000_000 : number.parse(window);
     const rule: Rule = { algorithm: algorithms[kind], capacity, perMs, window: { ms, monthly } };
@@ -84,6 +78,7 @@ class Counts {
       if (kind === "g") usage.level = Math.min(capacity, usage.level);
       usage.before = Math.max(usage.before, before.before);
     }
+    if (region !== undefined) nextKey();
     if (most >= 0 && floor > usage.level && (kept === undefined || kind !== "s"))
       usage.level = Math.min(capacity, floor);
     if (most >= 0 && unreportedUsage > 0) usage.level = Math.min(2 * capacity, usage.level + unreportedUsage);

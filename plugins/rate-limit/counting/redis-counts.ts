@@ -6,6 +6,7 @@ import type { Reservation } from "../limit.ts";
 import { keepUnreported, reportUsage } from "./outage.ts";
 import type { SharedStore } from "./primary-store.ts";
 import { takeScript } from "./script.ts";
+import type { RegionWants } from "./region-wants.ts";
 
 /** Longest script run: keeps a batch from holding Redis for more than about a millisecond. */
 const requestsPerScript = 64;
@@ -29,13 +30,16 @@ interface Ask {
 export class RedisCounts {
   readonly #store: SharedStore;
   readonly #clock: Clock;
+  readonly #wants: RegionWants | undefined;
   #waiting: Ask[] = [];
   #limitMs = maxWaitMs;
   #lostAt = -Infinity;
 
-  constructor(store: SharedStore, clock: Clock) {
+  /** @param wants where leases of limits over regions are asked for */
+  constructor(store: SharedStore, clock: Clock, wants?: RegionWants) {
     this.#store = store;
     this.#clock = clock;
+    this.#wants = wants;
   }
 
   /**
@@ -48,7 +52,11 @@ export class RedisCounts {
     for (const reservation of reservations) reportUsage(reservation, this.#clock, this.#lostAt);
     try {
       const serverMs = await this.#askByTag(reservations, limitMs);
-      for (const reservation of reservations) remember(reservation, sentMono);
+      for (const reservation of reservations) {
+        remember(reservation, sentMono);
+        if (reservation.limit.table.part !== undefined)
+          this.#wants?.note(reservation.caller, reservation.remaining, serverMs);
+      }
       return serverMs;
     } catch (error) {
       for (const reservation of reservations) keepUnreported(reservation);
@@ -172,9 +180,10 @@ function encode(batch: readonly Ask[]): { script: typeof takeScript; keys: strin
     }
     args.push(String(reservations.length));
     for (const reservation of reservations) {
-      const { key, formerKey } = reservation.caller;
+      const { key, formerKey, regionKey } = reservation.caller;
       keys.push(key);
       if (formerKey !== undefined) keys.push(formerKey);
+      if (regionKey !== undefined) keys.push(regionKey);
       args.push(textOf(reservation, formerKey !== undefined));
     }
   }
@@ -193,7 +202,8 @@ function textOf(
     enforced === limit.enforced
   )
     return limit.exactText;
-  return `${caller.table.spec} ${enforced ? 1 : 0} ${least} ${most} ${unreportedUsage} ${hasFormer ? 1 : 0} ${floor}`;
+  const { spec, regionSpec } = caller.table;
+  return `${spec} ${enforced ? 1 : 0} ${least} ${most} ${unreportedUsage} ${hasFormer ? 1 : 0} ${floor}${regionSpec}`;
 }
 
 /** Throws when the answer is not of the script's shape. */

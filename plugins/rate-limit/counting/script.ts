@@ -8,6 +8,9 @@ import type { Script } from "../../../src/plugin-api/contract.ts";
  * <window ms, or M> <enforced 1|0> <least> <most> <carry> <has former key 1|0> <floor>`. A reservation takes between `least` and `most` permits;
  * `most` below zero gives permits back that were granted at server time `carry`; otherwise `carry` permits were used
  * while this server was out of reach and are counted first, over at least `floor`, which it said itself before. A request whose enforced reservations do not all fit takes nothing.
+ * Of a limit over regions, ` home|leases <pool>` follows, and another key, after the former one: the capacity is this region's share, and
+ * that key says how much of the pool there is beside it: in the home region what it has lent (`<start>:<region> <end> <seq> <permits>`
+ * in lines), elsewhere what is leased (`<start> <seq> <permits> <permits lost> <whether the pool was empty 1|0>`).
  * Answers: server time, then for each reservation permits granted, permits left, wait and reset in milliseconds.
  * A value that is not ours (wrong type, garbage) counts as none and is overwritten.
  */
@@ -80,6 +83,8 @@ local function wait(c, amount, left)
   if amount > c.capacity then return c.window end
   if c.algorithm == 'g' then return missing / c.perMs end
   local rest = endOf(c, c.since) - now
+  -- A relay may bring more at any moment.
+  if c.mayGrow then return min(rest, 1000) end
   if c.algorithm == 'f' then return rest end
   if c.level + amount <= c.capacity then return missing / c.before * c.window end
   return rest + (1 - (c.capacity - amount) / c.level) * c.window
@@ -102,9 +107,33 @@ local function parse(text)
   for word in string.gmatch(text, '%S+') do f[#f + 1] = word end
   local spec = { algorithm = f[1], capacity = tonumber(f[2]), perMs = tonumber(f[3]), monthly = f[4] == 'M',
     window = f[4] == 'M' and 2592000000 or tonumber(f[4]), enforced = f[5] == '1', least = tonumber(f[6]),
-    most = tonumber(f[7]), carry = tonumber(f[8]), former = f[9] == '1', floor = tonumber(f[10]) }
+    most = tonumber(f[7]), carry = tonumber(f[8]), former = f[9] == '1', floor = tonumber(f[10]),
+    region = f[11], pool = tonumber(f[12]) }
   parsed[text] = spec
   return spec
+end
+
+local function leased(c, key, pool)
+  local value = try('GET', key)
+  local start, permits, empty = match(type(value) == 'string' and value or '', '^(%d+) %d+ (%d+) %d+ ([01])$')
+  if not start or tonumber(start) ~= c.since then start, permits, empty = nil, 0, '0' end
+  permits = min(tonumber(permits), pool)
+  c.mayGrow = empty == '0' and permits < pool
+  return permits
+end
+
+-- What cannot be read may be lent.
+local function notLent(c, key, pool)
+  local value = try('GET', key)
+  if value == false then return pool end
+  if type(value) ~= 'string' then return 0 end
+  local rest = pool
+  for line in string.gmatch(value, '[^\\n]+') do
+    local start, permits = match(line, '^(%d+):%S+ %d+ %d+ (%d+)$')
+    if not start then return 0 end
+    if tonumber(start) == c.since then rest = rest - tonumber(permits) end
+  end
+  return max(0, rest)
 end
 
 local keyAt = 1
@@ -123,6 +152,10 @@ local function open(text)
     c.level = max(c.level, level)
     if c.algorithm == 'g' then c.level = min(c.capacity, c.level) end
     c.before = max(c.before, before)
+  end
+  if s.region then
+    c.capacity = c.capacity + (s.region == 'home' and notLent or leased)(c, KEYS[keyAt], s.pool)
+    keyAt = keyAt + 1
   end
   -- What was known before may have been lost; a sliding window's former bucket is in the floor as well.
   if c.most >= 0 and s.floor > c.level and not (known and c.algorithm == 's') then

@@ -1,0 +1,228 @@
+// Leases parts of quotas over regions from the home region's Redis, for the callers whose sidecars here want more, and gives
+// back what lies idle. Sidecars never wait for it: with the link cut they have what was leased, and their region's share.
+import { leaseKey, lentKey } from "../../language/region-quota.ts";
+import type { Store } from "../../plugin-api/store.ts";
+import { Poller } from "../../policy/sources/poller.ts";
+import { leaseAfter, leaseText, parseLease, parseLent, type QuotaLease } from "./quota-lease.ts";
+import { giveUp, lend, look, place, takeBack } from "./quota-scripts.ts";
+import { QuotaWants, valuesOf, type Wanting } from "./quota-wants.ts";
+
+const limitMs = 3_000;
+const batchSize = 128;
+/** A caller who takes a lease again within this time is given twice as much. */
+const soonMs = 1_000;
+/** What was read counts for this long: shorter than it takes until a lease is given back. */
+const freshMs = 4_000;
+
+export interface QuotaLeasesOptions {
+  /** The home region's. */
+  readonly source: Store;
+  readonly target: Store;
+  /** Of the target, and of the source. */
+  readonly region: string;
+  readonly home: string;
+  readonly onLeased: (permits: number) => void;
+  readonly onReturned: (permits: number) => void;
+  /** What keeps quotas from being leased; told once. `undefined` = it is right again. */
+  readonly onProblem: (problem: string | undefined) => void;
+  readonly lookMs?: number;
+  /** After which what nobody used is given back. */
+  readonly idleMs?: number;
+}
+
+interface Looked {
+  readonly one: Wanting;
+  readonly isFresh: boolean;
+  readonly used: number;
+  readonly text: string;
+  /** By the region's clock. */
+  readonly atMs: number;
+  readonly lease: QuotaLease | undefined;
+}
+
+export class QuotaLeases {
+  readonly #options: QuotaLeasesOptions;
+  readonly #poller: Poller;
+  readonly #idleMs: number;
+  readonly #wants: QuotaWants;
+  #lookedMono = -Infinity;
+  #problem: string | undefined;
+  #problemNow: string | undefined;
+
+  constructor(options: QuotaLeasesOptions) {
+    const { lookMs = 200, idleMs = 5_000 } = options;
+    this.#options = options;
+    this.#idleMs = idleMs;
+    this.#wants = new QuotaWants(options.target, options.home);
+    this.#poller = new Poller({
+      settleMs: 5,
+      pollMs: lookMs,
+      retryMs: lookMs,
+      read: () => this.round(),
+    });
+  }
+
+  start(): void {
+    this.#poller.readNow();
+  }
+
+  /** What is leased stays so until its window ends, or another relay of the region gives it back. */
+  async stop(): Promise<void> {
+    await this.#poller.stop();
+  }
+
+  /** @returns whether both ends answered; never rejects */
+  async round(): Promise<boolean> {
+    const { source, target } = this.#options;
+    if (!source.up || !target.up) return false;
+    this.#problemNow = undefined;
+    const now = performance.now();
+    const all = now - this.#lookedMono >= this.#idleMs;
+    try {
+      if (all) {
+        await this.#wants.findLists();
+        this.#lookedMono = now;
+      }
+      const fresh = await this.#wants.read();
+      this.#checkHome();
+      const ones = all ? this.#wants.all : fresh;
+      const isFresh = new Set(fresh);
+      for (let at = 0; at < ones.length; at += batchSize)
+        await this.#batch(ones.slice(at, at + batchSize), isFresh, all);
+    } catch (error) {
+      this.#problemNow ??= `Redis failed: ${(error as Error).message}`;
+    }
+    this.#tell();
+    return this.#problemNow === undefined;
+  }
+
+  #checkHome(): void {
+    const { otherHome } = this.#wants;
+    if (otherHome === undefined) return;
+    this.#problemNow = `limits have the home region "${otherHome}", and OUTRIGGER_RELAY_FROM_REGION is "${this.#options.home}": they are not leased here`;
+  }
+
+  #tell(): void {
+    if (this.#problem === this.#problemNow) return;
+    this.#problem = this.#problemNow;
+    this.#options.onProblem(this.#problem);
+  }
+
+  async #batch(ones: readonly Wanting[], isFresh: ReadonlySet<Wanting>, all: boolean): Promise<void> {
+    const looks = ones.map(({ countKey, want }) => ({
+      script: look,
+      keys: [countKey, leaseKey(countKey)],
+      args: [want.startMs, want.endMs],
+    }));
+    const replies = valuesOf(await this.#options.target.runAll(looks, limitMs));
+    const looked: Looked[] = [];
+    const over: Wanting[] = [];
+    for (const [index, one] of ones.entries()) {
+      const [isOver, used, text, atMs] = replies[index] as [number, number, string, string];
+      if (isOver === 1) over.push(one);
+      else
+        looked.push({
+          one,
+          isFresh: isFresh.has(one),
+          used,
+          text,
+          atMs: Number(atMs),
+          lease: parseLease(text, one.want.startMs),
+        });
+    }
+    await this.#wants.drop(over);
+    await this.#lease(looked);
+    if (all) await this.#giveBack(looked);
+  }
+
+  /** Asks the home region first: what it has not written down is not used here. */
+  async #lease(all: readonly Looked[]): Promise<void> {
+    const { source, target, region, onLeased } = this.#options;
+    const asks = all
+      .map((looked) => ({ ...looked, more: looked.isFresh ? moreFor(looked) : 0 }))
+      .filter(({ more, lease }) => more > 0 || (lease?.permits ?? 0) > 0);
+    if (asks.length === 0) return;
+    const calls = asks.map(({ one: { countKey, want }, lease, more }) => ({
+      script: lend,
+      keys: [countKey, lentKey(countKey)],
+      args: [region, want.startMs, want.endMs, lease?.seq ?? 0, heldBy(lease), more, want.share, want.pool],
+    }));
+    const replies = valuesOf(await source.runAll(calls, limitMs));
+    const writes = asks.flatMap((asked, index) => {
+      const next = this.#judge(asked, replies[index]);
+      return next === undefined ? [] : [{ asked, next }];
+    });
+    if (writes.length === 0) return;
+    const placed = valuesOf(
+      await target.runAll(
+        writes.map(({ asked: { one, text, atMs }, next }) => ({
+          script: place,
+          keys: [leaseKey(one.countKey)],
+          args: [text, leaseText(next), one.want.endMs, atMs + freshMs],
+        })),
+        limitMs,
+      ),
+    );
+    for (const [index, { asked, next }] of writes.entries()) {
+      const permits = next.permits - (asked.lease?.permits ?? 0);
+      if (Number(placed[index]) !== 1 || permits <= 0) continue;
+      asked.one.leasedMono = performance.now();
+      onLeased(permits);
+    }
+  }
+
+  #judge({ one, lease, more }: Looked & { more: number }, reply: unknown): QuotaLease | undefined {
+    const lent = parseLent(reply);
+    // The window is over there: its clock is ahead. The share is what this region has until its own turns.
+    if (lent?.seq === -1 || lent?.seq === -3) return undefined;
+    if (lent?.seq === -2) {
+      this.#problemNow = `the home region's ${lentKey(one.countKey)} cannot be read: delete it there`;
+      return undefined;
+    }
+    const next =
+      lent === undefined ? "it is no answer of this program" : leaseAfter(lease, one.want, more, lent);
+    if (typeof next !== "string") return next;
+    this.#problemNow = `the home region's answer for ${one.countKey} is refused: ${next}`;
+    return undefined;
+  }
+
+  /** Here first: what is used here is written down there. */
+  async #giveBack(all: readonly Looked[]): Promise<void> {
+    const { source, target, region, onReturned } = this.#options;
+    const idle = all.filter(({ one, isFresh, used, lease }) => {
+      const isIdle = !isFresh && one.used === used && (lease?.permits ?? 0) > used;
+      one.used = used;
+      return isIdle;
+    });
+    if (idle.length === 0) return;
+    const kept = valuesOf(
+      await target.runAll(
+        idle.map(({ one: { countKey, want }, text }) => ({
+          script: giveUp,
+          keys: [countKey, leaseKey(countKey)],
+          args: [text, want.startMs],
+        })),
+        limitMs,
+      ),
+    );
+    const back = idle.flatMap(({ one: { countKey, want }, lease }, index) => {
+      const permits = Number(kept[index]);
+      if (lease === undefined || !(permits >= 0)) return [];
+      const args = [region, want.startMs, lease.seq + 1, permits + lease.lost];
+      return [{ script: takeBack, keys: [lentKey(countKey)], args }];
+    });
+    const returned = valuesOf(await source.runAll(back, limitMs));
+    onReturned(returned.reduce((sum: number, each) => sum + (Number(each) || 0), 0));
+  }
+}
+
+const heldBy = (lease: QuotaLease | undefined): number =>
+  lease === undefined ? -1 : lease.permits + lease.lost;
+
+function moreFor({ one, used, lease }: Looked): number {
+  const { share, ahead, pool } = one.want;
+  const free = share + (lease?.permits ?? 0) - used;
+  if (free >= ahead) return 0;
+  one.step = performance.now() - one.leasedMono < soonMs ? Math.min(pool, one.step * 2) : ahead;
+  return one.step + ahead - free;
+}

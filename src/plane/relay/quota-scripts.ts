@@ -1,0 +1,146 @@
+// What a relay does in Redis for quotas over regions: `<count>:lease` in its region says what that has of the home region's
+// pool, `<count>:lent` in the home region what each region has. Both are absolute numbers under a sequence number, and what
+// the home region says is never below what the other has: it is raised first, and lowered last.
+import type { Script } from "../../plugin-api/store.ts";
+
+const clock = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + floor(time[2] / 1000)`;
+
+const countOf = `
+local floor, ceil, max, min, match, format = math.floor, math.ceil, math.max, math.min, string.match, string.format
+local function count(key)
+  local value = redis.pcall('GET', key)
+  local level, since = match(type(value) == 'string' and value or '', '^([%d.e+-]+) ([%d.e+-]+) [%d.e+-]+$')
+  return max(0, ceil(tonumber(level) or 0)), tonumber(since) or 0
+end`;
+
+/**
+ * In the region. KEYS: lists of wants. ARGV: for each the time from which on it is looked at, in the order of the keys.
+ * @returns for each a list of want, time, …
+ */
+export const readWants: Script = {
+  name: "relay-quota-wants",
+  lua: `
+local reply = {}
+for i, key in ipairs(KEYS) do
+  local found = redis.pcall('ZRANGEBYSCORE', key, ARGV[i], '+inf', 'WITHSCORES', 'LIMIT', 0, 2000)
+  local list = {}
+  for at = 1, found.err and 0 or #found, 2 do
+    if #found[at] <= 512 then
+      list[#list + 1] = found[at]
+      list[#list + 1] = found[at + 1]
+    end
+  end
+  reply[i] = list
+end
+return reply`,
+};
+
+export const dropWants: Script = {
+  name: "relay-quota-drop",
+  lua: `return redis.call('ZREM', KEYS[1], unpack(ARGV))`,
+};
+
+/** In the region. KEYS: count, lease. ARGV: start, end. @returns whether the window is over, permits used in it, lease, time */
+export const look: Script = {
+  name: "relay-quota-look",
+  lua: `${countOf}${clock}
+local level, since = count(KEYS[1])
+local start = tonumber(ARGV[1])
+local lease = redis.pcall('GET', KEYS[2])
+local isOver = since > start or now >= tonumber(ARGV[2])
+return { isOver and 1 or 0, since == start and level or 0, type(lease) == 'string' and lease or '', format('%.0f', now) }`,
+};
+
+/**
+ * In the home region. KEYS: count, lent. ARGV: region, start, end, seq and permits of its lease (-1 = it has none), more permits, share, pool.
+ * @returns seq, what it had before, what it has now, whether the pool is empty; seq -1 = the window is over here, -2 = what is
+ * kept here cannot be read, -3 = another relay of the region was quicker
+ */
+export const lend: Script = {
+  name: "relay-quota-lend",
+  lua: `${countOf}${clock}
+local start, ends, seq, held = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local more, share, pool = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local level, since = count(KEYS[1])
+if now >= ends or since > start then return { -1, 0, 0, 0 } end
+local text = redis.pcall('GET', KEYS[2])
+if text == false then text = '' end
+if type(text) ~= 'string' or #text > 16384 then return { -2, 0, 0, 0 } end
+local mine, mySeq, others, lines, last = 0, 0, 0, {}, ends
+for line in string.gmatch(text, '[^\\n]+') do
+  local lineStart, region, lineEnd, lineSeq, permits = match(line, '^(%d+):(%S+) (%d+) (%d+) (%d+)$')
+  if not lineStart then return { -2, 0, 0, 0 } end
+  if tonumber(lineStart) == start and region == ARGV[1] then mine, mySeq = tonumber(permits), tonumber(lineSeq)
+  else
+    if tonumber(lineStart) == start then others = others + tonumber(permits) end
+    if now < tonumber(lineEnd) + 60000 then
+      lines[#lines + 1] = line
+      last = max(last, tonumber(lineEnd))
+    end
+  end
+end
+-- A region has what it has, whatever is known of it here; but what was given back since is no longer its own.
+if held > mine and seq < mySeq then return { -3, 0, 0, 0 } end
+local own = max(mine, held)
+local left = pool - (since == start and max(0, level - share) or 0) - others - own
+-- Others need some, too.
+local given = max(0, min(more, ceil(left / 2)))
+local total = own + given
+local isEmpty = left - given <= 0 and 1 or 0
+if total == mine and (held == mine or held < 0) then return { mySeq, mine, mine, isEmpty } end
+mySeq = max(mySeq, seq) + 1
+lines[#lines + 1] = format('%.0f:%s %.0f %.0f %.0f', start, ARGV[1], ends, mySeq, total)
+redis.call('SET', KEYS[2], table.concat(lines, '\\n'), 'PX', format('%.0f', last - now + 60000))
+return { mySeq, mine, total, isEmpty }`,
+};
+
+/**
+ * In the region. KEYS: lease. ARGV: what it is, what it is to be, end, and until when that holds: before anything could be lent, given
+ * back and lost meanwhile. @returns 0 = somebody was quicker
+ */
+export const place: Script = {
+  name: "relay-quota-place",
+  lua: `local floor, min, format = math.floor, math.min, string.format${clock}
+local lease = redis.pcall('GET', KEYS[1])
+if (type(lease) == 'string' and lease or '') ~= ARGV[1] or now >= min(tonumber(ARGV[3]), tonumber(ARGV[4])) then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', format('%.0f', tonumber(ARGV[3]) - now + 60000))
+return 1`,
+};
+
+/**
+ * In the region: gives up what of the lease is not used, the lease being used before the share. KEYS: count, lease. ARGV: what it is, start.
+ * @returns permits that the region keeps; -1 = somebody was quicker
+ */
+export const giveUp: Script = {
+  name: "relay-quota-give-up",
+  lua: `${countOf}
+local lease = redis.pcall('GET', KEYS[2])
+if lease ~= ARGV[1] then return -1 end
+local start, seq, permits, lost = match(lease, '^(%d+) (%d+) (%d+) (%d+) [01]$')
+if not start or start ~= ARGV[2] then return -1 end
+local level, since = count(KEYS[1])
+local kept = min(tonumber(permits), since == tonumber(start) and level or 0)
+redis.call('SET', KEYS[2], format('%s %.0f %.0f %s 0', start, seq + 1, kept, lost), 'KEEPTTL')
+return kept`,
+};
+
+/** In the home region. KEYS: lent. ARGV: region, start, seq, permits. @returns permits that came back */
+export const takeBack: Script = {
+  name: "relay-quota-take-back",
+  lua: `
+local text = redis.pcall('GET', KEYS[1])
+if type(text) ~= 'string' then return 0 end
+local lines, back, changed, max = {}, 0, false, math.max
+for line in string.gmatch(text, '[^\\n]+') do
+  local key, ends, seq, permits = string.match(line, '^(%S+) (%d+) (%d+) (%d+)$')
+  if key == ARGV[2] .. ':' .. ARGV[1] and tonumber(seq) < tonumber(ARGV[3]) then
+    back, changed = max(0, permits - ARGV[4]), true
+    line = key .. ' ' .. ends .. ' ' .. ARGV[3] .. ' ' .. ARGV[4]
+  end
+  lines[#lines + 1] = line
+end
+if changed then redis.call('SET', KEYS[1], table.concat(lines, '\\n'), 'KEEPTTL') end
+return back`,
+};

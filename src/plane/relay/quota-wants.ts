@@ -1,0 +1,117 @@
+// Which callers of a region want more of their quota over regions: lists that sidecars write, one a service.
+import { servicesKey } from "../../fleet/heartbeat.ts";
+import { parseWant, type QuotaWant, wantsKey } from "../../language/region-quota.ts";
+import type { Script, Store } from "../../plugin-api/store.ts";
+import { dropWants, readWants } from "./quota-scripts.ts";
+
+const limitMs = 3_000;
+const listsPerScript = 32;
+const maxServices = 500;
+/** Of all services together. */
+const maxCallers = 10_000;
+
+const readServices: Script = {
+  name: "relay-quota-services",
+  lua: `return redis.call('ZREVRANGE', KEYS[1], 0, ARGV[1] - 1)`,
+};
+
+/** A caller whose sidecars want, or wanted, more in a window. */
+export interface Wanting {
+  readonly text: string;
+  readonly list: string;
+  readonly countKey: string;
+  readonly want: QuotaWant;
+  /** When it was last wanted, by the region's clock. */
+  atMs: number;
+  /** Permits that were leased ahead of need the last time, and when. */
+  step: number;
+  leasedMono: number;
+  /** Permits used, when all were last looked at. */
+  used: number;
+}
+
+export class QuotaWants {
+  readonly #store: Store;
+  readonly #home: string;
+  readonly #wanting = new Map<string, Wanting>();
+  /** Time of the last want, by list. */
+  readonly #lists = new Map<string, number>();
+  /** Another home region that limits have. */
+  otherHome: string | undefined;
+
+  constructor(store: Store, home: string) {
+    this.#store = store;
+    this.#home = home;
+  }
+
+  /** All that there are. */
+  get all(): Wanting[] {
+    return [...this.#wanting.values()];
+  }
+
+  /** Finds the lists, and has them read from their beginning: the clock that orders them may have been set back. */
+  async findLists(): Promise<void> {
+    const reply = await this.#store.run(readServices, [servicesKey], [maxServices], limitMs);
+    const services = Array.isArray(reply) ? (reply as unknown[]).map(String) : [];
+    this.#lists.clear();
+    for (const sharers of ["@fleet", ...services]) this.#lists.set(wantsKey(sharers), -Infinity);
+    this.otherHome = undefined;
+  }
+
+  /** @returns those that want more now. Rejects with StoreUnavailable */
+  async read(): Promise<Wanting[]> {
+    const lists = [...this.#lists];
+    const size = this.#store.sharded === false ? listsPerScript : 1;
+    const groups: [string, number][][] = [];
+    for (let at = 0; at < lists.length; at += size) groups.push(lists.slice(at, at + size));
+    const calls = groups.map((group) => ({
+      script: readWants,
+      keys: group.map(([list]) => list),
+      args: group.map(([, since]) => (since === -Infinity ? "-inf" : `(${since}`)),
+    }));
+    const replies = valuesOf(await this.#store.runAll(calls, limitMs));
+    return replies.flatMap((reply, group) =>
+      (Array.isArray(reply) ? (reply as unknown[]) : []).flatMap((found, at) => {
+        const list = groups[group]?.[at]?.[0];
+        return list === undefined || !Array.isArray(found) ? [] : this.#note(list, found as unknown[]);
+      }),
+    );
+  }
+
+  async drop(over: readonly Wanting[]): Promise<void> {
+    for (const { text } of over) this.#wanting.delete(text);
+    const calls = over.map(({ list, text }) => ({ script: dropWants, keys: [list], args: [text] }));
+    if (calls.length > 0) await this.#store.runAll(calls, limitMs);
+  }
+
+  /** @param found want, time, … */
+  #note(list: string, found: readonly unknown[]): Wanting[] {
+    const fresh: Wanting[] = [];
+    for (let at = 0; at + 1 < found.length; at += 2) {
+      const text = String(found[at]);
+      const atMs = Number(found[at + 1]);
+      const parsed = parseWant(text, list.slice("rl:".length, -":wants".length));
+      if (parsed === undefined || !Number.isSafeInteger(Math.floor(atMs))) continue;
+      this.#lists.set(list, Math.max(this.#lists.get(list) ?? 0, atMs));
+      if (parsed.want.home !== this.#home) {
+        this.otherHome = parsed.want.home;
+        continue;
+      }
+      const known = this.#wanting.get(text);
+      if (known === undefined ? this.#wanting.size >= maxCallers : known.atMs === atMs) continue;
+      const one = known ?? { ...parsed, text, list, atMs, step: 0, leasedMono: -Infinity, used: -1 };
+      one.atMs = atMs;
+      this.#wanting.set(text, one);
+      fresh.push(one);
+    }
+    return fresh;
+  }
+}
+
+/** @throws what the first of those that failed says */
+export function valuesOf(outcomes: readonly PromiseSettledResult<unknown>[]): unknown[] {
+  return outcomes.map((outcome) => {
+    if (outcome.status === "rejected") throw outcome.reason;
+    return outcome.value;
+  });
+}
