@@ -61,10 +61,10 @@ export class ActorToken {
    * @returns whether another one is to be had
    */
   drop(token: string | undefined): boolean {
-    if (this.#kept === undefined) return false;
-    // Another exchange has got a newer one meanwhile.
-    if (this.#kept.token !== token) return true;
-    if (this.#services.clock.now() - this.#kept.madeMs < renewalMs) return false;
+    if (this.#actor.token !== undefined) return false;
+    // Another exchange has got a newer one meanwhile, or is about to.
+    if (this.#kept?.token !== token) return true;
+    if (this.#services.clock.now() - (this.#kept?.madeMs ?? 0) < renewalMs) return false;
     this.#kept = undefined;
     return true;
   }

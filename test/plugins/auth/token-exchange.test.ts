@@ -223,6 +223,19 @@ test("the sidecar's own token goes along as the actor's, one for all callers, an
   services.clock.forward(11_000);
   assert.equal((await route.ask(withBearer(token))).status, 200);
   assert.deepEqual(actors().slice(4), ["actor-1", "actor-1", null, "actor-2"]);
+  // Many find out at once.
+  good = "actor-3";
+  services.clock.forward(11_000);
+  const others = await Promise.all([11, 12, 13, 14].map((jti) => issuer.sign({ jti: `${jti}` })));
+  const together = await Promise.all(others.map((each) => route.ask(withBearer(each))));
+  assert.deepEqual(new Set(together.map(({ status }) => status)), new Set([200]));
+  assert.equal(
+    actors()
+      .slice(8)
+      .filter((actor) => actor === null).length,
+    1,
+    "one asks for all",
+  );
   // A caller's token that is bad does not cost the sidecar its own.
   const asked = forms.length;
   answer = (form) => (forms.push(form), [400, { error: "invalid_grant" }]);
@@ -240,7 +253,7 @@ test("the sidecar's own token goes along as the actor's, one for all callers, an
     assert.equal((await none.ask(withBearer(token))).status, 503);
     await none.close();
   }
-  answer = () => issued("actor-3");
+  answer = () => issued("actor-4");
   const same = await routeAt({ actor: {} });
   assert.equal((await same.ask(withBearer(token))).status, 503, "the actor's token is not for the service");
   await same.close();
