@@ -161,7 +161,8 @@ function storeRate(
     unit: "commands of the store a second",
     metrics,
   } as const;
-  return (count) => (rate.take(clock.mono(), count) ? undefined : refuse(options));
+  // What counts more than there ever is takes all of it.
+  return (count) => (rate.take(clock.mono(), Math.min(count, max)) ? undefined : refuse(options));
 }
 
 /** What begins the keys that are its own. */

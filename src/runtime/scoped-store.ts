@@ -21,6 +21,13 @@ function startsWithin(prefixes: readonly string[], name: string): boolean {
   return false;
 }
 
+/** What so many bytes count as, in commands: writing a megabyte costs the store more than a name does. */
+const bytesACommand = 4_096;
+/** What a scan counts as: it looks through the keys of everybody for those that it finds. */
+const commandsAScan = 100;
+
+const weightOf = (bytes: number): number => 1 + Math.floor(bytes / bytesACommand);
+
 /** Counts so many commands. @returns the refusal, where they are too many */
 export type StoreRate = (commands: number) => Error | undefined;
 
@@ -63,11 +70,11 @@ export class ScopedStore implements Store {
   }
 
   set(key: string, value: string | Buffer, options?: Parameters<Store["set"]>[2]): Promise<boolean> {
-    return this.#outside(key) ?? this.#store.set(key, value, options);
+    return this.#outside(key, weightOf(value.length)) ?? this.#store.set(key, value, options);
   }
 
   delete(...keys: string[]): Promise<number> {
-    return this.#anyOutside(keys) ?? this.#store.delete(...keys);
+    return this.#anyOutside(keys, keys.length) ?? this.#store.delete(...keys);
   }
 
   run(script: Script, keys: Call["keys"], args: Call["args"], limitMs?: number): Promise<unknown> {
@@ -85,13 +92,14 @@ export class ScopedStore implements Store {
   }
 
   append(stream: string, fields: Readonly<Record<string, string>>, maxLength: number): Promise<void> {
-    return this.#outside(stream) ?? this.#store.append(stream, fields, maxLength);
+    const bytes = Object.values(fields).reduce((sum, { length }) => sum + length, 0);
+    return this.#outside(stream, weightOf(bytes)) ?? this.#store.append(stream, fields, maxLength);
   }
 
   scan(prefix: string, limit: number): Promise<string[]> {
     const { plugin, prefixes } = this.#scope;
     if (!startsWithin(prefixes, prefix)) return Promise.reject(refusalOf(plugin, prefix));
-    const tooMany = this.#tooMany(1);
+    const tooMany = this.#tooMany(commandsAScan);
     if (tooMany !== undefined) return tooMany;
     return this.#store.scan(prefix, limit);
   }
@@ -112,8 +120,10 @@ export class ScopedStore implements Store {
     return this.#tooMany(commands);
   }
 
-  #outside(key: string): Promise<never> | undefined {
-    return isWithin(this.#scope, key) ? this.#tooMany(1) : Promise.reject(refusalOf(this.#scope.plugin, key));
+  #outside(key: string, commands = 1): Promise<never> | undefined {
+    return isWithin(this.#scope, key)
+      ? this.#tooMany(commands)
+      : Promise.reject(refusalOf(this.#scope.plugin, key));
   }
 
   #tooMany(commands: number): Promise<never> | undefined {
