@@ -42,6 +42,13 @@ export function withoutPseudo(flat: readonly string[]): string[] {
   return flat.filter((_text, i) => !(flat[i - (i % 2)] as string).startsWith(":"));
 }
 
+/** As a setting bounds it for HTTP/1.1, near enough: names, values, and four bytes a line. @param flat name, value, … */
+export function sizeOf(flat: readonly string[]): number {
+  let bytes = 0;
+  for (const text of flat) bytes += text.length + 2;
+  return bytes;
+}
+
 /** The first of that name. @param flat name, value, … */
 export function fieldOf(flat: readonly string[], lowerName: string): string | undefined {
   for (let i = 0; i < flat.length; i += 2) {

@@ -279,6 +279,16 @@ const cases: readonly (readonly [section: string, cases: readonly Case[]])[] = [
         answers(1),
       ],
       [
+        "trailers larger than a head may be",
+        [
+          frame(headers, endHeaders, 1, block(requestHead("/large").with(1, "POST"))),
+          frame(data, 0, 1, bytes(1)),
+          frame(headers, endStream, 1, block(["x-a", "1".repeat(8_000)])),
+          frame(continuation, endHeaders, 1, block(["x-b", "1".repeat(9_000)])),
+        ],
+        resets(1, calm),
+      ],
+      [
         "a response's pseudo-field",
         [get(1, [...requestHead("/never"), ":status", "200"])],
         resets(1, protocol),

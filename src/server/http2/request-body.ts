@@ -1,9 +1,9 @@
 // The body of a request on a stream of node:http2, as its reader is told of it.
 import http2, { type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { BodyHandler } from "../../exchange/server-stream.ts";
-import { withoutPseudo } from "../../http2/fields.ts";
+import { sizeOf, withoutPseudo } from "../../http2/fields.ts";
 
-const { NGHTTP2_NO_ERROR } = http2.constants;
+const { NGHTTP2_NO_ERROR, NGHTTP2_ENHANCE_YOUR_CALM } = http2.constants;
 const none: readonly string[] = [];
 
 export class Http2RequestBody {
@@ -14,13 +14,16 @@ export class Http2RequestBody {
   isCut = false;
   readonly #stream: ServerHttp2Stream;
   readonly #isNone: boolean;
+  readonly #maxTrailerBytes: number;
   #handler: BodyHandler | undefined = undefined;
   #trailers: readonly string[] = none;
   #stall: NodeJS.Timeout | undefined = undefined;
 
-  constructor(stream: ServerHttp2Stream, isNone: boolean) {
+  /** @param maxTrailerBytes as of a head: over HTTP/1.1 they count as a part of it */
+  constructor(stream: ServerHttp2Stream, isNone: boolean, maxTrailerBytes: number) {
     this.#stream = stream;
     this.#isNone = isNone;
+    this.#maxTrailerBytes = maxTrailerBytes;
   }
 
   get complete(): boolean {
@@ -42,7 +45,9 @@ export class Http2RequestBody {
     }
     if (!isFirst) return;
     stream.on("trailers", (_trailers: IncomingHttpHeaders, _flags: number, raw: string[]) => {
-      this.#trailers = withoutPseudo(raw);
+      // By the code that node:http2 has for those beyond its own bounds, 1,000 lines or 64 KiB.
+      if (sizeOf(raw) > this.#maxTrailerBytes) stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
+      else this.#trailers = withoutPseudo(raw);
     });
     stream.on("data", (chunk: Buffer) => this.#received(chunk));
     stream.on("end", () => this.#ended());

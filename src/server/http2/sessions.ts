@@ -2,6 +2,7 @@
 import http2, { type Http2Session, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { ClientBudget } from "../../client/client-budget.ts";
+import { sizeOf } from "../../http2/fields.ts";
 import { http2Head } from "../../http2/request-head.ts";
 import { ResetBudget } from "../../http2/reset-budget.ts";
 import { GatewayError } from "../../plugin-api/errors.ts";
@@ -193,7 +194,7 @@ export class Http2Sessions {
     clearTimeout(open.idle);
     const head = http2Head(raw, stream.endAfterHeaders);
     // Before what follows: its own look at the close says whether its response was through.
-    const server = new Http2ServerStream(stream, open.connection, head);
+    const server = new Http2ServerStream(stream, open.connection, head, this.#options.maxHeaderBytes);
     stream.once("close", () => {
       open.streams -= 1;
       this.#requests.give(open.client, 1);
@@ -223,11 +224,4 @@ export class Http2Sessions {
     if (error.code === "ECONNRESET" || error.code === "EPIPE") return;
     this.#events.onMisuse(error.code ?? error.message, connection);
   }
-}
-
-/** As a setting bounds it for HTTP/1.1, near enough: names, values, and four bytes a line. */
-function sizeOf(raw: readonly string[]): number {
-  let bytes = 0;
-  for (const text of raw) bytes += text.length + 2;
-  return bytes;
 }

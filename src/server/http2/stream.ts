@@ -48,7 +48,7 @@ export class Http2ServerStream implements ServerStream {
   #waitsForTrailers = false;
 
   /** @param stream whose errors are heard already: here its close counts alone */
-  constructor(stream: ServerHttp2Stream, connection: Socket, head: Http2Head) {
+  constructor(stream: ServerHttp2Stream, connection: Socket, head: Http2Head, maxTrailerBytes: number) {
     this.#stream = stream;
     this.#connection = connection;
     this.method = head.method;
@@ -56,7 +56,7 @@ export class Http2ServerStream implements ServerStream {
     this.fields = head.fields;
     this.framing = head.framing;
     this.upgrades = head.upgrades;
-    this.#body = new Http2RequestBody(stream, head.framing === "none");
+    this.#body = new Http2RequestBody(stream, head.framing === "none", maxTrailerBytes);
     stream.on("close", () => this.#closed());
     stream.on("finish", () => this.left());
     // Unread, a body of nothing would keep the stream from its close.
