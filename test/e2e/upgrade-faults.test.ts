@@ -1,10 +1,13 @@
 // Upgrades under hostile clients, clumsy plugins and services that die at the wrong moment.
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { connect } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import type { Hooks, Outcome } from "../../src/plugin-api/contract.ts";
 import { readsInTurn } from "../support/listener.ts";
 import { pluginWith } from "../support/plugins.ts";
+import { eventually } from "../support/redis.ts";
 import { connectRaw, requestText, startRawService, type RawService } from "../support/raw-http.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 
@@ -54,6 +57,24 @@ describe("an upgrade", () => {
     };
     return { release: held.resolve, reached: reached.promise };
   };
+
+  it("that is declined has its answer read, whatever its client sent behind it", async () => {
+    const body = "x".repeat(300_000);
+    const client = connect(sidecar.port, "127.0.0.1");
+    let received = "";
+    // It reads late: a reset would take what has come from it.
+    client.pause();
+    client.on("data", (chunk: Buffer) => (received += chunk.toString("latin1"))).on("error", () => {});
+    client.write(requestText("GET", "/", handshake) + "y".repeat(400_000));
+    const upstream = await service.next();
+    await upstream.until((text) => text.includes("\r\n\r\n"));
+    upstream.send(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    await eventually("it is answered", () => outcomes.length === 1);
+    await delay(100);
+    client.resume();
+    await once(client, "close");
+    assert.ok(received.endsWith(body), `${received.length} bytes`);
+  });
 
   it("behind a request in flight waits for its turn and is served plainly", async () => {
     const client = await connectRaw(sidecar.port);

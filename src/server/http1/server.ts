@@ -133,8 +133,9 @@ function upgradeStream(message: IncomingMessage, socket: Socket, head: Buffer): 
   const response = new http.ServerResponse(message);
   response.shouldKeepAlive = false;
   response.assignSocket(socket);
-  response.once("finish", () => socket.destroySoon());
-  return new Http1Stream(message, response, new UpgradeSide(socket, head));
+  const side = new UpgradeSide(socket, head);
+  response.once("finish", () => side.decline());
+  return new Http1Stream(message, response, side);
 }
 
 /**

@@ -5,6 +5,7 @@ import type { DetachedConnection } from "../../exchange/server-stream.ts";
 import { resetConnection } from "../../http1/reset.ts";
 
 const maxEarlyBytes = 65_536;
+const lingerMs = 1_000;
 // A peer that vanished without a word is noticed by the kernel's probes.
 const keepAliveMs = 30_000;
 
@@ -41,6 +42,23 @@ export class UpgradeSide implements DetachedConnection {
     this.side.setTimeout(0);
     this.side.setKeepAlive(true, keepAliveMs);
     this.side.write(this.#head, "latin1", taken);
+  }
+
+  /**
+   * Behind an answer other than 101. What has come behind the request is not served: a close on unread bytes would reset the
+   * connection before its client has read the answer (RFC 9112 section 9.6).
+   */
+  decline(): void {
+    if (this.#bytes === 0) {
+      this.side.destroySoon();
+      return;
+    }
+    this.side.off("data", this.#keep);
+    this.#early = [];
+    this.side.end();
+    this.side.resume();
+    const timer = setTimeout(() => this.side.destroy(), lingerMs).unref();
+    this.side.once("close", () => clearTimeout(timer));
   }
 
   destroy(): void {
