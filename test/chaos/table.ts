@@ -1,7 +1,7 @@
-// The table of faults in deploy/guides/failures.md: what a run of the whole catalogue saw.
+// The table of faults in deploy/guides/failures.md: what runs of the catalogue saw.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Seen } from "./scenario.ts";
+import type { Scenario, Seen } from "./scenario.ts";
 
 const page = join(import.meta.dirname, "../../deploy/guides/failures.md");
 const begin = "<!-- chaos:begin -->";
@@ -10,13 +10,21 @@ const end = "<!-- chaos:end -->";
 const cell = (text: string): string =>
   text.replaceAll(/\s+/g, " ").replaceAll("|", "\\|").replaceAll("<", "&lt;").slice(0, 200);
 
-function table(results: readonly Seen[]): string {
-  const held = results.filter((result) => result.held).length;
-  const rows = results.map(({ scenario: { group, fault, promised }, held, seen }) => {
-    return `| ${group} | ${cell(fault)} | ${cell(promised)} | ${cell(seen)} | ${held ? "held" : "**broken**"} |`;
+const nameOf = ({ group, fault }: Scenario): string => `| ${group} | ${cell(fault)} | `;
+
+/** Of scenarios that were not played now the row that is there stays. */
+function tableOf(all: readonly Scenario[], results: readonly Seen[], before: string): string {
+  const played = new Map(results.map((seen) => [seen.scenario, seen]));
+  const known = before.split("\n");
+  const rows = all.flatMap((scenario) => {
+    const seen = played.get(scenario);
+    const name = nameOf(scenario);
+    if (seen === undefined) return known.find((row) => row.startsWith(name)) ?? [];
+    return `${name}${cell(scenario.promised)} | ${cell(seen.seen)} | ${seen.held ? "held" : "**broken**"} |`;
   });
+  const held = rows.filter((row) => row.endsWith("| held |")).length;
   return [
-    `\`npm run chaos -- --write\`, ${new Date().toISOString().slice(0, 10)}: ${held} of ${results.length} held.`,
+    `\`npm run chaos -- --write\`, ${new Date().toISOString().slice(0, 10)}: ${held} of ${rows.length} held.`,
     "",
     "| | fault | promised | seen | |",
     "| --- | --- | --- | --- | --- |",
@@ -25,10 +33,10 @@ function table(results: readonly Seen[]): string {
 }
 
 /** @throws Error when the page has no place for it */
-export function writeTable(results: readonly Seen[]): void {
+export function writeTable(all: readonly Scenario[], results: readonly Seen[]): void {
   const text = readFileSync(page, "utf8");
   const [before, rest] = text.split(begin);
-  const after = rest?.split(end)[1];
+  const [table = "", after] = rest?.split(end) ?? [];
   if (before === undefined || after === undefined) throw new Error(`no ${begin} … ${end} in ${page}`);
-  writeFileSync(page, `${before}${begin}\n${table(results)}\n${end}${after}`);
+  writeFileSync(page, `${before}${begin}\n${tableOf(all, results, table)}\n${end}${after}`);
 }
