@@ -15,8 +15,9 @@ export interface SectionLimits {
 /** Far above what services send. */
 const ofServices: SectionLimits = { maxBytes: 64 * 1024, maxFields: 256 };
 
-/** The one problem that is none of form. */
+/** The problems that are none of form. */
 export const tooLarge = "fields too large";
+export const tooMany = "too many fields";
 
 /** Of a section that comes in more, they are put together: each takes far more memory than its bytes, where they are few. */
 const mostParts = 64;
@@ -183,7 +184,7 @@ export class FieldSection {
   #beginsField(byte: number, at: number): boolean {
     // Also catches obsolete folding, an empty name and a bare LF.
     if (((byteClass[byte] as number) & TOKEN) === 0) this.#malformed("bad start of a field line", at);
-    else if (this.#marks.length === this.#maxMarks) this.#malformed("too many fields", at);
+    else if (this.#marks.length === this.#maxMarks) this.#malformed(tooMany, at);
     else return this.#marks.push(at) > 0;
     return false;
   }

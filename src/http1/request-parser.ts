@@ -1,7 +1,7 @@
 // Strict, incremental parser for the requests on one connection (RFC 9112), one at a time: its owner says when the next
 // may be read. Body bytes are passed on as views of what was received. Any split of the bytes gives the same result.
 import { ChunkedBody } from "./chunked-body.ts";
-import { FieldSection, MALFORMED, NEED_MORE, tooLarge } from "./field-section.ts";
+import { FieldSection, MALFORMED, NEED_MORE, tooLarge, tooMany } from "./field-section.ts";
 import { RequestFraming } from "./request-framing.ts";
 import { RequestLine } from "./request-line.ts";
 
@@ -11,6 +11,8 @@ export interface BodySink {
 }
 
 const framingField = /^(?:content-length|transfer-encoding)$/i;
+/** Where each begins and ends is kept until the head is whole: of the smallest, that takes eight times their bytes. */
+const mostFields = 1_000;
 const noFields: readonly string[] = [];
 
 export class RequestParser {
@@ -33,9 +35,9 @@ export class RequestParser {
 
   constructor(maxHeaderBytes: number) {
     this.#maxHeaderBytes = maxHeaderBytes;
-    // Every field has a byte that counts at least, and blanks before values, which do not, are bounded, too.
+    // Blanks before values, which do not count, are bounded, too.
     const maxBytes = maxHeaderBytes * 6;
-    this.#section = new FieldSection({ maxBytes, maxFields: maxHeaderBytes });
+    this.#section = new FieldSection({ maxBytes, maxFields: mostFields });
     this.#chunked = new ChunkedBody(this.#section);
   }
 
@@ -127,7 +129,7 @@ export class RequestParser {
 
   #malformed(problem: string): typeof MALFORMED {
     this.problem = problem;
-    this.overflow = problem === tooLarge;
+    this.overflow = problem === tooLarge || problem === tooMany;
     return MALFORMED;
   }
 }

@@ -130,6 +130,12 @@ describe("a request parser", () => {
     assert.equal(read(trailers, [], 100).overflow, true);
   });
 
+  test("bounds how many fields there are, however small they are", () => {
+    const head = (fields: number): string => `GET / HTTP/1.1\r\n${"a:b\r\n".repeat(fields)}\r\n`;
+    assert.equal(read(head(1_000), [], 16_384).complete, true);
+    for (const cuts of [[], [3_000]]) assert.equal(read(head(1_001), cuts, 16_384).overflow, true);
+  });
+
   for (const [what, text, keepAlive, upgrade, expects] of [
     ["1.1", "GET / HTTP/1.1\r\n\r\n", true, undefined, false],
     ["1.0", "GET / HTTP/1.0\r\n\r\n", false, undefined, false],
