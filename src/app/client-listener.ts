@@ -106,7 +106,7 @@ function createListener(
   const taps = drill === undefined ? looking : new CountedExchanges(drill, looking, metrics);
   const seeing = { tracer: tracing?.tracer, recorder, taps };
   // Middleware of http-proxy is about messages of node:http.
-  const own = config.listener === "own" && middleware === undefined;
+  const own = config.listener !== "node" && middleware === undefined;
   const parts = { own, tls, clock, logger, metrics, ...seeing, middleware, policy };
   return new Listener({ listen, limits: config, ...proxies, keepsUnderscores, ...parts });
 }

@@ -29,7 +29,7 @@ export const listenerSettings = {
     "OUTRIGGER_LISTENER",
     "auto",
     oneOf("auto", "node", "own"),
-    "What reads HTTP/1.1 of clients: node = node:http; own = our own parser, which is experimental; auto = node, for now",
+    "What reads HTTP/1.1 of clients: auto and own = our own parser; node = Node's node:http",
   ),
   trustedProxies: setting(
     "OUTRIGGER_TRUSTED_PROXIES",

@@ -1,4 +1,4 @@
-// What OUTRIGGER_LISTENER=own costs beside node:http: CPU for a request and resident memory, of processes that take turns.
+// What our own listener costs beside node:http (OUTRIGGER_LISTENER=node): CPU for a request and resident memory, of processes that take turns.
 //   node test/bench/listener.ts [--policy "no plugins"]… [--rounds 9] [--starts 2] [--command "node src/main.ts run"]
 import { parseArgs } from "node:util";
 import { bundledCommand } from "./bundled.ts";

@@ -1,6 +1,6 @@
-// The suites of exact bytes once more, in sidecars that read HTTP/1.1 by our own parser. All others:
-// `OUTRIGGER_LISTENER=own node --test FILE`.
-process.env["OUTRIGGER_LISTENER"] = "own";
+// The suites of exact bytes once more, in sidecars that read HTTP/1.1 by node:http. All others:
+// `OUTRIGGER_LISTENER=node node --test FILE`.
+process.env["OUTRIGGER_LISTENER"] = "node";
 
 await import("./malformed.test.ts");
 await import("./pipelining.test.ts");
