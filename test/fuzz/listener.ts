@@ -48,6 +48,8 @@ interface Trace {
   /** Of what followed them. */
   refusal: string | undefined;
   reason: string;
+  /** A request behind the first is an upgrade: whether it is one, and closes the connection, shows in the cut. */
+  upgradesBehind: boolean;
 }
 
 /** Either server, with what refuses behind it as in a sidecar. */
@@ -104,7 +106,14 @@ class Target {
   async play(parts: readonly Buffer[]): Promise<Trace> {
     const { port } = this.#server.address() as AddressInfo;
     const socket = connect({ port, host: "127.0.0.1", noDelay: true, allowHalfOpen: true });
-    const trace: Trace = { requests: [], answers: "", moves: 0, refusal: undefined, reason: "" };
+    const trace: Trace = {
+      requests: [],
+      answers: "",
+      moves: 0,
+      refusal: undefined,
+      reason: "",
+      upgradesBehind: false,
+    };
     socket.on("error", () => {}).on("data", (bytes: Buffer) => (trace.answers += bytes.toString("latin1")));
     await once(socket, "connect");
     const local = socket.localPort ?? 0;
@@ -125,7 +134,8 @@ class Target {
       await new Promise((resolve) => setImmediate(resolve));
     if (trace.refusal !== undefined) socket.destroy();
     const giveUp = (): void => {
-      if (!socket.closed) trace.reason = hung;
+      // Whoever is refused after the turns above is listened to as well.
+      if (!socket.closed && trace.refusal === undefined) trace.reason = hung;
       socket.destroy();
     };
     // Where the process itself was held up, its end is read first.
@@ -133,7 +143,8 @@ class Target {
     // Not by `once`, which rejects: either server may reset what it has refused.
     if (!socket.closed) await new Promise((resolve) => socket.once("close", resolve));
     clearTimeout(late);
-    this.#traces.delete(local);
+    // A connection that was reset may have left its port to another by now.
+    if (this.#traces.get(local) === trace) this.#traces.delete(local);
     return trace;
   }
 
@@ -191,6 +202,7 @@ class Answer implements StreamHandler, BodyHandler {
   #tell(end: string): void {
     const { method, target, httpVersion, fields, upgrades } = this.#stream;
     // Behind a request in flight, an upgrade is none; whether one is shows in the cut.
+    if (upgrades && this.#place > 0) this.#trace.upgradesBehind = true;
     const head = [method, target, httpVersion, ...fields, upgrades && this.#place === 0 ? "upgrades" : ""];
     this.#trace.moves += 1;
     this.#trace.requests[this.#place] = JSON.stringify([...head, this.#body, end]);
@@ -252,8 +264,8 @@ const intended: readonly {
   },
   {
     why: "Proxy-Connection says nothing of this connection (RFC 9112 appendix C.2.2); node:http heeds it",
-    matches: (node, own, bytes) =>
-      node.refusal === own.refusal &&
+    matches: (node, _own, bytes) =>
+      node.refusal === undefined &&
       /^Connection: close/m.test(node.answers) &&
       /^Proxy-Connection: close/im.test(bytes),
   },
@@ -307,7 +319,8 @@ function differenceOf(node: Trace, own: Trace): string | undefined {
   const mayLack = node.refusal !== undefined && short === node.requests;
   if (short.length !== long.length && !mayLack) return "number of requests";
   if (!short.every((request, i) => request === long[i])) return "a request";
-  const isSure = node.refusal === undefined && short.length === long.length;
+  const isSure =
+    node.refusal === undefined && short.length === long.length && !node.upgradesBehind && !own.upgradesBehind;
   return isSure && undated(node.answers) !== undated(own.answers) ? "an answer" : undefined;
 }
 
