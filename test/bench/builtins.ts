@@ -1,7 +1,11 @@
 // What built-in plugins cost a request: hooks alone, beside a hook that reads three fields and sets one. Medians of rounds in
 // which the contenders take turns.
+import { createHmac } from "node:crypto";
+import http from "node:http";
+import type { AddressInfo } from "node:net";
 import { registry } from "../../plugins/index.ts";
 import type { Exchange, Hooks } from "../../src/plugin-api/contract.ts";
+import { TestClock } from "../../src/testing/clock.ts";
 import { setUpPlugin } from "../../src/testing/hooks.ts";
 import { type ExchangeFacts, exchangeOf } from "../support/exchange.ts";
 import { responseOf } from "../../src/testing/responses.ts";
@@ -28,10 +32,15 @@ const values = Object.fromEntries(
   Array.from({ length: 20 }, (_, i) => [`field${i}`, ["x".repeat(95), i, true][i % 3]]),
 );
 
-async function contender(plugin: string, options: object, more: Partial<Contender> = {}): Promise<Contender> {
+async function contender(
+  plugin: string,
+  options: object,
+  more: Partial<Contender> = {},
+  secrets: Readonly<Record<string, string>> = {},
+): Promise<Contender> {
   const definition = registry.find(({ name }) => name === plugin);
   if (definition === undefined) throw new Error(`no plugin ${plugin}`);
-  const { hooks } = await setUpPlugin(definition, { options });
+  const { hooks } = await setUpPlugin(definition, { options, secrets });
   return { name: plugin, hooks, ...more };
 }
 
@@ -58,6 +67,32 @@ const answer = [
   '"1"',
 ];
 const json = ["Content-Type", "application/json", "Accept", "*/*", "User-Agent", "bench"];
+
+/** An endpoint that lets everybody in: what is measured is that its answer is kept. */
+async function extAuth(): Promise<Contender> {
+  const server = http.createServer((_request, response) => response.end());
+  server.unref().listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const options = { url, input: ["path"], cache: { ttlSeconds: 3_600, by: ["path"] } };
+  return await contender("ext-auth", options, { name: "ext-auth, a kept answer" });
+}
+
+/** A request that is signed without a nonce: each call checks the same signature. */
+async function signed(): Promise<Contender> {
+  const secret = "0123456789abcdef0123456789abcdef";
+  const keys = [{ keyId: "k", algorithm: "hmac-sha256", secret: "SECRET_K", userId: "machine" }];
+  const options = {
+    apiKeys: false,
+    signatures: { keys, nonce: "optional", maxAgeSeconds: 3_600, components: ["@method", "@authority"] },
+  };
+  const input = `("@method" "@authority");created=${Math.floor(new TestClock().now() / 1_000)};keyid="k"`;
+  const base = `"@method": GET\n"@authority": api.example\n"@signature-params": ${input}`;
+  const mac = createHmac("sha256", secret).update(base).digest("base64");
+  const fields = [...json, "Signature-Input", `s=${input}`, "Signature", `s=:${mac}:`];
+  const facts = { method: "GET", host: "api.example", fields };
+  return await contender("auth", options, { name: "auth, a signed request", facts }, { SECRET_K: secret });
+}
 
 async function contenders(): Promise<Contender[]> {
   return [
@@ -105,6 +140,8 @@ async function contenders(): Promise<Contender[]> {
       { schema: { type: "object", properties, additionalProperties: false } },
       { name: "validate, 1 KB, 20 fields", goalMicros: 15, body: Buffer.from(JSON.stringify(values)) },
     ),
+    await extAuth(),
+    await signed(),
   ];
 }
 
