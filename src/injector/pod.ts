@@ -39,6 +39,7 @@ export const podSchema = z.looseObject({
     initContainers: z.array(container).nullish(),
     volumes: z.array(z.looseObject({ name: z.string() })).nullish(),
     hostNetwork: z.boolean().optional(),
+    shareProcessNamespace: z.boolean().optional(),
     restartPolicy: z.string().optional(),
     os: z.looseObject({ name: z.string() }).nullish(),
     nodeSelector: texts.nullish(),

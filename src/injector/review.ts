@@ -71,8 +71,8 @@ export function review(body: string, otherwise: Otherwise, options: ReviewOption
     const told = { result: found.kind, reason: "", namespace, pod: podName(pod) } as const;
     if (found.kind === "injected")
       return {
-        verdict: { ...told, service: found.service },
-        answer: answer({ allowed: true, ...patched(found.patch) }),
+        verdict: { ...told, service: found.service, ...sharedNote(pod) },
+        answer: answer({ allowed: true, ...sharedWarning(pod), ...patched(found.patch) }),
       };
     if (found.kind === "unchanged") return { verdict: told, answer: answer({ allowed: true }) };
     const patch = found.patch.length > 0 ? patched(found.patch) : {};
@@ -124,6 +124,13 @@ function podOf(request: AdmissionRequest): Pod {
   const [issue] = parsed.error.issues;
   throw new Refusal("malformed", `the pod cannot be read: ${issue?.path.join(".")}: ${issue?.message}`);
 }
+
+const shared =
+  "shareProcessNamespace is true: other containers of the pod see the sidecar's processes and, as its user or root, its secrets; leave it out where it is not needed";
+const sharedNote = ({ spec }: Pod): object =>
+  spec.shareProcessNamespace === true ? { message: shared } : {};
+const sharedWarning = ({ spec }: Pod): object =>
+  spec.shareProcessNamespace === true ? { warnings: [`outrigger: ${shared}`] } : {};
 
 const optedOutWarning = {
   warnings: [`outrigger: no sidecar, for ${annotationPrefix}inject is "false"`],

@@ -170,6 +170,8 @@ function tell(logger: Logger, { result, ...verdict }: Reviewed["verdict"]): void
   if (result === "refused") logger.warn(fields, `pod refused: ${message}`);
   else if (result === "admitted_without") logger.warn(fields, `pod admitted without sidecar: ${message}`);
   else if (result === "opted_out") logger.info(fields, "pod wants no sidecar");
+  else if (result === "injected" && message !== undefined)
+    logger.warn(fields, `sidecar injected: ${message}`);
   else if (result === "injected") logger.info(fields, "sidecar injected");
 }
 

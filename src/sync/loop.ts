@@ -3,6 +3,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { textOf } from "../plugin-api/error-text.ts";
 import { type Lease, renewMs } from "./lease.ts";
 import type { Outcome } from "./outcome.ts";
+import { Reports } from "./reports.ts";
 import type { Reconciler } from "./reconcile.ts";
 import type { DeclaredSource } from "./source.ts";
 
@@ -27,26 +28,28 @@ export async function runLoop(options: LoopOptions, signal: AbortSignal): Promis
   const bell = new Bell();
   options.source.start(() => bell.ring(), signal);
   const leading = keepLease(options, bell, signal);
+  const reports = new Reports(options.source, signal, () => bell.ring());
   let nextMs = soonMs;
   while (!signal.aborted) {
-    const outcomes = options.lease.isHeld ? await onePass(options, signal) : [];
+    const outcomes = options.lease.isHeld ? await onePass(options, signal, reports) : [];
     const isDone = outcomes?.some(isOnItsWay) === false;
     // Who never has it in force is not looked for every two seconds for ever.
     nextMs = isDone ? soonMs : Math.min(nextMs * 2, options.everyMs);
     await wait(leastBetweenMs, undefined, { signal }).catch(() => {});
     await bell.rung(isDone ? options.everyMs : nextMs, signal);
   }
-  await leading;
+  await Promise.all([leading, reports.ended()]);
   await options.lease.giveUp();
 }
 
 const isOnItsWay = ({ state, spread }: Outcome): boolean =>
   state === "waiting" || (spread !== undefined && spread.inForce + spread.refused.length < spread.concerned);
 
-/** @returns undefined = there was none */
+/** @param reports absent: it ends when all is told to the source @returns undefined = there was none */
 export async function onePass(
   { source, reconciler, onPass }: Pick<LoopOptions, "source" | "reconciler" | "onPass">,
   signal: AbortSignal,
+  reports?: Reports,
 ): Promise<readonly Outcome[] | undefined> {
   let outcomes: readonly Outcome[] | undefined;
   let problem: string | undefined;
@@ -54,7 +57,8 @@ export async function onePass(
     const declared = await source.read(signal);
     if (declared !== undefined) {
       outcomes = await reconciler.pass(declared, signal);
-      if (!signal.aborted) await source.report(outcomes, signal);
+      if (!signal.aborted) await (reports?.give(outcomes) ?? source.report(outcomes, signal));
+      problem = reports?.problem;
     }
   } catch (error) {
     problem = textOf(error);

@@ -1,5 +1,6 @@
 // Brings Redis to what is declared, place by place: each is the shared policy or a service's layer. What was declared is
 // written into the history's reason, so that a sync that starts anew knows what it had put there, and what was changed since.
+import { textOf } from "../plugin-api/error-text.ts";
 import { digestOf } from "../policy/document/digest.ts";
 import { type Declared, inOrder, placeName } from "./declared.ts";
 import type { Outcome, OutcomeState, Spread } from "./outcome.ts";
@@ -89,7 +90,7 @@ export class Reconciler {
     this.#options = options;
   }
 
-  /** One pass over all that is declared, or what of it is done at the signal. Rejects only for a fault of our own. */
+  /** One pass over all that is declared, or what of it is done at the signal. A fault of our own refuses the one that it came with. */
   async pass(all: readonly Declared[], signal: AbortSignal): Promise<Outcome[]> {
     const claims = Map.groupBy(inOrder(all), ({ service }) => service);
     const outcomes: Outcome[] = [];
@@ -128,8 +129,7 @@ export class Reconciler {
       if (applied.revision !== standing.revision) tell.applied(outcome);
       return outcome;
     } catch (error) {
-      const refusal = place.explain(error);
-      if (refusal === undefined) throw error;
+      const refusal = place.explain(error) ?? faultAt(error);
       return outcomeOf(declared, refusal.state, refusal.message, { problems: refusal.problems });
     }
   }
@@ -173,10 +173,16 @@ export class Reconciler {
       tell.gone(declared, undefined);
       return true;
     } catch (error) {
-      if (place.explain(error) === undefined) throw error;
+      if (place.explain(error) === undefined) tell.gone(declared, `${faultAt(error).message}; tried again`);
       return false;
     }
   }
+}
+
+/** One policy that nobody foresaw does not keep others back. */
+function faultAt(error: unknown): Refusal {
+  const message = `a fault of sync itself, with this policy alone; what is in force stays: ${textOf(error)}`;
+  return { state: "refused", message, problems: [{ path: "", message }] };
 }
 
 function outcomeOf(

@@ -114,6 +114,20 @@ describe("a pod that wants none of the injector's", () => {
   });
 });
 
+it("warns of what sees into the sidecar", () => {
+  const spec = {
+    containers: [{ name: "app", ports: [{ containerPort: 3000 }] }],
+    shareProcessNamespace: true,
+  };
+  const { verdict, response } = ask({
+    namespace: "shop",
+    object: { ...podKind, metadata: { labels: { app: "shop" } }, spec },
+  });
+  assert.equal(verdict.result, "injected");
+  assert.match(response.warnings?.[0] ?? "", /^outrigger: shareProcessNamespace is true: /);
+  assert.match(verdict.message ?? "", /^shareProcessNamespace is true: /);
+});
+
 it("is not said to be without where it is not, whatever its maker wrote", () => {
   const [first] = of("injected");
   assert.ok(first);
