@@ -163,12 +163,14 @@ export class CanaryWatch {
 
   async #followShadow(order: CanaryOrder, shadow: ShadowFollower): Promise<void> {
     if (this.#options.documents() === null) return;
+    // First: what was counted is gone where it stands no more.
+    const counted = this.#options.shadowed(order.id);
     const { stands, moved } = this.#placeOf(order);
     const state = await shadow.state(moved);
     // An order whose state is not there is being written, or was withdrawn by hand.
     if (state === "none") return this.#take(undefined);
     const isOver = state !== "running";
-    const failure = await this.#tellShadow(order, shadow, isOver);
+    const failure = await this.#tellShadow(shadow, counted, isOver || !stands);
     if (isOver) {
       this.#end(order, { state, why: "" });
       this.#take(undefined);
@@ -183,12 +185,12 @@ export class CanaryWatch {
 
   /** @returns why Redis refuses the figures. Rejects with StoreUnavailable when it does not answer */
   async #tellShadow(
-    order: CanaryOrder,
     shadow: ShadowFollower,
+    counted: ShadowCounted,
     isLast: boolean,
   ): Promise<StoreUnavailable | undefined> {
     try {
-      await shadow.tell(this.#options.shadowed(order.id), isLast);
+      await shadow.tell(counted, isLast);
       return undefined;
     } catch (error) {
       if (error instanceof StoreUnavailable && error.code !== undefined) return error;

@@ -209,6 +209,14 @@ test("what it would do otherwise is told, by route, plugin and kind", async () =
   assert.equal((await run("policy", "shadow-report", "--strict")).code, 1);
 });
 
+test("what was counted last is told when the policy is changed under it", async () => {
+  await shadow(candidate(asked.url), "--every", "1m");
+  await everything();
+  await eventually("all are compared", async () => (await shown()).canary?.shadow?.compared === 8);
+  await redis.cli.set("outrigger:policy", JSON.stringify({ ...base, plugins: [] }));
+  assert.equal((await reported(8)).compared, 8);
+});
+
 /** What Redis was asked for by others than whoever follows policies, canaries and the fleet. */
 async function effectsOf(work: () => Promise<unknown>): Promise<readonly string[]> {
   const monitor = await monitorRedis(redis.url);
