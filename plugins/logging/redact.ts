@@ -15,8 +15,20 @@ export interface Redaction {
   readonly secrets: ReadonlySet<string>;
 }
 
-export function compileRedaction(redact: readonly string[], route: RouteInfo): Redaction {
-  const secrets = secretNames([...redact, ...route.secretNames]);
+let latest: { readonly hides: string; readonly redaction: Redaction } | undefined;
+
+/** Routes of a policy hide the same but for a few: those that follow each other share what is compiled of it. */
+export function compileRedaction(
+  redact: readonly string[],
+  { secretNames: ofRoute }: Pick<RouteInfo, "secretNames">,
+): Redaction {
+  const hides = JSON.stringify([redact, [...ofRoute]]);
+  if (latest?.hides !== hides) latest = { hides, redaction: compile(redact, ofRoute) };
+  return latest.redaction;
+}
+
+function compile(redact: readonly string[], ofRoute: ReadonlySet<string>): Redaction {
+  const secrets = secretNames([...redact, ...ofRoute]);
   const hidden = secretNames(redact);
   return {
     shown(member, encode) {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { compileFieldPicker } from "../../../plugins/logging/redact.ts";
+import { compileFieldPicker, compileRedaction } from "../../../plugins/logging/redact.ts";
 import { compileQueryRedaction, redacted, secretNames } from "../../../src/language/secret-names.ts";
 import { Fields } from "../../../src/plugin-api/contract.ts";
 
@@ -96,4 +96,14 @@ test("no query makes the redaction slow or leave the value of a secret", () => {
       assert.doesNotMatch(redact(`?${before}&token=S3CRET&${after}`), /S3CRET/);
     }),
   );
+});
+
+test("routes that hide the same share what is compiled; one that hides more hides it, and the next does not", () => {
+  const plain = { secretNames: new Set<string>() };
+  const queryOf = (redact: string[], route: typeof plain): string =>
+    compileRedaction(redact, route).query("?id=1&tenant=2&token=3");
+  assert.equal(compileRedaction(["id"], plain), compileRedaction(["id"], { secretNames: new Set() }));
+  assert.equal(queryOf(["id"], plain), "?id=[redacted]&tenant=2&token=[redacted]");
+  assert.equal(queryOf([], { secretNames: new Set(["tenant"]) }), "?id=1&tenant=[redacted]&token=[redacted]");
+  assert.equal(queryOf([], plain), "?id=1&tenant=2&token=[redacted]");
 });
