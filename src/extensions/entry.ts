@@ -42,7 +42,7 @@ export const entryLimits = z.strictObject({
     .max(64)
     .optional()
     .describe(
-      "Processors that its process may take for ten seconds on end, 0.5 = half of one (default: any)",
+      "Processors that it may take for ten seconds on end, 0.5 = half of one: in a process, and in an isolate (default: any)",
     ),
   restartsPerMinute: z
     .int()

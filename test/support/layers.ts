@@ -160,6 +160,7 @@ export const rooms: readonly Room[] = [
       "src/extensions/",
       "src/language/",
       "src/plugin-api/",
+      "src/runtime/cpu-use.ts",
       "src/runtime/extension-definition.ts",
       "src/runtime/restarts.ts",
       "src/runtime/verdict.ts",

@@ -1,7 +1,7 @@
 // Looks after one life of a plugin's process: hooks that take too long, a process that does not answer even a ping, and
 // one that has grown too large. Its clock ticks, so that a stall of the sidecar itself is not held against the plugin.
 import { readFileSync } from "node:fs";
-import { CpuUse } from "./cpu-use.ts";
+import { CpuUse } from "../cpu-use.ts";
 import type { PluginProcess } from "./plugin-process.ts";
 
 export interface WatchLimits {

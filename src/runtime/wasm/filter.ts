@@ -1,5 +1,6 @@
 // A proxy-wasm module as this process has it: the guests that run it, whatever policies and routes use them.
 import type { RuntimeStatus } from "../extension-definition.ts";
+import { CpuUse } from "../cpu-use.ts";
 import { type GroupParts, GuestGroup } from "./guest-group.ts";
 import { Root } from "./root.ts";
 import type { GuestFacts } from "./shim/state.ts";
@@ -7,7 +8,11 @@ import type { GuestFacts } from "./shim/state.ts";
 export interface FilterParts extends Omit<GroupParts, "facts" | "onRestart"> {
   /** @param vmConfiguration bytes */
   readonly factsFor: (vmConfiguration: string) => GuestFacts;
+  /** Of a processor, all its guests together; undefined = any. */
+  readonly cpuShare?: number | undefined;
 }
+
+const measuredMs = 1_000;
 
 interface Group {
   readonly vmConfiguration: string;
@@ -18,14 +23,24 @@ export class Filter {
   readonly #parts: FilterParts;
   #groups: Group[] = [];
   #restarts = 0;
+  #cpu: CpuUse;
+  readonly #timer: NodeJS.Timeout;
 
   constructor(parts: FilterParts) {
     this.#parts = parts;
+    this.#cpu = new CpuUse(parts.cpuShare);
+    this.#cpu.measured(0, parts.clock.mono());
+    this.#timer = setInterval(() => this.#measure(), measuredMs).unref();
   }
 
   status(): RuntimeStatus {
     const { quarantined, reason = "it failed" } = this.#parts.restarts;
-    return { restarts: this.#restarts, quarantined: quarantined ? reason : undefined };
+    return {
+      restarts: this.#restarts,
+      quarantined: quarantined ? reason : undefined,
+      memoryBytes: sumOf(this.#groups.map(({ guests }) => guests.memoryBytes)),
+      cpuShare: this.#cpu.share,
+    };
   }
 
   /** What an operator should know; undefined = nothing. */
@@ -66,9 +81,19 @@ export class Filter {
   }
 
   dispose(): void {
+    clearInterval(this.#timer);
     for (const { guests } of this.#groups) guests.dispose();
     this.#groups = [];
     this.#parts.restarts.close();
+  }
+
+  #measure(): void {
+    const cpuMs = sumOf(this.#groups.map(({ guests }) => guests.cpuMs));
+    const why = this.#cpu.measured(cpuMs, this.#parts.clock.mono());
+    if (why === undefined) return;
+    for (const { guests } of this.#groups) guests.fail(why);
+    // Those that come have as long again.
+    this.#cpu = new CpuUse(this.#parts.cpuShare);
   }
 
   #add(vmConfiguration: string): Group {
@@ -78,4 +103,10 @@ export class Filter {
     this.#groups.push(group);
     return group;
   }
+}
+
+/** undefined = of none can it be told. */
+function sumOf(values: readonly (number | undefined)[]): number | undefined {
+  const known = values.filter((value) => value !== undefined);
+  return known.length === 0 ? undefined : known.reduce((sum, value) => sum + value, 0);
 }

@@ -38,9 +38,25 @@ export class GuestGroup {
   /** Those whose end it is to be told of. */
   #leaving: Root[] = [];
   #isOver = false;
+  #pastCpuMs = 0;
 
   constructor(parts: GroupParts) {
     this.#parts = parts;
+  }
+
+  /** Of all its guests so far; undefined where that cannot be told. */
+  get cpuMs(): number | undefined {
+    const now = this.#instance?.cpuMs;
+    return now === undefined && this.#pastCpuMs === 0 ? undefined : this.#pastCpuMs + (now ?? 0);
+  }
+
+  get memoryBytes(): number | undefined {
+    return this.#instance?.memoryBytes;
+  }
+
+  /** Ends the guest, which is started again as one that failed. */
+  fail(reason: string): void {
+    this.#instance?.fail(reason);
   }
 
   /** Whether a further configuration may have this guest: one that serves already must not wait for it. */
@@ -117,6 +133,7 @@ export class GuestGroup {
     // One that fails at its start is told of to whoever starts it.
     if (this.#isOver || this.#instance !== instance) return;
     this.#instance = undefined;
+    this.#pastCpuMs += instance.cpuMs ?? 0;
     if (this.#wasWell) this.#startAgain(failure.message, failure.began);
   }
 

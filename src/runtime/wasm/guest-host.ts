@@ -48,6 +48,10 @@ export class GuestFailure extends Error {
 export interface Guest {
   /** Whether calls come to something. */
   readonly alive: boolean;
+  /** Time of a processor that it has had, in milliseconds; undefined where that cannot be told. */
+  readonly cpuMs: number | undefined;
+  /** Memory that it takes, likewise. */
+  readonly memoryBytes: number | undefined;
   /**
    * @param hook one of `hooks`
    * @param context number of the context

@@ -65,6 +65,15 @@ export class Instance implements EffectHandler {
     return this.#guest.alive && !this.#hasFailed;
   }
 
+  get cpuMs(): number | undefined {
+    return this.#guest.cpuMs;
+  }
+
+  get memoryBytes(): number | undefined {
+    // Before that it may be taking a configuration on another thread, which this one would wait for.
+    return this.#isUsed ? this.#guest.memoryBytes : undefined;
+  }
+
   /** Whether any exchange was told to it. */
   get isUsed(): boolean {
     return this.#isUsed;
@@ -119,6 +128,15 @@ export class Instance implements EffectHandler {
   endRoot(context: number): void {
     this.#forgetTick(context);
     this.#unasked(hooks.endRoot, context, 0, "", "");
+  }
+
+  /** It took what it may not. */
+  fail(reason: string): void {
+    try {
+      this.#failed(new GuestFailure(reason));
+    } catch {
+      // Told already.
+    }
   }
 
   dispose(): void {

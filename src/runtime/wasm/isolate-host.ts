@@ -88,6 +88,7 @@ class IsolateGuest implements Guest {
   /** Less than that, and it was not the guest that took the time. */
   readonly #leastNs: bigint;
   readonly #startMs: number;
+  #cpuMs = 0;
 
   constructor(isolate: ivm.Isolate, invoke: ivm.Reference<Invoke>, timeMs: number, startMs: number) {
     this.#isolate = isolate;
@@ -95,6 +96,18 @@ class IsolateGuest implements Guest {
     this.#limit = { timeout: timeMs };
     this.#leastNs = BigInt(Math.floor(timeMs * 500_000));
     this.#startMs = startMs;
+  }
+
+  get cpuMs(): number {
+    if (this.alive) this.#cpuMs = Number(this.#isolate.cpuTime) / 1e6;
+    return this.#cpuMs;
+  }
+
+  get memoryBytes(): number | undefined {
+    if (!this.alive) return undefined;
+    const { total_heap_size: heap, externally_allocated_size: external } =
+      this.#isolate.getHeapStatisticsSync();
+    return heap + external;
   }
 
   call(hook: number, context: number, number: number, text: string, more: string): GuestAnswer {
@@ -126,6 +139,8 @@ class IsolateGuest implements Guest {
   }
 
   dispose(): void {
+    // What it had stays known.
+    void this.cpuMs;
     this.alive = false;
     dispose(this.#isolate);
   }

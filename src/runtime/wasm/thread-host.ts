@@ -43,6 +43,8 @@ interface Waiting {
 
 class ThreadGuest implements Guest {
   alive = true;
+  readonly cpuMs = undefined;
+  readonly memoryBytes = undefined;
   /** What its start came to. */
   readonly started: Promise<GuestAnswer>;
   readonly #worker: Worker;

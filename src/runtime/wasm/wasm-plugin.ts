@@ -84,6 +84,7 @@ function stateOf(
       metrics: services.metrics,
     }),
     clock,
+    cpuShare: entry.limits.cpuShare,
     // Filters of the AssemblyScript SDK keep one root context for ever.
     isSingle: module.exports.has("proxy_validate_configuration"),
     calls: new GuestCalls(services.http, entry.clusters ?? {}),

@@ -10,6 +10,7 @@ import { extensionEntry } from "../../../../src/extensions/entry.ts";
 import { manifest } from "../../../../src/extensions/manifest.ts";
 import { startSidecar, type TestSidecar } from "../../../../src/testing/testing.ts";
 import { createWasmPlugin } from "../../../../src/runtime/wasm/wasm-plugin.ts";
+import { eventually } from "../../../support/redis.ts";
 import { cGuest, scriptGuest } from "../../../support/wasm/guests.ts";
 
 type Entry = Partial<z.input<typeof extensionEntry>>;
@@ -62,6 +63,13 @@ for (const [what, script] of [
     await pause(1_000);
     const { user, system } = process.threadCpuUsage(before);
     assert.ok(user + system < 500_000, `${user + system} µs of a second`);
+    await eventually("operators see what it takes", async () => {
+      const report = (await (await fetch(`${sidecar.adminUrl}/plugins`)).json()) as {
+        plugins: [{ cpuShare: number | null; memoryBytes: number | null }];
+      };
+      const [{ cpuShare, memoryBytes }] = report.plugins;
+      return cpuShare !== null && cpuShare > 0.01 && cpuShare < 1 && (memoryBytes ?? 0) > 1_000_000;
+    });
     await sidecar.line(({ msg }) => /take more than a tenth of the sidecar's time/.test(String(msg)));
     assert.equal((await ask(sidecar))["status"], "200");
   });

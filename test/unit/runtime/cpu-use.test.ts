@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { CpuUse } from "../../../../src/runtime/process/cpu-use.ts";
+import { CpuUse } from "../../../src/runtime/cpu-use.ts";
 
 /** A second each, with so much of a processor. @returns what came of the last */
 function seconds(use: CpuUse, shares: readonly number[]): string | undefined {

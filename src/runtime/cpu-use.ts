@@ -1,4 +1,4 @@
-// What a plugin's process takes of the machine's processors, and when that is more than it may.
+// What a plugin takes of the machine's processors, and when that is more than it may.
 
 /** In a row, about a second each. */
 const maxMeasuresOver = 10;
@@ -27,7 +27,8 @@ export class CpuUse {
     const before = this.#before;
     this.#before = cpuMs === undefined ? undefined : { cpuMs, atMs };
     if (cpuMs === undefined || before === undefined) return undefined;
-    this.#share = (cpuMs - before.cpuMs) / (atMs - before.atMs);
+    // Less than before: some of what was counted is there no more.
+    this.#share = Math.max(0, cpuMs - before.cpuMs) / (atMs - before.atMs);
     this.#over = this.#share > this.#most ? this.#over + 1 : 0;
     if (this.#over < maxMeasuresOver) return undefined;
     return `it takes ${this.#share.toFixed(2)} of a processor, and may take ${this.#most}`;
