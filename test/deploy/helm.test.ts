@@ -188,7 +188,13 @@ describe("the chart", () => {
     const { objects } = rendered({
       ...given,
       sync,
-      injector: { enabled: true, certManager: false, caBundle: "QQ==", exempt: ["infra"] },
+      injector: {
+        enabled: true,
+        certManager: false,
+        caBundle: "QQ==",
+        exempt: ["infra"],
+        interceptImage: "r.example/i:2",
+      },
     });
     const text = JSON.stringify(objects);
     for (const said of [
@@ -197,6 +203,7 @@ describe("the chart", () => {
       '"name":"OUTRIGGER_UPSTREAM_ALLOW","value":"a:1"',
       '"image":"r.example/o:2"',
       '"--image=r.example/o:2","--redis-secret=none"',
+      '"--intercept-image=r.example/i:2"',
       '"imagePullSecrets":[{"name":"pull"}]',
       '"caBundle":"QQ=="',
       `"values":["infra","${namespace}"]`,
