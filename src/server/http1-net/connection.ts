@@ -7,17 +7,15 @@ import { MALFORMED, NEED_MORE } from "../../http1/field-section.ts";
 import { RequestParser } from "../../http1/request-parser.ts";
 import { type Carried, headTimeout } from "../accept.ts";
 import { UpgradeSide } from "../http1/upgrade-side.ts";
-import type { Timed } from "./deadlines.ts";
+import { keepAliveMarginMs, type Timed, unreadMs } from "./deadlines.ts";
 import type { ConnectionOwner } from "./owner.ts";
-import { type SocketReader, stopReading } from "./reading.ts";
+import { readSoon, type SocketReader, stopReading } from "./reading.ts";
 import { requestOf } from "./request.ts";
 import type { ResponseHead } from "./response-head.ts";
 import { NetStream, type StreamConnection } from "./stream.ts";
 
-/** A client's clock may be behind: what it was told is kept a little longer. */
-const keepAliveMarginMs = 1_000;
-/** So long is dropped what comes behind the last request. */
-const unreadMs = 1_000;
+/** One read can bring two thousand requests: behind so many of them, others have their turn. */
+const atOnce = 8;
 
 export class NetConnection implements StreamConnection, SocketReader, Timed, Carried {
   setIndex = -1;
@@ -36,6 +34,7 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
   /** Nothing is read of it any more: it was refused, or is somebody else's. */
   #isOver = false;
   #hasServed = false;
+  #turns = 0;
   /** The client has ended its side, behind what is held. */
   #hasEnded = false;
   /** What is read now has waited for an answer to be out. */
@@ -73,7 +72,7 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
 
   /** It has been served, and nothing has come since. */
   get isIdle(): boolean {
-    return this.#hasServed && this.stream === undefined && !this.#parser.started;
+    return this.#hasServed && this.stream === undefined && this.#rest === undefined && !this.#parser.started;
   }
 
   received(bytes: Buffer): void {
@@ -82,7 +81,6 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     else this.#hold(Buffer.concat([this.#rest, bytes]));
   }
 
-  /** The client has ended its side. */
   ended(): void {
     const { stream, socket } = this;
     // It shows though nothing is read.
@@ -263,11 +261,19 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     this.stream = undefined;
     this.#hasServed = true;
     this.#stallMs = 0;
-    if (this.#isOver || this.socket.destroyed) return;
     this.#parser.begin();
+    this.deadlineAt = 0;
+    this.#turns += 1;
+    if (this.#rest === undefined || this.#turns % atOnce !== 0) this.readOn();
+    else readSoon(this);
+  }
+
+  /** Reads the next request from what came behind the last, or waits for it. */
+  readOn(): void {
+    if (this.#isOver || this.socket.destroyed) return;
+    const rest = this.#rest;
     const { keepAliveMs } = this.#owner.limits;
     this.deadlineAt = keepAliveMs === 0 ? 0 : performance.now() + keepAliveMs + keepAliveMarginMs;
-    const rest = this.#rest;
     if (rest !== undefined) {
       this.#letGo();
       this.#wasHeld = true;

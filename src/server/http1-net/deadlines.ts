@@ -9,6 +9,11 @@ export interface Timed extends IntrusiveItem {
   expire(): void;
 }
 
+/** A client's clock may be behind: what it was told is kept a little longer. */
+export const keepAliveMarginMs = 1_000;
+/** So long is dropped what comes behind the last request. */
+export const unreadMs = 1_000;
+
 /** Limits pass up to this much late, never early: of the shortest, and in milliseconds. */
 const latePart = 0.1;
 const mostLateMs = 250;

@@ -29,6 +29,19 @@ export function stopReading(socket: CarryingSocket): void {
   socket.off("data", received).off("end", ended);
 }
 
+interface Waiting {
+  readOn(): void;
+}
+
+/** Once everybody else has had a turn. */
+export function readSoon(waiting: Waiting): void {
+  setImmediate(readOn, waiting);
+}
+
+function readOn(waiting: Waiting): void {
+  waiting.readOn();
+}
+
 // One function each for all sockets: `this` is the socket, which knows its reader.
 function received(this: CarryingSocket, bytes: Buffer): void {
   this.socketReader?.received(bytes);

@@ -151,6 +151,19 @@ describe("a connection of our own listener", () => {
     assert.equal(scene.crowded, 0);
   });
 
+  test("leaves others their turn behind every few requests of one read", async () => {
+    await using scene = await Scene.start({});
+    const client = await scene.connect();
+    client.write(get.repeat(1_000));
+    let [most, before] = [0, 0];
+    while (before < 1_000) {
+      await new Promise((resolve) => setImmediate(resolve));
+      most = Math.max(most, scene.streams.length - before);
+      before = scene.streams.length;
+    }
+    assert.ok(most <= 16, `${most} in one turn`);
+  });
+
   test("has its last answer whole, however much was sent behind its request", async () => {
     await using scene = await Scene.start({}, false);
     for (let round = 1; round <= 12; round += 1) {
