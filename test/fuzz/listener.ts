@@ -315,12 +315,12 @@ function differenceOf(node: Trace, own: Trace): string | undefined {
     node.requests.length < own.requests.length
       ? [node.requests, own.requests]
       : [own.requests, node.requests];
+  const upgradesBehind = node.upgradesBehind || own.upgradesBehind;
   // node:http refuses at once what stands behind a request in flight, and that goes with it.
-  const mayLack = node.refusal !== undefined && short === node.requests;
+  const mayLack = (node.refusal !== undefined && short === node.requests) || upgradesBehind;
   if (short.length !== long.length && !mayLack) return "number of requests";
   if (!short.every((request, i) => request === long[i])) return "a request";
-  const isSure =
-    node.refusal === undefined && short.length === long.length && !node.upgradesBehind && !own.upgradesBehind;
+  const isSure = node.refusal === undefined && short.length === long.length && !upgradesBehind;
   return isSure && undated(node.answers) !== undated(own.answers) ? "an answer" : undefined;
 }
 
