@@ -60,7 +60,7 @@ function rendered(given: Values): { objects: KubernetesObject[]; notes: string }
   const all = merged(values, given);
   assert.ok(fits(all), JSON.stringify(fits.errors));
   const Chart = { Name: about.name, Version: about.version, AppVersion: about.appVersion };
-  const Release = { Name: "outrigger", Namespace: namespace, Service: "Helm" };
+  const Release = { Name: "outrigger", Namespace: namespace, Service: "Helm", Revision: 1 };
   const texts = new Templates(sources).render({ Values: all, Chart, Release });
   const notes = texts[files.indexOf("templates/NOTES.txt")] ?? "";
   const objects = texts.flatMap((text, at) => (files[at]?.endsWith(".yaml") ? objectsIn(text) : []));
@@ -80,6 +80,7 @@ describe("the chart's values", () => {
       { sync: { onDelete: "drop" } },
       { redisSecret: "not a name" },
       { sync: { every: "soon" } },
+      { injector: { certificate: "none" } },
     ])
       assert.equal(fits(merged(values, wrong)), false, JSON.stringify(wrong));
   });
@@ -132,9 +133,16 @@ describe("the chart", () => {
     assert.doesNotMatch(rendered(both).notes, /Nothing is installed/);
   });
 
-  it("installs what deploy/kubernetes has", () => {
+  for (const [certificate, file] of [
+    ["self-made", "injector/certificate.yaml"],
+    ["cert-manager", "injector/cert-manager.yaml"],
+  ] as const)
+    it(`installs what deploy/kubernetes has, its certificate ${certificate}`, () =>
+      sameAsManifests(certificate, file));
+
+  function sameAsManifests(certificate: string, certificateFile: string): void {
     const folder = join(root, "deploy/kubernetes");
-    const manifests = ["injector/injector.yaml", "injector/cert-manager.yaml", "sync/sync.yaml"]
+    const manifests = ["injector/injector.yaml", certificateFile, "sync/sync.yaml"]
       .flatMap((file) =>
         objectsIn(readFileSync(join(folder, file), "utf8").replaceAll("outrigger-policies", namespace)),
       )
@@ -144,10 +152,12 @@ describe("the chart", () => {
         objects.map((object) => {
           const { annotations: _, labels, namespace: _own, ...metadata } = object.metadata;
           const name = labels["app.kubernetes.io/name"];
-          return [`${object.kind} ${metadata.name}`, { ...object, metadata: { ...metadata, name } }];
+          // A Job's is of one revision of the release.
+          const told = metadata.name.replace(/-1$/, "");
+          return [`${object.kind} ${told}`, { ...object, metadata: { ...metadata, name } }];
         }),
       );
-    const { objects } = rendered(both);
+    const { objects } = rendered({ ...both, injector: { enabled: true, certificate } });
     const found = plain(objects);
     const sync = found.get("Deployment outrigger-sync") as {
       spec: { template: { spec: { containers: { args: string[] }[] } } };
@@ -164,11 +174,28 @@ describe("the chart", () => {
       "",
     );
     const webhooks = objects.find(({ kind }) => kind === "MutatingWebhookConfiguration");
-    assert.deepEqual(webhooks?.metadata.annotations, {
-      "cert-manager.io/inject-ca-from": `${namespace}/outrigger-injector`,
-    });
+    const asks = { "cert-manager.io/inject-ca-from": `${namespace}/outrigger-injector` };
+    assert.deepEqual(webhooks?.metadata.annotations, certificate === "cert-manager" ? asks : undefined);
     for (const { metadata, kind } of objects)
-      if (kind !== "MutatingWebhookConfiguration") assert.equal(metadata.namespace, namespace, kind);
+      if (!/^(?:MutatingWebhook|ClusterRole)/.test(kind)) assert.equal(metadata.namespace, namespace, kind);
+  }
+
+  it("makes a certificate for the Secret that the injector mounts, in each revision anew", () => {
+    const { objects } = rendered({
+      imagePullSecrets: [{ name: "pull" }],
+      injector: { enabled: true, tlsSecret: "webhook-tls" },
+    });
+    const jobs = objects.filter(({ kind }) => kind === "Job" || kind === "CronJob");
+    assert.deepEqual(
+      jobs.map(({ metadata }) => metadata.name),
+      ["outrigger-injector-cert-1", "outrigger-injector-cert"],
+    );
+    for (const job of jobs) {
+      assert.match(JSON.stringify(job), /"args":\["injector","cert","--secret=webhook-tls"\]/);
+      assert.match(JSON.stringify(job), /"imagePullSecrets":\[\{"name":"pull"\}\]/);
+    }
+    const role = objects.find(({ kind }) => kind === "Role");
+    assert.match(JSON.stringify(role), /"resourceNames":\["webhook-tls"\]/);
   });
 
   it("takes what is chosen", () => {
@@ -190,7 +217,7 @@ describe("the chart", () => {
       sync,
       injector: {
         enabled: true,
-        certManager: false,
+        certificate: "yours",
         caBundle: "QQ==",
         exempt: ["infra"],
         interceptImage: "r.example/i:2",
@@ -209,12 +236,12 @@ describe("the chart", () => {
       `"values":["infra","${namespace}"]`,
     ])
       assert.ok(text.includes(said), said);
-    assert.equal(
-      objects.some(({ kind }) => kind === "Certificate"),
-      false,
+    assert.deepEqual(
+      objects.filter(({ kind }) => /^(?:Certificate|Job|CronJob)$/.test(kind)),
+      [],
     );
     assert.throws(
-      () => rendered({ injector: { enabled: true, certManager: false } }),
+      () => rendered({ injector: { enabled: true, certificate: "yours" } }),
       /injector\.caBundle: the authority of/,
     );
   });
@@ -328,6 +355,7 @@ it("has balanced templates, and the renderer refuses others", () => {
     "NOTES.txt",
     "_names.tpl",
     "_sidecar.tpl",
+    "certificate.yaml",
     "injector.yaml",
     "sync.yaml",
   ]);

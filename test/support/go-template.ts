@@ -139,13 +139,16 @@ const indented = (count: Value, lines: Value): string =>
 
 type Function = (this: Templates, ...values: Value[]) => Value;
 const functions: Readonly<Record<string, Function>> = {
+  and: (...values) => values.find((value) => !isTrue(value)) ?? values.at(-1),
   default: (fallback, value) => (isTrue(value) ? value : fallback),
   dict: (...pairs) =>
     Object.fromEntries(pairs.flatMap((name, at) => (at % 2 === 0 ? [[text(name), pairs[at + 1]]] : []))),
+  eq: (one, other) => one === other,
   include(name, dot) {
     return this.run(text(name), dot);
   },
   join: (between, list) => (list as Value[]).map(text).join(text(between)),
+  ne: (one, other) => one !== other,
   nindent: (count, lines) => `\n${indented(count, lines)}`,
   not: (value) => !isTrue(value),
   or: (...values) => values.find(isTrue) ?? values.at(-1),
