@@ -149,6 +149,8 @@ local function open(text)
   if s.former then
     level, since, before = roll(c, read(KEYS[keyAt]))
     keyAt = keyAt + 1
+    -- Asked once: what it says is written down whether or not the request passes.
+    c.mend = c.most >= 0 and (level > c.level or before > c.before)
     c.level = max(c.level, level)
     if c.algorithm == 'g' then c.level = min(c.capacity, c.level) end
     c.before = max(c.before, before)

@@ -162,7 +162,7 @@ for (const algorithm of ["gcra", "sliding", "fixed"] as const) {
       for (let i = 0; i < 5; i += 1) seen.push(await take(grown));
       assert.deepEqual(seen, [1, 1, 1, 0, 0]);
       const lowered = limitOf({ ...facts, limit: 2 }, tables);
-      assert.equal(await take(lowered), 0);
+      for (let i = 0; i < 3; i += 1) assert.equal(await take(lowered), 0, `request ${i}`);
       const restored = limitOf({ ...facts, limit: 6 }, tables);
       if (algorithm !== "gcra")
         assert.equal(await take(restored), 0, "what was used under other numbers is not forgotten");
