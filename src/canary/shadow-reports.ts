@@ -48,7 +48,38 @@ redis.call('HSET', key, ARGV[1], ARGV[2])
 redis.call('PEXPIRE', key, ARGV[3])
 return 1`,
 };
-const readAll: Script = { name: "shadow-read", lua: "return redis.call('HGETALL', KEYS[1])" };
+/** Anybody who may write there may write anything: more than a sidecar tells is left out. */
+const maxNameBytes = 1_024;
+const maxReportBytes = 2 * 1024 * 1024;
+const maxBytes = 256 * 1024 * 1024;
+const pageBytes = 4 * 1024 * 1024;
+const pageSize = 200;
+/** KEYS: reports. @returns how many are left out, then name and length of each other; -1 = it is no hash */
+const list: Script = {
+  name: "shadow-list",
+  lua: `
+local names = redis.pcall('HKEYS', KEYS[1])
+if names.err then return { -1 } end
+local reply = { 0 }
+for i, name in ipairs(names) do
+  local length = redis.call('HSTRLEN', KEYS[1], name)
+  if i <= ${maxShadowReports} and #name <= ${maxNameBytes} and length <= ${maxReportBytes} then
+    reply[#reply + 1] = name
+    reply[#reply + 1] = length
+  else reply[1] = reply[1] + 1 end
+end
+return reply`,
+};
+/** KEYS: reports. ARGV: names. @returns the report of each */
+const readSome: Script = {
+  name: "shadow-read",
+  lua: `
+local reply = {}
+for i, name in ipairs(ARGV) do
+  reply[i] = redis.call('HSTRLEN', KEYS[1], name) <= ${maxReportBytes} and redis.call('HGET', KEYS[1], name)
+end
+return reply`,
+};
 
 const told = z.strictObject({
   /** Of the run. */
@@ -102,14 +133,56 @@ export class ShadowFollower {
   }
 }
 
-/** What the fleet has told of that run. Rejects with StoreUnavailable */
-export async function readShadow(store: Store, order: CanaryOrder): Promise<readonly ToldShadow[]> {
-  const reply = await store.run(readAll, [shadowKey(order)], [], limitMs);
-  const texts = Array.isArray(reply) ? (reply as unknown[]).filter((_, i) => i % 2 === 1) : [];
-  return texts.flatMap((text) => parseTold(String(text)) ?? []).filter(({ id }) => id === order.id);
+/**
+ * What the fleet has told of that run. Rejects with StoreUnavailable
+ * @returns how many reports cannot be read, or are too many; undefined = the key holds something else
+ */
+export async function readShadow(
+  store: Store,
+  order: CanaryOrder,
+  onTold: (told: ToldShadow) => void,
+): Promise<number | undefined> {
+  const key = shadowKey(order);
+  const reply = await store.run(list, [key], [], limitMs);
+  const [left, ...listed] = Array.isArray(reply) ? (reply as unknown[]) : [-1];
+  if (left === -1) return undefined;
+  const { pages, further } = pagesOf(listed);
+  let unread = Number(left) + further;
+  for (const names of pages) {
+    const texts = await store.run(readSome, [key], names, limitMs);
+    for (const text of Array.isArray(texts) ? (texts as unknown[]) : []) {
+      const told = typeof text === "string" ? parseTold(text) : undefined;
+      if (told === undefined) unread += 1;
+      else if (told.id === order.id) onTold(told);
+    }
+  }
+  return unread;
 }
 
-/** Anybody who may write there may write anything. */
+/** @param listed name, length, … */
+function pagesOf(listed: readonly unknown[]): {
+  readonly pages: readonly string[][];
+  readonly further: number;
+} {
+  const pages: string[][] = [];
+  let [page, all, further] = [pageBytes, 0, 0];
+  for (let at = 0; at + 1 < listed.length; at += 2) {
+    const length = Number(listed[at + 1]);
+    all += length;
+    if (all > maxBytes) {
+      further += 1;
+      continue;
+    }
+    page += length;
+    if (page > pageBytes || (pages.at(-1)?.length ?? 0) >= pageSize) {
+      pages.push([]);
+      page = length;
+    }
+    pages.at(-1)?.push(String(listed[at]));
+  }
+  return { pages, further };
+}
+
 function parseTold(text: string): ToldShadow | undefined {
   try {
     return told.safeParse(parseJson(text)).data;

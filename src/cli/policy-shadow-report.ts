@@ -1,6 +1,6 @@
 // `outrigger policy shadow-report`: what a candidate that decides without effect would have done otherwise, over the fleet.
 import type { CanaryOrder } from "../canary/order.ts";
-import { readShadow, type ToldShadow } from "../canary/shadow-reports.ts";
+import { readShadow, shadowKey, type ToldShadow } from "../canary/shadow-reports.ts";
 import type { Canary } from "../plane/canary.ts";
 import type { Decision } from "../policy-replay/recorded-request.ts";
 import { type DifferenceRow, ShadowCounts, type ShadowReport } from "../shadow/report.ts";
@@ -18,39 +18,52 @@ export async function reportShadow(
   terminal: Terminal,
   { json, strict }: ShadowReportOptions,
 ): Promise<number> {
-  return await withPlane(terminal, {}, async ({ store, canaries }) => {
+  return await withPlane(terminal, {}, async ({ store, canaries, config }) => {
     const found = await canaries.read();
     if (found?.order.by !== "shadow")
       throw new PlaneRefusal("no shadow runs: outrigger policy apply FILE --shadow begins one");
     const { order, state } = found;
-    const told = await readShadow(store, order);
-    const report = sumOf(told);
+    const counts = new ShadowCounts();
+    const told: Told[] = [];
+    const unreadable = await readShadow(store, order, ({ service, instance, refused, report }) => {
+      told.push({ service, instance, refused });
+      counts.addAll(report);
+    });
+    if (unreadable === undefined)
+      throw new PlaneRefusal(
+        `${config.keyPrefix}${shadowKey(order)} in Redis is no hash: somebody else wrote it; DEL it, and sidecars tell there what they count`,
+      );
+    const report = counts.read();
     if (json) {
       const { id, revision, author, reason, digest } = order;
       const run = { id, revision, author, reason, digest, sample: order.steps[0], state: state.state };
       const document = documentName(order.service ?? undefined);
-      const sidecars = told.map(({ service, instance, refused }) => ({ service, instance, refused }));
-      terminal.out(`${JSON.stringify({ document, run, sidecars, ...report }, null, 2)}\n`);
-    } else print(terminal, found, told, report);
-    const differs = report.rows.some(({ kind }) => kind !== "unknown") || told.some(isRefused);
+      const unread = unreadable > 0 ? { unreadable } : {};
+      terminal.out(`${JSON.stringify({ document, run, sidecars: told, ...unread, ...report }, null, 2)}\n`);
+    } else {
+      print(terminal, found, told, report);
+      if (unreadable > 0) terminal.out(`incomplete: ${unreadableText(unreadable)}\n`);
+    }
+    const differs =
+      unreadable > 0 || report.rows.some(({ kind }) => kind !== "unknown") || told.some(isRefused);
     return strict === true && differs ? 1 : 0;
   });
 }
 
-const isRefused = ({ refused }: ToldShadow): boolean => refused !== "";
+/** Of each start of a sidecar. */
+type Told = Pick<ToldShadow, "service" | "instance" | "refused">;
 
-function sumOf(told: readonly ToldShadow[]): ShadowReport {
-  const counts = new ShadowCounts();
-  for (const { report } of told) counts.addAll(report);
-  return counts.read();
-}
+const isRefused = ({ refused }: Told): boolean => refused !== "";
+
+const unreadableText = (count: number): string =>
+  `${count === 1 ? "a report" : `${counted(count)} reports`} in Redis cannot be read, being too large, too many, or not a sidecar's of this version`;
 
 const counted = (count: number): string => count.toLocaleString("en");
 
 function print(
   terminal: Terminal,
   { order, state }: Canary,
-  told: readonly ToldShadow[],
+  told: readonly Told[],
   report: ShadowReport,
 ): void {
   terminal.out(`${printable(headline(order, state))}\n`);
