@@ -164,7 +164,7 @@ function printOutcomes(terminal: Terminal, { json }: SyncOptions, outcomes: read
     return;
   }
   for (const { declared, state, message, problems, warnings = [] } of outcomes) {
-    for (const warning of warnings) terminal.err(`${printable(warning)}\n`);
+    for (const warning of warnings) terminal.err(`${printable(`${declared.origin}: ${warning}`)}\n`);
     const line = printable(`${declared.origin}: ${message}`);
     if (state === "in-force") terminal.out(`${line}\n`);
     else terminal.err(`${line}\n`);

@@ -2,6 +2,7 @@
 import { hostname, userInfo } from "node:os";
 import { loadConfig } from "../app/environment.ts";
 import type { Config } from "../config/config.ts";
+import { StartError } from "../config/start-error.ts";
 import { type Canary, Canaries, CanaryRuns } from "../plane/canary.ts";
 import { ChangeConflict, OutcomeUnknown, PolicyHistory, StaleEpoch } from "../plane/history.ts";
 import { KeyFileRefusal } from "../plane/private-key.ts";
@@ -77,6 +78,7 @@ export function linesOf(error: unknown): readonly string[] | undefined {
     error instanceof PlaneRefusal ||
     error instanceof KeyFileRefusal ||
     error instanceof EpochRefusal ||
+    error instanceof StartError ||
     error instanceof StaleEpoch
   )
     return [error.message];

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { createHealthListener, type HealthListener } from "../admin/health-listener.ts";
 import type { ListenAddress } from "../config/formats.ts";
+import { bind } from "../config/start-error.ts";
 import type { LogFormat, Logger } from "../plugin-api/telemetry.ts";
 import type { Store } from "../plugin-api/store.ts";
 import { createLogging } from "../telemetry/logger.ts";
@@ -28,7 +29,7 @@ export interface SyncServiceOptions {
   readonly out: (text: string) => void;
 }
 
-/** Until the signal. Rejects when it cannot listen. */
+/** Until the signal. Rejects with StartError when it cannot listen. */
 export async function runSync(options: SyncServiceOptions, signal: AbortSignal): Promise<void> {
   const { source, store, instance, out, selfHeal, everyMs } = options;
   const { logger } = createLogging({
@@ -46,7 +47,8 @@ export async function runSync(options: SyncServiceOptions, signal: AbortSignal):
   const reconciler = new Reconciler({ place: options.place, selfHeal, mayWrite: () => lease.isHeld, tell });
   metrics.onRender(() => measured.look(source.state.ok, lease.isHeld, told.last));
   const health = healthOf(options, { logger, metrics, lease, told });
-  logger.info({ source: source.name, health: await health.listen() }, "sync runs");
+  const address = await bind("OUTRIGGER_ADMIN", options.listen, () => health.listen());
+  logger.info({ source: source.name, health: address }, "sync runs");
   const onPass: LoopOptions["onPass"] = (outcomes, problem) => {
     const { ok, detail, leftOut = "" } = source.state;
     told.take(outcomes, problem ?? (ok ? undefined : detail), ok);

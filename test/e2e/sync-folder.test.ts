@@ -1,6 +1,8 @@
 // `outrigger sync --from`: a folder of policies and a real Redis.
 import assert from "node:assert/strict";
+import { once as onceEvent } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, beforeEach, describe, it } from "node:test";
@@ -85,6 +87,7 @@ describe("outrigger sync --from --once", () => {
     assert.match(stderr, /policy\.b\.yaml: refused: .*418/);
     assert.match(stderr, /policy\.c d\.yaml: it is for no service's name: /);
     assert.match(stdout, /layer of e is at revision 1/);
+    assert.match(stderr, /^policy\.e\.yaml: line 2, .*\[unauthenticated-route\]$/m);
     assert.deepEqual(await redis.cli.exists("outrigger:policy:a", "outrigger:policy:b"), 0);
     writeFileSync(join(folder, "policy.f.yaml"), layer("/f"));
     const strict = await once(folder, "--strict");
@@ -239,6 +242,16 @@ describe("the lease of one that writes", () => {
 });
 
 describe("outrigger sync --from", () => {
+  it("says in one line that its health's address is another's", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await onceEvent(server, "listening");
+    const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const folder = folderOf({ "policy.yaml": shared });
+    const { code, stderr } = await outrigger(["sync", "--from", folder], env({ OUTRIGGER_ADMIN: address }));
+    server.close();
+    assert.deepEqual([code, stderr], [1, `OUTRIGGER_ADMIN: ${address} is in use\n`]);
+  });
+
   it("follows the folder, one of two syncs writes, and the other goes on when that ends", async () => {
     const folder = folderOf({
       "policy.yaml": shared,

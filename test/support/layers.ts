@@ -419,6 +419,7 @@ export const rooms: readonly Room[] = [
     [
       "src/admin/health-listener.ts",
       "src/config/formats.ts",
+      "src/config/start-error.ts",
       "src/kubernetes/",
       "src/plugin-api/error-text.ts",
       "src/plugin-api/store.ts",
