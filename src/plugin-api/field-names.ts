@@ -18,8 +18,8 @@ class Known implements FieldName {
   readonly underscored: boolean;
 
   constructor(name: string) {
-    this.name = name;
-    // A property's name is unique in V8: it compares by its address, and its hash is known.
+    // A property's name is unique in V8: it compares by its address, its hash is known, and it is no part of a head.
+    this.name = Object.keys({ [name]: 0 })[0] as string;
     this.lower = Object.keys({ [fieldKey(name)]: 0 })[0] as string;
     this.underscored = name.includes("_");
   }

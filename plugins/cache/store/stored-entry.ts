@@ -4,7 +4,7 @@ import type { ForwardedDiff } from "../flow/forwarded-diff.ts";
 import { inOwnMemory, type KeptBody, sizeOf } from "./body-copy.ts";
 import type { Entry, EntryFacts } from "./entry.ts";
 import type { HashTableMember } from "./intrusive-hash-table.ts";
-import { ownText } from "./own-text.ts";
+import { ownTexts, stringBytes } from "./own-text.ts";
 import type { Queue, QueueMember } from "./queue.ts";
 
 const flag = { mayServeStale: 1, alwaysValidate: 2, immutable: 4, forAnyone: 8, implicit: 16 };
@@ -27,10 +27,10 @@ export class StoredEntry implements Entry, HashTableMember<StoredEntry>, QueueMe
   readonly staleWhileRevalidateMs: number;
   readonly staleIfErrorMs: number;
   readonly #flags: number;
-  readonly vary: readonly string[];
-  readonly varyValues: readonly string[];
-  readonly tags: readonly string[];
-  readonly forwardedDiff: ForwardedDiff | undefined;
+  vary: readonly string[];
+  varyValues: readonly string[];
+  tags: readonly string[];
+  forwardedDiff: ForwardedDiff | undefined;
 
   // The rest is the memory tier's.
   bytes = 0;
@@ -91,43 +91,61 @@ export class StoredEntry implements Entry, HashTableMember<StoredEntry>, QueueMe
 
   /** Bytes that it holds as it came, with the strings and objects around it. */
   receivedBytes(): number {
-    let bytes = this.#bytesBesideFields();
-    for (let i = 1; i < this.fields.length; i += 2) bytes += partBytes + (this.fields[i] as string).length;
-    return bytes;
+    const { fields, vary, varyValues, tags, forwardedDiff } = this;
+    let bytes = this.#bytesBesideTexts() + 8 * fields.length;
+    // Names that come often are shared with all other messages.
+    for (let i = 1; i < fields.length; i += 2) bytes += partBytes + (fields[i] as string).length;
+    for (const list of [vary, varyValues, tags]) bytes += bytesOfParts(list);
+    if (forwardedDiff === undefined) return bytes;
+    return bytes + bytesOfParts(forwardedDiff.set) + bytesOfParts(forwardedDiff.removed);
   }
 
   /** Lets go of all that it came with and shares what it has in common with others. @returns bytes that it holds then */
   settle(): number {
     this.body = inOwnMemory(this.body);
-    const fields = this.fields.slice();
-    let bytes = this.#bytesBesideFields();
-    for (let i = 1; i < fields.length; i += 2) {
-      const value = fields[i] as string;
-      const own = ownText(value);
-      fields[i] = own.text;
-      if (!own.shared) bytes += stringBytes(value);
-      if (this.etag === value) this.etag = own.text;
-      else if (this.lastModified === value) this.lastModified = own.text;
+    const fields = ownTexts(this.fields);
+    this.fields = fields.texts;
+    this.etag = ownOf(this.etag, fields.texts);
+    this.lastModified = ownOf(this.lastModified, fields.texts);
+    let bytes = this.#bytesBesideTexts() + fields.bytes;
+    const own = (texts: readonly string[]): readonly string[] => {
+      if (texts.length === 0) return texts;
+      const kept = ownTexts(texts);
+      bytes += listBytes + kept.bytes;
+      return kept.texts;
+    };
+    this.vary = own(this.vary);
+    this.varyValues = own(this.varyValues);
+    this.tags = own(this.tags);
+    if (this.forwardedDiff !== undefined) {
+      const { set, removed } = this.forwardedDiff;
+      bytes += listBytes;
+      this.forwardedDiff = { set: own(set), removed: own(removed) };
     }
-    this.fields = fields;
     return bytes;
   }
 
-  #bytesBesideFields(): number {
-    const { body, fields, partition, forwardedDiff } = this;
-    let bytes = objectBytes + stringBytes(this.url) + 8 * fields.length;
-    bytes += typeof body === "string" ? stringBytes(body) : bodyBytes + sizeOf(body);
+  #bytesBesideTexts(): number {
+    const { body, partition } = this;
+    const bytes =
+      objectBytes +
+      stringBytes(this.url) +
+      (typeof body === "string" ? stringBytes(body) : bodyBytes + sizeOf(body));
     // The list of a URL's partitions.
-    if (partition !== "") bytes += partitionBytes + stringBytes(partition);
-    for (const part of this.vary) bytes += partBytes + part.length;
-    for (const part of this.varyValues) bytes += partBytes + part.length;
-    for (const part of this.tags) bytes += partBytes + part.length;
-    if (forwardedDiff !== undefined) {
-      for (const part of forwardedDiff.set) bytes += partBytes + part.length;
-      for (const part of forwardedDiff.removed) bytes += partBytes + part.length;
-    }
-    return bytes;
+    return partition === "" ? bytes : bytes + partitionBytes + stringBytes(partition);
   }
+}
+
+/** A validator as it stands among the fields; of several lines, one of its own. */
+function ownOf(text: string | undefined, fields: readonly string[]): string | undefined {
+  if (text === undefined) return undefined;
+  return fields.find((part) => part === text) ?? ownTexts([text]).texts[0];
+}
+
+function bytesOfParts(parts: readonly string[]): number {
+  let bytes = parts.length === 0 ? 0 : listBytes;
+  for (const part of parts) bytes += partBytes + part.length;
+  return bytes;
 }
 
 // On Node 26, with what the allocator adds: `node test/bench/cache-entry.ts` shows them, a test holds them.
@@ -139,10 +157,8 @@ const partitionBytes = 96;
 /** Part of a longer string: the object, and the reference to it. */
 const partBytes = 40;
 
-/** A V8 string of its own, one byte a character for the Latin-1 text of fields. */
-function stringBytes(text: string): number {
-  return 16 + ((text.length + 7) & ~7);
-}
+/** Around the references of a list; of an object with two of them. */
+const listBytes = 48;
 
 function flagsOf(facts: EntryFacts): number {
   let flags = 0;
