@@ -20,6 +20,9 @@ export async function requestAnswer(
 ): Promise<Answer> {
   const found = await find(id);
   if (found === undefined)
-    throw new AdminProblem(404, "There is no such request among the last 1,000 of this sidecar.");
+    throw new AdminProblem(
+      404,
+      "No such request is kept: this sidecar keeps its last 1,000, and of more than 200 a second only those that were refused or failed.",
+    );
   return jsonAnswer(200, found);
 }

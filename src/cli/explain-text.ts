@@ -60,7 +60,7 @@ function outcomeText(outcome: ShownRequest["outcome"]): string {
   const parts = [`${status} after ${durationMs} ms`];
   if (end !== "complete") parts.push(`ended: ${end}`);
   if (answeredBy !== null) parts.push(`answered by ${answeredBy}`);
-  if (error !== null) parts.push(`${error}: ${detail}`);
+  if (error !== null) parts.push(`${error}: ${String(detail ?? "").replace(/\.$/, "")}`);
   if (refusedBecause !== null) parts.push(`because: ${refusedBecause}`);
   if (cacheStatus !== null) parts.push(`cache ${cacheStatus}`);
   return parts.join(", ");
@@ -98,7 +98,7 @@ function noteOf({ because, facts, fields }: ShownRequest["hooks"][number]): stri
 
 function* endLines({ notAsked, droppedFields, ownFields, upstream }: ShownRequest): Iterable<string> {
   if (notAsked.length > 0) yield `not come to: ${notAsked.join(", ")}`;
-  if (droppedFields.length > 0) yield `did not come in: ${droppedFields.join(" ")}`;
+  if (droppedFields.length > 0) yield `removed on the way in: ${droppedFields.join(" ")}`;
   if (ownFields.set.length > 0) yield `set by the sidecar: ${ownFields.set.join(" ")}`;
   if (ownFields.removed.length > 0) yield `removed by the sidecar: ${ownFields.removed.join(" ")}`;
   if (upstream === null) {

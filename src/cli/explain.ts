@@ -13,6 +13,10 @@ import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { withPlane } from "./with-plane.ts";
 
+/** Why a request may be unknown to the sidecar that served it. */
+const whatIsKept =
+  "each keeps its last 1,000 requests, and of more than 200 a second only those that were refused or failed";
+
 /** @returns the exit code: 1 when the request is not known, or could not be foreseen */
 export async function explain(
   terminal: Terminal,
@@ -63,7 +67,7 @@ async function explainKnown(
   }
   if (config.redis !== undefined) return await explainFromLog(terminal, id, options, problems);
   for (const problem of problems) terminal.err(`${printable(problem)}\n`);
-  terminal.err("no sidecar asked knows it: name others with --admin\n");
+  terminal.err(`no sidecar asked knows it: ${whatIsKept}; name others with --admin\n`);
   return 1;
 }
 
@@ -80,7 +84,9 @@ async function explainFromLog(
     const [entry] = await streams.last(1, (each) => recordOf(each)?.["requestId"] === id);
     if (entry === undefined) {
       for (const problem of problems) terminal.err(`${printable(problem)}\n`);
-      terminal.err("no sidecar asked knows it, and no log stream in Redis has it\n");
+      terminal.err(
+        `no sidecar asked knows it: ${whatIsKept}; name others with --admin. No log stream in Redis has it\n`,
+      );
       return 1;
     }
     const record = recordOf(entry) as LogRecord;

@@ -1,6 +1,7 @@
 // The author's own tests, run as `node --test` runs them in the plugin's folder.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { stat } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { bad, type Finding, good } from "./finding.ts";
 
@@ -12,6 +13,8 @@ export async function authorFinding(
   folder: string,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<Finding> {
+  if (!(await stat(folder).catch(() => undefined))?.isDirectory())
+    return bad("tests", "there is no such folder");
   // Under a test runner this would count as a part of its own run.
   const { NODE_TEST_CONTEXT: _, ...rest } = env;
   const child = spawn(process.execPath, ["--test", "--test-reporter=spec"], {
@@ -24,7 +27,7 @@ export async function authorFinding(
   const [stdout, stderr, [code]] = await Promise.all([
     text(child.stdout),
     text(child.stderr),
-    once(child, "close") as Promise<[number | null]>, // rejects where the folder is none
+    once(child, "close") as Promise<[number | null]>,
   ]);
   const count = (what: string): number =>
     Number(new RegExp(`^ℹ ${what} (\\d+)$`, "m").exec(stdout)?.[1] ?? 0);

@@ -85,6 +85,9 @@ describe("outrigger check", () => {
     const many = await check({ REDIS_URL: redis.url });
     assert.deepEqual([many.code, many.states("rights")], [0, ["warn"]]);
     assert.match(many.named("rights")[0]?.message ?? "", /may write policy and apikey:\*/);
+    // What the sidecars that run have in force stays.
+    const none = await check({ REDIS_URL: redis.url, OUTRIGGER_KEY_PREFIX: "none:" });
+    assert.match(none.named("policy")[0]?.message ?? "", /has no none:policy: a sidecar that starts now/);
   });
 
   test("one line each, in text, for an environment, Redis or service that is wrong; exit 2, 1, 1", async () => {

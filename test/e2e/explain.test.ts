@@ -115,6 +115,7 @@ describe("outrigger explain REQUEST-ID", () => {
       "403",
       "not come to: rate-limit, cache, transform",
       "not /*: ",
+      "removed on the way in: connection",
     ])
       assert.ok(stdout.includes(text), stdout);
   });
@@ -123,6 +124,10 @@ describe("outrigger explain REQUEST-ID", () => {
     const unknown = await outrigger(["explain", "nobody", "--admin", host()]);
     assert.equal(unknown.code, 1);
     assert.match(unknown.stderr, /does not know it/);
+    assert.match(
+      unknown.stderr,
+      /last 1,000 requests.*more than 200 a second only those.*name others with --admin/,
+    );
     const nobody = await outrigger(["explain", "nobody", "--admin", "127.0.0.1:1"]);
     assert.equal(nobody.code, 1);
     assert.match(nobody.stderr, /127\.0\.0\.1:1: .*ECONNREFUSED/);
@@ -150,7 +155,7 @@ test("what only the log in Redis knows is told from there", async (t) => {
   assert.equal(code, 0);
   assert.equal((JSON.parse(stdout) as { log: { status: number } }).log.status, 502);
   const none = await outrigger(["explain", "old-2"], env);
-  assert.deepEqual([none.code, /no log stream/.test(none.stderr)], [1, true]);
+  assert.deepEqual([none.code, /No log stream in Redis has it/.test(none.stderr)], [1, true]);
 });
 
 describe("outrigger explain --request", () => {

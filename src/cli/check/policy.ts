@@ -60,7 +60,7 @@ async function checkStored(config: Config): Promise<CheckFinding[]> {
       if (policyFile !== undefined) return await checkFile(config);
       return [
         check.fail(
-          `Redis has no ${keyPrefix}${sharedKey}: every request is 503`,
+          `Redis has no ${keyPrefix}${sharedKey}: a sidecar that starts now answers 503`,
           "outrigger policy apply FILE",
         ),
       ];

@@ -74,7 +74,7 @@ const bad: Record<string, RegExp> = {
   "": /must begin with/u,
   "http://a": /must begin with/u,
   "REDIS://a": /must begin with/u,
-  "127.0.0.1:6379": /must begin with/u,
+  "127.0.0.1:6379": /must begin with .*redis\+cluster:/u,
   "redis://": /node 1 is not host/u,
   "redis://a,": /node 2 is not host/u,
   "redis://a,,b": /node 2 is not host/u,
