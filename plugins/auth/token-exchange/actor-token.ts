@@ -5,7 +5,7 @@ import type { Services } from "../../../src/plugin-api/contract.ts";
 import { postForm } from "../issuers/form-post.ts";
 import { errorCodeOf } from "../issuers/json-answer.ts";
 import { tokenTypes, type TokenExchangeOptions } from "./options.ts";
-import { expiresIn, faultOf, oneToken, usedMs } from "./token-answer.ts";
+import { endOf, expiresIn, faultOf, oneToken, usedMs } from "./token-answer.ts";
 
 const maxBodyBytes = 65_536;
 /** The least between two that are asked for since the server took the last one for bad. */
@@ -67,6 +67,14 @@ export class ActorToken {
     if (this.#services.clock.now() - (this.#kept?.madeMs ?? 0) < renewalMs) return false;
     this.#kept = undefined;
     return true;
+  }
+
+  /** @throws Error when it is a secret that has ended, by what it says of itself: then nothing was said of the caller */
+  checkEnd(nowMs: number): void {
+    const { token: name } = this.#actor;
+    const token = name === undefined ? undefined : this.#services.secrets.get(name);
+    if (token !== undefined && endOf(token) <= nowMs)
+      throw new Error(`tokenExchange.actor.token: ${name} has ended (exp): put a newer one in its place`);
   }
 
   #own(url: string): Promise<string> | string {

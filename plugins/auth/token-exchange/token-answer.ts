@@ -22,11 +22,19 @@ export function usedMs(token: string, seconds: number | undefined, nowMs: number
   return lifeMs - Math.min(spareMs, lifeMs / 10);
 }
 
-/** By what the token says of itself; it is not verified, and nothing but how long it is kept depends on it. */
 function lifeOf(token: string, nowMs: number): number {
-  const parts = decodeToken(token);
+  const endsMs = endOf(token);
+  return endsMs === Infinity ? unknownLifeMs : endsMs - nowMs;
+}
+
+/**
+ * By what the token says of itself; it is not verified, and nobody is let in by it.
+ * @returns epoch milliseconds; Infinity where it does not say
+ */
+export function endOf(token: string): number {
+  const parts = decodeToken(token.trim());
   const exp = typeof parts === "string" ? undefined : parts.claims["exp"];
-  return typeof exp === "number" ? exp * 1000 - nowMs : unknownLifeMs;
+  return typeof exp === "number" ? exp * 1000 : Infinity;
 }
 
 /** Names the member alone: a message could quote the token. */

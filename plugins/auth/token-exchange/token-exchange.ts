@@ -49,8 +49,11 @@ const denials = new Set([
 /** What is said of a bad actor token, too. */
 const doubtful = new Set(["invalid_request", "invalid_grant"]);
 
+/** To come again, whatever name the server has for that. */
+const later = new Set([408, 425, 429]);
+
 function denialOf(status: number, value: unknown): string | undefined {
-  const code = status >= 400 && status < 500 ? errorCodeOf(value) : undefined;
+  const code = status >= 400 && status < 500 && !later.has(status) ? errorCodeOf(value) : undefined;
   return code !== undefined && denials.has(code) ? code : undefined;
 }
 
@@ -139,6 +142,7 @@ export class TokenExchange {
       code = denialOf(status, value);
     }
     const nowMs = this.#services.clock.now();
+    if (code !== undefined && doubtful.has(code)) this.#actor?.checkEnd(nowMs);
     if (code !== undefined) {
       this.#tokens.deny(digest, nowMs);
       this.#count("refused").inc();

@@ -266,7 +266,8 @@ test("the sidecar's own token goes along as the actor's, one for all callers, an
 test("the actor's token can be a secret, which only its server gets", async () => {
   let form = new URLSearchParams();
   answer = (asked) => ((form = asked), issued("for-orders"));
-  const own = await makeServices({ secrets: { ...secrets, SECRET_ACTOR: "a.b.c" } });
+  const ended = await issuer.sign({ exp: 1_000 });
+  const own = await makeServices({ secrets: { ...secrets, SECRET_ACTOR: "a.b.c", SECRET_ENDED: ended } });
   const options = (actor: object): object => ({
     guessing: false,
     jwt: { issuers: [{ issuer: issuer.url, jwksUri: issuer.jwksUri }] },
@@ -279,6 +280,17 @@ test("the actor's token can be a secret, which only its server gets", async () =
     ["a.b.c", "urn:ietf:params:oauth:token-type:jwt"],
   );
   await route.close();
+  answer = () => [400, { error: "invalid_grant" }];
+  // Which of the two tokens is bad, the server does not say; this one says it itself.
+  for (const [secret, status] of [
+    ["SECRET_ACTOR", 403],
+    ["SECRET_ENDED", 503],
+  ] as const) {
+    const refusing = await makeRoute(options({ token: secret, tokenType: "jwt" }), own);
+    assert.equal((await refusing.ask(withBearer(await issuer.sign()))).status, status, secret);
+    await refusing.close();
+  }
+  assert.ok((await own.log()).includes("tokenExchange.actor.token: SECRET_ENDED has ended"));
   await assert.rejects(makeRoute(options({ token: "SECRET_NONE" }), own), /tokenExchange\.actor\.token: /);
   own.close();
 });
@@ -298,6 +310,7 @@ test("what the server denies is 403, what it cannot say is 503, and nothing of t
     "a client that is not known": [401, { error: "invalid_client" }],
     "another error": [400, { error: "unsupported_grant_type" }],
     "too many": [429, {}],
+    "too many, by a name that denies elsewhere": [429, { error: "access_denied" }],
     "no JSON": [200, undefined],
     "no token": issued("t", { access_token: undefined }),
     "two fields": issued("a\r\nX-Admin: 1"),
