@@ -62,11 +62,11 @@ export class TokenCache {
   }
 
   /**
-   * @param tokenLength characters, for what the claims weigh
+   * @param length characters of the token, or of its claims: for what those weigh
    * @param version stale once the key that vouched for it is no longer the issuer's
    */
-  accept(digest: string, result: Accepted, untilMs: number, tokenLength: number, version?: KeyVersion): void {
-    const size = entryBytes + tokenLength * bytesPerCharacter;
+  accept(digest: string, result: Accepted, untilMs: number, length: number, version?: KeyVersion): void {
+    const size = entryBytes + length * bytesPerCharacter;
     this.#verified?.set(placeOf(digest), { digest, result, untilMs, version }, { size });
   }
 

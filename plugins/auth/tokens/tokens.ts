@@ -146,7 +146,9 @@ export class TokenCheck {
       if (verdict === undefined) return tooMany;
       if ("kind" in verdict) return verdict;
       const { result, untilMs } = verdict;
-      if (result.kind === "accepted") this.#cache.accept(digest, result, untilMs, token.length);
+      // What is kept came in the answer: the token may be short.
+      if (result.kind === "accepted")
+        this.#cache.accept(digest, result, untilMs, JSON.stringify(result.identity.claims).length);
       else this.#cache.refuse(digest, result, untilMs);
       return result;
     } finally {
