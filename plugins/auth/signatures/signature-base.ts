@@ -62,12 +62,22 @@ function parameterFault(parameters: Item[1]): string {
   return (name === undefined ? undefined : notForRequests[name]) ?? "parameters";
 }
 
+const isBlank = (letter: string | undefined): boolean => letter === " " || letter === "\t";
+
+/** Section 2.1: without blanks around it, which are those of HTTP alone: other bytes the service sees. */
+function withoutBlanks(value: string): string {
+  let [start, end] = [0, value.length];
+  while (start < end && isBlank(value[start])) start += 1;
+  while (end > start && isBlank(value[end - 1])) end -= 1;
+  return value.slice(start, end);
+}
+
 function fieldValue(
   { fields }: ExchangeRequest,
   [name, parameters]: Component,
   types: StructuredFields,
 ): string {
-  const values = fields.getAll(name).map((value) => value.trim());
+  const values = fields.getAll(name).map(withoutBlanks);
   if (values.length === 0) throw new BadComponent(`${name}: not in the request`);
   if (parameters.size === 0) return values.join(", ");
   if (parameters.size > 1) throw new BadComponent(`${name}: ${parameterFault(parameters)}`);

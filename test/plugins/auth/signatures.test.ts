@@ -285,6 +285,16 @@ test("members of dictionaries, raw lines and doubled fields are written as the R
   ] as const;
   const answer = await ask({ covered: [...covered, ...more] }, { fields });
   assert.equal(answer.status, 200, String(answer.because));
+  // A byte that is no blank in HTTP, though it is one in JavaScript: the service would see it.
+  for (const value of ["a\u00a0", "\u00a0a"])
+    for (const signed of [['"x-n"', "a"] as const, ['"x-n";bs', ":YQ==:"] as const])
+      assert.equal(
+        (await ask({ covered: [...covered, signed] }, { fields: ["X-N", value] })).status,
+        401,
+        JSON.stringify([value, signed]),
+      );
+  const bytes = { fields: ["X-N", " \u00a0 "] };
+  assert.equal((await ask({ covered: [...covered, ['"x-n";bs', ":oA==:"]] }, bytes)).status, 200);
 });
 
 test("structured fields are signed as section 2.1 writes them strictly, by their types", async () => {
