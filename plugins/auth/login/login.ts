@@ -70,6 +70,7 @@ export class Login {
   readonly origin: OwnOrigin;
   readonly #provider: Provider;
   readonly #sessions: Sessions;
+  readonly #revoked: RevokedSessions;
   readonly #backchannel: BackchannelLogout | undefined;
   readonly #cookie: CookieShape;
   readonly #releaseKeys: () => void;
@@ -91,6 +92,7 @@ export class Login {
     const seal = new SessionSeal(sealer, options);
     const keeping = keepingFor(options, services, seal);
     const { ended, revoked } = shared;
+    this.#revoked = revoked;
     revoked.expectLives(options.sessionSeconds * 1000);
     this.#sessions = new Sessions({
       options,
@@ -255,10 +257,11 @@ export class Login {
     const code = single(query, "code");
     if (code === undefined || single(query, "error") !== undefined)
       throw new GrantRefused("the provider gave no code");
+    const startedMs = await this.#revoked.startMs();
     const tokens = await this.#provider.exchangeCode(code, pending, address);
     if (tokens.idToken === undefined) throw new GrantRefused("the provider gave no ID token");
     const { claims, endsMs } = await this.#provider.verifyIdToken(tokens.idToken, pending.nonce);
-    const session = await this.#sessions.begin(tokens, claims, endsMs);
+    const session = this.#sessions.begin(tokens, claims, endsMs, startedMs);
     const cookies = this.#sessionCookies(session, await this.#sessions.keep(session));
     return redirectTo(pending.returnTo, [...cookies, ...this.#pendingLogins.ended(pending)]);
   }

@@ -177,8 +177,7 @@ test("what is remembered of tokens weighs what the server said of them, however 
   const options = optionsFor(endpoint.url) as { jwt: object };
   const route = await makeRoute({ ...options, jwt: { ...options.jwt, cacheBytes: 65_536 } }, services);
   for (let count = 0; count < 2; count += 1)
-    for (let index = 0; index < 20; index += 1)
-      assert.equal((await claim(route, `t${index}`)).status, 200);
+    for (let index = 0; index < 20; index += 1) assert.equal((await claim(route, `t${index}`)).status, 200);
   assert.equal(endpoint.asked(), 40, "more than eight of 8 KB do not fit into 64 KB");
   endpoint.close();
   await route.close();

@@ -75,7 +75,7 @@ test("while Redis hangs a session there is 503 and no 401, a login too, and both
   });
 });
 
-test("a refresh whose ID token leaves out sid keeps the session in reach of the provider's logout", async (t) => {
+test("a session is in reach of the provider's logout while it begins, and after a refresh that leaves out sid", async (t) => {
   const issuer = await TokenIssuer.start();
   let idToken: (url: string) => Promise<string> = () => Promise.resolve("");
   const endpoint = new EndpointServer((request, response) => {
@@ -104,16 +104,29 @@ test("a refresh whose ID token leaves out sid keeps the session in reach of the 
       const now = Math.floor(services.clock.now() / 1000);
       return { iss: endpoint.url, aud: clientId, iat: now, exp: now + 3_600 };
     };
-    idToken = () => issuer.sign({ ...claims(), nonce: asked.get("nonce"), sid: "s-1" });
-    const page = await browser.visit(route, `/oauth2/callback?code=x&state=${asked.get("state")}`);
+    const mark = (sid: string): string =>
+      `outrigger:session-ended:${providerSessionMark({ issuer: endpoint.url, clientId }, sid)}`;
+    const callback = `/oauth2/callback?code=x&state=${asked.get("state")}`;
+    const first = { ...claims(), nonce: asked.get("nonce") };
+    idToken = async () => {
+      await redis.cli.set(mark("s-0"), String(services.clock.now()));
+      return await issuer.sign({ ...first, sid: "s-0" });
+    };
+    // The provider's word came while the code was exchanged: the session is of before.
+    const early = new Browser(appUrl);
+    for (const [name, value] of browser.cookies()) early.cookies().set(name, value);
+    assert.equal((await early.visit(route, callback)).status, 302);
+    const late = ["Cookie", `app.0=${early.cookies().get("app.0")}`];
+    assert.equal((await route.ask({ fields: late })).status, 401);
+    idToken = () => issuer.sign({ ...first, sid: "s-1" });
+    const page = await browser.visit(route, callback);
     assert.deepEqual([page.status, page.because], [302, undefined]);
     const fields = ["Cookie", `app.0=${browser.cookies().get("app.0")}`];
     idToken = () => issuer.sign(claims() as Record<string, unknown>);
     services.clock.forward(545_000);
     const refreshed = await route.ask({ fields });
     assert.deepEqual([refreshed.status, refreshed.because], [200, undefined]);
-    const mark = providerSessionMark({ issuer: endpoint.url, clientId }, "s-1");
-    await redis.cli.set(`outrigger:session-ended:${mark}`, String(services.clock.now()));
+    await redis.cli.set(mark("s-1"), String(services.clock.now()));
     await eventually("ended", async () => (await route.ask({ fields })).status === 401, 1_000);
     await route.close();
   });
