@@ -8,6 +8,7 @@ const MAX_EXTENSION_BYTES = 16 * 1024;
 /** 2^52 bytes: sizes stay exact numbers. */
 const MAX_SIZE_DIGITS = 13;
 
+const noTrailers: readonly string[] = [];
 const CR = 13;
 const LF = 10;
 const SEMICOLON = 59;
@@ -17,7 +18,7 @@ type Place = (typeof At)[keyof typeof At];
 
 export class ChunkedBody {
   /** Trailers of the body, once it is complete. */
-  trailers: readonly string[] = [];
+  trailers: readonly string[] = noTrailers;
   problem = "";
   complete = false;
 
@@ -30,6 +31,11 @@ export class ChunkedBody {
 
   constructor(section: FieldSection) {
     this.#section = section;
+  }
+
+  /** Of the last body, nothing is kept. */
+  forget(): void {
+    this.trailers = noTrailers;
   }
 
   begin(): void {

@@ -1,6 +1,7 @@
 // Reads one section of field lines, with or without a status line before it, byte by byte: a head, an interim head
 // or trailers (RFC 9112 sections 4, 5 and 7.1.2). Stops and goes on at any byte, so every split reads alike.
 import { tokenCharacter } from "../language/field-name.ts";
+import { inOwnMemory } from "./own-memory.ts";
 
 /** `read` returns these instead of an offset. */
 export const NEED_MORE = -1;
@@ -21,6 +22,7 @@ export const tooMany = "too many fields";
 
 /** Of a section that comes in more, they are put together: each takes far more memory than its bytes, where they are few. */
 const mostParts = 64;
+const noFields: readonly string[] = [];
 
 export const TOKEN = 1;
 const TEXT = 2;
@@ -63,7 +65,7 @@ export class FieldSection {
   status = 0;
   statusText = "";
   /** name, value, name, value … of the section last read. */
-  fields: string[] = [];
+  fields: readonly string[] = noFields;
   /** What was wrong, when `read` said MALFORMED. */
   problem = "";
   /** Bytes of the section so far; after MALFORMED, those before what is wrong. */
@@ -104,6 +106,7 @@ export class FieldSection {
     this.#hasStatusLine = hasStatusLine;
     this.#place = hasStatusLine ? At.statusLine : At.lineStart;
     if (this.#keptBytes > 0) this.#kept = [];
+    this.fields = noFields;
     this.#keptBytes = 0;
     this.#marks.length = 0;
     this.#counted = 0;
@@ -125,7 +128,7 @@ export class FieldSection {
     this.bytes = sectionBytes;
     if (sectionBytes > this.#maxBytes) return this.#malformed(tooLarge, sectionBytes);
     if (end === NEED_MORE) {
-      if (from < bytes.length) this.#kept.push(from === 0 ? bytes : bytes.subarray(from));
+      if (from < bytes.length) this.#kept.push(inOwnMemory(from === 0 ? bytes : bytes.subarray(from)));
       if (this.#kept.length === mostParts) this.#kept = [Buffer.concat(this.#kept)];
       this.#keptBytes = sectionBytes;
       return NEED_MORE;
@@ -215,7 +218,10 @@ export class FieldSection {
   #take(bytes: Buffer, from: number, end: number): void {
     let text: string;
     if (this.#keptBytes === 0) text = bytes.toString("latin1", from, end);
-    else text = Buffer.concat([...this.#kept, bytes.subarray(from, end)]).toString("latin1");
+    else {
+      text = Buffer.concat([...this.#kept, bytes.subarray(from, end)]).toString("latin1");
+      this.#kept = [];
+    }
     if (this.#hasStatusLine) this.statusText = text.slice(STATUS_LINE_START, this.#reasonEnd);
     const marks = this.#marks;
     const fields: string[] = [];

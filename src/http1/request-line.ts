@@ -2,6 +2,7 @@
 // byte. What a target may be is for request-head.ts.
 import { METHODS } from "node:http";
 import { byteClass, MALFORMED, NEED_MORE, TOKEN } from "./field-section.ts";
+import { inOwnMemory } from "./own-memory.ts";
 
 const LF = 10;
 const CR = 13;
@@ -45,6 +46,7 @@ export class RequestLine {
     this.#place = At.start;
     this.#kept = undefined;
     this.bytes = 0;
+    this.target = "";
   }
 
   /** Whether some of it has come. */
@@ -64,7 +66,7 @@ export class RequestLine {
     this.bytes = keptBytes + (end === NEED_MORE ? bytes.length : end) - start;
     if (end === NEED_MORE) {
       const part = bytes.subarray(start);
-      this.#kept = this.#kept === undefined ? part : Buffer.concat([this.#kept, part]);
+      this.#kept = this.#kept === undefined ? inOwnMemory(part) : Buffer.concat([this.#kept, part]);
       return NEED_MORE;
     }
     return this.#take(bytes, start, end) ? end : MALFORMED;

@@ -13,6 +13,8 @@ export interface BodySink {
 const framingField = /^(?:content-length|transfer-encoding)$/i;
 /** Where each begins and ends is kept until the head is whole: of the smallest, that takes eight times their bytes. */
 const mostFields = 1_000;
+/** Of a field, beside its name and value: colon, blank, line end. */
+const besideBytes = 4;
 const noFields: readonly string[] = [];
 
 export class RequestParser {
@@ -35,8 +37,8 @@ export class RequestParser {
 
   constructor(maxHeaderBytes: number) {
     this.#maxHeaderBytes = maxHeaderBytes;
-    // Blanks before values, which do not count, are bounded, too.
-    const maxBytes = maxHeaderBytes * 6;
+    // Blanks before values, which do not count, are bounded, too: as the fields are.
+    const maxBytes = maxHeaderBytes * 2 + Math.min(mostFields, maxHeaderBytes) * besideBytes;
     this.#section = new FieldSection({ maxBytes, maxFields: mostFields });
     this.#chunked = new ChunkedBody(this.#section);
   }
@@ -45,6 +47,9 @@ export class RequestParser {
   begin(): void {
     this.line.begin();
     this.#section.begin(false);
+    this.#chunked.forget();
+    // A connection that waits keeps nothing of its last request.
+    this.fields = noFields;
     this.#lineRead = false;
     this.complete = false;
   }

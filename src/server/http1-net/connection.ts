@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import { peerOf } from "../../client/peer.ts";
 import type { DetachedConnection } from "../../exchange/server-stream.ts";
 import { MALFORMED, NEED_MORE } from "../../http1/field-section.ts";
+import { inOwnMemory } from "../../http1/own-memory.ts";
 import { RequestParser } from "../../http1/request-parser.ts";
 import { type Carried, headTimeout } from "../accept.ts";
 import { UpgradeSide } from "../http1/upgrade-side.ts";
@@ -221,7 +222,7 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     held.give(this.peer, this.#restTaken);
     const taken = held.take(this.peer, bytes.length);
     this.#restTaken = taken ?? 0;
-    this.#rest = bytes;
+    this.#rest = inOwnMemory(bytes);
     // Nothing more is read meanwhile, or requests would pile up as fast as they can be sent.
     if (taken !== undefined) this.socket.pause();
     else this.#owner.onCrowding(this.socket);
@@ -252,8 +253,7 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     this.#isOver = true;
     this.#letGo();
     this.stream = undefined;
-    this.socket.end();
-    this.socket.resume();
+    this.socket.end().resume();
     this.deadlineAt = performance.now() + unreadMs;
   }
 

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { MALFORMED, NEED_MORE } from "../../../src/http1/field-section.ts";
 import { RequestParser } from "../../../src/http1/request-parser.ts";
 
@@ -168,4 +170,58 @@ describe("a request parser", () => {
       assert.deepEqual(read(text).head.slice(5), [keepAlive, upgrade, expects]);
     });
   }
+});
+
+describe("what a request parser keeps", () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const count = 200;
+  /** @returns bytes that each parser keeps alive behind what it has read */
+  const keptBy = (use: (parser: RequestParser) => void): number => {
+    const parsers = Array.from({ length: count }, () => new RequestParser(16_384));
+    collect();
+    collect();
+    const before = process.memoryUsage();
+    for (const parser of parsers) use(parser);
+    collect();
+    const after = process.memoryUsage();
+    const bytes = after.heapUsed + after.arrayBuffers - before.heapUsed - before.arrayBuffers;
+    return parsers.length === count ? bytes / count : 0;
+  };
+  const head = (value: string): string => `GET /${value} HTTP/1.1\r\nHost: a\r\nX-A: ${value}\r\n`;
+
+  for (const [what, text] of [
+    ["request line", "GET /a HT"],
+    ["head", "GET / HTTP/1.1\r\nHost: a\r\nX-"],
+  ] as const) {
+    test(`of a ${what} that has begun in a large read: no more than that`, () => {
+      const kept = keptBy((parser) => {
+        const bytes = Buffer.alloc(65_536);
+        bytes.write(text, bytes.length - text.length, "latin1");
+        parser.begin();
+        assert.equal(parser.readHead(bytes, bytes.length - text.length), NEED_MORE);
+      });
+      assert.ok(kept < 8_192, `${kept} bytes`);
+    });
+  }
+
+  test("of a request that is over: nothing", () => {
+    const bytes = Buffer.from(`${head("a".repeat(7_000))}Transfer-Encoding: chunked\r\n\r\n`);
+    const body = Buffer.from(`0\r\nX-T: ${"t".repeat(7_000)}\r\n\r\n`);
+    const kept = keptBy((parser) => {
+      parser.begin();
+      assert.equal(parser.readHead(bytes, 0), bytes.length);
+      parser.readBody(body, 0, { onBody: () => {} });
+      assert.equal(parser.trailers.length, 2);
+      parser.begin();
+    });
+    assert.ok(kept < 4_096, `${kept} bytes`);
+  });
+
+  test("of blanks before values: no more than of the fields", () => {
+    const blank = read(`GET / HTTP/1.1\r\nHost: a\r\nX-A:${" ".repeat(16_000)}b\r\n\r\n`, [], 4_096);
+    assert.deepEqual([blank.overflow, blank.head.length], [true, 0]);
+    const small = read(`GET / HTTP/1.1\r\nHost: a\r\n${"x: 1\r\n".repeat(990)}\r\n`, [], 4_096);
+    assert.equal(small.head.length, 8);
+  });
 });

@@ -3,12 +3,16 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { describe, test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import type { ServerStream, StreamHandler } from "../../../../src/exchange/server-stream.ts";
 import type { Http1Options } from "../../../../src/server/http1/server.ts";
 import { createNetServer } from "../../../../src/server/http1-net/server.ts";
 import { eventually } from "../../../support/redis.ts";
 
 const get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
 const untold: StreamHandler = {
   onBlocked: () => {},
   onWritable: () => {},
@@ -149,6 +153,28 @@ describe("a connection of our own listener", () => {
     assert.ok(before <= 4 * 65_536, `${before} bytes`);
     assert.equal(scene.streams.length, 1);
     assert.equal(scene.crowded, 0);
+  });
+
+  test("keeps of a large read no more than what waits", async () => {
+    await using scene = await Scene.start({}, false);
+    const count = 40;
+    const body = `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n${"b".repeat(60_000)}`;
+    const clients = await Promise.all(Array.from({ length: count }, () => scene.connect()));
+    const before = process.memoryUsage().arrayBuffers;
+    const ignored = { onData: () => {}, onEnd: () => {}, onBroken: () => {}, onStall: () => {} };
+    for (const client of clients) client.write(body + get.repeat(4));
+    await eventually("the requests", () => scene.streams.length === count);
+    for (const stream of scene.streams) stream.read(ignored);
+    await eventually("the bodies", () => scene.streams.every(({ complete }) => complete));
+    await eventually("the pause", () => scene.accepted.every((socket) => socket.isPaused()));
+    await eventually(
+      "what is not needed is gone",
+      () => {
+        collect();
+        return process.memoryUsage().arrayBuffers - before < count * 16_384;
+      },
+      5_000,
+    );
   });
 
   test("leaves others their turn behind every few requests of one read", async () => {
