@@ -8,7 +8,7 @@ import { giveUp, lend, look, place, takeBack } from "./quota-scripts.ts";
 import { QuotaWants, valuesOf, type Wanting } from "./quota-wants.ts";
 
 const limitMs = 3_000;
-const batchSize = 128;
+const batchSize = 512;
 /** A caller who takes a lease again within this time is given twice as much. */
 const soonMs = 1_000;
 /** What was read counts for this long: shorter than it takes until a lease is given back. */
@@ -32,7 +32,6 @@ export interface QuotaLeasesOptions {
 
 interface Looked {
   readonly one: Wanting;
-  readonly isFresh: boolean;
   readonly used: number;
   readonly text: string;
   /** By the region's clock. */
@@ -45,7 +44,11 @@ export class QuotaLeases {
   readonly #poller: Poller;
   readonly #idleMs: number;
   readonly #wants: QuotaWants;
+  readonly #rounds: number;
   #lookedMono = -Infinity;
+  /** Those that are still to be looked at though they want nothing now, and how many of them in each round. */
+  #due: Wanting[] = [];
+  #dueAtOnce = 0;
   #problem: string | undefined;
   #problemNow: string | undefined;
 
@@ -53,6 +56,7 @@ export class QuotaLeases {
     const { lookMs = 200, idleMs = 5_000 } = options;
     this.#options = options;
     this.#idleMs = idleMs;
+    this.#rounds = Math.max(1, Math.floor(idleMs / lookMs));
     this.#wants = new QuotaWants(options.target, options.home);
     this.#poller = new Poller({
       settleMs: 5,
@@ -85,10 +89,18 @@ export class QuotaLeases {
       }
       const fresh = await this.#wants.read();
       this.#checkHome();
-      const ones = all ? this.#wants.all : fresh;
+      if (all && this.#due.length === 0) {
+        this.#due = this.#wants.all;
+        this.#dueAtOnce = Math.ceil(this.#due.length / this.#rounds);
+      }
       const isFresh = new Set(fresh);
-      for (let at = 0; at < ones.length; at += batchSize)
-        await this.#batch(ones.slice(at, at + batchSize), isFresh, all);
+      const due = this.#due.splice(0, this.#dueAtOnce).filter((one) => !isFresh.has(one));
+      for (const [ones, isDue] of [
+        [fresh, false],
+        [due, true],
+      ] as const)
+        for (let at = 0; at < ones.length; at += batchSize)
+          await this.#batch(ones.slice(at, at + batchSize), isDue);
     } catch (error) {
       this.#problemNow ??= `Redis failed: ${(error as Error).message}`;
     }
@@ -108,7 +120,8 @@ export class QuotaLeases {
     this.#options.onProblem(this.#problem);
   }
 
-  async #batch(ones: readonly Wanting[], isFresh: ReadonlySet<Wanting>, all: boolean): Promise<void> {
+  /** @param isDue they want nothing now: what they do not use is given back */
+  async #batch(ones: readonly Wanting[], isDue: boolean): Promise<void> {
     const looks = ones.map(({ countKey, want }) => ({
       script: look,
       keys: [countKey, leaseKey(countKey)],
@@ -123,7 +136,6 @@ export class QuotaLeases {
       else
         looked.push({
           one,
-          isFresh: isFresh.has(one),
           used,
           text,
           atMs: Number(atMs),
@@ -131,15 +143,15 @@ export class QuotaLeases {
         });
     }
     await this.#wants.drop(over);
-    await this.#lease(looked);
-    if (all) await this.#giveBack(looked);
+    await this.#lease(looked, isDue);
+    if (isDue) await this.#giveBack(looked);
   }
 
   /** Asks the home region first: what it has not written down is not used here. */
-  async #lease(all: readonly Looked[]): Promise<void> {
+  async #lease(all: readonly Looked[], isDue: boolean): Promise<void> {
     const { source, target, region, onLeased } = this.#options;
     const asks = all
-      .map((looked) => ({ ...looked, more: looked.isFresh ? moreFor(looked) : 0 }))
+      .map((looked) => ({ ...looked, more: isDue ? 0 : moreFor(looked) }))
       .filter(({ more, lease }) => more > 0 || (lease?.permits ?? 0) > 0);
     if (asks.length === 0) return;
     const calls = asks.map(({ one: { countKey, want }, lease, more }) => ({
@@ -174,7 +186,7 @@ export class QuotaLeases {
   #judge({ one, lease, more }: Looked & { more: number }, reply: unknown): QuotaLease | undefined {
     const lent = parseLent(reply);
     // The window is over there: its clock is ahead. The share is what this region has until its own turns.
-    if (lent?.seq === -1 || lent?.seq === -3) return undefined;
+    if (lent?.seq === -1) return undefined;
     if (lent?.seq === -2) {
       this.#problemNow = `the home region's ${lentKey(one.countKey)} cannot be read: delete it there`;
       return undefined;
@@ -189,8 +201,8 @@ export class QuotaLeases {
   /** Here first: what is used here is written down there. */
   async #giveBack(all: readonly Looked[]): Promise<void> {
     const { source, target, region, onReturned } = this.#options;
-    const idle = all.filter(({ one, isFresh, used, lease }) => {
-      const isIdle = !isFresh && one.used === used && (lease?.permits ?? 0) > used;
+    const idle = all.filter(({ one, used, lease }) => {
+      const isIdle = one.used === used && (lease?.permits ?? 0) > used;
       one.used = used;
       return isIdle;
     });

@@ -55,8 +55,8 @@ return { isOver and 1 or 0, since == start and level or 0, type(lease) == 'strin
 
 /**
  * In the home region. KEYS: count, lent. ARGV: region, start, end, seq and permits of its lease (-1 = it has none), more permits, share, pool.
- * @returns seq, what it had before, what it has now, whether the pool is empty; seq -1 = the window is over here, -2 = what is
- * kept here cannot be read, -3 = another relay of the region was quicker
+ * @returns seq, what it had before, what it has now, whether the pool is empty; seq -1 = the window is over here, or a whole one
+ * ahead, -2 = what is kept here cannot be read
  */
 export const lend: Script = {
   name: "relay-quota-lend",
@@ -64,7 +64,7 @@ export const lend: Script = {
 local start, ends, seq, held = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local more, share, pool = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local level, since = count(KEYS[1])
-if now >= ends or since > start then return { -1, 0, 0, 0 } end
+if now >= ends or since > start or start - now >= ends - start then return { -1, 0, 0, 0 } end
 local text = redis.pcall('GET', KEYS[2])
 if text == false then text = '' end
 if type(text) ~= 'string' or #text > 16384 then return { -2, 0, 0, 0 } end
@@ -75,14 +75,16 @@ for line in string.gmatch(text, '[^\\n]+') do
   if tonumber(lineStart) == start and region == ARGV[1] then mine, mySeq = tonumber(permits), tonumber(lineSeq)
   else
     if tonumber(lineStart) == start then others = others + tonumber(permits) end
-    if now < tonumber(lineEnd) + 60000 then
+    -- Kept for a while, should the clock be set back.
+    if now < lineEnd + min(60000, 10 * (lineEnd - lineStart)) then
       lines[#lines + 1] = line
       last = max(last, tonumber(lineEnd))
     end
   end
 end
--- A region has what it has, whatever is known of it here; but what was given back since is no longer its own.
-if held > mine and seq < mySeq then return { -3, 0, 0, 0 } end
+-- A region has what it has, whatever is known of it here; but what was given back since is no longer its own: another relay
+-- of it was quicker, or its Redis has forgotten that.
+if held > mine and seq < mySeq then return { mySeq, mine, mine, 0 } end
 local own = max(mine, held)
 local left = pool - (since == start and max(0, level - share) or 0) - others - own
 -- Others need some, too.

@@ -7,7 +7,7 @@ import { dropWants, readWants } from "./quota-scripts.ts";
 const limitMs = 3_000;
 const listsPerScript = 32;
 const maxServices = 500;
-/** Of all services together. */
+/** Of all services together: those that wanted more last. */
 const maxCallers = 10_000;
 
 const readServices: Script = {
@@ -33,6 +33,7 @@ export interface Wanting {
 export class QuotaWants {
   readonly #store: Store;
   readonly #home: string;
+  /** Whoever wanted more longest ago is first. */
   readonly #wanting = new Map<string, Wanting>();
   /** Time of the last want, by list. */
   readonly #lists = new Map<string, number>();
@@ -98,13 +99,22 @@ export class QuotaWants {
         continue;
       }
       const known = this.#wanting.get(text);
-      if (known === undefined ? this.#wanting.size >= maxCallers : known.atMs === atMs) continue;
+      if (known === undefined ? !this.#makeRoom(atMs) : known.atMs === atMs) continue;
       const one = known ?? { ...parsed, text, list, atMs, step: 0, leasedMono: -Infinity, used: -1 };
       one.atMs = atMs;
+      this.#wanting.delete(text);
       this.#wanting.set(text, one);
       fresh.push(one);
     }
     return fresh;
+  }
+
+  /** What was leased for the one that goes is given back by then, or used, or stays unused until the window ends. */
+  #makeRoom(atMs: number): boolean {
+    if (this.#wanting.size < maxCallers) return true;
+    const [oldest] = this.#wanting.values();
+    if (oldest === undefined || oldest.atMs >= atMs) return false;
+    return this.#wanting.delete(oldest.text);
   }
 }
 

@@ -6,7 +6,7 @@ import * as fc from "fast-check";
 import { RedisCounts } from "../../../plugins/rate-limit/counting/redis-counts.ts";
 import { RegionWants } from "../../../plugins/rate-limit/counting/region-wants.ts";
 import { CallerTables, type Limit, type Reservation } from "../../../plugins/rate-limit/limit.ts";
-import { leaseKey, lentKey } from "../../../src/language/region-quota.ts";
+import { leaseKey, lentKey, wantsKey, wantText } from "../../../src/language/region-quota.ts";
 import {
   leaseAfter,
   leaseText,
@@ -15,6 +15,7 @@ import {
   type QuotaLease,
 } from "../../../src/plane/relay/quota-lease.ts";
 import { giveUp, lend, look, place, takeBack } from "../../../src/plane/relay/quota-scripts.ts";
+import { QuotaWants } from "../../../src/plane/relay/quota-wants.ts";
 import { QuotaLeases } from "../../../src/plane/relay/quota-leases.ts";
 import type { Store } from "../../../src/plugin-api/store.ts";
 import type { RedisStore } from "../../../src/redis/store.ts";
@@ -185,6 +186,68 @@ test("a region that is cut off keeps what it has leased, and its share; what is 
   assert.ok((await regions.us.ask(1)) > 0);
   for (let round = 0; round < 3; round += 1) await regions.us.round();
   assert.equal(await regions.eu.ask(200), 100 - 2 * 10 - 11, "given back but for what was used");
+});
+
+test("a region whose Redis was set back to before it gave something up uses no more of it, and is lent anew", async () => {
+  await empty();
+  const regions = regionsOf(new Link());
+  await regions.us.ask(9);
+  await regions.us.relay();
+  const [key = ""] = await servers[1]!.cli.keys("*:lease");
+  const before = await servers[1]!.cli.get(key);
+  for (let round = 0; round < 3; round += 1) await regions.us.round();
+  const given = await regions.eu.ask(100);
+  assert.equal(given, 100 - 2 * 10 - 9, "all but what was used, and the other shares");
+  await servers[1]!.cli.set(key, before ?? "", "KEEPTTL");
+  await regions.us.ask(1);
+  await regions.us.relay();
+  await regions.us.ask(40);
+  assert.equal(total(regions)[0], 90, "all but the share of the third");
+  for (const clock of Object.values(clocks)) clock.advance(minute);
+});
+
+test("many short windows of many regions can be lent of, and none that is a window ahead", async () => {
+  await empty();
+  const clock = clocks.eu;
+  const ask = async (region: string, startMs: number): Promise<number> => {
+    const args = [region, startMs, startMs + 1_000, 0, -1, 3, 10, 70];
+    const [seq = 0, , total = 0] = (await stores.eu.run(lend, ["{k}", lentKey("{k}")], args)) as number[];
+    return seq < 0 ? seq : total;
+  };
+  for (let second = 0; second < 70; second += 1) {
+    const startMs = Math.floor(clock.now() / 1_000) * 1_000;
+    for (let region = 0; region < 15; region += 1)
+      assert.equal(await ask(`region-of-a-longer-name-${region}`, startMs), 3, `second ${second}`);
+    for (const each of Object.values(clocks)) each.advance(1_000);
+  }
+  assert.equal(await ask("us", Math.floor(clock.now() / 1_000) * 1_000 + 2_000), -1);
+});
+
+test("whoever wants more is looked at, however many have before", async () => {
+  await empty();
+  const add = {
+    name: "add",
+    lua: "for i = 3, #ARGV do redis.call('ZADD', KEYS[1], ARGV[1], ARGV[i]) end return redis.call('ZADD', KEYS[2], 1, ARGV[2])",
+  };
+  const want = { home: "eu", startMs: 0, endMs: minute, share: 10, pool: 70, ahead: 6 };
+  const wants = new QuotaWants(stores.us, "eu");
+  const callers = (service: string, count: number): string[] =>
+    Array.from({ length: count }, (_, i) =>
+      wantText(`rl:${service}:{${"a".repeat(22)}}:day:${"b".repeat(8)}:${String(i).padStart(22, "c")}`, want),
+    );
+  for (let at = 0; at < 6; at += 1) {
+    const [service, count] = [`s${at}`, at < 5 ? 2_000 : 10];
+    await stores.us.run(
+      add,
+      [wantsKey(service), "fleet:seen"],
+      [1_000 + at, service, ...callers(service, count)],
+    );
+    await wants.findLists();
+    assert.equal((await wants.read()).length, count, service);
+    assert.equal((await wants.read()).length, 0, service);
+  }
+  assert.equal(wants.all.length, 10_000);
+  assert.equal(wants.all.filter(({ list }) => list === wantsKey("s5")).length, 10);
 });
 
 test("whatever clocks, links and relays do, all regions together let through no more than the quota in a window", async () => {
