@@ -51,13 +51,17 @@ export function createState(services: Services): CacheState {
   const region = fleet.region ?? "";
   const memory = new MemoryTier(0);
   const now = (): number => clock.now();
-  const purges = new Purges(memory, now);
+  const bytes = memoryBytes(metrics)();
+  const entries = memoryEntries(metrics)();
+  const measure = (): void => {
+    bytes.set(memory.bytes);
+    entries.set(memory.entries);
+  };
+  const purges = new Purges(memory, now, measure);
   const copies: CopyBudget = { bytes: 0, maxBytes: 0 };
   const { redis, log } = sharedParts(services, region, purges);
   // Follows for as long as this is kept, over every change of policy.
   const stopFollowing = log?.follow();
-  const bytes = memoryBytes(metrics)();
-  const entries = memoryEntries(metrics)();
   return {
     clock,
     logger,
@@ -77,12 +81,10 @@ export function createState(services: Services): CacheState {
     },
     reserve: reservations((most) => {
       memory.resize(most);
+      measure();
       copies.maxBytes = most;
     }),
-    measure() {
-      bytes.set(memory.bytes);
-      entries.set(memory.entries);
-    },
+    measure,
     dispose() {
       stopFollowing?.();
       memory.resize(0);

@@ -34,7 +34,7 @@ export class Finder {
 
   /** In Redis; what is found there is in memory afterwards. Never rejects. */
   async inRedis(wanted: Wanted): Promise<StoredEntry | undefined> {
-    const { redis, memory } = this.#state;
+    const { redis } = this.#state;
     if (!this.#options.redis || redis === undefined) return undefined;
     const { key } = wanted;
     const { fields } = wanted.exchange.request;
@@ -43,7 +43,9 @@ export class Finder {
       partitions.map((partition) => redis.find(key.url, partition, fields, this.#options)),
     );
     const entry = found.find((one) => one !== undefined && this.#isFor(one, wanted));
-    if (entry !== undefined) memory.put(entry, key.hash);
+    if (entry === undefined) return undefined;
+    this.#state.memory.put(entry, key.hash);
+    this.#state.measure();
     return entry;
   }
 

@@ -22,16 +22,18 @@ export interface Fill {
 export class Purges {
   readonly #memory: MemoryTier;
   readonly #now: () => number;
+  readonly #applied: () => void;
   readonly #everybodys = new PurgeBook();
   readonly #books = new Map<string, PurgeBook>();
   #distrustUntil = 0;
   // Not a Set: one that gains and loses a member with every request is made anew all the time (V8 14).
   readonly #fills: Fill[] = [];
 
-  /** @param now epoch ms */
-  constructor(memory: MemoryTier, now: () => number) {
+  /** @param now epoch ms. @param applied called after each purge of the memory tier */
+  constructor(memory: MemoryTier, now: () => number, applied: () => void = () => {}) {
     this.#memory = memory;
     this.#now = now;
+    this.#applied = applied;
   }
 
   /** How many fills are under way. */
@@ -71,6 +73,7 @@ export class Purges {
       if (purge.soft) entry.freshUntil = Math.min(entry.freshUntil, this.#now());
       else this.#memory.remove(entry);
     }
+    this.#applied();
   }
 
   /** Whether an entry out of Redis was purged since it was asked for. A soft purge marks it stale instead. */

@@ -48,7 +48,10 @@ export function keepNothing(state: CacheState, to: Destination, end: FlightEnd):
 
 /** Removes the variant that an entry stands for; it has been superseded. */
 export function dropEntry(state: CacheState, entry: Entry): void {
-  if (entry instanceof StoredEntry) state.memory.remove(entry);
+  if (entry instanceof StoredEntry) {
+    state.memory.remove(entry);
+    state.measure();
+  }
   state.redis?.drop(entry);
 }
 

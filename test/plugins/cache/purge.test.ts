@@ -153,7 +153,10 @@ test("an unsafe request at one sidecar makes the URL invalid at the others", asy
   try {
     for (const bench of [one, other]) await bench.ask("/x", { headers: host });
     assert.equal((await other.ask("/x", { headers: host })).cache, "HIT");
+    // The gauges follow what comes out of Redis, and what a purge takes away.
+    assert.match(await other.sidecar.metrics(), /^outrigger_cache_memory_entries\{.*\} 1$/m);
     await one.ask("/x", { method: "PUT", headers: host, body: "new" });
+    assert.match(await one.sidecar.metrics(), /^outrigger_cache_memory_entries\{.*\} 0$/m);
     await until(
       "a miss at the other one",
       async () => (await other.ask("/x", { headers: host })).cache === "MISS",
