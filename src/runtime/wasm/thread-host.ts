@@ -81,10 +81,11 @@ class ThreadGuest implements Guest {
       stderr: true,
       resourceLimits: { maxOldGenerationSizeMb: heapMiB, maxYoungGenerationSizeMb: 16 },
     });
-    this.#worker.unref();
     this.#worker.on("message", (answer: GuestAnswer) => this.#take(answer));
     this.#worker.once("error", (error: NodeJS.ErrnoException) => this.#fail(reasonOf(error)));
     this.#worker.once("exit", () => this.#fail(this.#isLate ? "it took too long" : "its thread ended"));
+    // Last: to listen for messages keeps the process alive again. While a call runs, its timer does.
+    this.#worker.unref();
     this.started = this.#wait(limits.startMs);
     // Whoever loads it hears of it.
     this.started.catch(() => {});

@@ -1,6 +1,7 @@
 // Guests by themselves, in every host of guests: their calls, their end, and what stops them.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { type Guest, GuestFailure, type GuestHost, hooks } from "../../../../src/runtime/wasm/guest-host.ts";
 import { isolateHost } from "../../../../src/runtime/wasm/isolate-host.ts";
 import { checkModule } from "../../../../src/runtime/wasm/module-check.ts";
@@ -49,6 +50,18 @@ for (const [name, hostOf] of Object.entries(hosts)) {
       guest.dispose();
       assert.equal(guest.alive, false);
       await assert.rejects(begin(guest, 3), { name: "GuestFailure" });
+    });
+
+    test("does not keep the process alive", async () => {
+      const ports = (): number =>
+        process.getActiveResourcesInfo().filter((name) => name === "MessagePort").length;
+      // Of a thread that is ending.
+      while (ports() > 0) await setImmediate();
+      const guest = await guestOf("request return 0");
+      await begin(guest, 2);
+      const held = ports();
+      guest.dispose();
+      assert.equal(held, 0);
     });
 
     test("is asked in the order of the calls", async () => {
