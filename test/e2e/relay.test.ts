@@ -346,6 +346,35 @@ test("one key of another type, or a number beyond all, holds up nothing but its 
   assert.deepEqual(await history("b"), ["1 apply ada for one"]);
 });
 
+test("keys and switches of another type, here or there, hold up nothing but themselves", async () => {
+  const keys = { OUTRIGGER_POLICY_KEYS: jwks };
+  const { a, b } = { a: regions.a.cli, b: regions.b.cli };
+  await a.lpush("outrigger:policy-keys", "x");
+  await a.set("outrigger:disabled", "x");
+  const put = async (name: string, epoch: number): Promise<void> => {
+    const text = await ok(
+      "a",
+      ["policy", "sign", file(policy(name)), "--key", keyFile, "--epoch", `${epoch}`],
+      keys,
+    );
+    await a.set("outrigger:policy", text);
+    await eventually(`${name} is there`, async () => (await b.get("outrigger:policy")) === text);
+  };
+  await relayed(keys);
+  await put("one", 5);
+  await eventually("it is told", async () =>
+    /the source's is of another type/.test(await held("policy-keys")),
+  );
+  await eventually("it is told", async () => /disabled is of another type/.test(await held("disabled")));
+  assert.equal((await ask("/readyz")).status, 200);
+  await b.lpush("outrigger:policy-keys", "x");
+  await a.del("outrigger:policy-keys", "outrigger:disabled");
+  await put("two", 6);
+  await eventually("it is told", async () => /this region's is of another/.test(await held("policy-keys")));
+  await b.del("outrigger:policy-keys");
+  await eventually("all is well", async () => /"held": \{\}/.test((await ask("/relay")).text));
+});
+
 test("what two regions that follow each other changed at once is not exchanged for ever", async () => {
   await apply("b", "ours");
   const [text, head] = await regions.b.cli.mget("outrigger:policy", "outrigger:applied");

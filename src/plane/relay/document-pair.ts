@@ -65,6 +65,10 @@ export function relayKeys(name: string, spread: Spread): RelayKeys {
   return { ...documentKeys(service, spread), relayed: keyBeside(relayed, name, spread) };
 }
 
+/** Somebody wrote that key by hand. */
+export const isWrongType = (error: unknown): boolean =>
+  error instanceof StoreUnavailable && error.code === "WRONGTYPE";
+
 /** A document is written together with its revision, and read after it: read again until nobody has come in between. */
 export async function readHeld(store: Store, keys: DocumentKeys, maxBytes: number): Promise<Held> {
   for (let tries = 0; tries < 10; tries++) {

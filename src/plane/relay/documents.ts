@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { parseJson } from "../../language/json.ts";
 import { pairsOf } from "../../plugin-api/pairs.ts";
-import { type Script, type Store, StoreUnavailable } from "../../plugin-api/store.ts";
+import type { Script, Store } from "../../plugin-api/store.ts";
 import { PolicyRefused } from "../../policy/document/problems.ts";
 import { digestOf } from "../../policy/document/digest.ts";
 import { sharedKey } from "../../policy/read.ts";
@@ -13,6 +13,7 @@ import type { Spread } from "../../policy/sources/document-keys.ts";
 import { changeDocument, maxHistoryBytes, maxRevisions, readHistory } from "../change-script.ts";
 import {
   type Held,
+  isWrongType,
   type KeptMarker,
   type Marker,
   readHeld,
@@ -90,7 +91,7 @@ export async function relayDocument(ends: Ends, task: DocumentTask): Promise<Out
     return await relayOne(ends, task);
   } catch (error) {
     // Of this document alone: the others go on.
-    if (!(error instanceof StoreUnavailable) || error.code !== "WRONGTYPE") throw error;
+    if (!isWrongType(error)) throw error;
     return {
       act: "refused",
       message: `here or at the source ${task.name}, or a key beside it, is of another type (WRONGTYPE): somebody else wrote it; DEL it there`,
@@ -263,8 +264,7 @@ function markerOf({ source, kept }: Pair, epoch: number): Marker {
 
 async function write({ target }: Ends, pair: Pair, epoch: number): Promise<Outcome> {
   const { keys, source, kept } = pair;
-  const { head } = source;
-  const { document = Buffer.alloc(0) } = source;
+  const { head, document = Buffer.alloc(0) } = source;
   const digest = source.document === undefined ? "" : digestOf(source.document);
   const facts =
     source.recorded && head !== undefined

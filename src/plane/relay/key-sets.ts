@@ -1,5 +1,7 @@
 // The documents of keys of two regions: the target takes the source's where that is a later one.
 import { keySetKey, keySetMaxBytes, type Trust } from "../../policy/signature/key-sets.ts";
+import type { Store } from "../../plugin-api/store.ts";
+import { isWrongType } from "./document-pair.ts";
 import { type Ends, replaceKey } from "./documents.ts";
 
 const limitMs = 5_000;
@@ -19,9 +21,13 @@ export async function relayKeySets(
   { source, target }: Pick<Ends, "source" | "target">,
   trustBy: (documents: readonly Uint8Array[]) => Promise<Trust>,
 ): Promise<RelayedKeys> {
-  const [theirs, ours] = await Promise.all(
-    [source, target].map((store) => store.getBytes(keySetKey, limitMs, keySetMaxBytes * 2)),
-  );
+  const [theirs, ours] = await Promise.all([source, target].map(read));
+  if (theirs === "wrong type" || ours === "wrong type")
+    return {
+      trust: await trustBy(Buffer.isBuffer(ours) ? [ours] : []),
+      act: "same",
+      message: `${theirs === "wrong type" ? "the source's" : "this region's"} is of another type (WRONGTYPE): somebody else wrote it; DEL it there`,
+    };
   const before = await trustBy(ours ? [ours] : []);
   if (!theirs || ours?.equals(theirs) === true) return { trust: before, act: "same", message: undefined };
   const after = await trustBy([...before.keySets, theirs]);
@@ -33,4 +39,13 @@ export async function relayKeySets(
     };
   const written = await target.run(replaceKey, [keySetKey], [ours ?? "", theirs], limitMs);
   return { trust: after, act: written === 1 ? "written" : "moved", message: undefined };
+}
+
+async function read(store: Store): Promise<Buffer | null | "wrong type"> {
+  try {
+    return await store.getBytes(keySetKey, limitMs, keySetMaxBytes * 2);
+  } catch (error) {
+    if (isWrongType(error)) return "wrong type";
+    throw error;
+  }
 }

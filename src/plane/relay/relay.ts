@@ -7,6 +7,7 @@ import { type Store, StoreUnavailable } from "../../plugin-api/store.ts";
 import { layerKey, sharedKey } from "../../policy/read.ts";
 import { keySetKey, type Trust } from "../../policy/signature/key-sets.ts";
 import { Poller } from "../../policy/sources/poller.ts";
+import { isWrongType } from "./document-pair.ts";
 import { type Ends, type Opened, type Outcome, relayDocument } from "./documents.ts";
 import { relayKeySets } from "./key-sets.ts";
 import { relayPackages } from "./packages.ts";
@@ -230,7 +231,15 @@ export class Relay {
     const { source } = this.#options;
     // A source that has lost its policy, or has an older one, has lost switches, too.
     const isSound = this.#told.get(sharedKey)?.kind !== "refused" && (await holdsShared(source));
-    const changed = await relaySwitches(this.#ends, trusted && signedOpener(() => trusted), isSound);
+    let changed: number | undefined = 0;
+    try {
+      changed = await relaySwitches(this.#ends, trusted && signedOpener(() => trusted), isSound);
+      this.#tell(disabledKey, undefined);
+    } catch (error) {
+      if (!isWrongType(error)) throw error;
+      const message = `here or at the source ${disabledKey} is of another type (WRONGTYPE): no kill switch goes on; DEL it there`;
+      this.#tell(disabledKey, { kind: "refused", message });
+    }
     if (changed !== undefined && changed > 0) this.#options.onWritten("switch", `${changed} kill switches`);
     return changed !== undefined;
   }
@@ -249,7 +258,7 @@ async function holdsShared(store: Store): Promise<boolean> {
   try {
     return (await store.getBytes(sharedKey, undefined, 1)) !== null;
   } catch (error) {
-    if (error instanceof StoreUnavailable && error.code === "WRONGTYPE") return false;
+    if (isWrongType(error)) return false;
     throw error;
   }
 }
