@@ -327,6 +327,8 @@ test("one key of another type, or a number beyond all, holds up nothing but its 
   await a.hset("outrigger:policy:bad", "of", "another type");
   await b.set("outrigger:policy:long", Buffer.alloc(3_000_000, " "));
   await a.set("outrigger:policy:long", policy("short"));
+  const oddNames = ["a b", "", "x".repeat(5_000)].map((name) => `outrigger:policy:${name}`);
+  for (const name of oddNames) await a.set(name, policy("odd"));
   await relayed({}, true);
   await sidecarInB();
   await inForce("one");
@@ -334,6 +336,8 @@ test("one key of another type, or a number beyond all, holds up nothing but its 
     /policy:bad.* is of another type/.test(await held("policy:bad")),
   );
   await eventually("it is told", async () => /longer than 2097152 bytes/.test(await held("policy:long")));
+  assert.match(await held("layer names"), /^3 keys policy:… have names that no service can have/);
+  assert.equal(await b.exists(...oddNames), 0);
   await ok("a", ["plugins", "disable", "transform", "--reason", "it leaks"]);
   await inForce(null as never, 1_000);
   await ok("a", ["plugins", "enable", "transform", "--reason", "mended"]);

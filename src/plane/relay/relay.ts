@@ -25,6 +25,10 @@ const atOnce = 8;
 /** Looks in a row that find something moved; two relays beside each other have one now and then. */
 const maxMoved = 10;
 
+/** Whether a service can have it: what else is called so is nobody's, and may be of any length. */
+const isLayer = (name: string): boolean =>
+  name.startsWith(layerKey("")) && /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name.slice(layerKey("").length));
+
 export type WriteKind = "document" | "keys" | "package" | "switch";
 
 export interface RelayOptions {
@@ -52,6 +56,8 @@ export interface Told {
   readonly kind: "refused" | "diverged";
   readonly message: string;
 }
+
+const refused = (message: string): Told => ({ kind: "refused", message });
 
 export class Relay {
   readonly #options: RelayOptions;
@@ -170,7 +176,7 @@ export class Relay {
   }
 
   #note(name: string): void {
-    const isDocument = name === sharedKey || name.startsWith(layerKey(""));
+    const isDocument = name === sharedKey || isLayer(name);
     if (!isDocument || (this.#names.size > maxLayers && !this.#names.has(name))) return;
     this.#names.add(name);
     this.#changed?.add(name);
@@ -181,10 +187,15 @@ export class Relay {
     const everyMs = source.watching ? scanEveryMs : untoldScanEveryMs;
     if (performance.now() - this.#scannedMono < everyMs) return;
     this.#scannedMono = performance.now();
-    const found = await Promise.all([source, target].map((store) => store.scan(layerKey(""), maxLayers + 1)));
-    const names = new Set([sharedKey, ...found.flat(), ...this.#names]);
-    const message = `the regions have more than ${maxLayers} layers, and those beyond are not relayed`;
-    this.#tell("layers", names.size > maxLayers + 1 ? { kind: "refused", message } : undefined);
+    const scans = await Promise.all([source, target].map((store) => store.scan(layerKey(""), maxLayers + 1)));
+    const found = new Set(scans.flat());
+    const names = new Set([sharedKey, ...[...found].filter(isLayer), ...this.#names]);
+    const isMany = names.size > maxLayers + 1 || scans.some(({ length }) => length > maxLayers);
+    const many = `the regions have more than ${maxLayers} layers, and those beyond are not relayed`;
+    this.#tell("layers", isMany ? refused(many) : undefined);
+    const odd = [...found].filter((name) => !isLayer(name)).length;
+    const oddly = `${odd} keys ${layerKey("…")} have names that no service can have: DEL them`;
+    this.#tell("layer names", odd > 0 ? refused(oddly) : undefined);
     this.#names = new Set([...names].slice(0, maxLayers + 1));
   }
 
@@ -238,7 +249,7 @@ export class Relay {
     } catch (error) {
       if (!isWrongType(error)) throw error;
       const message = `here or at the source ${disabledKey} is of another type (WRONGTYPE): no kill switch goes on; DEL it there`;
-      this.#tell(disabledKey, { kind: "refused", message });
+      this.#tell(disabledKey, refused(message));
     }
     if (changed !== undefined && changed > 0) this.#options.onWritten("switch", `${changed} kill switches`);
     return changed !== undefined;
