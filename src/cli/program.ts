@@ -2,6 +2,7 @@
 // its own, loaded when it is asked for.
 import { Command, CommanderError } from "commander";
 import { ConfigError } from "../config/config.ts";
+import { parseDuration } from "../language/duration.ts";
 import { version } from "../version.ts";
 import { addAuditCommands } from "./audit-commands.ts";
 import { addDrillCommand, addExplainCommand, addTapCommand } from "./requests-commands.ts";
@@ -94,9 +95,16 @@ function addAclCommand(program: Command, terminal: Terminal, choose: (run: Run) 
     );
 }
 
-/** `--wait` alone takes no word after it: that is the file. */
+/** `--wait` takes a time after it, and no other word: that is the file. */
 function withLimits(args: readonly string[]): string[] {
-  return args.map((arg) => (arg === "--wait" ? "--wait=30s" : arg));
+  const taken: string[] = [];
+  for (const [at, arg] of args.entries()) {
+    if (arg === "--wait") taken.push("--wait=30s");
+    else if (args[at - 1] === "--wait" && parseDuration(arg) !== undefined)
+      taken.splice(-1, 1, `--wait=${arg}`);
+    else taken.push(arg);
+  }
+  return taken;
 }
 
 /**

@@ -139,7 +139,7 @@ for (const where of ["alone", "in a Cluster"]) {
         routes: [{ path: "/*", upstream: "http://elsewhere.example:80" }],
       });
       const before = await json<Shown>("policy", "history");
-      const { code, stdout } = await outrigger(["policy", "apply", path, "--wait=8s", "--json"], {
+      const { code, stdout } = await outrigger(["policy", "apply", path, "--wait", "8s", "--json"], {
         REDIS_URL: redis.url,
         OUTRIGGER_UPSTREAM_ALLOW: "elsewhere.example:80",
       });
