@@ -69,7 +69,7 @@ export function leaseAfter(
     return `it says that ${total} permits are lent here, and ${held} are; ${more} more were asked for`;
   const lost = lease?.lost ?? before;
   const next = { startMs, seq, permits: total - lost, lost, isEmpty };
-  if (lease === undefined) return next.permits > 0 || isEmpty ? next : undefined;
+  if (lease === undefined) return next;
   if (next.permits === lease.permits) {
     // Told to sidecars, which then know how long to wait.
     return lease.isEmpty === isEmpty ? undefined : { ...lease, isEmpty };

@@ -39,6 +39,10 @@ interface Looked {
   readonly lease: QuotaLease | undefined;
 }
 
+interface Asked extends Looked {
+  readonly more: number;
+}
+
 export class QuotaLeases {
   readonly #options: QuotaLeasesOptions;
   readonly #poller: Poller;
@@ -149,11 +153,20 @@ export class QuotaLeases {
 
   /** Asks the home region first: what it has not written down is not used here. */
   async #lease(all: readonly Looked[], isDue: boolean): Promise<void> {
-    const { source, target, region, onLeased } = this.#options;
     const asks = all
       .map((looked) => ({ ...looked, more: isDue ? 0 : moreFor(looked) }))
-      .filter(({ more, lease }) => more > 0 || (lease?.permits ?? 0) > 0);
-    if (asks.length === 0) return;
+      .filter(({ more, lease }) => more > 0 || (isDue && lease !== undefined));
+    // What is lent to a region that knows of no lease counts as lost there: an empty one is written down before anything is lent.
+    const first = asks.filter(({ lease }) => lease === undefined);
+    const begun = await this.#ask(first.map((looked) => ({ ...looked, more: 0 })));
+    const known = asks.filter(({ lease }) => lease !== undefined);
+    await this.#ask([...known, ...begun.map((looked) => ({ ...looked, more: moreFor(looked) }))]);
+  }
+
+  /** @returns what was asked for with the leases that there are now, but for those that stay as they are */
+  async #ask(asks: readonly Asked[]): Promise<Asked[]> {
+    const { source, target, region, onLeased } = this.#options;
+    if (asks.length === 0) return [];
     const calls = asks.map(({ one: { countKey, want }, lease, more }) => ({
       script: lend,
       keys: [countKey, lentKey(countKey)],
@@ -164,7 +177,7 @@ export class QuotaLeases {
       const next = this.#judge(asked, replies[index]);
       return next === undefined ? [] : [{ asked, next }];
     });
-    if (writes.length === 0) return;
+    if (writes.length === 0) return [];
     const placed = valuesOf(
       await target.runAll(
         writes.map(({ asked: { one, text, atMs }, next }) => ({
@@ -175,15 +188,18 @@ export class QuotaLeases {
         limitMs,
       ),
     );
-    for (const [index, { asked, next }] of writes.entries()) {
+    return writes.flatMap(({ asked, next }, index) => {
+      if (Number(placed[index]) !== 1) return [];
       const permits = next.permits - (asked.lease?.permits ?? 0);
-      if (Number(placed[index]) !== 1 || permits <= 0) continue;
-      asked.one.leasedMono = performance.now();
-      onLeased(permits);
-    }
+      if (permits > 0) {
+        asked.one.leasedMono = performance.now();
+        onLeased(permits);
+      }
+      return [{ ...asked, lease: next, text: leaseText(next) }];
+    });
   }
 
-  #judge({ one, lease, more }: Looked & { more: number }, reply: unknown): QuotaLease | undefined {
+  #judge({ one, lease, more }: Asked, reply: unknown): QuotaLease | undefined {
     const lent = parseLent(reply);
     // The window is over there: its clock is ahead. The share is what this region has until its own turns.
     if (lent?.seq === -1) return undefined;

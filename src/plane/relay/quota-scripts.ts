@@ -87,7 +87,8 @@ end
 if held > mine and seq < mySeq then return { mySeq, mine, mine, 0 } end
 local own = max(mine, held)
 local left = pool - (since == start and max(0, level - share) or 0) - others - own
--- Others need some, too.
+-- Others need some, too; and what was lent and did not arrive is lent already.
+if held >= 0 then more = more - max(0, mine - held) end
 local given = max(0, min(more, ceil(left / 2)))
 local total = own + given
 local isEmpty = left - given <= 0 and 1 or 0

@@ -52,11 +52,11 @@ const facts = {
 
 /** What relays send: it arrives, now or later than what others send, is lost, or arrives and the answer is lost. */
 class Link {
-  fate: () => "arrives" | "late" | "lost" | "unheard" = () => "arrives";
+  fate: (to: Name) => "arrives" | "late" | "lost" | "unheard" = () => "arrives";
 
   to(name: Name): Store {
     const runAll: Store["runAll"] = async (calls) => {
-      const fate = this.fate();
+      const fate = this.fate(name);
       if (fate === "lost") throw new Error("the link is cut");
       if (fate === "late") await new Promise((resolve) => setTimeout(resolve, 3));
       const outcomes = await stores[name].runAll(calls);
@@ -186,6 +186,28 @@ test("a region that is cut off keeps what it has leased, and its share; what is 
   assert.ok((await regions.us.ask(1)) > 0);
   for (let round = 0; round < 3; round += 1) await regions.us.round();
   assert.equal(await regions.eu.ask(200), 100 - 2 * 10 - 11, "given back but for what was used");
+});
+
+test("answers that do not arrive, time and again, keep nothing of the pool from the home region for good", async () => {
+  await empty();
+  const link = new Link();
+  const regions = regionsOf(link);
+  await regions.us.ask(3);
+  await regions.us.relay();
+  for (let round = 0; round < 8; round += 1) {
+    await regions.us.ask(1);
+    await regions.ap.ask(1);
+    link.fate = (to) => (to === "eu" && round < 6 ? "unheard" : "arrives");
+    await regions.us.relay();
+    await regions.ap.relay();
+  }
+  for (let round = 0; round < 4; round += 1) await Promise.all([regions.us.round(), regions.ap.round()]);
+  const used = total(regions)[0] ?? 0;
+  assert.equal(used, 19);
+  assert.equal(await regions.eu.ask(200), 100 - 2 * 10 - used, "all but the other shares and what was used");
+  assert.deepEqual([await regions.us.ask(40), await regions.ap.ask(40)], [10, 10]);
+  assert.deepEqual(total(regions), [100]);
+  for (const clock of Object.values(clocks)) clock.advance(minute);
 });
 
 test("a region whose Redis was set back to before it gave something up uses no more of it, and is lent anew", async () => {
