@@ -137,7 +137,7 @@ export class RequestLine {
 }
 
 /** Clients of old send one behind a body (RFC 9112 section 2.2). */
-function skipEmptyLines(bytes: Buffer, from: number): number {
+export function skipEmptyLines(bytes: Buffer, from: number): number {
   let at = from;
   while (at < bytes.length && (bytes[at] === CR || bytes[at] === LF)) at += 1;
   return at;

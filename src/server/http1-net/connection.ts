@@ -5,6 +5,7 @@ import { peerOf } from "../../client/peer.ts";
 import type { DetachedConnection } from "../../exchange/server-stream.ts";
 import { MALFORMED, NEED_MORE } from "../../http1/field-section.ts";
 import { inOwnMemory } from "../../http1/own-memory.ts";
+import { skipEmptyLines } from "../../http1/request-line.ts";
 import { RequestParser } from "../../http1/request-parser.ts";
 import { type Carried, headTimeout } from "../accept.ts";
 import { UpgradeSide } from "../http1/upgrade-side.ts";
@@ -157,7 +158,9 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
       if (stream === undefined) at = this.#readHead(bytes, at);
       else if (!stream.complete) at = this.#readBody(bytes, at, stream);
       else {
-        this.#hold(at === 0 ? bytes : bytes.subarray(at));
+        // Empty lines are no request: whoever ends behind them is to be noticed.
+        const next = skipEmptyLines(bytes, at);
+        if (next < bytes.length) this.#hold(bytes.subarray(next));
         return;
       }
     }
@@ -206,11 +209,8 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     const at = parser.readBody(bytes, from, this);
     // Whoever was told may have ended it.
     if (this.#isOver) return bytes.length;
-    if (at === MALFORMED) {
-      this.#malformed();
-      return bytes.length;
-    }
-    if (parser.complete) {
+    if (at === MALFORMED) this.#malformed();
+    else if (parser.complete) {
       stream.body.end(parser.trailers);
       if (stream.finished) this.#next();
     }

@@ -177,6 +177,17 @@ describe("a connection of our own listener", () => {
     );
   });
 
+  test("tells that its client has ended behind its request, empty lines or not", async () => {
+    await using scene = await Scene.start({}, false);
+    const client = await scene.connect();
+    client.write(get);
+    await eventually("the request", () => scene.streams.length === 1);
+    let ended = 0;
+    (scene.streams[0] as ServerStream).open({ ...untold, onHalfClosed: () => (ended += 1) });
+    client.end("\r\n\r\n");
+    await eventually("its end", () => ended === 1, 5_000);
+  });
+
   test("leaves others their turn behind every few requests of one read", async () => {
     await using scene = await Scene.start({});
     const client = await scene.connect();
