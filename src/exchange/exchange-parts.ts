@@ -186,7 +186,9 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
   onRetry(reason: string, pausedMs: number): readonly string[] {
     const { live, context } = this;
     live.retries += 1;
-    live.trace?.sent(live.request.fields, context.clock.mono(), { reason, pausedMs });
+    const nowMono = context.clock.mono();
+    live.trace?.sent(live.request.fields, nowMono, { reason, pausedMs });
+    live.record?.asked(nowMono);
     return live.request.fields.toFlat();
   }
 

@@ -71,6 +71,8 @@ export class ClientWriter extends ClientTaker {
     const { status, fields, transforms } = response;
     if (!isFinalStatus(status)) throw new Error(`${status} is no status`);
     this.#bodiless = this.stream.method === "HEAD" || !mayHaveBody(status) || status === resetContent;
+    // What is changed from here on is no plugin's doing.
+    fields.watcher = undefined;
     // What the service's Connection named is gone since its head came.
     fields.deleteWhere(isAlwaysHopByHop);
     // RFC 9110 section 8.6 for 204; a length from before a transform would cut the next response off, or into it.

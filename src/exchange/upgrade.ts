@@ -95,6 +95,8 @@ function accepted(exchange: CarriedExchange, answer: IncomingMessage, upstream: 
   exchange.holdCall({ ...idleCall, abort: () => void socket.off("close", lost).destroy() });
   exchange.switching(answer.statusMessage ?? "", answer.rawHeaders, (response) => {
     const { fields } = response;
+    // No plugin's doing.
+    fields.watcher = undefined;
     fields.set("Connection", "Upgrade");
     fields.set("Upgrade", protocol);
     const client = exchange.inbound.stream.detach(fields.toFlat());

@@ -2,6 +2,7 @@
 // Redis still knows, and of those that have not happened.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import type { RequestListener } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -26,7 +27,7 @@ const policy = {
   routes: [
     { path: "/api/*", methods: ["GET", "DELETE"] },
     { path: "/api/*", methods: ["POST"] },
-    { path: "/other" },
+    { path: "/other", retry: {} },
     { path: "/*" },
   ],
 };
@@ -55,7 +56,13 @@ describe("outrigger explain REQUEST-ID", () => {
   let sidecar: TestSidecar;
   const host = () => sidecar.adminUrl.slice("http://".length);
   before(async () => {
-    sidecar = await startSidecar({ policy, upstream: (_request, response) => void response.end("ok") });
+    // The end of a connection that was kept is nothing yet: it may have ended before.
+    let flaky = 0;
+    const upstream: RequestListener = ({ url, socket }, response) => {
+      if (url === "/other" && (flaky += 1) <= 2) socket.destroy();
+      else response.writeHead(url === "/other" ? 205 : 200).end(url === "/other" ? "" : "ok");
+    };
+    sidecar = await startSidecar({ policy, upstream });
   });
   after(() => sidecar.stop());
 
@@ -118,6 +125,22 @@ describe("outrigger explain REQUEST-ID", () => {
       "removed on the way in: connection",
     ])
       assert.ok(stdout.includes(text), stdout);
+  });
+
+  test("tells each time that the service was asked, and lays nothing on plugins that the sidecar did", async () => {
+    const headers = { "X-Api-Key": "secret", "X-Request-Id": "flaky" };
+    const answer = await fetch(`${sidecar.url}/other`, { headers });
+    await answer.text();
+    await sidecar.line((line) => line["requestId"] === "flaky");
+    const { stdout } = await outrigger(["explain", "flaky", "--admin", host(), "--json"]);
+    const [shown] = (JSON.parse(stdout) as { requests: [Shown] }).requests;
+    assert.equal(answer.status, 205);
+    assert.ok((shown.upstream?.askedAtMs.length ?? 0) > 1, stdout);
+    const set = shown.hooks.flatMap(({ fields }) => fields.set);
+    assert.deepEqual(
+      ["x-user-id", "x-cache", "traceparent", "content-length"].map((name) => set.includes(name)),
+      [true, true, false, false],
+    );
   });
 
   test("says so where the request is not known, and where nobody answers", async () => {
