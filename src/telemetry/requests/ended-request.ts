@@ -3,7 +3,7 @@
 import type { Outcome } from "../../plugin-api/exchange.ts";
 import type { EndedExchange } from "../../runtime/live-record.ts";
 
-const maxPath = 1_024;
+const maxText = 1_024;
 
 /** How it ended. */
 export interface KeptOutcome {
@@ -54,15 +54,16 @@ export class EndedRequest {
 
   take(exchange: EndedExchange, outcome: Outcome): void {
     const { request, identity, route } = exchange;
-    this.id = exchange.id;
+    // What came with the request is part of its head, which would be kept whole.
+    this.id = ownText(exchange.id, maxText);
     this.atMs = exchange.startedAt;
     this.method = request.method;
-    this.path = pathOf(exchange);
-    this.host = request.host;
+    this.path = ownText(request.path, maxText);
+    this.host = ownText(request.host, maxText);
     this.scheme = request.scheme;
     this.httpVersion = request.httpVersion;
-    this.client = exchange.client.address;
-    this.upgrade = request.upgrade;
+    this.client = ownText(exchange.client.address, maxText);
+    this.upgrade = request.upgrade === undefined ? undefined : ownText(request.upgrade, maxText);
     this.route = route.pattern;
     this.upstream = route.upstream;
     this.reached = exchange.reached;
@@ -106,11 +107,6 @@ export class EndedRequest {
     length += (this.plan ?? "").length + (this.refusedBecause ?? "").length;
     return 2 * length;
   }
-}
-
-/** Of a target with a query the path is a part of one text, which would be kept whole with it. */
-function pathOf({ request: { path, query } }: EndedExchange): string {
-  return query === "" && path.length <= maxPath ? path : ownText(path, maxPath);
 }
 
 /** The same text, or its beginning, that keeps no longer one in memory. */

@@ -1,9 +1,19 @@
 // The last requests that a process keeps: how many, how much of them, and what is in them.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import v8 from "node:v8";
+import vm from "node:vm";
 import { explanationOf } from "../../../../src/telemetry/requests/explanation.ts";
 import { RequestRing } from "../../../../src/telemetry/requests/ring.ts";
 import { exchangeOf, outcomeOf } from "../../../../src/testing/exchange.ts";
+
+v8.setFlagsFromString("--expose-gc");
+const collect = vm.runInNewContext("gc") as () => void;
+
+function heldBytes(): number {
+  collect();
+  return process.memoryUsage().heapUsed;
+}
 
 type Facts = Parameters<typeof exchangeOf>[0];
 
@@ -49,6 +59,19 @@ describe("the ring of requests", () => {
     third.completed(outcomeOf());
     assert.equal(ring.find("third")[0]?.request, place);
     assert.equal(explanationOf(kept as NonNullable<typeof kept>)?.identity, null);
+  });
+
+  it("keeps no heads alive", () => {
+    const ring = new RequestRing();
+    const before = heldBytes();
+    for (let i = 0; i < 500; i += 1) {
+      const head = Buffer.from(`${String(i).padStart(20, "0")}${"h".repeat(10_000)}`).toString("latin1");
+      const part = head.slice(0, 20);
+
+      begun(ring, { id: part, host: part, path: part, address: head.slice(1, 20) }).completed(outcomeOf());
+    }
+    assert.equal(ring.size.requests, 500);
+    assert.ok(heldBytes() - before < 2_500_000, `${heldBytes() - before} bytes`);
   });
 
   it("keeps of too many a second those that went wrong, and of them what needs no memory", () => {
