@@ -40,7 +40,7 @@ export async function discover(
   });
   if (answer.status !== 200) throw new Error(`discovery at ${url} answered ${answer.status}`);
   const value = parseJsonAnswer(answer.body);
-  if (value === undefined) throw new Error(`discovery at ${url} answered no JSON`);
+  if (value === undefined) throw new Error(`discovery at ${url} answered no JSON, or with a member twice`);
   const parsed = metadataShape.safeParse(value);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;

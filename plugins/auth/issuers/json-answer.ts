@@ -1,12 +1,18 @@
 // JSON of a server that speaks for callers, read as servers really send it: some put a byte order mark in front.
+import { hasDoubledMember } from "../../../src/language/doubled-members.ts";
 import { parseJson } from "../../../src/language/json.ts";
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** @returns undefined for what is not JSON in UTF-8, or is nested too deeply; a byte order mark may be ignored (RFC 8259 section 8.1) */
+/**
+ * @returns undefined for what is not JSON in UTF-8, is nested too deeply, or names a member twice: of an answer like
+ * `{"active":false,"active":true}` the last would count. A byte order mark may be ignored (RFC 8259 section 8.1)
+ */
 export function parseJsonAnswer(body: Uint8Array): unknown {
   try {
-    return parseJson(decoder.decode(body));
+    const json = decoder.decode(body);
+    const value = parseJson(json);
+    return hasDoubledMember(json, value) ? undefined : value;
   } catch {
     return undefined;
   }

@@ -117,6 +117,9 @@ test("an endpoint that fails, stalls or babbles is 503, and nothing of that is r
     (response) => response.end('{"active":"true"}'),
     (response) => response.writeHead(302, { location: "https://evil.example" }).end(),
     (response) => response.end(JSON.stringify({ active: true, client_id: "x".repeat(100_000) })),
+    // Two readers could take it for two things.
+    (response) => response.end('{"active":false,"client_id":"c","active":true}'),
+    (response) => response.end('{"active":true,"client_id":"c","a":{"b":1,"b":2}}'),
     (response) => response.destroy(),
   ];
   const endpoint = await endpointOf((response) => bodies[mode]?.(response));
