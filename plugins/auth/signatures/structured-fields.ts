@@ -1,5 +1,6 @@
 // Fields whose values are structured (RFC 9651), and how those are written strictly, which is what `sf` and `key` sign
 // (RFC 9421 sections 2.1.1 and 2.1.2).
+import { randomBytes } from "node:crypto";
 import {
   parseDictionary,
   parseItem,
@@ -44,15 +45,54 @@ export function structuredFields(own: Readonly<Record<string, StructuredType>> =
   return new Map([...Object.entries(registered), ...named]);
 }
 
+// The parser makes numbers of decimals, and of 1.0 an integer, which is written otherwise (section 4.1.5). So a token stands
+// for it meanwhile, by a name that nobody outside can know.
+const whole = `*${randomBytes(16).toString("hex")}:`;
+const wholeDecimal = /-?\d{1,12}\.0{1,3}(?=[,;) \t]|$)/y;
+const standIn = new RegExp(`\\${whole}(-?\\d+)`, "g");
+/** What a value may come after; names of members and tokens hold digits and points, too. */
+const beforeValues = "=,( \t";
+
+/** @returns where the text goes on after the string that begins at `opening`; in display strings a backslash is a letter */
+function endOfString(text: string, opening: number): number {
+  const isDisplay = text[opening - 1] === "%";
+  for (let at = opening + 1; at < text.length; at += 1) {
+    if (text[at] === '"') return at + 1;
+    if (text[at] === "\\" && !isDisplay) at += 1;
+  }
+  return text.length;
+}
+
+function withStandIns(text: string): string {
+  if (!text.includes(".0")) return text;
+  let written = "";
+  for (let at = 0; at < text.length;) {
+    wholeDecimal.lastIndex = at;
+    const mayBegin = at === 0 || beforeValues.includes(text[at - 1] as string);
+    const [found] = (mayBegin ? wholeDecimal.exec(text) : null) ?? [];
+    const end = found === undefined ? (text[at] === '"' ? endOfString(text, at) : at + 1) : at + found.length;
+    written += found === undefined ? text.slice(at, end) : `${whole}${Number(found)}`;
+    at = end;
+  }
+  return written;
+}
+
+const restored = (text: string): string => text.replace(standIn, "$1.0");
+
 /** @throws Error when it is not of that type */
-export function strictValue(text: string, type: StructuredType): string {
-  if (type === "item") return serializeItem(parseItem(text));
-  return type === "list" ? serializeList(parseList(text)) : serializeDictionary(parseDictionary(text));
+export function strictValue(field: string, type: StructuredType): string {
+  const text = withStandIns(field);
+  if (type === "item") return restored(serializeItem(parseItem(text)));
+  return restored(
+    type === "list" ? serializeList(parseList(text)) : serializeDictionary(parseDictionary(text)),
+  );
 }
 
 /** @returns undefined when the dictionary lacks it. @throws Error when it is none */
-export function strictMember(text: string, key: string): string | undefined {
-  const member = parseDictionary(text).get(key);
+export function strictMember(field: string, key: string): string | undefined {
+  const member = parseDictionary(withStandIns(field)).get(key);
   if (member === undefined) return undefined;
-  return Array.isArray(member[0]) ? serializeInnerList(member as InnerList) : serializeItem(member as Item);
+  return restored(
+    Array.isArray(member[0]) ? serializeInnerList(member as InnerList) : serializeItem(member as Item),
+  );
 }

@@ -326,6 +326,18 @@ test("structured fields are signed as section 2.1 writes them strictly, by their
     ].flat(),
   );
   assert.equal(good.status, 200, String(good.because));
+  const decimals = await asked(
+    [
+      ['"x-i";sf', '-10.0;a=0.0;b=1;c="1.00, 2.00";d=%"1.00"'],
+      ['"example-dict";sf', "a=2.0, b=(1.0 1 -0.5), c1.0, d=t1.00"],
+      ['"example-dict";key="a"', "2.0"],
+    ],
+    [
+      ["X-I", '-010.00;a=-0.0;b=1;c="1.00, 2.00";d=%"1.00"'],
+      ["Example-Dict", "a=2.000,b=( 1.0  1 -0.50 ), c1.0,\td=t1.00"],
+    ].flat(),
+  );
+  assert.equal(decimals.status, 200, String(decimals.because));
   const twice = await asked([['"x-i";sf', "1, 1"]], ["X-I", "1", "X-I", "1"]);
   assert.equal(twice.because, "signature: component x-i: no item");
   const other = await asked([['"x-i";sf', "2"]], ["X-I", "1"]);
