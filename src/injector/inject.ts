@@ -77,10 +77,10 @@ function earlierInjection(pod: Pod): KnownPort | undefined {
   if (container === undefined) return undefined;
   const name = container.ports?.[0]?.name ?? "";
   const upstream = container.env?.find(({ name }) => name === "OUTRIGGER_UPSTREAM")?.value ?? "";
-  const port = /^http:\/\/127\.0\.0\.1:(\d{1,5})$/.exec(upstream)?.[1];
+  const port = Number(/^http:\/\/127\.0\.0\.1:(\d{1,5})$/.exec(upstream)?.[1]);
   return {
     portName: /^[a-z0-9-]{1,15}$/.test(name) ? name : undefined,
-    upstreamPort: port === undefined ? undefined : Number(port),
+    upstreamPort: port >= 1 && port <= 65_535 ? port : undefined,
   };
 }
 

@@ -19,6 +19,7 @@ const container = z.looseObject({
   restartPolicy: z.string().optional(),
   ports: z.array(port).nullish(),
   env: z.array(z.looseObject({ name: z.string(), value: z.string().optional() })).nullish(),
+  volumeMounts: z.array(z.looseObject({ name: z.string() })).nullish(),
   livenessProbe: action.nullish(),
   readinessProbe: action.nullish(),
   startupProbe: action.nullish(),
@@ -26,6 +27,22 @@ const container = z.looseObject({
 });
 
 const texts = z.record(z.string(), z.string());
+
+/** Of the nodes that it may run on. */
+const term = z.looseObject({
+  matchExpressions: z
+    .array(z.looseObject({ key: z.string(), operator: z.string(), values: z.array(z.string()).nullish() }))
+    .nullish(),
+});
+const affinity = z.looseObject({
+  nodeAffinity: z
+    .looseObject({
+      requiredDuringSchedulingIgnoredDuringExecution: z
+        .looseObject({ nodeSelectorTerms: z.array(term).nullish() })
+        .nullish(),
+    })
+    .nullish(),
+});
 
 export const podSchema = z.looseObject({
   metadata: z.looseObject({
@@ -43,6 +60,8 @@ export const podSchema = z.looseObject({
     restartPolicy: z.string().optional(),
     os: z.looseObject({ name: z.string() }).nullish(),
     nodeSelector: texts.nullish(),
+    affinity: affinity.nullish(),
+    securityContext: z.looseObject({ windowsOptions: z.unknown().optional() }).nullish(),
   }),
 });
 
@@ -58,6 +77,25 @@ export function podName({ metadata: { name, generateName } }: Pod): string {
   return (
     name?.slice(0, maxName) ??
     (generateName === undefined ? "(no name)" : `${generateName.slice(0, maxName)}*`)
+  );
+}
+
+const osKeys: readonly string[] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
+
+/** Whether it can run on nodes of Windows alone. */
+export function isOfWindows({ spec }: Pod): boolean {
+  if (spec.os?.name === "windows" || (spec.securityContext?.windowsOptions ?? null) !== null) return true;
+  if (osKeys.some((key) => spec.nodeSelector?.[key] === "windows")) return true;
+  const terms =
+    spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? [];
+  return (
+    terms.length > 0 &&
+    terms.every(({ matchExpressions }) =>
+      matchExpressions?.some(
+        ({ key, operator, values }) =>
+          osKeys.includes(key) && operator === "In" && values?.every((value) => value === "windows"),
+      ),
+    )
   );
 }
 

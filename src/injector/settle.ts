@@ -3,7 +3,7 @@ import { isOwnContainer } from "./containers.ts";
 import { nearestName } from "../language/nearest.ts";
 import { annotationPrefix, type Wanted, wrong } from "./annotations.ts";
 import { repositoryOf } from "./image.ts";
-import { type Container, type Pod, staying } from "./pod.ts";
+import { type Container, isOfWindows, type Pod, staying } from "./pod.ts";
 import { bytesOf, milliCpus } from "./quantity.ts";
 import { Refusal } from "./refusal.ts";
 import {
@@ -73,7 +73,7 @@ function refusePod(pod: Pod, sidecarImages: readonly string[]): void {
       "host_network",
       `the pod is on its node's network (hostNetwork), whose ports a sidecar would share: leave hostNetwork out, or ${optOut}`,
     );
-  if (spec.os?.name === "windows" || spec.nodeSelector?.["kubernetes.io/os"] === "windows")
+  if (isOfWindows(pod))
     throw new Refusal("windows", `the pod is one of Windows, for which there is no sidecar: ${optOut}`);
   const second = [...spec.containers, ...(spec.initContainers ?? [])].find(isOwnContainer);
   const other = staying(pod).find(({ image = "" }) => sidecarImages.includes(repositoryOf(image)));
@@ -83,6 +83,19 @@ function refusePod(pod: Pod, sidecarImages: readonly string[]): void {
       "second_sidecar",
       `the pod brings a sidecar of its own (container ${found.name}), and two would fight for its ports: remove it, or ${optOut}`,
     );
+  refuseVolumes(pod);
+}
+
+/** Whoever mounts the sidecar's reads its secrets, or writes its state. */
+function refuseVolumes({ spec }: Pod): void {
+  for (const { name, volumeMounts } of [...spec.containers, ...(spec.initContainers ?? [])]) {
+    const mount = volumeMounts?.find(isOwnVolume);
+    if (mount !== undefined)
+      throw new Refusal(
+        "second_sidecar",
+        `container ${name} mounts ${mount.name}, which is the sidecar's volume: remove the mount`,
+      );
+  }
   const volume = (spec.volumes ?? []).find(isOwnVolume);
   if (volume !== undefined)
     throw new Refusal(
@@ -151,6 +164,15 @@ function checkPorts(pod: Pod, { upstreamPort, listenPort, adminPort }: Ports): v
 
 /** Services that name such a port would reach another one than they mean. */
 function checkPortNames(pod: Pod, upstreamPort: number): void {
+  const names = new Set(
+    pod.spec.containers
+      .flatMap(({ ports }) => ports ?? [])
+      .flatMap((port) => (isTcp(port, upstreamPort) && port.name !== undefined ? [port.name] : [])),
+  );
+  if (names.size > 1)
+    throw clash(
+      `port ${upstreamPort} has several names (${[...names].slice(0, 5).join(", ")}), and the sidecar takes one of them: Services that go by another would lead past it; leave one name`,
+    );
   for (const container of staying(pod))
     for (const port of container.ports ?? []) {
       const isOwn = port.name === containerName && !isTcp(port, upstreamPort);
@@ -179,7 +201,10 @@ function upstreamPortOf(pod: Pod): number {
   // One that ends serves nobody, as a rule, but calls others.
   const ends = (pod.spec.restartPolicy ?? "Always") !== "Always";
   if (first === undefined && ends) return defaultUpstreamPort;
-  const found = first === undefined ? "declare no TCP port" : "declare several TCP ports, none named http";
+  const found =
+    first === undefined
+      ? "declare no TCP port"
+      : "declare several TCP ports, and not one of them alone is named http";
   throw new Refusal(
     "port_unknown",
     `the pod's containers ${found}: say where the service listens by annotation ${annotationPrefix}upstream-port`,

@@ -173,6 +173,32 @@ it("cuts what a refusal says of a pod that nobody has checked yet", () => {
   assert.deepEqual([verdict.pod.length, response.status?.message.length], [253, 500]);
 });
 
+it("reads no text with more members than any pod has, of whatever they are", () => {
+  const texts = ["0", "{}", '{"name":"a"}', '{"containerPort":1}', "[]"];
+  for (const text of texts) {
+    const list = Array.from({ length: 200_000 }, () => text).join(",");
+    const spec = `{"containers":[${list}],"volumes":[${list}]}`;
+    const request = `{"uid":"a","kind":{"group":"","kind":"Pod"},"operation":"CREATE","object":{"metadata":{},"spec":${spec}}}`;
+    const whole = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":${request}}`;
+    assert.throws(() => review(whole, "refuse", options), { name: "NoReview", message: /more than 50000/ });
+  }
+});
+
+it("takes no port of a sidecar that somebody made up where there is no such port", () => {
+  for (const port of ["0", "65536", "99999"]) {
+    const env = [{ name: "OUTRIGGER_UPSTREAM", value: `http://127.0.0.1:${port}` }];
+    const initContainers = [{ name: "outrigger", image: "made-up", env }];
+    const containers = [{ name: "app", ports: [{ containerPort: 3000 }] }];
+    const metadata = { labels: { app: "a" }, annotations: { "outrigger.dev/injected": version } };
+    const { pod } = ask({
+      namespace: "shop",
+      object: { ...podKind, metadata, spec: { initContainers, containers } },
+    });
+    const upstream = sidecarOf(pod)?.env?.find(({ name }) => name === "OUTRIGGER_UPSTREAM");
+    assert.equal(upstream?.value, "http://127.0.0.1:3000");
+  }
+});
+
 describe("a pod that gets its sidecar", () => {
   for (const { is, request, ends } of of("injected")) {
     it(is, () => {
