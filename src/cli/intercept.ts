@@ -162,14 +162,26 @@ function refuseHostNetwork(terminal: Terminal, nodeAddress: string | undefined):
     );
 }
 
-/** Two sidecars for one port: which of them gets the connections would be chance. */
-async function refuseOthers(nft: Nft, { service, port }: Interception): Promise<void> {
+async function refuseOthers(nft: Nft, interception: Interception): Promise<void> {
   for (const other of await nft.services()) {
-    if (other === service) continue;
-    const installed = await nft.read(other);
-    if (installed?.interception?.port === port)
-      throw new InterceptError(
-        `port ${port} is taken for the service ${other} already: outrigger intercept remove --service ${other}`,
-      );
+    if (other === interception.service) continue;
+    const found = (await nft.read(other))?.interception;
+    const problem = found && crossing(interception, found, other);
+    if (problem !== undefined)
+      throw new InterceptError(`${problem}, or outrigger intercept remove --service ${other}`);
   }
+}
+
+/** Two sidecars for one port: which of them gets the connections would be chance. @returns why both cannot be */
+function crossing({ port, toPort }: Interception, found: Interception, other: string): string | undefined {
+  if (found.port === port)
+    return `port ${port} is taken for the service ${other} already: choose another one`;
+  if (found.toPort === toPort)
+    return `port ${toPort} is the sidecar's of the service ${other}, to which these clients would come: give OUTRIGGER_LISTEN another port`;
+  // The one's clients come to a port that the other closes.
+  if (found.toPort === port)
+    return `port ${port} is the sidecar's of the service ${other}, whose clients would be refused: name the port of the service`;
+  if (found.port === toPort)
+    return `port ${toPort} is that of the service ${other}, and closed to all that come from outside: give OUTRIGGER_LISTEN another port`;
+  return undefined;
 }

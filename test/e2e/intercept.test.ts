@@ -186,6 +186,17 @@ describe("interception", { skip, timeout: 60_000 }, () => {
     const other = await intercept("install", "--service", "twin");
     assert.deepEqual([other.code, other.stdout], [1, ""]);
     assert.match(other.stderr, /^port 3000 is taken for the service cart already: [^\n]+\n$/);
+    for (const [port, listen, said] of [
+      ["4000", "[::]:8080", /^port 8080 is the sidecar's of the service cart, to which these/],
+      ["8080", "[::]:9090", /^port 8080 is the sidecar's of the service cart, whose clients/],
+      ["5000", "[::]:3000", /^port 3000 is that of the service cart, and closed/],
+    ] as const) {
+      const more = { OUTRIGGER_UPSTREAM: `http://127.0.0.1:${port}`, OUTRIGGER_LISTEN: listen };
+      const args = ["intercept", "install", "--service", "twin"];
+      const crossed = await network.outrigger("host", args, { ...env, ...more });
+      assert.deepEqual([crossed.code, crossed.stdout], [1, ""]);
+      assert.match(crossed.stderr, said);
+    }
   });
 
   it("of two that are installed at once one is told of the other", async () => {
