@@ -20,5 +20,3 @@ export const csrfOptions = z.strictObject({
     .describe("Paths that pages of all sites may use, as clients ask for them."),
   dryRun: z.boolean().default(false).describe("Counts what would be refused, and refuses nothing."),
 });
-
-export type CsrfOptions = z.output<typeof csrfOptions>;

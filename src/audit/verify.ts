@@ -239,9 +239,3 @@ export class TrailVerifier {
       this.#find(place, `record ${seq} is not the one that ${by} has seen: the trail was written anew`);
   }
 }
-
-export function verifyTrail(lines: Iterable<TrailLine>, options: VerifyOptions): Verified {
-  const verifier = new TrailVerifier(options);
-  for (const line of lines) verifier.add(line);
-  return verifier.end();
-}

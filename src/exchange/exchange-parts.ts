@@ -241,7 +241,7 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     route.chain.complete(live, outcome);
     live.completed(outcome);
     policy.audit?.ended(live, outcome, this.#auditedStatus);
-    const { trace } = this.live;
+    const { trace } = live;
     route.count(
       this.inbound.head.method,
       outcome,

@@ -2,8 +2,6 @@
 import type { GatewayError } from "../plugin-api/errors.ts";
 import type { Exchange, ExchangeResponse, Outcome } from "../plugin-api/exchange.ts";
 
-export type AuditMode = "off" | "buffered" | "blocking";
-
 export interface PolicyAudit {
   /** No answer goes out before its record is written. */
   readonly blocking: boolean;

@@ -6,8 +6,14 @@ import { Chain } from "../../src/audit/chain.ts";
 import { AuditKey, HeadVerifier } from "../../src/audit/key.ts";
 import { type AccessEvent, hashOf, parseRecord } from "../../src/audit/record.ts";
 import { subjectKey } from "../../src/audit/subject-keys.ts";
-import { type TrailLine, type VerifyOptions, verifyTrail } from "../../src/audit/verify.ts";
+import { type TrailLine, TrailVerifier, type Verified, type VerifyOptions } from "../../src/audit/verify.ts";
 import { auditJwk } from "./audit.ts";
+
+export function verifyTrail(lines: Iterable<TrailLine>, options: VerifyOptions): Verified {
+  const verifier = new TrailVerifier(options);
+  for (const line of lines) verifier.add(line);
+  return verifier.end();
+}
 
 export const key = new AuditKey(auditJwk());
 export const stranger = new AuditKey(auditJwk());

@@ -32,8 +32,6 @@ const recordShape = z.looseObject({
   services: z.array(text).nullish(),
 });
 
-export type KeyRecordInput = z.input<typeof recordShape>;
-
 /** A key as requests are held against it. */
 export interface KeyRecord {
   readonly id: string;

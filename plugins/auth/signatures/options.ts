@@ -15,7 +15,6 @@ export const signatureAlgorithms = [
   "rsa-pss-sha512",
   "rsa-v1_5-sha256",
 ] as const;
-export type SignatureAlgorithm = (typeof signatureAlgorithms)[number];
 
 const minModulusBits = 2048;
 

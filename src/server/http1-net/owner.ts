@@ -1,4 +1,4 @@
-// The server, as far as its connections know it.
+// What connections know of the server.
 import type { Socket } from "node:net";
 import type { ServerStream } from "../../exchange/server-stream.ts";
 import type { Carried } from "../accept.ts";
@@ -12,7 +12,6 @@ export interface ConnectionLimits {
   readonly keepAliveMs: number;
 }
 
-/** The server, as a connection knows it. */
 export interface ConnectionOwner {
   readonly limits: ConnectionLimits;
   readonly held: HeldBytes;

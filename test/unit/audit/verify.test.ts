@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Chain } from "../../../src/audit/chain.ts";
 import { hashOf } from "../../../src/audit/record.ts";
-import { type VerifyOptions, verifyTrail } from "../../../src/audit/verify.ts";
+import type { VerifyOptions } from "../../../src/audit/verify.ts";
 import {
   access,
   assertFound,
@@ -16,6 +16,7 @@ import {
   startedAt,
   stranger,
   trail,
+  verifyTrail,
 } from "../../support/tampered-trail.ts";
 
 describe("a trail", () => {
