@@ -4,6 +4,7 @@ import { GatewayError } from "../plugin-api/errors.ts";
 import { countForGc } from "../v8/gc-pacing.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
 import type { Paced } from "../client/pace.ts";
+import { inOwnMemory } from "../http1/own-memory.ts";
 import { Parts } from "../http1/parts.ts";
 import type { RequestHead } from "../http1/request-head.ts";
 import { stalledError, tooLarge } from "./body-errors.ts";
@@ -196,7 +197,7 @@ export class RequestBody implements Paced, BodyHandler {
     const reader = this.#reader;
     if (reader !== undefined) {
       this.bytes += chunk.length;
-      this.#read.add(chunk);
+      this.#read.add(inOwnMemory(chunk));
       if (this.bytes > reader.limit) this.#readFailed(tooLarge(reader.limit));
     } else if (!this.#stopped && this.#call !== undefined) this.#forward(chunk, this.#call);
     else if (this.#late !== undefined) {

@@ -5,10 +5,13 @@ import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { GatewayError } from "../../src/plugin-api/contract.ts";
 import { readsInTurn } from "../support/listener.ts";
 import { pluginWith } from "../support/plugins.ts";
 import { connectRaw, rawClient, requestText } from "../support/raw-http.ts";
+import { eventually } from "../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 
 describe("pipelined requests", () => {
@@ -66,6 +69,29 @@ describe("pipelined requests", () => {
       else assert.equal(status, 403);
     }
     client.end();
+  });
+
+  it("the beginning of a body that waits keeps nothing alive of what came with it", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const count = 100;
+    const clients = await Promise.all(Array.from({ length: count }, () => connectRaw(sidecar.port)));
+    const before = process.memoryUsage().arrayBuffers;
+    const begun = requestText("POST", "/begun", [`X-A: ${"a".repeat(14_000)}`, "Content-Length: 2"]);
+    for (const client of clients) client.send(`${begun}b`);
+    await eventually("they are there", () => heard.length === count);
+    const keptAtMost = count * 4_096;
+    await eventually(
+      `no more than ${keptAtMost} bytes`,
+      () => {
+        collect();
+        return process.memoryUsage().arrayBuffers - before < keptAtMost;
+      },
+      5_000,
+    );
+    for (const client of clients) client.send("b");
+    for (const client of clients) assert.equal((await client.answer()).body, "/begun");
+    for (const client of clients) client.end();
   });
 
   it("five thousand, more than one read brings: five thousand answers in order", async () => {
