@@ -97,7 +97,22 @@ redis.call('PEXPIRE', KEYS[2], ${keptMs})
 redis.call('PUBLISH', KEYS[1], ARGV[1])
 return 1`,
 };
-const readState: Script = { name: "canary-state", lua: "return redis.call('HGETALL', KEYS[1])" };
+/** KEYS: state. ARGV: names of fields. All sidecars write there: nothing else is read, and nothing of any length. */
+const readState: Script = {
+  name: "canary-state",
+  lua: `
+local found = {}
+for _, name in ipairs(ARGV) do
+  if redis.call('HSTRLEN', KEYS[1], name) <= 4096 then
+    local value = redis.call('HGET', KEYS[1], name)
+    if value then
+      found[#found + 1] = name
+      found[#found + 1] = value
+    end
+  end
+end
+return found`,
+};
 const readEntries: Script = {
   name: "canary-history",
   lua: "return redis.call('LRANGE', KEYS[1], 0, ARGV[1] - 1)",
@@ -118,6 +133,7 @@ const stateShape = z.object({
   settled: z.string().catch(""),
 });
 export type CanaryState = z.output<typeof stateShape>;
+const stateFields = Object.keys(stateShape.shape);
 
 export interface Canary {
   readonly order: CanaryOrder;
@@ -155,7 +171,7 @@ export class Canaries {
   async read(): Promise<Canary | undefined> {
     const order = await readOrder(this.#store, limitMs);
     if (order === null) return undefined;
-    const reply = await this.#store.run(readState, [this.#keys[1]], [], limitMs);
+    const reply = await this.#store.run(readState, [this.#keys[1]], stateFields, limitMs);
     const flat = Array.isArray(reply) ? (reply as unknown[]).map(String) : [];
     const state = stateShape.safeParse(Object.fromEntries(pairsOf(flat))).data;
     return state?.id === order.id ? { order, state } : undefined;
