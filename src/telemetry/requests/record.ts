@@ -170,8 +170,12 @@ export class RequestRecord implements LiveRecord {
 }
 
 /** It was refused or failed, which is what somebody may ask about however many there were. */
-function wentWrong({ refusedBecause }: EndedExchange, { status, end, error }: Outcome): boolean {
-  return status >= 400 || end !== "complete" || error !== undefined || refusedBecause !== undefined;
+function wentWrong(
+  { refusedBecause }: EndedExchange,
+  { status, end, error, grpcStatus = 0 }: Outcome,
+): boolean {
+  const isWell = status < 400 && grpcStatus === 0 && end === "complete";
+  return !isWell || error !== undefined || refusedBecause !== undefined;
 }
 
 function shortFact(fact: Fact): Fact {

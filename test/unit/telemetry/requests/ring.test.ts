@@ -94,6 +94,12 @@ describe("the ring of requests", () => {
       "wrong",
       "in-time",
     ]);
+    // A gRPC call that failed is a 200 as well.
+    for (const grpcStatus of [0, 14]) {
+      const call = begun(ring, { id: `grpc-${grpcStatus}` }, 900);
+      call.completed(outcomeOf({ grpcStatus }));
+    }
+    assert.deepEqual(ids(ring, "grpc-0", "grpc-14"), ["grpc-14"]);
     const [whole, wrong] = ["in-time", "wrong"].map((id) => explanationOf(ring.find(id)[0]!)!);
     assert.deepEqual([whole?.whole, { ...whole?.hooks[0]?.facts }], [true, { rule: "1" }]);
     assert.deepEqual([wrong?.whole, { ...wrong?.hooks[0]?.facts }], [false, {}]);
