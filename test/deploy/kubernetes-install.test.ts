@@ -194,6 +194,20 @@ describe("deploy/kustomize", () => {
     );
   });
 
+  it("lets nobody in but to the sidecar's ports", () => {
+    const { spec } = parse(read("kustomize/network-policy/network-policy.yaml")) as {
+      spec: { ingress: { from?: object; ports: { port: number }[] }[] };
+    };
+    const open = spec.ingress.map(({ from, ports }) => [from !== undefined, ports.map(({ port }) => port)]);
+    const ports = (injected(3000).container["ports"] as { containerPort: number }[]).map(
+      ({ containerPort }) => containerPort,
+    );
+    assert.deepEqual(open, [
+      [false, [ports[0]]],
+      [true, [ports[1]]],
+    ]);
+  });
+
   it(
     "gives every workload with the label what the injector gives",
     { skip: typeof rendered === "string" && rendered },
@@ -205,10 +219,14 @@ describe("deploy/kustomize", () => {
         "StatefulSet ledger",
         "CronJob report",
         "Job import",
+        "NetworkPolicy outrigger",
       ]);
       for (const object of rendered as KubernetesObject[]) {
+        if (object.kind === "NetworkPolicy") continue;
         const { spec, metadata } = templateOf(object);
         const [sidecar, ...others] = spec?.initContainers ?? [];
+        const reachedBy = metadata?.labels?.["outrigger.dev/reached-by"];
+        assert.equal(reachedBy, object.metadata.name === "plain" ? undefined : "sidecar");
         if (object.metadata.name === "plain") {
           assert.deepEqual([sidecar, spec?.volumes], [undefined, undefined]);
           continue;
