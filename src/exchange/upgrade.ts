@@ -110,6 +110,11 @@ function accepted(exchange: CarriedExchange, answer: IncomingMessage, upstream: 
 /** An upgrade answered with something else than 101 is an ordinary answer. */
 function deliver(exchange: CarriedExchange, answer: IncomingMessage): void {
   const { timeoutMs } = exchange.route;
+  if (answer.statusCode === 101) {
+    answer.destroy();
+    exchange.onFail(new GatewayError("upstream_invalid_response", "The service's 101 names no protocol."));
+    return;
+  }
   exchange.holdCall({
     ...idleCall,
     resume: () => {

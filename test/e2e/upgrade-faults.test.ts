@@ -76,6 +76,16 @@ describe("an upgrade", () => {
     assert.ok(received.endsWith(body), `${received.length} bytes`);
   });
 
+  for (const fields of ["", "Connection: Upgrade\r\n", "Content-Length: 2\r\n"]) {
+    it(`that the service accepts without a protocol (${fields.trim()}) is 502`, async () => {
+      const { client, upstream } = await upgrade();
+      upstream.send(`HTTP/1.1 101 Switching Protocols\r\n${fields}\r\n`);
+      assert.equal((await client.answer()).status, 502);
+      assert.equal(outcomes[0]?.error?.code, "upstream_invalid_response");
+      await upstream.closed;
+    });
+  }
+
   it("behind a request in flight waits for its turn and is served plainly", async () => {
     const client = await connectRaw(sidecar.port);
     client.send(requestText("GET", "/first") + requestText("GET", "/second", handshake));
