@@ -146,7 +146,6 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     return (this.#upgrade as UpgradeSide).take(fields);
   }
 
-  /** For the parser. */
   onBody(chunk: Buffer): void {
     this.stream?.body.push(chunk);
   }
@@ -240,7 +239,8 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     if (stream === undefined || !stream.flushed()) return;
     stream.close();
     if (stream.isLast) {
-      if (this.#rest === undefined) this.socket.destroySoon();
+      if (this.#upgrade !== undefined) this.#upgrade.decline();
+      else if (this.#rest === undefined) this.socket.destroySoon();
       else this.#endUnread();
       return;
     }
