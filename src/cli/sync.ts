@@ -142,7 +142,7 @@ async function syncOnce(
     });
     const onPass = (_: unknown, why: string | undefined): void => void (problem = why);
     const outcomes = await onePass({ source, reconciler, onPass }, stop);
-    printOutcomes(terminal, options, outcomes ?? []);
+    if (outcomes !== undefined || options.json) printOutcomes(terminal, options, outcomes ?? []);
     if (problem !== undefined) terminal.err(`${printable(problem)}\n`);
     const { ok, detail = "" } = source.state;
     if (ok && options.json === undefined) terminal.err(`${printable(`${source.name}: ${detail}`)}\n`);
