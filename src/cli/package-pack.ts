@@ -4,7 +4,7 @@ import { pack } from "../plane/pack/pack.ts";
 import { PackError } from "../plane/pack/pack-error.ts";
 import { versionedName } from "../extensions/source.ts";
 import { printJson } from "./json-text.ts";
-import { printable, printTable } from "./table.ts";
+import { printableLines, printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface PackOptions {
@@ -32,7 +32,7 @@ export async function packPlugin(terminal: Terminal, path: string, options: Pack
     return 0;
   } catch (error) {
     if (!(error instanceof PackError)) throw error;
-    terminal.err(`${printable(error.message)}\n`);
+    terminal.err(`${printableLines(error.message)}\n`);
     return 1;
   }
 }

@@ -6,6 +6,9 @@ const unprintable = /[\p{Cc}\p{Cf}]/gu;
 
 export const printable = (text: string): string => text.replace(unprintable, "?");
 
+/** Of a text that has lines, such as what a bundler shows of the code. */
+export const printableLines = (text: string): string => text.trimEnd().split("\n").map(printable).join("\n");
+
 const between = "  ";
 /** The last column is most often a text: it is cut to what room there is, when that is not less. */
 const leastLast = 6;

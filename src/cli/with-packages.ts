@@ -14,7 +14,7 @@ import { createTrust } from "../policy/read.ts";
 import type { VerifyKey } from "../policy/signature/verify-keys.ts";
 import type { RedisStore } from "../redis/store.ts";
 import { askedTrust } from "./plane-trust.ts";
-import { printable } from "./table.ts";
+import { printableLines } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { withStore } from "./with-store.ts";
 
@@ -47,7 +47,7 @@ export async function withPackages(
       return await work({ config, store, sources, client: new HostClient({ hosts: pluginHosts }) });
     } catch (error) {
       if (!isTold(error)) throw error;
-      terminal.err(`${printable(error.message)}\n`);
+      terminal.err(`${printableLines(error.message)}\n`);
       return error instanceof WrongArgument ? 2 : 1;
     }
   };

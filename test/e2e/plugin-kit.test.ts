@@ -174,4 +174,8 @@ test("what cannot be loaded is said in one line, and nothing is measured", async
   });
   assert.deepEqual([code, stdout], [1, ""]);
   assert.match(stderr, /^the plugin cannot be loaded: .*no\n$/);
+  writeFileSync(join(path, "index.ts"), "const x = ;");
+  const packed = await outrigger(["plugin", "pack", path]);
+  assert.equal(packed.code, 1);
+  assert.match(packed.stderr, /^the code cannot be bundled: [^?]*\n[^?]*index\.ts:1:11[^?]*$/);
 });
