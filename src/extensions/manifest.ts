@@ -5,6 +5,7 @@ import { z } from "zod";
 import { byteSize } from "../language/byte-size.ts";
 import { fieldNameSource } from "../language/field-name.ts";
 import { term } from "../language/terms.ts";
+import { hookNames } from "../plugin-api/hook-names.ts";
 import { ownMetricLike } from "./own-metrics.ts";
 
 /** Version of the plugin contract that this sidecar has; a manifest's `apiVersion` is a range over it. */
@@ -88,8 +89,6 @@ export const needs = z.strictObject({
       "Time that it may take for a request, on average, before it is over its budget (default: no budget)",
     ),
 });
-
-export const hookNames = ["onRequest", "onResponse", "onError", "recheck", "onComplete"] as const;
 
 export const manifest = z.strictObject({
   name: extensionName.describe("Its name, in policies too"),

@@ -13,6 +13,7 @@ import { decisions, parseOptions } from "./shared-options.ts";
 import { Slices } from "../v8/slices.ts";
 import type { TracingRules } from "./live-trace.ts";
 import { Step, type StepParts } from "./step.ts";
+import { hooksReturned } from "../plugin-api/hook-names.ts";
 import { withinLimit } from "../plugin-api/within-limit.ts";
 
 /** A route of the effective policy: validated, defaults filled in, locks applied. */
@@ -159,8 +160,7 @@ async function hooksOf(plugin: KnownPlugin, parts: SetUpParts): Promise<Hooks> {
   const made = scope.runInAsyncScope(async () => definition.setup({ options, services, state, route: info }));
   try {
     await withinLimit(made, setupLimitMs, `set-up took longer than ${setupLimitMs} ms`);
-    const hooks = await made;
-    if (typeof hooks !== "object" || hooks === null) throw new Error("set-up returned no hooks");
+    const hooks = hooksReturned(await made);
     return host.around === undefined ? hooks : host.around(definition.name, hooks);
   } catch (error) {
     // Hooks that come too late are nobody's: they are closed when they come.

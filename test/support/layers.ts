@@ -47,6 +47,7 @@ export const rooms: readonly Room[] = [
       "src/files/",
       "src/language/",
       "src/plugin-api/error-text.ts",
+      "src/plugin-api/hook-names.ts",
       "src/plugin-api/store.ts",
       "src/plugin-api/within-limit.ts",
       "src/v8/slices.ts",

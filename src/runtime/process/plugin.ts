@@ -4,6 +4,7 @@ import type { Extension } from "../../extensions/entry.ts";
 import { hookLimitMs } from "../../extensions/entry.ts";
 import type { Hooks, RouteInfo } from "../../plugin-api/contract.ts";
 import type { Exchange, ExchangeResponse, Outcome, Verdict } from "../../plugin-api/exchange.ts";
+import { hookNames } from "../../plugin-api/hook-names.ts";
 import { note } from "../../plugin-api/notes.ts";
 import { type ExtensionDefinition, factsOf } from "../extension-definition.ts";
 import { ExtensionFields } from "../extension-fields.ts";
@@ -52,8 +53,6 @@ interface Shown {
   readonly process: PluginProcess;
   readonly key: number;
 }
-
-const hookNames: readonly HookName[] = ["onRequest", "onResponse", "onError", "recheck", "onComplete"];
 
 /** The hooks of one route, each of which asks the plugin's process. */
 class RouteHooks {

@@ -1,5 +1,6 @@
 // Reads what a plugin's process says: code of others, so nothing is what it says it is before it was looked at. What
 // comes from JSON.parse is plain data; it is taken apart by place, never merged into anything of ours.
+import { hookNames } from "../../plugin-api/hook-names.ts";
 import { type ErrorCode, errorKinds, GatewayError, isFlat } from "../../plugin-api/errors.ts";
 import { fieldName } from "../../language/field-name.ts";
 import { deepestNesting } from "../../language/json.ts";
@@ -117,18 +118,12 @@ function finalStatus(value: unknown, what: string): number {
   return value;
 }
 
-const hookNames: ReadonlySet<unknown> = new Set<HookName>([
-  "onRequest",
-  "onResponse",
-  "onError",
-  "recheck",
-  "onComplete",
-]);
+const knownHooks: ReadonlySet<unknown> = new Set<HookName>(hookNames);
 
 export function declared(value: unknown): Declared {
   const { hooks, ownedRequestFields, headOnlyFields } = Object(value) as Record<string, unknown>;
   const names = texts(hooks, "the list of hooks", 16);
-  if (!names.every((name) => hookNames.has(name))) throw new Unreadable("a hook is not known");
+  if (!names.every((name) => knownHooks.has(name))) throw new Unreadable("a hook is not known");
   return {
     hooks: [...new Set(names)] as HookName[],
     ownedRequestFields: fieldNames(ownedRequestFields, "ownedRequestFields"),

@@ -1,7 +1,8 @@
 // Plugins that run in this process with all its rights: the operator's own TypeScript, as one CommonJS text.
 import type { Extension } from "../../extensions/entry.ts";
 import { hookLimitMs } from "../../extensions/entry.ts";
-import { hookNames, type Manifest } from "../../extensions/manifest.ts";
+import type { Manifest } from "../../extensions/manifest.ts";
+import { hookNames, hooksReturned } from "../../plugin-api/hook-names.ts";
 import type { Hooks, PluginDefinition } from "../../plugin-api/contract.ts";
 import { type ExtensionDefinition, factsOf } from "../extension-definition.ts";
 import { loadBundle } from "./bundle.ts";
@@ -29,8 +30,7 @@ export function createTrustedPlugin(extension: Extension): ExtensionDefinition {
       importState: (state: unknown, exported: unknown) => definition.importState?.(state, exported),
     }),
     async setup(input) {
-      const hooks = await definition.setup(input);
-      if (typeof hooks !== "object" || hooks === null) throw new Error("set-up returned no hooks");
+      const hooks = hooksReturned(await definition.setup(input));
       const undeclared = undeclaredHook(manifest, hooks);
       if (undeclared !== undefined) throw new Error(`its manifest does not name the hook ${undeclared}`);
       return hooks;

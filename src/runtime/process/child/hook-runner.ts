@@ -2,6 +2,7 @@
 import type { GatewayError } from "../../../plugin-api/errors.ts";
 import { textOf } from "../../../plugin-api/error-text.ts";
 import type { Hooks, PluginDefinition } from "../../../plugin-api/contract.ts";
+import { hooksReturned } from "../../../plugin-api/hook-names.ts";
 import type { ExchangeResponse, Outcome, RouteInfo, Verdict } from "../../../plugin-api/exchange.ts";
 import type {
   Declared,
@@ -50,9 +51,7 @@ export class HookRunner {
       stripPrefix: facts.stripPrefix ?? undefined,
     };
     const options = optionsBy(definition, given);
-    const hooks: unknown = await definition.setup({ options, services, state, route });
-    if (typeof hooks !== "object" || hooks === null) throw new Error("set-up returned no hooks");
-    const known = hooks as Hooks;
+    const known = hooksReturned(await definition.setup({ options, services, state, route }));
     const names = loaded.facts.hooks.filter((name) => typeof known[name] === "function");
     this.#setups.set(setup, { hooks: known, route, keeps: names.length > 1 });
     return {
