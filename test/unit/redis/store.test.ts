@@ -436,8 +436,11 @@ const timers = (): number => process.getActiveResourcesInfo().filter((kind) => k
 
 test("closing ends what is in flight and leaves neither connection nor timer", async () => {
   const redis = await server();
-  const store = await openUp(redis.url);
+  const states: ConnectionStateChange[] = [];
+  const store = await openUp(redis.url, { onState: (state) => states.push(state) });
   store.watch("policy", () => {});
+  // While it is being proven it has timers of its own.
+  await eventually("the watch is proven", () => states.some(({ of, up }) => of === "watches" && up));
   const named = async (): Promise<number> =>
     String(await redis.cli.client("LIST")).split("name=store-test").length - 1;
   await eventually("both connections are there", async () => (await named()) === 2);
