@@ -318,9 +318,10 @@ test("a second rollout is refused, and told who runs the first; promoted it is t
     );
   }
   assert.match(await ok("fleet"), /shadow of policy, to be revision \d+, by ada: 100% of the requests since/);
-  assert.match(await ok("policy", "promote"), /policy is now at revision/);
+  const revision = /policy is now at revision (\d+)/.exec(await ok("policy", "promote"))?.[1];
   await eventually("it is in force", async () => (await shown()).documents?.shared === order.digest);
-  assert.equal((await shown()).revision, order.revision);
+  // Not always the one that was foreseen: how the test before left the policy may be noted meanwhile, as one of its own.
+  assert.equal((await shown()).revision, Number(revision));
   await sees("none");
   assert.equal(await ask("/orders/1", { "x-api-key": apiKey }), 403);
   const history = await ok("policy", "history");
