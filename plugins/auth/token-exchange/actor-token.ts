@@ -2,12 +2,11 @@
 // the client's own credentials (RFC 6749 section 4.4), once for all callers and as long as that is good.
 import { z } from "zod";
 import type { Services } from "../../../src/plugin-api/contract.ts";
-import { postForm } from "../issuers/form-post.ts";
 import { errorCodeOf } from "../issuers/json-answer.ts";
 import { tokenTypes, type TokenExchangeOptions } from "./options.ts";
 import { endOf, expiresIn, faultOf, oneToken, usedMs } from "./token-answer.ts";
+import { askTokenEndpoint } from "./token-endpoint.ts";
 
-const maxBodyBytes = 65_536;
 /** The least between two that are asked for since the server took the last one for bad. */
 const renewalMs = 10_000;
 
@@ -84,22 +83,13 @@ export class ActorToken {
   }
 
   async #ask(url: string): Promise<string> {
-    const { clientId, clientSecret, clientAuth, timeoutMs } = this.#options;
     const { scopes, resource } = this.#actor;
-    const { status, value } = await postForm(this.#services.http, {
-      url,
-      parameters: {
-        grant_type: "client_credentials",
-        resource,
-        ...(scopes.length > 0 && { scope: scopes.join(" ") }),
-      },
-      clientId,
-      clientSecret: this.#services.secrets.sentTo(clientSecret, url),
-      clientAuth,
-      timeoutMs,
-      maxBodyBytes,
-      breaker: true,
-    });
+    const parameters = {
+      grant_type: "client_credentials",
+      resource,
+      ...(scopes.length > 0 && { scope: scopes.join(" ") }),
+    };
+    const { status, value } = await askTokenEndpoint(this.#options, this.#services, url, parameters);
     if (status !== 200)
       throw new Error(
         `the token endpoint gave no actor token: ${status} (${errorCodeOf(value) ?? "no error code"})`,

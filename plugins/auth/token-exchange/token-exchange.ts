@@ -4,7 +4,6 @@ import { hash } from "node:crypto";
 import { z } from "zod";
 import { HttpError, type Counter, type Services } from "../../../src/plugin-api/contract.ts";
 import { unavailable, type Unavailable } from "../auth-result.ts";
-import { postForm } from "../issuers/form-post.ts";
 import { errorCodeOf } from "../issuers/json-answer.ts";
 import { MetadataSource } from "../issuers/metadata-source.ts";
 import { tokenExchanges } from "../metrics.ts";
@@ -13,6 +12,7 @@ import { ActorToken } from "./actor-token.ts";
 import { ExchangedTokens } from "./exchanged-tokens.ts";
 import { tokenTypes, type TokenExchangeOptions } from "./options.ts";
 import { expiresIn, faultOf, oneToken, usedMs } from "./token-answer.ts";
+import { askTokenEndpoint } from "./token-endpoint.ts";
 
 /** The server gives no token for this caller. */
 export interface Denied {
@@ -26,7 +26,6 @@ export interface Given {
 export type Exchanged = Given | Denied | Unavailable;
 
 const grantType = "urn:ietf:params:oauth:grant-type:token-exchange";
-const maxBodyBytes = 65_536;
 const maxWaiting = 1_024;
 
 /** Section 2.2.1. */
@@ -162,18 +161,9 @@ export class TokenExchange {
   }
 
   async #post(url: string, subject: string): Promise<Answered> {
-    const { clientId, clientSecret, clientAuth, timeoutMs } = this.#options;
     const acting = await this.#actor?.parameters(url);
-    const { status, value } = await postForm(this.#services.http, {
-      url,
-      parameters: { ...this.#parameters(subject), ...acting },
-      clientId,
-      clientSecret: this.#services.secrets.sentTo(clientSecret, url),
-      clientAuth,
-      timeoutMs,
-      maxBodyBytes,
-      breaker: true,
-    });
+    const parameters = { ...this.#parameters(subject), ...acting };
+    const { status, value } = await askTokenEndpoint(this.#options, this.#services, url, parameters);
     return { status, value, actor: acting?.["actor_token"] };
   }
 
