@@ -119,7 +119,8 @@ end`;
 /**
  * KEYS: state. ARGV: id, `service/instance`, service, which start of the process this is, side ("c" = has the candidate,
  * for all callers or some), place, number of the report, counts as JSON `{ c, b }`, why it cannot have the
- * candidate, whether the document under the candidate is another one now ("1"), whether it leaves ("1").
+ * candidate, whether the document under the candidate is another one now ("1"), whether it leaves ("1"), the channel on
+ * which all hear that it is over, where the user's rights let it be said; the others learn it by their next report.
  * Answers JSON; `state` is "none" for another canary's state, or none.
  */
 export const reportCanary: Script = {
@@ -144,6 +145,7 @@ local function finish(state, why)
   local names = redis.call('HKEYS', key)
   for _, name in ipairs(names) do if string.sub(name, 1, 2) == 'i:' then redis.call('HDEL', key, name) end end
   if state ~= 'promoted' then redis.call('PEXPIRE', key, ${keptMs}) end
+  redis.pcall('PUBLISH', ARGV[12], ARGV[1])
   return answer()
 end
 local rarer = math.max(1, (tonumber(field('count')) or 0) / ${fullRateUpTo})

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { parseJson } from "../language/json.ts";
 import type { Store } from "../plugin-api/store.ts";
 import { differenceOf, type Figures, noFigures, sparse } from "./figures.ts";
-import { type CanaryOrder, canaryStateKey } from "./order.ts";
+import { type CanaryOrder, canaryKey, canaryStateKey } from "./order.ts";
 import { maxReporters, places, reportCanary } from "./report-script.ts";
 import { placeOf } from "./share.ts";
 
@@ -50,6 +50,7 @@ const limitMs = 2_000;
 export class CanaryReporter {
   readonly #store: Store;
   readonly #key: string;
+  readonly #channel: string;
   readonly #service: string;
   readonly #who: string;
   readonly #boot = randomUUID();
@@ -63,6 +64,7 @@ export class CanaryReporter {
   constructor({ id }: Pick<CanaryOrder, "id">, { store, keyPrefix, service, instance }: ReporterOptions) {
     this.#store = store;
     this.#key = canaryStateKey({ sharded: store.sharded !== false, keyPrefix });
+    this.#channel = keyPrefix + canaryKey;
     this.#service = service;
     this.#who = `${service}/${instance}`;
     this.#id = id;
@@ -94,7 +96,7 @@ export class CanaryReporter {
   }
 
   async #run(side: "b" | "c", rest: readonly (string | number)[]): Promise<CanaryAnswer> {
-    const args = [this.#id, this.#who, this.#service, this.#boot, side, this.place, ...rest];
+    const args = [this.#id, this.#who, this.#service, this.#boot, side, this.place, ...rest, this.#channel];
     const reply = await this.#store.run(reportCanary, [this.#key], args, limitMs);
     return answer.parse(parseJson(String(reply)));
   }

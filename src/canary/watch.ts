@@ -51,6 +51,8 @@ export interface CanaryWatchOptions extends ReporterOptions {
 
 const limitMs = 1_000;
 const settleMs = 5;
+/** Any sidecar may say that there is something to hear: whoever says it all the time keeps nobody busy. */
+const heardEveryMs = 200;
 /** While changes are not told. */
 const untoldPollMs = 900;
 /** A reading of the policy may be older than the order for a moment. */
@@ -68,6 +70,7 @@ export class CanaryWatch {
   /** Those that are over: whatever is written in Redis later, none of them begins again. */
   readonly #ended = new Set<string>();
   #told = true;
+  #lookedMono = -Infinity;
   #readMono = -Infinity;
   #answeredMono = 0;
   #moved = 0;
@@ -96,7 +99,7 @@ export class CanaryWatch {
   start(): void {
     this.#unhear = this.#options.store.hear(canaryKey, () => {
       this.#told = true;
-      this.#poller.trigger();
+      this.#poller.trigger(Math.max(settleMs, this.#lookedMono + heardEveryMs - performance.now()));
     });
     this.#poller.readNow();
   }
@@ -119,6 +122,7 @@ export class CanaryWatch {
   }
 
   async #look(): Promise<boolean> {
+    this.#lookedMono = performance.now();
     try {
       await this.#readOrder();
       if (this.#order !== undefined) await this.#follow(this.#order);

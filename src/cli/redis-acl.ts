@@ -80,11 +80,12 @@ const counted = (prefix: string): string =>
 /** The audit trail of a service: added to by its sidecars, and nothing there is deleted by them. */
 const recorded = (prefix: string, service: string): string =>
   `(~${prefix}audit:${service} ~${prefix}audit:${service}:* -@all +xadd +xrange +hset +hsetnx +hget +hkeys +pttl +pexpire +eval +evalsha)`;
-/** What becomes of a canary: sidecars of all services say it together. The candidate they only read. */
+/** What becomes of a canary: sidecars of all services say it together, and that it is over. The candidate they only read. */
 function canaryStates(prefix: string, keyPrefix: string): string {
   const names = [false, true].map((sharded) => canaryStateKey({ sharded, keyPrefix }));
   const keys = names.map((name) => `~${prefix}${literal(name)}`).join(" ");
-  return `(${keys} -@all +hget +hset +hdel +hlen +hkeys +hgetall +pexpire +eval +evalsha)`;
+  const written = `(${keys} -@all +hget +hset +hdel +hlen +hkeys +hgetall +pexpire +eval +evalsha)`;
+  return `${written} (&${prefix}${canaryKey} -@all +publish)`;
 }
 
 /** What sidecars of all services count in a shadow run: written, and read by operators alone. */

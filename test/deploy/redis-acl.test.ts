@@ -142,6 +142,8 @@ test("sidecars that may write no policy carry a canary through, and an operator'
   await eventually("it is promoted", async () => (await has("good")) && (await state()) === "promoted");
   const held = () => as("watcher", (client) => client.get("outrigger:policy"));
   assert.equal(await held(), JSON.stringify(marked("base")));
+  // It is said to all that it is over.
+  await as(sidecarUser, (client) => client.publish("outrigger:canary", ""));
   assert.equal((await outrigger(["fleet"], env)).code, 0);
   assert.equal(await held(), JSON.stringify(marked("good")));
   assert.ok(await has("good"));
@@ -216,7 +218,7 @@ test("a sidecar can change neither policies nor keys nor kill switches, and sees
       ["PUBLISH", "outrigger:disabled", "x"],
       ["SET", "outrigger:policy-keys", "x"],
       ["SET", "outrigger:canary", "{}"],
-      ["PUBLISH", "outrigger:canary", "x"],
+      ["PUBLISH", "outrigger:canary-state", "x"],
       ["UNLINK", "outrigger:canary-state"],
       ["UNLINK", "outrigger:shadow:7"],
       ["HGETALL", "outrigger:shadow:7"],

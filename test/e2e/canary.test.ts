@@ -165,7 +165,7 @@ describe("a canary of sidecars", () => {
     await eventually("one tries it", async () => marks(await all(four)).join() === "bad,base");
     redis.freeze();
     const { answers } = keepAsking(four, "/bad/x");
-    await eventually("enough are asked", () => answers.length > 700, 10_000);
+    await eventually("enough are asked", () => answers.length > 700, 20_000);
     redis.thaw();
     const thawedMono = performance.now();
     await ended("withdrawn");
@@ -338,6 +338,29 @@ describe("a canary of callers", () => {
       const elsewhere = await ask(url, { ...signed(), ...from("198.51.100.77") });
       assert.equal(elsewhere.mark, "before", "whoever names a key elsewhere has to prove it there");
     }
+  });
+
+  test("that one sidecar ends is over at all of them at once, however rarely they report", async () => {
+    await allHave(four, "base");
+    const answers = (asked: readonly TestSidecar[], path = "/") =>
+      Promise.all(
+        asked.flatMap(({ url }) =>
+          Array.from({ length: 12 }, (_, i) => ask(url + path, { "x-forwarded-for": `192.0.2.${i}` })),
+        ),
+      );
+    const rarely = ["--every", "40s", "--guard", "errors<1%", "--services", "orders"];
+    await ok("policy", "apply", file(bad), "--traffic", "50%", ...rarely);
+    for (const each of four)
+      await eventually("some get it", async () => marks(await answers([each])).join() === "bad,base");
+    await eventually(
+      "nobody gets it anywhere",
+      async () => {
+        await answers(four.slice(0, 1), "/bad/x");
+        return marks(await answers(four.slice(1))).join() === "base";
+      },
+      5_000,
+    );
+    assert.equal((await state()).state, "withdrawn");
   });
 
   test("is served by every worker, whose troubles are told at once, and taken away from all", async () => {

@@ -17,17 +17,18 @@ export class Poller {
   readonly #options: PollerOptions;
   #timer: NodeJS.Timeout | undefined;
   #reading: Promise<void> | undefined;
-  #again = false;
+  /** After the read that goes on; undefined = nothing changed since it began. */
+  #againMs: number | undefined;
   #stopped = false;
 
   constructor(options: PollerOptions) {
     this.#options = options;
   }
 
-  /** Something changed. */
-  trigger(): void {
-    if (this.#reading !== undefined) this.#again = true;
-    else this.#schedule(this.#options.settleMs);
+  /** Something changed. @param afterMs until it is read */
+  trigger(afterMs = this.#options.settleMs): void {
+    if (this.#reading !== undefined) this.#againMs = Math.min(this.#againMs ?? Infinity, afterMs);
+    else this.#schedule(afterMs);
   }
 
   readNow(): void {
@@ -54,11 +55,11 @@ export class Poller {
   }
 
   async #read(): Promise<void> {
-    this.#again = false;
+    this.#againMs = undefined;
     const worked = await this.#options.read();
     this.#reading = undefined;
-    const { settleMs, pollMs, retryMs, random = Math.random } = this.#options;
+    const { pollMs, retryMs, random = Math.random } = this.#options;
     this.#schedule((worked ? pollMs : retryMs) * (0.5 + random()));
-    if (this.#again) this.#schedule(settleMs);
+    if (this.#againMs !== undefined) this.#schedule(this.#againMs);
   }
 }
