@@ -17,8 +17,10 @@ const maxCount = 1e12;
 /** A whole number keeps all its digits in Redis' JSON. */
 export const places = 1e12;
 
-/** Until then, in reports' intervals, all that live have told of themselves. */
+/** Until then, in reports' intervals, all that live have told of themselves, where none has come meanwhile. */
 const censusAfter = 3;
+/** A share that more than so many times as many have got, where others came since, is drawn anew. */
+const drawnAnewAt = 1.5;
 
 /** One with fewer bad requests may be bad luck. */
 const leastBad = 2;
@@ -83,7 +85,8 @@ end`;
 
 /**
  * Every so often: who is silent, how many there are, and below which place sidecars try it. That cut is drawn at the share of
- * those that are there, so that of few sidecars one tries it and one does not; within a canary it never falls.
+ * those that are there, so that of few sidecars one tries it and one does not. It falls only where many more than that
+ * share got it, since others came: whoever has it is to keep it.
  */
 const census = `
 local function census(at, startedAt)
@@ -106,12 +109,15 @@ local function census(at, startedAt)
   end
   redis.call('HSET', key, 'count', #places, 'candidates', candidates, 'censusAt', string.format('%.0f', at))
   local percent = plan.steps[tonumber(field('step'))]
-  if #places > 0 and at - startedAt >= ${censusAfter} * plan.everyMs then
+  local had, newAt = tonumber(field('cut')) or -1, tonumber(field('newAt')) or startedAt
+  local settling = had < 0 and at - newAt < ${censusAfter} * plan.everyMs * rarer and at - startedAt < plan.silentMs
+  if #places > 0 and at - startedAt >= ${censusAfter} * plan.everyMs and not settling then
     table.sort(places)
     local wanted = math.max(1, math.floor(#places * percent / 100 + 0.5))
     if percent < 100 and #places > 1 then wanted = math.min(wanted, #places - 1) end
-    local cut = percent < 100 and places[wanted] or ${places}
-    if cut > (tonumber(field('cut')) or -1) then redis.call('HSET', key, 'cut', string.format('%.0f', cut)) end
+    local cut, below = percent < 100 and places[wanted] or ${places}, 0
+    for _, place in ipairs(places) do if place <= had then below = below + 1 end end
+    if cut > had or below > ${drawnAnewAt} * wanted then redis.call('HSET', key, 'cut', string.format('%.0f', cut)) end
   end
   return silent
 end`;
@@ -164,6 +170,7 @@ if now - last > math.max(plan.silentMs / 2, 2 * plan.everyMs) then redis.call('H
 redis.call('HSET', key, 'lastAt', string.format('%.0f', now))
 local text = redis.call('HGET', key, 'i:' .. who)
 if not text and redis.call('HLEN', key) > ${maxReporters} then return answer() end
+if not text then redis.call('HSET', key, 'newAt', string.format('%.0f', now)) end
 local rec = text and cjson.decode(text) or { seq = -1, boot = ARGV[4], starts = 0, step = step }
 if rec.step ~= step then rec.starts = 0 end
 if rec.boot ~= ARGV[4] then

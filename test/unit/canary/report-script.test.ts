@@ -192,6 +192,51 @@ describe("the script of canaries", () => {
     assert.equal((await report(sidecar("a"), true, figures(1))).state, "none", "another canary");
   });
 
+  describe("gives it to the share that is ordered", () => {
+    const pace = { steps: [25], everyMs: 20, silentMs: 60_000 };
+    const byPlace = (count: number) =>
+      Array.from({ length: count }, (_, i) => sidecar(`n${i}`)).toSorted((a, b) => b.place - a.place);
+    const cut = async () => Number((await redis.cli.hget("outrigger:canary-state", "cut")) ?? -1);
+    const chosen = async (of: readonly CanaryReporter[]) => {
+      const most = await cut();
+      return of.filter(({ place }) => place <= most).length;
+    };
+    const later = (ms: number) => redis.cli.hincrby("outrigger:canary-state", "startedAt", -ms);
+
+    test("and not to all because one alone had told of itself by then", async () => {
+      await begin("errors<50%", { ...pace, everyMs: 1_000 });
+      const [last, ...others] = byPlace(4);
+      await report(last as CanaryReporter, false, none);
+      // Those that have more to do than to tell of themselves.
+      await later(3_000);
+      for (const each of others) await report(each, false, none);
+      await redis.cli.hset("outrigger:canary-state", "censusAt", 0);
+      await report(last as CanaryReporter, false, none);
+      assert.equal(await cut(), -1, "some have only now come");
+      await redis.cli.hincrby("outrigger:canary-state", "newAt", -3_000);
+      await redis.cli.hset("outrigger:canary-state", "censusAt", 0);
+      await report(last as CanaryReporter, false, none);
+      assert.equal(await chosen([last as CanaryReporter, ...others]), 1);
+    });
+
+    test("also of a fleet that grows", async () => {
+      await begin("errors<50%", pace, 1_000);
+      const [first, second, ...others] = byPlace(12);
+      const few = [first, second] as CanaryReporter[];
+      const told = (all: readonly CanaryReporter[]) =>
+        Promise.all(all.map((each) => report(each, false, none)));
+      await eventually("it is drawn", async () => {
+        await told(few);
+        return (await chosen(few)) === 1;
+      });
+      const all = [...few, ...others];
+      await eventually("it is drawn anew", async () => {
+        await told(all);
+        return (await chosen(all)) === 3;
+      });
+    });
+  });
+
   test("takes no counts that no sidecar counts", async () => {
     await begin("errors<50%");
     for (const deltas of ['{"c":{"0":-5}}', '{"c":{"0":1e999}}', '{"c":{"x":1}}', '{"c":{"9999":1}}']) {
