@@ -75,6 +75,24 @@ for (const [what, script] of [
   });
 }
 
+test("a guest that takes more of a processor than it may is ended after ten seconds of it, and the next one has as long", async () => {
+  const configuration = "configure period 10\ntick burn 6";
+  const entry: Entry = { limits: { cpuShare: 0.01, timeMs: 5_000 } };
+  await using sidecar = await sidecarWith(await scriptGuest(), { configuration }, entry);
+  const report = async (): Promise<{ cpuShare: number | null; restarts: number }> => {
+    const { plugins } = (await (await fetch(`${sidecar.adminUrl}/plugins`)).json()) as {
+      plugins: [{ cpuShare: number | null; restarts: number }];
+    };
+    return plugins[0];
+  };
+  const { reason } = await sidecar.line(({ msg }) => /failed, and is started again/.test(String(msg)));
+  assert.match(String(reason), /^it takes \d\.\d\d of a processor, and may take 0\.01$/);
+  await eventually("it is measured anew", async () => (await report()).cpuShare === null);
+  await eventually("its share is known", async () => ((await report()).cpuShare ?? 0) > 0.01);
+  assert.equal((await report()).restarts, 1);
+  assert.equal((await ask(sidecar))["status"], "200");
+});
+
 test("a request's body is what the guest made of it, and one that is too long is refused", async () => {
   const configuration = "requestBody write 0 0 0 before-";
   const entry = { manifest: { needs: { body: { requestBytes: 64 } } } };
