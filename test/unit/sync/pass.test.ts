@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Declared } from "../../../src/sync/declared.ts";
 import { onePass } from "../../../src/sync/loop.ts";
-import { Reconciler } from "../../../src/sync/reconcile.ts";
+import { type PolicyPlace, Reconciler } from "../../../src/sync/reconcile.ts";
 import { Reports } from "../../../src/sync/reports.ts";
 
 const signal = new AbortController().signal;
@@ -50,6 +50,83 @@ test("a fault that nobody foresaw refuses the policy that it came with, by name,
     ["aa in-force", "bad refused", "zz in-force"],
   );
   assert.match(outcomes[1]?.message ?? "", /^a fault of sync itself, .* stays: .*nobody foresaw this/);
+});
+
+const problems = [{ path: "plugins[0]", message: "is no plugin" }];
+const explained = { state: "refused", message: "it is refused", problems } as const;
+
+/** Of one layer, `orders`, which it has put in force. */
+async function withOneInForce(more: Partial<PolicyPlace>) {
+  const removed: string[] = [];
+  const told: (string | undefined)[] = [];
+  const place: PolicyPlace = {
+    standing: async () => ({ ...standing, revision: 2, digest: "d" }),
+    apply: async () => ({ revision: 2, digest: "d", warnings: [] }),
+    remove: async (service) => removed.push(service),
+    spread: async () => spread,
+    explain: () => undefined,
+  };
+  const tell = {
+    applied() {},
+    gone: (_declared: Declared, kept: string | undefined) => void told.push(kept),
+  };
+  let leads = true;
+  const reconciler = new Reconciler({ place, selfHeal: false, mayWrite: () => leads, tell });
+  const [orders, other] = [{ ...declared("orders"), whenGone: "remove" } as const, declared("other")];
+  await reconciler.pass([orders, other], signal);
+  const well = { ...place };
+  Object.assign(place, more);
+  const mend = (): void => void Object.assign(place, well);
+  const lead = (does: boolean): void => void (leads = does);
+  return { removed, told, mend, lead, pass: () => reconciler.pass([other], signal) };
+}
+
+test("a layer whose removal meets a fault that nobody foresaw is told of, and removed when it is over", async () => {
+  const remove = async (): Promise<number> => {
+    throw new TypeError("nobody foresaw this");
+  };
+  const { removed, told, mend, pass } = await withOneInForce({ remove });
+  const outcomes = await pass();
+  assert.deepEqual(
+    outcomes.map(({ state }) => state),
+    ["in-force"],
+  );
+  assert.match(told[0] ?? "", /^a fault of sync itself, .* stays: .*nobody foresaw this.*; tried again$/);
+  mend();
+  await pass();
+  await pass();
+  assert.deepEqual([removed, told.slice(1)], [["orders"], [undefined]]);
+});
+
+test("a layer that cannot be removed for a known reason is removed once it can be", async () => {
+  const away = async (): Promise<never> => {
+    throw new Error("Redis is away");
+  };
+  const { removed, told, mend, pass } = await withOneInForce({ standing: away, explain: () => explained });
+  const [other] = await pass();
+  assert.deepEqual([removed, told], [[], []]);
+  assert.deepEqual([other?.state, other?.message, other?.problems], ["refused", "it is refused", problems]);
+  mend();
+  await pass();
+  assert.deepEqual([removed, told], [["orders"], [undefined]]);
+});
+
+test("a layer is removed by the sync that leads, and what somebody else has put there stays", async () => {
+  const { removed, told, lead, pass } = await withOneInForce({});
+  lead(false);
+  await pass();
+  assert.deepEqual([removed, told], [[], []]);
+  lead(true);
+  await pass();
+  assert.deepEqual([removed, told], [["orders"], [undefined]]);
+
+  const changed = async () => ({ ...standing, revision: 3, digest: "another", by: "ada" });
+  const theirs = await withOneInForce({ standing: changed });
+  await theirs.pass();
+  assert.deepEqual([theirs.removed, theirs.told], [[], ["somebody else has changed it since (ada)"]]);
+  const deleted = await withOneInForce({ standing: async () => standing });
+  await deleted.pass();
+  assert.deepEqual([deleted.removed, deleted.told], [[], []]);
 });
 
 test("a status that hangs holds no policy up, and what waited for it is told when it ends", async () => {
