@@ -254,6 +254,70 @@ test("what a full disk had no room for is kept once it has, without another fetc
   }
 });
 
+/** A disk that is full for so many tries from now on. */
+function fullDisk() {
+  const disk = { fullFor: Infinity };
+  const checkDisk = (): void => {
+    disk.fullFor -= 1;
+    if (disk.fullFor >= 0) throw Object.assign(new Error("full"), { code: "ENOSPC" });
+  };
+  return { disk, options: { checkDisk, retryKeepingMs: 5 } };
+}
+
+test("a full disk is tried again until all is kept, by one package at a time, and not for what is kept", async () => {
+  const { disk, options } = fullDisk();
+  const { plugins, troubles, store } = await scene(options);
+  const geo = await published(plugins, "geo.wasm", moduleOf());
+  const rate = await published(plugins, "rate.wasm", moduleOf({ name: "rate" }));
+  await store.packages({ geo, rate });
+  // The first fails once more, and the second is not tried before it.
+  disk.fullFor = 1;
+  await eventually("both are kept", () => troubles.length === 4);
+  disk.fullFor = Infinity;
+  const size = await published(plugins, "size.wasm", moduleOf({ name: "size" }));
+  await store.packages({ geo, rate, size });
+  disk.fullFor = 0;
+  await eventually("the third is kept", () => troubles.length >= 6);
+  const told = troubles.map((text) => [/[0-9a-f]{64}/.exec(text)?.[0], text.endsWith(" now")]);
+  assert.deepEqual(told, [
+    [geo.sha256, false],
+    [rate.sha256, false],
+    [geo.sha256, true],
+    [rate.sha256, true],
+    [size.sha256, false],
+    [size.sha256, true],
+  ]);
+});
+
+test("a package that finds room later takes it from none that is in use", async () => {
+  const { disk, options } = fullDisk();
+  const { plugins, dir, troubles, store } = await scene({ ...options, maxKeptBytes: 1 });
+  const geo = await published(plugins, "geo.wasm", moduleOf());
+  const rate = await published(plugins, "rate.wasm", moduleOf({ name: "rate" }));
+  disk.fullFor = 0;
+  await store.packages({ geo });
+  disk.fullFor = Infinity;
+  await store.packages({ geo, rate });
+  disk.fullFor = 0;
+  await eventually("it is kept", () => troubles.length === 2);
+  assert.deepEqual(new Set(await readdir(dir)), new Set([geo.sha256, rate.sha256]));
+});
+
+test("of policies that are refused one after the other, only the last one's packages are tried again", async () => {
+  const { disk, options } = fullDisk();
+  const { plugins, dir, troubles, store } = await scene(options);
+  const geo = await published(plugins, "geo.wasm", moduleOf());
+  const rate = await published(plugins, "rate.wasm", moduleOf({ name: "rate" }));
+  const size = await published(plugins, "size.wasm", moduleOf({ name: "size" }));
+  const none = entryOf({ source: "file:none.wasm", sha256: "0".repeat(64) });
+  await store.packages({ geo });
+  await problems(store.packages({ rate, none }));
+  await problems(store.packages({ size, none }));
+  disk.fullFor = 0;
+  await eventually("two are kept", () => troubles.length === 5);
+  assert.deepEqual(new Set(await readdir(dir)), new Set([geo.sha256, size.sha256]));
+});
+
 test("a range stands for the highest version within it, a place of one package for that one", async () => {
   const { plugins, store } = await scene();
   for (const version of ["1.2.0", "1.10.0", "2.0.0", "1.11.0-rc.1"])
