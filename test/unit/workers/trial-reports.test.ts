@@ -43,3 +43,33 @@ test("of another canary, or none any more, nothing is kept", () => {
   reports.follow(undefined);
   assert.equal(reports.sum([]), undefined);
 });
+
+test("what one worker says of the candidate is said of all of them, whichever it is", () => {
+  const reports = new TrialReports();
+  reports.follow("one");
+  const well = told("one", 3);
+  assert.deepEqual([reports.sum([well])?.refused, reports.sum([well])?.held], [undefined, false]);
+  const refusing = told("one", 0, { refused: "for want of memory" });
+  const holding = told("one", 4, { held: true });
+  for (const all of [
+    [well, refusing, holding],
+    [holding, refusing, well],
+  ]) {
+    const sum = reports.sum(all);
+    assert.deepEqual(
+      [sum?.refused, sum?.held, ...(short(sum) ?? [])],
+      ["for want of memory", true, 7, 6, 7, 0],
+    );
+  }
+});
+
+test("a canary has no shadow's report, when a worker has ended either", () => {
+  const reports = new TrialReports();
+  reports.follow("one");
+  const canary = told("one", 5, { shadow: undefined });
+  reports.workerEnded(canary);
+  // It goes on: what was counted is not forgotten.
+  reports.follow("one");
+  const sum = reports.sum([canary]);
+  assert.deepEqual([sum?.candidate[0], sum?.shadow], [10, undefined]);
+});
