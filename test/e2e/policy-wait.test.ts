@@ -1,0 +1,100 @@
+// `policy apply --wait` with a fleet that does not take the policy: what it says of whom, and when it ends.
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, beforeEach, test } from "node:test";
+import { outrigger } from "../support/process.ts";
+import { eventually, type RedisServer, startRedis } from "../support/redis.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "outrigger-wait-"));
+const policy = join(folder, "policy.json");
+writeFileSync(policy, '{"apiVersion":"outrigger/v1"}');
+let redis: RedisServer;
+before(async () => {
+  redis = await startRedis();
+});
+after(async () => {
+  await redis.close();
+  rmSync(folder, { recursive: true });
+});
+beforeEach(() => redis.cli.flushall());
+
+/** A sidecar of the service `orders`, which lives by its heartbeat and never has another policy. */
+async function beats(instance: string, more: object = {}): Promise<void> {
+  await redis.cli.zadd("outrigger:fleet:seen", Date.now(), "orders");
+  await redis.cli.zadd("outrigger:live:orders", Date.now(), instance);
+  await redis.cli.set(`outrigger:fleet:orders:${instance}`, JSON.stringify({ version: "0.0.1", ...more }));
+}
+const apply = (...wait: string[]) =>
+  outrigger(["policy", "apply", policy, ...wait], { REDIS_URL: redis.url });
+
+test("who does not have it by the end of the time is named, who refuses it with why, and it is in the history all the same: exit 1", async () => {
+  await beats("o1");
+  const lastError = { count: 2, first: "one", problems: ["one", "two"] };
+  await beats("o2", { lastError, refusedAt: Date.now() + 60_000 });
+  const started = performance.now();
+  const { code, stdout, stderr } = await apply("--wait", "1s");
+  assert.equal(code, 1);
+  assert.match(
+    stderr,
+    /\norders\/o2 refuses it: one\norders\/o2 refuses it: two\norders\/o1 does not have it yet\n$/,
+  );
+  assert.match(stdout, /is now at revision 1.*\nin force in 0 of 2 sidecars\n$/);
+  // What is waited by default is longer.
+  assert.ok(performance.now() - started < 20_000);
+  assert.notEqual(await redis.cli.get("outrigger:policy"), null);
+});
+
+test("who fell silent is named, since nobody can tell what it serves", async () => {
+  await beats("o1");
+  await redis.cli.del("outrigger:fleet:orders:o1");
+  const { code, stderr } = await apply("--wait", "1s");
+  assert.equal(code, 1);
+  assert.match(stderr, /^orders\/o1 fell silent meanwhile: what it serves by nobody can tell$/m);
+});
+
+test("who ends meanwhile is named, and waited for no more", async () => {
+  await beats("o1");
+  const looks = async (): Promise<number> =>
+    Number(/cmdstat_strlen:calls=(\d+)/.exec(await redis.cli.info("commandstats"))?.[1] ?? 0);
+  const before = await looks();
+  const waiting = apply("--wait", "60s");
+  await eventually("it has looked several times", async () => (await looks()) > before + 3);
+  await redis.cli.zrem("outrigger:live:orders", "o1");
+  await redis.cli.del("outrigger:fleet:orders:o1");
+  const { code, stdout } = await waiting;
+  assert.equal(code, 0);
+  assert.match(stdout, /\nin force in 0 of 1 sidecars\norders\/o1 ended meanwhile\n$/);
+});
+
+test("a list of sidecars that is none is named: exit 1", async () => {
+  await beats("o1");
+  await redis.cli.set("outrigger:live:orders", "somebody's");
+  const { code, stderr } = await apply("--wait", "1s");
+  assert.equal(code, 1);
+  assert.match(
+    stderr,
+    /^live:orders in Redis is not what sidecars write there: who else lives nobody can tell$/m,
+  );
+});
+
+test("where Redis does not tell who lives, that is said, and the change is made: exit 1", async () => {
+  await beats("o1");
+  await redis.cli.call("ACL", "SETUSER", "narrow", "on", ">pass", "~*", "&*", "+@all", "-zrevrange");
+  const url = redis.url.replace("//", "//narrow:pass@");
+  const { code, stderr } = await outrigger(["policy", "apply", policy, "--wait", "8s"], { REDIS_URL: url });
+  assert.equal(code, 1);
+  assert.match(stderr, /^policy holds revision 1; who has it in force cannot be told: Redis: .*NOPERM/m);
+  assert.notEqual(await redis.cli.get("outrigger:policy"), null);
+});
+
+test("without --wait nobody is asked, and that is said; a time that is none is refused before anything is written", async () => {
+  await beats("o1");
+  const wrong = await apply("--wait=soon");
+  assert.equal(wrong.code, 2);
+  assert.equal(await redis.cli.get("outrigger:policy"), null);
+  const { code, stdout } = await apply();
+  assert.equal(code, 0);
+  assert.match(stdout, /\nno sidecar was asked whether it has that in force: .*--wait 30s waits for all\n$/);
+});
