@@ -13,41 +13,69 @@ export function compileLine(
   fleet: Fleet,
   redaction: Redaction,
 ): AccessLine {
-  const path = redaction.shown("path", jsonText);
-  const userId = redaction.shown("userId", jsonText);
+  const fixed = inOnePiece(
+    `,"msg":"request","service":${jsonText(fleet.service)},"instance":${jsonText(fleet.instance)}` +
+      `,"route":${jsonText(route.pattern)},"upstream":${jsonText(route.upstream)}` +
+      (options.sample < 1 ? `,"sample":${options.sample}` : ""),
+  );
+  const texts = textsOf(redaction);
+  const queryOf = options.query ? redaction.query : undefined;
+  return (exchange, outcome, level, extra) => lineOf(texts, fixed, queryOf, exchange, outcome, level, extra);
+}
+
+function lineOf(
+  texts: Texts,
+  fixed: string,
+  queryOf: Redaction["query"] | undefined,
+  exchange: Exchange,
+  outcome: Outcome,
+  level: number,
+  extra: LineExtra | undefined,
+): string {
+  const { request, identity, trace } = exchange;
+  const agent = request.fields.get("user-agent");
+  let line =
+    texts.start(Math.round(exchange.startedAt + outcome.durationMs), level) +
+    fixed +
+    texts.result(request.method, outcome) +
+    texts.host(request.host) +
+    texts.client(exchange.client.address) +
+    `${jsonText(exchange.id)},"path":${texts.path(request.path)},"durationMs":${decimals(outcome.durationMs)}` +
+    `,"requestBytes":${outcome.requestBytes},"responseBytes":${outcome.responseBytes}` +
+    `,"userId":${identity === undefined ? "null" : texts.userId(identity.userId)}`;
+  if (trace !== undefined) line += `,"traceId":"${trace.traceId}","spanId":"${trace.spanId}"`;
+  if (identity?.credentialId !== undefined) line += texts.credential(identity.credentialId);
+  if (agent !== undefined) line += texts.agent(agent);
+  if (queryOf !== undefined && request.query !== "") line += `,"query":${jsonText(queryOf(request.query))}`;
+  line += courseMembers(exchange, outcome);
+  return extra === undefined ? `${line}}` : `${line}${extraMembers(extra)}}`;
+}
+
+type Texts = ReturnType<typeof compileTexts>;
+
+const textsByRedaction = new WeakMap<Redaction, Texts>();
+
+/** What lines in a row have in common is kept as text, whatever their routes: of thousands each is asked for seldom. */
+function textsOf(redaction: Redaction): Texts {
+  let texts = textsByRedaction.get(redaction);
+  if (texts === undefined) textsByRedaction.set(redaction, (texts = compileTexts(redaction)));
+  return texts;
+}
+
+function compileTexts(redaction: Redaction) {
   const host = redaction.shown("host", jsonText);
   const clientIp = redaction.shown("clientIp", jsonText);
   const credentialId = redaction.shown("credentialId", jsonText);
   const userAgent = redaction.shown("userAgent", jsonText);
-  const fixed =
-    `,"msg":"request","service":${jsonText(fleet.service)},"instance":${jsonText(fleet.instance)}` +
-    `,"route":${jsonText(route.pattern)},"upstream":${jsonText(route.upstream)}` +
-    (options.sample < 1 ? `,"sample":${options.sample}` : "");
-  // What many lines in a row have in common is kept as text.
-  const start = createStart(fixed);
-  const result = createResult();
-  const hostMember = keepLast((value) => `,"host":${host(value)}`);
-  const clientMember = keepLast((value) => `,"clientIp":${clientIp(value)},"requestId":`);
-  const credentialMember = keepLast((value) => `,"credentialId":${credentialId(value)}`);
-  const agentMember = keepLast((value) => `,"userAgent":${userAgent(value)}`);
-
-  return function accessLine(exchange, outcome, level, extra) {
-    const { request, identity, trace } = exchange;
-    const agent = request.fields.get("user-agent");
-    let line =
-      start(Math.round(exchange.startedAt + outcome.durationMs), level) +
-      result(request.method, outcome) +
-      hostMember(request.host) +
-      clientMember(exchange.client.address) +
-      `${jsonText(exchange.id)},"path":${path(request.path)},"durationMs":${decimals(outcome.durationMs)}` +
-      `,"requestBytes":${outcome.requestBytes},"responseBytes":${outcome.responseBytes}` +
-      `,"userId":${identity === undefined ? "null" : userId(identity.userId)}`;
-    if (trace !== undefined) line += `,"traceId":"${trace.traceId}","spanId":"${trace.spanId}"`;
-    if (identity?.credentialId !== undefined) line += credentialMember(identity.credentialId);
-    if (agent !== undefined) line += agentMember(agent);
-    if (options.query && request.query !== "") line += `,"query":${jsonText(redaction.query(request.query))}`;
-    line += courseMembers(exchange, outcome);
-    return extra === undefined ? `${line}}` : `${line}${extraMembers(extra)}}`;
+  return {
+    start: createStart(),
+    result: createResult(),
+    path: redaction.shown("path", jsonText),
+    userId: redaction.shown("userId", jsonText),
+    host: keepLast((value) => `,"host":${host(value)}`),
+    client: keepLast((value) => `,"clientIp":${clientIp(value)},"requestId":`),
+    credential: keepLast((value) => `,"credentialId":${credentialId(value)}`),
+    agent: keepLast((value) => `,"userAgent":${userAgent(value)}`),
   };
 }
 
@@ -71,8 +99,8 @@ function courseMembers(exchange: Exchange, outcome: Outcome): string {
   return members;
 }
 
-/** Level and time, then what the route's lines all have. */
-function createStart(fixed: string): (nowMs: number, level: number) => string {
+/** Level and time. */
+function createStart(): (nowMs: number, level: number) => string {
   const isoTime = createIsoTime();
   let lastMs = Number.NaN;
   let lastLevel = 0;
@@ -81,7 +109,7 @@ function createStart(fixed: string): (nowMs: number, level: number) => string {
     if (nowMs !== lastMs || level !== lastLevel) {
       lastMs = nowMs;
       lastLevel = level;
-      text = inOnePiece(`{"level":${level},"time":${nowMs},"timestamp":"${isoTime(nowMs)}"${fixed}`);
+      text = inOnePiece(`{"level":${level},"time":${nowMs},"timestamp":"${isoTime(nowMs)}"`);
     }
     return text;
   };

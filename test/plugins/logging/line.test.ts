@@ -154,6 +154,33 @@ test("a line shows its own request, whatever the lines before it had in common",
   );
 });
 
+test("routes in turn show each its own pattern and what it does not hide, whatever they have in common", () => {
+  const compile = (pattern: string, options: object) =>
+    compileFormat("json", loggingOptions.parse(options), { ...route, pattern }, fleet);
+  const lines = [
+    compile("/a", {}),
+    compile("/b", { query: true }),
+    compile("/c", { redact: ["host", "clientIp", "userAgent"] }),
+    compile("/d", { sample: 0.5 }),
+  ];
+  const facts = { query: "?q=1", fields: ["User-Agent", "curl"] };
+  const exchange = Object.assign(exchangeOf(facts), { startedAt: noon });
+  const shown = [...lines, ...lines].map((line) => JSON.parse(line(exchange, outcomeOf(), 30)) as Line);
+  const hidden = { host: "[redacted]", clientIp: "[redacted]", userAgent: "[redacted]" };
+  const open = { host: "api.example", clientIp: "192.0.2.7", userAgent: "curl" };
+  const expected = [
+    { route: "/a", ...open },
+    { route: "/b", query: "?q=1", ...open },
+    { route: "/c", ...hidden },
+    { route: "/d", sample: 0.5, ...open },
+  ];
+  const named = ["route", "host", "clientIp", "userAgent", "query", "sample"];
+  assert.deepEqual(
+    shown.map((line) => Object.fromEntries(Object.entries(line).filter(([name]) => named.includes(name)))),
+    [...expected, ...expected],
+  );
+});
+
 test("the level is the sidecar's or service's fault, the client's, or none", () => {
   assert.equal(levelOf(outcomeOf({ status: 204 })), 30);
   assert.equal(levelOf(outcomeOf({ status: 101 })), 30);
