@@ -9,38 +9,39 @@ export interface Routable {
   readonly methods: readonly string[] | undefined;
 }
 
-export type Match<T> =
-  | { readonly kind: "found"; readonly route: T }
+export type Match<T, Key extends Routable = Routable> =
+  | { readonly kind: "found"; readonly route: T; readonly key: Key }
   | { readonly kind: "wrong-method"; readonly allow: readonly string[]; readonly routes: readonly T[] }
   | { readonly kind: "none" };
 
-interface Entry<T> {
-  readonly found: Map<string, Match<T>>;
-  any: Match<T> | undefined;
-  wrongMethod: Match<T>;
+interface Entry<T, Key extends Routable> {
+  /** By method; undefined = no route takes some alone. */
+  found: Map<string, Match<T, Key>> | undefined;
+  any: Match<T, Key> | undefined;
+  wrongMethod: Match<T, Key>;
 }
 
 const none = { kind: "none" } as const;
 
-export class Router<T> {
-  readonly #exact = new Map<string, Entry<T>>();
+export class Router<T, Key extends Routable = Routable> {
+  readonly #exact = new Map<string, Entry<T, Key>>();
   // Keyed by the prefix without its `/*`: `/api/users`, and "" for `/*`.
-  readonly #prefixes = new Map<string, Entry<T>>();
+  readonly #prefixes = new Map<string, Entry<T, Key>>();
   // Deepest prefix in segments: a path of ten thousand slashes costs no more look-ups than that.
   #depth = 0;
 
-  constructor(routes: Iterable<readonly [T, Routable]> = []) {
-    for (const [route, routable] of routes) this.add(route, routable);
+  constructor(routes: Iterable<readonly [T, Key]> = []) {
+    for (const [route, key] of routes) this.add(route, key);
   }
 
   /** @param path normalised; the most specific route wins: exact before prefix, longer before shorter. */
-  match(path: string, method: string): Match<T> {
+  match(path: string, method: string): Match<T, Key> {
     const entry = this.#exact.get(path) ?? this.#maxPrefix(path);
     if (entry === undefined) return none;
-    return entry.found.get(method) ?? entry.any ?? entry.wrongMethod;
+    return entry.found?.get(method) ?? entry.any ?? entry.wrongMethod;
   }
 
-  #maxPrefix(path: string): Entry<T> | undefined {
+  #maxPrefix(path: string): Entry<T, Key> | undefined {
     // Ends of the path's first segments, as deep as any prefix goes.
     const ends: number[] = [];
     let end = path.length > 1 ? path.indexOf("/", 1) : -1;
@@ -59,25 +60,36 @@ export class Router<T> {
     return path.startsWith("/") ? this.#prefixes.get("") : undefined;
   }
 
-  add(route: T, { path, methods }: Routable): void {
+  /** @param path in place of the key's own */
+  add(route: T, key: Key, path = key.path): void {
+    const { methods } = key;
     const isPrefix = path.endsWith("/*");
-    const key = isPrefix ? path.slice(0, -2) : path;
+    const place = isPrefix ? path.slice(0, -2) : path;
     const table = isPrefix ? this.#prefixes : this.#exact;
-    if (isPrefix) this.#depth = Math.max(this.#depth, key.split("/").length - 1);
-    let entry = table.get(key);
+    if (isPrefix) this.#depth = Math.max(this.#depth, place.split("/").length - 1);
+    let entry = table.get(place);
     if (entry === undefined) {
-      entry = { found: new Map(), any: undefined, wrongMethod: none };
-      table.set(key, entry);
+      entry = { found: undefined, any: undefined, wrongMethod: none };
+      table.set(place, entry);
     }
-    const match: Match<T> = { kind: "found", route };
+    const match: Match<T, Key> = { kind: "found", route, key };
     if (methods === undefined) entry.any = match;
-    // A HEAD that a route has only by its GET gives way to one that is named.
-    for (const method of methods ?? []) entry.found.set(method, match);
-    for (const method of compileMethods(methods ?? [])) {
-      if (!entry.found.has(method)) entry.found.set(method, match);
-    }
-    const routes = entry.wrongMethod.kind === "wrong-method" ? entry.wrongMethod.routes : [];
-    const allow = [...entry.found.keys()].toSorted();
-    entry.wrongMethod = { kind: "wrong-method", allow, routes: [...routes, route] };
+    else takeMethods(entry, methods, match);
   }
+}
+
+function takeMethods<T, Key extends Routable>(
+  entry: Entry<T, Key>,
+  methods: readonly string[],
+  match: Extract<Match<T, Key>, { kind: "found" }>,
+): void {
+  const found = (entry.found ??= new Map<string, Match<T, Key>>());
+  // A HEAD that a route has only by its GET gives way to one that is named.
+  for (const method of methods) found.set(method, match);
+  for (const method of compileMethods(methods)) {
+    if (!found.has(method)) found.set(method, match);
+  }
+  const routes = entry.wrongMethod.kind === "wrong-method" ? entry.wrongMethod.routes : [];
+  const allow = [...found.keys()].toSorted();
+  entry.wrongMethod = { kind: "wrong-method", allow, routes: [...routes, match.route] };
 }
