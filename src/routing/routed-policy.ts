@@ -1,6 +1,6 @@
 // A snapshot as the listener uses it: routes found by path and method, each with its connections to the upstream and
 // its counters. Swapped as one reference.
-import type { Counter, Histogram, Outcome } from "../plugin-api/contract.ts";
+import type { Outcome } from "../plugin-api/contract.ts";
 import type { PolicyAudit } from "../runtime/live-audit.ts";
 import type { TracingRules } from "../runtime/live-trace.ts";
 import type { Chain } from "../runtime/chain.ts";
@@ -10,6 +10,7 @@ import type { Fields } from "../plugin-api/fields.ts";
 import type { OwnedParts } from "../runtime/owned-parts.ts";
 import type { OwnedCookies } from "../runtime/owned-cookies.ts";
 import type { RequestCounters } from "./request-counters.ts";
+import { RouteCounts } from "./route-counts.ts";
 import { nothingOff, type SwitchedOff } from "../kill-switch/kill-switch.ts";
 import { switchedRoute } from "./switched-route.ts";
 import type { CompiledRoute } from "../runtime/set-up.ts";
@@ -50,11 +51,8 @@ export class ServedRoute {
   readonly #stripPrefix: string;
   readonly #restores: PrefixRule | undefined;
   readonly #counters: RequestCounters;
-  // Made with the first request: of thousands of routes most are never asked for.
-  #seconds: Histogram | undefined;
-  #upstreamSeconds: Histogram | undefined;
-  // Label look-ups are paid once per method and status, not per request.
-  #requests: Map<string, Map<number, Counter>> | undefined;
+  /** Made with the first request: of thousands of routes most are never asked for. */
+  #counts: RouteCounts | undefined = undefined;
 
   constructor(
     route: CompiledRoute,
@@ -124,22 +122,8 @@ export class ServedRoute {
 
   /** @param traceId of a trace that is kept */
   count(method: string, outcome: Outcome, traceId: string | undefined): void {
-    this.#requests ??= new Map();
-    let byStatus = this.#requests.get(method);
-    if (byStatus === undefined) this.#requests.set(method, (byStatus = new Map()));
-    let counter = byStatus.get(outcome.status);
-    if (counter === undefined) {
-      counter = this.#counters.requests(this.info.pattern, method, String(outcome.status));
-      byStatus.set(outcome.status, counter);
-    }
-    counter.inc();
-    const { grpcStatus } = outcome;
-    if (grpcStatus !== undefined) this.#counters.grpc(this.info.pattern, String(grpcStatus)).inc();
-    this.#seconds ??= this.#counters.seconds(this.info.pattern);
-    this.#seconds.observe(outcome.durationMs / 1000, traceId);
-    if (outcome.upstreamMs === undefined) return;
-    this.#upstreamSeconds ??= this.#counters.upstreamSeconds(this.info.pattern);
-    this.#upstreamSeconds.observe(outcome.upstreamMs / 1000, traceId);
+    this.#counts ??= new RouteCounts(this.info.pattern, this.#counters);
+    this.#counts.count(method, outcome, traceId);
   }
 }
 
