@@ -3,6 +3,8 @@ import { hash } from "node:crypto";
 import type { PluginDefinition } from "../plugin-api/contract.ts";
 
 const parsed = new WeakMap<PluginDefinition, WeakMap<object, unknown>>();
+/** Where the policy has none. */
+const nowhere = {};
 
 /**
  * @param written the plugin's options in the policy
@@ -10,11 +12,12 @@ const parsed = new WeakMap<PluginDefinition, WeakMap<object, unknown>>();
  * @returns the options for a set-up: one object for all routes that have them from the same place
  */
 export function parseOptions(definition: PluginDefinition, written: unknown, own: object): unknown {
-  if (typeof written !== "object" || written === null) return definition.options.parse(own);
+  const place = written === undefined ? nowhere : written;
+  if (typeof place !== "object" || place === null) return definition.options.parse(own);
   let known = parsed.get(definition);
   if (known === undefined) parsed.set(definition, (known = new WeakMap()));
-  let options = known.get(written);
-  if (options === undefined) known.set(written, (options = definition.options.parse(own)));
+  let options = known.get(place);
+  if (options === undefined) known.set(place, (options = definition.options.parse(own)));
   return options;
 }
 
