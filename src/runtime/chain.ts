@@ -9,38 +9,30 @@ import { LiveResponse } from "./response.ts";
 import { HookFailure, type HookResult } from "./hook-result.ts";
 import { PartialStep } from "./partial-step.ts";
 import { type Step } from "./step.ts";
+import { type StepOrder, stepOrder } from "./step-order.ts";
 
 type Answer = Exclude<Verdict, undefined | void>;
 
 export class Chain {
   readonly steps: readonly Step[];
-  /** In their order. */
-  readonly plugins: readonly string[];
   /** Of the whole snapshot, once all its chains are made: no plugin sets another's. */
   ownedCookies: OwnedCookies | undefined = undefined;
   readonly #clock: Clock;
-  // Positions of the steps that have the hook, in the order in which they are run.
-  readonly #request: readonly number[];
-  readonly #response: readonly number[];
-  readonly #error: readonly number[];
-  readonly #complete: readonly number[];
-  readonly #recheck: readonly Step[];
+  readonly #order: StepOrder;
   readonly #partial: readonly PartialPlugin[] | undefined;
 
   /** @param steps by priority, lowest first */
   constructor(steps: readonly Step[], clock: Clock) {
     this.steps = steps;
-    this.plugins = steps.map(({ name }) => name);
     this.#clock = clock;
-    const having = (hook: "onRequest" | "onResponse" | "onError" | "onComplete"): number[] =>
-      steps.flatMap((step, index) => (step.hooks[hook] === undefined ? [] : [index]));
-    this.#request = having("onRequest");
-    this.#response = having("onResponse").toReversed();
-    this.#error = having("onError").toReversed();
-    this.#complete = having("onComplete").toReversed();
-    this.#recheck = steps.filter((step) => step.hooks.recheck !== undefined);
+    this.#order = stepOrder(steps);
     const partial = steps.flatMap((step, index) => (step instanceof PartialStep ? [{ index, step }] : []));
     this.#partial = partial.length === 0 ? undefined : partial;
+  }
+
+  /** In their order. */
+  get plugins(): readonly string[] {
+    return this.#order.plugins;
   }
 
   /** The same hooks, but for those of plugins that are left out. */
@@ -57,7 +49,7 @@ export class Chain {
 
   /** Whether anybody judges an exchange that goes on. */
   get rechecks(): boolean {
-    return this.#recheck.length > 0;
+    return this.#order.recheck.length > 0;
   }
 
   /**
@@ -108,7 +100,7 @@ export class Chain {
 
   complete(exchange: LiveExchange, outcome: Outcome): void {
     exchange.hookMono = this.#clock.mono();
-    for (const index of this.#complete) {
+    for (const index of this.#order.complete) {
       if (index < exchange.reached) (this.steps[index] as Step).complete(exchange, outcome);
     }
   }
@@ -117,8 +109,9 @@ export class Chain {
   // gives back.
   #requestFrom(exchange: LiveExchange, start: number): Answer | undefined | Promise<Answer | undefined> {
     if (exchange.over) return undefined;
-    for (let i = start; i < this.#request.length; i += 1) {
-      const index = this.#request[i] as number;
+    const order = this.#order.request;
+    for (let i = start; i < order.length; i += 1) {
+      const index = order[i] as number;
       const step = this.steps[index] as Step;
       exchange.reached = index + 1;
       const result = step.request(exchange);
@@ -138,8 +131,9 @@ export class Chain {
     exchange: LiveExchange,
     start: number,
   ): GatewayError | undefined | Promise<GatewayError | undefined> {
-    for (let i = start; i < this.#recheck.length; i += 1) {
-      const result = (this.#recheck[i] as Step).recheck(exchange);
+    const order = this.#order.recheck;
+    for (let i = start; i < order.length; i += 1) {
+      const result = (this.steps[order[i] as number] as Step).recheck(exchange);
       if (result instanceof Promise) {
         return result.then((settled) => errorOf(settled) ?? this.#recheckFrom(exchange, i + 1));
       }
@@ -162,9 +156,10 @@ export class Chain {
     beyond: boolean,
   ): LiveResponse | Promise<LiveResponse> {
     if (exchange.over && !beyond) return response;
+    const order = this.#order.response;
     let current = response;
-    for (let i = start; i < this.#response.length; i += 1) {
-      const index = this.#response[i] as number;
+    for (let i = start; i < order.length; i += 1) {
+      const index = order[i] as number;
       const hasRun = index < exchange.reached;
       if (hasRun === beyond) continue;
       const step = this.steps[index] as Step;
@@ -190,8 +185,9 @@ export class Chain {
     start: number,
   ): Answer | undefined | Promise<Answer | undefined> {
     if (exchange.over) return undefined;
-    for (let i = start; i < this.#error.length; i += 1) {
-      const index = this.#error[i] as number;
+    const order = this.#order.error;
+    for (let i = start; i < order.length; i += 1) {
+      const index = order[i] as number;
       if (index >= exchange.reached) continue;
       const step = this.steps[index] as Step;
       const result = step.error(exchange, error);
