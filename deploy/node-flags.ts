@@ -6,6 +6,7 @@ export const nodeFlags: readonly string[] = [
   "--expose-gc",
   "--no-memory-reducer",
   "--heap-growing-percent=50",
+  "--no-maglev-destroy-on-background",
   "--disable-sigusr1",
 ];
 
