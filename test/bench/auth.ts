@@ -115,6 +115,26 @@ async function knownCallers(): Promise<void> {
   await redis.close();
 }
 
+/** CPU a token, in µs. */
+interface Cost {
+  readonly all: number;
+  /** Of the thread with the event loop: the others may have a core of their own. */
+  readonly loop: number;
+}
+
+/** What others do on the machine only adds. */
+function lowerQuartile(costs: readonly Cost[]): Cost {
+  const at = (of: keyof Cost): number =>
+    costs.map((cost) => cost[of]).sort((a, b) => a - b)[Math.floor(costs.length / 4)] ?? NaN;
+  return { all: at("all"), loop: at("loop") };
+}
+
+/**
+ * Tokens that were never seen, against jose alone, which splits and decodes them, finds the key, checks the signature on
+ * another thread, and then `exp`, `iss` and `aud`. The plugin does that and more: it reads the token out of a request and
+ * its JSON strictly, makes an identity of it, keeps it under its SHA-256, counts it and takes it out of the request. RSA
+ * signatures it checks without another thread.
+ */
 async function tokens(alg: string): Promise<void> {
   const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
   const jwk = { ...(await exportJWK(publicKey)), kid: "k", alg };
@@ -142,13 +162,14 @@ async function tokens(alg: string): Promise<void> {
   const route = await routeOf({ guessing: false, jwt }, servicesOf());
   const keys = createLocalJWKSet({ keys: [jwk] });
   const options = { algorithms: [alg], issuer: "https://id.example", audience: "api" };
-  const [own, theirs]: [number[], number[]] = [[], []];
+  const [own, theirs]: [Cost[], Cost[]] = [[], []];
   // Alternating, so that a noisy machine is as noisy for both; the first rounds only warm up.
   for (let round = 0; round < 24; round += 1) {
-    const measure = async (into: number[], work: (i: number) => unknown): Promise<void> => {
-      const before = process.cpuUsage();
+    const measure = async (into: Cost[], work: (i: number) => unknown): Promise<void> => {
+      const [before, thread] = [process.cpuUsage(), process.threadCpuUsage()];
       await atOnce(count, work);
-      if (round >= 4) into.push(microseconds(process.cpuUsage(before)) / count);
+      const all = microseconds(process.cpuUsage(before)) / count;
+      if (round >= 4) into.push({ all, loop: microseconds(process.threadCpuUsage(thread)) / count });
     };
     // In one piece, as a listener reads it.
     const asked = all.map((token) =>
@@ -157,10 +178,12 @@ async function tokens(alg: string): Promise<void> {
     await measure(theirs, (i) => jwtVerify(all[i] as string, keys, options));
     await measure(own, (i) => route.hooks.onRequest?.(asked[i] as LiveExchange));
   }
-  const [ours, alone] = [Math.min(...own), Math.min(...theirs)];
+  const [ours, alone] = [lowerQuartile(own), lowerQuartile(theirs)];
+  const more = (ours.all / alone.all - 1) * 100;
+  const each = ({ all, loop }: Cost): string => `${micro(all)} (${loop.toFixed(0)} of the event loop)`;
   row(
     `first-seen ${alg} token`,
-    `${micro(ours)}, jose's jwtVerify ${micro(alone)}, +${((ours / alone - 1) * 100).toFixed(0)} %`,
+    `${each(ours)}, jose's jwtVerify ${each(alone)}, ${more < 0 ? "" : "+"}${more.toFixed(0)} %`,
   );
   if (alg === "ES256") {
     const known = await routeOf(

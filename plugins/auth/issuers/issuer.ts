@@ -12,7 +12,7 @@ import {
   type Unavailable,
 } from "../auth-result.ts";
 import type { Semaphore } from "../semaphore.ts";
-import { notLookedUp, type JwksSource } from "./jwks.ts";
+import { notLookedUp, type JwksSource, type Keys } from "./jwks.ts";
 import type { KeyVersion, KeySet } from "./key-set.ts";
 import type { IssuerOptions } from "./options.ts";
 import { profileFault } from "../tokens/access-token-profile.ts";
@@ -37,6 +37,17 @@ export interface SignatureInvalid {
   readonly version: KeyVersion | undefined;
   /** Not to be remembered: another look may find what this one did not look for. */
   readonly unremembered?: true;
+}
+export type SignatureVerdict = SignatureValid | SignatureInvalid | Unavailable;
+
+/** A token whose signature is to be checked. */
+interface Look {
+  readonly token: string;
+  readonly header: JsonObject;
+  /** For when it is good. */
+  readonly result: Accepted;
+  readonly endsMs: number;
+  readonly semaphore: Semaphore | undefined;
 }
 
 /** Headers that bring or point to a key: never believed, and no token of an honest issuer needs them. */
@@ -143,33 +154,49 @@ export class Issuer {
   }
 
   /**
-   * Checks the signature of a token that `inspect` found nothing against. Never rejects.
+   * Checks the signature of a token that `inspect` found nothing against; plainly when that takes a moment. Never rejects.
    * @param semaphore bounds the cryptography alone: an issuer that keeps some waiting for its keys takes nobody's place
    */
-  async verify(
+  verify(
     token: string,
     parts: TokenParts,
     result: Accepted,
     semaphore?: Semaphore,
-  ): Promise<SignatureValid | SignatureInvalid | Unavailable> {
-    const kid = parts.header["kid"] as string | undefined;
-    const endsMs = this.#endsMs(parts.claims);
-    if (this.#keys.kind === "secret") {
-      const { secret } = this.#keys;
-      const good = await passing(semaphore, () => this.#verifies(token, secret));
-      if (good === undefined) return this.#tooMany;
-      return good
-        ? { result, endsMs, version: undefined }
-        : { result: this.#badSignature, version: undefined };
-    }
-    const set = this.#keys.kind === "set" ? this.#keys.set : await this.#keys.source.keysFor(kid);
+  ): SignatureVerdict | Promise<SignatureVerdict> {
+    const look = { token, header: parts.header, result, endsMs: this.#endsMs(parts.claims), semaphore };
+    if (this.#keys.kind === "secret") return this.#verifyBySecret(look, this.#keys.secret);
+    if (this.#keys.kind === "set") return this.#verifyBySet(look, this.#keys.set);
+    const keys = this.#keys.source.keysFor(parts.header["kid"] as string | undefined);
+    return keys instanceof Promise
+      ? keys.then((late) => this.#verifyBySet(look, late))
+      : this.#verifyBySet(look, keys);
+  }
+
+  async #verifyBySecret(
+    { token, result, endsMs, semaphore }: Look,
+    secret: Uint8Array,
+  ): Promise<SignatureVerdict> {
+    const good = await passing(semaphore, () => this.#verifies(token, secret));
+    if (good === undefined) return this.#tooMany;
+    return good ? { result, endsMs, version: undefined } : { result: this.#badSignature, version: undefined };
+  }
+
+  #verifyBySet(look: Look, set: Keys): SignatureVerdict | Promise<SignatureVerdict> {
     if (set === undefined) return this.#outOfReach;
     if (set === notLookedUp) return { result: this.#noKey, version: undefined, unremembered: true };
+    const { token, header, semaphore } = look;
+    const kid = header["kid"] as string | undefined;
     if (!set.mayHold(kid)) return { result: this.#noKey, version: set.whole };
-    const good = await passing(semaphore, () => this.#verifiesWith(token, set));
-    if (good === undefined) return this.#tooMany;
+    const isSigned = set.cheapCheck(header["alg"] as string, kid);
+    if (isSigned !== undefined) return this.#verdict(look, set, isSigned(token));
+    return passing(semaphore, () => this.#verifiesWith(token, set)).then((good) =>
+      good === undefined ? this.#tooMany : this.#verdict(look, set, good),
+    );
+  }
+
+  #verdict({ header, result, endsMs }: Look, set: KeySet, good: boolean): SignatureVerdict {
     return good
-      ? { result, endsMs, version: set.versionOf(kid) }
+      ? { result, endsMs, version: set.versionOf(header["kid"] as string | undefined) }
       : { result: this.#badSignature, version: set.whole };
   }
 

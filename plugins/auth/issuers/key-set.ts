@@ -6,6 +6,7 @@ import {
   type JSONWebKeySet,
   type JWSHeaderParameters,
 } from "jose";
+import { cheapCheckOf, type CheapCheck } from "./cheap-signature.ts";
 import { sortEntries } from "./key-entries.ts";
 import { isJsonObject } from "../tokens/token-parts.ts";
 
@@ -33,6 +34,9 @@ export function parseJwks(value: unknown): ParsedJwks {
   return { jwks: { keys }, skipped };
 }
 
+/** Algorithms have no blanks, so that no two pairs share a name. */
+const nameOf = (algorithm: string | undefined, kid: string | undefined): string => `${algorithm} ${kid}`;
+
 export class KeySet {
   readonly jwks: JSONWebKeySet;
   /** Epoch milliseconds at which the issuer gave it. */
@@ -42,6 +46,8 @@ export class KeySet {
   readonly #find: ReturnType<typeof createLocalJWKSet>;
   /** Keys found before, by algorithm and key id; no more than there are keys and algorithms that fit. */
   readonly #keys = new Map<string, CryptoKey>();
+  /** Of those of them whose signatures are cheap. */
+  readonly #cheap = new Map<string, CheapCheck>();
   readonly #versions = new Map<string, KeyVersion>();
   readonly #texts = new Map<string, string>();
 
@@ -84,14 +90,25 @@ export class KeySet {
     header?: JWSHeaderParameters,
     input?: FlattenedJWSInput,
   ): CryptoKey | Promise<CryptoKey> => {
-    const name = `${header?.alg} ${header?.kid}`;
+    const name = nameOf(header?.alg, header?.kid);
     return this.#keys.get(name) ?? this.#resolve(name, header, input);
   };
 
   async #resolve(name: string, header?: JWSHeaderParameters, input?: FlattenedJWSInput): Promise<CryptoKey> {
     const key = await this.#find(header, input);
-    if (header?.kid !== undefined) this.#keys.set(name, key);
+    if (header?.alg === undefined || header.kid === undefined) return key;
+    this.#keys.set(name, key);
+    const check = cheapCheckOf(header.alg, key);
+    if (check !== undefined) this.#cheap.set(name, check);
     return key;
+  }
+
+  /**
+   * For a token whose `kid` may be held here: how its signature is checked at once.
+   * @returns undefined when `resolve` has to find its key first, and for signatures that take long
+   */
+  cheapCheck(algorithm: string, kid: string | undefined): CheapCheck | undefined {
+    return kid === undefined ? undefined : this.#cheap.get(nameOf(algorithm, kid));
   }
 
   versionOf(kid: string | undefined): KeyVersion {

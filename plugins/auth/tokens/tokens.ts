@@ -11,7 +11,7 @@ import {
 } from "../auth-result.ts";
 import { Semaphore } from "../semaphore.ts";
 import { Introspection } from "./introspection.ts";
-import type { Issuer } from "../issuers/issuer.ts";
+import type { Issuer, SignatureVerdict } from "../issuers/issuer.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
 import { KnownIssuers } from "../issuers/known-issuers.ts";
 import type { JwtOptions } from "./options.ts";
@@ -86,7 +86,7 @@ export class TokenCheck {
     if (issuer === undefined) return noIssuer;
     const inspected = issuer.inspect(parts);
     if (inspected.kind === "refused") return inspected;
-    return this.#once(digest, this.#verify(issuer, { token, parts, inspected }, digest, this.#signatures));
+    return this.#verify(issuer, { token, parts, inspected }, digest, this.#signatures);
   }
 
   /**
@@ -101,7 +101,7 @@ export class TokenCheck {
     const issuer = this.#issuers.find(parts.claims["iss"]);
     const inspected = issuer?.inspect(parts);
     if (issuer === undefined || inspected?.kind !== "accepted" || !issuer.holdsKeyOf(parts)) return undefined;
-    return this.#once(digest, this.#verify(issuer, { token, parts, inspected }, digest, this.#doubtful));
+    return this.#verify(issuer, { token, parts, inspected }, digest, this.#doubtful);
   }
 
   health(): string | undefined {
@@ -118,26 +118,35 @@ export class TokenCheck {
     return look;
   }
 
-  async #verify(
+  #verify(
     issuer: Issuer,
     { token, parts, inspected }: { token: string; parts: TokenParts; inspected: Accepted },
     digest: string,
     semaphore: Semaphore,
-  ): Promise<AuthResult> {
+  ): MaybeAuthResult {
+    const verdict = issuer.verify(token, parts, inspected, semaphore);
+    if (!(verdict instanceof Promise)) return this.#keep(verdict, digest, token.length);
+    return this.#once(digest, this.#keepLate(verdict, digest, token.length));
+  }
+
+  async #keepLate(late: Promise<SignatureVerdict>, digest: string, length: number): Promise<AuthResult> {
     try {
-      const verdict = await issuer.verify(token, parts, inspected, semaphore);
-      if ("kind" in verdict) return verdict;
-      const nowMs = this.#services.clock.now();
-      if ("endsMs" in verdict) {
-        const untilMs = Math.min(verdict.endsMs, nowMs + this.#options.cacheSeconds * 1000);
-        this.#cache.accept(digest, verdict.result, untilMs, token.length, verdict.version);
-      } else if (verdict.unremembered !== true) {
-        this.#cache.refuse(digest, verdict.result, nowMs + refusedMs, verdict.version);
-      }
-      return verdict.result;
+      return this.#keep(await late, digest, length);
     } finally {
       this.#running.delete(digest);
     }
+  }
+
+  #keep(verdict: SignatureVerdict, digest: string, length: number): AuthResult {
+    if ("kind" in verdict) return verdict;
+    const nowMs = this.#services.clock.now();
+    if ("endsMs" in verdict) {
+      const untilMs = Math.min(verdict.endsMs, nowMs + this.#options.cacheSeconds * 1000);
+      this.#cache.accept(digest, verdict.result, untilMs, length, verdict.version);
+    } else if (verdict.unremembered !== true) {
+      this.#cache.refuse(digest, verdict.result, nowMs + refusedMs, verdict.version);
+    }
+    return verdict.result;
   }
 
   async #introspect(introspection: Introspection, token: string, digest: string): Promise<AuthResult> {
