@@ -163,11 +163,11 @@ export class Authenticator {
     let key: MaybeAuthResult | undefined;
     if (apiKey !== undefined)
       key = knownKey.kind === "unseen" ? keys?.lookUp(apiKey, knownKey.digest, address) : knownKey;
-    if (token instanceof Promise || key instanceof Promise) {
+    if (key instanceof Promise)
       return Promise.all([token, key]).then(([lateToken, lateKey]) =>
         this.#decide(exchange, lateToken, lateKey),
       );
-    }
+    if (token instanceof Promise) return token.then((late) => this.#decide(exchange, late, key));
     return this.#decide(exchange, token, key);
   }
 
