@@ -133,7 +133,7 @@ function lowerQuartile(costs: readonly Cost[]): Cost {
  * Tokens that were never seen, against jose alone, which splits and decodes them, finds the key, checks the signature on
  * another thread, and then `exp`, `iss` and `aud`. The plugin does that and more: it reads the token out of a request and
  * its JSON strictly, makes an identity of it, keeps it under its SHA-256, counts it and takes it out of the request. RSA
- * signatures it checks without another thread.
+ * signatures it checks without another thread, and no signature through WebCrypto once the key has served.
  */
 async function tokens(alg: string): Promise<void> {
   const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });

@@ -187,9 +187,11 @@ export class Issuer {
     const { token, header, semaphore } = look;
     const kid = header["kid"] as string | undefined;
     if (!set.mayHold(kid)) return { result: this.#noKey, version: set.whole };
-    const isSigned = set.cheapCheck(header["alg"] as string, kid);
+    const algorithm = header["alg"] as string;
+    const isSigned = set.cheapCheck(algorithm, kid);
     if (isSigned !== undefined) return this.#verdict(look, set, isSigned(token));
-    return passing(semaphore, () => this.#verifiesWith(token, set)).then((good) =>
+    const pooled = set.pooledCheck(algorithm, kid);
+    return passing(semaphore, () => pooled?.(token) ?? this.#verifiesWith(token, set)).then((good) =>
       good === undefined ? this.#tooMany : this.#verdict(look, set, good),
     );
   }

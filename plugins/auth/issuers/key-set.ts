@@ -6,7 +6,7 @@ import {
   type JSONWebKeySet,
   type JWSHeaderParameters,
 } from "jose";
-import { cheapCheckOf, type CheapCheck } from "./cheap-signature.ts";
+import { cheapCheckOf, pooledCheckOf, type CheapCheck, type PooledCheck } from "./cheap-signature.ts";
 import { sortEntries } from "./key-entries.ts";
 import { isJsonObject } from "../tokens/token-parts.ts";
 
@@ -48,6 +48,8 @@ export class KeySet {
   readonly #keys = new Map<string, CryptoKey>();
   /** Of those of them whose signatures are cheap. */
   readonly #cheap = new Map<string, CheapCheck>();
+  /** Of those of them that need no WebCrypto. */
+  readonly #pooled = new Map<string, PooledCheck>();
   readonly #versions = new Map<string, KeyVersion>();
   readonly #texts = new Map<string, string>();
 
@@ -100,6 +102,8 @@ export class KeySet {
     this.#keys.set(name, key);
     const check = cheapCheckOf(header.alg, key);
     if (check !== undefined) this.#cheap.set(name, check);
+    const pooled = pooledCheckOf(header.alg, key);
+    if (pooled !== undefined) this.#pooled.set(name, pooled);
     return key;
   }
 
@@ -109,6 +113,11 @@ export class KeySet {
    */
   cheapCheck(algorithm: string, kid: string | undefined): CheapCheck | undefined {
     return kid === undefined ? undefined : this.#cheap.get(nameOf(algorithm, kid));
+  }
+
+  /** Likewise, on another thread. */
+  pooledCheck(algorithm: string, kid: string | undefined): PooledCheck | undefined {
+    return kid === undefined ? undefined : this.#pooled.get(nameOf(algorithm, kid));
   }
 
   versionOf(kid: string | undefined): KeyVersion {

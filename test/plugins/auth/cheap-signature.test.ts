@@ -1,9 +1,13 @@
-// RSA signatures that are checked at once and not by jose: the same tokens are taken, and the same refused.
+// Signatures that are checked without jose: the same tokens are taken, and the same refused.
 import assert from "node:assert/strict";
 import { randomBytes, sign } from "node:crypto";
 import { test } from "node:test";
 import { compactVerify, exportPKCS8, importJWK, type CryptoKey } from "jose";
-import { cheapCheckOf, type CheapCheck } from "../../../plugins/auth/issuers/cheap-signature.ts";
+import {
+  cheapCheckOf,
+  pooledCheckOf,
+  type CheapCheck,
+} from "../../../plugins/auth/issuers/cheap-signature.ts";
 import { makeRoute, makeServices, withBearer } from "./harness.ts";
 import { makeSigningKey, TokenIssuer } from "./token-issuer.ts";
 
@@ -15,6 +19,8 @@ const encoded = (text: string): string => Buffer.from(text).toString("base64url"
 /** Signs whatever stands before the signature. */
 const signed = (input: string, hash = "sha256"): string =>
   `${input}.${sign(hash, Buffer.from(input), privateKey).toString("base64url")}`;
+/** With letters that stand for no bytes at its end. */
+const cutOff = (part: string): string => part + "A".repeat((5 - (part.length % 4)) % 4);
 const header = encoded('{"alg":"RS256"}');
 
 function checkOf(algorithm: string, key: CryptoKey): CheapCheck {
@@ -23,8 +29,8 @@ function checkOf(algorithm: string, key: CryptoKey): CheapCheck {
   return check;
 }
 
-async function takenByJose(token: string): Promise<boolean> {
-  return await compactVerify(token, publicKey, { algorithms: ["RS256"] }).then(
+async function takenByJose(token: string, key = publicKey, algorithm = "RS256"): Promise<boolean> {
+  return await compactVerify(token, key, { algorithms: [algorithm] }).then(
     () => true,
     () => false,
   );
@@ -61,10 +67,8 @@ test("every token is taken or refused as jose does it", async () => {
     "a signature of nothing": `${header}.${payload}.A`,
     "a signature of zeroes": `${header}.${payload}.${"A".repeat(signature.length)}`,
     "another hash": signed(`${header}.${payload}`, "sha512"),
-    "a payload that is no base64url": signed(
-      `${header}.${payload}${"A".repeat((5 - (payload.length % 4)) % 4)}`,
-    ),
-    "a header that is no base64url": signed(`${header}A.${payload}`),
+    "a payload that is no base64url": signed(`${header}.${cutOff(payload)}`),
+    "a header that is no base64url": signed(`${cutOff(header)}.${payload}`),
   };
   for (const [name, token] of Object.entries(tokens))
     assert.equal(check(token), await takenByJose(token), name);
@@ -76,6 +80,43 @@ test("every token is taken or refused as jose does it", async () => {
   const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
   const same = good.slice(0, -1) + letters[letters.indexOf(good.at(-1) as string) ^ 1];
   assert.deepEqual([check(same), await takenByJose(same)], [true, true]);
+});
+
+test("so is every token on the threads of the pool", async () => {
+  for (const algorithm of ["ES256", "EdDSA", "Ed25519"]) {
+    const { jwk, privateKey: signs } = await makeSigningKey("pooled", algorithm);
+    const key = (await importJWK(jwk, algorithm)) as CryptoKey;
+    const check = pooledCheckOf(algorithm, key);
+    assert.ok(check);
+    const pem = await exportPKCS8(signs);
+    const sealed = (input: string, hash = algorithm === "ES256" ? "sha256" : null): string => {
+      const signature = sign(hash, Buffer.from(input), { key: pem, dsaEncoding: "ieee-p1363" });
+      return `${input}.${signature.toString("base64url")}`;
+    };
+    const [start, payload] = [encoded(`{"alg":"${algorithm}"}`), encoded('{"iss":"joe"}')];
+    const good = sealed(`${start}.${payload}`);
+    const [, , signature = ""] = good.split(".");
+    const tokens = [
+      good,
+      `${start}.${encoded('{"iss":"eve"}')}.${signature}`,
+      ...[0, 20, 60].map((at) => {
+        const letter = signature[at] === "B" ? "C" : "B";
+        return `${start}.${payload}.${signature.slice(0, at)}${letter}${signature.slice(at + 1)}`;
+      }),
+      ...["A", "AA", "AAA", "AAAA"].map((more) => good + more),
+      ...[1, 2, 3, 4].map((fewer) => good.slice(0, -fewer)),
+      `${start}.${payload}.A`,
+      `${start}.${payload}.${"A".repeat(signature.length)}`,
+      `${start}.${payload}.${sign("sha256", Buffer.from(start), privateKey).toString("base64url")}`,
+      sealed(`${cutOff(start)}.${payload}`),
+      sealed(`${start}.${cutOff(payload)}`),
+    ];
+    for (const [index, token] of tokens.entries()) {
+      const taken = await takenByJose(token, key, algorithm);
+      assert.equal(await check(token), taken, `${algorithm} ${index}`);
+      assert.equal(taken, index === 0, `${algorithm} ${index}`);
+    }
+  }
 });
 
 test("each RSA algorithm has its own hash", () => {
@@ -104,6 +145,9 @@ test("what is dear, too small or of another kind is left to jose", async () => {
     assert.equal(cheapCheckOf(algorithm, (await importJWK(jwk, algorithm)) as CryptoKey), undefined);
   }
   assert.equal(cheapCheckOf("RS256", rsa.privateKey), undefined);
+  for (const algorithm of ["RS256", "PS256", "ES384", "HS256"])
+    assert.equal(pooledCheckOf(algorithm, publicKey), undefined);
+  assert.equal(pooledCheckOf("ES256", (await makeSigningKey("own")).privateKey), undefined);
 });
 
 test("once its key is known, a token seen for the first time is answered plainly", async (t) => {
