@@ -1,10 +1,10 @@
 // Lines of the access log, out of a file or the streams in Redis, as requests to be replayed.
 import { createReadStream } from "node:fs";
-import { parseJson } from "../language/json.ts";
 import type { LogStreams } from "../plane/log-streams.ts";
 import { textOf } from "../plugin-api/error-text.ts";
 import { KeptRequests } from "../policy-replay/kept-requests.ts";
-import { type RecordedRequest, recordedRequest, type Unfit } from "../policy-replay/recorded-request.ts";
+import { type Line, linesIn } from "../policy-replay/log-formats.ts";
+import { recordedRequest, type Unfit } from "../policy-replay/recorded-request.ts";
 
 /** The message says in one line why lines cannot be read. */
 export class LineRefusal extends Error {
@@ -48,10 +48,20 @@ export class RecordedLines {
     }
   }
 
-  #add(line: string, service: string | undefined): void {
-    const found = line.length > maxLineLength ? "no access-log line" : readLine(line);
+  #add(text: string, service: string | undefined): void {
+    const lines = text.length > maxLineLength ? undefined : linesIn(text);
+    if (lines === undefined) this.#count("no access-log line");
+    else for (const line of lines) this.#addLine(line, service);
+  }
+
+  #count(reason: Unfit): void {
+    this.unfit.set(reason, (this.unfit.get(reason) ?? 0) + 1);
+  }
+
+  #addLine(line: Line, service: string | undefined): void {
+    const found = recordedRequest(line, service);
     if (typeof found === "string") {
-      this.unfit.set(found, (this.unfit.get(found) ?? 0) + 1);
+      this.#count(found);
       return;
     }
     if (service !== undefined && found.service !== service) return;
@@ -81,12 +91,4 @@ async function* linesOf(chunks: AsyncIterable<string>): AsyncGenerator<string> {
     for (const line of lines) if (line.trim() !== "") yield line;
   }
   if (rest.trim() !== "") yield rest;
-}
-
-function readLine(line: string): RecordedRequest | Unfit {
-  try {
-    return recordedRequest(Object(parseJson(line)) as Readonly<Record<string, unknown>>);
-  } catch {
-    return "no access-log line";
-  }
 }

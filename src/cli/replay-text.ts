@@ -1,6 +1,6 @@
 // What a replay came to, for people and as JSON.
 import type { Changes, Group } from "../policy-replay/changes.ts";
-import type { Decision } from "../policy-replay/recorded-request.ts";
+import type { Decision, RecordedDecision } from "../policy-replay/recorded-request.ts";
 import type { RecordedLines } from "./recorded-lines.ts";
 import { printable, printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -35,7 +35,8 @@ export function printReplay(terminal: Terminal, changes: Changes, { unfit }: Rec
 const sum = (groups: readonly Group[]): number => groups.reduce((all, { count }) => all + count, 0);
 
 function rowOf({ count, service, was, becomes, callers, requestIds }: Group): string[] {
-  const route = was.route === becomes.route ? nameOf(was) : `${nameOf(was)} -> ${nameOf(becomes)}`;
+  const isOne = was.route === undefined || was.route === becomes.route;
+  const route = isOne ? nameOf(becomes) : `${nameOf(was)} -> ${nameOf(becomes)}`;
   return [
     counted(count),
     service,
@@ -51,7 +52,10 @@ function rowOf({ count, service, was, becomes, callers, requestIds }: Group): st
 }
 
 const nameOf = ({ route }: Decision): string => route ?? "(none)";
-const textOf = ({ by, status }: Decision): string => (by === null ? "the service's" : `${status} by ${by}`);
+function textOf({ by, status }: RecordedDecision): string {
+  if (by === undefined) return String(status);
+  return by === null ? "the service's" : `${status} by ${by}`;
+}
 
 function topCallers(callers: Group["callers"]) {
   return [...callers]

@@ -1,6 +1,6 @@
 // Operations that a service was seen to have, in lines of its access log: those that it answered itself.
 import { knownMethods } from "../language/methods.ts";
-import type { RecordedRequest } from "../policy-replay/recorded-request.ts";
+import type { RecordedDecision, RecordedRequest } from "../policy-replay/recorded-request.ts";
 import { maxOperations } from "./from-openapi.ts";
 import type { Operation } from "./operation.ts";
 
@@ -21,7 +21,7 @@ export function operationsSeen(requests: Iterable<RecordedRequest>): SeenOperati
   let unanswered = 0;
   let count = 0;
   for (const { service, method, path, decision } of requests) {
-    if (decision.by !== null || nothingThere.has(decision.status) || !known.has(method)) {
+    if (!isServices(decision) || nothingThere.has(decision.status) || !known.has(method)) {
       unanswered += 1;
       continue;
     }
@@ -40,6 +40,10 @@ export function operationsSeen(requests: Iterable<RecordedRequest>): SeenOperati
   const lists = [...operations].map(([service, own]) => [service, [...own.values()]] as const);
   return { operations: new Map(lists), unanswered };
 }
+
+/** Where a line does not say who answered, only what is no refusal. */
+const isServices = ({ by, status }: RecordedDecision): boolean =>
+  by === null || (by === undefined && status < 400);
 
 /** Numbers, UUIDs, and long names with digits in them are ids. */
 function folded(segment: string): string {

@@ -1,10 +1,10 @@
 // What a replay came to: requests that would get another answer, in groups, and those of which nobody can tell.
 import type { Replayed } from "./replayed-service.ts";
-import type { Decision, RecordedRequest } from "./recorded-request.ts";
+import type { Decision, RecordedDecision, RecordedRequest } from "./recorded-request.ts";
 
 export interface Group {
   readonly service: string;
-  readonly was: Decision;
+  readonly was: RecordedDecision;
   readonly becomes: Decision;
   /** What the lines lack that this answer rests on; empty = it is told. */
   readonly lacks: readonly string[];
@@ -42,12 +42,16 @@ export class Changes {
     this.fromMs = Math.min(this.fromMs, atMs);
     this.untilMs = Math.max(this.untilMs, atMs);
     this.services.add(service);
-    if (was.by === decision.by && (was.by === null || was.status === decision.status)) {
+    const unsaid = rests(was, decision);
+    if (!unsaid && isSame(was, decision)) {
       this.same += 1;
       return;
     }
     const decider = decision.by ?? was.by ?? "";
-    const lacks = byCircumstance ? ["what others would have answered it"] : lacking.of(decider);
+    const lacks = [
+      ...(byCircumstance ? ["what others would have answered it"] : lacking.of(decider)),
+      ...(unsaid ? ["who answered it"] : []),
+    ];
     this.#groupOf({ service, was, becomes: decision, lacks }, request);
   }
 
@@ -88,6 +92,21 @@ export class Changes {
     group.callers.set(name, (group.callers.get(name) ?? 0) + 1);
   }
 }
+
+const isSame = (was: RecordedDecision, becomes: Decision): boolean =>
+  was.by === undefined
+    ? was.status === becomes.status
+    : was.by === becomes.by && (was.by === null || was.status === becomes.status);
+
+/**
+ * Whether it depends on who answered then, where the line does not say: an error that a plugin may have made, and the
+ * service is asked now; one that circumstances may have made.
+ */
+const rests = (was: RecordedDecision, becomes: Decision): boolean =>
+  was.by === undefined &&
+  (was.status === becomes.status ? was.status >= 400 && becomes.by === null : mayBeCircumstance(was.status));
+
+const mayBeCircumstance = (status: number): boolean => status === 408 || status >= 500;
 
 function callerOf({ userId, credentialId, client }: RecordedRequest): string {
   if (userId !== undefined) return `user ${userId}`;

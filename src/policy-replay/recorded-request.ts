@@ -1,4 +1,5 @@
 // A line of the access log as a request that can be made once more, and what became of it then.
+import type { Line } from "./log-formats.ts";
 
 export interface RecordedRequest {
   readonly id: string;
@@ -9,14 +10,15 @@ export interface RecordedRequest {
   readonly path: string;
   /** undefined = the line does not say. */
   readonly query: string | undefined;
-  readonly host: string;
+  /** undefined = the line does not say. */
+  readonly host: string | undefined;
   readonly client: string;
   readonly userId: string | undefined;
   readonly credentialId: string | undefined;
   /** Those that the line has, but for what is redacted. */
   readonly fields: ReadonlyMap<string, string>;
   readonly hasBody: boolean;
-  readonly decision: Decision;
+  readonly decision: RecordedDecision;
 }
 
 /** What a sidecar made of a request, as far as its policy decides that. */
@@ -29,9 +31,15 @@ export interface Decision {
   readonly status: number;
 }
 
+/** As far as a line says it. */
+export type RecordedDecision =
+  | Decision
+  | { readonly route: undefined; readonly by: undefined; readonly status: number };
+
 /** Why a line is not replayed. */
 export type Unfit =
   | "no access-log line"
+  | "it names no service: --service says which"
   | "it lacks what a request needs, or that is redacted"
   | "an upgrade"
   | "nobody waited for its answer"
@@ -66,8 +74,6 @@ export function decisionOf(
   return { route: route === "" ? null : route, by, status };
 }
 
-type Line = Readonly<Record<string, unknown>>;
-
 const redacted = "[redacted]";
 /** Longer texts are cut in lines. */
 const cutAt = 2_048;
@@ -90,19 +96,21 @@ function timeIn({ time, durationMs }: Line): number | undefined {
 const isStatus = (status: unknown): status is number =>
   typeof status === "number" && Number.isInteger(status) && (status === 0 || (status >= 100 && status < 600));
 
-/** @param line a parsed line, by whomever it was written */
-export function recordedRequest(line: Line): RecordedRequest | Unfit {
-  const { status } = line;
+/** @param assumed the service of lines that name none, as their format has no place for it */
+export function recordedRequest(line: Line, assumed?: string): RecordedRequest | Unfit {
+  const { status, tellsCourse = true } = line;
   if (line["msg"] !== "request" || !isStatus(status)) return "no access-log line";
-  if (line["upgrade"] !== undefined) return "an upgrade";
+  if (line["upgrade"] !== undefined || status === 101) return "an upgrade";
   if (status === 0) return "nobody waited for its answer";
   const code = textIn(line, "error");
   if (isCircumstance(code)) return "refused for want of resources, not by the policy";
-  const [service, method, path] = ["service", "method", "path"].map((name) => textIn(line, name));
+  const service = textIn(line, "service") ?? (tellsCourse === false ? assumed : undefined);
+  if (service === undefined && tellsCourse === false) return "it names no service: --service says which";
+  const [method, path, client] = ["method", "path", "clientIp"].map((name) => textIn(line, name));
   const atMs = timeIn(line);
-  const [host, client] = ["host", "clientIp"].map((name) => textIn(line, name));
-  const isWhole = [service, method, path, host, client].every((text) => text !== undefined);
+  const isWhole = [service, method, path, client].every((text) => text !== undefined);
   if (!isWhole || atMs === undefined) return "it lacks what a request needs, or that is redacted";
+  const route = textIn(line, "route") ?? "";
   return {
     id: textIn(line, "requestId") ?? "",
     service: service as string,
@@ -110,13 +118,16 @@ export function recordedRequest(line: Line): RecordedRequest | Unfit {
     method: method as string,
     path: path as string,
     query: wholeQuery(textIn(line, "query")),
-    host: host as string,
+    host: textIn(line, "host"),
     client: client as string,
     userId: textIn(line, "userId"),
     credentialId: textIn(line, "credentialId"),
     fields: fieldsOf(line),
     hasBody: typeof line["requestBytes"] === "number" && line["requestBytes"] > 0,
-    decision: decisionOf(textIn(line, "route") ?? "", status, textIn(line, "answeredBy"), code),
+    decision:
+      tellsCourse === false
+        ? { route: undefined, by: undefined, status }
+        : decisionOf(route, status, textIn(line, "answeredBy"), code),
   };
 }
 

@@ -97,7 +97,11 @@ export class ReplayedService {
   async decide(request: RecordedRequest): Promise<Replayed> {
     const lacking = new Lacking();
     const { by, status } = request.decision;
-    Object.assign(this.#now, { request, lacking, upstream: answering(by === null ? status : 200) });
+    Object.assign(this.#now, {
+      request,
+      lacking,
+      upstream: answering(typeof by === "string" ? 200 : status),
+    });
     const stream = new MemoryStream(receivedAs(request));
     try {
       const { route, outcome } = await this.#run(stream, request, lacking);
@@ -150,7 +154,14 @@ const answering = (status: number): StubUpstream =>
   });
 const noStore = ["Cache-Control", "no-store"];
 
-function receivedAs({ id, method, path, query = "", host, fields }: RecordedRequest): RequestOfTest {
+function receivedAs({
+  id,
+  method,
+  path,
+  query = "",
+  host = "unknown.invalid",
+  fields,
+}: RecordedRequest): RequestOfTest {
   const lines = ["Host", host, ...[...fields].filter(([name]) => name !== "host").flat()];
   // What a plugin chooses by the id it chooses again.
   if (id !== "") lines.push("X-Request-Id", id);
@@ -158,8 +169,8 @@ function receivedAs({ id, method, path, query = "", host, fields }: RecordedRequ
 }
 
 /** Parts of the request that the line does not tell: whoever reads them is noted. */
-function noteParts(seen: ExchangeRequest, { query, hasBody }: RecordedRequest, lacking: Lacking): void {
-  const lacks = (part: "query" | "hasBody", name: string, value: unknown): void =>
+function noteParts(seen: ExchangeRequest, { query, host, hasBody }: RecordedRequest, lacking: Lacking): void {
+  const lacks = (part: "query" | "host" | "hasBody", name: string, value: unknown): void =>
     void Object.defineProperty(seen, part, {
       get() {
         lacking.note(name);
@@ -167,5 +178,6 @@ function noteParts(seen: ExchangeRequest, { query, hasBody }: RecordedRequest, l
       },
     });
   if (query === undefined) lacks("query", "query", "");
+  if (host === undefined) lacks("host", "host", seen.host);
   if (hasBody) lacks("hasBody", "body", false);
 }

@@ -248,6 +248,7 @@ export const rooms: readonly Room[] = [
   room("src/policy-replay/", [
     "src/exchange/",
     "src/http1/",
+    "src/language/json.ts",
     "src/plugin-api/",
     "src/policy-tests/",
     "src/policy/",

@@ -239,11 +239,31 @@ test("lines that somebody made up neither end the report nor move the cursor", a
   ].map((more) => line(1, more));
   const beyond = JSON.stringify(line(1)).replace(/"time":\d+/, '"time":1e999');
   const endless = "x".repeat(3_000_000);
-  const lines = [endless, ...strange, beyond, line(2, { service: "\u001b[31mred\n" }), endless];
+  const others = [
+    {
+      resourceLogs: [
+        null,
+        { scopeLogs: 5 },
+        { scopeLogs: [{ logRecords: [7, { attributes: [{ key: 1 }] }] }] },
+      ],
+    },
+    { "ecs.version": 8, message: "request", "@timestamp": "soon", "url.domain": {} },
+  ].map((each) => JSON.stringify(each));
+  const alike = `a - - [02/Xyz/2026:12:00:00 +0000] "GET /${" ".repeat(3_000)}`;
+  const lines = [
+    endless,
+    alike,
+    ...others,
+    ...strange,
+    beyond,
+    line(2, { service: "\u001b[31mred\n" }),
+    endless,
+  ];
   const { requests, notReplayed } = await replay(limited(9), lines);
   assert.equal(requests, 1);
   assert.deepEqual(notReplayed, {
-    "no access-log line": 5,
+    "no access-log line": 8,
+    "nobody waited for its answer": 1,
     "it lacks what a request needs, or that is redacted": 4,
   });
   const { stdout } = await outrigger(["policy", "replay", policyFile(limited(9)), "--from", logFile(lines)]);

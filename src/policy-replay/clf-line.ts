@@ -1,0 +1,48 @@
+// A line of the Combined Log Format, ours or another proxy's. It says neither which route took the request, nor who
+// answered it, nor what host and service it was for.
+
+/** Behind the agent ours has id, milliseconds and end. No item has a quote of its own: whoever writes them escapes it. */
+const form =
+  /^(\S+) - (\S+) \[([^\]]{20,32})\] "(\S+) (\S+) HTTP\/[\d.]{1,3}" (\d{3}) (?:\d+|-) "([^"]*)" "([^"]*)"(?: "([^"]*)" ([\d.]{1,20}) [a-z-]+(?: .*)?)?$/;
+
+/** @returns undefined when it is none */
+export function clfMembers(text: string): Readonly<Record<string, unknown>> | undefined {
+  const items = form.exec(text.trimEnd());
+  if (items === null) return undefined;
+  const [, client, user, ended, method, target = "", status, referer, agent, id, duration] = items;
+  const at = target.indexOf("?");
+  return {
+    msg: "request",
+    tellsCourse: false,
+    time: timeOf(ended as string),
+    // Their time is in whole seconds, and lines of one stay in their order.
+    durationMs: duration === undefined ? undefined : Math.trunc(Number(duration) / 1_000) * 1_000,
+    clientIp: itemOf(client),
+    userId: itemOf(user),
+    method: itemOf(method),
+    path: itemOf(at === -1 ? target : target.slice(0, at)),
+    query: at === -1 ? undefined : itemOf(target.slice(at)),
+    // nginx's and ours for a client that left before there was any.
+    status: status === "499" ? 0 : Number(status),
+    userAgent: itemOf(agent),
+    requestId: itemOf(id),
+    requestHeaders: { referer: itemOf(referer) },
+  };
+}
+
+/** `\xHH` is a byte. */
+function itemOf(item: string | undefined): string | undefined {
+  if (item === undefined || item === "-") return undefined;
+  if (!item.includes("\\")) return item;
+  const bytes = item.replaceAll(/\\x([\dA-F]{2})/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+  return Buffer.from(bytes, "latin1").toString();
+}
+
+/** @param text `10/Oct/2000:13:55:36 +0000` @returns epoch milliseconds; NaN when it is no time */
+function timeOf(text: string): number {
+  const [, day, month, year, clock, zone] =
+    /^(\d\d)\/([A-Z][a-z]{2})\/(\d{4}):(\d\d:\d\d:\d\d) ([+-]\d{4})$/.exec(text) ?? [];
+  return Date.parse(`${day} ${month} ${year} ${clock} ${zone}`);
+}
