@@ -6,22 +6,23 @@ import type { RecordedRequest } from "./recorded-request.ts";
 /** Names by plugin. Those that are asked for while a hook runs are its plugin's. */
 export class Lacking implements LiveRecord {
   readonly isWhole = true;
-  #asked = new Set<string>();
-  readonly #byPlugin = new Map<string, Set<string>>();
+  /** Most hooks ask for nothing, and few for the same twice. */
+  #asked: string[] = [];
+  readonly #byPlugin: { readonly plugin: string; readonly names: readonly string[] }[] = [];
 
   note(what: string): void {
-    this.#asked.add(what);
+    this.#asked.push(what);
   }
 
   hookRan(plugin: string): void {
-    if (this.#asked.size === 0) return;
-    const known = this.#byPlugin.get(plugin);
-    this.#byPlugin.set(plugin, known === undefined ? this.#asked : known.union(this.#asked));
-    this.#asked = new Set();
+    if (this.#asked.length === 0) return;
+    this.#byPlugin.push({ plugin, names: this.#asked });
+    this.#asked = [];
   }
 
   of(plugin: string): readonly string[] {
-    return [...(this.#byPlugin.get(plugin) ?? [])].toSorted();
+    const names = this.#byPlugin.flatMap((each) => (each.plugin === plugin ? each.names : []));
+    return [...new Set(names)].toSorted();
   }
 
   hookTimes(): readonly never[] {

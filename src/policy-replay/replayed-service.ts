@@ -2,7 +2,7 @@
 // was made, so that limits count as they would have counted. The chain is the real one; the service answers what it did.
 import { ServerExchange } from "../exchange/exchange.ts";
 import { parseRequestHead } from "../http1/request-head.ts";
-import { type Clock, type ExchangeRequest, GatewayError, type Outcome } from "../plugin-api/contract.ts";
+import { type Clock, GatewayError, type Outcome } from "../plugin-api/contract.ts";
 import { errorKinds } from "../plugin-api/errors.ts";
 import { untilLimit, withinLimit } from "../plugin-api/within-limit.ts";
 import type { BenchOptions } from "../policy-tests/bench.ts";
@@ -47,6 +47,7 @@ export class ReplayedService {
   readonly #now: AtHand;
   readonly #keepsUnderscores: boolean;
   readonly #recorder: ExchangeRecorder;
+  readonly #absent: ReturnType<typeof absentParts>;
 
   private constructor(
     policy: RoutedPolicy,
@@ -59,6 +60,7 @@ export class ReplayedService {
     this.#clock = clock;
     this.#keepsUnderscores = keepsUnderscores;
     this.#now = now;
+    this.#absent = absentParts(now);
     this.#recorder = { begin: () => now.lacking };
   }
 
@@ -129,7 +131,8 @@ export class ReplayedService {
     const context = contextOf(this.#clock, (_exchange, outcome) => ended.resolve(outcome), this.#recorder);
     const inbound = { stream, head: { ...head, fields }, client };
     const exchange = new ServerExchange(context, this.#policy, routing, inbound);
-    noteParts(exchange.live.request, request, lacking);
+    for (const part of partsLackedBy(request))
+      Object.defineProperty(exchange.live.request, part, this.#absent[part]);
     exchange.run();
     return { route: routing.route.info.pattern, outcome: await ended.promise };
   }
@@ -152,6 +155,7 @@ const answering = (status: number): StubUpstream =>
     fields: status === 204 || status === 304 ? noStore : [...noStore, "Content-Length", "0"],
     body: Buffer.alloc(0),
   });
+const unknownHost = "unknown.invalid";
 const noStore = ["Cache-Control", "no-store"];
 
 function receivedAs({
@@ -159,7 +163,7 @@ function receivedAs({
   method,
   path,
   query = "",
-  host = "unknown.invalid",
+  host = unknownHost,
   fields,
 }: RecordedRequest): RequestOfTest {
   const lines = ["Host", host, ...[...fields].filter(([name]) => name !== "host").flat()];
@@ -168,16 +172,21 @@ function receivedAs({
   return { method, target: `${path}${query}`, fields: lines };
 }
 
-/** Parts of the request that the line does not tell: whoever reads them is noted. */
-function noteParts(seen: ExchangeRequest, { query, host, hasBody }: RecordedRequest, lacking: Lacking): void {
-  const lacks = (part: "query" | "host" | "hasBody", name: string, value: unknown): void =>
-    void Object.defineProperty(seen, part, {
-      get() {
-        lacking.note(name);
-        return value;
-      },
-    });
-  if (query === undefined) lacks("query", "query", "");
-  if (host === undefined) lacks("host", "host", seen.host);
-  if (hasBody) lacks("hasBody", "body", false);
+type Part = "query" | "host" | "hasBody";
+
+/** What stands for parts of a request that its line does not tell: whoever reads them is noted. The same for all. */
+function absentParts(now: AtHand): Readonly<Record<Part, PropertyDescriptor>> {
+  const lacks = (name: string, value: unknown): PropertyDescriptor => ({
+    get() {
+      now.lacking.note(name);
+      return value;
+    },
+  });
+  return { query: lacks("query", ""), host: lacks("host", unknownHost), hasBody: lacks("body", false) };
 }
+
+function partsLackedBy({ query, host, hasBody }: RecordedRequest): readonly Part[] {
+  const lacks = { query: query === undefined, host: host === undefined, hasBody };
+  return parts.filter((part) => lacks[part]);
+}
+const parts: readonly Part[] = ["query", "host", "hasBody"];
