@@ -1,14 +1,15 @@
-// `outrigger drill`: each fault against README's table of failures ("When something fails"), on real sidecars and a real
-// Redis that both are well all the time.
+// `outrigger drill` on real sidecars and a real Redis that both are well all the time. What README's table of failures
+// promises is held against its reports in drill-failures.test.ts.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { z } from "zod";
-import { drillStatus, type DrillReport } from "../../src/drills/status.ts";
+import { drillStatus } from "../../src/drills/status.ts";
 import { TokenIssuer } from "../plugins/auth/token-issuer.ts";
 import { auditPlace } from "../support/audit.ts";
 import { startCrew, startService } from "../support/crew.ts";
+import { drilled, rowOf } from "../support/drill.ts";
 import { pluginWith } from "../support/plugins.ts";
 import { outrigger } from "../support/process.ts";
 import { eventually, type RedisServer, startRedis } from "../support/redis.ts";
@@ -20,23 +21,6 @@ const limited = (onStoreError: string) => ({
   "rate-limit": { limits: [{ name: onStoreError, ...limit }], onStoreError },
 });
 const adminOf = ({ adminUrl }: { readonly adminUrl: string }): string => adminUrl.slice("http://".length);
-
-async function drilled(
-  sidecar: { readonly adminUrl: string },
-  fault: string,
-  meanwhile: () => Promise<void>,
-): Promise<DrillReport> {
-  const over = outrigger(["drill", fault, "--admin", adminOf(sidecar), "--for", "30s", "--json"]);
-  await eventually("the drill has begun", async () => {
-    const response = await fetch(`${sidecar.adminUrl}/drill`);
-    return drillStatus.parse(await response.json()).running?.fault === fault;
-  });
-  await meanwhile();
-  await fetch(`${sidecar.adminUrl}/drill`, { method: "DELETE" });
-  const { code, stdout, stderr } = await over;
-  assert.equal(code, 0, stderr);
-  return JSON.parse(stdout) as DrillReport;
-}
 
 describe("outrigger drill", () => {
   let redis: RedisServer;
@@ -81,7 +65,6 @@ describe("outrigger drill", () => {
     return response.status;
   };
   const key = { "X-API-Key": "nobody-knows-this-one" };
-  const rowOf = ({ routes }: DrillReport, path: string) => routes.find(({ route }) => route === path);
 
   test("redis-down: the policy goes on, limits by onStoreError, keys are 503 and not 401", async () => {
     assert.equal(await status("/keys", key), 401);

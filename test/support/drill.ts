@@ -1,0 +1,27 @@
+// Drills as an operator has them: by the command, ended early.
+import assert from "node:assert/strict";
+import { drillStatus, type DrilledRoute, type DrillReport } from "../../src/drills/status.ts";
+import { outrigger } from "./process.ts";
+import { eventually } from "./redis.ts";
+
+/** @returns what the command printed */
+export async function drilled(
+  { adminUrl }: { readonly adminUrl: string },
+  fault: string,
+  meanwhile: () => Promise<void>,
+): Promise<DrillReport> {
+  const admin = adminUrl.slice("http://".length);
+  const over = outrigger(["drill", fault, "--admin", admin, "--for", "30s", "--json"]);
+  await eventually("the drill has begun", async () => {
+    const response = await fetch(`${adminUrl}/drill`);
+    return drillStatus.parse(await response.json()).running?.fault === fault;
+  });
+  await meanwhile();
+  await fetch(`${adminUrl}/drill`, { method: "DELETE" });
+  const { code, stdout, stderr } = await over;
+  assert.equal(code, 0, stderr);
+  return JSON.parse(stdout) as DrillReport;
+}
+
+export const rowOf = ({ routes }: DrillReport, path: string): DrilledRoute | undefined =>
+  routes.find(({ route }) => route === path);
