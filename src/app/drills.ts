@@ -1,4 +1,5 @@
 // Drills of this sidecar: one at a time, over all its processes, ended by a timer of its own.
+import { randomInt } from "node:crypto";
 import { AdminProblem } from "../admin/answer.ts";
 import type { Check } from "../admin/readiness.ts";
 import type { DrillSource } from "../admin/drill.ts";
@@ -31,7 +32,10 @@ export class Drills<Compiled extends object> implements DrillSource {
   #policy: EffectivePolicy | undefined;
   #running: Running | undefined;
   #last: DrillReport | undefined;
-  #ids = 0;
+  /** Not those of a process before this one: who waits for a report would take another drill's for it. */
+  #ids = randomInt(2 ** 40);
+  /** Of one that was ended before it began. */
+  #endedEarly = 0;
 
   /** @returns undefined where they are off */
   static of<Compiled extends object>(
@@ -85,6 +89,7 @@ export class Drills<Compiled extends object> implements DrillSource {
     try {
       await this.#checkPlugin(fault);
       const before = countsOf(await this.#data.metricsSnapshots());
+      if (this.#endedEarly === running.id) throw new AdminProblem(409, "It was ended before it began.");
       this.#start(fault, running, before, peer);
     } catch (error) {
       this.#running = undefined;
@@ -94,6 +99,7 @@ export class Drills<Compiled extends object> implements DrillSource {
   }
 
   end(): void {
+    this.#endedEarly = this.#running?.id ?? 0;
     this.#drill.end();
   }
 

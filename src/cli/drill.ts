@@ -26,6 +26,8 @@ const pollMs = 250;
 const patienceMs = 15_000;
 /** Of asking again where the sidecar did not answer. */
 const limitMs = 2_000;
+/** Workers that hang are waited for, a second each time. */
+const beginLimitMs = 10_000;
 
 /** @returns the exit code: 0 with a report, 1 without one, 2 for arguments that are no drill */
 export async function drill(terminal: Terminal, fault: string, options: DrillOptions): Promise<number> {
@@ -40,10 +42,12 @@ export async function drill(terminal: Terminal, fault: string, options: DrillOpt
     const asks = listeners.map((listener) => asking(listener, config.adminToken));
     const { ask, instance } = await chosen(asks, options.instance);
     const query = new URLSearchParams({ fault, for: options.for, instance });
-    const { running } = await ask("POST", `/drill?${query.toString()}`);
-    if (running === null) throw new Error(`${instance} says nothing of the drill that it was asked for`);
-    terminal.err(`${printable(instance)} behaves as if ${fault}, for ${options.for}; Ctrl-C ends that\n`);
-    const report = await reportOf(ask, running.id, performance.now() + forMs + patienceMs);
+    const report = await endedBySignal(ask, async () => {
+      const { running } = await ask("POST", `/drill?${query.toString()}`);
+      if (running === null) throw new Error(`${instance} says nothing of the drill that it was asked for`);
+      terminal.err(`${printable(instance)} behaves as if ${fault}, for ${options.for}; Ctrl-C ends that\n`);
+      return await reportOf(ask, running.id, performance.now() + forMs + patienceMs);
+    });
     if (options.json === true) terminal.out(`${JSON.stringify(report)}\n`);
     else printReport(terminal, report);
     return 0;
@@ -58,7 +62,11 @@ function asking(listener: AdminListener, token: string | undefined): Ask {
   return async (method, path) => {
     let reply: AdminReply;
     try {
-      reply = await readAdmin(listener, path, token, { limitMs, maxBytes: 4_194_304, method });
+      reply = await readAdmin(listener, path, token, {
+        limitMs: method === "POST" ? beginLimitMs : limitMs,
+        maxBytes: 4_194_304,
+        method,
+      });
     } catch (error) {
       throw new Error(`${listener.name}: ${textOf(error)}`, { cause: error });
     }
@@ -92,24 +100,28 @@ async function chosen(asks: readonly Ask[], named: string | undefined) {
   throw new Error([`no sidecar there is the instance ${named}`, ...failed].join("; "));
 }
 
-/** Ctrl-C ends the drill, and its report is printed all the same. */
-async function reportOf(ask: Ask, id: number, untilMono: number): Promise<DrillReport> {
+/** Ctrl-C ends the drill, also while it is asked for; its report is printed all the same. */
+async function endedBySignal<Result>(ask: Ask, run: () => Promise<Result>): Promise<Result> {
   const interrupt = (): void => void ask("DELETE", "/drill").catch(() => {});
-  process.once("SIGINT", interrupt);
+  process.on("SIGINT", interrupt);
   try {
-    for (;;) {
-      await sleep(pollMs);
-      // One that does not answer now may later: what it does ends by itself.
-      const status = await ask("GET", "/drill").catch((error: unknown) => error);
-      if (!(status instanceof Error)) {
-        const { last, running } = status as DrillStatus;
-        if (last?.id === id) return last;
-        if (running?.id !== id)
-          throw new Error("the sidecar knows nothing of the drill any more: it began anew");
-      } else if (performance.now() > untilMono) throw status;
-    }
+    return await run();
   } finally {
     process.off("SIGINT", interrupt);
+  }
+}
+
+async function reportOf(ask: Ask, id: number, untilMono: number): Promise<DrillReport> {
+  for (;;) {
+    await sleep(pollMs);
+    // One that does not answer now may later: what it does ends by itself.
+    const status = await ask("GET", "/drill").catch((error: unknown) => error);
+    if (!(status instanceof Error)) {
+      const { last, running } = status as DrillStatus;
+      if (last?.id === id) return last;
+      if (running?.id !== id)
+        throw new Error("the sidecar knows nothing of the drill any more: it began anew");
+    } else if (performance.now() > untilMono) throw status;
   }
 }
 

@@ -11,7 +11,7 @@ import { auditPlace } from "../support/audit.ts";
 import { startCrew, startService } from "../support/crew.ts";
 import { drilled, rowOf } from "../support/drill.ts";
 import { pluginWith } from "../support/plugins.ts";
-import { outrigger } from "../support/process.ts";
+import { mainFile, outrigger, startNode } from "../support/process.ts";
 import { eventually, type RedisServer, startRedis } from "../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 
@@ -246,6 +246,44 @@ describe("outrigger drill", () => {
         return last?.routes.some(({ statuses }) => (statuses["502"] ?? 0) >= 4) === true;
       });
       assert.deepEqual(await Promise.all(Array.from({ length: 4 }, ask)), [200, 200, 200, 200]);
+    } finally {
+      await crew.stop();
+      service.close();
+    }
+  });
+
+  test("one that is ended while it is asked for does not begin, by Ctrl-C neither", async () => {
+    const service = await startService((_request, response) => void response.end("ok"));
+    const crew = await startCrew({
+      policy: { plugins: [] },
+      upstream: service.url,
+      env: { OUTRIGGER_DRILLS: "on" },
+    });
+    try {
+      await eventually("both have served", async () => {
+        await (await fetch(crew.url, { headers: { Connection: "close" } })).text();
+        return crew.pids().size === 2;
+      });
+      const running = async () =>
+        drillStatus.parse(await (await fetch(`${crew.adminUrl}/drill`)).json()).running;
+      // One that is asked what it has counted so far, and does not answer yet.
+      const [pid = 0] = crew.pids().values();
+      process.kill(pid, "SIGSTOP");
+      const args = ["drill", "upstream-down", "--admin", adminOf(crew), "--for", "5m"];
+      const { child, end } = startNode([mainFile, ...args]);
+      await eventually("it is asked for", async () => (await running()) !== null);
+      child.kill("SIGINT");
+      const { code, stderr } = await end;
+      process.kill(pid, "SIGCONT");
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, /It was ended before it began/);
+      await eventually("none goes on", async () => (await running()) === null);
+      const answer = await fetch(crew.url);
+      assert.deepEqual([answer.status, await answer.text()], [200, "ok"]);
+      assert.deepEqual(
+        crew.lines().filter(({ msg }) => String(msg).startsWith("a drill begins")),
+        [],
+      );
     } finally {
       await crew.stop();
       service.close();
