@@ -10,6 +10,7 @@ import { OwnTime } from "../policy-tests/own-time.ts";
 import { Slices } from "../v8/slices.ts";
 import { type Caller, type CallerName, callersFor } from "./callers.ts";
 import { formsOf, type Form } from "./forms.ts";
+import { Owners } from "./owners.ts";
 import type { Operation } from "./operation.ts";
 import { type Loaded, loadLints, providerOf } from "./provisions.ts";
 import { testsOf } from "./tests-of.ts";
@@ -66,7 +67,10 @@ export async function coverageOf(
 ): Promise<readonly Covered[]> {
   const late = `the policy's set-up took longer than ${setupLimitMs} ms`;
   const bench = await withinLimit(Bench.of(policy, options), setupLimitMs, late, (made) => void made.close());
-  const asking = new Asking(policy, bench, options, await loadLints(options.registry));
+  const asking = new Asking(policy, bench, options, {
+    loaded: await loadLints(options.registry),
+    owners: new Owners(operations),
+  });
   const slices = new Slices();
   try {
     const covered: Covered[] = [];
@@ -85,9 +89,16 @@ class Asking {
   readonly #bench: Bench;
   readonly #options: CoverageOptions;
   readonly #loaded: Loaded;
+  readonly #owners: Owners;
   readonly #callers: readonly Caller[];
 
-  constructor(policy: EffectivePolicy, bench: Bench, options: CoverageOptions, loaded: Loaded) {
+  constructor(
+    policy: EffectivePolicy,
+    bench: Bench,
+    options: CoverageOptions,
+    { loaded, owners }: { readonly loaded: Loaded; readonly owners: Owners },
+  ) {
+    this.#owners = owners;
     this.#policy = policy;
     this.#bench = bench;
     this.#options = options;
@@ -99,8 +110,8 @@ class Asking {
   async ask(operation: Operation): Promise<readonly Covered[]> {
     const lines: Covered[] = [];
     let own: Covered | undefined;
-    for (const form of formsOf(operation, this.#policy, this.#options.stripped)) {
-      const line = await this.#line(operation.method, form);
+    for (const form of formsOf(operation, this.#policy, this.#options.stripped, this.#owners)) {
+      const line = await this.#line(operation, form);
       if (form.prefix === undefined) own ??= line;
       // Behind a prefix that stays, or without one that goes, it is another operation of the service.
       const strips = this.#routeOf(line.route, operation.method)?.stripPrefix;
@@ -112,7 +123,8 @@ class Asking {
     return lines.length > 0 ? lines : [own as Covered];
   }
 
-  async #line(method: string, form: Form): Promise<Covered> {
+  async #line(operation: Operation, form: Form): Promise<Covered> {
+    const { method } = operation;
     const asked = { method, path: form.example };
     const { route, answers, reach } = await this.#answers(asked);
     const served = this.#routeOf(route, method);
@@ -128,7 +140,7 @@ class Asking {
       answers,
       rule: by("rule"),
       limit: by("limit"),
-      tests: testsOf(this.#policy.tests, method, form),
+      tests: testsOf(this.#policy.tests, operation, form, this.#owners),
     };
   }
 

@@ -2,6 +2,7 @@
 // its paths more closely.
 import type { EffectivePolicy } from "../policy/read.ts";
 import { textsIn } from "./callers.ts";
+import type { Owners } from "./owners.ts";
 import { closerExample, isOf, type Operation } from "./operation.ts";
 
 export interface Form {
@@ -17,9 +18,14 @@ export interface Form {
 /** Of one template: each costs a request or three. */
 const maxCloser = 50;
 
-/** @param stripped whether clients may write a `stripPrefix` before it */
-export function formsOf(operation: Operation, policy: EffectivePolicy, stripped: boolean): readonly Form[] {
-  const { path, example } = operation;
+/** @param stripped whether clients may write a `stripPrefix` before it @param owners of all operations */
+export function formsOf(
+  operation: Operation,
+  policy: EffectivePolicy,
+  stripped: boolean,
+  owners: Owners,
+): readonly Form[] {
+  const { method, path, example } = operation;
   const prefixes = stripped ? prefixesIn(policy) : [];
   const behind = prefixes.map((prefix) => ({
     path: `${prefix}${path}`,
@@ -30,7 +36,10 @@ export function formsOf(operation: Operation, policy: EffectivePolicy, stripped:
   return [...behind, { path, example, prefix: undefined }].flatMap((form): Form[] => {
     if (!form.path.includes("{")) return [{ ...form, closer: false }];
     const found = patterns.flatMap((pattern) => closerExample({ ...operation, ...form }, pattern) ?? []);
-    const closer = [...new Set(found)].filter((each) => isOf(form.path, each)).slice(0, maxCloser);
+    const own = (each: string): boolean => owners.isOwn(method, form.prefix ?? "", path, each);
+    const closer = [...new Set(found)]
+      .filter((each) => isOf(form.path, each) && own(each))
+      .slice(0, maxCloser);
     return [{ ...form, closer: false }, ...closer.map((each) => ({ ...form, example: each, closer: true }))];
   });
 }

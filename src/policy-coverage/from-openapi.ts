@@ -12,13 +12,14 @@ const maxReferences = 8;
 export function operationsOf(document: unknown): readonly Operation[] {
   const root = Object(document) as Json;
   if (!/^3\.\d+\.\d+$/.test(String(root["openapi"]))) throw new Error("openapi: must be of version 3");
-  const base = basePath(root["servers"]);
   const found = Object.entries(Object(root["paths"]) as Json).flatMap(([path, written]): Operation[] => {
     if (!path.startsWith("/")) return [];
     const item = followed(root, written, path);
     return methods.flatMap((method) => {
       if (item[method] === undefined) return [];
       const operation = followed(root, item[method], `${path} ${method}`);
+      // The closest list of servers counts.
+      const base = basePath(operation["servers"] ?? item["servers"] ?? root["servers"]);
       const parameters = [...listOf(operation["parameters"]), ...listOf(item["parameters"])];
       const values = parameters.map((each) => followed(root, each, `parameters of ${path}`));
       const example =
@@ -81,7 +82,7 @@ function valueFor(name: string, parameters: readonly Json[], root: Json): string
   return schema["format"] === "uuid" ? "00000000-0000-4000-8000-000000000000" : "example";
 }
 
-/** Paths come behind that of the first server. */
+/** Paths come behind that of the first server of a list. */
 function basePath(servers: unknown): string {
   const server = Object(listOf(servers)[0]) as Json;
   if (typeof server["url"] !== "string") return "";

@@ -20,6 +20,9 @@ export function isOf(template: string, path: string): boolean {
   );
 }
 
+/** How many of its segments may be any. */
+export const openness = (template: string): number => segmentsOf(template).filter(isOpen).length;
+
 /**
  * Some values of a parameter may be a case of their own for the policy: `/users/me` is an exact path there.
  * @param pattern of the policy

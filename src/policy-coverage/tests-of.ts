@@ -1,13 +1,21 @@
 // Tests of a policy that ask for an operation.
 import { type CarriedTest, pathOf } from "../policy/layers/carried-tests.ts";
 import type { Form } from "./forms.ts";
-import { isOf } from "./operation.ts";
+import type { Owners } from "./owners.ts";
+import { isOf, type Operation } from "./operation.ts";
 
-/** @returns their names */
-export function testsOf(tests: readonly CarriedTest[], method: string, form: Form): readonly string[] {
+/** @param operation whose form it is @returns their names */
+export function testsOf(
+  tests: readonly CarriedTest[],
+  { method, path: template }: Operation,
+  form: Form,
+  owners: Owners,
+): readonly string[] {
+  const own = (path: string): boolean =>
+    isOf(form.path, path) && owners.isOwn(method, form.prefix ?? "", template, path);
   return tests.flatMap(({ test: { name, request } }) => {
     const path = pathOf(request.path);
-    const fits = form.closer ? path === form.example : isOf(form.path, path);
+    const fits = form.closer ? path === form.example : own(path);
     return fits && (request.method ?? "GET") === method ? [name] : [];
   });
 }

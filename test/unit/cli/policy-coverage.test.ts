@@ -132,6 +132,28 @@ describe("operations of an OpenAPI document", () => {
     assert.equal(open.at(-1)?.operation, "/back/nowhere");
   });
 
+  test("a path is the most concrete operation's, and so are its tests; the closest servers count", async () => {
+    const overlapping = write("overlapping.json", {
+      openapi: "3.0.3",
+      servers: [{ url: "https://a.test/v0" }],
+      paths: {
+        "/{id}": { servers: [{ url: "/users" }], get: {}, delete: { servers: [{ url: "/admin" }] } },
+        "/users/7": { servers: [{ url: "/" }], get: {} },
+        "/users/me": { servers: [{ url: "/" }], get: {} },
+      },
+    });
+    const told = await cover("--openapi", overlapping, "--service", "default");
+    assert.deepEqual(
+      linesOf(told).map(({ method, operation, path, tests }) => [method, operation, path, tests.length]),
+      [
+        ["GET", "/users/{id}", "/users/example", 0],
+        ["DELETE", "/admin/{id}", "/admin/example", 0],
+        ["GET", "/users/7", "/users/7", 1],
+        ["GET", "/users/me", "/users/me", 0],
+      ],
+    );
+  });
+
   test("--strict: exit 1 where nothing covers one; --require: where one of these is missing", async () => {
     const part = (path: string, name: string) =>
       write(name, {
