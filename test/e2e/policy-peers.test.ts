@@ -109,6 +109,55 @@ describe("a sidecar without policy and without Redis", () => {
     await Promise.all([sidecar.stop(), third.stop()]);
   });
 
+  test("siblings are a name's addresses; one that sends without end, or drop by drop, holds nobody up", async () => {
+    const flood = Buffer.alloc(1_048_576, " ");
+    let flooded = 0;
+    const endless = http.createServer((_request, response) => {
+      const send = (): void => {
+        if (response.destroyed) return;
+        flooded += flood.length;
+        response.write(flood, (error) => {
+          if (error === null || error === undefined) setImmediate(send);
+        });
+      };
+      send();
+    });
+    const dripping = http.createServer((_request, response) => {
+      const timer = setInterval(() => response.write(" "), 20);
+      response.once("close", () => clearInterval(timer));
+    });
+    for (const server of [endless, dripping])
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const [one, other] = [endless, dripping].map((server) => (server.address() as AddressInfo).port);
+    const { port } = new URL(sibling.adminUrl);
+    const sidecar = await start(`127.0.0.1:${one},127.0.0.1:${other},localhost:${port}`);
+    await eventually("it serves", async () => (await markOf(sidecar)) === "two");
+    // Its limit, and what is on its way.
+    assert.ok(flooded < 20 * flood.length, `${flooded} bytes`);
+    await sidecar.stop();
+    for (const server of [endless, dripping]) {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
+  test("an older one, however it is signed, is not taken behind a signed file", async () => {
+    const older = await imposter({
+      service: "orders",
+      shared: await signed("one", "--epoch", "1"),
+      layer: null,
+      keySets: [],
+    });
+    const file = join(folder, "baseline.jws");
+    writeFileSync(file, await signed("two", "--epoch", "2"));
+    const sidecar = await start(older.host, { OUTRIGGER_POLICY_FILE: file });
+    await eventually("it serves", async () => (await markOf(sidecar)) !== null);
+    assert.equal(await markOf(sidecar), "two");
+    assert.deepEqual(older.asked, ["/policy/signed"]);
+    older.close();
+    await sidecar.stop();
+  });
+
   test("of several it takes the newest, however the older ones are signed", async () => {
     const older = await imposter({
       service: "orders",
