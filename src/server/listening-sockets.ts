@@ -26,6 +26,12 @@ export interface ListeningOptions {
   readonly onDrop: () => void;
 }
 
+/**
+ * Most that the kernel holds while this process does something else; Linux takes `net.core.somaxconn` at most, which is
+ * as much. With Node's 511 a crowd that comes in one moment is dropped, and tries again a second later.
+ */
+const backlog = 4_096;
+
 export class ListeningSockets {
   readonly #server: Server;
   readonly #options: ListeningOptions;
@@ -87,16 +93,16 @@ export class ListeningSockets {
     if ("path" in place) {
       // Made at once by this process: nobody connects before the mode is right.
       const before = mode !== undefined && own ? process.umask(0o777 & ~mode) : undefined;
-      server.listen(place, done);
+      server.listen({ ...place, backlog }, done);
       if (before !== undefined) process.umask(before);
     } else if ("fd" in place) {
-      server.listen(place, done);
+      server.listen({ ...place, backlog }, done);
     } else {
       // Without that, `::` takes the port of IPv4 as well.
       const ipv6Only =
         place.host === "::" &&
         places.some((each) => "port" in each && each.host === "0.0.0.0" && each.port === place.port);
-      server.listen({ ...place, ipv6Only, reusePort }, done);
+      server.listen({ ...place, backlog, ipv6Only, reusePort }, done);
     }
   }
 
