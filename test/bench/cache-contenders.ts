@@ -1,5 +1,6 @@
 // Whom the cache is measured beside: a node:http server that has the answer itself, nginx `proxy_cache` and varnish.
-import { writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../support/redis.ts";
 import type { Scene } from "./contender.ts";
@@ -11,7 +12,15 @@ export interface CacheContender {
   readonly name: string;
   readonly port: number;
   readonly pid: number;
+  /** What it says that it holds. */
+  held?(): Promise<Held> | Held;
   stop(): Promise<void>;
+}
+
+export interface Held {
+  readonly entries: number;
+  /** As it counts them against its bound. */
+  readonly bytes: number;
 }
 
 /** A policy with these plugins, in the form that `startSidecar` takes. */
@@ -29,8 +38,17 @@ export async function sidecar(
   settings: Parameters<typeof startSidecar>[0],
   scene: Scene,
 ): Promise<CacheContender> {
-  const { port, pid, stop } = await startSidecar(settings, scene);
-  return { name, port, pid, stop };
+  const { port, adminPort, pid, stop } = await startSidecar(settings, scene);
+  return { name, port, pid, stop, held: () => heldBySidecar(adminPort) };
+}
+
+async function heldBySidecar(adminPort: number): Promise<Held> {
+  const text = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text();
+  const value = (name: string): number => Number(new RegExp(`^${name}\\{.*\\} (.*)$`, "m").exec(text)?.[1]);
+  return {
+    entries: value("outrigger_cache_memory_entries"),
+    bytes: value("outrigger_cache_memory_bytes"),
+  };
 }
 
 export async function answering(bytes: number, { cores }: Scene): Promise<CacheContender> {
@@ -62,6 +80,7 @@ export async function nginx(
   if (program === undefined) return undefined;
   const port = await freePort();
   const file = join(folder, `nginx-cache-${port}.conf`);
+  const bodies = join(folder, `nginx-cache-${port}`);
   const user = process.getuid?.() === 0 ? "user root;" : "";
   writeFileSync(
     file,
@@ -69,7 +88,7 @@ export async function nginx(
 events { worker_connections 4096; }
 http {
   access_log off; keepalive_requests 1000000000; sendfile on; tcp_nopush on; ${openFiles}
-  proxy_cache_path ${folder}/nginx-cache-${port} keys_zone=c:${keysKiB}k max_size=${memoryMiB}m;
+  proxy_cache_path ${bodies} keys_zone=c:${keysKiB}k max_size=${memoryMiB}m;
   proxy_temp_path ${folder}; client_body_temp_path ${folder};
   upstream service { server 127.0.0.1:${scene.upstreamPort}; keepalive 128; }
   server { listen 127.0.0.1:${port} backlog=4096;
@@ -81,10 +100,18 @@ http {
     cores: scene.cores.contender,
   });
   await pause(500);
-  return { name: "nginx proxy_cache", port, pid: started.pid, stop: () => started.stop() };
+  // On disk, where the kernel keeps them in memory: files of as many whole blocks are more than their bytes.
+  const held = (): Held => {
+    const sizes = readdirSync(bodies).map((name) => statSync(join(bodies, name)).size);
+    return { entries: sizes.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
+  };
+  return { name: "nginx proxy_cache", port, pid: started.pid, held, stop: () => started.stop() };
 }
 
-/** @returns undefined where the program is not installed */
+/**
+ * Its storage counts heads and bodies of objects; what it keeps of each besides, about 1 KiB, comes on top.
+ * @returns undefined where the program is not installed
+ */
 export async function varnish(scene: Scene, memoryMiB = 64): Promise<CacheContender | undefined> {
   const program = findProgram("varnishd");
   if (program === undefined) return undefined;
@@ -99,10 +126,34 @@ sub vcl_recv { return (hash); }
 `,
   );
   // No jail: its users may not read this run's folder.
-  const args = ["-j", "none", "-F", "-n", join(folder, `varnish-${port}`), "-s", `malloc,${memoryMiB}m`];
-  const started = start(program, [...args, "-a", `127.0.0.1:${port}`, "-f", file], {
+  const place = join(folder, `varnish-${port}`);
+  const args = ["-j", "none", "-F", "-n", place, "-s", `malloc,${memoryMiB}m`];
+  // An answer moves to the front with every hit: by itself with one in two seconds only, which is a longer time here.
+  const order = ["-p", "lru_interval=0"];
+  const started = start(program, [...args, ...order, "-a", `127.0.0.1:${port}`, "-f", file], {
     cores: scene.cores.contender,
   });
   await started.said(/Child launched OK/u);
-  return { name: "varnish", port, pid: started.pid, stop: () => started.stop() };
+  return {
+    name: "varnish",
+    port,
+    pid: started.pid,
+    held: () => heldByVarnish(place),
+    stop: () => started.stop(),
+  };
+}
+
+/** NaN where varnishstat is missing. */
+function heldByVarnish(place: string): Held {
+  const program = findProgram("varnishstat");
+  const names = ["MAIN.n_object", "SMA.s0.g_bytes"] as const;
+  if (program === undefined) return { entries: Number.NaN, bytes: Number.NaN };
+  const text = execFileSync(program, [
+    "-n",
+    place,
+    "-1",
+    ...names.flatMap((name) => ["-f", name]),
+  ]).toString();
+  const [entries, bytes] = names.map((name) => Number(new RegExp(`^${name}\\s+(\\d+)`, "m").exec(text)?.[1]));
+  return { entries: entries ?? Number.NaN, bytes: bytes ?? Number.NaN };
 }

@@ -1,5 +1,6 @@
 // What the cache costs and saves: CPU of a hit beside others that answer from memory, of a miss over a bare forward,
-// latency of a hit out of Redis, and Zipf loads. `node test/bench/cache.ts [--quick] [--command LINE]`
+// latency of a hit out of Redis, and Zipf loads.
+// `node test/bench/cache.ts [--quick] [--only hits|misses|redis|zipf|ratio] [--command LINE]`
 import { parseArgs } from "node:util";
 import { bundledCommand } from "./bundled.ts";
 import { answering, type CacheContender, nginx, policy, sidecar, varnish } from "./cache-contenders.ts";
@@ -7,20 +8,30 @@ import type { Scene } from "./contender.ts";
 import { type LoadTools, runLoad } from "./load.ts";
 import { findProgram } from "./machine.ts";
 import { policyOf } from "./policies.ts";
-import { cpuMs, pause } from "./processes.ts";
+import { cpuMs, pause, rssMiB } from "./processes.ts";
 import { createScene } from "./scene.ts";
 import type { Traffic } from "./requests.ts";
 import { closedLoad, countingService, openLoad, zipfTargets } from "./zipf.ts";
 
 const { values: chosen } = parseArgs({
-  options: { quick: { type: "boolean", default: false }, command: { type: "string" } },
+  options: {
+    quick: { type: "boolean", default: false },
+    only: { type: "string" },
+    command: { type: "string" },
+  },
 });
+const parts = ["hits", "misses", "redis", "zipf", "ratio"] as const;
+if (chosen.only !== undefined && !parts.some((part) => part === chosen.only)) {
+  throw new Error(`--only is one of ${parts.join(", ")}`);
+}
+const wants = (part: (typeof parts)[number]): boolean => chosen.only === undefined || chosen.only === part;
 const rounds = chosen.quick ? 5 : 15;
 const seconds = chosen.quick ? 0.5 : 1;
 const warmUpSeconds = chosen.quick ? 2 : 4;
 
 const row = (name: string, value: string): void => console.log(`${name.padEnd(62)} ${value}`);
 const goals: string[] = [];
+const mebibyte = 1_048_576;
 
 /** @param limit the figure may not be above it */
 function goal(name: string, figure: number, limit: number, unit: string): void {
@@ -152,11 +163,17 @@ async function hitRatio(scene: Scene): Promise<void> {
   ].filter((one) => one !== undefined);
   const percents: number[] = [];
   for (const one of all) {
+    const before = rssMiB(one.pid);
     service.taken();
     await closedLoad(one.port, targets);
     const percent = (1 - service.taken() / targets.length) * 100;
     percents.push(percent);
-    row(`hit ratio, Zipf, 10,000 URLs of 2,000 B, 4 MiB, ${one.name}`, `${percent.toFixed(1)} %`);
+    const held = await one.held?.();
+    row(
+      `hit ratio, Zipf, 10,000 URLs of 2,000 B, 4 MiB, ${one.name}`,
+      `${percent.toFixed(1)} %; holds ${held?.entries} answers, ${((held?.bytes ?? 0) / mebibyte).toFixed(2)} MiB as it counts; ` +
+        `resident ${before.toFixed(0)} -> ${rssMiB(one.pid).toFixed(0)} MiB`,
+    );
     await one.stop();
   }
   service.stop();
@@ -170,12 +187,12 @@ const { cores } = scene;
 const tools: LoadTools = { wrk: findProgram("wrk"), cores: cores.load };
 for (const name of ["nginx", "varnishd"])
   if (findProgram(name) === undefined) console.log(`${name} is not installed: left out`);
-await hits(scene, tools);
-await misses(scene, tools);
+if (wants("hits")) await hits(scene, tools);
+if (wants("misses")) await misses(scene, tools);
 // Latencies on all cores: where all share one, they wait for each other.
 const calm: Scene = { ...scene, cores: { ...cores, contender: cores.all, load: cores.all } };
-await redisHits(calm, { ...tools, cores: cores.all });
-await slowService(calm);
-await hitRatio(calm);
+if (wants("redis")) await redisHits(calm, { ...tools, cores: cores.all });
+if (wants("zipf")) await slowService(calm);
+if (wants("ratio")) await hitRatio(calm);
 await scene.stop();
 console.log(`\n${goals.join("\n")}`);

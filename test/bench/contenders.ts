@@ -46,6 +46,7 @@ export async function startContender(name: ContenderName, scene: Scene): Promise
 }
 
 export interface RunningSidecar extends Omit<Contender, "name"> {
+  readonly adminPort: number;
   /** Of its Redis, when it has one. */
   readonly redisUrl: string | undefined;
   /** From spawn to the first 200 of /readyz. */
@@ -90,6 +91,7 @@ export async function startSidecar(
   return {
     ...started,
     port,
+    adminPort,
     redisUrl: redis?.url,
     readyMs: performance.now() - began,
     async stop() {
