@@ -1,6 +1,8 @@
 // How many connections one client address may have: the rest stays for others.
 import type { Socket } from "node:net";
+import { releaseMemory } from "../v8/release-memory.ts";
 import { shareOwner, type TrustedProxies } from "./client-address.ts";
+import { CrowdMemory } from "./crowd-memory.ts";
 import { peerOf } from "./peer.ts";
 
 export class ConnectionShare {
@@ -9,6 +11,7 @@ export class ConnectionShare {
   // Of those that are open: as bounded as the connections are.
   readonly #byClient = new Map<string, number>();
   #open = 0;
+  readonly #memory = new CrowdMemory(releaseMemory);
 
   /** @param proxies bring the connections of many clients, and have no share */
   constructor(limits: { maxConnections: number; clientShare: number }, proxies: TrustedProxies) {
@@ -35,13 +38,13 @@ export class ConnectionShare {
       if (own > this.#maxOfOne) return false;
       this.#byClient.set(key, own);
     }
-    this.#open += 1;
+    this.#memory.count((this.#open += 1));
     socket.once("close", () => this.#closed(key));
     return true;
   }
 
   #closed(key: string | undefined): void {
-    this.#open -= 1;
+    this.#memory.count((this.#open -= 1));
     if (key === undefined) return;
     const own = (this.#byClient.get(key) ?? 0) - 1;
     if (own > 0) this.#byClient.set(key, own);
