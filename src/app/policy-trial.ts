@@ -223,8 +223,10 @@ class LiveTrial implements PolicyTrial<RoutedPolicy> {
     const { error, upstreamMs, durationMs, end } = outcome;
     const status = countedStatus(outcome);
     const isSidecars = error !== undefined || upstreamMs === undefined;
-    // A tunnel's length, or that of a transfer that broke off, says nothing of the policy.
-    const isTimed = outcome.status !== 101 && end === "complete";
+    // A tunnel's length, or that of a transfer that broke off, says nothing of the policy; whoever left before there was
+    // an answer waited for that at least.
+    const isTimed =
+      outcome.status !== 101 && (end === "complete" || (end === "client-aborted" && status === 0));
     this.#counts[side].count(status, isSidecars, isTimed ? durationMs : undefined);
     if (side === "candidate" && isBad(status)) this.#troubled();
   }

@@ -17,12 +17,12 @@ export class FigureCounts {
   readonly #counts = new Float64Array(figuresLength);
 
   /**
-   * @param status 0 = the client left before there was any
+   * @param status 0 = the client left before there was any: all that counts is how long it had waited
    * @param bySidecar whether the sidecar made the answer up
    * @param durationMs undefined = it says nothing of how fast answers are
    */
   count(status: number, bySidecar: boolean, durationMs: number | undefined): void {
-    if (status === 0) return;
+    if (status === 0 && durationMs === undefined) return;
     this.#add(figurePlaces.requests);
     if (status >= 500) this.#add(bySidecar ? figurePlaces.sidecarErrors : figurePlaces.serviceErrors);
     else if (status === 401 || status === 403 || status === 429) this.#add(figurePlaces[status]);

@@ -260,6 +260,30 @@ describe("a canary of sidecars", () => {
     }
   });
 
+  test("that lets callers wait until they leave is withdrawn, though they get no answer that is bad", async () => {
+    const silent = await startService(() => {});
+    const leave = async ({ url }: TestSidecar): Promise<void> => {
+      const request = http.get(`${url}/bad/x`, { agent: false }).once("error", () => {});
+      await wait(2_500);
+      request.destroy();
+    };
+    try {
+      await allHave(four, "base");
+      const { url: upstream } = silent;
+      const waiting = marked("slow", { routes: [{ path: "/bad/*", upstream }, { path: "/*" }] });
+      await canary(waiting, "--canary", "50%", "--for", "7s", "--guard", "p99<2s");
+      await eventually("some try it", async () => marks(await all(four)).join() === "base,slow");
+      const load = keepAsking(four);
+      await Promise.all([...four, ...four].map(leave));
+      await load.stop();
+      await ended("withdrawn");
+      assert.match((await state()).why ?? "", /^orders: p99 \d+\.\d ms, allowed 2000\.0 ms$/);
+    } finally {
+      silent.closeAllConnections();
+      silent.close();
+    }
+  });
+
   test("that no sidecar reports to any more is withdrawn by whoever looks", async () => {
     await canary(good, "--canary", "50%");
     await ok("policy", "abort");

@@ -292,7 +292,9 @@ test("guards are read strictly, and told as they were written", () => {
 
 test("figures are shown as they were counted", () => {
   const counts = new FigureCounts();
-  counts.count(0, false, 5);
+  // Left at once, and after a while.
+  counts.count(0, false, undefined);
+  counts.count(0, true, 8);
   for (const status of [200, 401, 403, 429]) counts.count(status, false, 8);
   counts.count(502, true, 8);
   counts.count(500, false, undefined);
@@ -300,7 +302,7 @@ test("figures are shown as they were counted", () => {
   assert.equal(read.length, figuresLength);
   const { p50Ms, p99Ms, ...rest } = shownFigures(read);
   assert.deepEqual(rest, {
-    requests: 6,
+    requests: 7,
     sidecarErrors: 1,
     serviceErrors: 1,
     unauthorized: 1,
