@@ -10,7 +10,7 @@ import type { RequestHead } from "../http1/request-head.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
 import { problemsOf, problemText } from "../policy/document/problems.ts";
 import type { ShadowReport } from "../shadow/report.ts";
-import type { PolicyTrial } from "../routing/policy-trial.ts";
+import type { PolicyTrial, TriedRequest } from "../routing/policy-trial.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import type { LiveExchange } from "../runtime/exchange.ts";
 import type { LiveSecrets, SecretValues } from "./live-secrets.ts";
@@ -198,7 +198,7 @@ class LiveTrial implements PolicyTrial<RoutedPolicy> {
   }
 
   choose(
-    request: object,
+    request: TriedRequest,
     head: RequestHead,
     { address }: ClientAddress,
     inForce: RoutedPolicy,
@@ -206,7 +206,7 @@ class LiveTrial implements PolicyTrial<RoutedPolicy> {
     const candidate = this.#inForce.routed;
     if (candidate === undefined || this.percent === 0 || this.#held) return inForce;
     if (this.percent >= 100) return candidate;
-    const credential = shownBy(head, inForce, address);
+    const credential = shownBy(head, inForce, { address, tls: request.tls });
     this.#credentials.set(request, { credential, address });
     return this.#split.place(credential, address) * 100 < this.percent ? candidate : inForce;
   }

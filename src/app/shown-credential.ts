@@ -1,20 +1,32 @@
 // What of a request as it came may be a credential.
+import { hash } from "node:crypto";
 import { credentialOf } from "../canary/caller-split.ts";
 import type { RequestHead } from "../http1/request-head.ts";
+import type { ClientTls } from "../plugin-api/contract.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 
 /** Fields in which there are credentials, whatever the policy says of them. */
 const credentialFields = ["authorization", "x-api-key"];
+const forwardedCertificate = "x-forwarded-client-cert";
 
 /** Of Signature-Input (RFC 9421): each request is signed anew, and only the key stays the same. */
 const keyIds = /;[ \t]*keyid="([^"\\]{1,256})"/g;
 
-/**
- * @param address of the client: a key is named by whoever wants to, and what it proved counts for those who were there
- * @returns a hash of all that may be one; undefined = nothing is shown
- */
-export function shownBy(head: RequestHead, { snapshot }: RoutedPolicy, address = ""): string | undefined {
-  const shown: (readonly [string, string | undefined])[] = [["cookies", head.ownedCookies]];
+type Shown = (readonly [string, string | undefined])[];
+
+export interface ShownBy {
+  /** Of the client: a key is named by whoever wants to, and what it proved counts for those who were there. */
+  readonly address?: string;
+  readonly tls?: ClientTls | undefined;
+}
+
+/** @returns a hash of all that may be one; undefined = nothing is shown */
+export function shownBy(
+  head: RequestHead,
+  { snapshot }: Pick<RoutedPolicy, "snapshot">,
+  { address = "", tls }: ShownBy,
+): string | undefined {
+  const shown: Shown = [["cookies", head.ownedCookies]];
   let query: URLSearchParams | undefined;
   for (const name of new Set([...credentialFields, ...snapshot.unmatched.info.secretNames])) {
     const field = head.fields.get(name);
@@ -29,5 +41,33 @@ export function shownBy(head: RequestHead, { snapshot }: RoutedPolicy, address =
     const keys = [...signed.matchAll(keyIds)].map(([, keyId]) => keyId);
     shown.push(["signature", JSON.stringify([address, ...keys])]);
   }
+  // Where it proves nobody it is the last proxy's, and the same for all.
+  if (provesByCertificate(snapshot))
+    shown.push(
+      ["certificate", tls?.certificate && fingerprintOf(tls.certificate)],
+      [forwardedCertificate, head.fields.get(forwardedCertificate)],
+    );
   return credentialOf(shown);
+}
+
+const proving = new WeakMap<RoutedPolicy["snapshot"], boolean>();
+
+function provesByCertificate(snapshot: RoutedPolicy["snapshot"]): boolean {
+  let is = proving.get(snapshot);
+  if (is === undefined) {
+    is = [...snapshot.routes, snapshot.unmatched].some(({ spec }) =>
+      Object.hasOwn(Object(spec.pluginConfig["auth"]) as object, "certificates"),
+    );
+    proving.set(snapshot, is);
+  }
+  return is;
+}
+
+/** Of a connection's certificate, which is the same object for all its requests. */
+const fingerprints = new WeakMap<Buffer, string>();
+
+function fingerprintOf(certificate: Buffer): string {
+  let print = fingerprints.get(certificate);
+  if (print === undefined) fingerprints.set(certificate, (print = hash("sha256", certificate, "base64")));
+  return print;
 }

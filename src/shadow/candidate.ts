@@ -29,7 +29,11 @@ const requestLimitMs = 1_000;
 
 export interface ShadowOptions extends BenchOptions {
   /** @returns what of a request may be a credential, as the policy reads it; undefined = nothing is shown */
-  readonly shownCredential: (head: RequestHead, policy: RoutedPolicy) => string | undefined;
+  readonly shownCredential: (
+    head: RequestHead,
+    policy: RoutedPolicy,
+    client: Pick<SeenRequest, "tls">,
+  ) => string | undefined;
 }
 
 interface AtHand {
@@ -129,7 +133,8 @@ export class ShadowCandidate {
     }
   }
 
-  async #decide(stream: SeenStream, { client }: SeenRequest, served: Served): Promise<CandidateSide> {
+  async #decide(stream: SeenStream, seen: SeenRequest, served: Served): Promise<CandidateSide> {
+    const { client } = seen;
     const policy = this.#policy;
     let head: RequestHead;
     try {
@@ -142,7 +147,8 @@ export class ShadowCandidate {
     const lacking = new Lacking();
     const identity = served.identity;
     const isKnown = this.#provenAlike(routing, served);
-    const unproven = (identity !== undefined && !isKnown) || (identity === undefined && this.#shows(head));
+    const unproven =
+      (identity !== undefined && !isKnown) || (identity === undefined && this.#shows(head, seen));
     Object.assign(this.#now, { identity, unproven, lacking, upstream: answering() });
     const ended = Promise.withResolvers<Outcome>();
     const context = contextOf(this.#options.clock, (_exchange, outcome) => ended.resolve(outcome), {
@@ -163,8 +169,8 @@ export class ShadowCandidate {
     return lacking.of(plugin).join(", ");
   }
 
-  #shows(head: RequestHead): boolean {
-    return this.#options.shownCredential(head, this.#policy) !== undefined;
+  #shows(head: RequestHead, seen: SeenRequest): boolean {
+    return this.#options.shownCredential(head, this.#policy, seen) !== undefined;
   }
 
   /** Whether who the caller is was found out by what this route asks for. */

@@ -307,7 +307,12 @@ describe("a canary of callers", () => {
     const keys = callers.map(({ id, userId }) => ({ keyId: id, algorithm: "ed25519", publicKey, userId }));
     const caching = (mark: string) => {
       const { pluginConfig, ...rest } = keyed(mark);
-      const auth = { ...pluginConfig.auth, signatures: { keys, clockToleranceSeconds: 120 } };
+      const certificates = { forwarded: true, identities: [{ id: "spiffe://test/*" }] };
+      const auth = {
+        ...pluginConfig.auth,
+        certificates,
+        signatures: { keys, clockToleranceSeconds: 120 },
+      };
       return {
         ...rest,
         plugins: ["auth", "cache", "transform"],
@@ -343,6 +348,17 @@ describe("a canary of callers", () => {
     }
     for (let i = 0; i < 15; i += 1) assert.equal(byKey.get(i), byKey.get(i + 15), "by each of their keys");
     assert.deepEqual([...new Set(byKey.values())].toSorted(), ["before", "good"]);
+    for (let i = 0; i < 8; i += 1) {
+      const certificate = { "x-forwarded-client-cert": `URI=spiffe://test/${i}` };
+      for (const { url } of two) assert.equal((await ask(url, certificate)).mark, "before");
+      await wait(2);
+      const each = await Promise.all(
+        [0, 1, 0, 1, 0, 1].map((at, n) =>
+          ask(two[at]?.url ?? "", { ...certificate, ...from(`198.51.100.${n}`) }),
+        ),
+      );
+      assert.equal(marks(each).length, 1, "whoever shows a certificate has one, wherever they come from");
+    }
     for (let i = 0; i < 8; i += 1) {
       const { url = "" } = two[0] ?? {};
       const signer = new RequestSigner(`k${i}`, { key: machine.privateKey });
