@@ -3,9 +3,12 @@
 // takes; an unproven claim (a token's `sub`, say) chooses nothing.
 import { hash } from "node:crypto";
 import { LRUCache } from "lru-cache";
+import { networkReader } from "../language/network.ts";
 import type { Identity } from "../plugin-api/contract.ts";
 import { placeOf } from "./share.ts";
 
+/** Whoever has one address of an IPv6 network has them all, and could look for one that is served as he likes. */
+const networkOf = networkReader(64);
 const maxCredentials = 20_000;
 const maxCallers = 20_000;
 
@@ -26,7 +29,7 @@ export class CallerSplit {
    * @returns from 0 to 1; 1 = nobody knows yet who it is
    */
   place(credential: string | undefined, address: string): number {
-    if (credential === undefined) return this.#placeOf(`address ${address}`);
+    if (credential === undefined) return this.#placeOf(byAddress(address));
     const subject = this.#subjects.get(credential) ?? this.#unproven.get(credential);
     return subject === undefined ? 1 : this.#placeOf(subject);
   }
@@ -36,7 +39,7 @@ export class CallerSplit {
     if (credential === undefined || this.#subjects.has(credential)) return;
     if (identity !== undefined)
       this.#subjects.set(credential, JSON.stringify(["subject", identity.issuer ?? "", identity.userId]));
-    else if (!this.#unproven.has(credential)) this.#unproven.set(credential, `address ${address}`);
+    else if (!this.#unproven.has(credential)) this.#unproven.set(credential, byAddress(address));
   }
 
   #placeOf(who: string): number {
@@ -45,6 +48,8 @@ export class CallerSplit {
     return place;
   }
 }
+
+const byAddress = (address: string): string => `address ${networkOf(address)}`;
 
 /** @param shown names and values that may be credentials; undefined values are not there */
 export function credentialOf(shown: readonly (readonly [string, string | undefined])[]): string | undefined {

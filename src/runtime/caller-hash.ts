@@ -1,6 +1,9 @@
 // Where a caller stands among all, always at the same place: by who they are once that is known, else by their address.
+import { networkReader } from "../language/network.ts";
 import type { LiveExchange } from "./exchange.ts";
 
+/** Whoever has one address of an IPv6 network has them all. */
+const networkOf = networkReader(64);
 const offset = 0x811c9dc5;
 /** Hashes are below it. */
 export const hashes = 2 ** 32;
@@ -15,7 +18,7 @@ export function callerHash(
 ): number {
   return avalanche(
     identity === undefined
-      ? mixed(seed, client.address)
+      ? mixed(seed, networkOf(client.address))
       : mixed(mixed(seed, identity.issuer ?? ""), `\n${identity.userId}`),
   );
 }

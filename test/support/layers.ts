@@ -88,6 +88,7 @@ export const rooms: readonly Room[] = [
     "src/canary/",
     [
       "src/language/json.ts",
+      "src/language/network.ts",
       "src/plugin-api/contract.ts",
       "src/plugin-api/store.ts",
       "src/policy/document/digest.ts",

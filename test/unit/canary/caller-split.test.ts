@@ -30,6 +30,16 @@ test("a caller stays where they are, by whatever credential, and whoever makes c
   );
 });
 
+test("all addresses of an IPv6 network are one caller's", () => {
+  const split = new CallerSplit("a canary");
+  const places = (...addresses: string[]) =>
+    new Set(addresses.map((address) => split.place(undefined, address)));
+  assert.equal(places("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "2001:0db8:0001:0002::3").size, 1);
+  assert.equal(places("2001:db8:1:2::1", "2001:db8:1:3::1", "192.0.2.1", "192.0.2.2").size, 4);
+  split.learn("made up", "2001:db8:1:2::7", undefined);
+  assert.equal(split.place("made up", "192.0.2.1"), split.place(undefined, "2001:db8:1:2::1"));
+});
+
 test("places are spread evenly, and others for each canary", () => {
   const shares = ["one", "two"].map((id) => {
     const chosen = Array.from({ length: 2_000 }, (_, i) => placeOf(id, `caller ${i}`) < 0.1);

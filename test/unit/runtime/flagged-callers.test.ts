@@ -28,6 +28,18 @@ test("a share is as large as it says, keeps its callers when it grows, and is th
   );
 });
 
+test("a share of addresses is one of networks, where one caller has all of them", () => {
+  const taken = (address: string): boolean =>
+    new FlaggedCallers("cache", { percent: 50 }).takes("cache", exchangeOf({ address }));
+  const networks = Array.from({ length: 40 }, (_, i) => `2001:db8:0:${i}:`);
+  const first = networks.map((network) => taken(`${network}:1`));
+  assert.deepEqual(
+    networks.map((network) => taken(`${network}ffff::2`)),
+    first,
+  );
+  assert.equal(new Set(first).size, 2);
+});
+
 test("a segment is of those of whom all of it holds, and of nobody who is not known", () => {
   const pro = { plan: "pro", roles: ["beta"], scopes: ["read", "write"] };
   for (const when of [
