@@ -11,6 +11,8 @@ export const keptMs = 7 * 86_400_000;
 /** More sidecars report as many times more rarely. */
 export const fullRateUpTo = 500;
 
+/** Of a field of the state: the figures of a service, at most. */
+const maxFieldBytes = 65_536;
 /** Of requests in one report. */
 const maxCount = 1e12;
 
@@ -96,7 +98,12 @@ local function census(at, startedAt)
   local limit = plan.silentMs * rarer
   for i = 1, #all, 2 do
     if string.sub(all[i], 1, 2) == 'i:' then
+      if #all[i + 1] > ${maxFieldBytes} then error('a field of the canary is too long') end
       local who, rec = string.sub(all[i], 3), cjson.decode(all[i + 1])
+      if rec.at > at then
+        rec.at = at
+        redis.call('HSET', key, all[i], cjson.encode(rec))
+      end
       local age = at - math.max(rec.at, quiet)
       if age > limit then
         if rec.side == 'c' then silent = who .. string.format(' for %d s', math.floor(age / 1000)) end
@@ -133,10 +140,21 @@ export const reportCanary: Script = {
   name: "canary-report",
   lua: `
 local key = KEYS[1]
-local function field(name) return redis.call('HGET', key, name) end
+-- Every sidecar may write anything there: what is longer than the script makes it costs nobody more than its length.
+local function field(name)
+  local text = redis.call('HGET', key, name)
+  if text and #text > ${maxFieldBytes} then error('a field of the canary is too long') end
+  return text
+end
 if field('id') ~= ARGV[1] then return '{"state":"none"}' end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
+-- Another Redis took over, whose clock is behind: time goes on from there.
+if (tonumber(field('lastAt')) or 0) > now then
+  for _, name in ipairs({ 'startedAt', 'stepAt', 'newAt', 'censusAt', 'quietFrom', 'lastAt' }) do
+    if (tonumber(field(name)) or 0) > now then redis.call('HSET', key, name, string.format('%.0f', now)) end
+  end
+end
 local plan = cjson.decode(field('plan'))
 local step, stepAt, startedAt = tonumber(field('step')), tonumber(field('stepAt')), tonumber(field('startedAt'))
 local lacks = false
@@ -168,7 +186,7 @@ if ARGV[10] == '1' then return finish('withdrawn', 'the policy was changed under
 local last = tonumber(field('lastAt')) or now
 if now - last > math.max(plan.silentMs / 2, 2 * plan.everyMs) then redis.call('HSET', key, 'quietFrom', string.format('%.0f', now)) end
 redis.call('HSET', key, 'lastAt', string.format('%.0f', now))
-local text = redis.call('HGET', key, 'i:' .. who)
+local text = field('i:' .. who)
 if not text and redis.call('HLEN', key) > ${maxReporters} then return answer() end
 if not text then redis.call('HSET', key, 'newAt', string.format('%.0f', now)) end
 local rec = text and cjson.decode(text) or { seq = -1, boot = ARGV[4], starts = 0, step = step }

@@ -162,6 +162,64 @@ describe("the script of canaries", () => {
     assert.match(why, /^no figures any more from shop\/gone for \d+ s$/);
   });
 
+  test("goes on by the clock of a Redis that takes over, though it is a minute behind", async () => {
+    const shift = async (name: string): Promise<void> =>
+      void (await redis.cli.hincrby("outrigger:canary-state", name, 60_000));
+    await begin("errors<50%", { silentMs: 300 });
+    await report(sidecar("gone"), true, figures(5));
+    for (const name of ["stepAt", "startedAt", "lastAt", "censusAt"]) await shift(name);
+    const gone = JSON.parse((await redis.cli.hget("outrigger:canary-state", "i:shop/gone")) ?? "") as {
+      at: number;
+    };
+    const later = JSON.stringify({ ...gone, at: gone.at + 60_000 });
+    await redis.cli.hset("outrigger:canary-state", "i:shop/gone", later);
+    let why = "";
+    await eventually(
+      "it is missed",
+      async () => {
+        const answer = await report(sidecar("stays"), false, none);
+        why = answer.why;
+        return answer.state === "withdrawn";
+      },
+      5_000,
+    );
+    assert.match(why, /^no figures any more from shop\/gone/);
+    await begin("errors<50%", { forMs: 300 });
+    const from = sidecar("a");
+    await report(from, true, figures(30));
+    for (const name of ["stepAt", "startedAt", "lastAt", "censusAt"]) await shift(name);
+    const isOn = async () => (await report(from, true, figures(30))).step === 2;
+    await eventually("the step ends", isOn, 5_000);
+  });
+
+  test("judges nothing by a state that no script made, however long it is", async () => {
+    const long = "x".repeat(1_000_000);
+    for (const [name, value] of [
+      [
+        "plan",
+        JSON.stringify({
+          steps: [10],
+          guards: [],
+          minRequests: 1,
+          everyMs: 10,
+          forMs: 60_000,
+          silentMs: 60_000,
+          long,
+        }),
+      ],
+      ["why", long],
+      [
+        "i:shop/b",
+        JSON.stringify({ at: Date.now(), seq: 1, boot: "b", side: "b", place: 1, starts: 0, step: 1, long }),
+      ],
+      ["s:c:shop", JSON.stringify({ 0: 1, [long]: 1 })],
+    ] as const) {
+      await begin("errors<50%", {}, 1_000);
+      await redis.cli.hset("outrigger:canary-state", name, value);
+      await assert.rejects(report(sidecar("b"), true, figures(1)), name);
+    }
+  });
+
   test("withdraws what a sidecar refuses, ends twice with, or what was changed under it", async () => {
     await begin("errors<50%");
     const answer = await sidecar("a").report({
