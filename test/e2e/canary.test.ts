@@ -260,6 +260,54 @@ describe("a canary of sidecars", () => {
     }
   });
 
+  test("of a layer is tried by its service alone, told in heartbeats with the figures beside it, ended by rollback", async () => {
+    const layer = (mark: string) => ({
+      apiVersion: "outrigger/v1",
+      pluginConfig: { transform: { addResponseHeaders: { "x-mark": mark } } },
+    });
+    const of = ["--service", "orders"];
+    const other = await sidecar("others", 0);
+    try {
+      for (const mark of ["first", "second"]) await ok("policy", "apply", file(layer(mark)), ...of);
+      await allHave(four, "second");
+      keepAsking([...four, other]);
+      const rest = ["--canary", "50%", "--every", "100ms", "--reason", "a layer", "--guard", "errors<1%"];
+      await ok("policy", "apply", file(layer("third")), ...of, ...rest);
+      await eventually("some try it", async () => marks(await all(four)).join() === "second,third");
+      assert.match(
+        await ok("fleet"),
+        /^canary of policy:orders, to be revision 3, by ada: step 1 of 1, 50% of/m,
+      );
+      interface Told {
+        readonly percent: number;
+        readonly candidate: { readonly requests: number; readonly p99Ms: number | null };
+        readonly baseline: Told["candidate"];
+      }
+      const told = async (): Promise<readonly (Told | null)[]> => {
+        const beats = await redis.cli.mget(four.map((_, i) => `outrigger:fleet:orders:orders-${i}`));
+        return beats.map((text) => (JSON.parse(text ?? "{}") as { canary?: Told | null }).canary ?? null);
+      };
+      const counts = ({ requests, p99Ms }: Told["candidate"]) => requests > 0 && p99Ms !== null;
+      await eventually("all tell what they have counted", async () =>
+        (await told()).every(
+          (each) => each !== null && counts(each.percent === 100 ? each.candidate : each.baseline),
+        ),
+      );
+      assert.equal((await told()).filter((each) => each?.percent === 100).length, 2);
+      const { status, mark } = await ask(other.url);
+      assert.deepEqual([status, mark], [200, "base"]);
+      assert.match(await ok("policy", "rollback", ...of), /policy:orders is now at revision/);
+      await allHave(four, "first");
+      await ended("withdrawn");
+      assert.deepEqual(marks(asking?.answers.filter(({ url }) => url.startsWith(other.url)) ?? []), ["base"]);
+      assert.match(await ok("policy", "history", ...of), /canary begins +ada/);
+    } finally {
+      await asking?.stop();
+      await other.stop();
+      await redis.cli.del("outrigger:policy:orders");
+    }
+  });
+
   test("that lets callers wait until they leave is withdrawn, though they get no answer that is bad", async () => {
     const silent = await startService(() => {});
     const leave = async ({ url }: TestSidecar): Promise<void> => {
