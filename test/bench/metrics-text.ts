@@ -1,4 +1,4 @@
-// What a soak reads from a sidecar's /metrics.
+// What is read from a sidecar's /metrics by whoever measures it.
 
 export interface Sample {
   readonly externalMiB: number;
@@ -33,6 +33,12 @@ export function findSample(text: string): Sample {
     queued: sum("outrigger_upstream_connections", 'state="queued"'),
     faults: sum("outrigger_faults_total"),
   };
+}
+
+/** MiB that V8 took for each space of its heap, by name. */
+export function heapSpaces(text: string): Map<string, number> {
+  const series = text.matchAll(/^nodejs_heap_space_size_total_bytes\{space="(\w+)".*\} (\d+)$/gmu);
+  return new Map(Array.from(series, ([, name = "", bytes]) => [name, Number(bytes) / mebibyte]));
 }
 
 export function median(samples: readonly Sample[], name: keyof Sample): number {
