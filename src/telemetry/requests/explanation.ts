@@ -114,7 +114,8 @@ function outcomeOf({ outcome, error, refusedBecause, cacheStatus }: EndedRequest
 }
 
 function hooksOf(record: RequestRecord, request: EndedRequest): ExplainedHook[] {
-  const hooks = record.hooks.slice(0, record.hookCount);
+  const hooks = record.hooks();
+  const changes = record.changes();
   const answering = answeringHook(hooks, request);
   return hooks.flatMap((hook, index) => {
     const { plugin, phase, tenths } = hook;
@@ -132,7 +133,7 @@ function hooksOf(record: RequestRecord, request: EndedRequest): ExplainedHook[] 
         because,
         ms: tenths / 10_000,
         facts: named(facts),
-        fields: fieldsOf(record, index),
+        fields: fieldsOf(changes, index),
       },
     ];
   });
@@ -159,15 +160,14 @@ function named(facts: readonly Fact[]): Record<string, Fact> {
 }
 
 function ownFieldsOf(record: RequestRecord): ChangedFields {
-  const own = record.hooks
-    .slice(0, record.hookCount)
-    .flatMap(({ plugin }, index) => (plugin === "" ? [index] : []));
-  const all = own.map((index) => fieldsOf(record, index));
+  const own = record.hooks().flatMap(({ plugin }, index) => (plugin === "" ? [index] : []));
+  const changes = record.changes();
+  const all = own.map((index) => fieldsOf(changes, index));
   return { set: all.flatMap(({ set }) => set), removed: all.flatMap(({ removed }) => removed) };
 }
 
-function fieldsOf({ changes, changeCount }: RequestRecord, hook: number): ChangedFields {
-  const own = changes.slice(0, changeCount).filter((entry) => entry.hook === hook);
+function fieldsOf(changes: readonly ChangeEntry[], hook: number): ChangedFields {
+  const own = changes.filter((entry) => entry.hook === hook);
   const names = (isWanted: (entry: ChangeEntry) => boolean): string[] => [
     ...new Set(own.filter(isWanted).map(({ name }) => name)),
   ];

@@ -13,20 +13,34 @@ const maxName = 128;
 
 /** One that ran. */
 export interface HookEntry {
-  plugin: string;
-  phase: Phase;
+  readonly plugin: string;
+  readonly phase: Phase;
   /** Tenths of a microsecond: a small whole number, which needs no memory of its own. */
-  tenths: number;
-  end: HookEnd;
+  readonly tenths: number;
+  readonly end: HookEnd;
 }
 
 /** A field that a hook changed. */
 export interface ChangeEntry {
   /** Position of the hook; after the last one it is the sidecar itself. */
-  hook: number;
-  change: FieldChange;
-  name: string;
+  readonly hook: number;
+  readonly change: FieldChange;
+  readonly name: string;
 }
+
+/** What is one of few is kept as a small number, two of them in one: an object for each entry took twice the memory. */
+const phaseNumbers: Readonly<Record<Phase, number>> = {
+  onRequest: 0,
+  onResponse: 1,
+  onError: 2,
+  onComplete: 3,
+  recheck: 4,
+};
+const endNumbers: Readonly<Record<HookEnd, number>> = { returned: 0, threw: 1, failed: 2, "left-out": 3 };
+const changeNumbers: Readonly<Record<FieldChange, number>> = { set: 0, added: 1, removed: 2 };
+const phases = Object.keys(phaseNumbers) as readonly Phase[];
+const ends = Object.keys(endNumbers) as readonly HookEnd[];
+const fieldChanges = Object.keys(changeNumbers) as readonly FieldChange[];
 
 export interface FactEntry {
   readonly hook: number;
@@ -42,10 +56,15 @@ const plainBytes = 1_024;
 export class RequestRecord implements LiveRecord {
   plugins: readonly string[] = [];
   digest = "";
-  /** The first `hookCount` of them count; the others are from an earlier use. */
-  readonly hooks: HookEntry[] = [];
+  /** Of each list of hooks the first `hookCount` count; the others are from an earlier use. */
+  readonly hookPlugins: string[] = [];
+  /** Phase and end. */
+  readonly hookKinds: number[] = [];
+  readonly hookTenths: number[] = [];
   hookCount = 0;
-  readonly changes: ChangeEntry[] = [];
+  readonly changedNames: string[] = [];
+  /** Position of the hook, and what it did. */
+  readonly changeKinds: number[] = [];
   changeCount = 0;
   facts: FactEntry[] | undefined = undefined;
   /** When the service was asked, on the monotonic clock; the first `tryCount` count. */
@@ -67,7 +86,7 @@ export class RequestRecord implements LiveRecord {
 
   /** What it takes of memory, about. */
   get bytes(): number {
-    return plainBytes + 48 * (this.hooks.length + this.changes.length) + this.#textBytes;
+    return plainBytes + 32 * this.hookPlugins.length + 24 * this.changedNames.length + this.#textBytes;
   }
 
   begin(plugins: readonly string[], digest: string, isWhole: boolean): void {
@@ -83,7 +102,7 @@ export class RequestRecord implements LiveRecord {
 
   /** What came with the request is not kept until the record is used again, nor while it is. */
   forget(): void {
-    for (let i = 0; i < this.changeCount; i += 1) (this.changes[i] as ChangeEntry).name = "";
+    for (let i = 0; i < this.changeCount; i += 1) this.changedNames[i] = "";
     this.changeCount = 0;
     this.facts = undefined;
     this.dropped = undefined;
@@ -95,21 +114,29 @@ export class RequestRecord implements LiveRecord {
     const index = this.hookCount;
     if (index >= most.hooks) return;
     this.hookCount = index + 1;
-    const tenths = Math.round(ms * 10_000);
-    const entry = this.hooks[index];
-    if (entry === undefined) {
-      this.hooks.push({ plugin, phase, tenths, end });
-      return;
-    }
-    entry.plugin = plugin;
-    entry.phase = phase;
-    entry.tenths = tenths;
-    entry.end = end;
+    this.hookPlugins[index] = plugin;
+    this.hookKinds[index] = 4 * phaseNumbers[phase] + endNumbers[end];
+    this.hookTenths[index] = Math.round(ms * 10_000);
+  }
+
+  /** Those that ran so far. */
+  hooks(): HookEntry[] {
+    return this.hookPlugins.slice(0, this.hookCount).map((plugin, index) => {
+      const kind = this.hookKinds[index] as number;
+      const [phase, end] = [phases[kind >> 2] as Phase, ends[kind & 3] as HookEnd];
+      return { plugin, phase, tenths: this.hookTenths[index] as number, end };
+    });
+  }
+
+  changes(): ChangeEntry[] {
+    return this.changedNames.slice(0, this.changeCount).map((name, index) => {
+      const kind = this.changeKinds[index] as number;
+      return { hook: kind >> 2, change: fieldChanges[kind & 3] as FieldChange, name };
+    });
   }
 
   hookTimes(): HookTime[] {
-    return this.hooks
-      .slice(0, this.hookCount)
+    return this.hooks()
       .filter(({ plugin }) => plugin !== "")
       .map(({ plugin, phase, tenths }) => ({ plugin, phase, ms: tenths / 10_000 }));
   }
@@ -120,14 +147,8 @@ export class RequestRecord implements LiveRecord {
     this.changeCount = index + 1;
     const shown = name.length > maxName ? ownText(name, maxName) : name;
     this.#textBytes += shown.length;
-    const entry = this.changes[index];
-    if (entry === undefined) {
-      this.changes.push({ hook: this.hookCount, change, name: shown });
-      return;
-    }
-    entry.hook = this.hookCount;
-    entry.change = change;
-    entry.name = shown;
+    this.changedNames[index] = shown;
+    this.changeKinds[index] = 4 * this.hookCount + changeNumbers[change];
   }
 
   explain(facts: readonly Fact[]): void {

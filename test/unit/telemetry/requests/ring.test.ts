@@ -74,6 +74,19 @@ describe("the ring of requests", () => {
     assert.ok(heldBytes() - before < 2_500_000, `${heldBytes() - before} bytes`);
   });
 
+  it("takes less than 3 KB of memory for a request with 14 hooks and 22 changed fields", () => {
+    const ring = new RequestRing({ wholePerSecond: 1_000_000 });
+    const before = heldBytes();
+    for (let i = 0; i < 1_000; i += 1) {
+      const exchange = begun(ring, { id: `${i}-of-a-thousand-requests-that-end`, path: "/cacheable" });
+      for (let n = 0; n < 14; n += 1) exchange.hookRan("cache", "onRequest", i, "returned", true);
+      for (let n = 0; n < 22; n += 1) exchange.record?.fieldChanged("set", "x-request-id");
+      exchange.completed(outcomeOf());
+    }
+    const bytes = (heldBytes() - before) / ring.size.requests;
+    assert.ok(bytes < 2_900, `${bytes} bytes`);
+  });
+
   it("keeps of too many a second those that went wrong, and of them what needs no memory", () => {
     const ring = new RequestRing({ wholePerSecond: 2 });
     const ended = (id: string, nowMono: number, status = 200): void => {
