@@ -36,7 +36,12 @@ export function boundClients(server: Server, maxConnections: number): void {
   const open = new Map<string, number>();
   server.on("connection", (socket: Socket) => {
     const { remoteAddress: address } = socket;
-    if (address === undefined) return; // a unix socket: who may open it is the file's business
+    if (address === undefined) {
+      // A unix socket: who may open it is the file's business. Over TCP it is somebody who has reset the connection, and whose
+      // request may be here all the same: he has no address for the guard to look at, and is nobody.
+      if (typeof server.address() !== "string") socket.destroy();
+      return;
+    }
     const own = (open.get(address) ?? 0) + 1;
     if (own > maxOfOne) {
       socket.destroy();

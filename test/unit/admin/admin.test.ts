@@ -7,6 +7,7 @@ import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { describe, it, type TestContext } from "node:test";
+import { Worker } from "node:worker_threads";
 import { type AdminOptions, createAdmin } from "../../../src/admin/admin.ts";
 
 const token = "correct-horse-battery-staple";
@@ -272,6 +273,24 @@ describe("the sensitive endpoints", () => {
     }
     assert.equal((await send("GET /livez")).status, 200);
     assert.equal((await send("GET /metrics")).status, 200);
+    assert.deepEqual(events, []);
+  });
+
+  it("are closed to who has reset the connection before it is looked at, and is nobody's address then", async (t) => {
+    const { port, events } = await startOutside(t);
+    // A worker: this process is to look at the connection only once it is reset.
+    const program = `
+      const { connect } = require("node:net");
+      const { workerData: { host, port, done } } = require("node:worker_threads");
+      const socket = connect(port, host, () =>
+        socket.write("POST /quit HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n", () => socket.resetAndDestroy()));
+      socket.on("close", () => Atomics.notify(done, Atomics.store(done, 0, 1) - 1));`;
+    const done = new Int32Array(new SharedArrayBuffer(4));
+    const worker = new Worker(program, { eval: true, workerData: { host: outside, port, done } });
+    assert.equal(Atomics.wait(done, 0, 0, 5_000), "ok");
+    await once(worker, "exit");
+    // Answered behind it.
+    assert.equal((await sender(`127.0.0.1:${port}`)("GET /livez")).status, 200);
     assert.deepEqual(events, []);
   });
 
