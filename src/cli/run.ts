@@ -5,6 +5,7 @@ import { availableParallelism, constants } from "node:os";
 import { loadConfig } from "../app/environment.ts";
 import { type Config, ConfigError, type Environment } from "../config/config.ts";
 import { pluginAtFault } from "../runtime/plugin-faults.ts";
+import { makeGlobalsPlain } from "../v8/plain-globals.ts";
 import { releaseMemory } from "../v8/release-memory.ts";
 import { StartError } from "../config/start-error.ts";
 import { passedSockets, serviceManager } from "./service-manager.ts";
@@ -105,6 +106,7 @@ async function startFromSource(config: Config, role: Role): Promise<RunningSidec
 export async function run(env: Environment, start: StartSidecar = startFromSource): Promise<number> {
   // Whoever reads stderr may leave; that is no reason to end.
   process.stderr.on("error", () => undefined);
+  makeGlobalsPlain();
   let sidecar: RunningSidecar | undefined;
   const report: ReportFault = (kind, error, plugin) => {
     if (sidecar?.reportFault === undefined) tell(`outrigger: ${kind}: ${stackOf(error)}`);
