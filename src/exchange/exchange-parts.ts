@@ -9,6 +9,7 @@ import type { TapFaults } from "../runtime/taps.ts";
 import type { UpstreamCall, UpstreamRequest } from "../upstream/transport.ts";
 import { GrpcMessages } from "./grpc-messages.ts";
 import type { Inbound, ProxyContext, RunningTunnel } from "./context.ts";
+import type { Told } from "./outcome.ts";
 import { HalfClosed } from "./half-closed.ts";
 import { Messages, tooManyMessages } from "./messages.ts";
 import { receivedExchange } from "./received.ts";
@@ -104,10 +105,7 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
   }
 
   /** What its ends have seen. */
-  protected get told(): Pick<
-    Outcome,
-    "requestBytes" | "grpcStatus" | "requestMessages" | "responseMessages" | "closeCode" | "closedBy"
-  > {
+  protected get told(): Told {
     const { messages } = this;
     const closing = this.tunnel?.closing;
     return {

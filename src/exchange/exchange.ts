@@ -283,7 +283,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
       error: this.#error,
       endedMono: this.#answeredMono ?? this.context.clock.mono(),
       upstreamMs: this.#upstreamMs,
-      ...this.told,
+      told: this.told,
       responseBytes,
     });
     // A hook that has not settled yet may still take what its onComplete gives back, and needs its plugin.

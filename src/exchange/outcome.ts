@@ -3,19 +3,14 @@ import type { Outcome } from "../plugin-api/contract.ts";
 import type { LiveExchange } from "../runtime/exchange.ts";
 import type { ExchangeState } from "./state.ts";
 
-export interface Ending extends Pick<
+/** What the exchange's parts have counted and heard. */
+export type Told = Pick<
   Outcome,
-  | "status"
-  | "error"
-  | "upstreamMs"
-  | "requestBytes"
-  | "responseBytes"
-  | "grpcStatus"
-  | "requestMessages"
-  | "responseMessages"
-  | "closeCode"
-  | "closedBy"
-> {
+  "requestBytes" | "grpcStatus" | "requestMessages" | "responseMessages" | "closeCode" | "closedBy"
+>;
+
+export interface Ending extends Pick<Outcome, "status" | "error" | "upstreamMs" | "responseBytes"> {
+  readonly told: Told;
   readonly complete: boolean;
   /** Its caller might not go on, or the process ends. */
   readonly endedBy: "revoked" | "shutdown" | undefined;
@@ -26,8 +21,8 @@ export interface Ending extends Pick<
 }
 
 export function outcomeOf(live: LiveExchange, ending: Ending): Outcome {
-  const { status, error, upstreamMs, requestBytes, responseBytes, grpcStatus } = ending;
-  const { requestMessages, responseMessages, closeCode, closedBy } = ending;
+  const { status, error, upstreamMs, responseBytes } = ending;
+  const { requestBytes, grpcStatus, requestMessages, responseMessages, closeCode, closedBy } = ending.told;
   return {
     status,
     end: endOf(ending),
