@@ -25,10 +25,12 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
   /** The request that it carries; undefined = it waits for one. */
   stream: NetStream | undefined = undefined;
   readonly socket: Socket;
-  readonly flushed: (error?: Error | null) => void;
+  readonly isTls: boolean;
+  readonly flushed = (error?: Error | null): void => {
+    if (error === null || error === undefined) this.#responseOut();
+  };
   readonly #owner: ConnectionOwner;
   readonly #parser: RequestParser;
-  readonly #isTls: boolean;
   #peer: string | undefined = undefined;
   /** What came behind the request, and what it takes of the memory for that. */
   #rest: Buffer | undefined = undefined;
@@ -49,10 +51,7 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     this.#owner = owner;
     this.#parser = new RequestParser(owner.limits.maxHeaderBytes);
     this.#parser.begin();
-    this.#isTls = "encrypted" in socket;
-    this.flushed = (error) => {
-      if (error === null || error === undefined) this.#responseOut();
-    };
+    this.isTls = "encrypted" in socket;
     this.deadlineAt = performance.now() + owner.limits.headerTimeoutMs;
   }
 
@@ -62,6 +61,10 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
 
   get peer(): string {
     return (this.#peer ??= peerOf(this.socket));
+  }
+
+  get isInBody(): boolean {
+    return this.stream?.complete === false;
   }
 
   get isAnswering(): boolean {
@@ -86,14 +89,11 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
   ended(): void {
     const { stream, socket } = this;
     // It shows though nothing is read.
-    if (this.#rest !== undefined) {
-      this.#hasEnded = true;
-      return;
-    }
+    if (this.#rest !== undefined) return void (this.#hasEnded = true);
     const isCut = !this.#isOver && (stream === undefined ? this.#parser.started : !stream.complete);
     if (isCut) this.#refuse("HPE_INVALID_EOF_STATE", "it ends in the middle");
     // Under TLS the client is taken to have left (see http1/server.ts).
-    else if (this.#isTls && (this.isAnswering || socket.writableLength > 0)) socket.destroy();
+    else if (this.isTls && (this.isAnswering || socket.writableLength > 0)) socket.destroy();
     else if (stream !== undefined && !stream.closed) stream.halfClosed();
     else if (!this.#isOver) socket.end();
   }
@@ -233,7 +233,7 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     this.#rest = undefined;
   }
 
-  /** Everything that was written has left the process. */
+  /** A turn is over, or what was written has left the process. */
   #responseOut(): void {
     const { stream } = this;
     if (stream === undefined || !stream.flushed()) return;

@@ -21,7 +21,8 @@ export interface StreamConnection {
   readonly peer: string;
   /** Where heads are made. */
   readonly head: ResponseHead;
-  /** Called once everything that was written has left the process. */
+  readonly isTls: boolean;
+  /** To be called once a turn is over, or everything that was written has left the process. */
   readonly flushed: (error?: Error | null) => void;
   /** No more is to be read, or more may. */
   pauseReading(): void;
@@ -33,6 +34,8 @@ export interface StreamConnection {
   /** Lets go of its socket. @returns its side of the upgrade */
   detach(fields: readonly string[]): DetachedConnection;
 }
+
+const settled: Promise<undefined> = Promise.resolve(undefined);
 
 export class NetStream implements ServerStream {
   readonly method: string;
@@ -61,6 +64,10 @@ export class NetStream implements ServerStream {
   #isUnsure: boolean;
   #isBlocked = false;
   #ended = false;
+  /** Its connection hears when this turn is over. */
+  #isDue = false;
+  /** Its connection hears when everything has left. */
+  #isFollowed = false;
 
   constructor(connection: StreamConnection, request: StreamRequest) {
     this.#connection = connection;
@@ -149,7 +156,7 @@ export class NetStream implements ServerStream {
     this.#chunked = head.chunked;
     this.#bodiless = head.bodiless;
     this.isLast = head.isLast;
-    process.nextTick(release, this);
+    this.#onceTurnIsOver();
   }
 
   write(bytes: Buffer): boolean {
@@ -175,12 +182,15 @@ export class NetStream implements ServerStream {
     const tail = this.#chunked ? `0\r\n${linesOf(trailers)}\r\n` : "";
     if (this.#ended || this.destroyed) return;
     this.#ended = true;
-    const { socket, flushed } = this.#connection;
+    const { socket, flushed, isTls } = this.#connection;
     const held = this.#held ?? "";
     const first = this.#takeHeld();
-    if (held !== "" || tail !== "") writeParts(socket, held, first, this.#chunked, tail, flushed);
-    else if (socket.writableLength === 0) process.nextTick(flushed);
-    else socket.write("", "latin1", flushed);
+    if (held !== "" || tail !== "") {
+      // Under TLS nothing leaves at once. In clear most does, and a call back for each write would cost more.
+      this.#isFollowed = isTls;
+      writeParts(socket, held, first, this.#chunked, tail, isTls ? flushed : undefined);
+    }
+    this.#onceTurnIsOver();
     // A client may not even take the rest of a response that is through.
     if (socket.writableLength > 0) this.handler?.onBlocked();
   }
@@ -219,11 +229,19 @@ export class NetStream implements ServerStream {
     this.handler?.onWritable();
   }
 
-  /** @returns whether this is what was waited for: its end, and not that of one before */
+  /** A turn is over, or something has left. @returns whether that was the last of the response */
   flushed(): boolean {
+    this.#isDue = false;
+    this.release();
     if (!this.#ended || this.finished) return false;
-    this.finished = true;
-    return true;
+    const { socket, flushed } = this.#connection;
+    if (socket.writableLength > 0) {
+      if (!this.#isFollowed) socket.write("", "latin1", flushed);
+      this.#isFollowed = true;
+      return false;
+    }
+    this.finished = socket.errored === null;
+    return this.finished;
   }
 
   /** It is over. */
@@ -232,6 +250,13 @@ export class NetStream implements ServerStream {
     const { handler } = this;
     this.handler = undefined;
     handler?.onClose();
+  }
+
+  /** By a microtask: Node makes a dictionary of each tick of its own. */
+  #onceTurnIsOver(): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    void settled.then(this.#connection.flushed);
   }
 
   #takeHeld(): Buffer | undefined {
@@ -248,8 +273,4 @@ export class NetStream implements ServerStream {
     this.handler?.onBlocked();
     return false;
   }
-}
-
-function release(stream: NetStream): void {
-  stream.release();
 }
