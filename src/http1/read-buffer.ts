@@ -1,40 +1,75 @@
 // Where the bytes of a connection are read to. Left to itself, Node allocates 64 KiB for every read, however few bytes
 // come: most of what a small answer costs to read.
-import type { OnReadOpts } from "node:net";
 import { countForGc } from "../v8/gc-pacing.ts";
 
 /** Answers up to here are read into memory that all connections share, and copied out. */
 const SHARED_BYTES = 16 * 1024;
+/** The same of requests: what one read brings of them may wait for its turn. */
+const ACCEPTED_BYTES = 32 * 1024;
 /** A connection on which more comes at once gets memory of its own, which is handed on without a copy. */
 const OWN_BYTES = 64 * 1024;
 
-const shared = Buffer.allocUnsafeSlow(SHARED_BYTES);
+export interface ReadMemory {
+  readonly shared: Buffer<ArrayBuffer>;
+  /** @returns the memory for the next read. @param length what came of this one */
+  after(memory: Buffer<ArrayBuffer>, length: number): Buffer<ArrayBuffer>;
+}
+
+/** `onread` of a socket (node:net). */
+export interface SharedReads {
+  readonly buffer: () => Uint8Array;
+  readonly callback: (length: number) => boolean;
+}
+
+/** Of the connections that we open. */
+const opened: ReadMemory = {
+  shared: Buffer.allocUnsafeSlow(SHARED_BYTES),
+  after(memory, length) {
+    const isOwn = memory !== opened.shared;
+    // A read seldom fills all of it, and what is left would be kept alive by the bytes handed on, for nothing.
+    if (isOwn && memory.length - length >= SHARED_BYTES) return memory.subarray(length);
+    if (length < memory.length && length <= SHARED_BYTES) return opened.shared;
+    return ownMemory();
+  },
+};
+
+const sharedByAccepted = Buffer.allocUnsafeSlow(ACCEPTED_BYTES);
 
 /**
- * `onread` of a socket (node:net). A read is done and over before any other begins, so that one piece of memory serves
- * every connection.
- * @param take gets the bytes, which are its own to keep
+ * Of a connection that was accepted: many of them rest at a time, and their other side may want them to take much memory.
+ * @param isInBody more is sure to come
  */
-export function readInto(take: (bytes: Buffer) => void): OnReadOpts {
+export function acceptedMemory(isInBody: () => boolean): ReadMemory {
+  return {
+    shared: sharedByAccepted,
+    after: (memory, length) => (length < memory.length || !isInBody() ? sharedByAccepted : ownMemory()),
+  };
+}
+
+/**
+ * A read is done and over before any other begins, so that one piece of memory serves
+ * every connection.
+ * @param take gets the bytes, which are its own to keep; `false` = it has enough
+ */
+export function readInto(take: (bytes: Buffer) => unknown, from: ReadMemory = opened): SharedReads {
+  const { shared } = from;
   let next = shared;
   return {
     buffer: () => next,
-    callback(length) {
+    callback: (length) => {
       const memory = next;
       const bytes = memory === shared ? copyOf(shared, length) : memory.subarray(0, length);
-      // What was handed on is read into no more; the memory for the next read is asked for after this returns.
-      next = memoryAfter(memory, length);
-      take(bytes);
-      return true;
+      // What was handed on is read into no more, also where the taker throws.
+      next = shared;
+      const more = take(bytes) !== false;
+      // The memory for the next read is asked for after this returns.
+      next = from.after(memory, length);
+      return more;
     },
   };
 }
 
-function memoryAfter(memory: Buffer<ArrayBuffer>, length: number): Buffer<ArrayBuffer> {
-  const isOwn = memory !== shared;
-  // A read seldom fills all of it, and what is left would be kept alive by the bytes handed on, for nothing.
-  if (isOwn && memory.length - length >= SHARED_BYTES) return memory.subarray(length);
-  if (length < memory.length && length <= SHARED_BYTES) return shared;
+function ownMemory(): Buffer<ArrayBuffer> {
   countForGc(OWN_BYTES);
   return Buffer.allocUnsafeSlow(OWN_BYTES);
 }

@@ -1,7 +1,10 @@
 // What a socket tells, to whoever reads it.
 import type { Socket } from "node:net";
+import { readShared } from "./shared-reads.ts";
 
 export interface SocketReader {
+  /** More is sure to come of what is being read. */
+  readonly isInBody: boolean;
   received(bytes: Buffer): void;
   /** The other side has ended. */
   ended(): void;
@@ -12,12 +15,23 @@ export interface SocketReader {
 /** A property: a map of them would be one more look-up for every read. */
 interface CarryingSocket extends Socket {
   socketReader?: SocketReader;
+  /** Somebody else reads it now. */
+  isLetGo?: boolean;
 }
 
 /** Reads from now on what the socket brings. */
 export function startReading(socket: CarryingSocket, reader: SocketReader): void {
   socket.socketReader = reader;
+  socket.isLetGo = false;
+  // What was read and put back comes by `data` in any case, and before everything else.
   socket.on("data", received).on("end", ended).on("drain", drained).on("error", ignored);
+  if (!("encrypted" in socket)) {
+    readShared(
+      socket,
+      (bytes) => tell(socket, reader, bytes),
+      () => reader.isInBody,
+    );
+  }
   // Reading may have been stopped while it was decided what the connection is.
   socket.resume();
 }
@@ -26,6 +40,7 @@ export const readerOf = ({ socketReader }: CarryingSocket): SocketReader | undef
 
 /** Somebody else does. */
 export function stopReading(socket: CarryingSocket): void {
+  socket.isLetGo = true;
   socket.off("data", received).off("end", ended);
 }
 
@@ -40,6 +55,12 @@ export function readSoon(waiting: Waiting): void {
 
 function readOn(waiting: Waiting): void {
   waiting.readOn();
+}
+
+function tell(socket: CarryingSocket, reader: SocketReader, bytes: Buffer): boolean {
+  if (socket.isLetGo === true) return socket.push(bytes);
+  reader.received(bytes);
+  return true;
 }
 
 // One function each for all sockets: `this` is the socket, which knows its reader.

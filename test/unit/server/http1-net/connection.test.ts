@@ -222,7 +222,7 @@ describe("a connection of our own listener", () => {
   test("is broken off where too many bytes of its client wait, and gives back what it took", async () => {
     // A hundredth of 40 MiB.
     await using scene = await Scene.start({ clientShare: 1 }, false);
-    const crowd = await Promise.all(Array.from({ length: 12 }, () => scene.connect()));
+    const crowd = await Promise.all(Array.from({ length: 20 }, () => scene.connect()));
     for (const client of crowd) client.write(get.repeat(5_000));
     await eventually("the crowd", () => scene.crowded > 0);
     scene.server.closeAllConnections();
