@@ -2,7 +2,9 @@
 // the one that follows (RFC 9112 sections 3 and 6): whatever built the fields is not trusted here.
 import { pairsOf } from "../plugin-api/pairs.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
-import { isFieldValue, isToken } from "./field-text.ts";
+import { isToken } from "../language/field-name.ts";
+import { knownName } from "../plugin-api/field-names.ts";
+import { isFieldValue } from "./field-text.ts";
 import { allowedTrailers } from "./trailers.ts";
 
 /**
@@ -39,19 +41,17 @@ export function encodeHead(request: RequestToSend): EncodedHead | GatewayError {
   const { method, target, fields } = request;
   if (!isToken(method)) return refusal("method");
   if (!visibleAscii.test(target)) return refusal("target");
-  let text = `${method} ${target} HTTP/1.1\r\n`;
+  let text = `${method} ${target} HTTP/1.1`;
   let contentLength: string | undefined;
   let coding: string | undefined;
   let expectsContinue = false;
   for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i] as string;
     const value = fields[i + 1] as string;
-    if (!isToken(name)) return refusal("field name");
+    const { start, lower, underscored } = knownName(fields[i] as string);
+    if (start === undefined) return refusal("field name");
     if (!isFieldValue(value)) return refusal("field value");
-    text += `${name}: ${value}\r\n`;
-    const length = name.length;
-    if (length !== 6 && length !== 14 && length !== 17) continue;
-    const lower = name.toLowerCase();
+    text += start + value;
+    if (underscored) continue;
     if (lower === "expect") expectsContinue = value.toLowerCase() === "100-continue";
     else if (lower === "content-length") {
       if (contentLength !== undefined) return wrongFraming("several Content-Length fields");
@@ -61,7 +61,7 @@ export function encodeHead(request: RequestToSend): EncodedHead | GatewayError {
       coding = value;
     }
   }
-  text += "\r\n";
+  text += "\r\n\r\n";
   const bodyBytes = announcedBytes(request, contentLength, coding);
   return bodyBytes instanceof GatewayError ? bodyBytes : { text, bodyBytes, expectsContinue };
 }

@@ -4,6 +4,11 @@ import { term } from "./terms.ts";
 
 /** One character of a token (RFC 9110 section 5.6.2); the wildcard `*` happens to be one as well. */
 export const tokenCharacter = "[!#$%&'*+.^_`|~0-9A-Za-z-]";
+const token = new RegExp(`^${tokenCharacter}+$`);
+
+/** Of a method or a field's name. */
+export const isToken = (text: string): boolean => token.test(text);
+
 /** Without anchors, for patterns that hold a name: `header:<name>`. */
 export const fieldNameSource = `${tokenCharacter}{1,128}`;
 

@@ -1,6 +1,8 @@
 // Writes the head of a response, and checks on the way that nothing in it can end a line early.
 import { STATUS_CODES } from "node:http";
-import { isFieldValue, isToken } from "../../http1/field-text.ts";
+import { isFieldValue } from "../../http1/field-text.ts";
+import { isToken } from "../../language/field-name.ts";
+import { knownName } from "../../plugin-api/field-names.ts";
 
 /** What the head is an answer to, and what its connection may carry then. */
 export interface AnsweredRequest {
@@ -13,7 +15,7 @@ export interface AnsweredRequest {
 /** What is written of itself about a connection that is kept. */
 export function keptFields(keepAliveMs: number): string {
   const seconds = Math.floor(keepAliveMs / 1000);
-  return `Connection: keep-alive\r\n${keepAliveMs === 0 ? "" : `Keep-Alive: timeout=${seconds}\r\n`}`;
+  return `\r\nConnection: keep-alive${keepAliveMs === 0 ? "" : `\r\nKeep-Alive: timeout=${seconds}`}`;
 }
 
 /** The head that was made last: there is one, since whoever makes one takes what it says at once. */
@@ -46,9 +48,7 @@ export class ResponseHead {
     statusText: string | undefined,
     fields: readonly string[],
   ): void {
-    const reason = statusText ?? STATUS_CODES[status] ?? "unknown";
-    if (!isFieldValue(reason)) throw new Error("a reason phrase that cannot be sent");
-    const text = this.#addFields(`HTTP/1.1 ${status} ${reason}\r\n`, fields);
+    const text = this.#addFields(statusLine(status, statusText), fields);
     const isChunkable = request.httpVersion !== "1.0";
     this.bodiless = request.method === "HEAD" || status === 204 || status === 304;
     this.chunked = isChunkable && !this.bodiless && !this.#hasLength;
@@ -58,8 +58,8 @@ export class ResponseHead {
     this.text =
       text +
       (this.#hasDate ? "" : dateLine()) +
-      (this.#closes ? "" : isKept ? this.#kept : "Connection: close\r\n") +
-      (this.chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n");
+      (this.#closes ? "" : isKept ? this.#kept : "\r\nConnection: close") +
+      (this.chunked ? "\r\nTransfer-Encoding: chunked\r\n\r\n" : "\r\n\r\n");
   }
 
   #addFields(start: string, fields: readonly string[]): string {
@@ -68,13 +68,11 @@ export class ResponseHead {
     this.#hasLength = false;
     this.#closes = false;
     for (let i = 0; i < fields.length; i += 2) {
-      const name = fields[i] as string;
       const value = fields[i + 1] as string;
-      if (!isToken(name) || !isFieldValue(value)) throw new Error("a field that cannot be sent");
-      text += `${name}: ${value}\r\n`;
-      const { length } = name;
-      if (length !== 4 && length !== 10 && length !== 14) continue;
-      const lower = name.toLowerCase();
+      const { start: name, lower, underscored } = knownName(fields[i] as string);
+      if (name === undefined || !isFieldValue(value)) throw new Error("a field that cannot be sent");
+      text += name + value;
+      if (underscored) continue;
       if (lower === "date") this.#hasDate = true;
       else if (lower === "content-length") this.#hasLength = true;
       else if (lower === "connection") this.#closes = true;
@@ -95,6 +93,17 @@ export function linesOf(fields: readonly string[]): string {
   return text;
 }
 
+const usualLines = new Map(
+  Object.entries(STATUS_CODES).map(([status, reason]) => [Number(status), `HTTP/1.1 ${status} ${reason}`]),
+);
+
+function statusLine(status: number, statusText: string | undefined): string {
+  const reason = statusText ?? STATUS_CODES[status] ?? "unknown";
+  if (reason === STATUS_CODES[status]) return usualLines.get(status) as string;
+  if (!isFieldValue(reason)) throw new Error("a reason phrase that cannot be sent");
+  return `HTTP/1.1 ${status} ${reason}`;
+}
+
 let date = "";
 let dateSecond = -1;
 
@@ -102,7 +111,7 @@ function dateLine(): string {
   const second = Math.floor(Date.now() / 1000);
   if (second !== dateSecond) {
     dateSecond = second;
-    date = `Date: ${new Date(second * 1000).toUTCString()}\r\n`;
+    date = `\r\nDate: ${new Date(second * 1000).toUTCString()}`;
   }
   return date;
 }

@@ -7,6 +7,7 @@ const formOf = (name: string): object => ({
   name,
   lower: name.toLowerCase().replaceAll("_", "-"),
   underscored: name.includes("_"),
+  start: /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name) ? `\r\n${name}: ` : undefined,
 });
 
 test("any name comes out in lower case with dashes, however often and after whatever others", () => {
@@ -22,9 +23,16 @@ test("any name comes out in lower case with dashes, however often and after what
   );
 });
 
-test("names that fall in one place are told apart", () => {
-  // First, middle and last character and the length are alike.
-  for (const name of ["Axxxbxxxc", "AyyyByyyC".replace("B", "b").replace("C", "c"), "Axxxbxxxc"]) {
-    assert.deepEqual({ ...knownName(name) }, formOf(name));
+test("names that fall in one place are told apart, and two of them both stay", () => {
+  // The characters that are looked at and the length are alike.
+  const names = ["Axxxbxcxd", "AyyybycYd".replace("Y", "y"), "Azzzbzczd"];
+  for (const name of [...names, ...names]) assert.deepEqual({ ...knownName(name) }, formOf(name));
+  const two = names.slice(0, 2);
+  const first = two.map(knownName);
+  for (let i = 0; i < 3; i += 1) {
+    assert.deepEqual(
+      two.map((name, j) => knownName(name) === first[j]),
+      [true, true],
+    );
   }
 });
