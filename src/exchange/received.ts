@@ -1,9 +1,9 @@
 // A received request as the chain sees it.
 import { LiveExchange, type ExchangeIo } from "../runtime/exchange.ts";
-import { randomUUID } from "node:crypto";
 import type { ClientAddress } from "../client/client-address.ts";
 import type { Fields } from "../plugin-api/contract.ts";
 import type { Inbound, ProxyContext } from "./context.ts";
+import { newRequestId } from "./request-id.ts";
 import type { ServedRoute } from "../routing/routed-policy.ts";
 
 export function receivedExchange(
@@ -46,7 +46,7 @@ const validRequestId = /^[A-Za-z0-9._~:@/+=-]{1,128}$/;
 /** The client's X-Request-Id when it is fit for logs and fields, else a new one. */
 function requestIdOf(fields: Fields): string {
   const given = fields.get("x-request-id");
-  return given !== undefined && validRequestId.test(given) ? given : randomUUID();
+  return given !== undefined && validRequestId.test(given) ? given : newRequestId();
 }
 
 function schemeOf(client: ClientAddress, fields: Fields, isSecure: boolean): "http" | "https" {
