@@ -7,17 +7,24 @@ const leastConnections = 1_000;
 const leftPart = 0.25;
 /** For those who come again at once. */
 const waitMs = 5_000;
+/** A pause is as long as what stays is large: whoever comes and goes over and over is not to have one after the other. */
+const leastRestMs = 60_000;
+/** Of the time, at most, that pauses take. */
+const pausePart = 0.001;
 
 export class CrowdMemory {
   readonly #release: () => void;
+  readonly #mono: () => number;
+  #restsUntilMono = -Infinity;
   #open = 0;
   /** Since memory was last given back. */
   #most = 0;
   #timer: NodeJS.Timeout | undefined = undefined;
 
   /** @param release gives memory back, at the price of a pause */
-  constructor(release: () => void) {
+  constructor(release: () => void, mono: () => number = () => performance.now()) {
     this.#release = release;
+    this.#mono = mono;
   }
 
   /** @param open connections there are now */
@@ -32,11 +39,15 @@ export class CrowdMemory {
   }
 
   #wait(): NodeJS.Timeout {
+    const delayMs = Math.max(waitMs, this.#restsUntilMono - this.#mono());
     return setTimeout(() => {
       this.#timer = undefined;
       if (!this.#hasGone()) return;
       this.#most = this.#open;
+      const startMono = this.#mono();
       this.#release();
-    }, waitMs).unref();
+      const endMono = this.#mono();
+      this.#restsUntilMono = endMono + Math.max(leastRestMs, (endMono - startMono) / pausePart);
+    }, delayMs).unref();
   }
 }
