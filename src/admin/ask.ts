@@ -3,6 +3,7 @@ import { lookup } from "node:dns/promises";
 import http from "node:http";
 import type { ListenAddress } from "../config/formats.ts";
 import { hostPort } from "../language/address-text.ts";
+import type { CommonBytes } from "./common-bytes.ts";
 
 export interface AdminListener {
   /** For people. */
@@ -18,6 +19,8 @@ export interface AdminReply {
 export interface ReadLimits {
   readonly limitMs: number;
   readonly maxBytes: number;
+  /** What answers that are read at the same time share. */
+  readonly common?: CommonBytes;
   /** Default: GET. */
   readonly method?: "GET" | "POST" | "DELETE";
 }
@@ -63,23 +66,27 @@ export async function readAdmin(
   listener: AdminListener,
   path: string,
   token: string | undefined,
-  { limitMs, maxBytes, method }: ReadLimits = ofCommands,
+  { limitMs, maxBytes, common, method }: ReadLimits = ofCommands,
 ): Promise<AdminReply> {
   const { promise, resolve, reject } = Promise.withResolvers<AdminReply>();
   const request = askAdmin(listener, path, token, AbortSignal.timeout(limitMs), method);
+  const held = common?.hold(() => request.destroy(new Error("answers with the most of too much")));
+  request.once("close", () => held?.release());
   request.once("error", reject);
   request.once("response", (response) => {
     const chunks: Buffer[] = [];
     let length = 0;
     response.on("data", (chunk: Buffer) => {
       length += chunk.length;
+      held?.take(chunk.length);
       if (length > maxBytes) request.destroy(new Error(`answers with more than ${maxBytes} bytes`));
       else chunks.push(chunk);
     });
     response.once("error", reject);
-    response.once("end", () =>
-      resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }),
-    );
+    response.once("end", () => {
+      held?.release();
+      resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() });
+    });
   });
   return await promise;
 }

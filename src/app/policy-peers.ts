@@ -1,6 +1,8 @@
 // The signed policy of siblings, for a sidecar that has none while Redis is away (OUTRIGGER_PEERS).
-import { listenersAt, readAdmin } from "../admin/ask.ts";
+import { type AdminListener, listenersAt, readAdmin } from "../admin/ask.ts";
+import { CommonBytes } from "../admin/common-bytes.ts";
 import type { Config } from "../config/config.ts";
+import type { PeerAddress } from "../config/peers.ts";
 import { textOf } from "../plugin-api/error-text.ts";
 import { withinLimit } from "../plugin-api/within-limit.ts";
 import { type AskPeers, newestFirst, readPeerPolicy } from "../policy/sources/peer-policies.ts";
@@ -9,6 +11,8 @@ import type { RawPolicy } from "../policy/read.ts";
 /** All are asked at once; of more these are other ones each time. */
 const limitMs = 2_000;
 const maxAsked = 64;
+/** As many answers of the greatest length are held at the same time: usual ones are a hundredth of it. */
+const maxLongest = 4;
 
 /**
  * @param token the one that opens their admin listeners, as it is now
@@ -21,32 +25,40 @@ export function peersOf(config: Config, token: () => string | undefined): AskPee
   const maxBytes = 4 * policyMaxBytes + 1_048_576;
   return async () => {
     const problems: string[] = [];
-    const looked = await Promise.all(
-      peers.map((peer) =>
-        withinLimit(listenersAt(peer), limitMs, "its name is not looked up in time").catch(
-          (error: unknown) => {
-            problems.push(`${peer.host}: ${textOf(error)}`);
-            return [];
-          },
-        ),
-      ),
-    );
-    const listeners = anyOf(looked.flat(), maxAsked);
-    const found: RawPolicy[] = [];
-    const ask = async (listener: (typeof listeners)[number]): Promise<void> => {
+    const listeners = anyOf(await lookUp(peers, problems), maxAsked);
+    const common = new CommonBytes(maxLongest * maxBytes);
+    const found = new Set<RawPolicy>();
+    const ask = async (listener: AdminListener): Promise<void> => {
       try {
-        const { status, body } = await readAdmin(listener, "/policy/signed", token(), { limitMs, maxBytes });
+        const limits = { limitMs, maxBytes, common };
+        const { status, body } = await readAdmin(listener, "/policy/signed", token(), limits);
         const policy = status === 200 ? readPeerPolicy(body, service) : `answers ${status}`;
-        if (typeof policy === "string") problems.push(`${listener.name} ${policy}`);
-        else found.push(policy);
+        if (typeof policy === "string") {
+          problems.push(`${listener.name} ${policy}`);
+          return;
+        }
+        found.add(policy);
+        common.hold(() => found.delete(policy)).take(Buffer.byteLength(body));
       } catch (error) {
         problems.push(`${listener.name}: ${textOf(error)}`);
       }
     };
     await Promise.all(listeners.map(ask));
-    if (found.length > 0) return newestFirst(found, policyMaxBytes);
+    if (found.size > 0) return newestFirst([...found], policyMaxBytes);
     throw new Error(`no peer of OUTRIGGER_PEERS has a signed policy: ${problems.slice(0, 5).join("; ")}`);
   };
+}
+
+async function lookUp(peers: readonly PeerAddress[], problems: string[]): Promise<AdminListener[]> {
+  const looked = await Promise.all(
+    peers.map((peer) =>
+      withinLimit(listenersAt(peer), limitMs, "its name is not looked up in time").catch((error: unknown) => {
+        problems.push(`${peer.host}: ${textOf(error)}`);
+        return [];
+      }),
+    ),
+  );
+  return looked.flat();
 }
 
 /** @returns as many of them at random, or all */
