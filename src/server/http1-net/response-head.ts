@@ -93,13 +93,16 @@ export function linesOf(fields: readonly string[]): string {
   return text;
 }
 
-const usualLines = new Map(
-  Object.entries(STATUS_CODES).map(([status, reason]) => [Number(status), `HTTP/1.1 ${status} ${reason}`]),
-);
+/** By status. Node's own table is looked up by text, and a status has at most three digits. */
+const usual = Array.from({ length: 1_000 }, (_, status) => {
+  const reason = STATUS_CODES[status] ?? "unknown";
+  return { reason, line: `HTTP/1.1 ${status} ${reason}` };
+});
 
 function statusLine(status: number, statusText: string | undefined): string {
-  const reason = statusText ?? STATUS_CODES[status] ?? "unknown";
-  if (reason === STATUS_CODES[status]) return usualLines.get(status) as string;
+  const known = usual[status];
+  if (known !== undefined && (statusText === undefined || statusText === known.reason)) return known.line;
+  const reason = statusText ?? "unknown";
   if (!isFieldValue(reason)) throw new Error("a reason phrase that cannot be sent");
   return `HTTP/1.1 ${status} ${reason}`;
 }
