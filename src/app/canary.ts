@@ -27,8 +27,13 @@ export interface ShownCanary {
   readonly percent: number;
   readonly candidate: ShownFigures;
   readonly baseline: ShownFigures;
-  /** Of a shadow run: requests that went through the candidate too, and those that it would have taken otherwise. */
-  readonly shadow?: { readonly compared: number; readonly differ: number } | undefined;
+  /**
+   * Of a shadow run: whether the candidate is set up, requests that went through it too, and those that it would have
+   * taken otherwise.
+   */
+  readonly shadow?:
+    | { readonly ready: boolean; readonly compared: number; readonly differ: number }
+    | undefined;
 }
 
 export interface CanaryFollower {
@@ -111,7 +116,8 @@ class Follower implements CanaryFollower {
     const [candidate, baseline] = [counted?.candidate ?? [], counted?.baseline ?? []].map(shownFigures);
     const { id, revision, author } = order;
     const { compared = 0, same = 0 } = counted?.shadow ?? {};
-    const shadow = order.by === "shadow" ? { compared, differ: compared - same } : undefined;
+    const ready = counted?.shadow !== undefined;
+    const shadow = order.by === "shadow" ? { ready, compared, differ: compared - same } : undefined;
     return { id, revision, author, state, step, percent, candidate, baseline, shadow } as ShownCanary;
   }
 
@@ -141,11 +147,11 @@ class Follower implements CanaryFollower {
   }
 
   #shadowed(id: string): ShadowCounted {
-    const trial = this.#parts.data.trial();
-    const report = trial?.id === id ? trial.shadow : undefined;
-    if (this.#refused?.id === id)
-      return { refused: this.#refused.why, report: report ?? new ShadowCounts().read() };
-    return { refused: report && trial?.refused, report };
+    const current = this.#parts.data.trial();
+    const trial = current?.id === id ? current : undefined;
+    const refused = this.#refused?.id === id ? this.#refused.why : trial?.refused;
+    const report = trial?.shadow ?? (refused === undefined ? undefined : new ShadowCounts().read());
+    return { refused, report };
   }
 
   #take(part: CanaryPart | undefined): void {

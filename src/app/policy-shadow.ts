@@ -162,7 +162,8 @@ class LiveShadow implements PolicyTrial<RoutedPolicy> {
 
   report(): TrialReport {
     const { id, refused } = this;
-    return { id, refused, held: false, candidate: [], baseline: [], shadow: this.#counts.read() };
+    const shadow = this.#candidate && this.#counts.read();
+    return { id, refused, held: false, candidate: [], baseline: [], shadow };
   }
 
   async close(): Promise<void> {

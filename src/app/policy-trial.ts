@@ -41,7 +41,7 @@ export interface TrialReport {
   readonly refused: string | undefined;
   /** Whether nobody gets it until what was counted is judged: its answers went wrong. */
   readonly held: boolean;
-  /** What a shadow would have done otherwise; absent = the candidate is none. */
+  /** What a shadow would have done otherwise; absent = the candidate is none, or not set up yet. */
   readonly shadow?: ShadowReport | undefined;
 }
 

@@ -12,7 +12,7 @@ import { Writable } from "node:stream";
 import { after, afterEach, before, test } from "node:test";
 import { startService } from "../support/crew.ts";
 import { outrigger } from "../support/process.ts";
-import { eventually, type RedisServer, startRedis } from "../support/redis.ts";
+import { eventually as within, type RedisServer, startRedis } from "../support/redis.ts";
 import { monitorRedis } from "../support/redis-monitor.ts";
 import { createSidecar, type EmbeddedSidecar } from "../../src/app/embedded.ts";
 
@@ -85,10 +85,14 @@ before(async () => {
   });
   const env = { REDIS_URL: redis.url, OUTRIGGER_SERVICE: "orders", OUTRIGGER_INSTANCE: "orders-1" };
   sidecar = await createSidecar({ upstream: upstream.url, env, log }, { utilization: () => utilization });
+  await eventually(
+    "it is in the fleet",
+    async () => (await redis.cli.exists("outrigger:fleet:orders:orders-1")) === 1,
+  );
 });
 afterEach(async () => {
   await run("policy", "abort");
-  await sees("none");
+  await isGone();
   await putBack();
 });
 after(async () => {
@@ -99,6 +103,8 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
+/** Commands are processes: on a machine with much other work each takes seconds. */
+const eventually = (what: string, ask: () => Promise<boolean> | boolean) => within(what, ask, 50_000);
 const run = (...args: string[]) =>
   outrigger(args, { REDIS_URL: redis.url, OUTRIGGER_AUTHOR: "ada", OUTRIGGER_SECRET_HOSTS: "" });
 async function ok(...args: string[]): Promise<string> {
@@ -121,7 +127,7 @@ async function ask(path: string, headers: Record<string, string> = {}, method = 
 const shown = async () =>
   (await (await fetch(`${sidecar.adminUrl}/policy`)).json()) as {
     revision: number;
-    canary: { state: string; shadow?: { compared: number } } | null;
+    canary: { state: string; shadow?: { ready: boolean; compared: number } } | null;
     documents: { shared: string } | null;
   };
 async function putBack(): Promise<void> {
@@ -130,11 +136,12 @@ async function putBack(): Promise<void> {
   const digest = createHash("sha256").update(text).digest("hex");
   await eventually("it is back", async () => (await shown()).documents?.shared === digest);
 }
-const sees = (state: "running" | "none") =>
-  eventually(`the shadow is ${state}`, async () => ((await shown()).canary?.state ?? "none") === state);
+const isGone = () => eventually("there is no shadow", async () => (await shown()).canary === null);
+const begin = (document: object, ...args: string[]) =>
+  ok("policy", "apply", file(document), "--shadow", "--sample", "100%", "--every", "50ms", ...args);
 async function shadow(document: object, ...args: string[]): Promise<void> {
-  await ok("policy", "apply", file(document), "--shadow", "--sample", "100%", "--every", "50ms", ...args);
-  await sees("running");
+  await begin(document, ...args);
+  await eventually("the candidate is set up", async () => (await shown()).canary?.shadow?.ready === true);
 }
 interface Report {
   readonly run: { readonly revision: number; readonly digest: string };
@@ -153,14 +160,10 @@ interface Report {
 }
 async function reported(requests: number): Promise<Report> {
   let report: Report | undefined;
-  await eventually(
-    `${requests} requests are compared`,
-    async () => {
-      report = JSON.parse(await ok("policy", "shadow-report", "--json")) as Report;
-      return report.compared + report.dropped + report.skipped + report.failed === requests;
-    },
-    8_000,
-  ).catch(() => assert.fail(JSON.stringify(report)));
+  await eventually(`${requests} requests are compared`, async () => {
+    report = JSON.parse(await ok("policy", "shadow-report", "--json")) as Report;
+    return report.compared + report.dropped + report.skipped + report.failed === requests;
+  }).catch(() => assert.fail(JSON.stringify(report)));
   return report as Report;
 }
 const everything = async (): Promise<number[]> => {
@@ -286,15 +289,6 @@ test("whatever the version of HTTP, and with bodies, what goes on as it did is t
   assert.deepEqual([compared, same], [4, 4], JSON.stringify(rows));
 });
 
-test("a candidate that takes longer to be read than from one report to the next is tried, too", async () => {
-  const more = Array.from({ length: 1_500 }, (_, i) => ({ path: `/of/${i}/:name`, plugins: ["logging"] }));
-  await shadow({ ...base, routes: [...base.routes, ...more] });
-  await eventually("it is compared", async () => {
-    await ask("/plain/1");
-    return ((await shown()).canary?.shadow?.compared ?? 0) > 0;
-  });
-});
-
 test("under load the shadow is dropped, and the requests are not", async () => {
   await shadow(candidate(asked.url));
   utilization = 1;
@@ -322,7 +316,7 @@ test("a second rollout is refused, and told who runs the first; promoted it is t
   await eventually("it is in force", async () => (await shown()).documents?.shared === order.digest);
   // Not always the one that was foreseen: how the test before left the policy may be noted meanwhile, as one of its own.
   assert.equal((await shown()).revision, Number(revision));
-  await sees("none");
+  await isGone();
   assert.equal(await ask("/orders/1", { "x-api-key": apiKey }), 403);
   const history = await ok("policy", "history");
   assert.match(history, /^\d+ [^\n]*shadow +ada[^\n]*shadow 100%: tighter/m);
@@ -340,7 +334,7 @@ test("who promotes and who aborts it at the same time are told the same, and tha
       .digest("hex");
     const isAborted = said.some(({ stdout }) => stdout.includes("is aborted"));
     assert.equal(digest === order.digest, !isAborted, JSON.stringify(said));
-    await sees("none");
+    await isGone();
     await putBack();
   }
 });
@@ -355,21 +349,21 @@ test("it ends although its figures cannot be written, which is told once", async
     await eventually("it is told", () => told() === 1);
   }
   await ok("policy", "abort");
-  await sees("none");
+  await isGone();
   await redis.cli.del(`outrigger:shadow:${revision}`);
 });
 
 test("it ends with the policy that it stands beside, and when its time is over", async () => {
   await shadow(candidate(asked.url));
   await redis.cli.set("outrigger:policy", JSON.stringify({ ...base, plugins: [] }));
-  await sees("none");
+  await isGone();
   assert.equal(await ask("/plain/1"), 200);
   const over = async () => (await ok("policy", "history")).includes("the policy was changed under it");
   await eventually("it is over", over);
   await putBack();
-  await shadow(candidate(asked.url), "--for", "300ms");
-  await sees("none");
-  assert.match(await ok("policy", "history"), /withdrawn[^\n]*its time was over/);
+  await begin(candidate(asked.url), "--for", "300ms");
+  const isLate = async () => /withdrawn[^\n]*its time was over/.test(await ok("policy", "history"));
+  await eventually("it is over", isLate);
 });
 
 test("what is asked wrongly is refused", async () => {
