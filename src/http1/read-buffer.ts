@@ -47,11 +47,28 @@ export function acceptedMemory(isInBody: () => boolean): ReadMemory {
 }
 
 /**
- * A read is done and over before any other begins, so that one piece of memory serves
- * every connection.
- * @param take gets the bytes, which are its own to keep; `false` = it has enough
+ * Ends the connection in whose turn the process is, where its next read is not to go where the last one went. Node (26)
+ * does not hear of other memory when anything throws in the turn of a read, also in a tick, and reads on into what it
+ * had: what was handed on would be written over, and bytes of others, or of nobody, taken for what was read.
  */
-export function readInto(take: (bytes: Buffer) => unknown, from: ReadMemory = opened): SharedReads {
+let endOfTurn: (() => void) | undefined;
+
+process.on("uncaughtExceptionMonitor", () => {
+  const end = endOfTurn;
+  endOfTurn = undefined;
+  end?.();
+});
+
+/**
+ * A read is done and over before any other begins, so that one piece of memory serves every connection.
+ * @param take gets the bytes, which are its own to keep; `false` = it has enough
+ * @param end ends the connection at once: what it would read next may be lost
+ */
+export function readInto(
+  take: (bytes: Buffer) => unknown,
+  end: () => void,
+  from: ReadMemory = opened,
+): SharedReads {
   const { shared } = from;
   let next = shared;
   return {
@@ -59,11 +76,12 @@ export function readInto(take: (bytes: Buffer) => unknown, from: ReadMemory = op
     callback: (length) => {
       const memory = next;
       const bytes = memory === shared ? copyOf(shared, length) : memory.subarray(0, length);
-      // What was handed on is read into no more, also where the taker throws.
-      next = shared;
+      // What is handed on is to be read into no more.
+      endOfTurn = memory === shared ? undefined : end;
       const more = take(bytes) !== false;
       // The memory for the next read is asked for after this returns.
       next = from.after(memory, length);
+      if (next !== memory) endOfTurn = end;
       return more;
     },
   };

@@ -57,7 +57,9 @@ export class Connector {
     // TLS on a connection that is open already has no such way of reading.
     if (this.#target.tls && this.#target.proxyProtocol !== undefined)
       return this.openStream(client).on("data", take);
-    return this.#connect({ onread: readInto(take) }, client);
+    const end = (): void => void socket.destroy(new Error("its bytes may be lost by a fault of ours"));
+    const socket = this.#connect({ onread: readInto(take, end) }, client);
+    return socket;
   }
 
   /** A socket that is read as any stream. */

@@ -46,7 +46,7 @@ export function readShared(
 ): boolean {
   const { _handle: handle } = socket as SlottedSocket;
   if (slots === undefined || typeof handle?.useUserBuffer !== "function") return false;
-  const { buffer, callback } = readInto(take, acceptedMemory(isInBody));
+  const { buffer, callback } = readInto(take, () => socket.destroy(), acceptedMemory(isInBody));
   const memory = buffer();
   Object.assign(socket, { [slots.memory]: memory, [slots.next]: buffer, [slots.take]: callback });
   handle.useUserBuffer(memory);

@@ -12,9 +12,14 @@ interface Accepted {
 
 const accepted: Accepted[] = [];
 let isInBody = false;
+let onRead: (bytes: Buffer) => void = () => {};
 const server = createServer((socket) => {
   const chunks: Buffer[] = [];
-  const take = (bytes: Buffer): boolean => chunks.push(bytes) > 0;
+  const take = (bytes: Buffer): boolean => {
+    chunks.push(bytes);
+    onRead(bytes);
+    return true;
+  };
   const isShared = readShared(socket, take, () => isInBody);
   socket.on("error", () => {}).resume();
   accepted.push({ port: socket.remotePort, chunks, isShared });
@@ -28,11 +33,14 @@ async function open(count: number): Promise<{ clients: Socket[]; end: () => Prom
   const { port } = server.address() as AddressInfo;
   const clients = Array.from({ length: count }, () => connect({ port, host: "127.0.0.1" }));
   await Promise.all(clients.map((client) => once(client, "connect")));
+  for (const client of clients) client.on("error", () => {});
   return {
     clients,
     end: async () => {
       const ports = clients.map(({ localPort }) => localPort);
-      const closed = clients.map((client) => once(client.resume().end(), "close"));
+      const closed = clients.map(
+        (client) => new Promise((resolve) => client.once("close", resolve).resume().end()),
+      );
       await Promise.all(closed);
       return ports.map((own) => accepted.findLast(({ port }) => port === own) as Accepted);
     },
@@ -68,4 +76,22 @@ test("memory of its own is for a connection in the middle of a body", async () =
   assert.ok(largest(await send(bytes)) <= 32 * 1024);
   isInBody = true;
   assert.ok(largest(await send(bytes)) > 32 * 1024);
+});
+
+test("where a taker throws, nothing is read into what was handed on", async (t) => {
+  const faults: unknown[] = [];
+  process.setUncaughtExceptionCaptureCallback((error) => faults.push(error));
+  t.after(() => process.setUncaughtExceptionCaptureCallback(null));
+  const fault = new Error("a taker's fault");
+  const numbers = Buffer.from(Uint32Array.from({ length: 200_000 }, (_, i) => i).buffer);
+  isInBody = true;
+  onRead = ({ buffer }) => {
+    // Once it is read into memory of its own.
+    if (faults.length === 0 && buffer.byteLength === 64 * 1024) throw fault;
+  };
+  const { chunks } = await send(numbers);
+  assert.deepEqual(faults, [fault]);
+  const read = Buffer.concat(chunks);
+  assert.ok(read.length < numbers.length, "it has ended");
+  assert.ok(read.equals(numbers.subarray(0, read.length)));
 });
