@@ -29,8 +29,15 @@ class Known implements FieldName {
   }
 }
 
-/** A property's name is unique in V8: it compares by its address, its hash is known, and it is no part of a head. */
-const unique = (text: string): string => Object.keys({ [text]: 0 })[0] as string;
+/**
+ * A property's name is unique in V8: it compares by its address, its hash is known, and it is no part of a head. It is one
+ * of a table: any other object would leave V8 a shape for each name, dear to make and to collect where names are a flood.
+ */
+function unique(text: string): string {
+  const named = Object.create(null) as Record<string, number>;
+  named[text] = 0;
+  return Object.keys(named)[0] as string;
+}
 
 const startOf = (name: string): string | undefined => (isToken(name) ? `\r\n${name}: ` : undefined);
 
