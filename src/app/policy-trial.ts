@@ -222,7 +222,8 @@ class LiveTrial implements PolicyTrial<RoutedPolicy> {
     const side = this.judging(policy) === undefined ? "baseline" : "candidate";
     const { error, upstreamMs, durationMs, end } = outcome;
     const status = countedStatus(outcome);
-    const isSidecars = error !== undefined || upstreamMs === undefined;
+    // What the cache has is the service's.
+    const isSidecars = error !== undefined || (upstreamMs === undefined && live.cacheStatus === undefined);
     // A tunnel's length, or that of a transfer that broke off, says nothing of the policy; whoever left before there was
     // an answer waited for that at least.
     const isTimed =

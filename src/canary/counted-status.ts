@@ -1,10 +1,12 @@
 // As what an exchange counts, once it is over: gRPC says what went wrong behind a 200, a broken body behind any status.
 import type { Outcome } from "../plugin-api/contract.ts";
 
-/** Statuses of gRPC that a policy or its service is to blame for, as HTTP has them (google/rpc/code.proto). */
+/** Statuses of gRPC as HTTP has them (google/rpc/code.proto): 3 and 5 count where a policy is to blame. */
 const byGrpcStatus: Readonly<Record<number, number>> = {
   2: 500, // UNKNOWN
+  3: 400, // INVALID_ARGUMENT
   4: 504, // DEADLINE_EXCEEDED
+  5: 404, // NOT_FOUND
   7: 403, // PERMISSION_DENIED
   8: 429, // RESOURCE_EXHAUSTED
   12: 501, // UNIMPLEMENTED

@@ -8,7 +8,12 @@ export const firstTimeMs = 0.25;
 export const stepsPerDoubling = 8;
 /** The last is of all that took longer: two minutes. */
 const timeSteps = 19 * stepsPerDoubling;
-export const figuresLength = firstTime + timeSteps;
+const endOfTimes = firstTime + timeSteps;
+/** Other 4xx made by the sidecar: no such route, method, or what a plugin asks of a request. */
+const refusedPlace = endOfTimes;
+export const figuresLength = endOfTimes + 1;
+/** The same in Redis: scripts of sidecars that do not know it take all from the first time on for times. */
+export const refusedName = "-1";
 
 export type Figures = readonly number[];
 export const noFigures: Figures = [];
@@ -26,6 +31,7 @@ export class FigureCounts {
     this.#add(figurePlaces.requests);
     if (status >= 500) this.#add(bySidecar ? figurePlaces.sidecarErrors : figurePlaces.serviceErrors);
     else if (status === 401 || status === 403 || status === 429) this.#add(figurePlaces[status]);
+    else if (status >= 400 && bySidecar) this.#add(refusedPlace);
     if (durationMs === undefined) return;
     const step = durationMs > firstTimeMs ? Math.log2(durationMs / firstTimeMs) * stepsPerDoubling : 0;
     this.#add(firstTime + Math.min(timeSteps - 1, Math.floor(step)));
@@ -52,9 +58,11 @@ export function differenceOf(now: Figures, before: Figures): Figures {
   return now.map((count, i) => (count >= (before[i] ?? 0) ? count - (before[i] ?? 0) : count));
 }
 
+const nameOf = (place: number): string => (place === refusedPlace ? refusedName : String(place));
+
 /** As the script takes it: place and count of what is not 0. */
 export function sparse(figures: Figures): Record<string, number> {
-  return Object.fromEntries(figures.flatMap((count, place) => (count > 0 ? [[String(place), count]] : [])));
+  return Object.fromEntries(figures.flatMap((count, place) => (count > 0 ? [[nameOf(place), count]] : [])));
 }
 
 /** As people read them; times in ms, null = nothing was timed. */
@@ -65,6 +73,8 @@ export interface ShownFigures {
   readonly unauthorized: number;
   readonly forbidden: number;
   readonly rateLimited: number;
+  /** Other 4xx made by the sidecar. */
+  readonly refused: number;
   readonly p50Ms: number | null;
   readonly p99Ms: number | null;
 }
@@ -78,6 +88,7 @@ export function shownFigures(figures: Figures): ShownFigures {
     unauthorized: at(figurePlaces[401]),
     forbidden: at(figurePlaces[403]),
     rateLimited: at(figurePlaces[429]),
+    refused: at(refusedPlace),
     p50Ms: timeOf(figures, 0.5),
     p99Ms: timeOf(figures, 0.99),
   };
@@ -85,7 +96,7 @@ export function shownFigures(figures: Figures): ShownFigures {
 
 /** As the script reckons it. */
 function timeOf(figures: Figures, share: number): number | null {
-  const times = figures.slice(firstTime);
+  const times = figures.slice(firstTime, endOfTimes);
   const wanted = times.reduce((sum, count) => sum + count, 0) * share;
   let before = 0;
   for (const [step, count] of times.entries()) {

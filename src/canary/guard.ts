@@ -10,6 +10,7 @@ export const guardedFigures = [
   "401",
   "403",
   "429",
+  "refused",
   "p50",
   "p99",
 ] as const;

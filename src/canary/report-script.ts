@@ -2,7 +2,14 @@
 // it has counted since; by Redis' clock alone, so that sidecars' clocks mean nothing. What it takes is a sidecar's word:
 // one that was taken over can end a canary, or make it pass, and put nothing in force that no operator ordered.
 import type { Script } from "../plugin-api/store.ts";
-import { figurePlaces, figuresLength, firstTime, firstTimeMs, stepsPerDoubling } from "./figures.ts";
+import {
+  figurePlaces,
+  figuresLength,
+  firstTime,
+  firstTimeMs,
+  refusedName,
+  stepsPerDoubling,
+} from "./figures.ts";
 
 /** Sidecars whose last report is kept. */
 export const maxReporters = 20_000;
@@ -54,7 +61,7 @@ local parts = {
   errors = { ${figurePlaces.sidecarErrors}, ${figurePlaces.serviceErrors} },
   ['sidecar-errors'] = { ${figurePlaces.sidecarErrors} }, ['service-errors'] = { ${figurePlaces.serviceErrors} },
   denied = { ${figurePlaces[401]}, ${figurePlaces[403]}, ${figurePlaces[429]} },
-  ['401'] = { ${figurePlaces[401]} }, ['403'] = { ${figurePlaces[403]} }, ['429'] = { ${figurePlaces[429]} } }
+  refused = { ${refusedName} }, ['401'] = { ${figurePlaces[401]} }, ['403'] = { ${figurePlaces[403]} }, ['429'] = { ${figurePlaces[429]} } }
 local function requests(sum) return sum['${figurePlaces.requests}'] or 0 end
 local function bad(sum, figure)
   local found = 0
@@ -203,7 +210,7 @@ if seq > rec.seq then
     local sum = cjson.decode(field(name) or '{}')
     for place, count in pairs(counts) do
       local at = tonumber(place)
-      if not at or at < 0 or at >= ${figuresLength} or not (count >= 0 and count < ${maxCount}) then
+      if not at or at < ${refusedName} or at >= ${figuresLength} or not (count >= 0 and count < ${maxCount}) then
         return redis.error_reply('ERR counts that no sidecar counts')
       end
       sum[place] = (sum[place] or 0) + count

@@ -36,7 +36,8 @@ const good = keyed("good");
 /** Nobody listens there. */
 const bad = marked("bad", { routes: [{ path: "/bad/*", upstream: "http://127.0.0.1:1" }] });
 const service: http.RequestListener = ({ url }, response) => {
-  if (url === "/kept") response.setHeader("cache-control", "public, max-age=600");
+  if (url === "/gone") response.statusCode = 404;
+  if (url === "/kept" || url === "/gone") response.setHeader("cache-control", "public, max-age=600");
   response.end("ok");
 };
 const quick = ["--every", "100ms", "--min-requests", "10", "--services", "orders"];
@@ -329,6 +330,37 @@ describe("a canary of sidecars", () => {
     } finally {
       silent.closeAllConnections();
       silent.close();
+    }
+  });
+
+  test("that has lost a route is withdrawn where refusals are guarded", async () => {
+    await allHave(four, "base");
+    const load = keepAsking(four);
+    await canary(
+      marked("lost", { routes: [{ path: "/other/*" }] }),
+      "--canary",
+      "50%",
+      "--guard",
+      "refused<2x",
+    );
+    await ended("withdrawn");
+    await load.stop();
+    assert.match((await state()).why ?? "", /^orders: refused \d+\.\d\d %, allowed /);
+  });
+
+  test("that gives what the cache has of the service refuses nothing itself", async () => {
+    await allHave(four, "base");
+    const load = keepAsking(four, "/gone");
+    const { pluginConfig, ...rest } = marked("kept");
+    const cached = { ...rest, plugins: ["transform", "cache"], pluginConfig };
+    await canary(cached, "--canary", "50%", "--guard", "refused<1%");
+    await eventually("some get it", () => load.answers.filter(({ mark }) => mark === "kept").length > 100);
+    await load.stop();
+    for (const { adminUrl } of four) {
+      const { canary: now } = (await (await fetch(`${adminUrl}/policy`)).json()) as {
+        canary: { candidate: { refused: number; sidecarErrors: number } } | null;
+      };
+      assert.deepEqual([now?.candidate.refused, now?.candidate.sidecarErrors], [0, 0]);
     }
   });
 

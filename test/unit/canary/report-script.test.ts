@@ -21,11 +21,12 @@ const guardsOf = (text: string): Guard[] => {
   if (typeof guards === "string") assert.fail(guards);
   return [...guards];
 };
-/** @param bad 5xx of the service @param timeMs of each answer */
-function figures(requests: number, { bad = 0, denied = 0, timeMs = 10 } = {}): Figures {
+/** @param bad 5xx of the service @param refused 404 of the sidecar @param timeMs of each answer */
+function figures(requests: number, { bad = 0, denied = 0, refused = 0, timeMs = 10 } = {}): Figures {
   const counts = new FigureCounts();
   for (let i = 0; i < requests; i += 1)
     counts.count(i < bad ? 500 : i < bad + denied ? 403 : 200, false, timeMs);
+  for (let i = 0; i < refused; i += 1) counts.count(404, true, timeMs);
   return counts.read();
 }
 const none: Figures = [];
@@ -305,6 +306,27 @@ describe("the script of canaries", () => {
     assert.equal(await redis.cli.hexists("outrigger:canary-state", "i:shop/forger"), 0);
   });
 
+  test("withdraws what refuses more than the policy before, where it is asked for", async () => {
+    await begin("refused<2x");
+    await report(sidecar("a"), false, figures(90, { refused: 10 }));
+    assert.equal((await report(sidecar("b"), true, figures(90, { refused: 10 }))).state, "running");
+    const { state, why } = await report(sidecar("c"), true, figures(0, { refused: 60 }));
+    assert.equal(state, "withdrawn");
+    assert.equal(why, "shop: refused 43.75 %, allowed 20.00 % (70 of 160 requests)");
+    await begin("denied<2x,errors<2x");
+    await report(sidecar("a"), false, figures(90, { refused: 10 }));
+    assert.equal((await report(sidecar("b"), true, figures(0, { refused: 60 }))).state, "running");
+  });
+
+  test("takes no refusals for times, where the script of an older sidecar sums them up, too", async () => {
+    await begin("p99<20ms");
+    assert.equal((await report(sidecar("a"), true, figures(400, { refused: 400 }))).state, "running");
+    const sum = (await redis.cli.hget("outrigger:canary-state", "s:c:shop")) ?? "";
+    // Recorded: it takes whatever is not below 6 for the place of a time, up to 157.
+    const places = Object.keys(JSON.parse(sum) as object).map(Number);
+    assert.ok(places.includes(-1) && Math.max(...places) < 158, sum);
+  });
+
   test("counts a report once, though its answer was lost", async () => {
     await begin("errors<50%");
     const from = sidecar("a");
@@ -333,7 +355,7 @@ test("a call of gRPC counts by its own status, and what breaks off as an error",
     countedStatus({ status, end, grpcStatus });
   assert.deepEqual(
     [0, 2, 3, 5, 7, 8, 14, 16].map((grpcStatus) => counted(grpcStatus)),
-    [200, 500, 200, 200, 403, 429, 503, 401],
+    [200, 500, 400, 404, 403, 429, 503, 401],
   );
   assert.deepEqual(
     [counted(undefined), counted(0, "failed"), counted(undefined, "complete", 0)],
@@ -342,7 +364,7 @@ test("a call of gRPC counts by its own status, and what breaks off as an error",
 });
 
 test("guards are read strictly, and told as they were written", () => {
-  const text = "errors<1%,sidecar-errors<0.5%,p99<1.2x,p50<250ms,denied<2x,429<5%";
+  const text = "errors<1%,sidecar-errors<0.5%,p99<1.2x,p50<250ms,denied<2x,429<5%,refused<2x";
   assert.equal(guardsOf(text).map(guardText).join(","), text);
   for (const wrong of ["errors>1%", "p99<1%", "errors<5ms", "speed<2x", "errors<0%", "", "errors<1%,"])
     assert.equal(typeof parseGuards(wrong), "string", wrong);
@@ -356,16 +378,19 @@ test("figures are shown as they were counted", () => {
   for (const status of [200, 401, 403, 429]) counts.count(status, false, 8);
   counts.count(502, true, 8);
   counts.count(500, false, undefined);
+  // The service's own is no refusal.
+  for (const bySidecar of [true, false]) counts.count(404, bySidecar, 8);
   const read = counts.read();
   assert.equal(read.length, figuresLength);
   const { p50Ms, p99Ms, ...rest } = shownFigures(read);
   assert.deepEqual(rest, {
-    requests: 7,
+    requests: 9,
     sidecarErrors: 1,
     serviceErrors: 1,
     unauthorized: 1,
     forbidden: 1,
     rateLimited: 1,
+    refused: 1,
   });
   assert.ok(p50Ms !== null && p99Ms !== null && Math.abs(p50Ms - 8) < 1 && Math.abs(p99Ms - 8.7) < 1);
 });
