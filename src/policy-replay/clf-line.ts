@@ -1,9 +1,9 @@
 // A line of the Combined Log Format, ours or another proxy's. It says neither which route took the request, nor who
 // answered it, nor what host and service it was for.
 
-/** Behind the agent ours has id, milliseconds and end. No item has a quote of its own: whoever writes them escapes it. */
+/** Behind the agent ours has id, milliseconds and end. A quote in an item is escaped: `\x22` (nginx, ours), `\"` (Apache). */
 const form =
-  /^(\S+) - (\S+) \[([^\]]{20,32})\] "(\S+) (\S+) HTTP\/[\d.]{1,3}" (\d{3}) (?:\d+|-) "([^"]*)" "([^"]*)"(?: "([^"]*)" ([\d.]{1,20}) [a-z-]+(?: .*)?)?$/;
+  /^(\S+) - (\S+) \[([^\]]{20,32})\] "(\S+) (\S+) HTTP\/[\d.]{1,3}" (\d{3}) (?:\d+|-) "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)"(?: "([^"]*)" ([\d.]{1,20}) [a-z-]+(?: .*)?)?$/;
 
 /** @returns undefined when it is none */
 export function clfMembers(text: string): Readonly<Record<string, unknown>> | undefined {
@@ -30,12 +30,12 @@ export function clfMembers(text: string): Readonly<Record<string, unknown>> | un
   };
 }
 
-/** `\xHH` is a byte. */
+/** `\xHH` is a byte, and what else is behind a backslash is itself. */
 function itemOf(item: string | undefined): string | undefined {
   if (item === undefined || item === "-") return undefined;
   if (!item.includes("\\")) return item;
-  const bytes = item.replaceAll(/\\x([\dA-F]{2})/gi, (_, hex: string) =>
-    String.fromCharCode(Number.parseInt(hex, 16)),
+  const bytes = item.replaceAll(/\\(?:x([\dA-F]{2})|(.))/gi, (_, hex: string | undefined, other: string) =>
+    hex === undefined ? other : String.fromCharCode(Number.parseInt(hex, 16)),
   );
   return Buffer.from(bytes, "latin1").toString();
 }
