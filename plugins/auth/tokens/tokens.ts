@@ -124,7 +124,7 @@ export class TokenCheck {
     digest: string,
     semaphore: Semaphore,
   ): MaybeAuthResult {
-    const verdict = issuer.verify(token, parts, inspected, semaphore);
+    const verdict = issuer.verify(token, parts, inspected, semaphore, semaphore === this.#doubtful);
     if (!(verdict instanceof Promise)) return this.#keep(verdict, digest, token.length);
     return this.#once(digest, this.#keepLate(verdict, digest, token.length));
   }

@@ -186,3 +186,23 @@ test("once its key is known, a token seen for the first time is answered plainly
   assert.deepEqual((await ask(await issuer.sign({ sub: "third" }))).slice(0, 2), [200, "third"]);
   assert.deepEqual(await ask(await issuer.sign({ sub: "fourth" })), [200, "fourth", true]);
 });
+
+test("whoever has shown too many bad tokens has none looked at by the event loop", async (t) => {
+  const issuer = await TokenIssuer.start("RS256");
+  t.after(() => issuer.close());
+  const jwt = { issuers: [{ issuer: issuer.url, jwksUri: issuer.jwksUri, algorithms: ["RS256"] }] };
+  const guessing = { failures: 1, windowSeconds: 60 };
+  const route = await makeRoute({ guessing, jwt }, await makeServices());
+  t.after(() => route.close());
+  const ask = async (token: string): Promise<[number, boolean]> => {
+    const { status, plainly } = await route.ask(withBearer(token));
+    return [status, plainly];
+  };
+  await ask(await issuer.sign({ sub: "first" }));
+  assert.deepEqual(await ask(await issuer.sign({ sub: "second" })), [200, true]);
+  const other = await makeSigningKey("first-RS256", "RS256");
+  assert.deepEqual(await ask(await issuer.sign({}, { key: other })), [401, true]);
+  assert.deepEqual(await ask(await issuer.sign({ sub: "neighbour" })), [200, false]);
+  const [, plainly] = await ask(await issuer.sign({ sub: "again" }, { key: other }));
+  assert.equal(plainly, false);
+});
