@@ -1,6 +1,6 @@
 // The admin listener: health, metrics, the policy in force, log level and drain. Everything it shows is handed in.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { ListenAddress } from "../config/formats.ts";
 import type { Logger } from "../plugin-api/telemetry.ts";
 import { closeServer, listenOn } from "./bound.ts";
@@ -11,6 +11,7 @@ import { type Check, readiness } from "./readiness.ts";
 import { requestAnswer, requestIdIn } from "./requests.ts";
 import { drillMethods, type DrillSource } from "./drill.ts";
 import { tapAnswer, type TapSource } from "./tap.ts";
+import { SiblingDoor, type SiblingTls } from "./siblings.ts";
 import { originForm } from "./target.ts";
 import {
   AdminProblem,
@@ -33,6 +34,8 @@ export interface AdminOptions {
   readonly maxConnections?: number | undefined;
   /** Opens the sensitive endpoints to peers on other machines. */
   readonly token: () => string | undefined;
+  /** Opens `/policy/signed` to who shows by TLS to be one. Absent: TLS is not spoken. */
+  readonly siblings?: (() => SiblingTls) | undefined;
   readonly logger: Logger;
   /** Ready when all are ok. */
   readonly checks: () => readonly Check[];
@@ -69,6 +72,8 @@ type Handler = (request: IncomingMessage, query: URLSearchParams) => AnyAnswer |
 
 interface Endpoint {
   readonly sensitive: boolean;
+  /** Open to siblings all the same. */
+  readonly forSiblings?: boolean;
   /** By method; HEAD goes with GET. */
   readonly methods: ReadonlyMap<string, Handler>;
 }
@@ -167,7 +172,10 @@ function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
     ["/readyz", endpoint(false, { GET: (_, query) => readiness(checks(), query.has("verbose")) })],
     ["/metrics", endpoint(false, { GET: metricsAnswerer(metrics) })],
     ["/policy", endpoint(true, { GET: () => jsonAnswer(200, policyStatus()) })],
-    ["/policy/signed", endpoint(true, { GET: () => signedAnswer(options.signedPolicy?.()) })],
+    [
+      "/policy/signed",
+      { ...endpoint(true, { GET: () => signedAnswer(options.signedPolicy?.()) }), forSiblings: true },
+    ],
     ["/plugins", endpoint(true, { GET: async () => jsonAnswer(200, await options.plugins()) })],
     [
       "/tap",
@@ -185,8 +193,9 @@ function listing(endpoints: ReadonlyMap<string, Endpoint>): string {
     ...endpoints,
     ["/requests/<id>", endpoint(true, { GET: () => textAnswer(404, "") })],
   ]);
-  const lines = [...shown].map(([path, { methods, sensitive }]) => {
-    const who = sensitive ? "  (from this machine, or with OUTRIGGER_ADMIN_TOKEN)" : "";
+  const lines = [...shown].map(([path, { methods, sensitive, forSiblings = false }]) => {
+    const others = forSiblings ? ", or siblings by their SVID" : "";
+    const who = sensitive ? `  (from this machine, or with OUTRIGGER_ADMIN_TOKEN${others})` : "";
     return `${[...methods.keys()].join(", ")} ${path}${who}`;
   });
   return ["Outrigger's admin listener", ...lines].join("\n");
@@ -199,7 +208,7 @@ function isSafe(method: string | undefined): boolean {
 /** Answers one request, or throws: AdminProblem for a refusal, anything else for a fault. */
 type Answerer = (request: IncomingMessage) => Promise<AnyAnswer>;
 
-function createAnswerer(options: AdminOptions): Answerer {
+function createAnswerer(options: AdminOptions, isSibling: (socket: Socket) => boolean): Answerer {
   const endpoints = createEndpoints(options);
   const guard = createGuard(options.token);
 
@@ -225,7 +234,8 @@ function createAnswerer(options: AdminOptions): Answerer {
       );
       throw new AdminProblem(405, `Only ${allow.join(", ")} here.`, { Allow: allow.join(", ") });
     }
-    if (endpoint.sensitive) guard(request);
+    const { sensitive, forSiblings = false } = endpoint;
+    if (sensitive && !(forSiblings && isSibling(request.socket))) guard(request);
     // Pages of browsers have no business with what changes something, whatever they know.
     if (request.headers.origin !== undefined && !isSafe(request.method))
       throw new AdminProblem(403, "Refused, for it has an Origin.");
@@ -234,7 +244,7 @@ function createAnswerer(options: AdminOptions): Answerer {
 }
 
 export function createAdmin(options: AdminOptions): Admin {
-  const answerer = createAnswerer(options);
+  const answerer = createAnswerer(options, (socket) => door?.isSibling(socket) === true);
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     let answer: Answer;
@@ -265,6 +275,7 @@ export function createAdmin(options: AdminOptions): Admin {
     },
   );
   boundClients(server, options.maxConnections ?? defaultConnections);
+  const door = options.siblings && new SiblingDoor(server, options.siblings);
   return {
     async listen() {
       const address = await listenOn(server, options.listen);
@@ -272,6 +283,10 @@ export function createAdmin(options: AdminOptions): Admin {
       server.on("error", (error) => options.logger.error({ err: error }, "admin listener failed"));
       return address;
     },
-    close: () => closeServer(server),
+    close() {
+      const closed = closeServer(server);
+      door?.close();
+      return closed;
+    },
   };
 }

@@ -1,14 +1,20 @@
 // Asks admin listeners of sidecars: of a command, and of a sidecar that has no policy.
 import { lookup } from "node:dns/promises";
+import { X509Certificate } from "node:crypto";
 import http from "node:http";
+import https from "node:https";
+import type { PeerCertificate } from "node:tls";
 import type { ListenAddress } from "../config/formats.ts";
 import { hostPort } from "../language/address-text.ts";
 import type { CommonBytes } from "./common-bytes.ts";
+import { contextOf, type SiblingTls } from "./siblings.ts";
 
 export interface AdminListener {
   /** For people. */
   readonly name: string;
   readonly address: ListenAddress;
+  /** It is to be one, by TLS, and is asked as one. Absent: it is asked in clear. */
+  readonly sibling?: SiblingTls | undefined;
 }
 
 export interface AdminReply {
@@ -39,14 +45,14 @@ export async function listenersAt(address: ListenAddress): Promise<readonly Admi
 
 /** A request to an admin listener. @param signal ends it, also once its answer has begun */
 export function askAdmin(
-  { name, address }: AdminListener,
+  { name, address, sibling }: AdminListener,
   path: string,
   token: string | undefined,
   signal: AbortSignal,
   method: ReadLimits["method"] = "GET",
 ): http.ClientRequest {
   const where = "path" in address ? { socketPath: address.path } : { host: address.host, port: address.port };
-  const request = http.request({
+  const options = {
     ...where,
     method,
     path,
@@ -56,9 +62,21 @@ export function askAdmin(
       host: "path" in address ? "localhost" : name,
       ...(token !== undefined && { authorization: `Bearer ${token}` }),
     },
-  });
+  };
+  const request =
+    sibling === undefined ? http.request(options) : https.request({ ...options, ...towards(sibling) });
   request.end();
   return request;
+}
+
+function towards(sibling: SiblingTls): https.RequestOptions {
+  return {
+    ...contextOf(sibling),
+    rejectUnauthorized: true,
+    // An SVID is held to its id; its names, if it has any, say nothing (X509-SVID section 5).
+    checkServerIdentity: (_host: string, { raw }: PeerCertificate) =>
+      sibling.endOf(new X509Certificate(raw)) === undefined ? new Error(`is not ${sibling.id}`) : undefined,
+  };
 }
 
 /** Rejects when it is out of reach, answers too late or too much. */

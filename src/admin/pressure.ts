@@ -28,6 +28,14 @@ export function sparingly(render: () => Promise<string>, now = performance.now.b
   };
 }
 
+/**
+ * Whether a connection over TCP has been reset, though its request may be here all the same: it has no address for the guard
+ * to look at, and is nobody. Over a unix socket nobody has one: who may open it is the file's business.
+ */
+export function isGone({ remoteAddress }: Socket, server: Server): boolean {
+  return remoteAddress === undefined && typeof server.address() !== "string";
+}
+
 /** Bounds what one client may take: half of the connections, one request at a time, ten seconds of silence. */
 export function boundClients(server: Server, maxConnections: number): void {
   server.maxConnections = maxConnections;
@@ -37,9 +45,7 @@ export function boundClients(server: Server, maxConnections: number): void {
   server.on("connection", (socket: Socket) => {
     const { remoteAddress: address } = socket;
     if (address === undefined) {
-      // A unix socket: who may open it is the file's business. Over TCP it is somebody who has reset the connection, and whose
-      // request may be here all the same: he has no address for the guard to look at, and is nobody.
-      if (typeof server.address() !== "string") socket.destroy();
+      if (isGone(socket, server)) socket.destroy();
       return;
     }
     const own = (open.get(address) ?? 0) + 1;

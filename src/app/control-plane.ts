@@ -2,9 +2,7 @@
 // several, the primary has it, and the workers are its data plane.
 import type { AddressInfo } from "node:net";
 import { type Admin, createAdmin } from "../admin/admin.ts";
-import type { Check } from "../admin/readiness.ts";
 import type { DrillSource } from "../admin/drill.ts";
-import type { Config } from "../config/config.ts";
 import { createSecrets } from "../config/secret-hosts.ts";
 import { bind } from "../config/start-error.ts";
 import { type HeartbeatSender, startHeartbeat } from "../fleet/heartbeat.ts";
@@ -23,11 +21,12 @@ import { Drills } from "./drills.ts";
 import type { DataPlane } from "./governed.ts";
 import type { ProcessContext } from "./process-context.ts";
 import { createController, factsOf } from "./policy-controller.ts";
-import { redisCheck } from "./connect-store.ts";
+import { checksOf } from "./ready-checks.ts";
 import { tapSourceOf } from "./taps.ts";
 import type { MetricsPusher } from "../telemetry/otlp/metrics-pusher.ts";
 import { pushMetrics } from "./pushed-metrics.ts";
 import { requestDocument } from "./shown-requests.ts";
+import { createSiblingTls, type LiveSiblingTls } from "./sibling-tls.ts";
 import { UpstreamProbe } from "./upstream-probe.ts";
 
 export interface ControlPlane {
@@ -58,11 +57,12 @@ export async function createControlPlane<Compiled extends object>(
   let heartbeat: HeartbeatSender | undefined;
   let pushed: MetricsPusher | undefined;
   const stopWatching = auditKeys(context);
-  const switches = switchesOf(context, data, () => heartbeat?.trigger());
-  const brought = new BroughtPlugins<Compiled>();
   const tell = (): void => heartbeat?.trigger();
+  const switches = switchesOf(context, data, tell);
+  const brought = new BroughtPlugins<Compiled>();
   const drills = Drills.of(context, data);
-  const parts = { switches, brought, tell, drills, onSwapped: () => canary?.changed() };
+  const siblings = createSiblingTls(config, telemetry);
+  const parts = { switches, brought, tell, drills, siblings, onSwapped: () => canary?.changed() };
   const controller = await controllerOf(context, data, parts);
   const canary = followCanary(context, { controller, data, tell });
   const ending = Promise.withResolvers<number>();
@@ -70,8 +70,7 @@ export async function createControlPlane<Compiled extends object>(
   const bypass = new BypassWatch({ config, ...telemetry, onChange: tell });
   const admin = adminOf(context, data, drills, {
     checks: () => checksOf(context, { data, controller, probe, bypass, drills }),
-    ...shownPolicy(config, controller, () => statusOf(controller, switches, canary, drills)),
-    request: requestFinder(context, data, controller),
+    ...shown(context, { data, controller, siblings }, () => statusOf(controller, switches, canary, drills)),
     quit: () => ending.resolve(0),
     maxConnections: adminConnections,
   });
@@ -90,7 +89,7 @@ export async function createControlPlane<Compiled extends object>(
       return address;
     },
     async stop() {
-      for (const part of [{ close: stopWatching }, secretFiles, probe, bypass]) part?.close();
+      for (const part of [{ close: stopWatching }, siblings, secretFiles, probe, bypass]) part?.close();
       for (const part of [canary, heartbeat, switches, controller]) await part?.stop();
     },
     close: async () => void (await Promise.all([pushed?.close(), admin.close()])),
@@ -120,13 +119,25 @@ function switchesOf(
 
 const toldOf = ({ plugin, route = "*", author, reason }: KillSwitch) => ({ plugin, route, author, reason });
 
-/** What the admin listener shows of policies. */
-function shownPolicy({ service }: Config, controller: PolicyController, policyStatus: () => object) {
+interface ShownParts {
+  readonly data: Pick<DataPlane<never>, "requests">;
+  readonly controller: PolicyController;
+  readonly siblings: LiveSiblingTls | undefined;
+}
+
+/** What the admin listener shows of policies and requests, and to which siblings. */
+function shown(
+  context: ProcessContext,
+  { data, controller, siblings }: ShownParts,
+  policyStatus: () => object,
+) {
+  const { service } = context.config;
+  const request = requestFinder(context, data, controller);
   const signedPolicy = (): object | undefined => {
     const raw = controller.signed();
     return raw && signedPolicyOf(service, raw);
   };
-  return { policyStatus, signedPolicy };
+  return { policyStatus, signedPolicy, request, siblings: siblings?.current };
 }
 
 /** What `/policy` shows. */
@@ -145,6 +156,7 @@ interface ControllerOfParts<Compiled extends object> {
   readonly switches: KillSwitchState | undefined;
   readonly brought: BroughtPlugins<Compiled>;
   readonly drills: Drills<Compiled> | undefined;
+  readonly siblings: LiveSiblingTls | undefined;
   /** Has the fleet hear at once of what is in force now, or was refused. */
   readonly tell: () => void;
   readonly onSwapped: () => void;
@@ -153,7 +165,7 @@ interface ControllerOfParts<Compiled extends object> {
 async function controllerOf<Compiled extends object>(
   context: ProcessContext,
   data: DataPlane<Compiled>,
-  { switches, brought, drills, tell, onSwapped }: ControllerOfParts<Compiled>,
+  { switches, brought, drills, siblings, tell, onSwapped }: ControllerOfParts<Compiled>,
 ): Promise<PolicyController> {
   const { config, telemetry, registry, clock, store, packages, audit, drill } = context;
   return await createController(config, telemetry, registry, {
@@ -162,6 +174,7 @@ async function controllerOf<Compiled extends object>(
     clock,
     checkDisk: drill?.checkDisk,
     adminToken: () => context.secretFiles.adminToken,
+    siblings: siblings?.current,
     test: testerOf(context),
     audit,
     async onTrust(trust) {
@@ -230,7 +243,7 @@ function adminOf<Compiled>(
   drills: DrillSource | undefined,
   parts: Pick<
     Parameters<typeof createAdmin>[0],
-    "checks" | "policyStatus" | "signedPolicy" | "request" | "quit" | "maxConnections"
+    "checks" | "policyStatus" | "signedPolicy" | "siblings" | "request" | "quit" | "maxConnections"
   >,
 ): Admin {
   const { logger, metrics, level } = telemetry;
@@ -263,34 +276,4 @@ function adminOf<Compiled>(
       return body === undefined ? undefined : { contentType: "application/json", body };
     },
   });
-}
-
-interface Checked<Compiled> {
-  readonly data: DataPlane<Compiled>;
-  readonly controller: PolicyController;
-  readonly probe: UpstreamProbe | undefined;
-  readonly bypass: Pick<BypassWatch, "checks">;
-  readonly drills: Pick<Drills<never>, "checks"> | undefined;
-}
-
-function checksOf<Compiled>(
-  { store }: ProcessContext,
-  { data, controller, probe, bypass, drills }: Checked<Compiled>,
-): Check[] {
-  const plugins = [...data.troubles()].map(([name, trouble]) => ({
-    name: `plugin ${name}`,
-    // A plugin in trouble has its own fail mode; taking the sidecar out of service would be one more failure.
-    ok: true,
-    detail: trouble,
-  }));
-  return [
-    { name: "policy", ok: controller.ready },
-    data.check(),
-    { name: data.draining ? "draining" : "not draining", ok: !data.draining },
-    ...redisCheck(store),
-    ...(probe === undefined ? [] : [probe.check]),
-    ...bypass.checks,
-    ...(drills?.checks ?? []),
-    ...plugins,
-  ];
 }

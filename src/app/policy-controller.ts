@@ -1,4 +1,5 @@
 // The policy's part of the composition: which source, what is kept, and what log and metrics tell of it.
+import type { SiblingTls } from "../admin/siblings.ts";
 import type { CheckDisk } from "../files/check-disk.ts";
 import { extname } from "node:path";
 import type { Config } from "../config/config.ts";
@@ -39,6 +40,8 @@ export interface ControllerParts<Snapshot> extends Pick<
   readonly clock: Clock;
   readonly audit: Pick<Audit, "change">;
   readonly adminToken: () => string | undefined;
+  /** Absent: they are known by the token. */
+  readonly siblings?: (() => SiblingTls) | undefined;
   readonly onRejected: () => void;
   readonly checkDisk?: CheckDisk | undefined;
 }
@@ -89,7 +92,7 @@ export async function createController<Snapshot>(
     onTrust: parts.onTrust,
     lastKnownGood: lastKnownGoodOf(config, logger, parts.checkDisk),
     source,
-    peers: peersOf(config, parts.adminToken),
+    peers: peersOf(config, parts.adminToken, parts.siblings),
     baseline: store && file && (() => readPolicyFile(file.path, maxBytes)),
     test: parts.test,
     compile: parts.compile,

@@ -1,5 +1,6 @@
 // The signed policy of siblings, for a sidecar that has none while Redis is away (OUTRIGGER_PEERS).
 import { type AdminListener, listenersAt, readAdmin } from "../admin/ask.ts";
+import type { SiblingTls } from "../admin/siblings.ts";
 import { CommonBytes } from "../admin/common-bytes.ts";
 import type { Config } from "../config/config.ts";
 import type { PeerAddress } from "../config/peers.ts";
@@ -16,9 +17,14 @@ const maxLongest = 4;
 
 /**
  * @param token the one that opens their admin listeners, as it is now
+ * @param siblings with it they are asked by TLS alone, and the token goes to nobody: who breaks TLS does not get it in clear
  * @returns undefined where no peers are named
  */
-export function peersOf(config: Config, token: () => string | undefined): AskPeers | undefined {
+export function peersOf(
+  config: Config,
+  token: () => string | undefined,
+  siblings?: () => SiblingTls,
+): AskPeers | undefined {
   const { peers, service, policyMaxBytes } = config;
   if (peers === undefined) return undefined;
   // Two documents and those of keys, as JSON.
@@ -28,10 +34,12 @@ export function peersOf(config: Config, token: () => string | undefined): AskPee
     const listeners = anyOf(await lookUp(peers, problems), maxAsked);
     const common = new CommonBytes(maxLongest * maxBytes);
     const found = new Set<RawPolicy>();
+    const sibling = siblings?.();
+    const bearer = sibling === undefined ? token() : undefined;
     const ask = async (listener: AdminListener): Promise<void> => {
       try {
         const limits = { limitMs, maxBytes, common };
-        const { status, body } = await readAdmin(listener, "/policy/signed", token(), limits);
+        const { status, body } = await readAdmin({ ...listener, sibling }, "/policy/signed", bearer, limits);
         const policy = status === 200 ? readPeerPolicy(body, service) : `answers ${status}`;
         if (typeof policy === "string") {
           problems.push(`${listener.name} ${policy}`);

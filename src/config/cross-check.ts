@@ -25,9 +25,8 @@ const pairs = [
   ["upstreamKey", "upstreamCert"],
   ["redisCert", "redisKey"],
   ["redisKey", "redisCert"],
-  // What is unsigned is not taken from others, and they show it to whoever has the token.
+  // What is unsigned is not taken from others.
   ["peers", "policyKeys"],
-  ["peers", "adminToken"],
   ["peers", "redis"],
   ...redisTlsSettings.map((given) => [given, "redis"] as const),
 ] as const;
@@ -70,6 +69,9 @@ export function crossCheck(
       problems.push(`${settings[given].env}: needs ${needed}, which is unset`);
     }
   }
+  // They show it to whoever has the token, or their SPIFFE id.
+  if (values.peers !== undefined && !(settings.adminToken.env in texts || settings.spiffeCert.env in texts))
+    problems.push("OUTRIGGER_PEERS: needs OUTRIGGER_ADMIN_TOKEN or OUTRIGGER_SPIFFE_CERT: both are unset");
   const metrics = metricsProblem(values);
   if (metrics !== undefined) problems.push(metrics);
   for (const [cert, key] of certificates) {

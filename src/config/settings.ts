@@ -216,7 +216,7 @@ export const settings = {
   peers: optional(
     "OUTRIGGER_PEERS",
     parsePeers,
-    "Admin listeners of the service's other sidecars: host[:port], comma-separated, a name is all its addresses; who has no policy while Redis is away takes their signed one",
+    "Admin listeners of the service's other sidecars: host[:port], comma-separated, a name is all its addresses; who has no policy while Redis is away takes their signed one, by OUTRIGGER_SPIFFE_CERT over TLS, else by OUTRIGGER_ADMIN_TOKEN",
   ),
   drills: setting(
     "OUTRIGGER_DRILLS",

@@ -18,6 +18,8 @@ export interface Authority {
   readonly cert: string;
   /** @param names as openssl has them: `URI:spiffe://a/b,DNS:c`; "" = none @param extensions `basicConstraints=CA:TRUE` */
   issue(name: string, names: string, ...extensions: string[]): Issued;
+  /** Likewise, and its time is over. */
+  issueOver(name: string, names: string): Issued;
   /** Likewise, signed by somebody to whom this one issued, authority or not. */
   issueBy(issuer: Issued, name: string, names: string, ...extensions: string[]): Issued;
   /** @returns a revocation list (PEM) that names these, for one day */
@@ -46,35 +48,37 @@ export function makeAuthority(name = "test authority"): Authority {
     at("ca.pem"),
   );
   const own = { certFile: at("ca.pem"), keyFile: at("ca.key") };
+  function issueFor(days: string, issuer: Issued, name: string, names: string, ...more: string[]): Issued {
+    const [keyFile, certFile, request, extensions] = ["key", "pem", "csr", "ext"].map((ending) =>
+      at(`${name}.${ending}`),
+    ) as [string, string, string, string];
+    openssl("req", ...curve, "-subj", `/CN=${name}`, "-keyout", keyFile, "-out", request);
+    const all = names === "" ? more : [`subjectAltName=${names}`, ...more];
+    writeFileSync(extensions, all.map((line) => `${line}\n`).join(""));
+    const authority = ["-CA", issuer.certFile, "-CAkey", issuer.keyFile, "-CAcreateserial"];
+    openssl(
+      "x509",
+      "-req",
+      "-in",
+      request,
+      ...authority,
+      "-days",
+      days,
+      "-extfile",
+      extensions,
+      "-out",
+      certFile,
+    );
+    return { key: readFileSync(keyFile, "utf8"), cert: readFileSync(certFile, "utf8"), keyFile, certFile };
+  }
   return {
     certFile: at("ca.pem"),
     cert: readFileSync(at("ca.pem"), "utf8"),
     issue(name, names, ...more) {
       return this.issueBy({ ...own, cert: "", key: "" }, name, names, ...more);
     },
-    issueBy(issuer, name, names, ...more) {
-      const [keyFile, certFile, request, extensions] = ["key", "pem", "csr", "ext"].map((ending) =>
-        at(`${name}.${ending}`),
-      ) as [string, string, string, string];
-      openssl("req", ...curve, "-subj", `/CN=${name}`, "-keyout", keyFile, "-out", request);
-      const all = names === "" ? more : [`subjectAltName=${names}`, ...more];
-      writeFileSync(extensions, all.map((line) => `${line}\n`).join(""));
-      const authority = ["-CA", issuer.certFile, "-CAkey", issuer.keyFile, "-CAcreateserial"];
-      openssl(
-        "x509",
-        "-req",
-        "-in",
-        request,
-        ...authority,
-        "-days",
-        "2",
-        "-extfile",
-        extensions,
-        "-out",
-        certFile,
-      );
-      return { key: readFileSync(keyFile, "utf8"), cert: readFileSync(certFile, "utf8"), keyFile, certFile };
-    },
+    issueOver: (name, names) => issueFor("-1", { ...own, cert: "", key: "" }, name, names),
+    issueBy: (issuer, name, names, ...more) => issueFor("2", issuer, name, names, ...more),
     revoke(...certificates) {
       const serials = certificates.map(({ cert }) => new X509Certificate(cert).serialNumber);
       const rows = serials.map((serial) => `R\t491231235959Z\t250101000000Z\t${serial}\tunknown\t/CN=x\n`);

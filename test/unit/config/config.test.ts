@@ -1,6 +1,6 @@
 // The settings: defaults, strict formats, secrets from files, and every problem reported at once.
 import assert from "node:assert/strict";
-import { createPrivateKey } from "node:crypto";
+import { createPrivateKey, generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -381,6 +381,13 @@ describe("formats", () => {
     const egress = { OUTRIGGER_EGRESS: "127.0.0.1:1", OUTRIGGER_EGRESS_TO: to };
     refused(egress, "OUTRIGGER_EGRESS", /needs OUTRIGGER_SPIFFE_CERT/);
     refused({ OUTRIGGER_EGRESS_TO: to }, "OUTRIGGER_EGRESS_TO", /needs OUTRIGGER_EGRESS/);
+    const signing = generateKeyPairSync("ed25519").publicKey.export({ format: "jwk" });
+    const peers = {
+      REDIS_URL: "redis://127.0.0.1",
+      OUTRIGGER_PEERS: "orders",
+      OUTRIGGER_POLICY_KEYS: JSON.stringify({ keys: [{ ...signing, kid: "a", alg: "EdDSA" }] }),
+    };
+    refused(peers, "OUTRIGGER_PEERS", /needs OUTRIGGER_ADMIN_TOKEN or OUTRIGGER_SPIFFE_CERT/);
     for (const place of ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "localhost.example:1"])
       refused({ OUTRIGGER_EGRESS: place }, "OUTRIGGER_EGRESS", /must be on loopback/);
     for (const [text, wrong] of [
