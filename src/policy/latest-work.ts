@@ -29,6 +29,8 @@ export class LatestWork<Job> {
   #atWork: AtWork<Job> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #working: Promise<void> | undefined;
+  /** Of those whose work, or a later one's, is still to be begun. */
+  #waiting: PromiseWithResolvers<void> | undefined;
   #stopped = false;
 
   constructor(options: LatestWorkOptions<Job>) {
@@ -37,11 +39,13 @@ export class LatestWork<Job> {
     this.#patienceMs = this.#firstPatienceMs;
   }
 
-  /** @returns when nothing is left to do */
+  /** @returns once it, or a later one in its place, was carried to its end; others may be at work then */
   offer(job: Job): Promise<void> {
     this.#pending = { job };
     this.#watch();
-    return (this.#working ??= this.#work());
+    const done = this.#later();
+    this.#working ??= this.#work();
+    return done;
   }
 
   /** Breaks off what is at work; what waits is not begun. */
@@ -57,6 +61,8 @@ export class LatestWork<Job> {
       const pending = this.#pending;
       this.#pending = undefined;
       if (pending === undefined || this.#stopped) break;
+      const waiting = this.#waiting;
+      this.#waiting = undefined;
       const abort = new AbortController();
       this.#atWork = { job: pending.job, sinceMono: performance.now(), abort };
       await this.#options.run(pending.job, abort.signal);
@@ -65,8 +71,17 @@ export class LatestWork<Job> {
       this.#patienceMs = abort.signal.aborted
         ? Math.min(2 * this.#patienceMs, mostPatienceMs)
         : this.#firstPatienceMs;
+      // Broken off, it was for nothing: there is a later one.
+      if (abort.signal.aborted) void this.#later().then(waiting?.resolve);
+      else waiting?.resolve();
     }
+    this.#waiting?.resolve();
+    this.#waiting = undefined;
     this.#working = undefined;
+  }
+
+  #later(): Promise<void> {
+    return (this.#waiting ??= Promise.withResolvers<void>()).promise;
   }
 
   #watch(): void {

@@ -37,6 +37,35 @@ test("of those that come meanwhile only the latest is begun", async () => {
   assert.deepEqual(jobs(begun), ["a", "c"]);
 });
 
+test("whoever waits for one waits for no other that comes meanwhile", async () => {
+  const { work, begun } = setUp(60_000);
+  const first = work.offer("a");
+  const second = work.offer("b");
+  begun[0]?.end();
+  await first;
+  await eventually("the next", () => begun.length === 2);
+  begun[1]?.end();
+  await second;
+});
+
+test("whoever waits for one that is broken off waits for the one in its place", async () => {
+  const { work, begun } = setUp(1);
+  const ended: string[] = [];
+  const first = work.offer("a").then(() => ended.push("a"));
+  void work.offer("b");
+  await eventually("the next", () => begun.length === 2);
+  assert.deepEqual(ended, []);
+  begun[1]?.end();
+  await first;
+});
+
+test("whoever waits is let go when all is stopped", async () => {
+  const { work } = setUp(60_000);
+  const waiting = [work.offer("a"), work.offer("b")];
+  await work.stop();
+  await Promise.all(waiting);
+});
+
 test("a newer one breaks off the one at work, once that had its time", async () => {
   const { work, begun } = setUp(30);
   const fromMono = performance.now();
