@@ -20,8 +20,8 @@ export function tellPeer(socket: ToldSocket, address: string): void {
   socket[told] = address;
 }
 
-/** What was told of a connection holds for the TLS on it. */
+/** Who is at the other end of a connection is at that of the TLS on it, also once it is reset. */
 export function inheritPeer(tls: ToldSocket): void {
-  const address = tls._parent?.[told];
-  if (address !== undefined) tls[told] = address;
+  const { _parent: below } = tls;
+  if (below !== undefined && below !== null) tls[told] = peerOf(below);
 }

@@ -35,6 +35,17 @@ export function takeOver(server: Server, event: "connection" | "secureConnection
   return (socket) => own.call(server, socket);
 }
 
+/**
+ * Who has reset a connection over TCP has no address any more, as callers of a unix socket have none, and what he sent can
+ * be read all the same: he is nobody, and not one of those.
+ */
+function whoIsThere(server: Server, serve: (socket: Socket) => void): (socket: Socket) => void {
+  return (socket) => {
+    if (socket.remoteAddress === undefined && typeof server.address() !== "string") socket.destroy();
+    else serve(socket);
+  };
+}
+
 /** @param serveHttp1 for a connection that begins as one of HTTP/1.1 */
 export function acceptInClear(
   server: Server,
@@ -44,7 +55,10 @@ export function acceptInClear(
 ): void {
   const { onHttp2 } = events;
   if (onHttp2 === undefined) {
-    server.on("connection", (socket: Socket) => events.onConnection(socket, serveHttp1));
+    server.on(
+      "connection",
+      whoIsThere(server, (socket) => events.onConnection(socket, serveHttp1)),
+    );
     return;
   }
   const reading: PrefaceEvents = {
@@ -53,7 +67,10 @@ export function acceptInClear(
     onSilence: (socket) => events.onParserError(headTimeout(), socket, nothingCarried),
   };
   const begin = (socket: Socket): void => readPreface(socket, headerTimeoutMs, reading);
-  server.on("connection", (socket: Socket) => events.onConnection(socket, begin));
+  server.on(
+    "connection",
+    whoIsThere(server, (socket) => events.onConnection(socket, begin)),
+  );
 }
 
 /** Under TLS, requests and their end are on a socket of its own. */
@@ -66,7 +83,10 @@ export function acceptTls(
   const { onHttp2 } = events;
   const certificates = certified ?? new CertifiedConnections();
   const shakeHands = takeOver(server, "connection");
-  server.on("connection", (socket: Socket) => events.onConnection(socket, shakeHands));
+  server.on(
+    "connection",
+    whoIsThere(server, (socket) => events.onConnection(socket, shakeHands)),
+  );
   server.on("secureConnection", (socket: Socket & { alpnProtocol?: string | false | null }) => {
     inheritPeer(socket);
     certificates.add(socket as TLSSocket);

@@ -7,3 +7,4 @@ await import("./pipelining.test.ts");
 await import("./forward.test.ts");
 await import("./upgrade.test.ts");
 await import("./upgrade-faults.test.ts");
+await import("./reset-clients.test.ts");
