@@ -75,6 +75,7 @@ describe("a WebSocket over HTTP/2", () => {
     await eventually("the service hears of a reset, too", () => closeCodes.includes(1006));
     const line = await sidecar.line(({ path, end }) => path === "/echo" && end === "complete");
     assert.deepEqual([line["status"], line["method"]], [101, "GET"]);
+    await sidecar.line(({ path, closeCode }) => path === "/echo" && closeCode === 1006);
     const closings = new Set<unknown>();
     for (const { path, closeCode, closedBy } of sidecar.lines)
       if (path === "/echo") closings.add(`${String(closeCode)} ${String(closedBy)}`);
