@@ -26,9 +26,7 @@ export interface Logging {
 /** Masks `user:password@` in every URL of a text. */
 export function maskUrls(text: string): string {
   // A password may itself hold "@" unescaped, so the last one before the path counts.
-  return text.includes("://")
-    ? text.replace(/([a-z][a-z0-9+.-]{1,30}:\/\/)[^\s/?#"'<>]*@/gi, "$1***@")
-    : text;
+  return text.includes("://") ? text.replace(/([a-z0-9+.-]:\/\/)[^\s/?#"'<>]*@/gi, "$1***@") : text;
 }
 
 /** An error as the log may show it. Libraries hang commands, requests and options on theirs: none of that passes. */
