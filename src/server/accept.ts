@@ -39,9 +39,10 @@ export function takeOver(server: Server, event: "connection" | "secureConnection
  * Who has reset a connection over TCP has no address any more, as callers of a unix socket have none, and what he sent can
  * be read all the same: he is nobody, and not one of those.
  */
-function whoIsThere(server: Server, serve: (socket: Socket) => void): (socket: Socket) => void {
+function whoIsThere(serve: (socket: Socket) => void): (socket: Socket) => void {
   return (socket) => {
-    if (socket.remoteAddress === undefined && typeof server.address() !== "string") socket.destroy();
+    // Our own address stays, and a unix socket has none.
+    if (socket.remoteAddress === undefined && socket.localAddress !== undefined) socket.destroy();
     else serve(socket);
   };
 }
@@ -57,7 +58,7 @@ export function acceptInClear(
   if (onHttp2 === undefined) {
     server.on(
       "connection",
-      whoIsThere(server, (socket) => events.onConnection(socket, serveHttp1)),
+      whoIsThere((socket) => events.onConnection(socket, serveHttp1)),
     );
     return;
   }
@@ -69,7 +70,7 @@ export function acceptInClear(
   const begin = (socket: Socket): void => readPreface(socket, headerTimeoutMs, reading);
   server.on(
     "connection",
-    whoIsThere(server, (socket) => events.onConnection(socket, begin)),
+    whoIsThere((socket) => events.onConnection(socket, begin)),
   );
 }
 
@@ -85,7 +86,7 @@ export function acceptTls(
   const shakeHands = takeOver(server, "connection");
   server.on(
     "connection",
-    whoIsThere(server, (socket) => events.onConnection(socket, shakeHands)),
+    whoIsThere((socket) => events.onConnection(socket, shakeHands)),
   );
   server.on("secureConnection", (socket: Socket & { alpnProtocol?: string | false | null }) => {
     inheritPeer(socket);
