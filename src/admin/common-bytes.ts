@@ -6,7 +6,7 @@ interface Holder {
   readonly giveUp: () => void;
 }
 
-export interface HeldBytes {
+export interface CommonShare {
   /** More of them. May give up this one or others, each once. */
   take(bytes: number): void;
   /** They are held no more. */
@@ -23,7 +23,7 @@ export class CommonBytes {
   }
 
   /** @param giveUp lets go of what is held */
-  hold(giveUp: () => void): HeldBytes {
+  hold(giveUp: () => void): CommonShare {
     const holder: Holder = { bytes: 0, giveUp };
     this.#holders.add(holder);
     return {

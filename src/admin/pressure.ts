@@ -2,6 +2,7 @@
 // process with all requests.
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { isGone } from "../client/gone.ts";
 
 /** Renders in reserve, and how often one comes back: every scraper there is gets a fresh text, a flood gets the last one. */
 const maxRenders = 10;
@@ -28,14 +29,6 @@ export function sparingly(render: () => Promise<string>, now = performance.now.b
   };
 }
 
-/**
- * Whether a connection over TCP has been reset, though its request may be here all the same: it has no address for the guard
- * to look at, and is nobody. Over a unix socket nobody has one: who may open it is the file's business.
- */
-export function isGone({ remoteAddress }: Socket, server: Server): boolean {
-  return remoteAddress === undefined && typeof server.address() !== "string";
-}
-
 /** Bounds what one client may take: half of the connections, one request at a time, ten seconds of silence. */
 export function boundClients(server: Server, maxConnections: number): void {
   server.maxConnections = maxConnections;
@@ -45,7 +38,8 @@ export function boundClients(server: Server, maxConnections: number): void {
   server.on("connection", (socket: Socket) => {
     const { remoteAddress: address } = socket;
     if (address === undefined) {
-      if (isGone(socket, server)) socket.destroy();
+      // Over a unix socket nobody has one: who may open it is the file's business.
+      if (isGone(socket)) socket.destroy();
       return;
     }
     const own = (open.get(address) ?? 0) + 1;

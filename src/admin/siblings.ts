@@ -4,7 +4,7 @@ import { constants, type X509Certificate } from "node:crypto";
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
 import tls, { type SecureContextOptions, type TLSSocket } from "node:tls";
-import { isGone } from "./pressure.ts";
+import { isGone } from "../client/gone.ts";
 
 /** What siblings show each other and believe, from one renewal to the next. */
 export interface SiblingTls {
@@ -101,7 +101,7 @@ export class SiblingDoor {
   }
 
   #admit(socket: TLSSocket, to: SiblingTls): void {
-    if (!this.#server.listening || isGone(socket, this.#server)) {
+    if (!this.#server.listening || isGone(socket)) {
       socket.destroy();
       return;
     }

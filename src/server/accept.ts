@@ -1,6 +1,7 @@
 // How connections become some of HTTP/1.1 or HTTP/2, whoever reads requests from them: admitted, in clear or under TLS.
 import type { Server, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { isGone } from "../client/gone.ts";
 import { inheritPeer } from "../client/peer.ts";
 import type { StreamHandler } from "../exchange/server-stream.ts";
 import { CertifiedConnections } from "./http1/certified-connections.ts";
@@ -35,14 +36,10 @@ export function takeOver(server: Server, event: "connection" | "secureConnection
   return (socket) => own.call(server, socket);
 }
 
-/**
- * Who has reset a connection over TCP has no address any more, as callers of a unix socket have none, and what he sent can
- * be read all the same: he is nobody, and not one of those.
- */
+/** For those that are still there. */
 function whoIsThere(serve: (socket: Socket) => void): (socket: Socket) => void {
   return (socket) => {
-    // Our own address stays, and a unix socket has none.
-    if (socket.remoteAddress === undefined && socket.localAddress !== undefined) socket.destroy();
+    if (isGone(socket)) socket.destroy();
     else serve(socket);
   };
 }

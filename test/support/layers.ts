@@ -286,6 +286,7 @@ export const rooms: readonly Room[] = [
   // The API server of a cluster.
   room("src/kubernetes/", ["src/plugin-api/error-text.ts", "src/tls/read-files.ts"], ["zod"]),
   room("src/admin/", [
+    "src/client/gone.ts",
     "src/config/formats.ts",
     "src/files/",
     "src/language/address-text.ts",
