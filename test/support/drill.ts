@@ -4,7 +4,7 @@ import { drillStatus, type DrilledRoute, type DrillReport } from "../../src/dril
 import { outrigger } from "./process.ts";
 import { eventually } from "./redis.ts";
 
-/** @returns what the command printed */
+/** @returns what the command printed; the drill has ended, also when what is done meanwhile fails */
 export async function drilled(
   { adminUrl }: { readonly adminUrl: string },
   fault: string,
@@ -16,8 +16,11 @@ export async function drilled(
     const response = await fetch(`${adminUrl}/drill`);
     return drillStatus.parse(await response.json()).running?.fault === fault;
   });
-  await meanwhile();
-  await fetch(`${adminUrl}/drill`, { method: "DELETE" });
+  try {
+    await meanwhile();
+  } finally {
+    await fetch(`${adminUrl}/drill`, { method: "DELETE" });
+  }
   const { code, stdout, stderr } = await over;
   assert.equal(code, 0, stderr);
   return JSON.parse(stdout) as DrillReport;
