@@ -73,24 +73,30 @@ class Region {
   readonly problems: (string | undefined)[] = [];
   readonly leases: QuotaLeases[];
   leased = 0;
+  everLeased = 0;
   readonly #counts: RedisCounts;
   readonly #name: Name;
+  #told: Promise<unknown> = Promise.resolve();
 
   constructor(name: Name, link: Link, more: object = {}) {
     this.#name = name;
     this.limit = limitOf({ ...facts, ...more }, new CallerTables("orders", name));
-    this.#counts = new RedisCounts(
-      stores[name],
-      clocks[name],
-      new RegionWants(stores[name], clocks[name], 1),
-    );
+    const runAll: Store["runAll"] = (calls, limitMs) => {
+      const sent = stores[name].runAll(calls, limitMs);
+      this.#told = sent.catch(() => {});
+      return sent;
+    };
+    this.#counts = new RedisCounts(stores[name], clocks[name], new RegionWants({ runAll }, clocks[name], 1));
     const make = (): QuotaLeases =>
       new QuotaLeases({
         source: link.to("eu"),
         target: link.to(name),
         region: name,
         home: "eu",
-        onLeased: (permits) => (this.leased += permits),
+        onLeased: (permits) => {
+          this.leased += permits;
+          this.everLeased += permits;
+        },
         onReturned: (permits) => (this.leased -= permits),
         onProblem: (problem) => this.problems.push(problem),
         idleMs: 0,
@@ -115,7 +121,9 @@ class Region {
 
   /** Sidecars' wants have arrived, and relays have looked. */
   async relay(which: readonly number[] = [0]): Promise<void> {
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    // Behind the timer of what was noted last.
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    await this.#told;
     await this.round(which);
   }
 
@@ -310,13 +318,20 @@ test("whatever clocks, links and relays do, all regions together let through no 
       { weight: 1, arbitrary: fc.constant("unheard" as const) },
     ),
   );
+  let runs = 0;
   let leased = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 30 }), fates, async (steps, fate) => {
       await empty();
       const link = new Link();
-      link.fate = () => fate.next().value as "arrives";
       const regions = regionsOf(link);
+      runs += 1;
+      // In every other schedule something is lent for sure.
+      if (runs % 2 === 1) {
+        await regions.us.ask(9);
+        await regions.us.relay();
+      }
+      link.fate = () => fate.next().value as "arrives";
       for (const one of steps) {
         const region = regions[one.name];
         if (one.do === "ask") await region.ask(one.count);
@@ -328,12 +343,12 @@ test("whatever clocks, links and relays do, all regions together let through no 
       // What each of them holds in the end is all used.
       for (const name of names) await regions[name].ask(Math.ceil(quota / 4));
       for (const name of names) await regions[name].ask(quota);
-      leased += regions.us.leased + regions.ap.leased;
+      leased += regions.us.everLeased + regions.ap.everLeased;
       for (const sum of total(regions)) assert.ok(sum <= quota, `${sum}`);
     }),
     { numRuns: isLong ? 150 : 10, endOnFailure: true },
   );
-  assert.ok(leased > 0);
+  assert.ok(leased > 0, "nothing was ever lent");
 });
 
 /** One relay of a region, step by step: what it has read may be out of date by the time that it acts on it. */
