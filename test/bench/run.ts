@@ -65,8 +65,8 @@ async function bench(): Promise<number> {
   if (wrk === undefined) say("wrk is not installed: all load comes from our own generator, which costs more");
   const results = new Results();
   const pace = chosen.quick
-    ? { starts: 2, rounds: 5, seconds: 0.5, warmUpRequests: 60_000, warmUpSeconds: 6 }
-    : { starts: 3, rounds: 7, seconds: 0.6, warmUpRequests: 80_000, warmUpSeconds: 7 };
+    ? { starts: 2, rounds: 5, seconds: 0.5, warmUpRequests: 60_000, warmUpSeconds: 25 }
+    : { starts: 3, rounds: 7, seconds: 0.6, warmUpRequests: 80_000, warmUpSeconds: 30 };
   const parts: Bench = {
     scene,
     tools: { wrk, cores: scene.cores.load },
