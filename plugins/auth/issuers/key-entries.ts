@@ -1,5 +1,6 @@
 // Which entries of a key set can be used. RFC 7517 section 5: what is not understood, lacks a member or is out of range
 // is passed over, so that one odd entry does not take its neighbours along.
+import { isJwkExponent } from "../../../src/language/rsa-exponent.ts";
 import { isJsonObject, type JsonObject } from "../tokens/token-parts.ts";
 
 /** Members that a public key of each type must have (RFC 7518 section 6, RFC 8037 section 2). */
@@ -26,7 +27,8 @@ export function entryFault(entry: unknown): string | undefined {
   const members = required.get(kty);
   if (members === undefined) return `kty ${kty.slice(0, 20)}`;
   const missing = members.find((name) => typeof entry[name] !== "string");
-  return missing === undefined ? undefined : `no ${missing}`;
+  if (missing !== undefined) return `no ${missing}`;
+  return kty === "RSA" && !isJwkExponent(entry["e"]) ? "e that makes no signatures" : undefined;
 }
 
 /** @returns the entries that can be used, and for each of the others its place and fault */

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { byteSize } from "../../../src/language/byte-size.ts";
 import { seconds } from "../../../src/language/duration.ts";
 import { fieldName } from "../../../src/language/field-name.ts";
+import { isRsaExponent } from "../../../src/language/rsa-exponent.ts";
 import { holderFields, secretName } from "../option-fields.ts";
 import { structuredTypes } from "./structured-fields.ts";
 
@@ -35,7 +36,10 @@ function fits(
   if (algorithm === "ed25519") return type === "ed25519";
   if (algorithm === "ecdsa-p256-sha256") return type === "ec" && details?.namedCurve === "prime256v1";
   const isRsa = type === "rsa" || (type === "rsa-pss" && algorithm === "rsa-pss-sha512");
-  return algorithm.startsWith("rsa") && isRsa && (details?.modulusLength ?? 0) >= minModulusBits;
+  const { modulusLength = 0, publicExponent = 0n } = details ?? {};
+  return (
+    algorithm.startsWith("rsa") && isRsa && modulusLength >= minModulusBits && isRsaExponent(publicExponent)
+  );
 }
 
 /** @returns what is wrong with the key */

@@ -2,6 +2,7 @@
 // used with, and known by its thumbprint.
 import type { CryptoKey, JWK } from "jose";
 import type { PublicKeySet } from "../../config/formats.ts";
+import { isJwkExponent } from "../../language/rsa-exponent.ts";
 
 export interface VerifyKey {
   readonly kid: string | undefined;
@@ -47,11 +48,13 @@ export function sameKeys(a: readonly VerifyKey[] = [], b: readonly VerifyKey[] =
 
 /** The algorithms that a key may have been used with: what it says, within what its type can do. */
 function algorithmsOf(jwk: Readonly<Record<string, unknown>>, where: string): readonly string[] {
-  const { kty, crv, alg, use, d } = jwk;
+  const { kty, crv, alg, use, d, e } = jwk;
   if (d !== undefined || kty === "oct") throw new Error(`${where} is a private or secret key`);
   if (use !== undefined && use !== "sig") throw new Error(`${where} is not for signatures`);
   const possible = kty === "RSA" ? rsaAlgorithms : (curveAlgorithms[String(crv)] ?? []);
   if (possible.length === 0) throw new Error(`${where} has an unknown key type or curve`);
+  if (kty === "RSA" && !isJwkExponent(e))
+    throw new Error(`${where} has an exponent that makes no signatures`);
   if (alg === undefined) {
     if (kty === "RSA") throw new Error(`${where} must say its alg: one of ${rsaAlgorithms.join(", ")}`);
     return possible;

@@ -470,7 +470,9 @@ test("keys that do not fit, are short, ended or missing are told of at once, wit
   assert.equal(await because({ disabled: true }), "signature: key disabled");
   assert.equal(await because({ expiresAt: "2020-01-01T00:00:00Z" }), "signature: key expired");
   const secretPem = privateKey.export({ type: "pkcs8", format: "pem" });
+  const forgeable = JSON.stringify({ ...rsa.publicKey.export({ format: "jwk" }), e: "AQ" });
   const wrong: object[] = [
+    { ...key, algorithm: "rsa-v1_5-sha256", publicKey: forgeable },
     { ...key, algorithm: "rsa-pss-sha512" },
     { ...key, algorithm: "hmac-sha256" },
     { ...key, publicKey: secretPem },

@@ -1,6 +1,6 @@
 // JWTs of a real issuer: what is taken, every attack refused, and what the caches may and may not remember.
 import assert from "node:assert/strict";
-import { createHmac, createPublicKey, generateKeyPairSync } from "node:crypto";
+import { createHmac, createPublicKey, generateKeyPairSync, hash } from "node:crypto";
 import { after, before, test } from "node:test";
 import { SignJWT } from "jose";
 import { compact, makeSigningKey, TokenIssuer, type SigningKey } from "./token-issuer.ts";
@@ -402,6 +402,39 @@ test("RSA keys that are too small verify nothing", async () => {
   const signature = sign("sha256", Buffer.from(unsigned), privateKey).toString("base64url");
   assert.equal((await small.ask(withBearer(`${unsigned}.${signature}`))).status, 401);
   await small.close();
+});
+
+test("an RSA key by which anybody could sign is passed over, and its neighbours are not", async (t) => {
+  const jwk = generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey.export({ format: "jwk" });
+  const good = await makeSigningKey("good");
+  const withExponent = (e: string): object => ({ ...jwk, e, kid: "weak", alg: "RS256" });
+  const unsigned = compact({ alg: "RS256", kid: "weak" }, { iss: "me", sub: "u", exp: now() + 60 })
+    .split(".")
+    .slice(0, 2)
+    .join(".");
+  // RFC 8017 section 9.2: with an exponent of 1 what is padded is its own signature.
+  const digest = `3031300d060960864801650304020105000420${hash("sha256", unsigned)}`;
+  const padded = Buffer.from(`0001${"ff".repeat(202)}00${digest}`, "hex");
+  const forged = `${unsigned}.${padded.toString("base64url")}`;
+  for (const e of ["AQ", "AAE", "Ag", "AA", ""]) {
+    const jwks = { keys: [withExponent(e), good.jwk] };
+    const made = await makeRoute({ guessing: false, jwt: { issuers: [{ issuer: "me", jwks }] } }, services);
+    t.after(() => made.close());
+    const answers = [
+      await made.ask(withBearer(forged)),
+      await made.ask(withBearer(await issuer.sign({ iss: "me" }, { key: good }))),
+    ];
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [401, 200],
+      e,
+    );
+    const alone = { jwt: { issuers: [{ issuer: "me", jwks: { keys: [withExponent(e)] } }] } };
+    await assert.rejects(makeRoute(alone, services), /holds no key that can be used/, e);
+  }
+  assert.ok(
+    await makeRoute({ jwt: { issuers: [{ issuer: "me", jwks: { keys: [withExponent("Aw")] } }] } }, services),
+  );
 });
 
 test("no more signatures than allowed are checked at a time, and too many waiting are 503", async (t) => {

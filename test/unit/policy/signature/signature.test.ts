@@ -128,6 +128,7 @@ describe("with keys", () => {
       [{ ...ours.jwk, alg: "HS256" }, /cannot do/],
       [{ ...ours.jwk, crv: "secp256k1" }, /unknown key type or curve/],
       [rsa, /must say its alg/],
+      [{ ...rsa, alg: "RS256", e: "AQ" }, /an exponent that makes no signatures/],
       [{ ...ours.jwk, x: "AA" }, /not a valid public key/],
     ];
     for (const [jwk, message] of broken) await assert.rejects(createTrust(set(jwk)), message);
