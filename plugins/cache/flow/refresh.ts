@@ -10,7 +10,7 @@ import type { CacheOptions } from "../options.ts";
 import type { Wanted } from "./pending.ts";
 import type { Fill } from "../purge/purges.ts";
 import type { CacheState } from "../state.ts";
-import { draftEntry } from "../semantics/storing.ts";
+import { draftEntry, type Draft } from "../semantics/storing.ts";
 
 const maxRefreshes = 256;
 /** How long an upstream that failed for an entry is not asked for it again. */
@@ -75,10 +75,10 @@ export class Refresher {
       tags: tags.length > 0 || body !== entry.body ? tags : entry.tags,
       policy: this.#options,
     });
-    if (typeof draft === "string") dropEntry(this.#state, entry);
-    else if (!fill.invalidated) {
+    if (typeof draft === "string" || exchange.responseIsPersonal || !isForAsMany(draft, entry)) {
+      dropEntry(this.#state, entry);
+    } else if (!fill.invalidated) {
       const fresh = new StoredEntry(draft, body, entry.forwardedDiff);
-      if (fresh.partition !== entry.partition) dropEntry(this.#state, entry);
       keepEntry(this.#state, this.#options, fresh, { key, flight: undefined, leased: false });
     }
   }
@@ -126,4 +126,12 @@ export class Refresher {
     if (complete === undefined) throw new Error("the refreshed body could not be kept");
     return complete;
   }
+}
+
+/**
+ * What a refresh asks names the caller whose request filled the entry, not the one who asks now: an answer that is no
+ * longer for everybody is for neither.
+ */
+function isForAsMany(draft: Draft, entry: Entry): boolean {
+  return draft.partition === entry.partition && (draft.forAnyone || !entry.forAnyone);
 }

@@ -162,6 +162,32 @@ test("a background refresh reaches the service as a client's request would", asy
   }
 });
 
+for (const [who, headers] of [
+  ["another known caller", { "x-user": "bob" }],
+  ["somebody unknown", {}],
+] as const) {
+  test(`a refresh for ${who} that brings the first caller's own answer is nobody's`, async () => {
+    const bench = await startBench({
+      plugins: ["cache", "identify", "transform"],
+      service: (request, response, count) => {
+        const control = count === 1 ? "public, max-age=10, stale-while-revalidate=60" : "max-age=60";
+        response.setHeader("Cache-Control", control);
+        response.end(`for ${String(request.headers["x-user-id"])}`);
+      },
+    });
+    try {
+      await bench.ask("/x", { headers: { "x-user": "alice" } });
+      bench.clock.advanceSeconds(20);
+      assert.equal((await bench.ask("/x", { headers })).cache, "STALE");
+      await until("the refresh is over", async () => (await bench.ask("/x", { headers })).cache !== "STALE");
+      const asked = await bench.ask("/x", { headers });
+      assert.deepEqual([asked.text, asked.cache], [`for ${headers["x-user"] ?? "undefined"}`, "HIT"]);
+    } finally {
+      await bench.stop();
+    }
+  });
+}
+
 test("a failed refresh leaves the stale answer in place until its window ends", async () => {
   const bench = await startBench({
     service: thenFailing(
