@@ -6,7 +6,7 @@ import { dropEntry, keepEntry, keepNothing } from "../store/store-writer.ts";
 import type { CacheOptions } from "../options.ts";
 import type { Pending } from "./pending.ts";
 import type { CacheState } from "../state.ts";
-import type { Draft, Refusal } from "../semantics/storing.ts";
+import { isStorableStatus, type Draft, type Refusal } from "../semantics/storing.ts";
 
 export class Filling implements CopyEvents {
   readonly #state: CacheState;
@@ -56,6 +56,6 @@ export function refuseAnswer(
     state.uncacheable.add(pending.flight.hash, state.clock.mono());
   keepNothing(state, pending, { kind: "uncacheable" });
   // What was stored has been superseded by something that may not be.
-  const superseded = status < 500 && status !== 206 && status !== 304 && status !== 416;
+  const superseded = status < 500 && isStorableStatus(status);
   if (pending.entry !== undefined && superseded) dropEntry(state, pending.entry);
 }

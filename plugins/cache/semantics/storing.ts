@@ -116,9 +116,14 @@ export function draftEntry(input: StoreInput): Draft | Refusal {
 /** Set by the proxy from what the URL's key holds already. */
 const inUrlKey = new Set(["host", "x-forwarded-host", "x-forwarded-proto"]);
 
-/** Partial responses and news of stored ones are no answers by themselves. */
+/**
+ * Partial responses, news of stored ones, and what was wrong with fields that no key holds (Range, preconditions, Expect,
+ * fields that are too long): answers to one request alone, which a stranger could make everybody's.
+ */
+const ofOneRequest = new Set([206, 304, 412, 416, 417, 431]);
+
 export function isStorableStatus(status: number): boolean {
-  return status >= 200 && status !== 206 && status !== 304;
+  return status >= 200 && !ofOneRequest.has(status);
 }
 
 function forbidden(

@@ -179,6 +179,29 @@ for (const field of ["X-Original-URL", "X-Host", "X-HTTP-Method-Override"]) {
   });
 }
 
+for (const [status, headers] of [
+  [416, { range: "bytes=1000-" }],
+  [412, { "if-none-match": "*" }],
+  [431, { "x-long": "x".repeat(4_000) }],
+] as const) {
+  test(`a ${status} that one client brings about is nobody else's answer`, async () => {
+    const bench = await startBench({
+      cache: { negativeTtlSeconds: { [status]: 60 } },
+      service: (request, response) => {
+        const asked = Object.keys(headers).some((name) => name in request.headers);
+        response.writeHead(asked ? status : 200, { "Cache-Control": "public, max-age=60" });
+        response.end();
+      },
+    });
+    try {
+      assert.equal((await bench.ask("/x", { headers })).status, status);
+      assert.equal((await bench.ask("/x")).status, 200);
+    } finally {
+      await bench.stop();
+    }
+  });
+}
+
 test("X-Forwarded-Host of a stranger reaches neither the service nor the key", async () => {
   const bench = await startBench({
     service: (request, response) => {
