@@ -40,14 +40,21 @@ export function targetOf(url: string): { host: string; path: string } {
     : { host: address.slice(0, slash), path: address.slice(slash) };
 }
 
+/** A query (with its `?`) as it is in a key. */
+export type NormalQuery = (query: string) => string;
+
+export function createNormalQuery({ ignoreQuery, sortQuery }: KeyPolicy): NormalQuery {
+  const ignored = new Set(ignoreQuery);
+  if (ignored.size === 0 && !sortQuery) return (query) => query;
+  return (query) => (query === "" ? query : normaliseQuery(query, ignored, sortQuery));
+}
+
 /** @returns makes the key of an exchange, for one route's policy */
 export function createKeyOf(policy: KeyPolicy): (exchange: Exchange, seen: CacheRequest) => Key {
-  const plainQuery = policy.ignoreQuery.length === 0 && !policy.sortQuery;
-  const ignored = new Set(policy.ignoreQuery);
+  const normal = createNormalQuery(policy);
   return (exchange, seen) => {
     const { path, query, fields } = exchange.request;
-    const normal = plainQuery || query === "" ? query : normaliseQuery(query, ignored, policy.sortQuery);
-    const url = urlKey(exchange, path, normal);
+    const url = urlKey(exchange, path, normal(query));
     let shared = seen.keyedFields;
     for (const member of policy.vary) shared += `\n${varyPart(member, fields, exchange.identity)}`;
     // Plugins behind this one that run for some leave other answers to them.

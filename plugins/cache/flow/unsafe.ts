@@ -5,7 +5,7 @@ import { announcedBytes, BodyCopy } from "../store/body-copy.ts";
 import { createBypassTest } from "./bypass.ts";
 import { StoredEntry } from "../store/stored-entry.ts";
 import { invalidatedUrls, isUnsafe, sameOriginUrl } from "../semantics/invalidation.ts";
-import { createKeyOf, type Key } from "../key.ts";
+import { createKeyOf, createNormalQuery, type Key } from "../key.ts";
 import { keepEntry, storeRequest } from "../store/store-writer.ts";
 import type { CacheOptions } from "../options.ts";
 import { readCacheRequest, type CacheRequest } from "../semantics/request.ts";
@@ -24,12 +24,14 @@ export class UnsafeMethods {
   readonly #state: CacheState;
   readonly #options: CacheOptions;
   readonly #keyOf: ReturnType<typeof createKeyOf>;
+  readonly #normal: ReturnType<typeof createNormalQuery>;
   readonly #bypasses: ReturnType<typeof createBypassTest>;
 
   constructor(state: CacheState, options: CacheOptions) {
     this.#state = state;
     this.#options = options;
     this.#keyOf = createKeyOf(options);
+    this.#normal = createNormalQuery(options);
     this.#bypasses = createBypassTest(options.bypass);
   }
 
@@ -46,7 +48,7 @@ export class UnsafeMethods {
     const { method } = exchange.request;
     if (!isUnsafe(method) || exchange.request.upgrade !== undefined) return;
     const { region } = this.#state;
-    for (const value of invalidatedUrls(exchange, response.status, response.fields)) {
+    for (const value of invalidatedUrls(exchange, this.#normal, response)) {
       this.#state.purge({ kind: "url", value, soft: false, region });
     }
     if (method === "POST" && response.status === 200) this.#keepForGet(exchange, response, tags);
@@ -58,7 +60,7 @@ export class UnsafeMethods {
     const asked = postAsked.get(exchange);
     if (location === undefined || asked === undefined) return;
     const { key, seen } = asked;
-    if (sameOriginUrl(exchange, location) !== key.url) return;
+    if (sameOriginUrl(exchange, this.#normal, location) !== key.url) return;
     const { directives } = effectiveDirectives(fields, this.#options.targets);
     const explicit = directives.maxAge ?? directives.sMaxAge ?? fields.get("expires");
     if (explicit === undefined) return;

@@ -1,6 +1,6 @@
 // URLs that a successful unsafe request makes invalid (RFC 9111 section 4.4).
 import type { Exchange, Fields } from "../../../src/plugin-api/contract.ts";
-import { urlKey } from "../key.ts";
+import { type NormalQuery, urlKey } from "../key.ts";
 
 const safeMethods = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 
@@ -8,16 +8,23 @@ export function isUnsafe(method: string): boolean {
   return !safeMethods.has(method);
 }
 
-/** @returns keys of the target and of Location and Content-Location, where these are of the same origin */
-export function invalidatedUrls(exchange: Exchange, status: number, fields: Fields): string[] {
+/**
+ * @param normal of this route; routes for other methods may keep queries as they are
+ * @returns keys of the target and of Location and Content-Location, where these are of the same origin
+ */
+export function invalidatedUrls(
+  exchange: Exchange,
+  normal: NormalQuery,
+  { status, fields }: { readonly status: number; readonly fields: Fields },
+): string[] {
   if (status < 200 || status >= 400) return [];
   const { path, query } = exchange.request;
-  const urls = new Set([urlKey(exchange, path, query)]);
+  const urls = new Set([urlKey(exchange, path, query), urlKey(exchange, path, normal(query))]);
   for (const name of ["location", "content-location"]) {
     const reference = fields.get(name);
     if (reference === undefined) continue;
     for (const meant of [reference, ...behindPrefix(reference, exchange.route.pattern)]) {
-      const url = sameOriginUrl(exchange, meant);
+      const url = sameOriginUrl(exchange, normal, meant);
       if (url !== undefined) urls.add(url);
     }
   }
@@ -35,10 +42,14 @@ function behindPrefix(reference: string, pattern: string): string[] {
 }
 
 /** @returns the key of a reference in a response; undefined when it names another origin or is no URL */
-export function sameOriginUrl(exchange: Exchange, reference: string): string | undefined {
+export function sameOriginUrl(
+  exchange: Exchange,
+  normal: NormalQuery,
+  reference: string,
+): string | undefined {
   const { scheme, host, path, query } = exchange.request;
   const base = URL.parse(`${scheme}://${host}${path}${query}`);
   const url = base === null ? null : URL.parse(reference, base);
   if (url === null || base === null || url.host !== base.host) return undefined;
-  return urlKey(exchange, url.pathname, url.search);
+  return urlKey(exchange, url.pathname, normal(url.search));
 }

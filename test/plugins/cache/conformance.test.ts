@@ -440,6 +440,19 @@ test("9111 4.4: on a route that strips its prefix, Location counts as the servic
       assert.equal((await bench.ask("/api/v1/8")).cache, "HIT");
     },
   ));
+test("9111 4.4: a URL is made invalid under the query that its answers are kept by", () =>
+  withBench(
+    {
+      cache: { sortQuery: true, ignoreQuery: ["utm"] },
+      service: answering({ "Cache-Control": "max-age=60", "Content-Location": "/y?d=1&c=2" }),
+    },
+    async (bench) => {
+      for (const url of ["/x?b=1&a=2&utm=3", "/y?d=1&c=2"]) await bench.ask(url);
+      await bench.ask("/x?b=1&a=2&utm=4", { method: "PUT" });
+      for (const url of ["/x?b=1&a=2&utm=3", "/y?d=1&c=2"])
+        assert.equal((await bench.ask(url)).cache, "MISS", url);
+    },
+  ));
 test("9110 9.3.3: but not without a lifetime of the upstream's own, nor for another URL", async () => {
   for (const fields of [
     { "Content-Location": "/x" },
