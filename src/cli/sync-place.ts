@@ -47,7 +47,6 @@ export class PlanePlace implements PolicyPlace {
   }
 
   async standing(service: string | undefined): Promise<Standing> {
-    this.#configOf(service);
     const { revision, digest, head, recorded, document } = await this.#plane.history.peek(service);
     const declared = head === undefined ? undefined : declaredIn(head.reason);
     const reason = head === undefined || head.reason === "" ? "" : ` (${head.reason})`;

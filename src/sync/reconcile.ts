@@ -102,9 +102,12 @@ export class Reconciler {
       else outcomes.push(await this.#bring(only));
       if (service !== undefined) this.#claims.set(service, only);
     }
-    for (const [service, declared] of this.#claims)
-      if (!claims.has(service) && (await this.#letGo(service, declared, all.length === 0)))
-        this.#claims.delete(service);
+    for (const [service, declared] of this.#claims) {
+      if (claims.has(service)) continue;
+      const kept = await this.#letGo(service, declared, all.length === 0);
+      if (kept === undefined) this.#claims.delete(service);
+      else outcomes.push(kept);
+    }
     return outcomes;
   }
 
@@ -151,32 +154,44 @@ export class Reconciler {
     return outcomeOf(declared, "in-force", message, { revision, digest, warnings, spread });
   }
 
-  /** @returns whether there is nothing left to do about it */
-  async #letGo(service: string, declared: Declared, isLast: boolean): Promise<boolean> {
+  /** @returns undefined = there is nothing left to do about it; else what is in the way, told until it is over */
+  async #letGo(service: string, declared: Declared, isLast: boolean): Promise<Outcome | undefined> {
     const { place, tell, mayWrite } = this.#options;
     if (declared.whenGone === "keep" || isLast) {
       const why = isLast && declared.whenGone === "remove" ? ": nothing at all is declared any more" : "";
       tell.gone(declared, `its last revision stays in force${why}`);
-      return true;
+      return undefined;
     }
     try {
       const standing = await place.standing(service);
       const synced = this.#lastSynced(service, standing);
-      if (standing.digest === "") return true;
+      if (standing.digest === "") return undefined;
       if (synced?.digest !== standing.digest) {
         tell.gone(declared, `somebody else has changed it since (${standing.by})`);
-        return true;
+        return undefined;
       }
-      if (!mayWrite()) return false;
+      if (!mayWrite()) return staying(declared, "waiting", "another sync leads", standing);
       await place.remove(service, standing, `${declared.origin} is gone`);
       this.#synced.delete(service);
       tell.gone(declared, undefined);
-      return true;
+      return undefined;
     } catch (error) {
-      if (place.explain(error) === undefined) tell.gone(declared, `${faultAt(error).message}; tried again`);
-      return false;
+      const { state, message, problems } = place.explain(error) ?? faultAt(error);
+      return staying(declared, state, message, { problems });
     }
   }
+}
+
+/** What declared it may declare something else by now: by its name alone nobody could tell the two apart. */
+function staying(
+  declared: Declared,
+  state: OutcomeState,
+  why: string,
+  facts: Parameters<typeof outcomeOf>[3],
+): Outcome {
+  const gone = { ...declared, origin: `${declared.origin} (gone)` };
+  const message = `${placeName(declared.service)} is not declared any more, and stays until it can be removed: ${why}`;
+  return outcomeOf(gone, state, message, facts);
 }
 
 /** One policy that nobody foresaw does not keep others back. */

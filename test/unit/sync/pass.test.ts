@@ -89,25 +89,30 @@ test("a layer whose removal meets a fault that nobody foresaw is told of, and re
   const outcomes = await pass();
   assert.deepEqual(
     outcomes.map(({ state }) => state),
-    ["in-force"],
+    ["in-force", "refused"],
   );
-  assert.match(told[0] ?? "", /^a fault of sync itself, .* stays: .*nobody foresaw this.*; tried again$/);
+  assert.match(outcomes[1]?.message ?? "", /^the layer of orders .* stays: .*nobody foresaw this/);
   mend();
   await pass();
   await pass();
-  assert.deepEqual([removed, told.slice(1)], [["orders"], [undefined]]);
+  assert.deepEqual([removed, told], [["orders"], [undefined]]);
 });
 
-test("a layer that cannot be removed for a known reason is removed once it can be", async () => {
+test("a layer that cannot be removed for a known reason is told of until it can be, and is removed then", async () => {
   const away = async (): Promise<never> => {
     throw new Error("Redis is away");
   };
   const { removed, told, mend, pass } = await withOneInForce({ standing: away, explain: () => explained });
-  const [other] = await pass();
-  assert.deepEqual([removed, told], [[], []]);
+  const [other, gone, ...more] = await pass();
+  assert.deepEqual([removed, told, more], [[], [], []]);
   assert.deepEqual([other?.state, other?.message, other?.problems], ["refused", "it is refused", problems]);
+  assert.deepEqual(
+    [gone?.declared.origin, gone?.state, gone?.problems],
+    ["of orders (gone)", "refused", problems],
+  );
+  assert.match(gone?.message ?? "", /^the layer of orders .* stays until it can be removed: it is refused$/);
   mend();
-  await pass();
+  assert.equal((await pass()).length, 1);
   assert.deepEqual([removed, told], [["orders"], [undefined]]);
 });
 
