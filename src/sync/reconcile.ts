@@ -7,7 +7,7 @@ import type { Outcome, OutcomeState, Spread } from "./outcome.ts";
 
 /** The last revision of a place that came from a declaration. */
 export interface Synced {
-  /** SHA-256 of what was declared. */
+  /** SHA-256 of what was declared; "" = it was removed as declared no more. */
   readonly declared: string;
   readonly revision: number;
   /** SHA-256 of the document that it became. */
@@ -69,15 +69,23 @@ export interface Tell {
 const maxReason = 200;
 /** Of those who claim one place, in a sentence. */
 const maxNamed = 5;
-const mark = /\[declared sha256:([0-9a-f]{64})\]$/;
+const mark = /\[declared (?:sha256:([0-9a-f]{64})|nothing)\]$/;
 
-export const declaredIn = (reason: string): string | undefined => mark.exec(reason)?.[1];
+/** @returns the digest of what a revision with that reason was declared as; "" = as nothing any more */
+export function declaredIn(reason: string): string | undefined {
+  const found = mark.exec(reason);
+  return found === null ? undefined : (found[1] ?? "");
+}
 
 const reasonOf = ({ origin, reason }: Declared, digest: string): string =>
   `${[origin, reason]
     .filter((part) => part !== "")
     .join(": ")
     .slice(0, maxReason)} [declared sha256:${digest}]`;
+
+/** What is declared again after that is new, though it is the same as before. */
+const goneReason = ({ origin }: Declared): string =>
+  `${origin.slice(0, maxReason)} is gone [declared nothing]`;
 
 export class Reconciler {
   readonly #options: ReconcileOptions;
@@ -171,7 +179,7 @@ export class Reconciler {
         return undefined;
       }
       if (!mayWrite()) return staying(declared, "waiting", "another sync leads", standing);
-      await place.remove(service, standing, `${declared.origin} is gone`);
+      await place.remove(service, standing, goneReason(declared));
       this.#synced.delete(service);
       tell.gone(declared, undefined);
       return undefined;

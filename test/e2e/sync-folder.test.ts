@@ -302,6 +302,29 @@ describe("outrigger sync --from", () => {
     assert.equal(await redis.cli.exists("outrigger:sync:leader"), 0);
   });
 
+  it("puts a layer that it has removed in force again, once it is declared again as it was", async () => {
+    const folder = folderOf({ "policy.yaml": shared, "policy.users.yaml": layer("/a") });
+    const first = running({ from: folder, onDelete: "remove" });
+    const exists = async (count: number) =>
+      await eventually(
+        `${count}`,
+        async () => (await redis.cli.exists("outrigger:policy:users")) === count,
+        8_000,
+      );
+    await exists(1);
+    rmSync(join(folder, "policy.users.yaml"));
+    await exists(0);
+    writeFileSync(join(folder, "policy.users.yaml"), layer("/a"));
+    await exists(1);
+    // By the history alone, too.
+    rmSync(join(folder, "policy.users.yaml"));
+    await exists(0);
+    await first.stop();
+    writeFileSync(join(folder, "policy.users.yaml"), layer("/a"));
+    assert.equal((await once(folder)).code, 0);
+    assert.deepEqual(await inRedis("policy:users"), { apiVersion: "outrigger/v1", routes: [{ path: "/a" }] });
+  });
+
   it("keeps layers that are not declared any more, also when all is gone, and what is in force without its folder", async () => {
     const folder = folderOf({ "policy.yaml": shared, "policy.users.yaml": layer("/a") });
     const sync = running({ from: folder, onDelete: "remove" });
