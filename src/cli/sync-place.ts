@@ -22,6 +22,7 @@ import {
 import { documentOver, putInForce, refuseUnsigned, tested } from "./policy-change.ts";
 import { checkCandidate } from "./policy-file.ts";
 import { PolicyPackages } from "./policy-packages.ts";
+import { epochIn, isSigned, type Place, signedOver } from "./policy-signed.ts";
 import type { SigningWish } from "./signing-options.ts";
 import type { Terminal } from "./terminal.ts";
 import { linesOf, type Plane, PlaneRefusal } from "./with-plane.ts";
@@ -101,10 +102,26 @@ export class PlanePlace implements PolicyPlace {
   }
 
   async remove(service: string, over: Standing, reason: string): Promise<number> {
-    const { history, canaries, author } = this.#plane;
+    const plane = { ...this.#plane, config: this.#configOf(service) };
+    const { history, canaries, author } = plane;
     await canaries.makeWay();
-    const change = { document: undefined, kind: "apply", author, reason, base: over.revision } as const;
+    const before = await history.current(service, author);
+    const { revision: base } = over;
+    const document = await this.#inPlaceOf(plane, { service, before });
+    const signedEpoch = document && epochIn(document);
+    const change = { document, kind: "apply", author, reason, base, signedEpoch } as const;
     return (await history.change(service, change)).revision;
+  }
+
+  /** Sidecars that ask for signatures keep a layer whose key is merely deleted: what takes it away is signed, too. */
+  async #inPlaceOf(plane: Plane, place: Place): Promise<Buffer | undefined> {
+    const { wish } = this.#plan;
+    if (wish !== undefined) return await signedOver(plane, { apiVersion: "outrigger/v1" }, wish, place);
+    const { document } = place.before;
+    if (document === undefined || !isSigned(document)) return undefined;
+    throw new PlaneRefusal(
+      "it is signed, and sidecars keep it until one that is signed and empty takes its place: run sync with --key, or apply such a one",
+    );
   }
 
   async spread(service: string | undefined, digest: string): Promise<Spread> {

@@ -1,5 +1,6 @@
 // `outrigger sync --from`: a folder of policies and a real Redis.
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { once as onceEvent } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
@@ -12,6 +13,7 @@ import { createStore } from "../../src/redis/store.ts";
 import { Lease } from "../../src/sync/lease.ts";
 import { outrigger, type Finished } from "../support/process.ts";
 import { eventually, startRedis } from "../support/redis.ts";
+import { startSidecar } from "../support/sidecar.ts";
 
 const redis = await startRedis();
 const folders: string[] = [];
@@ -203,11 +205,11 @@ describe("outrigger sync --from --once", () => {
 const defaults: SyncOptions = { every: "1s", onDelete: "keep" };
 
 /** One that runs, with what it logs. */
-function running(options: Partial<SyncOptions>) {
+function running(options: Partial<SyncOptions>, more: Readonly<Record<string, string>> = {}) {
   const stop = new AbortController();
   const lines: Record<string, unknown>[] = [];
   const terminal = {
-    env: env({ OUTRIGGER_ADMIN: "127.0.0.1:0" }),
+    env: env({ OUTRIGGER_ADMIN: "127.0.0.1:0", ...more }),
     out: (text: string) => void lines.push(JSON.parse(text) as Record<string, unknown>),
     err: (text: string) => void lines.push({ msg: text }),
   };
@@ -323,6 +325,60 @@ describe("outrigger sync --from", () => {
     writeFileSync(join(folder, "policy.users.yaml"), layer("/a"));
     assert.equal((await once(folder)).code, 0);
     assert.deepEqual(await inRedis("policy:users"), { apiVersion: "outrigger/v1", routes: [{ path: "/a" }] });
+  });
+
+  it("takes a signed layer away from sidecars that ask for signatures, and says where it cannot", async () => {
+    const folder = folderOf({ "policy.yaml": shared, "policy.users.yaml": layer("/a") });
+    const key = join(folder, "key");
+    const jwks = (await outrigger(["policy", "keygen", key])).stdout;
+    const signing = { OUTRIGGER_POLICY_KEYS: jwks };
+    const sidecar = await startSidecar({
+      redisUrl: redis.url,
+      upstream: (_request, response) => response.end("served"),
+      env: { ...signing, OUTRIGGER_SERVICE: "users" },
+    });
+    const layerOf = async (): Promise<unknown> => {
+      const { documents } = (await (await fetch(`${sidecar.adminUrl}/policy`)).json()) as {
+        documents: { layer: string | null } | null;
+      };
+      return documents?.layer;
+    };
+    const heldAs = (text: string): string => createHash("sha256").update(text).digest("hex");
+    const inForce = async (): Promise<string> => {
+      const held = (await redis.cli.get("outrigger:policy:users")) ?? "";
+      await eventually("the layer in force", async () => (await layerOf()) === heldAs(held), 8_000);
+      return Buffer.from(held.split(".")[1] ?? "", "base64url").toString();
+    };
+    try {
+      const signed = running({ from: folder, onDelete: "remove", key }, signing);
+      await signed.said(/this sync writes/);
+      await eventually("layer", async () => (await redis.cli.exists("outrigger:policy:users")) === 1, 8_000);
+      assert.deepEqual(JSON.parse(await inForce()), { apiVersion: "outrigger/v1", routes: [{ path: "/a" }] });
+      rmSync(join(folder, "policy.users.yaml"));
+      await signed.said(/not declared any more was removed/);
+      assert.deepEqual(JSON.parse(await inForce()), { apiVersion: "outrigger/v1" });
+      await signed.stop();
+
+      // Signed elsewhere, and nothing here to sign its end with.
+      writeFileSync(join(folder, "other.yaml"), layer("/b"));
+      const args = ["policy", "sign", join(folder, "other.yaml"), "--service", "users", "--key", key];
+      const { stdout, stderr } = await outrigger([...args, "--epoch", "9000000000"], env(signing));
+      assert.notEqual(stdout, "", stderr);
+      writeFileSync(join(folder, "policy.users.jws"), stdout);
+      const unsigned = running({ from: folder, onDelete: "remove" }, signing);
+      await eventually(
+        "signed layer",
+        async () => (await redis.cli.get("outrigger:policy:users")) === stdout.trim(),
+        8_000,
+      );
+      rmSync(join(folder, "policy.users.jws"));
+      const told = await unsigned.said(
+        /the layer of users is not declared any more, and stays until .*--key/,
+      );
+      assert.deepEqual([told["origin"], told["state"]], ["policy.users.jws (gone)", "refused"]);
+    } finally {
+      await sidecar.stop();
+    }
   });
 
   it("keeps layers that are not declared any more, also when all is gone, and what is in force without its folder", async () => {
