@@ -234,7 +234,7 @@ export const settings = {
     "OUTRIGGER_KEEP_OVERRIDES",
     "",
     parseOverrideFields,
-    "Method, path and host overrides (x-http-method-override …) let through on guarded routes, comma-separated",
+    "Method, path and host overrides (x-http-method-override …) let through where a policy guards a route, comma-separated",
   ),
   requestTrailers: setting(
     "OUTRIGGER_REQUEST_TRAILERS",

@@ -122,7 +122,7 @@ export const isClientsField = (lowerName: string): boolean =>
 
 /**
  * By which frameworks let a request name another method, path or host than the one it came with (Rails and Express method
- * overrides, IIS and Symfony URL rewrites): on a guarded route what is checked must be what is served.
+ * overrides, IIS and Symfony URL rewrites): where a policy guards anything, what is checked must be what is served.
  */
 export const overrideFields: ReadonlySet<string> = new Set([
   "x-http-method",
@@ -145,7 +145,7 @@ export const overrideFields: ReadonlySet<string> = new Set([
 
 export const isOverrideField = compileNameTest(overrideFields);
 
-/** @returns the test for those that stop at a guarded route, all but the kept ones */
+/** @returns the test for those that stop where a policy guards anything, all but the kept ones */
 export function stoppedOverrides(kept: readonly string[]): (lowerName: string) => boolean {
   if (kept.length === 0) return isOverrideField;
   return (lowerName) => isOverrideField(lowerName) && !kept.includes(lowerName);

@@ -30,7 +30,6 @@ import type { UpstreamTarget, UpstreamTransport } from "../upstream/transport.ts
 export class ServedRoute {
   readonly info: CompiledRoute["info"];
   readonly chain: Chain;
-  readonly guarded: boolean;
   readonly ownedParts: OwnedParts | undefined;
   /** Why it takes nobody, whatever the request; undefined = it takes them. */
   readonly refusal: GatewayError | undefined;
@@ -66,7 +65,6 @@ export class ServedRoute {
     const { chain, refusal } = switchedRoute(route, off);
     this.chain = chain;
     this.refusal = refusal;
-    this.guarded = route.guarded;
     this.ownedParts = owned.parts;
     this.target = upstream.target;
     this.transport = upstream.transport;
@@ -139,7 +137,7 @@ export interface Routing {
 /** What the settings say of fields that clients send. */
 export interface FieldRules {
   readonly requestTrailers: RequestTrailers;
-  /** Override fields that go on to guarded routes all the same. */
+  /** Override fields that go on all the same. */
   readonly keepOverrides: readonly string[];
 }
 
@@ -164,8 +162,11 @@ export class RoutedPolicy {
   readonly audit: PolicyAudit | undefined;
   /** While a candidate is tried beside it, or this is one. */
   trial: PolicyTrial<RoutedPolicy> | undefined = undefined;
-  /** Whether a field of that lower-case name stops at a guarded route. */
-  readonly #stopsOverride: (lowerName: string) => boolean;
+  /**
+   * Whether a field of that lower-case name stops here; undefined = nobody guards anything. On every route: one that is
+   * open to all would else be the way to what another one guards.
+   */
+  readonly #stopsOverride: ((lowerName: string) => boolean) | undefined;
   readonly #finding: Finding | undefined;
   readonly #finder: RouteFinder<ServedRoute>;
   readonly #unmatched: ServedRoute;
@@ -183,7 +184,7 @@ export class RoutedPolicy {
     this.#finding = finding;
     this.switched = switched;
     this.trailers = new TrailerRules(requestTrailers, snapshot.headOnlyFields);
-    this.#stopsOverride = stoppedOverrides(keepOverrides);
+    if (snapshot.routes.some(({ guarded }) => guarded)) this.#stopsOverride = stoppedOverrides(keepOverrides);
     this.#finder = finder;
     this.#unmatched = unmatched;
   }
@@ -225,9 +226,8 @@ export class RoutedPolicy {
 
   /** The routing of a request that is to be served: takes out of its head what stops here. */
   take(head: RequestHead): Routing {
-    const routing = this.find(head);
-    if (routing.route.guarded) head.fields.deleteWhere(this.#stopsOverride);
-    return routing;
+    if (this.#stopsOverride !== undefined) head.fields.deleteWhere(this.#stopsOverride);
+    return this.find(head);
   }
 
   /** Why a request went to the route with this path, or to none (null). */

@@ -42,6 +42,19 @@ export const attacks: readonly Attack[] = [
   },
   {
     row: "Z17",
+    what: "method and URL overrides on an open route, for what another route guards",
+    async run(scene) {
+      const routes = [{ path: "/a" }, { path: "/a", methods: ["DELETE"], plugins: ["auth"] }];
+      const { port } = await scene.sidecar({ policy: { plugins: [], routes }, upstream: showing });
+      const { fields } = await shownOf(port, get(...overrides));
+      for (const name of namesOf(overrides)) assert.equal(valueOf(fields, name), undefined, name);
+      const open = await scene.sidecar({ policy: { plugins: [] }, upstream: showing });
+      const shown = await shownOf(open.port, get(...overrides));
+      assert.equal(valueOf(shown.fields, "x-http-method-override"), "DELETE", "nobody guards anything");
+    },
+  },
+  {
+    row: "Z17",
     what: "overrides beside the one that the settings let through, under another spelling",
     async run(scene) {
       const env = { OUTRIGGER_KEEP_OVERRIDES: "x-method-override", OUTRIGGER_UNDERSCORE_FIELDS: "keep" };
