@@ -177,6 +177,7 @@ export async function assemble(
   };
   const holdIfAny = <T>(each: Held<T> | undefined): T | undefined => each && hold(each);
   const takesKeys = apiKeys !== false;
+  const shown = new CertificateCheck(certificates, services.clock);
   const rules = new Rules(options.rules, services, route.caseInsensitive);
   const excludes = new Exclusions(options.exclude, route, rules);
   const forwarded = forwarding(options.exclude, options.forwardCredentials);
@@ -193,8 +194,8 @@ export async function assemble(
     testRun: services.testRun,
     assertion: options.assertion && hold(await holdAssertion(options.assertion, services, state)),
     keys: takesKeys ? keyCheck(apiKeys, services, state) : undefined,
-    certificates: certificates && new CertificateCheck(certificates, services.clock),
-    bound: new CertificateCheck(certificates, services.clock),
+    certificates: certificates !== undefined || rules.readCertificates ? shown : undefined,
+    bound: shown,
     schemes: (await holdSchemes(options, services, state)).map(hold),
     proofs: jwt && holdIfAny(await holdProofs(jwt, services, state)),
     tokens: jwt && hold(await holdTokens(jwt, services, state)),

@@ -42,6 +42,7 @@ export interface AuthenticatorParts extends AnswerParts {
   readonly tokens: TokenCheck | undefined;
   /** Further ways of showing who one is. */
   readonly schemes: readonly SchemeCheck[];
+  /** Where they say who somebody is, or rules ask for them. */
   readonly certificates: CertificateCheck | undefined;
   /** For tokens that are bound to one, whether or not certificates say who somebody is. */
   readonly bound: CertificateCheck;
@@ -198,7 +199,7 @@ export class Authenticator {
     if (fault !== undefined) return this.#answers.uncertain(exchange, fault);
     let identity = (first ?? second)?.identity;
     const ids = certificates?.ids(exchange) ?? noIds;
-    if (certificates !== undefined && (identity === undefined || certificates.isOver(ids))) {
+    if (certificates !== undefined && (identity === undefined || certificates.isBad(ids))) {
       const certificate = certificates.check(ids, exchange);
       if (certificate?.kind === "refused") return this.#answers.refuse(exchange, certificate);
       if (certificate?.kind === "accepted") ({ identity } = certificate);

@@ -61,7 +61,7 @@ function judgeConstrained(
   const { certificates, required, refusals, rules } = parts;
   const ids = certificates?.ids(exchange) ?? [];
   const presented = results.filter((result) => result !== undefined);
-  if (certificates !== undefined && (presented.length === 0 || certificates.isOver(ids)))
+  if (certificates !== undefined && (presented.length === 0 || certificates.isBad(ids)))
     presented.push(...[certificates.check(ids, exchange)].filter((result) => result !== undefined));
   if (fault !== undefined) presented.unshift(fault);
   const bad = presented.find((result) => result.kind === "refused");

@@ -41,18 +41,19 @@ function readCertificate(der: Buffer, thumbprint: string): Certificate {
 export class CertificateCheck {
   readonly #clock: Clock;
   readonly #forwarded: boolean;
-  readonly #listed: readonly Listed[];
+  /** undefined = it says nobody's name. */
+  readonly #listed: readonly Listed[] | undefined;
   // One list of names for one certificate, however its bytes come: the result hangs on the list.
   readonly #byBuffer = new WeakMap<Buffer, Certificate>();
   readonly #byDigest = boundedCache<Certificate>(4_096);
   readonly #byField = boundedCache<readonly string[]>(1_024);
   readonly #results = new WeakMap<readonly string[], AuthResult>();
 
-  /** @param options absent = certificates say nobody's name, and only vouch for tokens bound to them */
+  /** @param options absent = certificates say nobody's name: rules may ask for them, and tokens be bound to them */
   constructor(options: CertificateOptions | undefined, clock: Clock) {
     this.#clock = clock;
     this.#forwarded = options?.forwarded ?? false;
-    this.#listed = (options?.identities ?? []).map((entry) => ({
+    this.#listed = options?.identities.map((entry) => ({
       matches: compileIds([entry.id]),
       identityOf: (id, expiresAt) => ({
         userId: entry.userId ?? id,
@@ -85,9 +86,12 @@ export class CertificateCheck {
     return names;
   }
 
-  /** Whether these are of a certificate that has ended: whatever else is presented, that is a bad credential. */
-  isOver(ids: readonly string[]): boolean {
-    return ids === overIds;
+  /**
+   * Whether these are of a certificate that has ended, or that says to be several workloads: whatever else is presented,
+   * that is a bad credential, and no rule could tell whose it is.
+   */
+  isBad(ids: readonly string[]): boolean {
+    return ids === overIds || ids === ambiguousIds;
   }
 
   /** `x5t#S256` (RFC 8705 section 3.1) of the client's certificate while it is valid; undefined = none was presented. */
@@ -101,15 +105,16 @@ export class CertificateCheck {
     return forwardedThumbprint(request.fields.get(forwardedField) ?? "");
   }
 
-  /** @param ids as `ids` gave them. @returns undefined when no certificate was presented */
+  /** @param ids as `ids` gave them. @returns undefined when no certificate was presented, or it may say nobody's name */
   check(ids: readonly string[], exchange: Exchange): AuthResult | undefined {
     if (ids === noIds) return undefined;
     if (ids === ambiguousIds) return severalIds;
     if (ids === overIds) return ended;
+    if (this.#listed === undefined) return undefined;
     let result = this.#results.get(ids);
     if (result === undefined) {
       const der = exchange.client.tls?.certificate;
-      result = this.#find(ids, der === undefined ? undefined : this.#read(der).endsMs);
+      result = find(this.#listed, ids, der === undefined ? undefined : this.#read(der).endsMs);
       this.#results.set(ids, result);
     }
     return result;
@@ -125,12 +130,12 @@ export class CertificateCheck {
     }
     return certificate;
   }
+}
 
-  #find(ids: readonly string[], endsMs: number | undefined): AuthResult {
-    for (const { matches, identityOf } of this.#listed) {
-      const id = ids.find(matches);
-      if (id !== undefined) return accepted(identityOf(id, endsMs));
-    }
-    return notListed;
+function find(listed: readonly Listed[], ids: readonly string[], endsMs: number | undefined): AuthResult {
+  for (const { matches, identityOf } of listed) {
+    const id = ids.find(matches);
+    if (id !== undefined) return accepted(identityOf(id, endsMs));
   }
+  return notListed;
 }

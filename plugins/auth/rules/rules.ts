@@ -23,6 +23,8 @@ interface Rule {
   readonly conditions: readonly Condition[];
   /** Which SPIFFE ids the client's certificate may have; undefined = not asked. */
   readonly isPeer: ((id: string) => boolean) | undefined;
+  /** Whether it asks what the client's certificate is. */
+  readonly readsCertificate: boolean;
   /** Whether callers must be known: not where the rule asks for the peer alone. */
   readonly asksIdentity: boolean;
 }
@@ -69,6 +71,7 @@ function compiled(options: readonly RuleOptions[], foldsCase: boolean): readonly
       deny: rule.deny !== undefined,
       dryRun: rule.dryRun,
       conditions: given.map(compileCondition),
+      readsCertificate: given.some(({ certificate }) => certificate !== undefined),
       isPeer: rule.peer && compileSpiffePatterns(rule.peer),
       asksIdentity: rule.allow !== undefined || rule.allowAny !== undefined,
     };
@@ -96,6 +99,11 @@ export class Rules {
   /** Whether there is anything to check. */
   get any(): boolean {
     return this.#rules.length > 0;
+  }
+
+  /** Whether one of them asks what the client's certificate is. */
+  get readCertificates(): boolean {
+    return this.#rules.some(({ readsCertificate }) => readsCertificate);
   }
 
   /** Whether a rule could be about a path. */

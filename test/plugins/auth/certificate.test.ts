@@ -1,5 +1,6 @@
 // Client certificates: by TLS to a real sidecar, and as a trusted proxy tells of them.
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import https from "node:https";
@@ -129,6 +130,30 @@ test("rules may ask for a certificate beside another credential", async () => {
   assert.deepEqual([answer.status, answer.identity?.userId], [200, "u"]);
 });
 
+test("rules see the connection's certificate, also where certificates say nobody's name", async () => {
+  const services = await makeServices();
+  const sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+  const apiKeys = { keys: [{ sha256, id: "k", userId: "u" }] };
+  const fields = ["X-Api-Key", "abc"];
+  const rawOf = ({ cert }: Issued): Buffer => new X509Certificate(cert).raw;
+  const bad = rawOf(authority.issue("denied", `URI:${billing}`));
+  const other = rawOf(authority.issue("let-in", "URI:spiffe://cluster.local/ns/shop/sa/cart"));
+  const both = rawOf(authority.issue("both", `URI:${billing},URI:spiffe://cluster.local/ns/shop/sa/cart`));
+  const over = rawOf(authority.issueOver("over", `URI:${billing}`));
+  const condition = { certificate: { any: [billing] } };
+  const statuses = async (rule: object, required = true): Promise<number[]> => {
+    const route = await makeRoute({ apiKeys, required, rules: [rule] }, services);
+    const asks = [bad, other, both, over, undefined].map((certificate) =>
+      route.ask({ ...(required && { fields }), ...(certificate && { certificate }) }),
+    );
+    return (await Promise.all(asks)).map(({ status }) => status);
+  };
+  assert.deepEqual(await statuses({ deny: condition }), [403, 200, 401, 401, 200]);
+  assert.deepEqual(await statuses({ allow: condition }), [200, 403, 401, 401, 403]);
+  assert.deepEqual(await statuses({ deny: condition }, false), [401, 200, 401, 401, 200]);
+  assert.deepEqual(await statuses({ allow: {} }), [200, 200, 200, 200, 200], "no rule asks");
+});
+
 test("names are read strictly: quoted ones are none of ours, and odd forwarded fields give nothing", () => {
   assert.deepEqual(namesOf("DNS:a.example, URI:spiffe://b/c, IP Address:10.0.0.1"), [
     "spiffe://b/c",
@@ -168,6 +193,16 @@ test("a SPIFFE id beside another URI, usable or not, makes a certificate nobody'
   const fields = ["X-Forwarded-Client-Cert", `URI=${billing};URI=spiffe://cluster.local/ns/ops/sa/ada`];
   const answer = await route.ask({ fields, viaTrustedProxy: true });
   assert.deepEqual([answer.status, answer.because], [401, "certificate: a SPIFFE id beside another URI"]);
+  const sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+  const options = {
+    apiKeys: { keys: [{ sha256, id: "k", userId: "u" }] },
+    certificates: { ...certificates, forwarded: true },
+  };
+  const withKeys = await makeRoute(options, services);
+  const key = ["X-Api-Key", "abc"];
+  assert.equal((await withKeys.ask({ fields: key })).status, 200);
+  const beside = await withKeys.ask({ fields: [...key, ...fields], viaTrustedProxy: true });
+  assert.equal(beside.status, 401, "whatever else is shown");
 });
 
 test("by TLS, two URIs or a DNS name in the shape of one are 401", async () => {
