@@ -73,7 +73,7 @@ export function createKeyOf(policy: KeyPolicy): (exchange: Exchange, seen: Cache
  * A query without the ignored parameters, sorted if asked. One that holds `;` is left as it is: some services split
  * there, and an ignored `a=1;id=2` would hide an `id` (parameter cloaking).
  */
-export function normaliseQuery(query: string, ignored: ReadonlySet<string>, sort: boolean): string {
+function normaliseQuery(query: string, ignored: ReadonlySet<string>, sort: boolean): string {
   if (query.includes(";")) return query;
   const kept = query
     .slice(1)

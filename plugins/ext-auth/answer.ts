@@ -22,7 +22,7 @@ export interface Refused {
 export type Answer = Allowed | Refused;
 
 /** Its message says what is wrong, without any of the answer's text. */
-export class UnusableAnswer extends Error {
+class UnusableAnswer extends Error {
   override readonly name = "UnusableAnswer";
 }
 

@@ -76,7 +76,7 @@ export class Reservation {
 }
 
 /** The algorithms' numbers. */
-export function compileRule(options: LimitOptions): Rule {
+function compileRule(options: LimitOptions): Rule {
   const window = parseWindow(options.window);
   return {
     algorithm: options.algorithm,

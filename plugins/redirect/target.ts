@@ -4,7 +4,7 @@ import { pathPattern } from "../../src/language/path-pattern.ts";
 const capture = /^\{([a-z][a-zA-Z0-9]{0,31})\}$/;
 
 /** @returns the names of its captures, in order */
-export const capturesOf = (path: string): string[] =>
+const capturesOf = (path: string): string[] =>
   path.split("/").flatMap((segment) => capture.exec(segment)?.[1] ?? []);
 
 /** As a pattern of policies, where a capture stands for any segment. */

@@ -28,7 +28,7 @@ export function metricsAnswerer(page: MetricsPage): (request: IncomingMessage) =
 }
 
 /** @param accept as the request has it (RFC 9110 section 12.5.1) */
-export function prefersOpen(accept: string | undefined): boolean {
+function prefersOpen(accept: string | undefined): boolean {
   const quality = (type: RegExp): number => {
     const given = (accept ?? "")
       .toLowerCase()

@@ -21,8 +21,8 @@ import type { ReadCandidate, TrialReport, TrialWish } from "./policy-trial.ts";
 import type { ProcessContext } from "./process-context.ts";
 import { shownBy } from "./shown-credential.ts";
 
-export const shadowDifferences = "outrigger_policy_shadow_differences_total";
-export const shadowRequests = "outrigger_policy_shadow_requests_total";
+const shadowDifferences = "outrigger_policy_shadow_differences_total";
+const shadowRequests = "outrigger_policy_shadow_requests_total";
 
 export interface ShadowParts {
   readonly options: ShadowOptions;

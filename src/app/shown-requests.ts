@@ -23,7 +23,7 @@ export function shownRequests(
   });
 }
 
-export function choiceOf(
+function choiceOf(
   { route, request }: Pick<Explanation, "route" | "request">,
   routed: RoutedPolicy,
 ): RouteChoice {

@@ -2,7 +2,7 @@
 import { z } from "zod";
 
 /** Shares of requests, then times. */
-export const guardedFigures = [
+const guardedFigures = [
   "errors",
   "sidecar-errors",
   "service-errors",

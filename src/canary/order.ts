@@ -12,7 +12,7 @@ export const canaryKey = "canary";
 export const canaryStateKey = (spread: Spread): string => keyBeside("canary-state", canaryKey, spread);
 
 /** Of the line of JSON. */
-export const maxOrderBytes = 16_384;
+const maxOrderBytes = 16_384;
 export const maxSteps = 10;
 
 /** How often sidecars report, how long each step is watched, when a sidecar counts as silent. */
@@ -60,7 +60,7 @@ export function orderText(order: CanaryOrder, document: Uint8Array): Buffer {
 }
 
 /** @param bytes of the key, or its beginning. @returns undefined for what is no order */
-export function parseOrder(bytes: Buffer): CanaryOrder | undefined {
+function parseOrder(bytes: Buffer): CanaryOrder | undefined {
   const end = bytes.indexOf("\n");
   if (end === -1 || end > maxOrderBytes) return undefined;
   try {

@@ -14,7 +14,7 @@ export const shadowKey = ({ revision }: Pick<CanaryOrder, "revision">): string =
 export const shadowKeys = "shadow:*";
 
 /** Starts of processes, each with its own counts. */
-export const maxShadowReports = 5_000;
+const maxShadowReports = 5_000;
 const limitMs = 2_000;
 /**
  * KEYS: state. ARGV: id, whether the policy beside it is another one now ("1").

@@ -26,7 +26,7 @@ export interface AuditSource {
 }
 
 /** A command cannot do what it was asked for; the message says why in one line. */
-export class AuditRefusal extends Error {
+class AuditRefusal extends Error {
   override readonly name = "AuditRefusal";
 }
 

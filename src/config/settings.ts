@@ -43,7 +43,7 @@ const ownHostName =
     .replace(/^[._-]+/, "")
     .slice(0, 253) || "outrigger";
 
-export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
 export const settings = {
   service: setting(

@@ -82,7 +82,7 @@ export interface PackageFile {
 }
 
 /** The packages of a folder, by the names of their files. Rejects with PackageUnavailable. */
-export async function packageFiles(folder: string): Promise<PackageFile[]> {
+async function packageFiles(folder: string): Promise<PackageFile[]> {
   const found: PackageFile[] = [];
   try {
     let looked = 0;

@@ -63,7 +63,7 @@ export interface PackageStoreOptions {
   readonly retryKeepingMs?: number;
 }
 
-export const maxExtensions = 64;
+const maxExtensions = 64;
 /** Fetched at a time: of packages of the largest size, the memory for four. */
 const atOnce = 4;
 const defaultLimitMs = 30_000;

@@ -100,7 +100,7 @@ function carriedManifest(bytes: Buffer): { kind: Package["kind"]; json: Buffer |
 }
 
 /** @throws PackageError */
-export function parseManifest(json: Buffer): Manifest {
+function parseManifest(json: Buffer): Manifest {
   if (json.length > maxManifestBytes)
     throw new PackageError(`the manifest has ${json.length} bytes, and ${maxManifestBytes} are the most`);
   let value: unknown;
@@ -157,7 +157,7 @@ function intoBundle(code: Buffer, json: Buffer): Buffer {
 }
 
 /** The same manifest is the same text, in whatever order its members stood; it has one line. */
-export function manifestText(manifest: Manifest): string {
+function manifestText(manifest: Manifest): string {
   return JSON.stringify(manifest, inOrder).replace(/[\u2028\u2029]/gu, (unit) =>
     unit === "\u2028" ? String.raw`\u2028` : String.raw`\u2029`,
   );

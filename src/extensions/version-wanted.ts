@@ -13,7 +13,7 @@ export function exactly(range: string | undefined): string | undefined {
 export const isWithin = (range: string, version: string): boolean => semver.satisfies(version, range);
 
 /** The highest version first; what is no version is left out. */
-export const newestFirst = (versions: readonly string[]): string[] =>
+const newestFirst = (versions: readonly string[]): string[] =>
   versions.filter((version) => semver.valid(version) === version).toSorted(semver.rcompare);
 
 const shown = 10;

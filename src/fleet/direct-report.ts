@@ -36,7 +36,7 @@ export interface DirectReporterOptions {
   readonly random?: () => number;
 }
 
-export class DirectReporter {
+class DirectReporter {
   readonly #options: DirectReporterOptions;
   #timer: NodeJS.Timeout | undefined;
   #held: RawPolicy | undefined;

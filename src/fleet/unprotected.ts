@@ -5,7 +5,7 @@ export const unprotectedKey = "fleet:unprotected";
 /** A report counts for so long; one comes every minute. */
 export const reportExpiryMs = 300_000;
 /** Of a report: the rest is counted. */
-export const maxReportedPods = 200;
+const maxReportedPods = 200;
 
 export interface UnprotectedPod {
   readonly namespace: string;

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { textOf } from "../plugin-api/error-text.ts";
 import { readCertificates } from "../tls/read-files.ts";
 
-export const defaultServiceAccount = "/var/run/secrets/kubernetes.io/serviceaccount";
+const defaultServiceAccount = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 export interface Cluster {
   readonly host: string;

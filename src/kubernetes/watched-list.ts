@@ -7,7 +7,7 @@ import { ApiProblem, type KubernetesApi } from "./api.ts";
 const texts = z.record(z.string(), z.string()).optional();
 
 /** What is read of any object; the rest of it is whatever its kind has. */
-export const kubernetesObject = z.looseObject({
+const kubernetesObject = z.looseObject({
   metadata: z.looseObject({
     name: z.string().max(253),
     uid: z.string().max(64),

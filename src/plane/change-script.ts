@@ -8,7 +8,7 @@ export const maxHistoryBytes = 64 * 1024 * 1024;
 /** A document that was SET past us and is longer is told of in the history, without its text. */
 export const maxDirectBytes = 4 * 1024 * 1024;
 /** Documents that are there by a sidecar's word alone, of so many bytes at most: no sidecar drives out what operators did. */
-export const maxReported = 32;
+const maxReported = 32;
 export const maxReportBytes = 1024 * 1024;
 
 /**

@@ -14,7 +14,7 @@ import type { Script, Store } from "../plugin-api/store.ts";
 import { keyBeside, type Spread } from "../policy/sources/document-keys.ts";
 
 /** Most entries that are kept, of half a kilobyte or so, and most that are shown. */
-export const maxEntries = 1_000;
+const maxEntries = 1_000;
 const maxShown = 200;
 const limitMs = 3_000;
 

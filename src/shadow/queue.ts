@@ -3,7 +3,7 @@
 import { performance } from "node:perf_hooks";
 
 /** Of the event loop. */
-export const busyShare = 0.8;
+const busyShare = 0.8;
 const looksEveryMs = 100;
 export const maxWaiting = 100;
 

@@ -7,7 +7,7 @@ import { z } from "zod";
  * route takes it, `upstream` = another service or path is asked, `request-fields` = the service gets other fields,
  * `unknown` = nobody can tell without doing it.
  */
-export const differenceKinds = [
+const differenceKinds = [
   "refused",
   "allowed",
   "status",

@@ -8,10 +8,10 @@ import { policyOf } from "./policy-object.ts";
 import type { DeclaredSource, SourceState } from "./source.ts";
 import { statusOf } from "./status.ts";
 
-export const group = "outrigger.dev";
+const group = "outrigger.dev";
 export const configMapLabel = `${group}/policies`;
-export const whenGoneAnnotation = `${group}/on-delete`;
-export const reasonAnnotation = `${group}/reason`;
+const whenGoneAnnotation = `${group}/on-delete`;
+const reasonAnnotation = `${group}/reason`;
 
 /** Ms for all statuses of one pass: policies that change meanwhile wait for no longer. */
 const reportLimitMs = 20_000;

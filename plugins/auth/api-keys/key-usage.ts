@@ -3,7 +3,7 @@
 import { boundedCache, type Script, type Services } from "../../../src/plugin-api/contract.ts";
 
 /** Hash field = service, value = epoch milliseconds; kept for 90 days after the last use. */
-export const recordUse: Script = {
+const recordUse: Script = {
   name: "auth-key-use",
   lua: "redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) redis.call('EXPIRE', KEYS[1], 7776000) return 1",
 };

@@ -4,7 +4,7 @@ import { seconds } from "../../../src/language/duration.ts";
 import { safeUrl } from "../option-fields.ts";
 
 /** Only asymmetric ones: a proof shows that somebody holds a private key (RFC 9449 section 4.2). */
-export const proofAlgorithms = ["ES256", "ES384", "ES512", "EdDSA", "Ed25519", "PS256", "RS256"] as const;
+const proofAlgorithms = ["ES256", "ES384", "ES512", "EdDSA", "Ed25519", "PS256", "RS256"] as const;
 
 /** Of an issuer of tokens, and of introspection. */
 export const dpopMode = z

@@ -3,7 +3,7 @@
 import type { Clock, StoreSeal } from "../../../src/plugin-api/contract.ts";
 
 /** Each is good for that long, and is handed out for the first half. */
-export const nonceLifetimeMs = 300_000;
+const nonceLifetimeMs = 300_000;
 const purpose = "dpop-nonce";
 const nonceText = /^[\w-]{1,200}$/;
 

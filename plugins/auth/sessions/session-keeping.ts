@@ -26,7 +26,7 @@ export class SessionTooLarge extends Error {
   override readonly name = "SessionTooLarge";
 }
 
-export class CookieKeeping implements SessionKeeping {
+class CookieKeeping implements SessionKeeping {
   readonly #seal: SessionSeal;
 
   constructor(seal: SessionSeal) {
@@ -62,7 +62,7 @@ const ticketText = /^[A-Za-z0-9_-]{43}\.[A-Za-z0-9_-]{43}$/;
 /** Redis holds the ticket's digest: who reads there cannot use what is found as a cookie. */
 const digestOf = (ticket: string): string => hash("sha256", ticket, "hex");
 
-export class RedisKeeping implements SessionKeeping {
+class RedisKeeping implements SessionKeeping {
   readonly #options: LoginOptions;
   readonly #services: Services;
   readonly #store: Store;

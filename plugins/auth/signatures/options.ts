@@ -9,7 +9,7 @@ import { holderFields, secretName } from "../option-fields.ts";
 import { structuredTypes } from "./structured-fields.ts";
 
 /** RFC 9421 section 3.3. */
-export const signatureAlgorithms = [
+const signatureAlgorithms = [
   "hmac-sha256",
   "ed25519",
   "ecdsa-p256-sha256",

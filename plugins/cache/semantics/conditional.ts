@@ -27,7 +27,7 @@ export function isNotModified(
 }
 
 /** Weak comparison of an entity tag with a list (RFC 9110 section 8.8.3.2). */
-export function matchesAny(list: string, etag: string | undefined): boolean {
+function matchesAny(list: string, etag: string | undefined): boolean {
   const value = list.trim();
   if (value === "*") return true;
   if (etag === undefined) return false;

@@ -169,7 +169,7 @@ function lotOf(caller: Caller, limit: Limit, now: number): number {
 }
 
 /** The most that one lease holds. */
-export function largestLot({ quota, leaseMs, table }: Limit): number {
+function largestLot({ quota, leaseMs, table }: Limit): number {
   const { algorithm, window } = table.rule;
   const batchSize = Math.ceil((quota / window.ms) * leaseMs);
   // A quota's leases end with its window, so that their size costs no exactness.

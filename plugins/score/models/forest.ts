@@ -24,9 +24,9 @@ export class BadModel extends Error {
   }
 }
 
-export const mostTrees = 10_000;
+const mostTrees = 10_000;
 export const mostDepth = 64;
-export const mostNodes = 1_000_000;
+const mostNodes = 1_000_000;
 /** What LightGBM takes for zero (kZeroThreshold). */
 const zero = 1e-35;
 const codes: Readonly<Record<Missing, number>> = { none: 0, zero: 1, nan: 2 };

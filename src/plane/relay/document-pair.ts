@@ -52,11 +52,11 @@ export interface RelayKeys extends DocumentKeys {
   readonly relayed: string;
 }
 
-export const markOf = (document: Buffer | undefined): string =>
+const markOf = (document: Buffer | undefined): string =>
   document === undefined ? "" : createHash("sha1").update(document).digest("hex");
 
 /** @param name `policy` or `policy:<service>` */
-export const serviceOf = (name: string): string | undefined =>
+const serviceOf = (name: string): string | undefined =>
   name === sharedKey ? undefined : name.slice(layerKey("").length);
 
 export function relayKeys(name: string, spread: Spread): RelayKeys {

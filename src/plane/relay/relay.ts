@@ -14,7 +14,7 @@ import { relayPackages } from "./packages.ts";
 import { relaySwitches } from "./switches.ts";
 
 /** Layers beyond these are not relayed, and that is told. */
-export const maxLayers = 2_000;
+const maxLayers = 2_000;
 const settleMs = 5;
 const retryMs = 900;
 /** A look for layers goes over all keys of a Redis. */

@@ -13,7 +13,7 @@ import { quoted, unknownName } from "./problems.ts";
 
 export type Extensions = Readonly<Record<string, ExtensionEntry>>;
 
-export const maxExtensions = 64;
+const maxExtensions = 64;
 
 /** Names of fields, at any depth, for who misspells one. */
 export const extensionFields: readonly string[] = [

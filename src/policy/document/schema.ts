@@ -103,7 +103,7 @@ export interface PolicyDocument {
 }
 
 export const defaultPlugins: readonly string[] = ["logging", "transform"];
-export const maxRoutes = 10_000;
+const maxRoutes = 10_000;
 
 const failMode = z
   .enum(["open", "closed"])

@@ -4,7 +4,7 @@ import { parseSpiffeId } from "../../language/spiffe-id.ts";
 import { fieldKey, writtenFieldName } from "../../language/field-name.ts";
 import { methodName } from "../../language/methods.ts";
 
-export const maxTests = 200;
+const maxTests = 200;
 
 /** A field's value, or those of its lines. */
 export type TestFields = Readonly<Record<string, string | readonly string[]>>;

@@ -54,7 +54,7 @@ export function texts(value: unknown, what: string, maxCount: number): string[] 
 }
 
 /** @returns name, value, … */
-export function flat(value: unknown, what: string): readonly string[] {
+function flat(value: unknown, what: string): readonly string[] {
   if (!isFlat(value) || value.length > 512) throw new Unreadable(`${what} is no name-value list`);
   return value;
 }
@@ -70,11 +70,7 @@ export function shallow<Value>(value: Value, what: string): Value {
   return value;
 }
 
-export function body(
-  value: unknown,
-  blobs: readonly Buffer[],
-  maxBytes: number,
-): string | Buffer | undefined {
+function body(value: unknown, blobs: readonly Buffer[], maxBytes: number): string | Buffer | undefined {
   if (value === null || value === undefined) return undefined;
   const content = typeof value === "number" ? blobs[value] : value;
   if (typeof content !== "string" && !Buffer.isBuffer(content)) throw new Unreadable("a body is none");

@@ -18,7 +18,7 @@ import { GuestState } from "./shim/state.ts";
 import { StreamCalls } from "./shim/stream-calls.ts";
 import { GuestExit, WasiCalls } from "./shim/wasi-calls.ts";
 
-export const shimParts: ShimParts = {
+const shimParts: ShimParts = {
   Memory,
   HeaderMap,
   Pairs,

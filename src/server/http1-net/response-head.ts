@@ -13,7 +13,7 @@ export interface AnsweredRequest {
 }
 
 /** What is written of itself about a connection that is kept. */
-export function keptFields(keepAliveMs: number): string {
+function keptFields(keepAliveMs: number): string {
   const seconds = Math.floor(keepAliveMs / 1000);
   return `\r\nConnection: keep-alive${keepAliveMs === 0 ? "" : `\r\nKeep-Alive: timeout=${seconds}`}`;
 }

@@ -36,7 +36,7 @@ export interface CarrierOptions {
 }
 
 /** Longest pause that a collector may ask for. */
-export const mostRetryAfterMs = 60_000;
+const mostRetryAfterMs = 60_000;
 /** Of a response; more is not read. */
 export const mostResponseBytes = 65_536;
 

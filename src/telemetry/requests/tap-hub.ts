@@ -13,7 +13,7 @@ export type OnTapEvent = (event: string, dropped: number) => void;
 const maxTaps = 16;
 const none: readonly string[] = [];
 
-export class TooManyTaps extends Error {
+class TooManyTaps extends Error {
   override readonly name = "TooManyTaps";
 }
 

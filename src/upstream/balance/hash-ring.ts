@@ -46,7 +46,7 @@ export class HashRing<M extends Member> {
 }
 
 /** FNV-1a, with the finish of MurmurHash3, without which near texts have near numbers. */
-export function hash(text: string): number {
+function hash(text: string): number {
   let value = 0x811c9dc5;
   for (let i = 0; i < text.length; i += 1) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
   value = Math.imul(value ^ (value >>> 16), 0x85ebca6b);

@@ -4,7 +4,7 @@ import type { ErrorParts } from "../protocol.ts";
 
 export type ErrorClass = typeof GatewayError;
 
-export function partsOf({ code, detail, fields, type, members }: GatewayError): ErrorParts {
+function partsOf({ code, detail, fields, type, members }: GatewayError): ErrorParts {
   return [code, detail, fields, type, members];
 }
 

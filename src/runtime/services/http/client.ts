@@ -49,7 +49,7 @@ export interface OwnHttpClient extends HttpClient {
   open(): void;
 }
 
-export const defaultInFlight = 64;
+const defaultInFlight = 64;
 
 const methods: ReadonlySet<HttpMethod> = new Set([
   "GET",

@@ -7,7 +7,7 @@ const maxRetries = 10;
 const retriesPerCall = 0.2;
 
 /** When a host fails, trying everything again would only be more of what it cannot take. */
-export class RetryBudget {
+class RetryBudget {
   #left = maxRetries;
 
   /** A first try was made. */
