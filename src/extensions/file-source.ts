@@ -1,7 +1,8 @@
 // Packages in the file system: `file:/plugins/geo.wasm`, or a folder that holds `<name>@<version>.wasm` or `.cjs`.
 import { constants } from "node:fs";
-import { type FileHandle, open, opendir, realpath, stat } from "node:fs/promises";
+import { type FileHandle, open, opendir, realpath } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
+import { isFolder } from "../files/make-folder.ts";
 import { textOf } from "../plugin-api/error-text.ts";
 import { maxPackageBytes } from "./package.ts";
 import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
@@ -156,13 +157,6 @@ export async function readPackageFile(
 }
 
 const isRegular = (mode: number): boolean => (mode & constants.S_IFMT) === constants.S_IFREG;
-
-async function isFolder(path: string): Promise<boolean> {
-  return await stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-}
 
 function absent(error: unknown): undefined {
   if (error instanceof PackageUnavailable && error.cause === "ENOENT") return undefined;

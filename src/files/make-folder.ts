@@ -29,7 +29,7 @@ export async function folderTrouble(path: string): Promise<string | undefined> {
   }
 }
 
-async function isFolder(path: string): Promise<boolean> {
+export async function isFolder(path: string): Promise<boolean> {
   return await stat(path).then(
     (found) => found.isDirectory(),
     () => false,
