@@ -19,3 +19,9 @@ export function signedOpener(keys: () => readonly VerifyKey[]): SwitchOpener {
     }
   };
 }
+
+/** What a value says, whether or not its signature counts. */
+export function unsignedText(value: string): string {
+  const token = compactJws(Buffer.from(value), maxSwitchLength);
+  return token === undefined ? value : payloadOf(token).toString();
+}

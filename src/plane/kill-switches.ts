@@ -3,7 +3,6 @@ import {
   disabledKey,
   type KillSwitch,
   maxSwitches,
-  maxSwitchLength,
   parseSwitchFacts,
   parseSwitchField,
   type SwitchFacts,
@@ -12,10 +11,9 @@ import {
   type SwitchTarget,
   switchType,
 } from "../kill-switch/kill-switch.ts";
-import { signedOpener } from "../kill-switch/signed-switch.ts";
+import { signedOpener, unsignedText } from "../kill-switch/signed-switch.ts";
 import type { SwitchOpener } from "../kill-switch/switch-source.ts";
 import { pairsOf } from "../plugin-api/pairs.ts";
-import { compactJws, payloadOf } from "../policy/signature/jws.ts";
 import type { VerifyKey } from "../policy/signature/verify-keys.ts";
 import type { Script, Store } from "../plugin-api/store.ts";
 import type { Spread } from "../policy/sources/document-keys.ts";
@@ -177,10 +175,4 @@ export class KillSwitches {
   get #keys(): readonly [string, string] {
     return [disabledKey, switchHistoryKey(this.#spread)];
   }
-}
-
-/** What a value says, whether or not its signature counts. */
-function unsignedText(value: string): string {
-  const token = compactJws(Buffer.from(value), maxSwitchLength);
-  return token === undefined ? value : payloadOf(token).toString();
 }

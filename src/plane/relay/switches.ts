@@ -4,16 +4,15 @@ import { z } from "zod";
 import {
   disabledKey,
   maxSwitches,
-  maxSwitchLength,
   parseSwitchFacts,
   parseSwitchField,
   switchBounds,
 } from "../../kill-switch/kill-switch.ts";
+import { unsignedText } from "../../kill-switch/signed-switch.ts";
 import type { SwitchOpener } from "../../kill-switch/switch-source.ts";
 import { parseJson } from "../../language/json.ts";
 import { pairsOf } from "../../plugin-api/pairs.ts";
 import type { Script, Store } from "../../plugin-api/store.ts";
-import { compactJws, payloadOf } from "../../policy/signature/jws.ts";
 import { keyBeside } from "../../policy/sources/document-keys.ts";
 import type { Ends } from "./documents.ts";
 
@@ -107,18 +106,13 @@ async function read(
 ): Promise<Map<string, Switch>> {
   const found = new Map<string, Switch>();
   for (const [field, value] of pairsOf(await store.readHash(disabledKey, switchBounds, limitMs))) {
-    const text = open === undefined ? unsigned(value) : await open(value, field);
+    const text = open === undefined ? unsignedText(value) : await open(value, field);
     const facts = text === undefined ? undefined : parseSwitchFacts(text);
     if (parseSwitchField(field) === undefined || facts === undefined) continue;
     if (facts.untilMs === null ? open !== undefined : facts.untilMs <= nowMs) continue;
     if (found.size < maxSwitches) found.set(field, { value, atMs: facts.atMs, untilMs: facts.untilMs });
   }
   return found;
-}
-
-function unsigned(value: string): string {
-  const token = compactJws(Buffer.from(value), maxSwitchLength);
-  return token === undefined ? value : payloadOf(token).toString();
 }
 
 const nameOf = (field: string, value: string): string =>
