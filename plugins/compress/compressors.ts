@@ -19,7 +19,7 @@ const windowOf = (bytes: number | undefined, most: number): number =>
 const outputOf = (bytes: number | undefined): { chunkSize?: number } =>
   bytes === undefined || bytes > shortBytes ? {} : { chunkSize: Math.max(512, bytes >> 2) };
 
-const largestHint = 65_536;
+const maxHint = 65_536;
 
 interface Codec<Options> {
   readonly options: (level: number, bytes: number | undefined) => Options;
@@ -58,7 +58,7 @@ const makers: Readonly<Record<Coding, (level: number) => Make>> = {
         [constants.BROTLI_PARAM_QUALITY]: quality,
         [constants.BROTLI_PARAM_LGWIN]: windowOf(bytes, 18),
         // Without a hint, or with a large one, it takes tables of 4 MiB.
-        [constants.BROTLI_PARAM_SIZE_HINT]: Math.min(bytes ?? largestHint, largestHint),
+        [constants.BROTLI_PARAM_SIZE_HINT]: Math.min(bytes ?? maxHint, maxHint),
       },
     }),
     stream: zlib.createBrotliCompress,

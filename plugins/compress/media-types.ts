@@ -11,7 +11,7 @@ const streamed = /^(?:text\/event-stream|multipart\/x-mixed-replace|application\
 
 /** A service has few media types; whatever else it sends is pushed out. */
 const remembered = 256;
-const longestRemembered = 128;
+const maxRememberedLength = 128;
 
 function takes(range: string, essence: string): boolean {
   if (range === "*/*" || range === essence) return true;
@@ -28,7 +28,7 @@ export function compileTypes(ranges: readonly string[]): (contentType: string) =
     return !streamed.test(essence) && lower.some((range) => takes(range, essence));
   };
   return function isTaken(contentType) {
-    if (contentType.length > longestRemembered) return judge(contentType);
+    if (contentType.length > maxRememberedLength) return judge(contentType);
     const answer = known.get(contentType);
     if (answer !== undefined) return answer === "yes";
     const taken = judge(contentType);

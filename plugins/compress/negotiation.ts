@@ -15,7 +15,7 @@ const member = new RegExp(`^(${tokenCharacter}+)(?:[ \\t]*;[ \\t]*q=(0(?:\\.\\d{
 
 /** Browsers send a handful of values in all. */
 const remembered = 256;
-const longestRemembered = 128;
+const maxRememberedLength = 128;
 
 /** Members that cannot be read ask for nothing; of one that is there twice the last counts. */
 function weights(value: string): ReadonlyMap<string, number> {
@@ -53,7 +53,7 @@ export function compileChoice(codings: readonly Coding[]): (acceptEncoding: stri
   const known = boundedCache<Choice>(remembered);
   return function choiceOf(acceptEncoding) {
     if (acceptEncoding === undefined) return unasked;
-    if (acceptEncoding.length > longestRemembered) return choose(acceptEncoding, codings);
+    if (acceptEncoding.length > maxRememberedLength) return choose(acceptEncoding, codings);
     let choice = known.get(acceptEncoding);
     if (choice === undefined) known.set(acceptEncoding, (choice = choose(acceptEncoding, codings)));
     return choice;

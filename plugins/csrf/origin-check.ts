@@ -30,12 +30,12 @@ export function foreignBecause(
 
 /** An application has few hosts, and parsing two URLs is most of what a request costs here. */
 const remembered = boundedCache<"own" | "foreign">(256);
-const longestRemembered = 256;
+const maxRememberedLength = 256;
 
 function isOwn(origin: string, host: string): boolean {
   // No host has a space in it.
   const pair = `${host} ${origin}`;
-  if (pair.length > longestRemembered) return namesHost(origin, host);
+  if (pair.length > maxRememberedLength) return namesHost(origin, host);
   let answer = remembered.get(pair);
   if (answer === undefined) remembered.set(pair, (answer = namesHost(origin, host) ? "own" : "foreign"));
   return answer === "own";

@@ -5,7 +5,7 @@ import type { Training } from "./models/artefact.ts";
 /** The mean is over about as many requests. */
 const memory = 1_000;
 /** A client that sends one absurd number must not make the mean absurd for hours. */
-const mostDeviations = 100;
+const maxDeviations = 100;
 /** Requests between two looks of the metric at it, and before the first. */
 const shownEvery = 100;
 
@@ -31,8 +31,8 @@ export class Drift {
       mean,
       deviation,
       gauge: gauge(name),
-      least: mean - mostDeviations * deviation,
-      most: mean + mostDeviations * deviation,
+      least: mean - maxDeviations * deviation,
+      most: mean + maxDeviations * deviation,
       count: 0,
       seen: 0,
     }));

@@ -10,7 +10,7 @@ type Read = (exchange: Exchange) => number;
 
 const numberPattern = /^[+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][+-]?\d{1,3})?$/;
 const ipv6Prefix = 64;
-const longestCaller = 128;
+const maxCallerLength = 128;
 
 /** Who a request is from, among those of this sidecar. */
 export function createCallerOf(): (exchange: Exchange) => string {
@@ -19,7 +19,7 @@ export function createCallerOf(): (exchange: Exchange) => string {
     if (identity === undefined) return addressOf(client.address);
     const { issuer = "", userId } = identity;
     // Whatever an issuer calls its users, a caller takes as little memory as any other.
-    return issuer.length + userId.length > longestCaller
+    return issuer.length + userId.length > maxCallerLength
       ? hash("sha256", `${issuer}\n${userId}`)
       : `${issuer}\n${userId}`;
   };

@@ -2,7 +2,7 @@
 // has it. Without Redis at the start of a sidecar requests go unscored until it is there.
 import { setTimeout } from "node:timers/promises";
 import { type Services, type Store, StoreUnavailable, textOf } from "../../src/plugin-api/contract.ts";
-import { type Artefact, digestOf, mostArtefactBytes, readArtefact } from "./models/artefact.ts";
+import { type Artefact, digestOf, maxArtefactBytes, readArtefact } from "./models/artefact.ts";
 
 const prefix = "model:";
 const readLimitMs = 3_000;
@@ -93,7 +93,7 @@ export class LoadedModels {
 }
 
 async function readFrom(store: Store, { name, sha256 }: ModelName): Promise<Artefact> {
-  const bytes = await store.getBytes(prefix + name, readLimitMs, mostArtefactBytes);
+  const bytes = await store.getBytes(prefix + name, readLimitMs, maxArtefactBytes);
   if (bytes === null)
     throw new Error(`model.name: there is no key ${prefix}${name}: publish it by "outrigger score publish"`);
   if (digestOf(bytes) !== sha256)

@@ -109,9 +109,9 @@ function pollution(value: unknown, pointer: string): Flaw | undefined {
   return undefined;
 }
 
-const longestPointer = 256;
+const maxPointerLength = 256;
 
 /** @returns the pointer to a member, cut where a client makes it long */
 export function below(pointer: string, name: string): string {
-  return `${pointer}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`.slice(0, longestPointer);
+  return `${pointer}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`.slice(0, maxPointerLength);
 }

@@ -165,7 +165,7 @@ export class PolicyTrials {
   }
 }
 
-const leastBad = 5;
+const minBad = 5;
 
 const isBad = (status: number): boolean =>
   status >= 500 || status === 401 || status === 403 || status === 429;
@@ -238,7 +238,7 @@ class LiveTrial implements PolicyTrial<RoutedPolicy> {
    */
   #troubled(): void {
     this.#bad += 1;
-    const doublings = Math.log2(this.#bad / leastBad);
+    const doublings = Math.log2(this.#bad / minBad);
     if (doublings < 0 || !Number.isInteger(doublings)) return;
     this.#held = this.#judged;
     this.#onTrouble();

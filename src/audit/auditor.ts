@@ -5,8 +5,8 @@ import type { EarlyRequest, PolicyAudit } from "../runtime/live-audit.ts";
 import type { AccessEvent, Decision, PersonalFields } from "./record.ts";
 import type { Trail } from "./trail.ts";
 
-const longestPath = 2_048;
-const longestName = 256;
+const maxPathLength = 2_048;
+const maxNameLength = 256;
 const knownMethods = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY"]);
 /** Answers by which plugins refuse without an error of ours. */
 const refusing = new Set([401, 403, 407, 429]);
@@ -59,7 +59,7 @@ export class Auditor implements PolicyAudit {
       route: "",
       code: error.code,
       policy: this.#policy,
-      person: { address, path: path.slice(0, longestPath), requestId },
+      person: { address, path: path.slice(0, maxPathLength), requestId },
     });
   }
 
@@ -80,7 +80,7 @@ export class Auditor implements PolicyAudit {
       route: route.pattern,
       by,
       code: error?.code,
-      rule: refusedBecause?.slice(0, longestName),
+      rule: refusedBecause?.slice(0, maxNameLength),
       credentialKind: identity?.method,
       policy: this.#policy,
       trace: exchange.trace?.traceId,
@@ -90,7 +90,7 @@ export class Auditor implements PolicyAudit {
 }
 
 function personOf({ id, request, client, identity }: Exchange): PersonalFields {
-  const place = { address: client.address, path: request.path.slice(0, longestPath), requestId: id };
+  const place = { address: client.address, path: request.path.slice(0, maxPathLength), requestId: id };
   if (identity === undefined) return place;
   const { userId, issuer, credentialId } = identity;
   return { userId, issuer, credential: credentialId, ...place };

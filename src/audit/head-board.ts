@@ -8,8 +8,8 @@ import type { SeenHead } from "./record.ts";
 import { periodOf } from "./subject-keys.ts";
 
 /** Siblings that a head names: those whose names follow, so that each is named by as many. */
-const mostSeen = 16;
-const mostLookedAt = 256;
+const maxSeen = 16;
+const maxLookedAt = 256;
 /** Older ones are of sidecars that are gone. */
 const freshMs = 7_200_000;
 const limitMs = 1_000;
@@ -68,7 +68,7 @@ export class HeadBoard {
   async seen(own: string, nowMs: number): Promise<readonly SeenHead[]> {
     try {
       const key = headsKey(this.#service, periodOf(nowMs));
-      const args = [own, mostSeen, nowMs - freshMs, mostLookedAt];
+      const args = [own, maxSeen, nowMs - freshMs, maxLookedAt];
       return headsOf(await this.#store.run(look, [key], args, limitMs), this.#verifier);
     } catch {
       return [];

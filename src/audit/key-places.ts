@@ -46,7 +46,7 @@ export class RedisKeyPlace implements KeyPlace {
 
 /** A line: name, key. Blanks are what is left of one that was deleted; what was cut off in the middle is none. */
 const linePattern = /^([A-Za-z0-9_~-]+) ([A-Za-z0-9_-]{80})$/gm;
-const mostBytes = 256 * 1_048_576;
+const maxBytes = 256 * 1_048_576;
 
 /** One a month. */
 export const keyFileOf = (auditFile: string, period: string): string => `${auditFile}.keys.${period}`;
@@ -164,7 +164,7 @@ export async function readKeyFile(path: string): Promise<KeyLine[]> {
   }
   try {
     const { size } = await file.stat();
-    if (size > mostBytes) throw new Error(`${path} is larger than ${mostBytes} bytes`);
+    if (size > maxBytes) throw new Error(`${path} is larger than ${maxBytes} bytes`);
     // Latin-1: an index of the text is one of the file.
     const text = (await file.readFile()).toString("latin1");
     return [...text.matchAll(linePattern)].map((match) => {

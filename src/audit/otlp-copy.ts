@@ -22,10 +22,10 @@ export interface OtlpCopyOptions {
 }
 
 const defaultDelayMs = 1_000;
-const mostOfRequest = 512;
+const maxOfRequest = 512;
 /** Of records that wait; beside their number. */
-const mostWaiting = 8_192;
-const mostBytes = 16_777_216;
+const maxWaiting = 8_192;
+const maxBytes = 16_777_216;
 const isTraceId = /^[0-9a-f]{32}$/;
 
 const uncounted: Counter = { inc: () => {} };
@@ -64,14 +64,14 @@ export class OtlpCopy implements Copy {
   #add(line: string): void {
     const { queuedItems, queuedBytes, closing } = this.#sender;
     const isFull =
-      queuedItems + this.#lines.length >= mostWaiting || queuedBytes + this.#bytes + line.length > mostBytes;
+      queuedItems + this.#lines.length >= maxWaiting || queuedBytes + this.#bytes + line.length > maxBytes;
     if (isFull || closing) {
       this.#sender.drop(1);
       return;
     }
     this.#lines.push(line);
     this.#bytes += line.length;
-    if (this.#lines.length >= mostOfRequest) this.#cut();
+    if (this.#lines.length >= maxOfRequest) this.#cut();
     else this.#timer ??= setTimeout(() => this.#cut(), this.#options.delayMs ?? defaultDelayMs).unref();
   }
 

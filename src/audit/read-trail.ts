@@ -10,7 +10,7 @@ import { streamKey } from "./redis-sink.ts";
 import type { Anchor, TrailLine } from "./verify.ts";
 
 /** Longer than any record: a file without line ends must not fill the memory. */
-const longestLine = 1_048_576;
+const maxLineLength = 1_048_576;
 const pageLimitMs = 5_000;
 const pageEntries = 500;
 
@@ -33,7 +33,7 @@ async function* linesOf(paths: readonly string[]): AsyncGenerator<TrailLine> {
       const lines = (rest + chunk).split("\n");
       rest = lines.pop() ?? "";
       for (const text of lines) yield { text, where: `${path}:${(number += 1)}` };
-      if (rest.length > longestLine) throw new Error(`${path}:${number + 1} is longer than any record`);
+      if (rest.length > maxLineLength) throw new Error(`${path}:${number + 1} is longer than any record`);
     }
     // The end of a line is missing: it was cut off.
     if (rest !== "") yield { text: rest, where: `${path}:${number + 1}` };

@@ -7,7 +7,7 @@ import type { Copy, Found, Sink, Written } from "./sink.ts";
 
 const limitMs = 1_000;
 /** Entries that others may have written since a try of ours: so far it is looked for. */
-const mostLookedAt = 5_000;
+const maxLookedAt = 5_000;
 /** Entries older than the retention go by the way, every so often. */
 const trimEveryMs = 60_000;
 
@@ -23,7 +23,7 @@ if ARGV[1] == 'MINID' then
   bound = string.format('%.0f', math.max(0, redis.call('TIME')[1] * 1000 - tonumber(ARGV[2])))
 end
 if ARGV[5] ~= '' then
-  for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '(' .. ARGV[5], '+', 'COUNT', ${mostLookedAt})) do
+  for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '(' .. ARGV[5], '+', 'COUNT', ${maxLookedAt})) do
     if entry[2][2] == ARGV[3] and entry[2][4] == ARGV[4] then return entry[1] end
   end
 end
@@ -83,7 +83,7 @@ interface Waiting {
   readonly first: number;
 }
 
-const mostWaiting = 8_192;
+const maxWaiting = 8_192;
 const retryMs = 1_000;
 
 /** A copy in the stream of what a file has: what finds no room while Redis is away is missing there, and counted. */
@@ -105,7 +105,7 @@ export class RedisCopy implements Copy {
   }
 
   add(lines: readonly string[], first: number): void {
-    if (this.#count + lines.length > mostWaiting) {
+    if (this.#count + lines.length > maxWaiting) {
       this.#lost.inc(lines.length);
       return;
     }

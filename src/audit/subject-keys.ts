@@ -36,9 +36,9 @@ interface Held extends SubjectKey {
 
 /** So long a key that was deleted may still be used: what it seals cannot be read. */
 const holdMs = 60_000;
-const mostHeld = 16_384;
+const maxHeld = 16_384;
 /** Keys that could not be kept yet. */
-const mostOwed = 16_384;
+const maxOwed = 16_384;
 
 /** The month, by UTC. */
 export const periodOf = (atMs: number): string => new Date(atMs).toISOString().slice(0, 7);
@@ -60,7 +60,7 @@ export function subjectKey(key: Buffer): SubjectKey {
 export class SubjectKeys {
   readonly #auditKeys: readonly AuditKey[];
   readonly #place: KeyPlace;
-  readonly #held = boundedCache<Held>(mostHeld);
+  readonly #held = boundedCache<Held>(maxHeld);
   #away = false;
   #owed: { readonly period: string; readonly subject: string; readonly offer: WrappedKey }[] = [];
 
@@ -107,7 +107,7 @@ export class SubjectKeys {
         // A name of its own: the subject may have a key there that could not be read.
         const { name, wrapped } = offers[at] as WrappedKey;
         const offer = { name: `${name}~${randomBytes(6).toString("base64url")}`, wrapped };
-        if (this.#owed.length < mostOwed) this.#owed.push({ period, subject, offer });
+        if (this.#owed.length < maxOwed) this.#owed.push({ period, subject, offer });
       }
     }
   }

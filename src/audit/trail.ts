@@ -9,7 +9,7 @@ import type { Found, Written } from "./sink.ts";
 import { subjectOf } from "./subject-keys.ts";
 import { type TrailLimits, type TrailOptions, usualLimits } from "./trail-options.ts";
 
-const mostBatch = 256;
+const maxBatch = 256;
 /** Without records a head is written all the same, so that an end that was cut off is seen. */
 const idleHeadMs = 3_600_000;
 
@@ -70,7 +70,7 @@ export class Trail {
   add(event: AuditEvent): void {
     if (!this.#hasRoom(event)) return;
     this.#queue.push({ event, settle: undefined });
-    this.#wake(this.#queue.length >= mostBatch);
+    this.#wake(this.#queue.length >= maxBatch);
   }
 
   /** @returns whether it is written; false within the time limit when that is not certain. Never rejects */
@@ -145,7 +145,7 @@ export class Trail {
   async #run(): Promise<void> {
     this.#chain ??= await this.#inTime([], () => this.#insist(() => this.#open()));
     while (this.#queue.length > 0 && this.#chain !== undefined) {
-      const entries = this.#queue.splice(0, mostBatch);
+      const entries = this.#queue.splice(0, maxBatch);
       const chain = this.#chain;
       const written = await this.#inTime(entries, () => this.#writeBatch(chain, entries));
       if (written === undefined) return;
@@ -263,7 +263,7 @@ export class Trail {
 
   /** About the trail itself: has room whatever waits. */
   #say(kind: "head" | "pruned", detail: Readonly<Record<string, unknown>>): void {
-    if (this.#queue.length > this.#limits.queued + mostBatch) return;
+    if (this.#queue.length > this.#limits.queued + maxBatch) return;
     this.#queue.push({ event: { kind, at: this.#options.clock.now(), detail }, settle: undefined });
     this.#wake(true);
   }

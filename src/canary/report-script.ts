@@ -32,11 +32,11 @@ const censusAfter = 3;
 const drawnAnewAt = 1.5;
 
 /** One with fewer bad requests may be bad luck. */
-const leastBad = 2;
+const minBad = 2;
 /** Before the end of a step times are judged by at least so many requests. */
 const timesEarly = 200;
 /** A smaller difference is the machine's. */
-const leastMs = 2;
+const minMs = 2;
 
 const guards = `
 local function quantile(sum, share)
@@ -80,12 +80,12 @@ local function breach(guard, c, b, early)
     local own, other = quantile(c, share), quantile(b, share)
     if not own or (relative and not other) then return nil end
     local most = relative and guard.below * other or guard.below
-    if own < most or (relative and own - other < ${leastMs}) then return nil end
+    if own < most or (relative and own - other < ${minMs}) then return nil end
     return string.format('%s %.1f ms, allowed %.1f ms', guard.figure, own, most)
   end
   local found = bad(c, guard.figure)
   local most = relative and guard.below * math.max(1, bad(b, guard.figure)) / m or guard.below
-  if found < ${leastBad} then return nil end
+  if found < ${minBad} then return nil end
   local counted = early and found - 2 * math.sqrt(found) or found
   if counted < most * n then return nil end
   return guard.figure .. ' ' .. percent(found / n) .. ', allowed ' .. percent(most) ..

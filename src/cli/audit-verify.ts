@@ -14,7 +14,7 @@ export interface AuditVerifyOptions extends SourceOptions {
   readonly json?: true;
 }
 
-const mostFindings = 1_000;
+const maxFindings = 1_000;
 
 /** @returns the exit code: 0 = nothing was touched, 1 = something was, or there is no record */
 export async function verifyAudit(
@@ -40,9 +40,9 @@ export async function verifyAudit(
 const isWhole = ({ records, findings }: Verified): boolean => records > 0 && findings.length === 0;
 
 function print(terminal: Terminal, { records, chains, findings }: Verified, compared: boolean): void {
-  for (const { where, chain, problem } of findings.slice(0, mostFindings))
+  for (const { where, chain, problem } of findings.slice(0, maxFindings))
     terminal.out(`${printable(`${where}: ${chain === undefined ? "" : `${chain}: `}${problem}`)}\n`);
-  if (findings.length > mostFindings) terminal.out(`and ${findings.length - mostFindings} more\n`);
+  if (findings.length > maxFindings) terminal.out(`and ${findings.length - maxFindings} more\n`);
   for (const { chain, from, to, signedTo } of chains)
     terminal.out(`${printable(chain)}: records ${from} to ${to}, signed up to ${signedTo}\n`);
   if (records === 0) terminal.err("there is no record\n");

@@ -5,7 +5,7 @@ export type FaultKind = "uncaughtException" | "unhandledRejection";
 /** Logs a fault with its stack and counts it. @param plugin in whose work it happened, where that is known */
 export type ReportFault = (kind: FaultKind, error: unknown, plugin?: string) => void;
 
-const most = 10;
+const maxExceptions = 10;
 const withinMs = 60_000;
 
 /**
@@ -27,6 +27,6 @@ export class FaultJudge {
     if (ofPlugin) return false;
     this.#recent.push(nowMs);
     while ((this.#recent[0] as number) <= nowMs - withinMs) this.#recent.shift();
-    return this.#recent.length > most;
+    return this.#recent.length > maxExceptions;
   }
 }

@@ -36,7 +36,7 @@ interface Wanted {
   readonly wish: SigningWish | undefined;
 }
 
-const leastEveryMs = 1_000;
+const minEveryMs = 1_000;
 
 /**
  * @param stop ends it; default: SIGTERM and SIGINT
@@ -87,7 +87,7 @@ function parseSync({ from, namespace, serviceAccount, every, key }: SyncOptions)
   if (namespace !== undefined && !/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(namespace))
     return "--namespace takes the name of one namespace";
   const everyMs = parseDuration(every);
-  if (everyMs === undefined || everyMs < leastEveryMs) return "--every takes a time from 1s, such as 30s";
+  if (everyMs === undefined || everyMs < minEveryMs) return "--every takes a time from 1s, such as 30s";
   const wish = key === undefined ? undefined : { keyFile: key, lifetimeMs: undefined, epoch: undefined };
   return { everyMs, wish };
 }

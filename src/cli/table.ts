@@ -11,7 +11,7 @@ export const printableLines = (text: string): string => text.trimEnd().split("\n
 
 const between = "  ";
 /** The last column is most often a text: it is cut to what room there is, when that is not less. */
-const leastLast = 6;
+const minLast = 6;
 
 export function printTable(
   terminal: Terminal,
@@ -22,7 +22,7 @@ export function printTable(
   const widths = head.map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0)));
   const room = terminal.outIsTty === true ? (terminal.columns ?? Infinity) : Infinity;
   const before = widths.slice(0, -1).reduce((sum, width) => sum + width + between.length, 0);
-  if (before + Math.min(widths.at(-1) ?? 0, leastLast) > room) {
+  if (before + Math.min(widths.at(-1) ?? 0, minLast) > room) {
     printCells(terminal, head, table.slice(1));
     return;
   }

@@ -2,13 +2,13 @@
 // 60 MiB for 4,000 connections, and collects nothing while nothing happens.
 
 /** With fewer there is not enough to give back for a pause. */
-const leastConnections = 1_000;
+const minConnections = 1_000;
 /** Of those there were: as long as more are left, the memory is wanted. */
 const leftPart = 0.25;
 /** For those who come again at once. */
 const waitMs = 5_000;
 /** A pause is as long as what stays is large: whoever comes and goes over and over is not to have one after the other. */
-const leastRestMs = 60_000;
+const minRestMs = 60_000;
 /** Of the time, at most, that pauses take. */
 const pausePart = 0.001;
 
@@ -35,7 +35,7 @@ export class CrowdMemory {
   }
 
   #hasGone(): boolean {
-    return this.#most >= leastConnections && this.#open <= this.#most * leftPart;
+    return this.#most >= minConnections && this.#open <= this.#most * leftPart;
   }
 
   #wait(): NodeJS.Timeout {
@@ -47,7 +47,7 @@ export class CrowdMemory {
       const startMono = this.#mono();
       this.#release();
       const endMono = this.#mono();
-      this.#restsUntilMono = endMono + Math.max(leastRestMs, (endMono - startMono) / pausePart);
+      this.#restsUntilMono = endMono + Math.max(minRestMs, (endMono - startMono) / pausePart);
     }, delayMs).unref();
   }
 }

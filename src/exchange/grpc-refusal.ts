@@ -4,7 +4,7 @@ import type { LiveResponse } from "../runtime/response.ts";
 import { grpcMessage, grpcStatusOf } from "../http2/grpc.ts";
 
 /** Of seconds that a caller is told to wait. */
-const mostSeconds = 86_400;
+const maxSeconds = 86_400;
 
 /** Turns the answer to an error of ours into one of gRPC. */
 export function refuseAsGrpc(response: LiveResponse): void {
@@ -17,5 +17,5 @@ export function refuseAsGrpc(response: LiveResponse): void {
   fields.set("Content-Type", "application/grpc");
   fields.set("grpc-status", String(status));
   fields.set("grpc-message", grpcMessage(error?.detail ?? ""));
-  if (seconds > 0 && seconds <= mostSeconds) fields.set("grpc-retry-pushback-ms", String(seconds * 1_000));
+  if (seconds > 0 && seconds <= maxSeconds) fields.set("grpc-retry-pushback-ms", String(seconds * 1_000));
 }

@@ -20,7 +20,7 @@ export interface KeptOptions {
   readonly retryMs?: number | undefined;
 }
 
-const mostRetryMs = 60_000;
+const maxRetryMs = 60_000;
 export const maxKeptBytes = 256 * 1_048_576;
 
 export class KeptPackages {
@@ -105,7 +105,7 @@ export class KeptPackages {
       this.#pending.delete(sha256);
       this.#onTrouble(`the package is kept in ${this.#pathOf(sha256)} now`);
     }
-    if (this.#pending.size > 0) this.#retryAfter(Math.min(2 * delayMs, mostRetryMs));
+    if (this.#pending.size > 0) this.#retryAfter(Math.min(2 * delayMs, maxRetryMs));
   }
 
   /** Oldest first; half-written files of processes that ended too. */

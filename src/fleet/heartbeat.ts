@@ -94,7 +94,7 @@ export const heartbeatKey = (service: string, instance: string): string => `flee
 export const heartbeatExpiryMs = 15_000;
 const smallFleet = 500;
 /** So many times more rarely than in a small fleet, at most. */
-const mostStretch = 12;
+const maxStretch = 12;
 /** A service is listed for two hours after it was last heard of, a sidecar counted for as long as four beats may take. */
 const enrollMs = { small: 20_000, most: 60_000 };
 const enrolledMs = 240_000;
@@ -144,7 +144,7 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatSender {
   let size = 1;
   let fleet = 1;
   let enrolledMono = -Infinity;
-  const stretch = (): number => Math.min(Math.max(1, Math.max(size, fleet) / fullRateUpTo), mostStretch);
+  const stretch = (): number => Math.min(Math.max(1, Math.max(size, fleet) / fullRateUpTo), maxStretch);
 
   async function beat(): Promise<boolean> {
     const stretched = stretch();

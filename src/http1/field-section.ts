@@ -21,7 +21,7 @@ export const tooLarge = "fields too large";
 export const tooMany = "too many fields";
 
 /** Of a section that comes in more, they are put together: each takes far more memory than its bytes, where they are few. */
-const mostParts = 64;
+const maxParts = 64;
 const noFields: readonly string[] = [];
 
 export const TOKEN = 1;
@@ -129,7 +129,7 @@ export class FieldSection {
     if (sectionBytes > this.#maxBytes) return this.#malformed(tooLarge, sectionBytes);
     if (end === NEED_MORE) {
       if (from < bytes.length) this.#kept.push(inOwnMemory(from === 0 ? bytes : bytes.subarray(from)));
-      if (this.#kept.length === mostParts) this.#kept = [Buffer.concat(this.#kept)];
+      if (this.#kept.length === maxParts) this.#kept = [Buffer.concat(this.#kept)];
       this.#keptBytes = sectionBytes;
       return NEED_MORE;
     }

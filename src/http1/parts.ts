@@ -1,8 +1,8 @@
 // Bytes that wait in parts. Each part takes far more memory than its bytes, where they are few: whoever sends them one by one
 // must not have more than was counted.
-const mostParts = 64;
+const maxParts = 64;
 /** Parts of as many bytes together, or more, are let be. */
-const mostBytes = 64 * 1024;
+const maxBytes = 64 * 1024;
 
 /**
  * @param loose how many at the end were not put together yet
@@ -10,10 +10,10 @@ const mostBytes = 64 * 1024;
  */
 export function addPart(parts: Buffer[], part: Buffer, loose: number): number {
   parts.push(part);
-  if (loose + 1 < mostParts) return loose + 1;
-  const last = parts.slice(-mostParts);
-  if (last.reduce((sum, { length }) => sum + length, 0) < mostBytes)
-    parts.splice(-mostParts, mostParts, Buffer.concat(last));
+  if (loose + 1 < maxParts) return loose + 1;
+  const last = parts.slice(-maxParts);
+  if (last.reduce((sum, { length }) => sum + length, 0) < maxBytes)
+    parts.splice(-maxParts, maxParts, Buffer.concat(last));
   return 0;
 }
 

@@ -13,7 +13,7 @@ const versionPrefix = Buffer.from("HTTP/");
 /** 2.0 and 0.9 are refused with their request; others are no versions at all. */
 const versions = new Set(["1.1", "1.0", "2.0", "0.9"]);
 const methods: ReadonlySet<string> = new Set(METHODS);
-const longestMethod = Math.max(...METHODS.map((name) => name.length));
+const maxMethodLength = Math.max(...METHODS.map((name) => name.length));
 
 const At = { start: 0, method: 1, target: 2, version: 3, lineEnd: 4 } as const;
 type Place = (typeof At)[keyof typeof At];
@@ -79,7 +79,7 @@ export class RequestLine {
       switch (place) {
         case At.start:
         case At.method:
-          if (((byteClass[byte] as number) & TOKEN) !== 0 && i + shift <= longestMethod) break;
+          if (((byteClass[byte] as number) & TOKEN) !== 0 && i + shift <= maxMethodLength) break;
           if (byte !== SP) return this.#malformed("invalid method", i + shift);
           this.#methodEnd = i + shift;
           this.#place = place = At.target;

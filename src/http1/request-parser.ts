@@ -12,7 +12,7 @@ export interface BodySink {
 
 const framingField = /^(?:content-length|transfer-encoding)$/i;
 /** Where each begins and ends is kept until the head is whole: of the smallest, that takes eight times their bytes. */
-const mostFields = 1_000;
+const maxFields = 1_000;
 /** Of a field, beside its name and value: colon, blank, line end. */
 const besideBytes = 4;
 const noFields: readonly string[] = [];
@@ -38,8 +38,8 @@ export class RequestParser {
   constructor(maxHeaderBytes: number) {
     this.#maxHeaderBytes = maxHeaderBytes;
     // Blanks before values, which do not count, are bounded, too: as the fields are.
-    const maxBytes = maxHeaderBytes * 2 + Math.min(mostFields, maxHeaderBytes) * besideBytes;
-    this.#section = new FieldSection({ maxBytes, maxFields: mostFields });
+    const maxBytes = maxHeaderBytes * 2 + Math.min(maxFields, maxHeaderBytes) * besideBytes;
+    this.#section = new FieldSection({ maxBytes, maxFields });
     this.#chunked = new ChunkedBody(this.#section);
   }
 

@@ -2,7 +2,7 @@
 import { FormatError, matching } from "../config/formats.ts";
 
 /** What the sidecar needs idle, in bytes: less is a container that is killed again and again. */
-const leastMemory = 96 * 1_048_576;
+const minMemory = 96 * 1_048_576;
 const units: Readonly<Record<string, number>> = {
   k: 1e3,
   M: 1e6,
@@ -20,7 +20,7 @@ export const parseCpu = matching(
 const memoryText = matching(/^[1-9]\d{0,9}(?:[kMG]|[KMG]i)$/, "memory, such as 256Mi");
 
 export function parseMemory(text: string): string {
-  if (bytesOf(memoryText(text)) >= leastMemory) return text;
+  if (bytesOf(memoryText(text)) >= minMemory) return text;
   throw new FormatError(`must be at least 96Mi, which the sidecar takes idle, not "${text}"`);
 }
 

@@ -7,7 +7,7 @@ import { bad, type Finding, good } from "./finding.ts";
 
 const limitMs = 60_000;
 /** Of what failing tests say. */
-const mostShown = 4_000;
+const maxShown = 4_000;
 
 export async function authorFinding(
   folder: string,
@@ -32,7 +32,7 @@ export async function authorFinding(
   const count = (what: string): number =>
     Number(new RegExp(`^ℹ ${what} (\\d+)$`, "m").exec(stdout)?.[1] ?? 0);
   if (code === null) return bad("tests", `did not end within ${limitMs / 1000} s`);
-  if (code !== 0) return bad("tests", `${count("fail")} failed\n${`${stdout}${stderr}`.slice(-mostShown)}`);
+  if (code !== 0) return bad("tests", `${count("fail")} failed\n${`${stdout}${stderr}`.slice(-maxShown)}`);
   if (count("pass") === 0) return bad("tests", "there are none: write index.test.ts, for `node --test`");
   return good("tests", `${count("pass")} passed`);
 }

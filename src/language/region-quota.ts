@@ -16,7 +16,7 @@ export interface QuotaWant {
 }
 
 export const regionPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$/;
-export const largestQuota = 1_000_000_000;
+export const maxQuota = 1_000_000_000;
 /** Callers of a service whose wants are kept; those seen longest ago go. */
 export const maxWants = 2_000;
 const maxWindowMs = 32 * 86_400_000;
@@ -44,6 +44,6 @@ export function parseWant(
   if (whose !== sharers || !regionPattern.test(home)) return undefined;
   const [startMs = 0, endMs = 0, share = 0, pool = 0, ahead = 0] = numbers.map(Number);
   if (endMs <= startMs || endMs - startMs > maxWindowMs) return undefined;
-  if (Math.max(share, pool) > largestQuota || ahead < 1 || ahead > largestQuota) return undefined;
+  if (Math.max(share, pool) > maxQuota || ahead < 1 || ahead > maxQuota) return undefined;
   return { countKey, want: { home, startMs, endMs, share, pool, ahead } };
 }

@@ -22,7 +22,7 @@ const limitMs = 5_000;
 const maxEntries = 200;
 const orderStaysMs = 60_000;
 /** Redis may have been away. */
-const leastUnheardMs = 30_000;
+const minUnheardMs = 30_000;
 const now =
   "local t = redis.call('TIME') local now = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))";
 
@@ -245,7 +245,7 @@ export class Canaries {
     if (found?.state.state !== "running") return found;
     const { id, silentMs } = found.order;
     const rarer = Math.max(1, found.state.count / fullRateUpTo);
-    const args = [id, Math.max(leastUnheardMs, 3 * silentMs * rarer)];
+    const args = [id, Math.max(minUnheardMs, 3 * silentMs * rarer)];
     const ended = await this.#store.run(endUnheard, this.#keys.slice(0, 2), args, limitMs);
     return ended === 1 ? await this.read() : undefined;
   }

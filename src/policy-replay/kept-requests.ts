@@ -9,7 +9,7 @@ import type { RecordedRequest } from "./recorded-request.ts";
 /** Up to here nothing is written. */
 const blockBytes = 1024 * 1024;
 /** Blocks that are held while it is read: lines are nearly in order, most often. */
-const mostBlocks = 16;
+const maxBlocks = 16;
 
 export class KeptRequests {
   #at = new Float64Array(1_024);
@@ -95,7 +95,7 @@ export class KeptRequests {
     if (known !== undefined) return known;
     const [oldest] = this.#blocks.keys();
     const reused =
-      this.#blocks.size === mostBlocks && oldest !== undefined ? this.#blocks.get(oldest) : undefined;
+      this.#blocks.size === maxBlocks && oldest !== undefined ? this.#blocks.get(oldest) : undefined;
     if (reused !== undefined) this.#blocks.delete(oldest as number);
     const bytes = reused ?? Buffer.allocUnsafe(blockBytes);
     for (let done = 0; done < bytes.length;) {

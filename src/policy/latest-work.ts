@@ -4,7 +4,7 @@
 /** How long the one at work is left alone when a newer one waits. */
 const firstPatienceMs = 1_000;
 /** More than reading and set-up may take at all. */
-const mostPatienceMs = 120_000;
+const maxPatienceMs = 120_000;
 
 export interface LatestWorkOptions<Job> {
   /** Must not reject. @param signal aborts when nobody waits for the outcome any more */
@@ -69,7 +69,7 @@ export class LatestWork<Job> {
       this.#atWork = undefined;
       clearTimeout(this.#timer);
       this.#patienceMs = abort.signal.aborted
-        ? Math.min(2 * this.#patienceMs, mostPatienceMs)
+        ? Math.min(2 * this.#patienceMs, maxPatienceMs)
         : this.#firstPatienceMs;
       // Broken off, it was for nothing: there is a later one.
       if (abort.signal.aborted) void this.#later().then(waiting?.resolve);

@@ -4,7 +4,7 @@ import { sameDocuments } from "./layers/choose-layer.ts";
 import type { RawPolicy } from "./read.ts";
 
 const firstMs = 1_000;
-const mostMs = 30_000;
+const maxMs = 30_000;
 
 export class Tries {
   readonly #again: () => void;
@@ -24,7 +24,7 @@ export class Tries {
     this.#raw = raw;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(this.#again, this.#delayMs).unref();
-    this.#delayMs = Math.min(2 * this.#delayMs, mostMs);
+    this.#delayMs = Math.min(2 * this.#delayMs, maxMs);
   }
 
   /** It is being tried, or nobody waits for it any more. */

@@ -6,7 +6,7 @@ import type { PluginFaults } from "./plugin-faults.ts";
 
 const windowMs = 10_000;
 /** A few slow requests are no average. */
-const leastObservations = 256;
+const minObservations = 256;
 /** Windows in a row before it is quarantined. */
 const maxWindowsOver = 3;
 
@@ -46,7 +46,7 @@ export class Budget {
     this.#calls[phase] += 1;
     this.#observations += 1;
     // The clock is asked rarely: this runs in every hook.
-    if (this.#observations % leastObservations === 0) this.#look(this.#parts.clock.mono());
+    if (this.#observations % minObservations === 0) this.#look(this.#parts.clock.mono());
   }
 
   #look(nowMono: number): void {

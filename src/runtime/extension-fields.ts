@@ -17,7 +17,7 @@ const forwarded = new Set(writtenForwardedFields);
 const token = new RegExp(`^${tokenCharacter}{1,128}$`);
 // oxlint-disable-next-line no-control-regex
 const outsideValue = /[^\t\x20-\x7e\x80-\xff]/;
-const longestValue = 16_384;
+const maxValueLength = 16_384;
 /** Names whose judgement is remembered; a plugin may make up any number. */
 const maxRemembered = 256;
 
@@ -58,7 +58,7 @@ export class ExtensionFields {
   problem(side: MessageSide, name: string, value: string): string | undefined {
     const named = this.#problemOfName(side, name);
     if (named !== "") return `the field "${name.slice(0, 128)}", ${named}`;
-    if (value.length > longestValue || outsideValue.test(value))
+    if (value.length > maxValueLength || outsideValue.test(value))
       return `the field "${name}" to what is no field value`;
     return undefined;
   }

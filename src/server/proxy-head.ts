@@ -19,9 +19,9 @@ export interface ProxyHead {
 const signature = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
 const word = Buffer.from("PROXY ", "latin1");
 /** With its line end (section 2.1). */
-const longestLine = 107;
+const maxLineLength = 107;
 /** Section 2.2: addresses take 216 bytes; the rest is room for extensions, of which certificates' names are the longest. */
-const longestBinary = 4_096;
+const maxBinaryLength = 4_096;
 const fixedBytes = 16;
 const extensionCrc32c = 0x03;
 
@@ -41,9 +41,9 @@ function beginsAs(bytes: Buffer, expected: Buffer): boolean {
 }
 
 function readLine(bytes: Buffer): ProxyHead | undefined {
-  const end = bytes.subarray(0, longestLine).indexOf("\r\n");
+  const end = bytes.subarray(0, maxLineLength).indexOf("\r\n");
   if (end === -1) {
-    if (bytes.length >= longestLine) throw new ProxyHeadError("has a PROXY line that is too long");
+    if (bytes.length >= maxLineLength) throw new ProxyHeadError("has a PROXY line that is too long");
     return undefined;
   }
   const length = end + 2;
@@ -66,7 +66,7 @@ function readBinary(bytes: Buffer): ProxyHead | undefined {
   const length = fixedBytes + bytes.readUInt16BE(14);
   if (version !== 2 || command > 1)
     throw new ProxyHeadError("has a PROXY head of a version or command that is unknown");
-  if (length > longestBinary) throw new ProxyHeadError("has a PROXY head that is too long");
+  if (length > maxBinaryLength) throw new ProxyHeadError("has a PROXY head that is too long");
   if (bytes.length < length) return undefined;
   const head = bytes.subarray(0, length);
   // LOCAL: the proxy asks for itself, and whatever else the head says, its family too, is to be ignored (section 2.2).

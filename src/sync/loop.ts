@@ -19,7 +19,7 @@ export interface LoopOptions {
 }
 
 /** Between two passes, however fast changes come. */
-const leastBetweenMs = 100;
+const minBetweenMs = 100;
 /** Until sidecars have had the time to take what is new. */
 const soonMs = 1_000;
 
@@ -35,7 +35,7 @@ export async function runLoop(options: LoopOptions, signal: AbortSignal): Promis
     const isDone = outcomes?.some(isOnItsWay) === false;
     // Who never has it in force is not looked for every two seconds for ever.
     nextMs = isDone ? soonMs : Math.min(nextMs * 2, options.everyMs);
-    await wait(leastBetweenMs, undefined, { signal }).catch(() => {});
+    await wait(minBetweenMs, undefined, { signal }).catch(() => {});
     await bell.rung(isDone ? options.everyMs : nextMs, signal);
   }
   await Promise.all([leading, reports.ended()]);

@@ -8,10 +8,10 @@ import { readCertificates } from "./read-files.ts";
 import { certificatesIn } from "./pem.ts";
 
 const ending = ".pem";
-const mostDomains = 64;
-const mostBytes = 65_536;
+const maxDomains = 64;
+const maxBytes = 65_536;
 /** Each handshake names all authorities to the client, and OpenSSL takes no such message over 100 KB. */
-const mostNameBytes = 1_024;
+const maxNameBytes = 1_024;
 
 export interface FederatedBundles {
   /** In PEM, by trust domain. */
@@ -33,7 +33,7 @@ export function readFederatedBundles(folder: string, own: string): FederatedBund
   for (const name of names.sort()) {
     const domain = name.slice(0, -ending.length);
     try {
-      if (bundles.size >= mostDomains) throw new Error(`there are more than ${mostDomains} bundles`);
+      if (bundles.size >= maxDomains) throw new Error(`there are more than ${maxDomains} bundles`);
       if (!isTrustDomain(domain)) throw new Error("its name is that of no trust domain");
       if (domain === own)
         throw new Error("it is our own trust domain, for which OUTRIGGER_SPIFFE_BUNDLE stands");
@@ -48,8 +48,7 @@ export function readFederatedBundles(folder: string, own: string): FederatedBund
 /** @throws Error when it cannot be read, is not whole, or is no bundle of authorities */
 export function readBundle(path: string): string {
   const found = statSync(path);
-  if (!found.isFile() || found.size > mostBytes)
-    throw new Error(`it is no file of at most ${mostBytes} bytes`);
+  if (!found.isFile() || found.size > maxBytes) throw new Error(`it is no file of at most ${maxBytes} bytes`);
   const pem = readCertificates(path);
   let named = 0;
   for (const each of certificatesIn(pem)) {
@@ -57,6 +56,6 @@ export function readBundle(path: string): string {
     if (!ca) throw new Error("it holds a certificate that is no authority's");
     named += Buffer.byteLength(subject ?? "");
   }
-  if (named > mostNameBytes) throw new Error(`its authorities' names take more than ${mostNameBytes} bytes`);
+  if (named > maxNameBytes) throw new Error(`its authorities' names take more than ${maxNameBytes} bytes`);
   return pem;
 }

@@ -9,7 +9,7 @@ import { extensionsOf, type Svid, readSvid } from "./svid.ts";
 /** basicConstraints and nameConstraints, RFC 5280 sections 4.2.1.9 and 4.2.1.10. */
 const oids = { basicConstraints: "551d13", nameConstraints: "551d1e" };
 /** Of a chain, the holder's own certificate included. */
-const mostLinks = 8;
+const maxLinks = 8;
 const integerTag = 0x02;
 
 export class TrustBundles {
@@ -44,7 +44,7 @@ export class TrustBundles {
 /** Whether a chain ends at one of these, each link valid now. Stricter than OpenSSL: constraints of names are not read. */
 function leadsTo(authorities: readonly X509Certificate[], leaf: X509Certificate, nowMs: number): boolean {
   let link = leaf;
-  for (let below = 0; below < mostLinks; below += 1) {
+  for (let below = 0; below < maxLinks; below += 1) {
     const current = link;
     if (authorities.some((each) => vouches(each, current, below, nowMs))) return true;
     const next = current.issuerCertificate;

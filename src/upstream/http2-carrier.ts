@@ -6,7 +6,7 @@ import { ResetBudget } from "../http2/reset-budget.ts";
 import type { Http2Call } from "./http2-call.ts";
 
 /** Of one connection, where the service allows as many. */
-export const mostStreams = 100;
+export const maxStreams = 100;
 /** Below what services of Node and Go put up with: a burst of 1,000, and 33 a second. */
 const resets = { burst: 500, perSecond: 16 };
 const windowBytes = 1_048_576;
@@ -56,7 +56,7 @@ export function carrierOver(
 }
 
 export function streamsOf({ session }: Carrier): number {
-  return Math.min(mostStreams, session.remoteSettings?.maxConcurrentStreams ?? mostStreams);
+  return Math.min(maxStreams, session.remoteSettings?.maxConcurrentStreams ?? maxStreams);
 }
 
 /** Whether an exchange of that origin can begin there now. */

@@ -4,7 +4,7 @@ import { GatewayError } from "../plugin-api/errors.ts";
 import { ClientCounts } from "./client-counts.ts";
 import { connectFailure, connectTimeout, Connector } from "./connector.ts";
 import { type CallOwner, Http2Call } from "./http2-call.ts";
-import { type Carrier, carrierOver, isFree, mostStreams, streamsOf } from "./http2-carrier.ts";
+import { type Carrier, carrierOver, isFree, maxStreams, streamsOf } from "./http2-carrier.ts";
 import { OwnConnections } from "./own-connections.ts";
 import { overloaded, type PoolOptions } from "./pooled-transport.ts";
 import type {
@@ -110,7 +110,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
   /** Of one connection, as far as the service has told. */
   get #streams(): number {
     for (const carrier of this.#carriers) if (carrier.ready) return streamsOf(carrier);
-    return mostStreams;
+    return maxStreams;
   }
 
   /** On another connection than the one that refused it, where there can be one. */

@@ -78,7 +78,7 @@ export class BodyCopy implements BodyTap {
 }
 
 const slabBytes = 8_192;
-const largestInSlab = 1_024;
+const maxInSlab = 1_024;
 let slab = Buffer.alloc(0);
 let taken = 0;
 
@@ -87,7 +87,7 @@ let taken = 0;
  * memory tier's window, and those of one slab leave it together. Who keeps one for longer calls `inOwnMemory`.
  */
 export function bodyMemory(bytes: number): Buffer {
-  if (bytes > largestInSlab) return Buffer.allocUnsafeSlow(bytes);
+  if (bytes > maxInSlab) return Buffer.allocUnsafeSlow(bytes);
   if (taken + bytes > slab.length) {
     slab = Buffer.allocUnsafeSlow(slabBytes);
     taken = 0;
@@ -103,12 +103,12 @@ export function bodyMemory(bytes: number): Buffer {
  */
 export type KeptBody = Buffer | ArrayBufferLike | string;
 
-const longestText = 512;
+const maxTextLength = 512;
 
 /** The same bytes where nothing else is kept alive with them. */
 export function inOwnMemory(body: KeptBody): KeptBody {
   if (!Buffer.isBuffer(body)) return body;
-  if (body.length <= longestText) return body.toString("latin1");
+  if (body.length <= maxTextLength) return body.toString("latin1");
   if (body.buffer.byteLength === body.length) return body.buffer;
   const own = Buffer.allocUnsafeSlow(body.length);
   body.copy(own);

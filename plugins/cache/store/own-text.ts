@@ -9,7 +9,7 @@ export interface OwnTexts {
 }
 
 const places = 1_024;
-const longestShared = 128;
+const maxSharedLength = 128;
 // One text a place: the next that falls there takes it.
 const known = Array.from<string | undefined>({ length: places });
 
@@ -20,7 +20,7 @@ export function ownTexts(texts: readonly string[]): OwnTexts {
   let bytes = 8 * own.length;
   for (let i = 0; i < own.length; i += 1) {
     const text = own[i] as string;
-    const place = text.length > longestShared ? -1 : hashText(text) & (places - 1);
+    const place = text.length > maxSharedLength ? -1 : hashText(text) & (places - 1);
     const before = place === -1 ? undefined : known[place];
     if (before === text) own[i] = before;
     else {

@@ -8,7 +8,7 @@ import { type Model, scoreOf } from "./model.ts";
 import { type Part, objectAt } from "./reading.ts";
 import { readXgboost } from "./xgboost.ts";
 
-export const mostArtefactBytes = 4_194_304;
+export const maxArtefactBytes = 4_194_304;
 
 const artefact = z.strictObject({
   model: z.record(z.string(), z.unknown()),
@@ -35,8 +35,8 @@ export const digestOf = (bytes: Buffer): string => hash("sha256", bytes);
 
 /** @throws BadModel, naming the place, for what is no model, or not the one whose scores it brings */
 export function readArtefact(bytes: Buffer): Artefact {
-  if (bytes.length > mostArtefactBytes)
-    throw new BadModel("the model", `has ${bytes.length} bytes, and ${mostArtefactBytes} are the most`);
+  if (bytes.length > maxArtefactBytes)
+    throw new BadModel("the model", `has ${bytes.length} bytes, and ${maxArtefactBytes} are the most`);
   const parsed = artefact.safeParse(documentIn(bytes));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;

@@ -24,9 +24,9 @@ export class BadModel extends Error {
   }
 }
 
-const mostTrees = 10_000;
-export const mostDepth = 64;
-const mostNodes = 1_000_000;
+const maxTrees = 10_000;
+export const maxDepth = 64;
+const maxNodes = 1_000_000;
 /** What LightGBM takes for zero (kZeroThreshold). */
 const zero = 1e-35;
 const codes: Readonly<Record<Missing, number>> = { none: 0, zero: 1, nan: 2 };
@@ -105,7 +105,7 @@ export class ForestBuilder {
    */
   add(root: unknown, read: (node: unknown, depth: number) => TreeNode): void {
     const { feature, threshold, right, flags, roots } = this.#parts;
-    if (roots.length >= mostTrees) throw new BadModel("trees", `there are more than ${mostTrees}`);
+    if (roots.length >= maxTrees) throw new BadModel("trees", `there are more than ${maxTrees}`);
     roots.push(feature.length);
     let deepest = 0;
     // Children to the right that wait until all to the left of them is there.
@@ -114,7 +114,7 @@ export class ForestBuilder {
       const { node, depth } = next;
       const found = read(node, depth);
       const index = feature.length;
-      if (index >= mostNodes) throw new BadModel("trees", `there are more than ${mostNodes} nodes`);
+      if (index >= maxNodes) throw new BadModel("trees", `there are more than ${maxNodes} nodes`);
       deepest = Math.max(deepest, depth);
       if ("value" in found) {
         feature.push(-1);

@@ -1,5 +1,5 @@
 // What LightGBM's Booster.dump_model() gives, as JSON (src/boosting/gbdt_model_text.cpp and src/io/tree.cpp of LightGBM 4).
-import { BadModel, ForestBuilder, mostDepth, type Missing, type TreeNode } from "./forest.ts";
+import { BadModel, ForestBuilder, maxDepth, type Missing, type TreeNode } from "./forest.ts";
 import { type Model, sigmoid } from "./model.ts";
 import { indexAt, listAt, numberAt, objectAt, type Part, textAt } from "./reading.ts";
 
@@ -41,7 +41,7 @@ export function readLightgbm(document: Part, iterations: number | undefined): Mo
 
 function addTree(builder: ForestBuilder, root: Part, place: string, features: number): void {
   const read = (node: unknown, depth: number): TreeNode => {
-    if (depth > mostDepth) throw new BadModel(place, `is deeper than ${mostDepth}`);
+    if (depth > maxDepth) throw new BadModel(place, `is deeper than ${maxDepth}`);
     const part = objectAt(node, `${place}, a node`);
     const index = JSON.stringify("leaf_value" in part ? part["leaf_index"] : part["split_index"]) ?? "";
     const at = `${place}, ${"leaf_value" in part ? "leaf" : "split"} ${index.slice(0, 32)}`;

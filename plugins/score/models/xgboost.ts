@@ -1,5 +1,5 @@
 // XGBoost's model.json ("Introduction to Model IO" and doc/model.schema of XGBoost 1.7 to 3): gbtree and dart, one output.
-import { BadModel, type Forest, ForestBuilder, mostDepth, type TreeNode } from "./forest.ts";
+import { BadModel, type Forest, ForestBuilder, maxDepth, type TreeNode } from "./forest.ts";
 import { type Model, sigmoid } from "./model.ts";
 import { indexAt, listAt, numberAt, numericTextAt, objectAt, type Part, textAt } from "./reading.ts";
 
@@ -143,7 +143,7 @@ function addTree(builder: ForestBuilder, tree: Part, { place, features, weight }
   const read = (node: unknown, depth: number): TreeNode => {
     const i = node as number;
     if (seen.has(i)) throw new BadModel(place, `comes to node ${i} in two ways`);
-    if (depth > mostDepth) throw new BadModel(place, `is deeper than ${mostDepth}`);
+    if (depth > maxDepth) throw new BadModel(place, `is deeper than ${maxDepth}`);
     seen.add(i);
     const condition = Math.fround(numberAt(conditions[i], `${place}.split_conditions[${i}]`));
     if (lefts[i] === -1) return { value: condition * weight };

@@ -1,6 +1,6 @@
 // A region's lease of a caller's quota, as it is kept in the region's Redis, and what may become of it by what the home region
 // says: that one is never believed more than was asked for, or than the pool holds.
-import { largestQuota, type QuotaWant } from "../../language/region-quota.ts";
+import { maxQuota, type QuotaWant } from "../../language/region-quota.ts";
 
 export interface QuotaLease {
   readonly startMs: number;
@@ -25,7 +25,7 @@ export function parseLease(text: string, startMs: number): QuotaLease | undefine
   return { startMs, seq: Number(seq), permits: Number(permits), lost: Number(lost), isEmpty: empty === "1" };
 }
 
-const largestSeq = 1e14;
+const maxSeq = 1e14;
 
 /** What the home region answered. */
 export interface Lent {
@@ -42,10 +42,10 @@ export function parseLent(reply: unknown): Lent | undefined {
   const isSound =
     [seq, before, total].every((value) => Number.isSafeInteger(value)) &&
     seq >= -2 &&
-    seq <= largestSeq &&
+    seq <= maxSeq &&
     before >= 0 &&
     total >= before &&
-    total <= largestQuota;
+    total <= maxQuota;
   return isSound ? { seq, before, total, isEmpty: empty !== 0 } : undefined;
 }
 

@@ -7,7 +7,7 @@ const messagesKind = 0;
 const bytesKind = 1;
 
 /** Bodies of several messages go out together up to here. */
-const mostBytesWaiting = 1_048_576;
+const maxBytesWaiting = 1_048_576;
 
 /** As much of a socket as frames need. */
 export interface FrameSocket {
@@ -30,7 +30,7 @@ export class FrameWriter {
   /** @param message plain data */
   send(message: readonly unknown[]): void {
     this.#texts.push(JSON.stringify(message));
-    if (this.#blobBytes > mostBytesWaiting) return this.flush();
+    if (this.#blobBytes > maxBytesWaiting) return this.flush();
     if (this.#scheduled) return;
     this.#scheduled = true;
     // After all that came in this turn has been read, so that it goes out in one write.

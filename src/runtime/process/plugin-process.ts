@@ -32,7 +32,7 @@ const creditPerAnswer = 16_384;
 const sparedBytes = 2_097_152;
 /** What may wait for it to be read. */
 const maxUnreadBytes = 33_554_432;
-const longestStderr = 4_096;
+const maxStderrLength = 4_096;
 
 export class PluginProcess {
   readonly calls: Calls;
@@ -145,7 +145,7 @@ export class PluginProcess {
       this.#end();
     });
     this.#child.stderr?.on("data", (chunk: Buffer) => {
-      if (this.stderr.length < longestStderr) this.stderr += chunk.toString("latin1", 0, longestStderr);
+      if (this.stderr.length < maxStderrLength) this.stderr += chunk.toString("latin1", 0, maxStderrLength);
     });
     this.#socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     this.#socket.on("error", () => this.kill("its socket broke"));

@@ -3,13 +3,13 @@
 
 /** CPU that may be saved up, in milliseconds, and the part of the thread's time that comes back. */
 interface Rate {
-  readonly mostMs: number;
+  readonly maxMs: number;
   readonly share: number;
 }
 
 /** A few calls of the longest kind in a row. */
-const ofOne: Rate = { mostMs: 200, share: 0.1 };
-const ofAll: Rate = { mostMs: 400, share: 0.25 };
+const ofOne: Rate = { maxMs: 200, share: 0.1 };
+const ofAll: Rate = { maxMs: 400, share: 0.25 };
 
 class Allowance {
   readonly #rate: Rate;
@@ -18,14 +18,14 @@ class Allowance {
 
   constructor(rate: Rate) {
     this.#rate = rate;
-    this.#leftMs = rate.mostMs;
+    this.#leftMs = rate.maxMs;
   }
 
   /** How long until there is some; 0 = there is. */
   get waitMs(): number {
-    const { mostMs, share } = this.#rate;
+    const { maxMs, share } = this.#rate;
     const now = performance.now();
-    this.#leftMs = Math.min(mostMs, this.#leftMs + (now - this.#atMono) * share);
+    this.#leftMs = Math.min(maxMs, this.#leftMs + (now - this.#atMono) * share);
     this.#atMono = now;
     return this.#leftMs > 0 ? 0 : Math.ceil((1 - this.#leftMs) / share);
   }

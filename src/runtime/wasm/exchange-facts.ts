@@ -10,7 +10,7 @@ export interface Head {
 }
 
 /** Fields that are counted for a guest. */
-export const mostFields = 4_095;
+export const maxFields = 4_095;
 
 /** Statuses whose responses have no content (RFC 9110 sections 6.4.1 and 15.3.6). */
 const bodiless = new Set([204, 205, 304]);

@@ -10,8 +10,8 @@ export interface CallAnswer {
 
 const methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const;
 const defaultTimeoutMs = 5_000;
-const longestTimeoutMs = 30_000;
-const mostBodyBytes = 1_048_576;
+const maxTimeoutMs = 30_000;
+const maxBodyBytes = 1_048_576;
 /** 9 is the ABI's status for a connection that broke. */
 export const brokenCall: CallAnswer = { text: "9\0reset", body: "" };
 
@@ -56,8 +56,8 @@ export class GuestCalls {
         ...(body === "" ? {} : { body: Buffer.from(body, "latin1") }),
         // A guest that wants another try makes another call.
         retries: 0,
-        timeoutMs: Math.min(timeoutMs > 0 ? timeoutMs : defaultTimeoutMs, longestTimeoutMs),
-        maxBodyBytes: mostBodyBytes,
+        timeoutMs: Math.min(timeoutMs > 0 ? timeoutMs : defaultTimeoutMs, maxTimeoutMs),
+        maxBodyBytes,
         signal,
       });
       let text = `${answer.status}\0\0:status\0${answer.status}`;

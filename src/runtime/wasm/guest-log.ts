@@ -3,7 +3,7 @@ import type { Clock, Logger } from "../../plugin-api/services.ts";
 import { fromBytes } from "./bytes.ts";
 
 const linesASecond = 1_000;
-const longestLine = 4_096;
+const maxLineLength = 4_096;
 
 export class GuestLog {
   readonly #logger: Logger;
@@ -20,7 +20,7 @@ export class GuestLog {
   /** @param level of the ABI: 0 = trace … 5 = critical */
   write(level: number, message: string, requestId: string | undefined): void {
     if (!this.#mayWrite()) return;
-    const text = fromBytes(message.slice(0, longestLine));
+    const text = fromBytes(message.slice(0, maxLineLength));
     const fields = requestId === undefined ? {} : { requestId };
     if (level <= 1) this.#logger.debug(fields, text);
     else if (level === 2) this.#logger.info(fields, text);

@@ -2,7 +2,7 @@
 import type { Exchange, MaybePromise, Outcome } from "../../plugin-api/contract.ts";
 import { after } from "./after.ts";
 import type { EffectParts } from "./answer.ts";
-import { exchangeInfo, type Head, mostFields, outcomeInfo, requestHead } from "./exchange-facts.ts";
+import { exchangeInfo, type Head, maxFields, outcomeInfo, requestHead } from "./exchange-facts.ts";
 import type { FilterPolicy } from "./filter-policy.ts";
 import { GuestFailure, hooks } from "./guest-host.ts";
 import type { Instance, InstanceStream } from "./instance.ts";
@@ -145,7 +145,7 @@ export class GuestStream implements InstanceStream {
     this.#context = instance.nextContext();
     instance.add(this.#context, this);
     const last = this.exchange.request.hasBody ? 0 : 1;
-    const number = this.#root.idIn(instance) * 8_192 + Math.min(head.count, mostFields) * 2 + last;
+    const number = this.#root.idIn(instance) * 8_192 + Math.min(head.count, maxFields) * 2 + last;
     return instance.call(hooks.request, this.#context, number, head.text, exchangeInfo(this.exchange));
   }
 }

@@ -29,7 +29,7 @@ export interface InstanceParts {
 }
 
 /** Beyond that a guest is not told of what is in its queues. */
-const mostQueued = 10_000;
+const maxQueued = 10_000;
 const queuedATurn = 16;
 /** Of what queues are told in one turn; what has begun is ended. */
 const backgroundTurnMs = 5;
@@ -211,7 +211,7 @@ export class Instance implements EffectHandler {
 
   /** Told later, a few in each turn of the event loop: a guest that is told may put in more than was there. */
   #queueHasMore(root: number, queue: number): void {
-    if (this.#queued.length >= mostQueued) return;
+    if (this.#queued.length >= maxQueued) return;
     this.#queued.push([root, queue]);
     if (this.#queued.length === 1) setImmediate(() => this.#tellQueues());
   }

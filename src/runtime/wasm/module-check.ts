@@ -13,8 +13,8 @@ export interface CheckedModule {
 
 const pageBytes = 65_536;
 /** Entries of a table: the largest module of an SDK seen has some ten thousand. */
-const mostTableEntries = 131_072;
-const mostTables = 16;
+const maxTableEntries = 131_072;
+const maxTables = 16;
 const ids = { types: 1, imports: 2, tables: 4, memories: 5, exports: 7 };
 const kinds = { function: 0, table: 1, memory: 2, global: 3, tag: 4 };
 const abis = [
@@ -122,7 +122,7 @@ function clampMemory(section: BinaryReader, content: Buffer, memoryMiB: number):
 
 function clampTables(section: BinaryReader, content: Buffer): Buffer {
   const count = section.u32();
-  if (count > mostTables) throw new MalformedModule(`it has more than ${mostTables} tables`);
+  if (count > maxTables) throw new MalformedModule(`it has more than ${maxTables} tables`);
   const out: Buffer[] = [leb128(count)];
   for (let i = 0; i < count; i += 1) {
     const from = section.at;
@@ -133,8 +133,8 @@ function clampTables(section: BinaryReader, content: Buffer): Buffer {
     if (type[0] === 0x40 || flags > 1)
       throw new MalformedModule("it has a table of a kind that is not allowed");
     const least = section.u32();
-    if (least > mostTableEntries) throw new MalformedModule("one of its tables is too large");
-    const most = Math.min(flags === 1 ? section.u32() : mostTableEntries, mostTableEntries);
+    if (least > maxTableEntries) throw new MalformedModule("one of its tables is too large");
+    const most = Math.min(flags === 1 ? section.u32() : maxTableEntries, maxTableEntries);
     out.push(type, Buffer.from([1]), leb128(least), leb128(most));
   }
   if (section.at !== content.length) throw new MalformedModule("its table section is not what it should be");

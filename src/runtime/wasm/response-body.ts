@@ -8,7 +8,7 @@ export interface ResponseBodyParts {
   /** Shows the guest more of it. @returns whether it lets all that it was shown go on */
   readonly show: (bytes: string, isLast: boolean) => MaybePromise<boolean>;
   /** Of what may be held back. */
-  readonly mostBytes: number;
+  readonly maxBytes: number;
   /** Announced by the head; NaN = it was not. */
   readonly announced: number;
 }
@@ -94,8 +94,8 @@ export class ResponseBody extends Transform {
     this.#held.push(chunk);
     this.#heldBytes += chunk.length;
     if (this.#isThrough) return this.#letGo();
-    if (this.#heldBytes > this.#parts.mostBytes)
-      throw new Error(`a guest held back more than ${this.#parts.mostBytes} bytes of a response`);
+    if (this.#heldBytes > this.#parts.maxBytes)
+      throw new Error(`a guest held back more than ${this.#parts.maxBytes} bytes of a response`);
     return after(this.#parts.show(chunk.toString("latin1"), isLast), (goesOn) => {
       if (goesOn || this.#isThrough) this.#letGo();
     });

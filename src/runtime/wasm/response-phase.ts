@@ -1,7 +1,7 @@
 // A response as a guest is told of it: its head, its body as it comes, its trailers.
 import type { ExchangeResponse, MaybePromise } from "../../plugin-api/contract.ts";
 import { after } from "./after.ts";
-import { hasContent, mostFields, responseHead } from "./exchange-facts.ts";
+import { hasContent, maxFields, responseHead } from "./exchange-facts.ts";
 import { GuestFailure, hooks } from "./guest-host.ts";
 import type { GuestStream } from "./guest-stream.ts";
 import { replaceResponse } from "./local-reply.ts";
@@ -40,7 +40,7 @@ function askHead(stream: GuestStream, response: ExchangeResponse): MaybePromise<
   const hasBody = hasContent(exchange, response);
   if (!policy.hooks.response) return afterHead(stream, response, hasBody, 0);
   const { text, count } = responseHead(response, policy.fields);
-  const number = Math.min(count, mostFields) * 2 + (hasBody ? 0 : 1);
+  const number = Math.min(count, maxFields) * 2 + (hasBody ? 0 : 1);
   const asked = stream.call(hooks.response, number, text, "");
   return after(asked, (action) => afterHead(stream, response, hasBody, action));
 }
@@ -79,7 +79,7 @@ function showBody(stream: GuestStream, response: ExchangeResponse): void {
   const length = response.fields.get("content-length");
   stream.body = new ResponseBody({
     show: (bytes, isLast) => showChunk(stream, bytes, isLast),
-    mostBytes: stream.policy.responseBytes,
+    maxBytes: stream.policy.responseBytes,
     announced: length === undefined ? Number.NaN : Number(length),
   });
   response.through(stream.body);

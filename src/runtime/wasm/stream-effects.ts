@@ -20,7 +20,7 @@ function isAuthority(value: string): boolean {
 }
 
 /** Of the fields that a guest sets at one exchange; more than any service takes. */
-const mostFieldBytes = 65_536;
+const maxFieldBytes = 65_536;
 /** What each line counts beside its bytes. */
 const lineBytes = 64;
 
@@ -40,7 +40,7 @@ export class StreamEffects {
   /** Whether the guest said to go on, by the ABI's number of the stream. */
   readonly resumed = [false, false];
   /** Bytes of fields that it may still set. */
-  #room = mostFieldBytes;
+  #room = maxFieldBytes;
   readonly #policy: FilterPolicy;
   readonly #exchange: Exchange;
 
@@ -100,7 +100,7 @@ export class StreamEffects {
   #hasRoom(bytes: number): boolean {
     this.#room -= bytes + lineBytes;
     if (this.#room >= 0) return true;
-    this.trouble = new Error(`it sets more than ${mostFieldBytes} bytes of fields`);
+    this.trouble = new Error(`it sets more than ${maxFieldBytes} bytes of fields`);
     return false;
   }
 

@@ -18,7 +18,7 @@ import { monoMs, type ThreadCall, threadProgram, type ThreadTask } from "./threa
 const heapMiB = 128;
 
 /** How many times a guest gets its time anew, on a machine that has none for this thread either. */
-const mostLateLooks = 3;
+const maxLateLooks = 3;
 
 export function threadHost(): GuestHost {
   return {
@@ -147,7 +147,7 @@ class ThreadGuest implements Guest {
     // A machine that is busy, or a quota that is used up, stops the guest's thread as well as this one: it may go on.
     const isBusy = monoMs() - this.#watchDue > running.limitMs / 2;
     this.#lateLooks += 1;
-    if (isBusy && this.#lateLooks <= mostLateLooks) {
+    if (isBusy && this.#lateLooks <= maxLateLooks) {
       this.#lookIn(running.limitMs);
       return;
     }

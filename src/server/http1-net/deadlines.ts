@@ -16,8 +16,8 @@ export const unreadMs = 1_000;
 
 /** Limits pass up to this much late, never early: of the shortest, and in milliseconds. */
 const latePart = 0.1;
-const mostLateMs = 250;
-const leastLateMs = 10;
+const maxLateMs = 250;
+const minLateMs = 10;
 
 export class Deadlines<T extends Timed> {
   readonly #all = new IntrusiveSet<T>();
@@ -26,7 +26,7 @@ export class Deadlines<T extends Timed> {
 
   /** @param shortestMs of the limits */
   constructor(shortestMs: number) {
-    this.#tickMs = Math.min(mostLateMs, Math.max(leastLateMs, shortestMs * latePart));
+    this.#tickMs = Math.min(maxLateMs, Math.max(minLateMs, shortestMs * latePart));
   }
 
   add(each: T): void {

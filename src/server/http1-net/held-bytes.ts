@@ -5,14 +5,14 @@ import { ClientBudget } from "../../client/client-budget.ts";
 /** So many may wait on every connection, whatever waits on others: as bounded as connections are. */
 const alwaysBytes = 8 * 1024;
 /** Beyond these, on all connections together; one client address has its share. */
-const mostBytes = 40 * 1024 * 1024;
+const maxBytes = 40 * 1024 * 1024;
 
 export class HeldBytes {
   readonly #memory: ClientBudget;
 
   /** @param clientShare percent of what may wait that one client address may have */
   constructor(clientShare: number) {
-    this.#memory = new ClientBudget(mostBytes, clientShare / 100);
+    this.#memory = new ClientBudget(maxBytes, clientShare / 100);
   }
 
   /** @returns what is to be given back; undefined = there is no memory for them */

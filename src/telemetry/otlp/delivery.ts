@@ -36,13 +36,13 @@ export interface CarrierOptions {
 }
 
 /** Longest pause that a collector may ask for. */
-const mostRetryAfterMs = 60_000;
+const maxRetryAfterMs = 60_000;
 /** Of a response; more is not read. */
-export const mostResponseBytes = 65_536;
+export const maxResponseBytes = 65_536;
 
 /** @param value of `Retry-After`: seconds, or a date */
 export function retryAfterMs(value: string | undefined, nowMs: number): number | undefined {
   if (value === undefined) return undefined;
   const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - nowMs;
-  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), mostRetryAfterMs);
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), maxRetryAfterMs);
 }

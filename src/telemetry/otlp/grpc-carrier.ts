@@ -2,7 +2,7 @@
 import http2 from "node:http2";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
-import { type Carrier, type CarrierOptions, type Delivery, mostResponseBytes } from "./delivery.ts";
+import { type Carrier, type CarrierOptions, type Delivery, maxResponseBytes } from "./delivery.ts";
 
 const compress = promisify(gzip);
 const prefixBytes = 5;
@@ -75,13 +75,13 @@ function call(
   stream.on("trailers", (trailers) => (last = trailers));
   stream.on("data", (chunk: Buffer) => {
     length += chunk.length;
-    if (length <= mostResponseBytes) chunks.push(chunk);
+    if (length <= maxResponseBytes) chunks.push(chunk);
     else stream.close(http2.constants.NGHTTP2_CANCEL);
   });
   stream.once("error", reject);
   stream.once("close", () => {
     clearTimeout(limit);
-    if (length > mostResponseBytes) reject(new Error(`an answer of over ${mostResponseBytes} bytes`));
+    if (length > maxResponseBytes) reject(new Error(`an answer of over ${maxResponseBytes} bytes`));
     resolve(deliveryOf(last, Buffer.concat(chunks)));
   });
   stream.end(message);

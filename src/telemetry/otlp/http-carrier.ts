@@ -7,7 +7,7 @@ import {
   type Carrier,
   type CarrierOptions,
   type Delivery,
-  mostResponseBytes,
+  maxResponseBytes,
   retryAfterMs,
 } from "./delivery.ts";
 
@@ -58,7 +58,7 @@ async function read(response: http.IncomingMessage): Promise<Buffer> {
   let length = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {
     length += chunk.length;
-    if (length > mostResponseBytes) break;
+    if (length > maxResponseBytes) break;
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

@@ -26,8 +26,8 @@ export interface Batch {
 }
 
 const firstBackOffMs = 1_000;
-const longestBackOffMs = 30_000;
-const mostTries = 5;
+const maxBackOffMs = 30_000;
+const maxTries = 5;
 
 export class OtlpSender {
   readonly #options: SenderOptions;
@@ -113,12 +113,12 @@ export class OtlpSender {
         this.drop(items);
         return;
       }
-      const isLast = this.#isOpen || tries >= mostTries;
+      const isLast = this.#isOpen || tries >= maxTries;
       if (isLast) {
         this.drop(items);
         // The next one waits as long, whatever there is: it is the one that shows whether the collector is back.
         this.#isOpen = true;
-        await this.#backOff(mostTries + 1, delivery.retryAfterMs);
+        await this.#backOff(maxTries + 1, delivery.retryAfterMs);
         return;
       }
       await this.#backOff(tries, delivery.retryAfterMs);
@@ -156,7 +156,7 @@ export class OtlpSender {
   /** Doubles, with full jitter; ends at once when the process does. */
   #backOff(tries: number, asked: number | undefined): Promise<void> {
     const { random = Math.random } = this.#options;
-    const longest = Math.min(firstBackOffMs * 2 ** (tries - 1), longestBackOffMs);
+    const longest = Math.min(firstBackOffMs * 2 ** (tries - 1), maxBackOffMs);
     const ms = asked ?? longest * (0.5 + random() / 2);
     return new Promise((resolve) => {
       const end = (): void => {

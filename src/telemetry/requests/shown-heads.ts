@@ -15,7 +15,7 @@ const soundsSecret =
 /** A token among the subprotocols of a WebSocket, whose scripts can set no other field; a JWT (RFC 7519) in any. */
 const looksSecret = /eyJ[\w-]{4,1000}\.[\w-]/;
 const subprotocols = "sec-websocket-protocol";
-const longestProtocol = 40;
+const maxProtocolLength = 40;
 
 /** name, value */
 export type ShownField = readonly [string, string];
@@ -94,7 +94,7 @@ function hides(key: string, value: string): boolean {
   if (looksSecret.test(cut(value))) return true;
   if (key !== subprotocols) return false;
   return (
-    soundsSecret.test(value.toLowerCase()) || value.split(",").some((each) => each.length > longestProtocol)
+    soundsSecret.test(value.toLowerCase()) || value.split(",").some((each) => each.length > maxProtocolLength)
   );
 }
 

@@ -56,7 +56,7 @@ export function traceparent(traceId: string, spanId: string, flags: number): str
 const key = /^[a-z0-9](?:[a-z0-9_\-*/]{0,255}|[a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13})$/;
 // Printable ASCII but , and =; the last is no blank.
 const memberValue = /^[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]$/;
-const mostMembers = 32;
+const maxMembers = 32;
 
 /**
  * @param value of all `tracestate` fields, joined by commas
@@ -73,7 +73,7 @@ export function parseTracestate(value: string): string | undefined {
     if (equals === -1 || !key.test(member.slice(0, equals)) || !memberValue.test(member.slice(equals + 1)))
       return undefined;
     keys.add(member.slice(0, equals));
-    if (members.push(member) > mostMembers || keys.size < members.length) return undefined;
+    if (members.push(member) > maxMembers || keys.size < members.length) return undefined;
   }
   return members.length === 0 ? undefined : members.join(",");
 }

@@ -17,7 +17,7 @@ import {
 import { type Span, spanKinds } from "./span.ts";
 
 /** Of hooks, of calls and of tries of one exchange; more are not told of. */
-const mostParts = 64;
+const maxParts = 64;
 
 /** A hook that ran: everything but the ids. */
 interface HookPart {
@@ -95,7 +95,7 @@ export class ExchangeTrace implements LiveTrace {
   hookRan(plugin: string, phase: string, fromMono: number, toMono: number, failed: boolean): void {
     if (this.#parts.sink === undefined) return;
     this.#hooks ??= [];
-    if (this.#hooks.length < mostParts)
+    if (this.#hooks.length < maxParts)
       this.#hooks.push({ name: `${plugin}.${phase}`, plugin, phase, fromMono, toMono, failed });
   }
 
@@ -109,14 +109,14 @@ export class ExchangeTrace implements LiveTrace {
     // What goes on in the background of a hook that ended, a connection that it opened say, may tell of more for hours.
     if (this.#isOver) return;
     this.#calls ??= [];
-    if (this.#calls.length < mostParts) this.#calls.push(call);
+    if (this.#calls.length < maxParts) this.#calls.push(call);
   }
 
   sent(fields: Fields, nowMono: number, retried?: Parameters<LiveTrace["sent"]>[2]): void {
     const { flags, state } = this.#parts;
     if (this.#sentId !== undefined) {
       this.#failedTries ??= [];
-      if (this.#failedTries.length < mostParts)
+      if (this.#failedTries.length < maxParts)
         this.#failedTries.push({
           spanId: this.#sentId,
           fromMono: this.#sentMono,

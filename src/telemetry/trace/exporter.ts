@@ -11,7 +11,7 @@ export interface ExporterOptions extends Pick<SenderOptions, "carrier" | "logger
 }
 
 /** Of encoded spans that wait, beside their number. */
-const mostQueuedBytes = 16_777_216;
+const maxQueuedBytes = 16_777_216;
 
 export class SpanExporter {
   readonly #options: ExporterOptions;
@@ -36,7 +36,7 @@ export class SpanExporter {
     const { encoder, maxQueueSpans, maxBatchSpans, delayMs } = this.#options;
     const { queuedItems, queuedBytes, closing } = this.#sender;
     const isFull =
-      queuedItems + encoder.count >= maxQueueSpans || queuedBytes + encoder.bytes >= mostQueuedBytes;
+      queuedItems + encoder.count >= maxQueueSpans || queuedBytes + encoder.bytes >= maxQueuedBytes;
     if (isFull || closing) {
       this.#sender.drop(1);
       return;

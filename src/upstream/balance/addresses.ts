@@ -21,9 +21,9 @@ export interface Answer {
 export type Resolve = (name: string) => Promise<Answer>;
 
 /** Of one name; what more there is, is not asked. */
-const mostAddresses = 64;
-const leastMs = 1_000;
-const mostMs = 300_000;
+const maxAddresses = 64;
+const minMs = 1_000;
+const maxMs = 300_000;
 const afterFailureMs = 5_000;
 
 /** Asks the DNS, which says how long its answer is good for; no search list, no hosts file. */
@@ -91,14 +91,11 @@ export class NameWatch {
       if (this.#stopped) return;
       this.#events.failed(error);
     }
-    this.#cancelTimer = this.#time.after(
-      Math.min(Math.max(afterMs, leastMs), mostMs),
-      () => void this.#look(),
-    );
+    this.#cancelTimer = this.#time.after(Math.min(Math.max(afterMs, minMs), maxMs), () => void this.#look());
   }
 
   #take(all: readonly string[]): void {
-    const addresses = all.toSorted().slice(0, mostAddresses);
+    const addresses = all.toSorted().slice(0, maxAddresses);
     if (addresses.length === 0 || addresses.join() === this.#last.join()) return;
     this.#last = addresses;
     this.#events.found(addresses);

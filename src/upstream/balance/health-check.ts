@@ -5,7 +5,7 @@ import type { Endpoint } from "./endpoint.ts";
 import type { HealthRules } from "./spec.ts";
 
 /** More of an answer is not read. */
-const mostBytes = 65_536;
+const maxBytes = 65_536;
 /** The first is soon; not all endpoints at once. */
 const firstWithinMs = 250;
 
@@ -95,7 +95,7 @@ function answerOf(settle: (good: boolean) => void): UpstreamHandler {
     onHead: (status) => (good = status >= 200 && status < 400),
     onData: (chunk) => {
       bytes += chunk.length;
-      if (bytes > mostBytes) settle(good);
+      if (bytes > maxBytes) settle(good);
       return true;
     },
     onEnd: () => settle(good),

@@ -54,7 +54,7 @@ export class RetryBudget {
 }
 
 /** More than a policy has routes. */
-const mostKept = 20_000;
+const maxKept = 20_000;
 
 /** Those of all routes, which last from policy to policy. */
 export class RetryBudgets {
@@ -67,7 +67,7 @@ export class RetryBudgets {
     this.#budgets.delete(key);
     this.#budgets.set(key, budget);
     const [oldest] = this.#budgets.keys();
-    if (this.#budgets.size > mostKept && oldest !== undefined) this.#budgets.delete(oldest);
+    if (this.#budgets.size > maxKept && oldest !== undefined) this.#budgets.delete(oldest);
     return budget;
   }
 }

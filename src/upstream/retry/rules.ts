@@ -58,9 +58,9 @@ export const unavailable = "14";
 
 /** Exponential, with full jitter: between 0 and twice as much as before the last. @param tries that were made */
 export function backoffMs(base: number, tries: number, random: () => number): number {
-  return random() * Math.min(mostBackoffMs, base * 2 ** (tries - 1));
+  return random() * Math.min(maxBackoffMs, base * 2 ** (tries - 1));
 }
-const mostBackoffMs = 10_000;
+const maxBackoffMs = 10_000;
 
 /**
  * When the service says that it may be asked again (RFC 9110 section 10.2.3; a date is not heeded).

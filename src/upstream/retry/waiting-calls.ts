@@ -14,9 +14,9 @@ export interface WaitingCall extends Claimant {
   waitedInVain(error: GatewayError): void;
 }
 
-const mostWaiting = 1_024;
+const maxWaiting = 1_024;
 /** One client takes no more than half of the places. */
-const mostOfOne = mostWaiting / 2;
+const maxOfOne = maxWaiting / 2;
 const everyMs = 50;
 const connectLimitMs = 1_000;
 
@@ -40,9 +40,9 @@ export class WaitingCalls {
   /** @param failure that shows that the service is absent @returns false = there is no room */
   add(call: WaitingCall, failure: GatewayError): boolean {
     const waiting = this.#waiting;
-    if (waiting.size >= mostWaiting) return false;
+    if (waiting.size >= maxWaiting) return false;
     const { client } = call;
-    if (client !== undefined && waiting.size >= mostOfOne && countOf(waiting, client) >= mostOfOne)
+    if (client !== undefined && waiting.size >= maxOfOne && countOf(waiting, client) >= maxOfOne)
       return false;
     waiting.add(call);
     if (waiting.size === 1) {

@@ -4,7 +4,7 @@ import { globSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { mostArtefactBytes, readArtefact, readModel } from "../../../plugins/score/models/artefact.ts";
+import { maxArtefactBytes, readArtefact, readModel } from "../../../plugins/score/models/artefact.ts";
 import { scoreOf } from "../../../plugins/score/models/model.ts";
 
 const folder = join(import.meta.dirname, "golden");
@@ -232,7 +232,7 @@ describe("what is no model", () => {
     ["a list", "[]", /expected object/],
     ["neither format", '{"model":{}}', /is neither XGBoost's model\.json nor LightGBM's dump_model\(\)/],
     ["a member that nobody knows", '{"model":{},"x":1}', /Unrecognized key: "x"/],
-    ["more bytes than there may be", "x".repeat(mostArtefactBytes + 1), /bytes, and \d+ are the most/],
+    ["more bytes than there may be", "x".repeat(maxArtefactBytes + 1), /bytes, and \d+ are the most/],
   ] as const)
     it(`is refused: ${what}`, () => assert.throws(() => readArtefact(Buffer.from(bytes)), message));
 });

@@ -221,11 +221,11 @@ export class ChildResponse implements ExchangeResponse {
 }
 
 /** What is longer goes as bytes. */
-const longestText = 16_384;
+const maxTextLength = 16_384;
 
 export function bodyParts(body: unknown, asks: ExchangeAsks): BodyParts {
   if (body === undefined || body === null) return null;
-  if (typeof body === "string") return body.length <= longestText ? body : asks.bytes(Buffer.from(body));
+  if (typeof body === "string") return body.length <= maxTextLength ? body : asks.bytes(Buffer.from(body));
   if (body instanceof Uint8Array) return asks.bytes(Buffer.from(body));
   throw new Error("a body is neither text nor a Buffer");
 }

@@ -6,7 +6,7 @@ import type { Services } from "../../../plugin-api/services.ts";
 import type { LoadFacts } from "../protocol.ts";
 
 /** What is longer takes too much memory to have all of it compiled. */
-const longestEager = 1_048_576;
+const maxEagerLength = 1_048_576;
 
 export interface Loaded {
   readonly definition: Pick<PluginDefinition, "setup"> & Partial<PluginDefinition>;
@@ -32,7 +32,7 @@ export async function loadBundle(
   };
   const parameters = ["module", "exports", "require", "__filename", "__dirname"];
   // All of it now, instead of each function when a request first comes to it.
-  const isEager = bundle.length <= longestEager;
+  const isEager = bundle.length <= maxEagerLength;
   if (isEager) setFlagsFromString("--no-lazy");
   let run: (...given: unknown[]) => void;
   try {
