@@ -1,12 +1,12 @@
 // Changes JSON as text: whatever is not addressed stays byte for byte (numbers of any length, spaces, order, names that are
 // there twice), which a parser that reads and writes values would not keep.
+import { endOfString } from "../../src/language/json.ts";
 import type { Place } from "./changes.ts";
 
 /** What keeps a body from being changed; told to whoever sent it. */
 export class CannotChange extends Error {}
 
 const quote = 0x22;
-const backslash = 0x5c;
 const space = 0x20;
 const comma = 0x2c;
 const colon = 0x3a;
@@ -158,17 +158,6 @@ function skipValue(json: string, from: number): number {
       depth -= 1;
       if (depth === 0) return at + 1;
     } else if (depth === 0 && (unit === comma || unit <= space)) return at;
-  }
-  return json.length;
-}
-
-/** @returns where the string that begins at `opening` has its closing quote */
-function endOfString(json: string, opening: number): number {
-  for (let at = json.indexOf('"', opening + 1); at !== -1; at = json.indexOf('"', at + 1)) {
-    let before = at - 1;
-    while (json.charCodeAt(before) === backslash) before -= 1;
-    // An even number of backslashes escape each other and not the quote.
-    if ((at - before) % 2 === 1) return at;
   }
   return json.length;
 }

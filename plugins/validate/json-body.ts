@@ -1,4 +1,7 @@
 // A JSON body as it is checked: read in one way only, so that the service, whatever its parser, reads the same.
+import { membersKept } from "../../src/language/doubled-members.ts";
+import { endOfString } from "../../src/language/json.ts";
+
 /** What is wrong with a body, told to the client: never with a value of it. */
 export interface Flaw {
   /** JSON Pointer (RFC 6901); "" = the whole. */
@@ -11,7 +14,6 @@ export type Read = { readonly value: unknown } | Flaw;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 const quote = 0x22;
-const backslash = 0x5c;
 const colon = 0x3a;
 
 const flaw = (message: string, pointer = ""): Flaw => ({ pointer, message });
@@ -55,37 +57,6 @@ function membersNamed(text: string, maxDepth: number): number {
     } else if ((unit | 0x20) === 0x7d) depth -= 1;
   }
   return members;
-}
-
-/** Recurses: depth is bounded. */
-function membersKept(value: unknown): number {
-  if (typeof value !== "object" || value === null) return 0;
-  let count = 0;
-  if (Array.isArray(value)) {
-    for (const item of value) if (typeof item === "object") count += membersKept(item);
-    return count;
-  }
-  for (const name in value) {
-    count += 1;
-    const member = (value as Record<string, unknown>)[name];
-    if (typeof member === "object") count += membersKept(member);
-  }
-  return count;
-}
-
-/** @returns where the string that begins at `opening` has its closing quote */
-function endOfString(text: string, opening: number): number {
-  for (
-    let closing = text.indexOf('"', opening + 1);
-    closing !== -1;
-    closing = text.indexOf('"', closing + 1)
-  ) {
-    let before = closing - 1;
-    while (text.charCodeAt(before) === backslash) before -= 1;
-    // An even number of backslashes escape each other and not the quote.
-    if ((closing - before) % 2 === 1) return closing;
-  }
-  return text.length;
 }
 
 /** Members that turn into what all objects have where a service in JavaScript copies them. Recurses: depth is bounded. */

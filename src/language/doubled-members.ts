@@ -1,7 +1,8 @@
 // Whether JSON names a member twice. Parsers differ in which of the two they take (RFC 8259 section 4), so that a text is
 // one thing to whoever checks it and another to whoever uses it.
 
-const backslash = 0x5c;
+import { endOfString } from "./json.ts";
+
 const colon = 0x3a;
 
 /** Members named in valid JSON text, at every depth: each is one colon outside a string. */
@@ -12,29 +13,23 @@ function membersNamed(json: string): number {
     const end = opening === -1 ? json.length : opening;
     for (; at < end; at += 1) if (json.charCodeAt(at) === colon) colons += 1;
     if (opening === -1) return colons;
-    at = endOfString(json, opening);
+    at = endOfString(json, opening) + 1;
   }
 }
 
-/** @returns where the text goes on after the string that begins at `opening` */
-function endOfString(json: string, opening: number): number {
-  for (let closing = json.indexOf('"', opening + 1); ; closing = json.indexOf('"', closing + 1)) {
-    let before = closing - 1;
-    while (json.charCodeAt(before) === backslash) before -= 1;
-    // An even number of backslashes escape each other and not the quote.
-    if ((closing - before) % 2 === 1) return closing + 1;
-  }
-}
-
-/** Recurses: depth was bounded when the value was read. */
-function membersKept(value: unknown): number {
+/** Members of a parsed value, at every depth. Recurses: depth was bounded when the value was read. */
+export function membersKept(value: unknown): number {
   if (typeof value !== "object" || value === null) return 0;
   let count = 0;
   if (Array.isArray(value)) {
-    for (const item of value) count += membersKept(item);
+    for (const item of value) if (typeof item === "object") count += membersKept(item);
     return count;
   }
-  for (const item of Object.values(value)) count += 1 + membersKept(item);
+  for (const name in value) {
+    count += 1;
+    const member = (value as Record<string, unknown>)[name];
+    if (typeof member === "object") count += membersKept(member);
+  }
   return count;
 }
 

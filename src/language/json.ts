@@ -47,11 +47,12 @@ function isNestedDeeper(text: string): boolean {
 }
 
 /** @returns where the string that begins at `opening` has its closing quote; the text's end when it has none */
-function endOfString(text: string, opening: number): number {
-  for (let at = opening + 1; at < text.length; at += 1) {
-    const unit = text.charCodeAt(at);
-    if (unit === quote) return at;
-    if (unit === backslash) at += 1;
+export function endOfString(text: string, opening: number): number {
+  for (let at = text.indexOf('"', opening + 1); at !== -1; at = text.indexOf('"', at + 1)) {
+    let before = at - 1;
+    while (text.charCodeAt(before) === backslash) before -= 1;
+    // An even number of backslashes escape each other and not the quote.
+    if ((at - before) % 2 === 1) return at;
   }
   return text.length;
 }
