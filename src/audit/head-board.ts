@@ -1,7 +1,7 @@
 // Where sidecars of a service show their heads: Redis, a hash a month. Each head that is signed names the last ones of
 // siblings, so that none of them can be written anew without the others. What is shown is signed, too: who writes to Redis
 // must not have sidecars say that they saw what never was.
-import type { Script, Store } from "../plugin-api/store.ts";
+import { replyList, type Script, type Store } from "../plugin-api/store.ts";
 import type { Tail } from "./chain.ts";
 import { type AuditKey, HeadVerifier } from "./key.ts";
 import type { SeenHead } from "./record.ts";
@@ -85,7 +85,7 @@ export class HeadBoard {
         [chain],
         limitMs,
       );
-      return headsOf([chain, Array.isArray(found) ? (found as unknown[])[0] : ""], this.#verifier);
+      return headsOf([chain, replyList(found)[0]], this.#verifier);
     };
     try {
       return (await Promise.all([read(nowMs), read(lastMonth)])).flat()[0];
@@ -111,7 +111,7 @@ const shownPattern = /^\d+ (\d+) ([A-Za-z0-9_-]{43}) ([A-Za-z0-9_-]{43}) ([A-Za-
 
 /** @param flat name, head, … as the board holds them; what is malformed, or was signed by nobody known, is left out */
 export function headsOf(flat: unknown, verifier: HeadVerifier): SeenHead[] {
-  const list = Array.isArray(flat) ? (flat as unknown[]).map(String) : [];
+  const list = replyList(flat).map(String);
   const heads: SeenHead[] = [];
   for (let i = 0; i + 1 < list.length; i += 2) {
     const [, seq, hash, kid, sig] = shownPattern.exec(list[i + 1] as string) ?? [];

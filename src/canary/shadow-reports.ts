@@ -3,7 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { parseJson } from "../language/json.ts";
-import type { Script, Store } from "../plugin-api/store.ts";
+import { replyList, type Script, type Store } from "../plugin-api/store.ts";
 import { type ShadowReport, shadowReport } from "../shadow/report.ts";
 import { type CanaryOrder, canaryStateKey } from "./order.ts";
 import { keptMs } from "./report-script.ts";
@@ -150,7 +150,7 @@ export async function readShadow(
   let unread = Number(left) + further;
   for (const names of pages) {
     const texts = await store.run(readSome, [key], names, limitMs);
-    for (const text of Array.isArray(texts) ? (texts as unknown[]) : []) {
+    for (const text of replyList(texts)) {
       const told = typeof text === "string" ? parseTold(text) : undefined;
       if (told === undefined) unread += 1;
       else if (told.id === order.id) onTold(told);

@@ -4,7 +4,7 @@ import { contractVersion } from "../extensions/manifest.ts";
 import type { PolicyStatus } from "../policy/status.ts";
 import { type Problem, problemText } from "../policy/document/problems.ts";
 import { Poller } from "../policy/sources/poller.ts";
-import type { Script, Store } from "../plugin-api/store.ts";
+import { replyList, type Script, type Store } from "../plugin-api/store.ts";
 
 /** Problems: how many, the first in short, and all of them as far as there is room. */
 interface Told {
@@ -211,7 +211,7 @@ async function send(options: HeartbeatOptions, stretch: number, enrolls: boolean
   const outcomes = await store.runAll(enrolls ? [...beats, ...indexes] : beats);
   const [counted, enrolled] = [outcomes[0], outcomes[beats.length]];
   const reply = counted?.status === "fulfilled" ? counted.value : undefined;
-  const [live, isNew] = Array.isArray(reply) ? (reply as unknown[]) : [];
+  const [live, isNew] = replyList(reply);
   return {
     told: outcomes.slice(0, beats.length).every(({ status }) => status === "fulfilled"),
     live: Math.max(1, Number(live) || 1),

@@ -3,7 +3,7 @@
 import { pairsOf } from "../plugin-api/pairs.ts";
 import { z } from "zod";
 import { heartbeatExpiryMs, heartbeatKey, lostMs, membersKey, servicesKey } from "../fleet/heartbeat.ts";
-import { type Script, type Store, StoreUnavailable } from "../plugin-api/store.ts";
+import { replyList, type Script, type Store, StoreUnavailable } from "../plugin-api/store.ts";
 
 const text = z.string().max(1_000);
 const told = z
@@ -105,9 +105,9 @@ export async function readFleet(store: Store, service: string | undefined): Prom
     // Any sidecar of the service can write there: it must not hide the others.
     const reply = await orNothing(store.run(readMembers, [membersKey(name)], [lostMs, maxMembers], limitMs));
     if (reply === undefined) unreadable.push(membersKey(name));
-    const [now, list] = Array.isArray(reply) ? (reply as unknown[]) : [];
+    const [now, list] = replyList(reply);
     nowMs = Number(now ?? nowMs);
-    const flat = Array.isArray(list) ? (list as unknown[]) : [];
+    const flat = replyList(list);
     for (const [instance, seenAt] of pairsOf(flat)) {
       found.push({ service: name, instance: String(instance), seenAtMs: Number(seenAt) });
     }
@@ -157,14 +157,14 @@ export async function withReceipts<Of extends Omit<Member, "receipt" | "state">>
 /** Services with a sidecar within the last two hours, the latest first. */
 export async function services(store: Store): Promise<string[]> {
   const reply = await store.run(readServices, [servicesKey], [maxServices, 2 * lostMs], limitMs);
-  return Array.isArray(reply) ? (reply as unknown[]).map(String) : [];
+  return replyList(reply).map(String);
 }
 
 async function readKeys(store: Store, keys: readonly string[]): Promise<readonly unknown[]> {
   // In a Cluster keys of several sidecars are in several slots.
   if (store.sharded !== false) return Promise.all(keys.map((key) => readOne(store, key)));
   const reply = await store.run(readMany, keys, [], limitMs);
-  return Array.isArray(reply) ? (reply as unknown[]) : [];
+  return replyList(reply);
 }
 
 async function readOne(store: Store, key: string): Promise<string | undefined> {

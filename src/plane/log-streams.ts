@@ -1,6 +1,6 @@
 // The log streams of many services as one, in the order of Redis' clock: the last lines, and then what comes. What is held
 // is one page a stream at most.
-import type { Script, Store } from "../plugin-api/store.ts";
+import { replyList, type Script, type Store } from "../plugin-api/store.ts";
 import { services } from "./fleet.ts";
 
 export interface LogEntry {
@@ -176,15 +176,13 @@ function chunks<Item>(items: readonly Item[], size: number): (readonly Item[])[]
   return parts;
 }
 
-const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? (value as unknown[]) : []);
-
 function parsePages(reply: unknown, names: readonly string[], count: number): Page[] {
-  const [now, pages] = list(reply);
+  const [now, pages] = replyList(reply);
   return names.map((service, at) => {
-    const raw = list(list(pages)[at]);
+    const raw = replyList(replyList(pages)[at]);
     const entries = raw.map((entry): LogEntry => {
-      const [id, fields] = list(entry);
-      const flat = list(fields).map(String);
+      const [id, fields] = replyList(entry);
+      const flat = replyList(fields).map(String);
       const line = flat[flat.findIndex((name, index) => index % 2 === 0 && name === "line") + 1] ?? "";
       return { service, id: String(id), line };
     });

@@ -3,7 +3,7 @@
 import { pairsOf } from "../plugin-api/pairs.ts";
 import { z } from "zod";
 import { maxDirectReports } from "../fleet/direct-report.ts";
-import type { Script } from "../plugin-api/store.ts";
+import { replyList, type Script } from "../plugin-api/store.ts";
 
 export interface Report {
   readonly field: string;
@@ -56,7 +56,7 @@ const shape = z.object({
 
 /** @returns what there is to take over, oldest first, and the names of all that were looked at */
 export function parseReports(reply: unknown): { reports: Report[]; fields: string[] } {
-  const list = Array.isArray(reply) ? (reply as unknown[]).map(String) : [];
+  const list = replyList(reply).map(String);
   const reports: Report[] = [];
   const fields: string[] = [];
   for (const [field, value] of pairsOf(list)) {

@@ -10,7 +10,7 @@ import {
   type SwitchTarget,
 } from "../kill-switch/kill-switch.ts";
 import { pairsOf } from "../plugin-api/pairs.ts";
-import type { Script, Store } from "../plugin-api/store.ts";
+import { replyList, type Script, type Store } from "../plugin-api/store.ts";
 import { keyBeside, type Spread } from "../policy/sources/document-keys.ts";
 
 /** Most entries that are kept, of half a kilobyte or so, and most that are shown. */
@@ -68,7 +68,7 @@ return found`,
 /** Newest first. */
 export async function readSwitchHistory(store: Store, spread: Spread): Promise<readonly SwitchEntry[]> {
   const reply = await store.run(read, [switchHistoryKey(spread)], [maxShown], limitMs);
-  const flat = Array.isArray(reply) ? (reply as unknown[]).map(String) : [];
+  const flat = replyList(reply).map(String);
   return pairsOf(flat).flatMap(([id, text]) => parse(id, text) ?? []);
 }
 

@@ -6,6 +6,11 @@ export interface Script {
   readonly lua: string;
 }
 
+/** What a script has answered, as the list that it makes; empty for anything else. */
+export function replyList(reply: unknown): readonly unknown[] {
+  return Array.isArray(reply) ? reply : [];
+}
+
 /** How much of a hash is read. */
 export interface HashBounds {
   readonly maxFields: number;

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { parseJson } from "../../language/json.ts";
 import { pairsOf } from "../../plugin-api/pairs.ts";
-import type { Script, Store } from "../../plugin-api/store.ts";
+import { replyList, type Script, type Store } from "../../plugin-api/store.ts";
 import { PolicyRefused } from "../../policy/document/problems.ts";
 import { digestOf } from "../../policy/document/digest.ts";
 import { sharedKey } from "../../policy/read.ts";
@@ -184,7 +184,7 @@ async function cameFromHere({ target }: Ends, { keys, source }: Pair): Promise<b
   const { head } = source;
   if (!source.recorded || head === undefined || head.id === "") return false;
   const reply = await target.run(readHistory, [keys.history], [looksBack, ""], limitMs);
-  const entries = Array.isArray(reply) ? (reply as unknown[]) : [];
+  const entries = replyList(reply);
   return entries.some(
     (list) => Array.isArray(list) && pairsOf(list).some(([name, id]) => name === "id" && id === head.id),
   );
@@ -290,7 +290,7 @@ async function write({ target }: Ends, pair: Pair, epoch: number): Promise<Outco
   ];
   const { document: at, history, epoch: counter, applied, relayed } = keys;
   const reply = await target.run(changeDocument, [at, history, counter, applied, relayed], args, limitMs);
-  const [said, revision] = Array.isArray(reply) ? (reply as unknown[]) : [];
+  const [said, revision] = replyList(reply);
   if (said === "ok") return { act: "written", revision: Number(revision) };
   if (said !== "stale") return { act: "moved" };
   return {

@@ -1,7 +1,7 @@
 // Which callers of a region want more of their quota over regions: lists that sidecars write, one a service.
 import { servicesKey } from "../../fleet/heartbeat.ts";
 import { parseWant, type QuotaWant, wantsKey } from "../../language/region-quota.ts";
-import type { Script, Store } from "../../plugin-api/store.ts";
+import { replyList, type Script, type Store } from "../../plugin-api/store.ts";
 import { dropWants, readWants } from "./quota-scripts.ts";
 
 const limitMs = 3_000;
@@ -53,7 +53,7 @@ export class QuotaWants {
   /** Finds the lists, and has them read from their beginning: the clock that orders them may have been set back. */
   async findLists(): Promise<void> {
     const reply = await this.#store.run(readServices, [servicesKey], [maxServices], limitMs);
-    const services = Array.isArray(reply) ? (reply as unknown[]).map(String) : [];
+    const services = replyList(reply).map(String);
     this.#lists.clear();
     for (const sharers of ["@fleet", ...services]) this.#lists.set(wantsKey(sharers), -Infinity);
     this.otherHome = undefined;
@@ -72,7 +72,7 @@ export class QuotaWants {
     }));
     const replies = valuesOf(await this.#store.runAll(calls, limitMs));
     return replies.flatMap((reply, group) =>
-      (Array.isArray(reply) ? (reply as unknown[]) : []).flatMap((found, at) => {
+      replyList(reply).flatMap((found, at) => {
         const list = groups[group]?.[at]?.[0];
         return list === undefined || !Array.isArray(found) ? [] : this.#note(list, found as unknown[]);
       }),
