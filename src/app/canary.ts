@@ -5,8 +5,8 @@ import { type ShownFigures, shownFigures } from "../canary/figures.ts";
 import type { CanaryOrder } from "../canary/order.ts";
 import type { ShadowCounted } from "../canary/shadow-reports.ts";
 import { type CanaryPart, CanaryWatch } from "../canary/watch.ts";
-import { Canaries, isForbidden } from "../plane/canary.ts";
-import { PolicyHistory } from "../plane/history.ts";
+import { Canaries } from "../plane/canary.ts";
+import { isForbidden, PolicyHistory } from "../plane/history.ts";
 import { textOf } from "../plugin-api/error-text.ts";
 import type { BesidePolicy } from "../policy/beside.ts";
 import type { PolicyController } from "../policy/controller.ts";
@@ -113,12 +113,13 @@ class Follower implements CanaryFollower {
     if (part === undefined) return null;
     const { order, state, step, percent } = part;
     const counted = this.#parts.data.trial();
-    const [candidate, baseline] = [counted?.candidate ?? [], counted?.baseline ?? []].map(shownFigures);
+    const candidate = shownFigures(counted?.candidate ?? []);
+    const baseline = shownFigures(counted?.baseline ?? []);
     const { id, revision, author } = order;
     const { compared = 0, same = 0 } = counted?.shadow ?? {};
     const ready = counted?.shadow !== undefined;
     const shadow = order.by === "shadow" ? { ready, compared, differ: compared - same } : undefined;
-    return { id, revision, author, state, step, percent, candidate, baseline, shadow } as ShownCanary;
+    return { id, revision, author, state, step, percent, candidate, baseline, shadow };
   }
 
   start(): void {

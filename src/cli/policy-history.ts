@@ -1,6 +1,6 @@
 // `outrigger policy history`: the revisions of a policy, newest first.
-import { isForbidden } from "../plane/canary.ts";
 import type { CanaryEntry } from "../plane/canary-entry.ts";
+import { isForbidden } from "../plane/history.ts";
 import type { Revision } from "../plane/revision.ts";
 import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";

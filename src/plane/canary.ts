@@ -13,7 +13,7 @@ import {
 import { fullRateUpTo, keptMs } from "../canary/report-script.ts";
 import { shadowKey } from "../canary/shadow-reports.ts";
 import { pairsOf } from "../plugin-api/pairs.ts";
-import { type Script, type Store, StoreUnavailable } from "../plugin-api/store.ts";
+import { replyList, type Script, type Store } from "../plugin-api/store.ts";
 import { keyBeside } from "../policy/sources/document-keys.ts";
 import { type CanaryEntry, entryOf, parseEntry } from "./canary-entry.ts";
 import { ChangeConflict, type PolicyHistory } from "./history.ts";
@@ -172,7 +172,7 @@ export class Canaries {
     const order = await readOrder(this.#store, limitMs);
     if (order === null) return undefined;
     const reply = await this.#store.run(readState, [this.#keys[1]], stateFields, limitMs);
-    const flat = Array.isArray(reply) ? (reply as unknown[]).map(String) : [];
+    const flat = replyList(reply).map(String);
     const state = stateShape.safeParse(Object.fromEntries(pairsOf(flat))).data;
     return state?.id === order.id ? { order, state } : undefined;
   }
@@ -253,7 +253,7 @@ export class Canaries {
   /** Newest first. */
   async entries(service: string | undefined): Promise<readonly CanaryEntry[]> {
     const reply = await this.#store.run(readEntries, [this.#keys[2]], [maxEntries], limitMs);
-    const texts = Array.isArray(reply) ? (reply as unknown[]).map(String) : [];
+    const texts = replyList(reply).map(String);
     return texts
       .flatMap((text) => parseEntry(text) ?? [])
       .filter((each) => each.service === (service ?? null));
@@ -267,7 +267,7 @@ export class Canaries {
     if (current.digest !== order.baseDigest || current.revision !== order.revision - 1) return undefined;
     const document = await readCandidate(this.#store, order, this.#maxBytes, limitMs);
     if (document === null) return undefined;
-    const { author, signedEpoch, base } = { ...order, base: current.revision };
+    const { author, signedEpoch } = order;
     try {
       const how = order.by === "shadow" ? "shadow" : "canary";
       const reason = `${how} ${order.steps.map((step) => `${step}%`).join(",")}: ${order.reason}`.slice(
@@ -279,7 +279,7 @@ export class Canaries {
         kind: how,
         author,
         reason,
-        base,
+        base: current.revision,
         signedEpoch,
       });
       return written.revision;
@@ -289,7 +289,3 @@ export class Canaries {
     }
   }
 }
-
-/** Whether Redis answers that this user may not do that. */
-export const isForbidden = (error: unknown): boolean =>
-  error instanceof StoreUnavailable && ["NOPERM", "READONLY", "OOM"].includes(error.code ?? "");

@@ -3,7 +3,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { digestOf } from "../policy/document/digest.ts";
 import { directKey, type DocumentKeys, documentKeys } from "../policy/sources/document-keys.ts";
-import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
+import { replyList, type Store, StoreUnavailable } from "../plugin-api/store.ts";
 import {
   changeDocument,
   maxDirectBytes,
@@ -121,8 +121,7 @@ export class PolicyHistory {
     try {
       return await this.current(service, by);
     } catch (error) {
-      const { code = "" } = error instanceof StoreUnavailable ? error : {};
-      if (!["NOPERM", "READONLY", "OOM"].includes(code)) throw error;
+      if (!isForbidden(error)) throw error;
       return before;
     }
   }
@@ -130,7 +129,7 @@ export class PolicyHistory {
   /** Newest first. */
   async list(service: string | undefined, most = maxRevisions): Promise<readonly Revision[]> {
     const reply = await this.#store.run(readHistory, [this.#keys(service).history], [most, ""], limitMs);
-    const entries = Array.isArray(reply) ? (reply as unknown[]) : [];
+    const entries = replyList(reply);
     return entries.flatMap((entry) => {
       const parsed = parseEntry(entry);
       if (parsed === undefined) return [];
@@ -180,13 +179,12 @@ export class PolicyHistory {
   ): Promise<readonly unknown[]> {
     const keys = this.#keys(service);
     try {
-      return asList(await this.#store.run(changeDocument, allOf(keys), args, limitMs));
+      return replyList(await this.#store.run(changeDocument, allOf(keys), args, limitMs));
     } catch (error) {
       if (!(error instanceof StoreUnavailable) || error.code !== undefined) throw error;
       if (/out of reach/.test(error.message)) throw error;
       const head = await this.#store.get(keys.applied, limitMs).then(parseHead, () => null);
-      if (head === null || head === undefined) throw new OutcomeUnknown(error.message);
-      if (head.id === id) return ["ok", head.revision, Date.parse(head.at)];
+      if (head?.id === id) return ["ok", head.revision, Date.parse(head.at)];
       throw new OutcomeUnknown(error.message);
     }
   }
@@ -237,6 +235,6 @@ const allOf = ({ document, history, epoch, applied }: DocumentKeys): string[] =>
   applied,
 ];
 
-function asList(reply: unknown): readonly unknown[] {
-  return Array.isArray(reply) ? (reply as unknown[]) : [];
-}
+/** Whether Redis answers that it takes no such write: of this user, or of anybody now. */
+export const isForbidden = (error: unknown): boolean =>
+  error instanceof StoreUnavailable && ["NOPERM", "READONLY", "OOM"].includes(error.code ?? "");
