@@ -1,7 +1,7 @@
 // `outrigger policy rollback [REVISION]`: a new revision that restores an old one.
 import { documentIn } from "../plane/candidate.ts";
 import { differences } from "../plane/difference.ts";
-import { revisionBefore } from "../plane/rollback-target.ts";
+import { revisionBefore, rollbackReason } from "../plane/rollback-target.ts";
 import { printable } from "./table.ts";
 import { readSigningKey } from "../plane/private-key.ts";
 import type { Revision } from "../plane/revision.ts";
@@ -22,13 +22,16 @@ export interface RollbackOptions extends SigningOptions {
   readonly json?: true;
 }
 
+/** With what is said of the revision no more than of any change. */
+const maxReason = 900;
+
 /** @returns the exit code */
 export async function rollBackPolicy(
   terminal: Terminal,
   revision: string | undefined,
   options: RollbackOptions,
 ): Promise<number> {
-  const { service, json } = options;
+  const { service, reason = "", json } = options;
   const waitMs = parseWait(options.wait);
   const wish = parseSigning(options);
   if (typeof wish === "string") {
@@ -36,8 +39,11 @@ export async function rollBackPolicy(
     return 2;
   }
   const wanted = revision === undefined ? undefined : Number(revision);
-  if (waitMs === "wrong" || (wanted !== undefined && !(Number.isSafeInteger(wanted) && wanted > 0))) {
-    terminal.err("rollback takes the number of a revision, --wait a time such as 30s\n");
+  const isNumberWrong = wanted !== undefined && !(Number.isSafeInteger(wanted) && wanted > 0);
+  if (waitMs === "wrong" || isNumberWrong || reason.length > maxReason) {
+    terminal.err(
+      "rollback takes the number of a revision, --wait a time such as 30s, --reason at most 900 characters\n",
+    );
     return 2;
   }
   return await withPlane(terminal, options, async (plane) => {
@@ -53,7 +59,7 @@ export async function rollBackPolicy(
       signedEpoch: bytes && epochIn(bytes),
       kind: "rollback",
       author,
-      reason: options.reason ?? `back to revision ${old.revision}`,
+      reason: rollbackReason(old.revision, reason),
       base: before.revision,
     });
     if (json !== true)

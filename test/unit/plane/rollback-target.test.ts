@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Revision } from "../../../src/plane/revision.ts";
-import { revisionBefore } from "../../../src/plane/rollback-target.ts";
+import { revisionBefore, rollbackReason } from "../../../src/plane/rollback-target.ts";
 
 function revision(number: number, digest: string, more: Partial<Revision> = {}): Revision {
   return {
@@ -35,7 +35,13 @@ test("twice in a row further back, and not to what was rolled back", () => {
 });
 
 test("what was signed anew on the way back is known by its reason", () => {
-  assert.equal(revisionBefore([...applied, back(4, "b2", "back to revision 2")], 4), 1);
+  for (const reason of [rollbackReason(2), rollbackReason(2, "incident 7: it leaks")])
+    assert.equal(revisionBefore([...applied, back(4, "b2", reason)], 4), 1, reason);
+});
+
+test("over numbers that are missing, where a relay brought them from another region", () => {
+  assert.equal(revisionBefore([...applied, revision(50, "d")], 50), 3);
+  assert.equal(revisionBefore([revision(3, "c"), revision(40, "d"), back(50, "d")], 50), 3);
 });
 
 test("of what nothing is known, to the one before", () => {
