@@ -48,12 +48,13 @@ export async function rollBackPolicy(
   }
   return await withPlane(terminal, options, async (plane) => {
     const { history, author } = plane;
-    // A canary that runs ends by this: the policy is changed under it.
     await plane.canaries.makeWay(true);
     const before = await history.current(service, author);
     const target = wanted ?? revisionBefore(await history.list(service), before.revision);
     const old = await findOld(plane, service, target, options);
     const bytes = await restored(plane, old, wish, { service, before });
+    // What runs ends by this, of another document too: sidecars see that of their own accord only where theirs is changed.
+    await plane.canaries.end("aborted", author, `policy rollback of ${documentName(service)}`);
     const written = await history.change(service, {
       document: bytes,
       signedEpoch: bytes && epochIn(bytes),

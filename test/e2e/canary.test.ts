@@ -299,9 +299,13 @@ describe("a canary of sidecars", () => {
       assert.deepEqual([status, mark], [200, "base"]);
       assert.match(await ok("policy", "rollback", ...of), /policy:orders is now at revision/);
       await allHave(four, "first");
-      await ended("withdrawn");
+      await ended("aborted");
       assert.deepEqual(marks(asking?.answers.filter(({ url }) => url.startsWith(other.url)) ?? []), ["base"]);
       assert.match(await ok("policy", "history", ...of), /canary begins +ada/);
+      // One of another document, which no sidecar would see changed.
+      await ok("policy", "apply", file(good), ...rest);
+      await ok("policy", "rollback", "2", ...of);
+      await ended("aborted");
     } finally {
       await asking?.stop();
       await other.stop();
