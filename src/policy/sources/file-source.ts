@@ -3,6 +3,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { open, realpath, stat } from "node:fs/promises";
 import { dirname, extname } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
 import { defaultMaxBytes, type PolicyFormat } from "../document/parse.ts";
 import { type PollerOptions, Poller } from "./poller.ts";
 import type { PolicySource, SourceReading } from "./source.ts";
@@ -12,10 +13,15 @@ export interface FileSourceOptions extends Partial<Omit<PollerOptions, "read">> 
   readonly maxBytes?: number;
 }
 
+/** Nothing is written to it for so many times as long as a burst of changes takes. */
+const restsFor = 4;
+const maxLooks = 25;
+
 export function createFileSource(options: FileSourceOptions): PolicySource {
   const { path, maxBytes, settleMs = 50, pollMs = 5000, retryMs = 1000 } = options;
   let onReading: ((reading: SourceReading) => void) | undefined;
-  let stopped = false;
+  let version: string | undefined;
+  const stopped = new AbortController();
   const poller = new Poller({
     settleMs,
     pollMs,
@@ -24,9 +30,15 @@ export function createFileSource(options: FileSourceOptions): PolicySource {
     async read() {
       // Watched first: a change between the two is then seen as a change.
       await folders.follow(path);
-      const reading = await readPolicyFile(path, maxBytes);
-      if (!stopped) onReading?.(reading);
-      return reading.state === "read";
+      const found = await readRested(
+        { path, maxBytes, restMs: restsFor * settleMs },
+        version,
+        stopped.signal,
+      );
+      if (stopped.signal.aborted) return false;
+      version = found.version;
+      onReading?.(found.reading);
+      return found.reading.state === "read";
     },
   });
   const folders = new Folders(() => poller.trigger());
@@ -39,12 +51,52 @@ export function createFileSource(options: FileSourceOptions): PolicySource {
       process.on("SIGHUP", readNow);
     },
     async stop() {
-      stopped = true;
+      stopped.abort();
       process.off("SIGHUP", readNow);
       await poller.stop();
       folders.close();
     },
   };
+}
+
+interface Rested {
+  readonly reading: SourceReading;
+  /** "" = nothing was read. */
+  readonly version: string;
+}
+
+/**
+ * A file that somebody is writing may be half of a policy, and valid: one that has changed counts once nothing is written to
+ * it for a while. Never rejects.
+ * @param known what was read last, which may be read at once; undefined = nothing, and what is there is taken
+ */
+async function readRested(
+  { path, maxBytes, restMs }: { path: string; maxBytes: number | undefined; restMs: number },
+  known: string | undefined,
+  signal: AbortSignal,
+): Promise<Rested> {
+  let last = known;
+  for (let looks = 0; looks < maxLooks; looks += 1) {
+    const version = await versionOf(path);
+    if (version === (last ??= version)) {
+      const reading = await readPolicyFile(path, maxBytes);
+      if (known === undefined || (await versionOf(path)) === version) return { reading, version };
+    }
+    last = version;
+    await wait(restMs, undefined, { signal }).catch(() => {});
+    if (signal.aborted) break;
+  }
+  return { reading: { state: "failed", message: `${path} is being written all the time` }, version: "" };
+}
+
+/** Another one after each change. */
+async function versionOf(path: string): Promise<string> {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+    return [dev, ino, size, mtimeNs, ctimeNs].join(":");
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? "?";
+  }
 }
 
 /** Reads the file once; also for the baseline beside Redis. Never rejects. */

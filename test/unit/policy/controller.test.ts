@@ -3,7 +3,19 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { EventEmitter } from "node:events";
-import { mkdir, mkdtemp, readFile, readdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import {
+  mkdir,
+  mkdtemp,
+  open,
+  readFile,
+  readdir,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { setTimeout as pause } from "node:timers/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
@@ -709,6 +721,30 @@ describe("a policy in a file", () => {
     await rm(file);
     await record.until(() => last(record.states) === "absent");
     assert.deepEqual(controller.status().effective?.plugins, ["auth"]);
+  });
+
+  test("that somebody is writing counts once it is whole, though half of it would be valid", async () => {
+    await writeFile(file, yaml("auth"));
+    const source = createFileSource({ path: file, pollMs: 5, retryMs: 5, settleMs: 250 });
+    const controller = await createController(record, { source });
+    await controller.start();
+    const whole =
+      "apiVersion: outrigger/v1\nplugins: [logging]\nroutes:\n  - path: /*\n    plugins: [auth]\n";
+    const half = whole.indexOf("routes:");
+    const writer = await open(file, "w");
+    // Whoever looks between two parts of it finds a policy without its routes.
+    await writer.write(whole.slice(0, half));
+    for (let at = half; at < whole.length; at += 1) {
+      await writer.write(whole[at] ?? "");
+      await pause(20);
+    }
+    await writer.close();
+    await record.until(() => record.swapped.length === 2);
+    assert.deepEqual(
+      controller.status().effective?.routes.map(({ plugins }) => plugins),
+      [["auth"]],
+    );
+    assert.deepEqual(record.rejected, []);
   });
 
   test("that is bad is refused with its line; the old one stays", async () => {
