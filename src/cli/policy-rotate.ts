@@ -19,6 +19,7 @@ import { createTrust, layerKey, sharedKey } from "../policy/read.ts";
 import { importKeys } from "../policy/signature/verify-keys.ts";
 import type { Script } from "../plugin-api/store.ts";
 import { verifiedIn } from "./plane-trust.ts";
+import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { type Plane, PlaneRefusal, withPlane } from "./with-plane.ts";
 
@@ -31,6 +32,7 @@ export interface RotateOptions {
 }
 
 const limitMs = 5_000;
+const thumbprint = /^[\w-]{43}$/;
 
 /** KEYS: policy-keys. ARGV: what it must hold ("" = nothing), what it is to hold. */
 const replace: Script = {
@@ -46,6 +48,11 @@ export async function rotateKeys(terminal: Terminal, options: RotateOptions): Pr
   const { trust: named, revoke = [], json } = options;
   if (named === undefined && revoke.length === 0) {
     terminal.err("--trust takes a JWKS of public keys, --revoke the kid of a key: one of them is needed\n");
+    return 2;
+  }
+  const malformed = revoke.find((name) => !thumbprint.test(name));
+  if (malformed !== undefined) {
+    terminal.err(`--revoke takes the thumbprint of a key (43 characters), not "${printable(malformed)}"\n`);
     return 2;
   }
   return await withPlane(terminal, {}, async (plane) => {
