@@ -120,12 +120,13 @@ function redisSource(config: Config, store: RedisStore, signed: boolean): Policy
 }
 
 function lastKnownGoodOf(
-  { stateDir: dir, service }: Config,
+  { stateDir: dir, service, policyMaxBytes: maxBytes }: Config,
   logger: Telemetry["logger"],
   checkDisk: CheckDisk | undefined,
 ): LastKnownGood | undefined {
   if (dir === undefined) return undefined;
-  return createLastKnownGood({ dir, service, onTrouble: (message) => logger.warn({}, message), checkDisk });
+  const onTrouble = (message: string): void => logger.warn({}, message);
+  return createLastKnownGood({ dir, service, maxBytes, onTrouble, checkDisk });
 }
 
 const forgetful =

@@ -6,6 +6,7 @@ import { z } from "zod";
 import type { CheckDisk } from "../../files/check-disk.ts";
 import { KeptFile } from "../../files/kept-file.ts";
 import { digestOf } from "../document/digest.ts";
+import { defaultMaxBytes } from "../document/parse.ts";
 import type { RawPolicy } from "../read.ts";
 import type { PolicySource } from "./source.ts";
 
@@ -32,6 +33,8 @@ export interface LastKnownGoodOptions {
   /** OUTRIGGER_STATE_DIR; made when it is not there. */
   readonly dir: string;
   readonly service: string;
+  /** Longest document. */
+  readonly maxBytes?: number;
   /** Told what went wrong with the copy; the policy in force does not depend on it. */
   readonly onTrouble: (message: string) => void;
   readonly checkDisk?: CheckDisk | undefined;
@@ -39,8 +42,8 @@ export interface LastKnownGoodOptions {
   readonly retryMs?: number;
 }
 
-/** Two documents of 1 MiB, signed and escaped. */
-const maxBytes = 16 * 1_048_576;
+/** Beside two documents, whose bytes are escaped: documents of keys, and room for documents that were longer once. */
+const moreBytes = 16 * 1_048_576;
 
 const onDisk = z.strictObject({
   version: z.literal(1),
@@ -60,6 +63,7 @@ const onDisk = z.strictObject({
 export function createLastKnownGood({
   dir,
   service,
+  maxBytes = defaultMaxBytes,
   onTrouble,
   checkDisk,
   retryMs,
@@ -77,7 +81,7 @@ export function createLastKnownGood({
     async load() {
       await file.tidy();
       try {
-        if ((await stat(path)).size > maxBytes) throw new Error("too large");
+        if ((await stat(path)).size > 4 * maxBytes + moreBytes) throw new Error("too large");
         return parse(await readFile(path, "utf8"));
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;

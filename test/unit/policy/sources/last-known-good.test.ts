@@ -28,3 +28,23 @@ test("what is being written stays, however often the copy is looked for meanwhil
   assert.deepEqual((await readdir(dir)).toSorted(), ["disabled-users.json", "policy-users.json"]);
   await rm(dir, { recursive: true });
 });
+
+test("documents as long as the longest that are read are kept, each byte of them escaped, with all keys", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "outrigger-kept-"));
+  const troubles: string[] = [];
+  const maxBytes = 6 * 1_048_576;
+  const onTrouble = (message: string): void => void troubles.push(message);
+  const kept = createLastKnownGood({ dir, service: "users", maxBytes, onTrouble });
+  const document = Buffer.alloc(maxBytes, '"');
+  const keySets = Array.from({ length: 32 }, () => Buffer.alloc(90_000, "k"));
+  kept.save({
+    raw: { shared: document, layer: document, format: "any" },
+    keySets,
+    revision: 7,
+    from: "redis",
+  });
+  await kept.settled();
+  assert.equal((await kept.load())?.raw?.layer?.length, maxBytes);
+  assert.deepEqual(troubles, []);
+  await rm(dir, { recursive: true });
+});
