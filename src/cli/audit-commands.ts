@@ -1,19 +1,16 @@
 // The `audit` commands, their arguments and options.
 import type { Command } from "commander";
+import { type Choose, json } from "./command-parts.ts";
 import type { SearchOptions, SubjectOptions } from "./audit-search.ts";
 import type { AuditVerifyOptions } from "./audit-verify.ts";
 import type { Terminal } from "./terminal.ts";
 
-const json = ["--json", "print JSON"] as const;
 const files = ["[files...]", "of a trail; default: OUTRIGGER_AUDIT_FILE, else the stream in Redis"] as const;
 const redis = ["--redis", "the stream in Redis"] as const;
 const service = ["--service <name>", "whose trail in Redis; default: OUTRIGGER_SERVICE"] as const;
 const subject = ["--subject <user>", "the user's id"] as const;
 const issuer = ["--issuer <url>", "who vouches for the user, where that is a token's issuer"] as const;
 
-type Choose = (run: () => Promise<number>) => void;
-
-/** @param choose takes what is to be run once the arguments are right */
 export function addAuditCommands(program: Command, terminal: Terminal, choose: Choose): void {
   const audit = program.command("audit").description("verify and search the audit trail, forget a person");
   audit

@@ -1,5 +1,6 @@
 // The `plugin` commands for whoever writes one: make it, try it, measure it, pack it, hand it on.
 import { type Command, Option } from "commander";
+import { type Choose, json } from "./command-parts.ts";
 import type { PackOptions } from "./package-pack.ts";
 import type { PublishOptions } from "./package-publish.ts";
 import type { SignOptions } from "./package-sign.ts";
@@ -8,15 +9,11 @@ import type { InitOptions } from "./plugin-init.ts";
 import type { TryOptions } from "./plugin-test.ts";
 import type { Terminal } from "./terminal.ts";
 
-type Choose = (run: () => Promise<number>) => void;
-
-const json = ["--json", "print JSON"] as const;
 const as = [
   "--as <name@version>",
   "of a module without a manifest: its name in the policy, and its version there",
 ] as const;
 
-/** @param choose takes what is to be run once the arguments are right */
 export function addAuthorCommands(plugin: Command, terminal: Terminal, choose: Choose): void {
   addKitCommands(plugin, terminal, choose);
   addHandOnCommands(plugin, terminal, choose);

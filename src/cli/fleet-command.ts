@@ -1,14 +1,10 @@
 // The `fleet` command and its options.
 import type { Command } from "commander";
+import type { Choose } from "./command-parts.ts";
 import type { FleetOptions } from "./fleet.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** @param choose takes what is to be run once the arguments are right */
-export function addFleetCommand(
-  program: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+export function addFleetCommand(program: Command, terminal: Terminal, choose: Choose): void {
   program
     .command("fleet")
     .description("print the sidecars: which policy each has in force, and who fell silent within the hour")

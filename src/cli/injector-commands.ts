@@ -1,17 +1,13 @@
 // The `injector` commands and their options.
 import type { Command } from "commander";
 import { version } from "../version.ts";
+import { type Choose, json } from "./command-parts.ts";
 import type { CertOptions } from "./injector-cert.ts";
 import type { PodsOptions } from "./injector-pods.ts";
 import type { InjectorOptions } from "./injector.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** @param choose takes what is to be run once the arguments are right */
-export function addInjectorCommands(
-  program: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+export function addInjectorCommands(program: Command, terminal: Terminal, choose: Choose): void {
   const injector = program
     .command("injector")
     // What stands behind `cert` is of `cert`.
@@ -49,7 +45,7 @@ function addCert(injector: Command): Command {
     .option("--secret <name>", "the Secret that it mounts", "outrigger-injector-tls")
     .option("--configuration <name>", "the MutatingWebhookConfiguration", "outrigger-injector")
     .option("--days <number>", "how long a certificate is good for; renewed with a third of it left", "90")
-    .option("--json", "print JSON");
+    .option(...json);
 }
 
 function addPods(injector: Command): Command {
@@ -60,5 +56,5 @@ function addPods(injector: Command): Command {
     )
     .option("--namespace <name>", "where the injector runs: pods there are left out", "outrigger-system")
     .option("--exempt <namespace...>", "further namespaces that are left out, beside kube-system")
-    .option("--json", "print JSON");
+    .option(...json);
 }

@@ -1,10 +1,10 @@
 // `outrigger intercept …`: the port of a service, taken by its sidecar.
 import { type Command, InvalidArgumentError } from "commander";
 import { FormatError, integer } from "../config/formats.ts";
+import { type Choose, json } from "./command-parts.ts";
 import type { InterceptOptions } from "./intercept.ts";
 import type { Terminal } from "./terminal.ts";
 
-const json = ["--json", "print JSON"] as const;
 const service = ["--service <name>", "the service; default: OUTRIGGER_SERVICE"] as const;
 const maxPorts = 32;
 
@@ -27,11 +27,7 @@ const ports = (text: string): readonly number[] => {
   return list;
 };
 
-export function addInterceptCommands(
-  program: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+export function addInterceptCommands(program: Command, terminal: Terminal, choose: Choose): void {
   const intercept = program
     .command("intercept")
     .description("send the connections for a service's port to its sidecar, by rules of nftables");

@@ -1,20 +1,15 @@
 // The `plugins` commands, their arguments and options.
 import type { Command } from "commander";
+import { type Choose, json } from "./command-parts.ts";
 import type { ListOptions } from "./kill-switch-list.ts";
 import type { DisableOptions, EnableOptions } from "./kill-switch-set.ts";
 import type { Terminal } from "./terminal.ts";
 
-const json = ["--json", "print JSON"] as const;
 const service = ["--service <name>", "at this service alone"] as const;
 const route = ["--route <pattern>", "on routes alone whose own path this pattern takes"] as const;
 const author = ["--author <name>", "who; default: OUTRIGGER_AUTHOR, else user@host"] as const;
 
-/** @param choose takes what is to be run once the arguments are right */
-export function addKillSwitchCommands(
-  program: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+export function addKillSwitchCommands(program: Command, terminal: Terminal, choose: Choose): void {
   const plugins = program.command("plugins").description("list plugins, switch one off everywhere at once");
   plugins
     .command("list")
@@ -48,7 +43,7 @@ export function addKillSwitchCommands(
   addEnable(plugins, terminal, choose);
 }
 
-function addEnable(plugins: Command, terminal: Terminal, choose: (run: () => Promise<number>) => void): void {
+function addEnable(plugins: Command, terminal: Terminal, choose: Choose): void {
   plugins
     .command("enable")
     .description("take that back: the plugin, service and route as they were given")

@@ -1,14 +1,10 @@
 // The `logs` command and its options.
 import type { Command } from "commander";
+import type { Choose } from "./command-parts.ts";
 import type { LogsOptions } from "./logs.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** @param choose takes what is to be run once the arguments are right */
-export function addLogsCommand(
-  program: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+export function addLogsCommand(program: Command, terminal: Terminal, choose: Choose): void {
   program
     .command("logs")
     .description("print the access log of all services, merged in time, where the policy says logging.stream")

@@ -1,5 +1,6 @@
 // The `plugin` commands: their arguments and options. Those for whoever writes plugins are in author-commands.ts.
 import type { Command } from "commander";
+import { type Choose, json } from "./command-parts.ts";
 import { addAuthorCommands } from "./author-commands.ts";
 import type { InspectOptions } from "./package-inspect.ts";
 import type { ListPackagesOptions } from "./package-list.ts";
@@ -7,15 +8,11 @@ import type { RemoveOptions } from "./package-remove.ts";
 import type { SearchOptions } from "./package-search.ts";
 import type { Terminal } from "./terminal.ts";
 
-type Choose = (run: () => Promise<number>) => void;
-
-const json = ["--json", "print JSON"] as const;
 const inPlace = [
   "--in <place>",
   "redis:, file:FOLDER, an index (file:….json, https://….json) or oci://…",
   "redis:",
 ] as const;
-/** @param choose takes what is to be run once the arguments are right */
 export function addPackageCommands(program: Command, terminal: Terminal, choose: Choose): void {
   const plugin = program
     .command("plugin")

@@ -11,17 +11,17 @@ import type {
 import { KeyFileRefusal } from "../plane/private-key.ts";
 import { createSeals } from "../redis/seals.ts";
 import { declaredSecrets, scopedSeals, scopedStore } from "../runtime/scoped-services.ts";
+import { type Choose, json } from "./command-parts.ts";
 import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { withStore } from "./with-store.ts";
 
 type Given = Readonly<Record<string, unknown>>;
 
-/** @param choose takes what is to be run once the arguments are right */
 export async function addPluginCommands(
   program: Command,
   terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
+  choose: Choose,
   plugins: readonly PluginDefinition[] = registry,
 ): Promise<void> {
   for (const plugin of plugins) {
@@ -46,7 +46,7 @@ function addCommand(
   const positional = all.find(([, option]) => option.positional);
   if (positional !== undefined) command.addArgument(argumentOf(...positional));
   for (const [key, option] of all) if (!option.positional) command.addOption(optionOf(key, option));
-  command.option("--json", "print JSON");
+  command.option(...json);
   command.action((...parts: unknown[]) => {
     const found: Given = command.opts();
     const given: Record<string, unknown> = { json: found["json"] === true };

@@ -1,5 +1,6 @@
 // The `policy` commands, their arguments and options.
 import type { Command } from "commander";
+import { type Choose, json } from "./command-parts.ts";
 import type { ApplyOptions } from "./policy-apply.ts";
 import type { CanaryEndOptions } from "./policy-canary-end.ts";
 import type { HistoryOptions } from "./policy-history.ts";
@@ -16,7 +17,6 @@ import type { VerifyOptions } from "./policy-verify.ts";
 import { addTrialCommands } from "./policy-trial-commands.ts";
 import type { Terminal } from "./terminal.ts";
 
-const json = ["--json", "print JSON"] as const;
 const service = [
   "--service <name>",
   "its layer over the shared policy, in place of the shared policy",
@@ -40,12 +40,7 @@ const epoch = [
   "the epoch it is signed with (default: the time in seconds, or one more than what is there)",
 ] as const;
 
-/** @param choose takes what is to be run once the arguments are right */
-export function addPolicyCommands(
-  program: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+export function addPolicyCommands(program: Command, terminal: Terminal, choose: Choose): void {
   const policy = program.command("policy").description("work on policies");
   addCheckCommands(policy, terminal, choose);
   addTrialCommands(policy, terminal, choose);
@@ -57,11 +52,7 @@ export function addPolicyCommands(
   addHistoryCommand(policy, terminal, choose);
 }
 
-function addChangeCommands(
-  policy: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+function addChangeCommands(policy: Command, terminal: Terminal, choose: Choose): void {
   canaryOptions(policy.command("apply"))
     .description("put a policy (YAML or JSON) in force everywhere, with a line in its history")
     .argument("<file>")
@@ -110,11 +101,7 @@ function canaryOptions(apply: Command): Command {
     .option("--every <time>", "how often sidecars report (default: 1s, of a shadow 5s)");
 }
 
-function addCanaryCommands(
-  policy: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+function addCanaryCommands(policy: Command, terminal: Terminal, choose: Choose): void {
   const end = (to: "promoted" | "aborted") => (options: CanaryEndOptions) =>
     choose(async () => (await import("./policy-canary-end.ts")).endCanary(terminal, to, options));
   policy
@@ -141,11 +128,7 @@ function addCanaryCommands(
     );
 }
 
-function addCheckCommands(
-  policy: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+function addCheckCommands(policy: Command, terminal: Terminal, choose: Choose): void {
   policy
     .command("validate")
     .description("check policy files (YAML or JSON) as a sidecar in this environment would")
@@ -169,11 +152,7 @@ function addCheckCommands(
     );
 }
 
-function addShowCommands(
-  policy: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+function addShowCommands(policy: Command, terminal: Terminal, choose: Choose): void {
   policy
     .command("schema")
     .description("print the JSON Schema of policies")
@@ -200,11 +179,7 @@ function addShowCommands(
     );
 }
 
-function addSigningCommands(
-  policy: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+function addSigningCommands(policy: Command, terminal: Terminal, choose: Choose): void {
   policy
     .command("keygen")
     .description("make a key that signs policies: the private one into the file, the public one on stdout")
@@ -239,11 +214,7 @@ function addSigningCommands(
     );
 }
 
-function addRotateCommand(
-  policy: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+function addRotateCommand(policy: Command, terminal: Terminal, choose: Choose): void {
   policy
     .command("rotate")
     .description("let further keys sign policies, or revoke some, by a document that a present key signs")
@@ -257,11 +228,7 @@ function addRotateCommand(
     );
 }
 
-function addHistoryCommand(
-  policy: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+function addHistoryCommand(policy: Command, terminal: Terminal, choose: Choose): void {
   policy
     .command("history")
     .description("print the revisions, newest first: who, when, why")

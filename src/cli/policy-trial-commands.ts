@@ -1,18 +1,12 @@
 // The `policy` commands that try a policy before it counts: by its tests, requests of the past, a service's operations.
 import type { Command } from "commander";
+import { type Choose, json } from "./command-parts.ts";
 import type { CoverageCommandOptions } from "./policy-coverage.ts";
 import type { ReplayOptions } from "./policy-replay.ts";
 import type { TestOptions } from "./policy-test.ts";
 import type { Terminal } from "./terminal.ts";
 
-const json = ["--json", "print JSON"] as const;
-
-/** @param choose takes what is to be run once the arguments are right */
-export function addTrialCommands(
-  policy: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+export function addTrialCommands(policy: Command, terminal: Terminal, choose: Choose): void {
   policy
     .command("test")
     .description("run the tests that policy files carry, as every sidecar does before it takes one")
@@ -42,11 +36,7 @@ export function addTrialCommands(
   addCoverageCommand(policy, terminal, choose);
 }
 
-function addCoverageCommand(
-  policy: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+function addCoverageCommand(policy: Command, terminal: Terminal, choose: Choose): void {
   policy
     .command("coverage")
     .description("print whom a policy lets reach which operation, with its rules, limits and tests about it")

@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { ConfigError } from "../config/config.ts";
 import { parseDuration } from "../language/duration.ts";
 import { version } from "../version.ts";
+import { type Choose, json } from "./command-parts.ts";
 import { addAuditCommands } from "./audit-commands.ts";
 import { addDrillCommand, addExplainCommand, addTapCommand } from "./requests-commands.ts";
 import { addFleetCommand } from "./fleet-command.ts";
@@ -18,12 +19,7 @@ import { addSetupCommands } from "./setup-commands.ts";
 import type { AclOptions } from "./redis-acl.ts";
 import type { Terminal } from "./terminal.ts";
 
-type Run = () => Promise<number>;
-
-const json = ["--json", "print JSON"] as const;
-
-/** @param choose takes what is to be run once the arguments are right */
-export async function createProgram(terminal: Terminal, choose: (run: Run) => void): Promise<Command> {
+export async function createProgram(terminal: Terminal, choose: Choose): Promise<Command> {
   const program = new Command("outrigger")
     .description(
       "One policy, every service: a sidecar that applies plugins and forwards to the service beside it.",
@@ -50,7 +46,7 @@ export async function createProgram(terminal: Terminal, choose: (run: Run) => vo
 }
 
 /** What runs a sidecar, and what tells how one would run. */
-function addSidecarCommands(program: Command, terminal: Terminal, choose: (run: Run) => void): void {
+function addSidecarCommands(program: Command, terminal: Terminal, choose: Choose): void {
   program
     .command("run")
     .description("run the sidecar, configured by the environment (the default)")
@@ -77,7 +73,7 @@ function addSidecarCommands(program: Command, terminal: Terminal, choose: (run: 
     );
 }
 
-function addAclCommand(program: Command, terminal: Terminal, choose: (run: Run) => void): void {
+function addAclCommand(program: Command, terminal: Terminal, choose: Choose): void {
   program
     .command("redis-acl")
     .description(
@@ -112,7 +108,7 @@ function withLimits(args: readonly string[]): string[] {
  * @returns the exit code
  */
 export async function runCommand(args: readonly string[], terminal: Terminal): Promise<number> {
-  let chosen: Run | undefined;
+  let chosen: (() => Promise<number>) | undefined;
   try {
     const program = await createProgram(terminal, (run) => (chosen = run));
     program.parse(withLimits(args), { from: "user" });

@@ -1,5 +1,6 @@
 // The `explain`, `tap` and `drill` commands and their options.
 import type { Command } from "commander";
+import { type Choose, json } from "./command-parts.ts";
 import type { DrillOptions } from "./drill.ts";
 import type { ExplainOptions } from "./explain-options.ts";
 import type { TapOptions } from "./tap.ts";
@@ -13,12 +14,7 @@ const admin = [
   collect,
 ] as const;
 
-/** @param choose takes what is to be run once the arguments are right */
-export function addExplainCommand(
-  program: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+export function addExplainCommand(program: Command, terminal: Terminal, choose: Choose): void {
   program
     .command("explain")
     .description("say why a request went as it did, plugin by plugin, or how one would go")
@@ -30,18 +26,13 @@ export function addExplainCommand(
     .option("--policy <file>", "what decides it (default: the policy in Redis, or OUTRIGGER_POLICY_FILE)")
     .option("--over <file>", "take that policy as a service's layer over this one")
     .option("--service <name>", "the service whose sidecar it is")
-    .option("--json", "print JSON")
+    .option(...json)
     .action((id: string | undefined, options: ExplainOptions) =>
       choose(async () => (await import("./explain.ts")).explain(terminal, id, options)),
     );
 }
 
-/** @param choose takes what is to be run once the arguments are right */
-export function addTapCommand(
-  program: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+export function addTapCommand(program: Command, terminal: Terminal, choose: Choose): void {
   program
     .command("tap")
     .description("show heads of exchanges as they end, secrets redacted, until Ctrl-C")
@@ -55,12 +46,7 @@ export function addTapCommand(
     .action((options: TapOptions) => choose(async () => (await import("./tap.ts")).tap(terminal, options)));
 }
 
-/** @param choose takes what is to be run once the arguments are right */
-export function addDrillCommand(
-  program: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+export function addDrillCommand(program: Command, terminal: Terminal, choose: Choose): void {
   program
     .command("drill")
     .description(
@@ -73,7 +59,7 @@ export function addDrillCommand(
     .option(...admin)
     .option("--instance <name>", "the sidecar's OUTRIGGER_INSTANCE; may be left out where there is one")
     .option("--for <time>", "for so long, 1s to 10m; it ends by itself", "30s")
-    .option("--json", "print JSON")
+    .option(...json)
     .action((fault: string, options: DrillOptions) =>
       choose(async () => (await import("./drill.ts")).drill(terminal, fault, options)),
     );

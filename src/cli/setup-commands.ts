@@ -1,22 +1,19 @@
 // Commands for whoever sets things up: from another gateway, and in a shell.
 import { Argument, type Command, Option } from "commander";
+import { type Choose, json } from "./command-parts.ts";
 import type { Shell } from "./completion.ts";
 import { shells } from "./completion.ts";
 import type { SyncOptions } from "./sync.ts";
 import type { Terminal } from "./terminal.ts";
 
-export function addSetupCommands(
-  program: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+export function addSetupCommands(program: Command, terminal: Terminal, choose: Choose): void {
   program
     .command("import")
     .description(
       "make a policy of another gateway's configuration, and say on stderr what could not be carried over",
     )
     .argument("<file>", "kong.yaml (declarative configuration) or oauth2-proxy.cfg")
-    .option("--json", "print JSON")
+    .option(...json)
     .action((file: string, options: { json?: true }) =>
       choose(async () => (await import("./import.ts")).importFile(terminal, file, options)),
     );
@@ -39,11 +36,7 @@ export function addSetupCommands(
   addSyncCommand(program, terminal, choose);
 }
 
-function addSyncCommand(
-  program: Command,
-  terminal: Terminal,
-  choose: (run: () => Promise<number>) => void,
-): void {
+function addSyncCommand(program: Command, terminal: Terminal, choose: Choose): void {
   program
     .command("sync")
     .description(
@@ -63,7 +56,7 @@ function addSyncCommand(
         .default("keep"),
     )
     .option("--author <name>", "for the history; default: OUTRIGGER_AUTHOR, else outrigger sync")
-    .option("--json", "print JSON")
+    .option(...json)
     .action((options: SyncOptions) =>
       choose(async () => (await import("./sync.ts")).syncPolicies(terminal, options)),
     );
