@@ -176,7 +176,7 @@ class LiveTrial implements PolicyTrial<RoutedPolicy> {
   #judged = true;
   #held = false;
   refused: string | undefined;
-  readonly #inForce: Pick<PolicyInForce, "routed">;
+  readonly #candidate: Pick<PolicyInForce, "routed">;
   readonly #onTrouble: () => void;
   readonly #split: CallerSplit;
   #bad = 0;
@@ -186,7 +186,7 @@ class LiveTrial implements PolicyTrial<RoutedPolicy> {
   constructor(id: string, candidate: Pick<PolicyInForce, "routed">, onTrouble: () => void) {
     this.id = id;
     this.#onTrouble = onTrouble;
-    this.#inForce = candidate;
+    this.#candidate = candidate;
     this.#split = new CallerSplit(id);
   }
 
@@ -203,7 +203,7 @@ class LiveTrial implements PolicyTrial<RoutedPolicy> {
     { address }: ClientAddress,
     inForce: RoutedPolicy,
   ): RoutedPolicy {
-    const candidate = this.#inForce.routed;
+    const candidate = this.#candidate.routed;
     if (candidate === undefined || this.percent === 0 || this.#held) return inForce;
     if (this.percent >= 100) return candidate;
     const credential = shownBy(head, inForce, { address, tls: request.tls });
@@ -212,7 +212,7 @@ class LiveTrial implements PolicyTrial<RoutedPolicy> {
   }
 
   judging(letInBy: RoutedPolicy): RoutedPolicy | undefined {
-    const candidate = this.#inForce.routed;
+    const candidate = this.#candidate.routed;
     return candidate?.snapshot === letInBy.snapshot ? candidate : undefined;
   }
 

@@ -169,7 +169,7 @@ export class CanaryWatch {
     if (this.#options.documents() === null) return;
     // First: what was counted is gone where it stands no more.
     const counted = this.#options.shadowed(order.id);
-    const { stands, moved } = this.#placeOf(order);
+    const { stands, moved } = this.#standing(order);
     const state = await shadow.state(moved);
     // An order whose state is not there is being written, or was withdrawn by hand.
     if (state === "none") return this.#take(undefined);
@@ -202,8 +202,8 @@ export class CanaryWatch {
     }
   }
 
-  /** Whether the policy is still the one that the candidate stands beside, or a third one by now. */
-  #placeOf(order: CanaryOrder): { readonly stands: boolean; readonly moved: boolean } {
+  /** Whether the policy is still the one that the candidate stands beside, or a third one by now; tries nothing where it is not. */
+  #standing(order: CanaryOrder): { readonly stands: boolean; readonly moved: boolean } {
     const own = this.#own(order);
     const isMoved = own !== order.digest && own !== order.baseDigest;
     this.#moved = isMoved ? this.#moved + 1 : 0;
@@ -218,7 +218,7 @@ export class CanaryWatch {
     const reporter = this.#reporter;
     if (reporter === undefined || this.#options.documents() === null) return;
     const { refused, held, ...figures } = this.#options.counted(order.id) ?? none;
-    const { stands, moved } = this.#placeOf(order);
+    const { stands, moved } = this.#standing(order);
     const tries = (this.#part?.percent ?? 0) > 0;
     const answer = await reporter.report({ ...figures, tries, refused, moved });
     this.#answer = answer;
