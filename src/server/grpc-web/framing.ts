@@ -28,7 +28,7 @@ export function encodeText(bytes: Buffer): Buffer {
 }
 
 /** Of a body in pieces. */
-export class TextDecoder64 {
+export class Base64Decoder {
   /** Fewer than four characters. */
   #rest = "";
 

@@ -10,7 +10,7 @@ import type { ClientTls } from "../../plugin-api/contract.ts";
 import { GatewayError } from "../../plugin-api/errors.ts";
 import { isGrpcType } from "../../plugin-api/grpc-type.ts";
 import { checkSendable } from "../http1/sendable.ts";
-import { encodeText, TextDecoder64, trailersFrame } from "./framing.ts";
+import { encodeText, Base64Decoder, trailersFrame } from "./framing.ts";
 
 /** What a response of gRPC that is a head alone says there; browsers show scripts those fields alone that CORS exposes. */
 const statusFields = new Set(["grpc-status", "grpc-message", "grpc-status-details-bin"]);
@@ -32,12 +32,12 @@ export class GrpcWebStream implements ServerStream {
   #translates = false;
   #headStatus: string[] = [];
   /** Of the request, where it is text, as long as it comes. */
-  #decoder: TextDecoder64 | undefined;
+  #decoder: Base64Decoder | undefined;
 
   constructor(inner: ServerStream, form: GrpcWebForm) {
     this.#inner = inner;
     this.#form = form;
-    this.#decoder = form.requestIsText ? new TextDecoder64() : undefined;
+    this.#decoder = form.requestIsText ? new Base64Decoder() : undefined;
   }
 
   get method(): string {
