@@ -7,7 +7,7 @@ import {
   type Hooks,
   type Outcome,
 } from "../../src/plugin-api/contract.ts";
-import { secretNames } from "../../src/language/secret-names.ts";
+import { secretNames } from "../../src/language/redaction.ts";
 import { compileFormat } from "./formats.ts";
 import { levelNumbers, levelOf } from "./level.ts";
 import type { LineExtra } from "./members.ts";

@@ -1,6 +1,6 @@
 // Heads of an exchange as whoever looks on may see them: what commonly carries a secret is redacted, by its name or by that
 // of a query's parameter, and what is long is cut.
-import { compileQueryRedaction, redacted, secretNames } from "../../language/secret-names.ts";
+import { compileQueryRedaction, redacted, secretNames } from "../../language/redaction.ts";
 import type { Exchange, Outcome } from "../../plugin-api/exchange.ts";
 import { fieldKey } from "../../language/field-name.ts";
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { compileFieldPicker, compileRedaction } from "../../../plugins/logging/redact.ts";
-import { compileQueryRedaction, redacted, secretNames } from "../../../src/language/secret-names.ts";
+import { compileQueryRedaction, redacted, secretNames } from "../../../src/language/redaction.ts";
 import { Fields } from "../../../src/plugin-api/contract.ts";
 
 test("credentials are shown as [redacted] even when the policy asks for their fields", () => {

@@ -1,4 +1,4 @@
-// Names under which secrets commonly travel, for whatever shows requests to people.
+// What is taken out of requests that are shown to people: values under names by which secrets commonly travel.
 import { fieldKey } from "./field-name.ts";
 import { credentialFields } from "./field-sets.ts";
 
