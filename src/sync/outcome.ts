@@ -5,7 +5,8 @@ import type { Declared } from "./declared.ts";
  * `in-force`: Redis holds it · `drifted`: it was put there, and somebody has changed it since · `refused`: it does not pass
  * the checks · `conflict`: others claim its place, too · `waiting`: something is in the way that passes.
  */
-export type OutcomeState = "in-force" | "drifted" | "refused" | "conflict" | "waiting";
+export const outcomeStates = ["in-force", "drifted", "refused", "conflict", "waiting"] as const;
+export type OutcomeState = (typeof outcomeStates)[number];
 
 /** Sidecars that a document concerns, by their heartbeats. */
 export interface Spread {

@@ -1,8 +1,6 @@
 // What a sync counts.
 import type { Metrics } from "../plugin-api/telemetry.ts";
-import type { Outcome, OutcomeState } from "./outcome.ts";
-
-const states: readonly OutcomeState[] = ["in-force", "drifted", "refused", "conflict", "waiting"];
+import { type Outcome, outcomeStates } from "./outcome.ts";
 
 export interface SyncMetrics {
   readonly changed: () => void;
@@ -32,7 +30,7 @@ export function createSyncMetrics(metrics: Metrics): SyncMetrics {
     look(isSourceUp, leads, outcomes) {
       sourceUp.set(isSourceUp ? 1 : 0);
       leader.set(leads ? 1 : 0);
-      for (const state of states)
+      for (const state of outcomeStates)
         documents(state).set(outcomes.filter((each) => each.state === state).length);
     },
   };
