@@ -130,7 +130,7 @@ function matcher(options: SearchOptions, nowMs: number): Matches | undefined {
   return (record) => {
     const at = Date.parse(String(record["at"]));
     if (!(at >= since && at <= until)) return false;
-    if (options.status !== undefined && !isStatus(record["status"])) return false;
+    if (!isStatus(record["status"])) return false;
     if (kind !== undefined && record["kind"] !== kind) return false;
     if (decision !== undefined && record["decision"] !== decision) return false;
     return route === undefined || record["route"] === route;

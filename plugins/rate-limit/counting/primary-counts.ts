@@ -13,12 +13,12 @@ type Call = z.output<typeof calls>[number];
 
 const number = z.coerce.number();
 const flag = z.enum(["0", "1"]);
-const claimWords = z.tuple(
+const reservationWords = z.tuple(
   [z.enum(["g", "s", "f"]), number, number, z.string(), flag, number, number, number, flag, number],
   // Of a limit over regions: nobody leases anything to a sidecar without Redis.
   z.string(),
 );
-const claimCount = z.coerce.number().int().min(0);
+const reservationCount = z.coerce.number().int().min(0);
 
 const algorithms = { g: "gcra", s: "sliding", f: "fixed" } as const;
 
@@ -51,7 +51,7 @@ class Counts {
     const left = keys.values();
     const nextKey = (): string => left.next().value ?? "";
     for (let at = 0, count = 0; at < args.length; at += 1 + count) {
-      count = claimCount.parse(args[at]);
+      count = reservationCount.parse(args[at]);
       const reservations = args.slice(at + 1, at + 1 + count).map((text) => this.#open(text, nextKey, nowMs));
       for (const reservation of reservations) if (reservation.most < 0) this.#giveBack(reservation, nowMs);
       const fits = reservations.every(
@@ -63,7 +63,7 @@ class Counts {
   }
 
   #open(text: string, nextKey: () => string, nowMs: number): Reservation {
-    const words = claimWords.parse(text.split(" "));
+    const words = reservationWords.parse(text.split(" "));
     const [kind, capacity, perMs, window, enforced, least, most, unreportedUsage, former, floor, region] =
       words;
     const monthly = window === "M";
