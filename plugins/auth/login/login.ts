@@ -17,6 +17,7 @@ import { chunkNames, clearChunks, readChunks, writeChunks, type CookieShape } fr
 import type { EndedSessions } from "../sessions/ended-sessions.ts";
 import { refused, type AuthResult } from "../auth-result.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
+import { onlyGet, redirectTo, tooLarge } from "./login-answers.ts";
 import { afterLogoutAt, logoutIncomplete, logoutRefusal } from "./logout.ts";
 import { isNavigation, isPrefetch } from "./navigation.ts";
 import type { LoginOptions } from "./options.ts";
@@ -32,26 +33,8 @@ import { keepingFor, SessionTooLarge } from "../sessions/session-keeping.ts";
 import { overMsOf, SessionSeal, type Session } from "../sessions/session-seal.ts";
 
 const unreadable = refused("session", "session: cookie in parts or twice");
-const tooLarge: Verdict = {
-  action: "reject",
-  error: new GatewayError(
-    "internal_error",
-    "The login succeeded, but its session is too large for cookies.",
-    {
-      fields: ["Cache-Control", "no-store"],
-    },
-  ),
-};
-const onlyGet: Verdict = {
-  action: "reject",
-  error: new GatewayError("method_not_allowed", "This path takes GET.", { fields: ["Allow", "GET"] }),
-};
-
-function redirectTo(location: string, cookies: readonly string[] = [], status: 302 | 303 = 302): Verdict {
-  const fields = ["Location", location, "Cache-Control", "no-store"];
-  for (const cookie of cookies) fields.push("Set-Cookie", cookie);
-  return { action: "respond", status, fields };
-}
+/** A session that began within this time ago has just begun; what clocks differ by is in it. */
+const justMs = 90_000;
 
 /** What it has in common with others. */
 export interface LoginShared {
@@ -76,6 +59,8 @@ export class Login {
   readonly #releaseKeys: () => void;
   /** `Set-Cookie` lines for answers on their way. */
   readonly #pending = new WeakMap<Exchange, readonly string[]>();
+  /** With a session that has just begun and is not enough: by another login the browser would only go in circles. */
+  readonly #inVain = new WeakSet<Exchange>();
 
   /** @throws Error when a secret that the options name is not set or not as it must be */
   constructor(options: LoginOptions, services: Services, shared: LoginShared) {
@@ -149,7 +134,7 @@ export class Login {
   /** Sends a page navigation to the login; undefined for anything a script or program asked for. */
   redirect(exchange: Exchange): Verdict {
     const { path, query, fields } = exchange.request;
-    if (!isNavigation(exchange) || isPrefetch(fields)) return undefined;
+    if (!isNavigation(exchange) || isPrefetch(fields) || this.#inVain.has(exchange)) return undefined;
     const page = safeReturn(path + query, this.#options.publicUrl);
     return redirectTo(`${this.#options.loginPath}?return_to=${encodeURIComponent(page)}`);
   }
@@ -167,8 +152,14 @@ export class Login {
   }
 
   /** The access token of a session's caller; undefined = it keeps none. */
-  accessTokenOf(identity: Identity): string | undefined {
-    return this.#sessions.accessTokens.of(identity);
+  accessTokenOf(exchange: Exchange, identity: Identity): string | undefined {
+    const kept = this.#sessions.accessTokens.of(identity);
+    if (kept !== undefined && kept.token === undefined) this.#isNotEnough(exchange, kept.startedMs);
+    return kept?.token;
+  }
+
+  #isNotEnough(exchange: Exchange, startedMs: number): void {
+    if (this.#services.clock.now() - startedMs < justMs) this.#inVain.add(exchange);
   }
 
   /** Sets what the request's way has left to be set. */
@@ -189,6 +180,7 @@ export class Login {
     if ("forget" in opened) {
       // It would be refused again and again.
       if (opened.forget) this.#pending.set(exchange, clearChunks(this.#cookie));
+      if (opened.startedMs !== undefined) this.#isNotEnough(exchange, opened.startedMs);
       return opened.result;
     }
     if (opened.renewed !== undefined) {

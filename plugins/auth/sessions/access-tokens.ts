@@ -4,10 +4,17 @@ import type { LoginOptions } from "../login/options.ts";
 import { ProviderDown, type Tokens } from "../login/provider.ts";
 import type { Session } from "./session-seal.ts";
 
+export interface KeptToken {
+  /** undefined = the session began where none is kept. */
+  readonly token: string | undefined;
+  /** Epoch milliseconds at which the session began. */
+  readonly startedMs: number;
+}
+
 export class AccessTokens {
   readonly #isKept: boolean;
   // Identities live as long as the session is remembered.
-  readonly #known = new WeakMap<Identity, string>();
+  readonly #known = new WeakMap<Identity, KeptToken>();
 
   constructor({ keepAccessToken }: LoginOptions) {
     this.#isKept = keepAccessToken;
@@ -20,11 +27,11 @@ export class AccessTokens {
     return accessToken;
   }
 
-  set(identity: Identity, { accessToken }: Session): void {
-    if (this.#isKept && accessToken !== undefined) this.#known.set(identity, accessToken);
+  set(identity: Identity, { accessToken: token, startedMs }: Session): void {
+    if (this.#isKept) this.#known.set(identity, { token, startedMs });
   }
 
-  of(identity: Identity): string | undefined {
+  of(identity: Identity): KeptToken | undefined {
     return this.#known.get(identity);
   }
 }

@@ -5,10 +5,10 @@ import { mapIdentity } from "../claims.ts";
 import { maxValueLength } from "./cookies.ts";
 import type { LoginOptions } from "../login/options.ts";
 import { indexPrefix, storedPrefix, type IndexEntry } from "./session-index.ts";
-import { overMsOf, type Session, type SessionSeal } from "./session-seal.ts";
+import { overMsOf, type OtherSession, type Session, type SessionSeal } from "./session-seal.ts";
 
 /** What may be read of a cookie; "gone" = it was one, and is over or was ended. */
-export type Read = Session | "of another login" | "gone" | undefined;
+export type Read = Session | OtherSession | "gone" | undefined;
 
 export interface SessionKeeping {
   /** Keeps a new session. @returns value of the cookie. Rejects with `StoreUnavailable`, as the others do. */

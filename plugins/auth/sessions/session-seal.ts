@@ -22,6 +22,13 @@ const sessionShape = z.strictObject({
 });
 export type Session = z.output<typeof sessionShape>;
 
+/** One that counts elsewhere. */
+export interface OtherSession {
+  readonly ofAnotherLogin: true;
+  /** Epoch milliseconds. */
+  readonly startedMs: number;
+}
+
 const storedShape = z.strictObject({ at: z.string(), session: sessionShape });
 const refreshedShape = z.strictObject({ refresh: z.string(), session: sessionShape });
 
@@ -72,9 +79,9 @@ export class SessionSeal {
   }
 
   /** @returns undefined for what was not sealed here for a browser */
-  async fromBrowser(sealed: string): Promise<Session | "of another login" | undefined> {
+  async fromBrowser(sealed: string): Promise<Session | OtherSession | undefined> {
     const session = sessionShape.safeParse(await this.#sealer.open("session", sealed)).data;
-    return session === undefined || session.login === this.#login ? session : "of another login";
+    return session && this.#ownOf(session);
   }
 
   /** @param at where it will lie: moved elsewhere, it is no session */
@@ -83,10 +90,15 @@ export class SessionSeal {
   }
 
   /** @returns undefined for what was not sealed here for that place */
-  async fromStore(sealed: string, at: string): Promise<Session | "of another login" | undefined> {
+  async fromStore(sealed: string, at: string): Promise<Session | OtherSession | undefined> {
     const stored = storedShape.safeParse(await this.#sealer.open("stored", sealed)).data;
     if (stored === undefined || stored.at !== at) return undefined;
-    return stored.session.login === this.#login ? stored.session : "of another login";
+    return this.#ownOf(stored.session);
+  }
+
+  #ownOf(session: Session): Session | OtherSession {
+    if (session.login === this.#login) return session;
+    return { ofAnotherLogin: true, startedMs: session.startedMs };
   }
 
   /** @param refresh digest of the refresh that gave it */

@@ -5,7 +5,7 @@ import type { Services } from "../../../src/plugin-api/contract.ts";
 import { AccessTokens } from "./access-tokens.ts";
 import { mapIdentity, missingClaim } from "../claims.ts";
 import type { EndedSessions } from "./ended-sessions.ts";
-import { accepted, refused, unavailable, type Accepted, type AuthResult } from "../auth-result.ts";
+import { accepted, type Accepted } from "../auth-result.ts";
 import { cookieDigest, KnownSessions, type KnownSession } from "./known-sessions.ts";
 import type { LoginOptions } from "../login/options.ts";
 import { GrantRefused, type Provider, type Tokens } from "../login/provider.ts";
@@ -15,6 +15,16 @@ import { SessionCoordination } from "./session-coordination.ts";
 import type { SessionKeeping } from "./session-keeping.ts";
 import { marksOf } from "./session-marks.ts";
 import { loginId, overMsOf, type Session, type SessionSeal } from "./session-seal.ts";
+import {
+  ended,
+  goodElsewhere,
+  gone,
+  outOfReach,
+  over,
+  refreshRefused,
+  unreadable,
+  type ShutSession,
+} from "./shut-session.ts";
 import type { JsonObject } from "../tokens/token-parts.ts";
 
 export interface OpenSession {
@@ -32,32 +42,8 @@ export interface Logout {
   readonly complete: boolean;
 }
 
-/** A session that lets nobody in. */
-export interface ShutSession {
-  readonly result: Exclude<AuthResult, Accepted>;
-  /** It is good nowhere: the browser is to forget it. */
-  readonly forget: boolean;
-}
-
 /** By which clocks of sidecars may differ. */
 const clockSlackMs = 60_000;
-
-const shut = (because: string, forget: boolean): ShutSession => ({
-  result: refused("session", `session: ${because}`),
-  forget,
-});
-// Perhaps sealed by a sidecar that got a new key first.
-const unreadable = shut("not readable", false);
-const gone = shut("over or logged out", true);
-const over = shut("over", true);
-const ended = shut("logged out", true);
-const refreshRefused = shut("the provider refused to refresh it", true);
-// Its own login may still take it, on other routes.
-const ofAnotherLogin = shut("of another login", false);
-const outOfReach: ShutSession = {
-  result: unavailable("session", "session: redis or the provider is out of reach"),
-  forget: false,
-};
 
 export interface SessionParts {
   readonly options: LoginOptions;
@@ -135,7 +121,7 @@ export class Sessions {
       const read = await this.#keeping.read(cookie);
       if (read === undefined) return unreadable;
       if (read === "gone") return gone;
-      if (read === "of another login") return ofAnotherLogin;
+      if ("ofAnotherLogin" in read) return goodElsewhere("of another login", read.startedMs);
       session = read;
       if (nowMs >= this.#overHereMs(session)) return over;
       if (await this.#wasEnded(session)) return ended;
@@ -151,7 +137,7 @@ export class Sessions {
     if (nowMs >= current.endsMs) return over;
     // At every look: a policy that asks for more asks it of sessions that run, too.
     const missing = missingClaim(current.claims, this.#options.requiredClaims);
-    if (missing !== undefined) return shut(`claim ${missing}`, false);
+    if (missing !== undefined) return goodElsewhere(`claim ${missing}`, current.startedMs);
     const identity = this.#identityOf(current);
     if (typeof identity === "string") return unreadable;
     const result = accepted({ ...identity, expiresAt: current.endsMs });
@@ -197,7 +183,7 @@ export class Sessions {
 
   async #read(cookie: string): Promise<Session | undefined> {
     const session = await this.#keeping.read(cookie);
-    return session === "of another login" || session === "gone" ? undefined : session;
+    return session === undefined || session === "gone" || "ofAnotherLogin" in session ? undefined : session;
   }
 
   /** Both, even where one of them fails: a full Redis still deletes. */

@@ -22,7 +22,7 @@ const keepsNone = refused("session", "session: keeps no access token to exchange
 
 /** By key, by certificate, or unknown: a caller without a token has none to exchange. */
 export function serviceToken(
-  { request }: Exchange,
+  exchange: Exchange,
   identity: Identity | undefined,
   { tokenExchange, testRun, login, credentials }: Parts,
 ): ServiceToken | Promise<ServiceToken> {
@@ -30,7 +30,9 @@ export function serviceToken(
   const { method, expiresAt } = identity;
   const isSession = method === "session";
   if (!isSession && method !== "jwt" && method !== "introspection") return nothing;
-  const subject = isSession ? login?.accessTokenOf(identity) : readCredentials(request, credentials).bearer;
+  const subject = isSession
+    ? login?.accessTokenOf(exchange, identity)
+    : readCredentials(exchange.request, credentials).bearer;
   if (subject === undefined) return isSession ? keepsNone : nothing;
   return tokenExchange?.exchange(subject, expiresAt) ?? nothing;
 }

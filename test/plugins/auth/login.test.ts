@@ -81,6 +81,31 @@ test("a page leads through the provider and back to itself, with an identity", a
   assert.deepEqual([again.status, third.status, third.plainly], [200, 200, true]);
 });
 
+test("a session that has just begun and is not enough leads to no further login, which would bring the same", async () => {
+  const { route: begins, services } = await makeApp();
+  const staff = loginOptions({ requiredClaims: { staff: true } });
+  const other = loginOptions({ publicUrl: "http://localhost:1", claims: { plan: "tier" } });
+  for (const [options, because] of [
+    [staff, "session: claim staff"],
+    [other, "session: of another login"],
+  ] as const) {
+    const asks = await makeRoute(options, services, begins.state);
+    closing.push(() => asks.close());
+    // The login's own paths are on the other route.
+    const site: Pick<Route, "ask"> = {
+      ask: (ask) => (ask?.path === "/admin" ? asks : begins).ask(ask),
+    };
+    const browser = new Browser(appUrl);
+    const page = await browser.follow(site, "/admin");
+    assert.deepEqual([page.status, page.because], [401, because]);
+    assert.equal((await browser.visit(site, "/")).status, 200, "it goes on where it is enough");
+    services.clock.forward(91_000);
+    const later = await browser.visit(site, "/admin");
+    assert.match(later.answerFields.get("location") ?? "", /^\/oauth2\/login\?/, "it may be another one now");
+    services.clock.aheadMs = 0;
+  }
+});
+
 test("the return address is kept, query and all", async () => {
   const { route } = await makeApp();
   const browser = new Browser(appUrl);

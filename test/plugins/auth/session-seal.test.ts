@@ -45,7 +45,7 @@ test("a session counts at logins of the same issuer, client, origin and cookie n
     { publicUrl: "https://other.example" },
     { cookieName: "app" },
   ])
-    assert.equal(await takenBy(other), "of another login", JSON.stringify(other));
+    assert.deepEqual(await takenBy(other), { ofAnotherLogin: true, startedMs: 1 }, JSON.stringify(other));
 });
 
 test("what a refresh gave counts for that refresh, session and subject alone, and never as a cookie", async () => {
