@@ -13,7 +13,14 @@ import {
 import { authorizationUrl } from "./authorization-request.ts";
 import { backchannelFor, type BackchannelLogout } from "./backchannel-logout.ts";
 import { CookieSealer } from "../sessions/cookie-sealer.ts";
-import { chunkNames, clearChunks, readChunks, writeChunks, type CookieShape } from "../sessions/cookies.ts";
+import {
+  chunkNames,
+  clearChunks,
+  holdsCookie,
+  readChunks,
+  writeChunks,
+  type CookieShape,
+} from "../sessions/cookies.ts";
 import type { EndedSessions } from "../sessions/ended-sessions.ts";
 import { refused, type AuthResult } from "../auth-result.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
@@ -145,7 +152,7 @@ export class Login {
    */
   session(exchange: Exchange, mayRefresh = true): AuthResult | undefined | Promise<AuthResult> {
     const { ownedCookies } = exchange.request;
-    if (ownedCookies?.includes(`${this.#cookie.name}.0=`) !== true) return undefined;
+    if (ownedCookies === undefined || !holdsCookie(ownedCookies, `${this.#cookie.name}.0`)) return undefined;
     const sealed = readChunks(ownedCookies, this.#cookie.name);
     if (sealed === undefined) return unreadable;
     return this.#sessions.getCached(sealed) ?? this.#open(exchange, sealed, mayRefresh);

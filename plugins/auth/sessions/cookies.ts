@@ -14,6 +14,14 @@ export interface CookieShape {
 }
 
 /**
+ * Whether there is one of that very name: another login's may end in it.
+ * @param cookies `name=value` pairs joined by "; "
+ */
+export function holdsCookie(cookies: string, name: string): boolean {
+  return cookies.startsWith(`${name}=`) || cookies.includes(`; ${name}=`);
+}
+
+/**
  * Value of one cookie; two of one name (which only another host's script can cause) count as none.
  * @param cookies `name=value` pairs joined by "; "
  */

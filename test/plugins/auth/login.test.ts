@@ -10,7 +10,7 @@ import { safeReturn } from "../../../plugins/auth/login/return-address.ts";
 import { EndpointServer } from "../../support/endpoint-server.ts";
 import { eventually, startRedis, type RedisServer } from "../../support/redis.ts";
 import { Browser } from "./browser.ts";
-import { makeRoute, makeServices, type Route, type TestServices } from "./harness.ts";
+import { exchangeFor, makeRoute, makeServices, type Route, type TestServices } from "./harness.ts";
 import { makeSigningKey, TokenIssuer } from "./token-issuer.ts";
 import { clientId, clientSecret, startOpenIdProvider, type OpenIdProvider } from "./openid-provider.ts";
 
@@ -104,6 +104,21 @@ test("a session that has just begun and is not enough leads to no further login,
     assert.match(later.answerFields.get("location") ?? "", /^\/oauth2\/login\?/, "it may be another one now");
     services.clock.aheadMs = 0;
   }
+});
+
+test("a session of a login whose cookie's name ends in this one's is not looked at", async () => {
+  const { route: other, services } = await makeApp({ login: { cookieName: "my-app" } });
+  const route = await makeRoute({ ...loginOptions(), required: false }, services, other.state);
+  closing.push(() => route.close());
+  const browser = new Browser(appUrl);
+  assert.equal((await browser.follow(other, "/")).status, 200);
+  const cookies = [...browser.cookies()].map((pair) => pair.join("=")).join("; ");
+  assert.match(cookies, /^my-app\.0=/);
+  // As the proxy takes out those of all routes.
+  const exchange = exchangeFor({}, {});
+  Object.assign(exchange.request, { ownedCookies: cookies });
+  assert.equal(await route.hooks.onRequest?.(exchange), undefined, "nothing was shown here");
+  assert.equal(exchange.identity, undefined);
 });
 
 test("the return address is kept, query and all", async () => {
