@@ -76,7 +76,7 @@ function judgeConstrained(
   // As the plugins behind this one were shown the request at first.
   exchange.identity = identity;
   if (!parts.forwardCredentials) removeCredentials(exchange.request, parts.credentials);
-  const failure = rules.any ? rules.check({ exchange, identity, certificateIds: ids }) : undefined;
+  const failure = rules.any ? rules.check({ exchange, identity, certificateIds: ids }, true) : undefined;
   if (failure === undefined) return undefined;
   exchange.refusedBecause = `rule ${failure.rule}: ${failure.condition}`;
   return refusals.forbidden;

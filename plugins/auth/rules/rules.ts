@@ -130,10 +130,14 @@ export class Rules {
     );
   }
 
-  /** @returns the first refusal; dry runs are logged and counted on the way */
-  check(subject: Subject): RuleFailure | undefined {
+  /**
+   * @param again the exchange goes on: what is in dry run was told of when it came
+   * @returns the first refusal; dry runs are logged and counted on the way
+   */
+  check(subject: Subject, again = false): RuleFailure | undefined {
     const { request } = subject.exchange;
     for (const rule of this.#rules) {
+      if (again && rule.dryRun) continue;
       if (rule.methods?.has(request.method) === false || !rule.paths.couldBe(request)) continue;
       const failure = judge(rule, subject, this.#services.clock);
       if (failure === undefined) continue;

@@ -61,13 +61,19 @@ test("it is judged by the same rules, exclusions and addresses as at first", asy
   services.clock.aheadMs = 0;
 });
 
-test("it counts nothing, neither as a request nor as a guess", async () => {
+test("it counts nothing, neither as a request nor as a guess, nor for a rule in dry run", async () => {
   const route = await makeRoute({ guessing: { failures: 2 }, apiKeys: { keys } }, services);
   const counted = (): Promise<number> =>
     series(services.metrics, "outrigger_auth_total", { method: "api-key", result: "refused" });
   const before = await counted();
   for (let i = 0; i < 5; i += 1) assert.equal(await judged(route.hooks, withKey("bad")), 401);
   assert.equal(await counted(), before);
+  const rules = [{ name: "tried", deny: {}, dryRun: true }];
+  const ruled = await makeRoute({ apiKeys: { keys }, rules }, services);
+  assert.equal((await ruled.ask(withKey("good"))).status, 200);
+  for (let i = 0; i < 5; i += 1) assert.equal(await judged(ruled.hooks, withKey("good")), 200);
+  const refusals = await series(services.metrics, "outrigger_auth_rule_refusals_total", { rule: "tried" });
+  assert.equal(refusals, 1, "what a rule in dry run would refuse was counted when it came");
   assert.equal((await route.ask(withKey("worse"))).status, 401, "not limited");
 });
 
