@@ -70,14 +70,13 @@ export class CertificateCheck {
 
   /** Ids that the client's certificate proves; none when it showed none. */
   ids(exchange: Exchange): readonly string[] {
-    const der = exchange.client.tls?.certificate;
-    if (der !== undefined) {
+    const value = this.#told(exchange);
+    if (value === undefined) {
+      const der = exchange.client.tls?.certificate;
+      if (der === undefined) return noIds;
       const { ids, endsMs } = this.#read(der);
       return this.#clock.now() < endsMs ? ids : overIds;
     }
-    if (!this.#forwarded || !exchange.client.viaTrustedProxy) return noIds;
-    const value = exchange.request.fields.get(forwardedField);
-    if (value === undefined) return noIds;
     let names = this.#byField.get(value);
     if (names === undefined) {
       names = forwardedNames(value);
@@ -95,14 +94,18 @@ export class CertificateCheck {
   }
 
   /** `x5t#S256` (RFC 8705 section 3.1) of the client's certificate while it is valid; undefined = none was presented. */
-  thumbprint({ client, request }: Exchange): string | undefined {
-    const der = client.tls?.certificate;
-    if (der !== undefined) {
-      const { thumbprint, endsMs } = this.#read(der);
-      return this.#clock.now() < endsMs ? thumbprint : undefined;
-    }
-    if (!this.#forwarded || !client.viaTrustedProxy) return undefined;
-    return forwardedThumbprint(request.fields.get(forwardedField) ?? "");
+  thumbprint(exchange: Exchange): string | undefined {
+    const value = this.#told(exchange);
+    if (value !== undefined) return forwardedThumbprint(value);
+    const der = exchange.client.tls?.certificate;
+    if (der === undefined) return undefined;
+    const { thumbprint, endsMs } = this.#read(der);
+    return this.#clock.now() < endsMs ? thumbprint : undefined;
+  }
+
+  /** What a trusted proxy tells of its client: before its own certificate, which is that of the hop. */
+  #told({ client, request }: Exchange): string | undefined {
+    return this.#forwarded && client.viaTrustedProxy ? request.fields.get(forwardedField) : undefined;
   }
 
   /** @param ids as `ids` gave them. @returns undefined when no certificate was presented, or it may say nobody's name */
@@ -113,7 +116,7 @@ export class CertificateCheck {
     if (this.#listed === undefined) return undefined;
     let result = this.#results.get(ids);
     if (result === undefined) {
-      const der = exchange.client.tls?.certificate;
+      const der = this.#told(exchange) === undefined ? exchange.client.tls?.certificate : undefined;
       result = find(this.#listed, ids, der === undefined ? undefined : this.#read(der).endsMs);
       this.#results.set(ids, result);
     }

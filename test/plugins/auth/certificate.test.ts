@@ -110,6 +110,16 @@ test("a trusted proxy's word counts where the policy believes it, its nearest cl
   assert.equal((await wary.ask({ fields, viaTrustedProxy: true })).status, 401);
   const spoofed = ["X-Forwarded-Client-Cert", `URI=${billing},URI=spiffe://evil`];
   assert.equal((await believing.ask({ fields: spoofed, viaTrustedProxy: true })).status, 401);
+  // It may show a certificate of its own on its way here, by which nobody else is to be it.
+  const hop = new X509Certificate(authority.issue("hop", "DNS:robot.example").cert).raw;
+  const who = async (on: typeof believing, told: string[]): Promise<(string | undefined)[]> => {
+    const { status, identity } = await on.ask({ fields: told, viaTrustedProxy: true, certificate: hop });
+    return [String(status), identity?.userId];
+  };
+  assert.deepEqual(await who(believing, fields), ["200", "billing"]);
+  assert.deepEqual(await who(believing, spoofed), ["401", undefined]);
+  assert.deepEqual(await who(believing, []), ["200", "robot.example"]);
+  assert.deepEqual(await who(wary, fields), ["200", "robot.example"]);
   const again = await believing.ask({ fields, viaTrustedProxy: true });
   assert.equal(again.identity, answer.identity, "one identity for one certificate");
 });
