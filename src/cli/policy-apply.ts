@@ -12,7 +12,7 @@ import {
   withExtensions,
 } from "./policy-extensions.ts";
 import { type Checked, readCandidate } from "./policy-file.ts";
-import { parseWait, reportConvergence } from "./policy-wait.ts";
+import { parseWait, reportConvergence, wrongWait } from "./policy-wait.ts";
 import { beginCanary, type CanaryOptions, parseCanary, type WantedCanary } from "./policy-canary.ts";
 import { documentOver, putInForce, refuseUnsigned, refuseWarned, tested } from "./policy-change.ts";
 import { isSigned, type Place } from "./policy-signed.ts";
@@ -82,9 +82,10 @@ function parseApply(options: ApplyOptions): Wanted | string {
   if (typeof wish === "string") return wish;
   const canary = parseCanary(options);
   if (typeof canary === "string") return canary;
-  const isBaseWrong = base !== undefined && !Number.isSafeInteger(base);
-  if (waitMs === "wrong" || isBaseWrong || reason.length > maxReason)
-    return "--wait takes a time such as 30s, --base a revision, --reason at most 1000 characters";
+  if (waitMs === "wrong") return wrongWait;
+  if (base !== undefined && !Number.isSafeInteger(base))
+    return "--base takes a revision, a number of policy history";
+  if (reason.length > maxReason) return `--reason takes at most ${maxReason} characters`;
   return { waitMs, base, wish, canary };
 }
 

@@ -8,7 +8,7 @@ import type { Revision } from "../plane/revision.ts";
 import { trustedIn, verifiedIn } from "./plane-trust.ts";
 import { check, passTests } from "./policy-file.ts";
 import { epochIn, isSigned, type Place, signedOver } from "./policy-signed.ts";
-import { parseWait, reportConvergence } from "./policy-wait.ts";
+import { parseWait, reportConvergence, wrongWait } from "./policy-wait.ts";
 import { parseSigning, type SigningOptions, type SigningWish } from "./signing-options.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName, type Plane, PlaneRefusal, withPlane } from "./with-plane.ts";
@@ -25,6 +25,13 @@ export interface RollbackOptions extends SigningOptions {
 /** With what is said of the revision no more than of any change. */
 const maxReason = 900;
 
+/** @returns what is wrong with what was asked for */
+function flawOf(wanted: number | undefined, reason: string): string | undefined {
+  if (wanted !== undefined && !(Number.isSafeInteger(wanted) && wanted > 0))
+    return "rollback takes the number of a revision, as policy history prints it";
+  return reason.length > maxReason ? `--reason takes at most ${maxReason} characters` : undefined;
+}
+
 /** @returns the exit code */
 export async function rollBackPolicy(
   terminal: Terminal,
@@ -39,11 +46,9 @@ export async function rollBackPolicy(
     return 2;
   }
   const wanted = revision === undefined ? undefined : Number(revision);
-  const isNumberWrong = wanted !== undefined && !(Number.isSafeInteger(wanted) && wanted > 0);
-  if (waitMs === "wrong" || isNumberWrong || reason.length > maxReason) {
-    terminal.err(
-      "rollback takes the number of a revision, --wait a time such as 30s, --reason at most 900 characters\n",
-    );
+  const wrong = flawOf(wanted, reason);
+  if (waitMs === "wrong" || wrong !== undefined) {
+    terminal.err(`${waitMs === "wrong" ? wrongWait : wrong}\n`);
     return 2;
   }
   return await withPlane(terminal, options, async (plane) => {

@@ -25,7 +25,9 @@ export async function withStore(
   work: (store: RedisStore) => Promise<number>,
 ): Promise<number> {
   if (redis === undefined) {
-    terminal.err(`REDIS_URL: is not set: ${because}\n`);
+    terminal.err(
+      `REDIS_URL: is not set: ${because}; set it as sidecars have it, such as redis://127.0.0.1:6379\n`,
+    );
     return 2;
   }
   const where = nodesText(redis);

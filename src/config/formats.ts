@@ -45,12 +45,17 @@ export interface PublicKeySet {
 
 const quote = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}…` : text);
 
-/** @returns a parser of decimal integers from `min` to `max`, both included; no sign, no leading zero, no unit */
-export function integer(min: number, max: number): (text: string) => number {
+/**
+ * @param besides what its setting takes, too, and looks for itself
+ * @returns a parser of decimal integers from `min` to `max`, both included; no sign, no leading zero, no unit
+ */
+export function integer(min: number, max: number, besides?: string): (text: string) => number {
   return function parseInteger(text) {
     const value = /^(0|[1-9]\d{0,14})$/.test(text) ? Number(text) : Number.NaN;
     if (value >= min && value <= max) return value;
-    throw new FormatError(`must be an integer from ${min} to ${max}, not ${quote(text)}`);
+    throw new FormatError(
+      `must be ${besides === undefined ? "" : `${besides} or `}an integer from ${min} to ${max}, not ${quote(text)}`,
+    );
   };
 }
 

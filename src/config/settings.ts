@@ -113,7 +113,7 @@ export const settings = {
     "OUTRIGGER_UPSTREAM_QUEUE",
     "8192",
     integer(0, 100_000),
-    "Most requests that wait for a connection to one upstream, no longer than `OUTRIGGER_UPSTREAM_CONNECT_TIMEOUT_MS`; more are answered 503",
+    "Most requests that wait for a connection to one upstream, no longer than OUTRIGGER_UPSTREAM_CONNECT_TIMEOUT_MS; more are answered 503",
   ),
   ...upstreamTlsSettings,
   upstreamTimeoutMs: setting(
@@ -255,7 +255,7 @@ export const settings = {
   workers: setting(
     "OUTRIGGER_WORKERS",
     "1",
-    (text): number | "auto" => (text === "auto" ? text : integer(1, 256)(text)),
+    (text): number | "auto" => (text === "auto" ? text : integer(1, 256, "auto")(text)),
     "Processes that serve; auto = one per processor",
   ),
   secretHosts: setting(

@@ -54,7 +54,7 @@ export function parseRedisAddress(url: string): RedisAddress {
   const scheme = schemes.exec(url);
   if (scheme === null)
     throw new RedisAddressError(
-      "must begin with redis:// or rediss://, redis+sentinel:// or redis+cluster://",
+      "must begin with redis://, rediss://, redis+sentinel:// or redis+cluster://",
     );
   if (/[\s#]/u.test(url)) throw new RedisAddressError("white space and # must be percent-encoded");
   // Some tools write the scheme before every node.

@@ -93,6 +93,12 @@ test("without --wait nobody is asked, and that is said; a time that is none is r
   await beats("o1");
   const wrong = await apply("--wait=soon");
   assert.equal(wrong.code, 2);
+  assert.match(wrong.stderr, /^--wait takes a time such as 30s[^\n]*\n$/);
+  const revision = await apply("--base=last");
+  assert.deepEqual(
+    [revision.code, revision.stderr],
+    [2, "--base takes a revision, a number of policy history\n"],
+  );
   assert.equal(await redis.cli.get("outrigger:policy"), null);
   const { code, stdout } = await apply();
   assert.equal(code, 0);

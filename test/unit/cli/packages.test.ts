@@ -268,6 +268,9 @@ test("wrong places, files that are none and hosts that are not named: one line, 
   const { code, stderr } = await outrigger(["plugin", "list"]);
   assert.deepEqual(
     [code, stderr],
-    [2, "REDIS_URL: is not set: packages that are named without a place are in Redis\n"],
+    [
+      2,
+      "REDIS_URL: is not set: packages that are named without a place are in Redis; set it as sidecars have it, such as redis://127.0.0.1:6379\n",
+    ],
   );
 });

@@ -113,7 +113,13 @@ test("the store that it opens has the plugin's own keys, of the service it works
   assert.deepEqual([code, err], [0, ""]);
   assert.equal(await redis.cli.get("outrigger:gate:shop:book"), "open");
   const without = await typed([], (context) => context.withStore(use, async () => 0));
-  assert.deepEqual([without.code, without.err], [2, "REDIS_URL: is not set: the gate's book is in Redis\n"]);
+  assert.deepEqual(
+    [without.code, without.err],
+    [
+      2,
+      "REDIS_URL: is not set: the gate's book is in Redis; set it as sidecars have it, such as redis://127.0.0.1:6379\n",
+    ],
+  );
 });
 
 test("a sidecar that serves loads no command and nothing of the test kit", async () => {

@@ -171,7 +171,7 @@ describe("formats", () => {
   it("take a number of workers or auto", () => {
     assert.equal(loadConfig({ OUTRIGGER_WORKERS: "auto" }).workers, "auto");
     assert.equal(loadConfig({ OUTRIGGER_WORKERS: "4" }).workers, 4);
-    refused({ OUTRIGGER_WORKERS: "0" }, "OUTRIGGER_WORKERS");
+    refused({ OUTRIGGER_WORKERS: "0" }, "OUTRIGGER_WORKERS", /must be auto or an integer from 1 to 256/);
   });
 
   it("read listeners", () => {
