@@ -143,7 +143,9 @@ export async function beginCanary(terminal: Terminal, plane: Plane, canary: Begu
   const { wanted, service, reason, before, document, waitMs, json } = canary;
   if (before.document === undefined)
     throw new PlaneRefusal(
-      `there is no ${documentName(service)} to go back to, and to compare with: apply it as it is`,
+      service === undefined
+        ? "there is no policy to go back to, and to compare with: apply it as it is"
+        : `there is no ${documentName(service)} to go back to, and to compare with: --services ${service} tries the shared policy at its sidecars alone; a first layer is applied as it is`,
     );
   const digest = digestOf(document);
   if (digest === before.digest)

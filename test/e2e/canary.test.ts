@@ -269,6 +269,9 @@ describe("a canary of sidecars", () => {
     const of = ["--service", "orders"];
     const other = await sidecar("others", 0);
     try {
+      const first = await run("policy", "apply", file(layer("first")), ...of, "--traffic", "5%");
+      assert.equal(first.code, 1);
+      assert.match(first.stderr, /^there is no policy:orders .*: --services orders tries the shared policy/m);
       for (const mark of ["first", "second"]) await ok("policy", "apply", file(layer(mark)), ...of);
       await allHave(four, "second");
       keepAsking([...four, other]);
