@@ -53,9 +53,7 @@ const schemes = /^(rediss?)(?:\+(cluster|sentinel))?:\/\//u;
 export function parseRedisAddress(url: string): RedisAddress {
   const scheme = schemes.exec(url);
   if (scheme === null)
-    throw new RedisAddressError(
-      "must begin with redis://, rediss://, redis+sentinel:// or redis+cluster://",
-    );
+    throw new RedisAddressError("must begin with redis://, rediss://, redis+sentinel:// or redis+cluster://");
   if (/[\s#]/u.test(url)) throw new RedisAddressError("white space and # must be percent-encoded");
   // Some tools write the scheme before every node.
   const rest = url.slice(scheme[0].length).replaceAll(`,${scheme[0]}`, ",");
