@@ -187,7 +187,7 @@ function sourceTrouble(
     ...(peers === undefined ? [] : ["OUTRIGGER_PEERS"]),
     ...(redis === undefined || policyFile === undefined ? [] : ["OUTRIGGER_POLICY_FILE"]),
   ];
-  const until = redis !== undefined ? "it has one" : state === "absent" ? "it does" : "it can be";
+  const until = state === "failed" ? "it can be" : redis === undefined ? "it does" : "it has one";
   return `${what}; not ready until ${until}${instead.length === 0 ? "" : `, unless ${instead.join(" or ")} has one`}`;
 }
 

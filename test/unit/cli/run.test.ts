@@ -155,6 +155,13 @@ describe("outrigger run", () => {
     assert.equal((await end).code, 0);
   });
 
+  it("while Redis is out of reach at the start waits until it can be read, and says so", async () => {
+    const { child, said, end } = startNode([mainFile], { ...env, REDIS_URL: "redis://127.0.0.1:1" });
+    await said('Redis is out of reach; not ready until it can be"');
+    child.kill("SIGTERM");
+    assert.equal((await end).code, 0);
+  });
+
   it("exits 1 when an address is taken, and says which", async (t) => {
     const server = createServer().listen(0, "127.0.0.1");
     await once(server, "listening");
