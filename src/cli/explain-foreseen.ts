@@ -81,7 +81,9 @@ async function show(terminal: Terminal, { config, raw, find, request, options }:
     terminal.out(`${foreseen.status} before any route is looked for: ${printable(foreseen.because ?? "")}\n`);
   } else {
     printRequest(terminal, foreseen);
-    terminal.err("foreseen with a service that answers 200, counts and caches that are empty, and no plugin switched off\n");
+    terminal.err(
+      "foreseen with a service that answers 200, counts and caches that are empty, and no plugin switched off\n",
+    );
   }
   return 0;
 }

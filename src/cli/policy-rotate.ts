@@ -1,6 +1,5 @@
 // `outrigger policy rotate`: names further keys that may sign, and revokes others, by a document that a key that counts
 // signs: every sidecar takes it within a second. OUTRIGGER_POLICY_KEYS follows by and by, for sidecars that start.
-import { loadConfig } from "../app/environment.ts";
 import { services } from "../plane/fleet.ts";
 import { KeyFileRefusal, readSigningKey, type SigningKey } from "../plane/private-key.ts";
 import { nextEpoch, signDocument } from "../plane/sign.ts";
@@ -18,6 +17,7 @@ import { PolicyRefused, problemText } from "../policy/document/problems.ts";
 import { createTrust, layerKey, sharedKey } from "../policy/read.ts";
 import { importKeys } from "../policy/signature/verify-keys.ts";
 import type { Script } from "../plugin-api/store.ts";
+import { configWithKeys } from "./config-with-keys.ts";
 import { verifiedIn } from "./plane-trust.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -104,8 +104,7 @@ function toldEpoch(document: Buffer | null): number {
 }
 
 function publicKeys({ env }: Terminal, jwks: string): readonly Record<string, unknown>[] {
-  const { policyKeys } = loadConfig({ ...env, OUTRIGGER_POLICY_KEYS: jwks });
-  return policyKeys?.keys ?? [];
+  return configWithKeys(env, jwks, "--trust").policyKeys?.keys ?? [];
 }
 
 /** @param added those of the settings, too: sidecars that were started with others know them from here alone */

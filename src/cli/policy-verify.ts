@@ -7,6 +7,7 @@ import type { Claims } from "../policy/signature/jws.ts";
 import { PolicyRefused, problemText } from "../policy/document/problems.ts";
 import { openPolicy } from "../policy/signature/signature.ts";
 import { importKeys, type VerifyKey } from "../policy/signature/verify-keys.ts";
+import { configWithKeys } from "./config-with-keys.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName } from "./with-plane.ts";
@@ -21,20 +22,8 @@ export interface VerifyOptions {
 export async function verifyFile(terminal: Terminal, file: string, options: VerifyOptions): Promise<number> {
   const { service, keys, json } = options;
   const from = keys === undefined ? "OUTRIGGER_POLICY_KEYS" : "--keys";
-  let config: Config;
-  try {
-    config = loadConfig({
-      ...terminal.env,
-      ...(service === undefined ? {} : { OUTRIGGER_SERVICE: service }),
-      ...(keys === undefined ? {} : { OUTRIGGER_POLICY_KEYS: keys }),
-    });
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    // By the name that it was given under.
-    throw new ConfigError(
-      error.problems.map((problem) => problem.replace(/^OUTRIGGER_POLICY_KEYS:/, `${from}:`)),
-    );
-  }
+  const env = { ...terminal.env, ...(service === undefined ? {} : { OUTRIGGER_SERVICE: service }) };
+  const config = keys === undefined ? loadConfig(env) : configWithKeys(env, keys, from);
   if (config.policyKeys === undefined) {
     terminal.err("OUTRIGGER_POLICY_KEYS: is not set, and there is no --keys: nothing can be verified\n");
     return 2;

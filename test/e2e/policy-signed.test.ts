@@ -198,6 +198,8 @@ describe("a fleet that takes signed policies alone", () => {
     assert.equal((await rotate("--key", ours.file)).code, 2);
     const named = await rotate("--key", ours.file, "--revoke", "the-old-one");
     assert.deepEqual([named.code, named.stderr.includes("takes the thumbprint of a key")], [2, true]);
+    const missing = await rotate("--key", ours.file, "--trust", "/no.jwks");
+    assert.deepEqual([missing.code, missing.stderr], [2, "--trust: /no.jwks cannot be read: ENOENT\n"]);
     const { code, stdout, stderr } = await rotate("--key", ours.file, "--trust", next.jwks);
     assert.equal(code, 0, stderr);
     assert.match(stdout, new RegExp(`${ours.kid}, ${next.kid}`));
