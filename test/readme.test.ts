@@ -123,6 +123,21 @@ test("every link leads to a file that exists, and to a heading in it", () => {
   }
 });
 
+test("every page that code and configuration name is there", () => {
+  let named = 0;
+  for (const file of globSync("{src,plugins,deploy}/**/*.{ts,yaml,conf,service,socket,hcl,tf}", {
+    cwd: root,
+  })) {
+    for (const [page] of readFileSync(join(root, file), "utf8").matchAll(
+      /\b(?:deploy|plugins)\/[\w/-]+\.md\b/g,
+    )) {
+      assert.ok(existsSync(join(root, page)), `${file}: ${page}`);
+      named += 1;
+    }
+  }
+  assert.ok(named > 5);
+});
+
 test("every script that it names is one of the package's", () => {
   const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { scripts: object };
   for (const [, name = ""] of pages.matchAll(/npm run (?:--silent )?([\w-]+)/g))

@@ -10,7 +10,7 @@ import type { Terminal } from "./terminal.ts";
 export async function runDemo(terminal: Terminal): Promise<number> {
   const program = fileURLToPath(new URL(`../../deploy/demo/run${extname(import.meta.url)}`, import.meta.url));
   if (!existsSync(program)) {
-    terminal.err("the demo is not in the image: npx outrigger demo\n");
+    terminal.err("the demo is not in the image: npm run demo in a checkout\n");
     return 1;
   }
   const child = spawn(process.execPath, [program], { stdio: "inherit" });
