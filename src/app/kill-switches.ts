@@ -4,6 +4,7 @@ import { KeptSwitches } from "../kill-switch/kept-switches.ts";
 import { disabledKey, type KillSwitch, switchField, whyUnread } from "../kill-switch/kill-switch.ts";
 import { signedOpener } from "../kill-switch/signed-switch.ts";
 import { SwitchSource } from "../kill-switch/switch-source.ts";
+import { sharedKey } from "../policy/read.ts";
 import type { VerifyKey } from "../policy/signature/verify-keys.ts";
 import type { ProcessContext } from "./process-context.ts";
 
@@ -31,6 +32,7 @@ export function watchKillSwitches(
   const source = new SwitchSource({
     store,
     service,
+    policyKey: sharedKey,
     clock,
     kept:
       stateDir === undefined
@@ -81,6 +83,11 @@ function complaints({ config, telemetry: { logger, metrics } }: ProcessContext) 
         `kill switches cannot be read, what was read last holds: ${whyUnread(code, keyPrefix + disabledKey)}`,
       );
     },
+    onLost: () =>
+      logger.error(
+        {},
+        `Redis has lost its policy, and kill switches with it: what was off stays off until ${keyPrefix}${sharedKey} is there again`,
+      ),
     onRead() {
       unread.set(0);
       logger.info({}, "kill switches can be read again");

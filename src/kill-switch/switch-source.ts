@@ -22,6 +22,8 @@ export type SwitchOpener = (value: string, field: string) => Promise<string | un
 export interface SwitchSourceOptions {
   readonly store: Store;
   readonly service: string;
+  /** Of the shared policy: what is lost together with it was not taken back. */
+  readonly policyKey: string;
   /** By which a switch is over. */
   readonly clock: Pick<Clock, "now">;
   readonly kept?: KeptSwitches | undefined;
@@ -35,6 +37,8 @@ export interface SwitchSourceOptions {
   readonly onRefused: (code: string) => void;
   /** They can be read again. */
   readonly onRead: () => void;
+  /** Redis has lost them, with the policy that it had; told once. */
+  readonly onLost: () => void;
   readonly pollMs?: number;
 }
 
@@ -56,6 +60,8 @@ export class SwitchSource {
   #end: NodeJS.Timeout | undefined;
   #ignored: ReadonlySet<string> = new Set<string>();
   #refused: string | undefined;
+  /** Beside the switches that were read last; lost: they and it are there no more. */
+  #policy: "absent" | "there" | "lost" = "absent";
   #readMono = -Infinity;
   #told = true;
 
@@ -100,18 +106,44 @@ export class SwitchSource {
     if (!this.#told && store.watching && performance.now() - this.#readMono < pollMs) return true;
     this.#told = false;
     let texts: readonly string[];
+    let isLost: boolean;
     try {
       texts = await store.readHash(disabledKey, switchBounds, limitMs);
+      isLost = await this.#isLost(texts);
     } catch (error) {
       // Out of reach: the store counts and logs that, and what was read last holds.
       return this.#failed(error instanceof StoreUnavailable ? error.code : undefined);
     }
     if (this.#refused !== undefined) this.#options.onRead();
     this.#refused = undefined;
-    this.#readMono = performance.now();
-    await this.#judgeRead(texts);
+    this.#readMono = isLost ? -Infinity : performance.now();
+    if (!isLost) await this.#judgeRead(texts);
     this.#first.resolve();
     return true;
+  }
+
+  /**
+   * A Redis that has lost everything has lost switches, too: as the policy stays, so does what is off. Whoever takes the
+   * last one back leaves the policy there. Rejects with StoreUnavailable.
+   */
+  async #isLost(texts: readonly string[]): Promise<boolean> {
+    if (texts.length === 0 && this.#read.length === 0) return false;
+    // After the switches: what is lost in between is seen at the next look.
+    const isThere = await this.#hasPolicy();
+    const isLost = !isThere && texts.length === 0 && this.#policy !== "absent";
+    if (isLost && this.#policy !== "lost") this.#options.onLost();
+    this.#policy = isLost ? "lost" : isThere ? "there" : "absent";
+    return isLost;
+  }
+
+  async #hasPolicy(): Promise<boolean> {
+    try {
+      return (await this.#options.store.getBytes(this.#options.policyKey, limitMs, 1)) !== null;
+    } catch (error) {
+      // Something is there, and no part of it for us to read.
+      if (error instanceof StoreUnavailable && error.code !== undefined) return true;
+      throw error;
+    }
   }
 
   /** Judges anew what was read last: others may sign now. */

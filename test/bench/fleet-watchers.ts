@@ -87,10 +87,12 @@ async function startWatcher(number: number): Promise<void> {
   const switches = new SwitchSource({
     store,
     service,
+    policyKey: "policy",
     clock: Date,
     needsEnd: false,
     onChange() {},
     onIgnored() {},
+    onLost() {},
     onRead() {},
     onRefused() {},
   });

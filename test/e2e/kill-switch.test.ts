@@ -193,6 +193,26 @@ describe("a plugin that is switched off", () => {
     await soon(async () => assert.deepEqual(await ask(one), { status: 200, mark: "other" }), 2_000);
   });
 
+  test("is off when Redis has lost everything, until it has a policy again; and on when it is taken back with the policy gone", async () => {
+    const one = await sidecar();
+    await disable("auth", "--accept-open-routes");
+    await soon(async () => assert.equal((await ask(one)).status, 200), 5_000);
+    await redis.cli.flushall();
+    await redis.cli.publish("outrigger:disabled", "");
+    await one.line(({ msg }) => /has lost its policy, and kill switches with it/.test(String(msg)));
+    assert.equal((await ask(one)).status, 200);
+    await redis.cli.set("outrigger:policy", JSON.stringify(policy));
+    await soon(async () => assert.equal((await ask(one)).status, 401), 5_000);
+
+    await disable("auth", "--accept-open-routes");
+    await soon(async () => assert.equal((await ask(one)).status, 200), 5_000);
+    await redis.cli.del("outrigger:policy");
+    await disable("cache");
+    await one.line(({ plugin }) => plugin === "cache");
+    for (const plugin of ["cache", "auth"]) assert.equal((await run("enable", plugin)).code, 0);
+    await soon(async () => assert.equal((await ask(one)).status, 401), 5_000);
+  });
+
   test("is off in a sidecar that starts, from the first request on, also when Redis is dead by then", async () => {
     const env = { OUTRIGGER_STATE_DIR: join(folder, "state") };
     const one = await sidecar("orders", env);
