@@ -3,6 +3,7 @@
 import type { Entry } from "../store/entry.ts";
 import type { MemoryTier } from "../store/memory.ts";
 import { upstreamOf } from "../key.ts";
+import { Clearing } from "./clearing.ts";
 import { PurgeBook } from "./purge-book.ts";
 import { concerns, isExact, type Purge } from "./purge.ts";
 
@@ -23,17 +24,19 @@ export class Purges {
   readonly #memory: MemoryTier;
   readonly #now: () => number;
   readonly #applied: () => void;
+  readonly #clearing: Clearing;
   readonly #everybodys = new PurgeBook();
   readonly #books = new Map<string, PurgeBook>();
   #distrustUntil = 0;
   // Not a Set: one that gains and loses a member with every request is made anew all the time (V8 14).
   readonly #fills: Fill[] = [];
 
-  /** @param now epoch ms. @param applied called after each purge of the memory tier */
+  /** @param now epoch ms. @param applied called when the memory tier may have become smaller */
   constructor(memory: MemoryTier, now: () => number, applied: () => void = () => {}) {
     this.#memory = memory;
     this.#now = now;
     this.#applied = applied;
+    this.#clearing = new Clearing(memory, applied);
   }
 
   /** How many fills are under way. */
@@ -67,12 +70,7 @@ export class Purges {
       const tags = purge.kind === "tag" ? [purge.value] : [];
       if (concerns(purge, { url: fill.url, tags })) fill.invalidated = true;
     }
-    const entries = isExact(purge) ? this.#memory.ofUrl(purge.value) : this.#memory.all();
-    for (const entry of entries) {
-      if (!concerns(purge, entry)) continue;
-      if (purge.soft) entry.freshUntil = Math.min(entry.freshUntil, this.#now());
-      else this.#memory.remove(entry);
-    }
+    if (this.#memory.purge(purge, this.#now())) this.#clearing.begin();
     this.#applied();
   }
 

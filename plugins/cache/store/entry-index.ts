@@ -29,12 +29,11 @@ export class EntryIndex {
     return firstOf(entry.next, entry.hash, entry.url, entry.partition);
   }
 
-  /** All entries of a URL, whosever they are. */
-  ofUrl(url: string, urlHash: number): StoredEntry[] {
-    const found = this.#variants(url, "", urlHash);
+  /** All entries of a URL, whosever they are; the receiver may remove each as it comes. */
+  *ofUrl(url: string, urlHash: number): Generator<StoredEntry> {
+    yield* this.#variants(url, "", urlHash);
     for (const partition of this.#partitionsOf(url, urlHash)?.all() ?? [])
-      found.push(...this.#variants(url, partition, urlHash));
-    return found;
+      yield* this.#variants(url, partition, urlHash);
   }
 
   /** Puts an entry before the older ones. @returns entries that have to make room: the same variant, or the oldest of too many */
@@ -104,9 +103,9 @@ class Partitions implements HashTableMember<Partitions> {
     this.hash = hash;
   }
 
-  all(): readonly string[] {
-    const others = this.#others === undefined ? [] : [...this.#others];
-    return this.#one === undefined ? others : [this.#one, ...others];
+  *all(): Generator<string> {
+    if (this.#one !== undefined) yield this.#one;
+    if (this.#others !== undefined) yield* this.#others;
   }
 
   add(partition: string): void {

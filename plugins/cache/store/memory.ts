@@ -3,12 +3,16 @@
 // asked for once flushes nothing (W-TinyLFU with SIEVE as the main part's order).
 import type { Fields } from "../../../src/plugin-api/contract.ts";
 import { EntryIndex, matches } from "./entry-index.ts";
+import { OwedPurges } from "../purge/owed-purges.ts";
+import { isExact, type Purge } from "../purge/purge.ts";
 import { hashText } from "./intrusive-hash-table.ts";
 import { Queue } from "./queue.ts";
 import { FrequencySketch } from "./sketch.ts";
 import type { StoredEntry } from "./stored-entry.ts";
 
 const windowShare = 0.01;
+/** Most entries of a URL that its purge takes out at once. */
+const mostAtOnce = 256;
 
 export class MemoryTier {
   readonly #index = new EntryIndex();
@@ -17,6 +21,9 @@ export class MemoryTier {
   readonly #main = new Queue<StoredEntry>();
   /** SIEVE's hand: the next entry of the main part to be judged. */
   #hand: StoredEntry | undefined = undefined;
+  readonly #owed = new OwedPurges();
+  /** Where a walk over all entries has come to. */
+  #walked: StoredEntry | undefined = undefined;
   #maxBytes: number;
 
   constructor(maxBytes: number) {
@@ -42,13 +49,16 @@ export class MemoryTier {
 
   /** The newest variant of a URL for a partition. Marks nothing. @param urlHash for who has it already */
   find(url: string, partition: string, urlHash = hashText(url)): StoredEntry | undefined {
-    return this.#index.newest(url, partition, urlHash);
+    let entry = this.#index.newest(url, partition, urlHash);
+    while (entry !== undefined && this.#owed.isPurged(entry)) entry = this.#index.older(entry);
+    return entry;
   }
 
   /** The newest variant whose selecting fields match the request's. */
   select(url: string, partition: string, urlHash: number, request: Fields): StoredEntry | undefined {
     let entry = this.#index.newest(url, partition, urlHash);
-    while (entry !== undefined && !matches(entry, request)) entry = this.#index.older(entry);
+    while (entry !== undefined && (this.#owed.isPurged(entry) || !matches(entry, request)))
+      entry = this.#index.older(entry);
     return entry;
   }
 
@@ -63,6 +73,7 @@ export class MemoryTier {
    * @returns false when it is larger than the window may hold
    */
   put(entry: StoredEntry, urlHash = hashText(entry.url)): boolean {
+    entry.judged = this.#owed.latest;
     entry.bytes = entry.receivedBytes();
     for (const displaced of this.#index.add(entry, urlHash)) this.remove(displaced);
     this.#sketch.add(entry.hash);
@@ -79,26 +90,52 @@ export class MemoryTier {
   remove(entry: StoredEntry): void {
     if (entry.queue === undefined) return;
     if (this.#hand === entry) this.#hand = entry.newer;
-    entry.queue.cut(entry);
+    this.#cut(entry, entry.queue);
     this.#index.remove(entry);
   }
 
   /** Entries of one URL, in every partition. */
-  ofUrl(url: string): StoredEntry[] {
+  ofUrl(url: string): Generator<StoredEntry> {
     return this.#index.ofUrl(url, hashText(url));
   }
 
-  /** Every entry, oldest first; for purges by prefix and tag. */
+  /** From now on nothing is found that it concerns. @returns whether some may still be here: see `clear` */
+  purge(purge: Purge, nowMs: number): boolean {
+    if (isExact(purge) && !purge.soft) {
+      let left = mostAtOnce;
+      const entries = this.ofUrl(purge.value);
+      let next = entries.next();
+      for (; next.done !== true && left > 0; next = entries.next(), left -= 1) this.remove(next.value);
+      if (next.done === true) return false;
+    }
+    this.#owed.add(purge, nowMs);
+    return true;
+  }
+
+  /** Takes out what was purged, an entry looked at each step. One walk at a time. */
+  *clear(): Generator<void> {
+    const { latest } = this.#owed;
+    for (const entry of this.all()) {
+      if (this.#owed.isPurged(entry)) this.remove(entry);
+      yield;
+    }
+    this.#owed.settle(latest);
+  }
+
+  /** Every entry, oldest first; between two of them others may come and go. One walk at a time. */
   *all(): Generator<StoredEntry> {
     for (const queue of [this.#window, this.#main]) {
-      let entry = queue.oldest;
-      while (entry !== undefined) {
-        // Read before the yield: the receiver may remove the entry.
-        const next: StoredEntry | undefined = entry.newer;
+      this.#walked = queue.oldest;
+      for (let entry = this.#walked; entry !== undefined; entry = this.#walked) {
+        this.#walked = entry.newer;
         yield entry;
-        entry = next;
       }
     }
+  }
+
+  #cut(entry: StoredEntry, queue: Queue<StoredEntry>): void {
+    if (this.#walked === entry) this.#walked = entry.newer;
+    queue.cut(entry);
   }
 
   #settle(): void {
@@ -126,7 +163,7 @@ export class MemoryTier {
       }
       this.remove(victim);
     }
-    this.#window.cut(candidate);
+    this.#cut(candidate, this.#window);
     candidate.bytes = candidate.settle();
     candidate.visited = false;
     this.#main.append(candidate);

@@ -43,6 +43,8 @@ export class StoredEntry implements Entry, HashTableMember<StoredEntry>, QueueMe
   newer: StoredEntry | undefined = undefined;
   /** Asked for since it was put in, or since eviction last passed by. */
   visited = false;
+  /** See owed-purges.ts. */
+  judged = 0;
 
   constructor(facts: EntryFacts, body: KeptBody, forwardedDiff: ForwardedDiff | undefined) {
     this.url = facts.url;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { concerns, type Purge } from "../../../plugins/cache/purge/purge.ts";
 import { sizeOf } from "../../../plugins/cache/store/body-copy.ts";
 import type { Entry } from "../../../plugins/cache/store/entry.ts";
 import { hashText } from "../../../plugins/cache/store/intrusive-hash-table.ts";
@@ -35,7 +36,7 @@ test("what was put is found, by URL and partition, until it is removed", () => {
   memory.put(sized("a"));
   memory.put(sized("a", 10, { partition: "ann" }));
   assert.ok(has(memory, "a") && has(memory, "a", "ann") && !has(memory, "a", "bob") && !has(memory, "b"));
-  assert.equal(memory.ofUrl("a").length, 2);
+  assert.equal([...memory.ofUrl("a")].length, 2);
   for (const node of memory.ofUrl("a")) memory.remove(node);
   assert.deepEqual([memory.bytes, memory.entries, has(memory, "a")], [0, 0, false]);
 });
@@ -50,7 +51,7 @@ test("the same variant is replaced, another one is added, the newest that matche
     ["1", 30],
   ] as const)
     memory.put(vary(value, body));
-  assert.equal(memory.ofUrl("a").length, 2);
+  assert.equal([...memory.ofUrl("a")].length, 2);
   const bodyOf = (foo: string): number | undefined => {
     const entry = memory.select("a", "", hashText("a"), new Fields(["Foo", foo]));
     return entry && sizeOf(entry.body);
@@ -61,7 +62,7 @@ test("the same variant is replaced, another one is added, the newest that matche
 test("variants of one URL are bounded", () => {
   const memory = new MemoryTier(10_000_000);
   for (let i = 0; i < 1_000; i += 1) memory.put(sized("a", 10, { vary: ["foo"], varyValues: [`+${i}`] }));
-  assert.equal(memory.ofUrl("a").length, 64);
+  assert.equal([...memory.ofUrl("a")].length, 64);
   assert.equal(memory.entries, 64);
 });
 
@@ -87,7 +88,7 @@ test("property: never more bytes than allowed, and the count is the sum of what 
           all.reduce((sum, { bytes }) => sum + bytes, 0),
         );
         assert.equal(memory.entries, all.length);
-        for (const entry of all) assert.ok(memory.ofUrl(entry.url).includes(entry));
+        for (const entry of all) assert.ok([...memory.ofUrl(entry.url)].includes(entry));
       }
     }),
   );
@@ -172,4 +173,97 @@ test("a smaller limit takes effect at once", () => {
   for (let i = 0; i < 60; i += 1) request(memory, `u${i}`);
   memory.resize(20_000);
   assert.ok(memory.bytes <= 20_000);
+});
+
+const purgeOf = (kind: Purge["kind"], value: string, soft = false): Purge => ({
+  kind,
+  value,
+  soft,
+  region: "",
+});
+
+test("the purge of a URL with very many answers is in force at once, and takes few out in one turn", () => {
+  const memory = new MemoryTier(100_000_000);
+  const url = "a:1 http://h/x";
+  const partitions = Array.from({ length: 10_000 }, (_, i) => `p${i}`);
+  for (const partition of partitions) memory.put(sized(url, 10, { partition }));
+  assert.equal(memory.purge(purgeOf("url", url), 0), true, "there are more to be taken out");
+  assert.ok(memory.entries > 9_000, `${memory.entries} are left`);
+  const found = (): number => partitions.filter((partition) => has(memory, url, partition)).length;
+  assert.equal(found(), 0);
+  memory.put(sized(url, 10, { partition: "p7" }));
+  for (const _ of memory.clear());
+  assert.deepEqual([memory.entries, found()], [1, 1]);
+});
+
+test("property: what a purge concerns is not found any more, and all else is, whatever is taken out in between", () => {
+  const numbers = fc.integer({ min: 0, max: 20 });
+  const steps = fc.array(
+    fc.oneof(
+      fc.record({ put: numbers }),
+      fc.record({ purge: fc.constantFrom<Purge["kind"]>("url", "tag", "prefix", "all"), n: numbers }),
+      fc.record({ steps: numbers }),
+    ),
+    { maxLength: 150 },
+  );
+  fc.assert(
+    fc.property(steps, (series) => {
+      const memory = new MemoryTier(10_000_000);
+      const there = new Set<number>();
+      const url = (n: number): string => `a:1 http://h/${n % 2 === 0 ? "even" : "odd"}/${n}`;
+      let walk: Generator<void> | undefined;
+      for (const step of series) {
+        if ("put" in step) {
+          memory.put(sized(url(step.put), 10, { tags: [`t${step.put % 3}`] }));
+          there.add(step.put);
+        } else if ("steps" in step) {
+          for (let i = 0; i < step.steps; i += 1)
+            if ((walk ??= memory.clear()).next().done === true) walk = undefined;
+        } else {
+          const { purge: kind, n } = step;
+          const value = { url: url(n), tag: `t${n % 3}`, prefix: n % 2 === 0 ? "/even/" : "/odd/", all: "" }[
+            kind
+          ];
+          memory.purge(purgeOf(kind, value), 0);
+          for (const one of there)
+            if (concerns(purgeOf(kind, value), { url: url(one), tags: [`t${one % 3}`] })) there.delete(one);
+        }
+      }
+      // Only now: who asks for an entry has it judged.
+      for (let n = 0; n <= 20; n += 1) assert.equal(has(memory, url(n)), there.has(n), `${n}`);
+      for (const one of [walk, memory.clear()]) while (one?.next().done === false);
+      assert.equal(memory.entries, there.size);
+    }),
+  );
+});
+
+test("what was purged is taken out though the next one to be looked at has gone meanwhile", () => {
+  const memory = new MemoryTier(10_000_000);
+  for (const url of ["a", "b", "c"]) memory.put(sized(url, 10, { tags: ["t"] }));
+  memory.purge(purgeOf("tag", "t"), 0);
+  const walk = memory.clear();
+  walk.next();
+  memory.put(sized("b", 10, { tags: ["t"] }));
+  while (walk.next().done === false);
+  assert.equal(memory.entries, 1);
+});
+
+test("too many purges of one upstream to be told apart are of all of its answers, and of nobody else's", () => {
+  const memory = new MemoryTier(10_000_000);
+  const urls = ["bad:1 http://h/x", "good:1 http://h/x"] as const;
+  for (const url of urls) memory.put(sized(url));
+  for (let i = 0; i < 1_001; i += 1) memory.purge({ ...purgeOf("tag", `t${i}`), upstream: "bad:1" }, 0);
+  assert.deepEqual(
+    urls.map((url) => has(memory, url)),
+    [false, true],
+  );
+  for (let i = 0; i < 1_001; i += 1) memory.purge(purgeOf("tag", `t${i}`), 0);
+  assert.equal(has(memory, urls[1]), false, "an operator's are of all");
+});
+
+test("a soft purge makes stale since it came", () => {
+  const memory = new MemoryTier(10_000_000);
+  memory.put(sized("a", 10, { freshUntil: 9_000, tags: ["t"] }));
+  memory.purge(purgeOf("tag", "t", true), 5_000);
+  assert.equal(memory.select("a", "", hashText("a"), new Fields([]))?.freshUntil, 5_000);
 });
