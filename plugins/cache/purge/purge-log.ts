@@ -1,5 +1,7 @@
 // Purges of the fleet: one sorted set in Redis, scored by the server's clock, which every sidecar reads. The script that
 // writes a purge publishes that it did; who did not hear it finds it at the next look.
+import { hash } from "node:crypto";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import {
   pairsOf,
   GatewayError,
@@ -16,6 +18,8 @@ const maxRecords = 20_000;
 /** Purges made within this time go out in one call. */
 const gatherMs = 20;
 const maxGathered = 1_000;
+/** Records read in one turn of the event loop. */
+const perTurn = 250;
 /** A read starts this far before the last purge seen: the clock of a new Redis master may be behind. */
 const rereadMs = 5_000;
 /** Longest time between two looks at the log, and the same while changes are not told. */
@@ -83,7 +87,8 @@ export class PurgeLog {
   readonly #purges: Purges;
   readonly #logger: Logger;
   #gathered: Purge[] = [];
-  // Purges read lately with their score, because reads overlap: applied again, one would hit what was filled since.
+  // What was read, with its score, the latest last: reads overlap, and after each reconnection all is read again. Applied
+  // again, a purge would hit what was filled since.
   readonly #applied = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined = undefined;
   #seenMs = 0;
@@ -169,15 +174,13 @@ export class PurgeLog {
       const since = whole ? "-inf" : this.#seenMs - rereadMs;
       const answer = await this.#store.run(readPurges, [this.#form.key], [since]);
       const { nowMs, count, purges } = parseAnswer(answer);
-      const bad = purges.filter(({ purge, at }) => !this.#apply(purge, at)).length;
+      const bad = await this.#applyAll(purges);
       if (bad > 0)
         this.#logger.warn(
           { purges: bad },
           "purges in Redis are not of this version, or not under OUTRIGGER_STORE_KEYS",
         );
       this.#seenMs = Math.max(this.#seenMs, nowMs);
-      for (const [purge, at] of this.#applied)
-        if (at < this.#seenMs - 2 * rereadMs) this.#applied.delete(purge);
       if (!whole) continue;
       this.#whole = false;
       // A full log has lost its beginning.
@@ -185,10 +188,23 @@ export class PurgeLog {
     }
   }
 
+  /** @returns how many are no purges */
+  async #applyAll(purges: Log["purges"]): Promise<number> {
+    let bad = 0;
+    for (const [index, { purge, at }] of purges.entries()) {
+      if (index % perTurn === perTurn - 1) await nextTurn();
+      if (!this.#apply(purge, at)) bad += 1;
+    }
+    return bad;
+  }
+
   /** @returns false for what is no purge */
   #apply(member: string, at: number): boolean {
-    if (this.#applied.get(member) === at) return true;
-    this.#applied.set(member, at);
+    const name = hash("sha256", member, "base64url");
+    if (this.#applied.get(name) === at) return true;
+    this.#applied.delete(name);
+    this.#applied.set(name, at);
+    if (this.#applied.size > maxRecords) this.#applied.delete(this.#applied.keys().next().value as string);
     try {
       this.#purges.apply(parsePurge(readPurge(member, this.#form)), at);
       return true;
@@ -198,11 +214,13 @@ export class PurgeLog {
   }
 }
 
-function parseAnswer(answer: unknown): {
-  nowMs: number;
-  count: number;
-  purges: { purge: string; at: number }[];
-} {
+interface Log {
+  readonly nowMs: number;
+  readonly count: number;
+  readonly purges: readonly { readonly purge: string; readonly at: number }[];
+}
+
+function parseAnswer(answer: unknown): Log {
   if (!Array.isArray(answer) || !Array.isArray(answer[2])) {
     throw new GatewayError("dependency_unavailable", "Redis gave no purge log.");
   }

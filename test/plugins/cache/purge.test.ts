@@ -196,6 +196,33 @@ test("garbage among the purges is passed over", async () => {
   }
 });
 
+test("a purge of long ago is not made again when Redis is back after a cut", async () => {
+  await redis.cli.flushall();
+  const log = "outrigger:cache:default:purges";
+  const record = (value: string): string => JSON.stringify({ kind: "url", value, soft: false, region: "" });
+  await redis.cli.zadd(log, Date.now() - 60_000, record("/x"));
+  const bench = await startBench({ redisUrl: redis.url, cache: { redis: false }, service: tagged });
+  const markerRead = async (): Promise<void> => {
+    await bench.ask("/marker");
+    await redis.cli.zadd(log, Date.now(), record("/marker"));
+    await redis.cli.publish(log, "");
+    await until("the latest purge", async () => (await bench.ask("/marker")).cache === "MISS");
+  };
+  try {
+    await markerRead();
+    await bench.ask("/x");
+    for (const type of ["NORMAL", "PUBSUB"]) await redis.cli.call("CLIENT", "KILL", "TYPE", type);
+    await until(
+      "it listens again",
+      async () => String(await redis.cli.call("CLIENT", "LIST", "TYPE", "PUBSUB")) !== "",
+    );
+    await markerRead();
+    assert.equal((await bench.ask("/x")).cache, "HIT");
+  } finally {
+    await bench.stop();
+  }
+});
+
 test("a region's purges and entries are its own", async () => {
   await redis.cli.flushall();
   const options: BenchOptions = { redisUrl: redis.url, cache: { redisWaitMs: 1_000 }, service: tagged };
