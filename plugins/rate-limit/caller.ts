@@ -31,6 +31,8 @@ export class Caller {
   heardAt: number | undefined = undefined;
   /** Monotonic milliseconds until which Redis is known to refuse; not asked before. */
   deniedUntil = 0;
+  /** How many permits it refused: fewer may be there. */
+  deniedLeast = 0;
   /** When the permit that was refused is due, monotonic milliseconds. */
   dueAt = 0;
   /** The numbers by which `usage` was counted while Redis was out of reach; it must still be told. */

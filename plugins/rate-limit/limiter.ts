@@ -56,17 +56,20 @@ export class Limiter {
   /** What can be said without Redis: every reservation covered by a lease, or a caller known to be blocked. */
   #byLeaseOrDenial(reservations: readonly Reservation[]): Decision | undefined {
     const now = this.#parts.clock.mono();
-    let covered = true;
+    const covered: Reservation[] = [];
     for (const reservation of reservations) {
-      const { caller } = reservation;
-      if (reservation.limit.leased && this.#useLease(reservation, now)) continue;
-      covered = false;
-      if (!reservation.enforced || now >= caller.deniedUntil) continue;
+      const { caller, least } = reservation;
+      if (reservation.limit.leased && this.#useLease(reservation, now)) {
+        covered.push(reservation);
+        continue;
+      }
+      if (!reservation.enforced || now >= caller.deniedUntil || least < caller.deniedLeast) continue;
       reservation.retryMs = Math.max(1, caller.dueAt - now);
-      reservation.remaining = 0;
-      return this.#refused(reservations);
+      reservation.remaining = Math.min(caller.remaining, least - 1);
+      // Of the others nobody has been asked.
+      return this.#refused([...covered, reservation]);
     }
-    return covered ? decided(reservations, true) : undefined;
+    return covered.length === reservations.length ? decided(reservations, true) : undefined;
   }
 
   async #byRedis(reservations: readonly Reservation[]): Promise<Decision> {

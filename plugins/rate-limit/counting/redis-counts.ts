@@ -154,6 +154,7 @@ function remember(reservation: Reservation, sentMono: number): void {
   // Counted from before the question left, so that a caller is never held longer than Redis would.
   caller.deniedUntil = sentMono + Math.min(reservation.retryMs, maxDenialMs);
   caller.dueAt = sentMono + reservation.retryMs;
+  caller.deniedLeast = reservation.least;
 }
 
 function inBatches(asks: readonly Ask[], oneNode: boolean): Ask[][] {
