@@ -18,7 +18,7 @@ export interface Key {
 }
 
 /** The part of the policy that makes keys. */
-export type KeyPolicy = Pick<CacheOptions, "ignoreQuery" | "sortQuery" | "vary">;
+export type KeyPolicy = Pick<CacheOptions, "ignoreQuery" | "sortQuery" | "vary" | "scope">;
 
 /** `<upstream> <scheme>://<host><path><query>`: a blank cannot be in any part but a socket's path. */
 export function urlKey(exchange: Exchange, path: string, query: string): string {
@@ -55,7 +55,8 @@ export function createKeyOf(policy: KeyPolicy): (exchange: Exchange, seen: Cache
   return (exchange, seen) => {
     const { path, query, fields } = exchange.request;
     const url = urlKey(exchange, path, normal(query));
-    let shared = seen.keyedFields;
+    // Once the policy's scope is another one, nothing is anybody's that was everybody's by the policy alone.
+    let shared = policy.scope === "shared" ? `scope\n${seen.keyedFields}` : seen.keyedFields;
     for (const member of policy.vary) shared += `\n${varyPart(member, fields, exchange.identity)}`;
     // Plugins behind this one that run for some leave other answers to them.
     const { identity, variant = "" } = exchange;

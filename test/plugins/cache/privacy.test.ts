@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { answering, startBench, type BenchOptions } from "./harness.ts";
+import { answering, startBench, type BenchOptions, until } from "./harness.ts";
 
 /** A service that answers with who asks, as a personal page would. */
 const personal =
@@ -63,6 +63,32 @@ test("scope: identity keeps even public answers apart; scope: shared joins them"
     } finally {
       await bench.stop();
     }
+  }
+});
+
+test("what scope: shared has stored is nobody else's any more once the policy says auto", async () => {
+  const policy = (scope: string) => ({ plugins: ["cache", "identify"], pluginConfig: { cache: { scope } } });
+  const bench = await startBench({
+    policy: policy("shared"),
+    service: (request, response) => {
+      response.setHeader("Cache-Control", "max-age=60");
+      response.end(String(request.headers["x-user"]));
+    },
+  });
+  const asked = async (target: string, user?: string): Promise<string> =>
+    (await bench.ask(target, user === undefined ? {} : { headers: { "x-user": user } })).text;
+  try {
+    assert.deepEqual([await asked("/x", "alice"), await asked("/x", "bob")], ["alice", "alice"]);
+    bench.sidecar.setPolicy(policy("auto"));
+    let fresh = 0;
+    await until("the new policy is in force", async () => {
+      fresh += 1;
+      await asked(`/${fresh}`, "alice");
+      return (await asked(`/${fresh}`, "bob")) === "bob";
+    });
+    assert.deepEqual([await asked("/x", "bob"), await asked("/x")], ["bob", "undefined"]);
+  } finally {
+    await bench.stop();
   }
 });
 
