@@ -18,8 +18,8 @@ const maxRecords = 20_000;
 /** Purges made within this time go out in one call. */
 const gatherMs = 20;
 const maxGathered = 1_000;
-/** Records read in one turn of the event loop. */
-const perTurn = 250;
+/** Most records applied in one turn of the event loop. */
+const maxPerTurn = 250;
 /** A read starts this far before the last purge seen: the clock of a new Redis master may be behind. */
 const rereadMs = 5_000;
 /** Longest time between two looks at the log, and the same while changes are not told. */
@@ -192,7 +192,7 @@ export class PurgeLog {
   async #applyAll(purges: Log["purges"]): Promise<number> {
     let bad = 0;
     for (const [index, { purge, at }] of purges.entries()) {
-      if (index % perTurn === perTurn - 1) await nextTurn();
+      if (index % maxPerTurn === maxPerTurn - 1) await nextTurn();
       if (!this.#apply(purge, at)) bad += 1;
     }
     return bad;

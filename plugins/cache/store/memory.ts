@@ -12,7 +12,7 @@ import type { StoredEntry } from "./stored-entry.ts";
 
 const windowShare = 0.01;
 /** Most entries of a URL that its purge takes out at once. */
-const mostAtOnce = 256;
+const maxAtOnce = 256;
 
 export class MemoryTier {
   readonly #index = new EntryIndex();
@@ -102,7 +102,7 @@ export class MemoryTier {
   /** From now on nothing is found that it concerns. @returns whether some may still be here: see `clear` */
   purge(purge: Purge, nowMs: number): boolean {
     if (isExact(purge) && !purge.soft) {
-      let left = mostAtOnce;
+      let left = maxAtOnce;
       const entries = this.ofUrl(purge.value);
       let next = entries.next();
       for (; next.done !== true && left > 0; next = entries.next(), left -= 1) this.remove(next.value);
