@@ -335,6 +335,43 @@ describe("the process of a plugin", () => {
     assert.equal(sidecar.lines.filter(({ msg }) => msg === "plugin hook failed").length, 1);
   });
 
+  test("keeps clients from sending its fields while it is quarantined, in later policies too", async () => {
+    const code = `module.exports = { setup: () => ({
+      ownedRequestFields: ["x-geo"],
+      async onRequest({ request }) {
+        if (request.path === "/die") { const all = []; for (;;) all.push(new Array(1000).fill({})); }
+        request.fields.set("X-Geo", "its own");
+      } }) };`;
+    const needs = { writeFields: ["x-geo"] };
+    const { bytes, sha256 } = bundleExtension({ code, manifest: { needs } }).package;
+    const path = join(folder, "owner.cjs");
+    writeFileSync(path, bytes);
+    const geo = {
+      source: `file:${path}`,
+      sha256,
+      runtime: "process",
+      failMode: "open",
+      limits: { restartsPerMinute: 0 },
+    };
+    const policyOf = (mark: string): Record<string, unknown> => ({
+      extensions: { geo },
+      plugins: ["geo", "transform"],
+      pluginConfig: { transform: { addResponseHeaders: { "X-Mark": mark } } },
+    });
+    await using sidecar = await startSidecar({ policy: policyOf("before"), upstream: echo });
+    const sent = async (): Promise<[string | null, string | undefined]> => {
+      const [, headers] = await ask(sidecar, "/", { headers: { "X-Geo": "the client's" } });
+      return [headers.get("x-mark"), sentOn(headers)["x-geo"]];
+    };
+    assert.deepEqual(await sent(), ["before", "its own"]);
+    await ask(sidecar, "/die");
+    await sidecar.line(({ msg }) => /quarantined until a policy names another/.test(String(msg)));
+    assert.deepEqual(await sent(), ["before", undefined]);
+    sidecar.setPolicy(policyOf("after"));
+    await eventually("the next policy is in force", async () => (await sent())[0] === "after");
+    assert.deepEqual(await sent(), ["after", undefined]);
+  });
+
   test("hands what it keeps over to the one of another version, and ends after its own last request", async () => {
     const policyOf = (version: string): Record<string, unknown> => {
       const code = `module.exports = {

@@ -25,7 +25,9 @@ export class ProcessHost {
   readonly #setUps = new Map<number, RouteSetUp>();
   #lastSetUp = 0;
   #lastExchange = 0;
-  readonly #own = new Set<string>();
+  /** What its routes have declared; it holds while nothing runs that could say it again. */
+  readonly #ownedFields = new Set<string>();
+  readonly #headOnlyFields = new Set<string>();
   #life: PluginLife | undefined;
   /** With those that are being started. */
   readonly #lives = new Set<PluginLife>();
@@ -75,19 +77,28 @@ export class ProcessHost {
 
   /**
    * Sets a route up. Rejects with what is wrong with the plugin or its options.
-   * @returns what it declares; undefined while it is quarantined, when nothing runs
+   * @returns what it declares; while it is quarantined, when nothing runs, what its other set-ups have
    */
-  async setUp(options: unknown, route: RouteInfo): Promise<{ id: number; declared: Declared | undefined }> {
+  async setUp(options: unknown, route: RouteInfo): Promise<{ id: number; declared: Declared }> {
     this.#lastSetUp += 1;
     const setUp = { id: this.#lastSetUp, options, route };
     if (this.restarts.quarantined) {
       this.#setUps.set(setUp.id, setUp);
-      return { id: setUp.id, declared: undefined };
+      return { id: setUp.id, declared: this.#known() };
     }
     const life = await this.#running();
     const declared = await life.setUp(setUp, startLimitMs);
     this.#setUps.set(setUp.id, setUp);
-    return { id: setUp.id, declared };
+    return { id: setUp.id, declared: declared ?? this.#known() };
+  }
+
+  /** A client may not send its fields because it is down. */
+  #known(): Declared {
+    return {
+      hooks: this.extension.package.manifest.hooks,
+      ownedRequestFields: [...this.#ownedFields],
+      headOnlyFields: [...this.#headOnlyFields],
+    };
   }
 
   /** Its route is closed. */
@@ -103,17 +114,17 @@ export class ProcessHost {
   }
 
   /**
-   * The request fields that the plugin declares its own.
+   * Takes the request fields that the plugin declares its own, and those that it reads in heads.
    * @param others those that plugins of the same policy have declared so far
    * @throws Error for one that is another plugin's
    */
-  ownFields(names: readonly string[], others: ReadonlySet<string> = new Set()): ReadonlySet<string> {
-    for (const name of names) {
-      if (others.has(name) && !this.#own.has(name))
+  own({ ownedRequestFields, headOnlyFields }: Declared, others: ReadonlySet<string> = new Set()): void {
+    for (const name of ownedRequestFields) {
+      if (others.has(name) && !this.#ownedFields.has(name))
         throw new Error(`ownedRequestFields: "${name}" is another plugin's`);
-      this.#own.add(name);
+      this.#ownedFields.add(name);
     }
-    return new Set(names);
+    for (const name of headOnlyFields) this.#headOnlyFields.add(name);
   }
 
   completeFailed(error: unknown): void {

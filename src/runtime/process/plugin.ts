@@ -64,20 +64,20 @@ class RouteHooks {
   /** Whether the process has exchanges of this route beyond a hook. */
   readonly #keeps: boolean;
 
-  constructor(host: ProcessHost, id: number, route: RouteInfo, declared: Declared | undefined) {
+  constructor(host: ProcessHost, id: number, route: RouteInfo, declared: Declared) {
     this.#host = host;
     this.#id = id;
     const { needs, hooks } = host.extension.package.manifest;
-    const { ownedRequestFields = [], headOnlyFields = [] } = declared ?? {};
+    const { ownedRequestFields } = declared;
     // What it says of itself is no more than its manifest, which the operator has seen, says.
-    const running = declared?.hooks.filter((hook) => hooks.includes(hook)) ?? hooks;
-    this.#declared = { hooks: running, ownedRequestFields, headOnlyFields };
+    this.#declared = { ...declared, hooks: declared.hooks.filter((hook) => hooks.includes(hook)) };
     for (const name of ownedRequestFields) {
       if (!needs.writeFields.some((written) => fieldKey(written) === name))
         throw new Error(`ownedRequestFields: its manifest does not name "${name}" (needs.writeFields)`);
     }
     this.#keeps = this.#declared.hooks.length > 1;
-    const own = host.ownFields(this.#declared.ownedRequestFields, route.ownedRequestFields);
+    host.own(declared, route.ownedRequestFields);
+    const own = new Set(ownedRequestFields);
     this.#fields = new ExtensionFields(needs, route.ownedRequestFields, own);
     for (const name of own) {
       const problem = this.#fields.ownProblem(name, route.secretNames);
