@@ -1,17 +1,48 @@
 // Which hooks there are, and what set-up returned that looks like one and is none.
+import { nearestName } from "../language/nearest.ts";
 import type { Hooks } from "./contract.ts";
 
 export const hookNames = ["onRequest", "onResponse", "onError", "recheck", "onComplete"] as const;
 
-const known: ReadonlySet<string> = new Set(hookNames);
+/** Without which something is not guarded. */
+const guards: readonly string[] = [
+  ...hookNames,
+  "ownedRequestFields",
+  "ownedQuery",
+  "ownedSubprotocols",
+  "ownedCookies",
+  "headOnlyFields",
+] satisfies readonly (keyof Hooks)[];
 
 /**
  * @param returned by a plugin's set-up
- * @throws Error when it is none, or has a hook that nobody would call: misspelt, it would guard nothing
+ * @param declared the hooks that its manifest names; default: all
+ * @throws Error when it is none, or has a hook that nobody would call: misspelt or not declared, it would guard nothing
  */
-export function hooksReturned(returned: unknown): Hooks {
+export function hooksReturned(returned: unknown, declared: readonly string[] = hookNames): Hooks {
   if (typeof returned !== "object" || returned === null) throw new Error("set-up returned no hooks");
-  const wrong = Object.keys(returned).find((name) => /^on[A-Z]/.test(name) && !known.has(name));
-  if (wrong === undefined) return returned;
-  throw new Error(`set-up returned ${wrong}, which is no hook: there are ${hookNames.join(", ")}`);
+  const hooks: Hooks = returned;
+  for (const name of namesIn(returned)) {
+    if (guards.includes(name)) continue;
+    const meant = nearestName(name, guards);
+    if (meant?.slice(0, 2) === name.slice(0, 2).toLowerCase())
+      throw new Error(`set-up returned ${name}, at which nobody looks: did you mean ${meant}?`);
+    if (/^on[A-Z]/.test(name))
+      throw new Error(`set-up returned ${name}, which is no hook: there are ${hookNames.join(", ")}`);
+  }
+  const silent = hookNames.find((name) => typeof hooks[name] === "function" && !declared.includes(name));
+  if (silent !== undefined) throw new Error(`its manifest does not name the hook ${silent}`);
+  return hooks;
+}
+
+/** Those of its classes, too, whose methods are not enumerable; not what every object has. */
+function namesIn(hooks: object): string[] {
+  const names: string[] = [];
+  for (let at = hooks; ;) {
+    const next = Object.getPrototypeOf(at) as object | null;
+    if (next === null && at !== hooks) return names;
+    names.push(...Object.getOwnPropertyNames(at));
+    if (next === null) return names;
+    at = next;
+  }
 }

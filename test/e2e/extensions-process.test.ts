@@ -195,6 +195,10 @@ describe("a plugin in a process of its own", () => {
     await refused(`setup() { throw new Error("no country"); }`, /plugin \\"geo\\" on route .*no country/);
     await refused(`x: require("node:fs"), setup: () => ({})`, /requires \\"node:fs\\"/);
     await refused(`nothing: 1`, /exports no plugin/);
+    await refused(`setup: () => ({ onRequest() {} })`, /manifest does not name the hook onRequest/, {
+      manifest: { hooks: ["onResponse"] },
+    });
+    await refused(`setup: () => ({ onrequest() {} })`, /did you mean onRequest\?/);
     await refused(
       `setup: () => ({ ownedRequestFields: ["Authorization"] })`,
       /manifest does not name .*authorization/,

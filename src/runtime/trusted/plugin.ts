@@ -2,8 +2,8 @@
 import type { Extension } from "../../extensions/entry.ts";
 import { hookLimitMs } from "../../extensions/entry.ts";
 import type { Manifest } from "../../extensions/manifest.ts";
-import { hookNames, hooksReturned } from "../../plugin-api/hook-names.ts";
-import type { Hooks, PluginDefinition } from "../../plugin-api/contract.ts";
+import { hooksReturned } from "../../plugin-api/hook-names.ts";
+import type { PluginDefinition } from "../../plugin-api/contract.ts";
 import { type ExtensionDefinition, factsOf } from "../extension-definition.ts";
 import { loadBundle } from "./bundle.ts";
 
@@ -30,10 +30,7 @@ export function createTrustedPlugin(extension: Extension): ExtensionDefinition {
       importState: (state: unknown, exported: unknown) => definition.importState?.(state, exported),
     }),
     async setup(input) {
-      const hooks = hooksReturned(await definition.setup(input));
-      const undeclared = undeclaredHook(manifest, hooks);
-      if (undeclared !== undefined) throw new Error(`its manifest does not name the hook ${undeclared}`);
-      return hooks;
+      return hooksReturned(await definition.setup(input), manifest.hooks);
     },
     hookLimitMs: hookLimitMs(extension.entry),
   };
@@ -87,8 +84,4 @@ function lieOf(manifest: Manifest, definition: PluginDefinition): string | undef
     if (missing !== undefined) return `it needs ${missing}, which is not in its ${kind}`;
   }
   return undefined;
-}
-
-function undeclaredHook({ hooks: declared }: Manifest, hooks: Hooks): string | undefined {
-  return hookNames.find((name) => hooks[name] !== undefined && !declared.includes(name));
 }

@@ -51,8 +51,9 @@ export class HookRunner {
       stripPrefix: facts.stripPrefix ?? undefined,
     };
     const options = optionsBy(definition, given);
-    const known = hooksReturned(await definition.setup({ options, services, state, route }));
-    const names = loaded.facts.hooks.filter((name) => typeof known[name] === "function");
+    const { hooks: declared } = loaded.facts;
+    const known = hooksReturned(await definition.setup({ options, services, state, route }), declared);
+    const names = declared.filter((name) => typeof known[name] === "function");
     this.#setups.set(setup, { hooks: known, route, keeps: names.length > 1 });
     return {
       hooks: names,
